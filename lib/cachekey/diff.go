@@ -1,0 +1,123 @@
+package cachekey
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// FieldDiff is one field in which two actions differ.
+type FieldDiff struct {
+	Field string // for example "version", "params.lr", "params.mixture.components[0].std", "inputs.data"
+	Was   string // the value in the first action as in its preimage (a digest without quotes); empty when absent
+	Is    string // the same of the second action
+}
+
+// String reads as a sentence part: "params.lr: 0.001 -> 0.002".
+func (d FieldDiff) String() string {
+	was, is := d.Was, d.Is
+	if was == "" {
+		was = "(absent)"
+	}
+	if is == "" {
+		is = "(absent)"
+	}
+	return d.Field + ": " + was + " -> " + is
+}
+
+// Diff lists the fields that differ between a and b: contract, stage, version
+// and backend first, then parameters and inputs by name. It is empty exactly
+// when both have the same key. A parameter that has no key of its own (a NaN)
+// is shown as Go prints it.
+func Diff(a, b Action) []FieldDiff {
+	var out []FieldDiff
+	add := func(field, was, is string) {
+		if was != is {
+			out = append(out, FieldDiff{field, was, is})
+		}
+	}
+	add("contract", strconv.Itoa(a.Contract), strconv.Itoa(b.Contract))
+	add("stage", quote(a.Stage), quote(b.Stage))
+	add("version", strconv.Itoa(a.Version), strconv.Itoa(b.Version))
+	add("backend", quote(a.Backend), quote(b.Backend))
+	for _, name := range unionKeys(a.Params, b.Params) {
+		va, inA := a.Params[name]
+		vb, inB := b.Params[name]
+		out = diffNodes(out, "params."+name, lenient(va, inA), lenient(vb, inB))
+	}
+	for _, name := range unionKeys(a.Inputs, b.Inputs) {
+		add("inputs."+name, a.Inputs[name], b.Inputs[name])
+	}
+	return out
+}
+
+// lenient is normalise for explaining: nil when absent, and a rendering of
+// whatever cannot be keyed.
+func lenient(v any, present bool) *node {
+	if !present {
+		return nil
+	}
+	n, err := normalise(v)
+	if err != nil {
+		return &node{kind: kindInvalid, text: fmt.Sprint(v)}
+	}
+	return &n
+}
+
+func (n *node) show(withKind bool) string {
+	if n == nil {
+		return ""
+	}
+	if withKind {
+		return n.inline() + " (" + n.kind.String() + ")"
+	}
+	return n.inline()
+}
+
+// diffNodes descends into json of the same shape so that one changed number in
+// a long list is shown as that number.
+func diffNodes(out []FieldDiff, field string, a, b *node) []FieldDiff {
+	if a != nil && b != nil && a.kind == b.kind {
+		switch {
+		case a.kind == kindJSON:
+			return diffNodes(out, field, &a.items[0], &b.items[0])
+		case a.kind == kindList && len(a.items) == len(b.items):
+			for i := range a.items {
+				out = diffNodes(out, fmt.Sprintf("%s[%d]", field, i), &a.items[i], &b.items[i])
+			}
+			return out
+		case a.kind == kindMap:
+			am, bm := a.byName(), b.byName()
+			for _, name := range unionKeys(am, bm) {
+				out = diffNodes(out, field+"."+name, am[name], bm[name])
+			}
+			return out
+		}
+	}
+	retyped := a != nil && b != nil && a.kind != b.kind
+	was, is := a.show(retyped), b.show(retyped)
+	if was == is {
+		return out
+	}
+	return append(out, FieldDiff{field, was, is})
+}
+
+func (n *node) byName() map[string]*node {
+	m := make(map[string]*node, len(n.items))
+	for i := range n.items {
+		m[n.names[i]] = &n.items[i]
+	}
+	return m
+}
+
+func unionKeys[A, B any](a map[string]A, b map[string]B) []string {
+	all := make(map[string]bool, len(a)+len(b))
+	for k := range a {
+		all[k] = true
+	}
+	for k := range b {
+		all[k] = true
+	}
+	return slices.Sorted(maps.Keys(all))
+}

@@ -1,0 +1,90 @@
+package cachekey
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+)
+
+// Parse reads a preimage back into the action it was made from: the result has
+// the same key. It accepts what [Action.Preimage] writes, whatever the white
+// space, and nothing else: a field it does not know might be one that decides
+// the outputs.
+func Parse(preimage []byte) (Action, error) {
+	if err := checkNames(preimage); err != nil {
+		return Action{}, fmt.Errorf("%w: preimage: %w", ErrAction, err)
+	}
+	var doc struct {
+		Format   string                                `json:"format"`
+		Contract int                                   `json:"contract"`
+		Stage    string                                `json:"stage"`
+		Version  int                                   `json:"version"`
+		Backend  string                                `json:"backend"`
+		Params   map[string]map[string]json.RawMessage `json:"params"`
+		Inputs   map[string]string                     `json:"inputs"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(preimage))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&doc); err != nil {
+		return Action{}, fmt.Errorf("%w: preimage: %w", ErrAction, err)
+	}
+	if doc.Format != Format {
+		return Action{}, fmt.Errorf("%w: preimage has format %q, this program reads %q", ErrAction, doc.Format, Format)
+	}
+	a := Action{
+		Contract: doc.Contract, Stage: doc.Stage, Version: doc.Version, Backend: doc.Backend,
+		Params: make(map[string]any, len(doc.Params)), Inputs: doc.Inputs,
+	}
+	for name, typed := range doc.Params {
+		if len(typed) != 1 {
+			return Action{}, fmt.Errorf("%w: preimage: parameter %s has %d types", ErrAction, name, len(typed))
+		}
+		for typ, text := range typed {
+			v, err := parseTyped(typ, text)
+			if err != nil {
+				return Action{}, fmt.Errorf("%w: preimage: parameter %s: %w", ErrAction, name, err)
+			}
+			a.Params[name] = v
+		}
+	}
+	canonical, err := a.Preimage()
+	if err != nil {
+		return Action{}, err
+	}
+	if !equalJSON(canonical, preimage) {
+		return Action{}, fmt.Errorf("%w: preimage is not in canonical form", ErrAction)
+	}
+	return a, nil
+}
+
+func parseTyped(typ string, text json.RawMessage) (any, error) {
+	switch typ {
+	case "int":
+		if i, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+			return i, nil
+		}
+		return strconv.ParseUint(string(text), 10, 64)
+	case "float":
+		return strconv.ParseFloat(string(text), 64)
+	case "bool":
+		return strconv.ParseBool(string(text))
+	case "string":
+		var s string
+		err := json.Unmarshal(text, &s)
+		return s, err
+	case "json":
+		return text, nil
+	}
+	return nil, fmt.Errorf("unknown type %q", typ)
+}
+
+// equalJSON compares two JSON texts except for white space, which a store or
+// an editor may have changed.
+func equalJSON(a, b []byte) bool {
+	var ca, cb bytes.Buffer
+	if json.Compact(&ca, a) != nil || json.Compact(&cb, b) != nil {
+		return false
+	}
+	return bytes.Equal(ca.Bytes(), cb.Bytes())
+}

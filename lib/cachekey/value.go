@@ -1,0 +1,258 @@
+package cachekey
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// kind is the tag of a value, and the first byte of its encoding. The values
+// are part of the format: never reuse or renumber one.
+type kind byte
+
+const (
+	kindInt    kind = 'i'
+	kindFloat  kind = 'f'
+	kindString kind = 's'
+	kindBool   kind = 'b'
+	kindJSON   kind = 'j' // a json parameter: one value of the kinds below, or a string or bool
+	kindNumber kind = 'n' // a number inside json
+	kindNull   kind = '0'
+	kindList   kind = 'l'
+	kindMap    kind = 'm'
+
+	kindInvalid kind = '!' // only in explanations, never encoded
+)
+
+func (k kind) String() string {
+	switch k {
+	case kindInt:
+		return "int"
+	case kindFloat:
+		return "float"
+	case kindString:
+		return "string"
+	case kindBool:
+		return "bool"
+	case kindJSON:
+		return "json"
+	case kindNumber:
+		return "number"
+	case kindNull:
+		return "null"
+	case kindList:
+		return "list"
+	case kindMap:
+		return "object"
+	case kindInvalid:
+		return "no value that can be keyed"
+	}
+	return fmt.Sprintf("kind(%d)", byte(k))
+}
+
+// node is one normalised value. Leaves have text; a list has items; a map has
+// names (sorted) and items in the same order; json has one item.
+type node struct {
+	kind  kind
+	text  string
+	names []string
+	items []node
+}
+
+// maxDepth bounds the nesting of a json parameter.
+const maxDepth = 64
+
+// normalise gives a parameter its type and its one canonical form.
+func normalise(v any) (node, error) {
+	switch v := v.(type) {
+	case nil:
+		return node{}, errors.New("it has no value")
+	case json.RawMessage:
+		tree, err := decodeJSON(v)
+		if err != nil {
+			return node{}, err
+		}
+		n, err := normaliseJSON(tree, 0)
+		return node{kind: kindJSON, items: []node{n}}, err
+	case json.Number:
+		return node{}, fmt.Errorf("number %s was not converted to its declared type", v)
+	case map[string]any, []any:
+		n, err := normaliseJSON(v, 0)
+		return node{kind: kindJSON, items: []node{n}}, err
+	}
+	rv := reflect.ValueOf(v)
+	switch rv.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return node{kind: kindInt, text: strconv.FormatInt(rv.Int(), 10)}, nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return node{kind: kindInt, text: strconv.FormatUint(rv.Uint(), 10)}, nil
+	case reflect.Float32, reflect.Float64:
+		text, err := formatFloat(rv.Float())
+		return node{kind: kindFloat, text: text}, err
+	case reflect.Bool:
+		return node{kind: kindBool, text: strconv.FormatBool(rv.Bool())}, nil
+	case reflect.String:
+		if !utf8.ValidString(rv.String()) {
+			return node{}, fmt.Errorf("%q is not UTF-8", rv.String())
+		}
+		return node{kind: kindString, text: rv.String()}, nil
+	}
+	return node{}, fmt.Errorf("a value of Go type %T cannot be keyed", v)
+}
+
+func normaliseJSON(v any, depth int) (node, error) {
+	if depth > maxDepth {
+		return node{}, fmt.Errorf("json is nested more than %d deep", maxDepth)
+	}
+	switch v := v.(type) {
+	case nil:
+		return node{kind: kindNull}, nil
+	case json.Number:
+		text, err := formatNumber(string(v))
+		return node{kind: kindNumber, text: text}, err
+	case json.RawMessage:
+		tree, err := decodeJSON(v)
+		if err != nil {
+			return node{}, err
+		}
+		return normaliseJSON(tree, depth)
+	case []any:
+		n := node{kind: kindList, items: make([]node, len(v))}
+		for i, item := range v {
+			var err error
+			if n.items[i], err = normaliseJSON(item, depth+1); err != nil {
+				return node{}, err
+			}
+		}
+		return n, nil
+	case map[string]any:
+		n := node{kind: kindMap}
+		for _, name := range sortedKeys(v) {
+			if !utf8.ValidString(name) {
+				return node{}, fmt.Errorf("name %q is not UTF-8", name)
+			}
+			item, err := normaliseJSON(v[name], depth+1)
+			if err != nil {
+				return node{}, err
+			}
+			n.names = append(n.names, name)
+			n.items = append(n.items, item)
+		}
+		return n, nil
+	}
+	n, err := normalise(v)
+	if err != nil {
+		return node{}, err
+	}
+	if n.kind == kindInt || n.kind == kindFloat {
+		n.kind = kindNumber
+		n.text, err = formatNumber(n.text)
+	}
+	return n, err
+}
+
+// decodeJSON reads one JSON value. Go's decoder lets the last of two equal
+// names win and replaces broken UTF-8; both would let two texts that a reader
+// elsewhere tells apart share a key, so both are refused.
+func decodeJSON(data []byte) (any, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("json is not UTF-8")
+	}
+	if err := checkNames(data); err != nil {
+		return nil, fmt.Errorf("json: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, fmt.Errorf("json: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("json: more than one value")
+	}
+	return v, nil
+}
+
+// checkNames refuses an object that names one thing twice.
+func checkNames(data []byte) error {
+	type frame struct {
+		names  map[string]bool // nil for a list
+		wantsV bool            // a name was read, its value comes next
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var stack []frame
+	for {
+		tok, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if d, ok := tok.(json.Delim); ok && (d == '}' || d == ']') {
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		if top := len(stack) - 1; top >= 0 && stack[top].names != nil {
+			f := &stack[top]
+			if name, ok := tok.(string); ok && !f.wantsV {
+				if f.names[name] {
+					return fmt.Errorf("name %q occurs twice in one object", name)
+				}
+				f.names[name] = true
+				f.wantsV = true
+				continue
+			}
+			f.wantsV = false
+		}
+		if d, ok := tok.(json.Delim); ok {
+			if len(stack) > maxDepth {
+				return fmt.Errorf("nested more than %d deep", maxDepth)
+			}
+			f := frame{}
+			if d == '{' {
+				f.names = map[string]bool{}
+			}
+			stack = append(stack, f)
+		}
+	}
+}
+
+// formatFloat writes the shortest decimal that reads back as f. Negative zero
+// keeps its sign: a stage may tell it from zero.
+func formatFloat(f float64) (string, error) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return "", fmt.Errorf("%g is not a finite number", f)
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64), nil
+}
+
+// formatNumber gives a JSON number its canonical text. A whole number that
+// fits 64 bits is written in full, so that seeds above 2^53 stay apart;
+// everything else is the float64 it denotes.
+func formatNumber(text string) (string, error) {
+	if text != "-0" {
+		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return strconv.FormatInt(i, 10), nil
+		}
+		if u, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return strconv.FormatUint(u, 10), nil
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return "", fmt.Errorf("number %s is out of range", strings.TrimSpace(text))
+	}
+	if f == math.Trunc(f) && math.Abs(f) < 1<<63 && (f != 0 || !math.Signbit(f)) {
+		return strconv.FormatInt(int64(f), 10), nil
+	}
+	return formatFloat(f)
+}
