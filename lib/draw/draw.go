@@ -50,7 +50,7 @@ func (s *Source) Normal(dst []float32) {
 	}
 }
 
-// Normal64 fills dst with independent standard normal values (the ziggurat of math/rand/v2). About one value in 4,000
+// Normal64 fills dst with independent standard normal values (the ziggurat of math/rand/v2). About one value in 1,700
 // lies in the tail and passes through math.Log, whose last bit may differ between processor architectures; all
 // others are the same bits everywhere.
 func (s *Source) Normal64(dst []float64) {

@@ -1,0 +1,277 @@
+package tensorfile
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// arrow's reader allocates what a file's flatbuffers claim before it looks whether the bytes are there, and walks
+// vectors of any claimed length. verify therefore walks footer and batch headers first, in the way a flatbuffers
+// verifier does (which the Go runtime of flatbuffers lacks), and accepts only the part of the format that vapo uses.
+//
+// Note: recovering from arrow's panics alone was not enough: a claimed length of 2^40 is an allocation that
+// kills the process, not a panic.
+
+const (
+	magic        = "ARROW1"
+	maxFooter    = 256 << 20 // bytes; a footer has about 300 a column and 24 a batch
+	trailerBytes = 4 + len(magic)
+	continuation = 0xffffffff
+)
+
+// Slots of the flatbuffers tables used, and values of their enums, from Arrow's Schema.fbs, Message.fbs and File.fbs.
+const (
+	footerSchema, footerDictionaries, footerBatches                   = 1, 2, 3
+	schemaEndianness, schemaFields, schemaMetadata                    = 0, 1, 2
+	fieldName, fieldTypeKind, fieldType, fieldDictionary              = 0, 2, 3, 4
+	fieldChildren, fieldMetadata                                      = 5, 6
+	messageKind, messageHeader, messageBodyLength                     = 1, 2, 3
+	batchLength, batchNodes, batchBuffers, batchCompression           = 0, 1, 2, 3
+	typeInt, typeFloat, typeFixedSizeList                             = 2, 3, 16
+	kindRecordBatch                                                   = 3
+	intBits, intSigned, floatPrecision, precisionSingle, listSizeSlot = 0, 1, 0, 1, 0
+)
+
+// layout is what verify needs of a column: bytes of a value, values of a row, and whether they are in a list.
+type layout struct {
+	name  string
+	width int64
+	size  int64
+	list  bool
+}
+
+// plan is what a verified file holds.
+type plan struct {
+	rows int
+}
+
+// verify checks every length and offset that arrow's reader relies on against the size of the file.
+func verify(r io.ReaderAt, size int64) (p *plan, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			m, ok := v.(malformed)
+			if !ok {
+				panic(v)
+			}
+			p, err = nil, &FormatError{Reason: string(m)}
+		}
+	}()
+	footer, dataEnd, err := readFooter(r, size)
+	if err != nil {
+		return nil, err
+	}
+	fb := newFlat(footer)
+	root := fb.root()
+	schema, ok := root.table(footerSchema)
+	if !ok {
+		fail("footer has no schema")
+	}
+	columns := verifySchema(schema)
+	if _, n := root.vector(footerDictionaries, 24); n > 0 {
+		fail("dictionary-encoded columns are not read")
+	}
+	p = &plan{}
+	at, n := root.vector(footerBatches, 24)
+	next := int64(8) // batches follow the magic bytes and each other
+	for i := range n {
+		blk := footer[at+24*i:]
+		offset := int64(binary.LittleEndian.Uint64(blk))
+		meta := int64(int32(binary.LittleEndian.Uint32(blk[8:])))
+		body := int64(binary.LittleEndian.Uint64(blk[16:]))
+		if offset < next || meta < 16 || body < 0 || offset > dataEnd || meta > dataEnd-offset || body > dataEnd-offset-meta {
+			fail("record batch %d lies at bytes %d+%d+%d, outside the %d bytes of data or inside another batch", i, offset, meta, body, dataEnd)
+		}
+		if offset%8 != 0 || meta%8 != 0 || body%8 != 0 {
+			fail("record batch %d is not aligned to 8 bytes", i)
+		}
+		next = offset + meta + body
+		header := make([]byte, meta)
+		if err := readFull(r, header, offset); err != nil {
+			return nil, err
+		}
+		p.rows += verifyBatch(i, header, body, columns)
+	}
+	return p, nil
+}
+
+// readFooter returns the footer's flatbuffer and the offset at which it begins.
+func readFooter(r io.ReaderAt, size int64) (footer []byte, begin int64, err error) {
+	if size < int64(8+4+trailerBytes) {
+		fail("%d bytes are too few for an Arrow file", size)
+	}
+	var head [len(magic)]byte
+	var tail [trailerBytes]byte
+	if err := readFull(r, head[:], 0); err != nil {
+		return nil, 0, err
+	}
+	if err := readFull(r, tail[:], size-int64(trailerBytes)); err != nil {
+		return nil, 0, err
+	}
+	if string(head[:]) != magic {
+		fail("it does not begin with %q", magic)
+	}
+	if string(tail[4:]) != magic {
+		fail("it does not end with %q: truncated?", magic)
+	}
+	n := int64(binary.LittleEndian.Uint32(tail[:4]))
+	begin = size - int64(trailerBytes) - n
+	if n < 8 || n > maxFooter || begin < 8 {
+		fail("footer of %d bytes in a file of %d", n, size)
+	}
+	footer = make([]byte, n)
+	return footer, begin, readFull(r, footer, begin)
+}
+
+// readFull is ReadAt that says io.ErrUnexpectedEOF where bytes are missing.
+func readFull(r io.ReaderAt, b []byte, off int64) error {
+	n, err := r.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		return &FormatError{Reason: fmt.Sprintf("bytes %d+%d", off, len(b)), Err: io.ErrUnexpectedEOF}
+	}
+	return fmt.Errorf("tensorfile: read: %w", err)
+}
+
+func verifySchema(schema table) []layout {
+	if schema.uint16(schemaEndianness) != 0 {
+		fail("big-endian data is not read")
+	}
+	fields := schema.tables(schemaFields)
+	if len(fields) == 0 {
+		fail("no columns")
+	}
+	columns := make([]layout, len(fields))
+	for i, f := range fields {
+		c := &columns[i]
+		c.name, c.size = f.string(fieldName), 1
+		switch verifyField(f) {
+		case typeFixedSizeList:
+			list, ok := f.table(fieldType)
+			children := f.tables(fieldChildren)
+			if !ok || len(children) != 1 {
+				fail("column %q is a list of %d types", c.name, len(children))
+			}
+			c.list, c.size = true, int64(int32(list.uint32(listSizeSlot)))
+			if c.size < 1 {
+				fail("column %q has rows of %d values", c.name, c.size)
+			}
+			c.width = valueWidth(c.name, children[0], verifyField(children[0]))
+		default:
+			c.width = valueWidth(c.name, f, f.uint8(fieldTypeKind))
+		}
+	}
+	verifyMetadata(schema, schemaMetadata)
+	return columns
+}
+
+// verifyField checks what all fields have in common and returns the kind of its type.
+func verifyField(f table) uint8 {
+	name := f.string(fieldName)
+	if _, ok := f.table(fieldDictionary); ok {
+		fail("column %q is dictionary-encoded", name)
+	}
+	verifyMetadata(f, fieldMetadata)
+	return f.uint8(fieldTypeKind)
+}
+
+func verifyMetadata(t table, slot int) {
+	for _, kv := range t.tables(slot) {
+		kv.string(0)
+		kv.string(1)
+	}
+}
+
+// valueWidth returns the bytes of one value of a field of uint8, int64, float32 or float64, and refuses others.
+func valueWidth(column string, f table, kind uint8) int64 {
+	if n := len(f.tables(fieldChildren)); n != 0 {
+		fail("column %q has %d nested columns", column, n)
+	}
+	typ, ok := f.table(fieldType)
+	if !ok {
+		fail("column %q has no type", column)
+	}
+	switch kind {
+	case typeInt:
+		bits, signed := typ.uint32(intBits), typ.uint8(intSigned) != 0
+		if bits == 8 && !signed || bits == 64 && signed {
+			return int64(bits / 8)
+		}
+	case typeFloat:
+		if p := typ.uint16(floatPrecision); p == precisionSingle || p == precisionSingle+1 {
+			return 4 * int64(p)
+		}
+	}
+	fail("column %q is of a type other than uint8, int64, float32, float64 or fixed-size lists of them", column)
+	return 0
+}
+
+// verifyBatch checks the header of batch i against its body's length and the columns, and returns its rows.
+func verifyBatch(i int, header []byte, body int64, columns []layout) int {
+	if binary.LittleEndian.Uint32(header) != continuation {
+		fail("record batch %d has no message header", i)
+	}
+	msg := newFlat(header[8:]).root()
+	if k := msg.uint8(messageKind); k != kindRecordBatch {
+		fail("block %d is a message of kind %d, expected a record batch", i, k)
+	}
+	if n := int64(msg.uint64(messageBodyLength)); n != body {
+		fail("record batch %d has a body of %d bytes by its header, %d by the footer", i, n, body)
+	}
+	batch, ok := msg.table(messageHeader)
+	if !ok {
+		fail("record batch %d is empty", i)
+	}
+	if _, ok := batch.table(batchCompression); ok {
+		fail("record batch %d is compressed: write the file without compression", i)
+	}
+	rows := int64(batch.uint64(batchLength))
+	if rows < 0 || rows > body {
+		fail("record batch %d claims %d rows in %d bytes", i, rows, body)
+	}
+	nodesAt, nodes := batch.vector(batchNodes, 16)
+	buffersAt, buffers := batch.vector(batchBuffers, 16)
+	b := batch.f.b
+	node := func(c *layout, want int64) {
+		if nodes == 0 {
+			fail("record batch %d has no description of column %q", i, c.name)
+		}
+		n, nulls := int64(binary.LittleEndian.Uint64(b[nodesAt:])), int64(binary.LittleEndian.Uint64(b[nodesAt+8:]))
+		if n != want || nulls != 0 {
+			fail("column %q, record batch %d: %d values and %d nulls, expected %d and none", c.name, i, n, nulls, want)
+		}
+		nodesAt, nodes = nodesAt+16, nodes-1
+	}
+	buffer := func(c *layout, need int64) {
+		if buffers == 0 {
+			fail("record batch %d has no buffer of column %q", i, c.name)
+		}
+		off, n := int64(binary.LittleEndian.Uint64(b[buffersAt:])), int64(binary.LittleEndian.Uint64(b[buffersAt+8:]))
+		if off < 0 || n < need || off > body || n > body-off {
+			fail("column %q, record batch %d: buffer of bytes %d+%d in a body of %d, expected %d bytes", c.name, i, off, n, body, need)
+		}
+		buffersAt, buffers = buffersAt+16, buffers-1
+	}
+	room := body // buffers are disjoint in a sound file; overlapping ones would multiply the memory needed
+	for k := range columns {
+		c := &columns[k]
+		if rows > 0 && c.size > room/c.width/rows {
+			fail("record batch %d claims %d rows in %d bytes", i, rows, body)
+		}
+		need := rows * c.size * c.width
+		room -= need
+		node(c, rows)
+		buffer(c, 0)
+		if c.list {
+			node(c, rows*c.size)
+			buffer(c, 0)
+		}
+		buffer(c, need)
+	}
+	if nodes != 0 || buffers != 0 {
+		fail("record batch %d describes %d values and %d buffers too many", i, nodes, buffers)
+	}
+	return int(rows)
+}

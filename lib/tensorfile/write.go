@@ -1,0 +1,134 @@
+package tensorfile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+)
+
+// BatchRows is the number of rows of every record batch but the last. It is part of the format: another value gives other
+// bytes, and so other digests, for the same content.
+const BatchRows = 1024
+
+// rangeKey is the field metadata that carries Column.Range, as a JSON array of two numbers.
+const rangeKey = "range"
+
+// Write writes the table as an Arrow IPC file. Its bytes are a function of the table alone: fixed batch size, metadata
+// in sorted order, no compression, no timestamps. The columns' data is not copied.
+func Write(w io.Writer, t *Table) (err error) {
+	if err := t.validate(); err != nil {
+		return fmt.Errorf("tensorfile: write: %w", err)
+	}
+	schema, err := schemaOf(t)
+	if err != nil {
+		return fmt.Errorf("tensorfile: write: %w", err)
+	}
+	defer func() { // arrow panics on what it takes for a programming error
+		if p := recover(); p != nil {
+			err = fmt.Errorf("tensorfile: write: %v", p)
+		}
+	}()
+	fw, err := ipc.NewFileWriter(&counter{w: w}, ipc.WithSchema(schema))
+	if err != nil {
+		return fmt.Errorf("tensorfile: write: %w", err)
+	}
+	for from := 0; from < t.Rows; from += BatchRows {
+		if err := writeBatch(fw, schema, t, from, min(from+BatchRows, t.Rows)); err != nil {
+			return fmt.Errorf("tensorfile: write rows %d..: %w", from, err)
+		}
+	}
+	if err := fw.Close(); err != nil {
+		return fmt.Errorf("tensorfile: write: %w", err)
+	}
+	return nil
+}
+
+func writeBatch(fw *ipc.FileWriter, schema *arrow.Schema, t *Table, from, to int) error {
+	rows := to - from
+	arrays := make([]arrow.Array, len(t.Columns))
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		size := c.Size()
+		elem, raw := bytesOf(c.Data, from*size, to*size)
+		data := array.NewData(elem, rows*size, []*memory.Buffer{nil, memory.NewBufferBytes(raw)}, nil, 0, 0)
+		if len(c.Shape) > 0 {
+			typ := schema.Field(i).Type
+			data = array.NewData(typ, rows, []*memory.Buffer{nil}, []arrow.ArrayData{data}, 0, 0)
+		}
+		arrays[i] = array.MakeFromData(data)
+	}
+	return fw.Write(array.NewRecord(schema, arrays, int64(rows)))
+}
+
+func schemaOf(t *Table) (*arrow.Schema, error) {
+	fields := make([]arrow.Field, len(t.Columns))
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		typ, _ := bytesOf(c.Data, 0, 0)
+		if len(c.Shape) > 0 {
+			tensor, err := NewFixedShapeTensor(typ, c.Shape)
+			if err != nil {
+				return nil, fmt.Errorf("column %q: %w", c.Name, err)
+			}
+			typ = tensor
+		}
+		fields[i] = arrow.Field{Name: c.Name, Type: typ}
+		if c.Range != nil {
+			r, err := json.Marshal(c.Range)
+			if err != nil || math.IsNaN(c.Range[0]) {
+				return nil, fmt.Errorf("column %q: range %v is not finite", c.Name, *c.Range)
+			}
+			fields[i].Metadata = arrow.NewMetadata([]string{rangeKey}, []string{string(r)})
+		}
+	}
+	keys := slices.Sorted(maps.Keys(t.Meta))
+	values := make([]string, len(keys))
+	for i, k := range keys {
+		values[i] = t.Meta[k]
+	}
+	meta := arrow.NewMetadata(keys, values)
+	return arrow.NewSchema(fields, &meta), nil
+}
+
+// bytesOf returns the Arrow type of a column's data and the memory of its values [from, to).
+func bytesOf(data any, from, to int) (arrow.DataType, []byte) {
+	switch d := data.(type) {
+	case []uint8:
+		return arrow.PrimitiveTypes.Uint8, d[from:to]
+	case []int64:
+		return arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(d[from:to])
+	case []float32:
+		return arrow.PrimitiveTypes.Float32, arrow.Float32Traits.CastToBytes(d[from:to])
+	case []float64:
+		return arrow.PrimitiveTypes.Float64, arrow.Float64Traits.CastToBytes(d[from:to])
+	}
+	panic(fmt.Sprintf("tensorfile: column of %T passed validation", data))
+}
+
+// counter lets arrow's file writer, which wants an io.WriteSeeker only to ask where it is, write to any io.Writer.
+type counter struct {
+	w   io.Writer
+	pos int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.pos += int64(n)
+	return n, err
+}
+
+func (c *counter) Seek(offset int64, whence int) (int64, error) {
+	if offset != 0 || whence != io.SeekCurrent {
+		return 0, errors.ErrUnsupported
+	}
+	return c.pos, nil
+}
