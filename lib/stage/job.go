@@ -1,0 +1,321 @@
+package stage
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"vapo/lib/cachekey"
+)
+
+// jobPaths are where the caller wants things; each may be empty.
+type jobPaths struct{ out, manifest, live string }
+
+// Job is one execution of a stage. Its methods may be called from several
+// goroutines.
+type Job struct {
+	desc    Description
+	src     *source
+	paths   jobPaths
+	scratch *scratch
+	screen  *screen
+	log     *slog.Logger
+	inputs  map[string]*input
+	key     string
+	live    Live
+
+	mu       sync.Mutex
+	manifest Manifest
+}
+
+// newJob resolves every input and prepares the places to write to, so that a
+// wrong command fails before anything is computed.
+func newJob(ctx context.Context, desc Description, resolved map[string]any, given map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
+	if paths.out == "" && !configured() {
+		return nil, Fail(ExitUsage, "give --out DIR, or set VAPO_STORE", "the outputs have nowhere to go: no --out and no store")
+	}
+	j := &Job{desc: desc, paths: paths, screen: scr, log: scr.logger()}
+	if j.scratch, err = newScratch(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			j.close()
+		}
+	}()
+	j.src = &source{scratch: j.scratch, log: j.log}
+	if paths.out != "" {
+		if err := os.MkdirAll(paths.out, 0o755); err != nil {
+			return nil, Fail(ExitUsage, "", "--out: %w", err)
+		}
+	}
+	// A manifest says that the outputs beside it are complete; one left by an
+	// earlier run must not say so about this one.
+	for _, path := range j.manifestPaths() {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, Fail(ExitUsage, "", "--manifest: %w", err)
+		}
+	}
+	if configured() {
+		if _, err := j.src.open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if j.inputs, err = j.src.locateAll(ctx, desc.Inputs, given); err != nil {
+		return nil, err
+	}
+	digests := map[string]string{}
+	for name, in := range j.inputs {
+		digests[name] = string(in.digest)
+	}
+	action := desc.Action(resolved, digests)
+	if j.key, err = action.Key(); err != nil {
+		return nil, Fail(ExitUsage, "", "%w", err)
+	}
+	if paths.live != "" && paths.live != j.key {
+		return nil, mismatch(action, paths.live, j.key)
+	}
+	if j.live, err = j.openLive(ctx); err != nil {
+		return nil, err
+	}
+	j.manifest = Manifest{
+		Contract: desc.Contract, Stage: desc.Stage, Version: desc.Version,
+		Params: resolved, Units: map[string]string{}, Inputs: digests,
+		Outputs: map[string]Output{}, Backend: action.Backend,
+		Results: map[string]any{}, Versions: versions(),
+	}
+	for _, p := range desc.Params {
+		if p.Unit != "" {
+			j.manifest.Units[p.Name] = p.Unit
+		}
+	}
+	return j, nil
+}
+
+// mismatch: whoever started this run believes it to be another action. Going
+// on would file its outputs under the wrong key.
+func mismatch(a cachekey.Action, want, got string) error {
+	preimage, _ := a.Preimage() // for the eye only
+	return Fail(ExitIntegrity, "runner and stage disagree about parameters or inputs; were the binaries built from one source?",
+		"this run is action %s, not %s as --live says: %s", got, want, preimage)
+}
+
+func versions() map[string]string {
+	v := map[string]string{"go": runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				v["revision"] = s.Value
+			case "vcs.modified":
+				if s.Value == "true" {
+					v["modified"] = "true"
+				}
+			}
+		}
+	}
+	return v
+}
+
+func (j *Job) close() { j.scratch.remove() }
+
+// Input gives a local, verified file with the bytes of the named input. For an
+// optional input that was not given it returns ErrNoInput.
+func (j *Job) Input(ctx context.Context, name string) (string, error) {
+	in, ok := j.inputs[name]
+	if !ok {
+		return "", fmt.Errorf("input %s: %w", name, ErrNoInput)
+	}
+	path, err := in.file(ctx)
+	if err != nil {
+		return "", fmt.Errorf("input %s: %w", name, err)
+	}
+	return path, nil
+}
+
+// HasInput says whether the named input was given.
+func (j *Job) HasInput(name string) bool { return j.inputs[name] != nil }
+
+// Digest is the digest of the named input, or "".
+func (j *Job) Digest(name string) string {
+	if in := j.inputs[name]; in != nil {
+		return string(in.digest)
+	}
+	return ""
+}
+
+// Key is the key of the action this run performs.
+func (j *Job) Key() string { return j.key }
+
+// OutDir is the directory of --out, or "".
+func (j *Job) OutDir() string { return j.paths.out }
+
+// Scratch is a temporary directory, removed at exit.
+func (j *Job) Scratch() string { return j.scratch.dir }
+
+// Log writes to standard error: text on a terminal, JSON lines otherwise.
+func (j *Job) Log() *slog.Logger { return j.log }
+
+// Progress starts a report of how far the job is; see Progress.
+func (j *Job) Progress(total int64, unit string) *Progress {
+	return newProgress(j.screen, j.log, total, unit)
+}
+
+// Live is the state from which a killed run of this same action goes on.
+func (j *Job) Live() Live { return j.live }
+
+// Set records a result in the manifest. The value must encode as JSON.
+func (j *Job) Set(key string, v any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.manifest.Results[key] = v
+}
+
+// SetBackend records the class of backend that computed.
+func (j *Job) SetBackend(class string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.manifest.Backend = class
+}
+
+// SetVersion records the version of something the outputs came from.
+func (j *Job) SetVersion(name, version string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.manifest.Versions[name] = version
+}
+
+// Warn records a warning in the manifest and says it on standard error.
+func (j *Job) Warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	j.log.Warn(text)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !slices.Contains(j.manifest.Warnings, text) {
+		j.manifest.Warnings = append(j.manifest.Warnings, text)
+	}
+}
+
+// Output writes the named output: to a temporary file, then under its digest
+// to the store, and to --out. What write has written before an error is
+// dropped.
+func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) error) error {
+	p, ok := j.desc.Output(name)
+	if !ok {
+		return fmt.Errorf("output %s is not declared by stage %s", name, j.desc.Stage)
+	}
+	out, err := j.output(ctx, p, write)
+	if err != nil {
+		return fmt.Errorf("output %s: %w", name, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, twice := j.manifest.Outputs[name]; twice {
+		return fmt.Errorf("output %s is written twice", name)
+	}
+	j.manifest.Outputs[name] = out
+	return nil
+}
+
+func (j *Job) output(ctx context.Context, p Port, write func(io.Writer) error) (Output, error) {
+	dir := j.paths.out
+	if dir == "" {
+		dir = j.scratch.dir
+	}
+	f, err := os.CreateTemp(dir, "."+p.Name+"-*.tmp")
+	if err != nil {
+		return Output{}, err
+	}
+	defer os.Remove(f.Name()) // gone already after the rename
+	defer f.Close()
+	sum := sha256.New()
+	buf := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)
+	if err := errors.Join(write(buf), buf.Flush()); err != nil {
+		return Output{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return Output{}, err
+	}
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return Output{}, err
+	}
+	out := Output{Digest: string(digestOf(sum.Sum(nil))), Size: info.Size(), Media: p.Media}
+	if configured() {
+		store, err := j.src.open(ctx)
+		if err != nil {
+			return Output{}, err
+		}
+		digest, _, err := store.PutFile(ctx, f.Name())
+		if err != nil {
+			return Output{}, err
+		}
+		if string(digest) != out.Digest {
+			return Output{}, Fail(ExitIntegrity, "check the disk under the temporary directory", "bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
+		}
+	}
+	if j.paths.out != "" {
+		if err := os.Rename(f.Name(), filepath.Join(j.paths.out, p.Name+Extension(p.Media))); err != nil {
+			return Output{}, err
+		}
+	}
+	return out, nil
+}
+
+func (j *Job) manifestPaths() []string {
+	var paths []string
+	if j.paths.manifest != "" {
+		paths = append(paths, j.paths.manifest)
+	}
+	if j.paths.out != "" {
+		paths = append(paths, filepath.Join(j.paths.out, "manifest.json"))
+	}
+	return paths
+}
+
+// finish checks that every output is there and writes the manifest.
+func (j *Job) finish(started time.Time) (*Manifest, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range j.desc.Outputs {
+		if _, ok := j.manifest.Outputs[p.Name]; !ok && !p.Optional {
+			return nil, fmt.Errorf("stage %s ended without writing output %s", j.desc.Stage, p.Name)
+		}
+	}
+	j.manifest.Started = started.UTC().Truncate(time.Millisecond)
+	j.manifest.WallSeconds = time.Since(started).Seconds()
+	for _, path := range j.manifestPaths() {
+		if err := WriteFile(path, func(w io.Writer) error { return writeJSON(w, j.manifest) }); err != nil {
+			return nil, fmt.Errorf("manifest: %w", err)
+		}
+	}
+	if local, ok := j.live.(*localLive); ok {
+		local.clear()
+	}
+	return &j.manifest, nil
+}
+
+// WriteFile writes a file so that its name appears only when it is complete.
+func WriteFile(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already after the rename
+	defer f.Close()
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,193 @@
+package stage
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"vapo/lib/artifact"
+	"vapo/lib/objectstore"
+)
+
+// Live is where a run keeps what it needs to go on after being killed. Each
+// name holds one value, replaced atomically. The state belongs to the action's
+// key: a run with other parameters or inputs never sees it.
+type Live interface {
+	// Save replaces the value of name.
+	Save(ctx context.Context, name string, write func(io.Writer) error) error
+	// Load gives a file with the last saved value; ok is false if there is
+	// none, or if it does not match the digest it was saved with (then the run
+	// simply starts over).
+	Load(ctx context.Context, name string) (path string, ok bool, err error)
+}
+
+func (j *Job) openLive(ctx context.Context) (Live, error) {
+	if j.paths.live != "" && configured() {
+		store, err := j.src.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &storeLive{live: store.Live(j.key), scratch: j.scratch.dir, log: j.log}, nil
+	}
+	dir := j.paths.out
+	if dir == "" {
+		dir = j.scratch.dir // a store but no runner: nothing to resume from later
+	}
+	return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", j.key), scratch: j.scratch.dir, log: j.log}, nil
+}
+
+// A saved value is one line with the digest of the rest, and the rest: state
+// that decides every byte of the result is not taken on trust.
+const liveMagic = "vapo-live 1 sha256:"
+
+// seal writes the framed value to a new file in dir.
+func seal(dir string, write func(io.Writer) error) (path string, err error) {
+	f, err := os.CreateTemp(dir, ".live-*.tmp")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	defer f.Close()
+	header := liveMagic + strings.Repeat("0", 64) + "\n"
+	if _, err := f.WriteString(header); err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	buf := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)
+	if err := errors.Join(write(buf), buf.Flush()); err != nil {
+		return "", err
+	}
+	if _, err := f.WriteAt([]byte(hex.EncodeToString(sum.Sum(nil))), int64(len(liveMagic))); err != nil {
+		return "", err
+	}
+	return f.Name(), errors.Join(f.Sync(), f.Close())
+}
+
+// unseal copies the value in r to a new file in dir if it is whole.
+func unseal(dir string, r io.Reader) (path string, ok bool, err error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	header := make([]byte, len(liveMagic)+65)
+	if _, err := io.ReadFull(in, header); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return "", false, nil
+		}
+		return "", false, err
+	}
+	want, found := strings.CutPrefix(strings.TrimSuffix(string(header), "\n"), liveMagic)
+	if !found {
+		return "", false, nil
+	}
+	f, err := os.CreateTemp(dir, "live-*")
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(f, sum), in); err != nil {
+		return "", false, errors.Join(err, os.Remove(f.Name()))
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != want {
+		return "", false, os.Remove(f.Name())
+	}
+	return f.Name(), true, f.Close()
+}
+
+// storeLive keeps the state under live/<key>/ in the store.
+type storeLive struct {
+	live    *artifact.Live
+	scratch string
+	log     *slog.Logger
+}
+
+func (l *storeLive) Save(ctx context.Context, name string, write func(io.Writer) error) error {
+	path, err := seal(l.scratch, write)
+	if err != nil {
+		return fmt.Errorf("live state %s: %w", name, err)
+	}
+	defer os.Remove(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("live state %s: %w", name, err)
+	}
+	defer f.Close()
+	if err := l.live.Save(ctx, name, f); err != nil {
+		return fmt.Errorf("live state %s: %w", name, err)
+	}
+	return nil
+}
+
+func (l *storeLive) Load(ctx context.Context, name string) (string, bool, error) {
+	r, err := l.live.Load(ctx, name)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("live state %s: %w", name, err)
+	}
+	defer r.Close()
+	path, ok, err := unseal(l.scratch, r)
+	if err != nil {
+		return "", false, fmt.Errorf("live state %s: %w", name, err)
+	}
+	if !ok {
+		l.log.Warn("live state is damaged; starting over", "name", name)
+	}
+	return path, ok, nil
+}
+
+// localLive keeps the state beside the outputs, in DIR/.live/<key>/.
+type localLive struct {
+	parent, dir, scratch string
+	log                  *slog.Logger
+}
+
+func (l *localLive) Save(_ context.Context, name string, write func(io.Writer) error) error {
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return fmt.Errorf("live state %s: %w", name, err)
+	}
+	path, err := seal(l.dir, write)
+	if err != nil {
+		return fmt.Errorf("live state %s: %w", name, err)
+	}
+	if err := os.Rename(path, filepath.Join(l.dir, name)); err != nil {
+		return fmt.Errorf("live state %s: %w", name, err)
+	}
+	return nil
+}
+
+func (l *localLive) Load(_ context.Context, name string) (string, bool, error) {
+	f, err := os.Open(filepath.Join(l.dir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("live state %s: %w", name, err)
+	}
+	defer f.Close()
+	path, ok, err := unseal(l.scratch, f)
+	if err != nil {
+		return "", false, fmt.Errorf("live state %s: %w", name, err)
+	}
+	if !ok {
+		l.log.Warn("live state is damaged; starting over", "name", name)
+	}
+	return path, ok, nil
+}
+
+// clear drops the state of a finished action.
+func (l *localLive) clear() {
+	_ = os.RemoveAll(l.dir) // left-over state is only disk space
+	_ = os.Remove(l.parent) // only if no other action has state there
+}

@@ -1,0 +1,124 @@
+package stage
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// progressEvery is how often a program reading JSON lines hears of progress.
+const progressEvery = time.Second
+
+// ProgressMessage is the msg field of a JSON progress line; done, total and
+// unit stand beside it.
+const ProgressMessage = "progress"
+
+// Progress shows how far a job is: a bar on a terminal, a JSON line a second
+// otherwise. Its methods may be called from several goroutines.
+type Progress struct {
+	mu     sync.Mutex
+	screen *screen
+	log    *slog.Logger
+	bar    *progressbar.ProgressBar
+	total  int64
+	unit   string
+	n      int64
+	fields []any
+	last   time.Time
+	said   bool
+	done   bool
+}
+
+func newProgress(s *screen, log *slog.Logger, total int64, unit string) *Progress {
+	p := &Progress{screen: s, log: log, total: total, unit: unit}
+	if !s.tty {
+		return p
+	}
+	max := total
+	if max <= 0 {
+		max = -1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.bar = progressbar.NewOptions64(max,
+		progressbar.OptionSetWriter(s.w),
+		progressbar.OptionSetItsString(unit),
+		progressbar.OptionShowIts(),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetWidth(24),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)
+	s.bar = p.bar
+	return p
+}
+
+// Set reports that n of the total are done; fields are key, value pairs such
+// as "loss", 0.31.
+func (p *Progress) Set(n int64, fields ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		return
+	}
+	p.n, p.fields, p.said = n, fields, false
+	if p.bar != nil {
+		p.screen.mu.Lock()
+		defer p.screen.mu.Unlock()
+		if text := describeFields(fields); text != "" {
+			p.bar.Describe(text)
+		}
+		_ = p.bar.Set64(n) // cosmetic
+		return
+	}
+	if now := time.Now(); now.Sub(p.last) >= progressEvery {
+		p.last = now
+		p.say()
+	}
+}
+
+// Done ends the bar and makes sure the last state has been reported.
+func (p *Progress) Done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		return
+	}
+	p.done = true
+	if p.bar != nil {
+		p.screen.mu.Lock()
+		defer p.screen.mu.Unlock()
+		_ = p.bar.Finish() // cosmetic
+		p.screen.bar = nil
+		return
+	}
+	if !p.said {
+		p.say()
+	}
+}
+
+func (p *Progress) say() {
+	p.said = true
+	args := append([]any{"done", p.n, "total", p.total, "unit", p.unit}, p.fields...)
+	p.log.Info(ProgressMessage, args...)
+}
+
+func describeFields(fields []any) string {
+	var parts []string
+	for i := 0; i+1 < len(fields); i += 2 {
+		value := fields[i+1]
+		switch v := value.(type) {
+		case float64:
+			value = fmt.Sprintf("%.4g", v)
+		case float32:
+			value = fmt.Sprintf("%.4g", v)
+		}
+		parts = append(parts, fmt.Sprintf("%v %v", fields[i], value))
+	}
+	return strings.Join(parts, ", ")
+}
