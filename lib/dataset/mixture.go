@@ -1,0 +1,138 @@
+package dataset
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"vapo/lib/draw"
+)
+
+// Component is one isotropic Gaussian of a mixture.
+type Component struct {
+	Weight float64   `json:"weight"`
+	Mean   []float64 `json:"mean"`
+	Std    float64   `json:"std"`
+}
+
+// Mixture is a mixture of isotropic Gaussians, p(x) = sum_k w_k N(x; mu_k, s_k^2 I). Its weights sum to one.
+type Mixture struct {
+	Components []Component `json:"components"`
+}
+
+// NewMixture checks the components and returns the mixture with the weights normalised. Weights must be positive and
+// finite, standard deviations non-negative (zero is a point mass, which can be sampled but has no density), and
+// all means of one dimension.
+func NewMixture(components []Component) (*Mixture, error) {
+	if len(components) == 0 {
+		return nil, fmt.Errorf("mixture has no components")
+	}
+	d := len(components[0].Mean)
+	if d == 0 {
+		return nil, fmt.Errorf("component 0 has an empty mean")
+	}
+	var sum float64
+	for i, c := range components {
+		if !(c.Weight > 0) || math.IsInf(c.Weight, 0) {
+			return nil, fmt.Errorf("component %d has weight %v, expected a positive number", i, c.Weight)
+		}
+		if !(c.Std >= 0) || math.IsInf(c.Std, 0) {
+			return nil, fmt.Errorf("component %d has std %v, expected a number of at least 0", i, c.Std)
+		}
+		if len(c.Mean) != d {
+			return nil, fmt.Errorf("component %d has a mean of %d dimensions, component 0 of %d", i, len(c.Mean), d)
+		}
+		for j, m := range c.Mean {
+			if math.IsNaN(m) || math.IsInf(m, 0) {
+				return nil, fmt.Errorf("component %d has mean[%d] = %v, expected a finite number", i, j, m)
+			}
+		}
+		sum += c.Weight
+	}
+	if math.IsInf(sum, 0) {
+		return nil, fmt.Errorf("weights sum to %v", sum)
+	}
+	m := &Mixture{Components: make([]Component, len(components))}
+	for i, c := range components {
+		m.Components[i] = Component{Weight: c.Weight / sum, Mean: append([]float64(nil), c.Mean...), Std: c.Std}
+	}
+	return m, nil
+}
+
+// UnmarshalJSON reads and checks a mixture, so that one read from a file is as sound as one from NewMixture.
+func (m *Mixture) UnmarshalJSON(b []byte) error {
+	var raw struct {
+		Components []Component `json:"components"`
+	}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	checked, err := NewMixture(raw.Components)
+	if err != nil {
+		return err
+	}
+	*m = *checked
+	return nil
+}
+
+// Dim returns the dimension of the space.
+func (m *Mixture) Dim() int { return len(m.Components[0].Mean) }
+
+// Sample draws n points. x: [n, Dim]; component: [n], the index of the component each point was drawn from. The
+// first points do not depend on n.
+func (m *Mixture) Sample(src *draw.Source, n int) (x []float32, component []int64) {
+	d := m.Dim()
+	x, component = make([]float32, n*d), make([]int64, n)
+	z := make([]float64, d)
+	for i := range n {
+		k := m.pick(src.Uniform64())
+		src.Normal64(z)
+		c := &m.Components[k]
+		for j := range d {
+			x[i*d+j] = float32(c.Mean[j] + c.Std*z[j])
+		}
+		component[i] = int64(k)
+	}
+	return x, component
+}
+
+// pick returns the component in whose share of [0, 1) u lies.
+func (m *Mixture) pick(u float64) int {
+	for k := range m.Components {
+		if u -= m.Components[k].Weight; u < 0 {
+			return k
+		}
+	}
+	return len(m.Components) - 1 // rounding of the weights
+}
+
+// LogDensity returns log p(x) in nats, by log-sum-exp over the components. x: [Dim]. It is -Inf or +Inf where a
+// component of zero std makes the density degenerate.
+func (m *Mixture) LogDensity(x []float64) float64 {
+	logs := make([]float64, len(m.Components))
+	best := math.Inf(-1)
+	for k, c := range m.Components {
+		var sq float64
+		for j, v := range x {
+			e := v - c.Mean[j]
+			sq += e * e
+		}
+		switch {
+		case c.Std > 0:
+			logs[k] = math.Log(c.Weight) - 0.5*sq/(c.Std*c.Std) - float64(len(x))*(math.Log(c.Std)+0.5*math.Log(2*math.Pi))
+		case sq == 0:
+			return math.Inf(1)
+		default:
+			logs[k] = math.Inf(-1)
+		}
+		best = max(best, logs[k])
+	}
+	if math.IsInf(best, 0) {
+		return best
+	}
+	var sum float64
+	for _, l := range logs {
+		sum += math.Exp(l - best)
+	}
+	return best + math.Log(sum)
+}
