@@ -1,0 +1,280 @@
+package ode
+
+import (
+	"fmt"
+	"math"
+)
+
+// Options of Adaptive. The zero value of a field means its default.
+type Options struct {
+	RTol float64 // relative tolerance of one step; default 1e-3
+	ATol float64 // absolute tolerance of one step, in units of x; default 1e-3
+
+	FirstStep float64 // length of the first step tried, in units of t; default: estimated for each row, one evaluation
+	MaxStep   float64 // longest step, in units of t; default: the interval
+	MaxSteps  int     // attempts a row may make, rejected ones included; default 10,000
+}
+
+// Stats counts the work of one integration.
+type Stats struct {
+	NFE      []int // [n] evaluations of f that a row used; a function of that row alone
+	Accepted []int // [n] steps taken
+	Rejected []int // [n] steps tried and thrown away
+	Blocks   int   // calls of f on the whole block: the cost, and at least max(NFE)
+}
+
+// MeanNFE is the mean over rows of the evaluations they used; 0 for an empty block.
+func (s Stats) MeanNFE() float64 {
+	if len(s.NFE) == 0 {
+		return 0
+	}
+	var sum int
+	for _, n := range s.NFE {
+		sum += n
+	}
+	return float64(sum) / float64(len(s.NFE))
+}
+
+// MaxNFE is the largest number of evaluations that a row used.
+func (s Stats) MaxNFE() int {
+	var m int
+	for _, n := range s.NFE {
+		m = max(m, n)
+	}
+	return m
+}
+
+// The step controller of Hairer, Nørsett and Wanner II.4, with the constants
+// that SciPy's solve_ivp uses, so that counts of evaluations compare.
+const (
+	safety    = 0.9
+	minFactor = 0.2
+	maxFactor = 10
+)
+
+// Adaptive integrates every row from t0 to t1 (backwards if t1 < t0), choosing
+// each row's steps so that its embedded error estimate stays within
+//
+//	sqrt(mean_j (err_j / (ATol + RTol·max(|x_j|, |x'_j|)))²) <= 1
+//
+// the mean being over that row's d values. x ([n, d], row-major) is overwritten on
+// success and untouched on error; a *RowError names the first row that failed.
+//
+// A trial step that leaves the finite numbers is rejected like one with too
+// large an error, so a row fails with ErrNonFinite only where a shorter step
+// does not help either.
+func Adaptive(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, opt Options) (Stats, error) {
+	if err := checkArgs(tab, f, x, n, d, t0, t1); err != nil {
+		return Stats{}, err
+	}
+	if tab.E == nil {
+		return Stats{}, fmt.Errorf("ode: method %s has no error estimate and cannot choose its steps", tab.Name)
+	}
+	if err := opt.resolve(t0, t1); err != nil {
+		return Stats{}, err
+	}
+	b := newBlock(tab, f, x, n, d, t0)
+	if n > 0 && t0 != t1 {
+		if err := b.start(t0, t1, opt); err != nil {
+			return Stats{}, err
+		}
+		for b.active() {
+			if err := b.step(t1, opt); err != nil {
+				return Stats{}, err
+			}
+		}
+		b.store(x)
+	}
+	st := Stats{NFE: make([]int, n), Accepted: make([]int, n), Rejected: make([]int, n), Blocks: b.blocks}
+	for i, r := range b.rows {
+		st.NFE[i], st.Accepted[i], st.Rejected[i] = r.nfe, r.accepted, r.rejects
+	}
+	return st, nil
+}
+
+func (o *Options) resolve(t0, t1 float64) error {
+	span := math.Abs(t1 - t0)
+	for _, f := range []struct {
+		name string
+		v    *float64
+		dflt float64
+	}{{"RTol", &o.RTol, 1e-3}, {"ATol", &o.ATol, 1e-3}, {"MaxStep", &o.MaxStep, span}, {"FirstStep", &o.FirstStep, 0}} {
+		if *f.v == 0 {
+			*f.v = f.dflt
+		}
+		if !(*f.v >= 0) || math.IsInf(*f.v, 0) {
+			return fmt.Errorf("ode: option %s is %g, not a finite number of at least 0", f.name, *f.v)
+		}
+	}
+	if o.MaxSteps == 0 {
+		o.MaxSteps = 10_000
+	}
+	if o.MaxSteps < 0 {
+		return fmt.Errorf("ode: option MaxSteps is %d", o.MaxSteps)
+	}
+	return nil
+}
+
+func (b *block) active() bool {
+	for i := range b.rows {
+		if !b.rows[i].done {
+			return true
+		}
+	}
+	return false
+}
+
+// start evaluates the first stage and chooses each row's first step, after
+// Hairer, Nørsett and Wanner, II.4, "Starting Step Size".
+func (b *block) start(t0, t1 float64, opt Options) error {
+	if err := b.firstStage(); err != nil {
+		return err
+	}
+	for i := range b.rows {
+		for _, v := range b.k[0][i*b.d : (i+1)*b.d] {
+			if !isFinite(float64(v)) {
+				return &RowError{Row: i, T: t0, Err: ErrNonFinite}
+			}
+		}
+	}
+	limit := math.Min(opt.MaxStep, math.Abs(t1-t0))
+	sign := math.Copysign(1, t1-t0)
+	if opt.FirstStep > 0 {
+		for i := range b.rows {
+			b.rows[i].h = sign * math.Min(opt.FirstStep, limit)
+		}
+		return nil
+	}
+
+	// An explicit Euler step of length h0 tells how fast f changes.
+	h0 := make([]float64, b.n)
+	d1 := make([]float64, b.n)
+	for i := range b.rows {
+		var sx, sf float64
+		for j := i * b.d; j < (i+1)*b.d; j++ {
+			scale := opt.ATol + opt.RTol*math.Abs(b.x[j])
+			sx += square(b.x[j] / scale)
+			sf += square(float64(b.k[0][j]) / scale)
+		}
+		d0 := math.Sqrt(sx / float64(b.d))
+		d1[i] = math.Sqrt(sf / float64(b.d))
+		h0[i] = 1e-6
+		if d0 >= 1e-5 && d1[i] >= 1e-5 {
+			h0[i] = 0.01 * d0 / d1[i]
+		}
+		h0[i] = math.Min(h0[i], limit)
+		for j := i * b.d; j < (i+1)*b.d; j++ {
+			b.xs[j] = float32(b.x[j] + sign*h0[i]*float64(b.k[0][j]))
+		}
+		b.ts[i] = float32(t0 + sign*h0[i])
+		b.rows[i].nfe++
+	}
+	if err := b.eval(b.first); err != nil {
+		return err
+	}
+	for i := range b.rows {
+		var s float64
+		for j := i * b.d; j < (i+1)*b.d; j++ {
+			scale := opt.ATol + opt.RTol*math.Abs(b.x[j])
+			s += square((float64(b.first[j]) - float64(b.k[0][j])) / scale)
+		}
+		d2 := math.Sqrt(s/float64(b.d)) / h0[i]
+		h := math.Max(1e-6, h0[i]*1e-3)
+		if m := math.Max(d1[i], d2); m > 1e-15 {
+			h = math.Pow(0.01/m, 1/float64(b.tab.EmbeddedOrder+1))
+		}
+		h = math.Min(math.Min(100*h0[i], h), limit)
+		if !(h > 0) { // a non-finite probe: begin small, the controller recovers
+			h = h0[i]
+		}
+		b.rows[i].h = sign * h
+	}
+	return nil
+}
+
+// step lets every row that has not arrived make one attempt.
+func (b *block) step(t1 float64, opt Options) error {
+	for i := range b.rows {
+		r := &b.rows[i]
+		if r.done {
+			continue
+		}
+		if r.accepted+r.rejects >= opt.MaxSteps {
+			return &RowError{Row: i, T: r.t, Err: fmt.Errorf("%w (%d attempts)", ErrMaxSteps, opt.MaxSteps)}
+		}
+		// The slack keeps rounding from leaving a last step of no length.
+		if math.Abs(r.h)*(1+1e-6) >= math.Abs(t1-r.t) {
+			r.h = t1 - r.t
+		}
+	}
+	if err := b.firstStage(); err != nil {
+		return err
+	}
+	if err := b.laterStages(); err != nil {
+		return err
+	}
+	exponent := -1 / float64(b.tab.EmbeddedOrder+1)
+	for i := range b.rows {
+		r := &b.rows[i]
+		if r.done {
+			continue
+		}
+		finite := b.finite(i)
+		e := math.Inf(1)
+		if finite {
+			e = b.errorNorm(i, opt)
+		}
+		if e <= 1 {
+			factor := float64(maxFactor)
+			if e > 0 {
+				factor = math.Min(maxFactor, safety*math.Pow(e, exponent))
+			}
+			if r.rejected {
+				factor = math.Min(1, factor)
+			}
+			end := r.t + r.h
+			if r.h == t1-r.t {
+				end, r.done = t1, true
+			}
+			h := r.h * math.Max(minFactor, factor)
+			b.accept(i, end)
+			r.h = math.Copysign(math.Min(math.Abs(h), opt.MaxStep), h)
+			continue
+		}
+		r.rejects++
+		r.rejected = true
+		r.h *= math.Max(minFactor, safety*math.Pow(e, exponent)) // Inf^exponent is 0
+		if math.Abs(r.h) < 4*resolution(r.t) {
+			cause := ErrStepSize
+			if !finite {
+				cause = ErrNonFinite
+			}
+			return &RowError{Row: i, T: r.t, Err: cause}
+		}
+	}
+	return nil
+}
+
+// errorNorm is the scaled error estimate of row i's attempt; 1 is the limit.
+func (b *block) errorNorm(i int, opt Options) float64 {
+	var sum float64
+	h := b.rows[i].h
+	for j := i * b.d; j < (i+1)*b.d; j++ {
+		var e float64
+		for s, w := range b.tab.E {
+			e += w * float64(b.k[s][j])
+		}
+		scale := opt.ATol + opt.RTol*math.Max(math.Abs(b.x[j]), math.Abs(b.next[j]))
+		sum += square(h * e / scale)
+	}
+	return math.Sqrt(sum / float64(b.d))
+}
+
+// resolution is the spacing of float32 numbers at t: f is handed float32
+// times, so steps shorter than a few of these say nothing about it.
+func resolution(t float64) float64 {
+	a := float32(math.Abs(t))
+	return float64(math.Nextafter32(a, math.MaxFloat32) - a)
+}
+
+func square(v float64) float64 { return v * v }

@@ -1,0 +1,83 @@
+package ode
+
+import "strings"
+
+// A tree is a rooted tree: the list of its root's subtrees. Trees index the
+// elementary differentials of f, and so the order conditions of a tableau.
+type tree struct{ children []tree }
+
+func (t tree) order() int {
+	n := 1
+	for _, c := range t.children {
+		n += c.order()
+	}
+	return n
+}
+
+// density is γ(τ): the order of the tree times the densities of its subtrees.
+func (t tree) density() float64 {
+	g := float64(t.order())
+	for _, c := range t.children {
+		g *= c.density()
+	}
+	return g
+}
+
+// weights is φ_i(τ) for every stage i: the product over subtrees τ' of
+// sum_j a[i][j]·φ_j(τ').
+func (t tree) weights(a [][]float64) []float64 {
+	phi := make([]float64, len(a))
+	for i := range phi {
+		phi[i] = 1
+	}
+	for _, c := range t.children {
+		sub := c.weights(a)
+		for i, row := range a {
+			var sum float64
+			for j, aij := range row {
+				sum += aij * sub[j]
+			}
+			phi[i] *= sum
+		}
+	}
+	return phi
+}
+
+// String writes the tree in brackets: [] is the root alone, [[][]] a root with two leaves.
+func (t tree) String() string {
+	var b strings.Builder
+	b.WriteByte('[')
+	for _, c := range t.children {
+		b.WriteString(c.String())
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// treesOfOrder lists the rooted trees of p nodes once each: 1, 1, 2, 4, 9, 20, …
+func treesOfOrder(p int) []tree {
+	if p == 1 {
+		return []tree{{}}
+	}
+	// All trees of fewer nodes in one fixed order; a tree of p nodes is a
+	// multiset of them, written as a non-increasing sequence of indices.
+	var pool []tree
+	for q := 1; q < p; q++ {
+		pool = append(pool, treesOfOrder(q)...)
+	}
+	var out []tree
+	var grow func(chosen []tree, largest, left int)
+	grow = func(chosen []tree, largest, left int) {
+		if left == 0 {
+			out = append(out, tree{children: append([]tree(nil), chosen...)})
+			return
+		}
+		for i := largest; i >= 0; i-- {
+			if o := pool[i].order(); o <= left {
+				grow(append(chosen, pool[i]), i, left-o)
+			}
+		}
+	}
+	grow(nil, len(pool)-1, p-1)
+	return out
+}
