@@ -1,0 +1,137 @@
+package metrics
+
+import (
+	"fmt"
+	"math"
+
+	"vapo/lib/blas"
+)
+
+// A Neighbour is one of the reference images nearest to a query.
+type Neighbour struct {
+	Index    int     // in the reference set
+	Distance float64 // L2, in grey levels (0..255): sqrt(Σ (q-r)²)
+}
+
+// Tile sizes of Nearest, and the number of pixels whose centred products sum
+// to at most 2^24 in magnitude: 1024 · 128².
+const (
+	queryTile = 128
+	refTile   = 512
+	exactDots = 1024
+)
+
+// Nearest returns, for each query, its k nearest references by Euclidean
+// distance in pixel space, nearest first, ties by lower index.
+//
+//	queries: [n, d], refs: [m, d], uint8; lib: any BLAS
+//
+// Distances are exact whatever the library and its order of summation: pixels
+// centred to [-128, 127] have products of at most 2^14, so float32 holds sums of
+// 1024 of them without rounding, and longer rows are taken in pieces.
+//
+// Note: float64 or integer loops were rejected; in float32 the work is a matrix
+// product, several times faster, and exactness costs nothing.
+func Nearest(lib blas.Library, queries, refs []uint8, d, k int) ([][]Neighbour, error) {
+	if d < 1 || len(queries)%d != 0 || len(refs)%d != 0 {
+		return nil, fmt.Errorf("nearest neighbours: %d and %d bytes are no sets of images of %d", len(queries), len(refs), d)
+	}
+	n, m := len(queries)/d, len(refs)/d
+	if k < 1 || k > m {
+		return nil, fmt.Errorf("nearest neighbours: %d of %d references", k, m)
+	}
+	refNorms := make([]int64, m)
+	parallel((m+refTile-1)/refTile, func(t int) {
+		for i := t * refTile; i < min((t+1)*refTile, m); i++ {
+			refNorms[i] = centredNorm(refs[i*d : (i+1)*d])
+		}
+	})
+	out := make([][]Neighbour, n)
+	parallel((n+queryTile-1)/queryTile, func(t int) {
+		lo, hi := t*queryTile, min((t+1)*queryTile, n)
+		w := nearestWork{
+			q: make([]float32, queryTile*exactDots), r: make([]float32, refTile*exactDots),
+			dot: make([]float32, queryTile*refTile), sum: make([]int64, queryTile*refTile),
+		}
+		best := make([][]candidate, hi-lo)
+		norms := make([]int64, hi-lo)
+		for i := range best {
+			best[i] = make([]candidate, 0, k+1)
+			norms[i] = centredNorm(queries[(lo+i)*d : (lo+i+1)*d])
+		}
+		for r := 0; r < m; r += refTile {
+			rhi := min(r+refTile, m)
+			w.dots(lib, queries[lo*d:hi*d], refs[r*d:rhi*d], d)
+			for i := range best {
+				row := w.sum[i*(rhi-r) : (i+1)*(rhi-r)]
+				for j, dot := range row {
+					c := candidate{index: r + j, square: norms[i] + refNorms[r+j] - 2*dot}
+					best[i] = insert(best[i], c, k)
+				}
+			}
+		}
+		for i, list := range best {
+			for _, c := range list {
+				out[lo+i] = append(out[lo+i], Neighbour{Index: c.index, Distance: math.Sqrt(float64(c.square))})
+			}
+		}
+	})
+	return out, nil
+}
+
+type candidate struct {
+	index  int
+	square int64
+}
+
+// insert keeps list sorted and at most k long. Candidates come in order of
+// index, so a tie goes after what is there.
+func insert(list []candidate, c candidate, k int) []candidate {
+	if len(list) == k && c.square >= list[k-1].square {
+		return list
+	}
+	list = append(list, c)
+	for i := len(list) - 1; i > 0 && list[i].square < list[i-1].square; i-- {
+		list[i], list[i-1] = list[i-1], list[i]
+	}
+	return list[:min(len(list), k)]
+}
+
+type nearestWork struct {
+	q, r, dot []float32
+	sum       []int64
+}
+
+// dots fills sum, [nq, nr], with the inner products of centred rows.
+func (w *nearestWork) dots(lib blas.Library, q, r []uint8, d int) {
+	nq, nr := len(q)/d, len(r)/d
+	clear(w.sum[:nq*nr])
+	for at := 0; at < d; at += exactDots {
+		width := min(exactDots, d-at)
+		centre(w.q, q, d, at, width)
+		centre(w.r, r, d, at, width)
+		lib.Sgemm(false, true, nq, nr, width, 1, w.q, width, w.r, width, 0, w.dot, nr)
+		for i, v := range w.dot[:nq*nr] {
+			w.sum[i] += int64(v)
+		}
+	}
+}
+
+// centre copies columns at..at+width of x, [n, d], to dst, [n, width], less 128.
+func centre(dst []float32, x []uint8, d, at, width int) {
+	for i := range len(x) / d {
+		src := x[i*d+at : i*d+at+width]
+		for j, v := range src {
+			dst[i*width+j] = float32(int(v) - 128)
+		}
+	}
+}
+
+func centredNorm(x []uint8) int64 {
+	var s int64
+	for _, v := range x {
+		c := int64(v) - 128
+		s += c * c
+	}
+	return s
+}
