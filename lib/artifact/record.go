@@ -1,0 +1,207 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/cachekey"
+	"vapo/lib/objectstore"
+)
+
+// Record says what an action made. Its key is the action's.
+type Record struct {
+	Key      string            `json:"key"`
+	Action   json.RawMessage   `json:"action"`   // the preimage of the key
+	Manifest json.RawMessage   `json:"manifest"` // what the stage reported
+	Outputs  map[string]Digest `json:"outputs"`
+	Created  time.Time         `json:"created"` // by the publisher's clock; informative
+}
+
+func recordKey(key string) (string, error) {
+	if !cachekey.ValidKey(key) {
+		return "", fmt.Errorf("%q is not the key of an action", key)
+	}
+	return "actions/" + key + ".json", nil
+}
+
+func (r *Record) validate() error {
+	a, err := cachekey.Parse(r.Action)
+	if err != nil {
+		return err
+	}
+	key, err := a.Key()
+	if err != nil {
+		return err
+	}
+	if key != r.Key {
+		return fmt.Errorf("its action has key %s", key)
+	}
+	if len(r.Manifest) == 0 {
+		return errors.New("it has no manifest")
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
+		if _, err := ParseDigest(string(r.Outputs[name])); err != nil {
+			return fmt.Errorf("output %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// decodeRecord reads a record and holds it to its key: a record that was
+// damaged, or put under another name, must not answer for this one.
+func decodeRecord(key string, data []byte) (*Record, error) {
+	var r Record
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&r); err != nil {
+		return nil, err
+	}
+	if r.Key != key {
+		return nil, fmt.Errorf("it says it is the record of %q", r.Key)
+	}
+	return &r, r.validate()
+}
+
+// Record returns the record of an action, or ErrNotFound. It does not look for
+// the blobs: see [Store.Complete].
+func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
+	name, err := recordKey(key)
+	if err != nil {
+		return nil, err
+	}
+	data, _, err := s.readDocument(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decodeRecord(key, data)
+	if err != nil {
+		return nil, s.corrupt(name, "delete that object and run again", "%v", err)
+	}
+	return r, nil
+}
+
+// Publish creates the record of an action if there is none. It returns the
+// record that now stands: rec itself and true, or that of an earlier publisher
+// and false; if their outputs differ, the action is not deterministic. Every
+// blob must have been stored before: Publish fails if one is missing.
+func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won bool, err error) {
+	name, err := recordKey(rec.Key)
+	if err != nil {
+		return nil, false, err
+	}
+	if rec.Created.IsZero() {
+		rec.Created = time.Now()
+	}
+	rec.Created = rec.Created.UTC().Truncate(time.Millisecond)
+	if rec.Outputs == nil {
+		rec.Outputs = map[string]Digest{}
+	}
+	if err := rec.validate(); err != nil {
+		return nil, false, fmt.Errorf("publish %s: %w", rec.Key, err)
+	}
+	missing, err := s.Complete(ctx, &rec)
+	if err != nil {
+		return nil, false, fmt.Errorf("publish %s: %w", rec.Key, err)
+	}
+	if len(missing) > 0 {
+		return nil, false, fmt.Errorf("publish %s: blob %s: %w", rec.Key, missing[0], ErrNotFound)
+	}
+	for {
+		_, err := s.writeDocument(ctx, name, rec, objectstore.PutOptions{IfAbsent: true})
+		if err == nil {
+			return &rec, true, nil
+		}
+		if !errors.Is(err, objectstore.ErrExists) {
+			return nil, false, err
+		}
+		standing, err := s.Record(ctx, rec.Key)
+		if errors.Is(err, ErrNotFound) {
+			continue // it was deleted in between
+		}
+		return standing, false, err
+	}
+}
+
+// Republish replaces a record whose blobs are gone by one that has them. The
+// blobs named by rec must be stored. It is the one case in which a record
+// changes: the old one was a promise that the store no longer keeps.
+func (s *Store) Republish(ctx context.Context, rec Record) (standing *Record, won bool, err error) {
+	name, err := recordKey(rec.Key)
+	if err != nil {
+		return nil, false, err
+	}
+	old, err := s.Record(ctx, rec.Key)
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
+		return nil, false, err
+	}
+	if old != nil {
+		missing, err := s.Complete(ctx, old)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(missing) == 0 {
+			return old, false, nil
+		}
+	}
+	if err := s.objects.Delete(ctx, name); err != nil {
+		return nil, false, err
+	}
+	return s.Publish(ctx, rec)
+}
+
+// Complete returns the blobs a record names and the store lacks, in order of
+// output name. A record with a missing blob is a miss.
+func (s *Store) Complete(ctx context.Context, rec *Record) (missing []Digest, err error) {
+	names := slices.Sorted(maps.Keys(rec.Outputs))
+	have := make([]bool, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for i, name := range names {
+		group.Go(func() (err error) {
+			_, have[i], err = s.Has(ctx, rec.Outputs[name])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if !have[i] {
+			missing = append(missing, rec.Outputs[name])
+		}
+	}
+	return missing, nil
+}
+
+// Records yields every record in the order of their keys. A damaged one is
+// yielded as its error; the rest follow.
+func (s *Store) Records(ctx context.Context) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		for info, err := range s.objects.List(ctx, "actions/") {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			key, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "actions/"), ".json")
+			if !ok || !cachekey.ValidKey(key) {
+				continue
+			}
+			rec, err := s.Record(ctx, key)
+			if errors.Is(err, ErrNotFound) {
+				continue // deleted since it was listed
+			}
+			if !yield(rec, err) || err != nil && !errors.Is(err, ErrCorrupt) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package objectstore
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7/pkg/s3utils"
+)
+
+// Config says where a store is and how to enter it.
+type Config struct {
+	Endpoint     string // URL, for example https://s3.example.org; empty for AWS
+	Region       string
+	AccessKey    string
+	SecretKey    string
+	SessionToken string // only for temporary credentials
+	Bucket       string
+	Prefix       string // of every key, without slashes at its ends; may be empty
+
+	// DialTimeout bounds one attempt to connect; 0 means 4 seconds.
+	DialTimeout time.Duration
+}
+
+// FromEnv reads the names people already export: AWS_ENDPOINT_URL (or
+// AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+// AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), and
+// VAPO_STORE=s3://bucket/prefix. getenv is usually os.Getenv. It fails with
+// ErrConfig, naming the variable.
+func FromEnv(getenv func(string) string) (Config, error) {
+	first := func(names ...string) string {
+		for _, name := range names {
+			if v := getenv(name); v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	cfg := Config{
+		Endpoint:     first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+		Region:       first("AWS_REGION", "AWS_DEFAULT_REGION"),
+		AccessKey:    getenv("AWS_ACCESS_KEY_ID"),
+		SecretKey:    getenv("AWS_SECRET_ACCESS_KEY"),
+		SessionToken: getenv("AWS_SESSION_TOKEN"),
+	}
+	var err error
+	if cfg.Bucket, cfg.Prefix, err = ParseURL(getenv("VAPO_STORE")); err != nil {
+		return Config{}, fmt.Errorf("VAPO_STORE: %w", err)
+	}
+	return cfg, cfg.validate()
+}
+
+// ParseURL splits s3://bucket/prefix. Fails with ErrConfig.
+func ParseURL(s string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(s, "s3://")
+	if !ok {
+		return "", "", fmt.Errorf("%w: %q is not of the form s3://bucket/prefix", ErrConfig, s)
+	}
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	if err := s3utils.CheckValidBucketName(bucket); err != nil {
+		return "", "", fmt.Errorf("%w: %q: %w", ErrConfig, s, err)
+	}
+	prefix = strings.TrimSuffix(prefix, "/")
+	if prefix != "" {
+		if err := checkKey(prefix); err != nil {
+			return "", "", fmt.Errorf("%w: %q: %w", ErrConfig, s, err)
+		}
+	}
+	return bucket, prefix, nil
+}
+
+func (c *Config) validate() error {
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	if c.Endpoint == "" {
+		c.Endpoint = "https://s3." + c.Region + ".amazonaws.com"
+	}
+	if _, err := c.endpoint(); err != nil {
+		return err
+	}
+	if c.AccessKey == "" || c.SecretKey == "" {
+		return fmt.Errorf("%w: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be set for %s", ErrConfig, c)
+	}
+	return nil
+}
+
+func (c *Config) endpoint() (*url.URL, error) {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		// The text is not repeated: it might hold a password.
+		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL is not of the form http://host:port or https://host", ErrConfig)
+	}
+	if u.User != nil {
+		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL holds credentials; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrConfig)
+	}
+	return u, nil
+}
+
+// String names the store without secrets.
+func (c *Config) String() string {
+	s := "s3://" + c.Bucket
+	if c.Prefix != "" {
+		s += "/" + c.Prefix
+	}
+	if u, err := c.endpoint(); err == nil {
+		s += " at " + u.Scheme + "://" + u.Host
+	}
+	return s
+}

@@ -1,0 +1,64 @@
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Probe finds out whether a store can hold a shared cache: it can be written,
+// returns what was written, and honours both conditions of Put. It works on an
+// object of its own under "probe/" and removes it. A store that ignores
+// conditions fails with ErrUnconditional; one that cannot be written, with
+// ErrReadOnly or whatever else is wrong with it.
+func Probe(ctx context.Context, s Store) error {
+	key := "probe/" + strings.ToLower(rand.Text())
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = s.Delete(ctx, key) // nothing depends on a leftover
+	}()
+	put := func(content string, opt PutOptions) (Info, error) {
+		return s.Put(ctx, key, strings.NewReader(content), int64(len(content)), opt)
+	}
+	ignored := func(what string) error {
+		return &Error{Op: "probe", Key: key, Store: s.String(), Kind: ErrUnconditional, Err: errors.New(what),
+			Hint: "use a store with conditional writes (AWS S3, MinIO, Ceph, versitygw) or the embedded one"}
+	}
+	first, err := put("first", PutOptions{IfAbsent: true})
+	if err != nil {
+		return err
+	}
+	if _, err := put("again", PutOptions{IfAbsent: true}); err == nil {
+		return ignored("it replaced an object that had to be absent")
+	} else if !errors.Is(err, ErrExists) {
+		return err
+	}
+	second, err := put("second", PutOptions{IfMatch: first.ETag})
+	if err != nil {
+		return err
+	}
+	if _, err := put("stale", PutOptions{IfMatch: first.ETag}); err == nil {
+		return ignored("it replaced an object that was no longer the expected one")
+	} else if !errors.Is(err, ErrExists) {
+		return err
+	}
+	body, info, err := s.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	got, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, []byte("second")) || info.ETag != second.ETag {
+		return &Error{Op: "probe", Key: key, Store: s.String(), Err: fmt.Errorf("it returned %q where %q was written last", got, "second")}
+	}
+	return nil
+}

@@ -1,0 +1,282 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// s3Store is a Store on one bucket, or on a prefix in it.
+type s3Store struct {
+	core   *minio.Core
+	bucket string
+	prefix string // empty, or ends in a slash
+	name   string // as String
+}
+
+// Open connects to a store and asks it one question, so that a server that is
+// not there, credentials it does not accept and a bucket that does not exist
+// are found before any work is done. It does not try to write: see [Probe].
+func Open(ctx context.Context, cfg Config) (Store, error) {
+	s, err := newStore(cfg)
+	if err != nil {
+		return nil, err
+	}
+	err = s.retry(ctx, "open", "", false, func(int) error {
+		// A listing and not a HEAD: the answer to a HEAD has no body and would
+		// leave a wrong key, a wrong secret and a policy indistinguishable.
+		for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
+			return obj.Err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// CreateBucket makes the bucket of cfg unless it is there.
+func CreateBucket(ctx context.Context, cfg Config) error {
+	s, err := newStore(cfg)
+	if err != nil {
+		return err
+	}
+	return s.retry(ctx, "create bucket", "", true, func(int) error {
+		err := s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: cfg.Region})
+		switch minio.ToErrorResponse(err).Code {
+		case "BucketAlreadyOwnedByYou", "BucketAlreadyExists":
+			return nil
+		}
+		return err
+	})
+}
+
+func newStore(cfg Config) (*s3Store, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	u, err := cfg.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	secure := u.Scheme == "https"
+	transport, err := minio.DefaultTransport(secure)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	timeout := cfg.DialTimeout
+	if timeout == 0 {
+		timeout = 4 * time.Second
+	}
+	transport.DialContext = (&net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second}).DialContext
+	// Joining the parts of a large upload may take a server this long.
+	transport.ResponseHeaderTimeout = 3 * time.Minute
+	core, err := minio.NewCore(u.Host, &minio.Options{
+		Creds:     credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, cfg.SessionToken),
+		Secure:    secure,
+		Region:    cfg.Region,
+		Transport: transport,
+		// Retries are ours: only who counts the attempts can tell a condition
+		// that failed from one that its own first attempt made fail.
+		MaxRetries: 1,
+		// Trailing checksums are refused by some servers and garble the
+		// content on others; contents are signed by their digest instead.
+		TrailingHeaders: false,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	core.SetAppInfo("vapo", "1")
+	s := &s3Store{core: core, bucket: cfg.Bucket, name: cfg.String()}
+	if cfg.Prefix != "" {
+		s.prefix = cfg.Prefix + "/"
+	}
+	return s, nil
+}
+
+func (s *s3Store) String() string { return s.name }
+
+// checkKey refuses keys that a store could not hold or would rewrite.
+func checkKey(key string) error {
+	if key == "" || len(key) > 900 || !utf8.ValidString(key) {
+		return fmt.Errorf("key %q is empty, too long or not UTF-8", key)
+	}
+	for elem := range strings.SplitSeq(key, "/") {
+		if elem == "" || elem == "." || elem == ".." || len(elem) > 255 || strings.ContainsAny(elem, "\x00\\") {
+			return fmt.Errorf("key %q has an element that cannot be a file name", key)
+		}
+	}
+	return nil
+}
+
+func (s *s3Store) object(op, key string) (string, error) {
+	if err := checkKey(key); err != nil {
+		return "", &Error{Op: op, Key: key, Store: s.name, Err: err}
+	}
+	return s.prefix + key, nil
+}
+
+func (s *s3Store) info(key string, obj minio.ObjectInfo) Info {
+	return Info{Key: key, Size: obj.Size, ETag: strings.Trim(obj.ETag, `"`), ModTime: obj.LastModified, SHA256: obj.UserMetadata[sha256Header]}
+}
+
+func (s *s3Store) Head(ctx context.Context, key string) (Info, error) {
+	obj, err := s.head(ctx, "head", key)
+	if err != nil {
+		return Info{}, err
+	}
+	return s.info(key, obj), nil
+}
+
+func (s *s3Store) head(ctx context.Context, op, key string) (obj minio.ObjectInfo, err error) {
+	name, err := s.object(op, key)
+	if err != nil {
+		return obj, err
+	}
+	err = s.retry(ctx, op, key, false, func(int) (err error) {
+		obj, err = s.core.StatObject(ctx, s.bucket, name, minio.StatObjectOptions{})
+		return err
+	})
+	return obj, err
+}
+
+func (s *s3Store) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
+	body, obj, err := s.open(ctx, key, "", "")
+	if err != nil {
+		return nil, Info{}, err
+	}
+	info := s.info(key, obj)
+	return &reader{ctx: ctx, s: s, key: key, etag: info.ETag, end: info.Size, body: body}, info, nil
+}
+
+func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {
+	if off < 0 {
+		return nil, &Error{Op: "get", Key: key, Store: s.name, Kind: ErrRange, Err: fmt.Errorf("offset %d", off)}
+	}
+	if n == 0 {
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+	span := fmt.Sprintf("bytes=%d-", off)
+	if n > 0 {
+		span += fmt.Sprint(off + n - 1)
+	}
+	body, obj, err := s.open(ctx, key, span, "")
+	if err != nil {
+		return nil, err
+	}
+	etag := strings.Trim(obj.ETag, `"`)
+	return &reader{ctx: ctx, s: s, key: key, etag: etag, off: off, end: off + obj.Size, body: body}, nil
+}
+
+// open requests an object or a span of it, of one version if etag is given.
+func (s *s3Store) open(ctx context.Context, key, span, etag string) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
+	name, err := s.object("get", key)
+	if err != nil {
+		return nil, obj, err
+	}
+	var opts minio.GetObjectOptions
+	if span != "" {
+		opts.Set("Range", span)
+	}
+	if etag != "" {
+		if err := opts.SetMatchETag(etag); err != nil {
+			return nil, obj, &Error{Op: "get", Key: key, Store: s.name, Err: err}
+		}
+	}
+	err = s.retry(ctx, "get", key, false, func(int) (err error) {
+		body, obj, _, err = s.core.GetObject(ctx, s.bucket, name, opts)
+		return err
+	})
+	return body, obj, err
+}
+
+// reader continues a download where a broken connection left it.
+type reader struct {
+	ctx      context.Context
+	s        *s3Store
+	key      string
+	etag     string
+	off, end int64
+	resumed  int
+	body     io.ReadCloser
+}
+
+const maxResumes = 5
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	r.off += int64(n)
+	switch {
+	case err == nil, errors.Is(err, io.EOF) && r.off >= r.end:
+		return n, err
+	case r.ctx.Err() != nil:
+		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Err: context.Cause(r.ctx)}
+	case r.resumed >= maxResumes:
+		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Kind: ErrUnreachable, Hint: "the connection broke repeatedly while reading", Err: err}
+	}
+	r.resumed++
+	body, _, err := r.s.open(r.ctx, r.key, fmt.Sprintf("bytes=%d-%d", r.off, r.end-1), r.etag)
+	if err != nil {
+		return n, err
+	}
+	r.body.Close()
+	r.body = body
+	if n == 0 && len(p) > 0 {
+		return r.Read(p)
+	}
+	return n, nil
+}
+
+func (r *reader) Close() error { return r.body.Close() }
+
+func (s *s3Store) Delete(ctx context.Context, key string) error {
+	name, err := s.object("delete", key)
+	if err != nil {
+		return err
+	}
+	err = s.retry(ctx, "delete", key, true, func(int) error {
+		return s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{})
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (s *s3Store) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		last, stopped := "", false
+		err := s.retry(ctx, "list", prefix, false, func(int) error {
+			listing, cancel := context.WithCancel(ctx)
+			defer cancel()
+			opts := minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true, StartAfter: last}
+			for obj := range s.core.ListObjectsIter(listing, s.bucket, opts) {
+				if obj.Err != nil {
+					return obj.Err
+				}
+				last = obj.Key
+				if strings.HasSuffix(obj.Key, "/") {
+					continue // a directory marker made by another program
+				}
+				if !yield(s.info(strings.TrimPrefix(obj.Key, s.prefix), obj), nil) {
+					stopped = true
+					return nil
+				}
+			}
+			return ctx.Err()
+		})
+		if err != nil && !stopped {
+			yield(Info{}, err)
+		}
+	}
+}
