@@ -1,0 +1,127 @@
+// Package backendtest is the conformance suite that every engine runs: each operation of the family with its first,
+// second and third derivatives against numerical differentiation, independence of the batch and of the number of
+// threads, and the rules of state.
+package backendtest
+
+import (
+	"math/rand/v2"
+
+	"vapo/lib/graphop"
+)
+
+// Case is one expression over inputs of given shapes.
+type Case struct {
+	Name   string
+	Shapes [][]int
+	// Low and High bound the values drawn for the inputs; both 0 stands for a standard normal distribution.
+	Low, High float64
+	// Order is the highest derivative that is checked numerically (3 unless the expression has kinks).
+	Order int
+	Build func(in []*graphop.Node) *graphop.Node
+}
+
+type nodes = []*graphop.Node
+
+// Cases lists every operation of the family.
+func Cases() []Case {
+	unary := func(f func(*graphop.Node) *graphop.Node) func(nodes) *graphop.Node {
+		return func(in nodes) *graphop.Node { return f(in[0]) }
+	}
+	binary := func(f func(a, b *graphop.Node) *graphop.Node) func(nodes) *graphop.Node {
+		return func(in nodes) *graphop.Node { return f(in[0], in[1]) }
+	}
+	v := [][]int{{3, 5}}
+	same := [][]int{{3, 5}, {3, 5}}
+	row := [][]int{{2, 3, 4}, {1, 3, 1}}
+	both := [][]int{{2, 1, 4}, {1, 3, 1}}
+	cases := []Case{
+		{Name: "affine", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node { return graphop.Affine(graphop.Square(x), -1.5, 0.25) })},
+		{Name: "add", Shapes: same, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Add(a, b)) })},
+		{Name: "add broadcast", Shapes: row, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Add(a, b)) })},
+		{Name: "sub", Shapes: row, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Sub(b, a)) })},
+		{Name: "mul", Shapes: same, Build: binary(graphop.Mul)},
+		{Name: "mul broadcast both", Shapes: both, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Mul(a, b)) })},
+		{Name: "div", Shapes: row, Low: 0.7, High: 2, Build: binary(graphop.Div)},
+		{Name: "square", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node { return graphop.Mul(graphop.Square(x), x) })},
+		{Name: "max", Shapes: same, Order: 1, Build: binary(graphop.Max)},
+		{Name: "min", Shapes: same, Order: 1, Build: binary(graphop.Min)},
+		{Name: "relu", Shapes: v, Order: 1, Build: unary(graphop.ReLU)},
+		{Name: "exp", Shapes: v, Build: unary(graphop.Exp)},
+		{Name: "log", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Log)},
+		{Name: "sqrt", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Sqrt)},
+		{Name: "sin", Shapes: v, Build: unary(graphop.Sin)},
+		{Name: "cos", Shapes: v, Build: unary(graphop.Cos)},
+		{Name: "sigmoid", Shapes: v, Build: unary(graphop.Sigmoid)},
+		{Name: "silu", Shapes: v, Low: -4, High: 4, Build: unary(graphop.SiLU)},
+		{Name: "where", Shapes: [][]int{{3, 5}, {3, 5}}, Build: func(in nodes) *graphop.Node {
+			c := graphop.Table(in[0], []float64{1, 0, 0, 1, 1}, 1, 5)
+			return graphop.Where(c, graphop.Exp(in[0]), graphop.Sin(in[1]))
+		}},
+		{Name: "broadcast", Shapes: [][]int{{1, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Broadcast(graphop.Exp(in[0]), 3, 5) }},
+		{Name: "sum inner", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Sum(graphop.Sin(in[0]), 2)) }},
+		{Name: "sum outer and inner", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Square(graphop.Sum(graphop.Sin(in[0]), 0, 2)) }},
+		{Name: "sum middle", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Square(graphop.Sum(graphop.Sin(in[0]), 1)) }},
+		{Name: "mean", Shapes: [][]int{{3, 4}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Mean(graphop.Sin(in[0]))) }},
+		{Name: "reshape", Shapes: [][]int{{3, 4}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Mul(graphop.Exp(graphop.Reshape(graphop.Sin(in[0]), 2, 6)), graphop.Reshape(in[0], 2, 6))
+		}},
+		{Name: "transpose", Shapes: [][]int{{2, 3, 4}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Transpose(graphop.Sin(in[0]), 2, 0, 1)) }},
+		{Name: "slice", Shapes: [][]int{{2, 5, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Slice(graphop.Sin(in[0]), 1, 1, 4)) }},
+		{Name: "pad", Shapes: [][]int{{2, 3, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Pad(graphop.Sin(in[0]), 1, 1, 2)) }},
+		{Name: "concat", Shapes: [][]int{{2, 1, 3}, {2, 2, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Concat(1, in[1], graphop.Sin(in[0]), in[1])) }},
+		{Name: "avgpool", Shapes: [][]int{{2, 2, 4, 6}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.AvgPool(graphop.Sin(in[0]), 2)) }},
+		{Name: "upsample", Shapes: [][]int{{2, 2, 2, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Upsample(graphop.Sin(in[0]), 2)) }},
+	}
+	for _, t := range []struct {
+		name   string
+		ta, tb bool
+	}{{"nn", false, false}, {"nt", false, true}, {"tn", true, false}, {"tt", true, true}} {
+		a, b := []int{3, 4}, []int{4, 2}
+		if t.ta {
+			a = []int{4, 3}
+		}
+		if t.tb {
+			b = []int{2, 4}
+		}
+		f := func(in nodes) *graphop.Node { return graphop.Sin(graphop.MatMul(in[0], in[1], t.ta, t.tb)) }
+		cases = append(cases,
+			Case{Name: "matmul " + t.name, Shapes: [][]int{a, b}, Build: f},
+			Case{Name: "batched matmul " + t.name, Shapes: [][]int{append([]int{2}, a...), append([]int{2}, b...)}, Build: f})
+	}
+	for _, c := range []struct {
+		name         string
+		x, w         []int
+		stride, h, p int
+	}{
+		{"3x3", []int{2, 2, 4, 5}, []int{3, 2, 3, 3}, 1, 1, 1},
+		{"1x1", []int{2, 3, 3, 3}, []int{2, 3, 1, 1}, 1, 0, 0},
+		{"3x3 stride 2", []int{2, 2, 5, 6}, []int{2, 2, 3, 3}, 2, 1, 1},
+		{"1x3 unpadded", []int{1, 2, 3, 5}, []int{2, 2, 1, 3}, 1, 0, 0},
+		{"5x5", []int{1, 1, 5, 5}, []int{2, 1, 5, 5}, 1, 2, 2},
+	} {
+		cases = append(cases, Case{Name: "conv " + c.name, Shapes: [][]int{c.x, c.w}, Build: func(in nodes) *graphop.Node {
+			return graphop.Sin(graphop.Conv2D(in[0], in[1], c.stride, c.h, c.p))
+		}})
+	}
+	return cases
+}
+
+func (c Case) draw(rng *rand.Rand) [][]float64 {
+	var out [][]float64
+	for _, s := range c.Shapes {
+		n := 1
+		for _, d := range s {
+			n *= d
+		}
+		v := make([]float64, n)
+		for i := range v {
+			if c.Low == c.High {
+				v[i] = rng.NormFloat64()
+			} else {
+				v[i] = c.Low + (c.High-c.Low)*rng.Float64()
+			}
+		}
+		out = append(out, v)
+	}
+	return out
+}

