@@ -20,6 +20,9 @@ type Mixture struct {
 	Components []Component `json:"components"`
 }
 
+// maxCoordinate keeps every point that can be drawn within float32.
+const maxCoordinate = 1e30
+
 // NewMixture checks the components and returns the mixture with the weights normalised. Weights must be positive and
 // finite, standard deviations non-negative (zero is a point mass, which can be sampled but has no density), and
 // all means of one dimension.
@@ -36,15 +39,15 @@ func NewMixture(components []Component) (*Mixture, error) {
 		if !(c.Weight > 0) || math.IsInf(c.Weight, 0) {
 			return nil, fmt.Errorf("component %d has weight %v, expected a positive number", i, c.Weight)
 		}
-		if !(c.Std >= 0) || math.IsInf(c.Std, 0) {
-			return nil, fmt.Errorf("component %d has std %v, expected a number of at least 0", i, c.Std)
+		if !(c.Std >= 0 && c.Std <= maxCoordinate) {
+			return nil, fmt.Errorf("component %d has std %v, expected a number from 0 to %g", i, c.Std, maxCoordinate)
 		}
 		if len(c.Mean) != d {
 			return nil, fmt.Errorf("component %d has a mean of %d dimensions, component 0 of %d", i, len(c.Mean), d)
 		}
 		for j, m := range c.Mean {
-			if math.IsNaN(m) || math.IsInf(m, 0) {
-				return nil, fmt.Errorf("component %d has mean[%d] = %v, expected a finite number", i, j, m)
+			if !(math.Abs(m) <= maxCoordinate) {
+				return nil, fmt.Errorf("component %d has mean[%d] = %v, expected a number of at most %g", i, j, m, maxCoordinate)
 			}
 		}
 		sum += c.Weight
@@ -89,7 +92,7 @@ func (m *Mixture) Sample(src *draw.Source, n int) (x []float32, component []int6
 		src.Normal64(z)
 		c := &m.Components[k]
 		for j := range d {
-			x[i*d+j] = float32(c.Mean[j] + c.Std*z[j])
+			x[i*d+j] = float32(c.Mean[j] + float64(c.Std*z[j])) // the conversion forbids fused multiply-add: same bits everywhere
 		}
 		component[i] = int64(k)
 	}

@@ -1,0 +1,104 @@
+package dataset
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"vapo/lib/draw"
+)
+
+// SyntheticSources are the sources that are drawn and not read.
+var SyntheticSources = []string{"8gaussians", "two-moons", "rings", "mixture"}
+
+// ringRadii are the radii of source rings.
+var ringRadii = []float64{1, 2, 3}
+
+// EightGaussians returns 8 equally likely components on the unit circle, at multiples of 45 degrees.
+func EightGaussians(std float64) (*Mixture, error) {
+	components := make([]Component, 8)
+	for k := range components {
+		sin, cos := math.Sincos(float64(k) * math.Pi / 4)
+		components[k] = Component{Weight: 1, Mean: []float64{cos, sin}, Std: std}
+	}
+	return NewMixture(components)
+}
+
+// Synthetic draws nTrain and nTest points of a synthetic source; the two splits are independent, and the first points
+// of each do not depend on how many are drawn.
+//
+//   - 8gaussians: EightGaussians(std)
+//   - two-moons: two half circles of radius 1, centred on the origin together, plus Gaussian noise std
+//   - rings: circles of radius 1, 2 and 3, equally likely, plus Gaussian noise std
+//   - mixture: the Gaussian mixture of components, which have their own std
+func Synthetic(source string, std float64, components []Component, seed uint64, nTrain, nTest int) (train, test *Points, err error) {
+	point, err := sampler(source, std, components)
+	if err != nil {
+		return nil, nil, fmt.Errorf("dataset %s: %w", source, err)
+	}
+	split := func(name string, n int) *Points {
+		s := point(draw.New(seed, "dataset/"+source+"/"+name, 0), n)
+		s.Name, s.Split = source, name
+		return s
+	}
+	return split("train", nTrain), split("test", nTest), nil
+}
+
+func sampler(source string, std float64, components []Component) (func(*draw.Source, int) *Points, error) {
+	if !(std >= 0 && std <= maxCoordinate) {
+		return nil, fmt.Errorf("std %v, expected a number from 0 to %g", std, maxCoordinate)
+	}
+	if source != "mixture" && components != nil {
+		return nil, fmt.Errorf("components belong to source mixture")
+	}
+	switch source {
+	case "8gaussians", "mixture":
+		m, err := EightGaussians(std)
+		if source == "mixture" {
+			m, err = NewMixture(components)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return func(src *draw.Source, n int) *Points {
+			x, labels := m.Sample(src, n)
+			return &Points{N: n, D: m.Dim(), X: x, Labels: labels, Mixture: m}
+		}, nil
+	case "two-moons":
+		return planar(std, 2, func(moon int, u float64) (x, y float64) {
+			sin, cos := math.Sincos(math.Pi * u)
+			if moon == 0 {
+				return cos - 0.5, sin - 0.25
+			}
+			return 0.5 - cos, 0.25 - sin
+		}), nil
+	case "rings":
+		return planar(std, len(ringRadii), func(ring int, u float64) (x, y float64) {
+			sin, cos := math.Sincos(2 * math.Pi * u)
+			return ringRadii[ring] * cos, ringRadii[ring] * sin
+		}), nil
+	}
+	return nil, fmt.Errorf("unknown, expected one of %v", SyntheticSources)
+}
+
+// planar samples k equally likely curves of the plane, each parametrised over [0, 1), with Gaussian noise.
+func planar(std float64, k int, curve func(k int, u float64) (x, y float64)) func(*draw.Source, int) *Points {
+	return func(src *draw.Source, n int) *Points {
+		s := &Points{N: n, D: 2, X: make([]float32, 2*n), Labels: make([]int64, n)}
+		z := make([]float64, 2)
+		for i := range n {
+			label := src.IntN(k)
+			x, y := curve(label, src.Uniform64())
+			src.Normal64(z)
+			s.X[2*i] = float32(x + float64(std*z[0]))
+			s.X[2*i+1] = float32(y + float64(std*z[1]))
+			s.Labels[i] = int64(label)
+		}
+		return s
+	}
+}
+
+// ValidSource tells whether source is one this package knows.
+func ValidSource(source string) bool {
+	return IsPublished(source) || slices.Contains(SyntheticSources, source)
+}
