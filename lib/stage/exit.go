@@ -99,6 +99,8 @@ func ExitCode(err error) int {
 		return ExitResources
 	case errors.As(err, &coded):
 		return coded.Code
+	case errors.Is(err, objectstore.ErrConfig):
+		return ExitUsage
 	case errors.Is(err, artifact.ErrCorrupt):
 		return ExitIntegrity
 	case errors.Is(err, objectstore.ErrDenied), errors.Is(err, objectstore.ErrUnreachable),
@@ -123,6 +125,10 @@ func Hint(err error) string {
 	var storeErr *objectstore.Error
 	if errors.As(err, &storeErr) && storeErr.Hint != "" {
 		return storeErr.Hint
+	}
+	var corrupt *artifact.CorruptError
+	if errors.As(err, &corrupt) && corrupt.Hint != "" {
+		return corrupt.Hint
 	}
 	switch ExitCode(err) {
 	case ExitResources:

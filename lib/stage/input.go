@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +21,6 @@ import (
 // run on local files needs none.
 type source struct {
 	scratch *scratch
-	log     *slog.Logger
 
 	once  sync.Once
 	store *artifact.Store
@@ -82,7 +80,7 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 	digest := artifact.Digest(ref)
 	switch {
 	case strings.HasPrefix(ref, "sha256:"):
-		if !validDigest(ref) {
+		if !ValidDigest(ref) {
 			return nil, Fail(ExitUsage, "a digest is sha256: and 64 hexadecimal digits", "malformed digest")
 		}
 	case strings.HasPrefix(ref, "ref:"):
@@ -122,7 +120,8 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 	return in, nil
 }
 
-func validDigest(s string) bool {
+// ValidDigest says whether s has the form of a digest.
+func ValidDigest(s string) bool {
 	hexes, ok := strings.CutPrefix(s, "sha256:")
 	return ok && len(hexes) == 64 && strings.Trim(hexes, "0123456789abcdef") == ""
 }
@@ -185,4 +184,13 @@ func portNames(ports []Port) string {
 		names[i] = p.Name
 	}
 	return strings.Join(names, ", ")
+}
+
+// FileDigest is the digest of a local file.
+func FileDigest(path string) (string, error) {
+	in, err := locateFile(path)
+	if err != nil {
+		return "", err
+	}
+	return string(in.digest), nil
 }

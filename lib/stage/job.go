@@ -54,7 +54,7 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 			j.close()
 		}
 	}()
-	j.src = &source{scratch: j.scratch, log: j.log}
+	j.src = &source{scratch: j.scratch}
 	if paths.out != "" {
 		if err := os.MkdirAll(paths.out, 0o755); err != nil {
 			return nil, Fail(ExitUsage, "", "--out: %w", err)

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"vapo/lib/artifact"
-	"vapo/lib/objectstore"
 )
 
 // Live is where a run keeps what it needs to go on after being killed. Each
@@ -44,7 +43,7 @@ func (j *Job) openLive(ctx context.Context) (Live, error) {
 	return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", j.key), scratch: j.scratch.dir, log: j.log}, nil
 }
 
-// A saved value is one line with the digest of the rest, and the rest: state
+// A locally saved value is one line with the digest of the rest, and the rest: state
 // that decides every byte of the result is not taken on trust.
 const liveMagic = "vapo-live 1 sha256:"
 
@@ -104,7 +103,8 @@ func unseal(dir string, r io.Reader) (path string, ok bool, err error) {
 	return f.Name(), true, f.Close()
 }
 
-// storeLive keeps the state under live/<key>/ in the store.
+// storeLive keeps the state under live/<key>/ in the store, which verifies it
+// on its own.
 type storeLive struct {
 	live    *artifact.Live
 	scratch string
@@ -112,39 +112,54 @@ type storeLive struct {
 }
 
 func (l *storeLive) Save(ctx context.Context, name string, write func(io.Writer) error) error {
-	path, err := seal(l.scratch, write)
-	if err != nil {
-		return fmt.Errorf("live state %s: %w", name, err)
+	r, w := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		buf := bufio.NewWriterSize(w, 1<<20)
+		err := errors.Join(write(buf), buf.Flush())
+		w.CloseWithError(err) // nil is the end of the value
+		written <- err
+	}()
+	err := l.live.Save(ctx, name, r)
+	r.CloseWithError(err)
+	if werr := <-written; err == nil {
+		err = werr
 	}
-	defer os.Remove(path)
-	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("live state %s: %w", name, err)
-	}
-	defer f.Close()
-	if err := l.live.Save(ctx, name, f); err != nil {
 		return fmt.Errorf("live state %s: %w", name, err)
 	}
 	return nil
 }
 
 func (l *storeLive) Load(ctx context.Context, name string) (string, bool, error) {
-	r, err := l.live.Load(ctx, name)
-	if errors.Is(err, objectstore.ErrNotFound) {
+	path, err := l.load(ctx, name)
+	switch {
+	case errors.Is(err, artifact.ErrNotFound):
 		return "", false, nil
-	}
-	if err != nil {
+	case errors.Is(err, artifact.ErrCorrupt):
+		l.log.Warn("live state is damaged; starting over", "name", name)
+		return "", false, nil
+	case err != nil:
 		return "", false, fmt.Errorf("live state %s: %w", name, err)
+	}
+	return path, true, nil
+}
+
+func (l *storeLive) load(ctx context.Context, name string) (string, error) {
+	r, err := l.live.Load(ctx, name)
+	if err != nil {
+		return "", err
 	}
 	defer r.Close()
-	path, ok, err := unseal(l.scratch, r)
+	f, err := os.CreateTemp(l.scratch, "live-*")
 	if err != nil {
-		return "", false, fmt.Errorf("live state %s: %w", name, err)
+		return "", err
 	}
-	if !ok {
-		l.log.Warn("live state is damaged; starting over", "name", name)
+	defer f.Close()
+	if _, err := io.Copy(f, r); err != nil {
+		return "", err
 	}
-	return path, ok, nil
+	return f.Name(), f.Close()
 }
 
 // localLive keeps the state beside the outputs, in DIR/.live/<key>/.

@@ -279,7 +279,7 @@ func runCommand(ctx context.Context, kctx *kong.Context, name string, stdout io.
 		return err
 	}
 	defer scratch.remove()
-	src := &source{scratch: scratch, log: log}
+	src := &source{scratch: scratch}
 	console := &Console{
 		Stdout: stdout, Stderr: scr, Log: log,
 		Store: src.open,
