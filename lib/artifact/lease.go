@@ -113,7 +113,9 @@ func (l *Lease) heartbeat(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := l.write(ctx, time.Now().Add(l.ttl).UTC())
+		beat, cancel := context.WithTimeout(ctx, l.ttl)
+		err := l.write(beat, time.Now().Add(l.ttl).UTC())
+		cancel()
 		l.mu.Lock()
 		expired := time.Now().After(l.doc.Expires)
 		l.mu.Unlock()

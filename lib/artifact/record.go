@@ -93,6 +93,9 @@ func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 // record that now stands: rec itself and true, or that of an earlier publisher
 // and false; if their outputs differ, the action is not deterministic. Every
 // blob must have been stored before: Publish fails if one is missing.
+//
+// There is one case in which a record is replaced: when it is damaged or names
+// a blob that is gone, it is a promise the store no longer keeps.
 func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won bool, err error) {
 	name, err := recordKey(rec.Key)
 	if err != nil {
@@ -115,47 +118,32 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	if len(missing) > 0 {
 		return nil, false, fmt.Errorf("publish %s: blob %s: %w", rec.Key, missing[0], ErrNotFound)
 	}
+	opt := objectstore.PutOptions{IfAbsent: true}
 	for {
-		_, err := s.writeDocument(ctx, name, rec, objectstore.PutOptions{IfAbsent: true})
+		_, err := s.writeDocument(ctx, name, rec, opt)
 		if err == nil {
 			return &rec, true, nil
 		}
 		if !errors.Is(err, objectstore.ErrExists) {
 			return nil, false, err
 		}
-		standing, err := s.Record(ctx, rec.Key)
-		if errors.Is(err, ErrNotFound) {
-			continue // it was deleted in between
-		}
-		return standing, false, err
-	}
-}
-
-// Republish replaces a record whose blobs are gone by one that has them. The
-// blobs named by rec must be stored. It is the one case in which a record
-// changes: the old one was a promise that the store no longer keeps.
-func (s *Store) Republish(ctx context.Context, rec Record) (standing *Record, won bool, err error) {
-	name, err := recordKey(rec.Key)
-	if err != nil {
-		return nil, false, err
-	}
-	old, err := s.Record(ctx, rec.Key)
-	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
-		return nil, false, err
-	}
-	if old != nil {
-		missing, err := s.Complete(ctx, old)
-		if err != nil {
+		data, info, err := s.readDocument(ctx, name)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			opt = objectstore.PutOptions{IfAbsent: true} // deleted in between
+			continue
+		case err != nil:
 			return nil, false, err
 		}
-		if len(missing) == 0 {
-			return old, false, nil
+		standing, err := decodeRecord(rec.Key, data)
+		if err == nil {
+			missing, err := s.Complete(ctx, standing)
+			if err != nil || len(missing) == 0 {
+				return standing, false, err
+			}
 		}
+		opt = objectstore.PutOptions{IfMatch: info.ETag}
 	}
-	if err := s.objects.Delete(ctx, name); err != nil {
-		return nil, false, err
-	}
-	return s.Publish(ctx, rec)
 }
 
 // Complete returns the blobs a record names and the store lacks, in order of

@@ -1,0 +1,268 @@
+// Package embedded runs an S3 gateway over a directory, so that one laptop with
+// no services runs everything a team runs on its own storage.
+//
+// The gateway is versitygw, in a process of its own: it changes the working
+// directory and keeps state in package variables, so a process can hold one and
+// should do nothing else. [Serve] is that process; [Start] is how a runner gets
+// one.
+//
+// There is at most one gateway for a directory. It holds a lock there for as
+// long as it lives, and each of its users holds a shared lock on another file.
+// The kernel lets go of both however a process ends, so there is nothing to
+// clean up after kill -9: a state file without a lock behind it is stale.
+//
+// The runner that started a gateway holds a pipe to it. When the pipe closes,
+// the gateway stays only while others still use it, and then goes. Terminal
+// signals do not reach it: on Ctrl-C a stage must still be able to save.
+//
+// Note: Pdeathsig was rejected. Linux sends it when the *thread* that forked
+// ends, which in Go is no event of the program's; and it would take the store
+// away from a second runner that attached to the first one's gateway.
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/pkg/xattr"
+	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/embedgw"
+	"github.com/versity/versitygw/s3api"
+
+	"vapo/lib/objectstore"
+)
+
+// What Start tells its child through the environment.
+const (
+	parentFDVar = "VAPO_GATEWAY_PARENT_FD" // read end of a pipe the parent holds
+	readyFDVar  = "VAPO_GATEWAY_READY_FD"  // write end of a pipe for one report
+	dirVar      = "VAPO_GATEWAY_DIR"
+)
+
+// Options of Serve.
+type Options struct {
+	// Dir is the directory whose store is served; it lies in Dir/.vapo.
+	Dir string
+	// Ready is called once, when the gateway answers; it may be nil.
+	Ready func(Env)
+}
+
+// ErrRunning: the directory has a gateway already.
+var ErrRunning = errors.New("a gateway serves this directory already")
+
+// Serve runs the gateway of a directory in this process until the context ends
+// or, if Start started it, until nobody uses it. It changes the working
+// directory; run nothing else beside it. It fails with ErrRunning if the
+// directory has one.
+func Serve(ctx context.Context, opt Options) error {
+	parent, report := inherited()
+	err := serve(ctx, opt, parent, report)
+	report.failure(err)
+	return err
+}
+
+func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) error {
+	l, err := layoutOf(opt.Dir)
+	if err != nil {
+		return err
+	}
+	if err := l.prepare(); err != nil {
+		return err
+	}
+	lock := flock.New(l.gateway())
+	held, err := lock.TryLock()
+	if err != nil {
+		return l.fail(err)
+	}
+	if !held {
+		return fmt.Errorf("%w: %s", ErrRunning, l.base)
+	}
+	defer lock.Close()
+	keys, err := l.loadKeys()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if parent != nil {
+		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		go func() {
+			waitForUsers(parent, l)
+			stop()
+		}()
+	}
+	defer os.Remove(l.state())
+	ready := func(s gatewayState) error {
+		env := l.env(s, keys)
+		cfg, err := env.Config()
+		if err != nil {
+			return err
+		}
+		if err := objectstore.CreateBucket(ctx, cfg); err != nil {
+			return err
+		}
+		if err := l.saveState(s); err != nil {
+			return l.fail(err)
+		}
+		report.ready()
+		if opt.Ready != nil {
+			opt.Ready(env)
+		}
+		return nil
+	}
+	for try := 1; ; try++ {
+		err := runGateway(ctx, l, keys, ready)
+		if try < 5 && errors.Is(err, syscall.EADDRINUSE) {
+			continue // another process took the port meanwhile
+		}
+		return err
+	}
+}
+
+// runGateway serves on a free loopback port until ctx ends.
+func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayState) error) error {
+	store, opts, err := l.metadata()
+	if err != nil {
+		return err
+	}
+	files, err := posix.New(l.data(), store, opts)
+	if err != nil {
+		return l.fail(err)
+	}
+	// versitygw takes a port, not a listener, so the kernel's choice is asked
+	// for and given back; losing it in between is seen as EADDRINUSE.
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("find a free port: %w", err)
+	}
+	addr := probe.Addr().String()
+	if err := probe.Close(); err != nil {
+		return fmt.Errorf("find a free port: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	listening := func() {
+		// Called before the first connection is accepted, hence the goroutine.
+		go func() {
+			if err := ready(gatewayState{Endpoint: "http://" + addr, PID: os.Getpid()}); err != nil {
+				cancel(err)
+			}
+		}()
+	}
+	err = embedgw.RunVersityGW(ctx, classify{files}, &embedgw.Config{
+		RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: region,
+		Ports:          []string{addr},
+		MaxConnections: 4096, MaxRequests: 2048, MultipartMaxParts: 10000,
+		KeepAlive: true, Quiet: true,
+		S3Options: []s3api.Option{s3api.WithOnListen(listening)},
+	})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// metadata chooses where the gateway keeps ETags and the like: in extended
+// attributes of the files, or beside them where the file system has none. The
+// choice is kept: a store begun with sidecar files stays so.
+func (l layout) metadata() (meta.MetadataStorer, posix.PosixOpts, error) {
+	_, err := os.Stat(l.sidecar())
+	if errors.Is(err, fs.ErrNotExist) {
+		const probe = "user.vapo.probe"
+		if err := xattr.Set(l.data(), probe, []byte("1")); err == nil {
+			return meta.XattrMeta{}, posix.PosixOpts{}, nil
+		}
+		err = os.Mkdir(l.sidecar(), 0o700)
+	}
+	if err != nil {
+		return nil, posix.PosixOpts{}, l.fail(err)
+	}
+	store, err := meta.NewSideCar(l.sidecar())
+	return store, posix.PosixOpts{SideCarDir: l.sidecar()}, err
+}
+
+// waitForUsers returns when the parent has gone and nobody else uses the
+// gateway. It then holds the users' lock, so that whoever comes next waits for
+// this process to end and starts a new gateway.
+func waitForUsers(parent io.Reader, l layout) {
+	_, _ = io.Copy(io.Discard, parent) // ends however the parent ends
+	users := flock.New(l.users())
+	for {
+		alone, err := users.TryLock()
+		if alone || err != nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// RunChild is Serve for a program that is also its own gateway, such as a test
+// binary: if this process was started by Start, it serves and reports true and
+// an exit code; otherwise it reports false at once.
+func RunChild() (code int, ran bool) {
+	if os.Getenv(readyFDVar) == "" {
+		return 0, false
+	}
+	if err := Serve(context.Background(), Options{Dir: os.Getenv(dirVar)}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1, true
+	}
+	return 0, true
+}
+
+func inherited() (parent *os.File, report *reporter) {
+	open := func(name string) *os.File {
+		fd, err := strconv.Atoi(os.Getenv(name))
+		if err != nil || fd < 3 {
+			return nil
+		}
+		syscall.CloseOnExec(fd)
+		return os.NewFile(uintptr(fd), name)
+	}
+	return open(parentFDVar), &reporter{w: open(readyFDVar)}
+}
+
+// reporter tells the parent how the start went, in one line.
+type reporter struct{ w *os.File }
+
+type startReport struct {
+	Ready   bool   `json:"ready,omitempty"`
+	Running bool   `json:"running,omitempty"` // another gateway has the directory
+	Error   string `json:"error,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+func (r *reporter) ready() { r.send(startReport{Ready: true}) }
+
+func (r *reporter) failure(err error) {
+	if err == nil {
+		return
+	}
+	rep := startReport{Error: err.Error(), Running: errors.Is(err, ErrRunning)}
+	var typed *objectstore.Error
+	if errors.As(err, &typed) {
+		rep.Hint = typed.Hint
+	}
+	r.send(rep)
+}
+
+func (r *reporter) send(rep startReport) {
+	if r.w == nil {
+		return
+	}
+	_ = json.NewEncoder(r.w).Encode(rep) // the parent may have gone; then nobody asks
+	r.w.Close()
+	r.w = nil
+}

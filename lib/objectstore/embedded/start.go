@@ -1,0 +1,212 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"vapo/lib/objectstore"
+)
+
+// ErrNotRunning: the directory has no gateway.
+var ErrNotRunning = errors.New("no gateway serves this directory")
+
+// startTimeout bounds the wait for a gateway, also for one that is going.
+const startTimeout = 20 * time.Second
+
+// Child is one use of a directory's gateway.
+type Child struct {
+	users  *flock.Flock
+	pipe   *os.File      // nil if another process started the gateway
+	exited chan struct{} // nil likewise
+	once   sync.Once
+}
+
+// Attached reports whether the gateway was already there.
+func (c *Child) Attached() bool { return c.pipe == nil }
+
+// Close ends the use. A gateway this process started goes with it unless
+// another one uses it; Close waits for it to go, but not for the others.
+func (c *Child) Close() error {
+	c.once.Do(func() {
+		if c.pipe != nil {
+			c.pipe.Close()
+		}
+		c.users.Close()
+		if c.exited == nil {
+			return
+		}
+		select {
+		case <-c.exited:
+		case <-time.After(2 * time.Second):
+		}
+	})
+	return nil
+}
+
+// Start gets a gateway for a directory: the one that serves it, or a new one,
+// which is `exe store serve --dir DIR` and lives no longer than this process
+// unless others attached to it. exe is usually os.Executable's. A new gateway
+// writes what it has to say to .vapo/gateway.log.
+//
+// However many processes start at once, one gateway results and all get it.
+func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
+	l, err := layoutOf(dir)
+	if err != nil {
+		return nil, Env{}, err
+	}
+	if err := l.prepare(); err != nil {
+		return nil, Env{}, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.log()))
+	defer cancel()
+	c := &Child{users: flock.New(l.users())}
+	// A gateway that is about to go holds this exclusively until it has gone.
+	if _, err := c.users.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
+		return nil, Env{}, l.unstarted(ctx, err)
+	}
+	for {
+		env, err := l.attach(ctx)
+		if err == nil {
+			return c, env, nil
+		}
+		running, err := c.spawn(ctx, l, dir, exe)
+		if err == nil {
+			if env, err = l.attach(ctx); err == nil {
+				return c, env, nil
+			}
+			c.Close()
+			return nil, Env{}, l.unstarted(ctx, err)
+		}
+		if !running {
+			c.Close()
+			return nil, Env{}, l.unstarted(ctx, err)
+		}
+		select { // another process is starting one, or one does not answer
+		case <-ctx.Done():
+			c.Close()
+			return nil, Env{}, l.unstarted(ctx, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (l layout) unstarted(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	var typed *objectstore.Error
+	if errors.As(err, &typed) {
+		return err
+	}
+	e := &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: objectstore.ErrUnreachable, Err: err, Hint: "see " + l.log()}
+	if s, stateErr := l.loadState(); stateErr == nil {
+		e.Hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", s.PID, l.log())
+	}
+	return e
+}
+
+// Attach returns the settings of the gateway that serves a directory, without
+// starting or keeping it. Fails with ErrNotRunning.
+func Attach(ctx context.Context, dir string) (Env, error) {
+	l, err := layoutOf(dir)
+	if err != nil {
+		return Env{}, err
+	}
+	return l.attach(ctx)
+}
+
+func (l layout) attach(ctx context.Context) (Env, error) {
+	notRunning := func(err error) (Env, error) {
+		return Env{}, fmt.Errorf("%w: %s: %w", ErrNotRunning, l.base, err)
+	}
+	s, err := l.loadState()
+	if err != nil {
+		return notRunning(err)
+	}
+	keys, err := l.loadKeys()
+	if err != nil {
+		return Env{}, err
+	}
+	env := l.env(s, keys)
+	cfg, err := env.Config()
+	if err != nil {
+		return notRunning(err)
+	}
+	// Knock first: after kill -9 nobody listens there, or someone else does.
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", strings.TrimPrefix(s.Endpoint, "http://"))
+	if err != nil {
+		return notRunning(err)
+	}
+	conn.Close()
+	if _, err := objectstore.Open(ctx, cfg); err != nil {
+		return notRunning(err)
+	}
+	return env, nil
+}
+
+// spawn starts a gateway and waits until it answers. running means that it
+// gave way to another one.
+func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running bool, err error) {
+	alive, hold, err := os.Pipe()
+	if err != nil {
+		return false, err
+	}
+	defer alive.Close()
+	report, send, err := os.Pipe()
+	if err != nil {
+		hold.Close()
+		return false, err
+	}
+	defer report.Close()
+	log, err := os.OpenFile(l.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		hold.Close()
+		send.Close()
+		return false, l.fail(err)
+	}
+	defer log.Close()
+
+	cmd := exec.Command(exe, "store", "serve", "--dir", dir)
+	cmd.Env = append(os.Environ(), parentFDVar+"=3", readyFDVar+"=4", dirVar+"="+dir)
+	cmd.ExtraFiles = []*os.File{alive, send}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // out of reach of Ctrl-C
+	err = cmd.Start()
+	send.Close()
+	if err != nil {
+		hold.Close()
+		return false, fmt.Errorf("start gateway %s: %w", exe, err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // what went wrong is in the report or the log
+		close(exited)
+	}()
+	// The child's end of the pipe closes when it dies, so this read ends.
+	defer context.AfterFunc(ctx, func() { report.Close() })()
+	var rep startReport
+	if err := json.NewDecoder(report).Decode(&rep); err != nil {
+		rep.Error = "it ended before it answered"
+	}
+	if rep.Ready {
+		c.pipe, c.exited = hold, exited
+		return false, nil
+	}
+	hold.Close()
+	select {
+	case <-exited:
+	case <-ctx.Done():
+	}
+	return rep.Running, &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: objectstore.ErrUnreachable, Err: errors.New(rep.Error), Hint: rep.Hint}
+}

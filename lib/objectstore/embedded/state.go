@@ -1,0 +1,155 @@
+package embedded
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"vapo/lib/objectstore"
+)
+
+// Where a directory's store lives. Everything is below one directory that only
+// its owner can enter.
+type layout struct{ base string }
+
+func layoutOf(dir string) (layout, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return layout{}, err
+	}
+	return layout{filepath.Join(abs, ".vapo")}, nil
+}
+
+func (l layout) keys() string    { return filepath.Join(l.base, "keys.json") }    // credentials, made once
+func (l layout) state() string   { return filepath.Join(l.base, "gateway.json") } // where the running gateway is
+func (l layout) gateway() string { return filepath.Join(l.base, "gateway.lock") } // held by the gateway
+func (l layout) users() string   { return filepath.Join(l.base, "users.lock") }   // shared by its users
+func (l layout) log() string     { return filepath.Join(l.base, "gateway.log") }
+func (l layout) data() string    { return filepath.Join(l.base, "store") }
+func (l layout) sidecar() string { return filepath.Join(l.base, "sidecar") } // metadata where there are no xattrs
+
+const (
+	bucket = "vapo"
+	region = "us-east-1"
+)
+
+// prepare makes the directory and checks that it can be written.
+func (l layout) prepare() error {
+	err := os.MkdirAll(l.data(), 0o700)
+	if err == nil {
+		err = os.Chmod(l.base, 0o700)
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(l.base, ".probe-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	return l.fail(err)
+}
+
+// fail gives an error of the file system the class and the hint it has as an
+// error of the store.
+func (l layout) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Err: err}
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		e.Kind, e.Hint = objectstore.ErrReadOnly, "work in a directory you may write, or set VAPO_STORE to a store elsewhere"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Kind, e.Hint = objectstore.ErrNoSpace, "free space on that disk, or set VAPO_STORE to a store elsewhere"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+		e.Hint = "a file is in the way of the directory; move it"
+	}
+	return e
+}
+
+type keyPair struct {
+	Access string `json:"access_key"`
+	Secret string `json:"secret_key"`
+}
+
+// loadKeys reads the directory's credentials and makes them the first time.
+// They appear complete and once, however many processes start together.
+func (l layout) loadKeys() (keyPair, error) {
+	var k keyPair
+	data, err := os.ReadFile(l.keys())
+	if errors.Is(err, fs.ErrNotExist) {
+		fresh, err := json.Marshal(keyPair{Access: rand.Text()[:20], Secret: rand.Text() + rand.Text()})
+		if err != nil {
+			return k, err
+		}
+		tmp, err := writeTemp(l.keys(), fresh)
+		if err != nil {
+			return k, l.fail(err)
+		}
+		defer os.Remove(tmp)
+		if err := os.Link(tmp, l.keys()); err != nil && !errors.Is(err, fs.ErrExist) {
+			// A file system without links: the gateway's lock makes the loser
+			// of a race start again with the winner's keys.
+			if err := os.Rename(tmp, l.keys()); err != nil {
+				return k, l.fail(err)
+			}
+		}
+		return l.loadKeys()
+	}
+	if err != nil {
+		return k, l.fail(err)
+	}
+	if err := json.Unmarshal(data, &k); err != nil || k.Access == "" || k.Secret == "" {
+		return k, fmt.Errorf("%s is damaged; delete it while no gateway runs and new keys are made", l.keys())
+	}
+	return k, nil
+}
+
+// gatewayState is published by a gateway once it answers.
+type gatewayState struct {
+	Endpoint string `json:"endpoint"`
+	PID      int    `json:"pid"`
+}
+
+func (l layout) loadState() (gatewayState, error) {
+	var s gatewayState
+	data, err := os.ReadFile(l.state())
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(data, &s)
+}
+
+func (l layout) saveState(s gatewayState) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	tmp, err := writeTemp(l.state(), data)
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp, l.state())
+}
+
+// writeTemp writes a file beside path that only its owner can read.
+func writeTemp(path string, data []byte) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+func (l layout) env(s gatewayState, k keyPair) Env {
+	return Env{Endpoint: s.Endpoint, AccessKey: k.Access, SecretKey: k.Secret, Region: region, Store: "s3://" + bucket}
+}
