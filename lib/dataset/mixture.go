@@ -55,6 +55,9 @@ func NewMixture(components []Component) (*Mixture, error) {
 	if math.IsInf(sum, 0) {
 		return nil, fmt.Errorf("weights sum to %v", sum)
 	}
+	if math.Abs(sum-1) < 1e-12 {
+		sum = 1 // normalised already: reading back what was written changes nothing
+	}
 	m := &Mixture{Components: make([]Component, len(components))}
 	for i, c := range components {
 		m.Components[i] = Component{Weight: c.Weight / sum, Mean: append([]float64(nil), c.Mean...), Std: c.Std}

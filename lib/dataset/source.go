@@ -105,7 +105,7 @@ func Locate(source, path string) ([]string, error) {
 			candidates = p.defaults()
 		}
 	}
-	notFound := &NotFoundError{Source: source, Path: path, Reason: "it comes with no package: its files have to be named", Hint: p.hint}
+	notFound := &NotFoundError{Source: source, Path: path, Reason: "no path given, and no package installs it at a known place", Hint: p.hint}
 	for _, c := range candidates {
 		locate := locateIDX
 		if source == "cifar10" {
