@@ -1,0 +1,299 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"image/color"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// A series is one curve; points are in order of x and finite.
+type series struct {
+	name string
+	xy   plotter.XYs
+}
+
+// maxPoints is how many points a curve keeps: more than there are pixels.
+const maxPoints = 600
+
+// thin averages neighbouring points until at most maxPoints are left.
+func (s series) thin() series {
+	n := len(s.xy)
+	if n <= maxPoints {
+		return s
+	}
+	out := series{name: s.name, xy: make(plotter.XYs, 0, maxPoints)}
+	for k := range maxPoints {
+		lo, hi := k*n/maxPoints, (k+1)*n/maxPoints
+		var x, y float64
+		for _, p := range s.xy[lo:hi] {
+			x += p.X / float64(hi-lo)
+			y += p.Y / float64(hi-lo)
+		}
+		out.xy = append(out.xy, plotter.XY{X: x, Y: y})
+	}
+	return out
+}
+
+// readMetrics reads NDJSON: one object a line, with a number "step" and others.
+// It returns a series for each other number, sorted by name, and how many lines
+// were no such object.
+func readMetrics(data []byte) (list []series, bad int) {
+	by := map[string]plotter.XYs{}
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		var row map[string]any
+		if json.Unmarshal(line, &row) != nil {
+			bad++
+			continue
+		}
+		step, ok := row["step"].(float64)
+		if !ok {
+			bad++
+			continue
+		}
+		for name, v := range row {
+			if y, ok := v.(float64); ok && name != "step" && drawable(step) && drawable(y) {
+				by[name] = append(by[name], plotter.XY{X: step, Y: y})
+			}
+		}
+	}
+	for name, xy := range by {
+		slices.SortStableFunc(xy, func(a, b plotter.XY) int {
+			switch {
+			case a.X < b.X:
+				return -1
+			case a.X > b.X:
+				return 1
+			}
+			return 0
+		})
+		list = append(list, series{name, xy})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
+	return list, bad
+}
+
+// drawable keeps arithmetic on axes within float64.
+func drawable(v float64) bool { return math.Abs(v) < 1e100 } // false for NaN
+
+// A moment of a training run, as manifests list them under results.timeline.
+type moment struct {
+	Step       float64            `json:"step"`
+	Seconds    float64            `json:"seconds"`
+	FieldError map[string]float64 `json:"field_error"`
+}
+
+// timelineSeries makes one curve over seconds for each time t of the flow.
+func timelineSeries(timeline []moment) []series {
+	by := map[string]plotter.XYs{}
+	for _, m := range timeline {
+		for t, e := range m.FieldError {
+			if drawable(m.Seconds) && drawable(e) {
+				by[t] = append(by[t], plotter.XY{X: m.Seconds, Y: e})
+			}
+		}
+	}
+	var out []series
+	for t, xy := range by {
+		slices.SortStableFunc(xy, func(a, b plotter.XY) int {
+			switch {
+			case a.X < b.X:
+				return -1
+			case a.X > b.X:
+				return 1
+			}
+			return 0
+		})
+		out = append(out, series{"t = " + t, xy})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
+	return out
+}
+
+// A chart is a set of curves over one pair of axes.
+type chart struct {
+	x, y       string
+	list       []series
+	yMin, yMax float64 // 0, 0: from the data
+}
+
+// The drawing uses these colours, which stand for the page's variables: the
+// same SVG then follows light and dark.
+var (
+	ink  = color.RGBA{1, 2, 3, 255}
+	rule = color.RGBA{1, 2, 4, 255}
+	pens = []color.RGBA{{1, 3, 1, 255}, {1, 3, 2, 255}, {1, 3, 3, 255}, {1, 3, 4, 255}, {1, 3, 5, 255}, {1, 3, 6, 255}}
+)
+
+var toVariables = func() *strings.Replacer {
+	pairs := []string{"#010203", "var(--muted)", "#010204", "var(--rule)"}
+	for i := range pens {
+		pairs = append(pairs, fmt.Sprintf("#01030%d", i+1), fmt.Sprintf("var(--pen%d)", i+1))
+	}
+	return strings.NewReplacer(pairs...)
+}()
+
+// svg draws the chart; "" where there is nothing to draw.
+func (c chart) svg() (template.HTML, error) {
+	p := plot.New()
+	p.BackgroundColor = nil
+	sans := func(size float64) font.Font {
+		return font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Points(size)}
+	}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	var drawn []series
+	for _, s := range c.list {
+		if len(s.xy) == 0 {
+			continue
+		}
+		s = s.thin()
+		for _, v := range s.xy {
+			lo, hi = math.Min(lo, v.Y), math.Max(hi, v.Y)
+		}
+		drawn = append(drawn, s)
+	}
+	if len(drawn) == 0 {
+		return "", nil
+	}
+	if c.yMin != 0 || c.yMax != 0 {
+		lo, hi = c.yMin, c.yMax
+	}
+	logarithmic := lo > 0 && hi/lo > 6
+	if !logarithmic {
+		pad := (hi - lo) * 0.06
+		if pad == 0 {
+			pad = math.Max(math.Abs(hi)*0.1, 1e-3)
+		}
+		if lo >= 0 {
+			lo = math.Max(0, lo-pad)
+		} else {
+			lo -= pad
+		}
+		hi += pad
+	} else {
+		lo, hi = lo/1.12, hi*1.12
+		p.Y.Scale = plot.LogScale{}
+		p.Y.Tick.Marker = logTicks{}
+	}
+
+	grid := plotter.NewGrid()
+	grid.Vertical.Color = nil
+	grid.Horizontal.Color = rule
+	grid.Horizontal.Width = vg.Points(0.6)
+	p.Add(grid)
+	for i, s := range drawn {
+		line, err := plotter.NewLine(s.xy)
+		if err != nil {
+			return "", fmt.Errorf("curve %q: %w", s.name, err)
+		}
+		line.Color = pens[i%len(pens)]
+		line.Width = vg.Points(1.6)
+		if i >= len(pens) {
+			line.Dashes = []vg.Length{vg.Points(4), vg.Points(2)}
+		}
+		p.Add(line)
+		if len(s.xy) == 1 {
+			dot, err := plotter.NewScatter(s.xy)
+			if err != nil {
+				return "", fmt.Errorf("curve %q: %w", s.name, err)
+			}
+			dot.Color, dot.Shape, dot.Radius = line.Color, draw.CircleGlyph{}, vg.Points(2)
+			p.Add(dot)
+		}
+		if len(drawn) > 1 {
+			p.Legend.Add(clip(s.name, 32), line)
+		}
+	}
+	p.Y.Min, p.Y.Max = lo, hi
+	if p.X.Min == p.X.Max {
+		p.X.Min, p.X.Max = p.X.Min-1, p.X.Max+1
+	}
+	p.X.Label.Text, p.Y.Label.Text = c.x, c.y
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Label.TextStyle.Color, a.Label.TextStyle.Font = ink, sans(9.5)
+		a.Label.Padding = vg.Points(3)
+		a.Tick.Label.Color, a.Tick.Label.Font = ink, sans(9)
+		a.LineStyle.Color, a.LineStyle.Width = rule, vg.Points(0.8)
+		a.Tick.LineStyle.Color, a.Tick.LineStyle.Width = rule, vg.Points(0.8)
+		a.Tick.Length = vg.Points(3)
+		a.Padding = vg.Points(2)
+	}
+	p.Y.LineStyle.Width = 0
+	p.Y.Tick.Length = 0
+	if !logarithmic {
+		p.Y.Tick.Marker = plainTicks{}
+	}
+	p.X.Tick.Marker = plainTicks{}
+	p.Legend.Top = true
+	p.Legend.TextStyle.Color, p.Legend.TextStyle.Font = ink, sans(9)
+	p.Legend.ThumbnailWidth = vg.Points(16)
+	p.Legend.Padding = vg.Points(2)
+
+	canvas := vgsvg.NewWith(vgsvg.UseWH(vg.Points(430), vg.Points(230)))
+	p.Draw(draw.New(canvas))
+	var buf bytes.Buffer
+	if _, err := canvas.WriteTo(&buf); err != nil {
+		return "", fmt.Errorf("draw curves: %w", err)
+	}
+	text := buf.String()
+	i := strings.Index(text, "<svg")
+	if i < 0 {
+		return "", fmt.Errorf("draw curves: the drawing is no SVG")
+	}
+	// Names in the drawing were escaped by vgsvg, which a test makes sure of.
+	return template.HTML(toVariables.Replace(text[i:])), nil
+}
+
+// plainTicks are plot's own, written with separated thousands.
+type plainTicks struct{}
+
+func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
+	out := ticks[:0]
+	for _, t := range ticks {
+		if t.Label != "" { // major ones only
+			if math.Abs(t.Value) < (hi-lo)*1e-9 {
+				t.Value = 0
+			}
+			t.Label = number(t.Value)
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// logTicks marks 1, 2 and 5 of each decade; over many decades, powers of ten.
+type logTicks struct{}
+
+func (logTicks) Ticks(lo, hi float64) []plot.Tick {
+	decades := math.Log10(hi / lo)
+	var out []plot.Tick
+	skip := int(math.Ceil(decades / 8))
+	for e := int(math.Floor(math.Log10(lo))); e <= int(math.Ceil(math.Log10(hi))); e++ {
+		for _, m := range []float64{1, 2, 5} {
+			// Parsed, not multiplied out: labels then have no rounding in them.
+			v, err := strconv.ParseFloat(fmt.Sprintf("%ge%d", m, e), 64)
+			if err != nil || v < lo || v > hi || (m != 1 && decades > 2.5) || (skip > 1 && e%skip != 0) {
+				continue
+			}
+			out = append(out, plot.Tick{Value: v, Label: number(v)})
+		}
+	}
+	return out
+}

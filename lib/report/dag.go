@@ -1,0 +1,181 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Sizes of the drawing, in its own units; the page scales it to fit.
+const (
+	nodeWidth  = 152.0
+	nodeHeight = 50.0
+	layerGap   = 56.0
+	rowGap     = 22.0
+	margin     = 6.0
+)
+
+// A dag is the graph of steps as it is drawn: layers from left to right.
+type dag struct {
+	Width, Height float64
+	Nodes         []dagNode
+	Edges         []dagEdge
+}
+
+type dagNode struct {
+	X, Y, W, H  float64
+	Name, Note  string
+	Class       string // of the step's state
+	full        string
+	TextX       float64
+	NameY, NotY float64
+}
+
+// Title is the whole name, for a tooltip.
+func (n dagNode) Title() string { return n.full }
+
+type dagEdge struct{ Path string }
+
+// slot is a place in a layer: a step, or a bend of an edge that spans layers.
+type slot struct {
+	step int // index of the step; -1 for a bend
+	row  float64
+	prev []*slot
+}
+
+// drawDAG lays the steps out by the method of Sugiyama in its simplest form:
+// a step's layer is its longest path from a source, edges across several layers
+// get a bend in each, and two sweeps order each layer by where its neighbours
+// on the left are.
+func drawDAG(steps []Step, note, class func(i int) string) dag {
+	needs := resolveNeeds(steps)
+	layer := make([]int, len(steps))
+	for range steps { // longest paths by relaxation; a cycle, which no runner accepts, just stops
+		for i, list := range needs {
+			for _, j := range list {
+				if layer[j] >= layer[i] && layer[j]+1 < len(steps) {
+					layer[i] = layer[j] + 1
+				}
+			}
+		}
+	}
+	depth := 0
+	for _, l := range layer {
+		depth = max(depth, l+1)
+	}
+	layers := make([][]*slot, depth)
+	at := make([]*slot, len(steps))
+	for i := range steps {
+		at[i] = &slot{step: i}
+		layers[layer[i]] = append(layers[layer[i]], at[i])
+	}
+	type route struct{ slots []*slot } // from source to target, bends included
+	var routes []route
+	for i, list := range needs {
+		for _, j := range list {
+			r := route{slots: []*slot{at[j]}}
+			for l := layer[j] + 1; l < layer[i]; l++ {
+				bend := &slot{step: -1, prev: []*slot{r.slots[len(r.slots)-1]}}
+				layers[l] = append(layers[l], bend)
+				r.slots = append(r.slots, bend)
+			}
+			at[i].prev = append(at[i].prev, r.slots[len(r.slots)-1])
+			r.slots = append(r.slots, at[i])
+			routes = append(routes, r)
+		}
+	}
+	tallest := 1
+	for _, l := range layers {
+		tallest = max(tallest, len(l))
+	}
+	for range 2 {
+		for _, l := range layers {
+			want := map[*slot]float64{}
+			for k, s := range l {
+				want[s] = float64(k)
+				if len(s.prev) > 0 {
+					var sum float64
+					for _, p := range s.prev {
+						sum += p.row
+					}
+					want[s] = sum / float64(len(s.prev))
+				}
+			}
+			slices.SortStableFunc(l, func(a, b *slot) int {
+				switch {
+				case want[a] < want[b]:
+					return -1
+				case want[a] > want[b]:
+					return 1
+				}
+				return 0
+			})
+			for k, s := range l { // centred on the tallest layer
+				s.row = float64(k) + float64(tallest-len(l))/2
+			}
+		}
+	}
+
+	d := dag{
+		Width:  2*margin + float64(depth)*nodeWidth + float64(max(depth-1, 0))*layerGap,
+		Height: 2*margin + float64(tallest)*nodeHeight + float64(tallest-1)*rowGap,
+	}
+	x := func(l int) float64 { return margin + float64(l)*(nodeWidth+layerGap) }
+	mid := func(s *slot) float64 { return margin + s.row*(nodeHeight+rowGap) + nodeHeight/2 }
+	for i, s := range steps {
+		y := mid(at[i]) - nodeHeight/2
+		d.Nodes = append(d.Nodes, dagNode{
+			X: x(layer[i]), Y: y, W: nodeWidth, H: nodeHeight, TextX: x(layer[i]) + 14, NameY: y + 21, NotY: y + 38,
+			Name: clip(s.Name, 18), Note: clip(note(i), 24), Class: class(i), full: s.Name,
+		})
+	}
+	for _, r := range routes {
+		var b strings.Builder
+		l := layer[r.slots[0].step]
+		px, py := x(l)+nodeWidth, mid(r.slots[0])
+		fmt.Fprintf(&b, "M%.1f %.1f", px, py)
+		for k, s := range r.slots[1:] {
+			nx, ny := x(l+k+1), mid(s)
+			fmt.Fprintf(&b, " C%.1f %.1f %.1f %.1f %.1f %.1f", px+layerGap/2, py, nx-layerGap/2, ny, nx, ny)
+			px, py = nx, ny
+			if s.step < 0 { // a bend passes straight through its layer
+				px += nodeWidth
+				fmt.Fprintf(&b, " L%.1f %.1f", px, py)
+			}
+		}
+		d.Edges = append(d.Edges, dagEdge{Path: b.String()})
+	}
+	return d
+}
+
+// resolveNeeds turns names ("data" or "data.train") into indices, each once;
+// what is no earlier-named step of the run (a file, a ref) is left out.
+func resolveNeeds(steps []Step) [][]int {
+	index := map[string]int{}
+	for i, s := range steps {
+		index[s.Name] = i
+	}
+	out := make([][]int, len(steps))
+	for i, s := range steps {
+		for _, n := range s.Needs {
+			j, ok := index[n]
+			if !ok {
+				head, _, _ := strings.Cut(n, ".")
+				j, ok = index[head]
+			}
+			if ok && j != i && !slices.Contains(out[i], j) {
+				out[i] = append(out[i], j)
+			}
+		}
+	}
+	return out
+}
+
+// clip shortens s to n characters.
+func clip(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}

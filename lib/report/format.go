@@ -1,0 +1,120 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// number prints v with four significant digits, as people write numbers.
+func number(v float64) string {
+	a := math.Abs(v)
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return fmt.Sprint(v)
+	case v == math.Trunc(v) && a < 1e15:
+		return grouped(int64(v))
+	case a >= 1e-3 && a < 1e6:
+		digits := max(0, 3-int(math.Floor(math.Log10(a))))
+		s := strconv.FormatFloat(v, 'f', digits, 64)
+		if strings.Contains(s, ".") {
+			s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+		}
+		return s
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
+
+// grouped writes thousands apart with thin commas: 60,000.
+func grouped(v int64) string {
+	s := strconv.FormatInt(v, 10)
+	sign := ""
+	if s[0] == '-' {
+		sign, s = "-", s[1:]
+	}
+	if len(s) < 5 { // 1000 reads well as it is
+		return sign + s
+	}
+	var b strings.Builder
+	for i, c := range s {
+		if i > 0 && (len(s)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	return sign + b.String()
+}
+
+// seconds prints a duration for people.
+func seconds(s float64) string {
+	switch {
+	case s < 0 || math.IsNaN(s) || s > 1e9:
+		return "–"
+	case s < 0.0995:
+		return fmt.Sprintf("%.0f ms", s*1e3)
+	case s < 9.95:
+		return fmt.Sprintf("%.1f s", s)
+	case s < 59.5:
+		return fmt.Sprintf("%.0f s", s)
+	case s < 3599.5:
+		d := int(math.Round(s))
+		return fmt.Sprintf("%d min %02d s", d/60, d%60)
+	}
+	d := int(math.Round(s / 60))
+	return fmt.Sprintf("%d h %02d min", d/60, d%60)
+}
+
+func duration(d time.Duration) string { return seconds(d.Seconds()) }
+
+// byteSize prints a size in decimal units, as disks and object stores do.
+func byteSize(n int64) string {
+	v, unit := float64(n), 0
+	for v >= 999.5 && unit < 4 {
+		v /= 1000
+		unit++
+	}
+	digits := 0
+	if unit > 0 && v < 99.95 {
+		digits = 1
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64) + " " + []string{"B", "kB", "MB", "GB", "TB"}[unit]
+}
+
+// shortDigest is the first 12 hexadecimal digits of a digest or key: enough to
+// find it by eye. The appendix has them whole.
+func shortDigest(d string) string {
+	_, hex, ok := strings.Cut(d, ":")
+	if !ok {
+		hex = d
+	}
+	if r := []rune(hex); len(r) > 12 {
+		return string(r[:12])
+	}
+	return hex
+}
+
+// value prints a decoded JSON value on one line.
+func value(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "–"
+	case float64:
+		return number(v)
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	const long = 400
+	if r := []rune(string(b)); len(r) > long {
+		return string(r[:long]) + " …"
+	}
+	return string(b)
+}
