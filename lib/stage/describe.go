@@ -137,10 +137,7 @@ func (p Param) Value(v any) (any, error) {
 		}
 		return f, nil
 	case "json":
-		if raw, ok := v.(json.RawMessage); ok {
-			return raw, nil
-		}
-		raw, err := json.Marshal(v)
+		raw, err := json.Marshal(v) // compacts a json.RawMessage
 		if err != nil {
 			return nil, wrong()
 		}

@@ -95,13 +95,13 @@ func ExitCode(err error) int {
 	case errors.Is(err, ErrTerminated):
 		return ExitTerminated
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT),
-		errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE):
+		errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE), errors.Is(err, objectstore.ErrNoSpace):
 		return ExitResources
 	case errors.As(err, &coded):
 		return coded.Code
 	case errors.Is(err, objectstore.ErrConfig):
 		return ExitUsage
-	case errors.Is(err, artifact.ErrCorrupt):
+	case errors.Is(err, artifact.ErrCorrupt), errors.Is(err, objectstore.ErrContent):
 		return ExitIntegrity
 	case errors.Is(err, objectstore.ErrDenied), errors.Is(err, objectstore.ErrUnreachable),
 		errors.Is(err, objectstore.ErrReadOnly), errors.Is(err, objectstore.ErrExists):

@@ -80,8 +80,8 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 	digest := artifact.Digest(ref)
 	switch {
 	case strings.HasPrefix(ref, "sha256:"):
-		if !ValidDigest(ref) {
-			return nil, Fail(ExitUsage, "a digest is sha256: and 64 hexadecimal digits", "malformed digest")
+		if _, err := artifact.ParseDigest(ref); err != nil {
+			return nil, Fail(ExitUsage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
 		}
 	case strings.HasPrefix(ref, "ref:"):
 		store, err := s.open(ctx)
@@ -118,12 +118,6 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 		return path, nil
 	}
 	return in, nil
-}
-
-// ValidDigest says whether s has the form of a digest.
-func ValidDigest(s string) bool {
-	hexes, ok := strings.CutPrefix(s, "sha256:")
-	return ok && len(hexes) == 64 && strings.Trim(hexes, "0123456789abcdef") == ""
 }
 
 func locateFile(path string) (*input, error) {

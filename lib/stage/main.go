@@ -117,7 +117,7 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 		return usage(spec.Name, kctx, err)
 	}
 
-	ctx, stop := lifetime()
+	ctx, stop := Lifetime()
 	defer stop()
 	switch kctx.Command() {
 	case "describe":

@@ -16,9 +16,9 @@ import (
 // instead of computing on as an orphan.
 const ParentFD = "VAPO_PARENT_FD"
 
-// lifetime gives a context that SIGTERM and SIGINT cancel with the cause
+// Lifetime gives a context that SIGTERM and SIGINT cancel with the cause
 // ErrTerminated. A second signal ends the process at once.
-func lifetime() (context.Context, func()) {
+func Lifetime() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/runner"
+)
+
+// display shows a run on standard error: one line for each step that has
+// ended and, on a terminal, a last line that moves. Elsewhere progress is a
+// line now and then. It is the only place of the runner that draws.
+type display struct {
+	mu      sync.Mutex
+	w       io.Writer
+	tty     bool
+	name    int // width of the step column
+	stage   int
+	running []*moving
+	drawn   bool
+	stop    chan struct{}
+	done    sync.WaitGroup
+}
+
+// moving is a step that runs.
+type moving struct {
+	step  *runner.Step
+	bar   *progressbar.ProgressBar
+	total int64
+	began time.Time
+	last  time.Time // when progress was last printed, off a terminal
+	text  string
+}
+
+const (
+	redrawEvery = 200 * time.Millisecond
+	printEvery  = 15 * time.Second // off a terminal
+)
+
+func newDisplay(w io.Writer) *display {
+	d := &display{w: w, tty: stage.IsTerminal(w), stop: make(chan struct{})}
+	if d.tty {
+		d.done.Add(1)
+		go d.animate()
+	}
+	return d
+}
+
+func (d *display) close() {
+	close(d.stop)
+	d.done.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wipe()
+}
+
+func (d *display) animate() {
+	defer d.done.Done()
+	tick := time.NewTicker(redrawEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.stop:
+			return
+		case <-tick.C:
+			d.mu.Lock()
+			d.draw()
+			d.mu.Unlock()
+		}
+	}
+}
+
+func (d *display) wipe() {
+	if d.drawn {
+		fmt.Fprint(d.w, "\r\x1b[K")
+		d.drawn = false
+	}
+}
+
+// draw shows the first running step in the last line, and how many more run.
+func (d *display) draw() {
+	d.wipe()
+	if !d.tty || len(d.running) == 0 {
+		return
+	}
+	m := d.running[0]
+	text := m.text
+	if m.bar != nil {
+		text = strings.TrimSpace(strings.Trim(m.bar.String(), "\r"))
+	} else {
+		text = strings.TrimSpace("running " + short(time.Since(m.began).Seconds()) + " " + text)
+	}
+	if more := len(d.running) - 1; more > 0 {
+		text += fmt.Sprintf("  (+%d more)", more)
+	}
+	line := d.columns(m.step) + text
+	width := 80
+	if f, ok := d.w.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			width = w
+		}
+	}
+	if runes := []rune(line); len(runes) >= width {
+		line = string(runes[:width-1])
+	}
+	fmt.Fprint(d.w, line)
+	d.drawn = true
+}
+
+func (d *display) columns(s *runner.Step) string {
+	return fmt.Sprintf("  %-*s  %-*s  ", d.name, s.Name, d.stage, s.Stage)
+}
+
+func (d *display) printf(format string, args ...any) {
+	d.wipe()
+	fmt.Fprintf(d.w, format, args...)
+	d.draw()
+}
+
+func (d *display) Started(run *runner.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range run.Steps {
+		d.name = max(d.name, len(s.Name))
+		d.stage = max(d.stage, len(s.Stage))
+	}
+	title := run.Name
+	if run.About != "" {
+		title += ": " + oneLine(run.About)
+	}
+	d.printf("%s\nrun %s, store %s\n", title, run.ID, run.Store)
+}
+
+func (d *display) StepStarted(s *runner.Step) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	d.running = append(d.running, &moving{step: s, began: now, last: now})
+	if !d.tty {
+		d.printf("%sstarted\n", d.columns(s))
+		return
+	}
+	d.draw()
+}
+
+func (d *display) find(s *runner.Step) *moving {
+	for _, m := range d.running {
+		if m.step == s {
+			return m
+		}
+	}
+	return nil
+}
+
+func (d *display) StepProgress(s *runner.Step, p runner.Progress) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.find(s)
+	if m == nil {
+		return
+	}
+	if !d.tty {
+		if time.Since(m.last) < printEvery {
+			return
+		}
+		m.last = time.Now()
+		of := ""
+		if p.Total > 0 {
+			of = fmt.Sprintf("/%d", p.Total)
+		}
+		d.printf("%s%s\n", d.columns(s), strings.TrimSpace(fmt.Sprintf("%d%s %s  %s", p.Done, of, p.Unit, p.Fields)))
+		return
+	}
+	if m.bar == nil || m.total != p.Total || p.Done < int64(m.bar.State().CurrentNum) {
+		total := p.Total
+		if total <= 0 {
+			total = -1
+		}
+		m.total = p.Total
+		m.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(io.Discard),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(p.Unit),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(16), progressbar.OptionShowDescriptionAtLineEnd())
+	}
+	m.bar.Describe(p.Fields)
+	_ = m.bar.Set64(p.Done) // cosmetic
+}
+
+func (d *display) StepLog(s *runner.Step, line runner.Line) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch line.Level {
+	case "WARN", "ERROR":
+		d.printf("%s%s: %s\n", d.columns(s), strings.ToLower(line.Level), line.Text)
+	case "INFO":
+		if m := d.find(s); m != nil {
+			m.text = line.Text
+		}
+	}
+}
+
+func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, m := range d.running {
+		if m.step == s {
+			d.running = append(d.running[:i], d.running[i+1:]...)
+			break
+		}
+	}
+	switch {
+	case f != nil && f.Code == stage.ExitTerminated:
+		d.printf("%sstopped    %6s\n", d.columns(s), short(s.Seconds))
+	case f != nil:
+		d.printf("%sfailed     %6s  exit code %d (%s)\n", d.columns(s), short(s.Seconds), f.Code, stage.ExitName(f.Code))
+		d.failure(f)
+	case s.State == runner.Skipped:
+		d.printf("%sskipped            %s\n", d.columns(s), s.Reason)
+	default:
+		note := ""
+		if s.State != runner.Cached && s.Reason != "" {
+			note = "  " + s.Reason
+		}
+		d.printf("%s%-9s  %6s%s\n", d.columns(s), s.State, short(s.Seconds), note)
+	}
+}
+
+// failure shows the last words of a stage.
+func (d *display) failure(f *runner.Failure) {
+	if len(f.Tail) == 0 {
+		return
+	}
+	d.wipe()
+	fmt.Fprintf(d.w, "\n    the last lines of %s:\n", shortPath(f.LogFile))
+	for _, line := range f.Tail {
+		text := line.Text
+		if line.Level != "" {
+			text = strings.ToLower(line.Level) + ": " + text
+		}
+		fmt.Fprintf(d.w, "    | %s\n", text)
+	}
+	fmt.Fprintln(d.w)
+	d.draw()
+}
+
+func (d *display) Ended(run *runner.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, text := range run.Warnings {
+		d.printf("warning: %s\n", text)
+	}
+	counts := map[string]int{}
+	for _, s := range run.Steps {
+		counts[s.State]++
+	}
+	var parts []string
+	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped, runner.Waiting} {
+		if n := counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	d.printf("%s in %s\n", strings.Join(parts, ", "), short(run.WallSeconds))
+}
+
+// short is a duration for people.
+func short(seconds float64) string {
+	switch {
+	case seconds < 60:
+		return fmt.Sprintf("%.1f s", seconds)
+	case seconds < 3600:
+		return fmt.Sprintf("%dm %02ds", int(seconds)/60, int(seconds)%60)
+	}
+	return fmt.Sprintf("%dh %02dm", int(seconds)/3600, int(seconds)/60%60)
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	x, i := float64(n)/unit, 0
+	for x >= unit && i < 4 {
+		x, i = x/unit, i+1
+	}
+	return fmt.Sprintf("%.1f %ciB", x, "KMGTP"[i])
+}

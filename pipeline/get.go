@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"vapo/lib/artifact"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/recipe"
+)
+
+type getCmd struct {
+	Artifact string `arg:"" help:"STEP.OUTPUT of a run, ref:NAME or sha256:…"`
+	File     string `arg:"" optional:"" help:"File to write; standard output if left out or -."`
+	From     string `name:"run" help:"The run STEP.OUTPUT is of, instead of the latest." placeholder:"RUN"`
+}
+
+func (c *getCmd) Run(ctx context.Context, a *app) error {
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	digest, err := find(ctx, store.Store, c.Artifact, c.From)
+	if err != nil {
+		return err
+	}
+	if c.File != "" && c.File != "-" {
+		if err := store.Fetch(ctx, digest, c.File); err != nil {
+			return fmt.Errorf("%s: %w", c.Artifact, err)
+		}
+		return nil
+	}
+	if stage.IsTerminal(a.stdout) {
+		return stage.Fail(stage.ExitUsage, "name a file: pipeline get "+c.Artifact+" FILE", "an artifact is not written to a terminal")
+	}
+	r, err := store.Open(ctx, digest)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Artifact, err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(a.stdout, r); err != nil {
+		return fmt.Errorf("%s: %w", c.Artifact, err)
+	}
+	return nil
+}
+
+// find turns what a person calls an artifact into its digest.
+func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
+	if name, ok := strings.CutPrefix(text, "ref:"); ok {
+		d, err := store.Ref(ctx, name)
+		if errors.Is(err, artifact.ErrNotFound) {
+			return "", stage.Fail(stage.ExitInput, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
+		}
+		return d, err
+	}
+	if strings.HasPrefix(text, "sha256:") {
+		d, err := artifact.ParseDigest(text)
+		if err != nil {
+			return "", stage.Fail(stage.ExitUsage, "", "%w", err)
+		}
+		_, ok, err := store.Has(ctx, d)
+		if err == nil && !ok {
+			err = stage.Fail(stage.ExitInput, "", "the store has no blob %s", d)
+		}
+		return d, err
+	}
+	stepName, output, ok := strings.Cut(text, ".")
+	if !ok {
+		return "", stage.Fail(stage.ExitUsage, "for example score.score, ref:best or sha256:…", "%q names no artifact", text)
+	}
+	record, err := loadRun(ctx, store, run)
+	if err != nil {
+		return "", err
+	}
+	var all []string
+	for _, s := range record.Steps {
+		for name := range ordered(s.Outputs) {
+			all = append(all, s.Name+"."+name)
+		}
+	}
+	s, ok := record.Step(stepName)
+	if !ok || s.Outputs[output].Digest == "" {
+		return "", stage.Fail(stage.ExitInput, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
+	}
+	return artifact.Digest(s.Outputs[output].Digest), nil
+}
+
+type putCmd struct {
+	What string `arg:"" name:"file" help:"A file to put into the store, or STEP.OUTPUT, ref:NAME or sha256:… to name with --ref."`
+	Ref  string `help:"Point this name at it." placeholder:"NAME"`
+}
+
+func (c *putCmd) Run(ctx context.Context, a *app) error {
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	var digest artifact.Digest
+	info, statErr := os.Stat(c.What)
+	switch {
+	case statErr == nil && info.Mode().IsRegular():
+		digest, _, err = store.PutFile(ctx, c.What)
+	case statErr == nil:
+		err = stage.Fail(stage.ExitInput, "", "%s is not a regular file", c.What)
+	case strings.ContainsRune(c.What, '/'):
+		err = stage.Fail(stage.ExitInput, "", "%w", statErr)
+	default:
+		if digest, err = find(ctx, store.Store, c.What, ""); err != nil && !strings.Contains(c.What, ":") {
+			err = stage.Fail(stage.ExitCode(err), stage.Hint(err), "%s is no file, and %w", c.What, err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if c.Ref != "" {
+		if err := store.SetRef(ctx, c.Ref, digest); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(a.stdout, digest)
+	return nil
+}

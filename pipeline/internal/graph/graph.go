@@ -1,0 +1,303 @@
+// Package graph turns a recipe into steps that are known to fit together:
+// every stage exists, every parameter has a name and type its stage declares,
+// every input is connected to something of the right media type, and there is
+// an order to run them in. All of it is settled before anything runs, because
+// a misspelt parameter of the last step should not cost an hour.
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/catalog"
+	"vapo/pipeline/internal/recipe"
+)
+
+// Source is where an input comes from: an output of another step, or a REF
+// from outside (sha256:…, ref:name, or a file to import).
+type Source struct {
+	Step, Output string
+	Ref          string
+	Path         string
+	Pos          recipe.Pos
+}
+
+func (s Source) String() string {
+	switch {
+	case s.Step != "":
+		return s.Step + "." + s.Output
+	case s.Path != "":
+		return s.Path
+	}
+	return s.Ref
+}
+
+// Node is one step ready to be run.
+type Node struct {
+	Step    *recipe.Step
+	Stage   *catalog.Entry
+	Params  map[string]any // every parameter, resolved
+	Sources map[string]Source
+	Needs   []string // names of the steps it takes inputs from, sorted
+}
+
+// Name is the step's name.
+func (n *Node) Name() string { return n.Step.Name }
+
+// Graph is a whole recipe; Nodes stand in an order in which they can run, file
+// order where there is a choice.
+type Graph struct {
+	Recipe *recipe.Recipe
+	Nodes  []*Node
+}
+
+// Node finds a node by its step's name.
+func (g *Graph) Node(name string) (*Node, bool) {
+	i := slices.IndexFunc(g.Nodes, func(n *Node) bool { return n.Name() == name })
+	if i < 0 {
+		return nil, false
+	}
+	return g.Nodes[i], true
+}
+
+// Build connects and checks a recipe. Its first mistake in file order, of the
+// first kind that has one, is the error.
+func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, error) {
+	nodes := make([]*Node, len(r.Steps))
+	for i, s := range r.Steps {
+		nodes[i] = &Node{Step: s, Sources: map[string]Source{}}
+	}
+	if err := each(ctx, nodes, func(ctx context.Context, n *Node) error { return n.describe(ctx, c) }); err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		if err := n.connect(r, nodes); err != nil {
+			return nil, err
+		}
+	}
+	ordered, err := order(nodes)
+	if err != nil {
+		return nil, err
+	}
+	given := make(map[*Node]map[string]any, len(nodes))
+	for _, n := range nodes {
+		if given[n], err = n.params(); err != nil {
+			return nil, err
+		}
+	}
+	err = each(ctx, nodes, func(ctx context.Context, n *Node) error {
+		var err error
+		n.Params, err = c.Check(ctx, n.Stage, given[n])
+		var coded *stage.Error
+		if errors.As(err, &coded) {
+			return recipe.Error(n.paramsPos(), coded.Hint, "step %s: %w", n.Name(), coded.Err)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Graph{Recipe: r, Nodes: ordered}, nil
+}
+
+// each calls f for every node at once and returns the error of the first node
+// in file order that has one.
+func each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) error) error {
+	errs := make([]error, len(nodes))
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i, n := range nodes {
+		group.Go(func() error { errs[i] = f(ctx, n); return nil })
+	}
+	_ = group.Wait() // each error has its place in errs
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
+	var err error
+	n.Stage, err = c.Stage(ctx, n.Step.Stage)
+	if errors.Is(err, os.ErrNotExist) {
+		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, c.Names(), "the stages are"),
+			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
+	}
+	if err != nil {
+		return recipe.Error(n.Step.Pos, "was the program built by this source? make build", "step %s: %w", n.Name(), err)
+	}
+	return nil
+}
+
+// connect finds the source of every input.
+func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
+	d := n.Stage.Description
+	for _, in := range n.Step.Inputs {
+		port, ok := d.Input(in.Name)
+		if !ok {
+			return recipe.Error(in.Pos, recipe.Suggest(in.Name, names(d.Inputs), "its inputs are"),
+				"step %s: stage %s has no input %s", n.Name(), d.Stage, in.Name)
+		}
+		src, err := n.source(r, nodes, in, port)
+		if err != nil {
+			return err
+		}
+		n.Sources[in.Name] = src
+		if src.Step != "" && !slices.Contains(n.Needs, src.Step) {
+			n.Needs = append(n.Needs, src.Step)
+		}
+	}
+	for _, p := range d.Inputs {
+		if _, ok := n.Sources[p.Name]; !ok && !p.Optional {
+			return recipe.Error(n.Step.Pos, fmt.Sprintf("add under inputs: %s: STEP.OUTPUT (%s)", p.Name, p.Media),
+				"step %s: input %s of stage %s is missing", n.Name(), p.Name, d.Stage)
+		}
+	}
+	slices.Sort(n.Needs)
+	return nil
+}
+
+// stepOutput is how an input names an output of another step. A path has a
+// slash or a leading dot.
+var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
+
+func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port stage.Port) (Source, error) {
+	switch {
+	case strings.HasPrefix(in.From, "ref:"), strings.HasPrefix(in.From, "sha256:"):
+		return Source{Ref: in.From, Pos: in.Pos}, nil
+	case strings.ContainsRune(in.From, '/') || strings.HasPrefix(in.From, "."):
+		path := in.From
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(r.Path), path)
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return Source{}, stage.Fail(stage.ExitInput, "a path is relative to the recipe's directory",
+				"%s: step %s: input %s: no such file: %s", in.Pos, n.Name(), in.Name, path)
+		}
+		return Source{Path: path, Pos: in.Pos}, nil
+	}
+	m := stepOutput.FindStringSubmatch(in.From)
+	if m == nil {
+		return Source{}, recipe.Error(in.Pos, "an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file",
+			"step %s: input %s comes from %q, which is none of these", n.Name(), in.Name, in.From)
+	}
+	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == m[1] })
+	if i < 0 {
+		return Source{}, recipe.Error(in.Pos, recipe.Suggest(m[1], r.StepNames(), "the steps are"),
+			"step %s: input %s comes from step %s, which the recipe does not have", n.Name(), in.Name, m[1])
+	}
+	from := nodes[i].Stage.Description
+	out, ok := from.Output(m[2])
+	if !ok {
+		return Source{}, recipe.Error(in.Pos, recipe.Suggest(m[2], names(from.Outputs), "its outputs are"),
+			"step %s: input %s: step %s (stage %s) has no output %s", n.Name(), in.Name, m[1], from.Stage, m[2])
+	}
+	if out.Media != port.Media {
+		return Source{}, recipe.Error(in.Pos, "", "step %s: input %s takes %s, but %s is %s",
+			n.Name(), in.Name, port.Media, in.From, out.Media)
+	}
+	return Source{Step: m[1], Output: m[2], Pos: in.Pos}, nil
+}
+
+// params converts the parameters of the recipe to the types the stage declares.
+func (n *Node) params() (map[string]any, error) {
+	out := map[string]any{}
+	d := n.Stage.Description
+	all := make([]string, len(d.Params))
+	for i, p := range d.Params {
+		all[i] = p.Name
+	}
+	for _, p := range n.Step.Params {
+		declared, ok := d.Param(p.Name)
+		if !ok {
+			return nil, recipe.Error(p.Pos, recipe.Suggest(p.Name, all, "its parameters are"),
+				"step %s: stage %s has no parameter %s", n.Name(), d.Stage, p.Name)
+		}
+		v, err := declared.Value(p.Value)
+		if err != nil {
+			return nil, recipe.Error(p.Pos, declared.Help, "step %s: %w", n.Name(), err)
+		}
+		out[p.Name] = v
+	}
+	for _, p := range d.Params {
+		if _, ok := out[p.Name]; p.Required && !ok {
+			return nil, recipe.Error(n.Step.Pos, p.Help, "step %s: parameter %s of stage %s must be given", n.Name(), p.Name, d.Stage)
+		}
+	}
+	return out, nil
+}
+
+// paramsPos is where to point when a stage refuses the parameters together.
+func (n *Node) paramsPos() recipe.Pos {
+	if len(n.Step.Params) > 0 {
+		return n.Step.Params[0].Pos
+	}
+	return n.Step.Pos
+}
+
+func names(ports []stage.Port) []string {
+	out := make([]string, len(ports))
+	for i, p := range ports {
+		out[i] = p.Name
+	}
+	return out
+}
+
+// order sorts nodes so that each comes after those it needs, or shows a cycle.
+func order(nodes []*Node) ([]*Node, error) {
+	byName := make(map[string]*Node, len(nodes))
+	for _, n := range nodes {
+		byName[n.Name()] = n
+	}
+	var out []*Node
+	placed := map[string]bool{}
+	for len(out) < len(nodes) {
+		i := slices.IndexFunc(nodes, func(n *Node) bool {
+			return !placed[n.Name()] && !slices.ContainsFunc(n.Needs, func(s string) bool { return !placed[s] })
+		})
+		if i < 0 {
+			return nil, cycle(nodes, byName, placed)
+		}
+		placed[nodes[i].Name()] = true
+		out = append(out, nodes[i])
+	}
+	return out, nil
+}
+
+// cycle walks needs among the steps that cannot be placed until one repeats.
+func cycle(nodes []*Node, byName map[string]*Node, placed map[string]bool) error {
+	i := slices.IndexFunc(nodes, func(n *Node) bool { return !placed[n.Name()] })
+	path := []string{nodes[i].Name()}
+	for {
+		n := byName[path[len(path)-1]]
+		next := n.Needs[slices.IndexFunc(n.Needs, func(s string) bool { return !placed[s] })]
+		if at := slices.Index(path, next); at >= 0 {
+			loop := append(path[at:], next)
+			slices.Reverse(loop)
+			return recipe.Error(needPos(n, next), "a step can only use outputs of steps that do not depend on it",
+				"steps form a cycle: %s", strings.Join(loop, " → "))
+		}
+		path = append(path, next)
+	}
+}
+
+func needPos(n *Node, step string) recipe.Pos {
+	for _, name := range slices.Sorted(maps.Keys(n.Sources)) {
+		if n.Sources[name].Step == step {
+			return n.Sources[name].Pos
+		}
+	}
+	return n.Step.Pos
+}

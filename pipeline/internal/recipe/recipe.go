@@ -1,0 +1,253 @@
+// Package recipe reads pipeline recipes: YAML files that name steps, the stage
+// each one runs, its parameters and where its inputs come from.
+//
+// Reading is strict. A recipe decides hours of computing, so a key nobody
+// knows is an error with its position and never a silent default; so are
+// duplicate keys, anchors, tags and a second document. Whether a stage or a
+// parameter exists is not known here: that is the graph package's question to
+// the stages themselves.
+package recipe
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"vapo/lib/stage"
+)
+
+// MaxSize bounds a recipe file, in bytes. It is far above any recipe and keeps
+// a hostile one from costing more than a moment.
+const MaxSize = 256 << 10
+
+// Pos is a place in a recipe, or in a --set argument.
+type Pos struct {
+	File         string
+	Line, Column int // from 1; 0 when the place has no lines
+}
+
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Recipe is a parsed recipe file.
+type Recipe struct {
+	Name, About string
+	Path        string // as given; inputs that are paths are relative to its directory
+	Source      []byte // the file as it was read
+	Sets        []string
+	Steps       []*Step // in file order
+}
+
+// Step is one step of a recipe.
+type Step struct {
+	Name, Stage string
+	Pos         Pos
+	Inputs      []Input
+	Params      []Param
+}
+
+// Input says where the named input of a step comes from.
+type Input struct {
+	Name, From string
+	Pos        Pos // of From
+}
+
+// Param is a parameter as written: string, bool, int64, uint64, float64, nil,
+// []any or map[string]any.
+type Param struct {
+	Name  string
+	Value any
+	Pos   Pos // of the name
+}
+
+// Error is a usage error at a place of the recipe.
+func Error(pos Pos, hint, format string, args ...any) error {
+	return stage.Fail(stage.ExitUsage, hint, "%s: %w", pos, fmt.Errorf(format, args...))
+}
+
+// Load reads and parses a recipe file.
+func Load(path string) (*Recipe, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, stage.Fail(stage.ExitUsage, "give the path of a recipe, for example pipeline/recipes/demo.yaml", "recipe: %w", err)
+	}
+	if info.Size() > MaxSize || !info.Mode().IsRegular() {
+		return nil, stage.Fail(stage.ExitUsage, "", "recipe %s is not a file of at most %d KiB", path, MaxSize>>10)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, stage.Fail(stage.ExitUsage, "", "recipe: %w", err)
+	}
+	return Parse(data, path)
+}
+
+// nameForm is what a recipe or step may be called: it appears in file names,
+// refs and `step.output`.
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+const nameHint = "a name is up to 63 lower-case letters, digits, - and _, and starts with a letter or digit"
+
+// Parse reads a recipe. The error is a *stage.Error that starts with the
+// position of the mistake.
+func Parse(data []byte, path string) (*Recipe, error) {
+	root, err := parseYAML(data, path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Recipe{Path: path, Source: slices.Clone(data)}
+	top, err := root.mapping("a recipe", "name", "about", "steps")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range top {
+		switch e.key {
+		case "name":
+			r.Name, err = e.value.name("name")
+		case "about":
+			r.About, err = e.value.text("about")
+		case "steps":
+			err = r.parseSteps(e.value)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if r.Name == "" {
+		return nil, Error(root.pos, "add a line such as: name: demo", "the recipe has no name")
+	}
+	if len(r.Steps) == 0 {
+		return nil, Error(root.pos, "add steps: with at least one step under it", "the recipe has no steps")
+	}
+	return r, nil
+}
+
+func (r *Recipe) parseSteps(n node) error {
+	steps, err := n.mapping("steps")
+	if err != nil {
+		return err
+	}
+	for _, e := range steps {
+		if !nameForm.MatchString(e.key) {
+			return Error(e.pos, nameHint, "%q cannot be the name of a step", e.key)
+		}
+		s := &Step{Name: e.key, Pos: e.pos}
+		if err := s.parse(e.value); err != nil {
+			return err
+		}
+		r.Steps = append(r.Steps, s)
+	}
+	return nil
+}
+
+func (s *Step) parse(n node) error {
+	fields, err := n.mapping("step "+s.Name, "stage", "inputs", "params")
+	if err != nil {
+		return err
+	}
+	for _, e := range fields {
+		switch e.key {
+		case "stage":
+			s.Stage, err = e.value.name("stage")
+		case "inputs":
+			err = s.parseInputs(e.value)
+		case "params":
+			err = s.parseParams(e.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.Stage == "" {
+		return Error(s.Pos, "add stage: with the name of a stage program", "step %s has no stage", s.Name)
+	}
+	return nil
+}
+
+func (s *Step) parseInputs(n node) error {
+	inputs, err := n.mapping("inputs of step " + s.Name)
+	if err != nil {
+		return err
+	}
+	for _, e := range inputs {
+		from, err := e.value.text("input " + e.key)
+		if err != nil {
+			return err
+		}
+		if from == "" {
+			return Error(e.value.pos, "", "input %s of step %s is empty", e.key, s.Name)
+		}
+		s.Inputs = append(s.Inputs, Input{e.key, from, e.value.pos})
+	}
+	return nil
+}
+
+func (s *Step) parseParams(n node) error {
+	params, err := n.mapping("params of step " + s.Name)
+	if err != nil {
+		return err
+	}
+	for _, e := range params {
+		v, err := e.value.plain(0)
+		if err != nil {
+			return err
+		}
+		s.Params = append(s.Params, Param{e.key, v, e.pos})
+	}
+	return nil
+}
+
+// Step finds a step by name.
+func (r *Recipe) Step(name string) (*Step, bool) {
+	i := slices.IndexFunc(r.Steps, func(s *Step) bool { return s.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return r.Steps[i], true
+}
+
+// StepNames lists the steps in file order, for hints.
+func (r *Recipe) StepNames() []string {
+	names := make([]string, len(r.Steps))
+	for i, s := range r.Steps {
+		names[i] = s.Name
+	}
+	return names
+}
+
+// Set applies one --set argument, step.param=value; value is YAML.
+func (r *Recipe) Set(arg string) error {
+	pos := Pos{File: "--set " + arg}
+	target, text, ok := strings.Cut(arg, "=")
+	stepName, param, dotted := strings.Cut(target, ".")
+	if !ok || !dotted || stepName == "" || param == "" {
+		return Error(pos, "for example --set potential.steps=2000", "want step.param=value")
+	}
+	s, found := r.Step(stepName)
+	if !found {
+		return Error(pos, Suggest(stepName, r.StepNames(), "the steps are"), "the recipe has no step %s", stepName)
+	}
+	var value any = ""
+	if text != "" {
+		n, err := parseYAML([]byte(text), pos.File)
+		if err != nil {
+			return err
+		}
+		if value, err = n.plain(0); err != nil {
+			return err
+		}
+	}
+	r.Sets = append(r.Sets, arg)
+	p := Param{param, value, pos}
+	if i := slices.IndexFunc(s.Params, func(p Param) bool { return p.Name == param }); i >= 0 {
+		s.Params[i] = p
+		return nil
+	}
+	s.Params = append(s.Params, p)
+	return nil
+}

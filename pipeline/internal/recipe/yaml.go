@@ -1,0 +1,272 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// maxDepth bounds the nesting of structured parameters.
+const maxDepth = 16
+
+// node is a YAML node that knows its place.
+//
+// Note: decoding into structs with the library's strict mode was tried first.
+// It reports unknown keys well but not the position of a value that parses and
+// is wrong only in meaning (an input from a step that does not exist), so the
+// tree is walked here and every value keeps its position.
+type node struct {
+	ast ast.Node
+	pos Pos
+}
+
+type entry struct {
+	key   string
+	pos   Pos // of the key
+	value node
+}
+
+func parseYAML(data []byte, file string) (n node, err error) {
+	at := Pos{File: file}
+	if len(data) > MaxSize {
+		return n, Error(at, "", "larger than %d KiB", MaxSize>>10)
+	}
+	if deep(data) {
+		return n, Error(at, "", "nested too deeply")
+	}
+	f, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		var y yaml.Error
+		if errors.As(err, &y) && y.GetToken() != nil {
+			return n, Error(position(file, y.GetToken()), "the file must be YAML", "%s", y.GetMessage())
+		}
+		return n, Error(at, "the file must be YAML", "%w", err)
+	}
+	var bodies []ast.Node
+	for _, d := range f.Docs {
+		if d.Body != nil {
+			bodies = append(bodies, d.Body)
+		}
+	}
+	switch len(bodies) {
+	case 0:
+		return n, Error(Pos{file, 1, 1}, "", "nothing in it")
+	case 1:
+		return newNode(bodies[0], file), nil
+	}
+	return n, Error(position(file, bodies[1].GetToken()), "one recipe a file", "a second YAML document starts here")
+}
+
+// deep says whether flow brackets alone nest far beyond maxDepth; the YAML
+// parser recurses on them.
+func deep(data []byte) bool {
+	depth := 0
+	for _, c := range data {
+		switch c {
+		case '[', '{':
+			if depth++; depth > 64*maxDepth {
+				return true
+			}
+		case ']', '}':
+			depth--
+		}
+	}
+	return false
+}
+
+func position(file string, t *token.Token) Pos {
+	if t == nil || t.Position == nil {
+		return Pos{File: file}
+	}
+	if strings.HasPrefix(file, "--set ") {
+		return Pos{File: file}
+	}
+	return Pos{file, t.Position.Line, t.Position.Column}
+}
+
+func newNode(n ast.Node, file string) node {
+	pos := position(file, n.GetToken())
+	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
+		pos = position(file, m.Values[0].Key.GetToken()) // not its colon
+	}
+	return node{n, pos}
+}
+
+// mapping gives the entries of a mapping. If known is not empty, any other key
+// is an error.
+func (n node) mapping(what string, known ...string) ([]entry, error) {
+	var values []*ast.MappingValueNode
+	switch v := n.ast.(type) {
+	case *ast.MappingNode:
+		values = v.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{v}
+	case *ast.NullNode, nil:
+		return nil, nil
+	default:
+		return nil, n.unexpected(what, "a mapping (name: value)")
+	}
+	var out []entry
+	for _, mv := range values {
+		pos := position(n.pos.File, mv.Key.GetToken())
+		key, ok := mv.Key.(*ast.StringNode)
+		if !ok {
+			return nil, Error(pos, "anchors, merges and keys that are not text are not part of a recipe", "%q cannot be a key of %s", mv.Key.String(), what)
+		}
+		if len(known) > 0 && !slices.Contains(known, key.Value) {
+			return nil, Error(pos, Suggest(key.Value, known, "the keys here are"), "unknown key %s in %s", key.Value, what)
+		}
+		if slices.ContainsFunc(out, func(e entry) bool { return e.key == key.Value }) {
+			return nil, Error(pos, "", "key %s occurs twice in %s", key.Value, what)
+		}
+		out = append(out, entry{key.Value, pos, newNode(mv.Value, n.pos.File)})
+	}
+	return out, nil
+}
+
+func (n node) unexpected(what, want string) error {
+	switch n.ast.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
+		return Error(n.pos, "write the value out", "anchors, aliases and tags are not part of a recipe")
+	}
+	return Error(n.pos, "", "%s must be %s", what, want)
+}
+
+func (n node) text(what string) (string, error) {
+	switch v := n.ast.(type) {
+	case *ast.StringNode:
+		return v.Value, nil
+	case *ast.LiteralNode:
+		return strings.TrimSpace(v.Value.Value), nil
+	}
+	return "", n.unexpected(what, "text")
+}
+
+func (n node) name(what string) (string, error) {
+	s, err := n.text(what)
+	if err == nil && !nameForm.MatchString(s) {
+		return "", Error(n.pos, nameHint, "%q cannot be a %s", s, what)
+	}
+	return s, err
+}
+
+// decimal is a number as YAML 1.2 and JSON write it. The library reads 1e-3 as
+// text and 010 as eight; here they are what people mean.
+var decimal = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
+
+// plain converts the node to plain Go values; see Param.
+func (n node) plain(depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, Error(n.pos, "", "nested more than %d levels deep", maxDepth)
+	}
+	switch v := n.ast.(type) {
+	case *ast.NullNode, nil:
+		return nil, nil
+	case *ast.BoolNode:
+		return v.Value, nil
+	case *ast.LiteralNode:
+		return v.Value.Value, nil
+	case *ast.StringNode:
+		if v.Token.Type == token.StringType && decimal.MatchString(v.Value) {
+			return n.number(v.Value)
+		}
+		return v.Value, nil
+	case *ast.IntegerNode:
+		if decimal.MatchString(v.Token.Value) {
+			return n.number(v.Token.Value)
+		}
+		if u, ok := v.Value.(uint64); ok && u <= math.MaxInt64 {
+			return int64(u), nil
+		}
+		return v.Value, nil
+	case *ast.FloatNode:
+		return v.Value, nil
+	case *ast.SequenceNode:
+		out := make([]any, 0, len(v.Values))
+		for _, e := range v.Values {
+			x, err := newNode(e, n.pos.File).plain(depth + 1)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, x)
+		}
+		return out, nil
+	case *ast.MappingNode, *ast.MappingValueNode:
+		entries, err := n.mapping("this mapping")
+		if err != nil {
+			return nil, err
+		}
+		out := make(map[string]any, len(entries))
+		for _, e := range entries {
+			if out[e.key], err = e.value.plain(depth + 1); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case *ast.InfinityNode, *ast.NanNode:
+		return nil, Error(n.pos, "", "a parameter must be a finite number")
+	}
+	return nil, n.unexpected("a parameter", "a plain value")
+}
+
+func (n node) number(text string) (any, error) {
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return i, nil
+	}
+	if u, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return u, nil
+	}
+	x, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil, Error(n.pos, "", "%s is out of range", text)
+	}
+	return x, nil
+}
+
+// Suggest is a hint for an unknown name: the one that was probably meant, or
+// all there are.
+func Suggest(got string, names []string, all string) string {
+	best, least := "", len(got)/3+2
+	for _, name := range names {
+		if d := distance(got, name); d < least {
+			best, least = name, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %s?", best)
+	}
+	if len(names) == 0 {
+		return all + ": none"
+	}
+	return all + ": " + strings.Join(names, ", ")
+}
+
+// distance is Levenshtein's, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

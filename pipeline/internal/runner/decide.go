@@ -1,0 +1,161 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/artifact"
+	"vapo/lib/cachekey"
+	"vapo/lib/objectstore"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/graph"
+	"vapo/pipeline/internal/recipe"
+)
+
+// Decision is what is known about a step before it runs.
+type Decision struct {
+	Node   *graph.Node
+	Action cachekey.Action
+	Key    string           // "" while an input is pending
+	Inputs map[string]Input // Digest is "" for a pending one
+	Hit    *artifact.Record // nil on a miss
+	Made   *stage.Manifest  // of the hit
+	Reason string           // why it is a miss, when the store says so
+	Wait   []string         // steps whose outputs are not known yet
+}
+
+// pendingDigest stands for the digest of an output nobody has made yet.
+const pendingDigest = "not made yet"
+
+// outputs holds the digests of what steps have made: step → output → digest.
+type outputs map[string]map[string]stage.Output
+
+// decide keys a step and looks its action up. With store set to keep, files
+// from outside are imported; otherwise they are only digested.
+func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep bool) (*Decision, error) {
+	d := &Decision{Node: n, Inputs: map[string]Input{}}
+	digests := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(n.Sources)) {
+		src := n.Sources[name]
+		digest, err := r.digest(ctx, src, made, keep)
+		if err != nil {
+			return nil, located(src.Pos, fmt.Errorf("step %s: input %s: %w", n.Name(), name, err))
+		}
+		d.Inputs[name] = Input{src.String(), digest}
+		if digest == "" {
+			d.Wait = append(d.Wait, src.Step)
+			digest = pendingDigest
+		}
+		digests[name] = digest
+	}
+	d.Action = n.Stage.Action(n.Params, digests)
+	if len(d.Wait) > 0 {
+		slices.Sort(d.Wait)
+		d.Wait = slices.Compact(d.Wait)
+		return d, nil
+	}
+	var err error
+	if d.Key, err = d.Action.Key(); err != nil {
+		return nil, fmt.Errorf("step %s: %w", n.Name(), err)
+	}
+	return d, r.lookUp(ctx, d)
+}
+
+// located puts a place of the recipe before an error and keeps its exit code.
+func located(pos recipe.Pos, err error) error {
+	return &stage.Error{Code: stage.ExitCode(err), Err: fmt.Errorf("%s: %w", pos, err), Hint: stage.Hint(err)}
+}
+
+// digest finds the digest of an input; "" if it has yet to be made.
+func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, keep bool) (string, error) {
+	switch {
+	case src.Step != "":
+		return made[src.Step][src.Output].Digest, nil
+	case src.Path != "":
+		return r.file(ctx, src.Path, keep)
+	}
+	digest := artifact.Digest(src.Ref)
+	if name, isRef := strings.CutPrefix(src.Ref, "ref:"); isRef {
+		var err error
+		digest, err = r.Store.Ref(ctx, name)
+		if errors.Is(err, objectstore.ErrNotFound) {
+			return "", stage.Fail(stage.ExitInput, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
+		}
+		if err != nil {
+			return "", err
+		}
+	} else if _, err := artifact.ParseDigest(src.Ref); err != nil {
+		return "", stage.Fail(stage.ExitUsage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
+	}
+	if _, ok, err := r.Store.Has(ctx, digest); err != nil || !ok {
+		if err == nil {
+			err = stage.Fail(stage.ExitInput, "", "the store has no blob %s", digest)
+		}
+		return "", err
+	}
+	return string(digest), nil
+}
+
+// lookUp turns the decision into a hit if the store has the action's record
+// and every blob it names.
+func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
+	rec, err := r.Store.Record(ctx, d.Key)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("step %s: %w", d.Node.Name(), err)
+	}
+	manifest, err := stage.DecodeManifest(rec.Manifest)
+	if err != nil {
+		return stage.Fail(stage.ExitIntegrity, "delete actions/"+d.Key+".json from the store and run again",
+			"step %s: the record of action %s holds no manifest: %w", d.Node.Name(), d.Key, err)
+	}
+	missing, err := r.missing(ctx, manifest)
+	if err != nil {
+		return fmt.Errorf("step %s: %w", d.Node.Name(), err)
+	}
+	if missing != "" {
+		d.Reason = missing
+		return nil
+	}
+	d.Hit, d.Made = rec, manifest
+	return nil
+}
+
+// missing says which output of a manifest the store has lost, or "".
+func (r *Runner) missing(ctx context.Context, m *stage.Manifest) (string, error) {
+	names := slices.Sorted(maps.Keys(m.Outputs))
+	lost := make([]string, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, name := range names {
+		out := m.Outputs[name]
+		group.Go(func() error {
+			size, ok, err := r.Store.Has(ctx, artifact.Digest(out.Digest))
+			switch {
+			case err != nil:
+				return err
+			case !ok:
+				lost[i] = fmt.Sprintf("the store has lost output %s (%s)", name, out.Digest)
+			case size != out.Size:
+				lost[i] = fmt.Sprintf("output %s (%s) has %d bytes in the store, not %d", name, out.Digest, size, out.Size)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return "", err
+	}
+	for _, text := range lost {
+		if text != "" {
+			return text, nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,201 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/child"
+)
+
+// Failure is a step that failed: what the stage said, and its last words.
+type Failure struct {
+	Step, Stage string
+	Code        int
+	Text        string // the stage's own error
+	Advice      string
+	Tail        []Line // its last log lines
+	LogFile     string
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("step %s: %s", f.Step, f.Text) }
+
+// Unwrap gives the failure its exit code and hint; see stage.ExitCode.
+func (f *Failure) Unwrap() error {
+	return &stage.Error{Code: f.Code, Err: errors.New(f.Text), Hint: f.Advice}
+}
+
+func asFailure(step, stageName string, err error) *Failure {
+	var f *Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	text := strings.TrimPrefix(err.Error(), "step "+step+": ")
+	return &Failure{Step: step, Stage: stageName, Code: stage.ExitCode(err), Text: text, Advice: stage.Hint(err)}
+}
+
+// executed is the result of a stage that ended well.
+type executed struct {
+	manifest *stage.Manifest
+	raw      []byte
+}
+
+// execute runs the stage of a decided step as a child process.
+func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed, error) {
+	scratch := filepath.Join(a.scratchDir(a.record.ID), s.Name)
+	runDir := a.RunDir(a.record.ID)
+	for _, dir := range []string{scratch, runDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	defer os.RemoveAll(scratch)
+	logPath := filepath.Join(runDir, s.Name+".log")
+	logFile, err := os.Create(logPath)
+	if err != nil {
+		return nil, err
+	}
+	defer logFile.Close()
+
+	manifestPath := filepath.Join(scratch, "manifest.json")
+	args := []string{"run", "--manifest", manifestPath, "--live", d.Key}
+	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
+		args = append(args, "--input", name+"="+d.Inputs[name].Digest)
+	}
+	args = append(args, stage.Flags(d.Node.Params)...)
+	lines := newLineReader(logFile, func(l Line) {
+		if l.Progress != nil {
+			a.Display.StepProgress(s, *l.Progress)
+		} else {
+			a.Display.StepLog(s, l)
+		}
+	})
+	cmd := exec.Command(d.Node.Stage.Path, args...)
+	cmd.Env = append(slices.Clone(a.Env), "TMPDIR="+scratch)
+	cmd.Stderr = lines
+	cmd.Stdout = &bytes.Buffer{} // the manifest once more
+	runErr := child.Run(ctx, cmd, a.Grace)
+	lines.flush()
+	if runErr == nil {
+		raw, err := os.ReadFile(manifestPath)
+		if err != nil {
+			return nil, fmt.Errorf("stage %s ended with exit code 0 and no manifest: %w", s.Stage, err)
+		}
+		return a.accept(d, s, raw)
+	}
+	return nil, a.failure(ctx, s, runErr, lines, logPath)
+}
+
+// accept checks that a manifest is about the action that was asked for.
+func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
+	m, err := stage.DecodeManifest(raw)
+	if err != nil {
+		return nil, fmt.Errorf("stage %s wrote a manifest that cannot be read: %w", s.Stage, err)
+	}
+	want := d.Node.Stage.Description
+	inputs := map[string]string{}
+	for name, in := range d.Inputs {
+		inputs[name] = in.Digest
+	}
+	if m.Stage != want.Stage || m.Version != want.Version || !maps.Equal(m.Inputs, inputs) {
+		return nil, stage.Fail(stage.ExitIntegrity, "were the stage programs rebuilt during the run? run it again",
+			"the manifest is of stage %s version %d, not of %s version %d with the given inputs", m.Stage, m.Version, want.Stage, want.Version)
+	}
+	return &executed{m, raw}, nil
+}
+
+// failure makes sense of a stage that did not end well.
+func (a *attempt) failure(ctx context.Context, s *Step, err error, lines *lineReader, logPath string) error {
+	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
+	f.Text, f.Advice = lines.lastError(s.Stage)
+	code, bySignal, ok := child.ExitCode(err)
+	switch {
+	case !ok && errors.Is(err, exec.ErrWaitDelay):
+		f.Code, f.Text = 1, "something it started still held its standard error"
+	case !ok:
+		f.Code, f.Text = stage.ExitCode(err), "could not be started: "+err.Error()
+	case ctx.Err() != nil:
+		f.Code, f.Text, f.Advice = stage.ExitTerminated, "terminated", stage.Hint(stage.ErrTerminated)
+	case bySignal:
+		f.Code = code
+		f.Text = fmt.Sprintf("stage %s was killed by signal %d (%v)", s.Stage, code-128, syscall.Signal(code-128))
+		if code-128 == int(syscall.SIGKILL) {
+			f.Advice = "if nobody killed it, the machine ran out of memory (dmesg says so); run the same command again to go on"
+		}
+	case lines.panicked && code == 2:
+		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage), "this is a bug in the stage; its log has the stack"
+	default:
+		f.Code = code
+	}
+	if f.Text == "" {
+		f.Text = fmt.Sprintf("stage %s failed with exit code %d (%s)", s.Stage, f.Code, stage.ExitName(f.Code))
+	}
+	return f
+}
+
+func (r *Runner) scratchDir(id string) string { return filepath.Join(r.Dir, "tmp", id) }
+
+// claim makes the run's scratch directory under a lock that ends with this
+// process, and removes those of runs whose process is gone.
+func (r *Runner) claim(id string) (release func(), err error) {
+	tmp := filepath.Join(r.Dir, "tmp")
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return nil, stage.Fail(stage.ExitResources, "choose another directory with --dir", "the local directory: %w", err)
+	}
+	locks, err := filepath.Glob(filepath.Join(tmp, "*.lock"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range locks {
+		lock := flock.New(path)
+		if ok, err := lock.TryLock(); err != nil || !ok {
+			continue
+		}
+		_ = os.RemoveAll(strings.TrimSuffix(path, ".lock")) // tried again next time
+		_ = os.Remove(path)
+		_ = lock.Unlock()
+	}
+	lock := flock.New(filepath.Join(tmp, id+".lock"))
+	if ok, err := lock.TryLock(); err != nil || !ok {
+		return nil, stage.Fail(stage.ExitResources, "", "locking the scratch directory of run %s: %v", id, err)
+	}
+	return func() {
+		_ = os.RemoveAll(r.scratchDir(id))
+		_ = os.Remove(lock.Path())
+		_ = lock.Unlock()
+	}, nil
+}
+
+// Alive says whether the process of a run that was started from this
+// directory still exists; known is false for a run from elsewhere.
+func (r *Runner) Alive(id string) (alive, known bool) {
+	path := filepath.Join(r.Dir, "tmp", id+".lock")
+	if _, err := os.Stat(path); err != nil {
+		_, err := os.Stat(r.RunDir(id))
+		return false, err == nil
+	}
+	lock := flock.New(path)
+	ok, err := lock.TryLock()
+	if err != nil {
+		return false, false
+	}
+	if ok {
+		_ = lock.Unlock()
+	}
+	return !ok, true
+}
+
+// DefaultGrace is how long a stage has after SIGTERM to save its state.
+const DefaultGrace = 30 * time.Second

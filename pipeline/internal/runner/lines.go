@@ -1,0 +1,186 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"vapo/lib/stage"
+)
+
+// Line is one line a stage wrote to its standard error.
+type Line struct {
+	Level    string    // of a log line; "" for plain text
+	Text     string    // for people
+	Progress *Progress // of a progress line
+}
+
+// Progress is how far a step is.
+type Progress struct {
+	Done, Total int64
+	Unit        string
+	Fields      string // such as "loss 0.31"
+}
+
+const (
+	maxLine   = 64 << 10
+	tailLines = 12
+)
+
+// lineReader takes a stage's standard error apart: into its log file, and line
+// by line to whoever shows the run. It keeps the last lines for a failure.
+type lineReader struct {
+	mu       sync.Mutex
+	log      io.Writer
+	show     func(Line)
+	partial  []byte
+	last     []Line
+	errText  string
+	hint     string
+	panicked bool
+	prefix   []string
+}
+
+func newLineReader(log io.Writer, show func(Line)) *lineReader {
+	return &lineReader{log: log, show: show}
+}
+
+// Write never fails: a full disk must not make the stage block or die on a
+// log line.
+func (l *lineReader) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = l.log.Write(p) // see above
+	l.partial = append(l.partial, p...)
+	for {
+		i := bytes.IndexByte(l.partial, '\n')
+		if i < 0 {
+			break
+		}
+		l.line(l.partial[:i])
+		l.partial = l.partial[i+1:]
+	}
+	if len(l.partial) > maxLine {
+		l.line(l.partial[:maxLine])
+		l.partial = nil
+	}
+	return len(p), nil
+}
+
+func (l *lineReader) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.partial) > 0 {
+		l.line(l.partial)
+		l.partial = nil
+	}
+}
+
+func (l *lineReader) line(raw []byte) {
+	line := ParseLine(raw)
+	if line.Text == "" && line.Progress == nil {
+		return
+	}
+	if line.Level == "" {
+		switch {
+		case strings.HasPrefix(line.Text, "panic: "), strings.HasPrefix(line.Text, "fatal error: "):
+			l.panicked = true
+		case strings.HasPrefix(line.Text, "hint: "):
+			l.hint = strings.TrimPrefix(line.Text, "hint: ")
+		default:
+			if _, text, ok := strings.Cut(line.Text, ": error: "); ok {
+				l.errText, l.hint = text, ""
+			}
+		}
+	}
+	if line.Progress == nil {
+		if l.last = append(l.last, line); len(l.last) > tailLines {
+			l.last = l.last[1:]
+		}
+	}
+	l.show(line)
+}
+
+func (l *lineReader) tail() []Line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.last)
+}
+
+// lastError is the error and hint the stage itself printed, if it did.
+func (l *lineReader) lastError(string) (text, hint string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.errText, l.hint
+}
+
+// ParseLine reads one line: a JSON log record, a progress record, or text.
+// Control characters never reach the terminal.
+func ParseLine(raw []byte) Line {
+	raw = bytes.TrimRight(raw, "\r\n")
+	var fields map[string]any
+	if len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &fields) == nil {
+		if msg, ok := fields["msg"].(string); ok {
+			level, _ := fields["level"].(string)
+			for _, known := range []string{"time", "level", "msg"} {
+				delete(fields, known)
+			}
+			if msg == stage.ProgressMessage {
+				p := &Progress{Done: whole(fields["done"]), Total: whole(fields["total"])}
+				p.Unit, _ = fields["unit"].(string)
+				p.Unit = printable(p.Unit)
+				for _, known := range []string{"done", "total", "unit"} {
+					delete(fields, known)
+				}
+				p.Fields = join(fields, " ")
+				return Line{Level: level, Progress: p}
+			}
+			text := msg
+			if extra := join(fields, "="); extra != "" {
+				text += " " + extra
+			}
+			return Line{Level: level, Text: printable(text)}
+		}
+	}
+	return Line{Text: printable(string(raw))}
+}
+
+func whole(v any) int64 {
+	x, _ := v.(float64)
+	if x != x || x < -1e15 || x > 1e15 {
+		return 0
+	}
+	return int64(x)
+}
+
+func join(fields map[string]any, sep string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		v := fields[k]
+		if x, ok := v.(float64); ok {
+			v = fmt.Sprintf("%.4g", x)
+			if x == float64(int64(x)) {
+				v = int64(x)
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%s%s%v", k, sep, v))
+	}
+	return printable(strings.Join(parts, ", "))
+}
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return ' '
+		}
+		if r < ' ' || r == 0x7f || r == 0xfffd {
+			return -1
+		}
+		return r
+	}, s)
+}

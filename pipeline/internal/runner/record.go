@@ -1,0 +1,110 @@
+package runner
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/graph"
+)
+
+// States of a run and of its steps.
+const (
+	Waiting    = "waiting"
+	Running    = "running"
+	Cached     = "cached" // a step whose record was found
+	Done       = "done"
+	Failed     = "failed"
+	Skipped    = "skipped" // a step whose inputs could not be made
+	Terminated = "terminated"
+)
+
+// Record is what is kept of a run, in the store under runs/ and beside the
+// report. It explains a result; no later computation depends on it.
+type Record struct {
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	About       string    `json:"about,omitempty"`
+	Path        string    `json:"path"`
+	RecipeYAML  string    `json:"recipe_yaml"`
+	Sets        []string  `json:"sets,omitempty"`
+	Store       string    `json:"store"`
+	State       string    `json:"state"`
+	Started     time.Time `json:"started"`
+	WallSeconds float64   `json:"wall_seconds"`
+	Exit        int       `json:"exit"`
+	Warnings    []string  `json:"warnings,omitempty"`
+	Steps       []*Step   `json:"steps"`
+}
+
+// Step is one step of a run. Action is the preimage of Key.
+type Step struct {
+	Name    string                  `json:"name"`
+	Stage   string                  `json:"stage"`
+	State   string                  `json:"state"`
+	Needs   []string                `json:"needs,omitempty"`
+	Key     string                  `json:"key,omitempty"`
+	Action  json.RawMessage         `json:"action,omitempty"`
+	Reason  string                  `json:"reason,omitempty"`
+	Inputs  map[string]Input        `json:"inputs,omitempty"`
+	Outputs map[string]stage.Output `json:"outputs,omitempty"`
+	Seconds float64                 `json:"seconds"` // spent in this run
+	Exit    int                     `json:"exit,omitempty"`
+	Error   string                  `json:"error,omitempty"`
+	Hint    string                  `json:"hint,omitempty"`
+
+	Manifest json.RawMessage `json:"-"`
+}
+
+// Input is where an input of a step came from and what it was.
+type Input struct {
+	From   string `json:"from"`
+	Digest string `json:"digest"`
+}
+
+// Step finds a step by name.
+func (r *Record) Step(name string) (*Step, bool) {
+	i := slices.IndexFunc(r.Steps, func(s *Step) bool { return s.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return r.Steps[i], true
+}
+
+// newID is a run's name: when it began, in an order that sorts, and four
+// random digits for two that begin in one second.
+func newID(now time.Time) string {
+	var b [2]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return now.UTC().Format("20060102-150405") + "-" + hex.EncodeToString(b[:])
+}
+
+func newRecord(g *graph.Graph, storeName string, now time.Time) *Record {
+	r := &Record{
+		ID: newID(now), Name: g.Recipe.Name, About: g.Recipe.About, Path: g.Recipe.Path,
+		RecipeYAML: string(g.Recipe.Source), Sets: g.Recipe.Sets, Store: storeName,
+		State: Running, Started: now.UTC().Truncate(time.Millisecond),
+	}
+	for _, n := range g.Nodes {
+		r.Steps = append(r.Steps, &Step{Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs})
+	}
+	return r
+}
+
+// save stores the record. It must not be called from two goroutines at once.
+func (r *Record) save(ctx context.Context, store *artifact.Store) error {
+	data, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := store.SaveRun(ctx, r.ID, data); err != nil {
+		return fmt.Errorf("saving the record of run %s: %w", r.ID, err)
+	}
+	return nil
+}

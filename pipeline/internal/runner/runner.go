@@ -1,0 +1,389 @@
+// Package runner carries out a recipe: for each step it looks for a cached
+// result and, without one, runs the stage and publishes what it made.
+//
+// Correctness does not rest on the runner surviving. A step is done when its
+// action record exists, and that is written last, with put-if-absent, by the
+// runner alone; whatever a runner or stage left behind when it was killed is
+// either content-addressed (and so right) or under live/ (and so only a head
+// start for the next attempt).
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/graph"
+)
+
+// Runner carries out recipes against one store.
+type Runner struct {
+	Store     *artifact.Store
+	StoreName string   // for people
+	Env       []string // of the stages: the process environment with the store's variables
+	Dir       string   // local directory for logs, reports and scratch (.vapo)
+	Jobs      int      // steps at once; stages use all cores, so 1 unless they are small
+	Grace     time.Duration
+	Display   Display
+
+	imports sync.Map // path → digest
+}
+
+// Display shows a run to a person. Its methods may be called from several
+// goroutines.
+type Display interface {
+	Started(run *Record)
+	StepStarted(step *Step)
+	StepProgress(step *Step, p Progress)
+	StepLog(step *Step, line Line)
+	StepEnded(step *Step, failure *Failure)
+	Ended(run *Record)
+}
+
+// Options narrow a run.
+type Options struct {
+	// Only, if set, is the one step that may run; those it needs must be
+	// cached, and the others are left alone.
+	Only string
+	// Fresh runs every step even if it is cached, to check that results are
+	// reproducible.
+	Fresh bool
+}
+
+// attempt is the state of one call to Run.
+type attempt struct {
+	*Runner
+	graph  *graph.Graph
+	opt    Options
+	record *Record
+
+	mu       sync.Mutex // guards record's steps, made and failures
+	made     outputs
+	failures []*Failure // in file order of their steps at the end
+}
+
+// Run carries out g. It returns the record of the run and, if steps failed,
+// the error of the first of them in the recipe's order.
+func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record, error) {
+	started := time.Now()
+	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, record: newRecord(g, r.StoreName, started)}
+	if opt.Only != "" {
+		if _, ok := g.Node(opt.Only); !ok {
+			return nil, stage.Fail(stage.ExitUsage, "", "the recipe has no step %s", opt.Only)
+		}
+	}
+	release, err := r.claim(a.record.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := a.record.save(ctx, r.Store); err != nil {
+		return a.record, err
+	}
+	r.Display.Started(a.record)
+	err = a.steps(ctx)
+
+	// The record is worth having above all when something went wrong.
+	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	a.record.WallSeconds = time.Since(started).Seconds()
+	a.record.Exit = stage.ExitCode(err)
+	switch {
+	case err == nil:
+		a.record.State = Done
+	case a.record.Exit == stage.ExitTerminated:
+		a.record.State = Terminated
+	default:
+		a.record.State = Failed
+	}
+	saveErr := a.record.save(final, r.Store)
+	r.Display.Ended(a.record)
+	if err == nil {
+		err = saveErr
+	}
+	return a.record, err
+}
+
+// steps runs what can run, in order, at most Jobs at once, until nothing more
+// can: a failure stops only the steps that need its outputs.
+func (a *attempt) steps(ctx context.Context) error {
+	type result struct {
+		i       int
+		failure *Failure
+	}
+	nodes := a.graph.Nodes
+	results := make(chan result)
+	running := 0
+	started := make([]bool, len(nodes))
+	for {
+		for i, n := range nodes {
+			if started[i] || running >= max(1, a.Jobs) || ctx.Err() != nil {
+				continue
+			}
+			switch a.ready(n) {
+			case Running:
+				started[i] = true
+				running++
+				go func() { results <- result{i, a.step(ctx, n, a.record.Steps[i])} }()
+			case Skipped:
+				started[i] = true
+				a.skip(a.record.Steps[i])
+			}
+		}
+		if running == 0 {
+			break
+		}
+		res := <-results
+		running--
+		step := a.record.Steps[res.i]
+		if res.failure != nil {
+			a.failures = append(a.failures, res.failure)
+		}
+		a.Display.StepEnded(step, res.failure)
+		if err := a.save(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("run %s: %w", a.record.ID, cause(ctx))
+	}
+	if len(a.failures) == 0 {
+		return nil
+	}
+	slices.SortFunc(a.failures, func(x, y *Failure) int { return a.index(x.Step) - a.index(y.Step) })
+	return a.failures[0]
+}
+
+func cause(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), stage.ErrTerminated) {
+		return stage.ErrTerminated
+	}
+	return context.Cause(ctx)
+}
+
+func (a *attempt) index(step string) int {
+	return slices.IndexFunc(a.record.Steps, func(s *Step) bool { return s.Name == step })
+}
+
+func (a *attempt) save(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.record.save(ctx, a.Store)
+}
+
+// ready says whether a step can run now (Running), never (Skipped) or not yet
+// (Waiting).
+func (a *attempt) ready(n *graph.Node) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.opt.Only != "" && n.Name() != a.opt.Only && !a.needed(n.Name()) {
+		return Skipped
+	}
+	verdict := Running
+	for _, need := range n.Needs {
+		s, _ := a.record.Step(need)
+		switch s.State {
+		case Cached, Done:
+		case Failed, Skipped, Terminated:
+			return Skipped
+		default:
+			verdict = Waiting
+		}
+	}
+	return verdict
+}
+
+// needed says whether the step that alone may run depends on this one.
+func (a *attempt) needed(name string) bool {
+	only, _ := a.graph.Node(a.opt.Only)
+	seen := map[string]bool{}
+	todo := slices.Clone(only.Needs)
+	for len(todo) > 0 {
+		step := todo[0]
+		todo = todo[1:]
+		if step == name {
+			return true
+		}
+		if n, ok := a.graph.Node(step); ok && !seen[step] {
+			seen[step] = true
+			todo = append(todo, n.Needs...)
+		}
+	}
+	return false
+}
+
+func (a *attempt) skip(s *Step) {
+	a.mu.Lock()
+	s.State = Skipped
+	for _, need := range s.Needs {
+		if n, _ := a.record.Step(need); n.State == Failed || n.State == Skipped {
+			s.Reason = "needs " + need
+			break
+		}
+	}
+	a.mu.Unlock()
+	if a.opt.Only == "" {
+		a.Display.StepEnded(s, nil)
+	}
+}
+
+// step takes one step from its inputs to its published outputs.
+func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
+	began := time.Now()
+	err := a.carryOut(ctx, n, s)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.Seconds = time.Since(began).Seconds()
+	if err == nil {
+		return nil
+	}
+	f := asFailure(s.Name, s.Stage, err)
+	s.Exit, s.Error, s.Hint = f.Code, f.Text, f.Advice
+	s.State = Failed
+	if f.Code == stage.ExitTerminated {
+		s.State = Terminated
+	}
+	return f
+}
+
+func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
+	a.mu.Lock()
+	made := outputs{}
+	for step, outs := range a.made {
+		made[step] = outs
+	}
+	a.mu.Unlock()
+	d, err := a.decide(ctx, n, made, true)
+	if err != nil {
+		return err
+	}
+	preimage, err := d.Action.Preimage()
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	s.Key, s.Action, s.Inputs, s.Reason = d.Key, preimage, d.Inputs, d.Reason
+	a.mu.Unlock()
+	if d.Hit != nil && !a.opt.Fresh {
+		a.finish(s, Cached, d.Made, d.Hit.Manifest)
+		return nil
+	}
+	if a.opt.Only != "" && n.Name() != a.opt.Only {
+		return stage.Fail(stage.ExitInput, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
+	}
+	a.mu.Lock()
+	s.State = Running
+	a.mu.Unlock()
+	a.Display.StepStarted(s)
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	ran, err := a.execute(ctx, d, s)
+	if err != nil {
+		return err
+	}
+	return a.publish(ctx, d, s, ran)
+}
+
+func (a *attempt) finish(s *Step, state string, m *stage.Manifest, raw []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.State, s.Outputs, s.Manifest = state, m.Outputs, raw
+	a.made[s.Name] = m.Outputs
+}
+
+// publish makes the step's result the cached one. If another runner was first,
+// its result stands, and a difference between the two is written down: it
+// means that the stage is not a function of its key.
+func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *executed) error {
+	if missing, err := a.missing(ctx, ran.manifest); err != nil || missing != "" {
+		if err == nil {
+			err = stage.Fail(stage.ExitIntegrity, "", "stage %s ended well, but %s", s.Stage, missing)
+		}
+		return err
+	}
+	digests := map[string]artifact.Digest{}
+	for name, out := range ran.manifest.Outputs {
+		digests[name] = artifact.Digest(out.Digest)
+	}
+	preimage, err := d.Action.Preimage()
+	if err != nil {
+		return err
+	}
+	winner, won, err := a.Store.Publish(ctx, artifact.Record{
+		Key: d.Key, Action: preimage, Manifest: ran.raw, Outputs: digests, Created: time.Now().UTC(),
+	})
+	if err != nil {
+		return fmt.Errorf("publishing the result of step %s: %w", s.Name, err)
+	}
+	manifest, raw := ran.manifest, ran.raw
+	if !won {
+		first, err := stage.DecodeManifest(winner.Manifest)
+		if err != nil {
+			return stage.Fail(stage.ExitIntegrity, "delete actions/"+d.Key+".json from the store and run again",
+				"the record of action %s holds no manifest: %w", d.Key, err)
+		}
+		for name, out := range first.Outputs {
+			if mine := ran.manifest.Outputs[name].Digest; mine != out.Digest {
+				a.warn(fmt.Sprintf("step %s is not reproducible: output %s is %s here, but action %s was published with %s",
+					s.Name, name, mine, d.Key, out.Digest))
+			}
+		}
+		manifest, raw = first, winner.Manifest
+	}
+	_ = a.Store.Live(d.Key).Delete(ctx) // only a head start that is not needed any more
+	a.finish(s, Done, manifest, raw)
+	return nil
+}
+
+func (a *attempt) warn(text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.record.Warnings = append(a.record.Warnings, text)
+}
+
+// Plan decides every step without running any.
+func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) {
+	made := outputs{}
+	var out []*Decision
+	for _, n := range g.Nodes {
+		d, err := r.decide(ctx, n, made, false)
+		if err != nil {
+			return nil, err
+		}
+		if d.Hit != nil {
+			made[n.Name()] = d.Made.Outputs
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// RunDir is where the local files of a run are.
+func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
+
+// file digests a file from outside and, if keep, imports it.
+func (r *Runner) file(ctx context.Context, path string, keep bool) (string, error) {
+	if d, ok := r.imports.Load(path); ok {
+		return d.(string), nil
+	}
+	if !keep {
+		return stage.FileDigest(path)
+	}
+	digest, _, err := r.Store.PutFile(ctx, path)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			return "", stage.Fail(stage.ExitInput, "", "importing %s: %w", path, err)
+		}
+		return "", fmt.Errorf("importing %s: %w", path, err)
+	}
+	r.imports.Store(path, string(digest))
+	return string(digest), nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"vapo/lib/artifact"
+	"vapo/lib/cachekey"
+	"vapo/lib/stage"
+)
+
+type lineageCmd struct {
+	Artifact string `arg:"" help:"STEP.OUTPUT of a run, ref:NAME or sha256:…"`
+	From     string `name:"run" help:"The run STEP.OUTPUT is of, instead of the latest." placeholder:"RUN"`
+}
+
+// maker is the action that made a blob.
+type maker struct {
+	rec    *artifact.Record
+	action cachekey.Action
+	output string
+}
+
+func (c *lineageCmd) Run(ctx context.Context, a *app) error {
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	digest, err := find(ctx, store.Store, c.Artifact, c.From)
+	if err != nil {
+		return err
+	}
+	// Every action record is read: the store has no index from blobs to
+	// actions, and records are small. Of several makers of one blob the first
+	// stands for all; they are interchangeable by their digest.
+	makers := map[artifact.Digest]maker{}
+	for rec, err := range store.Records(ctx) {
+		if errors.Is(err, artifact.ErrCorrupt) {
+			fmt.Fprintf(a.stderr, "warning: %v\n", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		action, err := cachekey.Parse(rec.Action)
+		if err != nil {
+			continue
+		}
+		for name, d := range ordered(rec.Outputs) {
+			if old, ok := makers[d]; !ok || rec.Created.Before(old.rec.Created) {
+				makers[d] = maker{rec, action, name}
+			}
+		}
+	}
+	a.ancestry(makers, digest, "", map[string]bool{})
+	return nil
+}
+
+// ancestry prints how digest was made, indented under what it was used for.
+func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest, indent string, seen map[string]bool) {
+	m, ok := makers[digest]
+	if !ok {
+		fmt.Fprintf(a.stdout, "%s%s  imported: no action in this store made it\n", indent, digest)
+		return
+	}
+	fmt.Fprintf(a.stdout, "%s%s\n", indent, digest)
+	indent += "  "
+	backend := ""
+	if m.action.Backend != "" {
+		backend = " on " + m.action.Backend
+	}
+	fmt.Fprintf(a.stdout, "%soutput %s of %s version %d%s, action %.12s", indent, m.output, m.action.Stage, m.action.Version, backend, m.rec.Key)
+	if seen[m.rec.Key] {
+		fmt.Fprintln(a.stdout, " (see above)")
+		return
+	}
+	seen[m.rec.Key] = true
+	fmt.Fprintln(a.stdout)
+	if manifest, err := stage.DecodeManifest(m.rec.Manifest); err == nil {
+		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, m.rec.Created.Local().Format("2006-01-02 15:04:05"), short(manifest.WallSeconds))
+		for _, text := range manifest.Warnings {
+			fmt.Fprintf(a.stdout, "%swarning: %s\n", indent, oneLine(text))
+		}
+	}
+	var params []string
+	for name, v := range ordered(m.action.Params) {
+		params = append(params, strings.TrimPrefix(stage.Flags(map[string]any{name: v})[0], "--"))
+	}
+	if len(params) > 0 {
+		fmt.Fprintf(a.stdout, "%swith %s\n", indent, strings.Join(params, " "))
+	}
+	for name, d := range ordered(m.action.Inputs) {
+		fmt.Fprintf(a.stdout, "%s%s:\n", indent, name)
+		a.ancestry(makers, artifact.Digest(d), indent+"  ", seen)
+	}
+}

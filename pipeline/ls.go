@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"vapo/lib/artifact"
+	"vapo/lib/cachekey"
+)
+
+type lsCmd struct {
+	What string `arg:"" optional:"" enum:"outputs,runs,refs,actions" default:"outputs" help:"What to list: outputs (of a run), runs, refs or actions."`
+	From string `name:"run" help:"List the outputs of this run instead of the latest." placeholder:"RUN"`
+}
+
+func (c *lsCmd) Run(ctx context.Context, a *app) error {
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	switch c.What {
+	case "runs":
+		err = a.lsRuns(ctx, store, w)
+	case "refs":
+		err = lsRefs(ctx, store.Store, w)
+	case "actions":
+		err = a.lsActions(ctx, store.Store, w)
+	default:
+		err = lsOutputs(ctx, store.Store, c.From, w)
+	}
+	return errors.Join(err, w.Flush())
+}
+
+func lsOutputs(ctx context.Context, store *artifact.Store, id string, w *tabwriter.Writer) error {
+	record, err := loadRun(ctx, store, id)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "OUTPUT\tSIZE\tMEDIA\tDIGEST")
+	for _, s := range record.Steps {
+		for name, out := range ordered(s.Outputs) {
+			fmt.Fprintf(w, "%s.%s\t%s\t%s\t%s\n", s.Name, name, size(out.Size), out.Media, out.Digest)
+		}
+	}
+	return nil
+}
+
+// lsLimit is how many runs are listed.
+const lsLimit = 100
+
+func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer) error {
+	records, err := recentRuns(ctx, store.Store, lsLimit)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "RUN\tRECIPE\tSTATE\tTIME\tSTARTED")
+	for _, r := range records {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), short(r.WallSeconds), r.Started.Local().Format("2006-01-02 15:04:05"))
+	}
+	return nil
+}
+
+func lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Writer) error {
+	refs, err := store.Refs(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "REF\tUPDATED\tDIGEST")
+	for _, r := range refs {
+		fmt.Fprintf(w, "ref:%s\t%s\t%s\n", r.Name, r.Updated.Local().Format("2006-01-02 15:04:05"), r.Digest)
+	}
+	return nil
+}
+
+func (a *app) lsActions(ctx context.Context, store *artifact.Store, w *tabwriter.Writer) error {
+	fmt.Fprintln(w, "KEY\tSTAGE\tMADE\tOUTPUTS")
+	for rec, err := range store.Records(ctx) {
+		if errors.Is(err, artifact.ErrCorrupt) {
+			fmt.Fprintf(a.stderr, "warning: %v\n", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		action, err := cachekey.Parse(rec.Action)
+		if err != nil {
+			fmt.Fprintf(a.stderr, "warning: action %s: %v\n", rec.Key, err)
+			continue
+		}
+		names := ""
+		for name := range ordered(rec.Outputs) {
+			names += " " + name
+		}
+		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", rec.Key, action.Stage, action.Version, rec.Created.Local().Format("2006-01-02 15:04:05"), oneLine(names))
+	}
+	return nil
+}

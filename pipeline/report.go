@@ -1,0 +1,154 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/objectstore"
+	"vapo/lib/report"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/runner"
+)
+
+type reportCmd struct {
+	RunID  string `arg:"" optional:"" name:"run" help:"Id of a run; pipeline ls runs lists them."`
+	Output string `short:"o" help:"File to write; by default in the local directory of the run." placeholder:"FILE" type:"path"`
+}
+
+func (c *reportCmd) Run(ctx context.Context, a *app) error {
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	record, err := loadRun(ctx, store.Store, c.RunID)
+	if err != nil {
+		return err
+	}
+	for _, s := range record.Steps {
+		if s.Key == "" || s.State != runner.Done && s.State != runner.Cached {
+			continue
+		}
+		rec, err := store.Record(ctx, s.Key)
+		if errors.Is(err, artifact.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.Manifest = rec.Manifest
+	}
+	path := c.Output
+	if path == "" {
+		path = filepath.Join(a.runner(store, nil).RunDir(record.ID), "report.html")
+	}
+	if err := a.writeReport(ctx, store.Store, record, path); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
+	return nil
+}
+
+func (a *app) writeReport(ctx context.Context, store *artifact.Store, record *runner.Record, path string) error {
+	run := &report.Run{
+		Name: record.Name, About: record.About, RecipeYAML: []byte(record.RecipeYAML),
+		Started: record.Started, Wall: time.Duration(record.WallSeconds * float64(time.Second)), Store: record.Store,
+	}
+	if len(record.Sets) > 0 {
+		for _, set := range record.Sets {
+			run.RecipeYAML = append(run.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
+		}
+	}
+	for _, s := range record.Steps {
+		step := report.Step{
+			Name: s.Name, Stage: s.Stage, Cached: s.State == runner.Cached, Seconds: s.Seconds,
+			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
+		}
+		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {
+			step.Error = "not run: " + cmp.Or(s.Reason, s.State)
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {
+			out := s.Outputs[name]
+			o := report.Output{Name: name, Digest: out.Digest, Media: out.Media, Size: out.Size}
+			switch out.Media {
+			case stage.MediaPNG, stage.MediaJSON, stage.MediaNDJSON:
+				if out.Size > maxFigure {
+					break
+				}
+				data, err := readBlob(ctx, store, out)
+				if err != nil && !errors.Is(err, objectstore.ErrNotFound) {
+					return fmt.Errorf("report: output %s.%s: %w", s.Name, name, err)
+				}
+				o.Data = data
+			}
+			step.Outputs = append(step.Outputs, o)
+		}
+		run.Steps = append(run.Steps, step)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return stage.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
+}
+
+// loadRun reads the record of a run, of the latest one if id is empty.
+func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Record, error) {
+	if id == "" {
+		for run, err := range store.Runs(ctx) {
+			if err != nil {
+				return nil, err
+			}
+			id = run.ID // ids sort by time
+		}
+		if id == "" {
+			return nil, stage.Fail(stage.ExitInput, "start one with: pipeline run RECIPE", "the store knows no run")
+		}
+	}
+	data, err := store.Run(ctx, id)
+	if errors.Is(err, artifact.ErrNotFound) {
+		return nil, stage.Fail(stage.ExitInput, "pipeline ls runs lists them", "the store knows no run %s", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var record runner.Record
+	if err := json.Unmarshal(data, &record); err != nil {
+		return nil, stage.Fail(stage.ExitIntegrity, "delete runs/"+id+".json from the store", "the record of run %s cannot be read: %w", id, err)
+	}
+	return &record, nil
+}
+
+// recentRuns reads up to n run records, newest first; damaged ones are left out.
+func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Record, error) {
+	var ids []string
+	for run, err := range store.Runs(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, run.ID)
+	}
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	var out []*runner.Record
+	for _, id := range ids[:min(n, len(ids))] {
+		record, err := loadRun(ctx, store, id)
+		switch stage.ExitCode(err) {
+		case stage.ExitOK:
+			out = append(out, record)
+		case stage.ExitIntegrity, stage.ExitInput:
+		default:
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/runner"
+)
+
+type runCmd struct {
+	recipeFlags
+	Jobs   int           `help:"Steps to run at once. Stages use all cores, so more than 1 helps only small steps." default:"1"`
+	Fresh  bool          `help:"Run every step even if its result is cached, and compare: is it reproducible?"`
+	Report string        `help:"Write the report to this file instead of under the local directory." placeholder:"FILE" type:"path"`
+	Grace  time.Duration `help:"How long a stage may take to save its state after SIGTERM before it is killed." default:"30s"`
+}
+
+func (c *runCmd) Run(ctx context.Context, a *app) error {
+	return a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh})
+}
+
+type execCmd struct {
+	recipeFlags
+	Step  string        `arg:"" help:"The step to run."`
+	Grace time.Duration `help:"How long the stage may take to save its state after SIGTERM before it is killed." default:"30s"`
+}
+
+func (c *execCmd) Run(ctx context.Context, a *app) error {
+	return a.runRecipe(ctx, &runCmd{recipeFlags: c.recipeFlags, Jobs: 1, Grace: c.Grace}, runner.Options{Only: c.Step})
+}
+
+func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {
+	g, err := c.load(ctx, a)
+	if err != nil {
+		return err
+	}
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	show := newDisplay(a.stderr)
+	defer show.close()
+	r := a.runner(store, show)
+	r.Jobs, r.Grace = c.Jobs, c.Grace
+	record, err := r.Run(ctx, g, opt)
+	if record == nil || len(record.Steps) == 0 {
+		return err
+	}
+	if opt.Only == "" && !errors.Is(err, stage.ErrTerminated) {
+		path := c.Report
+		if path == "" {
+			path = filepath.Join(r.RunDir(record.ID), "report.html")
+		}
+		if reportErr := a.writeReport(ctx, store.Store, record, path); reportErr != nil && err == nil {
+			err = reportErr
+		} else if reportErr == nil {
+			a.headlines(ctx, store.Store, record)
+			fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
+		}
+	}
+	return err
+}
+
+// headlines prints what each score says of itself in one line.
+func (a *app) headlines(ctx context.Context, store *artifact.Store, record *runner.Record) {
+	for _, s := range record.Steps {
+		out, ok := s.Outputs["score"]
+		if !ok || out.Media != stage.MediaJSON || out.Size > maxFigure {
+			continue
+		}
+		data, err := readBlob(ctx, store, out)
+		if err != nil {
+			continue // the report has said so
+		}
+		var score struct{ Headline string }
+		if json.Unmarshal(data, &score) == nil && score.Headline != "" {
+			fmt.Fprintf(a.stdout, "%s: %s\n", s.Name, oneLine(score.Headline))
+		}
+	}
+}
+
+// maxFigure is the size in bytes up to which an output is put into a report.
+const maxFigure = 16 << 20
+
+func readBlob(ctx context.Context, store *artifact.Store, out stage.Output) ([]byte, error) {
+	r, err := store.Open(ctx, artifact.Digest(out.Digest))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// shortPath is path relative to the working directory if it lies inside.
+func shortPath(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return path
+}

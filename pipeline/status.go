@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"vapo/pipeline/internal/runner"
+)
+
+// ordered goes through a map by name.
+func ordered[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}
+
+type statusCmd struct {
+	RunID string `arg:"" optional:"" name:"run" help:"Id of a run; pipeline ls runs lists them."`
+}
+
+func (c *statusCmd) Run(ctx context.Context, a *app) error {
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	record, err := loadRun(ctx, store.Store, c.RunID)
+	if err != nil {
+		return err
+	}
+	state := a.state(store, record)
+	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", record.ID, record.Name, state, record.Started.Local().Format("2006-01-02 15:04:05"))
+	if record.State != runner.Running {
+		fmt.Fprintf(a.stdout, ", took %s", short(record.WallSeconds))
+	}
+	fmt.Fprintln(a.stdout)
+	for _, set := range record.Sets {
+		fmt.Fprintf(a.stdout, "  --set %s\n", oneLine(set))
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STEP\tSTAGE\tSTATE\tTIME\tKEY\tNOTE")
+	for _, s := range record.Steps {
+		shown := s.State
+		if shown == runner.Running && state == interrupted {
+			shown = interrupted
+		}
+		time := ""
+		if s.Seconds > 0 {
+			time = short(s.Seconds)
+		}
+		note := s.Reason
+		if s.Error != "" {
+			note = fmt.Sprintf("exit %d: %s", s.Exit, oneLine(s.Error))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.12s\t%s\n", s.Name, s.Stage, shown, time, s.Key, note)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, text := range record.Warnings {
+		fmt.Fprintf(a.stdout, "warning: %s\n", text)
+	}
+	if state == interrupted {
+		fmt.Fprintln(a.stdout, "its runner is gone; the same command goes on from what was made")
+	}
+	return nil
+}
+
+const interrupted = "interrupted"
+
+// state is a run's state, seeing through one whose runner was killed.
+func (a *app) state(store *openStore, record *runner.Record) string {
+	if record.State == runner.Running {
+		if alive, known := a.runner(store, nil).Alive(record.ID); known && !alive {
+			return interrupted
+		}
+	}
+	return record.State
+}

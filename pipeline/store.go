@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"vapo/lib/artifact"
+	"vapo/lib/objectstore"
+	"vapo/lib/objectstore/embedded"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/runner"
+)
+
+type storeCmd struct {
+	Serve serveCmd `cmd:"" help:"Serve the embedded store of the directory until stopped, and print how to reach it."`
+	Env   envCmd   `cmd:"" help:"Print the variables of the embedded store that is being served, for eval."`
+	Check checkCmd `cmd:"" help:"Check that the store can be written and honours conditional writes; with --deep, every blob."`
+}
+
+// openStore is a store, and the environment in which a stage finds it too.
+type openStore struct {
+	*artifact.Store
+	env  []string
+	name string
+	stop func()
+}
+
+func (s *openStore) Close() { s.stop() }
+
+// open opens the store of VAPO_STORE or, if that is not set, the embedded one
+// of the directory, starting its gateway if nobody has.
+func (a *app) open(ctx context.Context) (*openStore, error) {
+	if os.Getenv("VAPO_STORE") != "" {
+		cfg, err := objectstore.FromEnv(os.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		objects, err := objectstore.Open(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return &openStore{artifact.New(objects), os.Environ(), os.Getenv("VAPO_STORE"), func() {}}, nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	gateway, env, err := embedded.Start(ctx, a.Dir, exe)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := env.Config()
+	if err != nil {
+		gateway.Close()
+		return nil, err
+	}
+	objects, err := objectstore.Open(ctx, cfg)
+	if err != nil {
+		gateway.Close()
+		return nil, err
+	}
+	return &openStore{
+		Store: artifact.New(objects),
+		env:   append(os.Environ(), env.Environ()...),
+		name:  "embedded in " + shortPath(a.local()),
+		stop:  func() { gateway.Close() },
+	}, nil
+}
+
+// local is the directory of everything that is not in the store.
+func (a *app) local() string { return filepath.Join(a.Dir, ".vapo") }
+
+func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
+	return &runner.Runner{
+		Store: s.Store, StoreName: s.name, Env: s.env, Dir: a.local(),
+		Jobs: 1, Grace: runner.DefaultGrace, Display: show,
+	}
+}
+
+type serveCmd struct{}
+
+func (c *serveCmd) Run(ctx context.Context, a *app) error {
+	err := embedded.Serve(ctx, embedded.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
+		fmt.Fprint(a.stdout, env.Shell())
+		fmt.Fprintf(a.stderr, "serving %s until Ctrl-C\n", shortPath(filepath.Join(a.Dir, ".vapo")))
+	}})
+	if errors.Is(err, embedded.ErrRunning) {
+		return stage.Fail(stage.ExitUsage, `use that one: eval "$(pipeline store env)"`, "%w", err)
+	}
+	return err
+}
+
+type envCmd struct{}
+
+func (c *envCmd) Run(ctx context.Context, a *app) error {
+	env, err := embedded.Attach(ctx, a.Dir)
+	if errors.Is(err, embedded.ErrNotRunning) {
+		return stage.Fail(stage.ExitStore, "start one with: pipeline store serve &", "no store is being served from %s", shortPath(a.local()))
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(a.stdout, env.Shell())
+	return nil
+}
+
+type checkCmd struct {
+	Deep   bool `help:"Read every blob and compare it with its digest."`
+	Remove bool `help:"With --deep: delete damaged blobs, so that the next run makes them again."`
+}
+
+func (c *checkCmd) Run(ctx context.Context, a *app) error {
+	if c.Remove && !c.Deep {
+		return stage.Fail(stage.ExitUsage, "add --deep", "--remove needs --deep")
+	}
+	store, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := objectstore.Probe(ctx, store.Objects()); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s can be written and honours conditional writes\n", store.Store)
+	if !c.Deep {
+		return nil
+	}
+	return c.deep(ctx, a, store.Store)
+}
+
+func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) error {
+	var blobs, bytes int64
+	var damaged []artifact.Digest
+	for info, err := range store.Objects().List(ctx, "blobs/sha256/") {
+		if err != nil {
+			return err
+		}
+		digest, err := artifact.ParseDigest("sha256:" + filepath.Base(info.Key))
+		if err != nil {
+			fmt.Fprintf(a.stdout, "stray   %s\n", info.Key)
+			continue
+		}
+		blobs++
+		bytes += info.Size
+		err = store.Verify(ctx, digest)
+		switch {
+		case err == nil, errors.Is(err, artifact.ErrNotFound): // deleted meanwhile
+			continue
+		case !errors.Is(err, artifact.ErrCorrupt):
+			return err
+		}
+		damaged = append(damaged, digest)
+		verdict := "damaged"
+		if c.Remove {
+			if err := store.Remove(ctx, digest); err != nil {
+				return err
+			}
+			verdict = "removed"
+		}
+		fmt.Fprintf(a.stdout, "%s %s\n", verdict, digest)
+	}
+	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, size(bytes), len(damaged))
+	if len(damaged) > 0 && !c.Remove {
+		return stage.Fail(stage.ExitIntegrity, "pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged", len(damaged), blobs)
+	}
+	return nil
+}
