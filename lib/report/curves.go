@@ -26,8 +26,9 @@ type series struct {
 	xy   plotter.XYs
 }
 
-// maxPoints is how many points a curve keeps: more than there are pixels.
-const maxPoints = 600
+// maxPoints is how many points a curve keeps; a long noisy one gains by the
+// averaging.
+const maxPoints = 300
 
 // thin averages neighbouring points until at most maxPoints are left.
 func (s series) thin() series {
@@ -131,6 +132,26 @@ type chart struct {
 	x, y       string
 	list       []series
 	yMin, yMax float64 // 0, 0: from the data
+	linear     bool    // never a logarithmic axis
+}
+
+// A legendEntry names a curve: the page writes legends, in its own type.
+type legendEntry struct {
+	Name string
+	Pen  int // of the page's pens, from 1
+}
+
+func (c chart) legend() []legendEntry {
+	var out []legendEntry
+	for _, s := range c.list {
+		if len(s.xy) > 0 {
+			out = append(out, legendEntry{s.name, len(out)%len(pens) + 1})
+		}
+	}
+	if len(out) == 1 {
+		return nil
+	}
+	return out
 }
 
 // The drawing uses these colours, which stand for the page's variables: the
@@ -174,7 +195,7 @@ func (c chart) svg() (template.HTML, error) {
 	if c.yMin != 0 || c.yMax != 0 {
 		lo, hi = c.yMin, c.yMax
 	}
-	logarithmic := lo > 0 && hi/lo > 6
+	logarithmic := !c.linear && lo > 0 && hi/lo > 6
 	if !logarithmic {
 		pad := (hi - lo) * 0.06
 		if pad == 0 {
@@ -216,9 +237,6 @@ func (c chart) svg() (template.HTML, error) {
 			dot.Color, dot.Shape, dot.Radius = line.Color, draw.CircleGlyph{}, vg.Points(2)
 			p.Add(dot)
 		}
-		if len(drawn) > 1 {
-			p.Legend.Add(clip(s.name, 32), line)
-		}
 	}
 	p.Y.Min, p.Y.Max = lo, hi
 	if p.X.Min == p.X.Max {
@@ -240,13 +258,10 @@ func (c chart) svg() (template.HTML, error) {
 		p.Y.Tick.Marker = plainTicks{}
 	}
 	p.X.Tick.Marker = plainTicks{}
-	p.Legend.Top = true
-	p.Legend.TextStyle.Color, p.Legend.TextStyle.Font = ink, sans(9)
-	p.Legend.ThumbnailWidth = vg.Points(16)
-	p.Legend.Padding = vg.Points(2)
 
 	canvas := vgsvg.NewWith(vgsvg.UseWH(vg.Points(430), vg.Points(230)))
-	p.Draw(draw.New(canvas))
+	// Room on the right for the half of the last tick's label.
+	p.Draw(draw.Crop(draw.New(canvas), 0, -vg.Points(12), 0, -vg.Points(4)))
 	var buf bytes.Buffer
 	if _, err := canvas.WriteTo(&buf); err != nil {
 		return "", fmt.Errorf("draw curves: %w", err)
@@ -260,20 +275,27 @@ func (c chart) svg() (template.HTML, error) {
 	return template.HTML(toVariables.Replace(text[i:])), nil
 }
 
-// plainTicks are plot's own, written with separated thousands.
+// plainTicks marks round numbers, about five of them.
 type plainTicks struct{}
 
 func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
-	out := ticks[:0]
-	for _, t := range ticks {
-		if t.Label != "" { // major ones only
-			if math.Abs(t.Value) < (hi-lo)*1e-9 {
-				t.Value = 0
-			}
-			t.Label = number(t.Value)
-			out = append(out, t)
+	rough := (hi - lo) / 5
+	unit := math.Pow(10, math.Floor(math.Log10(rough)))
+	step := 10 * unit
+	for _, m := range []float64{1, 2, 2.5, 5} {
+		if m*unit >= rough*0.999 {
+			step = m * unit
+			break
 		}
+	}
+	var out []plot.Tick
+	for k := math.Ceil(lo/step - 1e-9); k*step <= hi+1e-9*step && len(out) < 20; k++ {
+		// Rounded to what the label says: multiples of a decimal step are not exact.
+		v, err := strconv.ParseFloat(strconv.FormatFloat(k*step, 'g', 8, 64), 64)
+		if err != nil {
+			break
+		}
+		out = append(out, plot.Tick{Value: v, Label: number(v)})
 	}
 	return out
 }

@@ -8,9 +8,9 @@ import (
 
 // Sizes of the drawing, in its own units; the page scales it to fit.
 const (
-	nodeWidth  = 152.0
+	nodeWidth  = 166.0
 	nodeHeight = 50.0
-	layerGap   = 56.0
+	layerGap   = 52.0
 	rowGap     = 22.0
 	margin     = 6.0
 )
@@ -126,7 +126,7 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 		y := mid(at[i]) - nodeHeight/2
 		d.Nodes = append(d.Nodes, dagNode{
 			X: x(layer[i]), Y: y, W: nodeWidth, H: nodeHeight, TextX: x(layer[i]) + 14, NameY: y + 21, NotY: y + 38,
-			Name: clip(s.Name, 18), Note: clip(note(i), 24), Class: class(i), full: s.Name,
+			Name: clip(s.Name, 17), Note: clip(note(i), 24), Class: class(i), full: s.Name,
 		})
 	}
 	for _, r := range routes {

@@ -28,7 +28,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
-// grouped writes thousands apart with thin commas: 60,000.
+// grouped sets thousands apart: 60,000.
 func grouped(v int64) string {
 	s := strconv.FormatInt(v, 10)
 	sign := ""
@@ -108,6 +108,13 @@ func value(v any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	}
+	if m, ok := v.(map[string]any); ok && flat(m) {
+		var parts []string
+		for _, k := range sorted(m) {
+			parts = append(parts, k+" "+value(m[k]))
+		}
+		return strings.Join(parts, ", ")
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Sprint(v)
@@ -117,4 +124,15 @@ func value(v any) string {
 		return string(r[:long]) + " …"
 	}
 	return string(b)
+}
+
+// flat reports whether m is a short object of plain values.
+func flat(m map[string]any) bool {
+	for _, v := range m {
+		switch v.(type) {
+		case map[string]any, []any:
+			return false
+		}
+	}
+	return len(m) > 0 && len(m) <= 8
 }

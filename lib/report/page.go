@@ -64,6 +64,7 @@ type pair struct{ Samples, Real figure }
 // A curve is one drawing with its caption.
 type curve struct {
 	Title, Caption string
+	Legend         []legendEntry
 	SVG            template.HTML
 }
 
@@ -210,7 +211,7 @@ func (p *page) figures(steps []Step) {
 			f.Title, f.Caption = title(o.Name), "step "+s.Name
 			if o.Name == "neighbours" {
 				f.Title = "Nearest neighbours"
-				f.Caption = "step " + s.Name + ": each sample, left, beside the training images nearest to it"
+				f.Caption = "step " + s.Name + ": samples in the first row; below each, the training images nearest to it"
 			}
 			p.Figures = append(p.Figures, f)
 		}
@@ -244,7 +245,7 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 		if err != nil || svg == "" {
 			return err
 		}
-		p.Curves = append(p.Curves, curve{Title: heading, Caption: caption, SVG: svg})
+		p.Curves = append(p.Curves, curve{Title: heading, Caption: caption, Legend: c.legend(), SVG: svg})
 		return nil
 	}
 	for _, s := range steps {
@@ -256,14 +257,14 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 			if bad > 0 {
 				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and were left out of its curves", o.Name, bad))
 			}
-			for _, kind := range []struct{ word, heading, y string }{{"loss", "Loss", "loss"}, {"accuracy", "Accuracy", "accuracy"}} {
+			for _, kind := range []struct{ word, heading string }{{"loss", "Loss"}, {"accuracy", "Accuracy"}} {
 				var list []series
 				for _, c := range all {
 					if strings.Contains(strings.ToLower(c.name), kind.word) && len(c.xy) > 1 {
 						list = append(list, c)
 					}
 				}
-				if err := add(s, kind.heading, "step "+s.Name, chart{x: "optimiser step", y: kind.y, list: list}); err != nil {
+				if err := add(s, kind.heading, "step "+s.Name, chart{x: "optimiser step", y: kind.word, list: list, linear: kind.word != "loss"}); err != nil {
 					return err
 				}
 			}
