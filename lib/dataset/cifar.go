@@ -83,6 +83,7 @@ func (c *cifarReader) add(name, batch string, r io.Reader) error {
 // sets joins the batches in their published order.
 func (c *cifarReader) sets(where string) (train, test *Images, err error) {
 	train, test = &Images{C: 3, H: cifarSide, W: cifarSide}, &Images{C: 3, H: cifarSide, W: cifarSide}
+	train.Pixels = make([]uint8, 0, 5*cifarRecords*cifarPixels)
 	for _, batch := range cifarBatches {
 		b := c.found[batch]
 		if b == nil {
@@ -92,6 +93,7 @@ func (c *cifarReader) sets(where string) (train, test *Images, err error) {
 		if batch == cifarTestBatch {
 			s = test
 		}
+		delete(c.found, batch) // let go of each batch when it is copied
 		s.N += b.N
 		s.Pixels = append(s.Pixels, b.Pixels...)
 		s.Labels = append(s.Labels, b.Labels...)

