@@ -58,7 +58,7 @@ func ParseURL(s string) (bucket, prefix string, err error) {
 		return "", "", fmt.Errorf("%w: %q is not of the form s3://bucket/prefix", ErrConfig, s)
 	}
 	bucket, prefix, _ = strings.Cut(rest, "/")
-	if err := s3utils.CheckValidBucketName(bucket); err != nil {
+	if err := s3utils.CheckValidBucketNameStrict(bucket); err != nil {
 		return "", "", fmt.Errorf("%w: %q: %w", ErrConfig, s, err)
 	}
 	prefix = strings.TrimSuffix(prefix, "/")

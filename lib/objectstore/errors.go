@@ -127,7 +127,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 		return verdict{kind: ErrExists, attempts: once}
 	case "InvalidRange":
 		return verdict{kind: ErrRange, attempts: once}
-	case "InvalidAccessKeyId", "InvalidAccessKeyID":
+	case "InvalidAccessKeyId", "InvalidAccessKeyID", "XAdminUserNotFound": // the last is versitygw's, with status 404
 		return verdict{kind: ErrDenied, hint: "the store does not know AWS_ACCESS_KEY_ID", attempts: once}
 	case "SignatureDoesNotMatch":
 		return verdict{kind: ErrDenied, hint: "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID", attempts: once}
@@ -162,8 +162,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	switch code := resp.StatusCode; {
 	case code == http.StatusInsufficientStorage:
 		return verdict{kind: ErrNoSpace, hint: "free space where the store keeps its objects", attempts: once}
-	case code == http.StatusNotFound:
-		return verdict{kind: ErrNotFound, attempts: once}
+	// Not 404: only a store that says the object is missing may be believed.
 	case code == http.StatusForbidden || code == http.StatusUnauthorized:
 		return verdict{kind: ErrDenied, hint: "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy", attempts: once}
 	case code == http.StatusPreconditionFailed:
