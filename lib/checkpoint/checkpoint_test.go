@@ -1,0 +1,233 @@
+package checkpoint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/tensorfile"
+)
+
+func example() *Checkpoint {
+	tensor := func(name string, shape ...int) Named {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		data := make([]float32, n)
+		rng := rand.New(rand.NewPCG(uint64(len(name)), 1))
+		for i := range data {
+			data[i] = float32(rng.NormFloat64())
+		}
+		return Named{Name: name, Shape: shape, Data: data}
+	}
+	return &Checkpoint{
+		Kind: Potential, Config: json.RawMessage(`{"model":"mlp","width":128}`), Step: 1234,
+		Tensors: []Named{
+			tensor("adam.m/dense0/w", 4, 3), tensor("adam.v/dense0/w", 4, 3),
+			tensor("ema/dense0/b", 3), tensor("ema/dense0/w", 4, 3),
+			tensor("param/dense0/b", 3), tensor("param/dense0/w", 4, 3), tensor("param/scale"),
+		},
+		Extra: map[string]json.RawMessage{"data": json.RawMessage(`"sha256:00"`), "optimiser": json.RawMessage(`{"lr":0.001}`)},
+	}
+}
+
+func encode(t testing.TB, c *Checkpoint) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func decode(b []byte) (*Checkpoint, error) { return Decode(bytes.NewReader(b), int64(len(b))) }
+
+func TestRoundTrip(t *testing.T) {
+	want := example()
+	path := filepath.Join(t.TempDir(), "c.arrow")
+	if err := os.WriteFile(path, encode(t, want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-written +read)\n%s", d)
+	}
+	none := example()
+	none.Extra = nil
+	if got, err = decode(encode(t, none)); err != nil || got.Extra != nil {
+		t.Errorf("without extra: %v, %v", got.Extra, err)
+	}
+}
+
+// TestDeterministic pins the bytes, whatever order tensors come in and however the JSON is indented. If this fails, the
+// versions of the stages that write checkpoints have to move.
+func TestDeterministic(t *testing.T) {
+	const want = "b12193028d0f6fda26b913feb9b8c75763cc8b8c1129ac3e9a558f08506f5d55"
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 20 {
+		c := example()
+		rng.Shuffle(len(c.Tensors), func(i, j int) { c.Tensors[i], c.Tensors[j] = c.Tensors[j], c.Tensors[i] })
+		c.Config = json.RawMessage("{\"model\": \"mlp\",\n  \"width\": 128}\n")
+		sum := sha256.Sum256(encode(t, c))
+		if got := hex.EncodeToString(sum[:]); got != want {
+			t.Fatalf("digest %s, want %s", got, want)
+		}
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*Checkpoint)
+		want string
+	}{
+		"no kind":        {func(c *Checkpoint) { c.Kind = "" }, "no kind"},
+		"negative step":  {func(c *Checkpoint) { c.Step = -1 }, "step -1"},
+		"no tensors":     {func(c *Checkpoint) { c.Tensors = nil }, "no tensors"},
+		"no name":        {func(c *Checkpoint) { c.Tensors[0].Name = "" }, "no name"},
+		"same name":      {func(c *Checkpoint) { c.Tensors[0].Name = c.Tensors[1].Name }, "appears twice"},
+		"wrong size":     {func(c *Checkpoint) { c.Tensors[0].Shape = []int{5} }, `"adam.m/dense0/w" has 12 values`},
+		"no config":      {func(c *Checkpoint) { c.Config = nil }, "config is not JSON"},
+		"extra not JSON": {func(c *Checkpoint) { c.Extra["data"] = json.RawMessage("{") }, "extra.data is not JSON"},
+	} {
+		c2 := example()
+		c.edit(c2)
+		if err := Write(&bytes.Buffer{}, c2); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
+		}
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	column := tensorfile.Column{Name: "param/w", Data: []float32{1}}
+	meta := func(edit func(map[string]string)) map[string]string {
+		m := map[string]string{metaFormat: format, metaKind: Potential, metaConfig: "{}", metaStep: "3"}
+		edit(m)
+		return m
+	}
+	for name, c := range map[string]struct {
+		table *tensorfile.Table
+		want  string
+	}{
+		"a data set":     {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}}, `"vapo" is ""`},
+		"two rows":       {&tensorfile.Table{Rows: 2, Columns: []tensorfile.Column{{Name: "w", Data: []float32{1, 2}}}, Meta: meta(func(map[string]string) {})}, "2 rows"},
+		"float64":        {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{{Name: "w", Data: []float64{1}}}, Meta: meta(func(map[string]string) {})}, "float64, expected float32"},
+		"no step":        {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { delete(m, metaStep) })}, "step"},
+		"negative step":  {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m[metaStep] = "-3" })}, "step"},
+		"no kind":        {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { delete(m, metaKind) })}, "kind"},
+		"broken config":  {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m[metaConfig] = "{" })}, "configuration"},
+		"broken extra":   {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m["extra.x"] = "" })}, "extra.x"},
+		"later a format": {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m[metaFormat] = "checkpoint/2" })}, "checkpoint/2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "c.arrow")
+			var b bytes.Buffer
+			if err := tensorfile.Write(&b, c.table); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Read(path)
+			var fe *FormatError
+			if !errors.As(err, &fe) || fe.Path != path || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want a FormatError of the file with %q", err, c.want)
+			}
+		})
+	}
+	var te *tensorfile.FormatError
+	if _, err := decode([]byte("no arrow file, but long enough to be one")); !errors.As(err, &te) {
+		t.Errorf("error %v, want a tensorfile.FormatError", err)
+	}
+}
+
+func TestGroupAndTensor(t *testing.T) {
+	c := example()
+	if g := c.Group(EMA); len(g) != 2 || !slices.Equal(g["dense0/w"].Shape, []int{4, 3}) {
+		t.Errorf("group %v", g)
+	}
+	if !c.Has(AdamM) || c.Has("none/") {
+		t.Error("Has is wrong about adam.m/ or none/")
+	}
+	if n, err := c.Tensor("param/scale"); err != nil || len(n.Data) != 1 {
+		t.Errorf("%v, %v", n, err)
+	}
+	var missing *MissingTensorError
+	if _, err := c.Tensor("param/none"); !errors.As(err, &missing) || missing.Name != "param/none" {
+		t.Errorf("error %v, want a MissingTensorError", err)
+	}
+}
+
+func TestWeights(t *testing.T) {
+	c := example()
+	shapes := map[string][]int{"dense0/w": {4, 3}, "dense0/b": {3}, "scale": {}}
+	w, err := c.Weights(Param, shapes)
+	if err != nil || len(w) != 3 || len(w["dense0/w"]) != 12 {
+		t.Fatalf("%v, %v", w, err)
+	}
+	var missing *MissingTensorError
+	if _, err := c.Weights(EMA, shapes); !errors.As(err, &missing) || missing.Name != "ema/scale" {
+		t.Errorf("error %v, want ema/scale missing", err)
+	}
+	shapes["dense0/w"] = []int{3, 4}
+	var shape *ShapeError
+	if _, err := c.Weights(Param, shapes); !errors.As(err, &shape) || err.Error() != `tensor "param/dense0/w": expected shape [3 4], got [4 3]` {
+		t.Errorf("error %v, want a ShapeError", err)
+	}
+	delete(shapes, "dense0/w")
+	var format *FormatError
+	if _, err := c.Weights(Param, shapes); !errors.As(err, &format) || !strings.Contains(err.Error(), "param/dense0/w") {
+		t.Errorf("error %v, want one about the tensor nobody expects", err)
+	}
+}
+
+func TestNonFinite(t *testing.T) {
+	c := example()
+	if name, found := c.NonFinite(); found {
+		t.Errorf("%s is finite", name)
+	}
+	c.Tensors[5].Data[7] = float32(math.NaN())
+	c.Tensors[6].Data[0] = float32(math.Inf(-1))
+	if name, found := c.NonFinite(); !found || name != "param/dense0/w" {
+		t.Errorf("found %q, %v", name, found)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encode(f, example()))
+	small := &Checkpoint{Kind: Classifier, Config: json.RawMessage("{}"), Tensors: []Named{{Name: "param/w", Data: []float32{1}}}}
+	f.Add(encode(f, small))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := decode(b)
+		if err != nil {
+			var fe *FormatError
+			var te *tensorfile.FormatError
+			if !errors.As(err, &fe) && !errors.As(err, &te) {
+				t.Fatalf("error %v (%T)", err, err)
+			}
+			return
+		}
+		first := encode(t, c) // what was read can be written, and is then a fixed point
+		again, err := decode(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(first, encode(t, again)) {
+			t.Fatal("written, read and written again, it is another file")
+		}
+	})
+}
