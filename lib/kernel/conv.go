@@ -74,29 +74,36 @@ func unfold[T Float](col []T, ld, at int, x []T, s ConvShape) {
 			for kw := range s.KW {
 				out := col[row*ld+at:][:oh*ow]
 				row++
-				if s.StrideW != 1 {
+				if s.StrideW == 1 && s.StrideH == 1 && ow == s.W && oh == s.H {
+					shiftPlane(out, plane, s.W, kh-s.PadH, kw-s.PadW)
+				} else {
 					unfoldStrided(out, plane, s, kh, kw, oh, ow)
-					continue
-				}
-				// Columns [lo, hi) of the output read inside the image.
-				lo, hi := max(0, s.PadW-kw), min(ow, s.W+s.PadW-kw)
-				for y := range oh {
-					dst := out[y*ow:][:ow]
-					iy := y*s.StrideH + kh - s.PadH
-					if iy < 0 || iy >= s.H || hi <= lo {
-						clear(dst)
-						continue
-					}
-					for i := range lo {
-						dst[i] = 0
-					}
-					from := iy*s.W + lo + kw - s.PadW
-					copy(dst[lo:hi], plane[from:from+hi-lo])
-					for i := hi; i < ow; i++ {
-						dst[i] = 0
-					}
 				}
 			}
+		}
+	}
+}
+
+// shiftPlane writes out[y,x] = plane[y+dy, x+dx], zero outside: one copy of the whole plane, after which the columns
+// that wrapped around to a neighbouring row are cleared.
+func shiftPlane[T Float](out, plane []T, w, dy, dx int) {
+	shift := dy*w + dx
+	lo, hi := max(0, -shift), min(len(out), len(out)-shift)
+	if hi <= lo {
+		clear(out)
+		return
+	}
+	clear(out[:lo])
+	copy(out[lo:hi], plane[lo+shift:hi+shift])
+	clear(out[hi:])
+	for x := 0; x < -dx; x++ {
+		for i := x; i < len(out); i += w {
+			out[i] = 0
+		}
+	}
+	for x := w - dx; x < w; x++ {
+		for i := x; i < len(out); i += w {
+			out[i] = 0
 		}
 	}
 }

@@ -119,3 +119,14 @@ func (s *Sum[T]) columns(_, piece int) {
 		add(acc, acc, row[lo:hi])
 	}
 }
+
+// RowMax writes the largest element of each row of src [len(dst), n] to dst.
+func RowMax[T Float](dst, src []T, n int) {
+	for i := range dst {
+		v := src[i*n]
+		for _, x := range src[i*n+1 : (i+1)*n] {
+			v = max(v, x)
+		}
+		dst[i] = v
+	}
+}

@@ -1,0 +1,54 @@
+package homotopy
+
+import (
+	"math"
+
+	"vapo/lib/dataset"
+)
+
+// MixtureField is the exact solution for data from a Gaussian mixture: what a perfectly trained potential's
+// gradient would be (equation L6), and the potential itself up to a constant that depends on t.
+//
+// Along the path component k becomes N(mu·m_k, (mu²s_k² + sigma²) I); its mean velocity given x is
+// mu'·m_k + (mu·mu'·s_k² + sigma·sigma')/(mu²s_k² + sigma²)·(x - mu·m_k), and the field is the mean of these under
+// the posterior of k. Written so it needs no division by mu, which vanishes at t = 0.
+type MixtureField struct {
+	mix  *dataset.Mixture
+	logp []float64
+}
+
+// NewMixtureField prepares the solution for data from mix.
+func NewMixtureField(mix *dataset.Mixture) *MixtureField {
+	return &MixtureField{mix: mix, logp: make([]float64, len(mix.Components))}
+}
+
+// At writes grad Phi at x (d values) into grad and returns log rhobar(x, t), the log density of the path's
+// marginal, up to no constant. It is not safe for concurrent use.
+func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
+	d := len(x)
+	top := math.Inf(-1)
+	for k, c := range f.mix.Components {
+		v := p.Mu*p.Mu*c.Std*c.Std + p.Sigma*p.Sigma
+		var r2 float64
+		for i := range d {
+			e := x[i] - p.Mu*c.Mean[i]
+			r2 += e * e
+		}
+		f.logp[k] = math.Log(c.Weight) - 0.5*r2/v - 0.5*float64(d)*math.Log(2*math.Pi*v)
+		top = max(top, f.logp[k])
+	}
+	var total float64
+	for k := range f.logp {
+		total += math.Exp(f.logp[k] - top)
+	}
+	clear(grad)
+	for k, c := range f.mix.Components {
+		post := math.Exp(f.logp[k]-top) / total
+		v := p.Mu*p.Mu*c.Std*c.Std + p.Sigma*p.Sigma
+		slope := (p.Mu*p.DMu*c.Std*c.Std + p.Sigma*p.DSigma) / v
+		for i := range d {
+			grad[i] += post * (p.DMu*c.Mean[i] + slope*(x[i]-p.Mu*c.Mean[i]))
+		}
+	}
+	return top + math.Log(total)
+}

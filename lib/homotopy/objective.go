@@ -1,0 +1,91 @@
+package homotopy
+
+import (
+	"fmt"
+
+	"vapo/lib/autodiff"
+	"vapo/lib/graphop"
+)
+
+// Objectives lists the names that Loss knows.
+func Objectives() []string { return []string{"matching", "energy"} }
+
+// Batch holds the input nodes of one training batch of N samples with d dimensions each. X and Noise have the
+// network's shape [N, ...]; the rest is [N, 1] and comes from Schedule: one number a sample, computed on the host in
+// float64, since near the ends of a path float32 cancels.
+type Batch struct {
+	X, Noise    *graphop.Node // data in its range, and standard normal noise
+	Condition   *graphop.Node // what the network is given for t
+	Mu, Sigma   *graphop.Node
+	DMu, DSigma *graphop.Node
+	Weight      *graphop.Node
+}
+
+// Columns is the number of [N, 1] inputs of a Batch.
+const Columns = 6
+
+// Fill writes sample i's numbers at time t into the six columns, in the order Condition, Mu, Sigma, DMu, DSigma, Weight.
+func Fill(s Schedule, t float64, i int, columns *[Columns][]float32) {
+	p := s.At(t)
+	for k, v := range [Columns]float64{s.Condition(t), p.Mu, p.Sigma, p.DMu, p.DSigma, s.Weight(t)} {
+		columns[k][i] = float32(v)
+	}
+}
+
+// Potential builds Phi [N, 1] at x [N, ...] for the conditions [N, 1].
+type Potential func(x, condition *graphop.Node) *graphop.Node
+
+// Terms are the nodes of a loss. Loss is a scalar [1]; the others are its parts for logging, scalars too.
+type Terms struct {
+	Loss *graphop.Node
+	// GradNorm is the root mean square over samples and dimensions of grad_x Phi.
+	GradNorm *graphop.Node
+}
+
+// Loss builds an objective, averaged over the batch and the dimensions.
+//
+//   - energy is equation L4, the Deep Ritz form: 1/2 E|grad Phi|² + 1/2 E[Phi·(gamma - gammabar)], with the
+//     innovation written as -(sigma'/sigma)(|eps|² - d) - (mu'/sigma) eps·x̄ for its halves.
+//   - matching is equation L5 without its constant: 1/2 E|grad Phi - v|², v = mu' x̄ + sigma' eps. It has the same
+//     minimiser and the same expected gradient at a fraction of the variance.
+func Loss(objective string, phi Potential, b Batch) (terms Terms, err error) {
+	buildErr := graphop.Build(func() { terms, err = loss(objective, phi, b) })
+	if buildErr != nil {
+		return Terms{}, fmt.Errorf("build objective %s: %w", objective, buildErr)
+	}
+	return terms, err
+}
+
+func loss(objective string, phi Potential, b Batch) (Terms, error) {
+	shape := b.X.Shape()
+	n, d := shape[0], shape.TotalSize()/shape[0]
+	flat := func(x *graphop.Node) *graphop.Node { return graphop.Reshape(x, n, d) }
+	x, eps := flat(b.X), flat(b.Noise)
+	at := graphop.Add(graphop.Mul(b.Mu, x), graphop.Mul(b.Sigma, eps))
+	xt := graphop.Reshape(at, shape...)
+	value := phi(xt, b.Condition)
+	grads, err := autodiff.Grad(value, xt)
+	if err != nil {
+		return Terms{}, err
+	}
+	grad := flat(grads[0])
+	scale := 1 / float64(n*d)
+	square := graphop.Sum(graphop.Square(grad), 1)
+	var perSample *graphop.Node
+	switch objective {
+	case "matching":
+		v := graphop.Add(graphop.Mul(b.DMu, x), graphop.Mul(b.DSigma, eps))
+		perSample = graphop.Scale(graphop.Sum(graphop.Square(graphop.Sub(grad, v)), 1), 0.5)
+	case "energy":
+		noise := graphop.AddScalar(graphop.Sum(graphop.Square(eps), 1), -float64(d))
+		drift := graphop.Sum(graphop.Mul(eps, x), 1)
+		innovation := graphop.Neg(graphop.Div(graphop.Add(graphop.Mul(b.DSigma, noise), graphop.Mul(b.DMu, drift)), b.Sigma))
+		perSample = graphop.Add(graphop.Scale(square, 0.5), graphop.Mul(value, innovation))
+	default:
+		return Terms{}, &UnknownError{"objective", objective, Objectives()}
+	}
+	return Terms{
+		Loss:     graphop.Reshape(graphop.Scale(graphop.Sum(graphop.Mul(b.Weight, perSample)), scale), 1),
+		GradNorm: graphop.Sqrt(graphop.Reshape(graphop.Scale(graphop.Sum(square), scale), 1)),
+	}, nil
+}

@@ -1,0 +1,146 @@
+// Package layer declares the parameters of networks and the layers made of them, as nodes of a graph.
+//
+// Building a network declares its parameters as it goes, so names, shapes and initial values stand where they are
+// used and nowhere else; a network's state dict is the list of what its builder declared.
+package layer
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+	"vapo/lib/draw"
+	"vapo/lib/graphop"
+	"vapo/lib/optim"
+)
+
+// Init says how a parameter starts.
+type Init struct {
+	Bound float64 // uniform in ±Bound, where positive
+	Value float64 // else this
+}
+
+// Param is one parameter of a network.
+type Param struct {
+	Name  string // as in the network's state dict
+	Shape []int
+	Init  Init
+	Node  *graphop.Node // the input param/NAME of the graph it was declared in
+}
+
+// Draw returns the initial value: a function of (seed, name) alone.
+func (p Param) Draw(seed uint64) []float32 {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	v := make([]float32, n)
+	if p.Init.Bound == 0 {
+		for i := range v {
+			v[i] = float32(p.Init.Value)
+		}
+		return v
+	}
+	src := draw.New(seed, "init/"+p.Name, 0)
+	for i := range v {
+		v[i] = float32((2*src.Uniform64() - 1) * p.Init.Bound)
+	}
+	return v
+}
+
+// Builder declares the parameters of a network in a graph.
+type Builder struct {
+	Graph  *gorgonia.ExprGraph
+	Dtype  tensor.Dtype
+	Params []Param // in the order of declaration
+}
+
+// Param declares a parameter, an input node param/NAME.
+func (b *Builder) Param(name string, init Init, shape ...int) *graphop.Node {
+	n := graphop.Input(b.Graph, b.Dtype, optim.Param+name, shape...)
+	b.Params = append(b.Params, Param{Name: name, Shape: shape, Init: init, Node: n})
+	return n
+}
+
+// Nodes returns the parameters' nodes in the order of declaration.
+func (b *Builder) Nodes() []*graphop.Node {
+	out := make([]*graphop.Node, len(b.Params))
+	for i, p := range b.Params {
+		out[i] = p.Node
+	}
+	return out
+}
+
+// Linear is x [N, in] times the transpose of weight [out, in], plus bias [out]; both start uniform in
+// ±1/sqrt(in), PyTorch's default. zero starts them at 0 instead.
+func (b *Builder) Linear(name string, x *graphop.Node, out int, zero bool) *graphop.Node {
+	in := x.Shape()[1]
+	init := fanIn(in, zero)
+	w := b.Param(name+".weight", init, out, in)
+	bias := b.Param(name+".bias", init, out)
+	return graphop.Add(graphop.MatMul(x, w, false, true), graphop.Reshape(bias, 1, out))
+}
+
+// Conv is a k x k convolution of stride 1 that keeps the size, x [N, C, H, W] to [N, out, H, W].
+func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *graphop.Node {
+	in := x.Shape()[1]
+	init := fanIn(in*k*k, zero)
+	w := b.Param(name+".weight", init, out, in, k, k)
+	bias := b.Param(name+".bias", init, out)
+	return graphop.Add(graphop.Conv2D(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
+}
+
+func fanIn(n int, zero bool) Init {
+	if zero {
+		return Init{}
+	}
+	return Init{Bound: 1 / math.Sqrt(float64(n))}
+}
+
+// GroupNorm normalises x [N, C, H, W] over groups of channels (Wu and He, arXiv 1803.08494), eps 1e-5, with a
+// learned scale and shift per channel; a further scale and shift [N, C], where given, follow as y·(1+scale)+shift.
+func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shift *graphop.Node) *graphop.Node {
+	s := x.Shape()
+	n, c, pix := s[0], s[1], s[2]*s[3]
+	per := c / groups
+	weight := b.Param(name+".weight", Init{Value: 1}, c)
+	bias := b.Param(name+".bias", Init{}, c)
+	v := graphop.Reshape(x, n, groups, per, pix)
+	centred := graphop.Sub(v, graphop.Mean(v, 2, 3))
+	variance := graphop.Mean(graphop.Square(centred), 2, 3)
+	inverse := graphop.Div(graphop.Fill(x, 1, n, groups, 1, 1), graphop.Sqrt(graphop.AddScalar(variance, 1e-5)))
+	gain := graphop.Reshape(weight, 1, groups, per, 1)
+	offset := graphop.Reshape(bias, 1, groups, per, 1)
+	if scale != nil {
+		// (h·w + b)(1+s) + t, with the small factors multiplied first.
+		up := graphop.AddScalar(graphop.Reshape(scale, n, groups, per, 1), 1)
+		offset = graphop.Add(graphop.Mul(offset, up), graphop.Reshape(shift, n, groups, per, 1))
+		gain = graphop.Mul(gain, up)
+	}
+	y := graphop.Add(graphop.Mul(centred, graphop.Mul(inverse, gain)), offset)
+	return y
+}
+
+// CheckGroups returns an error where groups do not divide every one of the channel counts.
+func CheckGroups(groups int, channels ...int) error {
+	for _, c := range channels {
+		if groups < 1 || c%groups != 0 {
+			return fmt.Errorf("%d normalisation groups do not divide %d channels", groups, c)
+		}
+	}
+	return nil
+}
+
+// Count returns the number of scalars in ps.
+func Count(ps []Param) int {
+	total := 0
+	for _, p := range ps {
+		n := 1
+		for _, d := range p.Shape {
+			n *= d
+		}
+		total += n
+	}
+	return total
+}

@@ -1,0 +1,79 @@
+// Package potential holds the networks Phi(x, t): one scalar for a sample x at a condition t, whose gradient in x is
+// the velocity of the flow. A Config describes a network and is stored in every checkpoint; Field evaluates one.
+package potential
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"vapo/lib/graphop"
+	"vapo/lib/homotopy"
+	"vapo/lib/layer"
+)
+
+// Config describes a network and the path it was trained for: all that is needed to sample from its weights.
+type Config struct {
+	Kind     string  `json:"kind"`      // "mlp" or "unet"
+	Shape    []int   `json:"shape"`     // of one sample: [D], or [C, H, W]
+	Schedule string  `json:"schedule"`  // see homotopy.Lookup
+	PriorStd float64 `json:"prior_std"` // w of the prior N(0, w² I)
+	MLP      *MLP    `json:"mlp,omitempty"`
+	UNet     *UNet   `json:"unet,omitempty"`
+}
+
+// ParseConfig reads the JSON that a checkpoint carries, strictly.
+func ParseConfig(raw json.RawMessage) (Config, error) {
+	var c Config
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return Config{}, fmt.Errorf("network configuration: %w", err)
+	}
+	return c, c.Check()
+}
+
+// Check returns an error that names the first thing that does not fit.
+func (c Config) Check() error {
+	for _, d := range c.Shape {
+		if d < 1 {
+			return fmt.Errorf("network configuration: sample shape is %v, expected positive dimensions", c.Shape)
+		}
+	}
+	if _, err := homotopy.Lookup(c.Schedule, c.PriorStd); err != nil {
+		return fmt.Errorf("network configuration: %w", err)
+	}
+	switch {
+	case c.Kind == "mlp" && c.MLP != nil && len(c.Shape) == 1:
+		return c.MLP.check()
+	case c.Kind == "unet" && c.UNet != nil:
+		return c.UNet.check(c.Shape)
+	case c.Kind == "mlp" && c.MLP != nil:
+		return fmt.Errorf("network configuration: mlp on samples of shape %v, expected points [D]", c.Shape)
+	}
+	return fmt.Errorf("network configuration: kind is %q with no section of that name, expected mlp or unet", c.Kind)
+}
+
+// Dim is the number of dimensions of one sample.
+func (c Config) Dim() int {
+	n := 1
+	for _, d := range c.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Path returns the schedule that the network was trained for.
+func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Schedule, c.PriorStd) }
+
+// Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] is the schedule's condition; the result is [N, 1].
+// It panics with *graphop.Error where shapes do not fit (see graphop.Build).
+func (c Config) Build(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+	if c.Kind == "mlp" {
+		return c.MLP.phi(b, x, t)
+	}
+	return c.UNet.phi(b, x, t)
+}
+
+// batchShape is the shape of n samples.
+func (c Config) batchShape(n int) []int { return append([]int{n}, c.Shape...) }

@@ -1,0 +1,40 @@
+package potential
+
+import (
+	"fmt"
+	"math"
+
+	"vapo/lib/graphop"
+	"vapo/lib/layer"
+)
+
+// MLP is the network for points and tables: Phi is the scalar output of SiLU layers on x and Fourier features of t.
+type MLP struct {
+	Width   int `json:"width"`
+	Depth   int `json:"depth"`   // hidden layers
+	Fourier int `json:"fourier"` // frequencies pi·2^k of t, each as sine and cosine
+}
+
+func (m *MLP) check() error {
+	if m.Width < 1 || m.Depth < 1 || m.Fourier < 0 || m.Fourier > 16 {
+		return fmt.Errorf("mlp of width %d, depth %d and %d frequencies: expected width and depth of 1 or more and 0 to 16 frequencies", m.Width, m.Depth, m.Fourier)
+	}
+	return nil
+}
+
+func (m *MLP) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+	in := []*graphop.Node{x, t}
+	if m.Fourier > 0 {
+		freq := make([]float64, m.Fourier)
+		for k := range freq {
+			freq[k] = math.Pi * math.Exp2(float64(k))
+		}
+		angle := graphop.Mul(t, graphop.Table(t, freq, 1, m.Fourier))
+		in = append(in, graphop.Sin(angle), graphop.Cos(angle))
+	}
+	h := graphop.Concat(1, in...)
+	for k := range m.Depth {
+		h = graphop.SiLU(b.Linear(fmt.Sprintf("layers.%d", k), h, m.Width, false))
+	}
+	return b.Linear("out", h, 1, false)
+}

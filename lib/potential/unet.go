@@ -1,0 +1,118 @@
+package potential
+
+import (
+	"fmt"
+	"math"
+
+	"vapo/lib/graphop"
+	"vapo/lib/layer"
+)
+
+// UNet is the released code's network: f is the U-Net of guided diffusion (Dhariwal and Nichol, arXiv 2105.05233)
+// and Phi(x, t) = 1/2 |x - f(x, t)|², summed over the dimensions. At initialisation f = 0 and grad Phi = x.
+//
+// Parameters are named as in guided diffusion (input_blocks.1.0.in_layers.2.weight, ...), so that published weights fit.
+type UNet struct {
+	Channels  int   `json:"channels"`   // of the first level
+	Mult      []int `json:"mult"`       // channels of each level over Channels; levels halve the size
+	ResBlocks int   `json:"res_blocks"` // a level on the way down, one more on the way up
+	Groups    int   `json:"groups"`     // of the normalisations
+}
+
+func (u *UNet) check(shape []int) error {
+	if len(shape) != 3 {
+		return fmt.Errorf("unet on samples of shape %v: expected images [C, H, W]", shape)
+	}
+	if u.Channels < 2 || u.Channels%2 != 0 || len(u.Mult) == 0 || u.ResBlocks < 1 {
+		return fmt.Errorf("unet of %d channels, multipliers %v, %d blocks: expected an even number of channels, a multiplier a level and a block or more", u.Channels, u.Mult, u.ResBlocks)
+	}
+	for _, m := range u.Mult {
+		if m < 1 {
+			return fmt.Errorf("unet multipliers %v: expected 1 or more each", u.Mult)
+		}
+	}
+	if div := 1 << (len(u.Mult) - 1); shape[1]%div != 0 || shape[2]%div != 0 {
+		return fmt.Errorf("unet of %d levels on images of %dx%d: height and width must be divisible by %d", len(u.Mult), shape[1], shape[2], div)
+	}
+	widths := []int{}
+	for _, m := range u.Mult {
+		widths = append(widths, u.Channels*m)
+	}
+	// The way up normalises concatenations too, which are sums of these and so divisible by the same groups.
+	return layer.CheckGroups(u.Groups, widths...)
+}
+
+// phi builds 1/2 |x - f|², [N, 1].
+func (u *UNet) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+	f := u.field(b, x, t)
+	s := x.Shape()
+	diff := graphop.Reshape(graphop.Sub(x, f), s[0], s.TotalSize()/s[0])
+	return graphop.Scale(graphop.Sum(graphop.Square(diff), 1), 0.5)
+}
+
+func (u *UNet) field(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+	emb := b.Linear("time_embed.0", timestepEmbedding(t, u.Channels), 4*u.Channels, false)
+	emb = graphop.SiLU(b.Linear("time_embed.2", graphop.SiLU(emb), 4*u.Channels, false))
+
+	index := 0
+	h := b.Conv("input_blocks.0.0", x, u.Channels*u.Mult[0], 3, false)
+	skips := []*graphop.Node{h}
+	for level, m := range u.Mult {
+		for range u.ResBlocks {
+			index++
+			h = u.resBlock(b, fmt.Sprintf("input_blocks.%d.0", index), h, emb, u.Channels*m)
+			skips = append(skips, h)
+		}
+		if level < len(u.Mult)-1 {
+			index++ // the pooling has no parameters, but an index of its own
+			h = graphop.AvgPool(h, 2)
+			skips = append(skips, h)
+		}
+	}
+	width := h.Shape()[1]
+	h = u.resBlock(b, "middle_block.0", h, emb, width)
+	h = u.resBlock(b, "middle_block.2", h, emb, width)
+	index = 0
+	for level := len(u.Mult) - 1; level >= 0; level-- {
+		for k := range u.ResBlocks + 1 {
+			skip := skips[len(skips)-1]
+			skips = skips[:len(skips)-1]
+			h = u.resBlock(b, fmt.Sprintf("output_blocks.%d.0", index), graphop.Concat(1, h, skip), emb, u.Channels*u.Mult[level])
+			if k == u.ResBlocks && level > 0 {
+				h = graphop.Upsample(h, 2)
+			}
+			index++
+		}
+	}
+	h = u.normSiLU(b, "out.0", h, nil, nil)
+	return b.Conv("out.2", h, x.Shape()[1], 3, true)
+}
+
+// normSiLU is GroupNorm and SiLU, with the pointwise work done in the view of the groups.
+func (u *UNet) normSiLU(b *layer.Builder, name string, x, scale, shift *graphop.Node) *graphop.Node {
+	return graphop.Reshape(graphop.SiLU(b.GroupNorm(name, x, u.Groups, scale, shift)), x.Shape()...)
+}
+
+// resBlock is guided diffusion's residual block; emb is the time embedding after its SiLU.
+func (u *UNet) resBlock(b *layer.Builder, name string, x, emb *graphop.Node, out int) *graphop.Node {
+	h := u.normSiLU(b, name+".in_layers.0", x, nil, nil)
+	h = b.Conv(name+".in_layers.2", h, out, 3, false)
+	e := b.Linear(name+".emb_layers.1", emb, 2*out, false)
+	h = u.normSiLU(b, name+".out_layers.0", h, graphop.Slice(e, 1, 0, out), graphop.Slice(e, 1, out, 2*out))
+	h = b.Conv(name+".out_layers.3", h, out, 3, true)
+	if x.Shape()[1] != out {
+		x = b.Conv(name+".skip_connection", x, out, 1, false)
+	}
+	return graphop.Add(x, h)
+}
+
+// timestepEmbedding is [cos, sin] of t·exp(-ln(10000)·i/half), t [N, 1] not rescaled: [N, channels].
+func timestepEmbedding(t *graphop.Node, channels int) *graphop.Node {
+	half := channels / 2
+	freq := make([]float64, half)
+	for i := range freq {
+		freq[i] = math.Exp(-math.Log(10000) * float64(i) / float64(half))
+	}
+	angle := graphop.Mul(t, graphop.Table(t, freq, 1, half))
+	return graphop.Concat(1, graphop.Cos(angle), graphop.Sin(angle))
+}

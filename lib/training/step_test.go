@@ -1,0 +1,82 @@
+package training
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"vapo/lib/backend"
+	_ "vapo/lib/backend/tape"
+	"vapo/lib/draw"
+	"vapo/lib/homotopy"
+	"vapo/lib/layer"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+)
+
+var adam = optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1, EMADecay: 0.999}
+
+func mlpConfig() potential.Config {
+	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 128, Depth: 3, Fourier: 4}}
+}
+
+func unetConfig(ch int, mult ...int) potential.Config {
+	return potential.Config{Kind: "unet", Shape: []int{1, 28, 28}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: ch, Mult: mult, ResBlocks: 1, Groups: 8}}
+}
+
+func fill(s *Step, c potential.Config, batch int, step uint64) {
+	path, _ := c.Path()
+	draw.New(1, "test/data", step).Normal(s.Batch[BatchX])
+	draw.New(1, "test/noise", step).Normal(s.Batch[BatchNoise])
+	var cols [homotopy.Columns][]float32
+	copy(cols[:], s.Batch[BatchTimes:])
+	u := draw.New(1, "test/time", step)
+	for i := range batch {
+		homotopy.Fill(path, path.Draw(u.Uniform64()), i, &cols)
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	be, err := backend.Open("auto")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name      string
+		config    potential.Config
+		objective string
+		batch     int
+	}{
+		{"mlp128x3/matching", mlpConfig(), "matching", 512},
+		{"mlp128x3/energy", mlpConfig(), "energy", 512},
+		{"unet16-124", unetConfig(16, 1, 2, 4), "matching", 64},
+		{"unet16-122", unetConfig(16, 1, 2, 2), "matching", 64},
+		{"unet32-12", unetConfig(32, 1, 2), "matching", 64},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			start := time.Now()
+			s, err := Potential(be, c.config, c.objective, adam, c.batch)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Initialise(1); err != nil {
+				b.Fatal(err)
+			}
+			compile := time.Since(start)
+			fill(s, c.config, c.batch, 0)
+			b.ReportAllocs()
+			i := int64(0)
+			for b.Loop() {
+				if _, err := s.Run(i); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+			b.ReportMetric(float64(compile.Milliseconds()), "compile-ms")
+			b.ReportMetric(float64(s.MemoryBytes())/1e6, "MB")
+			b.ReportMetric(float64(layer.Count(s.Params)), "params")
+		})
+	}
+	_ = fmt.Sprint
+}
