@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/dataset"
+	"vapo/lib/stage"
+)
+
+// prep runs the stage in this process, without a store.
+func prep(t *testing.T, args ...string) (code int, m *stage.Manifest, stderr string) {
+	t.Helper()
+	t.Setenv("VAPO_STORE", "")
+	var out, errs bytes.Buffer
+	code = stage.Main(spec, args, &out, &errs)
+	if code == stage.ExitOK {
+		var err error
+		if m, err = stage.DecodeManifest(out.Bytes()); err != nil {
+			t.Fatalf("manifest: %v\n%s", err, out.Bytes())
+		}
+	}
+	return code, m, errs.String()
+}
+
+// mustPrep runs the stage to a new directory.
+func mustPrep(t *testing.T, args ...string) (dir string, m *stage.Manifest) {
+	t.Helper()
+	dir = t.TempDir()
+	code, m, stderr := prep(t, append(args, "--out="+dir)...)
+	if code != stage.ExitOK {
+		t.Fatalf("prep %v: exit %d\n%s", args, code, stderr)
+	}
+	return dir, m
+}
+
+func readSet(t *testing.T, path string) dataset.Set {
+	t.Helper()
+	s, err := dataset.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// digits writes a data set of the MNIST family with 4x4 images, 30 for training and 10 for testing.
+func digits(t *testing.T, edit func(files map[string][]byte)) string {
+	t.Helper()
+	idx := func(mod int, sizes ...int) []byte {
+		b, n := []byte{0, 0, 8, byte(len(sizes))}, 1
+		for _, s := range sizes {
+			b = binary.BigEndian.AppendUint32(b, uint32(s))
+			n *= s
+		}
+		for i := range n {
+			b = append(b, byte(i*7%mod))
+		}
+		return b
+	}
+	files := map[string][]byte{
+		"train-images-idx3-ubyte": idx(256, 30, 4, 4), "train-labels-idx1-ubyte": idx(10, 30),
+		"t10k-images-idx3-ubyte": idx(256, 10, 4, 4), "t10k-labels-idx1-ubyte": idx(10, 10),
+	}
+	if edit != nil {
+		edit(files)
+	}
+	dir := t.TempDir()
+	for name, b := range files {
+		var z bytes.Buffer
+		w := gzip.NewWriter(&z)
+		if _, err := w.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(w.Close(), os.WriteFile(filepath.Join(dir, name+".gz"), z.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestGolden pins the outputs: a stage whose output changes moves its version, or caches would hand out the old one.
+// The preview is left out, since its bytes depend on the standard library's compressor.
+func TestGolden(t *testing.T) {
+	if spec.Version != 1 {
+		t.Errorf("version %d: take these digests anew", spec.Version)
+	}
+	for _, c := range []struct {
+		args                 []string
+		train, test, summary string
+	}{
+		{[]string{"--source=8gaussians"},
+			"sha256:c493d676bf0080663c7b56b3867cc4d9f82dbb48112067f19e44fbec6dc1fca6",
+			"sha256:5e3f0e2c7338aab7da07b516eff1c851dc2119862c0b3312b4be0435890b2d13",
+			"sha256:ce99e215a6beeef2ecb5f3608c5a186e260d2fe3bd48cfeda366a385665b250a",
+		},
+		{[]string{"--source=two-moons", "--std=0.1"},
+			"sha256:2a4c2809b24be47bf83b671c97e30f36877db51c375246754320edb6d6a97962",
+			"sha256:6759bea79edc38e4e407afd2d1615b76598d4f463c84c6961590397ecdfd4376",
+			"sha256:e017d13f49353ad2ef61a3ebd3441f03ff661072faf617ff867d6c70c843b4d2",
+		},
+		{[]string{"--source=rings", "--seed=7"},
+			"sha256:e73361338c1584b7d25ad55475af40142827f032c2e35e4f7ec739d1ae03e01f",
+			"sha256:5c60a5b6d0b10f687f01c72ab063ce1c5d06da0e943ab96287d6f9e104325d4e",
+			"sha256:2a543a68e4d72dbe5f052557d613feb652c6ca9d7271d635a1d21aa2ba2df866",
+		},
+		{[]string{"--source=mixture", `--components=[{"weight":1,"mean":[1,2,3],"std":0.1},{"weight":3,"mean":[-1,0,0],"std":0.2}]`},
+			"sha256:5490ebd9c370bdff90d559bb4806a85078eff990786c8a4d8246c731a7715f8c",
+			"sha256:24742de0097439893ad728d554f7b9e0c71115f9c7f68e748d5638576ede1057",
+			"sha256:8e8f65662c63a9fb2b3b9313598fe718a1b937a1b5fddcb5db23966065c9f4db",
+		},
+	} {
+		_, m := mustPrep(t, append(c.args, "--n-train=3000", "--n-test=20")...)
+		got := []string{m.Outputs["train"].Digest, m.Outputs["test"].Digest, m.Outputs["summary"].Digest}
+		if want := []string{c.train, c.test, c.summary}; !slices.Equal(got, want) {
+			t.Errorf("%v: digests\n got %q\nwant %q", c.args, got, want)
+		}
+	}
+}
+
+func TestImages(t *testing.T) {
+	dir, m := mustPrep(t, "--source=mnist", "--no-verify", "--path="+digits(t, nil), "--n-train=25")
+	train, ok := readSet(t, filepath.Join(dir, "train.arrow")).(*dataset.Images)
+	if !ok || train.N != 25 || train.H != 4 || train.Name != "mnist" || train.Split != "train" || len(train.Classes) != 10 {
+		t.Fatalf("train is %+v", train)
+	}
+	if train.Labels[2] != 14%10 || train.Image(1)[0] != 16*7 {
+		t.Errorf("label %d, pixel %d", train.Labels[2], train.Image(1)[0])
+	}
+	if n := readSet(t, filepath.Join(dir, "test.arrow")).Len(); n != 10 {
+		t.Errorf("%d test images", n)
+	}
+	checkPNG(t, filepath.Join(dir, "preview.png"))
+	var s summary
+	b, err := os.ReadFile(filepath.Join(dir, "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Train.Count != 25 || s.Test.Count != 10 || len(s.Files) != 4 || !slices.Equal(s.Test.PerClass, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}) {
+		t.Errorf("summary %+v", s)
+	}
+	var mean float64
+	for _, p := range train.Pixels {
+		mean += float64(p) / float64(len(train.Pixels))
+	}
+	if math.Abs(mean-s.Train.Mean[0]) > 1e-9 {
+		t.Errorf("mean %v, want %v", s.Train.Mean[0], mean)
+	}
+	if m.Results["train"] != 25.0 || m.Units["n-train"] != "samples" {
+		t.Errorf("results %v, units %v", m.Results, m.Units)
+	}
+}
+
+func checkPNG(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, colours := img.At(0, 0), 0
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			if img.At(x, y) != first {
+				colours++
+			}
+		}
+	}
+	if colours == 0 {
+		t.Errorf("%s is blank", path)
+	}
+}
+
+func TestPoints(t *testing.T) {
+	components := `[{"weight":1,"mean":[1,2,3],"std":0.1},{"weight":3,"mean":[-1,0,0],"std":0.2}]`
+	for _, args := range [][]string{
+		{"--source=8gaussians"}, {"--source=two-moons", "--std=0"}, {"--source=rings"},
+		{"--source=mixture", "--components=" + components},
+		{"--source=mixture", `--components=[{"weight":1,"mean":[0],"std":1}]`},
+	} {
+		dir, m := mustPrep(t, append(args, "--n-train=500", "--n-test=100", "--seed=3")...)
+		train := readSet(t, filepath.Join(dir, "train.arrow")).(*dataset.Points)
+		if train.N != 500 || len(train.Labels) != 500 {
+			t.Errorf("%v: %d points, %d labels", args, train.N, len(train.Labels))
+		}
+		if mixture := args[0] == "--source=mixture" || args[0] == "--source=8gaussians"; mixture != (train.Mixture != nil) {
+			t.Errorf("%v: mixture %v", args, train.Mixture)
+		}
+		checkPNG(t, filepath.Join(dir, "preview.png"))
+		if m.Params["source-digest"] != "none" {
+			t.Errorf("%v: source-digest %v", args, m.Params["source-digest"])
+		}
+		_, again := mustPrep(t, append(args, "--n-train=500", "--n-test=100", "--seed=3")...)
+		if d := cmp.Diff(m.Outputs, again.Outputs); d != "" { // the picture too
+			t.Errorf("%v: a second run differs:\n%s", args, d)
+		}
+	}
+}
+
+// resolved returns the parameters that go into the cache key.
+func resolved(t *testing.T, params string) map[string]any {
+	t.Helper()
+	t.Setenv("VAPO_STORE", "")
+	var out, errs bytes.Buffer
+	if code := stage.Main(spec, []string{"describe", "--check", params}, &out, &errs); code != stage.ExitOK {
+		t.Fatalf("describe --check %s: exit %d\n%s", params, code, errs.String())
+	}
+	d, err := stage.DecodeDescription(out.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Action(d.Resolved, nil).Params
+}
+
+// TestKeyFollowsContent: the same files elsewhere are the same action, changed files another one.
+func TestKeyFollowsContent(t *testing.T) {
+	key := func(dir string) map[string]any {
+		return resolved(t, `{"source":"mnist","verify":false,"path":`+string(must(json.Marshal(dir)))+`}`)
+	}
+	a, b := key(digits(t, nil)), key(digits(t, nil))
+	changed := key(digits(t, func(f map[string][]byte) { f["t10k-images-idx3-ubyte"][20] ^= 1 }))
+	if d := cmp.Diff(a, b); d != "" {
+		t.Errorf("the same files in two places:\n%s", d)
+	}
+	if cmp.Equal(a, changed) {
+		t.Error("a changed pixel leaves the key as it was")
+	}
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// TestRefuses runs the stage on bad input: exit code, a message that names the culprit, a hint, and nothing written.
+func TestRefuses(t *testing.T) {
+	sound := digits(t, nil)
+	raw := func(name string, edit func([]byte) []byte) string {
+		dir := digits(t, nil)
+		path := filepath.Join(dir, name)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, edit(b), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	images := "train-images-idx3-ubyte.gz"
+	mixture := func(components string) []string { return []string{"--source=mixture", "--components=" + components} }
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want []string
+	}{
+		"truncated":         {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { return b[:len(b)/2] })}, stage.ExitInput, []string{images, "truncated"}},
+		"not gzip":          {[]string{"--source=mnist", "--path=" + raw(images, func([]byte) []byte { return []byte("<html>404 not found</html>") })}, stage.ExitInput, []string{images, "expected gzip"}},
+		"flipped bit":       {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { b[len(b)-6] ^= 1; return b })}, stage.ExitIntegrity, []string{images, "checksum"}},
+		"not the published": {[]string{"--source=mnist", "--path=" + sound}, stage.ExitIntegrity, []string{images, "checksum of the published mnist", "--no-verify"}},
+		"other digest": {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity,
+			[]string{"source-digest", strings.Repeat("0", 64)}},
+		"not a digest":        {[]string{"--source=mnist", "--path=" + sound, "--source-digest=latest"}, stage.ExitUsage, []string{"source-digest", "latest"}},
+		"no such place":       {[]string{"--source=fashion-mnist", "--path=" + filepath.Join(sound, "none")}, stage.ExitInput, []string{"none", "dataset-fashion-mnist"}},
+		"cifar10 no path":     {[]string{"--source=cifar10"}, stage.ExitInput, []string{"cifar10", "cifar-10-binary.tar.gz"}},
+		"too many":            {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--n-test=11"}, stage.ExitUsage, []string{"n-test is 11", "10 samples"}},
+		"negative count":      {[]string{"--source=rings", "--n-train=-1"}, stage.ExitUsage, []string{"n-train is -1"}},
+		"huge count":          {[]string{"--source=rings", "--n-train=1000000000000"}, stage.ExitUsage, []string{"1000000000000"}},
+		"unknown source":      {[]string{"--source=imagenet"}, stage.ExitUsage, []string{"imagenet"}},
+		"path of rings":       {[]string{"--source=rings", "--path=" + sound}, stage.ExitUsage, []string{"rings", "no path"}},
+		"negative std":        {[]string{"--source=rings", "--std=-1"}, stage.ExitUsage, []string{"std -1"}},
+		"no components":       {[]string{"--source=mixture"}, stage.ExitUsage, []string{"needs components"}},
+		"components of mnist": {[]string{"--source=mnist", "--path=" + sound, "--components=[]"}, stage.ExitUsage, []string{"components belong to source mixture"}},
+		"unknown key":         {mixture(`[{"weight":1,"mean":[0],"sd":1}]`), stage.ExitUsage, []string{"sd"}},
+		"no list":             {mixture(`{"weight":1}`), stage.ExitUsage, []string{"components"}},
+		"weight 0":            {mixture(`[{"weight":0,"mean":[0],"std":1}]`), stage.ExitUsage, []string{"component 0 has weight 0"}},
+		"two dimensions":      {mixture(`[{"weight":1,"mean":[0],"std":1},{"weight":1,"mean":[0,1],"std":1}]`), stage.ExitUsage, []string{"component 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			code, _, stderr := prep(t, append(c.args, "--out="+dir)...)
+			if code != c.code {
+				t.Errorf("exit %d, want %d", code, c.code)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(stderr, w) {
+					t.Errorf("stderr does not say %q:\n%s", w, stderr)
+				}
+			}
+			if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+				t.Errorf("left behind: %v (%v)", files, err)
+			}
+		})
+	}
+}
