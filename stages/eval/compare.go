@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+
+	"vapo/lib/backend"
+	"vapo/lib/dataset"
+	"vapo/lib/feature"
+	"vapo/lib/metrics"
+	"vapo/lib/stage"
+)
+
+// A comparer measures the distance between two sets of images in one way.
+type comparer struct {
+	metric   string
+	features string // network and digest; empty where there is none
+	net      feature.Network
+	// of the sliced distance, where there is no network
+	projections int
+	seed        uint64
+	done        func(images int) // progress
+	memo        map[*dataset.Images]*metrics.Moments
+}
+
+// newComparer uses the feature network at path, or compares pixels if path is "".
+func newComparer(class, path, digest string, projections int, seed uint64) (*comparer, error) {
+	c := &comparer{projections: projections, seed: seed, done: func(int) {}, memo: map[*dataset.Images]*metrics.Moments{}}
+	if path == "" {
+		c.metric = "sliced 2-Wasserstein distance of pixels, 0 to 255"
+		return c, nil
+	}
+	be, err := backend.Open(class)
+	if err != nil {
+		return nil, stage.Fail(stage.ExitUsage, "--backend auto takes what this machine has", "feature network: %w", err)
+	}
+	if c.net, err = feature.Open(be, path); err != nil {
+		return nil, stage.Fail(stage.ExitInput, "features are a checkpoint that train --model classifier wrote", "feature network: %w", err)
+	}
+	c.metric = "Fréchet distance of classifier features"
+	c.features = c.net.Name() + " " + digest
+	return c, nil
+}
+
+// A distance between two sets.
+type distance struct {
+	value             float64
+	meanTerm, covTerm float64
+	warnings          []string
+}
+
+func (c *comparer) distance(ctx context.Context, a, b *dataset.Images) (distance, error) {
+	if c.net == nil {
+		w, err := metrics.SlicedW2(pixels(a), pixels(b), a.C*a.H*a.W, c.projections, c.seed)
+		if err != nil {
+			return distance{}, err
+		}
+		return distance{value: w}, context.Cause(ctx)
+	}
+	ma, err := c.moments(ctx, a)
+	if err != nil {
+		return distance{}, err
+	}
+	mb, err := c.moments(ctx, b)
+	if err != nil {
+		return distance{}, err
+	}
+	f, err := metrics.FrechetDistance(ma, mb)
+	if err != nil {
+		return distance{}, stage.Fail(stage.ExitNumeric, "", "%w", err)
+	}
+	return distance{value: f.Value, meanTerm: f.MeanTerm, covTerm: f.CovTerm, warnings: f.Warnings}, nil
+}
+
+// shard is how many images' features are held at once. Moments are added up shard by shard, so it is part of the result.
+const shard = 1024
+
+// moments of the features of a set, computed once for each set.
+func (c *comparer) moments(ctx context.Context, set *dataset.Images) (*metrics.Moments, error) {
+	if m := c.memo[set]; m != nil {
+		return m, nil
+	}
+	m := metrics.NewMoments(c.net.Dim())
+	out := make([]float64, shard*c.net.Dim())
+	for from := 0; from < set.N; from += shard {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		to := min(from+shard, set.N)
+		rows := out[:(to-from)*c.net.Dim()]
+		if err := c.net.Features(set, from, to, rows); err != nil {
+			return nil, stage.Fail(stage.ExitInput, "the network must have been trained on images of this size", "features: %w", err)
+		}
+		if err := m.Add(rows); err != nil {
+			return nil, stage.Fail(stage.ExitNumeric, "the feature network's weights may be damaged", "features of images %d to %d: %w", from, to, err)
+		}
+		c.done(to - from)
+	}
+	c.memo[set] = m
+	return m, nil
+}
+
+// pixels are the images as vectors, [n, c·h·w], 0 to 255.
+func pixels(s *dataset.Images) []float32 {
+	out := make([]float32, len(s.Pixels))
+	for i, v := range s.Pixels {
+		out[i] = float32(v)
+	}
+	return out
+}
+
+// noNetwork is the warning of a score without features.
+const noNetwork = "no feature network: distances of pixels say little about what images show"

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/jpeg" // formats that folders may hold
+	_ "image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/dataset"
+	"vapo/lib/stage"
+)
+
+// gridFile is the overview that sample writes beside its images; it is no sample.
+const gridFile = "grid.png"
+
+// maxPixels bounds one image; a header may claim anything.
+const maxPixels = 1 << 24
+
+// readFolders reads the PNG and JPEG files of two folders, in the order of their names, as two sets of one shape:
+// grey if every image of both is grey, RGB otherwise. Files that no image has the name of are left out and listed.
+//
+// Note: resizing images of mixed sizes was rejected. Which filter is used changes such distances by several points,
+// so it is for the caller to do, and to say.
+func readFolders(ctx context.Context, a, b string) (setA, setB *dataset.Images, skipped []string, err error) {
+	var sets [2]*folder
+	for i, dir := range []string{a, b} {
+		if sets[i], err = readFolder(ctx, dir); err != nil {
+			return nil, nil, nil, err
+		}
+		skipped = append(skipped, sets[i].skipped...)
+	}
+	x, y := sets[0], sets[1]
+	if x.w != y.w || x.h != y.h {
+		return nil, nil, nil, stage.Fail(stage.ExitInput, "resize one of them first", "folder %s holds images of %dx%d, folder %s of %dx%d pixels", a, x.w, x.h, b, y.w, y.h)
+	}
+	grey := x.grey() && y.grey()
+	return x.images(grey), y.images(grey), skipped, nil
+}
+
+// A folder of images as read, [3, h, w] each.
+type folder struct {
+	dir     string
+	w, h    int
+	rgb     [][]uint8
+	skipped []string
+}
+
+func readFolder(ctx context.Context, dir string) (*folder, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, stage.Fail(stage.ExitInput, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
+	}
+	f := &folder{dir: dir}
+	var paths []string
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
+		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
+		case e.Name() == gridFile || !slices.Contains([]string{".png", ".jpg", ".jpeg"}, ext):
+			f.skipped = append(f.skipped, path)
+		default:
+			paths = append(paths, path)
+		}
+	}
+	if len(paths) < 2 {
+		return nil, stage.Fail(stage.ExitInput, "images are files named *.png, *.jpg or *.jpeg directly in the folder", "folder %s holds %d images; at least 2 are needed", dir, len(paths))
+	}
+	f.rgb = make([][]uint8, len(paths))
+	sizes := make([]image.Point, len(paths))
+	failed := make([]error, len(paths))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, path := range paths {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			f.rgb[i], sizes[i], failed[i] = readImage(path)
+			return nil // collected, so that the first by name is reported
+		})
+	}
+	_ = group.Wait() // no function returns an error
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for i, path := range paths {
+		if failed[i] != nil {
+			return nil, stage.Fail(stage.ExitInput, "remove or replace that file", "image %s: %w", path, failed[i])
+		}
+		if sizes[i] != sizes[0] {
+			return nil, stage.Fail(stage.ExitInput, "all images of a folder must have one size", "image %s has %dx%d pixels, %s has %dx%d", path, sizes[i].X, sizes[i].Y, paths[0], sizes[0].X, sizes[0].Y)
+		}
+	}
+	f.w, f.h = sizes[0].X, sizes[0].Y
+	return f, nil
+}
+
+func readImage(path string) ([]uint8, image.Point, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the caller names the path
+		}
+		return nil, image.Point{}, err
+	}
+	return decodeImage(data)
+}
+
+// decodeImage returns the pixels of a PNG or JPEG file as uint8 [3, h, w]. 16-bit samples keep their upper eight bits.
+func decodeImage(data []byte) ([]uint8, image.Point, error) {
+	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		if len(data) == 0 {
+			return nil, image.Point{}, errors.New("the file is empty")
+		}
+		if errors.Is(err, image.ErrFormat) {
+			return nil, image.Point{}, errors.New("neither a PNG nor a JPEG image, whatever its name says")
+		}
+		return nil, image.Point{}, fmt.Errorf("damaged or truncated: %w", err)
+	}
+	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > maxPixels/cfg.Height {
+		return nil, image.Point{}, fmt.Errorf("%s image of %dx%d pixels; at most %d are read", format, cfg.Width, cfg.Height, maxPixels)
+	}
+	img, _, err := image.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, image.Point{}, fmt.Errorf("damaged or truncated %s image: %w", format, err)
+	}
+	size := img.Bounds().Size()
+	plane := size.X * size.Y
+	out := make([]uint8, 3*plane)
+	for y := range size.Y {
+		for x := range size.X {
+			c := color.NRGBA64Model.Convert(img.At(img.Bounds().Min.X+x, img.Bounds().Min.Y+y)).(color.NRGBA64)
+			if c.A != 0xffff {
+				return nil, image.Point{}, errors.New("the image is transparent in places; flatten it first")
+			}
+			p := y*size.X + x
+			out[p], out[plane+p], out[2*plane+p] = uint8(c.R>>8), uint8(c.G>>8), uint8(c.B>>8)
+		}
+	}
+	return out, size, nil
+}
+
+// grey reports whether no image of the folder has a colour.
+func (f *folder) grey() bool {
+	plane := f.w * f.h
+	for _, img := range f.rgb {
+		if !bytes.Equal(img[:plane], img[plane:2*plane]) || !bytes.Equal(img[:plane], img[2*plane:]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *folder) images(grey bool) *dataset.Images {
+	set := &dataset.Images{Name: f.dir, N: len(f.rgb), C: 3, H: f.h, W: f.w}
+	if grey {
+		set.C = 1
+	}
+	for _, img := range f.rgb {
+		set.Pixels = append(set.Pixels, img[:set.C*f.w*f.h]...)
+	}
+	return set
+}

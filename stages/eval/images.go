@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"vapo/lib/blas"
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/metrics"
+	"vapo/lib/report/grid"
+	"vapo/lib/stage"
+)
+
+// Names of baselines, as reports show them.
+const (
+	baseGaussian = "per-pixel Gaussian of the reference"
+	baseTest     = "floor: test images, as many as samples"
+	baseAllTest  = "floor: all test images"
+)
+
+// scoreImages is the distance between samples and reference, that of the baselines, and the pictures.
+func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, reference, test *dataset.Images) (*score, error) {
+	var path string
+	var err error
+	if job.HasInput("features") {
+		if path, err = job.Input(ctx, "features"); err != nil {
+			return nil, err
+		}
+	}
+	c, err := newComparer(p.Backend, path, job.Digest("features"), p.Projections, p.Seed)
+	if err != nil {
+		return nil, err
+	}
+
+	// The floor at the N of the samples is what a perfect sampler would get; the one at all of test is what the
+	// estimate's bias leaves of it.
+	type contender struct {
+		name string
+		set  *dataset.Images
+	}
+	list := []contender{{"", samples}, {baseGaussian, pixelGaussian(reference, samples.N, p.Seed)}}
+	if test != nil {
+		if test.N > samples.N {
+			list = append(list, contender{baseTest, pick(test, draw.New(p.Seed, "eval/test", 0).Perm(test.N)[:samples.N])})
+		}
+		list = append(list, contender{baseAllTest, test})
+	}
+	if c.net != nil {
+		job.SetBackend(p.Backend)
+		total := reference.N
+		for _, e := range list {
+			total += e.set.N
+		}
+		progress := job.Progress(int64(total), "images")
+		defer progress.Done()
+		var seen int64
+		c.done = func(n int) { seen += int64(n); progress.Set(seen) }
+	}
+
+	s := &score{
+		Metric: c.metric, N: []int{samples.N, reference.N}, Reference: splitName(reference.Name, reference.Split),
+		Features: c.features, Baselines: map[string]float64{},
+	}
+	if c.net == nil {
+		s.warn(noNetwork)
+		s.Projections = p.Projections
+	}
+	for _, e := range list {
+		d, err := c.distance(ctx, e.set, reference)
+		if err != nil {
+			return nil, err
+		}
+		if e.name != "" {
+			s.Baselines[e.name] = d.value
+			continue
+		}
+		s.Value, s.MeanTerm, s.CovTerm = d.value, d.meanTerm, d.covTerm
+		s.Warnings = append(s.Warnings, d.warnings...)
+	}
+	s.Headline = imageHeadline(s)
+	if err := pictures(ctx, job, p, s, samples, reference, test); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// imageHeadline is the score in one line, with all that makes it a result.
+func imageHeadline(s *score) string {
+	text := fmt.Sprintf("%s %.4g: %d samples against the %d images of %s", s.Metric, s.Value, s.N[0], s.N[1], s.Reference)
+	if s.Features != "" {
+		text += ", features " + shortDigest(s.Features)
+	}
+	text += fmt.Sprintf("; per-pixel Gaussian %.4g", s.Baselines[baseGaussian])
+	for _, name := range []string{baseTest, baseAllTest} {
+		if v, ok := s.Baselines[name]; ok {
+			return text + fmt.Sprintf(", test images %.4g", v)
+		}
+	}
+	return text
+}
+
+// pictures writes the panel of nearest neighbours and the grid of real images, and what the neighbours tell.
+func pictures(ctx context.Context, job *stage.Job, p *params, s *score, samples, reference, test *dataset.Images) error {
+	order := draw.New(p.Seed, "eval/reference", 0).Perm(reference.N)
+	real := pick(reference, order[:min(100, reference.N)])
+	err := job.Output(ctx, "reference", func(w io.Writer) error {
+		return grid.PNG(w, real.Pixels, real.N, real.C, real.H, real.W, 0, gridScale(real.W))
+	})
+	if err != nil {
+		return err
+	}
+	lib, err := blas.Open("auto") // exact, and so the same, with any library
+	if err != nil {
+		return err
+	}
+	size := samples.C * samples.H * samples.W
+	k := min(p.Neighbours, reference.N)
+	compared := samples.Head(max(p.Compared, p.Panel)).(*dataset.Images)
+	near, err := metrics.Nearest(lib, compared.Pixels, reference.Pixels, size, k)
+	if err != nil {
+		return err
+	}
+	s.Nearest = nearest(near, s)
+	if test != nil {
+		held := pick(test, draw.New(p.Seed, "eval/test", 0).Perm(test.N)[:min(test.N, compared.N)])
+		other, err := metrics.Nearest(lib, held.Pixels, reference.Pixels, size, 1)
+		if err != nil {
+			return err
+		}
+		d := distances(other)
+		s.Nearest.TestMedian, s.Nearest.TestLeast = d[len(d)/2], d[0]
+	}
+	return job.Output(ctx, "neighbours", func(w io.Writer) error {
+		return panel(w, samples, reference, near[:min(p.Panel, compared.N)])
+	})
+}
+
+// nearest sums up the neighbours of samples.
+func nearest(near [][]metrics.Neighbour, s *score) *nearScore {
+	d := distances(near)
+	out := &nearScore{Compared: len(d), SamplesMedian: d[len(d)/2], SamplesLeast: d[0]}
+	for _, v := range d {
+		if v == 0 {
+			out.Copies++
+		}
+	}
+	if out.Copies > 0 {
+		s.warn("%d of %d samples are copies of a reference image, pixel by pixel", out.Copies, out.Compared)
+	}
+	return out
+}
+
+// distances to the nearest neighbour, ascending.
+func distances(near [][]metrics.Neighbour) []float64 {
+	out := make([]float64, len(near))
+	for i, list := range near {
+		out[i] = list[0].Distance
+	}
+	slices.Sort(out)
+	return out
+}
+
+// panel draws a sample at the top of each column and its neighbours below it.
+func panel(w io.Writer, samples, reference *dataset.Images, near [][]metrics.Neighbour) error {
+	cols, rows := len(near), 1+len(near[0])
+	var cells []uint8
+	for r := range rows {
+		for i, list := range near {
+			if r == 0 {
+				cells = append(cells, samples.Image(i)...)
+			} else {
+				cells = append(cells, reference.Image(list[r-1].Index)...)
+			}
+		}
+	}
+	return grid.PNG(w, cells, cols*rows, samples.C, samples.H, samples.W, cols, gridScale(samples.W))
+}
+
+// gridScale enlarges small images so that they can be seen.
+func gridScale(width int) int { return max(1, 56/max(width, 1)) }
+
+// pixelGaussian draws n images whose pixels are independent Gaussians with the means and standard deviations that
+// the pixels have over the set, clipped to 0..255 and rounded: all of the first two marginal moments, no structure.
+func pixelGaussian(set *dataset.Images, n int, seed uint64) *dataset.Images {
+	size := set.C * set.H * set.W
+	mean, std := make([]float64, size), make([]float64, size)
+	for i := range set.N {
+		for j, v := range set.Image(i) {
+			mean[j] += float64(v)
+			std[j] += float64(v) * float64(v) // integers: exact
+		}
+	}
+	for j := range mean {
+		mean[j] /= float64(set.N)
+		std[j] = math.Sqrt(math.Max(0, std[j]/float64(set.N)-mean[j]*mean[j]))
+	}
+	out := &dataset.Images{Name: set.Name, Split: "per-pixel Gaussian", N: n, C: set.C, H: set.H, W: set.W, Pixels: make([]uint8, n*size)}
+	z := make([]float64, size)
+	for i := range n {
+		draw.New(seed, "eval/pixel-gaussian", uint64(i)).Normal64(z)
+		for j, v := range z {
+			out.Pixels[i*size+j] = uint8(math.Round(math.Min(255, math.Max(0, mean[j]+std[j]*v))))
+		}
+	}
+	return out
+}
+
+// pick returns the images of the given indices, in their order.
+func pick(set *dataset.Images, indices []int) *dataset.Images {
+	out := &dataset.Images{Name: set.Name, Split: set.Split, N: len(indices), C: set.C, H: set.H, W: set.W}
+	for _, i := range indices {
+		out.Pixels = append(out.Pixels, set.Image(i)...)
+	}
+	return out
+}

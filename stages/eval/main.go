@@ -1,0 +1,12 @@
+// Eval measures samples against data: images by the Fréchet distance of their features, points by the sliced
+// Wasserstein distance, each beside baselines that say what the number means.
+package main
+
+import (
+	"os"
+
+	_ "vapo/lib/backend/tape" // the CPU engine
+	"vapo/lib/stage"
+)
+
+func main() { os.Exit(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr)) }
