@@ -21,8 +21,10 @@ type classify struct{ backend.Backend }
 func fileError(err error) error {
 	var answered s3err.S3Error
 	switch {
-	case err == nil || errors.As(err, &answered):
-		return err
+	case err == nil:
+		return nil
+	case errors.As(err, &answered):
+		return answered // versitygw itself does not look beneath a wrapped one
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

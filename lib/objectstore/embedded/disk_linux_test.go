@@ -1,0 +1,101 @@
+package embedded_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vapo/lib/objectstore"
+	"vapo/lib/objectstore/embedded"
+)
+
+// mount puts a small file system of its own over a directory.
+func mount(t *testing.T, size string) (dir string, remount func(flags uintptr)) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("mounting a file system needs privileges: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir, func(flags uintptr) {
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, "size="+size); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	dir, _ := mount(t, "8m")
+	_, s, _ := start(t, dir)
+	write(t, s, "before", "fits")
+	for _, n := range []int{12 << 20, 20 << 20} { // in one request, and in parts
+		_, err := s.Put(t.Context(), "big", bytes.NewReader(make([]byte, n)), int64(n), objectstore.PutOptions{})
+		if !errors.Is(err, objectstore.ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%d bytes: error is %v", n, err)
+		}
+	}
+	if _, err := s.Head(t.Context(), "big"); !errors.Is(err, objectstore.ErrNotFound) {
+		t.Errorf("something of it is there: %v", err)
+	}
+	if got := read(t, s, "before"); got != "fits" {
+		t.Errorf("read %q", got)
+	}
+	write(t, s, "after", "fits again")
+}
+
+func TestReadOnly(t *testing.T) {
+	dir, _ := mount(t, "8m")
+	child, s, _ := start(t, dir)
+	write(t, s, "k", "v")
+	// Locks and the log are open for writing, which forbids a plain remount.
+	// A store whose objects alone cannot be written is the likelier case too.
+	objects := filepath.Join(dir, ".vapo", "store")
+	if err := syscall.Mount(objects, objects, "", syscall.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(objects, syscall.MNT_DETACH) })
+	child.Close()
+	_, s, _ = start(t, dir)
+	if err := syscall.Mount("", objects, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Put(t.Context(), "k2", strings.NewReader("v"), 1, objectstore.PutOptions{})
+	if !errors.Is(err, objectstore.ErrReadOnly) {
+		t.Errorf("put: %v", err)
+	}
+	if err := objectstore.Probe(t.Context(), s); !errors.Is(err, objectstore.ErrReadOnly) {
+		t.Errorf("probe: %v", err)
+	}
+	if got := read(t, s, "k"); got != "v" {
+		t.Errorf("read %q", got)
+	}
+}
+
+// TestReadOnlyDirectory: nothing can be started where nothing can be written.
+func TestReadOnlyDirectory(t *testing.T) {
+	dir, remount := mount(t, "8m")
+	remount(syscall.MS_RDONLY)
+	_, _, err := embedded.Start(t.Context(), dir, os.Args[0])
+	var typed *objectstore.Error
+	if !errors.Is(err, objectstore.ErrReadOnly) || !errors.As(err, &typed) || typed.Hint == "" || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestNoPermission is the same for a directory that belongs to someone else.
+func TestNoPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := embedded.Start(t.Context(), dir, os.Args[0]); !errors.Is(err, objectstore.ErrReadOnly) {
+		t.Errorf("error is %v", err)
+	}
+}
