@@ -83,7 +83,11 @@ func (c *cifarReader) add(name, batch string, r io.Reader) error {
 // sets joins the batches in their published order.
 func (c *cifarReader) sets(where string) (train, test *Images, err error) {
 	train, test = &Images{C: 3, H: cifarSide, W: cifarSide}, &Images{C: 3, H: cifarSide, W: cifarSide}
-	train.Pixels = make([]uint8, 0, 5*cifarRecords*cifarPixels)
+	n := 0
+	for _, b := range c.found {
+		n += len(b.Pixels)
+	}
+	train.Pixels = make([]uint8, 0, n)
 	for _, batch := range cifarBatches {
 		b := c.found[batch]
 		if b == nil {

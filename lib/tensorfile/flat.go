@@ -51,8 +51,9 @@ func (f *flat) table(pos int) table {
 	f.span(pos, 4)
 	vt := pos - int(int32(binary.LittleEndian.Uint32(f.b[pos:])))
 	t := table{f: f, pos: pos, vt: vt, vtLen: f.u16(vt), size: f.u16(vt + 2)}
-	if t.vtLen < 4 || vt+t.vtLen > len(f.b) {
-		fail("metadata table at byte %d has no field list", pos)
+	// An odd length is refused: the flatbuffers runtime would read a last field that this walk takes for absent.
+	if t.vtLen < 4 || t.vtLen%2 != 0 || vt+t.vtLen > len(f.b) {
+		fail("metadata table at byte %d has no sound field list", pos)
 	}
 	f.span(pos, t.size)
 	return t
