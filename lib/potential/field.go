@@ -20,6 +20,7 @@ type Field struct {
 	Batch  int
 	path   homotopy.Schedule
 	exe    backend.Executable
+	params []layer.Param
 	cond   []float32
 	phi    []float32
 	in     []backend.Buffer
@@ -70,19 +71,24 @@ func NewField(be backend.Backend, c Config, weights map[string][]float32, batch 
 	if err != nil {
 		return nil, fmt.Errorf("compile the field of a %s: %w", c.Kind, err)
 	}
-	for _, p := range b.Params {
-		w, ok := weights[p.Name]
-		if !ok {
-			return nil, fmt.Errorf("weights of a %s: %s is missing", c.Kind, p.Name)
-		}
-		if err := exe.Load(optim.Param+p.Name, backend.F32(w)); err != nil {
-			return nil, fmt.Errorf("weights of a %s: %w", c.Kind, err)
-		}
-	}
-	f := &Field{Config: c, Batch: batch, path: path, exe: exe, cond: make([]float32, batch), phi: make([]float32, batch)}
+	f := &Field{Config: c, Batch: batch, path: path, exe: exe, params: b.Params, cond: make([]float32, batch), phi: make([]float32, batch)}
 	f.in = make([]backend.Buffer, 2)
 	f.out = make([]backend.Buffer, 2)
-	return f, nil
+	return f, f.Load(weights)
+}
+
+// Load sets the weights, by parameter name without a group prefix.
+func (f *Field) Load(weights map[string][]float32) error {
+	for _, p := range f.params {
+		w, ok := weights[p.Name]
+		if !ok {
+			return fmt.Errorf("weights of a %s: %s is missing", f.Config.Kind, p.Name)
+		}
+		if err := f.exe.Load(optim.Param+p.Name, backend.F32(w)); err != nil {
+			return fmt.Errorf("weights of a %s: %w", f.Config.Kind, err)
+		}
+	}
+	return nil
 }
 
 // Eval computes Phi and grad_x Phi at x [Batch, D] and times t [Batch] into phi [Batch], which may be nil, and

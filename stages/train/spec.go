@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"vapo/lib/dataset"
+	"vapo/lib/engine"
+	"vapo/lib/homotopy"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
+)
+
+type params struct {
+	Model     string  `help:"Network: mlp (points), unet (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,classifier"`
+	Objective string  `help:"Loss of a potential: matching (L5) or energy (L4)." default:"matching" enum:"matching,energy"`
+	Schedule  string  `help:"Path from noise to data." default:"linear" enum:"linear,vapo"`
+	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
+
+	Steps int    `help:"Optimiser steps." default:"1000" unit:"steps"`
+	Batch int    `help:"Samples a step." default:"64" unit:"samples"`
+	Seed  uint64 `help:"Seed of the initial weights, batches, times and noise." default:"0"`
+	Flip  bool   `help:"Mirror images at random." default:"false" negatable:""`
+
+	LearningRate float64 `help:"Peak learning rate of Adam." default:"0.001"`
+	Warmup       int     `help:"Steps over which the learning rate rises from 0." default:"100" unit:"steps"`
+	Decay        string  `help:"Learning rate after the warm-up: constant, or cosine to 0 at the last step." default:"cosine" enum:"constant,cosine"`
+	Beta1        float64 `name:"beta1" help:"Adam's decay of the first moment." default:"0.9"`
+	Beta2        float64 `name:"beta2" help:"Adam's decay of the second moment." default:"0.999"`
+	Epsilon      float64 `help:"Adam's epsilon." default:"1e-8"`
+	ClipNorm     float64 `help:"Bound on the global gradient norm; 0: none." default:"1"`
+	EMADecay     float64 `name:"ema-decay" help:"Decay of the weights' moving average, per step." default:"0.999"`
+
+	Width       int             `help:"mlp: units a layer." default:"128" unit:"units"`
+	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers"`
+	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4"`
+	Channels    int             `help:"unet, classifier: channels of the first level." default:"16" unit:"channels"`
+	ChannelMult json.RawMessage `help:"unet: channels of each level over those of the first, one level a number." default:"[1,2,2]"`
+	ResBlocks   int             `help:"unet: residual blocks a level." default:"1"`
+	Groups      int             `help:"unet: groups of the normalisations." default:"8"`
+	Features    int             `help:"classifier: dimensions of the feature vector." default:"64"`
+
+	LogEvery        int    `help:"Steps between metrics lines." default:"20" unit:"steps"`
+	FieldEvery      int    `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
+	CheckpointEvery int    `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
+	Backend         string `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+}
+
+var spec = stage.Stage[params]{
+	Name:    "train",
+	About:   "Train a potential whose gradient carries noise to data, or a classifier whose features score images.",
+	Version: 1,
+	Inputs: []stage.Port{
+		{Name: "data", Media: stage.MediaArrow, Help: "training samples"},
+		{Name: "test", Media: stage.MediaArrow, Help: "classifier: images for its accuracy", Optional: true},
+	},
+	Outputs: []stage.Port{
+		{Name: "checkpoint", Media: stage.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
+		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms and field errors by step"},
+	},
+	Auto:  map[string]func(*params) string{"backend": func(p *params) string { return engine.Resolve("auto") }},
+	Check: check,
+	Run:   run,
+}
+
+func (p *params) optimiser() optim.Config {
+	return optim.Config{
+		LearningRate: p.LearningRate, WarmupSteps: p.Warmup, Decay: p.Decay, HorizonSteps: p.Steps,
+		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, ClipNorm: p.ClipNorm, EMADecay: p.EMADecay,
+	}
+}
+
+func (p *params) mult() ([]int, error) {
+	var m []int
+	if err := json.Unmarshal(p.ChannelMult, &m); err != nil {
+		return nil, fmt.Errorf("channel-mult is %s, expected a list of whole numbers such as [1, 2, 2]", p.ChannelMult)
+	}
+	return m, nil
+}
+
+// check is what can be said without the data.
+func check(p *params) error {
+	if p.Steps < 1 || p.Batch < 1 || p.LogEvery < 1 || p.CheckpointEvery < 1 || p.FieldEvery < 0 {
+		return fmt.Errorf("steps, batch, log-every and checkpoint-every are %d, %d, %d and %d: expected 1 or more each, and field-every 0 or more", p.Steps, p.Batch, p.LogEvery, p.CheckpointEvery)
+	}
+	if err := p.optimiser().Check(); err != nil {
+		return err
+	}
+	if _, err := homotopy.Lookup(p.Schedule, p.PriorStd); err != nil {
+		return err
+	}
+	_, err := p.mult()
+	return err
+}
+
+// potentialConfig describes the network for samples of a shape.
+func (p *params) potentialConfig(shape []int) (potential.Config, error) {
+	c := potential.Config{Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd}
+	if p.Model == "mlp" {
+		c.MLP = &potential.MLP{Width: p.Width, Depth: p.Depth, Fourier: p.Fourier}
+	} else {
+		mult, err := p.mult()
+		if err != nil {
+			return c, err
+		}
+		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups}
+	}
+	return c, c.Check()
+}
+
+func run(ctx context.Context, job *stage.Job, p *params) error {
+	be, err := engine.Open(p.Backend)
+	if err != nil {
+		return err
+	}
+	job.SetBackend(be.Class())
+	job.SetVersion("backend", be.Describe())
+	job.Log().Info("backend", "class", be.Class(), "using", be.Describe())
+	data, err := readSet(ctx, job, "data")
+	if err != nil {
+		return err
+	}
+	var r runner
+	if p.Model == "classifier" {
+		r, err = newClassifierRun(be, p, data)
+	} else {
+		r, err = newPotentialRun(be, p, data)
+	}
+	if err != nil {
+		return err
+	}
+	return loop(ctx, job, p, r)
+}
+
+func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, error) {
+	path, err := job.Input(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	set, err := dataset.Read(path)
+	if err != nil {
+		var format *tensorfile.FormatError
+		if errors.As(err, &format) {
+			return nil, stage.Fail(stage.ExitInput, "give an output of prep", "input %s: %w", name, err)
+		}
+		return nil, stage.Fail(stage.ExitInput, "", "input %s: %w", name, err)
+	}
+	if set.Len() == 0 {
+		return nil, stage.Fail(stage.ExitInput, "", "input %s has no samples", name)
+	}
+	return set, nil
+}
+
+func images(set dataset.Set, model string) (*dataset.Images, error) {
+	im, ok := set.(*dataset.Images)
+	if !ok {
+		return nil, stage.Fail(stage.ExitInput, "use --model mlp for points", "a %s needs images, the data are of shape %v", model, set.Shape())
+	}
+	return im, nil
+}
