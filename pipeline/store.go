@@ -83,6 +83,10 @@ func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
 type serveCmd struct{}
 
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
+	// As another runner's child it is silent: what it would print has the keys.
+	if code, ran := embedded.RunChild(); ran {
+		panic(exited(code))
+	}
 	err := embedded.Serve(ctx, embedded.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
 		fmt.Fprint(a.stdout, env.Shell())
 		fmt.Fprintf(a.stderr, "serving %s until Ctrl-C\n", shortPath(filepath.Join(a.Dir, ".vapo")))

@@ -72,6 +72,7 @@ func Main[P any](spec Stage[P], args []string, stdout, stderr io.Writer) (code i
 		}
 	}()
 	err := dispatch(&spec, args, stdout, scr)
+	scr.end()
 	if err != nil {
 		PrintError(scr, spec.Name, err)
 	}

@@ -52,6 +52,7 @@ func newProgress(s *screen, log *slog.Logger, total int64, unit string) *Progres
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionSetWidth(24),
 		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionShowDescriptionAtLineEnd(),
 		progressbar.OptionClearOnFinish(),
 	)
 	s.bar = p.bar

@@ -57,6 +57,16 @@ func (s *screen) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// end takes a bar that was left unfinished off the screen.
+func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar != nil {
+		_ = s.bar.Clear() // cosmetic
+		s.bar = nil
+	}
+}
+
 // logger writes text to a terminal and JSON lines to anything else.
 func (s *screen) logger() *slog.Logger {
 	if !s.tty {

@@ -45,7 +45,7 @@ func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep b
 		src := n.Sources[name]
 		digest, err := r.digest(ctx, src, made, keep)
 		if err != nil {
-			return nil, located(src.Pos, fmt.Errorf("step %s: input %s: %w", n.Name(), name, err))
+			return nil, located(src.Pos, fmt.Errorf("input %s: %w", name, err))
 		}
 		d.Inputs[name] = Input{src.String(), digest}
 		if digest == "" {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"vapo/lib/artifact"
@@ -22,7 +23,7 @@ const (
 	Done       = "done"
 	Failed     = "failed"
 	Skipped    = "skipped" // a step whose inputs could not be made
-	Terminated = "terminated"
+	Terminated = "stopped" // by a signal to the runner
 )
 
 // Record is what is kept of a run, in the store under runs/ and beside the
@@ -77,12 +78,13 @@ func (r *Record) Step(name string) (*Step, bool) {
 	return r.Steps[i], true
 }
 
-// newID is a run's name: when it began, in an order that sorts, and four
-// random digits for two that begin in one second.
+// newID is a run's name: when it began, to the millisecond and in an order
+// that sorts, and four random digits for two that begin at once.
 func newID(now time.Time) string {
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return now.UTC().Format("20060102-150405") + "-" + hex.EncodeToString(b[:])
+	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "", 1)
+	return stamp + "-" + hex.EncodeToString(b[:])
 }
 
 func newRecord(g *graph.Graph, storeName string, now time.Time) *Record {

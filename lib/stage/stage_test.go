@@ -1,0 +1,468 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/artifact"
+	"vapo/lib/objectstore"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+type params struct {
+	Steps   int             `help:"Optimiser steps." default:"3" unit:"steps"`
+	Rate    float64         `help:"Learning rate." default:"1e-3"`
+	Small   float32         `help:"Single precision." default:"0.1"`
+	Seed    uint64          `help:"Seed." default:"18446744073709551615"`
+	Mode    string          `help:"How to end." default:"ok" enum:"ok,nothing,twice,undeclared,numeric,bug,panic,diskfull,terminated"`
+	Fast    bool            `help:"Cut corners."`
+	Mixture json.RawMessage `help:"Components."`
+	Every   int             `help:"Report interval." default:"50" keyed:"false"`
+	Backend string          `help:"Engine." default:"auto" enum:"auto,tape-go,tape-openblas"`
+}
+
+type shout struct {
+	Words []string `arg:""`
+	From  string
+}
+
+func (s *shout) Run(ctx context.Context, c *Console) error {
+	if s.From != "" {
+		path, err := c.Resolve(ctx, s.From)
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		s.Words = append(s.Words, string(data))
+	}
+	_, err := fmt.Fprintln(c.Stdout, strings.ToUpper(strings.Join(s.Words, " ")))
+	return err
+}
+
+func spec() Stage[params] {
+	return Stage[params]{
+		Name: "demo", About: "Demo does nothing in particular.", Version: 7,
+		Inputs: []Port{
+			{Name: "data", Media: MediaJSON, Help: "What to work on."},
+			{Name: "extra", Media: MediaArrow, Help: "More of it.", Optional: true},
+		},
+		Outputs: []Port{{Name: "model", Media: MediaArrow, Help: "The result."}, {Name: "notes", Media: MediaNDJSON, Help: "Remarks.", Optional: true}},
+		Auto:    map[string]func(*params) string{"backend": func(*params) string { return "tape-go" }},
+		Check: func(p *params) error {
+			if p.Steps < 0 {
+				return fmt.Errorf("steps must not be negative")
+			}
+			return nil
+		},
+		Run: work,
+		Commands: []Command{
+			{Name: "shout", Help: "Say it louder.", Cmd: &shout{}},
+		},
+	}
+}
+
+func work(ctx context.Context, job *Job, p *params) error {
+	path, err := job.Input(ctx, "data")
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if _, err := job.Input(ctx, "extra"); !job.HasInput("extra") && !errors.Is(err, ErrNoInput) {
+		return fmt.Errorf("absent input: %w", err)
+	}
+	progress := job.Progress(int64(p.Steps), "steps")
+	progress.Set(1, "loss", 0.5)
+	progress.Done()
+	job.SetBackend(p.Backend)
+	job.Set("length", len(data))
+	job.Warn("only a test")
+	write := func(w io.Writer) error { _, err := fmt.Fprintf(w, "%s%d", data, p.Steps); return err }
+	switch p.Mode {
+	case "nothing":
+		return nil
+	case "undeclared":
+		return job.Output(ctx, "other", write)
+	case "twice":
+		return errors.Join(job.Output(ctx, "model", write), job.Output(ctx, "model", write))
+	case "numeric":
+		return Fail(ExitNumeric, "lower the rate", "loss is NaN at step 2")
+	case "bug":
+		return errors.New("unclassified")
+	case "panic":
+		panic("oh")
+	case "diskfull":
+		return job.Output(ctx, "model", func(io.Writer) error { return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC} })
+	case "terminated":
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return job.Output(ctx, "model", write)
+}
+
+// demo runs the stage in this process.
+func demo(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = Main(spec(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func noStore(t *testing.T) (dir, data string) {
+	t.Helper()
+	t.Setenv("VAPO_STORE", "")
+	t.Setenv("TMPDIR", t.TempDir())
+	dir = t.TempDir()
+	data = filepath.Join(dir, "data.json")
+	if err := os.WriteFile(data, []byte("abc"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir, data
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
+	for _, args := range [][]string{{"--help"}, {"describe", "--help"}, {"shout", "--help"}} {
+		code, out, _ := demo(t, args...)
+		if code != 0 {
+			t.Errorf("%v: exit code %d", args, code)
+		}
+		golden(t, "help-"+strings.TrimPrefix(args[0], "--")+".txt", out)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	code, out, stderr := demo(t, "describe")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	golden(t, "describe.json", out)
+	d, err := DecodeDescription([]byte(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"steps": int64(3), "rate": 1e-3, "small": 0.1, "seed": uint64(18446744073709551615), "mode": "ok", "fast": false,
+		"mixture": json.RawMessage("null"), "every": int64(50), "backend": "auto",
+	}
+	for _, p := range d.Params {
+		if diff := cmp.Diff(want[p.Name], p.Default); diff != "" && !(p.Name == "mixture" && p.Default == nil) {
+			t.Errorf("default of %s (-want +got):\n%s", p.Name, diff)
+		}
+	}
+}
+
+// TestCheckAgreesWithFlags: the runner keys a step by what describe --check
+// resolves; the stage keys itself by its flags. They must be one key.
+func TestCheckAgreesWithFlags(t *testing.T) {
+	dir, data := noStore(t)
+	code, out, stderr := demo(t, "describe", "--check", `{"rate": 2, "steps": 5.0, "mixture": [{"weight": 1e0, "mean": [0.1]}], "every": 7}`)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	d, err := DecodeDescription([]byte(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Resolved["backend"] != "tape-go" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 {
+		t.Errorf("resolved: %v", d.Resolved)
+	}
+	digest, err := FileDigest(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	action := d.Action(d.Resolved, map[string]string{"data": digest})
+	if action.Backend != "tape-go" || action.Params["backend"] != nil || action.Params["every"] != nil {
+		t.Errorf("action: %+v", action)
+	}
+	key, err := action.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"--input", "data=" + data, "--out", dir, "--live", key}, Flags(d.Resolved)...)
+	if code, _, stderr := demo(t, args...); code != 0 {
+		t.Errorf("the stage does not agree: %s", stderr)
+	}
+	if code, _, stderr := demo(t, append(args, "--steps=6")...); code != ExitIntegrity || !strings.Contains(stderr, "disagree") {
+		t.Errorf("another action under this key: exit code %d: %s", code, stderr)
+	}
+}
+
+func TestRunWithoutStore(t *testing.T) {
+	dir, data := noStore(t)
+	manifestPath := filepath.Join(dir, "m.json")
+	code, out, stderr := demo(t, "--input", "data="+data, "--out", filepath.Join(dir, "out"), "--manifest", manifestPath, "--steps=9")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	raw, err := os.ReadFile(manifestPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(raw) != out {
+		t.Error("the manifest on standard output differs from the file")
+	}
+	m, err := DecodeManifest(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "out", "model.arrow"))
+	if err != nil || string(got) != "abc9" {
+		t.Errorf("output: %q, %v", got, err)
+	}
+	digest, err := FileDigest(filepath.Join(dir, "out", "model.arrow"))
+	if err != nil || m.Outputs["model"] != (Output{digest, 4, MediaArrow}) {
+		t.Errorf("output in the manifest: %+v, digest %s", m.Outputs["model"], digest)
+	}
+	if m.Backend != "tape-go" || m.Params["steps"] != 9.0 || m.Units["steps"] != "steps" || m.Results["length"] != 3.0 || len(m.Warnings) != 1 {
+		t.Errorf("manifest: %+v", m)
+	}
+	if !strings.Contains(stderr, `"msg":"progress","done":1,"total":9,"unit":"steps","loss":0.5`) {
+		t.Errorf("no JSON progress:\n%s", stderr)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
+		t.Errorf("scratch is left: %v", left)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	dir, data := noStore(t)
+	input := "--input=data=" + data
+	out := "--out=" + filepath.Join(dir, "out")
+	for _, test := range []struct {
+		name string
+		code int
+		says string
+		args []string
+	}{
+		{"unknown flag", 2, "demo: error: unknown flag --stps, did you mean \"--steps\"?\nhint: see demo --help\n", []string{"--stps=1"}},
+		{"wrong type", 2, "--steps: expected a valid 64 bit int but got \"x\"", []string{input, out, "--steps=x"}},
+		{"not in enum", 2, "--mode must be one of", []string{input, out, "--mode=x"}},
+		{"not finite", 2, "rate is NaN", []string{input, out, "--rate=NaN"}},
+		{"check", 2, "demo: error: steps must not be negative\n", []string{input, out, "--steps=-1"}},
+		{"not JSON", 2, "--mixture: not valid JSON", []string{input, out, "--mixture={"}},
+		{"no place for outputs", 2, "hint: give --out DIR, or set VAPO_STORE", []string{input}},
+		{"input missing", 2, "input data (application/json) is missing\nhint: give it as --input data=REF", []string{out}},
+		{"input unknown", 2, "unknown input dta\nhint: the inputs are: data, extra", []string{"--input=dta=x", out}},
+		{"input twice", 2, "input data is given twice", []string{input, input, out}},
+		{"input malformed", 2, "want NAME=REF", []string{"--input=data", out}},
+		{"digest malformed", 2, "input data: ", []string{"--input=data=sha256:12", out}},
+		{"digest without store", 2, "input data: no store is configured", []string{"--input=data=sha256:" + strings.Repeat("0", 64), out}},
+		{"no such file", 3, "input data: no such file: /nowhere", []string{"--input=data=/nowhere", out}},
+		{"directory", 3, "is not a regular file", []string{"--input=data=" + dir, out}},
+		{"output not written", 1, "without writing output model", []string{input, out, "--mode=nothing"}},
+		{"output twice", 1, "output model is written twice", []string{input, out, "--mode=twice"}},
+		{"output undeclared", 1, "output other is not declared", []string{input, out, "--mode=undeclared"}},
+		{"numeric", 6, "demo: error: loss is NaN at step 2\nhint: lower the rate\n", []string{input, out, "--mode=numeric"}},
+		{"bug", 1, "demo: error: unclassified\nhint: this is a bug", []string{input, out, "--mode=bug"}},
+		{"panic", 1, "demo: error: panic: oh", []string{input, out, "--mode=panic"}},
+		{"disk full", 7, "no space left on device\nhint: free some disk space", []string{input, out, "--mode=diskfull"}},
+		{"terminated", 143, "demo: error: terminated", []string{input, out, "--mode=terminated"}},
+		{"check unknown", 2, "unknown parameter stps", []string{"describe", "--check", `{"stps": 1}`}},
+		{"check type", 2, "parameter steps is of type int; it cannot be 5.5", []string{"describe", "--check", `{"steps": 5.5}`}},
+		{"check together", 2, "steps must not be negative", []string{"describe", "--check", `{"steps": -5}`}},
+		{"check no JSON", 2, "--check wants a JSON object", []string{"describe", "--check", `[`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			manifest := filepath.Join(t.TempDir(), "m.json")
+			args := test.args
+			if args[0] != "describe" {
+				if err := os.WriteFile(manifest, []byte("{}"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				args = append([]string{"--manifest=" + manifest}, args...)
+			}
+			code, _, stderr := demo(t, args...)
+			if code != test.code || !strings.Contains(stderr, test.says) {
+				t.Errorf("exit code %d, want %d saying %q:\n%s", code, test.code, test.says, stderr)
+			}
+			if data, err := os.ReadFile(manifest); err == nil && string(data) != "{}" {
+				t.Error("a failed run wrote a manifest")
+			}
+		})
+	}
+}
+
+// TestStaleManifest: once a run is under way, the manifest of an earlier one
+// must not vouch for it.
+func TestStaleManifest(t *testing.T) {
+	dir, data := noStore(t)
+	if code, _, stderr := demo(t, "--input=data="+data, "--out="+dir); code != 0 {
+		t.Fatal(stderr)
+	}
+	if code, _, _ := demo(t, "--input=data="+data, "--out="+dir, "--mode=numeric"); code != ExitNumeric {
+		t.Fatal(code)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the manifest of the earlier run is still there: %v", err)
+	}
+}
+
+func TestCommand(t *testing.T) {
+	_, data := noStore(t)
+	if code, out, stderr := demo(t, "shout", "a", "b", "--from", data); code != 0 || out != "A B ABC\n" {
+		t.Errorf("exit code %d, %q, %s", code, out, stderr)
+	}
+	if code, _, stderr := demo(t, "shout"); code != 2 || !strings.Contains(stderr, "hint: see demo shout --help") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	if code, _, _ := demo(t, "shout", "a", "--from", "/nowhere"); code != ExitInput {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestExitCodeOfStoreErrors(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{fmt.Errorf("x: %w", artifact.ErrCorrupt), ExitIntegrity},
+		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrUnreachable}), ExitStore},
+		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrDenied}), ExitStore},
+		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrReadOnly}), ExitStore},
+		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrNoBucket}), ExitStore},
+		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrNoSpace}), ExitResources},
+		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrNotFound}), ExitInput},
+		{fmt.Errorf("x: %w", objectstore.ErrConfig), ExitUsage},
+		{fmt.Errorf("x: %w", syscall.EDQUOT), ExitResources},
+		{Fail(ExitInput, "", "no room: %w", syscall.ENOSPC), ExitResources},
+		{errors.Join(ErrTerminated, errors.New("and more")), ExitTerminated},
+		{errors.New("?"), 1},
+	} {
+		if got := ExitCode(test.err); got != test.want {
+			t.Errorf("%v: exit code %d, want %d", test.err, got, test.want)
+		}
+	}
+}
+
+func TestLocalLive(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *localLive {
+		scr := newScreen(io.Discard)
+		return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", "k"), scratch: t.TempDir(), log: scr.logger()}
+	}
+	ctx := context.Background()
+	if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
+		t.Fatalf("state out of nothing: %v %v", ok, err)
+	}
+	for _, text := range []string{"first", strings.Repeat("second", 1<<16)} {
+		if err := open().Save(ctx, "state", func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
+			t.Fatal(err)
+		}
+		path, ok, err := open().Load(ctx, "state")
+		if !ok || err != nil {
+			t.Fatalf("%v %v", ok, err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != text {
+			t.Fatalf("got %d bytes, %v", len(got), err)
+		}
+	}
+	// A save that fails leaves the last state; damage is no state.
+	if err := open().Save(ctx, "state", func(io.Writer) error { return syscall.ENOSPC }); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	saved := filepath.Join(dir, ".live", "k", "state")
+	whole, err := os.ReadFile(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damage := range [][]byte{whole[:len(whole)-1], whole[:20], nil, append([]byte("x"), whole...), append(whole[:len(whole):len(whole)], 'x')} {
+		if err := os.WriteFile(saved, damage, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
+			t.Errorf("%d of %d bytes: ok %v, %v", len(damage), len(whole), ok, err)
+		}
+	}
+	open().clear()
+	if _, err := os.Stat(filepath.Join(dir, ".live")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("state is left: %v", err)
+	}
+}
+
+func TestParamValue(t *testing.T) {
+	for _, test := range []struct {
+		typ  string
+		in   any
+		want any // nil: an error
+	}{
+		{"int", json.Number("3"), int64(3)}, {"int", json.Number("3.0"), int64(3)}, {"int", json.Number("1e3"), int64(1000)},
+		{"int", 3.0, int64(3)}, {"int", 3.5, nil}, {"int", "3", nil}, {"int", true, nil}, {"int", nil, nil},
+		{"int", uint64(1 << 63), uint64(1 << 63)}, {"int", json.Number("1e30"), nil}, {"int", json.Number("1e999999999"), nil},
+		{"float", int64(3), 3.0}, {"float", json.Number("0.1"), 0.1}, {"float", "x", nil}, {"float", json.Number("1e400"), nil},
+		{"string", "x", "x"}, {"string", 3, nil}, {"bool", true, true}, {"bool", "true", nil}, {"bool", 1, nil},
+		{"json", []any{int64(1)}, json.RawMessage("[1]")}, {"json", json.RawMessage("[ 1 ]"), json.RawMessage("[1]")},
+		{"odd", 1, nil},
+	} {
+		got, err := Param{Name: "p", Type: test.typ}.Value(test.in)
+		if (err != nil) != (test.want == nil) {
+			t.Errorf("%s %v: %v, %v", test.typ, test.in, got, err)
+		} else if diff := cmp.Diff(test.want, got); err == nil && diff != "" {
+			t.Errorf("%s %v:\n%s", test.typ, test.in, diff)
+		}
+	}
+}
+
+func FuzzDecodeDescription(f *testing.F) {
+	d := describe(ptr(spec()))
+	data, err := json.Marshal(d)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"contract":1,"params":[{"name":"a","type":"int","default":1e-999999}],"resolved":{"a":1e300}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := DecodeDescription(data)
+		if err != nil {
+			return
+		}
+		Flags(d.Resolved)
+		if _, err := json.Marshal(d); err != nil {
+			t.Fatalf("cannot be written again: %v", err)
+		}
+	})
+}
+
+func ptr[T any](v T) *T { return &v }

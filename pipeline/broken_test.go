@@ -1,0 +1,112 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestCorruptBlob(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	w.must("run", "chain.yaml")
+	before := w.digests()
+	path := w.blob(before["two.out"])
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	digest := before["two.out"]
+	w.fails(5, []string{"corrupt", digest[7:], "hint: "}, "run", "chain.yaml", "--set", "three.salt=9")
+	w.fails(5, []string{"corrupt"}, "get", "two.out", "x.json")
+	if res := w.fails(5, []string{"1 of "}, "store", "check", "--deep"); !strings.Contains(res.stdout, "damaged "+digest) {
+		t.Errorf("check does not name the blob:\n%s", res.stdout)
+	}
+	w.must("store", "check", "--deep", "--remove")
+	w.must("run", "chain.yaml", "--set", "three.salt=9")
+	if got := w.digests()["two.out"]; got != digest {
+		t.Errorf("made again as %s, was %s", got, digest)
+	}
+}
+
+func TestLostBlob(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	w.must("run", "chain.yaml")
+	digest := w.digests()["two.out"]
+	if err := os.Remove(w.blob(digest)); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "miss  the store has lost output out ("+digest+")") {
+		t.Errorf("plan does not see the loss:\n%s", out)
+	}
+	w.must("run", "chain.yaml")
+	if got := w.states()["two"]; got != "done" {
+		t.Errorf("the step that made it is %s", got)
+	}
+	w.blob(digest)
+}
+
+func TestDamagedRecord(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.must("run", "one.yaml")
+	key := strings.Fields(strings.Split(w.must("ls", "actions"), "\n")[1])[0]
+	path := w.dir + "/.vapo/store/vapo/actions/" + key + ".json"
+	if err := os.WriteFile(path, []byte(`{"key": "`+key+`"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.fails(5, []string{"actions/" + key + ".json", "hint: delete"}, "run", "one.yaml")
+}
+
+func TestUnreachableStore(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.env = append(w.env, "VAPO_STORE=s3://bucket/prefix", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1")
+	w.fails(4, []string{"unreachable", "hint: "}, "run", "one.yaml")
+	w.fails(4, []string{"unreachable", "hint: "}, "status")
+}
+
+func TestStoreVariables(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.fails(4, []string{"hint: start one with: pipeline store serve &"}, "store", "env")
+	serve := w.command("store", "serve")
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = serve.Process.Signal(os.Interrupt)
+		_ = serve.Wait()
+	}()
+	var env string
+	eventually(t, "the store is served", func() bool {
+		res := w.run("store", "env")
+		env = res.stdout
+		return res.code == 0
+	})
+	w.fails(2, []string{"hint: use that one"}, "store", "serve")
+
+	// A shell that took the variables over works with the same store.
+	other := newWorkplace(t)
+	other.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	for _, line := range strings.Split(env, "\n") {
+		if kv, ok := strings.CutPrefix(line, "export "); ok {
+			other.env = append(other.env, strings.ReplaceAll(kv, "'", ""))
+		}
+	}
+	other.must("store", "check")
+	other.must("run", "one.yaml")
+	w.must("run", "one.yaml")
+	if got := w.states()["s"]; got != "cached" {
+		t.Errorf("what the other directory made is %s here", got)
+	}
+	other.env = append(other.env, "AWS_SECRET_ACCESS_KEY=wrong")
+	other.fails(4, []string{"hint: "}, "run", "one.yaml")
+	other.env = append(other.env, "VAPO_STORE=nonsense")
+	other.fails(2, []string{"VAPO_STORE", "s3://bucket/prefix"}, "run", "one.yaml")
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const chain = `name: chain
+about: Three links.
+steps:
+  one:   {stage: toy}
+  two:   {stage: toy, inputs: {data: one.out}, params: {salt: 1e-3}}
+  three: {stage: toy, inputs: {data: two.out}}
+`
+
+func TestRunThenHit(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	out := w.must("run", "chain.yaml")
+	if !strings.Contains(out, "three: the chain ends in ") || !strings.Contains(out, "report: .vapo/runs/") {
+		t.Errorf("the run does not end with headlines and report:\n%s", out)
+	}
+	first := w.digests()
+	if got, want := w.states(), (map[string]string{"one": "done", "two": "done", "three": "done"}); !maps.Equal(got, want) {
+		t.Errorf("first run: %v", got)
+	}
+	w.must("run", "chain.yaml")
+	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "cached"}); !maps.Equal(got, want) {
+		t.Errorf("second run: %v", got)
+	}
+	if second := w.digests(); !maps.Equal(first, second) {
+		t.Errorf("digests changed:\n%v\n%v", first, second)
+	}
+
+	// A second store that has seen nothing comes to the same digests.
+	other := newWorkplace(t)
+	other.write("chain.yaml", chain)
+	other.must("run", "chain.yaml", "--jobs", "3")
+	if got := other.digests(); !maps.Equal(first, got) {
+		t.Errorf("another store has other digests:\n%v\n%v", first, got)
+	}
+}
+
+func TestReportIsWritten(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	w.must("run", "chain.yaml", "--report", "out/r.html")
+	html, err := os.ReadFile(filepath.Join(w.dir, "out", "r.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"chain", "Three links.", w.digests()["three.out"][7:20]} {
+		if !strings.Contains(string(html), want) {
+			t.Errorf("the report does not mention %q", want)
+		}
+	}
+	w.must("report", "--output", "again.html")
+	if again, err := os.ReadFile(filepath.Join(w.dir, "again.html")); err != nil || len(again) < len(html)*9/10 {
+		t.Errorf("report of the stored run: %d bytes against %d, %v", len(again), len(html), err)
+	}
+}
+
+func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	w.must("run", "chain.yaml")
+	w.must("run", "chain.yaml", "--set", "two.salt=0.25")
+	if got, want := w.states(), (map[string]string{"one": "cached", "two": "done", "three": "done"}); !maps.Equal(got, want) {
+		t.Errorf("after --set: %v", got)
+	}
+	// A step that is run again to an equal result stops the re-run there.
+	w.must("run", "chain.yaml", "--set", "two.same=1")
+	if got, want := w.states(), (map[string]string{"one": "cached", "two": "done", "three": "cached"}); !maps.Equal(got, want) {
+		t.Errorf("after a change without effect: %v", got)
+	}
+	// Parameters out of the key do not run anything.
+	w.must("run", "chain.yaml", "--set", "two.delay=0.001", "--set", "one.backend=slow")
+	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "cached"}); !maps.Equal(got, want) {
+		t.Errorf("after a change out of the key: %v", got)
+	}
+}
+
+func TestPlanExplains(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "no run of stage toy is known") || !strings.Contains(out, "0 of 3") {
+		t.Errorf("plan in an empty store:\n%s", out)
+	}
+	w.must("run", "chain.yaml")
+	if out := w.must("plan", "chain.yaml"); strings.Contains(out, "miss") || !strings.Contains(out, "3 of 3") {
+		t.Errorf("plan after the run:\n%s", out)
+	}
+	out := w.must("plan", "chain.yaml", "--set", "two.salt=0.25", "--set", "two.shape={a: [1, x]}")
+	for _, want := range []string{"one  toy    hit", "params.salt: 0.001 -> 0.25", "params.shape", "inputs.data: two.out has to be made first", "1 of 3"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("plan does not say %q:\n%s", want, out)
+		}
+	}
+	if got := w.must("ls", "runs"); strings.Count(got, "chain") != 1 {
+		t.Errorf("plan left a run:\n%s", got)
+	}
+}
+
+func TestFailingStep(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("r.yaml", `name: branches
+steps:
+  good:   {stage: toy}
+  bad:    {stage: toy, inputs: {data: good.out}, params: {fail: numeric}}
+  after:  {stage: toy, inputs: {data: bad.out}}
+  beside: {stage: toy, inputs: {data: good.out}, params: {salt: 2}}
+`)
+	res := w.fails(6, []string{
+		"exit code 6 (numeric)", "| warn: it does not look good loss=1000000000", "| toy: error: loss is NaN at step 3",
+		"pipeline: error: step bad: loss is NaN at step 3", "hint: lower the rate", "skipped            needs bad",
+	}, "run", "r.yaml")
+	if !strings.Contains(res.stdout, "report:") {
+		t.Errorf("a failed run has no report:\n%s", res.stdout)
+	}
+	want := map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"}
+	if got := w.states(); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// What succeeded stays, failures are not remembered.
+	w.must("run", "r.yaml", "--set", "bad.fail=no")
+	want = map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"}
+	if got := w.states(); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestEveryWayToFail(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	for _, test := range []struct {
+		how  string
+		code int
+		says string
+	}{
+		{"input", 3, "step s: the data is no chain\nhint: look at it"},
+		{"numeric", 6, "step s: loss is NaN at step 3"},
+		{"bug", 1, "step s: nobody classified this"},
+		{"panic", 1, "step s: panic: at the disco"},
+		{"goroutine", 1, "step s: stage toy crashed"},
+		{"killed", 137, "step s: stage toy was killed by signal 9 (killed)"},
+		{"silent", 1, "exit code 0 and no manifest"},
+	} {
+		w.fails(test.code, []string{test.says}, "run", "one.yaml", "--set", "s.fail="+test.how)
+	}
+	if got := w.must("ls", "actions"); strings.Contains(got, "toy") {
+		t.Errorf("a failure was published:\n%s", got)
+	}
+}
+
+func TestNondeterminismIsWrittenDown(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.must("run", "one.yaml")
+	before := w.digests()
+	w.must("run", "one.yaml", "--fresh")
+	if got := w.must("status"); strings.Contains(got, "warning") {
+		t.Errorf("a reproducible step is called irreproducible:\n%s", got)
+	}
+	w.must("run", "one.yaml", "--fresh", "--set", "s.random=true")
+	if got := w.must("status"); !strings.Contains(got, "step s is not reproducible: output out") {
+		t.Errorf("no word of nondeterminism:\n%s", got)
+	}
+	if got := w.digests(); !maps.Equal(got, before) {
+		t.Errorf("the first result does not stand:\n%v\n%v", before, got)
+	}
+}
+
+func TestExecRunsOneStep(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	w.fails(3, []string{"step two needs step one"}, "exec", "chain.yaml", "two")
+	w.must("exec", "chain.yaml", "one")
+	w.must("exec", "chain.yaml", "two")
+	w.fails(2, []string{"no step four"}, "exec", "chain.yaml", "four")
+	w.must("run", "chain.yaml")
+	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "done"}); !maps.Equal(got, want) {
+		t.Errorf("after exec: %v", got)
+	}
+}
+
+func TestImportsAndRefs(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("data.json", `{"link": "outside"}`)
+	w.write("file.yaml", "name: file\nsteps:\n  s: {stage: toy, inputs: {data: ./data.json}}\n")
+	w.write("ref.yaml", "name: ref\nsteps:\n  s: {stage: toy, inputs: {data: 'ref:the/data'}}\n")
+	w.fails(3, []string{"step s: ref.yaml:3:34: input data: the store has no ref the/data"}, "run", "ref.yaml")
+	digest := strings.TrimSpace(w.must("put", "data.json", "--ref", "the/data"))
+	w.must("run", "ref.yaml")
+	fromRef := w.digests()
+	w.must("run", "file.yaml")
+	if got := w.states()["s"]; got != "cached" {
+		t.Errorf("the same bytes by another way are %s, not cached", got)
+	}
+	if got := w.digests(); !maps.Equal(got, fromRef) {
+		t.Errorf("digests differ: %v %v", got, fromRef)
+	}
+	if got := w.must("lineage", "s.out"); !strings.Contains(got, digest+"  imported") {
+		t.Errorf("lineage does not go back to the file:\n%s", got)
+	}
+	w.must("get", "ref:the/data", "copy.json")
+	if got, err := os.ReadFile(filepath.Join(w.dir, "copy.json")); err != nil || string(got) != `{"link": "outside"}` {
+		t.Errorf("got back %q, %v", got, err)
+	}
+	if got := w.must("get", digest); got != `{"link": "outside"}` {
+		t.Errorf("got back %q", got)
+	}
+	w.must("put", "s.out", "--ref", "best")
+	if got := w.must("ls", "refs"); !strings.Contains(got, fromRef["s.out"]) {
+		t.Errorf("an output cannot be named:\n%s", got)
+	}
+	w.fails(3, []string{"did you mean s.out?"}, "get", "s.ouz", "x")
+}

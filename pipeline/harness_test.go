@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The tests of this package run the real program with real stages and the real
+// embedded gateway, each in a directory of its own.
+
+var binaries string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "pipeline-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binaries = dir
+		build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), ".", "./testdata/toy")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building the programs under test:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// workplace is a directory in which commands are run.
+type workplace struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+func newWorkplace(t *testing.T) *workplace {
+	t.Helper()
+	w := &workplace{t: t, dir: t.TempDir()}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "AWS_") && !strings.HasPrefix(v, "VAPO_") {
+			w.env = append(w.env, v)
+		}
+	}
+	w.env = append(w.env, "TZ=UTC")
+	return w
+}
+
+func (w *workplace) write(name, text string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *workplace) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(binaries, "pipeline"), args...)
+	cmd.Dir, cmd.Env = w.dir, w.env
+	return cmd
+}
+
+// run runs the pipeline program to its end.
+func (w *workplace) run(args ...string) result {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := w.command(args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// must runs a command that has to succeed and gives its standard output.
+func (w *workplace) must(args ...string) string {
+	w.t.Helper()
+	res := w.run(args...)
+	if res.code != 0 {
+		w.t.Fatalf("pipeline %s: exit code %d\n%s%s", strings.Join(args, " "), res.code, res.stdout, res.stderr)
+	}
+	return res.stdout
+}
+
+// fails runs a command that has to fail with a code and to say each of says.
+func (w *workplace) fails(code int, says []string, args ...string) result {
+	w.t.Helper()
+	res := w.run(args...)
+	if res.code != code {
+		w.t.Fatalf("pipeline %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), res.code, code, res.stdout, res.stderr)
+	}
+	for _, text := range says {
+		if !strings.Contains(res.stderr, text) {
+			w.t.Errorf("pipeline %s does not say %q:\n%s", strings.Join(args, " "), text, res.stderr)
+		}
+	}
+	return res
+}
+
+// states gives the state of every step of the latest run.
+func (w *workplace) states() map[string]string {
+	w.t.Helper()
+	out := map[string]string{}
+	for _, line := range strings.Split(w.must("status"), "\n") {
+		if f := strings.Fields(line); len(f) >= 3 && f[1] == "toy" {
+			out[f[0]] = f[2]
+		}
+	}
+	return out
+}
+
+// digests gives the digest of every output of the latest run.
+func (w *workplace) digests() map[string]string {
+	w.t.Helper()
+	out := map[string]string{}
+	for _, line := range strings.Split(w.must("ls"), "\n") {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[len(f)-1], "sha256:") {
+			out[f[0]] = f[len(f)-1]
+		}
+	}
+	if len(out) == 0 {
+		w.t.Fatal("the latest run has no outputs")
+	}
+	return out
+}
+
+// blob is the file in which the embedded store keeps a blob.
+func (w *workplace) blob(digest string) string {
+	w.t.Helper()
+	hexes := strings.TrimPrefix(digest, "sha256:")
+	path := filepath.Join(w.dir, ".vapo", "store", "vapo", "blobs", "sha256", hexes[:2], hexes)
+	if _, err := os.Stat(path); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// processes lists the processes whose program lies among the binaries under
+// test and whose working directory or scratch belongs to this workplace.
+func (w *workplace) processes(program string) []int {
+	w.t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil || len(files) == 0 {
+		w.t.Skip("this test needs /proc")
+	}
+	var pids []int
+	for _, path := range files {
+		exe, err := os.Readlink(path)
+		if err != nil || exe != filepath.Join(binaries, program) {
+			continue
+		}
+		environ, err := os.ReadFile(filepath.Join(filepath.Dir(path), "environ"))
+		if err != nil {
+			continue
+		}
+		cwd, _ := os.Readlink(filepath.Join(filepath.Dir(path), "cwd"))
+		if !strings.HasPrefix(cwd, w.dir) && !bytes.Contains(environ, []byte(w.dir)) {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.Split(path, "/")[2]); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// eventually waits for something that has to come true.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if f() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain: %s", what)
+}
+
+func kill(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Fatal(err)
+	}
+}
+
+var seconds = regexp.MustCompile(`\d+\.\d s`)

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const slow = `name: slow
+steps:
+  one:   {stage: toy, params: {steps: 20, delay: 0.01}}
+  two:   {stage: toy, inputs: {data: one.out}, params: {steps: 30, delay: 0.01}}
+  three: {stage: toy, inputs: {data: two.out}}
+`
+
+// undisturbed gives the digests slow has when nothing is killed.
+func undisturbed(t *testing.T) map[string]string {
+	t.Helper()
+	w := newWorkplace(t)
+	w.write("slow.yaml", slow)
+	w.must("run", "slow.yaml", "--set", "one.delay=0", "--set", "two.delay=0")
+	return w.digests()
+}
+
+// TestKillNine kills runner, stage or gateway at random moments, again and
+// again, and each time the same command comes to the same digests.
+func TestKillNine(t *testing.T) {
+	want := undisturbed(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for round := range 3 {
+		w := newWorkplace(t)
+		w.write("slow.yaml", slow)
+		for _, victim := range []string{"runner", "stage", "gateway", "runner", "stage"} {
+			cmd := w.command("run", "slow.yaml")
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			moment := time.Duration(random.IntN(700)) * time.Millisecond
+			time.Sleep(moment)
+			switch victim {
+			case "runner":
+				kill(t, cmd.Process.Pid, syscall.SIGKILL)
+			case "stage":
+				for _, pid := range w.processes("toy") {
+					kill(t, pid, syscall.SIGKILL)
+				}
+			case "gateway":
+				for _, pid := range w.processes("pipeline") {
+					if pid != cmd.Process.Pid {
+						kill(t, pid, syscall.SIGKILL)
+					}
+				}
+			}
+			err := cmd.Wait()
+			t.Logf("round %d: %s killed after %v: %v", round, victim, moment, err)
+			eventually(t, "no stage outlives the runner", func() bool { return len(w.processes("toy")) == 0 })
+		}
+		w.must("run", "slow.yaml")
+		if got := w.digests(); !maps.Equal(got, want) {
+			t.Fatalf("round %d: digests differ:\n%v\n%v", round, got, want)
+		}
+		left, err := os.ReadDir(filepath.Join(w.dir, ".vapo", "tmp"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("scratch files are left: %v %v", left, err)
+		}
+		eventually(t, "the gateway goes with its last user", func() bool { return len(w.processes("pipeline")) == 0 })
+	}
+}
+
+// TestTerminate stops a run as Ctrl-C or a scheduler does; the next one goes
+// on from the state the stage saved.
+func TestTerminate(t *testing.T) {
+	want := undisturbed(t)
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		w := newWorkplace(t)
+		w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 0.2", 1))
+		cmd := w.command("run", "slow.yaml")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the first step saves its state", func() bool {
+			states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state"))
+			return len(states) == 1
+		})
+		kill(t, cmd.Process.Pid, sig)
+		err := cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 143 {
+			t.Fatalf("exit code %d (%v) after %v\n%s", code, err, sig, stderr.String())
+		}
+		if text := stderr.String(); !strings.Contains(text, "hint: run the same command again to go on") {
+			t.Errorf("no word on how to go on:\n%s", text)
+		}
+		if got := w.states()["one"]; got != "stopped" {
+			t.Errorf("the step is %s, not stopped", got)
+		}
+		w.write("slow.yaml", slow)
+		w.must("run", "slow.yaml")
+		if got := w.digests(); !maps.Equal(got, want) {
+			t.Errorf("digests differ:\n%v\n%v", got, want)
+		}
+		log, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
+		if err != nil || len(log) != 2 {
+			t.Fatalf("logs: %v, %v", log, err)
+		}
+		if text, err := os.ReadFile(log[1]); err != nil || !strings.Contains(string(text), "going on") {
+			t.Errorf("the second run started over: %v\n%s", err, text)
+		}
+		if states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state")); len(states) > 0 {
+			t.Errorf("live state outlived its action: %v", states)
+		}
+	}
+}
+
+// TestInterruptedStatus sees through a run whose runner was killed.
+func TestInterruptedStatus(t *testing.T) {
+	w := newWorkplace(t)
+	w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 5", 1))
+	cmd := w.command("run", "slow.yaml")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the stage starts", func() bool { return len(w.processes("toy")) == 1 })
+	if got := w.states()["one"]; got != "running" {
+		t.Errorf("a running step is %q", got)
+	}
+	kill(t, cmd.Process.Pid, syscall.SIGKILL)
+	_ = cmd.Wait()
+	eventually(t, "the stage leaves", func() bool { return len(w.processes("toy")) == 0 })
+	if got := w.must("status"); !strings.Contains(got, "run ") || !strings.Contains(got, interrupted) {
+		t.Errorf("status of a killed run:\n%s", got)
+	}
+}
+
+// TestTwoRunnersAtOnce share a directory, a gateway and all actions.
+func TestTwoRunnersAtOnce(t *testing.T) {
+	want := undisturbed(t)
+	w := newWorkplace(t)
+	w.write("slow.yaml", slow)
+	results := make(chan error, 3)
+	for range cap(results) {
+		go func() {
+			cmd := w.command("run", "slow.yaml")
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("%w\n%s", err, out)
+			}
+			results <- err
+		}()
+	}
+	for range cap(results) {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := w.digests(); !maps.Equal(got, want) {
+		t.Errorf("digests differ:\n%v\n%v", got, want)
+	}
+}

@@ -1,0 +1,152 @@
+// Command toy is a stage for the runner's tests: a chain of hashes that can be
+// slow, fail in every way a stage may, be killed, and go on where it was.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"vapo/lib/stage"
+)
+
+type params struct {
+	Steps   int             `help:"Links of the chain." default:"3" unit:"steps"`
+	Salt    float64         `help:"Goes into every link." default:"0.5"`
+	Shape   json.RawMessage `help:"Structured, goes into the first link." default:"[1,2]"`
+	Same    int             `help:"Is keyed but changes no byte." default:"0"`
+	Delay   float64         `help:"Wait at each link." default:"0" unit:"s" keyed:"false"`
+	Fail    string          `help:"How to end." default:"no" enum:"no,input,numeric,bug,panic,goroutine,killed,silent" keyed:"false"`
+	Random  bool            `help:"Be no function of the key." keyed:"false"`
+	Backend string          `help:"Engine." default:"auto" enum:"auto,slow,fast"`
+}
+
+// state is what a killed run goes on from.
+type state struct {
+	Step int
+	Link string
+}
+
+var spec = stage.Stage[params]{
+	Name: "toy", About: "Computes a chain of hashes, for tests.", Version: 1,
+	Inputs:  []stage.Port{{Name: "data", Media: stage.MediaJSON, Help: "What to start from.", Optional: true}},
+	Outputs: []stage.Port{{Name: "out", Media: stage.MediaJSON, Help: "The last link."}, {Name: "log", Media: stage.MediaNDJSON, Help: "All links."}, {Name: "score", Media: stage.MediaJSON, Help: "A headline."}},
+	Auto:    map[string]func(*params) string{"backend": func(*params) string { return "slow" }},
+	Check: func(p *params) error {
+		if p.Steps < 1 {
+			return stage.Fail(stage.ExitUsage, "one link is a chain already", "steps must be positive, not %d", p.Steps)
+		}
+		return nil
+	},
+	Run: run,
+}
+
+func main() { os.Exit(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(ctx context.Context, job *stage.Job, p *params) error {
+	job.SetBackend(p.Backend)
+	seed := append([]byte(fmt.Sprint(p.Salt, p.Backend)), p.Shape...)
+	if job.HasInput("data") {
+		path, err := job.Input(ctx, "data")
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		seed = append(seed, data...)
+	}
+	if p.Random {
+		seed = fmt.Append(seed, time.Now().UnixNano())
+	}
+	s, err := resume(ctx, job)
+	if err != nil {
+		return err
+	}
+	if s.Step == 0 {
+		s.Link = link(seed)
+	} else {
+		job.Log().Info("going on", "step", s.Step)
+	}
+	job.Set("resumed_at", s.Step)
+	progress := job.Progress(int64(p.Steps), "links")
+	defer progress.Done()
+	for s.Step < p.Steps {
+		s.Step++
+		s.Link = link([]byte(s.Link))
+		progress.Set(int64(s.Step), "step", s.Step)
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), save(context.WithoutCancel(ctx), job, s))
+		case <-time.After(time.Duration(p.Delay * float64(time.Second))):
+		}
+		if p.Delay > 0 {
+			if err := save(ctx, job, s); err != nil {
+				return err
+			}
+		}
+	}
+	if err := fail(job, p.Fail); err != nil {
+		return err
+	}
+	write := func(name string, v any) error {
+		return job.Output(ctx, name, func(w io.Writer) error { return json.NewEncoder(w).Encode(v) })
+	}
+	return errors.Join(
+		write("out", map[string]any{"link": s.Link}),
+		write("log", map[string]any{"step": s.Step, "loss": 1.5}),
+		write("score", map[string]any{"headline": "the chain ends in " + s.Link[:6]}),
+	)
+}
+
+func fail(job *stage.Job, how string) error {
+	switch how {
+	case "input":
+		return stage.Fail(stage.ExitInput, "look at it", "the data is no chain")
+	case "numeric":
+		job.Log().Warn("it does not look good", "loss", 1e9)
+		return stage.Fail(stage.ExitNumeric, "lower the rate", "loss is NaN at step %d", 3)
+	case "bug":
+		return errors.New("nobody classified this")
+	case "panic":
+		panic("at the disco")
+	case "goroutine":
+		go panic("where nobody recovers")
+		time.Sleep(time.Minute)
+	case "killed":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		time.Sleep(time.Minute)
+	case "silent":
+		os.Exit(0)
+	}
+	return nil
+}
+
+func link(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func save(ctx context.Context, job *stage.Job, s state) error {
+	return job.Live().Save(ctx, "state", func(w io.Writer) error { return json.NewEncoder(w).Encode(s) })
+}
+
+func resume(ctx context.Context, job *stage.Job) (s state, err error) {
+	path, ok, err := job.Live().Load(ctx, "state")
+	if err != nil || !ok {
+		return s, err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(data, &s)
+}
