@@ -11,6 +11,7 @@ import (
 	"regexp"
 
 	"vapo/lib/dataset"
+	"vapo/lib/report/preview"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -150,7 +151,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	}{
 		{"train", func(w io.Writer) error { return tensorfile.Write(w, train.Table()) }},
 		{"test", func(w io.Writer) error { return tensorfile.Write(w, test.Table()) }},
-		{"preview", func(w io.Writer) error { return preview(w, train) }},
+		{"preview", func(w io.Writer) error { return preview.PNG(w, train) }},
 		{"summary", sum.write},
 	} {
 		if err := ctx.Err(); err != nil {

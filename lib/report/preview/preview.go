@@ -1,4 +1,6 @@
-package main
+// Package preview draws the first samples of a set, so that a person sees at a glance what a stage has made: images as
+// a grid, points as a scatter plot.
+package preview
 
 import (
 	"fmt"
@@ -29,9 +31,9 @@ var labelColours = []color.RGBA{
 	{0x56, 0xb4, 0xe9, 0xff}, {0xf0, 0xe4, 0x42, 0xff}, {0x00, 0x00, 0x00, 0xff}, {0x80, 0x80, 0x80, 0xff}, {0xc0, 0xc0, 0xc0, 0xff},
 }
 
-// preview draws the first samples: images as a grid, points as a scatter plot (in one dimension, a histogram; in more
+// PNG draws the first samples: images as a grid, points as a scatter plot (in one dimension, a histogram; in more
 // than two, of the first two coordinates).
-func preview(w io.Writer, set dataset.Set) error {
+func PNG(w io.Writer, set dataset.Set) error {
 	switch s := set.(type) {
 	case *dataset.Images:
 		n := min(s.N, previewImages)
