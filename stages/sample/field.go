@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+
+	"vapo/lib/stage"
+)
+
+// fieldCmd evaluates Phi and grad Phi at points from a CSV file.
+type fieldCmd struct {
+	Checkpoint string  `help:"Potential: sha256:…, ref:name or a path." required:""`
+	Points     string  `help:"CSV file with the header x1,…,xd and a point a row; - for standard input." required:""`
+	T          float64 `name:"t" help:"Time in [0, 1]." required:""`
+	Weights    string  `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Backend    string  `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+}
+
+// Run prints a CSV with the header phi,g1,…,gd, a row for every point in the order of the input.
+func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
+	if !(f.T >= 0 && f.T <= 1) {
+		return stage.Fail(stage.ExitUsage, "", "--t is %v, expected a time in [0, 1]", f.T)
+	}
+	path, err := c.Resolve(ctx, f.Checkpoint)
+	if err != nil {
+		return err
+	}
+	m, err := openModel(path, f.Weights, f.Backend)
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: %w", f.Checkpoint, err)
+	}
+	in := io.Reader(os.Stdin)
+	if f.Points != "-" {
+		file, err := os.Open(f.Points)
+		if err != nil {
+			return stage.Fail(stage.ExitInput, "", "points: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	d := m.config.Dim()
+	x, err := readPoints(in, f.Points, d)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(c.Stdout)
+	fmt.Fprint(out, "phi")
+	for k := range d {
+		fmt.Fprintf(out, ",g%d", k+1)
+	}
+	fmt.Fprintln(out)
+	n, block := len(x)/d, m.field.Batch
+	xb, t := make([]float32, block*d), make([]float32, block)
+	phi, grad := make([]float32, block), make([]float32, block*d)
+	for i := range t {
+		t[i] = float32(f.T)
+	}
+	for at := 0; at < n; at += block {
+		count := min(block, n-at)
+		clear(xb)
+		copy(xb, x[at*d:(at+count)*d])
+		if err := m.field.Eval(xb, t, phi, grad); err != nil {
+			return err
+		}
+		for i := range count {
+			fmt.Fprintf(out, "%.9g", phi[i])
+			for _, g := range grad[i*d : (i+1)*d] {
+				fmt.Fprintf(out, ",%.9g", g)
+			}
+			fmt.Fprintln(out)
+		}
+	}
+	return out.Flush()
+}
+
+// readPoints reads the rows of a CSV with the header x1,…,xd: [n, d].
+func readPoints(r io.Reader, name string, d int) ([]float32, error) {
+	bad := func(format string, args ...any) error {
+		return stage.Fail(stage.ExitInput, fmt.Sprintf("the file must have the header x1..x%d and a point a row", d), "points %s: "+format, append([]any{name}, args...)...)
+	}
+	rows := csv.NewReader(bufio.NewReader(r))
+	rows.ReuseRecord = true
+	header, err := rows.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, bad("the file is empty")
+	}
+	if err != nil {
+		return nil, bad("%w", err)
+	}
+	if len(header) != d {
+		return nil, bad("the header has %d columns, the potential has %d dimensions", len(header), d)
+	}
+	for k, h := range header {
+		if want := fmt.Sprintf("x%d", k+1); h != want {
+			return nil, bad("column %d is %q, expected %q", k+1, h, want)
+		}
+	}
+	var x []float32
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return x, nil
+		}
+		if err != nil {
+			return nil, bad("%w", err)
+		}
+		for k, s := range row {
+			v, err := strconv.ParseFloat(s, 32)
+			line, _ := rows.FieldPos(k)
+			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+				return nil, bad("line %d, column x%d is %q, expected a finite number", line, k+1, s)
+			}
+			x = append(x, float32(v))
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	"vapo/lib/dataset"
+	"vapo/lib/ode"
+	"vapo/lib/report/grid"
+	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
+)
+
+// interpolateCmd draws samples from noises on great circles between pairs of noises.
+type interpolateCmd struct {
+	Checkpoint string `help:"Potential: sha256:…, ref:name or a path." required:""`
+	Out        string `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
+	Pairs      int    `help:"Pairs of noises, a row of the picture each." default:"8"`
+	Points     int    `help:"Samples from one end to the other, both included." default:"8"`
+	Seed       uint64 `help:"Seed of the noises." default:"0"`
+	Solver     string `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
+	Steps      int    `help:"Equal steps; not for rk45." default:"30"`
+	Weights    string `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Backend    string `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+}
+
+// Run writes the samples and prints where they are as a JSON line.
+func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
+	if c.Pairs < 1 || c.Points < 2 || c.Steps < 1 {
+		return stage.Fail(stage.ExitUsage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more", c.Pairs, c.Points, c.Steps)
+	}
+	path, err := con.Resolve(ctx, c.Checkpoint)
+	if err != nil {
+		return err
+	}
+	m, err := openModel(path, c.Weights, c.Backend)
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: %w", c.Checkpoint, err)
+	}
+	tableau, err := ode.Lookup(c.Solver)
+	if err != nil {
+		return stage.Fail(stage.ExitUsage, "", "%w", err)
+	}
+	p := &params{N: c.Pairs * c.Points, Seed: c.Seed, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000}
+	d, n := m.config.Dim(), c.Pairs*c.Points
+	x := make([]float32, n*d)
+	a, b := make([]float32, d), make([]float32, d)
+	for pair := range c.Pairs {
+		m.noise(c.Seed, 2*pair, a)
+		m.noise(c.Seed, 2*pair+1, b)
+		for k := range c.Points {
+			at := (pair*c.Points + k) * d
+			spherical(x[at:at+d], a, b, float64(k)/float64(c.Points-1), m.config.PriorStd)
+		}
+	}
+	r := draws{m: m, p: p, tableau: tableau}
+	progress := con.Progress(int64(n), "samples")
+	block := m.field.Batch
+	rows := make([]float32, block*d)
+	for at := 0; at < n; at += block {
+		count := min(block, n-at)
+		clear(rows)
+		copy(rows, x[at*d:(at+count)*d])
+		if _, fail := r.integrate(ctx, rows); fail != nil {
+			return fail(at)
+		}
+		copy(x[at*d:(at+count)*d], rows)
+		progress.Set(int64(at + count))
+	}
+	progress.Done()
+	return c.write(con, m.set(x, n))
+}
+
+// spherical writes the point at fraction f of the great circle from a to b, at the norm sqrt(d)·w around which the
+// prior's mass lies (Shoemake 1985; White, arXiv 1609.04468).
+func spherical(dst, a, b []float32, f, w float64) {
+	var aa, bb, ab float64
+	for i := range a {
+		aa += float64(a[i]) * float64(a[i])
+		bb += float64(b[i]) * float64(b[i])
+		ab += float64(a[i]) * float64(b[i])
+	}
+	na, nb := math.Sqrt(aa), math.Sqrt(bb)
+	angle := math.Acos(min(max(ab/(na*nb), -1), 1))
+	radius := math.Sqrt(float64(len(a))) * w
+	p, q := 1-f, f // of nearly parallel directions
+	if s := math.Sin(angle); s > 1e-6 {
+		p, q = math.Sin((1-f)*angle)/s, math.Sin(f*angle)/s
+	}
+	for i := range dst {
+		dst[i] = float32(radius * (p*float64(a[i])/na + q*float64(b[i])/nb))
+	}
+}
+
+func (c *interpolateCmd) write(con *stage.Console, set dataset.Set) error {
+	if err := os.MkdirAll(c.Out, 0o777); err != nil {
+		return stage.Fail(stage.ExitResources, "", "%w", err)
+	}
+	result := map[string]any{"pairs": c.Pairs, "points": c.Points, "samples": filepath.Join(c.Out, "interpolation.arrow")}
+	err := stage.WriteFile(filepath.Join(c.Out, "interpolation.arrow"), func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
+	if err != nil {
+		return err
+	}
+	if s, ok := set.(*dataset.Images); ok {
+		picture := filepath.Join(c.Out, "interpolation.png")
+		if err := stage.WriteFile(picture, func(w io.Writer) error { return grid.PNG(w, s.Pixels, s.N, s.C, s.H, s.W, c.Points, 2) }); err != nil {
+			return err
+		}
+		result["picture"] = picture
+	}
+	return json.NewEncoder(con.Stdout).Encode(result)
+}

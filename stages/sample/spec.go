@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+
+	"vapo/lib/dataset"
+	"vapo/lib/engine"
+	"vapo/lib/ode"
+	"vapo/lib/report/grid"
+	"vapo/lib/report/preview"
+	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
+)
+
+type params struct {
+	N        int     `name:"n" help:"Samples to draw." default:"64" unit:"samples"`
+	First    int     `help:"Index of the first sample; sample k is the same whichever run draws it." default:"0"`
+	Seed     uint64  `help:"Seed of the noise." default:"0"`
+	Solver   string  `help:"Integrator: heun, euler or rk4 in equal steps, rk45 with steps of its own for every sample." default:"heun" enum:"heun,euler,rk4,rk45"`
+	Steps    int     `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps"`
+	RTol     float64 `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001"`
+	ATol     float64 `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001"`
+	MaxSteps int     `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
+	Weights  string  `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Batch    int     `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
+	Backend  string  `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+}
+
+var spec = stage.Stage[params]{
+	Name:    "sample",
+	About:   "Draw samples from a trained potential by integrating its gradient from noise to data.",
+	Version: 1,
+	Inputs: []stage.Port{
+		{Name: "checkpoint", Media: stage.MediaArrow, Help: "a potential trained by train"},
+	},
+	Outputs: []stage.Port{
+		{Name: "samples", Media: stage.MediaArrow, Help: "images as uint8, or points as float32"},
+		{Name: "grid", Media: stage.MediaPNG, Help: "the first samples, to look at"},
+	},
+	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Resolve("auto") }},
+	Check: check,
+	Run:   run,
+	Commands: []stage.Command{
+		{Name: "field", Help: "Evaluate a potential and its gradient at given points.", Cmd: &fieldCmd{}},
+		{Name: "interpolate", Help: "Draw images along spherical paths between noises.", Cmd: &interpolateCmd{}},
+	},
+}
+
+func check(p *params) error {
+	switch {
+	case p.N < 1 || p.First < 0 || p.Batch < 1:
+		return fmt.Errorf("n, first and batch are %d, %d and %d: expected 1, 0 and 1 or more", p.N, p.First, p.Batch)
+	case p.Steps < 1 || p.MaxSteps < 1:
+		return fmt.Errorf("steps and max-steps are %d and %d: expected 1 or more", p.Steps, p.MaxSteps)
+	case !(p.RTol > 0) || !(p.ATol > 0):
+		return fmt.Errorf("rtol and atol are %v and %v: expected positive numbers", p.RTol, p.ATol)
+	}
+	return nil
+}
+
+func run(ctx context.Context, job *stage.Job, p *params) error {
+	path, err := job.Input(ctx, "checkpoint")
+	if err != nil {
+		return err
+	}
+	m, err := openModel(path, p.Weights, p.Backend)
+	if err != nil {
+		return fmt.Errorf("input checkpoint: %w", err)
+	}
+	job.SetBackend(m.be.Class())
+	job.SetVersion("backend", m.be.Describe())
+	job.Log().Info("backend", "class", m.be.Class(), "using", m.be.Describe())
+	tableau, err := ode.Lookup(p.Solver)
+	if err != nil {
+		return stage.Fail(stage.ExitUsage, "", "%w", err)
+	}
+	set, work, err := draws{m: m, p: p, tableau: tableau}.all(ctx, job)
+	if err != nil {
+		return err
+	}
+	job.Set("function_evaluations_mean", work.mean())
+	job.Set("function_evaluations_max", work.most)
+	job.Set("seconds", work.seconds)
+	job.Set("samples_per_second", float64(p.N)/work.seconds)
+	if err := job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
+		return err
+	}
+	if err := job.Output(ctx, "grid", func(w io.Writer) error { return preview.PNG(w, set) }); err != nil {
+		return err
+	}
+	if images, ok := set.(*dataset.Images); ok && job.OutDir() != "" {
+		return writeImages(job.OutDir(), images, p.First)
+	}
+	return nil
+}
+
+// writeImages writes every image as a PNG file named by its sample index.
+func writeImages(dir string, s *dataset.Images, first int) error {
+	for i := range s.N {
+		im, err := grid.Single(s.Image(i), s.C, s.H, s.W)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(dir, fmt.Sprintf("%06d.png", first+i))
+		f, err := os.Create(path)
+		if err != nil {
+			return fmt.Errorf("write sample image: %w", err)
+		}
+		if err := png.Encode(f, im); err != nil {
+			f.Close()
+			return fmt.Errorf("write sample image %s: %w", path, err)
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("write sample image %s: %w", path, err)
+		}
+	}
+	return nil
+}
