@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"vapo/lib/checkpoint"
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/feature"
+	"vapo/lib/graphop"
+	"vapo/lib/layer"
+	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
+)
+
+const side = 16
+
+func writeFile(t testing.TB, path string, write func(io.Writer) error) string {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(f); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func writeSet(t testing.TB, dir, name string, s dataset.Set) string {
+	t.Helper()
+	return writeFile(t, filepath.Join(dir, name+".arrow"), func(w io.Writer) error { return tensorfile.Write(w, s.Table()) })
+}
+
+// discs draws n grey discs of random place and size, a data set with structure.
+func discs(split string, n int) *dataset.Images {
+	s := &dataset.Images{Name: "discs", Split: split, N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side)}
+	for i := range n {
+		src := draw.New(1, "discs/"+split, uint64(i))
+		cx, cy, r := 5+6*src.Uniform64(), 5+6*src.Uniform64(), 2+3*src.Uniform64()
+		for y := range side {
+			for x := range side {
+				d := r - math.Hypot(float64(x)-cx, float64(y)-cy)
+				s.Pixels[(i*side+y)*side+x] = uint8(255 * math.Min(1, math.Max(0, d)))
+			}
+		}
+	}
+	return s
+}
+
+// writeNetwork writes a classifier as it is before training: random features are features too.
+func writeNetwork(t testing.TB, dir string, features int) string {
+	t.Helper()
+	c := feature.Classifier{Shape: []int{1, side, side}, Classes: 3, Channels: 4, Features: features}
+	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
+	if err := graphop.Build(func() {
+		c.Build(b, graphop.Input(b.Graph, b.Dtype, "x", 2, 1, side, side))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ck := &checkpoint.Checkpoint{Kind: checkpoint.Classifier, Config: config}
+	for _, p := range b.Params {
+		for _, group := range []string{checkpoint.Param, checkpoint.EMA} {
+			ck.Tensors = append(ck.Tensors, checkpoint.Named{Name: group + p.Name, Shape: p.Shape, Data: p.Draw(3)})
+		}
+	}
+	return writeFile(t, filepath.Join(dir, "network.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
+}
+
+// eval runs the program and returns its exit code, manifest or other standard output, and standard error.
+func eval(t testing.TB, args ...string) (int, string, string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := stage.Main(spec, args, &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+func readScore(t testing.TB, dir string) score {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "score.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s score
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func ring(t testing.TB) *dataset.Mixture {
+	t.Helper()
+	var list []dataset.Component
+	for k := range 8 {
+		a := 2 * math.Pi * float64(k) / 8
+		list = append(list, dataset.Component{Weight: 1, Mean: []float64{math.Cos(a), math.Sin(a)}, Std: 0.15})
+	}
+	m, err := dataset.NewMixture(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPointsAgainstAKnownDensity(t *testing.T) {
+	dir := t.TempDir()
+	m := ring(t)
+	sample := func(seed uint64, n int) *dataset.Points {
+		x, _ := m.Sample(draw.New(seed, "test", 0), n)
+		return &dataset.Points{Name: "ring", Split: "train", N: n, D: 2, X: x, Mixture: m}
+	}
+	reference := writeSet(t, dir, "reference", sample(1, 500))
+	perfect := sample(2, 16000)
+	narrow := sample(2, 16000)
+	for i := range narrow.X {
+		narrow.X[i] *= 0.9
+	}
+	for _, tc := range []struct {
+		name     string
+		set      *dataset.Points
+		min, max float64
+	}{{"perfect", perfect, 0.8, 1.25}, {"narrow", narrow, 2, 100}} {
+		out := filepath.Join(dir, tc.name)
+		code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, tc.name, tc.set), "--input", "reference="+reference, "--n", "2000", "--projections", "32", "--out", out)
+		if code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		s := readScore(t, out)
+		if s.Ratio < tc.min || s.Ratio > tc.max {
+			t.Errorf("%s samples: ratio %g, want %g to %g", tc.name, s.Ratio, tc.min, tc.max)
+		}
+		if s.N[0] != 2000 || len(s.Warnings) != 0 || !strings.Contains(s.Headline, "2000 samples against fresh draws") {
+			t.Errorf("%s: %+v", tc.name, s)
+		}
+	}
+}
+
+func TestPointsAgainstPointsOnly(t *testing.T) {
+	dir := t.TempDir()
+	m := ring(t)
+	x, _ := m.Sample(draw.New(1, "test", 0), 6000)
+	reference := &dataset.Points{Name: "ring", Split: "train", N: 6000, D: 2, X: x}
+	y, _ := m.Sample(draw.New(2, "test", 0), 900)
+	samples := &dataset.Points{N: 900, D: 2, X: y}
+	out := filepath.Join(dir, "out")
+	code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", samples), "--input", "reference="+writeSet(t, dir, "r", reference), "--n", "1000", "--pairs", "4", "--projections", "32", "--out", out)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	s := readScore(t, out)
+	if s.N[0] != 900 || s.Ratio < 0.5 || s.Ratio > 2 {
+		t.Errorf("score %+v", s)
+	}
+	if text := strings.Join(s.Warnings, "\n"); !strings.Contains(text, "900 samples, fewer") || !strings.Contains(text, "overlap") {
+		t.Errorf("warnings %q", s.Warnings)
+	}
+}
+
+func TestImages(t *testing.T) {
+	dir := t.TempDir()
+	train, test, samples := discs("train", 400), discs("test", 150), discs("samples", 90)
+	copy(samples.Image(4), train.Image(17)) // a copy, to be found
+	args := func(out string, more ...string) []string {
+		return append([]string{
+			"--input", "samples=" + filepath.Join(dir, "samples.arrow"), "--input", "reference=" + filepath.Join(dir, "train.arrow"), "--input", "test=" + filepath.Join(dir, "test.arrow"),
+			"--backend", "tape-go", "--panel", "6", "--out", filepath.Join(dir, out),
+		}, more...)
+	}
+	writeSet(t, dir, "train", train)
+	writeSet(t, dir, "test", test)
+	writeSet(t, dir, "samples", samples)
+	network := writeNetwork(t, dir, 16)
+
+	code, manifest, stderr := eval(t, args("a", "--input", "features="+network)...)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	s := readScore(t, filepath.Join(dir, "a"))
+	gaussian, floor, all := s.Baselines[baseGaussian], s.Baselines[baseTest], s.Baselines[baseAllTest]
+	// Samples of the same distribution score like test images, and far below noise of the same marginals.
+	if !(s.Value > 0 && s.Value < gaussian/4 && s.Value < 4*floor && all < gaussian/4) {
+		t.Errorf("value %g, Gaussian %g, test %g, all of test %g", s.Value, gaussian, floor, all)
+	}
+	if math.Abs(s.MeanTerm+s.CovTerm-s.Value) > 1e-9*s.Value {
+		t.Errorf("terms %g and %g of %g", s.MeanTerm, s.CovTerm, s.Value)
+	}
+	for _, want := range []string{"90 samples against the 400 images of discs train", "classifier-1x16x16-features16 sha256:", "per-pixel Gaussian", "test images"} {
+		if !strings.Contains(s.Headline, want) {
+			t.Errorf("headline %q lacks %q", s.Headline, want)
+		}
+	}
+	if !strings.Contains(s.Features, "sha256:") || s.Reference != "discs train" || s.N[0] != 90 || s.N[1] != 400 {
+		t.Errorf("score %+v", s)
+	}
+	if s.Nearest == nil || s.Nearest.Copies != 1 || s.Nearest.Compared != 90 || s.Nearest.TestLeast <= 0 || !strings.Contains(strings.Join(s.Warnings, "\n"), "1 of 90 samples are copies") {
+		t.Errorf("nearest %+v, warnings %q", s.Nearest, s.Warnings)
+	}
+	var m stage.Manifest
+	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Outputs) != 3 || m.Backend != "tape-go" || m.Results["headline"] != s.Headline {
+		t.Errorf("manifest %+v", m)
+	}
+
+	// Again: the same bytes.
+	if code, again, stderr := eval(t, args("b", "--input", "features="+network)...); code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	} else {
+		var m2 stage.Manifest
+		if err := json.Unmarshal([]byte(again), &m2); err != nil {
+			t.Fatal(err)
+		}
+		for name, o := range m.Outputs {
+			if m2.Outputs[name].Digest != o.Digest {
+				t.Errorf("output %s differs in a second run", name)
+			}
+		}
+	}
+
+	// Without a network pixels are compared, with a warning.
+	if code, _, stderr := eval(t, args("c")...); code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	s = readScore(t, filepath.Join(dir, "c"))
+	if s.Features != "" || !strings.Contains(s.Metric, "pixels") || !strings.Contains(strings.Join(s.Warnings, "\n"), noNetwork) || s.Value > s.Baselines[baseGaussian] {
+		t.Errorf("score %+v", s)
+	}
+}
+
+// Few samples for many features is said in the result.
+func TestSmallNIsAWarning(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", discs("samples", 20)), "--input", "reference="+writeSet(t, dir, "r", discs("train", 100)),
+		"--input", "features="+writeNetwork(t, dir, 24), "--backend", "tape-go", "--out", out)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if s := readScore(t, out); !strings.Contains(strings.Join(s.Warnings, "\n"), "20 images for 24 features") {
+		t.Errorf("warnings %q", s.Warnings)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	dir := t.TempDir()
+	images := writeSet(t, dir, "images", discs("train", 20))
+	small := writeSet(t, dir, "small", &dataset.Images{N: 2, C: 1, H: 2, W: 2, Pixels: make([]uint8, 8)})
+	one := writeSet(t, dir, "one", discs("one", 1))
+	points := writeSet(t, dir, "points", &dataset.Points{N: 4, D: 2, X: make([]float32, 8)})
+	network := writeNetwork(t, dir, 8)
+	junk := writeFile(t, filepath.Join(dir, "junk.arrow"), func(w io.Writer) error { _, err := w.Write([]byte("ARROW1 no more")); return err })
+	tiny := writeFile(t, filepath.Join(dir, "tiny.arrow"), func(w io.Writer) error {
+		return checkpoint.Write(w, &checkpoint.Checkpoint{Kind: checkpoint.Potential, Config: json.RawMessage("{}"), Tensors: []checkpoint.Named{{Name: "param/a", Data: []float32{1}}}})
+	})
+	for _, tc := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"kinds", []string{"--input", "samples=" + points, "--input", "reference=" + images}, stage.ExitInput, "of shape"},
+		{"sizes", []string{"--input", "samples=" + images, "--input", "reference=" + small}, stage.ExitInput, "[1 16 16]"},
+		{"test size", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "test=" + small}, stage.ExitInput, "input test"},
+		{"one sample", []string{"--input", "samples=" + one, "--input", "reference=" + images}, stage.ExitInput, "input samples holds 1 rows"},
+		{"damaged", []string{"--input", "samples=" + junk, "--input", "reference=" + images}, stage.ExitInput, "input samples"},
+		{"features of points", []string{"--input", "samples=" + points, "--input", "reference=" + points, "--input", "features=" + network}, stage.ExitInput, "without a feature network"},
+		{"no network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + images}, stage.ExitInput, "feature network"},
+		{"another network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + tiny}, stage.ExitInput, "expected a classifier"},
+		{"network of another size", []string{"--input", "samples=" + small, "--input", "reference=" + small, "--input", "features=" + network}, stage.ExitInput, "features"},
+		{"missing", []string{"--input", "samples=" + images}, stage.ExitInput, "reference"},
+		{"parameter", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--pairs", "0"}, stage.ExitUsage, "pairs is 0"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			out := filepath.Join(dir, "out-"+strings.ReplaceAll(tc.name, " ", "-"))
+			code, stdout, stderr := eval(t, append(tc.args, "--out", out)...)
+			if tc.name == "missing" && code == stage.ExitUsage {
+				code = stage.ExitInput // either will do
+			}
+			if code != tc.code || !strings.Contains(stderr, tc.want) {
+				t.Errorf("exit %d, %s; want %d with %q", code, stderr, tc.code, tc.want)
+			}
+			if stdout != "" {
+				t.Errorf("a manifest of a failure: %s", stdout)
+			}
+			if _, err := os.Stat(filepath.Join(out, "manifest.json")); err == nil {
+				t.Error("a manifest of a failure was left behind")
+			}
+		})
+	}
+}
+
+func TestWindowsSpreadEvenly(t *testing.T) {
+	x := make([]float32, 100)
+	for i := range x {
+		x[i] = float32(i)
+	}
+	for _, tc := range []struct {
+		n, pairs int
+		starts   []float32
+	}{{25, 4, []float32{0, 25, 50, 75}}, {10, 3, []float32{0, 10, 20}}, {40, 3, []float32{0, 30, 60}}, {100, 3, []float32{0, 0, 0}}, {7, 1, []float32{0}}} {
+		for k, want := range tc.starts {
+			w := window(x, 1, tc.n, k, tc.pairs)
+			if len(w) != tc.n || w[0] != want {
+				t.Errorf("window %d of %d of %d starts at %g with %d, want %g", k, tc.pairs, tc.n, w[0], len(w), want)
+			}
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/stage"
+)
+
+func greyImage(s *dataset.Images, i int) *image.Gray {
+	return &image.Gray{Pix: s.Image(i), Stride: s.W, Rect: image.Rect(0, 0, s.W, s.H)}
+}
+
+// writeFolder writes a set as sample does: 000000.png, … and an overview.
+func writeFolder(t testing.TB, dir string, s *dataset.Images) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.N {
+		writeFile(t, filepath.Join(dir, strings.Repeat("0", 5)+string(rune('a'+i/26))+string(rune('a'+i%26))+".png"), func(w io.Writer) error { return png.Encode(w, greyImage(s, i)) })
+	}
+	writeFile(t, filepath.Join(dir, "grid.png"), func(w io.Writer) error { return png.Encode(w, image.NewGray(image.Rect(0, 0, 99, 99))) })
+	writeFile(t, filepath.Join(dir, "manifest.json"), func(w io.Writer) error { _, err := w.Write([]byte("{}")); return err })
+	return dir
+}
+
+func folderScores(t *testing.T, args ...string) folderScore {
+	t.Helper()
+	code, stdout, stderr := eval(t, append([]string{"folders"}, args...)...)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if strings.Count(stdout, "\n") != 1 {
+		t.Errorf("standard output is not one line: %q", stdout)
+	}
+	var s folderScore
+	if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(stderr, s.Metric) {
+		t.Errorf("no table for people on standard error: %q", stderr)
+	}
+	return s
+}
+
+func TestFolders(t *testing.T) {
+	t.Setenv("VAPO_STORE", "") // no store at all
+	dir := t.TempDir()
+	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 60))
+	b := writeFolder(t, filepath.Join(dir, "b"), discs("b", 40))
+	noise := writeFolder(t, filepath.Join(dir, "noise"), pixelGaussian(discs("a", 60), 60, 1))
+	network := writeNetwork(t, dir, 12)
+
+	for _, features := range []string{"", network} {
+		var more []string
+		factor := 1.0 // pixels hardly tell
+		if features != "" {
+			factor = 2
+			more = []string{"--features", features, "--backend", "tape-go"}
+		}
+		ab := folderScores(t, append([]string{a, b}, more...)...)
+		if ab.N[0] != 60 || ab.N[1] != 40 || ab.Shape[0] != 1 || ab.Shape[1] != side {
+			t.Errorf("score %+v", ab)
+		}
+		if aa := folderScores(t, append([]string{a, a}, more...)...); aa.Value > 1e-6*ab.Value {
+			t.Errorf("a folder against itself scores %g, against another %g", aa.Value, ab.Value)
+		}
+		if an := folderScores(t, append([]string{noise, a}, more...)...); an.Value < factor*ab.Value {
+			t.Errorf("noise scores %g, images %g", an.Value, ab.Value)
+		}
+		if (ab.Features == "") != (features == "") {
+			t.Errorf("features %q", ab.Features)
+		}
+	}
+}
+
+// The same images in a store's form and as files score the same.
+func TestFoldersAgreeWithTheStage(t *testing.T) {
+	dir := t.TempDir()
+	samples, train := discs("samples", 50), discs("train", 60)
+	network := writeNetwork(t, dir, 12)
+	out := filepath.Join(dir, "out")
+	if code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", samples), "--input", "reference="+writeSet(t, dir, "r", train), "--input", "features="+network, "--backend", "tape-go", "--out", out); code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	s := readScore(t, out)
+	f := folderScores(t, writeFolder(t, filepath.Join(dir, "fs"), samples), writeFolder(t, filepath.Join(dir, "fr"), train), "--features", network, "--backend", "tape-go")
+	if f.Value != s.Value || f.Features != s.Features {
+		t.Errorf("folders score %v with %s, the stage %v with %s", f.Value, f.Features, s.Value, s.Features)
+	}
+}
+
+func TestFoldersNameTheBadFile(t *testing.T) {
+	good := discs("a", 3)
+	var whole, jpg bytes.Buffer
+	if err := png.Encode(&whole, greyImage(good, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := jpeg.Encode(&jpg, greyImage(good, 0), nil); err != nil {
+		t.Fatal(err)
+	}
+	encode := func(img image.Image) []byte {
+		var buf bytes.Buffer
+		if err := png.Encode(&buf, img); err != nil {
+			t.Fatal(err)
+		}
+		return buf.Bytes()
+	}
+	glass := image.NewNRGBA(image.Rect(0, 0, side, side))
+	glass.Set(3, 3, color.NRGBA{255, 0, 0, 100})
+	bomb := bytes.Clone(whole.Bytes())
+	copy(bomb[16:24], []byte{0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff}) // a claim of 2^31 by 2^31 pixels
+	for _, tc := range []struct {
+		name, file string
+		data       []byte
+		want       string
+	}{
+		{"truncated png", "m.png", whole.Bytes()[:whole.Len()-20], "truncated"},
+		{"truncated header", "m.png", whole.Bytes()[:20], "truncated"},
+		{"truncated jpeg", "m.jpg", jpg.Bytes()[:jpg.Len()/2], "truncated"},
+		{"text", "m.png", []byte("no image at all"), "neither a PNG nor a JPEG"},
+		{"empty", "m.jpeg", nil, "empty"},
+		{"another size", "m.png", encode(image.NewGray(image.Rect(0, 0, side, side+1))), "16x17"},
+		{"transparent", "m.png", encode(glass), "transparent"},
+		{"bomb", "m.png", bomb, "m.png"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			a := writeFolder(t, filepath.Join(dir, "a"), good)
+			b := writeFolder(t, filepath.Join(dir, "b"), good)
+			if err := os.WriteFile(filepath.Join(b, tc.file), tc.data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			code, stdout, stderr := eval(t, "folders", a, b)
+			if code != stage.ExitInput || stdout != "" || !strings.Contains(stderr, tc.want) || !strings.Contains(stderr, tc.file) {
+				t.Errorf("exit %d, %q, %s; want the file and %q", code, stdout, stderr, tc.want)
+			}
+		})
+	}
+}
+
+func TestFolderRefusals(t *testing.T) {
+	dir := t.TempDir()
+	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 3))
+	empty := filepath.Join(dir, "empty")
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	other := writeFolder(t, filepath.Join(dir, "other"), &dataset.Images{N: 2, C: 1, H: 4, W: 5, Pixels: make([]uint8, 40)})
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"missing":     {[]string{a, filepath.Join(dir, "nowhere")}, stage.ExitInput, "nowhere"},
+		"a file":      {[]string{filepath.Join(a, "grid.png"), a}, stage.ExitInput, "grid.png"},
+		"empty":       {[]string{a, empty}, stage.ExitInput, "holds 0 images"},
+		"sizes":       {[]string{a, other}, stage.ExitInput, "16x16"},
+		"one folder":  {[]string{a}, stage.ExitUsage, "b"},
+		"directions":  {[]string{a, a, "--projections", "0"}, stage.ExitUsage, "projections"},
+		"no network":  {[]string{a, a, "--features", filepath.Join(dir, "nothing.arrow")}, stage.ExitInput, "nothing.arrow"},
+		"bad network": {[]string{a, a, "--features", filepath.Join(a, "grid.png")}, stage.ExitInput, "feature network"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := eval(t, append([]string{"folders"}, tc.args...)...)
+			if code != tc.code || stdout != "" || !strings.Contains(stderr, tc.want) {
+				t.Errorf("exit %d, %q, %s; want %d with %q", code, stdout, stderr, tc.code, tc.want)
+			}
+		})
+	}
+}
+
+// One coloured image makes both sets RGB; order is that of names, whatever the formats.
+func TestFolderColours(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	for _, d := range []string{a, b} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain := func(c color.Color) image.Image {
+		img := image.NewRGBA(image.Rect(0, 0, 2, 3))
+		for y := range 3 {
+			for x := range 2 {
+				img.Set(x, y, c)
+			}
+		}
+		return img
+	}
+	put := func(path string, c color.Color) {
+		writeFile(t, path, func(w io.Writer) error { return png.Encode(w, plain(c)) })
+	}
+	put(filepath.Join(a, "1.png"), color.Gray{10})
+	put(filepath.Join(a, "2.PNG"), color.Gray16{0x80ff})
+	put(filepath.Join(b, "1.png"), color.RGBA{1, 2, 3, 255})
+	put(filepath.Join(b, "0.png"), color.Gray{7})
+	x, y, _, err := readFolders(t.Context(), a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.C != 3 || y.C != 3 || x.H != 3 || x.W != 2 {
+		t.Fatalf("shapes %v and %v", x.Shape(), y.Shape())
+	}
+	if x.Image(0)[0] != 10 || x.Image(1)[17] != 0x80 || y.Image(0)[0] != 7 || y.Image(1)[0] != 1 || y.Image(1)[6] != 2 || y.Image(1)[12] != 3 {
+		t.Errorf("pixels %v and %v", x.Pixels, y.Pixels)
+	}
+	x, _, _, err = readFolders(t.Context(), a, a)
+	if err != nil || x.C != 1 {
+		t.Errorf("grey folders have %d channels, %v", x.C, err)
+	}
+}
+
+func FuzzDecodeImage(f *testing.F) {
+	s := discs("a", 1)
+	var a, b bytes.Buffer
+	if err := png.Encode(&a, greyImage(s, 0)); err != nil {
+		f.Fatal(err)
+	}
+	if err := jpeg.Encode(&b, greyImage(s, 0), nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(a.Bytes())
+	f.Add(b.Bytes())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		pixels, size, err := decodeImage(data)
+		if err == nil && len(pixels) != 3*size.X*size.Y {
+			t.Errorf("%d values for %v pixels", len(pixels), size)
+		}
+	})
+}
