@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -17,11 +18,22 @@ import (
 
 // PrintError prints a failure as every program here does.
 func PrintError(w io.Writer, name string, err error) {
-	text := strings.TrimSpace(err.Error())
-	fmt.Fprintf(w, "%s: error: %s\n", name, text)
+	fmt.Fprintf(w, "%s: error: %s\n", name, oneLine(err.Error()))
 	if hint := Hint(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", oneLine(hint))
 	}
+}
+
+// oneLine joins the lines of a text and drops control characters: parts of an
+// error may come from a file.
+func oneLine(text string) string {
+	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // IsTerminal says whether w is a terminal a person looks at.

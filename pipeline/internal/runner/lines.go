@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"vapo/lib/stage"
 )
@@ -178,7 +179,7 @@ func printable(s string) string {
 		if r == '\t' {
 			return ' '
 		}
-		if r < ' ' || r == 0x7f || r == 0xfffd {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
 			return -1
 		}
 		return r

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestRecipeMistakes: every mistake is found before anything runs and is told
+// in one line with its place, and a hint.
+func TestRecipeMistakes(t *testing.T) {
+	w := newWorkplace(t)
+	for _, test := range []struct {
+		name, recipe string
+		args         []string
+		code         int
+		want         string
+	}{
+		{"unknown key", "name: r\nsteps:\n  a: {stage: toy, parms: {}}\n", nil, 2,
+			"r.yaml:3:19: unknown key parms in step a\nhint: did you mean params?\n"},
+		{"unknown stage", "name: r\nsteps:\n  a: {stage: tyo}\n", nil, 2,
+			"r.yaml:3:3: step a: there is no stage tyo\nhint: did you mean toy?\n"},
+		{"unknown parameter", "name: r\nsteps:\n  a:\n    stage: toy\n    params:\n      stesp: 3\n", nil, 2,
+			"r.yaml:6:7: step a: stage toy has no parameter stesp\nhint: did you mean steps?\n"},
+		{"wrong type", "name: r\nsteps:\n  a: {stage: toy, params: {steps: many}}\n", nil, 2,
+			"r.yaml:3:28: step a: parameter steps is of type int; it cannot be \"many\"\nhint: Links of the chain.\n"},
+		{"fraction for a whole number", "name: r\nsteps:\n  a: {stage: toy, params: {steps: 2.5}}\n", nil, 2,
+			"r.yaml:3:28: step a: parameter steps is of type int; it cannot be 2.5\nhint: Links of the chain.\n"},
+		{"text for a number", "name: r\nsteps:\n  a: {stage: toy, params: {salt: '1'}}\n", nil, 2,
+			"r.yaml:3:28: step a: parameter salt is of type float; it cannot be \"1\"\nhint: Goes into every link.\n"},
+		{"not in enum", "name: r\nsteps:\n  a: {stage: toy, params: {fail: always}}\n", nil, 2,
+			"r.yaml:3:28: step a: parameter fail must be one of [no input numeric bug panic goroutine killed silent], not \"always\"\nhint: How to end.\n"},
+		{"refused by the stage", "name: r\nsteps:\n  a: {stage: toy, params: {steps: -1}}\n", nil, 2,
+			"r.yaml:3:28: step a: steps must be positive, not -1\nhint: one link is a chain already\n"},
+		{"unknown input", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {dat: a.out}}\n", nil, 2,
+			"r.yaml:4:33: step b: stage toy has no input dat\nhint: did you mean data?\n"},
+		{"unknown step", "name: r\nsteps:\n  first: {stage: toy}\n  b: {stage: toy, inputs: {data: frist.out}}\n", nil, 2,
+			"r.yaml:4:34: step b: input data comes from step frist, which the recipe does not have\nhint: did you mean first?\n"},
+		{"unknown output", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {data: a.model}}\n", nil, 2,
+			"r.yaml:4:34: step b: input data: step a (stage toy) has no output model\nhint: its outputs are: out, log, score\n"},
+		{"wrong media type", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {data: a.log}}\n", nil, 2,
+			"r.yaml:4:34: step b: input data takes application/json, but a.log is application/x-ndjson\n"},
+		{"no source", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: data}}\n", nil, 2,
+			"r.yaml:3:34: step b: input data comes from \"data\", which is none of these\nhint: an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file\n"},
+		{"no such file", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: ./nothing.json}}\n", nil, 3,
+			"r.yaml:3:34: step b: input data: no such file: nothing.json\nhint: a path is relative to the recipe's directory\n"},
+		{"cycle", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: c.out}}\n  b: {stage: toy, inputs: {data: a.out}}\n  c: {stage: toy, inputs: {data: b.out}}\n", nil, 2,
+			"r.yaml:4:34: steps form a cycle: a → b → c → a\nhint: a step can only use outputs of steps that do not depend on it\n"},
+		{"step of its own", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: a.out}}\n", nil, 2,
+			"r.yaml:3:34: steps form a cycle: a → a\nhint: a step can only use outputs of steps that do not depend on it\n"},
+		{"--set of an unknown step", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", "b.steps=1"}, 2,
+			"--set b.steps=1: the recipe has no step b\nhint: did you mean a?\n"},
+		{"--set of an unknown parameter", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", "a.stps=1"}, 2,
+			"--set a.stps=1: step a: stage toy has no parameter stps\nhint: did you mean steps?\n"},
+		{"--set of a wrong type", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", "a.steps=x"}, 2,
+			"--set a.steps=x: step a: parameter steps is of type int; it cannot be \"x\"\nhint: Links of the chain.\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w.write("r.yaml", test.recipe)
+			res := w.run(append([]string{"run", "r.yaml"}, test.args...)...)
+			if want := "pipeline: error: " + test.want; res.code != test.code || res.stderr != want || res.stdout != "" {
+				t.Errorf("exit code %d, want %d\ngot  %swant %s", res.code, test.code, res.stderr, want)
+			}
+		})
+	}
+	if _, err := os.Stat(w.dir + "/.vapo"); !os.IsNotExist(err) {
+		t.Errorf("something was started for a wrong recipe: %v", err)
+	}
+}
+
+func TestUsageMistakes(t *testing.T) {
+	w := newWorkplace(t)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"rnu"}, "hint: see pipeline --help\n"},
+		{nil, "hint: see pipeline --help\n"},
+		{[]string{"run"}, "hint: see pipeline run --help\n"},
+		{[]string{"run", "none.yaml"}, "recipe: stat none.yaml: no such file or directory\nhint: give the path"},
+		{[]string{"run", "r.yaml", "--job", "1"}, `unknown flag --job, did you mean "--jobs"?`},
+		{[]string{"ls", "everything"}, "must be one of"},
+		{[]string{"store", "check", "--remove"}, "hint: add --deep\n"},
+	} {
+		w.fails(2, []string{test.want}, test.args...)
+	}
+}
+
+func TestHelpEndsWithExitCodes(t *testing.T) {
+	w := newWorkplace(t)
+	for _, args := range []string{"", "run", "plan", "exec", "status", "report", "ls", "get", "put", "lineage", "store", "store serve", "store env", "store check"} {
+		out := w.must(append(strings.Fields(args), "--help")...)
+		if !strings.Contains(out, "Exit codes:\n    0  ok") || !strings.Contains(out, "143  terminated") {
+			t.Errorf("pipeline %s --help lacks the exit codes:\n%s", args, out)
+		}
+	}
+}
+
+// TestRunnerLinksNoNumerics: the runner has to start in milliseconds and run
+// where no engine can be installed.
+func TestRunnerLinksNoNumerics(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := map[string]bool{
+		"artifact": true, "cachekey": true, "objectstore": true, "objectstore/embedded": true, "report": true, "stage": true,
+	}
+	for _, dep := range strings.Fields(string(out)) {
+		for _, forbidden := range []string{"gorgonia.org/", "github.com/apache/arrow", "github.com/gomlx/", "github.com/ebitengine/purego"} {
+			if strings.HasPrefix(dep, forbidden) {
+				t.Errorf("the runner links %s", dep)
+			}
+		}
+		if lib, ok := strings.CutPrefix(dep, "vapo/lib/"); ok && !own[lib] && !strings.HasPrefix(lib, "report/") {
+			t.Errorf("the runner links %s", dep)
+		}
+		if strings.HasPrefix(dep, "vapo/stages/") {
+			t.Errorf("the runner links %s", dep)
+		}
+	}
+}
