@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
 // FormatError says why a file is not a tensor file: it is truncated, damaged, of another format, or uses a part of
@@ -76,12 +77,15 @@ func Decode(r io.ReaderAt, size int64) (t *Table, err error) {
 			t, err = nil, &FormatError{Reason: fmt.Sprint("arrow: ", p)}
 		}
 	}()
-	fr, err := ipc.NewFileReader(io.NewSectionReader(r, 0, size))
+	fr, err := ipc.NewFileReader(io.NewSectionReader(r, 0, size), ipc.WithAllocator(memory.NewGoAllocator()))
 	if err != nil {
 		return nil, &FormatError{Reason: "arrow", Err: err}
 	}
 	defer fr.Close()
-	t, err = newTable(fr.Schema(), plan.rows)
+	// A single batch (a checkpoint, above all) is not copied out of the batch: arrow has read it into
+	// garbage-collected memory that nothing else uses.
+	alias := fr.NumRecords() == 1
+	t, err = newTable(fr.Schema(), plan.rows, !alias)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +96,7 @@ func Decode(r io.ReaderAt, size int64) (t *Table, err error) {
 			return nil, &FormatError{Reason: fmt.Sprintf("record batch %d", i), Err: err}
 		}
 		for j := range t.Columns {
-			if err := copyRows(&t.Columns[j], row, rec.Column(j)); err != nil {
+			if err := takeRows(&t.Columns[j], row, rec.Column(j), alias); err != nil {
 				return nil, &FormatError{Reason: fmt.Sprintf("record batch %d", i), Err: err}
 			}
 		}
@@ -105,8 +109,8 @@ func Decode(r io.ReaderAt, size int64) (t *Table, err error) {
 	return t, nil
 }
 
-// newTable returns a table of the schema with room for rows.
-func newTable(schema *arrow.Schema, rows int) (*Table, error) {
+// newTable returns a table of the schema, with room for its rows if asked for.
+func newTable(schema *arrow.Schema, rows int, room bool) (*Table, error) {
 	t := &Table{Rows: rows, Meta: map[string]string{}}
 	md := schema.Metadata()
 	for i, k := range md.Keys() {
@@ -127,7 +131,10 @@ func newTable(schema *arrow.Schema, rows int) (*Table, error) {
 			}
 			elem = list.Elem()
 		}
-		n := rows * c.Size()
+		n := 0
+		if room {
+			n = rows * c.Size()
+		}
 		switch elem.ID() {
 		case arrow.UINT8:
 			c.Data = make([]uint8, n)
@@ -152,8 +159,9 @@ func newTable(schema *arrow.Schema, rows int) (*Table, error) {
 	return t, nil
 }
 
-// copyRows copies the values of one batch's array to column c, from row on.
-func copyRows(c *Column, row int, values arrow.Array) error {
+// takeRows makes the values of one batch's array the values of column c from row on: by copying, or, where the batch is
+// the whole column, by using the array's own memory.
+func takeRows(c *Column, row int, values arrow.Array, alias bool) error {
 	if ext, ok := values.(array.ExtensionArray); ok {
 		values = ext.Storage()
 	}
@@ -168,13 +176,21 @@ func copyRows(c *Column, row int, values arrow.Array) error {
 	at := row * size
 	switch v := values.(type) {
 	case *array.Uint8:
-		copy(c.Data.([]uint8)[at:], v.Uint8Values())
+		c.Data = take(c.Data.([]uint8), at, v.Uint8Values(), alias)
 	case *array.Int64:
-		copy(c.Data.([]int64)[at:], v.Int64Values())
+		c.Data = take(c.Data.([]int64), at, v.Int64Values(), alias)
 	case *array.Float32:
-		copy(c.Data.([]float32)[at:], v.Float32Values())
+		c.Data = take(c.Data.([]float32), at, v.Float32Values(), alias)
 	case *array.Float64:
-		copy(c.Data.([]float64)[at:], v.Float64Values())
+		c.Data = take(c.Data.([]float64), at, v.Float64Values(), alias)
 	}
 	return nil
+}
+
+func take[T Element](dst []T, at int, src []T, alias bool) []T {
+	if alias {
+		return slices.Clip(src)
+	}
+	copy(dst[at:], src)
+	return dst
 }

@@ -401,7 +401,13 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, &Table{Rows: 1, Columns: []Column{{Name: "x", Data: []float32{1}}}}))
 	f.Add([]byte("ARROW1\x00\x00\x00\x00\x00\x00ARROW1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		table, err := decode(b)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+32*uint64(len(b)) {
+			t.Fatalf("%d bytes allocated for a file of %d", used, len(b))
+		}
 		if err != nil {
 			var fe *FormatError
 			if !errors.As(err, &fe) {
