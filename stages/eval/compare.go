@@ -26,7 +26,7 @@ type comparer struct {
 func newComparer(class, path, digest string, projections int, seed uint64) (*comparer, error) {
 	c := &comparer{projections: projections, seed: seed, done: func(int) {}, memo: map[*dataset.Images]*metrics.Moments{}}
 	if path == "" {
-		c.metric = "sliced 2-Wasserstein distance of pixels, 0 to 255"
+		c.metric = "sliced 2-Wasserstein distance of pixels (0 to 255)"
 		return c, nil
 	}
 	be, err := backend.Open(class)

@@ -90,7 +90,7 @@ func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, refere
 
 // imageHeadline is the score in one line, with all that makes it a result.
 func imageHeadline(s *score) string {
-	text := fmt.Sprintf("%s %.4g: %d samples against the %d images of %s", s.Metric, s.Value, s.N[0], s.N[1], s.Reference)
+	text := fmt.Sprintf("%s: %.4g for %d samples against the %d images of %s", s.Metric, s.Value, s.N[0], s.N[1], s.Reference)
 	if s.Features != "" {
 		text += ", features " + shortDigest(s.Features)
 	}
