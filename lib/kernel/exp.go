@@ -2,17 +2,20 @@ package kernel
 
 import "math"
 
+const (
+	expHigh = float32(88.72283905206835) // ln(MaxFloat32)
+	expLow  = float32(-87.33654475055310)
+)
+
+var expInf = float32(math.Inf(1))
+
 // exp32 is e^x in float32, within 2 units in the last place, for every x including infinities and NaN:
 // Cephes' expf (x = n·ln 2 + r, a degree-5 polynomial on |r| <= ln(2)/2).
 func exp32(x float32) float32 {
-	const (
-		hi = 88.72283905206835 // ln(MaxFloat32)
-		lo = -87.33654475055310
-	)
 	switch {
-	case x > hi:
-		return float32(math.Inf(1))
-	case x < lo:
+	case x > expHigh:
+		return expInf
+	case x < expLow:
 		return 0
 	case x != x:
 		return x

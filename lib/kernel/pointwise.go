@@ -211,28 +211,42 @@ func (p *Pointwise[T]) block(w *pointwiseState[T], off, n int) {
 	}
 	for k := range p.prog.Instrs {
 		in := &p.prog.Instrs[k]
-		dst, a := w.regs[in.Dst], w.regs[in.Args[0]]
+		dst, a, b := w.regs[in.Dst], w.regs[in.Args[0]], w.regs[in.Args[1]]
+		if done := vectorised(in, dst, a, b); done > 0 {
+			if done == len(dst) {
+				continue
+			}
+			dst, a, b = dst[done:], a[done:], b[done:]
+		}
 		switch in.Code {
 		case Copy:
 			copy(dst, a)
 		case Affine:
 			affine(dst, a, T(in.P), T(in.Q))
 		case Add:
-			add(dst, a, w.regs[in.Args[1]])
+			add(dst, a, b)
 		case Sub:
-			sub(dst, a, w.regs[in.Args[1]])
+			sub(dst, a, b)
 		case Mul:
-			mul(dst, a, w.regs[in.Args[1]])
+			mul(dst, a, b)
 		case Div:
-			div(dst, a, w.regs[in.Args[1]])
+			div(dst, a, b)
 		case SiLU:
-			siluDeriv(dst, a, w.regs[in.Args[1]], &p.polys[k])
+			siluDeriv(dst, a, b, &p.polys[k])
 		case Sigmoid:
 			sigmoid(dst, a)
 		default:
-			rare(in.Code, dst, a, w.regs[in.Args[1]], w.regs[in.Args[2]])
+			rare(in.Code, dst, a, b, w.regs[in.Args[2]])
 		}
 	}
+}
+
+// vectorised hands float32 work to the vector loops, and returns how many elements they did.
+func vectorised[T Float](in *Instr, dst, a, b []T) int {
+	if d, ok := any(dst).([]float32); ok {
+		return vector(in, d, any(a).([]float32), any(b).([]float32))
+	}
+	return 0
 }
 
 // rare holds the operations that no inner loop of a network spends time in.

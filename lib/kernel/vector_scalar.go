@@ -1,0 +1,10 @@
+//go:build !(goexperiment.simd && amd64)
+
+package kernel
+
+// Vectorised says whether the float32 loops use vector instructions; this program was built without them.
+const Vectorised = false
+
+func vector(*Instr, []float32, []float32, []float32) int { return 0 }
+
+func vectorSum([]float32, *[8]float32) int { return 0 }
