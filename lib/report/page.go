@@ -56,6 +56,7 @@ type figure struct {
 	Title, Caption string
 	Source         template.URL
 	Width, Height  int
+	Wide           bool // wants the page's whole width
 }
 
 // A pair is a grid of samples beside real images.
@@ -213,6 +214,7 @@ func (p *page) figures(steps []Step) {
 				f.Title = "Nearest neighbours"
 				f.Caption = "step " + s.Name + ": samples in the first row; below each, the training images nearest to it"
 			}
+			f.Wide = f.Width > 700 && f.Width > 2*f.Height
 			p.Figures = append(p.Figures, f)
 		}
 	}

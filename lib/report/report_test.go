@@ -93,7 +93,7 @@ func imageRun(t testing.TB) *Run {
 			{Name: "samples", Stage: "sample", Seconds: 61.5, Key: digest("k4444")[7:], Needs: []string{"potential"}, Manifest: manifest("sample", 61.5, map[string]any{"n": 1000, "solver": "heun", "steps": 30}, map[string]any{"nfe_mean": 60}, map[string]string{"checkpoint": digest("checkpoint")}),
 				Outputs: []Output{{"samples", digest("samples"), arrow, 790_000, nil}, {"grid", digest("grid"), mediaPNG, 40000, pngGrid(t, 100, 10, 1)}}},
 			{Name: "score", Stage: "eval", Seconds: 22.9, Key: digest("k55555")[7:], Needs: []string{"samples", "data", "classifier"}, Manifest: manifest("eval", 22.9, map[string]any{"neighbours": 3}, map[string]any{"value": 12.84}, map[string]string{"samples": digest("samples"), "reference": digest("train"), "test": digest("test"), "features": digest("ckpt2")}, "1000 images for 512 features: the distance is biased upward, compare only at this N"),
-				Outputs: []Output{{"score", digest("score"), mediaJSON, int64(len(score)), []byte(score)}, {"neighbours", digest("neighbours"), mediaPNG, 9000, pngGrid(t, 32, 8, 0)}, {"reference", digest("reference"), mediaPNG, 40000, pngGrid(t, 100, 10, 0)}}},
+				Outputs: []Output{{"score", digest("score"), mediaJSON, int64(len(score)), []byte(score)}, {"neighbours", digest("neighbours"), mediaPNG, 9000, pngGrid(t, 64, 16, 0)}, {"reference", digest("reference"), mediaPNG, 40000, pngGrid(t, 100, 10, 0)}}},
 		},
 	}
 }
