@@ -1,7 +1,6 @@
 package artifact_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +18,6 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
 	"vapo/lib/objectstore"
-	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/objectstoretest"
 )
 
@@ -28,25 +26,6 @@ func TestMain(m *testing.M) { os.Exit(objectstoretest.Main(m)) }
 func open(t testing.TB) *artifact.Store {
 	t.Helper()
 	return artifact.New(objectstoretest.Embedded(t))
-}
-
-// onDisk is a store whose objects the test can damage: file gives the path of
-// the file that holds one.
-func onDisk(t *testing.T) (s *artifact.Store, file func(key string) string) {
-	t.Helper()
-	dir := t.TempDir()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	child, env, err := embedded.Start(t.Context(), dir, exe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { child.Close() })
-	return artifact.New(objectstoretest.Open(t, env)), func(key string) string {
-		return filepath.Join(dir, ".vapo", "store", "vapo", filepath.FromSlash(key))
-	}
 }
 
 func put(t testing.TB, s *artifact.Store, content string) artifact.Digest {
@@ -151,60 +130,6 @@ func TestFiles(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
 		t.Errorf("temporary files were left: %v", entries)
-	}
-}
-
-func TestCorruptBlob(t *testing.T) {
-	s, file := onDisk(t)
-	content := strings.Repeat("some content ", 100_000)
-	d := put(t, s, content)
-	damaged := []byte(content)
-	damaged[len(damaged)/2] ^= 1
-	if err := os.WriteFile(file(blobKey(d)), damaged, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err := read(s, t, d)
-	var corrupt *artifact.CorruptError
-	if !errors.Is(err, artifact.ErrCorrupt) || !errors.As(err, &corrupt) {
-		t.Fatalf("open: %v", err)
-	}
-	if !strings.Contains(err.Error(), d.Hex()) || corrupt.Hint == "" {
-		t.Errorf("error %q with hint %q does not help", err, corrupt.Hint)
-	}
-	to := filepath.Join(t.TempDir(), "to")
-	if err := s.Fetch(t.Context(), d, to); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("fetch: %v", err)
-	}
-	if entries, _ := os.ReadDir(filepath.Dir(to)); len(entries) != 0 {
-		t.Errorf("fetch left %v", entries)
-	}
-	if err := s.Verify(t.Context(), d); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("verify: %v", err)
-	}
-	// The way out that the hint names.
-	if err := s.Remove(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
-	put(t, s, content)
-	if err := s.Verify(t.Context(), d); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestTruncatedBlobIsRepaired: a blob that a crash cut short would otherwise
-// block its name for ever.
-func TestTruncatedBlobIsRepaired(t *testing.T) {
-	s, file := onDisk(t)
-	d := put(t, s, "some content")
-	if err := os.Truncate(file(blobKey(d)), 4); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := read(s, t, d); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Fatalf("open: %v", err)
-	}
-	put(t, s, "some content")
-	if got, err := read(s, t, d); err != nil || got != "some content" {
-		t.Errorf("read %q, %v", got, err)
 	}
 }
 
@@ -337,83 +262,6 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 	}
 	if got, err := s.Record(t.Context(), rec.Key); err != nil || got.Outputs["y"] != c {
 		t.Errorf("record is %+v, %v", got, err)
-	}
-}
-
-func TestCorruptDocuments(t *testing.T) {
-	s, file := onDisk(t)
-	d := put(t, s, "x")
-	rec, other := record(t, "a", map[string]artifact.Digest{"x": d}), record(t, "b", map[string]artifact.Digest{"x": d})
-	for _, r := range []artifact.Record{rec, other} {
-		if _, _, err := s.Publish(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	path := file("actions/" + rec.Key + ".json")
-	good, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	elses, err := os.ReadFile(file("actions/" + other.Key + ".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{
-		"cut":             good[:len(good)/2],
-		"empty":           nil,
-		"another's":       elses,
-		"changed":         bytes.Replace(good, []byte(`"n"`), []byte(`"m"`), 1),
-		"no digest":       bytes.Replace(good, []byte("sha256:"), []byte("sha25:"), 1),
-		"not an object":   []byte("[]"),
-		"null":            []byte("null"),
-		"only its key":    []byte(`{"key":"` + rec.Key + `"}`),
-		"not JSON at all": []byte("\x00\x01"),
-	} {
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Record(t.Context(), rec.Key); !errors.Is(err, artifact.ErrCorrupt) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	n, bad := 0, 0
-	for _, err := range s.Records(t.Context()) {
-		n++
-		if errors.Is(err, artifact.ErrCorrupt) {
-			bad++
-		}
-	}
-	if n != 2 || bad != 1 {
-		t.Errorf("%d records, %d corrupt", n, bad)
-	}
-	if _, won, err := s.Publish(t.Context(), rec); err != nil || !won {
-		t.Errorf("publish over a damaged record: %v, %v", won, err)
-	}
-
-	if err := s.SetRef(t.Context(), "r", d); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file("refs/r.ref"), []byte("garbage"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Ref(t.Context(), "r"); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("ref: %v", err)
-	}
-
-	live := s.Live(rec.Key)
-	if err := live.Save(t.Context(), "state", strings.NewReader("progress")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file("live/"+rec.Key+"/state/state"), []byte("pr0gress"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r, err := live.Load(t.Context(), "state")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if _, err := io.ReadAll(r); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("live state: %v", err)
 	}
 }
 
