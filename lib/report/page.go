@@ -59,7 +59,7 @@ type figure struct {
 	Wide           bool // wants the page's whole width
 }
 
-// A pair is a grid of samples beside real images.
+// A pair is a picture of samples beside one of real data.
 type pair struct{ Samples, Real figure }
 
 // A curve is one drawing with its caption.
@@ -189,7 +189,7 @@ func (p *page) figures(steps []Step) {
 		for _, j := range needs[i] {
 			if samples, ok := find(steps[j], "grid"); ok {
 				samples.Title, samples.Caption = "Samples", "step "+steps[j].Name
-				real.Title, real.Caption = "Real images", "the reference of step "+s.Name
+				real.Title, real.Caption = "Real data", "the reference of step "+s.Name
 				p.Pairs = append(p.Pairs, pair{samples, real})
 				shown[[2]string{s.Name, "reference"}] = true
 				shown[[2]string{steps[j].Name, "grid"}] = true

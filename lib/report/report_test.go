@@ -173,7 +173,7 @@ func TestImageRunShowsItsResults(t *testing.T) {
 	text := textOf(t, page)
 	for _, want := range []string{
 		"12.84", "1000 against 60,000", "fashion-mnist train", "classifier sha256:5a3c0ffee1d2", "per-pixel Gaussian of the training set", "205.9", "floor: train against test",
-		"compare only at this N", "1 warning", "9 min 12 s", "5, 1 from the cache", "gorgonia.org/gorgonia", "v0.9.18", "47.3 MB", "Samples", "Real images", "Nearest neighbours", "4 March 2026",
+		"compare only at this N", "1 warning", "9 min 12 s", "5, 1 from the cache", "gorgonia.org/gorgonia", "v0.9.18", "47.3 MB", "Samples", "Real data", "Nearest neighbours", "4 March 2026",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not on the page", want)
@@ -183,9 +183,9 @@ func TestImageRunShowsItsResults(t *testing.T) {
 		t.Errorf("%d images, want samples, reference, neighbours and preview", n)
 	}
 	// Samples stand directly before their reference.
-	s, r := strings.Index(page, "<b>Samples</b>"), strings.Index(page, "<b>Real images</b>")
+	s, r := strings.Index(page, "<b>Samples</b>"), strings.Index(page, "<b>Real data</b>")
 	if s < 0 || r < s || strings.Count(page[s:r], "<figure>") != 1 {
-		t.Error("samples and real images are not side by side")
+		t.Error("samples and real data are not side by side")
 	}
 	if n := strings.Count(page, `class="plot"`); n != 3 { // two losses and the accuracies
 		t.Errorf("%d plots, want 3", n)

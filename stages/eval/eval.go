@@ -9,6 +9,7 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
+	"vapo/lib/report/preview"
 	"vapo/lib/stage"
 )
 
@@ -36,7 +37,7 @@ var spec = stage.Stage[params]{
 	Outputs: []stage.Port{
 		{Name: "score", Media: stage.MediaJSON, Help: "the number, with N, reference split, feature network and baselines"},
 		{Name: "neighbours", Media: stage.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
-		{Name: "reference", Media: stage.MediaPNG, Help: "real images, to see beside the samples", Optional: true},
+		{Name: "reference", Media: stage.MediaPNG, Help: "real data, to see beside the samples"},
 	},
 	Auto: map[string]func(*params) string{"backend": func(p *params) string {
 		if be, err := backend.Open(p.Backend); err == nil {
@@ -127,7 +128,11 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		if job.HasInput("features") {
 			return stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")
 		}
-		s, err = scorePoints(ctx, p, samples, reference.(*dataset.Points))
+		if s, err = scorePoints(ctx, p, samples, reference.(*dataset.Points)); err == nil {
+			real := *reference.(*dataset.Points)
+			real.Labels = nil // samples have none: in one colour the two pictures compare
+			err = job.Output(ctx, "reference", func(w io.Writer) error { return preview.PNG(w, &real) })
+		}
 	default:
 		err = stage.Fail(stage.ExitInput, "", "input samples holds neither images nor points")
 	}

@@ -12,6 +12,7 @@ import (
 	"vapo/lib/draw"
 	"vapo/lib/metrics"
 	"vapo/lib/report/grid"
+	"vapo/lib/report/preview"
 	"vapo/lib/stage"
 )
 
@@ -108,7 +109,7 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, samples,
 	order := draw.New(p.Seed, "eval/reference", 0).Perm(reference.N)
 	real := pick(reference, order[:min(100, reference.N)])
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
-		return grid.PNG(w, real.Pixels, real.N, real.C, real.H, real.W, 0, gridScale(real.W))
+		return preview.PNG(w, real) // as sample draws its own
 	})
 	if err != nil {
 		return err
