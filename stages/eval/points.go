@@ -47,8 +47,8 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 			s.warn("%d pairs of %d points overlap: the reference has %d", p.Pairs, n, reference.N)
 		}
 	}
-	if samples.N < n*p.Pairs && samples.N > n {
-		s.warn("%d pairs of %d points overlap: there are %d samples", p.Pairs, n, samples.N)
+	if samples.N < n*p.Pairs {
+		s.warn("%d pairs of %d points share samples: there are %d, and %d would make the pairs independent", p.Pairs, n, samples.N, n*p.Pairs)
 	}
 
 	var ours, floor float64
