@@ -7,6 +7,7 @@ import (
 )
 
 func TestCorruptBlob(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	w.must("run", "chain.yaml")
@@ -34,6 +35,7 @@ func TestCorruptBlob(t *testing.T) {
 }
 
 func TestLostBlob(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	w.must("run", "chain.yaml")
@@ -52,6 +54,7 @@ func TestLostBlob(t *testing.T) {
 }
 
 func TestDamagedRecord(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.must("run", "one.yaml")
@@ -64,6 +67,7 @@ func TestDamagedRecord(t *testing.T) {
 }
 
 func TestUnreachableStore(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.env = append(w.env, "VAPO_STORE=s3://bucket/prefix", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1")
@@ -72,6 +76,7 @@ func TestUnreachableStore(t *testing.T) {
 }
 
 func TestStoreVariables(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.fails(4, []string{"hint: start one with: pipeline store serve &"}, "store", "env")

@@ -17,6 +17,7 @@ steps:
 `
 
 func TestRunThenHit(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	out := w.must("run", "chain.yaml")
@@ -45,6 +46,7 @@ func TestRunThenHit(t *testing.T) {
 }
 
 func TestReportIsWritten(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	w.must("run", "chain.yaml", "--report", "out/r.html")
@@ -64,6 +66,7 @@ func TestReportIsWritten(t *testing.T) {
 }
 
 func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	w.must("run", "chain.yaml")
@@ -84,6 +87,7 @@ func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
 }
 
 func TestPlanExplains(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "no run of stage toy is known") || !strings.Contains(out, "0 of 3") {
@@ -105,6 +109,7 @@ func TestPlanExplains(t *testing.T) {
 }
 
 func TestFailingStep(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("r.yaml", `name: branches
 steps:
@@ -133,6 +138,7 @@ steps:
 }
 
 func TestEveryWayToFail(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	for _, test := range []struct {
@@ -156,6 +162,7 @@ func TestEveryWayToFail(t *testing.T) {
 }
 
 func TestNondeterminismIsWrittenDown(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.must("run", "one.yaml")
@@ -174,6 +181,7 @@ func TestNondeterminismIsWrittenDown(t *testing.T) {
 }
 
 func TestExecRunsOneStep(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	w.fails(3, []string{"step two needs step one"}, "exec", "chain.yaml", "two")
@@ -187,6 +195,7 @@ func TestExecRunsOneStep(t *testing.T) {
 }
 
 func TestImportsAndRefs(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("data.json", `{"link": "outside"}`)
 	w.write("file.yaml", "name: file\nsteps:\n  s: {stage: toy, inputs: {data: ./data.json}}\n")

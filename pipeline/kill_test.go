@@ -32,11 +32,16 @@ func undisturbed(t *testing.T) map[string]string {
 // TestKillNine kills runner, stage or gateway at random moments, again and
 // again, and each time the same command comes to the same digests.
 func TestKillNine(t *testing.T) {
+	t.Parallel()
 	want := undisturbed(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for round := range 3 {
+	rounds := 3
+	if testing.Short() {
+		rounds = 1
+	}
+	for round := range rounds {
 		w := newWorkplace(t)
 		w.write("slow.yaml", slow)
 		for _, victim := range []string{"runner", "stage", "gateway", "runner", "stage"} {
@@ -81,6 +86,7 @@ func TestKillNine(t *testing.T) {
 // TestTerminate stops a run as Ctrl-C or a scheduler does; the next one goes
 // on from the state the stage saved.
 func TestTerminate(t *testing.T) {
+	t.Parallel()
 	want := undisturbed(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		w := newWorkplace(t)
@@ -126,13 +132,17 @@ func TestTerminate(t *testing.T) {
 
 // TestInterruptedStatus sees through a run whose runner was killed.
 func TestInterruptedStatus(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 5", 1))
 	cmd := w.command("run", "slow.yaml")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the stage starts", func() bool { return len(w.processes("toy")) == 1 })
+	eventually(t, "the stage starts", func() bool {
+		logs, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
+		return len(logs) == 1
+	})
 	if got := w.states()["one"]; got != "running" {
 		t.Errorf("a running step is %q", got)
 	}
@@ -146,6 +156,7 @@ func TestInterruptedStatus(t *testing.T) {
 
 // TestTwoRunnersAtOnce share a directory, a gateway and all actions.
 func TestTwoRunnersAtOnce(t *testing.T) {
+	t.Parallel()
 	want := undisturbed(t)
 	w := newWorkplace(t)
 	w.write("slow.yaml", slow)

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -10,6 +11,7 @@ import (
 // TestRecipeMistakes: every mistake is found before anything runs and is told
 // in one line with its place, and a hint.
 func TestRecipeMistakes(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	for _, test := range []struct {
 		name, recipe string
@@ -70,6 +72,7 @@ func TestRecipeMistakes(t *testing.T) {
 }
 
 func TestUsageMistakes(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	for _, test := range []struct {
 		args []string
@@ -88,6 +91,7 @@ func TestUsageMistakes(t *testing.T) {
 }
 
 func TestHelpEndsWithExitCodes(t *testing.T) {
+	t.Parallel()
 	w := newWorkplace(t)
 	for _, args := range []string{"", "run", "plan", "exec", "status", "report", "ls", "get", "put", "lineage", "store", "store serve", "store env", "store check"} {
 		out := w.must(append(strings.Fields(args), "--help")...)
@@ -100,6 +104,7 @@ func TestHelpEndsWithExitCodes(t *testing.T) {
 // TestRunnerLinksNoNumerics: the runner has to start in milliseconds and run
 // where no engine can be installed.
 func TestRunnerLinksNoNumerics(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +123,31 @@ func TestRunnerLinksNoNumerics(t *testing.T) {
 		}
 		if strings.HasPrefix(dep, "vapo/stages/") {
 			t.Errorf("the runner links %s", dep)
+		}
+	}
+}
+
+// TestShippedRecipes: each recipe that comes with the program fits the stages
+// that come with it.
+func TestShippedRecipes(t *testing.T) {
+	t.Parallel()
+	recipes, err := filepath.Glob("recipes/*.yaml")
+	if err != nil || len(recipes) == 0 {
+		t.Skip("no recipes")
+	}
+	w := newWorkplace(t)
+	stages := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", stages+string(filepath.Separator), "../stages/...").CombinedOutput(); err != nil {
+		t.Fatalf("building the stages: %v\n%s", err, out)
+	}
+	for _, path := range recipes {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A source that is not installed here is no mistake of the recipe.
+		if res := w.run("plan", abs, "--bin", stages); res.code != 0 && res.code != 3 {
+			t.Errorf("%s: exit code %d\n%s", path, res.code, res.stderr)
 		}
 	}
 }

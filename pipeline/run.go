@@ -60,11 +60,15 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 		if path == "" {
 			path = filepath.Join(r.RunDir(record.ID), "report.html")
 		}
-		if reportErr := a.writeReport(ctx, store.Store, record, path); reportErr != nil && err == nil {
-			err = reportErr
-		} else if reportErr == nil {
+		reportErr := a.writeReport(ctx, store.Store, record, path)
+		switch {
+		case reportErr == nil:
 			a.headlines(ctx, store.Store, record)
 			fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
+		case err == nil:
+			err = reportErr
+		default:
+			fmt.Fprintf(a.stderr, "warning: no report: %v\n", reportErr)
 		}
 	}
 	return err

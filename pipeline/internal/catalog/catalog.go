@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -121,8 +120,8 @@ func call(ctx context.Context, path string, args ...string) ([]byte, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := child.Run(ctx, cmd, time.Second)
-	if cause := context.Cause(ctx); cause != nil {
-		return nil, errors.Join(cause, err)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	if err != nil && stderr.Len() > 0 {
 		text := strings.TrimSpace(stderr.String())

@@ -119,7 +119,7 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 // failure makes sense of a stage that did not end well.
 func (a *attempt) failure(ctx context.Context, s *Step, err error, lines *lineReader, logPath string) error {
 	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
-	f.Text, f.Advice = lines.lastError(s.Stage)
+	f.Text, f.Advice = lines.lastError()
 	code, bySignal, ok := child.ExitCode(err)
 	switch {
 	case !ok && errors.Is(err, exec.ErrWaitDelay):

@@ -44,7 +44,6 @@ type lineReader struct {
 	errText  string
 	hint     string
 	panicked bool
-	prefix   []string
 }
 
 func newLineReader(log io.Writer, show func(Line)) *lineReader {
@@ -114,7 +113,7 @@ func (l *lineReader) tail() []Line {
 }
 
 // lastError is the error and hint the stage itself printed, if it did.
-func (l *lineReader) lastError(string) (text, hint string) {
+func (l *lineReader) lastError() (text, hint string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.errText, l.hint

@@ -44,7 +44,7 @@ func TestLineReader(t *testing.T) {
 	if log.String() != text {
 		t.Error("the log is not what was written")
 	}
-	if err, hint := l.lastError("toy"); err != "the second" || hint != "" {
+	if err, hint := l.lastError(); err != "the second" || hint != "" {
 		t.Errorf("last error %q, hint %q", err, hint)
 	}
 	tail := l.tail()
