@@ -30,7 +30,7 @@ var exitTable = []struct {
 	name string
 	what string
 }{
-	{ExitOK, "ok", "success; the manifest has been written"},
+	{ExitOK, "ok", "success"},
 	{ExitUsage, "usage", "wrong flags, parameters or recipe"},
 	{ExitInput, "input", "an input is missing, truncated or not what it should be"},
 	{ExitStore, "store", "the object store is unreachable, read-only or refuses the credentials"},

@@ -16,12 +16,15 @@ import (
 // instead of computing on as an orphan.
 const ParentFD = "VAPO_PARENT_FD"
 
-// Lifetime gives a context that SIGTERM and SIGINT cancel with the cause
-// ErrTerminated. A second signal ends the process at once.
+// Lifetime gives a context that SIGTERM, SIGINT and, except under nohup, SIGHUP
+// cancel with the cause ErrTerminated. A second signal ends the process at once.
 func Lifetime() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	done := make(chan struct{})
 	go func() {
 		select {

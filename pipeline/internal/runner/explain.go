@@ -1,10 +1,6 @@
 package runner
 
-import (
-	"slices"
-
-	"vapo/lib/cachekey"
-)
+import "vapo/lib/cachekey"
 
 // Near is the earlier action most like one that missed.
 type Near struct {
@@ -45,6 +41,4 @@ func Nearest(runs []*Record, recipeName, step string, a cachekey.Action) *Near {
 }
 
 // Unmade says whether a difference is only that an input is not made yet.
-func Unmade(d cachekey.FieldDiff) bool {
-	return d.Is == pendingDigest || slices.Contains([]string{`"` + pendingDigest + `"`}, d.Is)
-}
+func Unmade(d cachekey.FieldDiff) bool { return d.Is == pendingDigest }

@@ -1,0 +1,126 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/stage"
+	"vapo/pipeline/internal/graph"
+)
+
+// step takes one step from its inputs to its published outputs.
+func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
+	began := time.Now()
+	err := a.carryOut(ctx, n, s)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.Seconds = time.Since(began).Seconds()
+	if err == nil {
+		return nil
+	}
+	f := asFailure(s.Name, s.Stage, err)
+	s.Exit, s.Error, s.Hint = f.Code, f.Text, f.Advice
+	s.State = Failed
+	if f.Code == stage.ExitTerminated {
+		s.State = Terminated
+	}
+	return f
+}
+
+func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
+	a.mu.Lock()
+	made := outputs{}
+	for step, outs := range a.made {
+		made[step] = outs
+	}
+	a.mu.Unlock()
+	d, err := a.decide(ctx, n, made, true)
+	if err != nil {
+		return err
+	}
+	preimage, err := d.Action.Preimage()
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	s.Key, s.Action, s.Inputs, s.Reason = d.Key, preimage, d.Inputs, d.Reason
+	a.mu.Unlock()
+	if d.Hit != nil && !a.opt.Fresh {
+		a.finish(s, Cached, d.Made, d.Hit.Manifest)
+		return nil
+	}
+	if a.opt.Only != "" && n.Name() != a.opt.Only {
+		return stage.Fail(stage.ExitInput, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
+	}
+	a.mu.Lock()
+	s.State = Running
+	a.mu.Unlock()
+	a.Display.StepStarted(s)
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	ran, err := a.execute(ctx, d, s)
+	if err != nil {
+		return err
+	}
+	return a.publish(ctx, d, s, ran)
+}
+
+func (a *attempt) finish(s *Step, state string, m *stage.Manifest, raw []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.State, s.Outputs, s.Manifest = state, m.Outputs, raw
+	a.made[s.Name] = m.Outputs
+}
+
+// publish makes the step's result the cached one. If another runner was first,
+// its result stands, and a difference between the two is written down: it
+// means that the stage is not a function of its key.
+func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *executed) error {
+	if missing, err := a.missing(ctx, ran.manifest); err != nil || missing != "" {
+		if err == nil {
+			err = stage.Fail(stage.ExitIntegrity, "", "stage %s ended well, but %s", s.Stage, missing)
+		}
+		return err
+	}
+	digests := map[string]artifact.Digest{}
+	for name, out := range ran.manifest.Outputs {
+		digests[name] = artifact.Digest(out.Digest)
+	}
+	preimage, err := d.Action.Preimage()
+	if err != nil {
+		return err
+	}
+	winner, won, err := a.Store.Publish(ctx, artifact.Record{
+		Key: d.Key, Action: preimage, Manifest: ran.raw, Outputs: digests, Created: time.Now().UTC(),
+	})
+	if err != nil {
+		return fmt.Errorf("publishing the result of step %s: %w", s.Name, err)
+	}
+	manifest, raw := ran.manifest, ran.raw
+	if !won {
+		first, err := stage.DecodeManifest(winner.Manifest)
+		if err != nil {
+			return stage.Fail(stage.ExitIntegrity, "delete actions/"+d.Key+".json from the store and run again",
+				"the record of action %s holds no manifest: %w", d.Key, err)
+		}
+		for name, out := range first.Outputs {
+			if mine := ran.manifest.Outputs[name].Digest; mine != out.Digest {
+				a.warn(fmt.Sprintf("step %s is not reproducible: output %s is %s here, but action %s was published with %s",
+					s.Name, name, mine, d.Key, out.Digest))
+			}
+		}
+		manifest, raw = first, winner.Manifest
+	}
+	_ = a.Store.Live(d.Key).Delete(ctx) // only a head start that is not needed any more
+	a.finish(s, Done, manifest, raw)
+	return nil
+}
+
+func (a *attempt) warn(text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.record.Warnings = append(a.record.Warnings, text)
+}
