@@ -25,6 +25,9 @@ func VJP(y, seed *graphop.Node, wrt ...*graphop.Node) (out []*graphop.Node, err 
 			return nil, fmt.Errorf("gradient in %s: it belongs to another graph", w.Name())
 		}
 	}
+	if seed != nil && (seed.Graph() != y.Graph() || !seed.Shape().Eq(y.Shape())) {
+		return nil, fmt.Errorf("gradient of a value of shape %v: the seed has shape %v or belongs to another graph", y.Shape(), seed.Shape())
+	}
 	buildErr := graphop.Build(func() { out, err = vjp(y, seed, wrt) })
 	if buildErr != nil {
 		return nil, fmt.Errorf("differentiate: %w", buildErr)
