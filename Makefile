@@ -1,0 +1,92 @@
+# vapo: the two commands a newcomer needs are `make demo` and `make test`.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+# Vector instructions from Go's own experiment, where this toolchain and processor family have them. Results are the
+# same to the bit without: plain `go build ./...` works too, only slower.
+export GOEXPERIMENT ?= $(shell GOEXPERIMENT=simd go list simd/archsimd >/dev/null 2>&1 && [ "$$(go env GOARCH)" = amd64 ] && echo simd)
+export GOFLAGS ?= -buildvcs=false
+
+DATASET   ?= fashion-mnist
+RECIPE    ?= pipeline/recipes/demo.yaml
+FUZZTIME  ?= 10s
+TESTFLAGS ?=
+MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
+
+.PHONY: help build demo test race lint fuzz bench e2e ci ci-tools clean openblas data
+
+help:
+	@echo 'make demo    train, sample and score on Fashion-MNIST (DATASET=mnist needs no system package)'
+	@echo 'make test    run the tests; what this machine lacks is skipped and said'
+	@echo 'make build   the programs, in bin/'
+	@echo 'make race lint fuzz bench e2e ci clean'
+
+# No C compiler is needed: OpenBLAS is opened at run time.
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./stages/prep ./stages/train ./stages/sample ./stages/eval ./pipeline
+
+# Missing Debian packages are installed where that is possible, else named in one line.
+openblas:
+	@ldconfig -p 2>/dev/null | grep -q libopenblas.so.0 || $(MAKE) --no-print-directory apt PACKAGES=libopenblas0-pthread WITHOUT='going on in pure Go, several times slower'
+data:
+	@[ "$(DATASET)" != fashion-mnist ] || [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] || $(MAKE) --no-print-directory apt PACKAGES=dataset-fashion-mnist WITHOUT='or run: make demo DATASET=mnist'
+
+.PHONY: apt
+apt:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing $(PACKAGES)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	else echo "missing $(PACKAGES) (Debian: apt-get install $(PACKAGES)); $(WITHOUT)"; fi
+
+demo: openblas data build
+	bin/pipeline run $(RECIPE) --set data.source=$(DATASET)
+
+test:
+	go test $(TESTFLAGS) ./...
+
+race:
+	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+# Every decoder, a while each.
+fuzz:
+	@set -e; for p in $$(grep -rl --include='*_test.go' 'func Fuzz' lib stages pipeline | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho --include='*_test.go' 'func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | sed 's/func //'); do \
+	    echo "$$p $$f"; go test ./$$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 3x >/tmp/vapo-fuzz.log 2>&1 || { cat /tmp/vapo-fuzz.log; exit 1; }; \
+	  done; done
+
+# Go's own benchmarks, and the training step beside PyTorch's where python3-torch is installed.
+bench: openblas
+	go test ./lib/blas ./lib/kernel ./lib/backend/... ./lib/training ./lib/metrics -run '^$$' -bench . -benchtime 1s
+	@if /usr/bin/python3 -c 'import torch' 2>/dev/null; then go test ./lib/training -run TestAgainstTorch -count 1 -v -torch; else echo 'without the comparison: python3-torch is not installed'; fi
+
+# The main job end to end, small: twice, the second time from the cache, and the report in a browser.
+e2e: build
+	rm -rf .vapo/e2e && mkdir -p .vapo/e2e
+	bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html --set potential.steps=40 --set classifier.steps=300 --set samples.n=128 --set samples.steps=10
+	time -p bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html --set potential.steps=40 --set classifier.steps=300 --set samples.n=128 --set samples.steps=10 2>&1 | tee .vapo/e2e/second.log
+	@! grep -q 'started' .vapo/e2e/second.log || { echo 'a step ran again although nothing had changed'; exit 1; }
+	@if command -v chromium >/dev/null; then \
+	  $(CHROMIUM) --user-data-dir=$$(mktemp -d) --window-size=1200,3000 --screenshot=.vapo/e2e/report.png file://$(CURDIR)/.vapo/e2e/report.html >/dev/null 2>&1; test -s .vapo/e2e/report.png && echo "screenshot of the report: .vapo/e2e/report.png"; \
+	else echo 'without a screenshot: chromium is not installed'; fi
+
+# What CI needs beyond Go; tests that find it missing would skip, and in CI nothing may.
+ci-tools:
+	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
+	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
+	GOEXPERIMENT= go install $(MINIO)
+
+ci: ci-tools lint
+	set -o pipefail; PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test TESTFLAGS=-v 2>&1 | tee .ci-test.log | grep -v -e '^=== ' -e '^ *--- PASS'
+	@! grep -e '--- SKIP' .ci-test.log || { echo 'a test was skipped, and CI skips nothing'; exit 1; }
+	GOEXPERIMENT= go test ./lib/kernel ./lib/backend/tape
+	$(MAKE) --no-print-directory race e2e fuzz FUZZTIME=2s
+	@echo "$$(grep -c -e '^--- PASS' .ci-test.log) passed, 0 failed"
+
+clean:
+	rm -rf bin .vapo .ci-test.log
