@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,10 +35,30 @@ type display struct {
 type moving struct {
 	step  *runner.Step
 	bar   *progressbar.ProgressBar
-	total int64
 	began time.Time
 	last  time.Time // when progress was last printed, off a terminal
-	text  string
+	text  string    // the latest log line, until there is progress
+
+	first, now runner.Progress // a resumed step does not begin at 0
+	firstAt    time.Time
+}
+
+// pace is the rate since the first progress of this run and what is left at
+// that rate; "" as long as it cannot be known.
+//
+// Note: the bar's own estimate counts from 0, and so promises a resumed step
+// far too early an end.
+func (m *moving) pace() string {
+	elapsed := time.Since(m.firstAt).Seconds()
+	n := float64(m.now.Done - m.first.Done)
+	if n <= 0 || elapsed < 1 {
+		return ""
+	}
+	text := fmt.Sprintf("%.3g %s/s", n/elapsed, m.now.Unit)
+	if left := float64(m.now.Total-m.now.Done) * elapsed / n; m.now.Total > 0 && left >= 0 {
+		text += ", " + short(left) + " left"
+	}
+	return text
 }
 
 const (
@@ -95,6 +116,7 @@ func (d *display) draw() {
 	text := m.text
 	if m.bar != nil {
 		text = strings.TrimSpace(strings.Trim(m.bar.String(), "\r"))
+		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }), "  ")
 	} else {
 		text = strings.TrimSpace("running " + short(time.Since(m.began).Seconds()) + " " + text)
 	}
@@ -179,17 +201,17 @@ func (d *display) StepProgress(s *runner.Step, p runner.Progress) {
 		d.printf("%s%s\n", d.columns(s), strings.TrimSpace(fmt.Sprintf("%d%s %s  %s", p.Done, of, p.Unit, p.Fields)))
 		return
 	}
-	if m.bar == nil || m.total != p.Total || p.Done < int64(m.bar.State().CurrentNum) {
+	if m.bar == nil || m.now.Total != p.Total || p.Done < m.now.Done {
 		total := p.Total
 		if total <= 0 {
 			total = -1
 		}
-		m.total = p.Total
+		m.first, m.firstAt = p, time.Now()
 		m.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(io.Discard),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(p.Unit),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(16), progressbar.OptionShowDescriptionAtLineEnd())
+			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetWidth(16))
 	}
-	m.bar.Describe(p.Fields)
+	m.now = p
 	_ = m.bar.Set64(p.Done) // cosmetic
 }
 
