@@ -25,7 +25,7 @@ func VJP(y, seed *graphop.Node, wrt ...*graphop.Node) (out []*graphop.Node, err 
 			return nil, fmt.Errorf("gradient in %s: it belongs to another graph", w.Name())
 		}
 	}
-	if seed != nil && (seed.Graph() != y.Graph() || !seed.Shape().Eq(y.Shape())) {
+	if seed != nil && (seed.Graph() != y.Graph() || !graphop.SameShape(seed.Shape(), y.Shape())) {
 		return nil, fmt.Errorf("gradient of a value of shape %v: the seed has shape %v or belongs to another graph", y.Shape(), seed.Shape())
 	}
 	buildErr := graphop.Build(func() { out, err = vjp(y, seed, wrt) })
@@ -68,7 +68,7 @@ func vjp(y, seed *graphop.Node, wrt []*graphop.Node) ([]*graphop.Node, error) {
 				continue
 			}
 			c := children[k]
-			if !p.Shape().Eq(c.Shape()) {
+			if !graphop.SameShape(p.Shape(), c.Shape()) {
 				return nil, fmt.Errorf("derivative of %s in input %d has shape %v, expected %v", op, k, p.Shape(), c.Shape())
 			}
 			if have := grads[c]; have != nil {

@@ -123,8 +123,13 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 	}
 }
 
+// SameShape reports whether two shapes are equal, rank included.
+//
+// Note: tensor.Shape.Eq is not used, because it calls [3], [1 3] and [3 1] equal.
+func SameShape(a, b tensor.Shape) bool { return slices.Equal(a, b) }
+
 func (o *Operation) same(p *Operation) bool {
-	return o.Kind.Name() == p.Kind.Name() && o.Out.Eq(p.Out) && o.salt == p.salt && o.Dtype == p.Dtype
+	return o.Kind.Name() == p.Kind.Name() && SameShape(o.Out, p.Out) && o.salt == p.salt && o.Dtype == p.Dtype
 }
 
 // Children returns the inputs of n in order, duplicates kept.

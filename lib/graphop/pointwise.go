@@ -141,9 +141,9 @@ func fits(a, b *Node) bool {
 
 // unbroadcast drops explicit broadcasts that the operation would do by itself.
 func unbroadcast(a, b *Node) (*Node, *Node) {
-	if k := kindOf(a, kernel.Copy); k != nil && a.Shape().Eq(b.Shape()) {
+	if k := kindOf(a, kernel.Copy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		a = Children(a)[0]
-	} else if k := kindOf(b, kernel.Copy); k != nil && a.Shape().Eq(b.Shape()) {
+	} else if k := kindOf(b, kernel.Copy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		b = Children(b)[0]
 	}
 	return a, b
@@ -201,7 +201,7 @@ func IsFinite(x *Node) *Node { return pointwise(kernel.IsFinite, 0, 0, x) }
 // Broadcast repeats x along its dimensions of size 1 to the given shape.
 func Broadcast(x *Node, shape ...int) *Node {
 	s := x.Shape()
-	if s.Eq(tensor.Shape(shape)) {
+	if SameShape(s, shape) {
 		return x
 	}
 	if v, ok := isFill(x); ok {

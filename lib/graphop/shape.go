@@ -16,7 +16,7 @@ type View struct{ Shape tensor.Shape }
 func Reshape(x *Node, shape ...int) *Node {
 	to := tensor.Shape(shape)
 	s := x.Shape()
-	if s.Eq(to) && len(s) == len(to) {
+	if SameShape(s, to) {
 		return x
 	}
 	if to.TotalSize() != s.TotalSize() {

@@ -106,7 +106,7 @@ func (c *compiler) leaves() error {
 		if err := add(s.In, state); err != nil {
 			return err
 		}
-		if s.Out != nil && !s.Out.Shape().Eq(s.In.Shape()) {
+		if s.Out != nil && !graphop.SameShape(s.Out.Shape(), s.In.Shape()) {
 			return fmt.Errorf("compile: state %s has shape %v but its next value has %v", s.In.Name(), s.In.Shape(), s.Out.Shape())
 		}
 	}

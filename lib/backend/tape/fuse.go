@@ -31,14 +31,14 @@ func (c *compiler) fuse(n *graphop.Node) {
 		at = max(at, c.producer(ch))
 	}
 	if at >= 0 {
-		if g := c.steps[at].group; g != nil && g.shape.Eq(n.Shape()) && len(g.nodes) < maxGroup && g.readable(n) {
+		if g := c.steps[at].group; g != nil && graphop.SameShape(g.shape, n.Shape()) && len(g.nodes) < maxGroup && g.readable(n) {
 			g.add(n, at)
 			return
 		}
 	}
 	// A later group of the same shape may take n too: everything that n needs is there by then.
 	for s := len(c.steps) - 1; s > at && s >= len(c.steps)-fuseWindow; s-- {
-		if g := c.steps[s].group; g != nil && g.shape.Eq(n.Shape()) && len(g.nodes) < maxGroup && g.readable(n) {
+		if g := c.steps[s].group; g != nil && graphop.SameShape(g.shape, n.Shape()) && len(g.nodes) < maxGroup && g.readable(n) {
 			g.add(n, s)
 			return
 		}
@@ -56,7 +56,7 @@ const fuseWindow = 4
 func (g *group) readable(n *graphop.Node) bool {
 	for _, ch := range graphop.Children(n) {
 		if g.member[ch] {
-			if !ch.Shape().Eq(g.shape) {
+			if !graphop.SameShape(ch.Shape(), g.shape) {
 				return false
 			}
 			continue
