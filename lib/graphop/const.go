@@ -32,6 +32,9 @@ func Table(like *Node, values []float64, shape ...int) *Node {
 }
 
 func constant(like *Node, c *Const, shape tensor.Shape) *Node {
+	if !positive(shape) {
+		panic(&Error{Op: "constant", Shapes: []tensor.Shape{shape}, Reason: "expected one or more dimensions of 1 or more"})
+	}
 	op := &Operation{Kind: c, Out: shape.Clone(), Dtype: like.Dtype()}
 	t := gorgonia.TensorType{Dims: shape.Dims(), Of: op.Dtype}
 	for {

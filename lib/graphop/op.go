@@ -97,6 +97,9 @@ func Of(n *Node) *Operation {
 
 // apply makes the node kind(inputs...) of the given shape.
 func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
+	if !positive(out) {
+		fail(kind.Name(), fmt.Sprintf("the result would have shape %v, expected one or more dimensions of 1 or more", out), inputs...)
+	}
 	first := inputs[0]
 	op := &Operation{Kind: kind, Out: out.Clone(), Dtype: first.Dtype()}
 	for _, n := range inputs {
@@ -121,6 +124,11 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 			fail(kind.Name(), "hash collisions could not be resolved", inputs...)
 		}
 	}
+}
+
+// positive reports whether a shape is one that values have here: of rank one or more, nothing empty.
+func positive(s tensor.Shape) bool {
+	return len(s) > 0 && !slices.ContainsFunc(s, func(d int) bool { return d < 1 })
 }
 
 // SameShape reports whether two shapes are equal, rank included.
@@ -250,8 +258,8 @@ func Input(g *gorgonia.ExprGraph, dt tensor.Dtype, name string, shape ...int) *N
 	if len(g.ByName(name)) > 0 {
 		panic(&Error{Op: "input " + name, Reason: "the name is taken"})
 	}
-	if len(shape) == 0 {
-		panic(&Error{Op: "input " + name, Reason: "the rank is 0, expected 1 or more"})
+	if !positive(shape) {
+		panic(&Error{Op: "input " + name, Shapes: []tensor.Shape{shape}, Reason: "expected one or more dimensions of 1 or more"})
 	}
 	return gorgonia.NewTensor(g, dt, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName(name))
 }

@@ -58,7 +58,7 @@ func Transpose(x *Node, perm ...int) *Node {
 	sorted := slices.Clone(perm)
 	slices.Sort(sorted)
 	identity := true
-	for i := range sorted {
+	for i := range s {
 		if len(perm) != len(s) || sorted[i] != i {
 			fail("transpose", fmt.Sprintf("%v is no permutation of the axes", perm), x)
 		}

@@ -90,6 +90,9 @@ type Join struct{ Axis int }
 
 // Concat returns the inputs one after the other along an axis. Its adjoint is Slice.
 func Concat(axis int, in ...*Node) *Node {
+	if len(in) == 0 {
+		fail("concat", "expected one or more tensors")
+	}
 	if len(in) == 1 {
 		return in[0]
 	}
