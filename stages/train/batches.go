@@ -84,12 +84,11 @@ func mirror(v []float32, w int) {
 
 // potentialRun trains Phi.
 type potentialRun struct {
-	s      *training.Step
-	p      *params
-	data   *loader
-	path   homotopy.Schedule
-	field  *fieldCheck
-	points bool
+	s     *training.Step
+	p     *params
+	data  *loader
+	path  homotopy.Schedule
+	field *fieldCheck
 }
 
 func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potentialRun, error) {
