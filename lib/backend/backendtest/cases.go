@@ -1,6 +1,6 @@
 // Package backendtest is the conformance suite that every engine runs: each operation of the family with its first,
-// second and third derivatives against numerical differentiation, independence of the batch and of the number of
-// threads, and the rules of state.
+// second and third derivatives against numerical differentiation, whole training steps against an interpreter that
+// computes node by node, independence of the rows of a batch, the rules of state, and what must be refused.
 package backendtest
 
 import (

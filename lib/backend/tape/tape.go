@@ -65,9 +65,17 @@ func (t *Tape) Compile(g backend.Graph) (backend.Executable, error) {
 func dtypeOf(g backend.Graph) (tensor.Dtype, error) {
 	var dt tensor.Dtype
 	first := true
-	for _, n := range roots(g) {
+	all := roots(g)
+	if len(all) == 0 {
+		return dt, errors.New("compile: the graph has no outputs")
+	}
+	all = append(all, g.Inputs...)
+	for _, s := range g.State {
+		all = append(all, s.In)
+	}
+	for _, n := range all {
 		if n == nil {
-			return dt, errors.New("compile: a nil node among the outputs")
+			return dt, errors.New("compile: a nil node among the inputs, states or outputs")
 		}
 		if first {
 			dt, first = n.Dtype(), false
@@ -75,9 +83,6 @@ func dtypeOf(g backend.Graph) (tensor.Dtype, error) {
 		if n.Dtype() != dt {
 			return dt, fmt.Errorf("compile: element types differ: %v and %v", dt, n.Dtype())
 		}
-	}
-	if first {
-		return dt, errors.New("compile: the graph has no outputs")
 	}
 	if dt != tensor.Float32 && dt != tensor.Float64 {
 		return dt, fmt.Errorf("compile: element type %v is not supported, expected float32 or float64", dt)

@@ -20,9 +20,9 @@ func backends(t testing.TB) []*Tape {
 	return out
 }
 
-func TestDerivatives(t *testing.T) {
+func TestConformance(t *testing.T) {
 	for _, b := range backends(t) {
-		t.Run(b.Class(), func(t *testing.T) { backendtest.Derivatives(t, b) })
+		t.Run(b.Class(), func(t *testing.T) { backendtest.All(t, b) })
 	}
 }
 

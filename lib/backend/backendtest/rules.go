@@ -1,0 +1,267 @@
+package backendtest
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+	"vapo/lib/backend"
+	"vapo/lib/graphop"
+)
+
+type pair struct{ a, b *graphop.Node }
+
+// twoStates returns inputs a, b of two elements in a new graph.
+func twoStates() pair {
+	g := gorgonia.NewGraph()
+	return pair{graphop.Input(g, tensor.Float32, "a", 2), graphop.Input(g, tensor.Float32, "b", 2)}
+}
+
+// State checks the rules of state: all next values are computed from the old ones, whatever nodes they share.
+func State(t *testing.T, be backend.Backend) {
+	load := []float32{1, 2}
+	other := []float32{10, 20}
+	for _, c := range []struct {
+		name    string
+		next    func(p pair) (a, b, out *graphop.Node)
+		a, b, o []float32 // after one run
+	}{
+		{"constant", func(p pair) (a, b, out *graphop.Node) { return nil, graphop.Add(p.a, p.b), p.a },
+			[]float32{1, 2}, []float32{11, 22}, []float32{1, 2}},
+		{"unchanged", func(p pair) (a, b, out *graphop.Node) { return p.a, p.b, graphop.Add(p.a, p.b) },
+			[]float32{1, 2}, []float32{10, 20}, []float32{11, 22}},
+		{"exchanged", func(p pair) (a, b, out *graphop.Node) { return p.b, p.a, p.a },
+			[]float32{10, 20}, []float32{1, 2}, []float32{1, 2}},
+		{"one next value for both", func(p pair) (a, b, out *graphop.Node) {
+			s := graphop.Mul(p.a, p.b)
+			return s, s, s
+		}, []float32{10, 40}, []float32{10, 40}, []float32{10, 40}},
+		{"both become one of them", func(p pair) (a, b, out *graphop.Node) { return p.a, p.a, p.b },
+			[]float32{1, 2}, []float32{1, 2}, []float32{10, 20}},
+		{"output is the old value of a changed state", func(p pair) (a, b, out *graphop.Node) {
+			return graphop.Scale(p.a, -1), nil, p.a
+		}, []float32{-1, -2}, []float32{10, 20}, []float32{1, 2}},
+		{"output is a next value", func(p pair) (a, b, out *graphop.Node) {
+			s := graphop.Add(p.a, p.b)
+			return s, graphop.Exp(graphop.Affine(s, 0, 0)), s
+		}, []float32{11, 22}, []float32{1, 1}, []float32{11, 22}},
+		{"next value is read by another", func(p pair) (a, b, out *graphop.Node) {
+			s := graphop.Add(p.a, p.b)
+			return s, graphop.Square(s), graphop.Sub(p.a, s)
+		}, []float32{11, 22}, []float32{121, 484}, []float32{-10, -20}},
+		{"next value is a constant", func(p pair) (a, b, out *graphop.Node) {
+			return graphop.Fill(p.a, 7, 2), graphop.Table(p.a, []float64{3, 4}, 2), p.b
+		}, []float32{7, 7}, []float32{3, 4}, []float32{10, 20}},
+		{"next value is a view", func(p pair) (a, b, out *graphop.Node) {
+			s := graphop.Reshape(graphop.Add(graphop.Reshape(p.a, 1, 2), graphop.Reshape(p.b, 1, 2)), 2)
+			return s, graphop.Reshape(graphop.Reshape(p.a, 2, 1), 2), s
+		}, []float32{11, 22}, []float32{1, 2}, []float32{11, 22}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := twoStates()
+			a, b, out := c.next(p)
+			exe, err := be.Compile(backend.Graph{
+				State: []backend.State{{In: p.a, Out: a}, {In: p.b, Out: b}}, Outputs: []*graphop.Node{out},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mine := slices.Clone(load)
+			if err := exe.Load("a", backend.F32(mine)); err != nil {
+				t.Fatal(err)
+			}
+			if err := exe.Load("b", backend.F32(other)); err != nil {
+				t.Fatal(err)
+			}
+			clear(mine) // the slices stay the caller's
+			got := make([]float32, 2)
+			if err := exe.Run(nil, []backend.Buffer{backend.F32(got)}); err != nil {
+				t.Fatal(err)
+			}
+			check := func(name string, got, want []float32) {
+				if !slices.Equal(got, want) {
+					t.Errorf("%s is %v after a run, want %v", name, got, want)
+				}
+			}
+			check("the output", got, c.o)
+			for name, want := range map[string][]float32{"a": c.a, "b": c.b} {
+				if err := exe.Store(name, backend.F32(got)); err != nil {
+					t.Fatal(err)
+				}
+				check("state "+name, got, want)
+			}
+			// Ten more runs: what the engine does with its buffers must not show.
+			ref := Interpret(backend.Graph{State: []backend.State{{In: p.a, Out: a}, {In: p.b, Out: b}}, Outputs: []*graphop.Node{out}})
+			for name, want := range map[string][]float32{"a": c.a, "b": c.b} {
+				if err := ref.Load(name, backend.F32(want)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := make([]float32, 2)
+			for k := range 10 {
+				if err := exe.Run(nil, []backend.Buffer{backend.F32(got)}); err != nil {
+					t.Fatal(err)
+				}
+				if err := ref.Run(nil, []backend.Buffer{backend.F32(want)}); err != nil {
+					t.Fatal(err)
+				}
+				if !same(got, want) {
+					t.Fatalf("output of run %d is %v, want %v", k+2, got, want)
+				}
+			}
+		})
+	}
+}
+
+func same(a, b []float32) bool {
+	return slices.EqualFunc(a, b, func(x, y float32) bool { return x == y || x != x && y != y })
+}
+
+// NonFinite checks that a where in the graph keeps the old state, bit for bit, when the new one is not finite.
+func NonFinite(t *testing.T, be backend.Backend) {
+	for _, s := range Steps(tensor.Float32) {
+		exe, err := be.Compile(s.Graph)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := s.Trace(exe, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := s.Feed(2)
+		in[2].F32[1] = float32(math.NaN())
+		if err := exe.Run(in, s.Room()); err != nil {
+			t.Fatal(err)
+		}
+		states := before[len(before)-len(s.Graph.State):]
+		for i, st := range s.Graph.State {
+			got := s.buffer(st.In, func(int) float64 { return 0 })
+			if err := exe.Store(st.In.Name(), got); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.EqualFunc(got.F32, states[i].F32, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+				t.Errorf("%s: state %s changed in a step that was not finite", s.Name, st.In.Name())
+			}
+		}
+	}
+}
+
+// Rows checks that a row of a block gets the same bits whatever the other rows hold.
+func Rows(t *testing.T, be backend.Backend) {
+	for _, s := range Steps(tensor.Float32) {
+		g := backend.Graph{Inputs: s.Graph.Inputs[:2], Outputs: s.Graph.Outputs[1:]}
+		for _, st := range s.Graph.State {
+			if strings.HasPrefix(st.In.Name(), "param/") {
+				g.State = append(g.State, backend.State{In: st.In})
+			}
+		}
+		small := StepGraph{Name: s.Name, Graph: g, Dtype: s.Dtype}
+		exe, err := be.Compile(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, st := range g.State {
+			if err := exe.Load(st.In.Name(), s.buffer(st.In, func(i int) float64 { return 0.3 * wave(k, i) })); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := s.Graph.Inputs[0].Shape()[0]
+		run := func(in []backend.Buffer) []backend.Buffer {
+			out := small.Room()
+			if err := exe.Run(in, out); err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		want := run(small.Feed(0))
+		for row := range n {
+			in := small.Feed(row + 1)
+			for k, b := range small.Feed(0) {
+				w := b.Len() / n
+				copy(in[k].F32[row*w:(row+1)*w], b.F32[row*w:(row+1)*w])
+			}
+			if row == 0 {
+				in[0].F32[len(in[0].F32)-1] = float32(math.NaN()) // nor may a bad row spoil the others
+			}
+			for k, b := range run(in) {
+				w := b.Len() / n
+				if !same(b.F32[row*w:(row+1)*w], want[k].F32[row*w:(row+1)*w]) {
+					t.Fatalf("%s: row %d depends on the rows beside it", s.Name, row)
+				}
+			}
+		}
+	}
+}
+
+// Refusals checks that graphs and buffers that make no sense are errors and leave the state alone.
+func Refusals(t *testing.T, be backend.Backend) {
+	p := twoStates()
+	g := p.a.Graph()
+	sum := graphop.Add(p.a, p.b)
+	double := graphop.Input(g, tensor.Float64, "double", 2)
+	wide := graphop.Input(g, tensor.Float32, "wide", 1, 2)
+	foreign := gorgonia.Must(gorgonia.Neg(p.a))
+	for _, c := range []struct {
+		name, says string
+		graph      backend.Graph
+	}{
+		{"no outputs", "", backend.Graph{Inputs: []*graphop.Node{p.a}}},
+		{"undeclared input", "b", backend.Graph{Inputs: []*graphop.Node{p.a}, Outputs: []*graphop.Node{sum}}},
+		{"nil output", "", backend.Graph{Inputs: []*graphop.Node{p.a}, Outputs: []*graphop.Node{nil}}},
+		{"nil input", "", backend.Graph{Inputs: []*graphop.Node{nil}, Outputs: []*graphop.Node{p.a}}},
+		{"nil state", "", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{}}, Outputs: []*graphop.Node{p.a}}},
+		{"computed input", "", backend.Graph{Inputs: []*graphop.Node{sum}, Outputs: []*graphop.Node{sum}}},
+		{"input twice", "a", backend.Graph{Inputs: []*graphop.Node{p.a, p.a}, Outputs: []*graphop.Node{p.a}}},
+		{"input that is a state too", "a", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: p.a}}, Outputs: []*graphop.Node{p.a}}},
+		{"state of another shape", "b", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: p.b, Out: graphop.Concat(0, p.a, p.a)}}, Outputs: []*graphop.Node{p.a}}},
+		{"state of another rank", "wide", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: wide, Out: graphop.Exp(p.a)}}, Outputs: []*graphop.Node{p.a}}},
+		{"two element types", "", backend.Graph{Inputs: []*graphop.Node{p.a, double}, Outputs: []*graphop.Node{p.a, double}}},
+		{"state of another element type", "float64", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: double}}, Outputs: []*graphop.Node{p.a}}},
+		{"operation of another family", "", backend.Graph{Inputs: []*graphop.Node{p.a}, Outputs: []*graphop.Node{foreign}}},
+	} {
+		if _, err := be.Compile(c.graph); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("compile with %s: error is %v, want one that names %q", c.name, err, c.says)
+		}
+	}
+
+	exe, err := be.Compile(backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: p.b, Out: sum}}, Outputs: []*graphop.Node{sum}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, three := backend.F32(make([]float32, 2)), backend.F32(make([]float32, 3))
+	for name, err := range map[string]error{
+		"no inputs":               exe.Run(nil, []backend.Buffer{two}),
+		"no outputs":              exe.Run([]backend.Buffer{two}, nil),
+		"input of another size":   exe.Run([]backend.Buffer{three}, []backend.Buffer{two}),
+		"output of another size":  exe.Run([]backend.Buffer{two}, []backend.Buffer{three}),
+		"input of another type":   exe.Run([]backend.Buffer{backend.F64(make([]float64, 2))}, []backend.Buffer{two}),
+		"load of no state":        exe.Load("a", two),
+		"load of another size":    exe.Load("b", three),
+		"store of no state":       exe.Store("c", two),
+		"store of another size":   exe.Store("b", three),
+		"load of another type":    exe.Load("b", backend.F64(make([]float64, 2))),
+		"store to another type":   exe.Store("b", backend.F64(make([]float64, 2))),
+		"load of nothing at all":  exe.Load("b", backend.Buffer{}),
+		"store to nothing at all": exe.Store("b", backend.Buffer{}),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := exe.Run([]backend.Buffer{backend.F32([]float32{1, 2})}, []backend.Buffer{two}); err != nil || !slices.Equal(two.F32, []float32{1, 2}) {
+		t.Errorf("after refusals the first run gives %v (%v), want [1 2]: state that nothing was loaded into is 0", two.F32, err)
+	}
+}
+
+// All runs the whole suite.
+func All(t *testing.T, be backend.Backend) {
+	t.Run("derivatives", func(t *testing.T) { Derivatives(t, be) })
+	t.Run("training steps", func(t *testing.T) { TrainingSteps(t, be) })
+	t.Run("state", func(t *testing.T) { State(t, be) })
+	t.Run("non-finite", func(t *testing.T) { NonFinite(t, be) })
+	t.Run("rows", func(t *testing.T) { Rows(t, be) })
+	t.Run("refusals", func(t *testing.T) { Refusals(t, be) })
+}
