@@ -6,8 +6,8 @@
 // then allocates nothing. The result depends neither on the number of threads nor on what was fused.
 //
 // Note: Gorgonia's own tape machine runs the same nodes (TestGorgoniaMachineAgrees) and is the design's reference,
-// but it allocates a tensor for every node at every run and stores every pointwise intermediate, which on the small
-// networks of two-dimensional data costs several times the arithmetic (BenchmarkStep shows the ratio).
+// but it allocates a tensor for every node at every run and stores every pointwise intermediate: some 5,300 allocations
+// and 11 MB a step of a perceptron of width 128, where this package makes none (BenchmarkStep).
 package tape
 
 import (

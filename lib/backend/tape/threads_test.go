@@ -1,0 +1,102 @@
+package tape
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"gorgonia.org/tensor"
+	"vapo/lib/backend/backendtest"
+)
+
+// helper names the environment variable that makes a test binary print a digest instead of testing.
+const helper = "VAPO_TAPE_DIGEST"
+
+func TestMain(m *testing.M) {
+	if lib := os.Getenv(helper); lib != "" {
+		b, err := New(lib)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Printf("%x\n", digest(b))
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// digest hashes all bits of some training steps, of which one is large enough to be cut into pieces everywhere.
+func digest(b *Tape) []byte {
+	h := sha256.New()
+	for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.NewMLPStep(tensor.Float32, 700, 150)) {
+		exe, err := b.Compile(s.Graph)
+		if err != nil {
+			panic(err)
+		}
+		trace, err := s.Trace(exe, 3)
+		if err != nil {
+			panic(err)
+		}
+		for _, v := range trace {
+			if err := binary.Write(h, binary.LittleEndian, v.F32); err != nil {
+				panic(err)
+			}
+		}
+	}
+	return h.Sum(nil)
+}
+
+// The number of threads is fixed at first use, so each count gets a process of its own.
+func TestThreadsKeepBits(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range backends(t) {
+		got := map[string]string{}
+		for _, threads := range []string{"1", "2", "4", "7"} {
+			c := exec.Command(exe)
+			c.Env = append(os.Environ(), "GOMAXPROCS="+threads, helper+"="+strings.TrimPrefix(b.Class(), "tape-"))
+			out, err := c.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[threads] = strings.TrimSpace(string(out))
+		}
+		for threads, d := range got {
+			if d != got["1"] || len(d) != 64 {
+				t.Errorf("%s: %s threads give %s, one gives %s", b.Class(), threads, d, got["1"])
+			}
+		}
+	}
+}
+
+// A step of a perceptron allocates nothing, so training neither grows nor pauses for the collector. The exceptions are
+// known and small: gonum's products above its block size start goroutines, and pooling makes a closure.
+func TestRunAllocatesNothing(t *testing.T) {
+	for _, b := range backends(t) {
+		for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.NewMLPStep(tensor.Float32, 512, 64)) {
+			exe, err := b.Compile(s.Graph)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Load(exe); err != nil {
+				t.Fatal(err)
+			}
+			in, out := s.Feed(0), s.Room()
+			if n := testing.AllocsPerRun(20, func() {
+				if err := exe.Run(in, out); err != nil {
+					t.Fatal(err)
+				}
+			}); n > 0 {
+				t.Logf("%s, %s: %v allocations a run", b.Class(), s.Name, n)
+				if s.Name == "mlp" && b.Class() != "tape-go" || n > 500 {
+					t.Errorf("%s, %s: %v allocations a run", b.Class(), s.Name, n)
+				}
+			}
+		}
+	}
+}
