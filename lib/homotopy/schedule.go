@@ -110,6 +110,6 @@ func (v vapo) At(t float64) Point {
 
 func (v vapo) Draw(u float64) float64       { return math.Exp(v.first * (1 - u)) }
 func (v vapo) Weight(t float64) float64     { return t * t }
-func (v vapo) Condition(t float64) float64  { return 1 - math.Log(t)/v.first }
+func (v vapo) Condition(t float64) float64  { return max(0, 1-math.Log(t)/v.first) } // before the first time, as at it
 func (v vapo) Span() (from, to float64)     { return v.first, 0 }
 func (vapo) Time(s float64) (t, dt float64) { t = math.Exp(s); return t, t }
