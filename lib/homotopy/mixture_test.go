@@ -1,0 +1,197 @@
+package homotopy
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/metrics"
+	"vapo/lib/ode"
+)
+
+func mixture(t *testing.T, components ...dataset.Component) *dataset.Mixture {
+	t.Helper()
+	m, err := dataset.NewMixture(components)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func ring(t *testing.T) *dataset.Mixture {
+	var c []dataset.Component
+	for k := range 8 {
+		a := 2 * math.Pi * float64(k) / 8
+		c = append(c, dataset.Component{Weight: 1 + float64(k%3), Mean: []float64{math.Cos(a), math.Sin(a)}, Std: 0.15})
+	}
+	return mixture(t, c...)
+}
+
+// logMarginal is log rhobar(x, t) straight from its definition: a mixture of N(mu·m_k, mu²s_k² + sigma²).
+func logMarginal(m *dataset.Mixture, p Point, x []float64) float64 {
+	var moved []dataset.Component
+	for _, c := range m.Components {
+		mean := make([]float64, len(c.Mean))
+		for i := range mean {
+			mean[i] = p.Mu * c.Mean[i]
+		}
+		moved = append(moved, dataset.Component{Weight: c.Weight, Mean: mean, Std: math.Hypot(p.Mu*c.Std, p.Sigma)})
+	}
+	return (&dataset.Mixture{Components: moved}).LogDensity(x)
+}
+
+// L6: v = (mu'/mu) x + sigma (sigma mu'/mu - sigma') grad log rhobar, with the gradient taken numerically.
+func TestFieldIsL6(t *testing.T) {
+	three := mixture(t, dataset.Component{Weight: 1, Mean: []float64{1, 0, -0.5}, Std: 0.3}, dataset.Component{Weight: 3, Mean: []float64{-1, 0.5, 0}, Std: 0.1})
+	rng := rand.New(rand.NewPCG(1, 1))
+	for name, s := range schedules(t) {
+		for _, m := range []*dataset.Mixture{ring(t), three} {
+			d := m.Dim()
+			f := NewMixtureField(m)
+			for range 200 {
+				at := s.Draw(0.02 + 0.93*rng.Float64())
+				p := s.At(at)
+				data, _ := m.Sample(draw.New(rng.Uint64(), "x", 0), 1)
+				x, grad := make([]float64, d), make([]float64, d)
+				for i := range x {
+					x[i] = p.Mu*float64(data[i]) + p.Sigma*rng.NormFloat64()
+				}
+				density := f.At(p, x, grad)
+				if want := logMarginal(m, p, x); math.Abs(density-want) > 1e-9*(1+math.Abs(want)) {
+					t.Fatalf("%s: log density at t = %v is %v, want %v", name, at, density, want)
+				}
+				var diff, norm float64
+				for i := range x {
+					h := 1e-5 * p.Sigma
+					old := x[i]
+					x[i] = old + h
+					up := logMarginal(m, p, x)
+					x[i] = old - h
+					down := logMarginal(m, p, x)
+					x[i] = old
+					ratio := p.DMu / p.Mu
+					want := ratio*old + p.Sigma*(p.Sigma*ratio-p.DSigma)*(up-down)/(2*h)
+					diff += (grad[i] - want) * (grad[i] - want)
+					norm += want*want + ratio*ratio*old*old
+				}
+				if math.Sqrt(diff/norm) > 1e-5 {
+					t.Fatalf("%s, %d dimensions, t = %v: relative difference from L6 %.3g", name, d, at, math.Sqrt(diff/norm))
+				}
+			}
+		}
+	}
+}
+
+// The field is the mean velocity of all paths through x, here by importance sampling: E[v|x] over x̄ drawn from the
+// data and weighted by the density of x given x̄.
+func TestFieldIsMeanVelocity(t *testing.T) {
+	m := ring(t)
+	f := NewMixtureField(m)
+	const n = 200_000
+	data, _ := m.Sample(draw.New(5, "data", 0), n)
+	for name, s := range schedules(t) {
+		for _, u := range []float64{0.3, 0.5, 0.8} {
+			at := s.Draw(u)
+			p := s.At(at)
+			if p.Sigma < 0.05 {
+				continue // too few of the draws would matter
+			}
+			x := []float64{p.Mu*0.7 + 0.3*p.Sigma, p.Mu*0.5 - 0.8*p.Sigma}
+			var total float64
+			weights, velocities := make([]float64, n), [2][]float64{make([]float64, n), make([]float64, n)}
+			for i := range n {
+				a, b := float64(data[2*i]), float64(data[2*i+1])
+				e0, e1 := (x[0]-p.Mu*a)/p.Sigma, (x[1]-p.Mu*b)/p.Sigma
+				w := math.Exp(-0.5 * (e0*e0 + e1*e1))
+				total += w
+				weights[i], velocities[0][i], velocities[1][i] = w, p.DMu*a+p.DSigma*e0, p.DMu*b+p.DSigma*e1
+			}
+			grad := make([]float64, 2)
+			f.At(p, x, grad)
+			for i := range grad {
+				var want, variance float64
+				for k, w := range weights {
+					want += w / total * velocities[i][k]
+				}
+				for k, w := range weights {
+					e := w / total * (velocities[i][k] - want)
+					variance += e * e
+				}
+				if se := math.Sqrt(variance); math.Abs(grad[i]-want) > 4*se || se > 0.05+0.1*math.Hypot(grad[0], grad[1]) {
+					t.Errorf("%s, t = %v: component %d is %v, mean over %d paths %v ± %v", name, at, i, grad[i], n, want, se)
+				}
+			}
+		}
+	}
+}
+
+// Far from all components the posterior is decided by exponents that underflow: the field must stay finite.
+func TestFieldFarAway(t *testing.T) {
+	f := NewMixtureField(ring(t))
+	s, err := Lookup("linear", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grad := make([]float64, 2)
+	for _, at := range []float64{0, 0.5, 1} {
+		density := f.At(s.At(at), []float64{1e4, -3e4}, grad)
+		if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) || math.IsInf(grad[1], 0) {
+			t.Errorf("t = %v: density %v, field %v", at, density, grad)
+		}
+	}
+}
+
+// The flow of the closed form carries the prior to the data: its samples are as far from fresh data as fresh data are
+// from each other.
+func TestFlowReachesTheData(t *testing.T) {
+	m := ring(t)
+	const n, pairs = 2000, 12
+	tableau, err := ode.Lookup("heun")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"linear", "vapo"} {
+		s, err := Lookup(name, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := NewMixtureField(m)
+		row, grad := make([]float64, 2), make([]float64, 2)
+		flow := func(x, at, dx []float32) error {
+			for i, v := range at {
+				time, rate := s.Time(float64(v))
+				row[0], row[1] = float64(x[2*i]), float64(x[2*i+1])
+				f.At(s.At(time), row, grad)
+				dx[2*i], dx[2*i+1] = float32(rate*grad[0]), float32(rate*grad[1])
+			}
+			return nil
+		}
+		from, to := s.Span()
+		var ours, floor float64
+		for k := range uint64(pairs) {
+			x := make([]float32, 2*n)
+			draw.New(1, "prior", k).Normal(x)
+			if _, err := ode.Fixed(tableau, flow, x, n, 2, from, to, 40); err != nil {
+				t.Fatal(err)
+			}
+			a, _ := m.Sample(draw.New(1, "a", k), n)
+			b, _ := m.Sample(draw.New(1, "b", k), n)
+			for _, c := range []struct {
+				x   []float32
+				sum *float64
+			}{{x, &ours}, {b, &floor}} {
+				d, err := metrics.SlicedW2(a, c.x, 2, 32, k)
+				if err != nil {
+					t.Fatal(err)
+				}
+				*c.sum += d / pairs
+			}
+		}
+		t.Logf("%s: sliced W2 %.4f, of data against data %.4f", name, ours, floor)
+		if ours > 1.25*floor {
+			t.Errorf("%s: sliced W2 of the flow's samples is %.4f, of data against data %.4f", name, ours, floor)
+		}
+	}
+}
