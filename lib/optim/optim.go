@@ -28,9 +28,11 @@ type Config struct {
 
 // Check returns an error that names the first option that makes no sense.
 func (c Config) Check() error {
+	// Steps run in float32: what is 0 or infinite there would make the state non-finite without a non-finite gradient.
+	normal := func(v float64) bool { return float32(v) > 0 && !math.IsInf(float64(float32(v)), 0) }
 	switch {
-	case !(c.LearningRate > 0):
-		return fmt.Errorf("learning rate is %v, expected a positive number", c.LearningRate)
+	case !normal(c.LearningRate):
+		return fmt.Errorf("learning rate is %v, expected a positive number in the range of float32", c.LearningRate)
 	case c.WarmupSteps < 0:
 		return fmt.Errorf("warm-up is %d steps, expected 0 or more", c.WarmupSteps)
 	case c.Decay != "constant" && c.Decay != "cosine":
@@ -39,9 +41,9 @@ func (c Config) Check() error {
 		return fmt.Errorf("cosine decay needs a horizon, got %d steps", c.HorizonSteps)
 	case !(c.Beta1 >= 0 && c.Beta1 < 1) || !(c.Beta2 >= 0 && c.Beta2 < 1):
 		return fmt.Errorf("adam's betas are %v and %v, expected numbers in [0, 1)", c.Beta1, c.Beta2)
-	case !(c.Epsilon > 0):
-		return fmt.Errorf("adam's epsilon is %v, expected a positive number", c.Epsilon)
-	case !(c.ClipNorm >= 0):
+	case !normal(c.Epsilon):
+		return fmt.Errorf("adam's epsilon is %v, expected a positive number in the range of float32", c.Epsilon)
+	case c.ClipNorm != 0 && !normal(c.ClipNorm):
 		return fmt.Errorf("the gradient norm bound is %v, expected 0 (none) or more", c.ClipNorm)
 	case !(c.EMADecay >= 0 && c.EMADecay < 1):
 		return fmt.Errorf("the moving average's decay is %v, expected a number in [0, 1)", c.EMADecay)
