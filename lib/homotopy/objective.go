@@ -10,6 +10,23 @@ import (
 // Objectives lists the names that Loss knows.
 func Objectives() []string { return []string{"matching", "energy"} }
 
+// ForObjective returns the schedule with the loss weights that suit an objective. The weight of a time changes how much
+// a shared network cares about it, never which potential is best at it.
+//
+// The energy form multiplies Phi by an innovation of size 1/sigma, whose noise has no bounded variance as sigma goes
+// to 0: unweighted on the linear path (sigma = w(1-t)) training follows the few samples nearest to t = 1 and diverges.
+// The weight sigma/w keeps that noise the same at all times.
+func ForObjective(s Schedule, objective string) Schedule {
+	if l, ok := s.(linear); ok && objective == "energy" {
+		return energyLinear{l}
+	}
+	return s
+}
+
+type energyLinear struct{ linear }
+
+func (l energyLinear) Weight(t float64) float64 { return l.At(t).Sigma / l.w }
+
 // Batch holds the input nodes of one training batch of N samples with d dimensions each. X and Noise have the
 // network's shape [N, ...]; the rest is [N, 1] and comes from Schedule: one number a sample, computed on the host in
 // float64, since near the ends of a path float32 cancels.

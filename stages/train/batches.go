@@ -109,7 +109,7 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	if err != nil {
 		return nil, err
 	}
-	r := &potentialRun{s: s, p: p, data: newLoader(p, set), path: path}
+	r := &potentialRun{s: s, p: p, data: newLoader(p, set), path: homotopy.ForObjective(path, p.Objective)}
 	if p.FieldEvery > 0 {
 		if r.field, err = newFieldCheck(be, c, p.Seed, set); err != nil {
 			return nil, err
