@@ -196,7 +196,12 @@ func Flags(params map[string]any) []string {
 		case float64:
 			text = strconv.FormatFloat(v, 'g', -1, 64)
 		case json.RawMessage:
-			text = string(v)
+			var compact bytes.Buffer // records are stored indented
+			if err := json.Compact(&compact, v); err == nil {
+				text = compact.String()
+			} else {
+				text = string(v)
+			}
 		default:
 			text = fmt.Sprint(v)
 		}
