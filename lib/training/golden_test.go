@@ -1,0 +1,239 @@
+package training
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
+	"vapo/lib/homotopy"
+	"vapo/lib/layer"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+)
+
+// golden is a case of testdata/golden.py: three steps of a potential, computed by PyTorch in float64.
+type golden struct {
+	Name, Objective, Schedule string
+	PriorStd                  float64 `json:"prior_std"`
+	Optim                     optim.Config
+	Batch                     int
+	Times                     []float64
+	Names                     []string
+	Shapes                    [][]int
+	Loss, RMS                 []float64
+	GradNorm                  []float64 `json:"grad_norm"`
+	Weight                    [][]float64
+	X, Phi, Grad              []float64
+	Change                    [][5]float64
+	EMAChange                 [][5]float64 `json:"ema_change"`
+}
+
+func (g golden) config() potential.Config {
+	c := potential.Config{Kind: g.Name, Schedule: g.Schedule, PriorStd: g.PriorStd}
+	if g.Name == "mlp" {
+		c.Shape, c.MLP = []int{3}, &potential.MLP{Width: 12, Depth: 2, Fourier: 4}
+	} else {
+		c.Shape, c.UNet = []int{1, 8, 8}, &potential.UNet{Channels: 8, Mult: []int{1, 2}, ResBlocks: 1, Groups: 4}
+	}
+	return c
+}
+
+// wave is golden.py's sequence of values in [-1, 1].
+func wave(k, i int) float32 { return float32(float64((i*7919+k*104729)%2003)/1001 - 1) }
+
+// weights are golden.py's initial weights.
+func weights(params []layer.Param) map[string][]float32 {
+	out := map[string][]float32{}
+	for k, p := range params {
+		fan, offset, size := 4, 0.0, 1
+		for i, d := range p.Shape {
+			size *= d
+			if i == 1 {
+				fan = d
+			} else if i > 1 {
+				fan *= d
+			}
+		}
+		if len(p.Shape) == 1 && p.Name[len(p.Name)-len("weight"):] == "weight" {
+			offset = 1
+		}
+		v := make([]float32, size)
+		for i := range v {
+			v[i] = float32(offset + float64(wave(k, i))*1.5/math.Sqrt(float64(fan)))
+		}
+		out[p.Name] = v
+	}
+	return out
+}
+
+// summary is golden.py's: sum, product with wave, norm, first and last element.
+func summary(k int, now, before []float32) (s [5]float64) {
+	for i := range now {
+		d := float64(now[i]) - float64(before[i])
+		s[0] += d
+		s[1] += d * float64(wave(k, i))
+		s[2] += d * d
+		if i == 0 {
+			s[3] = d
+		}
+		s[4] = d
+	}
+	s[2] = math.Sqrt(s[2])
+	return s
+}
+
+func near(got, want, scale, tolerance float64) bool { return math.Abs(got-want) <= tolerance*scale }
+
+func load(t *testing.T, s *Step, w map[string][]float32) {
+	t.Helper()
+	c, err := s.Checkpoint(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range c.Tensors {
+		for _, group := range []string{optim.Param, optim.EMA} {
+			if len(n.Name) > len(group) && n.Name[:len(group)] == group {
+				c.Tensors[i].Data = w[n.Name[len(group):]]
+			}
+		}
+	}
+	if err := s.Restore(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func engines(t testing.TB) []backend.Backend {
+	var out []backend.Backend
+	for _, class := range backend.Classes() {
+		be, err := backend.Open(class)
+		if err != nil {
+			t.Logf("without %s: %v", class, err)
+			continue
+		}
+		out = append(out, be)
+	}
+	return out
+}
+
+// Names, potentials, fields, losses, gradient norms and three updates against an independent implementation.
+func TestGoldenSteps(t *testing.T) {
+	raw, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []golden
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, be := range engines(t) {
+		for _, g := range cases {
+			t.Run(fmt.Sprintf("%s/%s/%s/%s", be.Class(), g.Name, g.Objective, g.Schedule), func(t *testing.T) { goldenSteps(t, be, g) })
+		}
+	}
+}
+
+func goldenSteps(t *testing.T, be backend.Backend, g golden) {
+	const tolerance = 1e-4
+	c := g.config()
+	s, err := Potential(be, c, g.Objective, g.Optim, g.Batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for i, p := range s.Params {
+		names = append(names, p.Name)
+		if i < len(g.Shapes) && !slices.Equal(p.Shape, g.Shapes[i]) {
+			t.Errorf("%s has shape %v, want %v", p.Name, p.Shape, g.Shapes[i])
+		}
+	}
+	if !slices.Equal(names, g.Names) {
+		t.Fatalf("parameters\n%v\nwant, in this order\n%v", names, g.Names)
+	}
+	initial := weights(s.Params)
+	load(t, s, initial)
+
+	f, err := potential.NewField(be, c, initial, g.Batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, times := make([]float32, len(g.X)), make([]float32, g.Batch)
+	for i, v := range g.X {
+		x[i] = float32(v)
+	}
+	for i, v := range g.Times {
+		times[i] = float32(v)
+	}
+	phi, grad := make([]float32, g.Batch), make([]float32, len(x))
+	if err := f.Eval(x, times, phi, grad); err != nil {
+		t.Fatal(err)
+	}
+	scale := 0.0
+	for _, v := range g.Grad {
+		scale = max(scale, math.Abs(v))
+	}
+	for i, v := range g.Phi {
+		if !near(float64(phi[i]), v, max(1, math.Abs(v)), tolerance) {
+			t.Errorf("Phi of sample %d is %v, want %v", i, phi[i], v)
+		}
+	}
+	for i, v := range g.Grad {
+		if !near(float64(grad[i]), v, scale, tolerance) {
+			t.Fatalf("grad Phi[%d] is %v, want %v", i, grad[i], v)
+		}
+	}
+
+	path, err := c.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := range g.Loss {
+		for i := range s.Batch[BatchX] {
+			s.Batch[BatchX][i], s.Batch[BatchNoise][i] = wave(50+step, i), 1.5*wave(60+step, i)
+		}
+		var columns [homotopy.Columns][]float32
+		copy(columns[:], s.Batch[BatchTimes:])
+		for i, at := range g.Times {
+			homotopy.Fill(path, at, i, &columns)
+			columns[homotopy.Columns-1][i] = float32(g.Weight[step][i])
+		}
+		m, err := s.Run(int64(step))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.Applied || !near(m.Loss, g.Loss[step], max(0.1, math.Abs(g.Loss[step])), tolerance) {
+			t.Errorf("step %d: loss %v (applied %v), want %v", step, m.Loss, m.Applied, g.Loss[step])
+		}
+		if !near(m.GradNorm, g.GradNorm[step], g.GradNorm[step], 3*tolerance) {
+			t.Errorf("step %d: gradient norm %v, want %v", step, m.GradNorm, g.GradNorm[step])
+		}
+		if !near(m.FieldRMS, g.RMS[step], g.RMS[step], tolerance) {
+			t.Errorf("step %d: root mean square of the field %v, want %v", step, m.FieldRMS, g.RMS[step])
+		}
+	}
+	ck, err := s.Checkpoint(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		group string
+		want  [][5]float64
+	}{{checkpoint.Param, g.Change}, {checkpoint.EMA, g.EMAChange}} {
+		group := ck.Group(c.group)
+		for k, p := range s.Params {
+			got := summary(k, group[p.Name].Data, initial[p.Name])
+			norm := c.want[k][2]
+			size := math.Sqrt(float64(len(initial[p.Name])))
+			for i, scale := range [5]float64{norm * size, norm * size, norm, 0.02, 0.02} {
+				if !near(got[i], c.want[k][i], scale, 1e-3) {
+					t.Errorf("change of %s%s after 3 steps: %v, want %v", c.group, p.Name, got, c.want[k])
+					break
+				}
+			}
+		}
+	}
+}
