@@ -45,7 +45,6 @@ type compiler struct {
 	full    map[*graphop.Node]int // the full-size value of a constant that of holds as one element
 	steps   []step
 	stepOf  map[*graphop.Node]int // the step that computes a node
-	uses    map[*graphop.Node]int
 	isRoot  map[*graphop.Node]bool
 	outputs []int
 }
@@ -63,7 +62,7 @@ func roots(g backend.Graph) []*graphop.Node {
 func compile[T float32 | float64](lib blas.Library, g backend.Graph) (*Program[T], error) {
 	c := &compiler{
 		graph: g, of: map[*graphop.Node]int{}, full: map[*graphop.Node]int{},
-		stepOf: map[*graphop.Node]int{}, uses: map[*graphop.Node]int{}, isRoot: map[*graphop.Node]bool{},
+		stepOf: map[*graphop.Node]int{}, isRoot: map[*graphop.Node]bool{},
 	}
 	if err := c.leaves(); err != nil {
 		return nil, err
@@ -132,7 +131,6 @@ func (c *compiler) sort() {
 			if f.next < len(f.children) {
 				ch := f.children[f.next]
 				f.next++
-				c.uses[ch]++
 				if !seen[ch] {
 					seen[ch] = true
 					stack = append(stack, frame{n: ch, children: graphop.Children(ch)})

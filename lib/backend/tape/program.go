@@ -18,7 +18,6 @@ type Program[T float32 | float64] struct {
 	states  map[string]slot
 	swaps   [][2]int
 	outputs []slot
-	names   []string // of the operations, for a trace
 	bytes   int64
 }
 
@@ -66,13 +65,10 @@ func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], erro
 		case s.group != nil:
 			k.fused = kernel.NewPointwise[T](s.group.program())
 			k.slots = make([][]T, len(s.args)+len(s.outs))
-			p.names = append(p.names, fmt.Sprintf("pointwise[%d] %v", len(s.group.nodes), s.group.shape))
 		case s.node != nil:
 			k.kernel = kernelOf[T](graphop.Of(s.node), lib)
-			p.names = append(p.names, graphop.Of(s.node).Kind.Name())
 		default:
 			k.kernel = func(dst []T, src [][]T) { copy(dst, src[0]) }
-			p.names = append(p.names, "copy")
 		}
 		k.src = make([][]T, len(s.args))
 		p.steps = append(p.steps, k)
