@@ -45,6 +45,12 @@ func newConvBase[T Float](lib blas.Library, s ConvShape, channels int) convBase[
 	pix := s.OH() * s.OW()
 	b := convBase[T]{lib: lib, s: s, pix: pix}
 	b.group = min(s.N, max(1, groupColumns/max(1, pix)))
+	for g := b.group; 2*g > b.group; g-- { // groups of one size share out evenly
+		if s.N%g == 0 {
+			b.group = g
+			break
+		}
+	}
 	b.groups = (s.N + b.group - 1) / b.group
 	b.workers = make([]convWorker[T], Workers())
 	for i := range b.workers {
