@@ -97,13 +97,11 @@ func TestCheck(t *testing.T) {
 
 // update is a compiled optimiser step whose loss and gradients are fed by the test.
 type update struct {
-	exe           backend.Executable
-	in            []backend.Buffer // loss, gradients
-	norm, applied []float64
-	hyper         [optim.Inputs][]float32
-	states        []string
-	c             optim.Config
-	dt            tensor.Dtype
+	exe    backend.Executable
+	in     []backend.Buffer // loss, gradients, hyperparameters
+	states []string
+	c      optim.Config
+	dt     tensor.Dtype
 }
 
 var shapes = [][]int{{3}, {1, 3}, {2, 2}, {1}}
@@ -115,7 +113,7 @@ func newUpdate(t *testing.T, c optim.Config, dt tensor.Dtype) *update {
 		t.Fatal(err)
 	}
 	g := gorgonia.NewGraph()
-	u := &update{c: c, dt: dt, norm: make([]float64, 1), applied: make([]float64, 1)}
+	u := &update{c: c, dt: dt}
 	loss := graphop.Input(g, dt, "loss", 1)
 	inputs := []*graphop.Node{loss}
 	var params, grads []*graphop.Node

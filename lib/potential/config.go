@@ -33,12 +33,21 @@ func ParseConfig(raw json.RawMessage) (Config, error) {
 	return c, c.Check()
 }
 
+// Bounds far above what can be trained: a checkpoint comes from anywhere, and a graph is built from its numbers alone.
+const (
+	maxDim    = 1 << 26 // numbers of one sample
+	maxWidth  = 1 << 16 // units or channels
+	maxLayers = 1000
+)
+
 // Check returns an error that names the first thing that does not fit.
 func (c Config) Check() error {
+	dim := 1
 	for _, d := range c.Shape {
-		if d < 1 {
-			return fmt.Errorf("network configuration: sample shape is %v, expected positive dimensions", c.Shape)
+		if d < 1 || d > maxDim/dim {
+			return fmt.Errorf("network configuration: sample shape is %v, expected positive dimensions and at most %d numbers", c.Shape, maxDim)
 		}
+		dim *= d
 	}
 	if _, err := homotopy.Lookup(c.Schedule, c.PriorStd); err != nil {
 		return fmt.Errorf("network configuration: %w", err)

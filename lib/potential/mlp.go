@@ -16,8 +16,8 @@ type MLP struct {
 }
 
 func (m *MLP) check() error {
-	if m.Width < 1 || m.Depth < 1 || m.Fourier < 0 || m.Fourier > 16 {
-		return fmt.Errorf("mlp of width %d, depth %d and %d frequencies: expected width and depth of 1 or more and 0 to 16 frequencies", m.Width, m.Depth, m.Fourier)
+	if m.Width < 1 || m.Width > maxWidth || m.Depth < 1 || m.Depth > maxLayers || m.Fourier < 0 || m.Fourier > 16 {
+		return fmt.Errorf("mlp of width %d, depth %d and %d frequencies: expected a width of 1 to %d, a depth of 1 to %d and 0 to 16 frequencies", m.Width, m.Depth, m.Fourier, maxWidth, maxLayers)
 	}
 	return nil
 }

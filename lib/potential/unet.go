@@ -19,16 +19,19 @@ type UNet struct {
 	Groups    int   `json:"groups"`     // of the normalisations
 }
 
+// maxLevels is as many as sides of 2^15 pixels can be halved.
+const maxLevels = 16
+
 func (u *UNet) check(shape []int) error {
 	if len(shape) != 3 {
 		return fmt.Errorf("unet on samples of shape %v: expected images [C, H, W]", shape)
 	}
-	if u.Channels < 2 || u.Channels%2 != 0 || len(u.Mult) == 0 || u.ResBlocks < 1 {
-		return fmt.Errorf("unet of %d channels, multipliers %v, %d blocks: expected an even number of channels, a multiplier a level and a block or more", u.Channels, u.Mult, u.ResBlocks)
+	if u.Channels < 2 || u.Channels > maxWidth || u.Channels%2 != 0 || len(u.Mult) == 0 || len(u.Mult) > maxLevels || u.ResBlocks < 1 || u.ResBlocks > maxLayers {
+		return fmt.Errorf("unet of %d channels, multipliers %v, %d blocks: expected an even number of channels up to 65536, a multiplier for each of up to 16 levels, and 1 to 1000 blocks", u.Channels, u.Mult, u.ResBlocks)
 	}
 	for _, m := range u.Mult {
-		if m < 1 {
-			return fmt.Errorf("unet multipliers %v: expected 1 or more each", u.Mult)
+		if m < 1 || m > maxWidth/u.Channels {
+			return fmt.Errorf("unet multipliers %v: expected 1 or more each, and at most %d channels", u.Mult, maxWidth)
 		}
 	}
 	if div := 1 << (len(u.Mult) - 1); shape[1]%div != 0 || shape[2]%div != 0 {

@@ -1,0 +1,363 @@
+package potential_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/backend"
+	_ "vapo/lib/backend/tape"
+	"vapo/lib/draw"
+	"vapo/lib/layer"
+	"vapo/lib/potential"
+)
+
+func mlp(schedule string) potential.Config {
+	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: schedule, PriorStd: 1, MLP: &potential.MLP{Width: 20, Depth: 2, Fourier: 3}}
+}
+
+func unet() potential.Config {
+	return potential.Config{Kind: "unet", Shape: []int{1, 8, 12}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 8, Mult: []int{1, 2}, ResBlocks: 1, Groups: 4}}
+}
+
+func engines(t *testing.T) []backend.Backend {
+	var out []backend.Backend
+	for _, class := range backend.Classes() {
+		be, err := backend.Open(class)
+		if err != nil {
+			t.Logf("without %s: %v", class, err)
+			continue
+		}
+		out = append(out, be)
+	}
+	return out
+}
+
+// weights are random, also where training would start at 0.
+func weights(t *testing.T, c potential.Config) map[string][]float32 {
+	t.Helper()
+	params, err := c.Parameters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]float32{}
+	for _, p := range params {
+		p.Init = layer.Init{Bound: 0.4}
+		out[p.Name] = p.Draw(3)
+	}
+	return out
+}
+
+func TestConfigRoundTrip(t *testing.T) {
+	for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet()} {
+		raw, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := potential.ParseConfig(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := json.Marshal(back)
+		if err != nil || string(again) != string(raw) {
+			t.Errorf("%s came back as %s (%v)", raw, again, err)
+		}
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	good, err := json.Marshal(unet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := json.Marshal(mlp("linear"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ from, old, new, says string }{
+		{string(good), `"kind"`, `"sort"`, "sort"},
+		{string(good), `"groups":4`, `"groups":4,"heads":1`, "heads"},
+		{string(good), `"kind":"unet"`, `"kind":"mlp"`, "mlp"},
+		{string(good), `"kind":"unet"`, `"kind":"wrn"`, "wrn"},
+		{string(good), `"linear"`, `"curved"`, "curved"},
+		{string(good), `"prior_std":1`, `"prior_std":0`, "prior"},
+		{string(good), `[1,8,12]`, `[1,8,-12]`, "-12"},
+		{string(good), `[1,8,12]`, `[8,12]`, "[8 12]"},
+		{string(good), `[1,8,12]`, `[1,9,12]`, "divisible"},
+		{string(good), `"channels":8`, `"channels":7`, "channels"},
+		{string(good), `"groups":4`, `"groups":3`, "groups"},
+		{string(good), `"groups":4`, `"groups":0`, "groups"},
+		{string(good), `"mult":[1,2]`, `"mult":[]`, "multiplier"},
+		{string(good), `"mult":[1,2]`, `"mult":[1,0]`, "multiplier"},
+		{string(good), `"res_blocks":1`, `"res_blocks":0`, "block"},
+		{string(good), `"res_blocks":1`, `"res_blocks":1000000000`, "block"}, // from a hostile checkpoint
+		{string(good), `"channels":8`, `"channels":4611686018427387904`, "channels"},
+		{string(good), `"channels":8`, `"channels":"8"`, "channels"},
+		{string(point), `"width":20`, `"width":0`, "width"},
+		{string(point), `"width":20`, `"width":4611686018427387904`, "width"},
+		{string(point), `"depth":2`, `"depth":-1`, "depth"},
+		{string(point), `"depth":2`, `"depth":1000000000`, "depth"},
+		{string(point), `"fourier":3`, `"fourier":40`, "frequencies"},
+		{string(point), `"shape":[3]`, `"shape":[]`, "shape"},
+		{string(point), `"shape":[3]`, `"shape":[0]`, "shape"},
+		{string(point), `"shape":[3]`, `"shape":[3,3,3]`, "shape"},
+		{string(point), `"shape":[3]`, `"shape":[4611686018427387904]`, "shape"},
+	} {
+		raw := strings.Replace(c.from, c.old, c.new, 1)
+		if raw == c.from {
+			t.Fatalf("%s is not in %s", c.old, raw)
+		}
+		if _, err := potential.ParseConfig(json.RawMessage(raw)); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s for %s: error is %v, want one about %q", c.new, c.old, err, c.says)
+		}
+	}
+	for _, raw := range []string{``, `null`, `[]`, `7`, `{`} {
+		if _, err := potential.ParseConfig(json.RawMessage(raw)); err == nil {
+			t.Errorf("configuration %q was accepted", raw)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	for _, c := range []potential.Config{mlp("vapo"), unet()} {
+		raw, err := json.Marshal(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, err := potential.ParseConfig(raw)
+		if err != nil {
+			return
+		}
+		if c.Dim() < 1 {
+			t.Fatalf("%s: %d dimensions", raw, c.Dim())
+		}
+		if c.Kind == "unet" && (len(c.UNet.Mult) > 6 || c.UNet.ResBlocks > 6) {
+			return // sound, but slow to build
+		}
+		if _, err := c.Parameters(); err != nil && c.Dim() < 1<<20 {
+			t.Fatalf("%s: %v", raw, err)
+		}
+	})
+}
+
+// A row of a block has the same bits whatever the other rows hold, even NaN, and whatever block is evaluated.
+func TestFieldRows(t *testing.T) {
+	for _, be := range engines(t) {
+		for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet()} {
+			const batch = 9
+			d := c.Dim()
+			f, err := potential.NewField(be, c, weights(t, c), batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			eval := func(seed uint64, keep int) (phi, grad []float32) {
+				x, times := make([]float32, batch*d), make([]float32, batch)
+				draw.New(seed, "x", 0).Normal(x)
+				for i := range times {
+					times[i] = float32(draw.New(seed, "t", uint64(i)).Uniform64())
+				}
+				draw.New(1, "x", 0).Normal(x[keep*d : (keep+1)*d])
+				times[keep] = 0.37
+				if seed == 2 {
+					x[(keep+1)%batch*d] = float32(math.NaN())
+				}
+				phi, grad = make([]float32, batch), make([]float32, batch*d)
+				if err := f.Eval(x, times, phi, grad); err != nil {
+					t.Fatal(err)
+				}
+				return phi[keep : keep+1], grad[keep*d : (keep+1)*d]
+			}
+			for keep := range batch {
+				phi, grad := eval(1, keep)
+				for seed := range uint64(4) {
+					p, g := eval(seed, keep)
+					if !slices.Equal(p, phi) || !slices.Equal(g, grad) {
+						t.Fatalf("%s, %s %s: row %d depends on the rows beside it", be.Class(), c.Kind, c.Schedule, keep)
+					}
+				}
+			}
+		}
+	}
+}
+
+// grad is the gradient of phi: central differences in float32 of a scalar of order one are good to a few thousandths.
+func TestFieldIsTheGradient(t *testing.T) {
+	for _, c := range []potential.Config{mlp("linear"), unet()} {
+		be := engines(t)[0]
+		d := c.Dim()
+		f, err := potential.NewField(be, c, weights(t, c), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, times := make([]float32, 2*d), []float32{0.4, 0.4}
+		draw.New(5, "x", 0).Normal(x[:d])
+		phi, grad := make([]float32, 2), make([]float32, 2*d)
+		copy(x[d:], x[:d])
+		if err := f.Eval(x, times, phi, grad); err != nil {
+			t.Fatal(err)
+		}
+		want := slices.Clone(grad[:d])
+		scale := 0.0
+		for _, g := range want {
+			scale = max(scale, math.Abs(float64(g)))
+		}
+		const h = 1e-2
+		for i := 0; i < d; i += 1 + d/12 {
+			x[i] += h
+			x[d+i] -= h
+			if err := f.Eval(x, times, phi, grad); err != nil {
+				t.Fatal(err)
+			}
+			step := float64(x[i]) - float64(x[d+i])
+			x[i] -= h
+			x[d+i] += h
+			if got := (float64(phi[0]) - float64(phi[1])) / step; math.Abs(got-float64(want[i])) > 2e-2*scale {
+				t.Errorf("%s: gradient[%d] is %v, central difference %v", c.Kind, i, want[i], got)
+			}
+		}
+	}
+}
+
+// Flow is the field times dt/ds at the schedule's own times.
+func TestFlow(t *testing.T) {
+	for _, name := range []string{"linear", "vapo"} {
+		c := mlp(name)
+		f, err := potential.NewField(engines(t)[0], c, weights(t, c), 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := c.Path()
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, to := path.Span()
+		x := make([]float32, 12)
+		draw.New(5, "x", 0).Normal(x)
+		s, times, rates := make([]float32, 4), make([]float32, 4), make([]float64, 4)
+		for i := range s {
+			s[i] = float32(from + (to-from)*float64(i)/3)
+			at, rate := path.Time(float64(s[i]))
+			times[i], rates[i] = float32(at), rate
+		}
+		flow, grad := make([]float32, 12), make([]float32, 12)
+		if err := f.Flow(x, s, flow); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Eval(x, times, nil, grad); err != nil {
+			t.Fatal(err)
+		}
+		for i := range flow {
+			if want := float64(grad[i]) * rates[i/3]; math.Abs(float64(flow[i])-want) > 1e-5*(1e-9+math.Abs(want)) {
+				t.Errorf("%s: flow[%d] is %v, want %v", name, i, flow[i], want)
+			}
+		}
+	}
+}
+
+// At initialisation f = 0, so a U-Net's potential is |x|²/2 and its gradient x, exactly.
+func TestUNetStartsAsSquare(t *testing.T) {
+	c := unet()
+	params, err := c.Parameters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := map[string][]float32{}
+	for _, p := range params {
+		w[p.Name] = p.Draw(1)
+	}
+	f, err := potential.NewField(engines(t)[0], c, w, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, grad, phi := make([]float32, 2*96), make([]float32, 2*96), make([]float32, 2)
+	draw.New(5, "x", 0).Normal(x)
+	if err := f.Eval(x, []float32{0.1, 0.9}, phi, grad); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(x, grad) {
+		t.Error("the gradient at initialisation is not x")
+	}
+	var square float64
+	for _, v := range x[:96] {
+		square += float64(v) * float64(v) / 2
+	}
+	if math.Abs(float64(phi[0])-square) > 1e-5*square {
+		t.Errorf("Phi at initialisation is %v, want %v", phi[0], square)
+	}
+}
+
+func TestFieldRefuses(t *testing.T) {
+	be := engines(t)[0]
+	c := mlp("linear")
+	w := weights(t, c)
+	f, err := potential.NewField(be, c, w, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := func(n int) []float32 { return make([]float32, n) }
+	for name, err := range map[string]error{
+		"too few times":  f.Eval(v(12), v(3), nil, v(12)),
+		"too few points": f.Eval(v(9), v(4), nil, v(12)),
+		"too little phi": f.Eval(v(12), v(4), v(3), v(12)),
+		"no gradient":    f.Eval(v(12), v(4), nil, nil),
+		"flow times":     f.Flow(v(12), v(5), v(12)),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for name := range w {
+		less := map[string][]float32{}
+		for k, v := range w {
+			if k != name {
+				less[k] = v
+			}
+		}
+		if _, err := potential.NewField(be, c, less, 4); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: %v", name, err)
+		}
+		less[name] = w[name][1:]
+		if _, err := potential.NewField(be, c, less, 4); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("with %s cut short: %v", name, err)
+		}
+	}
+}
+
+// The parameter lists of the networks that people have checkpoints of must never change.
+func TestParameters(t *testing.T) {
+	big := potential.Config{Kind: "unet", Shape: []int{1, 28, 28}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 16, Mult: []int{1, 2, 2}, ResBlocks: 1, Groups: 8}}
+	for _, c := range []struct {
+		config      potential.Config
+		tensors     int
+		scalars     int
+		first, last string
+	}{
+		{mlp("linear"), 6, 20*10 + 20 + 20*20 + 20 + 20 + 1, "layers.0.weight [20 10]", "out.bias [1]"},
+		{unet(), 100, 41017, "time_embed.0.weight [32 8]", "out.2.bias [1]"},
+		{big, 134, 252721, "time_embed.0.weight [64 16]", "out.2.bias [1]"},
+	} {
+		params, err := c.config.Parameters()
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, last := params[0], params[len(params)-1]
+		if got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v", len(params), layer.Count(params), first.Name, first.Shape, last.Name, last.Shape); got != fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last) {
+			t.Errorf("%s: %s", c.config.Kind, got)
+		}
+		seen := map[string]bool{}
+		for _, p := range params {
+			if seen[p.Name] {
+				t.Errorf("parameter %s is declared twice", p.Name)
+			}
+			seen[p.Name] = true
+		}
+	}
+}
