@@ -1,0 +1,237 @@
+package training
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
+	"vapo/lib/draw"
+	"vapo/lib/feature"
+	"vapo/lib/potential"
+)
+
+// trainee is a small network in training, with what draws its batches.
+type trainee struct {
+	name string
+	make func(be backend.Backend) (*Step, error)
+	fill func(s *Step, step int64)
+}
+
+func trainees() []trainee {
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	pictures := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
+	classes := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 4}
+	const batch = 6
+	fillPotential := func(c potential.Config) func(s *Step, step int64) {
+		return func(s *Step, step int64) { fill(s, c, batch, uint64(step)) }
+	}
+	return []trainee{
+		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam, batch) }, fillPotential(points)},
+		{"unet", func(be backend.Backend) (*Step, error) { return Potential(be, pictures, "matching", adam, batch) }, fillPotential(pictures)},
+		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam, batch) }, func(s *Step, step int64) {
+			draw.New(1, "images", uint64(step)).Normal(s.Batch[BatchImages])
+			clear(s.Batch[BatchLabels])
+			for i := range batch {
+				s.Batch[BatchLabels][3*i+(int(step)+i)%3] = 1
+			}
+		}},
+	}
+}
+
+func (tr trainee) new(t *testing.T, be backend.Backend) *Step {
+	t.Helper()
+	s, err := tr.make(be)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Initialise(5); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (tr trainee) run(t *testing.T, s *Step, from, to int64) (last Metrics) {
+	t.Helper()
+	for step := from; step < to; step++ {
+		tr.fill(s, step)
+		m, err := s.Run(step)
+		if err != nil || !m.Applied {
+			t.Fatalf("step %d: %+v, %v", step, m, err)
+		}
+		last = m
+	}
+	return last
+}
+
+func bytesOf(t *testing.T, s *Step, step int64) []byte {
+	t.Helper()
+	c, err := s.Checkpoint(step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := checkpoint.Write(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A step restored from the bytes of a checkpoint goes on exactly where the other one was, to the last bit of the end.
+func TestResumeIsExact(t *testing.T) {
+	for _, be := range engines(t) {
+		for _, tr := range trainees() {
+			whole := tr.new(t, be)
+			tr.run(t, whole, 0, 3)
+			path := filepath.Join(t.TempDir(), "c.arrow")
+			if err := os.WriteFile(path, bytesOf(t, whole, 3), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			want := tr.run(t, whole, 3, 8)
+
+			c, err := checkpoint.Read(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resumed := tr.new(t, be)
+			tr.run(t, resumed, 0, 1) // its state must not matter
+			if err := resumed.Restore(c); err != nil {
+				t.Fatal(err)
+			}
+			got := tr.run(t, resumed, c.Step, 8)
+			if got != want {
+				t.Errorf("%s, %s: the last step of the resumed run gives %+v, of the whole run %+v", be.Class(), tr.name, got, want)
+			}
+			if !bytes.Equal(bytesOf(t, resumed, 8), bytesOf(t, whole, 8)) {
+				t.Errorf("%s, %s: the checkpoints after 8 steps differ", be.Class(), tr.name)
+			}
+		}
+	}
+}
+
+func TestInitialise(t *testing.T) {
+	be := engines(t)[0]
+	for _, tr := range trainees() {
+		s := tr.new(t, be)
+		first := bytesOf(t, s, 0)
+		tr.run(t, s, 0, 2)
+		if err := s.Initialise(5); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(first, bytesOf(t, s, 0)) {
+			t.Errorf("%s: a second initialisation with one seed gives another state", tr.name)
+		}
+		if err := s.Initialise(6); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(first, bytesOf(t, s, 0)) {
+			t.Errorf("%s: the seed does not matter", tr.name)
+		}
+		averages, err := s.Averages()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range s.Params {
+			if !slices.Equal(averages[p.Name], p.Draw(6)) {
+				t.Errorf("%s: the average of %s does not start at the parameter", tr.name, p.Name)
+			}
+		}
+	}
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	be := engines(t)[0]
+	all := trainees()
+	s := all[0].new(t, be)
+	before := bytesOf(t, s, 0)
+	for name, edit := range map[string]func(c *checkpoint.Checkpoint){
+		"another kind": func(c *checkpoint.Checkpoint) { c.Kind = checkpoint.Classifier },
+		"another configuration": func(c *checkpoint.Checkpoint) {
+			c.Config = json.RawMessage(strings.Replace(string(c.Config), `"width":9`, `"width":8`, 1))
+		},
+		"a tensor missing": func(c *checkpoint.Checkpoint) { c.Tensors = c.Tensors[:len(c.Tensors)-1] },
+		"a tensor too many": func(c *checkpoint.Checkpoint) {
+			c.Tensors = append(c.Tensors, checkpoint.Named{Name: "param/more", Shape: []int{1}, Data: []float32{1}})
+		},
+		"a tensor of other shape": func(c *checkpoint.Checkpoint) { c.Tensors[0].Shape = slices.Concat([]int{1}, c.Tensors[0].Shape) },
+	} {
+		c, err := s.Checkpoint(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(c)
+		if err := s.Restore(c); err == nil {
+			t.Errorf("a checkpoint with %s was restored", name)
+		}
+	}
+	if !bytes.Equal(before, bytesOf(t, s, 0)) {
+		t.Error("a refused checkpoint changed the state")
+	}
+}
+
+// Training lowers the loss; a batch with NaN in it is skipped and leaves no trace.
+func TestSkippedStepLeavesNoTrace(t *testing.T) {
+	for _, be := range engines(t) {
+		for _, tr := range trainees() {
+			s := tr.new(t, be)
+			tr.run(t, s, 0, 3)
+			before := bytesOf(t, s, 3)
+			tr.fill(s, 3)
+			s.Batch[0][1] = float32(math.NaN())
+			m, err := s.Run(3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Applied {
+				t.Errorf("%s, %s: a step on NaN was applied", be.Class(), tr.name)
+			}
+			if !bytes.Equal(before, bytesOf(t, s, 3)) {
+				t.Errorf("%s, %s: a step on NaN changed the state", be.Class(), tr.name)
+			}
+		}
+	}
+}
+
+func TestTrainingLowersTheLoss(t *testing.T) {
+	be := engines(t)[0]
+	for _, tr := range trainees() {
+		s := tr.new(t, be)
+		frozen := tr
+		frozen.fill = func(s *Step, _ int64) { tr.fill(s, 0) } // one batch, over and over
+		first := frozen.run(t, s, 0, 1)
+		last := frozen.run(t, s, 1, 150)
+		if !(last.Loss < first.Loss) {
+			t.Errorf("%s: loss %v at first, %v after 150 steps on one batch", tr.name, first.Loss, last.Loss)
+		}
+		if last.Rate != adam.LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
+			t.Errorf("%s: metrics %+v", tr.name, last)
+		}
+	}
+}
+
+func TestBuildersRefuse(t *testing.T) {
+	be := engines(t)[0]
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
+	if _, err := Potential(be, points, "hybrid", adam, 4); err == nil {
+		t.Error("an unknown objective was accepted")
+	}
+	bad := adam
+	bad.Beta1 = 2
+	if _, err := Potential(be, points, "matching", bad, 4); err == nil {
+		t.Error("a bad optimiser was accepted")
+	}
+	if _, err := Classifier(be, feature.Classifier{}, adam, 4); err == nil {
+		t.Error("an empty classifier was accepted")
+	}
+	points.MLP = nil
+	if _, err := Potential(be, points, "matching", adam, 4); err == nil {
+		t.Error("an empty potential was accepted")
+	}
+}
