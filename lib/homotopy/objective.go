@@ -34,7 +34,7 @@ type Batch struct {
 	X, Noise    *graphop.Node // data in its range, and standard normal noise
 	Condition   *graphop.Node // what the network is given for t
 	Mu, Sigma   *graphop.Node
-	DMu, DSigma *graphop.Node
+	DMu, DSigma *graphop.Node // per unit of the schedule's integration variable
 	Weight      *graphop.Node
 }
 
@@ -43,13 +43,13 @@ const Columns = 6
 
 // Fill writes sample i's numbers at time t into the six columns, in the order Condition, Mu, Sigma, DMu, DSigma, Weight.
 func Fill(s Schedule, t float64, i int, columns *[Columns][]float32) {
-	p := s.At(t)
-	for k, v := range [Columns]float64{s.Condition(t), p.Mu, p.Sigma, p.DMu, p.DSigma, s.Weight(t)} {
+	p, rate := s.At(t), s.Rate(t)
+	for k, v := range [Columns]float64{s.Condition(t), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, s.Weight(t)} {
 		columns[k][i] = float32(v)
 	}
 }
 
-// Potential builds Phi [N, 1] at x [N, ...] for the conditions [N, 1].
+// Potential builds Psi = dt/ds · Phi [N, 1] (see Schedule.Rate) at x [N, ...] for the conditions [N, 1].
 type Potential func(x, condition *graphop.Node) *graphop.Node
 
 // Terms are the nodes of a loss. Loss is a scalar [1]; the others are its parts for logging, scalars too.

@@ -33,6 +33,9 @@ type Schedule interface {
 	Span() (from, to float64)
 	// Time returns the t that belongs to s, and dt/ds: the flow is dx/ds = dt/ds · grad Phi(x, t).
 	Time(s float64) (t, rate float64)
+	// Rate returns dt/ds at t. A network models Psi = dt/ds · Phi, the potential of the flow in s: its gradient is of
+	// order one at all times, where that of Phi may span orders of magnitude.
+	Rate(t float64) float64
 }
 
 // Names lists the schedules that Lookup knows.
@@ -78,6 +81,7 @@ func (l linear) At(t float64) Point {
 
 func (linear) Draw(u float64) float64         { return edge + (1-edge)*u }
 func (linear) Weight(float64) float64         { return 1 }
+func (linear) Rate(float64) float64           { return 1 }
 func (linear) Condition(t float64) float64    { return t }
 func (linear) Span() (from, to float64)       { return edge, 1 - edge }
 func (linear) Time(s float64) (t, dt float64) { return s, 1 }
@@ -90,7 +94,8 @@ const vapoLikelihoodStd = 0.01
 //	mu = t/(r+t), sigma² = n²/(r+t), r = n²/w².
 //
 // mu reaches 1/2 already at t = r, so everything happens on a logarithmic scale: s = ln t is drawn uniformly and
-// is the variable of integration, and the loss is weighted by t², which makes the velocity per unit of s count.
+// is the variable of integration. The network models Psi = t·Phi, whose gradient is the velocity per unit of s; its loss
+// |grad Psi - t·v|² is that of Phi weighted by t², without which the velocities of 1e4 at t << r would drown all else.
 type vapo struct{ w, n, r, first float64 }
 
 func newVAPO(w, n float64) vapo {
@@ -109,7 +114,8 @@ func (v vapo) At(t float64) Point {
 }
 
 func (v vapo) Draw(u float64) float64       { return math.Exp(v.first * (1 - u)) }
-func (v vapo) Weight(t float64) float64     { return t * t }
+func (vapo) Weight(float64) float64         { return 1 }
+func (v vapo) Rate(t float64) float64       { return max(t, math.Exp(v.first)) }
 func (v vapo) Condition(t float64) float64  { return max(0, 1-math.Log(t)/v.first) } // before the first time, as at it
 func (v vapo) Span() (from, to float64)     { return v.first, 0 }
 func (vapo) Time(s float64) (t, dt float64) { t = math.Exp(s); return t, t }

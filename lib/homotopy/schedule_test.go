@@ -153,7 +153,7 @@ func TestFill(t *testing.T) {
 		at := s.Draw(0.4)
 		Fill(s, at, 1, &columns)
 		p := s.At(at)
-		for k, want := range []float64{s.Condition(at), p.Mu, p.Sigma, p.DMu, p.DSigma, s.Weight(at)} {
+		for k, want := range []float64{s.Condition(at), p.Mu, p.Sigma, s.Rate(at) * p.DMu, s.Rate(at) * p.DSigma, s.Weight(at)} {
 			if columns[k][1] != float32(want) || columns[k][0] != 0 || columns[k][2] != 0 {
 				t.Errorf("%s: column %d is %v, want %v in its row", name, k, columns[k], want)
 			}

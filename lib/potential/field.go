@@ -105,7 +105,19 @@ func (f *Field) Eval(x, t, phi, grad []float32) error {
 	}
 	f.in[0], f.in[1] = backend.F32(x), backend.F32(f.cond)
 	f.out[0], f.out[1] = backend.F32(phi), backend.F32(grad)
-	return f.exe.Run(f.in, f.out)
+	if err := f.exe.Run(f.in, f.out); err != nil {
+		return err
+	}
+	d := f.Config.Dim()
+	for i, v := range t { // the network is Psi = dt/ds · Phi
+		if rate := float32(f.path.Rate(float64(v))); rate != 1 {
+			phi[i] /= rate
+			for k := range d {
+				grad[i*d+k] /= rate
+			}
+		}
+	}
+	return nil
 }
 
 // Flow computes the velocity of sampling, dx/ds = dt/ds · grad Phi, at x [Batch, D] and integration variables s
@@ -120,16 +132,5 @@ func (f *Field) Flow(x, s, dx []float32) error {
 	}
 	f.in[0], f.in[1] = backend.F32(x), backend.F32(f.cond)
 	f.out[0], f.out[1] = backend.F32(f.phi), backend.F32(dx)
-	if err := f.exe.Run(f.in, f.out); err != nil {
-		return err
-	}
-	d := f.Config.Dim()
-	for i, v := range s {
-		if _, rate := f.path.Time(float64(v)); rate != 1 {
-			for k := range d {
-				dx[i*d+k] *= float32(rate)
-			}
-		}
-	}
-	return nil
+	return f.exe.Run(f.in, f.out)
 }

@@ -117,15 +117,15 @@ class UNet(nn.Module):
 
 
 def path(schedule, t, w):
-    """mu, sigma, mu', sigma', condition"""
+    """mu, sigma, mu' and sigma' per unit of the integration variable s, condition, dt/ds (s = ln t for vapo)"""
     if schedule == "linear":
         one = torch.ones_like(t)
-        return t, w * (1 - t), one, -w * one, t
+        return t, w * (1 - t), one, -w * one, t, one
     n = 0.01
     den = n * n + t * w * w
     mu, sigma = t * w * w / den, n * w / den.sqrt()
     dmu, dsigma = n * n * w * w / den**2, -0.5 * n * w**3 / den**1.5
-    return mu, sigma, dmu, dsigma, 1 - t.log() / math.log(1e-3 * n * n / (w * w))
+    return mu, sigma, t * dmu, t * dsigma, 1 - t.log() / math.log(1e-3 * n * n / (w * w)), t
 
 
 def summary(k, v):
@@ -152,7 +152,7 @@ def case(name, net, shape, schedule, w, objective, times, batch):
         x, eps = wave(50 + step, [batch, *shape]), 1.5 * wave(60 + step, [batch, *shape])
         weight = 1 + 0.5 * wave(70 + step, [batch])
         col = lambda v: v.reshape([batch] + [1] * len(shape))
-        mu, sigma, dmu, dsigma, cond = path(schedule, t, w)
+        mu, sigma, dmu, dsigma, cond, rate = path(schedule, t, w)
         xt = (col(mu) * x + col(sigma) * eps).requires_grad_()
         phi = net(xt, cond)
         grad, = torch.autograd.grad(phi.sum(), xt, create_graph=True)
@@ -180,7 +180,7 @@ def case(name, net, shape, schedule, w, objective, times, batch):
         out["weight"].append(weight.tolist())
         if step == 0:
             out["x"] = xt.detach().flatten().tolist()
-            out["phi"], out["grad"] = phi.tolist(), grad.detach().flatten().tolist()
+            out["phi"], out["grad"] = (phi / rate).tolist(), (grad / col(rate)).detach().flatten().tolist()
     out["change"] = [summary(k, p - initial[n]) for k, (n, p) in enumerate(params.items())]
     out["ema_change"] = [summary(k, ema[n] - initial[n]) for k, n in enumerate(params)]
     return out
