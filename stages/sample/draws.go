@@ -32,15 +32,25 @@ func (w *work) add(nfe int) {
 
 func (w *work) mean() float64 { return float64(w.total) / float64(w.samples) }
 
+// maxNumbers bounds the numbers that one run holds: 64 GiB.
+const maxNumbers = 1 << 34
+
 // all draws samples [First, First+N).
 func (r draws) all(ctx context.Context, job *stage.Job) (dataset.Set, *work, error) {
 	d := r.m.config.Dim()
+	if r.p.N > maxNumbers/d {
+		return nil, nil, stage.Fail(stage.ExitResources, "draw in several runs with --first", "%d samples of %d numbers each do not fit in memory", r.p.N, d)
+	}
 	x := make([]float32, r.p.N*d)
 	w := &work{}
 	progress := job.Progress(int64(r.p.N), "samples")
 	start := time.Now()
-	for at := 0; at < r.p.N; at += r.p.Batch {
-		n := min(r.p.Batch, r.p.N-at)
+	block := r.m.field.Batch
+	for at, n := 0, 0; at < r.p.N; at += n {
+		// To the end of a block, or it would be integrated twice.
+		end := r.p.First + at + min(r.p.Batch, r.p.N)
+		end += (block - end%block) % block
+		n = min(end-r.p.First-at, r.p.N-at)
 		if err := r.some(ctx, r.p.First+at, n, x[at*d:(at+n)*d], w); err != nil {
 			return nil, nil, err
 		}

@@ -34,6 +34,9 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if c.Pairs < 1 || c.Points < 2 || c.Steps < 1 {
 		return stage.Fail(stage.ExitUsage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more", c.Pairs, c.Points, c.Steps)
 	}
+	if c.Pairs > maxSamples/c.Points {
+		return stage.Fail(stage.ExitUsage, "", "%d pairs of %d points: expected at most %d samples", c.Pairs, c.Points, maxSamples)
+	}
 	path, err := con.Resolve(ctx, c.Checkpoint)
 	if err != nil {
 		return err
@@ -48,6 +51,9 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	}
 	p := &params{N: c.Pairs * c.Points, Seed: c.Seed, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000}
 	d, n := m.config.Dim(), c.Pairs*c.Points
+	if n > maxNumbers/d {
+		return stage.Fail(stage.ExitResources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
+	}
 	x := make([]float32, n*d)
 	a, b := make([]float32, d), make([]float32, d)
 	for pair := range c.Pairs {
@@ -99,7 +105,7 @@ func spherical(dst, a, b []float32, f, w float64) {
 
 func (c *interpolateCmd) write(con *stage.Console, set dataset.Set) error {
 	if err := os.MkdirAll(c.Out, 0o777); err != nil {
-		return stage.Fail(stage.ExitResources, "", "%w", err)
+		return stage.Fail(stage.ExitUsage, "", "--out: %w", err)
 	}
 	result := map[string]any{"pairs": c.Pairs, "points": c.Points, "samples": filepath.Join(c.Out, "interpolation.arrow")}
 	err := stage.WriteFile(filepath.Join(c.Out, "interpolation.arrow"), func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })

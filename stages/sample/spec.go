@@ -51,10 +51,15 @@ var spec = stage.Stage[params]{
 	},
 }
 
+// maxSamples bounds sample indices, so that arithmetic on them cannot overflow.
+const maxSamples = 1 << 40
+
 func check(p *params) error {
 	switch {
 	case p.N < 1 || p.First < 0 || p.Batch < 1:
 		return fmt.Errorf("n, first and batch are %d, %d and %d: expected 1, 0 and 1 or more", p.N, p.First, p.Batch)
+	case p.N > maxSamples || p.First > maxSamples:
+		return fmt.Errorf("n and first are %d and %d: expected at most %d", p.N, p.First, maxSamples)
 	case p.Steps < 1 || p.MaxSteps < 1:
 		return fmt.Errorf("steps and max-steps are %d and %d: expected 1 or more", p.Steps, p.MaxSteps)
 	case !(p.RTol > 0) || !(p.ATol > 0):

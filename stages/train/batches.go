@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"slices"
+
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
@@ -141,12 +145,16 @@ type classifierRun struct {
 	p       *params
 	data    *loader
 	im      *dataset.Images
+	test    *dataset.Images // nil where none was given
 	config  feature.Classifier
 	be      backend.Backend
 	classes int
 }
 
-func newClassifierRun(be backend.Backend, p *params, set dataset.Set) (*classifierRun, error) {
+// maxClasses bounds the labels of images that do not name their classes.
+const maxClasses = 10000
+
+func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p *params, set dataset.Set) (*classifierRun, error) {
 	im, err := images(set, p.Model)
 	if err != nil {
 		return nil, err
@@ -154,16 +162,35 @@ func newClassifierRun(be backend.Backend, p *params, set dataset.Set) (*classifi
 	if len(im.Labels) != im.N {
 		return nil, stage.Fail(stage.ExitInput, "prepare a labelled data set", "input data: %d images have %d labels, a classifier needs one each", im.N, len(im.Labels))
 	}
-	classes := len(im.Classes)
-	for _, l := range im.Labels {
+	classes := max(2, len(im.Classes))
+	for i, l := range im.Labels {
+		if l < 0 || l >= maxClasses {
+			return nil, stage.Fail(stage.ExitInput, "", "input data: image %d has label %d, expected 0 to %d", i, l, maxClasses-1)
+		}
 		classes = max(classes, int(l)+1)
 	}
-	c := feature.Classifier{Shape: im.Shape(), Classes: classes, Channels: p.Channels, Features: p.Features}
+	c := p.classifierConfig(im.Shape(), classes)
 	s, err := training.Classifier(be, c, p.optimiser(), p.Batch)
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "", "%w", err)
 	}
-	return &classifierRun{s: s, p: p, data: newLoader(p, set), im: im, config: c, be: be, classes: classes}, nil
+	r := &classifierRun{s: s, p: p, data: newLoader(p, set), im: im, config: c, be: be, classes: classes}
+	if !job.HasInput("test") {
+		return r, nil
+	}
+	// Looked at now, so that a wrong input does not cost a whole training.
+	test, err := readSet(ctx, job, "test")
+	if err != nil {
+		return nil, err
+	}
+	if r.test, err = images(test, p.Model); err != nil {
+		return nil, fmt.Errorf("input test: %w", err)
+	}
+	if len(r.test.Labels) != r.test.N || !slices.Equal(r.test.Shape(), im.Shape()) {
+		return nil, stage.Fail(stage.ExitInput, "give the output test of the prep that made the data",
+			"input test: %d images of shape %v with %d labels, expected labelled ones of shape %v as in data", r.test.N, r.test.Shape(), len(r.test.Labels), im.Shape())
+	}
+	return r, nil
 }
 
 func (r *classifierRun) step() *training.Step { return r.s }
@@ -177,11 +204,7 @@ func (r *classifierRun) fill(step int64) {
 }
 
 // accuracy is the share of test images that the averaged weights classify rightly.
-func (r *classifierRun) accuracy(test dataset.Set) (float64, error) {
-	im, err := images(test, r.p.Model)
-	if err != nil {
-		return 0, err
-	}
+func (r *classifierRun) accuracy() (float64, error) {
 	weights, err := r.s.Averages()
 	if err != nil {
 		return 0, err
@@ -190,7 +213,7 @@ func (r *classifierRun) accuracy(test dataset.Set) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	a, err := n.Accuracy(im)
+	a, err := n.Accuracy(r.test)
 	if err != nil {
 		return 0, stage.Fail(stage.ExitInput, "", "input test: %w", err)
 	}

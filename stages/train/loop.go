@@ -228,17 +228,13 @@ func finish(ctx context.Context, job *stage.Job, p *params, r runner, h *history
 	if len(h.Lines) > 0 && json.Unmarshal(h.Lines[len(h.Lines)-1], &final) == nil {
 		job.Set("final_loss", final.Loss)
 	}
-	if cr, ok := r.(*classifierRun); ok && job.HasInput("test") {
-		test, err := readSet(ctx, job, "test")
-		if err != nil {
-			return err
-		}
-		a, err := cr.accuracy(test)
+	if cr, ok := r.(*classifierRun); ok && cr.test != nil {
+		a, err := cr.accuracy()
 		if err != nil {
 			return err
 		}
 		job.Set("accuracy", round(a, 5))
-		job.Set("accuracy_images", test.Len())
+		job.Set("accuracy_images", cr.test.N)
 	}
 	return nil
 }

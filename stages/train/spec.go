@@ -8,6 +8,7 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
@@ -82,10 +83,16 @@ func (p *params) mult() ([]int, error) {
 	return m, nil
 }
 
+// maxBatch is far above what is of use; it keeps sizes from overflowing.
+const maxBatch = 1 << 20
+
 // check is what can be said without the data.
 func check(p *params) error {
 	if p.Steps < 1 || p.Batch < 1 || p.LogEvery < 1 || p.CheckpointEvery < 1 || p.FieldEvery < 0 {
 		return fmt.Errorf("steps, batch, log-every and checkpoint-every are %d, %d, %d and %d: expected 1 or more each, and field-every 0 or more", p.Steps, p.Batch, p.LogEvery, p.CheckpointEvery)
+	}
+	if p.Batch > maxBatch {
+		return fmt.Errorf("batch is %d, expected at most %d", p.Batch, maxBatch)
 	}
 	if err := p.optimiser().Check(); err != nil {
 		return err
@@ -93,8 +100,25 @@ func check(p *params) error {
 	if _, err := homotopy.Lookup(p.Schedule, p.PriorStd); err != nil {
 		return err
 	}
-	_, err := p.mult()
+	if p.Model == "classifier" {
+		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
+	}
+	// The smallest data that the network could be for, so that what remains to go wrong is the data's doing.
+	shape := []int{1}
+	if p.Model == "unet" {
+		mult, err := p.mult()
+		if err != nil {
+			return err
+		}
+		side := 1 << max(0, min(len(mult)-1, 15))
+		shape = []int{1, side, side}
+	}
+	_, err := p.potentialConfig(shape)
 	return err
+}
+
+func (p *params) classifierConfig(shape []int, classes int) feature.Classifier {
+	return feature.Classifier{Shape: shape, Classes: classes, Channels: p.Channels, Features: p.Features}
 }
 
 // potentialConfig describes the network for samples of a shape.
@@ -126,7 +150,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	}
 	var r runner
 	if p.Model == "classifier" {
-		r, err = newClassifierRun(be, p, data)
+		r, err = newClassifierRun(ctx, job, be, p, data)
 	} else {
 		r, err = newPotentialRun(be, p, data)
 	}
