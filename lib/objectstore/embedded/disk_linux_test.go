@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -86,10 +87,30 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-// TestNoPermission is the same for a directory that belongs to someone else.
+// TestNoPermission is the same for a directory that belongs to someone else. Root may write everywhere, so as root the
+// test runs itself again as nobody.
 func TestNoPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
-		t.Skip("root may write everywhere")
+		open := t.TempDir()
+		if err := os.Chmod(filepath.Dir(open), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		again := filepath.Join(open, "again")
+		binary, err := os.ReadFile(os.Args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(again, binary, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(again, "-test.run=^TestNoPermission$", "-test.v")
+		cmd.Dir, cmd.Env = os.TempDir(), append(os.Environ(), "HOME="+os.TempDir())
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestNoPermission") {
+			t.Fatalf("as nobody: %v\n%s", err, out)
+		}
+		return
 	}
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o500); err != nil {
