@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 
-	"vapo/lib/backend"
 	"vapo/lib/dataset"
+	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/stage"
@@ -29,9 +30,9 @@ func newComparer(class, path, digest string, projections int, seed uint64) (*com
 		c.metric = "sliced 2-Wasserstein distance of pixels (0 to 255)"
 		return c, nil
 	}
-	be, err := backend.Open(class)
+	be, err := engine.Open(class)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitUsage, "--backend auto takes what this machine has", "feature network: %w", err)
+		return nil, fmt.Errorf("feature network: %w", err)
 	}
 	if c.net, err = feature.Open(be, path); err != nil {
 		return nil, stage.Fail(stage.ExitInput, "features are a checkpoint that train --model classifier wrote", "feature network: %w", err)

@@ -7,8 +7,8 @@ import (
 	"io"
 	"strings"
 
-	"vapo/lib/backend"
 	"vapo/lib/dataset"
+	"vapo/lib/engine"
 	"vapo/lib/report/preview"
 	"vapo/lib/stage"
 )
@@ -39,12 +39,7 @@ var spec = stage.Stage[params]{
 		{Name: "neighbours", Media: stage.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
 		{Name: "reference", Media: stage.MediaPNG, Help: "real data, to see beside the samples"},
 	},
-	Auto: map[string]func(*params) string{"backend": func(p *params) string {
-		if be, err := backend.Open(p.Backend); err == nil {
-			return be.Class()
-		}
-		return p.Backend
-	}},
+	Auto:     map[string]func(*params) string{"backend": func(*params) string { return engine.Resolve("auto") }},
 	Check:    check,
 	Run:      run,
 	Commands: []stage.Command{{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}}},

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"vapo/lib/backend"
+	"vapo/lib/engine"
 	"vapo/lib/stage"
 )
 
@@ -81,8 +81,8 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	if compare.net == nil {
 		s.Warnings = append(s.Warnings, noNetwork)
-	} else if be, err := backend.Open(cmd.Backend); err == nil {
-		s.Backend = be.Class()
+	} else {
+		s.Backend = engine.Resolve(cmd.Backend)
 	}
 	if err := s.table(c.Stderr); err != nil {
 		return err

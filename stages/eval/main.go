@@ -5,7 +5,6 @@ package main
 import (
 	"os"
 
-	_ "vapo/lib/backend/tape" // the CPU engine
 	"vapo/lib/stage"
 )
 
