@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
+	t.Helper()
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	return read("checkpoint.arrow"), read("metrics.ndjson")
+}
+
+// attempt starts the stage, sends it a signal a while after it began to compute, and returns its exit code (-1 where the
+// signal killed it) and what it said.
+func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code int, stderr string) {
+	t.Helper()
+	c := exec.Command(binary, args...)
+	pipe, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	lines := bufio.NewScanner(pipe)
+	for lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), `"unit":"steps"`) { // training begins
+			break
+		}
+	}
+	if sig != 0 {
+		time.AfterFunc(after, func() { _ = c.Process.Signal(sig) }) // it may have ended already
+	}
+	for lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+	}
+	_ = c.Wait() // the exit code says it
+	return c.ProcessState.ExitCode(), said.String()
+}
+
+// However often and however roughly a run is stopped, the same command ends in the same bytes.
+func TestKilledRunsEndInTheSameBytes(t *testing.T) {
+	for name, args := range map[string][]string{
+		"mlp":  small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50", "--checkpoint-every=9"),
+		"unet": smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole, broken := t.TempDir(), t.TempDir()
+			start := time.Now()
+			if code, said := attempt(t, append(args, "--out="+whole, "--checkpoint-every=1000"), 0, 0); code != 0 {
+				t.Fatalf("exit %d\n%s", code, said)
+			}
+			took := time.Since(start)
+			args = append(args, "--out="+broken)
+			killed, resumed := 0, 0
+			rng := rand.New(rand.NewPCG(uint64(start.UnixNano()), 0))
+			for {
+				sig := syscall.SIGKILL
+				if killed%2 == 1 {
+					sig = syscall.SIGTERM
+				}
+				if killed >= 5 {
+					sig = 0 // let it end
+				}
+				code, said := attempt(t, args, sig, time.Duration(rng.Int64N(int64(took)/4)))
+				if strings.Contains(said, "resuming") {
+					resumed++
+				}
+				if code == 0 {
+					break
+				}
+				if want := map[syscall.Signal]int{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
+					t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
+				}
+				if _, err := os.Stat(filepath.Join(broken, "manifest.json")); err == nil {
+					t.Fatal("a stopped run left a manifest, which says success")
+				}
+				killed++
+			}
+			t.Logf("stopped %d times, resumed %d times", killed, resumed)
+			if resumed == 0 && killed > 1 {
+				t.Error("no run resumed")
+			}
+			c1, m1 := outputs(t, whole)
+			c2, m2 := outputs(t, broken)
+			if !bytes.Equal(m1, m2) {
+				t.Errorf("metrics differ:\n%s\nuninterrupted:\n%s", m2, m1)
+			}
+			if !bytes.Equal(c1, c2) {
+				t.Error("checkpoints differ")
+			}
+			if _, err := os.Stat(filepath.Join(broken, ".live")); err == nil {
+				t.Error("the resumable state is still there after success")
+			}
+		})
+	}
+}
+
+// A run that leaves the finite numbers stops, says at which step, and keeps the state before it.
+func TestDivergence(t *testing.T) {
+	dir := t.TempDir()
+	args := small(points(t), "--learning-rate=1e30", "--warmup=0", "--out="+dir)
+	for k := range 2 {
+		code, said := attempt(t, args, 0, 0)
+		if code != 6 || !strings.Contains(said, "diverged at step 1:") || !strings.Contains(said, "the state after 1 steps is kept") {
+			t.Errorf("run %d: exit %d, want 6 and the step\n%s", k, code, said)
+		}
+		if resumed := strings.Contains(said, `"resuming","step":1`); resumed != (k == 1) {
+			t.Errorf("run %d: resumed %v\n%s", k, resumed, said)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "[^.]*")); err != nil || len(left) > 0 {
+		t.Errorf("outputs %v", left)
+	}
+}
+
+// A damaged resumable state costs time, never the result.
+func TestDamagedState(t *testing.T) {
+	data, whole, broken := points(t), t.TempDir(), t.TempDir()
+	args := small(data, "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=3")
+	if code, said := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
+	args = append(args, "--out="+broken)
+	if code, said := attempt(t, args, syscall.SIGTERM, 20*time.Millisecond); code != 143 {
+		t.Skipf("exit %d: it was too fast to be stopped\n%s", code, said)
+	}
+	states, err := filepath.Glob(filepath.Join(broken, ".live", "*", "state"))
+	if err != nil || len(states) != 1 {
+		t.Fatalf("states %v, %v", states, err)
+	}
+	b, err := os.ReadFile(states[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(states[0], b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, said := attempt(t, args, 0, 0)
+	if code != 0 || strings.Contains(said, `"resuming"`) || !strings.Contains(said, "starting over") {
+		t.Errorf("exit %d\n%s", code, said)
+	}
+	c1, _ := outputs(t, whole)
+	c2, _ := outputs(t, broken)
+	if !bytes.Equal(c1, c2) {
+		t.Error("checkpoints differ")
+	}
+}

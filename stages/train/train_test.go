@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
+)
+
+// binary is the stage as people run it, built once.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "train-test-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "train")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("go build: %v\n%s", err, out))
+	}
+	os.Unsetenv("VAPO_STORE")
+	return m.Run()
+}
+
+// train runs the stage in this process, without a store.
+func train(t *testing.T, args ...string) (code int, m *stage.Manifest, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = stage.Main(spec, args, &out, &errs)
+	if code == stage.ExitOK {
+		var err error
+		if m, err = stage.DecodeManifest(out.Bytes()); err != nil {
+			t.Fatalf("manifest: %v\n%s", err, out.Bytes())
+		}
+	}
+	return code, m, errs.String()
+}
+
+func write(t *testing.T, name string, set dataset.Set) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := stage.WriteFile(path, func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// points are drawn from a mixture that the file names.
+func points(t *testing.T) string {
+	t.Helper()
+	m, err := dataset.NewMixture([]dataset.Component{
+		{Weight: 1, Mean: []float64{0.6, 0}, Std: 0.1}, {Weight: 2, Mean: []float64{-0.5, 0.5}, Std: 0.2},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, labels := m.Sample(draw.New(1, "test", 0), 500)
+	return write(t, "points.arrow", &dataset.Points{Name: "two", N: 500, D: 2, X: x, Labels: labels, Mixture: m})
+}
+
+func pictures(t *testing.T, side int, edit func(s *dataset.Images)) string {
+	t.Helper()
+	const n = 40
+	s := &dataset.Images{Name: "squares", N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side), Classes: []string{"low", "high"}}
+	for i := range n {
+		s.Labels = append(s.Labels, int64(i%2))
+		for k := range side * side {
+			s.Pixels[i*side*side+k] = uint8(100*(i%2) + (i*31+k*7)%120)
+		}
+	}
+	if edit != nil {
+		edit(s)
+	}
+	return write(t, "pictures.arrow", s)
+}
+
+func small(data string, more ...string) []string {
+	return append([]string{"--input=data=" + data, "--backend=tape-go", "--steps=25", "--batch=16", "--width=12", "--depth=2", "--warmup=5", "--log-every=10"}, more...)
+}
+
+func smallUNet(data string, more ...string) []string {
+	return small(data, append([]string{"--model=unet", "--channels=4", "--channel-mult=[1,2]", "--groups=2", "--batch=5", "--steps=6"}, more...)...)
+}
+
+func smallClassifier(data string, more ...string) []string {
+	return small(data, append([]string{"--model=classifier", "--channels=2", "--features=5"}, more...)...)
+}
+
+// TestGolden pins the outputs: a stage whose output changes moves its version, or caches would hand out the old one.
+func TestGolden(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the digests were taken on amd64; compilers for other processors fuse multiplications and additions")
+	}
+	if spec.Version != 1 {
+		t.Errorf("version %d: take these digests anew", spec.Version)
+	}
+	data, images := points(t), pictures(t, 8, nil)
+	for _, c := range []struct {
+		name                string
+		args                []string
+		checkpoint, metrics string
+	}{
+		{"mlp", small(data),
+			"sha256:281be9d498ffeb906276d3318765e9b6fd07e6a7091a86a08f285a533881df82",
+			"sha256:c2569dadd44a004ce1f554dd6aee509648e62ff96febc87d9d58d061eee17364",
+		},
+		{"energy", small(data, "--objective=energy", "--field-every=10"),
+			"sha256:80c46946303a1044cf405434fb43c1d06010cacb2c3a0b6fa5ee53c780187399",
+			"sha256:6406437484919f9e06c6ac14264281147a6b823bdb0b8162495430fb6df8a34d",
+		},
+		{"vapo", small(data, "--schedule=vapo", "--prior-std=2"),
+			"sha256:f553591fd213d7e3cf300c6438247a6e9fba945a1b4a8a026746d7490d52c72e",
+			"sha256:0ca2b236dfa61d74f261c31dc1a0b226c96511e31645a69d111ec89f770546c2",
+		},
+		{"unet", smallUNet(images, "--flip"),
+			"sha256:aefc9735419ec1a22f0f1589e67651135fe46cc9749034fb7396f50c29339702",
+			"sha256:70ef1e67ec0492bd61ddd2c597bb3ac6e38670db17b6b348f0d7cc811738faba",
+		},
+		{"classifier", smallClassifier(images),
+			"sha256:9a42e7f7214163c295aa1c27324ee1eb4cac4818879cf89817378ff75c2dfc7d",
+			"sha256:9b90fbb831661803f3ec3eb3e4abd2b8413fddc5711010c5c5cbfabd9ca2dc5f",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, m, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
+			if code != 0 {
+				t.Fatalf("exit %d\n%s", code, stderr)
+			}
+			if got := m.Outputs["checkpoint"].Digest; got != c.checkpoint {
+				t.Errorf("checkpoint %s, want %s", got, c.checkpoint)
+			}
+			if got := m.Outputs["metrics"].Digest; got != c.metrics {
+				t.Errorf("metrics %s, want %s", got, c.metrics)
+			}
+			if m.Backend != "tape-go" {
+				t.Errorf("backend %q", m.Backend)
+			}
+		})
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	dir := t.TempDir()
+	code, m, stderr := train(t, small(points(t), "--field-every=8", "--out="+dir)...)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "metrics.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []int64
+	for _, text := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, l.Step)
+		if l.Loss == 0 || l.GradNorm <= 0 || l.FieldRMS <= 0 || l.Rate < 0 {
+			t.Errorf("line %s", text)
+		}
+		if withField := l.Step%8 == 0 || l.Step == 25; withField != (len(l.FieldError) == 3) {
+			t.Errorf("step %d has the field errors %v", l.Step, l.FieldError)
+		}
+	}
+	if want := []int64{8, 10, 16, 20, 24, 25}; !slices.Equal(steps, want) {
+		t.Errorf("lines at steps %v, want %v", steps, want)
+	}
+	if n := len(m.Results["timeline"].([]any)); n != 4 {
+		t.Errorf("%d marks on the timeline, want 4", n)
+	}
+	for _, key := range []string{"parameters", "memory_bytes", "train_seconds", "samples_per_second", "final_loss"} {
+		if v, ok := m.Results[key].(float64); !ok || v == 0 {
+			t.Errorf("result %s is %v", key, m.Results[key])
+		}
+	}
+}
+
+func TestClassifierAccuracy(t *testing.T) {
+	data := pictures(t, 8, nil)
+	code, m, stderr := train(t, smallClassifier(data, "--input=test="+data, "--steps=150", "--learning-rate=0.01", "--ema-decay=0.9", "--out="+t.TempDir())...)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	if a := m.Results["accuracy"]; a != 1.0 || m.Results["accuracy_images"] != 40.0 {
+		t.Errorf("accuracy %v on %v images that differ in brightness", a, m.Results["accuracy_images"])
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	data, images := points(t), pictures(t, 8, nil)
+	text := filepath.Join(t.TempDir(), "text.arrow")
+	if err := os.WriteFile(text, []byte("x1,x2\n1,2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(t.TempDir(), "cut.arrow")
+	if err := os.WriteFile(cut, whole[:len(whole)-100], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	plain := func(set dataset.Set) string { return write(t, "set.arrow", set) }
+	for _, c := range []struct {
+		says string
+		code int
+		args []string
+	}{
+		{"learning rate", 2, small(data, "--learning-rate=0")},
+		{"learning rate", 2, small(data, "--learning-rate=1e39")},
+		{"learning-rate", 2, small(data, "--learning-rate=nan")},
+		{"epsilon", 2, small(data, "--epsilon=1e-60")},
+		{"betas", 2, small(data, "--beta1=1")},
+		{"steps", 2, small(data, "--steps=0")},
+		{"batch", 2, small(data, "--batch=0")},
+		{"batch", 2, small(data, "--batch=1000000000000")},
+		{"width", 2, small(data, "--width=0")},
+		{"depth", 2, small(data, "--depth=0")},
+		{"frequencies", 2, small(data, "--fourier=99")},
+		{"prior", 2, small(data, "--prior-std=-1")},
+		{"schedule", 2, small(data, "--schedule=bent")},
+		{"objective", 2, small(data, "--objective=hybrid")},
+		{"model", 2, small(data, "--model=wrn")},
+		{"backend", 2, small(data, "--backend=xla-cuda")},
+		{"channel-mult", 2, smallUNet(images, `--channel-mult="1,2"`)},
+		{"multipliers", 2, smallUNet(images, "--channel-mult=[1,0]")},
+		{"multiplier", 2, smallUNet(images, "--channel-mult=[]")},
+		{"groups", 2, smallUNet(images, "--groups=3")},
+		{"features", 2, smallClassifier(images, "--features=0")},
+		{"--colour", 2, small(data, "--colour=1")},
+		{"data", 2, small(data)[1:]},
+		{"no such file", 3, small("nosuch.arrow")},
+		{"too few for an Arrow file", 3, small(text)},
+		{"cut.arrow", 3, small(cut)},
+		{"images", 3, smallUNet(data)},
+		{"images", 3, smallClassifier(data)},
+		{"mlp on samples of shape", 3, small(images)},
+		{"divisible", 3, smallUNet(pictures(t, 7, nil))},
+		{"divisible", 3, smallClassifier(pictures(t, 6, nil))},
+		{"mixture", 3, small(plain(&dataset.Points{Name: "p", N: 2, D: 2, X: make([]float32, 4)}), "--field-every=5")},
+		{"no samples", 3, small(plain(&dataset.Points{Name: "p", N: 0, D: 2}))},
+		{"labels", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
+		{"label -1", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, -1 }))},
+		{"label 4611686018427387904", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, 1<<62 }))},
+		{"input test", 3, smallClassifier(images, "--input=test="+text)},
+		{"input test", 3, smallClassifier(images, "--input=test="+data)},
+		{"input test", 3, smallClassifier(images, "--input=test="+pictures(t, 4, nil))},
+		{"input test", 3, smallClassifier(images, "--input=test="+pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
+	} {
+		dir := t.TempDir()
+		code, _, stderr := train(t, append(c.args, "--out="+dir)...)
+		last := stderr[strings.LastIndex(stderr, "error:")+1:]
+		if code != c.code || !strings.Contains(last, c.says) {
+			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+		}
+		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
+			t.Errorf("%v: left %v behind", c.args, left)
+		}
+	}
+}
+
+// Batches walk through whole permutations, and any position can be asked for at any time: a resumed run does.
+func TestShuffler(t *testing.T) {
+	const n = 23
+	inOrder, jumping := shuffler{seed: 3, n: n}, shuffler{seed: 3, n: n}
+	var all []int
+	for k := range int64(5 * n) {
+		all = append(all, inOrder.at(k))
+	}
+	for epoch := range 5 {
+		e := slices.Clone(all[epoch*n : (epoch+1)*n])
+		if epoch > 0 && slices.Equal(e, all[:n]) {
+			t.Errorf("epoch %d has the order of the first", epoch)
+		}
+		slices.Sort(e)
+		for i, v := range e {
+			if v != i {
+				t.Fatalf("epoch %d is no permutation", epoch)
+			}
+		}
+	}
+	for _, k := range []int64{100, 0, 57, 56, 114, 1} {
+		if got := jumping.at(k); got != all[k] {
+			t.Errorf("position %d is sample %d out of order, %d in order", k, got, all[k])
+		}
+	}
+}
+
+func TestMirror(t *testing.T) {
+	v := []float32{1, 2, 3, 4, 5, 6}
+	mirror(v, 3)
+	if !slices.Equal(v, []float32{3, 2, 1, 6, 5, 4}) {
+		t.Errorf("mirrored rows: %v", v)
+	}
+}
+
+func TestRound(t *testing.T) {
+	for _, c := range []struct {
+		v      float64
+		digits int
+		want   float64
+	}{{123456.7, 3, 123000}, {0.00123456, 3, 0.00123}, {-9.9996, 4, -10}, {0, 3, 0}, {1e-30, 2, 1e-30}, {100, 3, 100}} {
+		if got := round(c.v, c.digits); math.Abs(got-c.want) > 1e-12*math.Abs(c.want) {
+			t.Errorf("round(%v, %d) = %v, want %v", c.v, c.digits, got, c.want)
+		}
+	}
+	if !math.IsNaN(round(math.NaN(), 3)) || !math.IsInf(round(math.Inf(1), 3), 1) {
+		t.Error("round makes numbers of what is none")
+	}
+}
