@@ -31,10 +31,15 @@ func (p *Pool) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 // Lower implements Kind.
 func (p *Pool) Lower(op *Operation, _ blas.Library) Kernels {
 	s := op.In[0]
-	return Kernels{
-		F32: func(dst []float32, src [][]float32) { kernel.AvgPool(dst, src[0], s[0]*s[1], s[2], s[3], p.K) },
-		F64: func(dst []float64, src [][]float64) { kernel.AvgPool(dst, src[0], s[0]*s[1], s[2], s[3], p.K) },
-	}
+	return lower32and64(op,
+		func() func([]float32, [][]float32) {
+			k := kernel.NewAvgPool[float32](s[0]*s[1], s[2], s[3], p.K)
+			return func(dst []float32, src [][]float32) { k.Run(dst, src[0]) }
+		},
+		func() func([]float64, [][]float64) {
+			k := kernel.NewAvgPool[float64](s[0]*s[1], s[2], s[3], p.K)
+			return func(dst []float64, src [][]float64) { k.Run(dst, src[0]) }
+		})
 }
 
 // Repeat repeats every element of the last two axes K x K times.
@@ -60,8 +65,13 @@ func (r *Repeat) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 // Lower implements Kind.
 func (r *Repeat) Lower(op *Operation, _ blas.Library) Kernels {
 	s := op.In[0]
-	return Kernels{
-		F32: func(dst []float32, src [][]float32) { kernel.Upsample(dst, src[0], s[0]*s[1], s[2], s[3], r.K) },
-		F64: func(dst []float64, src [][]float64) { kernel.Upsample(dst, src[0], s[0]*s[1], s[2], s[3], r.K) },
-	}
+	return lower32and64(op,
+		func() func([]float32, [][]float32) {
+			k := kernel.NewUpsample[float32](s[0]*s[1], s[2], s[3], r.K)
+			return func(dst []float32, src [][]float32) { k.Run(dst, src[0]) }
+		},
+		func() func([]float64, [][]float64) {
+			k := kernel.NewUpsample[float64](s[0]*s[1], s[2], s[3], r.K)
+			return func(dst []float64, src [][]float64) { k.Run(dst, src[0]) }
+		})
 }

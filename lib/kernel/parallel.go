@@ -96,17 +96,3 @@ func Parallel(pieces int, f func(worker, piece int)) {
 // grain is the number of elements that one piece of a light loop covers: enough to hide the dispatch, small
 // enough to share out.
 const grain = 16384
-
-// Blocks calls f on consecutive index ranges that cover [0, n), each at most size long.
-func Blocks(n, size int, f func(worker, lo, hi int)) {
-	if n <= size {
-		if n > 0 {
-			f(0, 0, n)
-		}
-		return
-	}
-	Parallel((n+size-1)/size, func(worker, p int) {
-		lo := p * size
-		f(worker, lo, min(lo+size, n))
-	})
-}

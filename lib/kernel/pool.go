@@ -1,0 +1,90 @@
+package kernel
+
+// AvgPool averages k x k tiles: src [planes, h, w] to dst [planes, h/k, w/k]; k divides h and w.
+type AvgPool[T Float] struct {
+	tiles[T]
+}
+
+// NewAvgPool prepares the average.
+func NewAvgPool[T Float](planes, h, w, k int) *AvgPool[T] {
+	p := &AvgPool[T]{newTiles[T](planes, h/k, w/k, k)}
+	p.plane = p.average
+	return p
+}
+
+func (p *AvgPool[T]) average(at int) {
+	w := p.w * p.k
+	scale := 1 / T(p.k*p.k)
+	for y := range p.h {
+		out := p.dst[(at*p.h+y)*p.w:][:p.w]
+		clear(out)
+		for dy := range p.k {
+			row := p.src[((at*p.h+y)*p.k+dy)*w:][:w]
+			for x := range out {
+				for dx := range p.k {
+					out[x] += row[x*p.k+dx]
+				}
+			}
+		}
+		for x := range out {
+			out[x] *= scale
+		}
+	}
+}
+
+// Upsample repeats every element k x k times (nearest neighbour): src [planes, h, w] to dst [planes, h·k, w·k].
+type Upsample[T Float] struct {
+	tiles[T]
+}
+
+// NewUpsample prepares the repetition.
+func NewUpsample[T Float](planes, h, w, k int) *Upsample[T] {
+	p := &Upsample[T]{newTiles[T](planes, h, w, k)}
+	p.plane = p.repeat
+	return p
+}
+
+func (p *Upsample[T]) repeat(at int) {
+	w := p.w * p.k
+	for y := range p.h {
+		row := p.src[(at*p.h+y)*p.w:][:p.w]
+		first := p.dst[(at*p.h+y)*p.k*w:][:w]
+		for x, v := range row {
+			for dx := range p.k {
+				first[x*p.k+dx] = v
+			}
+		}
+		for dy := 1; dy < p.k; dy++ {
+			copy(p.dst[((at*p.h+y)*p.k+dy)*w:][:w], first)
+		}
+	}
+}
+
+// tiles is a loop over planes of h x w tiles of k x k elements, several planes a piece.
+type tiles[T Float] struct {
+	planes, h, w, k int
+	per             int
+	plane           func(at int)
+	body            func(worker, piece int)
+	dst, src        []T
+}
+
+func newTiles[T Float](planes, h, w, k int) tiles[T] {
+	return tiles[T]{planes: planes, h: h, w: w, k: k, per: max(1, grain/(h*w*k*k))}
+}
+
+// Run computes dst from src. It is not safe for concurrent use.
+func (t *tiles[T]) Run(dst, src []T) {
+	if t.body == nil {
+		t.body = t.piece
+	}
+	t.dst, t.src = dst, src
+	Parallel((t.planes+t.per-1)/t.per, t.body)
+	t.dst, t.src = nil, nil
+}
+
+func (t *tiles[T]) piece(_, piece int) {
+	for at := piece * t.per; at < min((piece+1)*t.per, t.planes); at++ {
+		t.plane(at)
+	}
+}
