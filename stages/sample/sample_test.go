@@ -1,0 +1,435 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/feature"
+	"vapo/lib/layer"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
+	"vapo/lib/training"
+)
+
+// binary is the stage as people run it, built once.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "sample-test-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "sample")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("go build: %v\n%s", err, out))
+	}
+	os.Unsetenv("VAPO_STORE")
+	return m.Run()
+}
+
+// sample runs the stage in this process, without a store.
+func sample(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = stage.Main(spec, args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func mustSample(t *testing.T, args ...string) (dir string, m *stage.Manifest) {
+	t.Helper()
+	dir = t.TempDir()
+	code, stdout, stderr := sample(t, append(args, "--out="+dir)...)
+	if code != 0 {
+		t.Fatalf("sample %v: exit %d\n%s", args, code, stderr)
+	}
+	m, err := stage.DecodeManifest([]byte(stdout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, m
+}
+
+var adam = optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, EMADecay: 0.999}
+
+func pointsConfig(schedule string) potential.Config {
+	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5, MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}
+}
+
+func imagesConfig() potential.Config {
+	return potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
+}
+
+// checkpointOf writes a checkpoint as training does, with weights that make a lively field; raw ones differ from the
+// averages.
+func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
+	t.Helper()
+	be, err := backend.Open("tape-go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := training.Potential(be, c, "matching", adam, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Initialise(1); err != nil {
+		t.Fatal(err)
+	}
+	ck, err := s.Checkpoint(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range ck.Tensors {
+		for group, bound := range map[string]float64{checkpoint.EMA: 0.6, checkpoint.Param: 0.3} {
+			if name, ok := strings.CutPrefix(n.Name, group); ok && c.Kind == "mlp" {
+				ck.Tensors[i].Data = layer.Param{Name: name, Shape: n.Shape, Init: layer.Init{Bound: bound}}.Draw(2)
+			}
+		}
+	}
+	if edit != nil {
+		edit(ck)
+	}
+	return write(t, ck)
+}
+
+func write(t *testing.T, ck *checkpoint.Checkpoint) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "checkpoint.arrow")
+	if err := stage.WriteFile(path, func(w io.Writer) error { return checkpoint.Write(w, ck) }); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func classifier(t *testing.T) string {
+	t.Helper()
+	be, err := backend.Open("tape-go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 2, Channels: 2, Features: 3}, adam, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ck, err := s.Checkpoint(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, ck)
+}
+
+func read(t *testing.T, dir string) dataset.Set {
+	t.Helper()
+	s, err := dataset.Read(filepath.Join(dir, "samples.arrow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestGolden pins the outputs: a stage whose output changes moves its version, or caches would hand out the old one.
+func TestGolden(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the digests were taken on amd64; compilers for other processors fuse multiplications and additions")
+	}
+	if spec.Version != 1 {
+		t.Errorf("version %d: take these digests anew", spec.Version)
+	}
+	for _, c := range []struct {
+		name   string
+		config potential.Config
+		args   []string
+		digest string
+	}{
+		{"heun", pointsConfig("linear"), []string{"--n=9"}, "sha256:3618926e1cb1ae2b5e7f3aefda4bccb30210cf4c18051b10353e2ad359285b6e"},
+		{"rk45", pointsConfig("linear"), []string{"--n=9", "--solver=rk45", "--seed=4"}, "sha256:a47b27f97e9ebe59ac81b9578478b5225195b77e2a460acb5c57305111cfa115"},
+		{"vapo", pointsConfig("vapo"), []string{"--n=9", "--solver=rk4", "--steps=20"}, "sha256:aed21424db504a099e8b0f2485398a24a9cc387ab52e6e366877fc3a873d0a5f"},
+		{"raw", pointsConfig("linear"), []string{"--n=9", "--weights=raw", "--solver=euler"}, "sha256:9f18d43c189da2a124306c458fd58518923b0d2fd4207ef54db091f2337a12b7"},
+		{"images", imagesConfig(), []string{"--n=5", "--first=3", "--steps=4"}, "sha256:a812a189339e33de994822423ada39871a25832084c6130bd8200660080af586"},
+	} {
+		_, m := mustSample(t, append(c.args, "--backend=tape-go", "--input=checkpoint="+checkpointOf(t, c.config, nil))...)
+		if got := m.Outputs["samples"].Digest; got != c.digest {
+			t.Errorf("%s: samples %s, want %s", c.name, got, c.digest)
+		}
+	}
+}
+
+// Sample k is the same, to the bit, whatever is drawn beside it: any batch, any shard, any seed of another run.
+func TestSamplesDependOnTheirIndexAlone(t *testing.T) {
+	for _, class := range backend.Classes() {
+		if _, err := backend.Open(class); err != nil {
+			t.Logf("without %s: %v", class, err)
+			continue
+		}
+		for _, c := range []struct {
+			name   string
+			config potential.Config
+			n      int
+			args   []string
+		}{
+			{"points", pointsConfig("linear"), 600, []string{"--steps=12"}},
+			{"points", pointsConfig("vapo"), 600, []string{"--solver=rk45"}},
+			{"images", imagesConfig(), 130, []string{"--steps=3"}},
+			{"images", imagesConfig(), 130, []string{"--solver=rk45", "--rtol=0.05", "--atol=0.05"}},
+		} {
+			args := append(c.args, "--input=checkpoint="+checkpointOf(t, c.config, nil), "--backend="+class)
+			rows := func(n, first, batch int) []byte {
+				dir, _ := mustSample(t, append(args, fmt.Sprintf("--n=%d", n), fmt.Sprintf("--first=%d", first), fmt.Sprintf("--batch=%d", batch))...)
+				switch s := read(t, dir).(type) {
+				case *dataset.Images:
+					return s.Pixels
+				case *dataset.Points:
+					var b []byte
+					for _, v := range s.X {
+						b = fmt.Appendf(b, "%08x", math.Float32bits(v))
+					}
+					return b
+				}
+				panic("neither images nor points")
+			}
+			whole := rows(c.n, 0, 256)
+			per := len(whole) / c.n
+			for _, shard := range []struct{ n, first, batch int }{
+				{c.n, 0, 1}, {c.n, 0, 100000}, {c.n / 3, 0, 17}, {c.n - c.n/3, c.n / 3, 64}, {1, c.n - 1, 5}, {2, 63, 1},
+			} {
+				if got := rows(shard.n, shard.first, shard.batch); !bytes.Equal(got, whole[shard.first*per:(shard.first+shard.n)*per]) {
+					t.Errorf("%s, %s %v: samples [%d, %d) with batch %d differ from those of one run", class, c.name, c.args, shard.first, shard.first+shard.n, shard.batch)
+				}
+			}
+			if first := whole[:per]; bytes.Equal(first, whole[per:2*per]) {
+				t.Errorf("%s: samples 0 and 1 are equal", c.name)
+			}
+		}
+	}
+}
+
+func TestFunctionEvaluations(t *testing.T) {
+	ck := checkpointOf(t, pointsConfig("linear"), nil)
+	for _, c := range []struct {
+		args       []string
+		mean, most float64
+	}{
+		{[]string{"--solver=heun", "--steps=10"}, 20, 20},
+		{[]string{"--solver=euler", "--steps=10"}, 10, 10},
+		{[]string{"--solver=rk4", "--steps=10"}, 40, 40},
+	} {
+		_, m := mustSample(t, append(c.args, "--input=checkpoint="+ck, "--n=7")...)
+		if m.Results["function_evaluations_mean"] != c.mean || m.Results["function_evaluations_max"] != c.most {
+			t.Errorf("%v: %v and at most %v evaluations a sample, want %v", c.args, m.Results["function_evaluations_mean"], m.Results["function_evaluations_max"], c.mean)
+		}
+	}
+	evaluations := func(tolerance string) (mean, most float64) {
+		_, m := mustSample(t, "--solver=rk45", "--rtol="+tolerance, "--atol="+tolerance, "--input=checkpoint="+ck, "--n=50")
+		return m.Results["function_evaluations_mean"].(float64), m.Results["function_evaluations_max"].(float64)
+	}
+	loose, most := evaluations("1e-2")
+	tight, _ := evaluations("1e-5")
+	if loose < 7 || most < loose || tight < 1.5*loose {
+		t.Errorf("rk45 took %v evaluations a sample (at most %v) at tolerance 1e-2 and %v at 1e-5", loose, most, tight)
+	}
+}
+
+// The solvers approach each other: they integrate one flow, from prior to data.
+func TestSolversAgree(t *testing.T) {
+	ck := checkpointOf(t, pointsConfig("linear"), nil)
+	x := func(args ...string) []float32 {
+		dir, _ := mustSample(t, append(args, "--input=checkpoint="+ck, "--n=20")...)
+		return read(t, dir).(*dataset.Points).X
+	}
+	exact := x("--solver=rk45", "--rtol=1e-6", "--atol=1e-6")
+	for _, args := range [][]string{{"--solver=heun", "--steps=200"}, {"--solver=rk4", "--steps=40"}} {
+		for i, v := range x(args...) {
+			if math.Abs(float64(v-exact[i])) > 2e-3 {
+				t.Errorf("%v: coordinate %d is %v, rk45 gives %v", args, i, v, exact[i])
+				break
+			}
+		}
+	}
+	start := make([]float32, 2)
+	draw.New(0, "sample/noise", 0).Normal(start)
+	if d := math.Hypot(float64(exact[0]-1.5*start[0]), float64(exact[1]-1.5*start[1])); d < 1e-3 || d > 20 {
+		t.Errorf("sample 0 moved by %v", d)
+	}
+}
+
+func TestPixels(t *testing.T) {
+	m := &model{config: imagesConfig()}
+	x := []float32{-2, -1, -0.997, -0.5, 0, 0.0039, 0.5, 0.999, 1, 7, 1e30, -1e30, 0.25, -0.25, 0.1, -0.1}
+	got := m.set(x, 1).(*dataset.Images).Pixels
+	for i, v := range x {
+		want := math.Round((float64(v) + 1) * 127.5)
+		if want = min(max(want, 0), 255); math.Abs(float64(got[i])-want) > 0 && math.Mod((float64(v)+1)*127.5, 1) != 0.5 {
+			t.Errorf("%v becomes %d, want %v", v, got[i], want)
+		}
+	}
+}
+
+// The PNG files, the grid and the table show one set of samples.
+func TestImageFiles(t *testing.T) {
+	dir, m := mustSample(t, "--input=checkpoint="+checkpointOf(t, imagesConfig(), nil), "--n=3", "--first=9", "--steps=2")
+	set := read(t, dir).(*dataset.Images)
+	if set.N != 3 || set.C != 1 || set.H != 4 || set.W != 4 {
+		t.Fatalf("%d samples of shape %v", set.N, set.Shape())
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "0*.png"))
+	if err != nil || len(names) != 3 || filepath.Base(names[0]) != "000009.png" {
+		t.Fatalf("files %v, %v", names, err)
+	}
+	for i, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		im, err := png.Decode(f)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, want := range set.Image(i) {
+			r, g, b, _ := im.At(k%4, k/4).RGBA()
+			if uint8(r>>8) != want || g != r || b != r {
+				t.Fatalf("%s: pixel %d is %d, the table has %d", name, k, r>>8, want)
+			}
+		}
+	}
+	for _, name := range []string{"samples", "grid"} {
+		if m.Outputs[name].Size == 0 {
+			t.Errorf("output %s is missing", name)
+		}
+	}
+}
+
+func TestInterpolate(t *testing.T) {
+	for _, c := range []potential.Config{pointsConfig("linear"), imagesConfig()} {
+		dir := t.TempDir()
+		ck := checkpointOf(t, c, nil)
+		code, stdout, stderr := sample(t, "interpolate", "--checkpoint="+ck, "--out="+dir, "--pairs=3", "--points=5", "--steps=4")
+		if code != 0 {
+			t.Fatalf("exit %d\n%s", code, stderr)
+		}
+		var said map[string]any
+		if err := json.Unmarshal([]byte(stdout), &said); err != nil {
+			t.Fatal(err)
+		}
+		table, err := tensorfile.Read(filepath.Join(dir, "interpolation.arrow"))
+		if err != nil || table.Rows != 15 {
+			t.Errorf("%d rows, %v", table.Rows, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "interpolation.png")); (err == nil) != (c.Kind == "unet") {
+			t.Errorf("%s: picture: %v", c.Kind, err)
+		}
+	}
+	a, b := []float32{3, 0, 0}, []float32{0, 0.5, 0}
+	for _, f := range []float64{0, 0.25, 0.5, 1} {
+		got := make([]float32, 3)
+		spherical(got, a, b, f, 2)
+		radius := math.Sqrt(3) * 2
+		want := []float64{radius * math.Cos(f*math.Pi/2), radius * math.Sin(f*math.Pi/2), 0}
+		for i := range got {
+			if math.Abs(float64(got[i])-want[i]) > 1e-6 {
+				t.Errorf("fraction %v: %v, want %v", f, got, want)
+			}
+		}
+	}
+	same := make([]float32, 3)
+	if spherical(same, a, a, 0.5, 1); math.Abs(float64(same[0])-math.Sqrt(3)) > 1e-6 {
+		t.Errorf("between equal noises: %v", same)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	ck := checkpointOf(t, pointsConfig("linear"), nil)
+	broken := func(edit func(c *checkpoint.Checkpoint)) string { return checkpointOf(t, pointsConfig("linear"), edit) }
+	text := filepath.Join(t.TempDir(), "text.arrow")
+	if err := os.WriteFile(text, []byte(strings.Repeat("not a tensor file\n", 10)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		says string
+		code int
+		args []string
+	}{
+		{"n, first", 2, []string{"--input=checkpoint=" + ck, "--n=0"}},
+		{"n, first", 2, []string{"--input=checkpoint=" + ck, "--first=-1"}},
+		{"n and first", 2, []string{"--input=checkpoint=" + ck, "--first=9223372036854775800"}},
+		{"memory", 7, []string{"--input=checkpoint=" + ck, "--n=1000000000000"}},
+		{"steps", 2, []string{"--input=checkpoint=" + ck, "--steps=0"}},
+		{"rtol", 2, []string{"--input=checkpoint=" + ck, "--rtol=0"}},
+		{"atol", 2, []string{"--input=checkpoint=" + ck, "--atol=inf"}},
+		{"solver", 2, []string{"--input=checkpoint=" + ck, "--solver=rk5"}},
+		{"weights", 2, []string{"--input=checkpoint=" + ck, "--weights=best"}},
+		{"backend", 2, []string{"--input=checkpoint=" + ck, "--backend=gpu"}},
+		{"checkpoint", 2, nil},
+		{"no such file", 3, []string{"--input=checkpoint=nosuch.arrow"}},
+		{"ARROW1", 3, []string{"--input=checkpoint=" + text}},
+		{"classifier", 3, []string{"--input=checkpoint=" + classifier(t)}},
+		{"width", 3, []string{"--input=checkpoint=" + broken(func(c *checkpoint.Checkpoint) {
+			c.Config = json.RawMessage(strings.Replace(string(c.Config), `"width":24`, `"width":0`, 1))
+		})}},
+		{"shape", 3, []string{"--input=checkpoint=" + broken(func(c *checkpoint.Checkpoint) {
+			c.Config = json.RawMessage(strings.Replace(string(c.Config), `"width":24`, `"width":25`, 1))
+		})}},
+		{"heads", 3, []string{"--input=checkpoint=" + broken(func(c *checkpoint.Checkpoint) {
+			c.Config = json.RawMessage(strings.Replace(string(c.Config), `"width":24`, `"width":24,"heads":2`, 1))
+		})}},
+		{"ema/", 3, []string{"--input=checkpoint=" + broken(func(c *checkpoint.Checkpoint) {
+			c.Tensors = slices.DeleteFunc(c.Tensors, func(n checkpoint.Named) bool { return n.Name == "ema/out.bias" })
+		})}},
+		{"sample 0", 6, []string{"--input=checkpoint=" + broken(func(c *checkpoint.Checkpoint) {
+			for i := range c.Tensors {
+				c.Tensors[i].Data[0] = float32(math.NaN())
+			}
+		})}},
+		{"step limit", 6, []string{"--input=checkpoint=" + ck, "--solver=rk45", "--max-steps=1"}},
+	} {
+		dir := t.TempDir()
+		code, _, stderr := sample(t, append(c.args, "--out="+dir)...)
+		if code != c.code || !strings.Contains(stderr, c.says) {
+			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+		}
+		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
+			t.Errorf("%v: left %v behind", c.args, left)
+		}
+	}
+}
+
+// SIGTERM ends a long run in good time, with the code that says to run it again.
+func TestTerminated(t *testing.T) {
+	dir := t.TempDir()
+	c := exec.Command(binary, "--input=checkpoint="+checkpointOf(t, pointsConfig("linear"), nil), "--n=10000000", "--out="+dir)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { _ = c.Process.Signal(syscall.SIGTERM) })
+	_ = c.Wait() // the exit code says it
+	if code := c.ProcessState.ExitCode(); code != 143 {
+		t.Errorf("exit %d, want 143", code)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
+		t.Errorf("left %v behind", left)
+	}
+}
