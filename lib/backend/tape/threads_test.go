@@ -77,6 +77,9 @@ func TestThreadsKeepBits(t *testing.T) {
 // A step allocates nothing, so training neither grows nor pauses for the collector. The one exception is known and
 // small: gonum's products above its block size start goroutines.
 func TestRunAllocatesNothing(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector makes pools allocate")
+	}
 	for _, b := range backends(t) {
 		for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.NewMLPStep(tensor.Float32, 512, 64)) {
 			exe, err := b.Compile(s.Graph)
