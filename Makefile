@@ -62,7 +62,7 @@ fuzz:
 
 # Go's own benchmarks, and the training step beside PyTorch's where python3-torch is installed.
 bench: openblas
-	go test ./lib/blas ./lib/kernel ./lib/backend/... ./lib/training ./lib/metrics -run '^$$' -bench . -benchtime 1s
+	go test ./lib/blas ./lib/kernel ./lib/backend/... ./lib/training ./lib/potential ./lib/metrics -run '^$$' -bench . -benchtime 1s
 	@if /usr/bin/python3 -c 'import torch' 2>/dev/null; then go test ./lib/training -run TestAgainstTorch -count 1 -v -torch; else echo 'without the comparison: python3-torch is not installed'; fi
 
 # The main job end to end, small: twice, the second time from the cache, and the report in a browser.
