@@ -172,3 +172,20 @@ func TestLookupRefuses(t *testing.T) {
 		}
 	}
 }
+
+// On the linear path the energy's noise grows as 1/sigma, so its weight is sigma/w; nothing else is weighted.
+func TestForObjective(t *testing.T) {
+	for name, s := range schedules(t) {
+		for _, objective := range Objectives() {
+			for _, at := range []float64{1e-3, 0.3, 0.9, 1} {
+				want := 1.0
+				if s.Name() == "linear" && objective == "energy" {
+					want = s.At(at).Sigma / s.At(0).Sigma
+				}
+				if got := ForObjective(s, objective).Weight(at); math.Abs(got-want) > 1e-15 {
+					t.Errorf("%s, %s: weight %v at t = %v, want %v", name, objective, got, at, want)
+				}
+			}
+		}
+	}
+}
