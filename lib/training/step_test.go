@@ -1,7 +1,6 @@
 package training
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -78,5 +77,4 @@ func BenchmarkStep(b *testing.B) {
 			b.ReportMetric(float64(layer.Count(s.Params)), "params")
 		})
 	}
-	_ = fmt.Sprint
 }
