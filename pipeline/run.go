@@ -50,6 +50,9 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	show := newDisplay(a.stderr)
 	defer show.close()
 	r := a.runner(store, show)
+	if c.Jobs < 1 || c.Grace < 0 {
+		return stage.Fail(stage.ExitUsage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
+	}
 	r.Jobs, r.Grace = c.Jobs, c.Grace
 	record, err := r.Run(ctx, g, opt)
 	if record == nil || len(record.Steps) == 0 {

@@ -94,6 +94,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if errors.Is(err, embedded.ErrRunning) {
 		return stage.Fail(stage.ExitUsage, `use that one: eval "$(pipeline store env)"`, "%w", err)
 	}
+	if errors.Is(err, stage.ErrTerminated) || errors.Is(context.Cause(ctx), stage.ErrTerminated) {
+		return nil // Ctrl-C is how serving ends
+	}
 	return err
 }
 

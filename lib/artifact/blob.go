@@ -22,7 +22,7 @@ func blobKey(d Digest) (string, error) {
 	return "blobs/sha256/" + hex[:2] + "/" + hex, nil
 }
 
-const hintCorruptBlob = "delete that object and run again: the step that made it will be run anew"
+const hintCorruptBlob = "pipeline store check --deep --remove deletes damaged blobs; then run again: the step that made it will be run anew"
 
 // PutFile stores the content of a file and returns its digest and size. A blob
 // that is already there is not sent again. If the file changes while it is

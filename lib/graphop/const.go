@@ -3,6 +3,7 @@ package graphop
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -28,7 +29,7 @@ func Table(like *Node, values []float64, shape ...int) *Node {
 	if tensor.Shape(shape).TotalSize() != len(values) {
 		panic(&Error{Op: "table", Shapes: []tensor.Shape{shape}, Reason: fmt.Sprintf("%d values given", len(values))})
 	}
-	return constant(like, &Const{Values: values, id: fmt.Sprintf("table %x", hashFloats(values))}, shape)
+	return constant(like, &Const{Values: slices.Clone(values), id: fmt.Sprintf("table %x", hashFloats(values))}, shape)
 }
 
 func constant(like *Node, c *Const, shape tensor.Shape) *Node {
@@ -39,7 +40,7 @@ func constant(like *Node, c *Const, shape tensor.Shape) *Node {
 	t := gorgonia.TensorType{Dims: shape.Dims(), Of: op.Dtype}
 	for {
 		n := gorgonia.NewUniqueNode(gorgonia.WithType(t), gorgonia.WithOp(op), gorgonia.WithChildren(nil), gorgonia.In(like.Graph()), gorgonia.WithShape(shape...))
-		if Of(n).same(op) && len(Children(n)) == 0 {
+		if Of(n).same(op) && slices.Equal(Of(n).Kind.(*Const).Values, c.Values) && len(Children(n)) == 0 {
 			return n
 		}
 		op.salt++

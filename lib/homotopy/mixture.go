@@ -7,7 +7,7 @@ import (
 )
 
 // MixtureField is the exact solution for data from a Gaussian mixture: what a perfectly trained potential's
-// gradient would be (equation L6), and the potential itself up to a constant that depends on t.
+// gradient would be (equation L6), and the log density of the path's marginal.
 //
 // Along the path component k becomes N(mu·m_k, (mu²s_k² + sigma²) I); its mean velocity given x is
 // mu'·m_k + (mu·mu'·s_k² + sigma·sigma')/(mu²s_k² + sigma²)·(x - mu·m_k), and the field is the mean of these under
@@ -23,7 +23,7 @@ func NewMixtureField(mix *dataset.Mixture) *MixtureField {
 }
 
 // At writes grad Phi at x (d values) into grad and returns log rhobar(x, t), the log density of the path's
-// marginal, up to no constant. It is not safe for concurrent use.
+// marginal, exactly. It is not safe for concurrent use.
 func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
 	d := len(x)
 	top := math.Inf(-1)

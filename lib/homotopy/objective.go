@@ -55,7 +55,8 @@ type Potential func(x, condition *graphop.Node) *graphop.Node
 // Terms are the nodes of a loss. Loss is a scalar [1]; the others are its parts for logging, scalars too.
 type Terms struct {
 	Loss *graphop.Node
-	// GradNorm is the root mean square over samples and dimensions of grad_x Phi.
+	// GradNorm is the root mean square over samples and dimensions of grad_x Psi, the velocity per unit of the
+	// integration variable (see Schedule.Rate; on the linear path Psi is Phi).
 	GradNorm *graphop.Node
 }
 

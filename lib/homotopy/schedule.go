@@ -5,6 +5,17 @@
 // all data goes from the prior N(0, w² I) at t = 0 to nearly the data at t = 1. A flow dx/dt = grad Phi(x, t)
 // carries samples along it exactly if grad Phi is the mean velocity E[mu'·x̄ + sigma'·eps | x_t = x], which is
 // itself a gradient, so one scalar function is enough.
+//
+// Equations are cited by these names, with q = N(0, w² I) the prior, x̄ a data point, eps standard normal noise,
+// d the number of dimensions, v = mu'·x̄ + sigma'·eps, and a(t), b(t) the homotopy's exponents:
+//
+//	H1  likelihood p(x̄|x) = N(x̄; x, n² I)
+//	H2  rho(x|x̄,t) proportional to q(x)^a·p(x̄|x)^b = N(x; mu·x̄, sigma² I), 1/sigma² = a/w² + b/n², mu = sigma²·b/n²
+//	L1  innovation gamma = a'·|x|²/w² + b'·|x̄-x|²/n², gammabar its mean under rho
+//	L4  energy: 1/2 E|grad Phi|² + 1/2 E[Phi·(gamma - gammabar)],
+//	    where 1/2 (gamma - gammabar) = -(sigma'/sigma)(|eps|² - d) - (mu'/sigma) eps·x̄
+//	L5  L4 = 1/2 E|grad Phi - v|² - 1/2 E|v|²; matching is its first term
+//	L6  E[v|x] = (mu'/mu) x + sigma(sigma·mu'/mu - sigma')·grad log rhobar(x,t), a gradient
 package homotopy
 
 import (
@@ -53,8 +64,8 @@ func (e *UnknownError) Error() string {
 
 // Lookup returns the schedule of a name for the prior N(0, priorStd² I).
 func Lookup(name string, priorStd float64) (Schedule, error) {
-	if !(priorStd > 0) || math.IsInf(priorStd, 0) {
-		return nil, fmt.Errorf("prior standard deviation is %v, expected a positive number", priorStd)
+	if !(priorStd >= minPriorStd && priorStd <= maxPriorStd) {
+		return nil, fmt.Errorf("prior standard deviation is %v, expected %v to %v", priorStd, minPriorStd, maxPriorStd)
 	}
 	switch name {
 	case "linear":
@@ -64,6 +75,12 @@ func Lookup(name string, priorStd float64) (Schedule, error) {
 	}
 	return nil, &UnknownError{"schedule", name, Names()}
 }
+
+// Bounds on w: data are of order one, and squares of what lies outside leave float32.
+const (
+	minPriorStd = 1e-3
+	maxPriorStd = 1e3
+)
 
 // edge keeps times off the ends of the path, where the velocity given x is not defined.
 const edge = 1e-5

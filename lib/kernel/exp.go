@@ -9,7 +9,8 @@ const (
 
 var expInf = float32(math.Inf(1))
 
-// exp32 is e^x in float32, within 2 units in the last place, for every x including infinities and NaN:
+// exp32 is e^x in float32, within 2 units in the last place, for every x including infinities and NaN; results
+// below the smallest normal number are 0:
 // Cephes' expf (x = n·ln 2 + r, a degree-5 polynomial on |r| <= ln(2)/2).
 func exp32(x float32) float32 {
 	switch {

@@ -78,6 +78,7 @@ func Parallel(pieces int, f func(worker, piece int)) {
 		}
 		return
 	}
+	defer shared.mu.Unlock()
 	shared.once.Do(shared.start)
 	t := &shared.t
 	t.f, t.pieces = f, int64(pieces)
@@ -90,7 +91,6 @@ func Parallel(pieces int, f func(worker, piece int)) {
 	t.work(0)
 	t.pending.Wait()
 	t.f = nil
-	shared.mu.Unlock()
 }
 
 // grain is the number of elements that one piece of a light loop covers: enough to hide the dispatch, small

@@ -43,7 +43,7 @@ type Metrics struct {
 	Loss     float64
 	GradNorm float64 // of the parameters' gradient, before clipping
 	Applied  bool    // false where the step would have made the state non-finite and was skipped
-	FieldRMS float64 // root mean square of grad_x Phi; 0 for a classifier
+	FieldRMS float64 // root mean square of the velocity per unit of the integration variable; 0 for a classifier
 	Rate     float64 // learning rate
 }
 

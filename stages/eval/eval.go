@@ -45,7 +45,16 @@ var spec = stage.Stage[params]{
 	Commands: []stage.Command{{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}}},
 }
 
+// Bounds far above what is of use, which keep a slip of the finger from computing for years.
+const (
+	maxProjections = 10000
+	maxPairs       = 10000
+)
+
 func check(p *params) error {
+	if p.Projections > maxProjections || p.Pairs > maxPairs {
+		return fmt.Errorf("projections and pairs are %d and %d; they must be at most %d and %d", p.Projections, p.Pairs, maxProjections, maxPairs)
+	}
 	for _, c := range []struct {
 		name     string
 		v, least int

@@ -42,8 +42,8 @@ type folderScore struct {
 
 // Run implements the command.
 func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
-	if cmd.Projections < 1 {
-		return stage.Fail(stage.ExitUsage, "", "--projections is %d; it must be at least 1", cmd.Projections)
+	if cmd.Projections < 1 || cmd.Projections > maxProjections {
+		return stage.Fail(stage.ExitUsage, "", "--projections is %d; it must be 1 to %d", cmd.Projections, maxProjections)
 	}
 	a, b, skipped, err := readFolders(ctx, cmd.A, cmd.B)
 	if err != nil {

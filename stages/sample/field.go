@@ -20,7 +20,7 @@ type fieldCmd struct {
 	Points     string  `help:"CSV file with the header x1,…,xd and a point a row; - for standard input." required:""`
 	T          float64 `name:"t" help:"Time in [0, 1]." required:""`
 	Weights    string  `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
-	Backend    string  `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+	Backend    string  `help:"Compute engine; auto: the best one here." default:"auto" enum:"auto,tape-openblas,tape-go"`
 }
 
 // Run prints a CSV with the header phi,g1,…,gd, a row for every point in the order of the input.

@@ -26,7 +26,7 @@ type interpolateCmd struct {
 	Solver     string `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps      int    `help:"Equal steps; not for rk45." default:"30"`
 	Weights    string `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
-	Backend    string `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+	Backend    string `help:"Compute engine; auto: the best one here." default:"auto" enum:"auto,tape-openblas,tape-go"`
 }
 
 // Run writes the samples and prints where they are as a JSON line.

@@ -28,7 +28,7 @@ type params struct {
 	MaxSteps int     `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
 	Weights  string  `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
 	Batch    int     `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
-	Backend  string  `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+	Backend  string  `help:"Compute engine; auto: the best one here." default:"auto" enum:"auto,tape-openblas,tape-go"`
 }
 
 var spec = stage.Stage[params]{

@@ -189,7 +189,7 @@ func interrupted(ctx context.Context, job *stage.Job, s *training.Step, step int
 // diverged ends a run whose next state would not be finite. The step graph has kept the state before it.
 func diverged(ctx context.Context, job *stage.Job, s *training.Step, step int64, h *history, m training.Metrics) error {
 	if err := save(ctx, job, s, step, h); err != nil {
-		return err
+		job.Log().Error("the last good state could not be saved", "reason", err)
 	}
 	return stage.Fail(stage.ExitNumeric, "lower --learning-rate or --clip-norm; the last good state is kept as the run's resumable checkpoint",
 		"training diverged at step %d: loss %v, gradient norm %v; the state after %d steps is kept", step, m.Loss, m.GradNorm, step)

@@ -18,7 +18,7 @@ import (
 
 type params struct {
 	Model     string  `help:"Network: mlp (points), unet (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,classifier"`
-	Objective string  `help:"Loss of a potential: matching (L5) or energy (L4)." default:"matching" enum:"matching,energy"`
+	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path) or energy (the Deep Ritz form with the same minimiser and more variance)." default:"matching" enum:"matching,energy"`
 	Schedule  string  `help:"Path from noise to data." default:"linear" enum:"linear,vapo"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
 
@@ -48,7 +48,7 @@ type params struct {
 	LogEvery        int    `help:"Steps between metrics lines." default:"20" unit:"steps"`
 	FieldEvery      int    `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
 	CheckpointEvery int    `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
-	Backend         string `help:"Compute engine: auto (the best one here), tape-openblas or tape-go." default:"auto"`
+	Backend         string `help:"Compute engine; auto: the best one here." default:"auto" enum:"auto,tape-openblas,tape-go"`
 }
 
 var spec = stage.Stage[params]{
