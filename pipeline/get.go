@@ -30,6 +30,9 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	if c.File != "" && c.File != "-" {
+		if info, err := os.Stat(c.File); err == nil && info.IsDir() {
+			return stage.Fail(stage.ExitUsage, "name the file to write in it", "%s is a directory", c.File)
+		}
 		if err := store.Fetch(ctx, digest, c.File); err != nil {
 			return fmt.Errorf("%s: %w", c.Artifact, err)
 		}
@@ -96,6 +99,11 @@ type putCmd struct {
 }
 
 func (c *putCmd) Run(ctx context.Context, a *app) error {
+	if c.Ref != "" {
+		if err := artifact.CheckRef(c.Ref); err != nil {
+			return stage.Fail(stage.ExitUsage, "for example best or team/best", "%w", err)
+		}
+	}
 	store, err := a.open(ctx)
 	if err != nil {
 		return err

@@ -38,6 +38,14 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {
+	if c.Jobs < 1 || c.Grace < 0 {
+		return stage.Fail(stage.ExitUsage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
+	}
+	if c.Report != "" { // said before the work, not after it
+		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {
+			return stage.Fail(stage.ExitUsage, "", "--report: %w", err)
+		}
+	}
 	g, err := c.load(ctx, a)
 	if err != nil {
 		return err
@@ -50,9 +58,6 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	show := newDisplay(a.stderr)
 	defer show.close()
 	r := a.runner(store, show)
-	if c.Jobs < 1 || c.Grace < 0 {
-		return stage.Fail(stage.ExitUsage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
-	}
 	r.Jobs, r.Grace = c.Jobs, c.Grace
 	record, err := r.Run(ctx, g, opt)
 	if record == nil || len(record.Steps) == 0 {

@@ -7,13 +7,15 @@
 //	actions/<key>.json          what an action made, immutable, first writer wins
 //	refs/<name>.ref             a digest under a name
 //	live/<key>/state/<name>     resumable state of an action not yet done
-//	live/<key>/lease            who works on it
 //	runs/<id>.json              history
 //
 // Correctness rests on two of these alone. A blob cannot be wrong, because its
 // name is checked against its bytes whenever it is read. A record cannot be
 // torn or disputed, because it is created whole, once, and only after its
-// blobs. Leases and live state save work; losing either loses nothing else.
+// blobs. Live state saves work; losing it loses nothing else.
+//
+// Note: nothing keeps two runners from working on one action at once. Both then compute it, and the record of the
+// first stands; a lease could save the second its work, never its correctness.
 //
 // No key is a directory prefix of another, so that a store which keeps objects
 // as files can hold them all.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -366,21 +365,11 @@ func TestLive(t *testing.T) {
 	if _, err := s.Live(record(t, "other", nil).Key).Load(t.Context(), "checkpoint"); !errors.Is(err, artifact.ErrNotFound) {
 		t.Errorf("another action's state: %v", err)
 	}
-	lease, err := live.Acquire(t.Context(), "me", time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := live.Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if names, err := live.Names(t.Context()); err != nil || len(names) != 0 {
 		t.Errorf("names after delete are %v, %v", names, err)
-	}
-	if _, err := live.Acquire(t.Context(), "you", time.Minute); !errors.Is(err, artifact.ErrHeld) {
-		t.Errorf("delete took the lease along: %v", err)
-	}
-	if err := lease.Release(t.Context()); err != nil {
-		t.Error(err)
 	}
 	for _, name := range []string{"", "../x", "a/b", "lease\x00"} {
 		if err := live.Save(t.Context(), name, strings.NewReader("")); err == nil {

@@ -79,8 +79,7 @@ func (l *Live) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Delete removes all states, once the action is done. It leaves the lease to
-// its holder.
+// Delete removes all states, once the action is done.
 func (l *Live) Delete(ctx context.Context) error {
 	names, err := l.Names(ctx)
 	if err != nil {

@@ -41,6 +41,12 @@ func refKey(name string) (string, error) {
 	return "refs/" + name + refSuffix, nil
 }
 
+// CheckRef returns an error unless name can be the name of a ref.
+func CheckRef(name string) error {
+	_, err := refKey(name)
+	return err
+}
+
 // SetRef points a name at a blob, which must be there. The last writer wins.
 func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	key, err := refKey(name)

@@ -88,6 +88,13 @@ func (e *UnavailableError) Error() string {
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
+// MemoryError says that a graph needs more memory than the machine has.
+type MemoryError struct{ Need, Have int64 } // bytes
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("the computation needs %.1f GiB of memory, the machine has %.1f GiB", float64(e.Need)/(1<<30), float64(e.Have)/(1<<30))
+}
+
 type engine struct {
 	class string
 	rank  int

@@ -27,6 +27,15 @@ func Open(name string) (backend.Backend, error) {
 	return be, err
 }
 
+// Explain turns what an engine says of a graph it cannot run into the contract's terms; other errors stay as they are.
+func Explain(err error) error {
+	var memory *backend.MemoryError
+	if errors.As(err, &memory) {
+		return stage.Fail(stage.ExitResources, "use a smaller batch or a smaller network", "%w", err)
+	}
+	return err
+}
+
 // Resolve returns the class that a name stands for on this machine; what is unknown stays as it is and fails in Open.
 func Resolve(name string) string {
 	if class, err := backend.Resolve(name); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"syscall"
 
 	"vapo/lib/artifact"
@@ -112,6 +113,11 @@ func ExitCode(err error) int {
 	var storeErr *objectstore.Error
 	if errors.As(err, &storeErr) {
 		return ExitStore
+	}
+	for _, path := range []error{fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.EISDIR, syscall.ENOTDIR, syscall.EROFS} {
+		if errors.Is(err, path) {
+			return ExitUsage // a file or directory that was named cannot be used so
+		}
 	}
 	return 1
 }

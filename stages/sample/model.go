@@ -63,7 +63,7 @@ func openModel(path, weights, engineName string) (*model, error) {
 	}
 	field, err := potential.NewField(be, config, values, block)
 	if err != nil {
-		return nil, err
+		return nil, engine.Explain(err)
 	}
 	return &model{be: be, config: config, field: field}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
+	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/stage"
@@ -19,6 +20,14 @@ type runner interface {
 	step() *training.Step
 	// fill draws the batch of a step: a pure function of (seed, step).
 	fill(step int64)
+}
+
+// unfit says why no step could be compiled: for want of memory, or because network and data do not fit.
+func unfit(err error) error {
+	if e := engine.Explain(err); e != err {
+		return e
+	}
+	return stage.Fail(stage.ExitInput, "", "%w", err)
 }
 
 // shuffler walks through n samples in an order that is a function of (seed, epoch).
@@ -107,7 +116,7 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	}
 	s, err := training.Potential(be, c, p.Objective, p.optimiser(), p.Batch)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "", "%w", err)
+		return nil, unfit(err)
 	}
 	path, err := c.Path()
 	if err != nil {
@@ -172,7 +181,7 @@ func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p
 	c := p.classifierConfig(im.Shape(), classes)
 	s, err := training.Classifier(be, c, p.optimiser(), p.Batch)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "", "%w", err)
+		return nil, unfit(err)
 	}
 	r := &classifierRun{s: s, p: p, data: newLoader(p, set), im: im, config: c, be: be, classes: classes}
 	if !job.HasInput("test") {

@@ -2,6 +2,7 @@ package tape
 
 import (
 	"fmt"
+	"math"
 	"unsafe"
 
 	"vapo/lib/backend"
@@ -38,7 +39,18 @@ type call[T float32 | float64] struct {
 
 func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], error) {
 	p := &Program[T]{data: make([][]T, len(c.values)), states: map[string]slot{}}
-	arena := make([]T, plan(c.values))
+	length := plan(c.values)
+	need := float64(length)
+	for _, v := range c.values {
+		if v.kind != temporary && v.kind != input {
+			need += float64(v.size)
+		}
+	}
+	need *= float64(unsafe.Sizeof(*new(T)))
+	if have := physicalMemory(); have > 0 && need > float64(have) {
+		return nil, &backend.MemoryError{Need: int64(min(need, math.MaxInt64/2)), Have: have}
+	}
+	arena := make([]T, length)
 	p.bytes = int64(len(arena))
 	for i, v := range c.values {
 		switch v.kind {

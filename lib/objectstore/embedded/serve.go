@@ -161,6 +161,8 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 			}
 		}()
 	}
+	// What the gateway says of itself goes to standard error: standard output is for the variables of its store.
+	os.Stdout = os.Stderr
 	err = embedgw.RunVersityGW(ctx, classify{files}, &embedgw.Config{
 		RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: region,
 		Ports:          []string{addr},

@@ -42,6 +42,9 @@ type Entry struct {
 // New gives the catalog of dir.
 func New(dir string) *Catalog { return &Catalog{dir: dir, entries: map[string]*Entry{}} }
 
+// Dir is where the programs are looked for.
+func (c *Catalog) Dir() string { return c.dir }
+
 // Names lists the programs in the directory that may be stages, for hints.
 func (c *Catalog) Names() []string {
 	files, _ := os.ReadDir(c.dir) // no directory, no names

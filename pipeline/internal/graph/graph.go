@@ -132,6 +132,9 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	var err error
 	n.Stage, err = c.Stage(ctx, n.Step.Stage)
 	if errors.Is(err, os.ErrNotExist) {
+		if len(c.Names()) == 0 {
+			return stage.Fail(stage.ExitUsage, "run make build, or name the directory with --bin", "there are no stage programs in %s", c.Dir())
+		}
 		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, c.Names(), "the stages are"),
 			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
 	}

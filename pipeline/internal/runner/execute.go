@@ -91,7 +91,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	if runErr == nil {
 		raw, err := os.ReadFile(manifestPath)
 		if err != nil {
-			return nil, fmt.Errorf("stage %s ended with exit code 0 and no manifest: %w", s.Stage, err)
+			return nil, fmt.Errorf("stage %s ended with exit code 0 and no manifest: %v", s.Stage, err)
 		}
 		return a.accept(d, s, raw)
 	}
