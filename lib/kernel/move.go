@@ -13,16 +13,18 @@ func Segments[T Float](dst []T, to, dstAt int, src []T, from, srcAt, count, oute
 	}
 }
 
+// maxRank bounds the rank of what Transpose moves, so that it needs no memory of its own.
+const maxRank = 16
+
 // Transpose copies src, of shape dims, into dst with its axes permuted: axis i of dst is axis perm[i] of src.
 func Transpose[T Float](dst, src []T, dims, perm []int) {
 	n := len(dims)
-	strides := make([]int, n)
+	var strides, index [maxRank]int
 	step := 1
 	for i := n - 1; i >= 0; i-- {
 		strides[i] = step
 		step *= dims[i]
 	}
-	index := make([]int, n)
 	at := 0
 	for i := range dst {
 		dst[i] = src[at]

@@ -105,6 +105,9 @@ func readPoints(r io.Reader, name string, d int) ([]float32, error) {
 	var x []float32
 	for {
 		row, err := rows.Read()
+		if errors.Is(err, io.EOF) && len(x) == 0 {
+			return nil, bad("there are no points under the header")
+		}
 		if errors.Is(err, io.EOF) {
 			return x, nil
 		}
