@@ -9,6 +9,8 @@ export GOEXPERIMENT ?= $(shell GOEXPERIMENT=simd go list simd/archsimd >/dev/nul
 export GOFLAGS ?= -buildvcs=false
 
 DATASET   ?= fashion-mnist
+# Clothes may be mirrored, digits may not.
+DEMOFLAGS ?= $(if $(filter mnist,$(DATASET)),--set potential.flip=false --set classifier.flip=false)
 RECIPE    ?= pipeline/recipes/demo.yaml
 FUZZTIME  ?= 20000x
 TESTFLAGS ?=
@@ -40,7 +42,7 @@ apt:
 	else echo "missing $(PACKAGES) (Debian: apt-get install $(PACKAGES)); $(WITHOUT)"; fi
 
 demo: openblas data build
-	bin/pipeline run $(RECIPE) --set data.source=$(DATASET)
+	bin/pipeline run $(RECIPE) --set data.source=$(DATASET) $(DEMOFLAGS)
 
 test:
 	go test $(TESTFLAGS) ./...
