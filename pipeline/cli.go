@@ -26,7 +26,7 @@ Without VAPO_STORE the results are kept by an embedded S3 gateway under .vapo/ i
 
 // app is the command line, and what all commands share.
 type app struct {
-	Dir string `help:"Directory in which .vapo lies, with logs, reports and the embedded store; by default the working directory." default:"." placeholder:"DIR" type:"path"`
+	Dir string `help:"Directory in which .vapo lies, with logs, reports and the embedded store; by default the working directory." default:"." placeholder:"DIR" type:"existingdir"`
 	Bin string `help:"Directory of the stage programs; by default that of this program." placeholder:"DIR" type:"path"`
 
 	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are not run again."`
