@@ -1,4 +1,4 @@
-// Eval measures samples against data: images by the Fréchet distance of their features, points by the sliced
+// Command eval measures samples against data: images by the Fréchet distance of their features, points by the sliced
 // Wasserstein distance, each beside baselines that say what the number means.
 package main
 

@@ -1,4 +1,4 @@
-// Prep makes data sets: it reads a published one (or draws a synthetic one), checks it, and writes its training and
+// Command prep makes data sets: it reads a published one (or draws a synthetic one), checks it, and writes its training and
 // test split as tensor files, with a picture and a summary to look at.
 package main
 

@@ -1,4 +1,4 @@
-// Sample draws from a trained potential: it carries Gaussian noise along the potential's gradient to data.
+// Command sample draws from a trained potential: it carries Gaussian noise along the potential's gradient to data.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Train fits a network to a data set: a potential whose gradient carries noise to the data, or the small classifier
+// Command train fits a network to a data set: a potential whose gradient carries noise to the data, or the small classifier
 // whose features score sets of greyscale images.
 package main
 
