@@ -62,7 +62,18 @@ type Backend interface {
 	Class() string
 	// Describe is a line for people: libraries and versions in use.
 	Describe() string
+	// Promises says what holds of this engine beyond what holds of all.
+	Promises() Promises
 	Compile(g Graph) (Executable, error)
+}
+
+// Promises are properties of results that one engine can keep and another cannot. What an engine does not promise may
+// still be so; nothing may rely on it.
+type Promises struct {
+	// Rows: a row of a batch gets the same bits whatever the other rows hold.
+	Rows bool
+	// Repeats: the same inputs give the same bits in every process on the same machine.
+	Repeats bool
 }
 
 // UnknownError says that no engine of a name is linked into this program.
@@ -72,7 +83,7 @@ type UnknownError struct {
 }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("backend %q is not known: expected one of auto, %s", e.Name, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("backend %q is not known: expected one of %s", e.Name, strings.Join(e.Known, ", "))
 }
 
 // UnavailableError says that an engine is linked in but cannot run on this machine.
@@ -88,12 +99,39 @@ func (e *UnavailableError) Error() string {
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// MemoryError says that a graph needs more memory than the machine has.
-type MemoryError struct{ Need, Have int64 } // bytes
+// OptionError says that an engine does not have an option that its name asks for.
+type OptionError struct {
+	Class, Option string
+	Reason        string
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("backend %s has no option %q: %s", e.Class, e.Option, e.Reason)
+}
+
+// MemoryError says that a graph needs more memory than there is.
+type MemoryError struct {
+	Need, Have int64  // bytes; Have is 0 where it is not known
+	Device     string // whose memory; empty for the machine's
+	// Batch is the largest size of the first input's first axis that would fit, by the graph's own arithmetic; 0
+	// where none can be told.
+	Batch int
+	Err   error // what the engine said, if anything
+}
 
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("the computation needs %.1f GiB of memory, the machine has %.1f GiB", float64(e.Need)/(1<<30), float64(e.Have)/(1<<30))
+	const gib = 1 << 30
+	who := e.Device
+	if who == "" {
+		who = "the machine"
+	}
+	if e.Have == 0 {
+		return fmt.Sprintf("the computation needs about %.1f GiB, more memory than %s has free", float64(e.Need)/gib, who)
+	}
+	return fmt.Sprintf("the computation needs %.1f GiB of memory, %s has %.1f GiB", float64(e.Need)/gib, who, float64(e.Have)/gib)
 }
+
+func (e *MemoryError) Unwrap() error { return e.Err }
 
 type engine struct {
 	class string
@@ -101,9 +139,23 @@ type engine struct {
 	open  func() (Backend, error)
 }
 
+// Family is a set of engines that cannot be listed beforehand, such as one for every plugin there may be.
+type Family struct {
+	// Names shows how its names look.
+	Names []string
+	// Class tells the class that a name stands for without opening anything. ok is false for a name of no engine of
+	// the family; an error is for a name that is one, with an option that it cannot have.
+	Class func(name string) (class string, ok bool, err error)
+	// Open opens the engine of a name or class of the family.
+	Open func(name string) (Backend, error)
+	// Auto names the engine that auto should try before the registered classes, if any, and says why, or why not.
+	Auto func() (name, why string)
+}
+
 var (
-	mu      sync.Mutex
-	engines []engine
+	mu       sync.Mutex
+	engines  []engine
+	families []Family
 )
 
 // Register makes an engine known; engines call it from init. Of the engines that open, auto takes the one of
@@ -115,57 +167,146 @@ func Register(class string, rank int, open func() (Backend, error)) {
 	sort.SliceStable(engines, func(i, j int) bool { return engines[i].rank > engines[j].rank })
 }
 
-// Classes lists the registered classes, best first.
-func Classes() []string {
+// RegisterFamily makes a family of engines known.
+func RegisterFamily(f Family) {
 	mu.Lock()
 	defer mu.Unlock()
+	families = append(families, f)
+}
+
+func registered() ([]engine, []Family) {
+	mu.Lock()
+	defer mu.Unlock()
+	return append([]engine(nil), engines...), append([]Family(nil), families...)
+}
+
+// Classes lists the registered classes, best first, families left out.
+func Classes() []string {
+	list, _ := registered()
 	var out []string
-	for _, e := range engines {
+	for _, e := range list {
 		out = append(out, e.class)
 	}
 	return out
 }
 
-// Open opens the engine of a class, or the best one that works here for "auto".
-func Open(name string) (Backend, error) {
-	mu.Lock()
-	list := append([]engine(nil), engines...)
-	mu.Unlock()
+// Names lists what Open understands, as people write it.
+func Names() []string {
+	list, others := registered()
+	out := []string{"auto"}
+	group := ""
+	for _, e := range list {
+		if g, _, _ := strings.Cut(e.class, "-"); g != e.class && g != group {
+			group = g
+			out = append(out, g)
+		}
+		out = append(out, e.class)
+	}
+	for _, f := range others {
+		out = append(out, f.Names...)
+	}
+	return out
+}
+
+// Choice is the engine that a name came to.
+type Choice struct {
+	Backend Backend
+	Why     string // what spoke for it and against others, where there was a choice
+}
+
+// Choose opens the engine of a name: a class or a name of a family; "auto" for the best that works here; or what
+// classes begin with ("tape") for the best of those.
+func Choose(name string) (Choice, error) {
+	list, others := registered()
+	var why []string
+	if name == "auto" {
+		for _, f := range others {
+			if f.Auto == nil {
+				continue
+			}
+			first, reason := f.Auto()
+			if first != "" {
+				b, err := f.Open(first)
+				if err == nil {
+					return Choice{b, reason}, nil
+				}
+				reason = fmt.Sprintf("%s did not open: %v", first, err)
+			}
+			why = append(why, reason)
+		}
+	}
 	var last error
 	for _, e := range list {
-		if name != "auto" && name != e.class {
+		if name != "auto" && name != e.class && !strings.HasPrefix(e.class, name+"-") {
 			continue
 		}
 		b, err := e.open()
 		if err == nil {
-			return b, nil
+			return Choice{b, strings.Join(why, "; ")}, nil
 		}
+		why = append(why, err.Error())
 		if last == nil {
 			last = err
 		}
-		if name != "auto" {
-			return nil, err
-		}
 	}
 	if last != nil {
-		return nil, last
+		return Choice{}, last
 	}
-	return nil, &UnknownError{Name: name, Known: Classes()}
+	for _, f := range others {
+		if _, ok, err := f.Class(name); err != nil {
+			return Choice{}, err
+		} else if ok {
+			b, err := f.Open(name)
+			return Choice{Backend: b}, err
+		}
+	}
+	return Choice{}, unknown(name)
 }
 
-// Resolve returns the class that Open(name) gives on this machine.
-func Resolve(name string) (string, error) {
-	if name != "auto" {
+// unknown is the error for a name of no engine.
+func unknown(name string) error {
+	if base, option, ok := strings.Cut(name, ","); ok {
 		for _, c := range Classes() {
-			if c == name {
-				return name, nil
+			if c == base || strings.HasPrefix(c, base+"-") {
+				return &OptionError{Class: base, Option: option, Reason: "it computes in the element type, and takes none"}
 			}
 		}
-		return "", &UnknownError{Name: name, Known: Classes()}
 	}
-	b, err := Open(name)
+	return &UnknownError{Name: name, Known: Names()}
+}
+
+// Open opens the engine of a name, see Choose.
+func Open(name string) (Backend, error) {
+	c, err := Choose(name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return b.Class(), nil
+	return c.Backend, nil
+}
+
+// Resolve returns the class that Open(name) gives on this machine. It opens engines only where it must choose.
+func Resolve(name string) (string, error) {
+	list, others := registered()
+	group := false
+	for _, e := range list {
+		if e.class == name {
+			return name, nil
+		}
+		group = group || strings.HasPrefix(e.class, name+"-")
+	}
+	if name == "auto" || group {
+		b, err := Open(name)
+		if err != nil {
+			return "", err
+		}
+		return b.Class(), nil
+	}
+	for _, f := range others {
+		if class, ok, err := f.Class(name); err != nil {
+			return "", err
+		} else if ok {
+			return class, nil
+		}
+	}
+	return "", unknown(name)
 }

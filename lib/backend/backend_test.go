@@ -11,8 +11,9 @@ import (
 
 type fake struct{ class string }
 
-func (f fake) Class() string    { return f.class }
-func (f fake) Describe() string { return f.class }
+func (f fake) Class() string            { return f.class }
+func (f fake) Describe() string         { return f.class }
+func (fake) Promises() backend.Promises { return backend.Promises{} }
 func (fake) Compile(backend.Graph) (backend.Executable, error) {
 	return nil, errors.New("not for running")
 }

@@ -1,8 +1,6 @@
 package tape
 
 import (
-	"fmt"
-
 	"vapo/lib/backend"
 	"vapo/lib/blas"
 	"vapo/lib/graphop"
@@ -39,7 +37,6 @@ type step struct {
 // compiler turns a graph into steps over values.
 type compiler struct {
 	graph   backend.Graph
-	order   []*graphop.Node
 	values  []value
 	of      map[*graphop.Node]int // the value that holds a node
 	full    map[*graphop.Node]int // the full-size value of a constant that of holds as one element
@@ -49,31 +46,16 @@ type compiler struct {
 	outputs []int
 }
 
-func roots(g backend.Graph) []*graphop.Node {
-	var r []*graphop.Node
-	for _, s := range g.State {
-		if s.Out != nil {
-			r = append(r, s.Out)
-		}
-	}
-	return append(r, g.Outputs...)
-}
-
 func compile[T float32 | float64](lib blas.Library, g backend.Graph) (*Program[T], error) {
 	c := &compiler{
 		graph: g, of: map[*graphop.Node]int{}, full: map[*graphop.Node]int{},
 		stepOf: map[*graphop.Node]int{}, isRoot: map[*graphop.Node]bool{},
 	}
-	if err := c.leaves(); err != nil {
-		return nil, err
-	}
-	for _, r := range roots(g) {
+	c.leaves()
+	for _, r := range g.Roots() {
 		c.isRoot[r] = true
 	}
-	c.sort()
-	if err := c.emit(); err != nil {
-		return nil, err
-	}
+	c.emit()
 	c.bindOutputs()
 	c.lifetimes()
 	return link[T](lib, c)
@@ -85,78 +67,22 @@ func (c *compiler) newValue(n *graphop.Node, kind valueKind, size int) int {
 }
 
 // leaves gives the inputs and states their values.
-func (c *compiler) leaves() error {
-	add := func(n *graphop.Node, kind valueKind) error {
-		if n == nil || n.Op() != nil {
-			return fmt.Errorf("compile: %v is declared as an input or state but is computed", n)
-		}
-		if _, twice := c.of[n]; twice {
-			return fmt.Errorf("compile: input %s is declared twice", n.Name())
-		}
-		c.of[n] = c.newValue(n, kind, n.Shape().TotalSize())
-		return nil
-	}
+func (c *compiler) leaves() {
 	for _, n := range c.graph.Inputs {
-		if err := add(n, input); err != nil {
-			return err
-		}
+		c.of[n] = c.newValue(n, input, n.Shape().TotalSize())
 	}
 	for _, s := range c.graph.State {
-		if err := add(s.In, state); err != nil {
-			return err
-		}
-		if s.Out != nil && !graphop.SameShape(s.Out.Shape(), s.In.Shape()) {
-			return fmt.Errorf("compile: state %s has shape %v but its next value has %v", s.In.Name(), s.In.Shape(), s.Out.Shape())
-		}
-	}
-	return nil
-}
-
-// sort orders the nodes that the roots need, children first.
-func (c *compiler) sort() {
-	type frame struct {
-		n        *graphop.Node
-		children []*graphop.Node
-		next     int
-	}
-	seen := map[*graphop.Node]bool{}
-	for _, r := range roots(c.graph) {
-		if seen[r] {
-			continue
-		}
-		seen[r] = true
-		stack := []frame{{n: r, children: graphop.Children(r)}}
-		for len(stack) > 0 {
-			f := &stack[len(stack)-1]
-			if f.next < len(f.children) {
-				ch := f.children[f.next]
-				f.next++
-				if !seen[ch] {
-					seen[ch] = true
-					stack = append(stack, frame{n: ch, children: graphop.Children(ch)})
-				}
-				continue
-			}
-			c.order = append(c.order, f.n)
-			stack = stack[:len(stack)-1]
-		}
+		c.of[s.In] = c.newValue(s.In, state, s.In.Shape().TotalSize())
 	}
 }
 
 // emit makes the steps in order.
-func (c *compiler) emit() error {
-	for _, n := range c.order {
+func (c *compiler) emit() {
+	for _, n := range c.graph.Order() {
 		if _, done := c.of[n]; done {
 			continue
 		}
-		op := graphop.Of(n)
-		if op == nil {
-			if n.Op() == nil {
-				return fmt.Errorf("compile: input %s is used but neither fed nor a state", n.Name())
-			}
-			return fmt.Errorf("compile: operation %v is not of the family", n.Op())
-		}
-		switch k := op.Kind.(type) {
+		switch k := graphop.Of(n).Kind.(type) {
 		case *graphop.Const:
 			size := 1
 			if k.Values != nil {
@@ -181,7 +107,6 @@ func (c *compiler) emit() error {
 			c.steps = append(c.steps, s)
 		}
 	}
-	return nil
 }
 
 // producer is the step that computes n, or -1 for what is there before the first step.

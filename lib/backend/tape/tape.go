@@ -50,9 +50,12 @@ func (t *Tape) Describe() string {
 	return fmt.Sprintf("%s, %d threads, %s", t.Class(), kernel.Workers(), t.lib.Version())
 }
 
+// Promises implements backend.Backend.
+func (t *Tape) Promises() backend.Promises { return backend.Promises{Rows: true, Repeats: true} }
+
 // Compile implements backend.Backend.
 func (t *Tape) Compile(g backend.Graph) (backend.Executable, error) {
-	dt, err := dtypeOf(g)
+	dt, err := g.Check()
 	if err != nil {
 		return nil, err
 	}
@@ -60,32 +63,4 @@ func (t *Tape) Compile(g backend.Graph) (backend.Executable, error) {
 		return compile[float64](t.lib, g)
 	}
 	return compile[float32](t.lib, g)
-}
-
-func dtypeOf(g backend.Graph) (tensor.Dtype, error) {
-	var dt tensor.Dtype
-	first := true
-	all := roots(g)
-	if len(all) == 0 {
-		return dt, errors.New("compile: the graph has no outputs")
-	}
-	all = append(all, g.Inputs...)
-	for _, s := range g.State {
-		all = append(all, s.In)
-	}
-	for _, n := range all {
-		if n == nil {
-			return dt, errors.New("compile: a nil node among the inputs, states or outputs")
-		}
-		if first {
-			dt, first = n.Dtype(), false
-		}
-		if n.Dtype() != dt {
-			return dt, fmt.Errorf("compile: element types differ: %v and %v", dt, n.Dtype())
-		}
-	}
-	if dt != tensor.Float32 && dt != tensor.Float64 {
-		return dt, fmt.Errorf("compile: element type %v is not supported, expected float32 or float64", dt)
-	}
-	return dt, nil
 }
