@@ -74,6 +74,15 @@ func TestConstructorsRefuse(t *testing.T) {
 		{"convolution with negative padding", [][]int{{1, 2, 4, 4}, {1, 2, 3, 3}}, func(in []*Node) { Conv2D(in[0], in[1], 1, -1, 1) }},
 		{"convolution with too large a filter", [][]int{{1, 2, 4, 4}, {1, 2, 7, 3}}, func(in []*Node) { Conv2D(in[0], in[1], 1, 1, 1) }},
 		{"rowmax of a vector", [][]int{{4}}, func(in []*Node) { RowMax(in[0]) }},
+		{"softmax of a vector", [][]int{{4}}, func(in []*Node) { Softmax(in[0]) }},
+		{"a draw with a short key", [][]int{{4}}, func(in []*Node) { Uniform(in[0], "a", 2) }},
+		{"a draw with a key of rank 2", [][]int{{1, 8}}, func(in []*Node) { Uniform(in[0], "a", 2) }},
+		{"a draw of rank 0", [][]int{{8}}, func(in []*Node) { Uniform(in[0], "a") }},
+		{"an empty draw", [][]int{{8}}, func(in []*Node) { Uniform(in[0], "a", 2, 0) }},
+		{"a draw beyond the counter", [][]int{{8}}, func(in []*Node) { Uniform(in[0], "a", 1<<17, 1<<17) }},
+		{"dropout of everything", [][]int{{4}, {8}}, func(in []*Node) { Dropout(in[0], in[1], "a", 1) }},
+		{"dropout of less than nothing", [][]int{{4}, {8}}, func(in []*Node) { Dropout(in[0], in[1], "a", -0.1) }},
+		{"dropout with probability NaN", [][]int{{4}, {8}}, func(in []*Node) { Dropout(in[0], in[1], "a", math.NaN()) }},
 		{"table of too few values", [][]int{{4}}, func(in []*Node) { Table(in[0], []float64{1, 2}, 3) }},
 		{"constant of rank 0", [][]int{{4}}, func(in []*Node) { Fill(in[0], 1) }},
 		{"empty constant", [][]int{{4}}, func(in []*Node) { Fill(in[0], 1, 2, 0) }},
@@ -137,10 +146,12 @@ func TestNameHoldsEveryAttribute(t *testing.T) {
 		"Margin":      &Margin{Axis: 1, Before: 2, After: 3},
 		"Peak":        &Peak{},
 		"Permute":     &Permute{Perm: []int{0, 2, 1}},
+		"Philox":      &Philox{Stream: "layer"},
 		"Pointwise":   &Pointwise{Code: kernel.Affine, P: 1.5, Q: 0.25},
 		"Pool":        &Pool{K: 2},
 		"Product":     &Product{TransA: true},
 		"Repeat":      &Repeat{K: 2},
+		"SoftMax":     &SoftMax{},
 		"SumAxes":     &SumAxes{Axes: []int{0, 1}},
 		"View":        &View{Shape: tensor.Shape{2, 3}},
 		"Window":      &Window{Axis: 1, From: 2, To: 3},
@@ -211,6 +222,9 @@ func walkFields(v reflect.Value, path string, f func(path string, change, undo f
 	case reflect.Float64:
 		old := v.Float() // one unit in the last place must show
 		f(path, func() { v.SetFloat(math.Nextafter(old, 9)) }, func() { v.SetFloat(old) })
+	case reflect.String:
+		old := v.String()
+		f(path, func() { v.SetString(old + "x") }, func() { v.SetString(old) })
 	case reflect.Bool:
 		f(path, func() { v.SetBool(!v.Bool()) }, func() { v.SetBool(!v.Bool()) })
 	default:

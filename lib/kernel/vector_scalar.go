@@ -8,3 +8,9 @@ const Vectorised = false
 func vector(*Instr, []float32, []float32, []float32) int { return 0 }
 
 func vectorSum([]float32, *[8]float32) int { return 0 }
+
+func vectorMax([]float32) (float32, int) { return 0, 0 }
+
+func vectorExpShifted([]float32, []float32, float32) int { return 0 }
+
+func vectorScale([]float32, float32) int { return 0 }

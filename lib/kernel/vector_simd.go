@@ -48,6 +48,13 @@ func vector(in *Instr, dst, a, b []float32) int {
 			archsimd.LoadFloat32x8Slice(a).Sqrt().StoreSlice(dst)
 			dst, a = dst[vectorLen:], a[vectorLen:]
 		}
+	case Step:
+		one := archsimd.BroadcastFloat32x8(1)
+		zero := archsimd.BroadcastFloat32x8(0)
+		for len(dst) >= vectorLen {
+			one.Masked(archsimd.LoadFloat32x8Slice(a).Greater(zero)).StoreSlice(dst)
+			dst, a = dst[vectorLen:], a[vectorLen:]
+		}
 	case Sigmoid:
 		one := archsimd.BroadcastFloat32x8(1)
 		zero := archsimd.BroadcastFloat32x8(0)
@@ -132,5 +139,43 @@ func vectorSum(v []float32, lanes *[8]float32) int {
 		acc = acc.Add(archsimd.LoadFloat32x8Slice(w))
 	}
 	acc.Store(lanes)
+	return n
+}
+
+// vectorMax is the largest of the leading multiple of vectorLen elements, and how many they are. NaNs may get lost.
+func vectorMax(v []float32) (float32, int) {
+	n := len(v) &^ (vectorLen - 1)
+	if n == 0 || !Vectorised {
+		return 0, 0
+	}
+	acc := archsimd.LoadFloat32x8Slice(v)
+	for w := v[vectorLen:n]; len(w) >= vectorLen; w = w[vectorLen:] {
+		acc = acc.Max(archsimd.LoadFloat32x8Slice(w))
+	}
+	var l [8]float32
+	acc.Store(&l)
+	return max(l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7]), n
+}
+
+// vectorExpShifted sets the leading multiple of vectorLen elements of dst to e^(a-shift), and returns how many.
+func vectorExpShifted(dst, a []float32, shift float32) int {
+	if !Vectorised {
+		return 0
+	}
+	n := len(dst) &^ (vectorLen - 1)
+	s := archsimd.BroadcastFloat32x8(shift)
+	for dst, a = dst[:n], a[:n]; len(dst) >= vectorLen && len(a) >= vectorLen; dst, a = dst[vectorLen:], a[vectorLen:] {
+		vectorExp(archsimd.LoadFloat32x8Slice(a).Sub(s)).StoreSlice(dst)
+	}
+	return n
+}
+
+// vectorScale multiplies the leading multiple of vectorLen elements by p, and returns how many.
+func vectorScale(v []float32, p float32) int {
+	if !Vectorised {
+		return 0
+	}
+	n := len(v) &^ (vectorLen - 1)
+	vectorAffine(v[:n], v[:n], p, 0)
 	return n
 }

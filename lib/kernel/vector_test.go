@@ -33,6 +33,7 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 			{Div, 0, 0, func(d []float32) { div(d, a, b) }},
 			{Sigmoid, 0, 0, func(d []float32) { sigmoid(d, a) }},
 			{Exp, 0, 0, func(d []float32) { rare(Exp, d, a, b, b) }},
+			{Step, 0, 0, func(d []float32) { rare(Step, d, a, b, b) }},
 			{Sqrt, 0, 0, func(d []float32) { rare(Sqrt, d, a, b, b) }},
 			{SiLU, 0, 0, func(d []float32) { f := siluPolynomials(0); siluDeriv(d, a, b, &f) }},
 			{SiLU, 1, 0, func(d []float32) { f := siluPolynomials(1); siluDeriv(d, a, b, &f) }},

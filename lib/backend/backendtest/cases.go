@@ -72,6 +72,18 @@ func Cases() []Case {
 		{Name: "avgpool", Shapes: [][]int{{2, 2, 4, 6}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.AvgPool(graphop.Sin(in[0]), 2)) }},
 		{Name: "upsample", Shapes: [][]int{{2, 2, 2, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Upsample(graphop.Sin(in[0]), 2)) }},
 	}
+	cases = append(cases,
+		Case{Name: "softmax", Shapes: [][]int{{3, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Softmax(graphop.Sin(in[0])) }},
+		Case{Name: "softmax of rank 3", Shapes: [][]int{{2, 2, 9}}, Build: func(in nodes) *graphop.Node { return graphop.Sin(graphop.Softmax(graphop.Scale(in[0], 2))) }},
+		Case{Name: "attention", Shapes: [][]int{{2, 3, 4}, {2, 3, 5}, {2, 2, 5}}, Build: func(in nodes) *graphop.Node {
+			return graphop.MatMul(in[2], graphop.Softmax(graphop.MatMul(in[0], in[1], true, false)), false, true)
+		}},
+		Case{Name: "dropout", Shapes: [][]int{{3, 7}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Dropout(graphop.Sin(in[0]), drawKey(in[0]), "case", 0.3))
+		}},
+		Case{Name: "uniform", Shapes: [][]int{{3, 7}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Sin(graphop.Mul(in[0], graphop.Uniform(drawKey(in[0]), "case", 3, 7)))
+		}})
 	for _, t := range []struct {
 		name   string
 		ta, tb bool
@@ -104,6 +116,12 @@ func Cases() []Case {
 		}})
 	}
 	return cases
+}
+
+// drawKey is a constant key of random draws.
+func drawKey(like *graphop.Node) *graphop.Node {
+	k := graphop.PhiloxKey(0x0123456789abcdef, 0xfedcba9876543210)
+	return graphop.Table(like, k[:], len(k))
 }
 
 func (c Case) draw(rng *rand.Rand) [][]float64 {

@@ -1,0 +1,74 @@
+package kernel
+
+// Softmax computes e^x / sum e^x along each row of n elements.
+type Softmax[T Float] struct {
+	rows, n  int
+	per      int // rows a piece
+	dst, src []T
+	body     func(worker, piece int)
+}
+
+// NewSoftmax prepares the softmax of [rows, n].
+func NewSoftmax[T Float](rows, n int) *Softmax[T] {
+	// An exponential costs about as much as four light operations.
+	s := &Softmax[T]{rows: rows, n: n, per: max(1, grain/4/n)}
+	s.body = s.piece
+	return s
+}
+
+// Run computes dst from src, which do not overlap. It is not safe for concurrent use.
+func (s *Softmax[T]) Run(dst, src []T) {
+	s.dst, s.src = dst, src
+	Parallel((s.rows+s.per-1)/s.per, s.body)
+	s.dst, s.src = nil, nil
+}
+
+func (s *Softmax[T]) piece(_, piece int) {
+	for r := piece * s.per; r < min((piece+1)*s.per, s.rows); r++ {
+		softmaxRow(s.dst[r*s.n:(r+1)*s.n], s.src[r*s.n:(r+1)*s.n])
+	}
+}
+
+// softmaxRow subtracts the largest element first, so that no exponential overflows and the sum is at least 1. A row
+// with a NaN or +Inf in it, or nothing but -Inf, becomes NaN.
+func softmaxRow[T Float](dst, src []T) {
+	m := largest(src)
+	expShifted(dst, src, m)
+	scale(dst, 1/sumSlice(dst))
+}
+
+// largest is the maximum of v. With a NaN in v it is any of v's elements: the vector instruction forgets NaNs.
+func largest[T Float](v []T) T {
+	m := v[0]
+	if w, ok := any(v).([]float32); ok {
+		if l, n := vectorMax(w); n > 0 {
+			m, v = T(l), v[n:]
+		}
+	}
+	for _, x := range v {
+		m = max(m, x)
+	}
+	return m
+}
+
+// expShifted sets dst to e^(a-shift).
+func expShifted[T Float](dst, a []T, shift T) {
+	a = a[:len(dst)]
+	if d, ok := any(dst).([]float32); ok {
+		n := vectorExpShifted(d, any(a).([]float32), float32(shift))
+		dst, a = dst[n:], a[n:]
+	}
+	for i := range dst {
+		dst[i] = exp(a[i] - shift)
+	}
+}
+
+// scale multiplies v by p in place.
+func scale[T Float](v []T, p T) {
+	if w, ok := any(v).([]float32); ok {
+		v = v[vectorScale(w, float32(p)):]
+	}
+	for i := range v {
+		v[i] *= p
+	}
+}
