@@ -6,7 +6,8 @@ import (
 	"errors"
 
 	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape" // registers tape-openblas and tape-go
+	_ "vapo/lib/backend/device" // registers go and xla
+	_ "vapo/lib/backend/tape"   // registers tape-openblas and tape-go
 	"vapo/lib/stage"
 )
 

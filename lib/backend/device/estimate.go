@@ -1,0 +1,74 @@
+package device
+
+import (
+	"vapo/lib/backend"
+	"vapo/lib/graphop"
+)
+
+// need is what a graph takes by its own arithmetic, in bytes, without what a compiler saves by fusing or spends on
+// scratch memory.
+type need struct {
+	state int64 // does not grow with the batch
+	batch int64 // inputs, outputs and values alive at the same time, at most
+	rows  int   // size of the first input's first axis
+}
+
+func (n need) peak() int64 { return n.state + n.batch }
+
+// estimate walks through the graph in order and counts what is alive.
+func estimate(g backend.Graph) need {
+	size := func(n *graphop.Node) int64 {
+		return int64(n.Shape().TotalSize()) * int64(n.Dtype().Size())
+	}
+	var e need
+	order := g.Order()
+	uses := map[*graphop.Node]int{}
+	for _, n := range order {
+		for _, c := range graphop.Children(n) {
+			uses[c]++
+		}
+	}
+	leaf := map[*graphop.Node]bool{}
+	for _, s := range g.State {
+		e.state += size(s.In)
+		leaf[s.In] = true
+	}
+	var alive int64
+	for _, n := range g.Inputs {
+		alive += size(n)
+		leaf[n] = true
+	}
+	for _, r := range g.Roots() {
+		uses[r]++ // stays
+	}
+	e.batch = alive
+	for _, n := range order {
+		if leaf[n] {
+			continue
+		}
+		alive += size(n)
+		e.batch = max(e.batch, alive)
+		for _, c := range graphop.Children(n) {
+			if uses[c]--; uses[c] == 0 && !leaf[c] {
+				alive -= size(c)
+			}
+		}
+	}
+	if len(g.Inputs) > 0 {
+		e.rows = g.Inputs[0].Shape()[0]
+	}
+	return e
+}
+
+// fits is the number of rows for which have bytes would do when the whole takes total bytes, or 0 where it cannot be
+// told.
+func (n need) fits(total, have int64) int {
+	if n.rows < 2 || have <= n.state || total <= n.state {
+		return 0
+	}
+	rows := int(float64(n.rows) * float64(have-n.state) / float64(total-n.state))
+	if rows < 1 || rows >= n.rows {
+		return 0
+	}
+	return rows
+}

@@ -1,0 +1,96 @@
+package device
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
+	"vapo/lib/backend"
+)
+
+// goClass is the class of gomlx/compute's own backend in Go.
+const goClass = "compute-go"
+
+// goEngine runs programs on gomlx/compute's Go backend. It needs nothing and runs everywhere, and it is far too slow
+// for networks; it is there to show that the lowering is right.
+type goEngine struct{ on compute.Backend }
+
+func openGo() (backend.Backend, error) {
+	// One operation after the other: the order of additions, and with it every bit, is then fixed.
+	b, err := gobackend.New("ops_sequential")
+	if err != nil {
+		return nil, &backend.UnavailableError{Class: goClass, Err: err}
+	}
+	return &goEngine{on: b}, nil
+}
+
+// Class implements backend.Backend.
+func (*goEngine) Class() string { return goClass }
+
+// Describe implements backend.Backend.
+func (e *goEngine) Describe() string { return goClass + ", " + e.on.Description() }
+
+// Promises implements backend.Backend.
+func (*goEngine) Promises() backend.Promises { return backend.Promises{Rows: true, Repeats: true} }
+
+// Compile implements backend.Backend.
+func (e *goEngine) Compile(g backend.Graph) (backend.Executable, error) {
+	return compile(e, g, func(err error) error { return err })
+}
+
+func (e *goEngine) upload(flat any, shape shapes.Shape) (buffer, error) {
+	return e.on.BufferFromFlatData(0, flat, shape)
+}
+
+func (e *goEngine) build(params []shapes.Shape) (builder, error) {
+	b := e.on.Builder("graph")
+	p := &goBuilder{Function: b.Main(), builder: b}
+	for i, q := range params {
+		v, err := p.Parameter(fmt.Sprintf("p%d", i), q, nil)
+		if err != nil {
+			return nil, err
+		}
+		p.params = append(p.params, v)
+	}
+	return p, nil
+}
+
+type goBuilder struct {
+	compute.Function
+	builder compute.Builder
+	params  []compute.Value
+}
+
+func (b *goBuilder) parameters() []compute.Value { return b.params }
+
+func (b *goBuilder) compile(outputs []compute.Value, _ []int) (program, error) {
+	if err := b.Return(outputs, nil); err != nil {
+		return nil, err
+	}
+	exe, err := b.builder.Compile()
+	if err != nil {
+		return nil, err
+	}
+	return goProgram{exe}, nil
+}
+
+type goProgram struct{ compute.Executable }
+
+func (p goProgram) execute(in []buffer, donate []bool) ([]buffer, error) {
+	args := make([]compute.Buffer, len(in))
+	for i, b := range in {
+		args[i] = b.(compute.Buffer)
+	}
+	out, err := p.Execute(args, donate, 0)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]buffer, len(out))
+	for i, b := range out {
+		results[i] = b
+	}
+	return results, nil
+}
+
+func (goProgram) bytes() int64 { return 0 }

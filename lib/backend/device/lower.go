@@ -1,0 +1,206 @@
+package device
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"gorgonia.org/tensor"
+	"vapo/lib/graphop"
+)
+
+// lowering turns the nodes of a graph into operations of a builder.
+type lowering struct {
+	ops
+	dt      dtypes.DType
+	of      map[*graphop.Node]compute.Value
+	scalars map[scalar]compute.Value
+}
+
+type scalar struct {
+	dt    dtypes.DType
+	value float64
+}
+
+// refused carries an error of a builder out of nested expressions.
+type refused struct{ err error }
+
+// must is used on every operation; lower turns its panic back into the error.
+func must(v compute.Value, err error) compute.Value {
+	if err != nil {
+		panic(refused{err})
+	}
+	return v
+}
+
+func newLowering(dt tensor.Dtype) *lowering {
+	l := &lowering{dt: dtypes.Float32, of: map[*graphop.Node]compute.Value{}, scalars: map[scalar]compute.Value{}}
+	if dt == tensor.Float64 {
+		l.dt = dtypes.Float64
+	}
+	return l
+}
+
+// lower computes the nodes in order; inputs must be in l.of already.
+func (l *lowering) lower(order []*graphop.Node) (err error) {
+	var at *graphop.Node
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case refused:
+			err = fmt.Errorf("compile: operation %v of shape %v: %w", at.Op(), at.Shape(), r.err)
+		default:
+			panic(r)
+		}
+	}()
+	for _, at = range order {
+		if _, done := l.of[at]; done {
+			continue
+		}
+		var in []compute.Value
+		for _, c := range graphop.Children(at) {
+			in = append(in, l.of[c])
+		}
+		v, err := l.operation(graphop.Of(at), in)
+		if err != nil {
+			return err
+		}
+		l.of[at] = v
+	}
+	return nil
+}
+
+// operation lowers one operation.
+func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute.Value, error) {
+	switch k := op.Kind.(type) {
+	case *graphop.Const:
+		return l.constant(k, op.Out), nil
+	case *graphop.Pointwise:
+		for i := range in {
+			in[i] = l.broadcast(in[i], op.In[i], op.Out)
+		}
+		return l.pointwise(k, op.Out, in), nil
+	case *graphop.SumAxes:
+		return l.reshape(must(l.ReduceSum(in[0], k.Axes...)), op.Out...), nil
+	case *graphop.View:
+		return l.reshape(in[0], op.Out...), nil
+	case *graphop.Permute:
+		return must(l.Transpose(in[0], k.Perm...)), nil
+	case *graphop.Window:
+		return l.slice(in[0], op.In[0], k.Axis, k.From, k.To, 1), nil
+	case *graphop.Margin:
+		pad := make([]compute.PadAxis, len(op.Out))
+		pad[k.Axis] = compute.PadAxis{Start: k.Before, End: k.After}
+		return must(l.Pad(in[0], l.scalar(l.dt, 0), pad...)), nil
+	case *graphop.Join:
+		return must(l.Concatenate(k.Axis, in...)), nil
+	case *graphop.Product:
+		return l.product(k, op, in[0], in[1]), nil
+	case *graphop.Convolution:
+		return l.convolution(k, in[0], in[1]), nil
+	case *graphop.Pool:
+		s := op.Out
+		tiles := l.reshape(in[0], s[0], s[1], s[2], k.K, s[3], k.K)
+		sum := must(l.ReduceSum(tiles, 3, 5))
+		return must(l.Mul(sum, l.full(1/float64(k.K*k.K), s))), nil
+	case *graphop.Repeat:
+		s := op.In[0]
+		wide := shapes.Make(l.dt, s[0], s[1], s[2], k.K, s[3], k.K)
+		return l.reshape(must(l.BroadcastInDim(in[0], wide, []int{0, 1, 2, 4})), op.Out...), nil
+	case *graphop.Peak:
+		return l.reshape(must(l.ReduceMax(in[0], 1)), op.Out...), nil
+	}
+	return nil, fmt.Errorf("compile: operation %v has no lowering to devices", op)
+}
+
+func (l *lowering) constant(c *graphop.Const, shape tensor.Shape) compute.Value {
+	if c.Values == nil {
+		return l.full(c.Value, shape)
+	}
+	return must(l.Constant(flat(l.dt, c.Values), shape...))
+}
+
+// flat converts values to a slice of an element type.
+func flat(dt dtypes.DType, values []float64) any {
+	switch dt {
+	case dtypes.Float64:
+		return values
+	case dtypes.Uint32:
+		return convert[uint32](values)
+	case dtypes.Uint64:
+		return convert[uint64](values)
+	}
+	return convert[float32](values)
+}
+
+func convert[T float32 | uint32 | uint64](values []float64) []T {
+	out := make([]T, len(values))
+	for i, v := range values {
+		out[i] = T(v)
+	}
+	return out
+}
+
+// scalar is a constant without axes.
+func (l *lowering) scalar(dt dtypes.DType, v float64) compute.Value {
+	key := scalar{dt, v}
+	s, ok := l.scalars[key]
+	if !ok { // NaN is never found again, which does no harm
+		s = must(l.Constant(flat(dt, []float64{v})))
+		l.scalars[key] = s
+	}
+	return s
+}
+
+// full is a constant of one value, in the graph's element type.
+func (l *lowering) full(v float64, shape []int) compute.Value {
+	return l.fullOf(l.dt, v, shape)
+}
+
+func (l *lowering) fullOf(dt dtypes.DType, v float64, shape []int) compute.Value {
+	return must(l.BroadcastInDim(l.scalar(dt, v), shapes.Make(dt, shape...), nil))
+}
+
+// broadcast repeats v of shape from along its axes of length 1 to shape to.
+func (l *lowering) broadcast(v compute.Value, from, to []int) compute.Value {
+	if graphop.SameShape(from, to) {
+		return v
+	}
+	axes := make([]int, len(from))
+	for i := range axes {
+		axes[i] = i
+	}
+	return must(l.BroadcastInDim(v, shapes.Make(l.dt, to...), axes))
+}
+
+func (l *lowering) reshape(v compute.Value, shape ...int) compute.Value {
+	return must(l.Reshape(v, shape...))
+}
+
+// slice is v[..., from:to:step, ...] along one axis.
+func (l *lowering) slice(v compute.Value, shape []int, axis, from, to, step int) compute.Value {
+	starts, strides := make([]int, len(shape)), make([]int, len(shape))
+	limits := append([]int(nil), shape...)
+	for i := range strides {
+		strides[i] = 1
+	}
+	starts[axis], limits[axis], strides[axis] = from, to, step
+	return must(l.Slice(v, starts, limits, strides))
+}
+
+func (l *lowering) product(p *graphop.Product, op *graphop.Operation, a, b compute.Value) compute.Value {
+	var batch []int
+	first := 0
+	if len(op.Out) == 3 {
+		batch, first = []int{0}, 1
+	}
+	ca, cb := first+1, first
+	if p.TransA {
+		ca = first
+	}
+	if p.TransB {
+		cb = first + 1
+	}
+	return must(l.DotGeneral(a, []int{ca}, batch, b, []int{cb}, batch, compute.DotGeneralConfig{}))
+}

@@ -1,0 +1,88 @@
+package device
+
+import (
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+)
+
+// ops are the operations that graphs are lowered to: the part of compute.Function that is enough. Operands are
+// broadcast before they get here, so shapes of elementwise operands are equal.
+type ops interface {
+	Constant(flat any, dims ...int) (compute.Value, error)
+	Iota(shape shapes.Shape, axis int) (compute.Value, error)
+
+	Add(a, b compute.Value) (compute.Value, error)
+	Sub(a, b compute.Value) (compute.Value, error)
+	Mul(a, b compute.Value) (compute.Value, error)
+	Div(a, b compute.Value) (compute.Value, error)
+	Max(a, b compute.Value) (compute.Value, error)
+	Min(a, b compute.Value) (compute.Value, error)
+	BitwiseXor(a, b compute.Value) (compute.Value, error)
+	BitwiseAnd(a, b compute.Value) (compute.Value, error)
+	ShiftRightLogical(a, b compute.Value) (compute.Value, error)
+	GreaterThan(a, b compute.Value) (compute.Value, error)
+	GreaterOrEqual(a, b compute.Value) (compute.Value, error)
+	Equal(a, b compute.Value) (compute.Value, error)
+	NotEqual(a, b compute.Value) (compute.Value, error)
+
+	Exp(x compute.Value) (compute.Value, error)
+	Log(x compute.Value) (compute.Value, error)
+	Sqrt(x compute.Value) (compute.Value, error)
+	Sin(x compute.Value) (compute.Value, error)
+	Cos(x compute.Value) (compute.Value, error)
+	Logistic(x compute.Value) (compute.Value, error)
+	Erf(x compute.Value) (compute.Value, error)
+	IsFinite(x compute.Value) (compute.Value, error)
+	ConvertDType(x compute.Value, to dtypes.DType) (compute.Value, error)
+	Where(condition, a, b compute.Value) (compute.Value, error)
+
+	BroadcastInDim(x compute.Value, shape shapes.Shape, axes []int) (compute.Value, error)
+	Reshape(x compute.Value, dims ...int) (compute.Value, error)
+	Transpose(x compute.Value, perm ...int) (compute.Value, error)
+	Slice(x compute.Value, starts, limits, strides []int) (compute.Value, error)
+	Pad(x, fill compute.Value, axes ...compute.PadAxis) (compute.Value, error)
+	Concatenate(axis int, in ...compute.Value) (compute.Value, error)
+	Reverse(x compute.Value, axes ...int) (compute.Value, error)
+	ReduceSum(x compute.Value, axes ...int) (compute.Value, error)
+	ReduceMax(x compute.Value, axes ...int) (compute.Value, error)
+
+	DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Value, bContract, bBatch []int, config compute.DotGeneralConfig) (compute.Value, error)
+	ConvGeneral(x, kernel compute.Value, axes compute.ConvolveAxesConfig, strides []int, paddings [][2]int,
+		inputDilations, kernelDilations []int, channelGroups, batchGroups int) (compute.Value, error)
+}
+
+var _ ops = compute.Function(nil)
+
+// platform is where programs are built, values live and programs run.
+type platform interface {
+	// build starts a program with parameters of the given shapes.
+	build(params []shapes.Shape) (builder, error)
+	// upload copies a host slice to a new buffer; the slice stays the caller's.
+	upload(flat any, shape shapes.Shape) (buffer, error)
+}
+
+// builder is a program in the making.
+type builder interface {
+	ops
+	// parameters are the program's inputs, in order.
+	parameters() []compute.Value
+	// compile ends the program with its outputs, no value listed twice. Output heirs[i] may take over the memory of
+	// parameter i when that is donated; -1 stands for none.
+	compile(outputs []compute.Value, heirs []int) (program, error)
+}
+
+// program is a compiled computation.
+type program interface {
+	// execute runs the program and returns its outputs in new buffers. Donated inputs must not be used afterwards,
+	// not even if it fails.
+	execute(in []buffer, donate []bool) ([]buffer, error)
+	// bytes is the memory that a run takes, 0 if it is not known.
+	bytes() int64
+}
+
+// buffer is an array on a platform.
+type buffer interface {
+	ToFlatData(flat any) error
+	Finalize() error
+}
