@@ -110,6 +110,10 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute
 		return l.reshape(must(l.BroadcastInDim(in[0], wide, []int{0, 1, 2, 4})), op.Out...), nil
 	case *graphop.Peak:
 		return l.reshape(must(l.ReduceMax(in[0], 1)), op.Out...), nil
+	case *graphop.SoftMax:
+		return l.softmax(in[0], op.Out), nil
+	case *graphop.Philox:
+		return l.philox(k, op.Out, op.Out.TotalSize(), in[0]), nil
 	}
 	return nil, fmt.Errorf("compile: operation %v has no lowering to devices", op)
 }
@@ -203,4 +207,14 @@ func (l *lowering) product(p *graphop.Product, op *graphop.Operation, a, b compu
 		cb = first + 1
 	}
 	return must(l.DotGeneral(a, []int{ca}, batch, b, []int{cb}, batch, compute.DotGeneralConfig{}))
+}
+
+// softmax works along the last axis.
+func (l *lowering) softmax(x compute.Value, shape []int) compute.Value {
+	last := len(shape) - 1
+	row := append([]int(nil), shape...)
+	row[last] = 1
+	along := func(v compute.Value) compute.Value { return l.broadcast(l.reshape(v, row...), row, shape) }
+	e := must(l.Exp(must(l.Sub(x, along(must(l.ReduceMax(x, last)))))))
+	return must(l.Div(e, along(must(l.ReduceSum(e, last)))))
 }
