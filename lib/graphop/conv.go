@@ -28,13 +28,21 @@ type Convolution struct {
 // Conv2D returns the cross-correlation of x [N,Cin,H,W] with w [Cout,Cin,KH,KW], with zero padding on both
 // sides: [N,Cout,OH,OW].
 func Conv2D(x, w *Node, stride, padH, padW int) *Node {
+	return Conv2DStrided(x, w, stride, stride, padH, padW)
+}
+
+// Conv2DStrided is Conv2D with a stride of its own for each axis: OH = (H+2·padH-KH)/strideH+1, OW likewise.
+func Conv2DStrided(x, w *Node, strideH, strideW, padH, padW int) *Node {
 	s, t := x.Shape(), w.Shape()
-	if len(s) != 4 || len(t) != 4 || s[1] != t[1] || stride < 1 || padH < 0 || padW < 0 {
+	if len(s) != 4 || len(t) != 4 || s[1] != t[1] {
 		fail("conv2d", "expected x [N,C,H,W] and w [O,C,KH,KW]", x, w)
+	}
+	if strideH < 1 || strideW < 1 || padH < 0 || padW < 0 {
+		fail("conv2d", fmt.Sprintf("strides %d,%d and padding %d,%d: expected strides of 1 or more and padding of 0 or more", strideH, strideW, padH, padW), x, w)
 	}
 	shape := kernel.ConvShape{
 		N: s[0], Cin: s[1], H: s[2], W: s[3], Cout: t[0], KH: t[2], KW: t[3],
-		StrideH: stride, StrideW: stride, PadH: padH, PadW: padW,
+		StrideH: strideH, StrideW: strideW, PadH: padH, PadW: padW,
 	}
 	if shape.H+2*padH < shape.KH || shape.W+2*padW < shape.KW {
 		fail("conv2d", "the filter is larger than the padded image", x, w)

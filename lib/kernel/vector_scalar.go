@@ -14,3 +14,5 @@ func vectorMax([]float32) (float32, int) { return 0, 0 }
 func vectorExpShifted([]float32, []float32, float32) int { return 0 }
 
 func vectorScale([]float32, float32) int { return 0 }
+
+func vectorLarger([]float32, []float32) int { return 0 }

@@ -179,3 +179,16 @@ func vectorScale(v []float32, p float32) int {
 	vectorAffine(v[:n], v[:n], p, 0)
 	return n
 }
+
+// vectorLarger is larger on the leading multiple of vectorLen elements, and returns how many.
+func vectorLarger(v, w []float32) int {
+	if !Vectorised {
+		return 0
+	}
+	n := len(v) &^ (vectorLen - 1)
+	for v, w = v[:n], w[:n]; len(v) >= vectorLen && len(w) >= vectorLen; v, w = v[vectorLen:], w[vectorLen:] {
+		x, y := archsimd.LoadFloat32x8Slice(v), archsimd.LoadFloat32x8Slice(w)
+		x.Merge(y, x.GreaterEqual(y).Or(x.NotEqual(x))).StoreSlice(v)
+	}
+	return n
+}

@@ -46,6 +46,10 @@ func Cases() []Case {
 		{Name: "max", Shapes: same, Order: 1, Build: binary(graphop.Max)},
 		{Name: "min", Shapes: same, Order: 1, Build: binary(graphop.Min)},
 		{Name: "relu", Shapes: v, Order: 1, Build: unary(graphop.ReLU)},
+		// Steps of 1e-5 do not cross a bound with the values drawn here, so all derivatives exist.
+		{Name: "clip", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node { return graphop.Clip(graphop.Mul(graphop.Square(x), x), -0.5, 0.7) })},
+		{Name: "erf", Shapes: v, Build: unary(graphop.Erf)},
+		{Name: "gelu", Shapes: v, Low: -4, High: 4, Build: unary(graphop.GELU)},
 		{Name: "exp", Shapes: v, Build: unary(graphop.Exp)},
 		{Name: "log", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Log)},
 		{Name: "sqrt", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Sqrt)},
@@ -101,19 +105,46 @@ func Cases() []Case {
 			Case{Name: "batched matmul " + t.name, Shapes: [][]int{append([]int{2}, a...), append([]int{2}, b...)}, Build: f})
 	}
 	for _, c := range []struct {
-		name         string
-		x, w         []int
-		stride, h, p int
+		name                string
+		x, w                []int
+		down, across, h, wd int
 	}{
-		{"3x3", []int{2, 2, 4, 5}, []int{3, 2, 3, 3}, 1, 1, 1},
-		{"1x1", []int{2, 3, 3, 3}, []int{2, 3, 1, 1}, 1, 0, 0},
-		{"3x3 stride 2", []int{2, 2, 5, 6}, []int{2, 2, 3, 3}, 2, 1, 1},
-		{"1x3 unpadded", []int{1, 2, 3, 5}, []int{2, 2, 1, 3}, 1, 0, 0},
-		{"5x5", []int{1, 1, 5, 5}, []int{2, 1, 5, 5}, 1, 2, 2},
+		{"3x3", []int{2, 2, 4, 5}, []int{3, 2, 3, 3}, 1, 1, 1, 1},
+		{"1x1", []int{2, 3, 3, 3}, []int{2, 3, 1, 1}, 1, 1, 0, 0},
+		{"3x3 stride 2", []int{2, 2, 5, 6}, []int{2, 2, 3, 3}, 2, 2, 1, 1},
+		{"1x3 unpadded", []int{1, 2, 3, 5}, []int{2, 2, 1, 3}, 1, 1, 0, 0},
+		{"5x5", []int{1, 1, 5, 5}, []int{2, 1, 5, 5}, 1, 1, 2, 2},
+		{"5x5 stride 1,2", []int{1, 2, 6, 7}, []int{2, 2, 5, 5}, 1, 2, 2, 2},
+		{"1x7", []int{1, 2, 3, 7}, []int{2, 2, 1, 7}, 1, 1, 0, 3},
+		{"7x1", []int{1, 2, 7, 3}, []int{2, 2, 7, 1}, 1, 1, 3, 0},
+		{"3x3 stride 2,1", []int{2, 2, 5, 4}, []int{2, 2, 3, 3}, 2, 1, 1, 1},
+		{"3x3 stride 2 unpadded", []int{1, 2, 7, 6}, []int{2, 2, 3, 3}, 2, 2, 0, 0},
+		{"1x1 stride 2", []int{2, 2, 4, 5}, []int{3, 2, 1, 1}, 2, 2, 0, 0},
 	} {
 		cases = append(cases, Case{Name: "conv " + c.name, Shapes: [][]int{c.x, c.w}, Build: func(in nodes) *graphop.Node {
-			return graphop.Sin(graphop.Conv2D(in[0], in[1], c.stride, c.h, c.p))
+			return graphop.Sin(graphop.Conv2DStrided(in[0], in[1], c.down, c.across, c.h, c.wd))
 		}})
+	}
+	for _, c := range []struct {
+		name string
+		x    []int
+		w    graphop.Window2D
+	}{
+		{"3x3 stride 1 pad 1", []int{2, 2, 4, 5}, graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}},
+		{"3x3 stride 2", []int{1, 2, 7, 6}, graphop.Window2D{KH: 3, KW: 3, StrideH: 2, StrideW: 2}},
+		{"2x3 stride 1,2 pad 1,1", []int{1, 2, 4, 5}, graphop.Window2D{KH: 2, KW: 3, StrideH: 1, StrideW: 2, PadH: 1, PadW: 1}},
+		{"2x2 stride 3 with gaps", []int{1, 2, 5, 6}, graphop.Window2D{KH: 2, KW: 2, StrideH: 3, StrideW: 3}},
+	} {
+		cases = append(cases,
+			Case{Name: "window sum " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node { return graphop.Sin(graphop.WindowSum(graphop.Sin(in[0]), c.w)) }},
+			Case{Name: "mean without padding " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
+				return graphop.Exp(graphop.AvgPool2D(graphop.Sin(in[0]), c.w, false))
+			}},
+			Case{Name: "mean with padding " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
+				return graphop.Exp(graphop.AvgPool2D(graphop.Sin(in[0]), c.w, true))
+			}},
+			// The places of the maxima do not move under small steps, so all derivatives exist.
+			Case{Name: "max pool " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.MaxPool2D(graphop.Mul(in[0], in[0]), c.w)) }})
 	}
 	return cases
 }

@@ -1,0 +1,109 @@
+package kernel
+
+import "math"
+
+// SelectMax takes from b the element at the place of the first maximum, row by row, of each window of a:
+// [planes, H, W] twice to [planes, OH, OW]. Padding is never chosen; a NaN counts as larger than every number.
+type SelectMax[T Float] struct {
+	slider[T]
+	dst, a, b []T
+}
+
+// NewSelectMax prepares the selection.
+func NewSelectMax[T Float](s WindowShape) *SelectMax[T] {
+	k := &SelectMax[T]{}
+	k.start(s, s.KH*s.KW*s.OH()*s.OW(), k.choose)
+	k.begin(s, T(math.Inf(-1)), largerInto[T])
+	return k
+}
+
+// Run computes dst from a and b, which may be one. It is not safe for concurrent use.
+func (k *SelectMax[T]) Run(dst, a, b []T) {
+	k.dst, k.a, k.b = dst, a, b
+	k.run()
+	k.dst, k.a, k.b = nil, nil, nil
+}
+
+func (k *SelectMax[T]) choose(worker, at int) {
+	a, b, dst := k.large(k.a, at), k.large(k.b, at), k.small(k.dst, at)
+	if &a[0] == &b[0] { // the maxima themselves: their places do not matter
+		k.slide(worker, dst, a)
+		return
+	}
+	i := 0
+	for y := range k.oh {
+		for x := range k.ow {
+			dst[i] = b[firstMax(a, k.s, y, x)]
+			i++
+		}
+	}
+}
+
+// larger is the larger of v and w, v at equality, a NaN if either is one.
+func larger[T Float](v, w T) T {
+	if v >= w || v != v {
+		return v
+	}
+	return w
+}
+
+// largerInto sets each element of v to the larger one of v and w.
+func largerInto[T Float](v, w []T) {
+	w = w[:len(v)]
+	if d, ok := any(v).([]float32); ok {
+		n := vectorLarger(d, any(w).([]float32))
+		v, w = v[n:], w[n:]
+	}
+	for i := range v {
+		v[i] = larger(v[i], w[i])
+	}
+}
+
+// firstMax is the place in the plane a of the first maximum of the window at (y, x).
+func firstMax[T Float](a []T, s WindowShape, y, x int) int {
+	r, bottom := s.rows(y)
+	lo, hi := s.columns(x)
+	best := r*s.W + lo
+	v := a[best]
+	for ; r < bottom; r++ {
+		for c, w := range a[r*s.W+lo : r*s.W+hi] {
+			if !(v >= w || v != v) {
+				v, best = w, r*s.W+lo+c
+			}
+		}
+	}
+	return best
+}
+
+// ScatterMax adds each number of g to the place of the first maximum of its window of a, and leaves 0 elsewhere:
+// a [planes, H, W] and g [planes, OH, OW] to [planes, H, W]. It is the adjoint of SelectMax in b.
+type ScatterMax[T Float] struct {
+	planeLoop[T]
+	dst, a, g []T
+}
+
+// NewScatterMax prepares the scattering.
+func NewScatterMax[T Float](s WindowShape) *ScatterMax[T] {
+	k := &ScatterMax[T]{}
+	k.start(s, s.KH*s.KW*s.OH()*s.OW()+s.H*s.W, k.scatter)
+	return k
+}
+
+// Run computes dst from a and g. It is not safe for concurrent use.
+func (k *ScatterMax[T]) Run(dst, a, g []T) {
+	k.dst, k.a, k.g = dst, a, g
+	k.run()
+	k.dst, k.a, k.g = nil, nil, nil
+}
+
+func (k *ScatterMax[T]) scatter(_, at int) {
+	a, g, dst := k.large(k.a, at), k.small(k.g, at), k.large(k.dst, at)
+	clear(dst)
+	i := 0
+	for y := range k.oh {
+		for x := range k.ow {
+			dst[firstMax(a, k.s, y, x)] += g[i]
+			i++
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func randomWindow(rng *rand.Rand) WindowShape {
+	for {
+		s := WindowShape{
+			Planes: 1 + rng.IntN(5), H: 1 + rng.IntN(12), W: 1 + rng.IntN(30), KH: 1 + rng.IntN(4), KW: 1 + rng.IntN(4),
+			StrideH: 1 + rng.IntN(3), StrideW: 1 + rng.IntN(3),
+		}
+		s.PadH, s.PadW = rng.IntN(s.KH), rng.IntN(s.KW)
+		switch rng.IntN(4) {
+		case 0: // the windows of networks
+			s.KH, s.KW, s.StrideH, s.StrideW, s.PadH, s.PadW = 3, 3, 1, 1, 1, 1
+		case 1: // several pieces
+			s.Planes = 200 + rng.IntN(200)
+		}
+		if s.H+2*s.PadH >= s.KH && s.W+2*s.PadW >= s.KW {
+			return s
+		}
+	}
+}
+
+// each calls f with every window's index and the elements that it holds, row by row.
+func (s WindowShape) each(f func(window int, held []int)) {
+	i := 0
+	for p := range s.Planes {
+		for y := range s.OH() {
+			for x := range s.OW() {
+				var held []int
+				for k := range s.KH {
+					for l := range s.KW {
+						if r, c := y*s.StrideH+k-s.PadH, x*s.StrideW+l-s.PadW; r >= 0 && c >= 0 && r < s.H && c < s.W {
+							held = append(held, (p*s.H+r)*s.W+c)
+						}
+					}
+				}
+				f(i, held)
+				i++
+			}
+		}
+	}
+}
+
+// The four kernels of windows against their definitions. Sums of a window add its columns up and then these, so their
+// bits are known; values drawn from few make ties common.
+func TestWindowsOnRandomShapes(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 12))
+		s := randomWindow(rng)
+		large, small := s.Planes*s.H*s.W, s.Planes*s.OH()*s.OW()
+		a, b, g := random(rng, large), random(rng, large), random(rng, small)
+		for i := range a {
+			a[i] = float64(rng.IntN(6))
+			if rng.IntN(40) == 0 {
+				a[i] = math.NaN()
+			}
+		}
+		a32, b32 := single(a), single(b)
+		sum32, spread := make([]float32, small), make([]float64, large)
+		top, chosen, scattered := make([]float64, small), make([]float64, small), make([]float64, large)
+		s.each(func(w int, held []int) {
+			best := held[0]
+			for _, i := range held {
+				spread[i] += g[w]
+				if a[i] > a[best] || a[i] != a[i] && a[best] == a[best] {
+					best = i
+				}
+			}
+			for c := range s.W {
+				column, any := float32(0), false
+				for _, i := range held {
+					if i%s.W == c {
+						column, any = column+b32[i], true
+					}
+				}
+				if any {
+					sum32[w] += column
+				}
+			}
+			top[w], chosen[w] = a[best], b[best]
+			scattered[best] += g[w]
+		})
+		for range 2 {
+			check := func(what string, n int, want []float64, tolerance float64, run64 func([]float64), run32 func([]float32)) {
+				t.Helper()
+				got, got32 := make([]float64, n), make([]float32, n)
+				for i := range got {
+					got[i], got32[i] = math.NaN(), float32(math.NaN())
+				}
+				run64(got)
+				run32(got32)
+				for i, w := range want {
+					if !(math.Abs(got[i]-w) <= tolerance*1e-8 || w != w && got[i] != got[i]) ||
+						!(math.Abs(float64(got32[i])-float64(float32(w))) <= tolerance || w != w && got32[i] != got32[i]) {
+						t.Fatalf("%s, %+v: element %d is %v, in float32 %v, want %v", what, s, i, got[i], got32[i], w)
+					}
+				}
+			}
+			sum := make([]float32, small)
+			NewWindowSum[float32](s).Run(sum, b32)
+			for i, w := range sum32 {
+				if math.Float32bits(sum[i]) != math.Float32bits(w) {
+					t.Fatalf("sum, %+v: element %d is %v, want %v", s, i, sum[i], w)
+				}
+			}
+			check("spread", large, spread, 1e-5,
+				func(d []float64) { NewWindowSpread[float64](s).Run(d, g) }, func(d []float32) { NewWindowSpread[float32](s).Run(d, single(g)) })
+			check("maximum", small, top, 0,
+				func(d []float64) { NewSelectMax[float64](s).Run(d, a, a) }, func(d []float32) { NewSelectMax[float32](s).Run(d, a32, a32) })
+			check("select", small, chosen, 0,
+				func(d []float64) { NewSelectMax[float64](s).Run(d, a, b) }, func(d []float32) { NewSelectMax[float32](s).Run(d, a32, b32) })
+			check("scatter", large, scattered, 1e-5,
+				func(d []float64) { NewScatterMax[float64](s).Run(d, a, g) }, func(d []float32) { NewScatterMax[float32](s).Run(d, a32, single(g)) })
+		}
+	}
+}
+
+// <sum(x), g> = <x, spread(g)>, and the like for selection and scattering: exact adjoints, in float64 to rounding.
+func TestWindowAdjoints(t *testing.T) {
+	dot := func(a, b []float64) (v float64) {
+		for i := range a {
+			v += a[i] * b[i]
+		}
+		return v
+	}
+	for seed := range uint64(100) {
+		rng := rand.New(rand.NewPCG(seed, 13))
+		s := randomWindow(rng)
+		large, small := s.Planes*s.H*s.W, s.Planes*s.OH()*s.OW()
+		a, x, g := random(rng, large), random(rng, large), random(rng, small)
+		sum, spread := make([]float64, small), make([]float64, large)
+		NewWindowSum[float64](s).Run(sum, x)
+		NewWindowSpread[float64](s).Run(spread, g)
+		chosen, scattered := make([]float64, small), make([]float64, large)
+		NewSelectMax[float64](s).Run(chosen, a, x)
+		NewScatterMax[float64](s).Run(scattered, a, g)
+		for _, c := range [][2]float64{{dot(sum, g), dot(x, spread)}, {dot(chosen, g), dot(x, scattered)}} {
+			if math.Abs(c[0]-c[1]) > 1e-12*float64(large*s.KH*s.KW) {
+				t.Errorf("%+v: <A x, g> is %v, <x, A'g> is %v", s, c[0], c[1])
+			}
+		}
+	}
+}
+
+// The first max pooling of the Inception network, one image.
+func BenchmarkMaxPool(b *testing.B) {
+	s := WindowShape{Planes: 64, H: 147, W: 147, KH: 3, KW: 3, StrideH: 2, StrideW: 2}
+	src := single(random(rand.New(rand.NewPCG(1, 2)), s.Planes*s.H*s.W))
+	dst := make([]float32, s.Planes*s.OH()*s.OW())
+	k := NewSelectMax[float32](s)
+	other := append([]float32(nil), src...)
+	b.Run("values", func(b *testing.B) {
+		for b.Loop() {
+			k.Run(dst, src, src)
+		}
+	})
+	b.Run("select", func(b *testing.B) {
+		for b.Loop() {
+			k.Run(dst, src, other)
+		}
+	})
+}
+
+// An average of Inception's first block, one image.
+func BenchmarkWindowSum(b *testing.B) {
+	s := WindowShape{Planes: 288, H: 35, W: 35, KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}
+	src := single(random(rand.New(rand.NewPCG(1, 2)), s.Planes*s.H*s.W))
+	dst := make([]float32, len(src))
+	k := NewWindowSum[float32](s)
+	for b.Loop() {
+		k.Run(dst, src)
+	}
+}
