@@ -62,10 +62,11 @@ fuzz:
 	    echo "$$p $$f"; go test ./$$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 3x >/tmp/vapo-fuzz.log 2>&1 || { cat /tmp/vapo-fuzz.log; exit 1; }; \
 	  done; done
 
-# Go's own benchmarks, and the training step beside PyTorch's where python3-torch is installed.
-bench: openblas
-	go test ./lib/blas ./lib/kernel ./lib/backend/... ./lib/training ./lib/potential ./lib/metrics -run '^$$' -bench . -benchtime 1s
-	@if /usr/bin/python3 -c 'import torch' 2>/dev/null; then go test ./lib/training -run TestAgainstTorch -count 1 -v -torch; else echo 'without the comparison: python3-torch is not installed'; fi
+# Training steps and fields beside PyTorch's, in turn, where python3-torch is installed. It installs nothing and wants a
+# machine that does nothing else. BENCHFLAGS: see the -torch flags of lib/training/torch_test.go.
+BENCHFLAGS ?=
+bench:
+	@set -o pipefail; go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 30m -v -torch $(BENCHFLAGS) | grep -v -e '^=== ' -e '^PASS' -e '^ok '
 
 # The main job end to end, small: twice, the second time from the cache, and the report in a browser.
 e2e: build

@@ -1,63 +1,154 @@
-"""Times the training step of the two-dimensional potential in PyTorch: double backward, Adam, clipping, moving average.
+"""Times one case of the comparison in PyTorch, on two threads, and says what memory it takes.
 
-usage: torch_speed.py OBJECTIVE SECONDS    prints steps per second
+usage: torch_speed.py CASE SECONDS    prints {"ms": median of a step, "steps": counted}, then the memory
+       torch_speed.py CASE -          reads a number of seconds a line from standard input and answers each; the memory
+                                      at the end of the input
+       torch_speed.py CASE check      prints the loss and the gradient's norm on weights and data that are the same in
+                                      every language
+
+A case is one training step (matching, double backward, Adam, global-norm clipping, moving average of the weights), or
+Phi and its gradient in x alone for the cases field-*. The batch is drawn before and not timed. PyTorch runs as it is
+quickest here: see torch_models.py for the operations and CHOICES for what was tried.
 """
+import json
 import math
+import os
+import resource
 import sys
 import time
 
 import torch
+import torch_models as models
 
-objective, seconds = sys.argv[1], float(sys.argv[2])
-torch.set_num_threads(2)
+CHOICES = """
+"""
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux gives KiB
+
+
+imported = peak_mb()
+channels_last = os.environ.get("TORCH_SPEED_LAYOUT", "contiguous") == "channels_last"
+foreach = os.environ.get("TORCH_SPEED_FOREACH", "1") == "1"
+
+demo = lambda: models.UNet(1, 16, [1, 2, 2], 1, 8)
+unet32 = lambda: models.UNet(3, 32, [2, 2, 2], 4, 32, attention=[2])
+mlp = lambda: models.MLP(2, 128, 3, 4)
+CASES = {  # network, sample shape, batch, objective
+    "mlp-matching": (mlp, [2], 512, "matching"),
+    "mlp-energy": (mlp, [2], 512, "energy"),
+    "demo": (demo, [1, 28, 28], 64, "matching"),
+    "wrn-10-4": (lambda: models.WRN(3, 10, 4, True), [3, 32, 32], 16, "matching"),
+    "unet-32": (unet32, [3, 32, 32], 8, "matching"),
+    "field-unet-32": (unet32, [3, 32, 32], 64, "field"),
+    "field-demo": (demo, [1, 28, 28], 64, "field"),
+}
+
+build, shape, batch, objective = CASES[sys.argv[1]]
 torch.manual_seed(0)
-batch, dim, width, depth, fourier = 512, 2, 128, 3, 4
-freq = math.pi * 2.0 ** torch.arange(fourier)
+net = build()
+params = list(net.parameters())
+dim = math.prod(shape)
+col = lambda v: v.reshape([batch] + [1] * len(shape))
 
 
-class Potential(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        layers, n = [], dim + 1 + 2 * fourier
-        for _ in range(depth):
-            layers += [torch.nn.Linear(n, width), torch.nn.SiLU()]
-            n = width
-        self.net = torch.nn.Sequential(*layers, torch.nn.Linear(n, 1))
-
-    def forward(self, x, t):
-        a = t * freq
-        return self.net(torch.cat([x, t, a.sin(), a.cos()], 1))
+def wave(k, *shape):
+    """Values in [-1, 1] that are exact in every language."""
+    i = torch.arange(math.prod(shape))
+    return (((i * 7919 + k * 104729) % 2003).double() / 1001 - 1).float().reshape(shape)
 
 
-net = Potential()
-ema = [p.detach().clone() for p in net.parameters()]
-opt = torch.optim.Adam(net.parameters(), lr=1e-3)
+check = sys.argv[2] == "check"
+if check:
+    for k, (name, p) in enumerate(net.named_parameters()):
+        fan = math.prod(p.shape[1:]) if p.dim() > 1 else 4
+        offset = 1.0 if p.dim() == 1 and name.endswith("weight") else 0.0
+        p.data = (offset + wave(k, *p.shape).double() * 1.5 / math.sqrt(fan)).float()
+    x, eps = wave(50, batch, *shape), 1.5 * wave(60, batch, *shape)
+    t = 0.5 + 0.4 * wave(70, batch)
+else:
+    x, eps = torch.randn(batch, *shape), torch.randn(batch, *shape)
+    t = torch.rand(batch) * 0.99998 + 1e-5
+
+if channels_last and len(shape) == 3:
+    net = net.to(memory_format=torch.channels_last)
+    x, eps = x.to(memory_format=torch.channels_last), eps.to(memory_format=torch.channels_last)
+opt = torch.optim.Adam(params, lr=1e-3, foreach=foreach)
+ema = [p.detach().clone() for p in params]
 
 
-def step(k):
-    data, eps, t = torch.randn(batch, dim), torch.randn(batch, dim), torch.rand(batch, 1) * 0.99998 + 1e-5
-    x = (t * data + (1 - t) * eps).requires_grad_()
-    phi = net(x, t)
-    (grad,) = torch.autograd.grad(phi.sum(), x, create_graph=True)
+def field():
+    at = x.detach().requires_grad_()
+    phi = net(at, t)
+    return phi, torch.autograd.grad(phi.sum(), at)[0]
+
+
+def gradients():
+    xt = (col(t) * x + col(1 - t) * eps).requires_grad_()
+    phi = net(xt, t)
+    grad, = torch.autograd.grad(phi.sum(), xt, create_graph=True)
     if objective == "matching":
-        loss = 0.5 * ((grad - (data - eps)) ** 2).sum(1).mean() / dim
+        loss = 0.5 * (grad - (x - eps)).square().sum() / (batch * dim)
     else:
-        c = ((eps ** 2).sum(1) - dim) / (1 - t[:, 0]) - (eps * data).sum(1) / (1 - t[:, 0])
-        loss = (0.5 * (grad ** 2).sum(1) + phi[:, 0] * c).mean() / dim
-    opt.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        # sigma = 1 - t is both the innovation's divisor and, in the loss's weight, its factor.
+        c = eps.square().flatten(1).sum(1) - dim - (eps * x).flatten(1).sum(1)
+        loss = (0.5 * (1 - t) * grad.square().flatten(1).sum(1) + phi * c).sum() / (batch * dim)
+    # Not loss.backward(), which would take the gradient in xt as well.
+    # The bias of a last linear layer has no part in grad Phi, so none in the matching loss.
+    return loss, torch.autograd.grad(loss, params, allow_unused=True)
+
+
+def train(k):
+    loss, grads = gradients()
+    for p, g in zip(params, grads):
+        p.grad = g
+    torch.nn.utils.clip_grad_norm_(params, 1.0)
     opt.step()
-    decay = min(0.999, (1 + k) / (10 + k))
+    decay = min(0.999, (2 + k) / (11 + k))
     with torch.no_grad():
-        for e, p in zip(ema, net.parameters()):
-            e.mul_(decay).add_(p, alpha=1 - decay)
+        torch._foreach_mul_(ema, decay)
+        torch._foreach_add_(ema, params, alpha=1 - decay)
+    return loss
 
 
-for k in range(20):
-    step(k)
-start, n = time.perf_counter(), 0
-while time.perf_counter() - start < seconds:
-    step(20 + n)
-    n += 1
-print(n / (time.perf_counter() - start))
+if check:
+    if objective == "field":
+        phi, grad = field()
+        values = phi.mean().item(), grad.norm().item()
+    else:
+        loss, grads = gradients()
+        values = loss.item(), torch.stack([g.norm() for g in grads if g is not None]).norm().item()
+    print(json.dumps(dict(parameters=sum(p.numel() for p in params), tensors=len(params), value=values[0], norm=values[1])))
+    sys.exit()
+
+count = 0
+
+
+def steps(seconds):
+    """Median milliseconds of the steps of so many seconds, three at least."""
+    global count
+    took, begin, cpu = [], time.perf_counter(), time.process_time()
+    while len(took) < 3 or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        if objective == "field":
+            field()
+        else:
+            train(count).item()
+        took.append(time.perf_counter() - start)
+        count += 1
+    took.sort()
+    cpu = 1e3 * (time.process_time() - cpu) / len(took)
+    return dict(ms=1e3 * took[len(took) // 2], cpu_ms=cpu, steps=len(took))
+
+
+steps(0.5)  # warm-up
+if sys.argv[2] == "-":
+    print(json.dumps(dict(parameters=sum(p.numel() for p in params))), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(steps(float(line))), flush=True)
+else:
+    print(json.dumps(steps(float(sys.argv[2]))))
+print(json.dumps(dict(peak_mb=peak_mb(), base_mb=imported)))

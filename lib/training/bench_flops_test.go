@@ -1,0 +1,91 @@
+package training
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"vapo/lib/backend"
+	"vapo/lib/blas"
+	"vapo/lib/graphop"
+)
+
+// flopCounter counts the arithmetic of the graphs that an engine compiles.
+type flopCounter struct {
+	backend.Backend
+	total float64
+}
+
+func (f *flopCounter) Compile(g backend.Graph) (backend.Executable, error) {
+	f.total += flops(g)
+	return f.Backend.Compile(g)
+}
+
+// flops is two for every multiplication of the convolutions and matrix products of a graph, as written: what an engine
+// saves by a cleverer algorithm counts as done.
+func flops(g backend.Graph) float64 {
+	total := 0.0
+	for _, n := range g.Order() {
+		op := graphop.Of(n)
+		if op == nil {
+			continue
+		}
+		switch k := op.Kind.(type) {
+		case *graphop.Convolution: // the three roles are one sum over the same index set
+			s := k.Shape
+			total += 2 * float64(s.N*s.Cout*s.OH()*s.OW()) * float64(s.Cin*s.KH*s.KW)
+		case *graphop.Product:
+			inner := op.In[0][len(op.In[0])-1]
+			if k.TransA {
+				inner = op.In[0][len(op.In[0])-2]
+			}
+			total += 2 * float64(op.Out.TotalSize()) * float64(inner)
+		}
+	}
+	return total
+}
+
+// gemmPeak is the rate, in FLOP/s and for one core, that large products reach while every core computes one: the best
+// of many short ones, so that what else the machine does matters little.
+func gemmPeak(lib blas.Library, limit time.Duration) float64 {
+	const n = 512
+	best := make([]float64, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i := range best {
+		wg.Go(func() {
+			var o [3][]float32
+			for k := range o {
+				o[k] = make([]float32, n*n)
+				for j := range o[k] {
+					o[k][j] = wave(k, j)
+				}
+			}
+			for begin := time.Now(); time.Since(begin) < limit; {
+				start := time.Now()
+				lib.Sgemm(false, false, n, n, n, 1, o[0], n, o[1], n, 0, o[2], n)
+				best[i] = max(best[i], 2*n*n*n/time.Since(start).Seconds())
+			}
+		})
+	}
+	wg.Wait()
+	sum := 0.0
+	for _, v := range best {
+		sum += v / float64(len(best))
+	}
+	return sum
+}
+
+// The arithmetic of a perceptron's field can be written down: forward products, and the same again backwards.
+func TestFLOPs(t *testing.T) {
+	c := benchCase{"", benchMLP, "field", 10}
+	counter := &flopCounter{Backend: engines(t)[0]}
+	if _, err := c.open(counter); err != nil {
+		t.Fatal(err)
+	}
+	in, width := 2+1+2*4, 128
+	forward := 2.0 * 10 * float64(in*width+2*width*width+width)
+	if want := 2 * forward; counter.total != want {
+		t.Errorf("counted %v operations, want %v", counter.total, want)
+	}
+}

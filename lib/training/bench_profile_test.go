@@ -1,0 +1,86 @@
+package training
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// profileKinds says by what function on the stack, nearest to the leaf first, a sample belongs to which kind of work.
+var profileKinds = []struct {
+	kind string
+	re   *regexp.Regexp
+}{
+	{"conv filter grad", regexp.MustCompile(`kernel\.\(\*ConvFilterGrad`)},
+	{"conv input grad", regexp.MustCompile(`kernel\.\(\*ConvInputGrad`)},
+	{"conv forward", regexp.MustCompile(`kernel\.\(\*Conv\[`)},
+	{"matmul", regexp.MustCompile(`kernel\.\(\*MatMul`)},
+	{"pointwise", regexp.MustCompile(`kernel\.\(\*Pointwise`)},
+	{"sum", regexp.MustCompile(`kernel\.\(\*Sum`)},
+	{"pool", regexp.MustCompile(`kernel\.\(\*(tiles|AvgPool|Upsample|Window)`)},
+	{"move", regexp.MustCompile(`kernel\.(Segments|Transpose)`)},
+	{"products in pure Go", regexp.MustCompile(`gonum`)},
+	{"other kernel", regexp.MustCompile(`vapo/lib/kernel\.`)},
+	{"idle and scheduling", regexp.MustCompile(`^runtime\.(findRunnable|schedule|mcall|park_m|futex|mstart|goexit0)`)},
+}
+
+// within says what a sample does, by its leaf: the share of the library's products in a convolution, for one.
+var within = regexp.MustCompile(`blas\.|purego|cgocall|asmcgocall|gonum`)
+
+// printProfile prints the share of the samples of each kind, and how much of it is in matrix products.
+func printProfile(t *testing.T, file string) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("go", "tool", "pprof", "-traces", exe, file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	total, gemm, sum := map[string]time.Duration{}, map[string]time.Duration{}, time.Duration(0)
+	for _, trace := range strings.Split(string(out), "-----------+")[1:] {
+		var stack []string
+		var took time.Duration
+		lines := bufio.NewScanner(bytes.NewBufferString(trace))
+		for first := true; lines.Scan(); {
+			f := strings.Fields(lines.Text())
+			if len(f) == 0 || strings.HasPrefix(f[0], "---") {
+				continue
+			}
+			if first {
+				if took, err = time.ParseDuration(f[0]); err != nil {
+					break // the heading
+				}
+				first, f = false, f[1:]
+			}
+			stack = append(stack, strings.Join(f, " "))
+		}
+		kind := "other"
+	found:
+		for _, k := range profileKinds {
+			for _, f := range stack {
+				if k.re.MatchString(f) {
+					kind = k.kind
+					break found
+				}
+			}
+		}
+		sum += took
+		total[kind] += took
+		if slices.ContainsFunc(stack, within.MatchString) {
+			gemm[kind] += took
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(total), func(a, b string) int { return cmp.Compare(total[b], total[a]) }) {
+		fmt.Printf("    %-20s %5.1f%%  of which in matrix products %5.1f%%\n", k, 100*total[k].Seconds()/sum.Seconds(), 100*gemm[k].Seconds()/sum.Seconds())
+	}
+}

@@ -1,0 +1,58 @@
+package training
+
+import (
+	"encoding/json"
+	"runtime"
+	"testing"
+
+	"vapo/lib/potential"
+)
+
+// heapConfigs are small networks of every kind.
+var heapConfigs = []struct{ name, config string }{
+	{"mlp", `{"kind":"mlp","shape":[2],"schedule":"linear","prior_std":1,"mlp":{"width":32,"depth":2,"fourier":2}}`},
+	{"unet", `{"kind":"unet","shape":[1,8,8],"schedule":"linear","prior_std":1,"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4}}`},
+}
+
+// A month of training is millions of steps: 200 of them must leave the heap as it was.
+func TestHeapDoesNotGrow(t *testing.T) {
+	const warm, steps, batch = 20, 200, 4
+	for _, be := range engines(t) {
+		for _, c := range heapConfigs {
+			config, err := potential.ParseConfig(json.RawMessage(c.config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Potential(be, config, "matching", adam, batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Initialise(1); err != nil {
+				t.Fatal(err)
+			}
+			fill(s, config, batch, 0)
+			run := func(from, to int64) (m runtime.MemStats) {
+				for step := from; step < to; step++ {
+					if _, err := s.Run(step); err != nil {
+						t.Fatal(err)
+					}
+				}
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				return m
+			}
+			before := run(0, warm)
+			after := run(warm, warm+steps)
+			runtime.KeepAlive(s)
+			mallocs := after.Mallocs - before.Mallocs
+			grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+			allowed := uint64(steps / 10) // for what the runtime itself allocates now and then
+			if be.Class() == "tape-go" {
+				allowed = 500 * steps // gonum's products above its block size start goroutines
+			}
+			if mallocs > allowed || grown > 64<<10 {
+				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs, grown)
+			}
+		}
+	}
+}
