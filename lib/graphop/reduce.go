@@ -8,7 +8,7 @@ import (
 	"vapo/lib/kernel"
 )
 
-// SumAxes adds up the axes of a tensor and keeps them with size 1.
+// SumAxes adds up neighbouring axes of a tensor and keeps them with size 1; what lies between them has size 1.
 type SumAxes struct{ Axes []int }
 
 // Sum adds x up over the given axes (all of them if none is given), which stay with size 1. Its adjoint is Broadcast.
@@ -39,7 +39,14 @@ func Sum(x *Node, axes ...int) *Node {
 		return Fill(x, v*float64(count), out...)
 	}
 	slices.Sort(kept)
-	return apply(&SumAxes{Axes: slices.Compact(kept)}, out, x)
+	kept = slices.Compact(kept)
+	// Axes with others between them are summed one neighbourhood after the other, innermost first.
+	for i := len(kept) - 1; i > 0; i-- {
+		if between := s[kept[i-1]+1 : kept[i]]; between.TotalSize() > 1 {
+			return Sum(Sum(x, kept[i:]...), kept[:i]...)
+		}
+	}
+	return apply(&SumAxes{Axes: kept}, out, x)
 }
 
 // Mean averages x over the given axes (all of them if none is given), which stay with size 1.
@@ -84,42 +91,18 @@ func (s *SumAxes) Lower(op *Operation, _ blas.Library) Kernels {
 		func() func([]float64, [][]float64) { return lowerSum[float64](s.Axes, op.In[0]) })
 }
 
-// lowerSum reduces neighbouring axes together, innermost group first.
 func lowerSum[T kernel.Float](axes, shape []int) func([]T, [][]T) {
-	shape = slices.Clone(shape)
-	type stage struct {
-		k   *kernel.Sum[T]
-		tmp []T
-	}
-	var stages []stage
-	for hi := len(axes); hi > 0; {
-		lo := hi - 1
-		for lo > 0 && axes[lo-1] == axes[lo]-1 {
-			lo--
+	outer, axis, inner := 1, 1, 1
+	for d, n := range shape {
+		switch {
+		case d < axes[0]:
+			outer *= n
+		case d <= axes[len(axes)-1]:
+			axis *= n
+		default:
+			inner *= n
 		}
-		outer, axis, inner := 1, 1, 1
-		for d, n := range shape {
-			switch {
-			case d < axes[lo]:
-				outer *= n
-			case d <= axes[hi-1]:
-				axis *= n
-				shape[d] = 1
-			default:
-				inner *= n
-			}
-		}
-		stages = append(stages, stage{k: kernel.NewSum[T](outer, axis, inner), tmp: make([]T, outer*inner)})
-		hi = lo
 	}
-	last := len(stages) - 1
-	stages[last].tmp = nil
-	return func(dst []T, src [][]T) {
-		in := src[0]
-		for _, s := range stages[:last] {
-			s.k.Run(s.tmp, in)
-			in = s.tmp
-		}
-		stages[last].k.Run(dst, in)
-	}
+	k := kernel.NewSum[T](outer, axis, inner)
+	return func(dst []T, src [][]T) { k.Run(dst, src[0]) }
 }

@@ -212,33 +212,37 @@ func (p *Pointwise[T]) block(w *pointwiseState[T], off, n int) {
 	}
 	for k := range p.prog.Instrs {
 		in := &p.prog.Instrs[k]
-		dst, a, b := w.regs[in.Dst], w.regs[in.Args[0]], w.regs[in.Args[1]]
-		if done := vectorised(in, dst, a, b); done > 0 {
-			if done == len(dst) {
-				continue
-			}
-			dst, a, b = dst[done:], a[done:], b[done:]
+		operate(in, &p.polys[k], w.regs[in.Dst], w.regs[in.Args[0]], w.regs[in.Args[1]], w.regs[in.Args[2]])
+	}
+}
+
+// operate runs one instruction on slices of the length of dst.
+func operate[T Float](in *Instr, poly *siluPoly, dst, a, b, c []T) {
+	if done := vectorised(in, dst, a, b); done > 0 {
+		if done == len(dst) {
+			return
 		}
-		switch in.Code {
-		case Copy:
-			copy(dst, a)
-		case Affine:
-			affine(dst, a, T(in.P), T(in.Q))
-		case Add:
-			add(dst, a, b)
-		case Sub:
-			sub(dst, a, b)
-		case Mul:
-			mul(dst, a, b)
-		case Div:
-			div(dst, a, b)
-		case SiLU:
-			siluDeriv(dst, a, b, &p.polys[k])
-		case Sigmoid:
-			sigmoid(dst, a)
-		default:
-			rare(in.Code, dst, a, b, w.regs[in.Args[2]])
-		}
+		dst, a, b = dst[done:], a[done:], b[done:]
+	}
+	switch in.Code {
+	case Copy:
+		copy(dst, a)
+	case Affine:
+		affine(dst, a, T(in.P), T(in.Q))
+	case Add:
+		add(dst, a, b)
+	case Sub:
+		sub(dst, a, b)
+	case Mul:
+		mul(dst, a, b)
+	case Div:
+		div(dst, a, b)
+	case SiLU:
+		siluDeriv(dst, a, b, poly)
+	case Sigmoid:
+		sigmoid(dst, a)
+	default:
+		rare(in.Code, dst, a, b, c)
 	}
 }
 

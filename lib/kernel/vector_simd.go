@@ -128,6 +128,58 @@ func vectorExp(x archsimd.Float32x8) archsimd.Float32x8 {
 	return y.Merge(x, x.Equal(x))
 }
 
+// vectorAddLanes is addLanes.
+func vectorAddLanes(lanes *[8]float32, v []float32) bool {
+	if !Vectorised {
+		return false
+	}
+	acc := archsimd.LoadFloat32x8(lanes)
+	for ; len(v) >= vectorLen; v = v[vectorLen:] {
+		acc = acc.Add(archsimd.LoadFloat32x8Slice(v))
+	}
+	acc.Store(lanes)
+	return true
+}
+
+// vectorWithScalar is withScalar on the leading multiple of vectorLen elements, of which it returns the number.
+func vectorWithScalar(code Code, dst, a []float32, s float32, scalarFirst bool) int {
+	n := len(dst) &^ (vectorLen - 1)
+	if n == 0 || !Vectorised {
+		return 0
+	}
+	dst, a = dst[:n], a[:n]
+	x := archsimd.BroadcastFloat32x8(s)
+	switch {
+	case code == Add:
+		for ; len(dst) >= vectorLen; dst, a = dst[vectorLen:], a[vectorLen:] {
+			archsimd.LoadFloat32x8Slice(a).Add(x).StoreSlice(dst)
+		}
+	case code == Mul:
+		for ; len(dst) >= vectorLen; dst, a = dst[vectorLen:], a[vectorLen:] {
+			archsimd.LoadFloat32x8Slice(a).Mul(x).StoreSlice(dst)
+		}
+	case code == Sub && scalarFirst:
+		for ; len(dst) >= vectorLen; dst, a = dst[vectorLen:], a[vectorLen:] {
+			x.Sub(archsimd.LoadFloat32x8Slice(a)).StoreSlice(dst)
+		}
+	case code == Sub:
+		for ; len(dst) >= vectorLen; dst, a = dst[vectorLen:], a[vectorLen:] {
+			archsimd.LoadFloat32x8Slice(a).Sub(x).StoreSlice(dst)
+		}
+	case code == Div && scalarFirst:
+		for ; len(dst) >= vectorLen; dst, a = dst[vectorLen:], a[vectorLen:] {
+			x.Div(archsimd.LoadFloat32x8Slice(a)).StoreSlice(dst)
+		}
+	case code == Div:
+		for ; len(dst) >= vectorLen; dst, a = dst[vectorLen:], a[vectorLen:] {
+			archsimd.LoadFloat32x8Slice(a).Div(x).StoreSlice(dst)
+		}
+	default:
+		return 0
+	}
+	return n
+}
+
 // vectorSum adds the leading multiple of vectorLen elements in eight lanes, as sumSlice does, and returns how many.
 func vectorSum(v []float32, lanes *[8]float32) int {
 	if !Vectorised {

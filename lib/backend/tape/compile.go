@@ -91,22 +91,31 @@ func (c *compiler) emit() {
 			c.of[n] = c.newValue(n, constant, size)
 		case *graphop.View:
 			child := graphop.Children(n)[0]
-			c.of[n] = c.fullValue(child)
+			c.of[n] = c.viewed(child)
 			c.stepOf[n] = c.producer(child)
 		case *graphop.Pointwise:
 			c.fuse(n)
-		default:
-			s := step{node: n}
-			for _, ch := range graphop.Children(n) {
-				s.args = append(s.args, c.fullValue(ch))
+		case *graphop.SumAxes:
+			if !c.fuse(n) {
+				c.single(n)
 			}
-			v := c.newValue(n, temporary, n.Shape().TotalSize())
-			s.outs = []int{v}
-			c.of[n] = v
-			c.stepOf[n] = len(c.steps)
-			c.steps = append(c.steps, s)
+		default:
+			c.single(n)
 		}
 	}
+}
+
+// single makes n a step of its own.
+func (c *compiler) single(n *graphop.Node) {
+	s := step{node: n}
+	for _, ch := range graphop.Children(n) {
+		s.args = append(s.args, c.fullValue(ch))
+	}
+	v := c.newValue(n, temporary, n.Shape().TotalSize())
+	s.outs = []int{v}
+	c.of[n] = v
+	c.stepOf[n] = len(c.steps)
+	c.steps = append(c.steps, s)
 }
 
 // producer is the step that computes n, or -1 for what is there before the first step.
@@ -120,6 +129,13 @@ func (c *compiler) producer(n *graphop.Node) int {
 // fullValue is the value of n with all its elements: a repeated constant is written out where a kernel other than
 // a pointwise one reads it, and a node computed inside a group is stored.
 func (c *compiler) fullValue(n *graphop.Node) int {
+	v := c.viewed(n)
+	c.store(n)
+	return v
+}
+
+// viewed is fullValue for a view, which asks for memory only once something reads it outside of the group.
+func (c *compiler) viewed(n *graphop.Node) int {
 	v := c.of[n]
 	if c.values[v].kind == constant && c.values[v].size != n.Shape().TotalSize() {
 		if f, ok := c.full[n]; ok {
@@ -129,7 +145,6 @@ func (c *compiler) fullValue(n *graphop.Node) int {
 		c.full[n] = f
 		return f
 	}
-	c.store(n)
 	return v
 }
 

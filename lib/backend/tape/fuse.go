@@ -8,77 +8,159 @@ import (
 	"vapo/lib/kernel"
 )
 
-// group is a set of pointwise nodes of one shape that run together, block by block. A node goes to memory only if
+// group is a set of nodes that run together, block by block: pointwise operations over one space of elements, and sums
+// over the end of a row of that space with the pointwise operations on what they leave. A node goes to memory only if
 // something outside of the group reads it.
 type group struct {
-	shape  tensor.Shape
+	space  space
+	row    int // elements of a row; 0 where nothing is summed
 	nodes  []*graphop.Node
-	member map[*graphop.Node]bool
+	frame  map[*graphop.Node]tensor.Shape // a member's shape before anything was summed or broadcast; see space
 	stored map[*graphop.Node]bool
 	c      *compiler
 }
 
 // maxGroup bounds the instructions of a group, so that its registers stay in the caches.
-const maxGroup = 96
+const maxGroup = 128
 
-// fuse adds n to the group of one of its inputs, or starts a new one.
+// fuse adds n, a pointwise operation or a sum, to the group of one of its inputs, or starts a new one. It reports
+// false for a sum that no group can hold.
 //
 // Joining is allowed when every input of n is there before the group runs or is computed in it: then n cannot
 // depend on anything that runs after the group, because steps are in order.
-func (c *compiler) fuse(n *graphop.Node) {
+func (c *compiler) fuse(n *graphop.Node) bool {
 	at := -1
 	for _, ch := range graphop.Children(n) {
 		at = max(at, c.producer(ch))
 	}
-	if at >= 0 {
-		if g := c.steps[at].group; g != nil && graphop.SameShape(g.shape, n.Shape()) && len(g.nodes) < maxGroup && g.readable(n) {
-			g.add(n, at)
-			return
+	// A later group may take n too: everything that n needs is there by then.
+	last := len(c.steps) - 1
+	for s := at; s <= last; s = max(s+1, last-fuseWindow+1) {
+		if s < 0 {
+			continue
+		}
+		if g := c.steps[s].group; g != nil && len(g.nodes) < maxGroup && g.join(n, s) {
+			return true
 		}
 	}
-	// A later group of the same shape may take n too: everything that n needs is there by then.
-	for s := len(c.steps) - 1; s > at && s >= len(c.steps)-fuseWindow; s-- {
-		if g := c.steps[s].group; g != nil && graphop.SameShape(g.shape, n.Shape()) && len(g.nodes) < maxGroup && g.readable(n) {
-			g.add(n, s)
-			return
+	full := n.Shape()
+	if sum, ok := graphop.Of(n).Kind.(*graphop.SumAxes); ok {
+		full = graphop.Children(n)[0].Shape()
+		if _, ok := summed(sum, full, full); !ok {
+			return false
 		}
 	}
-	g := &group{shape: n.Shape(), member: map[*graphop.Node]bool{}, stored: map[*graphop.Node]bool{}, c: c}
+	g := &group{space: space(full), frame: map[*graphop.Node]tensor.Shape{}, stored: map[*graphop.Node]bool{}, c: c}
 	c.steps = append(c.steps, step{group: g})
-	g.add(n, len(c.steps)-1)
+	return g.join(n, len(c.steps)-1)
 }
 
 // fuseWindow is how many steps back fuse looks for a group that does not compute any of n's inputs.
 const fuseWindow = 4
 
-// readable reports whether all of n's inputs can be read inside the group: a member is read in place, so a view of
-// a member (which needs it in memory) and a member that broadcasts are not.
-func (g *group) readable(n *graphop.Node) bool {
-	for _, ch := range graphop.Children(n) {
-		if g.member[ch] {
-			if !graphop.SameShape(ch.Shape(), g.shape) {
-				return false
-			}
-			continue
+// summed returns the length of the row that a sum of x needs: the elements of x's frame from the first summed axis on.
+// Only the end of a row can be summed, and only one that kernel.Rows takes.
+func summed(sum *graphop.SumAxes, x, frame tensor.Shape) (row int, ok bool) {
+	first := slices.Min(sum.Axes)
+	row = 1
+	for d := first; d < len(x); d++ {
+		if x[d] != 1 && !slices.Contains(sum.Axes, d) {
+			return 0, false
 		}
-		if v, ok := g.c.of[ch]; ok {
-			if owner := g.c.values[v].node; owner != nil && g.member[owner] {
-				return false // a view of a member
-			}
+		row *= frame[d]
+	}
+	return row, row >= 2 && row <= kernel.MaxRow
+}
+
+// owner is the node that computes what n, which may be a view, holds.
+func (c *compiler) owner(n *graphop.Node) *graphop.Node {
+	if v, ok := c.of[n]; ok && c.values[v].node != nil {
+		return c.values[v].node
+	}
+	return n
+}
+
+// join adds n to the group, which is step at, if it fits.
+func (g *group) join(n *graphop.Node, at int) bool {
+	frame := g.frameOf(n)
+	if frame == nil {
+		return false
+	}
+	to, ok := g.space.refine(frame)
+	if !ok {
+		return false
+	}
+	row := g.row
+	children := graphop.Children(n)
+	if sum, ok := graphop.Of(n).Kind.(*graphop.SumAxes); ok {
+		need, ok := summed(sum, children[0].Shape(), frame)
+		if !ok {
+			return false
+		}
+		row = max(row, need)
+	}
+	// Every member has a value in every row.
+	if !to.everyRow(n.Shape(), frame, row) {
+		return false
+	}
+	for _, m := range g.nodes {
+		if row != g.row && !to.everyRow(m.Shape(), g.frame[m], row) {
+			return false
 		}
 	}
+	// A member is read in place: what reads it must mean the same elements.
+	for _, ch := range children {
+		m := g.c.owner(ch)
+		if f, member := g.frame[m]; member && !slices.Equal(to.steps(ch.Shape(), frame), to.steps(m.Shape(), f)) {
+			return false
+		}
+	}
+	g.space, g.row = to, row
+	g.add(n, frame, at)
 	return true
 }
 
-func (g *group) add(n *graphop.Node, at int) {
+// frameOf returns the shape that n's dimensions are meant in: its own where it has all elements of the group's space,
+// else that of the member it is computed from; nil where n does not belong to the space.
+func (g *group) frameOf(n *graphop.Node) tensor.Shape {
+	s := n.Shape()
+	children := graphop.Children(n)
+	if _, ok := graphop.Of(n).Kind.(*graphop.SumAxes); ok {
+		if f, member := g.frame[children[0]]; member {
+			return f
+		}
+		if s = children[0].Shape(); s.TotalSize() == g.space.size() {
+			return s
+		}
+		return nil
+	}
+	if s.TotalSize() == g.space.size() {
+		return s
+	}
+	for _, ch := range children {
+		f, member := g.frame[ch]
+		if !member || len(f) != len(s) {
+			continue
+		}
+		for d := range s {
+			if s[d] != 1 && s[d] != f[d] {
+				return nil
+			}
+		}
+		return f
+	}
+	return nil
+}
+
+func (g *group) add(n *graphop.Node, frame tensor.Shape, at int) {
 	c := g.c
 	for _, ch := range graphop.Children(n) {
-		if !g.member[ch] {
+		if _, member := g.frame[c.owner(ch)]; !member {
 			c.store(ch)
 		}
 	}
 	g.nodes = append(g.nodes, n)
-	g.member[n] = true
+	g.frame[n] = frame
 	c.of[n] = c.newValue(n, temporary, n.Shape().TotalSize())
 	c.stepOf[n] = at
 	if c.isRoot[n] {
@@ -88,13 +170,12 @@ func (g *group) add(n *graphop.Node, at int) {
 
 // store asks for n to be written to memory by the group that computes it, if one does.
 func (c *compiler) store(n *graphop.Node) {
-	owner := c.values[c.of[n]].node
-	if owner == nil {
-		return
-	}
-	if s, ok := c.stepOf[owner]; ok {
-		if g := c.steps[s].group; g != nil && g.member[owner] {
-			g.stored[owner] = true
+	owner := c.owner(n)
+	if s, ok := c.stepOf[owner]; ok && s >= 0 {
+		if g := c.steps[s].group; g != nil {
+			if _, member := g.frame[owner]; member {
+				g.stored[owner] = true
+			}
 		}
 	}
 }
@@ -104,7 +185,8 @@ func (g *group) slots() (args, outs []int) {
 	seen := map[int]bool{}
 	for _, n := range g.nodes {
 		for _, ch := range graphop.Children(n) {
-			if v := g.c.of[ch]; !g.member[ch] && !seen[v] {
+			v := g.c.of[ch]
+			if _, member := g.frame[g.c.owner(ch)]; !member && !seen[v] {
 				seen[v] = true
 				args = append(args, v)
 			}
@@ -116,111 +198,4 @@ func (g *group) slots() (args, outs []int) {
 		}
 	}
 	return args, outs
-}
-
-// program translates the group for the pointwise kernel. Registers of dead intermediates are used again.
-func (g *group) program() kernel.Program {
-	args, outs := g.slots()
-	prog := kernel.Program{}
-	type view struct {
-		value int
-		shape string
-	}
-	reg := map[*graphop.Node]int{}
-	ext := map[view]int{}
-	external := func(ch *graphop.Node) int {
-		v := view{g.c.of[ch], ""}
-		strides := graphop.Strides(ch.Shape(), g.shape)
-		if val := g.c.values[v.value]; val.kind == constant && val.size == 1 {
-			clear(strides) // a repeated constant is stored once
-		}
-		for _, s := range strides {
-			v.shape += string(rune('a' + min(s, 1)))
-		}
-		if r, ok := ext[v]; ok {
-			return r
-		}
-		r := len(prog.Operands)
-		prog.Operands = append(prog.Operands, kernel.Operand{Slot: slices.Index(args, v.value), Strides: strides})
-		ext[v] = r
-		return r
-	}
-	lastUse := map[*graphop.Node]int{}
-	for i, n := range g.nodes {
-		for _, ch := range graphop.Children(n) {
-			if g.member[ch] {
-				lastUse[ch] = i
-			}
-		}
-	}
-	var free []int
-	for i, n := range g.nodes {
-		k := graphop.Of(n).Kind.(*graphop.Pointwise)
-		in := kernel.Instr{Code: k.Code, P: k.P, Q: k.Q}
-		for a, ch := range graphop.Children(n) {
-			if g.member[ch] {
-				in.Args[a] = reg[ch]
-			} else {
-				in.Args[a] = external(ch)
-			}
-		}
-		for _, ch := range graphop.Children(n) {
-			if g.member[ch] && lastUse[ch] == i && !g.stored[ch] {
-				if r := reg[ch]; !slices.Contains(free, r) {
-					free = append(free, r)
-				}
-			}
-		}
-		switch {
-		case g.stored[n]:
-			reg[n] = len(prog.Operands)
-			prog.Operands = append(prog.Operands, kernel.Operand{
-				Slot: len(args) + slices.Index(outs, g.c.of[n]), Strides: graphop.Strides(g.shape, g.shape), Output: true,
-			})
-		case len(free) > 0:
-			reg[n] = free[len(free)-1]
-			free = free[:len(free)-1]
-		default:
-			reg[n] = len(prog.Operands)
-			prog.Operands = append(prog.Operands, kernel.Operand{Slot: -1, Strides: make([]int, len(g.shape))})
-		}
-		in.Dst = reg[n]
-		for a := k.Code.Arity(); a < len(in.Args); a++ {
-			in.Args[a] = in.Args[0]
-		}
-		prog.Instrs = append(prog.Instrs, in)
-	}
-	prog.Dims = slices.Clone([]int(g.shape))
-	mergeDims(&prog)
-	return prog
-}
-
-// mergeDims joins neighbouring dimensions that every operand walks through in one stride.
-func mergeDims(p *kernel.Program) {
-	joined := func(d int) bool {
-		for _, o := range p.Operands {
-			if o.Slot >= 0 && o.Strides[d] != o.Strides[d+1]*p.Dims[d+1] {
-				return false
-			}
-		}
-		return true
-	}
-	drop := func(d int) {
-		p.Dims = slices.Delete(p.Dims, d, d+1)
-		for i := range p.Operands {
-			p.Operands[i].Strides = slices.Delete(p.Operands[i].Strides, d, d+1)
-		}
-	}
-	for d := len(p.Dims) - 1; d >= 0; d-- {
-		if p.Dims[d] == 1 && len(p.Dims) > 1 {
-			drop(d)
-		}
-	}
-	for d := len(p.Dims) - 2; d >= 0; d-- {
-		if joined(d) {
-			n := p.Dims[d]
-			p.Dims[d+1] *= n
-			drop(d)
-		}
-	}
 }

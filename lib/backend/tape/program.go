@@ -34,7 +34,7 @@ type call[T float32 | float64] struct {
 	src        [][]T
 	slots      [][]T
 	kernel     func(dst []T, src [][]T)
-	fused      *kernel.Pointwise[T]
+	fused      func(slots [][]T)
 }
 
 func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], error) {
@@ -75,7 +75,11 @@ func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], erro
 		k := call[T]{args: s.args, outs: s.outs}
 		switch {
 		case s.group != nil:
-			k.fused = kernel.NewPointwise[T](s.group.program())
+			if s.group.row > 0 {
+				k.fused = kernel.NewRows[T](s.group.rowProgram()).Run
+			} else {
+				k.fused = kernel.NewPointwise[T](s.group.program()).Run
+			}
 			k.slots = make([][]T, len(s.args)+len(s.outs))
 		case s.node != nil:
 			k.kernel = kernelOf[T](graphop.Of(s.node), lib)
@@ -165,7 +169,7 @@ func (p *Program[T]) call(k *call[T]) {
 		for i, v := range k.outs {
 			k.slots[len(k.args)+i] = p.data[v]
 		}
-		k.fused.Run(k.slots)
+		k.fused(k.slots)
 		return
 	}
 	for i, v := range k.args {
