@@ -182,6 +182,7 @@ func (c *compiler) lifetimes() {
 	for i := range c.steps {
 		s := &c.steps[i]
 		if s.group != nil {
+			s.group.drop()
 			s.args, s.outs = s.group.slots()
 		}
 		for _, v := range s.args {

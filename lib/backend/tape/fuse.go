@@ -155,7 +155,7 @@ func (g *group) frameOf(n *graphop.Node) tensor.Shape {
 func (g *group) add(n *graphop.Node, frame tensor.Shape, at int) {
 	c := g.c
 	for _, ch := range graphop.Children(n) {
-		if _, member := g.frame[c.owner(ch)]; !member {
+		if _, member := g.frame[c.owner(ch)]; !member && !g.recompute(c.owner(ch)) {
 			c.store(ch)
 		}
 	}
@@ -171,12 +171,8 @@ func (g *group) add(n *graphop.Node, frame tensor.Shape, at int) {
 // store asks for n to be written to memory by the group that computes it, if one does.
 func (c *compiler) store(n *graphop.Node) {
 	owner := c.owner(n)
-	if s, ok := c.stepOf[owner]; ok && s >= 0 {
-		if g := c.steps[s].group; g != nil {
-			if _, member := g.frame[owner]; member {
-				g.stored[owner] = true
-			}
-		}
+	if g := c.groupOf(owner); g != nil {
+		g.stored[owner] = true
 	}
 }
 

@@ -1,0 +1,159 @@
+package tape
+
+import (
+	"slices"
+
+	"gorgonia.org/tensor"
+	"vapo/lib/graphop"
+	"vapo/lib/kernel"
+)
+
+// Memory is slower than arithmetic: a value that one group would write and another read is computed again in the second
+// where that takes a few pointwise operations on what is in memory anyway. A network's activations then leave as the
+// outputs of its convolutions, a few numbers a row, and nothing else. The bits are those of the first computation.
+
+// The costs of recomputing are counted in pointwise operations on one element.
+const (
+	storeCost = 18 // writing a value and reading it back
+	readCost  = 4  // reading one that the group does not read so far
+)
+
+func cost(code kernel.Code) int {
+	switch code {
+	case kernel.Exp, kernel.Sigmoid:
+		return 5
+	case kernel.Div, kernel.Sqrt:
+		return 2
+	case kernel.Log, kernel.Sin, kernel.Cos:
+		return storeCost
+	}
+	return 1
+}
+
+// copied is a set of nodes of other groups that a group is to compute once more.
+type copied struct {
+	nodes  []*graphop.Node // inputs first
+	frame  map[*graphop.Node]tensor.Shape
+	leaves []*graphop.Node // what they read from memory
+	cost   int
+}
+
+// recompute adds the computation of n, a node of another group, to the group if that is cheaper than reading it.
+func (g *group) recompute(n *graphop.Node) bool {
+	p := copied{frame: map[*graphop.Node]tensor.Shape{}}
+	if !g.copy(&p, n) || p.cost > storeCost || len(g.nodes)+len(p.nodes) >= maxGroup {
+		return false
+	}
+	to := g.space
+	for _, m := range p.nodes {
+		var ok bool
+		if to, ok = to.refine(p.frame[m]); !ok {
+			return false
+		}
+	}
+	// What is read in place must mean the same elements.
+	for _, m := range p.nodes {
+		for _, ch := range graphop.Children(m) {
+			o := g.c.owner(ch)
+			f, inside := p.frame[o]
+			if !inside {
+				f, inside = g.frame[o]
+			}
+			if inside && !slices.Equal(to.steps(ch.Shape(), p.frame[m]), to.steps(o.Shape(), f)) {
+				return false
+			}
+		}
+	}
+	g.space = to
+	for _, m := range p.nodes {
+		g.nodes = append(g.nodes, m)
+		g.frame[m] = p.frame[m]
+	}
+	for _, leaf := range p.leaves {
+		g.c.store(leaf)
+	}
+	return true
+}
+
+// copy adds n and what it is computed from to p. It reports false where n has to be read from memory.
+func (g *group) copy(p *copied, n *graphop.Node) bool {
+	m := g.c.owner(n)
+	if _, member := g.frame[m]; member || p.frame[m] != nil {
+		return true
+	}
+	from := g.c.groupOf(m)
+	if from == nil || from.stored[m] || m.Shape().TotalSize() != g.space.size() {
+		return false
+	}
+	k, ok := graphop.Of(m).Kind.(*graphop.Pointwise)
+	if !ok {
+		return false
+	}
+	if p.cost += cost(k.Code); p.cost > storeCost {
+		return false
+	}
+	for _, ch := range graphop.Children(m) {
+		if !g.copy(p, ch) {
+			if p.cost > storeCost {
+				return false
+			}
+			p.leaf(g, ch)
+		}
+	}
+	p.nodes = append(p.nodes, m)
+	p.frame[m] = from.frame[m]
+	return true
+}
+
+// leaf notes that n is read from memory.
+func (p *copied) leaf(g *group, n *graphop.Node) {
+	if slices.Contains(p.leaves, n) {
+		return
+	}
+	p.leaves = append(p.leaves, n)
+	if n.Shape().TotalSize() == g.space.size() && !g.reads(n) {
+		p.cost += readCost
+	}
+}
+
+// reads reports whether the group reads n from memory.
+func (g *group) reads(n *graphop.Node) bool {
+	v := g.c.of[n]
+	for _, m := range g.nodes {
+		for _, ch := range graphop.Children(m) {
+			if g.c.of[ch] == v {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// groupOf is the group that computes n first, if one does.
+func (c *compiler) groupOf(n *graphop.Node) *group {
+	s, ok := c.stepOf[n]
+	if !ok || s < 0 || c.steps[s].group == nil {
+		return nil
+	}
+	if _, member := c.steps[s].group.frame[n]; !member {
+		return nil
+	}
+	return c.steps[s].group
+}
+
+// drop removes the nodes that nothing in the group and nothing outside of it reads any more.
+func (g *group) drop() {
+	needed := map[*graphop.Node]bool{}
+	for i := len(g.nodes) - 1; i >= 0; i-- {
+		n := g.nodes[i]
+		if !g.stored[n] && !needed[n] {
+			delete(g.frame, n)
+			continue
+		}
+		needed[n] = true
+		for _, ch := range graphop.Children(n) {
+			needed[g.c.owner(ch)] = true
+		}
+	}
+	g.nodes = slices.DeleteFunc(g.nodes, func(n *graphop.Node) bool { return !needed[n] })
+}
