@@ -15,7 +15,7 @@ func vectorExpShifted([]float32, []float32, float32) int { return 0 }
 
 func vectorScale([]float32, float32) int { return 0 }
 
-func vectorLarger([]float32, []float32) int { return 0 }
+func vectorLarger([]float32, []float32) int      { return 0 }
 func vectorAddLanes(*[8]float32, []float32) bool { return false }
 
 func vectorWithScalar(Code, []float32, []float32, float32, bool) int { return 0 }
