@@ -259,6 +259,7 @@ func Refusals(t *testing.T, be backend.Backend) {
 // All runs the whole suite.
 func All(t *testing.T, be backend.Backend) {
 	t.Run("derivatives", func(t *testing.T) { Derivatives(t, be) })
+	t.Run("draws", func(t *testing.T) { Draws(t, be) })
 	t.Run("training steps", func(t *testing.T) { TrainingSteps(t, be) })
 	t.Run("state", func(t *testing.T) { State(t, be) })
 	t.Run("non-finite", func(t *testing.T) { NonFinite(t, be) })

@@ -20,12 +20,13 @@ type StepGraph struct {
 	Dtype tensor.Dtype
 }
 
-// Steps returns the steps that engines are checked on: a perceptron with vectors of every rank and a convolutional
-// network with normalisation, pooling, upsampling and concatenation. Batches are no multiple of anything.
+// Steps returns the steps that engines are checked on: a perceptron with vectors of every rank, a convolutional
+// network with normalisation, pooling, upsampling and concatenation, and one of all other operations. Batches are no multiple of anything.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),
 		newStep("convolution", dt, []int{5, 2, 6, 8}, convolution),
+		newStep("everything", dt, []int{5, 2, 8, 7}, everything),
 	}
 }
 
