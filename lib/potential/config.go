@@ -14,12 +14,13 @@ import (
 
 // Config describes a network and the path it was trained for: all that is needed to sample from its weights.
 type Config struct {
-	Kind     string  `json:"kind"`      // "mlp" or "unet"
+	Kind     string  `json:"kind"`      // "mlp", "wrn" or "unet"
 	Shape    []int   `json:"shape"`     // of one sample: [D], or [C, H, W]
 	Schedule string  `json:"schedule"`  // see homotopy.Lookup
 	PriorStd float64 `json:"prior_std"` // w of the prior N(0, w² I)
 	MLP      *MLP    `json:"mlp,omitempty"`
 	UNet     *UNet   `json:"unet,omitempty"`
+	WRN      *WRN    `json:"wrn,omitempty"`
 }
 
 // ParseConfig reads the JSON that a checkpoint carries, strictly.
@@ -57,10 +58,12 @@ func (c Config) Check() error {
 		return c.MLP.check()
 	case c.Kind == "unet" && c.UNet != nil:
 		return c.UNet.check(c.Shape)
+	case c.Kind == "wrn" && c.WRN != nil:
+		return c.WRN.check(c.Shape)
 	case c.Kind == "mlp" && c.MLP != nil:
 		return fmt.Errorf("network configuration: mlp on samples of shape %v, expected points [D]", c.Shape)
 	}
-	return fmt.Errorf("network configuration: kind is %q with no section of that name, expected mlp or unet", c.Kind)
+	return fmt.Errorf("network configuration: kind is %q with no section of that name, expected mlp, wrn or unet", c.Kind)
 }
 
 // Dim is the number of dimensions of one sample.
@@ -78,8 +81,11 @@ func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Sch
 // Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] is the schedule's condition; the result is [N, 1].
 // It panics with *graphop.Error where shapes do not fit (see graphop.Build).
 func (c Config) Build(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
-	if c.Kind == "mlp" {
+	switch c.Kind {
+	case "mlp":
 		return c.MLP.phi(b, x, t)
+	case "wrn":
+		return c.WRN.phi(b, x, t)
 	}
 	return c.UNet.phi(b, x, t)
 }

@@ -24,6 +24,10 @@ func unet() potential.Config {
 		UNet: &potential.UNet{Channels: 8, Mult: []int{1, 2}, ResBlocks: 1, Groups: 4}}
 }
 
+func wrn(time bool) potential.Config {
+	return potential.Config{Kind: "wrn", Shape: []int{2, 4, 8}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1, Time: time}}
+}
+
 func engines(t *testing.T) []backend.Backend {
 	var out []backend.Backend
 	for _, class := range backend.Classes() {
@@ -53,7 +57,7 @@ func weights(t *testing.T, c potential.Config) map[string][]float32 {
 }
 
 func TestConfigRoundTrip(t *testing.T) {
-	for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet()} {
+	for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet(), wrn(true), wrn(false)} {
 		raw, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
@@ -78,6 +82,10 @@ func TestConfigRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wide, err := json.Marshal(wrn(true))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ from, old, new, says string }{
 		{string(good), `"kind"`, `"sort"`, "sort"},
 		{string(good), `"groups":4`, `"groups":4,"heads":1`, "heads"},
@@ -97,6 +105,16 @@ func TestConfigRefuses(t *testing.T) {
 		{string(good), `"res_blocks":1`, `"res_blocks":1000000000`, "block"}, // from a hostile checkpoint
 		{string(good), `"channels":8`, `"channels":4611686018427387904`, "channels"},
 		{string(good), `"channels":8`, `"channels":"8"`, "channels"},
+		{string(wide), `[2,4,8]`, `[8]`, "[8]"},
+		{string(wide), `[2,4,8]`, `[2,4,6]`, "divisible"},
+		{string(wide), `[2,4,8]`, `[2,2,8]`, "divisible"},
+		{string(wide), `"depth":10`, `"depth":4`, "depth"},
+		{string(wide), `"depth":10`, `"depth":12`, "depth"},
+		{string(wide), `"depth":10`, `"depth":-2`, "depth"},
+		{string(wide), `"depth":10`, `"depth":6000000004`, "depth"},
+		{string(wide), `"width":1`, `"width":0`, "width"},
+		{string(wide), `"width":1`, `"width":4611686018427387904`, "width"},
+		{string(wide), `"time":true`, `"time":1`, "time"},
 		{string(point), `"width":20`, `"width":0`, "width"},
 		{string(point), `"width":20`, `"width":4611686018427387904`, "width"},
 		{string(point), `"depth":2`, `"depth":-1`, "depth"},
@@ -123,7 +141,7 @@ func TestConfigRefuses(t *testing.T) {
 }
 
 func FuzzParseConfig(f *testing.F) {
-	for _, c := range []potential.Config{mlp("vapo"), unet()} {
+	for _, c := range []potential.Config{mlp("vapo"), unet(), wrn(true)} {
 		raw, err := json.Marshal(c)
 		if err != nil {
 			f.Fatal(err)
@@ -141,6 +159,9 @@ func FuzzParseConfig(f *testing.F) {
 		if c.Kind == "unet" && (len(c.UNet.Mult) > 6 || c.UNet.ResBlocks > 6) {
 			return // sound, but slow to build
 		}
+		if c.Kind == "wrn" && (c.WRN.Depth > 100 || c.WRN.Width > 100) {
+			return
+		}
 		if _, err := c.Parameters(); err != nil && c.Dim() < 1<<20 {
 			t.Fatalf("%s: %v", raw, err)
 		}
@@ -150,7 +171,7 @@ func FuzzParseConfig(f *testing.F) {
 // A row of a block has the same bits whatever the other rows hold, even NaN, and whatever block is evaluated.
 func TestFieldRows(t *testing.T) {
 	for _, be := range engines(t) {
-		for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet()} {
+		for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet(), wrn(true), wrn(false)} {
 			const batch = 9
 			d := c.Dim()
 			f, err := potential.NewField(be, c, weights(t, c), batch)
@@ -189,7 +210,7 @@ func TestFieldRows(t *testing.T) {
 
 // grad is the gradient of phi: central differences in float32 of a scalar of order one are good to a few thousandths.
 func TestFieldIsTheGradient(t *testing.T) {
-	for _, c := range []potential.Config{mlp("linear"), unet()} {
+	for _, c := range []potential.Config{mlp("linear"), unet(), wrn(true), wrn(false)} {
 		be := engines(t)[0]
 		d := c.Dim()
 		f, err := potential.NewField(be, c, weights(t, c), 2)
@@ -342,6 +363,8 @@ func TestParameters(t *testing.T) {
 	}{
 		{mlp("linear"), 6, 20*10 + 20 + 20*20 + 20 + 20 + 1, "layers.0.weight [20 10]", "out.bias [1]"},
 		{unet(), 100, 41017, "time_embed.0.weight [32 8]", "out.2.bias [1]"},
+		{wrn(true), 30, 82273, "time_embed.0.weight [32 16]", "out.bias [1]"},
+		{wrn(false), 20, 76977, "conv_in.weight [16 2 3 3]", "out.bias [1]"},
 		{big, 134, 252721, "time_embed.0.weight [64 16]", "out.2.bias [1]"},
 	} {
 		params, err := c.config.Parameters()
@@ -358,6 +381,27 @@ func TestParameters(t *testing.T) {
 				t.Errorf("parameter %s is declared twice", p.Name)
 			}
 			seen[p.Name] = true
+		}
+	}
+}
+
+// A network without time gives one potential for all times, and one with time does not.
+func TestWRNTime(t *testing.T) {
+	for _, time := range []bool{false, true} {
+		c := wrn(time)
+		f, err := potential.NewField(engines(t)[0], c, weights(t, c), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := c.Dim()
+		x, phi, grad := make([]float32, 2*d), make([]float32, 2), make([]float32, 2*d)
+		draw.New(5, "x", 0).Normal(x[:d])
+		copy(x[d:], x[:d])
+		if err := f.Eval(x, []float32{0.2, 0.7}, phi, grad); err != nil {
+			t.Fatal(err)
+		}
+		if same := phi[0] == phi[1] && slices.Equal(grad[:d], grad[d:]); same == time {
+			t.Errorf("time %v: Phi is %v at t = 0.2 and %v at t = 0.7", time, phi[0], phi[1])
 		}
 	}
 }

@@ -1,0 +1,71 @@
+package potential
+
+import (
+	"fmt"
+
+	"vapo/lib/graphop"
+	"vapo/lib/layer"
+)
+
+// WRN is a wide residual network (Zagoruyko and Komodakis, arXiv 1605.07146) with the scalar output Phi, the kind of
+// network of the method's first paper (arXiv 2407.15238), which leaves its sizes open. As is usual where a network is an
+// energy it does not normalise, and SiLU stands for ReLU: the loss needs second derivatives.
+//
+// Parameters: time_embed.{0,2}, conv_in, blocks.i.{conv1,emb,conv2,shortcut}, out.
+type WRN struct {
+	Depth int  `json:"depth"` // 6n + 4 convolutions: n blocks of two in each of three stages
+	Width int  `json:"width"` // the stages have 16, 32 and 64 times as many channels
+	Time  bool `json:"time"`  // false: one potential for all times, as an energy-based model has
+}
+
+// wrnStages halve the size from one to the next.
+const wrnStages = 3
+
+func (w *WRN) check(shape []int) error {
+	if len(shape) != 3 || shape[1]%4 != 0 || shape[2]%4 != 0 {
+		return fmt.Errorf("wrn on samples of shape %v: expected images [C, H, W] with height and width divisible by 4", shape)
+	}
+	if w.Depth < 10 || w.Depth > maxLayers || (w.Depth-4)%6 != 0 {
+		return fmt.Errorf("wrn of depth %d: expected 10, 16, 22, ... (6n + 4), at most %d", w.Depth, maxLayers)
+	}
+	if w.Width < 1 || w.Width > maxWidth/64 {
+		return fmt.Errorf("wrn of width %d: expected 1 to %d", w.Width, maxWidth/64)
+	}
+	return nil
+}
+
+// phi builds the potential, [N, 1].
+func (w *WRN) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+	var emb *graphop.Node
+	if e := 16 * w.Width; w.Time {
+		emb = graphop.SiLU(b.Linear("time_embed.0", timestepEmbedding(t, e), 2*e, false))
+		emb = graphop.SiLU(b.Linear("time_embed.2", emb, 2*e, false))
+	}
+	h := b.Conv("conv_in", x, 16, 3, false)
+	n := (w.Depth - 4) / 6
+	for stage := range wrnStages {
+		if stage > 0 {
+			h = graphop.AvgPool(h, 2)
+		}
+		for i := range n {
+			h = w.block(b, fmt.Sprintf("blocks.%d", stage*n+i), h, emb, 16*w.Width<<stage)
+		}
+	}
+	s := h.Shape()
+	sum := graphop.Reshape(graphop.Sum(graphop.SiLU(h), 2, 3), s[0], s[1])
+	return b.Linear("out", sum, 1, false)
+}
+
+// block is a residual block with the activations before the convolutions; emb is nil without time.
+func (w *WRN) block(b *layer.Builder, name string, x, emb *graphop.Node, out int) *graphop.Node {
+	h := b.Conv(name+".conv1", graphop.SiLU(x), out, 3, false)
+	if emb != nil {
+		e := b.Linear(name+".emb", emb, out, false)
+		h = graphop.Add(h, graphop.Reshape(e, e.Shape()[0], out, 1, 1))
+	}
+	h = b.Conv(name+".conv2", graphop.SiLU(h), out, 3, false)
+	if x.Shape()[1] != out {
+		x = b.Conv(name+".shortcut", x, out, 1, false)
+	}
+	return graphop.Add(x, h)
+}
