@@ -9,12 +9,7 @@
 // alone, so that a result never depends on how many cores the machine has.
 package blas
 
-import (
-	"fmt"
-
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/gonum"
-)
+import "fmt"
 
 // Library multiplies matrices. All matrices are row-major; lda, ldb and ldc are row strides in elements.
 // Methods are safe for concurrent use and do not allocate.
@@ -54,24 +49,4 @@ func Open(class string) (Library, error) {
 		return pureGo{}, nil
 	}
 	return nil, fmt.Errorf("blas library %q is not known: expected openblas, go or auto", class)
-}
-
-type pureGo struct{ impl gonum.Implementation }
-
-func (pureGo) Class() string   { return "go" }
-func (pureGo) Version() string { return "gonum" }
-
-func trans(t bool) blas.Transpose {
-	if t {
-		return blas.Trans
-	}
-	return blas.NoTrans
-}
-
-func (p pureGo) Sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
-	p.impl.Sgemm(trans(transA), trans(transB), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-}
-
-func (p pureGo) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
-	p.impl.Dgemm(trans(transA), trans(transB), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }

@@ -2,7 +2,6 @@ package blas
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -110,24 +109,5 @@ func TestShortSlicePanics(t *testing.T) {
 func TestUnknownClass(t *testing.T) {
 	if _, err := Open("mkl"); err == nil {
 		t.Fatal("an unknown class was accepted")
-	}
-}
-
-func BenchmarkSgemm(b *testing.B) {
-	for _, l := range libraries(b) {
-		for _, s := range [][3]int{{16, 784, 144}, {64, 784, 576}, {512, 128, 128}} {
-			m, n, k := s[0], s[1], s[2]
-			x, y, z := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
-			for i := range x {
-				x[i] = float32(i%7) - 3.5
-			}
-			b.Run(l.Class()+"/"+fmt.Sprintf("%dx%dx%d", m, n, k), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					l.Sgemm(false, false, m, n, k, 1, x, k, y, n, 0, z, n)
-				}
-				b.ReportMetric(2*float64(m*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-			})
-		}
 	}
 }

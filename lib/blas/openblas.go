@@ -141,21 +141,3 @@ func (o *openblas) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []fl
 	g.a, g.b, g.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 	g.call(o.dgemm, unsafe.Pointer(&g.alpha64), unsafe.Pointer(&g.beta64), transA, transB, m, n, k, lda, ldb, ldc)
 }
-
-// checkGemm panics where a slice is shorter than its shape says: past this point the C library would read
-// or write outside it.
-func checkGemm(transA, transB bool, m, n, k, la, lda, lb, ldb, lc, ldc int) {
-	ra, ca, rb, cb := m, k, k, n
-	if transA {
-		ra, ca = k, m
-	}
-	if transB {
-		rb, cb = n, k
-	}
-	if lda < max(1, ca) || ldb < max(1, cb) || ldc < max(1, n) {
-		panic("blas: row stride shorter than a row")
-	}
-	if k > 0 && ((ra-1)*lda+ca > la || (rb-1)*ldb+cb > lb) || (m-1)*ldc+n > lc {
-		panic("blas: matrix longer than its slice")
-	}
-}

@@ -1,0 +1,52 @@
+package blas
+
+// plain does the arithmetic without the vector instructions of simd/archsimd.
+var plain = newPlain()
+
+func newPlain() unit {
+	u := unit{name: "scalar", lanes: maxLanes, combine: combine, transpose8: transpose8}
+	for rows := 2; rows <= kernelRows; rows++ {
+		for vectors := 2; vectors <= kernelVectors; vectors++ {
+			u.kernels[rows][vectors] = func(t *task) { plainKernel(t, rows) }
+		}
+	}
+	return u
+}
+
+// plainKernel adds whole rows of the panel at a time: long enough for a good loop, and only the columns there are.
+func plainKernel(t *task, rows int) {
+	for r := range rows {
+		out := t.tile[r*tileStride:][:t.cols]
+		clear(out)
+		for p := range t.k {
+			axpy(out, t.b[p*t.bStep:][:len(out)], t.a[r*t.aRow+p*t.aStep])
+		}
+	}
+}
+
+func combine(dst, src []float32, alpha, beta float32) {
+	if beta == 0 {
+		for i, v := range src {
+			dst[i] = float32(alpha * v)
+		}
+		return
+	}
+	for i, v := range src {
+		dst[i] = float32(alpha*v) + float32(beta*dst[i])
+	}
+}
+
+func transpose8(dst []float32, to int, src []float32, from, n int) {
+	for j := range 8 {
+		for p, v := range src[j*from:][:n] {
+			dst[p*to+j] = v
+		}
+	}
+}
+
+// axpyLoop adds x·a to y. The conversion keeps compilers from fusing the two operations.
+func axpyLoop(y, x []float32, a float32) {
+	for i, v := range x {
+		y[i] += float32(a * v)
+	}
+}
