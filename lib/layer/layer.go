@@ -54,6 +54,9 @@ type Builder struct {
 	Graph  *gorgonia.ExprGraph
 	Dtype  tensor.Dtype
 	Params []Param // in the order of declaration
+	// Key is the node that dropout masks are drawn from (see graphop.Uniform). Without one nothing is dropped: that is
+	// how a network is evaluated.
+	Key *graphop.Node
 }
 
 // Param declares a parameter, an input node param/NAME.
@@ -91,6 +94,14 @@ func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *gra
 	return graphop.Add(graphop.Conv2D(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
 }
 
+// Dropout drops elements of x with probability p where the graph has a Key; name is the stream of the mask.
+func (b *Builder) Dropout(name string, x *graphop.Node, p float64) *graphop.Node {
+	if b.Key == nil {
+		return x
+	}
+	return graphop.Dropout(x, b.Key, name, p)
+}
+
 func fanIn(n int, zero bool) Init {
 	if zero {
 		return Init{}
@@ -120,6 +131,37 @@ func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shi
 	}
 	y := graphop.Add(graphop.Mul(centred, graphop.Mul(inverse, gain)), offset)
 	return y
+}
+
+// Attention is self-attention over the pixels of x [N, C, H, W] with one head, behind a GroupNorm and added to x
+// (Vaswani et al., arXiv 1706.03762, equation 1), in the layout of guided diffusion (arXiv 2105.05233): name.norm,
+// name.qkv [3C, C, 1] with the rows of q, k and v in turn, and name.proj_out [C, C, 1], which starts at 0. C^(-1/4)
+// scales q and k alike. For T = H·W pixels the weights of the average take N·T² numbers.
+func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.Node {
+	s := x.Shape()
+	n, c, pix := s[0], s[1], s[2]*s[3]
+	h := graphop.Reshape(b.GroupNorm(name+".norm", x, groups, nil, nil), s...)
+	init := fanIn(c, false)
+	w := b.Param(name+".qkv.weight", init, 3*c, c, 1)
+	bias := b.Param(name+".qkv.bias", init, 3*c)
+	// The weights are cut in three, not the product: their slices are smaller, and so are the slices' gradients.
+	part := func(i int) *graphop.Node {
+		return graphop.Reshape(pointConv(h, graphop.Slice(w, 0, i*c, (i+1)*c), graphop.Slice(bias, 0, i*c, (i+1)*c)), n, c, pix)
+	}
+	scale := math.Pow(float64(c), -0.25)
+	q, k, v := graphop.Scale(part(0), scale), graphop.Scale(part(1), scale), part(2)
+	over := graphop.Softmax(graphop.MatMul(q, k, true, false)) // [N, T of q, T of k]
+	mixed := graphop.Reshape(graphop.MatMul(v, over, false, true), s...)
+	w = b.Param(name+".proj_out.weight", Init{}, c, c, 1)
+	bias = b.Param(name+".proj_out.bias", Init{}, c)
+	return graphop.Add(x, pointConv(mixed, w, bias))
+}
+
+// pointConv is a convolution of x [N, C, H, W] over one pixel, w [out, C, 1], plus bias [out].
+func pointConv(x, w, bias *graphop.Node) *graphop.Node {
+	s := w.Shape()
+	y := graphop.Conv2D(x, graphop.Reshape(w, s[0], s[1], 1, 1), 1, 0, 0)
+	return graphop.Add(y, graphop.Reshape(bias, 1, s[0], 1, 1))
 }
 
 // CheckGroups returns an error where groups do not divide every one of the channel counts.

@@ -47,11 +47,12 @@ var layers = map[string]func(b *layer.Builder, in []*graphop.Node) *graphop.Node
 	"groupnorm scaled": func(b *layer.Builder, in []*graphop.Node) *graphop.Node {
 		return b.GroupNorm("n", in[0], 2, in[1], in[2])
 	},
-	"conv 3x3": func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 4, 3, false) },
-	"conv 1x1": func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 4, 1, false) },
-	"conv 5x5": func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 3, 5, false) },
-	"avgpool":  func(_ *layer.Builder, in []*graphop.Node) *graphop.Node { return graphop.AvgPool(in[0], 2) },
-	"upsample": func(_ *layer.Builder, in []*graphop.Node) *graphop.Node { return graphop.Upsample(in[0], 2) },
+	"conv 3x3":  func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 4, 3, false) },
+	"conv 1x1":  func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 4, 1, false) },
+	"conv 5x5":  func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 3, 5, false) },
+	"attention": func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Attention("a", in[0], 2) },
+	"avgpool":   func(_ *layer.Builder, in []*graphop.Node) *graphop.Node { return graphop.AvgPool(in[0], 2) },
+	"upsample":  func(_ *layer.Builder, in []*graphop.Node) *graphop.Node { return graphop.Upsample(in[0], 2) },
 }
 
 func TestLayersAgainstPyTorch(t *testing.T) {
@@ -73,10 +74,10 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float64}
-			// Inputs that are no parameters: x, and scale and shift at the end.
+			// Inputs that are no parameters: x, and scale and shift where there are some.
 			plain := []*graphop.Node{graphop.Input(b.Graph, b.Dtype, "x", c.Shapes[0]...)}
 			for i, s := range c.Shapes {
-				if i > 2 {
+				if i > 2 && c.Name == "groupnorm scaled" {
 					plain = append(plain, graphop.Input(b.Graph, b.Dtype, string(rune('p'+i)), s...))
 				}
 			}
@@ -161,6 +162,51 @@ func TestInitialValues(t *testing.T) {
 	a, c := layer.Param{Name: "a", Shape: []int{4}, Init: layer.Init{Bound: 1}}, layer.Param{Name: "b", Shape: []int{4}, Init: layer.Init{Bound: 1}}
 	if slices.Equal(a.Draw(1), c.Draw(1)) {
 		t.Error("two parameters start with the same values")
+	}
+}
+
+// Nothing is dropped without a key, and with one what the stream of that name drops.
+func TestDropout(t *testing.T) {
+	const n = 1000
+	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
+	x := graphop.Input(b.Graph, b.Dtype, "x", n)
+	if b.Dropout("d", x, 0.3) != x {
+		t.Error("a graph without a key drops elements")
+	}
+	b.Key = graphop.Input(b.Graph, b.Dtype, "key", len(graphop.PhiloxKey(0, 0)))
+	one, other := b.Dropout("d", x, 0.3), b.Dropout("e", x, 0.3)
+	be, err := tape.New("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, err := be.Compile(backend.Graph{Inputs: []*graphop.Node{x, b.Key}, Outputs: []*graphop.Node{one, other}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ones, key := make([]float32, n), make([]float32, 8)
+	for i := range ones {
+		ones[i] = 1
+	}
+	key[0] = 7
+	got := [2][]float32{make([]float32, n), make([]float32, n)}
+	if err := exe.Run([]backend.Buffer{backend.F32(ones), backend.F32(key)}, []backend.Buffer{backend.F32(got[0]), backend.F32(got[1])}); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range got {
+		dropped := 0
+		for _, y := range v {
+			if y == 0 {
+				dropped++
+			} else if math.Abs(float64(y)-1/0.7) > 1e-6 {
+				t.Fatalf("a kept element became %v, want 1/0.7", y)
+			}
+		}
+		if dropped < 230 || dropped > 370 { // five standard deviations
+			t.Errorf("stream %d: %d of %d dropped, want about 300", k, dropped, n)
+		}
+	}
+	if slices.Equal(got[0], got[1]) {
+		t.Error("two streams drop the same elements")
 	}
 }
 

@@ -75,6 +75,9 @@ func (c Config) Dim() int {
 	return n
 }
 
+// Drops reports whether training the network drops elements at random, which needs the builder's Key.
+func (c Config) Drops() bool { return c.Kind == "unet" && c.UNet.Dropout > 0 }
+
 // Path returns the schedule that the network was trained for.
 func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Schedule, c.PriorStd) }
 

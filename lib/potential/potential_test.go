@@ -24,6 +24,12 @@ func unet() potential.Config {
 		UNet: &potential.UNet{Channels: 8, Mult: []int{1, 2}, ResBlocks: 1, Groups: 4}}
 }
 
+func attentive() potential.Config {
+	c := unet()
+	c.UNet.Attention, c.UNet.Dropout = []int{2}, 0.3
+	return c
+}
+
 func wrn(time bool) potential.Config {
 	return potential.Config{Kind: "wrn", Shape: []int{2, 4, 8}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1, Time: time}}
 }
@@ -57,7 +63,7 @@ func weights(t *testing.T, c potential.Config) map[string][]float32 {
 }
 
 func TestConfigRoundTrip(t *testing.T) {
-	for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet(), wrn(true), wrn(false)} {
+	for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet(), attentive(), wrn(true), wrn(false)} {
 		raw, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
@@ -79,6 +85,10 @@ func TestConfigRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	point, err := json.Marshal(mlp("linear"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	picky, err := json.Marshal(attentive())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +115,14 @@ func TestConfigRefuses(t *testing.T) {
 		{string(good), `"res_blocks":1`, `"res_blocks":1000000000`, "block"}, // from a hostile checkpoint
 		{string(good), `"channels":8`, `"channels":4611686018427387904`, "channels"},
 		{string(good), `"channels":8`, `"channels":"8"`, "channels"},
+		{string(picky), `"attention":[2]`, `"attention":[3]`, "attention"},
+		{string(picky), `"attention":[2]`, `"attention":[0]`, "attention"},
+		{string(picky), `"attention":[2]`, `"attention":[-2]`, "attention"},
+		{string(picky), `"attention":[2]`, `"attention":[4]`, "attention"},
+		{string(picky), `"attention":[2]`, `"attention":[2,2]`, "attention"},
+		{string(picky), `[1,8,12]`, `[1,256,256]`, "16384 pixels"},
+		{string(picky), `"dropout":0.3`, `"dropout":1`, "dropout"},
+		{string(picky), `"dropout":0.3`, `"dropout":-0.1`, "dropout"},
 		{string(wide), `[2,4,8]`, `[8]`, "[8]"},
 		{string(wide), `[2,4,8]`, `[2,4,6]`, "divisible"},
 		{string(wide), `[2,4,8]`, `[2,2,8]`, "divisible"},
@@ -141,7 +159,7 @@ func TestConfigRefuses(t *testing.T) {
 }
 
 func FuzzParseConfig(f *testing.F) {
-	for _, c := range []potential.Config{mlp("vapo"), unet(), wrn(true)} {
+	for _, c := range []potential.Config{mlp("vapo"), unet(), attentive(), wrn(true)} {
 		raw, err := json.Marshal(c)
 		if err != nil {
 			f.Fatal(err)
@@ -171,7 +189,7 @@ func FuzzParseConfig(f *testing.F) {
 // A row of a block has the same bits whatever the other rows hold, even NaN, and whatever block is evaluated.
 func TestFieldRows(t *testing.T) {
 	for _, be := range engines(t) {
-		for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet(), wrn(true), wrn(false)} {
+		for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet(), attentive(), wrn(true), wrn(false)} {
 			const batch = 9
 			d := c.Dim()
 			f, err := potential.NewField(be, c, weights(t, c), batch)
@@ -210,7 +228,7 @@ func TestFieldRows(t *testing.T) {
 
 // grad is the gradient of phi: central differences in float32 of a scalar of order one are good to a few thousandths.
 func TestFieldIsTheGradient(t *testing.T) {
-	for _, c := range []potential.Config{mlp("linear"), unet(), wrn(true), wrn(false)} {
+	for _, c := range []potential.Config{mlp("linear"), unet(), attentive(), wrn(true), wrn(false)} {
 		be := engines(t)[0]
 		d := c.Dim()
 		f, err := potential.NewField(be, c, weights(t, c), 2)
@@ -282,9 +300,21 @@ func TestFlow(t *testing.T) {
 	}
 }
 
+// What configurations without the newer settings are stored as must never change: checkpoints are compared by it.
+func TestConfigText(t *testing.T) {
+	raw, err := json.Marshal(unet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"kind":"unet","shape":[1,8,12],"schedule":"linear","prior_std":1,"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4}}`
+	if string(raw) != want {
+		t.Errorf("configuration %s, want %s", raw, want)
+	}
+}
+
 // At initialisation f = 0, so a U-Net's potential is |x|²/2 and its gradient x, exactly.
 func TestUNetStartsAsSquare(t *testing.T) {
-	c := unet()
+	c := attentive()
 	params, err := c.Parameters()
 	if err != nil {
 		t.Fatal(err)
@@ -363,6 +393,7 @@ func TestParameters(t *testing.T) {
 	}{
 		{mlp("linear"), 6, 20*10 + 20 + 20*20 + 20 + 20 + 1, "layers.0.weight [20 10]", "out.bias [1]"},
 		{unet(), 100, 41017, "time_embed.0.weight [32 8]", "out.2.bias [1]"},
+		{attentive(), 100 + 4*6, 41017 + 4*(2*16+4*16*16+4*16), "time_embed.0.weight [32 8]", "out.2.bias [1]"},
 		{wrn(true), 30, 82273, "time_embed.0.weight [32 16]", "out.bias [1]"},
 		{wrn(false), 20, 76977, "conv_in.weight [16 2 3 3]", "out.bias [1]"},
 		{big, 134, 252721, "time_embed.0.weight [64 16]", "out.2.bias [1]"},

@@ -3,6 +3,8 @@ package potential
 import (
 	"fmt"
 	"math"
+	"math/bits"
+	"slices"
 
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
@@ -17,10 +19,16 @@ type UNet struct {
 	Mult      []int `json:"mult"`       // channels of each level over Channels; levels halve the size
 	ResBlocks int   `json:"res_blocks"` // a level on the way down, one more on the way up
 	Groups    int   `json:"groups"`     // of the normalisations
+	// Attention lists the downsampling factors (1, 2, 4, ...) of the levels whose residual blocks are followed by
+	// attention; with any there is one in the middle block too.
+	Attention []int   `json:"attention,omitempty"`
+	Dropout   float64 `json:"dropout,omitempty"` // in the residual blocks while training: the share of elements dropped
 }
 
-// maxLevels is as many as sides of 2^15 pixels can be halved.
-const maxLevels = 16
+const (
+	maxLevels = 16   // as many as sides of 2^15 pixels can be halved
+	maxPixels = 8192 // that attention compares with one another: 2^26 weights a sample
+)
 
 func (u *UNet) check(shape []int) error {
 	if len(shape) != 3 {
@@ -36,6 +44,17 @@ func (u *UNet) check(shape []int) error {
 	}
 	if div := 1 << (len(u.Mult) - 1); shape[1]%div != 0 || shape[2]%div != 0 {
 		return fmt.Errorf("unet of %d levels on images of %dx%d: height and width must be divisible by %d", len(u.Mult), shape[1], shape[2], div)
+	}
+	for i, factor := range u.Attention {
+		if level := bits.Len(uint(factor)) - 1; factor < 1 || factor != 1<<level || level >= len(u.Mult) || slices.Contains(u.Attention[:i], factor) {
+			return fmt.Errorf("unet attention at downsampling %v: expected some of 1, 2, 4, ... up to %d, each once", u.Attention, 1<<(len(u.Mult)-1))
+		}
+		if pix := shape[1] / factor * (shape[2] / factor); pix > maxPixels {
+			return fmt.Errorf("unet attention at downsampling %d of images of %dx%d compares %d pixels, expected at most %d", factor, shape[1], shape[2], pix, maxPixels)
+		}
+	}
+	if !(u.Dropout >= 0 && u.Dropout < 1) {
+		return fmt.Errorf("unet dropout is %v, expected 0 or more and less than 1", u.Dropout)
 	}
 	widths := []int{}
 	for _, m := range u.Mult {
@@ -64,6 +83,7 @@ func (u *UNet) field(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
 		for range u.ResBlocks {
 			index++
 			h = u.resBlock(b, fmt.Sprintf("input_blocks.%d.0", index), h, emb, u.Channels*m)
+			h = u.attend(b, fmt.Sprintf("input_blocks.%d.1", index), h, level)
 			skips = append(skips, h)
 		}
 		if level < len(u.Mult)-1 {
@@ -74,6 +94,9 @@ func (u *UNet) field(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
 	}
 	width := h.Shape()[1]
 	h = u.resBlock(b, "middle_block.0", h, emb, width)
+	if len(u.Attention) > 0 {
+		h = b.Attention("middle_block.1", h, u.Groups)
+	}
 	h = u.resBlock(b, "middle_block.2", h, emb, width)
 	index = 0
 	for level := len(u.Mult) - 1; level >= 0; level-- {
@@ -81,6 +104,7 @@ func (u *UNet) field(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
 			h = u.resBlock(b, fmt.Sprintf("output_blocks.%d.0", index), graphop.Concat(1, h, skip), emb, u.Channels*u.Mult[level])
+			h = u.attend(b, fmt.Sprintf("output_blocks.%d.1", index), h, level)
 			if k == u.ResBlocks && level > 0 {
 				h = graphop.Upsample(h, 2)
 			}
@@ -89,6 +113,14 @@ func (u *UNet) field(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
 	}
 	h = u.normSiLU(b, "out.0", h, nil, nil)
 	return b.Conv("out.2", h, x.Shape()[1], 3, true)
+}
+
+// attend adds attention on the levels that have it.
+func (u *UNet) attend(b *layer.Builder, name string, h *graphop.Node, level int) *graphop.Node {
+	if !slices.Contains(u.Attention, 1<<level) {
+		return h
+	}
+	return b.Attention(name, h, u.Groups)
 }
 
 // normSiLU is GroupNorm and SiLU, with the pointwise work done in the view of the groups.
@@ -102,7 +134,7 @@ func (u *UNet) resBlock(b *layer.Builder, name string, x, emb *graphop.Node, out
 	h = b.Conv(name+".in_layers.2", h, out, 3, false)
 	e := b.Linear(name+".emb_layers.1", emb, 2*out, false)
 	h = u.normSiLU(b, name+".out_layers.0", h, graphop.Slice(e, 1, 0, out), graphop.Slice(e, 1, out, 2*out))
-	h = b.Conv(name+".out_layers.3", h, out, 3, true)
+	h = b.Conv(name+".out_layers.3", b.Dropout(name, h, u.Dropout), out, 3, true)
 	if x.Shape()[1] != out {
 		x = b.Conv(name+".skip_connection", x, out, 1, false)
 	}

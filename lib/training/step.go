@@ -8,6 +8,7 @@ package training
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -29,9 +30,13 @@ type Step struct {
 	Params []layer.Param
 	// Batch holds the float32 inputs of one step, to be filled before Run; see Potential and Classifier.
 	Batch [][]float32
+	// Seed is that of the dropout masks, which are a function of it and the step's number; set before Run. Networks
+	// that drop nothing do not look at it.
+	Seed uint64
 
 	optim   optim.Config
 	hyper   [optim.Inputs][]float32
+	key     []float32 // of the masks: graphop.PhiloxKey; nil where nothing is dropped
 	exe     backend.Executable
 	in, out []backend.Buffer
 	metrics []string
@@ -75,6 +80,9 @@ func Potential(be backend.Backend, c potential.Config, objective string, o optim
 		in.Mu, in.Sigma = input("mu", batch, 1), input("sigma", batch, 1)
 		in.DMu, in.DSigma = input("dmu", batch, 1), input("dsigma", batch, 1)
 		in.Weight = input("weight", batch, 1)
+		if c.Drops() {
+			b.Key = graphop.Input(b.Graph, b.Dtype, "batch/key", len(graphop.PhiloxKey(0, 0)))
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -132,9 +140,12 @@ func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.N
 		return err
 	}
 	g := backend.Graph{
-		Inputs:  append(append([]*graphop.Node(nil), inputs...), u.Inputs...),
+		Inputs:  slices.Concat(inputs, u.Inputs),
 		State:   u.State,
 		Outputs: append([]*graphop.Node{loss, u.GradNorm, u.Applied}, extra...),
+	}
+	if b.Key != nil {
+		g.Inputs = append(g.Inputs, b.Key)
 	}
 	if s.exe, err = be.Compile(g); err != nil {
 		return fmt.Errorf("compile a training step: %w", err)
@@ -148,6 +159,10 @@ func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.N
 		s.hyper[i] = make([]float32, 1)
 		s.in = append(s.in, backend.F32(s.hyper[i]))
 	}
+	if b.Key != nil {
+		s.key = make([]float32, b.Key.Shape().TotalSize())
+		s.in = append(s.in, backend.F32(s.key))
+	}
 	for range g.Outputs {
 		v := make([]float32, 1)
 		s.scalars = append(s.scalars, v)
@@ -160,6 +175,11 @@ func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.N
 func (s *Step) Run(step int64) (Metrics, error) {
 	h := s.optim.Hyper(step)
 	h.Fill(&s.hyper)
+	if s.key != nil {
+		for i, v := range graphop.PhiloxKey(s.Seed, uint64(step)) {
+			s.key[i] = float32(v)
+		}
+	}
 	if err := s.exe.Run(s.in, s.out); err != nil {
 		return Metrics{}, fmt.Errorf("training step %d: %w", step, err)
 	}

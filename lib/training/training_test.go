@@ -14,6 +14,7 @@ import (
 	"vapo/lib/checkpoint"
 	"vapo/lib/draw"
 	"vapo/lib/feature"
+	"vapo/lib/layer"
 	"vapo/lib/potential"
 )
 
@@ -28,6 +29,9 @@ func trainees() []trainee {
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	pictures := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
+	dropping := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}, Dropout: 0.3}}
+	wide := potential.Config{Kind: "wrn", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1}}
 	classes := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 4}
 	const batch = 6
 	fillPotential := func(c potential.Config) func(s *Step, step int64) {
@@ -36,6 +40,14 @@ func trainees() []trainee {
 	return []trainee{
 		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam, batch) }, fillPotential(points)},
 		{"unet", func(be backend.Backend) (*Step, error) { return Potential(be, pictures, "matching", adam, batch) }, fillPotential(pictures)},
+		{"unet dropping", func(be backend.Backend) (*Step, error) {
+			s, err := Potential(be, dropping, "matching", adam, batch)
+			if s != nil {
+				s.Seed = 3
+			}
+			return s, err
+		}, fillPotential(dropping)},
+		{"wrn", func(be backend.Backend) (*Step, error) { return Potential(be, wide, "matching", adam, batch) }, fillPotential(wide)},
 		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam, batch) }, func(s *Step, step int64) {
 			draw.New(1, "images", uint64(step)).Normal(s.Batch[BatchImages])
 			clear(s.Batch[BatchLabels])
@@ -212,6 +224,41 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 		}
 		if last.Rate != adam.LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
 			t.Errorf("%s: metrics %+v", tr.name, last)
+		}
+	}
+}
+
+// Masks are a function of (seed, step), and the evaluated field drops nothing.
+func TestDropoutMasks(t *testing.T) {
+	be := engines(t)[0]
+	all := trainees()
+	tr := all[slices.IndexFunc(all, func(tr trainee) bool { return tr.name == "unet dropping" })]
+	loss := func(seed uint64, step int64) float64 {
+		s := tr.new(t, be)
+		w := map[string][]float32{}
+		for _, p := range s.Params { // random ones, since what is dropped meets weights of 0 at first
+			p.Init = layer.Init{Bound: 0.4}
+			w[p.Name] = p.Draw(3)
+		}
+		load(t, s, w)
+		s.Seed = seed
+		tr.fill(s, 0)
+		m, err := s.Run(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Loss
+	}
+	first := loss(3, 0)
+	if again := loss(3, 0); again != first {
+		t.Errorf("one seed and step gave the losses %v and %v", first, again)
+	}
+	for _, c := range []struct {
+		seed uint64
+		step int64
+	}{{4, 0}, {3, 1}, {3 + 1<<40, 0}, {3, 1 << 40}} {
+		if loss(c.seed, c.step) == first {
+			t.Errorf("seed %d, step %d drops as seed 3, step 0", c.seed, c.step)
 		}
 	}
 }

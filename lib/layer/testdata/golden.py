@@ -21,6 +21,17 @@ def groupnorm_scaled(x, w, b, scale, shift):
     return F.group_norm(x, 2, w, b) * (1 + scale)[:, :, None, None] + shift[:, :, None, None]
 
 
+def attention(x, norm_w, norm_b, qkv_w, qkv_b, out_w, out_b):
+    """guided diffusion's AttentionBlock with one head (QKVAttention: q, k and v are cut before the heads)"""
+    n, c = x.shape[:2]
+    flat = x.reshape(n, c, -1)
+    q, k, v = F.conv1d(F.group_norm(flat, 2, norm_w, norm_b), qkv_w, qkv_b).chunk(3, dim=1)
+    scale = 1 / math.sqrt(math.sqrt(c))
+    weight = torch.einsum("bct,bcs->bts", q * scale, k * scale).softmax(dim=-1)
+    a = torch.einsum("bts,bcs->bct", weight, v)
+    return (flat + F.conv1d(a, out_w, out_b)).reshape(x.shape)
+
+
 cases = []
 
 
@@ -39,6 +50,7 @@ case("groupnorm scaled", [(2, 4, 3, 2), (4,), (4,), (2, 4), (2, 4)], groupnorm_s
 case("conv 3x3", [(2, 3, 5, 4), (4, 3, 3, 3), (4,)], lambda x, w, b: F.conv2d(x, w, b, padding=1))
 case("conv 1x1", [(2, 3, 5, 4), (4, 3, 1, 1), (4,)], lambda x, w, b: F.conv2d(x, w, b))
 case("conv 5x5", [(1, 2, 6, 5), (3, 2, 5, 5), (3,)], lambda x, w, b: F.conv2d(x, w, b, padding=2))
+case("attention", [(2, 4, 3, 2), (4,), (4,), (12, 4, 1), (12,), (4, 4, 1), (4,)], attention)
 case("avgpool", [(2, 2, 4, 6)], lambda x: F.avg_pool2d(x, 2))
 case("upsample", [(2, 2, 2, 3)], lambda x: F.interpolate(x, scale_factor=2, mode="nearest"))
 print("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]")
