@@ -1,7 +1,5 @@
 package kernel
 
-import "vapo/lib/blas"
-
 // ConvShape describes a two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin, KH, KW] and
 // y [N, Cout, OH, OW], with zero padding PadH, PadW on both sides.
 type ConvShape struct {
@@ -20,81 +18,135 @@ func (s ConvShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
 // patch is the length of one im2col column.
 func (s ConvShape) patch() int { return s.Cin * s.KH * s.KW }
 
-// groupColumns is the number of GEMM columns that small images are gathered to: below it the library's inner
-// kernel runs part empty.
-const groupColumns = 512
-
-// convWorker is the scratch memory of one goroutine.
-type convWorker[T Float] struct {
-	col []T // [patch, columns]: unfolded input
-	mat []T // [channels, columns]: the other operand or the result, images side by side
-}
-
-// convBase is what the three convolutions share: images are taken in groups whose size depends on the shape
-// alone, each group one matrix product.
-type convBase[T Float] struct {
-	lib     blas.Library
-	s       ConvShape
-	group   int // images a matrix product
-	groups  int
-	pix     int // OH·OW
-	workers []convWorker[T]
-}
-
-func newConvBase[T Float](lib blas.Library, s ConvShape, channels int) convBase[T] {
-	pix := s.OH() * s.OW()
-	b := convBase[T]{lib: lib, s: s, pix: pix}
-	b.group = min(s.N, max(1, groupColumns/max(1, pix)))
-	for g := b.group; 2*g > b.group; g-- { // groups of one size share out evenly
-		if s.N%g == 0 {
-			b.group = g
-			break
-		}
-	}
-	b.groups = (s.N + b.group - 1) / b.group
-	b.workers = make([]convWorker[T], Workers())
-	for i := range b.workers {
-		if !b.pointwise() || b.group > 1 {
-			b.workers[i].col = make([]T, s.patch()*b.group*pix)
-		}
-		if b.group > 1 {
-			b.workers[i].mat = make([]T, channels*b.group*pix)
-		}
-	}
-	return b
-}
-
 // pointwise says that the convolution is a plain product over channels: no unfolding is needed.
-func (b *convBase[T]) pointwise() bool {
-	s := b.s
+func (s ConvShape) pointwise() bool {
 	return s.KH == 1 && s.KW == 1 && s.StrideH == 1 && s.StrideW == 1 && s.PadH == 0 && s.PadW == 0
 }
 
-// unfold writes image x [Cin, H, W] as columns at offset at of col, whose rows are ld long.
-func unfold[T Float](col []T, ld, at int, x []T, s ConvShape) {
+// convTiles cuts the columns of the unfolded batch, one for every output pixel of every image, into tiles of whole
+// images or of some rows of one image. The cut depends on the shape alone.
+type convTiles struct {
+	s      ConvShape
+	images int // a tile; 1 where images are cut
+	rows   int // of an image in a tile
+	cuts   int // tiles an image
+	count  int
+	ld     int // the length of a row of columns in scratch memory
+}
+
+const (
+	// tileColumns is the number of columns that a tile aims at: more would fall out of the second-level cache before
+	// the product reads them.
+	tileColumns = 512
+	// leastColumns is the least number for which a library's inner kernels run full.
+	leastColumns = 128
+	// leastTiles is the number of tiles to share out among cores, where there are columns enough.
+	leastTiles = 8
+)
+
+// newConvTiles cuts the batch; images stay whole unless cut is set.
+func newConvTiles(s ConvShape, cut bool) convTiles {
+	pix := s.OH() * s.OW()
+	aim := min(tileColumns, max(leastColumns, s.N*pix/leastTiles))
+	t := convTiles{s: s, images: 1, rows: s.OH(), cuts: 1}
+	switch {
+	case pix <= aim:
+		t.images = min(s.N, aim/pix)
+		for g := t.images; 2*g > t.images; g-- { // tiles of one size share out evenly
+			if s.N%g == 0 {
+				t.images = g
+				break
+			}
+		}
+	case cut:
+		t.cuts = min(s.OH(), (pix+aim-1)/aim)
+		t.rows = (s.OH() + t.cuts - 1) / t.cuts
+		t.cuts = (s.OH() + t.rows - 1) / t.rows
+	}
+	t.count = (s.N + t.images - 1) / t.images * t.cuts
+	t.ld = (t.images*t.rows*s.OW() + 15) &^ 15
+	if t.ld%64 == 0 {
+		t.ld += 16 // rows a power of two apart would fall into the same few sets of the caches
+	}
+	return t
+}
+
+// tile is a run of columns: whole images, or the rows from top on of one.
+type tile struct {
+	first, images int
+	top, rows     int
+	columns       int
+	at            int // of its first pixel in the image
+}
+
+func (t *convTiles) tile(i int) tile {
+	k := tile{first: i / t.cuts * t.images, top: i % t.cuts * t.rows}
+	k.images = min(t.images, t.s.N-k.first)
+	k.rows = min(t.rows, t.s.OH()-k.top)
+	k.at = k.top * t.s.OW()
+	k.columns = k.images * k.rows * t.s.OW()
+	return k
+}
+
+// columns returns the unfolded tile of x for the input channels [c0, c1), [(c1-c0)·KH·KW, k.columns], and the length
+// of its rows; it is written to col unless it lies in x as it is.
+func columns[T Float](t *convTiles, k tile, col, x []T, c0, c1 int) ([]T, int) {
+	s := t.s
+	plane := s.H * s.W
+	if s.pointwise() && k.images == 1 {
+		return x[(k.first*s.Cin+c0)*plane+k.at:], plane
+	}
+	for i := range k.images {
+		unfold(col[i*k.rows*s.OW():], t.ld, x[((k.first+i)*s.Cin+c0)*plane:((k.first+i)*s.Cin+c1)*plane], s, k.top, k.top+k.rows)
+	}
+	return col, t.ld
+}
+
+// gathered returns the tile of y [N, channels, OH, OW] as [channels, k.columns], and the length of its rows; it is
+// written to mat unless it lies in y as it is.
+func gathered[T Float](t *convTiles, k tile, mat, y []T, channels int) ([]T, int) {
+	pix := t.s.OH() * t.s.OW()
+	if k.images == 1 {
+		return y[k.first*channels*pix+k.at:], pix
+	}
+	for i := range k.images {
+		for c := range channels {
+			copy(mat[c*t.ld+i*pix:][:pix], y[((k.first+i)*channels+c)*pix:])
+		}
+	}
+	return mat, t.ld
+}
+
+// unfold writes the patches of the output rows [top, bottom) of image x [channels, H, W] as columns, rows ld apart.
+func unfold[T Float](col []T, ld int, x []T, s ConvShape, top, bottom int) {
 	oh, ow := s.OH(), s.OW()
+	n := (bottom - top) * ow
+	same := s.StrideW == 1 && s.StrideH == 1 && ow == s.W && oh == s.H
 	row := 0
-	for c := range s.Cin {
-		plane := x[c*s.H*s.W : (c+1)*s.H*s.W]
+	for ; len(x) > 0; x = x[s.H*s.W:] {
+		plane := x[:s.H*s.W]
 		for kh := range s.KH {
 			for kw := range s.KW {
-				out := col[row*ld+at:][:oh*ow]
+				out := col[row*ld:][:n]
 				row++
-				if s.StrideW == 1 && s.StrideH == 1 && ow == s.W && oh == s.H {
-					shiftPlane(out, plane, s.W, kh-s.PadH, kw-s.PadW)
-				} else {
-					unfoldStrided(out, plane, s, kh, kw, oh, ow)
+				switch {
+				case same:
+					shiftPlane(out, plane, s.W, top+kh-s.PadH, kw-s.PadW)
+				default:
+					for y := top; y < bottom; y++ {
+						unfoldRow(out[(y-top)*ow:][:ow], plane, s, y*s.StrideH+kh-s.PadH, kw-s.PadW)
+					}
 				}
 			}
 		}
 	}
 }
 
-// shiftPlane writes out[y,x] = plane[y+dy, x+dx], zero outside: one copy of the whole plane, after which the columns
-// that wrapped around to a neighbouring row are cleared.
+// shiftPlane writes out[y,x] = plane[y+dy, x+dx], zero outside: one copy of all rows, after which the columns that
+// wrapped around to a neighbouring row are cleared.
 func shiftPlane[T Float](out, plane []T, w, dy, dx int) {
 	shift := dy*w + dx
-	lo, hi := max(0, -shift), min(len(out), len(out)-shift)
+	lo, hi := max(0, -shift), min(len(out), len(plane)-shift)
 	if hi <= lo {
 		clear(out)
 		return
@@ -114,29 +166,38 @@ func shiftPlane[T Float](out, plane []T, w, dy, dx int) {
 	}
 }
 
-func unfoldStrided[T Float](out, plane []T, s ConvShape, kh, kw, oh, ow int) {
-	for y := range oh {
-		iy := y*s.StrideH + kh - s.PadH
-		for x := range ow {
-			ix := x*s.StrideW + kw - s.PadW
-			if iy < 0 || iy >= s.H || ix < 0 || ix >= s.W {
-				out[y*ow+x] = 0
-			} else {
-				out[y*ow+x] = plane[iy*s.W+ix]
-			}
-		}
+// unfoldRow writes out[x] = plane[iy, x·StrideW+dx], zero outside.
+func unfoldRow[T Float](out, plane []T, s ConvShape, iy, dx int) {
+	if iy < 0 || iy >= s.H {
+		clear(out)
+		return
+	}
+	in := plane[iy*s.W : (iy+1)*s.W]
+	lo := min(len(out), max(0, (s.StrideW-1-dx)/s.StrideW))
+	hi := max(lo, min(len(out), (s.W-1-dx)/s.StrideW+1))
+	if s.W-1-dx < 0 {
+		hi = lo
+	}
+	clear(out[:lo])
+	clear(out[hi:])
+	if s.StrideW == 1 {
+		copy(out[lo:hi], in[lo+dx:])
+		return
+	}
+	for x := lo; x < hi; x++ {
+		out[x] = in[x*s.StrideW+dx]
 	}
 }
 
-// fold adds the columns at offset at of col back onto image x [Cin, H, W]: the adjoint of unfold.
-func fold[T Float](x []T, col []T, ld, at int, s ConvShape) {
+// fold adds the columns col, rows ld apart, back onto image x [Cin, H, W]: the adjoint of unfold.
+func fold[T Float](x []T, col []T, ld int, s ConvShape) {
 	oh, ow := s.OH(), s.OW()
 	row := 0
 	for c := range s.Cin {
 		plane := x[c*s.H*s.W : (c+1)*s.H*s.W]
 		for kh := range s.KH {
 			for kw := range s.KW {
-				in := col[row*ld+at:][:oh*ow]
+				in := col[row*ld:][:oh*ow]
 				row++
 				for y := range oh {
 					iy := y*s.StrideH + kh - s.PadH
@@ -152,195 +213,5 @@ func fold[T Float](x []T, col []T, ld, at int, s ConvShape) {
 				}
 			}
 		}
-	}
-}
-
-// columns returns the unfolded images [first, first+count) and the row length.
-func (b *convBase[T]) columns(w *convWorker[T], x []T, first, count int) ([]T, int) {
-	s := b.s
-	size := s.Cin * s.H * s.W
-	if b.pointwise() && b.group == 1 {
-		return x[first*size : (first+1)*size], b.pix
-	}
-	ld := count * b.pix
-	for i := range count {
-		unfold(w.col, ld, i*b.pix, x[(first+i)*size:(first+i+1)*size], s)
-	}
-	return w.col, ld
-}
-
-// gather returns the images [first, first+count) of y [N, channels, pix] side by side as [channels, count·pix].
-func (b *convBase[T]) gather(w *convWorker[T], y []T, channels, first, count int) ([]T, int) {
-	if b.group == 1 {
-		return y[first*channels*b.pix : (first+1)*channels*b.pix], b.pix
-	}
-	ld := count * b.pix
-	for i := range count {
-		for c := range channels {
-			copy(w.mat[c*ld+i*b.pix:][:b.pix], y[((first+i)*channels+c)*b.pix:][:b.pix])
-		}
-	}
-	return w.mat, ld
-}
-
-// Conv computes y = x * w (cross-correlation, as every deep-learning library calls convolution).
-type Conv[T Float] struct {
-	convBase[T]
-	y, x, w []T
-	body    func(worker, piece int)
-}
-
-// NewConv prepares a convolution of shape s.
-func NewConv[T Float](lib blas.Library, s ConvShape) *Conv[T] {
-	c := &Conv[T]{convBase: newConvBase[T](lib, s, s.Cout)}
-	c.body = c.piece
-	return c
-}
-
-// Run computes y [N, Cout, OH, OW] from x [N, Cin, H, W] and w [Cout, Cin, KH, KW].
-func (c *Conv[T]) Run(y, x, w []T) {
-	c.y, c.x, c.w = y, x, w
-	Parallel(c.groups, c.body)
-	c.y, c.x, c.w = nil, nil, nil
-}
-
-func (c *Conv[T]) piece(worker, g int) {
-	w := &c.workers[worker]
-	first := g * c.group
-	count := min(c.group, c.s.N-first)
-	col, ld := c.columns(w, c.x, first, count)
-	out := c.y[first*c.s.Cout*c.pix:]
-	if c.group > 1 {
-		out = w.mat
-	}
-	blas.Gemm(c.lib, false, false, c.s.Cout, ld, c.s.patch(), 1, c.w, c.s.patch(), col, ld, 0, out, ld)
-	if c.group > 1 {
-		for i := range count {
-			for ch := range c.s.Cout {
-				copy(c.y[((first+i)*c.s.Cout+ch)*c.pix:][:c.pix], out[ch*ld+i*c.pix:][:c.pix])
-			}
-		}
-	}
-}
-
-// ConvFilterGrad computes the adjoint of Conv in w: dw = sum over images of g times the unfolded x.
-type ConvFilterGrad[T Float] struct {
-	convBase[T]
-	parts   int // partial sums over fixed runs of groups
-	perPart int
-	partial []T
-	dw      []T
-	x, g    []T
-	body    func(worker, piece int)
-}
-
-// filterParts bounds the partial sums that a batch is cut into: enough to occupy the cores of one machine,
-// fixed so that the sum has the same bits on all.
-const filterParts = 8
-
-// NewConvFilterGrad prepares the filter gradient of a convolution of shape s.
-func NewConvFilterGrad[T Float](lib blas.Library, s ConvShape) *ConvFilterGrad[T] {
-	c := &ConvFilterGrad[T]{convBase: newConvBase[T](lib, s, s.Cout)}
-	c.perPart = (c.groups + filterParts - 1) / filterParts
-	c.parts = (c.groups + c.perPart - 1) / c.perPart
-	c.partial = make([]T, c.parts*s.Cout*s.patch())
-	c.body = c.piece
-	return c
-}
-
-// Run computes dw [Cout, Cin, KH, KW] from x [N, Cin, H, W] and g [N, Cout, OH, OW].
-func (c *ConvFilterGrad[T]) Run(dw, x, g []T) {
-	c.dw, c.x, c.g = dw, x, g
-	Parallel(c.parts, c.body)
-	n := c.s.Cout * c.s.patch()
-	copy(dw[:n], c.partial[:n])
-	for p := 1; p < c.parts; p++ {
-		add(dw[:n], dw[:n], c.partial[p*n:(p+1)*n])
-	}
-	c.dw, c.x, c.g = nil, nil, nil
-}
-
-func (c *ConvFilterGrad[T]) piece(worker, part int) {
-	w := &c.workers[worker]
-	n := c.s.Cout * c.s.patch()
-	out := c.partial[part*n : (part+1)*n]
-	var beta T
-	for g := part * c.perPart; g < min((part+1)*c.perPart, c.groups); g++ {
-		first := g * c.group
-		count := min(c.group, c.s.N-first)
-		col, ld := c.columns(w, c.x, first, count)
-		grad, _ := c.gather(w, c.g, c.s.Cout, first, count)
-		blas.Gemm(c.lib, false, true, c.s.Cout, c.s.patch(), ld, 1, grad, ld, col, ld, beta, out, c.s.patch())
-		beta = 1
-	}
-}
-
-// ConvInputGrad computes the adjoint of Conv in x: every output gradient spread back over its patch.
-type ConvInputGrad[T Float] struct {
-	convBase[T]
-	flipped *Conv[T] // the same thing as a convolution with turned filters, where the stride is 1
-	turned  []T
-	dx      []T
-	g, w    []T
-	body    func(worker, piece int)
-}
-
-// NewConvInputGrad prepares the input gradient of a convolution of shape s.
-func NewConvInputGrad[T Float](lib blas.Library, s ConvShape) *ConvInputGrad[T] {
-	c := &ConvInputGrad[T]{}
-	if s.StrideH == 1 && s.StrideW == 1 && s.PadH < s.KH && s.PadW < s.KW {
-		c.s = s
-		c.turned = make([]T, s.Cout*s.patch())
-		c.flipped = NewConv[T](lib, ConvShape{
-			N: s.N, Cin: s.Cout, H: s.OH(), W: s.OW(), Cout: s.Cin, KH: s.KH, KW: s.KW,
-			StrideH: 1, StrideW: 1, PadH: s.KH - 1 - s.PadH, PadW: s.KW - 1 - s.PadW,
-		})
-		return c
-	}
-	c.convBase = newConvBase[T](lib, s, s.Cout)
-	for i := range c.workers {
-		c.workers[i].col = make([]T, s.patch()*c.group*c.pix)
-	}
-	c.body = c.piece
-	return c
-}
-
-// Run computes dx [N, Cin, H, W] from g [N, Cout, OH, OW] and w [Cout, Cin, KH, KW].
-func (c *ConvInputGrad[T]) Run(dx, g, w []T) {
-	if c.flipped != nil {
-		turnFilters(c.turned, w, c.s)
-		c.flipped.Run(dx, g, c.turned)
-		return
-	}
-	c.dx, c.g, c.w = dx, g, w
-	Parallel(c.groups, c.body)
-	c.dx, c.g, c.w = nil, nil, nil
-}
-
-// turnFilters writes w [Cout, Cin, KH, KW] as [Cin, Cout, KH, KW], each filter rotated by half a turn.
-func turnFilters[T Float](dst, w []T, s ConvShape) {
-	k := s.KH * s.KW
-	for o := range s.Cout {
-		for i := range s.Cin {
-			from, to := w[(o*s.Cin+i)*k:][:k], dst[(i*s.Cout+o)*k:][:k]
-			for j, v := range from {
-				to[k-1-j] = v
-			}
-		}
-	}
-}
-
-func (c *ConvInputGrad[T]) piece(worker, g int) {
-	w := &c.workers[worker]
-	s := c.s
-	first := g * c.group
-	count := min(c.group, s.N-first)
-	grad, ld := c.gather(w, c.g, s.Cout, first, count)
-	blas.Gemm(c.lib, true, false, s.patch(), ld, s.Cout, 1, c.w, s.patch(), grad, ld, 0, w.col, ld)
-	size := s.Cin * s.H * s.W
-	for i := range count {
-		dx := c.dx[(first+i)*size : (first+i+1)*size]
-		clear(dx)
-		fold(dx, w.col, ld, i*c.pix, s)
 	}
 }

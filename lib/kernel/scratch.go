@@ -1,0 +1,54 @@
+package kernel
+
+import "sync"
+
+// scratch is working memory that kernels share: a program's kernels run one after the other, so what each needs while
+// it runs need not be held by all of them. A kernel states at construction how much it will ask for; buffers are made
+// that large at once, so that steady state allocates nothing.
+type scratch[T Float] struct {
+	mu   sync.Mutex
+	size int // of the largest request there can be
+	free [][]T
+}
+
+var (
+	scratch32 scratch[float32]
+	scratch64 scratch[float64]
+)
+
+func scratchOf[T Float]() *scratch[T] {
+	if s, ok := any(&scratch32).(*scratch[T]); ok {
+		return s
+	}
+	return any(&scratch64).(*scratch[T])
+}
+
+// reserve announces requests of up to n elements.
+func (s *scratch[T]) reserve(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size = max(s.size, n)
+}
+
+// take fills bufs with buffers of at least n elements each, whose content is arbitrary.
+func (s *scratch[T]) take(bufs [][]T, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range bufs {
+		bufs[i] = nil
+		if last := len(s.free) - 1; last >= 0 {
+			bufs[i], s.free[last], s.free = s.free[last], nil, s.free[:last]
+		}
+		if len(bufs[i]) < n {
+			bufs[i] = make([]T, max(n, s.size))
+		}
+	}
+}
+
+// give takes buffers back.
+func (s *scratch[T]) give(bufs [][]T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, bufs...)
+	clear(bufs)
+}
