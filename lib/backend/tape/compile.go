@@ -76,9 +76,31 @@ func (c *compiler) leaves() {
 	}
 }
 
+// hoist moves to the front what takes next to no time and memory, such as the embedding of the times: what reads it
+// then never has to be split in two to wait for it.
+func hoist(order []*graphop.Node) []*graphop.Node {
+	light := map[*graphop.Node]bool{}
+	var front, rest []*graphop.Node
+	for _, n := range order {
+		light[n] = n.Shape().TotalSize() <= lightSize
+		for _, ch := range graphop.Children(n) {
+			light[n] = light[n] && light[ch]
+		}
+		if light[n] {
+			front = append(front, n)
+		} else {
+			rest = append(rest, n)
+		}
+	}
+	return append(front, rest...)
+}
+
+// lightSize is the number of elements up to which a value, computed from none larger, is hoisted.
+const lightSize = 1 << 14
+
 // emit makes the steps in order.
 func (c *compiler) emit() {
-	for _, n := range c.graph.Order() {
+	for _, n := range hoist(c.graph.Order()) {
 		if _, done := c.of[n]; done {
 			continue
 		}

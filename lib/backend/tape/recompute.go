@@ -14,7 +14,7 @@ import (
 
 // The costs of recomputing are counted in pointwise operations on one element.
 const (
-	storeCost = 18 // writing a value and reading it back
+	storeCost = 12 // writing a value and reading it back
 	readCost  = 4  // reading one that the group does not read so far
 )
 
