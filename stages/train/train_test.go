@@ -134,7 +134,7 @@ func TestGolden(t *testing.T) {
 			"sha256:70ef1e67ec0492bd61ddd2c597bb3ac6e38670db17b6b348f0d7cc811738faba",
 		},
 		{"classifier", smallClassifier(images),
-			"sha256:9eeeb51d9298d652068915bdd5d732aaedbf3500f5f962bdc1d82cf81e56fd7f",
+			"sha256:6f03877b1c3d3290ff8e4e707d2346b89979a1f5140adf52e83f13a3ce17d8bd",
 			"sha256:9b90fbb831661803f3ec3eb3e4abd2b8413fddc5711010c5c5cbfabd9ca2dc5f",
 		},
 	} {
