@@ -74,6 +74,9 @@ type Promises struct {
 	Rows bool
 	// Repeats: the same inputs give the same bits in every process on the same machine.
 	Repeats bool
+	// FactorBits are the bits of mantissa that factors of float32 matrix products and convolutions keep where that is
+	// fewer than 23; 0: all.
+	FactorBits int
 }
 
 // UnknownError says that no engine of a name is linked into this program.

@@ -4,6 +4,9 @@ package engine
 
 import (
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/device" // registers go and xla
@@ -11,36 +14,115 @@ import (
 	"vapo/lib/stage"
 )
 
-// Help is the help text of a stage's --backend parameter.
-const Help = "Compute engine: auto (the best one here), tape-openblas or tape-go."
+// Name is the value of a stage's --backend parameter: "auto", or the name of an engine as it is recorded, which is its
+// class, except that a plugin named by its path keeps the path.
+type Name string
 
-// Open opens the engine of a class, or the best one for "auto".
-func Open(name string) (backend.Backend, error) {
-	be, err := backend.Open(name)
-	var unknown *backend.UnknownError
+// UnmarshalText makes a name one that is recorded, or refuses it: a flag is checked when it is parsed.
+func (n *Name) UnmarshalText(text []byte) error {
+	name := string(text)
+	if name == auto {
+		*n = auto
+		return nil
+	}
+	class, err := backend.Resolve(name)
 	var unavailable *backend.UnavailableError
 	switch {
-	case errors.As(err, &unknown):
+	case errors.As(err, &unavailable): // none of a group's engines works; opening it will say so
+		class = name
+	case err != nil:
+		return err
+	}
+	if strings.Contains(name, "/") {
+		class = strings.TrimSuffix(name, ",float32") // what it is anyway
+	}
+	*n = Name(class)
+	return nil
+}
+
+const auto = "auto"
+
+// chosen remembers what "auto" came to in this process, so that the engine is not searched for twice and can say why it
+// was taken.
+var chosen struct {
+	sync.Mutex
+	class, why string
+}
+
+// explained is an engine with the reason why it was chosen.
+type explained struct {
+	backend.Backend
+	why string
+}
+
+// Describe implements backend.Backend.
+func (e explained) Describe() string {
+	return e.Backend.Describe() + " (the choice of auto: " + e.why + ")"
+}
+
+// Open opens the engine of a name, or the best one for "auto".
+func Open(name Name) (backend.Backend, error) {
+	if name == auto {
+		name = Resolve(auto)
+	}
+	c, err := backend.Choose(string(name))
+	var unknown *backend.UnknownError
+	var option *backend.OptionError
+	var unavailable *backend.UnavailableError
+	switch {
+	case errors.As(err, &unknown), errors.As(err, &option):
 		return nil, stage.Fail(stage.ExitUsage, "", "%w", err)
 	case errors.As(err, &unavailable):
 		return nil, stage.Fail(stage.ExitResources, unavailable.Hint, "%w", err)
+	case err != nil:
+		return nil, err
 	}
-	return be, err
+	chosen.Lock()
+	defer chosen.Unlock()
+	if chosen.class == c.Backend.Class() && chosen.why != "" {
+		return explained{c.Backend, chosen.why}, nil
+	}
+	return c.Backend, nil
 }
 
 // Explain turns what an engine says of a graph it cannot run into the contract's terms; other errors stay as they are.
 func Explain(err error) error {
 	var memory *backend.MemoryError
-	if errors.As(err, &memory) {
-		return stage.Fail(stage.ExitResources, "use a smaller batch or a smaller network", "%w", err)
+	var unavailable *backend.UnavailableError
+	var coded *stage.Error
+	switch {
+	case errors.As(err, &coded): // in the contract's terms already
+	case errors.As(err, &memory):
+		hint := "use a smaller batch or a smaller network"
+		if memory.Batch > 0 {
+			hint = fmt.Sprintf("a batch of about %d would fit", memory.Batch)
+		}
+		return stage.Fail(stage.ExitResources, hint, "%w", err)
+	case errors.As(err, &unavailable):
+		return stage.Fail(stage.ExitResources, unavailable.Hint, "%w", err)
 	}
 	return err
 }
 
 // Resolve returns the class that a name stands for on this machine; what is unknown stays as it is and fails in Open.
-func Resolve(name string) string {
-	if class, err := backend.Resolve(name); err == nil {
-		return class
+func Resolve(name Name) Name {
+	if name != auto {
+		if class, err := backend.Resolve(string(name)); err == nil {
+			return Name(class)
+		}
+		return name
 	}
-	return name
+	chosen.Lock()
+	defer chosen.Unlock()
+	if chosen.class == "" {
+		c, err := backend.Choose(auto)
+		if err != nil {
+			return name
+		}
+		chosen.class, chosen.why = c.Backend.Class(), c.Why
+	}
+	return Name(chosen.class)
 }
+
+// Auto is Resolve for a stage's table of parameters that know "auto".
+func Auto() string { return string(Resolve(auto)) }

@@ -7,8 +7,10 @@ import (
 	"maps"
 	"math"
 	"math/big"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"vapo/lib/cachekey"
 )
@@ -18,11 +20,18 @@ import (
 const backendParam = "backend"
 
 func describe[P any](spec *Stage[P]) Description {
-	s := newParams[P]()
-	d := Description{
+	return Description{
 		Contract: Contract, Stage: spec.Name, Version: spec.Version, About: spec.About,
-		Params: s.describe(), Inputs: spec.Inputs, Outputs: spec.Outputs,
+		Params: newParams[P]().describe(), Inputs: spec.Inputs, Outputs: spec.Outputs,
 	}
+}
+
+// describeHere is describe with what "auto" stands for on this machine, which
+// may take a while to find out.
+func describeHere[P any](spec *Stage[P]) Description {
+	s := newParams[P]()
+	d := describe(spec)
+	d.Params = s.describe()
 	for i, p := range d.Params {
 		if auto, ok := spec.Auto[p.Name]; ok {
 			d.Params[i].Auto = auto(&s.holder.P)
@@ -223,10 +232,28 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 		switch {
 		case !ok || !p.Keyed:
 		case p.Name == backendParam:
-			a.Backend, _ = v.(string)
+			name, _ := v.(string)
+			a.Backend = backendClass(name)
 		default:
 			a.Params[p.Name] = v
 		}
 	}
 	return a
+}
+
+// backendClass is what a run is keyed by: the name of an engine without the
+// folder and the ending of a plugin that it names by its path, so that
+// "xla:/opt/plugin.so,bf16" is "xla-plugin-bf16" wherever the plugin lies.
+// Other names are classes already.
+func backendClass(name string) string {
+	family, file, ok := strings.Cut(name, ":")
+	if !ok || !strings.Contains(file, "/") {
+		return name
+	}
+	option := ""
+	if i := strings.LastIndex(file, ","); i > strings.LastIndex(file, "/") {
+		file, option = file[:i], "-"+file[i+1:]
+	}
+	base := path.Base(path.Clean(file))
+	return family + "-" + strings.TrimSuffix(base, path.Ext(base)) + option
 }

@@ -201,7 +201,7 @@ func helpValue(v *kong.Value) string {
 // runDescribe prints the description. With --check it also resolves the given
 // parameters; if they are wrong it prints {"error":…,"hint":…} instead.
 func runDescribe[P any](spec *Stage[P], cmd *describeCmd, stdout io.Writer) error {
-	d := describe(spec)
+	d := describeHere(spec)
 	var err error
 	if cmd.Check != "" {
 		if d.Resolved, err = check(spec, d, cmd.Check); err != nil {

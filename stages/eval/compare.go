@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"vapo/lib/backend"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
 	"vapo/lib/feature"
@@ -15,6 +16,7 @@ import (
 type comparer struct {
 	metric   string
 	features string // network and digest; empty where there is none
+	engine   backend.Backend
 	net      feature.Network
 	// of the sliced distance, where there is no network
 	projections int
@@ -24,17 +26,20 @@ type comparer struct {
 }
 
 // newComparer uses the feature network at path, or compares pixels if path is "".
-func newComparer(class, path, digest string, projections int, seed uint64) (*comparer, error) {
+func newComparer(name engine.Name, path, digest string, projections int, seed uint64) (*comparer, error) {
 	c := &comparer{projections: projections, seed: seed, done: func(int) {}, memo: map[*dataset.Images]*metrics.Moments{}}
 	if path == "" {
 		c.metric = "sliced 2-Wasserstein distance of pixels (0 to 255)"
 		return c, nil
 	}
-	be, err := engine.Open(class)
-	if err != nil {
+	var err error
+	if c.engine, err = engine.Open(name); err != nil {
 		return nil, fmt.Errorf("feature network: %w", err)
 	}
-	if c.net, err = feature.Open(be, path); err != nil {
+	if c.net, err = feature.Open(c.engine, path); err != nil {
+		if e := engine.Explain(err); e != err {
+			return nil, fmt.Errorf("feature network: %w", e)
+		}
 		return nil, stage.Fail(stage.ExitInput, "features are a checkpoint that train --model classifier wrote", "feature network: %w", err)
 	}
 	c.metric = "Fréchet distance of classifier features"

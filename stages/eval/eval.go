@@ -14,14 +14,14 @@ import (
 )
 
 type params struct {
-	N           int    `help:"Points on each side of a pair; points only." default:"10000" unit:"points"`
-	Pairs       int    `help:"Pairs of sets whose distances are averaged; points only." default:"8"`
-	Projections int    `help:"Directions of the sliced distance." default:"128"`
-	Panel       int    `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images"`
-	Neighbours  int    `help:"Nearest training images shown under each sample." default:"3" unit:"images"`
-	Compared    int    `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images"`
-	Seed        uint64 `help:"Seed of directions, baselines and fresh data." default:"0"`
-	Backend     string `help:"Compute engine of the feature network." default:"auto" enum:"auto,tape-openblas,tape-go"`
+	N           int         `help:"Points on each side of a pair; points only." default:"10000" unit:"points"`
+	Pairs       int         `help:"Pairs of sets whose distances are averaged; points only." default:"8"`
+	Projections int         `help:"Directions of the sliced distance." default:"128"`
+	Panel       int         `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images"`
+	Neighbours  int         `help:"Nearest training images shown under each sample." default:"3" unit:"images"`
+	Compared    int         `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images"`
+	Seed        uint64      `help:"Seed of directions, baselines and fresh data." default:"0"`
+	Backend     engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
 var spec = stage.Stage[params]{
@@ -39,7 +39,7 @@ var spec = stage.Stage[params]{
 		{Name: "neighbours", Media: stage.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
 		{Name: "reference", Media: stage.MediaPNG, Help: "real data, to see beside the samples"},
 	},
-	Auto:     map[string]func(*params) string{"backend": func(*params) string { return engine.Resolve("auto") }},
+	Auto:     map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
 	Check:    check,
 	Run:      run,
 	Commands: []stage.Command{{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}}},
@@ -128,6 +128,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	case *dataset.Images:
 		testImages, _ := test.(*dataset.Images)
 		s, err = scoreImages(ctx, job, p, samples, reference.(*dataset.Images), testImages)
+		err = engine.Explain(err)
 	case *dataset.Points:
 		if job.HasInput("features") {
 			return stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")

@@ -17,12 +17,12 @@ import (
 
 // foldersCmd scores two folders of images with no store: one JSON line on standard output, a table on standard error.
 type foldersCmd struct {
-	A           string `arg:"" help:"Folder of images to score."`
-	B           string `arg:"" help:"Folder of images to score them against."`
-	Features    string `help:"Checkpoint of the feature network: a file, ref:name or sha256:…; without it pixels are compared." placeholder:"REF"`
-	Projections int    `help:"Directions of the sliced distance of pixels." default:"128"`
-	Seed        uint64 `help:"Seed of those directions." default:"0"`
-	Backend     string `help:"Compute engine of the feature network." default:"auto" enum:"auto,tape-openblas,tape-go"`
+	A           string      `arg:"" help:"Folder of images to score."`
+	B           string      `arg:"" help:"Folder of images to score them against."`
+	Features    string      `help:"Checkpoint of the feature network: a file, ref:name or sha256:…; without it pixels are compared." placeholder:"REF"`
+	Projections int         `help:"Directions of the sliced distance of pixels." default:"128"`
+	Seed        uint64      `help:"Seed of those directions." default:"0"`
+	Backend     engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
 // folderScore is the JSON line.
@@ -82,7 +82,7 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if compare.net == nil {
 		s.Warnings = append(s.Warnings, noNetwork)
 	} else {
-		s.Backend = engine.Resolve(cmd.Backend)
+		s.Backend = compare.engine.Class()
 	}
 	if err := s.table(c.Stderr); err != nil {
 		return err

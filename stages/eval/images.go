@@ -51,7 +51,8 @@ func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, refere
 		list = append(list, contender{baseAllTest, test})
 	}
 	if c.net != nil {
-		job.SetBackend(p.Backend)
+		job.SetBackend(c.engine.Class())
+		job.SetVersion("backend", c.engine.Describe())
 		total := reference.N
 		for _, e := range list {
 			total += e.set.N

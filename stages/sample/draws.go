@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vapo/lib/dataset"
+	"vapo/lib/engine"
 	"vapo/lib/ode"
 	"vapo/lib/stage"
 )
@@ -122,7 +123,7 @@ func (r draws) integrate(ctx context.Context, x []float32) ([]int, func(base int
 		if errors.As(err, &row) {
 			return numeric(err, base+row.Row)
 		}
-		return err
+		return engine.Explain(err)
 	}
 }
 

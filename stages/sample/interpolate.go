@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"vapo/lib/dataset"
+	"vapo/lib/engine"
 	"vapo/lib/ode"
 	"vapo/lib/report/grid"
 	"vapo/lib/stage"
@@ -18,15 +19,15 @@ import (
 
 // interpolateCmd draws samples from noises on great circles between pairs of noises.
 type interpolateCmd struct {
-	Checkpoint string `help:"Potential: sha256:…, ref:name or a path." required:""`
-	Out        string `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
-	Pairs      int    `help:"Pairs of noises, a row of the picture each." default:"8"`
-	Points     int    `help:"Samples from one end to the other, both included." default:"8"`
-	Seed       uint64 `help:"Seed of the noises." default:"0"`
-	Solver     string `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
-	Steps      int    `help:"Equal steps; not for rk45." default:"30"`
-	Weights    string `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
-	Backend    string `help:"Compute engine; auto: the best one here." default:"auto" enum:"auto,tape-openblas,tape-go"`
+	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
+	Out        string      `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
+	Pairs      int         `help:"Pairs of noises, a row of the picture each." default:"8"`
+	Points     int         `help:"Samples from one end to the other, both included." default:"8"`
+	Seed       uint64      `help:"Seed of the noises." default:"0"`
+	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
+	Steps      int         `help:"Equal steps; not for rk45." default:"30"`
+	Weights    string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
 }
 
 // Run writes the samples and prints where they are as a JSON line.

@@ -25,8 +25,8 @@ type model struct {
 	field  *potential.Field
 }
 
-func openModel(path, weights, engineName string) (*model, error) {
-	be, err := engine.Open(engineName)
+func openModel(path, weights string, name engine.Name) (*model, error) {
+	be, err := engine.Open(name)
 	if err != nil {
 		return nil, err
 	}

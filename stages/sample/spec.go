@@ -18,17 +18,17 @@ import (
 )
 
 type params struct {
-	N        int     `name:"n" help:"Samples to draw." default:"64" unit:"samples"`
-	First    int     `help:"Index of the first sample; sample k is the same whichever run draws it." default:"0"`
-	Seed     uint64  `help:"Seed of the noise." default:"0"`
-	Solver   string  `help:"Integrator: heun, euler or rk4 in equal steps, rk45 with steps of its own for every sample." default:"heun" enum:"heun,euler,rk4,rk45"`
-	Steps    int     `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps"`
-	RTol     float64 `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001"`
-	ATol     float64 `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001"`
-	MaxSteps int     `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
-	Weights  string  `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
-	Batch    int     `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
-	Backend  string  `help:"Compute engine; auto: the best one here." default:"auto" enum:"auto,tape-openblas,tape-go"`
+	N        int         `name:"n" help:"Samples to draw." default:"64" unit:"samples"`
+	First    int         `help:"Index of the first sample; sample k is the same whichever run draws it." default:"0"`
+	Seed     uint64      `help:"Seed of the noise." default:"0"`
+	Solver   string      `help:"Integrator: heun, euler or rk4 in equal steps, rk45 with steps of its own for every sample." default:"heun" enum:"heun,euler,rk4,rk45"`
+	Steps    int         `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps"`
+	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001"`
+	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001"`
+	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
+	Weights  string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
+	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
 }
 
 var spec = stage.Stage[params]{
@@ -42,7 +42,7 @@ var spec = stage.Stage[params]{
 		{Name: "samples", Media: stage.MediaArrow, Help: "images as uint8, or points as float32"},
 		{Name: "grid", Media: stage.MediaPNG, Help: "the first samples, to look at"},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Resolve("auto") }},
+	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
 	Check: check,
 	Run:   run,
 	Commands: []stage.Command{

@@ -45,10 +45,10 @@ type params struct {
 	Groups      int             `help:"unet: groups of the normalisations." default:"8"`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64"`
 
-	LogEvery        int    `help:"Steps between metrics lines." default:"20" unit:"steps"`
-	FieldEvery      int    `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
-	CheckpointEvery int    `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
-	Backend         string `help:"Compute engine; auto: the best one here." default:"auto" enum:"auto,tape-openblas,tape-go"`
+	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps"`
+	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
+	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
+	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
 }
 
 var spec = stage.Stage[params]{
@@ -63,7 +63,7 @@ var spec = stage.Stage[params]{
 		{Name: "checkpoint", Media: stage.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
 		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms and field errors by step"},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(p *params) string { return engine.Resolve("auto") }},
+	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
 	Check: check,
 	Run:   run,
 }
@@ -157,7 +157,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	return loop(ctx, job, p, r)
+	return engine.Explain(loop(ctx, job, p, r))
 }
 
 func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, error) {

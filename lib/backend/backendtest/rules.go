@@ -149,8 +149,13 @@ func NonFinite(t *testing.T, be backend.Backend) {
 	}
 }
 
-// Rows checks that a row of a block gets the same bits whatever the other rows hold.
+// Rows checks that a row of a block gets the same bits whatever the other rows hold. Of an engine that does not promise
+// it, it says whether it was so.
 func Rows(t *testing.T, be backend.Backend) {
+	complain := t.Fatalf
+	if !be.Promises().Rows {
+		complain = func(format string, args ...any) { t.Logf("not promised: "+format, args...) }
+	}
 	for _, s := range Steps(tensor.Float32) {
 		g := backend.Graph{Inputs: s.Graph.Inputs[:2], Outputs: s.Graph.Outputs[1:]}
 		for _, st := range s.Graph.State {
@@ -189,7 +194,8 @@ func Rows(t *testing.T, be backend.Backend) {
 			for k, b := range run(in) {
 				w := b.Len() / n
 				if !same(b.F32[row*w:(row+1)*w], want[k].F32[row*w:(row+1)*w]) {
-					t.Fatalf("%s: row %d depends on the rows beside it", s.Name, row)
+					complain("%s: row %d depends on the rows beside it", s.Name, row)
+					return
 				}
 			}
 		}

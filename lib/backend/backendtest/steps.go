@@ -215,6 +215,11 @@ func TrainingSteps(t *testing.T, be backend.Backend) {
 				tolerance := 1e-11
 				if dt == tensor.Float32 {
 					tolerance = 2e-4
+					// Rounded factors err by half a unit in the last place each; Adam's division by the gradient's size
+					// and four steps make more of it.
+					if bits := be.Promises().FactorBits; bits > 0 {
+						tolerance += 40 * math.Pow(2, -float64(bits+1))
+					}
 				}
 				for i := range want {
 					if d := Distance(got[i], want[i]); !(d <= tolerance) {

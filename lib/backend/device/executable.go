@@ -6,6 +6,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
+	"gorgonia.org/tensor"
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 )
@@ -15,12 +16,11 @@ type executable struct {
 	on      platform
 	run     program
 	dt      dtypes.DType
+	need    need
 	inputs  []port
 	states  []state
 	outputs []output
 	lost    error
-	memory  int64
-	explain func(error) error // makes an engine's own words an error of package backend
 }
 
 // port is an input as callers see it.
@@ -44,29 +44,67 @@ type output struct {
 }
 
 // compile lowers g and compiles it on a platform.
-func compile(on platform, g backend.Graph, explain func(error) error) (*executable, error) {
+func compile(on platform, g backend.Graph) (*executable, error) {
+	e, err := declare(g)
+	if err != nil {
+		return nil, err
+	}
+	e.on = on
+	b, err := on.build(e.parameters())
+	if err != nil {
+		return nil, e.explain(err)
+	}
+	values, heirs, err := e.lower(b, g)
+	if err != nil {
+		return nil, err
+	}
+	if e.run, err = b.compile(values, heirs); err != nil {
+		return nil, e.explain(err)
+	}
+	return e, e.zero()
+}
+
+// declare checks g and takes down its inputs and states.
+func declare(g backend.Graph) (*executable, error) {
 	dt, err := g.Check()
 	if err != nil {
 		return nil, err
 	}
-	l := newLowering(dt)
-	e := &executable{on: on, dt: l.dt, explain: explain}
-	leaf := func(n *graphop.Node) port { return port{n.Name(), shapes.Make(l.dt, n.Shape()...)} }
-	var params []shapes.Shape
+	e := &executable{dt: dtypes.Float32, need: estimate(g)}
+	if dt == tensor.Float64 {
+		e.dt = dtypes.Float64
+	}
 	for _, n := range g.Inputs {
-		e.inputs = append(e.inputs, leaf(n))
-		params = append(params, leaf(n).shape)
+		e.inputs = append(e.inputs, e.port(n))
 	}
 	for _, s := range g.State {
-		e.states = append(e.states, state{port: leaf(s.In), next: -1})
-		params = append(params, leaf(s.In).shape)
+		e.states = append(e.states, state{port: e.port(s.In), next: -1})
 	}
-	b, err := on.build(params)
-	if err != nil {
-		return nil, explain(err)
+	return e, nil
+}
+
+func (e *executable) port(n *graphop.Node) port {
+	return port{n.Name(), shapes.Make(e.dt, n.Shape()...)}
+}
+
+// parameters are the shapes of the program's inputs: the graph's inputs, then its states.
+func (e *executable) parameters() []shapes.Shape {
+	var out []shapes.Shape
+	for _, p := range e.inputs {
+		out = append(out, p.shape)
 	}
-	l.ops = b
+	for _, st := range e.states {
+		out = append(out, st.shape)
+	}
+	return out
+}
+
+// lower writes the graph to b. It returns what a run returns, the distinct values among next states and outputs, and for
+// each parameter the one that may take over its memory.
+func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, heirs []int, err error) {
+	l := newLowering(b, e.dt)
 	for i, v := range b.parameters() {
+		heirs = append(heirs, -1)
 		if i < len(g.Inputs) {
 			l.of[g.Inputs[i]] = v
 		} else {
@@ -74,11 +112,8 @@ func compile(on platform, g backend.Graph, explain func(error) error) (*executab
 		}
 	}
 	if err := l.lower(g.Order()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-
-	// What a run returns are the distinct values among next states and outputs.
-	var values []compute.Value
 	index := map[compute.Value]int{}
 	result := func(n *graphop.Node) int {
 		v := l.of[n]
@@ -87,10 +122,6 @@ func compile(on platform, g backend.Graph, explain func(error) error) (*executab
 			values = append(values, v)
 		}
 		return index[v]
-	}
-	heirs := make([]int, len(params))
-	for i := range heirs {
-		heirs[i] = -1
 	}
 	users := map[int]int{}
 	for i, s := range g.State {
@@ -106,16 +137,13 @@ func compile(on platform, g backend.Graph, explain func(error) error) (*executab
 		}
 	}
 	for _, n := range g.Outputs {
-		e.outputs = append(e.outputs, output{leaf(n), result(n)})
+		e.outputs = append(e.outputs, output{e.port(n), result(n)})
 	}
-	if e.run, err = b.compile(values, heirs); err != nil {
-		return nil, explain(err)
-	}
-	if e.memory = e.run.bytes(); e.memory == 0 {
-		e.memory = estimate(g).peak()
-	}
-	return e, e.zero()
+	return values, heirs, nil
 }
+
+// explain makes an engine's own words an error of package backend.
+func (e *executable) explain(err error) error { return e.on.explain(err, e.need, e.MemoryBytes()) }
 
 // zero fills the states with zeros.
 func (e *executable) zero() error {
@@ -300,4 +328,9 @@ func (e *executable) Store(name string, b backend.Buffer) error {
 }
 
 // MemoryBytes implements backend.Executable.
-func (e *executable) MemoryBytes() int64 { return e.memory }
+func (e *executable) MemoryBytes() int64 {
+	if e.run != nil && e.run.bytes() > 0 {
+		return e.run.bytes()
+	}
+	return e.need.peak()
+}

@@ -36,8 +36,10 @@ func (*goEngine) Promises() backend.Promises { return backend.Promises{Rows: tru
 
 // Compile implements backend.Backend.
 func (e *goEngine) Compile(g backend.Graph) (backend.Executable, error) {
-	return compile(e, g, func(err error) error { return err })
+	return compile(e, g)
 }
+
+func (*goEngine) explain(err error, _ need, _ int64) error { return err }
 
 func (e *goEngine) upload(flat any, shape shapes.Shape) (buffer, error) {
 	return e.on.BufferFromFlatData(0, flat, shape)

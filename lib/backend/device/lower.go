@@ -34,12 +34,8 @@ func must(v compute.Value, err error) compute.Value {
 	return v
 }
 
-func newLowering(dt tensor.Dtype) *lowering {
-	l := &lowering{dt: dtypes.Float32, of: map[*graphop.Node]compute.Value{}, scalars: map[scalar]compute.Value{}}
-	if dt == tensor.Float64 {
-		l.dt = dtypes.Float64
-	}
-	return l
+func newLowering(b ops, dt dtypes.DType) *lowering {
+	return &lowering{ops: b, dt: dt, of: map[*graphop.Node]compute.Value{}, scalars: map[scalar]compute.Value{}}
 }
 
 // lower computes the nodes in order; inputs must be in l.of already.

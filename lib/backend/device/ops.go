@@ -60,6 +60,9 @@ type platform interface {
 	build(params []shapes.Shape) (builder, error)
 	// upload copies a host slice to a new buffer; the slice stays the caller's.
 	upload(flat any, shape shapes.Shape) (buffer, error)
+	// explain makes the platform's own error one of package backend, for a graph that needs so much by its own
+	// arithmetic, and total bytes as far as is known.
+	explain(err error, by need, total int64) error
 }
 
 // builder is a program in the making.

@@ -1,0 +1,105 @@
+package device
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+)
+
+// pluginPath is the environment variable with the places to search first: plugin files, or folders of them.
+const pluginPath = "PJRT_PLUGIN_LIBRARY_PATH"
+
+// patterns are how the file of a plugin of a kind is called, by JAX's wheels and by go-xla's installer.
+func patterns(kind string) []string {
+	return []string{
+		"xla_" + kind + "_plugin.so",
+		"pjrt_c_api_*" + kind + "*_plugin.so",
+		"pjrt_plugin_*" + kind + "*.so", "pjrt-plugin-*" + kind + "*.so",
+	}
+}
+
+// find returns the first plugin file of a kind (cuda, cpu), or "".
+func find(kind string) string {
+	for _, place := range places(kind) {
+		folders, err := filepath.Glob(place)
+		if err != nil {
+			continue // a place of the user's that is no pattern
+		}
+		sort.Sort(sort.Reverse(sort.StringSlice(folders))) // newer versions first
+		for _, folder := range folders {
+			if info, err := os.Stat(folder); err == nil && info.Mode().IsRegular() {
+				if matches(kind, folder) {
+					return folder
+				}
+				continue
+			}
+			for _, p := range patterns(kind) {
+				files, err := filepath.Glob(filepath.Join(folder, p))
+				if err == nil && len(files) > 0 {
+					sort.Strings(files)
+					return files[len(files)-1]
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func matches(kind, file string) bool {
+	for _, p := range patterns(kind) {
+		if ok, err := filepath.Match(p, filepath.Base(file)); err == nil && ok {
+			return true
+		}
+	}
+	return false
+}
+
+// places are files, folders or patterns of folders, best first.
+func places(kind string) []string {
+	var out []string
+	for _, p := range filepath.SplitList(os.Getenv(pluginPath)) {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	var roots []string // of Python environments
+	for _, v := range []string{"VIRTUAL_ENV", "CONDA_PREFIX"} {
+		if p := os.Getenv(v); p != "" {
+			roots = append(roots, p)
+		}
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		out = append(out, filepath.Join(home, ".local/lib/go-xla"), filepath.Join(home, ".local/lib/go-xla/nvidia"))
+		roots = append(roots, filepath.Join(home, ".local"))
+	}
+	out = append(out, "/usr/local/lib/go-xla", "/usr/local/lib/go-xla/nvidia")
+	roots = append(roots, "/usr/local", "/usr")
+	for _, r := range roots {
+		for _, packages := range []string{"site-packages", "dist-packages"} {
+			out = append(out, filepath.Join(r, "lib/python3*", packages, "jax_plugins/xla_"+kind+"*"))
+		}
+	}
+	return out
+}
+
+// cudaRoot is the folder of CUDA's compiler tools that Python packages put beside a plugin, or "".
+func cudaRoot(plugin string) string {
+	packages := filepath.Dir(filepath.Dir(filepath.Dir(plugin))) // site-packages/jax_plugins/xla_cuda13/plugin
+	for _, p := range []string{"nvidia/cu13", "nvidia/cu12", "nvidia/cuda_nvcc"} {
+		root := filepath.Join(packages, p)
+		if info, err := os.Stat(filepath.Join(root, "nvvm/libdevice")); err == nil && info.IsDir() {
+			return root
+		}
+	}
+	return ""
+}
+
+// missing says that no plugin of a kind was found.
+func missing(kind string) (err error, hint string) {
+	err = fmt.Errorf("no %s plugin was found: not in %s, nor where go-xla's installer or Python's would put it", kind, pluginPath)
+	if kind == "cuda" {
+		return err, `pip install "jax[cuda13]", or point ` + pluginPath + ` at the xla_cuda_plugin.so of such an installation`
+	}
+	return err, "point " + pluginPath + " at a pjrt_c_api_cpu_plugin.so (github.com/gomlx/pjrt-cpu-binaries builds them), or use --backend tape"
+}

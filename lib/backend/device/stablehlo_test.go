@@ -1,0 +1,112 @@
+package device
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+	"vapo/lib/autodiff"
+	"vapo/lib/backend"
+	"vapo/lib/backend/backendtest"
+	"vapo/lib/graphop"
+)
+
+// write returns a graph as StableHLO.
+func write(t *testing.T, g backend.Graph, precision Precision) string {
+	t.Helper()
+	e, err := declare(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHLO(e.parameters(), precision, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, heirs, err := e.lower(h, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := h.text(values, heirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Every operation of the suite, with its derivatives, and whole steps pass the shape rules of StableHLO in every
+// precision, in both element types. Whether a plugin computes them shows where there is one.
+func TestEverythingHasStableHLO(t *testing.T) {
+	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+		for _, precision := range []Precision{Float32, TF32, BFloat16} {
+			for _, s := range backendtest.Steps(dt) {
+				write(t, s.Graph, precision)
+			}
+			for _, c := range backendtest.Cases() {
+				g := gorgonia.NewGraph()
+				var in []*graphop.Node
+				for i, s := range c.Shapes {
+					in = append(in, graphop.Input(g, dt, fmt.Sprintf("x%d", i), s...))
+				}
+				y := c.Build(in)
+				graph := backend.Graph{Inputs: in, Outputs: []*graphop.Node{y}}
+				d, err := autodiff.Grad(graphop.Reshape(graphop.Sum(graphop.Square(y)), 1), in...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				graph.Outputs = append(graph.Outputs, d...)
+				write(t, graph, precision)
+			}
+		}
+	}
+}
+
+// A training step hands the memory of every changing state to the state's next value, and of nothing else.
+func TestDonation(t *testing.T) {
+	s := backendtest.Steps(tensor.Float32)[0]
+	text := write(t, s.Graph, Float32)
+	head := text[:strings.Index(text, ") -> ")]
+	params := strings.Split(head[strings.Index(head, "@main(")+6:], ", %")
+	if len(params) != len(s.Graph.Inputs)+len(s.Graph.State) {
+		t.Fatalf("%d parameters, want %d: %s", len(params), len(s.Graph.Inputs)+len(s.Graph.State), head)
+	}
+	for i, p := range params {
+		want := ""
+		if k := i - len(s.Graph.Inputs); k >= 0 {
+			want = fmt.Sprintf("{ tf.aliasing_output = %d : i32 }", k)
+		}
+		if got := regexp.MustCompile(`\{.*\}`).FindString(p); got != want {
+			t.Errorf("parameter %d has attributes %q, want %q", i, got, want)
+		}
+	}
+}
+
+// The precision is asked for at every product and convolution, and only of float32.
+func TestPrecision(t *testing.T) {
+	for _, c := range []struct {
+		dt        tensor.Dtype
+		precision Precision
+		want      string
+		bf16      bool
+	}{
+		{tensor.Float32, Float32, "HIGHEST", false},
+		{tensor.Float32, TF32, "DEFAULT", false},
+		{tensor.Float32, BFloat16, "DEFAULT", true},
+		{tensor.Float64, TF32, "HIGHEST", false},
+		{tensor.Float64, BFloat16, "HIGHEST", false},
+	} {
+		for _, s := range backendtest.Steps(c.dt) {
+			text := write(t, s.Graph, c.precision)
+			products := strings.Count(text, "stablehlo.dot_general") + strings.Count(text, "stablehlo.convolution")
+			asked := strings.Count(text, fmt.Sprintf("precision_config = [#stablehlo<precision %s>, #stablehlo<precision %s>]", c.want, c.want))
+			if products == 0 || asked != products {
+				t.Errorf("%s in %v at %s: %d of %d products ask for %s", s.Name, c.dt, c.precision, asked, products, c.want)
+			}
+			if got := strings.Contains(text, "bf16"); got != c.bf16 {
+				t.Errorf("%s in %v at %s: bf16 in the program is %v", s.Name, c.dt, c.precision, got)
+			}
+		}
+	}
+}
