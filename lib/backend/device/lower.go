@@ -108,6 +108,14 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute
 		return l.reshape(must(l.ReduceMax(in[0], 1)), op.Out...), nil
 	case *graphop.SoftMax:
 		return l.softmax(in[0], op.Out), nil
+	case *graphop.SumWindows:
+		return l.windowSum(in[0], k.Window, op.In[0], op.Out), nil
+	case *graphop.SpreadWindows:
+		return l.windowSpread(in[0], k.Window, op.Out, op.In[0]), nil
+	case *graphop.SelectMax:
+		return l.selectMax(in[0], in[1], k.Window, op.In[0], op.Out), nil
+	case *graphop.ScatterMax:
+		return l.scatterMax(in[0], in[1], k.Window, op.Out, op.In[1]), nil
 	case *graphop.Philox:
 		return l.philox(k, op.Out, op.Out.TotalSize(), in[0]), nil
 	}

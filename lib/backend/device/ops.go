@@ -19,7 +19,6 @@ type ops interface {
 	Max(a, b compute.Value) (compute.Value, error)
 	Min(a, b compute.Value) (compute.Value, error)
 	BitwiseXor(a, b compute.Value) (compute.Value, error)
-	BitwiseAnd(a, b compute.Value) (compute.Value, error)
 	ShiftRightLogical(a, b compute.Value) (compute.Value, error)
 	GreaterThan(a, b compute.Value) (compute.Value, error)
 	GreaterOrEqual(a, b compute.Value) (compute.Value, error)

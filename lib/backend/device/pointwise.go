@@ -52,6 +52,8 @@ func (l *lowering) pointwise(k *graphop.Pointwise, shape []int, in []compute.Val
 		return l.flag(must(l.GreaterThan(a, l.full(0, shape))), shape)
 	case kernel.Where:
 		return must(l.Where(must(l.NotEqual(a, l.full(0, shape))), in[1], in[2]))
+	case kernel.Erf:
+		return must(l.Erf(a))
 	case kernel.IsFinite:
 		return l.flag(must(l.IsFinite(a)), shape)
 	}

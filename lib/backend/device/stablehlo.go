@@ -116,9 +116,6 @@ func (h *hlo) Min(a, b compute.Value) (compute.Value, error) { return apply2(sta
 func (h *hlo) BitwiseXor(a, b compute.Value) (compute.Value, error) {
 	return apply2(stablehlo.Xor, a, b)
 }
-func (h *hlo) BitwiseAnd(a, b compute.Value) (compute.Value, error) {
-	return apply2(stablehlo.And, a, b)
-}
 func (h *hlo) ShiftRightLogical(a, b compute.Value) (compute.Value, error) {
 	return apply2(stablehlo.ShiftRightLogical, a, b)
 }
