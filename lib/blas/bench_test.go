@@ -63,6 +63,9 @@ func BenchmarkSgemm(b *testing.B) {
 		for i := range x {
 			x[i] = float32(i%7) - 3.5
 		}
+		for i := range y {
+			y[i] = float32(i%5) - 2.5
+		}
 		lda, ldb := s.k, s.n
 		if s.ta {
 			lda = s.m

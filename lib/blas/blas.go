@@ -1,8 +1,8 @@
 // Package blas finds a fast dense linear algebra library at run time.
 //
 // OpenBLAS is opened with dlopen where it is installed, so no C compiler is ever needed to build; where it is
-// absent gonum's pure-Go routines do the same work several times slower. Which of the two ran is part of a
-// result's identity (the backend class, and so the cache key), because their roundings differ: a caller
+// absent this package's own product in float32 and gonum's in float64 do the same work in Go. Which of the two ran
+// is part of a result's identity (the backend class, and so the cache key), because their roundings differ: a caller
 // chooses one explicitly or asks for the best and records the name.
 //
 // Every routine is single-threaded on purpose. Callers split work into tiles whose sizes depend on the shape

@@ -2,14 +2,20 @@
 
 package blas
 
-import "simd/archsimd"
+import (
+	"simd/archsimd"
+	"unsafe"
+)
+
+// Each kernelRxVx16 does a task of R rows and V vectors of 16 elements.
 
 func kernel3x3x16(t *task) {
 	var c00, c01, c02, c10, c11, c12, c20, c21, c22 archsimd.Float32x16
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 48)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[48]float32)(b[l:])
+		r := (*[48]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x16Slice(r[:])
 		b1 := archsimd.LoadFloat32x16Slice(r[16:])
 		b2 := archsimd.LoadFloat32x16Slice(r[32:])
@@ -25,26 +31,32 @@ func kernel3x3x16(t *task) {
 		c20 = c20.Add(x.Mul(b0))
 		c21 = c21.Add(x.Mul(b1))
 		c22 = c22.Add(x.Mul(b2))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[16:])
-	c02.StoreSlice(t.tile[32:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+16:])
-	c12.StoreSlice(t.tile[tileStride+32:])
-	c20.StoreSlice(t.tile[2*tileStride:])
-	c21.StoreSlice(t.tile[2*tileStride+16:])
-	c22.StoreSlice(t.tile[2*tileStride+32:])
+	alpha, beta, old := archsimd.BroadcastFloat32x16(t.alpha), archsimd.BroadcastFloat32x16(t.beta), t.beta != 0
+	o := (*[48]float32)(t.c[:])
+	put16(o[:], c00, alpha, beta, old)
+	put16(o[16:], c01, alpha, beta, old)
+	put16(o[32:], c02, alpha, beta, old)
+	o = (*[48]float32)(t.c[t.cRow:])
+	put16(o[:], c10, alpha, beta, old)
+	put16(o[16:], c11, alpha, beta, old)
+	put16(o[32:], c12, alpha, beta, old)
+	o = (*[48]float32)(t.c[2*t.cRow:])
+	put16(o[:], c20, alpha, beta, old)
+	put16(o[16:], c21, alpha, beta, old)
+	put16(o[32:], c22, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
 }
 
 func kernel3x2x16(t *task) {
 	var c00, c01, c10, c11, c20, c21 archsimd.Float32x16
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 32)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[32]float32)(b[l:])
+		r := (*[32]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x16Slice(r[:])
 		b1 := archsimd.LoadFloat32x16Slice(r[16:])
 		x := archsimd.BroadcastFloat32x16(a[i])
@@ -56,23 +68,29 @@ func kernel3x2x16(t *task) {
 		x = archsimd.BroadcastFloat32x16(a[i+2*row])
 		c20 = c20.Add(x.Mul(b0))
 		c21 = c21.Add(x.Mul(b1))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[16:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+16:])
-	c20.StoreSlice(t.tile[2*tileStride:])
-	c21.StoreSlice(t.tile[2*tileStride+16:])
+	alpha, beta, old := archsimd.BroadcastFloat32x16(t.alpha), archsimd.BroadcastFloat32x16(t.beta), t.beta != 0
+	o := (*[32]float32)(t.c[:])
+	put16(o[:], c00, alpha, beta, old)
+	put16(o[16:], c01, alpha, beta, old)
+	o = (*[32]float32)(t.c[t.cRow:])
+	put16(o[:], c10, alpha, beta, old)
+	put16(o[16:], c11, alpha, beta, old)
+	o = (*[32]float32)(t.c[2*t.cRow:])
+	put16(o[:], c20, alpha, beta, old)
+	put16(o[16:], c21, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
 }
 
 func kernel2x3x16(t *task) {
 	var c00, c01, c02, c10, c11, c12 archsimd.Float32x16
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 48)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[48]float32)(b[l:])
+		r := (*[48]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x16Slice(r[:])
 		b1 := archsimd.LoadFloat32x16Slice(r[16:])
 		b2 := archsimd.LoadFloat32x16Slice(r[32:])
@@ -84,23 +102,28 @@ func kernel2x3x16(t *task) {
 		c10 = c10.Add(x.Mul(b0))
 		c11 = c11.Add(x.Mul(b1))
 		c12 = c12.Add(x.Mul(b2))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[16:])
-	c02.StoreSlice(t.tile[32:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+16:])
-	c12.StoreSlice(t.tile[tileStride+32:])
+	alpha, beta, old := archsimd.BroadcastFloat32x16(t.alpha), archsimd.BroadcastFloat32x16(t.beta), t.beta != 0
+	o := (*[48]float32)(t.c[:])
+	put16(o[:], c00, alpha, beta, old)
+	put16(o[16:], c01, alpha, beta, old)
+	put16(o[32:], c02, alpha, beta, old)
+	o = (*[48]float32)(t.c[t.cRow:])
+	put16(o[:], c10, alpha, beta, old)
+	put16(o[16:], c11, alpha, beta, old)
+	put16(o[32:], c12, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
 }
 
 func kernel2x2x16(t *task) {
 	var c00, c01, c10, c11 archsimd.Float32x16
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 32)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[32]float32)(b[l:])
+		r := (*[32]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x16Slice(r[:])
 		b1 := archsimd.LoadFloat32x16Slice(r[16:])
 		x := archsimd.BroadcastFloat32x16(a[i])
@@ -109,11 +132,24 @@ func kernel2x2x16(t *task) {
 		x = archsimd.BroadcastFloat32x16(a[i+row])
 		c10 = c10.Add(x.Mul(b0))
 		c11 = c11.Add(x.Mul(b1))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[16:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+16:])
+	alpha, beta, old := archsimd.BroadcastFloat32x16(t.alpha), archsimd.BroadcastFloat32x16(t.beta), t.beta != 0
+	o := (*[32]float32)(t.c[:])
+	put16(o[:], c00, alpha, beta, old)
+	put16(o[16:], c01, alpha, beta, old)
+	o = (*[32]float32)(t.c[t.cRow:])
+	put16(o[:], c10, alpha, beta, old)
+	put16(o[16:], c11, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
+}
+
+// put16 writes dst = alpha·v + beta·dst, or without reading dst where its old value does not count.
+func put16(dst []float32, v, alpha, beta archsimd.Float32x16, old bool) {
+	v = alpha.Mul(v)
+	if old {
+		v = v.Add(beta.Mul(archsimd.LoadFloat32x16Slice(dst)))
+	}
+	v.StoreSlice(dst)
 }

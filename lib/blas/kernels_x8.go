@@ -2,14 +2,20 @@
 
 package blas
 
-import "simd/archsimd"
+import (
+	"simd/archsimd"
+	"unsafe"
+)
+
+// Each kernelRxVx8 does a task of R rows and V vectors of 8 elements.
 
 func kernel3x3x8(t *task) {
 	var c00, c01, c02, c10, c11, c12, c20, c21, c22 archsimd.Float32x8
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 24)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[24]float32)(b[l:])
+		r := (*[24]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x8Slice(r[:])
 		b1 := archsimd.LoadFloat32x8Slice(r[8:])
 		b2 := archsimd.LoadFloat32x8Slice(r[16:])
@@ -25,26 +31,32 @@ func kernel3x3x8(t *task) {
 		c20 = c20.Add(x.Mul(b0))
 		c21 = c21.Add(x.Mul(b1))
 		c22 = c22.Add(x.Mul(b2))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[8:])
-	c02.StoreSlice(t.tile[16:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+8:])
-	c12.StoreSlice(t.tile[tileStride+16:])
-	c20.StoreSlice(t.tile[2*tileStride:])
-	c21.StoreSlice(t.tile[2*tileStride+8:])
-	c22.StoreSlice(t.tile[2*tileStride+16:])
+	alpha, beta, old := archsimd.BroadcastFloat32x8(t.alpha), archsimd.BroadcastFloat32x8(t.beta), t.beta != 0
+	o := (*[24]float32)(t.c[:])
+	put8(o[:], c00, alpha, beta, old)
+	put8(o[8:], c01, alpha, beta, old)
+	put8(o[16:], c02, alpha, beta, old)
+	o = (*[24]float32)(t.c[t.cRow:])
+	put8(o[:], c10, alpha, beta, old)
+	put8(o[8:], c11, alpha, beta, old)
+	put8(o[16:], c12, alpha, beta, old)
+	o = (*[24]float32)(t.c[2*t.cRow:])
+	put8(o[:], c20, alpha, beta, old)
+	put8(o[8:], c21, alpha, beta, old)
+	put8(o[16:], c22, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
 }
 
 func kernel3x2x8(t *task) {
 	var c00, c01, c10, c11, c20, c21 archsimd.Float32x8
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 16)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[16]float32)(b[l:])
+		r := (*[16]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x8Slice(r[:])
 		b1 := archsimd.LoadFloat32x8Slice(r[8:])
 		x := archsimd.BroadcastFloat32x8(a[i])
@@ -56,23 +68,29 @@ func kernel3x2x8(t *task) {
 		x = archsimd.BroadcastFloat32x8(a[i+2*row])
 		c20 = c20.Add(x.Mul(b0))
 		c21 = c21.Add(x.Mul(b1))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[8:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+8:])
-	c20.StoreSlice(t.tile[2*tileStride:])
-	c21.StoreSlice(t.tile[2*tileStride+8:])
+	alpha, beta, old := archsimd.BroadcastFloat32x8(t.alpha), archsimd.BroadcastFloat32x8(t.beta), t.beta != 0
+	o := (*[16]float32)(t.c[:])
+	put8(o[:], c00, alpha, beta, old)
+	put8(o[8:], c01, alpha, beta, old)
+	o = (*[16]float32)(t.c[t.cRow:])
+	put8(o[:], c10, alpha, beta, old)
+	put8(o[8:], c11, alpha, beta, old)
+	o = (*[16]float32)(t.c[2*t.cRow:])
+	put8(o[:], c20, alpha, beta, old)
+	put8(o[8:], c21, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
 }
 
 func kernel2x3x8(t *task) {
 	var c00, c01, c02, c10, c11, c12 archsimd.Float32x8
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 24)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[24]float32)(b[l:])
+		r := (*[24]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x8Slice(r[:])
 		b1 := archsimd.LoadFloat32x8Slice(r[8:])
 		b2 := archsimd.LoadFloat32x8Slice(r[16:])
@@ -84,23 +102,28 @@ func kernel2x3x8(t *task) {
 		c10 = c10.Add(x.Mul(b0))
 		c11 = c11.Add(x.Mul(b1))
 		c12 = c12.Add(x.Mul(b2))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[8:])
-	c02.StoreSlice(t.tile[16:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+8:])
-	c12.StoreSlice(t.tile[tileStride+16:])
+	alpha, beta, old := archsimd.BroadcastFloat32x8(t.alpha), archsimd.BroadcastFloat32x8(t.beta), t.beta != 0
+	o := (*[24]float32)(t.c[:])
+	put8(o[:], c00, alpha, beta, old)
+	put8(o[8:], c01, alpha, beta, old)
+	put8(o[16:], c02, alpha, beta, old)
+	o = (*[24]float32)(t.c[t.cRow:])
+	put8(o[:], c10, alpha, beta, old)
+	put8(o[8:], c11, alpha, beta, old)
+	put8(o[16:], c12, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
 }
 
 func kernel2x2x8(t *task) {
 	var c00, c01, c10, c11 archsimd.Float32x8
-	a, b, row := t.a, t.b, t.aRow
-	i, l := 0, 0
+	a, row, aStep := t.a, t.aRow, t.aStep
+	b, bStep := panel(t, 16)
+	i, l := 0, uintptr(0)
 	for range t.k {
-		r := (*[16]float32)(b[l:])
+		r := (*[16]float32)(unsafe.Add(b, l))
 		b0 := archsimd.LoadFloat32x8Slice(r[:])
 		b1 := archsimd.LoadFloat32x8Slice(r[8:])
 		x := archsimd.BroadcastFloat32x8(a[i])
@@ -109,11 +132,24 @@ func kernel2x2x8(t *task) {
 		x = archsimd.BroadcastFloat32x8(a[i+row])
 		c10 = c10.Add(x.Mul(b0))
 		c11 = c11.Add(x.Mul(b1))
-		i += t.aStep
-		l += t.bStep
+		i += aStep
+		l += bStep
 	}
-	c00.StoreSlice(t.tile[:])
-	c01.StoreSlice(t.tile[8:])
-	c10.StoreSlice(t.tile[tileStride:])
-	c11.StoreSlice(t.tile[tileStride+8:])
+	alpha, beta, old := archsimd.BroadcastFloat32x8(t.alpha), archsimd.BroadcastFloat32x8(t.beta), t.beta != 0
+	o := (*[16]float32)(t.c[:])
+	put8(o[:], c00, alpha, beta, old)
+	put8(o[8:], c01, alpha, beta, old)
+	o = (*[16]float32)(t.c[t.cRow:])
+	put8(o[:], c10, alpha, beta, old)
+	put8(o[8:], c11, alpha, beta, old)
+	archsimd.ClearAVXUpperBits()
+}
+
+// put8 writes dst = alpha·v + beta·dst, or without reading dst where its old value does not count.
+func put8(dst []float32, v, alpha, beta archsimd.Float32x8, old bool) {
+	v = alpha.Mul(v)
+	if old {
+		v = v.Add(beta.Mul(archsimd.LoadFloat32x8Slice(dst)))
+	}
+	v.StoreSlice(dst)
 }

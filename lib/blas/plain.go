@@ -4,7 +4,7 @@ package blas
 var plain = newPlain()
 
 func newPlain() unit {
-	u := unit{name: "scalar", lanes: maxLanes, combine: combine, transpose8: transpose8}
+	u := unit{name: "scalar", lanes: maxLanes, copyRows: copyRows, transpose8: transpose8}
 	for rows := 2; rows <= kernelRows; rows++ {
 		for vectors := 2; vectors <= kernelVectors; vectors++ {
 			u.kernels[rows][vectors] = func(t *task) { plainKernel(t, rows) }
@@ -16,23 +16,27 @@ func newPlain() unit {
 // plainKernel adds whole rows of the panel at a time: long enough for a good loop, and only the columns there are.
 func plainKernel(t *task, rows int) {
 	for r := range rows {
-		out := t.tile[r*tileStride:][:t.cols]
-		clear(out)
+		sum := t.tile[r*tileStride:][:t.cols]
+		clear(sum)
 		for p := range t.k {
-			axpy(out, t.b[p*t.bStep:][:len(out)], t.a[r*t.aRow+p*t.aStep])
+			axpy(sum, t.b[p*t.bStep:][:len(sum)], t.a[r*t.aRow+p*t.aStep])
+		}
+		dst := t.c[r*t.cRow:][:len(sum)]
+		if t.beta == 0 {
+			for j, v := range sum {
+				dst[j] = float32(t.alpha * v)
+			}
+		} else {
+			for j, v := range sum {
+				dst[j] = float32(t.alpha*v) + float32(t.beta*dst[j])
+			}
 		}
 	}
 }
 
-func combine(dst, src []float32, alpha, beta float32) {
-	if beta == 0 {
-		for i, v := range src {
-			dst[i] = float32(alpha * v)
-		}
-		return
-	}
-	for i, v := range src {
-		dst[i] = float32(alpha*v) + float32(beta*dst[i])
+func copyRows(dst []float32, cols int, src []float32, from, rows int) {
+	for p := range rows {
+		copy(dst[p*cols:][:cols], src[p*from:])
 	}
 }
 

@@ -29,30 +29,37 @@ const (
 	maxLanes = 64
 	// tileStride is the distance of the rows of a tile.
 	tileStride = kernelVectors * maxLanes
-	// directRows is the number of rows below which copying a panel costs more than its neatness saves.
-	directRows = 7
+	// directRows is the largest number of rows for which copying a panel costs more than its neatness saves.
+	directRows = 64
 )
 
 // unit is one way to do the arithmetic. All give the same bits.
 type unit struct {
 	name  string
 	lanes int // elements of a vector
-	// kernels[rows][vectors] computes a tile, for two and three rows and vectors.
+	// kernels[rows][vectors] does a task of two or three rows and vectors.
 	kernels [kernelRows + 1][kernelVectors + 1]func(*task)
-	// combine writes dst = alpha·src + beta·dst; with beta = 0 it does not read dst.
-	combine func(dst, src []float32, alpha, beta float32)
+	// copyRows writes dst[p*cols+j] = src[p*from+j] for p < rows and j < cols, a multiple of lanes.
+	copyRows func(dst []float32, cols int, src []float32, from, rows int)
 	// transpose8 writes dst[p*to+j] = src[j*from+p] for p < n, a multiple of 8, and j < 8.
 	transpose8 func(dst []float32, to int, src []float32, from, n int)
 }
 
-// task is what a kernel reads and writes: tile[r*tileStride+j] = sum over p < k of a[r*aRow+p*aStep]·b[p*bStep+j].
+// task is what a kernel reads and writes:
+//
+//	c[r*cRow+j] = alpha·(sum over p < k of a[r*aRow+p*aStep]·b[p*bStep+j]) + beta·c[r*cRow+j],
+//
+// with beta = 0 without reading c.
 type task struct {
+	// Large blocks begin on a cache line, and so the panel does, whose vectors would else lie across two.
+	panel       [depth * tileStride]float32
+	tile        [kernelRows * tileStride]float32
 	k, cols     int
-	a, b        []float32
+	a, b, c     []float32
 	aRow, aStep int
 	bStep       int
-	tile        [kernelRows * tileStride]float32
-	panel       [depth * tileStride]float32
+	cRow        int
+	alpha, beta float32
 }
 
 // tasks keeps the scratch memory of past calls: a call takes one, so calls in any number of goroutines are apart.
@@ -87,34 +94,41 @@ func sgemm(u *unit, m, n, k int, alpha float32, a, b matrix, beta float32, c mat
 		return
 	}
 	t := tasks.Get().(*task)
-	for p := 0; p < k; p += depth {
-		t.k = min(depth, k-p)
-		for j := 0; j < n; j += t.cols {
-			vectors := next((n - j + u.lanes - 1) / u.lanes)
-			t.cols = min(vectors*u.lanes, n-j)
-			vectors = max(vectors, 2)
-			if b.col == 1 && t.cols == vectors*u.lanes && m < directRows {
+	for j := 0; j < n; j += t.cols {
+		vectors := next((n - j + u.lanes - 1) / u.lanes)
+		t.cols = min(vectors*u.lanes, n-j)
+		vectors = max(vectors, 2)
+		whole := t.cols == vectors*u.lanes
+		run := beta
+		for p := 0; p < k; p += depth {
+			t.k = min(depth, k-p)
+			if b.col == 1 && whole && m <= directRows {
 				t.b, t.bStep = b.from(p, j), b.row
 			} else {
 				t.b, t.bStep = t.panel[:], vectors*u.lanes
 				t.pack(u, b.from(p, j), b)
 			}
+			t.aRow, t.aStep = a.row, a.col
 			for i := 0; i < m; {
 				rows := next(m - i)
-				t.a, t.aRow, t.aStep = a.from(i, p), a.row, a.col
-				if rows == 1 {
-					t.aRow = 0 // the same row twice
-				}
-				u.kernels[max(rows, 2)][vectors](t)
-				for r := range rows {
-					t.put(u, c.from(i+r, j), c.col, t.tile[r*tileStride:][:t.cols], alpha, beta)
+				t.a = a.from(i, p)
+				if rows > 1 && whole && c.col == 1 {
+					t.c, t.cRow, t.alpha, t.beta = c.from(i, j), c.row, alpha, run
+					u.kernels[rows][vectors](t)
+				} else {
+					if rows == 1 {
+						t.aRow = 0 // the same row twice
+					}
+					t.c, t.cRow, t.alpha, t.beta = t.tile[:], tileStride, 1, 0
+					u.kernels[max(rows, 2)][vectors](t)
+					t.combine(rows, alpha, run, c.from(i, j), c)
 				}
 				i += rows
 			}
+			run = 1
 		}
-		beta = 1
 	}
-	t.a, t.b = nil, nil
+	t.a, t.b, t.c = nil, nil, nil
 	tasks.Put(t)
 }
 
@@ -126,17 +140,15 @@ func next(left int) int {
 	return min(left, 3)
 }
 
-// put combines a row of a tile with a row of c.
-func (t *task) put(u *unit, c []float32, step int, row []float32, alpha, beta float32) {
-	if step == 1 {
-		u.combine(c[:len(row)], row, alpha, beta)
-		return
-	}
-	for j, v := range row {
-		if beta == 0 {
-			c[j*step] = float32(alpha * v)
-		} else {
-			c[j*step] = float32(alpha*v) + float32(beta*c[j*step])
+// combine writes a tile to a part of x, which begins with dst.
+func (t *task) combine(rows int, alpha, beta float32, dst []float32, x matrix) {
+	for r := range rows {
+		for j, v := range t.tile[r*tileStride:][:t.cols] {
+			if c := &dst[r*x.row+j*x.col]; beta == 0 {
+				*c = float32(alpha * v)
+			} else {
+				*c = float32(alpha*v) + float32(beta**c)
+			}
 		}
 	}
 }
@@ -146,6 +158,10 @@ func (t *task) put(u *unit, c []float32, step int, row []float32, alpha, beta fl
 func (t *task) pack(u *unit, src []float32, b matrix) {
 	to := t.bStep
 	if b.col == 1 {
+		if t.cols == to {
+			u.copyRows(t.panel[:], to, src, b.row, t.k)
+			return
+		}
 		for p := range t.k {
 			row := t.panel[p*to:][:to]
 			clear(row[copy(row, src[p*b.row:][:t.cols]):])

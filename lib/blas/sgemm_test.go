@@ -194,7 +194,7 @@ func TestSgemmCut(t *testing.T) {
 // Algorithms", section 3.1): depth roundings within a run, one for each run, and those of alpha and beta.
 func TestSgemmAccuracy(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	for range 60 {
+	for range 25 {
 		p := newProblem(rng, 1+rng.IntN(40), 1+rng.IntN(90), 1+rng.IntN(700))
 		a, b := stored(p.ta, p.a, p.lda), stored(p.tb, p.b, p.ldb)
 		gamma := float64(min(p.k, depth)+(p.k+depth-1)/depth+3) * 0x1p-24

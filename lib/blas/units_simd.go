@@ -2,47 +2,45 @@
 
 package blas
 
-import "simd/archsimd"
+import (
+	"simd/archsimd"
+	"unsafe"
+)
 
 // units are the ways of doing the arithmetic here, the best first.
 var units = func() (us []*unit) {
 	if archsimd.X86.AVX512() {
 		us = append(us, &unit{
-			name: "AVX-512", lanes: 16, combine: combineX8, transpose8: transpose8X8,
+			name: "AVX-512", lanes: 16, copyRows: copyRowsX8, transpose8: transpose8X8,
 			kernels: [4][4]func(*task){2: {2: kernel2x2x16, 3: kernel2x3x16}, 3: {2: kernel3x2x16, 3: kernel3x3x16}},
 		})
 	}
 	if archsimd.X86.AVX2() {
 		us = append(us, &unit{
-			name: "AVX2", lanes: 8, combine: combineX8, transpose8: transpose8X8,
+			name: "AVX2", lanes: 8, copyRows: copyRowsX8, transpose8: transpose8X8,
 			kernels: [4][4]func(*task){2: {2: kernel2x2x8, 3: kernel2x3x8}, 3: {2: kernel3x2x8, 3: kernel3x3x8}},
 		})
 	}
 	return append(us, &plain)
 }()
 
-func combineX8(dst, src []float32, alpha, beta float32) {
-	n := len(src) &^ 7
-	d, s := dst[:n], src[:n]
-	va, vb := archsimd.BroadcastFloat32x8(alpha), archsimd.BroadcastFloat32x8(beta)
-	switch beta {
-	case 0:
+// panel returns the panel of a task, checked to hold what a kernel of so many columns reads, and its rows' distance in
+// bytes. The kernels check the bounds of a at every element instead: these branches cut their loops where a row of the
+// tile ends, and the compiler, which puts the last additions of a block behind all of its products, would otherwise
+// run out of registers for the products.
+func panel(t *task, cols int) (b unsafe.Pointer, step uintptr) {
+	_ = t.b[(t.k-1)*t.bStep+cols-1]
+	return unsafe.Pointer(unsafe.SliceData(t.b)), uintptr(t.bStep) * unsafe.Sizeof(t.b[0])
+}
+
+func copyRowsX8(dst []float32, cols int, src []float32, from, rows int) {
+	for p := range rows {
+		d, s := dst[p*cols:][:cols], src[p*from:][:cols]
 		for len(d) >= 8 && len(s) >= 8 {
-			va.Mul(archsimd.LoadFloat32x8Slice(s)).StoreSlice(d)
-			d, s = d[8:], s[8:]
-		}
-	case 1:
-		for len(d) >= 8 && len(s) >= 8 {
-			va.Mul(archsimd.LoadFloat32x8Slice(s)).Add(archsimd.LoadFloat32x8Slice(d)).StoreSlice(d)
-			d, s = d[8:], s[8:]
-		}
-	default:
-		for len(d) >= 8 && len(s) >= 8 {
-			va.Mul(archsimd.LoadFloat32x8Slice(s)).Add(vb.Mul(archsimd.LoadFloat32x8Slice(d))).StoreSlice(d)
+			archsimd.LoadFloat32x8Slice(s).StoreSlice(d)
 			d, s = d[8:], s[8:]
 		}
 	}
-	combine(dst[n:], src[n:], alpha, beta)
 }
 
 // transpose8X8 turns blocks of eight by eight in registers: pairs of rows, then quadruples, then halves.
