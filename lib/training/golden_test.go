@@ -16,31 +16,54 @@ import (
 	"vapo/lib/potential"
 )
 
-// golden is a case of testdata/golden.py: three steps of a potential, computed by PyTorch in float64.
+// golden is a case of testdata/golden.py: three steps of a potential, computed by PyTorch in float64. Probes are its
+// summaries of a tensor, by parameter.
 type golden struct {
-	Name, Objective, Schedule string
-	PriorStd                  float64 `json:"prior_std"`
-	Optim                     optim.Config
-	Batch                     int
-	Times                     []float64
-	Names                     []string
-	Shapes                    [][]int
-	Loss, RMS                 []float64
-	GradNorm                  []float64 `json:"grad_norm"`
-	Weight                    [][]float64
-	X, Phi, Grad              []float64
-	Change                    [][5]float64
-	EMAChange                 [][5]float64 `json:"ema_change"`
+	Config    potential.Config
+	Objective string
+	Seed      uint64 // of the dropout masks
+	Optim     optim.Config
+	Batch     int
+	Times     []float64
+	Names     []string
+	Shapes    [][]int
+	Loss, RMS []float64
+	GradNorm  []float64 `json:"grad_norm"`
+	Weight    [][]float64
+	X         []float64 // where the first step evaluates the network
+	Phi, Grad []float64 // there, with nothing dropped
+	TrainGrad []float64 `json:"train_grad"` // grad Psi there, in training
+	// After the first step: the loss's gradients and the new parameters.
+	ParamGrads [][7]float64 `json:"param_grads"`
+	Updated    [][7]float64
+	Change     [][5]float64 // after the third
+	EMAChange  [][5]float64 `json:"ema_change"`
 }
 
-func (g golden) config() potential.Config {
-	c := potential.Config{Kind: g.Name, Schedule: g.Schedule, PriorStd: g.PriorStd}
-	if g.Name == "mlp" {
-		c.Shape, c.MLP = []int{3}, &potential.MLP{Width: 12, Depth: 2, Fourier: 4}
-	} else {
-		c.Shape, c.UNet = []int{1, 8, 8}, &potential.UNet{Channels: 8, Mult: []int{1, 2}, ResBlocks: 1, Groups: 4}
+func (g golden) String() string {
+	name := g.Config.Kind
+	switch {
+	case g.Config.Kind == "wrn" && !g.Config.WRN.Time:
+		name += " without time"
+	case g.Config.Drops():
+		name += " with attention and dropout"
+	case g.Config.Kind == "unet" && g.Config.UNet.Attention != nil:
+		name += " with attention"
 	}
-	return c
+	return fmt.Sprintf("%s/%s/%s", name, g.Objective, g.Config.Schedule)
+}
+
+func goldens(t *testing.T) []golden {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []golden
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	return cases
 }
 
 // wave is golden.py's sequence of values in [-1, 1].
@@ -122,28 +145,21 @@ func engines(t testing.TB) []backend.Backend {
 
 // Names, potentials, fields, losses, gradient norms and three updates against an independent implementation.
 func TestGoldenSteps(t *testing.T) {
-	raw, err := os.ReadFile("testdata/golden.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cases []golden
-	if err := json.Unmarshal(raw, &cases); err != nil {
-		t.Fatal(err)
-	}
 	for _, be := range engines(t) {
-		for _, g := range cases {
-			t.Run(fmt.Sprintf("%s/%s/%s/%s", be.Class(), g.Name, g.Objective, g.Schedule), func(t *testing.T) { goldenSteps(t, be, g) })
+		for _, g := range goldens(t) {
+			t.Run(fmt.Sprintf("%s/%v", be.Class(), g), func(t *testing.T) { goldenSteps(t, be, g) })
 		}
 	}
 }
 
 func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	const tolerance = 1e-4
-	c := g.config()
+	c := g.Config
 	s, err := Potential(be, c, g.Objective, g.Optim, g.Batch)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Seed = g.Seed
 	var names []string
 	for i, p := range s.Params {
 		names = append(names, p.Name)

@@ -2,11 +2,12 @@
 
 The networks are written after guided diffusion's layout and the losses after the formulas L4 and L5, without a look
 at the Go code. Everything runs in float64; grad Phi is differentiated a second time by autograd. Weights and data come
-from wave, which is exact in every language.
+from wave, which is exact in every language; dropout masks from Philox, written after its paper.
 """
 import json
 import math
 
+import numpy as np
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -36,13 +37,94 @@ class MLP(nn.Module):
         return self.out(h)[:, 0]
 
 
+def timestep_embedding(t, channels):
+    half = channels // 2
+    angle = t[:, None] * torch.exp(-math.log(10000) * torch.arange(half) / half)
+    return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+class WideBlock(nn.Module):
+    def __init__(self, cin, emb, cout):
+        super().__init__()
+        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
+        if emb:
+            self.emb = nn.Linear(emb, cout)
+        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
+        self.shortcut = nn.Identity() if cin == cout else nn.Conv2d(cin, cout, 1)
+
+    def forward(self, x, emb):
+        h = self.conv1(F.silu(x))
+        if emb is not None:
+            h = h + self.emb(emb)[:, :, None, None]
+        return self.shortcut(x) + self.conv2(F.silu(h))
+
+
+class WRN(nn.Module):
+    """a WideResNet without normalisation and with SiLU; Phi is linear in the sums over space of its channels."""
+
+    def __init__(self, image, depth, width, time):
+        super().__init__()
+        self.channels = 16 * width
+        emb = 2 * self.channels
+        if time:
+            self.time_embed = nn.Sequential(nn.Linear(self.channels, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.time, self.n = time, (depth - 4) // 6
+        self.conv_in = nn.Conv2d(image, 16, 3, padding=1)
+        sizes = [16] + [16 * width] * self.n + [32 * width] * self.n + [64 * width] * self.n
+        self.blocks = nn.ModuleList(WideBlock(a, emb if time else 0, b) for a, b in zip(sizes, sizes[1:]))
+        self.out = nn.Linear(sizes[-1], 1)
+
+    def forward(self, x, t):
+        emb = F.silu(self.time_embed(timestep_embedding(t, self.channels))) if self.time else None
+        h = self.conv_in(x)
+        for i, block in enumerate(self.blocks):
+            if i in (self.n, 2 * self.n):
+                h = F.avg_pool2d(h, 2)
+            h = block(h, emb)
+        return self.out(F.silu(h).sum((2, 3)))[:, 0]
+
+
+def philox(seed, stream, step, n):
+    """Philox4x32-10 (Salmon et al. 2011): element i is word i % 4 of the block at counter (i // 4, stream, step)"""
+    u = np.uint64
+    tag = 2166136261  # FNV-1a
+    for byte in stream.encode():
+        tag = (tag ^ byte) * 16777619 % 2**32
+    index = np.arange((n + 3) // 4, dtype=u)
+    c = [index] + [np.full_like(index, v) for v in (tag, step % 2**32, step >> 32)]
+    k = [seed % 2**32, seed >> 32]
+    low = u(0xFFFFFFFF)
+    for _ in range(10):
+        a, b = c[0] * u(0xD2511F53), c[2] * u(0xCD9E8D57)
+        c = [(b >> u(32)) ^ c[1] ^ u(k[0]), b & low, (a >> u(32)) ^ c[3] ^ u(k[1]), a & low]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return (np.stack(c, 1).reshape(-1)[:n] >> u(8)).astype(np.float64) / 2**24
+
+
+class Dropped(nn.Module):
+    """dropout whose mask is a function of names"""
+
+    seed = 2**40 + 11
+    step = 0
+
+    def __init__(self, p):
+        super().__init__()
+        self.p, self.stream = p, None
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        u = torch.from_numpy(philox(self.seed, self.stream, Dropped.step, x.numel())).reshape(x.shape)
+        return x * (u >= self.p) / (1 - self.p)
+
+
 class ResBlock(nn.Module):
-    def __init__(self, cin, emb, cout, groups):
+    def __init__(self, cin, emb, cout, groups, dropout):
         super().__init__()
         self.in_layers = nn.Sequential(nn.GroupNorm(groups, cin), nn.SiLU(), nn.Conv2d(cin, cout, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb, 2 * cout))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(groups, cout), nn.SiLU(), nn.Identity(), nn.Conv2d(cout, cout, 3, padding=1))
+            nn.GroupNorm(groups, cout), nn.SiLU(), Dropped(dropout), nn.Conv2d(cout, cout, 3, padding=1))
         self.skip_connection = nn.Identity() if cin == cout else nn.Conv2d(cin, cout, 1)
 
     def forward(self, x, emb):
@@ -50,6 +132,21 @@ class ResBlock(nn.Module):
         scale, shift = self.emb_layers(emb)[:, :, None, None].chunk(2, 1)
         norm, rest = self.out_layers[0], self.out_layers[1:]
         return self.skip_connection(x) + rest(norm(h) * (1 + scale) + shift)
+
+
+class AttentionBlock(nn.Module):
+    def __init__(self, channels, groups):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x, emb):
+        flat = x.flatten(2)
+        q, k, v = self.qkv(self.norm(flat)).chunk(3, dim=1)
+        scale = 1 / math.sqrt(math.sqrt(q.shape[1]))
+        weight = torch.einsum("bct,bcs->bts", q * scale, k * scale).softmax(dim=-1)
+        return (flat + self.proj_out(torch.einsum("bts,bcs->bct", weight, v))).reshape(x.shape)
 
 
 class Down(nn.Module):
@@ -68,40 +165,45 @@ class First(nn.Conv2d):
 
 
 class UNet(nn.Module):
-    """guided diffusion's UNetModel without attention and dropout; Phi = |x - f|²/2."""
+    """guided diffusion's UNetModel with one head; Phi = |x - f|²/2. Without attention there is none in the middle."""
 
-    def __init__(self, channels, image, mult, blocks, groups):
+    def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0):
         super().__init__()
         self.channels = channels
         emb = 4 * channels
         self.time_embed = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
         ch = channels * mult[0]
+        block = lambda cin, cout: ResBlock(cin, emb, cout, groups, dropout)
+        attend = lambda level, c: [AttentionBlock(c, groups)] if 2**level in attention else []
         self.input_blocks = nn.ModuleList([nn.ModuleList([First(image, ch, 3, padding=1)])])
         skips = [ch]
         for level, m in enumerate(mult):
             for _ in range(blocks):
-                self.input_blocks.append(nn.ModuleList([ResBlock(ch, emb, channels * m, groups)]))
+                self.input_blocks.append(nn.ModuleList([block(ch, channels * m), *attend(level, channels * m)]))
                 ch = channels * m
                 skips.append(ch)
             if level != len(mult) - 1:
                 self.input_blocks.append(nn.ModuleList([Down()]))
                 skips.append(ch)
-        # middle_block.1 is the attention, which small networks lack.
-        self.middle_block = nn.ModuleDict({"0": ResBlock(ch, emb, ch, groups), "2": ResBlock(ch, emb, ch, groups)})
+        middle = {"0": block(ch, ch), "1": AttentionBlock(ch, groups), "2": block(ch, ch)}
+        if not attention:
+            del middle["1"]
+        self.middle_block = nn.ModuleDict(middle)
         self.output_blocks = nn.ModuleList()
         for level, m in reversed(list(enumerate(mult))):
             for i in range(blocks + 1):
-                layers = [ResBlock(ch + skips.pop(), emb, channels * m, groups)]
+                layers = [block(ch + skips.pop(), channels * m), *attend(level, channels * m)]
                 ch = channels * m
                 if level and i == blocks:
                     layers.append(Up())
                 self.output_blocks.append(nn.ModuleList(layers))
         self.out = nn.Sequential(nn.GroupNorm(groups, ch), nn.SiLU(), nn.Conv2d(ch, image, 3, padding=1))
+        for name, module in self.named_modules():
+            if isinstance(module, ResBlock):
+                module.out_layers[2].stream = name
 
     def forward(self, x, t):
-        half = self.channels // 2
-        angle = t[:, None] * torch.exp(-math.log(10000) * torch.arange(half) / half)
-        emb = self.time_embed(torch.cat([angle.cos(), angle.sin()], 1))
+        emb = self.time_embed(timestep_embedding(t, self.channels))
         h, hs = x, []
         for block in self.input_blocks:
             for layer in block:
@@ -133,7 +235,17 @@ def summary(k, v):
     return [v.sum().item(), (v * wave(k, v.shape)).sum().item(), v.norm().item(), v[0].item(), v[-1].item()]
 
 
-def case(name, net, shape, schedule, w, objective, times, batch):
+def probe(k, v):
+    """enough of a tensor to tell it from another: sum, product with wave, norm, and elements from first to last"""
+    v = v.detach().flatten()
+    some = v[[i * (len(v) - 1) // 3 for i in range(4)]]
+    return [v.sum().item(), (v * wave(k, v.shape)).sum().item(), v.norm().item(), *some.tolist()]
+
+
+def case(net, kind, section, shape, schedule, w, objective, times):
+    config = dict(kind=kind, shape=shape, schedule=schedule, prior_std=w)
+    config[kind] = section
+    batch = len(times)
     params = dict(net.named_parameters())
     for k, (pname, p) in enumerate(params.items()):
         fan = math.prod(p.shape[1:]) if p.dim() > 1 else 4
@@ -144,11 +256,12 @@ def case(name, net, shape, schedule, w, objective, times, batch):
     c = dict(LearningRate=0.01, WarmupSteps=2, Decay="cosine", HorizonSteps=5, Beta1=0.9, Beta2=0.99, Epsilon=1e-3,
              ClipNorm=1.5, EMADecay=0.7)
     adam = torch.optim.Adam(net.parameters(), lr=1, betas=(c["Beta1"], c["Beta2"]), eps=c["Epsilon"])
-    out = dict(name=name, objective=objective, schedule=schedule, prior_std=w, optim=c, batch=batch, times=times,
+    out = dict(config=config, objective=objective, seed=Dropped.seed, optim=c, batch=batch, times=times,
                names=list(params), shapes=[list(p.shape) for p in params.values()], loss=[], grad_norm=[], rms=[], weight=[])
     d = math.prod(shape)
     t = torch.tensor(times)
     for step in range(3):
+        Dropped.step = step
         x, eps = wave(50 + step, [batch, *shape]), 1.5 * wave(60 + step, [batch, *shape])
         weight = 1 + 0.5 * wave(70 + step, [batch])
         col = lambda v: v.reshape([batch] + [1] * len(shape))
@@ -165,6 +278,7 @@ def case(name, net, shape, schedule, w, objective, times, batch):
         loss = (weight * per).mean() / d
         adam.zero_grad()
         loss.backward()
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in params.values()]
         norm = nn.utils.clip_grad_norm_(net.parameters(), c["ClipNorm"])
         k = step + 1
         for group in adam.param_groups:
@@ -179,8 +293,20 @@ def case(name, net, shape, schedule, w, objective, times, batch):
         out["rms"].append(grad.square().mean().sqrt().item())
         out["weight"].append(weight.tolist())
         if step == 0:
+            out["param_grads"] = [probe(k, g) for k, g in enumerate(grads)]
+            out["updated"] = [probe(k, p) for k, p in enumerate(params.values())]
+            out["train_grad"] = grad.detach().flatten().tolist()
+            after = {n: p.detach().clone() for n, p in params.items()}
+            for n, p in params.items():
+                p.data = initial[n].clone()
+            net.eval()  # drops nothing
+            phi = net(xt, cond)
+            grad, = torch.autograd.grad(phi.sum(), xt)
+            net.train()
+            for n, p in params.items():
+                p.data = after[n]
             out["x"] = xt.detach().flatten().tolist()
-            out["phi"], out["grad"] = (phi / rate).tolist(), (grad / col(rate)).detach().flatten().tolist()
+            out["phi"], out["grad"] = (phi / rate).tolist(), (grad / col(rate)).flatten().tolist()
     out["change"] = [summary(k, p - initial[n]) for k, (n, p) in enumerate(params.items())]
     out["ema_change"] = [summary(k, ema[n] - initial[n]) for k, n in enumerate(params)]
     return out
@@ -188,15 +314,33 @@ def case(name, net, shape, schedule, w, objective, times, batch):
 
 def main():
     ts = [0.12, 0.35, 0.6, 0.83, 0.5]
-    small = lambda: UNet(8, 1, [1, 2], 1, 4)
+
+    def mlp(*rest):
+        return case(MLP(3, 12, 2, 4), "mlp", dict(width=12, depth=2, fourier=4), [3], *rest)
+
+    def wrn(image, width, time, *rest):
+        return case(WRN(image, 10, width, time), "wrn", dict(depth=10, width=width, time=time), [image, 8, 4], *rest)
+
+    def unet(image, extra, *rest):
+        section = dict(channels=8, mult=[1, 2], res_blocks=1, groups=4)
+        net = UNet(8, image, [1, 2], 1, 4, **extra)
+        return case(net, "unet", {**section, **extra}, [image, 8, 8], *rest)
+
+    both = dict(attention=[1, 2], dropout=0.3)
     cases = [
-        case("mlp", MLP(3, 12, 2, 4), [3], "linear", 1.0, "matching", ts, 5),
-        case("mlp", MLP(3, 12, 2, 4), [3], "linear", 2.0, "energy", ts, 5),
-        case("mlp", MLP(3, 12, 2, 4), [3], "vapo", 1.0, "energy", [1e-2, 0.05, 0.3, 0.7, 1.0], 5),
-        case("unet", small(), [1, 8, 8], "linear", 1.0, "matching", ts[:3], 3),
-        case("unet", small(), [1, 8, 8], "linear", 1.0, "energy", ts[:3], 3),
+        mlp("linear", 1.0, "matching", ts),
+        mlp("linear", 2.0, "energy", ts),
+        mlp("vapo", 1.0, "energy", [1e-2, 0.05, 0.3, 0.7, 1.0]),
+        unet(1, {}, "linear", 1.0, "matching", ts[:3]),
+        unet(1, {}, "linear", 1.0, "energy", ts[:3]),
+        unet(3, dict(attention=[2]), "linear", 1.0, "matching", ts[:3]),
+        unet(1, both, "linear", 1.0, "matching", ts[:3]),
+        unet(1, both, "vapo", 1.0, "energy", [0.05, 0.3, 0.7]),
+        wrn(3, 1, True, "linear", 1.0, "matching", ts[:2]),
+        wrn(1, 2, True, "linear", 1.0, "energy", ts[:2]),
+        wrn(2, 1, False, "linear", 1.0, "matching", ts[:2]),
     ]
-    round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.9g}") if isinstance(v, float) else v
+    round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
     print("[")
     print(",\n".join(json.dumps({k: round_(v) for k, v in c.items()}) for c in cases))
     print("]")
