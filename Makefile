@@ -25,9 +25,11 @@ help:
 	@echo 'make build   the programs, in bin/'
 	@echo 'make race lint fuzz bench e2e ci clean'
 
-# No C compiler is needed: OpenBLAS is opened at run time.
+# No C compiler is needed: OpenBLAS is opened at run time. Where there is one, go builds the programs that compute with
+# cgo, and they can open XLA's plugins too (GPUs); CGO_ENABLED=0 make build leaves that out.
 build:
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./stages/prep ./stages/train ./stages/sample ./stages/eval ./pipeline
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./stages/prep ./pipeline
+	go build -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
 
 # Missing Debian packages are installed where that is possible, else named in one line.
 openblas:

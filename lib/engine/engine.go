@@ -85,6 +85,16 @@ func Open(name Name) (backend.Backend, error) {
 	return c.Backend, nil
 }
 
+// Record writes down and logs which engine a job computes on, and warns of what it does not promise.
+func Record(job *stage.Job, be backend.Backend) {
+	job.SetBackend(be.Class())
+	job.SetVersion("backend", be.Describe())
+	job.Log().Info("backend", "class", be.Class(), "using", be.Describe())
+	if p := be.Promises(); !p.Repeats {
+		job.Warn("%s need not give the same bits in another process: the same run again, or one that was stopped and resumed, agrees closely, not exactly", be.Class())
+	}
+}
+
 // Explain turns what an engine says of a graph it cannot run into the contract's terms; other errors stay as they are.
 func Explain(err error) error {
 	var memory *backend.MemoryError

@@ -10,6 +10,7 @@ import (
 	"vapo/lib/blas"
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
+	"vapo/lib/engine"
 	"vapo/lib/metrics"
 	"vapo/lib/report/grid"
 	"vapo/lib/report/preview"
@@ -51,8 +52,7 @@ func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, refere
 		list = append(list, contender{baseAllTest, test})
 	}
 	if c.net != nil {
-		job.SetBackend(c.engine.Class())
-		job.SetVersion("backend", c.engine.Describe())
+		engine.Record(job, c.engine)
 		total := reference.N
 		for _, e := range list {
 			total += e.set.N

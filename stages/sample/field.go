@@ -21,7 +21,7 @@ type fieldCmd struct {
 	Points     string      `help:"CSV file with the header x1,…,xd and a point a row; - for standard input." required:""`
 	T          float64     `name:"t" help:"Time in [0, 1]." required:""`
 	Weights    string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
-	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
+	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
 // Run prints a CSV with the header phi,g1,…,gd, a row for every point in the order of the input.

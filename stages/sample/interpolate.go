@@ -27,7 +27,7 @@ type interpolateCmd struct {
 	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps      int         `help:"Equal steps; not for rk45." default:"30"`
 	Weights    string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
-	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
+	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
 // Run writes the samples and prints where they are as a JSON line.

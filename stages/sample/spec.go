@@ -28,7 +28,7 @@ type params struct {
 	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
 	Weights  string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
 	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
-	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
+	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
 var spec = stage.Stage[params]{
@@ -77,9 +77,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return fmt.Errorf("input checkpoint: %w", err)
 	}
-	job.SetBackend(m.be.Class())
-	job.SetVersion("backend", m.be.Describe())
-	job.Log().Info("backend", "class", m.be.Class(), "using", m.be.Describe())
+	engine.Record(job, m.be)
 	tableau, err := ode.Lookup(p.Solver)
 	if err != nil {
 		return stage.Fail(stage.ExitUsage, "", "%w", err)

@@ -48,7 +48,7 @@ type params struct {
 	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps"`
 	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
-	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
+	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
 var spec = stage.Stage[params]{
@@ -141,9 +141,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	job.SetBackend(be.Class())
-	job.SetVersion("backend", be.Describe())
-	job.Log().Info("backend", "class", be.Class(), "using", be.Describe())
+	engine.Record(job, be)
 	data, err := readSet(ctx, job, "data")
 	if err != nil {
 		return err

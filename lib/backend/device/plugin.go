@@ -1,7 +1,6 @@
 package device
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
@@ -93,13 +92,4 @@ func cudaRoot(plugin string) string {
 		}
 	}
 	return ""
-}
-
-// missing says that no plugin of a kind was found.
-func missing(kind string) (err error, hint string) {
-	err = fmt.Errorf("no %s plugin was found: not in %s, nor where go-xla's installer or Python's would put it", kind, pluginPath)
-	if kind == "cuda" {
-		return err, `pip install "jax[cuda13]", or point ` + pluginPath + ` at the xla_cuda_plugin.so of such an installation`
-	}
-	return err, "point " + pluginPath + " at a pjrt_c_api_cpu_plugin.so (github.com/gomlx/pjrt-cpu-binaries builds them), or use --backend tape"
 }

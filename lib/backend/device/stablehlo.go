@@ -3,6 +3,7 @@ package device
 import (
 	"fmt"
 	"math"
+	"reflect"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -18,7 +19,6 @@ import (
 // the fastest, which on CUDA cards means 10 bits of mantissa with no way to ask for 23; and it never tells XLA that
 // an output may take over the memory of a donated input, so a training step would need room for two states.
 type hlo struct {
-	name      string
 	builder   *stablehlo.Builder
 	main      *stablehlo.Function
 	params    []compute.Value
@@ -161,7 +161,8 @@ func (h *hlo) Where(condition, a, b compute.Value) (compute.Value, error) {
 }
 
 func (h *hlo) Constant(flat any, dims ...int) (compute.Value, error) {
-	return value(h.main.ConstantFromFlatAndDimensions(flat, dims...))
+	dt := dtypes.FromGoType(reflect.TypeOf(flat).Elem())
+	return value(h.main.ConstantFromFlatAndShape(flat, hloshapes.Make(dt, dims...)))
 }
 func (h *hlo) Iota(shape shapes.Shape, axis int) (compute.Value, error) {
 	return value(h.main.Iota(shapeOf(shape), axis))
@@ -223,7 +224,7 @@ func (h *hlo) reduce(name string, f binary, start float64, x compute.Value, axes
 		}
 		h.reducers[key] = fold
 	}
-	init, err := h.main.ConstantFromFlatAndDimensions(flat(dt, []float64{start}))
+	init, err := h.main.ConstantFromFlatAndShape(flat(dt, []float64{start}), hloshapes.Make(dt))
 	if err != nil {
 		return nil, err
 	}

@@ -42,11 +42,10 @@ func compatible(path string) error {
 		return fmt.Errorf("it has no table of functions")
 	}
 	type header struct {
-		size      uintptr
-		extension unsafe.Pointer
-		version   struct {
-			size         uintptr
-			extension    unsafe.Pointer
+		size    uintptr
+		_       uintptr // extension
+		version struct {
+			_, _         uintptr // size, extension
 			major, minor int32
 		}
 	}

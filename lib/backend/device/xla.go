@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -43,8 +44,12 @@ func openXLA(t target) (backend.Backend, error) {
 	path := t.path
 	if path == "" {
 		if path = find(t.kind); path == "" {
-			return nil, unavailable(missing(t.kind))
+			return nil, missing(t)
 		}
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, unavailable(err, "")
 	}
 	client, err := openClient(path)
 	if err != nil {
@@ -63,6 +68,16 @@ func openXLA(t target) (backend.Backend, error) {
 		x.line += ", driver " + driver
 	}
 	return x, nil
+}
+
+// missing says that no plugin of a kind was found.
+func missing(t target) error {
+	hint := `pip install "jax[cuda13]", or point ` + pluginPath + ` at the xla_cuda_plugin.so of such an installation`
+	if t.kind == "cpu" {
+		hint = "point " + pluginPath + " at a pjrt_c_api_cpu_plugin.so (github.com/gomlx/pjrt-cpu-binaries builds them), or use --backend tape"
+	}
+	err := fmt.Errorf("no %s plugin was found: not in %s, nor where go-xla's installer or Python's would put it", t.kind, pluginPath)
+	return &backend.UnavailableError{Class: t.class(), Err: err, Hint: hint}
 }
 
 // openClient loads a plugin and starts it on its devices.

@@ -1,0 +1,87 @@
+package device
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+	"vapo/lib/autodiff"
+	"vapo/lib/backend"
+	"vapo/lib/backend/backendtest"
+	"vapo/lib/graphop"
+)
+
+// Convolutions whose gradients need cropping as well as padding: filters smaller than the padding, strides that leave a
+// rest, strides longer than the filter.
+func TestStrangeConvolutions(t *testing.T) {
+	be, err := openGo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	random := func(n *graphop.Node) backend.Buffer {
+		v := make([]float64, n.Shape().TotalSize())
+		for i := range v {
+			v[i] = rng.NormFloat64()
+		}
+		return backend.F64(v)
+	}
+	for _, c := range []struct{ h, w, kh, kw, sh, sw, ph, pw int }{
+		{5, 6, 1, 1, 1, 1, 1, 2}, {5, 6, 1, 1, 2, 3, 0, 0}, {7, 4, 2, 3, 3, 2, 0, 1}, {6, 6, 2, 1, 3, 4, 2, 3},
+		{4, 4, 4, 4, 1, 1, 0, 0}, {3, 5, 3, 2, 5, 1, 1, 0}, {9, 8, 3, 3, 2, 2, 0, 0}, {2, 2, 3, 3, 1, 1, 2, 2},
+	} {
+		g := gorgonia.NewGraph()
+		x, w := graphop.Input(g, tensor.Float64, "x", 2, 3, c.h, c.w), graphop.Input(g, tensor.Float64, "w", 4, 3, c.kh, c.kw)
+		y := graphop.Conv2DStrided(x, w, c.sh, c.sw, c.ph, c.pw)
+		d, err := autodiff.Grad(graphop.Reshape(graphop.Sum(graphop.Mul(graphop.Square(y), y)), 1), x, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		graph := backend.Graph{Inputs: []*graphop.Node{x, w}, Outputs: []*graphop.Node{y, d[0], d[1]}}
+		exe, err := be.Compile(graph)
+		if err != nil {
+			t.Fatalf("%+v: %v", c, err)
+		}
+		in := []backend.Buffer{random(x), random(w)}
+		got, want := []backend.Buffer{random(y), random(x), random(w)}, []backend.Buffer{random(y), random(x), random(w)}
+		if err := exe.Run(in, got); err != nil {
+			t.Fatal(err)
+		}
+		if err := backendtest.Interpret(graph).Run(in, want); err != nil {
+			t.Fatal(err)
+		}
+		for i, what := range []string{"result", "input gradient", "filter gradient"} {
+			if d := backendtest.Distance(got[i], want[i]); !(d < 1e-12) {
+				t.Errorf("%+v: the %s differs by %.3g", c, what, d)
+			}
+		}
+		write(t, graph, Float32)
+	}
+}
+
+// The estimate counts what is alive at the same time.
+func TestEstimate(t *testing.T) {
+	g := gorgonia.NewGraph()
+	x, w := graphop.Input(g, tensor.Float32, "x", 10, 4), graphop.Input(g, tensor.Float32, "w", 4, 100)
+	a := graphop.Exp(graphop.MatMul(x, w, false, false)) // two arrays of 1000 at once
+	y := graphop.Sum(a)
+	e := estimate(backend.Graph{Inputs: []*graphop.Node{x}, State: []backend.State{{In: w}}, Outputs: []*graphop.Node{y}})
+	if want := (need{state: 4 * 400, batch: 4 * (40 + 2000), rows: 10}); e != want {
+		t.Errorf("estimate %+v, want %+v", e, want)
+	}
+	for _, c := range []struct {
+		total, have int64
+		want        int
+	}{
+		{1600 + 10*800, 1600 + 10*400, 5}, // half the memory, half the batch
+		{1600 + 10*800, 1600 + 7*800 + 10, 7},
+		{1600 + 10*800, 1600, 0}, // no room for the state
+		{1600 + 10*800, 1600 + 100, 0},
+		{1600 + 10*800, 1 << 40, 0}, // it fits as it is: the reason lies elsewhere
+	} {
+		if got := e.fits(c.total, c.have); got != c.want {
+			t.Errorf("of a batch of 10 %d rows fit in %d of %d bytes, want %d", got, c.have, c.total, c.want)
+		}
+	}
+}
