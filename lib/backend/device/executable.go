@@ -20,6 +20,7 @@ type executable struct {
 	inputs  []port
 	states  []state
 	outputs []output
+	kept    []bool // which results of a run become states
 	lost    error
 }
 
@@ -139,6 +140,10 @@ func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, 
 	for _, n := range g.Outputs {
 		e.outputs = append(e.outputs, output{e.port(n), result(n)})
 	}
+	e.kept = make([]bool, len(values))
+	for at := range e.kept {
+		e.kept[at] = users[at] > 0
+	}
 	return values, heirs, nil
 }
 
@@ -230,21 +235,11 @@ func (e *executable) Run(in, out []backend.Buffer) error {
 		}
 	}
 	for i, b := range results {
-		if !e.keeps(i) {
+		if !e.kept[i] {
 			free([]buffer{b})
 		}
 	}
 	return nil
-}
-
-// keeps reports whether an output of a run becomes a state.
-func (e *executable) keeps(result int) bool {
-	for _, st := range e.states {
-		if st.next == result {
-			return true
-		}
-	}
-	return false
 }
 
 // advance makes the results of a run the states.

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
 	"vapo/lib/graphop"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+	"vapo/lib/training"
 )
 
 // write returns a graph as StableHLO.
@@ -107,6 +111,38 @@ func TestPrecision(t *testing.T) {
 			if got := strings.Contains(text, "bf16"); got != c.bf16 {
 				t.Errorf("%s in %v at %s: bf16 in the program is %v", s.Name, c.dt, c.precision, got)
 			}
+		}
+	}
+}
+
+// captured is an engine that keeps the graph and compiles nothing.
+type captured struct{ graph *backend.Graph }
+
+var errCaptured = errors.New("kept, not compiled")
+
+func (captured) Class() string              { return "captured" }
+func (captured) Describe() string           { return "captured" }
+func (captured) Promises() backend.Promises { return backend.Promises{} }
+func (c captured) Compile(g backend.Graph) (backend.Executable, error) {
+	*c.graph = g
+	return nil, errCaptured
+}
+
+// The training steps of the published networks have programs, in which every state is donated.
+func TestPublishedNetworks(t *testing.T) {
+	for name, network := range potential.Presets() {
+		network.Schedule, network.PriorStd = "linear", 1
+		var g backend.Graph
+		o := optim.Config{LearningRate: 1e-3, HorizonSteps: 9, Decay: "cosine", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1, EMADecay: 0.999}
+		if _, err := training.Potential(captured{&g}, network, "matching", o, 8); !errors.Is(err, errCaptured) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		text := write(t, g, TF32)
+		if donated := strings.Count(text, "tf.aliasing_output"); donated != len(g.State) || donated == 0 {
+			t.Errorf("%s: %d of %d states are donated", name, donated, len(g.State))
+		}
+		if strings.Contains(text, "f64") {
+			t.Errorf("%s: there is float64 in the program of a float32 graph", name)
 		}
 	}
 }
