@@ -15,10 +15,7 @@ import (
 // Convolutions whose gradients need cropping as well as padding: filters smaller than the padding, strides that leave a
 // rest, strides longer than the filter.
 func TestStrangeConvolutions(t *testing.T) {
-	be, err := openGo()
-	if err != nil {
-		t.Fatal(err)
-	}
+	be := goBackend(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	random := func(n *graphop.Node) backend.Buffer {
 		v := make([]float64, n.Shape().TotalSize())

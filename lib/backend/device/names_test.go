@@ -54,6 +54,7 @@ func TestFind(t *testing.T) {
 	t.Setenv("HOME", home)
 	t.Setenv("VIRTUAL_ENV", "")
 	t.Setenv("CONDA_PREFIX", "")
+	t.Setenv("PATH", t.TempDir())
 	t.Setenv(pluginPath, "")
 	file := func(parts ...string) string {
 		path := filepath.Join(parts...)
@@ -75,6 +76,14 @@ func TestFind(t *testing.T) {
 	if !slices.Contains(places("cuda"), filepath.Join(home, ".local/lib/go-xla")) {
 		t.Errorf("searched %v, want the home directory's folder among them", places("cuda"))
 	}
+	environment := t.TempDir()
+	linked := file(environment, "lib/python3.12/site-packages/jax_plugins/xla_cuda12/xla_cuda_plugin.so")
+	if err := os.Chmod(file(environment, "bin/python3"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", filepath.Join(environment, "bin"))
+	expect("cuda", linked)
+	t.Setenv("PATH", t.TempDir())
 	wheel := file(home, ".local/lib/python3.12/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so")
 	expect("cuda", wheel)
 	file(home, ".local/lib/go-xla/pjrt_c_api_cpu_v0.83.1_plugin.so")

@@ -2,6 +2,7 @@ package device
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
 )
@@ -67,6 +68,9 @@ func places(kind string) []string {
 		if p := os.Getenv(v); p != "" {
 			roots = append(roots, p)
 		}
+	}
+	if python, err := exec.LookPath("python3"); err == nil { // not resolved: an environment links to a Python elsewhere
+		roots = append(roots, filepath.Dir(filepath.Dir(python)))
 	}
 	if home, err := os.UserHomeDir(); err == nil {
 		out = append(out, filepath.Join(home, ".local/lib/go-xla"), filepath.Join(home, ".local/lib/go-xla/nvidia"))
