@@ -65,6 +65,73 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// A family's engines open by names that it alone understands; auto asks it first, and tells what it passed over.
+func TestFamilies(t *testing.T) {
+	backend.Register("plane-wood", -1, opens("plane-wood"))
+	backend.Register("plane-iron", -2, fails("plane-iron"))
+	first, reason := "", "no wind"
+	backend.RegisterFamily(backend.Family{
+		Names: []string{"kite:name"},
+		Class: func(name string) (string, bool, error) {
+			kite, ok := strings.CutPrefix(name, "kite:")
+			if kite == "lead" {
+				return "", true, &backend.OptionError{Class: "kite", Option: kite, Reason: "too heavy"}
+			}
+			return "kite-" + kite, ok, nil
+		},
+		Open: func(name string) (backend.Backend, error) {
+			if name == "kite:torn" {
+				return nil, &backend.UnavailableError{Class: "kite-torn", Err: errMissing}
+			}
+			return fake{strings.ReplaceAll(name, ":", "-")}, nil
+		},
+		Auto: func() (string, string) { return first, reason },
+	})
+	expect := func(name, class, why string) {
+		t.Helper()
+		c, err := backend.Choose(name)
+		if err != nil || c.Backend.Class() != class || !strings.Contains(c.Why, why) {
+			t.Errorf("%s: %+v, %v, want %s because of %q", name, c, err, class, why)
+		}
+		if got, err := backend.Resolve(name); err != nil || got != class {
+			t.Errorf("%s resolves to %s, %v", name, got, err)
+		}
+	}
+	expect("kite:red", "kite-red", "")
+	expect("plane", "plane-wood", "")
+	best := "plane-wood" // or what another test registered
+	if classes := backend.Classes(); slices.Contains(classes, "good") {
+		best = "good"
+	}
+	expect("auto", best, "no wind")
+	first, reason = "kite:torn", "wind"
+	expect("auto", best, "kite:torn did not open")
+	first = "kite:blue"
+	expect("auto", "kite-blue", "wind")
+
+	var option *backend.OptionError
+	for _, name := range []string{"kite:lead", "plane-wood,fast", "plane,fast"} {
+		if _, err := backend.Open(name); !errors.As(err, &option) {
+			t.Errorf("open %s: %v, want that it has no such option", name, err)
+		}
+	}
+	var unknown *backend.UnknownError
+	if _, err := backend.Open("balloon"); !errors.As(err, &unknown) || !strings.Contains(err.Error(), "kite:name") || !strings.Contains(err.Error(), "plane, plane-wood") {
+		t.Errorf("open balloon: %v, want the names there are", err)
+	}
+}
+
+func TestMemoryError(t *testing.T) {
+	for want, e := range map[string]*backend.MemoryError{
+		"the computation needs 3.0 GiB of memory, the machine has 2.0 GiB":          {Need: 3 << 30, Have: 2 << 30},
+		"the computation needs about 3.0 GiB, more memory than the device has free": {Need: 3 << 30, Device: "the device"},
+	} {
+		if e.Error() != want {
+			t.Errorf("%q, want %q", e.Error(), want)
+		}
+	}
+}
+
 func TestBuffer(t *testing.T) {
 	if n := backend.F32(make([]float32, 3)).Len(); n != 3 {
 		t.Errorf("length %d", n)

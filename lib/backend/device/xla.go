@@ -87,10 +87,10 @@ func openClient(path string) (*pjrt.Client, error) {
 	if c := clients.of[path]; c != nil {
 		return c, nil
 	}
+	prepare(path)
 	if err := compatible(path); err != nil {
 		return nil, err
 	}
-	prepare(path)
 	plugin, err := pjrt.GetPlugin(path)
 	if err != nil {
 		return nil, err
