@@ -51,7 +51,6 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			allowed := uint64(steps / 2) // for what the runtime itself allocates now and then
 			room := int64(64 << 10)
 			if be.Class() == "tape-go" {
-				allowed = 500 * steps // gonum's products above its block size start goroutines
 				room = 1 << 20        // products keep a scratch of 100 kB for every processor that has computed one
 			}
 			if mallocs > allowed || grown > room {
