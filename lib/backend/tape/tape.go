@@ -1,9 +1,11 @@
 // Package tape runs expression graphs on the CPU: Gorgonia's graph, sorted once into a straight list of kernel
 // calls over buffers planned in advance.
 //
-// Compiling does what an interpreter of single nodes cannot: neighbouring pointwise operations run together block
-// by block (fuse.go), reshapes cost nothing, and values whose lifetimes do not meet share memory (plan.go). A run
-// then allocates nothing. The result depends neither on the number of threads nor on what was fused.
+// Compiling does what an interpreter of single nodes cannot: pointwise operations and the sums of rows between them,
+// a whole normalisation or its second derivative, run together row by row (fuse.go, space.go, lower.go), what is cheaper
+// to compute twice than to store is (recompute.go), reshapes cost nothing, and values whose lifetimes do not meet share
+// memory (plan.go). A run then allocates nothing. The result depends neither on the number of threads nor on what was
+// fused.
 //
 // Note: Gorgonia's own tape machine runs the same nodes (TestGorgoniaMachineAgrees) and is the design's reference,
 // but it allocates a tensor for every node at every run and stores every pointwise intermediate: some 5,300 allocations
