@@ -22,6 +22,7 @@ var order = []string{
 	"lib/draw",
 	"lib/tensorfile",
 	"lib/dataset",
+	"lib/microkernel",
 	"lib/blas",
 	"lib/kernel",
 	"lib/graphop",

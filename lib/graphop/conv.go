@@ -92,22 +92,22 @@ func (c *Convolution) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 }
 
 // Lower implements Kind.
-func (c *Convolution) Lower(op *Operation, lib blas.Library) Kernels {
+func (c *Convolution) Lower(op *Operation, _ blas.Library) Kernels {
 	return lower32and64(op,
-		func() func([]float32, [][]float32) { return lowerConv[float32](c, lib) },
-		func() func([]float64, [][]float64) { return lowerConv[float64](c, lib) })
+		func() func([]float32, [][]float32) { return lowerConv[float32](c) },
+		func() func([]float64, [][]float64) { return lowerConv[float64](c) })
 }
 
-func lowerConv[T kernel.Float](c *Convolution, lib blas.Library) func([]T, [][]T) {
+func lowerConv[T kernel.Float](c *Convolution) func([]T, [][]T) {
 	switch c.Role {
 	case Forward:
-		k := kernel.NewConv[T](lib, c.Shape)
+		k := kernel.NewConv[T](c.Shape)
 		return func(dst []T, src [][]T) { k.Run(dst, src[0], src[1]) }
 	case InputGrad:
-		k := kernel.NewConvInputGrad[T](lib, c.Shape)
+		k := kernel.NewConvInputGrad[T](c.Shape)
 		return func(dst []T, src [][]T) { k.Run(dst, src[0], src[1]) }
 	default:
-		k := kernel.NewConvFilterGrad[T](lib, c.Shape)
+		k := kernel.NewConvFilterGrad[T](c.Shape)
 		return func(dst []T, src [][]T) { k.Run(dst, src[0], src[1]) }
 	}
 }

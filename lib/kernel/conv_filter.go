@@ -1,87 +1,207 @@
 package kernel
 
-import "vapo/lib/blas"
+import "vapo/lib/microkernel"
 
-// ConvFilterGrad computes the adjoint of Conv in w: dw = sum over images of the unfolded x times g transposed. Work is
-// cut by input channels, each of which has filters of its own, and the batch only where channels are too few.
+// ConvFilterGrad computes the adjoint of Conv in w: for every tap, a matrix product over all output pixels of the output
+// gradient and the pixel of the input that the tap meets. The input is turned so that the channels of a pixel lie side by
+// side: then what all taps of a row of the filter meet is one run of memory, and a tap along a column only begins elsewhere.
 type ConvFilterGrad[T Float] struct {
-	convTiles
-	lib      blas.Library
-	channels int // a block
+	s        ConvShape
+	tiles    convTiles
+	channels int // of the input, a block
 	blocks   int
 	parts    int // partial sums over runs of tiles
 	perPart  int // tiles
-	size     int // scratch memory of a piece
+	ih, iw   int // the padded part of an image that a tile needs
+	joined   bool
+	line     int // elements that the taps of one pixel take: of a row of the filter, or of all where they are joined
+	lines    int
+	off      microkernel.Offsets // the first element of each pixel of a tile
+	size     int                 // scratch memory of a piece
+	turned   int                 // of that, the images
 	bufs     [][]T
-	sums     [][]T // one buffer: [parts, Cin·KH·KW, Cout]
+	sums     [][]T // one buffer: [parts, blocks, lines, Cout, line]
 	dw, x, g []T
 	body     func(worker, piece int)
 	finish   func(worker, piece int)
 }
 
-// blockPatch is the number of filter elements of an output channel that a block aims at.
-const blockPatch = 144
+const (
+	// blockChannels is the number of input channels of a block.
+	blockChannels = 32
+	// runPixels is the number of products that are added up in registers; see runLength.
+	runPixels = 128
+)
 
 // NewConvFilterGrad prepares the filter gradient of a convolution of shape s.
-func NewConvFilterGrad[T Float](lib blas.Library, s ConvShape) *ConvFilterGrad[T] {
-	c := &ConvFilterGrad[T]{convTiles: newConvTiles(s, true), lib: lib}
-	c.channels = min(s.Cin, max(1, blockPatch/(s.KH*s.KW)))
+func NewConvFilterGrad[T Float](s ConvShape) *ConvFilterGrad[T] {
+	c := &ConvFilterGrad[T]{s: s, tiles: newConvTiles(s.N, s.OH(), s.OW()), channels: min(s.Cin, blockChannels)}
 	c.blocks = (s.Cin + c.channels - 1) / c.channels
-	c.parts = min(c.count, (leastTiles+c.blocks-1)/c.blocks)
-	c.perPart = (c.count + c.parts - 1) / c.parts
-	c.parts = (c.count + c.perPart - 1) / c.perPart
-	c.size = (c.channels*s.KH*s.KW + s.Cout) * c.ld
-	scratchOf[T]().reserve(max(c.size, c.parts*s.patch()*s.Cout))
+	c.parts = min(c.tiles.count, (leastTiles+c.blocks-1)/c.blocks)
+	c.perPart = (c.tiles.count + c.parts - 1) / c.parts
+	c.parts = (c.tiles.count + c.perPart - 1) / c.perPart
+	c.ih, c.iw = (c.tiles.rows-1)*s.StrideH+s.KH, (s.OW()-1)*s.StrideW+s.KW
+	c.line, c.lines = s.KW*c.channels, s.KH
+	if c.joined = c.line < 16 && s.KH > 1; c.joined {
+		c.line, c.lines = s.KH*c.line, 1
+	}
+	var at []int
+	for i := range c.tiles.images {
+		for y := range c.tiles.rows {
+			for x := range s.OW() {
+				if c.joined {
+					at = append(at, len(at)*c.line)
+				} else {
+					at = append(at, ((i*c.ih+y*s.StrideH)*c.iw+x*s.StrideW)*c.channels)
+				}
+			}
+		}
+	}
+	c.off = microkernel.NewOffsets(at)
+	c.turned = c.tiles.images * c.ih * c.iw * c.channels
+	c.size = c.turned + len(at)*c.panels()*microkernel.Panel
+	if c.joined {
+		c.size += len(at) * c.line
+	}
+	scratchOf[T]().reserve(max(c.size, c.parts*c.part()))
 	c.bufs = make([][]T, min(Workers(), c.blocks*c.parts))
 	c.sums = make([][]T, 1)
-	c.body, c.finish = c.piece, c.transpose
+	c.body, c.finish = c.piece, c.collect
 	return c
 }
+
+func (c *ConvFilterGrad[T]) panels() int {
+	return (c.s.Cout + microkernel.Panel - 1) / microkernel.Panel
+}
+
+// part is the length of a partial sum.
+func (c *ConvFilterGrad[T]) part() int { return c.blocks * c.lines * c.s.Cout * c.line }
 
 // Run computes dw [Cout, Cin, KH, KW] from x [N, Cin, H, W] and g [N, Cout, OH, OW].
 func (c *ConvFilterGrad[T]) Run(dw, x, g []T) {
 	c.dw, c.x, c.g = dw, x, g
 	scratchOf[T]().take(c.bufs, c.size)
-	scratchOf[T]().take(c.sums, c.parts*c.s.patch()*c.s.Cout)
+	scratchOf[T]().take(c.sums, c.parts*c.part())
 	Parallel(c.blocks*c.parts, c.body)
-	Parallel((c.s.Cout+transposeRows-1)/transposeRows, c.finish)
+	Parallel(c.s.Cout, c.finish)
 	scratchOf[T]().give(c.bufs)
 	scratchOf[T]().give(c.sums)
 	c.dw, c.x, c.g = nil, nil, nil
 }
 
 func (c *ConvFilterGrad[T]) piece(worker, piece int) {
-	s, buf := c.s, c.bufs[worker]
 	block, part := piece%c.blocks, piece/c.blocks
-	c0 := block * c.channels
-	c1 := min(c0+c.channels, s.Cin)
-	rows := (c1 - c0) * s.KH * s.KW
-	sum := c.sums[0][(part*s.patch()+c0*s.KH*s.KW)*s.Cout:]
-	var beta T
-	for i := part * c.perPart; i < min((part+1)*c.perPart, c.count); i++ {
-		k := c.tile(i)
-		g, ldg := gathered(&c.convTiles, k, buf[c.channels*s.KH*s.KW*c.ld:], c.g, s.Cout)
-		col, ld := columns(&c.convTiles, k, buf, c.x, c0, c1)
-		blas.Gemm(c.lib, false, true, rows, s.Cout, k.columns, 1, col, ld, g, ldg, beta, sum, s.Cout)
-		beta = 1
+	sum := c.sums[0][part*c.part()+block*c.lines*c.s.Cout*c.line:]
+	first := part * c.perPart
+	for i := first; i < min(first+c.perPart, c.tiles.count); i++ {
+		k := c.tiles.tile(i, c.s.N, c.s.OH())
+		c.tile(c.bufs[worker], sum, k, block*c.channels, i > first)
 	}
 }
 
-// transposeRows is the number of output channels of one piece of transpose: a cache line of float32.
-const transposeRows = 16
-
-// transpose adds up the parts and writes them the other way round.
-func (c *ConvFilterGrad[T]) transpose(_, piece int) {
-	n, cout := c.s.patch(), c.s.Cout
-	from := piece * transposeRows
-	to := min(from+transposeRows, cout)
-	for p := range n {
-		row := c.sums[0][p*cout : (p+1)*cout]
-		for part := 1; part < c.parts; part++ {
-			add(row[from:to], row[from:to], c.sums[0][(part*n+p)*cout+from:][:to-from])
+// tile adds the products of one tile's pixels to sum, or begins with them.
+func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
+	s := &c.s
+	n := min(c.channels, s.Cin-c0)
+	at, buf := buf[:c.turned], buf[c.turned:]
+	for i := range k.images {
+		image := c.x[((k.first+i)*s.Cin+c0)*s.H*s.W:]
+		c.turn(at[i*c.ih*c.iw*c.channels:], image, k, n)
+	}
+	pixels := k.images * k.rows * s.OW()
+	if c.joined {
+		joined := buf[:pixels*c.line]
+		buf = buf[pixels*c.line:]
+		c.join(joined, at, k)
+		at = joined
+	}
+	for panel := range c.panels() {
+		c.gradients(buf[panel*pixels*microkernel.Panel:], k, panel)
+	}
+	p := microkernel.Product{Stride: c.line, Add: add}
+	for q := 0; q < pixels; q += runPixels {
+		p.Off = c.off.Slice(q, min(q+runPixels, pixels))
+		for line := range c.lines {
+			from, to := at[line*c.iw*c.channels:], sum[line*s.Cout*c.line:]
+			for j := 0; j < c.line; j += p.Cols {
+				p.Cols = nextColumns(c.line - j)
+				for o := 0; o < s.Cout; o += microkernel.Rows {
+					p.Rows = min(microkernel.Rows, s.Cout-o)
+					a := buf[(o/microkernel.Panel*pixels+q)*microkernel.Panel+o%microkernel.Panel:]
+					microkernel.Multiply(&p, a, from[j:], to[o*c.line+j:])
+				}
+			}
 		}
-		for o := from; o < to; o++ {
-			c.dw[o*n+p] = row[o]
+		p.Add = true
+	}
+}
+
+// turn writes the n channels of the part of an image that a tile's rows meet, padding included, pixel by pixel.
+func (c *ConvFilterGrad[T]) turn(dst, image []T, k tile, n int) {
+	s, plane := &c.s, c.s.H*c.s.W
+	left := min(s.PadW, c.iw)
+	width := max(0, min(s.W, c.iw-left))
+	for y := range (k.rows-1)*s.StrideH + s.KH {
+		to := dst[y*c.iw*c.channels : (y+1)*c.iw*c.channels]
+		iy := k.top*s.StrideH + y - s.PadH
+		if iy < 0 || iy >= s.H {
+			clear(to)
+			continue
+		}
+		clear(to[:left*c.channels])
+		clear(to[(left+width)*c.channels:])
+		for ch := 0; ch < n; ch += microkernel.Panel {
+			microkernel.Transpose(to[left*c.channels+ch:], c.channels, image[ch*plane+iy*s.W:], plane, min(microkernel.Panel, n-ch), width)
+		}
+		if n < c.channels { // what the last block lacks is computed, and not read
+			for x := range width {
+				clear(to[(left+x)*c.channels+n : (left+x+1)*c.channels])
+			}
+		}
+	}
+}
+
+// join copies what all taps of a pixel meet to one run.
+func (c *ConvFilterGrad[T]) join(dst, at []T, k tile) {
+	s, row := &c.s, c.s.KW*c.channels
+	for i := range k.images {
+		for y := range k.rows {
+			for x := range s.OW() {
+				for kh := range s.KH {
+					copy(dst[:row], at[((i*c.ih+y*s.StrideH+kh)*c.iw+x*s.StrideW)*c.channels:])
+					dst = dst[row:]
+				}
+			}
+		}
+	}
+}
+
+// gradients writes a panel of channels of the output gradient, pixel by pixel.
+func (c *ConvFilterGrad[T]) gradients(dst []T, k tile, panel int) {
+	pix, n := c.s.OH()*c.s.OW(), k.rows*c.s.OW()
+	first := panel * microkernel.Panel
+	for i := range k.images {
+		g := c.g[((k.first+i)*c.s.Cout+first)*pix+k.top*c.s.OW():]
+		microkernel.Transpose(dst[i*n*microkernel.Panel:], microkernel.Panel, g, pix, min(microkernel.Panel, c.s.Cout-first), n)
+	}
+}
+
+// collect adds up the parts of the filters of an output channel, in their order.
+func (c *ConvFilterGrad[T]) collect(_, o int) {
+	s, taps := &c.s, c.s.KH*c.s.KW
+	for ch := range s.Cin {
+		dst := c.dw[(o*s.Cin+ch)*taps : (o*s.Cin+ch+1)*taps]
+		for tap := range dst {
+			line, at := tap/s.KW, tap%s.KW*c.channels+ch%c.channels
+			if c.joined {
+				line, at = 0, tap*c.channels+ch%c.channels
+			}
+			place := ((ch/c.channels*c.lines+line)*s.Cout+o)*c.line + at
+			sum := c.sums[0][place]
+			for part := 1; part < c.parts; part++ {
+				sum += c.sums[0][part*c.part()+place]
+			}
+			dst[tap] = sum
 		}
 	}
 }

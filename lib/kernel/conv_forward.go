@@ -1,54 +1,32 @@
 package kernel
 
-import "vapo/lib/blas"
+import "vapo/lib/microkernel"
 
-// Conv computes y = x * w (cross-correlation, as every deep-learning library calls convolution): a matrix product of
-// the filters and the unfolded images (Chellapilla et al. 2006), tile by tile.
+// Conv computes y = x * w (cross-correlation, as every deep-learning library calls convolution).
 type Conv[T Float] struct {
-	convTiles
-	lib     blas.Library
-	size    int // scratch memory of a tile
-	bufs    [][]T
-	y, x, w []T
-	body    func(worker, piece int)
+	*correlation[T]
+	w    []T
+	pack func(worker, panel int)
 }
 
 // NewConv prepares a convolution of shape s.
-func NewConv[T Float](lib blas.Library, s ConvShape) *Conv[T] {
-	c := &Conv[T]{convTiles: newConvTiles(s, true), lib: lib}
-	c.size = s.patch() * c.ld
-	if c.images > 1 {
-		c.size += s.Cout * c.ld
-	}
-	scratchOf[T]().reserve(c.size)
-	c.bufs = make([][]T, min(Workers(), c.count))
-	c.body = c.piece
+func NewConv[T Float](s ConvShape) *Conv[T] {
+	c := &Conv[T]{correlation: newCorrelation[T](s.N, s.Cin, s.Cout,
+		axis{in: s.H, out: s.OH(), taps: s.KH, stride: s.StrideH, pad: s.PadH, zeros: 1},
+		axis{in: s.W, out: s.OW(), taps: s.KW, stride: s.StrideW, pad: s.PadW, zeros: 1})}
+	c.pack = c.packFilters
 	return c
 }
 
 // Run computes y [N, Cout, OH, OW] from x [N, Cin, H, W] and w [Cout, Cin, KH, KW].
 func (c *Conv[T]) Run(y, x, w []T) {
-	c.y, c.x, c.w = y, x, w
-	scratchOf[T]().take(c.bufs, c.size)
-	Parallel(c.count, c.body)
-	scratchOf[T]().give(c.bufs)
-	c.y, c.x, c.w = nil, nil, nil
+	c.w = w
+	c.run(y, x, c.pack)
+	c.w = nil
 }
 
-func (c *Conv[T]) piece(worker, piece int) {
-	s, k := c.s, c.tile(piece)
-	col, ld := columns(&c.convTiles, k, c.bufs[worker], c.x, 0, s.Cin)
-	pix := s.OH() * s.OW()
-	out, to := c.y[k.first*s.Cout*pix+k.at:], pix
-	if k.images > 1 {
-		out, to = c.bufs[worker][s.patch()*c.ld:], c.ld
-	}
-	blas.Gemm(c.lib, false, false, s.Cout, k.columns, s.patch(), 1, c.w, s.patch(), col, ld, 0, out, to)
-	if k.images > 1 {
-		for i := range k.images {
-			for ch := range s.Cout {
-				copy(c.y[((k.first+i)*s.Cout+ch)*pix:][:pix], out[ch*to+i*pix:])
-			}
-		}
-	}
+// packFilters turns the filters of a panel of output channels, rows of w, into columns.
+func (c *Conv[T]) packFilters(_, panel int) {
+	first, n := panel*microkernel.Panel, c.in*c.taps()
+	microkernel.Transpose(c.filters[0][panel*c.panel():], microkernel.Panel, c.w[first*n:], n, min(microkernel.Panel, c.out-first), n)
 }

@@ -1,74 +1,38 @@
 package kernel
 
-import "vapo/lib/blas"
+import "vapo/lib/microkernel"
 
-// ConvInputGrad computes the adjoint of Conv in x: every output gradient spread back over its patch.
+// ConvInputGrad computes the adjoint of Conv in x: a convolution of the output gradient, with zeros between its elements
+// where the stride is not 1, with the filters turned by half a turn.
 type ConvInputGrad[T Float] struct {
-	convTiles
-	lib     blas.Library
-	flipped *Conv[T] // the same thing as a convolution with turned filters, where the stride is 1
-	size    int      // scratch memory of a tile, or of the turned filters
-	bufs    [][]T
-	dx      []T
-	g, w    []T
-	body    func(worker, piece int)
+	*correlation[T]
+	w    []T
+	pack func(worker, panel int)
 }
 
 // NewConvInputGrad prepares the input gradient of a convolution of shape s.
-func NewConvInputGrad[T Float](lib blas.Library, s ConvShape) *ConvInputGrad[T] {
-	c := &ConvInputGrad[T]{convTiles: newConvTiles(s, false), lib: lib}
-	if s.StrideH == 1 && s.StrideW == 1 && s.PadH < s.KH && s.PadW < s.KW {
-		c.flipped = NewConv[T](lib, ConvShape{
-			N: s.N, Cin: s.Cout, H: s.OH(), W: s.OW(), Cout: s.Cin, KH: s.KH, KW: s.KW,
-			StrideH: 1, StrideW: 1, PadH: s.KH - 1 - s.PadH, PadW: s.KW - 1 - s.PadW,
-		})
-		c.size = s.Cout * s.patch()
-		c.bufs = make([][]T, 1)
-		c.body = c.turn
-	} else {
-		c.size = (s.patch() + s.Cout) * c.ld
-		c.bufs = make([][]T, min(Workers(), c.count))
-		c.body = c.piece
-	}
-	scratchOf[T]().reserve(c.size)
+func NewConvInputGrad[T Float](s ConvShape) *ConvInputGrad[T] {
+	c := &ConvInputGrad[T]{correlation: newCorrelation[T](s.N, s.Cout, s.Cin,
+		axis{in: s.OH(), out: s.H, taps: s.KH, stride: 1, pad: s.KH - 1 - s.PadH, zeros: s.StrideH},
+		axis{in: s.OW(), out: s.W, taps: s.KW, stride: 1, pad: s.KW - 1 - s.PadW, zeros: s.StrideW})}
+	c.pack = c.packFilters
 	return c
 }
 
 // Run computes dx [N, Cin, H, W] from g [N, Cout, OH, OW] and w [Cout, Cin, KH, KW].
 func (c *ConvInputGrad[T]) Run(dx, g, w []T) {
-	c.dx, c.g, c.w = dx, g, w
-	scratchOf[T]().take(c.bufs, c.size)
-	if c.flipped != nil {
-		Parallel(c.s.Cin, c.body)
-		c.flipped.Run(dx, g, c.bufs[0])
-	} else {
-		Parallel(c.count, c.body)
-	}
-	scratchOf[T]().give(c.bufs)
-	c.dx, c.g, c.w = nil, nil, nil
+	c.w = w
+	c.run(dx, g, c.pack)
+	c.w = nil
 }
 
-// turn writes the filters of one input channel, w [Cout, Cin, KH, KW], to a row of [Cin, Cout, KH, KW], each rotated
-// by half a turn.
-func (c *ConvInputGrad[T]) turn(_, i int) {
-	s := c.s
-	k := s.KH * s.KW
-	to := c.bufs[0][i*s.Cout*k:]
-	for o := range s.Cout {
-		for j, v := range c.w[(o*s.Cin+i)*k:][:k] {
-			to[o*k+k-1-j] = v
-		}
-	}
-}
-
-func (c *ConvInputGrad[T]) piece(worker, piece int) {
-	s, k, buf := c.s, c.tile(piece), c.bufs[worker]
-	g, ldg := gathered(&c.convTiles, k, buf[s.patch()*c.ld:], c.g, s.Cout)
-	blas.Gemm(c.lib, true, false, s.patch(), k.columns, s.Cout, 1, c.w, s.patch(), g, ldg, 0, buf, c.ld)
-	size := s.Cin * s.H * s.W
-	for i := range k.images {
-		dx := c.dx[(k.first+i)*size : (k.first+i+1)*size]
-		clear(dx)
-		fold(dx, buf[i*s.OH()*s.OW():], c.ld, s)
+// packFilters turns the taps of a panel of input channels, for each output channel in turn, into columns in the
+// opposite order.
+func (c *ConvInputGrad[T]) packFilters(_, panel int) {
+	taps, first := c.taps(), panel*microkernel.Panel
+	rows := min(microkernel.Panel, c.out-first)
+	to := c.filters[0][panel*c.panel():]
+	for o := range c.in { // the input of the adjoint is what the convolution put out
+		microkernel.TransposeBackwards(to[o*taps*microkernel.Panel:], microkernel.Panel, c.w[(o*c.out+first)*taps:], taps, rows, taps)
 	}
 }

@@ -1,0 +1,117 @@
+package kernel
+
+import "vapo/lib/microkernel"
+
+// views are the shifted copies of some channels of a tile of an image, through which a micro-kernel reads the image as
+// the second factor of a matrix product, a row for every channel and tap. A channel is copied once for every tap along a
+// row; taps along a column are the same copy read from another row on, unless the stride forbids it.
+type views struct {
+	h, w   axis
+	shared bool // one copy for all taps along a column
+	rows   int  // of output pixels at most
+	plane  int  // the distance of two copies
+	off    microkernel.Offsets
+}
+
+// newViews prepares views of up to channels channels and rows output rows.
+func newViews(h, w axis, channels, rows int) views {
+	v := views{h: h, w: w, rows: rows, shared: h.stride == 1}
+	copies := w.taps
+	if v.shared {
+		v.plane = (rows + h.taps - 1) * w.out
+	} else {
+		copies *= h.taps
+		v.plane = rows * w.out
+	}
+	v.plane = spread(v.plane)
+	var at []int
+	for c := range channels {
+		for kh := range h.taps {
+			for kw := range w.taps {
+				if v.shared {
+					at = append(at, (c*w.taps+kw)*v.plane+kh*w.out)
+				} else {
+					at = append(at, ((c*h.taps+kh)*w.taps+kw)*v.plane)
+				}
+			}
+		}
+	}
+	v.off = microkernel.NewOffsets(at)
+	return v
+}
+
+// spread rounds up to an odd number of cache lines: rows a power of two apart would meet in the same few sets of a cache.
+func spread(n int) int {
+	const line = 16 // elements of float32
+	return (n+line-1)/line*line | line
+}
+
+// size is the scratch memory of the views of so many channels.
+func (v *views) size(channels int) int {
+	n := channels * v.w.taps * v.plane
+	if !v.shared {
+		n *= v.h.taps
+	}
+	return n
+}
+
+// fillViews copies channels [c0, c1) of the image x [channels, H, W], for the output rows [top, top+rows).
+func fillViews[T Float](v *views, dst, x []T, c0, c1, top, rows int) {
+	in := v.h.in * v.w.in
+	for c := c0; c < c1; c++ {
+		image := x[c*in : (c+1)*in]
+		if v.shared {
+			for kw := range v.w.taps {
+				view(v, dst[:(rows+v.h.taps-1)*v.w.out], image, top, 0, kw)
+				dst = dst[v.plane:]
+			}
+			continue
+		}
+		for kh := range v.h.taps {
+			for kw := range v.w.taps {
+				view(v, dst[:rows*v.w.out], image, top, kh, kw)
+				dst = dst[v.plane:]
+			}
+		}
+	}
+}
+
+// view writes what the taps kh, kw of the output rows from top on meet in an image.
+func view[T Float](v *views, dst, image []T, top, kh, kw int) {
+	if h, w := &v.h, &v.w; h.stride == 1 && w.stride == 1 && h.zeros == 1 && w.zeros == 1 && w.in == w.out {
+		shiftPlane(dst, image, w.in, top+kh-h.pad, kw-w.pad)
+		return
+	}
+	for r := 0; len(dst) > 0; r++ {
+		var in []T
+		if i := v.h.at(top+r, kh); i >= 0 {
+			in = image[i*v.w.in : (i+1)*v.w.in]
+		}
+		shiftRow(&v.w, dst[:v.w.out], in, kw)
+		dst = dst[v.w.out:]
+	}
+}
+
+// shiftPlane writes out[y,x] = plane[y+dy, x+dx], zero outside: one copy of all rows, after which the columns that
+// wrapped around to a neighbouring row are cleared.
+func shiftPlane[T Float](out, plane []T, w, dy, dx int) {
+	shift := dy*w + dx
+	lo, hi := max(0, -shift), min(len(out), len(plane)-shift)
+	if hi <= lo {
+		clear(out)
+		return
+	}
+	clear(out[:lo])
+	copy(out[lo:hi], plane[lo+shift:hi+shift])
+	clear(out[hi:])
+	for x := 0; x < min(w, -dx); x++ {
+		for i := x; i < len(out); i += w {
+			out[i] = 0
+		}
+	}
+	for x := max(0, w-dx); x < w; x++ {
+		for i := x; i < len(out); i += w {
+			out[i] = 0
+		}
+	}
+}

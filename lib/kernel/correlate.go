@@ -1,0 +1,93 @@
+package kernel
+
+import "vapo/lib/microkernel"
+
+// correlation is what the forward convolution and its adjoint in the input have in common: every output channel is a
+// sum over the input's channels and taps of a weight times a view of the input. Views are made of some channels at a
+// time, few enough for the second-level cache, and all output channels take their share of the sum from them.
+type correlation[T Float] struct {
+	n, in, out int // images and channels
+	views      views
+	tiles      convTiles
+	channels   int // a block
+	// filters are the weights as the micro-kernel reads them: a panel of 16 output channels after the other, in each the
+	// weights of every input channel and tap.
+	filters [][]T
+	bufs    [][]T
+	y, x    []T
+	body    func(worker, piece int)
+}
+
+// runLength is the number of products that are added up in registers before they are added to the output: their part of
+// the views fits the first-level cache. It belongs to the results' bits.
+const runLength = 144
+
+func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
+	c := &correlation[T]{n: n, in: in, out: out, tiles: newConvTiles(n, h.out, w.out)}
+	c.channels = min(in, max(1, runLength/(h.taps*w.taps)))
+	c.views = newViews(h, w, c.channels, c.tiles.rows)
+	c.filters = make([][]T, 1)
+	c.bufs = make([][]T, min(Workers(), c.tiles.count))
+	scratchOf[T]().reserve(max(c.views.size(c.channels), c.panels()*c.panel()))
+	c.body = c.piece
+	return c
+}
+
+func (c *correlation[T]) taps() int { return c.views.h.taps * c.views.w.taps }
+
+// panels is the number of panels of filters, panel the length of one.
+func (c *correlation[T]) panels() int {
+	return (c.out + microkernel.Panel - 1) / microkernel.Panel
+}
+func (c *correlation[T]) panel() int { return c.in * c.taps() * microkernel.Panel }
+
+// run computes y [n, out, OH, OW] from x [n, in, H, W]; pack writes a panel of filters.
+func (c *correlation[T]) run(y, x []T, pack func(worker, panel int)) {
+	c.y, c.x = y, x
+	scratchOf[T]().take(c.filters, c.panels()*c.panel())
+	scratchOf[T]().take(c.bufs, c.views.size(c.channels))
+	Parallel(c.panels(), pack)
+	Parallel(c.tiles.count, c.body)
+	scratchOf[T]().give(c.filters)
+	scratchOf[T]().give(c.bufs)
+	c.y, c.x = nil, nil
+}
+
+func (c *correlation[T]) piece(worker, piece int) {
+	v, buf := &c.views, c.bufs[worker]
+	k := c.tiles.tile(piece, c.n, v.h.out)
+	image := v.h.in * v.w.in * c.in
+	for c0 := 0; c0 < c.in; c0 += c.channels {
+		c1 := min(c0+c.channels, c.in)
+		for i := k.first; i < k.first+k.images; i++ {
+			fillViews(v, buf, c.x[i*image:(i+1)*image], c0, c1, k.top, k.rows)
+			c.block(buf, i, k, c0, c1)
+		}
+	}
+}
+
+// block adds the share of the input channels [c0, c1) to all output channels of an image's tile.
+func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
+	pix := c.views.h.out * c.views.w.out
+	p := microkernel.Product{Off: c.views.off.Slice(0, (c1-c0)*c.taps()), Stride: pix, Add: c0 > 0}
+	y := c.y[image*c.out*pix+k.top*c.views.w.out:]
+	pixels := k.rows * c.views.w.out
+	for q := 0; q < pixels; q += p.Cols {
+		p.Cols = nextColumns(pixels - q)
+		for o := 0; o < c.out; o += microkernel.Rows {
+			p.Rows = min(microkernel.Rows, c.out-o)
+			a := c.filters[0][o/microkernel.Panel*c.panel()+c0*c.taps()*microkernel.Panel+o%microkernel.Panel:]
+			microkernel.Multiply(&p, a, buf[q:], y[o*pix+q:])
+		}
+	}
+}
+
+// nextColumns cuts a length into the micro-kernel's widths from the front, so that the last piece is not a narrow one
+// where two of middle width do.
+func nextColumns(left int) int {
+	const third = microkernel.Columns / 3
+	if left > 3*third && left <= 4*third {
+		return 2 * third
+	}
+	return min(left, 3*third)
+}

@@ -1,0 +1,105 @@
+package microkernel
+
+import "golang.org/x/sys/cpu"
+
+//go:noescape
+func kernel8x3x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
+
+//go:noescape
+func kernel8x2x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
+
+//go:noescape
+func kernel8x1x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
+
+//go:noescape
+func kernel4x3x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
+
+//go:noescape
+func kernel4x3x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+
+//go:noescape
+func kernel4x2x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+
+//go:noescape
+func kernel4x1x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+
+var (
+	hasAVX2    = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	hasAVX512  = hasAVX2 && cpu.X86.HasAVX512F
+	name, best = choose()
+)
+
+func choose() (string, func(p *Product, a, b, c []float32)) {
+	switch {
+	case hasAVX512:
+		return "AVX-512", multiply512
+	case hasAVX2:
+		return "AVX2", multiply256
+	}
+	return "scalar", plain32
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func multiply512(p *Product, a, b, c []float32) {
+	vectors := (p.Cols + 15) / 16
+	mask := 1<<(p.Cols-16*(vectors-1)) - 1
+	k, add := p.Off.Len(), flag(p.Add)
+	switch {
+	case vectors == 3 && p.Rows <= 4:
+		kernel4x3x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
+	case vectors == 3:
+		kernel8x3x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
+	case vectors == 2:
+		kernel8x2x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
+	default:
+		kernel8x1x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
+	}
+}
+
+// masks[n] selects the first n elements of a vector of eight.
+var masks = func() (m [9][8]int32) {
+	for n := range m {
+		for i := range n {
+			m[n][i] = -1
+		}
+	}
+	return m
+}()
+
+func multiply256(p *Product, a, b, c []float32) {
+	k, add := p.Off.Len(), flag(p.Add)
+	for r := 0; r < p.Rows; r += 4 {
+		rows := min(4, p.Rows-r)
+		for j := 0; j < p.Cols; {
+			from, to := &b[j], &c[r*p.Stride+j]
+			switch left := p.Cols - j; {
+			case left >= 24:
+				kernel4x3x8(k, &a[r], from, &p.Off.at[0], to, p.Stride, rows, nil, add)
+				j += 24
+			case left > 8:
+				n := min(left, 16)
+				kernel4x2x8(k, &a[r], from, &p.Off.at[0], to, p.Stride, rows, &masks[n-8], add)
+				j += n
+			default:
+				kernel4x1x8(k, &a[r], from, &p.Off.at[0], to, p.Stride, rows, &masks[left], add)
+				j += left
+			}
+		}
+	}
+}
+
+//go:noescape
+func transpose16(dst *float32, dstStep int, src *float32, srcStep, rows, cols, lanes int)
+
+func transposed(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) bool {
+	if hasAVX512 {
+		transpose16(&dst[0], dstStep, &src[0], srcStep, rows, cols, 1<<rows-1)
+	}
+	return hasAVX512
+}

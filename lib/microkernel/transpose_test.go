@@ -1,0 +1,43 @@
+package microkernel
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestTranspose(t *testing.T) {
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		rows, cols := 1+rng.IntN(Panel), rng.IntN(70)
+		from, to := cols+rng.IntN(5), rows+rng.IntN(20)
+		src, dst := make([]float32, max(0, (rows-1)*from+cols)), make([]float32, max(0, (cols-1)*to+rows)+40)
+		for i := range src {
+			src[i] = float32(i)
+		}
+		for i := range dst {
+			dst[i] = canary
+		}
+		want, backwards := slices.Clone(dst), slices.Clone(dst)
+		wantBackwards := slices.Clone(dst)
+		for r := range rows {
+			for j := range cols {
+				want[j*to+r] = src[r*from+j]
+				wantBackwards[(cols-1-j)*to+r] = src[r*from+j]
+			}
+		}
+		Transpose(dst, to, src, from, rows, cols)
+		TransposeBackwards(backwards, to, src, from, rows, cols)
+		if !slices.Equal(dst, want) || !slices.Equal(backwards, wantBackwards) {
+			t.Fatalf("%d rows %d apart of %d columns, written %d apart, went wrong", rows, from, cols, to)
+		}
+	}
+}
+
+func BenchmarkTranspose(b *testing.B) {
+	src, dst := make([]float32, 16*784), make([]float32, 16*784)
+	for b.Loop() {
+		Transpose(dst, 16, src, 784, 16, 784)
+	}
+	b.ReportMetric(float64(b.N)*16*784/b.Elapsed().Seconds()/1e9, "elements/ns")
+}

@@ -1,0 +1,12 @@
+package microkernel
+
+func assembly() map[string]func(p *Product, a, b, c []float32) {
+	w := map[string]func(p *Product, a, b, c []float32){}
+	if hasAVX2 {
+		w["AVX2"] = multiply256
+	}
+	if hasAVX512 {
+		w["AVX-512"] = multiply512
+	}
+	return w
+}
