@@ -118,18 +118,14 @@ func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
 	for panel := range c.panels() {
 		c.gradients(buf[panel*pixels*microkernel.Panel:], k, panel)
 	}
-	p := microkernel.Product{Stride: c.line, Add: add}
+	p := microkernel.Product{Rows: s.Cout, Stride: c.line, Next: pixels * microkernel.Panel, Add: add}
 	for q := 0; q < pixels; q += runPixels {
 		p.Off = c.off.Slice(q, min(q+runPixels, pixels))
 		for line := range c.lines {
 			from, to := at[line*c.iw*c.channels:], sum[line*s.Cout*c.line:]
 			for j := 0; j < c.line; j += p.Cols {
 				p.Cols = nextColumns(c.line - j)
-				for o := 0; o < s.Cout; o += microkernel.Rows {
-					p.Rows = min(microkernel.Rows, s.Cout-o)
-					a := buf[(o/microkernel.Panel*pixels+q)*microkernel.Panel+o%microkernel.Panel:]
-					microkernel.Multiply(&p, a, from[j:], to[o*c.line+j:])
-				}
+				microkernel.Multiply(&p, buf[q*microkernel.Panel:], from[j:], to[j:])
 			}
 		}
 		p.Add = true
@@ -188,20 +184,31 @@ func (c *ConvFilterGrad[T]) gradients(dst []T, k tile, panel int) {
 
 // collect adds up the parts of the filters of an output channel, in their order.
 func (c *ConvFilterGrad[T]) collect(_, o int) {
-	s, taps := &c.s, c.s.KH*c.s.KW
-	for ch := range s.Cin {
-		dst := c.dw[(o*s.Cin+ch)*taps : (o*s.Cin+ch+1)*taps]
-		for tap := range dst {
-			line, at := tap/s.KW, tap%s.KW*c.channels+ch%c.channels
-			if c.joined {
-				line, at = 0, tap*c.channels+ch%c.channels
+	s := &c.s
+	dw := c.dw[o*s.Cin*s.KH*s.KW : (o+1)*s.Cin*s.KH*s.KW]
+	row := s.KW * c.channels
+	for part := range c.parts {
+		for block := range c.blocks {
+			n := min(c.channels, s.Cin-block*c.channels)
+			to := dw[block*c.channels*s.KH*s.KW:]
+			for kh := range s.KH {
+				line, at := kh, 0
+				if c.joined {
+					line, at = 0, kh*row
+				}
+				sum := c.sums[0][part*c.part()+((block*c.lines+line)*s.Cout+o)*c.line+at:][:row]
+				for kw := range s.KW {
+					k := kh*s.KW + kw
+					for _, v := range sum[kw*c.channels:][:n] {
+						if part == 0 {
+							to[k] = v
+						} else {
+							to[k] += v
+						}
+						k += s.KH * s.KW
+					}
+				}
 			}
-			place := ((ch/c.channels*c.lines+line)*s.Cout+o)*c.line + at
-			sum := c.sums[0][place]
-			for part := 1; part < c.parts; part++ {
-				sum += c.sums[0][part*c.part()+place]
-			}
-			dst[tap] = sum
 		}
 	}
 }

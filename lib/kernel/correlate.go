@@ -69,16 +69,12 @@ func (c *correlation[T]) piece(worker, piece int) {
 // block adds the share of the input channels [c0, c1) to all output channels of an image's tile.
 func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 	pix := c.views.h.out * c.views.w.out
-	p := microkernel.Product{Off: c.views.off.Slice(0, (c1-c0)*c.taps()), Stride: pix, Add: c0 > 0}
+	p := microkernel.Product{Off: c.views.off.Slice(0, (c1-c0)*c.taps()), Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
 	y := c.y[image*c.out*pix+k.top*c.views.w.out:]
 	pixels := k.rows * c.views.w.out
 	for q := 0; q < pixels; q += p.Cols {
 		p.Cols = nextColumns(pixels - q)
-		for o := 0; o < c.out; o += microkernel.Rows {
-			p.Rows = min(microkernel.Rows, c.out-o)
-			a := c.filters[0][o/microkernel.Panel*c.panel()+c0*c.taps()*microkernel.Panel+o%microkernel.Panel:]
-			microkernel.Multiply(&p, a, buf[q:], y[o*pix+q:])
-		}
+		microkernel.Multiply(&p, c.filters[0][c0*c.taps()*microkernel.Panel:], buf[q:], y[q:])
 	}
 }
 

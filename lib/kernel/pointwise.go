@@ -86,6 +86,7 @@ type Pointwise[T Float] struct {
 	blocks  int // blocks a run, where one run is longer than a block
 	scalar  []bool
 	polys   []siluPoly // by instruction
+	loops   []loops    // by instruction
 	workers []pointwiseState[T]
 	slots   [][]T
 	body    func(worker, piece int)
@@ -127,6 +128,7 @@ func NewPointwise[T Float](prog Program) *Pointwise[T] {
 		if in.Code == SiLU {
 			p.polys[i] = siluPolynomials(int(in.P))
 		}
+		p.loops = append(p.loops, newLoops[T](&in))
 	}
 	p.workers = make([]pointwiseState[T], Workers())
 	for i := range p.workers {
@@ -199,9 +201,7 @@ func (p *Pointwise[T]) block(w *pointwiseState[T], off, n int) {
 			if w.filled[i] != w.base[i] {
 				v := p.slots[o.Slot][w.base[i]]
 				full := w.scratch[i*blockLen : i*blockLen+min(blockLen, p.run)]
-				for j := range full {
-					full[j] = v
-				}
+				fill(full, v)
 				w.filled[i] = w.base[i]
 			}
 			w.regs[i] = r
@@ -212,6 +212,9 @@ func (p *Pointwise[T]) block(w *pointwiseState[T], off, n int) {
 	}
 	for k := range p.prog.Instrs {
 		in := &p.prog.Instrs[k]
+		if runLoops(&p.loops[k], w.regs[in.Dst], w.regs[in.Args[0]], w.regs[in.Args[1]], false, false) {
+			continue
+		}
 		operate(in, &p.polys[k], w.regs[in.Dst], w.regs[in.Args[0]], w.regs[in.Args[1]], w.regs[in.Args[2]])
 	}
 }

@@ -53,6 +53,7 @@ type Rows[T Float] struct {
 	regs     []rowRegister
 	phases   []rowPhase
 	polys    []siluPoly
+	loops    []loops
 	workers  []rowState[T]
 	slots    [][]T
 	body     func(worker, piece int)
@@ -89,6 +90,7 @@ func NewRows[T Float](prog RowProgram) *Rows[T] {
 		if in.Code == SiLU && !in.Sum {
 			r.polys[i] = siluPolynomials(int(in.P))
 		}
+		r.loops = append(r.loops, newLoops[T](&in.Instr))
 	}
 	r.regs = make([]rowRegister, len(prog.Operands))
 	for i := range prog.Operands {

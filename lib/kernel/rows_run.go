@@ -106,6 +106,9 @@ func (r *Rows[T]) big(w *rowState[T], i, off, n int) {
 
 // operate runs one instruction, after repeating the single values that it cannot take as they are.
 func (r *Rows[T]) operate(w *rowState[T], i int, dst []T, args *[3][]T, single *[3]bool) {
+	if !single[2] && runLoops(&r.loops[i], dst, args[0], args[1], single[0], single[1]) {
+		return
+	}
 	in := &r.prog.Instrs[i]
 	if single[0] || single[1] || single[2] {
 		if !single[2] && withScalar(in.Code, dst, args[0], args[1], single[0], single[1]) {
@@ -207,6 +210,9 @@ func (r *Rows[T]) few(w *rowState[T], reg, dst int) ([]T, bool) {
 }
 
 func fill[T Float](dst []T, v T) {
+	if d, ok := any(dst).([]float32); ok && wideFill(d, float32(v)) {
+		return
+	}
 	for i := range dst {
 		dst[i] = v
 	}

@@ -18,11 +18,9 @@ import (
 )
 
 const (
-	// Rows is the largest number of rows of c that Multiply takes.
-	Rows = 8
-	// Columns is the largest number of columns.
+	// Columns is the largest number of columns of c that Multiply takes.
 	Columns = 48
-	// Panel is the distance of the elements of a along the sum: a is stored by columns of so many rows.
+	// Panel is the number of rows that a is stored by: panels of so many rows, each column after column.
 	Panel = 16
 )
 
@@ -66,23 +64,24 @@ func (o Offsets) Slice(from, to int) Offsets { return Offsets{o.at[from:to], o.m
 
 // Product is one call's work: for r < Rows and j < Cols,
 //
-//	c[r·Stride+j] = sum over p of a[p·Panel+r]·b[Off[p]+j]    (plus c[r·Stride+j] where Add is set),
+//	c[r·Stride+j] = sum over p of a(r, p)·b[Off[p]+j]    (plus c[r·Stride+j] where Add is set),
 //
-// the sum with fused multiply-adds in the order of p.
+// the sum with fused multiply-adds in the order of p. a(r, p) is a[r/Panel·Next + p·Panel + r%Panel].
 type Product struct {
 	Off        Offsets
 	Rows, Cols int
 	Stride     int
+	Next       int // from a panel to the next
 	Add        bool
 }
 
 func (p *Product) check(a, b, c int) {
 	k := p.Off.Len()
-	if p.Rows < 1 || p.Rows > Rows || p.Cols < 1 || p.Cols > Columns || k < 1 {
-		panic(fmt.Sprintf("microkernel: product of %d rows, %d columns and %d terms, expected 1 to %d, 1 to %d and 1 or more", p.Rows, p.Cols, k, Rows, Columns))
+	if p.Rows < 1 || p.Cols < 1 || p.Cols > Columns || k < 1 {
+		panic(fmt.Sprintf("microkernel: product of %d rows, %d columns and %d terms, expected 1 or more, 1 to %d and 1 or more", p.Rows, p.Cols, k, Columns))
 	}
-	// a is read in whole rows of Rows elements, of which those past p.Rows are not used.
-	if a < (k-1)*Panel+Rows || b < p.Off.most[k-1]+p.Cols || c < (p.Rows-1)*p.Stride+p.Cols {
+	// Panels are read whole: the last may have fewer rows, but not fewer elements.
+	if a < (p.Rows-1)/Panel*p.Next+k*Panel || b < p.Off.most[k-1]+p.Cols || c < (p.Rows-1)*p.Stride+p.Cols {
 		panic("microkernel: operand shorter than the product reads")
 	}
 }
@@ -113,8 +112,9 @@ func plain[T Float](p *Product, a, b, c []T, fma func(x, y, z T) T) {
 	for r := range p.Rows {
 		sum := sums[:p.Cols]
 		clear(sum)
+		panel := a[r/Panel*p.Next+r%Panel:]
 		for i, off := range p.Off.at {
-			x := a[i*Panel+r]
+			x := panel[i*Panel]
 			for j, y := range b[off:][:len(sum)] {
 				sum[j] = fma(x, y, sum[j])
 			}

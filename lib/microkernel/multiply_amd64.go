@@ -46,19 +46,29 @@ func flag(b bool) int {
 	return 0
 }
 
+// At most so many rows of c are computed at once.
+const (
+	rows512 = 8
+	rows256 = 4
+)
+
 func multiply512(p *Product, a, b, c []float32) {
 	vectors := (p.Cols + 15) / 16
 	mask := 1<<(p.Cols-16*(vectors-1)) - 1
 	k, add := p.Off.Len(), flag(p.Add)
-	switch {
-	case vectors == 3 && p.Rows <= 4:
-		kernel4x3x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
-	case vectors == 3:
-		kernel8x3x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
-	case vectors == 2:
-		kernel8x2x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
-	default:
-		kernel8x1x16(k, &a[0], &b[0], &p.Off.at[0], &c[0], p.Stride, p.Rows, mask, add)
+	off := &p.Off.at[0]
+	for r := 0; r < p.Rows; r += rows512 {
+		from, to, rows := &a[r/Panel*p.Next+r%Panel], &c[r*p.Stride], min(rows512, p.Rows-r)
+		switch {
+		case vectors == 3 && rows <= 4:
+			kernel4x3x16(k, from, &b[0], off, to, p.Stride, rows, mask, add)
+		case vectors == 3:
+			kernel8x3x16(k, from, &b[0], off, to, p.Stride, rows, mask, add)
+		case vectors == 2:
+			kernel8x2x16(k, from, &b[0], off, to, p.Stride, rows, mask, add)
+		default:
+			kernel8x1x16(k, from, &b[0], off, to, p.Stride, rows, mask, add)
+		}
 	}
 }
 
@@ -74,20 +84,21 @@ var masks = func() (m [9][8]int32) {
 
 func multiply256(p *Product, a, b, c []float32) {
 	k, add := p.Off.Len(), flag(p.Add)
-	for r := 0; r < p.Rows; r += 4 {
-		rows := min(4, p.Rows-r)
+	off := &p.Off.at[0]
+	for r := 0; r < p.Rows; r += rows256 {
+		panel, rows := &a[r/Panel*p.Next+r%Panel], min(rows256, p.Rows-r)
 		for j := 0; j < p.Cols; {
 			from, to := &b[j], &c[r*p.Stride+j]
 			switch left := p.Cols - j; {
 			case left >= 24:
-				kernel4x3x8(k, &a[r], from, &p.Off.at[0], to, p.Stride, rows, nil, add)
+				kernel4x3x8(k, panel, from, off, to, p.Stride, rows, nil, add)
 				j += 24
 			case left > 8:
 				n := min(left, 16)
-				kernel4x2x8(k, &a[r], from, &p.Off.at[0], to, p.Stride, rows, &masks[n-8], add)
+				kernel4x2x8(k, panel, from, off, to, p.Stride, rows, &masks[n-8], add)
 				j += n
 			default:
-				kernel4x1x8(k, &a[r], from, &p.Off.at[0], to, p.Stride, rows, &masks[left], add)
+				kernel4x1x8(k, panel, from, off, to, p.Stride, rows, &masks[left], add)
 				j += left
 			}
 		}

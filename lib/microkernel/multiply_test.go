@@ -18,7 +18,7 @@ type problem struct {
 const canary = float32(-12345.5)
 
 func newProblem(rng *rand.Rand, value func() float32) problem {
-	p := problem{Product: Product{Rows: 1 + rng.IntN(Rows), Cols: 1 + rng.IntN(Columns), Add: rng.IntN(2) == 0}}
+	p := problem{Product: Product{Rows: 1 + rng.IntN(40), Cols: 1 + rng.IntN(Columns), Add: rng.IntN(2) == 0}}
 	p.Stride = p.Cols + rng.IntN(20)
 	at := make([]int, 1+rng.IntN(40))
 	for i := range at {
@@ -32,7 +32,8 @@ func newProblem(rng *rand.Rand, value func() float32) problem {
 		}
 		return v
 	}
-	p.a, p.b = draw((len(at)-1)*Panel+Rows), draw(p.Off.most[len(at)-1]+p.Cols)
+	p.Next = len(at)*Panel + rng.IntN(9)
+	p.a, p.b = draw((p.Rows-1)/Panel*p.Next+len(at)*Panel), draw(p.Off.most[len(at)-1]+p.Cols)
 	p.c = draw(p.Rows*p.Stride + 64)
 	for i := range p.c {
 		if i/p.Stride >= p.Rows || i%p.Stride >= p.Cols {
@@ -114,12 +115,12 @@ func TestFusedMultiplyAdd(t *testing.T) {
 
 // A product that would read or write outside its operands panics before it does.
 func TestShortOperands(t *testing.T) {
-	good := problem{Product: Product{Off: Strided(3, 5), Rows: 2, Cols: 5, Stride: 7}}
-	good.a, good.b, good.c = make([]float32, 2*Panel+Rows), make([]float32, 15), make([]float32, 12)
+	good := problem{Product: Product{Off: Strided(3, 5), Rows: 18, Cols: 5, Stride: 7, Next: 50}}
+	good.a, good.b, good.c = make([]float32, 50+3*Panel), make([]float32, 15), make([]float32, 17*7+5)
 	good.Multiply32(good.a, good.b, good.c)
 	for i, p := range []problem{
 		{good.Product, good.a[1:], good.b, good.c}, {good.Product, good.a, good.b[1:], good.c}, {good.Product, good.a, good.b, good.c[1:]},
-		{Product{Off: Strided(3, 5), Rows: Rows + 1, Cols: 5, Stride: 7}, make([]float32, 99), good.b, make([]float32, 99)},
+		{Product{Off: Strided(3, 5), Rows: 1, Cols: Columns + 1, Stride: 70}, good.a, make([]float32, 99), good.c},
 		{Product{Rows: 1, Cols: 1}, good.a, good.b, good.c},
 	} {
 		func() {
@@ -136,13 +137,13 @@ func TestShortOperands(t *testing.T) {
 func BenchmarkMultiply(b *testing.B) {
 	for name, multiply := range ways() {
 		for _, cols := range []int{48, 32, 16} {
-			p := Product{Off: Strided(144, 64), Rows: Rows, Cols: cols, Stride: 1024, Add: true}
-			x, y, z := make([]float32, 144*Panel), make([]float32, 144*64), make([]float32, 8*1024)
+			p := Product{Off: Strided(144, 64), Rows: 64, Cols: cols, Stride: 1040, Next: 144 * Panel, Add: true}
+			x, y, z := make([]float32, 4*144*Panel), make([]float32, 144*64), make([]float32, 64*1040)
 			b.Run(fmt.Sprintf("%s/%d", name, cols), func(b *testing.B) {
 				for b.Loop() {
 					multiply(&p, x, y, z)
 				}
-				b.ReportMetric(2*float64(b.N)*float64(Rows*cols*144)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				b.ReportMetric(2*float64(b.N)*float64(64*cols*144)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
 	}

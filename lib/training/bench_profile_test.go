@@ -21,8 +21,7 @@ var profileKinds = []struct {
 	re   *regexp.Regexp
 }{
 	{"conv filter grad", regexp.MustCompile(`kernel\.\(\*ConvFilterGrad`)},
-	{"conv input grad", regexp.MustCompile(`kernel\.\(\*ConvInputGrad`)},
-	{"conv forward", regexp.MustCompile(`kernel\.\(\*Conv\[`)},
+	{"conv forward, input grad", regexp.MustCompile(`kernel\.\(\*(Conv|ConvInputGrad|correlation)\[`)},
 	{"matmul", regexp.MustCompile(`kernel\.\(\*MatMul`)},
 	{"pointwise", regexp.MustCompile(`kernel\.\(\*Pointwise`)},
 	{"pointwise and sums", regexp.MustCompile(`kernel\.\(\*Rows`)},

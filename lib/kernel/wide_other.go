@@ -1,0 +1,9 @@
+//go:build !amd64
+
+package kernel
+
+const hasWide = false
+
+func loopsOf(*Instr) loops { return loops{} }
+
+func wideFill([]float32, float32) bool { return false }
