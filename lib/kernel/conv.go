@@ -79,26 +79,12 @@ func (a *axis) at(o, tap int) int {
 	return u / a.zeros
 }
 
-// shiftRow writes what one tap of the output positions of a row meets in an input row, or zeros where that is nil.
-func shiftRow[T Float](a *axis, out, in []T, tap int) {
-	if in == nil {
-		clear(out)
-		return
-	}
-	if a.stride == 1 && a.zeros == 1 {
-		d := tap - a.pad
-		lo := min(len(out), max(0, -d))
-		hi := max(lo, min(len(out), a.in-d))
-		clear(out[:lo])
-		copy(out[lo:hi], in[lo+d:])
-		clear(out[hi:])
-		return
-	}
+// sampleRow writes what one tap of the output positions of a row meets in an input row, or zeros where that is nil.
+func sampleRow[T Float](a *axis, out, in []T, tap int) {
 	for o := range out {
-		if i := a.at(o, tap); i >= 0 {
+		out[o] = 0
+		if i := a.at(o, tap); in != nil && i >= 0 {
 			out[o] = in[i]
-		} else {
-			out[o] = 0
 		}
 	}
 }

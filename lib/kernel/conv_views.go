@@ -78,40 +78,48 @@ func fillViews[T Float](v *views, dst, x []T, c0, c1, top, rows int) {
 
 // view writes what the taps kh, kw of the output rows from top on meet in an image.
 func view[T Float](v *views, dst, image []T, top, kh, kw int) {
-	if h, w := &v.h, &v.w; h.stride == 1 && w.stride == 1 && h.zeros == 1 && w.zeros == 1 && w.in == w.out {
-		shiftPlane(dst, image, w.in, top+kh-h.pad, kw-w.pad)
+	h, w := &v.h, &v.w
+	if h.stride == 1 && w.stride == 1 && h.zeros == 1 && w.zeros == 1 {
+		// The rows [above, below) meet rows of the image, those around them its padding.
+		rows, dy := len(dst)/w.out, top+kh-h.pad
+		above := min(rows, max(0, -dy))
+		below := max(above, min(rows, h.in-dy))
+		if above < below {
+			shift(dst[above*w.out:below*w.out], image[(above+dy)*w.in:(below+dy)*w.in], w.out, w.in, kw-w.pad)
+		}
+		clear(dst[:above*w.out])
+		clear(dst[below*w.out:])
 		return
 	}
 	for r := 0; len(dst) > 0; r++ {
 		var in []T
-		if i := v.h.at(top+r, kh); i >= 0 {
-			in = image[i*v.w.in : (i+1)*v.w.in]
+		if i := h.at(top+r, kh); i >= 0 {
+			in = image[i*w.in : (i+1)*w.in]
 		}
-		shiftRow(&v.w, dst[:v.w.out], in, kw)
-		dst = dst[v.w.out:]
+		sampleRow(w, dst[:w.out], in, kw)
+		dst = dst[w.out:]
 	}
 }
 
-// shiftPlane writes out[y,x] = plane[y+dy, x+dx], zero outside: one copy of all rows, after which the columns that
-// wrapped around to a neighbouring row are cleared.
-func shiftPlane[T Float](out, plane []T, w, dy, dx int) {
-	shift := dy*w + dx
-	lo, hi := max(0, -shift), min(len(out), len(plane)-shift)
-	if hi <= lo {
-		clear(out)
+// shift writes dst[r, x] = src[r, x+d], zero where that is outside of the row, for rows of length out and in.
+func shift[T Float](dst, src []T, out, in, d int) {
+	if s, ok := any(dst).([]float32); ok && wideShift(s, out, any(src).([]float32), in, len(dst)/out, d) {
 		return
 	}
-	clear(out[:lo])
-	copy(out[lo:hi], plane[lo+shift:hi+shift])
-	clear(out[hi:])
-	for x := 0; x < min(w, -dx); x++ {
-		for i := x; i < len(out); i += w {
-			out[i] = 0
+	lo := min(out, max(0, -d))
+	hi := max(lo, min(out, in-d))
+	if in == out && hi-lo > in/2 { // one copy of all rows, after which what came from the neighbouring row is cleared
+		copy(dst[max(0, -d):], src[max(0, d):])
+		for r := 0; r < len(dst); r += out {
+			clear(dst[r : r+lo])
+			clear(dst[r+hi : r+out])
 		}
+		return
 	}
-	for x := max(0, w-dx); x < w; x++ {
-		for i := x; i < len(out); i += w {
-			out[i] = 0
-		}
+	for len(dst) > 0 {
+		clear(dst[:lo])
+		copy(dst[lo:hi], src[lo+d:])
+		clear(dst[hi:out])
+		dst, src = dst[out:], src[in:]
 	}
 }

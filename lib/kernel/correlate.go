@@ -4,10 +4,12 @@ import "vapo/lib/microkernel"
 
 // correlation is what the forward convolution and its adjoint in the input have in common: every output channel is a
 // sum over the input's channels and taps of a weight times a view of the input. Views are made of some channels at a
-// time, few enough for the second-level cache, and all output channels take their share of the sum from them.
+// time, few enough for the second-level cache, and all output channels take their share of the sum from them. Where the
+// machine can look through windows and the output has the size of the input, the views are not copied but looked at.
 type correlation[T Float] struct {
 	n, in, out int // images and channels
 	views      views
+	windows    [][]microkernel.Window // for each cut of an image; nil where the input has to be copied to views
 	tiles      convTiles
 	channels   int // a block
 	// filters are the weights as the micro-kernel reads them: a panel of 16 output channels after the other, in each the
@@ -27,10 +29,36 @@ func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
 	c.channels = min(in, max(1, runLength/(h.taps*w.taps)))
 	c.views = newViews(h, w, c.channels, c.tiles.rows)
 	c.filters = make([][]T, 1)
-	c.bufs = make([][]T, min(Workers(), c.tiles.count))
-	scratchOf[T]().reserve(max(c.views.size(c.channels), c.panels()*c.panel()))
 	c.body = c.piece
+	size := c.panels() * c.panel()
+	if c.looksThroughWindows() {
+		c.windows = make([][]microkernel.Window, c.tiles.cuts)
+		for i := range c.windows {
+			c.windows[i] = newWindows(h, w, c.tiles.tile(i, n, h.out))
+		}
+	} else {
+		c.bufs = make([][]T, min(Workers(), c.tiles.count))
+		size = max(size, c.views.size(c.channels))
+	}
+	scratchOf[T]().reserve(size)
 	return c
+}
+
+func (c *correlation[T]) looksThroughWindows() bool {
+	_, single := any(T(0)).(float32)
+	fits := func(a *axis) bool { return a.in == a.out && a.stride == 1 && a.zeros == 1 }
+	return single && microkernel.HasWindows() && fits(&c.views.h) && fits(&c.views.w)
+}
+
+// newWindows cuts the pixels of a tile of an image into windows.
+func newWindows(h, w axis, k tile) []microkernel.Window {
+	var ws []microkernel.Window
+	for q, end := k.top*w.out, (k.top+k.rows)*w.out; q < end; {
+		cols := nextColumns(end - q)
+		ws = append(ws, microkernel.NewWindow(h.in, w.in, h.taps, w.taps, h.pad, w.pad, q, cols))
+		q += cols
+	}
+	return ws
 }
 
 func (c *correlation[T]) taps() int { return c.views.h.taps * c.views.w.taps }
@@ -54,12 +82,20 @@ func (c *correlation[T]) run(y, x []T, pack func(worker, panel int)) {
 }
 
 func (c *correlation[T]) piece(worker, piece int) {
-	v, buf := &c.views, c.bufs[worker]
+	v := &c.views
+	var buf []T
+	if c.windows == nil {
+		buf = c.bufs[worker]
+	}
 	k := c.tiles.tile(piece, c.n, v.h.out)
 	image := v.h.in * v.w.in * c.in
 	for c0 := 0; c0 < c.in; c0 += c.channels {
 		c1 := min(c0+c.channels, c.in)
 		for i := k.first; i < k.first+k.images; i++ {
+			if c.windows != nil {
+				c.look(c.windows[piece%c.tiles.cuts], i, k, c0, c1)
+				continue
+			}
 			fillViews(v, buf, c.x[i*image:(i+1)*image], c0, c1, k.top, k.rows)
 			c.block(buf, i, k, c0, c1)
 		}
@@ -75,6 +111,19 @@ func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 	for q := 0; q < pixels; q += p.Cols {
 		p.Cols = nextColumns(pixels - q)
 		microkernel.Multiply(&p, c.filters[0][c0*c.taps()*microkernel.Panel:], buf[q:], y[q:])
+	}
+}
+
+// look is block on the input itself.
+func (c *correlation[T]) look(windows []microkernel.Window, image int, k tile, c0, c1 int) {
+	pix := c.views.h.out * c.views.w.out
+	p := microkernel.Correlation{Channels: c1 - c0, Plane: pix, Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
+	a := any(c.filters[0][c0*c.taps()*microkernel.Panel:]).([]float32)
+	x := any(c.x[(image*c.in+c0)*pix:]).([]float32)
+	y := any(c.y[image*c.out*pix+k.top*c.views.w.out:]).([]float32)
+	for i := range windows {
+		p.Multiply(&windows[i], a, x, y)
+		y = y[windows[i].Columns():]
 	}
 }
 

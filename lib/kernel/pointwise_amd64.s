@@ -203,3 +203,42 @@ tail:
 done:
 	VZEROUPPER
 	RET
+
+// func copyColumns512(dst *float32, dstStep int, src *float32, at, srcStep, rows, load, store int)
+TEXT ·copyColumns512(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), DI
+	MOVQ dstStep+8(FP), R10
+	SHLQ $2, R10
+	MOVQ src+16(FP), SI
+	MOVQ at+24(FP), AX
+	LEAQ (SI)(AX*4), SI
+	MOVQ srcStep+32(FP), DX
+	SHLQ $2, DX
+	MOVQ rows+40(FP), CX
+	MOVQ load+48(FP), AX
+	KMOVW AX, K1
+	MOVQ store+56(FP), AX
+	KMOVW AX, K2
+	LEAQ (SI)(DX*1), R8
+	LEAQ (DI)(R10*1), R9
+	SUBQ $2, CX
+	JLT odd
+pair:
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (R8), K1, Z1
+	VMOVUPS Z0, K2, (DI)
+	VMOVUPS Z1, K2, (R9)
+	LEAQ (SI)(DX*2), SI
+	LEAQ (R8)(DX*2), R8
+	LEAQ (DI)(R10*2), DI
+	LEAQ (R9)(R10*2), R9
+	SUBQ $2, CX
+	JGE pair
+odd:
+	ADDQ $2, CX
+	JEQ done
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS Z0, K2, (DI)
+done:
+	VZEROUPPER
+	RET

@@ -95,3 +95,20 @@ func wideFill(dst []float32, s float32) bool {
 	fill512(&dst[0], s, len(dst))
 	return true
 }
+
+//go:noescape
+func copyColumns512(dst *float32, dstStep int, src *float32, at, srcStep, rows, load, store int)
+
+// wideShift writes rows rows of length out, dst[r, x] = src[r, x+d], or zero where x+d is outside of src's rows of length in.
+func wideShift(dst []float32, out int, src []float32, in, rows, d int) bool {
+	if !hasWide {
+		return false
+	}
+	_, _ = dst[rows*out-1], src[rows*in-1]
+	for x := 0; x < out; x += 16 {
+		// Only lanes that are inside are read.
+		from, to := min(16, max(0, -d-x)), min(16, max(0, in-d-x))
+		copyColumns512(&dst[x], out, &src[0], x+d, in, rows, 1<<to-1<<from, 1<<min(16, out-x)-1)
+	}
+	return true
+}

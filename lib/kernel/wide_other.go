@@ -7,3 +7,5 @@ const hasWide = false
 func loopsOf(*Instr) loops { return loops{} }
 
 func wideFill([]float32, float32) bool { return false }
+
+func wideShift([]float32, int, []float32, int, int, int) bool { return false }

@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package microkernel
+
+const hasWindows = false
+
+func masked(*Correlation, *Window, []float32, []float32, []float32) {}

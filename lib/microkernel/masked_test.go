@@ -1,0 +1,55 @@
+package microkernel
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// A correlation has the bits of the product on copies of the shifted images.
+func TestCorrelation(t *testing.T) {
+	if !HasWindows() {
+		t.Log("this machine has no AVX-512: the package's other products stand for it")
+		return
+	}
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		h, w, kh, kw := 1+rng.IntN(12), 1+rng.IntN(12), 1+rng.IntN(4), 1+rng.IntN(4)
+		padH, padW := rng.IntN(kh), rng.IntN(kw)
+		first := rng.IntN(h * w)
+		cols := 1 + rng.IntN(min(Columns, h*w-first))
+		p := Correlation{Channels: 1 + rng.IntN(5), Rows: 1 + rng.IntN(40), Add: rng.IntN(2) == 0}
+		p.Plane, p.Stride = h*w+rng.IntN(5), cols+rng.IntN(9)
+		k := p.Channels * kh * kw
+		p.Next = k*Panel + rng.IntN(9)
+		draw := func(n int) []float32 {
+			v := make([]float32, n)
+			for i := range v {
+				v[i] = float32(rng.NormFloat64())
+			}
+			return v
+		}
+		a, b, c := draw((p.Rows-1)/Panel*p.Next+k*Panel), draw((p.Channels-1)*p.Plane+h*w), draw((p.Rows-1)*p.Stride+cols)
+		var views []float32
+		for ch := range p.Channels {
+			for dy := -padH; dy < kh-padH; dy++ {
+				for dx := -padW; dx < kw-padW; dx++ {
+					for q := first; q < first+cols; q++ {
+						v := float32(0)
+						if y, x := q/w+dy, q%w+dx; y >= 0 && y < h && x >= 0 && x < w {
+							v = b[ch*p.Plane+y*w+x]
+						}
+						views = append(views, v)
+					}
+				}
+			}
+		}
+		want := slices.Clone(c)
+		plain32(&Product{Off: Strided(k, cols), Rows: p.Rows, Cols: cols, Stride: p.Stride, Next: p.Next, Add: p.Add}, a, views, want)
+		window := NewWindow(h, w, kh, kw, padH, padW, first, cols)
+		p.Multiply(&window, a, b, c)
+		if !slices.Equal(c, want) {
+			t.Fatalf("seed %d: pixels %d to %d of %dx%d, filter %dx%d: got other bits than on copies", seed, first, first+cols, h, w, kh, kw)
+		}
+	}
+}
