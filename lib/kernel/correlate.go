@@ -118,9 +118,9 @@ func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 func (c *correlation[T]) look(windows []microkernel.Window, image int, k tile, c0, c1 int) {
 	pix := c.views.h.out * c.views.w.out
 	p := microkernel.Correlation{Channels: c1 - c0, Plane: pix, Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
-	a := any(c.filters[0][c0*c.taps()*microkernel.Panel:]).([]float32)
-	x := any(c.x[(image*c.in+c0)*pix:]).([]float32)
-	y := any(c.y[image*c.out*pix+k.top*c.views.w.out:]).([]float32)
+	a := asFloat32(c.filters[0][c0*c.taps()*microkernel.Panel:])
+	x := asFloat32(c.x[(image*c.in+c0)*pix:])
+	y := asFloat32(c.y[image*c.out*pix+k.top*c.views.w.out:])
 	for i := range windows {
 		p.Multiply(&windows[i], a, x, y)
 		y = y[windows[i].Columns():]

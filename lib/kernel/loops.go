@@ -20,6 +20,9 @@ func newLoops[T Float](in *Instr) loops {
 
 func first[T Float](v []T) *float32 { return (*float32)(unsafe.Pointer(unsafe.SliceData(v))) }
 
+// asFloat32 is v as the float32 that it is; asking through an interface would allocate.
+func asFloat32[T Float](v []T) []float32 { return unsafe.Slice(first(v), len(v)) }
+
 // runLoops does the instruction on all of dst, or reports that it cannot. An operand of which single is set is one value.
 func runLoops[T Float](l *loops, dst, a, b []T, singleA, singleB bool) bool {
 	n := len(dst)

@@ -17,18 +17,30 @@ func (p *AvgPool[T]) average(at int) {
 	scale := 1 / T(p.k*p.k)
 	for y := range p.h {
 		out := p.dst[(at*p.h+y)*p.w:][:p.w]
+		rows := p.src[(at*p.h+y)*p.k*w:][:p.k*w]
+		if p.k == 2 {
+			averagePairs(out, rows[:w], rows[w:], scale)
+			continue
+		}
 		clear(out)
-		for dy := range p.k {
-			row := p.src[((at*p.h+y)*p.k+dy)*w:][:w]
+		for ; len(rows) > 0; rows = rows[w:] {
 			for x := range out {
-				for dx := range p.k {
-					out[x] += row[x*p.k+dx]
+				for _, v := range rows[x*p.k : (x+1)*p.k] {
+					out[x] += v
 				}
 			}
 		}
 		for x := range out {
 			out[x] *= scale
 		}
+	}
+}
+
+// averagePairs is the average of 2 x 2 tiles of two rows, in the order of the general loop.
+func averagePairs[T Float](out, top, bottom []T, scale T) {
+	top, bottom = top[:2*len(out)], bottom[:2*len(out)]
+	for x := range out {
+		out[x] = (((top[2*x] + top[2*x+1]) + bottom[2*x]) + bottom[2*x+1]) * scale
 	}
 }
 
@@ -49,9 +61,16 @@ func (p *Upsample[T]) repeat(at int) {
 	for y := range p.h {
 		row := p.src[(at*p.h+y)*p.w:][:p.w]
 		first := p.dst[(at*p.h+y)*p.k*w:][:w]
-		for x, v := range row {
-			for dx := range p.k {
-				first[x*p.k+dx] = v
+		if p.k == 2 {
+			for x, v := range row {
+				pair := (*[2]T)(first[2*x:])
+				pair[0], pair[1] = v, v
+			}
+		} else {
+			for x, v := range row {
+				for dx := range p.k {
+					first[x*p.k+dx] = v
+				}
 			}
 		}
 		for dy := 1; dy < p.k; dy++ {

@@ -51,6 +51,7 @@ type Rows[T Float] struct {
 	perPiece int // rows
 	step     int // elements a block
 	regs     []rowRegister
+	bound    []int // the registers that have a slot
 	phases   []rowPhase
 	polys    []siluPoly
 	loops    []loops
@@ -95,12 +96,15 @@ func NewRows[T Float](prog RowProgram) *Rows[T] {
 	r.regs = make([]rowRegister, len(prog.Operands))
 	for i := range prog.Operands {
 		r.regs[i] = r.register(&prog.Operands[i])
+		if prog.Operands[i].Slot >= 0 {
+			r.bound = append(r.bound, i)
+		}
 	}
 	r.step = r.blockStep()
 	length := r.schedule()
 	r.workers = make([]rowState[T], Workers())
 	for i := range r.workers {
-		r.workers[i] = newRowState[T](len(r.regs), len(prog.Instrs), length)
+		r.workers[i] = newRowState[T](len(r.regs), len(prog.Instrs), len(prog.Outer), length)
 	}
 	r.perPiece = max(1, grain/r.row)
 	r.body = r.piece

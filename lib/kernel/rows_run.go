@@ -5,16 +5,18 @@ type rowState[T Float] struct {
 	scratch []T
 	data    [][]T // each register's part of the row
 	base    []int // where that starts in memory
+	index   []int // of the row along the outer dimensions
 	sums    []rowSum[T]
 	spread  []int // the block, counted over all rows and phases, for which a register's values are repeated
 	block   int
 }
 
-func newRowState[T Float](regs, instrs, length int) rowState[T] {
+func newRowState[T Float](regs, instrs, outer, length int) rowState[T] {
 	return rowState[T]{
 		scratch: make([]T, length),
 		data:    make([][]T, regs),
 		base:    make([]int, regs),
+		index:   make([]int, outer),
 		sums:    make([]rowSum[T], instrs),
 		spread:  make([]int, regs),
 	}
@@ -29,42 +31,70 @@ func (r *Rows[T]) Run(slots [][]T) {
 
 func (r *Rows[T]) piece(worker, piece int) {
 	w := &r.workers[worker]
-	for row := piece * r.perPiece; row < min((piece+1)*r.perPiece, r.rows); row++ {
-		r.locate(w, row)
+	r.begin(w, piece*r.perPiece)
+	for left := min(r.perPiece, r.rows-piece*r.perPiece); left > 0; left-- {
+		r.locate(w)
 		for p := range r.phases {
 			r.phase(w, &r.phases[p])
 		}
+		r.advance(w)
 	}
 	clear(w.data)
 }
 
-// locate finds each register's part of the row.
-func (r *Rows[T]) locate(w *rowState[T], row int) {
+// begin finds the place of a row, and each scratch register's memory.
+func (r *Rows[T]) begin(w *rowState[T], row int) {
 	clear(w.base)
 	for d := len(r.prog.Outer) - 1; d >= 0; d-- {
-		k := row % r.prog.Outer[d]
+		w.index[d] = row % r.prog.Outer[d]
 		row /= r.prog.Outer[d]
-		if k == 0 {
-			continue
-		}
-		for i := range r.prog.Operands {
-			if o := &r.prog.Operands[i]; o.Slot >= 0 {
-				w.base[i] += k * o.Outer[d]
+		for i, o := range r.prog.Operands {
+			if o.Slot >= 0 {
+				w.base[i] += w.index[d] * o.Outer[d]
 			}
 		}
 	}
 	for i := range r.regs {
 		g := &r.regs[i]
-		switch o := &r.prog.Operands[i]; {
-		case o.Slot < 0 && g.lives:
+		switch {
+		case r.prog.Operands[i].Slot >= 0:
+		case g.lives:
 			w.data[i] = w.scratch[g.offset : g.offset+g.kept]
-		case o.Slot < 0:
-			w.data[i] = w.scratch[g.offset : g.offset+r.step]
-		case g.table != nil:
-			w.data[i] = r.slots[o.Slot][w.base[i]:]
 		default:
-			w.data[i] = r.slots[o.Slot][w.base[i] : w.base[i]+g.kept]
+			w.data[i] = w.scratch[g.offset : g.offset+r.step]
 		}
+	}
+}
+
+// locate finds each register's part of the row.
+func (r *Rows[T]) locate(w *rowState[T]) {
+	for _, i := range r.bound {
+		slot := r.slots[r.prog.Operands[i].Slot]
+		if g := &r.regs[i]; g.table != nil {
+			w.data[i] = slot[w.base[i]:]
+		} else {
+			w.data[i] = slot[w.base[i] : w.base[i]+g.kept]
+		}
+	}
+}
+
+// advance goes on to the next row.
+func (r *Rows[T]) advance(w *rowState[T]) {
+	for d := len(r.prog.Outer) - 1; d >= 0; d-- {
+		n := r.prog.Outer[d]
+		w.index[d]++
+		end := w.index[d] == n
+		for _, i := range r.bound {
+			if step := r.prog.Operands[i].Outer[d]; end {
+				w.base[i] -= (n - 1) * step
+			} else {
+				w.base[i] += step
+			}
+		}
+		if !end {
+			return
+		}
+		w.index[d] = 0
 	}
 }
 

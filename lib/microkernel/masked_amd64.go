@@ -20,15 +20,15 @@ func masked(p *Correlation, w *Window, a, b, c []float32) {
 	add := flag(p.Add)
 	for r := 0; r < p.Rows; r += rows512 {
 		from, to, rows := &a[r/Panel*p.Next+r%Panel], &c[r*p.Stride], min(rows512, p.Rows-r)
-		f := masked8x1x16
-		switch {
+		switch { // and not a variable, through which the slices would escape
 		case vectors == 3 && rows <= 4:
-			f = masked4x3x16
+			masked4x3x16(p.Channels, from, &b[0], &w.taps[0], len(w.taps), p.Plane, to, p.Stride, rows, mask, add)
 		case vectors == 3:
-			f = masked8x3x16
+			masked8x3x16(p.Channels, from, &b[0], &w.taps[0], len(w.taps), p.Plane, to, p.Stride, rows, mask, add)
 		case vectors == 2:
-			f = masked8x2x16
+			masked8x2x16(p.Channels, from, &b[0], &w.taps[0], len(w.taps), p.Plane, to, p.Stride, rows, mask, add)
+		default:
+			masked8x1x16(p.Channels, from, &b[0], &w.taps[0], len(w.taps), p.Plane, to, p.Stride, rows, mask, add)
 		}
-		f(p.Channels, from, &b[0], &w.taps[0], len(w.taps), p.Plane, to, p.Stride, rows, mask, add)
 	}
 }

@@ -89,7 +89,7 @@ func (p *Product) check(a, b, c int) {
 // Multiply32 does the product in float32.
 func (p *Product) Multiply32(a, b, c []float32) {
 	p.check(len(a), len(b), len(c))
-	best(p, a, b, c)
+	multiply(p, a, b, c)
 }
 
 // Multiply does the product in T; in float64 it is written for checks of the float32 results and not for speed.
@@ -102,9 +102,6 @@ func Multiply[T Float](p *Product, a, b, c []T) {
 		plain(p, a, any(b).([]float64), any(c).([]float64), math.FMA)
 	}
 }
-
-// Name tells which instructions this machine has for the product.
-func Name() string { return name }
 
 // plain is the definition in Go, and what runs where there is no assembly.
 func plain[T Float](p *Product, a, b, c []T, fma func(x, y, z T) T) {

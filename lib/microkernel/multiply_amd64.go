@@ -24,19 +24,31 @@ func kernel4x2x8(k int, a, b *float32, off *int, c *float32, stride, rows int, m
 func kernel4x1x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
 
 var (
-	hasAVX2    = cpu.X86.HasAVX2 && cpu.X86.HasFMA
-	hasAVX512  = hasAVX2 && cpu.X86.HasAVX512F
-	name, best = choose()
+	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F
 )
 
-func choose() (string, func(p *Product, a, b, c []float32)) {
+// Name tells which instructions this machine has for the product.
+func Name() string {
 	switch {
 	case hasAVX512:
-		return "AVX-512", multiply512
+		return "AVX-512"
 	case hasAVX2:
-		return "AVX2", multiply256
+		return "AVX2"
 	}
-	return "scalar", plain32
+	return "scalar"
+}
+
+// multiply chooses without a function variable, through which the operands would escape to the heap.
+func multiply(p *Product, a, b, c []float32) {
+	switch {
+	case hasAVX512:
+		multiply512(p, a, b, c)
+	case hasAVX2:
+		multiply256(p, a, b, c)
+	default:
+		plain32(p, a, b, c)
+	}
 }
 
 func flag(b bool) int {
