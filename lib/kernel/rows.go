@@ -55,6 +55,7 @@ type Rows[T Float] struct {
 	phases   []rowPhase
 	polys    []siluPoly
 	loops    []loops
+	directs  []*direct // nil for an instruction that needs looking up
 	workers  []rowState[T]
 	slots    [][]T
 	body     func(worker, piece int)
@@ -102,6 +103,9 @@ func NewRows[T Float](prog RowProgram) *Rows[T] {
 	}
 	r.step = r.blockStep()
 	length := r.schedule()
+	for i := range prog.Instrs {
+		r.directs = append(r.directs, r.newDirect(&prog.Instrs[i]))
+	}
 	r.workers = make([]rowState[T], Workers())
 	for i := range r.workers {
 		r.workers[i] = newRowState[T](len(r.regs), len(prog.Instrs), len(prog.Outer), length)

@@ -105,11 +105,15 @@ func (r *Rows[T]) phase(w *rowState[T], p *rowPhase) {
 				w.sums[i].reset()
 			}
 		}
-		for off := 0; off < r.row; off += r.step {
+		for off, block := 0, 0; off < r.row; off, block = off+r.step, block+1 {
 			w.block++
 			n := min(r.step, r.row-off)
 			for _, i := range p.big {
-				r.big(w, i, off, n)
+				if d := r.directs[i]; d != nil {
+					r.runDirect(w, d, block, n)
+				} else {
+					r.big(w, i, off, n)
+				}
 			}
 		}
 	}
