@@ -15,21 +15,45 @@ import (
 // Float is the element type of a kernel.
 type Float interface{ float32 | float64 }
 
-// task is one parallel loop in flight.
+// task is one parallel loop in flight. Every worker begins with a run of pieces of its own, the same part of the loop
+// each time: kernels cut batches in the order of the images, so what a core reads is what it wrote itself a moment ago,
+// still in its own cache, where another core's would cost as much as the arithmetic. A worker that is done helps the others.
 type task struct {
 	f       func(worker, piece int)
-	pieces  int64
-	next    atomic.Int64
+	runs    []run // by worker
 	pending sync.WaitGroup
 }
 
+// run is a worker's pieces that nobody has taken yet, [next, end), on a cache line of its own.
+type run struct {
+	next atomic.Int64
+	end  int64
+	_    [48]byte
+}
+
+// cut shares the pieces out among workers.
+func (t *task) cut(pieces, workers int) {
+	t.runs = t.runs[:cap(t.runs)]
+	for len(t.runs) < workers {
+		t.runs = append(t.runs, run{})
+	}
+	t.runs = t.runs[:workers]
+	for w := range t.runs {
+		t.runs[w].next.Store(int64(w * pieces / workers))
+		t.runs[w].end = int64((w + 1) * pieces / workers)
+	}
+}
+
 func (t *task) work(worker int) {
-	for {
-		p := t.next.Add(1) - 1
-		if p >= t.pieces {
-			return
+	for i := range t.runs {
+		r := &t.runs[(worker+i)%len(t.runs)]
+		for {
+			p := r.next.Add(1) - 1
+			if p >= r.end {
+				break
+			}
+			t.f(worker, int(p))
 		}
-		t.f(worker, int(p))
 	}
 }
 
@@ -81,9 +105,9 @@ func Parallel(pieces int, f func(worker, piece int)) {
 	defer shared.mu.Unlock()
 	shared.once.Do(shared.start)
 	t := &shared.t
-	t.f, t.pieces = f, int64(pieces)
-	t.next.Store(0)
+	t.f = f
 	helpers := min(len(shared.wake), pieces-1)
+	t.cut(pieces, helpers+1)
 	t.pending.Add(helpers)
 	for _, c := range shared.wake[:helpers] {
 		c <- t

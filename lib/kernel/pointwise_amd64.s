@@ -242,3 +242,46 @@ odd:
 done:
 	VZEROUPPER
 	RET
+
+// Z0 and Z1 are the sums of lanes 0 to 15 and 16 to 31; the operation's elements are at SI, CX of them.
+#define LANES \
+	SUBQ $32, CX; JLT rest; \
+pair: \
+	VADDPS (SI), Z0, Z0; VADDPS 64(SI), Z1, Z1; ADDQ $128, SI; SUBQ $32, CX; JGE pair; \
+rest: \
+	ADDQ $32, CX; JEQ done; MOVQ $1, AX; SHLQ CX, AX; DECQ AX; KMOVW AX, K1; SHRQ $16, AX; KMOVW AX, K2; \
+	VMOVUPS.Z (SI), K1, Z2; VADDPS Z2, Z0, K1, Z0; VMOVUPS.Z 64(SI), K2, Z2; VADDPS Z2, Z1, K2, Z1; \
+done:
+
+// func addLanes512(lanes *[32]float32, v *float32, n int)
+TEXT ·addLanes512(SB), NOSPLIT, $0-24
+	MOVQ lanes+0(FP), DI
+	MOVQ v+8(FP), SI
+	MOVQ n+16(FP), CX
+	VMOVUPS (DI), Z0
+	VMOVUPS 64(DI), Z1
+	LANES
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VZEROUPPER
+	RET
+
+// func sum512(v *float32, n int) float32
+TEXT ·sum512(SB), NOSPLIT, $0-20
+	MOVQ v+0(FP), SI
+	MOVQ n+8(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	LANES
+	VADDPS Z1, Z0, Z0
+	VEXTRACTF64X4 $1, Z0, Y1
+	VADDPS Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS X1, X0, X0
+	VPERMILPS $0x0e, X0, X1
+	VADDPS X1, X0, X0
+	VMOVSHDUP X0, X1
+	VADDSS X1, X0, X0
+	VMOVSS X0, ret+16(FP)
+	VZEROUPPER
+	RET

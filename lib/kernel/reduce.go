@@ -78,38 +78,6 @@ func (s *Sum[T]) rows(_, piece int) {
 	}
 }
 
-// sumSlice adds with eight accumulators, which shortens the chain of dependent additions and the rounding error.
-func sumSlice[T Float](v []T) T {
-	if w, ok := any(v).([]float32); ok {
-		var l [8]float32
-		if n := vectorSum(w, &l); n > 0 {
-			s := ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]))
-			for _, x := range w[n:] {
-				s += x
-			}
-			return T(s)
-		}
-	}
-	var a0, a1, a2, a3, a4, a5, a6, a7 T
-	for len(v) >= 8 {
-		w := v[:8:8]
-		a0 += w[0]
-		a1 += w[1]
-		a2 += w[2]
-		a3 += w[3]
-		a4 += w[4]
-		a5 += w[5]
-		a6 += w[6]
-		a7 += w[7]
-		v = v[8:]
-	}
-	s := ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7))
-	for _, x := range v {
-		s += x
-	}
-	return s
-}
-
 func (s *Sum[T]) columns(_, piece int) {
 	blocks := (s.inner + s.cols - 1) / s.cols
 	block, rest := piece%blocks, piece/blocks

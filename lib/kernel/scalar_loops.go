@@ -45,16 +45,3 @@ func withScalar[T Float](code Code, dst, a, b []T, singleA, singleB bool) bool {
 	}
 	return true
 }
-
-// addLanes adds v, of a length divisible by eight, to eight running sums.
-func addLanes[T Float](lanes *[8]T, v []T) {
-	if l, ok := any(lanes).(*[8]float32); ok && vectorAddLanes(l, any(v).([]float32)) {
-		return
-	}
-	for len(v) >= 8 {
-		for i, x := range v[:8] {
-			lanes[i] += x
-		}
-		v = v[8:]
-	}
-}

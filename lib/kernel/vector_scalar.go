@@ -7,15 +7,14 @@ const Vectorised = false
 
 func vector(*Instr, []float32, []float32, []float32) int { return 0 }
 
-func vectorSum([]float32, *[8]float32) int { return 0 }
-
 func vectorMax([]float32) (float32, int) { return 0, 0 }
 
 func vectorExpShifted([]float32, []float32, float32) int { return 0 }
 
 func vectorScale([]float32, float32) int { return 0 }
 
-func vectorLarger([]float32, []float32) int      { return 0 }
-func vectorAddLanes(*[8]float32, []float32) bool { return false }
+func vectorLarger([]float32, []float32) int { return 0 }
+
+func vectorAddLanes(l *[sumLanes]float32, v []float32) int { return wideAddLanes(l, v) }
 
 func vectorWithScalar(Code, []float32, []float32, float32, bool) int { return 0 }

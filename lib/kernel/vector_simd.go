@@ -128,17 +128,23 @@ func vectorExp(x archsimd.Float32x8) archsimd.Float32x8 {
 	return y.Merge(x, x.Equal(x))
 }
 
-// vectorAddLanes is addLanes.
-func vectorAddLanes(lanes *[8]float32, v []float32) bool {
-	if !Vectorised {
-		return false
+// vectorAddLanes adds a leading part of v to the sums, from the first of them on, and returns its length.
+func vectorAddLanes(l *[sumLanes]float32, v []float32) int {
+	if n := wideAddLanes(l, v); n > 0 || !Vectorised {
+		return n
 	}
-	acc := archsimd.LoadFloat32x8(lanes)
-	for ; len(v) >= vectorLen; v = v[vectorLen:] {
-		acc = acc.Add(archsimd.LoadFloat32x8Slice(v))
+	n := len(v) &^ (sumLanes - 1)
+	a, b := archsimd.LoadFloat32x8Slice(l[:]), archsimd.LoadFloat32x8Slice(l[8:])
+	c, d := archsimd.LoadFloat32x8Slice(l[16:]), archsimd.LoadFloat32x8Slice(l[24:])
+	for v = v[:n]; len(v) >= sumLanes; v = v[sumLanes:] {
+		a, b = a.Add(archsimd.LoadFloat32x8Slice(v)), b.Add(archsimd.LoadFloat32x8Slice(v[8:]))
+		c, d = c.Add(archsimd.LoadFloat32x8Slice(v[16:])), d.Add(archsimd.LoadFloat32x8Slice(v[24:]))
 	}
-	acc.Store(lanes)
-	return true
+	a.StoreSlice(l[:])
+	b.StoreSlice(l[8:])
+	c.StoreSlice(l[16:])
+	d.StoreSlice(l[24:])
+	return n
 }
 
 // vectorWithScalar is withScalar on the leading multiple of vectorLen elements, of which it returns the number.
@@ -177,20 +183,6 @@ func vectorWithScalar(code Code, dst, a []float32, s float32, scalarFirst bool) 
 	default:
 		return 0
 	}
-	return n
-}
-
-// vectorSum adds the leading multiple of vectorLen elements in eight lanes, as sumSlice does, and returns how many.
-func vectorSum(v []float32, lanes *[8]float32) int {
-	if !Vectorised {
-		return 0
-	}
-	n := len(v) &^ (vectorLen - 1)
-	acc := archsimd.BroadcastFloat32x8(0)
-	for w := v[:n]; len(w) >= vectorLen; w = w[vectorLen:] {
-		acc = acc.Add(archsimd.LoadFloat32x8Slice(w))
-	}
-	acc.Store(lanes)
 	return n
 }
 

@@ -54,14 +54,11 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 				}
 			}
 		}
-		var lanes [8]float32
-		for i, v := range b[:n&^7] {
-			lanes[i%8] += v
+		var lanes [sumLanes]float32
+		for i, v := range b {
+			lanes[i%sumLanes] += v
 		}
-		want := ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
-		for _, v := range b[n&^7:] {
-			want += v
-		}
+		want := foldLanes(&lanes)
 		if got := sumSlice(b); got != want {
 			t.Fatalf("sum of %d: got %v, want %v", n, got, want)
 		}

@@ -112,3 +112,26 @@ func wideShift(dst []float32, out int, src []float32, in, rows, d int) bool {
 	}
 	return true
 }
+
+//go:noescape
+func addLanes512(lanes *[sumLanes]float32, v *float32, n int)
+
+//go:noescape
+func sum512(v *float32, n int) float32
+
+// wideAddLanes adds all of v to the sums, from the first of them on, or returns 0.
+func wideAddLanes(l *[sumLanes]float32, v []float32) int {
+	if len(v) == 0 || !hasWide {
+		return 0
+	}
+	addLanes512(l, &v[0], len(v))
+	return len(v)
+}
+
+// wideSum is sumSlice, or reports that it cannot be.
+func wideSum[T Float](v []T) (T, bool) {
+	if _, ok := any(T(0)).(float32); !ok || len(v) == 0 || !hasWide {
+		return 0, false
+	}
+	return T(sum512(first(v), len(v))), true
+}
