@@ -20,8 +20,10 @@ type Float interface{ float32 | float64 }
 // still in its own cache, where another core's would cost as much as the arithmetic. A worker that is done helps the others.
 type task struct {
 	f       func(worker, piece int)
-	runs    []run // by worker
-	pending sync.WaitGroup
+	runs    []run        // by worker
+	pending atomic.Int64 // helpers that are not done
+	asleep  atomic.Bool  // whether the caller has stopped polling for that
+	done    chan struct{}
 }
 
 // run is a worker's pieces that nobody has taken yet, [next, end), on a cache line of its own.
@@ -60,11 +62,23 @@ func (t *task) work(worker int) {
 // pool keeps one goroutine a core waiting for loops. Only one loop runs in parallel at a time; a loop started
 // while another runs (two executables used at once) runs on its caller's goroutine alone.
 type pool struct {
-	once sync.Once
-	mu   sync.Mutex
-	wake []chan *task
-	t    task
+	once    sync.Once
+	mu      sync.Mutex
+	helpers []*helper
+	t       task
 }
+
+// helper is a goroutine that takes part in loops. Between two of them it polls for a while, as the loops of a graph
+// follow each other within microseconds, while to wake a sleeping thread takes as long as many of them; then it sleeps.
+type helper struct {
+	turn   atomic.Int64 // the number of loops that it has been given
+	asleep atomic.Bool
+	wake   chan struct{}
+	_      [40]byte // a cache line of its own
+}
+
+// polls is how often a goroutine looks before it sleeps: about a tenth of a millisecond.
+const polls = 1 << 17
 
 var shared pool
 
@@ -73,30 +87,68 @@ var shared pool
 var Workers = sync.OnceValue(func() int { return runtime.GOMAXPROCS(0) })
 
 func (p *pool) start() {
-	p.wake = make([]chan *task, Workers()-1)
-	for i := range p.wake {
-		c := make(chan *task, 1)
-		p.wake[i] = c
+	p.t.done = make(chan struct{}, 1)
+	for i := range Workers() - 1 {
+		h := &helper{wake: make(chan struct{}, 1)}
+		p.helpers = append(p.helpers, h)
 		go func() {
-			for t := range c {
-				t.work(i + 1)
-				t.pending.Done()
+			for turn := int64(1); ; turn++ {
+				h.await(turn)
+				p.t.work(i + 1)
+				p.t.leave()
 			}
 		}()
 	}
 }
 
+// give hands the helper a loop.
+func (h *helper) give() {
+	h.turn.Add(1)
+	if h.asleep.CompareAndSwap(true, false) {
+		h.wake <- struct{}{}
+	}
+}
+
+// await returns when the helper has been given its turn-th loop.
+func (h *helper) await(turn int64) {
+	for range polls {
+		if h.turn.Load() >= turn {
+			return
+		}
+	}
+	h.asleep.Store(true)
+	if h.turn.Load() >= turn && h.asleep.CompareAndSwap(true, false) {
+		return
+	}
+	<-h.wake // give has found the helper asleep, or will
+}
+
+// leave says that a helper is done with the loop.
+func (t *task) leave() {
+	if t.pending.Add(-1) == 0 && t.asleep.CompareAndSwap(true, false) {
+		t.done <- struct{}{}
+	}
+}
+
+// finish returns when all helpers are done.
+func (t *task) finish() {
+	for range polls {
+		if t.pending.Load() == 0 {
+			return
+		}
+	}
+	t.asleep.Store(true)
+	if t.pending.Load() == 0 && t.asleep.CompareAndSwap(true, false) {
+		return
+	}
+	<-t.done
+}
+
 // Parallel calls f once for every piece in [0, pieces), on several cores. worker < Workers() identifies the
 // goroutine for the use of scratch memory; a result must not depend on it. Pieces must be independent.
 func Parallel(pieces int, f func(worker, piece int)) {
-	if pieces <= 1 || Workers() == 1 {
-		for p := range pieces {
-			f(0, p)
-		}
-		return
-	}
-	if !shared.mu.TryLock() {
-		// Scratch memory belongs to the executable that calls, so worker 0 is free to use here.
+	// Scratch memory belongs to the executable that calls, so worker 0 is free to use where another loop has the helpers.
+	if pieces <= 1 || Workers() == 1 || !shared.mu.TryLock() {
 		for p := range pieces {
 			f(0, p)
 		}
@@ -106,14 +158,14 @@ func Parallel(pieces int, f func(worker, piece int)) {
 	shared.once.Do(shared.start)
 	t := &shared.t
 	t.f = f
-	helpers := min(len(shared.wake), pieces-1)
-	t.cut(pieces, helpers+1)
-	t.pending.Add(helpers)
-	for _, c := range shared.wake[:helpers] {
-		c <- t
+	helpers := shared.helpers[:min(len(shared.helpers), pieces-1)]
+	t.cut(pieces, len(helpers)+1)
+	t.pending.Store(int64(len(helpers)))
+	for _, h := range helpers {
+		h.give()
 	}
 	t.work(0)
-	t.pending.Wait()
+	t.finish()
 	t.f = nil
 }
 

@@ -1,0 +1,56 @@
+package kernel
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Every piece runs exactly once, whether helpers poll or sleep when a loop begins.
+func TestParallel(t *testing.T) {
+	for round := range 400 {
+		pieces := 1 + round%37
+		counts := make([]atomic.Int32, pieces)
+		Parallel(pieces, func(worker, piece int) {
+			if worker < 0 || worker >= Workers() {
+				t.Errorf("worker %d of %d", worker, Workers())
+			}
+			if round%3 == 0 && piece%5 == 0 {
+				time.Sleep(time.Duration(round%4) * 100 * time.Microsecond)
+			}
+			counts[piece].Add(1)
+		})
+		for i := range counts {
+			if n := counts[i].Load(); n != 1 {
+				t.Fatalf("round %d: piece %d of %d ran %d times", round, i, pieces, n)
+			}
+		}
+		if round%20 == 0 {
+			time.Sleep(time.Millisecond) // long enough for the helpers to fall asleep
+		}
+	}
+}
+
+// A loop within a loop runs on the goroutine that starts it.
+func TestParallelWithinParallel(t *testing.T) {
+	var total atomic.Int32
+	Parallel(8, func(_, _ int) { Parallel(5, func(_, _ int) { total.Add(1) }) })
+	if total.Load() != 40 {
+		t.Errorf("%d pieces ran, expected 40", total.Load())
+	}
+}
+
+// BenchmarkParallel loops over eight pieces that take the given time together.
+func BenchmarkParallel(b *testing.B) {
+	for _, total := range []time.Duration{0, 5 * time.Microsecond, 50 * time.Microsecond, 200 * time.Microsecond} {
+		b.Run(fmt.Sprint(total), func(b *testing.B) {
+			for b.Loop() {
+				Parallel(8, func(_, _ int) {
+					for start := time.Now(); time.Since(start) < total/8; {
+					}
+				})
+			}
+		})
+	}
+}
