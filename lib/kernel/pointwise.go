@@ -87,7 +87,7 @@ type Pointwise[T Float] struct {
 	scalar  []bool
 	polys   []siluPoly // by instruction
 	loops   []loops    // by instruction
-	workers []pointwiseState[T]
+	workers []*pointwiseState[T]
 	slots   [][]T
 	body    func(worker, piece int)
 }
@@ -130,14 +130,16 @@ func NewPointwise[T Float](prog Program) *Pointwise[T] {
 		}
 		p.loops = append(p.loops, newLoops[T](&in))
 	}
-	p.workers = make([]pointwiseState[T], Workers())
+	p.workers = make([]*pointwiseState[T], Workers())
 	for i := range p.workers {
-		p.workers[i] = pointwiseState[T]{
-			scratch: make([]T, len(prog.Operands)*blockLen),
-			regs:    make([][]T, len(prog.Operands)),
-			filled:  make([]int, len(prog.Operands)),
-			base:    make([]int, len(prog.Operands)),
+		w := &apart[pointwiseState[T]](1)[0]
+		*w = pointwiseState[T]{
+			scratch: apart[T](len(prog.Operands) * blockLen),
+			regs:    apart[[]T](len(prog.Operands)),
+			filled:  apart[int](len(prog.Operands)),
+			base:    apart[int](len(prog.Operands)),
 		}
+		p.workers[i] = w
 	}
 	p.body = p.piece
 	return p
@@ -151,7 +153,7 @@ func (p *Pointwise[T]) Run(slots [][]T) {
 }
 
 func (p *Pointwise[T]) piece(worker, piece int) {
-	w := &p.workers[worker]
+	w := p.workers[worker]
 	for i := range w.filled {
 		w.filled[i] = -1
 	}

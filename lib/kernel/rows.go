@@ -56,7 +56,7 @@ type Rows[T Float] struct {
 	polys    []siluPoly
 	loops    []loops
 	directs  []*direct // nil for an instruction that needs looking up
-	workers  []rowState[T]
+	workers  []*rowState[T]
 	slots    [][]T
 	body     func(worker, piece int)
 }
@@ -106,7 +106,7 @@ func NewRows[T Float](prog RowProgram) *Rows[T] {
 	for i := range prog.Instrs {
 		r.directs = append(r.directs, r.newDirect(&prog.Instrs[i]))
 	}
-	r.workers = make([]rowState[T], Workers())
+	r.workers = make([]*rowState[T], Workers())
 	for i := range r.workers {
 		r.workers[i] = newRowState[T](len(r.regs), len(prog.Instrs), len(prog.Outer), length)
 	}

@@ -11,15 +11,17 @@ type rowState[T Float] struct {
 	block   int
 }
 
-func newRowState[T Float](regs, instrs, outer, length int) rowState[T] {
-	return rowState[T]{
-		scratch: make([]T, length),
-		data:    make([][]T, regs),
-		base:    make([]int, regs),
-		index:   make([]int, outer),
-		sums:    make([]rowSum[T], instrs),
-		spread:  make([]int, regs),
+func newRowState[T Float](regs, instrs, outer, length int) *rowState[T] {
+	w := &apart[rowState[T]](1)[0]
+	*w = rowState[T]{
+		scratch: apart[T](length),
+		data:    apart[[]T](regs),
+		base:    apart[int](regs),
+		index:   apart[int](outer),
+		sums:    apart[rowSum[T]](instrs),
+		spread:  apart[int](regs),
 	}
+	return w
 }
 
 // Run executes the program; slots are indexed by RowOperand.Slot. It is not safe for concurrent use.
@@ -30,7 +32,7 @@ func (r *Rows[T]) Run(slots [][]T) {
 }
 
 func (r *Rows[T]) piece(worker, piece int) {
-	w := &r.workers[worker]
+	w := r.workers[worker]
 	r.begin(w, piece*r.perPiece)
 	for left := min(r.perPiece, r.rows-piece*r.perPiece); left > 0; left-- {
 		r.locate(w)

@@ -1,6 +1,9 @@
 package kernel
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+)
 
 // scratch is working memory that kernels share: a program's kernels run one after the other, so what each needs while
 // it runs need not be held by all of them. A kernel states at construction how much it will ask for; buffers are made
@@ -51,4 +54,12 @@ func (s *scratch[T]) give(bufs [][]T) {
 	defer s.mu.Unlock()
 	s.free = append(s.free, bufs...)
 	clear(bufs)
+}
+
+// apart makes a slice that shares no cache line with another: two cores that write to one line, each to its own part of
+// it, pass it back and forth at every write.
+func apart[E any](n int) []E {
+	const line = 128 // bytes; processors fetch lines of 64 in pairs
+	margin := line/int(unsafe.Sizeof(*new(E))) + 1
+	return make([]E, n+2*margin)[margin : n+margin : n+margin]
 }
