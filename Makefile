@@ -17,7 +17,7 @@ TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test race lint fuzz bench e2e ci ci-tools clean openblas data
+.PHONY: help build demo test bits race lint fuzz bench e2e ci ci-tools clean openblas data
 
 help:
 	@echo 'make demo    train, sample and score on Fashion-MNIST (DATASET=mnist needs no system package)'
@@ -48,6 +48,13 @@ demo: openblas data build
 
 test:
 	go test $(TESTFLAGS) ./...
+
+# What a processor with fewer vector instructions computes, and a build without them: the same bits.
+bits:
+	@set -e; for instructions in avx512f all; do \
+	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 ./lib/microkernel ./lib/kernel ./lib/backend/tape; \
+	  GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 -run Golden ./stages/...; \
+	done
 
 race:
 	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
@@ -89,7 +96,7 @@ ci-tools:
 ci: ci-tools lint
 	set -o pipefail; PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test TESTFLAGS=-v 2>&1 | tee .ci-test.log | grep -v -e '^=== ' -e '^ *--- PASS'
 	@! grep -e '--- SKIP' .ci-test.log || { echo 'a test was skipped, and CI skips nothing'; exit 1; }
-	GOEXPERIMENT= go test ./lib/kernel ./lib/backend/tape
+	$(MAKE) --no-print-directory bits
 	$(MAKE) --no-print-directory race e2e fuzz FUZZTIME=500x
 	@echo "$$(grep -c -e '^--- PASS' .ci-test.log) passed, 0 failed"
 

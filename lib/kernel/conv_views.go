@@ -118,7 +118,9 @@ func shift[T Float](dst, src []T, out, in, d int) {
 	}
 	for len(dst) > 0 {
 		clear(dst[:lo])
-		copy(dst[lo:hi], src[lo+d:])
+		if lo < hi {
+			copy(dst[lo:hi], src[lo+d:])
+		}
 		clear(dst[hi:out])
 		dst, src = dst[out:], src[in:]
 	}

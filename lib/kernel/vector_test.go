@@ -64,3 +64,63 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 		}
 	}
 }
+
+// Sums and differences with a single value, fills and shifted rows have the bits of the plain loops at every length.
+func TestLoopsOfEveryLength(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for n := 1; n < 150; n++ {
+		a, x := single(random(rng, n)), float32(rng.NormFloat64())
+		for _, c := range []struct {
+			code Code
+			f    func(v, x float32) float32
+		}{
+			{Add, func(v, x float32) float32 { return v + x }},
+			{Sub, func(v, x float32) float32 { return v - x }},
+			{Mul, func(v, x float32) float32 { return v * x }},
+			{Div, func(v, x float32) float32 { return v / x }},
+		} {
+			l := newLoops[float32](&Instr{Code: c.code})
+			for _, first := range []bool{false, true} {
+				got := make([]float32, n+1)
+				got[n] = 77
+				v, s := a, []float32{x}
+				if first {
+					v, s = s, v
+				}
+				if !runLoops(&l, got[:n], v, s, first, !first) && !withScalar(c.code, got[:n], v, s, first, !first) {
+					t.Fatalf("%v with a single value has no loop", c.code)
+				}
+				for i, v := range a {
+					want := c.f(v, x)
+					if first {
+						want = c.f(x, v)
+					}
+					if got[i] != want || got[n] != 77 {
+						t.Fatalf("%v, single value first: %v, element %d of %d: got %v, want %v", c.code, first, i, n, got[i], want)
+					}
+				}
+			}
+		}
+		filled := make([]float32, n+1)
+		fill(filled[:n], x)
+		for i, v := range filled {
+			if i < n && v != x || i == n && v != 0 {
+				t.Fatalf("fill of %d: element %d is %v", n, i, v)
+			}
+		}
+		in, out, d := 1+rng.IntN(40), 1+rng.IntN(40), rng.IntN(9)-4
+		src, dst := single(random(rng, in*n)), make([]float32, out*n+1)
+		shift(dst[:out*n], src, out, in, d)
+		for r := range n {
+			for j := range out {
+				want := float32(0)
+				if j+d >= 0 && j+d < in {
+					want = src[r*in+j+d]
+				}
+				if dst[r*out+j] != want || dst[out*n] != 0 {
+					t.Fatalf("%d rows of %d shifted by %d to rows of %d: element %d, %d is %v, want %v", n, in, d, out, r, j, dst[r*out+j], want)
+				}
+			}
+		}
+	}
+}

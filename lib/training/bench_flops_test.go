@@ -9,6 +9,7 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/blas"
 	"vapo/lib/graphop"
+	"vapo/lib/microkernel"
 )
 
 // flopCounter counts the arithmetic of the graphs that an engine compiles.
@@ -46,10 +47,11 @@ func flops(g backend.Graph) float64 {
 	return total
 }
 
-// gemmPeak is the rate, in FLOP/s and for one core, that large products reach while every core computes one: the best
-// of many short ones, so that what else the machine does matters little.
-func gemmPeak(lib blas.Library, limit time.Duration) float64 {
-	const n = 512
+// peakRate is the rate, in FLOP/s and for one core, that the better of the library's large products and the micro-kernel
+// reaches while every core computes: the best of many short ones, so that what else the machine does matters little.
+func peakRate(lib blas.Library, limit time.Duration) float64 {
+	const n, depth = 512, 144
+	kernel := microkernel.Product{Off: microkernel.Strided(depth, microkernel.Columns), Rows: n, Cols: microkernel.Columns, Stride: microkernel.Columns, Next: depth * microkernel.Panel}
 	best := make([]float64, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup
 	for i := range best {
@@ -61,10 +63,14 @@ func gemmPeak(lib blas.Library, limit time.Duration) float64 {
 					o[k][j] = wave(k, j)
 				}
 			}
-			for begin := time.Now(); time.Since(begin) < limit; {
+			timed := func(flops float64, f func()) {
 				start := time.Now()
-				lib.Sgemm(false, false, n, n, n, 1, o[0], n, o[1], n, 0, o[2], n)
-				best[i] = max(best[i], 2*n*n*n/time.Since(start).Seconds())
+				f()
+				best[i] = max(best[i], flops/time.Since(start).Seconds())
+			}
+			for begin := time.Now(); time.Since(begin) < limit; {
+				timed(2*n*n*n, func() { lib.Sgemm(false, false, n, n, n, 1, o[0], n, o[1], n, 0, o[2], n) })
+				timed(2*n*depth*microkernel.Columns, func() { kernel.Multiply32(o[0], o[1], o[2]) })
 			}
 		})
 	}

@@ -193,6 +193,17 @@ func (s *Step) Run(step int64) (Metrics, error) {
 	return m, nil
 }
 
+// SwapBatch makes next, slices of the lengths of Batch's, what the next Run works on, and returns what Batch was: so one
+// batch can be drawn while another is computed on.
+func (s *Step) SwapBatch(next [][]float32) [][]float32 {
+	old := s.Batch
+	s.Batch = next
+	for i, v := range next {
+		s.in[i] = backend.F32(v)
+	}
+	return old
+}
+
 // MemoryBytes is what the compiled step holds.
 func (s *Step) MemoryBytes() int64 { return s.exe.MemoryBytes() }
 

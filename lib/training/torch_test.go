@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"vapo/lib/blas"
+	"vapo/lib/microkernel"
 )
 
 var (
@@ -163,14 +164,14 @@ func TestAgainstTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	peak := gemmPeak(lib, time.Second)
+	peak := peakRate(lib, time.Second)
 	version, torchHere := torch()
 	if torchHere {
 		fmt.Printf("PyTorch %s; ", version)
 	} else {
 		fmt.Printf("without the comparison: python3-torch is not installed (Debian: apt-get install python3-torch); ")
 	}
-	fmt.Printf("large products reach %.0f GFLOP/s a core (%s)\n", peak/1e9, lib.Version())
+	fmt.Printf("products reach %.0f GFLOP/s a core (%s micro-kernel, %s)\n", peak/1e9, microkernel.Name(), lib.Version())
 	if *torchCPU {
 		*torchThreads = 1
 		fmt.Println("processor time of one thread each")
@@ -182,7 +183,7 @@ func TestAgainstTorch(t *testing.T) {
 	fmt.Printf(form, "case", "engine", "ours ms", "torch ms", "ours MB", "torch MB", "memory ratio", "of peak", "ratio")
 	for _, c := range benchCases {
 		if wanted(c.name) {
-			peak = max(peak, gemmPeak(lib, 200*time.Millisecond))
+			peak = max(peak, peakRate(lib, 200*time.Millisecond))
 			c.row(t, form, peak, torchHere)
 		}
 	}

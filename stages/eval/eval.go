@@ -27,7 +27,7 @@ type params struct {
 var spec = stage.Stage[params]{
 	Name:    "eval",
 	About:   "Measure samples against data, beside baselines that say what the number means.",
-	Version: 2,
+	Version: 3,
 	Inputs: []stage.Port{
 		{Name: "samples", Media: stage.MediaArrow, Help: "what is measured, images or points"},
 		{Name: "reference", Media: stage.MediaArrow, Help: "the data it is measured against, usually the training split"},

@@ -18,8 +18,8 @@ import (
 // runner is what the loop needs to know of a network in training.
 type runner interface {
 	step() *training.Step
-	// fill draws the batch of a step: a pure function of (seed, step).
-	fill(step int64)
+	// fill draws the batch of a step, a pure function of (seed, step), into slices like those of step().Batch.
+	fill(step int64, batch [][]float32)
 }
 
 // unfit says why no step could be compiled: for want of memory, or because network and data do not fit.
@@ -133,8 +133,7 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 
 func (r *potentialRun) step() *training.Step { return r.s }
 
-func (r *potentialRun) fill(step int64) {
-	b := r.s.Batch
+func (r *potentialRun) fill(step int64, b [][]float32) {
 	r.data.fill(b[training.BatchX], step, r.p.Batch, nil)
 	draw.New(r.p.Seed, "train/noise", uint64(step)).Normal(b[training.BatchNoise])
 	// One time in each of Batch equal strata: uniform as a whole, with less variance than independent draws
@@ -204,10 +203,10 @@ func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p
 
 func (r *classifierRun) step() *training.Step { return r.s }
 
-func (r *classifierRun) fill(step int64) {
-	labels := r.s.Batch[training.BatchLabels]
+func (r *classifierRun) fill(step int64, b [][]float32) {
+	labels := b[training.BatchLabels]
 	clear(labels)
-	r.data.fill(r.s.Batch[training.BatchImages], step, r.p.Batch, func(row, sample int) {
+	r.data.fill(b[training.BatchImages], step, r.p.Batch, func(row, sample int) {
 		labels[row*r.classes+int(r.im.Labels[sample])] = 1
 	})
 }

@@ -69,12 +69,13 @@ func loop(ctx context.Context, job *stage.Job, p *params, r runner) error {
 	progress := job.Progress(int64(p.Steps), "steps")
 	progress.Set(first)
 	began := time.Now()
+	batches := newAhead(r, int64(p.Steps))
 	for step := first; step < int64(p.Steps); step++ {
 		if ctx.Err() != nil {
 			return interrupted(ctx, job, s, step, h)
 		}
 		start := time.Now()
-		r.fill(step)
+		batches.take(step)
 		m, err := s.Run(step)
 		if err != nil {
 			return err

@@ -54,7 +54,7 @@ type params struct {
 var spec = stage.Stage[params]{
 	Name:    "train",
 	About:   "Train a potential whose gradient carries noise to data, or a classifier whose features score images.",
-	Version: 3,
+	Version: 4,
 	Inputs: []stage.Port{
 		{Name: "data", Media: stage.MediaArrow, Help: "training samples"},
 		{Name: "test", Media: stage.MediaArrow, Help: "classifier: images for its accuracy", Optional: true},
