@@ -33,7 +33,7 @@ build:
 
 # Missing Debian packages are installed where that is possible, else named in one line.
 openblas:
-	@ldconfig -p 2>/dev/null | grep -q libopenblas.so.0 || $(MAKE) --no-print-directory apt PACKAGES=libopenblas0-pthread WITHOUT='going on in pure Go, several times slower'
+	@ldconfig -p 2>/dev/null | grep -q libopenblas.so.0 || $(MAKE) --no-print-directory apt PACKAGES=libopenblas0-pthread WITHOUT='going on in pure Go'
 data:
 	@[ "$(DATASET)" != fashion-mnist ] || [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] || $(MAKE) --no-print-directory apt PACKAGES=dataset-fashion-mnist WITHOUT='or run: make demo DATASET=mnist'
 
@@ -55,6 +55,9 @@ bits:
 	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 ./lib/microkernel ./lib/kernel ./lib/backend/tape; \
 	  GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 -run Golden ./stages/...; \
 	done
+	@if command -v qemu-aarch64-static >/dev/null; then \
+	  echo 'for ARM, emulated:'; cd lib/microkernel && CGO_ENABLED=0 GOEXPERIMENT= GOARCH=arm64 go test -count 1 -exec qemu-aarch64-static .; \
+	else echo 'without ARM: qemu-aarch64-static is not installed (Debian: qemu-user-static)'; fi
 
 race:
 	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
@@ -89,7 +92,7 @@ e2e: build
 
 # What CI needs beyond Go; tests that find it missing would skip, and in CI nothing may.
 ci-tools:
-	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	GOEXPERIMENT= go install $(MINIO)
 

@@ -20,6 +20,7 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/blas"
 	"vapo/lib/kernel"
+	"vapo/lib/microkernel"
 )
 
 func init() {
@@ -49,7 +50,7 @@ func (t *Tape) Class() string { return "tape-" + t.lib.Class() }
 
 // Describe implements backend.Backend.
 func (t *Tape) Describe() string {
-	return fmt.Sprintf("%s, %d threads, %s", t.Class(), kernel.Workers(), t.lib.Version())
+	return fmt.Sprintf("%s, %d threads, %s, convolutions on %s", t.Class(), kernel.Workers(), t.lib.Version(), microkernel.Name())
 }
 
 // Promises implements backend.Backend.
