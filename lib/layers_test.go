@@ -37,6 +37,7 @@ var order = []string{
 	"lib/layer",
 	"lib/homotopy",
 	"lib/potential",
+	"lib/torchfile",
 	"lib/feature",
 	"lib/training",
 	"lib/ode",

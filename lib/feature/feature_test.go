@@ -291,7 +291,7 @@ func TestOpen(t *testing.T) {
 		return path
 	}
 	be := engine(t)
-	net, err := feature.Open(be, write(func(*checkpoint.Checkpoint) {}))
+	net, err := feature.Open(be, write(func(*checkpoint.Checkpoint) {}), feature.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestOpen(t *testing.T) {
 			c.Config = json.RawMessage(strings.Replace(string(raw), `"features":6`, `"features":7`, 1))
 		},
 	} {
-		if _, err := feature.Open(be, write(edit)); err == nil {
+		if _, err := feature.Open(be, write(edit), feature.Options{}); err == nil {
 			t.Errorf("a checkpoint with %s was opened", name)
 		}
 	}

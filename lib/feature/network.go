@@ -11,6 +11,7 @@ import (
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
+	"vapo/lib/torchfile"
 )
 
 // Network turns images into feature vectors. It is used by one goroutine at a time.
@@ -27,8 +28,21 @@ type Network interface {
 // block is the fixed number of images of one evaluation, so that results do not depend on how a set is cut up.
 const block = 64
 
-// Open reads a feature network from a checkpoint file.
-func Open(be backend.Backend, path string) (Network, error) {
+// Options say how Inception is used; other networks have one way.
+type Options struct {
+	Tap    int
+	Resize Resize
+}
+
+// Open reads a feature network from a file: a classifier's checkpoint, or Inception's weights in a PyTorch file.
+func Open(be backend.Backend, path string, o Options) (Network, error) {
+	if torchfile.IsFile(path) {
+		n, err := OpenInception(be, path, o.Tap, o.Resize)
+		if err != nil {
+			return nil, fmt.Errorf("weights %s: %w", path, err)
+		}
+		return n, nil
+	}
 	ck, err := checkpoint.Read(path)
 	if err != nil {
 		return nil, err

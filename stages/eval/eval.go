@@ -5,23 +5,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/feature"
 	"vapo/lib/report/preview"
 	"vapo/lib/stage"
 )
 
 type params struct {
-	N           int         `help:"Points on each side of a pair; points only." default:"10000" unit:"points"`
-	Pairs       int         `help:"Pairs of sets whose distances are averaged; points only." default:"8"`
-	Projections int         `help:"Directions of the sliced distance." default:"128"`
-	Panel       int         `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images"`
-	Neighbours  int         `help:"Nearest training images shown under each sample." default:"3" unit:"images"`
-	Compared    int         `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images"`
-	Seed        uint64      `help:"Seed of directions, baselines and fresh data." default:"0"`
-	Backend     engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
+	N           int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points"`
+	Pairs       int            `help:"Pairs of sets whose distances are averaged; points only." default:"8"`
+	Projections int            `help:"Directions of the sliced distance." default:"128"`
+	Panel       int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images"`
+	Neighbours  int            `help:"Nearest training images shown under each sample." default:"3" unit:"images"`
+	Compared    int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images"`
+	Tap         int            `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
+	Resize      feature.Resize `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
+	Seed        uint64         `help:"Seed of directions, baselines and fresh data." default:"0"`
+	Backend     engine.Name    `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
 var spec = stage.Stage[params]{
@@ -32,7 +36,7 @@ var spec = stage.Stage[params]{
 		{Name: "samples", Media: stage.MediaArrow, Help: "what is measured, images or points"},
 		{Name: "reference", Media: stage.MediaArrow, Help: "the data it is measured against, usually the training split"},
 		{Name: "test", Media: stage.MediaArrow, Help: "held-out data, for the floor and for nearest neighbours", Optional: true},
-		{Name: "features", Media: stage.MediaArrow, Help: "checkpoint of the feature network; images only", Optional: true},
+		{Name: "features", Media: stage.MediaArrow, Help: "feature network, a classifier's checkpoint or Inception's weights (.pth); images only", Optional: true},
 	},
 	Outputs: []stage.Port{
 		{Name: "score", Media: stage.MediaJSON, Help: "the number, with N, reference split, feature network and baselines"},
@@ -54,6 +58,9 @@ const (
 func check(p *params) error {
 	if p.Projections > maxProjections || p.Pairs > maxPairs {
 		return fmt.Errorf("projections and pairs are %d and %d; they must be at most %d and %d", p.Projections, p.Pairs, maxProjections, maxPairs)
+	}
+	if !slices.Contains(feature.Taps, p.Tap) {
+		return fmt.Errorf("tap is %d; it must be one of %v", p.Tap, feature.Taps)
 	}
 	for _, c := range []struct {
 		name     string

@@ -31,8 +31,8 @@ const maxPixels = 1 << 24
 // readFolders reads the PNG and JPEG files of two folders, in the order of their names, as two sets of one shape:
 // grey if every image of both is grey, RGB otherwise. Files that no image has the name of are left out and listed.
 //
-// Note: resizing images of mixed sizes was rejected. Which filter is used changes such distances by several points,
-// so it is for the caller to do, and to say.
+// Note: resizing images of mixed sizes was rejected, but for Inception, whose conventions say how. Which filter is used
+// changes such distances by several points, so it is for the caller to do, and to say.
 func readFolders(ctx context.Context, a, b string) (setA, setB *dataset.Images, skipped []string, err error) {
 	var sets [2]*folder
 	for i, dir := range []string{a, b} {
@@ -57,26 +57,34 @@ type folder struct {
 	skipped []string
 }
 
-func readFolder(ctx context.Context, dir string) (*folder, error) {
+// listFolder returns the paths of a folder's images in the order of their names, and of what was left out.
+func listFolder(dir string) (paths, skipped []string, err error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
+		return nil, nil, stage.Fail(stage.ExitInput, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
 	}
-	f := &folder{dir: dir}
-	var paths []string
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
 		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
 		case e.Name() == gridFile || !slices.Contains([]string{".png", ".jpg", ".jpeg"}, ext):
-			f.skipped = append(f.skipped, path)
+			skipped = append(skipped, path)
 		default:
 			paths = append(paths, path)
 		}
 	}
 	if len(paths) < 2 {
-		return nil, stage.Fail(stage.ExitInput, "images are files named *.png, *.jpg or *.jpeg directly in the folder", "folder %s holds %d images; at least 2 are needed", dir, len(paths))
+		return nil, nil, stage.Fail(stage.ExitInput, "images are files named *.png, *.jpg or *.jpeg directly in the folder", "folder %s holds %d images; at least 2 are needed", dir, len(paths))
 	}
+	return paths, skipped, nil
+}
+
+func readFolder(ctx context.Context, dir string) (*folder, error) {
+	paths, skipped, err := listFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir, skipped: skipped}
 	f.rgb = make([][]uint8, len(paths))
 	sizes := make([]image.Point, len(paths))
 	failed := make([]error, len(paths))
@@ -97,7 +105,7 @@ func readFolder(ctx context.Context, dir string) (*folder, error) {
 	}
 	for i, path := range paths {
 		if failed[i] != nil {
-			return nil, stage.Fail(stage.ExitInput, "remove or replace that file", "image %s: %w", path, failed[i])
+			return nil, badImage(path, failed[i])
 		}
 		if sizes[i] != sizes[0] {
 			return nil, stage.Fail(stage.ExitInput, "all images of a folder must have one size", "image %s has %dx%d pixels, %s has %dx%d", path, sizes[i].X, sizes[i].Y, paths[0], sizes[0].X, sizes[0].Y)
@@ -105,6 +113,10 @@ func readFolder(ctx context.Context, dir string) (*folder, error) {
 	}
 	f.w, f.h = sizes[0].X, sizes[0].Y
 	return f, nil
+}
+
+func badImage(path string, err error) error {
+	return stage.Fail(stage.ExitInput, "remove or replace that file", "image %s: %w", path, err)
 }
 
 func readImage(path string) ([]uint8, image.Point, error) {

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
 	"io"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -240,4 +243,73 @@ func FuzzDecodeImage(f *testing.F) {
 			t.Errorf("%d values for %v pixels", len(pixels), size)
 		}
 	})
+}
+
+// The FID of two folders of CIFAR-10 images against what an independent implementation in PyTorch computed (see
+// testdata/fid.py), and images of any kind and size beside them.
+func TestFoldersInception(t *testing.T) {
+	dir := os.Getenv("VAPO_TESTDATA")
+	if dir == "" {
+		dir = "../../../shared/data"
+	}
+	weights, packed := filepath.Join(dir, "inception-2015-12-05-trunk.pth"), filepath.Join(dir, "cifar-10-binary.tar.xz")
+	for _, path := range []string{weights, packed} {
+		if _, err := os.Stat(path); err != nil {
+			t.Skipf("%s is not here (VAPO_TESTDATA names its folder)", filepath.Base(path))
+		}
+	}
+	t.Setenv("VAPO_STORE", "")
+	const n = 128 // twice as many as features
+	tmp := t.TempDir()
+	for folder, file := range map[string]string{"a": "data_batch_1.bin", "b": "test_batch.bin"} {
+		raw, err := exec.Command("tar", "-xJOf", packed, "cifar-10-batches-bin/"+file).Output()
+		if err != nil {
+			t.Skipf("unpacking %s takes tar and xz: %v", packed, err)
+		}
+		if err := os.Mkdir(filepath.Join(tmp, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			rgb := raw[3073*i+1 : 3073*(i+1)]
+			img := image.NewRGBA(image.Rect(0, 0, 32, 32))
+			for p := range 1024 {
+				img.Set(p%32, p/32, color.RGBA{rgb[p], rgb[1024+p], rgb[2048+p], 255})
+			}
+			writeFile(t, filepath.Join(tmp, folder, fmt.Sprintf("%03d.png", i)), func(w io.Writer) error { return png.Encode(w, img) })
+		}
+	}
+	a, b := filepath.Join(tmp, "a"), filepath.Join(tmp, "b")
+	s := folderScores(t, a, b, "--weights", weights, "--tap", "64")
+	const want = 0.13762086883614888 // fid.py FOLDER 128 64
+	if s.FID == nil || math.Abs(*s.FID-want) > 1e-4*want || s.Tap != 64 || s.Resize != "pytorch-fid" || len(s.Digest) != 64 {
+		t.Errorf("got %+v, want an FID of %v", s, want)
+	}
+	if again := folderScores(t, a, b, "--weights", weights, "--tap", "64"); *again.FID != *s.FID {
+		t.Errorf("the same folders give %v and %v", *s.FID, *again.FID)
+	}
+	// A grey, a larger and a 16-bit image beside the others.
+	writeFile(t, filepath.Join(a, "x.png"), func(w io.Writer) error { return png.Encode(w, image.NewGray(image.Rect(0, 0, 50, 40))) })
+	writeFile(t, filepath.Join(a, "y.jpg"), func(w io.Writer) error { return jpeg.Encode(w, image.NewGray(image.Rect(0, 0, 310, 305)), nil) })
+	writeFile(t, filepath.Join(a, "z.png"), func(w io.Writer) error { return png.Encode(w, image.NewGray16(image.Rect(0, 0, 33, 3))) })
+	if s := folderScores(t, a, b, "--weights", weights, "--tap", "64", "--resize", "clean"); s.N[0] != n+3 || s.Resize != "clean" {
+		t.Errorf("with images of other sizes: %+v", s)
+	}
+	// Mistakes name the file, the layers or the flag.
+	writeFile(t, filepath.Join(a, "cut.png"), func(w io.Writer) error { _, err := w.Write([]byte("\x89PNG\r\n\x1a\n")); return err })
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{stage.ExitInput, "cut.png", []string{"--weights", weights, "--tap", "64"}},
+		{stage.ExitInput, "Mixed_7b", []string{"--weights", weights}},
+		{stage.ExitInput, "000.png", []string{"--weights", filepath.Join(a, "000.png"), "--tap", "64"}},
+		{stage.ExitUsage, "--tap is 65", []string{"--weights", weights, "--tap", "65"}},
+		{stage.ExitUsage, "two feature networks", []string{"--weights", weights, "--features", weights, "--tap", "64"}},
+	} {
+		code, _, stderr := eval(t, append([]string{"folders", a, b}, c.args...)...)
+		if code != c.code || !strings.Contains(stderr, c.want) {
+			t.Errorf("%v: exit %d with %q, expected %d and %q", c.args[2:], code, stderr, c.code, c.want)
+		}
+	}
 }

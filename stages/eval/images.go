@@ -11,6 +11,7 @@ import (
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/report/grid"
 	"vapo/lib/report/preview"
@@ -33,7 +34,7 @@ func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, refere
 			return nil, err
 		}
 	}
-	c, err := newComparer(p.Backend, path, job.Digest("features"), p.Projections, p.Seed)
+	c, err := newComparer(p.Backend, path, job.Digest("features"), feature.Options{Tap: p.Tap, Resize: p.Resize}, p.Projections, p.Seed)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,285 @@
+package feature
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"vapo/lib/backend"
+	"vapo/lib/backend/tape"
+	"vapo/lib/dataset"
+	"vapo/lib/graphop"
+	"vapo/lib/layer"
+)
+
+var writeShapes = flag.Bool("write-shapes", false, "write testdata/inception_shapes.json, which inception.py reads")
+
+// inceptionGolden is what testdata/inception.py writes.
+type inceptionGolden struct {
+	Resize  map[string][]string
+	Formula map[string]string
+	Trunk   map[string]map[string][2]string
+}
+
+func readInception(t *testing.T) (g inceptionGolden) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/inception.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func unpack(t *testing.T, s string) []float64 {
+	t.Helper()
+	raw, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]float64, len(raw)/4)
+	for i := range out {
+		out[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
+	}
+	return out
+}
+
+// wholeInception is the graph with all its units, for their names and shapes.
+func wholeInception(t *testing.T) *inception {
+	t.Helper()
+	n := &inception{b: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}, tap: LogitsTap}
+	if err := graphop.Build(func() {
+		n.build(graphop.Input(n.b.Graph, n.b.Dtype, "x", 1, 3, InceptionSide, InceptionSide))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// There are 94 units and a linear layer.
+func TestInceptionUnits(t *testing.T) {
+	n := wholeInception(t)
+	if len(n.units) != 95 {
+		t.Errorf("%d units, expected 95", len(n.units))
+	}
+	shapes := map[string][]int{}
+	for _, p := range n.b.Params {
+		if name, ok := strings.CutSuffix(p.Name, ".weight"); ok && name != "fc" {
+			shapes[name+".conv.weight"] = p.Shape
+		}
+	}
+	if *writeShapes {
+		raw, err := json.Marshal(shapes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("testdata/inception_shapes.json", raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// formula is inception.py's source of weights.
+type formula struct {
+	order  []string
+	shapes map[string][]int
+}
+
+func newFormula(n *inception) *formula {
+	f := &formula{shapes: map[string][]int{}}
+	for _, p := range n.b.Params {
+		if name, ok := strings.CutSuffix(p.Name, ".weight"); ok && name != "fc" {
+			f.shapes[name] = p.Shape
+			f.order = append(f.order, name)
+		}
+	}
+	slices.Sort(f.order) // as in the file of shapes
+	return f
+}
+
+func wave(k, i int) float64 { return float64(float32(float64((i*7919+k*104729)%2003)/1001 - 1)) }
+
+func (f *formula) Tensor(name string) (v []float32, shape []int, ok bool, err error) {
+	if name == "fc.weight" {
+		v = make([]float32, LogitsTap*2048)
+		for i := range v {
+			v[i] = float32(wave(99, i)) / 32
+		}
+		return v, []int{LogitsTap, 2048}, true, nil
+	}
+	unit, part, _ := strings.Cut(name, ".conv.")
+	kind := "conv." + part
+	if u, p, isNorm := strings.Cut(name, ".bn."); isNorm {
+		unit, kind = u, "bn."+p
+	}
+	shape = f.shapes[unit]
+	k := slices.Index(f.order, unit)
+	if kind == "conv.weight" {
+		per := shape[1] * shape[2] * shape[3]
+		v = make([]float32, shape[0]*per)
+		for i := range v {
+			v[i] = float32(wave(k, i) * 2.4 / math.Sqrt(float64(per)))
+		}
+		return v, shape, true, nil
+	}
+	c := map[string]struct {
+		k    int
+		a, b float64
+	}{"bn.weight": {200, 1, 0.2}, "bn.bias": {300, 0, 0.1}, "bn.running_mean": {400, 0, 0.1}, "bn.running_var": {500, 1, 0.5}}[kind]
+	v = make([]float32, shape[0])
+	for i := range v {
+		v[i] = float32(c.a + c.b*wave(k+c.k, i))
+	}
+	return v, shape[:1], true, nil
+}
+
+func patterned(n, h, w int) *dataset.Images {
+	im := &dataset.Images{Name: "pattern", N: n, C: 3, H: h, W: w, Pixels: make([]uint8, n*3*h*w)}
+	for i := range im.Pixels {
+		im.Pixels[i] = uint8((i*37 + i/11*5 + i/300) % 256)
+	}
+	return im
+}
+
+func fastEngine(t *testing.T) backend.Backend {
+	t.Helper()
+	be, err := tape.New("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return be
+}
+
+// relative is |a-b| over |b|, of vectors.
+func relative(a, b []float64) float64 {
+	var d, s float64
+	for i := range b {
+		d += (a[i] - b[i]) * (a[i] - b[i])
+		s += b[i] * b[i]
+	}
+	return math.Sqrt(d / s)
+}
+
+// Every tap, with weights by formula.
+func TestInceptionAgainstPyTorch(t *testing.T) {
+	g, source := readInception(t), newFormula(wholeInception(t))
+	for _, tap := range Taps {
+		net, err := newInception(fastEngine(t), source, tap, PyTorchFID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := make([]float64, 2*tap), unpack(t, g.Formula[strconv.Itoa(tap)])
+		if err := net.Features(patterned(2, 32, 32), 0, 2, got); err != nil {
+			t.Fatal(err)
+		}
+		if e := relative(got, want); !(e < 1e-5) {
+			t.Errorf("tap %d: relative error %g", tap, e)
+		}
+	}
+}
+
+// Enlarged and reduced images, against PyTorch and Pillow.
+func TestResize(t *testing.T) {
+	g := readInception(t)
+	for _, how := range Resizes {
+		for i, im := range []*dataset.Images{patterned(1, 7, 32), patterned(1, 640, 310)} {
+			out := make([]float32, 3*InceptionSide*InceptionSide)
+			r := resizers{how: how}
+			if err := r.image(out, Image{3, im.H, im.W, im.Pixels}); err != nil {
+				t.Fatal(err)
+			}
+			for k, want := range unpack(t, g.Resize[string(how)][i]) {
+				if got := float64(out[97*k]); math.Abs(got-want) > 5e-5 { // PyTorch's positions are float32: of 640 pixels, to 3e-5
+					t.Fatalf("%s, image %d: element %d is %v, want %v", how, i, 97*k, got, want)
+				}
+			}
+		}
+	}
+}
+
+// testFile finds a file of the test data, which is not part of the project.
+func testFile(t *testing.T, name string) string {
+	t.Helper()
+	dir := os.Getenv("VAPO_TESTDATA")
+	if dir == "" {
+		dir = "../../../shared/data"
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("%s is not here (VAPO_TESTDATA names its folder)", name)
+	}
+	return path
+}
+
+// The published weights, as far as they are here, on 64 images of CIFAR-10, under every convention.
+func TestInceptionTrunkOnCIFAR(t *testing.T) {
+	weights, archive := testFile(t, "inception-2015-12-05-trunk.pth"), testFile(t, "cifar-10-binary.tar.xz")
+	const n = 64
+	raw, err := exec.Command("tar", "-xJOf", archive, "cifar-10-batches-bin/test_batch.bin").Output()
+	if err != nil {
+		t.Skipf("unpacking %s takes tar and xz: %v", archive, err)
+	}
+	im := &dataset.Images{Name: "cifar10", Split: "test", N: n, C: 3, H: 32, W: 32}
+	for i := range n {
+		im.Pixels = append(im.Pixels, raw[3073*i+1:3073*(i+1)]...)
+	}
+	g := readInception(t)
+	for _, how := range Resizes {
+		for tap, want := range g.Trunk[string(how)] {
+			k, err := strconv.Atoi(tap)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if how != PyTorchFID && k != 768 {
+				continue // the convention ends where the network begins
+			}
+			net, err := OpenInception(fastEngine(t), weights, k, how)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]float64, n*k)
+			if err := net.Features(im, 0, n, got); err != nil {
+				t.Fatal(err)
+			}
+			sum := make([]float64, k)
+			for i, v := range got {
+				sum[i%k] += v
+			}
+			if e := max(relative(got[:3*k], unpack(t, want[0])), relative(sum, unpack(t, want[1]))); !(e < 1e-5) {
+				t.Errorf("%s, tap %d: relative error %g", how, k, e)
+			} else {
+				t.Logf("%s, tap %d: relative error %.1g", how, k, e)
+			}
+		}
+	}
+	// What the file lacks is named, with what it serves.
+	_, err = OpenInception(fastEngine(t), weights, 2048, PyTorchFID)
+	var missing *MissingLayersError
+	if !errors.As(err, &missing) || len(missing.Layers) != 18 || missing.Layers[0] != "Mixed_7b.branch3x3_1" || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
+		t.Errorf("tap 2048 of the trunk: %v", err)
+	}
+}
+
+func TestInceptionRefuses(t *testing.T) {
+	if _, err := newInception(fastEngine(t), newFormula(wholeInception(t)), 100, PyTorchFID); err == nil {
+		t.Error("a tap of 100 channels was found")
+	}
+	if _, err := newInception(fastEngine(t), newFormula(wholeInception(t)), 64, "lanczos"); err == nil {
+		t.Error("an unknown convention was accepted")
+	}
+}

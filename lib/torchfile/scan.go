@@ -1,0 +1,64 @@
+package torchfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
+
+// operands says what follows each opcode that PyTorch writes: a number of bytes, or one of the kinds below. An opcode that
+// is missing here is refused, and so is one whose operand is longer than the pickle: the unpickler would make room for
+// what a length claims before it reads it.
+var operands = map[byte]int{
+	'\x80': 1,                                                       // PROTO
+	'(':    0, '.': 0, 'N': 0, '\x88': 0, '\x89': 0, '0': 0, '2': 0, // MARK, STOP, None, True, False, POP, DUP
+	'}': 0, 'd': 0, 's': 0, 'u': 0, // dictionaries
+	']': 0, 'l': 0, 'a': 0, 'e': 0, // lists
+	')': 0, 't': 0, '\x85': 0, '\x86': 0, '\x87': 0, // tuples
+	'R': 0, 'b': 0, 'Q': 0, // REDUCE, BUILD, BINPERSID
+	'q': 1, 'r': 4, 'h': 1, 'j': 4, // the memo
+	'K': 1, 'M': 2, 'J': 4, 'G': 8, // numbers
+	'\x8a': length1, 'U': length1, // LONG1, SHORT_BINSTRING
+	'X': length4, 'T': length4, // BINUNICODE, BINSTRING
+	'c': twoLines, // GLOBAL
+}
+
+const (
+	length1  = -1 // a length of one byte, and so many bytes
+	length4  = -4
+	twoLines = -2
+)
+
+// scan checks the opcodes of the pickle that data begins with and the classes that they name, and returns its length.
+func scan(data []byte) (int, error) {
+	for at := 0; at < len(data); {
+		op := data[at]
+		n, ok := operands[op]
+		if !ok {
+			return 0, fmt.Errorf("opcode %#x at byte %d is none that PyTorch writes", op, at)
+		}
+		rest := data[at+1:]
+		switch {
+		case n == length1 && len(rest) >= 1:
+			n = 1 + int(rest[0])
+		case n == length4 && len(rest) >= 4:
+			n = 4 + int(binary.LittleEndian.Uint32(rest))
+		case n == twoLines:
+			lines := bytes.SplitN(rest, []byte("\n"), 3)
+			if len(lines) < 3 {
+				return 0, errCut
+			}
+			if module, name := string(lines[0]), string(lines[1]); classes[module+"."+name] == nil {
+				return 0, fmt.Errorf("it names %.80q, which is neither a tensor nor a dictionary; nothing else is constructed", module+"."+name)
+			}
+			n = len(lines[0]) + len(lines[1]) + 2
+		}
+		if n < 0 || n > len(rest) {
+			return 0, errCut
+		}
+		if at += 1 + n; op == '.' {
+			return at, nil
+		}
+	}
+	return 0, errCut
+}

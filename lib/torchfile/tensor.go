@@ -1,0 +1,176 @@
+package torchfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/nlpodyssey/gopickle/types"
+)
+
+// classes are all that a pickle may name.
+var classes = map[string]any{
+	"collections.OrderedDict":         &types.OrderedDictClass{},
+	"torch._utils._rebuild_tensor_v2": rebuild{},
+	"torch._utils._rebuild_parameter": parameter{},
+	"torch.FloatStorage":              &kind{4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }},
+	"torch.DoubleStorage":             &kind{8, func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }},
+	"torch.HalfStorage":               &kind{2, func(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) }},
+	"torch.BFloat16Storage":           &kind{2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }},
+	"torch.LongStorage":               &kind{8, func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) }},
+	"torch.IntStorage":                &kind{4, func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) }},
+	"torch.ByteStorage":               &kind{1, func(b []byte) float32 { return float32(b[0]) }},
+	"torch.BoolStorage":               &kind{1, func(b []byte) float32 { return float32(b[0]) }},
+}
+
+// kind is the element type of a storage.
+type kind struct {
+	size  int
+	value func(b []byte) float32
+}
+
+// half is an IEEE half precision number: exact in float32.
+func half(v uint16) float32 {
+	sign := uint32(v>>15) << 31
+	exponent, fraction := uint32(v>>10)&31, uint32(v)&1023
+	switch exponent {
+	case 0: // fraction · 2^-24
+		f := float32(fraction) / (1 << 24)
+		return math.Float32frombits(math.Float32bits(f) | sign)
+	case 31:
+		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
+}
+
+// storage is a run of elements of one type that tensors look into.
+type storage struct {
+	key      string
+	kind     *kind
+	elements int
+	read     func() ([]byte, error)
+}
+
+func (s *storage) bytes() int { return s.elements * s.kind.size }
+
+// newStorage understands ("storage", class, key, location, elements, view).
+func newStorage(id any) (*storage, error) {
+	t, ok := id.(*types.Tuple)
+	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
+		return nil, errors.New("a reference to something other than a storage")
+	}
+	s := &storage{}
+	var class, key, count bool
+	s.kind, class = t.Get(1).(*kind)
+	s.key, key = t.Get(2).(string)
+	s.elements, count = t.Get(4).(int)
+	if !class || !key || !count || s.elements < 0 || s.elements > maxFile {
+		return nil, errors.New("a storage without an element type, name or size")
+	}
+	if t.Len() > 5 && t.Get(5) != nil {
+		return nil, errors.New("a storage that is a view of another")
+	}
+	return s, nil
+}
+
+// tensor is a strided view of a storage.
+type tensor struct {
+	s      *storage
+	offset int
+	shape  []int
+	stride []int
+	count  int
+}
+
+// rebuild is torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...).
+type rebuild struct{}
+
+// Call implements the unpickler's callable.
+func (rebuild) Call(args ...any) (any, error) {
+	if len(args) < 4 {
+		return nil, errors.New("a tensor of too few parts")
+	}
+	s, ok := args[0].(*storage)
+	offset, ok2 := args[1].(int)
+	shape, ok3 := ints(args[2])
+	stride, ok4 := ints(args[3])
+	if !ok || !ok2 || !ok3 || !ok4 || len(shape) != len(stride) || offset < 0 {
+		return nil, errors.New("a tensor without storage, offset, shape or strides")
+	}
+	t := &tensor{s: s, offset: offset, shape: shape, stride: stride, count: 1}
+	if slices.Contains(shape, 0) && slices.Min(shape) == 0 {
+		t.count = 0
+		return t, nil
+	}
+	last := offset
+	for i, d := range shape {
+		// No tensor has more elements than its storage, so no product overflows, and none takes more memory than the file.
+		if d < 1 || stride[i] < 0 || t.count > s.elements/d || d > 1 && stride[i] > s.elements {
+			return nil, fmt.Errorf("a tensor of shape %v and strides %v in a storage of %d elements", shape, stride, s.elements)
+		}
+		t.count *= d
+		last += (d - 1) * stride[i]
+	}
+	if last >= s.elements {
+		return nil, fmt.Errorf("a tensor of shape %v and strides %v at %d in a storage of %d elements", shape, stride, offset, s.elements)
+	}
+	return t, nil
+}
+
+// parameter is torch._utils._rebuild_parameter(tensor, ...).
+type parameter struct{}
+
+// Call implements the unpickler's callable.
+func (parameter) Call(args ...any) (any, error) {
+	if len(args) > 0 {
+		if t, ok := args[0].(*tensor); ok {
+			return t, nil
+		}
+	}
+	return nil, errors.New("a parameter without a tensor")
+}
+
+func ints(v any) ([]int, bool) {
+	t, ok := v.(*types.Tuple)
+	if !ok || t.Len() > 16 {
+		return nil, false
+	}
+	out := make([]int, t.Len())
+	for i := range out {
+		if out[i], ok = t.Get(i).(int); !ok {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// float32s converts the tensor, row-major.
+func (t *tensor) float32s() ([]float32, error) {
+	if t.s.read == nil {
+		return nil, errors.New("its storage is missing")
+	}
+	raw, err := t.s.read()
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) != t.s.bytes() {
+		return nil, fmt.Errorf("its storage holds %d bytes, expected %d", len(raw), t.s.bytes())
+	}
+	out := make([]float32, t.count)
+	index := make([]int, len(t.shape))
+	at := t.offset
+	for i := range out {
+		out[i] = t.s.kind.value(raw[at*t.s.kind.size:])
+		for d := len(index) - 1; d >= 0; d-- {
+			at += t.stride[d]
+			if index[d]++; index[d] < t.shape[d] {
+				break
+			}
+			at -= index[d] * t.stride[d]
+			index[d] = 0
+		}
+	}
+	return out, nil
+}

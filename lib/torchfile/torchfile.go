@@ -1,0 +1,275 @@
+// Package torchfile reads the tensors of a PyTorch file (.pth): a dictionary of tensors, in dictionaries or not, as
+// torch.save writes it, in the zip format of version 1.6 and in the one before.
+//
+// Such a file is a program for Python's pickle machine, and the usual way of reading one runs it. Here it may construct
+// nothing but dictionaries, lists and tensors: every opcode, length and class is checked before any is followed, and no
+// more memory is taken than the file is long.
+package torchfile
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/nlpodyssey/gopickle/pickle"
+	"github.com/nlpodyssey/gopickle/types"
+)
+
+// File is a PyTorch file whose tensors have been found, but not yet converted.
+type File struct {
+	tensors map[string]*tensor
+	entries int // of dictionaries that have been looked through
+}
+
+// maxEntries bounds the entries of all dictionaries: one that holds itself would have no end.
+const maxEntries = 1 << 20
+
+// maxFile bounds a file in bytes.
+const maxFile = 8 << 30
+
+var errCut = errors.New("it is truncated")
+
+// Open reads a file. The error names what is wrong with it, but not the file.
+func Open(name string) (*File, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), int64(maxFile))
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(data)
+}
+
+// IsFile reports whether a file begins as PyTorch's do: like a zip archive or a pickle.
+func IsFile(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return false
+	}
+	return bytes.Equal(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\x80\x02"))
+}
+
+// Parse is Open on the bytes of a file, which it keeps.
+func Parse(data []byte) (*File, error) {
+	var root any
+	var err error
+	switch {
+	case bytes.HasPrefix(data, []byte("PK")):
+		root, err = parseZip(data)
+	case bytes.HasPrefix(data, []byte("\x80\x02")):
+		root, err = parseLegacy(data)
+	default:
+		err = errors.New("it begins neither like a zip archive nor like a pickle")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("not a PyTorch file of tensors: %w", err)
+	}
+	f := &File{tensors: map[string]*tensor{}}
+	f.collect("", root, 0)
+	if len(f.tensors) == 0 {
+		return nil, errors.New("a PyTorch file without a dictionary of tensors")
+	}
+	return f, nil
+}
+
+// collect finds the tensors in nested dictionaries, whose keys it joins with dots.
+func (f *File) collect(prefix string, v any, depth int) {
+	if depth > 8 {
+		return
+	}
+	each := func(key, value any) {
+		f.entries++
+		if name, ok := key.(string); ok && f.entries < maxEntries {
+			f.collect(prefix+name+".", value, depth+1)
+		}
+	}
+	switch v := v.(type) {
+	case *tensor:
+		f.tensors[strings.TrimSuffix(prefix, ".")] = v
+	case *types.OrderedDict:
+		for e := v.List.Front(); e != nil; e = e.Next() {
+			if entry, ok := e.Value.(*types.OrderedDictEntry); ok {
+				each(entry.Key, entry.Value)
+			}
+		}
+	case *types.Dict:
+		for _, entry := range *v {
+			each(entry.Key, entry.Value)
+		}
+	}
+}
+
+// Names lists the tensors, sorted.
+func (f *File) Names() []string {
+	var names []string
+	for name := range f.tensors {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar; ok tells whether it is there.
+func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err error) {
+	t := f.tensors[name]
+	if t == nil {
+		return nil, nil, false, nil
+	}
+	values, err = t.float32s()
+	if err != nil {
+		return nil, nil, true, fmt.Errorf("tensor %s: %w", name, err)
+	}
+	return values, slices.Clone(t.shape), true, nil
+}
+
+// maxPickle bounds the program that describes the tensors.
+const maxPickle = 64 << 20
+
+func parseZip(data []byte) (any, error) {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	entries := map[string]*zip.File{}
+	program := ""
+	for _, e := range z.File {
+		entries[e.Name] = e
+		if path.Base(e.Name) == "data.pkl" {
+			program = e.Name
+		}
+	}
+	if program == "" {
+		return nil, errors.New("the archive holds no data.pkl")
+	}
+	content := func(name string, limit uint64) ([]byte, error) {
+		e := entries[name]
+		switch {
+		case e == nil:
+			return nil, fmt.Errorf("the archive lacks %.200q", name)
+		case e.Method != zip.Store || e.UncompressedSize64 > uint64(len(data)):
+			return nil, fmt.Errorf("%.200q is compressed, which PyTorch never does", name)
+		case e.UncompressedSize64 > limit:
+			return nil, fmt.Errorf("%.200q holds %d bytes, expected at most %d", name, e.UncompressedSize64, limit)
+		}
+		r, err := e.Open()
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		raw := make([]byte, e.UncompressedSize64)
+		if _, err := io.ReadFull(r, raw); err != nil {
+			return nil, fmt.Errorf("%.200q: %w", name, err)
+		}
+		return raw, nil
+	}
+	dir := path.Dir(program)
+	if entries[dir+"/byteorder"] != nil {
+		if order, err := content(dir+"/byteorder", 16); err != nil || string(order) != "little" {
+			return nil, fmt.Errorf("byte order %q, expected little", order)
+		}
+	}
+	raw, err := content(program, maxPickle)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := scan(raw); err != nil {
+		return nil, err
+	} else if n != len(raw) {
+		return nil, errors.New("data.pkl goes on after its end")
+	}
+	return unpickle(raw, func(s *storage) error {
+		s.read = func() ([]byte, error) { return content(dir+"/data/"+s.key, math.MaxUint64) }
+		return nil
+	})
+}
+
+// parseLegacy reads the format of torch.save before 1.6: pickles of a magic number, a version, facts of the machine, the
+// object and the list of its storages, and the storages behind them.
+func parseLegacy(data []byte) (any, error) {
+	var pickles [5][]byte
+	for i := range pickles {
+		n, err := scan(data[:min(len(data), maxPickle)])
+		if err != nil {
+			return nil, err
+		}
+		pickles[i], data = data[:n], data[n:]
+	}
+	if !bytes.Contains(pickles[0], []byte("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19")) {
+		return nil, errors.New("a pickle, but not one of torch.save")
+	}
+	storages := map[string][]*storage{}
+	root, err := unpickle(pickles[3], func(s *storage) error {
+		storages[s.key] = append(storages[s.key], s)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	order, err := unpickle(pickles[4], func(*storage) error { return errors.New("a storage among the names of storages") })
+	if err != nil {
+		return nil, err
+	}
+	list, ok := order.(*types.List)
+	if !ok {
+		return nil, errors.New("the storages have no order")
+	}
+	for _, key := range *list {
+		name, _ := key.(string)
+		for _, s := range storages[name] {
+			if len(data) < 8 || binary.LittleEndian.Uint64(data) != uint64(s.elements) {
+				return nil, fmt.Errorf("storage %.80q is not of the %d elements that its tensors have", name, s.elements)
+			}
+			if len(data)-8 < s.bytes() {
+				return nil, errCut
+			}
+			raw := data[8 : 8+s.bytes()]
+			s.read = func() ([]byte, error) { return raw, nil }
+		}
+		if len(storages[name]) > 0 {
+			data = data[8+storages[name][0].bytes():]
+		}
+	}
+	return root, nil
+}
+
+// unpickle runs a program that scan has passed.
+func unpickle(raw []byte, found func(s *storage) error) (root any, err error) {
+	defer func() {
+		if p := recover(); p != nil { // the library's on operands of a wrong type
+			root, err = nil, fmt.Errorf("a damaged pickle: %v", p)
+		}
+	}()
+	u := pickle.NewUnpickler(bytes.NewReader(raw))
+	u.FindClass = func(module, name string) (any, error) {
+		if c := classes[module+"."+name]; c != nil {
+			return c, nil
+		}
+		return nil, fmt.Errorf("it names %.80q", module+"."+name)
+	}
+	u.PersistentLoad = func(id any) (any, error) {
+		s, err := newStorage(id)
+		if err != nil {
+			return nil, err
+		}
+		return s, found(s)
+	}
+	return u.Load()
+}

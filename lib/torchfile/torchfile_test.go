@@ -1,0 +1,205 @@
+package torchfile
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func golden(t testing.TB, name string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// Both formats give what testdata/golden.py put in.
+func TestFormats(t *testing.T) {
+	base := func(i, j, k int) float32 { return float32(i*12+j*4+k) / 7 }
+	var plain, turned []float32
+	for i := range 24 {
+		plain = append(plain, float32(i)/7)
+	}
+	for k := range 4 {
+		for j := range 3 {
+			for i := range 2 {
+				turned = append(turned, base(i, j, k))
+			}
+		}
+	}
+	double := make([]float32, 12)
+	for i := range double {
+		double[i] = float32(i) / 7
+	}
+	for _, name := range []string{"zip.pth", "legacy.pth"} {
+		f, err := Parse(golden(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(f.Names()); got != 11 {
+			t.Errorf("%s: %d tensors, expected 11: %v", name, got, f.Names())
+		}
+		for _, c := range []struct {
+			name  string
+			shape []int
+			want  []float32
+		}{
+			{"model.plain", []int{2, 3, 4}, plain},
+			{"model.turned", []int{4, 3, 2}, turned},
+			{"model.part", []int{2, 4}, plain[16:]},
+			{"model.parameter", []int{2, 4}, slices.Concat(plain[:4], plain[12:16])},
+			{"double", []int{3, 4}, double},
+			{"half", []int{6}, []float32{1, -0.5, 65504, 5.9604645e-08, float32(math.Inf(1)), 0.00010001659393310547}},
+			{"bfloat16", []int{4}, []float32{0, 143, 286, 428}},
+			{"long", []int{2}, []float32{-3, 1 << 40}},
+			{"bool", []int{2}, []float32{1, 0}},
+			{"scalar", nil, []float32{2.5}},
+			{"empty", []int{0, 3}, nil},
+		} {
+			got, shape, ok, err := f.Tensor(c.name)
+			if err != nil || !ok || !slices.Equal(shape, c.shape) || !slices.Equal(got, c.want) {
+				t.Errorf("%s: %s is %v %v (%v, %v), want %v %v", name, c.name, got, shape, ok, err, c.want, c.shape)
+			}
+		}
+		if _, _, ok, err := f.Tensor("step"); ok || err != nil {
+			t.Errorf("%s: the number step is a tensor", name)
+		}
+	}
+}
+
+// archive packs entries as PyTorch does, or compressed.
+func archive(t testing.TB, method uint16, entries map[string][]byte) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	for name, data := range entries {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// storagePickle is a dictionary of one tensor of the shape n in a storage of the given elements and key.
+func storagePickle(key string, elements, n uint32) []byte {
+	number := func(v uint32) string {
+		return "J" + string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)})
+	}
+	text := func(s string) string { return "X" + number(uint32(len(s)))[1:] + s }
+	return []byte("\x80\x02}" + text("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\nFloatStorage\n" +
+		text(key) + text("cpu") + number(elements) + "tQ" + number(0) + number(n) + "\x85" + number(1) + "\x85\x89ccollections\nOrderedDict\n)RtRs.")
+}
+
+// Hostile files are refused with an error that says why, before they cost memory or do anything.
+func TestHostileFiles(t *testing.T) {
+	pickled := func(p string) []byte { return archive(t, zip.Store, map[string][]byte{"a/data.pkl": []byte(p)}) }
+	bomb := make([]byte, 256<<20)
+	for _, c := range []struct {
+		name, want string
+		data       []byte
+	}{
+		{"a system call", `"posix.system"`, pickled("\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.")},
+		{"a system call before a legacy file", `"os.system"`, []byte("\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")},
+		{"an old-style import", "opcode 0x69", pickled("\x80\x02(ios\nsystem\n.")},
+		{"a string of 4 GB", "truncated", pickled("\x80\x02X\xff\xff\xff\xffa.")},
+		{"bytes of 2^62", "opcode 0x8e", pickled("\x80\x04\x8e\x00\x00\x00\x00\x00\x00\x00\x40a.")},
+		{"a frame of 2^62", "opcode 0x95", pickled("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x40.")},
+		{"a compressed archive", "compressed", archive(t, zip.Deflate, map[string][]byte{"a/data.pkl": storagePickle("0", 64<<20, 64<<20)})},
+		{"a bomb as storage", "compressed", func() []byte {
+			raw := archive(t, zip.Deflate, map[string][]byte{"a/data/0": bomb})
+			return raw
+		}()},
+		{"a tensor beyond its storage", "shape [9]", archive(t, zip.Store, map[string][]byte{"a/data.pkl": storagePickle("0", 4, 9), "a/data/0": make([]byte, 16)})},
+		{"a pickle without an end", "truncated", pickled("\x80\x02}")},
+		{"a pickle that pops nothing", "damaged|stack|not a", pickled("\x80\x02R.")},
+		{"an empty file", "begins neither", nil},
+		{"an image", "begins neither", []byte("\x89PNG")},
+		{"no tensors", "without a dictionary", pickled("\x80\x02}.")},
+	} {
+		before := heap()
+		_, err := Parse(c.data)
+		if err == nil {
+			t.Errorf("%s was read", c.name)
+			continue
+		}
+		if c.name != "a bomb as storage" && !slices.ContainsFunc(strings.Split(c.want, "|"), func(w string) bool { return strings.Contains(err.Error(), w) }) {
+			t.Errorf("%s: %v, expected %q", c.name, err, c.want)
+		}
+		if grown := heap() - before; grown > 16<<20 {
+			t.Errorf("%s took %d MB", c.name, grown>>20)
+		}
+	}
+	// A storage that the archive does not hold, or holds with another size, or outside of its folder.
+	for _, entries := range []map[string][]byte{
+		{"a/data.pkl": storagePickle("0", 4, 4)},
+		{"a/data.pkl": storagePickle("0", 4, 4), "a/data/0": make([]byte, 12)},
+		{"a/data.pkl": storagePickle("../../../etc/passwd", 4, 4)},
+	} {
+		f, err := Parse(archive(t, zip.Store, entries))
+		if err != nil {
+			t.Errorf("a tensor whose storage is wrong: %v; expected an error only where it is read", err)
+			continue
+		}
+		if _, _, _, err := f.Tensor("w"); err == nil || !strings.Contains(err.Error(), "w: ") {
+			t.Errorf("a tensor with a wrong storage: %v", err)
+		}
+	}
+	// A dictionary that holds itself has an end.
+	if _, err := Parse(pickled("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00s.")); err == nil {
+		t.Error("a dictionary of nothing but itself was read")
+	}
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Whatever the bytes, there is an error or tensors, and no tensor is larger than the file.
+func FuzzParse(f *testing.F) {
+	f.Add(golden(f, "zip.pth"))
+	f.Add(golden(f, "legacy.pth"))
+	f.Add(archive(f, zip.Store, map[string][]byte{"a/data.pkl": storagePickle("0", 4, 4), "a/data/0": make([]byte, 16)}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := Parse(data)
+		if err != nil {
+			return
+		}
+		for _, name := range file.Names() {
+			v, shape, ok, err := file.Tensor(name)
+			if err == nil && (!ok || len(v) > len(data)) {
+				t.Errorf("tensor %q of shape %v has %d elements in a file of %d bytes", name, shape, len(v), len(data))
+			}
+		}
+	})
+}
+
+// The pickle alone, which the fuzzer reaches more of without an archive and its checksums around it.
+func FuzzPickle(f *testing.F) {
+	f.Add(storagePickle("0", 4, 4))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if n, err := scan(data); err == nil {
+			if root, err := unpickle(data[:n], func(*storage) error { return nil }); err == nil {
+				_ = fmt.Sprintf("%T", root)
+			}
+		}
+	})
+}
