@@ -38,6 +38,7 @@ var order = []string{
 	"lib/homotopy",
 	"lib/potential",
 	"lib/torchfile",
+	"lib/feature/featuretest",
 	"lib/feature",
 	"lib/training",
 	"lib/ode",

@@ -1,8 +1,8 @@
 // Package feature turns images into the vectors in which sets of images are compared.
 //
 // A distance between sets means nothing without the network that made the features, so a network has a name and is
-// opened from a checkpoint whose digest stands in every result. Here is the small classifier that a pipeline trains
-// on its own data, for greyscale images that Inception was never made for.
+// opened from a file whose digest stands in every result. Here are Inception, in which the FID is defined, and the small
+// classifier that a pipeline trains on its own data, for greyscale images that Inception was never made for.
 package feature
 
 import (

@@ -193,15 +193,16 @@ func OpenInception(be backend.Backend, path string, tap int, resize Resize) (*In
 	if err != nil {
 		return nil, err
 	}
-	return newInception(be, f, tap, resize)
+	return NewInception(be, f, tap, resize)
 }
 
-// weightSource has tensors by the names of the shared PyTorch weights.
-type weightSource interface {
+// WeightSource has tensors by the names of the shared PyTorch weights.
+type WeightSource interface {
 	Tensor(name string) (values []float32, shape []int, ok bool, err error)
 }
 
-func newInception(be backend.Backend, f weightSource, tap int, resize Resize) (*InceptionNetwork, error) {
+// NewInception is OpenInception on weights from elsewhere.
+func NewInception(be backend.Backend, f WeightSource, tap int, resize Resize) (*InceptionNetwork, error) {
 	if !slices.Contains(Taps, tap) {
 		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", tap, Taps)
 	}
@@ -244,7 +245,7 @@ const batchNormEps = 1e-3
 
 // fold reads the weights of the units with their batch normalisations folded in: w·g and beta - mean·g, where
 // g = gamma/sqrt(var + eps).
-func (n *inception) fold(f weightSource) (map[string][]float32, error) {
+func (n *inception) fold(f WeightSource) (map[string][]float32, error) {
 	weights := map[string][]float32{}
 	var missing []string
 	for _, p := range n.b.Params {
@@ -300,7 +301,7 @@ func (n *inception) fold(f weightSource) (map[string][]float32, error) {
 }
 
 // read returns a tensor of the expected shape, or nil where the file has none of that name.
-func read(f weightSource, name string, shape []int) ([]float32, error) {
+func read(f WeightSource, name string, shape []int) ([]float32, error) {
 	v, got, ok, err := f.Tensor(name)
 	if err != nil || !ok {
 		return nil, err

@@ -21,6 +21,7 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
 	"vapo/lib/dataset"
+	"vapo/lib/feature/featuretest"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
 )
@@ -94,58 +95,13 @@ func TestInceptionUnits(t *testing.T) {
 	}
 }
 
-// formula is inception.py's source of weights.
-type formula struct {
-	order  []string
-	shapes map[string][]int
-}
-
-func newFormula(n *inception) *formula {
-	f := &formula{shapes: map[string][]int{}}
-	for _, p := range n.b.Params {
-		if name, ok := strings.CutSuffix(p.Name, ".weight"); ok && name != "fc" {
-			f.shapes[name] = p.Shape
-			f.order = append(f.order, name)
-		}
+func formulaWeights(t *testing.T) WeightSource {
+	t.Helper()
+	w, err := featuretest.ReadWeights("testdata/inception_shapes.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	slices.Sort(f.order) // as in the file of shapes
-	return f
-}
-
-func wave(k, i int) float64 { return float64(float32(float64((i*7919+k*104729)%2003)/1001 - 1)) }
-
-func (f *formula) Tensor(name string) (v []float32, shape []int, ok bool, err error) {
-	if name == "fc.weight" {
-		v = make([]float32, LogitsTap*2048)
-		for i := range v {
-			v[i] = float32(wave(99, i)) / 32
-		}
-		return v, []int{LogitsTap, 2048}, true, nil
-	}
-	unit, part, _ := strings.Cut(name, ".conv.")
-	kind := "conv." + part
-	if u, p, isNorm := strings.Cut(name, ".bn."); isNorm {
-		unit, kind = u, "bn."+p
-	}
-	shape = f.shapes[unit]
-	k := slices.Index(f.order, unit)
-	if kind == "conv.weight" {
-		per := shape[1] * shape[2] * shape[3]
-		v = make([]float32, shape[0]*per)
-		for i := range v {
-			v[i] = float32(wave(k, i) * 2.4 / math.Sqrt(float64(per)))
-		}
-		return v, shape, true, nil
-	}
-	c := map[string]struct {
-		k    int
-		a, b float64
-	}{"bn.weight": {200, 1, 0.2}, "bn.bias": {300, 0, 0.1}, "bn.running_mean": {400, 0, 0.1}, "bn.running_var": {500, 1, 0.5}}[kind]
-	v = make([]float32, shape[0])
-	for i := range v {
-		v[i] = float32(c.a + c.b*wave(k+c.k, i))
-	}
-	return v, shape[:1], true, nil
+	return w
 }
 
 func patterned(n, h, w int) *dataset.Images {
@@ -177,9 +133,9 @@ func relative(a, b []float64) float64 {
 
 // Every tap, with weights by formula.
 func TestInceptionAgainstPyTorch(t *testing.T) {
-	g, source := readInception(t), newFormula(wholeInception(t))
+	g, source := readInception(t), formulaWeights(t)
 	for _, tap := range Taps {
-		net, err := newInception(fastEngine(t), source, tap, PyTorchFID)
+		net, err := NewInception(fastEngine(t), source, tap, PyTorchFID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,10 +232,10 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 }
 
 func TestInceptionRefuses(t *testing.T) {
-	if _, err := newInception(fastEngine(t), newFormula(wholeInception(t)), 100, PyTorchFID); err == nil {
+	if _, err := NewInception(fastEngine(t), formulaWeights(t), 100, PyTorchFID); err == nil {
 		t.Error("a tap of 100 channels was found")
 	}
-	if _, err := newInception(fastEngine(t), newFormula(wholeInception(t)), 64, "lanczos"); err == nil {
+	if _, err := NewInception(fastEngine(t), formulaWeights(t), 64, "lanczos"); err == nil {
 		t.Error("an unknown convention was accepted")
 	}
 }

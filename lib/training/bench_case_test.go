@@ -14,7 +14,10 @@ import (
 	"time"
 
 	"vapo/lib/backend"
+	"vapo/lib/dataset"
 	"vapo/lib/draw"
+	"vapo/lib/feature"
+	"vapo/lib/feature/featuretest"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
@@ -25,7 +28,7 @@ import (
 type benchCase struct {
 	name      string
 	config    string // JSON of a potential.Config
-	objective string // of a training step, or "field" for Phi and grad Phi
+	objective string // of a training step, "field" for Phi and grad Phi, or "features" for those of Inception
 	batch     int
 }
 
@@ -47,6 +50,7 @@ var benchCases = []benchCase{
 	{"unet-32", benchUNet, "matching", 8},
 	{"field-demo", benchDemo, "field", 64},
 	{"field-unet-32", benchUNet, "field", 64},
+	{"inception", "", "features", 16},
 }
 
 // benchReport is what a timed process says, ours and PyTorch's alike; each line of its output holds some of it.
@@ -94,7 +98,7 @@ func benchChild(name, class string, out *json.Encoder) error {
 	if err != nil {
 		return err
 	}
-	if err := out.Encode(benchReport{Parameters: layer.Count(r.params), FLOPs: counter.total}); err != nil {
+	if err := out.Encode(benchReport{Parameters: r.parameters(), FLOPs: counter.total}); err != nil {
 		return err
 	}
 	if err := r.initialise(); err != nil {
@@ -149,14 +153,40 @@ type benchRun struct {
 	c          benchCase
 	config     potential.Config
 	params     []layer.Param
-	step       *Step // one of these two
+	step       *Step // one of these three
 	field      *potential.Field
+	inception  *feature.InceptionNetwork
+	images     *dataset.Images
+	features   []float64
 	x, t, grad []float32
 	phi        []float32
 	count      int64
 }
 
+// inceptionWeights is the number of weights of Inception's convolutions.
+const inceptionWeights = 21751136
+
+func (r *benchRun) parameters() int {
+	if r.inception != nil {
+		return inceptionWeights
+	}
+	return layer.Count(r.params)
+}
+
 func (c benchCase) open(be backend.Backend) (*benchRun, error) {
+	if c.objective == "features" {
+		weights, err := featuretest.ReadWeights("../feature/testdata/inception_shapes.json")
+		if err != nil {
+			return nil, err
+		}
+		r := &benchRun{c: c, features: make([]float64, c.batch*2048)}
+		r.images = &dataset.Images{N: c.batch, C: 3, H: 32, W: 32, Pixels: make([]uint8, c.batch*3*32*32)}
+		for i := range r.images.Pixels {
+			r.images.Pixels[i] = uint8((i*37 + i/11*5 + i/300) % 256)
+		}
+		r.inception, err = feature.NewInception(be, weights, 2048, feature.PyTorchFID)
+		return r, err
+	}
 	config, err := potential.ParseConfig(json.RawMessage(c.config))
 	if err != nil {
 		return nil, err
@@ -187,6 +217,9 @@ func (c benchCase) open(be backend.Backend) (*benchRun, error) {
 
 // initialise draws weights and a batch.
 func (r *benchRun) initialise() error {
+	if r.inception != nil {
+		return nil
+	}
 	if r.step != nil {
 		fill(r.step, r.config, r.c.batch, 0)
 		return r.step.Initialise(1)
@@ -200,6 +233,9 @@ func (r *benchRun) initialise() error {
 
 // once takes a step, or evaluates the field.
 func (r *benchRun) once() (Metrics, error) {
+	if r.inception != nil {
+		return Metrics{}, r.inception.Features(r.images, 0, r.images.N, r.features)
+	}
 	if r.field != nil {
 		return Metrics{}, r.field.Eval(r.x, r.t, r.phi, r.grad)
 	}
@@ -226,6 +262,16 @@ func (r *benchRun) time(seconds float64) (benchReport, error) {
 // check evaluates the weights and the batch of torch_speed.py check: loss and gradient norm, or mean Phi and the norm
 // of its gradient. The state of a training step is then those weights, stepped once.
 func (r *benchRun) check() (value, norm float64, err error) {
+	if r.inception != nil {
+		if _, err := r.once(); err != nil {
+			return 0, 0, err
+		}
+		for _, v := range r.features {
+			value += v / float64(len(r.features))
+			norm += v * v
+		}
+		return value, math.Sqrt(norm), nil
+	}
 	w, d := weights(r.params), r.config.Dim()
 	times := make([]float64, r.c.batch)
 	for i := range times {

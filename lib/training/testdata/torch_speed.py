@@ -7,7 +7,7 @@ usage: torch_speed.py CASE SECONDS    prints {"ms": median of a step, "steps": c
                                       every language
 
 A case is one training step (matching, double backward, Adam, global-norm clipping, moving average of the weights), or
-Phi and its gradient in x alone for the cases field-*. The batch is drawn before and not timed; the first steps are not
+Phi and its gradient in x alone for the cases field-*, or features of Inception. The batch is drawn before and not timed; the first steps are not
 counted. PyTorch runs as it is quickest here. Measured on one thread of Debian 12's 1.13, a step of the demo's network and
 its field: contiguous tensors 980 and 270 ms, TORCH_SPEED_LAYOUT=channels_last 1470 and 430 ms (no difference for
 wrn-10-4); freed memory kept for the next step 770 and 235 ms, against TORCH_SPEED_MALLOC=default, which has the kernel
@@ -23,6 +23,8 @@ import time
 
 import torch
 import torch_models as models
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../feature/testdata"))
 
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # of glibc's mallopt
 if os.environ.get("TORCH_SPEED_MALLOC", "keep") == "keep":
@@ -50,7 +52,34 @@ CASES = {  # network, sample shape, batch, objective
     "unet-32": (unet32, [3, 32, 32], 8, "matching"),
     "field-unet-32": (unet32, [3, 32, 32], 64, "field"),
     "field-demo": (demo, [1, 28, 28], 64, "field"),
+    "inception": (lambda: Inception(), [3, 32, 32], 16, "features"),
 }
+
+
+class Inception(torch.nn.Module):
+    """The features of images at the last layer, resizing included, with weights by formula."""
+
+    def __init__(self):
+        import inception  # a case of its own: it needs Pillow
+
+        super().__init__()
+        self.code = inception
+        with open(os.path.join(os.path.dirname(inception.__file__), "inception_shapes.json")) as f:
+            shapes = json.load(f)
+        read = inception.formula(shapes)
+        self.fixed = {}
+        self.net = inception.Net(lambda name: self.fixed[name] if name in self.fixed else self.keep(name, read))
+        self.images = inception.images(16, 32, 32)
+        self.weights = torch.nn.ParameterList([torch.empty(sum(math.prod(s) for s in shapes.values()))])
+
+    def keep(self, name, read):
+        self.fixed[name] = read(name)
+        return self.fixed[name]
+
+    def features(self):
+        self.net.run(self.code.resize(self.images, "pytorch-fid"), 2048)
+        return torch.from_numpy(self.net.taps[2048])
+
 
 build, shape, batch, objective = CASES[sys.argv[1]]
 torch.manual_seed(0)
@@ -67,6 +96,10 @@ def wave(k, *shape):
 
 
 check = sys.argv[2] == "check"
+if check and objective == "features":
+    values = net.features()
+    print(json.dumps(dict(parameters=sum(p.numel() for p in params), value=values.double().mean().item(), norm=values.double().norm().item())))
+    sys.exit()
 if check:
     for k, (name, p) in enumerate(net.named_parameters()):
         fan = math.prod(p.shape[1:]) if p.dim() > 1 else 4
@@ -138,7 +171,9 @@ def steps(seconds):
     took, begin, cpu = [], time.perf_counter(), time.process_time()
     while len(took) < 3 or time.perf_counter() - begin < seconds:
         start = time.perf_counter()
-        if objective == "field":
+        if objective == "features":
+            net.features()
+        elif objective == "field":
             field()
         else:
             train(count).item()
