@@ -77,8 +77,10 @@ type helper struct {
 	_      [40]byte // a cache line of its own
 }
 
-// polls is how often a goroutine looks before it sleeps: about a tenth of a millisecond.
-const polls = 1 << 17
+// polls is how often a goroutine looks before it sleeps: about a tenth of a millisecond. Tests have it sleep at once.
+var polls atomic.Int64
+
+func init() { polls.Store(1 << 17) }
 
 var shared pool
 
@@ -109,18 +111,20 @@ func (h *helper) give() {
 	}
 }
 
-// await returns when the helper has been given its turn-th loop.
+// await returns when the helper has been given its turn-th loop. A wake-up may come late, from a give whose loop the
+// helper found by polling and has done already, so what counts is the turn.
 func (h *helper) await(turn int64) {
-	for range polls {
-		if h.turn.Load() >= turn {
-			return
+	for {
+		for range polls.Load() {
+			if h.turn.Load() >= turn {
+				return
+			}
+		}
+		h.asleep.Store(true)
+		if h.turn.Load() < turn || !h.asleep.CompareAndSwap(true, false) {
+			<-h.wake // give has found the helper asleep, or will
 		}
 	}
-	h.asleep.Store(true)
-	if h.turn.Load() >= turn && h.asleep.CompareAndSwap(true, false) {
-		return
-	}
-	<-h.wake // give has found the helper asleep, or will
 }
 
 // leave says that a helper is done with the loop.
@@ -130,18 +134,19 @@ func (t *task) leave() {
 	}
 }
 
-// finish returns when all helpers are done.
+// finish returns when all helpers are done. As in await, a late signal of the loop before may wake it.
 func (t *task) finish() {
-	for range polls {
-		if t.pending.Load() == 0 {
-			return
+	for {
+		for range polls.Load() {
+			if t.pending.Load() == 0 {
+				return
+			}
+		}
+		t.asleep.Store(true)
+		if t.pending.Load() != 0 || !t.asleep.CompareAndSwap(true, false) {
+			<-t.done
 		}
 	}
-	t.asleep.Store(true)
-	if t.pending.Load() == 0 && t.asleep.CompareAndSwap(true, false) {
-		return
-	}
-	<-t.done
 }
 
 // Parallel calls f once for every piece in [0, pieces), on several cores. worker < Workers() identifies the

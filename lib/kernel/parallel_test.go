@@ -32,6 +32,25 @@ func TestParallel(t *testing.T) {
 	}
 }
 
+// Loops that follow each other while helpers fall asleep and are woken, late signals among them, neither miss a piece nor
+// end before it has run.
+func TestParallelWhileHelpersSleep(t *testing.T) {
+	defer polls.Store(polls.Swap(1))
+	rounds := 100000
+	if testing.Short() {
+		rounds = 2000
+	}
+	var counts [3]int64 // written by their pieces alone, and read after the loop
+	for round := range rounds {
+		Parallel(len(counts), func(_, piece int) { counts[piece]++ })
+		for piece, n := range counts {
+			if n != int64(round+1) {
+				t.Fatalf("after %d loops piece %d has run %d times", round+1, piece, n)
+			}
+		}
+	}
+}
+
 // A loop within a loop runs on the goroutine that starts it.
 func TestParallelWithinParallel(t *testing.T) {
 	var total atomic.Int32
