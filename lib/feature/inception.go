@@ -176,6 +176,8 @@ func (n *inception) blockE(name string, x *graphop.Node, pool func(x *graphop.No
 
 // InceptionNetwork is the network up to one tap, with weights.
 type InceptionNetwork struct {
+	// Weights is the number of weights of the convolutions.
+	Weights  int
 	tap      int
 	resizers resizers
 	exe      backend.Executable
@@ -234,8 +236,14 @@ func NewInception(be backend.Backend, f WeightSource, tap int, resize Resize) (*
 			return nil, err
 		}
 	}
+	count := 0
+	for _, p := range n.b.Params {
+		if len(p.Shape) == 4 {
+			count += p.Shape[0] * p.Shape[1] * p.Shape[2] * p.Shape[3]
+		}
+	}
 	return &InceptionNetwork{
-		tap: tap, resizers: resizers{how: resize}, exe: exe,
+		Weights: count, tap: tap, resizers: resizers{how: resize}, exe: exe,
 		x: make([]float32, inceptionBlock*3*InceptionSide*InceptionSide), out: make([]float32, inceptionBlock*tap),
 	}, nil
 }

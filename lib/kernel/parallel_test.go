@@ -51,6 +51,31 @@ func TestParallelWhileHelpersSleep(t *testing.T) {
 	}
 }
 
+// A wake-up that belongs to an earlier loop does not start the next, nor does a late signal end one.
+func TestLateSignals(t *testing.T) {
+	defer polls.Store(polls.Swap(1))
+	h := &helper{wake: make(chan struct{}, 1)}
+	h.wake <- struct{}{}
+	started := make(chan struct{})
+	go func() { h.await(1); close(started) }()
+	tk := &task{done: make(chan struct{}, 1)}
+	tk.pending.Store(1)
+	tk.done <- struct{}{}
+	ended := make(chan struct{})
+	go func() { tk.finish(); close(ended) }()
+	select {
+	case <-started:
+		t.Fatal("a late wake-up started a loop that was not given")
+	case <-ended:
+		t.Fatal("a late signal ended a loop whose helper is at work")
+	case <-time.After(50 * time.Millisecond):
+	}
+	h.give()
+	tk.leave()
+	<-started
+	<-ended
+}
+
 // A loop within a loop runs on the goroutine that starts it.
 func TestParallelWithinParallel(t *testing.T) {
 	var total atomic.Int32

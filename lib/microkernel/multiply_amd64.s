@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "rows_amd64.h"
 
 // Registers of all kernels: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11 rows
 // left, AX whether to add. The sums of row r are the next one, two or three vector registers.
@@ -10,24 +11,13 @@
 
 #define NEXT ADDQ $64, SI; ADDQ $8, R8; DECQ CX
 
-// AVX-512: eight rows, the last vector of a row under the mask K1.
+// AVX-512: eight rows, the last vector of a row under the mask K4.
 
-#define MASK MOVQ mask+56(FP), R9; KMOVW R9, K1
-#define ZERO(z) VPXORD z, z, z
+#define MASK MOVQ mask+56(FP), R9; KMOVW R9, K4
 
-#define B1 MOVQ (R8), R9; VMOVUPS.Z (DI)(R9*4), K1, Z24
-#define B2 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS.Z 64(DI)(R9*4), K1, Z25
-#define B3 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS 64(DI)(R9*4), Z25; VMOVUPS.Z 128(DI)(R9*4), K1, Z26
-#define ROW1(at, z, c0) VFMADD231PS.BCST at(SI), Z24, c0
-#define ROW2(at, z, c0, c1) VBROADCASTSS at(SI), z; VFMADD231PS z, Z24, c0; VFMADD231PS z, Z25, c1
-#define ROW3(at, z, c0, c1, c2) VBROADCASTSS at(SI), z; VFMADD231PS z, Z24, c0; VFMADD231PS z, Z25, c1; VFMADD231PS z, Z26, c2
-
-#define LAST(at, cl) TESTQ AX, AX; JEQ 3(PC); VMOVUPS.Z at(DX), K1, Z31; VADDPS Z31, cl, cl; VMOVUPS cl, K1, at(DX)
-#define FULL(at, cf) TESTQ AX, AX; JEQ 2(PC); VADDPS at(DX), cf, cf; VMOVUPS cf, at(DX)
-#define DOWN DECQ R11; JEQ done; ADDQ R10, DX
-#define OUT1(c0) LAST(0, c0); DOWN
-#define OUT2(c0, c1) FULL(0, c0); LAST(64, c1); DOWN
-#define OUT3(c0, c1, c2) FULL(0, c0); FULL(64, c1); LAST(128, c2); DOWN
+#define B1 MOVQ (R8), R9; VMOVUPS.Z (DI)(R9*4), K4, Z24
+#define B2 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS.Z 64(DI)(R9*4), K4, Z25
+#define B3 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS 64(DI)(R9*4), Z25; VMOVUPS.Z 128(DI)(R9*4), K4, Z26
 
 #define ZERO8 ZERO(Z0); ZERO(Z1); ZERO(Z2); ZERO(Z3); ZERO(Z4); ZERO(Z5); ZERO(Z6); ZERO(Z7)
 #define ZERO16 ZERO8; ZERO(Z8); ZERO(Z9); ZERO(Z10); ZERO(Z11); ZERO(Z12); ZERO(Z13); ZERO(Z14); ZERO(Z15)

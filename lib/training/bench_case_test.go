@@ -163,12 +163,9 @@ type benchRun struct {
 	count      int64
 }
 
-// inceptionWeights is the number of weights of Inception's convolutions.
-const inceptionWeights = 21751136
-
 func (r *benchRun) parameters() int {
 	if r.inception != nil {
-		return inceptionWeights
+		return r.inception.Weights
 	}
 	return layer.Count(r.params)
 }

@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "rows_amd64.h"
 
 // The kernels of multiply_amd64.s on AVX-512, with the second factor read through masks: for each of CX channels, R13
 // bytes apart, for each tap of the table at R8 (its offset in bytes, and sixteen bits of mask for each vector).
@@ -11,22 +12,11 @@
 #define OUTER MOVQ BX, R8; MOVQ R15, R12
 #define NEXT ADDQ $64, SI; ADDQ $16, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
 
-#define ZERO(z) VPXORD z, z, z
 #define B1 MOVQ (R8), R9; KMOVW 8(R8), K1; VMOVUPS.Z (DI)(R9*1), K1, Z24
 #define B2 MOVQ (R8), R9; KMOVW 8(R8), K1; KMOVW 10(R8), K2; VMOVUPS.Z (DI)(R9*1), K1, Z24; VMOVUPS.Z 64(DI)(R9*1), K2, Z25
 #define B3 MOVQ (R8), R9; KMOVW 8(R8), K1; KMOVW 10(R8), K2; KMOVW 12(R8), K3; \
 	VMOVUPS.Z (DI)(R9*1), K1, Z24; VMOVUPS.Z 64(DI)(R9*1), K2, Z25; VMOVUPS.Z 128(DI)(R9*1), K3, Z26; \
 	PREFETCHT0 192(DI)(R9*1); PREFETCHT0 256(DI)(R9*1); PREFETCHT0 320(DI)(R9*1)
-#define ROW1(at, z, c0) VFMADD231PS.BCST at(SI), Z24, c0
-#define ROW2(at, z, c0, c1) VBROADCASTSS at(SI), z; VFMADD231PS z, Z24, c0; VFMADD231PS z, Z25, c1
-#define ROW3(at, z, c0, c1, c2) VBROADCASTSS at(SI), z; VFMADD231PS z, Z24, c0; VFMADD231PS z, Z25, c1; VFMADD231PS z, Z26, c2
-
-#define LAST(at, cl) TESTQ AX, AX; JEQ 3(PC); VMOVUPS.Z at(DX), K4, Z31; VADDPS Z31, cl, cl; VMOVUPS cl, K4, at(DX)
-#define FULL(at, cf) TESTQ AX, AX; JEQ 2(PC); VADDPS at(DX), cf, cf; VMOVUPS cf, at(DX)
-#define DOWN DECQ R11; JEQ done; ADDQ R10, DX
-#define OUT1(c0) LAST(0, c0); DOWN
-#define OUT2(c0, c1) FULL(0, c0); LAST(64, c1); DOWN
-#define OUT3(c0, c1, c2) FULL(0, c0); FULL(64, c1); LAST(128, c2); DOWN
 
 // func masked8x3x16(channels int, a, b *float32, taps *tap, ntaps, plane int, c *float32, stride, rows, mask, add int)
 TEXT ·masked8x3x16(SB), NOSPLIT, $0-88
