@@ -74,11 +74,13 @@ fuzz:
 	    echo "$$p $$f"; go test ./$$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 3x >/tmp/vapo-fuzz.log 2>&1 || { cat /tmp/vapo-fuzz.log; exit 1; }; \
 	  done; done
 
-# Training steps and fields beside PyTorch's, in turn, where python3-torch is installed. It installs nothing and wants a
-# machine that does nothing else. BENCHFLAGS: see the -torch flags of lib/training/torch_test.go.
+# Training steps and fields beside PyTorch's, then moments and the Fréchet distance beside SciPy's, in turn, where
+# python3-torch and python3-scipy are installed. It installs nothing and wants a machine that does nothing else.
+# BENCHFLAGS: see the -torch flags of lib/training/torch_test.go.
 BENCHFLAGS ?=
 bench:
 	@set -o pipefail; go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 30m -v -torch $(BENCHFLAGS) | grep -v -e '^=== ' -e '^PASS' -e '^ok '
+	@set -o pipefail; go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | grep -v -e '^=== ' -e '^PASS' -e '^ok '
 
 # The main job end to end, small: twice, the second time from the cache, and the report in a browser.
 e2e: build

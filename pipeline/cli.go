@@ -109,6 +109,7 @@ func usage(err error) error {
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. May be given several times." placeholder:"STEP.PARAM=VALUE" sep:"none"`
+	Input  []string `help:"Take an input of a step from elsewhere for this run: step.output, ref:name, sha256:… or a path; nothing after = leaves it out. May be given several times." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
 // load reads, connects and checks the recipe against the stages.
@@ -119,6 +120,11 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 	}
 	for _, arg := range f.Set {
 		if err := r.Set(arg); err != nil {
+			return nil, err
+		}
+	}
+	for _, arg := range f.Input {
+		if err := r.SetInput(arg); err != nil {
 			return nil, err
 		}
 	}

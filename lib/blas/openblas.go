@@ -24,9 +24,15 @@ var libraryNames = []string{
 }
 
 type openblas struct {
+	handle  uintptr
 	version string
 	sgemm   uintptr
 	dgemm   uintptr
+	// OpenBLAS has one number of threads for the whole process. Products hold threads for reading; a factorisation
+	// holds it for writing while it has raised the number.
+	threads    sync.RWMutex
+	setThreads func(int32)
+	factors    *factors // nil where OpenBLAS was built without LAPACK
 }
 
 var openBLAS = sync.OnceValues(func() (Library, error) {
@@ -47,7 +53,7 @@ var openBLAS = sync.OnceValues(func() (Library, error) {
 	if handle == 0 {
 		return nil, fmt.Errorf("%w (tried %s)", ErrNoOpenBLAS, strings.Join(tried, ", "))
 	}
-	o := &openblas{}
+	o := &openblas{handle: handle}
 	for name, dst := range map[string]*uintptr{"sgemm_": &o.sgemm, "dgemm_": &o.dgemm} {
 		p, err := purego.Dlsym(handle, name)
 		if err != nil {
@@ -66,9 +72,11 @@ var openBLAS = sync.OnceValues(func() (Library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openblas lacks openblas_set_num_threads: %w", err)
 	}
-	var setThreads func(int32)
-	purego.RegisterFunc(&setThreads, p)
-	setThreads(1)
+	purego.RegisterFunc(&o.setThreads, p)
+	o.setThreads(1)
+	if o.factors = openFactors(handle, "dpotrf_", "dpstrf_", "dsyev_"); o.factors == nil {
+		o.version += ", LAPACK of gonum"
+	}
 	return o, nil
 })
 
@@ -128,7 +136,9 @@ func (o *openblas) Sgemm(transA, transB bool, m, n, k int, alpha float32, a []fl
 	g := argsPool.Get().(*gemmArgs)
 	g.alpha32, g.beta32 = alpha, beta
 	g.a, g.b, g.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+	o.threads.RLock()
 	g.call(o.sgemm, unsafe.Pointer(&g.alpha32), unsafe.Pointer(&g.beta32), transA, transB, m, n, k, lda, ldb, ldc)
+	o.threads.RUnlock()
 }
 
 func (o *openblas) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
@@ -139,5 +149,7 @@ func (o *openblas) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []fl
 	g := argsPool.Get().(*gemmArgs)
 	g.alpha64, g.beta64 = alpha, beta
 	g.a, g.b, g.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+	o.threads.RLock()
 	g.call(o.dgemm, unsafe.Pointer(&g.alpha64), unsafe.Pointer(&g.beta64), transA, transB, m, n, k, lda, ldb, ldc)
+	o.threads.RUnlock()
 }

@@ -32,6 +32,7 @@ const (
 const (
 	Potential  = "potential"
 	Classifier = "classifier"
+	Inception  = "inception" // package feature's, with weights from elsewhere
 )
 
 // Named is one tensor.
@@ -43,7 +44,7 @@ type Named struct {
 
 // Checkpoint is the state of a network.
 type Checkpoint struct {
-	Kind    string          // Potential or Classifier
+	Kind    string          // Potential, Classifier or Inception
 	Config  json.RawMessage // configuration of the network, as its package writes it
 	Step    int64           // optimiser steps taken
 	Tensors []Named         // in any order; written sorted by name

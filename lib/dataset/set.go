@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math"
 
+	"vapo/lib/npz"
 	"vapo/lib/tensorfile"
 )
 
@@ -141,8 +142,12 @@ func mustJSON(v any) string {
 	return string(b)
 }
 
-// Read reads the tensor file at path as a set.
+// Read reads the file at path as a set: a tensor file, or a NumPy archive (.npz) of uint8 images [N, H, W, C] or of points
+// [N, D], as WriteNPZ writes it.
 func Read(path string) (Set, error) {
+	if npz.IsFile(path) {
+		return readNPZ(path)
+	}
 	t, err := tensorfile.Read(path)
 	if err != nil {
 		return nil, err
@@ -216,6 +221,16 @@ func imagesOf(t *tensorfile.Table, c *tensorfile.Column, labels []int64) (Set, e
 	return s, nil
 }
 
+// finite returns an error where a coordinate is no number.
+func (s *Points) finite() error {
+	for i, v := range s.X {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return &TableError{Reason: fmt.Sprintf("row %d holds %v", i/s.D, v)}
+		}
+	}
+	return nil
+}
+
 func pointsOf(t *tensorfile.Table, c *tensorfile.Column, labels []int64) (Set, error) {
 	x, err := tensorfile.Values[float32](c)
 	if err != nil {
@@ -224,12 +239,10 @@ func pointsOf(t *tensorfile.Table, c *tensorfile.Column, labels []int64) (Set, e
 	if len(c.Shape) != 1 {
 		return nil, &TableError{Reason: fmt.Sprintf("column %q has shape %v, expected [D]", PointColumn, c.Shape)}
 	}
-	for i, v := range x {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return nil, &TableError{Reason: fmt.Sprintf("row %d holds %v", i/c.Shape[0], v)}
-		}
-	}
 	s := &Points{Name: t.Meta[MetaDataset], Split: t.Meta[MetaSplit], N: t.Rows, D: c.Shape[0], X: x, Labels: labels}
+	if err := s.finite(); err != nil {
+		return nil, err
+	}
 	if m := t.Meta[MetaMixture]; m != "" {
 		s.Mixture = &Mixture{}
 		if err := json.Unmarshal([]byte(m), s.Mixture); err != nil {

@@ -97,13 +97,19 @@ func TestClassifierAgainstPyTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	im := images(5, g.Labels)
-	got := make([]float64, len(g.Features))
-	if err := n.Features(im, 0, 5, got); err != nil {
+	rows := make([]float32, len(g.Features)+len(g.Logits))
+	if err := n.Features(feature.Of(im), 0, 5, rows); err != nil {
 		t.Fatal(err)
 	}
-	for i, v := range g.Features {
-		if math.Abs(got[i]-v) > 2e-6*(1+math.Abs(v)) {
-			t.Fatalf("feature %d is %v, want %v", i, got[i], v)
+	for i, got := range rows {
+		k, want := i%(6+4), 0.0
+		if k < 6 {
+			want = g.Features[i/(6+4)*6+k]
+		} else {
+			want = g.Logits[i/(6+4)*4+k-6]
+		}
+		if math.Abs(float64(got)-want) > 2e-6*(1+math.Abs(want)) {
+			t.Fatalf("number %d of row %d is %v, want %v", k, i/(6+4), got, want)
 		}
 	}
 	right := 0
@@ -198,16 +204,16 @@ func TestFeaturesDependOnTheirImageAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	im := images(n, nil)
-	all := make([]float64, n*6)
-	if err := net.Features(im, 0, n, all); err != nil {
+	all := make([]float32, n*10)
+	if err := net.Features(feature.Of(im), 0, n, all); err != nil {
 		t.Fatal(err)
 	}
 	for _, cut := range [][2]int{{0, 1}, {63, 65}, {5, 131}, {149, 150}, {64, 128}, {30, 30}} {
-		got := make([]float64, (cut[1]-cut[0])*6)
-		if err := net.Features(im, cut[0], cut[1], got); err != nil {
+		got := make([]float32, (cut[1]-cut[0])*10)
+		if err := net.Features(feature.Of(im), cut[0], cut[1], got); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(got, all[cut[0]*6:cut[1]*6]) {
+		if !slices.Equal(got, all[cut[0]*10:cut[1]*10]) {
 			t.Errorf("features of images %v differ from those computed with the whole set", cut)
 		}
 	}
@@ -217,12 +223,12 @@ func TestFeaturesDependOnTheirImageAlone(t *testing.T) {
 			other.Pixels[i] ^= 0x55
 		}
 	}
-	got := make([]float64, n*6)
-	if err := net.Features(other, 0, n, got); err != nil {
+	got := make([]float32, n*10)
+	if err := net.Features(feature.Of(other), 0, n, got); err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
-		if same := slices.Equal(got[i*6:i*6+6], all[i*6:i*6+6]); same != (i%7 == 3) {
+		if same := slices.Equal(got[i*10:i*10+10], all[i*10:i*10+10]); same != (i%7 == 3) {
 			t.Errorf("image %d: unchanged features %v", i, same)
 		}
 	}
@@ -235,12 +241,12 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := net.Features(images(3, nil), 0, 3, make([]float64, 5)); err == nil {
+	if err := net.Features(feature.Of(images(3, nil)), 0, 3, make([]float32, 5)); err == nil {
 		t.Error("too little room for the features was accepted")
 	}
 	wide := images(2, nil)
 	wide.H, wide.W = 4, 16
-	if err := net.Features(wide, 0, 2, make([]float64, 12)); err == nil || !strings.Contains(err.Error(), "[2 4 16]") {
+	if err := net.Features(feature.Of(wide), 0, 2, make([]float32, 20)); err == nil || !strings.Contains(err.Error(), "[2 4 16]") {
 		t.Errorf("images of another shape: %v", err)
 	}
 	if _, err := net.Accuracy(images(3, nil)); err == nil {
@@ -295,8 +301,8 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make([]float64, len(g.Features))
-	if err := net.Features(images(5, nil), 0, 5, got); err != nil || math.Abs(got[0]-g.Features[0]) > 1e-5 || net.Dim() != 6 {
+	got := make([]float32, len(g.Features)+len(g.Logits))
+	if err := net.Features(feature.Of(images(5, nil)), 0, 5, got); err != nil || math.Abs(float64(got[0])-g.Features[0]) > 1e-5 || net.Dim() != 6 {
 		t.Errorf("features %v (%v) of dimension %d", got[:2], err, net.Dim())
 	}
 	for name, edit := range map[string]func(c *checkpoint.Checkpoint){

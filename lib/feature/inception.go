@@ -10,12 +10,10 @@ import (
 	"gorgonia.org/tensor"
 
 	"vapo/lib/backend"
-	"vapo/lib/dataset"
 	"vapo/lib/graphop"
 	"vapo/lib/kernel"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
-	"vapo/lib/torchfile"
 )
 
 // Taps are the layers of Inception whose spatial means serve as features, by their number of channels: the two max
@@ -39,11 +37,13 @@ const InceptionSide = 299
 // the FID was defined (Heusel et al., arXiv 1706.08500). Names are those of the commonly shared PyTorch weights. A unit is
 // a convolution, a batch normalisation with fixed statistics, which is folded into it, and ReLU.
 type inception struct {
-	b     *layer.Builder
-	tap   int    // where to stop
-	at    int    // the first tap that needs the next unit
-	units []unit // in the order of building
-	out   *graphop.Node
+	b      *layer.Builder
+	tap    int    // whose features are wanted
+	deep   bool   // go on to the logits
+	at     int    // the first tap that needs the next unit
+	units  []unit // in the order of building
+	out    *graphop.Node
+	logits *graphop.Node
 }
 
 // unit is what must be loaded for a tap and all that follow.
@@ -52,15 +52,16 @@ type unit struct {
 	tap  int
 }
 
-// tapped notes the layer's spatial mean where it is the wanted tap, and reports whether it was.
+// tapped notes the layer's spatial mean where it is the wanted tap, and reports whether nothing more is wanted.
 func (n *inception) tapped(x *graphop.Node) bool {
-	i := slices.Index(Taps, n.at)
 	if n.at == n.tap {
 		s := x.Shape()
 		n.out = graphop.Reshape(graphop.Mean(x, 2, 3), s[0], s[1])
-		return true
+		if !n.deep {
+			return true
+		}
 	}
-	n.at = Taps[i+1]
+	n.at = Taps[slices.Index(Taps, n.at)+1]
 	return false
 }
 
@@ -96,7 +97,8 @@ func maximum(x *graphop.Node, stride, pad int) *graphop.Node {
 	return graphop.MaxPool2D(x, graphop.Window2D{KH: 3, KW: 3, StrideH: stride, StrideW: stride, PadH: pad, PadW: pad})
 }
 
-// build adds the network for x [N, 3, 299, 299] in [-1, 1] up to the tap; out is then [N, tap].
+// build adds the network for x [N, 3, 299, 299] in [-1, 1] up to the tap, or to the logits; out is then [N, tap] and
+// logits, where wanted, [N, LogitsTap].
 func (n *inception) build(x *graphop.Node) {
 	n.at = Taps[0]
 	x = n.conv("Conv2d_1a_3x3", x, 32, 3, 3, 2, 0, 0)
@@ -132,7 +134,10 @@ func (n *inception) build(x *graphop.Node) {
 	n.units = append(n.units, unit{"fc", LogitsTap})
 	w := n.b.Param("fc.weight", layer.Init{}, LogitsTap, 2048)
 	s := x.Shape()
-	n.out = graphop.MatMul(graphop.Reshape(graphop.Mean(x, 2, 3), s[0], s[1]), w, false, true)
+	n.logits = graphop.MatMul(graphop.Reshape(graphop.Mean(x, 2, 3), s[0], s[1]), w, false, true)
+	if n.tap == LogitsTap {
+		n.out = n.logits
+	}
 }
 
 func (n *inception) blockA(name string, x *graphop.Node, pool int) *graphop.Node {
@@ -183,35 +188,32 @@ type InceptionNetwork struct {
 	exe      backend.Executable
 	x        []float32
 	out      []float32
+	logits   []float32 // of length 0 where they are not wanted
 }
 
 // inceptionBlock is the fixed number of images of one evaluation.
 const inceptionBlock = 16
 
-// OpenInception reads the weights that the tap needs from a PyTorch file and compiles the network for images resized in
-// the given way. A file may hold the first layers only.
-func OpenInception(be backend.Backend, path string, tap int, resize Resize) (*InceptionNetwork, error) {
-	f, err := torchfile.Open(path)
+// OpenInception reads the weights that the tap needs from a file, see OpenWeights, and compiles the network for images
+// resized in the given way. A file may hold the first layers only.
+func OpenInception(be backend.Backend, path string, o Options) (*InceptionNetwork, error) {
+	f, err := OpenWeights(path)
 	if err != nil {
 		return nil, err
 	}
-	return NewInception(be, f, tap, resize)
-}
-
-// WeightSource has tensors by the names of the shared PyTorch weights.
-type WeightSource interface {
-	Tensor(name string) (values []float32, shape []int, ok bool, err error)
+	return NewInception(be, f, o)
 }
 
 // NewInception is OpenInception on weights from elsewhere.
-func NewInception(be backend.Backend, f WeightSource, tap int, resize Resize) (*InceptionNetwork, error) {
+func NewInception(be backend.Backend, f WeightSource, o Options) (*InceptionNetwork, error) {
+	tap, resize := o.Tap, o.Resize
 	if !slices.Contains(Taps, tap) {
 		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", tap, Taps)
 	}
 	if !slices.Contains(Resizes, resize) {
 		return nil, fmt.Errorf("resize is %q, expected one of %v", resize, Resizes)
 	}
-	n := &inception{b: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}, tap: tap}
+	n := &inception{b: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}, tap: tap, deep: o.Logits}
 	var x *graphop.Node
 	if err := graphop.Build(func() {
 		x = graphop.Input(n.b.Graph, n.b.Dtype, "x", inceptionBlock, 3, InceptionSide, InceptionSide)
@@ -224,6 +226,9 @@ func NewInception(be backend.Backend, f WeightSource, tap int, resize Resize) (*
 		return nil, err
 	}
 	g := backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{n.out}}
+	if o.Logits {
+		g.Outputs = append(g.Outputs, n.logits)
+	}
 	for _, p := range n.b.Params {
 		g.State = append(g.State, backend.State{In: p.Node})
 	}
@@ -242,10 +247,14 @@ func NewInception(be backend.Backend, f WeightSource, tap int, resize Resize) (*
 			count += p.Shape[0] * p.Shape[1] * p.Shape[2] * p.Shape[3]
 		}
 	}
-	return &InceptionNetwork{
+	net := &InceptionNetwork{
 		Weights: count, tap: tap, resizers: resizers{how: resize}, exe: exe,
 		x: make([]float32, inceptionBlock*3*InceptionSide*InceptionSide), out: make([]float32, inceptionBlock*tap),
-	}, nil
+	}
+	if o.Logits {
+		net.logits = make([]float32, inceptionBlock*LogitsTap)
+	}
+	return net, nil
 }
 
 // batchNormEps is added to the variance in every batch normalisation of the network.
@@ -338,13 +347,15 @@ func (e *MissingLayersError) Error() string {
 func (n *inception) incomplete(missing []string) error {
 	e := &MissingLayersError{Tap: n.tap, Layers: missing, Served: []int{}}
 	for _, tap := range Taps {
-		needed := slices.ContainsFunc(n.units, func(u unit) bool {
+		if slices.ContainsFunc(n.units, func(u unit) bool {
 			return slices.Index(Taps, u.tap) <= slices.Index(Taps, tap) && slices.Contains(missing, u.name)
-		})
-		if tap == n.tap || needed {
+		}) {
 			break
 		}
 		e.Served = append(e.Served, tap)
+	}
+	if slices.Contains(e.Served, n.tap) {
+		e.Tap = LogitsTap // the features could have been had without the logits
 	}
 	return e
 }
@@ -357,33 +368,29 @@ func (n *InceptionNetwork) Name() string {
 // Dim implements Network.
 func (n *InceptionNetwork) Dim() int { return n.tap }
 
-// Image is one image, uint8 [C, H, W], of one channel or three.
-type Image struct {
-	C, H, W int
-	Pixels  []uint8
-}
+// Classes implements Network.
+func (n *InceptionNetwork) Classes() int { return len(n.logits) / inceptionBlock }
+
+// Block implements Network.
+func (n *InceptionNetwork) Block() int { return inceptionBlock }
 
 // Features implements Network. Grey images are looked at with three equal channels.
-func (n *InceptionNetwork) Features(images *dataset.Images, from, to int, out []float64) error {
-	return n.FeaturesOf(from, to, func(i int) (Image, error) {
-		return Image{images.C, images.H, images.W, images.Image(i)}, nil
-	}, out)
-}
-
-// FeaturesOf is Features of images that image returns, which need not be of one size. It is called from several
-// goroutines; of several errors the first image's is returned.
-func (n *InceptionNetwork) FeaturesOf(from, to int, image func(i int) (Image, error), out []float64) error {
-	if len(out) != (to-from)*n.tap {
-		return fmt.Errorf("features of images %d to %d: got room for %d numbers, expected %d", from, to, len(out), (to-from)*n.tap)
+func (n *InceptionNetwork) Features(images Images, from, to int, out []float32) error {
+	if err := room(n, from, to, out); err != nil {
+		return err
 	}
 	const size = 3 * InceptionSide * InceptionSide
 	in, res := []backend.Buffer{backend.F32(n.x)}, []backend.Buffer{backend.F32(n.out)}
+	classes := n.Classes()
+	if classes > 0 {
+		res = append(res, backend.F32(n.logits))
+	}
 	for base := from - from%inceptionBlock; base < to; base += inceptionBlock {
 		lo, hi := max(base, from), min(base+inceptionBlock, to)
 		clear(n.x)
 		var failed [inceptionBlock]error
 		kernel.Parallel(hi-lo, func(_, piece int) {
-			im, err := image(lo + piece)
+			im, err := images.Image(lo + piece)
 			if err == nil {
 				err = n.resizers.image(n.x[(lo-base+piece)*size:][:size], im)
 			}
@@ -398,9 +405,9 @@ func (n *InceptionNetwork) FeaturesOf(from, to int, image func(i int) (Image, er
 			return err
 		}
 		for i := lo; i < hi; i++ {
-			for k, v := range n.out[(i-base)*n.tap : (i-base+1)*n.tap] {
-				out[(i-from)*n.tap+k] = float64(v)
-			}
+			dst := out[(i-from)*(n.tap+classes):]
+			copy(dst[:n.tap], n.out[(i-base)*n.tap:])
+			copy(dst[n.tap:n.tap+classes], n.logits[(i-base)*classes:])
 		}
 	}
 	return nil

@@ -95,7 +95,7 @@ func TestInceptionUnits(t *testing.T) {
 	}
 }
 
-func formulaWeights(t *testing.T) WeightSource {
+func formulaWeights(t testing.TB) WeightSource {
 	t.Helper()
 	w, err := featuretest.ReadWeights("testdata/inception_shapes.json")
 	if err != nil {
@@ -112,7 +112,7 @@ func patterned(n, h, w int) *dataset.Images {
 	return im
 }
 
-func fastEngine(t *testing.T) backend.Backend {
+func fastEngine(t testing.TB) backend.Backend {
 	t.Helper()
 	be, err := tape.New("go")
 	if err != nil {
@@ -122,10 +122,10 @@ func fastEngine(t *testing.T) backend.Backend {
 }
 
 // relative is |a-b| over |b|, of vectors.
-func relative(a, b []float64) float64 {
+func relative[T float32 | float64](a []T, b []float64) float64 {
 	var d, s float64
 	for i := range b {
-		d += (a[i] - b[i]) * (a[i] - b[i])
+		d += (float64(a[i]) - b[i]) * (float64(a[i]) - b[i])
 		s += b[i] * b[i]
 	}
 	return math.Sqrt(d / s)
@@ -135,16 +135,38 @@ func relative(a, b []float64) float64 {
 func TestInceptionAgainstPyTorch(t *testing.T) {
 	g, source := readInception(t), formulaWeights(t)
 	for _, tap := range Taps {
-		net, err := NewInception(fastEngine(t), source, tap, PyTorchFID)
+		net, err := NewInception(fastEngine(t), source, Options{Tap: tap, Resize: PyTorchFID})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, want := make([]float64, 2*tap), unpack(t, g.Formula[strconv.Itoa(tap)])
-		if err := net.Features(patterned(2, 32, 32), 0, 2, got); err != nil {
+		got, want := make([]float32, 2*tap), unpack(t, g.Formula[strconv.Itoa(tap)])
+		if err := net.Features(Of(patterned(2, 32, 32)), 0, 2, got); err != nil {
 			t.Fatal(err)
 		}
 		if e := relative(got, want); !(e < 1e-5) {
 			t.Errorf("tap %d: relative error %g", tap, e)
+		}
+	}
+	// The logits beside the features of a tap, as with a network for each.
+	const tap = 768
+	net, err := NewInception(fastEngine(t), source, Options{Tap: tap, Resize: PyTorchFID, Logits: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if net.Dim() != tap || net.Classes() != LogitsTap {
+		t.Fatalf("%d features and %d logits", net.Dim(), net.Classes())
+	}
+	rows := make([]float32, 2*(tap+LogitsTap))
+	if err := net.Features(Of(patterned(2, 32, 32)), 0, 2, rows); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		row := rows[i*(tap+LogitsTap):][:tap+LogitsTap]
+		if e := relative(row[:tap], unpack(t, g.Formula["768"])[i*tap:(i+1)*tap]); !(e < 1e-5) {
+			t.Errorf("features of image %d beside logits: relative error %g", i, e)
+		}
+		if e := relative(row[tap:], unpack(t, g.Formula["1008"])[i*LogitsTap:(i+1)*LogitsTap]); !(e < 1e-5) {
+			t.Errorf("logits of image %d beside features: relative error %g", i, e)
 		}
 	}
 }
@@ -204,17 +226,17 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 			if how != PyTorchFID && k != 768 {
 				continue // the convention ends where the network begins
 			}
-			net, err := OpenInception(fastEngine(t), weights, k, how)
+			net, err := OpenInception(fastEngine(t), weights, Options{Tap: k, Resize: how})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := make([]float64, n*k)
-			if err := net.Features(im, 0, n, got); err != nil {
+			got := make([]float32, n*k)
+			if err := net.Features(Of(im), 0, n, got); err != nil {
 				t.Fatal(err)
 			}
 			sum := make([]float64, k)
 			for i, v := range got {
-				sum[i%k] += v
+				sum[i%k] += float64(v)
 			}
 			if e := max(relative(got[:3*k], unpack(t, want[0])), relative(sum, unpack(t, want[1]))); !(e < 1e-5) {
 				t.Errorf("%s, tap %d: relative error %g", how, k, e)
@@ -224,18 +246,22 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 		}
 	}
 	// What the file lacks is named, with what it serves.
-	_, err = OpenInception(fastEngine(t), weights, 2048, PyTorchFID)
+	_, err = OpenInception(fastEngine(t), weights, Options{Tap: 2048, Resize: PyTorchFID})
 	var missing *MissingLayersError
 	if !errors.As(err, &missing) || len(missing.Layers) != 18 || missing.Layers[0] != "Mixed_7b.branch3x3_1" || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
 		t.Errorf("tap 2048 of the trunk: %v", err)
 	}
+	_, err = OpenInception(fastEngine(t), weights, Options{Tap: 768, Resize: PyTorchFID, Logits: true})
+	if !errors.As(err, &missing) || missing.Tap != LogitsTap || len(missing.Layers) != 19 || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
+		t.Errorf("logits of the trunk: %v", err)
+	}
 }
 
 func TestInceptionRefuses(t *testing.T) {
-	if _, err := NewInception(fastEngine(t), formulaWeights(t), 100, PyTorchFID); err == nil {
+	if _, err := NewInception(fastEngine(t), formulaWeights(t), Options{Tap: 100, Resize: PyTorchFID}); err == nil {
 		t.Error("a tap of 100 channels was found")
 	}
-	if _, err := NewInception(fastEngine(t), formulaWeights(t), 64, "lanczos"); err == nil {
+	if _, err := NewInception(fastEngine(t), formulaWeights(t), Options{Tap: 64, Resize: "lanczos"}); err == nil {
 		t.Error("an unknown convention was accepted")
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
-	"vapo/lib/torchfile"
 )
 
 // Network turns images into feature vectors. It is used by one goroutine at a time.
@@ -20,9 +19,44 @@ type Network interface {
 	Name() string
 	// Dim is the length of a feature vector.
 	Dim() int
-	// Features computes the features of images [from, to) into out [(to-from), Dim], row-major. A row depends on its
-	// image alone, to the bit.
-	Features(images *dataset.Images, from, to int, out []float64) error
+	// Classes is how many logits follow the features in a row; 0 if none do.
+	Classes() int
+	// Block is how many images are evaluated together: ranges that begin and end at its multiples waste nothing.
+	Block() int
+	// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes], row-major. A row
+	// depends on its image alone, to the bit. Of several errors that images give the first image's is returned.
+	Features(images Images, from, to int, out []float32) error
+}
+
+// Image is one image, uint8 [C, H, W], of one channel or three.
+type Image struct {
+	C, H, W int
+	Pixels  []uint8
+}
+
+// Images gives images by index. Image is called from several goroutines at once; images need not be of one size.
+type Images interface {
+	Len() int
+	Image(i int) (Image, error)
+}
+
+// Of is a data set as Images.
+func Of(s *dataset.Images) Images { return setOf{s} }
+
+type setOf struct{ set *dataset.Images }
+
+func (s setOf) Len() int { return s.set.N }
+
+func (s setOf) Image(i int) (Image, error) {
+	return Image{s.set.C, s.set.H, s.set.W, s.set.Image(i)}, nil
+}
+
+// room returns an error where out is not of the size of the rows of images [from, to).
+func room(n Network, from, to int, out []float32) error {
+	if row := n.Dim() + n.Classes(); len(out) != (to-from)*row {
+		return fmt.Errorf("features of images %d to %d: got room for %d numbers, expected %d", from, to, len(out), (to-from)*row)
+	}
+	return nil
 }
 
 // block is the fixed number of images of one evaluation, so that results do not depend on how a set is cut up.
@@ -32,20 +66,21 @@ const block = 64
 type Options struct {
 	Tap    int
 	Resize Resize
+	Logits bool // the logits too, which takes the whole network and its weights
 }
 
-// Open reads a feature network from a file: a classifier's checkpoint, or Inception's weights in a PyTorch file.
+// Open reads a feature network from a file: a classifier's checkpoint, or Inception's weights, see OpenWeights.
 func Open(be backend.Backend, path string, o Options) (Network, error) {
-	if torchfile.IsFile(path) {
-		n, err := OpenInception(be, path, o.Tap, o.Resize)
+	src, ck, err := readWeights(path)
+	if err != nil {
+		return nil, fmt.Errorf("weights %s: %w", path, err)
+	}
+	if src != nil {
+		n, err := NewInception(be, src, o)
 		if err != nil {
 			return nil, fmt.Errorf("weights %s: %w", path, err)
 		}
 		return n, nil
-	}
-	ck, err := checkpoint.Read(path)
-	if err != nil {
-		return nil, err
 	}
 	if ck.Kind != checkpoint.Classifier {
 		return nil, fmt.Errorf("checkpoint %s holds a %s, expected a %s", path, ck.Kind, checkpoint.Classifier)
@@ -124,15 +159,22 @@ func (n *ClassifierNetwork) Name() string {
 // Dim implements Network.
 func (n *ClassifierNetwork) Dim() int { return n.Config.Features }
 
+// Classes implements Network.
+func (n *ClassifierNetwork) Classes() int { return n.Config.Classes }
+
+// Block implements Network.
+func (n *ClassifierNetwork) Block() int { return block }
+
 // Features implements Network.
-func (n *ClassifierNetwork) Features(images *dataset.Images, from, to int, out []float64) error {
-	if len(out) != (to-from)*n.Config.Features {
-		return fmt.Errorf("features of images %d to %d: got room for %d numbers, expected %d", from, to, len(out), (to-from)*n.Config.Features)
+func (n *ClassifierNetwork) Features(images Images, from, to int, out []float32) error {
+	if err := room(n, from, to, out); err != nil {
+		return err
 	}
+	f, c := n.Config.Features, n.Config.Classes
 	return n.each(images, from, to, func(i, row int) {
-		for k, v := range n.features[row*n.Config.Features : (row+1)*n.Config.Features] {
-			out[(i-from)*n.Config.Features+k] = float64(v)
-		}
+		dst := out[(i-from)*(f+c):]
+		copy(dst[:f], n.features[row*f:])
+		copy(dst[f:f+c], n.logits[row*c:])
 	})
 }
 
@@ -142,7 +184,7 @@ func (n *ClassifierNetwork) Accuracy(images *dataset.Images) (float64, error) {
 		return 0, fmt.Errorf("accuracy on %s: %d images have %d labels", images.Name, images.N, len(images.Labels))
 	}
 	right := 0
-	err := n.each(images, 0, images.N, func(i, row int) {
+	err := n.each(Of(images), 0, images.N, func(i, row int) {
 		best := 0
 		l := n.logits[row*n.Config.Classes : (row+1)*n.Config.Classes]
 		for k, v := range l {
@@ -158,18 +200,25 @@ func (n *ClassifierNetwork) Accuracy(images *dataset.Images) (float64, error) {
 }
 
 // each evaluates images [from, to) in blocks and calls f with every image and its row in the block.
-func (n *ClassifierNetwork) each(images *dataset.Images, from, to int, f func(i, row int)) error {
-	if got := []int{images.C, images.H, images.W}; got[0] != n.Config.Shape[0] || got[1] != n.Config.Shape[1] || got[2] != n.Config.Shape[2] {
-		return fmt.Errorf("images of %s have shape %v, expected %v as the classifier was trained on", images.Name, got, n.Config.Shape)
-	}
-	size := images.C * images.H * images.W
+func (n *ClassifierNetwork) each(images Images, from, to int, f func(i, row int)) error {
+	shape := [3]int(n.Config.Shape)
+	size := shape[0] * shape[1] * shape[2]
 	in := []backend.Buffer{backend.F32(n.x)}
 	out := []backend.Buffer{backend.F32(n.features), backend.F32(n.logits)}
 	// Image i always stands in row i mod block.
 	for base := from - from%block; base < to; base += block {
 		lo, hi := max(base, from), min(base+block, to)
 		clear(n.x)
-		Scale(n.x[(lo-base)*size:(hi-base)*size], images.Pixels[lo*size:hi*size])
+		for i := lo; i < hi; i++ {
+			im, err := images.Image(i)
+			if err != nil {
+				return err
+			}
+			if got := [3]int{im.C, im.H, im.W}; got != shape || len(im.Pixels) != size {
+				return fmt.Errorf("image %d has shape %v, expected %v as the classifier was trained on", i, got, shape)
+			}
+			Scale(n.x[(i-base)*size:(i-base+1)*size], im.Pixels)
+		}
 		if err := n.exe.Run(in, out); err != nil {
 			return err
 		}

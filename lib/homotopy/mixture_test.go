@@ -195,3 +195,43 @@ func TestFlowReachesTheData(t *testing.T) {
 		}
 	}
 }
+
+// The density from the potential, which is here the integral of the exact field along a line: differences of the log
+// densities are those of the closed form.
+func TestLogDensity(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 7))
+	m := ring(t)
+	d := m.Dim()
+	f := NewMixtureField(m)
+	for name, s := range schedules(t) {
+		for range 20 {
+			p := s.At(s.Draw(0.1 + 0.8*rng.Float64()))
+			x, y, at, grad := make([]float64, d), make([]float64, d), make([]float64, d), make([]float64, d)
+			for i := range x {
+				x[i], y[i] = rng.NormFloat64(), rng.NormFloat64()
+			}
+			const n = 2000 // Simpson's rule
+			var phi, xx, yy float64
+			for k := range n + 1 {
+				weight := []float64{2, 4}[k%2]
+				if k == 0 || k == n {
+					weight = 1
+				}
+				for i := range at {
+					at[i] = x[i] + (y[i]-x[i])*float64(k)/n
+				}
+				f.At(p, at, grad)
+				for i := range at {
+					phi += weight / (3 * n) * grad[i] * (y[i] - x[i])
+				}
+			}
+			for i := range x {
+				xx, yy = xx+x[i]*x[i], yy+y[i]*y[i]
+			}
+			got, want := p.LogDensity(phi, yy)-p.LogDensity(0, xx), logMarginal(m, p, y)-logMarginal(m, p, x)
+			if math.Abs(got-want) > 1e-4*(1+math.Abs(want)) {
+				t.Fatalf("%s, %+v: log densities differ by %v, want %v", name, p, got, want)
+			}
+		}
+	}
+}

@@ -3,7 +3,8 @@
 // Every function here is deterministic to the bit for given arguments, however
 // many processors there are: work is split by the shape of the problem and sums
 // are taken in one fixed order. What is random (the directions of the sliced
-// distance) is a function of a seed. All arithmetic is float64; the one place
+// distance, the subsets of KID, of FID-infinity and of large sets) is a function
+// of a seed. All arithmetic is float64; the one place
 // that uses float32 (Nearest) does so where it is exact.
 //
 // A number alone is no result: N, the reference split and the feature network

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"vapo/lib/blas"
 )
 
 func normals(r *rand.Rand, n, d int, shift, scale float64) []float64 {
@@ -46,7 +48,7 @@ func readGolden(t *testing.T) golden {
 	return g
 }
 
-// goldenData repeats data() of golden.py to the bit.
+// goldenData repeats data() of golden.py to the bit: float32 values.
 func goldenData(p [6]float64) (x []float64, d int) {
 	state := uint64(p[0])
 	n, d := int(p[1]), int(p[2])
@@ -56,16 +58,25 @@ func goldenData(p [6]float64) (x []float64, d int) {
 		for j := range d {
 			state = (state*1103515245 + 12345) % (1 << 31)
 			last = float64(0.5*last) + (float64(state)/(1<<30) - 1)
-			x = append(x, shift+float64(float64(scale*last)/(1+float64(decay*float64(j)))))
+			x = append(x, float64(float32(shift+float64(float64(scale*last)/(1+float64(decay*float64(j)))))))
 		}
 	}
 	return x, d
 }
 
-func momentsOf(t testing.TB, x []float64, d int) *Moments {
+// single is x in float32, as features are.
+func single(x []float64) []float32 {
+	rows := make([]float32, len(x))
+	for i, v := range x {
+		rows[i] = float32(v)
+	}
+	return rows
+}
+
+func momentsOf(t testing.TB, lib blas.Library, x []float64, d int) *Moments {
 	t.Helper()
 	m := NewMoments(d)
-	if err := m.Add(x); err != nil {
+	if err := m.Add(lib, single(x)); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -86,4 +97,13 @@ func TestRelativeRMS(t *testing.T) {
 			t.Errorf("%s: RelativeRMS = %v, want an error", name, v)
 		}
 	}
+}
+
+func anyLibrary(t testing.TB) blas.Library {
+	t.Helper()
+	lib, err := blas.Open("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lib
 }

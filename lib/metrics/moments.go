@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
-	"gonum.org/v1/gonum/mat"
+	"vapo/lib/blas"
 )
 
 // Moments are the count, mean and scatter matrix of a set of vectors, in a form
@@ -20,19 +18,80 @@ type Moments struct {
 	n    int64
 	d    int
 	mean []float64 // [d]
-	m2   []float64 // [d, d], symmetric, both triangles
+	m2   []float64 // [d, d], symmetric, both triangles; of published moments the covariance
+	// published are moments from statistics without their N: they can be
+	// compared, but nothing can be added to them.
+	published bool
 }
 
+// errPublished is why published moments do not grow.
+var errPublished = errors.New("moments: nothing can be added to published statistics, whose N is not known")
+
 // addBlock is how many rows Add takes at a time: enough for the product to be
-// the cost, few enough for the centred copy to stay in cache.
-const addBlock = 256
+// the cost; the results' bits depend on it.
+const addBlock = 1024
+
+// Add cuts the features into strips and M2 into tiles, one for a core at a time.
+const (
+	addStrip   = 64
+	momentTile = 256
+)
 
 // NewMoments returns the moments of no vectors of d components.
 func NewMoments(d int) *Moments {
 	return &Moments{d: d, mean: make([]float64, d), m2: make([]float64, d*d)}
 }
 
-// N is the number of vectors seen.
+// NewMomentsOf returns the moments that published statistics tell: mean, [d],
+// and the unbiased covariance cov, [d, d] (mu and sigma of the files that FID
+// tools share), of n vectors, n = 0 where that is not known. Values must be
+// finite, and cov symmetric to 1e-6 of its largest diagonal value; what is
+// kept is the mean of its triangles.
+func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
+	d := len(mean)
+	if d < 1 || len(cov) != d*d {
+		return nil, fmt.Errorf("moments: a covariance of %d values for a mean of %d, expected %d", len(cov), d, d*d)
+	}
+	if n < 0 || n == 1 {
+		return nil, fmt.Errorf("moments: statistics of %d vectors, expected at least 2, or 0 for a number that is not known", n)
+	}
+	for i, v := range mean {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("moments: component %d of the mean is %g", i, v)
+		}
+	}
+	var scale float64
+	for i := range d {
+		v := cov[i*d+i]
+		if !(v >= 0) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("moments: the variance of component %d is %g", i, v)
+		}
+		scale = math.Max(scale, v)
+	}
+	m := NewMoments(d)
+	m.n, m.published = n, n == 0
+	copy(m.mean, mean)
+	times := 1.0
+	if n > 0 {
+		times = float64(n - 1)
+	}
+	for i := range d {
+		for j := range i + 1 {
+			u, l := cov[j*d+i], cov[i*d+j]
+			if !(math.Abs(u-l) <= symmetric*scale) || math.IsInf(u, 0) {
+				return nil, fmt.Errorf("moments: the covariance is not symmetric: %g at (%d, %d), %g at (%d, %d)", u, j, i, l, i, j)
+			}
+			m.m2[i*d+j] = times * (u/2 + l/2)
+			m.m2[j*d+i] = m.m2[i*d+j]
+		}
+	}
+	return m, nil
+}
+
+// symmetric is how far the triangles of a published covariance may differ.
+const symmetric = 1e-6
+
+// N is the number of vectors seen; 0 also where published statistics do not tell it.
 func (m *Moments) N() int64 { return m.n }
 
 // Dim is the number of components of a vector.
@@ -43,62 +102,118 @@ func (m *Moments) Mean() []float64 { return append([]float64(nil), m.mean...) }
 
 // Cov returns the unbiased covariance M2/(N-1), [d, d], as NumPy's cov does.
 // It is zero for fewer than two vectors.
-func (m *Moments) Cov() *mat.SymDense {
-	c := mat.NewSymDense(m.d, nil)
-	if m.n < 2 {
-		return c
-	}
-	for i := range m.d {
-		for j := i; j < m.d; j++ {
-			c.SetSym(i, j, m.m2[i*m.d+j]/float64(m.n-1))
+func (m *Moments) Cov() []float64 {
+	c := make([]float64, m.d*m.d)
+	switch {
+	case m.published:
+		copy(c, m.m2)
+	case m.n >= 2:
+		for i, v := range m.m2 {
+			c[i] = v / float64(m.n-1)
 		}
 	}
 	return c
 }
 
-// Add takes in the rows of x, [n, d] row-major in any unit. All values must be
-// finite; on error nothing was added.
-func (m *Moments) Add(x []float64) error {
-	if m.d < 1 || len(x)%m.d != 0 {
-		return fmt.Errorf("moments: %d values are no whole number of rows of %d", len(x), m.d)
+// Add takes in rows, [n, d] row-major in any unit, as networks compute them;
+// all sums are taken in float64. All values must be finite; on error nothing
+// was added. The result depends on lib's class, and not on the number of cores.
+func (m *Moments) Add(lib blas.Library, rows []float32) error {
+	if m.published {
+		return errPublished
 	}
-	for i, v := range x {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
+	if m.d < 1 || len(rows)%m.d != 0 {
+		return fmt.Errorf("moments: %d values are no whole number of rows of %d", len(rows), m.d)
+	}
+	for i, v := range rows {
+		if v-v != 0 {
 			return fmt.Errorf("moments: component %d of row %d is %g", i%m.d, i/m.d, v)
 		}
 	}
-	n := len(x) / m.d
-	centred := make([]float64, min(n, addBlock)*m.d)
-	block := NewMoments(m.d)
+	n := len(rows) / m.d
+	if n == 0 {
+		return nil
+	}
+	w := newAddWork(m.d, min(n, addBlock))
 	for lo := 0; lo < n; lo += addBlock {
 		hi := min(lo+addBlock, n)
-		block.setRows(x[lo*m.d:hi*m.d], centred[:(hi-lo)*m.d])
-		m.merge(block)
+		m.addRows(lib, rows[lo*m.d:hi*m.d], w)
 	}
+	parallel((m.d+momentTile-1)/momentTile, func(t int) {
+		for i := t * momentTile; i < min((t+1)*momentTile, m.d); i++ {
+			for j := i + 1; j < m.d; j++ {
+				m.m2[i*m.d+j] = m.m2[j*m.d+i]
+			}
+		}
+	})
 	return nil
 }
 
-// setRows makes m the moments of the rows of x alone; centred is work space of
-// the same length.
-func (m *Moments) setRows(x, centred []float64) {
+// addWork is what a block of rows takes.
+type addWork struct {
+	columns []float64 // [d, stride]: each feature's deviations from the block's mean, then one value more
+	stride  int       // not a power of two, by which columns would evict each other from a cache
+	mean    []float64 // [d] of the block
+}
+
+func newAddWork(d, rows int) *addWork {
+	stride := (rows+1+7)&^7 | 8
+	return &addWork{columns: make([]float64, d*stride), stride: stride, mean: make([]float64, d)}
+}
+
+// addRows adds a block of rows, to the lower triangle of M2 alone. It is the
+// update of Merge with M2 of the block never written down: as a product of the
+// deviations it goes to m.m2 at once, and the outer product of the difference
+// of the means is that of one more vector.
+func (m *Moments) addRows(lib blas.Library, x []float32, w *addWork) {
 	d, n := m.d, len(x)/m.d
-	m.n = int64(n)
-	clear(m.mean)
-	for i := range n {
-		for j, v := range x[i*d : (i+1)*d] {
-			m.mean[j] += v
+	before, added := float64(m.n), float64(n)
+	total := before + added
+	weight := math.Sqrt(before * added / total)
+	parallel((d+addStrip-1)/addStrip, func(t int) {
+		lo, hi := t*addStrip, min((t+1)*addStrip, d)
+		mean := w.mean[lo:hi]
+		clear(mean)
+		for r := range n {
+			for j, v := range x[r*d+lo : r*d+hi] {
+				mean[j] += float64(v)
+			}
 		}
-	}
-	for j := range m.mean {
-		m.mean[j] /= float64(n)
-	}
-	for i := range n {
-		for j, v := range x[i*d : (i+1)*d] {
-			centred[i*d+j] = v - m.mean[j]
+		for j := range mean {
+			mean[j] /= added
 		}
+		for r := range n {
+			for j, v := range x[r*d+lo : r*d+hi] {
+				w.columns[(lo+j)*w.stride+r] = float64(v) - mean[j]
+			}
+		}
+		for j, v := range mean {
+			delta := v - m.mean[lo+j]
+			w.columns[(lo+j)*w.stride+n] = weight * delta
+			m.mean[lo+j] += delta * (added / total)
+		}
+	})
+	k := n
+	if m.n > 0 {
+		k++
 	}
-	c := blas64.General{Rows: n, Cols: d, Stride: d, Data: centred}
-	blas64.Gemm(blas.Trans, blas.NoTrans, 1, c, c, 0, blas64.General{Rows: d, Cols: d, Stride: d, Data: m.m2})
+	m.n += int64(n)
+	tiles := (d + momentTile - 1) / momentTile
+	parallel(tiles*(tiles+1)/2, func(t int) {
+		i, j := pairOf(t)
+		i, j = i*momentTile, j*momentTile
+		lib.Dgemm(false, true, min(momentTile, d-i), min(momentTile, d-j), k, 1,
+			w.columns[i*w.stride:], w.stride, w.columns[j*w.stride:], w.stride, 1, m.m2[i*d+j:], d)
+	})
+}
+
+// pairOf counts the pairs i >= j: (0,0), (1,0), (1,1), (2,0), ...
+func pairOf(t int) (i, j int) {
+	for t > i {
+		i++
+		t -= i
+	}
+	return i, t
 }
 
 // Merge takes in what other has seen; other is unchanged. Merging is
@@ -110,6 +225,9 @@ func (m *Moments) Merge(other *Moments) error {
 	}
 	if m.d != other.d {
 		return fmt.Errorf("moments: merge of dimension %d into %d", other.d, m.d)
+	}
+	if m.published || other.published {
+		return errPublished
 	}
 	m.merge(other)
 	return nil

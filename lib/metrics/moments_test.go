@@ -1,8 +1,12 @@
 package metrics
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/gonum/stat"
@@ -32,16 +36,22 @@ func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 }
 
 // Merging is associative and commutative, and adding in any pieces gives the
-// same moments, to 1e-12.
+// same moments, to 1e-12, with every library.
 func TestMomentsMergeIsAssociative(t *testing.T) {
-	for trial := range 40 {
+	for trial := range 60 {
 		r := rand.New(rand.NewPCG(uint64(trial), 5))
+		libs := libraries(t)
+		lib := libs[trial%len(libs)]
 		d := 1 + r.IntN(6)
 		part := func() []float64 {
-			return normals(r, r.IntN(600), d, 10*r.NormFloat64(), math.Exp(r.NormFloat64()))
+			n := r.IntN(600)
+			if trial%4 == 0 {
+				n = r.IntN(3 * addBlock)
+			}
+			return normals(r, n, d, 10*r.NormFloat64(), math.Exp(r.NormFloat64()))
 		}
 		x, y, z := part(), part(), part()
-		a, b, c := momentsOf(t, x, d), momentsOf(t, y, d), momentsOf(t, z, d)
+		a, b, c := momentsOf(t, lib, x, d), momentsOf(t, lib, y, d), momentsOf(t, libs[0], z, d)
 		merged := func(list ...*Moments) *Moments {
 			m := NewMoments(d)
 			for _, o := range list {
@@ -59,24 +69,157 @@ func TestMomentsMergeIsAssociative(t *testing.T) {
 		momentsClose(t, "association", left, right, 1e-12)
 		momentsClose(t, "order", left, merged(c, a, b), 1e-12)
 		whole := append(append(append([]float64(nil), x...), y...), z...)
-		momentsClose(t, "shards", left, momentsOf(t, whole, d), 1e-12)
+		momentsClose(t, "shards", left, momentsOf(t, lib, whole, d), 1e-12)
+		pieces := NewMoments(d)
+		for rest := single(whole); len(rest) > 0; {
+			n := min(len(rest), d*r.IntN(500))
+			if err := pieces.Add(lib, rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		momentsClose(t, "pieces", left, pieces, 1e-12)
+		for i := range d {
+			for j := range d {
+				if pieces.m2[i*d+j] != pieces.m2[j*d+i] {
+					t.Fatalf("M2 is not symmetric at (%d, %d)", i, j)
+				}
+			}
+		}
+	}
+}
+
+// The moments and the distance have the same bits on one core and on several.
+func TestFrechetBitsDoNotDependOnCores(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	const d = 300
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, lib := range libraries(t) {
+		for _, n := range []int{d / 2, 1100} {
+			x, y := single(normals(r, n, d, 1, 1)), single(normals(r, n, d, 0, 2))
+			var want Frechet
+			var wantM2 []float64
+			for run, cores := range []int{1, 2, 5, 2} {
+				runtime.GOMAXPROCS(cores)
+				a, b := NewMoments(d), NewMoments(d)
+				if err := errors.Join(a.Add(lib, x), b.Add(lib, y)); err != nil {
+					t.Fatal(err)
+				}
+				f, err := FrechetDistance(lib, a, b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if run == 0 {
+					want, wantM2 = f, a.m2
+				}
+				if f.Value != want.Value || !slices.Equal(a.m2, wantM2) {
+					t.Errorf("%s: N=%d: %.17g on %d cores, %.17g on one", lib.Class(), n, f.Value, cores, want.Value)
+				}
+			}
+		}
+	}
+}
+
+func TestMomentsOfPublishedStatistics(t *testing.T) {
+	lib := anyLibrary(t)
+	r := rand.New(rand.NewPCG(4, 4))
+	const n, d = 90, 7
+	x, y := momentsOf(t, lib, normals(r, n, d, 1, 1), d), momentsOf(t, lib, normals(r, n, d, 0, 2), d)
+	want, err := FrechetDistance(lib, x, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := NewMomentsOf(n, x.Mean(), x.Cov())
+	if err != nil {
+		t.Fatal(err)
+	}
+	momentsClose(t, "with N", known, x, 1e-14)
+	unknown, err := NewMomentsOf(0, x.Mean(), x.Cov())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unknown.N() != 0 || unknown.Dim() != d || !slices.Equal(unknown.Cov(), x.Cov()) || !slices.Equal(unknown.Mean(), x.Mean()) {
+		t.Errorf("without N: N=%d, covariance %v, want %v", unknown.N(), unknown.Cov(), x.Cov())
+	}
+	for _, m := range []*Moments{known, unknown} {
+		for _, pair := range [][2]*Moments{{m, y}, {y, m}} {
+			if got, err := FrechetDistance(lib, pair[0], pair[1]); err != nil || relative(got.Value, want.Value) > 1e-12 {
+				t.Errorf("N=%d: %v, %v, want %v", m.N(), got, err, want)
+			}
+		}
+	}
+	// Of what cannot be known nothing is said, and the other side's warning stays.
+	few := momentsOf(t, lib, normals(r, d, d, 0, 2), d)
+	if f, err := FrechetDistance(lib, unknown, unknown); err != nil || len(f.Warnings) > 0 || f.Value > 1e-12 {
+		t.Errorf("published statistics against themselves: %v, %v", f, err)
+	}
+	if f, err := FrechetDistance(lib, unknown, few); err != nil || len(f.Warnings) != 1 {
+		t.Errorf("few vectors against published statistics: %v, %v", f, err)
+	}
+	// A singular one, without an N that would tell.
+	sparse, err := NewMomentsOf(0, few.Mean(), few.Cov())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err1 := FrechetDistance(lib, sparse, y)
+	b, err2 := FrechetDistance(lib, few, y)
+	if err1 != nil || err2 != nil || relative(a.Value, b.Value) > 1e-9 || a.Route != "pivoted" && b.Route != "pivoted" {
+		t.Errorf("a singular covariance: %v without N, %v with, %v, %v", a, b, err1, err2)
+	}
+	if err := unknown.Add(lib, make([]float32, d)); err == nil {
+		t.Error("a vector was added to published statistics")
+	}
+	if unknown.Merge(x) == nil || x.Merge(unknown) == nil {
+		t.Error("published statistics were merged")
+	}
+	if err := known.Add(lib, make([]float32, d)); err != nil || known.N() != n+1 {
+		t.Errorf("a vector for statistics with an N: N=%d, %v", known.N(), err)
+	}
+}
+
+func TestMomentsOfRefuses(t *testing.T) {
+	nan, inf := math.NaN(), math.Inf(1)
+	for name, c := range map[string]struct {
+		n         int64
+		mean, cov []float64
+		says      string
+	}{
+		"nothing":    {0, nil, nil, "0 values"},
+		"lengths":    {0, []float64{1, 2}, []float64{1, 0, 1}, "expected 4"},
+		"one vector": {1, []float64{1}, []float64{0}, "at least 2"},
+		"negative n": {-5, []float64{1}, []float64{1}, "at least 2"},
+		"mean":       {0, []float64{1, nan}, []float64{1, 0, 0, 1}, "component 1 of the mean"},
+		"infinite":   {0, []float64{1, 2}, []float64{inf, 0, 0, 1}, "variance of component 0"},
+		"variance":   {0, []float64{1, 2}, []float64{1, 0, 0, -1}, "variance of component 1"},
+		"nan":        {0, []float64{1, 2}, []float64{1, nan, nan, 1}, "not symmetric"},
+		"infinity":   {0, []float64{1, 2}, []float64{1, inf, inf, 1}, "not symmetric"},
+		"triangles":  {0, []float64{1, 2}, []float64{1, 0.5, 0.5 + 2e-6, 1}, "not symmetric"},
+	} {
+		if _, err := NewMomentsOf(c.n, c.mean, c.cov); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: error %v does not say %q", name, err, c.says)
+		}
+	}
+	m, err := NewMomentsOf(0, []float64{1, 2}, []float64{1, 0.5, 0.5 + 5e-7, 1})
+	if err != nil || m.Cov()[1] != m.Cov()[2] {
+		t.Errorf("triangles apart by rounding: %v, %v", m, err)
 	}
 }
 
 func TestMomentsAgreeWithTwoPasses(t *testing.T) {
+	lib := anyLibrary(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	const n, d = 1000, 4
 	// An offset a million times the spread: sums of squares would lose it all.
 	x := normals(r, n, d, 1e6, 1)
-	m := momentsOf(t, x, d)
+	m := momentsOf(t, lib, x, d)
 	cov := m.Cov()
 	for i := range d {
 		for j := range d {
 			xi, xj := make([]float64, n), make([]float64, n)
 			for k := range n {
-				xi[k], xj[k] = x[k*d+i], x[k*d+j]
+				xi[k], xj[k] = float64(float32(x[k*d+i])), float64(float32(x[k*d+j]))
 			}
-			if got, want := cov.At(i, j), stat.Covariance(xi, xj, nil); math.Abs(got-want) > 1e-9 {
+			if got, want := cov[i*d+j], stat.Covariance(xi, xj, nil); math.Abs(got-want) > 1e-9 {
 				t.Errorf("cov[%d,%d] = %.12g, want %.12g", i, j, got, want)
 			}
 		}
@@ -84,12 +227,13 @@ func TestMomentsAgreeWithTwoPasses(t *testing.T) {
 }
 
 func TestMomentsErrorsLeaveThemAlone(t *testing.T) {
-	m := momentsOf(t, []float64{1, 2, 3, 4}, 2)
+	lib := anyLibrary(t)
+	m := momentsOf(t, lib, []float64{1, 2, 3, 4}, 2)
 	before := *m
-	if err := m.Add([]float64{1, 2, 3}); err == nil {
+	if err := m.Add(lib, []float32{1, 2, 3}); err == nil {
 		t.Error("a broken row was added")
 	}
-	if err := m.Add([]float64{1, 2, 3, math.NaN()}); err == nil {
+	if err := m.Add(lib, []float32{1, 2, 3, float32(math.NaN())}); err == nil {
 		t.Error("NaN was added")
 	}
 	if err := m.Merge(NewMoments(3)); err == nil {
@@ -99,10 +243,10 @@ func TestMomentsErrorsLeaveThemAlone(t *testing.T) {
 		t.Error("nothing was merged")
 	}
 	momentsClose(t, "after errors", m, &before, 0)
-	if m.N() != 2 || m.Dim() != 2 || m.Mean()[1] != 3 || m.Cov().At(0, 0) != 2 {
-		t.Errorf("N=%d Dim=%d mean=%v var=%v", m.N(), m.Dim(), m.Mean(), m.Cov().At(0, 0))
+	if m.N() != 2 || m.Dim() != 2 || m.Mean()[1] != 3 || m.Cov()[0] != 2 {
+		t.Errorf("N=%d Dim=%d mean=%v var=%v", m.N(), m.Dim(), m.Mean(), m.Cov()[0])
 	}
-	if one := momentsOf(t, []float64{5}, 1); one.Cov().At(0, 0) != 0 {
+	if one := momentsOf(t, lib, []float64{5}, 1); one.Cov()[0] != 0 {
 		t.Error("covariance of one vector is not zero")
 	}
 }

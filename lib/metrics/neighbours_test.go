@@ -9,7 +9,7 @@ import (
 	"vapo/lib/blas"
 )
 
-func libraries(t *testing.T) []blas.Library {
+func libraries(t testing.TB) []blas.Library {
 	var libs []blas.Library
 	for _, class := range []string{"go", "openblas"} {
 		lib, err := blas.Open(class)

@@ -141,7 +141,7 @@ func usage(name string, kctx *kong.Context, err error) error {
 	}
 	where := name + " --help"
 	if kctx != nil && kctx.Selected() != nil && kctx.Selected().Name != "run" {
-		where = name + " " + kctx.Selected().Name + " --help"
+		where = kctx.Selected().FullPath() + " --help"
 	}
 	return &Error{Code: ExitUsage, Err: err, Hint: "see " + where}
 }
@@ -290,6 +290,12 @@ func runCommand(ctx context.Context, kctx *kong.Context, name string, stdout io.
 				return "", fmt.Errorf("%s: %w", ref, err)
 			}
 			return in.file(ctx)
+		},
+		Parts: func(ctx context.Context, dir string) (Parts, error) {
+			if dir != "" {
+				return partsIn(dir, scratch, log)
+			}
+			return openParts(ctx, src, log)
 		},
 		Progress: func(total int64, unit string) *Progress { return newProgress(scr, log, total, unit) },
 	}

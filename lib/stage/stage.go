@@ -52,6 +52,7 @@ const (
 	MediaJSON   = "application/json"
 	MediaNDJSON = "application/x-ndjson"
 	MediaHTML   = "text/html"
+	MediaNPZ    = "application/x-npz"
 )
 
 // Port is a named input or output. An Optional input may be left out; an
@@ -122,7 +123,9 @@ type Console struct {
 	Store func(ctx context.Context) (*artifact.Store, error)
 	// Resolve makes the artifact behind REF (sha256:…, ref:name or a path) a
 	// verified local file, removed when the command ends unless REF is a path.
-	Resolve  func(ctx context.Context, ref string) (path string, err error)
+	Resolve func(ctx context.Context, ref string) (path string, err error)
+	// Parts keeps intermediate values in dir, or, if it is "", in the store; nil without either.
+	Parts    func(ctx context.Context, dir string) (Parts, error)
 	Log      *slog.Logger
 	Progress func(total int64, unit string) *Progress
 }
@@ -164,6 +167,8 @@ func Extension(media string) string {
 		return ".ndjson"
 	case MediaHTML:
 		return ".html"
+	case MediaNPZ:
+		return ".npz"
 	}
 	return ".bin"
 }

@@ -157,7 +157,7 @@ type benchRun struct {
 	field      *potential.Field
 	inception  *feature.InceptionNetwork
 	images     *dataset.Images
-	features   []float64
+	features   []float32
 	x, t, grad []float32
 	phi        []float32
 	count      int64
@@ -176,12 +176,12 @@ func (c benchCase) open(be backend.Backend) (*benchRun, error) {
 		if err != nil {
 			return nil, err
 		}
-		r := &benchRun{c: c, features: make([]float64, c.batch*2048)}
+		r := &benchRun{c: c, features: make([]float32, c.batch*2048)}
 		r.images = &dataset.Images{N: c.batch, C: 3, H: 32, W: 32, Pixels: make([]uint8, c.batch*3*32*32)}
 		for i := range r.images.Pixels {
 			r.images.Pixels[i] = uint8((i*37 + i/11*5 + i/300) % 256)
 		}
-		r.inception, err = feature.NewInception(be, weights, 2048, feature.PyTorchFID)
+		r.inception, err = feature.NewInception(be, weights, feature.Options{Tap: 2048, Resize: feature.PyTorchFID})
 		return r, err
 	}
 	config, err := potential.ParseConfig(json.RawMessage(c.config))
@@ -231,7 +231,7 @@ func (r *benchRun) initialise() error {
 // once takes a step, or evaluates the field.
 func (r *benchRun) once() (Metrics, error) {
 	if r.inception != nil {
-		return Metrics{}, r.inception.Features(r.images, 0, r.images.N, r.features)
+		return Metrics{}, r.inception.Features(feature.Of(r.images), 0, r.images.N, r.features)
 	}
 	if r.field != nil {
 		return Metrics{}, r.field.Eval(r.x, r.t, r.phi, r.grad)
@@ -264,8 +264,8 @@ func (r *benchRun) check() (value, norm float64, err error) {
 			return 0, 0, err
 		}
 		for _, v := range r.features {
-			value += v / float64(len(r.features))
-			norm += v * v
+			value += float64(v) / float64(len(r.features))
+			norm += float64(v) * float64(v)
 		}
 		return value, math.Sqrt(norm), nil
 	}

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 
 	"vapo/lib/backend"
+	"vapo/lib/blas"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
 	"vapo/lib/feature"
@@ -14,139 +15,204 @@ import (
 	"vapo/lib/stage"
 )
 
-// A comparer measures the distance between two sets of images in one way.
+// A comparer measures the distance between two sides in one way: in the features of a network, or, without one, in those
+// that both sides bring with them, or in pixels.
 type comparer struct {
 	metric   string
-	features string // network and digest; empty where there is none
+	features string // network and digest; empty where pixels are compared
+	tap      int    // of Inception
+	resize   string
+	weights  string // sha256 of the network's file, in hexadecimal
 	engine   backend.Backend
-	net      feature.Network
-	// of the sliced distance, where there is no network
+	lib      blas.Library
+	extract  feature.Extractor // with no network: none
+	// of the sliced distance, where there are no features
 	projections int
 	seed        uint64
-	done        func(images int) // progress
-	warnings    []string         // about the network
-	memo        map[*dataset.Images]*metrics.Moments
-}
-
-// newComparer uses the feature network at path, or compares pixels if path is "".
-func newComparer(name engine.Name, path, digest string, o feature.Options, projections int, seed uint64) (*comparer, error) {
-	c := &comparer{projections: projections, seed: seed, done: func(int) {}, memo: map[*dataset.Images]*metrics.Moments{}}
-	if path == "" {
-		c.metric = "sliced 2-Wasserstein distance of pixels (0 to 255)"
-		return c, nil
-	}
-	var err error
-	if c.engine, err = engine.Open(name); err != nil {
-		return nil, fmt.Errorf("feature network: %w", err)
-	}
-	if c.net, err = feature.Open(c.engine, path, o); err != nil {
-		if e := engine.Explain(err); e != err {
-			return nil, fmt.Errorf("feature network: %w", e)
-		}
-		hint := "features are a checkpoint that train --model classifier wrote, or Inception's weights as a PyTorch file"
-		var missing *feature.MissingLayersError
-		if errors.As(err, &missing) {
-			hint = "choose another --tap, or get the whole file, " + feature.PublishedWeights
-		}
-		return nil, stage.Fail(stage.ExitInput, hint, "feature network: %w", err)
-	}
-	c.metric = "Fréchet distance of classifier features"
-	if _, ok := c.net.(*feature.InceptionNetwork); ok {
-		c.metric = fidMetric
-		if digest != "sha256:"+feature.PublishedDigest {
-			c.warnings = append(c.warnings, "the weights are not the published file ("+feature.PublishedWeights+"): say which they are beside the number")
-		}
-	}
-	c.features = c.net.Name() + " " + digest
-	return c, nil
+	warnings    []string // about the network
 }
 
 // fidMetric is what the distance of Inception's features is called.
 const fidMetric = "Fréchet Inception distance (FID)"
 
-// A distance between two sets.
+// A network says which features to compare.
+type network struct {
+	path, digest string // of its file; "" is none
+	options      feature.Options
+	optional     bool // the logits may be missing
+	engine       engine.Name
+}
+
+// newComparer opens the network, if one is named.
+func newComparer(w network, projections int, seed uint64) (*comparer, error) {
+	c := &comparer{projections: projections, seed: seed}
+	var err error
+	if w.path == "" {
+		c.metric = "sliced 2-Wasserstein distance of pixels (0 to 255)"
+		c.lib, err = blas.Open("auto")
+		return c, err
+	}
+	if c.engine, err = engine.Open(w.engine); err != nil {
+		return nil, fmt.Errorf("feature network: %w", err)
+	}
+	if c.lib, err = library(c.engine); err != nil {
+		return nil, err
+	}
+	net, err := feature.Open(c.engine, w.path, w.options)
+	var missing *feature.MissingLayersError
+	if w.optional && errors.As(err, &missing) && missing.Tap == feature.LogitsTap {
+		w.options.Logits = false
+		net, err = feature.Open(c.engine, w.path, w.options)
+	}
+	if err != nil {
+		if e := engine.Explain(err); e != err {
+			return nil, fmt.Errorf("feature network: %w", e)
+		}
+		hint := "features are a checkpoint that train --model classifier wrote, or Inception's weights"
+		if errors.As(err, &missing) {
+			hint = "choose another --tap, or get the whole file: eval weights fetch"
+		}
+		return nil, stage.Fail(stage.ExitInput, hint, "feature network: %w", err)
+	}
+	c.extract = feature.Extractor{Network: net, Weights: w.digest, Backend: c.engine.Class()}
+	c.metric = "Fréchet distance of classifier features"
+	c.weights = strings.TrimPrefix(w.digest, "sha256:")
+	if c.inception() {
+		c.metric = fidMetric
+		c.tap, c.resize = w.options.Tap, string(w.options.Resize)
+		if c.weights != feature.PublishedDigest {
+			c.warnings = append(c.warnings, "the weights are not the published file ("+feature.PublishedWeights+"): say which they are beside the number")
+		}
+	}
+	c.features = net.Name() + " " + w.digest
+	return c, nil
+}
+
+// library is the linear algebra that goes with an engine: the class of a backend on the CPU names it.
+func library(be backend.Backend) (blas.Library, error) {
+	class := "auto"
+	if name, ok := strings.CutPrefix(be.Class(), "tape-"); ok {
+		class = name
+	}
+	return blas.Open(class)
+}
+
+// inception reports whether the features are Inception's, which cost enough to be kept.
+func (c *comparer) inception() bool {
+	_, ok := c.extract.Network.(*feature.InceptionNetwork)
+	return ok
+}
+
+// keep makes the features of Inception be kept.
+func (c *comparer) keep(parts stage.Parts) {
+	if c.inception() && parts != nil {
+		c.extract.Keep = parts
+	}
+}
+
+// inPixels reports whether sides are compared by their pixels.
+func (c *comparer) inPixels() bool { return c.extract.Network == nil && c.features == "" }
+
+// adopt makes a comparer without a network one of the features that the sides bring with them, unless both are of images,
+// whose pixels are then compared.
+func (c *comparer) adopt(a, b *side) error {
+	if c.extract.Network != nil || a.images != nil && b.images != nil {
+		return nil
+	}
+	for _, s := range []*side{a, b} {
+		if err := c.fits(s); err != nil {
+			return err
+		}
+	}
+	c.metric, c.features = "Fréchet distance of features", "features in the files"
+	for _, s := range []*side{a, b} {
+		if s.network != "" {
+			c.features = s.network + " " + s.weights
+			if strings.HasPrefix(s.network, "inception") {
+				c.metric = fidMetric
+			}
+		}
+	}
+	return nil
+}
+
+// fill computes what a side still lacks: features of images, moments of features.
+func (c *comparer) fill(ctx context.Context, s *side) error {
+	if err := c.fits(s); err != nil {
+		return err
+	}
+	if s.features == nil && s.moments == nil {
+		rows, err := c.extract.Rows(ctx, s.images)
+		if err != nil {
+			var coded *stage.Error
+			if errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err {
+				return engine.Explain(err)
+			}
+			return stage.Fail(stage.ExitInput, "the network must have been made for images of this size", "features of %s: %w", s.label, err)
+		}
+		net := c.extract.Network
+		s.dim, s.classes = net.Dim(), net.Classes()
+		s.features, s.logits = feature.Split(rows, s.dim, s.classes)
+	}
+	if s.moments == nil {
+		s.moments = metrics.NewMoments(s.dim)
+		if err := s.moments.Add(c.lib, s.features); err != nil {
+			return stage.Fail(stage.ExitNumeric, "the feature network's weights may be damaged", "features of %s: %w", s.label, err)
+		}
+	}
+	return nil
+}
+
+// fits returns an error where a side's features are of another network than the comparer's.
+func (c *comparer) fits(s *side) error {
+	const hint = "features compare only with features of the same network, layer and resize convention"
+	net := c.extract.Network
+	switch {
+	case net == nil && s.images != nil:
+		return stage.Fail(stage.ExitInput, "name a feature network", "%s holds images, and the other side features", s.label)
+	case net == nil || s.images != nil:
+		return nil
+	case s.dim != net.Dim():
+		return stage.Fail(stage.ExitInput, hint, "%s holds features of %d dimensions, expected %d of %s", s.label, s.dim, net.Dim(), net.Name())
+	case s.network != "" && (s.network != net.Name() || s.weights != c.extract.Weights):
+		return stage.Fail(stage.ExitInput, hint, "%s holds features of %s %s, expected those of %s", s.label, s.network, s.weights, c.features)
+	}
+	return nil
+}
+
+// A distance between two sides.
 type distance struct {
 	value             float64
 	meanTerm, covTerm float64
 	warnings          []string
 }
 
-func (c *comparer) distance(ctx context.Context, a, b *dataset.Images) (distance, error) {
-	if c.net == nil {
-		w, err := metrics.SlicedW2(pixels(a), pixels(b), a.C*a.H*a.W, c.projections, c.seed)
-		if err != nil {
+func (c *comparer) distance(ctx context.Context, a, b *side) (distance, error) {
+	if c.inPixels() {
+		return c.sliced(ctx, a.set, b.set)
+	}
+	for _, s := range []*side{a, b} {
+		if err := c.fill(ctx, s); err != nil {
 			return distance{}, err
 		}
-		return distance{value: w}, context.Cause(ctx)
 	}
-	ma, err := c.moments(ctx, a)
-	if err != nil {
-		return distance{}, err
+	if a.dim != b.dim {
+		return distance{}, stage.Fail(stage.ExitInput, "both must be of one network and layer", "%s holds features of %d dimensions, %s of %d", a.label, a.dim, b.label, b.dim)
 	}
-	mb, err := c.moments(ctx, b)
-	if err != nil {
-		return distance{}, err
-	}
-	return c.between(ma, mb)
-}
-
-// between is the distance of two sets by their moments.
-func (c *comparer) between(ma, mb *metrics.Moments) (distance, error) {
-	f, err := metrics.FrechetDistance(ma, mb)
+	f, err := metrics.FrechetDistance(c.lib, a.moments, b.moments)
 	if err != nil {
 		return distance{}, stage.Fail(stage.ExitNumeric, "", "%w", err)
 	}
-	return distance{value: f.Value, meanTerm: f.MeanTerm, covTerm: f.CovTerm, warnings: slices.Concat(c.warnings, f.Warnings)}, nil
+	return distance{value: f.Value, meanTerm: f.MeanTerm, covTerm: f.CovTerm, warnings: f.Warnings}, nil
 }
 
-// shard is how many images' features are held at once. Moments are added up shard by shard, so it is part of the result.
-const shard = 1024
-
-// moments of the features of a set, computed once for each set.
-func (c *comparer) moments(ctx context.Context, set *dataset.Images) (*metrics.Moments, error) {
-	if m := c.memo[set]; m != nil {
-		return m, nil
+func (c *comparer) sliced(ctx context.Context, a, b *dataset.Images) (distance, error) {
+	w, err := metrics.SlicedW2(pixels(a), pixels(b), a.C*a.H*a.W, c.projections, c.seed)
+	if err != nil {
+		return distance{}, err
 	}
-	m, err := c.addUp(ctx, set.N, func(from, to int, rows []float64) error {
-		if err := c.net.Features(set, from, to, rows); err != nil {
-			return stage.Fail(stage.ExitInput, "the network must have been trained on images of this size", "features: %w", err)
-		}
-		return nil
-	})
-	if err == nil {
-		c.memo[set] = m
-	}
-	return m, err
+	return distance{value: w}, context.Cause(ctx)
 }
-
-// addUp adds up the features of n images, which features writes to rows shard by shard.
-func (c *comparer) addUp(ctx context.Context, n int, features func(from, to int, rows []float64) error) (*metrics.Moments, error) {
-	m := metrics.NewMoments(c.net.Dim())
-	out := make([]float64, shard*c.net.Dim())
-	rows := make([]float64, 0, shard*c.net.Dim())
-	for from := 0; from < n; from += shard {
-		rows = rows[:0]
-		for at := from; at < min(from+shard, n); at += slice { // a slice a time, for the progress and for signals
-			if err := context.Cause(ctx); err != nil {
-				return nil, err
-			}
-			to := min(at+slice, from+shard, n)
-			part := out[:(to-at)*c.net.Dim()]
-			if err := features(at, to, part); err != nil {
-				return nil, err
-			}
-			rows = append(rows, part...)
-			c.done(to - at)
-		}
-		if err := m.Add(rows); err != nil {
-			return nil, stage.Fail(stage.ExitNumeric, "the feature network's weights may be damaged", "features of images %d to %d: %w", from, min(from+shard, n), err)
-		}
-	}
-	return m, nil
-}
-
-// slice is how many images' features are computed between two looks at the clock; it does not show in a result.
-const slice = 64
 
 // pixels are the images as vectors, [n, c·h·w], 0 to 255.
 func pixels(s *dataset.Images) []float32 {

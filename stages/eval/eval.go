@@ -16,37 +16,50 @@ import (
 )
 
 type params struct {
-	N           int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points"`
-	Pairs       int            `help:"Pairs of sets whose distances are averaged; points only." default:"8"`
-	Projections int            `help:"Directions of the sliced distance." default:"128"`
-	Panel       int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images"`
-	Neighbours  int            `help:"Nearest training images shown under each sample." default:"3" unit:"images"`
-	Compared    int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images"`
-	Tap         int            `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
-	Resize      feature.Resize `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
-	Seed        uint64         `help:"Seed of directions, baselines and fresh data." default:"0"`
-	Backend     engine.Name    `help:"Compute engine of the feature network, see sample --help." default:"auto"`
+	N            int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points"`
+	Pairs        int            `help:"Pairs of sets whose distances are averaged; points only." default:"8"`
+	Projections  int            `help:"Directions of the sliced distance." default:"128"`
+	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images"`
+	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images"`
+	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images"`
+	Tap          int            `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
+	Resize       feature.Resize `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
+	Metrics      string         `help:"Beside the Fréchet distance: all that can be measured, none, or a list of interval, fid-infinity, kid, inception-score, manifold (precision, recall, density, coverage); images only." default:"all"`
+	Baselines    bool           `help:"Score a per-pixel Gaussian and the test images too; images only." default:"true" negatable:""`
+	OODTime      float64        `name:"ood-time" help:"Time t of the path, in (0, 1), at which outliers are told from data." default:"0.5"`
+	OODN         int            `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows"`
+	KeepFeatures bool           `help:"Write the features of the reference, which a later run can take as its reference."`
+	Seed         uint64         `help:"Seed of directions, baselines and fresh data." default:"0"`
+	Backend      engine.Name    `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
 var spec = stage.Stage[params]{
 	Name:    "eval",
 	About:   "Measure samples against data, beside baselines that say what the number means.",
-	Version: 3,
+	Version: 4,
 	Inputs: []stage.Port{
-		{Name: "samples", Media: stage.MediaArrow, Help: "what is measured, images or points"},
-		{Name: "reference", Media: stage.MediaArrow, Help: "the data it is measured against, usually the training split"},
+		{Name: "samples", Media: stage.MediaArrow, Help: "what is measured, images or points; or an .npz of images (arr_0)"},
+		{Name: "reference", Media: stage.MediaArrow, Help: "the data it is measured against, usually the training split; or features, or an .npz of images (arr_0) or moments (mu, sigma)"},
 		{Name: "test", Media: stage.MediaArrow, Help: "held-out data, for the floor and for nearest neighbours", Optional: true},
-		{Name: "features", Media: stage.MediaArrow, Help: "feature network, a classifier's checkpoint or Inception's weights (.pth); images only", Optional: true},
+		{Name: "features", Media: stage.MediaArrow, Help: "feature network: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or a checkpoint); images only", Optional: true},
+		{Name: "checkpoint", Media: stage.MediaArrow, Help: "a potential that is to tell outliers from data", Optional: true},
+		{Name: "outliers", Media: stage.MediaArrow, Help: "data of another distribution, for the input checkpoint", Optional: true},
 	},
 	Outputs: []stage.Port{
 		{Name: "score", Media: stage.MediaJSON, Help: "the number, with N, reference split, feature network and baselines"},
 		{Name: "neighbours", Media: stage.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
-		{Name: "reference", Media: stage.MediaPNG, Help: "real data, to see beside the samples"},
+		{Name: "reference", Media: stage.MediaPNG, Help: "real data, to see beside the samples", Optional: true},
+		{Name: "statistics", Media: stage.MediaNPZ, Help: "moments of the reference's features (mu, sigma), as other tools read them", Optional: true},
+		{Name: "features", Media: stage.MediaArrow, Help: "features of the reference, with --keep-features", Optional: true},
 	},
-	Auto:     map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Check:    check,
-	Run:      run,
-	Commands: []stage.Command{{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}}},
+	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
+	Check: check,
+	Run:   run,
+	Commands: []stage.Command{
+		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
+		{Name: "features", Help: "Compute Inception's features of a set ahead of its score, several workers at once.", Cmd: &featuresCmd{}},
+		{Name: "weights", Help: "Download Inception's weights, or import them into the store.", Cmd: &weightsCmd{}},
+	},
 }
 
 // Bounds far above what is of use, which keep a slip of the finger from computing for years.
@@ -59,13 +72,19 @@ func check(p *params) error {
 	if p.Projections > maxProjections || p.Pairs > maxPairs {
 		return fmt.Errorf("projections and pairs are %d and %d; they must be at most %d and %d", p.Projections, p.Pairs, maxProjections, maxPairs)
 	}
+	if _, err := parseMeasures(p.Metrics); err != nil {
+		return err
+	}
+	if !(p.OODTime > 0 && p.OODTime < 1) {
+		return fmt.Errorf("ood-time is %v; it must lie between 0 and 1", p.OODTime)
+	}
 	if !slices.Contains(feature.Taps, p.Tap) {
 		return fmt.Errorf("tap is %d; it must be one of %v", p.Tap, feature.Taps)
 	}
 	for _, c := range []struct {
 		name     string
 		v, least int
-	}{{"n", p.N, 2}, {"pairs", p.Pairs, 1}, {"projections", p.Projections, 1}, {"panel", p.Panel, 1}, {"neighbours", p.Neighbours, 1}, {"compared", p.Compared, 1}} {
+	}{{"n", p.N, 2}, {"pairs", p.Pairs, 1}, {"projections", p.Projections, 1}, {"panel", p.Panel, 1}, {"neighbours", p.Neighbours, 1}, {"compared", p.Compared, 1}, {"ood-n", p.OODN, 2}} {
 		if c.v < c.least {
 			return fmt.Errorf("%s is %d; it must be at least %d", c.name, c.v, c.least)
 		}
@@ -82,16 +101,22 @@ type score struct {
 	N         []int              `json:"n"`         // samples, reference
 	Reference string             `json:"reference"` // data set and split
 	Features  string             `json:"features,omitempty"`
+	Tap       int                `json:"tap,omitempty"`    // of Inception
+	Resize    string             `json:"resize,omitempty"` // of Inception
+	Weights   string             `json:"weights_sha256,omitempty"`
 	Baselines map[string]float64 `json:"baselines"`
 	Warnings  []string           `json:"warnings"`
 
 	MeanTerm float64 `json:"mean_term,omitempty"` // of the Fréchet distance
 	CovTerm  float64 `json:"covariance_term,omitempty"`
+	numbers
 
+	MMD         *mmdScore  `json:"mmd,omitempty"`                        // of points
 	Ratio       float64    `json:"ratio_to_data_against_data,omitempty"` // of the sliced distance
 	Pairs       int        `json:"pairs,omitempty"`
 	Projections int        `json:"projections,omitempty"`
 	Nearest     *nearScore `json:"nearest_training_image,omitempty"`
+	OOD         *oodScore  `json:"ood,omitempty"`
 }
 
 // A nearScore compares how near samples and test images are to the training set, in pixel space: L2 over grey
@@ -110,43 +135,25 @@ func (s *score) warn(format string, args ...any) {
 }
 
 func run(ctx context.Context, job *stage.Job, p *params) error {
-	samples, err := read(ctx, job, "samples")
+	samples, points, err := readSide(ctx, job, "samples")
 	if err != nil {
 		return err
 	}
-	reference, err := read(ctx, job, "reference")
+	reference, against, err := readSide(ctx, job, "reference")
 	if err != nil {
 		return err
 	}
-	var test dataset.Set
-	if job.HasInput("test") {
-		if test, err = read(ctx, job, "test"); err != nil {
-			return err
-		}
-	}
-	for name, set := range map[string]dataset.Set{"reference": reference, "test": test} {
-		if set != nil && fmt.Sprint(set.Shape()) != fmt.Sprint(samples.Shape()) {
-			return stage.Fail(stage.ExitInput, "samples are measured against data of their own kind and size",
-				"input samples holds rows of shape %v, input %s of shape %v", samples.Shape(), name, set.Shape())
-		}
+	if job.HasInput("checkpoint") != job.HasInput("outliers") {
+		return stage.Fail(stage.ExitInput, "give both, or neither", "of the inputs checkpoint and outliers one is missing")
 	}
 	var s *score
-	switch samples := samples.(type) {
-	case *dataset.Images:
-		testImages, _ := test.(*dataset.Images)
-		s, err = scoreImages(ctx, job, p, samples, reference.(*dataset.Images), testImages)
-		err = engine.Explain(err)
-	case *dataset.Points:
-		if job.HasInput("features") {
-			return stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")
-		}
-		if s, err = scorePoints(ctx, p, samples, reference.(*dataset.Points)); err == nil {
-			real := *reference.(*dataset.Points)
-			real.Labels = nil // samples have none: in one colour the two pictures compare
-			err = job.Output(ctx, "reference", func(w io.Writer) error { return preview.PNG(w, &real) })
-		}
+	switch {
+	case (points == nil) != (against == nil):
+		err = stage.Fail(stage.ExitInput, "samples are measured against data of their own kind", "of the inputs samples and reference one holds points and the other does not")
+	case points != nil:
+		s, err = pointsScore(ctx, job, p, points, against)
 	default:
-		err = stage.Fail(stage.ExitInput, "", "input samples holds neither images nor points")
+		s, err = imagesScore(ctx, job, p, samples, reference)
 	}
 	if err != nil {
 		return err
@@ -167,20 +174,59 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	})
 }
 
-// read opens an input as a data set.
-func read(ctx context.Context, job *stage.Job, name string) (dataset.Set, error) {
-	path, err := job.Input(ctx, name)
+func pointsScore(ctx context.Context, job *stage.Job, p *params, samples, reference *dataset.Points) (*score, error) {
+	if job.HasInput("features") {
+		return nil, stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")
+	}
+	if samples.D != reference.D {
+		return nil, otherShape("reference", samples, reference)
+	}
+	s, err := scorePoints(ctx, p, samples, reference)
 	if err != nil {
 		return nil, err
 	}
-	set, err := dataset.Read(path)
+	if s.OOD, err = scoreOutliers(ctx, job, p, reference, splitName(reference.Name, reference.Split)); err != nil {
+		return nil, err
+	}
+	real := *reference
+	real.Labels = nil // samples have none: in one colour the two pictures compare
+	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.PNG(w, &real) })
+}
+
+func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, reference *side) (*score, error) {
+	var test *side
+	if job.HasInput("test") {
+		var err error
+		if test, _, err = readSide(ctx, job, "test"); err != nil {
+			return nil, err
+		}
+		if test == nil || test.set == nil {
+			return nil, stage.Fail(stage.ExitInput, "samples are measured against data of their own kind", "input test holds no images")
+		}
+	}
+	for name, other := range map[string]*side{"reference": reference, "test": test} {
+		if samples.set != nil && other != nil && other.set != nil && !slices.Equal(samples.set.Shape(), other.set.Shape()) {
+			return nil, otherShape(name, samples.set, other.set)
+		}
+	}
+	s, err := scoreImages(ctx, job, p, samples, reference, test)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "inputs are tensor files as prep and sample write them", "input %s: %w", name, err)
+		return nil, engine.Explain(err)
 	}
-	if set.Len() < 2 {
-		return nil, stage.Fail(stage.ExitInput, "", "input %s holds %d rows; at least 2 are needed", name, set.Len())
+	inside := reference
+	if test != nil {
+		inside = test
 	}
-	return set, nil
+	if inside.set == nil && job.HasInput("outliers") {
+		return nil, stage.Fail(stage.ExitInput, "give images as the input test", "outliers are told from data, and %s holds no images", inside.label)
+	}
+	s.OOD, err = scoreOutliers(ctx, job, p, inside.set, inside.name)
+	return s, err
+}
+
+func otherShape(name string, samples, other dataset.Set) error {
+	return stage.Fail(stage.ExitInput, "samples are measured against data of their own kind and size",
+		"input samples holds rows of shape %v, input %s of shape %v", samples.Shape(), name, other.Shape())
 }
 
 // splitName is what a reference is called in a score.

@@ -23,7 +23,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-const side = 16
+const edge = 16
 
 func writeFile(t testing.TB, path string, write func(io.Writer) error) string {
 	t.Helper()
@@ -47,14 +47,14 @@ func writeSet(t testing.TB, dir, name string, s dataset.Set) string {
 
 // discs draws n grey discs of random place and size, a data set with structure.
 func discs(split string, n int) *dataset.Images {
-	s := &dataset.Images{Name: "discs", Split: split, N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side)}
+	s := &dataset.Images{Name: "discs", Split: split, N: n, C: 1, H: edge, W: edge, Pixels: make([]uint8, n*edge*edge)}
 	for i := range n {
 		src := draw.New(1, "discs/"+split, uint64(i))
 		cx, cy, r := 5+6*src.Uniform64(), 5+6*src.Uniform64(), 2+3*src.Uniform64()
-		for y := range side {
-			for x := range side {
+		for y := range edge {
+			for x := range edge {
 				d := r - math.Hypot(float64(x)-cx, float64(y)-cy)
-				s.Pixels[(i*side+y)*side+x] = uint8(255 * math.Min(1, math.Max(0, d)))
+				s.Pixels[(i*edge+y)*edge+x] = uint8(255 * math.Min(1, math.Max(0, d)))
 			}
 		}
 	}
@@ -64,10 +64,10 @@ func discs(split string, n int) *dataset.Images {
 // writeNetwork writes a classifier as it is before training: random features are features too.
 func writeNetwork(t testing.TB, dir string, features int) string {
 	t.Helper()
-	c := feature.Classifier{Shape: []int{1, side, side}, Classes: 3, Channels: 4, Features: features}
+	c := feature.Classifier{Shape: []int{1, edge, edge}, Classes: 3, Channels: 4, Features: features}
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
 	if err := graphop.Build(func() {
-		c.Build(b, graphop.Input(b.Graph, b.Dtype, "x", 2, 1, side, side))
+		c.Build(b, graphop.Input(b.Graph, b.Dtype, "x", 2, 1, edge, edge))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestImages(t *testing.T) {
 	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Outputs) != 3 || m.Backend != "tape-go" || m.Results["headline"] != s.Headline {
+	if len(m.Outputs) != 4 || m.Backend != "tape-go" || m.Results["headline"] != s.Headline {
 		t.Errorf("manifest %+v", m)
 	}
 
@@ -278,7 +278,7 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		{"kinds", []string{"--input", "samples=" + points, "--input", "reference=" + images}, stage.ExitInput, "of shape"},
+		{"kinds", []string{"--input", "samples=" + points, "--input", "reference=" + images}, stage.ExitInput, "holds points"},
 		{"sizes", []string{"--input", "samples=" + images, "--input", "reference=" + small}, stage.ExitInput, "[1 16 16]"},
 		{"test size", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "test=" + small}, stage.ExitInput, "input test"},
 		{"one sample", []string{"--input", "samples=" + one, "--input", "reference=" + images}, stage.ExitInput, "input samples holds 1 rows"},

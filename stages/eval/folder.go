@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vapo/lib/dataset"
+	"vapo/lib/feature"
 	"vapo/lib/stage"
 )
 
@@ -28,33 +29,76 @@ const gridFile = "grid.png"
 // maxPixels bounds one image; a header may claim anything.
 const maxPixels = 1 << 24
 
-// readFolders reads the PNG and JPEG files of two folders, in the order of their names, as two sets of one shape:
-// grey if every image of both is grey, RGB otherwise. Files that no image has the name of are left out and listed.
+// readSides reads what a and b name. Images of folders are looked at one by one where they are scored with Inception, which
+// resizes them. Otherwise all images must have one shape: grey if every image of both sides is grey, RGB otherwise.
 //
 // Note: resizing images of mixed sizes was rejected, but for Inception, whose conventions say how. Which filter is used
 // changes such distances by several points, so it is for the caller to do, and to say.
-func readFolders(ctx context.Context, a, b string) (setA, setB *dataset.Images, skipped []string, err error) {
-	var sets [2]*folder
-	for i, dir := range []string{a, b} {
-		if sets[i], err = readFolder(ctx, dir); err != nil {
-			return nil, nil, nil, err
+func readSides(ctx context.Context, c *stage.Console, a, b string, lazily bool) (sideA, sideB *side, err error) {
+	var sides [2]*side
+	var folders [2]*folder
+	grey := true
+	for i, arg := range []string{a, b} {
+		s, err := readLazily(ctx, c, arg)
+		if err != nil {
+			return nil, nil, err
 		}
-		skipped = append(skipped, sets[i].skipped...)
+		sides[i] = s
+		if paths, ok := s.images.(files); ok && !lazily {
+			if folders[i], err = readFolder(ctx, arg, paths); err != nil {
+				return nil, nil, err
+			}
+			grey = grey && folders[i].grey()
+		}
+		grey = grey && (s.set == nil || s.set.C == 1)
 	}
-	x, y := sets[0], sets[1]
-	if x.w != y.w || x.h != y.h {
-		return nil, nil, nil, stage.Fail(stage.ExitInput, "resize one of them first", "folder %s holds images of %dx%d, folder %s of %dx%d pixels", a, x.w, x.h, b, y.w, y.h)
+	for i, f := range folders {
+		if f != nil {
+			sides[i] = imagesSide("folder "+f.dir, f.images(grey))
+		}
 	}
-	grey := x.grey() && y.grey()
-	return x.images(grey), y.images(grey), skipped, nil
+	x, y := sides[0].set, sides[1].set
+	if !lazily && x != nil && y != nil && !slices.Equal(x.Shape(), y.Shape()) {
+		return nil, nil, stage.Fail(stage.ExitInput, "resize one of them first", "%s holds images of %dx%d, %s of %dx%d pixels, %d against %d channels",
+			sides[0].label, x.W, x.H, sides[1].label, y.W, y.H, x.C, y.C)
+	}
+	return sides[0], sides[1], nil
+}
+
+// openArgument opens what is no folder; missing is why it is none, if it is not there at all.
+func openArgument(ctx context.Context, c *stage.Console, arg string, missing error) (*side, error) {
+	if missing != nil && !strings.HasPrefix(arg, "ref:") && !strings.HasPrefix(arg, "sha256:") {
+		return nil, stage.Fail(stage.ExitInput, "give folders, files, ref:name or sha256:…", "folder %s: %w", arg, errors.Unwrap(missing))
+	}
+	path, err := c.Resolve(ctx, arg)
+	if err != nil {
+		return nil, err
+	}
+	s, points, err := openSide(arg, path)
+	if err == nil && points != nil {
+		err = stage.Fail(stage.ExitInput, "score points with the stage's default command", "%s holds points, not images", arg)
+	}
+	return s, err
+}
+
+// files are images read when they are needed.
+type files []string
+
+func (f files) Len() int { return len(f) }
+
+func (f files) Image(i int) (feature.Image, error) {
+	rgb, size, err := readImage(f[i])
+	if err != nil {
+		return feature.Image{}, badImage(f[i], err)
+	}
+	return feature.Image{C: 3, H: size.Y, W: size.X, Pixels: rgb}, nil
 }
 
 // A folder of images as read, [3, h, w] each.
 type folder struct {
-	dir     string
-	w, h    int
-	rgb     [][]uint8
-	skipped []string
+	dir  string
+	w, h int
+	rgb  [][]uint8
 }
 
 // listFolder returns the paths of a folder's images in the order of their names, and of what was left out.
@@ -79,13 +123,8 @@ func listFolder(dir string) (paths, skipped []string, err error) {
 	return paths, skipped, nil
 }
 
-func readFolder(ctx context.Context, dir string) (*folder, error) {
-	paths, skipped, err := listFolder(dir)
-	if err != nil {
-		return nil, err
-	}
-	f := &folder{dir: dir, skipped: skipped}
-	f.rgb = make([][]uint8, len(paths))
+func readFolder(ctx context.Context, dir string, paths []string) (*folder, error) {
+	f := &folder{dir: dir, rgb: make([][]uint8, len(paths))}
 	sizes := make([]image.Point, len(paths))
 	failed := make([]error, len(paths))
 	var group errgroup.Group

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,21 +16,23 @@ import (
 
 	"vapo/lib/engine"
 	"vapo/lib/feature"
-	"vapo/lib/metrics"
 	"vapo/lib/stage"
 )
 
 // foldersCmd scores two folders of images with no store: one JSON line on standard output, a table on standard error.
 type foldersCmd struct {
-	A           string      `arg:"" help:"Folder of images to score."`
-	B           string      `arg:"" help:"Folder of images to score them against."`
-	Features    string      `help:"Checkpoint of the feature network: a file, ref:name or sha256:…; without it pixels are compared." placeholder:"REF"`
-	Weights     string      `help:"Inception's weights, a PyTorch file (.pth): the distance is the FID. Images may then have any sizes." placeholder:"FILE"`
-	Tap         int         `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
-	Resize      string      `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
-	Projections int         `help:"Directions of the sliced distance of pixels." default:"128"`
-	Seed        uint64      `help:"Seed of those directions." default:"0"`
-	Backend     engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
+	A              string      `arg:"" help:"What to score: a folder of PNG or JPEG images, an .npz of images or moments, or a REF (a file, ref:name or sha256:…) of samples or features."`
+	B              string      `arg:"" help:"What to score it against, in the same forms."`
+	Features       string      `help:"Checkpoint of the feature network: a file, ref:name or sha256:…; without it pixels are compared." placeholder:"REF"`
+	Weights        string      `help:"Inception's weights, a file (.pth, .safetensors), ref:name or sha256:…: the distance is the FID. Images may then have any sizes." placeholder:"REF"`
+	Tap            int         `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
+	Resize         string      `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
+	Metrics        string      `help:"Beside the Fréchet distance: all that can be measured, none, or a list of interval, fid-infinity, kid, inception-score, manifold (precision, recall, density, coverage)." default:"all"`
+	Cache          string      `help:"Keep Inception's features in this directory, and take them from there; without it the store is used, if VAPO_STORE names one." placeholder:"DIR" type:"path"`
+	SaveStatistics string      `help:"Write the moments of B's features to this file, as FID tools share them." placeholder:"FILE.npz" type:"path"`
+	Projections    int         `help:"Directions of the sliced distance of pixels." default:"128"`
+	Seed           uint64      `help:"Seed of directions and subsets." default:"0"`
+	Backend        engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
 // folderScore is the JSON line.
@@ -45,9 +47,10 @@ type folderScore struct {
 	Features string   `json:"features,omitempty"`
 	Tap      int      `json:"tap,omitempty"`
 	Resize   string   `json:"resize,omitempty"`
-	Digest   string   `json:"weights_sha256,omitempty"`
+	Weights  string   `json:"weights_sha256,omitempty"`
 	MeanTerm float64  `json:"mean_term,omitempty"`
 	CovTerm  float64  `json:"covariance_term,omitempty"`
+	numbers
 	Backend  string   `json:"backend,omitempty"`
 	Warnings []string `json:"warnings"`
 }
@@ -60,79 +63,71 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if !slices.Contains(feature.Taps, cmd.Tap) {
 		return stage.Fail(stage.ExitUsage, "", "--tap is %d; it must be one of %v", cmd.Tap, feature.Taps)
 	}
-	if cmd.Weights != "" {
-		if cmd.Features != "" {
-			return stage.Fail(stage.ExitUsage, "", "--weights and --features name two feature networks, expected one")
-		}
-		s, err := cmd.inception(ctx, c)
-		if err != nil {
-			return err
-		}
-		return s.print(c)
+	w, err := parseMeasures(cmd.Metrics)
+	if err != nil {
+		return stage.Fail(stage.ExitUsage, "", "--%w", err)
 	}
-	a, b, skipped, err := readFolders(ctx, cmd.A, cmd.B)
+	if cmd.Weights != "" && cmd.Features != "" {
+		return stage.Fail(stage.ExitUsage, "", "--weights and --features name two feature networks, expected one")
+	}
+	compare, err := cmd.open(ctx, c, w)
 	if err != nil {
 		return err
 	}
-	leftOut(c, skipped)
-	compare, _, err := cmd.open(ctx, c, cmd.Features)
+	a, b, err := readSides(ctx, c, cmd.A, cmd.B, compare.inception())
 	if err != nil {
 		return err
 	}
-	if compare.net != nil {
-		defer watch(c, compare, a.N+b.N)()
+	if err := compare.adopt(a, b); err != nil {
+		return err
+	}
+	if cmd.SaveStatistics != "" && compare.inPixels() {
+		return stage.Fail(stage.ExitUsage, "name a feature network", "--save-statistics: pixels are compared, there are no features")
+	}
+	parts, err := c.Parts(ctx, cmd.Cache)
+	if err != nil {
+		return fmt.Errorf("--cache: %w", err)
+	}
+	compare.keep(parts)
+	done := func() {}
+	if compare.engine != nil {
+		done = watch(c.Progress, compare, a, b)
 	}
 	d, err := compare.distance(ctx, a, b)
+	done() // before the table
 	if err != nil {
 		return err
 	}
-	s := cmd.score(compare, d, a.N, b.N)
-	s.Shape = a.Shape()
+	s := &folderScore{
+		Metric: compare.metric, Value: d.value, N: []int{a.n(), b.n()}, A: cmd.A, B: cmd.B, Features: compare.features,
+		Tap: compare.tap, Resize: compare.resize, Weights: compare.weights,
+		MeanTerm: d.meanTerm, CovTerm: d.covTerm, Warnings: slices.Concat([]string{}, compare.warnings, d.warnings),
+	}
+	if compare.metric == fidMetric {
+		s.FID = &s.Value
+	}
+	if compare.engine != nil {
+		s.Backend = compare.engine.Class()
+	}
+	if compare.inPixels() {
+		s.Warnings = append(s.Warnings, noNetwork)
+	} else {
+		var warnings []string
+		if s.numbers, warnings, err = compare.measure(ctx, w, a, b); err != nil {
+			return err
+		}
+		s.Warnings = append(s.Warnings, warnings...)
+	}
+	if a.set != nil {
+		s.Shape = a.set.Shape()
+	}
+	if cmd.SaveStatistics != "" {
+		if err := saveStatistics(cmd.SaveStatistics, b); err != nil {
+			return fmt.Errorf("--save-statistics: %w", err)
+		}
+	}
+	s.Warnings = unique(s.Warnings)
 	return s.print(c)
-}
-
-// inception scores the folders by the FID, image by image as they are read.
-func (cmd *foldersCmd) inception(ctx context.Context, c *stage.Console) (*folderScore, error) {
-	var paths [2][]string
-	for i, dir := range []string{cmd.A, cmd.B} {
-		list, skipped, err := listFolder(dir)
-		if err != nil {
-			return nil, err
-		}
-		paths[i] = list
-		leftOut(c, skipped)
-	}
-	compare, digest, err := cmd.open(ctx, c, cmd.Weights)
-	if err != nil {
-		return nil, err
-	}
-	net, ok := compare.net.(*feature.InceptionNetwork)
-	if !ok {
-		return nil, stage.Fail(stage.ExitInput, "give a checkpoint of train as --features", "weights %s: not a PyTorch file", cmd.Weights)
-	}
-	defer watch(c, compare, len(paths[0])+len(paths[1]))()
-	var moments [2]*metrics.Moments
-	for i, list := range paths {
-		moments[i], err = compare.addUp(ctx, len(list), func(from, to int, rows []float64) error {
-			return net.FeaturesOf(from, to, func(k int) (feature.Image, error) {
-				rgb, size, err := readImage(list[k])
-				if err != nil {
-					return feature.Image{}, badImage(list[k], err)
-				}
-				return feature.Image{C: 3, H: size.Y, W: size.X, Pixels: rgb}, nil
-			}, rows)
-		})
-		if err != nil {
-			return nil, engine.Explain(err)
-		}
-	}
-	d, err := compare.between(moments[0], moments[1])
-	if err != nil {
-		return nil, err
-	}
-	s := cmd.score(compare, d, len(paths[0]), len(paths[1]))
-	s.FID, s.Tap, s.Resize, s.Digest = &s.Value, cmd.Tap, cmd.Resize, strings.TrimPrefix(digest, "sha256:")
-	return s, nil
 }
 
 func leftOut(c *stage.Console, skipped []string) {
@@ -141,44 +136,69 @@ func leftOut(c *stage.Console, skipped []string) {
 	}
 }
 
-// open opens the feature network that ref names; "" is none.
-func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, ref string) (compare *comparer, digest string, err error) {
-	var path string
-	if ref != "" {
-		if path, err = c.Resolve(ctx, ref); err != nil {
-			return nil, "", err
+// open opens the feature network that the flags name, if they do.
+func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, w wanted) (*comparer, error) {
+	net := network{engine: cmd.Backend, options: feature.Options{Tap: cmd.Tap, Resize: feature.Resize(cmd.Resize)}}
+	net.options.Logits, net.optional = w.logits(cmd.Tap)
+	if ref := cmd.Features + cmd.Weights; ref != "" { // one at most
+		var err error
+		if net.path, err = c.Resolve(ctx, ref); err != nil {
+			return nil, fmt.Errorf("feature network: %w", err)
 		}
-		if digest, err = fileDigest(path); err != nil {
-			return nil, "", stage.Fail(stage.ExitInput, "", "feature network: %w", err)
+		if net.digest, err = stage.FileDigest(net.path); err != nil {
+			return nil, fmt.Errorf("feature network: %w", err)
 		}
 	}
-	compare, err = newComparer(cmd.Backend, path, digest, feature.Options{Tap: cmd.Tap, Resize: feature.Resize(cmd.Resize)}, cmd.Projections, cmd.Seed)
-	return compare, digest, err
+	compare, err := newComparer(net, cmd.Projections, cmd.Seed)
+	if err == nil && (cmd.Weights != "") != compare.inception() {
+		if cmd.Weights != "" {
+			err = stage.Fail(stage.ExitInput, "give a checkpoint of train as --features", "weights %s: not Inception's", cmd.Weights)
+		} else if cmd.Features != "" {
+			err = stage.Fail(stage.ExitInput, "give Inception's weights as --weights", "features %s: not a classifier", cmd.Features)
+		}
+	}
+	return compare, err
 }
 
-// watch shows the progress over n images until the returned function is called.
-func watch(c *stage.Console, compare *comparer, n int) (done func()) {
-	progress := c.Progress(int64(n), "images")
-	start := time.Now()
-	var seen int64
-	compare.done = func(k int) {
-		seen += int64(k)
-		progress.Set(seen, "images_per_s", math.Round(10*float64(seen)/time.Since(start).Seconds())/10)
+// watch shows the progress of computing the features of all images of the sides until the returned function is called.
+func watch(start func(total int64, unit string) *stage.Progress, c *comparer, sides ...*side) (done func()) {
+	var total int64
+	for _, s := range sides {
+		if s.images != nil {
+			total += int64(s.images.Len())
+		}
+	}
+	return watchImages(start, c, total)
+}
+
+// watchImages is watch for so many images.
+func watchImages(start func(total int64, unit string) *stage.Progress, c *comparer, total int64) (done func()) {
+	progress := start(total, "images")
+	began := time.Now()
+	var seen, kept int64
+	c.extract.Progress = func(n int, was bool) {
+		seen += int64(n)
+		if was {
+			kept += int64(n)
+		}
+		rate := float64(seen-kept) / time.Since(began).Seconds()
+		progress.Set(seen, "images_per_s", math.Round(10*rate)/10, "from_cache", kept)
 	}
 	return progress.Done
 }
 
-func (cmd *foldersCmd) score(compare *comparer, d distance, a, b int) *folderScore {
-	s := &folderScore{
-		Metric: compare.metric, Value: d.value, N: []int{a, b}, A: cmd.A, B: cmd.B, Features: compare.features,
-		MeanTerm: d.meanTerm, CovTerm: d.covTerm, Warnings: append([]string{}, d.warnings...),
+// saveStatistics writes a side's moments to a file, whole or not at all.
+func saveStatistics(path string, s *side) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return stage.Fail(stage.ExitUsage, "", "%w", err)
 	}
-	if compare.net == nil {
-		s.Warnings = append(s.Warnings, noNetwork)
-	} else {
-		s.Backend = compare.engine.Class()
+	defer os.Remove(f.Name()) // gone already after the rename
+	defer f.Close()
+	if err := errors.Join(writeMoments(f, s.moments), f.Chmod(0o644), f.Close()); err != nil {
+		return err
 	}
-	return s
+	return os.Rename(f.Name(), path)
 }
 
 // print writes the table for people and the line for programs.
@@ -197,13 +217,33 @@ func (s *folderScore) table(w io.Writer) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) // errors come back from Flush
 	}
-	line(s.Metric, "%.6g", s.Value)
-	if s.Shape != nil {
-		line("images", "%d against %d, %dx%dx%d", s.N[0], s.N[1], s.Shape[0], s.Shape[1], s.Shape[2])
-	} else {
-		line("images", "%d against %d", s.N[0], s.N[1])
+	value := fmt.Sprintf("%.6g", s.Value)
+	if i := s.Interval; i != nil {
+		value += fmt.Sprintf("   95 %% interval %.4g to %.4g", i.Low, i.High)
 	}
-	line("folders", "%s against %s", s.A, s.B)
+	line(s.Metric, "%s", value)
+	if x := s.Infinity; x != nil {
+		line("extrapolated to N = ∞", "%.6g", x.Value)
+	}
+	if x := s.KID; x != nil {
+		line("KID", "%.4g ± %.2g over %d subsets of %d", x.Mean, x.Std, x.Subsets, x.Size)
+	}
+	if x := s.Inception; x != nil {
+		line("Inception score of A", "%.4g ± %.2g", x.Mean, x.Std)
+	}
+	if x := s.Manifold; x != nil {
+		line("precision, recall", "%.3f, %.3f", x.Precision, x.Recall)
+		line("density, coverage", "%.3f, %.3f", x.Density, x.Coverage)
+	}
+	n := fmt.Sprintf("%d against %d", s.N[0], s.N[1])
+	if s.N[1] == 0 {
+		n = fmt.Sprintf("%d against moments", s.N[0])
+	}
+	if s.Shape != nil {
+		n += fmt.Sprintf(", %dx%dx%d", s.Shape[0], s.Shape[1], s.Shape[2])
+	}
+	line("images", "%s", n)
+	line("of", "%s against %s", s.A, s.B)
 	if s.Features != "" {
 		line("features", "%s", s.Features)
 	}
@@ -211,19 +251,6 @@ func (s *folderScore) table(w io.Writer) error {
 		line("warning", "%s", warning)
 	}
 	return t.Flush()
-}
-
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // shortDigest cuts the digests in s to 12 hexadecimal digits, for a line that people read.

@@ -9,6 +9,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"os/exec"
@@ -73,7 +74,7 @@ func TestFolders(t *testing.T) {
 			more = []string{"--features", features, "--backend", "tape-go"}
 		}
 		ab := folderScores(t, append([]string{a, b}, more...)...)
-		if ab.N[0] != 60 || ab.N[1] != 40 || ab.Shape[0] != 1 || ab.Shape[1] != side {
+		if ab.N[0] != 60 || ab.N[1] != 40 || ab.Shape[0] != 1 || ab.Shape[1] != edge {
 			t.Errorf("score %+v", ab)
 		}
 		if aa := folderScores(t, append([]string{a, a}, more...)...); aa.Value > 1e-6*ab.Value {
@@ -120,7 +121,7 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 		}
 		return buf.Bytes()
 	}
-	glass := image.NewNRGBA(image.Rect(0, 0, side, side))
+	glass := image.NewNRGBA(image.Rect(0, 0, edge, edge))
 	glass.Set(3, 3, color.NRGBA{255, 0, 0, 100})
 	bomb := bytes.Clone(whole.Bytes())
 	copy(bomb[16:24], []byte{0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff}) // a claim of 2^31 by 2^31 pixels
@@ -134,7 +135,7 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 		{"truncated jpeg", "m.jpg", jpg.Bytes()[:jpg.Len()/2], "truncated"},
 		{"text", "m.png", []byte("no image at all"), "neither a PNG nor a JPEG"},
 		{"empty", "m.jpeg", nil, "empty"},
-		{"another size", "m.png", encode(image.NewGray(image.Rect(0, 0, side, side+1))), "16x17"},
+		{"another size", "m.png", encode(image.NewGray(image.Rect(0, 0, edge, edge+1))), "16x17"},
 		{"transparent", "m.png", encode(glass), "transparent"},
 		{"bomb", "m.png", bomb, "m.png"},
 	} {
@@ -209,18 +210,20 @@ func TestFolderColours(t *testing.T) {
 	put(filepath.Join(a, "2.PNG"), color.Gray16{0x80ff})
 	put(filepath.Join(b, "1.png"), color.RGBA{1, 2, 3, 255})
 	put(filepath.Join(b, "0.png"), color.Gray{7})
-	x, y, _, err := readFolders(t.Context(), a, b)
+	console := &stage.Console{Log: slog.New(slog.DiscardHandler)}
+	sideX, sideY, err := readSides(t.Context(), console, a, b, false)
 	if err != nil {
 		t.Fatal(err)
 	}
+	x, y := sideX.set, sideY.set
 	if x.C != 3 || y.C != 3 || x.H != 3 || x.W != 2 {
 		t.Fatalf("shapes %v and %v", x.Shape(), y.Shape())
 	}
 	if x.Image(0)[0] != 10 || x.Image(1)[17] != 0x80 || y.Image(0)[0] != 7 || y.Image(1)[0] != 1 || y.Image(1)[6] != 2 || y.Image(1)[12] != 3 {
 		t.Errorf("pixels %v and %v", x.Pixels, y.Pixels)
 	}
-	x, _, _, err = readFolders(t.Context(), a, a)
-	if err != nil || x.C != 1 {
+	sideX, _, err = readSides(t.Context(), console, a, a, false)
+	if err != nil || sideX.set.C != 1 {
 		t.Errorf("grey folders have %d channels, %v", x.C, err)
 	}
 }
@@ -281,7 +284,7 @@ func TestFoldersInception(t *testing.T) {
 	a, b := filepath.Join(tmp, "a"), filepath.Join(tmp, "b")
 	s := folderScores(t, a, b, "--weights", weights, "--tap", "64")
 	const want = 0.13762086883614888 // fid.py FOLDER 128 64
-	if s.FID == nil || math.Abs(*s.FID-want) > 1e-4*want || s.Tap != 64 || s.Resize != "pytorch-fid" || len(s.Digest) != 64 {
+	if s.FID == nil || math.Abs(*s.FID-want) > 1e-4*want || s.Tap != 64 || s.Resize != "pytorch-fid" || len(s.Weights) != 64 {
 		t.Errorf("got %+v, want an FID of %v", s, want)
 	}
 	if again := folderScores(t, a, b, "--weights", weights, "--tap", "64"); *again.FID != *s.FID {

@@ -13,9 +13,11 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
+	"vapo/lib/npz"
 	"vapo/lib/report/grid"
 	"vapo/lib/report/preview"
 	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
 )
 
 // Names of baselines, as reports show them.
@@ -25,55 +27,53 @@ const (
 	baseAllTest  = "floor: all test images"
 )
 
-// scoreImages is the distance between samples and reference, that of the baselines, and the pictures.
-func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, reference, test *dataset.Images) (*score, error) {
-	var path string
-	var err error
-	if job.HasInput("features") {
-		if path, err = job.Input(ctx, "features"); err != nil {
-			return nil, err
-		}
-	}
-	c, err := newComparer(p.Backend, path, job.Digest("features"), feature.Options{Tap: p.Tap, Resize: p.Resize}, p.Projections, p.Seed)
+// scoreImages is the distance between samples and reference with what else is measured, that of the baselines, and the
+// pictures. test may be nil.
+func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, reference, test *side) (*score, error) {
+	w, err := parseMeasures(p.Metrics)
 	if err != nil {
 		return nil, err
 	}
-
-	// The floor at the N of the samples is what a perfect sampler would get; the one at all of test is what the
-	// estimate's bias leaves of it.
-	type contender struct {
-		name string
-		set  *dataset.Images
-	}
-	list := []contender{{"", samples}, {baseGaussian, pixelGaussian(reference, samples.N, p.Seed)}}
-	if test != nil {
-		if test.N > samples.N {
-			list = append(list, contender{baseTest, pick(test, draw.New(p.Seed, "eval/test", 0).Perm(test.N)[:samples.N])})
+	net := network{digest: job.Digest("features"), engine: p.Backend, options: feature.Options{Tap: p.Tap, Resize: p.Resize}}
+	net.options.Logits, net.optional = w.logits(p.Tap)
+	if job.HasInput("features") {
+		if net.path, err = job.Input(ctx, "features"); err != nil {
+			return nil, err
 		}
-		list = append(list, contender{baseAllTest, test})
 	}
-	if c.net != nil {
+	c, err := newComparer(net, p.Projections, p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.adopt(samples, reference); err != nil {
+		return nil, err
+	}
+	parts, err := job.Parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.keep(parts)
+	list := contenders(p, samples, reference, test)
+	if c.engine != nil {
 		engine.Record(job, c.engine)
-		total := reference.N
+		sides := []*side{reference}
 		for _, e := range list {
-			total += e.set.N
+			sides = append(sides, e.side)
 		}
-		progress := job.Progress(int64(total), "images")
-		defer progress.Done()
-		var seen int64
-		c.done = func(n int) { seen += int64(n); progress.Set(seen) }
+		defer watch(job.Progress, c, sides...)()
 	}
 
 	s := &score{
-		Metric: c.metric, N: []int{samples.N, reference.N}, Reference: splitName(reference.Name, reference.Split),
-		Features: c.features, Baselines: map[string]float64{},
+		Metric: c.metric, N: []int{samples.n(), reference.n()}, Reference: reference.name,
+		Features: c.features, Tap: c.tap, Resize: c.resize, Weights: c.weights, Baselines: map[string]float64{},
 	}
-	if c.net == nil {
+	s.Warnings = append(s.Warnings, c.warnings...)
+	if c.inPixels() {
 		s.warn(noNetwork)
 		s.Projections = p.Projections
 	}
 	for _, e := range list {
-		d, err := c.distance(ctx, e.set, reference)
+		d, err := c.distance(ctx, e.side, reference)
 		if err != nil {
 			return nil, err
 		}
@@ -83,21 +83,91 @@ func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, refere
 		}
 		s.Value, s.MeanTerm, s.CovTerm = d.value, d.meanTerm, d.covTerm
 		s.Warnings = append(s.Warnings, d.warnings...)
+		if c.inPixels() {
+			continue
+		}
+		var warnings []string
+		if s.numbers, warnings, err = c.measure(ctx, w, samples, reference); err != nil {
+			return nil, err
+		}
+		s.Warnings = append(s.Warnings, warnings...)
 	}
+	s.Warnings = unique(s.Warnings)
 	s.Headline = imageHeadline(s)
-	if err := pictures(ctx, job, p, s, samples, reference, test); err != nil {
+	if err := writeFeatures(ctx, job, p, c, reference); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s, pictures(ctx, job, p, s, samples, reference, test)
+}
+
+// A contender is compared with the reference; the samples have no name.
+type contender struct {
+	name string
+	side *side
+}
+
+// contenders are the samples and the baselines. The floor at the N of the samples is what a perfect sampler would get;
+// the one at all of test is what the estimate's bias leaves of it.
+func contenders(p *params, samples, reference, test *side) []contender {
+	list := []contender{{"", samples}}
+	if !p.Baselines {
+		return list
+	}
+	if reference.set != nil {
+		list = append(list, contender{baseGaussian, imagesSide("the Gaussian baseline", pixelGaussian(reference.set, samples.n(), p.Seed))})
+	}
+	if test != nil {
+		if test.n() > samples.n() {
+			some := pick(test.set, draw.New(p.Seed, "eval/test", 0).Perm(test.n())[:samples.n()])
+			list = append(list, contender{baseTest, imagesSide("input test", some)})
+		}
+		list = append(list, contender{baseAllTest, test})
+	}
+	return list
+}
+
+// writeFeatures writes the moments of the reference, as other tools read them, and, if they are to be kept, its features.
+func writeFeatures(ctx context.Context, job *stage.Job, p *params, c *comparer, reference *side) error {
+	if c.inPixels() {
+		if p.KeepFeatures {
+			return stage.Fail(stage.ExitInput, "name a feature network as the input features", "there are no features to keep: pixels are compared")
+		}
+		return nil
+	}
+	if err := job.Output(ctx, "statistics", func(w io.Writer) error { return writeMoments(w, reference.moments) }); err != nil {
+		return err
+	}
+	if !p.KeepFeatures || reference.features == nil {
+		return nil
+	}
+	return job.Output(ctx, "features", func(w io.Writer) error {
+		rows := reference.features
+		t := feature.Table(rows, reference.dim, 0)
+		t.Meta[dataset.MetaDataset] = reference.name
+		if net := c.extract.Network; net != nil {
+			t.Meta[metaNetwork], t.Meta[metaWeights], t.Meta[metaBackend] = net.Name(), c.extract.Weights, c.extract.Backend
+		}
+		return tensorfile.Write(w, t)
+	})
+}
+
+// writeMoments writes an .npz of mu and sigma.
+func writeMoments(w io.Writer, m *metrics.Moments) error {
+	return npz.WriteStatistics(w, m.Mean(), m.Cov())
 }
 
 // imageHeadline is the score in one line, with all that makes it a result.
 func imageHeadline(s *score) string {
 	text := fmt.Sprintf("%s: %.4g for %d samples against the %d images of %s", s.Metric, s.Value, s.N[0], s.N[1], s.Reference)
+	if s.N[1] == 0 {
+		text = fmt.Sprintf("%s: %.4g for %d samples against %s", s.Metric, s.Value, s.N[0], s.Reference)
+	}
 	if s.Features != "" {
 		text += ", features " + shortDigest(s.Features)
 	}
-	text += fmt.Sprintf("; per-pixel Gaussian %.4g", s.Baselines[baseGaussian])
+	if v, ok := s.Baselines[baseGaussian]; ok {
+		text += fmt.Sprintf("; per-pixel Gaussian %.4g", v)
+	}
 	for _, name := range []string{baseTest, baseAllTest} {
 		if v, ok := s.Baselines[name]; ok {
 			return text + fmt.Sprintf(", test images %.4g", v)
@@ -106,14 +176,19 @@ func imageHeadline(s *score) string {
 	return text
 }
 
-// pictures writes the panel of nearest neighbours and the grid of real images, and what the neighbours tell.
-func pictures(ctx context.Context, job *stage.Job, p *params, s *score, samples, reference, test *dataset.Images) error {
+// pictures writes the grid of real images and the panel of nearest neighbours, and what the neighbours tell, where the
+// reference is of images.
+func pictures(ctx context.Context, job *stage.Job, p *params, s *score, sampled, against, test *side) error {
+	samples, reference := sampled.set, against.set
+	if reference == nil {
+		return nil
+	}
 	order := draw.New(p.Seed, "eval/reference", 0).Perm(reference.N)
 	real := pick(reference, order[:min(100, reference.N)])
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
 		return preview.PNG(w, real) // as sample draws its own
 	})
-	if err != nil {
+	if err != nil || samples == nil {
 		return err
 	}
 	lib, err := blas.Open("auto") // exact, and so the same, with any library
@@ -129,7 +204,7 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, samples,
 	}
 	s.Nearest = nearest(near, s)
 	if test != nil {
-		held := pick(test, draw.New(p.Seed, "eval/test", 0).Perm(test.N)[:min(test.N, compared.N)])
+		held := pick(test.set, draw.New(p.Seed, "eval/test", 0).Perm(test.n())[:min(test.n(), compared.N)])
 		other, err := metrics.Nearest(lib, held.Pixels, reference.Pixels, size, 1)
 		if err != nil {
 			return err

@@ -10,6 +10,14 @@ import (
 	"vapo/lib/stage"
 )
 
+// mmdScore is the maximum mean discrepancy of the first pair of sets: the squared one, unbiased, under Gaussian kernels
+// around the median distance.
+type mmdScore struct {
+	Squared   float64 `json:"squared"`
+	Bandwidth float64 `json:"bandwidth"`
+	N         []int   `json:"n"`
+}
+
 // scorePoints is the sliced 2-Wasserstein distance between samples and data, the mean of several pairs of sets, and
 // the same between data and data: what a perfect sampler would get.
 //
@@ -68,6 +76,11 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 		}
 		floor += w / float64(p.Pairs)
 	}
+	mmd, err := metrics.MMD(window(samples.X, samples.D, n, 0, p.Pairs), one(0), samples.D, metrics.MMDOptions{Seed: p.Seed})
+	if err != nil {
+		return nil, stage.Fail(stage.ExitNumeric, "", "samples and data: %w", err)
+	}
+	s.MMD = &mmdScore{mmd.Value, mmd.Bandwidth, []int{mmd.NA, mmd.NB}}
 	s.Value, s.N = ours, []int{n, n}
 	s.Baselines["data against data"] = floor
 	s.Headline = fmt.Sprintf("sliced W2 %.4g: %d samples against %s, mean of %d pairs", ours, n, s.Reference, p.Pairs)

@@ -34,28 +34,13 @@ func openModel(path, weights string, name engine.Name) (*model, error) {
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "give the output checkpoint of train", "%w", err)
 	}
-	if c.Kind != checkpoint.Potential {
-		return nil, stage.Fail(stage.ExitInput, "give a checkpoint trained with --model mlp or unet", "it holds a %s, expected a %s", c.Kind, checkpoint.Potential)
-	}
-	config, err := potential.ParseConfig(c.Config)
-	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "", "%w", err)
-	}
-	params, err := config.Parameters()
-	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "", "%w", err)
-	}
-	shapes := map[string][]int{}
-	for _, p := range params {
-		shapes[p.Name] = p.Shape
-	}
 	group := checkpoint.EMA
 	if weights == "raw" {
 		group = checkpoint.Param
 	}
-	values, err := c.Weights(group, shapes)
+	config, values, err := potential.FromCheckpoint(c, group)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "", "%w", err)
+		return nil, stage.Fail(stage.ExitInput, "give a checkpoint trained with --model mlp, wrn or unet", "%w", err)
 	}
 	block := imageBlock
 	if len(config.Shape) == 1 {

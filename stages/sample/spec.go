@@ -48,6 +48,7 @@ var spec = stage.Stage[params]{
 	Commands: []stage.Command{
 		{Name: "field", Help: "Evaluate a potential and its gradient at given points.", Cmd: &fieldCmd{}},
 		{Name: "interpolate", Help: "Draw images along spherical paths between noises.", Cmd: &interpolateCmd{}},
+		{Name: "export", Help: "Write samples as a NumPy archive (.npz) for other evaluators.", Cmd: &exportCmd{}},
 	},
 }
 

@@ -22,7 +22,7 @@ class LCG:
 
 
 def data(seed, n, d, shift, scale, decay):
-    """Rows of correlated, unequally scaled components."""
+    """Rows of correlated, unequally scaled components, rounded to float32 as features are."""
     g = LCG(seed)
     x = np.empty((n, d))
     for i in range(n):
@@ -30,7 +30,7 @@ def data(seed, n, d, shift, scale, decay):
         for j in range(d):
             last = 0.5 * last + g.uniform()
             x[i, j] = shift + scale * last / (1 + decay * j)
-    return x
+    return x.astype(np.float32).astype(float)
 
 
 def frechet_sqrtm(x, y):

@@ -222,15 +222,9 @@ func (r *Recipe) StepNames() []string {
 
 // Set applies one --set argument, step.param=value; value is YAML.
 func (r *Recipe) Set(arg string) error {
-	pos := Pos{File: "--set " + arg}
-	target, text, ok := strings.Cut(arg, "=")
-	stepName, param, dotted := strings.Cut(target, ".")
-	if !ok || !dotted || stepName == "" || param == "" {
-		return Error(pos, "for example --set potential.steps=2000", "want step.param=value")
-	}
-	s, found := r.Step(stepName)
-	if !found {
-		return Error(pos, Suggest(stepName, r.StepNames(), "the steps are"), "the recipe has no step %s", stepName)
+	s, param, text, pos, err := r.target("--set", arg, "step.param=value", "potential.steps=2000")
+	if err != nil {
+		return err
 	}
 	var value any = ""
 	if text != "" {
@@ -250,4 +244,39 @@ func (r *Recipe) Set(arg string) error {
 	}
 	s.Params = append(s.Params, p)
 	return nil
+}
+
+// SetInput applies one --input argument, step.input=from; from is what a recipe may name: step.output, ref:name, sha256:…
+// or a path. Without from the step goes without that input.
+func (r *Recipe) SetInput(arg string) error {
+	s, name, from, pos, err := r.target("--input", arg, "step.input=from", "score.features=ref:weights/inception")
+	if err != nil {
+		return err
+	}
+	r.Sets = append(r.Sets, "--input "+arg)
+	i := slices.IndexFunc(s.Inputs, func(in Input) bool { return in.Name == name })
+	switch {
+	case i >= 0 && from == "":
+		s.Inputs = slices.Delete(s.Inputs, i, i+1)
+	case i >= 0:
+		s.Inputs[i] = Input{name, from, pos}
+	case from != "":
+		s.Inputs = append(s.Inputs, Input{name, from, pos})
+	}
+	return nil
+}
+
+// target takes an argument apart: the step it is about, what of it, and the new value.
+func (r *Recipe) target(flag, arg, form, example string) (s *Step, name, value string, pos Pos, err error) {
+	pos = Pos{File: flag + " " + arg}
+	target, value, ok := strings.Cut(arg, "=")
+	stepName, name, dotted := strings.Cut(target, ".")
+	if !ok || !dotted || stepName == "" || name == "" {
+		return nil, "", "", pos, Error(pos, "for example "+flag+" "+example, "want %s", form)
+	}
+	s, found := r.Step(stepName)
+	if !found {
+		return nil, "", "", pos, Error(pos, Suggest(stepName, r.StepNames(), "the steps are"), "the recipe has no step %s", stepName)
+	}
+	return s, name, value, pos, nil
 }

@@ -143,6 +143,31 @@ func TestSet(t *testing.T) {
 	}
 }
 
+func TestSetInput(t *testing.T) {
+	r, err := Parse([]byte("name: x\nsteps:\n  a: {stage: prep}\n  b: {stage: eval, inputs: {samples: a.test, reference: a.train, test: a.test}}\n"), "x.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, arg := range []string{"b.reference=ref:data/test", "b.features=/some=where.pth", "b.test=", "b.nothing="} {
+		if err := r.SetInput(arg); err != nil {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+	got := map[string]string{}
+	b, _ := r.Step("b")
+	for _, in := range b.Inputs {
+		got[in.Name] = in.From
+	}
+	if diff := cmp.Diff(map[string]string{"samples": "a.test", "reference": "ref:data/test", "features": "/some=where.pth"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for arg, want := range map[string]string{"x=y": "--input x=y: want step.input=from", "c.x=y": "the recipe has no step c"} {
+		if err := r.SetInput(arg); err == nil || !strings.Contains(err.Error(), want) || stage.ExitCode(err) != stage.ExitUsage {
+			t.Errorf("%s: %v, want %q", arg, err, want)
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{filepath.Join(dir, "none.yaml"), dir} {

@@ -1,0 +1,40 @@
+package artifact_test
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"vapo/lib/artifact"
+)
+
+func TestParts(t *testing.T) {
+	s, file := onDisk(t)
+	key := record(t, "features", nil).Key
+	if _, err := s.Part(t.Context(), key); !errors.Is(err, artifact.ErrNotFound) {
+		t.Errorf("a part before it was saved: %v", err)
+	}
+	for range 2 { // whoever saves it again saves the same
+		if err := s.SavePart(t.Context(), key, []byte("numbers")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.Part(t.Context(), key); err != nil || string(got) != "numbers" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if err := os.WriteFile(file("parts/"+key[:2]+"/"+key), []byte("numb3rs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Part(t.Context(), key); !errors.Is(err, artifact.ErrCorrupt) {
+		t.Errorf("a damaged part: %v", err)
+	}
+	if err := s.SavePart(t.Context(), key, []byte("numbers")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Part(t.Context(), key); err != nil || string(got) != "numbers" {
+		t.Errorf("saved anew: %q, %v", got, err)
+	}
+	if err := s.SavePart(t.Context(), "../key", nil); err == nil {
+		t.Error("a part was saved under a path")
+	}
+}

@@ -1,0 +1,163 @@
+package dataset
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/npz"
+)
+
+func writeNPZ(t testing.TB, name string, write func(io.Writer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func counted(n, c, h, w int) *Images {
+	s := &Images{N: n, C: c, H: h, W: w, Pixels: make([]uint8, n*c*h*w)}
+	for i := range s.Pixels {
+		s.Pixels[i] = uint8(i * 7)
+	}
+	return s
+}
+
+// Sets come back from an archive as they went in, and are named by its file.
+func TestNPZRoundTrip(t *testing.T) {
+	labelled := counted(4, 3, 5, 2)
+	labelled.Labels = []int64{3, 0, 1, 2}
+	for name, s := range map[string]Set{
+		"rgb":      counted(3, 3, 4, 5),
+		"grey":     counted(2, 1, 3, 3),
+		"labelled": labelled,
+		"points":   &Points{N: 3, D: 2, X: []float32{0, 1, -2, 0.1, 4, 5}, Labels: []int64{0, 1, 0}},
+	} {
+		path := writeNPZ(t, name+".npz", func(w io.Writer) error { return WriteNPZ(w, s) })
+		got, err := Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch s := s.(type) {
+		case *Images:
+			s.Name = name
+		case *Points:
+			s.Name = name
+		}
+		if diff := cmp.Diff(s, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		// Under a digest for a name, as the store hands it out, it has none.
+		blob := filepath.Join(t.TempDir(), "0123abcd")
+		if err := os.Rename(path, blob); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Read(blob); err != nil || got.Table().Meta[MetaDataset] != "" {
+			t.Errorf("%s: %v, named %q", name, err, got.Table().Meta[MetaDataset])
+		}
+	}
+}
+
+// Channels come last in the archive: pixel (h, w) of channel c is arr_0[n, h, w, c], as NumPy counts.
+func TestNPZLayout(t *testing.T) {
+	python := "/usr/bin/python3"
+	if err := exec.Command(python, "-c", "import numpy").Run(); err != nil {
+		t.Skipf("%s has no NumPy: %v", python, err)
+	}
+	dir := t.TempDir()
+	ours, theirs := filepath.Join(dir, "ours.npz"), filepath.Join(dir, "theirs.npz")
+	s := counted(2, 3, 4, 5)
+	var b bytes.Buffer
+	if err := WriteNPZ(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ours, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(python, "-c", `
+import sys, numpy as np
+want = (np.arange(2*3*4*5) * 7 % 256).astype(np.uint8).reshape(2, 3, 4, 5).transpose(0, 2, 3, 1)
+assert np.array_equal(np.load(sys.argv[1])["arr_0"], want)
+np.savez_compressed(sys.argv[2], want)
+`, ours, theirs).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	got, err := Read(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Name = "theirs"
+	if diff := cmp.Diff(Set(s), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestNPZRefusals(t *testing.T) {
+	floats := func(shape ...int) func(z *npz.Writer) error {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		return func(z *npz.Writer) error { return npz.Add(z, "arr_0", shape, make([]float32, n)) }
+	}
+	bytesOf := func(name string, shape ...int) func(z *npz.Writer) error {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		return func(z *npz.Writer) error { return npz.Add(z, name, shape, make([]uint8, n)) }
+	}
+	zero := 0.0
+	for _, c := range []struct {
+		want  string
+		write []func(z *npz.Writer) error
+	}{
+		{"images are 0 to 255", []func(*npz.Writer) error{floats(2, 4, 4, 3)}},
+		{"transpose(0, 2, 3, 1)", []func(*npz.Writer) error{bytesOf("arr_0", 2, 3, 8, 8)}},
+		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 2, 8, 8, 4)}},
+		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 2, 8, 8)}},
+		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 0, 8, 8, 3)}},
+		{"float32 or float64", []func(*npz.Writer) error{bytesOf("arr_0", 2, 2)}},
+		{"no array arr_0; the arrays are: a, b", []func(*npz.Writer) error{bytesOf("a", 2, 2, 2, 3), bytesOf("b", 2, 2, 2, 3)}},
+		{"a label for each of 2", []func(*npz.Writer) error{bytesOf("arr_0", 2, 2, 2, 3), bytesOf("arr_1", 3)}},
+		{"row 0 holds NaN", []func(*npz.Writer) error{func(z *npz.Writer) error { return npz.Add(z, "arr_0", []int{1, 1}, []float64{zero / zero}) }}},
+		{"statistics of features", []func(*npz.Writer) error{
+			func(z *npz.Writer) error { return npz.Add(z, "mu", []int{1}, []float64{1}) },
+			func(z *npz.Writer) error { return npz.Add(z, "sigma", []int{1, 1}, []float64{1}) },
+		}},
+	} {
+		path := writeNPZ(t, "x.npz", func(w io.Writer) error {
+			z := npz.NewWriter(w)
+			var err error
+			for _, f := range c.write {
+				err = errors.Join(err, f(z))
+			}
+			return errors.Join(err, z.Close())
+		})
+		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "x.npz") {
+			t.Errorf("%v, want the file and %q", err, c.want)
+		}
+	}
+	// A single array may have any name.
+	path := writeNPZ(t, "x.npz", func(w io.Writer) error {
+		z := npz.NewWriter(w)
+		return errors.Join(bytesOf("samples", 2, 4, 4, 3)(z), z.Close())
+	})
+	if s, err := Read(path); err != nil || s.Len() != 2 {
+		t.Errorf("an archive of one array: %v", err)
+	}
+}

@@ -1,0 +1,183 @@
+package feature
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/checkpoint"
+	"vapo/lib/feature/featuretest"
+	"vapo/lib/safetensors"
+)
+
+// stem are the formula's tensors of the layers that taps 64 and 192 need.
+func stem(t *testing.T) []safetensors.Tensor {
+	t.Helper()
+	tensors, err := formulaWeights(t).(*featuretest.Weights).Tensors("Conv2d_")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tensors
+}
+
+func weightsFile(t *testing.T, name string, write func(w io.Writer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// asSource reads tensors out of a list.
+type asSource []safetensors.Tensor
+
+func (s asSource) Tensor(name string) ([]float32, []int, bool, error) {
+	for _, t := range s {
+		if t.Name == name {
+			return slices.Clone(t.Data), t.Shape, true, nil
+		}
+	}
+	return nil, nil, false, nil
+}
+
+// The three formats give one network, whatever the files are called.
+func TestOpenWeights(t *testing.T) {
+	tensors := stem(t)
+	files := map[string]string{
+		"PyTorch":     weightsFile(t, "weights", func(w io.Writer) error { return featuretest.WriteTorch(w, tensors) }),
+		"safetensors": weightsFile(t, "weights", func(w io.Writer) error { return safetensors.Write(w, tensors) }),
+		"checkpoint":  weightsFile(t, "weights", func(w io.Writer) error { return WriteWeights(w, asSource(tensors)) }),
+	}
+	var want []float32
+	for _, format := range []string{"PyTorch", "safetensors", "checkpoint"} {
+		src, err := OpenWeights(files[format])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range tensors {
+			got, shape, ok, err := src.Tensor(x.Name)
+			if err != nil || !ok || !slices.Equal(shape, x.Shape) || !slices.Equal(got, x.Data) {
+				t.Fatalf("%s: tensor %s has shape %v (%v, %v)", format, x.Name, shape, ok, err)
+			}
+		}
+		h, err := Examine(src)
+		if err != nil || !slices.Equal(h.Served, []int{64, 192}) || len(h.Missing) != 90 || !strings.HasPrefix(h.Missing[0], "Mixed_5b.") || h.Tensors != 25 {
+			t.Errorf("%s: %+v, %v", format, h, err)
+		}
+		net, err := Open(fastEngine(t), files[format], Options{Tap: 64, Resize: PyTorchFID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]float32, 64)
+		if err := net.Features(Of(patterned(1, 32, 32)), 0, 1, got); err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s gives other features than PyTorch's file", format)
+		}
+		if _, err := Open(fastEngine(t), files[format], Options{Tap: 768, Resize: PyTorchFID}); err == nil || !strings.Contains(err.Error(), "serve the taps [64 192]") {
+			t.Errorf("%s: tap 768: %v", format, err)
+		}
+	}
+}
+
+// Writing weights again, from any format, gives the same bytes.
+func TestWriteWeightsIsDeterministic(t *testing.T) {
+	tensors := stem(t)
+	var a, b bytes.Buffer
+	if err := WriteWeights(&a, asSource(tensors)); err != nil {
+		t.Fatal(err)
+	}
+	src, err := OpenWeights(weightsFile(t, "w", func(w io.Writer) error { _, err := w.Write(a.Bytes()); return err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteWeights(&b, src); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a.Bytes(), b.Bytes()) {
+		t.Error("a checkpoint's weights written again are other bytes")
+	}
+	if err := WriteWeights(io.Discard, asSource(nil)); err == nil {
+		t.Error("a checkpoint of no weights was written")
+	}
+}
+
+func TestExamineAllLayers(t *testing.T) {
+	h, err := Examine(formulaWeights(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(h.Served, Taps) || len(h.Missing) != 0 || h.Tensors != 94*5+1 {
+		t.Errorf("%+v", h)
+	}
+	// 21,785,568 weights of the convolutions, four numbers a channel, and the logits' 1,008 rows.
+	if h.Bytes < 4*(21_785_568+1008*2048) || h.Bytes > 100e6 {
+		t.Errorf("%d bytes", h.Bytes)
+	}
+}
+
+// What is no network's weights is refused by the name of the tensor.
+func TestExamineRefuses(t *testing.T) {
+	for want, edit := range map[string]func(x *safetensors.Tensor){
+		"Conv2d_2a_3x3.bn.bias holds NaN at 3":            func(x *safetensors.Tensor) { x.Data[3] = float32(math.NaN()) },
+		"Conv2d_2a_3x3.conv.weight holds +Inf at 0":       func(x *safetensors.Tensor) { x.Data[0] = float32(math.Inf(1)) },
+		"Conv2d_2a_3x3.bn.running_var holds -1 at 1":      func(x *safetensors.Tensor) { x.Data[1] = -1 },
+		"Conv2d_2a_3x3.conv.weight has shape [32 288 1 1": func(x *safetensors.Tensor) { x.Shape = []int{32, 288, 1, 1} },
+	} {
+		tensors := stem(t)
+		for i := range tensors {
+			if strings.HasPrefix(want, tensors[i].Name+" ") {
+				tensors[i].Data = slices.Clone(tensors[i].Data)
+				edit(&tensors[i])
+			}
+		}
+		if _, err := Examine(asSource(tensors)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	// A layer without one of its parts is missing.
+	tensors := slices.DeleteFunc(stem(t), func(x safetensors.Tensor) bool { return x.Name == "Conv2d_3b_1x1.bn.bias" })
+	if h, err := Examine(asSource(tensors)); err != nil || !slices.Equal(h.Served, []int{64}) || h.Missing[0] != "Conv2d_3b_1x1" {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if h, err := Examine(asSource(nil)); err != nil || len(h.Served) != 0 || len(h.Missing) != 95 {
+		t.Errorf("no tensors: %+v, %v", h, err)
+	}
+}
+
+func TestOpenWeightsRefuses(t *testing.T) {
+	text := func(s string) func(io.Writer) error {
+		return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
+	}
+	potential := &checkpoint.Checkpoint{Kind: checkpoint.Potential, Config: []byte("{}"), Tensors: []checkpoint.Named{{Name: "param/w", Data: []float32{1}}}}
+	for want, write := range map[string]func(io.Writer) error{
+		"begins like none":           text("\x89PNG\r\n\x1a\n, and more of it"),
+		"begins like none of a PyTo": text(""),
+		"data.pkl|zip":               text("PK\x03\x04 and more of it"),
+		"not a safetensors file":     text("\x02\x00\x00\x00\x00\x00\x00\x00{]"),
+		"not a readable tensor file": text("ARROW1\x00\x00 and more of it"),
+		"kind potential":             func(w io.Writer) error { return checkpoint.Write(w, potential) },
+	} {
+		_, err := OpenWeights(weightsFile(t, "w", write))
+		if err == nil || !slices.ContainsFunc(strings.Split(want, "|"), func(s string) bool { return strings.Contains(err.Error(), s) }) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if _, err := OpenWeights(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a file that is not there was read")
+	}
+}

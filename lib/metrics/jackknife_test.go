@@ -1,0 +1,170 @@
+package metrics
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+)
+
+func TestJackknifeAgreesWithSciPy(t *testing.T) {
+	lib := anyLibrary(t)
+	g := readSets(t).Jackknife
+	a, d := goldenSet(g.A, 0)
+	b, _ := goldenData(g.B)
+	r, err := Jackknife(lib, a, momentsOf(t, lib, b, d), d, g.Groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range r.Without {
+		if relative(v, g.Without[i]) > 1e-10 {
+			t.Errorf("without group %d: %.12g, SciPy has %.12g", i, v, g.Without[i])
+		}
+	}
+	for name, pair := range map[string][2]float64{
+		"value": {r.Value, g.Value}, "error": {r.StdErr, g.StdErr}, "low": {r.Low, g.Low}, "high": {r.High, g.High},
+	} {
+		if relative(pair[0], pair[1]) > 1e-9 {
+			t.Errorf("%s: %.12g, SciPy has %.12g", name, pair[0], pair[1])
+		}
+	}
+}
+
+// The standard error is that of independent draws, and the interval holds the mean
+// of such draws about as often as it says.
+func TestJackknifeTellsTheSpread(t *testing.T) {
+	const n, d, draws = 400, 4, 100
+	lib := anyLibrary(t)
+	reference := exactly(t, d, 0.3, 1.1)
+	var values, errors []float64
+	var results []JackknifeResult
+	for i := range uint64(draws) {
+		r, err := Jackknife(lib, points(rand.New(rand.NewPCG(i, 3)), n, d), reference, d, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results = append(results, r)
+		values, errors = append(values, r.Value), append(errors, r.StdErr)
+	}
+	mean, spread := meanStd(values)
+	typical, _ := meanStd(errors)
+	if ratio := typical / spread; ratio < 1/1.25 || ratio > 1.25 {
+		t.Errorf("standard error %.4g on average, the spread of %d draws is %.4g", typical, draws, spread)
+	}
+	held := 0
+	for _, r := range results {
+		if r.StdErr < spread/3 || r.StdErr > 3*spread {
+			t.Errorf("standard error %.4g where the spread is %.4g", r.StdErr, spread)
+		}
+		if r.Low <= mean && mean <= r.High {
+			held++
+		}
+	}
+	if held < 85 {
+		t.Errorf("%d of %d intervals hold the mean", held, draws)
+	}
+}
+
+// Classes that take turns, ten of them as there are groups, do not become the groups:
+// the standard error is that of the same images in random order.
+func TestJackknifeDoesNotSeeTheOrder(t *testing.T) {
+	const n, d, classes = 600, 2, 10
+	lib := anyLibrary(t)
+	r := rand.New(rand.NewPCG(4, 1))
+	turns, blocks := make([]float32, 0, n*d), make([]float32, 0, n*d)
+	noise := points(r, n, d)
+	at := func(i, class int) []float32 {
+		return []float32{noise[i*d] + 5*float32(class), noise[i*d+1]}
+	}
+	for i := range n {
+		turns = append(turns, at(i, i%classes)...)
+		blocks = append(blocks, at(i, i*classes/n)...)
+	}
+	shuffled := make([]float32, 0, n*d)
+	for _, i := range r.Perm(n) {
+		shuffled = append(shuffled, turns[i*d:(i+1)*d]...)
+	}
+	reference := exactly(t, d, 20, 10)
+	var errs []float64
+	for _, x := range [][]float32{turns, blocks, shuffled} {
+		r, err := Jackknife(lib, x, reference, d, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		errs = append(errs, r.StdErr)
+	}
+	for _, e := range errs[:2] {
+		if e > 2*errs[2] || e < errs[2]/2 {
+			t.Errorf("standard errors %v: classes in turn, in blocks, in random order", errs)
+		}
+	}
+}
+
+func TestJackknifeIsDeterministic(t *testing.T) {
+	lib := anyLibrary(t)
+	a := points(rand.New(rand.NewPCG(5, 1)), 503, 8)
+	b := exactly(t, 8, 0.2, 1)
+	sameOnAnyCores(t, func() (JackknifeResult, error) { return Jackknife(lib, a, b, 8, 7) })
+	r, err := Jackknife(lib, a, b, 8, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := FrechetDistance(lib, momentsOfSingle(t, lib, a, 8), b)
+	if err != nil || relative(r.Value, whole.Value) > 1e-12 || len(r.Without) != 7 || r.Low >= r.Value || r.High <= r.Value {
+		t.Errorf("%+v, the distance alone is %g, %v", r, whole.Value, err)
+	}
+}
+
+func TestJackknifeWarns(t *testing.T) {
+	lib := anyLibrary(t)
+	for _, tc := range []struct {
+		n    int
+		warn bool
+	}{{22, true}, {24, false}} { // 20 features: 19 and 21 left of 22 and 24
+		r, err := Jackknife(lib, points(rand.New(rand.NewPCG(6, 1)), tc.n, 20), exactly(t, 20, 0, 1), 20, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tc.warn {
+			warns(t, "few", r.Warnings, "19 images for 20 features without a group")
+		} else if len(r.Warnings) != 1 { // of the distance: below twice the features
+			t.Errorf("%d vectors: warnings %q", tc.n, r.Warnings)
+		}
+		if r.Low < 0 || math.IsNaN(r.StdErr) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestJackknifeRefuses(t *testing.T) {
+	lib := anyLibrary(t)
+	b := exactly(t, 2, 0, 1)
+	ok := points(rand.New(rand.NewPCG(1, 1)), 40, 2)
+	run := func(a []float32, b *Moments, d, g int) error { _, err := Jackknife(lib, a, b, d, g); return err }
+	refuses(t, "one group", run(ok, b, 2, 1), "1 groups")
+	refuses(t, "many", run(ok, b, 2, 51), "2 to 50")
+	refuses(t, "few", run(ok[:38], b, 2, 10), "19 vectors", "at least 20")
+	refuses(t, "reference", run(ok, nil, 2, 10), "reference")
+	refuses(t, "dimension", run(ok, exactly(t, 3, 0, 1), 2, 10), "dimension 2")
+	refuses(t, "not finite", run(notFinite(), b, 2, 2), "row 2 of the sample set")
+}
+
+// What fails in a distance is told with its place.
+func TestDistancesAtOnce(t *testing.T) {
+	const n = 11
+	var done [n]atomic.Int32
+	err := distancesAtOnce(n, func(i int) error {
+		done[i].Add(1)
+		if i%4 == 2 {
+			return fmt.Errorf("distance %d", i)
+		}
+		return nil
+	})
+	refuses(t, "distances", err, "distance 2")
+	for i := range done {
+		if c := done[i].Load(); c != 1 {
+			t.Errorf("distance %d was computed %d times", i, c)
+		}
+	}
+}

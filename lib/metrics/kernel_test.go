@@ -1,0 +1,234 @@
+package metrics
+
+import (
+	"math/big"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"vapo/lib/draw"
+)
+
+func TestKIDAgreesWithNumPy(t *testing.T) {
+	for _, g := range readSets(t).KID {
+		a, d := goldenSet(g.A, 0)
+		b, _ := goldenSet(g.B, 0)
+		for _, lib := range libraries(t) {
+			r, err := KID(lib, a, b, d, KIDOptions{Subsets: g.Subsets, Size: g.Size, Seed: 7})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// In unit of the kernel's values; a kernel of 1e7 has few digits left.
+			tol := 1e-11
+			if g.Mean > 1000 {
+				tol = 1e-10
+			}
+			if !closeTo(r.Mean, g.Mean, tol) || !closeTo(r.Std, g.Std, tol) || r.Size != g.Size || r.Subsets != g.Subsets {
+				t.Errorf("%s, seeds %g and %g: %+v, NumPy has %.15g ± %.15g", lib.Class(), g.A[0], g.B[0], r, g.Mean, g.Std)
+			}
+		}
+	}
+}
+
+// Subsets larger than a tile, one by one and in plain loops.
+func TestKIDAgreesWithLoops(t *testing.T) {
+	const d, size, subsets = 3, kernelTile + 9, 2
+	r := rand.New(rand.NewPCG(1, 1))
+	a, b := points(r, 700, d), points(r, 600, d)
+	var values []float64
+	for s := range uint64(subsets) {
+		ia := draw.New(5, "metrics/kid", 2*s).Perm(700)[:size]
+		ib := draw.New(5, "metrics/kid", 2*s+1).Perm(600)[:size]
+		mean := func(x, y []float32, ix, iy []int, same bool) float64 {
+			var sum, n float64
+			for p, i := range ix {
+				for q, j := range iy {
+					if same && p == q {
+						continue
+					}
+					var dot float64
+					for c := range d {
+						dot += float64(x[i*d+c]) * float64(y[j*d+c])
+					}
+					sum += cubic(dot / d)
+					n++
+				}
+			}
+			return sum / n
+		}
+		values = append(values, mean(a, a, ia, ia, true)+mean(b, b, ib, ib, true)-2*mean(a, b, ia, ib, false))
+	}
+	mean, std := meanStd(values)
+	got, err := KID(anyLibrary(t), a, b, d, KIDOptions{Subsets: subsets, Size: size, Seed: 5})
+	if err != nil || !closeTo(got.Mean, mean, 1e-12) || !closeTo(got.Std, std, 1e-12) {
+		t.Errorf("KID = %+v, %v, loops have %g ± %g", got, err, mean, std)
+	}
+}
+
+// Far from the origin the three means agree in all but their last digits, here six;
+// the difference keeps what 200 bits say.
+func TestKIDDoesNotCancel(t *testing.T) {
+	const n, d = 100, 4
+	r := rand.New(rand.NewPCG(1, 6))
+	a, b := points(r, n, d), points(r, n, d)
+	for i := range a {
+		a[i], b[i] = a[i]/4+30, b[i]/4+30
+	}
+	number := func(v float64) *big.Float { return new(big.Float).SetPrec(200).SetFloat64(v) }
+	want := number(0)
+	add := func(x, y []float32, weight float64, same bool) {
+		sum := number(0)
+		for i := range n {
+			for j := range n {
+				if same && i == j {
+					continue
+				}
+				k := number(0)
+				for c := range d {
+					k.Add(k, number(float64(x[i*d+c])*float64(y[j*d+c]))) // exact: 24 bits each
+				}
+				k.Add(k.Quo(k, number(d)), number(1))
+				sum.Add(sum, number(0).Mul(number(0).Mul(k, k), k))
+			}
+		}
+		want.Add(want, sum.Quo(sum, number(weight)))
+	}
+	add(a, a, n*(n-1), true)
+	add(b, b, n*(n-1), true)
+	add(a, b, -n*n/2, false)
+	exact, _ := want.Float64()
+	for _, lib := range libraries(t) {
+		got, err := KID(lib, a, b, d, KIDOptions{Size: n})
+		if err != nil || relative(got.Mean, exact) > 1e-12 {
+			t.Errorf("%s: %.15g, %v, want %.15g", lib.Class(), got.Mean, err, exact)
+		}
+	}
+}
+
+func TestKIDProperties(t *testing.T) {
+	const n, d = 60, 4
+	lib := anyLibrary(t)
+	whole := KIDOptions{Subsets: 1, Size: n}
+	kid := func(a, b []float32, d int) float64 {
+		r, err := KID(lib, a, b, d, whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Mean
+	}
+	r := rand.New(rand.NewPCG(3, 1))
+	a, b := points(r, n, d), points(r, n, d)
+	want := kid(a, b, d)
+	if got := kid(b, a, d); !closeTo(got, want, 1e-12) {
+		t.Errorf("%g one way, %g the other", want, got)
+	}
+	rotate := func(x []float32) []float32 { // columns swapped, one turned over
+		y := slices.Clone(x)
+		for i := 0; i < len(y); i += d {
+			y[i], y[i+2] = y[i+2], -y[i]
+		}
+		return y
+	}
+	if got := kid(rotate(a), rotate(b), d); !closeTo(got, want, 1e-12) {
+		t.Errorf("%g, %g after a rotation", want, got)
+	}
+	shuffled := make([]float32, 0, len(a))
+	for _, i := range r.Perm(n) {
+		shuffled = append(shuffled, a[i*d:(i+1)*d]...)
+	}
+	if got := kid(shuffled, b, d); !closeTo(got, want, 1e-12) {
+		t.Errorf("%g, %g after a shuffle", want, got)
+	}
+	// Twice the components, each scaled alike: the kernel divides by d.
+	repeated := func(x []float32) (y []float32) {
+		for i := 0; i < len(x); i += d {
+			y = append(append(y, x[i:i+d]...), x[i:i+d]...)
+		}
+		return y
+	}
+	if got := kid(repeated(a), repeated(b), 2*d); !closeTo(got, want, 1e-12) {
+		t.Errorf("%g, %g with each component twice", want, got)
+	}
+	if moved := kid(a, points(r, n, d)[:n*d], d); moved > want+1 {
+		t.Errorf("two draws of one distribution are %g apart", moved)
+	}
+}
+
+// The mean of many draws of one distribution is zero: the estimate is unbiased.
+func TestKIDIsUnbiased(t *testing.T) {
+	const n, d, draws = 20, 3, 400
+	lib := anyLibrary(t)
+	var values []float64
+	for i := range uint64(draws) {
+		r := rand.New(rand.NewPCG(i, 2))
+		k, err := KID(lib, points(r, n, d), points(r, n, d), d, KIDOptions{Size: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, k.Mean)
+	}
+	if mean, std := meanStd(values); mean > 4*std/20 || mean < -4*std/20 {
+		t.Errorf("mean %g of %d draws whose standard deviation is %g", mean, draws, std)
+	}
+}
+
+func TestKIDWarnings(t *testing.T) {
+	lib := anyLibrary(t)
+	r := rand.New(rand.NewPCG(1, 3))
+	a, b := points(r, 30, 2), points(r, 50, 2)
+	k, err := KID(lib, a, b, 2, KIDOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	warns(t, "small", k.Warnings, "subsets of 30 instead of 1000")
+	if k.Size != 30 || k.Subsets != 100 || k.Std == 0 {
+		t.Errorf("subsets of the larger set: %+v", k)
+	}
+	k, err = KID(lib, a, b[:60], 2, KIDOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	warns(t, "whole", k.Warnings, "no spread")
+	if k.Subsets != 1 || k.Std != 0 {
+		t.Errorf("both sets whole: %+v", k)
+	}
+	if k, err = KID(lib, a, b, 2, KIDOptions{Size: 20}); err != nil || len(k.Warnings) > 0 {
+		t.Errorf("enough vectors: %+v, %v", k, err)
+	}
+}
+
+func TestKIDIsDeterministic(t *testing.T) {
+	lib := anyLibrary(t)
+	r := rand.New(rand.NewPCG(1, 4))
+	a, b := points(r, 900, 8), points(r, 800, 8)
+	sameOnAnyCores(t, func() (KIDResult, error) { return KID(lib, a, b, 8, KIDOptions{Subsets: 5, Size: 700}) })
+	one, _ := KID(lib, a, b, 8, KIDOptions{Subsets: 5, Size: 100})
+	other, _ := KID(lib, a, b, 8, KIDOptions{Subsets: 5, Size: 100, Seed: 1})
+	if one.Mean == other.Mean {
+		t.Error("two seeds draw the same subsets")
+	}
+}
+
+func TestKIDRefuses(t *testing.T) {
+	lib := anyLibrary(t)
+	ok := []float32{1, 2, 3, 4}
+	run := func(a, b []float32, d int, o KIDOptions) error { _, err := KID(lib, a, b, d, o); return err }
+	refuses(t, "ragged", run(ok, ok[:3], 2, KIDOptions{}), "second set", "3 values", "rows of 2")
+	refuses(t, "dimension", run(ok, ok, 0, KIDOptions{}), "first set")
+	refuses(t, "one", run(ok[:2], ok, 2, KIDOptions{}), "at least 2")
+	refuses(t, "not finite", run(ok, notFinite(), 2, KIDOptions{}), "component 1 of row 2 of the second set", "+Inf")
+	refuses(t, "subsets", run(ok, ok, 2, KIDOptions{Subsets: -1}), "subsets")
+	refuses(t, "size", run(ok, ok, 2, KIDOptions{Size: 1}), "1 vectors")
+}
+
+// One subset of the usual size on Inception features: 8.2·10⁹ operations.
+func BenchmarkKIDSubset(b *testing.B) {
+	lib := anyLibrary(b)
+	r := rand.New(rand.NewPCG(1, 1))
+	x, y := points(r, 1100, 2048), points(r, 1100, 2048)
+	for b.Loop() {
+		if _, err := KID(lib, x, y, 2048, KIDOptions{Subsets: 1}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"vapo/lib/draw"
+)
+
+// MMDOptions are the choices of MMD; zero means the usual.
+type MMDOptions struct {
+	Limit int    // points of each set that are used; 0 means 5000
+	Seed  uint64 // of the choice above the limit
+}
+
+// MMDResult is a kernel distance with what is needed to judge it.
+type MMDResult struct {
+	// Value is the unbiased MMD² of the mean of the kernels: the mean of Scales. It
+	// has no unit, is at most 2, and may be negative where the sets are close.
+	Value     float64
+	Scales    [5]float64 // MMD² at 1/4, 1/2, 1, 2 and 4 times Bandwidth
+	Bandwidth float64    // σ, the median distance between points, in the unit of the points
+	NA, NB    int        // points of each set that were used
+	Warnings  []string
+}
+
+// mmdTile is how many points of each set are compared at a time, medianPoints how
+// many of each set the median is taken over at most.
+const (
+	mmdTile      = 128
+	medianPoints = 1000
+)
+
+// MMD is the squared maximum mean discrepancy of two sets of points or rows of a
+// table (Gretton et al. 2012), unbiased:
+//
+//	MMD² = mean k(x,x') + mean k(y,y') - 2 mean k(x,y),  k(x,y) = exp(-|x-y|²/(2σ²))
+//
+// over pairs of different points x, x' of a and y, y' of b, at five bandwidths σ
+// around the median distance (the median heuristic) of the points of a and b
+// together.
+//
+//	a: [na, d], b: [nb, d], row-major, finite, at least 2 points each; the columns of a
+//	table on one scale, for the kernel knows only distances
+//
+// The time grows as the square of the number of points. Of a set above
+// o.Limit, a random choice of Limit points is used, a function of o.Seed, with a warning;
+// the median is over at most 1000 points of each. It is an error if the median is zero.
+// Distances are sums of squared differences, in float64. Features of images have KID.
+func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
+	if o.Limit == 0 {
+		o.Limit = 5000
+	}
+	if o.Limit < 2 {
+		return MMDResult{}, fmt.Errorf("mmd: limit of %d points, at least 2 are needed", o.Limit)
+	}
+	var r MMDResult
+	var sets [2][]float32
+	for s, x := range [][]float32{a, b} {
+		name := []string{"first", "second"}[s]
+		n, err := vectors("mmd", name, x, d, 2)
+		if err != nil {
+			return MMDResult{}, err
+		}
+		sets[s] = x
+		if n > o.Limit {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%d of the %d points of the %s set were used", o.Limit, n, name))
+			sets[s] = choose(x, d, o.Limit, o.Seed, uint64(s))
+		}
+	}
+	a, b = sets[0], sets[1]
+	r.NA, r.NB = len(a)/d, len(b)/d
+	if r.Bandwidth = medianDistance(a, b, d, o.Seed); r.Bandwidth == 0 {
+		return MMDResult{}, errors.New("mmd: half of the points coincide, their median distance gives no bandwidth")
+	}
+	sigma := 2 * r.Bandwidth * r.Bandwidth
+	xx, yy, xy := gaussSums(a, a, d, sigma, true), gaussSums(b, b, d, sigma, true), gaussSums(a, b, d, sigma, false)
+	na, nb := float64(r.NA), float64(r.NB)
+	for s := range r.Scales {
+		r.Scales[s] = 2*xx[s]/(na*(na-1)) + 2*yy[s]/(nb*(nb-1)) - 2*xy[s]/(na*nb)
+		r.Value += r.Scales[s] / float64(len(r.Scales))
+	}
+	return r, nil
+}
+
+// choose returns n rows of x, [m, d], without repetition.
+func choose(x []float32, d, n int, seed, set uint64) []float32 {
+	out := make([]float32, 0, n*d)
+	for _, i := range draw.New(seed, "metrics/mmd", set).Perm(len(x) / d)[:n] {
+		out = append(out, x[i*d:(i+1)*d]...)
+	}
+	return out
+}
+
+func squaredDistance(x, y []float32) (s float64) {
+	for j, v := range x {
+		e := float64(v) - float64(y[j])
+		s += e * e
+	}
+	return s
+}
+
+// medianDistance is the median over the pairs of different points of a and b
+// together.
+func medianDistance(a, b []float32, d int, seed uint64) float64 {
+	var all []float32
+	for s, x := range [][]float32{a, b} {
+		if len(x)/d > medianPoints {
+			x = choose(x, d, medianPoints, seed, uint64(2+s))
+		}
+		all = append(all, x...)
+	}
+	n := len(all) / d
+	squares := make([]float64, n*(n-1)/2)
+	parallel(n, func(i int) {
+		for j := range i {
+			squares[i*(i-1)/2+j] = squaredDistance(all[i*d:(i+1)*d], all[j*d:(j+1)*d])
+		}
+	})
+	slices.Sort(squares)
+	k := len(squares)
+	return (math.Sqrt(squares[(k-1)/2]) + math.Sqrt(squares[k/2])) / 2
+}
+
+// gaussSums are the sums of exp(-|x-y|²/(sigma·4ⁱ)), i from -2 to 2, over the
+// pairs of a point of a and one of b; where triangle is set, of two different
+// points of a, each pair once.
+func gaussSums(a, b []float32, d int, sigma float64, triangle bool) [5]float64 {
+	n, m := len(a)/d, len(b)/d
+	tiles := make([][5]float64, (n+mmdTile-1)/mmdTile)
+	parallel(len(tiles), func(t int) {
+		for i := t * mmdTile; i < min((t+1)*mmdTile, n); i++ {
+			x, to := a[i*d:(i+1)*d], m
+			if triangle {
+				to = i
+			}
+			var row [5]float64
+			for j := range to {
+				// The fourth power of a kernel is the one of half its bandwidth.
+				v := math.Exp(-squaredDistance(x, b[j*d:(j+1)*d]) / (16 * sigma))
+				for s := 4; ; s-- {
+					row[s] += v
+					if s == 0 {
+						break
+					}
+					v *= v
+					v *= v
+				}
+			}
+			for s, v := range row {
+				tiles[t][s] += v
+			}
+		}
+	})
+	var sums [5]float64
+	for _, t := range tiles {
+		for s, v := range t {
+			sums[s] += v
+		}
+	}
+	return sums
+}

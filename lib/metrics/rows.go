@@ -1,0 +1,77 @@
+package metrics
+
+import (
+	"fmt"
+
+	"vapo/lib/blas"
+)
+
+// vectors checks that x, called set in the metric called what, is a whole
+// number of rows of d finite components, least of them or more, and returns
+// how many there are.
+func vectors(what, set string, x []float32, d, least int) (int, error) {
+	if d < 1 || len(x)%d != 0 {
+		return 0, fmt.Errorf("%s: %s set of %d values is no whole number of rows of %d", what, set, len(x), d)
+	}
+	n := len(x) / d
+	if n < least {
+		return 0, fmt.Errorf("%s: %s set of %d vectors, at least %d are needed", what, set, n, least)
+	}
+	for i, v := range x {
+		if v-v != 0 {
+			return 0, fmt.Errorf("%s: component %d of row %d of the %s set is %g", what, i%d, i/d, set, v)
+		}
+	}
+	return n, nil
+}
+
+// meanRow is the mean of the rows of x, [n, d]. The sums are taken row after
+// row.
+func meanRow(x []float32, d int) []float64 {
+	mean := make([]float64, d)
+	for lo := 0; lo < len(x); lo += d {
+		for j, v := range x[lo : lo+d] {
+			mean[j] += float64(v)
+		}
+	}
+	n := float64(len(x) / d)
+	for j := range mean {
+		mean[j] /= n
+	}
+	return mean
+}
+
+// momentsOfRows are the moments of the rows of x, [n, d] and finite, that index
+// lists, added in that order.
+func momentsOfRows(lib blas.Library, x []float32, d int, index []int) (*Moments, error) {
+	m := NewMoments(d)
+	rows := make([]float32, min(len(index), addBlock)*d)
+	for lo := 0; lo < len(index); lo += addBlock {
+		part := index[lo:min(lo+addBlock, len(index))]
+		for k, i := range part {
+			copy(rows[k*d:(k+1)*d], x[i*d:(i+1)*d])
+		}
+		if err := m.Add(lib, rows[:len(part)*d]); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// distancesAtOnce calls work(i) for each i < n and returns the first error by i. A
+// Fréchet distance uses one core for most of its time, in its eigenvalues, so some run
+// side by side; few, as each holds about eight matrices of d² values (0.3 GB for
+// Inception's features).
+func distancesAtOnce(n int, work func(i int) error) error {
+	const few = 4
+	errs := make([]error, n)
+	for lo := 0; lo < n; lo += few {
+		parallel(min(few, n-lo), func(i int) { errs[lo+i] = work(lo + i) })
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

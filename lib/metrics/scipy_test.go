@@ -1,0 +1,237 @@
+package metrics
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"vapo/lib/blas"
+)
+
+var (
+	withSciPy   = flag.Bool("scipy", false, "time moments and the Fréchet distance beside python3-scipy (see make bench)")
+	sciPyRounds = flag.Int("scipy-rounds", 3, "turns that everybody gets")
+)
+
+const python = "/usr/bin/python3" // where Debian's packages are
+
+// sciPy is a process that does one job each time it is told to.
+type sciPy struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+type sciPyReport struct {
+	Version        string
+	Seconds, Value float64
+}
+
+func startSciPy(t *testing.T, args ...string) (p *sciPy, version string) {
+	t.Helper()
+	cmd := exec.Command(python, append([]string{"testdata/scipy_speed.py"}, args...)...)
+	cmd.Stderr = os.Stderr
+	threads := fmt.Sprint(runtime.GOMAXPROCS(0))
+	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS="+threads, "OPENBLAS_NUM_THREADS="+threads)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p = &sciPy{cmd: cmd, in: in, out: bufio.NewScanner(out)}
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	return p, p.read(t).Version
+}
+
+func (p *sciPy) read(t *testing.T) (r sciPyReport) {
+	t.Helper()
+	if !p.out.Scan() {
+		t.Fatalf("%s ended without an answer", p.cmd)
+	}
+	if err := json.Unmarshal(p.out.Bytes(), &r); err != nil {
+		t.Fatalf("%s answered %q: %v", p.cmd, p.out.Text(), err)
+	}
+	return r
+}
+
+func (p *sciPy) turn(t *testing.T) (seconds, value float64) {
+	if _, err := fmt.Fprintln(p.in, "go"); err != nil {
+		t.Fatal(err)
+	}
+	r := p.read(t)
+	return r.Seconds, r.Value
+}
+
+// likeFeatures draws n vectors as networks give them: correlated, none below zero, of unequal spread.
+func likeFeatures(seed uint64, n, d int, shift float32) []float32 {
+	r := rand.New(rand.NewPCG(seed, uint64(n)))
+	x := make([]float32, n*d)
+	for i := range n {
+		last := float32(0)
+		for j := range d {
+			last = 0.7*last + float32(r.NormFloat64())
+			x[i*d+j] = max(0, (shift+last)/(1+8*float32(j)/float32(d)))
+		}
+	}
+	return x
+}
+
+func tempArray[T float32 | float64](t *testing.T, name string, values []T) string {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := binary.Write(w, binary.LittleEndian, values); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// TestAgainstSciPy prints a row a case and library: the time here and of scipy.linalg.sqrtm(S1 @ S2) or of numpy.cov,
+// and how far the results are apart. Turns alternate, so that what else the machine does meets all alike; times are
+// medians, a ratio is the median of the ratios within a round. It asserts the agreement and nothing about time.
+func TestAgainstSciPy(t *testing.T) {
+	if !*withSciPy {
+		return // a measurement, asked for by make bench
+	}
+	if err := exec.Command(python, "-c", "import scipy.linalg").Run(); err != nil {
+		t.Skip("python3-scipy is not installed (Debian: apt-get install python3-scipy)")
+	}
+	head := true
+	const form = "%-28s %-10s %10s %10s %8s  %s\n"
+	row := func(name string, tolerance float64, job func(lib blas.Library) float64, args ...string) {
+		them, version := startSciPy(t, args...)
+		if head {
+			fmt.Printf("SciPy %s, %d threads each\n", version, runtime.GOMAXPROCS(0))
+			fmt.Printf(form, "case", "library", "ours s", "SciPy s", "ratio", "apart")
+			head = false
+		}
+		libs := libraries(t)
+		seconds, ratios, apart := make([][]float64, len(libs)), make([][]float64, len(libs)), make([]float64, len(libs))
+		var theirs []float64
+		start, before := time.Now(), machineSeconds()-processSeconds(os.Getpid(), them.cmd.Process.Pid)
+		for range *sciPyRounds {
+			their, want := them.turn(t)
+			theirs = append(theirs, their)
+			for i, lib := range libs {
+				start := time.Now()
+				got := job(lib)
+				s := time.Since(start).Seconds()
+				seconds[i], ratios[i] = append(seconds[i], s), append(ratios[i], their/s)
+				apart[i] = math.Max(apart[i], relative(got, want))
+			}
+		}
+		others := machineSeconds() - processSeconds(os.Getpid(), them.cmd.Process.Pid) - before
+		mark := ""
+		if share := others / (time.Since(start).Seconds() * float64(runtime.NumCPU())); share > quiet {
+			mark = fmt.Sprintf("  not trustworthy: others took %.0f%% of the machine", 100*share)
+		}
+		for i, lib := range libs {
+			fmt.Printf(form, name, lib.Class(), fmt.Sprintf("%.3f", middle(seconds[i])), fmt.Sprintf("%.3f", middle(theirs)),
+				fmt.Sprintf("%.1fx", middle(ratios[i])), fmt.Sprintf("%.1e", apart[i])+mark)
+			if apart[i] > tolerance {
+				t.Errorf("%s, %s: relative difference %.2g, expected at most %g", name, lib.Class(), apart[i], tolerance)
+			}
+		}
+	}
+	lib := anyLibrary(t)
+	for _, c := range []struct{ d, n int }{{768, 5000}, {2048, 10000}, {2048, 2100}} { // the last is nearly singular
+		a, b := NewMoments(c.d), NewMoments(c.d)
+		if err := a.Add(lib, likeFeatures(1, c.n, c.d, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Add(lib, likeFeatures(2, c.n, c.d, 0.05)); err != nil {
+			t.Fatal(err)
+		}
+		row(fmt.Sprintf("Fréchet d=%d N=%d", c.d, c.n), 1e-6, func(lib blas.Library) float64 {
+			f, err := FrechetDistance(lib, a, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f.Value
+		}, "frechet", fmt.Sprint(c.d), tempArray(t, "mu1", a.Mean()), tempArray(t, "sigma1", a.Cov()),
+			tempArray(t, "mu2", b.Mean()), tempArray(t, "sigma2", b.Cov()))
+	}
+	const n, d = 10000, 2048
+	rows := likeFeatures(3, n, d, 0)
+	row(fmt.Sprintf("moments d=%d N=%d", d, n), 1e-10, func(lib blas.Library) float64 {
+		m := NewMoments(d)
+		if err := m.Add(lib, rows); err != nil {
+			t.Fatal(err)
+		}
+		value := m.perM2() * trace(m.m2, d)
+		for _, v := range m.mean {
+			value += v * v
+		}
+		return value
+	}, "moments", fmt.Sprint(d), tempArray(t, "rows", rows))
+}
+
+// quiet is the share of the machine that others may take.
+const quiet = 0.04
+
+// machineSeconds is the processor time that all processes have taken; 0 where /proc does not tell.
+func machineSeconds() float64 {
+	line, _, _ := strings.Cut(procFile("/proc/stat"), "\n")
+	f := strings.Fields(line)
+	return ticks(f, 1, 4) + ticks(f, 6, 9) // without idle and waiting
+}
+
+// processSeconds is what these processes have taken of it.
+func processSeconds(pids ...int) (sum float64) {
+	for _, pid := range pids {
+		_, rest, _ := strings.Cut(procFile(fmt.Sprintf("/proc/%d/stat", pid)), ") ") // the name may hold anything
+		sum += ticks(strings.Fields(rest), 11, 13)
+	}
+	return sum
+}
+
+func procFile(path string) string {
+	raw, _ := os.ReadFile(path)
+	return string(raw)
+}
+
+// ticks adds up fields that count hundredths of a second.
+func ticks(f []string, from, to int) (sum float64) {
+	for _, v := range f[min(from, len(f)):min(to, len(f))] {
+		x, _ := strconv.ParseFloat(v, 64)
+		sum += x / 100
+	}
+	return sum
+}
+
+func middle(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}

@@ -1,0 +1,218 @@
+package npz
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Header is the head of an array: what its elements are and how they are laid out.
+type Header struct {
+	Dtype   string // as NumPy writes it: "<f4", "|u1"
+	Shape   []int  // empty for a scalar
+	Fortran bool   // the first index moves fastest in the file; arrays are returned row-major all the same
+
+	kind  kind
+	count int64 // elements
+}
+
+// kind is an element type.
+type kind struct {
+	letter byte  // u, i, f or b
+	size   int64 // bytes
+	order  binary.ByteOrder
+}
+
+// maxHeader bounds the text of a header: NumPy's own reader stops at 10,000 characters.
+const maxHeader = 10000
+
+var errCut = errors.New("it is truncated")
+
+// readHeader reads the head of a .npy file of version 1 to 3 and returns its length (NumPy Enhancement Proposal 1, and
+// numpy.lib.format for version 3).
+func readHeader(r io.Reader) (*Header, int64, error) {
+	head := make([]byte, 12)
+	if _, err := io.ReadFull(r, head[:10]); err != nil {
+		return nil, 0, cut(err)
+	}
+	if string(head[:6]) != magicNPY {
+		return nil, 0, errors.New("it does not begin like a NumPy array")
+	}
+	length, n := int64(binary.LittleEndian.Uint16(head[8:])), int64(10)
+	switch head[6] {
+	case 1:
+	case 2, 3:
+		if _, err := io.ReadFull(r, head[10:]); err != nil {
+			return nil, 0, cut(err)
+		}
+		length, n = int64(binary.LittleEndian.Uint32(head[8:])), 12
+	default:
+		return nil, 0, fmt.Errorf("format version %d, expected 1 to 3", head[6])
+	}
+	if length > maxHeader {
+		return nil, 0, fmt.Errorf("a header of %d bytes; at most %d are read", length, maxHeader)
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, 0, cut(err)
+	}
+	h, err := parseHeader(string(text))
+	if err != nil {
+		return nil, 0, fmt.Errorf("header %.120q: %w", strings.TrimSpace(string(text)), err)
+	}
+	return h, n + length, nil
+}
+
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errCut
+	}
+	return err
+}
+
+// literal reads the Python literals that headers are made of.
+type literal struct{ rest string }
+
+func (p *literal) token(s string) bool {
+	p.rest = strings.TrimLeft(p.rest, " \t\r\n")
+	after, ok := strings.CutPrefix(p.rest, s)
+	if ok {
+		p.rest = after
+	}
+	return ok
+}
+
+// text reads a quoted string without escapes.
+func (p *literal) text() (string, bool) {
+	for _, q := range []string{"'", `"`} {
+		if p.token(q) {
+			s, after, ok := strings.Cut(p.rest, q)
+			p.rest = after
+			return s, ok && !strings.Contains(s, `\`)
+		}
+	}
+	return "", false
+}
+
+// number reads a natural number, which old versions of Python end with an L.
+func (p *literal) number() (int, bool) {
+	p.token("")
+	digits := p.rest[:len(p.rest)-len(strings.TrimLeft(p.rest, "0123456789"))]
+	p.rest = strings.TrimPrefix(p.rest[len(digits):], "L")
+	v, err := strconv.Atoi(digits)
+	return v, err == nil
+}
+
+// tuple reads numbers in parentheses.
+func (p *literal) tuple() ([]int, bool) {
+	if !p.token("(") {
+		return nil, false
+	}
+	list := []int{}
+	for !p.token(")") {
+		v, ok := p.number()
+		if !ok || len(list) == 64 { // NumPy's own bound
+			return nil, false
+		}
+		list = append(list, v)
+		if !p.token(",") && !strings.HasPrefix(strings.TrimLeft(p.rest, " "), ")") {
+			return nil, false
+		}
+	}
+	return list, true
+}
+
+func parseHeader(text string) (*Header, error) {
+	p, h := &literal{text}, &Header{}
+	malformed := errors.New("expected a dictionary of descr, fortran_order and shape")
+	if !p.token("{") {
+		return nil, malformed
+	}
+	var seen []string
+	for !p.token("}") {
+		key, ok := p.text()
+		if !ok || slices.Contains(seen, key) || !p.token(":") {
+			return nil, malformed
+		}
+		seen = append(seen, key)
+		switch key {
+		case "descr":
+			if p.token("[") {
+				return nil, errors.New("records with fields; save each field as an array of its own")
+			}
+			h.Dtype, ok = p.text()
+		case "fortran_order":
+			h.Fortran = p.token("True")
+			ok = h.Fortran || p.token("False")
+		case "shape":
+			h.Shape, ok = p.tuple()
+		default:
+			ok = false
+		}
+		if !ok || !p.token(",") && !strings.HasPrefix(strings.TrimLeft(p.rest, " "), "}") {
+			return nil, malformed
+		}
+	}
+	if p.token(""); p.rest != "" || len(seen) != 3 {
+		return nil, malformed
+	}
+	var err error
+	if h.kind, err = parseKind(h.Dtype); err != nil {
+		return nil, err
+	}
+	h.count = 1
+	if slices.Contains(h.Shape, 0) {
+		h.count = 0
+	}
+	for _, d := range h.Shape {
+		if h.count > 0 && h.count > maxFile/int64(d) {
+			return nil, fmt.Errorf("more than %d elements", int64(maxFile))
+		}
+		h.count *= int64(d)
+	}
+	return h, nil
+}
+
+func parseKind(dtype string) (kind, error) {
+	if len(dtype) >= 2 && strings.Contains(dtype, "O") {
+		return kind{}, errors.New("elements are Python objects, which are never loaded; save numbers")
+	}
+	k := kind{order: binary.LittleEndian}
+	if len(dtype) == 3 {
+		switch dtype[0] {
+		case '<', '|', '=':
+		case '>':
+			k.order = binary.BigEndian
+		default:
+			dtype = ""
+		}
+	}
+	if len(dtype) == 3 && slices.Contains([]string{"b1", "u1", "i1", "i2", "i4", "i8", "u2", "u4", "f4", "f8"}, dtype[1:]) {
+		k.letter, k.size = dtype[1], int64(dtype[2]-'0')
+		return k, nil
+	}
+	return kind{}, errors.New("an element type that is not read here: expected uint8, int32, int64, float32, float64 or the like")
+}
+
+// formatHeader is the head of an array in version 1, padded so that the data begins at a multiple of 64 bytes.
+func formatHeader(dtype string, shape []int) ([]byte, error) {
+	dims := make([]string, len(shape))
+	for i, d := range shape {
+		dims[i] = strconv.Itoa(d)
+	}
+	tuple := strings.Join(dims, ", ")
+	if len(shape) == 1 {
+		tuple += ","
+	}
+	text := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", dtype, tuple)
+	text += strings.Repeat(" ", (64-(10+len(text)+1)%64)%64) + "\n"
+	if len(text) > maxHeader {
+		return nil, fmt.Errorf("shape %v is too long for a header", shape)
+	}
+	head := binary.LittleEndian.AppendUint16([]byte(magicNPY+"\x01\x00"), uint16(len(text)))
+	return append(head, text...), nil
+}

@@ -1,0 +1,104 @@
+package npz
+
+import (
+	"archive/zip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Writer writes an archive, uncompressed as numpy.savez does. Its bytes are a function of what is written: no time is noted.
+type Writer struct {
+	zip     *zip.Writer
+	pending *pending
+}
+
+// pending is an array of which something may be missing.
+type pending struct {
+	name string
+	w    io.Writer
+	left int64
+}
+
+func (p *pending) Write(b []byte) (int, error) {
+	if int64(len(b)) > p.left {
+		return 0, fmt.Errorf("array %s: %d bytes more than its shape has", p.name, int64(len(b))-p.left)
+	}
+	n, err := p.w.Write(b)
+	p.left -= int64(n)
+	return n, err
+}
+
+// NewWriter begins an archive.
+func NewWriter(w io.Writer) *Writer { return &Writer{zip: zip.NewWriter(w)} }
+
+// Add adds an array, row-major, of the given shape, whose dimensions may be 0. Names must differ.
+func Add[T Number](w *Writer, name string, shape []int, values []T) error {
+	a, err := Create[T](w, name, shape)
+	if err != nil {
+		return err
+	}
+	return a.Append(values)
+}
+
+// Array takes the elements of an array one after another.
+type Array[T Number] struct{ p *pending }
+
+// Create is Add in parts: the elements follow, row-major, by Append, before the next array begins.
+func Create[T Number](w *Writer, name string, shape []int) (*Array[T], error) {
+	if err := w.whole(); err != nil {
+		return nil, err
+	}
+	dtype, size := dtypeOf[T]()
+	count := int64(size)
+	for _, d := range shape {
+		if d < 0 || d > 0 && count > maxFile/int64(d) {
+			return nil, fmt.Errorf("array %s: a shape of %v", name, shape)
+		}
+		count *= int64(d)
+	}
+	head, err := formatHeader(dtype, shape)
+	if err != nil {
+		return nil, fmt.Errorf("array %s: %w", name, err)
+	}
+	out, err := w.zip.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
+	if err != nil {
+		return nil, fmt.Errorf("array %s: %w", name, err)
+	}
+	if _, err := out.Write(head); err != nil {
+		return nil, fmt.Errorf("array %s: %w", name, err)
+	}
+	w.pending = &pending{name, out, count}
+	return &Array[T]{w.pending}, nil
+}
+
+// Append writes the next elements.
+func (a *Array[T]) Append(values []T) error {
+	if b, ok := any(values).([]uint8); ok {
+		_, err := a.p.Write(b)
+		return err
+	}
+	const chunk = 1 << 15
+	var raw []byte
+	for at := 0; at < len(values); at += chunk {
+		var err error
+		if raw, err = binary.Append(raw[:0], binary.LittleEndian, values[at:min(at+chunk, len(values))]); err != nil {
+			return err
+		}
+		if _, err := a.p.Write(raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) whole() error {
+	if w.pending != nil && w.pending.left > 0 {
+		return fmt.Errorf("array %s: %d bytes less than its shape has", w.pending.name, w.pending.left)
+	}
+	return nil
+}
+
+// Close ends the archive; it does not close the writer below.
+func (w *Writer) Close() error { return errors.Join(w.whole(), w.zip.Close()) }

@@ -1,0 +1,241 @@
+package safetensors
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func golden(t testing.TB) []byte {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/golden.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// Every kind of tensor of testdata/golden.py.
+func TestGolden(t *testing.T) {
+	f, err := Open("testdata/golden.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"bf16", "empty", "f16", "f64", "i64", "scalar", "u64", "u8", "z.f32"}; !slices.Equal(f.Names(), want) {
+		t.Errorf("tensors %v, want %v", f.Names(), want)
+	}
+	inf := float32(math.Inf(1))
+	for _, c := range []struct {
+		name  string
+		shape []int
+		want  []float32
+	}{
+		{"z.f32", []int{2, 3}, []float32{0, 1. / 7, 2. / 7, 3. / 7, 4. / 7, 5. / 7}},
+		{"bf16", []int{4}, []float32{1, -2, 143, 0}},
+		{"f64", []int{3}, []float32{0.1, -2, inf}},
+		{"f16", []int{7}, []float32{1, -0.5, 65504, 5.9604645e-08, inf, 0.00010001659393310547, float32(math.Copysign(0, -1))}},
+		{"scalar", nil, []float32{2.5}},
+		{"empty", []int{0, 3}, nil},
+		{"i64", []int{2}, []float32{-3, 1 << 40}},
+		{"u8", []int{3}, []float32{0, 1, 255}},
+	} {
+		got, shape, ok, err := f.Tensor(c.name)
+		same := func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
+		if err != nil || !ok || !slices.Equal(shape, c.shape) || !slices.EqualFunc(got, c.want, same) {
+			t.Errorf("%s is %v %v (%v, %v), want %v %v", c.name, got, shape, ok, err, c.want, c.shape)
+		}
+	}
+	if _, _, ok, err := f.Tensor("u64"); !ok || err == nil || !strings.Contains(err.Error(), "U64") {
+		t.Errorf("unsigned 64-bit integers: %v, %v", ok, err)
+	}
+	if _, _, ok, err := f.Tensor("__metadata__"); ok || err != nil {
+		t.Errorf("the metadata is a tensor: %v, %v", ok, err)
+	}
+	if !IsFile("testdata/golden.safetensors") || IsFile("testdata/golden.py") || IsFile("testdata") {
+		t.Error("files are not told apart")
+	}
+}
+
+// All 65,536 halves are what float32 arithmetic makes of their parts.
+func TestHalf(t *testing.T) {
+	for v := range 1 << 16 {
+		s, e, m := v>>15, v>>10&31, v&1023
+		want := math.Float32frombits(uint32(s)<<31 | uint32(e+112)<<23 | uint32(m)<<13)
+		if e == 31 {
+			want = math.Float32frombits(uint32(s)<<31 | 255<<23 | uint32(m)<<13)
+		}
+		if e == 0 {
+			want = float32(m) / (1 << 24)
+			if s == 1 {
+				want = -want
+			}
+		}
+		if got := half(uint16(v)); math.Float32bits(got) != math.Float32bits(want) && !(got != got && want != want) { // NaNs are one
+			t.Fatalf("half %#x is %v, want %v", v, got, want)
+		}
+	}
+}
+
+func sample() []Tensor {
+	return []Tensor{
+		{"z", []int{2, 3}, []float32{1, 2, 3, 4, 5, float32(math.Inf(-1))}},
+		{"a.weight", []int{1}, []float32{0.1}},
+		{"scalar", nil, []float32{2.5}},
+		{"<none>", []int{0, 3}, nil},
+	}
+}
+
+func TestWriteAndRead(t *testing.T) {
+	var a, b bytes.Buffer
+	tensors := sample()
+	if err := Write(&a, tensors); err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(tensors)
+	if err := Write(&b, tensors); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a.Bytes(), b.Bytes()) {
+		t.Error("the order of tensors changes the file")
+	}
+	sum := sha256.Sum256(a.Bytes())
+	if got, want := hex.EncodeToString(sum[:]), "c45cd90838f98efd5b931eb60decd6cff62e35e0740ccda06852bfa779e99eab"; got != want {
+		t.Errorf("the file has digest %s, want %s", got, want)
+	}
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	if err := os.WriteFile(path, a.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !IsFile(path) || len(f.Names()) != len(tensors) {
+		t.Errorf("tensors %v", f.Names())
+	}
+	for _, want := range tensors {
+		got, shape, ok, err := f.Tensor(want.Name)
+		if !ok || err != nil || !slices.Equal(got, want.Data) || !slices.Equal(shape, want.Shape) {
+			t.Errorf("%s is %v %v (%v, %v), want %+v", want.Name, got, shape, ok, err, want)
+		}
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	for want, tensors := range map[string][]Tensor{
+		"two tensors":  {{"a", nil, []float32{1}}, {"a", nil, []float32{2}}},
+		"expected 4":   {{"a", []int{2, 2}, []float32{1}}},
+		"named":        {{"", nil, []float32{1}}},
+		"__metadata__": {{"__metadata__", nil, []float32{1}}},
+		"shape [-1]":   {{"a", []int{-1}, nil}},
+		"shape [1099":  {{"a", []int{1 << 40, 1 << 40}, nil}},
+	} {
+		if err := Write(io.Discard, tensors); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func file(header string, data int) []byte {
+	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), make([]byte, data)...)
+}
+
+// Hostile and damaged files end in an error, and cost no memory beyond a multiple of their header.
+func TestHostileFiles(t *testing.T) {
+	one := func(shape, offsets string) string {
+		return `{"a":{"dtype":"F32","shape":` + shape + `,"data_offsets":` + offsets + `}}`
+	}
+	for _, c := range []struct {
+		name, want string
+		data       []byte
+	}{
+		{"no file", "shorter", nil},
+		{"a header of 2^63", "a header of", append(bytes.Repeat([]byte{0xff}, 8), '{')},
+		{"a cut header", "truncated", file("{}", 0)[:9]},
+		{"no JSON", "not a safetensors file", file("PK\x03\x04", 0)},
+		{"nothing", "without tensors", file("{}", 0)},
+		{"a cut tensor", "incomplete", file(one("[2]", "[0,8]"), 7)},
+		{"data behind", "incomplete", file(one("[2]", "[0,8]"), 9)},
+		{"a shape of another size", "mismatch", file(one("[3]", "[0,8]"), 8)},
+		{"2^80 elements", "overflow", file(one("[1099511627776,1099511627776]", "[0,8]"), 8)},
+		{"a negative dimension", "not a safetensors file", file(one("[-2]", "[0,8]"), 8)},
+		{"half a dimension", "not a safetensors file", file(one("[2.5]", "[0,8]"), 8)},
+		{"offsets backwards", "offset", file(one("[2]", "[8,0]"), 8)},
+		{"a hole", "offset", file(one("[1]", "[4,8]"), 8)},
+		{"tensors that overlap", "offset", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`, 12)},
+		{"an unknown type", "F4", file(`{"a":{"dtype":"F4","shape":[2],"data_offsets":[0,1]}}`, 1)},
+		{"a key missing", "3 keys", file(`{"a":{"dtype":"F32","shape":[2]}}`, 8)},
+		{"null", "3 keys", file(`{"a":null}`, 8)},
+		{"a large shape", "incomplete", file(one("["+strings.Repeat("1,", maxHeader/2-100)+"1]", "[0,4]"), 0)},
+		{"nested", "not a safetensors file", file(`{"a":`+strings.Repeat("[", maxHeader-100), 0)},
+	} {
+		before := taken()
+		_, err := Parse(c.data)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, expected %q", c.name, err, c.want)
+		}
+		if err != nil && len(err.Error()) > 1000 {
+			t.Errorf("%s: an error of %d bytes", c.name, len(err.Error()))
+		}
+		// All that was asked for, in use at one time or not.
+		if grown := taken() - before; grown > 100*maxHeader {
+			t.Errorf("%s took %d MB", c.name, grown>>20)
+		} else if grown > maxHeader {
+			t.Logf("%s took %d MB for a header of %d MB", c.name, grown>>20, maxHeader>>20)
+		}
+	}
+	// A dimension that no int holds, of a tensor without elements.
+	f, err := Parse(file(one("[18446744073709551615,0]", "[0,0]"), 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := f.Tensor("a"); err == nil {
+		t.Error("a dimension of 2^64-1 was read")
+	}
+}
+
+// taken is all memory that was ever asked for.
+func taken() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// Whatever the bytes, there is an error or tensors as large as their shapes say, none larger than the file.
+func FuzzParse(f *testing.F) {
+	f.Add(golden(f))
+	var b bytes.Buffer
+	if err := Write(&b, sample()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add(file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 2))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Parse(data)
+		if err != nil {
+			return
+		}
+		for _, name := range s.Names() {
+			v, shape, ok, err := s.Tensor(name)
+			if err != nil {
+				continue
+			}
+			n := 1
+			for _, d := range shape {
+				n *= d
+			}
+			if !ok || n != len(v) || len(v) > len(data) {
+				t.Errorf("tensor %q of shape %v has %d elements in a file of %d bytes", name, shape, len(v), len(data))
+			}
+		}
+	})
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"math"
+
+	"vapo/lib/checkpoint"
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/engine"
+	"vapo/lib/feature"
+	"vapo/lib/metrics"
+	"vapo/lib/potential"
+	"vapo/lib/stage"
+)
+
+// oodScore tells how well the potential tells data from outliers: the probability that a datum scores higher than an
+// outlier (the area under the ROC curve; 1/2 is chance), by the log density of the path at time t and by how short the
+// gradient is. Both are taken at mu(t)·x, where the path carries a datum x without its noise.
+type oodScore struct {
+	Time     float64 `json:"t"`
+	Density  float64 `json:"auroc_log_density"`
+	Gradient float64 `json:"auroc_short_gradient"`
+	Inliers  string  `json:"inliers"`
+	Outliers string  `json:"outliers"`
+	N        []int   `json:"n"` // inliers, outliers
+}
+
+// Blocks in which the potential is evaluated.
+const (
+	imageBlock = 64
+	pointBlock = 256
+)
+
+// scoreOutliers compares inliers with the input outliers under the potential of the input checkpoint. It is nil where those
+// inputs are not given.
+func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers dataset.Set, name string) (*oodScore, error) {
+	if !job.HasInput("outliers") {
+		return nil, nil
+	}
+	be, err := engine.Open(p.Backend)
+	if err != nil {
+		return nil, err
+	}
+	engine.Record(job, be)
+	path, err := job.Input(ctx, "checkpoint")
+	if err != nil {
+		return nil, err
+	}
+	c, err := checkpoint.Read(path)
+	if err != nil {
+		return nil, stage.Fail(stage.ExitInput, "give the output checkpoint of train", "input checkpoint: %w", err)
+	}
+	config, weights, err := potential.FromCheckpoint(c, checkpoint.EMA)
+	if err != nil {
+		return nil, stage.Fail(stage.ExitInput, "give a checkpoint of a potential", "input checkpoint: %w", err)
+	}
+	outside, points, err := readSide(ctx, job, "outliers")
+	if err != nil {
+		return nil, err
+	}
+	var outliers dataset.Set = points
+	outName := "input outliers"
+	if points == nil {
+		if outside.set == nil {
+			return nil, stage.Fail(stage.ExitInput, "outliers are data, as samples are", "input outliers holds no images")
+		}
+		outliers, outName = outside.set, outside.name
+	} else if n := splitName(points.Name, points.Split); n != "unnamed data" {
+		outName = n
+	}
+	s := &oodScore{Time: p.OODTime, Inliers: name, Outliers: outName}
+	block := imageBlock
+	if len(config.Shape) == 1 {
+		block = pointBlock
+	}
+	field, err := potential.NewField(be, config, weights, block)
+	if err != nil {
+		return nil, engine.Explain(err)
+	}
+	var density, gradient [2][]float64
+	for i, set := range []dataset.Set{inliers, outliers} {
+		rows, err := vectors(set, config.Shape, []string{name, outName}[i], p)
+		if err != nil {
+			return nil, err
+		}
+		if density[i], gradient[i], err = densities(ctx, field, rows, p.OODTime); err != nil {
+			return nil, engine.Explain(err)
+		}
+		s.N = append(s.N, len(density[i]))
+	}
+	if s.Density, err = metrics.AUROC(density[0], density[1]); err == nil {
+		s.Gradient, err = metrics.AUROC(gradient[0], gradient[1])
+	}
+	if err != nil {
+		return nil, stage.Fail(stage.ExitNumeric, "choose an ood-time further from 0 and 1", "outliers: %w", err)
+	}
+	return s, nil
+}
+
+// vectors are at most so many rows of a set as are compared, drawn without replacement, as the potential takes them.
+func vectors(set dataset.Set, shape []int, name string, p *params) ([][]float32, error) {
+	var d int
+	switch s := set.(type) {
+	case *dataset.Images:
+		if len(shape) != 3 || s.C != shape[0] || s.H != shape[1] || s.W != shape[2] {
+			return nil, stage.Fail(stage.ExitInput, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
+		}
+		d = s.C * s.H * s.W
+	case *dataset.Points:
+		if len(shape) != 1 || s.D != shape[0] {
+			return nil, stage.Fail(stage.ExitInput, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
+		}
+		d = s.D
+	}
+	var rows [][]float32
+	for _, i := range draw.New(p.Seed, "eval/ood", uint64(set.Len())).Perm(set.Len())[:min(set.Len(), p.OODN)] {
+		row := make([]float32, d)
+		switch s := set.(type) {
+		case *dataset.Images:
+			feature.Scale(row, s.Image(i))
+		case *dataset.Points:
+			copy(row, s.Point(i))
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// densities are the log density of the path at mu·x for the rows x, up to a constant, and the negative length of the
+// potential's gradient there.
+func densities(ctx context.Context, field *potential.Field, rows [][]float32, t float64) (density, short []float64, err error) {
+	path, err := field.Config.Path()
+	if err != nil {
+		return nil, nil, err
+	}
+	at, d := path.At(t), field.Config.Dim()
+	x, grad := make([]float32, field.Batch*d), make([]float32, field.Batch*d)
+	phi, times := make([]float32, field.Batch), make([]float32, field.Batch)
+	for i := range times {
+		times[i] = float32(t)
+	}
+	for from := 0; from < len(rows); from += field.Batch {
+		if err := context.Cause(ctx); err != nil {
+			return nil, nil, err
+		}
+		clear(x)
+		part := rows[from:min(from+field.Batch, len(rows))]
+		for i, row := range part {
+			for k, v := range row {
+				x[i*d+k] = float32(at.Mu) * v
+			}
+		}
+		if err := field.Eval(x, times, phi, grad); err != nil {
+			return nil, nil, err
+		}
+		for i := range part {
+			var square, length float64
+			for k := i * d; k < (i+1)*d; k++ {
+				square += float64(x[k]) * float64(x[k])
+				length += float64(grad[k]) * float64(grad[k])
+			}
+			density = append(density, at.LogDensity(float64(phi[i]), square))
+			short = append(short, -math.Sqrt(length))
+		}
+	}
+	return density, short, nil
+}

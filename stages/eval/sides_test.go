@@ -1,0 +1,228 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vapo/lib/feature/featuretest"
+	"vapo/lib/npz"
+	"vapo/lib/safetensors"
+	"vapo/lib/stage"
+)
+
+// The distance and what is measured beside it.
+func TestMeasures(t *testing.T) {
+	dir := t.TempDir()
+	samples, train := writeSet(t, dir, "samples", discs("samples", 200)), writeSet(t, dir, "train", discs("train", 300))
+	network := writeNetwork(t, dir, 8)
+	run := func(out string, more ...string) (int, score, string) {
+		out = filepath.Join(dir, out)
+		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + train, "--backend=tape-go", "--out=" + out}, more...)...)
+		if code != 0 {
+			return code, score{}, stderr
+		}
+		return code, readScore(t, out), stderr
+	}
+	code, s, stderr := run("all", "--input=features="+network)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if i := s.Interval; i == nil || !(i.Low < s.Value && s.Value < i.High) || i.StandardError <= 0 || i.Groups != 10 {
+		t.Errorf("interval %+v of %v", i, s.Value)
+	}
+	if x := s.Infinity; x == nil || !(math.Abs(x.Value-s.Value) < s.Value) || len(x.Sizes) != 15 {
+		t.Errorf("extrapolation %+v of %v", x, s.Value)
+	}
+	if k := s.KID; k == nil || math.Abs(k.Mean) > 1e-2 || k.Size != 200 || k.Subsets != 100 {
+		t.Errorf("kid %+v", k)
+	}
+	if x := s.Inception; x == nil || !(x.Mean >= 1 && x.Mean <= 3) {
+		t.Errorf("inception score %+v of a classifier of 3 classes", x)
+	}
+	if m := s.Manifold; m == nil || !(m.Precision > 0.8 && m.Recall > 0.8 && m.Coverage > 0.5) || m.N[0] != 200 || m.N[1] != 300 {
+		t.Errorf("manifold %+v", m)
+	}
+	if len(s.Weights) != 64 {
+		t.Errorf("weights %q", s.Weights)
+	}
+
+	if code, s, stderr = run("none", "--input=features="+network, "--metrics=none", "--no-baselines"); code != 0 || s.numbers != (numbers{}) || len(s.Baselines) != 0 {
+		t.Errorf("none: exit %d, %+v, %s", code, s, stderr)
+	}
+	if code, s, stderr = run("some", "--input=features="+network, "--metrics=kid, interval"); code != 0 || s.KID == nil || s.Interval == nil || s.Manifold != nil {
+		t.Errorf("some: exit %d, %+v, %s", code, s, stderr)
+	}
+	if code, _, stderr = run("typo", "--metrics=fid"); code != stage.ExitUsage || !strings.Contains(stderr, "manifold") {
+		t.Errorf("an unknown metric: exit %d, %s", code, stderr)
+	}
+}
+
+// Images, features and moments give the same distance, whichever form a side comes in.
+func TestForms(t *testing.T) {
+	dir := t.TempDir()
+	set := discs("samples", 200)
+	samples, train := writeSet(t, dir, "samples", set), writeSet(t, dir, "train", discs("train", 300))
+	network := writeNetwork(t, dir, 8)
+	run := func(out, samples, reference string, more ...string) score {
+		t.Helper()
+		out = filepath.Join(dir, out)
+		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + reference, "--backend=tape-go", "--no-baselines", "--out=" + out}, more...)...)
+		if code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		return readScore(t, out)
+	}
+	net := "--input=features=" + network
+	want := run("images", samples, train, net, "--keep-features")
+	near := func(name string, s score, tolerance float64) {
+		t.Helper()
+		if !(math.Abs(s.Value-want.Value) <= tolerance*want.Value) {
+			t.Errorf("%s: distance %v, expected %v", name, s.Value, want.Value)
+		}
+	}
+	features, moments := filepath.Join(dir, "images", "features.arrow"), filepath.Join(dir, "images", "statistics.npz")
+
+	s := run("features", samples, features, net)
+	near("features", s, 0)
+	if s.KID == nil || *s.KID != *want.KID || s.N[1] != 300 || s.Reference != "discs train" {
+		t.Errorf("against features: %+v", s)
+	}
+	s = run("moments", samples, moments, net)
+	near("moments", s, 1e-9)
+	if s.KID != nil || s.Interval == nil || s.N[1] != 0 || !strings.Contains(strings.Join(s.Warnings, "\n"), "not measured: kid") {
+		t.Errorf("against moments: %+v", s)
+	}
+	// With no network and no images at all: the reference's features against those of the samples.
+	run("swapped", train, samples, net, "--keep-features")
+	s = run("files", filepath.Join(dir, "swapped", "features.arrow"), moments)
+	near("features and moments", s, 1e-9)
+	if !strings.Contains(s.Features, "classifier-1x16x16-features8") {
+		t.Errorf("features %q", s.Features)
+	}
+
+	// The images as other programs write them.
+	archive := writeFile(t, filepath.Join(dir, "samples.npz"), func(w io.Writer) error {
+		z := npz.NewWriter(w)
+		if err := npz.Add(z, "arr_0", []int{set.N, set.H, set.W, set.C}, set.Pixels); err != nil { // one channel: NCHW is NHWC
+			return err
+		}
+		return z.Close()
+	})
+	near("npz", run("npz", archive, train, net), 0)
+
+	for _, c := range []struct{ name, samples, reference, network, want string }{
+		{"another network", samples, features, writeNetwork(t, t.TempDir(), 9), "8 dimensions, expected 9"},
+		{"no network", samples, features, "", "name a feature network"},
+		{"moments alone", moments, train, "", "name a feature network"},
+		{"not an npz", samples, writeFile(t, filepath.Join(dir, "cut.npz"), func(w io.Writer) error { _, err := io.WriteString(w, "PK\x03\x04"); return err }), network, "input reference"},
+	} {
+		args := []string{"--input=samples=" + c.samples, "--input=reference=" + c.reference, "--backend=tape-go", "--out=" + filepath.Join(dir, "refused")}
+		if c.network != "" {
+			args = append(args, "--input=features="+c.network)
+		}
+		if code, _, stderr := eval(t, args...); code != stage.ExitInput || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit %d, %s", c.name, code, stderr)
+		}
+	}
+}
+
+// Inception's features are kept in a directory or the store: a second score, and one of a larger set, computes only what
+// is new, and the number is the same.
+func TestFeaturesAreKept(t *testing.T) {
+	t.Setenv("VAPO_STORE", "")
+	dir := t.TempDir()
+	w, err := featuretest.ReadWeights("../../lib/feature/testdata/inception_shapes.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors, err := w.Tensors("Conv2d_1", "Conv2d_2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := writeFile(t, filepath.Join(dir, "stem.safetensors"), func(w io.Writer) error { return safetensors.Write(w, tensors) })
+	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 10))
+	b := writeFolder(t, filepath.Join(dir, "b"), discs("b", 260))
+	cache := filepath.Join(dir, "cache")
+	run := func(a, b string, more ...string) (s folderScore, kept string) {
+		t.Helper()
+		code, stdout, stderr := eval(t, append([]string{"folders", a, b, "--weights=" + weights, "--tap=64", "--backend=tape-go", "--metrics=none"}, more...)...)
+		if code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+			t.Fatalf("%s: %v", stdout, err)
+		}
+		lines := strings.Split(strings.TrimSpace(stderr[:strings.LastIndex(stderr, "}")+1]), "\n")
+		_, kept, _ = strings.Cut(lines[len(lines)-1], `"from_cache":`)
+		return s, kept
+	}
+	want, kept := run(a, b)
+	if kept != "0}" || want.FID == nil || want.Tap != 64 {
+		t.Fatalf("%+v with %q images kept", want, kept)
+	}
+	t.Run("directory", func(t *testing.T) {
+		for i, n := range []int{0, 270} {
+			if s, kept := run(a, b, "--cache="+cache); *s.FID != *want.FID || kept != fmt.Sprintf("%d}", n) {
+				t.Errorf("run %d: FID %v with %q images kept, expected %v and %d", i+1, *s.FID, kept, *want.FID, n)
+			}
+		}
+		// Ten more images: the first shard of 250 stands.
+		more := writeFolder(t, filepath.Join(dir, "more"), discs("b", 270))
+		if _, kept := run(a, more, "--cache="+cache); kept != "260}" {
+			t.Errorf("of a larger set %q images were kept", kept)
+		}
+		if _, kept := run(a, b, "--cache="+cache, "--resize=clean"); kept != "0}" {
+			t.Errorf("under another convention %q images were kept", kept)
+		}
+	})
+	t.Run("workers", func(t *testing.T) {
+		shared := filepath.Join(dir, "shared")
+		for _, c := range []struct {
+			set, part string
+			want      featuresDone
+		}{
+			{a, "1/1", featuresDone{Images: 10, Computed: 10}}, {b, "2/2", featuresDone{Images: 260, Computed: 10}},
+			{b, "1/2", featuresDone{Images: 260, Computed: 250}}, {b, "2/2", featuresDone{Images: 260, Kept: 10}},
+		} {
+			code, stdout, stderr := eval(t, "features", c.set, "--weights="+weights, "--tap=64", "--backend=tape-go", "--metrics=none", "--part="+c.part, "--cache="+shared)
+			if code != 0 {
+				t.Fatalf("exit %d: %s", code, stderr)
+			}
+			var got featuresDone
+			if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+				t.Fatal(err)
+			}
+			c.want.Part, c.want.Features = c.part, want.Features
+			if got != c.want {
+				t.Errorf("part %s of %s: %+v, expected %+v", c.part, c.set, got, c.want)
+			}
+		}
+		if s, kept := run(a, b, "--cache="+shared); *s.FID != *want.FID || kept != "270}" {
+			t.Errorf("after two workers: FID %v with %q images kept, expected %v", *s.FID, kept, *want.FID)
+		}
+		for _, bad := range []string{"0/2", "3/2", "1", "a/b"} {
+			if code, _, _ := eval(t, "features", a, "--weights="+weights, "--part="+bad, "--cache="+shared); code != stage.ExitUsage {
+				t.Errorf("part %s: exit %d", bad, code)
+			}
+		}
+		if code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64"); code != stage.ExitUsage || !strings.Contains(stderr, "--cache") {
+			t.Errorf("nowhere to keep features: exit %d, %s", code, stderr)
+		}
+	})
+	t.Run("stage", func(t *testing.T) {
+		out := filepath.Join(dir, "out")
+		args := []string{"--input=samples=" + writeSet(t, dir, "a", discs("a", 10)), "--input=reference=" + writeSet(t, dir, "b", discs("b", 260)),
+			"--input=features=" + weights, "--tap=64", "--backend=tape-go", "--metrics=none", "--no-baselines", "--out=" + out}
+		if code, _, stderr := eval(t, args...); code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		if s := readScore(t, out); s.Value != *want.FID || s.Tap != 64 || s.Resize != "pytorch-fid" || s.Weights != want.Weights {
+			t.Errorf("the stage has %+v, folders %v", s, *want.FID)
+		}
+	})
+}
