@@ -60,6 +60,9 @@ func setOf(f *npz.File, name string) (Set, error) {
 	if s := h.Shape; len(s) != 4 || s[3] != 1 && s[3] != 3 || slices.Contains(s, 0) {
 		return nil, &TableError{Reason: fmt.Sprintf("array %s has shape %v, expected images as [N, H, W, C] with 1 or 3 channels, or points as [N, D]", array, s)}
 	}
+	if h.Dtype == "|b1" {
+		return nil, &TableError{Reason: fmt.Sprintf("array %s holds booleans, expected pixels of 0 to 255", array)}
+	}
 	pixels, shape, err := npz.Read[uint8](f, array)
 	if err != nil {
 		return nil, fmt.Errorf("%w: images are 0 to 255", err)

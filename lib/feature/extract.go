@@ -30,6 +30,14 @@ type Keeper interface {
 	Load(ctx context.Context, key string) (value []byte, ok bool, err error)
 }
 
+// KeepError is what went wrong with where shards are kept, not with images or network.
+type KeepError struct{ Err error }
+
+func (e *KeepError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *KeepError) Unwrap() error { return e.Err }
+
 // Extractor computes the features of sets of images shard by shard, and takes those that were computed before from where
 // they are kept. A shard's key is a digest of its images' pixels, of the network's name (with layer and resize
 // convention), weights and backend class: it is found again whatever set the images are in and whoever computed it, so
@@ -61,8 +69,8 @@ func (e *Extractor) Rows(ctx context.Context, images Images) ([]float32, error) 
 func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int) error {
 	row := e.Network.Dim() + e.Network.Classes()
 	out := make([]float32, Shard*row)
-	for from := worker * Shard; from < images.Len(); from += workers * Shard {
-		to := min(from+Shard, images.Len())
+	for k := worker; k < (images.Len()+Shard-1)/Shard; k += workers {
+		from, to := k*Shard, min((k+1)*Shard, images.Len())
 		if err := e.shard(ctx, images, from, to, out[:(to-from)*row]); err != nil {
 			return err
 		}
@@ -86,7 +94,7 @@ func (e *Extractor) shard(ctx context.Context, images Images, from, to int, out 
 	}
 	value, ok, err := e.Keep.Load(ctx, key)
 	if err != nil {
-		return fmt.Errorf("features of images %d to %d: %w", from, to, err)
+		return &KeepError{err}
 	}
 	if ok && e.decode(value, out) {
 		e.report(to-from, true)
@@ -96,11 +104,11 @@ func (e *Extractor) shard(ctx context.Context, images Images, from, to int, out 
 		return err
 	}
 	var buf bytes.Buffer
-	if err = tensorfile.Write(&buf, Table(out, e.Network.Dim(), e.Network.Classes())); err == nil {
-		err = e.Keep.Save(ctx, key, buf.Bytes())
-	}
-	if err != nil {
+	if err := tensorfile.Write(&buf, Table(out, e.Network.Dim(), e.Network.Classes())); err != nil {
 		return fmt.Errorf("features of images %d to %d: %w", from, to, err)
+	}
+	if err := e.Keep.Save(ctx, key, buf.Bytes()); err != nil {
+		return &KeepError{err}
 	}
 	return nil
 }

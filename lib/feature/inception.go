@@ -362,8 +362,16 @@ func (n *inception) incomplete(missing []string) error {
 
 // Name implements Network.
 func (n *InceptionNetwork) Name() string {
-	return fmt.Sprintf("inception-2015-12-05 tap %d resize %s", n.tap, n.resizers.how)
+	return fmt.Sprintf(inceptionName, n.tap, n.resizers.how)
 }
+
+// ParseInception takes a name of a network apart that Name gave; ok is false for that of another network.
+func ParseInception(name string) (tap int, resize Resize, ok bool) {
+	n, err := fmt.Sscanf(name, inceptionName, &tap, &resize)
+	return tap, resize, err == nil && n == 2
+}
+
+const inceptionName = "inception-2015-12-05 tap %d resize %s"
 
 // Dim implements Network.
 func (n *InceptionNetwork) Dim() int { return n.tap }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 )
 
 // Resize is a convention by which images are brought to the size that Inception looks at. It changes an FID by several
@@ -89,10 +90,25 @@ func cubic(x float64) float64 {
 	return 0
 }
 
-// resizers keeps a resizer for every size that was met. It is safe for concurrent use.
+// resizers keeps the taps of axes of the lengths that were met. It is safe for concurrent use.
 type resizers struct {
-	how Resize
-	of  sync.Map // [2]int to *resizer
+	how  Resize
+	axes sync.Map // int to []taps
+	many atomic.Int64
+}
+
+// manyAxes bounds how many lengths' taps are kept: a folder may hold images of any sizes.
+const manyAxes = 512
+
+func (r *resizers) axis(length int) []taps {
+	if t, ok := r.axes.Load(length); ok {
+		return t.([]taps)
+	}
+	t := r.how.axisTaps(length)
+	if r.many.Add(1) <= manyAxes {
+		r.axes.Store(length, t)
+	}
+	return t
 }
 
 // image writes an image to dst [3, 299, 299], scaled as the convention says.
@@ -100,63 +116,71 @@ func (r *resizers) image(dst []float32, im Image) error {
 	if im.C != 1 && im.C != 3 || im.H < 1 || im.W < 1 || len(im.Pixels) != im.C*im.H*im.W {
 		return fmt.Errorf("an image of %d channels, %dx%d pixels; inception looks at grey or RGB ones", im.C, im.H, im.W)
 	}
-	size := [2]int{im.H, im.W}
-	v, ok := r.of.Load(size)
-	if !ok {
-		v, _ = r.of.LoadOrStore(size, newResizer(r.how, im.H, im.W))
-	}
+	p := newPlaner(r.how, im.W, r.axis(im.H), r.axis(im.W))
 	const plane = InceptionSide * InceptionSide
 	for c := range 3 {
 		if from := min(c, im.C-1); from < c {
 			copy(dst[c*plane:(c+1)*plane], dst)
 		} else {
-			v.(*resizer).plane(dst[c*plane:(c+1)*plane], im.Pixels[from*im.H*im.W:][:im.H*im.W])
+			p.plane(dst[c*plane:(c+1)*plane], im.Pixels[from*im.H*im.W:][:im.H*im.W])
 		}
 	}
 	return nil
 }
 
-// resizer brings images of one size to Inception's.
-type resizer struct {
+// planer resizes channels of one size.
+type planer struct {
 	how  Resize
-	h, w int
+	w    int
 	rows []taps // of the output's rows
 	cols []taps
+	// wide holds the last rows of the input, widened: as many as one row of the output is made of.
+	wide []float32
+	held int
 }
 
-func newResizer(how Resize, h, w int) *resizer {
-	return &resizer{how: how, h: h, w: w, rows: how.axisTaps(h), cols: how.axisTaps(w)}
+func newPlaner(how Resize, w int, rows, cols []taps) *planer {
+	p := &planer{how: how, w: w, rows: rows, cols: cols}
+	for _, t := range rows {
+		p.held = max(p.held, len(t.weights))
+	}
+	p.wide = make([]float32, p.held*InceptionSide)
+	return p
 }
 
 // plane resizes one channel: its rows first, then its columns, with float32 between as in Pillow.
-func (r *resizer) plane(dst []float32, src []uint8) {
+func (p *planer) plane(dst []float32, src []uint8) {
 	const side = InceptionSide
-	wide := make([]float32, r.h*side)
-	for y := range r.h {
-		row := src[y*r.w : (y+1)*r.w]
-		for x, t := range r.cols {
-			sum := 0.0
-			for k, w := range t.weights {
-				sum += w * float64(row[t.first+k])
-			}
-			wide[y*side+x] = float32(sum)
+	done := 0 // rows of the input that were widened
+	for y, t := range p.rows {
+		done = max(done, t.first)
+		for ; done < t.first+len(t.weights); done++ {
+			p.widen(p.wide[done%p.held*side:][:side], src[done*p.w:(done+1)*p.w])
 		}
-	}
-	for y, t := range r.rows {
 		out := dst[y*side : (y+1)*side]
 		for x := range out {
 			sum := 0.0
 			for k, w := range t.weights {
-				sum += w * float64(wide[(t.first+k)*side+x])
+				sum += w * float64(p.wide[(t.first+k)%p.held*side+x])
 			}
-			out[x] = r.scale(sum)
+			out[x] = p.how.scale(sum)
 		}
 	}
 }
 
+func (p *planer) widen(dst []float32, row []uint8) {
+	for x, t := range p.cols {
+		sum := 0.0
+		for k, w := range t.weights {
+			sum += w * float64(row[t.first+k])
+		}
+		dst[x] = float32(sum)
+	}
+}
+
 // scale maps grey levels to what the network was trained on.
-func (r *resizer) scale(v float64) float32 {
-	switch r.how {
+func (r Resize) scale(v float64) float32 {
+	switch r {
 	case PyTorchFID:
 		return float32(2*(v/255) - 1)
 	case Clean:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"vapo/lib/blas"
 )
@@ -41,8 +42,8 @@ type Frechet struct {
 // The result depends on lib's class, and with OpenBLAS on the kind of
 // processor, in its last digits; it does not depend on the number of cores.
 //
-// Note: SciPy's sqrtm of S1·S2, the usual way, takes ten times as long with the
-// same BLAS, and needs an ε added to singular covariances that changes the value.
+// Note: SciPy's sqrtm of S1·S2, the usual way, takes several times as long with
+// the same BLAS, and needs an ε added to singular covariances that changes the value.
 func FrechetDistance(lib blas.Library, a, b *Moments) (Frechet, error) {
 	if a.d != b.d {
 		return Frechet{}, fmt.Errorf("fréchet distance: features of dimension %d against %d", a.d, b.d)
@@ -123,6 +124,7 @@ func traceSqrtProduct(lib blas.Library, d int, s1, s2 []float64, rank int) (root
 		route, s2 = "pivoted", permuted(d, s2, f.pivots)
 	}
 	root, err = traceSqrtCongruence(lib, f.rank, d, f.u, s2)
+	giveMatrix(f.u)
 	return root, route, err
 }
 
@@ -144,7 +146,7 @@ func factorOf(lib blas.Library, d int, s []float64, regular bool) (factor, error
 	for i := range d {
 		floor = math.Max(floor, s[i*d+i]*pivotFloor(d))
 	}
-	u := make([]float64, d*d)
+	u := takeMatrix(d * d)
 	if regular {
 		copyAll(u, s)
 		if err := lib.Cholesky(d, u, d); err == nil && leastPivot(d, u) > floor {
@@ -166,6 +168,20 @@ func leastPivot(d int, u []float64) float64 {
 	}
 	return least
 }
+
+// matrices keeps the memory of past distances until the collector wants it: to clear it and touch it anew would take a
+// tenth of a distance's time.
+var matrices sync.Pool
+
+// takeMatrix returns n values of any content.
+func takeMatrix(n int) []float64 {
+	if m, ok := matrices.Get().(*[]float64); ok && cap(*m) >= n {
+		return (*m)[:n]
+	}
+	return make([]float64, n)
+}
+
+func giveMatrix(m []float64) { matrices.Put(&m) }
 
 // copyAll is copy on all cores: half of its time goes into first touching memory.
 func copyAll(dst, src []float64) {
@@ -191,29 +207,26 @@ func permuted(d int, s []float64, pivots []int) []float64 {
 // of u·s·uᵀ, those within rounding of zero taken as zero; u is [rank, d] with
 // zeros below its diagonal, s symmetric.
 //
-// Tiles skip what the zeros of u and the symmetry of the result make
-// needless: a third of the products is left.
+// A strip of rows of the result is one core's: that of u·s stays in its cache.
+// What the zeros of u and the symmetry of the result make needless is skipped:
+// a third of the products is left.
 func traceSqrtCongruence(lib blas.Library, rank, d int, u, s []float64) (float64, error) {
 	if rank == 0 {
 		return 0, nil
 	}
-	const tile = 256
-	rows, columns := (rank+tile-1)/tile, (d+tile-1)/tile
-	// us(i, k) = Σ u(i, j)·s(k, j) over j >= i, for k >= i.
-	us := make([]float64, rank*d)
-	parallel(rows*columns, func(t int) {
-		i, k := t/columns*tile, t%columns*tile
-		if k < i {
-			return
+	const strip, tile = 128, 256
+	usu := takeMatrix(rank * rank)
+	defer giveMatrix(usu)
+	parallel((rank+strip-1)/strip, func(t int) {
+		i := t * strip
+		rows := min(strip, rank-i)
+		us := make([]float64, rows*d)
+		// us(i, k) = Σ u(i, j)·s(k, j) over j >= i, for k >= i.
+		lib.Dgemm(false, true, rows, d-i, d-i, 1, u[i*d+i:], d, s[i*d+i:], d, 0, us[i:], d)
+		// usu(i, j) = Σ us(i, k)·u(j, k) over k >= j, for j >= i.
+		for j := i; j < rank; j += tile {
+			lib.Dgemm(false, true, rows, min(tile, rank-j), d-j, 1, us[j:], d, u[j*d+j:], d, 0, usu[i*rank+j:], rank)
 		}
-		lib.Dgemm(false, true, min(tile, rank-i), min(tile, d-k), d-i, 1, u[i*d+i:], d, s[k*d+i:], d, 0, us[i*d+k:], d)
-	})
-	// usu(i, j) = Σ us(i, k)·u(j, k) over k >= j, for j >= i.
-	usu := make([]float64, rank*rank)
-	parallel(rows*(rows+1)/2, func(t int) {
-		j, i := pairOf(t)
-		i, j = i*tile, j*tile
-		lib.Dgemm(false, true, min(tile, rank-i), min(tile, rank-j), d-j, 1, us[i*d+j:], d, u[j*d+j:], d, 0, usu[i*rank+j:], rank)
 	})
 	values := make([]float64, rank)
 	if err := lib.Eigenvalues(rank, usu, rank, values); err != nil {

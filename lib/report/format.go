@@ -115,6 +115,13 @@ func value(v any) string {
 		}
 		return strings.Join(parts, ", ")
 	}
+	if list, ok := v.([]any); ok && plain(list) {
+		var parts []string
+		for _, e := range list {
+			parts = append(parts, value(e))
+		}
+		return strings.Join(parts, " ")
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Sprint(v)
@@ -129,10 +136,25 @@ func value(v any) string {
 // flat reports whether m is a short object of plain values.
 func flat(m map[string]any) bool {
 	for _, v := range m {
+		switch v := v.(type) {
+		case map[string]any:
+			return false
+		case []any:
+			if !plain(v) {
+				return false
+			}
+		}
+	}
+	return len(m) > 0 && len(m) <= 8
+}
+
+// plain reports whether a list holds scalars only, and not many.
+func plain(list []any) bool {
+	for _, v := range list {
 		switch v.(type) {
 		case map[string]any, []any:
 			return false
 		}
 	}
-	return len(m) > 0 && len(m) <= 8
+	return len(list) <= 16
 }

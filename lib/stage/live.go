@@ -166,18 +166,26 @@ func (l *storeLive) load(ctx context.Context, name string) (string, error) {
 type localLive struct {
 	parent, dir, scratch string
 	log                  *slog.Logger
+	what                 string // what is kept, in messages; "" is live state
+}
+
+func (l *localLive) kind() string {
+	if l.what != "" {
+		return l.what
+	}
+	return "live state"
 }
 
 func (l *localLive) Save(_ context.Context, name string, write func(io.Writer) error) error {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
-		return fmt.Errorf("live state %s: %w", name, err)
+		return fmt.Errorf("%s %s: %w", l.kind(), name, err)
 	}
 	path, err := seal(l.dir, write)
 	if err != nil {
-		return fmt.Errorf("live state %s: %w", name, err)
+		return fmt.Errorf("%s %s: %w", l.kind(), name, err)
 	}
 	if err := os.Rename(path, filepath.Join(l.dir, name)); err != nil {
-		return fmt.Errorf("live state %s: %w", name, err)
+		return fmt.Errorf("%s %s: %w", l.kind(), name, err)
 	}
 	return nil
 }
@@ -188,15 +196,15 @@ func (l *localLive) Load(_ context.Context, name string) (string, bool, error) {
 		return "", false, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("live state %s: %w", name, err)
+		return "", false, fmt.Errorf("%s %s: %w", l.kind(), name, err)
 	}
 	defer f.Close()
 	path, ok, err := unseal(l.scratch, f)
 	if err != nil {
-		return "", false, fmt.Errorf("live state %s: %w", name, err)
+		return "", false, fmt.Errorf("%s %s: %w", l.kind(), name, err)
 	}
 	if !ok {
-		l.log.Warn("live state is damaged; starting over", "name", name)
+		l.log.Warn(l.kind()+" is damaged; computing it anew", "name", name)
 	}
 	return path, ok, nil
 }

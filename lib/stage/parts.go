@@ -46,7 +46,14 @@ func partsIn(dir string, s *scratch, log *slog.Logger) (Parts, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, Fail(ExitUsage, "name a directory that can be written", "%w", err)
 	}
-	return liveParts{&localLive{parent: filepath.Dir(dir), dir: dir, scratch: s.dir, log: log}}, nil
+	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // said before the work, not after it
+	if err != nil {
+		return nil, Fail(ExitUsage, "name a directory that can be written", "%w", err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return nil, err
+	}
+	return liveParts{&localLive{parent: filepath.Dir(dir), dir: dir, scratch: s.dir, log: log, what: "part"}}, nil
 }
 
 type storeParts struct {

@@ -76,16 +76,22 @@ func newComparer(w network, projections int, seed uint64) (*comparer, error) {
 	}
 	c.extract = feature.Extractor{Network: net, Weights: w.digest, Backend: c.engine.Class()}
 	c.metric = "Fréchet distance of classifier features"
-	c.weights = strings.TrimPrefix(w.digest, "sha256:")
-	if c.inception() {
-		c.metric = fidMetric
-		c.tap, c.resize = w.options.Tap, string(w.options.Resize)
-		if c.weights != feature.PublishedDigest {
-			c.warnings = append(c.warnings, "the weights are not the published file ("+feature.PublishedWeights+"): say which they are beside the number")
-		}
-	}
-	c.features = net.Name() + " " + w.digest
+	c.describe(net.Name(), w.digest)
 	return c, nil
+}
+
+// describe notes which network the features are of.
+func (c *comparer) describe(network, digest string) {
+	c.features = network + " " + digest
+	c.weights = strings.TrimPrefix(digest, "sha256:")
+	tap, resize, ok := feature.ParseInception(network)
+	if !ok {
+		return
+	}
+	c.metric, c.tap, c.resize = fidMetric, tap, string(resize)
+	if feature.Published[c.weights] == "" {
+		c.warnings = append(c.warnings, "the weights are not the published file ("+feature.PublishedWeights+"): say which they are beside the number")
+	}
 }
 
 // library is the linear algebra that goes with an engine: the class of a backend on the CPU names it.
@@ -124,17 +130,20 @@ func (c *comparer) adopt(a, b *side) error {
 			return err
 		}
 	}
+	if a.network != "" && b.network != "" && (a.network != b.network || a.weights != b.weights) {
+		return stage.Fail(stage.ExitInput, oneNetwork, "%s holds features of %s %s, %s those of %s %s", a.label, a.network, a.weights, b.label, b.network, b.weights)
+	}
 	c.metric, c.features = "Fréchet distance of features", "features in the files"
 	for _, s := range []*side{a, b} {
 		if s.network != "" {
-			c.features = s.network + " " + s.weights
-			if strings.HasPrefix(s.network, "inception") {
-				c.metric = fidMetric
-			}
+			c.describe(s.network, s.weights)
+			break
 		}
 	}
 	return nil
 }
+
+const oneNetwork = "features compare only with features of the same network, layer and resize convention"
 
 // fill computes what a side still lacks: features of images, moments of features.
 func (c *comparer) fill(ctx context.Context, s *side) error {
@@ -144,11 +153,7 @@ func (c *comparer) fill(ctx context.Context, s *side) error {
 	if s.features == nil && s.moments == nil {
 		rows, err := c.extract.Rows(ctx, s.images)
 		if err != nil {
-			var coded *stage.Error
-			if errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err {
-				return engine.Explain(err)
-			}
-			return stage.Fail(stage.ExitInput, "the network must have been made for images of this size", "features of %s: %w", s.label, err)
+			return extracting(ctx, s, err)
 		}
 		net := c.extract.Network
 		s.dim, s.classes = net.Dim(), net.Classes()
@@ -163,9 +168,21 @@ func (c *comparer) fill(ctx context.Context, s *side) error {
 	return nil
 }
 
+// extracting puts what went wrong with the features of a side into the contract's terms.
+func extracting(ctx context.Context, s *side, err error) error {
+	var coded *stage.Error
+	var kept *feature.KeepError
+	switch {
+	case errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err:
+		return engine.Explain(err)
+	case errors.As(err, &kept):
+		return fmt.Errorf("features of %s: %w", s.label, err)
+	}
+	return stage.Fail(stage.ExitInput, "the network must have been made for images of this size", "features of %s: %w", s.label, err)
+}
+
 // fits returns an error where a side's features are of another network than the comparer's.
 func (c *comparer) fits(s *side) error {
-	const hint = "features compare only with features of the same network, layer and resize convention"
 	net := c.extract.Network
 	switch {
 	case net == nil && s.images != nil:
@@ -173,9 +190,9 @@ func (c *comparer) fits(s *side) error {
 	case net == nil || s.images != nil:
 		return nil
 	case s.dim != net.Dim():
-		return stage.Fail(stage.ExitInput, hint, "%s holds features of %d dimensions, expected %d of %s", s.label, s.dim, net.Dim(), net.Name())
+		return stage.Fail(stage.ExitInput, oneNetwork, "%s holds features of %d dimensions, expected %d of %s", s.label, s.dim, net.Dim(), net.Name())
 	case s.network != "" && (s.network != net.Name() || s.weights != c.extract.Weights):
-		return stage.Fail(stage.ExitInput, hint, "%s holds features of %s %s, expected those of %s", s.label, s.network, s.weights, c.features)
+		return stage.Fail(stage.ExitInput, oneNetwork, "%s holds features of %s %s, expected those of %s", s.label, s.network, s.weights, c.features)
 	}
 	return nil
 }
@@ -203,7 +220,13 @@ func (c *comparer) distance(ctx context.Context, a, b *side) (distance, error) {
 	if err != nil {
 		return distance{}, stage.Fail(stage.ExitNumeric, "", "%w", err)
 	}
-	return distance{value: f.Value, meanTerm: f.MeanTerm, covTerm: f.CovTerm, warnings: f.Warnings}, nil
+	out := distance{value: f.Value, meanTerm: f.MeanTerm, covTerm: f.CovTerm, warnings: f.Warnings}
+	for _, s := range []*side{a, b} {
+		if mine := c.extract.Backend; mine != "" && s.backend != "" && s.backend != mine {
+			out.warnings = append(out.warnings, fmt.Sprintf("the features of %s were computed by %s, others here by %s", s.label, s.backend, mine))
+		}
+	}
+	return out, nil
 }
 
 func (c *comparer) sliced(ctx context.Context, a, b *dataset.Images) (distance, error) {

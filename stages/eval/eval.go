@@ -204,11 +204,6 @@ func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, refere
 			return nil, stage.Fail(stage.ExitInput, "samples are measured against data of their own kind", "input test holds no images")
 		}
 	}
-	for name, other := range map[string]*side{"reference": reference, "test": test} {
-		if samples.set != nil && other != nil && other.set != nil && !slices.Equal(samples.set.Shape(), other.set.Shape()) {
-			return nil, otherShape(name, samples.set, other.set)
-		}
-	}
 	s, err := scoreImages(ctx, job, p, samples, reference, test)
 	if err != nil {
 		return nil, engine.Explain(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -30,13 +29,16 @@ type featuresCmd struct {
 // part is one worker's share: the i-th of n, from 1.
 type part struct{ i, n int }
 
+// maxParts bounds the number of workers.
+const maxParts = 10000
+
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (p *part) UnmarshalText(text []byte) error {
 	a, b, ok := strings.Cut(string(text), "/")
 	i, err1 := strconv.Atoi(a)
 	n, err2 := strconv.Atoi(b)
-	if !ok || err1 != nil || err2 != nil || i < 1 || i > n {
-		return fmt.Errorf("want i/n with 1 <= i <= n, such as 2/4, got %q", text)
+	if !ok || err1 != nil || err2 != nil || i < 1 || i > n || n > maxParts {
+		return fmt.Errorf("want i/n with 1 <= i <= n <= %d, such as 2/4, got %q", maxParts, text)
 	}
 	*p = part{i, n}
 	return nil
@@ -96,11 +98,7 @@ func (cmd *featuresCmd) Run(ctx context.Context, c *stage.Console) error {
 	err = compare.extract.Work(ctx, s.images, cmd.Part.i-1, cmd.Part.n)
 	progress()
 	if err != nil {
-		var coded *stage.Error
-		if errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err {
-			return engine.Explain(err)
-		}
-		return fmt.Errorf("features of %s: %w", s.label, err)
+		return extracting(ctx, s, err)
 	}
 	return json.NewEncoder(c.Stdout).Encode(out)
 }

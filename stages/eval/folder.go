@@ -111,7 +111,9 @@ func listFolder(dir string) (paths, skipped []string, err error) {
 		path := filepath.Join(dir, e.Name())
 		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
 		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
-		case e.Name() == gridFile || !slices.Contains([]string{".png", ".jpg", ".jpeg"}, ext):
+		case e.Name() == gridFile: // sample's overview, which is no sample
+			skipped = append(skipped, path)
+		case !slices.Contains([]string{".png", ".jpg", ".jpeg"}, ext):
 			skipped = append(skipped, path)
 		default:
 			paths = append(paths, path)
@@ -159,7 +161,14 @@ func badImage(path string, err error) error {
 }
 
 func readImage(path string) ([]uint8, image.Point, error) {
-	data, err := os.ReadFile(path)
+	info, err := os.Stat(path) // opening a pipe would wait for who writes to it
+	var data []byte
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, image.Point{}, errors.New("not a regular file")
+	}
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
@@ -189,6 +198,7 @@ func decodeImage(data []byte) ([]uint8, image.Point, error) {
 	if err != nil {
 		return nil, image.Point{}, fmt.Errorf("damaged or truncated %s image: %w", format, err)
 	}
+	img = upsample(img)
 	size := img.Bounds().Size()
 	plane := size.X * size.Y
 	out := make([]uint8, 3*plane)

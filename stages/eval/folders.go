@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -28,7 +27,7 @@ type foldersCmd struct {
 	Tap            int         `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
 	Resize         string      `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 	Metrics        string      `help:"Beside the Fréchet distance: all that can be measured, none, or a list of interval, fid-infinity, kid, inception-score, manifold (precision, recall, density, coverage)." default:"all"`
-	Cache          string      `help:"Keep Inception's features in this directory, and take them from there; without it the store is used, if VAPO_STORE names one." placeholder:"DIR" type:"path"`
+	Cache          string      `help:"Keep Inception's features in this directory, and take them from there; without it the store is used, if VAPO_STORE names one. Without either, a run that was stopped starts over." placeholder:"DIR" type:"path"`
 	SaveStatistics string      `help:"Write the moments of B's features to this file, as FID tools share them." placeholder:"FILE.npz" type:"path"`
 	Projections    int         `help:"Directions of the sliced distance of pixels." default:"128"`
 	Seed           uint64      `help:"Seed of directions and subsets." default:"0"`
@@ -81,8 +80,11 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err := compare.adopt(a, b); err != nil {
 		return err
 	}
-	if cmd.SaveStatistics != "" && compare.inPixels() {
-		return stage.Fail(stage.ExitUsage, "name a feature network", "--save-statistics: pixels are compared, there are no features")
+	if err := compare.measurable(w, a, b); err != nil {
+		return err
+	}
+	if err := cmd.canSave(compare); err != nil { // said before the work, not after it
+		return err
 	}
 	parts, err := c.Parts(ctx, cmd.Cache)
 	if err != nil {
@@ -121,18 +123,36 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if a.set != nil {
 		s.Shape = a.set.Shape()
 	}
+	s.Warnings = unique(s.Warnings)
+	if err := s.print(c); err != nil {
+		return err
+	}
 	if cmd.SaveStatistics != "" {
-		if err := saveStatistics(cmd.SaveStatistics, b); err != nil {
+		if err := stage.WriteFile(cmd.SaveStatistics, func(w io.Writer) error { return writeMoments(w, b.moments) }); err != nil {
 			return fmt.Errorf("--save-statistics: %w", err)
 		}
 	}
-	s.Warnings = unique(s.Warnings)
-	return s.print(c)
+	return nil
+}
+
+// canSave returns an error where the moments cannot be written.
+func (cmd *foldersCmd) canSave(c *comparer) error {
+	if cmd.SaveStatistics == "" {
+		return nil
+	}
+	if c.inPixels() {
+		return stage.Fail(stage.ExitUsage, "name a feature network", "--save-statistics: pixels are compared, there are no features")
+	}
+	dir := filepath.Dir(cmd.SaveStatistics)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return stage.Fail(stage.ExitUsage, "name a file in a directory that is there", "--save-statistics: %s is not a directory", dir)
+	}
+	return nil
 }
 
 func leftOut(c *stage.Console, skipped []string) {
 	for _, path := range skipped {
-		c.Log.Info("not an image by its name, left out", "path", path)
+		c.Log.Info("left out: not an image by its name, or sample's overview", "path", path)
 	}
 }
 
@@ -181,24 +201,15 @@ func watchImages(start func(total int64, unit string) *stage.Progress, c *compar
 		if was {
 			kept += int64(n)
 		}
-		rate := float64(seen-kept) / time.Since(began).Seconds()
-		progress.Set(seen, "images_per_s", math.Round(10*rate)/10, "from_cache", kept)
+		fields := []any{"images_per_s", 0.0, "from_cache", kept}
+		if computed := seen - kept; computed > 0 {
+			rate := float64(computed) / time.Since(began).Seconds()
+			fields[1] = math.Round(10*rate) / 10
+			fields = append(fields, "seconds_left", math.Round(float64(total-seen)/rate))
+		}
+		progress.Set(seen, fields...)
 	}
 	return progress.Done
-}
-
-// saveStatistics writes a side's moments to a file, whole or not at all.
-func saveStatistics(path string, s *side) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "%w", err)
-	}
-	defer os.Remove(f.Name()) // gone already after the rename
-	defer f.Close()
-	if err := errors.Join(writeMoments(f, s.moments), f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // print writes the table for people and the line for programs.

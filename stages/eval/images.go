@@ -48,6 +48,12 @@ func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, refere
 	if err := c.adopt(samples, reference); err != nil {
 		return nil, err
 	}
+	if err := c.measurable(w, samples, reference); err != nil {
+		return nil, err
+	}
+	if err := c.sameShape(samples, reference, test); err != nil {
+		return nil, err
+	}
 	parts, err := job.Parts(ctx)
 	if err != nil {
 		return nil, err
@@ -98,6 +104,19 @@ func scoreImages(ctx context.Context, job *stage.Job, p *params, samples, refere
 		return nil, err
 	}
 	return s, pictures(ctx, job, p, s, samples, reference, test)
+}
+
+// sameShape returns an error where images differ in shape and the network does not resize them.
+func (c *comparer) sameShape(samples, reference, test *side) error {
+	if c.inception() || samples.set == nil {
+		return nil
+	}
+	for name, other := range map[string]*side{"reference": reference, "test": test} {
+		if other != nil && other.set != nil && !slices.Equal(samples.set.Shape(), other.set.Shape()) {
+			return otherShape(name, samples.set, other.set)
+		}
+	}
+	return nil
 }
 
 // A contender is compared with the reference; the samples have no name.
@@ -188,7 +207,7 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, sampled,
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
 		return preview.PNG(w, real) // as sample draws its own
 	})
-	if err != nil || samples == nil {
+	if err != nil || samples == nil || !slices.Equal(samples.Shape(), reference.Shape()) {
 		return err
 	}
 	lib, err := blas.Open("auto") // exact, and so the same, with any library
@@ -203,7 +222,7 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, sampled,
 		return err
 	}
 	s.Nearest = nearest(near, s)
-	if test != nil {
+	if test != nil && slices.Equal(test.set.Shape(), reference.Shape()) {
 		held := pick(test.set, draw.New(p.Seed, "eval/test", 0).Perm(test.n())[:min(test.n(), compared.N)])
 		other, err := metrics.Nearest(lib, held.Pixels, reference.Pixels, size, 1)
 		if err != nil {

@@ -49,10 +49,12 @@ func parseMeasures(text string) (wanted, error) {
 
 func (w wanted) has(name string) bool { return slices.Contains(w.names, name) }
 
-// logits reports whether the network's logits are wanted too, and whether it matters if it has none. They cost nothing
-// beside the features of Inception's last layer, and the rest of the network beside those of an earlier one.
+// logits reports whether the network's logits are wanted too, and whether it may have none. Beside the features of
+// Inception's last layer they cost nothing and are always taken, so that these are found again whatever is measured;
+// beside those of an earlier one they cost the rest of the network.
 func (w wanted) logits(tap int) (want, optional bool) {
-	return w.has(measureInception) && (!w.all || tap == 2048), w.all
+	asked := w.has(measureInception) && !w.all
+	return asked || tap == 2048, !asked
 }
 
 // numbers are measured beside the Fréchet distance. What could not be is absent.
@@ -115,31 +117,49 @@ const (
 	manifoldLimit = 10000
 )
 
-// measure takes the wanted numbers of samples against reference, whose features and moments are known. What is wanted
-// and cannot be had is an error, or a warning if all that can be had is wanted.
+// measurable returns an error if a number was asked for by its name that cannot be had, before anything is computed.
+func (c *comparer) measurable(w wanted, samples, reference *side) error {
+	if w.all {
+		return nil
+	}
+	for _, name := range w.names {
+		if why := c.obstacle(name, samples, reference); why != "" {
+			return stage.Fail(stage.ExitInput, "leave it out of --metrics", "%s cannot be measured: %s", name, why)
+		}
+	}
+	return nil
+}
+
+// obstacle is why a number cannot be had, or "".
+func (c *comparer) obstacle(name string, samples, reference *side) string {
+	moments := func(s *side) bool { return s.images == nil && s.features == nil }
+	switch {
+	case c.inPixels():
+		return "pixels are compared, without a feature network"
+	case moments(samples):
+		return samples.label + " holds moments only"
+	case (name == measureInterval || name == measureInfinity) && samples.n() < fewest:
+		return fmt.Sprintf("%s holds %d images, and it takes %d", samples.label, samples.n(), fewest)
+	case (name == measureKID || name == measureManifold) && moments(reference):
+		return reference.label + " holds moments only"
+	case name == measureManifold && min(samples.n(), reference.n()) <= manifoldK:
+		return fmt.Sprintf("it takes more than %d images on each side", manifoldK)
+	case name == measureInception && samples.images != nil && c.extract.Network.Classes() == 0 && c.tap != feature.LogitsTap,
+		name == measureInception && samples.images == nil && c.logitsOf(samples) == nil:
+		return "the features come without the logits of the last layer"
+	}
+	return ""
+}
+
+// measure takes the wanted numbers of samples against reference, whose features and moments are known. What cannot be had
+// is a warning.
 func (c *comparer) measure(ctx context.Context, w wanted, samples, reference *side) (n numbers, warnings []string, err error) {
 	var absent []string
 	for _, name := range w.names {
 		if err := context.Cause(ctx); err != nil {
 			return n, nil, err
 		}
-		why := ""
-		switch {
-		case samples.features == nil:
-			why = samples.label + " holds moments only"
-		case (name == measureInterval || name == measureInfinity) && samples.n() < fewest:
-			why = fmt.Sprintf("%s holds %d images, and it takes %d", samples.label, samples.n(), fewest)
-		case name == measureManifold && min(samples.n(), reference.n()) <= manifoldK:
-			why = fmt.Sprintf("it takes more than %d images on each side", manifoldK)
-		case (name == measureKID || name == measureManifold) && reference.features == nil:
-			why = reference.label + " holds moments only"
-		case name == measureInception && c.logitsOf(samples) == nil:
-			why = "the features came without the logits of all layers"
-		}
-		if why != "" {
-			if !w.all {
-				return n, nil, stage.Fail(stage.ExitInput, "leave it out of --metrics", "%s cannot be measured: %s", name, why)
-			}
+		if why := c.obstacle(name, samples, reference); why != "" {
 			absent = append(absent, name+" ("+why+")")
 			continue
 		}
@@ -172,7 +192,8 @@ func (c *comparer) take(n *numbers, name string, samples, reference *side) (warn
 		return r.Warnings, err
 	case measureInception:
 		logits := c.logitsOf(samples)
-		r, err := metrics.InceptionScore(logits.Data, logits.Width, min(inceptionSplits, samples.n()))
+		// Splits are of images drawn at random: a folder is in the order of names, which may be that of classes.
+		r, err := metrics.InceptionScore(c.shuffled(logits, "eval/inception-score"), logits.Width, min(inceptionSplits, samples.n()))
 		n.Inception = &inceptionScore{r.Mean, r.Std, r.Splits}
 		return r.Warnings, err
 	case measureManifold:
@@ -200,9 +221,14 @@ func (c *comparer) thin(s *side, name string) []float32 {
 	if s.n() <= manifoldLimit {
 		return s.features
 	}
-	out := make([]float32, 0, manifoldLimit*s.dim)
-	for _, i := range draw.New(c.seed, "eval/manifold/"+name, 0).Perm(s.n())[:manifoldLimit] {
-		out = append(out, s.features[i*s.dim:(i+1)*s.dim]...)
+	return c.shuffled(&feature.Matrix{Width: s.dim, Data: s.features}, "eval/manifold/"+name)[:manifoldLimit*s.dim]
+}
+
+// shuffled are the rows in a random order.
+func (c *comparer) shuffled(m *feature.Matrix, stream string) []float32 {
+	out := make([]float32, 0, len(m.Data))
+	for _, i := range draw.New(c.seed, stream, 0).Perm(len(m.Data) / m.Width) {
+		out = append(out, m.Data[i*m.Width:(i+1)*m.Width]...)
 	}
 	return out
 }

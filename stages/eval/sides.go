@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"vapo/lib/blas"
 	"vapo/lib/dataset"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
@@ -58,6 +60,11 @@ func imagesSide(label string, set *dataset.Images) *side {
 // of points is returned as such.
 func openSide(label, path string) (*side, *dataset.Points, error) {
 	bad := func(err error) error {
+		label := label
+		if label == path {
+			label = "file " + path
+			err = errors.New(strings.TrimPrefix(err.Error(), path+": "))
+		}
 		return stage.Fail(stage.ExitInput, "expected is a tensor file as prep, sample and eval write them, or an .npz of images (arr_0) or of moments (mu, sigma)", "%s: %w", label, err)
 	}
 	var set dataset.Set
@@ -119,7 +126,13 @@ func openMoments(label, path string) (*side, error) {
 		return nil, err
 	}
 	s := &side{label: label, name: "published moments", dim: len(mu)}
-	s.moments, err = metrics.NewMomentsOf(0, mu, sigma)
+	if s.moments, err = metrics.NewMomentsOf(0, mu, sigma); err != nil {
+		return nil, err
+	}
+	lib, err := blas.Open("auto")
+	if err == nil {
+		err = s.moments.CheckCovariance(lib)
+	}
 	return s, err
 }
 

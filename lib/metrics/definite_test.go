@@ -1,0 +1,45 @@
+package metrics
+
+import (
+	"errors"
+	"testing"
+
+	"vapo/lib/blas"
+)
+
+func TestCheckCovariance(t *testing.T) {
+	lib, err := blas.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const d = 8
+	for _, c := range []struct {
+		name     string
+		off      float64 // all covariances, beside variances of 1
+		definite bool
+	}{
+		{"independent", 0, true}, {"of rank one", 1, true}, {"near the edge", -1.0/(d-1) - 1e-7, true}, {"beyond it", -1.0/(d-1) - 1e-4, false}, {"far beyond it", -0.9, false},
+	} {
+		cov := make([]float64, d*d)
+		for i := range cov {
+			cov[i] = c.off
+			if i%(d+1) == 0 {
+				cov[i] = 1
+			}
+		}
+		m, err := NewMomentsOf(0, make([]float64, d), cov)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.CheckCovariance(lib); (err == nil) != c.definite || err != nil && !errors.Is(err, ErrIndefinite) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	zero, err := NewMomentsOf(0, make([]float64, d), make([]float64, d*d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := zero.CheckCovariance(lib); err != nil {
+		t.Errorf("of equal vectors: %v", err)
+	}
+}

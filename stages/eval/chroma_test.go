@@ -1,0 +1,42 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+)
+
+// JPEG files have the pixels that Pillow gives, to the rounding of the two transforms.
+func TestJPEGAgainstPillow(t *testing.T) {
+	raw, err := os.ReadFile("testdata/jpeg.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		W, H         int
+		Subsampling  string
+		File, Pixels []byte
+	}
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		pixels, size, err := decodeImage(c.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size.X != c.W || size.Y != c.H || len(pixels) != len(c.Pixels) {
+			t.Fatalf("%dx%d %s: decoded as %v", c.W, c.H, c.Subsampling, size)
+		}
+		sum, most := 0, 0
+		for i, v := range pixels {
+			d := max(int(v)-int(c.Pixels[i]), int(c.Pixels[i])-int(v))
+			sum, most = sum+d, max(most, d)
+		}
+		if mean := float64(sum) / float64(len(pixels)); mean > 0.6 || most > 3 {
+			t.Errorf("%dx%d %s: pixels differ by %.2f on average, %d at most", c.W, c.H, c.Subsampling, mean, most)
+		} else {
+			t.Logf("%dx%d %s: pixels differ by %.2f on average, %d at most", c.W, c.H, c.Subsampling, mean, most)
+		}
+	}
+}
