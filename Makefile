@@ -94,7 +94,7 @@ e2e: build
 
 # What CI needs beyond Go; tests that find it missing would skip, and in CI nothing may.
 ci-tools:
-	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	GOEXPERIMENT= go install $(MINIO)
 

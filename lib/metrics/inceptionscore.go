@@ -76,7 +76,7 @@ func splitScore(logits []float32, classes int) float64 {
 			kl -= q * math.Log(q)
 		}
 	}
-	return math.Exp(max(0, kl)) // never below zero in exact arithmetic
+	return exp(max(0, kl)) // never below zero in exact arithmetic
 }
 
 // classSums are Σ p(y|x) and Σ Σ p(y|x) log p(y|x) over images.
@@ -98,7 +98,7 @@ func sumClasses(logits []float32, classes int) classSums {
 		var sum, dot float64
 		for c, v := range row {
 			l := float64(v) - largest
-			e[c] = math.Exp(l)
+			e[c] = exp(l)
 			sum += e[c]
 			dot += e[c] * l
 		}

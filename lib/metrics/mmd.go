@@ -139,7 +139,7 @@ func gaussSums(a, b []float32, d int, sigma float64, triangle bool) [5]float64 {
 			var row [5]float64
 			for j := range to {
 				// The fourth power of a kernel is the one of half its bandwidth.
-				v := math.Exp(-squaredDistance(x, b[j*d:(j+1)*d]) / (16 * sigma))
+				v := exp(-squaredDistance(x, b[j*d:(j+1)*d]) / (16 * sigma))
 				for s := 4; ; s-- {
 					row[s] += v
 					if s == 0 {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -11,6 +13,7 @@ import (
 
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/npz"
+	"vapo/lib/objectstore"
 	"vapo/lib/safetensors"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
@@ -260,6 +263,34 @@ func TestFeaturesAreKept(t *testing.T) {
 		}
 		if code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64"); code != stage.ExitUsage || !strings.Contains(stderr, "--cache") {
 			t.Errorf("nowhere to keep features: exit %d, %s", code, stderr)
+		}
+	})
+	t.Run("store", func(t *testing.T) {
+		store := ownStore(t)
+		if s, kept := run(a, b); *s.FID != *want.FID || kept != 0 {
+			t.Errorf("with an empty store: FID %v with %d images kept", *s.FID, kept)
+		}
+		// A damaged part is computed anew and replaced.
+		damaged := 0
+		for info, err := range store.Objects().List(t.Context(), "parts/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if damaged++; damaged == 1 {
+				body := "not features"
+				if _, err := store.Objects().Put(t.Context(), info.Key, strings.NewReader(body), int64(len(body)), objectstore.PutOptions{SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(body)))}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if damaged != 3 {
+			t.Fatalf("the store keeps %d shards, expected 3", damaged)
+		}
+		if s, kept := run(a, b); *s.FID != *want.FID || kept == 0 || kept == 270 {
+			t.Errorf("with a damaged part: FID %v with %d images kept", *s.FID, kept)
+		}
+		if s, kept := run(a, b); *s.FID != *want.FID || kept != 270 {
+			t.Errorf("after it was replaced: FID %v with %d images kept", *s.FID, kept)
 		}
 	})
 	t.Run("stage", func(t *testing.T) {
