@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,8 +146,12 @@ func TestShippedRecipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		args := []string{"plan", abs, "--bin", stages}
+		if raw, err := os.ReadFile(path); err == nil && bytes.Contains(raw, []byte("source: cifar10")) {
+			args = append(args, "--set", "data.path=nowhere") // no package installs it, so the recipe asks for it
+		}
 		// A source that is not installed here is no mistake of the recipe.
-		if res := w.run("plan", abs, "--bin", stages); res.code != 0 && res.code != 3 {
+		if res := w.run(args...); res.code != 0 && res.code != 3 {
 			t.Errorf("%s: exit code %d\n%s", path, res.code, res.stderr)
 		}
 	}

@@ -204,7 +204,7 @@ func (l *localLive) Load(_ context.Context, name string) (string, bool, error) {
 		return "", false, fmt.Errorf("%s %s: %w", l.kind(), name, err)
 	}
 	if !ok {
-		l.log.Warn(l.kind()+" is damaged; computing it anew", "name", name)
+		l.log.Warn(l.kind()+" is damaged; starting over", "name", name)
 	}
 	return path, ok, nil
 }

@@ -74,7 +74,7 @@ func (p *storeParts) Load(ctx context.Context, key string) ([]byte, bool, error)
 	case errors.Is(err, artifact.ErrNotFound):
 		return nil, false, nil
 	case errors.Is(err, artifact.ErrCorrupt):
-		p.log.Warn("a part in the store is damaged; computing it anew", "key", key)
+		p.log.Warn("part is damaged; starting over", "name", key)
 		return nil, false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("part %s: %w", key, err)

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -91,7 +92,8 @@ func (c *Catalog) describe(ctx context.Context, path, name string) (stage.Descri
 }
 
 // Check asks a stage to validate parameters and resolve those left out or set
-// to auto. Its refusal is a usage error in the stage's own words.
+// to auto. Its refusal comes in the stage's own words and with its exit code: a
+// source that is not there is no mistake of the recipe.
 func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (map[string]any, error) {
 	given, err := json.Marshal(params)
 	if err != nil {
@@ -101,7 +103,12 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 	if err != nil {
 		var refusal struct{ Error, Hint string }
 		if json.Unmarshal(out, &refusal) == nil && refusal.Error != "" {
-			return nil, stage.Fail(stage.ExitUsage, refusal.Hint, "%s", refusal.Error)
+			code := stage.ExitUsage
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() > 0 {
+				code = exit.ExitCode()
+			}
+			return nil, stage.Fail(code, refusal.Hint, "%s", refusal.Error)
 		}
 		return nil, fmt.Errorf("%s describe --check: %w", e.Path, err)
 	}

@@ -100,7 +100,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 		n.Params, err = c.Check(ctx, n.Stage, given[n])
 		var coded *stage.Error
 		if errors.As(err, &coded) {
-			return recipe.Error(n.paramsPos(), coded.Hint, "step %s: %w", n.Name(), coded.Err)
+			return stage.Fail(coded.Code, coded.Hint, "%s: step %s: %w", n.paramsPos(), n.Name(), coded.Err)
 		}
 		return err
 	})
