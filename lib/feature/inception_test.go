@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -32,6 +33,7 @@ var writeShapes = flag.Bool("write-shapes", false, "write testdata/inception_sha
 type inceptionGolden struct {
 	Resize  map[string][]string
 	Formula map[string]string
+	Many    map[string][2]string `json:"formula64"`
 	Trunk   map[string]map[string][2]string
 }
 
@@ -204,9 +206,10 @@ func testFile(t *testing.T, name string) string {
 	return path
 }
 
-// The published weights, as far as they are here, on 64 images of CIFAR-10, under every convention.
-func TestInceptionTrunkOnCIFAR(t *testing.T) {
-	weights, archive := testFile(t, "inception-2015-12-05-trunk.pth"), testFile(t, "cifar-10-binary.tar.xz")
+// cifar64 are the first test images of CIFAR-10.
+func cifar64(t *testing.T) *dataset.Images {
+	t.Helper()
+	archive := testFile(t, "cifar-10-binary.tar.xz")
 	const n = 64
 	raw, err := exec.Command("tar", "-xJOf", archive, "cifar-10-batches-bin/test_batch.bin").Output()
 	if err != nil {
@@ -216,7 +219,45 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	for i := range n {
 		im.Pixels = append(im.Pixels, raw[3073*i+1:3073*(i+1)]...)
 	}
-	g := readInception(t)
+	return im
+}
+
+// agree compares the features of a set with those of its first images and the sum over all that PyTorch has.
+func agree(t *testing.T, name string, net Network, im *dataset.Images, first, sum string) {
+	t.Helper()
+	d := net.Dim()
+	got := make([]float32, im.N*d)
+	if err := net.Features(Of(im), 0, im.N, got); err != nil {
+		t.Fatal(err)
+	}
+	total := make([]float64, d)
+	for i, v := range got {
+		total[i%d] += float64(v)
+	}
+	head := unpack(t, first)
+	if e := max(relative(got[:len(head)], head), relative(total, unpack(t, sum))); !(e < 1e-5) {
+		t.Errorf("%s: relative error %g", name, e)
+	} else {
+		t.Logf("%s: relative error %.1g", name, e)
+	}
+}
+
+// Every tap on 64 images of CIFAR-10, with weights by formula.
+func TestInceptionOnCIFAR(t *testing.T) {
+	im, g, source := cifar64(t), readInception(t), formulaWeights(t)
+	for _, tap := range Taps {
+		net, err := NewInception(fastEngine(t), source, Options{Tap: tap, Resize: PyTorchFID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := g.Many[strconv.Itoa(tap)]
+		agree(t, "tap "+strconv.Itoa(tap), net, im, want[0], want[1])
+	}
+}
+
+// The published weights, as far as they are here, on the same images, under every convention.
+func TestInceptionTrunkOnCIFAR(t *testing.T) {
+	weights, im, g := testFile(t, "inception-2015-12-05-trunk.pth"), cifar64(t), readInception(t)
 	for _, how := range Resizes {
 		for tap, want := range g.Trunk[string(how)] {
 			k, err := strconv.Atoi(tap)
@@ -230,23 +271,11 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := make([]float32, n*k)
-			if err := net.Features(Of(im), 0, n, got); err != nil {
-				t.Fatal(err)
-			}
-			sum := make([]float64, k)
-			for i, v := range got {
-				sum[i%k] += float64(v)
-			}
-			if e := max(relative(got[:3*k], unpack(t, want[0])), relative(sum, unpack(t, want[1]))); !(e < 1e-5) {
-				t.Errorf("%s, tap %d: relative error %g", how, k, e)
-			} else {
-				t.Logf("%s, tap %d: relative error %.1g", how, k, e)
-			}
+			agree(t, fmt.Sprintf("%s, tap %d", how, k), net, im, want[0], want[1])
 		}
 	}
 	// What the file lacks is named, with what it serves.
-	_, err = OpenInception(fastEngine(t), weights, Options{Tap: 2048, Resize: PyTorchFID})
+	_, err := OpenInception(fastEngine(t), weights, Options{Tap: 2048, Resize: PyTorchFID})
 	var missing *MissingLayersError
 	if !errors.As(err, &missing) || len(missing.Layers) != 18 || missing.Layers[0] != "Mixed_7b.branch3x3_1" || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
 		t.Errorf("tap 2048 of the trunk: %v", err)
