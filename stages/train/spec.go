@@ -66,6 +66,9 @@ var spec = stage.Stage[params]{
 	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
 	Check: check,
 	Run:   run,
+	Commands: []stage.Command{
+		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
+	},
 }
 
 func (p *params) optimiser() optim.Config {
