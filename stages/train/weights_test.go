@@ -11,9 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
 	"vapo/lib/engine"
 	"vapo/lib/layer"
+	"vapo/lib/objectstore/objectstoretest"
 	"vapo/lib/potential"
 	"vapo/lib/safetensors"
 	"vapo/lib/stage"
@@ -163,6 +165,33 @@ func TestImportReleased(t *testing.T) {
 	}
 	if slices.Equal(golden.Model.Grad, golden.EMA.Grad) {
 		t.Error("the golden's two sets of weights are one")
+	}
+}
+
+// With a store and a name the checkpoint is in the store, too, and goes out again from there.
+func TestImportIntoStore(t *testing.T) {
+	env := objectstoretest.EmbeddedEnv(t)
+	for _, v := range env.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	store := artifact.New(objectstoretest.Open(t, env))
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.arrow")
+	code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", checkpointOf(t, released()), "--out", out, "--ref", "weights/released")
+	l := importLine(t, code, stdout, stderr)
+	if d, err := store.Ref(t.Context(), "weights/released"); err != nil || string(d) != l.Digest || l.Ref != "weights/released" {
+		t.Errorf("the ref is %s (%v), expected %s", d, err, l.Digest)
+	}
+	if err := store.Verify(t.Context(), artifact.Digest(l.Digest)); err != nil {
+		t.Error(err)
+	}
+	code, _, stderr = command(t, "import", "testdata/released.pth", "--preset", "unet-32", "--out", filepath.Join(dir, "none.arrow"), "--ref", "none")
+	if _, err := store.Ref(t.Context(), "none"); code != stage.ExitInput || err == nil {
+		t.Errorf("weights that were refused have a ref; exit %d: %s", code, stderr)
+	}
+	if code, stdout, stderr = command(t, "export", "ref:weights/released", filepath.Join(dir, "w.safetensors")); code != 0 || !strings.Contains(stdout, `"step":2`) {
+		t.Errorf("exit %d, %s: %s", code, stdout, stderr)
 	}
 }
 
