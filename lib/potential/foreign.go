@@ -70,9 +70,9 @@ type found struct {
 	kind             string
 	src              Tensors
 	params           []layer.Param
-	trained, average []string // prefixes with the most parameters behind them; several are a tie
-	list             []string // names of shadow_params in order
-	lists            []string // prefixes of all such lists
+	trained, average []string       // prefixes with the most parameters behind them; several are a tie
+	list             map[int]string // names of shadow_params by position
+	lists            []string       // prefixes of all such lists
 	unknown          []string
 }
 
@@ -87,15 +87,14 @@ func survey(names []string, params []layer.Param) *found {
 	for _, p := range params {
 		known[p.Name] = true
 	}
-	f := &found{}
-	lists := map[int]string{}
+	f := &found{list: map[int]string{}}
 	parents := map[string]bool{}
 	count := map[string]int{}
 	prefixOf := map[string][]string{}
 	for _, name := range names {
 		if m := listed.FindStringSubmatch(name); m != nil {
 			i, _ := strconv.Atoi(m[2])
-			lists[i], parents[m[1]] = name, true
+			f.list[i], parents[m[1]] = name, true
 		}
 		if beside.MatchString(name) {
 			continue
@@ -113,11 +112,6 @@ func survey(names []string, params []layer.Param) *found {
 		}
 	}
 	f.lists = slices.Sorted(maps.Keys(parents))
-	for i := range len(lists) {
-		if name, ok := lists[i]; ok {
-			f.list = append(f.list, name)
-		}
-	}
 	f.trained, f.average = best(count, false), best(count, true)
 	for _, name := range names {
 		used := slices.ContainsFunc(prefixOf[name], func(p string) bool {
@@ -172,7 +166,13 @@ func (f *found) fromList() (map[string][]float32, error) {
 	if len(f.list) != len(f.params) {
 		return nil, fmt.Errorf("its list of moving averages has %d tensors, expected the %d parameters of the %s", len(f.list), len(f.params), f.kind)
 	}
-	return f.read("moving averages", f.ordered(), f.list)
+	names := make([]string, len(f.list))
+	for i := range names {
+		if names[i] = f.list[i]; names[i] == "" {
+			return nil, fmt.Errorf("its list of moving averages lacks number %d of %d", i, len(names))
+		}
+	}
+	return f.read("moving averages", f.ordered(), names)
 }
 
 // ordered lists the parameters in the order of the file's own state dict where it has all of them, else in that of the network.

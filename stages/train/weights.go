@@ -24,16 +24,16 @@ import (
 
 // importCmd makes a checkpoint of weights that another framework has trained.
 type importCmd struct {
-	File        string  `arg:"" help:"Weights of a potential: a PyTorch file (.pth), as the method's released code writes it or a state dict, or a safetensors file. A path, ref:name or sha256:…"`
-	Preset      string  `help:"Network by name: unet-cifar10 (that of the released code), unet-32, wrn-10-4, wrn-16-4 or wrn-28-4." xor:"network"`
-	Like        string  `help:"Network as in this checkpoint: a path, ref:name or sha256:…" xor:"network"`
-	Schedule    string  `help:"Path the network was trained for: linear or vapo. Default: linear for a preset, else as the network's description says." enum:",linear,vapo" default:""`
-	PriorStd    float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as the network's description says." default:"0"`
-	Weights     string  `help:"Take only the moving averages (ema) or the weights as trained (model). Default: what is there." enum:",ema,model" default:""`
-	IgnoreExtra bool    `help:"Pass over tensors that are none of the network's."`
-	Out         string  `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
-	Ref         string  `help:"Put the checkpoint into the store, too, under this name."`
-	Force       bool    `help:"Write over a file that is there."`
+	File        string   `arg:"" help:"Weights of a potential: a PyTorch file (.pth), as the method's released code writes it or a state dict, or a safetensors file. A path, ref:name or sha256:…"`
+	Preset      string   `help:"Network by name: unet-cifar10 (that of the released code), unet-32, wrn-10-4, wrn-16-4 or wrn-28-4." xor:"network"`
+	Like        string   `help:"Network as in this checkpoint: a path, ref:name or sha256:…" xor:"network"`
+	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as the network's description says." enum:"auto,linear,vapo" default:"auto"`
+	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as the network's description says."`
+	Weights     string   `help:"Take only the moving averages (ema) or the weights as trained (model); any: what is there." enum:"any,ema,model" default:"any"`
+	IgnoreExtra bool     `help:"Pass over tensors that are none of the network's."`
+	Out         string   `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
+	Ref         string   `help:"Put the checkpoint into the store, too, under this name."`
+	Force       bool     `help:"Write over a file that is there."`
 }
 
 // imported is the JSON line.
@@ -202,11 +202,11 @@ func (cmd *importCmd) network(ctx context.Context, c *stage.Console, src *foreig
 	default:
 		return config, stage.Fail(stage.ExitUsage, "add --preset or --like", "weights %s: the file does not say which network they are for", cmd.File)
 	}
-	if cmd.Schedule != "" {
+	if cmd.Schedule != "auto" {
 		config.Schedule = cmd.Schedule
 	}
-	if cmd.PriorStd != 0 {
-		config.PriorStd = cmd.PriorStd
+	if cmd.PriorStd != nil {
+		config.PriorStd = *cmd.PriorStd
 	}
 	if err := config.Check(); err != nil {
 		return config, stage.Fail(stage.ExitUsage, "", "%w", err)
@@ -219,7 +219,11 @@ func (cmd *importCmd) convert(src *foreign, config potential.Config) (*checkpoin
 	fail := func(hint string, err error) error {
 		return stage.Fail(stage.ExitInput, hint, "weights %s: %w", cmd.File, err)
 	}
-	w, err := potential.Import(src, config, cmd.Weights)
+	which := cmd.Weights
+	if which == "any" {
+		which = potential.Either
+	}
+	w, err := potential.Import(src, config, which)
 	if err != nil {
 		return nil, nil, fail("--preset and --like say which network it is", err)
 	}

@@ -136,7 +136,7 @@ func TestImportReleased(t *testing.T) {
 		weights, said string
 		param, ema    result
 	}{
-		{"", "ema+model", golden.Model, golden.EMA},
+		{"any", "ema+model", golden.Model, golden.EMA},
 		{"ema", "ema", golden.EMA, golden.EMA},
 		{"model", "model", golden.Model, golden.Model},
 	} {
@@ -313,6 +313,7 @@ func TestImportRefusals(t *testing.T) {
 		{"two networks", stage.ExitUsage, []string{extra, "--preset", "unet-32", "--like", like}, []string{"--preset"}},
 		{"unknown preset", stage.ExitUsage, []string{extra, "--preset", "none"}, []string{"unet-cifar10"}},
 		{"bad prior", stage.ExitUsage, []string{extra, "--like", like, "--prior-std=-1"}, []string{"prior"}},
+		{"no prior", stage.ExitUsage, []string{extra, "--like", like, "--prior-std=0"}, []string{"prior"}},
 		{"bad ref", stage.ExitUsage, []string{extra, "--like", like, "--ref", "../x"}, []string{"--ref"}},
 		{"no store", stage.ExitUsage, []string{extra, "--like", like, "--ref", "x"}, []string{"VAPO_STORE"}},
 	} {
