@@ -26,7 +26,10 @@ const (
 )
 
 // File is a file whose tensors have been found, but not yet converted.
-type File struct{ tensors st.SafeTensors }
+type File struct {
+	tensors st.SafeTensors
+	data    []byte
+}
 
 // IsFile reports whether a file begins as this format does: with the length of a header that fits into it, and a brace.
 func IsFile(name string) bool {
@@ -80,7 +83,7 @@ func Parse(data []byte) (*File, error) {
 	if f.IsEmpty() {
 		return nil, errors.New("a safetensors file without tensors")
 	}
-	return &File{f}, nil
+	return &File{f, data}, nil
 }
 
 // clip bounds an error that may quote the file.
@@ -96,6 +99,15 @@ func (f *File) Names() []string {
 	names := f.tensors.Names()
 	slices.Sort(names)
 	return names
+}
+
+// Metadata returns the strings beside the tensors (__metadata__), nil where there are none.
+func (f *File) Metadata() map[string]string {
+	_, m, err := st.ReadMetadata(f.data)
+	if err != nil {
+		return nil // Parse has read it
+	}
+	return m.Metadata()
 }
 
 // Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar; ok tells whether it is there.
@@ -158,7 +170,10 @@ type Tensor struct {
 }
 
 // Write writes tensors as F32, sorted by name. Its bytes are a function of names, shapes and values.
-func Write(w io.Writer, tensors []Tensor) error {
+func Write(w io.Writer, tensors []Tensor) error { return WriteWith(w, tensors, nil) }
+
+// WriteWith is Write with strings beside the tensors (__metadata__), sorted by key.
+func WriteWith(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	views := make(map[string]view, len(tensors))
 	for _, t := range tensors {
 		count := 1
@@ -178,7 +193,7 @@ func Write(w io.Writer, tensors []Tensor) error {
 		}
 		views[t.Name] = view{t}
 	}
-	if err := st.SerializeToWriter(views, nil, w); err != nil {
+	if err := st.SerializeToWriter(views, metadata, w); err != nil {
 		return fmt.Errorf("safetensors: write: %w", err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -238,4 +239,39 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Strings beside the tensors come back, and the bytes are the same every time.
+func TestMetadata(t *testing.T) {
+	tensors := []Tensor{{Name: "b", Shape: []int{2}, Data: []float32{1, 2}}, {Name: "a", Data: []float32{3}}}
+	meta := map[string]string{"config": `{"kind":"mlp"}`, "step": "12", "é": "<&>"}
+	var first bytes.Buffer
+	for range 20 {
+		var b bytes.Buffer
+		if err := WriteWith(&b, tensors, meta); err != nil {
+			t.Fatal(err)
+		}
+		if first.Len() == 0 {
+			first = b
+		} else if !bytes.Equal(first.Bytes(), b.Bytes()) {
+			t.Fatal("the same tensors gave other bytes")
+		}
+	}
+	f, err := Parse(first.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Metadata(); !maps.Equal(got, meta) {
+		t.Errorf("metadata came back as %v", got)
+	}
+	if got := f.Names(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("tensors are %v", got)
+	}
+	var plain bytes.Buffer
+	if err := Write(&plain, tensors); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = Parse(plain.Bytes()); err != nil || len(f.Metadata()) > 0 {
+		t.Errorf("metadata of a file without is %v (%v)", f.Metadata(), err)
+	}
 }

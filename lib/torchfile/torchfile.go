@@ -1,4 +1,4 @@
-// Package torchfile reads the tensors of a PyTorch file (.pth): a dictionary of tensors, in dictionaries or not, as
+// Package torchfile reads the tensors of a PyTorch file (.pth): a dictionary of tensors, in dictionaries and lists or not, as
 // torch.save writes it, in the zip format of version 1.6 and in the one before.
 //
 // Such a file is a program for Python's pickle machine, and the usual way of reading one runs it. Here it may construct
@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nlpodyssey/gopickle/pickle"
@@ -26,10 +27,12 @@ import (
 // File is a PyTorch file whose tensors have been found, but not yet converted.
 type File struct {
 	tensors map[string]*tensor
-	entries int // of dictionaries that have been looked through
+	order   []string
+	numbers map[string]int64
+	entries int // of dictionaries and lists that have been looked through
 }
 
-// maxEntries bounds the entries of all dictionaries: one that holds itself would have no end.
+// maxEntries bounds the entries of all dictionaries and lists: one that holds itself would have no end.
 const maxEntries = 1 << 20
 
 // maxFile bounds a file in bytes.
@@ -82,7 +85,7 @@ func Parse(data []byte) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a PyTorch file of tensors: %w", err)
 	}
-	f := &File{tensors: map[string]*tensor{}}
+	f := &File{tensors: map[string]*tensor{}, numbers: map[string]int64{}}
 	f.collect("", root, 0)
 	if len(f.tensors) == 0 {
 		return nil, errors.New("a PyTorch file without a dictionary of tensors")
@@ -90,7 +93,8 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// collect finds the tensors in nested dictionaries, whose keys it joins with dots.
+// collect finds the tensors and whole numbers in nested dictionaries and lists. It joins keys with dots; those of a list are
+// 0, 1, 2 and so on.
 func (f *File) collect(prefix string, v any, depth int) {
 	if depth > 8 {
 		return
@@ -103,7 +107,20 @@ func (f *File) collect(prefix string, v any, depth int) {
 	}
 	switch v := v.(type) {
 	case *tensor:
-		f.tensors[strings.TrimSuffix(prefix, ".")] = v
+		name := strings.TrimSuffix(prefix, ".")
+		if f.tensors[name] == nil {
+			f.order = append(f.order, name)
+		}
+		f.tensors[name] = v
+	case int:
+		f.numbers[strings.TrimSuffix(prefix, ".")] = int64(v)
+	case *types.List:
+		for i, value := range *v {
+			if f.entries >= maxEntries {
+				return
+			}
+			each(strconv.Itoa(i), value)
+		}
 	case *types.OrderedDict:
 		for e := v.List.Front(); e != nil; e = e.Next() {
 			if entry, ok := e.Value.(*types.OrderedDictEntry); ok {
@@ -125,6 +142,15 @@ func (f *File) Names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// Order lists the tensors as they follow one another in the file: a state dict's are in the order of the parameters.
+func (f *File) Order() []string { return slices.Clone(f.order) }
+
+// Number returns a whole number that stands among the tensors, such as a count of steps.
+func (f *File) Number(name string) (n int64, ok bool) {
+	n, ok = f.numbers[name]
+	return n, ok
 }
 
 // Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar; ok tells whether it is there.

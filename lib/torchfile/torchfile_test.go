@@ -76,6 +76,33 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// Lists are named by position, and the order of the file is kept; numbers are no tensors.
+func TestLists(t *testing.T) {
+	f, err := Parse(golden(t, "lists.pth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"model.z", "model.a", "ema.shadow_params.0", "ema.shadow_params.1", "ema.shadow_params.2.0"}; !slices.Equal(f.Order(), want) {
+		t.Errorf("tensors are %v, expected %v", f.Order(), want)
+	}
+	if v, shape, ok, err := f.Tensor("ema.shadow_params.1"); err != nil || !ok || !slices.Equal(shape, []int{3}) || !slices.Equal(v, []float32{4, 5, 6}) {
+		t.Errorf("the list's second is %v %v (%v, %v)", v, shape, ok, err)
+	}
+	if n, ok := f.Number("step"); !ok || n != 1234567 {
+		t.Errorf("step is %d, %v", n, ok)
+	}
+	if n, ok := f.Number("ema.decay"); ok {
+		t.Errorf("the fraction ema.decay is the whole number %d", n)
+	}
+	if _, ok := f.Number("ema.several.1"); !ok {
+		t.Error("a number in a list has no name")
+	}
+	// A list that holds itself has an end.
+	if _, err := Parse(archive(t, zip.Store, map[string][]byte{"a/data.pkl": []byte("\x80\x02]q\x00(h\x00h\x00h\x00e.")})); err == nil {
+		t.Error("a list of nothing but itself was read")
+	}
+}
+
 // archive packs entries as PyTorch does, or compressed.
 func archive(t testing.TB, method uint16, entries map[string][]byte) []byte {
 	t.Helper()

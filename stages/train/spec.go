@@ -66,6 +66,10 @@ var spec = stage.Stage[params]{
 	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
 	Check: check,
 	Run:   run,
+	Commands: []stage.Command{
+		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
+		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
+	},
 }
 
 func (p *params) optimiser() optim.Config {

@@ -12,32 +12,40 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
+	"vapo/lib/objectstore/objectstoretest"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
 
-// binary is the stage as people run it, built once.
-var binary string
+func TestMain(m *testing.M) {
+	os.Unsetenv("VAPO_STORE")
+	code := objectstoretest.Main(m)
+	if binaryDir != "" {
+		os.RemoveAll(binaryDir)
+	}
+	os.Exit(code)
+}
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+var binaryDir string
 
-func runTests(m *testing.M) int {
+// binary is the stage as people run it, built once, where a test first asks for it.
+var binary = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "train-test-*")
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "train")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	binaryDir = dir
+	path := filepath.Join(dir, "train")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("go build: %v\n%s", err, out))
 	}
-	os.Unsetenv("VAPO_STORE")
-	return m.Run()
-}
+	return path
+})
 
 // train runs the stage in this process, without a store.
 func train(t *testing.T, args ...string) (code int, m *stage.Manifest, stderr string) {

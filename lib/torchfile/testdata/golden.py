@@ -1,4 +1,5 @@
-"""Writes zip.pth and legacy.pth with python3-torch: one dictionary in both formats of torch.save, tensors of every kind."""
+"""Writes zip.pth and legacy.pth with python3-torch: one dictionary in both formats of torch.save, tensors of every kind;
+and lists.pth, laid out as a training loop keeps its state."""
 import os
 import torch
 
@@ -17,3 +18,11 @@ tensors = {
 }
 torch.save(tensors, os.path.join(here, "zip.pth"))
 torch.save(tensors, os.path.join(here, "legacy.pth"), _use_new_zipfile_serialization=False)
+
+state = {
+    "optimizer": {"state": {0: {"exp_avg": base[0, 0]}}, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.999), "params": [0, 1]}]},
+    "model": {"z": base[0, 0], "a": base[0, 1]},
+    "ema": {"decay": 0.999, "shadow_params": [torch.tensor([1.0, 2.0]), torch.tensor([4.0, 5.0, 6.0]), [base[0, 2]]], "several": [1, 2]},
+    "step": 1234567,
+}
+torch.save(state, os.path.join(here, "lists.pth"))

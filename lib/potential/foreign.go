@@ -1,0 +1,267 @@
+package potential
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vapo/lib/layer"
+)
+
+// Tensors is a file of another framework, as packages torchfile and safetensors open it.
+type Tensors interface {
+	Names() []string
+	Tensor(name string) (values []float32, shape []int, ok bool, err error)
+}
+
+// Sets of weights that a file may hold, to choose from.
+const (
+	Either  = ""      // what is there, both where both are
+	Trained = "model" // the weights as trained
+	Average = "ema"   // their moving average
+)
+
+// Imported are a network's weights out of such a file, by parameter name. A set that is not there, or was not asked for, is nil.
+type Imported struct {
+	Trained, Average map[string][]float32
+	Unknown          []string // tensors of the file that are no weights and no known part of a training loop's state
+}
+
+// Import finds the weights of a network by the names that c.Parameters lists, behind whatever prefix they have in common
+// (module.model., as the method's released code writes them). A prefix with a part "ema", or a list shadow_params of
+// tensors in the order of the parameters, holds moving averages. Every parameter must be there with its shape and be finite.
+func Import(src Tensors, c Config, which string) (*Imported, error) {
+	params, err := c.Parameters()
+	if err != nil {
+		return nil, err
+	}
+	f := survey(src.Names(), params)
+	f.kind, f.src, f.params = c.Kind, src, params
+	out := &Imported{Unknown: f.unknown}
+	if len(f.lists) > 0 && which != Trained {
+		if out.Average, err = f.fromList(); err != nil {
+			return nil, err
+		}
+	} else if which != Trained {
+		if out.Average, err = f.fromNames("moving averages", f.average); err != nil {
+			return nil, err
+		}
+	}
+	if which != Average {
+		if out.Trained, err = f.fromNames("weights", f.trained); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case out.Trained == nil && out.Average == nil && which == Average:
+		return nil, fmt.Errorf("it holds no moving averages of a %s; it has %s", c.Kind, few(src.Names()))
+	case out.Trained == nil && out.Average == nil:
+		return nil, fmt.Errorf("it holds no weights of a %s, such as %s; it has %s", c.Kind, params[0].Name, few(src.Names()))
+	}
+	return out, nil
+}
+
+// found says what the names of a file stand for.
+type found struct {
+	kind             string
+	src              Tensors
+	params           []layer.Param
+	trained, average []string       // prefixes with the most parameters behind them; several are a tie
+	list             map[int]string // names of shadow_params by position
+	lists            []string       // prefixes of all such lists
+	unknown          []string
+}
+
+var (
+	listed = regexp.MustCompile(`^(.*\.)?shadow_params\.(\d{1,6})$`)
+	// What a training loop keeps beside the weights: the optimiser's state and that of the averages, and the step.
+	beside = regexp.MustCompile(`^(optimizer|scheduler|lr_scheduler|scaler)\.|^(step|epoch|iteration)$|^(.*\.)?(shadow_params|collected_params)\.\d+$|^(ema\.)?(decay|num_updates)$`)
+)
+
+func survey(names []string, params []layer.Param) *found {
+	known := map[string]bool{}
+	for _, p := range params {
+		known[p.Name] = true
+	}
+	f := &found{list: map[int]string{}}
+	parents := map[string]bool{}
+	count := map[string]int{}
+	prefixOf := map[string][]string{}
+	for _, name := range names {
+		if m := listed.FindStringSubmatch(name); m != nil {
+			i, _ := strconv.Atoi(m[2])
+			f.list[i], parents[m[1]] = name, true
+		}
+		if beside.MatchString(name) {
+			continue
+		}
+		for at := 0; ; { // every part of the name that could be a parameter's
+			if known[name[at:]] {
+				count[name[:at]]++
+				prefixOf[name] = append(prefixOf[name], name[:at])
+			}
+			next := strings.IndexByte(name[at:], '.')
+			if next < 0 {
+				break
+			}
+			at += next + 1
+		}
+	}
+	f.lists = slices.Sorted(maps.Keys(parents))
+	f.trained, f.average = best(count, false), best(count, true)
+	for _, name := range names {
+		used := slices.ContainsFunc(prefixOf[name], func(p string) bool {
+			return slices.Contains(f.trained, p) || slices.Contains(f.average, p)
+		})
+		if !used && !beside.MatchString(name) {
+			f.unknown = append(f.unknown, name)
+		}
+	}
+	return f
+}
+
+// best are the prefixes that most parameters stand behind, among those of averages or the others.
+func best(count map[string]int, average bool) []string {
+	var out []string
+	most := 0
+	for prefix, n := range count {
+		parts := strings.FieldsFunc(strings.ToLower(prefix), func(r rune) bool { return r == '.' || r == '_' })
+		if slices.Contains(parts, "ema") != average || n < most {
+			continue
+		}
+		if n > most {
+			out, most = nil, n
+		}
+		out = append(out, prefix)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// fromNames reads the parameters behind a prefix, nil where there is none.
+func (f *found) fromNames(what string, prefixes []string) (map[string][]float32, error) {
+	switch len(prefixes) {
+	case 0:
+		return nil, nil
+	case 1:
+	default:
+		return nil, fmt.Errorf("it holds %s behind several prefixes, expected one: %s", what, few(quoted(prefixes)))
+	}
+	names := make([]string, len(f.params))
+	for i, p := range f.params {
+		names[i] = prefixes[0] + p.Name
+	}
+	return f.read(what, f.params, names)
+}
+
+// fromList reads averages that have no names but an order.
+func (f *found) fromList() (map[string][]float32, error) {
+	if len(f.lists) > 1 {
+		return nil, fmt.Errorf("it holds several lists of moving averages, expected one: %s", few(quoted(f.lists)))
+	}
+	if len(f.list) != len(f.params) {
+		return nil, fmt.Errorf("its list of moving averages has %d tensors, expected the %d parameters of the %s", len(f.list), len(f.params), f.kind)
+	}
+	names := make([]string, len(f.list))
+	for i := range names {
+		if names[i] = f.list[i]; names[i] == "" {
+			return nil, fmt.Errorf("its list of moving averages lacks number %d of %d", i, len(names))
+		}
+	}
+	return f.read("moving averages", f.ordered(), names)
+}
+
+// ordered lists the parameters in the order of the file's own state dict where it has all of them, else in that of the network.
+func (f *found) ordered() []layer.Param {
+	src, ok := f.src.(interface{ Order() []string })
+	if !ok || len(f.trained) != 1 {
+		return f.params
+	}
+	at := map[string]int{}
+	for i, name := range src.Order() {
+		at[name] = i
+	}
+	for _, p := range f.params {
+		if _, ok := at[f.trained[0]+p.Name]; !ok {
+			return f.params
+		}
+	}
+	return slices.SortedFunc(slices.Values(f.params), func(a, b layer.Param) int {
+		return at[f.trained[0]+a.Name] - at[f.trained[0]+b.Name]
+	})
+}
+
+// read reads params[i] from the tensor names[i].
+func (f *found) read(what string, params []layer.Param, names []string) (map[string][]float32, error) {
+	out := map[string][]float32{}
+	var missing, shaped []string
+	for i, p := range params {
+		values, shape, ok, err := f.src.Tensor(names[i])
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			missing = append(missing, names[i])
+		case !slices.Equal(shape, p.Shape):
+			as := ""
+			if !strings.HasSuffix(names[i], p.Name) {
+				as = " for " + p.Name
+			}
+			shaped = append(shaped, fmt.Sprintf("%s%s is %v, expected %v", names[i], as, shape, p.Shape))
+		default:
+			for _, v := range values {
+				if d := float64(v); math.IsNaN(d) || math.IsInf(d, 0) {
+					return nil, fmt.Errorf("tensor %s holds %v, expected finite numbers", names[i], d)
+				}
+			}
+			out[p.Name] = values
+		}
+	}
+	if len(missing)+len(shaped) == 0 {
+		return out, nil
+	}
+	say := fmt.Sprintf("%d of the %d parameters of the %s do not fit its %s", len(missing)+len(shaped), len(params), f.kind, what)
+	if len(missing) > 0 {
+		say += fmt.Sprintf("; %d missing: %s", len(missing), few(missing))
+	}
+	if len(shaped) > 0 {
+		say += fmt.Sprintf("; %d of another shape: %s", len(shaped), few(shaped))
+	}
+	if len(f.unknown) > 0 {
+		say += fmt.Sprintf("; the file also has %s", few(f.unknown))
+	}
+	return nil, fmt.Errorf("%s", say)
+}
+
+// few joins the first of a list, each clipped: the names come from anywhere.
+func few(list []string) string {
+	const show = 4
+	var parts []string
+	for _, s := range list[:min(show, len(list))] {
+		parts = append(parts, fmt.Sprintf("%.200s", s))
+	}
+	out := strings.Join(parts, ", ")
+	if n := len(list) - show; n > 0 {
+		out += fmt.Sprintf(" and %d more", n)
+	}
+	return out
+}
+
+func quoted(list []string) []string {
+	var out []string
+	for _, s := range list {
+		out = append(out, strconv.Quote(s))
+	}
+	return out
+}
+
+// UnknownError says that a file has tensors that no parameter takes.
+type UnknownError struct{ Names []string }
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("%d of its tensors are none of the network's: %s", len(e.Names), few(e.Names))
+}

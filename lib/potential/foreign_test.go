@@ -1,0 +1,140 @@
+package potential_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/layer"
+	"vapo/lib/potential"
+)
+
+// file is one of another framework, in an order.
+type file []layer.Param
+
+func (f file) Names() []string {
+	names := f.Order()
+	slices.Sort(names)
+	return names
+}
+
+func (f file) Order() []string {
+	var names []string
+	for _, p := range f {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func (f file) Tensor(name string) ([]float32, []int, bool, error) {
+	for _, p := range f {
+		if p.Name == name {
+			return p.Draw(1), p.Shape, true, nil
+		}
+	}
+	return nil, nil, false, nil
+}
+
+// unordered is a file that does not tell its order.
+type unordered struct{ potential.Tensors }
+
+// stateDict has a value of its own for every parameter, from first upwards.
+func stateDict(t *testing.T, c potential.Config, prefix string, first float64) file {
+	t.Helper()
+	params, err := c.Parameters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f file
+	for i, p := range params {
+		f = append(f, layer.Param{Name: prefix + p.Name, Shape: p.Shape, Init: layer.Init{Value: first + float64(i)}})
+	}
+	return f
+}
+
+// list are averages without names: those of a state dict, in its order.
+func (f file) list(prefix string) file {
+	var out file
+	for i, p := range f {
+		p.Name, p.Init.Value = fmt.Sprintf("%sshadow_params.%d", prefix, i), p.Init.Value+1000
+		out = append(out, p)
+	}
+	return out
+}
+
+// A list of averages is in the order of the file's own parameters, which need not be that of the network here.
+func TestImportOrder(t *testing.T) {
+	c := mlp("linear")
+	straight := stateDict(t, c, "m.", 1)
+	turned := slices.Clone(straight)
+	slices.Reverse(turned)
+	for name, f := range map[string]file{"in order": straight, "turned": turned} {
+		all := slices.Concat(f, f.list("ema."))
+		w, err := potential.Import(all, c, potential.Either)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(w.Trained) != len(straight) || len(w.Average) != len(straight) || w.Unknown != nil {
+			t.Errorf("%s: %d weights, %d averages, expected %d; unknown %v", name, len(w.Trained), len(w.Average), len(straight), w.Unknown)
+		}
+		for p, v := range w.Trained {
+			if a := w.Average[p]; len(a) != len(v) || a[0] != v[0]+1000 {
+				t.Errorf("%s: %s is %v, its average %v", name, p, v[0], a[0])
+			}
+		}
+	}
+	// Without names beside it, or without an order, the network's order counts.
+	for name, src := range map[string]potential.Tensors{"alone": straight.list(""), "without an order": unordered{slices.Concat(straight, straight.list("ema."))}} {
+		w, err := potential.Import(src, c, potential.Average)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if w.Trained != nil {
+			t.Errorf("%s: weights that were not asked for", name)
+		}
+		for _, p := range straight {
+			if v := w.Average[strings.TrimPrefix(p.Name, "m.")]; v[0] != float32(p.Init.Value+1000) {
+				t.Errorf("%s: the average of %s is %v", name, p.Name, v[0])
+			}
+		}
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	c := mlp("linear")
+	f := stateDict(t, c, "m.", 1)
+	list := f.list("ema.")
+	shaped := slices.Clone(list)
+	shaped[2].Shape = []int{7}
+	many := slices.Clone(f)
+	for i := range many {
+		many[i].Name += strings.Repeat("x", 1000)
+	}
+	for _, c2 := range []struct {
+		name, which, want string
+		src               file
+	}{
+		{"a short list", "", "has 5 tensors, expected the 6 parameters of the mlp", slices.Concat(f, list[:5])},
+		{"a list with a gap", "", "lacks number 2 of 6", slices.Concat(f, list[:2], list[3:], file{{Name: "ema.shadow_params.6", Shape: []int{1}}})},
+		{"a list of other shapes", "", "ema.shadow_params.2 for layers.1.weight is [7], expected [20 20]", slices.Concat(f, shaped)},
+		{"two lists", "", "several lists of moving averages", slices.Concat(f, list, f.list("ema2."))},
+		{"only averages", "model", "no weights of a mlp, such as layers.0.weight", list},
+		{"nothing but its half", "", "4 of the 6 parameters of the mlp do not fit its weights; 4 missing", slices.Concat(f[:2], file{{Name: "other", Shape: []int{1}}})},
+		{"long names", "", "no weights", many},
+		{"an empty file", "", "no weights", nil},
+	} {
+		_, err := potential.Import(c2.src, c, c2.which)
+		if err == nil || !strings.Contains(err.Error(), c2.want) || len(err.Error()) > 2000 {
+			t.Errorf("%s: %v, expected %q", c2.name, err, c2.want)
+		}
+	}
+	// What is wrong with a set that was not asked for does not matter.
+	if _, err := potential.Import(slices.Concat(f, shaped), c, potential.Trained); err != nil {
+		t.Error(err)
+	}
+	w, err := potential.Import(slices.Concat(f, file{{Name: "optimizer.state.m.out.bias", Shape: []int{1}}, {Name: "ema.decay"}, {Name: "m.sigmas", Shape: []int{3}}}), c, "")
+	if err != nil || !slices.Equal(w.Unknown, []string{"m.sigmas"}) {
+		t.Errorf("unknown are %v (%v), expected m.sigmas", w.Unknown, err)
+	}
+}

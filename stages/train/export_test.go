@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/checkpoint"
+	"vapo/lib/draw"
+	"vapo/lib/potential"
+	"vapo/lib/safetensors"
+	"vapo/lib/stage"
+)
+
+// Weights that go out and come back are the same bits, and so are the potential and its gradient; the file says of itself
+// which network it is for.
+func TestExportRoundTrip(t *testing.T) {
+	for _, config := range []potential.Config{smallMLP(), released()} {
+		from := checkpointOf(t, config)
+		for weights, group := range map[string]string{"ema": checkpoint.EMA, "raw": checkpoint.Param} {
+			dir := t.TempDir()
+			file, back := filepath.Join(dir, "w.safetensors"), filepath.Join(dir, "back.arrow")
+			code, stdout, stderr := command(t, "export", from, file, "--weights", weights)
+			if code != 0 || strings.Count(stdout, "\n") != 1 {
+				t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
+			}
+			var e exported
+			if err := json.Unmarshal([]byte(stdout), &e); err != nil {
+				t.Fatal(err)
+			}
+			digest, err := stage.FileDigest(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, stdout, stderr = command(t, "import", file, "--out", back)
+			l := importLine(t, code, stdout, stderr)
+			want := exported{File: file, Digest: digest, Kind: "potential", Parameters: l.Parameters, Tensors: l.Tensors, Step: 77, Weights: weights}
+			if e != want || l.Step != 77 || l.Weights != "model" {
+				t.Errorf("exported %+v, expected %+v; imported %+v", e, want, l)
+			}
+
+			x, times := make([]float32, 5*config.Dim()), []float32{0.1, 0.3, 0.5, 0.7, 0.9}
+			draw.New(9, "test", 0).Normal(x)
+			phi, grad := evaluate(t, from, group, x, times)
+			for _, g := range []string{checkpoint.Param, checkpoint.EMA} {
+				phi2, grad2 := evaluate(t, back, g, x, times)
+				if !slices.Equal(phi, phi2) || !slices.Equal(grad, grad2) {
+					t.Errorf("%s, %s: the potential has changed on its way", config.Kind, weights)
+				}
+			}
+			other, _ := evaluate(t, from, checkpoint.AdamM, x, times)
+			if slices.Equal(phi, other) {
+				t.Error("other weights give the same potential: the test sees nothing")
+			}
+
+			a, err := checkpoint.Read(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := checkpoint.Read(back)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(a.Config, b.Config) {
+				t.Errorf("the configuration came back as %s, was %s", b.Config, a.Config)
+			}
+			for name, n := range b.Group(checkpoint.Param) {
+				if was := a.Group(group)[name]; !slices.Equal(was.Data, n.Data) || !slices.Equal(was.Shape, n.Shape) {
+					t.Errorf("%s has changed on its way", name)
+				}
+			}
+		}
+	}
+}
+
+func TestExportFile(t *testing.T) {
+	from := checkpointOf(t, smallMLP())
+	file := filepath.Join(t.TempDir(), "w.safetensors")
+	code, first, stderr := command(t, "export", from, file)
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	if code, stdout, stderr := command(t, "export", from, file); code != stage.ExitUsage || stdout != "" || !strings.Contains(stderr, "--force") {
+		t.Errorf("over a file that is there: exit %d, %q: %s", code, stdout, stderr)
+	}
+	if code, again, stderr := command(t, "export", from, file, "--force"); code != 0 || again != first {
+		t.Errorf("the same weights once more: exit %d, %s, expected %s: %s", code, again, first, stderr)
+	}
+	f, err := safetensors.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Metadata(); got["step"] != "77" || got["weights"] != "ema" || !strings.Contains(got["config"], `"kind":"mlp"`) {
+		t.Errorf("metadata are %v", got)
+	}
+	if want := []string{"layers.0.bias", "layers.0.weight", "layers.1.bias", "layers.1.weight", "out.bias", "out.weight"}; !slices.Equal(f.Names(), want) {
+		t.Errorf("tensors are %v, expected %v", f.Names(), want)
+	}
+
+	// What the file says of its network can be said otherwise.
+	back := filepath.Join(t.TempDir(), "back.arrow")
+	code, stdout, stderr := command(t, "import", file, "--schedule", "linear", "--prior-std", "0.5", "--out", back)
+	importLine(t, code, stdout, stderr)
+	ck, err := checkpoint.Read(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := potential.ParseConfig(ck.Config); err != nil || c.Schedule != "linear" || c.PriorStd != 0.5 {
+		t.Errorf("the network is %s (%v)", ck.Config, err)
+	}
+
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("no checkpoint"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(t.TempDir(), "none.safetensors")
+	for name, path := range map[string]string{"no checkpoint": text, "no file": text + "s"} {
+		if code, stdout, stderr := command(t, "export", path, none); code != stage.ExitInput || stdout != "" {
+			t.Errorf("%s: exit %d, %q: %s", name, code, stdout, stderr)
+		}
+	}
+	if _, err := os.Stat(none); err == nil {
+		t.Error("a file was written for nothing")
+	}
+}
