@@ -58,6 +58,9 @@ type Terms struct {
 	// GradNorm is the root mean square over samples and dimensions of grad_x Psi, the velocity per unit of the
 	// integration variable (see Schedule.Rate; on the linear path Psi is Phi).
 	GradNorm *graphop.Node
+	// Of every sample, [N, 1], for logging by time: Losses is its loss per dimension before the time's weight, Squares the
+	// mean over dimensions of |grad_x Psi|², Values is Psi.
+	Losses, Squares, Values *graphop.Node
 }
 
 // Loss builds an objective, averaged over the batch and the dimensions.
@@ -102,7 +105,9 @@ func loss(objective string, phi Potential, b Batch) (Terms, error) {
 	default:
 		return Terms{}, &UnknownError{"objective", objective, Objectives()}
 	}
+	column := func(x *graphop.Node, scale float64) *graphop.Node { return graphop.Reshape(graphop.Scale(x, scale), n, 1) }
 	return Terms{
+		Losses: column(perSample, 1/float64(d)), Squares: column(square, 1/float64(d)), Values: graphop.Reshape(value, n, 1),
 		Loss:     graphop.Reshape(graphop.Scale(graphop.Sum(graphop.Mul(b.Weight, perSample)), scale), 1),
 		GradNorm: graphop.Sqrt(graphop.Reshape(graphop.Scale(graphop.Sum(square), scale), 1)),
 	}, nil

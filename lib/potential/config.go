@@ -18,9 +18,11 @@ type Config struct {
 	Shape    []int   `json:"shape"`     // of one sample: [D], or [C, H, W]
 	Schedule string  `json:"schedule"`  // see homotopy.Lookup
 	PriorStd float64 `json:"prior_std"` // w of the prior N(0, w² I)
-	MLP      *MLP    `json:"mlp,omitempty"`
-	UNet     *UNet   `json:"unet,omitempty"`
-	WRN      *WRN    `json:"wrn,omitempty"`
+	// Classes is the number of labels that the network is told apart from x and t; 0: it knows none.
+	Classes int   `json:"classes,omitempty"`
+	MLP     *MLP  `json:"mlp,omitempty"`
+	UNet    *UNet `json:"unet,omitempty"`
+	WRN     *WRN  `json:"wrn,omitempty"`
 }
 
 // ParseConfig reads the JSON that a checkpoint carries, strictly.
@@ -81,9 +83,10 @@ func (c Config) Drops() bool { return c.Kind == "unet" && c.UNet.Dropout > 0 }
 // Path returns the schedule that the network was trained for.
 func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Schedule, c.PriorStd) }
 
-// Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] is the schedule's condition; the result is [N, 1].
+// Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] is the schedule's condition, label [N, Classes] is
+// one-hot, or all 0 where the label is not told (nil without classes); the result is [N, 1].
 // It panics with *graphop.Error where shapes do not fit (see graphop.Build).
-func (c Config) Build(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+func (c Config) Build(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	switch c.Kind {
 	case "mlp":
 		return c.MLP.phi(b, x, t)

@@ -44,7 +44,7 @@ func (c Config) graph(batch int) (b *layer.Builder, x, t, phi *graphop.Node, err
 	err = graphop.Build(func() {
 		x = graphop.Input(b.Graph, b.Dtype, "x", c.batchShape(batch)...)
 		t = graphop.Input(b.Graph, b.Dtype, "condition", batch, 1)
-		phi = c.Build(b, x, t)
+		phi = c.Build(b, x, t, nil)
 	})
 	return b, x, t, phi, err
 }

@@ -45,7 +45,7 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	}
 	var at, phi *graphop.Node
 	terms, err := homotopy.Loss(g.Objective, func(x, t *graphop.Node) *graphop.Node {
-		at, phi = x, c.Build(b, x, t)
+		at, phi = x, c.Build(b, x, t, nil)
 		return phi
 	}, in)
 	if err != nil {

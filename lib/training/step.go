@@ -57,10 +57,11 @@ const (
 	BatchX     = 0 // data [N, D]
 	BatchNoise = 1 // standard normal [N, D]
 	BatchTimes = 2
+	BatchLabel = BatchTimes + homotopy.Columns // one-hot [N, Classes], all 0 where the label is dropped
 )
 
 // Potential compiles a step that trains a potential on batches of the given size. Step.Batch is data, noise and the
-// columns of homotopy.Fill.
+// columns of homotopy.Fill; for a network that knows classes the labels follow.
 func Potential(be backend.Backend, c potential.Config, objective string, o optim.Config, batch int) (*Step, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -69,6 +70,7 @@ func Potential(be backend.Backend, c potential.Config, objective string, o optim
 	shape := append([]int{batch}, c.Shape...)
 	var in homotopy.Batch
 	var inputs []*graphop.Node
+	var label *graphop.Node
 	err := graphop.Build(func() {
 		input := func(name string, shape ...int) *graphop.Node {
 			n := graphop.Input(b.Graph, b.Dtype, "batch/"+name, shape...)
@@ -80,6 +82,9 @@ func Potential(be backend.Backend, c potential.Config, objective string, o optim
 		in.Mu, in.Sigma = input("mu", batch, 1), input("sigma", batch, 1)
 		in.DMu, in.DSigma = input("dmu", batch, 1), input("dsigma", batch, 1)
 		in.Weight = input("weight", batch, 1)
+		if c.Classes > 0 {
+			label = input("label", batch, c.Classes)
+		}
 		if c.Drops() {
 			b.Key = graphop.Input(b.Graph, b.Dtype, "batch/key", len(graphop.PhiloxKey(0, 0)))
 		}
@@ -87,7 +92,7 @@ func Potential(be backend.Backend, c potential.Config, objective string, o optim
 	if err != nil {
 		return nil, err
 	}
-	terms, err := homotopy.Loss(objective, func(x, t *graphop.Node) *graphop.Node { return c.Build(b, x, t) }, in)
+	terms, err := homotopy.Loss(objective, func(x, t *graphop.Node) *graphop.Node { return c.Build(b, x, t, label) }, in)
 	if err != nil {
 		return nil, err
 	}
