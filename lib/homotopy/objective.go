@@ -105,7 +105,9 @@ func loss(objective string, phi Potential, b Batch) (Terms, error) {
 	default:
 		return Terms{}, &UnknownError{"objective", objective, Objectives()}
 	}
-	column := func(x *graphop.Node, scale float64) *graphop.Node { return graphop.Reshape(graphop.Scale(x, scale), n, 1) }
+	column := func(x *graphop.Node, scale float64) *graphop.Node {
+		return graphop.Reshape(graphop.Scale(x, scale), n, 1)
+	}
 	return Terms{
 		Losses: column(perSample, 1/float64(d)), Squares: column(square, 1/float64(d)), Values: graphop.Reshape(value, n, 1),
 		Loss:     graphop.Reshape(graphop.Scale(graphop.Sum(graphop.Mul(b.Weight, perSample)), scale), 1),

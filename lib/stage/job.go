@@ -32,6 +32,8 @@ type Job struct {
 	screen  *screen
 	log     *slog.Logger
 	inputs  map[string]*input
+	earlier map[string]*input // outputs of a shorter run of the series
+	series  string
 	key     string
 	live    Live
 
@@ -41,7 +43,7 @@ type Job struct {
 
 // newJob resolves every input and prepares the places to write to, so that a
 // wrong command fails before anything is computed.
-func newJob(ctx context.Context, desc Description, resolved map[string]any, given map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
+func newJob(ctx context.Context, desc Description, resolved map[string]any, given, earlier map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
 	if paths.out == "" && !configured() {
 		return nil, Fail(ExitUsage, "give --out DIR, or set VAPO_STORE", "the outputs have nowhere to go: no --out and no store")
 	}
@@ -72,7 +74,7 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 			return nil, err
 		}
 	}
-	if j.inputs, err = j.src.locateAll(ctx, desc.Inputs, given); err != nil {
+	if j.inputs, err = j.src.locateAll(ctx, "input", desc.Inputs, given); err != nil {
 		return nil, err
 	}
 	digests := map[string]string{}
@@ -82,6 +84,15 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 	action := desc.Action(resolved, digests)
 	if j.key, err = action.Key(); err != nil {
 		return nil, Fail(ExitUsage, "", "%w", err)
+	}
+	var ok bool
+	if j.series, _, ok = desc.Series(resolved, digests); !ok && len(earlier) > 0 {
+		return nil, Fail(ExitUsage, "", "--earlier: runs of stage %s do not go on from others", desc.Stage)
+	}
+	if len(earlier) > 0 {
+		if j.earlier, err = j.src.locateAll(ctx, "output", optional(desc.Outputs), earlier); err != nil {
+			return nil, fmt.Errorf("--earlier: %w", err)
+		}
 	}
 	if paths.live != "" && paths.live != j.key {
 		return nil, mismatch(action, paths.live, j.key)
@@ -143,6 +154,22 @@ func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	}
 	return path, nil
 }
+
+// Earlier gives a local, verified file with an output of a shorter run of this run's series; ok is false where none was
+// given. What it holds is for the stage to check: see Series.
+func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool, err error) {
+	in := j.earlier[output]
+	if in == nil {
+		return "", false, nil
+	}
+	if path, err = in.file(ctx); err != nil {
+		return "", false, fmt.Errorf("--earlier %s: %w", output, err)
+	}
+	return path, true, nil
+}
+
+// Series is the key that this run shares with those that differ in length alone, or "".
+func (j *Job) Series() string { return j.series }
 
 // HasInput says whether the named input was given.
 func (j *Job) HasInput(name string) bool { return j.inputs[name] != nil }
