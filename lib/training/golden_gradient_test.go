@@ -59,15 +59,22 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	if err != nil {
 		return golden1{}, err
 	}
-	u, err := optim.Step(g.Optim, terms.Loss, b.Nodes(), grads)
+	u, err := optim.Step(g.whole(), terms.Loss, b.Nodes(), grads)
 	if err != nil {
 		return golden1{}, err
 	}
 	out := append([]*graphop.Node{terms.Loss, field[0]}, grads...)
-	for i := 0; i < len(u.State); i += len(optim.Groups()) { // parameter, moments, average
+	for i := 0; i < len(u.State); i += len(g.Optim.Groups()) { // parameter, moments, averages
 		out = append(out, u.State[i].Out)
 	}
 	return golden1{b.Params, backend.Graph{Inputs: append(inputs, u.Inputs...), State: u.State, Outputs: out}}, nil
+}
+
+// whole is the optimiser for steps of one batch, which PyTorch took.
+func (g golden) whole() optim.Config {
+	c := g.Optim
+	c.Accumulate = 1
+	return c
 }
 
 // inputs are the values of the first step's batch, in float64.
@@ -87,8 +94,10 @@ func (g golden) inputs(path homotopy.Schedule) [][]float64 {
 	key := graphop.PhiloxKey(g.Seed, 0)
 	all := append([][]float64{x, noise}, columns...)
 	all = append(all, key[:])
-	h := g.Optim.Hyper(0)
-	return append(all, []float64{h.Rate}, []float64{h.Correct1}, []float64{h.Correct2}, []float64{h.AverageDecay})
+	for _, v := range g.whole().Values(g.Optim.Hyper(0), nil) {
+		all = append(all, []float64{v})
+	}
+	return all
 }
 
 func buffer(dt tensor.Dtype, v []float64) backend.Buffer {
@@ -167,9 +176,12 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 	}
 	initial := weights(s.params)
 	for _, p := range s.params {
-		v := values(backend.F32(initial[p.Name]))
-		for group, value := range map[string][]float64{optim.Param: v, optim.EMA: v, optim.First: make([]float64, len(v)), optim.Second: make([]float64, len(v))} {
-			if err := exe.Load(group+p.Name, buffer(dt, value)); err != nil {
+		for _, group := range g.Optim.Groups() {
+			v := values(backend.F32(initial[p.Name]))
+			if group == optim.First || group == optim.Second {
+				clear(v)
+			}
+			if err := exe.Load(group+p.Name, buffer(dt, v)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -25,7 +25,7 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := Potential(be, config, "matching", adam, batch)
+			s, err := Potential(be, config, "matching", adam(batch), batch)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -38,17 +38,19 @@ func trainees() []trainee {
 		return func(s *Step, step int64) { fill(s, c, batch, uint64(step)) }
 	}
 	return []trainee{
-		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam, batch) }, fillPotential(points)},
-		{"unet", func(be backend.Backend) (*Step, error) { return Potential(be, pictures, "matching", adam, batch) }, fillPotential(pictures)},
+		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam(batch), batch) }, fillPotential(points)},
+		{"unet", func(be backend.Backend) (*Step, error) {
+			return Potential(be, pictures, "matching", adam(batch), batch)
+		}, fillPotential(pictures)},
 		{"unet dropping", func(be backend.Backend) (*Step, error) {
-			s, err := Potential(be, dropping, "matching", adam, batch)
+			s, err := Potential(be, dropping, "matching", adam(batch), batch)
 			if s != nil {
 				s.Seed = 3
 			}
 			return s, err
 		}, fillPotential(dropping)},
-		{"wrn", func(be backend.Backend) (*Step, error) { return Potential(be, wide, "matching", adam, batch) }, fillPotential(wide)},
-		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam, batch) }, func(s *Step, step int64) {
+		{"wrn", func(be backend.Backend) (*Step, error) { return Potential(be, wide, "matching", adam(batch), batch) }, fillPotential(wide)},
+		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam(batch), batch) }, func(s *Step, step int64) {
 			draw.New(1, "images", uint64(step)).Normal(s.Batch[BatchImages])
 			clear(s.Batch[BatchLabels])
 			for i := range batch {
@@ -146,7 +148,7 @@ func TestInitialise(t *testing.T) {
 		if bytes.Equal(first, bytesOf(t, s, 0)) {
 			t.Errorf("%s: the seed does not matter", tr.name)
 		}
-		averages, err := s.Averages()
+		averages, err := s.Averages(0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +224,7 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 		if !(last.Loss < first.Loss) {
 			t.Errorf("%s: loss %v at first, %v after 150 steps on one batch", tr.name, first.Loss, last.Loss)
 		}
-		if last.Rate != adam.LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
+		if last.Rate != adam(1).LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
 			t.Errorf("%s: metrics %+v", tr.name, last)
 		}
 	}
@@ -266,19 +268,19 @@ func TestDropoutMasks(t *testing.T) {
 func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
-	if _, err := Potential(be, points, "hybrid", adam, 4); err == nil {
+	if _, err := Potential(be, points, "hybrid", adam(4), 4); err == nil {
 		t.Error("an unknown objective was accepted")
 	}
-	bad := adam
+	bad := adam(4)
 	bad.Beta1 = 2
 	if _, err := Potential(be, points, "matching", bad, 4); err == nil {
 		t.Error("a bad optimiser was accepted")
 	}
-	if _, err := Classifier(be, feature.Classifier{}, adam, 4); err == nil {
+	if _, err := Classifier(be, feature.Classifier{}, adam(4), 4); err == nil {
 		t.Error("an empty classifier was accepted")
 	}
 	points.MLP = nil
-	if _, err := Potential(be, points, "matching", adam, 4); err == nil {
+	if _, err := Potential(be, points, "matching", adam(4), 4); err == nil {
 		t.Error("an empty potential was accepted")
 	}
 }

@@ -71,7 +71,8 @@ func mustSample(t *testing.T, args ...string) (dir string, m *stage.Manifest) {
 	return dir, m
 }
 
-var adam = optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, EMADecay: 0.999}
+var adam = optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8,
+	BatchImages: 2, EMAHalfLifeImages: []float64{1386}}
 
 func pointsConfig(schedule string) potential.Config {
 	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5, MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}

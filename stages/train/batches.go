@@ -213,7 +213,7 @@ func (r *classifierRun) fill(step int64, b [][]float32) {
 
 // accuracy is the share of test images that the averaged weights classify rightly.
 func (r *classifierRun) accuracy() (float64, error) {
-	weights, err := r.s.Averages()
+	weights, err := r.s.Averages(0)
 	if err != nil {
 		return 0, err
 	}

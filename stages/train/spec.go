@@ -75,7 +75,8 @@ var spec = stage.Stage[params]{
 func (p *params) optimiser() optim.Config {
 	return optim.Config{
 		LearningRate: p.LearningRate, WarmupSteps: p.Warmup, Decay: p.Decay, HorizonSteps: p.Steps,
-		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, ClipNorm: p.ClipNorm, EMADecay: p.EMADecay,
+		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, ClipNorm: p.ClipNorm,
+		BatchImages: p.Batch, EMAHalfLifeImages: []float64{optim.HalfLifeImages(p.EMADecay, p.Batch)},
 	}
 }
 

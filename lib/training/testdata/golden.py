@@ -242,7 +242,21 @@ def probe(k, v):
     return [v.sum().item(), (v * wave(k, v.shape)).sum().item(), v.norm().item(), *some.tolist()]
 
 
-def case(net, kind, section, shape, schedule, w, objective, times):
+def clip_std(adam, factor, beta2):
+    """clipping of each gradient element by its second moment so far, as the released code does; how many it clips"""
+    count = 0
+    for group in adam.param_groups:
+        for p in group["params"]:
+            state = adam.state[p]
+            if p.grad is None or "step" not in state or state["step"] < 1:
+                continue
+            bound = factor * torch.sqrt(state["exp_avg_sq"] / (1 - beta2 ** int(state["step"]))) + 0.1
+            count += (p.grad.abs() > bound).sum().item()
+            p.grad.data.copy_(torch.max(torch.min(p.grad, bound), -bound))
+    return count
+
+
+def case(net, kind, section, shape, schedule, w, objective, times, options={}, steps=3):
     config = dict(kind=kind, shape=shape, schedule=schedule, prior_std=w)
     config[kind] = section
     batch = len(times)
@@ -252,15 +266,17 @@ def case(net, kind, section, shape, schedule, w, objective, times):
         offset = 1.0 if p.dim() == 1 and pname.endswith("weight") else 0.0  # gains of normalisations
         p.data = (offset + wave(k, p.shape) * 1.5 / math.sqrt(fan)).float().double()
     initial = {k: p.detach().clone() for k, p in params.items()}
-    ema = {k: p.detach().clone() for k, p in params.items()}
     c = dict(LearningRate=0.01, WarmupSteps=2, Decay="cosine", HorizonSteps=5, Beta1=0.9, Beta2=0.99, Epsilon=1e-3,
-             ClipNorm=1.5, EMADecay=0.7)
-    adam = torch.optim.Adam(net.parameters(), lr=1, betas=(c["Beta1"], c["Beta2"]), eps=c["Epsilon"])
+             ClipNorm=1.5, BatchImages=batch, EMAHalfLifeImages=[2.0 * batch])
+    c.update(options)
+    averages = [{k: p.detach().clone() for k, p in params.items()} for _ in c["EMAHalfLifeImages"]]
+    adam = torch.optim.AdamW(net.parameters(), lr=1, betas=(c["Beta1"], c["Beta2"]), eps=c["Epsilon"],
+                             weight_decay=c.get("WeightDecay", 0))
     out = dict(config=config, objective=objective, seed=Dropped.seed, optim=c, batch=batch, times=times,
-               names=list(params), shapes=[list(p.shape) for p in params.values()], loss=[], grad_norm=[], rms=[], weight=[])
+               names=list(params), shapes=[list(p.shape) for p in params.values()], loss=[], grad_norm=[], rms=[], weight=[], clipped=[], losses=[], squares=[], values=[])
     d = math.prod(shape)
     t = torch.tensor(times)
-    for step in range(3):
+    for step in range(steps):
         Dropped.step = step
         x, eps = wave(50 + step, [batch, *shape]), 1.5 * wave(60 + step, [batch, *shape])
         weight = 1 + 0.5 * wave(70 + step, [batch])
@@ -278,20 +294,28 @@ def case(net, kind, section, shape, schedule, w, objective, times):
         loss = (weight * per).mean() / d
         adam.zero_grad()
         loss.backward()
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in params.values()]
-        norm = nn.utils.clip_grad_norm_(net.parameters(), c["ClipNorm"])
+        for p in params.values():  # what the loss does not depend on has the gradient 0; PyTorch would not let it decay
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        grads = [p.grad.clone() for p in params.values()]
+        norm = nn.utils.clip_grad_norm_(net.parameters(), c["ClipNorm"] or math.inf)
+        clipped = clip_std(adam, c["ClipStd"], c["Beta2"]) if "ClipStd" in c else 0
         k = step + 1
         for group in adam.param_groups:
             group["lr"] = (c["LearningRate"] * min(1, k / c["WarmupSteps"])
                            * (1 + math.cos(math.pi * step / c["HorizonSteps"])) / 2)
         adam.step()
-        decay = min(c["EMADecay"], (1 + k) / (10 + k))
-        for name_, p in params.items():
-            ema[name_] = decay * ema[name_] + (1 - decay) * p.detach()
+        for ema, half_life in zip(averages, c["EMAHalfLifeImages"]):
+            decay = min(0.5 ** (batch / half_life) if half_life else 0, (1 + k) / (10 + k))
+            for name_, p in params.items():
+                ema[name_] = decay * ema[name_] + (1 - decay) * p.detach()
         out["loss"].append(loss.item())
         out["grad_norm"].append(norm.item())
         out["rms"].append(grad.square().mean().sqrt().item())
         out["weight"].append(weight.tolist())
+        out["clipped"].append(clipped)
+        out["losses"].append((per / d).tolist())
+        out["squares"].append(grad.flatten(1).square().mean(1).tolist())
+        out["values"].append(phi.tolist())
         if step == 0:
             out["param_grads"] = [probe(k, g) for k, g in enumerate(grads)]
             out["updated"] = [probe(k, p) for k, p in enumerate(params.values())]
@@ -308,7 +332,7 @@ def case(net, kind, section, shape, schedule, w, objective, times):
             out["x"] = xt.detach().flatten().tolist()
             out["phi"], out["grad"] = (phi / rate).tolist(), (grad / col(rate)).flatten().tolist()
     out["change"] = [summary(k, p - initial[n]) for k, (n, p) in enumerate(params.items())]
-    out["ema_change"] = [summary(k, ema[n] - initial[n]) for k, n in enumerate(params)]
+    out["ema_change"] = [[summary(k, ema[n] - initial[n]) for k, n in enumerate(params)] for ema in averages]
     return out
 
 
@@ -339,6 +363,12 @@ def main():
         wrn(3, 1, True, "linear", 1.0, "matching", ts[:2]),
         wrn(1, 2, True, "linear", 1.0, "energy", ts[:2]),
         wrn(2, 1, False, "linear", 1.0, "matching", ts[:2]),
+        # All that the optimiser can do at once: half-lives of less than a step and of more than early averages have.
+        mlp("linear", 2.0, "energy", ts + [0.27], dict(
+            WeightDecay=2.0, ClipNorm=3.0, ClipStd=0.5, Accumulate=3, EMAHalfLifeImages=[40.0, 2.0, 0.0]), 5),
+        unet(1, {}, "linear", 1.0, "matching", ts[:4], dict(
+            WeightDecay=1.0, ClipNorm=0.0, ClipStd=0.2, Accumulate=2, EMAHalfLifeImages=[1.5, 60.0]), 4),
+        wrn(1, 1, True, "vapo", 1.0, "matching", ts[:2], dict(ClipStd=0.3, WeightDecay=0.5), 4),
     ]
     round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
     print("[")
