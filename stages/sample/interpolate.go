@@ -11,8 +11,8 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
-	"vapo/lib/ode"
 	"vapo/lib/report/grid"
+	"vapo/lib/sampling"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -46,11 +46,6 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint %s: %w", c.Checkpoint, err)
 	}
-	tableau, err := ode.Lookup(c.Solver)
-	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "%w", err)
-	}
-	p := &params{N: c.Pairs * c.Points, Seed: c.Seed, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000}
 	d, n := m.config.Dim(), c.Pairs*c.Points
 	if n > maxNumbers/d {
 		return stage.Fail(stage.ExitResources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
@@ -58,29 +53,20 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	x := make([]float32, n*d)
 	a, b := make([]float32, d), make([]float32, d)
 	for pair := range c.Pairs {
-		m.noise(c.Seed, 2*pair, a)
-		m.noise(c.Seed, 2*pair+1, b)
+		sampling.Noise(m.config, c.Seed, 2*pair, a)
+		sampling.Noise(m.config, c.Seed, 2*pair+1, b)
 		for k := range c.Points {
 			at := (pair*c.Points + k) * d
 			spherical(x[at:at+d], a, b, float64(k)/float64(c.Points-1), m.config.PriorStd)
 		}
 	}
-	r := draws{m: m, p: p, tableau: tableau}
+	s := &sampling.Sampler{Field: m.field, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000}
 	progress := con.Progress(int64(n), "samples")
-	block := m.field.Batch
-	rows := make([]float32, block*d)
-	for at := 0; at < n; at += block {
-		count := min(block, n-at)
-		clear(rows)
-		copy(rows, x[at*d:(at+count)*d])
-		if _, fail := r.integrate(ctx, rows); fail != nil {
-			return fail(at)
-		}
-		copy(x[at*d:(at+count)*d], rows)
-		progress.Set(int64(at + count))
+	if _, err := s.Carry(ctx, x, func(done int) { progress.Set(int64(done)) }); err != nil {
+		return sampling.Explain(err)
 	}
 	progress.Done()
-	return c.write(con, m.set(x, n))
+	return c.write(con, sampling.Set(m.config, x, n))
 }
 
 // spherical writes the point at fraction f of the great circle from a to b, at the norm sqrt(d)·w around which the

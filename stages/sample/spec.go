@@ -10,7 +10,6 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
-	"vapo/lib/ode"
 	"vapo/lib/report/grid"
 	"vapo/lib/report/preview"
 	"vapo/lib/stage"
@@ -79,18 +78,14 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return fmt.Errorf("input checkpoint: %w", err)
 	}
 	engine.Record(job, m.be)
-	tableau, err := ode.Lookup(p.Solver)
-	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "%w", err)
-	}
-	set, work, err := draws{m: m, p: p, tableau: tableau}.all(ctx, job)
+	set, work, seconds, err := drawAll(ctx, job, m, p)
 	if err != nil {
 		return err
 	}
-	job.Set("function_evaluations_mean", work.mean())
-	job.Set("function_evaluations_max", work.most)
-	job.Set("seconds", work.seconds)
-	job.Set("samples_per_second", float64(p.N)/work.seconds)
+	job.Set("function_evaluations_mean", work.Mean())
+	job.Set("function_evaluations_max", work.Most)
+	job.Set("seconds", seconds)
+	job.Set("samples_per_second", float64(p.N)/seconds)
 	if err := job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
 		return err
 	}
