@@ -25,6 +25,7 @@ type golden struct {
 	Optim     optim.Config
 	Batch     int
 	Times     []float64
+	Labels    []int // -1: not told
 	Names     []string
 	Shapes    [][]int
 	Loss, RMS []float64
@@ -55,7 +56,21 @@ func (g golden) String() string {
 	if g.Optim.WeightDecay > 0 {
 		name += " with AdamW"
 	}
+	if g.Config.Classes > 0 {
+		name += " with labels"
+	}
 	return fmt.Sprintf("%s/%s/%s", name, g.Objective, g.Config.Schedule)
+}
+
+// onehot are the labels as a batch holds them.
+func (g golden) onehot() []float64 {
+	v := make([]float64, g.Batch*g.Config.Classes)
+	for i, l := range g.Labels {
+		if l >= 0 {
+			v[i*g.Config.Classes+l] = 1
+		}
+	}
+	return v
 }
 
 func goldens(t *testing.T) []golden {
@@ -182,6 +197,11 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if c.Classes > 0 {
+		if err := f.SetLabels(g.Labels); err != nil {
+			t.Fatal(err)
+		}
+	}
 	x, times := make([]float32, len(g.X)), make([]float32, g.Batch)
 	for i, v := range g.X {
 		x[i] = float32(v)
@@ -267,6 +287,11 @@ func goldenStep(t *testing.T, s *Step, g golden, path homotopy.Schedule, step in
 		for i := range n {
 			homotopy.Fill(path, g.Times[first+i], i, &columns)
 			columns[homotopy.Columns-1][i] = float32(g.Weight[step][first+i])
+		}
+		if g.Config.Classes > 0 {
+			for i := range s.Batch[BatchLabel] {
+				s.Batch[BatchLabel][i] = float32(g.onehot()[first*g.Config.Classes+i])
+			}
 		}
 		var done bool
 		var err error

@@ -275,18 +275,6 @@ func TestSolversAgree(t *testing.T) {
 	}
 }
 
-func TestPixels(t *testing.T) {
-	m := &model{config: imagesConfig()}
-	x := []float32{-2, -1, -0.997, -0.5, 0, 0.0039, 0.5, 0.999, 1, 7, 1e30, -1e30, 0.25, -0.25, 0.1, -0.1}
-	got := m.set(x, 1).(*dataset.Images).Pixels
-	for i, v := range x {
-		want := math.Round((float64(v) + 1) * 127.5)
-		if want = min(max(want, 0), 255); math.Abs(float64(got[i])-want) > 0 && math.Mod((float64(v)+1)*127.5, 1) != 0.5 {
-			t.Errorf("%v becomes %d, want %v", v, got[i], want)
-		}
-	}
-}
-
 // The PNG files, the grid and the table show one set of samples.
 func TestImageFiles(t *testing.T) {
 	dir, m := mustSample(t, "--input=checkpoint="+checkpointOf(t, imagesConfig(), nil), "--n=3", "--first=9", "--steps=2")
