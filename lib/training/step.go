@@ -95,25 +95,27 @@ func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.N
 	if s.exe, err = be.Compile(g); err != nil {
 		return fmt.Errorf("compile a training step: %w", err)
 	}
-	buffers := func(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
-		for _, n := range nodes {
-			v := make([]float32, n.Shape().TotalSize())
-			all = append(all, v)
-			*to = append(*to, backend.F32(v))
-		}
-		return all
-	}
-	s.Batch = buffers(inputs, &s.in)
-	s.hyper = buffers(u.Inputs, &s.in)
+	s.Batch = room(inputs, &s.in)
+	s.hyper = room(u.Inputs, &s.in)
 	s.values = make([]float64, 0, len(s.hyper))
 	if b.Key != nil {
-		s.key = buffers([]*graphop.Node{b.Key}, &s.in)[0]
+		s.key = room([]*graphop.Node{b.Key}, &s.in)[0]
 	}
-	s.scalars = buffers(g.Outputs[:scalars], &s.out)
-	if v := buffers(perSample, &s.out); len(v) > 0 {
+	s.scalars = room(g.Outputs[:scalars], &s.out)
+	if v := room(perSample, &s.out); len(v) > 0 {
 		s.PerSample = PerSample{Losses: v[0], Squares: v[1], Values: v[2]}
 	}
 	return nil
+}
+
+// room makes a slice for the value of each node and appends them to the buffers of a run.
+func room(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
+	for _, n := range nodes {
+		v := make([]float32, n.Shape().TotalSize())
+		all = append(all, v)
+		*to = append(*to, backend.F32(v))
+	}
+	return all
 }
 
 // Micro is the number of micro-batches of a step.

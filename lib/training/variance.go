@@ -6,7 +6,6 @@ import (
 
 	"vapo/lib/autodiff"
 	"vapo/lib/backend"
-	"vapo/lib/graphop"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
@@ -56,15 +55,7 @@ func NewGradientVariance(be backend.Backend, c potential.Config, objective strin
 	if v.exe, err = be.Compile(g); err != nil {
 		return nil, fmt.Errorf("compile the gradient of a %s: %w", c.Kind, err)
 	}
-	buffers := func(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
-		for _, n := range nodes {
-			v := make([]float32, n.Shape().TotalSize())
-			all = append(all, v)
-			*to = append(*to, backend.F32(v))
-		}
-		return all
-	}
-	v.batch, v.grads = buffers(inputs, &v.in), buffers(grads, &v.out)
+	v.batch, v.grads = room(inputs, &v.in), room(grads, &v.out)
 	return v, nil
 }
 
