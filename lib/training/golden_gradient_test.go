@@ -3,6 +3,7 @@ package training
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -225,14 +226,22 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 
 // The cases cover what there is to train.
 func TestGoldenCases(t *testing.T) {
-	kinds := map[string]int{}
+	kinds, losses := map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {
 		kinds[g.Config.Kind]++
+		losses[g.Objective]++
+		losses[g.Config.Schedule]++
+		losses[g.Objective+" of a "+g.Config.Kind]++
 		if err := g.Config.Check(); err != nil {
 			t.Error(err)
 		}
 	}
 	if kinds["mlp"] < 2 || kinds["wrn"] < 3 || kinds["unet"] < 4 {
 		t.Errorf("golden cases by kind: %v", kinds)
+	}
+	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp", "hybrid of a unet") {
+		if losses[name] == 0 {
+			t.Errorf("no golden case of %s, there are %v", name, losses)
+		}
 	}
 }
