@@ -44,6 +44,9 @@ func potentialLoss(c potential.Config, objective string, batch int, training boo
 	if err := c.Check(); err != nil {
 		return nil, nil, terms, err
 	}
+	if err := homotopy.Check(objective, c.Schedule); err != nil {
+		return nil, nil, terms, err
+	}
 	b = &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
 	shape := append([]int{batch}, c.Shape...)
 	var in homotopy.Batch

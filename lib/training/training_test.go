@@ -3,6 +3,7 @@ package training
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"vapo/lib/checkpoint"
 	"vapo/lib/draw"
 	"vapo/lib/feature"
+	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 )
@@ -61,6 +63,7 @@ func trainees() []trainee {
 	}
 	return []trainee{
 		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam(batch), batch) }, fillPotential(points)},
+		{"hybrid", func(be backend.Backend) (*Step, error) { return Potential(be, points, "hybrid", adam(batch), batch) }, fillPotential(points)},
 		{"unet", func(be backend.Backend) (*Step, error) {
 			return Potential(be, pictures, "matching", adam(batch), batch)
 		}, fillPotential(pictures)},
@@ -325,8 +328,14 @@ func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
 	const batch = 6
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
-	if _, err := Potential(be, points, "hybrid", adam(4), 4); err == nil {
+	if _, err := Potential(be, points, "hope", adam(4), 4); err == nil {
 		t.Error("an unknown objective was accepted")
+	}
+	curved := points
+	curved.Schedule = "cosine"
+	var mismatch *homotopy.MismatchError
+	if _, err := Potential(be, curved, "hybrid", adam(4), 4); !errors.As(err, &mismatch) {
+		t.Errorf("the hybrid objective on the cosine schedule: %v, want a *homotopy.MismatchError", err)
 	}
 	bad := adam(4)
 	bad.Beta1 = 2

@@ -4,7 +4,7 @@ import json
 from scipy import stats
 from scipy.special import expit
 
-u = [1e-9, 1e-4, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.9999]
+u = [2**-30, 1e-4, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.9999]
 print(json.dumps(dict(
     u=u,
     log_uniform=[{"from": a, "to": b, "quantiles": stats.loguniform(a, b).ppf(u).tolist()} for a, b in [(1e-5, 1), (1e-5, 0.25)]],
