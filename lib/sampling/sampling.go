@@ -15,6 +15,7 @@ import (
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/homotopy"
 	"vapo/lib/ode"
 	"vapo/lib/potential"
 	"vapo/lib/stage"
@@ -42,6 +43,7 @@ type Sampler struct {
 	RTol     float64          // rk45: relative tolerance of a step
 	ATol     float64          // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int              // rk45: steps that one sample may try
+	TEnd     float64          // time at which the flow ends, see homotopy.Until; 0 stands for 1
 	// Label is the class of a sample by its number, or potential.Untold; nil: none is told. It is a function of the number
 	// alone, as the sample is to be.
 	Label func(sample int) int
@@ -77,6 +79,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // Explain turns what stops the drawing of samples into the contract's terms; other errors stay as they are.
 func Explain(err error) error {
 	var e *Error
+	var end *homotopy.EndError
+	if errors.As(err, &end) {
+		return stage.Fail(stage.ExitUsage, "", "--t-end: %w", err)
+	}
 	if errors.As(err, &e) {
 		return stage.Fail(stage.ExitNumeric, "train longer, or allow smaller steps", "%w", err)
 	}
@@ -160,6 +166,11 @@ func (s *Sampler) integrate(ctx context.Context, base int, x []float32) ([]int, 
 	path, err := s.Field.Config.Path()
 	if err != nil {
 		return nil, err
+	}
+	if s.TEnd != 0 {
+		if path, err = homotopy.Until(path, s.TEnd); err != nil {
+			return nil, err
+		}
 	}
 	d, block := s.Field.Config.Dim(), s.Field.Batch
 	if err := s.label(base); err != nil {

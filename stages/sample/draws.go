@@ -25,7 +25,7 @@ func drawAll(ctx context.Context, job *stage.Job, m *model, p *params) (dataset.
 		return nil, work, 0, err
 	}
 	x := make([]float32, p.N*d)
-	s := &sampling.Sampler{Field: m.field, Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, Label: label}
+	s := &sampling.Sampler{Field: m.field, Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd, Label: label}
 	progress := job.Progress(int64(p.N), "samples")
 	start := time.Now()
 	block := m.field.Batch

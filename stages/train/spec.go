@@ -39,6 +39,7 @@ type params struct {
 	Conditional  bool    `help:"Tell the network the label of every sample, so that it can be sampled by class." default:"false" negatable:""`
 	LabelDropout float64 `help:"conditional: share of samples whose label is not told, so that the network serves without one, and guidance can compare." default:"0.1"`
 
+	Preset      string          `help:"Network by name, instead of the parameters below: mlp-2d, mlp-tabular, unet-small, unet-32, unet-cifar10 (that of the released code), wrn-small, wrn-10-4, wrn-16-4, wrn-28-4." default:"none" keyed:"false"`
 	Width       int             `help:"mlp: units a layer." default:"128" unit:"units"`
 	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers"`
 	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4"`
@@ -71,9 +72,10 @@ var spec = stage.Stage[params]{
 		{Name: "checkpoint", Media: stage.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
 		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms and field errors by step"},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Check: check,
-	Run:   run,
+	Auto:   map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
+	Expand: expand,
+	Check:  check,
+	Run:    run,
 	Commands: []stage.Command{
 		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
