@@ -11,6 +11,7 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
+	"vapo/lib/potential"
 	"vapo/lib/stage"
 	"vapo/lib/training"
 )
@@ -97,11 +98,12 @@ func mirror(v []float32, w int) {
 
 // potentialRun trains Phi.
 type potentialRun struct {
-	s     *training.Step
-	p     *params
-	data  *loader
-	path  homotopy.Schedule
-	field *fieldCheck
+	s      *training.Step
+	p      *params
+	config potential.Config
+	data   *loader
+	path   homotopy.Schedule
+	field  *fieldCheck
 }
 
 func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potentialRun, error) {
@@ -122,7 +124,7 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	if err != nil {
 		return nil, err
 	}
-	r := &potentialRun{s: s, p: p, data: newLoader(p, set), path: homotopy.ForObjective(path, p.Objective)}
+	r := &potentialRun{s: s, p: p, config: c, data: newLoader(p, set), path: homotopy.ForObjective(path, p.Objective)}
 	if p.FieldEvery > 0 {
 		if r.field, err = newFieldCheck(be, c, p.Seed, set); err != nil {
 			return nil, err
