@@ -42,6 +42,9 @@ type Sampler struct {
 	RTol     float64          // rk45: relative tolerance of a step
 	ATol     float64          // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int              // rk45: steps that one sample may try
+	// Label is the class of a sample by its number, or potential.Untold; nil: none is told. It is a function of the number
+	// alone, as the sample is to be.
+	Label func(sample int) int
 }
 
 // Work counts function evaluations, each one of grad Phi for one sample.
@@ -164,6 +167,9 @@ func (s *Sampler) stretch(ctx context.Context, base int, x []float32, from, to f
 	if err != nil {
 		return nil, err
 	}
+	if err := s.label(base); err != nil {
+		return nil, err
+	}
 	d, block := s.Field.Config.Dim(), s.Field.Batch
 	flow := func(x, t, dx []float32) error {
 		if ctx.Err() != nil {
@@ -194,6 +200,18 @@ func (s *Sampler) stretch(ctx context.Context, base int, x []float32, from, to f
 		return nil, &Error{Sample: base + row.Row, Err: err}
 	}
 	return nil, err
+}
+
+// label tells the field of what class the rows of a block are.
+func (s *Sampler) label(base int) error {
+	labels := make([]int, s.Field.Batch)
+	for i := range labels {
+		labels[i] = potential.Untold
+		if s.Label != nil {
+			labels[i] = s.Label(base + i)
+		}
+	}
+	return s.Field.SetLabels(labels)
 }
 
 // Set gives samples x [n, D] the form in which stages exchange them: pixels clip(round((x+1)·127.5), 0, 255), or points.

@@ -25,6 +25,7 @@ type golden struct {
 	Optim     optim.Config
 	Batch     int
 	Times     []float64
+	Labels    []int // -1: not told
 	Names     []string
 	Shapes    [][]int
 	Loss, RMS []float64
@@ -50,7 +51,21 @@ func (g golden) String() string {
 	case g.Config.Kind == "unet" && g.Config.UNet.Attention != nil:
 		name += " with attention"
 	}
+	if g.Config.Classes > 0 {
+		name += " with labels"
+	}
 	return fmt.Sprintf("%s/%s/%s", name, g.Objective, g.Config.Schedule)
+}
+
+// onehot are the labels as a batch holds them.
+func (g golden) onehot() []float64 {
+	v := make([]float64, g.Batch*g.Config.Classes)
+	for i, l := range g.Labels {
+		if l >= 0 {
+			v[i*g.Config.Classes+l] = 1
+		}
+	}
+	return v
 }
 
 func goldens(t *testing.T) []golden {
@@ -177,6 +192,11 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if c.Classes > 0 {
+		if err := f.SetLabels(g.Labels); err != nil {
+			t.Fatal(err)
+		}
+	}
 	x, times := make([]float32, len(g.X)), make([]float32, g.Batch)
 	for i, v := range g.X {
 		x[i] = float32(v)
@@ -216,6 +236,9 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 		for i, at := range g.Times {
 			homotopy.Fill(path, at, i, &columns)
 			columns[homotopy.Columns-1][i] = float32(g.Weight[step][i])
+		}
+		for i, v := range g.onehot() {
+			s.Batch[BatchLabel][i] = float32(v)
 		}
 		m, err := s.Run(int64(step))
 		if err != nil {

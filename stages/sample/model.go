@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/engine"
@@ -16,7 +18,12 @@ type model struct {
 	field  *potential.Field
 }
 
-func openModel(path, weights string, name engine.Name) (*model, error) {
+// openModel opens the potential that a checkpoint holds under a name of weights, guided towards what is told of classes.
+func openModel(path, weights string, guidance float64, name engine.Name) (*model, error) {
+	group, err := potential.Group(weights)
+	if err != nil {
+		return nil, stage.Fail(stage.ExitUsage, "", "--weights: %w", err)
+	}
 	be, err := engine.Open(name)
 	if err != nil {
 		return nil, err
@@ -25,15 +32,18 @@ func openModel(path, weights string, name engine.Name) (*model, error) {
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "give the output checkpoint of train", "%w", err)
 	}
-	group := checkpoint.EMA
-	if weights == "raw" {
-		group = checkpoint.Param
-	}
 	config, values, err := potential.FromCheckpoint(c, group)
+	var missing *potential.GroupError
+	if errors.As(err, &missing) {
+		return nil, stage.Fail(stage.ExitInput, "--weights takes one of those it has", "%w", err)
+	}
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "give a checkpoint trained with --model mlp, wrn or unet", "%w", err)
 	}
-	field, err := potential.NewField(be, config, values, sampling.Block(config))
+	if guidance != 1 && config.Classes == 0 {
+		return nil, stage.Fail(stage.ExitInput, noClasses, "--guidance is %v, but the network was trained without classes", guidance)
+	}
+	field, err := potential.NewGuidedField(be, config, values, sampling.Block(config), guidance)
 	if err != nil {
 		return nil, engine.Explain(err)
 	}

@@ -21,19 +21,30 @@ def wave(k, shape):
     return torch.tensor(v).reshape(shape).float().double()  # as float32 holds it
 
 
+class LabelTable(nn.Embedding):
+    """a row for each label, nothing for -1"""
+
+    def forward(self, y):
+        return (y >= 0)[:, None] * super().forward(y.clamp(0))
+
+
 class MLP(nn.Module):
-    def __init__(self, d, width, depth, fourier):
+    def __init__(self, d, width, depth, fourier, classes=0):
         super().__init__()
         self.fourier = fourier
+        self.label_emb = LabelTable(classes, width) if classes else None
         sizes = [d + 1 + 2 * fourier] + [width] * depth
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
         self.out = nn.Linear(width, 1)
 
-    def forward(self, x, t):
+    def forward(self, x, t, y=None):
         angle = t[:, None] * math.pi * 2.0 ** torch.arange(self.fourier)
         h = torch.cat([x, t[:, None], angle.sin(), angle.cos()], 1)
-        for layer in self.layers:
-            h = F.silu(layer(h))
+        for k, layer in enumerate(self.layers):
+            h = layer(h)
+            if k == 0 and self.label_emb:
+                h = h + self.label_emb(y)
+            h = F.silu(h)
         return self.out(h)[:, 0]
 
 
@@ -62,20 +73,24 @@ class WideBlock(nn.Module):
 class WRN(nn.Module):
     """a WideResNet without normalisation and with SiLU; Phi is linear in the sums over space of its channels."""
 
-    def __init__(self, image, depth, width, time):
+    def __init__(self, image, depth, width, time, classes=0):
         super().__init__()
         self.channels = 16 * width
         emb = 2 * self.channels
         if time:
             self.time_embed = nn.Sequential(nn.Linear(self.channels, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.label_emb = LabelTable(classes, emb) if classes else None
         self.time, self.n = time, (depth - 4) // 6
         self.conv_in = nn.Conv2d(image, 16, 3, padding=1)
         sizes = [16] + [16 * width] * self.n + [32 * width] * self.n + [64 * width] * self.n
-        self.blocks = nn.ModuleList(WideBlock(a, emb if time else 0, b) for a, b in zip(sizes, sizes[1:]))
+        self.blocks = nn.ModuleList(WideBlock(a, emb if time or classes else 0, b) for a, b in zip(sizes, sizes[1:]))
         self.out = nn.Linear(sizes[-1], 1)
 
-    def forward(self, x, t):
-        emb = F.silu(self.time_embed(timestep_embedding(t, self.channels))) if self.time else None
+    def forward(self, x, t, y=None):
+        embs = [self.time_embed(timestep_embedding(t, self.channels))] if self.time else []
+        if self.label_emb:
+            embs.append(self.label_emb(y))
+        emb = F.silu(sum(embs)) if embs else None
         h = self.conv_in(x)
         for i, block in enumerate(self.blocks):
             if i in (self.n, 2 * self.n):
@@ -167,11 +182,12 @@ class First(nn.Conv2d):
 class UNet(nn.Module):
     """guided diffusion's UNetModel with one head; Phi = |x - f|²/2. Without attention there is none in the middle."""
 
-    def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0):
+    def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0, classes=0):
         super().__init__()
         self.channels = channels
         emb = 4 * channels
         self.time_embed = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.label_emb = LabelTable(classes, emb) if classes else None
         ch = channels * mult[0]
         block = lambda cin, cout: ResBlock(cin, emb, cout, groups, dropout)
         attend = lambda level, c: [AttentionBlock(c, groups)] if 2**level in attention else []
@@ -202,8 +218,10 @@ class UNet(nn.Module):
             if isinstance(module, ResBlock):
                 module.out_layers[2].stream = name
 
-    def forward(self, x, t):
+    def forward(self, x, t, y=None):
         emb = self.time_embed(timestep_embedding(t, self.channels))
+        if self.label_emb:
+            emb = emb + self.label_emb(y)
         h, hs = x, []
         for block in self.input_blocks:
             for layer in block:
@@ -242,10 +260,11 @@ def probe(k, v):
     return [v.sum().item(), (v * wave(k, v.shape)).sum().item(), v.norm().item(), *some.tolist()]
 
 
-def case(net, kind, section, shape, schedule, w, objective, times):
+def case(net, kind, section, shape, schedule, w, objective, times, classes=0):
     config = dict(kind=kind, shape=shape, schedule=schedule, prior_std=w)
     config[kind] = section
     batch = len(times)
+    labels = torch.tensor([i % (classes + 1) - 1 for i in range(batch)]) if classes else None
     params = dict(net.named_parameters())
     for k, (pname, p) in enumerate(params.items()):
         fan = math.prod(p.shape[1:]) if p.dim() > 1 else 4
@@ -258,6 +277,9 @@ def case(net, kind, section, shape, schedule, w, objective, times):
     adam = torch.optim.Adam(net.parameters(), lr=1, betas=(c["Beta1"], c["Beta2"]), eps=c["Epsilon"])
     out = dict(config=config, objective=objective, seed=Dropped.seed, optim=c, batch=batch, times=times,
                names=list(params), shapes=[list(p.shape) for p in params.values()], loss=[], grad_norm=[], rms=[], weight=[])
+    if classes:
+        config["classes"] = classes
+        out["labels"] = labels.tolist()
     d = math.prod(shape)
     t = torch.tensor(times)
     for step in range(3):
@@ -267,7 +289,7 @@ def case(net, kind, section, shape, schedule, w, objective, times):
         col = lambda v: v.reshape([batch] + [1] * len(shape))
         mu, sigma, dmu, dsigma, cond, rate = path(schedule, t, w)
         xt = (col(mu) * x + col(sigma) * eps).requires_grad_()
-        phi = net(xt, cond)
+        phi = net(xt, cond, labels)
         grad, = torch.autograd.grad(phi.sum(), xt, create_graph=True)
         if objective == "matching":
             per = 0.5 * (grad - col(dmu) * x - col(dsigma) * eps).flatten(1).square().sum(1)
@@ -300,7 +322,7 @@ def case(net, kind, section, shape, schedule, w, objective, times):
             for n, p in params.items():
                 p.data = initial[n].clone()
             net.eval()  # drops nothing
-            phi = net(xt, cond)
+            phi = net(xt, cond, labels)
             grad, = torch.autograd.grad(phi.sum(), xt)
             net.train()
             for n, p in params.items():
@@ -315,16 +337,17 @@ def case(net, kind, section, shape, schedule, w, objective, times):
 def main():
     ts = [0.12, 0.35, 0.6, 0.83, 0.5]
 
-    def mlp(*rest):
-        return case(MLP(3, 12, 2, 4), "mlp", dict(width=12, depth=2, fourier=4), [3], *rest)
+    def mlp(*rest, classes=0):
+        return case(MLP(3, 12, 2, 4, classes), "mlp", dict(width=12, depth=2, fourier=4), [3], *rest, classes)
 
-    def wrn(image, width, time, *rest):
-        return case(WRN(image, 10, width, time), "wrn", dict(depth=10, width=width, time=time), [image, 8, 4], *rest)
+    def wrn(image, width, time, *rest, classes=0):
+        net = WRN(image, 10, width, time, classes)
+        return case(net, "wrn", dict(depth=10, width=width, time=time), [image, 8, 4], *rest, classes)
 
-    def unet(image, extra, *rest):
+    def unet(image, extra, *rest, classes=0):
         section = dict(channels=8, mult=[1, 2], res_blocks=1, groups=4)
-        net = UNet(8, image, [1, 2], 1, 4, **extra)
-        return case(net, "unet", {**section, **extra}, [image, 8, 8], *rest)
+        net = UNet(8, image, [1, 2], 1, 4, **extra, classes=classes)
+        return case(net, "unet", {**section, **extra}, [image, 8, 8], *rest, classes)
 
     both = dict(attention=[1, 2], dropout=0.3)
     cases = [
@@ -339,6 +362,10 @@ def main():
         wrn(3, 1, True, "linear", 1.0, "matching", ts[:2]),
         wrn(1, 2, True, "linear", 1.0, "energy", ts[:2]),
         wrn(2, 1, False, "linear", 1.0, "matching", ts[:2]),
+        mlp("linear", 1.0, "energy", ts, classes=3),
+        unet(1, dict(attention=[2]), "linear", 1.0, "matching", ts[:4], classes=2),
+        wrn(1, 1, True, "linear", 1.0, "matching", ts[:4], classes=3),
+        wrn(1, 1, False, "linear", 1.0, "matching", ts[:4], classes=3),
     ]
     round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
     print("[")
