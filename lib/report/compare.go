@@ -38,6 +38,12 @@ type Compared struct {
 // drawn from.
 var chain = []string{"train", "sample", "eval"}
 
+// aside are parameters that change neither samples nor score: what is logged, kept or drawn beside.
+var aside = []string{
+	"train log-every", "train field-every", "train checkpoint-every", "train sample-every", "train sample-steps", "train score-n", "train score-reference", "train score-tap",
+	"sample batch", "sample trajectories", "sample interpolate", "eval panel", "eval neighbours", "eval compared", "eval keep-features",
+}
+
 // Compare lists the scores of steps. What a step's manifest or score does not say is left out.
 func Compare(steps []Step) *Comparison {
 	manifests := make([]manifest, len(steps))
@@ -70,7 +76,9 @@ func compare(steps []Step, manifests []manifest) *Comparison {
 				at = needs[at][before]
 			}
 			for name, v := range manifests[at].Params {
-				row.Facts[chain[k]+" "+name] = v
+				if fact := chain[k] + " " + name; !slices.Contains(aside, fact) {
+					row.Facts[fact] = v
+				}
 			}
 			if raw := manifests[at].Results["gradient_variance"]; chain[k] == "train" && len(raw) > 0 {
 				if json.Unmarshal(raw, &row.GradientVariance) != nil {

@@ -53,7 +53,7 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 				}
 				caption := "step " + s.Name
 				if m := stringOf(manifests[i].Results["score_metric"]); m != "" && kind.heading == "Score" {
-					caption += ": " + m + ", " + against(numbersOf(manifests[i].Results["score_n"])) + ", not the final score"
+					caption += ": " + m + ", " + against(numbersOf(manifests[i].Results["score_n"])) + ", taken while training"
 				}
 				if err := p.draw(&p.Curves, kind.heading, caption, chart{x: "optimiser step", y: kind.axis, list: list, linear: kind.linear}); err != nil {
 					return err
