@@ -46,6 +46,7 @@ var order = []string{
 	"lib/ode",
 	"lib/sampling",
 	"lib/metrics",
+	"lib/scoring",
 	"lib/report/grid",
 	"lib/report/preview",
 	"lib/report",

@@ -23,6 +23,8 @@ import (
 type reportCmd struct {
 	RunID  string `arg:"" optional:"" name:"run" help:"Id of a run; pipeline ls runs lists them."`
 	Output string `short:"o" help:"File to write; by default in the local directory of the run." placeholder:"FILE" type:"path"`
+	Table  bool   `help:"Print the scores of the run side by side as a Markdown table, and write no report." xor:"form"`
+	JSON   bool   `name:"json" help:"Print the scores of the run side by side as JSON, and write no report." xor:"form"`
 }
 
 func (c *reportCmd) Run(ctx context.Context, a *app) error {
@@ -48,6 +50,20 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 		}
 		s.Manifest = rec.Manifest
 	}
+	if c.Table || c.JSON {
+		run, err := readRun(ctx, store.Store, record)
+		if err != nil {
+			return err
+		}
+		compared := report.Compare(run.Steps)
+		if len(compared.Rows) == 0 {
+			return stage.Fail(stage.ExitInput, "add a step of stage eval to the recipe", "run %s has no scores", record.ID)
+		}
+		if c.JSON {
+			return compared.WriteJSON(a.stdout)
+		}
+		return compared.WriteMarkdown(a.stdout)
+	}
 	path := c.Output
 	if path == "" {
 		path = filepath.Join(a.runner(store, nil).RunDir(record.ID), "report.html")
@@ -60,6 +76,18 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (a *app) writeReport(ctx context.Context, store *artifact.Store, record *runner.Record, path string) error {
+	run, err := readRun(ctx, store, record)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return stage.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
+}
+
+// readRun fetches what a report shows of a run.
+func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) (*report.Run, error) {
 	run := &report.Run{
 		Name: record.Name, About: record.About, RecipeYAML: []byte(record.RecipeYAML),
 		Started: record.Started, Wall: time.Duration(record.WallSeconds * float64(time.Second)), Store: record.Store,
@@ -87,7 +115,7 @@ func (a *app) writeReport(ctx context.Context, store *artifact.Store, record *ru
 				}
 				data, err := readBlob(ctx, store, out)
 				if err != nil && !errors.Is(err, objectstore.ErrNotFound) {
-					return fmt.Errorf("report: output %s.%s: %w", s.Name, name, err)
+					return nil, fmt.Errorf("report: output %s.%s: %w", s.Name, name, err)
 				}
 				o.Data = data
 			}
@@ -95,10 +123,7 @@ func (a *app) writeReport(ctx context.Context, store *artifact.Store, record *ru
 		}
 		run.Steps = append(run.Steps, step)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return stage.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
+	return run, nil
 }
 
 // loadRun reads the record of a run, of the latest one if id is empty.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -75,15 +76,7 @@ func readMetrics(data []byte) (list []series, bad int) {
 		}
 	}
 	for name, xy := range by {
-		slices.SortStableFunc(xy, func(a, b plotter.XY) int {
-			switch {
-			case a.X < b.X:
-				return -1
-			case a.X > b.X:
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
 		list = append(list, series{name, xy})
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
@@ -112,15 +105,7 @@ func timelineSeries(timeline []moment) []series {
 	}
 	var out []series
 	for t, xy := range by {
-		slices.SortStableFunc(xy, func(a, b plotter.XY) int {
-			switch {
-			case a.X < b.X:
-				return -1
-			case a.X > b.X:
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
 		out = append(out, series{"t = " + t, xy})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })

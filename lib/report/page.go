@@ -21,6 +21,8 @@ type page struct {
 	Total, Cached                     int
 	Failed                            []string
 	Scores                            []score
+	Compared                          textTable
+	ScoreCurves                       []curve
 	Pairs                             []pair
 	Figures                           []figure
 	Curves                            []curve
@@ -120,6 +122,9 @@ func newPage(r *Run) (*page, error) {
 		p.score(s)
 	}
 	p.ManyScores = len(p.Scores) > 1
+	if err := p.compare(compare(r.Steps, manifests)); err != nil {
+		return nil, err
+	}
 	p.figures(r.Steps)
 	if err := p.curves(r.Steps, manifests); err != nil {
 		return nil, err
@@ -210,11 +215,11 @@ func (p *page) figures(steps []Step) {
 				continue
 			}
 			f.Title, f.Caption = title(o.Name), "step "+s.Name
-			if o.Name == "neighbours" {
-				f.Title = "Nearest neighbours"
-				f.Caption = "step " + s.Name + ": samples in the first row; below each, the training images nearest to it"
+			if known, ok := figureTexts[o.Name]; ok {
+				f.Title, f.Caption = known[0], "step "+s.Name+": "+known[1]
 			}
-			f.Wide = f.Width > 700 && f.Width > 2*f.Height
+			rows := o.Name == "progress" || o.Name == "trajectories" || o.Name == "interpolation" // half a page would shrink them
+			f.Wide = f.Width > 560 && rows || f.Width > 700 && f.Width > 2*f.Height
 			p.Figures = append(p.Figures, f)
 		}
 	}
@@ -232,6 +237,14 @@ func (p *page) figure(s Step, o Output) (figure, bool) {
 	}, true
 }
 
+// figureTexts are the headings and captions of pictures that need more than their name.
+var figureTexts = map[string][2]string{
+	"neighbours":    {"Nearest neighbours", "samples in the first row; below each, the training images nearest to it"},
+	"progress":      {"Samples through training", "the averaged weights, from the same noises each time"},
+	"trajectories":  {"Trajectories", "the way of some samples from noise to data"},
+	"interpolation": {"Interpolation", "samples along spherical paths between pairs of noises"},
+}
+
 // title turns an output's name into a heading.
 func title(name string) string {
 	r := []rune(strings.NewReplacer("-", " ", "_", " ").Replace(name))
@@ -239,68 +252,6 @@ func title(name string) string {
 		return strings.ToUpper(string(r[0])) + string(r[1:])
 	}
 	return "Figure"
-}
-
-func (p *page) curves(steps []Step, manifests []manifest) error {
-	add := func(s Step, heading, caption string, c chart) error {
-		svg, err := c.svg()
-		if err != nil || svg == "" {
-			return err
-		}
-		p.Curves = append(p.Curves, curve{Title: heading, Caption: caption, Legend: c.legend(), SVG: svg})
-		return nil
-	}
-	for _, s := range steps {
-		for _, o := range s.Outputs {
-			if o.Media != mediaNDJSON || len(o.Data) == 0 {
-				continue
-			}
-			all, bad := readMetrics(o.Data)
-			if bad > 0 {
-				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and were left out of its curves", o.Name, bad))
-			}
-			for _, kind := range []struct{ word, heading string }{{"loss", "Loss"}, {"accuracy", "Accuracy"}} {
-				var list []series
-				for _, c := range all {
-					if strings.Contains(strings.ToLower(c.name), kind.word) && len(c.xy) > 1 {
-						list = append(list, c)
-					}
-				}
-				if err := add(s, kind.heading, "step "+s.Name, chart{x: "optimiser step", y: kind.word, list: list, linear: kind.word != "loss"}); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	// All error curves share one range: they are there to be compared.
-	type timed struct {
-		step Step
-		list []series
-	}
-	var all []timed
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for i, s := range steps {
-		var timeline []moment
-		if raw := manifests[i].Results["timeline"]; len(raw) == 0 || json.Unmarshal(raw, &timeline) != nil {
-			continue
-		}
-		list := timelineSeries(timeline)
-		for _, c := range list {
-			for _, v := range c.xy {
-				lo, hi = math.Min(lo, v.Y), math.Max(hi, v.Y)
-			}
-		}
-		if len(list) > 0 {
-			all = append(all, timed{s, list})
-		}
-	}
-	for _, t := range all {
-		if err := add(t.step, "Error of the field over time", "step "+t.step.Name+": grad Φ against the closed form, relative RMS at points on the path",
-			chart{x: "seconds of training", y: "relative RMS error", list: t.list, yMin: lo, yMax: hi}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (p *page) details(steps []Step, manifests []manifest) {

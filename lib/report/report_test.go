@@ -187,8 +187,8 @@ func TestImageRunShowsItsResults(t *testing.T) {
 	if s < 0 || r < s || strings.Count(page[s:r], "<figure>") != 1 {
 		t.Error("samples and real data are not side by side")
 	}
-	if n := strings.Count(page, `class="plot"`); n != 3 { // two losses and the accuracies
-		t.Errorf("%d plots, want 3", n)
+	if n := strings.Count(page, `class="plot"`); n != 4 { // two losses, a norm and the accuracies
+		t.Errorf("%d plots, want 4", n)
 	}
 }
 
@@ -325,11 +325,15 @@ func TestWriteErrorsComeBack(t *testing.T) {
 
 func FuzzWrite(f *testing.F) {
 	f.Add([]byte(`{"results":{"timeline":[{"seconds":1,"field_error":{"0.2":0.1}}]}}`), []byte(`{"step":1,"loss":2}`+"\n"+`{"step":2,"loss":1e-300}`), []byte(`{"value":1,"n":[1,2],"baselines":{"a":-1}}`), "a: b # c")
+	f.Add([]byte(`{"params":{"a":1},"results":{"gradient_variance":[1,{"variance":2}],"score_metric":"m","score_n":[1]}}`), []byte(`{"step":1,"score":2,"bins":[{"from":0,"to":1,"loss":1}]}`+"\n"+`{"step":2,"bins":[{"from":0,"loss":1e99},{}]}`), []byte(`{"value":1,"n":5,"interval":{"low":1,"high":2}}`), "<b>")
 	f.Add([]byte(`{"wall_seconds":1e308}`), []byte(`{"step":-1e99,"loss":1e99}`+"\n"+`{"step":1e99,"loss":-1e99}`), []byte(`{"value":1e-320,"baselines":{"a":0}}`), "<b>")
 	f.Fuzz(func(t *testing.T, manifest, metrics, score []byte, name string) {
 		r := &Run{Name: name, RecipeYAML: []byte(name), Steps: []Step{
 			{Name: name, Stage: name, Manifest: manifest, Needs: []string{"b"}, Outputs: []Output{{Name: "metrics", Media: mediaNDJSON, Data: metrics}, {Name: "score", Media: mediaJSON, Data: score}, {Name: "grid", Media: mediaPNG, Data: score}}},
 			{Name: "b", Needs: []string{name, "b"}},
+			{Name: "t", Stage: "train", Manifest: manifest, Needs: []string{name}},
+			{Name: "s", Stage: "sample", Manifest: manifest, Needs: []string{"t"}},
+			{Name: "e", Stage: "eval", Needs: []string{"s"}, Outputs: []Output{{Name: "score", Media: mediaJSON, Data: score}}},
 		}}
 		var buf bytes.Buffer
 		if err := Write(&buf, r); err != nil {

@@ -32,6 +32,39 @@ type scoreFile struct {
 	Features  string             `json:"features"`
 	Baselines map[string]float64 `json:"baselines"`
 	Warnings  []string           `json:"warnings"`
+	Interval  json.RawMessage    `json:"interval"`
+}
+
+// readScore is the score of a step; false if it has none, or one that cannot be read.
+func readScore(s Step) (f scoreFile, ok bool) {
+	for _, o := range s.Outputs {
+		if o.Name == "score" && o.Media == mediaJSON && len(o.Data) > 0 {
+			return f, json.Unmarshal(o.Data, &f) == nil && f.Value != nil
+		}
+	}
+	return f, false
+}
+
+// interval is low and high, or nil.
+func (f scoreFile) interval() []float64 {
+	var v struct{ Low, High *float64 }
+	if json.Unmarshal(f.Interval, &v) != nil || v.Low == nil || v.High == nil {
+		return nil
+	}
+	return []float64{*v.Low, *v.High}
+}
+
+// counts are the sizes of the two sets, or the one size that is told.
+func (f scoreFile) counts() []float64 {
+	var many []float64
+	var one float64
+	if json.Unmarshal(f.N, &many) == nil {
+		return many
+	}
+	if len(f.N) > 0 && json.Unmarshal(f.N, &one) == nil {
+		return []float64{one}
+	}
+	return nil
 }
 
 // score adds the step's score, if it has one: a JSON output named score.
@@ -40,14 +73,14 @@ func (p *page) score(s Step) {
 		if o.Name != "score" || o.Media != mediaJSON || len(o.Data) == 0 {
 			continue
 		}
-		var f scoreFile
+		f, ok := readScore(s)
 		var all map[string]any
-		if json.Unmarshal(o.Data, &f) != nil || json.Unmarshal(o.Data, &all) != nil || f.Value == nil {
+		if !ok || json.Unmarshal(o.Data, &all) != nil {
 			p.warn(s.Name, "output score is not what a score should be")
 			continue
 		}
 		c := score{Step: s.Name, Headline: f.Headline, Metric: f.Metric, Value: number(*f.Value), Warnings: f.Warnings}
-		if n := countText(f.N); n != "" {
+		if n := against(f.counts()); n != "" {
 			c.Facts = append(c.Facts, field{"N", n})
 		}
 		if f.Reference != "" {
@@ -71,21 +104,13 @@ func (p *page) score(s Step) {
 	}
 }
 
-// countText writes the sizes of the two sets: "1000 against 60,000".
-func countText(raw json.RawMessage) string {
-	var many []float64
-	var one float64
-	if json.Unmarshal(raw, &many) == nil {
-		var parts []string
-		for _, n := range many {
-			parts = append(parts, number(n))
-		}
-		return strings.Join(parts, " against ")
+// against writes the sizes of the two sets: "1000 against 60,000".
+func against(n []float64) string {
+	var parts []string
+	for _, v := range n {
+		parts = append(parts, number(v))
 	}
-	if len(raw) > 0 && json.Unmarshal(raw, &one) == nil {
-		return number(one)
-	}
-	return ""
+	return strings.Join(parts, " against ")
 }
 
 // bars sorts ours among the baselines, smallest (nearest) first.

@@ -159,24 +159,33 @@ func (s *Sampler) Carry(ctx context.Context, x []float32, progress func(done int
 
 // integrate carries a block, whose first row is sample base, from prior to data and returns the evaluations of each row.
 func (s *Sampler) integrate(ctx context.Context, base int, x []float32) ([]int, error) {
+	path, err := s.path()
+	if err != nil {
+		return nil, err
+	}
+	from, to := path.Span()
+	return s.stretch(ctx, base, x, from, to, s.Steps)
+}
+
+// path is the network's, to where it is to be followed.
+func (s *Sampler) path() (homotopy.Schedule, error) {
+	path, err := s.Field.Config.Path()
+	if err != nil || s.TEnd == 0 {
+		return path, err
+	}
+	return homotopy.Until(path, s.TEnd)
+}
+
+// stretch is integrate over a part of the path, in so many equal steps.
+func (s *Sampler) stretch(ctx context.Context, base int, x []float32, from, to float64, steps int) ([]int, error) {
 	tableau, err := ode.Lookup(s.Solver)
 	if err != nil {
 		return nil, err
 	}
-	path, err := s.Field.Config.Path()
-	if err != nil {
-		return nil, err
-	}
-	if s.TEnd != 0 {
-		if path, err = homotopy.Until(path, s.TEnd); err != nil {
-			return nil, err
-		}
-	}
-	d, block := s.Field.Config.Dim(), s.Field.Batch
 	if err := s.label(base); err != nil {
 		return nil, err
 	}
-	from, to := path.Span()
+	d, block := s.Field.Config.Dim(), s.Field.Batch
 	flow := func(x, t, dx []float32) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -190,7 +199,7 @@ func (s *Sampler) integrate(ctx context.Context, base int, x []float32) ([]int, 
 		copy(nfe, stats.NFE)
 	} else {
 		var each int
-		each, err = ode.Fixed(tableau, flow, x, block, d, from, to, s.Steps)
+		each, err = ode.Fixed(tableau, flow, x, block, d, from, to, steps)
 		for i := range nfe {
 			nfe[i] = each
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
+	"vapo/lib/scoring"
 	"vapo/lib/stage"
 )
 
@@ -31,9 +31,6 @@ type comparer struct {
 	seed        uint64
 	warnings    []string // about the network
 }
-
-// fidMetric is what the distance of Inception's features is called.
-const fidMetric = "Fréchet Inception distance (FID)"
 
 // A network says which features to compare.
 type network struct {
@@ -55,28 +52,12 @@ func newComparer(w network, projections int, seed uint64) (*comparer, error) {
 	if c.engine, err = engine.Open(w.engine); err != nil {
 		return nil, fmt.Errorf("feature network: %w", err)
 	}
-	if c.lib, err = library(c.engine); err != nil {
+	net, err := scoring.Open(c.engine, w.path, w.digest, w.options, w.optional)
+	if err != nil {
 		return nil, err
 	}
-	net, err := feature.Open(c.engine, w.path, w.options)
-	var missing *feature.MissingLayersError
-	if w.optional && errors.As(err, &missing) && missing.Tap == feature.LogitsTap {
-		w.options.Logits = false
-		net, err = feature.Open(c.engine, w.path, w.options)
-	}
-	if err != nil {
-		if e := engine.Explain(err); e != err {
-			return nil, fmt.Errorf("feature network: %w", e)
-		}
-		hint := "features are a checkpoint that train --model classifier wrote, or Inception's weights"
-		if errors.As(err, &missing) {
-			hint = "choose another --tap, or get the whole file: eval weights fetch"
-		}
-		return nil, stage.Fail(stage.ExitInput, hint, "feature network: %w", err)
-	}
-	c.extract = feature.Extractor{Network: net, Weights: w.digest, Backend: c.engine.Class()}
-	c.metric = "Fréchet distance of classifier features"
-	c.describe(net.Name(), w.digest)
+	c.extract, c.lib, c.metric = net.Extractor, net.Library, net.Metric()
+	c.describe(net.Network.Name(), w.digest)
 	return c, nil
 }
 
@@ -88,26 +69,14 @@ func (c *comparer) describe(network, digest string) {
 	if !ok {
 		return
 	}
-	c.metric, c.tap, c.resize = fidMetric, tap, string(resize)
+	c.metric, c.tap, c.resize = scoring.FIDMetric, tap, string(resize)
 	if feature.Published[c.weights] == "" {
 		c.warnings = append(c.warnings, "the weights are not the published file ("+feature.PublishedWeights+"): say which they are beside the number")
 	}
 }
 
-// library is the linear algebra that goes with an engine: the class of a backend on the CPU names it.
-func library(be backend.Backend) (blas.Library, error) {
-	class := "auto"
-	if name, ok := strings.CutPrefix(be.Class(), "tape-"); ok {
-		class = name
-	}
-	return blas.Open(class)
-}
-
 // inception reports whether the features are Inception's, which cost enough to be kept.
-func (c *comparer) inception() bool {
-	_, ok := c.extract.Network.(*feature.InceptionNetwork)
-	return ok
-}
+func (c *comparer) inception() bool { return scoring.Inception(c.extract.Network) }
 
 // keep makes the features of Inception be kept.
 func (c *comparer) keep(parts stage.Parts) {
@@ -153,32 +122,19 @@ func (c *comparer) fill(ctx context.Context, s *side) error {
 	if s.features == nil && s.moments == nil {
 		rows, err := c.extract.Rows(ctx, s.images)
 		if err != nil {
-			return extracting(ctx, s, err)
+			return scoring.Explain(ctx, s.label, err)
 		}
 		net := c.extract.Network
 		s.dim, s.classes = net.Dim(), net.Classes()
 		s.features, s.logits = feature.Split(rows, s.dim, s.classes)
 	}
 	if s.moments == nil {
-		s.moments = metrics.NewMoments(s.dim)
-		if err := s.moments.Add(c.lib, s.features); err != nil {
-			return stage.Fail(stage.ExitNumeric, "the feature network's weights may be damaged", "features of %s: %w", s.label, err)
+		var err error
+		if s.moments, err = scoring.MomentsOf(c.lib, s.features, s.dim, s.label); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// extracting puts what went wrong with the features of a side into the contract's terms.
-func extracting(ctx context.Context, s *side, err error) error {
-	var coded *stage.Error
-	var kept *feature.KeepError
-	switch {
-	case errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err:
-		return engine.Explain(err)
-	case errors.As(err, &kept):
-		return fmt.Errorf("features of %s: %w", s.label, err)
-	}
-	return stage.Fail(stage.ExitInput, "the network must have been made for images of this size", "features of %s: %w", s.label, err)
 }
 
 // fits returns an error where a side's features are of another network than the comparer's.

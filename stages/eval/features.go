@@ -10,6 +10,7 @@ import (
 
 	"vapo/lib/engine"
 	"vapo/lib/feature"
+	"vapo/lib/scoring"
 	"vapo/lib/stage"
 )
 
@@ -98,7 +99,7 @@ func (cmd *featuresCmd) Run(ctx context.Context, c *stage.Console) error {
 	err = compare.extract.Work(ctx, s.images, cmd.Part.i-1, cmd.Part.n)
 	progress()
 	if err != nil {
-		return extracting(ctx, s, err)
+		return scoring.Explain(ctx, s.label, err)
 	}
 	return json.NewEncoder(c.Stdout).Encode(out)
 }

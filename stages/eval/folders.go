@@ -15,6 +15,7 @@ import (
 
 	"vapo/lib/engine"
 	"vapo/lib/feature"
+	"vapo/lib/scoring"
 	"vapo/lib/stage"
 )
 
@@ -105,7 +106,7 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 		Tap: compare.tap, Resize: compare.resize, Weights: compare.weights,
 		MeanTerm: d.meanTerm, CovTerm: d.covTerm, Warnings: slices.Concat([]string{}, compare.warnings, d.warnings),
 	}
-	if compare.metric == fidMetric {
+	if compare.metric == scoring.FIDMetric {
 		s.FID = &s.Value
 	}
 	if compare.engine != nil {

@@ -20,12 +20,11 @@ func drawAll(ctx context.Context, job *stage.Job, m *model, p *params) (dataset.
 	if p.N > maxNumbers/d {
 		return nil, work, 0, stage.Fail(stage.ExitResources, "draw in several runs with --first", "%d samples of %d numbers each do not fit in memory", p.N, d)
 	}
-	label, err := m.label(p.Class)
+	s, err := m.sampler(p)
 	if err != nil {
 		return nil, work, 0, err
 	}
 	x := make([]float32, p.N*d)
-	s := &sampling.Sampler{Field: m.field, Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd, Label: label}
 	progress := job.Progress(int64(p.N), "samples")
 	start := time.Now()
 	block := m.field.Batch
@@ -42,6 +41,12 @@ func drawAll(ctx context.Context, job *stage.Job, m *model, p *params) (dataset.
 		progress.Set(int64(at+n), "samples_per_s", math.Round(10*float64(at+n)/time.Since(start).Seconds())/10)
 	}
 	progress.Done()
-	set := withLabels(sampling.Set(m.config, x, p.N), label, func(i int) int { return p.First + i })
+	set := withLabels(sampling.Set(m.config, x, p.N), s.Label, func(i int) int { return p.First + i })
 	return set, work, time.Since(start).Seconds(), nil
+}
+
+// sampler draws as the parameters say.
+func (m *model) sampler(p *params) (*sampling.Sampler, error) {
+	label, err := m.label(p.Class)
+	return &sampling.Sampler{Field: m.field, Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd, Label: label}, err
 }

@@ -59,31 +59,42 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if err != nil {
 		return err
 	}
-	d, n := m.config.Dim(), c.Pairs*c.Points
+	s := &sampling.Sampler{Field: m.field, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, TEnd: c.TEnd, Label: label}
+	progress := con.Progress(int64(c.Pairs*c.Points), "samples")
+	set, err := m.interpolate(ctx, s, c.Seed, c.Pairs, c.Points, func(done int) { progress.Set(int64(done)) })
+	if err != nil {
+		return err
+	}
+	progress.Done()
+	return c.write(con, set)
+}
+
+// interpolate draws samples from so many points of the great circles between pairs of noises, both ends included; all
+// of pair k are of the class of sample k.
+func (m *model) interpolate(ctx context.Context, s *sampling.Sampler, seed uint64, pairs, points int, progress func(done int)) (dataset.Set, error) {
+	d, n := m.config.Dim(), pairs*points
 	if n > maxNumbers/d {
-		return stage.Fail(stage.ExitResources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
+		return nil, stage.Fail(stage.ExitResources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
 	}
 	x := make([]float32, n*d)
 	a, b := make([]float32, d), make([]float32, d)
-	for pair := range c.Pairs {
-		sampling.Noise(m.config, c.Seed, 2*pair, a)
-		sampling.Noise(m.config, c.Seed, 2*pair+1, b)
-		for k := range c.Points {
-			at := (pair*c.Points + k) * d
-			spherical(x[at:at+d], a, b, float64(k)/float64(c.Points-1), m.config.PriorStd)
+	for pair := range pairs {
+		sampling.Noise(m.config, seed, 2*pair, a)
+		sampling.Noise(m.config, seed, 2*pair+1, b)
+		for k := range points {
+			at := (pair*points + k) * d
+			spherical(x[at:at+d], a, b, float64(k)/float64(points-1), m.config.PriorStd)
 		}
 	}
-	s := &sampling.Sampler{Field: m.field, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, TEnd: c.TEnd}
-	pair := func(i int) int { return i / c.Points }
+	pair := func(i int) int { return i / points }
+	between, label := *s, s.Label
 	if label != nil {
-		s.Label = func(i int) int { return label(pair(i)) }
+		between.Label = func(i int) int { return label(pair(i)) }
 	}
-	progress := con.Progress(int64(n), "samples")
-	if _, err := s.Carry(ctx, x, func(done int) { progress.Set(int64(done)) }); err != nil {
-		return sampling.Explain(err)
+	if _, err := between.Carry(ctx, x, progress); err != nil {
+		return nil, sampling.Explain(err)
 	}
-	progress.Done()
-	return c.write(con, withLabels(sampling.Set(m.config, x, n), label, pair))
+	return withLabels(sampling.Set(m.config, x, n), label, pair), nil
 }
 
 // spherical writes the point at fraction f of the great circle from a to b, at the norm sqrt(d)·w around which the

@@ -32,6 +32,8 @@ type params struct {
 	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
 	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
 	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
+
+	Pictures pictureParams `embed:""`
 }
 
 var spec = stage.Stage[params]{
@@ -44,6 +46,8 @@ var spec = stage.Stage[params]{
 	Outputs: []stage.Port{
 		{Name: "samples", Media: stage.MediaArrow, Help: "images as uint8, or points as float32"},
 		{Name: "grid", Media: stage.MediaPNG, Help: "the first samples, to look at"},
+		{Name: "trajectories", Media: stage.MediaPNG, Help: "the way of samples from noise to data, with --trajectories", Optional: true},
+		{Name: "interpolation", Media: stage.MediaPNG, Help: "samples between pairs of noises, with --interpolate", Optional: true},
 	},
 	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
 	Check: check,
@@ -99,6 +103,9 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	if err := job.Output(ctx, "grid", func(w io.Writer) error { return preview.PNG(w, set) }); err != nil {
+		return err
+	}
+	if err := pictures(ctx, job, m, p); err != nil {
 		return err
 	}
 	if images, ok := set.(*dataset.Images); ok && job.OutDir() != "" {

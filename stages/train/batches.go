@@ -11,6 +11,7 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
+	"vapo/lib/potential"
 	"vapo/lib/stage"
 	"vapo/lib/training"
 )
@@ -99,6 +100,7 @@ func mirror(v []float32, w int) {
 type potentialRun struct {
 	s      *training.Step
 	p      *params
+	config potential.Config
 	data   *loader
 	labels *teller // nil where none are told
 	path   homotopy.Schedule
@@ -129,7 +131,7 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 		return nil, err
 	}
 	s.Seed = p.Seed
-	r := &potentialRun{s: s, p: p, data: newLoader(p, set), labels: labels, path: homotopy.ForObjective(path, p.Objective)}
+	r := &potentialRun{s: s, p: p, config: c, data: newLoader(p, set), labels: labels, path: homotopy.ForObjective(path, p.Objective)}
 	if p.FieldEvery > 0 {
 		if r.field, err = newFieldCheck(be, c, p.Seed, set); err != nil {
 			return nil, err

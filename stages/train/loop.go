@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"vapo/lib/checkpoint"
@@ -24,6 +25,7 @@ type history struct {
 	Timeline []mark            `json:"timeline"` // field errors with the time at which they were reached
 	Seconds  float64           `json:"seconds"`  // spent in training steps, over all runs
 	Window   window            `json:"window"`
+	Looks    looks             `json:"looks"` // see evaluate.go
 }
 
 // mark is one point of the error-over-time curve. Times go into the manifest, never into an output: outputs are the
@@ -58,7 +60,7 @@ type line struct {
 }
 
 // loop trains from the last resumable checkpoint, or from the start, to the end.
-func loop(ctx context.Context, job *stage.Job, p *params, r runner) error {
+func loop(ctx context.Context, job *stage.Job, p *params, r runner, eval *evaluator) error {
 	s := r.step()
 	job.Set("parameters", layer.Count(s.Params))
 	job.Set("memory_bytes", s.MemoryBytes())
@@ -74,6 +76,11 @@ func loop(ctx context.Context, job *stage.Job, p *params, r runner) error {
 		if ctx.Err() != nil {
 			return interrupted(ctx, job, s, step, h)
 		}
+		spent, err := eval.at(ctx, step, h)
+		if err != nil {
+			return stopped(ctx, job, s, step, h, err)
+		}
+		began = began.Add(spent)
 		start := time.Now()
 		batches.take(step)
 		m, err := s.Run(step)
@@ -109,7 +116,13 @@ func loop(ctx context.Context, job *stage.Job, p *params, r runner) error {
 			}
 		}
 	}
+	if _, err := eval.at(ctx, int64(p.Steps), h); err != nil {
+		return stopped(ctx, job, s, int64(p.Steps), h, err)
+	}
 	progress.Done()
+	if err := eval.finish(ctx, h); err != nil {
+		return err
+	}
 	return finish(ctx, job, p, r, h)
 }
 
@@ -187,6 +200,14 @@ func interrupted(ctx context.Context, job *stage.Job, s *training.Step, step int
 	return context.Cause(ctx)
 }
 
+// stopped ends a run whose look at the state after step steps failed, or was interrupted.
+func stopped(ctx context.Context, job *stage.Job, s *training.Step, step int64, h *history, err error) error {
+	if ctx.Err() != nil {
+		return interrupted(ctx, job, s, step, h)
+	}
+	return err
+}
+
 // diverged ends a run whose next state would not be finite. The step graph has kept the state before it.
 func diverged(ctx context.Context, job *stage.Job, s *training.Step, step int64, h *history, m training.Metrics) error {
 	if err := save(ctx, job, s, step, h); err != nil {
@@ -225,9 +246,12 @@ func finish(ctx context.Context, job *stage.Job, p *params, r runner, h *history
 	if len(h.Timeline) > 0 {
 		job.Set("timeline", h.Timeline)
 	}
-	var final line
-	if len(h.Lines) > 0 && json.Unmarshal(h.Lines[len(h.Lines)-1], &final) == nil {
-		job.Set("final_loss", final.Loss)
+	for _, l := range slices.Backward(h.Lines) {
+		var final struct{ Loss *float64 }
+		if json.Unmarshal(l, &final) == nil && final.Loss != nil { // a line may hold a score alone
+			job.Set("final_loss", *final.Loss)
+			break
+		}
 	}
 	if cr, ok := r.(*classifierRun); ok && cr.test != nil {
 		a, err := cr.accuracy()

@@ -57,9 +57,12 @@ func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duratio
 
 // However often and however roughly a run is stopped, the same command ends in the same bytes.
 func TestKilledRunsEndInTheSameBytes(t *testing.T) {
+	squares := pictures(t, 8, nil)
 	for name, args := range map[string][]string{
-		"mlp":  small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50", "--checkpoint-every=9"),
-		"unet": smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
+		"mlp, looked at":  small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9", "--sample-every=11", "--score-n=500"),
+		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=3", "--score-n=70", "--input=features="+classifierFor(t, squares)),
+		"mlp":             small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50", "--checkpoint-every=9"),
+		"unet":            smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			whole, broken := t.TempDir(), t.TempDir()
@@ -106,6 +109,11 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 			}
 			if !bytes.Equal(c1, c2) {
 				t.Error("checkpoints differ")
+			}
+			p1, err1 := os.ReadFile(filepath.Join(whole, "progress.png"))
+			p2, err2 := os.ReadFile(filepath.Join(broken, "progress.png"))
+			if looked := strings.Contains(name, "looked at"); !bytes.Equal(p1, p2) || looked != (err1 == nil) || looked != (err2 == nil) {
+				t.Errorf("pictures of the progress differ: %v, %v", err1, err2)
 			}
 			if _, err := os.Stat(filepath.Join(broken, ".live")); err == nil {
 				t.Error("the resumable state is still there after success")

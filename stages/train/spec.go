@@ -58,6 +58,8 @@ type params struct {
 	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
 	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
+
+	Evaluate evaluateParams `embed:""`
 }
 
 var spec = stage.Stage[params]{
@@ -67,10 +69,12 @@ var spec = stage.Stage[params]{
 	Inputs: []stage.Port{
 		{Name: "data", Media: stage.MediaArrow, Help: "training samples"},
 		{Name: "test", Media: stage.MediaArrow, Help: "classifier: images for its accuracy", Optional: true},
+		{Name: "features", Media: stage.MediaArrow, Help: "feature network of the scores of a potential in training, see eval and --sample-every; images only", Optional: true},
 	},
 	Outputs: []stage.Port{
 		{Name: "checkpoint", Media: stage.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
-		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms and field errors by step"},
+		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms, field errors and scores by step"},
+		{Name: "progress", Media: stage.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
 	},
 	Auto:   map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
 	Expand: expand,
@@ -111,6 +115,9 @@ func check(p *params) error {
 		return fmt.Errorf("batch is %d, expected at most %d", p.Batch, maxBatch)
 	}
 	if err := p.optimiser().Check(); err != nil {
+		return err
+	}
+	if err := p.Evaluate.check(p.Model); err != nil {
 		return err
 	}
 	if _, err := homotopy.Lookup(p.Schedule, p.PriorStd); err != nil {
@@ -184,7 +191,11 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	return engine.Explain(loop(ctx, job, p, r))
+	eval, err := newEvaluator(ctx, job, be, p, r, data)
+	if err != nil {
+		return err
+	}
+	return engine.Explain(loop(ctx, job, p, r, eval))
 }
 
 func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, error) {

@@ -1,0 +1,65 @@
+package sampling
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+)
+
+// A trajectory begins at the noise, ends at the sample, and passes on its way through what fewer steps of the same
+// size reach.
+func TestTrajectories(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct {
+		schedule, solver string
+		points, want     int
+		tolerance        float64
+	}{{"linear", "heun", 4, 4, 1e-5}, {"vapo", "heun", 4, 4, 1e-5}, {"linear", "euler", 100, 7, 1e-5}, {"linear", "rk45", 5, 5, 0.05}} {
+		config := points(c.schedule)
+		s := sampler(t, config)
+		s.Solver = c.solver
+		const n = 300 // more than a block
+		tr, err := s.Trajectories(ctx, 3, n, c.points)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := config.Dim()
+		if len(tr.Times) != c.want || len(tr.X) != n*c.want*d || !slices.IsSorted(tr.Times) || tr.Times[0] > 0.01 || tr.Times[c.want-1] < 0.99 {
+			t.Fatalf("%v: times %v and %d numbers", c, tr.Times, len(tr.X))
+		}
+		samples := make([]float32, n*d)
+		if _, err := s.Draw(ctx, 3, 0, n, samples, nil); err != nil {
+			t.Fatal(err)
+		}
+		noise := make([]float32, d)
+		moved := 0.0
+		for i := range n {
+			Noise(config, 3, i, noise)
+			way := tr.X[i*c.want*d : (i+1)*c.want*d]
+			if !slices.Equal(way[:d], noise) {
+				t.Fatalf("%v: sample %d begins at %v, its noise is %v", c, i, way[:d], noise)
+			}
+			for j, v := range way[(c.want-1)*d:] {
+				if e := math.Abs(float64(v - samples[i*d+j])); !(e < c.tolerance*(1+math.Abs(float64(v)))) {
+					t.Fatalf("%v: sample %d ends at %v, Draw says %v", c, i, v, samples[i*d+j])
+				}
+			}
+			for k := range c.want - 1 {
+				moved += math.Hypot(float64(way[k*d]-way[k*d+d]), float64(way[k*d+1]-way[k*d+d+1]))
+				if slices.Equal(way[k*d:(k+1)*d], way[(k+1)*d:(k+2)*d]) && i == 0 {
+					t.Errorf("%v: nothing moves from point %d to the next", c, k)
+				}
+			}
+		}
+		if moved == 0 {
+			t.Errorf("%v: nothing moves", c)
+		}
+	}
+	s := sampler(t, points("linear"))
+	for _, bad := range [][2]int{{0, 3}, {3, 1}, {-1, 3}} {
+		if _, err := s.Trajectories(ctx, 0, bad[0], bad[1]); err == nil {
+			t.Errorf("%v: accepted", bad)
+		}
+	}
+}

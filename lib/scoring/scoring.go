@@ -1,0 +1,115 @@
+// Package scoring opens a feature network and takes the moments of images in it.
+//
+// It is what a score of finished samples and one taken in the middle of a training have in common: both must mean the
+// same number by the same samples, reference and network.
+package scoring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"vapo/lib/backend"
+	"vapo/lib/blas"
+	"vapo/lib/engine"
+	"vapo/lib/feature"
+	"vapo/lib/metrics"
+	"vapo/lib/stage"
+)
+
+// What Fréchet distances are called, by the features.
+const (
+	FIDMetric        = "Fréchet Inception distance (FID)"
+	ClassifierMetric = "Fréchet distance of classifier features"
+)
+
+// Projections is the usual number of directions of a sliced distance.
+const Projections = 128
+
+// Network is a feature network, ready to look at images, with the linear algebra that goes with its engine.
+type Network struct {
+	feature.Extractor
+	Library blas.Library
+}
+
+// Open opens the network in a file (see feature.Open), which has the given digest. Where optional is set, logits that the
+// weights do not serve are left out.
+func Open(be backend.Backend, path, digest string, o feature.Options, optional bool) (*Network, error) {
+	lib, err := Library(be)
+	if err != nil {
+		return nil, err
+	}
+	net, err := feature.Open(be, path, o)
+	var missing *feature.MissingLayersError
+	if optional && errors.As(err, &missing) && missing.Tap == feature.LogitsTap {
+		o.Logits = false
+		net, err = feature.Open(be, path, o)
+	}
+	if err != nil {
+		if e := engine.Explain(err); e != err {
+			return nil, fmt.Errorf("feature network: %w", e)
+		}
+		hint := "features are a checkpoint that train --model classifier wrote, or Inception's weights"
+		if errors.As(err, &missing) {
+			hint = "choose another --tap, or get the whole file: eval weights fetch"
+		}
+		return nil, stage.Fail(stage.ExitInput, hint, "feature network: %w", err)
+	}
+	return &Network{Extractor: feature.Extractor{Network: net, Weights: digest, Backend: be.Class()}, Library: lib}, nil
+}
+
+// Library is the linear algebra that goes with an engine: the class of a backend on the CPU names it.
+func Library(be backend.Backend) (blas.Library, error) {
+	class := "auto"
+	if name, ok := strings.CutPrefix(be.Class(), "tape-"); ok {
+		class = name
+	}
+	return blas.Open(class)
+}
+
+// Inception reports whether features are those in which the FID is defined. They cost enough to be kept.
+func Inception(n feature.Network) bool {
+	_, ok := n.(*feature.InceptionNetwork)
+	return ok
+}
+
+// Metric is what the Fréchet distance of the network's features is called.
+func (n *Network) Metric() string {
+	if Inception(n.Network) {
+		return FIDMetric
+	}
+	return ClassifierMetric
+}
+
+// Moments are those of the features of images, which are called what in errors.
+func (n *Network) Moments(ctx context.Context, images feature.Images, what string) (*metrics.Moments, error) {
+	rows, err := n.Rows(ctx, images)
+	if err != nil {
+		return nil, Explain(ctx, what, err)
+	}
+	features, _ := feature.Split(rows, n.Network.Dim(), n.Network.Classes())
+	return MomentsOf(n.Library, features, n.Network.Dim(), what)
+}
+
+// MomentsOf are those of features [N, dim], which are called what in errors.
+func MomentsOf(lib blas.Library, features []float32, dim int, what string) (*metrics.Moments, error) {
+	m := metrics.NewMoments(dim)
+	if err := m.Add(lib, features); err != nil {
+		return nil, stage.Fail(stage.ExitNumeric, "the feature network's weights may be damaged", "features of %s: %w", what, err)
+	}
+	return m, nil
+}
+
+// Explain puts what went wrong with the features of images, called what, into the contract's terms.
+func Explain(ctx context.Context, what string, err error) error {
+	var coded *stage.Error
+	var kept *feature.KeepError
+	switch {
+	case errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err:
+		return engine.Explain(err)
+	case errors.As(err, &kept):
+		return fmt.Errorf("features of %s: %w", what, err)
+	}
+	return stage.Fail(stage.ExitInput, "the network must have been made for images of this size", "features of %s: %w", what, err)
+}

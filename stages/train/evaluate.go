@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"vapo/lib/backend"
+	"vapo/lib/dataset"
+	"vapo/lib/engine"
+	"vapo/lib/feature"
+	"vapo/lib/metrics"
+	"vapo/lib/potential"
+	"vapo/lib/report/preview"
+	"vapo/lib/sampling"
+	"vapo/lib/scoring"
+	"vapo/lib/stage"
+	"vapo/lib/training"
+)
+
+// evaluateParams say how a potential is looked at while it is trained.
+type evaluateParams struct {
+	SampleEvery    int `help:"Steps between looks at a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps"`
+	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample that is looked at." default:"20" unit:"steps"`
+	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples"`
+	ScoreReference int `help:"Training samples, the first ones, that a score compares with; fewer where there are fewer." default:"10000" unit:"samples"`
+	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048"`
+}
+
+func (p *evaluateParams) check(model string) error {
+	switch {
+	case p.SampleEvery < 0 || p.SampleSteps < 1 || p.ScoreN < 2 || p.ScoreReference < 2:
+		return fmt.Errorf("sample-every, sample-steps, score-n and score-reference are %d, %d, %d and %d: expected 0, 1, 2 and 2 or more",
+			p.SampleEvery, p.SampleSteps, p.ScoreN, p.ScoreReference)
+	case p.ScoreN > maxBatch || p.ScoreReference > 1<<30:
+		return fmt.Errorf("score-n and score-reference are %d and %d: expected at most %d and %d", p.ScoreN, p.ScoreReference, maxBatch, 1<<30)
+	case p.SampleEvery > 0 && model == "classifier":
+		return fmt.Errorf("sample-every is %d: a classifier draws no samples, leave it at 0", p.SampleEvery)
+	}
+	if !slices.Contains(feature.Taps, p.ScoreTap) {
+		return fmt.Errorf("score-tap is %d: expected one of %v", p.ScoreTap, feature.Taps)
+	}
+	return nil
+}
+
+const (
+	shownImages = 12  // of a look
+	shownPoints = 500 // of a look
+	// shownLooks bounds the rows of the picture: of more looks every second, third, … is kept, and always the last.
+	shownLooks = 40
+	// lookSeed is that of the noises: those of sample's default.
+	lookSeed = 0
+)
+
+// looks is what evaluations leave behind, kept in the resumable checkpoint as part of the history.
+type looks struct {
+	Done     int64    `json:"done"`    // the step of the last one
+	Seconds  float64  `json:"seconds"` // spent, over all runs
+	Score    *float64 `json:"score,omitempty"`
+	Shown    []look   `json:"shown"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// look is one row of the picture: uint8 [n, C, H, W], or float32 [n, D].
+type look struct {
+	Step   int64     `json:"step"`
+	Pixels []byte    `json:"pixels,omitempty"`
+	Points []float32 `json:"points,omitempty"`
+}
+
+// scoreLine is one line of the metrics output.
+type scoreLine struct {
+	Step  int64   `json:"step"`
+	Score float64 `json:"score"`
+	N     int     `json:"score_n"`
+}
+
+// evaluator draws and scores samples of a potential in training; nil does nothing.
+type evaluator struct {
+	p       evaluateParams
+	steps   int64 // of the training
+	s       *training.Step
+	job     *stage.Job
+	sampler *sampling.Sampler
+	data    dataset.Set
+	// of images with the input features
+	network   *scoring.Network
+	reference *metrics.Moments // nil until the first score
+}
+
+// newEvaluator compiles what is needed. It is nil where nothing was asked for.
+func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *params, r runner, data dataset.Set) (*evaluator, error) {
+	pr, ok := r.(*potentialRun)
+	if !ok || p.Evaluate.SampleEvery == 0 {
+		if job.HasInput("features") {
+			job.Warn("the input features is of no use without --sample-every")
+		}
+		return nil, nil
+	}
+	config := pr.config
+	initial := map[string][]float32{}
+	for _, q := range pr.s.Params {
+		initial[q.Name] = q.Draw(p.Seed)
+	}
+	field, err := potential.NewField(be, config, initial, sampling.Block(config))
+	if err != nil {
+		return nil, engine.Explain(err)
+	}
+	e := &evaluator{p: p.Evaluate, steps: int64(p.Steps), s: pr.s, job: job, data: data}
+	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: e.p.SampleSteps}
+	points := len(config.Shape) == 1
+	if points {
+		e.record("sliced 2-Wasserstein distance")
+	}
+	if !job.HasInput("features") {
+		return e, nil
+	}
+	if points {
+		return nil, stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")
+	}
+	path, err := job.Input(ctx, "features")
+	if err != nil {
+		return nil, err
+	}
+	// As eval does by default, so that each finds the other's features where they are kept.
+	logits := e.p.ScoreTap == 2048
+	if e.network, err = scoring.Open(be, path, job.Digest("features"), feature.Options{Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: logits}, true); err != nil {
+		return nil, err
+	}
+	e.record(e.network.Metric())
+	job.Set("score_features", e.network.Network.Name()+" "+e.network.Weights)
+	return e, nil
+}
+
+// record says in the manifest what the scores are.
+func (e *evaluator) record(metric string) {
+	e.job.Set("score_metric", metric)
+	e.job.Set("score_n", []int{e.p.ScoreN, min(e.p.ScoreReference, e.data.Len())})
+}
+
+// scores reports whether samples are scored, not only shown.
+func (e *evaluator) scores() bool { return e.network != nil || len(e.sampler.Field.Config.Shape) == 1 }
+
+// at looks at the state after step steps, if it is time to and it has not been done. What it adds to the history is a
+// function of the state, so it does not matter whether a run was stopped before, while or after it looked. spent is what it took.
+func (e *evaluator) at(ctx context.Context, step int64, h *history) (spent time.Duration, err error) {
+	if e == nil || step == 0 || step <= h.Looks.Done || step%int64(e.p.SampleEvery) != 0 && step != e.steps {
+		return 0, nil
+	}
+	start := time.Now()
+	weights, err := e.s.Averages(0)
+	if err != nil {
+		return 0, err
+	}
+	if err := e.sampler.Field.Load(weights); err != nil {
+		return 0, err
+	}
+	config := e.sampler.Field.Config
+	shown := shownImages
+	if len(config.Shape) == 1 {
+		shown = shownPoints
+	}
+	n := shown
+	if e.scores() {
+		n = max(n, e.p.ScoreN)
+	}
+	x := make([]float32, n*config.Dim())
+	next := h.Looks // changed as a whole or not at all
+	next.Done = step
+	var failed *sampling.Error
+	if _, err := e.sampler.Draw(ctx, lookSeed, 0, n, x, nil); errors.As(err, &failed) {
+		// A potential that cannot be sampled yet may be one that can later.
+		next.Warnings = append(next.Warnings, fmt.Sprintf("after %d steps: %v", step, failed))
+		e.job.Log().Warn("samples", "step", step, "reason", failed)
+		return next.leave(h, start), nil
+	} else if err != nil {
+		return 0, fmt.Errorf("samples after %d steps: %w", step, sampling.Explain(err))
+	}
+	if e.isShown(step) {
+		l := look{Step: step}
+		switch s := sampling.Set(config, x[:shown*config.Dim()], shown).(type) {
+		case *dataset.Images:
+			l.Pixels = s.Pixels
+		case *dataset.Points:
+			l.Points = s.X
+		}
+		next.Shown = append(next.Shown, l)
+	}
+	said := []any{"step", step}
+	lines := h.Lines
+	if e.scores() {
+		score, warnings, err := e.score(ctx, sampling.Set(config, x[:e.p.ScoreN*config.Dim()], e.p.ScoreN))
+		if err != nil {
+			return 0, fmt.Errorf("score after %d steps: %w", step, err)
+		}
+		raw, err := json.Marshal(scoreLine{step, score, e.p.ScoreN})
+		if err != nil {
+			return 0, fmt.Errorf("score after %d steps: %w", step, err)
+		}
+		next.Score = &score
+		for _, w := range warnings {
+			if !slices.Contains(next.Warnings, w) {
+				next.Warnings = append(next.Warnings, w)
+			}
+		}
+		lines = append(lines, raw)
+		said = append(said, "score", round(score, 5), "score_n", e.p.ScoreN)
+	}
+	h.Lines = lines
+	took := next.leave(h, start)
+	e.job.Log().Info("samples", append(said, "seconds", round(took.Seconds(), 3))...)
+	return took, nil
+}
+
+// leave puts what a look has come to into the history, and returns the time since its start.
+func (l looks) leave(h *history, start time.Time) time.Duration {
+	took := time.Since(start)
+	l.Seconds += took.Seconds()
+	h.Looks = l
+	return took
+}
+
+// isShown reports whether a look is one of the picture's rows.
+func (e *evaluator) isShown(step int64) bool {
+	every := int64(e.p.SampleEvery)
+	all := (e.steps + every - 1) / every
+	left := all - (step+every-1)/every // after this one
+	return left%((all+shownLooks-1)/shownLooks) == 0
+}
+
+// score is the distance of samples from the first of the training data: Fréchet's in the features of a network, as eval
+// computes it, or for points the sliced 2-Wasserstein distance.
+func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float64, warnings []string, err error) {
+	n := min(e.p.ScoreReference, e.data.Len())
+	if s, ok := samples.(*dataset.Points); ok {
+		data := e.data.(*dataset.Points)
+		if value, err = metrics.SlicedW2(s.X, data.X[:n*data.D], data.D, scoring.Projections, lookSeed); err != nil {
+			return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
+		}
+		return value, nil, nil
+	}
+	if e.reference == nil {
+		if e.reference, err = e.referenceMoments(ctx, n); err != nil {
+			return 0, nil, err
+		}
+	}
+	m, err := e.network.Moments(ctx, feature.Of(samples.(*dataset.Images)), "samples")
+	if err != nil {
+		return 0, nil, err
+	}
+	f, err := metrics.FrechetDistance(e.network.Library, m, e.reference)
+	if err != nil {
+		return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
+	}
+	return f.Value, f.Warnings, nil
+}
+
+// referenceMoments are those of the first n training images.
+func (e *evaluator) referenceMoments(ctx context.Context, n int) (*metrics.Moments, error) {
+	first := *e.data.(*dataset.Images)
+	first.N, first.Pixels, first.Labels = n, first.Pixels[:n*first.C*first.H*first.W], nil
+	with := *e.network
+	if scoring.Inception(with.Network) {
+		parts, err := e.job.Parts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		with.Keep = parts
+	}
+	return with.Moments(ctx, feature.Of(&first), "input data")
+}
+
+// finish writes the picture and what the looks came to.
+func (e *evaluator) finish(ctx context.Context, h *history) error {
+	if e == nil {
+		return nil
+	}
+	e.job.Set("evaluate_seconds", round(h.Looks.Seconds, 4))
+	if h.Looks.Score != nil {
+		e.job.Set("final_score", *h.Looks.Score)
+	}
+	for _, w := range h.Looks.Warnings {
+		e.job.Warn("%s", w)
+	}
+	if len(h.Looks.Shown) == 0 {
+		return nil
+	}
+	return e.job.Output(ctx, "progress", func(w io.Writer) error { return e.picture(w, h.Looks.Shown) })
+}
+
+func (e *evaluator) picture(w io.Writer, shown []look) error {
+	c := e.sampler.Field.Config
+	var rows []preview.Row
+	var panels []preview.Panel
+	for _, l := range shown {
+		label := fmt.Sprintf("step %d", l.Step)
+		if len(c.Shape) == 1 {
+			panels = append(panels, preview.Panel{Title: label, Points: &dataset.Points{N: len(l.Points) / c.Dim(), D: c.Dim(), X: l.Points}})
+			continue
+		}
+		rows = append(rows, preview.Row{Label: label, Images: &dataset.Images{N: len(l.Pixels) / c.Dim(), C: c.Shape[0], H: c.Shape[1], W: c.Shape[2], Pixels: l.Pixels}})
+	}
+	if panels != nil {
+		return preview.Panels(w, panels)
+	}
+	return preview.Rows(w, nil, rows)
+}

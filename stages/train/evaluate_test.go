@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/stage"
+)
+
+// classifierFor trains a small feature network for the images of a file.
+func classifierFor(t *testing.T, data string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if code, _, said := train(t, smallClassifier(data, "--steps=5", "--out="+dir)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
+	return filepath.Join(dir, "checkpoint.arrow")
+}
+
+func scoresOf(t *testing.T, dir string) (list []scoreLine, others []string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "metrics.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(string(raw)) {
+		var s scoreLine
+		if err := json.Unmarshal([]byte(l), &s); err != nil {
+			t.Fatal(err)
+		}
+		if s.N > 0 {
+			list = append(list, s)
+		} else {
+			others = append(others, l)
+		}
+	}
+	return list, others
+}
+
+// Looking at a potential changes nothing of its training: the checkpoint and the other metrics are those of a run
+// that was not looked at. Looks come when they were asked for, and at the end.
+func TestLooksLeaveTrainingAlone(t *testing.T) {
+	images := pictures(t, 8, nil)
+	for name, c := range map[string]struct {
+		args, look []string
+		scored     bool
+	}{
+		"points":          {small(points(t)), []string{"--score-n=300", "--score-reference=200"}, true},
+		"images":          {smallUNet(images, "--steps=25"), nil, false},
+		"images, network": {smallUNet(images, "--steps=25"), []string{"--score-n=30", "--score-reference=35", "--input=features=" + classifierFor(t, images)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain, looked := t.TempDir(), t.TempDir()
+			if code, _, said := train(t, append(c.args, "--out="+plain)...); code != 0 {
+				t.Fatalf("exit %d\n%s", code, said)
+			}
+			code, m, said := train(t, append(append(c.args, "--out="+looked, "--sample-every=10", "--sample-steps=3"), c.look...)...)
+			if code != 0 {
+				t.Fatalf("exit %d\n%s", code, said)
+			}
+			c1, m1 := outputs(t, plain)
+			c2, _ := outputs(t, looked)
+			if !bytes.Equal(c1, c2) {
+				t.Error("the checkpoint differs")
+			}
+			scores, others := scoresOf(t, looked)
+			if strings.Join(others, "") != string(m1) {
+				t.Errorf("other metrics differ: %s\nwithout looks: %s", others, m1)
+			}
+			steps := []int64{}
+			for _, s := range scores {
+				steps = append(steps, s.Step)
+				if !(s.Score > 0) {
+					t.Errorf("score %+v", s)
+				}
+			}
+			if c.scored != (len(steps) == 3 && steps[0] == 10 && steps[1] == 20 && steps[2] == 25) {
+				t.Errorf("scores after steps %v", steps)
+			}
+			if v, ok := m.Results["final_score"].(float64); ok != c.scored || ok && v != scores[2].Score {
+				t.Errorf("final score %v", m.Results["final_score"])
+			}
+			if v, _ := m.Results["final_loss"].(float64); v == 0 {
+				t.Error("no final loss")
+			}
+			if v, _ := m.Results["evaluate_seconds"].(float64); !(v > 0) {
+				t.Errorf("evaluate_seconds %v", m.Results["evaluate_seconds"])
+			}
+			if n := strings.Count(said, `"msg":"samples"`); n != 3 {
+				t.Errorf("%d looks in the log, want 3:\n%s", n, said)
+			}
+			f, err := os.Open(filepath.Join(looked, "progress.png"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			im, err := png.Decode(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Twelve images of 48 pixels in each of three rows, with their borders.
+			if b := im.Bounds(); !strings.HasPrefix(name, "points") && (b.Dx() <= 12*50 || b.Dy() != 3*50+2) {
+				t.Errorf("picture of %v", b)
+			}
+		})
+	}
+}
+
+// The last score of a training is the number that eval gives for the samples that sample draws, against the same
+// reference.
+func TestScoreIsEvals(t *testing.T) {
+	images := pictures(t, 8, nil)
+	features := classifierFor(t, images)
+	dir := t.TempDir()
+	code, m, said := train(t, smallUNet(images, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
+	set, err := dataset.Read(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := *set.(*dataset.Images)
+	first.N, first.Pixels, first.Labels = 30, first.Pixels[:30*64], first.Labels[:30]
+	other := func(name string, args ...string) *stage.Manifest {
+		t.Helper()
+		bin := filepath.Join(t.TempDir(), name)
+		if out, err := exec.Command("go", "build", "-o", bin, "../"+name).CombinedOutput(); err != nil {
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
+		c := exec.Command(bin, append(args, "--backend=tape-go")...)
+		var errs bytes.Buffer
+		c.Stderr = &errs
+		out, err := c.Output()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, errs.String())
+		}
+		m, err := stage.DecodeManifest(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	samples := t.TempDir()
+	other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--out="+samples)
+	e := other("eval", "--input=samples="+filepath.Join(samples, "samples.arrow"), "--input=reference="+write(t, "first.arrow", &first),
+		"--input=features="+features, "--no-baselines", "--metrics=none", "--out="+t.TempDir())
+	if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
+		t.Errorf("score %v, eval says %v", got, want)
+	}
+	// Equal to the bit, seen in the file too.
+	if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
+		t.Errorf("metrics hold %+v", scores)
+	}
+}
+
+// Of many looks the picture shows at most shownLooks, evenly and with the last.
+func TestShownLooks(t *testing.T) {
+	for _, c := range [][2]int64{{100, 1}, {100, 3}, {1000, 7}, {40, 1}, {41, 1}, {7, 10}, {10, 10}, {123457, 1000}} {
+		e := &evaluator{steps: c[0], p: evaluateParams{SampleEvery: int(c[1])}}
+		var shown []int64
+		looks := 0
+		for step := int64(1); step <= e.steps; step++ {
+			if step%c[1] == 0 || step == e.steps {
+				looks++
+				if e.isShown(step) {
+					shown = append(shown, step)
+				}
+			}
+		}
+		if len(shown) == 0 || len(shown) > shownLooks || shown[len(shown)-1] != e.steps || looks <= shownLooks && len(shown) != looks || len(shown) < min(looks, shownLooks/2) {
+			t.Errorf("%v: of %d looks %v are shown", c, looks, shown)
+		}
+	}
+}
+
+func TestLooksRefused(t *testing.T) {
+	images, dots := pictures(t, 8, nil), points(t)
+	for says, c := range map[string]struct {
+		args []string
+		code int
+	}{
+		"classifier draws no samples": {smallClassifier(images, "--sample-every=5"), stage.ExitUsage},
+		"sample-every, sample-steps":  {small(dots, "--sample-every=-1"), stage.ExitUsage},
+		"score-tap is 5":              {small(dots, "--score-tap=5"), stage.ExitUsage},
+		"at most":                     {small(dots, "--score-n=10000000"), stage.ExitUsage},
+		"points are compared":         {small(dots, "--sample-every=5", "--input=features="+classifierFor(t, images)), stage.ExitInput},
+		"feature network":             {smallUNet(images, "--sample-every=5", "--input=features="+images), stage.ExitInput},
+		"images of this size":         {smallUNet(images, "--sample-every=5", "--input=features="+classifierFor(t, pictures(t, 4, nil))), stage.ExitInput},
+	} {
+		code, _, said := train(t, append(c.args, "--out="+t.TempDir())...)
+		if code != c.code || !strings.Contains(said, says) {
+			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, says, said)
+		}
+	}
+	code, m, said := train(t, smallUNet(images, "--input=features="+classifierFor(t, images), "--out="+t.TempDir())...)
+	if code != 0 || len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "--sample-every") {
+		t.Errorf("exit %d\n%s", code, said)
+	}
+}
