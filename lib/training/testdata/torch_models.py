@@ -1,8 +1,8 @@
 """The potentials in PyTorch, for timing and comparison: mlp, wrn and unet, with the parameters of lib/potential.
 
 Order, names and shapes of the parameters are those of the Go networks, so that weights move by position; every network
-maps x [N, ...] and t [N] to Phi [N]. Operations are the ones PyTorch is quickest with: fused group_norm and silu,
-convolutions through oneDNN, a single addmm for a linear layer.
+maps x [N, ...] and t [N] to Phi [N], and the method field of MLP and UNet to the output of their last layer. Operations are
+the ones PyTorch is quickest with: fused group_norm and silu, convolutions through oneDNN, a single addmm for a linear layer.
 """
 import math
 
@@ -19,20 +19,23 @@ def timestep_embedding(t, channels):
 
 
 class MLP(nn.Module):
-    def __init__(self, d, width, depth, fourier):
+    def __init__(self, d, width, depth, fourier, outputs=1):
         super().__init__()
         self.register_buffer("freq", math.pi * 2.0 ** torch.arange(fourier), persistent=False)
         sizes = [d + 1 + 2 * fourier] + [width] * depth
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
-        self.out = nn.Linear(width, 1)
+        self.out = nn.Linear(width, outputs)
 
-    def forward(self, x, t):
+    def field(self, x, t):
         t = t[:, None]
         angle = t * self.freq
         h = torch.cat([x, t, angle.sin(), angle.cos()], 1)
         for layer in self.layers:
             h = F.silu(layer(h))
-        return self.out(h)[:, 0]
+        return self.out(h)
+
+    def forward(self, x, t):
+        return self.field(x, t)[:, 0]
 
 
 class WRNBlock(nn.Module):
@@ -183,7 +186,8 @@ class UNet(nn.Module):
         for p in self.out[2].parameters():
             nn.init.zeros_(p)
 
-    def forward(self, x, t, y=None):
+    def field(self, x, t, y=None):
+        """f(x, t), of the shape of x; y are labels where the network knows classes."""
         emb = self.time_embed(timestep_embedding(t, self.channels))
         emb = F.silu(emb if self.label_emb is None else emb + self.label_emb(y))
         h, hs = x, []
@@ -197,4 +201,7 @@ class UNet(nn.Module):
             h = torch.cat([h, hs.pop()], 1)
             for layer in block:
                 h = layer(h, emb)
-        return 0.5 * (x - self.out(h)).flatten(1).square().sum(1)
+        return self.out(h)
+
+    def forward(self, x, t, y=None):
+        return 0.5 * (x - self.field(x, t, y)).flatten(1).square().sum(1)
