@@ -22,6 +22,7 @@ var order = []string{
 	"lib/draw",
 	"lib/tensorfile",
 	"lib/npz",
+	"lib/picture",
 	"lib/dataset",
 	"lib/microkernel",
 	"lib/blas",

@@ -45,6 +45,8 @@ type Points struct {
 	X           []float32 // [N, D]
 	Labels      []int64   // [N], the component a point was drawn from; nil where unknown
 	Mixture     *Mixture  // the density the points were drawn from, nil where it is no Gaussian mixture
+	Columns     []Column  // [D], names and units of the coordinates of a table; nil where there are none
+	Classes     []string  // names of the labels; nil where unknown
 }
 
 // Names of columns and metadata in tables.
@@ -57,6 +59,7 @@ const (
 	MetaSplit   = "split"
 	MetaClasses = "classes"
 	MetaMixture = "mixture"
+	MetaColumns = "columns"
 )
 
 // Len returns the number of images.
@@ -116,6 +119,12 @@ func (s *Points) Table() *tensorfile.Table {
 	t := newTable(s.Name, s.Split, s.N, tensorfile.Column{Name: PointColumn, Shape: s.Shape(), Data: s.X}, s.Labels)
 	if s.Mixture != nil {
 		t.Meta[MetaMixture] = mustJSON(s.Mixture)
+	}
+	if s.Columns != nil {
+		t.Meta[MetaColumns] = mustJSON(s.Columns)
+	}
+	if s.Classes != nil {
+		t.Meta[MetaClasses] = mustJSON(s.Classes)
 	}
 	return t
 }
@@ -208,17 +217,47 @@ func imagesOf(t *tensorfile.Table, c *tensorfile.Column, labels []int64) (Set, e
 		Name: t.Meta[MetaDataset], Split: t.Meta[MetaSplit],
 		N: t.Rows, C: c.Shape[0], H: c.Shape[1], W: c.Shape[2], Pixels: pixels, Labels: labels,
 	}
-	if classes := t.Meta[MetaClasses]; classes != "" {
-		if err := json.Unmarshal([]byte(classes), &s.Classes); err != nil {
-			return nil, &TableError{Reason: fmt.Sprintf("metadata %q is not a list of names: %v", MetaClasses, err)}
-		}
-		for i, l := range labels {
-			if l < 0 || l >= int64(len(s.Classes)) {
-				return nil, &TableError{Reason: fmt.Sprintf("row %d has label %d, expected 0..%d", i, l, len(s.Classes)-1)}
-			}
-		}
+	if s.Classes, err = classesIn(t, labels); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// classesIn returns the names of the labels, or nil where there are none.
+func classesIn(t *tensorfile.Table, labels []int64) (classes []string, err error) {
+	text := t.Meta[MetaClasses]
+	if text == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(text), &classes); err != nil {
+		return nil, &TableError{Reason: fmt.Sprintf("metadata %q is not a list of names: %v", MetaClasses, err)}
+	}
+	for i, l := range labels {
+		if l < 0 || l >= int64(len(classes)) {
+			return nil, &TableError{Reason: fmt.Sprintf("row %d has label %d, expected 0..%d", i, l, len(classes)-1)}
+		}
+	}
+	return classes, nil
+}
+
+// columnsIn returns names and units of the d coordinates of points, or nil where there are none.
+func columnsIn(t *tensorfile.Table, d int) (columns []Column, err error) {
+	text := t.Meta[MetaColumns]
+	if text == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(text), &columns); err != nil {
+		return nil, &TableError{Reason: fmt.Sprintf("metadata %q: %v", MetaColumns, err)}
+	}
+	if len(columns) != d {
+		return nil, &TableError{Reason: fmt.Sprintf("points of %d dimensions with %d columns", d, len(columns))}
+	}
+	for _, c := range columns {
+		if c.Name == "" || !(c.Std > 0) {
+			return nil, &TableError{Reason: fmt.Sprintf("column %q has standard deviation %v, expected a name and a positive number", c.Name, c.Std)}
+		}
+	}
+	return columns, nil
 }
 
 // finite returns an error where a coordinate is no number.
@@ -251,6 +290,12 @@ func pointsOf(t *tensorfile.Table, c *tensorfile.Column, labels []int64) (Set, e
 		if s.Mixture.Dim() != s.D {
 			return nil, &TableError{Reason: fmt.Sprintf("points of %d dimensions with a mixture of %d", s.D, s.Mixture.Dim())}
 		}
+	}
+	if s.Columns, err = columnsIn(t, s.D); err != nil {
+		return nil, err
+	}
+	if s.Classes, err = classesIn(t, labels); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

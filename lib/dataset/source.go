@@ -91,6 +91,13 @@ type Loaded struct {
 // IsPublished tells whether source is read from files (and not synthetic).
 func IsPublished(source string) bool { return publishedSources[source] != nil }
 
+// FileSources are the sources that are read from what lies at a path and are no published ones of one form: OpenPictures
+// reads images and celeba, LoadCSV csv.
+var FileSources = []string{"images", "celeba", "csv"}
+
+// IsRead tells whether source is read from files, and so has a Digest.
+func IsRead(source string) bool { return IsPublished(source) || slices.Contains(FileSources, source) }
+
 // Locate returns the files of a published source: in path (a directory, or an archive for cifar10), or where the source is
 // usually installed if path is empty. A source that is not there is a *NotFoundError.
 func Locate(source, path string) ([]string, error) {
@@ -151,9 +158,17 @@ func locateIDX(dir string) ([]string, error) {
 	return files, nil
 }
 
-// Digest returns the digest of a published source: one sha256 over names and sha256 sums of its files, whatever
-// directory they lie in. It reads the files as they are and does not decode them.
+// Digest returns the digest of a source that is read: one sha256 over names and sha256 sums of its files, whatever
+// directory they lie in. It reads the files as they are and does not decode them. Of a folder of images, the images
+// count, with their paths in it.
 func Digest(source, path string) (string, error) {
+	if slices.Contains(FileSources, source) {
+		files, err := sourceFiles(source, path)
+		if err != nil {
+			return "", fmt.Errorf("dataset %s: %w", source, err)
+		}
+		return digestOf(files), nil
+	}
 	paths, err := Locate(source, path)
 	if err != nil {
 		return "", err
@@ -173,12 +188,49 @@ func Digest(source, path string) (string, error) {
 	return digestOf(files), nil
 }
 
+// sourceFiles returns the files of images, celeba and csv.
+func sourceFiles(source, path string) ([]File, error) {
+	hint, partition := picturesHint, ""
+	switch source {
+	case "csv":
+		if err := present(source, path, csvHint); err != nil {
+			return nil, err
+		}
+		f, err := openHashed(path)
+		if err != nil {
+			return nil, err
+		}
+		file, err := f.finish()
+		return []File{file}, err
+	case "celeba":
+		hint = celebaHint
+		var err error
+		if path, partition, err = locateCelebA(path); err != nil {
+			return nil, err
+		}
+	}
+	if err := present(source, path, hint); err != nil {
+		return nil, err
+	}
+	c, err := openCollection(path)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	files, err := c.files()
+	if err != nil || partition == "" {
+		return files, err
+	}
+	_, beside, err := readBeside(partition)
+	return append(files, beside...), err
+}
+
 func digestOf(files []File) string {
 	h := sha256.New()
 	for _, f := range files {
 		name := f.Name
 		if len(files) == 1 {
-			name = "archive" // people rename archives; the files of a set are known by their names
+			name = archiveName // people rename archives; the files of a set are known by their names
 		}
 		fmt.Fprintf(h, "%d:%s %s\n", len(name), name, f.SHA256)
 	}

@@ -100,5 +100,5 @@ func planar(std float64, k int, curve func(k int, u float64) (x, y float64)) fun
 
 // ValidSource tells whether source is one this package knows.
 func ValidSource(source string) bool {
-	return IsPublished(source) || slices.Contains(SyntheticSources, source)
+	return IsRead(source) || source == "shapes" || slices.Contains(SyntheticSources, source)
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+
+	"vapo/lib/picture"
 )
 
 // Resize is a convention by which images are brought to the size that Inception looks at. It changes an FID by several
@@ -25,22 +27,16 @@ const (
 // Resizes lists the conventions.
 var Resizes = []Resize{PyTorchFID, TF1, Clean}
 
-// taps are the input positions from first on, and their weights, that make one output position.
-type taps struct {
-	first   int
-	weights []float64
-}
-
 // axisTaps are the taps of all output positions of an axis of in elements.
-func (r Resize) axisTaps(in int) []taps {
+func (r Resize) axisTaps(in int) []picture.Taps {
 	const out = InceptionSide
+	if r == Clean {
+		return picture.Bicubic.Taps(in, out)
+	}
 	scale := float64(in) / out
-	ts := make([]taps, out)
+	ts := make([]picture.Taps, out)
 	for i := range ts {
 		switch r {
-		case Clean:
-			ts[i] = bicubicTaps(in, scale, i)
-			continue
 		case TF1:
 			ts[i] = linearTaps(in, float64(float32(i)*float32(scale)))
 		default:
@@ -50,59 +46,28 @@ func (r Resize) axisTaps(in int) []taps {
 	return ts
 }
 
-func linearTaps(in int, at float64) taps {
+func linearTaps(in int, at float64) picture.Taps {
 	first := min(int(at), in-1)
 	if first == in-1 {
-		return taps{first, []float64{1}}
+		return picture.Taps{First: first, Weights: []float64{1}}
 	}
 	part := at - float64(first)
-	return taps{first, []float64{1 - part, part}}
-}
-
-// bicubicTaps are Pillow's: Keys' cubic with a = -1/2, stretched where the image shrinks.
-func bicubicTaps(in int, scale float64, i int) taps {
-	stretch := math.Max(scale, 1)
-	centre, support := (float64(i)+0.5)*scale, 2*stretch
-	first := max(0, int(centre-support+0.5))
-	last := min(in, int(centre+support+0.5))
-	t := taps{first: first}
-	sum := 0.0
-	for p := first; p < last; p++ {
-		w := cubic((float64(p) - centre + 0.5) / stretch)
-		t.weights = append(t.weights, w)
-		sum += w
-	}
-	for k := range t.weights {
-		t.weights[k] /= sum
-	}
-	return t
-}
-
-// cubic is Keys' interpolation kernel ("Cubic convolution interpolation", 1981) with a = -1/2.
-func cubic(x float64) float64 {
-	const a = -0.5
-	switch x = math.Abs(x); {
-	case x < 1:
-		return ((a+2)*x-(a+3))*x*x + 1
-	case x < 2:
-		return (((x-5)*x+8)*x - 4) * a
-	}
-	return 0
+	return picture.Taps{First: first, Weights: []float64{1 - part, part}}
 }
 
 // resizers keeps the taps of axes of the lengths that were met. It is safe for concurrent use.
 type resizers struct {
 	how  Resize
-	axes sync.Map // int to []taps
+	axes sync.Map // int to []picture.Taps
 	many atomic.Int64
 }
 
 // manyAxes bounds how many lengths' taps are kept: a folder may hold images of any sizes.
 const manyAxes = 512
 
-func (r *resizers) axis(length int) []taps {
+func (r *resizers) axis(length int) []picture.Taps {
 	if t, ok := r.axes.Load(length); ok {
-		return t.([]taps)
+		return t.([]picture.Taps)
 	}
 	t := r.how.axisTaps(length)
 	if r.many.Add(1) <= manyAxes {
@@ -132,17 +97,17 @@ func (r *resizers) image(dst []float32, im Image) error {
 type planer struct {
 	how  Resize
 	w    int
-	rows []taps // of the output's rows
-	cols []taps
+	rows []picture.Taps // of the output's rows
+	cols []picture.Taps
 	// wide holds the last rows of the input, widened: as many as one row of the output is made of.
 	wide []float32
 	held int
 }
 
-func newPlaner(how Resize, w int, rows, cols []taps) *planer {
+func newPlaner(how Resize, w int, rows, cols []picture.Taps) *planer {
 	p := &planer{how: how, w: w, rows: rows, cols: cols}
 	for _, t := range rows {
-		p.held = max(p.held, len(t.weights))
+		p.held = max(p.held, len(t.Weights))
 	}
 	p.wide = make([]float32, p.held*InceptionSide)
 	return p
@@ -153,15 +118,15 @@ func (p *planer) plane(dst []float32, src []uint8) {
 	const side = InceptionSide
 	done := 0 // rows of the input that were widened
 	for y, t := range p.rows {
-		done = max(done, t.first)
-		for ; done < t.first+len(t.weights); done++ {
+		done = max(done, t.First)
+		for ; done < t.First+len(t.Weights); done++ {
 			p.widen(p.wide[done%p.held*side:][:side], src[done*p.w:(done+1)*p.w])
 		}
 		out := dst[y*side : (y+1)*side]
 		for x := range out {
 			sum := 0.0
-			for k, w := range t.weights {
-				sum += w * float64(p.wide[(t.first+k)%p.held*side+x])
+			for k, w := range t.Weights {
+				sum += w * float64(p.wide[(t.First+k)%p.held*side+x])
 			}
 			out[x] = p.how.scale(sum)
 		}
@@ -171,8 +136,8 @@ func (p *planer) plane(dst []float32, src []uint8) {
 func (p *planer) widen(dst []float32, row []uint8) {
 	for x, t := range p.cols {
 		sum := 0.0
-		for k, w := range t.weights {
-			sum += w * float64(row[t.first+k])
+		for k, w := range t.Weights {
+			sum += w * float64(row[t.First+k])
 		}
 		dst[x] = float32(sum)
 	}

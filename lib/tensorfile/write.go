@@ -24,32 +24,18 @@ const rangeKey = "range"
 
 // Write writes the table as an Arrow IPC file. Its bytes are a function of the table alone: fixed batch size, metadata
 // in sorted order, no compression, no timestamps. The columns' data is not copied.
-func Write(w io.Writer, t *Table) (err error) {
-	if err := t.validate(); err != nil {
+func Write(w io.Writer, t *Table) error {
+	if err := t.validate(); err != nil { // before the first byte
 		return fmt.Errorf("tensorfile: write: %w", err)
 	}
-	schema, err := schemaOf(t)
+	out, err := NewWriter(w, t)
 	if err != nil {
-		return fmt.Errorf("tensorfile: write: %w", err)
+		return err
 	}
-	defer func() { // arrow panics on what it takes for a programming error
-		if p := recover(); p != nil {
-			err = fmt.Errorf("tensorfile: write: %v", p)
-		}
-	}()
-	fw, err := ipc.NewFileWriter(&counter{w: w}, ipc.WithSchema(schema))
-	if err != nil {
-		return fmt.Errorf("tensorfile: write: %w", err)
+	if err := out.append(t, true); err != nil {
+		return err
 	}
-	for from := 0; from < t.Rows; from += BatchRows {
-		if err := writeBatch(fw, schema, t, from, min(from+BatchRows, t.Rows)); err != nil {
-			return fmt.Errorf("tensorfile: write rows %d..: %w", from, err)
-		}
-	}
-	if err := fw.Close(); err != nil {
-		return fmt.Errorf("tensorfile: write: %w", err)
-	}
-	return nil
+	return out.Close()
 }
 
 func writeBatch(fw *ipc.FileWriter, schema *arrow.Schema, t *Table, from, to int) error {

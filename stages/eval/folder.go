@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"image"
-	"image/color"
-	_ "image/jpeg" // formats that folders may hold
-	_ "image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,14 +16,12 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/feature"
+	"vapo/lib/picture"
 	"vapo/lib/stage"
 )
 
 // gridFile is the overview that sample writes beside its images; it is no sample.
 const gridFile = "grid.png"
-
-// maxPixels bounds one image; a header may claim anything.
-const maxPixels = 1 << 24
 
 // readSides reads what a and b name. Images of folders are looked at one by one where they are scored with Inception, which
 // resizes them. Otherwise all images must have one shape: grey if every image of both sides is grey, RGB otherwise.
@@ -109,11 +103,11 @@ func listFolder(dir string) (paths, skipped []string, err error) {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
+		switch {
 		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
 		case e.Name() == gridFile: // sample's overview, which is no sample
 			skipped = append(skipped, path)
-		case !slices.Contains([]string{".png", ".jpg", ".jpeg"}, ext):
+		case !picture.Named(e.Name(), folderFormats...):
 			skipped = append(skipped, path)
 		default:
 			paths = append(paths, path)
@@ -179,40 +173,16 @@ func readImage(path string) ([]uint8, image.Point, error) {
 	return decodeImage(data)
 }
 
-// decodeImage returns the pixels of a PNG or JPEG file as uint8 [3, h, w]. 16-bit samples keep their upper eight bits.
+// folderFormats are the formats of files that folders are scored from.
+var folderFormats = []picture.Format{picture.PNG, picture.JPEG}
+
+// decodeImage returns the pixels of a PNG or JPEG file as uint8 [3, h, w].
 func decodeImage(data []byte) ([]uint8, image.Point, error) {
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
+	img, err := picture.Decode(data, folderFormats...)
 	if err != nil {
-		if len(data) == 0 {
-			return nil, image.Point{}, errors.New("the file is empty")
-		}
-		if errors.Is(err, image.ErrFormat) {
-			return nil, image.Point{}, errors.New("neither a PNG nor a JPEG image, whatever its name says")
-		}
-		return nil, image.Point{}, fmt.Errorf("damaged or truncated: %w", err)
+		return nil, image.Point{}, err
 	}
-	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > maxPixels/cfg.Height {
-		return nil, image.Point{}, fmt.Errorf("%s image of %dx%d pixels; at most %d are read", format, cfg.Width, cfg.Height, maxPixels)
-	}
-	img, _, err := image.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, image.Point{}, fmt.Errorf("damaged or truncated %s image: %w", format, err)
-	}
-	img = upsample(img)
-	size := img.Bounds().Size()
-	plane := size.X * size.Y
-	out := make([]uint8, 3*plane)
-	for y := range size.Y {
-		for x := range size.X {
-			c := color.NRGBA64Model.Convert(img.At(img.Bounds().Min.X+x, img.Bounds().Min.Y+y)).(color.NRGBA64)
-			if c.A != 0xffff {
-				return nil, image.Point{}, errors.New("the image is transparent in places; flatten it first")
-			}
-			p := y*size.X + x
-			out[p], out[plane+p], out[2*plane+p] = uint8(c.R>>8), uint8(c.G>>8), uint8(c.B>>8)
-		}
-	}
-	return out, size, nil
+	return img.Pixels, image.Pt(img.W, img.H), nil
 }
 
 // grey reports whether no image of the folder has a colour.

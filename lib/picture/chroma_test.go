@@ -1,4 +1,4 @@
-package main
+package picture
 
 import (
 	"encoding/json"
@@ -21,19 +21,19 @@ func TestJPEGAgainstPillow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range cases {
-		pixels, size, err := decodeImage(c.File)
+		img, err := Decode(c.File, JPEG)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if size.X != c.W || size.Y != c.H || len(pixels) != len(c.Pixels) {
-			t.Fatalf("%dx%d %s: decoded as %v", c.W, c.H, c.Subsampling, size)
+		if img.W != c.W || img.H != c.H || len(img.Pixels) != len(c.Pixels) {
+			t.Fatalf("%dx%d %s: decoded as %v", c.W, c.H, c.Subsampling, img)
 		}
 		sum, most := 0, 0
-		for i, v := range pixels {
+		for i, v := range img.Pixels {
 			d := max(int(v)-int(c.Pixels[i]), int(c.Pixels[i])-int(v))
 			sum, most = sum+d, max(most, d)
 		}
-		if mean := float64(sum) / float64(len(pixels)); mean > 0.6 || most > 3 {
+		if mean := float64(sum) / float64(len(c.Pixels)); mean > 0.6 || most > 3 {
 			t.Errorf("%dx%d %s: pixels differ by %.2f on average, %d at most", c.W, c.H, c.Subsampling, mean, most)
 		} else {
 			t.Logf("%dx%d %s: pixels differ by %.2f on average, %d at most", c.W, c.H, c.Subsampling, mean, most)

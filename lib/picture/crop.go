@@ -1,0 +1,41 @@
+package picture
+
+import (
+	"fmt"
+	"math"
+)
+
+// CentreCrop returns the w x h pixels in the middle. Where they cannot lie in the very middle, the corner is rounded to the
+// even pixel, as torchvision's CenterCrop does; unlike it, this refuses images that are too small instead of
+// padding them with black.
+func (im *Image) CentreCrop(h, w int) (*Image, error) {
+	if h < 1 || w < 1 || h > im.H || w > im.W {
+		return nil, fmt.Errorf("an image of %dx%d pixels is too small for a crop of %dx%d", im.W, im.H, w, h)
+	}
+	if h == im.H && w == im.W {
+		return im, nil
+	}
+	top, left := int(math.RoundToEven(float64(im.H-h)/2)), int(math.RoundToEven(float64(im.W-w)/2))
+	out := &Image{C: im.C, H: h, W: w, Pixels: make([]uint8, 0, im.C*h*w)}
+	for c := range im.C {
+		for y := range h {
+			out.Pixels = append(out.Pixels, im.Pixels[(c*im.H+top+y)*im.W+left:][:w]...)
+		}
+	}
+	return out, nil
+}
+
+// Grey returns the luminance of an RGB image, [1, H, W], by the weights of ITU-R 601-2 in the fixed point of Pillow's
+// convert("L"). Three equal channels give that channel.
+func (im *Image) Grey() *Image {
+	plane := im.H * im.W
+	if im.C == 1 {
+		return im
+	}
+	out := &Image{C: 1, H: im.H, W: im.W, Pixels: make([]uint8, plane)}
+	r, g, b := im.Pixels[:plane], im.Pixels[plane:2*plane], im.Pixels[2*plane:]
+	for i := range out.Pixels {
+		out.Pixels[i] = uint8((uint32(r[i])*19595 + uint32(g[i])*38470 + uint32(b[i])*7471 + 0x8000) >> 16)
+	}
+	return out
+}

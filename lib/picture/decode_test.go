@@ -1,0 +1,181 @@
+package picture
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/image/bmp"
+)
+
+// opaque hides the type of an image, so that rgb takes it pixel by pixel.
+type opaque struct{ image.Image }
+
+// TestRGBShortcuts: the quick ways give what the slow one gives, at odd sizes and places.
+func TestRGBShortcuts(t *testing.T) {
+	r := image.Rect(3, 5, 3+17, 5+11)
+	yuv := func(ratio image.YCbCrSubsampleRatio) image.Image {
+		im := image.NewYCbCr(r, ratio)
+		copy(im.Y, noise(len(im.Y), 1))
+		copy(im.Cb, noise(len(im.Cb), 2))
+		copy(im.Cr, noise(len(im.Cr), 3))
+		return im
+	}
+	grey, rgba, nrgba := image.NewGray(r), image.NewRGBA(r), image.NewNRGBA(r)
+	copy(grey.Pix, noise(len(grey.Pix), 4))
+	for i, v := range noise(len(rgba.Pix), 5) {
+		if i%4 == 3 {
+			v = 255
+		}
+		rgba.Pix[i], nrgba.Pix[i] = v, v
+	}
+	for name, im := range map[string]image.Image{
+		"4:4:4": yuv(image.YCbCrSubsampleRatio444), "4:2:0": yuv(image.YCbCrSubsampleRatio420), "4:4:0": yuv(image.YCbCrSubsampleRatio440),
+		"grey": grey, "rgba": rgba, "nrgba": nrgba, "part": rgba.SubImage(image.Rect(4, 6, 9, 9)),
+	} {
+		got, err := rgb(im)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := rgb(opaque{im})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.Pixels, want.Pixels) || got.W != im.Bounds().Dx() || got.H != im.Bounds().Dy() {
+			t.Errorf("%s: other pixels than by colour models", name)
+		}
+	}
+	rgba.Pix[7], nrgba.Pix[7] = 254, 254
+	for _, im := range []image.Image{rgba, nrgba, opaque{nrgba}} {
+		if _, err := rgb(im); err == nil {
+			t.Errorf("%T: a transparent pixel is accepted", im)
+		}
+	}
+}
+
+// encoded is one image in every format and kind, by name.
+func encoded(t testing.TB) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	put := func(name string, encode func(b *bytes.Buffer) error) {
+		var b bytes.Buffer
+		if err := encode(&b); err != nil {
+			t.Fatal(err)
+		}
+		out[name] = b.Bytes()
+	}
+	r := image.Rect(0, 0, 6, 5)
+	palette := color.Palette{color.Black, color.RGBA{200, 10, 30, 255}, color.White}
+	paletted := image.NewPaletted(r, palette)
+	colours := image.NewRGBA(r)
+	deep, deepGrey := image.NewRGBA64(r), image.NewGray16(r)
+	for i := range paletted.Pix {
+		paletted.Pix[i] = uint8(i % 3)
+		x, y := i%6, i/6
+		colours.Set(x, y, paletted.At(x, y))
+		deep.Set(x, y, color.RGBA64{uint16(i) << 8, 0x1ff, 0xffff, 0xffff})
+		deepGrey.Set(x, y, color.Gray16{uint16(i)<<8 | 0xff})
+	}
+	for name, im := range map[string]image.Image{"paletted.png": paletted, "colours.png": colours, "deep.png": deep, "grey16.png": deepGrey} {
+		put(name, func(b *bytes.Buffer) error { return png.Encode(b, im) })
+	}
+	put("colours.bmp", func(b *bytes.Buffer) error { return bmp.Encode(b, colours) })
+	put("paletted.gif", func(b *bytes.Buffer) error { return gif.Encode(b, paletted, nil) })
+	put("two.gif", func(b *bytes.Buffer) error {
+		second := image.NewPaletted(r, palette)
+		return gif.EncodeAll(b, &gif.GIF{Image: []*image.Paletted{paletted, second}, Delay: []int{1, 1}})
+	})
+	put("part.gif", func(b *bytes.Buffer) error {
+		return gif.EncodeAll(b, &gif.GIF{Image: []*image.Paletted{image.NewPaletted(image.Rect(1, 1, 3, 3), palette)}, Delay: []int{1}, Config: image.Config{Width: 6, Height: 5, ColorModel: palette}})
+	})
+	put("glass.gif", func(b *bytes.Buffer) error {
+		return gif.Encode(b, image.NewPaletted(r, color.Palette{color.Transparent, color.Black}), nil)
+	})
+	put("colours.jpg", func(b *bytes.Buffer) error { return jpeg.Encode(b, colours, nil) })
+	grey := image.NewGray(r)
+	draw.Draw(grey, r, colours, image.Point{}, draw.Src)
+	put("grey.jpg", func(b *bytes.Buffer) error { return jpeg.Encode(b, grey, nil) })
+	return out
+}
+
+func TestDecode(t *testing.T) {
+	files := encoded(t)
+	want, err := Decode(files["colours.png"], Formats...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.C != 3 || want.H != 5 || want.W != 6 || !slices.Equal(want.Pixels[:3], []uint8{0, 200, 255}) || !slices.Equal(want.Pixels[30:33], []uint8{0, 10, 255}) {
+		t.Errorf("colours.png is %+v", want)
+	}
+	for _, name := range []string{"paletted.png", "colours.bmp", "paletted.gif", "two.gif"} {
+		got, err := Decode(files[name], Formats...)
+		if err != nil || !slices.Equal(got.Pixels, want.Pixels) {
+			t.Errorf("%s: %+v (%v)", name, got, err)
+		}
+	}
+	deep, err := Decode(files["deep.png"], PNG)
+	if err != nil || deep.Pixels[7] != 7 || deep.Pixels[30+7] != 1 || deep.Pixels[60] != 255 {
+		t.Errorf("deep.png: %+v (%v): 16-bit samples keep their upper bits", deep, err)
+	}
+	for _, name := range []string{"grey16.png", "grey.jpg"} {
+		grey, err := Decode(files[name], Formats...)
+		if err != nil || !slices.Equal(grey.Pixels[:30], grey.Pixels[30:60]) || !slices.Equal(grey.Pixels[:30], grey.Pixels[60:]) || !slices.Equal(grey.Grey().Pixels, grey.Pixels[:30]) {
+			t.Errorf("%s: %+v (%v)", name, grey, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		data    []byte
+		formats []Format
+		want    string
+	}{
+		"nothing":         {nil, Formats, "empty"},
+		"text":            {[]byte("no image at all"), Formats, "neither a PNG, a JPEG, a GIF nor a BMP image"},
+		"another format":  {files["paletted.gif"], []Format{PNG, JPEG}, "neither a PNG nor a JPEG image"},
+		"one format":      {files["paletted.gif"], []Format{PNG}, "not a PNG image"},
+		"part of a frame": {files["part.gif"], Formats, "first frame has 2x2"},
+		"transparent":     {files["glass.gif"], Formats, "transparent"},
+		"huge":            {append(append([]byte("GIF89a"), 0xff, 0xff, 0xff, 0xff, 0, 0, 0), files["paletted.gif"][13:]...), Formats, "65535x65535"},
+	} {
+		if im, err := Decode(c.data, c.formats...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, %v; want an error with %q", name, im, err, c.want)
+		}
+	}
+	delete(files, "two.gif") // its first frame is whole long before its end
+	for name, data := range files {
+		for n := range data[:len(data)*3/4] {
+			if im, err := Decode(data[:n], Formats...); err == nil {
+				t.Errorf("%s cut to %d of %d bytes decodes to %+v", name, n, len(data), im)
+			}
+		}
+	}
+}
+
+func TestNamed(t *testing.T) {
+	for name, want := range map[string]bool{"a.PNG": true, "b/c.Jpeg": true, "x.jpg": true, "x.gif": false, "png": false, "a.png.txt": false} {
+		if Named(name, PNG, JPEG) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+	if !Named("x.gif", Formats...) || Named("x.gif") {
+		t.Error("x.gif")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, data := range encoded(f) {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		im, err := Decode(data, Formats...)
+		if err == nil && (im.C != 3 || len(im.Pixels) != 3*im.H*im.W || im.H*im.W > MaxPixels || im.H*im.W == 0) {
+			t.Errorf("%d values for %dx%d pixels", len(im.Pixels), im.W, im.H)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package picture
+
+import (
+	"fmt"
+	"math"
+)
+
+// Filter is the kernel of a resize, one of Pillow's.
+type Filter string
+
+// The filters, by the names they have in Pillow.
+const (
+	Bilinear Filter = "bilinear" // a triangle; torchvision.transforms.Resize unless told otherwise
+	Bicubic  Filter = "bicubic"  // Keys' cubic with a = -1/2
+	Lanczos  Filter = "lanczos"  // a sinc windowed by the sinc of a third, 3 lobes
+)
+
+// Filters lists the filters.
+var Filters = []Filter{Bilinear, Bicubic, Lanczos}
+
+// support is the distance from which on a filter is zero.
+func (f Filter) support() float64 {
+	switch f {
+	case Bicubic:
+		return 2
+	case Lanczos:
+		return 3
+	}
+	return 1
+}
+
+// at is the filter's value at a distance.
+func (f Filter) at(x float64) float64 {
+	switch f {
+	case Bicubic:
+		return cubic(x)
+	case Lanczos:
+		if -3 <= x && x < 3 {
+			return sinc(x) * sinc(x/3)
+		}
+		return 0
+	}
+	return max(0, 1-math.Abs(x))
+}
+
+// cubic is Keys' interpolation kernel ("Cubic convolution interpolation", 1981) with a = -1/2.
+func cubic(x float64) float64 {
+	const a = -0.5
+	switch x = math.Abs(x); {
+	case x < 1:
+		return ((a+2)*x-(a+3))*x*x + 1
+	case x < 2:
+		return (((x-5)*x+8)*x - 4) * a
+	}
+	return 0
+}
+
+func sinc(x float64) float64 {
+	if x == 0 {
+		return 1
+	}
+	x *= math.Pi
+	return math.Sin(x) / x
+}
+
+// Taps are the input positions from First on, and their weights, that make one output position.
+type Taps struct {
+	First   int
+	Weights []float64
+}
+
+// Taps returns those of the out positions of an axis of in elements, as Pillow has them (Resample.c, precompute_coeffs): the
+// filter is stretched where the axis shrinks, which is what antialiases, cut off at the ends, and sums to one.
+func (f Filter) Taps(in, out int) []Taps {
+	ts := make([]Taps, out)
+	scale := float64(in) / float64(out)
+	stretch := math.Max(scale, 1)
+	for i := range ts {
+		centre, support := (float64(i)+0.5)*scale, f.support()*stretch
+		first := max(0, int(centre-support+0.5))
+		last := min(in, int(centre+support+0.5))
+		t := Taps{First: first}
+		sum := 0.0
+		for p := first; p < last; p++ {
+			w := f.at((float64(p) - centre + 0.5) / stretch)
+			t.Weights = append(t.Weights, w)
+			sum += w
+		}
+		for k := range t.Weights {
+			t.Weights[k] /= sum
+		}
+		ts[i] = t
+	}
+	return ts
+}
+
+// fraction is how many bits after the point the weights of 8-bit images have in Pillow (Resample.c, PRECISION_BITS).
+const fraction = 32 - 8 - 2
+
+// Resizer brings 8-bit images of one size to another as Pillow's Image.resize does, to the bit: weights of 22 bits after the
+// point, rows first and columns then, each pass rounded to 8 bits. It is safe for concurrent use.
+type Resizer struct {
+	inH, inW, outH, outW int
+	rows, cols           []fixedTaps // of the output's rows and columns
+}
+
+// fixedTaps are Taps with weights of fixed point.
+type fixedTaps struct {
+	first   int
+	weights []int32
+}
+
+// NewResizer returns a resizer from images of inH x inW pixels to outH x outW.
+func NewResizer(f Filter, inH, inW, outH, outW int) *Resizer {
+	fixed := func(in, out int) []fixedTaps {
+		ts := make([]fixedTaps, out)
+		for i, t := range f.Taps(in, out) {
+			ts[i] = fixedTaps{first: t.First, weights: make([]int32, len(t.Weights))}
+			for k, w := range t.Weights {
+				ts[i].weights[k] = int32(math.Copysign(0.5, w) + float64(w*(1<<fraction))) // towards zero
+			}
+		}
+		return ts
+	}
+	return &Resizer{inH: inH, inW: inW, outH: outH, outW: outW, rows: fixed(inH, outH), cols: fixed(inW, outW)}
+}
+
+// Resize returns the image in the new size.
+func (r *Resizer) Resize(im *Image) (*Image, error) {
+	if im.H != r.inH || im.W != r.inW {
+		return nil, fmt.Errorf("an image of %dx%d pixels for a resizer of %dx%d", im.W, im.H, r.inW, r.inH)
+	}
+	out := &Image{C: im.C, H: r.outH, W: r.outW, Pixels: make([]uint8, im.C*r.outH*r.outW)}
+	wide := make([]uint8, r.inH*r.outW)
+	sums := make([]int32, r.outW)
+	for c := range im.C {
+		src := im.Pixels[c*im.H*im.W:][:im.H*im.W]
+		for y := range im.H {
+			row, to := src[y*im.W:][:im.W], wide[y*r.outW:][:r.outW]
+			for x, t := range r.cols {
+				sum := int32(1 << (fraction - 1))
+				for k, v := range row[t.first:][:len(t.weights)] {
+					sum += int32(v) * t.weights[k]
+				}
+				to[x] = clip8(sum)
+			}
+		}
+		dst := out.Pixels[c*r.outH*r.outW:][:r.outH*r.outW]
+		for y, t := range r.rows {
+			for x := range sums {
+				sums[x] = 1 << (fraction - 1)
+			}
+			for k, w := range t.weights {
+				for x, v := range wide[(t.first+k)*r.outW:][:r.outW] {
+					sums[x] += int32(v) * w
+				}
+			}
+			for x, s := range sums {
+				dst[y*r.outW+x] = clip8(s)
+			}
+		}
+	}
+	return out, nil
+}
+
+func clip8(sum int32) uint8 { return uint8(min(max(sum>>fraction, 0), 255)) }
