@@ -23,6 +23,7 @@ var order = []string{
 	"lib/tensorfile",
 	"lib/npz",
 	"lib/dataset",
+	"lib/dataloader",
 	"lib/microkernel",
 	"lib/blas",
 	"lib/kernel",
