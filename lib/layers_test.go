@@ -45,6 +45,7 @@ var order = []string{
 	"lib/feature",
 	"lib/training",
 	"lib/ode",
+	"lib/sampling",
 	"lib/metrics",
 	"lib/report/grid",
 	"lib/report/preview",

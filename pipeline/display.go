@@ -167,7 +167,11 @@ func (d *display) StepStarted(s *runner.Step) {
 	now := time.Now()
 	d.running = append(d.running, &moving{step: s, began: now, last: now})
 	if !d.tty {
-		d.printf("%sstarted\n", d.columns(s))
+		note := "started"
+		if s.Reason != "" {
+			note += ", " + s.Reason
+		}
+		d.printf("%s%s\n", d.columns(s), note)
 		return
 	}
 	d.draw()

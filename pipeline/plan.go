@@ -82,6 +82,9 @@ func (c *planCmd) miss(a *app, d *runner.Decision, title string, near *runner.Ne
 			fmt.Fprintf(a.stdout, "    %s\n", diff)
 		}
 	}
+	if text := d.GoesOn(); text != "" {
+		fmt.Fprintf(a.stdout, "    %s\n", text)
+	}
 	for name, in := range ordered(d.Inputs) {
 		if in.Digest == "" {
 			fmt.Fprintf(a.stdout, "    inputs.%s: %s has to be made first; if it comes out as before, so may this step\n", name, in.From)

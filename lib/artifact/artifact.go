@@ -8,12 +8,14 @@
 //	refs/<name>.ref             a digest under a name
 //	live/<key>/state/<name>     resumable state of an action not yet done
 //	parts/ab/<key>              values computed on the way, which other actions can use
+//	series/<key>/<length>       where actions that differ in length alone are found
 //	runs/<id>.json              history
 //
 // Correctness rests on two of these alone. A blob cannot be wrong, because its
 // name is checked against its bytes whenever it is read. A record cannot be
 // torn or disputed, because it is created whole, once, and only after its
-// blobs. Live state and parts save work; losing them loses nothing else.
+// blobs. Live state, parts and series save work; losing
+// them loses nothing else.
 //
 // Note: nothing keeps two runners from working on one action at once. Both then compute it, and the record of the
 // first stands; a lease could save the second its work, never its correctness.

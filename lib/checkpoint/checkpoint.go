@@ -2,9 +2,10 @@
 // gives them meaning and the step they belong to.
 //
 // Tensors are grouped by the first part of their name: param/ (the weights as trained), ema/ (their exponential moving
-// average, what one samples with), adam.m/ and adam.v/ (the optimiser's moments, needed to resume). A checkpoint is a
-// tensorfile with one row and one column per tensor, so any Arrow implementation opens it, and its bytes are a function
-// of its content: a run that was killed and resumed ends in a checkpoint of the same digest.
+// average, what one samples with; ema.1/, ema.2/, ... are further averages, of other half-lives), adam.m/ and adam.v/
+// (the optimiser's moments, needed to resume). A checkpoint is a tensorfile with one row and one column per tensor, so
+// any Arrow implementation opens it, and its bytes are a function of its content: a run that was killed and resumed ends
+// in a checkpoint of the same digest.
 package checkpoint
 
 import (
@@ -27,6 +28,14 @@ const (
 	AdamM = "adam.m/"
 	AdamV = "adam.v/"
 )
+
+// Average is the prefix of the k-th moving average of the weights: ema/ for the main one, 0, then ema.1/, ema.2/, ...
+func Average(k int) string {
+	if k == 0 {
+		return EMA
+	}
+	return fmt.Sprintf("ema.%d/", k)
+}
 
 // Kinds of checkpoints.
 const (

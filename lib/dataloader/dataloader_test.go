@@ -156,6 +156,9 @@ func TestStreamIsMemory(t *testing.T) {
 			if s.Len() != set.Len() || !slices.Equal(s.Set().Shape(), set.Shape()) || s.Set().Len() != 0 {
 				t.Errorf("%d samples of %v, want those of %v", s.Len(), s.Set().Shape(), set.Shape())
 			}
+			if labels, err := s.Labels(); err != nil || !slices.Equal(labels, m.labels) {
+				t.Errorf("labels %v, %v, want %v", labels, err, m.labels)
+			}
 			n := int64(set.Len())
 			for k := range min(3*n+5, 700) {
 				same(t, k, s, m)

@@ -3,6 +3,7 @@ package dataloader
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -106,6 +107,19 @@ func placeBytes(empty *tensorfile.Table, rows int) (int64, error) {
 
 // Set returns the data set without its samples: their shape, and what is known of them as a whole.
 func (s *Stream) Set() dataset.Set { return s.head }
+
+// Labels reads the label of every sample, or returns nil where the data have none.
+func (s *Stream) Labels() ([]int64, error) {
+	t, err := s.file.Slice(0, s.file.Rows(), dataset.LabelColumn)
+	var none *tensorfile.MissingColumnError
+	if errors.As(err, &none) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tensorfile.Values[int64](&t.Columns[0])
+}
 
 // Len implements Samples.
 func (s *Stream) Len() int { return s.order.n }

@@ -94,6 +94,13 @@ func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *gra
 	return graphop.Add(graphop.Conv2D(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
 }
 
+// Embedding is the row of a table weight [K, out] that each row of x [N, K] names by a single 1, and 0 where x is all 0:
+// [N, out]. Entries start uniform with a variance of 1, that of PyTorch's default for such tables.
+func (b *Builder) Embedding(name string, x *graphop.Node, out int) *graphop.Node {
+	table := b.Param(name+".weight", Init{Bound: math.Sqrt(3)}, x.Shape()[1], out)
+	return graphop.MatMul(x, table, false, false)
+}
+
 // Dropout drops elements of x with probability p where the graph has a Key; name is the stream of the mask.
 func (b *Builder) Dropout(name string, x *graphop.Node, p float64) *graphop.Node {
 	if b.Key == nil {

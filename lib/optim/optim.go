@@ -1,17 +1,16 @@
-// Package optim is the optimiser as nodes of the training graph: Adam with warm-up, learning-rate decay, clipping
-// by the global norm, and an exponential moving average of the weights, so that one graph is one whole step and
-// every engine runs the same one.
+// Package optim is the optimiser as nodes of the training graph: Adam with decoupled weight decay, warm-up, learning-rate
+// decay, clipping, gradient accumulation and exponential moving averages of the weights, so that one graph is one whole
+// step and every engine runs the same one.
 //
-// A step that would make the state non-finite changes nothing: the graph itself chooses the old values, so the last
-// good state is never lost, whatever an engine does with its buffers.
+// A step that would make the state non-finite, or whose gradient is longer than a limit, changes nothing: the graph
+// itself chooses the old values, so the last good state is never lost, whatever an engine does with its buffers.
 package optim
 
 import (
 	"fmt"
 	"math"
 
-	"vapo/lib/backend"
-	"vapo/lib/graphop"
+	"vapo/lib/checkpoint"
 )
 
 // Config holds the options of the optimiser. Zero values are not defaults; see the train stage for those.
@@ -22,9 +21,35 @@ type Config struct {
 	HorizonSteps int
 	Beta1, Beta2 float64
 	Epsilon      float64
-	ClipNorm     float64 // bound on the global gradient norm; 0 leaves gradients alone
-	EMADecay     float64 // of the weights, per step
+	// WeightDecay is lambda of AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2): a step also takes
+	// rate·lambda·p off every parameter p. 0 is Adam. As in PyTorch's AdamW all parameters decay, vectors such as
+	// biases and gains of normalisations too, and lambda is multiplied by the learning rate; unlike there so does one
+	// that the loss does not depend on, whose gradient is 0 here and none there.
+	WeightDecay float64
+	ClipNorm    float64 // bound on the global gradient norm; 0 leaves gradients alone
+	// ClipStd c > 0 clips every element of the gradient, after ClipNorm, to ±(c·sqrt(vhat) + ClipStdFloor), where vhat is
+	// Adam's bias-corrected second moment before the step. The first step has none and is not clipped. The released
+	// code of the method has c = 3 (METHOD.md, Training). 0 leaves gradients alone.
+	ClipStd float64
+	// Accumulate is the number of micro-batches whose mean gradient a step takes; 0 and 1: the batch is not divided.
+	Accumulate int
+	// BatchImages is the number of samples of a step, those of all its micro-batches.
+	BatchImages int
+	// EMAHalfLifeImages are the half-lives of the weights' moving averages: the samples after which a weight has lost
+	// half its share. Counted so, and not in steps, they mean the same at any batch size (Karras et al., arXiv
+	// 2312.02696, count them in images for this reason). The first is the main one; 0 follows the weights.
+	EMAHalfLifeImages []float64
 }
+
+// ClipStdFloor is what ClipStd allows an element of the gradient whatever its history: an element that was 0 until now
+// would otherwise never move. The released code's value.
+const ClipStdFloor = 0.1
+
+// MaxAverages is how many moving averages there may be: each is a copy of the weights.
+const MaxAverages = 8
+
+// MaxAccumulate is the most micro-batches of a step, far above what is of use.
+const MaxAccumulate = 1 << 16
 
 // Check returns an error that names the first option that makes no sense.
 func (c Config) Check() error {
@@ -43,125 +68,58 @@ func (c Config) Check() error {
 		return fmt.Errorf("adam's betas are %v and %v, expected numbers in [0, 1)", c.Beta1, c.Beta2)
 	case !normal(c.Epsilon):
 		return fmt.Errorf("adam's epsilon is %v, expected a positive number in the range of float32", c.Epsilon)
+	case !(c.WeightDecay >= 0 && c.WeightDecay*c.LearningRate < 1):
+		return fmt.Errorf("weight decay is %v, expected 0 (none) or more and, at a learning rate of %v, less than %.3g, which would take off a whole weight", c.WeightDecay, c.LearningRate, 1/c.LearningRate)
 	case c.ClipNorm != 0 && !normal(c.ClipNorm):
 		return fmt.Errorf("the gradient norm bound is %v, expected 0 (none) or more", c.ClipNorm)
-	case !(c.EMADecay >= 0 && c.EMADecay < 1):
-		return fmt.Errorf("the moving average's decay is %v, expected a number in [0, 1)", c.EMADecay)
+	case c.ClipStd != 0 && !normal(c.ClipStd):
+		return fmt.Errorf("the bound on a gradient's element is %v standard deviations, expected 0 (none) or more", c.ClipStd)
+	case c.Accumulate < 0 || c.Accumulate > MaxAccumulate:
+		return fmt.Errorf("a step of %d micro-batches, expected 1 to %d", c.Accumulate, MaxAccumulate)
+	case c.BatchImages < c.Micro() || c.BatchImages%c.Micro() != 0:
+		return fmt.Errorf("a step of %d samples in %d micro-batches, expected 1 or more in each and equally many", c.BatchImages, c.Micro())
+	case len(c.EMAHalfLifeImages) < 1 || len(c.EMAHalfLifeImages) > MaxAverages:
+		return fmt.Errorf("%d moving averages of the weights, expected half-lives of 1 to %d", len(c.EMAHalfLifeImages), MaxAverages)
+	}
+	for _, h := range c.EMAHalfLifeImages {
+		if !(h >= 0) || float32(c.averageDecay(h)) >= 1 { // in float32 the average would stand still
+			return fmt.Errorf("the moving average's half-life is %v samples, expected 0 or more and at most %.3g at %d samples a step", h, float64(c.BatchImages)*longestSteps, c.BatchImages)
+		}
 	}
 	return nil
 }
 
-// Hyper are the numbers of one step, computed on the host in float64 and fed as inputs [1] each.
-type Hyper struct {
-	Rate         float64 // learning rate
-	Correct1     float64 // 1/(1-beta1^k), Adam's bias corrections at step k = 1, 2, ...
-	Correct2     float64
-	AverageDecay float64 // min(EMADecay, (1+k)/(10+k)), so that early averages forget the start
+// longestSteps is the half-life in steps at which a decay rounds to 1 in float32: 1 - ln 2/h = 1 - 2^-25.
+const longestSteps = math.Ln2 * (1 << 25)
+
+// Micro is the number of micro-batches of a step, 1 or more.
+func (c Config) Micro() int { return max(1, c.Accumulate) }
+
+// averageDecay is the share of the old average that is left after a step, 1/2 after half-life samples.
+func (c Config) averageDecay(halfLife float64) float64 {
+	return math.Exp2(-float64(c.BatchImages) / halfLife)
 }
 
-// Hyper returns the numbers for step (0 for the first).
-func (c Config) Hyper(step int64) Hyper {
-	k := float64(step + 1)
-	rate := c.LearningRate
-	if c.WarmupSteps > 0 {
-		rate *= math.Min(1, k/float64(c.WarmupSteps))
-	}
-	if c.Decay == "cosine" {
-		done := math.Min(1, float64(step)/float64(c.HorizonSteps))
-		rate *= 0.5 * (1 + math.Cos(math.Pi*done))
-	}
-	return Hyper{
-		Rate:         rate,
-		Correct1:     1 / (1 - math.Pow(c.Beta1, k)),
-		Correct2:     1 / (1 - math.Pow(c.Beta2, k)),
-		AverageDecay: math.Min(c.EMADecay, (1+k)/(10+k)),
-	}
-}
+// HalfLifeImages returns the half-life in samples of an average that keeps the share decay, in [0, 1), at every step of
+// batch samples.
+func HalfLifeImages(decay float64, batch int) float64 { return -float64(batch) / math.Log2(decay) }
 
-// Inputs is the number of hyperparameter inputs of a step graph.
-const Inputs = 4
-
-// Fill writes h in the order of the inputs of Step.
-func (h Hyper) Fill(dst *[Inputs][]float32) {
-	for i, v := range [Inputs]float64{h.Rate, h.Correct1, h.Correct2, h.AverageDecay} {
-		dst[i][0] = float32(v)
-	}
-}
-
-// Names of the state groups, in front of a parameter's name.
+// Names of the state groups, in front of a parameter's name; those of the averages are checkpoint.Average's.
 const (
-	Param  = "param/"
-	EMA    = "ema/"
-	First  = "adam.m/"
-	Second = "adam.v/"
+	Param  = checkpoint.Param
+	EMA    = checkpoint.EMA
+	First  = checkpoint.AdamM
+	Second = checkpoint.AdamV
 )
 
-// Groups lists the prefixes under which a step keeps its state.
-func Groups() []string { return []string{Param, EMA, First, Second} }
+// Sum is the group of the gradients accumulated within a step. It is no part of a checkpoint: between steps it means nothing.
+const Sum = "acc/"
 
-// Update is one optimiser step in a graph.
-type Update struct {
-	Inputs   []*graphop.Node // the hyperparameters, see Hyper
-	State    []backend.State // parameters, averages and moments
-	GradNorm *graphop.Node   // global norm of the gradient before clipping, [1]
-	Applied  *graphop.Node   // 1 where the step was taken, 0 where it was skipped as non-finite, [1]
-}
-
-// Step adds an update of the parameters (inputs named param/NAME) by their gradients to the graph.
-// Adam as Kingma and Ba (arXiv 1412.6980), algorithm 1.
-func Step(c Config, loss *graphop.Node, params, grads []*graphop.Node) (u Update, err error) {
-	if err := c.Check(); err != nil {
-		return u, err
+// Groups lists the prefixes under which a step keeps the state that outlasts it.
+func (c Config) Groups() []string {
+	groups := []string{Param}
+	for k := range c.EMAHalfLifeImages {
+		groups = append(groups, checkpoint.Average(k))
 	}
-	err = graphop.Build(func() { u = step(c, loss, params, grads) })
-	return u, err
-}
-
-func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
-	g := loss.Graph()
-	u := Update{}
-	for _, name := range [Inputs]string{"rate", "correct1", "correct2", "average-decay"} {
-		u.Inputs = append(u.Inputs, graphop.Input(g, loss.Dtype(), "hyper/"+name, 1))
-	}
-	var total *graphop.Node
-	for _, d := range grads {
-		s := graphop.Reshape(graphop.Sum(graphop.Square(d)), 1)
-		if total == nil {
-			total = s
-		} else {
-			total = graphop.Add(total, s)
-		}
-	}
-	u.GradNorm = graphop.Sqrt(total)
-	u.Applied = graphop.Mul(graphop.IsFinite(total), graphop.IsFinite(loss))
-	var clip *graphop.Node
-	if c.ClipNorm > 0 {
-		clip = graphop.Min(graphop.Fill(total, 1, 1), graphop.Div(graphop.Fill(total, c.ClipNorm, 1), graphop.AddScalar(u.GradNorm, 1e-6)))
-	}
-	for i, p := range params {
-		name := p.Name()[len(Param):]
-		shape := p.Shape()
-		one := make([]int, len(shape))
-		for k := range one {
-			one[k] = 1
-		}
-		scalar := func(n *graphop.Node) *graphop.Node { return graphop.Reshape(n, one...) }
-		d := grads[i]
-		if clip != nil {
-			d = graphop.Mul(d, scalar(clip))
-		}
-		m := graphop.Input(g, p.Dtype(), First+name, shape...)
-		v := graphop.Input(g, p.Dtype(), Second+name, shape...)
-		e := graphop.Input(g, p.Dtype(), EMA+name, shape...)
-		m2 := graphop.Add(graphop.Scale(m, c.Beta1), graphop.Scale(d, 1-c.Beta1))
-		v2 := graphop.Add(graphop.Scale(v, c.Beta2), graphop.Scale(graphop.Square(d), 1-c.Beta2))
-		denom := graphop.AddScalar(graphop.Sqrt(graphop.Mul(v2, scalar(u.Inputs[2]))), c.Epsilon)
-		p2 := graphop.Sub(p, graphop.Mul(graphop.Div(graphop.Mul(m2, scalar(u.Inputs[1])), denom), scalar(u.Inputs[0])))
-		e2 := graphop.Add(p2, graphop.Mul(graphop.Sub(e, p2), scalar(u.Inputs[3])))
-		ok := scalar(u.Applied)
-		for _, s := range []struct{ in, out *graphop.Node }{{p, p2}, {m, m2}, {v, v2}, {e, e2}} {
-			u.State = append(u.State, backend.State{In: s.in, Out: graphop.Where(ok, s.out, s.in)})
-		}
-	}
-	return u
+	return append(groups, First, Second)
 }

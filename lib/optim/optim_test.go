@@ -15,7 +15,8 @@ import (
 )
 
 func config() optim.Config {
-	return optim.Config{LearningRate: 0.01, Decay: "constant", Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-6, ClipNorm: 0.5, EMADecay: 0.9}
+	return optim.Config{LearningRate: 0.01, Decay: "constant", Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-6, ClipNorm: 0.5,
+		BatchImages: 12, EMAHalfLifeImages: []float64{optim.HalfLifeImages(0.9, 12), 36}}
 }
 
 func TestHyper(t *testing.T) {
@@ -46,11 +47,41 @@ func TestHyper(t *testing.T) {
 	if want := 1 / (1 - 0.99*0.99*0.99); math.Abs(h.Correct2-want) > 1e-9 {
 		t.Errorf("second bias correction %v, want %v", h.Correct2, want)
 	}
-	if want := 4.0 / 13; math.Abs(h.AverageDecay-want) > 1e-15 {
-		t.Errorf("decay of the average %v, want (1+k)/(10+k) = %v early on", h.AverageDecay, want)
+	if want := 1 / (1 - 0.99*0.99); math.Abs(h.Before2-want) > 1e-9 || h.ClipFloor != optim.ClipStdFloor {
+		t.Errorf("second bias correction of the step before %v and floor %v, want %v and %v", h.Before2, h.ClipFloor, want, optim.ClipStdFloor)
 	}
-	if got := c.Hyper(1 << 40); got.AverageDecay != 0.9 || got.Correct1 != 1 || got.Correct2 != 1 {
+	if first := c.Hyper(0); first.Before2 != 1 || first.ClipFloor != math.MaxFloat32 {
+		t.Errorf("the first step, which has no moment, is clipped at %v times 0 plus %v", first.Before2, first.ClipFloor)
+	}
+	for i := range 2 {
+		if want := 4.0 / 13; math.Abs(h.AverageDecays[i]-want) > 1e-15 {
+			t.Errorf("decay of average %d is %v, want (1+k)/(10+k) = %v early on", i, h.AverageDecays[i], want)
+		}
+	}
+	got := c.Hyper(1 << 40)
+	if got.Correct1 != 1 || got.Correct2 != 1 {
 		t.Errorf("after many steps %+v, want the limits", got)
+	}
+	for i, want := range []float64{0.9, math.Cbrt(0.5)} { // half after 36 samples, three steps of 12
+		if math.Abs(got.AverageDecays[i]-want) > 1e-15 {
+			t.Errorf("decay of average %d is %v after many steps, want %v", i, got.AverageDecays[i], want)
+		}
+	}
+}
+
+// A decay a step and its half-life are the same number to an engine.
+func TestHalfLife(t *testing.T) {
+	for _, decay := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9995, 0.9999, 0.99999} {
+		for _, batch := range []int{1, 6, 64, 100, 512} {
+			c := config()
+			c.BatchImages, c.EMAHalfLifeImages = batch, []float64{optim.HalfLifeImages(decay, batch)}
+			if err := c.Check(); err != nil {
+				t.Error(err)
+			}
+			if got := c.Hyper(1 << 40).AverageDecays[0]; float32(got) != float32(decay) {
+				t.Errorf("decay %v at %d samples a step comes back as %v", decay, batch, got)
+			}
+		}
 	}
 }
 
@@ -81,8 +112,22 @@ func TestCheck(t *testing.T) {
 		{"norm", func(c *optim.Config) { c.ClipNorm = -1 }},
 		{"norm", func(c *optim.Config) { c.ClipNorm = nan }},
 		{"norm", func(c *optim.Config) { c.ClipNorm = inf }},
-		{"average", func(c *optim.Config) { c.EMADecay = 1 }},
-		{"average", func(c *optim.Config) { c.EMADecay = nan }},
+		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = -1 }},
+		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = nan }},
+		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = inf }},
+		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = 12e9 }}, // its decay is 1 in float32
+		{"averages", func(c *optim.Config) { c.EMAHalfLifeImages = nil }},
+		{"averages", func(c *optim.Config) { c.EMAHalfLifeImages = make([]float64, optim.MaxAverages+1) }},
+		{"samples", func(c *optim.Config) { c.BatchImages = 0 }},
+		{"samples", func(c *optim.Config) { c.Accumulate = 5 }},  // does not divide 12
+		{"samples", func(c *optim.Config) { c.Accumulate = 24 }}, // none in each
+		{"micro-batches", func(c *optim.Config) { c.Accumulate = -1 }},
+		{"micro-batches", func(c *optim.Config) { c.Accumulate = optim.MaxAccumulate + 1 }},
+		{"weight decay", func(c *optim.Config) { c.WeightDecay = -1 }},
+		{"weight decay", func(c *optim.Config) { c.WeightDecay = nan }},
+		{"weight decay", func(c *optim.Config) { c.WeightDecay = 100 }}, // times a rate of 0.01
+		{"standard deviations", func(c *optim.Config) { c.ClipStd = -1 }},
+		{"standard deviations", func(c *optim.Config) { c.ClipStd = inf }},
 	} {
 		bad := config()
 		c.edit(&bad)
@@ -136,7 +181,7 @@ func newUpdate(t *testing.T, c optim.Config, dt tensor.Dtype) *update {
 	for _, s := range up.State {
 		u.states = append(u.states, s.In.Name())
 	}
-	u.exe, err = be.Compile(backend.Graph{Inputs: append(inputs, up.Inputs...), State: up.State, Outputs: []*graphop.Node{up.GradNorm, up.Applied}})
+	u.exe, err = be.Compile(backend.Graph{Inputs: append(inputs, up.Inputs...), State: up.State, Outputs: []*graphop.Node{up.GradNorm, up.Applied, up.Loss}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,21 +213,31 @@ func get(b backend.Buffer, i int) float64 {
 // run takes a step with the given loss and gradients.
 func (u *update) run(t *testing.T, step int64, loss float64, grads [][]float64) (norm float64, applied bool) {
 	t.Helper()
+	norm, applied, _ = u.feed(t, u.c.Hyper(step), loss, grads)
+	return norm, applied
+}
+
+// feed runs the graph once.
+func (u *update) feed(t *testing.T, h optim.Hyper, loss float64, grads [][]float64) (norm float64, applied bool, mean float64) {
+	t.Helper()
 	set(u.in[0], 0, loss)
 	for i, g := range grads {
 		for k, v := range g {
 			set(u.in[1+i], k, v)
 		}
 	}
-	h := u.c.Hyper(step)
-	for i, v := range []float64{h.Rate, h.Correct1, h.Correct2, h.AverageDecay} {
+	values := u.c.Values(h, nil)
+	if len(values) != len(u.in)-1-len(grads) {
+		t.Fatalf("%d hyperparameters for %d inputs", len(values), len(u.in)-1-len(grads))
+	}
+	for i, v := range values {
 		set(u.in[1+len(grads)+i], 0, v)
 	}
-	out := []backend.Buffer{u.buffer(1), u.buffer(1)}
+	out := []backend.Buffer{u.buffer(1), u.buffer(1), u.buffer(1)}
 	if err := u.exe.Run(u.in, out); err != nil {
 		t.Fatal(err)
 	}
-	return get(out[0], 0), get(out[1], 0) == 1
+	return get(out[0], 0), get(out[1], 0) == 1, get(out[2], 0)
 }
 
 func (u *update) state(t *testing.T, name string, n int) backend.Buffer {
@@ -217,21 +272,26 @@ func gradients(step int) [][]float64 {
 
 // Adam as in algorithm 1 of the paper, number by number, with clipping and the moving average.
 func TestStepIsAdam(t *testing.T) {
-	for _, clip := range []float64{0, 0.5, 1e6} {
+	for _, o := range []struct{ clip, std, weightDecay float64 }{
+		{0, 0, 0}, {0.5, 0, 0}, {1e6, 0, 0}, {0, 0, 4}, {0, 0.2, 0}, {4, 0.2, 4},
+	} {
+		clip := o.clip
 		c := config()
 		c.ClipNorm, c.WarmupSteps, c.Decay, c.HorizonSteps = clip, 3, "cosine", 20
+		c.ClipStd, c.WeightDecay = o.std, o.weightDecay
+		bounded := 0
 		u := newUpdate(t, c, tensor.Float64)
-		type scalar struct{ p, m, v, e float64 }
+		type scalar struct{ p, m, v, e, slow float64 }
 		var want [][]scalar
 		for i, s := range shapes {
 			row := make([]scalar, size(s))
 			start := u.buffer(len(row))
 			for k := range row {
 				row[k].p = math.Cos(float64(5*i + k))
-				row[k].e = row[k].p
+				row[k].e, row[k].slow = row[k].p, row[k].p
 				set(start, k, row[k].p)
 			}
-			for _, group := range []string{optim.Param, optim.EMA} {
+			for _, group := range weightGroups {
 				if err := u.exe.Load(group+string(rune('a'+i)), start); err != nil {
 					t.Fatal(err)
 				}
@@ -256,34 +316,50 @@ func TestStepIsAdam(t *testing.T) {
 			}
 			k := float64(step + 1)
 			rate := 0.01 * math.Min(1, k/3) * (1 + math.Cos(math.Pi*float64(step)/20)) / 2
-			decay := math.Min(0.9, (1+k)/(10+k))
+			decay, slow := math.Min(0.9, (1+k)/(10+k)), math.Min(math.Pow(0.5, 12.0/36), (1+k)/(10+k))
 			for i, g := range grads {
 				for j := range g {
 					w, d := &want[i][j], g[j]*scale
+					if o.std > 0 && step > 0 {
+						bound := o.std*math.Sqrt(w.v/(1-math.Pow(0.99, k-1))) + 0.1
+						if math.Abs(d) > bound {
+							bounded++
+						}
+						d = math.Max(-bound, math.Min(d, bound))
+					}
 					w.m = 0.9*w.m + 0.1*d
 					w.v = 0.99*w.v + 0.01*d*d
+					w.p *= 1 - rate*o.weightDecay
 					w.p -= rate * (w.m / (1 - math.Pow(0.9, k))) / (math.Sqrt(w.v/(1-math.Pow(0.99, k))) + 1e-6)
 					w.e = decay*w.e + (1-decay)*w.p
+					w.slow = slow*w.slow + (1-slow)*w.p
 				}
 			}
+		}
+		if (bounded > 0) != (o.std > 0) {
+			t.Errorf("%+v: %d elements were clipped", o, bounded)
 		}
 		for i, row := range want {
 			name := string(rune('a' + i))
 			for group, f := range map[string]func(scalar) float64{
 				optim.Param: func(s scalar) float64 { return s.p }, optim.EMA: func(s scalar) float64 { return s.e },
+				"ema.1/":    func(s scalar) float64 { return s.slow },
 				optim.First: func(s scalar) float64 { return s.m }, optim.Second: func(s scalar) float64 { return s.v },
 			} {
 				got := u.state(t, group+name, len(row))
 				for k := range row {
 					// The clip factor has 1e-6 in its denominator, against a division by 0.
 					if w := f(row[k]); math.Abs(get(got, k)-w) > 3e-6*(0.01+math.Abs(w)) {
-						t.Errorf("clip %v: %s%s[%d] is %v, want %v", clip, group, name, k, get(got, k), w)
+						t.Errorf("%+v: %s%s[%d] is %v, want %v", o, group, name, k, get(got, k), w)
 					}
 				}
 			}
 		}
 	}
 }
+
+// weightGroups are the groups of config that begin at the weights.
+var weightGroups = []string{optim.Param, optim.EMA, "ema.1/"}
 
 // A step whose loss or gradient is not finite changes nothing, to the bit, and says so; the next sound one goes on.
 func TestNonFiniteStepIsSkipped(t *testing.T) {
@@ -308,7 +384,7 @@ func TestNonFiniteStepIsSkipped(t *testing.T) {
 			for k := range size(s) {
 				set(start, k, math.Cos(float64(5*i+k)))
 			}
-			for _, group := range []string{optim.Param, optim.EMA} {
+			for _, group := range weightGroups {
 				if err := u.exe.Load(group+string(rune('a'+i)), start); err != nil {
 					t.Fatal(err)
 				}
@@ -319,7 +395,7 @@ func TestNonFiniteStepIsSkipped(t *testing.T) {
 		}
 		all := func() []uint32 {
 			var bits []uint32
-			for _, group := range optim.Groups() {
+			for _, group := range u.c.Groups() {
 				for i, s := range shapes {
 					for _, v := range u.state(t, group+string(rune('a'+i)), size(s)).F32 {
 						bits = append(bits, math.Float32bits(v))
@@ -347,7 +423,7 @@ func TestStateIsEveryGroupOfEveryParameter(t *testing.T) {
 	u := newUpdate(t, config(), tensor.Float32)
 	var want []string
 	for i := range shapes {
-		for _, group := range optim.Groups() {
+		for _, group := range u.c.Groups() {
 			want = append(want, group+string(rune('a'+i)))
 		}
 	}
@@ -356,20 +432,5 @@ func TestStateIsEveryGroupOfEveryParameter(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("state %v, want %v", got, want)
-	}
-}
-
-// Fill and the inputs of Step are in one order.
-func TestFill(t *testing.T) {
-	h := optim.Hyper{Rate: 1, Correct1: 2, Correct2: 3, AverageDecay: 4}
-	var dst [optim.Inputs][]float32
-	for i := range dst {
-		dst[i] = make([]float32, 1)
-	}
-	h.Fill(&dst)
-	for i := range dst {
-		if dst[i][0] != float32(i+1) {
-			t.Errorf("input %d is %v, want %v", i, dst[i][0], i+1)
-		}
 	}
 }

@@ -18,7 +18,8 @@ type Config struct {
 	Shape    []int   `json:"shape"`     // of one sample: [D], or [C, H, W]
 	Schedule string  `json:"schedule"`  // see homotopy.Lookup
 	PriorStd float64 `json:"prior_std"` // w of the prior N(0, w² I)
-	// Classes is the number of labels that the network is told apart from x and t; 0: it knows none.
+	// Classes is the number of labels that the network is told apart from x and t; 0: it knows none. A network that knows
+	// some serves without them too, where no label is told.
 	Classes int   `json:"classes,omitempty"`
 	MLP     *MLP  `json:"mlp,omitempty"`
 	UNet    *UNet `json:"unet,omitempty"`
@@ -41,6 +42,8 @@ const (
 	maxDim    = 1 << 26 // numbers of one sample
 	maxWidth  = 1 << 16 // units or channels
 	maxLayers = 1000
+	// MaxClasses bounds labels: a thousand are usual, and a table of them is multiplied by one-hot rows.
+	MaxClasses = 10000
 )
 
 // Check returns an error that names the first thing that does not fit.
@@ -54,6 +57,9 @@ func (c Config) Check() error {
 	}
 	if _, err := homotopy.Lookup(c.Schedule, c.PriorStd); err != nil {
 		return fmt.Errorf("network configuration: %w", err)
+	}
+	if c.Classes < 0 || c.Classes == 1 || c.Classes > MaxClasses {
+		return fmt.Errorf("network configuration: %d classes, expected none (0) or 2 to %d", c.Classes, MaxClasses)
 	}
 	switch {
 	case c.Kind == "mlp" && c.MLP != nil && len(c.Shape) == 1:
@@ -84,16 +90,17 @@ func (c Config) Drops() bool { return c.Kind == "unet" && c.UNet.Dropout > 0 }
 func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Schedule, c.PriorStd) }
 
 // Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] is the schedule's condition, label [N, Classes] is
-// one-hot, or all 0 where the label is not told (nil without classes); the result is [N, 1].
+// one-hot, or all 0 where the label is not told (nil without classes); the result is [N, 1]. Training with labels that
+// are dropped at random gives both fields that guidance combines (Ho and Salimans, arXiv 2207.12598).
 // It panics with *graphop.Error where shapes do not fit (see graphop.Build).
 func (c Config) Build(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	switch c.Kind {
 	case "mlp":
-		return c.MLP.phi(b, x, t)
+		return c.MLP.phi(b, x, t, label)
 	case "wrn":
-		return c.WRN.phi(b, x, t)
+		return c.WRN.phi(b, x, t, label)
 	}
-	return c.UNet.phi(b, x, t)
+	return c.UNet.phi(b, x, t, label)
 }
 
 // batchShape is the shape of n samples.

@@ -22,59 +22,128 @@ type Field struct {
 	exe    backend.Executable
 	params []layer.Param
 	cond   []float32
+	label  []float32 // one-hot [Batch, Classes]
 	phi    []float32
 	in     []backend.Buffer
 	out    []backend.Buffer
 }
 
+// network is a potential as a graph; label is nil without classes.
+type network struct {
+	b                *layer.Builder
+	x, t, label, phi *graphop.Node
+}
+
 // Parameters lists a network's parameters in the order of its state dict.
 func (c Config) Parameters() ([]layer.Param, error) {
-	b, _, _, _, err := c.graph(1)
+	n, err := c.graph(1, 1)
 	if err != nil {
 		return nil, err
 	}
-	return b.Params, nil
+	return n.b.Params, nil
 }
 
-func (c Config) graph(batch int) (b *layer.Builder, x, t, phi *graphop.Node, err error) {
+// graph builds the potential for batch samples, guided where guidance is not 1.
+func (c Config) graph(batch int, guidance float64) (*network, error) {
 	if err := c.Check(); err != nil {
-		return nil, nil, nil, nil, err
+		return nil, err
 	}
-	b = &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
-	err = graphop.Build(func() {
-		x = graphop.Input(b.Graph, b.Dtype, "x", c.batchShape(batch)...)
-		t = graphop.Input(b.Graph, b.Dtype, "condition", batch, 1)
-		phi = c.Build(b, x, t, nil)
+	n := &network{b: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}}
+	return n, graphop.Build(func() {
+		input := func(name string, shape ...int) *graphop.Node {
+			return graphop.Input(n.b.Graph, n.b.Dtype, name, shape...)
+		}
+		n.x = input("x", c.batchShape(batch)...)
+		n.t = input("condition", batch, 1)
+		if c.Classes > 0 {
+			n.label = input("label", batch, c.Classes)
+		}
+		if guidance == 1 {
+			n.phi = c.Build(n.b, n.x, n.t, n.label)
+			return
+		}
+		// Both potentials at once: the rows with their labels, and the same rows without.
+		none := graphop.Fill(n.label, 0, batch, c.Classes)
+		both := c.Build(n.b, graphop.Concat(0, n.x, n.x), graphop.Concat(0, n.t, n.t), graphop.Concat(0, n.label, none))
+		told, untold := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
+		n.phi = graphop.Add(untold, graphop.Scale(graphop.Sub(told, untold), guidance))
 	})
-	return b, x, t, phi, err
 }
 
 // NewField compiles the potential for blocks of batch samples. weights are by parameter name, without a group prefix.
 func NewField(be backend.Backend, c Config, weights map[string][]float32, batch int) (*Field, error) {
+	return NewGuidedField(be, c, weights, batch, 1)
+}
+
+// NewGuidedField compiles the potential that guidance makes of one that knows classes,
+//
+//	Phi_g(x, t, y) = Phi(x, t) + g·(Phi(x, t, y) - Phi(x, t)),
+//
+// whose gradient is that of classifier-free guidance (Ho and Salimans, arXiv 2207.12598, equation 6, with g = 1 + w): 1
+// is the network told the label, 0 the one not told, more exaggerates what sets the class apart. It is still a potential.
+// Where g is not 1 an evaluation costs two.
+func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, batch int, g float64) (*Field, error) {
+	if g != 1 && c.Classes == 0 {
+		return nil, fmt.Errorf("guidance %v of a %s that knows no classes", g, c.Kind)
+	}
+	if v := float32(g); v-v != 0 {
+		return nil, fmt.Errorf("guidance is %v, expected a finite number", g)
+	}
 	path, err := c.Path()
 	if err != nil {
 		return nil, err
 	}
-	b, x, t, phi, err := c.graph(batch)
+	n, err := c.graph(batch, g)
 	if err != nil {
 		return nil, err
 	}
-	grads, err := autodiff.Grad(phi, x)
+	grads, err := autodiff.Grad(n.phi, n.x)
 	if err != nil {
 		return nil, err
 	}
-	g := backend.Graph{Inputs: []*graphop.Node{x, t}, Outputs: []*graphop.Node{phi, grads[0]}}
-	for _, p := range b.Params {
-		g.State = append(g.State, backend.State{In: p.Node})
+	graph := backend.Graph{Inputs: []*graphop.Node{n.x, n.t}, Outputs: []*graphop.Node{n.phi, grads[0]}}
+	if n.label != nil {
+		graph.Inputs = append(graph.Inputs, n.label)
 	}
-	exe, err := be.Compile(g)
+	for _, p := range n.b.Params {
+		graph.State = append(graph.State, backend.State{In: p.Node})
+	}
+	exe, err := be.Compile(graph)
 	if err != nil {
 		return nil, fmt.Errorf("compile the field of a %s: %w", c.Kind, err)
 	}
-	f := &Field{Config: c, Batch: batch, path: path, exe: exe, params: b.Params, cond: make([]float32, batch), phi: make([]float32, batch)}
-	f.in = make([]backend.Buffer, 2)
+	f := &Field{
+		Config: c, Batch: batch, path: path, exe: exe, params: n.b.Params,
+		cond: make([]float32, batch), label: make([]float32, batch*c.Classes), phi: make([]float32, batch),
+	}
+	f.in = make([]backend.Buffer, len(graph.Inputs))
+	if n.label != nil {
+		f.in[2] = backend.F32(f.label)
+	}
 	f.out = make([]backend.Buffer, 2)
 	return f, f.Load(weights)
+}
+
+// Untold stands for a label that the network is not told.
+const Untold = -1
+
+// SetLabels says of what class each row of the blocks to come is: Batch indices of classes, or Untold. Until then
+// no row's label is told.
+func (f *Field) SetLabels(labels []int) error {
+	if len(labels) != f.Batch {
+		return fmt.Errorf("labels of a field: got %d, expected a block of %d", len(labels), f.Batch)
+	}
+	clear(f.label)
+	for i, l := range labels {
+		if l < Untold || l >= f.Config.Classes {
+			clear(f.label)
+			return fmt.Errorf("labels of a field: row %d is of class %d, the %s knows %d classes", i, l, f.Config.Kind, f.Config.Classes)
+		}
+		if l != Untold {
+			f.label[i*f.Config.Classes+l] = 1
+		}
+	}
+	return nil
 }
 
 // Load sets the weights, by parameter name without a group prefix.

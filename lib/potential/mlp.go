@@ -8,7 +8,8 @@ import (
 	"vapo/lib/layer"
 )
 
-// MLP is the network for points and tables: Phi is the scalar output of SiLU layers on x and Fourier features of t.
+// MLP is the network for points and tables: Phi is the scalar output of SiLU layers on x and Fourier features of t. A
+// label adds its row of a table, label_emb, to the first layer's sums.
 type MLP struct {
 	Width   int `json:"width"`
 	Depth   int `json:"depth"`   // hidden layers
@@ -22,7 +23,7 @@ func (m *MLP) check() error {
 	return nil
 }
 
-func (m *MLP) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+func (m *MLP) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	in := []*graphop.Node{x, t}
 	if m.Fourier > 0 {
 		freq := make([]float64, m.Fourier)
@@ -32,9 +33,17 @@ func (m *MLP) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
 		angle := graphop.Mul(t, graphop.Table(t, freq, 1, m.Fourier))
 		in = append(in, graphop.Sin(angle), graphop.Cos(angle))
 	}
+	var told *graphop.Node
+	if label != nil {
+		told = b.Embedding("label_emb", label, m.Width)
+	}
 	h := graphop.Concat(1, in...)
 	for k := range m.Depth {
-		h = graphop.SiLU(b.Linear(fmt.Sprintf("layers.%d", k), h, m.Width, false))
+		h = b.Linear(fmt.Sprintf("layers.%d", k), h, m.Width, false)
+		if k == 0 && told != nil {
+			h = graphop.Add(h, told)
+		}
+		h = graphop.SiLU(h)
 	}
 	return b.Linear("out", h, 1, false)
 }

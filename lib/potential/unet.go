@@ -13,6 +13,8 @@ import (
 // UNet is the released code's network: f is the U-Net of guided diffusion (Dhariwal and Nichol, arXiv 2105.05233)
 // and Phi(x, t) = 1/2 |x - f(x, t)|², summed over the dimensions. At initialisation f = 0 and grad Phi = x.
 //
+// A label adds its row of a table, label_emb, to the time embedding.
+//
 // Parameters are named as in guided diffusion (input_blocks.1.0.in_layers.2.weight, ...), so that published weights fit.
 type UNet struct {
 	Channels  int   `json:"channels"`   // of the first level
@@ -65,16 +67,20 @@ func (u *UNet) check(shape []int) error {
 }
 
 // phi builds 1/2 |x - f|², [N, 1].
-func (u *UNet) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
-	f := u.field(b, x, t)
+func (u *UNet) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
+	f := u.field(b, x, t, label)
 	s := x.Shape()
 	diff := graphop.Reshape(graphop.Sub(x, f), s[0], s.TotalSize()/s[0])
 	return graphop.Scale(graphop.Sum(graphop.Square(diff), 1), 0.5)
 }
 
-func (u *UNet) field(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	emb := b.Linear("time_embed.0", timestepEmbedding(t, u.Channels), 4*u.Channels, false)
-	emb = graphop.SiLU(b.Linear("time_embed.2", graphop.SiLU(emb), 4*u.Channels, false))
+	emb = b.Linear("time_embed.2", graphop.SiLU(emb), 4*u.Channels, false)
+	if label != nil {
+		emb = graphop.Add(emb, b.Embedding("label_emb", label, 4*u.Channels))
+	}
+	emb = graphop.SiLU(emb) // which every block would compute for itself
 
 	index := 0
 	h := b.Conv("input_blocks.0.0", x, u.Channels*u.Mult[0], 3, false)

@@ -11,7 +11,9 @@ import (
 // network of the method's first paper (arXiv 2407.15238), which leaves its sizes open. As is usual where a network is an
 // energy it does not normalise, and SiLU stands for ReLU: the loss needs second derivatives.
 //
-// Parameters: time_embed.{0,2}, conv_in, blocks.i.{conv1,emb,conv2,shortcut}, out.
+// A label adds its row of a table, label_emb, to the time embedding, or stands in its place where there is none.
+//
+// Parameters: time_embed.{0,2}, label_emb, conv_in, blocks.i.{conv1,emb,conv2,shortcut}, out.
 type WRN struct {
 	Depth int  `json:"depth"` // 6n + 4 convolutions: n blocks of two in each of three stages
 	Width int  `json:"width"` // the stages have 16, 32 and 64 times as many channels
@@ -35,11 +37,22 @@ func (w *WRN) check(shape []int) error {
 }
 
 // phi builds the potential, [N, 1].
-func (w *WRN) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
+func (w *WRN) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	var emb *graphop.Node
-	if e := 16 * w.Width; w.Time {
+	e := 16 * w.Width
+	if w.Time {
 		emb = graphop.SiLU(b.Linear("time_embed.0", timestepEmbedding(t, e), 2*e, false))
-		emb = graphop.SiLU(b.Linear("time_embed.2", emb, 2*e, false))
+		emb = b.Linear("time_embed.2", emb, 2*e, false)
+	}
+	if label != nil {
+		told := b.Embedding("label_emb", label, 2*e)
+		if emb != nil {
+			told = graphop.Add(emb, told)
+		}
+		emb = told
+	}
+	if emb != nil {
+		emb = graphop.SiLU(emb)
 	}
 	h := b.Conv("conv_in", x, 16, 3, false)
 	n := (w.Depth - 4) / 6
@@ -56,7 +69,7 @@ func (w *WRN) phi(b *layer.Builder, x, t *graphop.Node) *graphop.Node {
 	return b.Linear("out", sum, 1, false)
 }
 
-// block is a residual block with the activations before the convolutions; emb is nil without time.
+// block is a residual block with the activations before the convolutions; emb is nil without time and labels.
 func (w *WRN) block(b *layer.Builder, name string, x, emb *graphop.Node, out int) *graphop.Node {
 	h := b.Conv(name+".conv1", graphop.SiLU(x), out, 3, false)
 	if emb != nil {

@@ -21,7 +21,7 @@ const backendParam = "backend"
 
 func describe[P any](spec *Stage[P]) Description {
 	return Description{
-		Contract: Contract, Stage: spec.Name, Version: spec.Version, About: spec.About,
+		Contract: Contract, Stage: spec.Name, Version: spec.Version, About: spec.About, Length: spec.Length,
 		Params: newParams[P]().describe(), Inputs: spec.Inputs, Outputs: spec.Outputs,
 	}
 }
@@ -239,6 +239,22 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 		}
 	}
 	return a
+}
+
+// Series keys the runs that differ from this one in length alone: it is the key of the action without the parameter
+// that Length names. ok is false for a stage that names none.
+func (d Description) Series(resolved map[string]any, inputs map[string]string) (key string, length int64, ok bool) {
+	if d.Length == "" {
+		return "", 0, false
+	}
+	length, ok = resolved[d.Length].(int64)
+	if !ok {
+		return "", 0, false
+	}
+	a := d.Action(resolved, inputs)
+	delete(a.Params, d.Length)
+	key, err := a.Key()
+	return key, length, err == nil
 }
 
 // backendClass is what a run is keyed by: the name of an engine without the

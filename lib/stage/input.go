@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -146,11 +147,11 @@ func digestOf(sum []byte) artifact.Digest {
 	return artifact.Digest("sha256:" + hex.EncodeToString(sum))
 }
 
-// locateAll resolves the inputs given by name against the declared ports.
-func (s *source) locateAll(ctx context.Context, ports []Port, given map[string]string) (map[string]*input, error) {
+// locateAll resolves the inputs (or outputs of another run) given by name against the declared ports.
+func (s *source) locateAll(ctx context.Context, what string, ports []Port, given map[string]string) (map[string]*input, error) {
 	for name := range given {
 		if _, ok := port(ports, name); !ok {
-			return nil, Fail(ExitUsage, "the inputs are: "+portNames(ports), "unknown input %s", name)
+			return nil, Fail(ExitUsage, "the "+what+"s are: "+portNames(ports), "unknown %s %s", what, name)
 		}
 	}
 	out := map[string]*input{}
@@ -164,11 +165,19 @@ func (s *source) locateAll(ctx context.Context, ports []Port, given map[string]s
 		}
 		in, err := s.locate(ctx, ref)
 		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", p.Name, err)
+			return nil, fmt.Errorf("%s %s: %w", what, p.Name, err)
 		}
 		out[p.Name] = in
 	}
 	return out, nil
+}
+
+func optional(ports []Port) []Port {
+	out := slices.Clone(ports)
+	for i := range out {
+		out[i].Optional = true
+	}
+	return out
 }
 
 func portNames(ports []Port) string {

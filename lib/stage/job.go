@@ -32,6 +32,8 @@ type Job struct {
 	screen  *screen
 	log     *slog.Logger
 	inputs  map[string]*input
+	earlier map[string]*input // outputs of a shorter run of the series
+	series  string
 	key     string
 	live    Live
 
@@ -41,7 +43,7 @@ type Job struct {
 
 // newJob resolves every input and prepares the places to write to, so that a
 // wrong command fails before anything is computed.
-func newJob(ctx context.Context, desc Description, resolved map[string]any, given map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
+func newJob(ctx context.Context, desc Description, resolved map[string]any, given, earlier map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
 	if paths.out == "" && !configured() {
 		return nil, Fail(ExitUsage, "give --out DIR, or set VAPO_STORE", "the outputs have nowhere to go: no --out and no store")
 	}
@@ -72,7 +74,7 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 			return nil, err
 		}
 	}
-	if j.inputs, err = j.src.locateAll(ctx, desc.Inputs, given); err != nil {
+	if j.inputs, err = j.src.locateAll(ctx, "input", desc.Inputs, given); err != nil {
 		return nil, err
 	}
 	digests := map[string]string{}
@@ -82,6 +84,15 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 	action := desc.Action(resolved, digests)
 	if j.key, err = action.Key(); err != nil {
 		return nil, Fail(ExitUsage, "", "%w", err)
+	}
+	var ok bool
+	if j.series, _, ok = desc.Series(resolved, digests); !ok && len(earlier) > 0 {
+		return nil, Fail(ExitUsage, "", "--earlier: runs of stage %s do not go on from others", desc.Stage)
+	}
+	if len(earlier) > 0 {
+		if j.earlier, err = j.src.locateAll(ctx, "output", optional(desc.Outputs), earlier); err != nil {
+			return nil, fmt.Errorf("--earlier: %w", err)
+		}
 	}
 	if paths.live != "" && paths.live != j.key {
 		return nil, mismatch(action, paths.live, j.key)
@@ -144,47 +155,21 @@ func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	return path, nil
 }
 
-// Reader is random access to the bytes of an input.
-type Reader struct {
-	io.ReaderAt
-	Size  int64 // bytes
-	Local bool  // a file on this machine; otherwise every read is a request to the store
-	io.Closer
+// Earlier gives a local, verified file with an output of a shorter run of this run's series; ok is false where none was
+// given. What it holds is for the stage to check: see Series.
+func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool, err error) {
+	in := j.earlier[output]
+	if in == nil {
+		return "", false, nil
+	}
+	if path, err = in.file(ctx); err != nil {
+		return "", false, fmt.Errorf("--earlier %s: %w", output, err)
+	}
+	return path, true, nil
 }
 
-// OpenInput opens the named input for reading parts of it: a local file, or a blob in the store, which is fetched to a local
-// file first if it is at most local bytes long, and otherwise stays there. Every byte read is verified, from the store
-// each time (see artifact.Blob), of a file once. Reads end with ctx.
-func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader, error) {
-	in, ok := j.inputs[name]
-	if !ok {
-		return nil, fmt.Errorf("input %s: %w", name, ErrNoInput)
-	}
-	if in.blob != nil && in.size > local {
-		blob, err := in.blob(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", name, err)
-		}
-		return &Reader{ReaderAt: blob, Size: blob.Size(), Closer: io.NopCloser(nil)}, nil
-	}
-	path, err := j.Input(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("input %s: %w", name, err)
-	}
-	return &Reader{ReaderAt: f, Size: in.size, Local: true, Closer: f}, nil
-}
-
-// InputSize is the length in bytes of the named input, or 0.
-func (j *Job) InputSize(name string) int64 {
-	if in := j.inputs[name]; in != nil {
-		return in.size
-	}
-	return 0
-}
+// Series is the key that this run shares with those that differ in length alone, or "".
+func (j *Job) Series() string { return j.series }
 
 // HasInput says whether the named input was given.
 func (j *Job) HasInput(name string) bool { return j.inputs[name] != nil }

@@ -18,6 +18,7 @@ import (
 // runCmd is the default command.
 type runCmd[P any] struct {
 	Input    inputFlags `help:"Input NAME from REF: sha256:…, ref:name or a path. Once per input." placeholder:"NAME=REF"`
+	Earlier  inputFlags `help:"Go on from OUTPUT of a shorter run that differs in nothing but its length. Once per output." placeholder:"OUTPUT=REF"`
 	Out      string     `help:"Also write the outputs and manifest.json to this directory." placeholder:"DIR" type:"path"`
 	Manifest string     `help:"Write the manifest to this file." placeholder:"FILE" type:"path"`
 	Live     string     `help:"Resume from and save to the state of action KEY in the store." placeholder:"KEY"`
@@ -255,7 +256,7 @@ func runStage[P any](ctx context.Context, spec *Stage[P], cmd *runCmd[P], stdout
 	if err != nil {
 		return err
 	}
-	job, err := newJob(ctx, describe(spec), resolved, cmd.Input, jobPaths{cmd.Out, cmd.Manifest, cmd.Live}, scr)
+	job, err := newJob(ctx, describe(spec), resolved, cmd.Input, cmd.Earlier, jobPaths{cmd.Out, cmd.Manifest, cmd.Live}, scr)
 	if err != nil {
 		return err
 	}

@@ -177,6 +177,9 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 			s.flags[i].Target.SetString(auto(p))
 		}
 	}
+	if spec.Resolve != nil {
+		spec.Resolve(p)
+	}
 	values := make(map[string]any, len(s.flags))
 	for _, f := range s.flags {
 		v := valueOf(f)

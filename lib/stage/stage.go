@@ -84,6 +84,7 @@ type Description struct {
 	Stage    string         `json:"stage"`
 	Version  int            `json:"version"`
 	About    string         `json:"about,omitempty"`
+	Length   string         `json:"length,omitempty"` // the parameter that only says how long a run goes on
 	Params   []Param        `json:"params"`
 	Inputs   []Port         `json:"inputs"`
 	Outputs  []Port         `json:"outputs"`
@@ -98,8 +99,14 @@ type Stage[P any] struct {
 	// inputs and parameters would give other bytes.
 	Version         int
 	Inputs, Outputs []Port
+	// Length names an int parameter that says how long a run goes on, as steps does for train, and decides nothing else:
+	// what a run has made after k of them is the same whatever its length. Runs that differ in it alone are a series, and
+	// a longer one is given what a shorter one made (Job.Earlier). Empty: there is no such parameter.
+	Length string
 	// Auto resolves a parameter whose value is "auto", before keying.
 	Auto map[string]func(p *P) string
+	// Resolve gives parameters that follow from others their values, before keying.
+	Resolve func(p *P)
 	// Check validates parameters together; its error is a usage error.
 	Check func(p *P) error
 	// Run does the work. On cancellation of ctx (cause ErrTerminated) it saves

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,7 @@ type params struct {
 	Mode    string          `help:"How to end." default:"ok" enum:"ok,nothing,twice,undeclared,numeric,bug,panic,diskfull,terminated"`
 	Fast    bool            `help:"Cut corners."`
 	Mixture json.RawMessage `help:"Components."`
+	Doubled int             `help:"0: twice the steps." default:"0"`
 	Every   int             `help:"Report interval." default:"50" keyed:"false"`
 	Backend string          `help:"Engine." default:"auto" enum:"auto,tape-go,tape-openblas"`
 }
@@ -69,6 +71,12 @@ func spec() Stage[params] {
 				return fmt.Errorf("steps must not be negative")
 			}
 			return nil
+		},
+		Length: "steps",
+		Resolve: func(p *params) {
+			if p.Doubled == 0 {
+				p.Doubled = 2 * p.Steps
+			}
 		},
 		Run: work,
 		Commands: []Command{
@@ -184,7 +192,7 @@ func TestDescribe(t *testing.T) {
 	}
 	want := map[string]any{
 		"steps": int64(3), "rate": 1e-3, "small": 0.1, "seed": uint64(18446744073709551615), "mode": "ok", "fast": false,
-		"mixture": json.RawMessage("null"), "every": int64(50), "backend": "auto",
+		"mixture": json.RawMessage("null"), "every": int64(50), "backend": "auto", "doubled": int64(0),
 	}
 	for _, p := range d.Params {
 		if diff := cmp.Diff(want[p.Name], p.Default); diff != "" && !(p.Name == "mixture" && p.Default == nil) {
@@ -205,7 +213,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Resolved["backend"] != "tape-go" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 {
+	if d.Resolved["backend"] != "tape-go" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 || d.Resolved["doubled"] != int64(10) {
 		t.Errorf("resolved: %v", d.Resolved)
 	}
 	digest, err := FileDigest(data)
@@ -219,6 +227,19 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	key, err := action.Key()
 	if err != nil {
 		t.Fatal(err)
+	}
+	// What follows from the length is no part of it once it is resolved.
+	inSeries := func(steps, doubled int64) string {
+		resolved := maps.Clone(d.Resolved)
+		resolved["steps"], resolved["doubled"] = steps, doubled
+		series, length, ok := d.Series(resolved, action.Inputs)
+		if !ok || length != steps {
+			t.Errorf("%d steps: series of length %d, %v", steps, length, ok)
+		}
+		return series
+	}
+	if s := inSeries(5, 10); s == key || s != inSeries(6, 10) || s == inSeries(5, 12) {
+		t.Error("a series is the key without the length, and no more than that")
 	}
 	args := append([]string{"--input", "data=" + data, "--out", dir, "--live", key}, Flags(d.Resolved)...)
 	if code, _, stderr := demo(t, args...); code != 0 {
@@ -285,6 +306,8 @@ func TestExitCodes(t *testing.T) {
 		{"no place for outputs", 2, "hint: give --out DIR, or set VAPO_STORE", []string{input}},
 		{"input missing", 2, "input data (application/json) is missing\nhint: give it as --input data=REF", []string{out}},
 		{"input unknown", 2, "unknown input dta\nhint: the inputs are: data, extra", []string{"--input=dta=x", out}},
+		{"earlier output unknown", 2, "unknown output modl\nhint: the outputs are: model, notes", []string{input, out, "--earlier=modl=" + data}},
+		{"earlier output missing", 3, "--earlier: output model: no such file", []string{input, out, "--earlier=model=/nowhere"}},
 		{"input twice", 2, "input data is given twice", []string{input, input, out}},
 		{"input malformed", 2, "want NAME=REF", []string{"--input=data", out}},
 		{"digest malformed", 2, "input data: ", []string{"--input=data=sha256:12", out}},

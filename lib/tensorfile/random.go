@@ -3,6 +3,7 @@ package tensorfile
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"sync/atomic"
 
@@ -100,8 +101,9 @@ func (f *File) Batch(i int) (*Table, error) {
 }
 
 // Slice reads the rows from..to-1, wherever record batches begin and end: their bytes and, once a batch, its header. Each
-// column's values are read into the memory they stay in. Errors of the content are a *FormatError.
-func (f *File) Slice(from, to int) (*Table, error) {
+// column's values are read into the memory they stay in. With names, these columns alone are read; one that the file has
+// not is a *MissingColumnError. Errors of the content are a *FormatError.
+func (f *File) Slice(from, to int, names ...string) (*Table, error) {
 	if from < 0 || from > to || to > f.Rows() {
 		return nil, fmt.Errorf("tensorfile: rows %d to %d of %d", from, to, f.Rows())
 	}
@@ -117,7 +119,11 @@ func (f *File) Slice(from, to int) (*Table, error) {
 			return nil, &FormatError{Reason: fmt.Sprintf("record batch %d has %d rows, another of its length %d", end, v.rows, rows)}
 		}
 	}
-	t, err := newTable(f.schema, to-from, true)
+	schema, columns, err := f.pick(names)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTable(schema, to-from, true)
 	if err != nil {
 		return nil, err
 	}
@@ -134,11 +140,31 @@ func (f *File) Slice(from, to int) (*Table, error) {
 			if len(raw) == 0 {
 				continue // a batch without rows
 			}
-			at := f.blocks[i].offset + f.blocks[i].meta + v.values[k]
-			if err := readFull(f.r, raw, at+int64(lo-f.first[i])*f.columns[k].size*f.columns[k].width); err != nil {
+			at := f.blocks[i].offset + f.blocks[i].meta + v.values[columns[k]]
+			l := f.columns[columns[k]]
+			if err := readFull(f.r, raw, at+int64(lo-f.first[i])*l.size*l.width); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return t, nil
+}
+
+// pick returns the schema of the named columns, or of all, and their places in the file.
+func (f *File) pick(names []string) (*arrow.Schema, []int, error) {
+	fields, have := []arrow.Field{}, []string{}
+	places := []int{}
+	for k, field := range f.schema.Fields() {
+		have = append(have, field.Name)
+		if len(names) == 0 || slices.Contains(names, field.Name) {
+			fields, places = append(fields, field), append(places, k)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(have, name) {
+			return nil, nil, &MissingColumnError{Name: name, Have: have}
+		}
+	}
+	meta := f.schema.Metadata()
+	return arrow.NewSchema(fields, &meta), places, nil
 }

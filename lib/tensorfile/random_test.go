@@ -110,6 +110,20 @@ func TestSlice(t *testing.T) {
 		}
 	}
 
+	got, err := f.Slice(5, 2*BatchRows, "y", "label")
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := rows(want, 5, 2*BatchRows)
+	some.Columns = []Column{some.Columns[1], some.Columns[3]}
+	if !bytes.Equal(encode(t, some), encode(t, got)) {
+		t.Error("two columns of four differ")
+	}
+	var missing *MissingColumnError
+	if _, err := f.Slice(0, 1, "z"); !errors.As(err, &missing) || missing.Name != "z" {
+		t.Errorf("error %v, want a MissingColumnError", err)
+	}
+
 	c := &counting{r: bytes.NewReader(b)}
 	if f, err = Open(c, int64(len(b))); err != nil {
 		t.Fatal(err)

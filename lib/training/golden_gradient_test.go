@@ -26,6 +26,7 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	c := g.Config
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: dt}
 	var in homotopy.Batch
+	var label *graphop.Node
 	var inputs []*graphop.Node
 	err := graphop.Build(func() {
 		input := func(name string, shape ...int) *graphop.Node {
@@ -38,6 +39,9 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 		for k, n := range []**graphop.Node{&in.Condition, &in.Mu, &in.Sigma, &in.DMu, &in.DSigma, &in.Weight} {
 			*n = input(fmt.Sprint("column ", k), g.Batch, 1)
 		}
+		if c.Classes > 0 {
+			label = input("label", g.Batch, c.Classes)
+		}
 		b.Key = input("key", 8)
 	})
 	if err != nil {
@@ -45,7 +49,7 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	}
 	var at, phi *graphop.Node
 	terms, err := homotopy.Loss(g.Objective, func(x, t *graphop.Node) *graphop.Node {
-		at, phi = x, c.Build(b, x, t, nil)
+		at, phi = x, c.Build(b, x, t, label)
 		return phi
 	}, in)
 	if err != nil {
@@ -59,15 +63,22 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	if err != nil {
 		return golden1{}, err
 	}
-	u, err := optim.Step(g.Optim, terms.Loss, b.Nodes(), grads)
+	u, err := optim.Step(g.whole(), terms.Loss, b.Nodes(), grads)
 	if err != nil {
 		return golden1{}, err
 	}
 	out := append([]*graphop.Node{terms.Loss, field[0]}, grads...)
-	for i := 0; i < len(u.State); i += len(optim.Groups()) { // parameter, moments, average
+	for i := 0; i < len(u.State); i += len(g.Optim.Groups()) { // parameter, moments, averages
 		out = append(out, u.State[i].Out)
 	}
 	return golden1{b.Params, backend.Graph{Inputs: append(inputs, u.Inputs...), State: u.State, Outputs: out}}, nil
+}
+
+// whole is the optimiser for steps of one batch, which PyTorch took.
+func (g golden) whole() optim.Config {
+	c := g.Optim
+	c.Accumulate = 1
+	return c
 }
 
 // inputs are the values of the first step's batch, in float64.
@@ -86,9 +97,14 @@ func (g golden) inputs(path homotopy.Schedule) [][]float64 {
 	}
 	key := graphop.PhiloxKey(g.Seed, 0)
 	all := append([][]float64{x, noise}, columns...)
+	if g.Config.Classes > 0 {
+		all = append(all, g.onehot())
+	}
 	all = append(all, key[:])
-	h := g.Optim.Hyper(0)
-	return append(all, []float64{h.Rate}, []float64{h.Correct1}, []float64{h.Correct2}, []float64{h.AverageDecay})
+	for _, v := range g.whole().Values(g.Optim.Hyper(0), nil) {
+		all = append(all, []float64{v})
+	}
+	return all
 }
 
 func buffer(dt tensor.Dtype, v []float64) backend.Buffer {
@@ -167,9 +183,12 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 	}
 	initial := weights(s.params)
 	for _, p := range s.params {
-		v := values(backend.F32(initial[p.Name]))
-		for group, value := range map[string][]float64{optim.Param: v, optim.EMA: v, optim.First: make([]float64, len(v)), optim.Second: make([]float64, len(v))} {
-			if err := exe.Load(group+p.Name, buffer(dt, value)); err != nil {
+		for _, group := range g.Optim.Groups() {
+			v := values(backend.F32(initial[p.Name]))
+			if group == optim.First || group == optim.Second {
+				clear(v)
+			}
+			if err := exe.Load(group+p.Name, buffer(dt, v)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -225,14 +244,20 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 
 // The cases cover what there is to train.
 func TestGoldenCases(t *testing.T) {
-	kinds := map[string]int{}
+	kinds, told := map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {
 		kinds[g.Config.Kind]++
+		if g.Config.Classes > 0 {
+			told[g.Config.Kind]++
+		}
 		if err := g.Config.Check(); err != nil {
 			t.Error(err)
 		}
 	}
 	if kinds["mlp"] < 2 || kinds["wrn"] < 3 || kinds["unet"] < 4 {
 		t.Errorf("golden cases by kind: %v", kinds)
+	}
+	if told["mlp"] < 1 || told["wrn"] < 2 || told["unet"] < 1 {
+		t.Errorf("golden cases with labels by kind: %v", told)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"vapo/lib/potential"
 )
 
-// golden is a case of testdata/golden.py: three steps of a potential, computed by PyTorch in float64. Probes are its
+// golden is a case of testdata/golden.py: a few steps of a potential, computed by PyTorch in float64. Probes are its
 // summaries of a tensor, by parameter.
 type golden struct {
 	Config    potential.Config
@@ -25,6 +25,7 @@ type golden struct {
 	Optim     optim.Config
 	Batch     int
 	Times     []float64
+	Labels    []int // -1: not told
 	Names     []string
 	Shapes    [][]int
 	Loss, RMS []float64
@@ -36,8 +37,10 @@ type golden struct {
 	// After the first step: the loss's gradients and the new parameters.
 	ParamGrads [][7]float64 `json:"param_grads"`
 	Updated    [][7]float64
-	Change     [][5]float64 // after the third
-	EMAChange  [][5]float64 `json:"ema_change"`
+	// By step and sample.
+	Losses, Squares, Values [][]float64
+	Change                  [][5]float64   // after the last step
+	EMAChange               [][][5]float64 `json:"ema_change"` // by average
 }
 
 func (g golden) String() string {
@@ -50,7 +53,24 @@ func (g golden) String() string {
 	case g.Config.Kind == "unet" && g.Config.UNet.Attention != nil:
 		name += " with attention"
 	}
+	if g.Optim.WeightDecay > 0 {
+		name += " with AdamW"
+	}
+	if g.Config.Classes > 0 {
+		name += " with labels"
+	}
 	return fmt.Sprintf("%s/%s/%s", name, g.Objective, g.Config.Schedule)
+}
+
+// onehot are the labels as a batch holds them.
+func (g golden) onehot() []float64 {
+	v := make([]float64, g.Batch*g.Config.Classes)
+	for i, l := range g.Labels {
+		if l >= 0 {
+			v[i*g.Config.Classes+l] = 1
+		}
+	}
+	return v
 }
 
 func goldens(t *testing.T) []golden {
@@ -119,8 +139,8 @@ func load(t *testing.T, s *Step, w map[string][]float32) {
 		t.Fatal(err)
 	}
 	for i, n := range c.Tensors {
-		for _, group := range []string{optim.Param, optim.EMA} {
-			if len(n.Name) > len(group) && n.Name[:len(group)] == group {
+		for _, group := range s.optim.Groups() {
+			if group != optim.First && group != optim.Second && len(n.Name) > len(group) && n.Name[:len(group)] == group {
 				c.Tensors[i].Data = w[n.Name[len(group):]]
 			}
 		}
@@ -143,7 +163,7 @@ func engines(t testing.TB) []backend.Backend {
 	return out
 }
 
-// Names, potentials, fields, losses, gradient norms and three updates against an independent implementation.
+// Names, potentials, fields, losses, gradient norms and updates against an independent implementation.
 func TestGoldenSteps(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, g := range goldens(t) {
@@ -155,7 +175,7 @@ func TestGoldenSteps(t *testing.T) {
 func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	const tolerance = 1e-4
 	c := g.Config
-	s, err := Potential(be, c, g.Objective, g.Optim, g.Batch)
+	s, err := Potential(be, c, g.Objective, g.Optim, g.Batch/g.Optim.Micro())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +196,11 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	f, err := potential.NewField(be, c, initial, g.Batch)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.Classes > 0 {
+		if err := f.SetLabels(g.Labels); err != nil {
+			t.Fatal(err)
+		}
 	}
 	x, times := make([]float32, len(g.X)), make([]float32, g.Batch)
 	for i, v := range g.X {
@@ -208,19 +233,7 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 		t.Fatal(err)
 	}
 	for step := range g.Loss {
-		for i := range s.Batch[BatchX] {
-			s.Batch[BatchX][i], s.Batch[BatchNoise][i] = wave(50+step, i), 1.5*wave(60+step, i)
-		}
-		var columns [homotopy.Columns][]float32
-		copy(columns[:], s.Batch[BatchTimes:])
-		for i, at := range g.Times {
-			homotopy.Fill(path, at, i, &columns)
-			columns[homotopy.Columns-1][i] = float32(g.Weight[step][i])
-		}
-		m, err := s.Run(int64(step))
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := goldenStep(t, s, g, path, step)
 		if !m.Applied || !near(m.Loss, g.Loss[step], max(0.1, math.Abs(g.Loss[step])), tolerance) {
 			t.Errorf("step %d: loss %v (applied %v), want %v", step, m.Loss, m.Applied, g.Loss[step])
 		}
@@ -231,14 +244,19 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 			t.Errorf("step %d: root mean square of the field %v, want %v", step, m.FieldRMS, g.RMS[step])
 		}
 	}
-	ck, err := s.Checkpoint(3)
+	ck, err := s.Checkpoint(int64(len(g.Loss)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
+	type change struct {
 		group string
 		want  [][5]float64
-	}{{checkpoint.Param, g.Change}, {checkpoint.EMA, g.EMAChange}} {
+	}
+	changes := []change{{checkpoint.Param, g.Change}}
+	for k, want := range g.EMAChange {
+		changes = append(changes, change{checkpoint.Average(k), want})
+	}
+	for _, c := range changes {
 		group := ck.Group(c.group)
 		for k, p := range s.Params {
 			got := summary(k, group[p.Name].Data, initial[p.Name])
@@ -246,10 +264,55 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 			size := math.Sqrt(float64(len(initial[p.Name])))
 			for i, scale := range [5]float64{norm * size, norm * size, norm, 0.02, 0.02} {
 				if !near(got[i], c.want[k][i], scale, 1e-3) {
-					t.Errorf("change of %s%s after 3 steps: %v, want %v", c.group, p.Name, got, c.want[k])
+					t.Errorf("change of %s%s after the last step: %v, want %v", c.group, p.Name, got, c.want[k])
 					break
 				}
 			}
 		}
 	}
+}
+
+// goldenStep takes a step on the values of golden.py, its micro-batches one after the other, and compares what it says
+// of their samples.
+func goldenStep(t *testing.T, s *Step, g golden, path homotopy.Schedule, step int) (m Metrics) {
+	const tolerance = 1e-4
+	n, d := g.Batch/s.Micro(), len(g.X)/g.Batch
+	for micro := range s.Micro() {
+		first := micro * n
+		for i := range s.Batch[BatchX] {
+			s.Batch[BatchX][i], s.Batch[BatchNoise][i] = wave(50+step, first*d+i), 1.5*wave(60+step, first*d+i)
+		}
+		var columns [homotopy.Columns][]float32
+		copy(columns[:], s.Batch[BatchTimes:])
+		for i := range n {
+			homotopy.Fill(path, g.Times[first+i], i, &columns)
+			columns[homotopy.Columns-1][i] = float32(g.Weight[step][first+i])
+		}
+		if g.Config.Classes > 0 {
+			for i := range s.Batch[BatchLabel] {
+				s.Batch[BatchLabel][i] = float32(g.onehot()[first*g.Config.Classes+i])
+			}
+		}
+		var done bool
+		var err error
+		if m, done, err = s.RunMicro(int64(step), micro); err != nil || done != (micro == s.Micro()-1) {
+			t.Fatalf("step %d, micro-batch %d: done is %v, %v", step, micro, done, err)
+		}
+		for name, c := range map[string]struct {
+			got  []float32
+			want []float64
+		}{
+			"losses": {s.PerSample.Losses, g.Losses[step]}, "squares": {s.PerSample.Squares, g.Squares[step]}, "values": {s.PerSample.Values, g.Values[step]},
+		} {
+			if len(c.got) != n {
+				t.Fatalf("%d %s of %d samples", len(c.got), name, n)
+			}
+			for i, v := range c.got {
+				if want := c.want[first+i]; !near(float64(v), want, max(0.1, math.Abs(want)), tolerance) {
+					t.Errorf("step %d: %s of sample %d are %v, want %v", step, name, first+i, v, want)
+				}
+			}
+		}
+	}
+	return m
 }

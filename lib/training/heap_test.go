@@ -16,16 +16,19 @@ var heapConfigs = []struct{ name, config string }{
 	{"wrn", `{"kind":"wrn","shape":[1,8,8],"schedule":"linear","prior_std":1,"wrn":{"depth":10,"width":1,"time":true}}`},
 }
 
-// A month of training is millions of steps: 200 of them must leave the heap as it was.
+// A month of training is millions of steps: 200 of them must leave the heap as it was, with their statistics by time, the
+// guard and all that the optimiser can do.
 func TestHeapDoesNotGrow(t *testing.T) {
-	const warm, steps, batch = 20, 200, 4
+	const warm, steps, batch = 20, 200, 2 // batch: of two micro-batches
 	for _, be := range engines(t) {
 		for _, c := range heapConfigs {
 			config, err := potential.ParseConfig(json.RawMessage(c.config))
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := Potential(be, config, "matching", adam, batch)
+			o := adam(2 * batch)
+			o.Accumulate, o.WeightDecay, o.ClipStd, o.EMAHalfLifeImages = 2, 0.1, 3, []float64{100, 200, 300}
+			s, err := Potential(be, config, "matching", o, batch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,10 +36,27 @@ func TestHeapDoesNotGrow(t *testing.T) {
 				t.Fatal(err)
 			}
 			fill(s, config, batch, 0)
+			guard, err := NewGuard(1e3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			guard.Norms = make([]float64, 0, 2*guardWindow) // it grows to a size and stays there
+			var bins Bins
+			times := make([]float64, batch)
 			run := func(from, to int64) (m runtime.MemStats) {
 				for step := from; step < to; step++ {
-					if _, err := s.Run(step); err != nil {
-						t.Fatal(err)
+					s.Limit = guard.Limit()
+					for micro := range s.Micro() {
+						m, done, err := s.RunMicro(step, micro)
+						if err == nil && done {
+							err = guard.Observe(m)
+						}
+						if err == nil {
+							err = bins.Add(times, s.PerSample)
+						}
+						if err != nil {
+							t.Fatal(err)
+						}
 					}
 				}
 				runtime.ReadMemStats(&m)

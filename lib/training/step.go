@@ -1,5 +1,6 @@
 // Package training compiles one optimiser step of a network, forward pass to updated weights, as one graph, and moves
-// its state between the engine and checkpoints.
+// its state between the engine and checkpoints; and it keeps watch over the steps: Guard skips those that a spike of the
+// gradient would spoil, Bins and GradientVariance tell at which times of the path the loss and its noise are.
 //
 // A step's inputs are pure functions of (seed, step) drawn by the caller and its state is what a checkpoint holds, so
 // a run that is killed and resumed computes what it would have computed, to the bit on one engine.
@@ -8,19 +9,14 @@ package training
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
-	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 	"vapo/lib/autodiff"
 	"vapo/lib/backend"
-	"vapo/lib/checkpoint"
-	"vapo/lib/feature"
 	"vapo/lib/graphop"
-	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
-	"vapo/lib/potential"
 )
 
 // Step is a compiled optimiser step.
@@ -28,114 +24,53 @@ type Step struct {
 	Kind   string // of the checkpoints: checkpoint.Potential or checkpoint.Classifier
 	Config json.RawMessage
 	Params []layer.Param
-	// Batch holds the float32 inputs of one step, to be filled before Run; see Potential and Classifier.
+	// Batch holds the float32 inputs of one micro-batch, to be filled before it is run; see Potential and Classifier.
 	Batch [][]float32
-	// Seed is that of the dropout masks, which are a function of it and the step's number; set before Run. Networks
-	// that drop nothing do not look at it.
+	// Seed is that of the dropout masks, which are a function of it and the number of the micro-batch since the start;
+	// set before Run. Networks that drop nothing do not look at it.
 	Seed uint64
+	// Limit is the gradient norm above which a step is skipped, see Guard; 0: none. Set before Run.
+	Limit float64
+	// PerSample tells of the micro-batch run last, sample by sample. A classifier leaves it empty.
+	PerSample PerSample
 
 	optim   optim.Config
-	hyper   [optim.Inputs][]float32
-	key     []float32 // of the masks: graphop.PhiloxKey; nil where nothing is dropped
+	values  []float64   // of the hyperparameters
+	hyper   [][]float32 // the same, as the engine takes them
+	key     []float32   // of the masks: graphop.PhiloxKey; nil where nothing is dropped
 	exe     backend.Executable
 	in, out []backend.Buffer
-	metrics []string
-	scalars [][]float32
+	scalars [][]float32 // loss, gradient norm, applied, and for a potential the root mean square of its gradient
+	at      int64       // the step in progress
+	next    int         // its next micro-batch
+	squares float64     // sum over its micro-batches of the mean squares of a potential's gradient
 }
 
-// Metrics are the scalars of one step.
+// PerSample are values of every sample of a micro-batch of N: slices [N] that the next run overwrites.
+type PerSample struct {
+	Losses  []float32 // loss per dimension, before the weight of the sample's time
+	Squares []float32 // mean over dimensions of |grad_x Psi|², Psi the potential of the flow (see homotopy.Schedule)
+	Values  []float32 // Psi
+}
+
+// Metrics are the scalars of one step, over all its micro-batches.
 type Metrics struct {
-	Loss     float64
-	GradNorm float64 // of the parameters' gradient, before clipping
-	Applied  bool    // false where the step would have made the state non-finite and was skipped
-	FieldRMS float64 // root mean square of the velocity per unit of the integration variable; 0 for a classifier
-	Rate     float64 // learning rate
+	Loss      float64
+	GradNorm  float64 // of the parameters' gradient, before clipping
+	Applied   bool    // false where the step was skipped: Spike or NonFinite says why
+	Spike     bool    // the gradient's norm was above Step.Limit
+	NonFinite bool    // the loss or the gradient's norm was not finite
+	FieldRMS  float64 // root mean square of the velocity per unit of the integration variable; 0 for a classifier
+	Rate      float64 // learning rate
 }
 
-// Indices of Step.Batch for a potential; the columns of homotopy.Fill follow.
-const (
-	BatchX     = 0 // data [N, D]
-	BatchNoise = 1 // standard normal [N, D]
-	BatchTimes = 2
-	BatchLabel = BatchTimes + homotopy.Columns // one-hot [N, Classes], all 0 where the label is dropped
-)
-
-// Potential compiles a step that trains a potential on batches of the given size. Step.Batch is data, noise and the
-// columns of homotopy.Fill; for a network that knows classes the labels follow.
-func Potential(be backend.Backend, c potential.Config, objective string, o optim.Config, batch int) (*Step, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
-	shape := append([]int{batch}, c.Shape...)
-	var in homotopy.Batch
-	var inputs []*graphop.Node
-	var label *graphop.Node
-	err := graphop.Build(func() {
-		input := func(name string, shape ...int) *graphop.Node {
-			n := graphop.Input(b.Graph, b.Dtype, "batch/"+name, shape...)
-			inputs = append(inputs, n)
-			return n
-		}
-		in.X, in.Noise = input("x", shape...), input("noise", shape...)
-		in.Condition = input("condition", batch, 1)
-		in.Mu, in.Sigma = input("mu", batch, 1), input("sigma", batch, 1)
-		in.DMu, in.DSigma = input("dmu", batch, 1), input("dsigma", batch, 1)
-		in.Weight = input("weight", batch, 1)
-		if c.Classes > 0 {
-			label = input("label", batch, c.Classes)
-		}
-		if c.Drops() {
-			b.Key = graphop.Input(b.Graph, b.Dtype, "batch/key", len(graphop.PhiloxKey(0, 0)))
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	terms, err := homotopy.Loss(objective, func(x, t *graphop.Node) *graphop.Node { return c.Build(b, x, t, label) }, in)
-	if err != nil {
-		return nil, err
-	}
-	config, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	s := &Step{Kind: checkpoint.Potential, Config: config, optim: o, metrics: []string{"field_rms"}}
-	return s, s.compile(be, b, inputs, terms.Loss, terms.GradNorm)
-}
-
-// Indices of Step.Batch for a classifier.
-const (
-	BatchImages = 0 // [N, C, H, W] in [-1, 1]
-	BatchLabels = 1 // one-hot [N, K]
-)
-
-// Classifier compiles a step that trains a classifier. Step.Batch is images and one-hot labels.
-func Classifier(be backend.Backend, c feature.Classifier, o optim.Config, batch int) (*Step, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
-	var x, labels, loss *graphop.Node
-	err := graphop.Build(func() {
-		x = graphop.Input(b.Graph, b.Dtype, "batch/x", append([]int{batch}, c.Shape...)...)
-		labels = graphop.Input(b.Graph, b.Dtype, "batch/labels", batch, c.Classes)
-		_, logits := c.Build(b, x)
-		loss = feature.CrossEntropy(logits, labels)
-	})
-	if err != nil {
-		return nil, err
-	}
-	config, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	s := &Step{Kind: checkpoint.Classifier, Config: config, optim: o}
-	return s, s.compile(be, b, []*graphop.Node{x, labels}, loss)
-}
-
-func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.Node, loss *graphop.Node, extra ...*graphop.Node) error {
+// compile builds the step that minimises loss [1]. fieldRMS [1] and perSample, three of [N, 1] in the order of
+// PerSample, are outputs too where there are any.
+func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.Node, loss, fieldRMS *graphop.Node, perSample ...*graphop.Node) error {
 	s.Params = b.Params
+	if rows := inputs[0].Shape()[0]; s.optim.BatchImages != rows*s.optim.Micro() {
+		return fmt.Errorf("the optimiser counts %d samples a step, expected %d: %d micro-batches of %d", s.optim.BatchImages, rows*s.optim.Micro(), s.optim.Micro(), rows)
+	}
 	grads, err := autodiff.Grad(loss, b.Nodes()...)
 	if err != nil {
 		return err
@@ -147,55 +82,94 @@ func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.N
 	g := backend.Graph{
 		Inputs:  slices.Concat(inputs, u.Inputs),
 		State:   u.State,
-		Outputs: append([]*graphop.Node{loss, u.GradNorm, u.Applied}, extra...),
+		Outputs: []*graphop.Node{u.Loss, u.GradNorm, u.Applied},
 	}
+	if fieldRMS != nil {
+		g.Outputs = append(g.Outputs, fieldRMS)
+	}
+	scalars := len(g.Outputs)
+	g.Outputs = append(g.Outputs, perSample...)
 	if b.Key != nil {
 		g.Inputs = append(g.Inputs, b.Key)
 	}
 	if s.exe, err = be.Compile(g); err != nil {
 		return fmt.Errorf("compile a training step: %w", err)
 	}
-	for _, n := range inputs {
-		v := make([]float32, n.Shape().TotalSize())
-		s.Batch = append(s.Batch, v)
-		s.in = append(s.in, backend.F32(v))
-	}
-	for i := range s.hyper {
-		s.hyper[i] = make([]float32, 1)
-		s.in = append(s.in, backend.F32(s.hyper[i]))
-	}
+	s.Batch = room(inputs, &s.in)
+	s.hyper = room(u.Inputs, &s.in)
+	s.values = make([]float64, 0, len(s.hyper))
 	if b.Key != nil {
-		s.key = make([]float32, b.Key.Shape().TotalSize())
-		s.in = append(s.in, backend.F32(s.key))
+		s.key = room([]*graphop.Node{b.Key}, &s.in)[0]
 	}
-	for range g.Outputs {
-		v := make([]float32, 1)
-		s.scalars = append(s.scalars, v)
-		s.out = append(s.out, backend.F32(v))
+	s.scalars = room(g.Outputs[:scalars], &s.out)
+	if v := room(perSample, &s.out); len(v) > 0 {
+		s.PerSample = PerSample{Losses: v[0], Squares: v[1], Values: v[2]}
 	}
 	return nil
 }
 
-// Run takes the step of the given number (0 for the first) on what Batch holds.
+// room makes a slice for the value of each node and appends them to the buffers of a run.
+func room(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
+	for _, n := range nodes {
+		v := make([]float32, n.Shape().TotalSize())
+		all = append(all, v)
+		*to = append(*to, backend.F32(v))
+	}
+	return all
+}
+
+// Micro is the number of micro-batches of a step.
+func (s *Step) Micro() int { return s.optim.Micro() }
+
+// Run takes the step of the given number (0 for the first) on what Batch holds, where a step is one batch.
 func (s *Step) Run(step int64) (Metrics, error) {
+	if s.Micro() != 1 {
+		return Metrics{}, fmt.Errorf("training step %d: it has %d micro-batches, which are run one by one", step, s.Micro())
+	}
+	m, _, err := s.RunMicro(step, 0)
+	return m, err
+}
+
+// RunMicro runs micro-batch micro of a step, which Batch holds: 0 to Micro()-1 one after the other, each counting the
+// same. With the last one the step is taken, done is true and the metrics are those of the step; before it they are
+// those of no step. A step may be left and another one, or itself, begun at 0.
+func (s *Step) RunMicro(step int64, micro int) (m Metrics, done bool, err error) {
+	k := s.Micro()
+	if micro < 0 || micro >= k || micro > 0 && (step != s.at || micro != s.next) {
+		return m, false, fmt.Errorf("training step %d: micro-batch %d of %d out of turn", step, micro, k)
+	}
 	h := s.optim.Hyper(step)
-	h.Fill(&s.hyper)
+	h.Limit, h.First, h.Last = s.Limit, micro == 0, micro == k-1
+	s.values = s.optim.Values(h, s.values[:0])
+	for i, v := range s.values {
+		s.hyper[i][0] = float32(v)
+	}
 	if s.key != nil {
-		for i, v := range graphop.PhiloxKey(s.Seed, uint64(step)) {
+		for i, v := range graphop.PhiloxKey(s.Seed, uint64(step)*uint64(k)+uint64(micro)) {
 			s.key[i] = float32(v)
 		}
 	}
+	s.next = k // nothing follows a run that failed
 	if err := s.exe.Run(s.in, s.out); err != nil {
-		return Metrics{}, fmt.Errorf("training step %d: %w", step, err)
+		return m, false, fmt.Errorf("training step %d: %w", step, err)
 	}
-	m := Metrics{
-		Loss: float64(s.scalars[0][0]), GradNorm: float64(s.scalars[1][0]),
-		Applied: s.scalars[2][0] != 0, Rate: h.Rate,
+	s.at, s.next = step, micro+1
+	if len(s.scalars) > 3 {
+		if micro == 0 {
+			s.squares = 0
+		}
+		rms := float64(s.scalars[3][0])
+		s.squares += rms * rms
+		m.FieldRMS = math.Sqrt(s.squares / float64(micro+1))
 	}
-	if len(s.metrics) > 0 {
-		m.FieldRMS = float64(s.scalars[3][0])
+	m.Loss, m.GradNorm, m.Rate = float64(s.scalars[0][0]), float64(s.scalars[1][0]), h.Rate
+	m.Applied = s.scalars[2][0] != 0
+	finite := func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+	if h.Last && !m.Applied {
+		m.NonFinite = !finite(m.Loss) || !finite(m.GradNorm)
+		m.Spike = !m.NonFinite
 	}
-	return m, nil
+	return m, h.Last, nil
 }
 
 // SwapBatch makes next, slices of the lengths of Batch's, what the next Run works on, and returns what Batch was: so one
@@ -211,81 +185,3 @@ func (s *Step) SwapBatch(next [][]float32) [][]float32 {
 
 // MemoryBytes is what the compiled step holds.
 func (s *Step) MemoryBytes() int64 { return s.exe.MemoryBytes() }
-
-// Initialise sets the weights and their averages to their initial values for a seed, and the moments to 0.
-func (s *Step) Initialise(seed uint64) error {
-	for _, p := range s.Params {
-		v := p.Draw(seed)
-		for _, group := range []string{optim.Param, optim.EMA} {
-			if err := s.exe.Load(group+p.Name, backend.F32(v)); err != nil {
-				return err
-			}
-		}
-		zero := make([]float32, len(v))
-		for _, group := range []string{optim.First, optim.Second} {
-			if err := s.exe.Load(group+p.Name, backend.F32(zero)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Checkpoint copies the state out. step is the number of steps taken.
-func (s *Step) Checkpoint(step int64) (*checkpoint.Checkpoint, error) {
-	c := &checkpoint.Checkpoint{Kind: s.Kind, Config: s.Config, Step: step}
-	for _, group := range optim.Groups() {
-		for _, p := range s.Params {
-			n := 1
-			for _, d := range p.Shape {
-				n *= d
-			}
-			v := make([]float32, n)
-			if err := s.exe.Store(group+p.Name, backend.F32(v)); err != nil {
-				return nil, err
-			}
-			c.Tensors = append(c.Tensors, checkpoint.Named{Name: group + p.Name, Shape: p.Shape, Data: v})
-		}
-	}
-	return c, nil
-}
-
-// Restore sets the state from a checkpoint of the same network.
-func (s *Step) Restore(c *checkpoint.Checkpoint) error {
-	if c.Kind != s.Kind || string(c.Config) != string(s.Config) {
-		return fmt.Errorf("checkpoint of a %s %s does not fit the %s %s being trained", c.Kind, c.Config, s.Kind, s.Config)
-	}
-	shapes := map[string][]int{}
-	for _, p := range s.Params {
-		shapes[p.Name] = p.Shape
-	}
-	for _, group := range optim.Groups() {
-		weights, err := c.Weights(group, shapes)
-		if err != nil {
-			return err
-		}
-		for name, v := range weights {
-			if err := s.exe.Load(group+name, backend.F32(v)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Averages returns the moving averages of the weights, by parameter name.
-func (s *Step) Averages() (map[string][]float32, error) {
-	out := map[string][]float32{}
-	for _, p := range s.Params {
-		n := 1
-		for _, d := range p.Shape {
-			n *= d
-		}
-		v := make([]float32, n)
-		if err := s.exe.Store(optim.EMA+p.Name, backend.F32(v)); err != nil {
-			return nil, err
-		}
-		out[p.Name] = v
-	}
-	return out, nil
-}

@@ -13,7 +13,11 @@ import (
 	"vapo/lib/potential"
 )
 
-var adam = optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1, EMADecay: 0.999}
+// adam is a plain optimiser for steps of a batch, with an average that keeps 0.999 of itself a step.
+func adam(batch int) optim.Config {
+	return optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1,
+		BatchImages: batch, EMAHalfLifeImages: []float64{optim.HalfLifeImages(0.999, batch)}}
+}
 
 func mlpConfig() potential.Config {
 	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 128, Depth: 3, Fourier: 4}}
@@ -55,7 +59,7 @@ func BenchmarkStep(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			start := time.Now()
-			s, err := Potential(be, c.config, c.objective, adam, c.batch)
+			s, err := Potential(be, c.config, c.objective, adam(c.batch), c.batch)
 			if err != nil {
 				b.Fatal(err)
 			}

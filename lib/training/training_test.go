@@ -22,10 +22,28 @@ import (
 type trainee struct {
 	name string
 	make func(be backend.Backend) (*Step, error)
-	fill func(s *Step, step int64)
+	fill func(s *Step, n int64) // the n-th micro-batch since the start
+}
+
+// take takes one step; edit, where given, changes the batch of its first micro-batch.
+func (tr trainee) take(t *testing.T, s *Step, step int64, edit func(batch [][]float32)) (m Metrics) {
+	t.Helper()
+	for micro := range s.Micro() {
+		tr.fill(s, step*int64(s.Micro())+int64(micro))
+		if micro == 0 && edit != nil {
+			edit(s.Batch)
+		}
+		var done bool
+		var err error
+		if m, done, err = s.RunMicro(step, micro); err != nil || done != (micro == s.Micro()-1) {
+			t.Fatalf("step %d, micro-batch %d: done is %v, %v", step, micro, done, err)
+		}
+	}
+	return m
 }
 
 func trainees() []trainee {
+	const batch = 6
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	pictures := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
@@ -33,22 +51,35 @@ func trainees() []trainee {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}, Dropout: 0.3}}
 	wide := potential.Config{Kind: "wrn", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1}}
 	classes := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 4}
-	const batch = 6
+	shallow := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1}, ResBlocks: 1, Groups: 2, Dropout: 0.3}}
+	everything := adam(3 * batch)
+	everything.WeightDecay, everything.ClipStd, everything.Accumulate = 0.1, 0.3, 3
+	everything.EMAHalfLifeImages = append(everything.EMAHalfLifeImages, 20, 0)
 	fillPotential := func(c potential.Config) func(s *Step, step int64) {
 		return func(s *Step, step int64) { fill(s, c, batch, uint64(step)) }
 	}
 	return []trainee{
-		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam, batch) }, fillPotential(points)},
-		{"unet", func(be backend.Backend) (*Step, error) { return Potential(be, pictures, "matching", adam, batch) }, fillPotential(pictures)},
+		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam(batch), batch) }, fillPotential(points)},
+		{"unet", func(be backend.Backend) (*Step, error) {
+			return Potential(be, pictures, "matching", adam(batch), batch)
+		}, fillPotential(pictures)},
 		{"unet dropping", func(be backend.Backend) (*Step, error) {
-			s, err := Potential(be, dropping, "matching", adam, batch)
+			s, err := Potential(be, dropping, "matching", adam(batch), batch)
 			if s != nil {
 				s.Seed = 3
 			}
 			return s, err
 		}, fillPotential(dropping)},
-		{"wrn", func(be backend.Backend) (*Step, error) { return Potential(be, wide, "matching", adam, batch) }, fillPotential(wide)},
-		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam, batch) }, func(s *Step, step int64) {
+		{"unet accumulating", func(be backend.Backend) (*Step, error) {
+			s, err := Potential(be, shallow, "matching", everything, batch)
+			if s != nil {
+				s.Seed = 3
+			}
+			return s, err
+		}, fillPotential(shallow)},
+		{"wrn", func(be backend.Backend) (*Step, error) { return Potential(be, wide, "matching", adam(batch), batch) }, fillPotential(wide)},
+		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam(batch), batch) }, func(s *Step, step int64) {
 			draw.New(1, "images", uint64(step)).Normal(s.Batch[BatchImages])
 			clear(s.Batch[BatchLabels])
 			for i := range batch {
@@ -73,12 +104,9 @@ func (tr trainee) new(t *testing.T, be backend.Backend) *Step {
 func (tr trainee) run(t *testing.T, s *Step, from, to int64) (last Metrics) {
 	t.Helper()
 	for step := from; step < to; step++ {
-		tr.fill(s, step)
-		m, err := s.Run(step)
-		if err != nil || !m.Applied {
-			t.Fatalf("step %d: %+v, %v", step, m, err)
+		if last = tr.take(t, s, step, nil); !last.Applied || last.Spike || last.NonFinite {
+			t.Fatalf("step %d: %+v", step, last)
 		}
-		last = m
 	}
 	return last
 }
@@ -146,13 +174,21 @@ func TestInitialise(t *testing.T) {
 		if bytes.Equal(first, bytesOf(t, s, 0)) {
 			t.Errorf("%s: the seed does not matter", tr.name)
 		}
-		averages, err := s.Averages()
-		if err != nil {
-			t.Fatal(err)
+		n := len(s.optim.EMAHalfLifeImages)
+		for k := range n {
+			averages, err := s.Averages(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range s.Params {
+				if !slices.Equal(averages[p.Name], p.Draw(6)) {
+					t.Errorf("%s: average %d of %s does not start at the parameter", tr.name, k, p.Name)
+				}
+			}
 		}
-		for _, p := range s.Params {
-			if !slices.Equal(averages[p.Name], p.Draw(6)) {
-				t.Errorf("%s: the average of %s does not start at the parameter", tr.name, p.Name)
+		for _, k := range []int{-1, n} {
+			if _, err := s.Averages(k); err == nil {
+				t.Errorf("%s: there is average %d of %d", tr.name, k, n)
 			}
 		}
 	}
@@ -172,6 +208,17 @@ func TestRestoreRefuses(t *testing.T) {
 		"a tensor too many": func(c *checkpoint.Checkpoint) {
 			c.Tensors = append(c.Tensors, checkpoint.Named{Name: "param/more", Shape: []int{1}, Data: []float32{1}})
 		},
+		"another average": func(c *checkpoint.Checkpoint) {
+			for _, p := range s.Params {
+				c.Tensors = append(c.Tensors, checkpoint.Named{Name: checkpoint.Average(1) + p.Name, Shape: p.Shape, Data: p.Draw(1)})
+			}
+		},
+		"other weights and a tensor missing": func(c *checkpoint.Checkpoint) {
+			for i := range c.Tensors {
+				c.Tensors[i].Data[0]++
+			}
+			c.Tensors = c.Tensors[:len(c.Tensors)-1]
+		},
 		"a tensor of other shape": func(c *checkpoint.Checkpoint) { c.Tensors[0].Shape = slices.Concat([]int{1}, c.Tensors[0].Shape) },
 	} {
 		c, err := s.Checkpoint(0)
@@ -188,24 +235,35 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// Training lowers the loss; a batch with NaN in it is skipped and leaves no trace.
+// A batch with NaN in it, or with a gradient beyond the limit, is skipped and leaves no trace.
 func TestSkippedStepLeavesNoTrace(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, tr := range trainees() {
 			s := tr.new(t, be)
 			tr.run(t, s, 0, 3)
 			before := bytesOf(t, s, 3)
-			tr.fill(s, 3)
-			s.Batch[0][1] = float32(math.NaN())
-			m, err := s.Run(3)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if m.Applied {
-				t.Errorf("%s, %s: a step on NaN was applied", be.Class(), tr.name)
+			m := tr.take(t, s, 3, func(batch [][]float32) { batch[0][1] = float32(math.NaN()) })
+			if m.Applied || !m.NonFinite || m.Spike {
+				t.Errorf("%s, %s: a step on NaN: %+v", be.Class(), tr.name, m)
 			}
 			if !bytes.Equal(before, bytesOf(t, s, 3)) {
 				t.Errorf("%s, %s: a step on NaN changed the state", be.Class(), tr.name)
+			}
+			s.Limit = 1e-6
+			if m = tr.take(t, s, 3, nil); m.Applied || m.NonFinite || !m.Spike || !(m.GradNorm > s.Limit) {
+				t.Errorf("%s, %s: a step beyond the limit: %+v", be.Class(), tr.name, m)
+			}
+			if !bytes.Equal(before, bytesOf(t, s, 3)) {
+				t.Errorf("%s, %s: a step beyond the limit changed the state", be.Class(), tr.name)
+			}
+			s.Limit = m.GradNorm
+			whole := tr.new(t, be)
+			tr.run(t, whole, 0, 3)
+			if got, want := tr.take(t, s, 3, nil), tr.take(t, whole, 3, nil); got != want || !got.Applied {
+				t.Errorf("%s, %s: the step after those skipped gives %+v, want %+v", be.Class(), tr.name, got, want)
+			}
+			if !bytes.Equal(bytesOf(t, s, 4), bytesOf(t, whole, 4)) {
+				t.Errorf("%s, %s: steps that were skipped left a trace", be.Class(), tr.name)
 			}
 		}
 	}
@@ -222,7 +280,7 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 		if !(last.Loss < first.Loss) {
 			t.Errorf("%s: loss %v at first, %v after 150 steps on one batch", tr.name, first.Loss, last.Loss)
 		}
-		if last.Rate != adam.LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
+		if last.Rate != adam(1).LearningRate || last.GradNorm <= 0 || (tr.name != "classifier") != (last.FieldRMS > 0) {
 			t.Errorf("%s: metrics %+v", tr.name, last)
 		}
 	}
@@ -265,20 +323,24 @@ func TestDropoutMasks(t *testing.T) {
 
 func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
+	const batch = 6
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
-	if _, err := Potential(be, points, "hybrid", adam, 4); err == nil {
+	if _, err := Potential(be, points, "hybrid", adam(4), 4); err == nil {
 		t.Error("an unknown objective was accepted")
 	}
-	bad := adam
+	bad := adam(4)
 	bad.Beta1 = 2
 	if _, err := Potential(be, points, "matching", bad, 4); err == nil {
 		t.Error("a bad optimiser was accepted")
 	}
-	if _, err := Classifier(be, feature.Classifier{}, adam, 4); err == nil {
+	if _, err := Potential(be, points, "matching", adam(8), 4); err == nil {
+		t.Error("an optimiser that counts 8 samples a step was accepted for batches of 4")
+	}
+	if _, err := Classifier(be, feature.Classifier{}, adam(4), 4); err == nil {
 		t.Error("an empty classifier was accepted")
 	}
 	points.MLP = nil
-	if _, err := Potential(be, points, "matching", adam, 4); err == nil {
+	if _, err := Potential(be, points, "matching", adam(4), 4); err == nil {
 		t.Error("an empty potential was accepted")
 	}
 }

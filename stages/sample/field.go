@@ -20,7 +20,9 @@ type fieldCmd struct {
 	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
 	Points     string      `help:"CSV file with the header x1,…,xd and a point a row; - for standard input." required:""`
 	T          float64     `name:"t" help:"Time in [0, 1]." required:""`
-	Weights    string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Class      string      `help:"Class that the network is told, the index of one; each: point k is of class k mod their number; none: not told." default:"none"`
+	Guidance   float64     `help:"How far the class is exaggerated, see run." default:"1"`
+	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
 	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
@@ -29,13 +31,20 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	if !(f.T >= 0 && f.T <= 1) {
 		return stage.Fail(stage.ExitUsage, "", "--t is %v, expected a time in [0, 1]", f.T)
 	}
+	if err := checkClass(f.Class, f.Guidance); err != nil {
+		return stage.Fail(stage.ExitUsage, "", "%w", err)
+	}
 	path, err := c.Resolve(ctx, f.Checkpoint)
 	if err != nil {
 		return err
 	}
-	m, err := openModel(path, f.Weights, f.Backend)
+	m, err := openModel(path, f.Weights, f.Guidance, f.Backend)
 	if err != nil {
 		return fmt.Errorf("checkpoint %s: %w", f.Checkpoint, err)
+	}
+	label, err := m.label(f.Class)
+	if err != nil {
+		return err
 	}
 	in := io.Reader(os.Stdin)
 	if f.Points != "-" {
@@ -60,6 +69,7 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	n, block := len(x)/d, m.field.Batch
 	xb, t := make([]float32, block*d), make([]float32, block)
 	phi, grad := make([]float32, block), make([]float32, block*d)
+	labels := make([]int, block)
 	for i := range t {
 		t[i] = float32(f.T)
 	}
@@ -67,6 +77,14 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 		count := min(block, n-at)
 		clear(xb)
 		copy(xb, x[at*d:(at+count)*d])
+		if label != nil {
+			for i := range labels {
+				labels[i] = label(at + i)
+			}
+			if err := m.field.SetLabels(labels); err != nil {
+				return err
+			}
+		}
 		if err := m.field.Eval(xb, t, phi, grad); err != nil {
 			return err
 		}

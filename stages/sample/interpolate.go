@@ -11,8 +11,8 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
-	"vapo/lib/ode"
 	"vapo/lib/report/grid"
+	"vapo/lib/sampling"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -26,7 +26,9 @@ type interpolateCmd struct {
 	Seed       uint64      `help:"Seed of the noises." default:"0"`
 	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps      int         `help:"Equal steps; not for rk45." default:"30"`
-	Weights    string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Class      string      `help:"Class of the samples, see run; each: pair k is of class k mod their number." default:"none"`
+	Guidance   float64     `help:"How far the class is exaggerated, see run." default:"1"`
+	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
 	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
@@ -38,19 +40,21 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if c.Pairs > maxSamples/c.Points {
 		return stage.Fail(stage.ExitUsage, "", "%d pairs of %d points: expected at most %d samples", c.Pairs, c.Points, maxSamples)
 	}
+	if err := checkClass(c.Class, c.Guidance); err != nil {
+		return stage.Fail(stage.ExitUsage, "", "%w", err)
+	}
 	path, err := con.Resolve(ctx, c.Checkpoint)
 	if err != nil {
 		return err
 	}
-	m, err := openModel(path, c.Weights, c.Backend)
+	m, err := openModel(path, c.Weights, c.Guidance, c.Backend)
 	if err != nil {
 		return fmt.Errorf("checkpoint %s: %w", c.Checkpoint, err)
 	}
-	tableau, err := ode.Lookup(c.Solver)
+	label, err := m.label(c.Class)
 	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "%w", err)
+		return err
 	}
-	p := &params{N: c.Pairs * c.Points, Seed: c.Seed, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000}
 	d, n := m.config.Dim(), c.Pairs*c.Points
 	if n > maxNumbers/d {
 		return stage.Fail(stage.ExitResources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
@@ -58,29 +62,24 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	x := make([]float32, n*d)
 	a, b := make([]float32, d), make([]float32, d)
 	for pair := range c.Pairs {
-		m.noise(c.Seed, 2*pair, a)
-		m.noise(c.Seed, 2*pair+1, b)
+		sampling.Noise(m.config, c.Seed, 2*pair, a)
+		sampling.Noise(m.config, c.Seed, 2*pair+1, b)
 		for k := range c.Points {
 			at := (pair*c.Points + k) * d
 			spherical(x[at:at+d], a, b, float64(k)/float64(c.Points-1), m.config.PriorStd)
 		}
 	}
-	r := draws{m: m, p: p, tableau: tableau}
+	s := &sampling.Sampler{Field: m.field, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000}
+	pair := func(i int) int { return i / c.Points }
+	if label != nil {
+		s.Label = func(i int) int { return label(pair(i)) }
+	}
 	progress := con.Progress(int64(n), "samples")
-	block := m.field.Batch
-	rows := make([]float32, block*d)
-	for at := 0; at < n; at += block {
-		count := min(block, n-at)
-		clear(rows)
-		copy(rows, x[at*d:(at+count)*d])
-		if _, fail := r.integrate(ctx, rows); fail != nil {
-			return fail(at)
-		}
-		copy(x[at*d:(at+count)*d], rows)
-		progress.Set(int64(at + count))
+	if _, err := s.Carry(ctx, x, func(done int) { progress.Set(int64(done)) }); err != nil {
+		return sampling.Explain(err)
 	}
 	progress.Done()
-	return c.write(con, m.set(x, n))
+	return c.write(con, withLabels(sampling.Set(m.config, x, n), label, pair))
 }
 
 // spherical writes the point at fraction f of the great circle from a to b, at the norm sqrt(d)·w around which the

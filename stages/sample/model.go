@@ -5,17 +5,10 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
-	"vapo/lib/draw"
 	"vapo/lib/engine"
 	"vapo/lib/potential"
+	"vapo/lib/sampling"
 	"vapo/lib/stage"
-)
-
-// Blocks in which the field is evaluated, a fixed size for each kind of network: sample k always stands in row
-// k mod block, so that it has the same bits whatever is drawn beside it.
-const (
-	imageBlock = 64
-	pointBlock = 256
 )
 
 // model is a trained potential ready to be evaluated.
@@ -25,7 +18,12 @@ type model struct {
 	field  *potential.Field
 }
 
-func openModel(path, weights string, name engine.Name) (*model, error) {
+// openModel opens the potential that a checkpoint holds under a name of weights, guided towards what is told of classes.
+func openModel(path, weights string, guidance float64, name engine.Name) (*model, error) {
+	group, err := potential.Group(weights)
+	if err != nil {
+		return nil, stage.Fail(stage.ExitUsage, "", "--weights: %w", err)
+	}
 	be, err := engine.Open(name)
 	if err != nil {
 		return nil, err
@@ -34,40 +32,20 @@ func openModel(path, weights string, name engine.Name) (*model, error) {
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "give the output checkpoint of train", "%w", err)
 	}
-	group := checkpoint.EMA
-	if weights == "raw" {
-		group = checkpoint.Param
-	}
 	config, values, err := potential.FromCheckpoint(c, group)
+	var missing *potential.GroupError
+	if errors.As(err, &missing) {
+		return nil, stage.Fail(stage.ExitInput, "--weights takes one of those it has", "%w", err)
+	}
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "give a checkpoint trained with --model mlp, wrn or unet", "%w", err)
 	}
-	block := imageBlock
-	if len(config.Shape) == 1 {
-		block = pointBlock
+	if guidance != 1 && config.Classes == 0 {
+		return nil, stage.Fail(stage.ExitInput, noClasses, "--guidance is %v, but the network was trained without classes", guidance)
 	}
-	field, err := potential.NewField(be, config, values, block)
+	field, err := potential.NewGuidedField(be, config, values, sampling.Block(config), guidance)
 	if err != nil {
 		return nil, engine.Explain(err)
 	}
 	return &model{be: be, config: config, field: field}, nil
-}
-
-// noise writes the starting point of a sample, from the prior N(0, w² I), to dst [D].
-func (m *model) noise(seed uint64, index int, dst []float32) {
-	draw.New(seed, "sample/noise", uint64(index)).Normal(dst)
-	if w := float32(m.config.PriorStd); w != 1 {
-		for i := range dst {
-			dst[i] *= w
-		}
-	}
-}
-
-// numeric turns a solver's failure into the contract's terms.
-func numeric(err error, sample int) error {
-	var e *stage.Error
-	if err == nil || errors.As(err, &e) {
-		return err
-	}
-	return stage.Fail(stage.ExitNumeric, "train longer, or allow smaller steps", "sample %d could not be integrated: %w", sample, err)
 }

@@ -10,7 +10,7 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
-	"vapo/lib/ode"
+	"vapo/lib/potential"
 	"vapo/lib/report/grid"
 	"vapo/lib/report/preview"
 	"vapo/lib/stage"
@@ -26,7 +26,9 @@ type params struct {
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001"`
 	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
-	Weights  string      `help:"Weights to use: ema (the moving average) or raw." default:"ema" enum:"ema,raw"`
+	Class    string      `help:"Class of the samples, for a network trained with them: the index of one, each (sample k is of class k mod their number), or none (not told)." default:"none"`
+	Guidance float64     `help:"How far the class is exaggerated (classifier-free guidance): 1 not at all, 0 leaves it out; another number takes twice the work." default:"1"`
+	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
 	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
 	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
@@ -66,7 +68,10 @@ func check(p *params) error {
 	case !(p.RTol > 0) || !(p.ATol > 0):
 		return fmt.Errorf("rtol and atol are %v and %v: expected positive numbers", p.RTol, p.ATol)
 	}
-	return nil
+	if _, err := potential.Group(p.Weights); err != nil {
+		return err
+	}
+	return checkClass(p.Class, p.Guidance)
 }
 
 func run(ctx context.Context, job *stage.Job, p *params) error {
@@ -74,23 +79,19 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	m, err := openModel(path, p.Weights, p.Backend)
+	m, err := openModel(path, p.Weights, p.Guidance, p.Backend)
 	if err != nil {
 		return fmt.Errorf("input checkpoint: %w", err)
 	}
 	engine.Record(job, m.be)
-	tableau, err := ode.Lookup(p.Solver)
-	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "%w", err)
-	}
-	set, work, err := draws{m: m, p: p, tableau: tableau}.all(ctx, job)
+	set, work, seconds, err := drawAll(ctx, job, m, p)
 	if err != nil {
 		return err
 	}
-	job.Set("function_evaluations_mean", work.mean())
-	job.Set("function_evaluations_max", work.most)
-	job.Set("seconds", work.seconds)
-	job.Set("samples_per_second", float64(p.N)/work.seconds)
+	job.Set("function_evaluations_mean", work.Mean())
+	job.Set("function_evaluations_max", work.Most)
+	job.Set("seconds", seconds)
+	job.Set("samples_per_second", float64(p.N)/seconds)
 	if err := job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
 		return err
 	}

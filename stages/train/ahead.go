@@ -6,7 +6,7 @@ type ahead struct {
 	r     runner
 	end   int64
 	next  [][]float32
-	drawn chan struct{} // closed when next holds the next step's batch; nil at first
+	drawn chan error // says when next holds the next step's batch; nil at first
 }
 
 // newAhead prepares the steps before end.
@@ -19,18 +19,22 @@ func newAhead(r runner, end int64) *ahead {
 }
 
 // take puts the batch of a step in its place and begins with the next step's. Steps are taken one after the other.
-func (a *ahead) take(step int64) {
+func (a *ahead) take(step int64) error {
+	var err error
 	if a.drawn == nil {
-		a.r.fill(step, a.next)
+		err = a.r.fill(step, a.next)
 	} else {
-		<-a.drawn
+		err = <-a.drawn
+	}
+	if err != nil {
+		return err
 	}
 	a.next = a.r.step().SwapBatch(a.next)
-	a.drawn = make(chan struct{})
+	a.drawn = make(chan error, 1)
 	if step+1 < a.end {
-		go func(batch [][]float32, drawn chan struct{}) {
-			a.r.fill(step+1, batch)
-			close(drawn)
+		go func(batch [][]float32, drawn chan<- error) {
+			drawn <- a.r.fill(step+1, batch)
 		}(a.next, a.drawn)
 	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"vapo/lib/backend"
+	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
 	"vapo/lib/engine"
@@ -18,8 +19,9 @@ import (
 // runner is what the loop needs to know of a network in training.
 type runner interface {
 	step() *training.Step
-	// fill draws the batch of a step, a pure function of (seed, step), into slices like those of step().Batch.
-	fill(step int64, batch [][]float32)
+	// fill draws the batch of a step, a pure function of (seed, step), into slices like those of step().Batch. It fails
+	// where the data do.
+	fill(step int64, batch [][]float32) error
 }
 
 // unfit says why no step could be compiled: for want of memory, or because network and data do not fit.
@@ -30,60 +32,45 @@ func unfit(err error) error {
 	return stage.Fail(stage.ExitInput, "", "%w", err)
 }
 
-// shuffler walks through n samples in an order that is a function of (seed, epoch).
-type shuffler struct {
-	seed  uint64
-	n     int
-	epoch uint64
-	perm  []int
-}
-
-// at returns the sample at a position counted from the start of training.
-func (s *shuffler) at(position int64) int {
-	epoch := uint64(position / int64(s.n))
-	if s.perm == nil || s.epoch != epoch {
-		s.epoch, s.perm = epoch, draw.New(s.seed, "train/shuffle", epoch).Perm(s.n)
-	}
-	return s.perm[position%int64(s.n)]
-}
-
 // loader copies samples into batches in [-1, 1].
 type loader struct {
-	order  shuffler
-	images *dataset.Images
-	points *dataset.Points
-	flip   bool
+	samples dataloader.Samples
+	seed    uint64
+	flip    bool
+	width   int // of an image
 }
 
-func newLoader(p *params, set dataset.Set) *loader {
-	l := &loader{order: shuffler{seed: p.Seed, n: set.Len()}, flip: p.Flip}
-	l.images, _ = set.(*dataset.Images)
-	l.points, _ = set.(*dataset.Points)
-	return l
+func newLoader(p *params, d *data) *loader {
+	shape := d.Shape()
+	return &loader{samples: d.samples, seed: p.Seed, flip: p.Flip, width: shape[len(shape)-1]}
 }
 
 // fill copies the samples of a step to dst and calls each with their indices.
-func (l *loader) fill(dst []float32, step int64, batch int, each func(row, sample int)) {
+func (l *loader) fill(dst []float32, step int64, batch int, each func(row, sample int)) error {
 	d := len(dst) / batch
 	var coin *draw.Source
 	if l.flip {
-		coin = draw.New(l.order.seed, "train/flip", uint64(step))
+		coin = draw.New(l.seed, "train/flip", uint64(step))
 	}
 	for row := range batch {
-		i := l.order.at(step*int64(batch) + int64(row))
+		s, err := l.samples.At(step*int64(batch) + int64(row))
+		if err != nil {
+			return badData("data", err)
+		}
 		out := dst[row*d : (row+1)*d]
-		if l.points != nil {
-			copy(out, l.points.Point(i))
+		if s.Pixels == nil {
+			copy(out, s.Point)
 		} else {
-			feature.Scale(out, l.images.Image(i))
+			feature.Scale(out, s.Pixels)
 			if coin != nil && coin.IntN(2) == 1 {
-				mirror(out, l.images.W)
+				mirror(out, l.width)
 			}
 		}
 		if each != nil {
-			each(row, i)
+			each(row, s.Index)
 		}
 	}
+	return nil
 }
 
 // mirror reverses every row of width w.
@@ -97,16 +84,17 @@ func mirror(v []float32, w int) {
 
 // potentialRun trains Phi.
 type potentialRun struct {
-	s     *training.Step
-	p     *params
-	data  *loader
-	path  homotopy.Schedule
-	field *fieldCheck
+	s      *training.Step
+	p      *params
+	data   *loader
+	labels *teller // nil where none are told
+	path   homotopy.Schedule
+	field  *fieldCheck
 }
 
-func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potentialRun, error) {
-	if p.Model == "unet" {
-		if _, err := images(set, p.Model); err != nil {
+func newPotentialRun(be backend.Backend, p *params, set *data) (*potentialRun, error) {
+	if p.Model != "mlp" {
+		if _, err := images(set.Set, p.Model); err != nil {
 			return nil, err
 		}
 	}
@@ -114,6 +102,11 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "choose a network that fits the data", "%w", err)
 	}
+	labels, err := newTeller(p, set.Set)
+	if err != nil {
+		return nil, err
+	}
+	c.Classes = labels.count()
 	s, err := training.Potential(be, c, p.Objective, p.optimiser(), p.Batch)
 	if err != nil {
 		return nil, unfit(err)
@@ -122,9 +115,10 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	if err != nil {
 		return nil, err
 	}
-	r := &potentialRun{s: s, p: p, data: newLoader(p, set), path: homotopy.ForObjective(path, p.Objective)}
+	s.Seed = p.Seed
+	r := &potentialRun{s: s, p: p, data: newLoader(p, set), labels: labels, path: homotopy.ForObjective(path, p.Objective)}
 	if p.FieldEvery > 0 {
-		if r.field, err = newFieldCheck(be, c, p.Seed, set); err != nil {
+		if r.field, err = newFieldCheck(be, c, p.Seed, set.Set); err != nil {
 			return nil, err
 		}
 	}
@@ -133,8 +127,10 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 
 func (r *potentialRun) step() *training.Step { return r.s }
 
-func (r *potentialRun) fill(step int64, b [][]float32) {
-	r.data.fill(b[training.BatchX], step, r.p.Batch, nil)
+func (r *potentialRun) fill(step int64, b [][]float32) error {
+	if err := r.data.fill(b[training.BatchX], step, r.p.Batch, r.labels.fill(step, b)); err != nil {
+		return err
+	}
 	draw.New(r.p.Seed, "train/noise", uint64(step)).Normal(b[training.BatchNoise])
 	// One time in each of Batch equal strata: uniform as a whole, with less variance than independent draws
 	// (Kingma et al., arXiv 2107.00630, appendix I.1).
@@ -145,6 +141,7 @@ func (r *potentialRun) fill(step int64, b [][]float32) {
 		u := (float64(i) + times.Uniform64()) / float64(r.p.Batch)
 		homotopy.Fill(r.path, r.path.Draw(u), i, &columns)
 	}
+	return nil
 }
 
 // classifierRun trains the feature network.
@@ -159,23 +156,14 @@ type classifierRun struct {
 	classes int
 }
 
-// maxClasses bounds the labels of images that do not name their classes.
-const maxClasses = 10000
-
-func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p *params, set dataset.Set) (*classifierRun, error) {
-	im, err := images(set, p.Model)
+func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p *params, set *data) (*classifierRun, error) {
+	im, err := images(set.Set, p.Model)
 	if err != nil {
 		return nil, err
 	}
-	if len(im.Labels) != im.N {
-		return nil, stage.Fail(stage.ExitInput, "prepare a labelled data set", "input data: %d images have %d labels, a classifier needs one each", im.N, len(im.Labels))
-	}
-	classes := max(2, len(im.Classes))
-	for i, l := range im.Labels {
-		if l < 0 || l >= maxClasses {
-			return nil, stage.Fail(stage.ExitInput, "", "input data: image %d has label %d, expected 0 to %d", i, l, maxClasses-1)
-		}
-		classes = max(classes, int(l)+1)
+	classes, err := classesOf("a classifier", im.N, im.Labels, im.Classes)
+	if err != nil {
+		return nil, err
 	}
 	c := p.classifierConfig(im.Shape(), classes)
 	s, err := training.Classifier(be, c, p.optimiser(), p.Batch)
@@ -203,17 +191,17 @@ func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p
 
 func (r *classifierRun) step() *training.Step { return r.s }
 
-func (r *classifierRun) fill(step int64, b [][]float32) {
+func (r *classifierRun) fill(step int64, b [][]float32) error {
 	labels := b[training.BatchLabels]
 	clear(labels)
-	r.data.fill(b[training.BatchImages], step, r.p.Batch, func(row, sample int) {
+	return r.data.fill(b[training.BatchImages], step, r.p.Batch, func(row, sample int) {
 		labels[row*r.classes+int(r.im.Labels[sample])] = 1
 	})
 }
 
 // accuracy is the share of test images that the averaged weights classify rightly.
 func (r *classifierRun) accuracy() (float64, error) {
-	weights, err := r.s.Averages()
+	weights, err := r.s.Averages(0)
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -20,7 +21,7 @@ import (
 type exportCmd struct {
 	Checkpoint string `arg:"" name:"checkpoint" help:"Checkpoint of a potential: a path, ref:name or sha256:…"`
 	File       string `arg:"" name:"file" help:"Safetensors file to write. Its tensors have the names of the parameters; the network's description is in its metadata." type:"path"`
-	Weights    string `help:"Which weights: their moving averages (ema), or as trained (raw)." enum:"ema,raw" default:"ema"`
+	Weights    string `help:"Which weights: their moving averages (ema; ema.1, ema.2, … where training kept several), or as trained (raw)." default:"ema"`
 	Force      bool   `help:"Write over a file that is there."`
 }
 
@@ -40,6 +41,10 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err := free(cmd.File, cmd.Force); err != nil {
 		return err
 	}
+	group, err := potential.Group(cmd.Weights)
+	if err != nil {
+		return stage.Fail(stage.ExitUsage, "", "--weights: %w", err)
+	}
 	path, err := c.Resolve(ctx, cmd.Checkpoint)
 	if err != nil {
 		return err
@@ -48,11 +53,11 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return stage.Fail(stage.ExitInput, "give the output checkpoint of train", "%w", err)
 	}
-	group := checkpoint.EMA
-	if cmd.Weights == "raw" {
-		group = checkpoint.Param
-	}
 	config, weights, err := potential.FromCheckpoint(ck, group)
+	var missing *potential.GroupError
+	if errors.As(err, &missing) {
+		return stage.Fail(stage.ExitInput, "--weights takes one of those it has", "%s: %w", cmd.Checkpoint, err)
+	}
 	if err != nil {
 		return stage.Fail(stage.ExitInput, "give a checkpoint trained with --model mlp, wrn or unet", "%s: %w", cmd.Checkpoint, err)
 	}

@@ -73,7 +73,7 @@ func newFieldCheck(be backend.Backend, c potential.Config, seed uint64, set data
 
 // errors returns the relative root mean square error of the averaged weights' field at each time.
 func (f *fieldCheck) errors(s *training.Step) (map[string]float64, error) {
-	weights, err := s.Averages()
+	weights, err := s.Averages(0)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,12 @@ func loop(ctx context.Context, job *stage.Job, p *params, r runner) error {
 			return interrupted(ctx, job, s, step, h)
 		}
 		start := time.Now()
-		batches.take(step)
+		if err := batches.take(step); err != nil {
+			if ctx.Err() != nil { // stopped while it waited for data
+				return interrupted(ctx, job, s, step, h)
+			}
+			return err
+		}
 		m, err := s.Run(step)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 )
 
 type params struct {
-	Model     string  `help:"Network: mlp (points), unet (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,classifier"`
+	Model     string  `help:"Network: mlp (points), unet or wrn (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,wrn,classifier"`
 	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path) or energy (the Deep Ritz form with the same minimiser and more variance)." default:"matching" enum:"matching,energy"`
 	Schedule  string  `help:"Path from noise to data." default:"linear" enum:"linear,vapo"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
@@ -36,6 +36,9 @@ type params struct {
 	ClipNorm     float64 `help:"Bound on the global gradient norm; 0: none." default:"1"`
 	EMADecay     float64 `name:"ema-decay" help:"Decay of the weights' moving average, per step." default:"0.999"`
 
+	Conditional  bool    `help:"Tell the network the label of every sample, so that it can be sampled by class." default:"false" negatable:""`
+	LabelDropout float64 `help:"conditional: share of samples whose label is not told, so that the network serves without one, and guidance can compare." default:"0.1"`
+
 	Width       int             `help:"mlp: units a layer." default:"128" unit:"units"`
 	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers"`
 	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4"`
@@ -43,11 +46,17 @@ type params struct {
 	ChannelMult json.RawMessage `help:"unet: channels of each level over those of the first, one level a number." default:"[1,2,2]"`
 	ResBlocks   int             `help:"unet: residual blocks a level." default:"1"`
 	Groups      int             `help:"unet: groups of the normalisations." default:"8"`
+	Attention   json.RawMessage `help:"unet: downsampling factors (1, 2, 4, …) of the levels with attention." default:"[]"`
+	Dropout     float64         `help:"unet: share of elements that the residual blocks drop in training." default:"0"`
+	WRNDepth    int             `name:"wrn-depth" help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers"`
+	WRNWidth    int             `name:"wrn-width" help:"wrn: channels of the first stage over 16." default:"1"`
+	Time        bool            `help:"wrn: tell the network t; without, it is one potential for all times." default:"true" negatable:""`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64"`
 
 	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps"`
 	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
+	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false"`
 	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
@@ -75,14 +84,16 @@ var spec = stage.Stage[params]{
 func (p *params) optimiser() optim.Config {
 	return optim.Config{
 		LearningRate: p.LearningRate, WarmupSteps: p.Warmup, Decay: p.Decay, HorizonSteps: p.Steps,
-		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, ClipNorm: p.ClipNorm, EMADecay: p.EMADecay,
+		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, ClipNorm: p.ClipNorm,
+		BatchImages: p.Batch, EMAHalfLifeImages: []float64{optim.HalfLifeImages(p.EMADecay, p.Batch)},
 	}
 }
 
-func (p *params) mult() ([]int, error) {
+// wholes reads a parameter that is a list of whole numbers.
+func wholes(name string, raw json.RawMessage) ([]int, error) {
 	var m []int
-	if err := json.Unmarshal(p.ChannelMult, &m); err != nil {
-		return nil, fmt.Errorf("channel-mult is %s, expected a list of whole numbers such as [1, 2, 2]", p.ChannelMult)
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%s is %s, expected a list of whole numbers such as [1, 2, 2]", name, raw)
 	}
 	return m, nil
 }
@@ -95,6 +106,9 @@ func check(p *params) error {
 	if p.Steps < 1 || p.Batch < 1 || p.LogEvery < 1 || p.CheckpointEvery < 1 || p.FieldEvery < 0 {
 		return fmt.Errorf("steps, batch, log-every and checkpoint-every are %d, %d, %d and %d: expected 1 or more each, and field-every 0 or more", p.Steps, p.Batch, p.LogEvery, p.CheckpointEvery)
 	}
+	if p.DataCache < 0 {
+		return fmt.Errorf("data-cache is %d bytes, expected 0 or more", p.DataCache)
+	}
 	if p.Batch > maxBatch {
 		return fmt.Errorf("batch is %d, expected at most %d", p.Batch, maxBatch)
 	}
@@ -104,13 +118,19 @@ func check(p *params) error {
 	if _, err := homotopy.Lookup(p.Schedule, p.PriorStd); err != nil {
 		return err
 	}
+	if err := checkLabels(p); err != nil {
+		return err
+	}
 	if p.Model == "classifier" {
 		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
 	}
 	// The smallest data that the network could be for, so that what remains to go wrong is the data's doing.
 	shape := []int{1}
-	if p.Model == "unet" {
-		mult, err := p.mult()
+	switch p.Model {
+	case "wrn":
+		shape = []int{1, 4, 4}
+	case "unet":
+		mult, err := wholes("channel-mult", p.ChannelMult)
 		if err != nil {
 			return err
 		}
@@ -128,14 +148,21 @@ func (p *params) classifierConfig(shape []int, classes int) feature.Classifier {
 // potentialConfig describes the network for samples of a shape.
 func (p *params) potentialConfig(shape []int) (potential.Config, error) {
 	c := potential.Config{Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd}
-	if p.Model == "mlp" {
+	switch p.Model {
+	case "mlp":
 		c.MLP = &potential.MLP{Width: p.Width, Depth: p.Depth, Fourier: p.Fourier}
-	} else {
-		mult, err := p.mult()
+	case "wrn":
+		c.WRN = &potential.WRN{Depth: p.WRNDepth, Width: p.WRNWidth, Time: p.Time}
+	default:
+		mult, err := wholes("channel-mult", p.ChannelMult)
 		if err != nil {
 			return c, err
 		}
-		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups}
+		attention, err := wholes("attention", p.Attention)
+		if err != nil {
+			return c, err
+		}
+		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups, Attention: attention, Dropout: p.Dropout}
 	}
 	return c, c.Check()
 }
@@ -146,10 +173,15 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	engine.Record(job, be)
-	data, err := readSet(ctx, job, "data")
+	open := openData
+	if p.Model == "classifier" {
+		open = wholeData
+	}
+	data, err := open(ctx, job, p)
 	if err != nil {
 		return err
 	}
+	defer data.close()
 	var r runner
 	if p.Model == "classifier" {
 		r, err = newClassifierRun(ctx, job, be, p, data)
@@ -159,7 +191,11 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	return engine.Explain(loop(ctx, job, p, r))
+	if err := loop(ctx, job, p, r); err != nil {
+		return engine.Explain(err)
+	}
+	data.record(job)
+	return nil
 }
 
 func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, error) {
@@ -171,7 +207,7 @@ func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, err
 	if err != nil {
 		var format *tensorfile.FormatError
 		if errors.As(err, &format) {
-			return nil, stage.Fail(stage.ExitInput, "give an output of prep", "input %s: %w", name, err)
+			return nil, badData(name, err)
 		}
 		return nil, stage.Fail(stage.ExitInput, "", "input %s: %w", name, err)
 	}

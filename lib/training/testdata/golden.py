@@ -21,19 +21,30 @@ def wave(k, shape):
     return torch.tensor(v).reshape(shape).float().double()  # as float32 holds it
 
 
+class LabelTable(nn.Embedding):
+    """a row for each label, nothing for -1"""
+
+    def forward(self, y):
+        return (y >= 0)[:, None] * super().forward(y.clamp(0))
+
+
 class MLP(nn.Module):
-    def __init__(self, d, width, depth, fourier):
+    def __init__(self, d, width, depth, fourier, classes=0):
         super().__init__()
         self.fourier = fourier
+        self.label_emb = LabelTable(classes, width) if classes else None
         sizes = [d + 1 + 2 * fourier] + [width] * depth
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
         self.out = nn.Linear(width, 1)
 
-    def forward(self, x, t):
+    def forward(self, x, t, y=None):
         angle = t[:, None] * math.pi * 2.0 ** torch.arange(self.fourier)
         h = torch.cat([x, t[:, None], angle.sin(), angle.cos()], 1)
-        for layer in self.layers:
-            h = F.silu(layer(h))
+        for k, layer in enumerate(self.layers):
+            h = layer(h)
+            if k == 0 and self.label_emb:
+                h = h + self.label_emb(y)
+            h = F.silu(h)
         return self.out(h)[:, 0]
 
 
@@ -62,20 +73,24 @@ class WideBlock(nn.Module):
 class WRN(nn.Module):
     """a WideResNet without normalisation and with SiLU; Phi is linear in the sums over space of its channels."""
 
-    def __init__(self, image, depth, width, time):
+    def __init__(self, image, depth, width, time, classes=0):
         super().__init__()
         self.channels = 16 * width
         emb = 2 * self.channels
         if time:
             self.time_embed = nn.Sequential(nn.Linear(self.channels, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.label_emb = LabelTable(classes, emb) if classes else None
         self.time, self.n = time, (depth - 4) // 6
         self.conv_in = nn.Conv2d(image, 16, 3, padding=1)
         sizes = [16] + [16 * width] * self.n + [32 * width] * self.n + [64 * width] * self.n
-        self.blocks = nn.ModuleList(WideBlock(a, emb if time else 0, b) for a, b in zip(sizes, sizes[1:]))
+        self.blocks = nn.ModuleList(WideBlock(a, emb if time or classes else 0, b) for a, b in zip(sizes, sizes[1:]))
         self.out = nn.Linear(sizes[-1], 1)
 
-    def forward(self, x, t):
-        emb = F.silu(self.time_embed(timestep_embedding(t, self.channels))) if self.time else None
+    def forward(self, x, t, y=None):
+        embs = [self.time_embed(timestep_embedding(t, self.channels))] if self.time else []
+        if self.label_emb:
+            embs.append(self.label_emb(y))
+        emb = F.silu(sum(embs)) if embs else None
         h = self.conv_in(x)
         for i, block in enumerate(self.blocks):
             if i in (self.n, 2 * self.n):
@@ -167,11 +182,12 @@ class First(nn.Conv2d):
 class UNet(nn.Module):
     """guided diffusion's UNetModel with one head; Phi = |x - f|²/2. Without attention there is none in the middle."""
 
-    def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0):
+    def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0, classes=0):
         super().__init__()
         self.channels = channels
         emb = 4 * channels
         self.time_embed = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.label_emb = LabelTable(classes, emb) if classes else None
         ch = channels * mult[0]
         block = lambda cin, cout: ResBlock(cin, emb, cout, groups, dropout)
         attend = lambda level, c: [AttentionBlock(c, groups)] if 2**level in attention else []
@@ -202,8 +218,10 @@ class UNet(nn.Module):
             if isinstance(module, ResBlock):
                 module.out_layers[2].stream = name
 
-    def forward(self, x, t):
+    def forward(self, x, t, y=None):
         emb = self.time_embed(timestep_embedding(t, self.channels))
+        if self.label_emb:
+            emb = emb + self.label_emb(y)
         h, hs = x, []
         for block in self.input_blocks:
             for layer in block:
@@ -242,32 +260,52 @@ def probe(k, v):
     return [v.sum().item(), (v * wave(k, v.shape)).sum().item(), v.norm().item(), *some.tolist()]
 
 
-def case(net, kind, section, shape, schedule, w, objective, times):
+def clip_std(adam, factor, beta2):
+    """clipping of each gradient element by its second moment so far, as the released code does; how many it clips"""
+    count = 0
+    for group in adam.param_groups:
+        for p in group["params"]:
+            state = adam.state[p]
+            if p.grad is None or "step" not in state or state["step"] < 1:
+                continue
+            bound = factor * torch.sqrt(state["exp_avg_sq"] / (1 - beta2 ** int(state["step"]))) + 0.1
+            count += (p.grad.abs() > bound).sum().item()
+            p.grad.data.copy_(torch.max(torch.min(p.grad, bound), -bound))
+    return count
+
+
+def case(net, kind, section, shape, schedule, w, objective, times, options={}, steps=3, classes=0):
     config = dict(kind=kind, shape=shape, schedule=schedule, prior_std=w)
     config[kind] = section
     batch = len(times)
+    labels = torch.tensor([i % (classes + 1) - 1 for i in range(batch)]) if classes else None
     params = dict(net.named_parameters())
     for k, (pname, p) in enumerate(params.items()):
         fan = math.prod(p.shape[1:]) if p.dim() > 1 else 4
         offset = 1.0 if p.dim() == 1 and pname.endswith("weight") else 0.0  # gains of normalisations
         p.data = (offset + wave(k, p.shape) * 1.5 / math.sqrt(fan)).float().double()
     initial = {k: p.detach().clone() for k, p in params.items()}
-    ema = {k: p.detach().clone() for k, p in params.items()}
     c = dict(LearningRate=0.01, WarmupSteps=2, Decay="cosine", HorizonSteps=5, Beta1=0.9, Beta2=0.99, Epsilon=1e-3,
-             ClipNorm=1.5, EMADecay=0.7)
-    adam = torch.optim.Adam(net.parameters(), lr=1, betas=(c["Beta1"], c["Beta2"]), eps=c["Epsilon"])
+             ClipNorm=1.5, BatchImages=batch, EMAHalfLifeImages=[2.0 * batch])
+    c.update(options)
+    averages = [{k: p.detach().clone() for k, p in params.items()} for _ in c["EMAHalfLifeImages"]]
+    adam = torch.optim.AdamW(net.parameters(), lr=1, betas=(c["Beta1"], c["Beta2"]), eps=c["Epsilon"],
+                             weight_decay=c.get("WeightDecay", 0))
     out = dict(config=config, objective=objective, seed=Dropped.seed, optim=c, batch=batch, times=times,
-               names=list(params), shapes=[list(p.shape) for p in params.values()], loss=[], grad_norm=[], rms=[], weight=[])
+               names=list(params), shapes=[list(p.shape) for p in params.values()], loss=[], grad_norm=[], rms=[], weight=[], clipped=[], losses=[], squares=[], values=[])
+    if classes:
+        config["classes"] = classes
+        out["labels"] = labels.tolist()
     d = math.prod(shape)
     t = torch.tensor(times)
-    for step in range(3):
+    for step in range(steps):
         Dropped.step = step
         x, eps = wave(50 + step, [batch, *shape]), 1.5 * wave(60 + step, [batch, *shape])
         weight = 1 + 0.5 * wave(70 + step, [batch])
         col = lambda v: v.reshape([batch] + [1] * len(shape))
         mu, sigma, dmu, dsigma, cond, rate = path(schedule, t, w)
         xt = (col(mu) * x + col(sigma) * eps).requires_grad_()
-        phi = net(xt, cond)
+        phi = net(xt, cond, labels)
         grad, = torch.autograd.grad(phi.sum(), xt, create_graph=True)
         if objective == "matching":
             per = 0.5 * (grad - col(dmu) * x - col(dsigma) * eps).flatten(1).square().sum(1)
@@ -278,20 +316,28 @@ def case(net, kind, section, shape, schedule, w, objective, times):
         loss = (weight * per).mean() / d
         adam.zero_grad()
         loss.backward()
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in params.values()]
-        norm = nn.utils.clip_grad_norm_(net.parameters(), c["ClipNorm"])
+        for p in params.values():  # what the loss does not depend on has the gradient 0; PyTorch would not let it decay
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        grads = [p.grad.clone() for p in params.values()]
+        norm = nn.utils.clip_grad_norm_(net.parameters(), c["ClipNorm"] or math.inf)
+        clipped = clip_std(adam, c["ClipStd"], c["Beta2"]) if "ClipStd" in c else 0
         k = step + 1
         for group in adam.param_groups:
             group["lr"] = (c["LearningRate"] * min(1, k / c["WarmupSteps"])
                            * (1 + math.cos(math.pi * step / c["HorizonSteps"])) / 2)
         adam.step()
-        decay = min(c["EMADecay"], (1 + k) / (10 + k))
-        for name_, p in params.items():
-            ema[name_] = decay * ema[name_] + (1 - decay) * p.detach()
+        for ema, half_life in zip(averages, c["EMAHalfLifeImages"]):
+            decay = min(0.5 ** (batch / half_life) if half_life else 0, (1 + k) / (10 + k))
+            for name_, p in params.items():
+                ema[name_] = decay * ema[name_] + (1 - decay) * p.detach()
         out["loss"].append(loss.item())
         out["grad_norm"].append(norm.item())
         out["rms"].append(grad.square().mean().sqrt().item())
         out["weight"].append(weight.tolist())
+        out["clipped"].append(clipped)
+        out["losses"].append((per / d).tolist())
+        out["squares"].append(grad.flatten(1).square().mean(1).tolist())
+        out["values"].append(phi.tolist())
         if step == 0:
             out["param_grads"] = [probe(k, g) for k, g in enumerate(grads)]
             out["updated"] = [probe(k, p) for k, p in enumerate(params.values())]
@@ -300,7 +346,7 @@ def case(net, kind, section, shape, schedule, w, objective, times):
             for n, p in params.items():
                 p.data = initial[n].clone()
             net.eval()  # drops nothing
-            phi = net(xt, cond)
+            phi = net(xt, cond, labels)
             grad, = torch.autograd.grad(phi.sum(), xt)
             net.train()
             for n, p in params.items():
@@ -308,23 +354,24 @@ def case(net, kind, section, shape, schedule, w, objective, times):
             out["x"] = xt.detach().flatten().tolist()
             out["phi"], out["grad"] = (phi / rate).tolist(), (grad / col(rate)).flatten().tolist()
     out["change"] = [summary(k, p - initial[n]) for k, (n, p) in enumerate(params.items())]
-    out["ema_change"] = [summary(k, ema[n] - initial[n]) for k, n in enumerate(params)]
+    out["ema_change"] = [[summary(k, ema[n] - initial[n]) for k, n in enumerate(params)] for ema in averages]
     return out
 
 
 def main():
     ts = [0.12, 0.35, 0.6, 0.83, 0.5]
 
-    def mlp(*rest):
-        return case(MLP(3, 12, 2, 4), "mlp", dict(width=12, depth=2, fourier=4), [3], *rest)
+    def mlp(*rest, classes=0):
+        return case(MLP(3, 12, 2, 4, classes), "mlp", dict(width=12, depth=2, fourier=4), [3], *rest, classes=classes)
 
-    def wrn(image, width, time, *rest):
-        return case(WRN(image, 10, width, time), "wrn", dict(depth=10, width=width, time=time), [image, 8, 4], *rest)
+    def wrn(image, width, time, *rest, classes=0):
+        net = WRN(image, 10, width, time, classes)
+        return case(net, "wrn", dict(depth=10, width=width, time=time), [image, 8, 4], *rest, classes=classes)
 
-    def unet(image, extra, *rest):
+    def unet(image, extra, *rest, classes=0):
         section = dict(channels=8, mult=[1, 2], res_blocks=1, groups=4)
-        net = UNet(8, image, [1, 2], 1, 4, **extra)
-        return case(net, "unet", {**section, **extra}, [image, 8, 8], *rest)
+        net = UNet(8, image, [1, 2], 1, 4, **extra, classes=classes)
+        return case(net, "unet", {**section, **extra}, [image, 8, 8], *rest, classes=classes)
 
     both = dict(attention=[1, 2], dropout=0.3)
     cases = [
@@ -339,6 +386,16 @@ def main():
         wrn(3, 1, True, "linear", 1.0, "matching", ts[:2]),
         wrn(1, 2, True, "linear", 1.0, "energy", ts[:2]),
         wrn(2, 1, False, "linear", 1.0, "matching", ts[:2]),
+        # All that the optimiser can do at once: half-lives of less than a step and of more than early averages have.
+        mlp("linear", 2.0, "energy", ts + [0.27], dict(
+            WeightDecay=2.0, ClipNorm=3.0, ClipStd=0.5, Accumulate=3, EMAHalfLifeImages=[40.0, 2.0, 0.0]), 5),
+        unet(1, {}, "linear", 1.0, "matching", ts[:4], dict(
+            WeightDecay=1.0, ClipNorm=0.0, ClipStd=0.2, Accumulate=2, EMAHalfLifeImages=[1.5, 60.0]), 4),
+        wrn(1, 1, True, "vapo", 1.0, "matching", ts[:2], dict(ClipStd=0.3, WeightDecay=0.5), 4),
+        mlp("linear", 1.0, "energy", ts, classes=3),
+        unet(1, dict(attention=[2]), "linear", 1.0, "matching", ts[:4], classes=2),
+        wrn(1, 1, True, "linear", 1.0, "matching", ts[:4], classes=3),
+        wrn(1, 1, False, "linear", 1.0, "matching", ts[:4], classes=3),
     ]
     round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
     print("[")

@@ -28,6 +28,19 @@ type Decision struct {
 	Made   *stage.Manifest  // of the hit
 	Reason string           // why it is a miss, when the store says so
 	Wait   []string         // steps whose outputs are not known yet
+
+	Series        string           // key of the actions that differ in length alone; "" where the stage knows none
+	Length        int64            // of this one
+	Earlier       *artifact.Record // on a miss, the longest shorter one that the store has whole
+	EarlierLength int64
+}
+
+// GoesOn says from where a miss will be computed if not from the start, or "".
+func (d *Decision) GoesOn() string {
+	if d.Earlier == nil {
+		return ""
+	}
+	return fmt.Sprintf("goes on after %d %s of action %.12s", d.EarlierLength, d.Node.Stage.Length, d.Earlier.Key)
 }
 
 // pendingDigest stands for the digest of an output nobody has made yet.
@@ -64,7 +77,15 @@ func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep b
 	if d.Key, err = d.Action.Key(); err != nil {
 		return nil, fmt.Errorf("step %s: %w", n.Name(), err)
 	}
-	return d, r.lookUp(ctx, d)
+	d.Series, d.Length, _ = n.Stage.Series(n.Params, digests)
+	if err := r.lookUp(ctx, d); err != nil || d.Hit != nil || d.Series == "" {
+		return d, err
+	}
+	d.Earlier, d.EarlierLength, err = r.Store.LongestBelow(ctx, d.Series, d.Length)
+	if err != nil && !errors.Is(err, artifact.ErrNotFound) {
+		return nil, fmt.Errorf("step %s: %w", n.Name(), err)
+	}
+	return d, nil
 }
 
 // located puts a place of the recipe before an error and keeps its exit code.

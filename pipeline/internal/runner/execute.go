@@ -74,6 +74,11 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
 		args = append(args, "--input", name+"="+d.Inputs[name].Digest)
 	}
+	if d.Earlier != nil {
+		for _, name := range slices.Sorted(maps.Keys(d.Earlier.Outputs)) {
+			args = append(args, "--earlier", name+"="+string(d.Earlier.Outputs[name]))
+		}
+	}
 	args = append(args, stage.Flags(d.Node.Params)...)
 	lines := newLineReader(logFile, func(l Line) {
 		if l.Progress != nil {

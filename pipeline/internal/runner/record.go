@@ -53,6 +53,7 @@ type Step struct {
 	Key     string                  `json:"key,omitempty"`
 	Action  json.RawMessage         `json:"action,omitempty"`
 	Reason  string                  `json:"reason,omitempty"`
+	Earlier string                  `json:"earlier,omitempty"` // the action of the same series that it went on from
 	Inputs  map[string]Input        `json:"inputs,omitempty"`
 	Outputs map[string]stage.Output `json:"outputs,omitempty"`
 	Seconds float64                 `json:"seconds"` // spent in this run

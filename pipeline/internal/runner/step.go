@@ -51,6 +51,14 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 		a.finish(s, Cached, d.Made, d.Hit.Manifest)
 		return nil
 	}
+	if a.opt.Fresh {
+		d.Earlier = nil // or it would not be run whole
+	}
+	if d.Earlier != nil {
+		a.mu.Lock()
+		s.Earlier, s.Reason = d.Earlier.Key, d.GoesOn()
+		a.mu.Unlock()
+	}
 	if a.opt.Only != "" && n.Name() != a.opt.Only {
 		return stage.Fail(stage.ExitInput, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
 	}
@@ -113,6 +121,11 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 			}
 		}
 		manifest, raw = first, winner.Manifest
+	}
+	if d.Series != "" {
+		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil {
+			return fmt.Errorf("filing the result of step %s: %w", s.Name, err)
+		}
 	}
 	_ = a.Store.Live(d.Key).Delete(ctx) // only a head start that is not needed any more
 	a.finish(s, Done, manifest, raw)

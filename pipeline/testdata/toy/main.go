@@ -35,7 +35,7 @@ type state struct {
 }
 
 var spec = stage.Stage[params]{
-	Name: "toy", About: "Computes a chain of hashes, for tests.", Version: 1,
+	Name: "toy", About: "Computes a chain of hashes, for tests.", Version: 1, Length: "steps",
 	Inputs:  []stage.Port{{Name: "data", Media: stage.MediaJSON, Help: "What to start from.", Optional: true}},
 	Outputs: []stage.Port{{Name: "out", Media: stage.MediaJSON, Help: "The last link."}, {Name: "log", Media: stage.MediaNDJSON, Help: "All links."}, {Name: "score", Media: stage.MediaJSON, Help: "A headline."}},
 	Auto:    map[string]func(*params) string{"backend": func(*params) string { return "slow" }},
@@ -141,8 +141,24 @@ func save(ctx context.Context, job *stage.Job, s state) error {
 
 func resume(ctx context.Context, job *stage.Job) (s state, err error) {
 	path, ok, err := job.Live().Load(ctx, "state")
-	if err != nil || !ok {
+	if err != nil {
 		return s, err
+	}
+	if !ok {
+		for _, output := range []string{"out", "log"} { // the link, the step
+			path, ok, err := job.Earlier(ctx, output)
+			if err != nil || !ok {
+				return s, err
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return s, err
+			}
+			if err := json.Unmarshal(data, &s); err != nil {
+				return s, err
+			}
+		}
+		return s, nil
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

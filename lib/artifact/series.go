@@ -1,0 +1,80 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"vapo/lib/cachekey"
+	"vapo/lib/objectstore"
+)
+
+// A series is the actions that differ in nothing but how long they go on, as trainings of 1,000 and of 2,000 steps do: the
+// longer one may start from what the shorter one made. The index under series/ only finds them. It says nothing that
+// records do not, and losing it costs time alone.
+
+// lengthDigits makes lengths sort as numbers do.
+const lengthDigits = 19
+
+func seriesPrefix(series string) (string, error) {
+	if !cachekey.ValidKey(series) {
+		return "", fmt.Errorf("%q is not the key of a series", series)
+	}
+	return "series/" + series + "/", nil
+}
+
+// AddToSeries files the key of an action whose record is published under its series and length.
+func (s *Store) AddToSeries(ctx context.Context, series string, length int64, key string) error {
+	prefix, err := seriesPrefix(series)
+	if err != nil {
+		return err
+	}
+	if length < 0 || !cachekey.ValidKey(key) {
+		return fmt.Errorf("series %s: length %d of action %q", series, length, key)
+	}
+	text := key + "\n"
+	_, err = s.objects.Put(ctx, fmt.Sprintf("%s%0*d", prefix, lengthDigits, length), strings.NewReader(text), int64(len(text)), objectstore.PutOptions{})
+	return err
+}
+
+// LongestBelow returns the record of the longest action of a series that is shorter than length and whose outputs are all
+// there, with its length; ErrNotFound if there is none.
+func (s *Store) LongestBelow(ctx context.Context, series string, length int64) (*Record, int64, error) {
+	prefix, err := seriesPrefix(series)
+	if err != nil {
+		return nil, 0, err
+	}
+	var shorter []int64
+	for info, err := range s.objects.List(ctx, prefix) {
+		if err != nil {
+			return nil, 0, err
+		}
+		if n, err := strconv.ParseInt(strings.TrimPrefix(info.Key, prefix), 10, 64); err == nil && n < length {
+			shorter = append(shorter, n)
+		}
+	}
+	for i := len(shorter) - 1; i >= 0; i-- { // listed in ascending order
+		data, _, err := s.readDocument(ctx, fmt.Sprintf("%s%0*d", prefix, lengthDigits, shorter[i]))
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		rec, err := s.Record(ctx, strings.TrimSuffix(string(data), "\n"))
+		if err != nil { // gone, damaged or no key: no head start from this one
+			if ctx.Err() != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		if missing, err := s.Complete(ctx, rec); err != nil {
+			return nil, 0, err
+		} else if len(missing) == 0 {
+			return rec, shorter[i], nil
+		}
+	}
+	return nil, 0, fmt.Errorf("series %s below %d: %w", series, length, ErrNotFound)
+}

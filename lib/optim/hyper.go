@@ -1,0 +1,90 @@
+package optim
+
+import (
+	"fmt"
+	"math"
+)
+
+// Hyper are the numbers of one step, computed on the host in float64 and fed as inputs [1] each.
+type Hyper struct {
+	Rate     float64 // learning rate
+	Correct1 float64 // 1/(1-beta1^k), Adam's bias corrections at step k = 1, 2, ...
+	Correct2 float64
+	// Before2 is Correct2 of the step before, for ClipStd; ClipFloor its floor, which in the first step is above everything.
+	Before2, ClipFloor float64
+	// AverageDecays are min(0.5^(batch/half-life), (1+k)/(10+k)), so that early averages forget the start.
+	AverageDecays [MaxAverages]float64
+
+	// Limit is the gradient norm above which the step is skipped; 0: none.
+	Limit float64
+	// First and Last tell of a micro-batch where it stands in its step. The only one of a step is both.
+	First, Last bool
+}
+
+// Hyper returns the numbers for step (0 for the first), for one micro-batch and without a limit.
+func (c Config) Hyper(step int64) Hyper {
+	k := float64(step + 1)
+	rate := c.LearningRate
+	if c.WarmupSteps > 0 {
+		rate *= math.Min(1, k/float64(c.WarmupSteps))
+	}
+	if c.Decay == "cosine" {
+		done := math.Min(1, float64(step)/float64(c.HorizonSteps))
+		rate *= 0.5 * (1 + math.Cos(math.Pi*done))
+	}
+	h := Hyper{
+		Rate:     rate,
+		Correct1: 1 / (1 - math.Pow(c.Beta1, k)),
+		Correct2: 1 / (1 - math.Pow(c.Beta2, k)),
+		Before2:  1, ClipFloor: math.MaxFloat32,
+		First: true, Last: true,
+	}
+	if step > 0 {
+		h.Before2, h.ClipFloor = 1/(1-math.Pow(c.Beta2, k-1)), ClipStdFloor
+	}
+	for i, halfLife := range c.EMAHalfLifeImages {
+		h.AverageDecays[i] = math.Min(c.averageDecay(halfLife), (1+k)/(10+k))
+	}
+	return h
+}
+
+// inputs lists the hyperparameter inputs of a step graph, without their prefix.
+func (c Config) inputs() []string {
+	names := []string{"rate", "correct1", "correct2", "limit"}
+	if c.ClipStd > 0 {
+		names = append(names, "before2", "clip-floor")
+	}
+	for i := range c.EMAHalfLifeImages {
+		names = append(names, averageInput(i))
+	}
+	if c.Micro() > 1 {
+		names = append(names, "first", "last")
+	}
+	return names
+}
+
+func averageInput(k int) string { return fmt.Sprintf("average-decay%d", k) }
+
+// Values appends h to dst in the order of the inputs of Step.
+func (c Config) Values(h Hyper, dst []float64) []float64 {
+	limit := h.Limit
+	if limit == 0 {
+		limit = math.MaxFloat32 // no norm is longer whose square is finite
+	}
+	dst = append(dst, h.Rate, h.Correct1, h.Correct2, limit)
+	if c.ClipStd > 0 {
+		dst = append(dst, h.Before2, h.ClipFloor)
+	}
+	dst = append(dst, h.AverageDecays[:len(c.EMAHalfLifeImages)]...)
+	if c.Micro() > 1 {
+		dst = append(dst, flag(h.First), flag(h.Last))
+	}
+	return dst
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

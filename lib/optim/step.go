@@ -1,0 +1,125 @@
+package optim
+
+import (
+	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
+	"vapo/lib/graphop"
+)
+
+// Update is one optimiser step in a graph.
+type Update struct {
+	Inputs []*graphop.Node // the hyperparameters, see Config.Values
+	// State are parameters, averages and moments, a parameter's one after the other; then what is accumulated within
+	// a step.
+	State    []backend.State
+	Loss     *graphop.Node // mean over the step's micro-batches, [1]; before the last one, their part of it
+	GradNorm *graphop.Node // global norm of the step's gradient before clipping, [1]
+	Applied  *graphop.Node // 1 where the step was taken; 0 where it was skipped or is not complete, [1]
+}
+
+// Step adds an update of the parameters (inputs named param/NAME) by their gradients to the graph.
+// Adam as Kingma and Ba (arXiv 1412.6980), algorithm 1, with the weight decay of AdamW.
+//
+// With Accumulate > 1 the graph is that of a micro-batch: it adds up gradients, and in the last one applies their mean.
+//
+// Note: two graphs, one that adds and one that applies, would have to share their state, and a state lives in one
+// executable; and an engine would hold the working memory of both. In one graph all but the last micro-batch compute an
+// update that is thrown away: a pass over the parameters, little beside a gradient.
+func Step(c Config, loss *graphop.Node, params, grads []*graphop.Node) (u Update, err error) {
+	if err := c.Check(); err != nil {
+		return u, err
+	}
+	err = graphop.Build(func() { u = step(c, loss, params, grads) })
+	return u, err
+}
+
+func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
+	g := loss.Graph()
+	u := Update{Loss: loss}
+	hyper := map[string]*graphop.Node{}
+	for _, name := range c.inputs() {
+		hyper[name] = graphop.Input(g, loss.Dtype(), "hyper/"+name, 1)
+		u.Inputs = append(u.Inputs, hyper[name])
+	}
+	var sums []backend.State
+	if c.Micro() > 1 {
+		add := func(name string, x *graphop.Node) *graphop.Node {
+			in := graphop.Input(g, x.Dtype(), name, x.Shape()...)
+			part := graphop.Scale(x, 1/float64(c.Micro()))
+			out := graphop.Where(like(hyper["first"], x), part, graphop.Add(in, part))
+			sums = append(sums, backend.State{In: in, Out: out})
+			return out
+		}
+		u.Loss = add("acc.loss", loss)
+		mean := make([]*graphop.Node, len(grads))
+		for i, d := range grads {
+			mean[i] = add(Sum+params[i].Name()[len(Param):], d)
+		}
+		grads = mean
+	}
+	var total *graphop.Node
+	for _, d := range grads {
+		s := graphop.Reshape(graphop.Sum(graphop.Square(d)), 1)
+		if total == nil {
+			total = s
+		} else {
+			total = graphop.Add(total, s)
+		}
+	}
+	u.GradNorm = graphop.Sqrt(total)
+	beyond := graphop.Step(graphop.Sub(u.GradNorm, hyper["limit"]))
+	u.Applied = graphop.Mul(graphop.Mul(graphop.IsFinite(total), graphop.IsFinite(u.Loss)), graphop.Affine(beyond, -1, 1))
+	if last := hyper["last"]; last != nil {
+		u.Applied = graphop.Mul(u.Applied, last)
+	}
+	var clip *graphop.Node
+	if c.ClipNorm > 0 {
+		clip = graphop.Min(graphop.Fill(total, 1, 1), graphop.Div(graphop.Fill(total, c.ClipNorm, 1), graphop.AddScalar(u.GradNorm, 1e-6)))
+	}
+	for i, p := range params {
+		name := p.Name()[len(Param):]
+		scalar := func(name string) *graphop.Node { return like(hyper[name], p) }
+		d := grads[i]
+		if clip != nil {
+			d = graphop.Mul(d, like(clip, p))
+		}
+		m := graphop.Input(g, p.Dtype(), First+name, p.Shape()...)
+		v := graphop.Input(g, p.Dtype(), Second+name, p.Shape()...)
+		if c.ClipStd > 0 {
+			bound := graphop.Add(graphop.Scale(graphop.Sqrt(graphop.Mul(v, scalar("before2"))), c.ClipStd), scalar("clip-floor"))
+			d = graphop.Max(graphop.Min(d, bound), graphop.Neg(bound))
+		}
+		m2 := graphop.Add(graphop.Scale(m, c.Beta1), graphop.Scale(d, 1-c.Beta1))
+		v2 := graphop.Add(graphop.Scale(v, c.Beta2), graphop.Scale(graphop.Square(d), 1-c.Beta2))
+		denom := graphop.AddScalar(graphop.Sqrt(graphop.Mul(v2, scalar("correct2"))), c.Epsilon)
+		change := graphop.Div(graphop.Mul(m2, scalar("correct1")), denom)
+		if c.WeightDecay > 0 {
+			// Not p·(1 - rate·lambda): in float32 that factor is off by up to 6e-8, the same way for every weight, and the
+			// decay of a step is often no more than 1e-6.
+			change = graphop.Add(change, graphop.Scale(p, c.WeightDecay))
+		}
+		p2 := graphop.Sub(p, graphop.Mul(change, scalar("rate")))
+		ok := like(u.Applied, p)
+		keep := func(in, out *graphop.Node) {
+			u.State = append(u.State, backend.State{In: in, Out: graphop.Where(ok, out, in)})
+		}
+		keep(p, p2)
+		keep(m, m2)
+		keep(v, v2)
+		for k := range c.EMAHalfLifeImages {
+			e := graphop.Input(g, p.Dtype(), checkpoint.Average(k)+name, p.Shape()...)
+			keep(e, graphop.Add(p2, graphop.Mul(graphop.Sub(e, p2), scalar(averageInput(k)))))
+		}
+	}
+	u.State = append(u.State, sums...)
+	return u
+}
+
+// like gives a node [1] the rank of x, so that it broadcasts to it.
+func like(n, x *graphop.Node) *graphop.Node {
+	one := x.Shape()
+	for i := range one {
+		one[i] = 1
+	}
+	return graphop.Reshape(n, one...)
+}

@@ -1,0 +1,130 @@
+package sampling
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"vapo/lib/backend"
+	_ "vapo/lib/backend/tape"
+	"vapo/lib/dataset"
+	"vapo/lib/layer"
+	"vapo/lib/ode"
+	"vapo/lib/potential"
+	"vapo/lib/stage"
+)
+
+func points(schedule string) potential.Config {
+	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5, MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}
+}
+
+func images() potential.Config {
+	return potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
+}
+
+// weights make a lively field of any network.
+func weights(t *testing.T, c potential.Config) map[string][]float32 {
+	t.Helper()
+	params, err := c.Parameters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := map[string][]float32{}
+	for _, p := range params {
+		w[p.Name] = layer.Param{Name: p.Name, Shape: p.Shape, Init: layer.Init{Bound: 0.5}}.Draw(2)
+	}
+	return w
+}
+
+func sampler(t *testing.T, c potential.Config) *Sampler {
+	t.Helper()
+	be, err := backend.Open("tape-go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := potential.NewField(be, c, weights(t, c), Block(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Sampler{Field: f, Solver: "heun", Steps: 6, RTol: 1e-2, ATol: 1e-2, MaxSteps: 1000}
+}
+
+// Any part of the samples is that part of all of them, to the bit, with either kind of solver; progress tells all of it.
+func TestPartsAreOfTheWhole(t *testing.T) {
+	for _, c := range []potential.Config{points("linear"), points("vapo"), images()} {
+		for _, solver := range []string{"euler", "rk45"} {
+			s := sampler(t, c)
+			s.Solver = solver
+			d, n := c.Dim(), 2*Block(c)+10
+			whole := make([]float32, n*d)
+			var told []int
+			w, err := s.Draw(context.Background(), 3, 0, n, whole, func(done int) { told = append(told, done) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w.Samples != n || w.Mean() > float64(w.Most) || w.Total < n {
+				t.Errorf("%s: work %+v for %d samples", solver, w, n)
+			}
+			if want := []int{Block(c), 2 * Block(c), n}; !slices.Equal(told, want) {
+				t.Errorf("progress %v, want %v", told, want)
+			}
+			for _, part := range [][2]int{{0, 1}, {5, Block(c)}, {n - 3, 3}} {
+				x := make([]float32, part[1]*d)
+				if _, err := s.Draw(context.Background(), 3, part[0], part[1], x, nil); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(x, whole[part[0]*d:][:len(x)]) {
+					t.Errorf("%s on %v: samples %v differ from those of one run", solver, c.Shape, part)
+				}
+			}
+			carried := make([]float32, n*d)
+			for i := range n {
+				Noise(c, 3, i, carried[i*d:(i+1)*d])
+			}
+			if _, err := s.Carry(context.Background(), carried, nil); err != nil || !slices.Equal(carried, whole) {
+				t.Errorf("%s: carrying the same noises gives other samples, %v", solver, err)
+			}
+		}
+	}
+}
+
+// What stops the drawing comes back: the sample that failed by its own number, a cancelled context as it is.
+func TestErrors(t *testing.T) {
+	s := sampler(t, points("linear"))
+	s.Solver, s.MaxSteps = "rk45", 1
+	x := make([]float32, 4)
+	_, err := s.Draw(context.Background(), 0, 300, 2, x, nil)
+	var e *Error
+	var coded *stage.Error
+	if !errors.As(err, &e) || e.Sample < 256 || e.Sample > 511 || !errors.Is(err, ode.ErrMaxSteps) {
+		t.Errorf("got %v", err)
+	}
+	if !errors.As(Explain(err), &coded) || coded.Code != stage.ExitNumeric {
+		t.Errorf("explained as %v", Explain(err))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.Draw(ctx, 0, 0, 2, x, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := s.Draw(context.Background(), 0, 0, 3, x, nil); err == nil {
+		t.Error("three samples fit into the place of two")
+	}
+	if _, err := s.Carry(context.Background(), x[:3], nil); err == nil {
+		t.Error("three numbers make points of two")
+	}
+}
+
+func TestPixels(t *testing.T) {
+	x := []float32{-2, -1, -0.997, -0.5, 0, 0.0039, 0.5, 0.999, 1, 7, 1e30, -1e30, 0.25, -0.25, 0.1, -0.1}
+	got := Set(images(), x, 1).(*dataset.Images).Pixels
+	for i, v := range x {
+		want := math.Round((float64(v) + 1) * 127.5)
+		if want = min(max(want, 0), 255); math.Abs(float64(got[i])-want) > 0 && math.Mod((float64(v)+1)*127.5, 1) != 0.5 {
+			t.Errorf("%v becomes %d, want %v", v, got[i], want)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package training
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"vapo/lib/draw"
+)
+
+// The limit is the factor times the median of the last 100 norms applied, and there is none before 20.
+func TestGuardLimit(t *testing.T) {
+	g, err := NewGuard(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := draw.New(1, "guard", 0)
+	var applied []float64
+	for i := range 300 {
+		want := 0.0
+		if len(applied) >= 20 {
+			last := slices.Clone(applied[max(0, len(applied)-100):])
+			slices.Sort(last)
+			n := len(last)
+			want = 3 * (last[n/2] + last[(n-1)/2]) / 2
+		}
+		if got := g.Limit(); math.Abs(got-want) > 1e-12*want {
+			t.Fatalf("limit %v after %d norms, want %v", got, len(applied), want)
+		}
+		m := Metrics{Applied: true, GradNorm: src.Uniform64()}
+		if i%7 == 6 { // must not count
+			m = Metrics{Spike: true, GradNorm: 1e9}
+		} else {
+			applied = append(applied, m.GradNorm)
+		}
+		if err := g.Observe(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if g.Spikes != 300/7 || g.NonFinite != 0 {
+		t.Errorf("%d spikes and %d steps that were not finite, want %d and 0", g.Spikes, g.NonFinite, 300/7)
+	}
+	g.Factor = 0
+	if g.Limit() != 0 {
+		t.Error("a guard that is off has a limit")
+	}
+}
+
+// A guard read back from JSON goes on as the one that was written.
+func TestGuardResumes(t *testing.T) {
+	src := draw.New(1, "guard", 1)
+	a, err := NewGuard(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := range 250 {
+		raw, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b Guard
+		if err := json.Unmarshal(raw, &b); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Check(); err != nil {
+			t.Fatal(err)
+		}
+		m := Metrics{Applied: cut%9 != 0, Spike: cut%9 == 0 && cut%2 == 0, GradNorm: src.Uniform64()}
+		if errA, errB := a.Observe(m), b.Observe(m); errA != nil || errB != nil {
+			t.Fatal(errA, errB)
+		}
+		again, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw, err = json.Marshal(a); err != nil || !bytes.Equal(raw, again) || a.Limit() != b.Limit() {
+			t.Fatalf("after %d steps: %s and %s, %v", cut, raw, again, err)
+		}
+	}
+}
+
+func TestGuardEndsARun(t *testing.T) {
+	g, err := NewGuard(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	skip := Metrics{NonFinite: true, Loss: math.NaN(), GradNorm: 7}
+	for range 99 {
+		if err := g.Observe(skip); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.Observe(Metrics{Applied: true, GradNorm: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		err = g.Observe(skip)
+		if (err != nil) != (i == 99) {
+			t.Fatalf("skip %d in a row: %v", i+1, err)
+		}
+	}
+	var diverged *DivergedError
+	if !errors.As(err, &diverged) || diverged.Steps != 100 || diverged.Last.GradNorm != 7 {
+		t.Errorf("error %v, want one of 100 steps", err)
+	}
+	if g.NonFinite != 199 || g.Spikes != 0 {
+		t.Errorf("%d not finite and %d spikes, want 199 and 0", g.NonFinite, g.Spikes)
+	}
+}
+
+func TestGuardCheck(t *testing.T) {
+	for _, factor := range []float64{-1, 0.5, 1, math.NaN(), math.Inf(1)} {
+		if _, err := NewGuard(factor); err == nil {
+			t.Errorf("a factor of %v was accepted", factor)
+		}
+	}
+	for name, g := range map[string]Guard{
+		"too many norms": {Norms: make([]float64, 101)}, "a negative norm": {Norms: []float64{1, -1}}, "a NaN": {Norms: []float64{math.NaN()}},
+		"a negative count": {Spikes: -1}, "a negative row": {Row: -1},
+	} {
+		if g.Check() == nil {
+			t.Errorf("a guard with %s was accepted", name)
+		}
+	}
+}
+
+func TestGuardLeavesNoGarbage(t *testing.T) {
+	g, err := NewGuard(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func() {
+		g.Limit()
+		if err := g.Observe(Metrics{Applied: true, GradNorm: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 250 {
+		step()
+	}
+	if n := testing.AllocsPerRun(100, step); n != 0 {
+		t.Errorf("a step of the guard makes %v allocations", n)
+	}
+}
+
+// A batch far from the others is skipped, and training goes on as if it had not been.
+func TestGuardSkipsSpikes(t *testing.T) {
+	be := engines(t)[0]
+	for _, tr := range []trainee{trainees()[1], accumulating(t)} {
+		runs := [2]*Step{tr.new(t, be), tr.new(t, be)}
+		for i, s := range runs {
+			g, err := NewGuard(10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for step := range int64(30) {
+				s.Limit = g.Limit()
+				if i == 1 && step == 25 {
+					before := bytesOf(t, s, step)
+					m := tr.take(t, s, step, func(batch [][]float32) {
+						for j := range batch[BatchX] {
+							batch[BatchX][j] *= 300
+						}
+					})
+					if !m.Spike || m.Applied || !bytes.Equal(before, bytesOf(t, s, step)) {
+						t.Errorf("%s: a batch of 300 times the size: %+v at a limit of %v", tr.name, m, s.Limit)
+					}
+					if err := g.Observe(m); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m := tr.take(t, s, step, nil)
+				if !m.Applied {
+					t.Fatalf("%s: step %d: %+v at a limit of %v", tr.name, step, m, s.Limit)
+				}
+				if err := g.Observe(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if g.Spikes != int64(i) {
+				t.Errorf("%s: %d spikes, want %d", tr.name, g.Spikes, i)
+			}
+		}
+		if !bytes.Equal(bytesOf(t, runs[0], 30), bytesOf(t, runs[1], 30)) {
+			t.Errorf("%s: the spike left a trace", tr.name)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package training
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"vapo/lib/draw"
+	"vapo/lib/homotopy"
+	"vapo/lib/layer"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+)
+
+// noisy draws batches whose times are of one bin of ten.
+func noisy(t *testing.T, c potential.Config) func(bin, k int, batch [][]float32) error {
+	t.Helper()
+	path, err := c.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(bin, k int, batch [][]float32) error {
+		index := uint64(1000*bin + k)
+		draw.New(1, "variance/data", index).Normal(batch[BatchX])
+		draw.New(1, "variance/noise", index).Normal(batch[BatchNoise])
+		u := draw.New(1, "variance/time", index)
+		var columns [homotopy.Columns][]float32
+		copy(columns[:], batch[BatchTimes:])
+		for i := range batch[BatchTimes] {
+			homotopy.Fill(path, path.Draw((float64(bin)+u.Uniform64())/10), i, &columns)
+		}
+		return nil
+	}
+}
+
+// drawn are weights of order one, for the initial ones of some networks are 0.
+func drawn(params []layer.Param) map[string][]float32 {
+	w := map[string][]float32{}
+	for _, p := range params {
+		p.Init = layer.Init{Bound: 0.4}
+		w[p.Name] = p.Draw(3)
+	}
+	return w
+}
+
+// Against gradients read off training steps: with beta1 = 0 and no clipping Adam's first moment is the gradient.
+func TestGradientVarianceByHand(t *testing.T) {
+	const batch, bins, batches = 5, 3, 4
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	dropping := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Dropout: 0.3}}
+	for _, be := range engines(t) {
+		for _, c := range []potential.Config{points, dropping} {
+			v, err := NewGradientVariance(be, c, "energy", batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			weights, fill := drawn(v.params), noisy(t, c)
+			got, err := v.Measure(weights, bins, batches, fill)
+			if err != nil {
+				t.Fatal(err)
+			}
+			still := c
+			if c.UNet != nil {
+				u := *c.UNet
+				u.Dropout = 0
+				still.UNet = &u
+			}
+			o := adam(batch)
+			o.Beta1, o.ClipNorm = 0, 0
+			s, err := Potential(be, still, "energy", o, batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for bin := range bins {
+				var grads [batches]map[string][]float32
+				var squares float64
+				for k := range batches {
+					load(t, s, weights)
+					if err := fill(bin, k, s.Batch); err != nil {
+						t.Fatal(err)
+					}
+					m, err := s.Run(0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					squares += m.GradNorm * m.GradNorm / batches
+					if grads[k], err = s.group(optim.First); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var mean float64
+				for _, p := range s.Params {
+					for i := range grads[0][p.Name] {
+						var sum float64
+						for _, g := range grads {
+							sum += float64(g[p.Name][i])
+						}
+						mean += sum * sum / (batches * batches)
+					}
+				}
+				want := BinVariance{Batches: batches, Variance: (squares - mean) * batches / (batches - 1), MeanSquare: mean}
+				if !near(got[bin].Variance, want.Variance, squares, 1e-4) || !near(got[bin].MeanSquare, mean, squares, 1e-4) || got[bin].Batches != batches {
+					t.Errorf("%s, %s, bin %d: %+v, want %+v", be.Class(), c.Kind, bin, got[bin], want)
+				}
+			}
+		}
+	}
+}
+
+// One batch over and over has no variance, and the mean over repetitions of the estimate from 2 batches is that from
+// many: it has no bias.
+func TestGradientVarianceHasNoBias(t *testing.T) {
+	be := engines(t)[0]
+	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 4, Depth: 1}}
+	v, err := NewGradientVariance(be, c, "matching", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, fill := drawn(v.params), noisy(t, c)
+	same, err := v.Measure(weights, 1, 3, func(_, _ int, batch [][]float32) error { return fill(0, 0, batch) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same[0].Variance > 1e-12*same[0].MeanSquare || same[0].MeanSquare <= 0 {
+		t.Errorf("one batch, three times: %+v", same[0])
+	}
+	const pairs = 1000
+	two, err := v.Measure(weights, pairs, 2, func(bin, k int, batch [][]float32) error { return fill(0, 2*bin+k, batch) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := v.Measure(weights, 1, 2*pairs, func(_, k int, batch [][]float32) error { return fill(0, k, batch) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mean, square, meanSquare float64
+	for _, r := range two {
+		mean += r.Variance / pairs
+		square += r.Variance * r.Variance / pairs
+		meanSquare += r.MeanSquare / pairs
+	}
+	deviation := math.Sqrt((square - mean*mean) / pairs)
+	if math.Abs(mean-all[0].Variance) > 4*deviation {
+		t.Errorf("variance %v from pairs, within %v, and %v from all batches", mean, deviation, all[0].Variance)
+	}
+	if want := all[0].MeanSquare + all[0].Variance/2; math.Abs(meanSquare-want) > 0.1*want {
+		t.Errorf("|mean g|² of pairs is %v, want |E g|² + variance/2 = %v", meanSquare, want)
+	}
+}
+
+// Equation L5: the energy form has the same mean gradient as matching and more variance, most of all near the data.
+func TestEnergyHasMoreVariance(t *testing.T) {
+	be := engines(t)[0]
+	c := potential.Config{Kind: "mlp", Shape: []int{8}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 16, Depth: 2}}
+	var ratio [10]float64
+	var by [2][]BinVariance
+	for i, objective := range []string{"matching", "energy"} {
+		v, err := NewGradientVariance(be, c, objective, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by[i], err = v.Measure(drawn(v.params), len(ratio), 12, noisy(t, c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for bin := range ratio {
+		ratio[bin] = by[1][bin].Variance / by[0][bin].Variance
+		if !(ratio[bin] > 1.5) {
+			t.Errorf("bin %d: variance %v of energy, %v of matching", bin, by[1][bin].Variance, by[0][bin].Variance)
+		}
+	}
+	if !(ratio[9] > 5*ratio[4]) {
+		t.Errorf("energy's variance over matching's by time: %.3g, want far more at the end", ratio)
+	}
+	t.Logf("energy's variance over matching's by time: %.3g", ratio)
+}
+
+func TestGradientVarianceRefuses(t *testing.T) {
+	be := engines(t)[0]
+	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 4, Depth: 1}}
+	if _, err := NewGradientVariance(be, c, "hybrid?", 3); err == nil {
+		t.Error("an unknown objective was accepted")
+	}
+	if _, err := NewGradientVariance(be, potential.Config{}, "matching", 3); err == nil {
+		t.Error("no network was accepted")
+	}
+	v, err := NewGradientVariance(be, c, "matching", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, fill := drawn(v.params), noisy(t, c)
+	if _, err := v.Measure(weights, 1, 1, fill); err == nil {
+		t.Error("a variance of one batch was given")
+	}
+	if _, err := v.Measure(weights, 0, 2, fill); err == nil {
+		t.Error("no bins were accepted")
+	}
+	short := errors.New("no more data")
+	if _, err := v.Measure(weights, 1, 2, func(int, int, [][]float32) error { return short }); !errors.Is(err, short) {
+		t.Errorf("error %v, want that of the batch", err)
+	}
+	if _, err := v.Measure(weights, 1, 2, func(bin, k int, batch [][]float32) error {
+		err := fill(bin, k, batch)
+		batch[BatchX][0] = float32(math.NaN())
+		return err
+	}); err == nil {
+		t.Error("a gradient of NaN was measured")
+	}
+	delete(weights, v.params[0].Name)
+	if _, err := v.Measure(weights, 1, 2, fill); err == nil {
+		t.Error("weights with a tensor missing were accepted")
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A longer run of the same configuration goes on from a shorter one that the store has, and ends in the same bytes as one
+// from the start.
+func TestSeries(t *testing.T) {
+	t.Parallel()
+	const recipe = "name: chain\nsteps:\n  one: {stage: toy, params: {steps: 40}}\n"
+	whole := newWorkplace(t)
+	whole.write("chain.yaml", recipe)
+	whole.must("run", "chain.yaml")
+	want := whole.digests()
+
+	w := newWorkplace(t)
+	w.write("chain.yaml", recipe)
+	resumed := func(steps string, args ...string) string {
+		t.Helper()
+		w.must(append([]string{"run", "chain.yaml", "--set", "one.steps=" + steps}, args...)...)
+		logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
+		if err != nil || len(logs) == 0 {
+			t.Fatal("no log", err)
+		}
+		said, err := os.ReadFile(slices.Max(logs)) // runs sort by time
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, found := strings.Cut(string(said), `"msg":"going on","step":`)
+		if !found {
+			return "0"
+		}
+		at, _, _ := strings.Cut(after, "}")
+		return at
+	}
+	for _, c := range []struct{ steps, set, from string }{
+		{"10", "one.salt=0.5", "0"},
+		{"25", "one.salt=0.5", "10"},
+		{"12", "one.salt=0.5", "10"}, // not from the longer one
+		{"30", "one.salt=0.7", "0"},  // another series
+		{"30", "one.backend=fast", "0"},
+		{"40", "one.salt=0.5", "25"},
+	} {
+		plan := w.must("plan", "chain.yaml", "--set", "one.steps="+c.steps, "--set", c.set)
+		if says := strings.Contains(plan, "goes on after "+c.from+" steps of action"); says != (c.from != "0") {
+			t.Errorf("%s steps, %s: the plan is\n%s", c.steps, c.set, plan)
+		}
+		if got := resumed(c.steps, "--set", c.set); got != c.from {
+			t.Errorf("%s steps, %s: went on from %q, want %s", c.steps, c.set, got, c.from)
+		}
+	}
+	if got := w.digests(); got["one.out"] != want["one.out"] || got["one.log"] != want["one.log"] {
+		t.Errorf("digests %v, of a run from the start %v", got, want)
+	}
+	// Run afresh, it proves that: nothing is taken from before.
+	if got := resumed("40", "--fresh"); got != "0" {
+		t.Errorf("a fresh run went on from %s", got)
+	}
+	// A shorter run whose outputs are gone is no head start, and neither is a damaged index.
+	digests := w.digests()
+	if err := os.Remove(w.blob(digests["one.out"])); err != nil {
+		t.Fatal(err)
+	}
+	if got := resumed("50"); got != "25" {
+		t.Errorf("went on from %s, want 25, since what 40 steps made is gone", got)
+	}
+	entries, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/series/*/*"))
+	if err != nil || len(entries) != 7 {
+		t.Fatalf("entries of series %v, %v", entries, err)
+	}
+	for _, path := range entries {
+		if err := os.WriteFile(path, []byte("no key\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := resumed("60"); got != "0" {
+		t.Errorf("went on from %s by a damaged index", got)
+	}
+}
