@@ -286,33 +286,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Batches walk through whole permutations, and any position can be asked for at any time: a resumed run does.
-func TestShuffler(t *testing.T) {
-	const n = 23
-	inOrder, jumping := shuffler{seed: 3, n: n}, shuffler{seed: 3, n: n}
-	var all []int
-	for k := range int64(5 * n) {
-		all = append(all, inOrder.at(k))
-	}
-	for epoch := range 5 {
-		e := slices.Clone(all[epoch*n : (epoch+1)*n])
-		if epoch > 0 && slices.Equal(e, all[:n]) {
-			t.Errorf("epoch %d has the order of the first", epoch)
-		}
-		slices.Sort(e)
-		for i, v := range e {
-			if v != i {
-				t.Fatalf("epoch %d is no permutation", epoch)
-			}
-		}
-	}
-	for _, k := range []int64{100, 0, 57, 56, 114, 1} {
-		if got := jumping.at(k); got != all[k] {
-			t.Errorf("position %d is sample %d out of order, %d in order", k, got, all[k])
-		}
-	}
-}
-
 func TestMirror(t *testing.T) {
 	v := []float32{1, 2, 3, 4, 5, 6}
 	mirror(v, 3)
