@@ -24,6 +24,7 @@ var order = []string{
 	"lib/npz",
 	"lib/picture",
 	"lib/dataset",
+	"lib/dataloader",
 	"lib/microkernel",
 	"lib/blas",
 	"lib/kernel",

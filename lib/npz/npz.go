@@ -70,8 +70,13 @@ func IsFile(name string) bool {
 		return false
 	}
 	defer f.Close()
+	return Begins(f)
+}
+
+// Begins reports whether r begins as .npy files and zip archives do.
+func Begins(r io.ReaderAt) bool {
 	head := make([]byte, 6)
-	n, _ := io.ReadFull(f, head) // what cannot be read does not begin so
+	n, _ := r.ReadAt(head, 0) // what cannot be read does not begin so
 	return bytes.HasPrefix(head[:n], []byte(magicZip)) || string(head[:n]) == magicNPY
 }
 

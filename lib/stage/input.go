@@ -60,6 +60,7 @@ type input struct {
 	mu    sync.Mutex
 	path  string // "" until fetched
 	fetch func(ctx context.Context) (string, error)
+	blob  func(ctx context.Context) (*artifact.Blob, error) // nil for local files
 }
 
 func (in *input) file(ctx context.Context) (string, error) {
@@ -118,6 +119,7 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 		}
 		return path, nil
 	}
+	in.blob = func(ctx context.Context) (*artifact.Blob, error) { return store.OpenAt(ctx, digest) }
 	return in, nil
 }
 

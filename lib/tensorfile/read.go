@@ -66,7 +66,7 @@ func Read(path string) (*Table, error) {
 // Memory is bounded by a small multiple of size, whatever the bytes claim. Errors are a *FormatError, or those
 // of r.
 func Decode(r io.ReaderAt, size int64) (t *Table, err error) {
-	plan, err := verify(r, size)
+	rows, err := verify(r, size)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func Decode(r io.ReaderAt, size int64) (t *Table, err error) {
 	// A single batch (a checkpoint, above all) is not copied out of the batch: arrow has read it into
 	// garbage-collected memory that nothing else uses.
 	alias := fr.NumRecords() == 1
-	t, err = newTable(fr.Schema(), plan.rows, !alias)
+	t, err = newTable(fr.Schema(), rows, !alias)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +103,8 @@ func Decode(r io.ReaderAt, size int64) (t *Table, err error) {
 		row += int(rec.NumRows())
 		rec.Release()
 	}
-	if row != plan.rows {
-		return nil, &FormatError{Reason: fmt.Sprintf("%d rows found, %d announced", row, plan.rows)}
+	if row != rows {
+		return nil, &FormatError{Reason: fmt.Sprintf("%d rows found, %d announced", row, rows)}
 	}
 	return t, nil
 }

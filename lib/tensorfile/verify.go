@@ -41,25 +41,50 @@ type layout struct {
 	list  bool
 }
 
-// plan is what a verified file holds.
-type plan struct {
-	rows int
+// block is where a record batch lies: its header of meta bytes at offset, its body after that.
+type block struct {
+	offset, meta, body int64
 }
 
-// verify checks every length and offset that arrow's reader relies on against the size of the file.
-func verify(r io.ReaderAt, size int64) (p *plan, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			m, ok := v.(malformed)
-			if !ok {
-				panic(v)
-			}
-			p, err = nil, &FormatError{Reason: string(m)}
+// batch is what a verified header says of a record batch.
+type batch struct {
+	rows   int
+	values []int64 // by column: where in the body its values begin
+}
+
+// refuse turns the panic of a malformed part into an error.
+func refuse(err *error) {
+	if v := recover(); v != nil {
+		m, ok := v.(malformed)
+		if !ok {
+			panic(v)
 		}
-	}()
+		*err = &FormatError{Reason: string(m)}
+	}
+}
+
+// verify checks every length and offset that arrow's reader relies on against the size of the file, and returns its rows.
+func verify(r io.ReaderAt, size int64) (rows int, err error) {
+	columns, blocks, err := verifyFooter(r, size)
+	if err != nil {
+		return 0, err
+	}
+	for i, b := range blocks {
+		v, err := verifyHeader(r, i, b, columns)
+		if err != nil {
+			return 0, err
+		}
+		rows += v.rows
+	}
+	return rows, nil
+}
+
+// verifyFooter checks the footer and returns the columns and where the record batches lie: one after the other.
+func verifyFooter(r io.ReaderAt, size int64) (columns []layout, blocks []block, err error) {
+	defer refuse(&err)
 	footer, dataEnd, err := readFooter(r, size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fb := newFlat(footer)
 	root := fb.root()
@@ -67,14 +92,14 @@ func verify(r io.ReaderAt, size int64) (p *plan, err error) {
 	if !ok {
 		fail("footer has no schema")
 	}
-	columns := verifySchema(schema)
+	columns = verifySchema(schema)
 	if _, n := root.vector(footerDictionaries, 24); n > 0 {
 		fail("dictionary-encoded columns are not read")
 	}
-	p = &plan{}
 	at, n := root.vector(footerBatches, 24)
 	next := int64(8) // batches follow the magic bytes and each other
-	for i := range n {
+	blocks = make([]block, n)
+	for i := range blocks {
 		blk := footer[at+24*i:]
 		offset := int64(binary.LittleEndian.Uint64(blk))
 		meta := int64(int32(binary.LittleEndian.Uint32(blk[8:])))
@@ -86,13 +111,19 @@ func verify(r io.ReaderAt, size int64) (p *plan, err error) {
 			fail("record batch %d is not aligned to 8 bytes", i)
 		}
 		next = offset + meta + body
-		header := make([]byte, meta)
-		if err := readFull(r, header, offset); err != nil {
-			return nil, err
-		}
-		p.rows += verifyBatch(i, header, body, columns)
+		blocks[i] = block{offset, meta, body}
 	}
-	return p, nil
+	return columns, blocks, nil
+}
+
+// verifyHeader reads and checks the header of batch i.
+func verifyHeader(r io.ReaderAt, i int, b block, columns []layout) (v batch, err error) {
+	defer refuse(&err)
+	header := make([]byte, b.meta)
+	if err := readFull(r, header, b.offset); err != nil {
+		return batch{}, err
+	}
+	return verifyBatch(i, header, b.body, columns), nil
 }
 
 // readFooter returns the footer's flatbuffer and the offset at which it begins.
@@ -208,8 +239,8 @@ func valueWidth(column string, f table, kind uint8) int64 {
 	return 0
 }
 
-// verifyBatch checks the header of batch i against its body's length and the columns, and returns its rows.
-func verifyBatch(i int, header []byte, body int64, columns []layout) int {
+// verifyBatch checks the header of batch i against its body's length and the columns.
+func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 	if binary.LittleEndian.Uint32(header) != continuation {
 		fail("record batch %d has no message header", i)
 	}
@@ -220,20 +251,20 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) int {
 	if n := int64(msg.uint64(messageBodyLength)); n != body {
 		fail("record batch %d has a body of %d bytes by its header, %d by the footer", i, n, body)
 	}
-	batch, ok := msg.table(messageHeader)
+	record, ok := msg.table(messageHeader)
 	if !ok {
 		fail("record batch %d is empty", i)
 	}
-	if _, ok := batch.table(batchCompression); ok {
+	if _, ok := record.table(batchCompression); ok {
 		fail("record batch %d is compressed: write the file without compression", i)
 	}
-	rows := int64(batch.uint64(batchLength))
+	rows := int64(record.uint64(batchLength))
 	if rows < 0 || rows > body {
 		fail("record batch %d claims %d rows in %d bytes", i, rows, body)
 	}
-	nodesAt, nodes := batch.vector(batchNodes, 16)
-	buffersAt, buffers := batch.vector(batchBuffers, 16)
-	b := batch.f.b
+	nodesAt, nodes := record.vector(batchNodes, 16)
+	buffersAt, buffers := record.vector(batchBuffers, 16)
+	b := record.f.b
 	node := func(c *layout, want int64) {
 		if nodes == 0 {
 			fail("record batch %d has no description of column %q", i, c.name)
@@ -244,7 +275,7 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) int {
 		}
 		nodesAt, nodes = nodesAt+16, nodes-1
 	}
-	buffer := func(c *layout, need int64) {
+	buffer := func(c *layout, need int64) int64 {
 		if buffers == 0 {
 			fail("record batch %d has no buffer of column %q", i, c.name)
 		}
@@ -253,7 +284,9 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) int {
 			fail("column %q, record batch %d: buffer of bytes %d+%d in a body of %d, expected %d bytes", c.name, i, off, n, body, need)
 		}
 		buffersAt, buffers = buffersAt+16, buffers-1
+		return off
 	}
+	found := batch{rows: int(rows), values: make([]int64, len(columns))}
 	room := body // buffers are disjoint in a sound file; overlapping ones would multiply the memory needed
 	for k := range columns {
 		c := &columns[k]
@@ -268,10 +301,10 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) int {
 			node(c, rows*c.size)
 			buffer(c, 0)
 		}
-		buffer(c, need)
+		found.values[k] = buffer(c, need)
 	}
 	if nodes != 0 || buffers != 0 {
 		fail("record batch %d describes %d values and %d buffers too many", i, nodes, buffers)
 	}
-	return int(rows)
+	return found
 }

@@ -1,36 +1,64 @@
 package main
 
+import "vapo/lib/training"
+
+// batch is what a step works on: the inputs of its micro-batches one after the other.
+type batch struct {
+	inputs [][]float32   // of the whole step, as training.Step.Batch is of a micro-batch
+	u      []float64     // where each sample is on the path, a fraction of the training variable; nil for a classifier
+	parts  [][][]float32 // of each micro-batch, slices of inputs
+}
+
+// newBatch makes room for a step's batch of n samples.
+func newBatch(s *training.Step, n int, timed bool) *batch {
+	b := &batch{}
+	micro := s.Micro()
+	for _, v := range s.Batch {
+		b.inputs = append(b.inputs, make([]float32, micro*len(v)))
+	}
+	for k := range micro {
+		var part [][]float32
+		for i, v := range s.Batch {
+			part = append(part, b.inputs[i][k*len(v):(k+1)*len(v):(k+1)*len(v)])
+		}
+		b.parts = append(b.parts, part)
+	}
+	if timed {
+		b.u = make([]float64, n)
+	}
+	return b
+}
+
 // ahead draws the batch of the next step while the engine computes the one before it. Batches are functions of the seed
 // and the step, so when they are drawn changes nothing else.
 type ahead struct {
-	r     runner
-	end   int64
-	next  [][]float32
-	drawn chan struct{} // closed when next holds the next step's batch; nil at first
+	r         runner
+	end       int64
+	now, next *batch
+	drawn     chan error // says when next holds the next step's batch; nil at first
 }
 
 // newAhead prepares the steps before end.
 func newAhead(r runner, end int64) *ahead {
-	a := &ahead{r: r, end: end}
-	for _, v := range r.step().Batch {
-		a.next = append(a.next, make([]float32, len(v)))
-	}
-	return a
+	return &ahead{r: r, end: end, now: r.batch(), next: r.batch()}
 }
 
-// take puts the batch of a step in its place and begins with the next step's. Steps are taken one after the other.
-func (a *ahead) take(step int64) {
+// take returns the batch of a step, which is whole until the next one is taken, and begins with the next step's. Steps are
+// taken one after the other.
+func (a *ahead) take(step int64) (*batch, error) {
+	var err error
 	if a.drawn == nil {
-		a.r.fill(step, a.next)
+		err = a.r.fill(step, a.next)
 	} else {
-		<-a.drawn
+		err = <-a.drawn
 	}
-	a.next = a.r.step().SwapBatch(a.next)
-	a.drawn = make(chan struct{})
+	if err != nil {
+		return nil, err
+	}
+	a.now, a.next = a.next, a.now
+	a.drawn = make(chan error, 1)
 	if step+1 < a.end {
-		go func(batch [][]float32, drawn chan struct{}) {
-			a.r.fill(step+1, batch)
-			close(drawn)
-		}(a.next, a.drawn)
+		go func(b *batch, drawn chan<- error) { drawn <- a.r.fill(step+1, b) }(a.next, a.drawn)
 	}
+	return a.now, nil
 }

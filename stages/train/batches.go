@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"vapo/lib/backend"
+	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
 	"vapo/lib/engine"
@@ -19,8 +21,10 @@ import (
 // runner is what the loop needs to know of a network in training.
 type runner interface {
 	step() *training.Step
-	// fill draws the batch of a step, a pure function of (seed, step), into slices like those of step().Batch.
-	fill(step int64, batch [][]float32)
+	// batch makes room for the batch of a step.
+	batch() *batch
+	// fill draws the batch of a step, a pure function of (seed, step). It fails where the data do.
+	fill(step int64, b *batch) error
 }
 
 // unfit says why no step could be compiled: for want of memory, or because network and data do not fit.
@@ -31,60 +35,45 @@ func unfit(err error) error {
 	return stage.Fail(stage.ExitInput, "", "%w", err)
 }
 
-// shuffler walks through n samples in an order that is a function of (seed, epoch).
-type shuffler struct {
-	seed  uint64
-	n     int
-	epoch uint64
-	perm  []int
-}
-
-// at returns the sample at a position counted from the start of training.
-func (s *shuffler) at(position int64) int {
-	epoch := uint64(position / int64(s.n))
-	if s.perm == nil || s.epoch != epoch {
-		s.epoch, s.perm = epoch, draw.New(s.seed, "train/shuffle", epoch).Perm(s.n)
-	}
-	return s.perm[position%int64(s.n)]
-}
-
 // loader copies samples into batches in [-1, 1].
 type loader struct {
-	order  shuffler
-	images *dataset.Images
-	points *dataset.Points
-	flip   bool
+	samples dataloader.Samples
+	seed    uint64
+	flip    bool
+	width   int // of an image
 }
 
-func newLoader(p *params, set dataset.Set) *loader {
-	l := &loader{order: shuffler{seed: p.Seed, n: set.Len()}, flip: p.Flip}
-	l.images, _ = set.(*dataset.Images)
-	l.points, _ = set.(*dataset.Points)
-	return l
+func newLoader(p *params, d *data) *loader {
+	shape := d.Shape()
+	return &loader{samples: d.samples, seed: p.Seed, flip: p.Flip, width: shape[len(shape)-1]}
 }
 
 // fill copies the samples of a step to dst and calls each with their indices.
-func (l *loader) fill(dst []float32, step int64, batch int, each func(row, sample int)) {
+func (l *loader) fill(dst []float32, step int64, batch int, each func(row, sample int)) error {
 	d := len(dst) / batch
 	var coin *draw.Source
 	if l.flip {
-		coin = draw.New(l.order.seed, "train/flip", uint64(step))
+		coin = draw.New(l.seed, "train/flip", uint64(step))
 	}
 	for row := range batch {
-		i := l.order.at(step*int64(batch) + int64(row))
+		s, err := l.samples.At(step*int64(batch) + int64(row))
+		if err != nil {
+			return badData("data", err)
+		}
 		out := dst[row*d : (row+1)*d]
-		if l.points != nil {
-			copy(out, l.points.Point(i))
+		if s.Pixels == nil {
+			copy(out, s.Point)
 		} else {
-			feature.Scale(out, l.images.Image(i))
+			feature.Scale(out, s.Pixels)
 			if coin != nil && coin.IntN(2) == 1 {
-				mirror(out, l.images.W)
+				mirror(out, l.width)
 			}
 		}
 		if each != nil {
-			each(row, i)
+			each(row, s.Index)
 		}
 	}
+	return nil
 }
 
 // mirror reverses every row of width w.
@@ -102,14 +91,15 @@ type potentialRun struct {
 	p      *params
 	config potential.Config
 	data   *loader
-	labels *teller // nil where none are told
-	path   homotopy.Schedule
+	labels *teller           // nil where none are told
+	path   homotopy.Schedule // with the weights of its times
+	times  homotopy.TimeDistribution
 	field  *fieldCheck
 }
 
-func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potentialRun, error) {
+func newPotentialRun(be backend.Backend, p *params, set *data) (*potentialRun, error) {
 	if p.Model != "mlp" {
-		if _, err := images(set, p.Model); err != nil {
+		if _, err := images(set.Set, p.Model); err != nil {
 			return nil, err
 		}
 	}
@@ -117,23 +107,27 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "choose a network that fits the data", "%w", err)
 	}
-	labels, err := newTeller(p, set)
+	labels, err := newTeller(p, set.Set)
 	if err != nil {
 		return nil, err
 	}
 	c.Classes = labels.count()
-	s, err := training.Potential(be, c, p.Objective, p.optimiser(), p.Batch)
-	if err != nil {
-		return nil, unfit(err)
-	}
-	path, err := c.Path()
+	o, err := p.optimiser()
 	if err != nil {
 		return nil, err
 	}
+	path, times, err := p.path()
+	if err != nil {
+		return nil, err
+	}
+	s, err := training.Potential(be, c, p.Objective, o, p.Batch/p.micro())
+	if err != nil {
+		return nil, unfit(err)
+	}
 	s.Seed = p.Seed
-	r := &potentialRun{s: s, p: p, config: c, data: newLoader(p, set), labels: labels, path: homotopy.ForObjective(path, p.Objective)}
+	r := &potentialRun{s: s, p: p, config: c, data: newLoader(p, set), labels: labels, path: path, times: times}
 	if p.FieldEvery > 0 {
-		if r.field, err = newFieldCheck(be, c, p.Seed, set); err != nil {
+		if r.field, err = newFieldCheck(be, c, p.Seed, set.Set); err != nil {
 			return nil, err
 		}
 	}
@@ -142,18 +136,33 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 
 func (r *potentialRun) step() *training.Step { return r.s }
 
-func (r *potentialRun) fill(step int64, b [][]float32) {
-	r.data.fill(b[training.BatchX], step, r.p.Batch, r.labels.fill(step, b))
-	draw.New(r.p.Seed, "train/noise", uint64(step)).Normal(b[training.BatchNoise])
-	// One time in each of Batch equal strata: uniform as a whole, with less variance than independent draws
-	// (Kingma et al., arXiv 2107.00630, appendix I.1).
-	times := draw.New(r.p.Seed, "train/time", uint64(step))
-	var columns [homotopy.Columns][]float32
-	copy(columns[:], b[training.BatchTimes:])
-	for i := range r.p.Batch {
-		u := (float64(i) + times.Uniform64()) / float64(r.p.Batch)
-		homotopy.Fill(r.path, r.path.Draw(u), i, &columns)
+func (r *potentialRun) batch() *batch { return newBatch(r.s, r.p.Batch, true) }
+
+func (r *potentialRun) fill(step int64, b *batch) error {
+	if err := r.data.fill(b.inputs[training.BatchX], step, r.p.Batch, r.labels.fill(step, b.inputs)); err != nil {
+		return err
 	}
+	draw.New(r.p.Seed, "train/noise", uint64(step)).Normal(b.inputs[training.BatchNoise])
+	// One time in each of Batch equal strata: of the distribution as a whole, with less variance than independent draws
+	// (Kingma et al., arXiv 2107.00630, appendix I.1). Micro-batches take turns, so that each has times from all over.
+	from := draw.New(r.p.Seed, "train/time", uint64(step))
+	var columns [homotopy.Columns][]float32
+	copy(columns[:], b.inputs[training.BatchTimes:])
+	parts := len(b.parts)
+	rows := r.p.Batch / parts
+	for i := range r.p.Batch {
+		t := r.times.Time(r.path, (float64(i)+from.Uniform64())/float64(r.p.Batch))
+		row := i%parts*rows + i/parts
+		homotopy.Fill(r.path, t, row, &columns)
+		b.u[row] = fraction(r.path, t)
+	}
+	return nil
+}
+
+// fraction is where t is in the schedule's training variable, in [0, 1).
+func fraction(path homotopy.Schedule, t float64) float64 {
+	from, to := path.Span()
+	return min(max(0, (path.Variable(t)-from)/(to-from)), math.Nextafter(1, 0))
 }
 
 // classifierRun trains the feature network.
@@ -168,8 +177,8 @@ type classifierRun struct {
 	classes int
 }
 
-func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p *params, set dataset.Set) (*classifierRun, error) {
-	im, err := images(set, p.Model)
+func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p *params, set *data) (*classifierRun, error) {
+	im, err := images(set.Set, p.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +187,11 @@ func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p
 		return nil, err
 	}
 	c := p.classifierConfig(im.Shape(), classes)
-	s, err := training.Classifier(be, c, p.optimiser(), p.Batch)
+	o, err := p.optimiser()
+	if err != nil {
+		return nil, err
+	}
+	s, err := training.Classifier(be, c, o, p.Batch/p.micro())
 	if err != nil {
 		return nil, unfit(err)
 	}
@@ -203,10 +216,12 @@ func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p
 
 func (r *classifierRun) step() *training.Step { return r.s }
 
-func (r *classifierRun) fill(step int64, b [][]float32) {
-	labels := b[training.BatchLabels]
+func (r *classifierRun) batch() *batch { return newBatch(r.s, r.p.Batch, false) }
+
+func (r *classifierRun) fill(step int64, b *batch) error {
+	labels := b.inputs[training.BatchLabels]
 	clear(labels)
-	r.data.fill(b[training.BatchImages], step, r.p.Batch, func(row, sample int) {
+	return r.data.fill(b.inputs[training.BatchImages], step, r.p.Batch, func(row, sample int) {
 		labels[row*r.classes+int(r.im.Labels[sample])] = 1
 	})
 }

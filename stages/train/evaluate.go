@@ -50,7 +50,7 @@ func (p *evaluateParams) check(model string) error {
 const (
 	shownImages = 12  // of a look
 	shownPoints = 500 // of a look
-	// shownLooks bounds the rows of the picture: of more looks every second, third, … is kept, and always the last.
+	// shownLooks bounds the rows of the picture: of more looks every second, fourth, … is kept, and always the last.
 	shownLooks = 40
 	// lookSeed is that of the noises: those of sample's default.
 	lookSeed = 0
@@ -58,10 +58,11 @@ const (
 
 // looks is what evaluations leave behind, kept in the resumable checkpoint as part of the history.
 type looks struct {
-	Done     int64    `json:"done"`    // the step of the last one
-	Seconds  float64  `json:"seconds"` // spent, over all runs
+	Done     int64    `json:"done"` // the step of the last one
 	Score    *float64 `json:"score,omitempty"`
-	Shown    []look   `json:"shown"`
+	Shown    []look   `json:"shown,omitempty"`
+	Stride   int64    `json:"stride,omitempty"` // every so many looks one is in Shown; 0: each
+	Latest   *look    `json:"latest,omitempty"` // the last one, whether it is in Shown or not
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -82,20 +83,19 @@ type scoreLine struct {
 // evaluator draws and scores samples of a potential in training; nil does nothing.
 type evaluator struct {
 	p       evaluateParams
-	steps   int64 // of the training
 	s       *training.Step
 	job     *stage.Job
 	sampler *sampling.Sampler
-	data    dataset.Set
+	// reference are the training samples that scores compare with.
+	reference dataset.Set
 	// of images with the input features
-	network   *scoring.Network
-	reference *metrics.Moments // nil until the first score
+	network *scoring.Network
+	moments *metrics.Moments // of the reference; nil until the first score
 }
 
 // newEvaluator compiles what is needed. It is nil where nothing was asked for.
-func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *params, r runner, data dataset.Set) (*evaluator, error) {
-	pr, ok := r.(*potentialRun)
-	if !ok || p.Evaluate.SampleEvery == 0 {
+func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *params, pr *potentialRun, data *data) (*evaluator, error) {
+	if p.Evaluate.SampleEvery == 0 {
 		if job.HasInput("features") {
 			job.Warn("the input features is of no use without --sample-every")
 		}
@@ -110,7 +110,10 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 	if err != nil {
 		return nil, engine.Explain(err)
 	}
-	e := &evaluator{p: p.Evaluate, steps: int64(p.Steps), s: pr.s, job: job, data: data}
+	e := &evaluator{p: p.Evaluate, s: pr.s, job: job}
+	if e.reference, err = data.head(p.Evaluate.ScoreReference); err != nil {
+		return nil, err
+	}
 	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: e.p.SampleSteps}
 	points := len(config.Shape) == 1
 	if points {
@@ -139,7 +142,7 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 // record says in the manifest what the scores are.
 func (e *evaluator) record(metric string) {
 	e.job.Set("score_metric", metric)
-	e.job.Set("score_n", []int{e.p.ScoreN, min(e.p.ScoreReference, e.data.Len())})
+	e.job.Set("score_n", []int{e.p.ScoreN, e.reference.Len()})
 }
 
 // scores reports whether samples are scored, not only shown.
@@ -148,9 +151,22 @@ func (e *evaluator) scores() bool { return e.network != nil || len(e.sampler.Fie
 // at looks at the state after step steps, if it is time to and it has not been done. What it adds to the history is a
 // function of the state, so it does not matter whether a run was stopped before, while or after it looked. spent is what it took.
 func (e *evaluator) at(ctx context.Context, step int64, h *history) (spent time.Duration, err error) {
-	if e == nil || step == 0 || step <= h.Looks.Done || step%int64(e.p.SampleEvery) != 0 && step != e.steps {
+	if e == nil || step == 0 || step <= h.Looks.Done || step%int64(e.p.SampleEvery) != 0 {
 		return 0, nil
 	}
+	return e.look(ctx, step, h)
+}
+
+// last looks at the final state where it is not due anyway.
+func (e *evaluator) last(ctx context.Context, step int64, h *history) error {
+	if e == nil || step <= h.Looks.Done {
+		return nil
+	}
+	_, err := e.look(ctx, step, h)
+	return err
+}
+
+func (e *evaluator) look(ctx context.Context, step int64, h *history) (spent time.Duration, err error) {
 	start := time.Now()
 	weights, err := e.s.Averages(0)
 	if err != nil {
@@ -180,16 +196,14 @@ func (e *evaluator) at(ctx context.Context, step int64, h *history) (spent time.
 	} else if err != nil {
 		return 0, fmt.Errorf("samples after %d steps: %w", step, sampling.Explain(err))
 	}
-	if e.isShown(step) {
-		l := look{Step: step}
-		switch s := sampling.Set(config, x[:shown*config.Dim()], shown).(type) {
-		case *dataset.Images:
-			l.Pixels = s.Pixels
-		case *dataset.Points:
-			l.Points = s.X
-		}
-		next.Shown = append(next.Shown, l)
+	l := look{Step: step}
+	switch s := sampling.Set(config, x[:shown*config.Dim()], shown).(type) {
+	case *dataset.Images:
+		l.Pixels = s.Pixels
+	case *dataset.Points:
+		l.Points = s.X
 	}
+	next.show(l, int64(e.p.SampleEvery))
 	said := []any{"step", step}
 	lines := h.Lines
 	if e.scores() {
@@ -219,32 +233,54 @@ func (e *evaluator) at(ctx context.Context, step int64, h *history) (spent time.
 // leave puts what a look has come to into the history, and returns the time since its start.
 func (l looks) leave(h *history, start time.Time) time.Duration {
 	took := time.Since(start)
-	l.Seconds += took.Seconds()
+	h.LookSeconds += took.Seconds()
 	h.Looks = l
 	return took
 }
 
-// isShown reports whether a look is one of the picture's rows.
-func (e *evaluator) isShown(step int64) bool {
-	every := int64(e.p.SampleEvery)
-	all := (e.steps + every - 1) / every
-	left := all - (step+every-1)/every // after this one
-	return left%((all+shownLooks-1)/shownLooks) == 0
+// show keeps a look for the picture, without knowing how many will follow: when there are twice as many as the picture
+// has rows every second one goes, and of later ones every second is kept.
+func (l *looks) show(k look, every int64) {
+	l.Latest = &k
+	l.Stride = max(1, l.Stride)
+	if k.Step%(every*l.Stride) != 0 {
+		return
+	}
+	l.Shown = append(slices.Clip(l.Shown), k)
+	if len(l.Shown) == 2*shownLooks {
+		l.Stride *= 2
+		l.Shown = slices.DeleteFunc(slices.Clone(l.Shown), func(k look) bool { return k.Step%(every*l.Stride) != 0 })
+	}
+}
+
+// rows are the looks of the picture.
+func (l *looks) rows() []look {
+	all := slices.Clone(l.Shown)
+	if l.Latest != nil && (len(all) == 0 || all[len(all)-1].Step != l.Latest.Step) {
+		all = append(all, *l.Latest)
+	}
+	if len(all) <= shownLooks {
+		return all
+	}
+	var out []look
+	for i := (len(all) + 1) % 2; i < len(all); i += 2 {
+		out = append(out, all[i])
+	}
+	return out
 }
 
 // score is the distance of samples from the first of the training data: Fréchet's in the features of a network, as eval
 // computes it, or for points the sliced 2-Wasserstein distance.
 func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float64, warnings []string, err error) {
-	n := min(e.p.ScoreReference, e.data.Len())
 	if s, ok := samples.(*dataset.Points); ok {
-		data := e.data.(*dataset.Points)
-		if value, err = metrics.SlicedW2(s.X, data.X[:n*data.D], data.D, scoring.Projections, lookSeed); err != nil {
+		data := e.reference.(*dataset.Points)
+		if value, err = metrics.SlicedW2(s.X, data.X, data.D, scoring.Projections, lookSeed); err != nil {
 			return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
 		}
 		return value, nil, nil
 	}
-	if e.reference == nil {
-		if e.reference, err = e.referenceMoments(ctx, n); err != nil {
+	if e.moments == nil {
+		if e.moments, err = e.referenceMoments(ctx); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -252,17 +288,17 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 	if err != nil {
 		return 0, nil, err
 	}
-	f, err := metrics.FrechetDistance(e.network.Library, m, e.reference)
+	f, err := metrics.FrechetDistance(e.network.Library, m, e.moments)
 	if err != nil {
 		return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
 	}
 	return f.Value, f.Warnings, nil
 }
 
-// referenceMoments are those of the first n training images.
-func (e *evaluator) referenceMoments(ctx context.Context, n int) (*metrics.Moments, error) {
-	first := *e.data.(*dataset.Images)
-	first.N, first.Pixels, first.Labels = n, first.Pixels[:n*first.C*first.H*first.W], nil
+// referenceMoments are those of the reference's features.
+func (e *evaluator) referenceMoments(ctx context.Context) (*metrics.Moments, error) {
+	first := *e.reference.(*dataset.Images)
+	first.Labels = nil
 	with := *e.network
 	if scoring.Inception(with.Network) {
 		parts, err := e.job.Parts(ctx)
@@ -279,17 +315,18 @@ func (e *evaluator) finish(ctx context.Context, h *history) error {
 	if e == nil {
 		return nil
 	}
-	e.job.Set("evaluate_seconds", round(h.Looks.Seconds, 4))
+	e.job.Set("evaluate_seconds", round(h.LookSeconds, 4))
 	if h.Looks.Score != nil {
 		e.job.Set("final_score", *h.Looks.Score)
 	}
 	for _, w := range h.Looks.Warnings {
 		e.job.Warn("%s", w)
 	}
-	if len(h.Looks.Shown) == 0 {
+	rows := h.Looks.rows()
+	if len(rows) == 0 {
 		return nil
 	}
-	return e.job.Output(ctx, "progress", func(w io.Writer) error { return e.picture(w, h.Looks.Shown) })
+	return e.job.Output(ctx, "progress", func(w io.Writer) error { return e.picture(w, rows) })
 }
 
 func (e *evaluator) picture(w io.Writer, shown []look) error {

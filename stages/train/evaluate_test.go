@@ -164,19 +164,25 @@ func TestScoreIsEvals(t *testing.T) {
 // Of many looks the picture shows at most shownLooks, evenly and with the last.
 func TestShownLooks(t *testing.T) {
 	for _, c := range [][2]int64{{100, 1}, {100, 3}, {1000, 7}, {40, 1}, {41, 1}, {7, 10}, {10, 10}, {123457, 1000}} {
-		e := &evaluator{steps: c[0], p: evaluateParams{SampleEvery: int(c[1])}}
 		var shown []int64
-		looks := 0
-		for step := int64(1); step <= e.steps; step++ {
-			if step%c[1] == 0 || step == e.steps {
-				looks++
-				if e.isShown(step) {
-					shown = append(shown, step)
+		var l looks
+		taken := 0
+		for step := int64(1); step <= c[0]; step++ {
+			if step%c[1] == 0 || step == c[0] {
+				taken++
+				l.show(look{Step: step}, c[1])
+				// Whatever the length of the run turns out to be.
+				shown = nil
+				for _, k := range l.rows() {
+					shown = append(shown, k.Step)
+				}
+				if len(shown) > shownLooks || shown[len(shown)-1] != step {
+					t.Fatalf("%v: after step %d %v are shown", c, step, shown)
 				}
 			}
 		}
-		if len(shown) == 0 || len(shown) > shownLooks || shown[len(shown)-1] != e.steps || looks <= shownLooks && len(shown) != looks || len(shown) < min(looks, shownLooks/2) {
-			t.Errorf("%v: of %d looks %v are shown", c, looks, shown)
+		if len(shown) == 0 || len(shown) > shownLooks || shown[len(shown)-1] != c[0] || taken <= shownLooks && len(shown) != taken || len(shown) < min(taken, shownLooks/2) {
+			t.Errorf("%v: of %d looks %v are shown", c, taken, shown)
 		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"vapo/lib/training"
 )
 
-// fieldTimes are where the learned field is compared with the exact one, and fieldPoints how many points each.
+// fieldTimes are where the learned field is compared with the exact one, as fractions of the schedule's training variable
+// (on the linear schedule these are times), and fieldPoints how many points each.
 var fieldTimes = []float64{0.2, 0.5, 0.8}
 
 const fieldPoints = 1000
@@ -39,7 +40,8 @@ func newFieldCheck(be backend.Backend, c potential.Config, seed uint64, set data
 	d := c.Dim()
 	f := &fieldCheck{grad: make([]float32, fieldPoints*d)}
 	exact := homotopy.NewMixtureField(points.Mixture)
-	for k, t := range fieldTimes {
+	for k, u := range fieldTimes {
+		t := path.Draw(u)
 		p := path.At(t)
 		data, _ := points.Mixture.Sample(draw.New(seed, "train/field-data", uint64(k)), fieldPoints)
 		noise := make([]float32, len(data))

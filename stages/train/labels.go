@@ -75,9 +75,14 @@ func (t *teller) fill(step int64, batch [][]float32) func(row, sample int) {
 	coins := draw.New(t.seed, "train/label-drop", uint64(step))
 	return func(row, sample int) {
 		if coins.Uniform64() >= t.dropout {
-			onehot[row*t.classes+int(t.labels[sample])] = 1
+			t.tell(onehot, row, sample)
 		}
 	}
+}
+
+// tell writes a sample's label to a row that is 0.
+func (t *teller) tell(onehot []float32, row, sample int) {
+	onehot[row*t.classes+int(t.labels[sample])] = 1
 }
 
 // checkLabels is what can be said of --conditional and --label-dropout without the data.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"time"
 
@@ -15,115 +14,117 @@ import (
 	"vapo/lib/training"
 )
 
-// liveState is the name of the resumable checkpoint.
-const liveState = "state"
-
-// history is what a resumed run must know besides the network's state, kept inside the resumable checkpoint so that
-// the two can never disagree.
-type history struct {
-	Lines    []json.RawMessage `json:"lines"`    // metrics written so far
-	Timeline []mark            `json:"timeline"` // field errors with the time at which they were reached
-	Seconds  float64           `json:"seconds"`  // spent in training steps, over all runs
-	Window   window            `json:"window"`
-	Looks    looks             `json:"looks"` // see evaluate.go
+// trainer takes a run to its end from where it stands.
+type trainer struct {
+	job      *stage.Job
+	p        *params
+	r        runner
+	s        *training.Step
+	eval     *evaluator
+	variance *varianceProbe // nil where the gradient's variance is not measured
+	h        *history
 }
 
-// mark is one point of the error-over-time curve. Times go into the manifest, never into an output: outputs are the
-// same bytes whether or not a run was interrupted.
-type mark struct {
-	Step       int64              `json:"step"`
-	Seconds    float64            `json:"seconds"`
-	FieldError map[string]float64 `json:"field_error"`
-}
-
-// window averages the metrics since the last line.
-type window struct {
-	Count                    int64
-	Loss, GradNorm, FieldRMS float64
-}
-
-func (w *window) add(m training.Metrics) {
-	w.Count++
-	w.Loss += m.Loss
-	w.GradNorm += m.GradNorm
-	w.FieldRMS += m.FieldRMS
-}
-
-// line is one line of the metrics output.
-type line struct {
-	Step       int64              `json:"step"`
-	Loss       float64            `json:"loss"`
-	GradNorm   float64            `json:"grad_norm"`
-	FieldRMS   float64            `json:"field_rms,omitempty"`
-	Rate       float64            `json:"learning_rate"`
-	FieldError map[string]float64 `json:"field_error,omitempty"`
-}
-
-// loop trains from the last resumable checkpoint, or from the start, to the end.
-func loop(ctx context.Context, job *stage.Job, p *params, r runner, eval *evaluator) error {
-	s := r.step()
-	job.Set("parameters", layer.Count(s.Params))
-	job.Set("memory_bytes", s.MemoryBytes())
-	h, first, err := resume(ctx, job, s, p)
+// loop trains from where the run, or a shorter one of its series, stopped to the end.
+func (t *trainer) loop(ctx context.Context) error {
+	t.s = t.r.step()
+	t.job.Set("parameters", layer.Count(t.s.Params))
+	t.job.Set("memory_bytes", t.s.MemoryBytes())
+	first, err := t.resume(ctx)
 	if err != nil {
 		return err
 	}
-	progress := job.Progress(int64(p.Steps), "steps")
+	steps := int64(t.p.Steps)
+	progress := t.job.Progress(steps, "steps")
 	progress.Set(first)
 	began := time.Now()
-	batches := newAhead(r, int64(p.Steps))
-	for step := first; step < int64(p.Steps); step++ {
+	batches := newAhead(t.r, steps)
+	for step := first; step < steps; step++ {
 		if ctx.Err() != nil {
-			return interrupted(ctx, job, s, step, h)
+			return t.interrupted(ctx, step)
 		}
-		spent, err := eval.at(ctx, step, h)
+		spent, err := t.eval.at(ctx, step, t.h)
 		if err != nil {
-			return stopped(ctx, job, s, step, h, err)
+			return t.stopped(ctx, step, err)
 		}
 		began = began.Add(spent)
 		start := time.Now()
-		batches.take(step)
-		m, err := s.Run(step)
+		b, err := batches.take(step)
+		if err != nil {
+			return t.stopped(ctx, step, err)
+		}
+		m, err := t.step(step, b)
 		if err != nil {
 			return err
 		}
-		h.Seconds += time.Since(start).Seconds()
-		if !m.Applied || math.IsNaN(m.Loss) {
-			return diverged(ctx, job, s, step, h, m)
+		t.h.Seconds += time.Since(start).Seconds()
+		if m.NonFinite {
+			return t.diverged(ctx, step, fmt.Errorf("loss %v, gradient norm %v", m.Loss, m.GradNorm))
 		}
-		h.Window.add(m)
+		if m.Spike {
+			t.job.Log().Warn("a step was skipped, its gradient is a spike", "step", step, "grad_norm", round(m.GradNorm, 4), "limit", round(t.s.Limit, 4))
+		}
+		if err := t.h.Guard.Observe(m); err != nil {
+			return t.diverged(ctx, step, err)
+		}
+		t.h.Window.add(m)
 		done := step + 1
-		last := done == int64(p.Steps)
-		var fieldError map[string]float64
-		if f := fieldOf(r); f != nil && (done%int64(p.FieldEvery) == 0 || last) {
-			if fieldError, err = f.errors(s); err != nil {
-				return err
-			}
-			h.Timeline = append(h.Timeline, mark{done, h.Seconds, fieldError})
+		if err := t.observe(done); err != nil {
+			return err
 		}
-		if done%int64(p.LogEvery) == 0 || last || fieldError != nil {
-			if err := h.log(done, m.Rate, fieldError); err != nil {
-				return err
-			}
-		}
-		if done%10 == 0 || last {
-			rate := float64((done-first)*int64(p.Batch)) / time.Since(began).Seconds()
+		if done%10 == 0 || done == steps {
+			rate := float64((done-first)*int64(t.p.Batch)) / time.Since(began).Seconds()
 			progress.Set(done, "loss", round(m.Loss, 4), "samples_per_s", round(rate, 3))
 		}
-		if done%int64(p.CheckpointEvery) == 0 && !last {
-			if err := save(ctx, job, s, done, h); err != nil {
+		if done%int64(t.p.CheckpointEvery) == 0 && done < steps {
+			if err := t.save(ctx, done); err != nil {
 				return err
 			}
 		}
 	}
-	if _, err := eval.at(ctx, int64(p.Steps), h); err != nil {
-		return stopped(ctx, job, s, int64(p.Steps), h, err)
-	}
 	progress.Done()
-	if err := eval.finish(ctx, h); err != nil {
-		return err
+	return t.finish(ctx)
+}
+
+// step takes one step, micro-batch by micro-batch.
+func (t *trainer) step(step int64, b *batch) (m training.Metrics, err error) {
+	t.s.Limit = t.h.Guard.Limit()
+	rows := len(b.u) / len(b.parts)
+	for micro, part := range b.parts {
+		t.s.SwapBatch(part)
+		if m, _, err = t.s.RunMicro(step, micro); err != nil {
+			return m, err
+		}
+		if rows == 0 { // a classifier's samples are at no time
+			continue
+		}
+		if err := t.h.Window.Bins.Add(b.u[micro*rows:(micro+1)*rows], t.s.PerSample); err != nil {
+			return m, err
+		}
 	}
-	return finish(ctx, job, p, r, h)
+	return m, nil
+}
+
+// observe measures and logs what is due after so many steps.
+func (t *trainer) observe(done int64) (err error) {
+	var fieldError map[string]float64
+	if f := fieldOf(t.r); f != nil && done%int64(t.p.FieldEvery) == 0 {
+		if fieldError, err = f.errors(t.s); err != nil {
+			return err
+		}
+		t.h.Timeline = append(t.h.Timeline, mark{done, t.h.Seconds, fieldError})
+	}
+	var variance []training.BinVariance
+	if t.variance != nil && done%int64(t.p.VarianceEvery) == 0 {
+		if variance, err = t.variance.measure(t.s, done); err != nil {
+			return err
+		}
+		t.h.Variance = &varianceMeasure{Step: done, Bins: variance}
+	}
+	if done%int64(t.p.LogEvery) == 0 || fieldError != nil || variance != nil {
+		return t.h.log(done, fieldError, variance)
+	}
+	return nil
 }
 
 func fieldOf(r runner) *fieldCheck {
@@ -133,105 +134,39 @@ func fieldOf(r runner) *fieldCheck {
 	return nil
 }
 
-// log ends the window with a line.
-func (h *history) log(step int64, rate float64, fieldError map[string]float64) error {
-	n := float64(max(1, h.Window.Count))
-	raw, err := json.Marshal(line{
-		Step: step, Loss: round(h.Window.Loss/n, 6), GradNorm: round(h.Window.GradNorm/n, 6),
-		FieldRMS: round(h.Window.FieldRMS/n, 6), Rate: rate, FieldError: fieldError,
-	})
-	if err != nil {
-		return fmt.Errorf("metrics at step %d: %w", step, err)
-	}
-	h.Lines = append(h.Lines, raw)
-	h.Window = window{}
-	return nil
-}
-
-// resume restores the state that a killed run of this action left, if there is one.
-func resume(ctx context.Context, job *stage.Job, s *training.Step, p *params) (*history, int64, error) {
-	h := &history{}
-	path, ok, err := job.Live().Load(ctx, liveState)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !ok {
-		return h, 0, s.Initialise(p.Seed)
-	}
-	c, err := checkpoint.Read(path)
-	if err == nil {
-		err = s.Restore(c)
-	}
-	if err == nil {
-		err = json.Unmarshal(c.Extra["history"], h)
-	}
-	if err != nil {
-		job.Log().Warn("the resumable checkpoint cannot be used, starting over", "reason", err)
-		return &history{}, 0, s.Initialise(p.Seed)
-	}
-	job.Log().Info("resuming", "step", c.Step)
-	return h, c.Step, nil
-}
-
-// save writes the resumable checkpoint after step steps.
-func save(ctx context.Context, job *stage.Job, s *training.Step, step int64, h *history) error {
-	c, err := s.Checkpoint(step)
-	if err != nil {
-		return err
-	}
-	raw, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	c.Extra = map[string]json.RawMessage{"history": raw}
-	return job.Live().Save(ctx, liveState, func(w io.Writer) error { return checkpoint.Write(w, c) })
-}
-
-// saveTime bounds the writing of a last checkpoint after a signal.
-const saveTime = 60 * time.Second
-
-func interrupted(ctx context.Context, job *stage.Job, s *training.Step, step int64, h *history) error {
-	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
-	defer cancel()
-	if err := save(saving, job, s, step, h); err != nil {
-		return err
-	}
-	job.Log().Info("stopped, a resumable checkpoint is kept", "step", step)
-	return context.Cause(ctx)
-}
-
-// stopped ends a run whose look at the state after step steps failed, or was interrupted.
-func stopped(ctx context.Context, job *stage.Job, s *training.Step, step int64, h *history, err error) error {
-	if ctx.Err() != nil {
-		return interrupted(ctx, job, s, step, h)
-	}
-	return err
-}
-
-// diverged ends a run whose next state would not be finite. The step graph has kept the state before it.
-func diverged(ctx context.Context, job *stage.Job, s *training.Step, step int64, h *history, m training.Metrics) error {
-	if err := save(ctx, job, s, step, h); err != nil {
-		job.Log().Error("the last good state could not be saved", "reason", err)
-	}
-	return stage.Fail(stage.ExitNumeric, "lower --learning-rate or --clip-norm; the last good state is kept as the run's resumable checkpoint",
-		"training diverged at step %d: loss %v, gradient norm %v; the state after %d steps is kept", step, m.Loss, m.GradNorm, step)
-}
-
 // finish writes the outputs.
-func finish(ctx context.Context, job *stage.Job, p *params, r runner, h *history) error {
-	s := r.step()
-	c, err := s.Checkpoint(int64(p.Steps))
+func (t *trainer) finish(ctx context.Context) error {
+	steps := int64(t.p.Steps)
+	if _, err := t.eval.at(ctx, steps, t.h); err != nil {
+		return t.stopped(ctx, steps, err)
+	}
+	// What follows is of the last step only because it is the last: a longer run does without.
+	end := ending{Series: t.job.Series(), Lines: len(t.h.Lines), standing: t.h.standing}
+	if w := t.h.Window; w.Count+w.Skipped > 0 {
+		if err := t.h.log(steps, nil, nil); err != nil {
+			return err
+		}
+	}
+	if err := t.eval.last(ctx, steps, t.h); err != nil {
+		return t.stopped(ctx, steps, err)
+	}
+	c, err := t.s.Checkpoint(steps)
 	if err != nil {
 		return err
 	}
 	if name, bad := c.NonFinite(); bad {
 		return stage.Fail(stage.ExitNumeric, "lower --learning-rate", "tensor %s of the final checkpoint is not finite", name)
 	}
-	if err := job.Output(ctx, "checkpoint", func(w io.Writer) error { return checkpoint.Write(w, c) }); err != nil {
+	raw, err := json.Marshal(end)
+	if err != nil {
 		return err
 	}
-	err = job.Output(ctx, "metrics", func(w io.Writer) error {
-		for _, l := range h.Lines {
+	c.Extra = map[string]json.RawMessage{extraSeries: raw}
+	if err := t.job.Output(ctx, "checkpoint", func(w io.Writer) error { return checkpoint.Write(w, c) }); err != nil {
+		return err
+	}
+	err = t.job.Output(ctx, "metrics", func(w io.Writer) error {
+		for _, l := range t.h.Lines {
 			if _, err := w.Write(append(append([]byte(nil), l...), '\n')); err != nil {
 				return err
 			}
@@ -241,10 +176,31 @@ func finish(ctx context.Context, job *stage.Job, p *params, r runner, h *history
 	if err != nil {
 		return err
 	}
+	if err := t.eval.finish(ctx, t.h); err != nil {
+		return err
+	}
+	return t.results()
+}
+
+// results records in the manifest what people want to know of the training.
+func (t *trainer) results() error {
+	job, h := t.job, t.h
+	if h.From > 0 {
+		job.Set("went_on_from_step", h.From)
+	}
 	job.Set("train_seconds", round(h.Seconds, 4))
-	job.Set("samples_per_second", round(float64(p.Steps)*float64(p.Batch)/h.Seconds, 4))
+	if taken := int64(t.p.Steps) - h.From; taken > 0 {
+		job.Set("samples_per_second", round(float64(taken)*float64(t.p.Batch)/h.Seconds, 4))
+	}
+	if h.Guard.Spikes > 0 {
+		job.Set("steps_skipped", h.Guard.Spikes)
+		job.Warn("%d of %d steps were skipped, their gradients being more than %v times as large as is usual", h.Guard.Spikes, t.p.Steps, t.p.SpikeFactor)
+	}
 	if len(h.Timeline) > 0 {
 		job.Set("timeline", h.Timeline)
+	}
+	if h.Variance != nil {
+		job.Set("gradient_variance", h.Variance)
 	}
 	for _, l := range slices.Backward(h.Lines) {
 		var final struct{ Loss *float64 }
@@ -253,22 +209,15 @@ func finish(ctx context.Context, job *stage.Job, p *params, r runner, h *history
 			break
 		}
 	}
-	if cr, ok := r.(*classifierRun); ok && cr.test != nil {
-		a, err := cr.accuracy()
-		if err != nil {
-			return err
-		}
-		job.Set("accuracy", round(a, 5))
-		job.Set("accuracy_images", cr.test.N)
+	cr, ok := t.r.(*classifierRun)
+	if !ok || cr.test == nil {
+		return nil
 	}
+	a, err := cr.accuracy()
+	if err != nil {
+		return err
+	}
+	job.Set("accuracy", round(a, 5))
+	job.Set("accuracy_images", cr.test.N)
 	return nil
-}
-
-// round keeps a number of significant digits, for people.
-func round(v float64, digits int) float64 {
-	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
-		return v
-	}
-	scale := math.Pow(10, float64(digits)-math.Ceil(math.Log10(math.Abs(v))))
-	return math.Round(v*scale) / scale
 }

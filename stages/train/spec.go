@@ -4,37 +4,43 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
-	"vapo/lib/feature"
-	"vapo/lib/homotopy"
-	"vapo/lib/optim"
-	"vapo/lib/potential"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
 
 type params struct {
 	Model     string  `help:"Network: mlp (points), unet or wrn (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,wrn,classifier"`
-	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path) or energy (the Deep Ritz form with the same minimiser and more variance)." default:"matching" enum:"matching,energy"`
-	Schedule  string  `help:"Path from noise to data." default:"linear" enum:"linear,vapo"`
+	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path), energy (the Deep Ritz form with the same minimiser and more variance) or hybrid (that of the released code, on the linear schedule)." default:"matching" enum:"matching,energy,hybrid"`
+	Schedule  string  `help:"Path from noise to data: linear, cosine, vapo (the paper's, which goes on beyond t = 1) or vp (the variance-preserving diffusion's)." default:"linear" enum:"linear,cosine,vapo,vp"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
 
-	Steps int    `help:"Optimiser steps." default:"1000" unit:"steps"`
-	Batch int    `help:"Samples a step." default:"64" unit:"samples"`
-	Seed  uint64 `help:"Seed of the initial weights, batches, times and noise." default:"0"`
-	Flip  bool   `help:"Mirror images at random." default:"false" negatable:""`
+	Times         string  `help:"Distribution of training times: uniform in the schedule's own variable, log-uniform in t, or logit-normal." default:"uniform" enum:"uniform,log-uniform,logit-normal"`
+	TimesLocation float64 `help:"logit-normal times: mean of the logit; above 0 is nearer to the data." default:"0"`
+	TimesScale    float64 `help:"logit-normal times: standard deviation of the logit." default:"1"`
+	Weight        string  `help:"Weight of the loss by time: auto (what suits objective and schedule), none, sigma (sigma/w) or velocity (one over the velocity's square)." default:"auto" enum:"auto,none,sigma,velocity"`
+
+	Steps      int    `help:"Optimiser steps. A run goes on from a shorter one that differs in nothing else." default:"1000" unit:"steps"`
+	Batch      int    `help:"Samples a step." default:"64" unit:"samples"`
+	MicroBatch int    `help:"Samples computed at once, a divisor of batch: gradients of the parts are added up, in less memory; 0: the whole batch." default:"0" unit:"samples"`
+	Seed       uint64 `help:"Seed of the initial weights, batches, times and noise." default:"0"`
+	Flip       bool   `help:"Mirror images at random." default:"false" negatable:""`
 
 	LearningRate float64 `help:"Peak learning rate of Adam." default:"0.001"`
 	Warmup       int     `help:"Steps over which the learning rate rises from 0." default:"100" unit:"steps"`
-	Decay        string  `help:"Learning rate after the warm-up: constant, or cosine to 0 at the last step." default:"cosine" enum:"constant,cosine"`
+	Decay        string  `help:"Learning rate after the warm-up: constant, or cosine to 0 at the horizon." default:"cosine" enum:"constant,cosine"`
+	Horizon      int     `help:"cosine: the step at which the learning rate is 0; 0: the last one. Given, it lets a longer run go on from a shorter one." default:"0" unit:"steps"`
 	Beta1        float64 `name:"beta1" help:"Adam's decay of the first moment." default:"0.9"`
 	Beta2        float64 `name:"beta2" help:"Adam's decay of the second moment." default:"0.999"`
 	Epsilon      float64 `help:"Adam's epsilon." default:"1e-8"`
+	WeightDecay  float64 `help:"AdamW's decay of all weights, times the learning rate; 0: Adam." default:"0"`
 	ClipNorm     float64 `help:"Bound on the global gradient norm; 0: none." default:"1"`
-	EMADecay     float64 `name:"ema-decay" help:"Decay of the weights' moving average, per step." default:"0.999"`
+	ClipStd      float64 `help:"Bound on each element of the gradient, in its standard deviations so far and 0.1 more (the released code: 3); 0: none." default:"0"`
+	SpikeFactor  float64 `help:"Skip a step whose gradient norm is more than so many times the median of the last 100; 0: none." default:"0"`
+
+	EMAHalfLife json.RawMessage `name:"ema-half-life" help:"Half-lives of the weights' moving averages, one each; the first is the one that samples are drawn from." default:"[50000]" unit:"samples"`
 
 	Conditional  bool    `help:"Tell the network the label of every sample, so that it can be sampled by class." default:"false" negatable:""`
 	LabelDropout float64 `help:"conditional: share of samples whose label is not told, so that the network serves without one, and guidance can compare." default:"0.1"`
@@ -55,8 +61,11 @@ type params struct {
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64"`
 
 	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps"`
+	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps"`
+	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8"`
 	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
+	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false"`
 	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 
 	Evaluate evaluateParams `embed:""`
@@ -65,7 +74,8 @@ type params struct {
 var spec = stage.Stage[params]{
 	Name:    "train",
 	About:   "Train a potential whose gradient carries noise to data, or a classifier whose features score images.",
-	Version: 4,
+	Version: 5,
+	Length:  "steps",
 	Inputs: []stage.Port{
 		{Name: "data", Media: stage.MediaArrow, Help: "training samples"},
 		{Name: "test", Media: stage.MediaArrow, Help: "classifier: images for its accuracy", Optional: true},
@@ -73,103 +83,18 @@ var spec = stage.Stage[params]{
 	},
 	Outputs: []stage.Port{
 		{Name: "checkpoint", Media: stage.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
-		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms, field errors and scores by step"},
+		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms, field errors and scores by step, and loss, velocity and spread by time"},
 		{Name: "progress", Media: stage.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
 	},
-	Auto:   map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Expand: expand,
-	Check:  check,
-	Run:    run,
+	Auto:    map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
+	Expand:  expand,
+	Resolve: (*params).resolve,
+	Check:   check,
+	Run:     run,
 	Commands: []stage.Command{
 		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},
-}
-
-func (p *params) optimiser() optim.Config {
-	return optim.Config{
-		LearningRate: p.LearningRate, WarmupSteps: p.Warmup, Decay: p.Decay, HorizonSteps: p.Steps,
-		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, ClipNorm: p.ClipNorm,
-		BatchImages: p.Batch, EMAHalfLifeImages: []float64{optim.HalfLifeImages(p.EMADecay, p.Batch)},
-	}
-}
-
-// wholes reads a parameter that is a list of whole numbers.
-func wholes(name string, raw json.RawMessage) ([]int, error) {
-	var m []int
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, fmt.Errorf("%s is %s, expected a list of whole numbers such as [1, 2, 2]", name, raw)
-	}
-	return m, nil
-}
-
-// maxBatch is far above what is of use; it keeps sizes from overflowing.
-const maxBatch = 1 << 20
-
-// check is what can be said without the data.
-func check(p *params) error {
-	if p.Steps < 1 || p.Batch < 1 || p.LogEvery < 1 || p.CheckpointEvery < 1 || p.FieldEvery < 0 {
-		return fmt.Errorf("steps, batch, log-every and checkpoint-every are %d, %d, %d and %d: expected 1 or more each, and field-every 0 or more", p.Steps, p.Batch, p.LogEvery, p.CheckpointEvery)
-	}
-	if p.Batch > maxBatch {
-		return fmt.Errorf("batch is %d, expected at most %d", p.Batch, maxBatch)
-	}
-	if err := p.optimiser().Check(); err != nil {
-		return err
-	}
-	if err := p.Evaluate.check(p.Model); err != nil {
-		return err
-	}
-	if _, err := homotopy.Lookup(p.Schedule, p.PriorStd); err != nil {
-		return err
-	}
-	if err := checkLabels(p); err != nil {
-		return err
-	}
-	if p.Model == "classifier" {
-		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
-	}
-	// The smallest data that the network could be for, so that what remains to go wrong is the data's doing.
-	shape := []int{1}
-	switch p.Model {
-	case "wrn":
-		shape = []int{1, 4, 4}
-	case "unet":
-		mult, err := wholes("channel-mult", p.ChannelMult)
-		if err != nil {
-			return err
-		}
-		side := 1 << max(0, min(len(mult)-1, 15))
-		shape = []int{1, side, side}
-	}
-	_, err := p.potentialConfig(shape)
-	return err
-}
-
-func (p *params) classifierConfig(shape []int, classes int) feature.Classifier {
-	return feature.Classifier{Shape: shape, Classes: classes, Channels: p.Channels, Features: p.Features}
-}
-
-// potentialConfig describes the network for samples of a shape.
-func (p *params) potentialConfig(shape []int) (potential.Config, error) {
-	c := potential.Config{Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd}
-	switch p.Model {
-	case "mlp":
-		c.MLP = &potential.MLP{Width: p.Width, Depth: p.Depth, Fourier: p.Fourier}
-	case "wrn":
-		c.WRN = &potential.WRN{Depth: p.WRNDepth, Width: p.WRNWidth, Time: p.Time}
-	default:
-		mult, err := wholes("channel-mult", p.ChannelMult)
-		if err != nil {
-			return c, err
-		}
-		attention, err := wholes("attention", p.Attention)
-		if err != nil {
-			return c, err
-		}
-		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups, Attention: attention, Dropout: p.Dropout}
-	}
-	return c, c.Check()
 }
 
 func run(ctx context.Context, job *stage.Job, p *params) error {
@@ -178,10 +103,15 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	engine.Record(job, be)
-	data, err := readSet(ctx, job, "data")
+	open := openData
+	if p.Model == "classifier" {
+		open = wholeData
+	}
+	data, err := open(ctx, job, p)
 	if err != nil {
 		return err
 	}
+	defer data.close()
 	var r runner
 	if p.Model == "classifier" {
 		r, err = newClassifierRun(ctx, job, be, p, data)
@@ -191,11 +121,22 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	eval, err := newEvaluator(ctx, job, be, p, r, data)
-	if err != nil {
-		return err
+	t := &trainer{job: job, p: p, r: r}
+	if pr, ok := r.(*potentialRun); ok {
+		if t.eval, err = newEvaluator(ctx, job, be, p, pr, data); err != nil {
+			return err
+		}
+		if p.VarianceEvery > 0 {
+			if t.variance, err = newVarianceProbe(be, p, pr, data); err != nil {
+				return err
+			}
+		}
 	}
-	return engine.Explain(loop(ctx, job, p, r, eval))
+	if err := t.loop(ctx); err != nil {
+		return engine.Explain(err)
+	}
+	data.record(job)
+	return nil
 }
 
 func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, error) {
@@ -207,7 +148,7 @@ func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, err
 	if err != nil {
 		var format *tensorfile.FormatError
 		if errors.As(err, &format) {
-			return nil, stage.Fail(stage.ExitInput, "give an output of prep", "input %s: %w", name, err)
+			return nil, badData(name, err)
 		}
 		return nil, stage.Fail(stage.ExitInput, "", "input %s: %w", name, err)
 	}

@@ -166,7 +166,7 @@ func TestGolden(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	dir := t.TempDir()
-	code, m, stderr := train(t, small(points(t), "--field-every=8", "--out="+dir)...)
+	code, m, stderr := train(t, small(points(t), "--field-every=8", "--variance-every=10", "--variance-batches=3", "--out="+dir)...)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
@@ -175,24 +175,39 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	var steps []int64
+	before := int64(0)
 	for _, text := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
 		var l line
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
 		steps = append(steps, l.Step)
-		if l.Loss == 0 || l.GradNorm <= 0 || l.FieldRMS <= 0 || l.Rate < 0 {
+		if l.Loss == nil || *l.Loss == 0 || l.GradNorm <= 0 || l.FieldRMS <= 0 || l.Rate < 0 {
 			t.Errorf("line %s", text)
 		}
-		if withField := l.Step%8 == 0 || l.Step == 25; withField != (len(l.FieldError) == 3) {
+		if withField := l.Step%8 == 0; withField != (len(l.FieldError) == 3) {
 			t.Errorf("step %d has the field errors %v", l.Step, l.FieldError)
+		}
+		counted := int64(0)
+		for _, b := range l.Bins {
+			counted += b.Count
+			if b.Count > 0 && (b.Loss <= 0 || b.GradRMS <= 0) {
+				t.Errorf("step %d: bin %+v", l.Step, b)
+			}
+		}
+		if len(l.Bins) != 10 || counted != 16*(l.Step-before) {
+			t.Errorf("step %d: %d samples in %d bins, want 16 a step since %d", l.Step, counted, len(l.Bins), before)
+		}
+		before = l.Step
+		if measured := l.Step%10 == 0; measured != (len(l.Variance) == 10) || measured && l.Variance[3].Variance <= 0 {
+			t.Errorf("step %d: variance of the gradient %+v", l.Step, l.Variance)
 		}
 	}
 	if want := []int64{8, 10, 16, 20, 24, 25}; !slices.Equal(steps, want) {
 		t.Errorf("lines at steps %v, want %v", steps, want)
 	}
-	if n := len(m.Results["timeline"].([]any)); n != 4 {
-		t.Errorf("%d marks on the timeline, want 4", n)
+	if n := len(m.Results["timeline"].([]any)); n != 3 {
+		t.Errorf("%d marks on the timeline, want 3", n)
 	}
 	for _, key := range []string{"parameters", "memory_bytes", "train_seconds", "samples_per_second", "final_loss"} {
 		if v, ok := m.Results[key].(float64); !ok || v == 0 {
@@ -282,33 +297,6 @@ func TestRefusals(t *testing.T) {
 		}
 		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 			t.Errorf("%v: left %v behind", c.args, left)
-		}
-	}
-}
-
-// Batches walk through whole permutations, and any position can be asked for at any time: a resumed run does.
-func TestShuffler(t *testing.T) {
-	const n = 23
-	inOrder, jumping := shuffler{seed: 3, n: n}, shuffler{seed: 3, n: n}
-	var all []int
-	for k := range int64(5 * n) {
-		all = append(all, inOrder.at(k))
-	}
-	for epoch := range 5 {
-		e := slices.Clone(all[epoch*n : (epoch+1)*n])
-		if epoch > 0 && slices.Equal(e, all[:n]) {
-			t.Errorf("epoch %d has the order of the first", epoch)
-		}
-		slices.Sort(e)
-		for i, v := range e {
-			if v != i {
-				t.Fatalf("epoch %d is no permutation", epoch)
-			}
-		}
-	}
-	for _, k := range []int64{100, 0, 57, 56, 114, 1} {
-		if got := jumping.at(k); got != all[k] {
-			t.Errorf("position %d is sample %d out of order, %d in order", k, got, all[k])
 		}
 	}
 }

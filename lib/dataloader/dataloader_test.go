@@ -1,0 +1,310 @@
+package dataloader
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/tensorfile"
+)
+
+// tiny are limits of which small data are many windows: blocks of 4 images of 12 bytes, windows of 5 blocks.
+var tiny = Limits{BlockBytes: 63, BlockRows: 1 << 10, WindowBytes: 5 * 48, WindowRows: 1 << 20}
+
+// images are n images of 12 bytes that tell their index.
+func images(n int) *dataset.Images {
+	s := &dataset.Images{Name: "test", N: n, C: 3, H: 2, W: 2, Pixels: make([]uint8, 12*n), Classes: []string{"a", "b", "c"}}
+	for i := range n {
+		s.Labels = append(s.Labels, int64(i%3))
+		for k := range 12 {
+			s.Pixels[12*i+k] = uint8(i >> (k % 3 * 8))
+		}
+	}
+	return s
+}
+
+func points(n int) *dataset.Points {
+	s := &dataset.Points{N: n, D: 3, X: make([]float32, 3*n)}
+	draw.New(1, "test", 0).Normal(s.X)
+	return s
+}
+
+func encode(t testing.TB, set dataset.Set) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := tensorfile.Write(&b, set.Table()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func stream(t testing.TB, r io.ReaderAt, size int, opt Options) *Stream {
+	t.Helper()
+	s, err := OpenStream(t.Context(), r, int64(size), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestSmallDataKeepTheirOrder: data of one window are permuted as a whole, and the limits play no part in that.
+func TestSmallDataKeepTheirOrder(t *testing.T) {
+	for _, n := range []int{1, 23, 60000} {
+		o := NewOrder(3, n, 784, Default)
+		for epoch := range 3 {
+			want := draw.New(3, "train/shuffle", uint64(epoch)).Perm(n)
+			for i, w := range want {
+				if got := o.At(int64(epoch*n + i)); got != w {
+					t.Fatalf("sample %d of epoch %d is %d, want %d", i, epoch, got, w)
+				}
+			}
+		}
+	}
+	if n := NewOrder(0, 50000, 3072, Default).WindowRows(); n != 50000 {
+		t.Errorf("CIFAR-10 is shuffled in windows of %d", n)
+	}
+	if n := NewOrder(0, 1e6, 12288, Default).WindowRows(); n != 85*256 {
+		t.Errorf("windows of %d images of 12288 bytes, want 21760", n)
+	}
+}
+
+// TestOrder: every epoch is a permutation, another one each time; windows mix blocks from all over the data; and any
+// position can be asked for at any time.
+func TestOrder(t *testing.T) {
+	for _, n := range []int{21, 40, 41, 100, 103, 997} {
+		inOrder, jumping := NewOrder(7, n, 12, tiny), NewOrder(7, n, 12, tiny)
+		var all []int
+		for k := range int64(4 * n) {
+			all = append(all, inOrder.At(k))
+		}
+		for epoch := range 4 {
+			e := slices.Clone(all[epoch*n : (epoch+1)*n])
+			if epoch > 0 && slices.Equal(e, all[:n]) {
+				t.Errorf("%d samples: epoch %d has the order of the first", n, epoch)
+			}
+			window := slices.Clone(e[:20])
+			slices.Sort(window)
+			for i := 0; i < 20; i += 4 {
+				if window[i]%4 != 0 || window[i+3] != window[i]+3 {
+					t.Fatalf("%d samples: the first window is %v, no whole blocks", n, window)
+				}
+			}
+			if slices.Equal(window, e[:20]) {
+				t.Errorf("%d samples: the window is in order", n)
+			}
+			slices.Sort(e)
+			for i, v := range e {
+				if v != i {
+					t.Fatalf("%d samples: epoch %d is no permutation", n, epoch)
+				}
+			}
+		}
+		rng := draw.New(1, "test", 0)
+		for range 100 {
+			k := rng.IntN(len(all))
+			if got := jumping.At(int64(k)); got != all[k] {
+				t.Fatalf("%d samples: position %d is sample %d out of order, %d in order", n, k, got, all[k])
+			}
+		}
+	}
+}
+
+// TestOrderIsGolden pins the order: another one would change what every training on large data computes.
+func TestOrderIsGolden(t *testing.T) {
+	o := NewOrder(5, 43, 12, tiny)
+	var got []int
+	for k := range int64(12) {
+		got = append(got, o.At(43+18+k))
+	}
+	if want := []int{14, 12, 31, 4, 26, 25, 19, 23, 16, 7, 20, 24}; !slices.Equal(got, want) {
+		t.Errorf("samples %v, want %v", got, want)
+	}
+}
+
+func same(t *testing.T, position int64, a, b Samples) {
+	t.Helper()
+	x, err := a.At(position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.At(position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Index != y.Index || x.Label != y.Label || !slices.Equal(x.Pixels, y.Pixels) || !slices.Equal(x.Point, y.Point) {
+		t.Fatalf("position %d: streamed %v, in memory %v", position, x, y)
+	}
+}
+
+// TestStreamIsMemory: the two give the same samples, from the start and from anywhere, whatever the cache.
+func TestStreamIsMemory(t *testing.T) {
+	for _, set := range []dataset.Set{images(5), images(20), images(103), images(2100), points(101)} {
+		b := encode(t, set)
+		for _, cache := range []int64{0, 100, 40 << 10, 1 << 30} {
+			m := NewMemory(set, 9, tiny)
+			s := stream(t, bytes.NewReader(b), len(b), Options{Seed: 9, Limits: tiny, CacheBytes: cache, Dir: t.TempDir()})
+			if s.Len() != set.Len() || !slices.Equal(s.Set().Shape(), set.Shape()) || s.Set().Len() != 0 {
+				t.Errorf("%d samples of %v, want those of %v", s.Len(), s.Set().Shape(), set.Shape())
+			}
+			if labels, err := s.Labels(); err != nil || !slices.Equal(labels, m.labels) {
+				t.Errorf("labels %v, %v, want %v", labels, err, m.labels)
+			}
+			n := int64(set.Len())
+			for k := range min(3*n+5, 700) {
+				same(t, k, s, m)
+			}
+			for _, k := range []int64{2*n + 7, 2*n + 8, 3, 3, n - 1, n, 5*n - 2, 5*n - 1, 5 * n} {
+				same(t, k, s, m)
+			}
+			if st := s.Stats(); st.CacheBytes > cache {
+				t.Errorf("cache of %d bytes: %+v", cache, st)
+			}
+		}
+	}
+}
+
+// TestMemoryIsBounded: samples given out make room for those of the next window, one window and two blocks in all.
+func TestMemoryIsBounded(t *testing.T) {
+	b := encode(t, images(2000))
+	s := stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny})
+	if want := int64(28 * (12 + 8)); s.WindowBytes() != want {
+		t.Errorf("the window takes %d bytes, want %d", s.WindowBytes(), want)
+	}
+	for k := range int64(4000) {
+		if _, err := s.At(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := s.Stats(); st.ReadBlocks < 1000 || st.ReadBlocks > 1000+5+2+ahead+2 {
+		t.Errorf("%d blocks were read for 1000", st.ReadBlocks)
+	}
+}
+
+// TestCache: with room for half of the blocks nearly half are found there, and the file has neither name nor more bytes
+// than it may have.
+func TestCache(t *testing.T) {
+	b := encode(t, images(4000))
+	dir := t.TempDir()
+	place, err := placeBytes(images(4).Head(0).Table(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := 500*place + place/2
+	s := stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny, CacheBytes: limit, Dir: dir})
+	const epochs = 6
+	for k := range int64(epochs * 4000) {
+		if _, err := s.At(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := s.Stats()
+	if info, err := s.cache.file.Stat(); err != nil || info.Size() > limit || st.CacheBytes != 500*place {
+		t.Errorf("the cache's file is %d bytes long of %d: %+v, %v", info.Size(), limit, st, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("the cache shows: %v, %v", left, err)
+	}
+	if share := float64(st.CacheBlocks) / (1000 * (epochs - 1)); share < 0.42 || share > 0.52 {
+		t.Errorf("%.3f of the blocks are found in a cache of half of them: %+v", share, st)
+	}
+}
+
+// breaking fails from the moment it is told to.
+type breaking struct {
+	r   io.ReaderAt
+	err atomic.Pointer[error]
+}
+
+func (b *breaking) ReadAt(p []byte, off int64) (int, error) {
+	if err := b.err.Load(); err != nil {
+		return 0, *err
+	}
+	return b.r.ReadAt(p, off)
+}
+
+func TestStreamFails(t *testing.T) {
+	set := images(103)
+	b := encode(t, set)
+	gone := errors.New("gone")
+	r := &breaking{r: bytes.NewReader(b)}
+	s := stream(t, r, len(b), Options{Limits: tiny})
+	r.err.Store(&gone)
+	for range 2 { // it says so each time
+		if _, err := s.At(0); !errors.Is(err, gone) || !strings.Contains(err.Error(), "samples ") {
+			t.Errorf("error %v, want that of the reader and which samples", err)
+		}
+	}
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	s, err := OpenStream(ctx, bytes.NewReader(b), int64(len(b)), Options{Limits: tiny})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.At(0); err != nil {
+		t.Fatal(err)
+	}
+	cancel(gone)
+	for k := int64(1); ; k++ { // what is in memory may still come
+		if _, err := s.At(k); err != nil {
+			if !errors.Is(err, gone) {
+				t.Errorf("error %v, want the cause of the context's end", err)
+			}
+			break
+		}
+		if k > 103 {
+			t.Fatal("samples come after the context's end")
+		}
+	}
+
+	set.Labels[50] = 3
+	b = encode(t, set)
+	s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny})
+	var bad *dataset.TableError
+	for k := range int64(104) {
+		if _, err = s.At(k); err != nil {
+			break
+		}
+	}
+	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "samples 48 to 51: ") {
+		t.Errorf("a label of no class: error %v", err)
+	}
+	p := points(50)
+	p.X[100] = float32(math.NaN())
+	b = encode(t, p)
+	if s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny}); !errors.As(walk(s, 50), &bad) {
+		t.Error("a point that is no number is given out")
+	}
+	for name, b := range map[string][]byte{"no samples": encode(t, images(0)), "no data set": encode(t, table{}), "no file": []byte("x")} {
+		if _, err := OpenStream(t.Context(), bytes.NewReader(b), int64(len(b)), Options{Limits: tiny}); err == nil {
+			t.Errorf("%s: it opens", name)
+		}
+	}
+}
+
+// walk takes samples up to the first error.
+func walk(s Samples, n int64) error {
+	for k := range n {
+		if _, err := s.At(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// table is a tensor file that is no data set.
+type table struct{ dataset.Set }
+
+func (table) Table() *tensorfile.Table {
+	return &tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{{Name: "y", Data: []int64{1}}}}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"vapo/lib/feature"
+	"vapo/lib/homotopy"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+	"vapo/lib/training"
+)
+
+// micro is the number of micro-batches of a step.
+func (p *params) micro() int {
+	if p.MicroBatch == 0 {
+		return 1
+	}
+	return max(1, p.Batch/p.MicroBatch)
+}
+
+// resolve sets what follows from other parameters, so that keys hold it: where the learning rate's decay ends.
+func (p *params) resolve() {
+	switch {
+	case p.Decay != "cosine":
+		p.Horizon = 0
+	case p.Horizon == 0:
+		p.Horizon = p.Steps
+	}
+}
+
+func (p *params) optimiser() (optim.Config, error) {
+	c := optim.Config{
+		LearningRate: p.LearningRate, WarmupSteps: p.Warmup, Decay: p.Decay, HorizonSteps: p.Horizon,
+		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, WeightDecay: p.WeightDecay, ClipNorm: p.ClipNorm, ClipStd: p.ClipStd,
+		Accumulate: p.micro(), BatchImages: p.Batch,
+	}
+	if err := json.Unmarshal(p.EMAHalfLife, &c.EMAHalfLifeImages); err != nil {
+		return c, fmt.Errorf("ema-half-life is %s, expected a list of numbers of samples such as [50000]", p.EMAHalfLife)
+	}
+	return c, c.Check()
+}
+
+// wholes reads a parameter that is a list of whole numbers.
+func wholes(name string, raw json.RawMessage) ([]int, error) {
+	var m []int
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%s is %s, expected a list of whole numbers such as [1, 2, 2]", name, raw)
+	}
+	return m, nil
+}
+
+// maxBatch is far above what is of use; it keeps sizes from overflowing.
+const maxBatch = 1 << 20
+
+// check is what can be said without the data.
+func check(p *params) error {
+	if p.Steps < 1 || p.Batch < 1 || p.LogEvery < 1 || p.CheckpointEvery < 1 || p.FieldEvery < 0 {
+		return fmt.Errorf("steps, batch, log-every and checkpoint-every are %d, %d, %d and %d: expected 1 or more each, and field-every 0 or more", p.Steps, p.Batch, p.LogEvery, p.CheckpointEvery)
+	}
+	if p.DataCache < 0 {
+		return fmt.Errorf("data-cache is %d bytes, expected 0 or more", p.DataCache)
+	}
+	if p.Batch > maxBatch {
+		return fmt.Errorf("batch is %d, expected at most %d", p.Batch, maxBatch)
+	}
+	if p.MicroBatch < 0 || p.MicroBatch > 0 && p.Batch%p.MicroBatch != 0 {
+		return fmt.Errorf("micro-batch is %d, expected a divisor of the batch of %d, or 0", p.MicroBatch, p.Batch)
+	}
+	if p.Horizon < 0 || p.Decay == "cosine" && p.Horizon < p.Steps {
+		return fmt.Errorf("horizon is %d, expected 0 or at least the %d steps: beyond it the learning rate is 0", p.Horizon, p.Steps)
+	}
+	if p.VarianceEvery < 0 || p.VarianceBatches < 2 || p.VarianceBatches > maxBatch {
+		return fmt.Errorf("variance-every and variance-batches are %d and %d: expected 0 or more, and 2 or more", p.VarianceEvery, p.VarianceBatches)
+	}
+	if _, err := p.optimiser(); err != nil {
+		return err
+	}
+	if _, err := training.NewGuard(p.SpikeFactor); err != nil {
+		return err
+	}
+	if err := p.Evaluate.check(p.Model); err != nil {
+		return err
+	}
+	if _, _, err := p.path(); err != nil {
+		return err
+	}
+	if err := checkLabels(p); err != nil {
+		return err
+	}
+	if p.Model == "classifier" {
+		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
+	}
+	// The smallest data that the network could be for, so that what remains to go wrong is the data's doing.
+	shape := []int{1}
+	switch p.Model {
+	case "wrn":
+		shape = []int{1, 4, 4}
+	case "unet":
+		mult, err := wholes("channel-mult", p.ChannelMult)
+		if err != nil {
+			return err
+		}
+		side := 1 << max(0, min(len(mult)-1, 15))
+		shape = []int{1, side, side}
+	}
+	_, err := p.potentialConfig(shape)
+	return err
+}
+
+// path is the schedule with the weights of its times, and the distribution of these.
+func (p *params) path() (homotopy.Schedule, homotopy.TimeDistribution, error) {
+	times, err := homotopy.Times(p.Times, p.TimesLocation, p.TimesScale)
+	if err != nil {
+		return nil, times, err
+	}
+	s, err := homotopy.Lookup(p.Schedule, p.PriorStd)
+	if err != nil {
+		return nil, times, err
+	}
+	s, err = homotopy.Weighted(s, p.Objective, p.Weight)
+	return s, times, err
+}
+
+func (p *params) classifierConfig(shape []int, classes int) feature.Classifier {
+	return feature.Classifier{Shape: shape, Classes: classes, Channels: p.Channels, Features: p.Features}
+}
+
+// potentialConfig describes the network for samples of a shape.
+func (p *params) potentialConfig(shape []int) (potential.Config, error) {
+	c := potential.Config{Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd}
+	switch p.Model {
+	case "mlp":
+		c.MLP = &potential.MLP{Width: p.Width, Depth: p.Depth, Fourier: p.Fourier}
+	case "wrn":
+		c.WRN = &potential.WRN{Depth: p.WRNDepth, Width: p.WRNWidth, Time: p.Time}
+	default:
+		mult, err := wholes("channel-mult", p.ChannelMult)
+		if err != nil {
+			return c, err
+		}
+		attention, err := wholes("attention", p.Attention)
+		if err != nil {
+			return c, err
+		}
+		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups, Attention: attention, Dropout: p.Dropout}
+	}
+	return c, c.Check()
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"vapo/lib/checkpoint"
+	"vapo/lib/stage"
+	"vapo/lib/training"
+)
+
+// liveState is the name of the resumable checkpoint.
+const liveState = "state"
+
+// Names of what checkpoints carry beside tensors: the resumable one its whole history, a finished one what a longer run of
+// its series needs.
+const (
+	extraHistory = "history"
+	extraSeries  = "series"
+)
+
+// ending is the end of a run as a longer one of its series must know it.
+type ending struct {
+	Series string `json:"series"` // what the two must have in common, see stage.Job
+	Lines  int    `json:"lines"`  // lines of the metrics output that the longer run has too
+	standing
+}
+
+// resume sets the state to where this run was stopped, or to where a shorter run of its series ended, or to the start. It
+// returns the history and the step to go on with.
+func (t *trainer) resume(ctx context.Context) (int64, error) {
+	path, ok, err := t.job.Live().Load(ctx, liveState)
+	if err != nil {
+		return 0, err
+	}
+	if ok {
+		step, err := t.restore(path)
+		if err == nil {
+			t.job.Log().Info("resuming", "step", step)
+			return step, nil
+		}
+		t.job.Log().Warn("the resumable checkpoint cannot be used, starting over", "reason", err)
+	}
+	guard, err := training.NewGuard(t.p.SpikeFactor)
+	if err != nil {
+		return 0, err
+	}
+	t.h = &history{standing: standing{Guard: *guard}}
+	path, ok, err = t.job.Earlier(ctx, "checkpoint")
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, t.s.Initialise(t.p.Seed)
+	}
+	step, err := t.goOn(ctx, path)
+	if err != nil {
+		return 0, fmt.Errorf("--earlier checkpoint: %w", err)
+	}
+	t.job.Log().Info("going on from a shorter run", "step", step)
+	return step, nil
+}
+
+func (t *trainer) restore(path string) (int64, error) {
+	c, err := checkpoint.Read(path)
+	if err != nil {
+		return 0, err
+	}
+	h := &history{}
+	if err := json.Unmarshal(c.Extra[extraHistory], h); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(h.Guard.Check(), t.s.Restore(c)); err != nil {
+		return 0, err
+	}
+	t.h = h
+	return c.Step, nil
+}
+
+// goOn takes over what a shorter run of the series has made.
+func (t *trainer) goOn(ctx context.Context, path string) (int64, error) {
+	c, err := checkpoint.Read(path)
+	if err != nil {
+		return 0, stage.Fail(stage.ExitInput, "give the output checkpoint of a shorter run", "%w", err)
+	}
+	var end ending
+	if raw, ok := c.Extra[extraSeries]; !ok || json.Unmarshal(raw, &end) != nil || end.Guard.Check() != nil {
+		return 0, stage.Fail(stage.ExitInput, "give one that train has made", "the checkpoint does not say how its run can go on")
+	}
+	if end.Series != t.job.Series() {
+		return 0, stage.Fail(stage.ExitInput, "only --steps may differ, and with --decay=cosine --horizon must be given and the same",
+			"the checkpoint is of another series: its run differs in more than its length")
+	}
+	if c.Step > int64(t.p.Steps) {
+		return 0, stage.Fail(stage.ExitInput, "raise --steps", "the checkpoint is of step %d, after the %d steps of this run", c.Step, t.p.Steps)
+	}
+	lines, err := t.earlierLines(ctx, end.Lines)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.s.Restore(c); err != nil {
+		return 0, stage.Fail(stage.ExitInput, "", "%w", err)
+	}
+	t.h = &history{Lines: lines, From: c.Step, standing: end.standing}
+	return c.Step, nil
+}
+
+// earlierLines are the first n lines of the shorter run's metrics.
+func (t *trainer) earlierLines(ctx context.Context, n int) ([]json.RawMessage, error) {
+	path, ok, err := t.job.Earlier(ctx, "metrics")
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, stage.Fail(stage.ExitUsage, "give --earlier metrics=REF too", "the metrics of the run that the checkpoint is of are missing")
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var lines []json.RawMessage
+	for l := range bytes.Lines(raw) {
+		lines = append(lines, json.RawMessage(bytes.TrimSuffix(l, []byte("\n"))))
+	}
+	if n < 0 || n > len(lines) {
+		return nil, stage.Fail(stage.ExitInput, "give the two outputs of one run", "the metrics have %d lines, expected %d as the checkpoint says", len(lines), n)
+	}
+	return lines[:n], nil
+}
+
+// save writes the resumable checkpoint after step steps.
+func (t *trainer) save(ctx context.Context, step int64) error {
+	c, err := t.s.Checkpoint(step)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(t.h)
+	if err != nil {
+		return err
+	}
+	c.Extra = map[string]json.RawMessage{extraHistory: raw}
+	return t.job.Live().Save(ctx, liveState, func(w io.Writer) error { return checkpoint.Write(w, c) })
+}
+
+// saveTime bounds the writing of a last checkpoint after a signal.
+const saveTime = 60 * time.Second
+
+func (t *trainer) interrupted(ctx context.Context, step int64) error {
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	if err := t.save(saving, step); err != nil {
+		return err
+	}
+	t.job.Log().Info("stopped, a resumable checkpoint is kept", "step", step)
+	return context.Cause(ctx)
+}
+
+// stopped ends a run that failed, or was interrupted, after step steps and outside of the next one.
+func (t *trainer) stopped(ctx context.Context, step int64, err error) error {
+	if ctx.Err() != nil {
+		return t.interrupted(ctx, step)
+	}
+	return err
+}
+
+// diverged ends a run whose next state would not be finite, or that does not take steps any more. The step graph has kept
+// the state before it.
+func (t *trainer) diverged(ctx context.Context, step int64, reason error) error {
+	if err := t.save(ctx, step); err != nil {
+		t.job.Log().Error("the last good state could not be saved", "reason", err)
+	}
+	return stage.Fail(stage.ExitNumeric, "lower --learning-rate or --clip-norm; the last good state is kept as the run's resumable checkpoint",
+		"training diverged at step %d: %w; the state after %d steps is kept", step, reason, step)
+}

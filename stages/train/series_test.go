@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vapo/lib/stage"
+)
+
+// earlier are the flags with which a run goes on from the one whose outputs are in dir.
+func earlier(dir string) []string {
+	return []string{"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir, "metrics.ndjson")}
+}
+
+// A run that goes on from a shorter one, or from one that did so, ends in the bytes of one from the start, wherever the
+// shorter ones ended between what is logged, measured and looked at.
+func TestLongerRunsGoOn(t *testing.T) {
+	data, images := points(t), pictures(t, 8, nil)
+	for name, args := range map[string][]string{
+		"mlp": small(data, "--decay=constant", "--spike-factor=1.5", "--field-every=7", "--variance-every=6", "--variance-batches=2",
+			"--sample-every=4", "--score-n=50", "--sample-steps=3", "--log-every=5", "--ema-half-life=[100,1000]"),
+		"unet": smallUNet(images, "--horizon=40", "--flip", "--batch=6", "--micro-batch=2", "--dropout=0.2", "--sample-every=5", "--sample-steps=2"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := func(steps string, more ...string) string {
+				t.Helper()
+				dir := t.TempDir()
+				code, m, said := train(t, append(append(append([]string{}, args...), "--steps="+steps, "--out="+dir), more...)...)
+				if code != 0 {
+					t.Fatalf("exit %d\n%s", code, said)
+				}
+				if from := m.Results["went_on_from_step"]; (from == nil) != (more == nil) {
+					t.Errorf("%s steps went on from %v", steps, from)
+				}
+				return dir
+			}
+			whole := run("39")
+			first := run("9")
+			second := run("22", earlier(first)...)
+			again := run("39", earlier(second)...)
+			for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "progress.png"} {
+				want, err := os.ReadFile(filepath.Join(whole, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := os.ReadFile(filepath.Join(again, name))
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s differs from that of a run from the start (%v)", name, err)
+					if name == "metrics.ndjson" {
+						t.Logf("%s\nfrom the start:\n%s", got, want)
+					}
+				}
+			}
+			if name != "mlp" {
+				return
+			}
+			metrics, err := os.ReadFile(filepath.Join(whole, "metrics.ndjson"))
+			if err != nil || !strings.Contains(string(metrics), `"skipped":`) {
+				t.Errorf("no step was skipped, so the guard's state was not put to the test (%v)", err)
+			}
+		})
+	}
+}
+
+func TestSeriesRefused(t *testing.T) {
+	data, dir := points(t), t.TempDir()
+	constant := func(more ...string) []string { return small(data, append([]string{"--decay=constant"}, more...)...) }
+	if code, _, said := train(t, constant("--out="+dir)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
+	empty := filepath.Join(t.TempDir(), "metrics.ndjson")
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	metrics := filepath.Join(dir, "metrics.ndjson")
+	for says, c := range map[string]struct {
+		args []string
+		code int
+	}{
+		"of another series":           {constant("--steps=50", "--learning-rate=0.002"), stage.ExitInput},
+		"after the 20 steps":          {constant("--steps=20"), stage.ExitInput},
+		"differs in more than":        {small(data, "--steps=50"), stage.ExitInput}, // its rate falls to 0 at 50
+		"expected 2 as":               {constant("--steps=50", "--earlier=metrics="+empty), stage.ExitInput},
+		"not a readable tensor file":  {constant("--steps=50", "--earlier=checkpoint="+metrics, "--earlier=metrics="+metrics), stage.ExitInput},
+		"horizon is 30, expected":     {small(data, "--steps=50", "--horizon=30"), stage.ExitUsage},
+		"unknown output checkpoints":  {constant("--steps=50", "--earlier=checkpoints="+metrics), stage.ExitUsage},
+		"of the run that the checkpo": {constant("--steps=50", earlier(dir)[0]), stage.ExitUsage},
+	} {
+		args := append(c.args, "--out="+t.TempDir())
+		if !strings.Contains(strings.Join(args, " "), "--earlier") {
+			args = append(args, earlier(dir)...)
+		} else if !strings.Contains(strings.Join(args, " "), "--earlier=checkpoint") {
+			args = append(args, earlier(dir)[0])
+		}
+		code, _, said := train(t, args...)
+		if code != c.code || !strings.Contains(said, says) {
+			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, says, said)
+		}
+	}
+	// A gradient that is always a spike, or a batch that cannot be divided.
+	for says, args := range map[string][]string{
+		"spike factor is 0.5":      constant("--spike-factor=0.5"),
+		"micro-batch is 3":         constant("--micro-batch=3"),
+		"ema-half-life is {":       constant("--ema-half-life={}"),
+		"half-life is -1":          constant("--ema-half-life=[-1]"),
+		"hybrid":                   constant("--objective=hybrid", "--schedule=cosine"),
+		"logit-normal times":       constant("--times=logit-normal", "--times-scale=0"),
+		"variance-every and":       constant("--variance-every=3", "--variance-batches=1"),
+		"weight decay is 2000":     constant("--weight-decay=2000"),
+		"expected 0 (none) or mor": constant("--clip-std=-1"),
+	} {
+		code, _, said := train(t, append(args, "--out="+t.TempDir())...)
+		if code != stage.ExitUsage || !strings.Contains(said, says) {
+			t.Errorf("exit %d, want %d and a word of %q\n%s", code, stage.ExitUsage, says, said)
+		}
+	}
+}
