@@ -18,8 +18,8 @@ import (
 
 type params struct {
 	Model     string  `help:"Network: mlp (points), unet (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,classifier"`
-	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path) or energy (the Deep Ritz form with the same minimiser and more variance)." default:"matching" enum:"matching,energy"`
-	Schedule  string  `help:"Path from noise to data." default:"linear" enum:"linear,vapo"`
+	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path), energy (the Deep Ritz form with the same minimiser and more variance) or hybrid (that of the method's released code, on the linear schedule only; it has another minimiser)." default:"matching" enum:"matching,energy,hybrid"`
+	Schedule  string  `help:"Path from noise to data: linear (straight), vapo (the paper's), cosine, or vp (a diffusion run backwards)." default:"linear" enum:"linear,vapo,cosine,vp"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
 
 	Steps int    `help:"Optimiser steps." default:"1000" unit:"steps"`
@@ -106,6 +106,12 @@ func check(p *params) error {
 	}
 	if p.Model == "classifier" {
 		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
+	}
+	if err := homotopy.Check(p.Objective, p.Schedule); err != nil {
+		return err
+	}
+	if p.Objective == "hybrid" && p.Batch < 2 {
+		return fmt.Errorf("batch is %d, expected 2 or more for the objective hybrid, which holds standard deviations over the batch", p.Batch)
 	}
 	// The smallest data that the network could be for, so that what remains to go wrong is the data's doing.
 	shape := []int{1}
