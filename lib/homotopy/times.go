@@ -25,12 +25,12 @@ const (
 // fraction as Schedule.Draw counts it, evenly in the training variable (t on linear and cosine, ln t on vapo, 1-sqrt(1-t) on vp):
 //
 //   - uniform: r uniform, p(r) = 1. It is Schedule.Draw.
-//   - log-uniform: ln t uniform, p(t) = 1/(t·ln(t1/t0)). On vapo it is uniform; on the others half of all draws lie in the
-//     first thousandth of the path or so, next to the prior.
+//   - log-uniform: ln t uniform, p(t) = 1/(t·ln(t1/t0)). On vapo it is uniform; on the others half of all draws lie
+//     below t = 0.005, next to the prior.
 //   - logit-normal: ln(r/(1-r)) normal with mean location and standard deviation scale,
-//     p(r) = 1/(scale·sqrt(2 pi)·r(1-r)) · exp(-(ln(r/(1-r)) - location)²/(2 scale²)) (Esser et al., arXiv 2403.03206, equation
-//     19, with r for their 1-t): it leaves out the ends, where there is little to learn, the more the smaller scale is; a
-//     location above 0 moves it to the data. They found 0 and 1 best among those tried.
+//     p(r) = 1/(scale·sqrt(2 pi)·r(1-r)) · exp(-(ln(r/(1-r)) - location)²/(2 scale²)) (Esser et al., arXiv 2403.03206,
+//     section 3.1; their time runs from data to noise, so their location has the other sign): it spares the ends, where there
+//     is little to learn, the more the smaller scale is, and a location above 0 moves it to the data. They found 0 and 1 best.
 //
 // location (-10 to 10) and scale (0.001 to 10) are for logit-normal; the others do not look at them.
 func Times(name string, location, scale float64) (TimeDistribution, error) {

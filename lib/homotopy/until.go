@@ -16,7 +16,7 @@ func (e *EndError) Error() string {
 	return fmt.Sprintf("schedule %s cannot end at t = %v: %s", e.Schedule, e.End, e.Reason)
 }
 
-// maxEnd bounds the end of a path: sigma is 1e-4 there, below what 16 bits of a pixel hold, and the network's condition
+// maxEnd bounds the end of a path: sigma is 1e-4 there, a fiftieth of a step of an 8-bit pixel, and the network's condition
 // still of order one.
 const maxEnd = 1e4
 

@@ -8,7 +8,7 @@ const (
 	vpBetaPrior = 20
 )
 
-// vp is the variance-preserving diffusion (Song et al., arXiv 2011.13456, equation 33) run backwards from noise to data.
+// vp is the variance-preserving diffusion (Song et al., arXiv 2011.13456, appendix C) run backwards from noise to data.
 // With the diffusion's own time q = 1-t, beta(q) = 0.1 + 19.9 q and B = integral of beta from 0 to q = 0.1 q + 19.9 q²/2:
 //
 //	mu = exp(-B/2), sigma² = w²(1 - mu²), mu' = beta·mu/2, sigma' = -w² mu mu'/sigma,

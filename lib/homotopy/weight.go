@@ -27,8 +27,8 @@ func ForObjective(s Schedule, objective string) Schedule {
 //   - sigma is sigma/w: it takes the weight from times near the data, where the energy form is noisiest.
 //   - velocity is 1/(mu'² + sigma'²/w²) per unit of the integration variable, times the constant that makes its mean over
 //     the training times of Draw 1: errors count relative to the velocity that is to be matched. On linear and cosine
-//     that velocity has one size, so the weight is 1; on vp it goes up to 10 and down to 0.1, and on vapo over four
-//     powers of ten, which leaves little of the loss for the times where most of the way is done.
+//     that velocity has one size, so the weight is 1; on vp it goes from 0.05 where most of the way is done to 21 at the
+//     start, and on vapo from 4e-4 to 29, which leaves the loss to the ends, where little happens.
 //
 // Note: weights that are learned with the network (Kendall et al., arXiv 1705.07115) are not here: a schedule is a pure
 // function, and what is learned belongs to the checkpoint.

@@ -85,6 +85,9 @@ func check(p *params) error {
 	if _, _, err := p.path(); err != nil {
 		return err
 	}
+	if rows := p.Batch / p.micro(); p.Objective == "hybrid" && rows < 2 {
+		return fmt.Errorf("batch is %d, expected 2 or more at once for the objective hybrid, which holds standard deviations over the batch", rows)
+	}
 	if err := checkLabels(p); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 type params struct {
 	Model     string  `help:"Network: mlp (points), unet or wrn (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,wrn,classifier"`
-	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path), energy (the Deep Ritz form with the same minimiser and more variance) or hybrid (that of the released code, on the linear schedule)." default:"matching" enum:"matching,energy,hybrid"`
+	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path), energy (the Deep Ritz form with the same minimiser and more variance) or hybrid (that of the released code, on the linear schedule only; it has another minimiser)." default:"matching" enum:"matching,energy,hybrid"`
 	Schedule  string  `help:"Path from noise to data: linear, cosine, vapo (the paper's, which goes on beyond t = 1) or vp (the variance-preserving diffusion's)." default:"linear" enum:"linear,cosine,vapo,vp"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
 

@@ -25,7 +25,7 @@ type importCmd struct {
 	File        string   `arg:"" help:"Weights of a potential: a PyTorch file (.pth), as the method's released code writes it or a state dict, or a safetensors file. A path, ref:name or sha256:…"`
 	Preset      string   `help:"Network by name, as of run; its classes are those of label_emb.weight in the file: unet-cifar10 is that of the released code." xor:"network"`
 	Like        string   `help:"Network as in this checkpoint: a path, ref:name or sha256:…" xor:"network"`
-	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as the network's description says." enum:"auto,linear,vapo" default:"auto"`
+	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as the network's description says." enum:"auto,linear,cosine,vapo,vp" default:"auto"`
 	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as the network's description says."`
 	Weights     string   `help:"Take only the moving averages (ema) or the weights as trained (model); any: what is there." enum:"any,ema,model" default:"any"`
 	IgnoreExtra bool     `help:"Pass over tensors that are none of the network's."`
