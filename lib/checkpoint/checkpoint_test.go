@@ -54,6 +54,34 @@ func encode(t testing.TB, c *Checkpoint) []byte {
 
 func decode(b []byte) (*Checkpoint, error) { return Decode(bytes.NewReader(b), int64(len(b))) }
 
+// Averages have groups of their own: none is part of another.
+func TestAverages(t *testing.T) {
+	c := example()
+	var all []string
+	for k, want := range []string{"ema/", "ema.1/", "ema.2/"} {
+		if got := Average(k); got != want {
+			t.Errorf("average %d is in %s, want %s", k, got, want)
+		}
+		if k > 0 {
+			c.Tensors = append(c.Tensors, Named{Name: Average(k) + "dense0/b", Shape: []int{3}, Data: []float32{1, 2, float32(k)}})
+		}
+		all = append(all, Average(k))
+	}
+	for k, want := range []int{2, 1, 1} {
+		if got := c.Group(all[k]); len(got) != want {
+			t.Errorf("group %s has %d tensors, want %d", all[k], len(got), want)
+		}
+	}
+	back, err := decode(encode(t, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := back.Weights(Average(2), map[string][]int{"dense0/b": {3}})
+	if err != nil || !slices.Equal(w["dense0/b"], []float32{1, 2, 2}) {
+		t.Errorf("weights of average 2 are %v, %v", w, err)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	want := example()
 	path := filepath.Join(t.TempDir(), "c.arrow")

@@ -245,7 +245,7 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 
 // The cases cover what there is to train.
 func TestGoldenCases(t *testing.T) {
-	kinds, told, losses := map[string]int{}, map[string]int{}, map[string]int{}
+	kinds, told, losses, clipping := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {
 		kinds[g.Config.Kind]++
 		if g.Config.Classes > 0 {
@@ -254,9 +254,15 @@ func TestGoldenCases(t *testing.T) {
 		losses[g.Objective]++
 		losses[g.Config.Schedule]++
 		losses[g.Objective+" of a "+g.Config.Kind]++
+		for _, n := range g.Clipped {
+			clipping[g.Config.Kind] += n
+		}
 		if err := g.Config.Check(); err != nil {
 			t.Error(err)
 		}
+	}
+	if clipping["mlp"] == 0 || clipping["unet"] == 0 {
+		t.Errorf("elements clipped by kind: %v", clipping)
 	}
 	if kinds["mlp"] < 2 || kinds["wrn"] < 3 || kinds["unet"] < 4 {
 		t.Errorf("golden cases by kind: %v", kinds)

@@ -39,6 +39,7 @@ type golden struct {
 	Updated    [][7]float64
 	// By step and sample.
 	Losses, Squares, Values [][]float64
+	Clipped                 []int          // elements of each step's gradient that Optim.ClipStd bounds
 	Change                  [][5]float64   // after the last step
 	EMAChange               [][][5]float64 `json:"ema_change"` // by average
 }

@@ -326,7 +326,6 @@ func TestDropoutMasks(t *testing.T) {
 
 func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
-	const batch = 6
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
 	if _, err := Potential(be, points, "hope", adam(4), 4); err == nil {
 		t.Error("an unknown objective was accepted")
