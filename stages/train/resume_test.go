@@ -29,7 +29,13 @@ func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
 // signal killed it) and what it said.
 func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code int, stderr string) {
 	t.Helper()
-	c := exec.Command(binary(), args...)
+	return attemptOf(t, binary(), args, sig, after)
+}
+
+// attemptOf is attempt of another program than binary.
+func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, after time.Duration) (code int, stderr string) {
+	t.Helper()
+	c := exec.Command(program, args...)
 	pipe, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

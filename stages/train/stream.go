@@ -19,13 +19,17 @@ type data struct {
 	input       *stage.Reader      // what it reads
 }
 
-// limits define the order of the samples; only tests change them.
-var limits = dataloader.Default
+// limits define the order of the samples, and inMemory is the input, in bytes, up to which they are held in memory; only
+// tests change them.
+var (
+	limits   = dataloader.Default
+	inMemory = int64(dataloader.Default.WindowBytes)
+)
 
 // openData opens the input data for a potential, which needs one batch at a time: in memory where they are one window,
 // and streamed where they are more. The samples and their order are the same.
 func openData(ctx context.Context, job *stage.Job, p *params) (*data, error) {
-	if job.InputSize("data") <= int64(limits.WindowBytes) {
+	if job.InputSize("data") <= inMemory {
 		return wholeData(ctx, job, p)
 	}
 	in, err := job.OpenInput(ctx, "data", p.DataCache)

@@ -23,6 +23,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == streamed {
+		limits, inMemory = narrow, 0
+		os.Exit(stage.Main(spec, os.Args[2:], os.Stdout, os.Stderr))
+	}
 	os.Unsetenv("VAPO_STORE")
 	code := objectstoretest.Main(m)
 	if binaryDir != "" {

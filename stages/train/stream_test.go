@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/dataloader"
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/objectstore/objectstoretest"
+	"vapo/lib/stage"
+)
+
+// streamed, as the test program's first argument, makes it the stage with narrow windows: a small set is many of them.
+const streamed = "streamed"
+
+// narrow are blocks of 8 images of 8x8, or of 64 points in the plane, and windows of 5 blocks.
+var narrow = dataloader.Limits{BlockBytes: 512, BlockRows: 1 << 14, WindowBytes: 5 * 512, WindowRows: 1 << 20}
+
+// narrowed runs the rest of the test with narrow windows, in memory or not.
+func narrowed(t *testing.T, memory bool) {
+	t.Helper()
+	limits, inMemory = narrow, 0
+	if memory {
+		inMemory = 1 << 40
+	}
+	t.Cleanup(func() { limits, inMemory = dataloader.Default, int64(dataloader.Default.WindowBytes) })
+}
+
+// many are labelled images of 8x8, n of them.
+func many(n int) *dataset.Images {
+	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n), Classes: []string{"a", "b", "c"}}
+	rng := draw.New(4, "test", 0)
+	for i := range s.Pixels {
+		s.Pixels[i] = uint8(rng.IntN(256))
+	}
+	for i := range n {
+		s.Labels = append(s.Labels, int64(i%3))
+	}
+	return s
+}
+
+// stored puts a file into a store of the test's own, which becomes that of the stage, and returns its REF.
+func stored(t *testing.T, path string) string {
+	t.Helper()
+	env := objectstoretest.EmbeddedEnv(t)
+	for _, kv := range env.Environ() {
+		k, v, _ := strings.Cut(kv, "=")
+		t.Setenv(k, v)
+	}
+	d, _, err := artifact.New(objectstoretest.Open(t, env)).PutFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(d)
+}
+
+// TestStreamedEndsInTheSameBytes: where the samples come from changes nothing: a set in memory, a file, or a blob in
+// the store with a cache for all, for some or for none of it.
+func TestStreamedEndsInTheSameBytes(t *testing.T) {
+	pics, pts := write(t, "many.arrow", many(1500)), points(t)
+	for name, c := range map[string]struct {
+		path string
+		args func(data string) []string
+	}{
+		"images":  {pics, func(d string) []string { return smallUNet(d, "--flip", "--batch=50", "--steps=70", "--conditional") }},
+		"points":  {pts, func(d string) []string { return small(d, "--steps=70", "--field-every=30") }},
+		"cluster": {pts, func(d string) []string { return small(d, "--steps=70", "--conditional") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			digest := func(memory bool, args ...string) (string, *stage.Manifest) {
+				t.Helper()
+				narrowed(t, memory)
+				code, m, stderr := train(t, append(args, "--out="+t.TempDir())...)
+				if code != 0 {
+					t.Fatalf("exit %d\n%s", code, stderr)
+				}
+				return m.Outputs["checkpoint"].Digest + m.Outputs["metrics"].Digest, m
+			}
+			want, _ := digest(true, c.args(c.path)...)
+			if got, m := digest(false, c.args(c.path)...); got != want || m.Results["data_blocks_read"] == nil {
+				t.Errorf("from a file: %s, in memory %s; results %v", got, want, m.Results)
+			}
+			ref := stored(t, c.path)
+			for _, cache := range []string{"0", "8000", "1000000"} {
+				got, m := digest(false, append(c.args(ref), "--data-cache="+cache)...)
+				if got != want {
+					t.Errorf("from the store with a cache of %s bytes: %s, in memory %s", cache, got, want)
+				}
+				if name == "images" && (m.Results["data_blocks_cached"] != 0.0) != (cache == "8000") {
+					t.Errorf("a cache of %s bytes: %v", cache, m.Results)
+				}
+			}
+		})
+	}
+}
+
+// TestKilledWhileStreamed: as TestKilledRunsEndInTheSameBytes, with data that pass through narrow windows from the store.
+func TestKilledWhileStreamed(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, temp := stored(t, write(t, "many.arrow", many(700))), t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	args := append([]string{streamed}, smallUNet(ref, "--flip", "--conditional", "--batch=20", "--steps=120", "--checkpoint-every=7", "--data-cache=9000")...)
+	whole, broken := t.TempDir(), t.TempDir()
+	start := time.Now()
+	if code, said := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 || !strings.Contains(said, "read as they are needed") {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
+	took := time.Since(start)
+	resumed := 0
+	rng := rand.New(rand.NewPCG(uint64(start.UnixNano()), 0))
+	for killed := 0; ; killed++ {
+		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM, 0}[min(killed, 4)]
+		code, said := attemptOf(t, self, append(args, "--out="+broken), sig, time.Duration(rng.Int64N(int64(took)/3)))
+		if strings.Contains(said, "resuming") {
+			resumed++
+		}
+		if code == 0 {
+			break
+		}
+		if want := map[syscall.Signal]int{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
+			t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
+		}
+	}
+	c1, m1 := outputs(t, whole)
+	c2, m2 := outputs(t, broken)
+	if !bytes.Equal(c1, c2) || !bytes.Equal(m1, m2) {
+		t.Errorf("the outputs differ after %d resumptions", resumed)
+	}
+	if left, err := filepath.Glob(filepath.Join(temp, "*", "*.cache")); err != nil || len(left) > 0 {
+		t.Errorf("caches are left: %v, %v", left, err)
+	}
+}
+
+// TestStreamRefusals: what is wrong with data is said whether or not they are read whole.
+func TestStreamRefusals(t *testing.T) {
+	bad := many(100)
+	bad.Classes, bad.Labels[70] = nil, 1<<40
+	far := many(100)
+	far.Labels[70] = 3
+	nan := &dataset.Points{N: 600, D: 2, X: make([]float32, 1200)}
+	nan.X[1100] = float32(math.NaN())
+	text := filepath.Join(t.TempDir(), "text.arrow")
+	if err := os.WriteFile(text, bytes.Repeat([]byte("text\n"), 100), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for says, c := range map[string]struct {
+		code int
+		args []string
+	}{
+		"sample 70 has label 1099511627776":  {3, smallUNet(write(t, "bad.arrow", bad), "--conditional")},
+		"samples 64 to 71: ":                 {3, smallUNet(write(t, "far.arrow", far), "--steps=50")},
+		"samples 512 to 575: ":               {3, small(write(t, "nan.arrow", nan), "--steps=60")},
+		"no samples":                         {3, small(write(t, "none.arrow", &dataset.Points{D: 2}))},
+		"does not begin with":                {3, small(text)},
+		"a unet needs images":                {3, smallUNet(points(t))},
+		"data-cache is -1 bytes, expected 0": {2, small(points(t), "--data-cache=-1")},
+	} {
+		narrowed(t, false)
+		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
+		if code != c.code || !strings.Contains(stderr, says) {
+			t.Errorf("exit %d, want %d and a word about %q:\n%s", code, c.code, says, stderr)
+		}
+	}
+}
+
+// TestMemoryLimit: what has to be read whole and cannot be is refused before it is read.
+func TestMemoryLimit(t *testing.T) {
+	root := t.TempDir()
+	for path, text := range map[string]string{
+		"self": "0::/a/b\n", "a/memory.max": "5000\n", "a/b/memory.max": "max\n", "memory.max": "9000\n",
+		"meminfo": "MemTotal:  100 kB\nMemAvailable:      77 kB\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := groupLimits(filepath.Join(root, "self"), root); !slices.Equal(got, []int64{5000, 9000}) {
+		t.Errorf("limits of the groups %v", got)
+	}
+	if got := available(filepath.Join(root, "meminfo")); got != 77<<10 {
+		t.Errorf("available %d", got)
+	}
+	data := write(t, "many.arrow", many(2000))
+	c := append([]string{streamed}, smallClassifier(data, "--out="+t.TempDir())...)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOMEMLIMIT", "100KiB")
+	if code, said := attemptOf(t, self, c, 0, 0); code != stage.ExitResources || !strings.Contains(said, "read into memory whole") {
+		t.Errorf("exit %d, want %d\n%s", code, stage.ExitResources, said)
+	}
+}
