@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -63,6 +64,36 @@ func TestReportIsWritten(t *testing.T) {
 	if again, err := os.ReadFile(filepath.Join(w.dir, "again.html")); err != nil || len(again) < len(html)*9/10 {
 		t.Errorf("report of the stored run: %d bytes against %d, %v", len(again), len(html), err)
 	}
+}
+
+func TestScoresSideBySide(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	w.must("run", "chain.yaml", "--set", "two.steps=5")
+	want := `| step | eval salt | eval steps | value | metric | N |
+| --- | --- | --- | --- | --- | --- |
+| one | 0.5 | 3 | 3 | links | 3 |
+| two | 0.001 | 5 | 5 | links | 5 |
+| three | 0.5 | 3 | 3 | links | 3 |
+`
+	if got := w.must("report", "--table"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	var rows struct {
+		Rows []struct {
+			Step  string
+			Value float64
+			Facts map[string]any
+		}
+	}
+	if err := json.Unmarshal([]byte(w.must("report", "--json")), &rows); err != nil || len(rows.Rows) != 3 || rows.Rows[1].Value != 5 || rows.Rows[1].Facts["eval salt"] != 0.001 {
+		t.Errorf("%v, %+v", err, rows)
+	}
+	w.fails(2, []string{"--table"}, "report", "--table", "--json")
+	w.write("failed.yaml", "name: failed\nsteps:\n  one: {stage: toy, params: {fail: input, salt: 9}}\n")
+	w.run("run", "failed.yaml")
+	w.fails(3, []string{"has no scores"}, "report", "--table")
 }
 
 func TestSetRerunsOnlyWhatItChanges(t *testing.T) {

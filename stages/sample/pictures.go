@@ -27,10 +27,8 @@ const (
 )
 
 func (p *pictureParams) check() error {
-	for name, v := range map[string]int{"trajectories": p.Trajectories, "interpolate": p.Interpolate} {
-		if v < 0 || v > mostPictured {
-			return stage.Fail(stage.ExitUsage, pictureHint, "%s is %d: expected 0 to %d", name, v, mostPictured)
-		}
+	if t, n := p.Trajectories, p.Interpolate; min(t, n) < 0 || max(t, n) > mostPictured {
+		return stage.Fail(stage.ExitUsage, pictureHint, "trajectories and interpolate are %d and %d: expected 0 to %d", t, n, mostPictured)
 	}
 	return nil
 }

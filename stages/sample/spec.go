@@ -78,6 +78,9 @@ func check(p *params) error {
 	if _, err := potential.Group(p.Weights); err != nil {
 		return err
 	}
+	if err := p.Pictures.check(); err != nil {
+		return err
+	}
 	return checkClass(p.Class, p.Guidance)
 }
 

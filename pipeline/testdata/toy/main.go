@@ -103,7 +103,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	return errors.Join(
 		write("out", map[string]any{"link": s.Link}),
 		write("log", map[string]any{"step": s.Step, "loss": 1.5}),
-		write("score", map[string]any{"headline": "the chain ends in " + s.Link[:6]}),
+		write("score", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step, "n": s.Step}),
 	)
 }
 

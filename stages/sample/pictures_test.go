@@ -1,0 +1,46 @@
+package main
+
+import (
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The pictures are written where they were asked for, and change nothing of the samples.
+func TestPictures(t *testing.T) {
+	for name, c := range map[string]struct{ args, ck string }{"points": {"--steps=5", checkpointOf(t, pointsConfig("linear"), nil)}, "images": {"--steps=20", checkpointOf(t, imagesConfig(), nil)}} {
+		plain, none := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args)
+		dir, m := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args, "--trajectories=3", "--interpolate=2")
+		if a, b := none.Outputs["samples"].Digest, m.Outputs["samples"].Digest; a != b {
+			t.Errorf("%s: the samples are other ones: %s, %s", name, a, b)
+		}
+		for k, picture := range []string{"trajectories", "interpolation"} {
+			if _, err := os.Stat(filepath.Join(plain, picture+".png")); err == nil {
+				t.Errorf("%s: %s were not asked for", name, picture)
+			}
+			f, err := os.Open(filepath.Join(dir, picture+".png"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			im, err := png.Decode(f)
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Ten images of 4x4, drawn at 48x48, in three rows or two.
+			if b := im.Bounds(); name == "images" && (b.Dx() < 10*50+2+7 || b.Dy() < (3-k)*50+2 || b.Dy() > (3-k)*50+2+20) {
+				t.Errorf("%s: %s is of size %v", name, picture, b)
+			}
+		}
+	}
+	ck := checkpointOf(t, pointsConfig("linear"), nil)
+	for _, args := range [][]string{{"--trajectories=-1"}, {"--interpolate=201"}} {
+		if code, _, said := sample(t, append(args, "--input=checkpoint="+ck, "--out="+t.TempDir())...); code != 2 || !strings.Contains(said, "expected 0 to 200") {
+			t.Errorf("%v: exit %d\n%s", args, code, said)
+		}
+	}
+}
