@@ -38,7 +38,7 @@ var (
 type collection struct {
 	path    string
 	names   []string // of the images, with slashes
-	skipped tally    // files that are no images by their names
+	skipped Tally    // files that are no images by their names
 
 	archive *os.File // nil for a folder
 	size    int64
@@ -47,13 +47,13 @@ type collection struct {
 	gzipped bool
 }
 
-// tally counts what was left out, and keeps the first of it.
-type tally struct {
+// Tally counts what was left out, and keeps the first of it.
+type Tally struct {
 	N     int
 	First string
 }
 
-func (t *tally) add(what string) {
+func (t *Tally) add(what string) {
 	if t.N++; t.N == 1 {
 		t.First = what
 	}

@@ -133,7 +133,7 @@ type table struct {
 	columns []string
 	rows    []float64 // [n, len(columns)]
 	labels  []string  // [n], nil without a label column
-	dropped tally
+	dropped Tally
 }
 
 // decodeCSV reads a table. Errors are a *FileError, a *CellError or those of r.

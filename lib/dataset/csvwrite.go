@@ -70,8 +70,11 @@ func inUnits(v, std float64) string {
 		unit := math.Pow(10, step)
 		v = math.Round(v/unit) * unit
 	}
-	if v == 0 {
+	switch size := math.Abs(v); {
+	case size == 0:
 		return "0" // and not -0
+	case size >= 1e-6 && size < 1e15:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }

@@ -52,8 +52,8 @@ func (e *BrokenImageError) Unwrap() error { return e.Err }
 // Pictures are the image files of a folder or archive, in splits. It has to be closed.
 type Pictures struct {
 	Splits  []*Stream // train, test, and for celeba valid
-	Skipped tally     // files that are no images by their names
-	Broken  tally     // images left out, after their split was read
+	Skipped Tally     // files that are no images by their names
+	Broken  Tally     // images left out, after their split was read
 
 	source string
 	o      PictureOptions
@@ -171,7 +171,11 @@ func (p *Pictures) stream(ctx context.Context, parts []part) error {
 	for _, part := range parts {
 		like := like
 		like.Split = part.name
-		p.Splits = append(p.Splits, &Stream{Like: like, Each: func(ctx context.Context, yield func(*Images) error) error {
+		most := len(part.indices)
+		if part.first > 0 {
+			most = min(most, part.first)
+		}
+		p.Splits = append(p.Splits, &Stream{Like: like, Most: most, Each: func(ctx context.Context, yield func(*Images) error) error {
 			if err := p.read(ctx, part, newBatcher(like, yield)); err != nil {
 				return fmt.Errorf("dataset %s: %w", p.source, err)
 			}

@@ -29,7 +29,7 @@ func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream
 			pixels []uint8
 			label  int64
 		}
-		return &Stream{Like: like, Each: func(ctx context.Context, yield func(*Images) error) error {
+		return &Stream{Like: like, Most: n, Each: func(ctx context.Context, yield func(*Images) error) error {
 			b := newBatcher(like, yield)
 			err := ordered(ctx, func(give func(int) error) error {
 				for k := range n {

@@ -12,6 +12,8 @@ import (
 type Stream struct {
 	// Like is the set without its images: name, split, shape and classes. Its labels are not nil where there are labels.
 	Like Images
+	// Most is how many images come, unless some are left out.
+	Most int
 	// Each hands the images to yield, a batch at a time, in their order. The batch belongs to Each, which uses it again.
 	Each func(ctx context.Context, yield func(*Images) error) error
 }

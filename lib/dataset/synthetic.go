@@ -3,7 +3,6 @@ package dataset
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"vapo/lib/draw"
 )
@@ -96,9 +95,4 @@ func planar(std float64, k int, curve func(k int, u float64) (x, y float64)) fun
 		}
 		return s
 	}
-}
-
-// ValidSource tells whether source is one this package knows.
-func ValidSource(source string) bool {
-	return IsRead(source) || source == "shapes" || slices.Contains(SyntheticSources, source)
 }

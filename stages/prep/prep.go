@@ -2,18 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"regexp"
 
 	"vapo/lib/dataset"
-	"vapo/lib/report/preview"
 	"vapo/lib/stage"
-	"vapo/lib/tensorfile"
 )
 
 // Sizes of synthetic splits where none is asked for.
@@ -29,16 +23,26 @@ const maxValues = 1 << 30
 const noDigest = "none"
 
 type params struct {
-	Source string `help:"What to prepare." default:"fashion-mnist" enum:"fashion-mnist,mnist,cifar10,8gaussians,two-moons,rings,mixture"`
+	Source string `help:"What to prepare: a published data set, images and tables of your own (images, celeba, csv), or what is drawn (the others)." default:"fashion-mnist" enum:"fashion-mnist,mnist,cifar10,images,celeba,csv,8gaussians,two-moons,rings,mixture,shapes"`
 	// The path is not part of the key, what lies there is: the digest.
-	Path         string          `help:"Directory (cifar10: or .tar.gz, .tar archive) with the source's files; empty: where they are usually installed." keyed:"false"`
+	Path         string          `help:"Directory (cifar10: or .tar.gz, .tar archive) with the source's files; empty: where they are usually installed. images, celeba: a folder, .zip, .tar or .tar.gz archive of image files; csv: a .csv or .csv.gz file." keyed:"false"`
 	SourceDigest string          `help:"Digest of the source's files; another one is an integrity error. auto: take them as they are." default:"auto"`
-	Verify       bool            `help:"Compare files with the checksums of the published data set." default:"true" negatable:""`
-	NTrain       int             `name:"n-train" help:"Training samples, from the first; 0: all (synthetic sources: 50000)." default:"0" unit:"samples"`
-	NTest        int             `name:"n-test" help:"Test samples, from the first; 0: all (synthetic sources: 10000)." default:"0" unit:"samples"`
+	Verify       bool            `help:"Compare files with the checksums of the published data set (celeba: names and number of the images)." default:"true" negatable:""`
+	NTrain       int             `name:"n-train" help:"Training samples, from the first; 0: all (drawn sources: 50000)." default:"0" unit:"samples"`
+	NTest        int             `name:"n-test" help:"Test samples, from the first; 0: all (drawn sources: 10000)." default:"0" unit:"samples"`
 	Components   json.RawMessage `help:"Components of source mixture: [{\"weight\": 1, \"mean\": [0, 0], \"std\": 0.1}, …]." default:"null"`
 	Std          float64         `help:"Standard deviation of the noise of 8gaussians, two-moons and rings." default:"0.15"`
-	Seed         uint64          `help:"Seed of synthetic sources." default:"0"`
+	Seed         uint64          `help:"Seed of what is drawn, the splits of images and csv among it." default:"0"`
+	Size         int             `help:"Edge of the images made, which are resized with antialiasing; 0: 64 for celeba, 32 for shapes, and images stay as they are, all of one size." default:"0" unit:"pixels"`
+	Crop         int             `help:"Edge of the square cut from the middle before that; 0: 140 for celeba, for images with a size the largest there is." default:"0" unit:"pixels"`
+	Resize       string          `help:"Filter of the resize, as Pillow has it; bilinear is that of torchvision's Resize." default:"bilinear" enum:"bilinear,bicubic,lanczos"`
+	Channels     int             `help:"Channels of images, celeba and shapes: 3, or 1 for grey; 0: 3." default:"0"`
+	Labels       string          `help:"Labels of images: none, or directory, the first one of their paths." default:"none" enum:"none,directory"`
+	SkipBroken   bool            `help:"Leave out images that are damaged, transparent or smaller than the crop, and count them; otherwise the first one ends the run."`
+	Columns      string          `help:"Columns of a csv that are taken, separated by commas; empty: all but the label."`
+	Label        string          `help:"Column of a csv with labels; empty: none."`
+	TestFraction float64         `name:"test-fraction" help:"Share of images or rows of a csv that becomes the test split; 0: a tenth." default:"0"`
+	DropMissing  bool            `name:"drop-missing" help:"Leave out rows of a csv with a cell that is missing or no number, and count them; otherwise the first one ends the run."`
 }
 
 var spec = stage.Stage[params]{
@@ -50,16 +54,20 @@ var spec = stage.Stage[params]{
 		{Name: "test", Media: stage.MediaArrow, Help: "test split"},
 		{Name: "preview", Media: stage.MediaPNG, Help: "the first training samples, as a picture"},
 		{Name: "summary", Media: stage.MediaJSON, Help: "counts, moments, checksums of the source files"},
+		{Name: "valid", Media: stage.MediaArrow, Help: "validation split of celeba", Optional: true},
 	},
 	Auto:  map[string]func(*params) string{"source-digest": resolveDigest},
 	Check: check,
 	Run:   run,
+	Commands: []stage.Command{
+		{Name: "table", Help: "Write points, or samples like them, as a CSV file in the units of the table they came from.", Cmd: &tableCmd{}},
+	},
 }
 
 // resolveDigest makes the content of the source's files part of the cache key. Files that cannot be read leave "auto"
 // behind, for check to say why: here there is no way to return an error.
 func resolveDigest(p *params) string {
-	if !dataset.IsPublished(p.Source) {
+	if !dataset.IsRead(p.Source) {
 		return noDigest
 	}
 	digest, err := dataset.Digest(p.Source, p.Path)
@@ -75,7 +83,13 @@ func check(p *params) error {
 	if p.NTrain < 0 || p.NTest < 0 {
 		return fmt.Errorf("n-train is %d and n-test %d; counts cannot be negative", p.NTrain, p.NTest)
 	}
-	if !dataset.IsPublished(p.Source) {
+	if err := checkTaken(p); err != nil {
+		return err
+	}
+	if p.Source == "shapes" {
+		return checkShapes(p)
+	}
+	if !dataset.IsRead(p.Source) {
 		return checkSynthetic(p)
 	}
 	if given(p.Components) {
@@ -89,6 +103,9 @@ func check(p *params) error {
 	}
 	if !digestForm.MatchString(p.SourceDigest) {
 		return fmt.Errorf("source-digest is %q; it must be auto or sha256: and 64 hexadecimal digits", p.SourceDigest)
+	}
+	if !dataset.IsPublished(p.Source) {
+		return nil
 	}
 	_, err := dataset.Locate(p.Source, p.Path)
 	return coded(err)
@@ -133,98 +150,4 @@ func parseComponents(p *params) ([]dataset.Component, error) {
 		return nil, fmt.Errorf("components: %w", err)
 	}
 	return components, nil
-}
-
-func run(ctx context.Context, job *stage.Job, p *params) error {
-	train, test, files, err := load(job, p)
-	if err != nil {
-		return coded(err)
-	}
-	sum := summarise(p.Source, train, test, files)
-	job.Set("source", p.Source)
-	job.Set("shape", train.Shape())
-	job.Set("train", train.Len())
-	job.Set("test", test.Len())
-	for _, out := range []struct {
-		name  string
-		write func(io.Writer) error
-	}{
-		{"train", func(w io.Writer) error { return tensorfile.Write(w, train.Table()) }},
-		{"test", func(w io.Writer) error { return tensorfile.Write(w, test.Table()) }},
-		{"preview", func(w io.Writer) error { return preview.PNG(w, train) }},
-		{"summary", sum.write},
-	} {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := job.Output(ctx, out.name, out.write); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// load returns the two splits at the sizes asked for, and the files they were read from.
-func load(job *stage.Job, p *params) (train, test dataset.Set, files []dataset.File, err error) {
-	if !dataset.IsPublished(p.Source) {
-		components, err := parseComponents(p)
-		if err != nil {
-			return nil, nil, nil, stage.Fail(stage.ExitUsage, "", "%w", err)
-		}
-		nTrain, nTest := p.NTrain, p.NTest
-		if nTrain == 0 {
-			nTrain = syntheticTrain
-		}
-		if nTest == 0 {
-			nTest = syntheticTest
-		}
-		train, test, err := dataset.Synthetic(p.Source, p.Std, components, p.Seed, nTrain, nTest)
-		return train, test, nil, err
-	}
-	job.Log().Info("reading", "source", p.Source, "digest", p.SourceDigest)
-	l, err := dataset.Load(p.Source, p.Path, p.Verify)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if l.Digest != p.SourceDigest {
-		return nil, nil, nil, &dataset.ChecksumError{Path: p.Source, Of: "source-digest", Want: p.SourceDigest, Got: l.Digest}
-	}
-	if train, err = first("n-train", l.Train, p.NTrain); err != nil {
-		return nil, nil, nil, err
-	}
-	if test, err = first("n-test", l.Test, p.NTest); err != nil {
-		return nil, nil, nil, err
-	}
-	return train, test, l.Files, nil
-}
-
-// first returns the first n samples, all for n = 0.
-func first(param string, s *dataset.Images, n int) (dataset.Set, error) {
-	if n > s.N {
-		return nil, stage.Fail(stage.ExitUsage, fmt.Sprintf("set %s to at most %d, or to 0 for all", param, s.N),
-			"%s is %d, but %s has %d samples in its %s split", param, n, s.Name, s.N, s.Split)
-	}
-	if n == 0 {
-		n = s.N
-	}
-	return s.Head(n), nil
-}
-
-// coded gives errors of sources their exit code and a hint.
-func coded(err error) error {
-	var notFound *dataset.NotFoundError
-	var file *dataset.FileError
-	var sum *dataset.ChecksumError
-	var path *fs.PathError
-	switch {
-	case errors.As(err, &notFound):
-		return stage.Fail(stage.ExitInput, notFound.Hint, "%w", err)
-	case errors.As(err, &sum):
-		return stage.Fail(stage.ExitIntegrity, "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest", "%w", err)
-	case errors.As(err, &file):
-		return stage.Fail(stage.ExitInput, "get a fresh copy of the file", "%w", err)
-	case errors.As(err, &path):
-		return stage.Fail(stage.ExitInput, "check the path and its permissions", "%w", err)
-	}
-	return err
 }

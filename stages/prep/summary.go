@@ -16,6 +16,9 @@ type summary struct {
 	Files   []dataset.File `json:"files,omitempty"`
 	Train   splitSummary   `json:"train"`
 	Test    splitSummary   `json:"test"`
+	Valid   *splitSummary  `json:"valid,omitempty"`
+	// Columns are those of a table, with the units in which Mean and Std of the splits are 0 and 1.
+	Columns []dataset.Column `json:"columns,omitempty"`
 }
 
 // splitSummary has moments per channel of images (in pixel values, 0..255) or per coordinate of points.
@@ -28,8 +31,11 @@ type splitSummary struct {
 
 func summarise(source string, train, test dataset.Set, files []dataset.File) *summary {
 	s := &summary{Source: source, Shape: train.Shape(), Files: files, Train: describe(train), Test: describe(test)}
-	if images, ok := train.(*dataset.Images); ok {
-		s.Classes = images.Classes
+	switch set := train.(type) {
+	case *dataset.Images:
+		s.Classes = set.Classes
+	case *dataset.Points:
+		s.Classes, s.Columns = set.Classes, set.Columns
 	}
 	return s
 }
@@ -43,8 +49,9 @@ func (s *summary) write(w io.Writer) error {
 func describe(set dataset.Set) splitSummary {
 	switch s := set.(type) {
 	case *dataset.Images:
-		mean, std := pixelMoments(s)
-		return splitSummary{Count: s.N, PerClass: perClass(s.Labels, len(s.Classes)), Mean: mean, Std: std}
+		t := newTally(s)
+		t.add(s)
+		return t.describe()
 	case *dataset.Points:
 		mean, std := pointMoments(s)
 		classes := 0
@@ -64,27 +71,43 @@ func perClass(labels []int64, classes int) []int {
 	return counts
 }
 
-// pixelMoments returns mean and standard deviation of the pixels of each channel. Sums are integers, so the result is
-// exact before the last division.
-func pixelMoments(s *dataset.Images) (mean, std []float64) {
-	plane := s.H * s.W
-	sum, sq := make([]uint64, s.C), make([]uint64, s.C)
+// imageTally sums up the images of a split, which come in parts. Sums of pixels are integers, so the moments are exact before
+// the last division.
+type imageTally struct {
+	n, plane int
+	perClass []int
+	sum, sq  []uint64 // by channel
+}
+
+func newTally(like *dataset.Images) *imageTally {
+	return &imageTally{plane: like.H * like.W, perClass: make([]int, len(like.Classes)), sum: make([]uint64, like.C), sq: make([]uint64, like.C)}
+}
+
+func (t *imageTally) add(s *dataset.Images) {
 	for i := range s.N {
 		image := s.Image(i)
-		for c := range s.C {
-			for _, v := range image[c*plane : (c+1)*plane] {
-				sum[c] += uint64(v)
-				sq[c] += uint64(v) * uint64(v)
+		for c := range t.sum {
+			for _, v := range image[c*t.plane : (c+1)*t.plane] {
+				t.sum[c] += uint64(v)
+				t.sq[c] += uint64(v) * uint64(v)
 			}
 		}
 	}
-	n := float64(s.N * plane)
-	for c := range s.C {
-		m := float64(sum[c]) / n
-		mean = append(mean, m)
-		std = append(std, math.Sqrt(max(0, float64(sq[c])/n-float64(m*m))))
+	t.n += s.N
+	for _, l := range s.Labels {
+		t.perClass[l]++
 	}
-	return mean, std
+}
+
+func (t *imageTally) describe() splitSummary {
+	s := splitSummary{Count: t.n, PerClass: t.perClass}
+	n := float64(t.n * t.plane)
+	for c := range t.sum {
+		m := float64(t.sum[c]) / n
+		s.Mean = append(s.Mean, m)
+		s.Std = append(s.Std, math.Sqrt(max(0, float64(t.sq[c])/n-float64(m*m))))
+	}
+	return s
 }
 
 // pointMoments returns mean and standard deviation of each coordinate, in two passes.

@@ -1,0 +1,127 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// faces are images of CelebA's size under numbers at the ends of the published splits.
+func faces(t testing.TB) map[string][]byte {
+	files := map[string][]byte{}
+	for _, n := range []int{1, 2, celebaTrain, celebaTrain + 1, celebaValid, celebaValid + 1, celebaImages} {
+		files[fmt.Sprintf("img_align_celeba/%06d.jpg", n)] = pictureFile(t, "x.jpg", 178, 218, uint64(n))
+	}
+	return files
+}
+
+func TestCelebA(t *testing.T) {
+	files := faces(t)
+	o := PictureOptions{Size: CelebASize, Crop: CelebACrop}
+	read := func(path string) map[string]*Images {
+		t.Helper()
+		o.Path = path
+		sets, _, err := readPictures(t, "celeba", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sets
+	}
+	want := read(filepath.Join(writeFolder(t, files), "img_align_celeba"))
+	if want["train"].N != 3 || want["valid"].N != 2 || want["test"].N != 2 || want["train"].H != 64 || want["train"].C != 3 || want["train"].Name != "celeba" {
+		t.Fatalf("splits by number: %+v", want)
+	}
+	zipped := packZip(t, files)
+	for name, path := range map[string]string{
+		"the folder above": writeFolder(t, files), "the archive": writeArchive(t, "img_align_celeba.zip", zipped),
+		"the archive's folder": filepath.Dir(writeArchive(t, "img_align_celeba.zip", zipped)),
+	} {
+		if d := cmp.Diff(want, read(path)); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+	// A list beside them counts, and is part of the digest.
+	var list strings.Builder
+	for i, n := range []int{1, 2, celebaTrain, celebaTrain + 1, celebaValid, celebaValid + 1, celebaImages} {
+		fmt.Fprintf(&list, "%06d.jpg %d\n", n, []int{2, 0, 1}[i%3])
+	}
+	bare, err := Digest("celeba", writeFolder(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files[celebaPartition] = []byte(list.String())
+	dir := writeFolder(t, files)
+	for _, path := range []string{dir, filepath.Join(dir, "img_align_celeba")} {
+		if sets := read(path); sets["train"].N != 2 || sets["valid"].N != 2 || sets["test"].N != 3 {
+			t.Errorf("splits by the list: %d, %d, %d", sets["train"].N, sets["valid"].N, sets["test"].N)
+		}
+	}
+	if d, err := Digest("celeba", dir); err != nil || d == bare {
+		t.Errorf("the list is no part of the digest (%v)", err)
+	}
+	files[celebaPartition] = files[celebaPartition][:len("000001.jpg 2\n")*3]
+	if _, _, err := readPictures(t, "celeba", PictureOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), celebaPartition) {
+		t.Errorf("images that the list lacks: %v", err)
+	}
+	delete(files, celebaPartition)
+	if _, _, err := readPictures(t, "celeba", PictureOptions{Path: writeFolder(t, files), Verify: true}); err == nil || !strings.Contains(err.Error(), "202599 of the published celeba") {
+		t.Errorf("a part for the whole: %v", err)
+	}
+	files["img_align_celeba/me.jpg"] = nil
+	if _, _, err := readPictures(t, "celeba", PictureOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), `"me.jpg"`) {
+		t.Errorf("an image without a number: %v", err)
+	}
+}
+
+// TestCelebAWhole: the published numbers, no file of which is read.
+func TestCelebAWhole(t *testing.T) {
+	c := &collection{path: "x"}
+	counts := make([]int, 3)
+	for n := 1; n <= celebaImages; n++ {
+		name := fmt.Sprintf("%06d.jpg", n)
+		c.names = append(c.names, name)
+		split, err := celebaSplit(name, name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[split]++
+	}
+	if d := cmp.Diff([]int{162770, 19867, 19962}, counts); d != "" {
+		t.Errorf("images of the %v splits: %s", celebaSplits, d)
+	}
+	if err := c.wholeCelebA(); err != nil {
+		t.Error(err)
+	}
+	c.names[7] = c.names[8]
+	if err := c.wholeCelebA(); err == nil {
+		t.Error("a number met twice is accepted")
+	}
+}
+
+func TestPartitionRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"three fields": "a.jpg 0 1", "one field": "a.jpg", "split 3": "a.jpg 3", "no number": "a.jpg x", "twice": "a.jpg 0\na.jpg 0", "long": strings.Repeat("x", 1<<17),
+	} {
+		var file *FileError
+		if of, err := DecodePartition("list", []byte(text)); !errors.As(err, &file) {
+			t.Errorf("%s: %v, %v", name, of, err)
+		}
+	}
+}
+
+func FuzzPartition(f *testing.F) {
+	f.Add([]byte("000001.jpg 0\r\n\n000002.jpg 2\n"))
+	f.Add([]byte("a 3"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		of, err := DecodePartition("list", data)
+		for name, split := range of {
+			if err != nil || name == "" || split < 0 || split > 2 {
+				t.Errorf("%q is of split %d (%v)", name, split, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package dataset
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestArchivesRefused(t *testing.T) {
+	picture := pictureFile(t, "x.png", 8, 8, 1)
+	two := map[string][]byte{"a.png": picture, "b.png": picture}
+	named := func(name string) map[string][]byte { return map[string][]byte{"a.png": picture, name: picture} }
+	twice := func(n int, files map[string][]byte) []byte { // the members of a tar, n times
+		one := packTar(t, files)
+		body := one[:len(one)-1024]
+		return append(bytes.Repeat(body, n), one[len(body):]...)
+	}
+	flagged := packZip(t, two)
+	at := bytes.Index(flagged, []byte("PK\x01\x02"))
+	flagged[at+8] |= 1
+	method := packZip(t, two)
+	method[bytes.Index(method, []byte("PK\x01\x02"))+10] = 99
+	var doubled bytes.Buffer
+	z := zip.NewWriter(&doubled)
+	for range 2 {
+		if _, err := z.Create("a.png"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	packed := gz(t, packTar(t, two))
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"zip to above":       {packZip(t, named("../../etc/x.png")), `"..\" and`},
+		"zip to the root":    {packZip(t, named("/etc/x.png")), "/etc/x.png"},
+		"zip of Windows":     {packZip(t, named(`a\..\x.png`)), "backslashes"},
+		"tar to above":       {packTar(t, named("a/../../x.png")), "a/../../x.png"},
+		"tar to the root":    {packTar(t, named("/x.png")), "/x.png"},
+		"long name":          {packTar(t, named(strings.Repeat("x", maxName)+".png")), "name"},
+		"encrypted":          {flagged, "encrypted"},
+		"unknown method":     {method, "method 99"},
+		"zip with one twice": {doubled.Bytes(), `two of "a.png"`},
+		"tar with one twice": {twice(2, two), `two of "a.png"`},
+		"cut zip":            {packZip(t, two)[:100], "zip file"},
+		"cut tar":            {packTar(t, two)[:700], "truncated"},
+		"cut tar.gz":         {packed[:len(packed)/2], "truncated"},
+		"cut trailer":        {packed[:len(packed)-4], "truncated"},
+		"flipped sum":        {flip(packed, len(packed)-6), "checksum"},
+		"text":               {[]byte(strings.Repeat("no archive at all\n", 100)), "tar archive"},
+		"gzip of text":       {gz(t, []byte(strings.Repeat("no archive at all\n", 100))), "tar archive"},
+		"no images":          {packTar(t, map[string][]byte{"a.txt": nil, "b.txt": nil}), "none, and 2 other files"},
+		"empty zip":          {packZip(t, nil), "none, and 0 other files"},
+		"nothing":            {nil, "none, and 0 other files"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c2, err := openCollection(writeArchive(t, "x", c.data))
+			if err == nil {
+				c2.close()
+			}
+			if err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(c.want, `"..\" and`, "..")) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+			var file *FileError
+			var sum *ChecksumError
+			if !errors.As(err, &file) && !errors.As(err, &sum) {
+				t.Errorf("error %v of type %T", err, err)
+			}
+		})
+	}
+}
+
+func flip(b []byte, at int) []byte {
+	b = bytes.Clone(b)
+	b[at] ^= 1
+	return b
+}
+
+// bound sets a bound for a test.
+func bound[T any](t *testing.T, v *T, to T) {
+	old := *v
+	*v = to
+	t.Cleanup(func() { *v = old })
+}
+
+// TestBombs: what expands to more than it may is refused, and costs little memory.
+func TestBombs(t *testing.T) {
+	const size = 64 << 20
+	zeros := map[string][]byte{"a.png": make([]byte, size), "b.png": nil}
+	zipped, packed := packZip(t, zeros), gz(t, packTar(t, map[string][]byte{"a.txt": make([]byte, size), "b.png": nil}))
+	lying := bytes.Clone(zipped) // claims few bytes
+	central := bytes.LastIndex(lying, []byte("PK\x01\x02"))
+	copy(lying[central+24:], []byte{10, 0, 0, 0})
+	zeros = nil
+	bound(t, &maxFile, 1<<20)
+	bound(t, &maxSlack, 1<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := openCollection(writeArchive(t, "x.zip", zipped)); err == nil || !strings.Contains(err.Error(), "at most 1048576 bytes") {
+		t.Errorf("zip of %d bytes: %v", len(zipped), err)
+	}
+	if _, err := openCollection(writeArchive(t, "x.tar.gz", packed)); err == nil || !strings.Contains(err.Error(), "uncompressed") {
+		t.Errorf("tar.gz of %d bytes: %v", len(packed), err)
+	}
+	c, err := openCollection(writeArchive(t, "x.zip", lying))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if _, err := c.read(0); err == nil {
+		t.Error("a member longer than it claims is read")
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 8<<20 {
+		t.Errorf("%d bytes allocated for bombs", got)
+	}
+	bound(t, &maxFiles, 3)
+	files := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil, "d.png": nil}
+	for _, path := range []string{writeFolder(t, files), writeArchive(t, "x.tar", packTar(t, files)), writeArchive(t, "x.zip", packZip(t, files))} {
+		if _, err := openCollection(path); err == nil || !strings.Contains(err.Error(), "at most 3") {
+			t.Errorf("four images of three: %v", err)
+		}
+	}
+}
+
+// FuzzArchive: whatever the bytes, an archive is refused or read with every file within bounds, the same images twice.
+func FuzzArchive(f *testing.F) {
+	files := map[string][]byte{"a/x.png": pictureFile(f, "x.png", 3, 3, 1), "b.jpg": pictureFile(f, "x.jpg", 3, 3, 1), "t.txt": []byte("t")}
+	f.Add(packZip(f, files))
+	f.Add(packTar(f, files))
+	f.Add(gz(f, packTar(f, files)))
+	f.Add(gz(f, nil))
+	var sparse bytes.Buffer
+	w := tar.NewWriter(&sparse)
+	if err := w.WriteHeader(&tar.Header{Name: "x.png", Size: 1 << 40, Typeflag: tar.TypeReg}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sparse.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := openCollection(writeArchive(t, "x", data))
+		if err != nil {
+			return
+		}
+		defer c.close()
+		all := make([]int, len(c.names))
+		for i := range all {
+			all[i] = i
+		}
+		met := 0
+		err = c.each(context.Background(), all, func(i int, data []byte, err error) error {
+			if i != met || int64(len(data)) > maxFile+1 {
+				t.Errorf("file %d of %d bytes, expected file %d", i, len(data), met)
+			}
+			met++
+			return nil
+		})
+		if err == nil && met != len(all) {
+			t.Errorf("%d files of %d", met, len(all))
+		}
+		for _, name := range c.names {
+			if strings.Contains("/"+name+"/", "/../") || strings.HasPrefix(name, "/") {
+				t.Errorf("name %q", name)
+			}
+		}
+	})
+}

@@ -1,0 +1,385 @@
+package dataset
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/draw"
+	"vapo/lib/picture"
+)
+
+// pictureFile encodes a w x h image that seed decides.
+func pictureFile(t testing.TB, name string, w, h int, seed uint64) []byte {
+	t.Helper()
+	im := image.NewRGBA(image.Rect(0, 0, w, h))
+	src := draw.New(seed, "test", 0)
+	for y := range h {
+		for x := range w {
+			im.Set(x, y, color.RGBA{uint8(src.IntN(256)), uint8(x), uint8(y), 255})
+		}
+	}
+	var b bytes.Buffer
+	err := png.Encode(&b, im)
+	if strings.HasSuffix(name, ".jpg") {
+		b.Reset()
+		err = jpeg.Encode(&b, im, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// album is a little data set: 12 images of mixed sizes in two directories, and what is no image.
+func album(t testing.TB) map[string][]byte {
+	files := map[string][]byte{"README.md": []byte("x"), ".hidden.png": []byte("x"), "b/.cache/x.png": []byte("x")}
+	for i := range 12 {
+		name := fmt.Sprintf("%s/%02d.%s", []string{"b", "a", "a"}[i%3], i, []string{"png", "jpg"}[i%2])
+		files[name] = pictureFile(t, name, 8+i, 20-i, uint64(i))
+	}
+	return files
+}
+
+func writeFolder(t testing.TB, files map[string][]byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, b := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func writeArchive(t testing.TB, name string, b []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// packZip packs files in the reverse order of their names, every other one deflated.
+func packZip(t testing.TB, files map[string][]byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	names := slices.Sorted(maps.Keys(files))
+	slices.Reverse(names)
+	for i, name := range names {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: []uint16{zip.Store, zip.Deflate}[i%2]})
+		if err == nil {
+			_, err = w.Write(files[name])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// packTar packs files in the order of their names.
+func packTar(t testing.TB, files map[string][]byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(files[name])), Mode: 0o644, Format: tar.FormatPAX}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// gather reads a stream whole.
+func gather(t testing.TB, s *Stream) (*Images, error) {
+	t.Helper()
+	all := s.Like
+	err := s.Each(context.Background(), func(b *Images) error {
+		if b.C != all.C || b.H != all.H || b.W != all.W || len(b.Pixels) != b.N*b.C*b.H*b.W || b.Labels != nil && len(b.Labels) != b.N {
+			return fmt.Errorf("batch of %d images has %d values, %d labels", b.N, len(b.Pixels), len(b.Labels))
+		}
+		all.N += b.N
+		all.Pixels = append(all.Pixels, b.Pixels...)
+		all.Labels = append(all.Labels, b.Labels...)
+		return nil
+	})
+	return &all, err
+}
+
+// readPictures opens and reads all splits.
+func readPictures(t testing.TB, source string, o PictureOptions) (map[string]*Images, *Pictures, error) {
+	t.Helper()
+	if o.Channels == 0 {
+		o.Channels = 3
+	}
+	if o.Filter == "" {
+		o.Filter = picture.Bilinear
+	}
+	p, err := OpenPictures(context.Background(), source, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer p.Close()
+	sets := map[string]*Images{}
+	for _, s := range p.Splits {
+		if sets[s.Like.Split], err = gather(t, s); err != nil {
+			return nil, p, err
+		}
+	}
+	_, digest, err := p.Finish()
+	if err != nil {
+		return nil, p, err
+	}
+	if want, err := Digest(source, o.Path); err != nil || digest != want {
+		t.Errorf("%s: digest %s after reading, %s (%v) before", o.Path, digest, want, err)
+	}
+	return sets, p, nil
+}
+
+// TestPicturesAnyContainer: the same images are the same data set, in the order of their paths, whatever holds them.
+func TestPicturesAnyContainer(t *testing.T) {
+	files := album(t)
+	top := map[string][]byte{"__MACOSX/a/._00.png": []byte("x")}
+	for name, b := range files {
+		top["some/top/"+name] = b
+	}
+	packed := packTar(t, files)
+	o := PictureOptions{Path: writeFolder(t, files), Size: 6, ByDirectory: true, TestFraction: 0.25, Seed: 3}
+	want, p, err := readPictures(t, "images", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	train, test := want["train"], want["test"]
+	if train.N != 9 || test.N != 3 || train.C != 3 || train.H != 6 || train.W != 6 || train.Split != "train" || train.Name != "images" || !slices.Equal(train.Classes, []string{"a", "b"}) {
+		t.Fatalf("train %+v", train)
+	}
+	if p.Skipped != (Tally{1, "README.md"}) || p.Broken.N != 0 {
+		t.Errorf("skipped %+v, broken %+v", p.Skipped, p.Broken)
+	}
+	// The images by hand, in the order of their paths.
+	_, testRows := Split(12, 0.25, 3, "dataset/images/test")
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if len(name) == len("a/00.png") {
+			names = append(names, name)
+		}
+	}
+	at := map[string]int{}
+	for i, name := range names {
+		im, err := picture.Decode(files[name], picture.Formats...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edge := min(im.H, im.W)
+		if im, err = im.CentreCrop(edge, edge); err != nil {
+			t.Fatal(err)
+		}
+		if im, err = picture.NewResizer(picture.Bilinear, edge, edge, 6, 6).Resize(im); err != nil {
+			t.Fatal(err)
+		}
+		set := train
+		if slices.Contains(testRows, i) {
+			set = test
+		}
+		k := at[set.Split]
+		at[set.Split]++
+		if !slices.Equal(set.Image(k), im.Pixels) || set.Classes[set.Labels[k]] != name[:1] {
+			t.Errorf("%s image %d is not %s", set.Split, k, name)
+		}
+	}
+	for name, path := range map[string]string{
+		"another folder": writeFolder(t, files), "zip": writeArchive(t, "x.zip", packZip(t, files)), "zip with a top": writeArchive(t, "x", packZip(t, top)),
+		"tar": writeArchive(t, "x.tar", packed), "tar.gz": writeArchive(t, "x.tar.gz", gz(t, packed)), "tgz with a top": writeArchive(t, "x.tgz", gz(t, packTar(t, top))),
+	} {
+		o.Path = path
+		got, _, err := readPictures(t, "images", o)
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Errorf("%s: %v\n%s", name, err, d)
+		}
+	}
+}
+
+func TestPicturesForms(t *testing.T) {
+	files := map[string][]byte{}
+	for i := range 5 {
+		files[fmt.Sprintf("%d.png", i)] = pictureFile(t, "x.png", 10, 7, uint64(i))
+	}
+	dir := writeFolder(t, files)
+	for _, c := range []struct {
+		o       PictureOptions
+		c, h, w int
+	}{
+		{PictureOptions{}, 3, 7, 10},
+		{PictureOptions{Channels: 1}, 1, 7, 10},
+		{PictureOptions{Crop: 6}, 3, 6, 6},
+		{PictureOptions{Crop: 6, Size: 9, Channels: 1, Filter: picture.Lanczos}, 1, 9, 9},
+		{PictureOptions{Size: 7}, 3, 7, 7}, // cropped, not resized
+	} {
+		c.o.Path = dir
+		sets, _, err := readPictures(t, "images", c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := sets["train"]; s.C != c.c || s.H != c.h || s.W != c.w || s.N != 4 || sets["test"].N != 1 || s.Labels != nil {
+			t.Errorf("%+v: %d images of %v, %d of the test split", c.o, s.N, s.Shape(), sets["test"].N)
+		}
+	}
+	sets, _, err := readPictures(t, "images", PictureOptions{Path: dir, TestFraction: 0.4, Train: 2, Test: 1})
+	if err != nil || sets["train"].N != 2 || sets["test"].N != 1 {
+		t.Errorf("the first two and one: %v (%v)", sets, err)
+	}
+	var few *TooFewError
+	if _, _, err := readPictures(t, "images", PictureOptions{Path: dir, Train: 5}); !errors.As(err, &few) || few.Have != 4 {
+		t.Errorf("5 of 4: %v", err)
+	}
+}
+
+// TestPicturesDigest: a folder's digest follows names and contents of its images, nothing else.
+func TestPicturesDigest(t *testing.T) {
+	digest := func(edit func(files map[string][]byte)) string {
+		files := album(t)
+		edit(files)
+		d, err := Digest("images", writeFolder(t, files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	want := digest(func(map[string][]byte) {})
+	if got := digest(func(f map[string][]byte) { f["README.md"] = nil; f["notes.txt"] = nil }); got != want {
+		t.Error("a file that is no image changes the digest")
+	}
+	if got := digest(func(f map[string][]byte) { f["a/01.jpg"][100] ^= 1 }); got == want {
+		t.Error("a changed image does not change the digest")
+	}
+	if got := digest(func(f map[string][]byte) { f["c/01.jpg"] = f["a/01.jpg"]; delete(f, "a/01.jpg") }); got == want {
+		t.Error("a moved image does not change the digest")
+	}
+}
+
+func TestPicturesBroken(t *testing.T) {
+	glass := image.NewNRGBA(image.Rect(0, 0, 9, 9))
+	var transparent bytes.Buffer
+	if err := png.Encode(&transparent, glass); err != nil {
+		t.Fatal(err)
+	}
+	whole := pictureFile(t, "x.png", 30, 30, 1)
+	jpg := pictureFile(t, "x.jpg", 30, 30, 1)
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"truncated png":  {whole[:len(whole)/2], "truncated"},
+		"truncated jpeg": {jpg[:len(jpg)/2], "truncated"},
+		"text":           {[]byte("<html>404</html>"), "neither a PNG"},
+		"empty":          {nil, "empty"},
+		"transparent":    {transparent.Bytes(), "transparent"},
+		"small":          {pictureFile(t, "x.png", 5, 5, 1), "too small"},
+	} {
+		for _, container := range []string{"folder", "zip", "tar.gz"} {
+			files := album(t)
+			for k := range files {
+				files[k] = pictureFile(t, k, 12, 12, 1)
+			}
+			files["a/m.png"] = c.data
+			path := ""
+			switch container {
+			case "folder":
+				path = writeFolder(t, files)
+			case "zip":
+				path = writeArchive(t, "x.zip", packZip(t, files))
+			default:
+				path = writeArchive(t, "x.tar.gz", gz(t, packTar(t, files)))
+			}
+			o := PictureOptions{Path: path, Crop: 6, TestFraction: 0.3}
+			var broken *BrokenImageError
+			_, _, err := readPictures(t, "images", o)
+			if !errors.As(err, &broken) || !strings.HasSuffix(filepath.ToSlash(broken.Path), "a/m.png") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s in a %s: %v, want a BrokenImageError with %q", name, container, err, c.want)
+			}
+			o.SkipBroken = true
+			sets, p, err := readPictures(t, "images", o)
+			if err != nil || p.Broken.N != 1 || !strings.Contains(p.Broken.First, c.want) || sets["train"].N+sets["test"].N != 12 {
+				t.Errorf("%s in a %s, left out: %v, %+v", name, container, err, p)
+			}
+		}
+	}
+	// All broken, the first of another size, and no size known without a sound one.
+	bad := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil}
+	if _, _, err := readPictures(t, "images", PictureOptions{Path: writeFolder(t, bad), SkipBroken: true}); err == nil || !strings.Contains(err.Error(), "a sound one") {
+		t.Errorf("no sound image: %v", err)
+	}
+	if _, _, err := readPictures(t, "images", PictureOptions{Path: writeFolder(t, album(t))}); err == nil || !strings.Contains(err.Error(), "image size") {
+		t.Errorf("mixed sizes: %v", err)
+	}
+}
+
+// TestPicturesChanged: images that change between two looks are noticed.
+func TestPicturesChanged(t *testing.T) {
+	files := album(t)
+	dir := writeFolder(t, files)
+	zipped := writeArchive(t, "x.zip", packZip(t, files))
+	for path, touched := range map[string]string{dir: filepath.Join(dir, "a", "01.jpg"), zipped: zipped} {
+		p, err := OpenPictures(t.Context(), "images", PictureOptions{Path: path, Size: 4, Channels: 3, Filter: picture.Bilinear})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		for _, s := range p.Splits {
+			if _, err := gather(t, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := os.ReadFile(touched)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(touched, append(b, 0), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var sum *ChecksumError
+		if _, _, err := p.Finish(); !errors.As(err, &sum) {
+			t.Errorf("%s: %v, want a ChecksumError", path, err)
+		}
+	}
+}
+
+func TestPicturesNotFound(t *testing.T) {
+	for _, source := range FileSources {
+		for _, path := range []string{"", filepath.Join(t.TempDir(), "none")} {
+			_, err := Digest(source, path)
+			var nf *NotFoundError
+			if !errors.As(err, &nf) || nf.Hint == "" || nf.Source != source {
+				t.Errorf("%s at %q: %v, want a NotFoundError with a hint", source, path, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+
+	"vapo/lib/draw"
+)
+
+func TestShapes(t *testing.T) {
+	train, test, err := Shapes(1, 16, 3, 700, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := gather(t, train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := make([]int, 3)
+	for _, l := range a.Labels {
+		counts[l]++
+	}
+	if a.N != 700 || a.C != 3 || a.H != 16 || a.Split != "train" || slices.Min(counts) < 180 {
+		t.Errorf("%d images of %v, labels %v", a.N, a.Shape(), counts)
+	}
+	// Image k is a function of its name.
+	pixels := make([]uint8, 3*16*16)
+	label := drawShape(pixels, 16, 3, draw.New(1, "dataset/shapes/train", 677))
+	if !slices.Equal(pixels, a.Image(677)) || label != a.Labels[677] {
+		t.Error("image 677 is another one alone")
+	}
+	b, err := gather(t, test)
+	if err != nil || slices.Equal(b.Image(0), a.Image(0)) {
+		t.Errorf("training and test images are the same (%v)", err)
+	}
+	for _, c := range [][2]int{{3, 3}, {MaxEdge + 1, 3}, {16, 2}} {
+		if _, _, err := Shapes(1, c[0], c[1], 1, 1); err == nil {
+			t.Errorf("%v: accepted", c)
+		}
+	}
+}
+
+// TestStreamBounded: a stream holds little however much passes, and ends at the first error, with no goroutine left.
+func TestStreamBounded(t *testing.T) {
+	train, _, err := Shapes(1, 64, 3, 20000, 1) // 246 MB
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m runtime.MemStats
+	var most uint64
+	n := 0
+	if err := train.Each(t.Context(), func(b *Images) error {
+		if n += b.N; n%4096 < b.N {
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapAlloc)
+		}
+		return nil
+	}); err != nil || n != 20000 {
+		t.Fatalf("%d images, %v", n, err)
+	}
+	if most > 64<<20 {
+		t.Errorf("%d bytes held while 246 MB passed", most)
+	}
+	stop := errors.New("stop")
+	if err := train.Each(t.Context(), func(*Images) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("%v, want the error of who takes the images", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	if err := train.Each(ctx, func(*Images) error { cancel(stop); return nil }); !errors.Is(err, stop) {
+		t.Errorf("%v, want the cause of the end", err)
+	}
+}
