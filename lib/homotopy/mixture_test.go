@@ -3,6 +3,7 @@ package homotopy
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"vapo/lib/dataset"
@@ -130,16 +131,38 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 // Far from all components the posterior is decided by exponents that underflow: the field must stay finite.
 func TestFieldFarAway(t *testing.T) {
 	f := NewMixtureField(ring(t))
-	s, err := Lookup("linear", 1)
+	grad := make([]float64, 2)
+	for name, s := range schedules(t) {
+		for _, at := range []float64{0, 0.5, 1} {
+			density := f.At(s.At(at), []float64{1e4, -3e4}, grad)
+			if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) || math.IsInf(grad[1], 0) {
+				t.Errorf("%s, t = %v: density %v, field %v", name, at, density, grad)
+			}
+		}
+	}
+}
+
+// carry integrates the flow of the closed form over the schedule's span, from x [n, 2] on.
+func carry(t *testing.T, m *dataset.Mixture, s Schedule, x []float32, steps int) {
+	t.Helper()
+	tableau, err := ode.Lookup("heun")
 	if err != nil {
 		t.Fatal(err)
 	}
-	grad := make([]float64, 2)
-	for _, at := range []float64{0, 0.5, 1} {
-		density := f.At(s.At(at), []float64{1e4, -3e4}, grad)
-		if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) || math.IsInf(grad[1], 0) {
-			t.Errorf("t = %v: density %v, field %v", at, density, grad)
+	f := NewMixtureField(m)
+	row, grad := make([]float64, 2), make([]float64, 2)
+	flow := func(x, at, dx []float32) error {
+		for i, v := range at {
+			time, rate := s.Time(float64(v))
+			row[0], row[1] = float64(x[2*i]), float64(x[2*i+1])
+			f.At(s.At(time), row, grad)
+			dx[2*i], dx[2*i+1] = float32(rate*grad[0]), float32(rate*grad[1])
 		}
+		return nil
+	}
+	from, to := s.Span()
+	if _, err := ode.Fixed(tableau, flow, x, len(x)/2, 2, from, to, steps); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -148,50 +171,76 @@ func TestFieldFarAway(t *testing.T) {
 func TestFlowReachesTheData(t *testing.T) {
 	m := ring(t)
 	const n, pairs = 2000, 12
-	tableau, err := ode.Lookup("heun")
+	s, err := Lookup("linear", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"linear", "vapo"} {
-		s, err := Lookup(name, 1)
+	var ours, floor float64
+	for k := range uint64(pairs) {
+		x := make([]float32, 2*n)
+		draw.New(1, "prior", k).Normal(x)
+		carry(t, m, s, x, 40)
+		a, _ := m.Sample(draw.New(1, "a", k), n)
+		b, _ := m.Sample(draw.New(1, "b", k), n)
+		for _, c := range []struct {
+			x   []float32
+			sum *float64
+		}{{x, &ours}, {b, &floor}} {
+			d, err := metrics.SlicedW2(a, c.x, 2, 32, k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*c.sum += d / pairs
+		}
+	}
+	t.Logf("sliced W2 %.4f, of data against data %.4f", ours, floor)
+	if ours > 1.25*floor {
+		t.Errorf("sliced W2 of the flow's samples is %.4f, of data against data %.4f", ours, floor)
+	}
+}
+
+// All schedules scale one path, x̄ + (sigma/mu)·eps, and pass through it at their own pace. So all carry a sample of the
+// prior to the same place, up to where they begin and stop: the noise sigma/mu that is left at the end, and on vp
+// the data that are there at the start.
+func TestSchedulesCarryToTheSamePlace(t *testing.T) {
+	m := ring(t)
+	const n, steps = 150, 150
+	for _, w := range []float64{1, 2} {
+		want := make([]float32, 2*n)
+		prior := make([]float32, 2*n)
+		draw.New(3, "prior", 0).Normal(prior)
+		for i := range prior {
+			prior[i] *= float32(w)
+		}
+		linear, err := Lookup("linear", w)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := NewMixtureField(m)
-		row, grad := make([]float64, 2), make([]float64, 2)
-		flow := func(x, at, dx []float32) error {
-			for i, v := range at {
-				time, rate := s.Time(float64(v))
-				row[0], row[1] = float64(x[2*i]), float64(x[2*i+1])
-				f.At(s.At(time), row, grad)
-				dx[2*i], dx[2*i+1] = float32(rate*grad[0]), float32(rate*grad[1])
+		copy(want, prior)
+		carry(t, m, linear, want, steps)
+		for _, c := range []struct {
+			name      string
+			end       float64
+			tolerance float64
+		}{{"vapo", 1, 2e-3}, {"vapo", 100, 1e-3}, {"cosine", 1, 5e-4}, {"vp", 1, 2e-3}} {
+			s, err := Lookup(c.name, w)
+			if err == nil {
+				s, err = Until(s, c.end)
 			}
-			return nil
-		}
-		from, to := s.Span()
-		var ours, floor float64
-		for k := range uint64(pairs) {
-			x := make([]float32, 2*n)
-			draw.New(1, "prior", k).Normal(x)
-			if _, err := ode.Fixed(tableau, flow, x, n, 2, from, to, 40); err != nil {
+			if err != nil {
 				t.Fatal(err)
 			}
-			a, _ := m.Sample(draw.New(1, "a", k), n)
-			b, _ := m.Sample(draw.New(1, "b", k), n)
-			for _, c := range []struct {
-				x   []float32
-				sum *float64
-			}{{x, &ours}, {b, &floor}} {
-				d, err := metrics.SlicedW2(a, c.x, 2, 32, k)
-				if err != nil {
-					t.Fatal(err)
-				}
-				*c.sum += d / pairs
+			x := slices.Clone(prior)
+			carry(t, m, s, x, steps)
+			distances := make([]float64, n)
+			for i := range distances {
+				distances[i] = math.Hypot(float64(x[2*i]-want[2*i]), float64(x[2*i+1]-want[2*i+1]))
 			}
-		}
-		t.Logf("%s: sliced W2 %.4f, of data against data %.4f", name, ours, floor)
-		if ours > 1.25*floor {
-			t.Errorf("%s: sliced W2 of the flow's samples is %.4f, of data against data %.4f", name, ours, floor)
+			slices.Sort(distances) // a sample on the border of two components may go to the other one
+			t.Logf("%s until %v, w = %v: distance from linear's %.2g (median), %.2g (9 of 10)", c.name, c.end, w, distances[n/2], distances[9*n/10])
+			if !(distances[9*n/10] < c.tolerance) {
+				t.Errorf("%s until %v, w = %v: one sample in ten ends %v or more from where linear carries it", c.name, c.end, w, distances[9*n/10])
+			}
 		}
 	}
 }

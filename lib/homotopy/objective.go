@@ -2,30 +2,36 @@ package homotopy
 
 import (
 	"fmt"
+	"slices"
 
 	"vapo/lib/autodiff"
 	"vapo/lib/graphop"
 )
 
 // Objectives lists the names that Loss knows.
-func Objectives() []string { return []string{"matching", "energy"} }
+func Objectives() []string { return []string{"matching", "energy", "hybrid"} }
 
-// ForObjective returns the schedule with the loss weights that suit an objective. The weight of a time changes how much
-// a shared network cares about it, never which potential is best at it.
-//
-// The energy form multiplies Phi by an innovation of size 1/sigma, whose noise has no bounded variance as sigma goes
-// to 0: unweighted on the linear path (sigma = w(1-t)) training follows the few samples nearest to t = 1 and diverges.
-// The weight sigma/w keeps that noise the same at all times.
-func ForObjective(s Schedule, objective string) Schedule {
-	if l, ok := s.(linear); ok && objective == "energy" {
-		return energyLinear{l}
-	}
-	return s
+// MismatchError says that an objective is not defined on a schedule.
+type MismatchError struct{ Objective, Schedule, Reason string }
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("objective %s on schedule %s: %s", e.Objective, e.Schedule, e.Reason)
 }
 
-type energyLinear struct{ linear }
-
-func (l energyLinear) Weight(t float64) float64 { return l.At(t).Sigma / l.w }
+// Check says whether an objective can be trained on a schedule, by their names. Loss itself cannot tell: of a schedule it
+// sees the numbers of Fill alone. The error is an *UnknownError or a *MismatchError.
+func Check(objective, schedule string) error {
+	if !slices.Contains(Objectives(), objective) {
+		return &UnknownError{"objective", objective, Objectives()}
+	}
+	if !slices.Contains(Names(), schedule) {
+		return &UnknownError{"schedule", schedule, Names()}
+	}
+	if objective == "hybrid" && schedule != "linear" {
+		return &MismatchError{objective, schedule, "its terms are written for mu = t, sigma = w(1-t): use the schedule linear, or the objective matching"}
+	}
+	return nil
+}
 
 // Batch holds the input nodes of one training batch of N samples with d dimensions each. X and Noise have the
 // network's shape [N, ...]; the rest is [N, 1] and comes from Schedule: one number a sample, computed on the host in
@@ -59,7 +65,8 @@ type Terms struct {
 	// integration variable (see Schedule.Rate; on the linear path Psi is Phi).
 	GradNorm *graphop.Node
 	// Of every sample, [N, 1], for logging by time: Losses is its loss per dimension before the time's weight, Squares the
-	// mean over dimensions of |grad_x Psi|², Values is Psi.
+	// mean over dimensions of |grad_x Psi|², Values is Psi. The mean of Weight times Losses is Loss. For hybrid Losses is the
+	// sample's share in the sum L7, whose first term has no one sample's meaning: it holds statistics of the batch.
 	Losses, Squares, Values *graphop.Node
 }
 
@@ -69,6 +76,8 @@ type Terms struct {
 //     innovation written as -(sigma'/sigma)(|eps|² - d) - (mu'/sigma) eps·x̄ for its halves.
 //   - matching is equation L5 without its constant: 1/2 E|grad Phi - v|², v = mu' x̄ + sigma' eps. It has the same
 //     minimiser and the same expected gradient at a fraction of the variance.
+//   - hybrid is equation L7, for the linear schedule alone (see Check) and for batches of two samples or more. Its
+//     minimiser is another one: see its file.
 func Loss(objective string, phi Potential, b Batch) (terms Terms, err error) {
 	buildErr := graphop.Build(func() { terms, err = loss(objective, phi, b) })
 	if buildErr != nil {
@@ -93,6 +102,7 @@ func loss(objective string, phi Potential, b Batch) (Terms, error) {
 	scale := 1 / float64(n*d)
 	square := graphop.Sum(graphop.Square(grad), 1)
 	var perSample *graphop.Node
+	summed := float64(d) // over how many dimensions perSample is a sum
 	switch objective {
 	case "matching":
 		v := graphop.Add(graphop.Mul(b.DMu, x), graphop.Mul(b.DSigma, eps))
@@ -102,13 +112,20 @@ func loss(objective string, phi Potential, b Batch) (Terms, error) {
 		drift := graphop.Sum(graphop.Mul(eps, x), 1)
 		innovation := graphop.Neg(graphop.Div(graphop.Add(graphop.Mul(b.DSigma, noise), graphop.Mul(b.DMu, drift)), b.Sigma))
 		perSample = graphop.Add(graphop.Scale(square, 0.5), graphop.Mul(value, innovation))
+	case "hybrid":
+		summed = 1
+		if perSample, err = hybrid(value, grad, x, eps, b); err != nil {
+			return Terms{}, err
+		}
 	default:
 		return Terms{}, &UnknownError{"objective", objective, Objectives()}
 	}
-	column := func(x *graphop.Node, scale float64) *graphop.Node { return graphop.Reshape(graphop.Scale(x, scale), n, 1) }
+	column := func(x *graphop.Node, scale float64) *graphop.Node {
+		return graphop.Reshape(graphop.Scale(x, scale), n, 1)
+	}
 	return Terms{
-		Losses: column(perSample, 1/float64(d)), Squares: column(square, 1/float64(d)), Values: graphop.Reshape(value, n, 1),
-		Loss:     graphop.Reshape(graphop.Scale(graphop.Sum(graphop.Mul(b.Weight, perSample)), scale), 1),
+		Losses: column(perSample, 1/summed), Squares: column(square, 1/float64(d)), Values: graphop.Reshape(value, n, 1),
+		Loss:     graphop.Reshape(graphop.Scale(graphop.Sum(graphop.Mul(b.Weight, perSample)), 1/(float64(n)*summed)), 1),
 		GradNorm: graphop.Sqrt(graphop.Reshape(graphop.Scale(graphop.Sum(square), scale), 1)),
 	}, nil
 }

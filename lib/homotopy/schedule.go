@@ -6,6 +6,13 @@
 // carries samples along it exactly if grad Phi is the mean velocity E[mu'·x̄ + sigma'·eps | x_t = x], which is
 // itself a gradient, so one scalar function is enough.
 //
+// The schedules, each in a file of its own with what it is good for:
+//
+//	linear  mu = t                sigma = w(1-t)
+//	vapo    mu = t/(n²/w² + t)    sigma² = n²/(n²/w² + t); goes on beyond t = 1
+//	cosine  mu = sin(pi t/2)      sigma = w cos(pi t/2)
+//	vp      mu = exp(-1/2 integral of beta from 0 to 1-t), sigma² = w²(1-mu²); mu(0) = 0.0066, so only nearly the prior
+//
 // Equations are cited by these names, with q = N(0, w² I) the prior, x̄ a data point, eps standard normal noise,
 // d the number of dimensions, v = mu'·x̄ + sigma'·eps, and a(t), b(t) the homotopy's exponents:
 //
@@ -16,12 +23,12 @@
 //	    where 1/2 (gamma - gammabar) = -(sigma'/sigma)(|eps|² - d) - (mu'/sigma) eps·x̄
 //	L5  L4 = 1/2 E|grad Phi - v|² - 1/2 E|v|²; matching is its first term
 //	L6  E[v|x] = (mu'/mu) x + sigma(sigma·mu'/mu - sigma')·grad log rhobar(x,t), a gradient
+//	L7  hybrid, the released code's loss on linear (means over batch, mean_d over dimensions, Gamma less its batch mean):
+//	    E[Gamma·Phi]/(std(Gamma)·std(Phi) + 1e-8) - E mean_d(grad Phi·v)/(|grad Phi|·|v| + 1e-8)^t
+//	    + 1/2 E mean_d(grad Phi)² + 1/10 E(dPhi/dt)²,  Gamma = (1-t)·mean_d(eps² - x̄·eps/w)
 package homotopy
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Point is the path at one time: x_t = Mu·x̄ + Sigma·eps and its derivatives in t.
 type Point struct {
@@ -34,23 +41,26 @@ type Schedule interface {
 	Name() string
 	// At returns the path at time t.
 	At(t float64) Point
-	// Draw maps u, uniform in [0,1), to a training time.
+	// Draw maps u, uniform in [0,1), to a training time; it rises with u. See TimeDistribution for other distributions.
 	Draw(u float64) float64
-	// Weight multiplies the loss at t, so that no time drowns the others.
+	// Weight multiplies the loss at t, so that no time drowns the others. See Weighted.
 	Weight(t float64) float64
-	// Condition is what the network is given for t, of order one.
+	// Condition is what the network is given for t, of order one: in [0, 1] up to t = 1.
 	Condition(t float64) float64
-	// Span returns the limits of the integration variable s in which a sample is carried from prior to data.
+	// Span returns the limits of the integration variable s in which a sample is carried from prior to data. Sampling
+	// starts from N(0, w² I) at the first; on vp that is not quite the path's density there (see its file).
 	Span() (from, to float64)
 	// Time returns the t that belongs to s, and dt/ds: the flow is dx/ds = dt/ds · grad Phi(x, t).
 	Time(s float64) (t, rate float64)
+	// Variable returns the s that belongs to t, the inverse of Time.
+	Variable(t float64) float64
 	// Rate returns dt/ds at t. A network models Psi = dt/ds · Phi, the potential of the flow in s: its gradient is of
 	// order one at all times, where that of Phi may span orders of magnitude.
 	Rate(t float64) float64
 }
 
 // Names lists the schedules that Lookup knows.
-func Names() []string { return []string{"linear", "vapo"} }
+func Names() []string { return []string{"linear", "vapo", "cosine", "vp"} }
 
 // UnknownError says that a name is not one of a list.
 type UnknownError struct {
@@ -72,6 +82,10 @@ func Lookup(name string, priorStd float64) (Schedule, error) {
 		return linear{priorStd}, nil
 	case "vapo":
 		return newVAPO(priorStd, vapoLikelihoodStd), nil
+	case "cosine":
+		return cosine{priorStd}, nil
+	case "vp":
+		return vp{priorStd}, nil
 	}
 	return nil, &UnknownError{"schedule", name, Names()}
 }
@@ -84,55 +98,3 @@ const (
 
 // edge keeps times off the ends of the path, where the velocity given x is not defined.
 const edge = 1e-5
-
-// linear is mu = t, sigma = w(1-t): the member a = 1/(1-t), b = n²t/(w²(1-t)²) of the homotopies H2. It has
-// straight conditional paths, the choice of the released code of the follow-up (arXiv 2504.16262).
-type linear struct{ w float64 }
-
-func (linear) Name() string { return "linear" }
-
-func (l linear) At(t float64) Point {
-	t = min(t, 1-edge)
-	return Point{Mu: t, Sigma: l.w * (1 - t), DMu: 1, DSigma: -l.w}
-}
-
-func (linear) Draw(u float64) float64         { return edge + (1-edge)*u }
-func (linear) Weight(float64) float64         { return 1 }
-func (linear) Rate(float64) float64           { return 1 }
-func (linear) Condition(t float64) float64    { return t }
-func (linear) Span() (from, to float64)       { return edge, 1 - edge }
-func (linear) Time(s float64) (t, dt float64) { return s, 1 }
-
-// vapoLikelihoodStd is n of H1, the standard deviation of p(x̄|x).
-const vapoLikelihoodStd = 0.01
-
-// vapo is the paper's own homotopy, a = 1 and b = t in H2:
-//
-//	mu = t/(r+t), sigma² = n²/(r+t), r = n²/w².
-//
-// mu reaches 1/2 already at t = r, so everything happens on a logarithmic scale: s = ln t is drawn uniformly and
-// is the variable of integration. The network models Psi = t·Phi, whose gradient is the velocity per unit of s; its loss
-// |grad Psi - t·v|² is that of Phi weighted by t², without which the velocities of 1e4 at t << r would drown all else.
-type vapo struct{ w, n, r, first float64 }
-
-func newVAPO(w, n float64) vapo {
-	r := n * n / (w * w)
-	return vapo{w: w, n: n, r: r, first: math.Log(1e-3 * r)}
-}
-
-func (vapo) Name() string { return "vapo" }
-
-func (v vapo) At(t float64) Point {
-	d := v.r + t
-	return Point{
-		Mu: t / d, Sigma: v.n / math.Sqrt(d),
-		DMu: v.r / (d * d), DSigma: -0.5 * v.n / (d * math.Sqrt(d)),
-	}
-}
-
-func (v vapo) Draw(u float64) float64       { return math.Exp(v.first * (1 - u)) }
-func (vapo) Weight(float64) float64         { return 1 }
-func (v vapo) Rate(t float64) float64       { return max(t, math.Exp(v.first)) }
-func (v vapo) Condition(t float64) float64  { return max(0, 1-math.Log(t)/v.first) } // before the first time, as at it
-func (v vapo) Span() (from, to float64)     { return v.first, 0 }
-func (vapo) Time(s float64) (t, dt float64) { t = math.Exp(s); return t, t }

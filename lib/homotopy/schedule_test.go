@@ -27,8 +27,8 @@ func schedules(t *testing.T) map[string]Schedule {
 
 func TestDerivatives(t *testing.T) {
 	for name, s := range schedules(t) {
-		for _, at := range []float64{1e-7, 1e-5, 1e-4, 1e-3, 0.1, 0.3, 0.5, 0.77, 0.99} {
-			h := at * 1e-5
+		for _, at := range []float64{1e-7, 1e-5, 1e-4, 1e-3, 0.1, 0.3, 0.5, 0.77, 0.99, 0.9999} {
+			h := max(1e-9, 1e-5*min(at, 1-at))
 			up, down, p := s.At(at+h), s.At(at-h), s.At(at)
 			for _, c := range []struct {
 				what      string
@@ -42,14 +42,20 @@ func TestDerivatives(t *testing.T) {
 	}
 }
 
-// H2: 1/sigma² = a/w² + b/n², mu = sigma²·b/n² with each schedule's a and b.
+// H2: 1/sigma² = a/w² + b/n², mu = sigma²·b/n² with each schedule's a and b; and solved for a and b, whatever n is, both
+// are there at all times and b, the weight of the data, grows.
 func TestMembersOfTheFamily(t *testing.T) {
 	const n = vapoLikelihoodStd
 	for _, w := range []float64{1, 0.5, 3} {
+		before := map[string]float64{}
 		for _, at := range []float64{1e-6, 1e-4, 0.01, 0.3, 0.9} {
+			sin, cos := math.Sincos(math.Pi / 2 * at)
+			alpha := math.Exp(-0.05*(1-at) - 19.9*(1-at)*(1-at)/4)
 			for name, ab := range map[string][2]float64{
 				"vapo":   {1, at},
 				"linear": {1 / (1 - at), n * n * at / (w * w * (1 - at) * (1 - at))},
+				"cosine": {1 / (1 + sin), n * n * sin / (w * w * cos * cos)},
+				"vp":     {1 / (1 + alpha), n * n * alpha / (w * w * (1 - alpha*alpha))},
 			} {
 				s, err := Lookup(name, w)
 				if err != nil {
@@ -60,28 +66,44 @@ func TestMembersOfTheFamily(t *testing.T) {
 				if mu := variance * ab[1] / (n * n); math.Abs(p.Mu-mu) > 1e-12 || math.Abs(p.Sigma-math.Sqrt(variance)) > 1e-12*p.Sigma {
 					t.Errorf("%s, w = %g, t = %g: mu, sigma = %v, %v, want %v, %v", name, w, at, p.Mu, p.Sigma, mu, math.Sqrt(variance))
 				}
+				b := n * n * p.Mu / (p.Sigma * p.Sigma)
+				a := w * w * (1/(p.Sigma*p.Sigma) - b/(n*n))
+				if math.Abs(a-ab[0]) > 1e-9*ab[0] || math.Abs(b-ab[1]) > 1e-9*ab[1] || !(a > 0 && b > before[name]) {
+					t.Errorf("%s, w = %g, t = %g: mu and sigma are those of a, b = %v, %v, want %v", name, w, at, a, b, ab)
+				}
+				before[name] = b
 			}
+		}
+		if len(before) != len(Names()) {
+			t.Errorf("exponents of %d schedules, there are %v", len(before), Names())
 		}
 	}
 }
 
 func TestEnds(t *testing.T) {
 	for _, w := range []float64{1, 0.5, 3} {
-		l, err := Lookup("linear", w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, err := Lookup("vapo", w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, s := range map[string]Schedule{"linear": l, "vapo": v} {
-			if p := s.At(0); p.Mu != 0 || math.Abs(p.Sigma-w) > 1e-12 {
-				t.Errorf("%s: mu(0), sigma(0) = %v, %v, want 0 and the prior's %v", name, p.Mu, p.Sigma, w)
+		for _, name := range Names() {
+			s, err := Lookup(name, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mu := 0.0
+			if name == "vp" {
+				mu = math.Exp(-0.25*19.9 - 0.5*0.1) // what the diffusion has not forgotten
+			}
+			if p := s.At(0); math.Abs(p.Mu-mu) > 1e-12 || math.Abs(p.Sigma-w*math.Sqrt(1-mu*mu)) > 1e-12 {
+				t.Errorf("%s: mu(0), sigma(0) = %v, %v, want %v and nearly the prior's %v", name, p.Mu, p.Sigma, mu, w)
 			}
 			if p := s.At(1); math.Abs(p.Mu-1) > 1e-2 || p.Sigma > 0.011 || p.Sigma <= 0 {
 				t.Errorf("%s: mu(1), sigma(1) = %v, %v, want nearly 1 and nearly 0", name, p.Mu, p.Sigma)
 			}
+			if got := priorStd(s); math.Abs(got-w) > 1e-12 {
+				t.Errorf("%s: the prior's standard deviation is %v by its path, want %v", name, got, w)
+			}
+		}
+		v, err := Lookup("vapo", w)
+		if err != nil {
+			t.Fatal(err)
 		}
 		// Half of the way is done already at t = n²/w².
 		r := vapoLikelihoodStd * vapoLikelihoodStd / (w * w)
@@ -90,6 +112,43 @@ func TestEnds(t *testing.T) {
 		}
 		if from, to := v.Span(); math.Abs(from-math.Log(1e-3*r)) > 1e-9 || to != 0 {
 			t.Errorf("vapo: span %v to %v, want ln(n²/(1000 w²)) to 0", from, to)
+		}
+	}
+}
+
+// vp's file says how far its first density is from the prior that sampling starts from: by convexity at most the mean over
+// the data of the divergence of N(mu·x̄, sigma² I) from N(0, w² I).
+func TestDivergenceFromThePrior(t *testing.T) {
+	const d, square = 3072, 3072.0 // pixels at -1 and 1
+	s, err := Lookup("vp", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.At(0)
+	spread := 0.5 * (p.Sigma*p.Sigma - 1 - 2*math.Log(p.Sigma))
+	if nats := p.Mu*p.Mu*square/2 + d*spread; !(nats > 0.06 && nats < 0.07) || !(spread < 5e-10) {
+		t.Errorf("the path begins %v nats from the prior, of them %v a dimension of its own, expected below 0.07 and 5e-10", nats, spread)
+	}
+}
+
+// What a network learns is of order one: the velocity per unit of the integration variable, for x̄ and eps/w of size one.
+func TestVelocitiesAreOfOrderOne(t *testing.T) {
+	for name, s := range schedules(t) {
+		w := priorStd(s)
+		from, to := s.Span()
+		var largest, smallest float64
+		for k := range 1001 {
+			at, rate := s.Time(from + (to-from)*float64(k)/1000)
+			p := s.At(at)
+			v := rate * math.Hypot(p.DMu, p.DSigma/w)
+			largest = max(largest, v)
+			if k == 0 || v < smallest {
+				smallest = v
+			}
+		}
+		t.Logf("%s: velocity %.3g to %.3g", name, smallest, largest)
+		if largest > 2.7 || s.Name() != "vapo" && smallest < 0.13 {
+			t.Errorf("%s: velocities per unit of s lie between %v and %v", name, smallest, largest)
 		}
 	}
 }
@@ -126,7 +185,14 @@ func TestTrainingTimes(t *testing.T) {
 			h := 1e-6
 			up, _ := s.Time(s0 + h)
 			down, _ := s.Time(s0 - h)
-			if _, rate := s.Time(s0); math.Abs(rate-(up-down)/(2*h)) > 1e-6*rate {
+			at, rate := s.Time(s0)
+			if back := s.Variable(at); math.Abs(back-s0) > 1e-9 {
+				t.Errorf("%s: s = %v is t = %v, and that s = %v", name, s0, at, back)
+			}
+			if got := s.Rate(at); math.Abs(got-rate) > 1e-9*rate {
+				t.Errorf("%s: dt/ds at t = %v is %v by Rate, %v by Time", name, at, got, rate)
+			}
+			if math.Abs(rate-(up-down)/(2*h)) > 1e-6*rate {
 				t.Errorf("%s: dt/ds = %v at s = %v, central difference %v", name, rate, s0, (up-down)/(2*h))
 			}
 		}
@@ -169,23 +235,6 @@ func TestLookupRefuses(t *testing.T) {
 	for _, w := range []float64{0, -1, math.NaN(), math.Inf(1)} {
 		if _, err := Lookup("linear", w); err == nil {
 			t.Errorf("a prior of standard deviation %v was accepted", w)
-		}
-	}
-}
-
-// On the linear path the energy's noise grows as 1/sigma, so its weight is sigma/w; nothing else is weighted.
-func TestForObjective(t *testing.T) {
-	for name, s := range schedules(t) {
-		for _, objective := range Objectives() {
-			for _, at := range []float64{1e-3, 0.3, 0.9, 1} {
-				want := 1.0
-				if s.Name() == "linear" && objective == "energy" {
-					want = s.At(at).Sigma / s.At(0).Sigma
-				}
-				if got := ForObjective(s, objective).Weight(at); math.Abs(got-want) > 1e-15 {
-					t.Errorf("%s, %s: weight %v at t = %v, want %v", name, objective, got, at, want)
-				}
-			}
 		}
 	}
 }

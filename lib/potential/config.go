@@ -46,6 +46,12 @@ const (
 	MaxClasses = 10000
 )
 
+// labelName is guided diffusion's for the table of labels, and labelTable its tensor.
+const (
+	labelName  = "label_emb"
+	labelTable = labelName + ".weight"
+)
+
 // Check returns an error that names the first thing that does not fit.
 func (c Config) Check() error {
 	dim := 1

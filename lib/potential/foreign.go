@@ -65,6 +65,29 @@ func Import(src Tensors, c Config, which string) (*Imported, error) {
 	return out, nil
 }
 
+// ClassesIn is the number of labels that a network in a file knows, by the shape of its table label_emb.weight [Classes,
+// width], behind whatever prefix; 0 where there is none.
+func ClassesIn(src Tensors) (int, error) {
+	classes := 0
+	for _, name := range src.Names() {
+		if name != labelTable && !strings.HasSuffix(name, "."+labelTable) {
+			continue
+		}
+		_, shape, ok, err := src.Tensor(name)
+		if err != nil {
+			return 0, err
+		}
+		if !ok || len(shape) != 2 || shape[0] < 2 || shape[0] > MaxClasses {
+			return 0, fmt.Errorf("tensor %s is %v, expected a row for each of 2 to %d classes", name, shape, MaxClasses)
+		}
+		if classes != 0 && classes != shape[0] {
+			return 0, fmt.Errorf("tensor %s has %d rows, another table of labels %d", name, shape[0], classes)
+		}
+		classes = shape[0]
+	}
+	return classes, nil
+}
+
 // found says what the names of a file stand for.
 type found struct {
 	kind             string

@@ -35,7 +35,7 @@ func (m *MLP) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	}
 	var told *graphop.Node
 	if label != nil {
-		told = b.Embedding("label_emb", label, m.Width)
+		told = b.Embedding(labelName, label, m.Width)
 	}
 	h := graphop.Concat(1, in...)
 	for k := range m.Depth {

@@ -13,6 +13,10 @@ import (
 func TestPresets(t *testing.T) {
 	want := map[string][2]int{ // tensors, scalars
 		"unet-cifar10": {390, 55_676_419}, // as PyTorch counts the released code's network
+		"mlp-2d":       {8, 34_177},
+		"mlp-tabular":  {10, 202_241},
+		"unet-small":   {134, 252_721},
+		"wrn-small":    {30, 82_129},
 		"unet-32":      {390, 3_498_883},
 		"wrn-10-4":     {32, 1_278_657},
 		"wrn-16-4":     {50, 2_885_633},

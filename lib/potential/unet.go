@@ -78,7 +78,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 	emb := b.Linear("time_embed.0", timestepEmbedding(t, u.Channels), 4*u.Channels, false)
 	emb = b.Linear("time_embed.2", graphop.SiLU(emb), 4*u.Channels, false)
 	if label != nil {
-		emb = graphop.Add(emb, b.Embedding("label_emb", label, 4*u.Channels))
+		emb = graphop.Add(emb, b.Embedding(labelName, label, 4*u.Channels))
 	}
 	emb = graphop.SiLU(emb) // which every block would compute for itself
 

@@ -45,7 +45,7 @@ func (w *WRN) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 		emb = b.Linear("time_embed.2", emb, 2*e, false)
 	}
 	if label != nil {
-		told := b.Embedding("label_emb", label, 2*e)
+		told := b.Embedding(labelName, label, 2*e)
 		if emb != nil {
 			told = graphop.Add(emb, told)
 		}

@@ -15,6 +15,7 @@ import (
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/homotopy"
 	"vapo/lib/ode"
 	"vapo/lib/potential"
 	"vapo/lib/stage"
@@ -42,6 +43,7 @@ type Sampler struct {
 	RTol     float64          // rk45: relative tolerance of a step
 	ATol     float64          // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int              // rk45: steps that one sample may try
+	TEnd     float64          // time at which the flow ends, see homotopy.Until; 0 stands for 1
 	// Label is the class of a sample by its number, or potential.Untold; nil: none is told. It is a function of the number
 	// alone, as the sample is to be.
 	Label func(sample int) int
@@ -77,6 +79,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // Explain turns what stops the drawing of samples into the contract's terms; other errors stay as they are.
 func Explain(err error) error {
 	var e *Error
+	var end *homotopy.EndError
+	if errors.As(err, &end) {
+		return stage.Fail(stage.ExitUsage, "", "--t-end: %w", err)
+	}
 	if errors.As(err, &e) {
 		return stage.Fail(stage.ExitNumeric, "train longer, or allow smaller steps", "%w", err)
 	}
@@ -153,12 +159,21 @@ func (s *Sampler) Carry(ctx context.Context, x []float32, progress func(done int
 
 // integrate carries a block, whose first row is sample base, from prior to data and returns the evaluations of each row.
 func (s *Sampler) integrate(ctx context.Context, base int, x []float32) ([]int, error) {
-	path, err := s.Field.Config.Path()
+	path, err := s.path()
 	if err != nil {
 		return nil, err
 	}
 	from, to := path.Span()
 	return s.stretch(ctx, base, x, from, to, s.Steps)
+}
+
+// path is the schedule of the network, to where samples leave it.
+func (s *Sampler) path() (homotopy.Schedule, error) {
+	path, err := s.Field.Config.Path()
+	if err != nil || s.TEnd == 0 {
+		return path, err
+	}
+	return homotopy.Until(path, s.TEnd)
 }
 
 // stretch is integrate over a part of the path, in so many equal steps.

@@ -118,6 +118,61 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// A flow that ends before t = 1 gives the samples of the same flow cut there, and the end of none is that of t = 1.
+func TestEnd(t *testing.T) {
+	for _, c := range []struct {
+		schedule string
+		end      float64
+	}{{"linear", 0.6}, {"vapo", 0.1}, {"vapo", 3}} {
+		s := sampler(t, points(c.schedule))
+		path, err := s.Field.Config.Path()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Solver, s.Steps = "euler", 7
+		draw := func(end float64) []float32 {
+			s.TEnd = end
+			x := make([]float32, 2)
+			if _, err := s.Draw(context.Background(), 0, 0, 1, x, nil); err != nil {
+				t.Fatal(err)
+			}
+			return x
+		}
+		if !slices.Equal(draw(0), draw(1)) || slices.Equal(draw(1), draw(c.end)) {
+			t.Errorf("%s: ends at %v, %v at 1 and %v at %v", c.schedule, draw(0), draw(1), draw(c.end), c.end)
+		}
+		// Euler's steps by hand.
+		n := s.Field.Batch
+		x, at, dx := make([]float32, 2*n), make([]float32, n), make([]float32, 2*n)
+		Noise(s.Field.Config, 0, 0, x[:2])
+		from, _ := path.Span()
+		to := path.Variable(c.end)
+		for k := range 7 {
+			at[0] = float32(from + (to-from)*float64(k)/7)
+			for i := range at {
+				at[i] = at[0]
+			}
+			if err := s.Field.Flow(x, at, dx); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 2 {
+				x[i] += float32((to - from) / 7 * float64(dx[i]))
+			}
+		}
+		for i, v := range draw(c.end) {
+			if d := float64(v - x[i]); math.Abs(d) > 1e-4*(1+math.Abs(float64(v))) {
+				t.Errorf("%s to %v: %v, by hand %v", c.schedule, c.end, draw(c.end), x[:2])
+			}
+		}
+	}
+	s := sampler(t, points("linear"))
+	s.TEnd = 2
+	var coded *stage.Error
+	if _, err := s.Draw(context.Background(), 0, 0, 1, make([]float32, 2), nil); !errors.As(Explain(err), &coded) || coded.Code != stage.ExitUsage {
+		t.Errorf("a linear path to t = 2: %v", err)
+	}
+}
+
 func TestPixels(t *testing.T) {
 	x := []float32{-2, -1, -0.997, -0.5, 0, 0.0039, 0.5, 0.999, 1, 7, 1e30, -1e30, 0.25, -0.25, 0.1, -0.1}
 	got := Set(images(), x, 1).(*dataset.Images).Pixels

@@ -24,7 +24,7 @@ func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) 
 	if s.Solver != "rk45" {
 		points = min(points, s.Steps+1)
 	}
-	path, err := s.Field.Config.Path()
+	path, err := s.path()
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 	case "describe":
 		return runDescribe(spec, &cli.Describe, stdout)
 	case "run":
-		return runStage(ctx, spec, &cli.Run, stdout, scr)
+		return runStage(ctx, spec, &cli.Run, given(kctx), stdout, scr)
 	}
 	return runCommand(ctx, kctx, spec.Name, stdout, scr)
 }
@@ -247,10 +247,10 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-func runStage[P any](ctx context.Context, spec *Stage[P], cmd *runCmd[P], stdout io.Writer, scr *screen) error {
+func runStage[P any](ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, stdout io.Writer, scr *screen) error {
 	started := time.Now()
 	params := newParams[P]()
-	params.holder.P = cmd.P
+	params.holder.P, params.given = cmd.P, given
 	resolved, err := resolve(spec, params)
 	if err != nil {
 		return err

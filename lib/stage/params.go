@@ -20,6 +20,7 @@ type paramSet[P any] struct {
 	holder *paramHolder[P]
 	parser *kong.Kong
 	flags  []*kong.Flag
+	given  map[string]bool // names of those that were not left out
 }
 
 type paramHolder[P any] struct {
@@ -161,13 +162,19 @@ func (s *paramSet[P]) describe() []Param {
 
 // parse sets the parameters from --name=value arguments.
 func (s *paramSet[P]) parse(args []string) error {
-	_, err := s.parser.Parse(args)
+	kctx, err := s.parser.Parse(args)
+	s.given = given(kctx)
 	return err
 }
 
-// resolve applies Auto and Check and returns every parameter's value.
+// resolve applies Expand, Auto and Check and returns every parameter's value.
 func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	p := &s.holder.P
+	if spec.Expand != nil {
+		if err := s.expand(spec.Expand(p)); err != nil {
+			return nil, err
+		}
+	}
 	for name, auto := range spec.Auto {
 		i := slices.IndexFunc(s.flags, func(f *kong.Flag) bool { return f.Name == name })
 		if i < 0 || typeOf(s.flags[i]) != "string" {

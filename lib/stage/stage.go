@@ -100,6 +100,9 @@ type Stage[P any] struct {
 	Inputs, Outputs []Port
 	// Auto resolves a parameter whose value is "auto", before keying.
 	Auto map[string]func(p *P) string
+	// Expand says, by name and as text, what parameters a parameter that names a set of them (a preset) stands for. They
+	// take these values, in manifests and keys too; one that was given another value is a usage error.
+	Expand func(p *P) (map[string]string, error)
 	// Check validates parameters together; its error is a usage error.
 	Check func(p *P) error
 	// Run does the work. On cancellation of ctx (cause ErrTerminated) it saves

@@ -3,6 +3,7 @@ package training
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -232,9 +233,12 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 
 // The cases cover what there is to train.
 func TestGoldenCases(t *testing.T) {
-	kinds, told := map[string]int{}, map[string]int{}
+	kinds, told, losses := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {
 		kinds[g.Config.Kind]++
+		losses[g.Objective]++
+		losses[g.Config.Schedule]++
+		losses[g.Objective+" of a "+g.Config.Kind]++
 		if g.Config.Classes > 0 {
 			told[g.Config.Kind]++
 		}
@@ -247,5 +251,10 @@ func TestGoldenCases(t *testing.T) {
 	}
 	if told["mlp"] < 1 || told["wrn"] < 2 || told["unet"] < 1 {
 		t.Errorf("golden cases with labels by kind: %v", told)
+	}
+	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp", "hybrid of a unet") {
+		if losses[name] == 0 {
+			t.Errorf("no golden case of %s, there are %v", name, losses)
+		}
 	}
 }

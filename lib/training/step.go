@@ -66,6 +66,9 @@ func Potential(be backend.Backend, c potential.Config, objective string, o optim
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
+	if err := homotopy.Check(objective, c.Schedule); err != nil {
+		return nil, err
+	}
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
 	shape := append([]int{batch}, c.Shape...)
 	var in homotopy.Batch

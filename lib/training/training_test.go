@@ -3,6 +3,7 @@ package training
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"vapo/lib/checkpoint"
 	"vapo/lib/draw"
 	"vapo/lib/feature"
+	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 )
@@ -39,6 +41,7 @@ func trainees() []trainee {
 	}
 	return []trainee{
 		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam, batch) }, fillPotential(points)},
+		{"hybrid", func(be backend.Backend) (*Step, error) { return Potential(be, points, "hybrid", adam, batch) }, fillPotential(points)},
 		{"unet", func(be backend.Backend) (*Step, error) { return Potential(be, pictures, "matching", adam, batch) }, fillPotential(pictures)},
 		{"unet dropping", func(be backend.Backend) (*Step, error) {
 			s, err := Potential(be, dropping, "matching", adam, batch)
@@ -266,8 +269,14 @@ func TestDropoutMasks(t *testing.T) {
 func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
-	if _, err := Potential(be, points, "hybrid", adam, 4); err == nil {
+	if _, err := Potential(be, points, "hope", adam, 4); err == nil {
 		t.Error("an unknown objective was accepted")
+	}
+	curved := points
+	curved.Schedule = "cosine"
+	var mismatch *homotopy.MismatchError
+	if _, err := Potential(be, curved, "hybrid", adam, 4); !errors.As(err, &mismatch) {
+		t.Errorf("the hybrid objective on the cosine schedule: %v, want a *homotopy.MismatchError", err)
 	}
 	bad := adam
 	bad.Beta1 = 2

@@ -48,5 +48,5 @@ func drawAll(ctx context.Context, job *stage.Job, m *model, p *params) (dataset.
 // sampler draws as the parameters say.
 func (m *model) sampler(p *params) (*sampling.Sampler, error) {
 	label, err := m.label(p.Class)
-	return &sampling.Sampler{Field: m.field, Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, Label: label}, err
+	return &sampling.Sampler{Field: m.field, Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd, Label: label}, err
 }

@@ -25,6 +25,7 @@ type interpolateCmd struct {
 	Points     int         `help:"Samples from one end to the other, both included." default:"8"`
 	Seed       uint64      `help:"Seed of the noises." default:"0"`
 	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
+	TEnd       float64     `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
 	Steps      int         `help:"Equal steps; not for rk45." default:"30"`
 	Class      string      `help:"Class of the samples, see run; each: pair k is of class k mod their number." default:"none"`
 	Guidance   float64     `help:"How far the class is exaggerated, see run." default:"1"`
@@ -36,6 +37,9 @@ type interpolateCmd struct {
 func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if c.Pairs < 1 || c.Points < 2 || c.Steps < 1 {
 		return stage.Fail(stage.ExitUsage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more", c.Pairs, c.Points, c.Steps)
+	}
+	if !(c.TEnd > 0) {
+		return stage.Fail(stage.ExitUsage, "", "--t-end is %v, expected a positive time", c.TEnd)
 	}
 	if c.Pairs > maxSamples/c.Points {
 		return stage.Fail(stage.ExitUsage, "", "%d pairs of %d points: expected at most %d samples", c.Pairs, c.Points, maxSamples)
@@ -55,7 +59,7 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if err != nil {
 		return err
 	}
-	s := &sampling.Sampler{Field: m.field, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, Label: label}
+	s := &sampling.Sampler{Field: m.field, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, TEnd: c.TEnd, Label: label}
 	progress := con.Progress(int64(c.Pairs*c.Points), "samples")
 	set, err := m.interpolate(ctx, s, c.Seed, c.Pairs, c.Points, func(done int) { progress.Set(int64(done)) })
 	if err != nil {

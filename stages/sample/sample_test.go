@@ -368,6 +368,8 @@ func TestRefusals(t *testing.T) {
 		{"steps", 2, []string{"--input=checkpoint=" + ck, "--steps=0"}},
 		{"rtol", 2, []string{"--input=checkpoint=" + ck, "--rtol=0"}},
 		{"atol", 2, []string{"--input=checkpoint=" + ck, "--atol=inf"}},
+		{"t-end", 2, []string{"--input=checkpoint=" + ck, "--t-end=0"}},
+		{"only vapo", 2, []string{"--input=checkpoint=" + ck, "--t-end=2"}},
 		{"solver", 2, []string{"--input=checkpoint=" + ck, "--solver=rk5"}},
 		{"weights", 2, []string{"--input=checkpoint=" + ck, "--weights=best"}},
 		{"backend", 2, []string{"--input=checkpoint=" + ck, "--backend=gpu"}},

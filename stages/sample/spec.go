@@ -23,6 +23,7 @@ type params struct {
 	Seed     uint64      `help:"Seed of the noise." default:"0"`
 	Solver   string      `help:"Integrator: heun, euler or rk4 in equal steps, rk45 with steps of its own for every sample." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps    int         `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps"`
+	TEnd     float64     `name:"t-end" help:"Time at which samples leave the flow: before 1 some noise is left, after 1, for a network trained on schedule vapo to beyond it, less than at 1." default:"1"`
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001"`
 	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
@@ -69,6 +70,8 @@ func check(p *params) error {
 		return fmt.Errorf("n and first are %d and %d: expected at most %d", p.N, p.First, maxSamples)
 	case p.Steps < 1 || p.MaxSteps < 1:
 		return fmt.Errorf("steps and max-steps are %d and %d: expected 1 or more", p.Steps, p.MaxSteps)
+	case !(p.TEnd > 0):
+		return fmt.Errorf("t-end is %v, expected a positive time", p.TEnd)
 	case !(p.RTol > 0) || !(p.ATol > 0):
 		return fmt.Errorf("rtol and atol are %v and %v: expected positive numbers", p.RTol, p.ATol)
 	}

@@ -102,12 +102,13 @@ type potentialRun struct {
 	p      *params
 	config potential.Config
 	data   *loader
+	labels *teller // nil where none are told
 	path   homotopy.Schedule
 	field  *fieldCheck
 }
 
 func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potentialRun, error) {
-	if p.Model == "unet" {
+	if p.Model != "mlp" {
 		if _, err := images(set, p.Model); err != nil {
 			return nil, err
 		}
@@ -116,6 +117,11 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	if err != nil {
 		return nil, stage.Fail(stage.ExitInput, "choose a network that fits the data", "%w", err)
 	}
+	labels, err := newTeller(p, set)
+	if err != nil {
+		return nil, err
+	}
+	c.Classes = labels.count()
 	s, err := training.Potential(be, c, p.Objective, p.optimiser(), p.Batch)
 	if err != nil {
 		return nil, unfit(err)
@@ -124,7 +130,8 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 	if err != nil {
 		return nil, err
 	}
-	r := &potentialRun{s: s, p: p, config: c, data: newLoader(p, set), path: homotopy.ForObjective(path, p.Objective)}
+	s.Seed = p.Seed
+	r := &potentialRun{s: s, p: p, config: c, data: newLoader(p, set), labels: labels, path: homotopy.ForObjective(path, p.Objective)}
 	if p.FieldEvery > 0 {
 		if r.field, err = newFieldCheck(be, c, p.Seed, set); err != nil {
 			return nil, err
@@ -136,7 +143,7 @@ func newPotentialRun(be backend.Backend, p *params, set dataset.Set) (*potential
 func (r *potentialRun) step() *training.Step { return r.s }
 
 func (r *potentialRun) fill(step int64, b [][]float32) {
-	r.data.fill(b[training.BatchX], step, r.p.Batch, nil)
+	r.data.fill(b[training.BatchX], step, r.p.Batch, r.labels.fill(step, b))
 	draw.New(r.p.Seed, "train/noise", uint64(step)).Normal(b[training.BatchNoise])
 	// One time in each of Batch equal strata: uniform as a whole, with less variance than independent draws
 	// (Kingma et al., arXiv 2107.00630, appendix I.1).
@@ -161,23 +168,14 @@ type classifierRun struct {
 	classes int
 }
 
-// maxClasses bounds the labels of images that do not name their classes.
-const maxClasses = 10000
-
 func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p *params, set dataset.Set) (*classifierRun, error) {
 	im, err := images(set, p.Model)
 	if err != nil {
 		return nil, err
 	}
-	if len(im.Labels) != im.N {
-		return nil, stage.Fail(stage.ExitInput, "prepare a labelled data set", "input data: %d images have %d labels, a classifier needs one each", im.N, len(im.Labels))
-	}
-	classes := max(2, len(im.Classes))
-	for i, l := range im.Labels {
-		if l < 0 || l >= maxClasses {
-			return nil, stage.Fail(stage.ExitInput, "", "input data: image %d has label %d, expected 0 to %d", i, l, maxClasses-1)
-		}
-		classes = max(classes, int(l)+1)
+	classes, err := classesOf("a classifier", im.N, im.Labels, im.Classes)
+	if err != nil {
+		return nil, err
 	}
 	c := p.classifierConfig(im.Shape(), classes)
 	s, err := training.Classifier(be, c, p.optimiser(), p.Batch)

@@ -17,7 +17,7 @@ import (
 )
 
 type params struct {
-	Model     string  `help:"Network: mlp (points), unet (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,classifier"`
+	Model     string  `help:"Network: mlp (points), unet or wrn (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,wrn,classifier"`
 	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path) or energy (the Deep Ritz form with the same minimiser and more variance)." default:"matching" enum:"matching,energy"`
 	Schedule  string  `help:"Path from noise to data." default:"linear" enum:"linear,vapo"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
@@ -36,6 +36,10 @@ type params struct {
 	ClipNorm     float64 `help:"Bound on the global gradient norm; 0: none." default:"1"`
 	EMADecay     float64 `name:"ema-decay" help:"Decay of the weights' moving average, per step." default:"0.999"`
 
+	Conditional  bool    `help:"Tell the network the label of every sample, so that it can be sampled by class." default:"false" negatable:""`
+	LabelDropout float64 `help:"conditional: share of samples whose label is not told, so that the network serves without one, and guidance can compare." default:"0.1"`
+
+	Preset      string          `help:"Network by name, instead of the parameters below: mlp-2d, mlp-tabular, unet-small, unet-32, unet-cifar10 (that of the released code), wrn-small, wrn-10-4, wrn-16-4, wrn-28-4." default:"none" keyed:"false"`
 	Width       int             `help:"mlp: units a layer." default:"128" unit:"units"`
 	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers"`
 	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4"`
@@ -43,6 +47,11 @@ type params struct {
 	ChannelMult json.RawMessage `help:"unet: channels of each level over those of the first, one level a number." default:"[1,2,2]"`
 	ResBlocks   int             `help:"unet: residual blocks a level." default:"1"`
 	Groups      int             `help:"unet: groups of the normalisations." default:"8"`
+	Attention   json.RawMessage `help:"unet: downsampling factors (1, 2, 4, …) of the levels with attention." default:"[]"`
+	Dropout     float64         `help:"unet: share of elements that the residual blocks drop in training." default:"0"`
+	WRNDepth    int             `name:"wrn-depth" help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers"`
+	WRNWidth    int             `name:"wrn-width" help:"wrn: channels of the first stage over 16." default:"1"`
+	Time        bool            `help:"wrn: tell the network t; without, it is one potential for all times." default:"true" negatable:""`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64"`
 
 	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps"`
@@ -67,9 +76,10 @@ var spec = stage.Stage[params]{
 		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms, field errors and scores by step"},
 		{Name: "progress", Media: stage.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Check: check,
-	Run:   run,
+	Auto:   map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
+	Expand: expand,
+	Check:  check,
+	Run:    run,
 	Commands: []stage.Command{
 		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
@@ -83,10 +93,11 @@ func (p *params) optimiser() optim.Config {
 	}
 }
 
-func (p *params) mult() ([]int, error) {
+// wholes reads a parameter that is a list of whole numbers.
+func wholes(name string, raw json.RawMessage) ([]int, error) {
 	var m []int
-	if err := json.Unmarshal(p.ChannelMult, &m); err != nil {
-		return nil, fmt.Errorf("channel-mult is %s, expected a list of whole numbers such as [1, 2, 2]", p.ChannelMult)
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%s is %s, expected a list of whole numbers such as [1, 2, 2]", name, raw)
 	}
 	return m, nil
 }
@@ -111,13 +122,19 @@ func check(p *params) error {
 	if _, err := homotopy.Lookup(p.Schedule, p.PriorStd); err != nil {
 		return err
 	}
+	if err := checkLabels(p); err != nil {
+		return err
+	}
 	if p.Model == "classifier" {
 		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
 	}
 	// The smallest data that the network could be for, so that what remains to go wrong is the data's doing.
 	shape := []int{1}
-	if p.Model == "unet" {
-		mult, err := p.mult()
+	switch p.Model {
+	case "wrn":
+		shape = []int{1, 4, 4}
+	case "unet":
+		mult, err := wholes("channel-mult", p.ChannelMult)
 		if err != nil {
 			return err
 		}
@@ -135,14 +152,21 @@ func (p *params) classifierConfig(shape []int, classes int) feature.Classifier {
 // potentialConfig describes the network for samples of a shape.
 func (p *params) potentialConfig(shape []int) (potential.Config, error) {
 	c := potential.Config{Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd}
-	if p.Model == "mlp" {
+	switch p.Model {
+	case "mlp":
 		c.MLP = &potential.MLP{Width: p.Width, Depth: p.Depth, Fourier: p.Fourier}
-	} else {
-		mult, err := p.mult()
+	case "wrn":
+		c.WRN = &potential.WRN{Depth: p.WRNDepth, Width: p.WRNWidth, Time: p.Time}
+	default:
+		mult, err := wholes("channel-mult", p.ChannelMult)
 		if err != nil {
 			return c, err
 		}
-		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups}
+		attention, err := wholes("attention", p.Attention)
+		if err != nil {
+			return c, err
+		}
+		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups, Attention: attention, Dropout: p.Dropout}
 	}
 	return c, c.Check()
 }

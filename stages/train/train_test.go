@@ -246,7 +246,7 @@ func TestRefusals(t *testing.T) {
 		{"prior", 2, small(data, "--prior-std=-1")},
 		{"schedule", 2, small(data, "--schedule=bent")},
 		{"objective", 2, small(data, "--objective=hybrid")},
-		{"model", 2, small(data, "--model=wrn")},
+		{"model", 2, small(data, "--model=resnet")},
 		{"backend", 2, small(data, "--backend=abacus")},
 		{"option", 2, small(data, "--backend=tape-go,tf32")},
 		{"channel-mult", 2, smallUNet(images, `--channel-mult="1,2"`)},

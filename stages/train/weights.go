@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 
 	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
@@ -25,7 +23,7 @@ import (
 // importCmd makes a checkpoint of weights that another framework has trained.
 type importCmd struct {
 	File        string   `arg:"" help:"Weights of a potential: a PyTorch file (.pth), as the method's released code writes it or a state dict, or a safetensors file. A path, ref:name or sha256:…"`
-	Preset      string   `help:"Network by name: unet-cifar10 (that of the released code), unet-32, wrn-10-4, wrn-16-4 or wrn-28-4." xor:"network"`
+	Preset      string   `help:"Network by name, as of run; its classes are those of label_emb.weight in the file: unet-cifar10 is that of the released code." xor:"network"`
 	Like        string   `help:"Network as in this checkpoint: a path, ref:name or sha256:…" xor:"network"`
 	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as the network's description says." enum:"auto,linear,vapo" default:"auto"`
 	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as the network's description says."`
@@ -168,17 +166,14 @@ func (cmd *importCmd) network(ctx context.Context, c *stage.Console, src *foreig
 	var config potential.Config
 	switch {
 	case cmd.Preset != "":
-		presets := potential.Presets()
-		var ok bool
-		if config, ok = presets[cmd.Preset]; !ok {
-			var names []string
-			for name := range presets {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			return config, stage.Fail(stage.ExitUsage, "", "--preset is %q, expected %s", cmd.Preset, strings.Join(names, ", "))
+		var err error
+		if config, err = presetOf(cmd.Preset); err != nil {
+			return config, stage.Fail(stage.ExitUsage, "", "--%w", err)
 		}
 		config.Schedule, config.PriorStd = "linear", 1
+		if config.Classes, err = potential.ClassesIn(src); err != nil {
+			return config, stage.Fail(stage.ExitInput, "--like says which network it is", "weights %s: %w", cmd.File, err)
+		}
 	case cmd.Like != "":
 		path, err := c.Resolve(ctx, cmd.Like)
 		if err != nil {

@@ -1,7 +1,7 @@
 """Training steps of potentials in PyTorch, for comparison: python3 golden.py > golden.json
 
-The networks are written after guided diffusion's layout and the losses after the formulas L4 and L5, without a look
-at the Go code. Everything runs in float64; grad Phi is differentiated a second time by autograd. Weights and data come
+The networks are written after guided diffusion's layout and the losses after the formulas L4, L5 and L7, without a
+look at the Go code. Everything runs in float64; grad Phi is differentiated a second time by autograd. Weights and data come
 from wave, which is exact in every language; dropout masks from Philox, written after its paper.
 """
 import json
@@ -237,10 +237,20 @@ class UNet(nn.Module):
 
 
 def path(schedule, t, w):
-    """mu, sigma, mu' and sigma' per unit of the integration variable s, condition, dt/ds (s = ln t for vapo)"""
+    """mu, sigma, mu' and sigma' per unit of the integration variable s, condition, dt/ds (ln t for vapo)"""
     if schedule == "linear":
         one = torch.ones_like(t)
         return t, w * (1 - t), one, -w * one, t, one
+    if schedule == "cosine":
+        a = math.pi / 2 * t
+        return a.sin(), w * a.cos(), math.pi / 2 * a.cos(), -w * math.pi / 2 * a.sin(), t, torch.ones_like(t)
+    if schedule == "vp":  # s = 1 - sqrt(1-t); derivatives by autograd
+        s = (1 - (1 - t).sqrt()).requires_grad_()
+        q = (1 - s) ** 2
+        mu = torch.exp(-0.25 * q**2 * (20 - 0.1) - 0.5 * q * 0.1)
+        sigma = w * (1 - mu**2).sqrt()
+        ds = lambda y: torch.autograd.grad(y.sum(), s, retain_graph=True)[0]
+        return mu.detach(), sigma.detach(), ds(mu), ds(sigma), s.detach(), 2 * (1 - t).sqrt()
     n = 0.01
     den = n * n + t * w * w
     mu, sigma = t * w * w / den, n * w / den.sqrt()
@@ -289,9 +299,19 @@ def case(net, kind, section, shape, schedule, w, objective, times, classes=0):
         col = lambda v: v.reshape([batch] + [1] * len(shape))
         mu, sigma, dmu, dsigma, cond, rate = path(schedule, t, w)
         xt = (col(mu) * x + col(sigma) * eps).requires_grad_()
+        cond = cond.clone().requires_grad_()
         phi = net(xt, cond, labels)
         grad, = torch.autograd.grad(phi.sum(), xt, create_graph=True)
-        if objective == "matching":
+        if objective == "hybrid":
+            g, e, xb = grad.flatten(1), eps.flatten(1), x.flatten(1)
+            v = xb - w * e
+            gamma = (1 - t) * (e**2 - xb * e / w).mean(1)
+            gamma = gamma - gamma.mean()
+            dt, = torch.autograd.grad(phi.sum(), cond, create_graph=True)
+            per = gamma * phi / (gamma.std() * phi.std().detach() + 1e-8)
+            per = per - (g * v).mean(1) / (g.norm(dim=1) * v.norm(dim=1) + 1e-8) ** t
+            per = d * (per + 0.5 * g.square().mean(1) + 0.1 * dt**2)
+        elif objective == "matching":
             per = 0.5 * (grad - col(dmu) * x - col(dsigma) * eps).flatten(1).square().sum(1)
         else:
             e, xb = eps.flatten(1), x.flatten(1)
@@ -354,8 +374,11 @@ def main():
         mlp("linear", 1.0, "matching", ts),
         mlp("linear", 2.0, "energy", ts),
         mlp("vapo", 1.0, "energy", [1e-2, 0.05, 0.3, 0.7, 1.0]),
+        mlp("linear", 1.0, "hybrid", ts),
+        mlp("linear", 2.0, "hybrid", ts),
         unet(1, {}, "linear", 1.0, "matching", ts[:3]),
         unet(1, {}, "linear", 1.0, "energy", ts[:3]),
+        unet(1, {}, "linear", 1.0, "hybrid", ts[:3]),
         unet(3, dict(attention=[2]), "linear", 1.0, "matching", ts[:3]),
         unet(1, both, "linear", 1.0, "matching", ts[:3]),
         unet(1, both, "vapo", 1.0, "energy", [0.05, 0.3, 0.7]),
@@ -366,6 +389,8 @@ def main():
         unet(1, dict(attention=[2]), "linear", 1.0, "matching", ts[:4], classes=2),
         wrn(1, 1, True, "linear", 1.0, "matching", ts[:4], classes=3),
         wrn(1, 1, False, "linear", 1.0, "matching", ts[:4], classes=3),
+        mlp("cosine", 2.0, "energy", ts),
+        mlp("vp", 2.0, "matching", ts),
     ]
     round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
     print("[")

@@ -132,14 +132,22 @@ class First(nn.Conv2d):
         return super().forward(x)
 
 
+class LabelTable(nn.Embedding):
+    """guided diffusion's label_emb, and nothing for a label of -1."""
+
+    def forward(self, y):
+        return (y >= 0)[:, None] * super().forward(y.clamp(0))
+
+
 class UNet(nn.Module):
     """guided diffusion's UNetModel (arXiv 2105.05233); Phi = |x - f|²/2."""
 
-    def __init__(self, image, channels, mult, blocks, groups, attention=(), dropout=0.0):
+    def __init__(self, image, channels, mult, blocks, groups, attention=(), dropout=0.0, classes=0):
         super().__init__()
         self.channels, emb = channels, 4 * channels
         res = lambda cin, cout: ResBlock(cin, emb, cout, groups, dropout)
         self.time_embed = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.label_emb = LabelTable(classes, emb) if classes else None
         ch, factor = channels * mult[0], 1
         self.input_blocks = nn.ModuleList([nn.ModuleList([First(image, ch, 3, padding=1)])])
         skips = [ch]
@@ -175,8 +183,9 @@ class UNet(nn.Module):
         for p in self.out[2].parameters():
             nn.init.zeros_(p)
 
-    def forward(self, x, t):
-        emb = F.silu(self.time_embed(timestep_embedding(t, self.channels)))
+    def forward(self, x, t, y=None):
+        emb = self.time_embed(timestep_embedding(t, self.channels))
+        emb = F.silu(emb if self.label_emb is None else emb + self.label_emb(y))
         h, hs = x, []
         for block in self.input_blocks:
             for layer in block:

@@ -1,0 +1,62 @@
+package homotopy
+
+import (
+	"fmt"
+	"math"
+)
+
+// EndError says that a schedule cannot end at a time.
+type EndError struct {
+	Schedule string
+	End      float64
+	Reason   string
+}
+
+func (e *EndError) Error() string {
+	return fmt.Sprintf("schedule %s cannot end at t = %v: %s", e.Schedule, e.End, e.Reason)
+}
+
+// maxEnd bounds the end of a path: sigma is 1e-4 there, below what 16 bits of a pixel hold, and the network's condition
+// still of order one.
+const maxEnd = 1e4
+
+// Until returns the schedule that ends at t = tEnd instead of t = 1: the last time of its Span, and of its training times.
+// All else, above all what the network is given for a t, stays: a network trained to one end can be sampled to another.
+//
+// A tEnd below 1 stops early: what is left is data with noise, mu(tEnd)·x̄ + sigma(tEnd)·eps. A tEnd above 1 is for vapo alone,
+// where t is the exponent of the likelihood in H2 and has no end: sigma² = n²/(n²/w² + t) goes on to fall. The others reach
+// sigma = 0, and with it the end of what is defined, at t = 1. Beyond t = 1 the flow is as good as the network there, which
+// has learned it only if it was trained with such an end.
+//
+// The error is an *EndError.
+func Until(s Schedule, tEnd float64) (Schedule, error) {
+	from, to := s.Span()
+	first, _ := s.Time(from)
+	if !(tEnd > first && tEnd <= maxEnd) {
+		return nil, &EndError{s.Name(), tEnd, fmt.Sprintf("expected a time above the first, %.3g, and at most 1 (vapo: %g)", first, maxEnd)}
+	}
+	switch {
+	case tEnd == 1:
+		return s, nil
+	case tEnd > 1 && s.Name() != "vapo":
+		return nil, &EndError{s.Name(), tEnd, "its sigma is 0 at t = 1 and nothing is defined beyond; only vapo goes on"}
+	case tEnd < 1:
+		to = min(to, s.Variable(tEnd))
+	default:
+		to = math.Log(tEnd)
+	}
+	return until{s, from, to}, nil
+}
+
+type until struct {
+	Schedule
+	from, to float64
+}
+
+func (u until) Span() (from, to float64) { return u.from, u.to }
+
+// Draw is uniform in s, as that of every schedule.
+func (u until) Draw(v float64) float64 {
+	t, _ := u.Time(u.from + (u.to-u.from)*v)
+	return t
+}

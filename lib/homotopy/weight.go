@@ -1,0 +1,82 @@
+package homotopy
+
+import "math"
+
+// WeightNames lists the weights that Weighted knows.
+func WeightNames() []string { return []string{"auto", "none", "sigma", "velocity"} }
+
+// ForObjective returns the schedule with the loss weights that suit an objective, those of the name "auto". The weight of
+// a time changes how much a shared network cares about it, never which potential is best at it (hybrid apart, which mixes
+// times in its batch statistics).
+//
+// The energy form multiplies Phi by an innovation of size 1/sigma, whose noise has no bounded variance as sigma goes to 0 on
+// linear, cosine and vp: unweighted, training follows the few samples nearest to t = 1 and diverges. The weight sigma/w
+// keeps that noise the same at all times. On vapo the innovation per unit of ln t is bounded by itself: its factors
+// t·sigma'/sigma and t·mu'/sigma are at most 1/2 and 0.4/w.
+func ForObjective(s Schedule, objective string) Schedule {
+	if objective == "energy" && s.Name() != "vapo" {
+		return bySigma(s)
+	}
+	return s
+}
+
+// Weighted returns the schedule with the loss weights of a name, all of order one:
+//
+//   - auto is what ForObjective gives.
+//   - none is 1 at all times.
+//   - sigma is sigma/w: it takes the weight from times near the data, where the energy form is noisiest.
+//   - velocity is 1/(mu'² + sigma'²/w²) per unit of the integration variable, times the constant that makes its mean over
+//     the training times of Draw 1: errors count relative to the velocity that is to be matched. On linear and cosine
+//     that velocity has one size, so the weight is 1; on vp it goes up to 10 and down to 0.1, and on vapo over four
+//     powers of ten, which leaves little of the loss for the times where most of the way is done.
+//
+// Note: weights that are learned with the network (Kendall et al., arXiv 1705.07115) are not here: a schedule is a pure
+// function, and what is learned belongs to the checkpoint.
+func Weighted(s Schedule, objective, weight string) (Schedule, error) {
+	if err := Check(objective, s.Name()); err != nil {
+		return nil, err
+	}
+	switch weight {
+	case "auto":
+		return ForObjective(s, objective), nil
+	case "none":
+		return weighted{s, func(float64) float64 { return 1 }}, nil
+	case "sigma":
+		return bySigma(s), nil
+	case "velocity":
+		return byVelocity(s), nil
+	}
+	return nil, &UnknownError{"weight", weight, WeightNames()}
+}
+
+type weighted struct {
+	Schedule
+	weight func(t float64) float64
+}
+
+func (w weighted) Weight(t float64) float64 { return w.weight(t) }
+
+func bySigma(s Schedule) Schedule {
+	w := priorStd(s)
+	return weighted{s, func(t float64) float64 { return s.At(t).Sigma / w }}
+}
+
+func byVelocity(s Schedule) Schedule {
+	w := priorStd(s)
+	inverse := func(t float64) float64 {
+		p, rate := s.At(t), s.Rate(t)
+		return 1 / (rate * rate * (p.DMu*p.DMu + p.DSigma*p.DSigma/(w*w)))
+	}
+	const points = 1000 // of the midpoint rule
+	var mean float64
+	for k := range points {
+		mean += inverse(s.Draw((float64(k)+0.5)/points)) / points
+	}
+	return weighted{s, func(t float64) float64 { return inverse(t) / mean }}
+}
+
+// priorStd recovers w. On every schedule but vp it is sigma(0); there sigma² = w²(1-mu²), which holds for all at mu = 0.
+func priorStd(s Schedule) float64 {
+	p := s.At(0)
+	return p.Sigma / math.Sqrt(1-p.Mu*p.Mu)
+}

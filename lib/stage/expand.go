@@ -1,0 +1,65 @@
+package stage
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
+// given lists the flags of a command line by name, whatever their values.
+func given(kctx *kong.Context) map[string]bool {
+	names := map[string]bool{}
+	if kctx == nil {
+		return names
+	}
+	for _, p := range kctx.Path {
+		if p.Flag != nil {
+			names[p.Flag.Name] = true
+		}
+	}
+	return names
+}
+
+// expand sets the parameters that a preset stands for.
+func (s *paramSet[P]) expand(values map[string]string, err error) error {
+	if err != nil {
+		var coded *Error
+		if errors.As(err, &coded) {
+			return err
+		}
+		return &Error{Code: ExitUsage, Err: err}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		i := slices.IndexFunc(s.flags, func(f *kong.Flag) bool { return f.Name == name })
+		if i < 0 {
+			panic(fmt.Sprintf("stage: Expand names %q, which is no parameter", name))
+		}
+		f := s.flags[i]
+		before := valueOf(f)
+		if err := f.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: values[name]}), f.Target); err != nil {
+			panic(fmt.Sprintf("stage: Expand gives %s the value %q: %v", name, values[name], err))
+		}
+		if s.given[name] && !sameValue(before, valueOf(f)) {
+			return Fail(ExitUsage, "leave one of the two out", "parameter %s is %s, but a preset that was chosen has it at %s", name, show(before), values[name])
+		}
+	}
+	return nil
+}
+
+// sameValue compares values of parameters; JSON by what it says.
+func sameValue(a, b any) bool {
+	x, ok := a.(json.RawMessage)
+	if !ok {
+		return a == b
+	}
+	var p, q bytes.Buffer
+	if json.Compact(&p, x) != nil || json.Compact(&q, b.(json.RawMessage)) != nil {
+		return false
+	}
+	return p.String() == q.String()
+}

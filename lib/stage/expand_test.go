@@ -1,0 +1,101 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+type presetParams struct {
+	Preset string          `help:"A set of the others." default:"none" keyed:"false"`
+	Width  int             `help:"Width." default:"3"`
+	Rate   float64         `help:"Rate." default:"0.5"`
+	Levels json.RawMessage `help:"Levels." default:"[1]"`
+	Time   bool            `help:"Time." default:"true" negatable:""`
+}
+
+func presetStage() Stage[presetParams] {
+	return Stage[presetParams]{
+		Name: "preset", About: "Preset stands for others.", Version: 1,
+		Outputs: []Port{{Name: "out", Media: MediaJSON}},
+		Expand: func(p *presetParams) (map[string]string, error) {
+			switch p.Preset {
+			case "none":
+				return nil, nil
+			case "big":
+				return map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"}, nil
+			}
+			return nil, fmt.Errorf("preset %s is not known", p.Preset)
+		},
+		Run: func(ctx context.Context, job *Job, p *presetParams) error {
+			return job.Output(ctx, "out", func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
+		},
+	}
+}
+
+// A preset's values are those of the run, of its record and of what the runner resolves, and only what was given counts
+// as given: a default that differs does not, another value does, an equal one does not.
+func TestExpand(t *testing.T) {
+	noStore(t)
+	for _, c := range []struct {
+		args  []string
+		width any
+		says  string
+	}{
+		{nil, int64(3), ""},
+		{[]string{"--width=7"}, int64(7), ""},
+		{[]string{"--preset=big"}, int64(30), ""},
+		{[]string{"--preset=big", "--rate=7"}, int64(30), ""},
+		{[]string{"--preset=big", "--width=30", "--levels=[1,2]", "--no-time"}, int64(30), ""},
+		{[]string{"--preset=big", "--width=3"}, nil, "width is 3"}, // the default, but given
+		{[]string{"--preset=big", "--levels=[1]"}, nil, "levels is [1]"},
+		{[]string{"--preset=big", "--time"}, nil, "time is true"},
+		{[]string{"--preset=small"}, nil, "small is not known"},
+	} {
+		var out, errs bytes.Buffer
+		code := Main(presetStage(), append(c.args, "--out="+t.TempDir()), &out, &errs)
+		if c.says != "" {
+			if code != ExitUsage || !strings.Contains(errs.String(), c.says) {
+				t.Errorf("%v: exit %d, want a word about %q: %s", c.args, code, c.says, errs.String())
+			}
+			continue
+		}
+		m, err := DecodeManifest(out.Bytes())
+		if code != 0 || err != nil {
+			t.Fatalf("%v: exit %d, %v\n%s", c.args, code, err, errs.String())
+		}
+		raw, err := json.Marshal(m.Params["width"])
+		if err != nil || string(raw) != fmt.Sprint(c.width) {
+			t.Errorf("%v: the record says width %s, want %v", c.args, raw, c.width)
+		}
+	}
+	resolve := func(given string) (map[string]any, string) {
+		var out, errs bytes.Buffer
+		if code := Main(presetStage(), []string{"describe", "--check", given}, &out, &errs); code != 0 {
+			return nil, errs.String()
+		}
+		d, err := DecodeDescription(out.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Resolved, ""
+	}
+	values, _ := resolve(`{"preset": "big"}`)
+	if fmt.Sprint(values["width"], values["time"]) != "30 false" {
+		t.Errorf("resolved %v", values)
+	}
+	raw, err := json.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, say := resolve(string(raw)); fmt.Sprint(again) != fmt.Sprint(values) {
+		t.Errorf("resolved again %v, %s", again, say)
+	}
+	if _, say := resolve(`{"preset": "big", "width": 3}`); !strings.Contains(say, "width is 3") {
+		t.Errorf("the runner is told %q", say)
+	}
+}

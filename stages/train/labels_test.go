@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/checkpoint"
+	"vapo/lib/dataset"
+	"vapo/lib/draw"
+	"vapo/lib/engine"
+	"vapo/lib/potential"
+	"vapo/lib/sampling"
+	"vapo/lib/training"
+)
+
+// clusters are three classes of points, at the corners of a triangle.
+func clusters(t *testing.T) (string, *dataset.Mixture) {
+	t.Helper()
+	var list []dataset.Component
+	for k := range 3 {
+		angle := 2 * math.Pi * float64(k) / 3
+		list = append(list, dataset.Component{Weight: 1, Mean: []float64{0.7 * math.Cos(angle), 0.7 * math.Sin(angle)}, Std: 0.2})
+	}
+	m, err := dataset.NewMixture(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, labels := m.Sample(draw.New(1, "test", 0), 3000)
+	return write(t, "clusters.arrow", &dataset.Points{Name: "three", N: 3000, D: 2, X: x, Labels: labels, Mixture: m}), m
+}
+
+// margin is by how much a point is nearer to the mean of a class than to the nearest other one, in squares.
+func margin(m *dataset.Mixture, p []float32, class int) float64 {
+	own, other := 0.0, math.Inf(1)
+	for k, c := range m.Components {
+		d := 0.0
+		for j, v := range p {
+			d += math.Pow(float64(v)-c.Mean[j], 2)
+		}
+		if k == class {
+			own = d
+		} else {
+			other = min(other, d)
+		}
+	}
+	return other - own
+}
+
+// Samples of a class lie where the class does, those of none are of every class alike, and guidance takes the class farther
+// from the others.
+func TestConditionalTraining(t *testing.T) {
+	data, m := clusters(t)
+	dir := t.TempDir()
+	code, manifest, stderr := train(t, "--input=data="+data, "--out="+dir, "--backend=tape-go", "--conditional", "--steps=1500", "--batch=128",
+		"--width=48", "--depth=2", "--learning-rate=0.005", "--ema-decay=0.99", "--fourier=2")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	if manifest.Params["conditional"] != true || manifest.Params["label-dropout"] != 0.1 {
+		t.Errorf("parameters %v", manifest.Params)
+	}
+	ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, weights, err := potential.FromCheckpoint(ck, checkpoint.EMA)
+	if err != nil || config.Classes != 3 {
+		t.Fatalf("%d classes, %v", config.Classes, err)
+	}
+	be, err := engine.Open("tape-go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 600
+	samples := func(guidance float64, label func(int) int) [][]float32 {
+		f, err := potential.NewGuidedField(be, config, weights, sampling.Block(config), guidance)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &sampling.Sampler{Field: f, Solver: "heun", Steps: 20, Label: label}
+		x := make([]float32, 2*n)
+		if _, err := s.Draw(context.Background(), 1, 0, n, x, nil); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Collect(slices.Chunk(x, 2))
+	}
+	each := func(k int) int { return k % 3 }
+	told := func(guidance float64) (share, mean float64) {
+		for k, p := range samples(guidance, each) {
+			v := margin(m, p, each(k))
+			mean += v / n
+			if v > 0 {
+				share += 1.0 / n
+			}
+		}
+		return share, mean
+	}
+	share, mean := told(1)
+	if share < 0.95 {
+		t.Errorf("%.1f%% of samples lie at the cluster of their class", 100*share)
+	}
+	guidedShare, guidedMean := told(3)
+	if guidedShare < share || guidedMean < 1.1*mean {
+		t.Errorf("guidance 3: %.1f%% and a margin of %.3f, without %.1f%% and %.3f", 100*guidedShare, guidedMean, 100*share, mean)
+	}
+	var counts [3]int
+	for _, p := range samples(1, nil) {
+		for class := range counts {
+			if margin(m, p, class) > 0 {
+				counts[class]++
+			}
+		}
+	}
+	for class, c := range counts {
+		if c < n/5 {
+			t.Errorf("of %d samples of no class %d lie at cluster %d: %v", n, c, class, counts)
+		}
+	}
+	t.Logf("at their class %.1f%%, margin %.3f; guided %.1f%%, %.3f; of none %v", 100*share, mean, 100*guidedShare, guidedMean, counts)
+}
+
+// Which labels are told is a function of seed and step, whatever was drawn before; the share left out is the one asked
+// for; and what is told is the label.
+func TestTeller(t *testing.T) {
+	const n, classes, batch = 50, 3, 40
+	labels := make([]int64, n)
+	for i := range labels {
+		labels[i] = int64(i % classes)
+	}
+	set := &dataset.Points{N: n, D: 1, X: make([]float32, n), Labels: labels}
+	rows := func(seed uint64, dropout float64, step int64) []float32 {
+		teller, err := newTeller(&params{Conditional: true, Seed: seed, LabelDropout: dropout}, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([][]float32, 20)
+		for i := range b {
+			b[i] = slices.Repeat([]float32{7}, batch*classes)
+		}
+		for _, s := range []int64{99, step} { // the batch before leaves nothing behind
+			each := teller.fill(s, b)
+			for row := range batch {
+				each(row, (row*7+int(s))%n)
+			}
+		}
+		return b[training.BatchLabel]
+	}
+	dropped, total := 0, 0
+	for step := range int64(50) {
+		got := rows(1, 0.3, step)
+		if !slices.Equal(got, rows(1, 0.3, step)) {
+			t.Fatal("the same step tells other labels")
+		}
+		if slices.Equal(got, rows(2, 0.3, step)) || step > 0 && slices.Equal(got, rows(1, 0.3, 0)) {
+			t.Errorf("step %d tells what another seed or step tells", step)
+		}
+		for row, v := range slices.Collect(slices.Chunk(got, classes)) {
+			want := []float32{0, 0, 0}
+			want[labels[(row*7+int(step))%n]] = 1
+			total++
+			if slices.Equal(v, []float32{0, 0, 0}) {
+				dropped++
+			} else if !slices.Equal(v, want) {
+				t.Fatalf("row %d is told %v, want %v", row, v, want)
+			}
+		}
+	}
+	if share := float64(dropped) / float64(total); math.Abs(share-0.3) > 0.04 {
+		t.Errorf("%.3f of the labels are left out, want 0.3", share)
+	}
+	if got := rows(1, 0, 3); slices.Contains(slices.Collect(sums(got, classes)), 0) {
+		t.Error("a label is left out that should not be")
+	}
+}
+
+// sums are those of each row of width w.
+func sums(v []float32, w int) func(func(float32) bool) {
+	return func(yield func(float32) bool) {
+		for row := range slices.Chunk(v, w) {
+			var s float32
+			for _, x := range row {
+				s += x
+			}
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// Networks of every kind train with labels; what does not fit is refused.
+func TestConditionalKinds(t *testing.T) {
+	data, images := points(t), pictures(t, 8, nil)
+	wrn := func(more ...string) []string {
+		return small(images, append([]string{"--model=wrn", "--batch=4", "--steps=3"}, more...)...)
+	}
+	for _, args := range [][]string{small(data), smallUNet(images), wrn()} {
+		dir := t.TempDir()
+		code, _, stderr := train(t, append(args, "--conditional", "--out="+dir)...)
+		if code != 0 {
+			t.Fatalf("%v: exit %d\n%s", args, code, stderr)
+		}
+		ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config, weights, err := potential.FromCheckpoint(ck, checkpoint.Param); err != nil || config.Classes != 2 || len(weights["label_emb.weight"]) == 0 {
+			t.Errorf("%v: %d classes, %v", args, config.Classes, err)
+		}
+	}
+	unlabelled := pictures(t, 8, func(s *dataset.Images) { s.Labels = nil })
+	for _, c := range []struct {
+		says string
+		code int
+		args []string
+	}{
+		{"40 samples have 0 labels", 3, smallUNet(unlabelled, "--conditional")},
+		{"label -1", 3, smallUNet(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, -1 }), "--conditional")},
+		{"10001 classes", 3, smallUNet(pictures(t, 8, func(s *dataset.Images) { s.Classes = make([]string, 10001) }), "--conditional")},
+		{"conditional", 2, smallClassifier(images, "--conditional")},
+		{"label-dropout", 2, small(data, "--label-dropout=1")},
+		{"label-dropout", 2, small(data, "--label-dropout=-0.1")},
+		{"wrn of depth 11", 2, wrn("--wrn-depth=11")},
+		{"wrn of width 0", 2, wrn("--wrn-width=0")},
+		{"attention", 2, smallUNet(images, "--attention=[3]")},
+		{"attention", 2, smallUNet(images, `--attention="x"`)},
+		{"dropout", 2, smallUNet(images, "--dropout=1")},
+		{"images", 3, small(data, "--model=wrn")},
+	} {
+		if code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...); code != c.code || !strings.Contains(stderr, c.says) {
+			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+		}
+	}
+}
+
+// Attention and dropout are trained with, the masks by the seed; a network without time has no such parameters.
+func TestNetworkParameters(t *testing.T) {
+	images := pictures(t, 8, nil)
+	config := func(args ...string) (potential.Config, string) {
+		dir := t.TempDir()
+		code, m, stderr := train(t, append(args, "--out="+dir)...)
+		if code != 0 {
+			t.Fatalf("%v: exit %d\n%s", args, code, stderr)
+		}
+		ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := potential.ParseConfig(ck.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, m.Outputs["checkpoint"].Digest
+	}
+	full := smallUNet(images, "--attention=[1,2]", "--dropout=0.3")
+	c, digest := config(full...)
+	if got := fmt.Sprint(c.UNet.Attention, c.UNet.Dropout); got != "[1 2] 0.3" {
+		t.Errorf("attention and dropout %s", got)
+	}
+	if _, again := config(full...); again != digest {
+		t.Error("the same run gives other weights")
+	}
+	if c, plain := config(smallUNet(images, "--attention=[1,2]")...); plain == digest || c.Drops() {
+		t.Error("dropout changes nothing")
+	}
+	if c, _ := config(small(images, "--model=wrn", "--wrn-width=2", "--no-time", "--batch=2", "--steps=2")...); *c.WRN != (potential.WRN{Depth: 10, Width: 2}) {
+		t.Errorf("wrn %+v", c.WRN)
+	}
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vapo/lib/potential"
+)
+
+// noPreset is the value of --preset that leaves the network to its parameters.
+const noPreset = "none"
+
+// expand gives the network's parameters the values of a preset, so that records and keys hold them and the preset's name
+// alone decides nothing.
+func expand(p *params) (map[string]string, error) {
+	if p.Preset == noPreset {
+		return nil, nil
+	}
+	c, err := presetOf(p.Preset)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]any{"model": c.Kind}
+	switch c.Kind {
+	case "mlp":
+		values["width"], values["depth"], values["fourier"] = c.MLP.Width, c.MLP.Depth, c.MLP.Fourier
+	case "wrn":
+		values["wrn-depth"], values["wrn-width"], values["time"] = c.WRN.Depth, c.WRN.Width, c.WRN.Time
+	case "unet":
+		u := c.UNet
+		values["channels"], values["channel-mult"], values["res-blocks"] = u.Channels, u.Mult, u.ResBlocks
+		values["groups"], values["attention"], values["dropout"] = u.Groups, append([]int{}, u.Attention...), u.Dropout
+	}
+	out := map[string]string{}
+	for name, v := range values {
+		if s, ok := v.(string); ok {
+			out[name] = s
+			continue
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("preset %s: %s: %w", p.Preset, name, err)
+		}
+		out[name] = string(text)
+	}
+	return out, nil
+}
+
+// presetOf is the preset of a name.
+func presetOf(name string) (potential.Config, error) {
+	presets := potential.Presets()
+	c, ok := presets[name]
+	if !ok {
+		return c, fmt.Errorf("preset is %q, expected %s", name, strings.Join(slices.Sorted(maps.Keys(presets)), ", "))
+	}
+	return c, nil
+}

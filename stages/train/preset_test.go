@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"vapo/lib/checkpoint"
+	"vapo/lib/potential"
+	"vapo/lib/stage"
+)
+
+// resolved are the parameters that the runner is told for those it gives.
+func resolved(t *testing.T, given string) (map[string]any, string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := stage.Main(spec, []string{"describe", "--check", given}, &out, &errs); code != 0 {
+		return nil, errs.String()
+	}
+	d, err := stage.DecodeDescription(out.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Resolved, ""
+}
+
+// Every preset trains the network that it names: the parameters it stands for describe it wholly.
+func TestPresets(t *testing.T) {
+	for name, want := range potential.Presets() {
+		values, say := resolved(t, fmt.Sprintf(`{"preset": %q}`, name))
+		if say != "" {
+			t.Errorf("%s: %s", name, say)
+			continue
+		}
+		p := &params{
+			Model: values["model"].(string), Schedule: "linear", PriorStd: 1,
+			Width: int(values["width"].(int64)), Depth: int(values["depth"].(int64)), Fourier: int(values["fourier"].(int64)),
+			Channels: int(values["channels"].(int64)), ChannelMult: values["channel-mult"].(json.RawMessage),
+			ResBlocks: int(values["res-blocks"].(int64)), Groups: int(values["groups"].(int64)),
+			Attention: values["attention"].(json.RawMessage), Dropout: values["dropout"].(float64),
+			WRNDepth: int(values["wrn-depth"].(int64)), WRNWidth: int(values["wrn-width"].(int64)), Time: values["time"].(bool),
+		}
+		got, err := p.potentialConfig(want.Shape)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want.Schedule, want.PriorStd = "linear", 1
+		a, errA := json.Marshal(got)
+		b, errB := json.Marshal(want)
+		if errA != nil || errB != nil || !reflect.DeepEqual(a, b) {
+			t.Errorf("%s trains %s, want %s", name, a, b)
+		}
+		for _, f := range reflect.VisibleFields(reflect.TypeFor[params]()) {
+			if help := f.Tag.Get("help"); f.Name == "Preset" && !strings.Contains(help, name) {
+				t.Errorf("the help of --preset does not name %s", name)
+			}
+		}
+	}
+	// A preset and the same network spelled out are one run to the cache.
+	by, _ := resolved(t, `{"preset": "mlp-2d"}`)
+	spelled, _ := resolved(t, `{"fourier": 2}`)
+	delete(by, "preset")
+	delete(spelled, "preset")
+	if fmt.Sprint(by) != fmt.Sprint(spelled) {
+		t.Errorf("%v\nand\n%v", by, spelled)
+	}
+	for given, says := range map[string]string{
+		`{"preset": "unet-small", "channels": 32}`:          "channels is 32",
+		`{"preset": "unet-32", "channels": 16}`:             "channels is 16", // the default, but asked for
+		`{"preset": "unet-32", "model": "mlp"}`:             "model is",
+		`{"preset": "unet-32", "channel-mult": [1, 2]}`:     "channel-mult is [1,2]",
+		`{"preset": "unet"}`:                                "unet-cifar10",
+		`{"preset": "wrn-10-4", "time": false}`:             "time is false",
+		`{"preset": "mlp-2d", "width": 128, "fourier": 16}`: "fourier is 16",
+	} {
+		if _, say := resolved(t, given); !strings.Contains(say, says) {
+			t.Errorf("%s: %q, expected a word about %q", given, say, says)
+		}
+	}
+	dir := t.TempDir()
+	code, m, stderr := train(t, "--input=data="+points(t), "--out="+dir, "--backend=tape-go", "--preset=mlp-2d", "--steps=2", "--batch=4")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	if got := fmt.Sprintf("%v %v %v", m.Params["preset"], m.Params["width"], m.Params["fourier"]); got != "mlp-2d 128 2" {
+		t.Errorf("the record says %v", m.Params)
+	}
+	ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
+	if err != nil || !strings.Contains(string(ck.Config), `"fourier":2`) {
+		t.Errorf("%s, %v", ck.Config, err)
+	}
+}
