@@ -167,7 +167,7 @@ func (s *Sampler) integrate(ctx context.Context, base int, x []float32) ([]int, 
 	return s.stretch(ctx, base, x, from, to, s.Steps)
 }
 
-// path is the network's, to where it is to be followed.
+// path is the schedule of the network, to where samples leave it.
 func (s *Sampler) path() (homotopy.Schedule, error) {
 	path, err := s.Field.Config.Path()
 	if err != nil || s.TEnd == 0 {

@@ -57,6 +57,10 @@ func TestTrajectories(t *testing.T) {
 		}
 	}
 	s := sampler(t, points("linear"))
+	s.TEnd = 0.5
+	if tr, err := s.Trajectories(ctx, 0, 1, 3); err != nil || math.Abs(tr.Times[2]-0.5) > 1e-9 {
+		t.Errorf("to t = 0.5: %+v, %v", tr, err)
+	}
 	for _, bad := range [][2]int{{0, 3}, {3, 1}, {-1, 3}} {
 		if _, err := s.Trajectories(ctx, 0, bad[0], bad[1]); err == nil {
 			t.Errorf("%v: accepted", bad)

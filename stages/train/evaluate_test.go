@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"vapo/lib/dataset"
 	"vapo/lib/stage"
@@ -209,5 +211,31 @@ func TestLooksRefused(t *testing.T) {
 	code, m, said := train(t, smallUNet(images, "--input=features="+classifierFor(t, images), "--out="+t.TempDir())...)
 	if code != 0 || len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "--sample-every") {
 		t.Errorf("exit %d\n%s", code, said)
+	}
+}
+
+// A run that is stopped while it looks keeps the state it looked at, and goes on with that look.
+func TestStoppedWhileLooking(t *testing.T) {
+	args := small(points(t), "--steps=2", "--batch=4", "--sample-every=1", "--score-n=4000", "--sample-steps=60")
+	whole, broken := t.TempDir(), t.TempDir()
+	if code, said := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
+	args = append(args, "--out="+broken)
+	code, said := attempt(t, args, syscall.SIGTERM, 50*time.Millisecond)
+	if code != 143 || !strings.Contains(said, `a resumable checkpoint is kept","step":1`) {
+		t.Fatalf("exit %d: it was to be stopped in its first look\n%s", code, said)
+	}
+	if code, said = attempt(t, args, 0, 0); code != 0 || !strings.Contains(said, `"resuming","step":1`) || strings.Count(said, `"msg":"samples"`) != 2 {
+		t.Errorf("exit %d, want a run that goes on with the first of two looks\n%s", code, said)
+	}
+	for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "progress.png"} {
+		a, err := os.ReadFile(filepath.Join(whole, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(filepath.Join(broken, name)); err != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s differs, %v", name, err)
+		}
 	}
 }

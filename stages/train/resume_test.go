@@ -65,8 +65,8 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, 
 func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	squares := pictures(t, 8, nil)
 	for name, args := range map[string][]string{
-		"mlp, looked at":  small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9", "--sample-every=11", "--score-n=500"),
-		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=3", "--score-n=70", "--input=features="+classifierFor(t, squares)),
+		"mlp, looked at":  small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9", "--sample-every=11", "--score-n=300", "--sample-steps=6"),
+		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40", "--sample-steps=4", "--input=features="+classifierFor(t, squares)),
 		"mlp":             small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50", "--checkpoint-every=9"),
 		"unet":            smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
 	} {
