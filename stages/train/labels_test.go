@@ -57,7 +57,7 @@ func TestConditionalTraining(t *testing.T) {
 	data, m := clusters(t)
 	dir := t.TempDir()
 	code, manifest, stderr := train(t, "--input=data="+data, "--out="+dir, "--backend=tape-go", "--conditional", "--steps=1500", "--batch=128",
-		"--width=48", "--depth=2", "--learning-rate=0.005", "--ema-decay=0.99", "--fourier=2")
+		"--width=48", "--depth=2", "--learning-rate=0.005", "--ema-half-life=[8800]", "--fourier=2")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}

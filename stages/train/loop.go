@@ -141,7 +141,7 @@ func (t *trainer) finish(ctx context.Context) error {
 		return t.stopped(ctx, steps, err)
 	}
 	// What follows is of the last step only because it is the last: a longer run does without.
-	end := ending{Series: t.job.Series(), Lines: len(t.h.Lines), standing: t.h.standing}
+	end := ending{Series: t.job.Series(), Step: steps, Lines: len(t.h.Lines), standing: t.h.standing}
 	if w := t.h.Window; w.Count+w.Skipped > 0 {
 		if err := t.h.log(steps, nil, nil); err != nil {
 			return err
@@ -157,11 +157,9 @@ func (t *trainer) finish(ctx context.Context) error {
 	if name, bad := c.NonFinite(); bad {
 		return stage.Fail(stage.ExitNumeric, "lower --learning-rate", "tensor %s of the final checkpoint is not finite", name)
 	}
-	raw, err := json.Marshal(end)
-	if err != nil {
+	if err := t.job.Output(ctx, "end", func(w io.Writer) error { return json.NewEncoder(w).Encode(end) }); err != nil {
 		return err
 	}
-	c.Extra = map[string]json.RawMessage{extraSeries: raw}
 	if err := t.job.Output(ctx, "checkpoint", func(w io.Writer) error { return checkpoint.Write(w, c) }); err != nil {
 		return err
 	}

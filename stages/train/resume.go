@@ -18,17 +18,15 @@ import (
 // liveState is the name of the resumable checkpoint.
 const liveState = "state"
 
-// Names of what checkpoints carry beside tensors: the resumable one its whole history, a finished one what a longer run of
-// its series needs.
-const (
-	extraHistory = "history"
-	extraSeries  = "series"
-)
+// extraHistory is the name of the history in the resumable checkpoint.
+const extraHistory = "history"
 
-// ending is the end of a run as a longer one of its series must know it.
+// ending is the end of a run as a longer one of its series must know it. It is an output of its own, since the checkpoint is
+// to depend on nothing but the training: what was logged and looked at on the way must not make its samples new.
 type ending struct {
 	Series string `json:"series"` // what the two must have in common, see stage.Job
-	Lines  int    `json:"lines"`  // lines of the metrics output that the longer run has too
+	Step   int64  `json:"step"`
+	Lines  int    `json:"lines"` // lines of the metrics output that the longer run has too
 	standing
 }
 
@@ -89,13 +87,17 @@ func (t *trainer) goOn(ctx context.Context, path string) (int64, error) {
 	if err != nil {
 		return 0, stage.Fail(stage.ExitInput, "give the output checkpoint of a shorter run", "%w", err)
 	}
+	raw, err := t.earlier(ctx, "end")
+	if err != nil {
+		return 0, err
+	}
 	var end ending
-	if raw, ok := c.Extra[extraSeries]; !ok || json.Unmarshal(raw, &end) != nil || end.Guard.Check() != nil {
-		return 0, stage.Fail(stage.ExitInput, "give one that train has made", "the checkpoint does not say how its run can go on")
+	if json.Unmarshal(raw, &end) != nil || end.Guard.Check() != nil || end.Step != c.Step {
+		return 0, stage.Fail(stage.ExitInput, "give the outputs checkpoint, metrics and end of one run", "the end that was given is not that of this checkpoint's run")
 	}
 	if end.Series != t.job.Series() {
 		return 0, stage.Fail(stage.ExitInput, "only --steps may differ, and with --decay=cosine --horizon must be given and the same",
-			"the checkpoint is of another series: its run differs in more than its length")
+			"it is of another series: its run differs in more than its length")
 	}
 	if c.Step > int64(t.p.Steps) {
 		return 0, stage.Fail(stage.ExitInput, "raise --steps", "the checkpoint is of step %d, after the %d steps of this run", c.Step, t.p.Steps)
@@ -111,16 +113,21 @@ func (t *trainer) goOn(ctx context.Context, path string) (int64, error) {
 	return c.Step, nil
 }
 
-// earlierLines are the first n lines of the shorter run's metrics.
-func (t *trainer) earlierLines(ctx context.Context, n int) ([]json.RawMessage, error) {
-	path, ok, err := t.job.Earlier(ctx, "metrics")
+// earlier reads an output of the shorter run.
+func (t *trainer) earlier(ctx context.Context, output string) ([]byte, error) {
+	path, ok, err := t.job.Earlier(ctx, output)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, stage.Fail(stage.ExitUsage, "give --earlier metrics=REF too", "the metrics of the run that the checkpoint is of are missing")
+		return nil, stage.Fail(stage.ExitUsage, "give --earlier "+output+"=REF too", "the output %s of the run that the checkpoint is of is missing", output)
 	}
-	raw, err := os.ReadFile(path)
+	return os.ReadFile(path)
+}
+
+// earlierLines are the first n lines of the shorter run's metrics.
+func (t *trainer) earlierLines(ctx context.Context, n int) ([]json.RawMessage, error) {
+	raw, err := t.earlier(ctx, "metrics")
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +136,7 @@ func (t *trainer) earlierLines(ctx context.Context, n int) ([]json.RawMessage, e
 		lines = append(lines, json.RawMessage(bytes.TrimSuffix(l, []byte("\n"))))
 	}
 	if n < 0 || n > len(lines) {
-		return nil, stage.Fail(stage.ExitInput, "give the two outputs of one run", "the metrics have %d lines, expected %d as the checkpoint says", len(lines), n)
+		return nil, stage.Fail(stage.ExitInput, "give the outputs checkpoint, metrics and end of one run", "the metrics have %d lines, expected %d as the end of that run says", len(lines), n)
 	}
 	return lines[:n], nil
 }

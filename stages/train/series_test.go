@@ -12,7 +12,10 @@ import (
 
 // earlier are the flags with which a run goes on from the one whose outputs are in dir.
 func earlier(dir string) []string {
-	return []string{"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir, "metrics.ndjson")}
+	return []string{
+		"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir, "metrics.ndjson"),
+		"--earlier=end=" + filepath.Join(dir, "end.json"),
+	}
 }
 
 // A run that goes on from a shorter one, or from one that did so, ends in the bytes of one from the start, wherever the
@@ -41,7 +44,7 @@ func TestLongerRunsGoOn(t *testing.T) {
 			first := run("9")
 			second := run("22", earlier(first)...)
 			again := run("39", earlier(second)...)
-			for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "progress.png"} {
+			for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "end.json", "progress.png"} {
 				want, err := os.ReadFile(filepath.Join(whole, name))
 				if err != nil {
 					t.Fatal(err)
@@ -76,25 +79,28 @@ func TestSeriesRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics := filepath.Join(dir, "metrics.ndjson")
+	checkpoint, end := earlier(dir)[0], earlier(dir)[2]
+	other := t.TempDir()
+	if code, _, said := train(t, constant("--steps=20", "--out="+other)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
 	for says, c := range map[string]struct {
-		args []string
-		code int
+		args, earlier []string
+		code          int
 	}{
-		"of another series":           {constant("--steps=50", "--learning-rate=0.002"), stage.ExitInput},
-		"after the 20 steps":          {constant("--steps=20"), stage.ExitInput},
-		"differs in more than":        {small(data, "--steps=50"), stage.ExitInput}, // its rate falls to 0 at 50
-		"expected 2 as":               {constant("--steps=50", "--earlier=metrics="+empty), stage.ExitInput},
-		"not a readable tensor file":  {constant("--steps=50", "--earlier=checkpoint="+metrics, "--earlier=metrics="+metrics), stage.ExitInput},
-		"horizon is 30, expected":     {small(data, "--steps=50", "--horizon=30"), stage.ExitUsage},
-		"unknown output checkpoints":  {constant("--steps=50", "--earlier=checkpoints="+metrics), stage.ExitUsage},
-		"of the run that the checkpo": {constant("--steps=50", earlier(dir)[0]), stage.ExitUsage},
+		"of another series":          {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), stage.ExitInput},
+		"after the 20 steps":         {constant("--steps=20"), earlier(dir), stage.ExitInput},
+		"differs in more than":       {small(data, "--steps=50"), earlier(dir), stage.ExitInput}, // its rate falls to 0 at 50
+		"0 lines, expected":          {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty}, stage.ExitInput},
+		"not a readable tensor file": {constant("--steps=50"), []string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, stage.ExitInput},
+		"not that of this":           {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]}, stage.ExitInput},
+		"is not that":                {constant("--steps=50"), []string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, stage.ExitInput},
+		"unknown output checkpoints": {constant("--steps=50"), []string{"--earlier=checkpoints=" + metrics}, stage.ExitUsage},
+		"the output metrics of":      {constant("--steps=50"), []string{checkpoint, end}, stage.ExitUsage},
+		"the output end of":          {constant("--steps=50"), []string{checkpoint}, stage.ExitUsage},
+		"horizon is 30, expected":    {small(data, "--steps=50", "--horizon=30"), nil, stage.ExitUsage},
 	} {
-		args := append(c.args, "--out="+t.TempDir())
-		if !strings.Contains(strings.Join(args, " "), "--earlier") {
-			args = append(args, earlier(dir)...)
-		} else if !strings.Contains(strings.Join(args, " "), "--earlier=checkpoint") {
-			args = append(args, earlier(dir)[0])
-		}
+		args := append(append(c.args, "--out="+t.TempDir()), c.earlier...)
 		code, _, said := train(t, args...)
 		if code != c.code || !strings.Contains(said, says) {
 			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, says, said)

@@ -84,6 +84,7 @@ var spec = stage.Stage[params]{
 	Outputs: []stage.Port{
 		{Name: "checkpoint", Media: stage.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
 		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms, field errors and scores by step, and loss, velocity and spread by time"},
+		{Name: "end", Media: stage.MediaJSON, Help: "what a longer run needs to go on from this one, beside checkpoint and metrics: see --earlier"},
 		{Name: "progress", Media: stage.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
 	},
 	Auto:    map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
