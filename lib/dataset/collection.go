@@ -80,7 +80,7 @@ func openCollection(path string) (c *collection, err error) {
 	}
 	if len(c.names) == 0 {
 		c.close()
-		return nil, fileError(path, "images", "files named *.png, *.jpg, *.jpeg, *.gif or *.bmp", "none, and %d other files", c.skipped.N)
+		return nil, fileError(path, "images", "files named *.png, *.jpg, *.jpeg, *.gif, *.bmp or *.webp", "none, and %d other files", c.skipped.N)
 	}
 	return c, nil
 }
