@@ -1,4 +1,4 @@
-// Package dataset turns published data sets and synthetic distributions into tables of tensors.
+// Package dataset turns published data sets, people's own images and tables, and synthetic distributions into tables of tensors.
 //
 // A Set is what the rest of vapo sees: Images (uint8, [N, C, H, W], with labels where the source has them) or Points
 // (float32, [N, D]). Sets convert to and from tensorfile tables, which is the form in which stages exchange them.
@@ -6,6 +6,7 @@
 // Sources are read as they are published (idx files, the CIFAR-10 binary archive). A file that is one of a
 // published data set is compared with its known sha256; every file is checked against its own header, and
 // the errors (*FileError, *ChecksumError, *NotFoundError) name the file, what was expected and what was found.
+// Folders and archives of images need not fit into memory: they are a Stream, from which images come a batch at a time.
 package dataset
 
 import (

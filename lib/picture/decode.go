@@ -1,5 +1,5 @@
 // Package picture turns image files into pixels as the tools do that data sets and scores come from: JPEG colour as libjpeg
-// brings it to size, resizing as Pillow does it.
+// brings it to size, WebP colour as libwebp converts it, resizing as Pillow does it.
 //
 // It is one package because data sets are made with it and folders are scored with it: a decoder or a resizer of
 // another kind on one side moves an FID by more than models differ by (Parmar et al., arXiv 2104.11222).
@@ -24,6 +24,7 @@ import (
 	"strings"
 
 	_ "golang.org/x/image/bmp"
+	_ "golang.org/x/image/webp"
 )
 
 // MaxPixels bounds one image; a header may claim anything.
@@ -38,13 +39,14 @@ const (
 	JPEG Format = "jpeg"
 	GIF  Format = "gif"
 	BMP  Format = "bmp"
+	WebP Format = "webp"
 )
 
 // Formats lists the formats that are read.
-var Formats = []Format{PNG, JPEG, GIF, BMP}
+var Formats = []Format{PNG, JPEG, GIF, BMP, WebP}
 
 // extensions of file names, by format.
-var extensions = map[Format][]string{PNG: {".png"}, JPEG: {".jpg", ".jpeg"}, GIF: {".gif"}, BMP: {".bmp"}}
+var extensions = map[Format][]string{PNG: {".png"}, JPEG: {".jpg", ".jpeg"}, GIF: {".gif"}, BMP: {".bmp"}, WebP: {".webp"}}
 
 // Named tells whether a file is one of the formats by its name, in upper or lower case.
 func Named(name string, formats ...Format) bool {
@@ -88,6 +90,9 @@ func Decode(data []byte, formats ...Format) (*Image, error) {
 	}
 	if size := img.Bounds().Size(); size.X != cfg.Width || size.Y != cfg.Height { // the first frame of an animation may be a part
 		return nil, fmt.Errorf("%s image of %dx%d pixels whose first frame has %dx%d", format, cfg.Width, cfg.Height, size.X, size.Y)
+	}
+	if Format(format) == WebP {
+		return webp(img)
 	}
 	return rgb(upsample(img))
 }

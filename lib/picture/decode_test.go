@@ -136,7 +136,7 @@ func TestDecode(t *testing.T) {
 		want    string
 	}{
 		"nothing":         {nil, Formats, "empty"},
-		"text":            {[]byte("no image at all"), Formats, "neither a PNG, a JPEG, a GIF nor a BMP image"},
+		"text":            {[]byte("no image at all"), Formats, "neither a PNG, a JPEG, a GIF, a BMP nor a WEBP image"},
 		"another format":  {files["paletted.gif"], []Format{PNG, JPEG}, "neither a PNG nor a JPEG image"},
 		"one format":      {files["paletted.gif"], []Format{PNG}, "not a PNG image"},
 		"part of a frame": {files["part.gif"], Formats, "first frame has 2x2"},
@@ -171,6 +171,9 @@ func TestNamed(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, data := range encoded(f) {
 		f.Add(data)
+	}
+	for _, c := range webpCases(f) {
+		f.Add(c.File)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		im, err := Decode(data, Formats...)

@@ -75,7 +75,7 @@ func (w *Writer) append(t *Table, last bool) (err error) {
 		n := min(BatchRows-w.pending.Rows, t.Rows-from)
 		for i := range w.pending.Columns {
 			c := &w.pending.Columns[i]
-			c.Data = join(c.Data, slice(t.Columns[i].Data, from*c.Size(), (from+n)*c.Size()))
+			c.Data = join(c.Data, slice(t.Columns[i].Data, from*c.Size(), (from+n)*c.Size()), BatchRows*c.Size())
 		}
 		w.pending.Rows += n
 		from += n
@@ -176,19 +176,27 @@ func slice(data any, from, to int) any {
 	panic(fmt.Sprintf("tensorfile: column of %T passed validation", data))
 }
 
-// join appends the values of src to dst, of the same type.
-func join(dst, src any) any {
+// join appends the values of src to dst, of the same type, which is to grow to most values at most.
+func join(dst, src any, most int) any {
 	switch d := dst.(type) {
 	case []uint8:
-		return append(d, src.([]uint8)...)
+		return extend(d, src.([]uint8), most)
 	case []int64:
-		return append(d, src.([]int64)...)
+		return extend(d, src.([]int64), most)
 	case []float32:
-		return append(d, src.([]float32)...)
+		return extend(d, src.([]float32), most)
 	case []float64:
-		return append(d, src.([]float64)...)
+		return extend(d, src.([]float64), most)
 	}
 	panic(fmt.Sprintf("tensorfile: column of %T passed validation", dst))
+}
+
+// extend is append that reserves no more than is needed in the end: a batch of large images fills much of the memory.
+func extend[T Element](dst, src []T, most int) []T {
+	if n := len(dst) + len(src); n > cap(dst) {
+		dst = append(make([]T, 0, max(n, min(2*cap(dst), most))), dst...)
+	}
+	return append(dst, src...)
 }
 
 // rescue makes an error of a panic: arrow panics on what it takes for a programming error.

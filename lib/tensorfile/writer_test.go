@@ -39,7 +39,7 @@ func TestWriterIsWrite(t *testing.T) {
 				n := min(rng.IntN(most+1), rows-from) // no rows, too
 				p := part(whole, from, from+n)
 				for i := range p.Columns {
-					p.Columns[i].Data = join(none(p.Columns[i].Data), p.Columns[i].Data)
+					p.Columns[i].Data = join(none(p.Columns[i].Data), p.Columns[i].Data, 0)
 				}
 				if err := w.Append(p); err != nil {
 					t.Fatal(err)

@@ -1,0 +1,53 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"testing"
+)
+
+type webpCase struct {
+	W, H         int
+	File, Pixels []byte
+}
+
+func webpCases(t testing.TB) (cases []webpCase) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/webp.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) != 7 {
+		t.Fatalf("%d cases", len(cases))
+	}
+	return cases
+}
+
+// WebP files have the pixels that Pillow gives, byte for byte: their decoding leaves nothing to rounding.
+func TestWebPAgainstPillow(t *testing.T) {
+	for _, c := range webpCases(t) {
+		img, err := Decode(c.File, WebP)
+		if len(c.Pixels) == 0 {
+			if !errors.Is(err, errTransparent) {
+				t.Errorf("%dx%d: %v, want %v", c.W, c.H, err, errTransparent)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img.W != c.W || img.H != c.H || !bytes.Equal(img.Pixels, c.Pixels) {
+			t.Errorf("%dx%d: decoded as %dx%d\n got %v\nwant %v", c.W, c.H, img.W, img.H, img.Pixels, c.Pixels)
+		}
+		for n := range len(c.File) - 1 { // the last byte may fill up a chunk
+			if _, err := Decode(c.File[:n], Formats...); err == nil {
+				t.Errorf("%dx%d: decodes although cut to %d of %d bytes", c.W, c.H, n, len(c.File))
+			}
+		}
+	}
+}

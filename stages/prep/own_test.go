@@ -1,0 +1,309 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vapo/lib/dataset"
+	"vapo/lib/stage"
+)
+
+// writeFiles writes files below a new directory.
+func writeFiles(t *testing.T, files map[string][]byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, b := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func encodePNG(t *testing.T, img image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// tiles are n images of 12 x 10 pixels in two directories, and a file that is none. They need no decoder or resizer that could
+// round, so that their digests are those of this program alone.
+func tiles(t *testing.T, n int) map[string][]byte {
+	files := map[string][]byte{"notes.txt": []byte("x")}
+	for i := range n {
+		img := image.NewRGBA(image.Rect(0, 0, 12, 10))
+		for p := range 120 {
+			img.Set(p%12, p/12, color.RGBA{uint8(i * 7), uint8(p * 2), uint8(p * i), 255})
+		}
+		files[fmt.Sprintf("%s/%02d.png", []string{"even", "odd"}[i%2], i)] = encodePNG(t, img)
+	}
+	return files
+}
+
+const sheet = "a,b,kind\n1,2.5,x\n2,3.5,y\n4,1.5,x\n8,0.5,x\n16,7.5,y\n"
+
+// TestGoldenOwn pins what is made of images, tables and shapes, as TestGolden does for what is drawn.
+func TestGoldenOwn(t *testing.T) {
+	images := writeFiles(t, tiles(t, 20))
+	table := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
+	for _, c := range []struct {
+		args []string
+		want [3]string // train, test, summary
+	}{
+		{[]string{"--source=images", "--path=" + images, "--size=8", "--labels=directory"}, [3]string{"9f6189c30cfa667e", "41d19764a87ea5ec", ""}},
+		{[]string{"--source=images", "--path=" + images, "--crop=9", "--channels=1", "--resize=lanczos", "--size=7", "--test-fraction=0.5", "--seed=3"}, [3]string{"1bbf80f2bde6113e", "0c5541a3c1c084c9", ""}},
+		{[]string{"--source=csv", "--path=" + table, "--label=kind"}, [3]string{"483dca96a5ef2798", "95ecb7ddca6fefa0", "56933381a1d0a0c5"}},
+		{[]string{"--source=shapes", "--n-train=1500", "--n-test=20", "--size=8"}, [3]string{"04898f263e3b71d9", "52cc960b51f2e470", "5126d3799aa65d2e"}},
+	} {
+		_, m := mustPrep(t, c.args...)
+		got := [3]string{m.Outputs["train"].Digest, m.Outputs["test"].Digest, m.Outputs["summary"].Digest}
+		for i := range got {
+			got[i] = strings.TrimPrefix(got[i], "sha256:")[:16]
+		}
+		if c.want[2] == "" { // it names the PNG files' bytes, which are the standard library's
+			got[2] = ""
+		}
+		if got != c.want {
+			t.Errorf("%v: digests\n got %q\nwant %q", c.args, got, c.want)
+		}
+	}
+}
+
+func readSummary(t *testing.T, dir string) (s summary) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestOwnMNIST: published images that went through PNG files and a zip file are the same images again.
+func TestOwnMNIST(t *testing.T) {
+	l, err := dataset.Load("mnist", "", true)
+	var nf *dataset.NotFoundError
+	if errors.As(err, &nf) {
+		t.Skipf("%v: %s", err, nf.Hint)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	const n = 300
+	for i := range n {
+		w, err := z.Create(fmt.Sprintf("mnist/%s/%05d.png", l.Test.Classes[l.Test.Labels[i]], i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(encodePNG(t, &image.Gray{Pix: l.Test.Image(i), Stride: 28, Rect: image.Rect(0, 0, 28, 28)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(writeFiles(t, map[string][]byte{"digits.zip": b.Bytes()}), "digits.zip")
+	dir, m := mustPrep(t, "--source=images", "--path="+path, "--channels=1", "--labels=directory")
+	got := map[string]int{} // image and label, of both splits
+	for _, split := range []string{"train", "test"} {
+		s := readSet(t, filepath.Join(dir, split+".arrow")).(*dataset.Images)
+		if s.N != map[string]int{"train": 270, "test": 30}[split] || !slices.Equal(s.Classes, l.Test.Classes) {
+			t.Errorf("%s: %d images, classes %q", split, s.N, s.Classes)
+		}
+		for i := range s.N {
+			got[string(s.Image(i))+s.Classes[s.Labels[i]]]++
+		}
+	}
+	want := map[string]int{}
+	for i := range n {
+		want[string(l.Test.Image(i))+l.Test.Classes[l.Test.Labels[i]]]++
+	}
+	if !cmp.Equal(want, got) {
+		t.Error("other images or labels than those packed")
+	}
+	checkPNG(t, filepath.Join(dir, "preview.png"))
+	if s := readSummary(t, dir); s.Train.Count != 270 || len(s.Train.PerClass) != 10 || len(s.Files) != 1 || m.Results["train"] != 270.0 || m.Warnings != nil {
+		t.Errorf("summary %+v, results %v, warnings %q", s, m.Results, m.Warnings)
+	}
+}
+
+// TestOwnWarnings: what is left out is counted in the manifest.
+func TestOwnWarnings(t *testing.T) {
+	files := tiles(t, 12)
+	files["even/00.png"] = files["even/00.png"][:60]
+	dir := writeFiles(t, files)
+	code, _, stderr := prep(t, "--source=images", "--path="+dir, "--out="+t.TempDir())
+	if code != stage.ExitInput || !strings.Contains(stderr, "00.png") || !strings.Contains(stderr, "truncated") || !strings.Contains(stderr, "--skip-broken") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
+	if len(m.Warnings) != 2 || !strings.Contains(m.Warnings[0], "1 files whose names are not those of images were left out, the first is notes.txt") ||
+		!strings.Contains(m.Warnings[1], "1 broken images were left out, the first is even/00.png: damaged or truncated") || m.Results["broken"] != 1.0 {
+		t.Errorf("warnings %q, results %v", m.Warnings, m.Results)
+	}
+	table := writeFiles(t, map[string][]byte{"t.csv": []byte(sheet + "NA,1,x\n")})
+	_, m = mustPrep(t, "--source=csv", "--label=kind", "--drop-missing", "--path="+filepath.Join(table, "t.csv"))
+	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "1 rows") || !strings.Contains(m.Warnings[0], "line 7, column 1 (a)") {
+		t.Errorf("warnings %q", m.Warnings)
+	}
+}
+
+// TestOwnKey: the key follows names and contents of the images, wherever they lie and whatever lies beside them.
+func TestOwnKey(t *testing.T) {
+	key := func(edit func(files map[string][]byte)) map[string]any {
+		files := tiles(t, 4)
+		edit(files)
+		return resolved(t, `{"source":"images","path":`+string(must(json.Marshal(writeFiles(t, files))))+`}`)
+	}
+	want := key(func(map[string][]byte) {})
+	if d := cmp.Diff(want, key(func(f map[string][]byte) { f["notes.txt"] = nil })); d != "" {
+		t.Errorf("a note changes the key:\n%s", d)
+	}
+	if cmp.Equal(want, key(func(f map[string][]byte) { f["odd/01.png"] = f["odd/03.png"] })) {
+		t.Error("a changed image leaves the key as it was")
+	}
+	if cmp.Equal(want, key(func(f map[string][]byte) { f["odd/04.png"] = f["odd/03.png"]; delete(f, "odd/03.png") })) {
+		t.Error("a renamed image leaves the key as it was")
+	}
+}
+
+func TestCelebASplits(t *testing.T) {
+	files := map[string][]byte{}
+	for i, n := range []int{1, 2, 162771, 182638, 182639} {
+		img := image.NewRGBA(image.Rect(0, 0, 178, 218))
+		for p := range 178 * 218 {
+			img.Set(p%178, p/178, color.RGBA{uint8(p), uint8(p / 178), uint8(i), 255})
+		}
+		files[fmt.Sprintf("img_align_celeba/%06d.png", n)] = encodePNG(t, img)
+	}
+	path := writeFiles(t, files)
+	dir, m := mustPrep(t, "--source=celeba", "--no-verify", "--path="+path)
+	for split, n := range map[string]int{"train": 2, "valid": 1, "test": 2} {
+		s := readSet(t, filepath.Join(dir, split+".arrow")).(*dataset.Images)
+		if s.N != n || s.H != 64 || s.W != 64 || s.C != 3 || s.Split != split || m.Results[split] != float64(n) {
+			t.Errorf("%s: %d images of %v, results %v", split, s.N, s.Shape(), m.Results)
+		}
+	}
+	if s := readSummary(t, dir); s.Valid == nil || s.Valid.Count != 1 {
+		t.Errorf("summary %+v", s)
+	}
+	code, _, stderr := prep(t, "--source=celeba", "--path="+path, "--out="+t.TempDir())
+	if code != stage.ExitInput || !strings.Contains(stderr, "202599") || !strings.Contains(stderr, "--no-verify") {
+		t.Errorf("a part of celeba: exit %d: %s", code, stderr)
+	}
+}
+
+// TestTable: a table, its standardised points, and the table again.
+func TestTable(t *testing.T) {
+	t.Setenv("VAPO_STORE", "")
+	path := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
+	dir, _ := mustPrep(t, "--source=csv", "--path="+path, "--columns=b,a", "--label=kind", "--test-fraction=0.4")
+	train := filepath.Join(dir, "train.arrow")
+	table := func(args ...string) (int, string, string) {
+		var out, errs bytes.Buffer
+		code := stage.Main(spec, append([]string{"table"}, args...), &out, &errs)
+		return code, out.String(), errs.String()
+	}
+	var rows []string
+	for _, split := range []string{"train", "test"} {
+		file := filepath.Join(t.TempDir(), "out.csv")
+		if code, out, errs := table(filepath.Join(dir, split+".arrow"), file); code != 0 || !strings.Contains(out, `"columns":["b","a"]`) {
+			t.Fatalf("exit %d: %s%s", code, out, errs)
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+		if lines[0] != "b,a,label" {
+			t.Errorf("header %q", lines[0])
+		}
+		rows = append(rows, lines[1:]...)
+		if code, _, errs := table(train, file); code != stage.ExitUsage || !strings.Contains(errs, "--force") {
+			t.Errorf("over a file: exit %d: %s", code, errs)
+		}
+	}
+	slices.Sort(rows)
+	if d := cmp.Diff([]string{"0.5,8,x", "1.5,4,x", "2.5,1,x", "3.5,2,y", "7.5,16,y"}, rows); d != "" {
+		t.Error(d)
+	}
+	// Samples know nothing of columns; the training set does.
+	samples := filepath.Join(t.TempDir(), "samples.arrow")
+	dirOther, _ := mustPrep(t, "--source=rings", "--n-train=3", "--n-test=1")
+	if err := os.Rename(filepath.Join(dirOther, "train.arrow"), samples); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "out.csv")
+	if code, _, errs := table(samples, file); code != stage.ExitInput || !strings.Contains(errs, "--like") {
+		t.Errorf("without columns: exit %d: %s", code, errs)
+	}
+	if code, _, errs := table(samples, file, "--like", samples); code != stage.ExitInput || !strings.Contains(errs, "no named columns") {
+		t.Errorf("like one without columns: exit %d: %s", code, errs)
+	}
+	if code, out, errs := table(samples, file, "--like", train); code != 0 || !strings.Contains(out, `"n":3`) {
+		t.Errorf("like the training set: exit %d: %s%s", code, out, errs)
+	}
+}
+
+func TestOwnRefuses(t *testing.T) {
+	images := writeFiles(t, tiles(t, 4))
+	table := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want []string
+	}{
+		"size of mnist":       {[]string{"--source=mnist", "--size=32"}, stage.ExitUsage, []string{"size is given", "images or celeba or shapes"}},
+		"label of images":     {[]string{"--source=images", "--label=x"}, stage.ExitUsage, []string{"belongs to source csv"}},
+		"fraction of celeba":  {[]string{"--source=celeba", "--test-fraction=0.5"}, stage.ExitUsage, []string{"test-fraction"}},
+		"fraction of 1":       {[]string{"--source=images", "--path=" + images, "--test-fraction=1"}, stage.ExitUsage, []string{"test-fraction is 1"}},
+		"two channels":        {[]string{"--source=shapes", "--channels=2"}, stage.ExitUsage, []string{"channels is 2"}},
+		"huge size":           {[]string{"--source=images", "--path=" + images, "--size=5000"}, stage.ExitUsage, []string{"512"}},
+		"path of shapes":      {[]string{"--source=shapes", "--path=" + images}, stage.ExitUsage, []string{"no path"}},
+		"open quote":          {[]string{"--source=csv", "--path=" + table, `--columns="a`}, stage.ExitUsage, []string{"columns"}},
+		"no path":             {[]string{"--source=images"}, stage.ExitInput, []string{"no path given", "zip"}},
+		"no celeba":           {[]string{"--source=celeba", "--path=" + filepath.Join(images, "none")}, stage.ExitInput, []string{"none", "img_align_celeba.zip"}},
+		"no images":           {[]string{"--source=images", "--path=" + filepath.Dir(table)}, stage.ExitInput, []string{"none, and 1 other files"}},
+		"many":                {[]string{"--source=images", "--path=" + images, "--n-train=9"}, stage.ExitUsage, []string{"9 samples of the train split", "at most 3"}},
+		"text in numbers":     {[]string{"--source=csv", "--path=" + table}, stage.ExitInput, []string{"line 2, column 7 (kind)", "--columns"}},
+		"another digest":      {[]string{"--source=images", "--path=" + images, "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity, []string{"source-digest"}},
+		"another csv digest":  {[]string{"--source=csv", "--path=" + table, "--label=kind", "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity, []string{"source-digest"}},
+		"components of csv":   {[]string{"--source=csv", "--path=" + table, "--components=[]"}, stage.ExitUsage, []string{"components"}},
+		"digest of shapes":    {[]string{"--source=shapes", "--source-digest=x"}, stage.ExitUsage, []string{"source-digest"}},
+		"unknown resize":      {[]string{"--source=images", "--path=" + images, "--resize=nearest"}, stage.ExitUsage, []string{"nearest"}},
+		"archive that is not": {[]string{"--source=images", "--path=" + table}, stage.ExitInput, []string{"t.csv"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, stderr := prep(t, append(c.args, "--out="+t.TempDir())...)
+			if code != c.code {
+				t.Errorf("exit %d, want %d", code, c.code)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(stderr, w) {
+					t.Errorf("stderr does not say %q:\n%s", w, stderr)
+				}
+			}
+		})
+	}
+}
