@@ -6,7 +6,7 @@ type ahead struct {
 	r     runner
 	end   int64
 	next  [][]float32
-	drawn chan error // says when next holds the next step's batch; nil at first
+	drawn chan error // says when next holds the next step's batch; nil where none is being drawn
 }
 
 // newAhead prepares the steps before end.
@@ -24,17 +24,24 @@ func (a *ahead) take(step int64) error {
 	if a.drawn == nil {
 		err = a.r.fill(step, a.next)
 	} else {
-		err = <-a.drawn
+		err, a.drawn = <-a.drawn, nil
 	}
 	if err != nil {
 		return err
 	}
 	a.next = a.r.step().SwapBatch(a.next)
-	a.drawn = make(chan error, 1)
 	if step+1 < a.end {
+		a.drawn = make(chan error, 1)
 		go func(batch [][]float32, drawn chan<- error) {
 			drawn <- a.r.fill(step+1, batch)
 		}(a.next, a.drawn)
 	}
 	return nil
+}
+
+// finish waits for a batch that is being drawn, so that the data can be closed.
+func (a *ahead) finish() {
+	if a.drawn != nil {
+		<-a.drawn
+	}
 }

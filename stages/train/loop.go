@@ -70,6 +70,7 @@ func loop(ctx context.Context, job *stage.Job, p *params, r runner) error {
 	progress.Set(first)
 	began := time.Now()
 	batches := newAhead(r, int64(p.Steps))
+	defer batches.finish()
 	for step := first; step < int64(p.Steps); step++ {
 		if ctx.Err() != nil {
 			return interrupted(ctx, job, s, step, h)
