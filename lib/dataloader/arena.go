@@ -1,9 +1,16 @@
 package dataloader
 
-import "vapo/lib/dataset"
+import (
+	"fmt"
+	"unsafe"
 
-// arena is memory for samples of one shape, in places that are used again and again.
+	"vapo/lib/dataset"
+)
+
+// arena is memory for samples of one shape, in places that are used again and again. It is not the garbage collector's, which
+// would let as much garbage pile up beside it before it collects.
 type arena struct {
+	raw    []byte
 	places int
 	size   int // values of a sample
 	pixels []uint8
@@ -11,17 +18,33 @@ type arena struct {
 	labels []int64
 }
 
-func newArena(head dataset.Set, places int) arena {
+func newArena(head dataset.Set, places int) (arena, error) {
 	a := arena{places: places, size: 1, labels: make([]int64, places)}
 	for _, d := range head.Shape() {
 		a.size *= d
 	}
-	if _, ok := head.(*dataset.Images); ok {
-		a.pixels = make([]uint8, places*a.size)
-	} else {
-		a.points = make([]float32, places*a.size)
+	_, pixels := head.(*dataset.Images)
+	n := places * a.size
+	if !pixels {
+		n *= 4
 	}
-	return a
+	var err error
+	if a.raw, err = allocate(n); err != nil {
+		return arena{}, fmt.Errorf("window of %d bytes: %w", n, err)
+	}
+	if pixels {
+		a.pixels = a.raw
+	} else {
+		a.points = unsafe.Slice((*float32)(unsafe.Pointer(&a.raw[0])), places*a.size)
+	}
+	return a, nil
+}
+
+// free gives the memory back. Samples given out must not be looked at any more.
+func (a *arena) free() error {
+	raw := a.raw
+	*a = arena{}
+	return release(raw)
 }
 
 func (a *arena) bytes() int64 { return int64(len(a.pixels) + 4*len(a.points) + 8*len(a.labels)) }

@@ -53,7 +53,11 @@ func stream(t testing.TB, r io.ReaderAt, size int, opt Options) *Stream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return s
 }
 
@@ -307,4 +311,22 @@ type table struct{ dataset.Set }
 
 func (table) Table() *tensorfile.Table {
 	return &tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{{Name: "y", Data: []int64{1}}}}
+}
+
+// BenchmarkStream is the loader alone: images of 3x64x64 from memory, as a file in the page cache would be, in windows of
+// 256 MiB of a set of a gigabyte.
+func BenchmarkStream(b *testing.B) {
+	const n, size = 1 << 16, 3 * 64 * 64
+	set := &dataset.Images{N: n, C: 3, H: 64, W: 64, Pixels: make([]uint8, n*size)}
+	file := encode(b, set)
+	set = nil
+	s := stream(b, bytes.NewReader(file), len(file), Options{Limits: Default})
+	b.SetBytes(size)
+	var position int64
+	for b.Loop() {
+		if _, err := s.At(position); err != nil {
+			b.Fatal(err)
+		}
+		position++
+	}
 }

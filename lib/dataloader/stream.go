@@ -79,7 +79,9 @@ func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*S
 			return nil, err
 		}
 	}
-	s.arena = newArena(head, s.order.WindowRows()+2*s.order.rows)
+	if s.arena, err = newArena(head, s.order.WindowRows()+2*s.order.rows); err != nil {
+		return nil, errors.Join(err, s.closeCache())
+	}
 	return s, nil
 }
 
@@ -347,11 +349,15 @@ func (s *Stream) stop() {
 	}
 }
 
-// Close stops reading and gives the cache's disk space back.
+// Close stops reading and gives the window's memory and the cache's disk space back. It is called once.
 func (s *Stream) Close() error {
 	s.stop()
-	if s.cache != nil {
-		return s.cache.close()
+	return errors.Join(s.arena.free(), s.closeCache())
+}
+
+func (s *Stream) closeCache() error {
+	if s.cache == nil {
+		return nil
 	}
-	return nil
+	return s.cache.close()
 }

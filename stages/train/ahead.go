@@ -35,7 +35,7 @@ type ahead struct {
 	r         runner
 	end       int64
 	now, next *batch
-	drawn     chan error // says when next holds the next step's batch; nil at first
+	drawn     chan error // says when next holds the next step's batch; nil where none is being drawn
 }
 
 // newAhead prepares the steps before end.
@@ -50,15 +50,22 @@ func (a *ahead) take(step int64) (*batch, error) {
 	if a.drawn == nil {
 		err = a.r.fill(step, a.next)
 	} else {
-		err = <-a.drawn
+		err, a.drawn = <-a.drawn, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	a.now, a.next = a.next, a.now
-	a.drawn = make(chan error, 1)
 	if step+1 < a.end {
+		a.drawn = make(chan error, 1)
 		go func(b *batch, drawn chan<- error) { drawn <- a.r.fill(step+1, b) }(a.next, a.drawn)
 	}
 	return a.now, nil
+}
+
+// finish waits for a batch that is being drawn, so that the data can be closed.
+func (a *ahead) finish() {
+	if a.drawn != nil {
+		<-a.drawn
+	}
 }

@@ -39,6 +39,7 @@ func (t *trainer) loop(ctx context.Context) error {
 	progress.Set(first)
 	began := time.Now()
 	batches := newAhead(t.r, steps)
+	defer batches.finish()
 	for step := first; step < steps; step++ {
 		if ctx.Err() != nil {
 			return t.interrupted(ctx, step)
