@@ -112,6 +112,9 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 	}
 	e := &evaluator{p: p.Evaluate, steps: int64(p.Steps), s: pr.s, job: job, data: data}
 	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: e.p.SampleSteps}
+	if config.Classes > 0 { // as sample does with --class each
+		e.sampler.Label = func(sample int) int { return sample % config.Classes }
+	}
 	points := len(config.Shape) == 1
 	if points {
 		e.record("sliced 2-Wasserstein distance")

@@ -120,24 +120,20 @@ func TestLooksLeaveTrainingAlone(t *testing.T) {
 func TestScoreIsEvals(t *testing.T) {
 	images := pictures(t, 8, nil)
 	features := classifierFor(t, images)
-	dir := t.TempDir()
-	code, m, said := train(t, smallUNet(images, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
-	if code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
-	}
 	set, err := dataset.Read(images)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := *set.(*dataset.Images)
 	first.N, first.Pixels, first.Labels = 30, first.Pixels[:30*64], first.Labels[:30]
+	reference := write(t, "first.arrow", &first)
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "../sample", "../eval").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
 	other := func(name string, args ...string) *stage.Manifest {
 		t.Helper()
-		bin := filepath.Join(t.TempDir(), name)
-		if out, err := exec.Command("go", "build", "-o", bin, "../"+name).CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v\n%s", err, out)
-		}
-		c := exec.Command(bin, append(args, "--backend=tape-go")...)
+		c := exec.Command(filepath.Join(bin, name), append(args, "--backend=tape-go")...)
 		var errs bytes.Buffer
 		c.Stderr = &errs
 		out, err := c.Output()
@@ -150,16 +146,22 @@ func TestScoreIsEvals(t *testing.T) {
 		}
 		return m
 	}
-	samples := t.TempDir()
-	other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--out="+samples)
-	e := other("eval", "--input=samples="+filepath.Join(samples, "samples.arrow"), "--input=reference="+write(t, "first.arrow", &first),
-		"--input=features="+features, "--no-baselines", "--metrics=none", "--out="+t.TempDir())
-	if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
-		t.Errorf("score %v, eval says %v", got, want)
-	}
-	// Equal to the bit, seen in the file too.
-	if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
-		t.Errorf("metrics hold %+v", scores)
+	for flag, class := range map[string]string{"--no-conditional": "none", "--conditional": "each"} {
+		dir, samples := t.TempDir(), t.TempDir()
+		code, m, said := train(t, smallUNet(images, flag, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
+		if code != 0 {
+			t.Fatalf("exit %d\n%s", code, said)
+		}
+		other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--class="+class, "--out="+samples)
+		e := other("eval", "--input=samples="+filepath.Join(samples, "samples.arrow"), "--input=reference="+reference,
+			"--input=features="+features, "--no-baselines", "--metrics=none", "--out="+t.TempDir())
+		if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
+			t.Errorf("%s: score %v, eval says %v", flag, got, want)
+		}
+		// Equal to the bit, seen in the file too.
+		if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
+			t.Errorf("%s: metrics hold %+v", flag, scores)
+		}
 	}
 }
 
