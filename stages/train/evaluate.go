@@ -50,7 +50,7 @@ func (p *evaluateParams) check(model string) error {
 const (
 	shownImages = 12  // of a look
 	shownPoints = 500 // of a look
-	// shownLooks bounds the rows of the picture: of more looks every second, third, … is kept, and always the last.
+	// shownLooks bounds the rows of the picture beside the last: of more looks every second, fourth, eighth, … is kept.
 	shownLooks = 40
 	// lookSeed is that of the noises: those of sample's default.
 	lookSeed = 0
@@ -62,6 +62,8 @@ type looks struct {
 	Seconds  float64  `json:"seconds"` // spent, over all runs
 	Score    *float64 `json:"score,omitempty"`
 	Shown    []look   `json:"shown"`
+	Stride   int64    `json:"stride"` // looks from one that is shown to the next
+	Last     *look    `json:"last,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -70,6 +72,29 @@ type look struct {
 	Step   int64     `json:"step"`
 	Pixels []byte    `json:"pixels,omitempty"`
 	Points []float32 `json:"points,omitempty"`
+}
+
+// keep adds a look, and thins those that are shown where they become too many. Which ones stay is a function of the steps
+// that were looked at so far, whatever the training's length.
+func (l *looks) keep(next look, every int64) {
+	l.Last = &next
+	l.Stride = max(1, l.Stride)
+	if next.Step%(every*l.Stride) != 0 {
+		return
+	}
+	l.Shown = append(slices.Clone(l.Shown), next)
+	if len(l.Shown) > shownLooks {
+		l.Stride *= 2
+		l.Shown = slices.DeleteFunc(l.Shown, func(v look) bool { return v.Step%(every*l.Stride) != 0 })
+	}
+}
+
+// rows are the looks of the picture.
+func (l *looks) rows() []look {
+	if l.Last == nil || len(l.Shown) > 0 && l.Shown[len(l.Shown)-1].Step == l.Last.Step {
+		return l.Shown
+	}
+	return append(slices.Clone(l.Shown), *l.Last)
 }
 
 // scoreLine is one line of the metrics output.
@@ -86,14 +111,19 @@ type evaluator struct {
 	s       *training.Step
 	job     *stage.Job
 	sampler *sampling.Sampler
-	data    dataset.Set
-	// of images with the input features
-	network   *scoring.Network
-	reference *metrics.Moments // nil until the first score
+	// first reads the first n training samples, which scores compare with.
+	first func(n int) (dataset.Set, error)
+	n     int // of them
+
+	// What the reference comes to, nil until the first score: points as they are, images in the features of a network.
+	points    *dataset.Points
+	network   *scoring.Network // nil without the input features
+	reference *metrics.Moments
 }
 
-// newEvaluator compiles what is needed. It is nil where nothing was asked for.
-func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *params, r runner, data dataset.Set) (*evaluator, error) {
+// newEvaluator compiles what is needed. It is nil where nothing was asked for. The training data are of total samples, of
+// which first reads the first n.
+func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *params, r runner, total int, first func(n int) (dataset.Set, error)) (*evaluator, error) {
 	pr, ok := r.(*potentialRun)
 	if !ok || p.Evaluate.SampleEvery == 0 {
 		if job.HasInput("features") {
@@ -110,7 +140,7 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 	if err != nil {
 		return nil, engine.Explain(err)
 	}
-	e := &evaluator{p: p.Evaluate, steps: int64(p.Steps), s: pr.s, job: job, data: data}
+	e := &evaluator{p: p.Evaluate, steps: int64(p.Steps), s: pr.s, job: job, first: first, n: min(p.Evaluate.ScoreReference, total)}
 	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: e.p.SampleSteps}
 	if config.Classes > 0 { // as sample does with --class each
 		e.sampler.Label = func(sample int) int { return sample % config.Classes }
@@ -142,7 +172,7 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 // record says in the manifest what the scores are.
 func (e *evaluator) record(metric string) {
 	e.job.Set("score_metric", metric)
-	e.job.Set("score_n", []int{e.p.ScoreN, min(e.p.ScoreReference, e.data.Len())})
+	e.job.Set("score_n", []int{e.p.ScoreN, e.n})
 }
 
 // scores reports whether samples are scored, not only shown.
@@ -183,16 +213,14 @@ func (e *evaluator) at(ctx context.Context, step int64, h *history) (spent time.
 	} else if err != nil {
 		return 0, fmt.Errorf("samples after %d steps: %w", step, sampling.Explain(err))
 	}
-	if e.isShown(step) {
-		l := look{Step: step}
-		switch s := sampling.Set(config, x[:shown*config.Dim()], shown).(type) {
-		case *dataset.Images:
-			l.Pixels = s.Pixels
-		case *dataset.Points:
-			l.Points = s.X
-		}
-		next.Shown = append(next.Shown, l)
+	l := look{Step: step}
+	switch s := sampling.Set(config, x[:shown*config.Dim()], shown).(type) {
+	case *dataset.Images:
+		l.Pixels = s.Pixels
+	case *dataset.Points:
+		l.Points = s.X
 	}
+	next.keep(l, int64(e.p.SampleEvery))
 	said := []any{"step", step}
 	lines := h.Lines
 	if e.scores() {
@@ -227,29 +255,19 @@ func (l looks) leave(h *history, start time.Time) time.Duration {
 	return took
 }
 
-// isShown reports whether a look is one of the picture's rows.
-func (e *evaluator) isShown(step int64) bool {
-	every := int64(e.p.SampleEvery)
-	all := (e.steps + every - 1) / every
-	left := all - (step+every-1)/every // after this one
-	return left%((all+shownLooks-1)/shownLooks) == 0
-}
-
 // score is the distance of samples from the first of the training data: Fréchet's in the features of a network, as eval
 // computes it, or for points the sliced 2-Wasserstein distance.
 func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float64, warnings []string, err error) {
-	n := min(e.p.ScoreReference, e.data.Len())
+	if e.points == nil && e.reference == nil {
+		if err := e.readReference(ctx); err != nil {
+			return 0, nil, err
+		}
+	}
 	if s, ok := samples.(*dataset.Points); ok {
-		data := e.data.(*dataset.Points)
-		if value, err = metrics.SlicedW2(s.X, data.X[:n*data.D], data.D, scoring.Projections, lookSeed); err != nil {
+		if value, err = metrics.SlicedW2(s.X, e.points.X, s.D, scoring.Projections, lookSeed); err != nil {
 			return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
 		}
 		return value, nil, nil
-	}
-	if e.reference == nil {
-		if e.reference, err = e.referenceMoments(ctx, n); err != nil {
-			return 0, nil, err
-		}
 	}
 	m, err := e.network.Moments(ctx, feature.Of(samples.(*dataset.Images)), "samples")
 	if err != nil {
@@ -262,19 +280,24 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 	return f.Value, f.Warnings, nil
 }
 
-// referenceMoments are those of the first n training images.
-func (e *evaluator) referenceMoments(ctx context.Context, n int) (*metrics.Moments, error) {
-	first := *e.data.(*dataset.Images)
-	first.N, first.Pixels, first.Labels = n, first.Pixels[:n*first.C*first.H*first.W], nil
-	with := *e.network
-	if scoring.Inception(with.Network) {
-		parts, err := e.job.Parts(ctx)
-		if err != nil {
-			return nil, err
-		}
-		with.Keep = parts
+// readReference reads the first training samples and, of images, takes the moments.
+func (e *evaluator) readReference(ctx context.Context) error {
+	set, err := e.first(e.n)
+	if err != nil {
+		return err
 	}
-	return with.Moments(ctx, feature.Of(&first), "input data")
+	if points, ok := set.(*dataset.Points); ok {
+		e.points = points
+		return nil
+	}
+	with := *e.network
+	if scoring.Inception(with.Network) { // costs enough to be kept
+		if with.Keep, err = e.job.Parts(ctx); err != nil {
+			return err
+		}
+	}
+	e.reference, err = with.Moments(ctx, feature.Of(set.(*dataset.Images)), "input data")
+	return err
 }
 
 // finish writes the picture and what the looks came to.
@@ -289,10 +312,11 @@ func (e *evaluator) finish(ctx context.Context, h *history) error {
 	for _, w := range h.Looks.Warnings {
 		e.job.Warn("%s", w)
 	}
-	if len(h.Looks.Shown) == 0 {
+	rows := h.Looks.rows()
+	if len(rows) == 0 {
 		return nil
 	}
-	return e.job.Output(ctx, "progress", func(w io.Writer) error { return e.picture(w, h.Looks.Shown) })
+	return e.job.Output(ctx, "progress", func(w io.Writer) error { return e.picture(w, rows) })
 }
 
 func (e *evaluator) picture(w io.Writer, shown []look) error {

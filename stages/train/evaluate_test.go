@@ -165,22 +165,31 @@ func TestScoreIsEvals(t *testing.T) {
 	}
 }
 
-// Of many looks the picture shows at most shownLooks, evenly and with the last.
+// Of many looks the picture shows some, evenly and with the last; which ones a longer training would keep does not depend
+// on its length.
 func TestShownLooks(t *testing.T) {
 	for _, c := range [][2]int64{{100, 1}, {100, 3}, {1000, 7}, {40, 1}, {41, 1}, {7, 10}, {10, 10}, {123457, 1000}} {
-		e := &evaluator{steps: c[0], p: evaluateParams{SampleEvery: int(c[1])}}
-		var shown []int64
-		looks := 0
-		for step := int64(1); step <= e.steps; step++ {
-			if step%c[1] == 0 || step == e.steps {
-				looks++
-				if e.isShown(step) {
-					shown = append(shown, step)
+		steps, every := c[0], c[1]
+		var l looks
+		count := int64(0)
+		for step := int64(1); step <= steps; step++ {
+			if step%every == 0 || step == steps {
+				count++
+				before := l.Shown
+				l.keep(look{Step: step}, every)
+				if len(before) > 0 && before[0].Step == 0 {
+					t.Fatal("what was kept before has changed")
 				}
 			}
 		}
-		if len(shown) == 0 || len(shown) > shownLooks || shown[len(shown)-1] != e.steps || looks <= shownLooks && len(shown) != looks || len(shown) < min(looks, shownLooks/2) {
-			t.Errorf("%v: of %d looks %v are shown", c, looks, shown)
+		rows := l.rows()
+		if n := int64(len(rows)); n == 0 || n > shownLooks+1 || rows[n-1].Step != steps || n < min(count, shownLooks/2) || count <= shownLooks && n != count {
+			t.Errorf("%v: of %d looks %v are shown", c, count, rows)
+		}
+		for i := 1; i < len(rows)-1; i++ {
+			if rows[i].Step-rows[i-1].Step != every*l.Stride {
+				t.Errorf("%v: steps %d and %d stand side by side, others are %d apart", c, rows[i-1].Step, rows[i].Step, every*l.Stride)
+			}
 		}
 	}
 }

@@ -190,7 +190,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	eval, err := newEvaluator(ctx, job, be, p, r, data)
+	eval, err := newEvaluator(ctx, job, be, p, r, data.Len(), func(n int) (dataset.Set, error) { return data.Head(n), nil })
 	if err != nil {
 		return err
 	}
