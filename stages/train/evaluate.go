@@ -50,7 +50,7 @@ func (p *evaluateParams) check(model string) error {
 const (
 	shownImages = 12  // of a look
 	shownPoints = 500 // of a look
-	// shownLooks bounds the rows of the picture: of more looks every second, fourth, … is kept, and always the last.
+	// shownLooks bounds the rows of the picture beside the last: of more looks every second, fourth, eighth, … is kept.
 	shownLooks = 40
 	// lookSeed is that of the noises: those of sample's default.
 	lookSeed = 0
@@ -60,9 +60,9 @@ const (
 type looks struct {
 	Done     int64    `json:"done"` // the step of the last one
 	Score    *float64 `json:"score,omitempty"`
-	Shown    []look   `json:"shown,omitempty"`
-	Stride   int64    `json:"stride,omitempty"` // every so many looks one is in Shown; 0: each
-	Latest   *look    `json:"latest,omitempty"` // the last one, whether it is in Shown or not
+	Shown    []look   `json:"shown"`
+	Stride   int64    `json:"stride"` // looks from one that is shown to the next
+	Last     *look    `json:"last,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -71,6 +71,29 @@ type look struct {
 	Step   int64     `json:"step"`
 	Pixels []byte    `json:"pixels,omitempty"`
 	Points []float32 `json:"points,omitempty"`
+}
+
+// keep adds a look, and thins those that are shown where they become too many. Which ones stay is a function of the steps
+// that were looked at so far, whatever the training's length.
+func (l *looks) keep(next look, every int64) {
+	l.Last = &next
+	l.Stride = max(1, l.Stride)
+	if next.Step%(every*l.Stride) != 0 {
+		return
+	}
+	l.Shown = append(slices.Clone(l.Shown), next)
+	if len(l.Shown) > shownLooks {
+		l.Stride *= 2
+		l.Shown = slices.DeleteFunc(l.Shown, func(v look) bool { return v.Step%(every*l.Stride) != 0 })
+	}
+}
+
+// rows are the looks of the picture.
+func (l *looks) rows() []look {
+	if l.Last == nil || len(l.Shown) > 0 && l.Shown[len(l.Shown)-1].Step == l.Last.Step {
+		return l.Shown
+	}
+	return append(slices.Clone(l.Shown), *l.Last)
 }
 
 // scoreLine is one line of the metrics output.
@@ -86,11 +109,14 @@ type evaluator struct {
 	s       *training.Step
 	job     *stage.Job
 	sampler *sampling.Sampler
-	// reference are the training samples that scores compare with.
-	reference dataset.Set
-	// of images with the input features
-	network *scoring.Network
-	moments *metrics.Moments // of the reference; nil until the first score
+	// first reads the first n training samples, which scores compare with.
+	first func(n int) (dataset.Set, error)
+	n     int // of them
+
+	// What the reference comes to, nil until the first score: points as they are, images in the features of a network.
+	points    *dataset.Points
+	network   *scoring.Network // nil without the input features
+	reference *metrics.Moments
 }
 
 // newEvaluator compiles what is needed. It is nil where nothing was asked for.
@@ -110,11 +136,11 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 	if err != nil {
 		return nil, engine.Explain(err)
 	}
-	e := &evaluator{p: p.Evaluate, s: pr.s, job: job}
-	if e.reference, err = data.head(p.Evaluate.ScoreReference); err != nil {
-		return nil, err
-	}
+	e := &evaluator{p: p.Evaluate, s: pr.s, job: job, first: data.head, n: min(p.Evaluate.ScoreReference, data.samples.Len())}
 	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: e.p.SampleSteps}
+	if config.Classes > 0 { // as sample does with --class each
+		e.sampler.Label = func(sample int) int { return sample % config.Classes }
+	}
 	points := len(config.Shape) == 1
 	if points {
 		e.record("sliced 2-Wasserstein distance")
@@ -142,7 +168,7 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 // record says in the manifest what the scores are.
 func (e *evaluator) record(metric string) {
 	e.job.Set("score_metric", metric)
-	e.job.Set("score_n", []int{e.p.ScoreN, e.reference.Len()})
+	e.job.Set("score_n", []int{e.p.ScoreN, e.n})
 }
 
 // scores reports whether samples are scored, not only shown.
@@ -203,7 +229,7 @@ func (e *evaluator) look(ctx context.Context, step int64, h *history) (spent tim
 	case *dataset.Points:
 		l.Points = s.X
 	}
-	next.show(l, int64(e.p.SampleEvery))
+	next.keep(l, int64(e.p.SampleEvery))
 	said := []any{"step", step}
 	lines := h.Lines
 	if e.scores() {
@@ -238,76 +264,49 @@ func (l looks) leave(h *history, start time.Time) time.Duration {
 	return took
 }
 
-// show keeps a look for the picture, without knowing how many will follow: when there are twice as many as the picture
-// has rows every second one goes, and of later ones every second is kept.
-func (l *looks) show(k look, every int64) {
-	l.Latest = &k
-	l.Stride = max(1, l.Stride)
-	if k.Step%(every*l.Stride) != 0 {
-		return
-	}
-	l.Shown = append(slices.Clip(l.Shown), k)
-	if len(l.Shown) == 2*shownLooks {
-		l.Stride *= 2
-		l.Shown = slices.DeleteFunc(slices.Clone(l.Shown), func(k look) bool { return k.Step%(every*l.Stride) != 0 })
-	}
-}
-
-// rows are the looks of the picture.
-func (l *looks) rows() []look {
-	all := slices.Clone(l.Shown)
-	if l.Latest != nil && (len(all) == 0 || all[len(all)-1].Step != l.Latest.Step) {
-		all = append(all, *l.Latest)
-	}
-	if len(all) <= shownLooks {
-		return all
-	}
-	var out []look
-	for i := (len(all) + 1) % 2; i < len(all); i += 2 {
-		out = append(out, all[i])
-	}
-	return out
-}
-
 // score is the distance of samples from the first of the training data: Fréchet's in the features of a network, as eval
 // computes it, or for points the sliced 2-Wasserstein distance.
 func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float64, warnings []string, err error) {
+	if e.points == nil && e.reference == nil {
+		if err := e.readReference(ctx); err != nil {
+			return 0, nil, err
+		}
+	}
 	if s, ok := samples.(*dataset.Points); ok {
-		data := e.reference.(*dataset.Points)
-		if value, err = metrics.SlicedW2(s.X, data.X, data.D, scoring.Projections, lookSeed); err != nil {
+		if value, err = metrics.SlicedW2(s.X, e.points.X, s.D, scoring.Projections, lookSeed); err != nil {
 			return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
 		}
 		return value, nil, nil
-	}
-	if e.moments == nil {
-		if e.moments, err = e.referenceMoments(ctx); err != nil {
-			return 0, nil, err
-		}
 	}
 	m, err := e.network.Moments(ctx, feature.Of(samples.(*dataset.Images)), "samples")
 	if err != nil {
 		return 0, nil, err
 	}
-	f, err := metrics.FrechetDistance(e.network.Library, m, e.moments)
+	f, err := metrics.FrechetDistance(e.network.Library, m, e.reference)
 	if err != nil {
 		return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
 	}
 	return f.Value, f.Warnings, nil
 }
 
-// referenceMoments are those of the reference's features.
-func (e *evaluator) referenceMoments(ctx context.Context) (*metrics.Moments, error) {
-	first := *e.reference.(*dataset.Images)
-	first.Labels = nil
-	with := *e.network
-	if scoring.Inception(with.Network) {
-		parts, err := e.job.Parts(ctx)
-		if err != nil {
-			return nil, err
-		}
-		with.Keep = parts
+// readReference reads the first training samples and, of images, takes the moments.
+func (e *evaluator) readReference(ctx context.Context) error {
+	set, err := e.first(e.n)
+	if err != nil {
+		return err
 	}
-	return with.Moments(ctx, feature.Of(&first), "input data")
+	if points, ok := set.(*dataset.Points); ok {
+		e.points = points
+		return nil
+	}
+	with := *e.network
+	if scoring.Inception(with.Network) { // costs enough to be kept
+		if with.Keep, err = e.job.Parts(ctx); err != nil {
+			return err
+		}
+	}
+	e.reference, err = with.Moments(ctx, feature.Of(set.(*dataset.Images)), "input data")
+	return err
 }
 
 // finish writes the picture and what the looks came to.

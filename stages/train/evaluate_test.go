@@ -120,24 +120,20 @@ func TestLooksLeaveTrainingAlone(t *testing.T) {
 func TestScoreIsEvals(t *testing.T) {
 	images := pictures(t, 8, nil)
 	features := classifierFor(t, images)
-	dir := t.TempDir()
-	code, m, said := train(t, smallUNet(images, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
-	if code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
-	}
 	set, err := dataset.Read(images)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := *set.(*dataset.Images)
 	first.N, first.Pixels, first.Labels = 30, first.Pixels[:30*64], first.Labels[:30]
+	reference := write(t, "first.arrow", &first)
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "../sample", "../eval").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
 	other := func(name string, args ...string) *stage.Manifest {
 		t.Helper()
-		bin := filepath.Join(t.TempDir(), name)
-		if out, err := exec.Command("go", "build", "-o", bin, "../"+name).CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v\n%s", err, out)
-		}
-		c := exec.Command(bin, append(args, "--backend=tape-go")...)
+		c := exec.Command(filepath.Join(bin, name), append(args, "--backend=tape-go")...)
 		var errs bytes.Buffer
 		c.Stderr = &errs
 		out, err := c.Output()
@@ -150,41 +146,50 @@ func TestScoreIsEvals(t *testing.T) {
 		}
 		return m
 	}
-	samples := t.TempDir()
-	other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--out="+samples)
-	e := other("eval", "--input=samples="+filepath.Join(samples, "samples.arrow"), "--input=reference="+write(t, "first.arrow", &first),
-		"--input=features="+features, "--no-baselines", "--metrics=none", "--out="+t.TempDir())
-	if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
-		t.Errorf("score %v, eval says %v", got, want)
-	}
-	// Equal to the bit, seen in the file too.
-	if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
-		t.Errorf("metrics hold %+v", scores)
+	for flag, class := range map[string]string{"--no-conditional": "none", "--conditional": "each"} {
+		dir, samples := t.TempDir(), t.TempDir()
+		code, m, said := train(t, smallUNet(images, flag, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
+		if code != 0 {
+			t.Fatalf("exit %d\n%s", code, said)
+		}
+		other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--class="+class, "--out="+samples)
+		e := other("eval", "--input=samples="+filepath.Join(samples, "samples.arrow"), "--input=reference="+reference,
+			"--input=features="+features, "--no-baselines", "--metrics=none", "--out="+t.TempDir())
+		if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
+			t.Errorf("%s: score %v, eval says %v", flag, got, want)
+		}
+		// Equal to the bit, seen in the file too.
+		if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
+			t.Errorf("%s: metrics hold %+v", flag, scores)
+		}
 	}
 }
 
-// Of many looks the picture shows at most shownLooks, evenly and with the last.
+// Of many looks the picture shows some, evenly and with the last; which ones a longer training would keep does not depend
+// on its length.
 func TestShownLooks(t *testing.T) {
 	for _, c := range [][2]int64{{100, 1}, {100, 3}, {1000, 7}, {40, 1}, {41, 1}, {7, 10}, {10, 10}, {123457, 1000}} {
-		var shown []int64
+		steps, every := c[0], c[1]
 		var l looks
-		taken := 0
-		for step := int64(1); step <= c[0]; step++ {
-			if step%c[1] == 0 || step == c[0] {
-				taken++
-				l.show(look{Step: step}, c[1])
-				// Whatever the length of the run turns out to be.
-				shown = nil
-				for _, k := range l.rows() {
-					shown = append(shown, k.Step)
-				}
-				if len(shown) > shownLooks || shown[len(shown)-1] != step {
-					t.Fatalf("%v: after step %d %v are shown", c, step, shown)
+		count := int64(0)
+		for step := int64(1); step <= steps; step++ {
+			if step%every == 0 || step == steps {
+				count++
+				before := l.Shown
+				l.keep(look{Step: step}, every)
+				if len(before) > 0 && before[0].Step == 0 {
+					t.Fatal("what was kept before has changed")
 				}
 			}
 		}
-		if len(shown) == 0 || len(shown) > shownLooks || shown[len(shown)-1] != c[0] || taken <= shownLooks && len(shown) != taken || len(shown) < min(taken, shownLooks/2) {
-			t.Errorf("%v: of %d looks %v are shown", c, taken, shown)
+		rows := l.rows()
+		if n := int64(len(rows)); n == 0 || n > shownLooks+1 || rows[n-1].Step != steps || n < min(count, shownLooks/2) || count <= shownLooks && n != count {
+			t.Errorf("%v: of %d looks %v are shown", c, count, rows)
+		}
+		for i := 1; i < len(rows)-1; i++ {
+			if rows[i].Step-rows[i-1].Step != every*l.Stride {
+				t.Errorf("%v: steps %d and %d stand side by side, others are %d apart", c, rows[i-1].Step, rows[i].Step, every*l.Stride)
+			}
 		}
 	}
 }
