@@ -26,19 +26,26 @@ func memoryLimit() int64 {
 	return least
 }
 
-// groupLimits returns memory.max of the process's control group (version 2) and of those it is part of.
+// groupLimits returns the limits of the process's control group, of version 1 or 2, and of those it is part of.
 func groupLimits(self, root string) (limits []int64) {
 	text, err := os.ReadFile(self)
 	if err != nil {
 		return nil
 	}
 	for line := range strings.Lines(string(text)) {
-		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !ok {
+		// hierarchy:controllers:group, where version 2 has no controllers and version 1 mounts each in a directory.
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		mount, file := root, "memory.max"
+		switch controllers {
+		case "":
+		case "memory":
+			mount, file = path.Join(root, "memory"), "memory.limit_in_bytes"
+		default:
 			continue
 		}
 		for ; ; group = path.Dir(group) {
-			max, err := os.ReadFile(path.Join(root, group, "memory.max"))
+			max, err := os.ReadFile(path.Join(mount, group, file))
 			if err == nil {
 				if n, err := strconv.ParseInt(string(bytes.TrimSpace(max)), 10, 64); err == nil { // or "max"
 					limits = append(limits, n)
