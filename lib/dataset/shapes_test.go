@@ -45,7 +45,7 @@ func TestShapes(t *testing.T) {
 
 // TestStreamBounded: a stream holds little however much passes, and ends at the first error, with no goroutine left.
 func TestStreamBounded(t *testing.T) {
-	train, _, err := Shapes(1, 64, 3, 20000, 1) // 246 MB
+	train, _, err := Shapes(1, 64, 3, 8000, 1) // 98 MB
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,17 +53,17 @@ func TestStreamBounded(t *testing.T) {
 	var most uint64
 	n := 0
 	if err := train.Each(t.Context(), func(b *Images) error {
-		if n += b.N; n%4096 < b.N {
+		if n += b.N; n%2048 < b.N {
 			runtime.GC()
 			runtime.ReadMemStats(&m)
 			most = max(most, m.HeapAlloc)
 		}
 		return nil
-	}); err != nil || n != 20000 {
+	}); err != nil || n != 8000 {
 		t.Fatalf("%d images, %v", n, err)
 	}
-	if most > 64<<20 {
-		t.Errorf("%d bytes held while 246 MB passed", most)
+	if most > 48<<20 {
+		t.Errorf("%d bytes held while 98 MB passed", most)
 	}
 	stop := errors.New("stop")
 	if err := train.Each(t.Context(), func(*Images) error { return stop }); !errors.Is(err, stop) {
