@@ -368,7 +368,6 @@ def main():
             WeightDecay=2.0, ClipNorm=3.0, ClipStd=0.5, Accumulate=3, EMAHalfLifeImages=[40.0, 2.0, 0.0]), 5),
         unet(1, {}, "linear", 1.0, "matching", ts[:4], dict(
             WeightDecay=1.0, ClipNorm=0.0, ClipStd=0.2, Accumulate=2, EMAHalfLifeImages=[1.5, 60.0]), 4),
-        wrn(1, 1, True, "vapo", 1.0, "matching", ts[:2], dict(ClipStd=0.3, WeightDecay=0.5), 4),
     ]
     round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
     print("[")
