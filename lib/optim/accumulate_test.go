@@ -9,36 +9,6 @@ import (
 	"vapo/lib/optim"
 )
 
-// start sets weights and averages to fixed values.
-func (u *update) start(t *testing.T) {
-	t.Helper()
-	for i, s := range shapes {
-		v := u.buffer(size(s))
-		for k := range size(s) {
-			set(v, k, math.Cos(float64(5*i+k)))
-		}
-		for _, group := range weightGroups {
-			if err := u.exe.Load(group+string(rune('a'+i)), v); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
-
-// all is the state that outlasts a step.
-func (u *update) all(t *testing.T) (v []float64) {
-	t.Helper()
-	for _, group := range u.c.Groups() {
-		for i, s := range shapes {
-			b := u.state(t, group+string(rune('a'+i)), size(s))
-			for k := range b.Len() {
-				v = append(v, get(b, k))
-			}
-		}
-	}
-	return v
-}
-
 // micro is the gradient of a micro-batch: a part that the others of its step cancel, and the step's.
 func micro(step, i, of int) [][]float64 {
 	g := gradients(step)

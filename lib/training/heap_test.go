@@ -16,10 +16,10 @@ var heapConfigs = []struct{ name, config string }{
 	{"wrn", `{"kind":"wrn","shape":[1,8,8],"schedule":"linear","prior_std":1,"wrn":{"depth":10,"width":1,"time":true}}`},
 }
 
-// A month of training is millions of steps: 200 of them must leave the heap as it was, with their statistics by time, the
+// A month of training is millions of steps: 100 of them must leave the heap as it was, with their statistics by time, the
 // guard and all that the optimiser can do.
 func TestHeapDoesNotGrow(t *testing.T) {
-	const warm, steps, batch = 20, 200, 2 // batch: of two micro-batches
+	const warm, steps, batch = 10, 100, 2 // steps of two micro-batches
 	for _, be := range engines(t) {
 		for _, c := range heapConfigs {
 			config, err := potential.ParseConfig(json.RawMessage(c.config))

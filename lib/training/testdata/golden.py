@@ -414,7 +414,6 @@ def main():
             WeightDecay=2.0, ClipNorm=3.0, ClipStd=0.5, Accumulate=3, EMAHalfLifeImages=[40.0, 2.0, 0.0]), 5),
         unet(1, {}, "linear", 1.0, "matching", ts[:4], dict(
             WeightDecay=1.0, ClipNorm=0.0, ClipStd=0.2, Accumulate=2, EMAHalfLifeImages=[1.5, 60.0]), 4),
-        wrn(1, 1, True, "vapo", 1.0, "matching", ts[:2], dict(ClipStd=0.3, WeightDecay=0.5), 4),
         mlp("linear", 1.0, "energy", ts, classes=3),
         unet(1, dict(attention=[2]), "linear", 1.0, "matching", ts[:4], classes=2),
         wrn(1, 1, True, "linear", 1.0, "matching", ts[:4], classes=3),
