@@ -9,8 +9,11 @@ import (
 // steps that were applied. A single bad batch, or the start of a divergence, then costs a step and not the run. Its
 // exported fields are its whole state: kept as JSON beside a checkpoint, they let a resumed run go on as it would have.
 //
-// Note: the median, because a mean would follow the very spikes that it is to catch; only applied steps count, so a row
-// of spikes does not raise the limit for the next ones.
+// Ten spikes in a row are none: the gradient has another size now. The guard then forgets what it knew and, from what
+// comes, learns anew what is usual, where it would else skip every step to come.
+//
+// Note: the median, because a mean would follow the very spikes that it is to catch; only applied steps count, so a few
+// spikes do not raise the limit for the next ones.
 type Guard struct {
 	Factor    float64   `json:"factor"`              // 0: no limit
 	Norms     []float64 `json:"norms,omitempty"`     // of the last steps applied, oldest first
@@ -22,6 +25,7 @@ type Guard struct {
 const (
 	guardWindow = 100 // steps that the median is of
 	guardStart  = 20  // steps before there is a limit: those of the start have larger gradients
+	guardSpikes = 10  // spikes in a row that are a new level
 	guardRow    = 100 // steps skipped in a row that end a run
 )
 
@@ -77,7 +81,7 @@ func (g *Guard) Limit() float64 {
 	return g.Factor * (v[(n-1)/2] + v[n/2]) / 2
 }
 
-// Observe takes note of a step. After 100 skipped in a row it returns a *DivergedError.
+// Observe takes note of a step. After 100 that were not finite in a row it returns a *DivergedError.
 func (g *Guard) Observe(m Metrics) error {
 	if m.Applied {
 		g.Row = 0
@@ -89,6 +93,9 @@ func (g *Guard) Observe(m Metrics) error {
 	}
 	if m.Spike {
 		g.Spikes++
+		if g.Row+1 >= guardSpikes {
+			g.Norms = g.Norms[:0]
+		}
 	} else {
 		g.NonFinite++
 	}

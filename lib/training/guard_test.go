@@ -82,6 +82,32 @@ func TestGuardResumes(t *testing.T) {
 	}
 }
 
+// Gradients that have become larger for good are taken after ten skips.
+func TestGuardLearnsANewLevel(t *testing.T) {
+	g, err := NewGuard(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for i := range 200 {
+		norm := 1.0
+		if i >= 50 {
+			norm = 20
+		}
+		limit := g.Limit()
+		spike := limit > 0 && norm > limit
+		if !spike {
+			taken++
+		}
+		if err := g.Observe(Metrics{Applied: !spike, Spike: spike, GradNorm: norm}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken != 190 || g.Spikes != 10 || g.Limit() != 60 {
+		t.Errorf("%d of 200 steps were taken, %d were spikes, the limit is %v; want 190, 10 and 60", taken, g.Spikes, g.Limit())
+	}
+}
+
 func TestGuardEndsARun(t *testing.T) {
 	g, err := NewGuard(2)
 	if err != nil {
