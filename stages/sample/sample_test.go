@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -412,10 +413,18 @@ func TestRefusals(t *testing.T) {
 func TestTerminated(t *testing.T) {
 	dir := t.TempDir()
 	c := exec.Command(binary, "--input=checkpoint="+checkpointOf(t, pointsConfig("linear"), nil), "--n=10000000", "--out="+dir)
+	said, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	lines := bufio.NewScanner(said)
+	lines.Scan() // which engine it uses: it is about to begin
 	time.AfterFunc(300*time.Millisecond, func() { _ = c.Process.Signal(syscall.SIGTERM) })
+	for lines.Scan() {
+	}
 	_ = c.Wait() // the exit code says it
 	if code := c.ProcessState.ExitCode(); code != 143 {
 		t.Errorf("exit %d, want 143", code)
