@@ -80,15 +80,15 @@ func TestScoresSideBySide(t *testing.T) {
 	if got := w.must("report", "--table"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	var rows struct {
+	var all []struct {
 		Rows []struct {
 			Step  string
 			Value float64
 			Facts map[string]any
 		}
 	}
-	if err := json.Unmarshal([]byte(w.must("report", "--json")), &rows); err != nil || len(rows.Rows) != 3 || rows.Rows[1].Value != 5 || rows.Rows[1].Facts["eval salt"] != 0.001 {
-		t.Errorf("%v, %+v", err, rows)
+	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 || len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["eval salt"] != 0.001 {
+		t.Errorf("%v, %+v", err, all)
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
 	w.write("failed.yaml", "name: failed\nsteps:\n  one: {stage: toy, params: {fail: input, salt: 9}}\n")

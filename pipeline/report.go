@@ -23,7 +23,7 @@ import (
 type reportCmd struct {
 	RunID  string `arg:"" optional:"" name:"run" help:"Id of a run; pipeline ls runs lists them."`
 	Output string `short:"o" help:"File to write; by default in the local directory of the run." placeholder:"FILE" type:"path"`
-	Table  bool   `help:"Print the scores of the run side by side as a Markdown table, and write no report." xor:"form"`
+	Table  bool   `help:"Print the scores of the run side by side as Markdown tables, one for those that can be compared, and write no report." xor:"form"`
 	JSON   bool   `name:"json" help:"Print the scores of the run side by side as JSON, and write no report." xor:"form"`
 }
 
@@ -56,13 +56,13 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 			return err
 		}
 		compared := report.Compare(run.Steps)
-		if len(compared.Rows) == 0 {
+		if len(compared) == 0 {
 			return stage.Fail(stage.ExitInput, "add a step of stage eval to the recipe", "run %s has no scores", record.ID)
 		}
 		if c.JSON {
-			return compared.WriteJSON(a.stdout)
+			return report.WriteJSON(a.stdout, compared)
 		}
-		return compared.WriteMarkdown(a.stdout)
+		return report.WriteMarkdown(a.stdout, compared)
 	}
 	path := c.Output
 	if path == "" {

@@ -11,11 +11,11 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// Comparison is the scores of a run side by side: one row an evaluation, with what sets its samples and their potential
-// apart from those of the other rows.
+// Comparison is scores of a run side by side that can be compared, being of one metric, reference and feature network: one
+// row an evaluation, with what sets its samples and their potential apart from those of the other rows.
 type Comparison struct {
-	// Facts are the parameters that are not the same in all rows, named by their stage ("train objective"), those of
-	// train before those of sample and eval.
+	// Facts are the parameters that are not the same in all rows that have them, named by their stage ("train
+	// objective"), those of train before those of sample and eval.
 	Facts []string   `json:"facts"`
 	Rows  []Compared `json:"rows"`
 }
@@ -40,12 +40,13 @@ var chain = []string{"train", "sample", "eval"}
 
 // aside are parameters that change neither samples nor score: what is logged, kept or drawn beside.
 var aside = []string{
-	"train log-every", "train field-every", "train checkpoint-every", "train sample-every", "train sample-steps", "train score-n", "train score-reference", "train score-tap",
+	"train log-every", "train field-every", "train checkpoint-every", "train variance-every", "train variance-batches", "train data-cache", "train preset", "train sample-every", "train sample-steps", "train score-n", "train score-reference", "train score-tap",
 	"sample batch", "sample trajectories", "sample interpolate", "eval panel", "eval neighbours", "eval compared", "eval keep-features",
 }
 
-// Compare lists the scores of steps. What a step's manifest or score does not say is left out.
-func Compare(steps []Step) *Comparison {
+// Compare lists the scores of steps, those that can be compared together, in the order of the steps. What a step's
+// manifest or score does not say is left out.
+func Compare(steps []Step) []*Comparison {
 	manifests := make([]manifest, len(steps))
 	for i, s := range steps {
 		if len(s.Manifest) > 0 && json.Unmarshal(s.Manifest, &manifests[i]) != nil {
@@ -55,8 +56,8 @@ func Compare(steps []Step) *Comparison {
 	return compare(steps, manifests)
 }
 
-func compare(steps []Step, manifests []manifest) *Comparison {
-	c := &Comparison{Facts: []string{}, Rows: []Compared{}}
+func compare(steps []Step, manifests []manifest) []*Comparison {
+	all := []*Comparison{}
 	needs := resolveNeeds(steps)
 	for i, s := range steps {
 		f, ok := readScore(s)
@@ -86,13 +87,26 @@ func compare(steps []Step, manifests []manifest) *Comparison {
 				}
 			}
 		}
-		c.Rows = append(c.Rows, row)
+		k := slices.IndexFunc(all, func(c *Comparison) bool { return c.Rows[0].comparable(row) })
+		if k < 0 {
+			k = len(all)
+			all = append(all, &Comparison{Facts: []string{}})
+		}
+		all[k].Rows = append(all[k].Rows, row)
 	}
-	c.keepDifferent()
-	return c
+	for _, c := range all {
+		c.keepDifferent()
+	}
+	return all
 }
 
-// keepDifferent drops the facts that are the same in all rows.
+// comparable reports whether the values of two rows mean the same.
+func (r Compared) comparable(o Compared) bool {
+	return r.Metric == o.Metric && r.Reference == o.Reference && r.Features == o.Features
+}
+
+// keepDifferent drops the facts that are the same in all rows that have them: where real images are scored beside samples,
+// what samples have in common sets nothing apart.
 func (c *Comparison) keepDifferent() {
 	all := map[string]bool{}
 	for _, r := range c.Rows {
@@ -101,13 +115,13 @@ func (c *Comparison) keepDifferent() {
 		}
 	}
 	for _, name := range sorted(all) {
-		same := true
+		values := map[string]bool{}
 		for _, r := range c.Rows {
-			v, ok := r.Facts[name]
-			first, had := c.Rows[0].Facts[name]
-			same = same && ok == had && value(v) == value(first)
+			if v, ok := r.Facts[name]; ok {
+				values[value(v)] = true
+			}
 		}
-		if same {
+		if len(values) == 1 {
 			for _, r := range c.Rows {
 				delete(r.Facts, name)
 			}
@@ -212,8 +226,22 @@ func variance(v any) string {
 	return number(slices.Min(all)) + " to " + number(slices.Max(all))
 }
 
-// WriteMarkdown writes the comparison as a table.
-func (c *Comparison) WriteMarkdown(w io.Writer) error {
+// WriteMarkdown writes comparisons as tables, one after the other.
+func WriteMarkdown(w io.Writer, all []*Comparison) error {
+	for i, c := range all {
+		if i > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err
+			}
+		}
+		if err := c.writeMarkdown(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Comparison) writeMarkdown(w io.Writer) error {
 	heads, rows := c.table()
 	line := func(cells []string) string {
 		var b strings.Builder
@@ -237,12 +265,12 @@ func (c *Comparison) WriteMarkdown(w io.Writer) error {
 // inCell keeps text within a cell of a Markdown table.
 var inCell = strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ")
 
-// WriteJSON writes the comparison with its values as they are.
-func (c *Comparison) WriteJSON(w io.Writer) error {
+// WriteJSON writes comparisons, a list of them, with their values as they are.
+func WriteJSON(w io.Writer, all []*Comparison) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(c); err != nil {
+	if err := enc.Encode(all); err != nil {
 		return fmt.Errorf("comparison of scores: %w", err)
 	}
 	return nil
@@ -263,7 +291,8 @@ func (p *page) compare(c *Comparison) error {
 	if len(c.Rows) < 2 {
 		return nil
 	}
-	p.Compared.Heads, p.Compared.Rows = c.table()
+	heads, rows := c.table()
+	p.Compared = append(p.Compared, textTable{heads, rows})
 	for _, fact := range c.Facts {
 		var names []string
 		by := map[string]plotter.XYs{}
@@ -304,12 +333,6 @@ func (c *Comparison) others(r Compared, fact string) string {
 	for _, name := range c.Facts {
 		if v, ok := r.Facts[name]; ok && name != fact {
 			parts = append(parts, name+" "+value(v))
-		}
-	}
-	for _, other := range c.Rows {
-		if other.Metric != r.Metric || other.Reference != r.Reference {
-			parts = append(parts, r.Metric, r.Reference)
-			break
 		}
 	}
 	return strings.Join(parts, ", ")

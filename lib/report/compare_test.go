@@ -84,23 +84,60 @@ func golden(t *testing.T, name string, got []byte) {
 func TestAblationTable(t *testing.T) {
 	c := Compare(ablationRun(t).Steps)
 	var markdown, asJSON bytes.Buffer
-	if err := c.WriteMarkdown(&markdown); err != nil {
+	if err := WriteMarkdown(&markdown, c); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.WriteJSON(&asJSON); err != nil {
+	if err := WriteJSON(&asJSON, c); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "ablation.md", markdown.Bytes())
 	golden(t, "ablation.json", asJSON.Bytes())
-	var again Comparison
+	var again []*Comparison
 	if err := json.Unmarshal(asJSON.Bytes(), &again); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(c, &again); diff != "" {
+	if diff := cmp.Diff(c, again); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
 	}
-	if none := Compare(nil); none.Rows == nil || len(none.Rows) != 0 {
+	if none := Compare(nil); none == nil || len(none) != 0 {
 		t.Errorf("of no steps: %+v", none)
+	}
+}
+
+// Scores that cannot be compared are told apart, and real images beside samples set nothing of the samples apart.
+func TestComparisonsApart(t *testing.T) {
+	step := func(name, kind string, needs []string, params map[string]any) Step {
+		return Step{Name: name, Stage: kind, Needs: needs, Manifest: mustManifest(t, map[string]any{"params": params})}
+	}
+	score := func(name, metric string, from string) Step {
+		s := step(name, "eval", []string{from}, map[string]any{"seed": 0})
+		s.Outputs = []Output{{"score", digest("s"), mediaJSON, 1, []byte(`{"headline":"h","metric":"` + metric + `","value":1,"reference":"r"}`)}}
+		return s
+	}
+	all := Compare([]Step{
+		step("data", "prep", nil, nil),
+		step("a", "train", []string{"data"}, map[string]any{"objective": "matching", "batch": 32}),
+		step("b", "train", []string{"data"}, map[string]any{"objective": "energy", "batch": 32}),
+		step("p", "train", []string{"data"}, map[string]any{"objective": "matching", "batch": 512}),
+		step("as", "sample", []string{"a"}, nil), step("bs", "sample", []string{"b"}, nil), step("ps", "sample", []string{"p"}, nil),
+		score("floor", "Fréchet", "data"), score("sa", "Fréchet", "as"), score("sp", "W2", "ps"), score("sb", "Fréchet", "bs"),
+	})
+	var markdown bytes.Buffer
+	if err := WriteMarkdown(&markdown, all); err != nil {
+		t.Fatal(err)
+	}
+	const want = `| step | train objective | value | metric | reference |
+| --- | --- | --- | --- | --- |
+| floor |  | 1 | Fréchet | r |
+| sa | matching | 1 | Fréchet | r |
+| sb | energy | 1 | Fréchet | r |
+
+| step | value | metric | reference |
+| --- | --- | --- | --- |
+| sp | 1 | W2 | r |
+`
+	if got := markdown.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -21,7 +21,7 @@ type page struct {
 	Total, Cached                     int
 	Failed                            []string
 	Scores                            []score
-	Compared                          textTable
+	Compared                          []textTable
 	ScoreCurves                       []curve
 	Pairs                             []pair
 	Figures                           []figure
@@ -122,8 +122,10 @@ func newPage(r *Run) (*page, error) {
 		p.score(s)
 	}
 	p.ManyScores = len(p.Scores) > 1
-	if err := p.compare(compare(r.Steps, manifests)); err != nil {
-		return nil, err
+	for _, c := range compare(r.Steps, manifests) {
+		if err := p.compare(c); err != nil {
+			return nil, err
+		}
 	}
 	p.figures(r.Steps)
 	if err := p.curves(r.Steps, manifests); err != nil {
