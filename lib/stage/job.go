@@ -168,9 +168,6 @@ func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool,
 	return path, true, nil
 }
 
-// HasEarlier says whether the named output of a shorter run was given.
-func (j *Job) HasEarlier(output string) bool { return j.earlier[output] != nil }
-
 // Series is the key that this run shares with those that differ in length alone, or "".
 func (j *Job) Series() string { return j.series }
 

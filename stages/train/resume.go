@@ -64,7 +64,11 @@ func (t *trainer) resume(ctx context.Context) (int64, error) {
 	}
 	if !ok {
 		for _, output := range []string{"metrics", "end"} {
-			if t.job.HasEarlier(output) {
+			_, ok, err := t.job.Earlier(ctx, output)
+			if err != nil {
+				return 0, err
+			}
+			if ok {
 				return 0, stage.Fail(stage.ExitUsage, mixed, "--earlier %s is given without the output checkpoint of the same run", output)
 			}
 		}
