@@ -87,7 +87,7 @@ func (p *Pictures) openCelebA() ([]part, error) {
 	}
 	for _, part := range parts[:3:3] {
 		if len(part.indices) == 0 && part.name != "valid" {
-			return nil, fileError(images, part.name+" images", "one or more", "none of %d", len(p.c.names))
+			return nil, chosen("say in list_eval_partition.txt, beside the images, which are for training (0) and which for testing (2)", images, part.name+" images", "one or more", "none of %d", len(p.c.names))
 		}
 	}
 	if len(parts[1].indices) == 0 {
@@ -129,7 +129,7 @@ func (l *limitedTo) Read(b []byte) (int, error) {
 func (c *collection) wholeCelebA() error {
 	const hint = " (to read a part of it: --no-verify)"
 	if len(c.names) != celebaImages {
-		return fileError(c.path, "images", fmt.Sprintf("%d of the published celeba%s", celebaImages, hint), "%d", len(c.names))
+		return chosen("get the whole archive, or give --no-verify to read a part of it", c.path, "images", fmt.Sprintf("%d of the published celeba%s", celebaImages, hint), "%d", len(c.names))
 	}
 	seen := make([]bool, celebaImages+1)
 	for i, name := range c.names {

@@ -80,7 +80,7 @@ func openCollection(path string) (c *collection, err error) {
 	}
 	if len(c.names) == 0 {
 		c.close()
-		return nil, fileError(path, "images", "files named *.png, *.jpg, *.jpeg, *.gif, *.bmp or *.webp", "none, and %d other files", c.skipped.N)
+		return nil, chosen("give a folder or an archive with images", path, "images", "files named *.png, *.jpg, *.jpeg, *.gif, *.bmp or *.webp", "none, and %d other files", c.skipped.N)
 	}
 	return c, nil
 }

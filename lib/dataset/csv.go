@@ -46,7 +46,7 @@ type CellError struct {
 }
 
 func (e *CellError) Error() string {
-	return fmt.Sprintf("%s: line %d, column %d (%s): %s", e.Path, e.Line, e.Column, e.Name, e.Reason)
+	return fmt.Sprintf("%s: line %d, column %s (character %d): %s", e.Path, e.Line, e.Name, e.Column, e.Reason)
 }
 
 // LoadedTable is a table as it was read.
@@ -182,7 +182,7 @@ func decodeCSV(o CSVOptions, r io.Reader) (*table, error) {
 			if !o.DropMissing {
 				return nil, bad
 			}
-			t.dropped.add(fmt.Sprintf("line %d, column %d (%s): %s", bad.Line, bad.Column, bad.Name, bad.Reason))
+			t.dropped.add(fmt.Sprintf("line %d, column %s (character %d): %s", bad.Line, bad.Name, bad.Column, bad.Reason))
 			continue
 		}
 		t.rows = append(t.rows, row...)
@@ -218,7 +218,7 @@ func csvError(path string, err error, what string) error {
 	var pe *csv.ParseError
 	switch {
 	case errors.As(err, &pe):
-		return fileError(path, fmt.Sprintf("line %d, column %d", pe.Line, max(pe.Column, 1)), what+" as RFC 4180 has it", "%v", pe.Err)
+		return fileError(path, fmt.Sprintf("line %d, character %d", pe.Line, max(pe.Column, 1)), what+" as RFC 4180 has it", "%v", pe.Err)
 	case errors.Is(err, io.EOF):
 		return fileError(path, "content", what, "nothing")
 	}
@@ -239,7 +239,7 @@ func (t *table) choose(header []string, o CSVOptions) (from []int, label int, er
 	find := func(name string) (int, error) {
 		i, ok := at[name]
 		if !ok {
-			return 0, fileError(t.path, "header", fmt.Sprintf("a column %q", name), "%.1000q", header)
+			return 0, chosen("choose other --columns or --label", t.path, "header", fmt.Sprintf("a column %q", name), "%.1000q", header)
 		}
 		return i, nil
 	}
@@ -264,16 +264,16 @@ func (t *table) choose(header []string, o CSVOptions) (from []int, label int, er
 		}
 		switch {
 		case i == label:
-			return nil, 0, fileError(t.path, "columns", "others than the label", "%q", name)
+			return nil, 0, chosen("choose other --columns or --label", t.path, "columns", "others than the label", "%q", name)
 		case slices.Contains(from, i):
-			return nil, 0, fileError(t.path, "columns", "each one once", "%q twice", name)
+			return nil, 0, chosen("choose other --columns or --label", t.path, "columns", "each one once", "%q twice", name)
 		case name == "" || !utf8.ValidString(name):
 			return nil, 0, fileError(t.path, fmt.Sprintf("name of column %d", i+1), "one in UTF-8 (or choose among the columns)", "%q", name)
 		}
 		from = append(from, i)
 	}
 	if len(from) == 0 {
-		return nil, 0, fileError(t.path, "columns", "one or more of numbers", "none")
+		return nil, 0, chosen("choose other --columns or --label", t.path, "columns", "one or more of numbers", "none")
 	}
 	return from, label, nil
 }
@@ -348,7 +348,7 @@ func (t *table) standard(rows []int) ([]Column, error) {
 		}
 		c.Std = math.Sqrt(c.Std / float64(len(rows)))
 		if low == high || !(c.Std > 0) {
-			return nil, fileError(t.path, "column "+c.Name, "values that differ (choose the columns without it)", "%g in all %d training rows", low, len(rows))
+			return nil, chosen("choose the --columns without it", t.path, "column "+c.Name, "values that differ", "%g in all %d training rows", low, len(rows))
 		}
 	}
 	return columns, nil

@@ -147,14 +147,14 @@ func TestCSVRefuses(t *testing.T) {
 	}{
 		"empty":           {"", CSVOptions{}, "header line"},
 		"only a header":   {"a,b\n", CSVOptions{}, "3 or more"},
-		"missing":         {"a,b\n1,2\n3,\n", CSVOptions{}, `line 3, column 3 (b): the cell is missing ("")`},
-		"NA":              {"a,b\n1,2\nNA,3\n", CSVOptions{}, `line 3, column 1 (a): the cell is missing ("NA")`},
-		"text":            {"a,b\n1,2\n3, x4\n", CSVOptions{}, `line 3, column 3 (b): "x4" is not a number`},
+		"missing":         {"a,b\n1,2\n3,\n", CSVOptions{}, `line 3, column b (character 3): the cell is missing ("")`},
+		"NA":              {"a,b\n1,2\nNA,3\n", CSVOptions{}, `line 3, column a (character 1): the cell is missing ("NA")`},
+		"text":            {"a,b\n1,2\n3, x4\n", CSVOptions{}, `line 3, column b (character 3): "x4" is not a number`},
 		"infinite":        {"a,b\n1,2\n3,inf\n", CSVOptions{}, "is not a number"},
 		"huge":            {"a,b\n1,2\n3,1e200\n", CSVOptions{}, "is not a number of at most"},
-		"no label":        {"a,b\n1,2\n3, \n", CSVOptions{Label: "b"}, "line 3, column 3 (b): the label is missing"},
-		"ragged":          {"a,b\n1,2\n3\n", CSVOptions{}, "line 3, column 1: expected a row"},
-		"bare quote":      {"a,b\n1,2\n3,4\"5\n", CSVOptions{}, "line 3, column 4"},
+		"no label":        {"a,b\n1,2\n3, \n", CSVOptions{Label: "b"}, "line 3, column b (character 3): the label is missing"},
+		"ragged":          {"a,b\n1,2\n3\n", CSVOptions{}, "line 3, character 1: expected a row"},
+		"bare quote":      {"a,b\n1,2\n3,4\"5\n", CSVOptions{}, "line 3, character 4"},
 		"open quote":      {"a,b\n1,\"2\n3,4\n", CSVOptions{}, "line 3"},
 		"constant":        {"a,b\n1,2\n1,4\n1,7\n", CSVOptions{}, "column a: expected values that differ"},
 		"two of a name":   {"a,a\n" + good, CSVOptions{}, `"a" twice`},
@@ -189,7 +189,7 @@ func TestCSVDropMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Dropped != 3 || !strings.Contains(l.First, "line 3, column 3 (b)") || l.Train.N+l.Test.N != 3 || !slices.Equal(l.Train.Classes, []string{"x", "y"}) {
+	if l.Dropped != 3 || !strings.Contains(l.First, "line 3, column b (character 3)") || l.Train.N+l.Test.N != 3 || !slices.Equal(l.Train.Classes, []string{"x", "y"}) {
 		t.Errorf("%+v, %d + %d rows", l, l.Train.N, l.Test.N)
 	}
 }

@@ -24,6 +24,7 @@ type FileError struct {
 	What string // what was looked at: "magic number", "records"
 	Want string
 	Got  string
+	Hint string // what to do about it; "" where only another file helps
 }
 
 func (e *FileError) Error() string {
@@ -32,6 +33,11 @@ func (e *FileError) Error() string {
 
 func fileError(path, what, want, format string, args ...any) error {
 	return &FileError{Path: path, What: what, Want: want, Got: fmt.Sprintf(format, args...)}
+}
+
+// chosen is a fileError that another choice of parameters helps against.
+func chosen(hint, path, what, want, format string, args ...any) error {
+	return &FileError{Path: path, What: what, Want: want, Got: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // ChecksumError says that the bytes of a file are not those they should be: of the published data set, of the compressed

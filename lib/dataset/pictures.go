@@ -113,7 +113,7 @@ func (p *Pictures) openFolder() ([]part, error) {
 	}
 	n := len(p.c.names)
 	if n < 2 {
-		return nil, fileError(p.o.Path, "images", "2 or more, for a training and a test split", "1")
+		return nil, chosen("add images", p.o.Path, "images", "2 or more, for a training and a test split", "1")
 	}
 	train, test := Split(n, p.o.TestFraction, p.o.Seed, "dataset/images/test")
 	return []part{{"train", train, p.o.Train}, {"test", test, p.o.Test}}, nil
@@ -242,7 +242,7 @@ func (p *Pictures) first(ctx context.Context, indices []int) (im *picture.Image,
 	})
 	if im != nil {
 		if im.H > MaxEdge || im.W > MaxEdge {
-			return nil, fileError(p.o.Path, "images", fmt.Sprintf("at most %dx%d pixels, or a size to bring them to", MaxEdge, MaxEdge), "%dx%d", im.W, im.H)
+			return nil, chosen("give a --size", p.o.Path, "images", fmt.Sprintf("at most %dx%d pixels, or a size to bring them to", MaxEdge, MaxEdge), "%dx%d", im.W, im.H)
 		}
 		return im, nil
 	}
@@ -294,7 +294,7 @@ func (p *Pictures) read(ctx context.Context, part part, b *batcher) error {
 			return nil
 		}
 		if m.im.H != b.set.H || m.im.W != b.set.W {
-			return fileError(path, "image size", fmt.Sprintf("%dx%d pixels as the first one, or a size to bring all to", b.set.W, b.set.H), "%dx%d", m.im.W, m.im.H)
+			return chosen("give a --size", path, "image size", fmt.Sprintf("%dx%d pixels as the first one, or a size to bring all to", b.set.W, b.set.H), "%dx%d", m.im.W, m.im.H)
 		}
 		label := int64(0)
 		if p.labels != nil {

@@ -133,7 +133,10 @@ func Locate(source, path string) ([]string, error) {
 // reasonOf is err without the path, which the error that carries it names already.
 func reasonOf(err error) string {
 	var pe *os.PathError
-	if errors.As(err, &pe) {
+	if errors.As(err, &pe) && !errors.Is(err, os.ErrNotExist) {
+		return pe.Err.Error()
+	}
+	if pe != nil {
 		return "no such file or directory"
 	}
 	return strings.TrimSuffix(err.Error(), ": "+os.ErrNotExist.Error())

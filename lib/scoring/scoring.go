@@ -82,6 +82,18 @@ func (n *Network) Metric() string {
 	return ClassifierMetric
 }
 
+// Fits returns an error where the network does not take images such as one, which is called what in it. Inception takes
+// all, and is not asked, for it is slow.
+func (n *Network) Fits(ctx context.Context, one feature.Images, what string) error {
+	if Inception(n.Network) {
+		return nil
+	}
+	if _, err := n.Rows(ctx, one); err != nil {
+		return Explain(ctx, what, err)
+	}
+	return nil
+}
+
 // Moments are those of the features of images, which are called what in errors.
 func (n *Network) Moments(ctx context.Context, images feature.Images, what string) (*metrics.Moments, error) {
 	rows, err := n.Rows(ctx, images)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,7 +133,7 @@ func coded(err error) error {
 	case errors.As(err, &sum):
 		return stage.Fail(stage.ExitIntegrity, "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest", "%w", err)
 	case errors.As(err, &file):
-		return stage.Fail(stage.ExitInput, "get a fresh copy of the file", "%w", err)
+		return stage.Fail(stage.ExitInput, cmp.Or(file.Hint, "get a fresh copy of the file"), "%w", err)
 	case errors.As(err, &path):
 		return stage.Fail(stage.ExitInput, "check the path and its permissions", "%w", err)
 	}

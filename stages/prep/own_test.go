@@ -164,7 +164,7 @@ func TestOwnWarnings(t *testing.T) {
 	}
 	table := writeFiles(t, map[string][]byte{"t.csv": []byte(sheet + "NA,1,x\n")})
 	_, m = mustPrep(t, "--source=csv", "--label=kind", "--drop-missing", "--path="+filepath.Join(table, "t.csv"))
-	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "1 rows") || !strings.Contains(m.Warnings[0], "line 7, column 1 (a)") {
+	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "1 rows") || !strings.Contains(m.Warnings[0], "line 7, column a (character 1)") {
 		t.Errorf("warnings %q", m.Warnings)
 	}
 }
@@ -286,7 +286,7 @@ func TestOwnRefuses(t *testing.T) {
 		"no celeba":           {[]string{"--source=celeba", "--path=" + filepath.Join(images, "none")}, stage.ExitInput, []string{"none", "img_align_celeba.zip"}},
 		"no images":           {[]string{"--source=images", "--path=" + filepath.Dir(table)}, stage.ExitInput, []string{"none, and 1 other files"}},
 		"many":                {[]string{"--source=images", "--path=" + images, "--n-train=9"}, stage.ExitUsage, []string{"9 samples of the train split", "at most 3"}},
-		"text in numbers":     {[]string{"--source=csv", "--path=" + table}, stage.ExitInput, []string{"line 2, column 7 (kind)", "--columns"}},
+		"text in numbers":     {[]string{"--source=csv", "--path=" + table}, stage.ExitInput, []string{"line 2, column kind (character 7)", "--columns"}},
 		"another digest":      {[]string{"--source=images", "--path=" + images, "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity, []string{"source-digest"}},
 		"another csv digest":  {[]string{"--source=csv", "--path=" + table, "--label=kind", "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity, []string{"source-digest"}},
 		"components of csv":   {[]string{"--source=csv", "--path=" + table, "--components=[]"}, stage.ExitUsage, []string{"components"}},

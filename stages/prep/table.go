@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"vapo/lib/dataset"
 	"vapo/lib/stage"
@@ -43,6 +44,10 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 		}
 		if columns = like.Columns; columns == nil {
 			return stage.Fail(stage.ExitInput, "give the train output of prep --source=csv", "%s has no named columns", c.Like)
+		}
+		// Samples of a class know its number; the names are the data's.
+		if points.Classes == nil && !slices.ContainsFunc(points.Labels, func(l int64) bool { return l < 0 || l >= int64(len(like.Classes)) }) {
+			points.Classes = like.Classes
 		}
 	}
 	if len(columns) != points.D {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -142,7 +144,7 @@ func (t *trainer) finish(ctx context.Context) error {
 		return t.stopped(ctx, steps, err)
 	}
 	// What follows is of the last step only because it is the last: a longer run does without.
-	end := ending{Series: t.job.Series(), Step: steps, Lines: len(t.h.Lines), standing: t.h.standing}
+	end := ending{Series: t.job.Series(), Step: steps, Lines: len(t.h.Lines), Metrics: linesDigest(t.h.Lines), standing: t.h.standing}
 	if w := t.h.Window; w.Count+w.Skipped > 0 {
 		if err := t.h.log(steps, nil, nil); err != nil {
 			return err
@@ -158,21 +160,15 @@ func (t *trainer) finish(ctx context.Context) error {
 	if name, bad := c.NonFinite(); bad {
 		return stage.Fail(stage.ExitNumeric, "lower --learning-rate", "tensor %s of the final checkpoint is not finite", name)
 	}
+	sum := sha256.New()
+	if err := t.job.Output(ctx, "checkpoint", func(w io.Writer) error { return checkpoint.Write(io.MultiWriter(w, sum), c) }); err != nil {
+		return err
+	}
+	end.Checkpoint = hex.EncodeToString(sum.Sum(nil))
 	if err := t.job.Output(ctx, "end", func(w io.Writer) error { return json.NewEncoder(w).Encode(end) }); err != nil {
 		return err
 	}
-	if err := t.job.Output(ctx, "checkpoint", func(w io.Writer) error { return checkpoint.Write(w, c) }); err != nil {
-		return err
-	}
-	err = t.job.Output(ctx, "metrics", func(w io.Writer) error {
-		for _, l := range t.h.Lines {
-			if _, err := w.Write(append(append([]byte(nil), l...), '\n')); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := t.job.Output(ctx, "metrics", func(w io.Writer) error { return writeLines(w, t.h.Lines) }); err != nil {
 		return err
 	}
 	if err := t.eval.finish(ctx, t.h); err != nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,8 +29,14 @@ type ending struct {
 	Series string `json:"series"` // what the two must have in common, see stage.Job
 	Step   int64  `json:"step"`
 	Lines  int    `json:"lines"` // lines of the metrics output that the longer run has too
+	// Digests of the output checkpoint and of those lines, so that the outputs of different runs are not mixed.
+	Checkpoint string `json:"checkpoint"`
+	Metrics    string `json:"metrics"`
 	standing
 }
+
+// mixed is what to do about outputs that are not of one run.
+const mixed = "give the outputs checkpoint, metrics and end of one run"
 
 // resume sets the state to where this run was stopped, or to where a shorter run of its series ended, or to the start. It
 // returns the history and the step to go on with.
@@ -55,6 +63,15 @@ func (t *trainer) resume(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	if !ok {
+		for _, output := range []string{"metrics", "end"} {
+			_, ok, err := t.job.Earlier(ctx, output)
+			if err != nil {
+				return 0, err
+			}
+			if ok {
+				return 0, stage.Fail(stage.ExitUsage, mixed, "--earlier %s is given without the output checkpoint of the same run", output)
+			}
+		}
 		return 0, t.s.Initialise(t.p.Seed)
 	}
 	step, err := t.goOn(ctx, path)
@@ -92,8 +109,12 @@ func (t *trainer) goOn(ctx context.Context, path string) (int64, error) {
 		return 0, err
 	}
 	var end ending
-	if json.Unmarshal(raw, &end) != nil || end.Guard.Check() != nil || end.Step != c.Step {
-		return 0, stage.Fail(stage.ExitInput, "give the outputs checkpoint, metrics and end of one run", "the end that was given is not that of this checkpoint's run")
+	digest, err := fileDigest(path)
+	if err != nil {
+		return 0, err
+	}
+	if json.Unmarshal(raw, &end) != nil || end.Guard.Check() != nil || end.Step != c.Step || end.Checkpoint != digest {
+		return 0, stage.Fail(stage.ExitInput, mixed, "the end that was given is not that of this checkpoint's run")
 	}
 	if end.Series != t.job.Series() {
 		return 0, stage.Fail(stage.ExitInput, "only --steps may differ, and with --decay=cosine --horizon must be given and the same",
@@ -102,7 +123,7 @@ func (t *trainer) goOn(ctx context.Context, path string) (int64, error) {
 	if c.Step > int64(t.p.Steps) {
 		return 0, stage.Fail(stage.ExitInput, "raise --steps", "the checkpoint is of step %d, after the %d steps of this run", c.Step, t.p.Steps)
 	}
-	lines, err := t.earlierLines(ctx, end.Lines)
+	lines, err := t.earlierLines(ctx, &end)
 	if err != nil {
 		return 0, err
 	}
@@ -125,8 +146,8 @@ func (t *trainer) earlier(ctx context.Context, output string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// earlierLines are the first n lines of the shorter run's metrics.
-func (t *trainer) earlierLines(ctx context.Context, n int) ([]json.RawMessage, error) {
+// earlierLines are the first lines of the shorter run's metrics, those before its end.
+func (t *trainer) earlierLines(ctx context.Context, end *ending) ([]json.RawMessage, error) {
 	raw, err := t.earlier(ctx, "metrics")
 	if err != nil {
 		return nil, err
@@ -135,10 +156,42 @@ func (t *trainer) earlierLines(ctx context.Context, n int) ([]json.RawMessage, e
 	for l := range bytes.Lines(raw) {
 		lines = append(lines, json.RawMessage(bytes.TrimSuffix(l, []byte("\n"))))
 	}
-	if n < 0 || n > len(lines) {
-		return nil, stage.Fail(stage.ExitInput, "give the outputs checkpoint, metrics and end of one run", "the metrics have %d lines, expected %d as the end of that run says", len(lines), n)
+	if end.Lines < 0 || end.Lines > len(lines) {
+		return nil, stage.Fail(stage.ExitInput, mixed, "the metrics have %d lines, expected %d as the end of that run says", len(lines), end.Lines)
 	}
-	return lines[:n], nil
+	if lines = lines[:end.Lines]; linesDigest(lines) != end.Metrics {
+		return nil, stage.Fail(stage.ExitInput, mixed, "the metrics that were given are not those of this checkpoint's run")
+	}
+	return lines, nil
+}
+
+// writeLines writes a metrics output.
+func writeLines(w io.Writer, lines []json.RawMessage) error {
+	for _, l := range lines {
+		if _, err := w.Write(append(append([]byte(nil), l...), '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func linesDigest(lines []json.RawMessage) string {
+	sum := sha256.New()
+	_ = writeLines(sum, lines) // a hash takes everything
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+func fileDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // save writes the resumable checkpoint after step steps.
@@ -182,6 +235,11 @@ func (t *trainer) diverged(ctx context.Context, step int64, reason error) error 
 	if err := t.save(ctx, step); err != nil {
 		t.job.Log().Error("the last good state could not be saved", "reason", err)
 	}
-	return stage.Fail(stage.ExitNumeric, "lower --learning-rate or --clip-norm; the last good state is kept as the run's resumable checkpoint",
+	hint := "lower --learning-rate or --clip-norm; the last good state is kept as the run's resumable checkpoint"
+	var skipping *training.DivergedError
+	if errors.As(reason, &skipping) {
+		hint = "raise --spike-factor or lower --learning-rate; the last good state is kept as the run's resumable checkpoint"
+	}
+	return stage.Fail(stage.ExitNumeric, hint,
 		"training diverged at step %d: %w; the state after %d steps is kept", step, reason, step)
 }

@@ -84,6 +84,10 @@ func TestSeriesRefused(t *testing.T) {
 	if code, _, said := train(t, constant("--steps=20", "--out="+other)...); code != 0 {
 		t.Fatalf("exit %d\n%s", code, said)
 	}
+	seed := t.TempDir() // as long as the first, and another run
+	if code, _, said := train(t, constant("--seed=7", "--out="+seed)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, said)
+	}
 	for says, c := range map[string]struct {
 		args, earlier []string
 		code          int
@@ -95,6 +99,9 @@ func TestSeriesRefused(t *testing.T) {
 		"not a readable tensor file": {constant("--steps=50"), []string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, stage.ExitInput},
 		"not that of this":           {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]}, stage.ExitInput},
 		"is not that":                {constant("--steps=50"), []string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, stage.ExitInput},
+		"of this checkpoint's run":   {constant("--steps=50"), []string{earlier(seed)[0], earlier(dir)[1], end}, stage.ExitInput},
+		"not those of this":          {constant("--steps=50"), []string{checkpoint, earlier(seed)[1], end}, stage.ExitInput},
+		"without the output":         {constant("--steps=50"), earlier(dir)[1:], stage.ExitUsage},
 		"unknown output checkpoints": {constant("--steps=50"), []string{"--earlier=checkpoints=" + metrics}, stage.ExitUsage},
 		"the output metrics of":      {constant("--steps=50"), []string{checkpoint, end}, stage.ExitUsage},
 		"the output end of":          {constant("--steps=50"), []string{checkpoint}, stage.ExitUsage},
