@@ -24,7 +24,7 @@ type Guard struct {
 
 const (
 	guardWindow = 100 // steps that the median is of
-	guardStart  = 20  // steps before there is a limit: those of the start have larger gradients
+	guardStart  = 20  // steps before there is a limit: fewer norms do not say what is usual
 	guardSpikes = 10  // spikes in a row that are a new level
 	guardRow    = 100 // steps skipped in a row that end a run
 )

@@ -2,31 +2,58 @@ package main
 
 import "vapo/lib/training"
 
-// batch is what a step works on: the inputs of its micro-batches one after the other.
+// batch is what a step works on.
 type batch struct {
-	inputs [][]float32   // of the whole step, as training.Step.Batch is of a micro-batch
-	u      []float64     // where each sample is on the path, a fraction of the training variable; nil for a classifier
-	parts  [][][]float32 // of each micro-batch, slices of inputs
+	inputs [][]float32 // of the whole step's samples, as training.Step.Batch is of a micro-batch's
+	u      []float64   // where each sample is on the path, a fraction of the training variable; empty for a classifier
+	parts  []part      // the same by micro-batches
+}
+
+// part is a micro-batch: samples k, k+m, k+2m, … of the step's with m of them, so that each has times from all over.
+type part struct {
+	inputs [][]float32
+	u      []float64
 }
 
 // newBatch makes room for a step's batch of n samples.
 func newBatch(s *training.Step, n int, timed bool) *batch {
-	b := &batch{}
-	micro := s.Micro()
+	b := &batch{parts: make([]part, s.Micro())}
 	for _, v := range s.Batch {
-		b.inputs = append(b.inputs, make([]float32, micro*len(v)))
-	}
-	for k := range micro {
-		var part [][]float32
-		for i, v := range s.Batch {
-			part = append(part, b.inputs[i][k*len(v):(k+1)*len(v):(k+1)*len(v)])
-		}
-		b.parts = append(b.parts, part)
+		b.inputs = append(b.inputs, make([]float32, len(b.parts)*len(v)))
 	}
 	if timed {
 		b.u = make([]float64, n)
 	}
+	if len(b.parts) == 1 {
+		b.parts[0] = part{b.inputs, b.u}
+		return b
+	}
+	for k := range b.parts {
+		p := part{u: make([]float64, len(b.u)/len(b.parts))}
+		for _, v := range s.Batch {
+			p.inputs = append(p.inputs, make([]float32, len(v)))
+		}
+		b.parts[k] = p
+	}
 	return b
+}
+
+// deal gives the samples of the step to its micro-batches, in turn. n is their number.
+func (b *batch) deal(n int) {
+	m := len(b.parts)
+	if m == 1 {
+		return // the whole is the part
+	}
+	for i := range n {
+		p := &b.parts[i%m]
+		for k, v := range b.inputs {
+			size := len(v) / n
+			copy(p.inputs[k][i/m*size:(i/m+1)*size], v[i*size:])
+		}
+		if len(b.u) > 0 {
+			p.u[i/m] = b.u[i]
+		}
+	}
 }
 
 // ahead draws the batch of the next step while the engine computes the one before it. Batches are functions of the seed

@@ -144,18 +144,16 @@ func (r *potentialRun) fill(step int64, b *batch) error {
 	}
 	draw.New(r.p.Seed, "train/noise", uint64(step)).Normal(b.inputs[training.BatchNoise])
 	// One time in each of Batch equal strata: of the distribution as a whole, with less variance than independent draws
-	// (Kingma et al., arXiv 2107.00630, appendix I.1). Micro-batches take turns, so that each has times from all over.
+	// (Kingma et al., arXiv 2107.00630, appendix I.1).
 	from := draw.New(r.p.Seed, "train/time", uint64(step))
 	var columns [homotopy.Columns][]float32
 	copy(columns[:], b.inputs[training.BatchTimes:])
-	parts := len(b.parts)
-	rows := r.p.Batch / parts
 	for i := range r.p.Batch {
 		t := r.times.Time(r.path, (float64(i)+from.Uniform64())/float64(r.p.Batch))
-		row := i%parts*rows + i/parts
-		homotopy.Fill(r.path, t, row, &columns)
-		b.u[row] = fraction(r.path, t)
+		homotopy.Fill(r.path, t, i, &columns)
+		b.u[i] = fraction(r.path, t)
 	}
+	b.deal(r.p.Batch)
 	return nil
 }
 
@@ -221,9 +219,11 @@ func (r *classifierRun) batch() *batch { return newBatch(r.s, r.p.Batch, false) 
 func (r *classifierRun) fill(step int64, b *batch) error {
 	labels := b.inputs[training.BatchLabels]
 	clear(labels)
-	return r.data.fill(b.inputs[training.BatchImages], step, r.p.Batch, func(row, sample int) {
+	err := r.data.fill(b.inputs[training.BatchImages], step, r.p.Batch, func(row, sample int) {
 		labels[row*r.classes+int(r.im.Labels[sample])] = 1
 	})
+	b.deal(r.p.Batch)
+	return err
 }
 
 // accuracy is the share of test images that the averaged weights classify rightly.

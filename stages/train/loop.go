@@ -16,6 +16,9 @@ import (
 	"vapo/lib/training"
 )
 
+// saidSpikes is how many skipped steps are told of in the log, and every how many further ones one is.
+const saidSpikes = 10
+
 // trainer takes a run to its end from where it stands.
 type trainer struct {
 	job      *stage.Job
@@ -64,7 +67,7 @@ func (t *trainer) loop(ctx context.Context) error {
 		if m.NonFinite {
 			return t.diverged(ctx, step, fmt.Errorf("loss %v, gradient norm %v", m.Loss, m.GradNorm))
 		}
-		if m.Spike {
+		if m.Spike && (t.h.Guard.Spikes < saidSpikes || t.h.Guard.Spikes%saidSpikes == 0) {
 			t.job.Log().Warn("a step was skipped, its gradient is a spike", "step", step, "grad_norm", round(m.GradNorm, 4), "limit", round(t.s.Limit, 4))
 		}
 		if err := t.h.Guard.Observe(m); err != nil {
@@ -91,17 +94,19 @@ func (t *trainer) loop(ctx context.Context) error {
 
 // step takes one step, micro-batch by micro-batch.
 func (t *trainer) step(step int64, b *batch) (m training.Metrics, err error) {
-	t.s.Limit = t.h.Guard.Limit()
-	rows := len(b.u) / len(b.parts)
+	t.s.Limit = 0
+	if step >= int64(t.p.Warmup) { // until then gradients grow with what the network has learned
+		t.s.Limit = t.h.Guard.Limit()
+	}
 	for micro, part := range b.parts {
-		t.s.SwapBatch(part)
+		t.s.SwapBatch(part.inputs)
 		if m, _, err = t.s.RunMicro(step, micro); err != nil {
 			return m, err
 		}
-		if rows == 0 { // a classifier's samples are at no time
+		if len(part.u) == 0 { // a classifier's samples are at no time
 			continue
 		}
-		if err := t.h.Window.Bins.Add(b.u[micro*rows:(micro+1)*rows], t.s.PerSample); err != nil {
+		if err := t.h.Window.Bins.Add(part.u, t.s.PerSample); err != nil {
 			return m, err
 		}
 	}

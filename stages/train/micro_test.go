@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A batch in parts is the same batch: its losses, gradients and bins are those of the whole but for rounding.
+func TestMicroBatches(t *testing.T) {
+	lines := func(args ...string) (out []line) {
+		t.Helper()
+		dir := t.TempDir()
+		if code, _, said := train(t, append(args, "--log-every=1", "--out="+dir)...); code != 0 {
+			t.Fatalf("exit %d\n%s", code, said)
+		}
+		f, err := os.Open(filepath.Join(dir, "metrics.ndjson"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for s := bufio.NewScanner(f); s.Scan(); {
+			var l line
+			if err := json.Unmarshal(s.Bytes(), &l); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, l)
+		}
+		return out
+	}
+	images := pictures(t, 8, nil)
+	for name, args := range map[string][]string{
+		"mlp":        small(points(t), "--objective=energy"),
+		"unet":       smallUNet(images, "--flip", "--conditional", "--batch=6"),
+		"classifier": smallClassifier(images),
+	} {
+		whole := lines(args...)
+		size := map[string]string{"mlp": "4", "unet": "2", "classifier": "8"}[name]
+		parts := lines(append(args, "--micro-batch="+size)...)
+		if len(whole) == 0 || len(whole) != len(parts) {
+			t.Fatalf("%s: %d and %d lines", name, len(whole), len(parts))
+		}
+		near := func(step int64, what string, a, b float64) {
+			if math.Abs(a-b) > 2e-4*(1+math.Abs(a)) {
+				t.Errorf("%s, step %d: %s is %v of the whole batch, %v of its parts", name, step, what, a, b)
+			}
+		}
+		for i, w := range whole {
+			p := parts[i]
+			near(w.Step, "loss", *w.Loss, *p.Loss)
+			near(w.Step, "gradient norm", w.GradNorm, p.GradNorm)
+			for k := range w.Bins {
+				near(w.Step, "count of a bin", float64(w.Bins[k].Count), float64(p.Bins[k].Count))
+				near(w.Step, "loss of a bin", w.Bins[k].Loss, p.Bins[k].Loss)
+			}
+		}
+	}
+}
