@@ -77,7 +77,7 @@ var missing = []string{"", "na", "n/a", "nan", "null", "none", "?"}
 func LoadCSV(o CSVOptions) (*LoadedTable, error) {
 	l, err := loadCSV(o)
 	if err != nil {
-		return nil, fmt.Errorf("dataset csv: %w", err)
+		return nil, fmt.Errorf("dataset: %w", err)
 	}
 	return l, nil
 }

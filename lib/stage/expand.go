@@ -25,8 +25,8 @@ func given(kctx *kong.Context) map[string]bool {
 	return names
 }
 
-// expand sets the parameters that a preset stands for.
-func (s *paramSet[P]) expand(values map[string]string, err error) error {
+// expand sets the parameters that a set of them stands for.
+func (s *paramSet[P]) expand(set string, values map[string]string, err error) error {
 	if err != nil {
 		var coded *Error
 		if errors.As(err, &coded) {
@@ -45,7 +45,7 @@ func (s *paramSet[P]) expand(values map[string]string, err error) error {
 			panic(fmt.Sprintf("stage: Expand gives %s the value %q: %v", name, values[name], err))
 		}
 		if s.given[name] && !sameValue(before, valueOf(f)) {
-			return Fail(ExitUsage, "leave one of the two out", "parameter %s is %s, but a preset that was chosen has it at %s", name, show(before), values[name])
+			return Fail(ExitUsage, "leave one of the two out", "parameter %s is %s, but %s has it at %s", name, show(before), set, values[name])
 		}
 	}
 	return nil

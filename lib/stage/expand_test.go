@@ -22,14 +22,14 @@ func presetStage() Stage[presetParams] {
 	return Stage[presetParams]{
 		Name: "preset", About: "Preset stands for others.", Version: 1,
 		Outputs: []Port{{Name: "out", Media: MediaJSON}},
-		Expand: func(p *presetParams) (map[string]string, error) {
+		Expand: func(p *presetParams) (string, map[string]string, error) {
 			switch p.Preset {
 			case "none":
-				return nil, nil
+				return "", nil, nil
 			case "big":
-				return map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"}, nil
+				return "the preset big", map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"}, nil
 			}
-			return nil, fmt.Errorf("preset %s is not known", p.Preset)
+			return "", nil, fmt.Errorf("preset %s is not known", p.Preset)
 		},
 		Run: func(ctx context.Context, job *Job, p *presetParams) error {
 			return job.Output(ctx, "out", func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
@@ -51,7 +51,7 @@ func TestExpand(t *testing.T) {
 		{[]string{"--preset=big"}, int64(30), ""},
 		{[]string{"--preset=big", "--rate=7"}, int64(30), ""},
 		{[]string{"--preset=big", "--width=30", "--levels=[1,2]", "--no-time"}, int64(30), ""},
-		{[]string{"--preset=big", "--width=3"}, nil, "width is 3"}, // the default, but given
+		{[]string{"--preset=big", "--width=3"}, nil, "width is 3, but the preset big has it at 30"}, // the default, but given
 		{[]string{"--preset=big", "--levels=[1]"}, nil, "levels is [1]"},
 		{[]string{"--preset=big", "--time"}, nil, "time is true"},
 		{[]string{"--preset=small"}, nil, "small is not known"},

@@ -171,7 +171,8 @@ func (s *paramSet[P]) parse(args []string) error {
 func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	p := &s.holder.P
 	if spec.Expand != nil {
-		if err := s.expand(spec.Expand(p)); err != nil {
+		set, values, err := spec.Expand(p)
+		if err := s.expand(set, values, err); err != nil {
 			return nil, err
 		}
 	}

@@ -106,8 +106,9 @@ type Stage[P any] struct {
 	// Auto resolves a parameter whose value is "auto", before keying.
 	Auto map[string]func(p *P) string
 	// Expand says, by name and as text, what parameters a parameter that names a set of them (a preset) stands for. They
-	// take these values, in manifests and keys too; one that was given another value is a usage error.
-	Expand func(p *P) (map[string]string, error)
+	// take these values, in manifests and keys too; one that was given another value is a usage error, which calls the set
+	// by what Expand calls it.
+	Expand func(p *P) (set string, values map[string]string, err error)
 	// Resolve gives parameters that follow from others their values, before keying.
 	Resolve func(p *P)
 	// Check validates parameters together; its error is a usage error.

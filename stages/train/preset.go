@@ -15,38 +15,38 @@ const noPreset = "none"
 
 // expand gives the network's parameters the values of a preset, so that records and keys hold them and the preset's name
 // alone decides nothing.
-func expand(p *params) (map[string]string, error) {
+func expand(p *params) (set string, values map[string]string, err error) {
 	if p.Preset == noPreset {
-		return nil, nil
+		return "", nil, nil
 	}
 	c, err := presetOf(p.Preset)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	values := map[string]any{"model": c.Kind}
+	network := map[string]any{"model": c.Kind}
 	switch c.Kind {
 	case "mlp":
-		values["width"], values["depth"], values["fourier"] = c.MLP.Width, c.MLP.Depth, c.MLP.Fourier
+		network["width"], network["depth"], network["fourier"] = c.MLP.Width, c.MLP.Depth, c.MLP.Fourier
 	case "wrn":
-		values["wrn-depth"], values["wrn-width"], values["time"] = c.WRN.Depth, c.WRN.Width, c.WRN.Time
+		network["wrn-depth"], network["wrn-width"], network["time"] = c.WRN.Depth, c.WRN.Width, c.WRN.Time
 	case "unet":
 		u := c.UNet
-		values["channels"], values["channel-mult"], values["res-blocks"] = u.Channels, u.Mult, u.ResBlocks
-		values["groups"], values["attention"], values["dropout"] = u.Groups, append([]int{}, u.Attention...), u.Dropout
+		network["channels"], network["channel-mult"], network["res-blocks"] = u.Channels, u.Mult, u.ResBlocks
+		network["groups"], network["attention"], network["dropout"] = u.Groups, append([]int{}, u.Attention...), u.Dropout
 	}
 	out := map[string]string{}
-	for name, v := range values {
+	for name, v := range network {
 		if s, ok := v.(string); ok {
 			out[name] = s
 			continue
 		}
 		text, err := json.Marshal(v)
 		if err != nil {
-			return nil, fmt.Errorf("preset %s: %s: %w", p.Preset, name, err)
+			return "", nil, fmt.Errorf("preset %s: %s: %w", p.Preset, name, err)
 		}
 		out[name] = string(text)
 	}
-	return out, nil
+	return "--preset " + p.Preset, out, nil
 }
 
 // presetOf is the preset of a name.
