@@ -150,7 +150,8 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	case "ConditionalRequestConflict", "OperationAborted":
 		return verdict{attempts: manyTimes, ambiguous: true} // AWS under contention
 	case "ObjectParentIsFile", "ExistingObjectIsDirectory":
-		return verdict{hint: "one key is a directory prefix of another, which this store cannot hold", attempts: once}
+		// A store that keeps objects as files says so for a moment, too, while others write and delete the same key.
+		return verdict{hint: "one key is a directory prefix of another, which this store cannot hold", attempts: fewTimes}
 	case "InternalError":
 		return verdict{hint: "the store failed; its log says why", attempts: fewTimes, ambiguous: true}
 	case "AccessDenied":
