@@ -60,7 +60,7 @@ bits:
 	else echo 'without ARM: qemu-aarch64-static is not installed (Debian: qemu-user-static)'; fi
 
 race:
-	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/dataset ./lib/dataloader ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
+	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/dataloader ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
