@@ -44,6 +44,20 @@ func (c Config) Parameters() ([]layer.Param, error) {
 }
 
 // graph builds the potential for batch samples, guided where guidance is not 1.
+// Initial returns the weights with which training begins for a seed, by parameter name: what a field can be compiled with
+// before there are others.
+func (c Config) Initial(seed uint64) (map[string][]float32, error) {
+	params, err := c.Parameters()
+	if err != nil {
+		return nil, err
+	}
+	weights := map[string][]float32{}
+	for _, p := range params {
+		weights[p.Name] = p.Draw(seed)
+	}
+	return weights, nil
+}
+
 func (c Config) graph(batch int, guidance float64) (*network, error) {
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -88,9 +88,9 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 		return nil, nil
 	}
 	config := pr.config
-	initial := map[string][]float32{}
-	for _, q := range pr.s.Params {
-		initial[q.Name] = q.Draw(p.Seed)
+	initial, err := config.Initial(p.Seed)
+	if err != nil {
+		return nil, err
 	}
 	field, err := potential.NewField(be, config, initial, sampling.Block(config))
 	if err != nil {

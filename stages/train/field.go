@@ -61,13 +61,9 @@ func newFieldCheck(be backend.Backend, c potential.Config, seed uint64, set data
 		}
 		f.x, f.want, f.t = append(f.x, x), append(f.want, want), append(f.t, times)
 	}
-	initial := map[string][]float32{}
-	params, err := c.Parameters()
+	initial, err := c.Initial(seed)
 	if err != nil {
 		return nil, err
-	}
-	for _, p := range params {
-		initial[p.Name] = p.Draw(seed)
 	}
 	f.field, err = potential.NewField(be, c, initial, fieldPoints)
 	return f, err
