@@ -159,6 +159,20 @@ func (w *workplace) blob(digest string) string {
 	return path
 }
 
+// damage flips a bit in the middle of a blob.
+func (w *workplace) damage(digest string) {
+	w.t.Helper()
+	path := w.blob(digest)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // processes lists the processes whose program lies among the binaries under
 // test and whose working directory or scratch belongs to this workplace.
 func (w *workplace) processes(program string) []int {

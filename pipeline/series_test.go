@@ -69,8 +69,16 @@ func TestSeries(t *testing.T) {
 	if got := resumed("50"); got != "25" {
 		t.Errorf("went on from %s, want 25, since what 40 steps made is gone", got)
 	}
+	// One that turns out to be damaged is said, and the next shorter one serves.
+	w.damage(w.digests()["one.log"])
+	if got := resumed("55"); got != "25" {
+		t.Errorf("went on from %s, want 25, since what 50 steps made is damaged", got)
+	}
+	if said := w.must("status"); !strings.Contains(said, "step one could not go on after 50 steps of action") || !strings.Contains(said, "corrupt") {
+		t.Errorf("the damage is not said:\n%s", said)
+	}
 	entries, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/series/*/*"))
-	if err != nil || len(entries) != 7 {
+	if err != nil || len(entries) != 8 {
 		t.Fatalf("entries of series %v, %v", entries, err)
 	}
 	for _, path := range entries {

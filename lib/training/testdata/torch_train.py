@@ -12,6 +12,8 @@ on the linear path x_t = t·x + (1-t)·w·eps, v = x - w·eps. Writes into DIR
   samples-STEP.npz     at the end and at the steps of --sample-at: arr_0, uint8 [N, H, W, C] or float32 [N, D], which
                        bin/eval run --input samples=... and bin/eval folders take: both are scored by one program
   samples-STEP.png     the first 64 of them, where Pillow is there
+  weights-STEP.pth     then, too: the averaged weights as a state dict, which train import makes a checkpoint of, so that
+                       both can be sampled by one program
   summary.json         what was run and how quickly; printed too
 
 Data: fashion-mnist (idx files in --path), cifar10 (--path: a directory of .bin files, or the archive, .tar.gz or .tar.xz),
@@ -76,7 +78,7 @@ def options():
     p.add_argument("--fourier", type=int, default=4)
     p.add_argument("--log-every", type=int, default=20)
     p.add_argument("--sample-at", type=lambda s: [int(v) for v in s.split(",")], default=[], help="steps, as 1000,2000")
-    p.add_argument("--sample-n", type=int, default=1000, help="0: no samples")
+    p.add_argument("--sample-n", type=int, default=1000, help="0: none, the weights alone")
     p.add_argument("--sample-steps", type=int, default=20, help="of Heun, two evaluations each")
     p.add_argument("--sample-batch", type=int, default=64)
     return p.parse_args()
@@ -257,6 +259,9 @@ def main():
     sampling, seconds, window, step = [], 0.0, [], 0
 
     def samples():
+        torch.save(run.ema.state_dict(), os.path.join(o.out, f"weights-{step}.pth"))
+        if not o.sample_n:
+            return
         start = time.perf_counter()
         x = sample(o, run.flow, shape)
         took = time.perf_counter() - start
@@ -282,10 +287,9 @@ def main():
                 print(json.dumps(line), file=metrics, flush=True)
                 print(json.dumps(line), file=sys.stderr)
                 window = []
-            if o.sample_n and step in o.sample_at and not finished():
+            if step in o.sample_at and not finished():
                 samples()
-    if o.sample_n:
-        samples()
+    samples()
     summary = dict(
         torch=torch.__version__, threads=torch.get_num_threads(), method=o.method, parameters=sum(p.numel() for p in run.params),
         steps=step, images=step * o.batch, final_loss=line["loss"], train_seconds=round(seconds, 2),

@@ -81,11 +81,19 @@ func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep b
 	if err := r.lookUp(ctx, d); err != nil || d.Hit != nil || d.Series == "" {
 		return d, err
 	}
-	d.Earlier, d.EarlierLength, err = r.Store.LongestBelow(ctx, d.Series, d.Length)
-	if err != nil && !errors.Is(err, artifact.ErrNotFound) {
+	if err := r.headStart(ctx, d, d.Length); err != nil {
 		return nil, fmt.Errorf("step %s: %w", n.Name(), err)
 	}
 	return d, nil
+}
+
+// headStart finds the longest action of the step's series that is shorter than below, if there is one.
+func (r *Runner) headStart(ctx context.Context, d *Decision, below int64) (err error) {
+	d.Earlier, d.EarlierLength, err = r.Store.LongestBelow(ctx, d.Series, below)
+	if errors.Is(err, artifact.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // located puts a place of the recipe before an error and keeps its exit code.

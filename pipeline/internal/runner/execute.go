@@ -63,7 +63,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	}
 	defer os.RemoveAll(scratch)
 	logPath := filepath.Join(runDir, s.Name+".log")
-	logFile, err := os.Create(logPath)
+	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // a step may be tried again
 	if err != nil {
 		return nil, err
 	}

@@ -54,11 +54,6 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	if a.opt.Fresh {
 		d.Earlier = nil // or it would not be run whole
 	}
-	if d.Earlier != nil {
-		a.mu.Lock()
-		s.Earlier, s.Reason = d.Earlier.Key, d.GoesOn()
-		a.mu.Unlock()
-	}
 	if a.opt.Only != "" && n.Name() != a.opt.Only {
 		return stage.Fail(stage.ExitInput, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
 	}
@@ -66,14 +61,30 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	s.State = Running
 	a.mu.Unlock()
 	a.Display.StepStarted(s)
-	if err := a.save(ctx); err != nil {
-		return err
+	for {
+		a.mu.Lock()
+		s.Earlier, s.Reason = "", d.Reason
+		if d.Earlier != nil {
+			s.Earlier, s.Reason = d.Earlier.Key, d.GoesOn()
+		}
+		a.mu.Unlock()
+		if err := a.save(ctx); err != nil {
+			return err
+		}
+		ran, err := a.execute(ctx, d, s)
+		if err == nil {
+			return a.publish(ctx, d, s, ran)
+		}
+		// A head start saves time alone: one that turns out to be damaged is said and gone without.
+		if d.Earlier == nil || stage.ExitCode(err) != stage.ExitIntegrity {
+			return err
+		}
+		a.warn(fmt.Sprintf("step %s could not go on after %d %s of action %.12s: %s",
+			s.Name, d.EarlierLength, n.Stage.Length, d.Earlier.Key, asFailure(s.Name, s.Stage, err).Text))
+		if err := a.headStart(ctx, d, d.EarlierLength); err != nil {
+			return err
+		}
 	}
-	ran, err := a.execute(ctx, d, s)
-	if err != nil {
-		return err
-	}
-	return a.publish(ctx, d, s, ran)
 }
 
 func (a *attempt) finish(s *Step, state string, m *stage.Manifest, raw []byte) {
