@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot/plotter"
 )
 
 // go test ./lib/report -run Ablation -update writes the golden files anew.
@@ -187,5 +188,20 @@ func TestBins(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
+	}
+}
+
+// The gradient's variance, which is measured now and then, is drawn by the bins that the other quantities are in.
+func TestVarianceByTime(t *testing.T) {
+	line := `{"step":%d,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]%s}` + "\n"
+	with := `,"gradient_variance":[{"variance":4,"mean_square":9},{"variance":%d}]`
+	text := fmt.Sprintf(line, 1, fmt.Sprintf(with, 5)) + fmt.Sprintf(line, 2, "") + fmt.Sprintf(line, 3, fmt.Sprintf(with, 7))
+	list := binSeries([]byte(text))
+	if len(list) != 2 || list[0].name != "gradient_variance" || list[0].title() != "Gradient variance by time" {
+		t.Fatalf("quantities %+v", list)
+	}
+	want := []series{{"0 to 0.5", plotter.XYs{{X: 1, Y: 4}, {X: 3, Y: 4}}}, {"0.5 to 1", plotter.XYs{{X: 1, Y: 5}, {X: 3, Y: 7}}}}
+	if diff := cmp.Diff(want, list[0].list, cmp.AllowUnexported(series{})); diff != "" {
+		t.Error("curves (-want +got):\n", diff)
 	}
 }

@@ -110,7 +110,7 @@ func (b binned) title() string { return title(b.name) + " by time" }
 
 // binSeries reads the lists "bins" of metrics lines: objects that say where the bin lies (from and to, t0 and t1, or index,
 // else their place in the list) and hold numbers. It returns the quantities in order of their names; bins without samples
-// have none.
+// have none. The variances in the list "gradient_variance", which lie in the same bins, are one more quantity.
 func binSeries(data []byte) []binned {
 	type key struct {
 		quantity string
@@ -121,13 +121,23 @@ func binSeries(data []byte) []binned {
 	most := 0
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
 		var row struct {
-			Step *float64         `json:"step"`
-			Bins []map[string]any `json:"bins"`
+			Step     *float64         `json:"step"`
+			Bins     []map[string]any `json:"bins"`
+			Variance []struct {
+				Variance *float64 `json:"variance"`
+			} `json:"gradient_variance"`
 		}
-		if !bytes.Contains(line, []byte(`"bins"`)) || json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
+		if !bytes.Contains(line, []byte(`"bins"`)) && !bytes.Contains(line, []byte(`"gradient_variance"`)) || json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
 			continue
 		}
-		most = max(most, len(row.Bins))
+		most = max(most, len(row.Bins), len(row.Variance))
+		for i, b := range row.Variance {
+			if b.Variance != nil && drawable(*b.Variance) {
+				const name = "gradient_variance"
+				by[key{name, i}] = append(by[key{name, i}], plotter.XY{X: *row.Step, Y: *b.Variance})
+				names[name] = true
+			}
+		}
 		for i, b := range row.Bins {
 			if n, ok := b["count"].(float64); ok && n == 0 {
 				continue
@@ -148,7 +158,7 @@ func binSeries(data []byte) []binned {
 		for i := 0; i < most; i += stride {
 			if xy := by[key{name, i}]; len(xy) > 1 {
 				slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-				q.list = append(q.list, series{labels[i], xy})
+				q.list = append(q.list, series{cmp.Or(labels[i], fmt.Sprint(i)), xy})
 			}
 		}
 		out = append(out, q)

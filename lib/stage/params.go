@@ -50,6 +50,7 @@ func newParams[P any]() *paramSet[P] {
 		}
 		s.flags = append(s.flags, f)
 	}
+	conditions(s.flags)
 	return s
 }
 
@@ -76,7 +77,12 @@ func (jsonMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-func (jsonMapper) PlaceHolder(*kong.Flag) string { return "JSON" }
+func (jsonMapper) PlaceHolder(f *kong.Flag) string {
+	if f.Default == "" || f.Default == "null" {
+		return "JSON"
+	}
+	return f.Default
+}
 
 func clip(s string, n int) string {
 	if len(s) <= n {
@@ -148,7 +154,7 @@ func (s *paramSet[P]) describe() []Param {
 		}
 		p := Param{
 			Name: f.Name, Type: typeOf(f), Unit: f.Tag.Get("unit"), Help: f.Help,
-			Default: valueOf(f), Required: f.Required, Keyed: f.Tag.Get("keyed") != "false",
+			Default: valueOf(f), Required: f.Required, Keyed: f.Tag.Get("keyed") != "false", Only: f.Tag.Get("only"),
 		}
 		if f.Enum != "" {
 			for _, e := range strings.Split(f.Enum, ",") {
@@ -184,6 +190,9 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 		if s.flags[i].Target.String() == "auto" {
 			s.flags[i].Target.SetString(auto(p))
 		}
+	}
+	if err := s.idle(newParams[P]().describe()); err != nil {
+		return nil, err
 	}
 	if spec.Resolve != nil {
 		spec.Resolve(p)

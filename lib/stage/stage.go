@@ -20,8 +20,9 @@
 //
 // The kong tags of the parameter struct are the only declaration there is:
 // flags, `describe`, recipe validation, the manifest and the cache key are all
-// read from them. Besides kong's own tags two are understood: unit:"…" and
-// keyed:"false" for a parameter that cannot change any output byte.
+// read from them. Besides kong's own tags three are understood: unit:"…",
+// keyed:"false" for a parameter that cannot change any output byte, and
+// only:"solver=rk45" for one that has no effect otherwise and is refused then.
 //
 // The order of effects is fixed: outputs first, the manifest last. A manifest
 // that exists is a success; a killed stage leaves none.
@@ -75,6 +76,7 @@ type Param struct {
 	Keyed    bool     `json:"keyed"`          // part of the cache key
 	Auto     any      `json:"auto,omitempty"` // what "auto" means on this machine
 	Enum     []string `json:"enum,omitempty"`
+	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: it has an effect with these values of another one
 }
 
 // Description is what `describe` prints. Resolved is present only after

@@ -24,9 +24,9 @@ type params struct {
 	Solver   string      `help:"Integrator: heun, euler or rk4 in equal steps, rk45 with steps of its own for every sample." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps    int         `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps"`
 	TEnd     float64     `name:"t-end" help:"Time at which samples leave the flow: before 1 some noise is left, after 1, for a network trained on schedule vapo to beyond it, less than at 1." default:"1"`
-	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001"`
-	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001"`
-	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps"`
+	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
+	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001" only:"solver=rk45"`
+	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps" only:"solver=rk45"`
 	Class    string      `help:"Class of the samples, for a network trained with them: the index of one, each (sample k is of class k mod their number), or none (not told)." default:"none"`
 	Guidance float64     `help:"How far the class is exaggerated (classifier-free guidance): 1 not at all, 0 leaves it out; another number takes twice the work." default:"1"`
 	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
@@ -49,7 +49,12 @@ var spec = stage.Stage[params]{
 		{Name: "trajectories", Media: stage.MediaPNG, Help: "the way of samples from noise to data, with --trajectories", Optional: true},
 		{Name: "interpolation", Media: stage.MediaPNG, Help: "samples between pairs of noises, with --interpolate", Optional: true},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
+	Auto: map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
+	Resolve: func(p *params) {
+		if p.Solver == "rk45" { // recipes that say steps are to run with it, too, and all of them are one run
+			p.Steps = defaultSteps
+		}
+	},
 	Check: check,
 	Run:   run,
 	Commands: []stage.Command{
@@ -58,6 +63,9 @@ var spec = stage.Stage[params]{
 		{Name: "export", Help: "Write samples as a NumPy archive (.npz) for other evaluators.", Cmd: &exportCmd{}},
 	},
 }
+
+// defaultSteps is the default of the parameter steps.
+const defaultSteps = 30
 
 // maxSamples bounds sample indices, so that arithmetic on them cannot overflow.
 const maxSamples = 1 << 40

@@ -13,14 +13,14 @@ import (
 
 type params struct {
 	Model     string  `help:"Network: mlp (points), unet or wrn (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,wrn,classifier"`
-	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path), energy (the Deep Ritz form with the same minimiser and more variance) or hybrid (that of the released code, on the linear schedule only; it has another minimiser)." default:"matching" enum:"matching,energy,hybrid"`
-	Schedule  string  `help:"Path from noise to data: linear, cosine, vapo (the paper's, which goes on beyond t = 1) or vp (the variance-preserving diffusion's)." default:"linear" enum:"linear,cosine,vapo,vp"`
-	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1"`
+	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path), energy (the Deep Ritz form with the same minimiser and more variance) or hybrid (that of the released code, on the linear schedule only; it has another minimiser)." default:"matching" enum:"matching,energy,hybrid" only:"model=mlp|unet|wrn"`
+	Schedule  string  `help:"Path from noise to data: linear, cosine, vapo (the paper's, which goes on beyond t = 1) or vp (the variance-preserving diffusion's)." default:"linear" enum:"linear,cosine,vapo,vp" only:"model=mlp|unet|wrn"`
+	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1" only:"model=mlp|unet|wrn"`
 
-	Times         string  `help:"Distribution of training times: uniform in the schedule's own variable, log-uniform in t, or logit-normal." default:"uniform" enum:"uniform,log-uniform,logit-normal"`
-	TimesLocation float64 `help:"logit-normal times: mean of the logit; above 0 is nearer to the data." default:"0"`
-	TimesScale    float64 `help:"logit-normal times: standard deviation of the logit." default:"1"`
-	Weight        string  `help:"Weight of the loss by time: auto (what suits objective and schedule), none, sigma (sigma/w) or velocity (one over the velocity's square)." default:"auto" enum:"auto,none,sigma,velocity"`
+	Times         string  `help:"Distribution of training times: uniform in the schedule's own variable, log-uniform in t, or logit-normal." default:"uniform" enum:"uniform,log-uniform,logit-normal" only:"model=mlp|unet|wrn"`
+	TimesLocation float64 `help:"logit-normal times: mean of the logit; above 0 is nearer to the data." default:"0" only:"times=logit-normal"`
+	TimesScale    float64 `help:"logit-normal times: standard deviation of the logit." default:"1" only:"times=logit-normal"`
+	Weight        string  `help:"Weight of the loss by time: auto (what suits objective and schedule), none, sigma (sigma/w) or velocity (one over the velocity's square)." default:"auto" enum:"auto,none,sigma,velocity" only:"model=mlp|unet|wrn"`
 
 	Steps      int    `help:"Optimiser steps. A run goes on from a shorter one that differs in nothing else." default:"1000" unit:"steps"`
 	Batch      int    `help:"Samples a step." default:"64" unit:"samples"`
@@ -42,28 +42,28 @@ type params struct {
 
 	EMAHalfLife json.RawMessage `name:"ema-half-life" help:"Half-lives of the weights' moving averages, one each; the first is the one that samples are drawn from." default:"[50000]" unit:"samples"`
 
-	Conditional  bool    `help:"Tell the network the label of every sample, so that it can be sampled by class." default:"false" negatable:""`
-	LabelDropout float64 `help:"conditional: share of samples whose label is not told, so that the network serves without one, and guidance can compare." default:"0.1"`
+	Conditional  bool    `help:"Tell the network the label of every sample, so that it can be sampled by class." default:"false" negatable:"" only:"model=mlp|unet|wrn"`
+	LabelDropout float64 `help:"conditional: share of samples whose label is not told, so that the network serves without one, and guidance can compare." default:"0.1" only:"conditional=true"`
 
 	Preset      string          `help:"Network by name, instead of the parameters below: mlp-2d, mlp-tabular, unet-small, unet-32, unet-cifar10 (that of the released code), wrn-small, wrn-10-4, wrn-16-4, wrn-28-4." default:"none" keyed:"false"`
-	Width       int             `help:"mlp: units a layer." default:"128" unit:"units"`
-	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers"`
-	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4"`
-	Channels    int             `help:"unet, classifier: channels of the first level." default:"16" unit:"channels"`
-	ChannelMult json.RawMessage `help:"unet: channels of each level over those of the first, one level a number." default:"[1,2,2]"`
-	ResBlocks   int             `help:"unet: residual blocks a level." default:"1"`
-	Groups      int             `help:"unet: groups of the normalisations." default:"8"`
-	Attention   json.RawMessage `help:"unet: downsampling factors (1, 2, 4, …) of the levels with attention." default:"[]"`
-	Dropout     float64         `help:"unet: share of elements that the residual blocks drop in training." default:"0"`
-	WRNDepth    int             `name:"wrn-depth" help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers"`
-	WRNWidth    int             `name:"wrn-width" help:"wrn: channels of the first stage over 16." default:"1"`
-	Time        bool            `help:"wrn: tell the network t; without, it is one potential for all times." default:"true" negatable:""`
-	Features    int             `help:"classifier: dimensions of the feature vector." default:"64"`
+	Width       int             `help:"mlp: units a layer." default:"128" unit:"units" only:"model=mlp"`
+	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers" only:"model=mlp"`
+	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4" only:"model=mlp"`
+	Channels    int             `help:"unet, classifier: channels of the first level." default:"16" unit:"channels" only:"model=unet|classifier"`
+	ChannelMult json.RawMessage `help:"unet: channels of each level over those of the first, one level a number." default:"[1,2,2]" only:"model=unet"`
+	ResBlocks   int             `help:"unet: residual blocks a level." default:"1" only:"model=unet"`
+	Groups      int             `help:"unet: groups of the normalisations." default:"8" only:"model=unet"`
+	Attention   json.RawMessage `help:"unet: downsampling factors (1, 2, 4, …) of the levels with attention." default:"[]" only:"model=unet"`
+	Dropout     float64         `help:"unet: share of elements that the residual blocks drop in training." default:"0" only:"model=unet"`
+	WRNDepth    int             `name:"wrn-depth" help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers" only:"model=wrn"`
+	WRNWidth    int             `name:"wrn-width" help:"wrn: channels of the first stage over 16." default:"1" only:"model=wrn"`
+	Time        bool            `help:"wrn: tell the network t; without, it is one potential for all times." default:"true" negatable:"" only:"model=wrn"`
+	Features    int             `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
 	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps"`
-	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps"`
+	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn"`
 	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8"`
-	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps"`
+	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
 	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false"`
 	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
