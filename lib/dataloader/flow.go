@@ -1,0 +1,154 @@
+package dataloader
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"vapo/lib/dataset"
+	"vapo/lib/tensorfile"
+)
+
+// flow is the filling of the window from one block on.
+type flow struct {
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	mu      sync.Mutex
+	changed sync.Cond
+	free    []int32             // places in the arena
+	need    int                 // places that a block waits for
+	blocks  map[int64]*resident // by the count of blocks since the start of training
+	err     error               // why no further block comes
+}
+
+// resident is a block in the arena.
+type resident struct {
+	from   int     // its first sample's index
+	places []int32 // by row
+	left   int     // rows not given out yet
+}
+
+// pending is a block that is being read.
+type pending struct {
+	from int
+	set  dataset.Set
+	err  error
+	done chan struct{}
+}
+
+// start begins to fill the window.
+func (s *Stream) start(first int64) *flow {
+	ctx, cancel := context.WithCancel(s.ctx)
+	f := &flow{cancel: cancel, blocks: map[int64]*resident{}}
+	f.changed.L = &f.mu
+	for i := range s.arena.places {
+		f.free = append(f.free, int32(s.arena.places-1-i))
+	}
+	queue := make(chan *pending, ahead)
+	f.done.Go(func() { s.request(ctx, f, first, queue) })
+	f.done.Go(func() {
+		err := s.fill(ctx, f, first, queue)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.err = err
+		f.changed.Broadcast()
+	})
+	// Whoever waits for places does not wait for the context.
+	context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.changed.Broadcast()
+	})
+	return f
+}
+
+// request reads blocks in the order of need, a few at once.
+func (s *Stream) request(ctx context.Context, f *flow, first int64, queue chan<- *pending) {
+	order := *s.order // its permutations are this goroutine's own
+	order.permuted = nil
+	var rank []int // of the blocks in the epoch after next
+	var epoch uint64
+	for k := first; ; k++ {
+		e, block := order.block(k)
+		if rank == nil || e != epoch {
+			epoch, rank = e, make([]int, order.blocks)
+			for r, b := range order.permute(e + 1) {
+				rank[b] = r
+			}
+		}
+		from, to := order.span(block)
+		p := &pending{from: from, done: make(chan struct{})}
+		select {
+		case queue <- p:
+		case <-ctx.Done():
+			return
+		}
+		next := (int64(e)+1)*int64(order.blocks) + int64(rank[block])
+		f.done.Go(func() {
+			defer close(p.done)
+			p.set, p.err = s.load(block, from, to, next)
+		})
+	}
+}
+
+// load reads a block that is needed again at the count next.
+func (s *Stream) load(block, from, to int, next int64) (dataset.Set, error) {
+	var t *tensorfile.Table
+	var err error
+	if s.cache != nil {
+		if t, err = s.cache.get(block, next); err != nil {
+			return nil, err
+		}
+	}
+	if t == nil {
+		if t, err = s.file.Slice(from, to); err != nil {
+			return nil, fmt.Errorf("samples %d to %d: %w", from, to-1, err)
+		}
+		s.read.Add(1)
+		if s.cache != nil {
+			if err := s.cache.put(block, next, t); err != nil {
+				return nil, err
+			}
+		}
+	}
+	set, err := dataset.FromTable(t)
+	if err != nil {
+		return nil, fmt.Errorf("samples %d to %d: %w", from, to-1, err)
+	}
+	return set, nil
+}
+
+// fill moves what has been read into the arena as places become free.
+func (s *Stream) fill(ctx context.Context, f *flow, first int64, queue <-chan *pending) error {
+	for k := first; ; k++ {
+		var p *pending
+		select {
+		case p = <-queue:
+			<-p.done
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if p.err != nil {
+			return p.err
+		}
+		n := p.set.Len()
+		f.mu.Lock()
+		f.need = n
+		for len(f.free) < n && ctx.Err() == nil {
+			f.changed.Wait()
+		}
+		f.need = 0
+		if ctx.Err() != nil {
+			f.mu.Unlock()
+			return context.Cause(ctx)
+		}
+		r := &resident{from: p.from, left: n, places: append([]int32(nil), f.free[len(f.free)-n:]...)}
+		f.free = f.free[:len(f.free)-n]
+		f.mu.Unlock()
+		s.arena.put(p.set, r.places)
+		f.mu.Lock()
+		f.blocks[k] = r
+		f.changed.Broadcast()
+		f.mu.Unlock()
+	}
+}
