@@ -51,6 +51,10 @@ func newParams[P any]() *paramSet[P] {
 		s.flags = append(s.flags, f)
 	}
 	conditions(s.flags)
+	for _, f := range s.flags {
+		bound(f, "min")
+		bound(f, "max")
+	}
 	return s
 }
 
@@ -155,6 +159,7 @@ func (s *paramSet[P]) describe() []Param {
 		p := Param{
 			Name: f.Name, Type: typeOf(f), Unit: f.Tag.Get("unit"), Help: f.Help,
 			Default: valueOf(f), Required: f.Required, Keyed: f.Tag.Get("keyed") != "false", Only: f.Tag.Get("only"),
+			Min: bound(f, "min"), Max: bound(f, "max"),
 		}
 		if f.Enum != "" {
 			for _, e := range strings.Split(f.Enum, ",") {
@@ -204,6 +209,9 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 			return nil, Fail(ExitUsage, "", "parameter %s is %v; it must be a finite number", f.Name, x)
 		}
 		values[f.Name] = v
+	}
+	if err := s.within(); err != nil {
+		return nil, err
 	}
 	if spec.Check != nil {
 		if err := spec.Check(p); err != nil {

@@ -20,9 +20,10 @@
 //
 // The kong tags of the parameter struct are the only declaration there is:
 // flags, `describe`, recipe validation, the manifest and the cache key are all
-// read from them. Besides kong's own tags three are understood: unit:"…",
-// keyed:"false" for a parameter that cannot change any output byte, and
-// only:"solver=rk45" for one that has no effect otherwise and is refused then.
+// read from them. Besides kong's own tags these are understood: unit:"…",
+// keyed:"false" for a parameter that cannot change any output byte, min:"1" and
+// max:"9" for the least and greatest value of a number, and only:"solver=rk45"
+// for a parameter that has no effect otherwise and is refused then.
 //
 // The order of effects is fixed: outputs first, the manifest last. A manifest
 // that exists is a success; a killed stage leaves none.
@@ -76,6 +77,8 @@ type Param struct {
 	Keyed    bool     `json:"keyed"`          // part of the cache key
 	Auto     any      `json:"auto,omitempty"` // what "auto" means on this machine
 	Enum     []string `json:"enum,omitempty"`
+	Min      any      `json:"min,omitempty"`  // least value
+	Max      any      `json:"max,omitempty"`  // greatest value
 	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: it has an effect with these values of another one
 }
 

@@ -16,18 +16,18 @@ import (
 )
 
 type params struct {
-	N            int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points"`
-	Pairs        int            `help:"Pairs of sets whose distances are averaged; points only." default:"8"`
-	Projections  int            `help:"Directions of the sliced distance." default:"128"`
-	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images"`
-	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images"`
-	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images"`
+	N            int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points" min:"2"`
+	Pairs        int            `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
+	Projections  int            `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
+	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images" min:"1"`
+	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images" min:"1"`
+	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images" min:"1"`
 	Tap          int            `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
 	Resize       feature.Resize `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 	Metrics      string         `help:"Beside the Fréchet distance: all that can be measured, none, or a list of interval, fid-infinity, kid, inception-score, manifold (precision, recall, density, coverage); images only." default:"all"`
 	Baselines    bool           `help:"Score a per-pixel Gaussian and the test images too; images only." default:"true" negatable:""`
 	OODTime      float64        `name:"ood-time" help:"Time t of the path, in (0, 1), at which outliers are told from data." default:"0.5"`
-	OODN         int            `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows"`
+	OODN         int            `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
 	KeepFeatures bool           `help:"Write the features of the reference, which a later run can take as its reference."`
 	Seed         uint64         `help:"Seed of directions, baselines and fresh data." default:"0"`
 	Backend      engine.Name    `help:"Compute engine of the feature network, see sample --help." default:"auto"`
@@ -62,16 +62,10 @@ var spec = stage.Stage[params]{
 	},
 }
 
-// Bounds far above what is of use, which keep a slip of the finger from computing for years.
-const (
-	maxProjections = 10000
-	maxPairs       = 10000
-)
+// maxProjections is far above what is of use; it keeps a slip of the finger from computing for years.
+const maxProjections = 10000
 
 func check(p *params) error {
-	if p.Projections > maxProjections || p.Pairs > maxPairs {
-		return fmt.Errorf("projections and pairs are %d and %d; they must be at most %d and %d", p.Projections, p.Pairs, maxProjections, maxPairs)
-	}
 	if _, err := parseMeasures(p.Metrics); err != nil {
 		return err
 	}
@@ -80,14 +74,6 @@ func check(p *params) error {
 	}
 	if !slices.Contains(feature.Taps, p.Tap) {
 		return fmt.Errorf("tap is %d; it must be one of %v", p.Tap, feature.Taps)
-	}
-	for _, c := range []struct {
-		name     string
-		v, least int
-	}{{"n", p.N, 2}, {"pairs", p.Pairs, 1}, {"projections", p.Projections, 1}, {"panel", p.Panel, 1}, {"neighbours", p.Neighbours, 1}, {"compared", p.Compared, 1}, {"ood-n", p.OODN, 2}} {
-		if c.v < c.least {
-			return fmt.Errorf("%s is %d; it must be at least %d", c.name, c.v, c.least)
-		}
 	}
 	return nil
 }

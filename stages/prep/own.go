@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"vapo/lib/dataset"
@@ -22,30 +21,10 @@ const tenth = 0.1
 // previewed is how many training images the picture is made of, at most.
 const previewed = 100
 
-// checkTaken refuses parameters that the source does not take: one that changes nothing would be believed to have done so.
-func checkTaken(p *params) error {
-	for _, c := range []struct {
-		name    string
-		given   bool
-		sources []string
-	}{
-		{"size", p.Size != 0, []string{"images", "celeba", "shapes"}},
-		{"crop", p.Crop != 0, []string{"images", "celeba"}},
-		{"resize", p.Resize != string(picture.Bilinear), []string{"images", "celeba"}},
-		{"channels", p.Channels != 0, []string{"images", "celeba", "shapes"}},
-		{"labels", p.Labels != "none", []string{"images"}},
-		{"skip-broken", p.SkipBroken, []string{"images", "celeba"}},
-		{"columns", p.Columns != "", []string{"csv"}},
-		{"label", p.Label != "", []string{"csv"}},
-		{"test-fraction", p.TestFraction != 0, []string{"images", "csv"}},
-		{"drop-missing", p.DropMissing, []string{"csv"}},
-	} {
-		if c.given && !slices.Contains(c.sources, p.Source) {
-			return fmt.Errorf("%s is given, but belongs to source %s, not to %s", c.name, strings.Join(c.sources, " or "), p.Source)
-		}
-	}
-	if p.Size < 0 || p.Crop < 0 || p.Size > dataset.MaxEdge || p.Crop > dataset.MaxEdge && p.Size == 0 {
-		return fmt.Errorf("size is %d and crop %d; images made have edges of at most %d pixels", p.Size, p.Crop, dataset.MaxEdge)
+// checkOwn checks the parameters of own images and tables.
+func checkOwn(p *params) error {
+	if p.Crop > dataset.MaxEdge && p.Size == 0 {
+		return fmt.Errorf("crop is %d without a size; images made have edges of at most %d pixels", p.Crop, dataset.MaxEdge)
 	}
 	if p.Channels != 0 && p.Channels != 1 && p.Channels != 3 {
 		return fmt.Errorf("channels is %d; it must be 3, or 1 for grey", p.Channels)

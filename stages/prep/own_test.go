@@ -274,8 +274,8 @@ func TestOwnRefuses(t *testing.T) {
 		code int
 		want []string
 	}{
-		"size of mnist":       {[]string{"--source=mnist", "--size=32"}, stage.ExitUsage, []string{"size is given", "images or celeba or shapes"}},
-		"label of images":     {[]string{"--source=images", "--label=x"}, stage.ExitUsage, []string{"belongs to source csv"}},
+		"size of mnist":       {[]string{"--source=mnist", "--size=32"}, stage.ExitUsage, []string{"size is 32", "no effect while source is mnist", "images or celeba or shapes"}},
+		"label of images":     {[]string{"--source=images", "--label=x"}, stage.ExitUsage, []string{"label", "no effect while source is images"}},
 		"fraction of celeba":  {[]string{"--source=celeba", "--test-fraction=0.5"}, stage.ExitUsage, []string{"test-fraction"}},
 		"fraction of 1":       {[]string{"--source=images", "--path=" + images, "--test-fraction=1"}, stage.ExitUsage, []string{"test-fraction is 1"}},
 		"two channels":        {[]string{"--source=shapes", "--channels=2"}, stage.ExitUsage, []string{"channels is 2"}},

@@ -28,21 +28,21 @@ type params struct {
 	Path         string          `help:"Directory (cifar10: or .tar.gz, .tar archive) with the source's files; empty: where they are usually installed. images, celeba: a folder, .zip, .tar or .tar.gz archive of image files; csv: a .csv or .csv.gz file." keyed:"false"`
 	SourceDigest string          `help:"Digest of the source's files; another one is an integrity error. auto: take them as they are." default:"auto"`
 	Verify       bool            `help:"Compare files with the checksums of the published data set (celeba: names and number of the images)." default:"true" negatable:""`
-	NTrain       int             `name:"n-train" help:"Training samples, from the first; 0: all (drawn sources: 50000)." default:"0" unit:"samples"`
-	NTest        int             `name:"n-test" help:"Test samples, from the first; 0: all (drawn sources: 10000)." default:"0" unit:"samples"`
-	Components   json.RawMessage `help:"Components of source mixture: [{\"weight\": 1, \"mean\": [0, 0], \"std\": 0.1}, …]." default:"null"`
-	Std          float64         `help:"Standard deviation of the noise of 8gaussians, two-moons and rings." default:"0.15"`
+	NTrain       int             `name:"n-train" help:"Training samples, from the first; 0: all (drawn sources: 50000)." default:"0" unit:"samples" min:"0"`
+	NTest        int             `name:"n-test" help:"Test samples, from the first; 0: all (drawn sources: 10000)." default:"0" unit:"samples" min:"0"`
+	Components   json.RawMessage `help:"Components of source mixture: [{\"weight\": 1, \"mean\": [0, 0], \"std\": 0.1}, …]." default:"null" only:"source=mixture"`
+	Std          float64         `help:"Standard deviation of the noise of 8gaussians, two-moons and rings." default:"0.15" only:"source=8gaussians|two-moons|rings"`
 	Seed         uint64          `help:"Seed of what is drawn, the splits of images and csv among it." default:"0"`
-	Size         int             `help:"Edge of the images made, which are resized with antialiasing; 0: 64 for celeba, 32 for shapes, and images stay as they are, all of one size." default:"0" unit:"pixels"`
-	Crop         int             `help:"Edge of the square cut from the middle before that; 0: 140 for celeba, for images with a size the largest there is." default:"0" unit:"pixels"`
-	Resize       string          `help:"Filter of the resize, as Pillow has it; bilinear is that of torchvision's Resize." default:"bilinear" enum:"bilinear,bicubic,lanczos"`
-	Channels     int             `help:"Channels of images, celeba and shapes: 3, or 1 for grey; 0: 3." default:"0"`
-	Labels       string          `help:"Labels of images: none, or directory, the first one of their paths." default:"none" enum:"none,directory"`
-	SkipBroken   bool            `help:"Leave out images that are damaged, transparent or smaller than the crop, and count them; otherwise the first one ends the run."`
-	Columns      string          `help:"Columns of a csv that are taken, separated by commas; empty: all but the label."`
-	Label        string          `help:"Column of a csv with labels; empty: none."`
-	TestFraction float64         `name:"test-fraction" help:"Share of images or rows of a csv that becomes the test split; 0: a tenth." default:"0"`
-	DropMissing  bool            `name:"drop-missing" help:"Leave out rows of a csv with a cell that is missing or no number, and count them; otherwise the first one ends the run."`
+	Size         int             `help:"Edge of the images made, which are resized with antialiasing; 0: 64 for celeba, 32 for shapes, and images stay as they are, all of one size." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
+	Crop         int             `help:"Edge of the square cut from the middle before that; 0: 140 for celeba, for images with a size the largest there is." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
+	Resize       string          `help:"Filter of the resize, as Pillow has it; bilinear is that of torchvision's Resize." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
+	Channels     int             `help:"Channels of images, celeba and shapes: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
+	Labels       string          `help:"Labels of images: none, or directory, the first one of their paths." default:"none" enum:"none,directory" only:"source=images"`
+	SkipBroken   bool            `help:"Leave out images that are damaged, transparent or smaller than the crop, and count them; otherwise the first one ends the run." only:"source=images|celeba"`
+	Columns      string          `help:"Columns of a csv that are taken, separated by commas; empty: all but the label." only:"source=csv"`
+	Label        string          `help:"Column of a csv with labels; empty: none." only:"source=csv"`
+	TestFraction float64         `name:"test-fraction" help:"Share of images or rows of a csv that becomes the test split; 0: a tenth." default:"0" only:"source=images|csv"`
+	DropMissing  bool            `name:"drop-missing" help:"Leave out rows of a csv with a cell that is missing or no number, and count them; otherwise the first one ends the run." only:"source=csv"`
 }
 
 var spec = stage.Stage[params]{
@@ -80,10 +80,7 @@ func resolveDigest(p *params) string {
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func check(p *params) error {
-	if p.NTrain < 0 || p.NTest < 0 {
-		return fmt.Errorf("n-train is %d and n-test %d; counts cannot be negative", p.NTrain, p.NTest)
-	}
-	if err := checkTaken(p); err != nil {
+	if err := checkOwn(p); err != nil {
 		return err
 	}
 	if p.Source == "shapes" {
@@ -91,9 +88,6 @@ func check(p *params) error {
 	}
 	if !dataset.IsRead(p.Source) {
 		return checkSynthetic(p)
-	}
-	if given(p.Components) {
-		return fmt.Errorf("components belong to source mixture, not to %s", p.Source)
 	}
 	if p.SourceDigest == "auto" { // it could not be resolved
 		if _, err := dataset.Digest(p.Source, p.Path); err != nil {

@@ -290,7 +290,7 @@ func TestRefuses(t *testing.T) {
 		"path of rings":       {[]string{"--source=rings", "--path=" + sound}, stage.ExitUsage, []string{"rings", "no path"}},
 		"negative std":        {[]string{"--source=rings", "--std=-1"}, stage.ExitUsage, []string{"std -1"}},
 		"no components":       {[]string{"--source=mixture"}, stage.ExitUsage, []string{"needs components"}},
-		"components of mnist": {[]string{"--source=mnist", "--path=" + sound, "--components=[]"}, stage.ExitUsage, []string{"components belong to source mixture"}},
+		"components of mnist": {[]string{"--source=mnist", "--path=" + sound, "--components=[]"}, stage.ExitUsage, []string{"components", "no effect while source is mnist"}},
 		"unknown key":         {mixture(`[{"weight":1,"mean":[0],"sd":1}]`), stage.ExitUsage, []string{"sd"}},
 		"no list":             {mixture(`{"weight":1}`), stage.ExitUsage, []string{"components"}},
 		"weight 0":            {mixture(`[{"weight":0,"mean":[0],"std":1}]`), stage.ExitUsage, []string{"component 0 has weight 0"}},

@@ -363,9 +363,9 @@ func TestRefusals(t *testing.T) {
 		code int
 		args []string
 	}{
-		{"n, first", 2, []string{"--input=checkpoint=" + ck, "--n=0"}},
-		{"n, first", 2, []string{"--input=checkpoint=" + ck, "--first=-1"}},
-		{"n and first", 2, []string{"--input=checkpoint=" + ck, "--first=9223372036854775800"}},
+		{"parameter n is 0", 2, []string{"--input=checkpoint=" + ck, "--n=0"}},
+		{"parameter first is -1", 2, []string{"--input=checkpoint=" + ck, "--first=-1"}},
+		{"parameter first is", 2, []string{"--input=checkpoint=" + ck, "--first=9223372036854775800"}},
 		{"memory", 7, []string{"--input=checkpoint=" + ck, "--n=1000000000000"}},
 		{"steps", 2, []string{"--input=checkpoint=" + ck, "--steps=0"}},
 		{"rtol", 2, []string{"--input=checkpoint=" + ck, "--rtol=0"}},

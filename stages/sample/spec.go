@@ -18,19 +18,19 @@ import (
 )
 
 type params struct {
-	N        int         `name:"n" help:"Samples to draw." default:"64" unit:"samples"`
-	First    int         `help:"Index of the first sample; sample k is the same whichever run draws it." default:"0"`
+	N        int         `name:"n" help:"Samples to draw." default:"64" unit:"samples" min:"1" max:"1099511627776"`
+	First    int         `help:"Index of the first sample; sample k is the same whichever run draws it." default:"0" min:"0" max:"1099511627776"`
 	Seed     uint64      `help:"Seed of the noise." default:"0"`
 	Solver   string      `help:"Integrator: heun, euler or rk4 in equal steps, rk45 with steps of its own for every sample." default:"heun" enum:"heun,euler,rk4,rk45"`
-	Steps    int         `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps"`
+	Steps    int         `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps" min:"1"`
 	TEnd     float64     `name:"t-end" help:"Time at which samples leave the flow: before 1 some noise is left, after 1, for a network trained on schedule vapo to beyond it, less than at 1." default:"1"`
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001" only:"solver=rk45"`
-	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps" only:"solver=rk45"`
+	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
 	Class    string      `help:"Class of the samples, for a network trained with them: the index of one, each (sample k is of class k mod their number), or none (not told)." default:"none"`
 	Guidance float64     `help:"How far the class is exaggerated (classifier-free guidance): 1 not at all, 0 leaves it out; another number takes twice the work." default:"1"`
 	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
-	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false"`
+	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false" min:"1"`
 	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 
 	Pictures pictureParams `embed:""`
@@ -72,12 +72,6 @@ const maxSamples = 1 << 40
 
 func check(p *params) error {
 	switch {
-	case p.N < 1 || p.First < 0 || p.Batch < 1:
-		return fmt.Errorf("n, first and batch are %d, %d and %d: expected 1, 0 and 1 or more", p.N, p.First, p.Batch)
-	case p.N > maxSamples || p.First > maxSamples:
-		return fmt.Errorf("n and first are %d and %d: expected at most %d", p.N, p.First, maxSamples)
-	case p.Steps < 1 || p.MaxSteps < 1:
-		return fmt.Errorf("steps and max-steps are %d and %d: expected 1 or more", p.Steps, p.MaxSteps)
 	case !(p.TEnd > 0):
 		return fmt.Errorf("t-end is %v, expected a positive time", p.TEnd)
 	case !(p.RTol > 0) || !(p.ATol > 0):

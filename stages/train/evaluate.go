@@ -24,27 +24,11 @@ import (
 
 // evaluateParams say how a potential is looked at while it is trained.
 type evaluateParams struct {
-	SampleEvery    int `help:"Steps between looks at a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps"`
-	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample that is looked at." default:"20" unit:"steps"`
-	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples"`
-	ScoreReference int `help:"Training samples, the first ones, that a score compares with; fewer where there are fewer." default:"10000" unit:"samples"`
+	SampleEvery    int `help:"Steps between looks at a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn"`
+	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample that is looked at." default:"20" unit:"steps" min:"1"`
+	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576"`
+	ScoreReference int `help:"Training samples, the first ones, that a score compares with; fewer where there are fewer." default:"10000" unit:"samples" min:"2" max:"1073741824"`
 	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048"`
-}
-
-func (p *evaluateParams) check(model string) error {
-	switch {
-	case p.SampleEvery < 0 || p.SampleSteps < 1 || p.ScoreN < 2 || p.ScoreReference < 2:
-		return fmt.Errorf("sample-every, sample-steps, score-n and score-reference are %d, %d, %d and %d: expected 0, 1, 2 and 2 or more",
-			p.SampleEvery, p.SampleSteps, p.ScoreN, p.ScoreReference)
-	case p.ScoreN > maxBatch || p.ScoreReference > 1<<30:
-		return fmt.Errorf("score-n and score-reference are %d and %d: expected at most %d and %d", p.ScoreN, p.ScoreReference, maxBatch, 1<<30)
-	case p.SampleEvery > 0 && model == "classifier":
-		return fmt.Errorf("sample-every is %d: a classifier draws no samples, leave it at 0", p.SampleEvery)
-	}
-	if !slices.Contains(feature.Taps, p.ScoreTap) {
-		return fmt.Errorf("score-tap is %d: expected one of %v", p.ScoreTap, feature.Taps)
-	}
-	return nil
 }
 
 const (

@@ -200,8 +200,8 @@ func TestLooksRefused(t *testing.T) {
 		args []string
 		code int
 	}{
-		"classifier draws no samples": {smallClassifier(images, "--sample-every=5"), stage.ExitUsage},
-		"sample-every, sample-steps":  {small(dots, "--sample-every=-1"), stage.ExitUsage},
+		"sample-every is 5, but it has no effect": {smallClassifier(images, "--sample-every=5"), stage.ExitUsage},
+		"sample-every is -1":  {small(dots, "--sample-every=-1"), stage.ExitUsage},
 		"score-tap is 5":              {small(dots, "--score-tap=5"), stage.ExitUsage},
 		"at most":                     {small(dots, "--score-n=10000000"), stage.ExitUsage},
 		"points are compared":         {small(dots, "--sample-every=5", "--input=features="+classifierFor(t, images)), stage.ExitInput},

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
@@ -50,28 +51,13 @@ func wholes(name string, raw json.RawMessage) ([]int, error) {
 	return m, nil
 }
 
-// maxBatch is far above what is of use; it keeps sizes from overflowing.
-const maxBatch = 1 << 20
-
 // check is what can be said without the data.
 func check(p *params) error {
-	if p.Steps < 1 || p.Batch < 1 || p.LogEvery < 1 || p.CheckpointEvery < 1 || p.FieldEvery < 0 {
-		return fmt.Errorf("steps, batch, log-every and checkpoint-every are %d, %d, %d and %d: expected 1 or more each, and field-every 0 or more", p.Steps, p.Batch, p.LogEvery, p.CheckpointEvery)
-	}
-	if p.DataCache < 0 {
-		return fmt.Errorf("data-cache is %d bytes, expected 0 or more", p.DataCache)
-	}
-	if p.Batch > maxBatch {
-		return fmt.Errorf("batch is %d, expected at most %d", p.Batch, maxBatch)
-	}
-	if p.MicroBatch < 0 || p.MicroBatch > 0 && p.Batch%p.MicroBatch != 0 {
+	if p.MicroBatch > 0 && p.Batch%p.MicroBatch != 0 {
 		return fmt.Errorf("micro-batch is %d, expected a divisor of the batch of %d, or 0", p.MicroBatch, p.Batch)
 	}
-	if p.Horizon < 0 || p.Decay == "cosine" && p.Horizon < p.Steps {
+	if p.Decay == "cosine" && p.Horizon < p.Steps {
 		return fmt.Errorf("horizon is %d, expected 0 or at least the %d steps: beyond it the learning rate is 0", p.Horizon, p.Steps)
-	}
-	if p.VarianceEvery < 0 || p.VarianceBatches < 2 || p.VarianceBatches > maxBatch {
-		return fmt.Errorf("variance-every and variance-batches are %d and %d: expected 0 or more, and 2 or more", p.VarianceEvery, p.VarianceBatches)
 	}
 	if _, err := p.optimiser(); err != nil {
 		return err
@@ -79,8 +65,8 @@ func check(p *params) error {
 	if _, err := training.NewGuard(p.SpikeFactor); err != nil {
 		return err
 	}
-	if err := p.Evaluate.check(p.Model); err != nil {
-		return err
+	if !slices.Contains(feature.Taps, p.Evaluate.ScoreTap) {
+		return fmt.Errorf("score-tap is %d: expected one of %v", p.Evaluate.ScoreTap, feature.Taps)
 	}
 	if _, _, err := p.path(); err != nil {
 		return err

@@ -22,16 +22,16 @@ type params struct {
 	TimesScale    float64 `help:"logit-normal times: standard deviation of the logit." default:"1" only:"times=logit-normal"`
 	Weight        string  `help:"Weight of the loss by time: auto (what suits objective and schedule), none, sigma (sigma/w) or velocity (one over the velocity's square)." default:"auto" enum:"auto,none,sigma,velocity" only:"model=mlp|unet|wrn"`
 
-	Steps      int    `help:"Optimiser steps. A run goes on from a shorter one that differs in nothing else." default:"1000" unit:"steps"`
-	Batch      int    `help:"Samples a step." default:"64" unit:"samples"`
-	MicroBatch int    `help:"Samples computed at once, a divisor of batch: gradients of the parts are added up, in less memory; 0: the whole batch." default:"0" unit:"samples"`
+	Steps      int    `help:"Optimiser steps. A run goes on from a shorter one that differs in nothing else." default:"1000" unit:"steps" min:"1"`
+	Batch      int    `help:"Samples a step." default:"64" unit:"samples" min:"1" max:"1048576"`
+	MicroBatch int    `help:"Samples computed at once, a divisor of batch: gradients of the parts are added up, in less memory; 0: the whole batch." default:"0" unit:"samples" min:"0"`
 	Seed       uint64 `help:"Seed of the initial weights, batches, times and noise." default:"0"`
 	Flip       bool   `help:"Mirror images at random." default:"false" negatable:""`
 
 	LearningRate float64 `help:"Peak learning rate of Adam." default:"0.001"`
 	Warmup       int     `help:"Steps over which the learning rate rises from 0." default:"100" unit:"steps"`
 	Decay        string  `help:"Learning rate after the warm-up: constant, or cosine to 0 at the horizon." default:"cosine" enum:"constant,cosine"`
-	Horizon      int     `help:"cosine: the step at which the learning rate is 0; 0: the last one. Given, it lets a longer run go on from a shorter one." default:"0" unit:"steps"`
+	Horizon      int     `help:"cosine: the step at which the learning rate is 0; 0: the last one. Given, it lets a longer run go on from a shorter one." default:"0" unit:"steps" min:"0"`
 	Beta1        float64 `name:"beta1" help:"Adam's decay of the first moment." default:"0.9"`
 	Beta2        float64 `name:"beta2" help:"Adam's decay of the second moment." default:"0.999"`
 	Epsilon      float64 `help:"Adam's epsilon." default:"1e-8"`
@@ -60,12 +60,12 @@ type params struct {
 	Time        bool            `help:"wrn: tell the network t; without, it is one potential for all times." default:"true" negatable:"" only:"model=wrn"`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
-	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps"`
-	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn"`
-	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8"`
-	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn"`
-	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false"`
-	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false"`
+	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1"`
+	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0"`
+	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8" min:"2" max:"1048576"`
+	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0"`
+	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
+	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
 	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else the best on the CPU), tape, tape-openblas, tape-go, go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 
 	Evaluate evaluateParams `embed:""`

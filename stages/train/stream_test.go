@@ -166,7 +166,7 @@ func TestStreamRefusals(t *testing.T) {
 		"no samples":                         {3, small(write(t, "none.arrow", &dataset.Points{D: 2}))},
 		"does not begin with":                {3, small(text)},
 		"a unet needs images":                {3, smallUNet(points(t))},
-		"data-cache is -1 bytes, expected 0": {2, small(points(t), "--data-cache=-1")},
+		"data-cache is -1, expected 0": {2, small(points(t), "--data-cache=-1")},
 	} {
 		narrowed(t, false)
 		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)

@@ -105,7 +105,9 @@ func pictures(t *testing.T, side int, edit func(s *dataset.Images)) string {
 
 func small(data string, more ...string) []string {
 	args := []string{"--input=data=" + data, "--backend=tape-go", "--steps=25", "--batch=16", "--warmup=5", "--log-every=10"}
-	if !slices.ContainsFunc(more, func(arg string) bool { return strings.HasPrefix(arg, "--model=") || strings.HasPrefix(arg, "--preset=") }) {
+	if !slices.ContainsFunc(more, func(arg string) bool {
+		return strings.HasPrefix(arg, "--model=") || strings.HasPrefix(arg, "--preset=")
+	}) {
 		args = append(args, "--width=12", "--depth=2")
 	}
 	return append(args, more...)
