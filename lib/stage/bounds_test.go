@@ -1,10 +1,6 @@
 package stage
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"io"
 	"strings"
 	"testing"
 )
@@ -17,13 +13,7 @@ type boundedParams struct {
 
 func TestBounds(t *testing.T) {
 	noStore(t)
-	spec := Stage[boundedParams]{
-		Name: "bounded", About: "Has parameters with bounds.", Version: 1,
-		Outputs: []Port{{Name: "out", Media: MediaJSON}},
-		Run: func(ctx context.Context, job *Job, p *boundedParams) error {
-			return job.Output(ctx, "out", func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
-		},
-	}
+	spec := echo[boundedParams]()
 	for _, c := range []struct{ arg, says string }{
 		{"--steps=1", ""},
 		{"--share=0", ""},
@@ -36,10 +26,9 @@ func TestBounds(t *testing.T) {
 		{"--share=NaN", "must be a finite number"},
 		{"--seed=18446744073709551615", "parameter seed is 18446744073709551615, expected at most 9"},
 	} {
-		var out, errs bytes.Buffer
-		code := Main(spec, []string{c.arg, "--out=" + t.TempDir()}, &out, &errs)
-		if c.says == "" && code != 0 || c.says != "" && (code != ExitUsage || !strings.Contains(errs.String(), c.says)) {
-			t.Errorf("%s: exit %d, want a word about %q:\n%s", c.arg, code, c.says, errs.String())
+		code, says := echoes(t, spec, c.arg)
+		if c.says == "" && code != 0 || c.says != "" && (code != ExitUsage || !strings.Contains(says, c.says)) {
+			t.Errorf("%s: exit %d, want a word about %q:\n%s", c.arg, code, c.says, says)
 		}
 	}
 	if p, ok := describe(&spec).Param("share"); !ok || p.Min != 0.0 || p.Max != 1.0 {

@@ -18,23 +18,37 @@ type presetParams struct {
 	Time   bool            `help:"Time." default:"true" negatable:""`
 }
 
-func presetStage() Stage[presetParams] {
-	return Stage[presetParams]{
-		Name: "preset", About: "Preset stands for others.", Version: 1,
+// echo is a stage that writes its parameters.
+func echo[P any]() Stage[P] {
+	return Stage[P]{
+		Name: "echo", About: "Write the parameters.", Version: 1,
 		Outputs: []Port{{Name: "out", Media: MediaJSON}},
-		Expand: func(p *presetParams) (string, map[string]string, error) {
-			switch p.Preset {
-			case "none":
-				return "", nil, nil
-			case "big":
-				return "the preset big", map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"}, nil
-			}
-			return "", nil, fmt.Errorf("preset %s is not known", p.Preset)
-		},
-		Run: func(ctx context.Context, job *Job, p *presetParams) error {
+		Run: func(ctx context.Context, job *Job, p *P) error {
 			return job.Output(ctx, "out", func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
 		},
 	}
+}
+
+// echoes runs such a stage and returns its exit code and what it said.
+func echoes[P any](t *testing.T, s Stage[P], args ...string) (code int, says string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Main(s, append(args, "--out="+t.TempDir()), &out, &errs)
+	return code, errs.String()
+}
+
+func presetStage() Stage[presetParams] {
+	s := echo[presetParams]()
+	s.Expand = func(p *presetParams) (string, map[string]string, error) {
+		switch p.Preset {
+		case "none":
+			return "", nil, nil
+		case "big":
+			return "the preset big", map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"}, nil
+		}
+		return "", nil, fmt.Errorf("preset %s is not known", p.Preset)
+	}
+	return s
 }
 
 // A preset's values are those of the run, of its record and of what the runner resolves, and only what was given counts

@@ -1,10 +1,7 @@
 package stage
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"io"
 	"strings"
 	"testing"
 )
@@ -20,13 +17,7 @@ type onlyParams struct {
 // A parameter of no effect is refused where it differs from its default, and described as what it is.
 func TestOnly(t *testing.T) {
 	noStore(t)
-	spec := Stage[onlyParams]{
-		Name: "only", About: "Has parameters of some models.", Version: 1,
-		Outputs: []Port{{Name: "out", Media: MediaJSON}},
-		Run: func(ctx context.Context, job *Job, p *onlyParams) error {
-			return job.Output(ctx, "out", func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
-		},
-	}
+	spec := echo[onlyParams]()
 	for _, c := range []struct{ args, says string }{
 		{"", ""},
 		{"--width=4", ""},
@@ -39,10 +30,9 @@ func TestOnly(t *testing.T) {
 		{"--levels=[1,2]", "parameter levels is [1,2], but it has no effect while model is mlp"},
 		{"--drop=0.5", "parameter drop is 0.5, but it has no effect while labels is false"},
 	} {
-		var out, errs bytes.Buffer
-		code := Main(spec, append(strings.Fields(c.args), "--out="+t.TempDir()), &out, &errs)
-		if c.says == "" && code != 0 || c.says != "" && (code != ExitUsage || !strings.Contains(errs.String(), c.says) || !strings.Contains(errs.String(), "leave it out")) {
-			t.Errorf("%s: exit %d, want a word about %q:\n%s", c.args, code, c.says, errs.String())
+		code, says := echoes(t, spec, strings.Fields(c.args)...)
+		if c.says == "" && code != 0 || c.says != "" && (code != ExitUsage || !strings.Contains(says, c.says) || !strings.Contains(says, "leave it out")) {
+			t.Errorf("%s: exit %d, want a word about %q:\n%s", c.args, code, c.says, says)
 		}
 	}
 	if p, ok := describe(&spec).Param("levels"); !ok || p.Only != "model=unet|auto" {
