@@ -201,12 +201,12 @@ func TestLooksRefused(t *testing.T) {
 		code int
 	}{
 		"sample-every is 5, but it has no effect": {smallClassifier(images, "--sample-every=5"), stage.ExitUsage},
-		"sample-every is -1":  {small(dots, "--sample-every=-1"), stage.ExitUsage},
-		"score-tap is 5":              {small(dots, "--score-tap=5"), stage.ExitUsage},
-		"at most":                     {small(dots, "--score-n=10000000"), stage.ExitUsage},
-		"points are compared":         {small(dots, "--sample-every=5", "--input=features="+classifierFor(t, images)), stage.ExitInput},
-		"feature network":             {smallUNet(images, "--sample-every=5", "--input=features="+images), stage.ExitInput},
-		"images of this size":         {smallUNet(images, "--sample-every=5", "--input=features="+classifierFor(t, pictures(t, 4, nil))), stage.ExitInput},
+		"sample-every is -1":                      {small(dots, "--sample-every=-1"), stage.ExitUsage},
+		"score-tap is 5":                          {small(dots, "--score-tap=5"), stage.ExitUsage},
+		"at most":                                 {small(dots, "--score-n=10000000"), stage.ExitUsage},
+		"points are compared":                     {small(dots, "--sample-every=5", "--input=features="+classifierFor(t, images)), stage.ExitInput},
+		"feature network":                         {smallUNet(images, "--sample-every=5", "--input=features="+images), stage.ExitInput},
+		"images of this size":                     {smallUNet(images, "--sample-every=5", "--input=features="+classifierFor(t, pictures(t, 4, nil))), stage.ExitInput},
 	} {
 		code, _, said := train(t, append(c.args, "--out="+t.TempDir())...)
 		if code != c.code || !strings.Contains(said, says) {

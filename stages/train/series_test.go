@@ -121,7 +121,7 @@ func TestSeriesRefused(t *testing.T) {
 		"half-life is -1":          constant("--ema-half-life=[-1]"),
 		"hybrid":                   constant("--objective=hybrid", "--schedule=cosine"),
 		"logit-normal times":       constant("--times=logit-normal", "--times-scale=0"),
-		"variance-batches is 1":       constant("--variance-every=3", "--variance-batches=1"),
+		"variance-batches is 1":    constant("--variance-every=3", "--variance-batches=1"),
 		"weight decay is 2000":     constant("--weight-decay=2000"),
 		"expected 0 (none) or mor": constant("--clip-std=-1"),
 	} {

@@ -160,13 +160,13 @@ func TestStreamRefusals(t *testing.T) {
 		code int
 		args []string
 	}{
-		"sample 70 has label 1099511627776":  {3, smallUNet(write(t, "bad.arrow", bad), "--conditional")},
-		"samples 64 to 71: ":                 {3, smallUNet(write(t, "far.arrow", far), "--steps=50")},
-		"samples 512 to 575: ":               {3, small(write(t, "nan.arrow", nan), "--steps=60")},
-		"no samples":                         {3, small(write(t, "none.arrow", &dataset.Points{D: 2}))},
-		"does not begin with":                {3, small(text)},
-		"a unet needs images":                {3, smallUNet(points(t))},
-		"data-cache is -1, expected 0": {2, small(points(t), "--data-cache=-1")},
+		"sample 70 has label 1099511627776": {3, smallUNet(write(t, "bad.arrow", bad), "--conditional")},
+		"samples 64 to 71: ":                {3, smallUNet(write(t, "far.arrow", far), "--steps=50")},
+		"samples 512 to 575: ":              {3, small(write(t, "nan.arrow", nan), "--steps=60")},
+		"no samples":                        {3, small(write(t, "none.arrow", &dataset.Points{D: 2}))},
+		"does not begin with":               {3, small(text)},
+		"a unet needs images":               {3, smallUNet(points(t))},
+		"data-cache is -1, expected 0":      {2, small(points(t), "--data-cache=-1")},
 	} {
 		narrowed(t, false)
 		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
