@@ -60,6 +60,10 @@ func newWorkplace(t *testing.T) *workplace {
 		}
 	}
 	w.env = append(w.env, "TZ=UTC")
+	// Before the directory is removed, so that nobody writes there any more: a killed runner's gateway may still be leaving.
+	t.Cleanup(func() {
+		eventually(t, "no process outlives its test", func() bool { return len(w.running("toy"))+len(w.running("pipeline")) == 0 })
+	})
 	return w
 }
 
@@ -177,9 +181,17 @@ func (w *workplace) damage(digest string) {
 // test and whose working directory or scratch belongs to this workplace.
 func (w *workplace) processes(program string) []int {
 	w.t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil || len(files) == 0 {
+	if _, err := os.Stat("/proc/self/exe"); err != nil {
 		w.t.Skip("this test needs /proc")
+	}
+	return w.running(program)
+}
+
+// running is processes, and none where there is no /proc.
+func (w *workplace) running(program string) []int {
+	files, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	var pids []int
 	for _, path := range files {
