@@ -161,10 +161,15 @@ func (d *display) Started(run *runner.Record) {
 	d.printf("%s\nrun %s, store %s\n", title, run.ID, run.Store)
 }
 
+func (d *display) forget(s *runner.Step) {
+	d.running = slices.DeleteFunc(d.running, func(m *moving) bool { return m.step == s })
+}
+
 func (d *display) StepStarted(s *runner.Step) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
+	d.forget(s) // of a step that is tried again
 	d.running = append(d.running, &moving{step: s, began: now, last: now})
 	if !d.tty {
 		note := "started"
@@ -235,12 +240,7 @@ func (d *display) StepLog(s *runner.Step, line runner.Line) {
 func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i, m := range d.running {
-		if m.step == s {
-			d.running = append(d.running[:i], d.running[i+1:]...)
-			break
-		}
-	}
+	d.forget(s)
 	switch {
 	case f != nil && f.Code == stage.ExitTerminated:
 		d.printf("%sstopped    %6s\n", d.columns(s), short(s.Seconds))

@@ -22,7 +22,10 @@ func TestSeries(t *testing.T) {
 	w.write("chain.yaml", recipe)
 	resumed := func(steps string, args ...string) string {
 		t.Helper()
-		w.must(append([]string{"run", "chain.yaml", "--set", "one.steps=" + steps}, args...)...)
+		res := w.run(append([]string{"run", "chain.yaml", "--set", "one.steps=" + steps}, args...)...)
+		if res.code != 0 {
+			t.Fatalf("%s steps: exit code %d\n%s", steps, res.code, res.stderr)
+		}
 		logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/one.log"))
 		if err != nil || len(logs) == 0 {
 			t.Fatal("no log", err)
@@ -36,6 +39,9 @@ func TestSeries(t *testing.T) {
 			return "0"
 		}
 		at, _, _ := strings.Cut(after, "}")
+		if !strings.Contains(res.stderr, "started, goes on after "+at+" steps") {
+			t.Errorf("it is not said that the step goes on after %s steps:\n%s", at, res.stderr)
+		}
 		return at
 	}
 	for _, c := range []struct{ steps, set, from string }{

@@ -57,17 +57,14 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	if a.opt.Only != "" && n.Name() != a.opt.Only {
 		return stage.Fail(stage.ExitInput, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
 	}
-	a.mu.Lock()
-	s.State = Running
-	a.mu.Unlock()
-	a.Display.StepStarted(s)
 	for {
 		a.mu.Lock()
-		s.Earlier, s.Reason = "", d.Reason
+		s.State, s.Earlier, s.Reason = Running, "", d.Reason
 		if d.Earlier != nil {
 			s.Earlier, s.Reason = d.Earlier.Key, d.GoesOn()
 		}
 		a.mu.Unlock()
+		a.Display.StepStarted(s) // once more where it is tried again
 		if err := a.save(ctx); err != nil {
 			return err
 		}
