@@ -29,7 +29,6 @@ var order = []string{
 	"lib/blas",
 	"lib/kernel",
 	"lib/graphop",
-	"lib/autodiff",
 	"lib/backend",
 	"lib/backend/backendtest",
 	"lib/backend/tape",

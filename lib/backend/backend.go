@@ -2,13 +2,13 @@
 //
 // A graph is one whole step: state and inputs go in, new state and outputs come out, and the state stays where the
 // engine computes. Engines register themselves under a class, which names everything that can change the bits of a
-// result ("tape-openblas", "tape-go"), so the class belongs to a result's identity; "auto" is resolved to a class
+// result ("tape", "xla-cuda"), so the class belongs to a result's identity; "auto" is resolved to a class
 // before anything is keyed or run. What an engine cannot do it refuses with an error: nothing falls back silently.
 package backend
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 
@@ -79,13 +79,26 @@ type Promises struct {
 	FactorBits int
 }
 
+// renamed are the names of former versions, with today's.
+var renamed = map[string]string{"tape-go": "tape", "tape-openblas": "tape"}
+
+// Renamed returns today's class of an engine that a former version recorded under another name.
+func Renamed(class string) (now string, ok bool) {
+	now, ok = renamed[class]
+	return now, ok
+}
+
 // UnknownError says that no engine of a name is linked into this program.
 type UnknownError struct {
 	Name  string
 	Known []string
+	Now   string // what the engine is called today, if a former version had one of this name
 }
 
 func (e *UnknownError) Error() string {
+	if e.Now != "" {
+		return fmt.Sprintf("backend %q is called %q now", e.Name, e.Now)
+	}
 	return fmt.Sprintf("backend %q is not known: expected one of %s", e.Name, strings.Join(e.Known, ", "))
 }
 
@@ -138,7 +151,6 @@ func (e *MemoryError) Unwrap() error { return e.Err }
 
 type engine struct {
 	class string
-	rank  int
 	open  func() (Backend, error)
 }
 
@@ -161,13 +173,12 @@ var (
 	families []Family
 )
 
-// Register makes an engine known; engines call it from init. Of the engines that open, auto takes the one of
-// the highest rank.
-func Register(class string, rank int, open func() (Backend, error)) {
+// Register makes an engine known; engines call it from init. Auto takes the first that opens, in the order of
+// registration.
+func Register(class string, open func() (Backend, error)) {
 	mu.Lock()
 	defer mu.Unlock()
-	engines = append(engines, engine{class, rank, open})
-	sort.SliceStable(engines, func(i, j int) bool { return engines[i].rank > engines[j].rank })
+	engines = append(engines, engine{class, open})
 }
 
 // RegisterFamily makes a family of engines known.
@@ -183,7 +194,7 @@ func registered() ([]engine, []Family) {
 	return append([]engine(nil), engines...), append([]Family(nil), families...)
 }
 
-// Classes lists the registered classes, best first, families left out.
+// Classes lists the registered classes, families left out.
 func Classes() []string {
 	list, _ := registered()
 	var out []string
@@ -195,16 +206,8 @@ func Classes() []string {
 
 // Names lists what Open understands, as people write it.
 func Names() []string {
-	list, others := registered()
-	out := []string{"auto"}
-	group := ""
-	for _, e := range list {
-		if g, _, _ := strings.Cut(e.class, "-"); g != e.class && g != group {
-			group = g
-			out = append(out, g)
-		}
-		out = append(out, e.class)
-	}
+	out := append([]string{"auto"}, Classes()...)
+	_, others := registered()
 	for _, f := range others {
 		out = append(out, f.Names...)
 	}
@@ -217,8 +220,7 @@ type Choice struct {
 	Why     string // what spoke for it and against others, where there was a choice
 }
 
-// Choose opens the engine of a name: a class or a name of a family; "auto" for the best that works here; or what
-// classes begin with ("tape") for the best of those.
+// Choose opens the engine of a name: a class, a name of a family, or "auto" for the best that works here.
 func Choose(name string) (Choice, error) {
 	list, others := registered()
 	var why []string
@@ -240,7 +242,7 @@ func Choose(name string) (Choice, error) {
 	}
 	var last error
 	for _, e := range list {
-		if name != "auto" && name != e.class && !strings.HasPrefix(e.class, name+"-") {
+		if name != "auto" && name != e.class {
 			continue
 		}
 		b, err := e.open()
@@ -269,13 +271,11 @@ func Choose(name string) (Choice, error) {
 // unknown is the error for a name of no engine.
 func unknown(name string) error {
 	if base, option, ok := strings.Cut(name, ","); ok {
-		for _, c := range Classes() {
-			if c == base || strings.HasPrefix(c, base+"-") {
-				return &OptionError{Class: base, Option: option, Reason: "it computes in the element type, and takes none"}
-			}
+		if slices.Contains(Classes(), base) {
+			return &OptionError{Class: base, Option: option, Reason: "it computes in the element type, and takes none"}
 		}
 	}
-	return &UnknownError{Name: name, Known: Names()}
+	return &UnknownError{Name: name, Known: Names(), Now: renamed[name]}
 }
 
 // Open opens the engine of a name, see Choose.
@@ -290,14 +290,12 @@ func Open(name string) (Backend, error) {
 // Resolve returns the class that Open(name) gives on this machine. It opens engines only where it must choose.
 func Resolve(name string) (string, error) {
 	list, others := registered()
-	group := false
 	for _, e := range list {
 		if e.class == name {
 			return name, nil
 		}
-		group = group || strings.HasPrefix(e.class, name+"-")
 	}
-	if name == "auto" || group {
+	if name == "auto" {
 		b, err := Open(name)
 		if err != nil {
 			return "", err

@@ -71,35 +71,5 @@ func (g Graph) Check() (tensor.Dtype, error) {
 	return dt, nil
 }
 
-// Order lists the nodes that the roots need, children first.
-func (g Graph) Order() []*graphop.Node {
-	type frame struct {
-		n        *graphop.Node
-		children []*graphop.Node
-		next     int
-	}
-	var order []*graphop.Node
-	seen := map[*graphop.Node]bool{}
-	for _, r := range g.Roots() {
-		if seen[r] {
-			continue
-		}
-		seen[r] = true
-		stack := []frame{{n: r, children: graphop.Children(r)}}
-		for len(stack) > 0 {
-			f := &stack[len(stack)-1]
-			if f.next < len(f.children) {
-				ch := f.children[f.next]
-				f.next++
-				if !seen[ch] {
-					seen[ch] = true
-					stack = append(stack, frame{n: ch, children: graphop.Children(ch)})
-				}
-				continue
-			}
-			order = append(order, f.n)
-			stack = stack[:len(stack)-1]
-		}
-	}
-	return order
-}
+// Order lists the nodes that a run computes and what they are computed from, children first.
+func (g Graph) Order() []*graphop.Node { return graphop.Order(g.Roots()...) }

@@ -68,7 +68,7 @@ func (n *inception) conv(name string, x *graphop.Node, out, kh, kw, stride, padH
 	n.units = append(n.units, unit{name, n.at})
 	w := n.b.Param(name+".weight", layer.Init{}, out, x.Shape()[1], kh, kw)
 	bias := n.b.Param(name+".bias", layer.Init{}, out)
-	y := graphop.Conv2D(x, w, stride, padH, padW)
+	y := graphop.Conv(x, w, stride, padH, padW)
 	return graphop.ReLU(graphop.Add(y, graphop.Reshape(bias, 1, out, 1, 1)))
 }
 

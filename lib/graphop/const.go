@@ -7,13 +7,12 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/blas"
 )
 
 func bits(x float64) uint64 { return math.Float64bits(x) }
 
-// Const is a constant tensor: one value repeated, or a table of values.
-type Const struct {
+// ConstOp is a constant tensor: one value repeated, or a table of values.
+type ConstOp struct {
 	Value  float64   // every element, where Values is nil
 	Values []float64 // row-major
 	id     string
@@ -21,7 +20,7 @@ type Const struct {
 
 // Fill returns a constant of the given shape, in the graph and element type of like.
 func Fill(like *Node, value float64, shape ...int) *Node {
-	return constant(like, &Const{Value: value, id: fmt.Sprintf("fill %x", bits(value))}, shape)
+	return constant(like, &ConstOp{Value: value, id: fmt.Sprintf("fill %x", bits(value))}, shape)
 }
 
 // Table returns a constant with the given row-major values, in the graph and element type of like.
@@ -29,10 +28,10 @@ func Table(like *Node, values []float64, shape ...int) *Node {
 	if tensor.Shape(shape).TotalSize() != len(values) {
 		panic(&Error{Op: "table", Shapes: []tensor.Shape{shape}, Reason: fmt.Sprintf("%d values given", len(values))})
 	}
-	return constant(like, &Const{Values: slices.Clone(values), id: fmt.Sprintf("table %x", hashFloats(values))}, shape)
+	return constant(like, &ConstOp{Values: slices.Clone(values), id: fmt.Sprintf("table %x", hashFloats(values))}, shape)
 }
 
-func constant(like *Node, c *Const, shape tensor.Shape) *Node {
+func constant(like *Node, c *ConstOp, shape tensor.Shape) *Node {
 	if !positive(shape) {
 		panic(&Error{Op: "constant", Shapes: []tensor.Shape{shape}, Reason: "expected one or more dimensions of 1 or more"})
 	}
@@ -40,7 +39,7 @@ func constant(like *Node, c *Const, shape tensor.Shape) *Node {
 	t := gorgonia.TensorType{Dims: shape.Dims(), Of: op.Dtype}
 	for {
 		n := gorgonia.NewUniqueNode(gorgonia.WithType(t), gorgonia.WithOp(op), gorgonia.WithChildren(nil), gorgonia.In(like.Graph()), gorgonia.WithShape(shape...))
-		if Of(n).same(op) && slices.Equal(Of(n).Kind.(*Const).Values, c.Values) && len(Children(n)) == 0 {
+		if Of(n).same(op) && slices.Equal(Of(n).Kind.(*ConstOp).Values, c.Values) && len(Children(n)) == 0 {
 			return n
 		}
 		op.salt++
@@ -48,32 +47,15 @@ func constant(like *Node, c *Const, shape tensor.Shape) *Node {
 }
 
 // Name implements Kind.
-func (c *Const) Name() string { return c.id }
+func (c *ConstOp) Name() string { return c.id }
 
 // Diff implements Kind.
-func (c *Const) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }
-
-// Lower implements Kind.
-func (c *Const) Lower(op *Operation, _ blas.Library) Kernels {
-	return lower32and64(op,
-		func() func([]float32, [][]float32) { return func(dst []float32, _ [][]float32) { fillConst(c, dst) } },
-		func() func([]float64, [][]float64) { return func(dst []float64, _ [][]float64) { fillConst(c, dst) } })
-}
-
-func fillConst[T float32 | float64](c *Const, dst []T) {
-	for i := range dst {
-		if c.Values != nil {
-			dst[i] = T(c.Values[i])
-		} else {
-			dst[i] = T(c.Value)
-		}
-	}
-}
+func (c *ConstOp) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }
 
 // isFill reports whether n is one value repeated.
 func isFill(n *Node) (float64, bool) {
 	if op := Of(n); op != nil {
-		if c, ok := op.Kind.(*Const); ok && c.Values == nil {
+		if c, ok := op.Kind.(*ConstOp); ok && c.Values == nil {
 			return c.Value, true
 		}
 	}

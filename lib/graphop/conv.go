@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"gorgonia.org/tensor"
-	"vapo/lib/blas"
-	"vapo/lib/kernel"
 )
 
 // ConvRole names one of the three convolutions. Each is linear in both of its inputs, and the derivatives of
@@ -19,38 +17,53 @@ const (
 	FilterGrad                 // (x, g) -> dw
 )
 
-// Convolution is one of the trio at a given shape.
-type Convolution struct {
+// ConvShape describes a two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin, KH, KW] and
+// y [N, Cout, OH, OW], with PadH rows and PadW columns of zeros on both sides.
+type ConvShape struct {
+	N, Cin, H, W     int
+	Cout, KH, KW     int
+	StrideH, StrideW int
+	PadH, PadW       int
+}
+
+// OH is the height of the output, (H + 2·PadH - KH)/StrideH + 1.
+func (s ConvShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
+
+// OW is the width of the output, (W + 2·PadW - KW)/StrideW + 1.
+func (s ConvShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
+
+// ConvOp is one of the trio at a given shape.
+type ConvOp struct {
 	Role  ConvRole
-	Shape kernel.ConvShape
+	Shape ConvShape
 }
 
-// Conv2D returns the cross-correlation of x [N,Cin,H,W] with w [Cout,Cin,KH,KW], with zero padding on both
+// Conv returns the cross-correlation of x [N,Cin,H,W] with w [Cout,Cin,KH,KW], with zero padding on both
 // sides: [N,Cout,OH,OW].
-func Conv2D(x, w *Node, stride, padH, padW int) *Node {
-	return Conv2DStrided(x, w, stride, stride, padH, padW)
+func Conv(x, w *Node, stride, padH, padW int) *Node {
+	return ConvStrided(x, w, stride, stride, padH, padW)
 }
 
-// Conv2DStrided is Conv2D with a stride of its own for each axis: OH = (H+2·padH-KH)/strideH+1, OW likewise.
-func Conv2DStrided(x, w *Node, strideH, strideW, padH, padW int) *Node {
+// ConvStrided is Conv with a stride of its own for each axis: OH = (H+2·padH-KH)/strideH+1, OW likewise.
+func ConvStrided(x, w *Node, strideH, strideW, padH, padW int) *Node {
 	s, t := x.Shape(), w.Shape()
 	if len(s) != 4 || len(t) != 4 || s[1] != t[1] {
-		fail("conv2d", "expected x [N,C,H,W] and w [O,C,KH,KW]", x, w)
+		fail("conv", "expected x [N,C,H,W] and w [O,C,KH,KW]", x, w)
 	}
 	if strideH < 1 || strideW < 1 || padH < 0 || padW < 0 {
-		fail("conv2d", fmt.Sprintf("strides %d,%d and padding %d,%d: expected strides of 1 or more and padding of 0 or more", strideH, strideW, padH, padW), x, w)
+		fail("conv", fmt.Sprintf("strides %d,%d and padding %d,%d: expected strides of 1 or more and padding of 0 or more", strideH, strideW, padH, padW), x, w)
 	}
-	shape := kernel.ConvShape{
+	shape := ConvShape{
 		N: s[0], Cin: s[1], H: s[2], W: s[3], Cout: t[0], KH: t[2], KW: t[3],
 		StrideH: strideH, StrideW: strideW, PadH: padH, PadW: padW,
 	}
 	if shape.H+2*padH < shape.KH || shape.W+2*padW < shape.KW {
-		fail("conv2d", "the filter is larger than the padded image", x, w)
+		fail("conv", "the filter is larger than the padded image", x, w)
 	}
 	return convolution(Forward, shape, x, w)
 }
 
-func convolution(role ConvRole, s kernel.ConvShape, a, b *Node) *Node {
+func convolution(role ConvRole, s ConvShape, a, b *Node) *Node {
 	var out tensor.Shape
 	switch role {
 	case Forward:
@@ -60,16 +73,16 @@ func convolution(role ConvRole, s kernel.ConvShape, a, b *Node) *Node {
 	case FilterGrad:
 		out = tensor.Shape{s.Cout, s.Cin, s.KH, s.KW}
 	}
-	return apply(&Convolution{Role: role, Shape: s}, out, a, b)
+	return apply(&ConvOp{Role: role, Shape: s}, out, a, b)
 }
 
 // Name implements Kind.
-func (c *Convolution) Name() string {
+func (c *ConvOp) Name() string {
 	return fmt.Sprintf("conv%s%v", [...]string{"", "-input-grad", "-filter-grad"}[c.Role], c.Shape)
 }
 
 // Diff implements Kind.
-func (c *Convolution) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
+func (c *ConvOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	a, b := in[0], in[1]
 	out := make([]*Node, 2)
 	set := func(i int, role ConvRole, p, q *Node) {
@@ -89,25 +102,4 @@ func (c *Convolution) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 		set(1, Forward, a, g)
 	}
 	return out
-}
-
-// Lower implements Kind.
-func (c *Convolution) Lower(op *Operation, _ blas.Library) Kernels {
-	return lower32and64(op,
-		func() func([]float32, [][]float32) { return lowerConv[float32](c) },
-		func() func([]float64, [][]float64) { return lowerConv[float64](c) })
-}
-
-func lowerConv[T kernel.Float](c *Convolution) func([]T, [][]T) {
-	switch c.Role {
-	case Forward:
-		k := kernel.NewConv[T](c.Shape)
-		return func(dst []T, src [][]T) { k.Run(dst, src[0], src[1]) }
-	case InputGrad:
-		k := kernel.NewConvInputGrad[T](c.Shape)
-		return func(dst []T, src [][]T) { k.Run(dst, src[0], src[1]) }
-	default:
-		k := kernel.NewConvFilterGrad[T](c.Shape)
-		return func(dst []T, src [][]T) { k.Run(dst, src[0], src[1]) }
-	}
 }

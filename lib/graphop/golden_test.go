@@ -10,7 +10,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
 	"vapo/lib/graphop"
@@ -42,7 +41,7 @@ func TestGolden(t *testing.T) {
 	}
 	conv := func(strideH, strideW, padH, padW int) func(nodes) *graphop.Node {
 		return func(in nodes) *graphop.Node {
-			return graphop.Square(graphop.Conv2DStrided(in[0], in[1], strideH, strideW, padH, padW))
+			return graphop.Square(graphop.ConvStrided(in[0], in[1], strideH, strideW, padH, padW))
 		}
 	}
 	builders := map[string]func(nodes) *graphop.Node{
@@ -115,7 +114,7 @@ func gradient(t *testing.T, values []*graphop.Node, weights [][]float64, wrt []*
 			sum = graphop.Add(sum, s)
 		}
 	}
-	d, err := autodiff.Grad(sum, wrt...)
+	d, err := graphop.Grad(sum, wrt...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +181,7 @@ func TestMaxPoolTiesAndPadding(t *testing.T) {
 		for _, dt := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
 			x := graphop.Input(gorgonia.NewGraph(), dt, "x", 1, 1, c.h, c.w)
 			y := graphop.MaxPool2D(x, c.window)
-			d, err := autodiff.Grad(y, x)
+			d, err := graphop.Grad(y, x)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -230,7 +229,7 @@ func TestMeanOfTiles(t *testing.T) {
 func TestClipAtItsBounds(t *testing.T) {
 	x := graphop.Input(gorgonia.NewGraph(), tensor.Float32, "x", 6)
 	y := graphop.Clip(x, -1, 2)
-	d, err := autodiff.Grad(y, x)
+	d, err := graphop.Grad(y, x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,14 +251,14 @@ func TestOperationsAreToldApart(t *testing.T) {
 	build := func() []*graphop.Node {
 		out := []*graphop.Node{
 			graphop.Softmax(x), graphop.Erf(x), graphop.Uniform(key, "a", 2, 2, 6, 6), graphop.Uniform(key, "b", 2, 2, 6, 6),
-			graphop.Uniform(key, "a", 4, 6, 6), graphop.Conv2DStrided(x, w, 1, 1, 1, 1), graphop.Conv2DStrided(x, w, 2, 1, 1, 1),
-			graphop.Conv2DStrided(x, w, 1, 2, 1, 1), graphop.Conv2DStrided(x, w, 1, 1, 0, 1), graphop.Conv2DStrided(x, w, 1, 1, 1, 0),
+			graphop.Uniform(key, "a", 4, 6, 6), graphop.ConvStrided(x, w, 1, 1, 1, 1), graphop.ConvStrided(x, w, 2, 1, 1, 1),
+			graphop.ConvStrided(x, w, 1, 2, 1, 1), graphop.ConvStrided(x, w, 1, 1, 0, 1), graphop.ConvStrided(x, w, 1, 1, 1, 0),
 		}
 		for _, v := range []graphop.Window2D{
 			{3, 3, 1, 1, 1, 1}, {4, 3, 1, 1, 1, 1}, {3, 4, 1, 1, 1, 1}, {3, 3, 2, 1, 1, 1}, {3, 3, 1, 2, 1, 1}, {3, 3, 1, 1, 0, 1}, {3, 3, 1, 1, 1, 0},
 		} {
 			for _, y := range []*graphop.Node{graphop.WindowSum(x, v), graphop.MaxPool2D(x, v)} {
-				d, err := autodiff.Grad(graphop.Square(y), x)
+				d, err := graphop.Grad(graphop.Square(y), x)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -17,7 +17,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/kernel"
 )
 
 func inputs(shapes ...[]int) []*Node {
@@ -69,12 +68,12 @@ func TestConstructorsRefuse(t *testing.T) {
 		{"pooling of nothing", [][]int{{1, 1, 4, 4}}, func(in []*Node) { AvgPool(in[0], 0) }},
 		{"upsampling of a matrix", [][]int{{4, 4}}, func(in []*Node) { Upsample(in[0], 2) }},
 		{"upsampling to nothing", [][]int{{1, 1, 4, 4}}, func(in []*Node) { Upsample(in[0], 0) }},
-		{"convolution of other channels", [][]int{{1, 2, 4, 4}, {1, 3, 3, 3}}, func(in []*Node) { Conv2D(in[0], in[1], 1, 1, 1) }},
-		{"convolution with stride 0", [][]int{{1, 2, 4, 4}, {1, 2, 3, 3}}, func(in []*Node) { Conv2D(in[0], in[1], 0, 1, 1) }},
-		{"convolution with negative padding", [][]int{{1, 2, 4, 4}, {1, 2, 3, 3}}, func(in []*Node) { Conv2D(in[0], in[1], 1, -1, 1) }},
-		{"convolution with too large a filter", [][]int{{1, 2, 4, 4}, {1, 2, 7, 3}}, func(in []*Node) { Conv2D(in[0], in[1], 1, 1, 1) }},
-		{"strided convolution of a matrix", [][]int{{4, 4}, {1, 2, 3, 3}}, func(in []*Node) { Conv2DStrided(in[0], in[1], 2, 1, 1, 1) }},
-		{"convolution with stride 0 across", [][]int{{1, 2, 4, 4}, {1, 2, 3, 3}}, func(in []*Node) { Conv2DStrided(in[0], in[1], 1, 0, 1, 1) }},
+		{"convolution of other channels", [][]int{{1, 2, 4, 4}, {1, 3, 3, 3}}, func(in []*Node) { Conv(in[0], in[1], 1, 1, 1) }},
+		{"convolution with stride 0", [][]int{{1, 2, 4, 4}, {1, 2, 3, 3}}, func(in []*Node) { Conv(in[0], in[1], 0, 1, 1) }},
+		{"convolution with negative padding", [][]int{{1, 2, 4, 4}, {1, 2, 3, 3}}, func(in []*Node) { Conv(in[0], in[1], 1, -1, 1) }},
+		{"convolution with too large a filter", [][]int{{1, 2, 4, 4}, {1, 2, 7, 3}}, func(in []*Node) { Conv(in[0], in[1], 1, 1, 1) }},
+		{"strided convolution of a matrix", [][]int{{4, 4}, {1, 2, 3, 3}}, func(in []*Node) { ConvStrided(in[0], in[1], 2, 1, 1, 1) }},
+		{"convolution with stride 0 across", [][]int{{1, 2, 4, 4}, {1, 2, 3, 3}}, func(in []*Node) { ConvStrided(in[0], in[1], 1, 0, 1, 1) }},
 		{"sum of windows of a matrix", [][]int{{4, 4}}, func(in []*Node) { WindowSum(in[0], Window2D{3, 3, 1, 1, 1, 1}) }},
 		{"sum of windows larger than the image", [][]int{{1, 1, 4, 4}}, func(in []*Node) { WindowSum(in[0], Window2D{5, 3, 1, 1, 0, 1}) }},
 		{"sum of empty windows", [][]int{{1, 1, 4, 4}}, func(in []*Node) { WindowSum(in[0], Window2D{3, 0, 1, 1, 1, 0}) }},
@@ -119,6 +118,18 @@ func TestConstructorsRefuse(t *testing.T) {
 	}
 }
 
+// In a program that links no engine, an operation says so instead of computing nothing.
+func TestNoEngine(t *testing.T) {
+	defer func(f func(*Operation, []gorgonia.Value) (gorgonia.Value, error)) { evaluator = f }(evaluator)
+	evaluator = nil
+	n := Exp(inputs([]int{1})[0])
+	_, err := Of(n).Do(tensor.New(tensor.WithShape(1), tensor.WithBacking([]float64{1})))
+	var missing *NoEngineError
+	if !errors.As(err, &missing) || missing.Op != "exp" {
+		t.Errorf("got %v, want a NoEngineError for exp", err)
+	}
+}
+
 func TestBuildLetsOtherPanicsThrough(t *testing.T) {
 	defer func() {
 		if r := recover(); r != "another" {
@@ -133,7 +144,7 @@ func TestShapesStay(t *testing.T) {
 	in := inputs([]int{1, 2, 4, 4}, []int{2, 2, 3, 3}, []int{3, 4})
 	_ = Build(func() {
 		AvgPool(in[0], 2)
-		Conv2D(in[0], in[1], 1, 1, 1)
+		Conv(in[0], in[1], 1, 1, 1)
 		Slice(in[0], 1, 0, 1)
 		Pad(in[0], 3, 1, 1)
 		Concat(1, in[0], in[0])
@@ -152,30 +163,30 @@ func TestShapesStay(t *testing.T) {
 // found in the source, so that a new one cannot be forgotten here.
 func TestNameHoldsEveryAttribute(t *testing.T) {
 	kinds := map[string]Kind{
-		"Const":         &Const{Value: 1, id: "fill 1"},
-		"Convolution":   &Convolution{Role: Forward, Shape: kernel.ConvShape{N: 1, Cin: 2, H: 3, W: 4, Cout: 5, KH: 6, KW: 7, StrideH: 8, StrideW: 9, PadH: 10, PadW: 11}},
-		"Join":          &Join{Axis: 1},
-		"Margin":        &Margin{Axis: 1, Before: 2, After: 3},
-		"Peak":          &Peak{},
-		"Permute":       &Permute{Perm: []int{0, 2, 1}},
-		"Philox":        &Philox{Stream: "layer"},
-		"Pointwise":     &Pointwise{Code: kernel.Affine, P: 1.5, Q: 0.25},
-		"Pool":          &Pool{K: 2},
-		"Product":       &Product{TransA: true},
-		"Repeat":        &Repeat{K: 2},
-		"ScatterMax":    &ScatterMax{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
-		"SelectMax":     &SelectMax{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
-		"SoftMax":       &SoftMax{},
-		"SpreadWindows": &SpreadWindows{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
-		"SumAxes":       &SumAxes{Axes: []int{0, 1}},
-		"SumWindows":    &SumWindows{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
-		"View":          &View{Shape: tensor.Shape{2, 3}},
-		"Window":        &Window{Axis: 1, From: 2, To: 3},
+		"ConstOp":        &ConstOp{Value: 1, id: "fill 1"},
+		"ConvOp":         &ConvOp{Role: Forward, Shape: ConvShape{N: 1, Cin: 2, H: 3, W: 4, Cout: 5, KH: 6, KW: 7, StrideH: 8, StrideW: 9, PadH: 10, PadW: 11}},
+		"ConcatOp":       &ConcatOp{Axis: 1},
+		"PadOp":          &PadOp{Axis: 1, Before: 2, After: 3},
+		"RowMaxOp":       &RowMaxOp{},
+		"TransposeOp":    &TransposeOp{Perm: []int{0, 2, 1}},
+		"PhiloxOp":       &PhiloxOp{Stream: "layer"},
+		"PointwiseOp":    &PointwiseOp{Code: CodeAffine, P: 1.5, Q: 0.25},
+		"AvgPoolOp":      &AvgPoolOp{K: 2},
+		"MatMulOp":       &MatMulOp{TransA: true},
+		"UpsampleOp":     &UpsampleOp{K: 2},
+		"ScatterMaxOp":   &ScatterMaxOp{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
+		"SelectMaxOp":    &SelectMaxOp{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
+		"SoftmaxOp":      &SoftmaxOp{},
+		"WindowSpreadOp": &WindowSpreadOp{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
+		"SumOp":          &SumOp{Axes: []int{0, 1}},
+		"WindowSumOp":    &WindowSumOp{Window: Window2D{KH: 1, KW: 2, StrideH: 3, StrideW: 4, PadH: 5, PadW: 6}},
+		"ReshapeOp":      &ReshapeOp{Shape: tensor.Shape{2, 3}},
+		"SliceOp":        &SliceOp{Axis: 1, From: 2, To: 3},
 	}
 	if got, want := slices.Sorted(maps.Keys(kinds)), kindsInSource(t); !slices.Equal(got, want) {
 		t.Fatalf("kinds tested: %v\nkinds in the source: %v", got, want)
 	}
-	delete(kinds, "Const") // TestConstants
+	delete(kinds, "ConstOp") // TestConstants
 	names := map[string]string{}
 	for kind, k := range kinds {
 		names[k.Name()] = kind
@@ -209,7 +220,7 @@ func kindsInSource(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		for _, d := range parsed.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == "Lower" && f.Recv != nil {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == "Diff" && f.Recv != nil {
 				if star, ok := f.Recv.List[0].Type.(*ast.StarExpr); ok {
 					out = append(out, star.X.(*ast.Ident).Name)
 				}

@@ -3,8 +3,12 @@
 // needs. Training a potential differentiates twice (the loss holds grad_x Phi, and its gradient is taken in the
 // parameters), which Gorgonia's own operations do not survive: its convolution has no second derivative.
 //
-// One file holds one idea: an operation's constructor with its shape rule, its derivative, and its lowering to
-// the CPU kernel. Shapes are checked when a node is made. Every value has rank one or more; a scalar is [1].
+// An operation is its name, its shape rule and its derivative, and one file holds one of them or a few that belong
+// together. How it is computed is not known here: each engine lowers all operations in one place (backend/tape for the
+// CPU, backend/device for others). Shapes are checked when a node is made. Every value has rank one or more; a scalar
+// is [1].
+//
+// Grad is reverse-mode differentiation that may be applied to its own result.
 //
 // Constructors panic with an *Error on shapes that do not fit, because expressions over dozens of nodes would
 // drown in error returns; Build turns that panic into an error at the boundary of the package that builds a graph.
@@ -20,7 +24,6 @@ import (
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/blas"
 )
 
 // Node is a value in an expression graph.
@@ -60,21 +63,13 @@ func fail(op string, reason string, in ...*Node) {
 	panic(e)
 }
 
-// Kind is what distinguishes one operation of the family: its name and attributes, its derivative, its kernel.
+// Kind is what distinguishes one operation of the family: its name and attributes, and its derivative.
 type Kind interface {
 	// Name identifies the operation and all its attributes.
 	Name() string
 	// Diff returns the gradient in every input for which needed is set: the vector-Jacobian product with grad,
 	// which has the shape of output. It builds nodes of the family only.
 	Diff(inputs []*Node, output, grad *Node, needed []bool) []*Node
-	// Lower returns the CPU kernels that compute the operation in float32 and float64.
-	Lower(op *Operation, lib blas.Library) Kernels
-}
-
-// Kernels computes an operation on flat row-major slices, in one of the two element types.
-type Kernels struct {
-	F32 func(dst []float32, src [][]float32)
-	F64 func(dst []float64, src [][]float64)
 }
 
 // Operation is a Kind applied to inputs of known shapes. It implements gorgonia.SDOp, so a graph of the family
@@ -187,31 +182,31 @@ func (o *Operation) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 	return o.Out.Clone(), nil
 }
 
-// Do implements gorgonia.Op with the pure-Go kernels, so that Gorgonia's own machines can run the graph.
+// evaluator computes one operation on values of its inputs' shapes; see SetEvaluator.
+var evaluator func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, error)
+
+// SetEvaluator makes f what Operation.Do runs. An engine calls it from init, so that the operations need not know any.
+func SetEvaluator(f func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, error)) {
+	evaluator = f
+}
+
+// NoEngineError says that an operation was to be computed in a program that links no engine.
+type NoEngineError struct{ Op string }
+
+func (e *NoEngineError) Error() string {
+	return fmt.Sprintf("operation %s cannot be computed: no engine is linked into this program (import vapo/lib/backend/tape)", e.Op)
+}
+
+// Do implements gorgonia.Op, so that Gorgonia's own machines can run the graph. It returns a *NoEngineError if the
+// program links no engine.
 func (o *Operation) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if len(values) != len(o.In) {
 		return nil, fmt.Errorf("operation %s: got %d values, expected %d", o, len(values), len(o.In))
 	}
-	lib, err := blas.Open("go")
-	if err != nil {
-		return nil, err
+	if evaluator == nil {
+		return nil, &NoEngineError{Op: o.String()}
 	}
-	k := o.Kind.Lower(o, lib)
-	dst := tensor.New(tensor.WithShape(o.Out...), tensor.Of(o.Dtype))
-	if o.Dtype == tensor.Float64 {
-		src := make([][]float64, len(values))
-		for i, v := range values {
-			src[i] = v.Data().([]float64)
-		}
-		k.F64(dst.Data().([]float64), src)
-		return dst, nil
-	}
-	src := make([][]float32, len(values))
-	for i, v := range values {
-		src[i] = v.Data().([]float32)
-	}
-	k.F32(dst.Data().([]float32), src)
-	return dst, nil
+	return evaluator(o, values)
 }
 
 // ReturnsPtr implements gorgonia.Op.
@@ -262,14 +257,6 @@ func Input(g *gorgonia.ExprGraph, dt tensor.Dtype, name string, shape ...int) *N
 		panic(&Error{Op: "input " + name, Shapes: []tensor.Shape{shape}, Reason: "expected one or more dimensions of 1 or more"})
 	}
 	return gorgonia.NewTensor(g, dt, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName(name))
-}
-
-// lower32and64 instantiates one generic kernel for both element types, making only the one that op needs.
-func lower32and64(op *Operation, f32 func() func([]float32, [][]float32), f64 func() func([]float64, [][]float64)) Kernels {
-	if op.Dtype == tensor.Float64 {
-		return Kernels{F64: f64()}
-	}
-	return Kernels{F32: f32()}
 }
 
 func hashFloats(v []float64) uint64 {

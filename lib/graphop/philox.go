@@ -6,18 +6,19 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
-	"vapo/lib/blas"
-	"vapo/lib/kernel"
 )
 
-// Philox draws uniform numbers from a counter: each is a function of the key, the stream and the element's index, so
+// PhiloxOp draws uniform numbers from a counter: each is a function of the key, the stream and the element's index, so
 // there is no generator state, and the draw does not depend on how the work is divided.
-type Philox struct{ Stream string }
+type PhiloxOp struct{ Stream string }
+
+// PhiloxKeyLen is the number of elements of a draw's key.
+const PhiloxKeyLen = 8
 
 // PhiloxKey returns the value of a draw's key node: seed and step in 16-bit pieces, low ones first, which float32
 // holds exactly.
-func PhiloxKey(seed, step uint64) [kernel.PhiloxKeyLen]float64 {
-	var k [kernel.PhiloxKeyLen]float64
+func PhiloxKey(seed, step uint64) [PhiloxKeyLen]float64 {
+	var k [PhiloxKeyLen]float64
 	for i := range 4 {
 		k[i] = float64(seed >> (16 * i) & 0xffff)
 		k[4+i] = float64(step >> (16 * i) & 0xffff)
@@ -30,13 +31,13 @@ func PhiloxKey(seed, step uint64) [kernel.PhiloxKeyLen]float64 {
 // words in units of 32 bits. key [8] holds PhiloxKey(seed, step). Every backend and both element types give the same
 // numbers. As a constant, the derivative is 0.
 func Uniform(key *Node, stream string, shape ...int) *Node {
-	if s := key.Shape(); len(s) != 1 || s[0] != kernel.PhiloxKeyLen {
-		fail("philox", fmt.Sprintf("expected a key of shape [%d], the value of PhiloxKey", kernel.PhiloxKeyLen), key)
+	if s := key.Shape(); len(s) != 1 || s[0] != PhiloxKeyLen {
+		fail("philox", fmt.Sprintf("expected a key of shape [%d], the value of PhiloxKey", PhiloxKeyLen), key)
 	}
 	if !positive(shape) || tensor.Shape(shape).TotalSize() > math.MaxUint32 {
 		fail("philox", fmt.Sprintf("%v is no shape to draw: expected one or more dimensions of 1 or more, and fewer than 2^32 elements", shape), key)
 	}
-	return apply(&Philox{Stream: stream}, shape, key)
+	return apply(&PhiloxOp{Stream: stream}, shape, key)
 }
 
 // Dropout sets each element of x to 0 with probability p and divides the others by 1-p, so that the mean stays
@@ -57,28 +58,14 @@ func Dropout(x, key *Node, stream string, p float64) *Node {
 }
 
 // StreamID is the counter word of the stream: the 32-bit FNV-1a hash of its name.
-func (p *Philox) StreamID() uint32 {
+func (p *PhiloxOp) StreamID() uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(p.Stream))
 	return h.Sum32()
 }
 
 // Name implements Kind.
-func (p *Philox) Name() string { return fmt.Sprintf("philox(%q)", p.Stream) }
+func (p *PhiloxOp) Name() string { return fmt.Sprintf("philox(%q)", p.Stream) }
 
 // Diff implements Kind.
-func (*Philox) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }
-
-// Lower implements Kind.
-func (p *Philox) Lower(op *Operation, _ blas.Library) Kernels {
-	n := op.Out.TotalSize()
-	return lower32and64(op,
-		func() func([]float32, [][]float32) {
-			k := kernel.NewPhilox[float32](n, p.StreamID())
-			return func(dst []float32, src [][]float32) { k.Run(dst, src[0]) }
-		},
-		func() func([]float64, [][]float64) {
-			k := kernel.NewPhilox[float64](n, p.StreamID())
-			return func(dst []float64, src [][]float64) { k.Run(dst, src[0]) }
-		})
-}
+func (*PhiloxOp) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }

@@ -5,27 +5,25 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
-	"vapo/lib/blas"
-	"vapo/lib/kernel"
 )
 
-// Pointwise is an operation on corresponding elements. Operands have one rank; a dimension of 1 is repeated to
+// PointwiseOp is an operation on corresponding elements. Operands have one rank; a dimension of 1 is repeated to
 // fit the others (broadcast), without a copy being made.
-type Pointwise struct {
-	Code kernel.Code
-	P, Q float64 // constants of the operation, see kernel.Code
+type PointwiseOp struct {
+	Code Code
+	P, Q float64 // constants of the operation, see the codes
 }
 
 // Name implements Kind.
-func (p *Pointwise) Name() string {
+func (p *PointwiseOp) Name() string {
 	if p.P == 0 && p.Q == 0 {
 		return p.Code.String()
 	}
 	return fmt.Sprintf("%s(%g,%g)", p.Code, p.P, p.Q)
 }
 
-func pointwise(code kernel.Code, p, q float64, in ...*Node) *Node {
-	return apply(&Pointwise{Code: code, P: p, Q: q}, broadcastShape(code.String(), in...), in...)
+func pointwise(code Code, p, q float64, in ...*Node) *Node {
+	return apply(&PointwiseOp{Code: code, P: p, Q: q}, broadcastShape(code.String(), in...), in...)
 }
 
 // broadcastShape is the shape that all operands fit to.
@@ -57,15 +55,15 @@ func Affine(x *Node, p, q float64) *Node {
 	if v, ok := isFill(x); ok {
 		return Fill(x, p*v+q, x.Shape()...)
 	}
-	if k := kindOf(x, kernel.Affine); k != nil { // p·(p'·x + q') + q
+	if k := kindOf(x, CodeAffine); k != nil { // p·(p'·x + q') + q
 		return Affine(Children(x)[0], p*k.P, p*k.Q+q)
 	}
-	return pointwise(kernel.Affine, p, q, x)
+	return pointwise(CodeAffine, p, q, x)
 }
 
-func kindOf(n *Node, code kernel.Code) *Pointwise {
+func kindOf(n *Node, code Code) *PointwiseOp {
 	if op := Of(n); op != nil {
-		if k, ok := op.Kind.(*Pointwise); ok && k.Code == code {
+		if k, ok := op.Kind.(*PointwiseOp); ok && k.Code == code {
 			return k
 		}
 	}
@@ -90,7 +88,7 @@ func Add(a, b *Node) *Node {
 	if v, ok := isFill(a); ok && fits(a, b) {
 		return Affine(b, 1, v)
 	}
-	return pointwise(kernel.Add, 0, 0, a, b)
+	return pointwise(CodeAdd, 0, 0, a, b)
 }
 
 // Sub returns a - b.
@@ -102,7 +100,7 @@ func Sub(a, b *Node) *Node {
 	if v, ok := isFill(a); ok && fits(a, b) {
 		return Affine(b, -1, v)
 	}
-	return pointwise(kernel.Sub, 0, 0, a, b)
+	return pointwise(CodeSub, 0, 0, a, b)
 }
 
 // Mul returns a · b, element by element.
@@ -114,7 +112,7 @@ func Mul(a, b *Node) *Node {
 	if v, ok := isFill(a); ok && fits(a, b) {
 		return Affine(b, v, 0)
 	}
-	return pointwise(kernel.Mul, 0, 0, a, b)
+	return pointwise(CodeMul, 0, 0, a, b)
 }
 
 // Div returns a / b, element by element.
@@ -123,7 +121,7 @@ func Div(a, b *Node) *Node {
 	if v, ok := isFill(b); ok && fits(b, a) {
 		return Affine(a, 1/v, 0)
 	}
-	return pointwise(kernel.Div, 0, 0, a, b)
+	return pointwise(CodeDiv, 0, 0, a, b)
 }
 
 // fits reports whether a broadcasts to b without changing b's shape.
@@ -142,9 +140,9 @@ func fits(a, b *Node) bool {
 
 // unbroadcast drops explicit broadcasts that the operation would do by itself.
 func unbroadcast(a, b *Node) (*Node, *Node) {
-	if k := kindOf(a, kernel.Copy); k != nil && SameShape(a.Shape(), b.Shape()) {
+	if k := kindOf(a, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		a = Children(a)[0]
-	} else if k := kindOf(b, kernel.Copy); k != nil && SameShape(a.Shape(), b.Shape()) {
+	} else if k := kindOf(b, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		b = Children(b)[0]
 	}
 	return a, b
@@ -154,28 +152,28 @@ func unbroadcast(a, b *Node) (*Node, *Node) {
 func Square(x *Node) *Node { return Mul(x, x) }
 
 // Max returns the larger of a and b; at equality the derivative is b's.
-func Max(a, b *Node) *Node { return pointwise(kernel.Max, 0, 0, a, b) }
+func Max(a, b *Node) *Node { return pointwise(CodeMax, 0, 0, a, b) }
 
 // Min returns the smaller of a and b; at equality the derivative is a's.
-func Min(a, b *Node) *Node { return pointwise(kernel.Min, 0, 0, a, b) }
+func Min(a, b *Node) *Node { return pointwise(CodeMin, 0, 0, a, b) }
 
 // Exp returns e^x.
-func Exp(x *Node) *Node { return pointwise(kernel.Exp, 0, 0, x) }
+func Exp(x *Node) *Node { return pointwise(CodeExp, 0, 0, x) }
 
 // Log returns the natural logarithm of x.
-func Log(x *Node) *Node { return pointwise(kernel.Log, 0, 0, x) }
+func Log(x *Node) *Node { return pointwise(CodeLog, 0, 0, x) }
 
 // Sqrt returns the square root of x.
-func Sqrt(x *Node) *Node { return pointwise(kernel.Sqrt, 0, 0, x) }
+func Sqrt(x *Node) *Node { return pointwise(CodeSqrt, 0, 0, x) }
 
 // Sin returns sin x.
-func Sin(x *Node) *Node { return pointwise(kernel.Sin, 0, 0, x) }
+func Sin(x *Node) *Node { return pointwise(CodeSin, 0, 0, x) }
 
 // Cos returns cos x.
-func Cos(x *Node) *Node { return pointwise(kernel.Cos, 0, 0, x) }
+func Cos(x *Node) *Node { return pointwise(CodeCos, 0, 0, x) }
 
 // Sigmoid returns 1/(1+e^-x).
-func Sigmoid(x *Node) *Node { return pointwise(kernel.Sigmoid, 0, 0, x) }
+func Sigmoid(x *Node) *Node { return pointwise(CodeSigmoid, 0, 0, x) }
 
 // SiLU returns x·sigmoid(x) (Hendrycks and Gimpel, arXiv 1606.08415).
 func SiLU(x *Node) *Node { return siluDeriv(x, Sigmoid(x), 0) }
@@ -183,14 +181,14 @@ func SiLU(x *Node) *Node { return siluDeriv(x, Sigmoid(x), 0) }
 // siluDeriv is the order-th derivative of SiLU at x, given s = sigmoid(x). Its derivative in x is the next
 // order, with the dependence of s on x counted in: s is there only so that all orders share one exponential.
 func siluDeriv(x, s *Node, order int) *Node {
-	return pointwise(kernel.SiLU, float64(order), 0, x, s)
+	return pointwise(CodeSiLU, float64(order), 0, x, s)
 }
 
 // ReLU returns max(x, 0); its derivative at 0 is 0.
 func ReLU(x *Node) *Node { return Mul(x, Step(x)) }
 
 // Step returns 1 where x > 0 and 0 elsewhere; its derivative is 0.
-func Step(x *Node) *Node { return pointwise(kernel.Step, 0, 0, x) }
+func Step(x *Node) *Node { return pointwise(CodeStep, 0, 0, x) }
 
 // Clip returns x where lo <= x <= hi, and the nearer bound elsewhere; a NaN stays. The derivative is 1 from bound to
 // bound, both included, and 0 outside.
@@ -203,7 +201,7 @@ func Clip(x *Node, lo, hi float64) *Node {
 }
 
 // Erf returns the error function of x, 2/sqrt(pi) times the integral of e^-s² from 0 to x.
-func Erf(x *Node) *Node { return pointwise(kernel.Erf, 0, 0, x) }
+func Erf(x *Node) *Node { return pointwise(CodeErf, 0, 0, x) }
 
 // GELU returns x·P(X <= x) for a standard normal X, (x/2)·(1 + erf(x/sqrt 2)), exactly and not by a tanh (Hendrycks and
 // Gimpel, arXiv 1606.08415).
@@ -211,10 +209,10 @@ func GELU(x *Node) *Node { return Mul(x, Affine(Erf(Scale(x, math.Sqrt2/2)), 0.5
 
 // Where returns a where c is not 0, else b. Unlike a sum of products it does not let a NaN through from the
 // side that was not chosen.
-func Where(c, a, b *Node) *Node { return pointwise(kernel.Where, 0, 0, c, a, b) }
+func Where(c, a, b *Node) *Node { return pointwise(CodeWhere, 0, 0, c, a, b) }
 
 // IsFinite returns 1 where x is neither infinite nor NaN, and 0 elsewhere; its derivative is 0.
-func IsFinite(x *Node) *Node { return pointwise(kernel.IsFinite, 0, 0, x) }
+func IsFinite(x *Node) *Node { return pointwise(CodeIsFinite, 0, 0, x) }
 
 // Broadcast repeats x along its dimensions of size 1 to the given shape.
 func Broadcast(x *Node, shape ...int) *Node {
@@ -233,11 +231,11 @@ func Broadcast(x *Node, shape ...int) *Node {
 			fail("broadcast", fmt.Sprintf("dimension %d does not fit the target %v", d, shape), x)
 		}
 	}
-	return apply(&Pointwise{Code: kernel.Copy}, shape, x)
+	return apply(&PointwiseOp{Code: CodeCopy}, shape, x)
 }
 
 // Diff implements Kind.
-func (p *Pointwise) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
+func (p *PointwiseOp) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
 	out := make([]*Node, len(in))
 	set := func(i int, grad func() *Node) {
 		if needed[i] {
@@ -246,48 +244,48 @@ func (p *Pointwise) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
 	}
 	a := in[0]
 	switch p.Code {
-	case kernel.Copy:
+	case CodeCopy:
 		set(0, func() *Node { return g })
-	case kernel.Affine:
+	case CodeAffine:
 		set(0, func() *Node { return Scale(g, p.P) })
-	case kernel.Add:
+	case CodeAdd:
 		set(0, func() *Node { return g })
 		set(1, func() *Node { return g })
-	case kernel.Sub:
+	case CodeSub:
 		set(0, func() *Node { return g })
 		set(1, func() *Node { return Neg(g) })
-	case kernel.Mul:
+	case CodeMul:
 		set(0, func() *Node { return Mul(g, in[1]) })
 		set(1, func() *Node { return Mul(g, a) })
-	case kernel.Div:
+	case CodeDiv:
 		set(0, func() *Node { return Div(g, in[1]) })
 		set(1, func() *Node { return Neg(Div(Mul(g, y), in[1])) })
-	case kernel.Max:
+	case CodeMax:
 		set(0, func() *Node { return Mul(g, Step(Sub(a, in[1]))) })
 		set(1, func() *Node { return Mul(g, Affine(Step(Sub(a, in[1])), -1, 1)) })
-	case kernel.Min:
+	case CodeMin:
 		set(0, func() *Node { return Mul(g, Affine(Step(Sub(a, in[1])), -1, 1)) })
 		set(1, func() *Node { return Mul(g, Step(Sub(a, in[1]))) })
-	case kernel.Exp:
+	case CodeExp:
 		set(0, func() *Node { return Mul(g, y) })
-	case kernel.Log:
+	case CodeLog:
 		set(0, func() *Node { return Div(g, a) })
-	case kernel.Sqrt:
+	case CodeSqrt:
 		set(0, func() *Node { return Div(Scale(g, 0.5), y) })
-	case kernel.Sin:
+	case CodeSin:
 		set(0, func() *Node { return Mul(g, Cos(a)) })
-	case kernel.Cos:
+	case CodeCos:
 		set(0, func() *Node { return Neg(Mul(g, Sin(a))) })
-	case kernel.Sigmoid:
+	case CodeSigmoid:
 		set(0, func() *Node { return Mul(g, Mul(y, Affine(y, -1, 1))) })
-	case kernel.SiLU:
+	case CodeSiLU:
 		set(0, func() *Node { return Mul(g, siluDeriv(a, in[1], int(p.P)+1)) })
-	case kernel.Erf:
+	case CodeErf:
 		set(0, func() *Node { return Mul(g, Scale(Exp(Neg(Square(a))), 2/math.Sqrt(math.Pi))) })
-	case kernel.Where:
+	case CodeWhere:
 		set(1, func() *Node { return Where(a, g, Fill(g, 0, onesLike(g)...)) })
 		set(2, func() *Node { return Where(a, Fill(g, 0, onesLike(g)...), g) })
-	case kernel.Step, kernel.IsFinite:
+	case CodeStep, CodeIsFinite:
 	}
 	return out
 }
@@ -298,48 +296,4 @@ func onesLike(n *Node) []int {
 		s[i] = 1
 	}
 	return s
-}
-
-// Lower implements Kind.
-func (p *Pointwise) Lower(op *Operation, _ blas.Library) Kernels {
-	prog := p.program(op)
-	return lower32and64(op,
-		func() func([]float32, [][]float32) { return runPointwise[float32](prog, len(op.In)) },
-		func() func([]float64, [][]float64) { return runPointwise[float64](prog, len(op.In)) })
-}
-
-func runPointwise[T kernel.Float](prog kernel.Program, n int) func([]T, [][]T) {
-	k := kernel.NewPointwise[T](prog)
-	slots := make([][]T, n+1)
-	return func(dst []T, src [][]T) {
-		slots[copy(slots, src)] = dst
-		k.Run(slots)
-	}
-}
-
-// program is the one-instruction program of a single node; the tape backend fuses chains into longer ones.
-func (p *Pointwise) program(op *Operation) kernel.Program {
-	prog := kernel.Program{Dims: op.Out}
-	in := kernel.Instr{Code: p.Code, P: p.P, Q: p.Q, Dst: len(op.In)}
-	for i, s := range op.In {
-		prog.Operands = append(prog.Operands, kernel.Operand{Slot: i, Strides: Strides(s, op.Out)})
-		in.Args[i] = i
-	}
-	prog.Operands = append(prog.Operands, kernel.Operand{Slot: len(op.In), Strides: Strides(op.Out, op.Out), Output: true})
-	prog.Instrs = []kernel.Instr{in}
-	return prog
-}
-
-// Strides returns the element step per dimension of a row-major operand of shape s inside the iteration space
-// out: 0 where s is broadcast.
-func Strides(s, out tensor.Shape) []int {
-	st := make([]int, len(out))
-	step := 1
-	for d := len(out) - 1; d >= 0; d-- {
-		if s[d] != 1 {
-			st[d] = step
-		}
-		step *= s[d]
-	}
-	return st
 }

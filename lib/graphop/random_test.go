@@ -1,4 +1,4 @@
-package graphop
+package graphop_test
 
 import (
 	"math"
@@ -6,68 +6,24 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+	"vapo/lib/graphop"
 )
 
 // draw makes and evaluates an expression of an x of ones and a key, in one element type.
-func draw(t *testing.T, dt tensor.Dtype, seed, step uint64, shape []int, build func(x, key *Node) *Node) []float64 {
+func draw(t *testing.T, dt tensor.Dtype, seed, step uint64, shape []int, build func(x, key *graphop.Node) *graphop.Node) []float64 {
 	t.Helper()
 	g := gorgonia.NewGraph()
-	x, key := Input(g, dt, "x", shape...), Input(g, dt, "key", 8)
-	k := PhiloxKey(seed, step)
+	x, key := graphop.Input(g, dt, "x", shape...), graphop.Input(g, dt, "key", 8)
+	k := graphop.PhiloxKey(seed, step)
 	ones := make([]float64, x.Shape().TotalSize())
 	for i := range ones {
 		ones[i] = 1
 	}
-	return evaluate(t, build(x, key), map[*Node][]float64{x: ones, key: k[:]})
-}
-
-// evaluate computes n node by node from the values of its inputs.
-func evaluate(t *testing.T, n *Node, inputs map[*Node][]float64) []float64 {
-	t.Helper()
-	values := map[*Node]gorgonia.Value{}
-	for in, v := range inputs {
-		if in.Dtype() == tensor.Float64 {
-			values[in] = tensor.New(tensor.WithShape(in.Shape()...), tensor.WithBacking(append([]float64(nil), v...)))
-			continue
-		}
-		w := make([]float32, len(v))
-		for i, x := range v {
-			w[i] = float32(x)
-		}
-		values[in] = tensor.New(tensor.WithShape(in.Shape()...), tensor.WithBacking(w))
-	}
-	var value func(n *Node) gorgonia.Value
-	value = func(n *Node) gorgonia.Value {
-		if v := values[n]; v != nil {
-			return v
-		}
-		var args []gorgonia.Value
-		for _, c := range Children(n) {
-			args = append(args, value(c))
-		}
-		v, err := Of(n).Do(args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values[n] = v
-		return v
-	}
-	switch v := value(n).Data().(type) {
-	case []float64:
-		return v
-	case []float32:
-		out := make([]float64, len(v))
-		for i, x := range v {
-			out[i] = float64(x)
-		}
-		return out
-	}
-	t.Fatalf("%v gives neither float32 nor float64", n)
-	return nil
+	return eval(t, map[*graphop.Node][]float64{x: ones, key: k[:]}, build(x, key))
 }
 
 func TestPhiloxKeyIsExact(t *testing.T) {
-	k := PhiloxKey(0xfedcba9876543210, 0x0123456789abcdef)
+	k := graphop.PhiloxKey(0xfedcba9876543210, 0x0123456789abcdef)
 	if want := [8]float64{0x3210, 0x7654, 0xba98, 0xfedc, 0xcdef, 0x89ab, 0x4567, 0x0123}; k != want {
 		t.Errorf("key %v, want %v", k, want)
 	}
@@ -89,7 +45,7 @@ func TestUniformGolden(t *testing.T) {
 		{0xfedcba9876543210, 0x0123456789abcdef, "blocks.0.dropout", []uint32{0x38249d47, 0xcb726117, 0x3f17598a, 0x8e87c4bb, 0x0d4c4307, 0xf243616b, 0x771a250b, 0x3186badc}},
 	} {
 		for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
-			got := draw(t, dt, c.seed, c.step, []int{2, 4}, func(_, key *Node) *Node { return Uniform(key, c.stream, 2, 4) })
+			got := draw(t, dt, c.seed, c.step, []int{2, 4}, func(_, key *graphop.Node) *graphop.Node { return graphop.Uniform(key, c.stream, 2, 4) })
 			for i, w := range c.want {
 				if want := float64(w>>8) / (1 << 24); got[i] != want {
 					t.Errorf("%v: element %d of seed %d, step %d, stream %q is %v, want %v", dt, i, c.seed, c.step, c.stream, got[i], want)
@@ -102,7 +58,7 @@ func TestUniformGolden(t *testing.T) {
 // The shape gives the elements their order and nothing else; seed, step and stream each give other numbers.
 func TestUniformDependsOnTheIndexAlone(t *testing.T) {
 	of := func(seed, step uint64, stream string, shape ...int) []float64 {
-		return draw(t, tensor.Float32, seed, step, []int{1}, func(_, key *Node) *Node { return Uniform(key, stream, shape...) })
+		return draw(t, tensor.Float32, seed, step, []int{1}, func(_, key *graphop.Node) *graphop.Node { return graphop.Uniform(key, stream, shape...) })
 	}
 	base := of(1, 2, "a", 6, 5)
 	equal := func(a, b []float64) (n int) {
@@ -129,7 +85,7 @@ func TestUniformDependsOnTheIndexAlone(t *testing.T) {
 // Uniform numbers fill [0, 1) evenly: chi-squared over 64 bins, mean and variance, correlation of neighbours.
 func TestUniformIsUniform(t *testing.T) {
 	const n = 1 << 16
-	u := draw(t, tensor.Float32, 5, 6, []int{1}, func(_, key *Node) *Node { return Uniform(key, "u", n) })
+	u := draw(t, tensor.Float32, 5, 6, []int{1}, func(_, key *graphop.Node) *graphop.Node { return graphop.Uniform(key, "u", n) })
 	var bins [64]float64
 	var sum, square, product float64
 	for i, v := range u {
@@ -158,10 +114,10 @@ func TestUniformIsUniform(t *testing.T) {
 func TestDropout(t *testing.T) {
 	const n = 40000
 	for _, p := range []float64{0.3, 0.5, 0.1, 1.0 / 3, 1e-3} {
-		drop := func(x, key *Node) *Node { return Dropout(x, key, "layer", p) }
+		drop := func(x, key *graphop.Node) *graphop.Node { return graphop.Dropout(x, key, "layer", p) }
 		single := draw(t, tensor.Float32, 9, 1, []int{n}, drop)
 		double := draw(t, tensor.Float64, 9, 1, []int{n}, drop)
-		u := draw(t, tensor.Float64, 9, 1, []int{n}, func(_, key *Node) *Node { return Uniform(key, "layer", n) })
+		u := draw(t, tensor.Float64, 9, 1, []int{n}, func(_, key *graphop.Node) *graphop.Node { return graphop.Uniform(key, "layer", n) })
 		zeros := 0.0
 		for i := range single {
 			want := 1 / (1 - p)
@@ -177,8 +133,9 @@ func TestDropout(t *testing.T) {
 			t.Errorf("p %v: a share of %v was dropped", p, rate)
 		}
 	}
-	in := inputs([]int{2, 3}, []int{8})
-	if Dropout(in[0], in[1], "a", 0) != in[0] {
+	g := gorgonia.NewGraph()
+	x, key := graphop.Input(g, tensor.Float64, "x", 2, 3), graphop.Input(g, tensor.Float64, "key", 8)
+	if graphop.Dropout(x, key, "a", 0) != x {
 		t.Error("dropping with probability 0 is not the identity")
 	}
 }

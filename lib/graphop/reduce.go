@@ -3,13 +3,10 @@ package graphop
 import (
 	"fmt"
 	"slices"
-
-	"vapo/lib/blas"
-	"vapo/lib/kernel"
 )
 
-// SumAxes adds up neighbouring axes of a tensor and keeps them with size 1; what lies between them has size 1.
-type SumAxes struct{ Axes []int }
+// SumOp adds up neighbouring axes of a tensor and keeps them with size 1; what lies between them has size 1.
+type SumOp struct{ Axes []int }
 
 // Sum adds x up over the given axes (all of them if none is given), which stay with size 1. Its adjoint is Broadcast.
 func Sum(x *Node, axes ...int) *Node {
@@ -46,7 +43,7 @@ func Sum(x *Node, axes ...int) *Node {
 			return Sum(Sum(x, kept[i:]...), kept[:i]...)
 		}
 	}
-	return apply(&SumAxes{Axes: kept}, out, x)
+	return apply(&SumOp{Axes: kept}, out, x)
 }
 
 // Mean averages x over the given axes (all of them if none is given), which stay with size 1.
@@ -77,32 +74,9 @@ func SumTo(x *Node, shape ...int) *Node {
 }
 
 // Name implements Kind.
-func (s *SumAxes) Name() string { return fmt.Sprintf("sum%v", s.Axes) }
+func (s *SumOp) Name() string { return fmt.Sprintf("sum%v", s.Axes) }
 
 // Diff implements Kind.
-func (s *SumAxes) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
+func (s *SumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Broadcast(g, in[0].Shape()...)}
-}
-
-// Lower implements Kind.
-func (s *SumAxes) Lower(op *Operation, _ blas.Library) Kernels {
-	return lower32and64(op,
-		func() func([]float32, [][]float32) { return lowerSum[float32](s.Axes, op.In[0]) },
-		func() func([]float64, [][]float64) { return lowerSum[float64](s.Axes, op.In[0]) })
-}
-
-func lowerSum[T kernel.Float](axes, shape []int) func([]T, [][]T) {
-	outer, axis, inner := 1, 1, 1
-	for d, n := range shape {
-		switch {
-		case d < axes[0]:
-			outer *= n
-		case d <= axes[len(axes)-1]:
-			axis *= n
-		default:
-			inner *= n
-		}
-	}
-	k := kernel.NewSum[T](outer, axis, inner)
-	return func(dst []T, src [][]T) { k.Run(dst, src[0]) }
 }

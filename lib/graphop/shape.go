@@ -5,12 +5,10 @@ import (
 	"slices"
 
 	"gorgonia.org/tensor"
-	"vapo/lib/blas"
-	"vapo/lib/kernel"
 )
 
-// View gives the elements of a tensor another shape. Backends alias the memory.
-type View struct{ Shape tensor.Shape }
+// ReshapeOp gives the elements of a tensor another shape. Backends alias the memory.
+type ReshapeOp struct{ Shape tensor.Shape }
 
 // Reshape returns the elements of x in row-major order under another shape.
 func Reshape(x *Node, shape ...int) *Node {
@@ -26,31 +24,23 @@ func Reshape(x *Node, shape ...int) *Node {
 		return Fill(x, v, shape...)
 	}
 	if op := Of(x); op != nil {
-		if _, ok := op.Kind.(*View); ok {
+		if _, ok := op.Kind.(*ReshapeOp); ok {
 			return Reshape(Children(x)[0], shape...)
 		}
 	}
-	return apply(&View{Shape: to.Clone()}, to, x)
+	return apply(&ReshapeOp{Shape: to.Clone()}, to, x)
 }
 
 // Name implements Kind.
-func (v *View) Name() string { return fmt.Sprintf("reshape%v", v.Shape) }
+func (v *ReshapeOp) Name() string { return fmt.Sprintf("reshape%v", v.Shape) }
 
 // Diff implements Kind.
-func (v *View) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
+func (v *ReshapeOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Reshape(g, in[0].Shape()...)}
 }
 
-// Lower implements Kind.
-func (v *View) Lower(op *Operation, _ blas.Library) Kernels {
-	return Kernels{
-		F32: func(dst []float32, src [][]float32) { copy(dst, src[0]) },
-		F64: func(dst []float64, src [][]float64) { copy(dst, src[0]) },
-	}
-}
-
-// Permute reorders the axes of a tensor: axis i of the result is axis Perm[i] of the input.
-type Permute struct{ Perm []int }
+// TransposeOp reorders the axes of a tensor: axis i of the result is axis Perm[i] of the input.
+type TransposeOp struct{ Perm []int }
 
 // Transpose returns x with axis i being x's axis perm[i].
 func Transpose(x *Node, perm ...int) *Node {
@@ -71,25 +61,17 @@ func Transpose(x *Node, perm ...int) *Node {
 	for i, p := range perm {
 		out[i] = s[p]
 	}
-	return apply(&Permute{Perm: slices.Clone(perm)}, out, x)
+	return apply(&TransposeOp{Perm: slices.Clone(perm)}, out, x)
 }
 
 // Name implements Kind.
-func (p *Permute) Name() string { return fmt.Sprintf("transpose%v", p.Perm) }
+func (p *TransposeOp) Name() string { return fmt.Sprintf("transpose%v", p.Perm) }
 
 // Diff implements Kind.
-func (p *Permute) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
+func (p *TransposeOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 	inverse := make([]int, len(p.Perm))
 	for i, q := range p.Perm {
 		inverse[q] = i
 	}
 	return []*Node{Transpose(g, inverse...)}
-}
-
-// Lower implements Kind.
-func (p *Permute) Lower(op *Operation, _ blas.Library) Kernels {
-	return Kernels{
-		F32: func(dst []float32, src [][]float32) { kernel.Transpose(dst, src[0], op.In[0], p.Perm) },
-		F64: func(dst []float64, src [][]float64) { kernel.Transpose(dst, src[0], op.In[0], p.Perm) },
-	}
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"gorgonia.org/tensor"
-	"vapo/lib/blas"
-	"vapo/lib/kernel"
 )
 
 // Window2D is a window of KH x KW elements that moves over the last two axes of [N,C,H,W] in steps of StrideH and
@@ -14,14 +12,6 @@ type Window2D struct{ KH, KW, StrideH, StrideW, PadH, PadW int }
 
 func (w Window2D) String() string {
 	return fmt.Sprintf("%dx%d stride %d,%d pad %d,%d", w.KH, w.KW, w.StrideH, w.StrideW, w.PadH, w.PadW)
-}
-
-// over is the shape of the kernels for images of shape s.
-func (w Window2D) over(s tensor.Shape) kernel.WindowShape {
-	return kernel.WindowShape{
-		Planes: s[0] * s[1], H: s[2], W: s[3], KH: w.KH, KW: w.KW,
-		StrideH: w.StrideH, StrideW: w.StrideW, PadH: w.PadH, PadW: w.PadW,
-	}
 }
 
 // results checks that w fits the images x and returns the shape [N,C,OH,OW] of one number a window.
@@ -39,17 +29,16 @@ func (w Window2D) results(op string, x *Node) tensor.Shape {
 	if s[2]+2*w.PadH < w.KH || s[3]+2*w.PadW < w.KW {
 		fail(op, fmt.Sprintf("the window %v is larger than the padded image", w), x)
 	}
-	k := w.over(s)
-	return tensor.Shape{s[0], s[1], k.OH(), k.OW()}
+	return tensor.Shape{s[0], s[1], (s[2]+2*w.PadH-w.KH)/w.StrideH + 1, (s[3]+2*w.PadW-w.KW)/w.StrideW + 1}
 }
 
-// SumWindows adds up each window.
-type SumWindows struct{ Window Window2D }
+// WindowSumOp adds up each window.
+type WindowSumOp struct{ Window Window2D }
 
 // WindowSum returns the sum of each window of x [N,C,H,W], padding being 0: [N,C,OH,OW] with
-// OH = (H+2·PadH-KH)/StrideH+1. Its adjoint is SpreadWindows.
+// OH = (H+2·PadH-KH)/StrideH+1. Its adjoint is WindowSpreadOp.
 func WindowSum(x *Node, w Window2D) *Node {
-	return apply(&SumWindows{Window: w}, w.results("window sum", x), x)
+	return apply(&WindowSumOp{Window: w}, w.results("window sum", x), x)
 }
 
 // AvgPool2D returns the mean of each window of x [N,C,H,W]. Padding counts as zeros if countPadding is set, and not at
@@ -74,49 +63,21 @@ func AvgPool2D(x *Node, w Window2D, countPadding bool) *Node {
 func within(first, k, n int) int { return min(n, first+k) - max(0, first) }
 
 // Name implements Kind.
-func (s *SumWindows) Name() string { return fmt.Sprintf("windowsum(%v)", s.Window) }
+func (s *WindowSumOp) Name() string { return fmt.Sprintf("windowsum(%v)", s.Window) }
 
 // Diff implements Kind.
-func (s *SumWindows) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
-	return []*Node{apply(&SpreadWindows{Window: s.Window}, in[0].Shape(), g)}
+func (s *WindowSumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
+	return []*Node{apply(&WindowSpreadOp{Window: s.Window}, in[0].Shape(), g)}
 }
 
-// Lower implements Kind.
-func (s *SumWindows) Lower(op *Operation, _ blas.Library) Kernels {
-	shape := s.Window.over(op.In[0])
-	return lower32and64(op,
-		func() func([]float32, [][]float32) {
-			k := kernel.NewWindowSum[float32](shape)
-			return func(dst []float32, src [][]float32) { k.Run(dst, src[0]) }
-		},
-		func() func([]float64, [][]float64) {
-			k := kernel.NewWindowSum[float64](shape)
-			return func(dst []float64, src [][]float64) { k.Run(dst, src[0]) }
-		})
-}
-
-// SpreadWindows adds one number a window [N,C,OH,OW] to all elements of that window of an image of zeros [N,C,H,W],
-// the operation's Out. It is the adjoint of SumWindows, and SumWindows is its.
-type SpreadWindows struct{ Window Window2D }
+// WindowSpreadOp adds one number a window [N,C,OH,OW] to all elements of that window of an image of zeros [N,C,H,W],
+// the operation's Out. It is the adjoint of WindowSumOp.
+type WindowSpreadOp struct{ Window Window2D }
 
 // Name implements Kind.
-func (s *SpreadWindows) Name() string { return fmt.Sprintf("windowspread(%v)", s.Window) }
+func (s *WindowSpreadOp) Name() string { return fmt.Sprintf("windowspread(%v)", s.Window) }
 
 // Diff implements Kind.
-func (s *SpreadWindows) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
+func (s *WindowSpreadOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{WindowSum(g, s.Window)}
-}
-
-// Lower implements Kind.
-func (s *SpreadWindows) Lower(op *Operation, _ blas.Library) Kernels {
-	shape := s.Window.over(op.Out)
-	return lower32and64(op,
-		func() func([]float32, [][]float32) {
-			k := kernel.NewWindowSpread[float32](shape)
-			return func(dst []float32, src [][]float32) { k.Run(dst, src[0]) }
-		},
-		func() func([]float64, [][]float64) {
-			k := kernel.NewWindowSpread[float64](shape)
-			return func(dst []float64, src [][]float64) { k.Run(dst, src[0]) }
-		})
 }

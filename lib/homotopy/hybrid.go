@@ -3,7 +3,6 @@ package homotopy
 import (
 	"fmt"
 
-	"vapo/lib/autodiff"
 	"vapo/lib/graphop"
 )
 
@@ -53,7 +52,7 @@ func hybrid(value, grad, x, eps *graphop.Node, b Batch) (*graphop.Node, error) {
 	length := graphop.AddScalar(graphop.Mul(norm(grad), norm(v)), 1e-8)
 	direction := graphop.Div(meanD(graphop.Mul(grad, v)), graphop.Exp(graphop.Mul(t, graphop.Log(length))))
 
-	drift, err := autodiff.Grad(value, t)
+	drift, err := graphop.Grad(value, t)
 	if err != nil {
 		return nil, err
 	}

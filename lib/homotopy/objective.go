@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"vapo/lib/autodiff"
 	"vapo/lib/graphop"
 )
 
@@ -94,7 +93,7 @@ func loss(objective string, phi Potential, b Batch) (Terms, error) {
 	at := graphop.Add(graphop.Mul(b.Mu, x), graphop.Mul(b.Sigma, eps))
 	xt := graphop.Reshape(at, shape...)
 	value := phi(xt, b.Condition)
-	grads, err := autodiff.Grad(value, xt)
+	grads, err := graphop.Grad(value, xt)
 	if err != nil {
 		return Terms{}, err
 	}

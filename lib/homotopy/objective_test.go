@@ -7,7 +7,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
 	"vapo/lib/draw"
@@ -31,10 +30,7 @@ type objective struct {
 // and their values are the fixed numbers given there.
 func newObjective(t *testing.T, name string, n, d int, phi func(param func(name string, values []float64, shape ...int) *graphop.Node, x, c *graphop.Node) *graphop.Node) *objective {
 	t.Helper()
-	be, err := tape.New("go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	be := tape.Tape{}
 	g := gorgonia.NewGraph()
 	o := &objective{n: n, d: d, loss: make([]float64, 1), losses: make([]float64, n)}
 	var inputs, params []*graphop.Node
@@ -58,7 +54,7 @@ func newObjective(t *testing.T, name string, n, d int, phi func(param func(name 
 	if err != nil {
 		t.Fatal(err)
 	}
-	grads, err := autodiff.Grad(terms.Loss, params...)
+	grads, err := graphop.Grad(terms.Loss, params...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *gra
 	init := fanIn(in*k*k, zero)
 	w := b.Param(name+".weight", init, out, in, k, k)
 	bias := b.Param(name+".bias", init, out)
-	return graphop.Add(graphop.Conv2D(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
+	return graphop.Add(graphop.Conv(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
 }
 
 // Embedding is the row of a table weight [K, out] that each row of x [N, K] names by a single 1, and 0 where x is all 0:
@@ -167,7 +167,7 @@ func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.N
 // pointConv is a convolution of x [N, C, H, W] over one pixel, w [out, C, 1], plus bias [out].
 func pointConv(x, w, bias *graphop.Node) *graphop.Node {
 	s := w.Shape()
-	y := graphop.Conv2D(x, graphop.Reshape(w, s[0], s[1], 1, 1), 1, 0, 0)
+	y := graphop.Conv(x, graphop.Reshape(w, s[0], s[1], 1, 1), 1, 0, 0)
 	return graphop.Add(y, graphop.Reshape(bias, 1, s[0], 1, 1))
 }
 

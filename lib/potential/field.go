@@ -5,7 +5,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
@@ -111,7 +110,7 @@ func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, 
 	if err != nil {
 		return nil, err
 	}
-	grads, err := autodiff.Grad(n.phi, n.x)
+	grads, err := graphop.Grad(n.phi, n.x)
 	if err != nil {
 		return nil, err
 	}

@@ -33,10 +33,10 @@ func flops(g backend.Graph) float64 {
 			continue
 		}
 		switch k := op.Kind.(type) {
-		case *graphop.Convolution: // the three roles are one sum over the same index set
+		case *graphop.ConvOp: // the three roles are one sum over the same index set
 			s := k.Shape
 			total += 2 * float64(s.N*s.Cout*s.OH()*s.OW()) * float64(s.Cin*s.KH*s.KW)
-		case *graphop.Product:
+		case *graphop.MatMulOp:
 			inner := op.In[0][len(op.In[0])-1]
 			if k.TransA {
 				inner = op.In[0][len(op.In[0])-2]

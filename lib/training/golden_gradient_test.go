@@ -8,7 +8,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
@@ -56,11 +55,11 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	if err != nil {
 		return golden1{}, err
 	}
-	field, err := autodiff.Grad(phi, at)
+	field, err := graphop.Grad(phi, at)
 	if err != nil {
 		return golden1{}, err
 	}
-	grads, err := autodiff.Grad(terms.Loss, b.Nodes()...)
+	grads, err := graphop.Grad(terms.Loss, b.Nodes()...)
 	if err != nil {
 		return golden1{}, err
 	}

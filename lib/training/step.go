@@ -12,7 +12,6 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
@@ -71,7 +70,7 @@ func (s *Step) compile(be backend.Backend, b *layer.Builder, inputs []*graphop.N
 	if rows := inputs[0].Shape()[0]; s.optim.BatchImages != rows*s.optim.Micro() {
 		return fmt.Errorf("the optimiser counts %d samples a step, expected %d: %d micro-batches of %d", s.optim.BatchImages, rows*s.optim.Micro(), s.optim.Micro(), rows)
 	}
-	grads, err := autodiff.Grad(loss, b.Nodes()...)
+	grads, err := graphop.Grad(loss, b.Nodes()...)
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
+	"vapo/lib/graphop"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
@@ -43,7 +43,7 @@ func NewGradientVariance(be backend.Backend, c potential.Config, objective strin
 	if err != nil {
 		return nil, err
 	}
-	grads, err := autodiff.Grad(terms.Loss, b.Nodes()...)
+	grads, err := graphop.Grad(terms.Loss, b.Nodes()...)
 	if err != nil {
 		return nil, err
 	}

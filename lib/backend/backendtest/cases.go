@@ -122,7 +122,7 @@ func Cases() []Case {
 		{"1x1 stride 2", []int{2, 2, 4, 5}, []int{3, 2, 1, 1}, 2, 2, 0, 0},
 	} {
 		cases = append(cases, Case{Name: "conv " + c.name, Shapes: [][]int{c.x, c.w}, Build: func(in nodes) *graphop.Node {
-			return graphop.Sin(graphop.Conv2DStrided(in[0], in[1], c.down, c.across, c.h, c.wd))
+			return graphop.Sin(graphop.ConvStrided(in[0], in[1], c.down, c.across, c.h, c.wd))
 		}})
 	}
 	for _, c := range []struct {

@@ -8,7 +8,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 )
@@ -54,7 +53,7 @@ func derivatives(t *testing.T, be backend.Backend, c Case) {
 	err := graphop.Build(func() {
 		s := project([]*graphop.Node{c.Build(in)})
 		for range order {
-			d, err := autodiff.Grad(s, in...)
+			d, err := graphop.Grad(s, in...)
 			if err != nil {
 				t.Fatal(err)
 			}

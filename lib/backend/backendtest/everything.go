@@ -13,7 +13,7 @@ func everything(p *parameters, x, t *graphop.Node) *graphop.Node {
 	n := s[0]
 	conv := func(name string, x *graphop.Node, out, kh, kw, strideH, strideW int) *graphop.Node {
 		w := p.param(name+".weight", out, x.Shape()[1], kh, kw)
-		y := graphop.Conv2DStrided(x, w, strideH, strideW, kh/2, kw/2)
+		y := graphop.ConvStrided(x, w, strideH, strideW, kh/2, kw/2)
 		return graphop.Add(y, graphop.Reshape(p.param(name+".bias", out), 1, out, 1, 1))
 	}
 	h := conv("wide", conv("high", x, 4, 7, 1, 1, 1), 4, 1, 7, 1, 1)

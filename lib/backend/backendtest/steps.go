@@ -7,7 +7,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 )
@@ -64,7 +63,7 @@ func convolution(p *parameters, x, t *graphop.Node) *graphop.Node {
 	n := s[0]
 	conv := func(name string, x *graphop.Node, out, k int) *graphop.Node {
 		w := p.param(name+".weight", out, x.Shape()[1], k, k)
-		return graphop.Add(graphop.Conv2D(x, w, 1, k/2, k/2), graphop.Reshape(p.param(name+".bias", out), 1, out, 1, 1))
+		return graphop.Add(graphop.Conv(x, w, 1, k/2, k/2), graphop.Reshape(p.param(name+".bias", out), 1, out, 1, 1))
 	}
 	h := conv("in", x, 4, 3)
 	centred := graphop.Sub(h, graphop.Mean(h, 1, 2, 3)) // over channels too, or the bias would cancel
@@ -83,12 +82,12 @@ func newStep(name string, dt tensor.Dtype, shape []int, phi func(p *parameters, 
 	v := graphop.Input(p.g, dt, "v", shape...)
 	rate := graphop.Input(p.g, dt, "rate", 1)
 	value := phi(p, x, t)
-	field := must(autodiff.Grad(value, x))[0]
+	field := must(graphop.Grad(value, x))[0]
 	loss := graphop.Scale(graphop.Sum(graphop.Reshape(graphop.Square(graphop.Sub(field, v)), x.Shape().TotalSize())), 1/float64(x.Shape().TotalSize()))
 	ok := graphop.IsFinite(loss)
 	s := StepGraph{Name: name, Dtype: dt}
 	s.Graph.Inputs = []*graphop.Node{x, t, v, rate}
-	for i, d := range must(autodiff.Grad(loss, p.nodes...)) {
+	for i, d := range must(graphop.Grad(loss, p.nodes...)) {
 		w := p.nodes[i]
 		one := make([]int, w.Dims())
 		for k := range one {

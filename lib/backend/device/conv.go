@@ -9,7 +9,7 @@ import (
 // and Visin, arXiv 1603.07285): the input gradient slides the mirrored filter over the dilated gradient; the filter
 // gradient slides the dilated gradient over the image, with batch and channels exchanged. These are the forms that XLA
 // recognises as a library's backward convolutions.
-func (l *lowering) convolution(c *graphop.Convolution, a, b compute.Value) compute.Value {
+func (l *lowering) convolution(c *graphop.ConvOp, a, b compute.Value) compute.Value {
 	s := c.Shape
 	axes := compute.ConvolveAxesConfig{
 		InputBatch: 0, InputChannels: 1, InputSpatial: []int{2, 3},

@@ -5,6 +5,7 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
+	_ "vapo/lib/backend/tape" // computes what backendtest.Interpret runs
 )
 
 // goBackend opens the engine that runs everywhere. Its matrix products walk through memory by addresses of their own,

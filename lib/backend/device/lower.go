@@ -70,59 +70,59 @@ func (l *lowering) lower(order []*graphop.Node) (err error) {
 // operation lowers one operation.
 func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute.Value, error) {
 	switch k := op.Kind.(type) {
-	case *graphop.Const:
+	case *graphop.ConstOp:
 		return l.constant(k, op.Out), nil
-	case *graphop.Pointwise:
+	case *graphop.PointwiseOp:
 		for i := range in {
 			in[i] = l.broadcast(in[i], op.In[i], op.Out)
 		}
 		return l.pointwise(k, op.Out, in), nil
-	case *graphop.SumAxes:
+	case *graphop.SumOp:
 		return l.reshape(must(l.ReduceSum(in[0], k.Axes...)), op.Out...), nil
-	case *graphop.View:
+	case *graphop.ReshapeOp:
 		return l.reshape(in[0], op.Out...), nil
-	case *graphop.Permute:
+	case *graphop.TransposeOp:
 		return must(l.Transpose(in[0], k.Perm...)), nil
-	case *graphop.Window:
+	case *graphop.SliceOp:
 		return l.slice(in[0], op.In[0], k.Axis, k.From, k.To, 1), nil
-	case *graphop.Margin:
+	case *graphop.PadOp:
 		pad := make([]compute.PadAxis, len(op.Out))
 		pad[k.Axis] = compute.PadAxis{Start: k.Before, End: k.After}
 		return must(l.Pad(in[0], l.scalar(l.dt, 0), pad...)), nil
-	case *graphop.Join:
+	case *graphop.ConcatOp:
 		return must(l.Concatenate(k.Axis, in...)), nil
-	case *graphop.Product:
+	case *graphop.MatMulOp:
 		return l.product(k, op, in[0], in[1]), nil
-	case *graphop.Convolution:
+	case *graphop.ConvOp:
 		return l.convolution(k, in[0], in[1]), nil
-	case *graphop.Pool:
+	case *graphop.AvgPoolOp:
 		s := op.Out
 		tiles := l.reshape(in[0], s[0], s[1], s[2], k.K, s[3], k.K)
 		sum := must(l.ReduceSum(tiles, 3, 5))
 		return must(l.Mul(sum, l.full(1/float64(k.K*k.K), s))), nil
-	case *graphop.Repeat:
+	case *graphop.UpsampleOp:
 		s := op.In[0]
 		wide := shapes.Make(l.dt, s[0], s[1], s[2], k.K, s[3], k.K)
 		return l.reshape(must(l.BroadcastInDim(in[0], wide, []int{0, 1, 2, 4})), op.Out...), nil
-	case *graphop.Peak:
+	case *graphop.RowMaxOp:
 		return l.reshape(must(l.ReduceMax(in[0], 1)), op.Out...), nil
-	case *graphop.SoftMax:
+	case *graphop.SoftmaxOp:
 		return l.softmax(in[0], op.Out), nil
-	case *graphop.SumWindows:
+	case *graphop.WindowSumOp:
 		return l.windowSum(in[0], k.Window, op.In[0], op.Out), nil
-	case *graphop.SpreadWindows:
+	case *graphop.WindowSpreadOp:
 		return l.windowSpread(in[0], k.Window, op.Out, op.In[0]), nil
-	case *graphop.SelectMax:
+	case *graphop.SelectMaxOp:
 		return l.selectMax(in[0], in[1], k.Window, op.In[0], op.Out), nil
-	case *graphop.ScatterMax:
+	case *graphop.ScatterMaxOp:
 		return l.scatterMax(in[0], in[1], k.Window, op.Out, op.In[1]), nil
-	case *graphop.Philox:
+	case *graphop.PhiloxOp:
 		return l.philox(k, op.Out, op.Out.TotalSize(), in[0]), nil
 	}
 	return nil, fmt.Errorf("compile: operation %v has no lowering to devices", op)
 }
 
-func (l *lowering) constant(c *graphop.Const, shape tensor.Shape) compute.Value {
+func (l *lowering) constant(c *graphop.ConstOp, shape tensor.Shape) compute.Value {
 	if c.Values == nil {
 		return l.full(c.Value, shape)
 	}
@@ -197,7 +197,7 @@ func (l *lowering) slice(v compute.Value, shape []int, axis, from, to, step int)
 	return must(l.Slice(v, starts, limits, strides))
 }
 
-func (l *lowering) product(p *graphop.Product, op *graphop.Operation, a, b compute.Value) compute.Value {
+func (l *lowering) product(p *graphop.MatMulOp, op *graphop.Operation, a, b compute.Value) compute.Value {
 	var batch []int
 	first := 0
 	if len(op.Out) == 3 {

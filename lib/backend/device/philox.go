@@ -5,12 +5,11 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"vapo/lib/graphop"
-	"vapo/lib/kernel"
 )
 
 // philox draws uniform numbers in integer arithmetic, the same bits as kernel.Philox: see there for the counter and the
 // key.
-func (l *lowering) philox(p *graphop.Philox, shape []int, n int, key compute.Value) compute.Value {
+func (l *lowering) philox(p *graphop.PhiloxOp, shape []int, n int, key compute.Value) compute.Value {
 	const u32, u64 = dtypes.Uint32, dtypes.Uint64
 	blocks := []int{(n + 3) / 4}
 	spread := func(v compute.Value) compute.Value {
@@ -19,10 +18,10 @@ func (l *lowering) philox(p *graphop.Philox, shape []int, n int, key compute.Val
 	one := func(v float64) compute.Value { return l.fullOf(u32, v, []int{1}) }
 
 	pieces := must(l.ConvertDType(key, u32)) // [8], 16 bits each, low ones first
-	var words [kernel.PhiloxKeyLen / 2]compute.Value
+	var words [graphop.PhiloxKeyLen / 2]compute.Value
 	for i := range words {
-		low := l.slice(pieces, []int{kernel.PhiloxKeyLen}, 0, 2*i, 2*i+1, 1)
-		high := l.slice(pieces, []int{kernel.PhiloxKeyLen}, 0, 2*i+1, 2*i+2, 1)
+		low := l.slice(pieces, []int{graphop.PhiloxKeyLen}, 0, 2*i, 2*i+1, 1)
+		high := l.slice(pieces, []int{graphop.PhiloxKeyLen}, 0, 2*i+1, 2*i+2, 1)
 		words[i] = must(l.Add(low, must(l.Mul(high, one(1<<16)))))
 	}
 	k0, k1 := words[0], words[1]

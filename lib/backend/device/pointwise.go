@@ -9,12 +9,12 @@ import (
 )
 
 // pointwise lowers an elementwise operation whose operands have its shape already.
-func (l *lowering) pointwise(k *graphop.Pointwise, shape []int, in []compute.Value) compute.Value {
+func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.Value) compute.Value {
 	a := in[0]
 	switch k.Code {
-	case kernel.Copy:
+	case graphop.CodeCopy:
 		return a
-	case kernel.Affine:
+	case graphop.CodeAffine:
 		if k.P != 1 {
 			a = must(l.Mul(a, l.full(k.P, shape)))
 		}
@@ -22,39 +22,39 @@ func (l *lowering) pointwise(k *graphop.Pointwise, shape []int, in []compute.Val
 			a = must(l.Add(a, l.full(k.Q, shape)))
 		}
 		return a
-	case kernel.Add:
+	case graphop.CodeAdd:
 		return must(l.Add(a, in[1]))
-	case kernel.Sub:
+	case graphop.CodeSub:
 		return must(l.Sub(a, in[1]))
-	case kernel.Mul:
+	case graphop.CodeMul:
 		return must(l.Mul(a, in[1]))
-	case kernel.Div:
+	case graphop.CodeDiv:
 		return must(l.Div(a, in[1]))
-	case kernel.Max:
+	case graphop.CodeMax:
 		return must(l.Max(a, in[1]))
-	case kernel.Min:
+	case graphop.CodeMin:
 		return must(l.Min(a, in[1]))
-	case kernel.Exp:
+	case graphop.CodeExp:
 		return must(l.Exp(a))
-	case kernel.Log:
+	case graphop.CodeLog:
 		return must(l.Log(a))
-	case kernel.Sqrt:
+	case graphop.CodeSqrt:
 		return must(l.Sqrt(a))
-	case kernel.Sin:
+	case graphop.CodeSin:
 		return must(l.Sin(a))
-	case kernel.Cos:
+	case graphop.CodeCos:
 		return must(l.Cos(a))
-	case kernel.Sigmoid:
+	case graphop.CodeSigmoid:
 		return must(l.Logistic(a))
-	case kernel.SiLU:
+	case graphop.CodeSiLU:
 		return l.silu(int(k.P), a, in[1], shape)
-	case kernel.Step:
+	case graphop.CodeStep:
 		return l.flag(must(l.GreaterThan(a, l.full(0, shape))), shape)
-	case kernel.Where:
+	case graphop.CodeWhere:
 		return must(l.Where(must(l.NotEqual(a, l.full(0, shape))), in[1], in[2]))
-	case kernel.Erf:
+	case graphop.CodeErf:
 		return must(l.Erf(a))
-	case kernel.IsFinite:
+	case graphop.CodeIsFinite:
 		return l.flag(must(l.IsFinite(a)), shape)
 	}
 	panic(refused{fmt.Errorf("elementwise operation %v has no lowering to devices", k.Code)})

@@ -9,7 +9,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
 	"vapo/lib/graphop"
@@ -56,7 +55,7 @@ func TestEverythingHasStableHLO(t *testing.T) {
 				}
 				y := c.Build(in)
 				graph := backend.Graph{Inputs: in, Outputs: []*graphop.Node{y}}
-				d, err := autodiff.Grad(graphop.Reshape(graphop.Sum(graphop.Square(y)), 1), in...)
+				d, err := graphop.Grad(graphop.Reshape(graphop.Sum(graphop.Square(y)), 1), in...)
 				if err != nil {
 					t.Fatal(err)
 				}

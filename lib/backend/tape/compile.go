@@ -2,7 +2,6 @@ package tape
 
 import (
 	"vapo/lib/backend"
-	"vapo/lib/blas"
 	"vapo/lib/graphop"
 )
 
@@ -46,7 +45,7 @@ type compiler struct {
 	outputs []int
 }
 
-func compile[T float32 | float64](lib blas.Library, g backend.Graph) (*Program[T], error) {
+func compile[T float32 | float64](g backend.Graph) (*Program[T], error) {
 	c := &compiler{
 		graph: g, of: map[*graphop.Node]int{}, full: map[*graphop.Node]int{},
 		stepOf: map[*graphop.Node]int{}, isRoot: map[*graphop.Node]bool{},
@@ -58,7 +57,7 @@ func compile[T float32 | float64](lib blas.Library, g backend.Graph) (*Program[T
 	c.emit()
 	c.bindOutputs()
 	c.lifetimes()
-	return link[T](lib, c)
+	return link[T](c)
 }
 
 func (c *compiler) newValue(n *graphop.Node, kind valueKind, size int) int {
@@ -105,19 +104,19 @@ func (c *compiler) emit() {
 			continue
 		}
 		switch k := graphop.Of(n).Kind.(type) {
-		case *graphop.Const:
+		case *graphop.ConstOp:
 			size := 1
 			if k.Values != nil {
 				size = n.Shape().TotalSize()
 			}
 			c.of[n] = c.newValue(n, constant, size)
-		case *graphop.View:
+		case *graphop.ReshapeOp:
 			child := graphop.Children(n)[0]
 			c.of[n] = c.viewed(child)
 			c.stepOf[n] = c.producer(child)
-		case *graphop.Pointwise:
+		case *graphop.PointwiseOp:
 			c.fuse(n)
-		case *graphop.SumAxes:
+		case *graphop.SumOp:
 			if !c.fuse(n) {
 				c.single(n)
 			}

@@ -44,7 +44,7 @@ func (c *compiler) fuse(n *graphop.Node) bool {
 		}
 	}
 	full := n.Shape()
-	if sum, ok := graphop.Of(n).Kind.(*graphop.SumAxes); ok {
+	if sum, ok := graphop.Of(n).Kind.(*graphop.SumOp); ok {
 		full = graphop.Children(n)[0].Shape()
 		if _, ok := summed(sum, full, full); !ok {
 			return false
@@ -60,7 +60,7 @@ const fuseWindow = 4
 
 // summed returns the length of the row that a sum of x needs: the elements of x's frame from the first summed axis on.
 // Only the end of a row can be summed, and only one that kernel.Rows takes.
-func summed(sum *graphop.SumAxes, x, frame tensor.Shape) (row int, ok bool) {
+func summed(sum *graphop.SumOp, x, frame tensor.Shape) (row int, ok bool) {
 	first := slices.Min(sum.Axes)
 	row = 1
 	for d := first; d < len(x); d++ {
@@ -92,7 +92,7 @@ func (g *group) join(n *graphop.Node, at int) bool {
 	}
 	row := g.row
 	children := graphop.Children(n)
-	if sum, ok := graphop.Of(n).Kind.(*graphop.SumAxes); ok {
+	if sum, ok := graphop.Of(n).Kind.(*graphop.SumOp); ok {
 		need, ok := summed(sum, children[0].Shape(), frame)
 		if !ok {
 			return false
@@ -125,7 +125,7 @@ func (g *group) join(n *graphop.Node, at int) bool {
 func (g *group) frameOf(n *graphop.Node) tensor.Shape {
 	s := n.Shape()
 	children := graphop.Children(n)
-	if _, ok := graphop.Of(n).Kind.(*graphop.SumAxes); ok {
+	if _, ok := graphop.Of(n).Kind.(*graphop.SumOp); ok {
 		if f, member := g.frame[children[0]]; member {
 			return f
 		}

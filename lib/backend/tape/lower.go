@@ -62,9 +62,9 @@ func (g *group) rowProgram() kernel.RowProgram {
 	for _, n := range g.nodes {
 		in := kernel.RowInstr{}
 		switch k := graphop.Of(n).Kind.(type) {
-		case *graphop.Pointwise:
-			in.Instr = kernel.Instr{Code: k.Code, P: k.P, Q: k.Q}
-		case *graphop.SumAxes:
+		case *graphop.PointwiseOp:
+			in.Instr = instruction(k)
+		case *graphop.SumOp:
 			in.Sum = true
 		}
 		for a, ch := range graphop.Children(n) {
@@ -112,8 +112,8 @@ func (g *group) program() kernel.Program {
 	}
 	var free []int
 	for i, n := range g.nodes {
-		k := graphop.Of(n).Kind.(*graphop.Pointwise)
-		in := kernel.Instr{Code: k.Code, P: k.P, Q: k.Q}
+		k := graphop.Of(n).Kind.(*graphop.PointwiseOp)
+		in := instruction(k)
 		for a, ch := range graphop.Children(n) {
 			in.Args[a] = regs.read(n, ch, func(slot int, steps []int) int { return operand(slot, steps, false) })
 		}
@@ -133,7 +133,7 @@ func (g *group) program() kernel.Program {
 			in.Dst = operand(-1, make([]int, len(g.space)), false)
 		}
 		regs.of[n] = in.Dst
-		for a := k.Code.Arity(); a < len(in.Args); a++ {
+		for a := in.Code.Arity(); a < len(in.Args); a++ {
 			in.Args[a] = in.Args[0]
 		}
 		p.Instrs = append(p.Instrs, in)

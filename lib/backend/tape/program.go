@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"vapo/lib/backend"
-	"vapo/lib/blas"
 	"vapo/lib/graphop"
 	"vapo/lib/kernel"
 )
@@ -33,11 +32,11 @@ type call[T float32 | float64] struct {
 	args, outs []int
 	src        [][]T
 	slots      [][]T
-	kernel     func(dst []T, src [][]T)
+	kernel     function[T]
 	fused      func(slots [][]T)
 }
 
-func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], error) {
+func link[T float32 | float64](c *compiler) (*Program[T], error) {
 	p := &Program[T]{data: make([][]T, len(c.values)), states: map[string]slot{}}
 	length := plan(c.values)
 	need := float64(length)
@@ -63,7 +62,11 @@ func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], erro
 			p.bytes += int64(v.size)
 		case constant:
 			p.data[i] = make([]T, v.size)
-			kernelOf[T](graphop.Of(v.node), lib)(p.data[i], nil)
+			f, err := functionOf[T](graphop.Of(v.node))
+			if err != nil {
+				return nil, err
+			}
+			f(p.data[i], nil)
 			p.bytes += int64(v.size)
 		}
 	}
@@ -82,7 +85,11 @@ func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], erro
 			}
 			k.slots = make([][]T, len(s.args)+len(s.outs))
 		case s.node != nil:
-			k.kernel = kernelOf[T](graphop.Of(s.node), lib)
+			f, err := functionOf[T](graphop.Of(s.node))
+			if err != nil {
+				return nil, err
+			}
+			k.kernel = f
 		default:
 			k.kernel = func(dst []T, src [][]T) { copy(dst, src[0]) }
 		}
@@ -105,14 +112,6 @@ func link[T float32 | float64](lib blas.Library, c *compiler) (*Program[T], erro
 		p.outputs = append(p.outputs, slot{n.Name(), c.outputs[next+i], n.Shape().TotalSize()})
 	}
 	return p, nil
-}
-
-func kernelOf[T float32 | float64](op *graphop.Operation, lib blas.Library) func([]T, [][]T) {
-	k := op.Kind.Lower(op, lib)
-	if f, ok := any(k.F32).(func([]T, [][]T)); ok {
-		return f
-	}
-	return any(k.F64).(func([]T, [][]T))
 }
 
 func slice[T float32 | float64](b backend.Buffer) []T {

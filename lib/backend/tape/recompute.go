@@ -5,7 +5,6 @@ import (
 
 	"gorgonia.org/tensor"
 	"vapo/lib/graphop"
-	"vapo/lib/kernel"
 )
 
 // Memory is slower than arithmetic: a value that one group would write and another read is computed again in the second
@@ -18,13 +17,13 @@ const (
 	readCost  = 4  // reading one that the group does not read so far
 )
 
-func cost(code kernel.Code) int {
+func cost(code graphop.Code) int {
 	switch code {
-	case kernel.Exp, kernel.Sigmoid:
+	case graphop.CodeExp, graphop.CodeSigmoid:
 		return 5
-	case kernel.Div, kernel.Sqrt:
+	case graphop.CodeDiv, graphop.CodeSqrt:
 		return 2
-	case kernel.Log, kernel.Sin, kernel.Cos:
+	case graphop.CodeLog, graphop.CodeSin, graphop.CodeCos:
 		return storeCost
 	}
 	return 1
@@ -85,7 +84,7 @@ func (g *group) copy(p *copied, n *graphop.Node) bool {
 	if from == nil || from.stored[m] || m.Shape().TotalSize() != g.space.size() {
 		return false
 	}
-	k, ok := graphop.Of(m).Kind.(*graphop.Pointwise)
+	k, ok := graphop.Of(m).Kind.(*graphop.PointwiseOp)
 	if !ok {
 		return false
 	}

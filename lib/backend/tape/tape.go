@@ -13,57 +13,40 @@
 package tape
 
 import (
-	"errors"
 	"fmt"
 
 	"gorgonia.org/tensor"
 	"vapo/lib/backend"
-	"vapo/lib/blas"
 	"vapo/lib/kernel"
 	"vapo/lib/microkernel"
 )
 
 func init() {
-	for rank, class := range []string{"go", "openblas"} {
-		backend.Register("tape-"+class, rank, func() (backend.Backend, error) { return New(class) })
-	}
+	backend.Register(Class, func() (backend.Backend, error) { return Tape{}, nil })
 }
 
-// Tape is the CPU engine over one linear algebra library.
-type Tape struct{ lib blas.Library }
-
-// New opens the engine on the given library ("openblas" or "go").
-func New(library string) (*Tape, error) {
-	lib, err := blas.Open(library)
-	if err != nil {
-		hint := ""
-		if errors.Is(err, blas.ErrNoOpenBLAS) {
-			hint = "install OpenBLAS (Debian: apt-get install libopenblas0-pthread) or use --backend tape-go"
-		}
-		return nil, &backend.UnavailableError{Class: "tape-" + library, Err: err, Hint: hint}
-	}
-	return &Tape{lib: lib}, nil
-}
+// Tape is the CPU engine.
+type Tape struct{}
 
 // Class implements backend.Backend.
-func (t *Tape) Class() string { return "tape-" + t.lib.Class() }
+func (Tape) Class() string { return Class }
 
 // Describe implements backend.Backend.
-func (t *Tape) Describe() string {
-	return fmt.Sprintf("%s, %d threads, %s, convolutions on %s", t.Class(), kernel.Workers(), t.lib.Version(), microkernel.Name())
+func (Tape) Describe() string {
+	return fmt.Sprintf("%s, %d threads, %s", Class, kernel.Workers(), microkernel.Name())
 }
 
 // Promises implements backend.Backend.
-func (t *Tape) Promises() backend.Promises { return backend.Promises{Rows: true, Repeats: true} }
+func (Tape) Promises() backend.Promises { return backend.Promises{Rows: true, Repeats: true} }
 
 // Compile implements backend.Backend.
-func (t *Tape) Compile(g backend.Graph) (backend.Executable, error) {
+func (Tape) Compile(g backend.Graph) (backend.Executable, error) {
 	dt, err := g.Check()
 	if err != nil {
 		return nil, err
 	}
 	if dt == tensor.Float64 {
-		return compile[float64](t.lib, g)
+		return compile[float64](g)
 	}
-	return compile[float32](t.lib, g)
+	return compile[float32](g)
 }

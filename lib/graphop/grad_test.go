@@ -1,4 +1,4 @@
-package autodiff_test
+package graphop_test
 
 import (
 	"fmt"
@@ -9,46 +9,55 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/autodiff"
+	_ "vapo/lib/backend/tape" // computes what Do is asked for
 	"vapo/lib/graphop"
 )
 
-// eval computes a node by its operations' own Do, children first, so that this test needs no engine.
-func eval(t *testing.T, feed map[*graphop.Node][]float64, n *graphop.Node) []float64 {
+// eval computes a node from the values of the inputs by its operations' own Do, children first.
+func eval(t *testing.T, inputs map[*graphop.Node][]float64, n *graphop.Node) []float64 {
 	t.Helper()
 	values := map[*graphop.Node]gorgonia.Value{}
-	for in, v := range feed {
-		values[in] = tensor.New(tensor.WithShape(in.Shape()...), tensor.WithBacking(slices.Clone(v)))
-	}
-	stack := []*graphop.Node{n}
-	for len(stack) > 0 {
-		top := stack[len(stack)-1]
-		if values[top] != nil {
-			stack = stack[:len(stack)-1]
+	for in, v := range inputs {
+		if in.Dtype() == tensor.Float64 {
+			values[in] = tensor.New(tensor.WithShape(in.Shape()...), tensor.WithBacking(slices.Clone(v)))
 			continue
 		}
-		op := graphop.Of(top)
+		w := make([]float32, len(v))
+		for i, x := range v {
+			w[i] = float32(x)
+		}
+		values[in] = tensor.New(tensor.WithShape(in.Shape()...), tensor.WithBacking(w))
+	}
+	for _, n := range graphop.Order(n) {
+		if values[n] != nil {
+			continue
+		}
+		op := graphop.Of(n)
 		if op == nil {
-			t.Fatalf("no value for %s", top.Name())
+			t.Fatalf("no value for %s", n.Name())
 		}
 		var args []gorgonia.Value
-		ready := true
-		for _, c := range graphop.Children(top) {
-			if values[c] == nil {
-				stack, ready = append(stack, c), false
-			}
+		for _, c := range graphop.Children(n) {
 			args = append(args, values[c])
-		}
-		if !ready {
-			continue
 		}
 		v, err := op.Do(args...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		values[top] = v
+		values[n] = v
 	}
-	return values[n].Data().([]float64)
+	switch v := values[n].Data().(type) {
+	case []float64:
+		return v
+	case []float32:
+		out := make([]float64, len(v))
+		for i, x := range v {
+			out[i] = float64(x)
+		}
+		return out
+	}
+	t.Fatalf("%v is neither float32 nor float64", n)
+	return nil
 }
 
 func scalarInput(name string) *graphop.Node {
@@ -57,7 +66,7 @@ func scalarInput(name string) *graphop.Node {
 
 func grad(t *testing.T, y *graphop.Node, wrt ...*graphop.Node) []*graphop.Node {
 	t.Helper()
-	d, err := autodiff.Grad(y, wrt...)
+	d, err := graphop.Grad(y, wrt...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +176,7 @@ func TestSeed(t *testing.T) {
 	x := graphop.Input(g, tensor.Float64, "x", 3)
 	seed := graphop.Input(g, tensor.Float64, "seed", 3)
 	y := graphop.Mul(graphop.Square(x), x)
-	d, err := autodiff.VJP(y, seed, x, seed)
+	d, err := graphop.VJP(y, seed, x, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +186,7 @@ func TestSeed(t *testing.T) {
 	}
 	// The product is linear in its seed, so its derivative in the seed is the Jacobian transposed: forward mode.
 	tangent := graphop.Input(g, tensor.Float64, "tangent", 3)
-	forward, err := autodiff.VJP(d[0], tangent, seed)
+	forward, err := graphop.VJP(d[0], tangent, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,14 +198,14 @@ func TestSeed(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	x, y := scalarInput("mine"), scalarInput("elsewhere")
-	if _, err := autodiff.Grad(graphop.Square(x), y); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+	if _, err := graphop.Grad(graphop.Square(x), y); err == nil || !strings.Contains(err.Error(), "elsewhere") {
 		t.Errorf("gradient in a node of another graph: error is %v, want one that names it", err)
 	}
 	wide := graphop.Input(x.Graph(), tensor.Float64, "wide", 2)
-	if _, err := autodiff.VJP(graphop.Square(x), wide, x); err == nil {
+	if _, err := graphop.VJP(graphop.Square(x), wide, x); err == nil {
 		t.Error("a seed of another shape was accepted")
 	}
-	if _, err := autodiff.VJP(graphop.Square(x), y, x); err == nil {
+	if _, err := graphop.VJP(graphop.Square(x), y, x); err == nil {
 		t.Error("a seed of another graph was accepted")
 	}
 }
@@ -233,8 +242,8 @@ func TestRepeatable(t *testing.T) {
 func ExampleGrad() {
 	g := gorgonia.NewGraph()
 	x := graphop.Input(g, tensor.Float64, "x", 1)
-	first, _ := autodiff.Grad(graphop.Mul(x, graphop.Square(x)), x)
-	second, _ := autodiff.Grad(first[0], x)
+	first, _ := graphop.Grad(graphop.Mul(x, graphop.Square(x)), x)
+	second, _ := graphop.Grad(first[0], x)
 	fmt.Println(len(second), second[0].Shape())
 	// Output: 1 (1)
 }

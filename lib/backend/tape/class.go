@@ -1,0 +1,4 @@
+package tape
+
+// Class is the engine's recorded name.
+const Class = "tape"

@@ -1,0 +1,5 @@
+package tape
+
+import "vapo/lib/blas"
+
+var goBLAS, _ = blas.Open("go")

@@ -1,0 +1,229 @@
+package tape
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+	"vapo/lib/graphop"
+	"vapo/lib/kernel"
+)
+
+// function computes one operation on flat row-major slices.
+type function[T kernel.Float] = func(dst []T, src [][]T)
+
+// functionOf lowers an operation to the kernel that computes it.
+func functionOf[T kernel.Float](op *graphop.Operation) (function[T], error) {
+	switch k := op.Kind.(type) {
+	case *graphop.ConstOp:
+		return func(dst []T, _ [][]T) { fillConstant(k, dst) }, nil
+	case *graphop.PointwiseOp:
+		return pointwise[T](k, op), nil
+	case *graphop.SumOp:
+		outer, axis, inner := around(op.In[0], k.Axes[0], k.Axes[len(k.Axes)-1])
+		return unaryFunction(kernel.NewSum[T](outer, axis, inner).Run), nil
+	case *graphop.RowMaxOp:
+		return func(dst []T, src [][]T) { kernel.RowMax(dst, src[0], op.In[0][1]) }, nil
+	case *graphop.SoftmaxOp:
+		n := op.Out[len(op.Out)-1]
+		return unaryFunction(kernel.NewSoftmax[T](op.Out.TotalSize()/n, n).Run), nil
+	case *graphop.PhiloxOp:
+		return unaryFunction(kernel.NewPhilox[T](op.Out.TotalSize(), k.StreamID()).Run), nil
+	case *graphop.MatMulOp:
+		batch, m, n, inner := k.Dims(op.In[0], op.In[1])
+		return binaryFunction(kernel.NewMatMul[T](goBLAS, k.TransA, k.TransB, batch, m, n, inner).Run), nil
+	case *graphop.ConvOp:
+		return convolution[T](k), nil
+	}
+	if f := moving[T](op); f != nil {
+		return f, nil
+	}
+	if f := pooling[T](op); f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("compile: operation %v has no lowering to the CPU", op)
+}
+
+func unaryFunction[T kernel.Float](run func(dst, a []T)) function[T] {
+	return func(dst []T, src [][]T) { run(dst, src[0]) }
+}
+
+func binaryFunction[T kernel.Float](run func(dst, a, b []T)) function[T] {
+	return func(dst []T, src [][]T) { run(dst, src[0], src[1]) }
+}
+
+func fillConstant[T kernel.Float](c *graphop.ConstOp, dst []T) {
+	for i := range dst {
+		if c.Values != nil {
+			dst[i] = T(c.Values[i])
+		} else {
+			dst[i] = T(c.Value)
+		}
+	}
+}
+
+func convolution[T kernel.Float](c *graphop.ConvOp) function[T] {
+	shape := kernel.ConvShape(c.Shape)
+	switch c.Role {
+	case graphop.InputGrad:
+		return binaryFunction(kernel.NewConvInputGrad[T](shape).Run)
+	case graphop.FilterGrad:
+		return binaryFunction(kernel.NewConvFilterGrad[T](shape).Run)
+	}
+	return binaryFunction(kernel.NewConv[T](shape).Run)
+}
+
+// moving lowers the operations that only move elements, or returns nil.
+func moving[T kernel.Float](op *graphop.Operation) function[T] {
+	switch k := op.Kind.(type) {
+	case *graphop.ReshapeOp:
+		return func(dst []T, src [][]T) { copy(dst, src[0]) }
+	case *graphop.TransposeOp:
+		return func(dst []T, src [][]T) { kernel.Transpose(dst, src[0], op.In[0], k.Perm) }
+	case *graphop.SliceOp:
+		outer, from, inner := around(op.In[0], k.Axis, k.Axis)
+		n := k.To - k.From
+		return func(dst []T, src [][]T) { kernel.Segments(dst, n, 0, src[0], from, k.From, n, outer, inner) }
+	case *graphop.PadOp:
+		outer, n, inner := around(op.In[0], k.Axis, k.Axis)
+		to := op.Out[k.Axis]
+		return func(dst []T, src [][]T) {
+			clear(dst)
+			kernel.Segments(dst, to, k.Before, src[0], n, 0, n, outer, inner)
+		}
+	case *graphop.ConcatOp:
+		outer, to, inner := around(op.Out, k.Axis, k.Axis)
+		return func(dst []T, src [][]T) {
+			at := 0
+			for i, s := range src {
+				n := op.In[i][k.Axis]
+				kernel.Segments(dst, to, at, s, n, 0, n, outer, inner)
+				at += n
+			}
+		}
+	}
+	return nil
+}
+
+// pooling lowers the operations on windows and tiles of images, or returns nil.
+func pooling[T kernel.Float](op *graphop.Operation) function[T] {
+	switch k := op.Kind.(type) {
+	case *graphop.AvgPoolOp:
+		s := op.In[0]
+		return unaryFunction(kernel.NewAvgPool[T](s[0]*s[1], s[2], s[3], k.K).Run)
+	case *graphop.UpsampleOp:
+		s := op.In[0]
+		return unaryFunction(kernel.NewUpsample[T](s[0]*s[1], s[2], s[3], k.K).Run)
+	case *graphop.WindowSumOp:
+		return unaryFunction(kernel.NewWindowSum[T](windows(k.Window, op.In[0])).Run)
+	case *graphop.WindowSpreadOp:
+		return unaryFunction(kernel.NewWindowSpread[T](windows(k.Window, op.Out)).Run)
+	case *graphop.SelectMaxOp:
+		return binaryFunction(kernel.NewSelectMax[T](windows(k.Window, op.In[0])).Run)
+	case *graphop.ScatterMaxOp:
+		return binaryFunction(kernel.NewScatterMax[T](windows(k.Window, op.Out)).Run)
+	}
+	return nil
+}
+
+// windows is the shape of the kernels for windows over images of shape s.
+func windows(w graphop.Window2D, s tensor.Shape) kernel.WindowShape {
+	return kernel.WindowShape{
+		Planes: s[0] * s[1], H: s[2], W: s[3], KH: w.KH, KW: w.KW,
+		StrideH: w.StrideH, StrideW: w.StrideW, PadH: w.PadH, PadW: w.PadW,
+	}
+}
+
+// around returns the number of elements outside, along and inside of neighbouring axes of a shape.
+func around(s []int, first, last int) (outer, axis, inner int) {
+	outer, axis, inner = 1, 1, 1
+	for d, n := range s {
+		switch {
+		case d < first:
+			outer *= n
+		case d <= last:
+			axis *= n
+		default:
+			inner *= n
+		}
+	}
+	return outer, axis, inner
+}
+
+// codes are the kernels' codes of the pointwise functions.
+var codes = [graphop.CodeCount]kernel.Code{
+	graphop.CodeCopy:     kernel.Copy,
+	graphop.CodeAffine:   kernel.Affine,
+	graphop.CodeAdd:      kernel.Add,
+	graphop.CodeSub:      kernel.Sub,
+	graphop.CodeMul:      kernel.Mul,
+	graphop.CodeDiv:      kernel.Div,
+	graphop.CodeMax:      kernel.Max,
+	graphop.CodeMin:      kernel.Min,
+	graphop.CodeExp:      kernel.Exp,
+	graphop.CodeLog:      kernel.Log,
+	graphop.CodeSqrt:     kernel.Sqrt,
+	graphop.CodeSin:      kernel.Sin,
+	graphop.CodeCos:      kernel.Cos,
+	graphop.CodeSigmoid:  kernel.Sigmoid,
+	graphop.CodeSiLU:     kernel.SiLU,
+	graphop.CodeStep:     kernel.Step,
+	graphop.CodeWhere:    kernel.Where,
+	graphop.CodeIsFinite: kernel.IsFinite,
+	graphop.CodeErf:      kernel.Erf,
+}
+
+// instruction is a pointwise operation on registers that are still to be numbered.
+func instruction(p *graphop.PointwiseOp) kernel.Instr {
+	return kernel.Instr{Code: codes[p.Code], P: p.P, Q: p.Q}
+}
+
+// pointwise lowers a single pointwise operation, for Gorgonia's machines: programs are made of fused ones (fuse.go).
+func pointwise[T kernel.Float](p *graphop.PointwiseOp, op *graphop.Operation) function[T] {
+	n := len(op.In)
+	frame, _ := space(op.Out).refine(op.Out)
+	in := instruction(p)
+	in.Dst = n
+	prog := kernel.Program{Dims: frame}
+	for i, s := range op.In {
+		prog.Operands = append(prog.Operands, kernel.Operand{Slot: i, Strides: frame.steps(s, op.Out)})
+		in.Args[i] = i
+	}
+	prog.Operands = append(prog.Operands, kernel.Operand{Slot: n, Strides: frame.steps(op.Out, op.Out), Output: true})
+	prog.Instrs = []kernel.Instr{in}
+	k := kernel.NewPointwise[T](prog)
+	slots := make([][]T, n+1)
+	return func(dst []T, src [][]T) {
+		slots[copy(slots, src)] = dst
+		k.Run(slots)
+	}
+}
+
+func init() { graphop.SetEvaluator(evaluate) }
+
+// evaluate computes one operation for Gorgonia's own machines.
+func evaluate(op *graphop.Operation, in []gorgonia.Value) (gorgonia.Value, error) {
+	dst := tensor.New(tensor.WithShape(op.Out...), tensor.Of(op.Dtype))
+	if op.Dtype == tensor.Float64 {
+		return dst, evaluateTo(dst.Data().([]float64), op, in)
+	}
+	return dst, evaluateTo(dst.Data().([]float32), op, in)
+}
+
+func evaluateTo[T kernel.Float](dst []T, op *graphop.Operation, in []gorgonia.Value) error {
+	f, err := functionOf[T](op)
+	if err != nil {
+		return err
+	}
+	src := make([][]T, len(in))
+	for i, v := range in {
+		data, ok := v.Data().([]T)
+		if !ok || len(data) != op.In[i].TotalSize() {
+			return fmt.Errorf("operation %s: input %d is a %T of %d elements, expected %v of shape %v",
+				op, i, v.Data(), v.Shape().TotalSize(), op.Dtype, op.In[i])
+		}
+		src[i] = data
+	}
+	f(dst, src)
+	return nil
+}
