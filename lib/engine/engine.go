@@ -10,7 +10,7 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/device" // registers go and xla
-	_ "vapo/lib/backend/tape"   // registers tape-openblas and tape-go
+	_ "vapo/lib/backend/tape"   // registers tape
 	"vapo/lib/stage"
 )
 
@@ -26,11 +26,7 @@ func (n *Name) UnmarshalText(text []byte) error {
 		return nil
 	}
 	class, err := backend.Resolve(name)
-	var unavailable *backend.UnavailableError
-	switch {
-	case errors.As(err, &unavailable): // none of a group's engines works; opening it will say so
-		class = name
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	if strings.Contains(name, "/") {

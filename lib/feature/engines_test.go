@@ -54,7 +54,7 @@ func TestInceptionOnEveryEngine(t *testing.T) {
 	}
 	features, logits := run(fastEngine(t))
 	want := [][]float64{doubles(features), doubles(logits)}
-	for _, name := range []string{"tape-openblas", "compute-go", "xla:cpu", "xla:cuda"} {
+	for _, name := range []string{"compute-go", "xla:cpu", "xla:cuda"} {
 		be, err := backend.Open(name)
 		var unavailable *backend.UnavailableError
 		if errors.As(err, &unavailable) {

@@ -53,7 +53,7 @@ func newExtraction(t *testing.T, keep feature.Keeper) *extraction {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &extraction{Extractor: feature.Extractor{Network: net, Weights: "sha256:1", Backend: "tape-go", Keep: keep}}
+	e := &extraction{Extractor: feature.Extractor{Network: net, Weights: "sha256:1", Backend: "tape", Keep: keep}}
 	e.Progress = func(n int, kept bool) {
 		if kept {
 			e.kept += n

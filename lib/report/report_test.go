@@ -71,7 +71,7 @@ func imageRun(t testing.TB) *Run {
 	}
 	manifest := func(stage string, wall float64, params, results map[string]any, inputs map[string]string, warnings ...string) json.RawMessage {
 		return mustManifest(t, map[string]any{
-			"contract": 1, "stage": stage, "version": 1, "params": params, "inputs": inputs, "results": results, "warnings": warnings, "backend": map[bool]string{true: "tape-openblas"}[stage != "prep"],
+			"contract": 1, "stage": stage, "version": 1, "params": params, "inputs": inputs, "results": results, "warnings": warnings, "backend": map[bool]string{true: "tape"}[stage != "prep"],
 			"units": map[string]string{"steps": "steps", "lr": "1/step"}, "wall_seconds": wall,
 			"versions": map[string]string{"go": "go1.26.0", "gorgonia.org/gorgonia": "v0.9.18", "github.com/apache/arrow/go/v15": "v15.0.2", "openblas": "0.3.21"},
 		})

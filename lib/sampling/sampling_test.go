@@ -41,7 +41,7 @@ func weights(t *testing.T, c potential.Config) map[string][]float32 {
 
 func sampler(t *testing.T, c potential.Config) *Sampler {
 	t.Helper()
-	be, err := backend.Open("tape-go")
+	be, err := backend.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}

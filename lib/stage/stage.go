@@ -13,7 +13,7 @@
 //	type params struct {
 //		Steps int    `help:"Optimiser steps." default:"1000" unit:"steps"`
 //		Every int    `help:"Report every so many steps." default:"50" keyed:"false"`
-//		Engine string `name:"backend" help:"Compute engine." default:"auto" enum:"auto,tape-go"`
+//		Engine string `name:"backend" help:"Compute engine." default:"auto" enum:"auto,tape"`
 //	}
 //
 //	func main() { os.Exit(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr)) }

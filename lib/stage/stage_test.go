@@ -33,7 +33,7 @@ type params struct {
 	Mixture json.RawMessage `help:"Components."`
 	Doubled int             `help:"0: twice the steps." default:"0"`
 	Every   int             `help:"Report interval." default:"50" keyed:"false"`
-	Backend string          `help:"Engine." default:"auto" enum:"auto,tape-go,tape-openblas"`
+	Backend string          `help:"Engine." default:"auto" enum:"auto,other,tape"`
 }
 
 type shout struct {
@@ -65,7 +65,7 @@ func spec() Stage[params] {
 			{Name: "extra", Media: MediaArrow, Help: "More of it.", Optional: true},
 		},
 		Outputs: []Port{{Name: "model", Media: MediaArrow, Help: "The result."}, {Name: "notes", Media: MediaNDJSON, Help: "Remarks.", Optional: true}},
-		Auto:    map[string]func(*params) string{"backend": func(*params) string { return "tape-go" }},
+		Auto:    map[string]func(*params) string{"backend": func(*params) string { return "tape" }},
 		Check: func(p *params) error {
 			if p.Steps < 0 {
 				return fmt.Errorf("steps must not be negative")
@@ -213,7 +213,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Resolved["backend"] != "tape-go" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 || d.Resolved["doubled"] != int64(10) {
+	if d.Resolved["backend"] != "tape" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 || d.Resolved["doubled"] != int64(10) {
 		t.Errorf("resolved: %v", d.Resolved)
 	}
 	digest, err := FileDigest(data)
@@ -221,7 +221,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	action := d.Action(d.Resolved, map[string]string{"data": digest})
-	if action.Backend != "tape-go" || action.Params["backend"] != nil || action.Params["every"] != nil {
+	if action.Backend != "tape" || action.Params["backend"] != nil || action.Params["every"] != nil {
 		t.Errorf("action: %+v", action)
 	}
 	key, err := action.Key()
@@ -276,7 +276,7 @@ func TestRunWithoutStore(t *testing.T) {
 	if err != nil || m.Outputs["model"] != (Output{digest, 4, MediaArrow}) {
 		t.Errorf("output in the manifest: %+v, digest %s", m.Outputs["model"], digest)
 	}
-	if m.Backend != "tape-go" || m.Params["steps"] != 9.0 || m.Units["steps"] != "steps" || m.Results["length"] != 3.0 || len(m.Warnings) != 1 {
+	if m.Backend != "tape" || m.Params["steps"] != 9.0 || m.Units["steps"] != "steps" || m.Results["length"] != 3.0 || len(m.Warnings) != 1 {
 		t.Errorf("manifest: %+v", m)
 	}
 	if !strings.Contains(stderr, `"msg":"progress","done":1,"total":9,"unit":"steps","loss":0.5`) {

@@ -68,11 +68,7 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			mallocs := after.Mallocs - before.Mallocs
 			grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 			allowed := uint64(steps / 2) // for what the runtime itself allocates now and then
-			room := int64(64 << 10)
-			if be.Class() == "tape-go" {
-				room = 1 << 20 // products keep a scratch of 100 kB for every processor that has computed one
-			}
-			if mallocs > allowed || grown > room {
+			if mallocs > allowed || grown > 64<<10 {
 				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs, grown)
 			}
 		}

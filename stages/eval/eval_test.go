@@ -182,7 +182,7 @@ func TestImages(t *testing.T) {
 	args := func(out string, more ...string) []string {
 		return append([]string{
 			"--input", "samples=" + filepath.Join(dir, "samples.arrow"), "--input", "reference=" + filepath.Join(dir, "train.arrow"), "--input", "test=" + filepath.Join(dir, "test.arrow"),
-			"--backend", "tape-go", "--panel", "6", "--out", filepath.Join(dir, out),
+			"--backend", "tape", "--panel", "6", "--out", filepath.Join(dir, out),
 		}, more...)
 	}
 	writeSet(t, dir, "train", train)
@@ -218,7 +218,7 @@ func TestImages(t *testing.T) {
 	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Outputs) != 4 || m.Backend != "tape-go" || m.Results["headline"] != s.Headline {
+	if len(m.Outputs) != 4 || m.Backend != "tape" || m.Results["headline"] != s.Headline {
 		t.Errorf("manifest %+v", m)
 	}
 
@@ -252,7 +252,7 @@ func TestSmallNIsAWarning(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
 	code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", discs("samples", 20)), "--input", "reference="+writeSet(t, dir, "r", discs("train", 100)),
-		"--input", "features="+writeNetwork(t, dir, 24), "--backend", "tape-go", "--out", out)
+		"--input", "features="+writeNetwork(t, dir, 24), "--backend", "tape", "--out", out)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}

@@ -71,7 +71,7 @@ func TestFolders(t *testing.T) {
 		factor := 1.0 // pixels hardly tell
 		if features != "" {
 			factor = 2
-			more = []string{"--features", features, "--backend", "tape-go"}
+			more = []string{"--features", features, "--backend", "tape"}
 		}
 		ab := folderScores(t, append([]string{a, b}, more...)...)
 		if ab.N[0] != 60 || ab.N[1] != 40 || ab.Shape[0] != 1 || ab.Shape[1] != edge {
@@ -95,11 +95,11 @@ func TestFoldersAgreeWithTheStage(t *testing.T) {
 	samples, train := discs("samples", 50), discs("train", 60)
 	network := writeNetwork(t, dir, 12)
 	out := filepath.Join(dir, "out")
-	if code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", samples), "--input", "reference="+writeSet(t, dir, "r", train), "--input", "features="+network, "--backend", "tape-go", "--out", out); code != 0 {
+	if code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", samples), "--input", "reference="+writeSet(t, dir, "r", train), "--input", "features="+network, "--backend", "tape", "--out", out); code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	s := readScore(t, out)
-	f := folderScores(t, writeFolder(t, filepath.Join(dir, "fs"), samples), writeFolder(t, filepath.Join(dir, "fr"), train), "--features", network, "--backend", "tape-go")
+	f := folderScores(t, writeFolder(t, filepath.Join(dir, "fs"), samples), writeFolder(t, filepath.Join(dir, "fr"), train), "--features", network, "--backend", "tape")
 	if f.Value != s.Value || f.Features != s.Features {
 		t.Errorf("folders score %v with %s, the stage %v with %s", f.Value, f.Features, s.Value, s.Features)
 	}

@@ -20,7 +20,7 @@ func TestGolden(t *testing.T) {
 	writeSet(t, dir, "samples", discs("samples", 60))
 	in := func(name string) string { return "--input=" + name + "=" + filepath.Join(dir, name+".arrow") }
 	code, _, stderr := eval(t, in("samples"), "--input=reference="+filepath.Join(dir, "train.arrow"), in("test"),
-		"--input=features="+writeNetwork(t, dir, 8), "--backend=tape-go", "--panel=4", "--out="+filepath.Join(dir, "out"))
+		"--input=features="+writeNetwork(t, dir, 8), "--backend=tape", "--panel=4", "--out="+filepath.Join(dir, "out"))
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}

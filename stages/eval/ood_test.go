@@ -53,7 +53,7 @@ func TestOutliers(t *testing.T) {
 	}
 	inputs := func(samples, outliers *dataset.Images) []string {
 		return []string{"--input=samples=" + writeSet(t, dir, "s", samples), "--input=reference=" + writeSet(t, dir, "s", samples), "--input=outliers=" + writeSet(t, dir, "o", outliers),
-			"--input=checkpoint=" + writePotential(t, dir, 1, 8, 8), "--backend=tape-go", "--out=" + filepath.Join(dir, "out")}
+			"--input=checkpoint=" + writePotential(t, dir, 1, 8, 8), "--backend=tape", "--out=" + filepath.Join(dir, "out")}
 	}
 	for _, c := range []struct {
 		name        string

@@ -26,7 +26,7 @@ func TestMeasures(t *testing.T) {
 	network := writeNetwork(t, dir, 8)
 	run := func(out string, more ...string) (int, score, string) {
 		out = filepath.Join(dir, out)
-		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + train, "--backend=tape-go", "--out=" + out}, more...)...)
+		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + train, "--backend=tape", "--out=" + out}, more...)...)
 		if code != 0 {
 			return code, score{}, stderr
 		}
@@ -75,7 +75,7 @@ func TestForms(t *testing.T) {
 	run := func(out, samples, reference string, more ...string) score {
 		t.Helper()
 		out = filepath.Join(dir, out)
-		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + reference, "--backend=tape-go", "--no-baselines", "--out=" + out}, more...)...)
+		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + reference, "--backend=tape", "--no-baselines", "--out=" + out}, more...)...)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
@@ -143,7 +143,7 @@ func TestForms(t *testing.T) {
 		{"moments alone", moments, train, "", "name a feature network"},
 		{"not an npz", samples, writeFile(t, filepath.Join(dir, "cut.npz"), func(w io.Writer) error { _, err := io.WriteString(w, "PK\x03\x04"); return err }), network, "input reference"},
 	} {
-		args := []string{"--input=samples=" + c.samples, "--input=reference=" + c.reference, "--backend=tape-go", "--out=" + filepath.Join(dir, "refused")}
+		args := []string{"--input=samples=" + c.samples, "--input=reference=" + c.reference, "--backend=tape", "--out=" + filepath.Join(dir, "refused")}
 		if c.network != "" {
 			args = append(args, "--input=features="+c.network)
 		}
@@ -164,13 +164,13 @@ func TestForms(t *testing.T) {
 		{stage.ExitUsage, "pixels are compared", []string{samples, train, "--save-statistics=" + filepath.Join(dir, "x.npz")}},
 		{stage.ExitUsage, "--cache", []string{samples, train, "--features=" + network, "--cache=" + samples}},
 	} {
-		if code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape-go"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, "progress") {
+		if code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, "progress") {
 			t.Errorf("%v: exit %d, %s", c.args[2:], code, stderr)
 		}
 	}
 	saved := filepath.Join(dir, "saved.npz")
 	for name, args := range map[string][]string{"folders": {samples, train, "--save-statistics=" + saved}, "moments of folders": {samples, moments}} {
-		near(name, score{Value: folderScores(t, append(args, "--features="+network, "--backend=tape-go")...).Value}, 1e-9)
+		near(name, score{Value: folderScores(t, append(args, "--features="+network, "--backend=tape")...).Value}, 1e-9)
 	}
 	if _, err := os.Stat(saved); err != nil {
 		t.Error(err)
@@ -196,7 +196,7 @@ func TestFeaturesAreKept(t *testing.T) {
 	cache := filepath.Join(dir, "cache")
 	run := func(a, b string, more ...string) (s folderScore, kept int) {
 		t.Helper()
-		code, stdout, stderr := eval(t, append([]string{"folders", a, b, "--weights=" + weights, "--tap=64", "--backend=tape-go", "--metrics=none"}, more...)...)
+		code, stdout, stderr := eval(t, append([]string{"folders", a, b, "--weights=" + weights, "--tap=64", "--backend=tape", "--metrics=none"}, more...)...)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
@@ -240,7 +240,7 @@ func TestFeaturesAreKept(t *testing.T) {
 			{a, "1/1", featuresDone{Images: 10, Computed: 10}}, {b, "2/2", featuresDone{Images: 260, Computed: 10}},
 			{b, "1/2", featuresDone{Images: 260, Computed: 250}}, {b, "2/2", featuresDone{Images: 260, Kept: 10}},
 		} {
-			code, stdout, stderr := eval(t, "features", c.set, "--weights="+weights, "--tap=64", "--backend=tape-go", "--metrics=none", "--part="+c.part, "--cache="+shared)
+			code, stdout, stderr := eval(t, "features", c.set, "--weights="+weights, "--tap=64", "--backend=tape", "--metrics=none", "--part="+c.part, "--cache="+shared)
 			if code != 0 {
 				t.Fatalf("exit %d: %s", code, stderr)
 			}
@@ -296,7 +296,7 @@ func TestFeaturesAreKept(t *testing.T) {
 	t.Run("stage", func(t *testing.T) {
 		out := filepath.Join(dir, "out")
 		args := []string{"--input=samples=" + writeSet(t, dir, "a", discs("a", 10)), "--input=reference=" + writeSet(t, dir, "b", discs("b", 260)),
-			"--input=features=" + weights, "--tap=64", "--backend=tape-go", "--metrics=none", "--no-baselines", "--out=" + out}
+			"--input=features=" + weights, "--tap=64", "--backend=tape", "--metrics=none", "--no-baselines", "--out=" + out}
 		if code, _, stderr := eval(t, args...); code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}

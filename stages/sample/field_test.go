@@ -41,7 +41,7 @@ func TestFieldCommand(t *testing.T) {
 			x[i] = float32(math.Sin(float64(i * i)))
 			fmt.Fprint(&text, x[i], map[bool]string{true: "\n", false: ","}[i%2 == 1])
 		}
-		be, err := backend.Open("tape-go")
+		be, err := backend.Open("tape")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestFieldCommand(t *testing.T) {
 			if err := f.Eval(x, times, phi, grad); err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"field", "--checkpoint=" + path, "--points=" + csvFile(t, text.String()), "--t=0.3", "--backend=tape-go"}
+			args := []string{"field", "--checkpoint=" + path, "--points=" + csvFile(t, text.String()), "--t=0.3", "--backend=tape"}
 			if flag != "ema" { // the default
 				args = append(args, "--weights="+flag)
 			}

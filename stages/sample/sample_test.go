@@ -88,7 +88,7 @@ func imagesConfig() potential.Config {
 // averages.
 func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
 	t.Helper()
-	be, err := backend.Open("tape-go")
+	be, err := backend.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func write(t *testing.T, ck *checkpoint.Checkpoint) string {
 
 func classifier(t *testing.T) string {
 	t.Helper()
-	be, err := backend.Open("tape-go")
+	be, err := backend.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestGolden(t *testing.T) {
 		{"raw", pointsConfig("linear"), []string{"--n=9", "--weights=raw", "--solver=euler"}, "sha256:288e188d8e9a46614f049dd28d5ce658925fcd9248b17ff717cd9dfa43efd313"},
 		{"images", imagesConfig(), []string{"--n=5", "--first=3", "--steps=4"}, "sha256:a812a189339e33de994822423ada39871a25832084c6130bd8200660080af586"},
 	} {
-		_, m := mustSample(t, append(c.args, "--backend=tape-go", "--input=checkpoint="+checkpointOf(t, c.config, nil))...)
+		_, m := mustSample(t, append(c.args, "--backend=tape", "--input=checkpoint="+checkpointOf(t, c.config, nil))...)
 		if got := m.Outputs["samples"].Digest; got != c.digest {
 			t.Errorf("%s: samples %s, want %s", c.name, got, c.digest)
 		}

@@ -133,7 +133,7 @@ func TestScoreIsEvals(t *testing.T) {
 	}
 	other := func(name string, args ...string) *stage.Manifest {
 		t.Helper()
-		c := exec.Command(filepath.Join(bin, name), append(args, "--backend=tape-go")...)
+		c := exec.Command(filepath.Join(bin, name), append(args, "--backend=tape")...)
 		var errs bytes.Buffer
 		c.Stderr = &errs
 		out, err := c.Output()

@@ -56,7 +56,7 @@ func margin(m *dataset.Mixture, p []float32, class int) float64 {
 func TestConditionalTraining(t *testing.T) {
 	data, m := clusters(t)
 	dir := t.TempDir()
-	code, manifest, stderr := train(t, "--input=data="+data, "--out="+dir, "--backend=tape-go", "--conditional", "--steps=1500", "--batch=128",
+	code, manifest, stderr := train(t, "--input=data="+data, "--out="+dir, "--backend=tape", "--conditional", "--steps=1500", "--batch=128",
 		"--width=48", "--depth=2", "--learning-rate=0.005", "--ema-half-life=[8800]", "--fourier=2")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
@@ -72,7 +72,7 @@ func TestConditionalTraining(t *testing.T) {
 	if err != nil || config.Classes != 3 {
 		t.Fatalf("%d classes, %v", config.Classes, err)
 	}
-	be, err := engine.Open("tape-go")
+	be, err := engine.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func pictures(t *testing.T, side int, edit func(s *dataset.Images)) string {
 }
 
 func small(data string, more ...string) []string {
-	args := []string{"--input=data=" + data, "--backend=tape-go", "--steps=25", "--batch=16", "--warmup=5", "--log-every=10"}
+	args := []string{"--input=data=" + data, "--backend=tape", "--steps=25", "--batch=16", "--warmup=5", "--log-every=10"}
 	if !slices.ContainsFunc(more, func(arg string) bool {
 		return strings.HasPrefix(arg, "--model=") || strings.HasPrefix(arg, "--preset=")
 	}) {
@@ -167,7 +167,7 @@ func TestGolden(t *testing.T) {
 			if got := m.Outputs["metrics"].Digest; got != c.metrics {
 				t.Errorf("metrics %s, want %s", got, c.metrics)
 			}
-			if m.Backend != "tape-go" {
+			if m.Backend != "tape" {
 				t.Errorf("backend %q", m.Backend)
 			}
 		})
@@ -275,7 +275,7 @@ func TestRefusals(t *testing.T) {
 		{"batch", 2, small(data, "--objective=hybrid", "--batch=1")},
 		{"model", 2, small(data, "--model=resnet")},
 		{"backend", 2, small(data, "--backend=abacus")},
-		{"option", 2, small(data, "--backend=tape-go,tf32")},
+		{"option", 2, small(data, "--backend=tape,tf32")},
 		{"channel-mult", 2, smallUNet(images, `--channel-mult="1,2"`)},
 		{"multipliers", 2, smallUNet(images, "--channel-mult=[1,0]")},
 		{"multiplier", 2, smallUNet(images, "--channel-mult=[]")},

@@ -43,7 +43,7 @@ func TestImportGuided(t *testing.T) {
 	if code, _, stderr := command(t, "import", weights, "--out", again); code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	be, err := engine.Open("tape-go")
+	be, err := engine.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}

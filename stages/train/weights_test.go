@@ -77,7 +77,7 @@ func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad [
 	if err != nil {
 		t.Fatal(err)
 	}
-	be, err := engine.Open("tape-go")
+	be, err := engine.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}
