@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"vapo/lib/cachekey"
 	"vapo/lib/graphop"
 )
 
@@ -77,15 +78,6 @@ type Promises struct {
 	// FactorBits are the bits of mantissa that factors of float32 matrix products and convolutions keep where that is
 	// fewer than 23; 0: all.
 	FactorBits int
-}
-
-// renamed are the names of former versions, with today's.
-var renamed = map[string]string{"tape-go": "tape", "tape-openblas": "tape"}
-
-// Renamed returns today's class of an engine that a former version recorded under another name.
-func Renamed(class string) (now string, ok bool) {
-	now, ok = renamed[class]
-	return now, ok
 }
 
 // UnknownError says that no engine of a name is linked into this program.
@@ -275,7 +267,11 @@ func unknown(name string) error {
 			return &OptionError{Class: base, Option: option, Reason: "it computes in the element type, and takes none"}
 		}
 	}
-	return &UnknownError{Name: name, Known: Names(), Now: renamed[name]}
+	e := &UnknownError{Name: name, Known: Names()}
+	if now := cachekey.CurrentBackend(name); now != name {
+		e.Now = now
+	}
+	return e
 }
 
 // Open opens the engine of a name, see Choose.

@@ -291,6 +291,7 @@ func TestDiff(t *testing.T) {
 		t.Errorf("equal actions differ: %v", d)
 	}
 	b.Version = 4
+	b.Backend = "tape"
 	b.Params = maps.Clone(a.Params)
 	b.Params["lr"] = 0.002
 	b.Params["steps"] = 1000.0
@@ -307,6 +308,7 @@ func TestDiff(t *testing.T) {
 	}
 	want := []string{
 		"version: 3 -> 4",
+		`backend: "tape-openblas" -> "tape" (engine class renamed)`,
 		"params.ema: true -> (absent)",
 		"params.lr: 0.001 -> 0.002",
 		"params.mixture.components[0].std: 0.15 -> 0.2",
@@ -316,6 +318,13 @@ func TestDiff(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	for _, was := range []string{"", "tape", "xla-cuda"} {
+		for _, d := range Diff(Action{Backend: was}, Action{Backend: "compute-go"}) {
+			if d.Note != "" {
+				t.Errorf("%s is explained as a new name", d)
+			}
+		}
 	}
 	nan := Action{Stage: "s", Params: map[string]any{"p": math.NaN()}}
 	if d := Diff(nan, Action{Stage: "s", Params: map[string]any{"p": 1.0}}); len(d) != 1 || !strings.Contains(d[0].Was, "NaN") {

@@ -12,6 +12,7 @@ type FieldDiff struct {
 	Field string // for example "version", "params.lr", "params.mixture.components[0].std", "inputs.data"
 	Was   string // the value in the first action as in its preimage (a digest without quotes); empty when absent
 	Is    string // the same of the second action
+	Note  string // why, where that is known
 }
 
 // String reads as a sentence part: "params.lr: 0.001 -> 0.002".
@@ -23,7 +24,22 @@ func (d FieldDiff) String() string {
 	if is == "" {
 		is = "(absent)"
 	}
+	if d.Note != "" {
+		is += " (" + d.Note + ")"
+	}
 	return d.Field + ": " + was + " -> " + is
+}
+
+// renamedBackends are the engine classes that earlier versions recorded under other names. Their results differ from
+// today's in the last bits, so they are other keys; old records stay readable.
+var renamedBackends = map[string]string{"tape-go": "tape", "tape-openblas": "tape"}
+
+// CurrentBackend returns today's name of an engine class that may come from an old record.
+func CurrentBackend(class string) string {
+	if now, ok := renamedBackends[class]; ok {
+		return now
+	}
+	return class
 }
 
 // Diff lists the fields that differ between a and b: contract, stage, version
@@ -34,13 +50,16 @@ func Diff(a, b Action) []FieldDiff {
 	var out []FieldDiff
 	add := func(field, was, is string) {
 		if was != is {
-			out = append(out, FieldDiff{field, was, is})
+			out = append(out, FieldDiff{Field: field, Was: was, Is: is})
 		}
 	}
 	add("contract", strconv.Itoa(a.Contract), strconv.Itoa(b.Contract))
 	add("stage", quote(a.Stage), quote(b.Stage))
 	add("version", strconv.Itoa(a.Version), strconv.Itoa(b.Version))
 	add("backend", quote(a.Backend), quote(b.Backend))
+	if a.Backend != "" && CurrentBackend(a.Backend) == b.Backend && a.Backend != b.Backend {
+		out[len(out)-1].Note = "engine class renamed"
+	}
 	for _, name := range unionKeys(a.Params, b.Params) {
 		va, inA := a.Params[name]
 		vb, inB := b.Params[name]
@@ -100,7 +119,7 @@ func diffNodes(out []FieldDiff, field string, a, b *node) []FieldDiff {
 	if was == is {
 		return out
 	}
-	return append(out, FieldDiff{field, was, is})
+	return append(out, FieldDiff{Field: field, Was: was, Is: is})
 }
 
 func (n *node) byName() map[string]*node {
