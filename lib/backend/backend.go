@@ -28,9 +28,6 @@ func (b Buffer) Len() int { return len(b.F32) + len(b.F64) }
 // F32 wraps a float32 slice.
 func F32(v []float32) Buffer { return Buffer{F32: v} }
 
-// F64 wraps a float64 slice.
-func F64(v []float64) Buffer { return Buffer{F64: v} }
-
 // State is a value that lives in the engine between runs. In is the input node that carries its name; after each
 // run it takes the value of Out. A nil Out makes it a constant that Load may change.
 type State struct {

@@ -137,7 +137,7 @@ func TestBuffer(t *testing.T) {
 	if n := backend.F32(make([]float32, 3)).Len(); n != 3 {
 		t.Errorf("length %d", n)
 	}
-	if n := backend.F64(make([]float64, 4)).Len(); n != 4 {
+	if n := (backend.Buffer{F64: make([]float64, 4)}).Len(); n != 4 {
 		t.Errorf("length %d", n)
 	}
 	if n := (backend.Buffer{}).Len(); n != 0 {

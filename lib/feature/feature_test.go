@@ -144,8 +144,8 @@ func TestLossAndGradientsAgainstPyTorch(t *testing.T) {
 	for i, l := range g.Labels {
 		hot[4*i+int(l)] = 1
 	}
-	in := []backend.Buffer{backend.F64(pixels), backend.F64(hot)}
-	out := []backend.Buffer{backend.F64(make([]float64, 1)), backend.F64(make([]float64, 20))}
+	in := []backend.Buffer{backend.Buffer{F64: pixels}, backend.Buffer{F64: hot}}
+	out := []backend.Buffer{backend.Buffer{F64: make([]float64, 1)}, backend.Buffer{F64: make([]float64, 20)}}
 	w := weights(g)
 	for k, p := range b.Params {
 		if p.Name != g.Names[k] || !slices.Equal(p.Shape, g.Shapes[k]) {
@@ -155,7 +155,7 @@ func TestLossAndGradientsAgainstPyTorch(t *testing.T) {
 		for i, x := range w[p.Name] {
 			v[i] = float64(x)
 		}
-		in, out = append(in, backend.F64(v)), append(out, backend.F64(make([]float64, len(v))))
+		in, out = append(in, backend.Buffer{F64: v}), append(out, backend.Buffer{F64: make([]float64, len(v))})
 	}
 	if err := exe.Run(in, out); err != nil {
 		t.Fatal(err)

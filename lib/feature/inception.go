@@ -192,17 +192,8 @@ type InceptionNetwork struct {
 // inceptionBlock is the fixed number of images of one evaluation.
 const inceptionBlock = 16
 
-// OpenInception reads the weights that the tap needs from a file, see OpenWeights, and compiles the network for images
-// resized in the given way. A file may hold the first layers only.
-func OpenInception(be backend.Backend, path string, o Options) (*InceptionNetwork, error) {
-	f, err := OpenWeights(path)
-	if err != nil {
-		return nil, err
-	}
-	return NewInception(be, f, o)
-}
-
-// NewInception is OpenInception on weights from elsewhere.
+// NewInception compiles the network for images resized in the given way, with the weights that the tap needs: f may hold
+// the first layers only.
 func NewInception(be backend.Backend, f WeightSource, o Options) (*InceptionNetwork, error) {
 	tap, resize := o.Tap, o.Resize
 	if !slices.Contains(Taps, tap) {

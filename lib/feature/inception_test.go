@@ -254,7 +254,11 @@ func TestInceptionOnCIFAR(t *testing.T) {
 
 // The published weights, as far as they are here, on the same images, under every convention.
 func TestInceptionTrunkOnCIFAR(t *testing.T) {
-	weights, im, g := testFile(t, "inception-2015-12-05-trunk.pth"), cifar64(t), readInception(t)
+	source, err := OpenWeights(testFile(t, "inception-2015-12-05-trunk.pth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, g := cifar64(t), readInception(t)
 	for _, how := range Resizes {
 		for tap, want := range g.Trunk[string(how)] {
 			k, err := strconv.Atoi(tap)
@@ -264,7 +268,7 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 			if how != PyTorchFID && k != 768 {
 				continue // the convention ends where the network begins
 			}
-			net, err := OpenInception(fastEngine(t), weights, Options{Tap: k, Resize: how})
+			net, err := NewInception(fastEngine(t), source, Options{Tap: k, Resize: how})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -272,12 +276,12 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 		}
 	}
 	// What the file lacks is named, with what it serves.
-	_, err := OpenInception(fastEngine(t), weights, Options{Tap: 2048, Resize: PyTorchFID})
+	_, err = NewInception(fastEngine(t), source, Options{Tap: 2048, Resize: PyTorchFID})
 	var missing *MissingLayersError
 	if !errors.As(err, &missing) || len(missing.Layers) != 18 || missing.Layers[0] != "Mixed_7b.branch3x3_1" || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
 		t.Errorf("tap 2048 of the trunk: %v", err)
 	}
-	_, err = OpenInception(fastEngine(t), weights, Options{Tap: 768, Resize: PyTorchFID, Logits: true})
+	_, err = NewInception(fastEngine(t), source, Options{Tap: 768, Resize: PyTorchFID, Logits: true})
 	if !errors.As(err, &missing) || missing.Tap != LogitsTap || len(missing.Layers) != 19 || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
 		t.Errorf("logits of the trunk: %v", err)
 	}

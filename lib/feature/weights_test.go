@@ -55,7 +55,7 @@ func TestOpenWeights(t *testing.T) {
 	tensors := stem(t)
 	files := map[string]string{
 		"PyTorch":     weightsFile(t, "weights", func(w io.Writer) error { return featuretest.WriteTorch(w, tensors) }),
-		"safetensors": weightsFile(t, "weights", func(w io.Writer) error { return safetensors.Write(w, tensors) }),
+		"safetensors": weightsFile(t, "weights", func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }),
 		"checkpoint":  weightsFile(t, "weights", func(w io.Writer) error { return WriteWeights(w, asSource(tensors)) }),
 	}
 	var want []float32

@@ -127,7 +127,7 @@ func run(t *testing.T, g backend.Graph, feed [][]float64) [][]float64 {
 	double := g.Inputs[0].Dtype() == tensor.Float64
 	var in, out []backend.Buffer
 	for _, v := range feed {
-		b := backend.F64(v)
+		b := backend.Buffer{F64: v}
 		if !double {
 			b = backend.F32(make([]float32, len(v)))
 			for i, x := range v {
@@ -138,7 +138,7 @@ func run(t *testing.T, g backend.Graph, feed [][]float64) [][]float64 {
 	}
 	for _, n := range g.Outputs {
 		if size := n.Shape().TotalSize(); double {
-			out = append(out, backend.F64(make([]float64, size)))
+			out = append(out, backend.Buffer{F64: make([]float64, size)})
 		} else {
 			out = append(out, backend.F32(make([]float32, size)))
 		}

@@ -37,7 +37,7 @@ func newObjective(t *testing.T, name string, n, d int, phi func(param func(name 
 	input := func(name string, shape ...int) *graphop.Node {
 		x := graphop.Input(g, tensor.Float64, name, shape...)
 		inputs = append(inputs, x)
-		o.in = append(o.in, backend.F64(make([]float64, x.Shape().TotalSize())))
+		o.in = append(o.in, backend.Buffer{F64: make([]float64, x.Shape().TotalSize())})
 		return x
 	}
 	b := homotopy.Batch{
@@ -59,7 +59,7 @@ func newObjective(t *testing.T, name string, n, d int, phi func(param func(name 
 		t.Fatal(err)
 	}
 	graph := backend.Graph{Inputs: inputs, Outputs: append([]*graphop.Node{terms.Loss, terms.Losses}, grads...)}
-	o.outs = []backend.Buffer{backend.F64(o.loss), backend.F64(o.losses)}
+	o.outs = []backend.Buffer{backend.Buffer{F64: o.loss}, backend.Buffer{F64: o.losses}}
 	for _, p := range params {
 		graph.State = append(graph.State, backend.State{In: p})
 		o.params += p.Shape().TotalSize()
@@ -68,14 +68,14 @@ func newObjective(t *testing.T, name string, n, d int, phi func(param func(name 
 	at := 0
 	for _, p := range params {
 		size := p.Shape().TotalSize()
-		o.outs = append(o.outs, backend.F64(o.grad[at:at+size]))
+		o.outs = append(o.outs, backend.Buffer{F64: o.grad[at : at+size]})
 		at += size
 	}
 	if o.exe, err = be.Compile(graph); err != nil {
 		t.Fatal(err)
 	}
 	for name, v := range values {
-		if err := o.exe.Load(name, backend.F64(v)); err != nil {
+		if err := o.exe.Load(name, backend.Buffer{F64: v}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -93,13 +93,13 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 				t.Fatal(err)
 			}
 			var in []backend.Buffer
-			room := []backend.Buffer{backend.F64(make([]float64, len(c.Out)))}
+			room := []backend.Buffer{backend.Buffer{F64: make([]float64, len(c.Out))}}
 			for k, s := range c.Shapes {
 				if !slices.Equal([]int(inputs[k].Shape()), s) {
 					t.Fatalf("input %d has shape %v, want %v", k, inputs[k].Shape(), s)
 				}
-				in = append(in, backend.F64(waves(k, len(c.Grads[k]))))
-				room = append(room, backend.F64(make([]float64, len(c.Grads[k]))))
+				in = append(in, backend.Buffer{F64: waves(k, len(c.Grads[k]))})
+				room = append(room, backend.Buffer{F64: make([]float64, len(c.Grads[k]))})
 			}
 			if err := exe.Run(in, room); err != nil {
 				t.Fatal(err)

@@ -23,27 +23,6 @@ type Stats struct {
 	Blocks   int   // calls of f on the whole block: the cost, and at least max(NFE)
 }
 
-// MeanNFE is the mean over rows of the evaluations they used; 0 for an empty block.
-func (s Stats) MeanNFE() float64 {
-	if len(s.NFE) == 0 {
-		return 0
-	}
-	var sum int
-	for _, n := range s.NFE {
-		sum += n
-	}
-	return float64(sum) / float64(len(s.NFE))
-}
-
-// MaxNFE is the largest number of evaluations that a row used.
-func (s Stats) MaxNFE() int {
-	var m int
-	for _, n := range s.NFE {
-		m = max(m, n)
-	}
-	return m
-}
-
 // The step controller of Hairer, Nørsett and Wanner II.4, with the constants
 // that SciPy's solve_ivp uses, so that counts of evaluations compare.
 const (

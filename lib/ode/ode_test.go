@@ -221,7 +221,7 @@ func TestFinishedRowsStayFrozen(t *testing.T) {
 	if calls != st.Blocks {
 		t.Errorf("%d calls, Blocks = %d", calls, st.Blocks)
 	}
-	slowest := st.MaxNFE()
+	slowest := slices.Max(st.NFE)
 	for i := range n {
 		if at[i] != 1.5 {
 			t.Errorf("row %d last evaluated at t=%g", i, at[i])

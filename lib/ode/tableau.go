@@ -36,8 +36,6 @@ type Tableau struct {
 // Stages is the number of evaluations of f in one step taken by itself.
 func (t *Tableau) Stages() int { return len(t.B) }
 
-func (t *Tableau) String() string { return t.Name }
-
 // The methods shipped. Each is checked when the package is loaded.
 var (
 	// Euler is the explicit Euler method, order 1.

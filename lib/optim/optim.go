@@ -100,10 +100,6 @@ func (c Config) averageDecay(halfLife float64) float64 {
 	return math.Exp2(-float64(c.BatchImages) / halfLife)
 }
 
-// HalfLifeImages returns the half-life in samples of an average that keeps the share decay, in [0, 1), at every step of
-// batch samples.
-func HalfLifeImages(decay float64, batch int) float64 { return -float64(batch) / math.Log2(decay) }
-
 // Names of the state groups, in front of a parameter's name; those of the averages are checkpoint.Average's.
 const (
 	Param  = checkpoint.Param

@@ -12,7 +12,7 @@ import (
 
 func config() optim.Config {
 	return optim.Config{LearningRate: 0.01, Decay: "constant", Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-6, ClipNorm: 0.5,
-		BatchImages: 12, EMAHalfLifeImages: []float64{optim.HalfLifeImages(0.9, 12), 36}}
+		BatchImages: 12, EMAHalfLifeImages: []float64{halfLife(0.9, 12), 36}}
 }
 
 func TestHyper(t *testing.T) {
@@ -70,7 +70,7 @@ func TestHalfLife(t *testing.T) {
 	for _, decay := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9995, 0.9999, 0.99999} {
 		for _, batch := range []int{1, 6, 64, 100, 512} {
 			c := config()
-			c.BatchImages, c.EMAHalfLifeImages = batch, []float64{optim.HalfLifeImages(decay, batch)}
+			c.BatchImages, c.EMAHalfLifeImages = batch, []float64{halfLife(decay, batch)}
 			if err := c.Check(); err != nil {
 				t.Error(err)
 			}
@@ -297,3 +297,6 @@ func TestStateIsEveryGroupOfEveryParameter(t *testing.T) {
 		t.Errorf("state %v, want %v", got, want)
 	}
 }
+
+// halfLife is the half-life in samples of an average that keeps the share decay at every step of batch samples.
+func halfLife(decay float64, batch int) float64 { return -float64(batch) / math.Log2(decay) }

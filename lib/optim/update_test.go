@@ -59,7 +59,7 @@ func newUpdate(t *testing.T, c optim.Config, dt tensor.Dtype) *update {
 
 func (u *update) buffer(n int) backend.Buffer {
 	if u.dt == tensor.Float64 {
-		return backend.F64(make([]float64, n))
+		return backend.Buffer{F64: make([]float64, n)}
 	}
 	return backend.F32(make([]float32, n))
 }

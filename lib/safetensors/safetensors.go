@@ -169,11 +169,9 @@ type Tensor struct {
 	Data  []float32
 }
 
-// Write writes tensors as F32, sorted by name. Its bytes are a function of names, shapes and values.
-func Write(w io.Writer, tensors []Tensor) error { return WriteWith(w, tensors, nil) }
-
-// WriteWith is Write with strings beside the tensors (__metadata__), sorted by key.
-func WriteWith(w io.Writer, tensors []Tensor, metadata map[string]string) error {
+// Write writes tensors as F32, sorted by name, and metadata (__metadata__), sorted by key, which may be nil. The bytes
+// are a function of names, shapes, values and metadata.
+func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	views := make(map[string]view, len(tensors))
 	for _, t := range tensors {
 		count := 1

@@ -98,11 +98,11 @@ func sample() []Tensor {
 func TestWriteAndRead(t *testing.T) {
 	var a, b bytes.Buffer
 	tensors := sample()
-	if err := Write(&a, tensors); err != nil {
+	if err := Write(&a, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	slices.Reverse(tensors)
-	if err := Write(&b, tensors); err != nil {
+	if err := Write(&b, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a.Bytes(), b.Bytes()) {
@@ -140,7 +140,7 @@ func TestWriteRefuses(t *testing.T) {
 		"shape [-1]":   {{"a", []int{-1}, nil}},
 		"shape [1099":  {{"a", []int{1 << 40, 1 << 40}, nil}},
 	} {
-		if err := Write(io.Discard, tensors); err == nil || !strings.Contains(err.Error(), want) {
+		if err := Write(io.Discard, tensors, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
@@ -215,7 +215,7 @@ func taken() uint64 {
 func FuzzParse(f *testing.F) {
 	f.Add(golden(f))
 	var b bytes.Buffer
-	if err := Write(&b, sample()); err != nil {
+	if err := Write(&b, sample(), nil); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
@@ -248,7 +248,7 @@ func TestMetadata(t *testing.T) {
 	var first bytes.Buffer
 	for range 20 {
 		var b bytes.Buffer
-		if err := WriteWith(&b, tensors, meta); err != nil {
+		if err := Write(&b, tensors, meta); err != nil {
 			t.Fatal(err)
 		}
 		if first.Len() == 0 {
@@ -268,7 +268,7 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("tensors are %v", got)
 	}
 	var plain bytes.Buffer
-	if err := Write(&plain, tensors); err != nil {
+	if err := Write(&plain, tensors, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f, err = Parse(plain.Bytes()); err != nil || len(f.Metadata()) > 0 {

@@ -182,9 +182,6 @@ func (j *Job) Digest(name string) string {
 	return ""
 }
 
-// Key is the key of the action this run performs.
-func (j *Job) Key() string { return j.key }
-
 // OutDir is the directory of --out, or "".
 func (j *Job) OutDir() string { return j.paths.out }
 

@@ -109,7 +109,7 @@ func (g golden) inputs(path homotopy.Schedule) [][]float64 {
 
 func buffer(dt tensor.Dtype, v []float64) backend.Buffer {
 	if dt == tensor.Float64 {
-		return backend.F64(v)
+		return backend.Buffer{F64: v}
 	}
 	narrow := make([]float32, len(v))
 	for i, x := range v {

@@ -1,6 +1,7 @@
 package training
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // adam is a plain optimiser for steps of a batch, with an average that keeps 0.999 of itself a step.
 func adam(batch int) optim.Config {
 	return optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1,
-		BatchImages: batch, EMAHalfLifeImages: []float64{optim.HalfLifeImages(0.999, batch)}}
+		BatchImages: batch, EMAHalfLifeImages: []float64{-float64(batch) / math.Log2(0.999)}}
 }
 
 func mlpConfig() potential.Config {

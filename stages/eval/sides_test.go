@@ -190,7 +190,7 @@ func TestFeaturesAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights := writeFile(t, filepath.Join(dir, "stem.safetensors"), func(w io.Writer) error { return safetensors.Write(w, tensors) })
+	weights := writeFile(t, filepath.Join(dir, "stem.safetensors"), func(w io.Writer) error { return safetensors.Write(w, tensors, nil) })
 	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 10))
 	b := writeFolder(t, filepath.Join(dir, "b"), discs("b", 260))
 	cache := filepath.Join(dir, "cache")

@@ -90,7 +90,7 @@ func TestWeightsImport(t *testing.T) {
 	torch, sum := torchBytes(t)
 	files := map[string]string{
 		"pth":         writeFile(t, filepath.Join(dir, "w.pth"), func(w io.Writer) error { _, err := w.Write(torch); return err }),
-		"safetensors": writeFile(t, filepath.Join(dir, "w.safetensors"), func(w io.Writer) error { return safetensors.Write(w, stemWeights(t)) }),
+		"safetensors": writeFile(t, filepath.Join(dir, "w.safetensors"), func(w io.Writer) error { return safetensors.Write(w, stemWeights(t), nil) }),
 	}
 	known := func() *weightsCmd {
 		return &weightsCmd{Import: importWeightsCmd{published: map[string]string{sum: "published.pth"}}}
@@ -155,7 +155,7 @@ func TestWeightsImportRefuses(t *testing.T) {
 	t.Setenv("VAPO_STORE", "") // all but one mistake are found before a store is needed
 	dir := t.TempDir()
 	tensors := func(name string, edit func(list []safetensors.Tensor) []safetensors.Tensor) string {
-		return writeFile(t, filepath.Join(dir, name), func(w io.Writer) error { return safetensors.Write(w, edit(stemWeights(t))) })
+		return writeFile(t, filepath.Join(dir, name), func(w io.Writer) error { return safetensors.Write(w, edit(stemWeights(t)), nil) })
 	}
 	nan := tensors("nan", func(list []safetensors.Tensor) []safetensors.Tensor {
 		list[0].Data[0] = float32(math.NaN())

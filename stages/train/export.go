@@ -75,7 +75,7 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	meta := map[string]string{"config": string(raw), "step": strconv.FormatInt(ck.Step, 10), "weights": cmd.Weights}
 	sum := sha256.New()
-	err = stage.WriteFile(cmd.File, func(w io.Writer) error { return safetensors.WriteWith(io.MultiWriter(w, sum), tensors, meta) })
+	err = stage.WriteFile(cmd.File, func(w io.Writer) error { return safetensors.Write(io.MultiWriter(w, sum), tensors, meta) })
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}

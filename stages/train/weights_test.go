@@ -218,7 +218,7 @@ func tensorsOf(t *testing.T, prefix string) []safetensors.Tensor {
 func safetensorsFile(t *testing.T, tensors []safetensors.Tensor) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weights.safetensors")
-	if err := stage.WriteFile(path, func(w io.Writer) error { return safetensors.Write(w, tensors) }); err != nil {
+	if err := stage.WriteFile(path, func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }); err != nil {
 		t.Fatal(err)
 	}
 	return path

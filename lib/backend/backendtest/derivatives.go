@@ -80,16 +80,16 @@ func derivatives(t *testing.T, be backend.Backend, c Case) {
 		t.Helper()
 		var out []backend.Buffer
 		for range scalars {
-			out = append(out, backend.F64(make([]float64, 1)))
+			out = append(out, backend.Buffer{F64: make([]float64, 1)})
 		}
 		for range grads {
 			for i := range in {
-				out = append(out, backend.F64(make([]float64, len(x[i]))))
+				out = append(out, backend.Buffer{F64: make([]float64, len(x[i]))})
 			}
 		}
 		var feed []backend.Buffer
 		for _, v := range x {
-			feed = append(feed, backend.F64(v))
+			feed = append(feed, backend.Buffer{F64: v})
 		}
 		if err := exe.Run(feed, out); err != nil {
 			t.Fatal(err)

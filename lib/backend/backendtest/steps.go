@@ -127,7 +127,7 @@ func (s StepGraph) buffer(n *graphop.Node, value func(i int) float64) backend.Bu
 		for i := range b {
 			b[i] = value(i)
 		}
-		return backend.F64(b)
+		return backend.Buffer{F64: b}
 	}
 	b := make([]float32, size)
 	for i := range b {

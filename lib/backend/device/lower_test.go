@@ -21,7 +21,7 @@ func TestStrangeConvolutions(t *testing.T) {
 		for i := range v {
 			v[i] = rng.NormFloat64()
 		}
-		return backend.F64(v)
+		return backend.Buffer{F64: v}
 	}
 	for _, c := range []struct{ h, w, kh, kw, sh, sw, ph, pw int }{
 		{5, 6, 1, 1, 1, 1, 1, 2}, {5, 6, 1, 1, 2, 3, 0, 0}, {7, 4, 2, 3, 3, 2, 0, 1}, {6, 6, 2, 1, 3, 4, 2, 3},

@@ -32,9 +32,6 @@ type Child struct {
 	once   sync.Once
 }
 
-// Attached reports whether the gateway was already there.
-func (c *Child) Attached() bool { return c.pipe == nil }
-
 // Close ends the use. A gateway this process started goes with it unless
 // another one uses it; Close waits for it to go, but not for the others.
 func (c *Child) Close() error {

@@ -1,0 +1,4 @@
+package embedded
+
+// Attached reports whether another process had started the gateway.
+func (c *Child) Attached() bool { return c.pipe == nil }
