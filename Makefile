@@ -3,9 +3,6 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
-# Vector instructions from Go's own experiment, where this toolchain and processor family have them. Results are the
-# same to the bit without: plain `go build ./...` works too, only slower.
-export GOEXPERIMENT ?= $(shell GOEXPERIMENT=simd go list simd/archsimd >/dev/null 2>&1 && [ "$$(go env GOARCH)" = amd64 ] && echo simd)
 export GOFLAGS ?= -buildvcs=false
 
 DATASET   ?= fashion-mnist
@@ -49,14 +46,14 @@ demo: openblas data build
 test:
 	go test $(TESTFLAGS) ./...
 
-# What a processor with fewer vector instructions computes, and a build without them: the same bits.
+# What a processor with fewer vector instructions computes: the same bits.
 bits:
 	@set -e; for instructions in avx512f all; do \
-	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 ./lib/microkernel ./lib/kernel ./lib/backend/tape; \
-	  GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 -run Golden ./stages/...; \
+	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off go test -count 1 ./lib/microkernel ./lib/kernel ./lib/backend/tape; \
+	  GODEBUG=cpu.$$instructions=off go test -count 1 -run Golden ./stages/...; \
 	done
 	@if command -v qemu-aarch64-static >/dev/null; then \
-	  echo 'for ARM, emulated:'; cd lib/microkernel && CGO_ENABLED=0 GOEXPERIMENT= GOARCH=arm64 go test -count 1 -exec qemu-aarch64-static .; \
+	  echo 'for ARM, emulated:'; cd lib/microkernel && CGO_ENABLED=0 GOARCH=arm64 go test -count 1 -exec qemu-aarch64-static .; \
 	else echo 'without ARM: qemu-aarch64-static is not installed (Debian: qemu-user-static)'; fi
 
 race:
@@ -96,7 +93,7 @@ e2e: build
 ci-tools:
 	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
-	GOEXPERIMENT= go install $(MINIO)
+	go install $(MINIO)
 
 ci: ci-tools lint
 	set -o pipefail; PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test TESTFLAGS=-v 2>&1 | tee .ci-test.log | grep -v -e '^=== ' -e '^ *--- PASS'

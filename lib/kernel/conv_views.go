@@ -103,7 +103,8 @@ func view[T Float](v *views, dst, image []T, top, kh, kw int) {
 
 // shift writes dst[r, x] = src[r, x+d], zero where that is outside of the row, for rows of length out and in.
 func shift[T Float](dst, src []T, out, in, d int) {
-	if s, ok := any(dst).([]float32); ok && wideShift(s, out, any(src).([]float32), in, len(dst)/out, d) {
+	if m := assemblyFor[T](); m != nil {
+		m.shift(asFloat32(dst), out, asFloat32(src), in, len(dst)/out, d)
 		return
 	}
 	lo := min(out, max(0, -d))

@@ -21,20 +21,21 @@ func exp32(x float32) float32 {
 	case x != x:
 		return x
 	}
-	z := x*1.44269504088896341 + 0.5
+	// Products are converted, so that no compiler fuses them with the sums.
+	z := float32(x*1.44269504088896341) + 0.5
 	n := float32(int32(z))
 	if n > z {
 		n--
 	}
-	r := x - n*0.693359375
-	r -= n * -2.12194440e-4
+	r := x - float32(n*0.693359375)
+	r -= float32(n * -2.12194440e-4)
 	p := float32(1.9875691500e-4)
-	p = p*r + 1.3981999507e-3
-	p = p*r + 8.3334519073e-3
-	p = p*r + 4.1665795894e-2
-	p = p*r + 1.6666665459e-1
-	p = p*r + 5.0000001201e-1
-	p = p*r*r + r + 1
+	p = float32(p*r) + 1.3981999507e-3
+	p = float32(p*r) + 8.3334519073e-3
+	p = float32(p*r) + 4.1665795894e-2
+	p = float32(p*r) + 1.6666665459e-1
+	p = float32(p*r) + 5.0000001201e-1
+	p = float32(float32(p*r)*r) + r + 1
 	return math.Float32frombits(math.Float32bits(p) + uint32(int32(n))<<23)
 }
 

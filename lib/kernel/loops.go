@@ -2,20 +2,83 @@ package kernel
 
 import "unsafe"
 
-// loops are a float32 instruction's loops in assembly, found once, so that running it on a block is one call. They give
-// the bits of the loops in Go. A nil one is missing.
+type (
+	unaryLoop  = func(dst, a *float32, n int)
+	binaryLoop = func(dst, a, b *float32, n int)
+	scalarLoop = func(dst, v *float32, s float32, n int) // the other operand is s for every element
+)
+
+// assembly holds the float32 loops of one instruction set, over n elements. Every one gives the bits of the loop in Go
+// that it stands for. dst may be an operand.
+type assembly struct {
+	add, sub, mul, div, silu1, silu2                                 binaryLoop
+	larger                                                           binaryLoop
+	addScalar, subScalar, scalarSub, mulScalar, divScalar, scalarDiv scalarLoop
+	expShifted                                                       scalarLoop
+	exp, sigmoid, sqrt, step                                         unaryLoop
+	affine                                                           func(dst, a *float32, p, q float32, n int)
+	fill                                                             func(dst *float32, s float32, n int)
+	sum, largest                                                     func(v *float32, n int) float32
+	addLanes                                                         func(lanes *[sumLanes]float32, v *float32, n int)
+	shift                                                            func(dst []float32, out int, src []float32, in, rows, d int)
+}
+
+// machine holds the loops of this machine's widest vectors; it is nil if there are none, and then the loops in Go run.
+var machine = newAssembly()
+
+// assemblyFor is machine for float32, and nil for float64.
+func assemblyFor[T Float]() *assembly {
+	if _, ok := any(T(0)).(float32); ok {
+		return machine
+	}
+	return nil
+}
+
+// loops are a float32 instruction's loops in assembly, found once, so that running it on a block is one call. A nil one
+// is missing.
 type loops struct {
-	one                     func(dst, a *float32, n int)
-	two                     func(dst, a, b *float32, n int)
-	scalarFirst, scalarLast func(dst, v *float32, s float32, n int)
+	one                     unaryLoop
+	two                     binaryLoop
+	scalarFirst, scalarLast scalarLoop
 }
 
 // newLoops finds the loops of a pointwise instruction on T.
-func newLoops[T Float](in *Instr) loops {
-	if _, ok := any(T(0)).(float32); ok {
-		return loopsOf(in)
+func newLoops[T Float](in *Instr) (l loops) {
+	m := assemblyFor[T]()
+	if m == nil {
+		return l
 	}
-	return loops{}
+	switch {
+	case in.Code == Affine:
+		p, q, affine, mul := float32(in.P), float32(in.Q), m.affine, m.mulScalar
+		l.one = func(dst, a *float32, n int) { affine(dst, a, p, q, n) }
+		if q == 0 { // a sum with 0 would turn -0 into 0
+			l.one = func(dst, a *float32, n int) { mul(dst, a, p, n) }
+		}
+	case in.Code == Exp:
+		l.one = m.exp
+	case in.Code == Sigmoid:
+		l.one = m.sigmoid
+	case in.Code == Sqrt:
+		l.one = m.sqrt
+	case in.Code == Step:
+		l.one = m.step
+	case in.Code == Add:
+		l = loops{two: m.add, scalarFirst: m.addScalar, scalarLast: m.addScalar}
+	case in.Code == Sub:
+		l = loops{two: m.sub, scalarFirst: m.scalarSub, scalarLast: m.subScalar}
+	case in.Code == Mul:
+		l = loops{two: m.mul, scalarFirst: m.mulScalar, scalarLast: m.mulScalar}
+	case in.Code == Div:
+		l = loops{two: m.div, scalarFirst: m.scalarDiv, scalarLast: m.divScalar}
+	case in.Code == SiLU && in.P == 0:
+		l.two = m.mul
+	case in.Code == SiLU && in.P == 1:
+		l.two = m.silu1
+	case in.Code == SiLU && in.P == 2:
+		l.two = m.silu2
+	}
+	return l
 }
 
 func first[T Float](v []T) *float32 { return (*float32)(unsafe.Pointer(unsafe.SliceData(v))) }

@@ -50,9 +50,9 @@ func larger[T Float](v, w T) T {
 // largerInto sets each element of v to the larger one of v and w.
 func largerInto[T Float](v, w []T) {
 	w = w[:len(v)]
-	if d, ok := any(v).([]float32); ok {
-		n := vectorLarger(d, any(w).([]float32))
-		v, w = v[n:], w[n:]
+	if m := assemblyFor[T](); m != nil {
+		m.larger(first(v), first(v), first(w), len(v))
+		return
 	}
 	for i := range v {
 		v[i] = larger(v[i], w[i])

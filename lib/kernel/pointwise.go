@@ -221,14 +221,8 @@ func (p *Pointwise[T]) block(w *pointwiseState[T], off, n int) {
 	}
 }
 
-// operate runs one instruction on slices of the length of dst.
+// operate runs one instruction on slices of the length of dst, with the loops in Go.
 func operate[T Float](in *Instr, poly *siluPoly, dst, a, b, c []T) {
-	if done := vectorised(in, dst, a, b); done > 0 {
-		if done == len(dst) {
-			return
-		}
-		dst, a, b = dst[done:], a[done:], b[done:]
-	}
 	switch in.Code {
 	case Copy:
 		copy(dst, a)
@@ -249,14 +243,6 @@ func operate[T Float](in *Instr, poly *siluPoly, dst, a, b, c []T) {
 	default:
 		rare(in.Code, dst, a, b, c)
 	}
-}
-
-// vectorised hands float32 work to the vector loops, and returns how many elements they did.
-func vectorised[T Float](in *Instr, dst, a, b []T) int {
-	if d, ok := any(dst).([]float32); ok {
-		return vector(in, d, any(a).([]float32), any(b).([]float32))
-	}
-	return 0
 }
 
 // rare holds the operations that no inner loop of a network spends time in.

@@ -9,7 +9,7 @@ func affine[T Float](dst, a []T, p, q T) {
 		return
 	}
 	for i := range dst {
-		dst[i] = p*a[i] + q
+		dst[i] = T(p*a[i]) + q
 	}
 }
 
@@ -69,8 +69,8 @@ func siluPolynomials(order int) siluPoly {
 func timesSlope(p []float64) []float64 {
 	out := make([]float64, len(p)+1)
 	for k := 1; k < len(p); k++ {
-		out[k] += float64(k) * p[k]
-		out[k+1] -= float64(k) * p[k]
+		out[k] += float64(float64(k) * p[k])
+		out[k+1] -= float64(float64(k) * p[k])
 	}
 	return out
 }
@@ -96,16 +96,16 @@ func siluDeriv[T Float](dst, x, s []T, f *siluPoly) {
 	case 3: // silu' = s + x·s(1-s)
 		for i := range dst {
 			u := s[i]
-			dst[i] = u + x[i]*(u*(1-u))
+			dst[i] = u + T(x[i]*T(u*(1-u)))
 		}
 	case 4: // silu'' = s(1-s)·(2 + x(1-2s))
 		for i := range dst {
 			u := s[i]
-			dst[i] = u * (1 - u) * (2 + x[i]*(1-2*u))
+			dst[i] = T(u*(1-u)) * (2 + T(x[i]*(1-T(2*u))))
 		}
 	default:
 		for i := range dst {
-			dst[i] = x[i]*horner(f.p, s[i]) + horner(f.q, s[i])
+			dst[i] = T(x[i]*horner(f.p, s[i])) + horner(f.q, s[i])
 		}
 	}
 }
@@ -113,7 +113,7 @@ func siluDeriv[T Float](dst, x, s []T, f *siluPoly) {
 func horner[T Float](p []float64, s T) T {
 	var v T
 	for k := len(p) - 1; k >= 0; k-- {
-		v = v*s + T(p[k])
+		v = T(v*s) + T(p[k])
 	}
 	return v
 }

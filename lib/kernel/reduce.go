@@ -62,7 +62,7 @@ func (s *Sum[T]) combine() {
 	}
 	copy(s.dst[:n], s.partial[:n])
 	for c := 1; c < s.chunks; c++ {
-		add(s.dst[:n], s.dst[:n], s.partial[c*n:(c+1)*n])
+		accumulate(s.dst[:n], s.partial[c*n:(c+1)*n])
 	}
 }
 
@@ -94,7 +94,7 @@ func (s *Sum[T]) columns(_, piece int) {
 	clear(acc)
 	for k := first; k < last; k++ {
 		row := s.src[(o*s.axis+k)*s.inner:]
-		add(acc, acc, row[lo:hi])
+		accumulate(acc, row[lo:hi])
 	}
 }
 

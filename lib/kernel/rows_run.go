@@ -246,7 +246,8 @@ func (r *Rows[T]) few(w *rowState[T], reg, dst int) ([]T, bool) {
 }
 
 func fill[T Float](dst []T, v T) {
-	if d, ok := any(dst).([]float32); ok && wideFill(d, float32(v)) {
+	if m := assemblyFor[T](); m != nil && len(dst) > 0 {
+		m.fill(first(dst), float32(v), len(dst))
 		return
 	}
 	for i := range dst {

@@ -11,11 +11,6 @@ func withScalar[T Float](code Code, dst, a, b []T, singleA, singleB bool) bool {
 		v, s = b, a
 	}
 	x := s[0]
-	done := 0
-	if d, ok := any(dst).([]float32); ok {
-		done = vectorWithScalar(code, d, any(v).([]float32), float32(x), singleA)
-	}
-	dst, v = dst[done:], v[done:]
 	v = v[:len(dst)]
 	switch {
 	case code == Add:

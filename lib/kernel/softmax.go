@@ -39,24 +39,22 @@ func softmaxRow[T Float](dst, src []T) {
 
 // largest is the maximum of v. With a NaN in v it is any of v's elements: the vector instruction forgets NaNs.
 func largest[T Float](v []T) T {
-	m := v[0]
-	if w, ok := any(v).([]float32); ok {
-		if l, n := vectorMax(w); n > 0 {
-			m, v = T(l), v[n:]
-		}
+	if m := assemblyFor[T](); m != nil && len(v) > 0 {
+		return T(m.largest(first(v), len(v)))
 	}
+	most := v[0]
 	for _, x := range v {
-		m = max(m, x)
+		most = max(most, x)
 	}
-	return m
+	return most
 }
 
 // expShifted sets dst to e^(a-shift).
 func expShifted[T Float](dst, a []T, shift T) {
 	a = a[:len(dst)]
-	if d, ok := any(dst).([]float32); ok {
-		n := vectorExpShifted(d, any(a).([]float32), float32(shift))
-		dst, a = dst[n:], a[n:]
+	if m := assemblyFor[T](); m != nil {
+		m.expShifted(first(dst), first(a), float32(shift), len(dst))
+		return
 	}
 	for i := range dst {
 		dst[i] = exp(a[i] - shift)
@@ -65,8 +63,9 @@ func expShifted[T Float](dst, a []T, shift T) {
 
 // scale multiplies v by p in place.
 func scale[T Float](v []T, p T) {
-	if w, ok := any(v).([]float32); ok {
-		v = v[vectorScale(w, float32(p)):]
+	if m := assemblyFor[T](); m != nil {
+		m.mulScalar(first(v), first(v), float32(p), len(v))
+		return
 	}
 	for i := range v {
 		v[i] *= p

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The float32 softmax is, to the bit, what the scalar functions give, whether or not the loops are vectorised, and
+// The float32 softmax is, to the bit, what the scalar functions give, whether or not the loops are in assembly, and
 // close to the formula in float64.
 func TestSoftmax(t *testing.T) {
 	for seed := range uint64(60) {

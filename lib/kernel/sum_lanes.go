@@ -1,16 +1,18 @@
 package kernel
 
+import "unsafe"
+
 // sumLanes is the number of running sums of which a sum is made: element i goes to the sum i mod sumLanes, and halves of
 // the sums are added to each other until one is left. That shortens the chain of dependent additions and the rounding error.
 const sumLanes = 32
 
 // sumSlice adds up v.
 func sumSlice[T Float](v []T) T {
-	if s, ok := wideSum(v); ok {
-		return s
+	if m := assemblyFor[T](); m != nil {
+		return T(m.sum(first(v), len(v)))
 	}
 	var l [sumLanes]T
-	addLanes(&l, 0, v)
+	addPlain(&l, v)
 	return foldLanes(&l)
 }
 
@@ -20,9 +22,15 @@ func addLanes[T Float](l *[sumLanes]T, at int, v []T) {
 		l[at] += v[0]
 		v = v[1:]
 	}
-	if s, ok := any(l).(*[sumLanes]float32); ok {
-		v = v[vectorAddLanes(s, any(v).([]float32)):]
+	if m := assemblyFor[T](); m != nil {
+		m.addLanes((*[sumLanes]float32)(unsafe.Pointer(l)), first(v), len(v))
+		return
 	}
+	addPlain(l, v)
+}
+
+// addPlain adds v to the sums, from the first of them on.
+func addPlain[T Float](l *[sumLanes]T, v []T) {
 	for ; len(v) >= sumLanes; v = v[sumLanes:] {
 		for i, x := range v[:sumLanes] {
 			l[i] += x

@@ -195,11 +195,12 @@ func (k *WindowSpread[T]) spread(_, at int) {
 	}
 }
 
-var addInstr = Instr{Code: Add}
-
 // accumulate adds a to dst.
 func accumulate[T Float](dst, a []T) {
 	a = a[:len(dst)]
-	n := vectorised(&addInstr, dst, dst, a)
-	add(dst[n:], dst[n:], a[n:])
+	if m := assemblyFor[T](); m != nil {
+		m.add(first(dst), first(dst), first(a), len(dst))
+		return
+	}
+	add(dst, dst, a)
 }

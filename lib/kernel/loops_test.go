@@ -1,0 +1,204 @@
+package kernel
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+)
+
+const canary = float32(-12345.5)
+
+// floats are n numbers, ordinary ones or any bits at all: infinities, NaN, subnormal numbers.
+func floats(rng *rand.Rand, n int, wild bool) []float32 {
+	special := []float32{0, float32(math.Copysign(0, -1)), 1, -1, 88.7, 88.8, -87.3, -87.4, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 1e-40}
+	v := make([]float32, n)
+	for i := range v {
+		switch {
+		case !wild:
+			v[i] = float32(10 * rng.NormFloat64())
+		case rng.IntN(4) == 0:
+			v[i] = special[rng.IntN(len(special))]
+		default:
+			v[i] = math.Float32frombits(rng.Uint32())
+		}
+	}
+	return v
+}
+
+// sameBits says whether two numbers have the same bits; NaNs are all the same, as the payload depends on the order of operands.
+func sameBits(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+// eachLoop calls test for every instruction set of this machine and lengths from 0 on, with the loops in Go switched on.
+func eachLoop(t *testing.T, test func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool)) {
+	t.Helper()
+	defer func(m *assembly) { machine = m }(machine)
+	machine = nil
+	for name, m := range assemblies() {
+		t.Run(name, func(t *testing.T) {
+			for n := range 340 {
+				if n > 300 {
+					n = 1000 + 13*n
+				}
+				test(t, m, rand.New(rand.NewPCG(uint64(n), 1)), n, n%2 == 1)
+				test(t, m, rand.New(rand.NewPCG(uint64(n), 2)), n, n%2 == 0)
+			}
+		})
+	}
+}
+
+// Loops in assembly give the bits of those in Go, in place too, and write nothing beyond their end.
+func TestLoopsGiveTheBitsOfGo(t *testing.T) {
+	eachLoop(t, func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool) {
+		a, b, x := floats(rng, n+1, wild)[1:], floats(rng, n+3, wild)[3:], floats(rng, 1, wild)
+		check := func(what any, want []float32, run func(dst, a *float32)) {
+			t.Helper()
+			for _, inPlace := range []bool{false, true} {
+				got := make([]float32, n+20)
+				for i := range got {
+					got[i] = canary
+				}
+				if from := a; inPlace {
+					copy(got, a)
+					run(first(got), first(got))
+				} else {
+					run(first(got), first(from))
+				}
+				for i, v := range got {
+					if i >= n && v != canary || i < n && !sameBits(v, want[i]) {
+						t.Fatalf("%v, element %d of %d: got %v", what, i, n, v)
+					}
+				}
+			}
+		}
+		for _, in := range []Instr{
+			{Code: Affine, P: 1.5}, {Code: Affine, P: -1.5, Q: 0.3}, {Code: Add}, {Code: Sub}, {Code: Mul}, {Code: Div},
+			{Code: Sigmoid}, {Code: Exp}, {Code: Sqrt}, {Code: Step}, {Code: SiLU}, {Code: SiLU, P: 1}, {Code: SiLU, P: 2},
+		} {
+			want, f := make([]float32, n), siluPolynomials(int(in.P))
+			operate(&in, &f, want, a, b, a)
+			machine = m
+			l := newLoops[float32](&in)
+			machine = nil
+			run := func(what any, singleA, singleB bool) {
+				t.Helper()
+				check(what, want, func(dst, v *float32) {
+					l, d, v1 := l, unsafe.Slice(dst, n), unsafe.Slice(v, n)
+					ok := n == 0
+					switch {
+					case singleA:
+						ok = ok || runLoops(&l, d, x, v1, true, false)
+					case singleB:
+						ok = ok || runLoops(&l, d, v1, x, false, true)
+					default:
+						ok = ok || runLoops(&l, d, v1, b, false, false)
+					}
+					if !ok {
+						t.Fatalf("%v has no loop", what)
+					}
+				})
+			}
+			run(in, false, false)
+			if in.Code != Add && in.Code != Sub && in.Code != Mul && in.Code != Div {
+				continue
+			}
+			withScalar(in.Code, want, x, a, true, false)
+			run(in, true, false)
+			withScalar(in.Code, want, a, x, false, true)
+			run(in, false, true)
+		}
+		want := slices.Clone(a)
+		largerInto(want, b)
+		check("larger", want, func(dst, a *float32) { m.larger(dst, a, first(b), n) })
+		expShifted(want, a, x[0])
+		check("e^(a-x)", want, func(dst, a *float32) { m.expShifted(dst, a, x[0], n) })
+		fill(want, x[0])
+		check("fill", want, func(dst, _ *float32) { m.fill(dst, x[0], n) })
+	})
+}
+
+func TestSumsGiveTheBitsOfGo(t *testing.T) {
+	eachLoop(t, func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool) {
+		v := floats(rng, n+1, wild)[1:]
+		if got, want := m.sum(first(v), n), sumSlice(v); !sameBits(got, want) {
+			t.Fatalf("sum of %d: got %v, want %v", n, got, want)
+		}
+		var got, want [sumLanes]float32
+		for range 2 {
+			m.addLanes(&got, first(v), n)
+			addPlain(&want, v)
+		}
+		for i := range want {
+			if !sameBits(got[i], want[i]) {
+				t.Fatalf("sums of %d: lane %d is %v, want %v", n, i, got[i], want[i])
+			}
+		}
+		if wild {
+			for i, x := range v {
+				if x != x || x == 0 { // of these the largest is any
+					v[i] = 1
+				}
+			}
+		}
+		if n == 0 {
+			return
+		}
+		if got, want := m.largest(first(v), n), largest(v); got != want {
+			t.Fatalf("largest of %d: got %v, want %v", n, got, want)
+		}
+	})
+}
+
+func TestShift(t *testing.T) {
+	defer func(m *assembly) { machine = m }(machine)
+	ways := map[string]*assembly{"Go": nil}
+	for name, m := range assemblies() {
+		ways[name] = m
+	}
+	for name, m := range ways {
+		machine = m
+		for seed := range uint64(2000) {
+			rng := rand.New(rand.NewPCG(seed, 3))
+			in, out, rows, d := 1+rng.IntN(40), 1+rng.IntN(40), 1+rng.IntN(20), rng.IntN(9)-4
+			src, dst := floats(rng, in*rows, false), floats(rng, out*rows+20, false)
+			for i := range 20 {
+				dst[out*rows+i] = canary
+			}
+			shift(dst[:out*rows], src, out, in, d)
+			for i, v := range dst {
+				want := canary
+				if r, x := i/out, i%out; r < rows {
+					want = 0
+					if x+d >= 0 && x+d < in {
+						want = src[r*in+x+d]
+					}
+				}
+				if v != want {
+					t.Fatalf("%s: %d rows of %d shifted by %d to rows of %d: element %d is %v, want %v", name, rows, in, d, out, i, v, want)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkLoops(b *testing.B) {
+	x, y := make([]float32, 1024), make([]float32, 1024)
+	for name, m := range assemblies() {
+		for what, f := range map[string]binaryLoop{
+			"add": m.add, "silu2": m.silu2,
+			"exp":     func(dst, a, _ *float32, n int) { m.exp(dst, a, n) },
+			"sigmoid": func(dst, a, _ *float32, n int) { m.sigmoid(dst, a, n) },
+			"sum":     func(dst, a, _ *float32, n int) { m.sum(a, n) },
+		} {
+			b.Run(name+"/"+what, func(b *testing.B) {
+				for b.Loop() {
+					f(&x[0], &y[0], &y[0], len(x))
+				}
+				b.ReportMetric(float64(b.N)*float64(len(x))/float64(b.Elapsed().Nanoseconds()), "elements/ns")
+			})
+		}
+	}
+}
