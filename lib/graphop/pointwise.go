@@ -309,7 +309,7 @@ func (p *Pointwise) Lower(op *Operation, _ blas.Library) Kernels {
 }
 
 func runPointwise[T kernel.Float](prog kernel.Program, n int) func([]T, [][]T) {
-	k := kernel.NewPointwise[T](prog)
+	k := kernel.NewFused[T](prog)
 	slots := make([][]T, n+1)
 	return func(dst []T, src [][]T) {
 		slots[copy(slots, src)] = dst
@@ -325,7 +325,7 @@ func (p *Pointwise) program(op *Operation) kernel.Program {
 		prog.Operands = append(prog.Operands, kernel.Operand{Slot: i, Strides: Strides(s, op.Out)})
 		in.Args[i] = i
 	}
-	prog.Operands = append(prog.Operands, kernel.Operand{Slot: len(op.In), Strides: Strides(op.Out, op.Out), Output: true})
+	prog.Operands = append(prog.Operands, kernel.Operand{Slot: len(op.In), Strides: Strides(op.Out, op.Out)})
 	prog.Instrs = []kernel.Instr{in}
 	return prog
 }

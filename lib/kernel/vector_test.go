@@ -44,9 +44,9 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 			args := [3]int{0, 1, 1}
 			prog := Program{Dims: []int{n}, Instrs: []Instr{{Code: c.code, Dst: 2, Args: args, P: c.p, Q: c.q}}}
 			for slot := range 3 {
-				prog.Operands = append(prog.Operands, Operand{Slot: slot, Strides: []int{1}, Output: slot == 2})
+				prog.Operands = append(prog.Operands, Operand{Slot: slot, Strides: []int{1}})
 			}
-			NewPointwise[float32](prog).Run([][]float32{a, b, got})
+			NewFused[float32](prog).Run([][]float32{a, b, got})
 			c.want(want)
 			for i := range want {
 				if math.Float32bits(got[i]) != math.Float32bits(want[i]) && (got[i] == got[i] || want[i] == want[i]) {
