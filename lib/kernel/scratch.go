@@ -56,9 +56,9 @@ func (s *scratch[T]) give(bufs [][]T) {
 	clear(bufs)
 }
 
-// apart makes a slice that shares no cache line with another: two cores that write to one line, each to its own part of
-// it, pass it back and forth at every write.
-func apart[E any](n int) []E {
+// padded makes a slice that shares no cache line with another: two cores that write to one line, each to its own part
+// of it, pass it back and forth at every write (false sharing).
+func padded[E any](n int) []E {
 	const line = 128 // bytes; processors fetch lines of 64 in pairs
 	margin := line/int(unsafe.Sizeof(*new(E))) + 1
 	return make([]E, n+2*margin)[margin : n+margin : n+margin]

@@ -59,7 +59,7 @@ func (c *compiler) fuse(n *graphop.Node) bool {
 const fuseWindow = 4
 
 // summed returns the length of the row that a sum of x needs: the elements of x's frame from the first summed axis on.
-// Only the end of a row can be summed, and only one that kernel.Rows takes.
+// Only the end of a row can be summed, and only one that kernel.Fused takes.
 func summed(sum *graphop.SumOp, x, frame tensor.Shape) (row int, ok bool) {
 	first := slices.Min(sum.Axes)
 	row = 1

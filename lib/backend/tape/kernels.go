@@ -189,9 +189,9 @@ func pointwise[T kernel.Float](p *graphop.PointwiseOp, op *graphop.Operation) fu
 		prog.Operands = append(prog.Operands, kernel.Operand{Slot: i, Strides: frame.steps(s, op.Out)})
 		in.Args[i] = i
 	}
-	prog.Operands = append(prog.Operands, kernel.Operand{Slot: n, Strides: frame.steps(op.Out, op.Out), Output: true})
+	prog.Operands = append(prog.Operands, kernel.Operand{Slot: n, Strides: frame.steps(op.Out, op.Out)})
 	prog.Instrs = []kernel.Instr{in}
-	k := kernel.NewPointwise[T](prog)
+	k := kernel.NewFused[T](prog)
 	slots := make([][]T, n+1)
 	return func(dst []T, src [][]T) {
 		slots[copy(slots, src)] = dst

@@ -78,11 +78,7 @@ func link[T float32 | float64](c *compiler) (*Program[T], error) {
 		k := call[T]{args: s.args, outs: s.outs}
 		switch {
 		case s.group != nil:
-			if s.group.row > 0 {
-				k.fused = kernel.NewRows[T](s.group.rowProgram()).Run
-			} else {
-				k.fused = kernel.NewPointwise[T](s.group.program()).Run
-			}
+			k.fused = kernel.NewFused[T](s.group.program()).Run
 			k.slots = make([][]T, len(s.args)+len(s.outs))
 		case s.node != nil:
 			f, err := functionOf[T](graphop.Of(s.node))

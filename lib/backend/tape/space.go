@@ -75,7 +75,7 @@ func (s space) rows(length int) int {
 }
 
 // everyRow reports whether an operand has values of its own in every row, which differ along the leading dimensions of
-// the row only: those are what kernel.Rows can compute.
+// the row only: those are what kernel.Fused can compute.
 func (s space) everyRow(shape, frame tensor.Shape, row int) bool {
 	if row == 0 {
 		return shape.TotalSize() == s.size()

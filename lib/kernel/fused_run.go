@@ -1,0 +1,220 @@
+package kernel
+
+import "unsafe"
+
+// worker is the state of one goroutine.
+type worker[T Float] struct {
+	data     [][]T // by buffer: what belongs to the row, for registers that have a slot
+	base     []int // where that starts in the slot
+	index    []int // of the row along the outer dimensions
+	sums     []rowSum[T]
+	expanded []int // by register, what its expansion holds: the place of a single value or the block, counted from 1
+}
+
+func (f *Fused[T]) newWorker() *worker[T] {
+	w := &padded[worker[T]](1)[0]
+	*w = worker[T]{
+		data:     padded[[]T](len(f.buffers)),
+		base:     padded[int](len(f.regs)),
+		index:    padded[int](len(f.outer)),
+		sums:     padded[rowSum[T]](f.sums),
+		expanded: padded[int](len(f.regs)),
+	}
+	scratch := padded[T](f.scratch)
+	for i, b := range f.buffers {
+		w.data[i] = scratch[b.offset : b.offset+b.length]
+	}
+	return w
+}
+
+// Run executes the program; slots are indexed by Operand.Slot. It is not safe for concurrent use.
+func (f *Fused[T]) Run(slots [][]T) {
+	f.slots = slots
+	Parallel((f.rows+f.perPiece-1)/f.perPiece*f.piecesPerRow, f.body)
+	f.slots = nil
+}
+
+func (f *Fused[T]) piece(worker, piece int) {
+	w := f.workers[worker]
+	clear(w.expanded) // slots have changed
+	row := piece / f.piecesPerRow * f.perPiece
+	from := piece % f.piecesPerRow * f.blocksPerPiece
+	f.seek(w, row)
+	for end := min(row+f.perPiece, f.rows); ; {
+		for p := range f.phases {
+			f.phase(w, &f.phases[p], from)
+		}
+		if row++; row == end {
+			break
+		}
+		f.advance(w)
+	}
+	for _, i := range f.bound {
+		w.data[i] = nil
+	}
+}
+
+// seek finds each register's part of a row.
+func (f *Fused[T]) seek(w *worker[T], row int) {
+	clear(w.base)
+	for d := len(f.outer) - 1; d >= 0; d-- {
+		w.index[d] = row % f.outer[d]
+		row /= f.outer[d]
+		for _, i := range f.bound {
+			w.base[i] += w.index[d] * f.regs[i].strides[d]
+		}
+	}
+	for _, i := range f.bound {
+		f.locate(w, i)
+	}
+}
+
+func (f *Fused[T]) locate(w *worker[T], reg int) {
+	g, slot, base := &f.regs[reg], f.slots[f.prog.Operands[reg].Slot], w.base[reg]
+	if g.gather != nil {
+		w.data[reg] = slot[base:]
+	} else {
+		w.data[reg] = slot[base : base+g.kept]
+	}
+}
+
+// advance moves to the next row.
+func (f *Fused[T]) advance(w *worker[T]) {
+	d := len(f.outer) - 1
+	for w.index[d]++; w.index[d] == f.outer[d]; w.index[d]++ {
+		w.index[d] = 0
+		d--
+	}
+	for _, i := range f.bound {
+		strides := f.regs[i].strides
+		step := strides[d]
+		for k := d + 1; k < len(strides); k++ {
+			step -= (f.outer[k] - 1) * strides[k]
+		}
+		if step != 0 {
+			w.base[i] += step
+			w.expanded[i] = 0
+			f.locate(w, i)
+		}
+	}
+}
+
+// phase runs a pass over a row's blocks, from one of them on, and then what follows from its sums.
+func (f *Fused[T]) phase(w *worker[T], p *phase, from int) {
+	if len(p.blocks) > 0 {
+		for block := from; block < from+f.blocksPerPiece; block++ {
+			n := min(f.step, f.row-block*f.step)
+			if n <= 0 {
+				break
+			}
+			for k := range p.blocks {
+				f.execute(w, &p.blocks[k], block, n)
+			}
+		}
+	}
+	for k := range p.reduced {
+		o := &p.reduced[k]
+		f.execute(w, o, 0, o.n)
+	}
+}
+
+// execute runs an op on n elements of a block, or on n reduced values.
+func (f *Fused[T]) execute(w *worker[T], o *op, block, n int) {
+	switch o.kind {
+	case opUnary:
+		o.unary(at(w, &o.dst, block), at(w, &o.a, block), n)
+	case opBinary:
+		o.binary(at(w, &o.dst, block), at(w, &o.a, block), at(w, &o.b, block), n)
+	case opScalar:
+		o.scalar(at(w, &o.dst, block), at(w, &o.a, block), *at(w, &o.b, block), n)
+	default:
+		f.executeSlices(w, o, block, n)
+	}
+	if o.n > 0 {
+		w.expanded[o.writes] = 0
+	}
+}
+
+// at is where an operand's part of a block begins. The bounds of the whole row have been checked by locate.
+func at[T Float](w *worker[T], o *operand, block int) *float32 {
+	if o.shared > 1 {
+		block /= o.shared
+	}
+	const size = int(unsafe.Sizeof(float32(0))) // of the loops in assembly
+	return (*float32)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(w.data[o.index])), block*o.step*size))
+}
+
+// slice is an operand's part of a block, or its single value.
+func (w *worker[T]) slice(o *operand, block, n int) []T {
+	from := block / o.shared * o.step
+	if o.single {
+		n = 1
+	}
+	return w.data[o.index][from : from+n]
+}
+
+func (f *Fused[T]) executeSlices(w *worker[T], o *op, block, n int) {
+	switch o.kind {
+	case opGeneric:
+		dst, a, b := w.slice(&o.dst, block, n), w.slice(&o.a, block, n), w.slice(&o.b, block, n)
+		if o.a.single || o.b.single {
+			withScalar(o.instr.Code, dst, a, b, o.a.single, o.b.single)
+		} else {
+			operate(o.instr, o.poly, dst, a, b, w.slice(&o.c, block, n))
+		}
+	case opExpand:
+		f.expandBlock(w, o, block, n)
+	case opSum:
+		w.sums[o.sum].add(w.data[o.dst.index], w.slice(&o.a, block, n), block*f.step, o.run)
+		w.expanded[o.writes] = 0
+	case opSumRuns:
+		dst, a := w.data[o.dst.index], w.data[o.reg]
+		for k := range dst {
+			dst[k] = sumSlice(a[k*o.run : (k+1)*o.run])
+		}
+	}
+}
+
+// expandBlock writes a register's value for each of n elements of a block, or of n reduced values.
+func (f *Fused[T]) expandBlock(w *worker[T], o *op, block, n int) {
+	holds := block + 1
+	if o.a.single {
+		holds = block/o.a.shared*o.a.step + 1
+	}
+	if o.n == 0 {
+		if w.expanded[o.reg] == holds {
+			return
+		}
+		w.expanded[o.reg] = holds
+	}
+	values, dst := w.data[o.reg], w.data[o.dst.index]
+	switch gather := f.regs[o.reg].gather; {
+	case o.a.single:
+		if o.n == 0 {
+			n = f.step // the next block may be longer
+		}
+		fill(dst[:n], values[holds-1])
+	case gather != nil:
+		for k := range dst[:n] {
+			dst[k] = values[gather[block*f.step+k*o.unit]]
+		}
+	default:
+		first := block * f.step
+		for e := 0; e < n; {
+			k := (first + e) / o.run
+			end := min(n, (k+1)*o.run-first)
+			fill(dst[e:end], values[k])
+			e = end
+		}
+	}
+}
+
+func fill[T Float](dst []T, v T) {
+	if m := assemblyFor[T](); m != nil && len(dst) > 0 {
+		m.fill(first(dst), float32(v), len(dst))
+		return
+	}
+	for i := range dst {
+		dst[i] = v
+	}
+}

@@ -1,0 +1,120 @@
+package kernel
+
+import "slices"
+
+// Program is a chain of pointwise operations, and of sums over the ends of rows, on one iteration space.
+//
+// A register is an array over that space; it has fewer elements than the space if it is broadcast or reduced. What an
+// instruction computes is row-major over some leading dimensions, all of them unless something was summed, and each
+// register is assigned at most once. Operands are constant along the dimensions that the result lacks.
+type Program struct {
+	Dims     []int // the iteration space, outermost dimension first
+	Operands []Operand
+	Instrs   []Instr
+}
+
+// Operand says how a register is bound to memory.
+type Operand struct {
+	// Slot is the index into the slices given to Run, or -1 for a register that lives in scratch memory only.
+	Slot int
+	// Strides has one entry per dimension: the step in elements, 0 if the register is broadcast or reduced along it.
+	Strides []int
+}
+
+// Instr is one operation: register Dst = Code(registers Args), or the sum of Args[0] over the trailing dimensions that
+// it has and Dst lacks.
+type Instr struct {
+	Code Code
+	Sum  bool
+	Dst  int
+	Args [3]int
+	P, Q float64
+}
+
+func (in *Instr) args() []int {
+	if in.Sum {
+		return in.Args[:1]
+	}
+	return in.Args[:in.Code.Arity()]
+}
+
+// coalesce drops dimensions of size 1 and joins neighbouring dimensions that every register walks through in one
+// stride. At least one dimension is left. The copy shares no slice of dimensions or strides with p.
+func (p *Program) coalesce() Program {
+	q := Program{Operands: make([]Operand, len(p.Operands)), Instrs: p.Instrs}
+	for i := range q.Operands {
+		q.Operands[i].Slot = p.Operands[i].Slot
+	}
+	for d := len(p.Dims) - 1; d >= 0; d-- {
+		joined := len(q.Dims) > 0
+		for i := range q.Operands {
+			joined = joined && p.Operands[i].Strides[d] == q.Operands[i].Strides[0]*q.Dims[0]
+		}
+		switch {
+		case joined:
+			q.Dims[0] *= p.Dims[d]
+		case p.Dims[d] > 1:
+			q.insert(0, p.Dims[d], func(i int) int { return p.Operands[i].Strides[d] })
+		}
+	}
+	if len(q.Dims) == 0 {
+		q.insert(0, 1, func(int) int { return 0 })
+	}
+	return q
+}
+
+// insert adds a dimension in front of dimension d.
+func (p *Program) insert(d, size int, stride func(operand int) int) {
+	p.Dims = slices.Insert(p.Dims, d, size)
+	for i := range p.Operands {
+		p.Operands[i].Strides = slices.Insert(p.Operands[i].Strides, d, stride(i))
+	}
+}
+
+const (
+	// MaxRow is the longest row in elements that can be summed: with it a row of every live register stays in the
+	// second-level cache, and Sum adds rows of that length up in one go.
+	MaxRow = 2 * sumChunk
+
+	shortRow = 1024 // elements, below which the fixed costs of a row show
+	manyRows = 32   // enough to share out among the cores
+)
+
+// rows returns the number of leading dimensions that number the rows; the others are the row. A row holds what sums
+// reduce, and at least the innermost dimension. A short row is lengthened by a dimension or a factor of one.
+func (p *Program) rows() int {
+	cut := len(p.Dims) - 1
+	for i := range p.Instrs {
+		kept := p.Operands[p.Instrs[i].Dst].Strides[:cut]
+		for len(kept) > 0 && kept[len(kept)-1] == 0 {
+			kept = kept[:len(kept)-1]
+		}
+		cut = len(kept)
+	}
+	row, rows := product(p.Dims[cut:]), product(p.Dims[:cut])
+	for cut > 0 {
+		n := p.Dims[cut-1]
+		factor := max(1, min(n, shortRow/row, rows/manyRows))
+		for n%factor != 0 {
+			factor--
+		}
+		if factor < n {
+			if factor > 1 {
+				p.Dims[cut-1] = factor
+				p.insert(cut-1, n/factor, func(i int) int { return p.Operands[i].Strides[cut-1] * factor })
+			}
+			break
+		}
+		row, rows = row*factor, rows/factor
+		cut--
+	}
+	return cut
+}
+
+func product(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
