@@ -71,15 +71,15 @@ func (p *Product) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 }
 
 // Lower implements Kind.
-func (p *Product) Lower(op *Operation, lib blas.Library) Kernels {
+func (p *Product) Lower(op *Operation, _ blas.Library) Kernels {
 	batch, m, n, k, _ := p.dims(op.In[0], op.In[1])
 	return lower32and64(op,
 		func() func([]float32, [][]float32) {
-			mm := kernel.NewMatMul[float32](lib, p.TransA, p.TransB, batch, m, n, k)
+			mm := kernel.NewMatMul[float32](p.TransA, p.TransB, batch, m, n, k)
 			return func(dst []float32, src [][]float32) { mm.Run(dst, src[0], src[1]) }
 		},
 		func() func([]float64, [][]float64) {
-			mm := kernel.NewMatMul[float64](lib, p.TransA, p.TransB, batch, m, n, k)
+			mm := kernel.NewMatMul[float64](p.TransA, p.TransB, batch, m, n, k)
 			return func(dst []float64, src [][]float64) { mm.Run(dst, src[0], src[1]) }
 		})
 }
