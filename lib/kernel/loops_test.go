@@ -28,8 +28,8 @@ func floats(rng *rand.Rand, n int, wild bool) []float32 {
 }
 
 // sameBits says whether two numbers have the same bits; NaNs are all the same, as the payload depends on the order of operands.
-func sameBits(a, b float32) bool {
-	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+func sameBits[T Float](a, b T) bool {
+	return math.Float64bits(float64(a)) == math.Float64bits(float64(b)) || a != a && b != b
 }
 
 // eachLoop calls test for every instruction set of this machine and lengths from 0 on, with the loops in Go switched on.

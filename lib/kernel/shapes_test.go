@@ -5,23 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"vapo/lib/blas"
 )
-
-func libraries(t *testing.T) []blas.Library {
-	t.Helper()
-	var out []blas.Library
-	for _, class := range []string{"go", "openblas"} {
-		l, err := blas.Open(class)
-		if err != nil {
-			t.Logf("without %s: %v", class, err)
-			continue
-		}
-		out = append(out, l)
-	}
-	return out
-}
 
 func random(rng *rand.Rand, n int) []float64 {
 	v := make([]float64, n)
@@ -128,43 +112,6 @@ func TestConvolutionsOnRandomShapes(t *testing.T) {
 			kf32.Run(got32, single(x), single(g))
 		}
 		expect(t, "filter gradient", got, got32, dw, 100)
-	}
-}
-
-func TestMatMulOnRandomShapes(t *testing.T) {
-	libs := libraries(t)
-	for seed := range uint64(80) {
-		rng := rand.New(rand.NewPCG(seed, 6))
-		batch, m, n, k := 1+rng.IntN(3), 1+rng.IntN(40), 1+rng.IntN(40), 1+rng.IntN(40)
-		if seed%8 == 0 { // several tiles
-			batch, m, n, k = 1, 100+rng.IntN(500), 150, 150
-		}
-		ta, tb := rng.IntN(2) == 0, rng.IntN(2) == 0
-		a, b := random(rng, batch*m*k), random(rng, batch*k*n)
-		want := make([]float64, batch*m*n)
-		for p := range batch {
-			for i := range m {
-				for j := range n {
-					for l := range k {
-						x, y := a[(p*m+i)*k+l], b[(p*k+l)*n+j]
-						if ta {
-							x = a[(p*k+l)*m+i]
-						}
-						if tb {
-							y = b[(p*n+j)*k+l]
-						}
-						want[(p*m+i)*n+j] += x * y
-					}
-				}
-			}
-		}
-		for _, lib := range libs {
-			got, got32 := make([]float64, len(want)), make([]float32, len(want))
-			got[0], got32[0] = math.NaN(), float32(math.NaN())
-			NewMatMul[float64](lib, ta, tb, batch, m, n, k).Run(got, a, b)
-			NewMatMul[float32](lib, ta, tb, batch, m, n, k).Run(got32, single(a), single(b))
-			expect(t, "matmul "+lib.Class(), got, got32, want, 30)
-		}
 	}
 }
 

@@ -96,3 +96,53 @@ whole:
 done:
 	VZEROUPPER
 	RET
+
+// Rows R9 and the three below lie beside SI and the three below in four registers: half a row each.
+#define PAIRS(at, a, b, c, d) \
+	VMOVUPS at(SI), X0; VINSERTF128 $1, at(R9), Y0, a; \
+	VMOVUPS at(SI)(DX*1), X0; VINSERTF128 $1, at(R9)(DX*1), Y0, b; \
+	VMOVUPS at(SI)(DX*2), X0; VINSERTF128 $1, at(R9)(DX*2), Y0, c; \
+	VMOVUPS at(SI)(R13*1), X0; VINSERTF128 $1, at(R9)(R13*1), Y0, d
+#define COLUMN(y) VMOVUPS y, (DI); ADDQ R10, DI
+
+// func transpose8(dst *float32, dstStep int, src *float32, srcStep, cols int)
+// Eight rows of at least eight columns. The last columns are done with some before them once more.
+TEXT ·transpose8(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ dstStep+8(FP), R10
+	SHLQ $2, R10
+	MOVQ src+16(FP), SI
+	MOVQ srcStep+24(FP), DX
+	SHLQ $2, DX
+	MOVQ cols+32(FP), R11
+	LEAQ (DX)(DX*2), R13
+	LEAQ (SI)(DX*4), R9
+eight:
+	PAIRS(0, Y1, Y2, Y3, Y4)
+	PAIRS(16, Y5, Y6, Y7, Y8)
+	FOUR(Y1, Y2, Y3, Y4, Y9, Y10, Y11, Y12)
+	FOUR(Y5, Y6, Y7, Y8, Y9, Y10, Y11, Y12)
+	COLUMN(Y1)
+	COLUMN(Y2)
+	COLUMN(Y3)
+	COLUMN(Y4)
+	COLUMN(Y5)
+	COLUMN(Y6)
+	COLUMN(Y7)
+	COLUMN(Y8)
+	ADDQ $32, SI
+	ADDQ $32, R9
+	SUBQ $8, R11
+	JEQ out
+	CMPQ R11, $8
+	JGE eight
+	SUBQ $8, R11
+	LEAQ (SI)(R11*4), SI
+	LEAQ (R9)(R11*4), R9
+	IMULQ R10, R11
+	ADDQ R11, DI
+	MOVQ $8, R11
+	JMP eight
+out:
+	VZEROUPPER
+	RET

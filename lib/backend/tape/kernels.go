@@ -31,7 +31,7 @@ func functionOf[T kernel.Float](op *graphop.Operation) (function[T], error) {
 		return unaryFunction(kernel.NewPhilox[T](op.Out.TotalSize(), k.StreamID()).Run), nil
 	case *graphop.MatMulOp:
 		batch, m, n, inner := k.Dims(op.In[0], op.In[1])
-		return binaryFunction(kernel.NewMatMul[T](goBLAS, k.TransA, k.TransB, batch, m, n, inner).Run), nil
+		return binaryFunction(kernel.NewMatMul[T](k.TransA, k.TransB, batch, m, n, inner).Run), nil
 	case *graphop.ConvOp:
 		return convolution[T](k), nil
 	}

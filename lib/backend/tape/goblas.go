@@ -1,5 +1,0 @@
-package tape
-
-import "vapo/lib/blas"
-
-var goBLAS, _ = blas.Open("go")
