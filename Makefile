@@ -14,7 +14,7 @@ TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test bits race lint fuzz bench e2e ci ci-tools clean openblas data
+.PHONY: help build demo test bits race lint fuzz bench bench-training bench-scores e2e ci ci-tools clean openblas data
 
 help:
 	@echo 'make demo    train, sample and score on Fashion-MNIST (DATASET=mnist needs no system package)'
@@ -71,12 +71,28 @@ fuzz:
 	    echo "$$p $$f"; go test ./$$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 3x >/tmp/vapo-fuzz.log 2>&1 || { cat /tmp/vapo-fuzz.log; exit 1; }; \
 	  done; done
 
-# Training steps and fields beside PyTorch's, then moments and the Fréchet distance beside SciPy's, in turn, where
-# python3-torch and python3-scipy are installed. It installs nothing and wants a machine that does nothing else.
-# BENCHFLAGS: see the -torch flags of lib/training/torch_test.go.
+# Compares this tree with PyTorch and SciPy, where python3-torch and python3-scipy are installed, in alternating turns.
+# It wants a machine that does nothing else.
+bench: bench-training bench-scores
+
+# Training steps, fields and features. There are two tables: with all of the machine's vector instructions, and with
+# AVX2 at most on every side.
+#   make bench-training BASE=68e6124      also times that commit, on the quicker of its engines
+#   make bench-training BENCHFLAGS='-torch-cases demo,field-demo -torch-instructions avx2 -torch-seconds 0.5'
+# go test ./lib/training -args -help lists the flags: those of -torch- and -base-.
+BASE       ?=
 BENCHFLAGS ?=
-bench:
-	@set -o pipefail; go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 30m -v -torch $(BENCHFLAGS) | grep -v -e '^=== ' -e '^PASS' -e '^ok '
+bench-training:
+	@set -eo pipefail; flags=; if [ -n "$(BASE)" ]; then \
+	  commit=$$(git rev-parse --short "$(BASE)^{commit}"); tree=$$(mktemp -d); \
+	  trap 'git worktree remove --force "$$tree"' EXIT; git worktree add --quiet --detach "$$tree" "$$commit"; \
+	  binary=lib/training/$$commit.test; flags="-base-binary $$tree/$$binary"; \
+	  $(MAKE) --silent --no-print-directory -C "$$tree" --eval "base: ; go test -c -o $$binary ./lib/training" base; \
+	fi; \
+	go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 60m -v -torch $$flags $(BENCHFLAGS) | grep -v -e '^=== ' -e '^PASS' -e '^ok '
+
+# Moments and the Fréchet distance.
+bench-scores:
 	@set -o pipefail; go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | grep -v -e '^=== ' -e '^PASS' -e '^ok '
 
 # The main job end to end, small: twice, the second time from the cache, and the report in a browser.

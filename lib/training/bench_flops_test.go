@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"vapo/lib/backend"
-	"vapo/lib/blas"
 	"vapo/lib/graphop"
 	"vapo/lib/microkernel"
 )
@@ -47,30 +46,28 @@ func flops(g backend.Graph) float64 {
 	return total
 }
 
-// peakRate is the rate, in FLOP/s and for one core, that the better of the library's large products and the micro-kernel
-// reaches while every core computes: the best of many short ones, so that what else the machine does matters little.
-func peakRate(lib blas.Library, limit time.Duration) float64 {
-	const n, depth = 512, 144
-	kernel := microkernel.Product{Off: microkernel.Strided(depth, microkernel.Columns), Rows: n, Cols: microkernel.Columns, Stride: microkernel.Columns, Next: depth * microkernel.Panel}
+// peakRate is the rate, in FLOP/s and for one core, that the inner loop of products reaches from the first-level cache
+// while every core computes: the best of many short ones, so that what else the machine does matters little.
+func peakRate(limit time.Duration) float64 {
+	const terms, calls = 96, 64 // a panel, the columns and the result take 27 KiB; a first-level cache has 32 or more
 	best := make([]float64, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup
 	for i := range best {
 		wg.Go(func() {
-			var o [3][]float32
-			for k := range o {
-				o[k] = make([]float32, n*n)
-				for j := range o[k] {
-					o[k][j] = wave(k, j)
-				}
+			kernel := microkernel.Product{Off: microkernel.Strided(terms, microkernel.Columns),
+				Rows: microkernel.Panel, Cols: microkernel.Columns, Stride: microkernel.Columns}
+			a, b := make([]float32, terms*microkernel.Panel), make([]float32, terms*microkernel.Columns)
+			c := make([]float32, microkernel.Panel*microkernel.Columns)
+			for j := range b {
+				b[j] = wave(1, j)
 			}
-			timed := func(flops float64, f func()) {
-				start := time.Now()
-				f()
-				best[i] = max(best[i], flops/time.Since(start).Seconds())
-			}
+			copy(a, b)
 			for begin := time.Now(); time.Since(begin) < limit; {
-				timed(2*n*n*n, func() { lib.Sgemm(false, false, n, n, n, 1, o[0], n, o[1], n, 0, o[2], n) })
-				timed(2*n*depth*microkernel.Columns, func() { kernel.Multiply32(o[0], o[1], o[2]) })
+				start := time.Now()
+				for range calls {
+					kernel.Multiply32(a, b, c)
+				}
+				best[i] = max(best[i], calls*2*terms*microkernel.Panel*microkernel.Columns/time.Since(start).Seconds())
 			}
 		})
 	}

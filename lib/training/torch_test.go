@@ -1,146 +1,45 @@
 package training
 
 import (
-	"bufio"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"os/exec"
-	"runtime"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"vapo/lib/blas"
 	"vapo/lib/microkernel"
 )
 
-var (
-	withTorch    = flag.Bool("torch", false, "time training steps beside python3-torch (see make bench)")
-	torchCases   = flag.String("torch-cases", "", "only the cases with one of these comma-separated names")
-	torchEngines = flag.String("torch-engines", "tape-openblas,tape-go", "engines to time")
-	torchRounds  = flag.Int("torch-rounds", 5, "turns that everybody gets")
-	torchSeconds = flag.Float64("torch-seconds", 2, "of one turn")
-	torchThreads = flag.Int("torch-threads", 2, "threads of each side")
-	torchCPU     = flag.Bool("torch-cpu", false, "compare processor time with one thread each, which a busy machine hardly changes")
-	torchProfile = flag.String("torch-profile", "", "write CPU profiles to PREFIX-ENGINE-CASE and say where the time goes")
+const (
+	ourClasses  = "tape-go"                    // this tree's CPU engine
+	baseClasses = "tape-openblas,tape-go,tape" // those that base commits have had
+	python      = "/usr/bin/python3"           // where Debian's packages are
 )
 
-const python = "/usr/bin/python3" // where Debian's packages are
+var (
+	withTorch         = flag.Bool("torch", false, "time training steps, and those of python3-torch and the base commit (see make bench)")
+	torchCases        = flag.String("torch-cases", "", "only the cases with one of these comma-separated names")
+	torchEngines      = flag.String("torch-engines", ourClasses, "this tree's engines to time, comma-separated")
+	torchInstructions = flag.String("torch-instructions", "all,avx2", "a table for each: all instructions of the machine, or AVX2 at most on every side")
+	torchRounds       = flag.Int("torch-rounds", 5, "turns that everybody gets")
+	torchSeconds      = flag.Float64("torch-seconds", 2, "of one turn, or longer for three steps")
+	torchThreads      = flag.Int("torch-threads", 2, "threads of each side")
+	torchCPU          = flag.Bool("torch-cpu", false, "compare processor time with one thread each, which a busy machine hardly changes")
+	torchProfile      = flag.String("torch-profile", "", "write CPU profiles to PREFIX-ENGINE-CASE and say where the time goes")
+	baseBinary        = flag.String("base-binary", "", "compare with this test binary of lib/training in an older commit's tree, too")
+	baseEngines       = flag.String("base-engines", baseClasses, "the base commit's engines; a row shows the quicker one")
+)
 
-// timed is a process that times one case when told to, and waits otherwise.
-type timed struct {
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	out   *bufio.Scanner
-	first benchReport
-	ms    []float64
-	busy  float64 // the largest share of the machine that others took in a turn
+// instructionLimits are the environments that limit every side to some of the machine's vector instructions. PyTorch's matrix
+// products are OpenBLAS's in Debian.
+var instructionLimits = map[string][]string{
+	"all":  nil,
+	"avx2": {"GODEBUG=cpu.avx512f=off", "ATEN_CPU_CAPABILITY=avx2", "DNNL_MAX_CPU_ISA=AVX2", "OPENBLAS_CORETYPE=Haswell"},
 }
-
-func startTimed(cmd *exec.Cmd) (*timed, error) {
-	cmd.Stderr = os.Stderr
-	if cmd.Env == nil {
-		cmd.Env = os.Environ()
-	}
-	for _, name := range []string{"GOMAXPROCS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} {
-		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", name, *torchThreads))
-	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	p := &timed{cmd: cmd, in: in, out: bufio.NewScanner(out)}
-	p.first, err = p.read()
-	return p, err
-}
-
-func (p *timed) read() (r benchReport, err error) {
-	if !p.out.Scan() {
-		return r, fmt.Errorf("%s ended without an answer: %v", p.cmd, p.cmd.Wait())
-	}
-	if err := json.Unmarshal(p.out.Bytes(), &r); err != nil {
-		return r, fmt.Errorf("%s answered %q: %w", p.cmd, p.out.Text(), err)
-	}
-	if r.Error != "" {
-		return r, fmt.Errorf("%s", r.Error)
-	}
-	return r, nil
-}
-
-func (p *timed) ask(what any) (benchReport, error) {
-	if _, err := fmt.Fprintln(p.in, what); err != nil {
-		return benchReport{}, err
-	}
-	return p.read()
-}
-
-// quiet is the share of the machine that others may take during a turn: threads that wait for each other at every
-// operation lose far more than what is taken from one of them.
-const quiet = 0.04
-
-// turn times steps for some seconds. A turn during which others used the machine is repeated, a few times.
-func (p *timed) turn(t *testing.T) float64 {
-	for attempt := 0; ; attempt++ {
-		start, before := time.Now(), machineSeconds()
-		r, err := p.ask(*torchSeconds)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wall := time.Since(start).Seconds()
-		others := (machineSeconds() - before - r.CPU*float64(r.Steps)/1e3) / (wall * float64(runtime.NumCPU()))
-		if others > quiet && attempt < 4 && !*torchCPU {
-			continue
-		}
-		p.busy = max(p.busy, others)
-		ms := r.Millis
-		if *torchCPU {
-			ms = r.CPU
-		}
-		p.ms = append(p.ms, ms)
-		return ms
-	}
-}
-
-// end closes the process and returns what memory it took.
-func (p *timed) end(t *testing.T) benchReport {
-	if err := p.in.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r, err := p.read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func startOurs(name, class string) (*timed, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), childCase+"="+name, childClass+"="+class)
-	if *torchProfile != "" {
-		cmd.Env = append(cmd.Env, childCPU+"="+profileOf(class, name))
-	}
-	return startTimed(cmd)
-}
-
-func profileOf(class, name string) string { return *torchProfile + "-" + class + "-" + name }
 
 // torch tells whether python3-torch is here, and its version.
 func torch() (version string, ok bool) {
@@ -152,101 +51,197 @@ func wanted(name string) bool {
 	return *torchCases == "" || strings.Contains(","+*torchCases+",", ","+name+",")
 }
 
-// TestAgainstTorch prints a row a case and engine: the time of a step here and in PyTorch, the memory of the two
-// processes, and the ratios, PyTorch's over ours. Turns alternate, so that what else the machine does meets all alike;
-// a time is the median over the turns of each turn's median, a ratio the median of the ratios within a round.
-// It asserts nothing about time: machines are noisy.
+// table is a comparison under one limit.
+type table struct {
+	limits    []string
+	base      []string // engines of the base commit; none without it
+	torchHere bool
+	peak      *timed
+	rate      float64 // the peak, in FLOP/s for one core
+}
+
+// columns of a table and their widths, with those that are shown only beside a base commit. A row has 119 characters.
+var columns = []struct {
+	head  string
+	width int
+	base  bool
+}{
+	{"case", -13, false}, {"engine", -13, false}, {"this ms", 9, false}, {"base ms", 9, true}, {"base engine", -13, true},
+	{"torch ms", 9, false}, {"base/this", 9, true}, {"torch/this", 10, false}, {"mem base", 8, true}, {"mem torch", 9, false},
+	{"of peak", 7, false},
+}
+
+const legend = `this ms     a step in this tree: of training, of the field or of features; the median over the turns
+base ms     the same at the base commit, by the quicker of its engines
+torch ms    the same in PyTorch
+base/this   the median over the rounds of the base commit's time over this tree's: above 1, this tree is quicker
+torch/this  the same of PyTorch's time
+mem ...     peak memory of the base commit's process, or of PyTorch's, over this tree's: above 1, this tree takes less
+of peak     this tree's share of the rate that the inner loop of products reaches from the first-level cache
+`
+
+func (b *table) print(cells ...string) {
+	var line strings.Builder
+	for i, c := range columns {
+		if !c.base || b.base != nil {
+			fmt.Fprintf(&line, "%*s ", c.width, cells[i])
+		}
+	}
+	fmt.Println(strings.TrimRight(line.String(), " "))
+}
+
+// TestAgainstTorch prints a table for each limit of the instructions, with a row for each case and engine of this tree.
+// Turns alternate, so that what else the machine does meets all alike. It asserts nothing about time: machines are noisy.
 func TestAgainstTorch(t *testing.T) {
 	if !*withTorch {
 		return // a measurement, asked for by make bench
 	}
-	lib, err := blas.Open("auto")
-	if err != nil {
-		t.Fatal(err)
-	}
-	peak := peakRate(lib, time.Second)
-	version, torchHere := torch()
-	if torchHere {
-		fmt.Printf("PyTorch %s; ", version)
-	} else {
-		fmt.Printf("without the comparison: python3-torch is not installed (Debian: apt-get install python3-torch); ")
-	}
-	fmt.Printf("products reach %.0f GFLOP/s a core (%s micro-kernel, %s)\n", peak/1e9, microkernel.Name(), lib.Version())
+	unit := fmt.Sprintf("%d threads each", *torchThreads)
 	if *torchCPU {
 		*torchThreads = 1
-		fmt.Println("processor time of one thread each")
-	} else {
-		fmt.Printf("%d threads each\n", *torchThreads)
+		unit = "processor time of one thread each"
 	}
-	fmt.Println("memory: peak of the process, in brackets without what it held before it knew the network")
-	const form = "%-14s %-14s %10s %10s  %14s %14s %14s %8s %8s\n"
-	fmt.Printf(form, "case", "engine", "ours ms", "torch ms", "ours MB", "torch MB", "memory ratio", "of peak", "ratio")
-	for _, c := range benchCases {
-		if wanted(c.name) {
-			peak = max(peak, peakRate(lib, 200*time.Millisecond))
-			c.row(t, form, peak, torchHere)
+	version, torchHere := torch()
+	if torchHere {
+		fmt.Printf("this tree and PyTorch %s, %s\n", version, unit)
+	} else {
+		fmt.Printf("this tree, %s; without PyTorch: python3-torch is not installed (Debian: apt-get install python3-torch)\n", unit)
+	}
+	var base []string
+	if *baseBinary != "" {
+		base = openable(t)
+		commit, _, _ := strings.Cut(filepath.Base(*baseBinary), ".")
+		fmt.Printf("base commit %s with %s\n", commit, strings.Join(base, ", "))
+	}
+	fmt.Print(legend)
+	for _, name := range strings.Split(*torchInstructions, ",") {
+		limits, ok := instructionLimits[name]
+		if !ok {
+			t.Fatalf("-torch-instructions: %q, expected all or avx2", name)
 		}
+		if limits != nil && microkernel.Name() != "AVX-512" {
+			fmt.Printf("\nwithout the table limited to AVX2: this machine has no more\n")
+			continue
+		}
+		peak, err := startOurs(peakCase, "", limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &table{limits: limits, base: base, torchHere: torchHere, peak: peak}
+		b.measurePeak(t, 1)
+		fmt.Printf("\ninstructions: %s; products reach %.0f GFLOP/s a core\n", name, b.rate/1e9)
+		b.print(heads()...)
+		for _, c := range benchCases {
+			if wanted(c.name) {
+				b.row(t, c)
+			}
+		}
+		peak.end(t)
 	}
 }
 
-func (c benchCase) row(t *testing.T, form string, peak float64, torchHere bool) {
-	var theirs *timed
-	var err error
-	if torchHere {
-		if theirs, err = startTimed(exec.Command(python, "testdata/torch_speed.py", c.name, "-")); err != nil {
+func heads() (heads []string) {
+	for _, c := range columns {
+		heads = append(heads, c.head)
+	}
+	return heads
+}
+
+func (b *table) measurePeak(t *testing.T, seconds float64) {
+	r, err := b.peak.ask(seconds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.rate = max(b.rate, r.FLOPs)
+}
+
+// openable tells which engines the base commit has, and says of those that it has but cannot open why.
+func openable(t *testing.T) (classes []string) {
+	for _, class := range strings.Split(*baseEngines, ",") {
+		if class == "tape" && classes != nil {
+			break // where there are two of them, it means the better one
+		}
+		p, err := startBase("mlp-matching", class, nil)
+		switch {
+		case err == nil:
+			p.end(t)
+			classes = append(classes, class)
+		case !strings.Contains(err.Error(), "is not known"):
+			fmt.Printf("base commit: %v\n", err)
+		}
+	}
+	if classes == nil {
+		t.Fatalf("%s opens none of the engines %s", *baseBinary, *baseEngines)
+	}
+	return classes
+}
+
+// row times a case on every side and prints a row for each engine of this tree.
+func (b *table) row(t *testing.T, c benchCase) {
+	b.measurePeak(t, 0.2)
+	var torch []*timed
+	if b.torchHere {
+		p, err := startTimed(exec.Command(python, "testdata/torch_speed.py", c.name, "-"), b.limits)
+		if err != nil {
 			t.Fatal(err)
 		}
+		torch = append(torch, p)
 	}
-	var ours []*timed
-	var classes []string
-	for _, class := range strings.Split(*torchEngines, ",") {
-		p, err := startOurs(c.name, class)
-		if err != nil {
-			fmt.Printf("%-14s %-14s %v\n", c.name, class, err)
-			continue
+	start := func(classes []string, start func(name, class string, limits []string) (*timed, error)) (list []*timed) {
+		for _, class := range classes {
+			p, err := start(c.name, class, b.limits)
+			if err != nil {
+				t.Fatalf("%s on %s: %v", c.name, class, err)
+			}
+			list = append(list, p)
 		}
-		if theirs != nil && p.first.Parameters != theirs.first.Parameters {
-			t.Errorf("%s: %d parameters here, %d in PyTorch", c.name, p.first.Parameters, theirs.first.Parameters)
-		}
-		ours, classes = append(ours, p), append(classes, class)
+		return list
 	}
-	ratios := make([][]float64, len(ours))
+	ours, base := start(strings.Split(*torchEngines, ","), startOurs), start(b.base, startBase)
+	all := slices.Concat(torch, base, ours)
+	for _, p := range all {
+		if p.first.Parameters != all[0].first.Parameters {
+			t.Errorf("%s: %d and %d parameters on two sides", c.name, p.first.Parameters, all[0].first.Parameters)
+		}
+	}
 	for range *torchRounds {
-		if len(ours) == 0 {
-			break
+		for _, p := range all {
+			p.turn(t)
 		}
-		their := math.NaN()
-		if theirs != nil {
-			their = theirs.turn(t)
-		}
-		for i, p := range ours {
-			ratios[i] = append(ratios[i], their/p.turn(t))
-		}
+		slices.Reverse(all)
 	}
-	var them benchReport
-	theirBusy := 0.0
-	if theirs != nil {
-		them, theirBusy = theirs.end(t), theirs.busy
+	busy := 0.0
+	for _, p := range all {
+		p.end(t)
+		busy = max(busy, p.busy)
 	}
-	for i, p := range ours {
-		us := p.end(t)
-		ms, mark := median(p.ms), ""
-		if busy := max(p.busy, theirBusy); busy > quiet && !*torchCPU {
-			mark = fmt.Sprintf("  not trustworthy: others took %.0f%% of the machine", 100*busy)
+	for _, p := range ours {
+		cells := []string{c.name, p.class, fmt.Sprintf("%.2f", median(p.ms)), "-", "-", "-", "-", "-", "-", "-", "-"}
+		if q := quickest(base); q != nil {
+			cells[3], cells[4], cells[6], cells[8] = fmt.Sprintf("%.2f", median(q.ms)), q.class, p.ratio(q), p.memoryRatio(q)
 		}
-		memory := func(r benchReport) string { return fmt.Sprintf("%.0f (%.0f)", r.PeakMB, r.PeakMB-r.BaseMB) }
-		theirMs, theirMB, memoryRatio, ratio := "-", "-", "-", "-"
-		if theirs != nil {
-			theirMs, theirMB = fmt.Sprintf("%.2f", median(theirs.ms)), memory(them)
-			memoryRatio = fmt.Sprintf("%.1fx (%.1fx)", them.PeakMB/us.PeakMB, (them.PeakMB-them.BaseMB)/(us.PeakMB-us.BaseMB))
-			ratio = fmt.Sprintf("%.2fx", median(ratios[i]))
+		if q := quickest(torch); q != nil {
+			cells[5], cells[7], cells[9] = fmt.Sprintf("%.2f", median(q.ms)), p.ratio(q), p.memoryRatio(q)
 		}
-		fmt.Printf(form, c.name, classes[i], fmt.Sprintf("%.2f", ms), theirMs, memory(us), theirMB, memoryRatio,
-			fmt.Sprintf("%.0f%%", 100*p.first.FLOPs/(ms/1e3)/(peak*float64(*torchThreads))), ratio+mark)
+		cells[10] = fmt.Sprintf("%.0f%%", 100*p.first.FLOPs/(median(p.ms)/1e3)/(b.rate*float64(*torchThreads)))
+		b.print(cells...)
 		if *torchProfile != "" {
-			printProfile(t, profileOf(classes[i], c.name))
+			printProfile(t, profileOf(p.class, c.name))
 		}
 	}
+	if busy > quiet && !*torchCPU {
+		fmt.Printf("  not trustworthy: other processes took %.0f%% of the machine in a turn\n", 100*busy)
+	}
+}
+
+// quickest is the process with the smallest median time; nil of none.
+func quickest(list []*timed) (best *timed) {
+	for _, p := range list {
+		if best == nil || median(p.ms) < median(best.ms) {
+			best = p
+		}
+	}
+	return best
 }
 
 // The two sides compute the same: on the same weights and batch, losses and gradient norms agree to what float32
@@ -262,7 +257,7 @@ func TestSameAsTorch(t *testing.T) {
 		if !wanted(c.name) {
 			continue
 		}
-		p, err := startOurs(c.name, "auto")
+		p, err := startOurs(c.name, ourClasses, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
