@@ -115,7 +115,7 @@ func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) 
 	p := pivoted{n: n, a: a, stride: stride, tol: tol, pivots: pivots, diagonal: make([]float64, n), squares: make([]float64, n)}
 	for rank < n {
 		rows := p.block(rank, min(factorBlock, n-rank))
-		if rank += rows; rows < factorBlock {
+		if rank += rows; rows < factorBlock || rank == n {
 			break
 		}
 		updateUpper(n, rank, factorBlock, a, stride)
