@@ -5,25 +5,24 @@ import (
 	"slices"
 	"sync"
 
-	"vapo/lib/blas"
+	"vapo/lib/linalg"
 )
 
 // cloud is a set of vectors whose squared distances are computed by products.
 type cloud struct {
-	lib    blas.Library
 	x      []float32 // [n, d]
 	n, d   int
 	centre []float64 // [d], subtracted before products
 	norms  []float64 // [n], squared, of the centred rows
 }
 
-func newCloud(lib blas.Library, x []float32, d int, centre []float64) *cloud {
-	c := &cloud{lib: lib, x: x, n: len(x) / d, d: d, centre: centre, norms: make([]float64, len(x)/d)}
+func newCloud(x []float32, d int, centre []float64) *cloud {
+	c := &cloud{x: x, n: len(x) / d, d: d, centre: centre, norms: make([]float64, len(x)/d)}
 	parallel(c.tiles(), func(t int) {
 		for i := t * kernelTile; i < min((t+1)*kernelTile, c.n); i++ {
 			for j, v := range x[i*d : (i+1)*d] {
 				v := float64(v) - centre[j]
-				c.norms[i] += v * v
+				c.norms[i] += float64(v * v)
 			}
 		}
 	})
@@ -60,12 +59,12 @@ func (r *cloudTile) squares(o *cloudTile) []float64 {
 		r.out = make([]float64, r.n*kernelTile)
 	}
 	out := r.out[:r.n*o.n]
-	r.lib.Dgemm(false, true, r.n, o.n, r.d, -2, r.centred, r.d, o.centred, r.d, 0, out, o.n)
+	linalg.MultiplyTransposed(r.n, o.n, r.d, r.centred, r.d, o.centred, r.d, out, o.n)
 	for i := range r.n {
 		norm := r.norms[r.lo+i]
 		row := out[i*o.n : (i+1)*o.n]
 		for j, v := range o.norms[o.lo : o.lo+o.n] {
-			row[j] += norm + v
+			row[j] = norm + v - float64(2*row[j])
 		}
 	}
 	return out
@@ -76,7 +75,7 @@ func (c *cloud) exact(i int, o *cloud, j int) (s float64) {
 	y := o.x[j*c.d : (j+1)*c.d]
 	for p, v := range c.x[i*c.d : (i+1)*c.d] {
 		e := float64(v) - float64(y[p])
-		s += e * e
+		s += float64(e * e)
 	}
 	return s
 }

@@ -3,7 +3,7 @@ package metrics
 import (
 	"errors"
 
-	"vapo/lib/blas"
+	"vapo/lib/linalg"
 )
 
 // ErrIndefinite says that a matrix is no covariance: some combination of the features has a negative variance.
@@ -11,7 +11,7 @@ var ErrIndefinite = errors.New("the covariance has negative eigenvalues")
 
 // CheckCovariance returns ErrIndefinite where published moments hold a matrix that is no covariance: with an eigenvalue
 // below -1e-5 times the largest variance, which leaves room for sums in float32. Any sums of squares are one.
-func (m *Moments) CheckCovariance(lib blas.Library) error {
+func (m *Moments) CheckCovariance() error {
 	var largest float64
 	for i := range m.d {
 		largest = max(largest, m.m2[i*m.d+i])
@@ -21,10 +21,10 @@ func (m *Moments) CheckCovariance(lib blas.Library) error {
 	}
 	shifted := append([]float64(nil), m.m2...)
 	for i := range m.d {
-		shifted[i*m.d+i] += 1e-5 * largest
+		shifted[i*m.d+i] += float64(1e-5 * largest)
 	}
-	err := lib.Cholesky(m.d, shifted, m.d)
-	if errors.Is(err, blas.ErrNotPositiveDefinite) {
+	err := linalg.Cholesky(m.d, shifted, m.d)
+	if errors.Is(err, linalg.ErrNotPositiveDefinite) {
 		return ErrIndefinite
 	}
 	return err

@@ -5,9 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat"
-
-	"vapo/lib/blas"
 	"vapo/lib/draw"
 )
 
@@ -52,7 +49,7 @@ type InfinityResult struct {
 // 0.04, each ± 0.20 a draw; evenly in 1/N 0.82, 0.22 and 0.09.
 //
 // Value is about a alone: the reference's own N still biases it.
-func FrechetInfinity(lib blas.Library, a []float32, b *Moments, d int, o InfinityOptions) (InfinityResult, error) {
+func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (InfinityResult, error) {
 	n, err := vectors("fréchet infinity", "sample", a, d, 2)
 	if err != nil {
 		return InfinityResult{}, err
@@ -80,9 +77,9 @@ func FrechetInfinity(lib blas.Library, a []float32, b *Moments, d int, o Infinit
 		if r.Sizes[i] == n {
 			slices.Sort(index) // no draw: the same bits as the distance of a itself
 		}
-		m, err := momentsOfRows(lib, a, d, index)
+		m, err := momentsOfRows(a, d, index)
 		if err == nil {
-			results[i], err = FrechetDistance(lib, m, b)
+			results[i], err = FrechetDistance(m, b)
 		}
 		if err != nil {
 			return fmt.Errorf("%d vectors: %w", r.Sizes[i], err)
@@ -98,11 +95,11 @@ func FrechetInfinity(lib blas.Library, a []float32, b *Moments, d int, o Infinit
 		inverse[i] = 1 / float64(r.Sizes[i])
 	}
 	r.AtN = r.Distances[o.Sizes-1]
-	r.Value, r.Slope = stat.LinearRegression(inverse, r.Distances, nil, false)
+	r.Value, r.Slope = line(inverse, r.Distances)
 	var squares float64
 	for i, x := range inverse {
-		e := r.Distances[i] - r.Value - r.Slope*x
-		squares += e * e
+		e := r.Distances[i] - r.Value - float64(r.Slope*x)
+		squares += float64(e * e)
 	}
 	r.Residual = math.Sqrt(squares / float64(o.Sizes-2))
 
@@ -115,4 +112,17 @@ func FrechetInfinity(lib blas.Library, a []float32, b *Moments, d int, o Infinit
 	}
 	r.Warnings = append(r.Warnings, results[o.Sizes-1].Warnings...)
 	return r, nil
+}
+
+// line returns the straight line of least squares through the points (x, y).
+func line(x, y []float64) (intercept, slope float64) {
+	mx, _ := meanStd(x)
+	my, _ := meanStd(y)
+	var xy, xx float64
+	for i, v := range x {
+		xy += float64((v - mx) * (y[i] - my))
+		xx += float64((v - mx) * (v - mx))
+	}
+	slope = xy / xx
+	return my - float64(slope*mx), slope
 }

@@ -5,16 +5,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"vapo/lib/blas"
 )
 
 func TestFrechetInfinityAgreesWithSciPy(t *testing.T) {
-	lib := anyLibrary(t)
 	g := readSets(t).Infinity
 	a, d := goldenSet(g.A, 0)
 	b, _ := goldenData(g.B)
-	r, err := FrechetInfinity(lib, a, momentsOf(t, lib, b, d), d, InfinityOptions{Sizes: 5, Smallest: 12, Seed: 7})
+	r, err := FrechetInfinity(a, momentsOf(t, b, d), d, InfinityOptions{Sizes: 5, Smallest: 12, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,13 +52,12 @@ func exactly(t *testing.T, d int, m, s float64) *Moments {
 // the distance at N in nearly each draw, and its mean error is a small part.
 func TestFrechetInfinityRecoversADistance(t *testing.T) {
 	const n, d, draws = 1200, 24, 24
-	lib := anyLibrary(t)
 	reference := exactly(t, d, 0.1, 1.25)
 	want := d * (0.1*0.1 + 0.25*0.25)
 	var atN, infinity float64
 	nearer := 0
 	for i := range uint64(draws) {
-		r, err := FrechetInfinity(lib, points(rand.New(rand.NewPCG(i, 1)), n, d), reference, d, InfinityOptions{Seed: i})
+		r, err := FrechetInfinity(points(rand.New(rand.NewPCG(i, 1)), n, d), reference, d, InfinityOptions{Seed: i})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +76,6 @@ func TestFrechetInfinityRecoversADistance(t *testing.T) {
 }
 
 func TestFrechetInfinitySizes(t *testing.T) {
-	lib := anyLibrary(t)
 	for _, tc := range []struct {
 		n, d, first int
 		warn        string
@@ -93,7 +88,7 @@ func TestFrechetInfinitySizes(t *testing.T) {
 	} {
 		a := points(rand.New(rand.NewPCG(1, uint64(tc.n))), tc.n, tc.d)
 		reference := exactly(t, tc.d, 0, 1)
-		r, err := FrechetInfinity(lib, a, reference, tc.d, InfinityOptions{})
+		r, err := FrechetInfinity(a, reference, tc.d, InfinityOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +98,7 @@ func TestFrechetInfinitySizes(t *testing.T) {
 		if tc.warn != "" {
 			warns(t, "small", r.Warnings, tc.warn)
 		}
-		whole, err := FrechetDistance(lib, momentsOfSingle(t, lib, a, tc.d), reference)
+		whole, err := FrechetDistance(momentsOfSingle(t, a, tc.d), reference)
 		if err != nil || r.AtN != whole.Value {
 			t.Errorf("%d vectors of %d: %.17g at N, %.17g alone, %v", tc.n, tc.d, r.AtN, whole.Value, err)
 		}
@@ -111,7 +106,7 @@ func TestFrechetInfinitySizes(t *testing.T) {
 	near := points(rand.New(rand.NewPCG(8, 5)), 100, 6)
 	negative := 0
 	for seed := range uint64(8) {
-		r, err := FrechetInfinity(lib, near, exactly(t, 6, 0, 1), 6, InfinityOptions{Seed: seed})
+		r, err := FrechetInfinity(near, exactly(t, 6, 0, 1), 6, InfinityOptions{Seed: seed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,33 +120,31 @@ func TestFrechetInfinitySizes(t *testing.T) {
 	}
 }
 
-func momentsOfSingle(t *testing.T, lib blas.Library, x []float32, d int) *Moments {
+func momentsOfSingle(t *testing.T, x []float32, d int) *Moments {
 	t.Helper()
 	m := NewMoments(d)
-	if err := m.Add(lib, x); err != nil {
+	if err := m.Add(x); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
 func TestFrechetInfinityIsDeterministic(t *testing.T) {
-	lib := anyLibrary(t)
 	a := points(rand.New(rand.NewPCG(2, 1)), 700, 8)
 	b := exactly(t, 8, 0.5, 1)
-	sameOnAnyCores(t, func() (InfinityResult, error) { return FrechetInfinity(lib, a, b, 8, InfinityOptions{}) })
-	one, _ := FrechetInfinity(lib, a, b, 8, InfinityOptions{})
-	other, _ := FrechetInfinity(lib, a, b, 8, InfinityOptions{Seed: 1})
+	sameOnAnyCores(t, func() (InfinityResult, error) { return FrechetInfinity(a, b, 8, InfinityOptions{}) })
+	one, _ := FrechetInfinity(a, b, 8, InfinityOptions{})
+	other, _ := FrechetInfinity(a, b, 8, InfinityOptions{Seed: 1})
 	if one.Value == other.Value || one.AtN != other.AtN {
 		t.Errorf("seeds 0 and 1: %+v and %+v", one, other)
 	}
 }
 
 func TestFrechetInfinityRefuses(t *testing.T) {
-	lib := anyLibrary(t)
 	b := exactly(t, 2, 0, 1)
 	ok := points(rand.New(rand.NewPCG(1, 1)), 40, 2)
 	run := func(a []float32, b *Moments, d int, o InfinityOptions) error {
-		_, err := FrechetInfinity(lib, a, b, d, o)
+		_, err := FrechetInfinity(a, b, d, o)
 		return err
 	}
 	refuses(t, "reference", run(ok, nil, 2, InfinityOptions{}), "reference")

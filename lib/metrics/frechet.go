@@ -6,7 +6,7 @@ import (
 	"math"
 	"sync"
 
-	"vapo/lib/blas"
+	"vapo/lib/linalg"
 )
 
 // Frechet is a Fréchet distance with what is needed to judge it.
@@ -39,12 +39,9 @@ type Frechet struct {
 // as the square root magnifies it: of a pivot (pivotFloor) and of an eigenvalue
 // (roundingFloor).
 //
-// The result depends on lib's class, and with OpenBLAS on the kind of
-// processor, in its last digits; it does not depend on the number of cores.
-//
-// Note: SciPy's sqrtm of S1·S2, the usual way, takes several times as long with
-// the same BLAS, and needs an ε added to singular covariances that changes the value.
-func FrechetDistance(lib blas.Library, a, b *Moments) (Frechet, error) {
+// Note: SciPy's sqrtm of S1·S2, the usual way, takes several times as long,
+// and needs an ε added to singular covariances that changes the value.
+func FrechetDistance(a, b *Moments) (Frechet, error) {
 	if a.d != b.d {
 		return Frechet{}, fmt.Errorf("fréchet distance: features of dimension %d against %d", a.d, b.d)
 	}
@@ -53,20 +50,20 @@ func FrechetDistance(lib blas.Library, a, b *Moments) (Frechet, error) {
 	}
 	f := Frechet{Dim: a.d}
 	for i, v := range a.mean {
-		f.MeanTerm += (v - b.mean[i]) * (v - b.mean[i])
+		f.MeanTerm += float64((v - b.mean[i]) * (v - b.mean[i]))
 	}
 	first, second := a, b
 	if second.rankAtMost() < first.rankAtMost() {
 		first, second = second, first
 	}
-	root, route, err := traceSqrtProduct(lib, a.d, first.m2, second.m2, first.rankAtMost())
+	root, route, err := traceSqrtProduct(a.d, first.m2, second.m2, first.rankAtMost())
 	if err != nil {
 		return Frechet{}, fmt.Errorf("fréchet distance: %w", err)
 	}
 	root *= math.Sqrt(a.perM2()) * math.Sqrt(b.perM2())
 	f.Route = route
 	// Never below zero in exact arithmetic.
-	f.CovTerm = math.Max(0, a.perM2()*trace(a.m2, a.d)+b.perM2()*trace(b.m2, b.d)-2*root)
+	f.CovTerm = max(0, float64(a.perM2()*trace(a.m2, a.d))+float64(b.perM2()*trace(b.m2, b.d))-float64(2*root))
 	f.Value = f.MeanTerm + f.CovTerm
 	if math.IsNaN(f.Value) || math.IsInf(f.Value, 0) {
 		return Frechet{}, errors.New("fréchet distance: the moments overflow float64")
@@ -114,8 +111,8 @@ func (m *Moments) rankAtMost() int {
 }
 
 // traceSqrtProduct returns Tr sqrt(s1·s2) for positive semidefinite s1 and s2, [d, d], s1 of at most the rank given.
-func traceSqrtProduct(lib blas.Library, d int, s1, s2 []float64, rank int) (root float64, route string, err error) {
-	f, err := factorOf(lib, d, s1, rank == d)
+func traceSqrtProduct(d int, s1, s2 []float64, rank int) (root float64, route string, err error) {
+	f, err := factorOf(d, s1, rank == d)
 	if err != nil {
 		return 0, "", err
 	}
@@ -123,7 +120,7 @@ func traceSqrtProduct(lib blas.Library, d int, s1, s2 []float64, rank int) (root
 	if f.pivots != nil {
 		route, s2 = "pivoted", permuted(d, s2, f.pivots)
 	}
-	root, err = traceSqrtCongruence(lib, f.rank, d, f.u, s2)
+	root, err = traceSqrtCongruence(f.rank, d, f.u, s2)
 	giveMatrix(f.u)
 	return root, route, err
 }
@@ -141,7 +138,7 @@ type factor struct {
 func pivotFloor(d int) float64 { return float64(d) * 0x1p-52 }
 
 // factorOf tries the plain factor first where s may be regular.
-func factorOf(lib blas.Library, d int, s []float64, regular bool) (factor, error) {
+func factorOf(d int, s []float64, regular bool) (factor, error) {
 	var floor float64
 	for i := range d {
 		floor = math.Max(floor, s[i*d+i]*pivotFloor(d))
@@ -149,15 +146,15 @@ func factorOf(lib blas.Library, d int, s []float64, regular bool) (factor, error
 	u := takeMatrix(d * d)
 	if regular {
 		copyAll(u, s)
-		if err := lib.Cholesky(d, u, d); err == nil && leastPivot(d, u) > floor {
+		if err := linalg.Cholesky(d, u, d); err == nil && leastPivot(d, u) > floor {
 			return factor{rank: d, u: u}, nil
-		} else if err != nil && !errors.Is(err, blas.ErrNotPositiveDefinite) {
+		} else if err != nil && !errors.Is(err, linalg.ErrNotPositiveDefinite) {
 			return factor{}, err
 		}
 	}
 	copyAll(u, s)
 	pivots := make([]int, d)
-	rank, err := lib.PivotedCholesky(d, u, d, floor, pivots)
+	rank, err := linalg.PivotedCholesky(d, u, d, floor, pivots)
 	return factor{rank: rank, u: u[:rank*d], pivots: pivots}, err
 }
 
@@ -206,30 +203,16 @@ func permuted(d int, s []float64, pivots []int) []float64 {
 // traceSqrtCongruence returns the sum of the square roots of the eigenvalues
 // of u·s·uᵀ, those within rounding of zero taken as zero; u is [rank, d] with
 // zeros below its diagonal, s symmetric.
-//
-// A strip of rows of the result is one core's: that of u·s stays in its cache.
-// What the zeros of u and the symmetry of the result make needless is skipped:
-// a third of the products is left.
-func traceSqrtCongruence(lib blas.Library, rank, d int, u, s []float64) (float64, error) {
+func traceSqrtCongruence(rank, d int, u, s []float64) (float64, error) {
 	if rank == 0 {
 		return 0, nil
 	}
-	const strip, tile = 128, 256
-	usu := takeMatrix(rank * rank)
+	usu, us := takeMatrix(rank*rank), takeMatrix(rank*d)
 	defer giveMatrix(usu)
-	parallel((rank+strip-1)/strip, func(t int) {
-		i := t * strip
-		rows := min(strip, rank-i)
-		us := make([]float64, rows*d)
-		// us(i, k) = Σ u(i, j)·s(k, j) over j >= i, for k >= i.
-		lib.Dgemm(false, true, rows, d-i, d-i, 1, u[i*d+i:], d, s[i*d+i:], d, 0, us[i:], d)
-		// usu(i, j) = Σ us(i, k)·u(j, k) over k >= j, for j >= i.
-		for j := i; j < rank; j += tile {
-			lib.Dgemm(false, true, rows, min(tile, rank-j), d-j, 1, us[j:], d, u[j*d+j:], d, 0, usu[i*rank+j:], rank)
-		}
-	})
+	linalg.Congruence(rank, d, u, s, usu, us)
+	giveMatrix(us)
 	values := make([]float64, rank)
-	if err := lib.Eigenvalues(rank, usu, rank, values); err != nil {
+	if err := linalg.Eigenvalues(rank, usu, rank, values); err != nil {
 		return 0, fmt.Errorf("product of covariances: %w", err)
 	}
 	floor := roundingFloor(values)

@@ -8,24 +8,16 @@ import (
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
-
-	"vapo/lib/blas"
 )
 
 func TestFrechetAgreesWithSciPy(t *testing.T) {
-	for _, lib := range libraries(t) {
-		t.Run(lib.Class(), func(t *testing.T) { frechetAgreesWithSciPy(t, lib) })
-	}
-}
-
-func frechetAgreesWithSciPy(t *testing.T, lib blas.Library) {
 	for _, g := range readGolden(t).Frechet {
 		t.Run(g.Name, func(t *testing.T) {
 			x, d := goldenData(g.A)
 			y, _ := goldenData(g.B)
-			a, b := momentsOf(t, lib, x, d), momentsOf(t, lib, y, d)
+			a, b := momentsOf(t, x, d), momentsOf(t, y, d)
 			for _, pair := range [][2]*Moments{{a, b}, {b, a}} {
-				f, err := FrechetDistance(lib, pair[0], pair[1])
+				f, err := FrechetDistance(pair[0], pair[1])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -81,7 +73,7 @@ func byEigenvectors(t *testing.T, d int, a, b []float64) (sum float64) {
 	return sum
 }
 
-// All routes and libraries compute the same thing where they apply, and which is taken depends on the ranks. Sizes are
+// Both routes compute the same thing where they apply, and which is taken depends on the ranks. Sizes are
 // around the tiles.
 func TestFrechetRoutesAgree(t *testing.T) {
 	for trial := range 24 {
@@ -90,7 +82,6 @@ func TestFrechetRoutesAgree(t *testing.T) {
 		if trial%6 == 0 {
 			d = []int{255, 256, 257, 300}[trial/6]
 		}
-		lib := anyLibrary(t)
 		na, nb := d+2+r.IntN(2*d), d+2+r.IntN(2*d)
 		if trial&1 > 0 {
 			na = 2 + r.IntN(d)
@@ -98,32 +89,30 @@ func TestFrechetRoutesAgree(t *testing.T) {
 		if trial&2 > 0 {
 			nb = 2 + r.IntN(d)
 		}
-		a := momentsOf(t, lib, normals(r, na, d, 0, 1), d).Cov()
-		b := momentsOf(t, lib, normals(r, nb, d, 0, 2), d).Cov()
+		a := momentsOf(t, normals(r, na, d, 0, 1), d).Cov()
+		b := momentsOf(t, normals(r, nb, d, 0, 2), d).Cov()
 		want := byEigenvectors(t, d, a, b)
-		for _, lib := range libraries(t) {
-			for i, pair := range [][2][]float64{{a, b}, {b, a}} {
-				got, route, err := traceSqrtProduct(lib, d, pair[0], pair[1], d)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if want := map[bool]string{true: "cholesky", false: "pivoted"}[(i == 0 && na > d || i == 1 && nb > d)]; route != want {
-					t.Fatalf("%s: d=%d N=%d, %d: route %s, want %s", lib.Class(), d, na, nb, route, want)
-				}
-				if relative(got, want) > 1e-9 {
-					t.Errorf("%s: d=%d N=%d, %d: %.15g by the route %s, %.15g by eigenvectors", lib.Class(), d, na, nb, got, route, want)
-				}
+		for i, pair := range [][2][]float64{{a, b}, {b, a}} {
+			got, route, err := traceSqrtProduct(d, pair[0], pair[1], d)
+			if err != nil {
+				t.Fatal(err)
 			}
-			// The pivoted route serves regular covariances too.
-			if na > d {
-				f, err := factorOf(lib, d, a, false)
-				if err != nil || f.rank != d {
-					t.Fatalf("%s: rank %d of %d, %v", lib.Class(), f.rank, d, err)
-				}
-				got, err := traceSqrtCongruence(lib, d, d, f.u, permuted(d, b, f.pivots))
-				if err != nil || relative(got, want) > 1e-9 {
-					t.Errorf("%s: d=%d: %.15g with pivots, %.15g by eigenvectors, %v", lib.Class(), d, got, want, err)
-				}
+			if want := map[bool]string{true: "cholesky", false: "pivoted"}[(i == 0 && na > d || i == 1 && nb > d)]; route != want {
+				t.Fatalf("d=%d N=%d, %d: route %s, want %s", d, na, nb, route, want)
+			}
+			if relative(got, want) > 1e-9 {
+				t.Errorf("d=%d N=%d, %d: %.15g by the route %s, %.15g by eigenvectors", d, na, nb, got, route, want)
+			}
+		}
+		// The pivoted route serves regular covariances too.
+		if na > d {
+			f, err := factorOf(d, a, false)
+			if err != nil || f.rank != d {
+				t.Fatalf("rank %d of %d, %v", f.rank, d, err)
+			}
+			got, err := traceSqrtCongruence(d, d, f.u, permuted(d, b, f.pivots))
+			if err != nil || relative(got, want) > 1e-9 {
+				t.Errorf("d=%d: %.15g with pivots, %.15g by eigenvectors, %v", d, got, want, err)
 			}
 		}
 	}
@@ -176,12 +165,10 @@ func TestFrechetNearSingular(t *testing.T) {
 				s1[j*d+i], s2[j*d+i] = s1[i*d+j], s2[i*d+j]
 			}
 		}
-		for _, lib := range libraries(t) {
-			for _, pair := range [][2][]float64{{s1, s2}, {s2, s1}} {
-				got, route, err := traceSqrtProduct(lib, d, pair[0], pair[1], d)
-				if err != nil || relative(got, want) > 1e-6 {
-					t.Errorf("%s: trial %d, d=%d, route %s: %.12g, want %.12g, %v", lib.Class(), trial, d, route, got, want, err)
-				}
+		for _, pair := range [][2][]float64{{s1, s2}, {s2, s1}} {
+			got, route, err := traceSqrtProduct(d, pair[0], pair[1], d)
+			if err != nil || relative(got, want) > 1e-6 {
+				t.Errorf("trial %d, d=%d, route %s: %.12g, want %.12g, %v", trial, d, route, got, want, err)
 			}
 		}
 	}
@@ -189,7 +176,6 @@ func TestFrechetNearSingular(t *testing.T) {
 
 // Diagonal covariances have the closed form Σ (m1-m2)² + (s1-s2)².
 func TestFrechetClosedForm(t *testing.T) {
-	lib := anyLibrary(t)
 	const d = 5
 	diagonal := func(mean, std [d]float64) *Moments {
 		m := NewMoments(d)
@@ -212,7 +198,7 @@ func TestFrechetClosedForm(t *testing.T) {
 			}
 			want += (m1[i]-m2[i])*(m1[i]-m2[i]) + (s1[i]-s2[i])*(s1[i]-s2[i])
 		}
-		f, err := FrechetDistance(lib, diagonal(m1, s1), diagonal(m2, s2))
+		f, err := FrechetDistance(diagonal(m1, s1), diagonal(m2, s2))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,10 +209,9 @@ func TestFrechetClosedForm(t *testing.T) {
 }
 
 func TestFrechetOfEqualSetsIsZero(t *testing.T) {
-	lib := anyLibrary(t)
 	for _, n := range []int{5, 200} { // singular and regular, d = 16
 		x := normals(rand.New(rand.NewPCG(1, 1)), n, 16, 0, 1)
-		f, err := FrechetDistance(lib, momentsOf(t, lib, x, 16), momentsOf(t, lib, x, 16))
+		f, err := FrechetDistance(momentsOf(t, x, 16), momentsOf(t, x, 16))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,51 +222,44 @@ func TestFrechetOfEqualSetsIsZero(t *testing.T) {
 }
 
 func TestFrechetRefuses(t *testing.T) {
-	lib := anyLibrary(t)
-	ok := momentsOf(t, lib, []float64{1, 2, 3, 4}, 2)
-	if _, err := FrechetDistance(lib, ok, NewMoments(3)); err == nil {
+	ok := momentsOf(t, []float64{1, 2, 3, 4}, 2)
+	if _, err := FrechetDistance(ok, NewMoments(3)); err == nil {
 		t.Error("dimensions 2 and 3 were compared")
 	}
-	if _, err := FrechetDistance(lib, ok, momentsOf(t, lib, []float64{1, 2}, 2)); err == nil || !strings.Contains(err.Error(), "at least 2") {
+	if _, err := FrechetDistance(ok, momentsOf(t, []float64{1, 2}, 2)); err == nil || !strings.Contains(err.Error(), "at least 2") {
 		t.Errorf("one vector: %v", err)
 	}
 	huge, err := NewMomentsOf(0, []float64{1e200, 0}, []float64{1, 0, 0, 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f, err := FrechetDistance(lib, ok, huge); err == nil {
+	if f, err := FrechetDistance(ok, huge); err == nil {
 		t.Errorf("overflow gave %v", f)
 	}
 }
 
 func BenchmarkFrechet(b *testing.B) {
-	for _, lib := range libraries(b) {
-		for _, d := range []int{128, 768, 2048} {
-			b.Run(fmt.Sprintf("%s/%d", lib.Class(), d), func(b *testing.B) {
-				r := rand.New(rand.NewPCG(1, 1))
-				x, y := momentsOf(b, lib, normals(r, 2*d, d, 0, 1), d), momentsOf(b, lib, normals(r, 2*d, d, 0, 1), d)
-				for b.Loop() {
-					if _, err := FrechetDistance(lib, x, y); err != nil {
-						b.Fatal(err)
-					}
+	for _, d := range []int{128, 768, 2048} {
+		b.Run(fmt.Sprint(d), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 1))
+			x, y := momentsOf(b, normals(r, 2*d, d, 0, 1), d), momentsOf(b, normals(r, 2*d, d, 0, 1), d)
+			for b.Loop() {
+				if _, err := FrechetDistance(x, y); err != nil {
+					b.Fatal(err)
 				}
-			})
-		}
+			}
+		})
 	}
 }
 
 func BenchmarkMoments(b *testing.B) {
 	const n, d = 2048, 2048
 	x := single(normals(rand.New(rand.NewPCG(1, 1)), n, d, 0, 1))
-	for _, lib := range libraries(b) {
-		b.Run(lib.Class(), func(b *testing.B) {
-			m := NewMoments(d)
-			for b.Loop() {
-				if err := m.Add(lib, x); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
-		})
+	m := NewMoments(d)
+	for b.Loop() {
+		if err := m.Add(x); err != nil {
+			b.Fatal(err)
+		}
 	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }

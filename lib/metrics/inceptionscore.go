@@ -73,7 +73,7 @@ func splitScore(logits []float32, classes int) float64 {
 	kl := total.negentropy / float64(n)
 	for _, v := range total.p {
 		if q := v / float64(n); q > 0 {
-			kl -= q * math.Log(q)
+			kl -= float64(q * math.Log(q))
 		}
 	}
 	return exp(max(0, kl)) // never below zero in exact arithmetic
@@ -100,7 +100,7 @@ func sumClasses(logits []float32, classes int) classSums {
 			l := float64(v) - largest
 			e[c] = exp(l)
 			sum += e[c]
-			dot += e[c] * l
+			dot += float64(e[c] * l)
 		}
 		for c, v := range e {
 			s.p[c] += v / sum

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
-	"vapo/lib/blas"
 	"vapo/lib/draw"
 )
 
@@ -21,6 +18,20 @@ type JackknifeResult struct {
 
 // maxGroups bounds the memory of the groups' moments, d² values each.
 const maxGroups = 50
+
+// studentT are the quantiles at 0.975 of Student's distribution of 1, 2, ... degrees of freedom, correctly rounded.
+var studentT = [maxGroups - 1]float64{
+	12.706204736174705, 4.302652729749464, 3.1824463052837095, 2.7764451051977943, 2.5705818356363155,
+	2.44691185114497, 2.3646242515927853, 2.3060041352041667, 2.2621571627982053, 2.228138851986275,
+	2.2009851600916397, 2.178812829667229, 2.1603686564627926, 2.144786687917804, 2.1314495455597755,
+	2.1199052992212546, 2.109815577833317, 2.1009220402410387, 2.0930240544083096, 2.085963447265865,
+	2.0796138447276804, 2.0738730679040263, 2.0686576104190486, 2.063898561628026, 2.0595385527532977,
+	2.055529438642873, 2.0518305164802855, 2.048407141795245, 2.0452296421327043, 2.042272456301238,
+	2.0395134463964086, 2.036933343460102, 2.034515297449339, 2.032244509317719, 2.0301079282503434,
+	2.028094000980451, 2.0261924630291097, 2.02439416391197, 2.0226909200367613, 2.0210753903062733,
+	2.0195409704413763, 2.018081702818445, 2.0166921992278244, 2.015367574443764, 2.0141033888808466,
+	2.012895598919429, 2.011740513729766, 2.0106347576242323, 2.0095752371292397,
+}
 
 // Jackknife returns the Fréchet distance of a from the reference with an interval
 // for what another N vectors of the same model would give, by leaving out one
@@ -43,7 +54,7 @@ const maxGroups = 50
 // distance is biased upward as N falls, so its replicates lie above the value whose
 // spread they should tell. Groups left out are moments not merged: the vectors are
 // added up once.
-func Jackknife(lib blas.Library, a []float32, b *Moments, d, groups int) (JackknifeResult, error) {
+func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) {
 	if groups < 2 || groups > maxGroups {
 		return JackknifeResult{}, fmt.Errorf("jackknife: %d groups, expected 2 to %d", groups, maxGroups)
 	}
@@ -60,7 +71,7 @@ func Jackknife(lib blas.Library, a []float32, b *Moments, d, groups int) (Jackkn
 	}
 	parts := make([]*Moments, groups)
 	for g := range parts {
-		if parts[g], err = momentsOfRows(lib, a, d, members[g]); err != nil {
+		if parts[g], err = momentsOfRows(a, d, members[g]); err != nil {
 			return JackknifeResult{}, fmt.Errorf("jackknife: %w", err)
 		}
 	}
@@ -72,7 +83,7 @@ func Jackknife(lib blas.Library, a []float32, b *Moments, d, groups int) (Jackkn
 				m.merge(part)
 			}
 		}
-		distances[without], err = FrechetDistance(lib, m, b)
+		distances[without], err = FrechetDistance(m, b)
 		return err
 	})
 	if err != nil {
@@ -84,8 +95,8 @@ func Jackknife(lib blas.Library, a []float32, b *Moments, d, groups int) (Jackkn
 	}
 	_, std := meanStd(r.Without)
 	r.StdErr = std * math.Sqrt(float64(groups-1)) // std divides by g
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(groups - 1)}.Quantile(0.975)
-	r.Low, r.High = max(0, r.Value-t*r.StdErr), r.Value+t*r.StdErr
+	half := float64(studentT[groups-2] * r.StdErr)
+	r.Low, r.High = max(0, r.Value-half), r.Value+half
 	if left := n - (n+groups-1)/groups; left <= d {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"%d images for %d features without a group: the covariance is singular and the interval no guide", left, d))

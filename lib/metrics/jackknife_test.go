@@ -9,11 +9,10 @@ import (
 )
 
 func TestJackknifeAgreesWithSciPy(t *testing.T) {
-	lib := anyLibrary(t)
 	g := readSets(t).Jackknife
 	a, d := goldenSet(g.A, 0)
 	b, _ := goldenData(g.B)
-	r, err := Jackknife(lib, a, momentsOf(t, lib, b, d), d, g.Groups)
+	r, err := Jackknife(a, momentsOf(t, b, d), d, g.Groups)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,12 +34,11 @@ func TestJackknifeAgreesWithSciPy(t *testing.T) {
 // of such draws about as often as it says.
 func TestJackknifeTellsTheSpread(t *testing.T) {
 	const n, d, draws = 400, 4, 100
-	lib := anyLibrary(t)
 	reference := exactly(t, d, 0.3, 1.1)
 	var values, errors []float64
 	var results []JackknifeResult
 	for i := range uint64(draws) {
-		r, err := Jackknife(lib, points(rand.New(rand.NewPCG(i, 3)), n, d), reference, d, 10)
+		r, err := Jackknife(points(rand.New(rand.NewPCG(i, 3)), n, d), reference, d, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +68,6 @@ func TestJackknifeTellsTheSpread(t *testing.T) {
 // the standard error is that of the same images in random order.
 func TestJackknifeDoesNotSeeTheOrder(t *testing.T) {
 	const n, d, classes = 600, 2, 10
-	lib := anyLibrary(t)
 	r := rand.New(rand.NewPCG(4, 1))
 	turns, blocks := make([]float32, 0, n*d), make([]float32, 0, n*d)
 	noise := points(r, n, d)
@@ -88,7 +85,7 @@ func TestJackknifeDoesNotSeeTheOrder(t *testing.T) {
 	reference := exactly(t, d, 20, 10)
 	var errs []float64
 	for _, x := range [][]float32{turns, blocks, shuffled} {
-		r, err := Jackknife(lib, x, reference, d, 10)
+		r, err := Jackknife(x, reference, d, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,27 +99,25 @@ func TestJackknifeDoesNotSeeTheOrder(t *testing.T) {
 }
 
 func TestJackknifeIsDeterministic(t *testing.T) {
-	lib := anyLibrary(t)
 	a := points(rand.New(rand.NewPCG(5, 1)), 503, 8)
 	b := exactly(t, 8, 0.2, 1)
-	sameOnAnyCores(t, func() (JackknifeResult, error) { return Jackknife(lib, a, b, 8, 7) })
-	r, err := Jackknife(lib, a, b, 8, 7)
+	sameOnAnyCores(t, func() (JackknifeResult, error) { return Jackknife(a, b, 8, 7) })
+	r, err := Jackknife(a, b, 8, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := FrechetDistance(lib, momentsOfSingle(t, lib, a, 8), b)
+	whole, err := FrechetDistance(momentsOfSingle(t, a, 8), b)
 	if err != nil || relative(r.Value, whole.Value) > 1e-12 || len(r.Without) != 7 || r.Low >= r.Value || r.High <= r.Value {
 		t.Errorf("%+v, the distance alone is %g, %v", r, whole.Value, err)
 	}
 }
 
 func TestJackknifeWarns(t *testing.T) {
-	lib := anyLibrary(t)
 	for _, tc := range []struct {
 		n    int
 		warn bool
 	}{{22, true}, {24, false}} { // 20 features: 19 and 21 left of 22 and 24
-		r, err := Jackknife(lib, points(rand.New(rand.NewPCG(6, 1)), tc.n, 20), exactly(t, 20, 0, 1), 20, 10)
+		r, err := Jackknife(points(rand.New(rand.NewPCG(6, 1)), tc.n, 20), exactly(t, 20, 0, 1), 20, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,10 +133,9 @@ func TestJackknifeWarns(t *testing.T) {
 }
 
 func TestJackknifeRefuses(t *testing.T) {
-	lib := anyLibrary(t)
 	b := exactly(t, 2, 0, 1)
 	ok := points(rand.New(rand.NewPCG(1, 1)), 40, 2)
-	run := func(a []float32, b *Moments, d, g int) error { _, err := Jackknife(lib, a, b, d, g); return err }
+	run := func(a []float32, b *Moments, d, g int) error { _, err := Jackknife(a, b, d, g); return err }
 	refuses(t, "one group", run(ok, b, 2, 1), "1 groups")
 	refuses(t, "many", run(ok, b, 2, 51), "2 to 50")
 	refuses(t, "few", run(ok[:38], b, 2, 10), "19 vectors", "at least 20")

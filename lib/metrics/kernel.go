@@ -5,8 +5,8 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/blas"
 	"vapo/lib/draw"
+	"vapo/lib/linalg"
 )
 
 // KIDOptions are the choices of KID; zero means the usual.
@@ -48,9 +48,8 @@ const kernelTile = 512
 // whole there is one subset only. Products are float64; a constant near the mean
 // of the kernel is subtracted from all its values before they are summed, which
 // cancels in MMD² and keeps the digits that the difference of means would lose.
-// The result depends on lib's class, not on the number of cores. The cost is about
-// 4·Subsets·Size²·d operations: 0.8·10¹² for the usual choices at d = 2048.
-func KID(lib blas.Library, a, b []float32, d int, o KIDOptions) (KIDResult, error) {
+// The cost is about 4·Subsets·Size²·d operations: 0.8·10¹² for the usual choices at d = 2048.
+func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	na, err := vectors("kid", "first", a, d, 2)
 	if err != nil {
 		return KIDResult{}, err
@@ -81,9 +80,9 @@ func KID(lib blas.Library, a, b []float32, d int, o KIDOptions) (KIDResult, erro
 	ma, mb := meanRow(a, d), meanRow(b, d)
 	var near float64
 	for j, v := range ma {
-		near += v * mb[j]
+		near += float64(v * mb[j])
 	}
-	k := cubicKernel{lib: lib, d: d, shift: cubic(near / float64(d))}
+	k := cubicKernel{d: d, shift: cubic(near / float64(d))}
 	drawn := make([][2][]int, r.Subsets)
 	parallel(r.Subsets, func(s int) {
 		for set, n := range []int{na, nb} {
@@ -116,7 +115,6 @@ func KID(lib blas.Library, a, b []float32, d int, o KIDOptions) (KIDResult, erro
 
 // cubicKernel sums k - shift over blocks of pairs.
 type cubicKernel struct {
-	lib   blas.Library
 	d     int
 	shift float64
 }
@@ -125,7 +123,7 @@ type cubicKernel struct {
 // all pairs of a row of each.
 type kernelSums struct{ xx, yy, xy float64 }
 
-func cubic(mean float64) float64 { return (mean + 1) * (mean + 1) * (mean + 1) }
+func cubic(mean float64) float64 { return float64((mean + 1) * (mean + 1) * (mean + 1)) }
 
 // sums takes tile t of the tiles of a[ia] followed by those of b[ib] against
 // itself and the tiles after it, pairs within a set twice.
@@ -153,7 +151,7 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 		if u > t {
 			other, m = right, tile(right, u)
 		}
-		k.lib.Dgemm(false, true, n, m, k.d, 1/float64(k.d), left, k.d, other, k.d, 0, gram, m)
+		linalg.MultiplyTransposed(n, m, k.d, left, k.d, other, k.d, gram, m)
 		var sum float64
 		for i := range n {
 			row := gram[i*m : (i+1)*m]
@@ -162,7 +160,7 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 			}
 			var part float64
 			for _, v := range row {
-				part += cubic(v) - k.shift
+				part += cubic(v/float64(k.d)) - k.shift
 			}
 			sum += part
 		}
@@ -170,9 +168,9 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 		case t < tiles && u >= tiles:
 			s.xy += sum
 		case t < tiles:
-			s.xx += 2 * sum
+			s.xx += float64(2 * sum)
 		default:
-			s.yy += 2 * sum
+			s.yy += float64(2 * sum)
 		}
 	}
 	return s
@@ -186,7 +184,7 @@ func meanStd(values []float64) (mean, std float64) {
 	}
 	mean /= float64(len(values))
 	for _, v := range values {
-		std += (v - mean) * (v - mean)
+		std += float64((v - mean) * (v - mean))
 	}
 	return mean, math.Sqrt(std / float64(len(values)))
 }

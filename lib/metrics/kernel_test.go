@@ -13,19 +13,17 @@ func TestKIDAgreesWithNumPy(t *testing.T) {
 	for _, g := range readSets(t).KID {
 		a, d := goldenSet(g.A, 0)
 		b, _ := goldenSet(g.B, 0)
-		for _, lib := range libraries(t) {
-			r, err := KID(lib, a, b, d, KIDOptions{Subsets: g.Subsets, Size: g.Size, Seed: 7})
-			if err != nil {
-				t.Fatal(err)
-			}
-			// In unit of the kernel's values; a kernel of 1e7 has few digits left.
-			tol := 1e-11
-			if g.Mean > 1000 {
-				tol = 1e-10
-			}
-			if !closeTo(r.Mean, g.Mean, tol) || !closeTo(r.Std, g.Std, tol) || r.Size != g.Size || r.Subsets != g.Subsets {
-				t.Errorf("%s, seeds %g and %g: %+v, NumPy has %.15g ± %.15g", lib.Class(), g.A[0], g.B[0], r, g.Mean, g.Std)
-			}
+		r, err := KID(a, b, d, KIDOptions{Subsets: g.Subsets, Size: g.Size, Seed: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// In unit of the kernel's values; a kernel of 1e7 has few digits left.
+		tol := 1e-11
+		if g.Mean > 1000 {
+			tol = 1e-10
+		}
+		if !closeTo(r.Mean, g.Mean, tol) || !closeTo(r.Std, g.Std, tol) || r.Size != g.Size || r.Subsets != g.Subsets {
+			t.Errorf("seeds %g and %g: %+v, NumPy has %.15g ± %.15g", g.A[0], g.B[0], r, g.Mean, g.Std)
 		}
 	}
 }
@@ -59,7 +57,7 @@ func TestKIDAgreesWithLoops(t *testing.T) {
 		values = append(values, mean(a, a, ia, ia, true)+mean(b, b, ib, ib, true)-2*mean(a, b, ia, ib, false))
 	}
 	mean, std := meanStd(values)
-	got, err := KID(anyLibrary(t), a, b, d, KIDOptions{Subsets: subsets, Size: size, Seed: 5})
+	got, err := KID(a, b, d, KIDOptions{Subsets: subsets, Size: size, Seed: 5})
 	if err != nil || !closeTo(got.Mean, mean, 1e-12) || !closeTo(got.Std, std, 1e-12) {
 		t.Errorf("KID = %+v, %v, loops have %g ± %g", got, err, mean, std)
 	}
@@ -97,20 +95,17 @@ func TestKIDDoesNotCancel(t *testing.T) {
 	add(b, b, n*(n-1), true)
 	add(a, b, -n*n/2, false)
 	exact, _ := want.Float64()
-	for _, lib := range libraries(t) {
-		got, err := KID(lib, a, b, d, KIDOptions{Size: n})
-		if err != nil || relative(got.Mean, exact) > 1e-12 {
-			t.Errorf("%s: %.15g, %v, want %.15g", lib.Class(), got.Mean, err, exact)
-		}
+	got, err := KID(a, b, d, KIDOptions{Size: n})
+	if err != nil || relative(got.Mean, exact) > 1e-12 {
+		t.Errorf("%.15g, %v, want %.15g", got.Mean, err, exact)
 	}
 }
 
 func TestKIDProperties(t *testing.T) {
 	const n, d = 60, 4
-	lib := anyLibrary(t)
 	whole := KIDOptions{Subsets: 1, Size: n}
 	kid := func(a, b []float32, d int) float64 {
-		r, err := KID(lib, a, b, d, whole)
+		r, err := KID(a, b, d, whole)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,11 +152,10 @@ func TestKIDProperties(t *testing.T) {
 // The mean of many draws of one distribution is zero: the estimate is unbiased.
 func TestKIDIsUnbiased(t *testing.T) {
 	const n, d, draws = 20, 3, 400
-	lib := anyLibrary(t)
 	var values []float64
 	for i := range uint64(draws) {
 		r := rand.New(rand.NewPCG(i, 2))
-		k, err := KID(lib, points(r, n, d), points(r, n, d), d, KIDOptions{Size: n})
+		k, err := KID(points(r, n, d), points(r, n, d), d, KIDOptions{Size: n})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,10 +167,9 @@ func TestKIDIsUnbiased(t *testing.T) {
 }
 
 func TestKIDWarnings(t *testing.T) {
-	lib := anyLibrary(t)
 	r := rand.New(rand.NewPCG(1, 3))
 	a, b := points(r, 30, 2), points(r, 50, 2)
-	k, err := KID(lib, a, b, 2, KIDOptions{})
+	k, err := KID(a, b, 2, KIDOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +177,7 @@ func TestKIDWarnings(t *testing.T) {
 	if k.Size != 30 || k.Subsets != 100 || k.Std == 0 {
 		t.Errorf("subsets of the larger set: %+v", k)
 	}
-	k, err = KID(lib, a, b[:60], 2, KIDOptions{})
+	k, err = KID(a, b[:60], 2, KIDOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,27 +185,25 @@ func TestKIDWarnings(t *testing.T) {
 	if k.Subsets != 1 || k.Std != 0 {
 		t.Errorf("both sets whole: %+v", k)
 	}
-	if k, err = KID(lib, a, b, 2, KIDOptions{Size: 20}); err != nil || len(k.Warnings) > 0 {
+	if k, err = KID(a, b, 2, KIDOptions{Size: 20}); err != nil || len(k.Warnings) > 0 {
 		t.Errorf("enough vectors: %+v, %v", k, err)
 	}
 }
 
 func TestKIDIsDeterministic(t *testing.T) {
-	lib := anyLibrary(t)
 	r := rand.New(rand.NewPCG(1, 4))
 	a, b := points(r, 900, 8), points(r, 800, 8)
-	sameOnAnyCores(t, func() (KIDResult, error) { return KID(lib, a, b, 8, KIDOptions{Subsets: 5, Size: 700}) })
-	one, _ := KID(lib, a, b, 8, KIDOptions{Subsets: 5, Size: 100})
-	other, _ := KID(lib, a, b, 8, KIDOptions{Subsets: 5, Size: 100, Seed: 1})
+	sameOnAnyCores(t, func() (KIDResult, error) { return KID(a, b, 8, KIDOptions{Subsets: 5, Size: 700}) })
+	one, _ := KID(a, b, 8, KIDOptions{Subsets: 5, Size: 100})
+	other, _ := KID(a, b, 8, KIDOptions{Subsets: 5, Size: 100, Seed: 1})
 	if one.Mean == other.Mean {
 		t.Error("two seeds draw the same subsets")
 	}
 }
 
 func TestKIDRefuses(t *testing.T) {
-	lib := anyLibrary(t)
 	ok := []float32{1, 2, 3, 4}
-	run := func(a, b []float32, d int, o KIDOptions) error { _, err := KID(lib, a, b, d, o); return err }
+	run := func(a, b []float32, d int, o KIDOptions) error { _, err := KID(a, b, d, o); return err }
 	refuses(t, "ragged", run(ok, ok[:3], 2, KIDOptions{}), "second set", "3 values", "rows of 2")
 	refuses(t, "dimension", run(ok, ok, 0, KIDOptions{}), "first set")
 	refuses(t, "one", run(ok[:2], ok, 2, KIDOptions{}), "at least 2")
@@ -223,11 +214,10 @@ func TestKIDRefuses(t *testing.T) {
 
 // One subset of the usual size on Inception features: 8.2·10⁹ operations.
 func BenchmarkKIDSubset(b *testing.B) {
-	lib := anyLibrary(b)
 	r := rand.New(rand.NewPCG(1, 1))
 	x, y := points(r, 1100, 2048), points(r, 1100, 2048)
 	for b.Loop() {
-		if _, err := KID(lib, x, y, 2048, KIDOptions{Subsets: 1}); err != nil {
+		if _, err := KID(x, y, 2048, KIDOptions{Subsets: 1}); err != nil {
 			b.Fatal(err)
 		}
 	}

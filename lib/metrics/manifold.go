@@ -3,8 +3,6 @@ package metrics
 import (
 	"fmt"
 	"sync/atomic"
-
-	"vapo/lib/blas"
 )
 
 // ManifoldResult says how two sets cover each other. Every value is a share of
@@ -35,9 +33,9 @@ const maxManifoldK = 100
 //
 // Squared distances come from products of vectors less the common mean, in float64. Where
 // rounding could decide, next to a radius, they are computed again from the differences,
-// so copies and ties count the same on every library. Tiles keep memory small; the cost is
+// so copies and ties count as such. Tiles keep memory small; the cost is
 // about (n+m)²·d operations.
-func Manifold(lib blas.Library, real, fake []float32, d, k int) (ManifoldResult, error) {
+func Manifold(real, fake []float32, d, k int) (ManifoldResult, error) {
 	if k < 1 || k > maxManifoldK {
 		return ManifoldResult{}, fmt.Errorf("manifold: neighbour %d, expected 1 to %d", k, maxManifoldK)
 	}
@@ -57,7 +55,7 @@ func Manifold(lib blas.Library, real, fake []float32, d, k int) (ManifoldResult,
 	for j, v := range other {
 		centre[j] = centre[j]/2 + v/2
 	}
-	a, b := newCloud(lib, real, d, centre), newCloud(lib, fake, d, centre)
+	a, b := newCloud(real, d, centre), newCloud(fake, d, centre)
 	ra, rb := a.radii(k), b.radii(k)
 
 	covered := make([]bool, r.NReal)

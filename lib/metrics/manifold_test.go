@@ -11,18 +11,16 @@ func TestManifoldAgreesWithNumPy(t *testing.T) {
 		real, d := goldenSet(g.A, g.Grid)
 		fake, _ := goldenSet(g.B, g.Grid)
 		copy(fake[:g.Copies*d], real)
-		for _, lib := range libraries(t) {
-			r, err := Manifold(lib, real, fake, d, g.K)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, pair := range map[string][2]float64{
-				"precision": {r.Precision, g.Precision}, "recall": {r.Recall, g.Recall},
-				"density": {r.Density, g.Density}, "coverage": {r.Coverage, g.Coverage},
-			} {
-				if !closeTo(pair[0], pair[1], 1e-13) { // one vector more or less is 1e-3 at least
-					t.Errorf("%s, seed %g: %s %.15g, NumPy has %.15g", lib.Class(), g.A[0], name, pair[0], pair[1])
-				}
+		r, err := Manifold(real, fake, d, g.K)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, pair := range map[string][2]float64{
+			"precision": {r.Precision, g.Precision}, "recall": {r.Recall, g.Recall},
+			"density": {r.Density, g.Density}, "coverage": {r.Coverage, g.Coverage},
+		} {
+			if !closeTo(pair[0], pair[1], 1e-13) { // one vector more or less is 1e-3 at least
+				t.Errorf("seed %g: %s %.15g, NumPy has %.15g", g.A[0], name, pair[0], pair[1])
 			}
 		}
 	}
@@ -40,15 +38,13 @@ func TestManifoldOfEqualSets(t *testing.T) {
 		i = (i + 77) % n
 		shuffled = append(shuffled, x[i*d:(i+1)*d]...)
 	}
-	for _, lib := range libraries(t) {
-		r, err := Manifold(lib, x, shuffled, d, k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Each ball holds its centre and k more: those at the radius are inside.
-		if r.Precision != 1 || r.Recall != 1 || r.Coverage != 1 || !closeTo(r.Density, (k+1.0)/k, 1e-13) || len(r.Warnings) > 0 {
-			t.Errorf("%s: a set against itself: %+v", lib.Class(), r)
-		}
+	r, err := Manifold(x, shuffled, d, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Each ball holds its centre and k more: those at the radius are inside.
+	if r.Precision != 1 || r.Recall != 1 || r.Coverage != 1 || !closeTo(r.Density, (k+1.0)/k, 1e-13) || len(r.Warnings) > 0 {
+		t.Errorf("a set against itself: %+v", r)
 	}
 }
 
@@ -62,18 +58,16 @@ func TestManifoldOfRepeatedVectors(t *testing.T) {
 		ten[i] = ten[i]/100 + 50
 	}
 	thrice := slices.Concat(ten, ten, ten)
-	for _, lib := range libraries(t) {
-		m, err := Manifold(lib, thrice, thrice, d, k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Precision != 1 || m.Recall != 1 || m.Coverage != 1 || m.Density != 3.0/k {
-			t.Errorf("%s: every vector three times: %+v", lib.Class(), m)
-		}
-		same := slices.Repeat([]float32{0.1, -3, 7e5}, 12)
-		if m, err = Manifold(lib, same, same, d, k); err != nil || m.Precision != 1 || m.Coverage != 1 || m.Density != 12.0/k {
-			t.Errorf("%s: one vector twelve times: %+v, %v", lib.Class(), m, err)
-		}
+	m, err := Manifold(thrice, thrice, d, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Precision != 1 || m.Recall != 1 || m.Coverage != 1 || m.Density != 3.0/k {
+		t.Errorf("every vector three times: %+v", m)
+	}
+	same := slices.Repeat([]float32{0.1, -3, 7e5}, 12)
+	if m, err = Manifold(same, same, d, k); err != nil || m.Precision != 1 || m.Coverage != 1 || m.Density != 12.0/k {
+		t.Errorf("one vector twelve times: %+v, %v", m, err)
 	}
 }
 
@@ -84,7 +78,7 @@ func TestManifoldOfDisjointSets(t *testing.T) {
 	for i := range b {
 		b[i] += 100
 	}
-	m, err := Manifold(anyLibrary(t), a, b, d, 3)
+	m, err := Manifold(a, b, d, 3)
 	if err != nil || m.Precision != 0 || m.Recall != 0 || m.Density != 0 || m.Coverage != 0 {
 		t.Errorf("disjoint sets: %+v, %v", m, err)
 	}
@@ -109,7 +103,6 @@ func TestNearestAreKeptInAnyOrder(t *testing.T) {
 // fewer modes lower recall and coverage, noise lowers precision and density.
 func TestManifoldTellsFaults(t *testing.T) {
 	const n, d, k = 1000, 4, 3
-	lib := anyLibrary(t)
 	r := rand.New(rand.NewPCG(4, 1))
 	a, b := points(r, n, d), points(r, n, d)
 	narrow, wide := slices.Clone(b), slices.Clone(b)
@@ -120,7 +113,7 @@ func TestManifoldTellsFaults(t *testing.T) {
 		wide[i] *= 2
 	}
 	measure := func(fake []float32) ManifoldResult {
-		m, err := Manifold(lib, a, fake, d, k)
+		m, err := Manifold(a, fake, d, k)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,9 +137,8 @@ func TestManifoldIsDeterministic(t *testing.T) {
 	for i := range b {
 		a[i], b[i] = float32(int(4*a[i])), float32(int(4*b[i])) // ties
 	}
-	lib := anyLibrary(t)
-	sameOnAnyCores(t, func() (ManifoldResult, error) { return Manifold(lib, a, b, 6, 3) })
-	m, err := Manifold(lib, a, b, 6, 3)
+	sameOnAnyCores(t, func() (ManifoldResult, error) { return Manifold(a, b, 6, 3) })
+	m, err := Manifold(a, b, 6, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,9 +146,8 @@ func TestManifoldIsDeterministic(t *testing.T) {
 }
 
 func TestManifoldRefuses(t *testing.T) {
-	lib := anyLibrary(t)
 	ok := make([]float32, 8)
-	run := func(a, b []float32, d, k int) error { _, err := Manifold(lib, a, b, d, k); return err }
+	run := func(a, b []float32, d, k int) error { _, err := Manifold(a, b, d, k); return err }
 	refuses(t, "k", run(ok, ok, 2, 0), "neighbour 0")
 	refuses(t, "large k", run(ok, ok, 2, 101), "1 to 100")
 	refuses(t, "few", run(ok, ok[:6], 2, 3), "fake set of 3 vectors", "at least 4")
@@ -165,11 +156,10 @@ func TestManifoldRefuses(t *testing.T) {
 }
 
 func BenchmarkManifold(b *testing.B) {
-	lib := anyLibrary(b)
 	r := rand.New(rand.NewPCG(1, 1))
 	x, y := points(r, 2000, 2048), points(r, 2000, 2048)
 	for b.Loop() {
-		if _, err := Manifold(lib, x, y, 2048, 3); err != nil {
+		if _, err := Manifold(x, y, 2048, 3); err != nil {
 			b.Fatal(err)
 		}
 	}

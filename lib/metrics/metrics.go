@@ -33,8 +33,8 @@ func RelativeRMS(got, want []float32) (float64, error) {
 	var num, den float64
 	for i, w := range want {
 		e := float64(got[i]) - float64(w)
-		num += e * e
-		den += float64(w) * float64(w)
+		num += float64(e * e)
+		den += float64(float64(w) * float64(w))
 	}
 	r := math.Sqrt(num / den)
 	if math.IsNaN(r) || math.IsInf(r, 0) {

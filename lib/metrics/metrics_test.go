@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
-
-	"vapo/lib/blas"
 )
 
 func normals(r *rand.Rand, n, d int, shift, scale float64) []float64 {
@@ -73,10 +71,10 @@ func single(x []float64) []float32 {
 	return rows
 }
 
-func momentsOf(t testing.TB, lib blas.Library, x []float64, d int) *Moments {
+func momentsOf(t testing.TB, x []float64, d int) *Moments {
 	t.Helper()
 	m := NewMoments(d)
-	if err := m.Add(lib, single(x)); err != nil {
+	if err := m.Add(single(x)); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -97,13 +95,4 @@ func TestRelativeRMS(t *testing.T) {
 			t.Errorf("%s: RelativeRMS = %v, want an error", name, v)
 		}
 	}
-}
-
-func anyLibrary(t testing.TB) blas.Library {
-	t.Helper()
-	lib, err := blas.Open("auto")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return lib
 }

@@ -97,7 +97,7 @@ func choose(x []float32, d, n int, seed, set uint64) []float32 {
 func squaredDistance(x, y []float32) (s float64) {
 	for j, v := range x {
 		e := float64(v) - float64(y[j])
-		s += e * e
+		s += float64(e * e)
 	}
 	return s
 }

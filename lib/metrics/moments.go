@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/blas"
+	"vapo/lib/linalg"
 )
 
 // Moments are the count, mean and scatter matrix of a set of vectors, in a form
@@ -31,11 +31,8 @@ var errPublished = errors.New("moments: nothing can be added to published statis
 // the cost; the results' bits depend on it.
 const addBlock = 1024
 
-// Add cuts the features into strips and M2 into tiles, one for a core at a time.
-const (
-	addStrip   = 64
-	momentTile = 256
-)
+// strip is how many features Add takes at a time on a core.
+const strip = 64
 
 // NewMoments returns the moments of no vectors of d components.
 func NewMoments(d int) *Moments {
@@ -117,8 +114,8 @@ func (m *Moments) Cov() []float64 {
 
 // Add takes in rows, [n, d] row-major in any unit, as networks compute them;
 // all sums are taken in float64. All values must be finite; on error nothing
-// was added. The result depends on lib's class, and not on the number of cores.
-func (m *Moments) Add(lib blas.Library, rows []float32) error {
+// was added.
+func (m *Moments) Add(rows []float32) error {
 	if m.published {
 		return errPublished
 	}
@@ -137,12 +134,14 @@ func (m *Moments) Add(lib blas.Library, rows []float32) error {
 	w := newAddWork(m.d, min(n, addBlock))
 	for lo := 0; lo < n; lo += addBlock {
 		hi := min(lo+addBlock, n)
-		m.addRows(lib, rows[lo*m.d:hi*m.d], w)
+		m.addRows(rows[lo*m.d:hi*m.d], w)
 	}
-	parallel((m.d+momentTile-1)/momentTile, func(t int) {
-		for i := t * momentTile; i < min((t+1)*momentTile, m.d); i++ {
-			for j := i + 1; j < m.d; j++ {
-				m.m2[i*m.d+j] = m.m2[j*m.d+i]
+	parallel((m.d+strip-1)/strip, func(t int) {
+		for lo := 0; lo <= t*strip; lo += strip { // square by square, which a cache holds
+			for i := t * strip; i < min((t+1)*strip, m.d); i++ {
+				for j := lo; j < min(lo+strip, i); j++ {
+					m.m2[i*m.d+j] = m.m2[j*m.d+i]
+				}
 			}
 		}
 	})
@@ -151,27 +150,25 @@ func (m *Moments) Add(lib blas.Library, rows []float32) error {
 
 // addWork is what a block of rows takes.
 type addWork struct {
-	columns []float64 // [d, stride]: each feature's deviations from the block's mean, then one value more
-	stride  int       // not a power of two, by which columns would evict each other from a cache
-	mean    []float64 // [d] of the block
+	deviations []float64 // [rows + 1, d], of the rows from the block's mean, then one vector more
+	mean       []float64 // [d] of the block
 }
 
 func newAddWork(d, rows int) *addWork {
-	stride := (rows+1+7)&^7 | 8
-	return &addWork{columns: make([]float64, d*stride), stride: stride, mean: make([]float64, d)}
+	return &addWork{deviations: make([]float64, (rows+1)*d), mean: make([]float64, d)}
 }
 
-// addRows adds a block of rows, to the lower triangle of M2 alone. It is the
+// addRows adds a block of rows, to the upper triangle of M2 alone. It is the
 // update of Merge with M2 of the block never written down: as a product of the
 // deviations it goes to m.m2 at once, and the outer product of the difference
 // of the means is that of one more vector.
-func (m *Moments) addRows(lib blas.Library, x []float32, w *addWork) {
+func (m *Moments) addRows(x []float32, w *addWork) {
 	d, n := m.d, len(x)/m.d
 	before, added := float64(m.n), float64(n)
 	total := before + added
 	weight := math.Sqrt(before * added / total)
-	parallel((d+addStrip-1)/addStrip, func(t int) {
-		lo, hi := t*addStrip, min((t+1)*addStrip, d)
+	parallel((d+strip-1)/strip, func(t int) {
+		lo, hi := t*strip, min((t+1)*strip, d)
 		mean := w.mean[lo:hi]
 		clear(mean)
 		for r := range n {
@@ -183,14 +180,15 @@ func (m *Moments) addRows(lib blas.Library, x []float32, w *addWork) {
 			mean[j] /= added
 		}
 		for r := range n {
+			out := w.deviations[r*d+lo : r*d+hi]
 			for j, v := range x[r*d+lo : r*d+hi] {
-				w.columns[(lo+j)*w.stride+r] = float64(v) - mean[j]
+				out[j] = float64(v) - mean[j]
 			}
 		}
 		for j, v := range mean {
 			delta := v - m.mean[lo+j]
-			w.columns[(lo+j)*w.stride+n] = weight * delta
-			m.mean[lo+j] += delta * (added / total)
+			w.deviations[n*d+lo+j] = weight * delta
+			m.mean[lo+j] += float64(delta * (added / total))
 		}
 	})
 	k := n
@@ -198,22 +196,7 @@ func (m *Moments) addRows(lib blas.Library, x []float32, w *addWork) {
 		k++
 	}
 	m.n += int64(n)
-	tiles := (d + momentTile - 1) / momentTile
-	parallel(tiles*(tiles+1)/2, func(t int) {
-		i, j := pairOf(t)
-		i, j = i*momentTile, j*momentTile
-		lib.Dgemm(false, true, min(momentTile, d-i), min(momentTile, d-j), k, 1,
-			w.columns[i*w.stride:], w.stride, w.columns[j*w.stride:], w.stride, 1, m.m2[i*d+j:], d)
-	})
-}
-
-// pairOf counts the pairs i >= j: (0,0), (1,0), (1,1), (2,0), ...
-func pairOf(t int) (i, j int) {
-	for t > i {
-		i++
-		t -= i
-	}
-	return i, t
+	linalg.AddGram(k, d, w.deviations, d, m.m2, d)
 }
 
 // Merge takes in what other has seen; other is unchanged. Merging is
@@ -254,11 +237,11 @@ func (m *Moments) merge(o *Moments) {
 		w := di * (na * nb / n)
 		mi, oi := m.m2[i*m.d:(i+1)*m.d], o.m2[i*m.d:(i+1)*m.d]
 		for j, dj := range delta {
-			mi[j] += oi[j] + w*dj
+			mi[j] += oi[j] + float64(w*dj)
 		}
 	}
 	for j := range delta {
-		m.mean[j] += delta[j] * (nb / n)
+		m.mean[j] += float64(delta[j] * (nb / n))
 	}
 	m.n += o.n
 }

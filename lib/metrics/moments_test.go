@@ -36,12 +36,10 @@ func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 }
 
 // Merging is associative and commutative, and adding in any pieces gives the
-// same moments, to 1e-12, with every library.
+// same moments, to 1e-12.
 func TestMomentsMergeIsAssociative(t *testing.T) {
 	for trial := range 60 {
 		r := rand.New(rand.NewPCG(uint64(trial), 5))
-		libs := libraries(t)
-		lib := libs[trial%len(libs)]
 		d := 1 + r.IntN(6)
 		part := func() []float64 {
 			n := r.IntN(600)
@@ -51,7 +49,7 @@ func TestMomentsMergeIsAssociative(t *testing.T) {
 			return normals(r, n, d, 10*r.NormFloat64(), math.Exp(r.NormFloat64()))
 		}
 		x, y, z := part(), part(), part()
-		a, b, c := momentsOf(t, lib, x, d), momentsOf(t, lib, y, d), momentsOf(t, libs[0], z, d)
+		a, b, c := momentsOf(t, x, d), momentsOf(t, y, d), momentsOf(t, z, d)
 		merged := func(list ...*Moments) *Moments {
 			m := NewMoments(d)
 			for _, o := range list {
@@ -69,11 +67,11 @@ func TestMomentsMergeIsAssociative(t *testing.T) {
 		momentsClose(t, "association", left, right, 1e-12)
 		momentsClose(t, "order", left, merged(c, a, b), 1e-12)
 		whole := append(append(append([]float64(nil), x...), y...), z...)
-		momentsClose(t, "shards", left, momentsOf(t, lib, whole, d), 1e-12)
+		momentsClose(t, "shards", left, momentsOf(t, whole, d), 1e-12)
 		pieces := NewMoments(d)
 		for rest := single(whole); len(rest) > 0; {
 			n := min(len(rest), d*r.IntN(500))
-			if err := pieces.Add(lib, rest[:n]); err != nil {
+			if err := pieces.Add(rest[:n]); err != nil {
 				t.Fatal(err)
 			}
 			rest = rest[n:]
@@ -94,38 +92,35 @@ func TestFrechetBitsDoNotDependOnCores(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	const d = 300
 	r := rand.New(rand.NewPCG(3, 3))
-	for _, lib := range libraries(t) {
-		for _, n := range []int{d / 2, 1100} {
-			x, y := single(normals(r, n, d, 1, 1)), single(normals(r, n, d, 0, 2))
-			var want Frechet
-			var wantM2 []float64
-			for run, cores := range []int{1, 2, 5, 2} {
-				runtime.GOMAXPROCS(cores)
-				a, b := NewMoments(d), NewMoments(d)
-				if err := errors.Join(a.Add(lib, x), b.Add(lib, y)); err != nil {
-					t.Fatal(err)
-				}
-				f, err := FrechetDistance(lib, a, b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if run == 0 {
-					want, wantM2 = f, a.m2
-				}
-				if f.Value != want.Value || !slices.Equal(a.m2, wantM2) {
-					t.Errorf("%s: N=%d: %.17g on %d cores, %.17g on one", lib.Class(), n, f.Value, cores, want.Value)
-				}
+	for _, n := range []int{d / 2, 1100} {
+		x, y := single(normals(r, n, d, 1, 1)), single(normals(r, n, d, 0, 2))
+		var want Frechet
+		var wantM2 []float64
+		for run, cores := range []int{1, 2, 5, 2} {
+			runtime.GOMAXPROCS(cores)
+			a, b := NewMoments(d), NewMoments(d)
+			if err := errors.Join(a.Add(x), b.Add(y)); err != nil {
+				t.Fatal(err)
+			}
+			f, err := FrechetDistance(a, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if run == 0 {
+				want, wantM2 = f, a.m2
+			}
+			if f.Value != want.Value || !slices.Equal(a.m2, wantM2) {
+				t.Errorf("N=%d: %.17g on %d cores, %.17g on one", n, f.Value, cores, want.Value)
 			}
 		}
 	}
 }
 
 func TestMomentsOfPublishedStatistics(t *testing.T) {
-	lib := anyLibrary(t)
 	r := rand.New(rand.NewPCG(4, 4))
 	const n, d = 90, 7
-	x, y := momentsOf(t, lib, normals(r, n, d, 1, 1), d), momentsOf(t, lib, normals(r, n, d, 0, 2), d)
-	want, err := FrechetDistance(lib, x, y)
+	x, y := momentsOf(t, normals(r, n, d, 1, 1), d), momentsOf(t, normals(r, n, d, 0, 2), d)
+	want, err := FrechetDistance(x, y)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,17 +138,17 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 	}
 	for _, m := range []*Moments{known, unknown} {
 		for _, pair := range [][2]*Moments{{m, y}, {y, m}} {
-			if got, err := FrechetDistance(lib, pair[0], pair[1]); err != nil || relative(got.Value, want.Value) > 1e-12 {
+			if got, err := FrechetDistance(pair[0], pair[1]); err != nil || relative(got.Value, want.Value) > 1e-12 {
 				t.Errorf("N=%d: %v, %v, want %v", m.N(), got, err, want)
 			}
 		}
 	}
 	// Of what cannot be known nothing is said, and the other side's warning stays.
-	few := momentsOf(t, lib, normals(r, d, d, 0, 2), d)
-	if f, err := FrechetDistance(lib, unknown, unknown); err != nil || len(f.Warnings) > 0 || f.Value > 1e-12 {
+	few := momentsOf(t, normals(r, d, d, 0, 2), d)
+	if f, err := FrechetDistance(unknown, unknown); err != nil || len(f.Warnings) > 0 || f.Value > 1e-12 {
 		t.Errorf("published statistics against themselves: %v, %v", f, err)
 	}
-	if f, err := FrechetDistance(lib, unknown, few); err != nil || len(f.Warnings) != 1 {
+	if f, err := FrechetDistance(unknown, few); err != nil || len(f.Warnings) != 1 {
 		t.Errorf("few vectors against published statistics: %v, %v", f, err)
 	}
 	// A singular one, without an N that would tell.
@@ -161,18 +156,18 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err1 := FrechetDistance(lib, sparse, y)
-	b, err2 := FrechetDistance(lib, few, y)
+	a, err1 := FrechetDistance(sparse, y)
+	b, err2 := FrechetDistance(few, y)
 	if err1 != nil || err2 != nil || relative(a.Value, b.Value) > 1e-9 || a.Route != "pivoted" && b.Route != "pivoted" {
 		t.Errorf("a singular covariance: %v without N, %v with, %v, %v", a, b, err1, err2)
 	}
-	if err := unknown.Add(lib, make([]float32, d)); err == nil {
+	if err := unknown.Add(make([]float32, d)); err == nil {
 		t.Error("a vector was added to published statistics")
 	}
 	if unknown.Merge(x) == nil || x.Merge(unknown) == nil {
 		t.Error("published statistics were merged")
 	}
-	if err := known.Add(lib, make([]float32, d)); err != nil || known.N() != n+1 {
+	if err := known.Add(make([]float32, d)); err != nil || known.N() != n+1 {
 		t.Errorf("a vector for statistics with an N: N=%d, %v", known.N(), err)
 	}
 }
@@ -206,12 +201,11 @@ func TestMomentsOfRefuses(t *testing.T) {
 }
 
 func TestMomentsAgreeWithTwoPasses(t *testing.T) {
-	lib := anyLibrary(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	const n, d = 1000, 4
 	// An offset a million times the spread: sums of squares would lose it all.
 	x := normals(r, n, d, 1e6, 1)
-	m := momentsOf(t, lib, x, d)
+	m := momentsOf(t, x, d)
 	cov := m.Cov()
 	for i := range d {
 		for j := range d {
@@ -227,13 +221,12 @@ func TestMomentsAgreeWithTwoPasses(t *testing.T) {
 }
 
 func TestMomentsErrorsLeaveThemAlone(t *testing.T) {
-	lib := anyLibrary(t)
-	m := momentsOf(t, lib, []float64{1, 2, 3, 4}, 2)
+	m := momentsOf(t, []float64{1, 2, 3, 4}, 2)
 	before := *m
-	if err := m.Add(lib, []float32{1, 2, 3}); err == nil {
+	if err := m.Add([]float32{1, 2, 3}); err == nil {
 		t.Error("a broken row was added")
 	}
-	if err := m.Add(lib, []float32{1, 2, 3, float32(math.NaN())}); err == nil {
+	if err := m.Add([]float32{1, 2, 3, float32(math.NaN())}); err == nil {
 		t.Error("NaN was added")
 	}
 	if err := m.Merge(NewMoments(3)); err == nil {
@@ -246,7 +239,7 @@ func TestMomentsErrorsLeaveThemAlone(t *testing.T) {
 	if m.N() != 2 || m.Dim() != 2 || m.Mean()[1] != 3 || m.Cov()[0] != 2 {
 		t.Errorf("N=%d Dim=%d mean=%v var=%v", m.N(), m.Dim(), m.Mean(), m.Cov()[0])
 	}
-	if one := momentsOf(t, lib, []float64{5}, 1); one.Cov()[0] != 0 {
+	if one := momentsOf(t, []float64{5}, 1); one.Cov()[0] != 0 {
 		t.Error("covariance of one vector is not zero")
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/blas"
+	"vapo/lib/linalg"
 )
 
 // A Neighbour is one of the reference images nearest to a query.
@@ -24,15 +24,15 @@ const (
 // Nearest returns, for each query, its k nearest references by Euclidean
 // distance in pixel space, nearest first, ties by lower index.
 //
-//	queries: [n, d], refs: [m, d], uint8; lib: any BLAS
+//	queries: [n, d], refs: [m, d], uint8
 //
-// Distances are exact whatever the library and its order of summation: pixels
+// Distances are exact whatever the order of summation: pixels
 // centred to [-128, 127] have products of at most 2^14, so float32 holds sums of
 // 1024 of them without rounding, and longer rows are taken in pieces.
 //
 // Note: float64 or integer loops were rejected; in float32 the work is a matrix
 // product, several times faster, and exactness costs nothing.
-func Nearest(lib blas.Library, queries, refs []uint8, d, k int) ([][]Neighbour, error) {
+func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 	if d < 1 || len(queries)%d != 0 || len(refs)%d != 0 {
 		return nil, fmt.Errorf("nearest neighbours: %d and %d bytes are no sets of images of %d", len(queries), len(refs), d)
 	}
@@ -61,7 +61,7 @@ func Nearest(lib blas.Library, queries, refs []uint8, d, k int) ([][]Neighbour, 
 		}
 		for r := 0; r < m; r += refTile {
 			rhi := min(r+refTile, m)
-			w.dots(lib, queries[lo*d:hi*d], refs[r*d:rhi*d], d)
+			w.dots(queries[lo*d:hi*d], refs[r*d:rhi*d], d)
 			for i := range best {
 				row := w.sum[i*(rhi-r) : (i+1)*(rhi-r)]
 				for j, dot := range row {
@@ -103,14 +103,14 @@ type nearestWork struct {
 }
 
 // dots fills sum, [nq, nr], with the inner products of centred rows.
-func (w *nearestWork) dots(lib blas.Library, q, r []uint8, d int) {
+func (w *nearestWork) dots(q, r []uint8, d int) {
 	nq, nr := len(q)/d, len(r)/d
 	clear(w.sum[:nq*nr])
 	for at := 0; at < d; at += exactDots {
 		width := min(exactDots, d-at)
 		centre(w.q, q, d, at, width)
 		centre(w.r, r, d, at, width)
-		lib.Sgemm(false, true, nq, nr, width, 1, w.q, width, w.r, width, 0, w.dot, nr)
+		linalg.MultiplyTransposed(nq, nr, width, w.q, width, w.r, width, w.dot, nr)
 		for i, v := range w.dot[:nq*nr] {
 			w.sum[i] += int64(v)
 		}

@@ -5,24 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"vapo/lib/blas"
 )
 
-func libraries(t testing.TB) []blas.Library {
-	var libs []blas.Library
-	for _, class := range []string{"go", "openblas"} {
-		lib, err := blas.Open(class)
-		if err != nil {
-			t.Logf("without %s: %v", class, err)
-			continue
-		}
-		libs = append(libs, lib)
-	}
-	return libs
-}
-
-// Against a search in integers, with every library, across tile edges and
+// Against a search in integers, across tile edges and
 // across the width up to which float32 sums are exact.
 func TestNearestIsExact(t *testing.T) {
 	for _, tc := range []struct{ n, m, d, k, levels int }{
@@ -54,31 +39,25 @@ func TestNearestIsExact(t *testing.T) {
 				want[i] = append(want[i], Neighbour{h.index, math.Sqrt(float64(h.square))})
 			}
 		}
-		for _, lib := range libraries(t) {
-			got, err := Nearest(lib, queries, refs, tc.d, tc.k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range want {
-				if !slices.Equal(got[i], want[i]) {
-					t.Fatalf("%+v with %s: neighbours of %d are %v, want %v", tc, lib.Class(), i, got[i], want[i])
-				}
+		got, err := Nearest(queries, refs, tc.d, tc.k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			if !slices.Equal(got[i], want[i]) {
+				t.Fatalf("%+v: neighbours of %d are %v, want %v", tc, i, got[i], want[i])
 			}
 		}
 	}
 }
 
 func TestNearestRefuses(t *testing.T) {
-	lib, err := blas.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	x := make([]uint8, 8)
 	for name, run := range map[string]func() ([][]Neighbour, error){
-		"ragged":    func() ([][]Neighbour, error) { return Nearest(lib, x, x, 3, 1) },
-		"too many":  func() ([][]Neighbour, error) { return Nearest(lib, x, x, 4, 3) },
-		"none":      func() ([][]Neighbour, error) { return Nearest(lib, x, x, 4, 0) },
-		"dimension": func() ([][]Neighbour, error) { return Nearest(lib, x, x, 0, 1) },
+		"ragged":    func() ([][]Neighbour, error) { return Nearest(x, x, 3, 1) },
+		"too many":  func() ([][]Neighbour, error) { return Nearest(x, x, 4, 3) },
+		"none":      func() ([][]Neighbour, error) { return Nearest(x, x, 4, 0) },
+		"dimension": func() ([][]Neighbour, error) { return Nearest(x, x, 0, 1) },
 	} {
 		if got, err := run(); err == nil {
 			t.Errorf("%s: %v, want an error", name, got)

@@ -1,10 +1,6 @@
 package metrics
 
-import (
-	"fmt"
-
-	"vapo/lib/blas"
-)
+import "fmt"
 
 // vectors checks that x, called set in the metric called what, is a whole
 // number of rows of d finite components, least of them or more, and returns
@@ -43,7 +39,7 @@ func meanRow(x []float32, d int) []float64 {
 
 // momentsOfRows are the moments of the rows of x, [n, d] and finite, that index
 // lists, added in that order.
-func momentsOfRows(lib blas.Library, x []float32, d int, index []int) (*Moments, error) {
+func momentsOfRows(x []float32, d int, index []int) (*Moments, error) {
 	m := NewMoments(d)
 	rows := make([]float32, min(len(index), addBlock)*d)
 	for lo := 0; lo < len(index); lo += addBlock {
@@ -51,7 +47,7 @@ func momentsOfRows(lib blas.Library, x []float32, d int, index []int) (*Moments,
 		for k, i := range part {
 			copy(rows[k*d:(k+1)*d], x[i*d:(i+1)*d])
 		}
-		if err := m.Add(lib, rows[:len(part)*d]); err != nil {
+		if err := m.Add(rows[:len(part)*d]); err != nil {
 			return nil, err
 		}
 	}

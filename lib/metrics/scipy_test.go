@@ -18,8 +18,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"vapo/lib/blas"
 )
 
 var (
@@ -118,7 +116,7 @@ func tempArray[T float32 | float64](t *testing.T, name string, values []T) strin
 	return f.Name()
 }
 
-// TestAgainstSciPy prints a row a case and library: the time here and of scipy.linalg.sqrtm(S1 @ S2) or of numpy.cov,
+// TestAgainstSciPy prints a row a case: the time here and of scipy.linalg.sqrtm(S1 @ S2) or of numpy.cov,
 // and how far the results are apart. Turns alternate, so that what else the machine does meets all alike; times are
 // medians, a ratio is the median of the ratios within a round. It asserts the agreement and nothing about time.
 func TestAgainstSciPy(t *testing.T) {
@@ -129,53 +127,46 @@ func TestAgainstSciPy(t *testing.T) {
 		t.Skip("python3-scipy is not installed (Debian: apt-get install python3-scipy)")
 	}
 	head := true
-	const form = "%-28s %-10s %10s %10s %8s  %s\n"
-	row := func(name string, tolerance float64, job func(lib blas.Library) float64, args ...string) {
+	const form = "%-28s %10s %10s %8s  %s\n"
+	row := func(name string, tolerance float64, job func() float64, args ...string) {
 		them, version := startSciPy(t, args...)
 		if head {
 			fmt.Printf("SciPy %s, %d threads each\n", version, runtime.GOMAXPROCS(0))
-			fmt.Printf(form, "case", "library", "ours s", "SciPy s", "ratio", "apart")
+			fmt.Printf(form, "case", "ours s", "SciPy s", "ratio", "apart")
 			head = false
 		}
-		libs := libraries(t)
-		seconds, ratios, apart := make([][]float64, len(libs)), make([][]float64, len(libs)), make([]float64, len(libs))
-		var theirs []float64
+		var seconds, theirs, ratios []float64
+		var apart float64
 		start, before := time.Now(), machineSeconds()-processSeconds(os.Getpid(), them.cmd.Process.Pid)
 		for range *sciPyRounds {
 			their, want := them.turn(t)
-			theirs = append(theirs, their)
-			for i, lib := range libs {
-				start := time.Now()
-				got := job(lib)
-				s := time.Since(start).Seconds()
-				seconds[i], ratios[i] = append(seconds[i], s), append(ratios[i], their/s)
-				apart[i] = math.Max(apart[i], relative(got, want))
-			}
+			start := time.Now()
+			got := job()
+			s := time.Since(start).Seconds()
+			theirs, seconds, ratios = append(theirs, their), append(seconds, s), append(ratios, their/s)
+			apart = math.Max(apart, relative(got, want))
 		}
 		others := machineSeconds() - processSeconds(os.Getpid(), them.cmd.Process.Pid) - before
 		mark := ""
 		if share := others / (time.Since(start).Seconds() * float64(runtime.NumCPU())); share > quiet {
 			mark = fmt.Sprintf("  not trustworthy: others took %.0f%% of the machine", 100*share)
 		}
-		for i, lib := range libs {
-			fmt.Printf(form, name, lib.Class(), fmt.Sprintf("%.3f", middle(seconds[i])), fmt.Sprintf("%.3f", middle(theirs)),
-				fmt.Sprintf("%.1fx", middle(ratios[i])), fmt.Sprintf("%.1e", apart[i])+mark)
-			if apart[i] > tolerance {
-				t.Errorf("%s, %s: relative difference %.2g, expected at most %g", name, lib.Class(), apart[i], tolerance)
-			}
+		fmt.Printf(form, name, fmt.Sprintf("%.3f", middle(seconds)), fmt.Sprintf("%.3f", middle(theirs)),
+			fmt.Sprintf("%.1fx", middle(ratios)), fmt.Sprintf("%.1e", apart)+mark)
+		if apart > tolerance {
+			t.Errorf("%s: relative difference %.2g, expected at most %g", name, apart, tolerance)
 		}
 	}
-	lib := anyLibrary(t)
 	for _, c := range []struct{ d, n int }{{768, 5000}, {2048, 10000}, {2048, 2100}} { // the last is nearly singular
 		a, b := NewMoments(c.d), NewMoments(c.d)
-		if err := a.Add(lib, likeFeatures(1, c.n, c.d, 0)); err != nil {
+		if err := a.Add(likeFeatures(1, c.n, c.d, 0)); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Add(lib, likeFeatures(2, c.n, c.d, 0.05)); err != nil {
+		if err := b.Add(likeFeatures(2, c.n, c.d, 0.05)); err != nil {
 			t.Fatal(err)
 		}
-		row(fmt.Sprintf("Fréchet d=%d N=%d", c.d, c.n), 1e-6, func(lib blas.Library) float64 {
-			f, err := FrechetDistance(lib, a, b)
+		row(fmt.Sprintf("Fréchet d=%d N=%d", c.d, c.n), 1e-6, func() float64 {
+			f, err := FrechetDistance(a, b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,9 +176,9 @@ func TestAgainstSciPy(t *testing.T) {
 	}
 	const n, d = 10000, 2048
 	rows := likeFeatures(3, n, d, 0)
-	row(fmt.Sprintf("moments d=%d N=%d", d, n), 1e-10, func(lib blas.Library) float64 {
+	row(fmt.Sprintf("moments d=%d N=%d", d, n), 1e-10, func() float64 {
 		m := NewMoments(d)
-		if err := m.Add(lib, rows); err != nil {
+		if err := m.Add(rows); err != nil {
 			t.Fatal(err)
 		}
 		value := m.perM2() * trace(m.m2, d)

@@ -40,7 +40,7 @@ func SlicedW2(a, b []float32, d, projections int, seed uint64) (float64, error) 
 		draw.New(seed, "metrics/sliced-w2", uint64(k)).Normal64(dir)
 		var norm float64
 		for _, v := range dir {
-			norm += v * v
+			norm += float64(v * v)
 		}
 		norm = math.Sqrt(norm)
 		for j := range dir {
@@ -65,7 +65,7 @@ func project(x []float32, dir []float64) []float64 {
 	for i := range out {
 		var s float64
 		for j, v := range x[i*d : (i+1)*d] {
-			s += float64(v) * dir[j]
+			s += float64(float64(v) * dir[j])
 		}
 		out[i] = s
 	}
@@ -81,7 +81,7 @@ func w2Squared(a, b []float64) float64 {
 	for i < na && j < nb {
 		end := min((i+1)*nb, (j+1)*na)
 		diff := a[i] - b[j]
-		sum += diff * diff * float64(end-at)
+		sum += float64(diff * diff * float64(end-at))
 		at = end
 		if at == (i+1)*nb {
 			i++

@@ -1,4 +1,4 @@
-// Package microkernel is the inner loop of every float32 product on the CPU: a few rows by a few vectors of a result, all
+// Package microkernel is the inner loop of every product on the CPU: a few rows by a few vectors of a result, all
 // of it in registers (the micro-kernel of Van Zee and van de Geijn, "BLIS", 2015), in assembly, so that no C compiler and
 // no library is needed for the speed that the processor has.
 //
@@ -89,14 +89,19 @@ func (p *Product) Multiply32(a, b, c []float32) {
 	multiply(p, a, b, c)
 }
 
-// Multiply does the product in T; in float64 it is written for checks of the float32 results and not for speed.
+// Multiply64 does the product in float64.
+func (p *Product) Multiply64(a, b, c []float64) {
+	p.check(len(a), len(b), len(c))
+	multiply64(p, a, b, c)
+}
+
+// Multiply does the product in T.
 func Multiply[T Float](p *Product, a, b, c []T) {
 	switch a := any(a).(type) {
 	case []float32:
 		p.Multiply32(a, any(b).([]float32), any(c).([]float32))
 	case []float64:
-		p.check(len(a), len(b), len(c))
-		plain(p, a, any(b).([]float64), any(c).([]float64), math.FMA)
+		p.Multiply64(a, any(b).([]float64), any(c).([]float64))
 	}
 }
 
@@ -125,6 +130,8 @@ func plain[T Float](p *Product, a, b, c []T, fma func(x, y, z T) T) {
 }
 
 func plain32(p *Product, a, b, c []float32) { plain(p, a, b, c, fma32) }
+
+func plain64(p *Product, a, b, c []float64) { plain(p, a, b, c, math.FMA) }
 
 // fma32 is x·y + z rounded once to float32. The product is exact in float64; its sum with z is rounded to odd, after
 // which rounding to float32 cannot round twice (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).

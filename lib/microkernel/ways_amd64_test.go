@@ -10,3 +10,14 @@ func assembly() map[string]func(p *Product, a, b, c []float32) {
 	}
 	return w
 }
+
+func assembly64() map[string]func(p *Product, a, b, c []float64) {
+	w := map[string]func(p *Product, a, b, c []float64){}
+	if hasAVX2 {
+		w["AVX2"] = multiply64x256
+	}
+	if hasAVX512 {
+		w["AVX-512"] = multiply64x512
+	}
+	return w
+}

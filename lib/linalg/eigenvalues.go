@@ -1,0 +1,172 @@
+package linalg
+
+import (
+	"errors"
+	"math"
+	"slices"
+)
+
+var errNoConvergence = errors.New("eigenvalues: no convergence")
+
+// Eigenvalues writes the n eigenvalues of the symmetric a, [n, n], of which it reads the upper triangle, to values, ascending.
+// Each is exact to a small multiple of n·ε times the largest. It destroys a.
+func Eigenvalues(n int, a []float64, stride int, values []float64) error {
+	if len(values) < n {
+		panic("linalg: fewer eigenvalues than rows")
+	}
+	if err := checkSymmetric("eigenvalues", n, a, stride); err != nil || n == 0 {
+		return err
+	}
+	exponent := scaleToOne(n, a, stride)
+	off := make([]float64, n)
+	tridiagonal(n, a, stride, values, off)
+	if !tridiagonalEigenvalues(values[:n], off[:n-1]) {
+		return errNoConvergence
+	}
+	for i, v := range values[:n] {
+		values[i] = math.Ldexp(v, exponent)
+	}
+	return nil
+}
+
+// scaleToOne multiplies the upper triangle of a by a power of two, and so without rounding, that brings its largest value to
+// about 1, and returns the exponent of the way back.
+func scaleToOne(n int, a []float64, stride int) (exponent int) {
+	each := func(work func(t int, row []float64)) {
+		parallel(blocks(n, rowBlock), func(t int) {
+			for i := t * rowBlock; i < min((t+1)*rowBlock, n); i++ {
+				work(t, a[i*stride+i:i*stride+n])
+			}
+		})
+	}
+	largest := make([]float64, blocks(n, rowBlock))
+	each(func(t int, row []float64) {
+		for _, v := range row {
+			largest[t] = max(largest[t], math.Abs(v))
+		}
+	})
+	_, exponent = math.Frexp(slices.Max(largest))
+	exponent = max(exponent, -1021) // the power of a subnormal value would be infinite
+	scale := math.Ldexp(1, -exponent)
+	each(func(_ int, row []float64) {
+		for j := range row {
+			row[j] *= scale
+		}
+	})
+	return exponent
+}
+
+const (
+	// sweepsEach bounds the sweeps for one eigenvalue, as in LAPACK.
+	sweepsEach = 30
+	roundOff   = 0x1p-53
+	// negligible is the square up to which a value beside the diagonal counts as zero, in a matrix whose largest value is
+	// about 1.
+	negligible = 0x1p-240
+)
+
+// tridiagonalEigenvalues replaces d, the diagonal of a symmetric tridiagonal matrix, by its eigenvalues, ascending, and
+// destroys e, the values beside it. The largest of all is about 1. It is the QL iteration free of square roots by Pal, Walker
+// and Kahan as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue Problem", 8.15). It reports false if an eigenvalue takes
+// too many sweeps.
+func tridiagonalEigenvalues(d, e []float64) bool {
+	for i, v := range e {
+		e[i] = v * v
+	}
+	sweeps := sweepsEach * len(d)
+	for from := 0; from < len(d); {
+		to := from // the last row of a block that nothing ties to what follows
+		for to < len(e) && !splits(d, e, to) {
+			to++
+		}
+		block, beside := d[from:to+1], e[from:to]
+		// The iteration finds small eigenvalues first if it ends at the smaller end.
+		if math.Abs(block[len(block)-1]) < math.Abs(block[0]) {
+			slices.Reverse(block)
+			slices.Reverse(beside)
+		}
+		for len(block) > 0 {
+			m := 0
+			for m < len(beside) && !splits(block, beside, m) {
+				m++
+			}
+			if m < len(beside) {
+				beside[m] = 0
+			}
+			switch {
+			case m == 0:
+				block, beside = block[1:], beside[min(1, len(beside)):]
+			case m == 1:
+				block[0], block[1] = pair(block[0], beside[0], block[1])
+				block, beside = block[2:], beside[min(2, len(beside)):]
+			case sweeps == 0:
+				return false
+			default:
+				sweeps--
+				sweep(block[:m+1], beside[:m])
+			}
+		}
+		from = to + 1
+	}
+	slices.Sort(d)
+	return true
+}
+
+// splits reports whether e[i], a square, is too small to tie d[i] to d[i+1].
+func splits(d, e []float64, i int) bool {
+	return e[i] <= math.FMA(roundOff*roundOff, math.Abs(float64(d[i]*d[i+1])), negligible)
+}
+
+// pair returns the eigenvalues of the matrix of a and b with the square e beside them.
+func pair(a, e, b float64) (smaller, larger float64) {
+	sum, diff := a+b, a-b
+	root := math.Sqrt(math.FMA(diff, diff, 4*e))
+	if sum < 0 {
+		smaller = 0.5 * (sum - root)
+		return smaller, second(a, e, b, smaller)
+	}
+	larger = 0.5 * (sum + root)
+	return second(a, e, b, larger), larger
+}
+
+// second is the determinant over the eigenvalue that is larger in magnitude, which is zero only if all is.
+func second(a, e, b, first float64) float64 {
+	if first == 0 {
+		return 0
+	}
+	if math.Abs(a) < math.Abs(b) {
+		a, b = b, a
+	}
+	return float64(a/first*b) - e/first
+}
+
+// sweep is one QL step, from the last row to the first, with the shift of Wilkinson.
+func sweep(d, e []float64) {
+	last := len(e)
+	root := math.Sqrt(e[0])
+	ratio := (d[1] - d[0]) / (2 * root)
+	hypot := math.Sqrt(math.FMA(ratio, ratio, 1)) // infinite if ratio is huge, which makes the shift d[0]
+	shift := d[0] - root/(ratio+math.Copysign(hypot, ratio))
+	c, s := 1.0, 0.0
+	gamma := d[last] - shift
+	p := gamma * gamma
+	for i := last - 1; i >= 0; i-- {
+		square := e[i]
+		r := p + square
+		if i != last-1 {
+			e[i+1] = s * r
+		}
+		before, old := c, gamma
+		c, s = p/r, square/r
+		alpha := d[i]
+		gamma = float64(c*(alpha-shift)) - float64(s*old)
+		d[i+1] = old + (alpha - gamma)
+		if c != 0 {
+			p = float64(gamma*gamma) / c
+		} else {
+			p = before * square
+		}
+	}
+	e[0] = s * p
+	d[0] = shift + gamma
+}

@@ -1,0 +1,173 @@
+package linalg
+
+import "vapo/lib/microkernel"
+
+// Products follow GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; Van
+// Zee and van de Geijn, "BLIS", 2015): for a run of terms, both factors are packed into panels, in the order in which the
+// micro-kernel reads them, and tiles of the result are computed from these panels, one on each core at a time.
+
+const (
+	// depth is the number of terms that are summed from zero before the sum is added to the result. A panel of so many
+	// terms fits a core's second-level cache. It belongs to the results' bits.
+	depth = 256
+	// tileRows and tileCols cut the result. They are multiples of the panels' widths.
+	tileRows = 4 * microkernel.Panel
+	tileCols = 4 * microkernel.Columns
+)
+
+// packed is the table of offsets of a packed right factor.
+var packed = microkernel.Strided(depth, microkernel.Columns)
+
+// factor is an operand of a product: its value in term p for row (or column) r of the result is data[p·term + r·step].
+// One of term and step is 1.
+type factor[T microkernel.Float] struct {
+	data       []T
+	term, step int
+}
+
+// pack writes terms [p, p+terms) of rows [r, r+rows) of f times sign, as dst[t·width + i], and zeros for i >= rows.
+func (f factor[T]) pack(dst []T, width, p, terms, r, rows int, sign T) {
+	if rows < width {
+		clear(dst[:terms*width])
+	}
+	if f.step == 1 {
+		for t := range terms {
+			out := dst[t*width:][:rows]
+			for i, v := range f.data[(p+t)*f.term+r:][:rows] {
+				out[i] = sign * v
+			}
+		}
+		return
+	}
+	i := 0
+	for ; i+4 <= rows; i += 4 { // four at a time: whole cache lines are written sooner
+		x0, x1 := f.data[(r+i)*f.step+p:][:terms], f.data[(r+i+1)*f.step+p:][:terms]
+		x2, x3 := f.data[(r+i+2)*f.step+p:][:terms], f.data[(r+i+3)*f.step+p:][:terms]
+		for t, v := range x0 {
+			out := dst[t*width+i:][:4]
+			out[0], out[1], out[2], out[3] = sign*v, sign*x1[t], sign*x2[t], sign*x3[t]
+		}
+	}
+	for ; i < rows; i++ {
+		for t, v := range f.data[(r+i)*f.step+p:][:terms] {
+			dst[t*width+i] = sign * v
+		}
+	}
+}
+
+// product is c(i, j) = sign·Σ left(p, i)·right(p, j) over p < k, plus c(i, j) if add is set; c is [m, n].
+type product[T microkernel.Float] struct {
+	m, n, k     int
+	left, right factor[T]
+	sign        T // 1 or -1
+	c           []T
+	stride      int
+	add         bool
+	// part says whether any of the tile that begins at (i, j) is wanted, and its first term that is not known to be zero; nil
+	// for all.
+	part func(i, j int) (first int, wanted bool)
+	// off is the table of offsets of the packed right factor, if its terms have another order than the left one's.
+	off *microkernel.Offsets
+}
+
+// upper is the part of a product on or above the diagonal; tiles on the diagonal are computed whole.
+func upper(i, j int) (int, bool) { return 0, j+tileCols > i }
+
+// run does the work. The bits of an element depend on its factors, on the first term of its tile, and on depth.
+func (w *product[T]) run() {
+	if w.m == 0 || w.n == 0 {
+		return
+	}
+	if w.k == 0 {
+		for i := range w.m {
+			if !w.add {
+				clear(w.c[i*w.stride:][:w.n])
+			}
+		}
+		return
+	}
+	const panel, columns = microkernel.Panel, microkernel.Columns
+	lefts, rights := blocks(w.m, panel), blocks(w.n, columns)
+	most := min(w.k, depth)
+	left, right := make([]T, lefts*panel*most), make([]T, rights*columns*most)
+	tilesDown, tilesAcross := blocks(w.m, tileRows), blocks(w.n, tileCols)
+	off := w.off
+	if off == nil {
+		off = &packed
+	}
+	for p := 0; p < w.k; p += depth {
+		terms := min(depth, w.k-p)
+		parallel(lefts+rights, func(t int) {
+			if t < rights {
+				w.right.pack(right[t*columns*most:], columns, p, terms, t*columns, min(columns, w.n-t*columns), 1)
+				return
+			}
+			t -= rights
+			w.left.pack(left[t*panel*most:], panel, p, terms, t*panel, min(panel, w.m-t*panel), w.sign)
+		})
+		parallel(tilesDown*tilesAcross, func(t int) {
+			i, j := t/tilesAcross*tileRows, t%tilesAcross*tileCols
+			first, wanted := 0, true
+			if w.part != nil {
+				first, wanted = w.part(i, j)
+			}
+			from := max(first-p, 0)
+			if !wanted || from >= terms {
+				return
+			}
+			block := microkernel.Product{Off: off.Slice(from, terms), Rows: min(tileRows, w.m-i), Stride: w.stride,
+				Next: panel * most, Add: w.add || first < p}
+			for to := min(j+tileCols, w.n); j < to; j += columns {
+				block.Cols = min(columns, to-j)
+				microkernel.Multiply(&block, left[i*most+from*panel:], right[j*most:], w.c[i*w.stride+j:])
+			}
+		})
+	}
+}
+
+// MultiplyTransposed computes c = a·bᵀ.
+//
+//	a: [m, k], b: [n, k], c: [m, n], with rows lda, ldb and ldc apart
+//
+// The terms of an element are summed with fused multiply-adds in runs of 256, each from zero, and the runs in order.
+func MultiplyTransposed[T microkernel.Float](m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int) {
+	checkMatrix(m, k, lda, len(a))
+	checkMatrix(n, k, ldb, len(b))
+	checkMatrix(m, n, ldc, len(c))
+	w := product[T]{m: m, n: n, k: k, left: factor[T]{a, 1, lda}, right: factor[T]{b, 1, ldb}, sign: 1, c: c, stride: ldc}
+	w.run()
+}
+
+// AddGram adds xᵀ·x to the upper triangle of the symmetric c. What is below its diagonal is undefined after it.
+//
+//	x: [n, d], with rows ldx apart; c: [d, d], with rows ldc apart
+func AddGram(n, d int, x []float64, ldx int, c []float64, ldc int) {
+	checkMatrix(n, d, ldx, len(x))
+	checkMatrix(d, d, ldc, len(c))
+	f := factor[float64]{x, ldx, 1}
+	w := product[float64]{m: d, n: d, k: n, left: f, right: f, sign: 1, c: c, stride: ldc, add: true, part: upper}
+	w.run()
+}
+
+// Congruence writes the upper triangle of u·s·uᵀ to c. What is below its diagonal is undefined after it.
+//
+//	u: [rank, d], zero below its diagonal; s: [d, d], symmetric, both triangles given; c: [rank, rank]; work: rank·d
+//
+// Zeros of u and the symmetry leave a third of the operations of two general products.
+func Congruence(rank, d int, u, s, c, work []float64) {
+	if rank > d {
+		panic("linalg: more rows than columns in a triangular factor")
+	}
+	checkMatrix(rank, d, d, len(u))
+	checkMatrix(d, d, d, len(s))
+	checkMatrix(rank, rank, rank, len(c))
+	checkMatrix(rank, d, d, len(work))
+	// work(i, k) = Σ u(i, j)·s(j, k) over j >= i, for k >= i.
+	us := product[float64]{m: rank, n: d, k: d, left: factor[float64]{u, 1, d}, right: factor[float64]{s, d, 1}, sign: 1,
+		c: work, stride: d, part: func(i, k int) (int, bool) { return i, k+tileCols > i }}
+	us.run()
+	// c(i, j) = Σ work(i, k)·u(j, k) over k >= j, for j >= i.
+	usu := product[float64]{m: rank, n: rank, k: d, left: factor[float64]{work, 1, d}, right: factor[float64]{u, 1, d}, sign: 1,
+		c: c, stride: rank, part: func(i, j int) (int, bool) { return max(i, j), j+tileCols > i }}
+	usu.run()
+}

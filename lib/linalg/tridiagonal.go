@@ -1,0 +1,175 @@
+package linalg
+
+import (
+	"math"
+
+	"vapo/lib/microkernel"
+)
+
+// The way to tridiagonal form is that of LAPACK's dsytrd (Dongarra, Sorensen and Hammarling, "Block reduction of matrices to
+// condensed forms", 1989): half of the work is one product of the matrix with a vector for each column, half are products
+// of matrices. The former is bound by memory, so it reads the upper triangle alone.
+
+const (
+	// panelColumns are eliminated before the rest of the matrix is updated by one product.
+	panelColumns = 32
+	// stripRows of the triangle are one core's at a time in a product with a vector; a multiple of groupRows.
+	stripRows = 64
+	// groupRows are handled together. What their own square holds of the triangle is taken element by element.
+	groupRows = 2 * symvRows
+	// alone is the size up to which a product with a vector takes less time than to wake another core.
+	alone = 192
+	// vanished is the sum of squares up to which the rest of a column counts as zero, in a matrix whose largest value is about 1:
+	// far below its rounding, far above where squares underflow.
+	vanished = 0x1p-800
+)
+
+// reduction is a reduction to tridiagonal form while it runs.
+type reduction struct {
+	n, stride int
+	a         []float64 // of which the upper triangle is read
+	// v and w, one after the other: row p of each belongs to the panel's column p, and has zeros up to that. What has been
+	// eliminated so far is a - vᵀ·w - wᵀ·v.
+	vw   []float64 // [2·panelColumns, n]
+	v, w []float64
+	// partial are the strips' contributions to a product with a vector, [strips, n].
+	partial []float64
+	d, e    []float64
+}
+
+// tridiagonal reduces the symmetric a, of which it reads the upper triangle and whose largest value is about 1, by orthogonal
+// similarity to the tridiagonal matrix with the diagonal d, [n], and the values e beside it, [n-1]. It destroys a.
+func tridiagonal(n int, a []float64, stride int, d, e []float64) {
+	r := reduction{n: n, stride: stride, a: a, d: d, e: e, vw: make([]float64, 2*panelColumns*n), partial: make([]float64, blocks(n, stripRows)*n)}
+	r.v, r.w = r.vw[:panelColumns*n], r.vw[panelColumns*n:]
+	for j := 0; j < n; j += panelColumns {
+		columns := min(panelColumns, n-j)
+		for p := range columns {
+			r.eliminate(j+p, p)
+		}
+		if next := j + columns; next < n {
+			r.update(next)
+		}
+	}
+}
+
+// eliminate brings column i, the panel's column p, to tridiagonal form and notes how in v and w.
+func (r *reduction) eliminate(i, p int) {
+	n := r.n
+	row := r.a[i*r.stride+i : i*r.stride+n]
+	for q := range p {
+		axpy(row, -r.w[q*n+i], r.v[q*n+i:(q+1)*n])
+		axpy(row, -r.v[q*n+i], r.w[q*n+i:(q+1)*n])
+	}
+	r.d[i] = row[0]
+	x, y := r.v[p*n:(p+1)*n], r.w[p*n:(p+1)*n]
+	clear(x[:i+1])
+	clear(y)
+	if i == n-1 {
+		return
+	}
+	copy(x[i+1:], row[1:])
+	beta, tau := reflector(x[i+1:])
+	r.e[i] = beta
+	if tau == 0 {
+		clear(x)
+		return
+	}
+	r.symmetricTimes(i+1, x, y)
+	x, y = x[i+1:], y[i+1:]
+	for q := range p {
+		vq, wq := r.v[q*n+i+1:(q+1)*n], r.w[q*n+i+1:(q+1)*n]
+		wx, vx := dot(wq, x), dot(vq, x)
+		axpy(y, -wx, vq)
+		axpy(y, -vx, wq)
+	}
+	for j := range y {
+		y[j] *= tau
+	}
+	axpy(y, -tau/2*dot(y, x), x)
+}
+
+// reflector replaces x by the v with v[0] = 1 for which (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg. If tau is zero,
+// all of x but x[0] = beta counts as zero.
+func reflector(x []float64) (beta, tau float64) {
+	first, squares := x[0], dot(x[1:], x[1:])
+	if !(squares > vanished) {
+		return first, 0
+	}
+	beta = -math.Copysign(math.Sqrt(math.FMA(first, first, squares)), first)
+	scale := 1 / (first - beta)
+	for i := range x {
+		x[i] *= scale
+	}
+	x[0] = 1
+	return beta, (beta - first) / beta
+}
+
+// symmetricTimes adds to y, from element from on, the product of x with the matrix in a right of and below (from, from). x is
+// zero before from, where y may change too.
+func (r *reduction) symmetricTimes(from int, x, y []float64) {
+	n := r.n
+	first, strips := from/stripRows, blocks(n, stripRows)
+	strip := func(s int) {
+		s += first
+		// Whole groups: rows before from meet zeros of x.
+		begin, end := max(s*stripRows, from/groupRows*groupRows), min((s+1)*stripRows, n)
+		out := r.partial[s*n : (s+1)*n]
+		clear(out[begin:])
+		for g := begin; g < end; g += groupRows {
+			r.groupTimes(g, min(groupRows, end-g), x, out)
+		}
+	}
+	if n-from <= alone {
+		for s := range strips - first {
+			strip(s)
+		}
+	} else {
+		parallel(strips-first, strip)
+	}
+	for s := first; s < strips; s++ {
+		begin := max(s*stripRows, from)
+		axpy(y[begin:], 1, r.partial[s*n+begin:(s+1)*n])
+	}
+}
+
+// groupTimes adds to out what the rows from g on contribute to a product with x, with what mirrors them.
+func (r *reduction) groupTimes(g, rows int, x, out []float64) {
+	n := r.n
+	after := g + rows
+	for i := g; i < after; i++ {
+		row := r.a[i*r.stride:][:after]
+		sum := math.FMA(row[i], x[i], out[i])
+		for j := i + 1; j < after; j++ {
+			sum = math.FMA(row[j], x[j], sum)
+			out[j] = math.FMA(row[j], x[i], out[j])
+		}
+		out[i] = sum
+	}
+	if after == n {
+		return
+	}
+	for i := g; i < after; i += symvRows { // all groups but the last have all their rows
+		dots := symv(out[after:], (*[symvRows]float64)(x[i:]), r.a[i*r.stride+after:], r.stride, x[after:])
+		for q, v := range dots {
+			out[i+q] += v
+		}
+	}
+}
+
+// swapped is the table of offsets of the packed rows of v and w, w first.
+var swapped = func() microkernel.Offsets {
+	at := make([]int, 2*panelColumns)
+	for p := range at {
+		at[p] = (p + panelColumns) % (2 * panelColumns) * microkernel.Columns
+	}
+	return microkernel.NewOffsets(at)
+}()
+
+// update applies a whole panel to what is right of and below (j, j).
+func (r *reduction) update(j int) {
+	rows := r.n - j
+	f := factor[float64]{r.vw[j:], r.n, 1}
+	w := product[float64]{m: rows, n: rows, k: 2 * panelColumns, left: f, right: f, sign: -1, c: r.a[j*r.stride+j:], stride: r.stride, add: true, part: upper, off: &swapped}
+	w.run()
+}

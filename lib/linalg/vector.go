@@ -1,0 +1,80 @@
+package linalg
+
+import "math"
+
+// The operations on vectors that factorisations need beside products of blocks. Each has one definition, in Go, below; where
+// there is assembly it takes as many elements as fill its vectors, and gives the same bits.
+
+const (
+	// dotLanes is the number of sums of a dot product: element i goes to sum i%dotLanes.
+	dotLanes = 16
+	// symvRows and symvLanes are the rows that symv takes at a time and the number of sums of each.
+	symvRows  = 4
+	symvLanes = 8
+)
+
+// axpy computes y += alpha·x, fused.
+func axpy(y []float64, alpha float64, x []float64) {
+	x = x[:len(y)]
+	n := axpyVectors(y, alpha, x)
+	axpyLoop(y[n:], alpha, x[n:])
+}
+
+func axpyLoop(y []float64, alpha float64, x []float64) {
+	x = x[:len(y)]
+	for i, v := range x {
+		y[i] = math.FMA(alpha, v, y[i])
+	}
+}
+
+// dot is the inner product of x and y.
+func dot(x, y []float64) float64 {
+	y = y[:len(x)]
+	var sums [dotLanes]float64
+	n := dotVectors(&sums, x, y)
+	dotLoop(&sums, x[n:], y[n:])
+	for half := dotLanes / 2; half > 0; half /= 2 {
+		for i := range half {
+			sums[i] += sums[i+half]
+		}
+	}
+	return sums[0]
+}
+
+func dotLoop(sums *[dotLanes]float64, x, y []float64) {
+	y = y[:len(x)]
+	for i, v := range x {
+		sums[i%dotLanes] = math.FMA(v, y[i], sums[i%dotLanes])
+	}
+}
+
+// symv does what some rows of a symmetric matrix have to do with the columns right of them, of which only one triangle is
+// read: for the four rows of a, stride apart and len(x) long,
+//
+//	y += Σ weights[q]·row q,   and the result [q] is row q · x.
+func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64) (dots [symvRows]float64) {
+	if len(x) == 0 {
+		return dots
+	}
+	y = y[:len(x)]
+	a = a[:(symvRows-1)*stride+len(x)]
+	var sums [symvRows][symvLanes]float64
+	n := symvVectors(&sums, y, weights, a, stride, x)
+	symvLoop(&sums, y, weights, a, stride, x, n)
+	for q := range sums {
+		s := &sums[q]
+		dots[q] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+	}
+	return dots
+}
+
+// symvLoop is symv's work on the columns from the given one on.
+func symvLoop(sums *[symvRows][symvLanes]float64, y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64, from int) {
+	for j := from; j < len(x); j++ {
+		for q, w := range weights {
+			v := a[q*stride+j]
+			y[j] = math.FMA(w, v, y[j])
+			sums[q][j%symvLanes] = math.FMA(v, x[j], sums[q][j%symvLanes])
+		}
+	}
+}

@@ -1,0 +1,11 @@
+//go:build !amd64
+
+package linalg
+
+func axpyVectors([]float64, float64, []float64) int { return 0 }
+
+func dotVectors(*[dotLanes]float64, []float64, []float64) int { return 0 }
+
+func symvVectors(*[symvRows][symvLanes]float64, []float64, *[symvRows]float64, []float64, int, []float64) int {
+	return 0
+}

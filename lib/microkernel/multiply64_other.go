@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package microkernel
+
+func multiply64(p *Product, a, b, c []float64) { plain64(p, a, b, c) }
