@@ -1,6 +1,10 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"vapo/lib/portable"
+)
 
 const (
 	expHigh = float32(88.72283905206835) // ln(MaxFloat32)
@@ -44,7 +48,7 @@ func exp[T Float](x T) T {
 	case float32:
 		return T(exp32(v))
 	case float64:
-		return T(math.Exp(v))
+		return T(portable.Exp(v))
 	}
 	panic("unreachable")
 }

@@ -1,6 +1,10 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"vapo/lib/portable"
+)
 
 // Code names a pointwise operation.
 type Code uint8
@@ -86,7 +90,7 @@ func rare[T Float](code Code, dst, a, b, c []T) {
 		}
 	case Log:
 		for i := range dst {
-			dst[i] = T(math.Log(float64(a[i])))
+			dst[i] = T(portable.Log(float64(a[i])))
 		}
 	case Sqrt:
 		for i := range dst {
@@ -94,15 +98,15 @@ func rare[T Float](code Code, dst, a, b, c []T) {
 		}
 	case Sin:
 		for i := range dst {
-			dst[i] = T(math.Sin(float64(a[i])))
+			dst[i] = T(portable.Sin(float64(a[i])))
 		}
 	case Cos:
 		for i := range dst {
-			dst[i] = T(math.Cos(float64(a[i])))
+			dst[i] = T(portable.Cos(float64(a[i])))
 		}
 	case Erf:
 		for i := range dst {
-			dst[i] = T(math.Erf(float64(a[i])))
+			dst[i] = T(portable.Erf(float64(a[i])))
 		}
 	case Step:
 		for i := range dst {
