@@ -14,7 +14,7 @@ TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test bits race lint fuzz bench bench-training bench-scores e2e ci ci-tools clean openblas data
+.PHONY: help build demo test bits race lint fuzz bench bench-training bench-scores e2e ci ci-tools clean data
 
 help:
 	@echo 'make demo    train, sample and score on Fashion-MNIST (DATASET=mnist needs no system package)'
@@ -22,15 +22,13 @@ help:
 	@echo 'make build   the programs, in bin/'
 	@echo 'make race lint fuzz bench e2e ci clean'
 
-# No C compiler is needed: OpenBLAS is opened at run time. Where there is one, go builds the programs that compute with
-# cgo, and they can open XLA's plugins too (GPUs); CGO_ENABLED=0 make build leaves that out.
+# No C compiler is needed. If there is one, go builds the programs that compute with cgo, and they can open XLA's plugins
+# (GPUs); CGO_ENABLED=0 make build leaves that out.
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./stages/prep ./pipeline
 	go build -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
 
-# Missing Debian packages are installed where that is possible, else named in one line.
-openblas:
-	@ldconfig -p 2>/dev/null | grep -q libopenblas.so.0 || $(MAKE) --no-print-directory apt PACKAGES=libopenblas0-pthread WITHOUT='going on in pure Go'
+# A missing Debian package is installed if that is possible, else named in one line.
 data:
 	@[ "$(DATASET)" != fashion-mnist ] || [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] || $(MAKE) --no-print-directory apt PACKAGES=dataset-fashion-mnist WITHOUT='or run: make demo DATASET=mnist'
 
@@ -40,7 +38,7 @@ apt:
 	  echo "installing $(PACKAGES)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else echo "missing $(PACKAGES) (Debian: apt-get install $(PACKAGES)); $(WITHOUT)"; fi
 
-demo: openblas data build
+demo: data build
 	bin/pipeline run $(RECIPE) --set data.source=$(DATASET) $(DEMOFLAGS)
 
 test:
@@ -59,10 +57,12 @@ bits:
 race:
 	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/dataloader ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
 
+# Transpose is kept although no program reaches it: the operations are closed with it, and tests of the engines use it.
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	@out="$$(go tool deadcode ./stages/... ./pipeline/... | grep -v graphop.*Transpose)"; test -z "$$out" || { echo 'no program reaches:'; echo "$$out"; exit 1; }
 
 # Every decoder, by a number of inputs: at a time limit Go's fuzzer now and then reports the limit itself as a failure.
 fuzz:
@@ -107,7 +107,7 @@ e2e: build
 
 # What CI needs beyond Go; tests that find it missing would skip, and in CI nothing may.
 ci-tools:
-	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	go install $(MINIO)
 

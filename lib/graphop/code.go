@@ -25,13 +25,12 @@ const (
 	CodeStep                 // 1 if a > 0, else 0
 	CodeWhere                // b if a is not 0, else c
 	CodeIsFinite             // 1 if a is neither infinite nor NaN, else 0
-	CodeErf                  // the error function of a
 	CodeCount                // the number of functions
 )
 
 var codeNames = [CodeCount]string{
 	"copy", "affine", "add", "sub", "mul", "div", "max", "min", "exp", "log", "sqrt", "sin", "cos", "sigmoid", "silu",
-	"step", "where", "isfinite", "erf",
+	"step", "where", "isfinite",
 }
 
 func (c Code) String() string {

@@ -2,7 +2,6 @@ package graphop
 
 import (
 	"fmt"
-	"math"
 
 	"gorgonia.org/tensor"
 )
@@ -190,23 +189,6 @@ func ReLU(x *Node) *Node { return Mul(x, Step(x)) }
 // Step returns 1 where x > 0 and 0 elsewhere; its derivative is 0.
 func Step(x *Node) *Node { return pointwise(CodeStep, 0, 0, x) }
 
-// Clip returns x where lo <= x <= hi, and the nearer bound elsewhere; a NaN stays. The derivative is 1 from bound to
-// bound, both included, and 0 outside.
-func Clip(x *Node, lo, hi float64) *Node {
-	if !(lo <= hi) {
-		fail("clip", fmt.Sprintf("the bounds are %v and %v, expected the lower one first", lo, hi), x)
-	}
-	one := onesLike(x)
-	return Min(Max(Fill(x, lo, one...), x), Fill(x, hi, one...))
-}
-
-// Erf returns the error function of x, 2/sqrt(pi) times the integral of e^-s² from 0 to x.
-func Erf(x *Node) *Node { return pointwise(CodeErf, 0, 0, x) }
-
-// GELU returns x·P(X <= x) for a standard normal X, (x/2)·(1 + erf(x/sqrt 2)), exactly and not by a tanh (Hendrycks and
-// Gimpel, arXiv 1606.08415).
-func GELU(x *Node) *Node { return Mul(x, Affine(Erf(Scale(x, math.Sqrt2/2)), 0.5, 0.5)) }
-
 // Where returns a where c is not 0, else b. Unlike a sum of products it does not let a NaN through from the
 // side that was not chosen.
 func Where(c, a, b *Node) *Node { return pointwise(CodeWhere, 0, 0, c, a, b) }
@@ -280,8 +262,6 @@ func (p *PointwiseOp) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
 		set(0, func() *Node { return Mul(g, Mul(y, Affine(y, -1, 1))) })
 	case CodeSiLU:
 		set(0, func() *Node { return Mul(g, siluDeriv(a, in[1], int(p.P)+1)) })
-	case CodeErf:
-		set(0, func() *Node { return Mul(g, Scale(Exp(Neg(Square(a))), 2/math.Sqrt(math.Pi))) })
 	case CodeWhere:
 		set(1, func() *Node { return Where(a, g, Fill(g, 0, onesLike(g)...)) })
 		set(2, func() *Node { return Where(a, Fill(g, 0, onesLike(g)...), g) })

@@ -29,13 +29,8 @@ const (
 	Step                 // 1 where a > 0, else 0
 	Where                // b where a is not 0, else c
 	IsFinite             // 1 where a is neither infinite nor NaN, else 0
-	Erf                  // the error function of a
 	codeCount
 )
-
-var codeNames = [codeCount]string{"copy", "affine", "add", "sub", "mul", "div", "max", "min", "exp", "log", "sqrt", "sin", "cos", "sigmoid", "silu", "step", "where", "isfinite", "erf"}
-
-func (c Code) String() string { return codeNames[c] }
 
 // Arity is the number of operands that c reads.
 func (c Code) Arity() int {
@@ -103,10 +98,6 @@ func rare[T Float](code Code, dst, a, b, c []T) {
 	case Cos:
 		for i := range dst {
 			dst[i] = T(portable.Cos(float64(a[i])))
-		}
-	case Erf:
-		for i := range dst {
-			dst[i] = T(portable.Erf(float64(a[i])))
 		}
 	case Step:
 		for i := range dst {

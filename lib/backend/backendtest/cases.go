@@ -47,9 +47,6 @@ func Cases() []Case {
 		{Name: "min", Shapes: same, Order: 1, Build: binary(graphop.Min)},
 		{Name: "relu", Shapes: v, Order: 1, Build: unary(graphop.ReLU)},
 		// Steps of 1e-5 do not cross a bound with the values drawn here, so all derivatives exist.
-		{Name: "clip", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node { return graphop.Clip(graphop.Mul(graphop.Square(x), x), -0.5, 0.7) })},
-		{Name: "erf", Shapes: v, Build: unary(graphop.Erf)},
-		{Name: "gelu", Shapes: v, Low: -4, High: 4, Build: unary(graphop.GELU)},
 		{Name: "exp", Shapes: v, Build: unary(graphop.Exp)},
 		{Name: "log", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Log)},
 		{Name: "sqrt", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Sqrt)},

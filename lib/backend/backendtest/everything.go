@@ -7,7 +7,7 @@ import (
 )
 
 // everything is a potential that uses what the other steps do not: strides and filters that differ by axis, dropout,
-// attention, windows that overlap and leave the image, maxima, GELU and clipping.
+// attention, windows that overlap and leave the image, and maxima.
 func everything(p *parameters, x, t *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	n := s[0]
@@ -29,7 +29,7 @@ func everything(p *parameters, x, t *graphop.Node) *graphop.Node {
 	mean := graphop.AvgPool2D(h, graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}, false)
 	half := graphop.AvgPool2D(mean, graphop.Window2D{KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadH: 1, PadW: 1}, true)
 	top := graphop.MaxPool2D(h, graphop.Window2D{KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadH: 1, PadW: 1})
-	h = graphop.GELU(graphop.Concat(1, half, top))
-	h = graphop.Clip(conv("down", h, 6, 5, 5, 2, 1), -2, 2)
+	h = graphop.SiLU(graphop.Concat(1, half, top))
+	h = conv("down", h, 6, 5, 5, 2, 1)
 	return graphop.Reshape(graphop.Sum(graphop.Mul(h, h), 1, 2, 3), n, 1)
 }

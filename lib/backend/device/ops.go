@@ -31,7 +31,6 @@ type ops interface {
 	Sin(x compute.Value) (compute.Value, error)
 	Cos(x compute.Value) (compute.Value, error)
 	Logistic(x compute.Value) (compute.Value, error)
-	Erf(x compute.Value) (compute.Value, error)
 	IsFinite(x compute.Value) (compute.Value, error)
 	ConvertDType(x compute.Value, to dtypes.DType) (compute.Value, error)
 	Where(condition, a, b compute.Value) (compute.Value, error)

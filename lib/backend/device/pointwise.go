@@ -52,8 +52,6 @@ func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.V
 		return l.flag(must(l.GreaterThan(a, l.full(0, shape))), shape)
 	case graphop.CodeWhere:
 		return must(l.Where(must(l.NotEqual(a, l.full(0, shape))), in[1], in[2]))
-	case graphop.CodeErf:
-		return must(l.Erf(a))
 	case graphop.CodeIsFinite:
 		return l.flag(must(l.IsFinite(a)), shape)
 	}

@@ -146,7 +146,6 @@ func (h *hlo) Log(x compute.Value) (compute.Value, error)  { return apply1(stabl
 func (h *hlo) Sqrt(x compute.Value) (compute.Value, error) { return apply1(stablehlo.Sqrt, x) }
 func (h *hlo) Sin(x compute.Value) (compute.Value, error)  { return apply1(stablehlo.Sine, x) }
 func (h *hlo) Cos(x compute.Value) (compute.Value, error)  { return apply1(stablehlo.Cosine, x) }
-func (h *hlo) Erf(x compute.Value) (compute.Value, error)  { return apply1(stablehlo.Erf, x) }
 func (h *hlo) Logistic(x compute.Value) (compute.Value, error) {
 	return apply1(stablehlo.Logistic, x)
 }

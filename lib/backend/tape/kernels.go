@@ -170,7 +170,6 @@ var codes = [graphop.CodeCount]kernel.Code{
 	graphop.CodeStep:     kernel.Step,
 	graphop.CodeWhere:    kernel.Where,
 	graphop.CodeIsFinite: kernel.IsFinite,
-	graphop.CodeErf:      kernel.Erf,
 }
 
 // instruction is a pointwise operation on registers that are still to be numbered.
