@@ -27,6 +27,7 @@ var order = []string{
 	"lib/dataset",
 	"lib/dataloader",
 	"lib/microkernel",
+	"lib/linalg",
 	"lib/blas",
 	"lib/kernel",
 	"lib/graphop",

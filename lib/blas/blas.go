@@ -6,19 +6,12 @@
 // chooses one explicitly or asks for the best and records the name.
 //
 // Every product is single-threaded on purpose. Callers split work into tiles whose sizes depend on the shape
-// alone, so that a result never depends on how many cores the machine has. Factorisations cannot be split by the
-// caller: they use several cores by themselves, and give the same bits on any number of them too.
+// alone, so that a result never depends on how many cores the machine has.
 package blas
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
-// ErrNotPositiveDefinite says that a matrix has no Cholesky factor.
-var ErrNotPositiveDefinite = errors.New("matrix is not positive definite")
-
-// Library multiplies and factors matrices. All matrices are row-major; lda, ldb and ldc are row strides in elements.
+// Library multiplies matrices. All matrices are row-major; lda, ldb and ldc are row strides in elements.
 // Methods are safe for concurrent use; products do not allocate. A slice shorter than its shape says is a panic.
 type Library interface {
 	// Class is the short name recorded with results: "openblas" or "go".
@@ -29,18 +22,6 @@ type Library interface {
 	Sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
 	// Dgemm is Sgemm in float64.
 	Dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int)
-
-	// Cholesky replaces the symmetric a, [n,n], of which it reads the upper triangle, by the upper triangular U with
-	// Uᵀ·U = a, zeros below its diagonal. Where a is not positive definite, or within rounding of that, the error is
-	// ErrNotPositiveDefinite and a is destroyed.
-	Cholesky(n int, a []float64, lda int) error
-	// PivotedCholesky is Cholesky with the largest pivot first, for a semidefinite a: (Uᵀ·U)(i, j) is then
-	// a(pivots[i], pivots[j]). It ends at the first pivot of at most tol; the rows of U from there, the rank, on are
-	// zero, and so Uᵀ·U lacks a remainder with diagonal values of at most tol. pivots has n elements.
-	PivotedCholesky(n int, a []float64, lda int, tol float64, pivots []int) (rank int, err error)
-	// Eigenvalues writes the n eigenvalues of the symmetric a, [n,n], of which it reads the upper triangle, to values,
-	// ascending. Each is exact to a small multiple of the rounding of the largest. It destroys a.
-	Eigenvalues(n int, a []float64, lda int, values []float64) error
 }
 
 // Gemm dispatches on the element type; see Library.Sgemm for the meaning of the arguments.

@@ -28,11 +28,6 @@ type openblas struct {
 	version string
 	sgemm   uintptr
 	dgemm   uintptr
-	// OpenBLAS has one number of threads for the whole process. Products hold threads for reading; a factorisation
-	// holds it for writing while it has raised the number.
-	threads    sync.RWMutex
-	setThreads func(int32)
-	factors    *factors // nil where OpenBLAS was built without LAPACK
 }
 
 var openBLAS = sync.OnceValues(func() (Library, error) {
@@ -72,11 +67,9 @@ var openBLAS = sync.OnceValues(func() (Library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openblas lacks openblas_set_num_threads: %w", err)
 	}
-	purego.RegisterFunc(&o.setThreads, p)
-	o.setThreads(1)
-	if o.factors = openFactors(handle, "dpotrf_", "dpstrf_", "dsyev_"); o.factors == nil {
-		o.version += ", LAPACK of gonum"
-	}
+	var setThreads func(int32)
+	purego.RegisterFunc(&setThreads, p)
+	setThreads(1)
 	return o, nil
 })
 
@@ -136,9 +129,7 @@ func (o *openblas) Sgemm(transA, transB bool, m, n, k int, alpha float32, a []fl
 	g := argsPool.Get().(*gemmArgs)
 	g.alpha32, g.beta32 = alpha, beta
 	g.a, g.b, g.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
-	o.threads.RLock()
 	g.call(o.sgemm, unsafe.Pointer(&g.alpha32), unsafe.Pointer(&g.beta32), transA, transB, m, n, k, lda, ldb, ldc)
-	o.threads.RUnlock()
 }
 
 func (o *openblas) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
@@ -149,7 +140,5 @@ func (o *openblas) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []fl
 	g := argsPool.Get().(*gemmArgs)
 	g.alpha64, g.beta64 = alpha, beta
 	g.a, g.b, g.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
-	o.threads.RLock()
 	g.call(o.dgemm, unsafe.Pointer(&g.alpha64), unsafe.Pointer(&g.beta64), transA, transB, m, n, k, lda, ldb, ldc)
-	o.threads.RUnlock()
 }

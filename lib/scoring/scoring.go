@@ -8,10 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"vapo/lib/backend"
-	"vapo/lib/blas"
 	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
@@ -27,19 +25,12 @@ const (
 // Projections is the usual number of directions of a sliced distance.
 const Projections = 128
 
-// Network is a feature network, ready to look at images, with the linear algebra that goes with its engine.
-type Network struct {
-	feature.Extractor
-	Library blas.Library
-}
+// Network is a feature network, ready to look at images.
+type Network struct{ feature.Extractor }
 
 // Open opens the network in a file (see feature.Open), which has the given digest. Where optional is set, logits that the
 // weights do not serve are left out.
 func Open(be backend.Backend, path, digest string, o feature.Options, optional bool) (*Network, error) {
-	lib, err := Library(be)
-	if err != nil {
-		return nil, err
-	}
 	net, err := feature.Open(be, path, o)
 	var missing *feature.MissingLayersError
 	if optional && errors.As(err, &missing) && missing.Tap == feature.LogitsTap {
@@ -56,16 +47,7 @@ func Open(be backend.Backend, path, digest string, o feature.Options, optional b
 		}
 		return nil, stage.Fail(stage.ExitInput, hint, "feature network: %w", err)
 	}
-	return &Network{Extractor: feature.Extractor{Network: net, Weights: digest, Backend: be.Class()}, Library: lib}, nil
-}
-
-// Library is the linear algebra that goes with an engine: the class of a backend on the CPU names it.
-func Library(be backend.Backend) (blas.Library, error) {
-	class := "auto"
-	if name, ok := strings.CutPrefix(be.Class(), "tape-"); ok {
-		class = name
-	}
-	return blas.Open(class)
+	return &Network{feature.Extractor{Network: net, Weights: digest, Backend: be.Class()}}, nil
 }
 
 // Inception reports whether features are those in which the FID is defined. They cost enough to be kept.
@@ -101,13 +83,13 @@ func (n *Network) Moments(ctx context.Context, images feature.Images, what strin
 		return nil, Explain(ctx, what, err)
 	}
 	features, _ := feature.Split(rows, n.Network.Dim(), n.Network.Classes())
-	return MomentsOf(n.Library, features, n.Network.Dim(), what)
+	return MomentsOf(features, n.Network.Dim(), what)
 }
 
 // MomentsOf are those of features [N, dim], which are called what in errors.
-func MomentsOf(lib blas.Library, features []float32, dim int, what string) (*metrics.Moments, error) {
+func MomentsOf(features []float32, dim int, what string) (*metrics.Moments, error) {
 	m := metrics.NewMoments(dim)
-	if err := m.Add(lib, features); err != nil {
+	if err := m.Add(features); err != nil {
 		return nil, stage.Fail(stage.ExitNumeric, "the feature network's weights may be damaged", "features of %s: %w", what, err)
 	}
 	return m, nil

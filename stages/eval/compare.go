@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"vapo/lib/backend"
-	"vapo/lib/blas"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
 	"vapo/lib/feature"
@@ -24,7 +23,6 @@ type comparer struct {
 	resize   string
 	weights  string // sha256 of the network's file, in hexadecimal
 	engine   backend.Backend
-	lib      blas.Library
 	extract  feature.Extractor // with no network: none
 	// of the sliced distance, where there are no features
 	projections int
@@ -43,12 +41,11 @@ type network struct {
 // newComparer opens the network, if one is named.
 func newComparer(w network, projections int, seed uint64) (*comparer, error) {
 	c := &comparer{projections: projections, seed: seed}
-	var err error
 	if w.path == "" {
 		c.metric = "sliced 2-Wasserstein distance of pixels (0 to 255)"
-		c.lib, err = blas.Open("auto")
-		return c, err
+		return c, nil
 	}
+	var err error
 	if c.engine, err = engine.Open(w.engine); err != nil {
 		return nil, fmt.Errorf("feature network: %w", err)
 	}
@@ -56,7 +53,7 @@ func newComparer(w network, projections int, seed uint64) (*comparer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.extract, c.lib, c.metric = net.Extractor, net.Library, net.Metric()
+	c.extract, c.metric = net.Extractor, net.Metric()
 	c.describe(net.Network.Name(), w.digest)
 	return c, nil
 }
@@ -130,7 +127,7 @@ func (c *comparer) fill(ctx context.Context, s *side) error {
 	}
 	if s.moments == nil {
 		var err error
-		if s.moments, err = scoring.MomentsOf(c.lib, s.features, s.dim, s.label); err != nil {
+		if s.moments, err = scoring.MomentsOf(s.features, s.dim, s.label); err != nil {
 			return err
 		}
 	}
@@ -172,7 +169,7 @@ func (c *comparer) distance(ctx context.Context, a, b *side) (distance, error) {
 	if a.dim != b.dim {
 		return distance{}, stage.Fail(stage.ExitInput, "both must be of one network and layer", "%s holds features of %d dimensions, %s of %d", a.label, a.dim, b.label, b.dim)
 	}
-	f, err := metrics.FrechetDistance(c.lib, a.moments, b.moments)
+	f, err := metrics.FrechetDistance(a.moments, b.moments)
 	if err != nil {
 		return distance{}, stage.Fail(stage.ExitNumeric, "", "%w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/blas"
 	"vapo/lib/dataset"
 	"vapo/lib/draw"
 	"vapo/lib/engine"
@@ -210,21 +209,17 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, sampled,
 	if err != nil || samples == nil || !slices.Equal(samples.Shape(), reference.Shape()) {
 		return err
 	}
-	lib, err := blas.Open("auto") // exact, and so the same, with any library
-	if err != nil {
-		return err
-	}
 	size := samples.C * samples.H * samples.W
 	k := min(p.Neighbours, reference.N)
 	compared := samples.Head(max(p.Compared, p.Panel)).(*dataset.Images)
-	near, err := metrics.Nearest(lib, compared.Pixels, reference.Pixels, size, k)
+	near, err := metrics.Nearest(compared.Pixels, reference.Pixels, size, k)
 	if err != nil {
 		return err
 	}
 	s.Nearest = nearest(near, s)
 	if test != nil && slices.Equal(test.set.Shape(), reference.Shape()) {
 		held := pick(test.set, draw.New(p.Seed, "eval/test", 0).Perm(test.n())[:min(test.n(), compared.N)])
-		other, err := metrics.Nearest(lib, held.Pixels, reference.Pixels, size, 1)
+		other, err := metrics.Nearest(held.Pixels, reference.Pixels, size, 1)
 		if err != nil {
 			return err
 		}

@@ -179,15 +179,15 @@ func (c *comparer) measure(ctx context.Context, w wanted, samples, reference *si
 func (c *comparer) take(n *numbers, name string, samples, reference *side) (warnings []string, err error) {
 	switch name {
 	case measureInterval:
-		r, err := metrics.Jackknife(c.lib, samples.features, reference.moments, samples.dim, jackknifeGroups)
+		r, err := metrics.Jackknife(samples.features, reference.moments, samples.dim, jackknifeGroups)
 		n.Interval = &intervalScore{r.Low, r.High, 0.95, r.StdErr, r.Groups}
 		return r.Warnings, err
 	case measureInfinity:
-		r, err := metrics.FrechetInfinity(c.lib, samples.features, reference.moments, samples.dim, metrics.InfinityOptions{Seed: c.seed})
+		r, err := metrics.FrechetInfinity(samples.features, reference.moments, samples.dim, metrics.InfinityOptions{Seed: c.seed})
 		n.Infinity = &infinityScore{r.Value, r.Slope, r.Residual, r.Sizes}
 		return r.Warnings, err
 	case measureKID:
-		r, err := metrics.KID(c.lib, samples.features, reference.features, samples.dim, metrics.KIDOptions{Subsets: kidSubsets, Size: kidSize, Seed: c.seed})
+		r, err := metrics.KID(samples.features, reference.features, samples.dim, metrics.KIDOptions{Subsets: kidSubsets, Size: kidSize, Seed: c.seed})
 		n.KID = &kidScore{r.Mean, r.Std, r.Subsets, r.Size}
 		return r.Warnings, err
 	case measureInception:
@@ -198,7 +198,7 @@ func (c *comparer) take(n *numbers, name string, samples, reference *side) (warn
 		return r.Warnings, err
 	case measureManifold:
 		fake, real := c.thin(samples, "samples"), c.thin(reference, "reference")
-		r, err := metrics.Manifold(c.lib, real, fake, samples.dim, manifoldK)
+		r, err := metrics.Manifold(real, fake, samples.dim, manifoldK)
 		n.Manifold = &manifoldScore{r.Precision, r.Recall, r.Density, r.Coverage, r.K, []int{r.NFake, r.NReal}}
 		return r.Warnings, err
 	}

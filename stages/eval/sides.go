@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"vapo/lib/blas"
 	"vapo/lib/dataset"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
@@ -129,11 +128,7 @@ func openMoments(label, path string) (*side, error) {
 	if s.moments, err = metrics.NewMomentsOf(0, mu, sigma); err != nil {
 		return nil, err
 	}
-	lib, err := blas.Open("auto")
-	if err == nil {
-		err = s.moments.CheckCovariance(lib)
-	}
-	return s, err
+	return s, s.moments.CheckCovariance()
 }
 
 // readSide opens an input of the stage.

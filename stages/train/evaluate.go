@@ -226,7 +226,7 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 	if err != nil {
 		return 0, nil, err
 	}
-	f, err := metrics.FrechetDistance(e.network.Library, m, e.reference)
+	f, err := metrics.FrechetDistance(m, e.reference)
 	if err != nil {
 		return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
 	}
