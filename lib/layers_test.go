@@ -28,7 +28,6 @@ var order = []string{
 	"lib/dataloader",
 	"lib/microkernel",
 	"lib/linalg",
-	"lib/blas",
 	"lib/kernel",
 	"lib/graphop",
 	"lib/backend",

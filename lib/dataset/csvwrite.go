@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"strconv"
+
+	"vapo/lib/portable"
 )
 
 // WriteCSV writes points as a CSV file with a header line, in the units of the table they came from where columns are
@@ -56,7 +58,7 @@ func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 // inUnits formats a value of a column of that standard deviation: within 16 of them float32 tells a hundred-thousandth of it apart, so
 // that later digits would be noise. 5.1 is written as 5.1 again.
 func inUnits(v, std float64) string {
-	step := math.Floor(math.Log10(std)) - 5
+	step := math.Floor(portable.Log10(std)) - 5
 	if step < -300 || step > 300 {
 		return strconv.FormatFloat(v, 'g', 9, 64)
 	}
@@ -67,7 +69,7 @@ func inUnits(v, std float64) string {
 		}
 		v = rounded
 	} else {
-		unit := math.Pow(10, step)
+		unit := portable.Pow(10, step)
 		v = math.Round(v/unit) * unit
 	}
 	switch size := math.Abs(v); {

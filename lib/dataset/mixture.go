@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"vapo/lib/draw"
+	"vapo/lib/portable"
 )
 
 // Component is one isotropic Gaussian of a mixture.
@@ -121,11 +122,12 @@ func (m *Mixture) LogDensity(x []float64) float64 {
 		var sq float64
 		for j, v := range x {
 			e := v - c.Mean[j]
-			sq += e * e
+			sq += float64(e * e)
 		}
 		switch {
 		case c.Std > 0:
-			logs[k] = math.Log(c.Weight) - 0.5*sq/(c.Std*c.Std) - float64(len(x))*(math.Log(c.Std)+0.5*math.Log(2*math.Pi))
+			logStd := portable.Log(c.Std) + float64(0.5*portable.Log(2*math.Pi))
+			logs[k] = portable.Log(c.Weight) - float64(0.5*sq/(c.Std*c.Std)) - float64(float64(len(x))*logStd)
 		case sq == 0:
 			return math.Inf(1)
 		default:
@@ -138,7 +140,7 @@ func (m *Mixture) LogDensity(x []float64) float64 {
 	}
 	var sum float64
 	for _, l := range logs {
-		sum += math.Exp(l - best)
+		sum += portable.Exp(l - best)
 	}
-	return best + math.Log(sum)
+	return best + portable.Log(sum)
 }

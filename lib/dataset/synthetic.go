@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"vapo/lib/draw"
+	"vapo/lib/portable"
 )
 
 // SyntheticSources are the sources that are drawn and not read.
@@ -17,7 +18,7 @@ var ringRadii = []float64{1, 2, 3}
 func EightGaussians(std float64) (*Mixture, error) {
 	components := make([]Component, 8)
 	for k := range components {
-		sin, cos := math.Sincos(float64(k) * math.Pi / 4)
+		sin, cos := portable.Sincos(float64(k) * math.Pi / 4)
 		components[k] = Component{Weight: 1, Mean: []float64{cos, sin}, Std: std}
 	}
 	return NewMixture(components)
@@ -65,7 +66,7 @@ func sampler(source string, std float64, components []Component) (func(*draw.Sou
 		}, nil
 	case "two-moons":
 		return planar(std, 2, func(moon int, u float64) (x, y float64) {
-			sin, cos := math.Sincos(math.Pi * u)
+			sin, cos := portable.Sincos(math.Pi * u)
 			if moon == 0 {
 				return cos - 0.5, sin - 0.25
 			}
@@ -73,7 +74,7 @@ func sampler(source string, std float64, components []Component) (func(*draw.Sou
 		}), nil
 	case "rings":
 		return planar(std, len(ringRadii), func(ring int, u float64) (x, y float64) {
-			sin, cos := math.Sincos(2 * math.Pi * u)
+			sin, cos := portable.Sincos(2 * math.Pi * u)
 			return ringRadii[ring] * cos, ringRadii[ring] * sin
 		}), nil
 	}

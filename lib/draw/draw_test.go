@@ -2,6 +2,8 @@ package draw
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -86,6 +88,30 @@ func TestFloat32IsRoundedFloat64(t *testing.T) {
 		if a[i] != float32(b[i]) {
 			t.Fatalf("value %d: %v, want %v", i, a[i], float32(b[i]))
 		}
+	}
+}
+
+// TestNormalLikeStandardLibrary: the same draws, but for the last bit in the tail; and the bits are the same everywhere.
+func TestNormalLikeStandardLibrary(t *testing.T) {
+	const n = 1 << 20
+	got := make([]float64, n)
+	New(5, "s", 6).Normal64(got)
+	want := New(5, "s", 6).rng
+	h, tail := sha256.New(), 0
+	for i, v := range got {
+		if w := want.NormFloat64(); math.Abs(v-w) > 1e-15*math.Abs(w) {
+			t.Fatalf("value %d is %v, not %v", i, v, w)
+		}
+		if math.Abs(v) > tailStart {
+			tail++
+		}
+		h.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(v)))
+	}
+	if tail < 500 {
+		t.Errorf("%d values in the tail", tail)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)[:8]); got != "e93323067369fc19" {
+		t.Errorf("the values' digest is %s", got)
 	}
 }
 

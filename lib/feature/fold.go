@@ -57,7 +57,7 @@ func (n *inception) fold(f WeightSource) (map[string][]float32, error) {
 			for i := range per {
 				w[o*per+i] = float32(float64(w[o*per+i]) * g)
 			}
-			bias[o] = float32(float64(parts[2][o]) - float64(parts[3][o])*g)
+			bias[o] = float32(float64(parts[2][o]) - float64(float64(parts[3][o])*g))
 		}
 		weights[p.Name], weights[name+".bias"] = w, bias
 	}

@@ -40,7 +40,7 @@ func (r Resize) axisTaps(in int) []picture.Taps {
 		case TF1:
 			ts[i] = linearTaps(in, float64(float32(i)*float32(scale)))
 		default:
-			ts[i] = linearTaps(in, math.Max(0, (float64(i)+0.5)*scale-0.5))
+			ts[i] = linearTaps(in, math.Max(0, float64((float64(i)+0.5)*scale)-0.5))
 		}
 	}
 	return ts
@@ -126,7 +126,7 @@ func (p *planer) plane(dst []float32, src []uint8) {
 		for x := range out {
 			sum := 0.0
 			for k, w := range t.Weights {
-				sum += w * float64(p.wide[(t.First+k)%p.held*side+x])
+				sum += float64(w * float64(p.wide[(t.First+k)%p.held*side+x]))
 			}
 			out[x] = p.how.scale(sum)
 		}
@@ -137,7 +137,7 @@ func (p *planer) widen(dst []float32, row []uint8) {
 	for x, t := range p.cols {
 		sum := 0.0
 		for k, w := range t.Weights {
-			sum += w * float64(row[t.First+k])
+			sum += float64(w * float64(row[t.First+k]))
 		}
 		dst[x] = float32(sum)
 	}

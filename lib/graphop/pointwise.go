@@ -52,10 +52,10 @@ func Affine(x *Node, p, q float64) *Node {
 		return x
 	}
 	if v, ok := isFill(x); ok {
-		return Fill(x, p*v+q, x.Shape()...)
+		return Fill(x, float64(p*v)+q, x.Shape()...)
 	}
 	if k := kindOf(x, CodeAffine); k != nil { // p·(p'·x + q') + q
-		return Affine(Children(x)[0], p*k.P, p*k.Q+q)
+		return Affine(Children(x)[0], p*k.P, float64(p*k.Q)+q)
 	}
 	return pointwise(CodeAffine, p, q, x)
 }

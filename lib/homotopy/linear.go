@@ -11,7 +11,7 @@ func (l linear) At(t float64) Point {
 	return Point{Mu: t, Sigma: l.w * (1 - t), DMu: 1, DSigma: -l.w}
 }
 
-func (linear) Draw(u float64) float64         { return edge + (1-edge)*u }
+func (linear) Draw(u float64) float64         { return edge + float64((1-edge)*u) }
 func (linear) Weight(float64) float64         { return 1 }
 func (linear) Rate(float64) float64           { return 1 }
 func (linear) Condition(t float64) float64    { return t }

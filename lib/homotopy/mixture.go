@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"vapo/lib/dataset"
+	"vapo/lib/portable"
 )
 
 // MixtureField is the exact solution for data from a Gaussian mixture: what a perfectly trained potential's
@@ -28,27 +29,32 @@ func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
 	d := len(x)
 	top := math.Inf(-1)
 	for k, c := range f.mix.Components {
-		v := p.Mu*p.Mu*c.Std*c.Std + p.Sigma*p.Sigma
+		v := p.variance(c)
 		var r2 float64
 		for i := range d {
-			e := x[i] - p.Mu*c.Mean[i]
-			r2 += e * e
+			e := x[i] - float64(p.Mu*c.Mean[i])
+			r2 += float64(e * e)
 		}
-		f.logp[k] = math.Log(c.Weight) - 0.5*r2/v - 0.5*float64(d)*math.Log(2*math.Pi*v)
+		f.logp[k] = portable.Log(c.Weight) - float64(0.5*r2/v) - float64(0.5*float64(d)*portable.Log(2*math.Pi*v))
 		top = max(top, f.logp[k])
 	}
 	var total float64
 	for k := range f.logp {
-		total += math.Exp(f.logp[k] - top)
+		total += portable.Exp(f.logp[k] - top)
 	}
 	clear(grad)
 	for k, c := range f.mix.Components {
-		post := math.Exp(f.logp[k]-top) / total
-		v := p.Mu*p.Mu*c.Std*c.Std + p.Sigma*p.Sigma
-		slope := (p.Mu*p.DMu*c.Std*c.Std + p.Sigma*p.DSigma) / v
+		post := portable.Exp(f.logp[k]-top) / total
+		slope := (float64(p.Mu*p.DMu*c.Std*c.Std) + float64(p.Sigma*p.DSigma)) / p.variance(c)
 		for i := range d {
-			grad[i] += post * (p.DMu*c.Mean[i] + slope*(x[i]-p.Mu*c.Mean[i]))
+			velocity := float64(p.DMu*c.Mean[i]) + float64(slope*(x[i]-float64(p.Mu*c.Mean[i])))
+			grad[i] += float64(post * velocity)
 		}
 	}
-	return top + math.Log(total)
+	return top + portable.Log(total)
+}
+
+// variance is the component's at p, mu²s² + sigma².
+func (p Point) variance(c dataset.Component) float64 {
+	return float64(p.Mu*p.Mu*c.Std*c.Std) + float64(p.Sigma*p.Sigma)
 }

@@ -3,6 +3,8 @@ package homotopy
 import (
 	"fmt"
 	"math"
+
+	"vapo/lib/portable"
 )
 
 // TimeNames lists the distributions of training times that Times knows.
@@ -56,10 +58,10 @@ func (d TimeDistribution) Time(s Schedule, u float64) float64 {
 	switch d.name {
 	case "log-uniform":
 		t0, t1 := s.Draw(0), s.Draw(last)
-		return min(t0*math.Exp(u*math.Log(t1/t0)), t1)
+		return min(t0*portable.Exp(u*portable.Log(t1/t0)), t1)
 	case "logit-normal":
-		z := math.Sqrt2 * math.Erfinv(2*u-1) // -Inf at u = 0
-		return s.Draw(min(1/(1+math.Exp(-d.location-d.scale*z)), last))
+		z := math.Sqrt2 * portable.Erfinv(2*u-1) // -Inf at u = 0
+		return s.Draw(min(1/(1+portable.Exp(-d.location-float64(d.scale*z))), last))
 	}
 	return s.Draw(u)
 }

@@ -2,7 +2,8 @@ package homotopy
 
 import (
 	"fmt"
-	"math"
+
+	"vapo/lib/portable"
 )
 
 // EndError says that a schedule cannot end at a time.
@@ -43,7 +44,7 @@ func Until(s Schedule, tEnd float64) (Schedule, error) {
 	case tEnd < 1:
 		to = min(to, s.Variable(tEnd))
 	default:
-		to = math.Log(tEnd)
+		to = portable.Log(tEnd)
 	}
 	return until{s, from, to}, nil
 }
@@ -57,6 +58,6 @@ func (u until) Span() (from, to float64) { return u.from, u.to }
 
 // Draw is uniform in s, as that of every schedule.
 func (u until) Draw(v float64) float64 {
-	t, _ := u.Time(u.from + (u.to-u.from)*v)
+	t, _ := u.Time(u.from + float64((u.to-u.from)*v))
 	return t
 }

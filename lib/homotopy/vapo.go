@@ -1,6 +1,10 @@
 package homotopy
 
-import "math"
+import (
+	"math"
+
+	"vapo/lib/portable"
+)
 
 // vapoLikelihoodStd is n of H1, the standard deviation of p(x̄|x).
 const vapoLikelihoodStd = 0.01
@@ -18,7 +22,7 @@ type vapo struct{ w, n, r, first float64 }
 
 func newVAPO(w, n float64) vapo {
 	r := n * n / (w * w)
-	return vapo{w: w, n: n, r: r, first: math.Log(1e-3 * r)}
+	return vapo{w: w, n: n, r: r, first: portable.Log(1e-3 * r)}
 }
 
 func (vapo) Name() string { return "vapo" }
@@ -34,11 +38,11 @@ func (v vapo) At(t float64) Point {
 // Condition goes from 0 at the first time to 1 at t = 1, linearly in ln t. Before the first time, where ln t runs off to
 // -Inf while mu < 1e-3, the network is given what it was given there. Beyond t = 1 it goes on at the same slope and is
 // not held at 1: the flow still changes there. At t = 10 it is 1.14 for w = 1.
-func (v vapo) Condition(t float64) float64 { return max(0, 1-math.Log(t)/v.first) }
+func (v vapo) Condition(t float64) float64 { return max(0, 1-portable.Log(t)/v.first) }
 
-func (v vapo) Draw(u float64) float64       { return math.Exp(v.first * (1 - u)) }
+func (v vapo) Draw(u float64) float64       { return portable.Exp(v.first * (1 - u)) }
 func (vapo) Weight(float64) float64         { return 1 }
-func (v vapo) Rate(t float64) float64       { return max(t, math.Exp(v.first)) }
+func (v vapo) Rate(t float64) float64       { return max(t, portable.Exp(v.first)) }
 func (v vapo) Span() (from, to float64)     { return v.first, 0 }
-func (vapo) Time(s float64) (t, dt float64) { t = math.Exp(s); return t, t }
-func (vapo) Variable(t float64) float64     { return math.Log(t) }
+func (vapo) Time(s float64) (t, dt float64) { t = portable.Exp(s); return t, t }
+func (vapo) Variable(t float64) float64     { return portable.Log(t) }

@@ -1,6 +1,10 @@
 package homotopy
 
-import "math"
+import (
+	"math"
+
+	"vapo/lib/portable"
+)
 
 // The noise rate of vp at the data and at the prior (Ho et al., arXiv 2006.11239, in the continuous time of Song et al.).
 const (
@@ -29,16 +33,16 @@ func (vp) Name() string { return "vp" }
 
 func (v vp) At(t float64) Point {
 	q := 1 - min(t, 1-edge)
-	beta := vpBetaData + (vpBetaPrior-vpBetaData)*q
-	b := vpBetaData*q + (vpBetaPrior-vpBetaData)*q*q/2
-	mu, rest := math.Exp(-b/2), math.Sqrt(-math.Expm1(-b)) // sqrt(1-mu²), without the cancellation near mu = 1
+	beta := vpBetaData + float64((vpBetaPrior-vpBetaData)*q)
+	b := float64(vpBetaData*q) + float64((vpBetaPrior-vpBetaData)*q*q/2)
+	mu, rest := portable.Exp(-b/2), math.Sqrt(-portable.Expm1(-b)) // sqrt(1-mu²), without the cancellation near mu = 1
 	dmu := beta * mu / 2
 	return Point{Mu: mu, Sigma: v.w * rest, DMu: dmu, DSigma: -v.w * mu * dmu / rest}
 }
 
 func (v vp) Draw(u float64) float64 {
 	from, to := v.Span()
-	t, _ := v.Time(from + (to-from)*u)
+	t, _ := v.Time(from + float64((to-from)*u))
 	return t
 }
 
@@ -46,7 +50,7 @@ func (vp) Weight(float64) float64         { return 1 }
 func (v vp) Rate(t float64) float64       { return 2 * (1 - v.Variable(t)) }
 func (v vp) Condition(t float64) float64  { return v.Variable(t) }
 func (vp) Span() (from, to float64)       { return edge, 1 - math.Sqrt(edge) }
-func (vp) Time(s float64) (t, dt float64) { r := 1 - s; return 1 - r*r, 2 * r }
+func (vp) Time(s float64) (t, dt float64) { r := 1 - s; return 1 - float64(r*r), 2 * r }
 
 // Variable stays at its last value from there to t = 1, as the path does.
 func (vp) Variable(t float64) float64 { return 1 - math.Sqrt(1-min(t, 1-edge)) }

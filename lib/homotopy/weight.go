@@ -65,7 +65,7 @@ func byVelocity(s Schedule) Schedule {
 	w := priorStd(s)
 	inverse := func(t float64) float64 {
 		p, rate := s.At(t), s.Rate(t)
-		return 1 / (rate * rate * (p.DMu*p.DMu + p.DSigma*p.DSigma/(w*w)))
+		return 1 / (rate * rate * (float64(p.DMu*p.DMu) + float64(p.DSigma*p.DSigma/(w*w))))
 	}
 	const points = 1000 // of the midpoint rule
 	var mean float64
@@ -78,5 +78,5 @@ func byVelocity(s Schedule) Schedule {
 // priorStd recovers w. On every schedule but vp it is sigma(0); there sigma² = w²(1-mu²), which holds for all at mu = 0.
 func priorStd(s Schedule) float64 {
 	p := s.At(0)
-	return p.Sigma / math.Sqrt(1-p.Mu*p.Mu)
+	return p.Sigma / math.Sqrt(1-float64(p.Mu*p.Mu))
 }

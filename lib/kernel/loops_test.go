@@ -202,3 +202,31 @@ func BenchmarkLoops(b *testing.B) {
 		}
 	}
 }
+
+// runLoops does the instruction on all of dst, or reports that it cannot. An operand of which single is set is one value.
+func runLoops[T Float](l *loops, dst, a, b []T, singleA, singleB bool) bool {
+	n := len(dst)
+	if n == 0 || len(a) < n && !singleA {
+		return false
+	}
+	if l.one != nil {
+		if !singleA {
+			l.one(first(dst), first(a), n)
+		}
+		return !singleA
+	}
+	if l.two == nil || len(b) < n && !singleB {
+		return false
+	}
+	switch {
+	case !singleA && !singleB:
+		l.two(first(dst), first(a), first(b), n)
+	case singleA && !singleB && l.scalarFirst != nil:
+		l.scalarFirst(first(dst), first(b), float32(a[0]), n)
+	case singleB && !singleA && l.scalarLast != nil:
+		l.scalarLast(first(dst), first(a), float32(b[0]), n)
+	default:
+		return false
+	}
+	return true
+}

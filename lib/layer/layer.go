@@ -13,6 +13,7 @@ import (
 	"vapo/lib/draw"
 	"vapo/lib/graphop"
 	"vapo/lib/optim"
+	"vapo/lib/portable"
 )
 
 // Init says how a parameter starts.
@@ -44,7 +45,7 @@ func (p Param) Draw(seed uint64) []float32 {
 	}
 	src := draw.New(seed, "init/"+p.Name, 0)
 	for i := range v {
-		v[i] = float32((2*src.Uniform64() - 1) * p.Init.Bound)
+		v[i] = float32((float64(2*src.Uniform64()) - 1) * p.Init.Bound)
 	}
 	return v
 }
@@ -155,7 +156,7 @@ func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.N
 	part := func(i int) *graphop.Node {
 		return graphop.Reshape(pointConv(h, graphop.Slice(w, 0, i*c, (i+1)*c), graphop.Slice(bias, 0, i*c, (i+1)*c)), n, c, pix)
 	}
-	scale := math.Pow(float64(c), -0.25)
+	scale := portable.Pow(float64(c), -0.25)
 	q, k, v := graphop.Scale(part(0), scale), graphop.Scale(part(1), scale), part(2)
 	over := graphop.Softmax(graphop.MatMul(q, k, true, false)) // [N, T of q, T of k]
 	mixed := graphop.Reshape(graphop.MatMul(v, over, false, true), s...)

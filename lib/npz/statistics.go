@@ -45,7 +45,8 @@ func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 				return nil, nil, fmt.Errorf("array %s holds %v at %d, %d", Covariance, a, i, j)
 			}
 			// Room for float32, which some programs sum in.
-			if math.Abs(a-b) > 1e-4*math.Sqrt(sigma[i*d+i])*math.Sqrt(sigma[j*d+j])+1e-12 {
+			room := float64(1e-4 * math.Sqrt(sigma[i*d+i]) * math.Sqrt(sigma[j*d+j]))
+			if math.Abs(a-b) > room+1e-12 {
 				return nil, nil, fmt.Errorf("array %s is not symmetric: %v at %d, %d and %v at %d, %d", Covariance, a, i, j, b, j, i)
 			}
 		}

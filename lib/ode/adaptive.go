@@ -3,6 +3,8 @@ package ode
 import (
 	"fmt"
 	"math"
+
+	"vapo/lib/portable"
 )
 
 // Options of Adaptive. The zero value of a field means its default.
@@ -131,7 +133,7 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 	for i := range b.rows {
 		var sx, sf float64
 		for j := i * b.d; j < (i+1)*b.d; j++ {
-			scale := opt.ATol + opt.RTol*math.Abs(b.x[j])
+			scale := opt.scale(b.x[j])
 			sx += square(b.x[j] / scale)
 			sf += square(float64(b.k[0][j]) / scale)
 		}
@@ -143,9 +145,9 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 		}
 		h0[i] = math.Min(h0[i], limit)
 		for j := i * b.d; j < (i+1)*b.d; j++ {
-			b.xs[j] = float32(b.x[j] + sign*h0[i]*float64(b.k[0][j]))
+			b.xs[j] = float32(b.x[j] + float64(sign*h0[i]*float64(b.k[0][j])))
 		}
-		b.ts[i] = float32(t0 + sign*h0[i])
+		b.ts[i] = float32(t0 + float64(sign*h0[i]))
 		b.rows[i].nfe++
 	}
 	if err := b.eval(b.first); err != nil {
@@ -154,13 +156,13 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 	for i := range b.rows {
 		var s float64
 		for j := i * b.d; j < (i+1)*b.d; j++ {
-			scale := opt.ATol + opt.RTol*math.Abs(b.x[j])
+			scale := opt.scale(b.x[j])
 			s += square((float64(b.first[j]) - float64(b.k[0][j])) / scale)
 		}
 		d2 := math.Sqrt(s/float64(b.d)) / h0[i]
 		h := math.Max(1e-6, h0[i]*1e-3)
 		if m := math.Max(d1[i], d2); m > 1e-15 {
-			h = math.Pow(0.01/m, 1/float64(b.tab.EmbeddedOrder+1))
+			h = portable.Pow(0.01/m, 1/float64(b.tab.EmbeddedOrder+1))
 		}
 		h = math.Min(math.Min(100*h0[i], h), limit)
 		if !(h > 0) { // a non-finite probe: begin small, the controller recovers
@@ -206,7 +208,7 @@ func (b *block) step(t1 float64, opt Options) error {
 		if e <= 1 {
 			factor := float64(maxFactor)
 			if e > 0 {
-				factor = math.Min(maxFactor, safety*math.Pow(e, exponent))
+				factor = math.Min(maxFactor, safety*portable.Pow(e, exponent))
 			}
 			if r.rejected {
 				factor = math.Min(1, factor)
@@ -222,7 +224,7 @@ func (b *block) step(t1 float64, opt Options) error {
 		}
 		r.rejects++
 		r.rejected = true
-		r.h *= math.Max(minFactor, safety*math.Pow(e, exponent)) // Inf^exponent is 0
+		r.h *= math.Max(minFactor, safety*portable.Pow(e, exponent)) // Inf^exponent is 0
 		if math.Abs(r.h) < 4*resolution(r.t) {
 			cause := ErrStepSize
 			if !finite {
@@ -241,9 +243,9 @@ func (b *block) errorNorm(i int, opt Options) float64 {
 	for j := i * b.d; j < (i+1)*b.d; j++ {
 		var e float64
 		for s, w := range b.tab.E {
-			e += w * float64(b.k[s][j])
+			e += float64(w * float64(b.k[s][j]))
 		}
-		scale := opt.ATol + opt.RTol*math.Max(math.Abs(b.x[j]), math.Abs(b.next[j]))
+		scale := opt.scale(math.Max(math.Abs(b.x[j]), math.Abs(b.next[j])))
 		sum += square(h * e / scale)
 	}
 	return math.Sqrt(sum / float64(b.d))
@@ -256,4 +258,7 @@ func resolution(t float64) float64 {
 	return float64(math.Nextafter32(a, math.MaxFloat32) - a)
 }
 
-func square(v float64) float64 { return v * v }
+// scale is the error that one coordinate of size x may have.
+func (o Options) scale(x float64) float64 { return o.ATol + float64(o.RTol*math.Abs(x)) }
+
+func square(v float64) float64 { return float64(v * v) }

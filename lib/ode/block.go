@@ -112,7 +112,7 @@ func (b *block) laterStages() error {
 				}
 				continue
 			}
-			b.ts[i] = float32(r.t + b.tab.C[s]*r.h)
+			b.ts[i] = float32(r.t + float64(b.tab.C[s]*r.h))
 			b.combine(i, b.tab.A[s])
 			for j := lo; j < hi; j++ {
 				b.xs[j] = float32(b.next[j])
@@ -141,12 +141,12 @@ func (b *block) combine(i int, w []float64) {
 			continue
 		}
 		for j, k := range b.k[s][lo:hi] {
-			next[j] += ws * float64(k)
+			next[j] += float64(ws * float64(k))
 		}
 	}
 	h := b.rows[i].h
 	for j, v := range b.x[lo:hi] {
-		next[j] = v + h*next[j]
+		next[j] = v + float64(h*next[j])
 	}
 }
 

@@ -72,7 +72,7 @@ func Fixed(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, steps in
 	h := (t1 - t0) / float64(steps)
 	for step := range steps {
 		// Recomputed rather than accumulated: the last step then ends at t1.
-		t := t0 + (t1-t0)*(float64(step)/float64(steps))
+		t := t0 + float64((t1-t0)*(float64(step)/float64(steps)))
 		for i := range b.rows {
 			b.rows[i].t, b.rows[i].h = t, h
 		}
@@ -84,7 +84,7 @@ func Fixed(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, steps in
 		if err := b.laterStages(); err != nil {
 			return 0, err
 		}
-		end := t0 + (t1-t0)*(float64(step+1)/float64(steps))
+		end := t0 + float64((t1-t0)*(float64(step+1)/float64(steps)))
 		for i := range b.rows {
 			if !b.finite(i) {
 				return 0, &RowError{Row: i, T: t, Err: ErrNonFinite}

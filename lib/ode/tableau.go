@@ -168,7 +168,7 @@ func (t *Tableau) checkOrder(what string, b []float64, order int) error {
 		for _, tree := range treesOfOrder(p) {
 			var sum float64
 			for i, phi := range tree.weights(t.A) {
-				sum += b[i] * phi
+				sum += float64(b[i] * phi)
 			}
 			if want := 1 / tree.density(); !(math.Abs(sum-want) <= checkTol*10) {
 				return fmt.Errorf("ode: tableau %s: %s misses the condition of tree %v of order %d: %.17g, want %.17g", t.Name, what, tree, p, sum, want)

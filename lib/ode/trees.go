@@ -35,7 +35,7 @@ func (t tree) weights(a [][]float64) []float64 {
 		for i, row := range a {
 			var sum float64
 			for j, aij := range row {
-				sum += aij * sub[j]
+				sum += float64(aij * sub[j])
 			}
 			phi[i] *= sum
 		}

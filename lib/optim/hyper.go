@@ -3,6 +3,8 @@ package optim
 import (
 	"fmt"
 	"math"
+
+	"vapo/lib/portable"
 )
 
 // Hyper are the numbers of one step, computed on the host in float64 and fed as inputs [1] each.
@@ -30,17 +32,17 @@ func (c Config) Hyper(step int64) Hyper {
 	}
 	if c.Decay == "cosine" {
 		done := math.Min(1, float64(step)/float64(c.HorizonSteps))
-		rate *= 0.5 * (1 + math.Cos(math.Pi*done))
+		rate *= 0.5 * (1 + portable.Cos(math.Pi*done))
 	}
 	h := Hyper{
 		Rate:     rate,
-		Correct1: 1 / (1 - math.Pow(c.Beta1, k)),
-		Correct2: 1 / (1 - math.Pow(c.Beta2, k)),
+		Correct1: 1 / (1 - portable.Pow(c.Beta1, k)),
+		Correct2: 1 / (1 - portable.Pow(c.Beta2, k)),
 		Before2:  1, ClipFloor: math.MaxFloat32,
 		First: true, Last: true,
 	}
 	if step > 0 {
-		h.Before2, h.ClipFloor = 1/(1-math.Pow(c.Beta2, k-1)), ClipStdFloor
+		h.Before2, h.ClipFloor = 1/(1-portable.Pow(c.Beta2, k-1)), ClipStdFloor
 	}
 	for i, halfLife := range c.EMAHalfLifeImages {
 		h.AverageDecays[i] = math.Min(c.averageDecay(halfLife), (1+k)/(10+k))

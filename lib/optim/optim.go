@@ -11,6 +11,7 @@ import (
 	"math"
 
 	"vapo/lib/checkpoint"
+	"vapo/lib/portable"
 )
 
 // Config holds the options of the optimiser. Zero values are not defaults; see the train stage for those.
@@ -97,7 +98,7 @@ func (c Config) Micro() int { return max(1, c.Accumulate) }
 
 // averageDecay is the share of the old average that is left after a step, 1/2 after half-life samples.
 func (c Config) averageDecay(halfLife float64) float64 {
-	return math.Exp2(-float64(c.BatchImages) / halfLife)
+	return portable.Exp2(-float64(c.BatchImages) / halfLife)
 }
 
 // Names of the state groups, in front of a parameter's name; those of the averages are checkpoint.Average's.

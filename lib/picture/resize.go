@@ -3,6 +3,8 @@ package picture
 import (
 	"fmt"
 	"math"
+
+	"vapo/lib/portable"
 )
 
 // Filter is the kernel of a resize, one of Pillow's.
@@ -36,7 +38,7 @@ func (f Filter) at(x float64) float64 {
 		return cubic(x)
 	case Lanczos:
 		if -3 <= x && x < 3 {
-			return sinc(x) * sinc(x/3)
+			return float64(sinc(x) * sinc(x/3))
 		}
 		return 0
 	}
@@ -48,9 +50,9 @@ func cubic(x float64) float64 {
 	const a = -0.5
 	switch x = math.Abs(x); {
 	case x < 1:
-		return ((a+2)*x-(a+3))*x*x + 1
+		return float64((float64((a+2)*x)-(a+3))*x*x) + 1
 	case x < 2:
-		return (((x-5)*x+8)*x - 4) * a
+		return (float64((float64((x-5)*x)+8)*x) - 4) * a
 	}
 	return 0
 }
@@ -60,7 +62,7 @@ func sinc(x float64) float64 {
 		return 1
 	}
 	x *= math.Pi
-	return math.Sin(x) / x
+	return portable.Sin(x) / x
 }
 
 // Taps are the input positions from First on, and their weights, that make one output position.
@@ -76,7 +78,7 @@ func (f Filter) Taps(in, out int) []Taps {
 	scale := float64(in) / float64(out)
 	stretch := math.Max(scale, 1)
 	for i := range ts {
-		centre, support := (float64(i)+0.5)*scale, f.support()*stretch
+		centre, support := float64((float64(i)+0.5)*scale), float64(f.support()*stretch)
 		first := max(0, int(centre-support+0.5))
 		last := min(in, int(centre+support+0.5))
 		t := Taps{First: first}

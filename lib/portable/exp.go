@@ -75,7 +75,7 @@ func scaledExp(hi, lo float64, k int) float64 {
 	c := r - float64(t*polynomial(t, expP[:]))
 	y := 1 - ((lo - float64(r*c)/(2-c)) - hi)
 	if -1020 < k && k < 1020 { // what Ldexp does, without its cases; y lies in (1/2, 2)
-		return math.Float64frombits(math.Float64bits(y) + uint64(k)<<52)
+		return timesPower(y, k)
 	}
 	return math.Ldexp(y, k)
 }

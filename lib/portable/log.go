@@ -44,16 +44,6 @@ func Log(x float64) float64 {
 	return float64(k*ln2Hi) - ((half - low) - f)
 }
 
-// Log2 returns the binary logarithm of x within 2 ulp of 1 or of the result, whichever is larger, exactly for powers of
-// two, with Log's special cases. Source: Go's math.Log2.
-func Log2(x float64) float64 {
-	m, e := math.Frexp(x)
-	if m == 0.5 {
-		return float64(e - 1)
-	}
-	return float64(Log(m)*(1/math.Ln2)) + float64(e)
-}
-
 // Log10 returns the decimal logarithm of x within 2 ulp, with Log's special cases; it is not exact for all powers of
 // ten. Source: Go's math.Log10.
 func Log10(x float64) float64 { return float64(Log(x) * (1 / math.Ln10)) }

@@ -70,6 +70,20 @@ func bigErf(x *big.Float) *big.Float {
 	return sum.Quo(sum, new(big.Float).Sqrt(bigPi()))
 }
 
+// bigErfinv solves erf x = y by Newton's method from float64's result.
+func bigErfinv(y *big.Float) *big.Float {
+	v, _ := y.Float64()
+	x := number(math.Erfinv(v))
+	factor := new(big.Float).Sqrt(bigPi())
+	factor.Quo(factor, number(2))
+	for range 5 {
+		d := bigErf(x)
+		d.Sub(y, d).Mul(d, factor)
+		x.Add(x, d.Mul(d, bigExp(new(big.Float).Mul(x, x))))
+	}
+	return x
+}
+
 // bigAcos solves cos y = x by Newton's method from float64's arccosine, which must not be 0 or π.
 func bigAcos(x *big.Float) *big.Float {
 	v, _ := x.Float64()

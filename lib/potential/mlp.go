@@ -6,6 +6,7 @@ import (
 
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
+	"vapo/lib/portable"
 )
 
 // MLP is the network for points and tables: Phi is the scalar output of SiLU layers on x and Fourier features of t. A
@@ -28,7 +29,7 @@ func (m *MLP) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	if m.Fourier > 0 {
 		freq := make([]float64, m.Fourier)
 		for k := range freq {
-			freq[k] = math.Pi * math.Exp2(float64(k))
+			freq[k] = math.Pi * portable.Exp2(float64(k))
 		}
 		angle := graphop.Mul(t, graphop.Table(t, freq, 1, m.Fourier))
 		in = append(in, graphop.Sin(angle), graphop.Cos(angle))

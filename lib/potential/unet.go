@@ -2,12 +2,12 @@ package potential
 
 import (
 	"fmt"
-	"math"
 	"math/bits"
 	"slices"
 
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
+	"vapo/lib/portable"
 )
 
 // UNet is the released code's network: f is the U-Net of guided diffusion (Dhariwal and Nichol, arXiv 2105.05233)
@@ -152,7 +152,7 @@ func timestepEmbedding(t *graphop.Node, channels int) *graphop.Node {
 	half := channels / 2
 	freq := make([]float64, half)
 	for i := range freq {
-		freq[i] = math.Exp(-math.Log(10000) * float64(i) / float64(half))
+		freq[i] = portable.Exp(-portable.Log(10000) * float64(i) / float64(half))
 	}
 	angle := graphop.Mul(t, graphop.Table(t, freq, 1, half))
 	return graphop.Concat(1, graphop.Cos(angle), graphop.Sin(angle))

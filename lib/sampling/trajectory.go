@@ -32,10 +32,10 @@ func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) 
 	// The place of point k on the path, and how many steps lie before it.
 	at := func(k int) (place float64, steps int) {
 		if s.Solver == "rk45" {
-			return from + (to-from)*float64(k)/float64(points-1), 0
+			return from + float64((to-from)*float64(k)/float64(points-1)), 0
 		}
 		steps = int(math.Round(float64(k*s.Steps) / float64(points-1)))
-		return from + (to-from)*(float64(steps)/float64(s.Steps)), steps
+		return from + float64((to-from)*(float64(steps)/float64(s.Steps))), steps
 	}
 	out := &Trajectory{Times: make([]float64, points), X: make([]float32, n*points*d)}
 	x := make([]float32, block*d)

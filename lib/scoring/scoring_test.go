@@ -57,7 +57,7 @@ func images(n, side int) *dataset.Images {
 
 // The moments are those of the features alone, without the logits that stand beside them in the network's rows.
 func TestMoments(t *testing.T) {
-	be, err := backend.Open("tape-go")
+	be, err := backend.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestMoments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.Metric() != ClassifierMetric || n.Weights != "sha256:00" || n.Backend != "tape-go" {
+	if n.Metric() != ClassifierMetric || n.Weights != "sha256:00" || n.Backend != "tape" {
 		t.Errorf("%s, %s, %s", n.Metric(), n.Weights, n.Backend)
 	}
 	set := images(70, 4) // more than a block
@@ -93,7 +93,7 @@ func TestMoments(t *testing.T) {
 
 // What goes wrong is said in the contract's terms, and whose images they were.
 func TestErrors(t *testing.T) {
-	be, err := backend.Open("tape-go")
+	be, err := backend.Open("tape")
 	if err != nil {
 		t.Fatal(err)
 	}

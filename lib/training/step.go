@@ -158,7 +158,7 @@ func (s *Step) RunMicro(step int64, micro int) (m Metrics, done bool, err error)
 			s.squares = 0
 		}
 		rms := float64(s.scalars[3][0])
-		s.squares += rms * rms
+		s.squares += float64(rms * rms)
 		m.FieldRMS = math.Sqrt(s.squares / float64(micro+1))
 	}
 	m.Loss, m.GradNorm, m.Rate = float64(s.scalars[0][0]), float64(s.scalars[1][0]), h.Rate

@@ -96,14 +96,14 @@ func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches i
 				for j, x := range g {
 					d := float64(x) - mean[i][j]
 					mean[i][j] += d / float64(k+1)
-					around += d * (float64(x) - mean[i][j])
+					around += float64(d * (float64(x) - mean[i][j]))
 				}
 			}
 		}
 		r := BinVariance{Batches: batches, Variance: around / float64(batches-1)}
 		for _, m := range mean {
 			for _, x := range m {
-				r.MeanSquare += x * x
+				r.MeanSquare += float64(x * x)
 			}
 		}
 		if sum := r.Variance + r.MeanSquare; math.IsNaN(sum) || math.IsInf(sum, 0) {

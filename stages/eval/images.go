@@ -283,19 +283,19 @@ func pixelGaussian(set *dataset.Images, n int, seed uint64) *dataset.Images {
 	for i := range set.N {
 		for j, v := range set.Image(i) {
 			mean[j] += float64(v)
-			std[j] += float64(v) * float64(v) // integers: exact
+			std[j] += float64(int(v) * int(v))
 		}
 	}
 	for j := range mean {
 		mean[j] /= float64(set.N)
-		std[j] = math.Sqrt(math.Max(0, std[j]/float64(set.N)-mean[j]*mean[j]))
+		std[j] = math.Sqrt(math.Max(0, std[j]/float64(set.N)-float64(mean[j]*mean[j])))
 	}
 	out := &dataset.Images{Name: set.Name, Split: "per-pixel Gaussian", N: n, C: set.C, H: set.H, W: set.W, Pixels: make([]uint8, n*size)}
 	z := make([]float64, size)
 	for i := range n {
 		draw.New(seed, "eval/pixel-gaussian", uint64(i)).Normal64(z)
 		for j, v := range z {
-			out.Pixels[i*size+j] = uint8(math.Round(math.Min(255, math.Max(0, mean[j]+std[j]*v))))
+			out.Pixels[i*size+j] = uint8(math.Round(math.Min(255, math.Max(0, mean[j]+float64(std[j]*v)))))
 		}
 	}
 	return out

@@ -157,8 +157,9 @@ func densities(ctx context.Context, field *potential.Field, rows [][]float32, t 
 		for i := range part {
 			var square, length float64
 			for k := i * d; k < (i+1)*d; k++ {
-				square += float64(x[k]) * float64(x[k])
-				length += float64(grad[k]) * float64(grad[k])
+				a, g := float64(x[k]), float64(grad[k])
+				square += float64(a * a)
+				length += float64(g * g)
 			}
 			density = append(density, at.LogDensity(float64(phi[i]), square))
 			short = append(short, -math.Sqrt(length))

@@ -11,6 +11,7 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/portable"
 	"vapo/lib/report/grid"
 	"vapo/lib/sampling"
 	"vapo/lib/stage"
@@ -102,19 +103,20 @@ func (m *model) interpolate(ctx context.Context, s *sampling.Sampler, seed uint6
 func spherical(dst, a, b []float32, f, w float64) {
 	var aa, bb, ab float64
 	for i := range a {
-		aa += float64(a[i]) * float64(a[i])
-		bb += float64(b[i]) * float64(b[i])
-		ab += float64(a[i]) * float64(b[i])
+		u, v := float64(a[i]), float64(b[i])
+		aa += float64(u * u)
+		bb += float64(v * v)
+		ab += float64(u * v)
 	}
 	na, nb := math.Sqrt(aa), math.Sqrt(bb)
-	angle := math.Acos(min(max(ab/(na*nb), -1), 1))
+	angle := portable.Acos(min(max(ab/(na*nb), -1), 1))
 	radius := math.Sqrt(float64(len(a))) * w
 	p, q := 1-f, f // of nearly parallel directions
-	if s := math.Sin(angle); s > 1e-6 {
-		p, q = math.Sin((1-f)*angle)/s, math.Sin(f*angle)/s
+	if s := portable.Sin(angle); s > 1e-6 {
+		p, q = portable.Sin((1-f)*angle)/s, portable.Sin(f*angle)/s
 	}
 	for i := range dst {
-		dst[i] = float32(radius * (p*float64(a[i])/na + q*float64(b[i])/nb))
+		dst[i] = float32(radius * (float64(p*float64(a[i])/na) + float64(q*float64(b[i])/nb)))
 	}
 }
 

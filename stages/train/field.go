@@ -51,7 +51,7 @@ func newFieldCheck(be backend.Backend, c potential.Config, seed uint64, set data
 		for i := range fieldPoints {
 			times[i] = float32(t)
 			for j := range d {
-				x[i*d+j] = float32(p.Mu*float64(data[i*d+j]) + p.Sigma*float64(noise[i*d+j]))
+				x[i*d+j] = float32(float64(p.Mu*float64(data[i*d+j])) + float64(p.Sigma*float64(noise[i*d+j])))
 				row[j] = float64(x[i*d+j])
 			}
 			exact.At(p, row, grad)

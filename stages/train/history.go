@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"vapo/lib/portable"
 	"vapo/lib/training"
 )
 
@@ -101,6 +102,6 @@ func round(v float64, digits int) float64 {
 	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return v
 	}
-	scale := math.Pow(10, float64(digits)-math.Ceil(math.Log10(math.Abs(v))))
+	scale := portable.Pow(10, float64(digits)-math.Ceil(portable.Log10(math.Abs(v))))
 	return math.Round(v*scale) / scale
 }
