@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	ourClasses  = "tape-go"                    // this tree's CPU engine
+	ourClasses  = "tape"                       // this tree's CPU engine
 	baseClasses = "tape-openblas,tape-go,tape" // those that base commits have had
 	python      = "/usr/bin/python3"           // where Debian's packages are
 )

@@ -36,7 +36,7 @@ type params struct {
 var spec = stage.Stage[params]{
 	Name:    "eval",
 	About:   "Measure samples against data, beside baselines that say what the number means.",
-	Version: 4,
+	Version: 5,
 	Inputs: []stage.Port{
 		{Name: "samples", Media: stage.MediaArrow, Help: "what is measured, images or points; or an .npz of images (arr_0)"},
 		{Name: "reference", Media: stage.MediaArrow, Help: "the data it is measured against, usually the training split; or features, or an .npz of images (arr_0) or moments (mu, sigma)"},

@@ -39,7 +39,7 @@ type params struct {
 var spec = stage.Stage[params]{
 	Name:    "sample",
 	About:   "Draw samples from a trained potential by integrating its gradient from noise to data.",
-	Version: 3,
+	Version: 4,
 	Inputs: []stage.Port{
 		{Name: "checkpoint", Media: stage.MediaArrow, Help: "a potential trained by train"},
 	},

@@ -74,7 +74,7 @@ type params struct {
 var spec = stage.Stage[params]{
 	Name:    "train",
 	About:   "Train a potential whose gradient carries noise to data, or a classifier whose features score images.",
-	Version: 5,
+	Version: 6,
 	Length:  "steps",
 	Inputs: []stage.Port{
 		{Name: "data", Media: stage.MediaArrow, Help: "training samples"},
