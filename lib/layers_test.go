@@ -19,6 +19,7 @@ var order = []string{
 	"lib/cachekey",
 	"lib/artifact",
 	"lib/stage",
+	"lib/portable",
 	"lib/draw",
 	"lib/tensorfile",
 	"lib/npz",

@@ -1,0 +1,98 @@
+package portable
+
+import (
+	"math"
+	"math/big"
+)
+
+// prec is the precision in bits of the reference values below. They are sums of Taylor series.
+const prec = 400
+
+func number(x float64) *big.Float { return new(big.Float).SetPrec(prec).SetFloat64(x) }
+
+// series sums term(0) + term(1) + ..., where next makes each term from the one before, until they no longer count.
+func series(term *big.Float, next func(term *big.Float, k int64)) *big.Float {
+	sum := number(0)
+	for k := int64(1); term.Sign() != 0 && (sum.Sign() == 0 || k < 8 || term.MantExp(nil) > sum.MantExp(nil)-prec); k++ {
+		sum.Add(sum, term)
+		next(term, k)
+	}
+	return sum
+}
+
+func bigExp(x *big.Float) *big.Float {
+	const halvings = 20
+	r := new(big.Float).SetMantExp(x, -halvings)
+	e := series(number(1), func(t *big.Float, k int64) { t.Mul(t, r).Quo(t, number(float64(k))) })
+	for range halvings {
+		e.Mul(e, e)
+	}
+	return e
+}
+
+// bigLog solves e^y = x by Newton's method from float64's logarithm.
+func bigLog(x *big.Float) *big.Float {
+	m := new(big.Float)
+	e := x.MantExp(m)
+	v, _ := m.Float64()
+	y := number(math.Log(v) + float64(e)*math.Ln2)
+	for range 4 {
+		d := bigExp(new(big.Float).Neg(y))
+		y.Add(y, d.Mul(d, x).Sub(d, number(1)))
+	}
+	return y
+}
+
+// bigSincos sums the series of x·2^-40 and doubles the angle forty times; |x| < 2^30.
+func bigSincos(x *big.Float) (sin, cos *big.Float) {
+	const halvings = 40
+	r := new(big.Float).SetMantExp(x, -halvings)
+	square := new(big.Float).Mul(r, r)
+	square.Neg(square)
+	next := func(odd int64) func(*big.Float, int64) {
+		return func(t *big.Float, k int64) { t.Mul(t, square).Quo(t, number(float64(2*k*(2*k+odd)))) }
+	}
+	sin, cos = series(new(big.Float).Copy(r), next(1)), series(number(1), next(-1))
+	for range halvings {
+		s := new(big.Float).Mul(sin, cos)
+		sin, cos = s.Add(s, s), cos.Mul(cos, cos).Sub(cos, new(big.Float).Mul(sin, sin))
+	}
+	return sin, cos
+}
+
+// bigErf sums 2/sqrt(π)·exp(-x²)·x·(1 + 2x²/3 + (2x²)²/(3·5) + ...), whose terms have one sign.
+func bigErf(x *big.Float) *big.Float {
+	square := new(big.Float).Mul(x, x)
+	sum := series(new(big.Float).Copy(x), func(t *big.Float, k int64) {
+		t.Mul(t, square).Mul(t, number(2)).Quo(t, number(float64(2*k+1)))
+	})
+	sum.Mul(sum, bigExp(square.Neg(square))).Mul(sum, number(2))
+	return sum.Quo(sum, new(big.Float).Sqrt(bigPi()))
+}
+
+// bigErfinv solves erf x = y by Newton's method from float64's result.
+func bigErfinv(y *big.Float) *big.Float {
+	v, _ := y.Float64()
+	x := number(math.Erfinv(v))
+	factor := new(big.Float).Sqrt(bigPi())
+	factor.Quo(factor, number(2))
+	for range 5 {
+		d := bigErf(x)
+		d.Sub(y, d).Mul(d, factor)
+		x.Add(x, d.Mul(d, bigExp(new(big.Float).Mul(x, x))))
+	}
+	return x
+}
+
+// bigAcos solves cos y = x by Newton's method from float64's arccosine, which must not be 0 or π.
+func bigAcos(x *big.Float) *big.Float {
+	v, _ := x.Float64()
+	y := number(math.Acos(v))
+	for range 5 {
+		sin, cos := bigSincos(y)
+		y.Add(y, cos.Sub(cos, x).Quo(cos, sin))
+	}
+	return y
+}
+
+func bigPi() *big.Float { return new(big.Float).Mul(bigAcos(number(0)), number(2)) }
