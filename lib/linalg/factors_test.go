@@ -178,6 +178,36 @@ func TestEigenvalues(t *testing.T) {
 			}
 		}
 	}
+	// Eigenvalues that repeat, and matrices that are tridiagonal or have nothing but zeros from the start.
+	for name, c := range map[string]struct {
+		value func(i, j int) bool // whether the element is 1, and not 0
+		want  func(k, n int) float64
+	}{
+		"identity": {func(i, j int) bool { return i == j }, func(k, n int) float64 { return 1 }},
+		"ones":     {func(i, j int) bool { return true }, func(k, n int) float64 { return float64(n) * from(k, n-1) }},
+		"zeros":    {func(i, j int) bool { return false }, func(k, n int) float64 { return 0 }},
+		"half":     {func(i, j int) bool { return i == j && i%2 == 0 }, func(k, n int) float64 { return from(k, n/2) }},
+		"pairs":    {func(i, j int) bool { return i%2 == 0 && j == i+1 }, pairs},
+	} {
+		for _, n := range sizes {
+			a, values := make([]float64, n*n), make([]float64, n)
+			for i := range n {
+				for j := i; j < n; j++ {
+					if c.value(i, j) {
+						a[i*n+j] = 1
+					}
+				}
+			}
+			if err := Eigenvalues(n, a, n, values); err != nil {
+				t.Fatal(name, n, err)
+			}
+			for k, got := range values {
+				if want := c.want(k, n); math.Abs(got-want) > 1e-14*float64(n+10) {
+					t.Fatalf("%s, n=%d: eigenvalue %d is %.17g, want %.17g", name, n, k, got, want)
+				}
+			}
+		}
+	}
 	// A corner that is nothing beside the rest.
 	tiny := []float64{1, 0, 0, 0, 2e-150, 1e-150, 0, 1e-150, 2e-150}
 	if values := make([]float64, 3); Eigenvalues(3, tiny, 3, values) != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {
@@ -198,7 +228,18 @@ func TestEigenvalues(t *testing.T) {
 	}
 }
 
-// What C or Fortran would take for memory that is not there, or never end with, does not reach it.
+// from is 1 from the given index on, and 0 before.
+func from(k, first int) float64 {
+	if k < first {
+		return 0
+	}
+	return 1
+}
+
+// pairs are the eigenvalues of blocks of 0 1 / 1 0 along the diagonal, the last row alone if n is odd.
+func pairs(k, n int) float64 { return from(k, n/2) + from(k, n-n/2) - 1 }
+
+// Arguments that do not fit are refused.
 func TestFactorsCheckTheirArguments(t *testing.T) {
 	long, pivots, values := make([]float64, 16), make([]int, 4), make([]float64, 4)
 	for name, f := range map[string]func(){
@@ -238,7 +279,7 @@ func TestFactorsCheckTheirArguments(t *testing.T) {
 // Factorisations beside each other and beside products: everything has the bits that it has alone, in every run.
 func TestFactorsConcurrent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(24, 1))
-	const n = 300
+	const n = 150
 	_, half := gram(rng, n, n+5)
 	x := make([]float32, n*n)
 	for i := range x {

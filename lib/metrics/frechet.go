@@ -60,7 +60,8 @@ func FrechetDistance(a, b *Moments) (Frechet, error) {
 	if err != nil {
 		return Frechet{}, fmt.Errorf("fréchet distance: %w", err)
 	}
-	root *= math.Sqrt(a.perM2()) * math.Sqrt(b.perM2())
+	// The compiler writes 2·root below as a sum, into which it would fuse this product.
+	root = float64(root * (math.Sqrt(a.perM2()) * math.Sqrt(b.perM2())))
 	f.Route = route
 	// Never below zero in exact arithmetic.
 	f.CovTerm = max(0, float64(a.perM2()*trace(a.m2, a.d))+float64(b.perM2()*trace(b.m2, b.d))-float64(2*root))

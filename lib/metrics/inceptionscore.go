@@ -2,7 +2,8 @@ package metrics
 
 import (
 	"fmt"
-	"math"
+
+	"vapo/lib/portable"
 )
 
 // InceptionScoreResult is a score with what is needed to judge it.
@@ -15,7 +16,7 @@ type InceptionScoreResult struct {
 // scoreBlock is how many rows are summed at a time.
 const scoreBlock = 256
 
-// InceptionScore is exp(mean KL(p(y|x) || p(y))) of the class probabilities that
+// InceptionScore is portable.Exp(mean KL(p(y|x) || p(y))) of the class probabilities that
 // a classifier gives to images (Salimans et al. 2016, arXiv 1606.03498), higher
 // being better:
 //
@@ -73,10 +74,10 @@ func splitScore(logits []float32, classes int) float64 {
 	kl := total.negentropy / float64(n)
 	for _, v := range total.p {
 		if q := v / float64(n); q > 0 {
-			kl -= float64(q * math.Log(q))
+			kl -= float64(q * portable.Log(q))
 		}
 	}
-	return exp(max(0, kl)) // never below zero in exact arithmetic
+	return portable.Exp(max(0, kl)) // never below zero in exact arithmetic
 }
 
 // classSums are Σ p(y|x) and Σ Σ p(y|x) log p(y|x) over images.
@@ -98,14 +99,14 @@ func sumClasses(logits []float32, classes int) classSums {
 		var sum, dot float64
 		for c, v := range row {
 			l := float64(v) - largest
-			e[c] = exp(l)
+			e[c] = portable.Exp(l)
 			sum += e[c]
 			dot += float64(e[c] * l)
 		}
 		for c, v := range e {
 			s.p[c] += v / sum
 		}
-		s.negentropy += dot/sum - math.Log(sum)
+		s.negentropy += dot/sum - portable.Log(sum)
 	}
 	return s
 }

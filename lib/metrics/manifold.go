@@ -53,7 +53,7 @@ func Manifold(real, fake []float32, d, k int) (ManifoldResult, error) {
 	}
 	centre, other := meanRow(real, d), meanRow(fake, d)
 	for j, v := range other {
-		centre[j] = centre[j]/2 + v/2
+		centre[j] = float64(centre[j]/2) + float64(v/2)
 	}
 	a, b := newCloud(real, d, centre), newCloud(fake, d, centre)
 	ra, rb := a.radii(k), b.radii(k)

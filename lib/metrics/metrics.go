@@ -43,11 +43,6 @@ func RelativeRMS(got, want []float32) (float64, error) {
 	return r, nil
 }
 
-// exp is eˣ to 1e-16 absolutely for x <= 0 and relatively above, with the same
-// bits on all processors of a kind: math.Exp uses fused multiply-adds where the
-// processor has them, which math.Expm1 does not.
-func exp(x float64) float64 { return 1 + math.Expm1(x) }
-
 // parallel calls work(i) once for each i < n, on as many goroutines as there
 // are processors. Results are written by index, so the order does not matter.
 func parallel(n int, work func(i int)) {

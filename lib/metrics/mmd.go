@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"vapo/lib/draw"
+	"vapo/lib/portable"
 )
 
 // MMDOptions are the choices of MMD; zero means the usual.
@@ -139,7 +140,7 @@ func gaussSums(a, b []float32, d int, sigma float64, triangle bool) [5]float64 {
 			var row [5]float64
 			for j := range to {
 				// The fourth power of a kernel is the one of half its bandwidth.
-				v := exp(-squaredDistance(x, b[j*d:(j+1)*d]) / (16 * sigma))
+				v := portable.Exp(-squaredDistance(x, b[j*d:(j+1)*d]) / (16 * sigma))
 				for s := 4; ; s-- {
 					row[s] += v
 					if s == 0 {

@@ -78,7 +78,7 @@ func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
 			if !(math.Abs(u-l) <= symmetric*scale) || math.IsInf(u, 0) {
 				return nil, fmt.Errorf("moments: the covariance is not symmetric: %g at (%d, %d), %g at (%d, %d)", u, j, i, l, i, j)
 			}
-			m.m2[i*d+j] = times * (u/2 + l/2)
+			m.m2[i*d+j] = times * (float64(u/2) + float64(l/2))
 			m.m2[j*d+i] = m.m2[i*d+j]
 		}
 	}
