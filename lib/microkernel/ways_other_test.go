@@ -3,3 +3,5 @@
 package microkernel
 
 func assembly() map[string]func(p *Product, a, b, c []float32) { return nil }
+
+func windowed() map[string]func(p *Correlation, w *Window, a, b, c []float32) { return nil }
