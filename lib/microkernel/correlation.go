@@ -5,9 +5,10 @@ import "fmt"
 // Window is what up to Columns neighbouring pixels of an image meet under the taps of a filter that leaves the image its
 // size: for every tap a shifted part of the image, with zeros where that is outside.
 type Window struct {
-	cols   int
-	taps   []tap
-	lo, hi int // the elements of a channel that are read: [lo, hi)
+	cols    int
+	taps    []tap       // for AVX-512
+	vectors []vectorTap // for AVX2
+	lo, hi  int         // the elements of a channel that are read: [lo, hi)
 }
 
 // tap is read by the assembly.
@@ -16,9 +17,20 @@ type tap struct {
 	masks  [4]uint16 // the pixels that meet the image, sixteen a mask
 }
 
+// vectorTap is a tap whose masks are vectors of eight. Its size keeps them from straddling lines of the cache.
+type vectorTap struct {
+	masks  [Columns / 8][8]int32
+	offset int64
+	_      [3]int64
+}
+
 // NewWindow makes the window of the pixels [first, first+cols) of images of h rows of w under a kh x kw filter, of which
 // padH and padW taps precede a pixel.
 func NewWindow(h, w, kh, kw, padH, padW, first, cols int) Window {
+	return newWindow(h, w, kh, kw, padH, padW, first, cols, wideWindows)
+}
+
+func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 	if cols < 1 || cols > Columns || first < 0 || first+cols > h*w {
 		panic(fmt.Sprintf("microkernel: window of the pixels from %d to %d in images of %d x %d", first, first+cols, h, w))
 	}
@@ -26,15 +38,21 @@ func NewWindow(h, w, kh, kw, padH, padW, first, cols int) Window {
 	for dy := -padH; dy < kh-padH; dy++ {
 		for dx := -padW; dx < kw-padW; dx++ {
 			t := tap{offset: int64(4 * (first + dy*w + dx))}
+			v := vectorTap{offset: t.offset}
 			for j := range cols {
 				y, x := (first+j)/w+dy, (first+j)%w+dx
 				if y < 0 || y >= h || x < 0 || x >= w {
 					continue
 				}
 				t.masks[j/16] |= 1 << (j % 16)
+				v.masks[j/8][j%8] = -1
 				n.lo, n.hi = min(n.lo, y*w+x), max(n.hi, y*w+x+1)
 			}
-			n.taps = append(n.taps, t)
+			if wide {
+				n.taps = append(n.taps, t)
+			} else {
+				n.vectors = append(n.vectors, v)
+			}
 		}
 	}
 	return n
@@ -57,14 +75,14 @@ type Correlation struct {
 	Add             bool
 }
 
-// HasWindows says whether Correlation can be computed, which takes AVX-512.
+// HasWindows says whether Correlation can be computed, which takes AVX2.
 func HasWindows() bool { return hasWindows }
 
 // Multiply does the product; b begins with a channel's first pixel and c with the row of the window's first pixel.
 func (p *Correlation) Multiply(w *Window, a, b, c []float32) {
-	k := p.Channels * len(w.taps)
+	k := p.Channels * max(len(w.taps), len(w.vectors))
 	if p.Channels < 1 || p.Rows < 1 || !hasWindows {
-		panic(fmt.Sprintf("microkernel: correlation of %d channels to %d rows, expected 1 or more and AVX-512", p.Channels, p.Rows))
+		panic(fmt.Sprintf("microkernel: correlation of %d channels to %d rows, expected 1 or more and AVX2", p.Channels, p.Rows))
 	}
 	if len(a) < (p.Rows-1)/Panel*p.Next+k*Panel || len(b) < (p.Channels-1)*p.Plane+w.hi || len(c) < (p.Rows-1)*p.Stride+w.cols {
 		panic("microkernel: operand shorter than the correlation reads")

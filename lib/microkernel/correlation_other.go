@@ -2,6 +2,6 @@
 
 package microkernel
 
-const hasWindows = false
+const hasWindows, wideWindows = false, false
 
 func masked(*Correlation, *Window, []float32, []float32, []float32) {}

@@ -15,13 +15,16 @@ func kernel8x1x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask
 func kernel4x3x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
 
 //go:noescape
-func kernel4x3x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+func kernel4x3x8(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
 
 //go:noescape
-func kernel4x2x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+func kernel4x3x8m(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
 
 //go:noescape
-func kernel4x1x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+func kernel4x2x8(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
+
+//go:noescape
+func kernel4x1x8(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
 
 var (
 	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA
@@ -84,7 +87,7 @@ func multiply512(p *Product, a, b, c []float32) {
 	}
 }
 
-// masks[n] selects the first n elements of a vector of eight.
+// masks[n] selects the first n elements of a vector of eight. The assembly reads it.
 var masks = func() (m [9][8]int32) {
 	for n := range m {
 		for i := range n {
@@ -94,6 +97,16 @@ var masks = func() (m [9][8]int32) {
 	return m
 }()
 
+// nextVectors cuts columns into runs of up to three vectors of eight, none of them of a single vector unless all is one,
+// and returns the number of vectors and the columns of the last.
+func nextVectors(left int) (vectors, last int) {
+	vectors = min(3, (left+7)/8)
+	if 24 < left && left <= 32 {
+		vectors = 2
+	}
+	return vectors, min(8, left-8*(vectors-1))
+}
+
 func multiply256(p *Product, a, b, c []float32) {
 	k, add := p.Off.Len(), flag(p.Add)
 	off := &p.Off.at[0]
@@ -101,18 +114,18 @@ func multiply256(p *Product, a, b, c []float32) {
 		panel, rows := &a[r/Panel*p.Next+r%Panel], min(rows256, p.Rows-r)
 		for j := 0; j < p.Cols; {
 			from, to := &b[j], &c[r*p.Stride+j]
-			switch left := p.Cols - j; {
-			case left >= 24:
-				kernel4x3x8(k, panel, from, off, to, p.Stride, rows, nil, add)
-				j += 24
-			case left > 8:
-				n := min(left, 16)
-				kernel4x2x8(k, panel, from, off, to, p.Stride, rows, &masks[n-8], add)
-				j += n
+			vectors, last := nextVectors(p.Cols - j)
+			switch {
+			case vectors == 3 && last == 8:
+				kernel4x3x8(k, panel, from, off, to, p.Stride, rows, last, add)
+			case vectors == 3:
+				kernel4x3x8m(k, panel, from, off, to, p.Stride, rows, last, add)
+			case vectors == 2:
+				kernel4x2x8(k, panel, from, off, to, p.Stride, rows, last, add)
 			default:
-				kernel4x1x8(k, panel, from, off, to, p.Stride, rows, &masks[left], add)
-				j += left
+				kernel4x1x8(k, panel, from, off, to, p.Stride, rows, last, add)
 			}
+			j += 8*(vectors-1) + last
 		}
 	}
 }

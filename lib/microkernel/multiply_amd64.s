@@ -23,19 +23,9 @@
 #define ZERO16 ZERO8; ZERO(Z8); ZERO(Z9); ZERO(Z10); ZERO(Z11); ZERO(Z12); ZERO(Z13); ZERO(Z14); ZERO(Z15)
 #define ZERO24 ZERO16; ZERO(Z16); ZERO(Z17); ZERO(Z18); ZERO(Z19); ZERO(Z20); ZERO(Z21); ZERO(Z22); ZERO(Z23)
 
-// AVX2: four rows; kernels of one and two vectors have the mask Y14 for the last of them.
+// AVX2: four rows of one to three vectors, of the last of which R12 elements under the mask at R13.
 
-#define MASKY MOVQ mask+56(FP), R9; VMOVUPS (R9), Y14
-#define ZEROY(y) VXORPS y, y, y
-#define ROWY1(at, c0) VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0
-#define ROWY2(at, c0, c1) VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0; VFMADD231PS Y15, Y13, c1
-#define ROWY3(at, c0, c1, c2) VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0; VFMADD231PS Y15, Y13, c1; VFMADD231PS Y15, Y14, c2
-#define LASTY(at, cl) TESTQ AX, AX; JEQ 3(PC); VMASKMOVPS at(DX), Y14, Y13; VADDPS Y13, cl, cl; VMASKMOVPS cl, Y14, at(DX)
-#define OUTY1(c0) LASTY(0, c0); DOWN
-#define OUTY2(c0, c1) FULL(0, c0); LASTY(32, c1); DOWN
-#define OUTY3(c0, c1, c2) FULL(0, c0); FULL(32, c1); FULL(64, c2); DOWN
-#define ZEROY4 ZEROY(Y0); ZEROY(Y1); ZEROY(Y2); ZEROY(Y3)
-#define ZEROY8 ZEROY4; ZEROY(Y4); ZEROY(Y5); ZEROY(Y6); ZEROY(Y7)
+#define LASTVECTOR MOVQ last+56(FP), R12; MASKY(R13)
 
 // func kernel8x3x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
 TEXT ·kernel8x3x16(SB), NOSPLIT, $0-72
@@ -149,10 +139,17 @@ done:
 	VZEROUPPER
 	RET
 
-// func kernel4x3x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+// func kernel4x3x8(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
 TEXT ·kernel4x3x8(SB), NOSPLIT, $0-72
 	PROLOGUE
-	ZEROY8
+	ZEROY(Y0)
+	ZEROY(Y1)
+	ZEROY(Y2)
+	ZEROY(Y3)
+	ZEROY(Y4)
+	ZEROY(Y5)
+	ZEROY(Y6)
+	ZEROY(Y7)
 	ZEROY(Y8)
 	ZEROY(Y9)
 	ZEROY(Y10)
@@ -169,19 +166,65 @@ loop:
 	ROWY3(12, Y9, Y10, Y11)
 	NEXT
 	JNE loop
-	OUTY3(Y0, Y1, Y2)
-	OUTY3(Y3, Y4, Y5)
-	OUTY3(Y6, Y7, Y8)
-	OUTY3(Y9, Y10, Y11)
+	WHOLEY3(Y0, Y1, Y2)
+	WHOLEY3(Y3, Y4, Y5)
+	WHOLEY3(Y6, Y7, Y8)
+	WHOLEY3(Y9, Y10, Y11)
 done:
 	VZEROUPPER
 	RET
 
-// func kernel4x2x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+// func kernel4x3x8m(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
+TEXT ·kernel4x3x8m(SB), NOSPLIT, $0-72
+	PROLOGUE
+	LASTVECTOR
+	ZEROY(Y0)
+	ZEROY(Y1)
+	ZEROY(Y2)
+	ZEROY(Y3)
+	ZEROY(Y4)
+	ZEROY(Y5)
+	ZEROY(Y6)
+	ZEROY(Y7)
+	ZEROY(Y8)
+	ZEROY(Y9)
+	ZEROY(Y10)
+	ZEROY(Y11)
+	PCALIGN $32
+loop:
+	MOVQ (R8), R9
+	VMOVUPS (DI)(R9*4), Y12
+	VMOVUPS 32(DI)(R9*4), Y13
+	VMOVUPS (R13), Y14
+	VMASKMOVPS 64(DI)(R9*4), Y14, Y14
+	ROWY3(0, Y0, Y1, Y2)
+	ROWY3(4, Y3, Y4, Y5)
+	ROWY3(8, Y6, Y7, Y8)
+	ROWY3(12, Y9, Y10, Y11)
+	NEXT
+	JNE loop
+	VMOVUPS (R13), Y14
+	OUTY3(Y0, Y1, Y2, X2)
+	OUTY3(Y3, Y4, Y5, X5)
+	OUTY3(Y6, Y7, Y8, X8)
+	OUTY3(Y9, Y10, Y11, X11)
+done:
+	VZEROUPPER
+	RET
+
+// func kernel4x2x8(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
 TEXT ·kernel4x2x8(SB), NOSPLIT, $0-72
 	PROLOGUE
-	MASKY
-	ZEROY8
+	LASTVECTOR
+	VMOVUPS (R13), Y14
+	ZEROY(Y0)
+	ZEROY(Y1)
+	ZEROY(Y2)
+	ZEROY(Y3)
+	ZEROY(Y4)
+	ZEROY(Y5)
+	ZEROY(Y6)
+	ZEROY(Y7)
 	PCALIGN $32
 loop:
 	MOVQ (R8), R9
@@ -193,19 +236,23 @@ loop:
 	ROWY2(12, Y6, Y7)
 	NEXT
 	JNE loop
-	OUTY2(Y0, Y1)
-	OUTY2(Y2, Y3)
-	OUTY2(Y4, Y5)
-	OUTY2(Y6, Y7)
+	OUTY2(Y0, Y1, X1)
+	OUTY2(Y2, Y3, X3)
+	OUTY2(Y4, Y5, X5)
+	OUTY2(Y6, Y7, X7)
 done:
 	VZEROUPPER
 	RET
 
-// func kernel4x1x8(k int, a, b *float32, off *int, c *float32, stride, rows int, mask *[8]int32, add int)
+// func kernel4x1x8(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
 TEXT ·kernel4x1x8(SB), NOSPLIT, $0-72
 	PROLOGUE
-	MASKY
-	ZEROY4
+	LASTVECTOR
+	VMOVUPS (R13), Y14
+	ZEROY(Y0)
+	ZEROY(Y1)
+	ZEROY(Y2)
+	ZEROY(Y3)
 	PCALIGN $32
 loop:
 	MOVQ (R8), R9
@@ -216,10 +263,10 @@ loop:
 	ROWY1(12, Y3)
 	NEXT
 	JNE loop
-	OUTY1(Y0)
-	OUTY1(Y1)
-	OUTY1(Y2)
-	OUTY1(Y3)
+	OUTY1(Y0, X0)
+	OUTY1(Y1, X1)
+	OUTY1(Y2, X2)
+	OUTY1(Y3, X3)
 done:
 	VZEROUPPER
 	RET

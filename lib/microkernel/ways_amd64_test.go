@@ -21,3 +21,14 @@ func assembly64() map[string]func(p *Product, a, b, c []float64) {
 	}
 	return w
 }
+
+func windowed() map[string]func(p *Correlation, w *Window, a, b, c []float32) {
+	m := map[string]func(p *Correlation, w *Window, a, b, c []float32){}
+	if hasAVX2 {
+		m["AVX2"] = masked256
+	}
+	if hasAVX512 {
+		m["AVX-512"] = masked512
+	}
+	return m
+}

@@ -7,3 +7,5 @@ func assembly() map[string]func(p *Product, a, b, c []float32) { return nil }
 func assembly64() map[string]func(p *Product, a, b, c []float64) {
 	return map[string]func(p *Product, a, b, c []float64){}
 }
+
+func windowed() map[string]func(p *Correlation, w *Window, a, b, c []float32) { return nil }

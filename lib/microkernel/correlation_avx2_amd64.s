@@ -1,0 +1,116 @@
+#include "textflag.h"
+#include "rows_amd64.h"
+
+// The kernels of correlation_amd64.s on AVX2: R14 bytes from the window's first pixel on, for each of CX channels, R13 bytes
+// apart, for each tap of the table at R8 (its masks and, after those, its offset in bytes).
+
+#define PROLOGUE \
+	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; MOVQ ntaps+32(FP), R15; \
+	MOVQ plane+40(FP), R13; SHLQ $2, R13; MOVQ piece+48(FP), R14; ADDQ R14, DI; \
+	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ add+88(FP), AX
+#define NEXT ADDQ $64, SI; ADDQ $224, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
+
+#define B1 MOVQ 192(R8), R9; VMOVUPS (R8)(R14*1), Y12; VMASKMOVPS (DI)(R9*1), Y12, Y12
+#define B2 MOVQ 192(R8), R9; VMOVUPS (R8)(R14*1), Y12; VMOVUPS 32(R8)(R14*1), Y13; \
+	VMASKMOVPS (DI)(R9*1), Y12, Y12; VMASKMOVPS 32(DI)(R9*1), Y13, Y13
+#define B3 MOVQ 192(R8), R9; VMOVUPS (R8)(R14*1), Y12; VMOVUPS 32(R8)(R14*1), Y13; VMOVUPS 64(R8)(R14*1), Y14; \
+	VMASKMOVPS (DI)(R9*1), Y12, Y12; VMASKMOVPS 32(DI)(R9*1), Y13, Y13; VMASKMOVPS 64(DI)(R9*1), Y14, Y14
+
+// func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
+	PROLOGUE
+	ZEROY(Y0)
+	ZEROY(Y1)
+	ZEROY(Y2)
+	ZEROY(Y3)
+	ZEROY(Y4)
+	ZEROY(Y5)
+	ZEROY(Y6)
+	ZEROY(Y7)
+	ZEROY(Y8)
+	ZEROY(Y9)
+	ZEROY(Y10)
+	ZEROY(Y11)
+channel:
+	MOVQ BX, R8
+	MOVQ R15, R12
+	PCALIGN $32
+loop:
+	B3
+	ROWY3(0, Y0, Y1, Y2)
+	ROWY3(4, Y3, Y4, Y5)
+	ROWY3(8, Y6, Y7, Y8)
+	ROWY3(12, Y9, Y10, Y11)
+	NEXT
+	MOVQ last+80(FP), R12
+	MASKY(R13)
+	VMOVUPS (R13), Y14
+	OUTY3(Y0, Y1, Y2, X2)
+	OUTY3(Y3, Y4, Y5, X5)
+	OUTY3(Y6, Y7, Y8, X8)
+	OUTY3(Y9, Y10, Y11, X11)
+done:
+	VZEROUPPER
+	RET
+
+// func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
+	PROLOGUE
+	ZEROY(Y0)
+	ZEROY(Y1)
+	ZEROY(Y2)
+	ZEROY(Y3)
+	ZEROY(Y4)
+	ZEROY(Y5)
+	ZEROY(Y6)
+	ZEROY(Y7)
+channel:
+	MOVQ BX, R8
+	MOVQ R15, R12
+	PCALIGN $32
+loop:
+	B2
+	ROWY2(0, Y0, Y1)
+	ROWY2(4, Y2, Y3)
+	ROWY2(8, Y4, Y5)
+	ROWY2(12, Y6, Y7)
+	NEXT
+	MOVQ last+80(FP), R12
+	MASKY(R13)
+	VMOVUPS (R13), Y14
+	OUTY2(Y0, Y1, X1)
+	OUTY2(Y2, Y3, X3)
+	OUTY2(Y4, Y5, X5)
+	OUTY2(Y6, Y7, X7)
+done:
+	VZEROUPPER
+	RET
+
+// func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
+	PROLOGUE
+	ZEROY(Y0)
+	ZEROY(Y1)
+	ZEROY(Y2)
+	ZEROY(Y3)
+channel:
+	MOVQ BX, R8
+	MOVQ R15, R12
+	PCALIGN $32
+loop:
+	B1
+	ROWY1(0, Y0)
+	ROWY1(4, Y1)
+	ROWY1(8, Y2)
+	ROWY1(12, Y3)
+	NEXT
+	MOVQ last+80(FP), R12
+	MASKY(R13)
+	VMOVUPS (R13), Y14
+	OUTY1(Y0, X0)
+	OUTY1(Y1, X1)
+	OUTY1(Y2, X2)
+	OUTY1(Y3, X3)
+done:
+	VZEROUPPER
+	RET
