@@ -224,17 +224,10 @@ func packPanel[T Float](f *factors, buf, a []T, panel int) {
 	const width = microkernel.Panel
 	first := panel * width
 	to, rows := buf[first*f.k:(first+width)*f.k], min(width, f.m-first)
-	switch {
-	case !f.transA:
+	if f.transA {
+		microkernel.CopyPanel(to, a[first:], f.m, rows, f.k)
+	} else {
 		microkernel.Transpose(to, width, a[first*f.k:], f.k, rows, f.k)
-	case rows == width:
-		for p := range f.k {
-			*(*[width]T)(to[p*width:]) = *(*[width]T)(a[p*f.m+first:])
-		}
-	default:
-		for p := range f.k {
-			copy(to[p*width:][:width], a[p*f.m+first:][:rows])
-		}
 	}
 }
 
