@@ -38,7 +38,7 @@ type factors struct {
 	m, n, k        int
 	transA, transB bool
 	strips         []int // the first column of each strip of at most microkernel.Columns, and n
-	packB          bool  // b is copied strip by strip; else it is read in place
+	packB          bool  // b is transposed strip by strip; else it is read in place
 	off            microkernel.Offsets
 }
 
@@ -48,11 +48,11 @@ type tiles2D struct{ panels, strips, across, count int }
 const (
 	// narrow is the number of columns below which the transposed product fills the vectors better.
 	narrow = 16
-	// directRows is the largest number of rows for which copying b costs more than it saves.
-	directRows = 64
-	// leastPiece and mostPiece bound the cost of a piece in multiply-adds: 2 to 20 us, long compared with the dispatch.
-	leastPiece = 1 << 17
+	// leastPiece and mostPiece bound the cost of a piece in multiply-adds: 8 to 16 us, long compared with the dispatch.
+	leastPiece = 1 << 19
 	mostPiece  = 1 << 20
+	// leastPanels is the number of panels that a tile has, if there are so many: they share the strips that they read.
+	leastPanels = 2
 	// elementCost is what writing an element of the result costs, in multiply-adds.
 	elementCost = 8
 )
@@ -171,7 +171,7 @@ func newFactors(transA, transB bool, m, n, k int) factors {
 	}
 	f.strips = append(f.strips, n)
 	stride := n
-	if f.packB = transB && k > 1 || m > directRows; f.packB {
+	if f.packB = transB && k > 1 && n > 1; f.packB {
 		stride = microkernel.Columns
 	}
 	f.off = microkernel.Strided(min(k, runTerms), stride)
@@ -198,21 +198,23 @@ func (f *factors) size() int {
 	return f.packedA()
 }
 
-// cut chooses tiles of about aim multiply-adds: as wide as leaves them rows enough to reuse a strip.
+// cut chooses tiles that cost about aim: as wide as leaves them rows enough.
 func (f *factors) cut(aim int) tiles2D {
-	const enough = 4 // panels
 	panels, strips := f.panels(), len(f.strips)-1
+	least := min(leastPanels, panels)
 	t := tiles2D{strips: strips}
-	perStrip := microkernel.Panel * min(f.n, microkernel.Columns) * (f.k + elementCost) // the cost of a panel
-	for t.strips > 1 && aim/(t.strips*perStrip) < min(enough, panels) {
+	cost := func() int { // of a panel
+		return min(f.m, microkernel.Panel) * min(f.n, t.strips*microkernel.Columns) * (f.k + elementCost)
+	}
+	for t.strips > 1 && least*cost() > aim {
 		t.strips = (t.strips + 1) / 2
 	}
 	t.across = (strips + t.strips - 1) / t.strips
 	down := 1 // a power of two shares out evenly
-	for down < panels && down*aim < panels*t.strips*perStrip {
+	for down < panels && down*aim < panels*cost() {
 		down *= 2
 	}
-	t.panels = (panels + down - 1) / down
+	t.panels = max(least, (panels+down-1)/down)
 	t.count = (panels + t.panels - 1) / t.panels * t.across
 	return t
 }
@@ -222,32 +224,19 @@ func packPanel[T Float](f *factors, buf, a []T, panel int) {
 	const width = microkernel.Panel
 	first := panel * width
 	to, rows := buf[first*f.k:(first+width)*f.k], min(width, f.m-first)
-	switch {
-	case !f.transA:
+	if f.transA {
+		microkernel.CopyPanel(to, a[first:], f.m, rows, f.k)
+	} else {
 		microkernel.Transpose(to, width, a[first*f.k:], f.k, rows, f.k)
-	case rows == width:
-		for p := range f.k {
-			*(*[width]T)(to[p*width:]) = *(*[width]T)(a[p*f.m+first:])
-		}
-	default:
-		for p := range f.k {
-			copy(to[p*width:][:width], a[p*f.m+first:][:rows])
-		}
 	}
 }
 
-// packStrip writes a strip of op(b), row by row.
+// packStrip writes a strip of op(b), which is stored transposed, row by row.
 func packStrip[T Float](f *factors, buf, b []T, strip int) {
 	const width = microkernel.Columns
-	first, cols := f.strips[strip], f.strips[strip+1]-f.strips[strip]
+	first, end := f.strips[strip], f.strips[strip+1]
 	to := buf[strip*width*f.k : (strip+1)*width*f.k]
-	if !f.transB {
-		for p := range f.k {
-			copy(to[p*width:][:cols], b[p*f.n+first:])
-		}
-		return
-	}
-	for j := 0; j < cols; j += microkernel.Panel {
-		microkernel.Transpose(to[j:], width, b[(first+j)*f.k:], f.k, min(microkernel.Panel, cols-j), f.k)
+	for j := first; j < end; j += microkernel.Panel {
+		microkernel.Transpose(to[j-first:], width, b[j*f.k:], f.k, min(microkernel.Panel, end-j), f.k)
 	}
 }
