@@ -136,7 +136,7 @@ func plain64(p *Product, a, b, c []float64) { plain(p, a, b, c, math.FMA) }
 // fma32 is x·y + z rounded once to float32. The product is exact in float64; its sum with z is rounded to odd, after
 // which rounding to float32 cannot round twice (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
 func fma32(x, y, z float32) float32 {
-	p := float64(x) * float64(y)
+	p := float64(float64(x) * float64(y))
 	s := p + float64(z)
 	q := s - p
 	lost := (p - (s - q)) + (float64(z) - q)
