@@ -19,8 +19,7 @@ type op struct {
 	instr  *Instr
 	poly   *siluPoly
 	reg    int // the register that a sum or an expansion reads
-	run    int // elements that are summed or share a value
-	unit   int // elements of the row for each expanded value
+	run    int // elements that are summed or of a chunk
 	sum    int // the running sum
 	writes int // the register whose expansion is out of date after an op on reduced values
 }
@@ -208,7 +207,7 @@ func (f *Fused[T]) expand(ops *[]op, reg, n, unit int) operand {
 			}
 		}
 	}
-	o := op{kind: opExpand, dst: out, n: n, reg: reg, writes: reg, run: g.repeat / unit, unit: unit}
+	o := op{kind: opExpand, dst: out, n: n, reg: reg, writes: reg, run: g.chunk / unit}
 	o.a, _ = f.operand(reg, n)
 	*ops = append(*ops, o)
 	b := &f.buffers[g.expansion]
