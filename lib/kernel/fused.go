@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Fused executes a Program on T, row by row and each row block by block: what lies between the first read and the last
 // write stays in the caches, so a normalisation costs one pass over memory instead of one for each of its operations.
@@ -127,10 +130,7 @@ func (f *Fused[T]) blockStep() int {
 func (f *Fused[T]) share() {
 	blocks := (f.row + f.step - 1) / f.step
 	f.perPiece, f.piecesPerRow, f.blocksPerPiece = max(1, grain/f.row), 1, blocks
-	reduced := len(f.phases) > 2
-	for i := range f.phases {
-		reduced = reduced || len(f.phases[i].reduced) > 0
-	}
+	reduced := slices.ContainsFunc(f.prog.Instrs, func(in Instr) bool { return in.Sum || !f.regs[in.Dst].full() })
 	if !reduced {
 		f.blocksPerPiece = min(blocks, max(1, grain/f.step))
 		f.piecesPerRow = (blocks + f.blocksPerPiece - 1) / f.blocksPerPiece

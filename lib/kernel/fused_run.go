@@ -30,9 +30,11 @@ func (f *Fused[T]) newWorker() *worker[T] {
 // Run executes the program; slots are indexed by Operand.Slot. It is not safe for concurrent use.
 func (f *Fused[T]) Run(slots [][]T) {
 	f.slots = slots
-	Parallel((f.rows+f.perPiece-1)/f.perPiece*f.piecesPerRow, f.body)
+	Parallel(f.pieces(), f.body)
 	f.slots = nil
 }
+
+func (f *Fused[T]) pieces() int { return (f.rows + f.perPiece - 1) / f.perPiece * f.piecesPerRow }
 
 func (f *Fused[T]) piece(worker, piece int) {
 	w := f.workers[worker]

@@ -102,14 +102,20 @@ func (f *Fused[T]) schedule() {
 }
 
 func (f *Fused[T]) check(in *Instr) {
-	dst, a := &f.regs[in.Dst], &f.regs[in.Args[0]]
-	switch {
-	case in.Code >= codeCount:
+	if in.Code >= codeCount {
 		panic(fmt.Sprintf("kernel: unknown pointwise code %d", in.Code))
-	case dst.gather != nil:
+	}
+	if f.regs[in.Dst].gather != nil {
 		panic("kernel: program computes a register that is not in row-major order")
-	case in.Sum && (a.gather != nil || dst.repeat%a.repeat != 0):
-		panic("kernel: program sums a broadcast register")
+	}
+	if !in.Sum {
+		return
+	}
+	arg := in.Args[0]
+	for d, s := range f.prog.Operands[in.Dst].Strides {
+		if f.regs[arg].gather != nil || s != 0 && f.prog.Operands[arg].Strides[d] == 0 {
+			panic("kernel: program sums a register that is broadcast or not in row-major order")
+		}
 	}
 }
 
