@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Fused executes a Program on T, row by row and each row block by block: what lies between the first read and the last
 // write stays in the caches, so a normalisation costs one pass over memory instead of one for each of its operations.
@@ -31,10 +34,11 @@ type Fused[T Float] struct {
 
 // register is the layout of an operand within a row.
 type register struct {
-	kept    int     // values that it has in a row
-	repeat  int     // consecutive elements of the row that share a value
-	gather  []int32 // the offset of every element, if the values are not in the order of the row
-	strides []int   // along the dimensions that number the rows
+	kept    int   // values that it has in a row
+	repeat  int   // consecutive elements of the row that share a value
+	gather  []int // the offset of every chunk, if the values are not in the order of the row
+	chunk   int   // consecutive elements that share a value or, if repeat is 1, are contiguous
+	strides []int // along the dimensions that number the rows
 
 	stored     bool // keeps a whole row: it has a slot, is reduced, or is read in a later phase than it is computed in
 	expansion  int  // the buffer for a block of repeated or gathered values; 0: never needed
@@ -79,32 +83,27 @@ func NewFused[T Float](prog Program) *Fused[T] {
 // newRegister finds out how the values of an operand are laid out along a row.
 func newRegister(dims, strides []int) register {
 	g := register{kept: 1, repeat: 1}
-	inOrder := true
-	for d := len(dims) - 1; d >= 0; d-- {
-		switch {
-		case strides[d] == g.kept:
-			g.kept *= dims[d]
-		case strides[d] == 0 && g.kept == 1:
-			g.repeat *= dims[d]
-		default:
-			inOrder = false
-		}
+	d := len(dims) - 1
+	for ; d >= 0 && strides[d] == 0 && g.kept == 1; d-- {
+		g.repeat *= dims[d]
 	}
-	if inOrder {
+	for ; d >= 0 && strides[d] == g.kept; d-- {
+		g.kept *= dims[d]
+	}
+	if g.chunk = g.repeat; d < 0 {
 		return g
 	}
-	row := product(dims)
-	if row > MaxRow {
-		panic(fmt.Sprintf("kernel: operand with strides %v in rows of %v", strides, dims))
+	if g.repeat == 1 {
+		g.chunk = g.kept
 	}
-	g.kept, g.repeat, g.gather = row, 1, make([]int32, row)
-	for e := range g.gather {
-		at, rest := 0, e
+	row := product(dims)
+	g.gather = make([]int, row/g.chunk)
+	for c := range g.gather {
+		rest := c * g.chunk
 		for d := len(dims) - 1; d >= 0; d-- {
-			at += rest % dims[d] * strides[d]
+			g.gather[c] += rest % dims[d] * strides[d]
 			rest /= dims[d]
 		}
-		g.gather[e] = int32(at)
 	}
 	return g
 }
@@ -114,7 +113,7 @@ func newRegister(dims, strides []int) register {
 func (f *Fused[T]) blockStep() int {
 	run := f.row
 	for i := range f.regs {
-		if n := f.regs[i].repeat; n > 1 {
+		if n := f.regs[i].repeat; n > 1 && f.regs[i].gather == nil {
 			run = min(run, n)
 		}
 	}
@@ -131,10 +130,7 @@ func (f *Fused[T]) blockStep() int {
 func (f *Fused[T]) share() {
 	blocks := (f.row + f.step - 1) / f.step
 	f.perPiece, f.piecesPerRow, f.blocksPerPiece = max(1, grain/f.row), 1, blocks
-	reduced := len(f.phases) > 2
-	for i := range f.phases {
-		reduced = reduced || len(f.phases[i].reduced) > 0
-	}
+	reduced := slices.ContainsFunc(f.prog.Instrs, func(in Instr) bool { return in.Sum || !f.regs[in.Dst].full() })
 	if !reduced {
 		f.blocksPerPiece = min(blocks, max(1, grain/f.step))
 		f.piecesPerRow = (blocks + f.blocksPerPiece - 1) / f.blocksPerPiece

@@ -30,9 +30,11 @@ func (f *Fused[T]) newWorker() *worker[T] {
 // Run executes the program; slots are indexed by Operand.Slot. It is not safe for concurrent use.
 func (f *Fused[T]) Run(slots [][]T) {
 	f.slots = slots
-	Parallel((f.rows+f.perPiece-1)/f.perPiece*f.piecesPerRow, f.body)
+	Parallel(f.pieces(), f.body)
 	f.slots = nil
 }
+
+func (f *Fused[T]) pieces() int { return (f.rows + f.perPiece - 1) / f.perPiece * f.piecesPerRow }
 
 func (f *Fused[T]) piece(worker, piece int) {
 	w := f.workers[worker]
@@ -135,22 +137,26 @@ func (f *Fused[T]) execute(w *worker[T], o *op, block, n int) {
 	}
 }
 
-// at is where an operand's part of a block begins. The bounds of the whole row have been checked by locate.
-func at[T Float](w *worker[T], o *operand, block int) *float32 {
+// offset is where an operand's part of a block begins.
+func (o *operand) offset(block int) int {
 	if o.shared > 1 {
 		block /= o.shared
 	}
-	const size = int(unsafe.Sizeof(float32(0))) // of the loops in assembly
-	return (*float32)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(w.data[o.index])), block*o.step*size))
+	return block * o.step
+}
+
+// at is offset as an address, for loops in assembly. The bounds of the whole row have been checked by locate.
+func at[T Float](w *worker[T], o *operand, block int) *float32 {
+	const size = int(unsafe.Sizeof(float32(0)))
+	return (*float32)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(w.data[o.index])), o.offset(block)*size))
 }
 
 // slice is an operand's part of a block, or its single value.
 func (w *worker[T]) slice(o *operand, block, n int) []T {
-	from := block / o.shared * o.step
 	if o.single {
 		n = 1
 	}
-	return w.data[o.index][from : from+n]
+	return w.data[o.index][o.offset(block):][:n]
 }
 
 func (f *Fused[T]) executeSlices(w *worker[T], o *op, block, n int) {
@@ -179,7 +185,7 @@ func (f *Fused[T]) executeSlices(w *worker[T], o *op, block, n int) {
 func (f *Fused[T]) expandBlock(w *worker[T], o *op, block, n int) {
 	holds := block + 1
 	if o.a.single {
-		holds = block/o.a.shared*o.a.step + 1
+		holds = o.a.offset(block) + 1
 	}
 	if o.n == 0 {
 		if w.expanded[o.reg] == holds {
@@ -187,25 +193,26 @@ func (f *Fused[T]) expandBlock(w *worker[T], o *op, block, n int) {
 		}
 		w.expanded[o.reg] = holds
 	}
-	values, dst := w.data[o.reg], w.data[o.dst.index]
-	switch gather := f.regs[o.reg].gather; {
-	case o.a.single:
+	g, values, dst := &f.regs[o.reg], w.data[o.reg], w.data[o.dst.index]
+	if o.a.single {
 		if o.n == 0 {
 			n = f.step // the next block may be longer
 		}
 		fill(dst[:n], values[holds-1])
-	case gather != nil:
-		for k := range dst[:n] {
-			dst[k] = values[gather[block*f.step+k*o.unit]]
+		return
+	}
+	chunk, within := block*f.step/o.run, block*f.step%o.run
+	for done := 0; done < n; chunk, within = chunk+1, 0 {
+		part, from := dst[done:min(n, done+o.run-within)], chunk
+		if g.gather != nil {
+			from = g.gather[chunk]
 		}
-	default:
-		first := block * f.step
-		for e := 0; e < n; {
-			k := (first + e) / o.run
-			end := min(n, (k+1)*o.run-first)
-			fill(dst[e:end], values[k])
-			e = end
+		if g.repeat > 1 {
+			fill(part, values[from])
+		} else {
+			copy(part, values[from+within:])
 		}
+		done += len(part)
 	}
 }
 

@@ -19,8 +19,7 @@ type op struct {
 	instr  *Instr
 	poly   *siluPoly
 	reg    int // the register that a sum or an expansion reads
-	run    int // elements that are summed or share a value
-	unit   int // elements of the row for each expanded value
+	run    int // elements that are summed or of a chunk
 	sum    int // the running sum
 	writes int // the register whose expansion is out of date after an op on reduced values
 }
@@ -103,14 +102,20 @@ func (f *Fused[T]) schedule() {
 }
 
 func (f *Fused[T]) check(in *Instr) {
-	dst, a := &f.regs[in.Dst], &f.regs[in.Args[0]]
-	switch {
-	case in.Code >= codeCount:
+	if in.Code >= codeCount {
 		panic(fmt.Sprintf("kernel: unknown pointwise code %d", in.Code))
-	case dst.gather != nil:
+	}
+	if f.regs[in.Dst].gather != nil {
 		panic("kernel: program computes a register that is not in row-major order")
-	case in.Sum && (a.gather != nil || dst.repeat%a.repeat != 0):
-		panic("kernel: program sums a broadcast register")
+	}
+	if !in.Sum {
+		return
+	}
+	arg := in.Args[0]
+	for d, s := range f.prog.Operands[in.Dst].Strides {
+		if f.regs[arg].gather != nil || s != 0 && f.prog.Operands[arg].Strides[d] == 0 {
+			panic("kernel: program sums a register that is broadcast or not in row-major order")
+		}
 	}
 }
 
@@ -208,7 +213,7 @@ func (f *Fused[T]) expand(ops *[]op, reg, n, unit int) operand {
 			}
 		}
 	}
-	o := op{kind: opExpand, dst: out, n: n, reg: reg, writes: reg, run: g.repeat / unit, unit: unit}
+	o := op{kind: opExpand, dst: out, n: n, reg: reg, writes: reg, run: g.chunk / unit}
 	o.a, _ = f.operand(reg, n)
 	*ops = append(*ops, o)
 	b := &f.buffers[g.expansion]
