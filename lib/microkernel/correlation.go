@@ -21,7 +21,8 @@ type tap struct {
 type vectorTap struct {
 	masks  [Columns / 8][8]int32
 	offset int64
-	_      [3]int64
+	part   int64 // a bit for each vector of which some pixel does not meet the image
+	_      [2]int64
 }
 
 // NewWindow makes the window of the pixels [first, first+cols) of images of h rows of w under a kh x kw filter, of which
@@ -38,7 +39,7 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 	for dy := -padH; dy < kh-padH; dy++ {
 		for dx := -padW; dx < kw-padW; dx++ {
 			t := tap{offset: int64(4 * (first + dy*w + dx))}
-			v := vectorTap{offset: t.offset}
+			v := vectorTap{offset: t.offset, part: 1<<(Columns/8) - 1}
 			for j := range cols {
 				y, x := (first+j)/w+dy, (first+j)%w+dx
 				if y < 0 || y >= h || x < 0 || x >= w {
@@ -47,6 +48,11 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 				t.masks[j/16] |= 1 << (j % 16)
 				v.masks[j/8][j%8] = -1
 				n.lo, n.hi = min(n.lo, y*w+x), max(n.hi, y*w+x+1)
+			}
+			for i, mask := range v.masks {
+				if mask == [8]int32{-1, -1, -1, -1, -1, -1, -1, -1} {
+					v.part &^= 1 << i
+				}
 			}
 			if wide {
 				n.taps = append(n.taps, t)
