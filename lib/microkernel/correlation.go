@@ -71,8 +71,8 @@ func (w *Window) Columns() int { return w.cols }
 //
 //	c[r·Stride+j] = sum over channels and taps of a(r, channel·taps+tap)·b[channel·Plane + pixel j under tap]
 //
-// (plus c[r·Stride+j] where Add is set), bit for bit Product on copies of the shifted images. HasWindows tells whether this
-// machine can do it.
+// (plus c[r·Stride+j] where Add is set), bit for bit Product on copies of the shifted images. PrefersWindows tells
+// whether this machine can do it.
 type Correlation struct {
 	Channels, Plane int
 	Rows            int
@@ -81,8 +81,15 @@ type Correlation struct {
 	Add             bool
 }
 
-// HasWindows says whether Correlation can be computed, which takes AVX2.
-func HasWindows() bool { return hasWindows }
+// manyRows is the number of rows from which on AVX2 computes faster on copies of the shifted images: then the copies cost
+// little for each row, and masked loads keep the arithmetic waiting, which those of AVX-512 do not.
+const manyRows = 65
+
+// PrefersWindows says whether Correlation can be computed on this machine, which takes AVX2, and is faster than Product on
+// copies of the shifted images.
+func PrefersWindows(rows, taps int) bool {
+	return wideWindows || hasWindows && (rows < manyRows || taps == 1)
+}
 
 // Multiply does the product; b begins with a channel's first pixel and c with the row of the window's first pixel.
 func (p *Correlation) Multiply(w *Window, a, b, c []float32) {

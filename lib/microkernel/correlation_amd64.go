@@ -43,13 +43,13 @@ func masked512(p *Correlation, w *Window, a, b, c []float32) {
 }
 
 //go:noescape
-func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add, bits int)
+func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
 
 //go:noescape
-func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add, bits int)
+func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
 
 //go:noescape
-func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add, bits int)
+func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
 
 func masked256(p *Correlation, w *Window, a, b, c []float32) {
 	n, add := len(w.vectors), flag(p.Add)
@@ -58,14 +58,13 @@ func masked256(p *Correlation, w *Window, a, b, c []float32) {
 		for j := 0; j < w.cols; {
 			to := &c[r*p.Stride+j]
 			vectors, last := nextVectors(w.cols - j)
-			bits := (1<<vectors - 1) << (j / 8)
 			switch vectors {
 			case 3:
-				masked4x3x8(p.Channels, from, &b[0], &w.vectors[0], n, p.Plane, 4*j, to, p.Stride, rows, last, add, bits)
+				masked4x3x8(p.Channels, from, &b[0], &w.vectors[0], n, p.Plane, 4*j, to, p.Stride, rows, last, add)
 			case 2:
-				masked4x2x8(p.Channels, from, &b[0], &w.vectors[0], n, p.Plane, 4*j, to, p.Stride, rows, last, add, bits)
+				masked4x2x8(p.Channels, from, &b[0], &w.vectors[0], n, p.Plane, 4*j, to, p.Stride, rows, last, add)
 			default:
-				masked4x1x8(p.Channels, from, &b[0], &w.vectors[0], n, p.Plane, 4*j, to, p.Stride, rows, last, add, bits)
+				masked4x1x8(p.Channels, from, &b[0], &w.vectors[0], n, p.Plane, 4*j, to, p.Stride, rows, last, add)
 			}
 			j += 8*(vectors-1) + last
 		}

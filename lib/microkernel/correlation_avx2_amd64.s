@@ -3,23 +3,16 @@
 
 // The kernels of correlation_amd64.s on AVX2: R14 bytes from the window's first pixel on, for each of CX channels, R13 bytes
 // apart, for each tap of the table at R8 (its masks, its offset in bytes and a bit for each vector of which the mask is not
-// whole). AX has the bits of the vectors that are computed.
+// whole). AX is the first vector. Most vectors are whole, and the branches to the others repeat with every channel.
 
 #define PROLOGUE \
-	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; MOVQ ntaps+32(FP), R15; \
+	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; \
 	MOVQ plane+40(FP), R13; SHLQ $2, R13; MOVQ piece+48(FP), R14; ADDQ R14, DI; \
-	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ bits+96(FP), AX
+	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ R14, AX; SHRQ $5, AX
 #define NEXT ADDQ $64, SI; ADDQ $224, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
 
-#define WHOLE1 VMOVUPS (DI)(R9*1), Y12
-#define WHOLE2 WHOLE1; VMOVUPS 32(DI)(R9*1), Y13
-#define WHOLE3 WHOLE2; VMOVUPS 64(DI)(R9*1), Y14
-#define PART1 VMOVUPS (R8)(R14*1), Y12; VMASKMOVPS (DI)(R9*1), Y12, Y12
-#define PART2 PART1; VMOVUPS 32(R8)(R14*1), Y13; VMASKMOVPS 32(DI)(R9*1), Y13, Y13
-#define PART3 PART2; VMOVUPS 64(R8)(R14*1), Y14; VMASKMOVPS 64(DI)(R9*1), Y14, Y14
-
-// func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add, bits int)
-TEXT ·masked4x3x8(SB), NOSPLIT, $0-104
+// func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
 	PROLOGUE
 	ZEROY(Y0)
 	ZEROY(Y1)
@@ -35,14 +28,23 @@ TEXT ·masked4x3x8(SB), NOSPLIT, $0-104
 	ZEROY(Y11)
 channel:
 	MOVQ BX, R8
-	MOVQ R15, R12
+	MOVQ ntaps+32(FP), R12
 	PCALIGN $32
 loop:
 	MOVQ 192(R8), R9
-	TESTQ AX, 200(R8)
-	JNE part
-	WHOLE3
-row:
+	SHRXQ AX, 200(R8), R15
+	TESTQ $1, R15
+	JNE part0
+	VMOVUPS (DI)(R9*1), Y12
+loaded0:
+	TESTQ $2, R15
+	JNE part1
+	VMOVUPS 32(DI)(R9*1), Y13
+loaded1:
+	TESTQ $4, R15
+	JNE part2
+	VMOVUPS 64(DI)(R9*1), Y14
+loaded2:
 	ROWY3(0, Y0, Y1, Y2)
 	ROWY3(4, Y3, Y4, Y5)
 	ROWY3(8, Y6, Y7, Y8)
@@ -59,12 +61,21 @@ row:
 done:
 	VZEROUPPER
 	RET
-part:
-	PART3
-	JMP row
+part0:
+	VMOVUPS (R8)(R14*1), Y12
+	VMASKMOVPS (DI)(R9*1), Y12, Y12
+	JMP loaded0
+part1:
+	VMOVUPS 32(R8)(R14*1), Y13
+	VMASKMOVPS 32(DI)(R9*1), Y13, Y13
+	JMP loaded1
+part2:
+	VMOVUPS 64(R8)(R14*1), Y14
+	VMASKMOVPS 64(DI)(R9*1), Y14, Y14
+	JMP loaded2
 
-// func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add, bits int)
-TEXT ·masked4x2x8(SB), NOSPLIT, $0-104
+// func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
 	PROLOGUE
 	ZEROY(Y0)
 	ZEROY(Y1)
@@ -76,14 +87,19 @@ TEXT ·masked4x2x8(SB), NOSPLIT, $0-104
 	ZEROY(Y7)
 channel:
 	MOVQ BX, R8
-	MOVQ R15, R12
+	MOVQ ntaps+32(FP), R12
 	PCALIGN $32
 loop:
 	MOVQ 192(R8), R9
-	TESTQ AX, 200(R8)
-	JNE part
-	WHOLE2
-row:
+	SHRXQ AX, 200(R8), R15
+	TESTQ $1, R15
+	JNE part0
+	VMOVUPS (DI)(R9*1), Y12
+loaded0:
+	TESTQ $2, R15
+	JNE part1
+	VMOVUPS 32(DI)(R9*1), Y13
+loaded1:
 	ROWY2(0, Y0, Y1)
 	ROWY2(4, Y2, Y3)
 	ROWY2(8, Y4, Y5)
@@ -100,12 +116,17 @@ row:
 done:
 	VZEROUPPER
 	RET
-part:
-	PART2
-	JMP row
+part0:
+	VMOVUPS (R8)(R14*1), Y12
+	VMASKMOVPS (DI)(R9*1), Y12, Y12
+	JMP loaded0
+part1:
+	VMOVUPS 32(R8)(R14*1), Y13
+	VMASKMOVPS 32(DI)(R9*1), Y13, Y13
+	JMP loaded1
 
-// func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add, bits int)
-TEXT ·masked4x1x8(SB), NOSPLIT, $0-104
+// func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
 	PROLOGUE
 	ZEROY(Y0)
 	ZEROY(Y1)
@@ -113,14 +134,15 @@ TEXT ·masked4x1x8(SB), NOSPLIT, $0-104
 	ZEROY(Y3)
 channel:
 	MOVQ BX, R8
-	MOVQ R15, R12
+	MOVQ ntaps+32(FP), R12
 	PCALIGN $32
 loop:
 	MOVQ 192(R8), R9
-	TESTQ AX, 200(R8)
-	JNE part
-	WHOLE1
-row:
+	SHRXQ AX, 200(R8), R15
+	TESTQ $1, R15
+	JNE part0
+	VMOVUPS (DI)(R9*1), Y12
+loaded0:
 	ROWY1(0, Y0)
 	ROWY1(4, Y1)
 	ROWY1(8, Y2)
@@ -137,6 +159,7 @@ row:
 done:
 	VZEROUPPER
 	RET
-part:
-	PART1
-	JMP row
+part0:
+	VMOVUPS (R8)(R14*1), Y12
+	VMASKMOVPS (DI)(R9*1), Y12, Y12
+	JMP loaded0
