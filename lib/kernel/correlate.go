@@ -4,8 +4,8 @@ import "vapo/lib/microkernel"
 
 // correlation is what the forward convolution and its adjoint in the input have in common: every output channel is a
 // sum over the input's channels and taps of a weight times a view of the input. Views are made of some channels at a
-// time, few enough for the second-level cache, and all output channels take their share of the sum from them. Where the
-// machine can look through windows and the output has the size of the input, the views are not copied but looked at.
+// time, few enough for the second-level cache, and all output channels take their share of the sum from them. If the
+// machine is faster with windows and the output has the size of the input, the views are not copied but looked at.
 type correlation[T Float] struct {
 	n, in, out int // images and channels
 	views      views
@@ -47,7 +47,7 @@ func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
 func (c *correlation[T]) looksThroughWindows() bool {
 	_, single := any(T(0)).(float32)
 	fits := func(a *axis) bool { return a.in == a.out && a.stride == 1 && a.zeros == 1 }
-	return single && microkernel.HasWindows() && fits(&c.views.h) && fits(&c.views.w)
+	return single && microkernel.PrefersWindows(c.out, c.taps()) && fits(&c.views.h) && fits(&c.views.w)
 }
 
 // newWindows cuts the pixels of a tile of an image into windows.

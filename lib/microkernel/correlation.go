@@ -21,7 +21,8 @@ type tap struct {
 type vectorTap struct {
 	masks  [Columns / 8][8]int32
 	offset int64
-	_      [3]int64
+	part   int64 // a bit for each vector of which some pixel does not meet the image
+	_      [2]int64
 }
 
 // NewWindow makes the window of the pixels [first, first+cols) of images of h rows of w under a kh x kw filter, of which
@@ -38,7 +39,7 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 	for dy := -padH; dy < kh-padH; dy++ {
 		for dx := -padW; dx < kw-padW; dx++ {
 			t := tap{offset: int64(4 * (first + dy*w + dx))}
-			v := vectorTap{offset: t.offset}
+			v := vectorTap{offset: t.offset, part: 1<<(Columns/8) - 1}
 			for j := range cols {
 				y, x := (first+j)/w+dy, (first+j)%w+dx
 				if y < 0 || y >= h || x < 0 || x >= w {
@@ -47,6 +48,11 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 				t.masks[j/16] |= 1 << (j % 16)
 				v.masks[j/8][j%8] = -1
 				n.lo, n.hi = min(n.lo, y*w+x), max(n.hi, y*w+x+1)
+			}
+			for i, mask := range v.masks {
+				if mask == [8]int32{-1, -1, -1, -1, -1, -1, -1, -1} {
+					v.part &^= 1 << i
+				}
 			}
 			if wide {
 				n.taps = append(n.taps, t)
@@ -65,8 +71,8 @@ func (w *Window) Columns() int { return w.cols }
 //
 //	c[r·Stride+j] = sum over channels and taps of a(r, channel·taps+tap)·b[channel·Plane + pixel j under tap]
 //
-// (plus c[r·Stride+j] where Add is set), bit for bit Product on copies of the shifted images. HasWindows tells whether this
-// machine can do it.
+// (plus c[r·Stride+j] where Add is set), bit for bit Product on copies of the shifted images. PrefersWindows tells
+// whether this machine can do it.
 type Correlation struct {
 	Channels, Plane int
 	Rows            int
@@ -75,8 +81,15 @@ type Correlation struct {
 	Add             bool
 }
 
-// HasWindows says whether Correlation can be computed, which takes AVX2.
-func HasWindows() bool { return hasWindows }
+// manyRows is the number of rows from which on AVX2 computes faster on copies of the shifted images: then the copies cost
+// little for each row, and masked loads keep the arithmetic waiting, which those of AVX-512 do not.
+const manyRows = 65
+
+// PrefersWindows says whether Correlation can be computed on this machine, which takes AVX2, and is faster than Product on
+// copies of the shifted images.
+func PrefersWindows(rows, taps int) bool {
+	return wideWindows || hasWindows && (rows < manyRows || taps == 1)
+}
 
 // Multiply does the product; b begins with a channel's first pixel and c with the row of the window's first pixel.
 func (p *Correlation) Multiply(w *Window, a, b, c []float32) {

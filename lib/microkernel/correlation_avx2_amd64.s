@@ -2,19 +2,14 @@
 #include "rows_amd64.h"
 
 // The kernels of correlation_amd64.s on AVX2: R14 bytes from the window's first pixel on, for each of CX channels, R13 bytes
-// apart, for each tap of the table at R8 (its masks and, after those, its offset in bytes).
+// apart, for each tap of the table at R8 (its masks, its offset in bytes and a bit for each vector of which the mask is not
+// whole). AX is the first vector. Most vectors are whole, and the branches to the others repeat with every channel.
 
 #define PROLOGUE \
-	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; MOVQ ntaps+32(FP), R15; \
+	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; \
 	MOVQ plane+40(FP), R13; SHLQ $2, R13; MOVQ piece+48(FP), R14; ADDQ R14, DI; \
-	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ add+88(FP), AX
+	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ R14, AX; SHRQ $5, AX
 #define NEXT ADDQ $64, SI; ADDQ $224, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
-
-#define B1 MOVQ 192(R8), R9; VMOVUPS (R8)(R14*1), Y12; VMASKMOVPS (DI)(R9*1), Y12, Y12
-#define B2 MOVQ 192(R8), R9; VMOVUPS (R8)(R14*1), Y12; VMOVUPS 32(R8)(R14*1), Y13; \
-	VMASKMOVPS (DI)(R9*1), Y12, Y12; VMASKMOVPS 32(DI)(R9*1), Y13, Y13
-#define B3 MOVQ 192(R8), R9; VMOVUPS (R8)(R14*1), Y12; VMOVUPS 32(R8)(R14*1), Y13; VMOVUPS 64(R8)(R14*1), Y14; \
-	VMASKMOVPS (DI)(R9*1), Y12, Y12; VMASKMOVPS 32(DI)(R9*1), Y13, Y13; VMASKMOVPS 64(DI)(R9*1), Y14, Y14
 
 // func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
 TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
@@ -33,15 +28,29 @@ TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
 	ZEROY(Y11)
 channel:
 	MOVQ BX, R8
-	MOVQ R15, R12
+	MOVQ ntaps+32(FP), R12
 	PCALIGN $32
 loop:
-	B3
+	MOVQ 192(R8), R9
+	SHRXQ AX, 200(R8), R15
+	TESTQ $1, R15
+	JNE part0
+	VMOVUPS (DI)(R9*1), Y12
+loaded0:
+	TESTQ $2, R15
+	JNE part1
+	VMOVUPS 32(DI)(R9*1), Y13
+loaded1:
+	TESTQ $4, R15
+	JNE part2
+	VMOVUPS 64(DI)(R9*1), Y14
+loaded2:
 	ROWY3(0, Y0, Y1, Y2)
 	ROWY3(4, Y3, Y4, Y5)
 	ROWY3(8, Y6, Y7, Y8)
 	ROWY3(12, Y9, Y10, Y11)
 	NEXT
+	MOVQ add+88(FP), AX
 	MOVQ last+80(FP), R12
 	MASKY(R13)
 	VMOVUPS (R13), Y14
@@ -52,6 +61,18 @@ loop:
 done:
 	VZEROUPPER
 	RET
+part0:
+	VMOVUPS (R8)(R14*1), Y12
+	VMASKMOVPS (DI)(R9*1), Y12, Y12
+	JMP loaded0
+part1:
+	VMOVUPS 32(R8)(R14*1), Y13
+	VMASKMOVPS 32(DI)(R9*1), Y13, Y13
+	JMP loaded1
+part2:
+	VMOVUPS 64(R8)(R14*1), Y14
+	VMASKMOVPS 64(DI)(R9*1), Y14, Y14
+	JMP loaded2
 
 // func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
 TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
@@ -66,15 +87,25 @@ TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
 	ZEROY(Y7)
 channel:
 	MOVQ BX, R8
-	MOVQ R15, R12
+	MOVQ ntaps+32(FP), R12
 	PCALIGN $32
 loop:
-	B2
+	MOVQ 192(R8), R9
+	SHRXQ AX, 200(R8), R15
+	TESTQ $1, R15
+	JNE part0
+	VMOVUPS (DI)(R9*1), Y12
+loaded0:
+	TESTQ $2, R15
+	JNE part1
+	VMOVUPS 32(DI)(R9*1), Y13
+loaded1:
 	ROWY2(0, Y0, Y1)
 	ROWY2(4, Y2, Y3)
 	ROWY2(8, Y4, Y5)
 	ROWY2(12, Y6, Y7)
 	NEXT
+	MOVQ add+88(FP), AX
 	MOVQ last+80(FP), R12
 	MASKY(R13)
 	VMOVUPS (R13), Y14
@@ -85,6 +116,14 @@ loop:
 done:
 	VZEROUPPER
 	RET
+part0:
+	VMOVUPS (R8)(R14*1), Y12
+	VMASKMOVPS (DI)(R9*1), Y12, Y12
+	JMP loaded0
+part1:
+	VMOVUPS 32(R8)(R14*1), Y13
+	VMASKMOVPS 32(DI)(R9*1), Y13, Y13
+	JMP loaded1
 
 // func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
 TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
@@ -95,15 +134,21 @@ TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
 	ZEROY(Y3)
 channel:
 	MOVQ BX, R8
-	MOVQ R15, R12
+	MOVQ ntaps+32(FP), R12
 	PCALIGN $32
 loop:
-	B1
+	MOVQ 192(R8), R9
+	SHRXQ AX, 200(R8), R15
+	TESTQ $1, R15
+	JNE part0
+	VMOVUPS (DI)(R9*1), Y12
+loaded0:
 	ROWY1(0, Y0)
 	ROWY1(4, Y1)
 	ROWY1(8, Y2)
 	ROWY1(12, Y3)
 	NEXT
+	MOVQ add+88(FP), AX
 	MOVQ last+80(FP), R12
 	MASKY(R13)
 	VMOVUPS (R13), Y14
@@ -114,3 +159,7 @@ loop:
 done:
 	VZEROUPPER
 	RET
+part0:
+	VMOVUPS (R8)(R14*1), Y12
+	VMASKMOVPS (DI)(R9*1), Y12, Y12
+	JMP loaded0

@@ -8,7 +8,7 @@ import (
 
 // A correlation has the bits of the product on copies of the shifted images.
 func TestCorrelation(t *testing.T) {
-	if !HasWindows() {
+	if !hasWindows {
 		t.Log("this machine has no AVX2: the package's other products stand for it")
 		return
 	}

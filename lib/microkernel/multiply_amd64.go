@@ -27,7 +27,7 @@ func kernel4x2x8(k int, a, b *float32, off *int, c *float32, stride, rows, last,
 func kernel4x1x8(k int, a, b *float32, off *int, c *float32, stride, rows, last, add int)
 
 var (
-	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI2
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F
 )
 

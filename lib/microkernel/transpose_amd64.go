@@ -4,19 +4,20 @@ package microkernel
 func transpose16(dst *float32, dstStep int, src *float32, srcStep, rows, cols, lanes int)
 
 //go:noescape
-func transpose8(dst *float32, dstStep int, src *float32, srcStep, cols int)
+func transpose8(dst *float32, dstStep int, src *float32, srcStep, rows, cols int)
 
 func transposed(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) bool {
 	switch {
 	case hasAVX512:
 		transpose16(&dst[0], dstStep, &src[0], srcStep, rows, cols, 1<<rows-1)
-		return true
-	case hasAVX2 && rows >= 8 && cols >= 8:
-		transpose8(&dst[0], dstStep, &src[0], srcStep, cols)
-		if last := rows - 8; last > 0 { // which overlaps the first eight
-			transpose8(&dst[last], dstStep, &src[last*srcStep], srcStep, cols)
-		}
-		return true
+	case hasAVX2:
+		transpose256(dst, dstStep, src, srcStep, rows, cols)
 	}
-	return false
+	return hasAVX2
+}
+
+func transpose256(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) {
+	for r := 0; r < rows; r += 8 {
+		transpose8(&dst[r], dstStep, &src[r*srcStep], srcStep, min(8, rows-r), cols)
+	}
 }

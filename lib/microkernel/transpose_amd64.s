@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "rows_amd64.h"
 
 // R9 walks down the rows of a block, R12 counts those left: past the last it stays.
 #define LOAD(z) VMOVUPS.Z (R9), K1, z; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
@@ -97,52 +98,67 @@ done:
 	VZEROUPPER
 	RET
 
-// Rows R9 and the three below lie beside SI and the three below in four registers: half a row each.
-#define PAIRS(at, a, b, c, d) \
-	VMOVUPS at(SI), X0; VINSERTF128 $1, at(R9), Y0, a; \
-	VMOVUPS at(SI)(DX*1), X0; VINSERTF128 $1, at(R9)(DX*1), Y0, b; \
-	VMOVUPS at(SI)(DX*2), X0; VINSERTF128 $1, at(R9)(DX*2), Y0, c; \
-	VMOVUPS at(SI)(R13*1), X0; VINSERTF128 $1, at(R9)(R13*1), Y0, d
-#define COLUMN(y) VMOVUPS y, (DI); ADDQ R10, DI
+// The same for AVX2: up to eight rows, BX, in blocks of eight columns. Part of a vector is written four, two and one at a
+// time.
 
-// func transpose8(dst *float32, dstStep int, src *float32, srcStep, cols int)
-// Eight rows of at least eight columns. The last columns are done with some before them once more.
-TEXT ·transpose8(SB), NOSPLIT, $0-40
+#define LOADY(y) VMASKMOVPS (R9), Y15, y; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
+#define STOREY(y, x) \
+	CMPQ BX, $8; JNE 3(PC); VMOVUPS y, (DI); JMP 15(PC); \
+	MOVQ DI, R9; \
+	BTQ $2, BX; JCC 4(PC); VMOVUPS x, (R9); ADDQ $16, R9; VEXTRACTF128 $1, y, x; \
+	BTQ $1, BX; JCC 4(PC); VMOVSD x, (R9); ADDQ $8, R9; VPERMILPS $0x0e, x, x; \
+	BTQ $0, BX; JCC 2(PC); VMOVSS x, (R9); \
+	DECQ R11; JEQ done; ADDQ R10, DI
+
+// func transpose8(dst *float32, dstStep int, src *float32, srcStep, rows, cols int)
+TEXT ·transpose8(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
 	MOVQ dstStep+8(FP), R10
 	SHLQ $2, R10
 	MOVQ src+16(FP), SI
 	MOVQ srcStep+24(FP), DX
 	SHLQ $2, DX
-	MOVQ cols+32(FP), R11
-	LEAQ (DX)(DX*2), R13
-	LEAQ (SI)(DX*4), R9
-eight:
-	PAIRS(0, Y1, Y2, Y3, Y4)
-	PAIRS(16, Y5, Y6, Y7, Y8)
-	FOUR(Y1, Y2, Y3, Y4, Y9, Y10, Y11, Y12)
-	FOUR(Y5, Y6, Y7, Y8, Y9, Y10, Y11, Y12)
-	COLUMN(Y1)
-	COLUMN(Y2)
-	COLUMN(Y3)
-	COLUMN(Y4)
-	COLUMN(Y5)
-	COLUMN(Y6)
-	COLUMN(Y7)
-	COLUMN(Y8)
-	ADDQ $32, SI
-	ADDQ $32, R9
-	SUBQ $8, R11
-	JEQ out
+	MOVQ rows+32(FP), BX
+	MOVQ cols+40(FP), R11
+	XORQ AX, AX
+block:
+	MOVQ $8, R12
 	CMPQ R11, $8
-	JGE eight
-	SUBQ $8, R11
-	LEAQ (SI)(R11*4), SI
-	LEAQ (R9)(R11*4), R9
-	IMULQ R10, R11
-	ADDQ R11, DI
-	MOVQ $8, R11
-	JMP eight
-out:
+	CMOVQLT R11, R12
+	MASKY(R8)
+	VMOVUPS (R8), Y15
+	MOVQ SI, R9
+	MOVQ BX, R12
+	MOVQ DX, R13
+
+	LOADY(Y0)
+	LOADY(Y1)
+	LOADY(Y2)
+	LOADY(Y3)
+	LOADY(Y4)
+	LOADY(Y5)
+	LOADY(Y6)
+	LOADY(Y7)
+	FOUR(Y0, Y1, Y2, Y3, Y8, Y9, Y10, Y11)
+	FOUR(Y4, Y5, Y6, Y7, Y8, Y9, Y10, Y11)
+	VINSERTF128 $1, X4, Y0, Y8
+	VINSERTF128 $1, X5, Y1, Y9
+	VINSERTF128 $1, X6, Y2, Y10
+	VINSERTF128 $1, X7, Y3, Y11
+	VPERM2F128 $0x31, Y4, Y0, Y12
+	VPERM2F128 $0x31, Y5, Y1, Y13
+	VPERM2F128 $0x31, Y6, Y2, Y14
+	VPERM2F128 $0x31, Y7, Y3, Y15
+	STOREY(Y8, X8)
+	STOREY(Y9, X9)
+	STOREY(Y10, X10)
+	STOREY(Y11, X11)
+	STOREY(Y12, X12)
+	STOREY(Y13, X13)
+	STOREY(Y14, X14)
+	STOREY(Y15, X15)
+	ADDQ $32, SI
+	JMP block
+done:
 	VZEROUPPER
 	RET
