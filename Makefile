@@ -52,8 +52,8 @@ test:
 # What a processor with fewer vector instructions computes, and a build without them: the same bits.
 bits:
 	@set -e; for instructions in avx512f all; do \
-	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 ./lib/microkernel ./lib/kernel ./lib/backend/tape; \
-	  GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 -run Golden ./stages/...; \
+	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 ./lib/microkernel ./lib/linalg ./lib/kernel ./lib/backend/tape; \
+	  GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 -run Golden ./lib/metrics ./stages/...; \
 	done
 	@if command -v qemu-aarch64-static >/dev/null; then \
 	  echo 'for ARM, emulated:'; cd lib/microkernel && CGO_ENABLED=0 GOEXPERIMENT= GOARCH=arm64 go test -count 1 -exec qemu-aarch64-static .; \
