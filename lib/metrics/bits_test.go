@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// scoresGolden is the digest of some scores, on every processor. Where it changes, published scores change in their last digits.
+// scoresGolden is the digest of some scores, on every processor. Where it changes, published scores change in their
+// last digits.
 const scoresGolden = "08a43a0225dd5a22"
 
 // Scores have the same bits on every processor: make bits runs this with fewer vector instructions, and for ARM.
