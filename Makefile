@@ -10,6 +10,7 @@ DATASET   ?= fashion-mnist
 DEMOFLAGS ?= $(if $(filter mnist,$(DATASET)),--set potential.flip=false --set classifier.flip=false)
 RECIPE    ?= pipeline/recipes/demo.yaml
 FUZZTIME  ?= 20000x
+ARMROOT   := /usr/aarch64-linux-gnu
 TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
@@ -47,12 +48,14 @@ test:
 # What a processor with fewer vector instructions computes: the same bits.
 bits:
 	@set -e; for instructions in avx512f all; do \
-	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off go test -count 1 ./lib/microkernel ./lib/kernel ./lib/backend/tape; \
-	  GODEBUG=cpu.$$instructions=off go test -count 1 -run Golden ./stages/...; \
+	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off go test -count 1 ./lib/microkernel ./lib/linalg ./lib/kernel ./lib/backend/tape; \
+	  GODEBUG=cpu.$$instructions=off go test -count 1 -run Golden ./lib/metrics ./stages/...; \
 	done
-	@if command -v qemu-aarch64-static >/dev/null; then \
-	  echo 'for ARM, emulated:'; cd lib/microkernel && CGO_ENABLED=0 GOARCH=arm64 go test -count 1 -exec qemu-aarch64-static .; \
-	else echo 'without ARM: qemu-aarch64-static is not installed (Debian: qemu-user-static)'; fi
+	@if command -v qemu-aarch64-static >/dev/null && [ -e $(ARMROOT)/lib/ld-linux-aarch64.so.1 ]; then \
+	  echo 'for ARM, emulated:'; export QEMU_LD_PREFIX=$(ARMROOT) CGO_ENABLED=0 GOARCH=arm64; \
+	  go test -count 1 -exec qemu-aarch64-static ./lib/microkernel && \
+	  go test -count 1 -exec qemu-aarch64-static -run 'Golden|SameBits|MatMulBits|Conv|Fused' ./lib/portable ./lib/kernel ./lib/backend/tape ./stages/...; \
+	else echo 'without ARM: qemu-aarch64-static and an ARM C library are not installed (Debian: qemu-user-static libc6-arm64-cross)'; fi
 
 # The demo with all vector instructions, without AVX-512 and without any: every output must have the same digest. It is
 # so small because a product takes two hundred times as long without vectors.
@@ -123,7 +126,7 @@ e2e: build
 
 # What CI needs beyond Go; tests that find it missing would skip, and in CI nothing may.
 ci-tools:
-	@$(MAKE) --no-print-directory apt PACKAGES='dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static libc6-arm64-cross $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	go install $(MINIO)
 

@@ -257,7 +257,7 @@ func testFused[T Float](t *testing.T, seed uint64) {
 func describe(p Program) string {
 	s := fmt.Sprintln("dims", p.Dims)
 	for _, in := range p.Instrs {
-		name := in.Code.String()
+		name := fmt.Sprintf("code %d of", in.Code)
 		if in.Sum {
 			name = "sum"
 		}

@@ -12,8 +12,8 @@ import (
 // golden is the digest of what golden tests compute, on every processor. Where it changes, scores change.
 const golden = "1c3ef19863ce57a3"
 
-// Everything has the same bits on every processor, at every width of vectors and on any number of cores. The widths of the
-// products inside are those of the machine: make bits runs this with fewer instructions, and for ARM.
+// Everything has the same bits on every processor, at every width of vectors and on any number of cores. The widths
+// of the products inside are those of the machine: make bits runs this with fewer instructions, and for ARM.
 func TestGolden(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	eachWidth(t, func(t *testing.T) {

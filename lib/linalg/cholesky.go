@@ -7,13 +7,14 @@ import (
 	"vapo/lib/microkernel"
 )
 
-// factorBlock is the number of rows of a factor that are computed before what is below and right of them is updated by one
-// product.
+// factorBlock is the number of rows of a factor that are computed before what is below and right of them is updated
+// by one product.
 const factorBlock = 64
 
-// Cholesky replaces the symmetric a, [n, n], of which it reads the upper triangle, by the upper triangular U with Uᵀ·U = a,
-// zeros below its diagonal. If a is not positive definite, or within rounding of that, the error is ErrNotPositiveDefinite and
-// a is destroyed. The backward error is of order n·ε (Higham, "Accuracy and Stability of Numerical Algorithms", 10.1).
+// Cholesky replaces the symmetric a, [n, n], of which it reads the upper triangle, by the upper triangular U with
+// Uᵀ·U = a, zeros below its diagonal. If a is not positive definite, or within rounding of that, the error is
+// ErrNotPositiveDefinite and a is destroyed. The backward error is of order n·ε (Higham, "Accuracy and Stability of
+// Numerical Algorithms", 10.1).
 func Cholesky(n int, a []float64, stride int) error {
 	if err := checkSymmetric("cholesky", n, a, stride); err != nil {
 		return err
@@ -71,7 +72,8 @@ func solveRows(n int, u, b []float64, stride int) {
 		}
 		for r := 0; r < factorBlock; r += panel {
 			if r > 0 {
-				block := microkernel.Product{Off: packed.Slice(0, r), Rows: panel, Cols: columns, Stride: columns, Add: true}
+				block := microkernel.Product{Off: packed.Slice(0, r), Rows: panel, Cols: columns, Stride: columns,
+					Add: true}
 				block.Multiply64(left[r/panel][:], x[:], x[r*columns:])
 			}
 			for i := r; i < r+panel; i++ {
@@ -90,14 +92,12 @@ func solveRows(n int, u, b []float64, stride int) {
 
 // updateUpper subtracts rᵀ·r from what is right of and below (j, j), r being the rows rows of a above it.
 func updateUpper(n, j, rows int, a []float64, stride int) {
-	f := factor[float64]{a[(j-rows)*stride+j:], stride, 1}
-	w := product[float64]{m: n - j, n: n - j, k: rows, left: f, right: f, sign: -1, c: a[j*stride+j:], stride: stride, add: true, part: upper}
-	w.run()
+	subtractGram(n-j, rows, factor[float64]{a[(j-rows)*stride+j:], stride, 1}, nil, a[j*stride+j:], stride)
 }
 
-// PivotedCholesky is Cholesky with the largest pivot first, for a semidefinite a: (Uᵀ·U)(i, j) is then
-// a(pivots[i], pivots[j]). It ends at the first pivot of at most tol; the rows of U from there on, the rank, are zero, and so
-// Uᵀ·U lacks a remainder with diagonal values of at most tol. pivots has n elements. The order of operations is that of
+// PivotedCholesky is Cholesky with the largest pivot first, for a semidefinite a: (Uᵀ·U)(i, j) is then a(pivots[i],
+// pivots[j]). It ends at the first pivot of at most tol; the rows of U from there on, the rank, are zero, and so Uᵀ·U
+// lacks a remainder with diagonal values of at most tol. pivots has n elements. The order of operations is that of
 // LAPACK's dpstrf (Hammarling, Higham and Lucas, "LAPACK-style codes for pivoted Cholesky and QR updating", 2007).
 func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) (rank int, err error) {
 	if len(pivots) < n {
@@ -112,7 +112,8 @@ func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) 
 	for i := range n {
 		pivots[i] = i
 	}
-	p := pivoted{n: n, a: a, stride: stride, tol: tol, pivots: pivots, diagonal: make([]float64, n), squares: make([]float64, n)}
+	p := pivoted{n: n, a: a, stride: stride, tol: tol, pivots: pivots,
+		diagonal: make([]float64, n), squares: make([]float64, n)}
 	for rank < n {
 		rows := p.block(rank, min(factorBlock, n-rank))
 		if rank += rows; rows < factorBlock || rank == n {
@@ -130,13 +131,14 @@ type pivoted struct {
 	a         []float64
 	tol       float64
 	pivots    []int
-	// diagonal is that of a before the block at hand, and squares are the sums of squares of the block's columns above it.
+	// diagonal is that of a before the block at hand, and squares are the sums of squares of the block's columns
+	// above it.
 	diagonal, squares []float64
 	swaps             [factorBlock]int // of row from+i with this one
 }
 
-// block computes rows of the factor, from a row on and at most most, and returns how many there were before a pivot of at
-// most tol.
+// block computes rows of the factor, from a row on and at most most, and returns how many there were before a pivot
+// of at most tol.
 func (p *pivoted) block(from, most int) (rows int) {
 	for i := from; i < p.n; i++ {
 		p.diagonal[i], p.squares[i] = p.a[i*p.stride+i], 0
@@ -177,8 +179,8 @@ func (p *pivoted) block(from, most int) (rows int) {
 	return rows
 }
 
-// swap exchanges rows and columns j < k of what is not yet factored, as far as the upper triangle shows them, and of the
-// block's rows, which begin at from.
+// swap exchanges rows and columns j < k of what is not yet factored, as far as the upper triangle shows them, and of
+// the block's rows, which begin at from.
 func (p *pivoted) swap(from, j, k int) {
 	if j == k {
 		return

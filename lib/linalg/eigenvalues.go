@@ -8,8 +8,8 @@ import (
 
 var errNoConvergence = errors.New("eigenvalues: no convergence")
 
-// Eigenvalues writes the n eigenvalues of the symmetric a, [n, n], of which it reads the upper triangle, to values, ascending.
-// Each is exact to a small multiple of n·ε times the largest. It destroys a.
+// Eigenvalues writes the n eigenvalues of the symmetric a, [n, n], of which it reads the upper triangle, to values,
+// ascending. Each is exact to a small multiple of n·ε times the largest. It destroys a.
 func Eigenvalues(n int, a []float64, stride int, values []float64) error {
 	if len(values) < n {
 		panic("linalg: fewer eigenvalues than rows")
@@ -29,8 +29,8 @@ func Eigenvalues(n int, a []float64, stride int, values []float64) error {
 	return nil
 }
 
-// scaleToOne multiplies the upper triangle of a by a power of two, and so without rounding, that brings its largest value to
-// about 1, and returns the exponent of the way back.
+// scaleToOne multiplies the upper triangle of a by a power of two, and so without rounding, that brings its largest
+// value to about 1, and returns the exponent of the way back.
 func scaleToOne(n int, a []float64, stride int) (exponent int) {
 	each := func(work func(t int, row []float64)) {
 		parallel(blocks(n, rowBlock), func(t int) {
@@ -60,15 +60,15 @@ const (
 	// sweepsEach bounds the sweeps for one eigenvalue, as in LAPACK.
 	sweepsEach = 30
 	roundOff   = 0x1p-53
-	// negligible is the square up to which a value beside the diagonal counts as zero, in a matrix whose largest value is
-	// about 1.
+	// negligible is the square up to which a value beside the diagonal counts as zero, in a matrix whose largest
+	// value is about 1.
 	negligible = 0x1p-240
 )
 
-// tridiagonalEigenvalues replaces d, the diagonal of a symmetric tridiagonal matrix, by its eigenvalues, ascending, and
-// destroys e, the values beside it. The largest of all is about 1. It is the QL iteration free of square roots by Pal, Walker
-// and Kahan as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue Problem", 8.15). It reports false if an eigenvalue takes
-// too many sweeps.
+// tridiagonalEigenvalues replaces d, the diagonal of a symmetric tridiagonal matrix, by its eigenvalues, ascending,
+// and destroys e, the values beside it. The largest of all is about 1. It is the QL iteration free of square roots by
+// Pal, Walker and Kahan as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue Problem", 8.15). It reports false
+// if an eigenvalue takes too many sweeps.
 func tridiagonalEigenvalues(d, e []float64) bool {
 	for i, v := range e {
 		e[i] = v * v

@@ -17,7 +17,8 @@ type square struct {
 
 func (s square) at(i, j int) float64 { return s.data[i*s.ld+j] }
 
-// gram returns x·xᵀ for x [n, k] of normals, which has rank k or n; in half the triangle that is not to be read holds NaN.
+// gram returns x·xᵀ for x [n, k] of normals, which has rank k or n; in half the triangle that is not to be read holds
+// NaN.
 func gram(rng *rand.Rand, n, k int) (full, half square) {
 	x := make([]float64, n*k)
 	for i := range x {
@@ -107,7 +108,8 @@ func TestPivotedCholesky(t *testing.T) {
 	}
 	// The first pivot counts like the others.
 	a, pivots := []float64{1, 0.5, 0, 1}, make([]int, 2)
-	if rank, err := PivotedCholesky(2, a, 2, 1, pivots); rank != 0 || err != nil || !slices.Equal(a, make([]float64, 4)) || pivots[1] != 1 {
+	rank, err := PivotedCholesky(2, a, 2, 1, pivots)
+	if rank != 0 || err != nil || !slices.Equal(a, make([]float64, 4)) || pivots[1] != 1 {
 		t.Errorf("rank %d, %v, left %v", rank, err, a)
 	}
 	if _, err := PivotedCholesky(2, a, 2, math.NaN(), pivots); err == nil {
@@ -210,7 +212,8 @@ func TestEigenvalues(t *testing.T) {
 	}
 	// A corner that is nothing beside the rest.
 	tiny := []float64{1, 0, 0, 0, 2e-150, 1e-150, 0, 1e-150, 2e-150}
-	if values := make([]float64, 3); Eigenvalues(3, tiny, 3, values) != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {
+	values := make([]float64, 3)
+	if err := Eigenvalues(3, tiny, 3, values); err != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {
 		t.Errorf("%v, want 0, 0, 1", values)
 	}
 	// Sizes whose squares are no float64, and zero.

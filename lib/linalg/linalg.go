@@ -2,11 +2,12 @@
 // symmetric matrices, as scores need them. They take most of the time of a Fréchet distance, so the work is cast as
 // products of blocks (lib/microkernel) wherever its order of operations allows.
 //
-// Results have the same bits on every processor, at every width of vectors and on any number of cores: work is cut into
-// blocks that depend on the shape alone, sums are taken in one fixed order, and multiply-adds are fused explicitly.
+// Results have the same bits on every processor, at every width of vectors and on any number of cores: work is cut
+// into blocks that depend on the shape alone, sums are taken in one fixed order, and multiply-adds are fused
+// explicitly.
 //
-// Matrices are row-major; a stride is the distance of rows in elements. A slice that is shorter than its shape says is a
-// panic. Functions use all cores and are safe for concurrent use.
+// Matrices are row-major; a stride is the distance of rows in elements. A slice that is shorter than its shape says
+// is a panic. Functions use all cores and are safe for concurrent use.
 //
 // Note: OpenBLAS by dlopen was rejected: it was no faster, its bits depend on the processor and on the number of
 // threads, and a program had to say which of two libraries computed a score.
@@ -36,7 +37,8 @@ func checkMatrix(rows, cols, stride, length int) {
 	}
 }
 
-// checkSymmetric is checkMatrix for a, [n, n], and returns an error if its upper triangle has a value that is not finite.
+// checkSymmetric is checkMatrix for a, [n, n], and returns an error if its upper triangle has a value that is not
+// finite.
 func checkSymmetric(what string, n int, a []float64, stride int) error {
 	checkMatrix(n, n, stride, len(a))
 	bad := make([]error, blocks(n, rowBlock))
@@ -77,7 +79,8 @@ const rowBlock = 64
 // blocks is the number of blocks of the given size that cover n.
 func blocks(n, size int) int { return (n + size - 1) / size }
 
-// parallel calls work(i) once for each i < n, on as many goroutines as there are processors. Nothing may depend on the order.
+// parallel calls work(i) once for each i < n, on as many goroutines as there are processors. Nothing may depend on
+// the order.
 func parallel(n int, work func(i int)) {
 	workers := min(runtime.GOMAXPROCS(0), n)
 	if workers <= 1 {

@@ -2,9 +2,10 @@ package linalg
 
 import "vapo/lib/microkernel"
 
-// Products follow GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008; Van
-// Zee and van de Geijn, "BLIS", 2015): for a run of terms, both factors are packed into panels, in the order in which the
-// micro-kernel reads them, and tiles of the result are computed from these panels, one on each core at a time.
+// Products follow GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
+// 2008; Van Zee and van de Geijn, "BLIS", 2015): for a run of terms, both factors are packed into panels, in the
+// order in which the micro-kernel reads them, and tiles of the result are computed from these panels, one on each
+// core at a time.
 
 const (
 	// depth is the number of terms that are summed from zero before the sum is added to the result. A panel of so many
@@ -63,8 +64,8 @@ type product[T microkernel.Float] struct {
 	c           []T
 	stride      int
 	add         bool
-	// part says whether any of the tile that begins at (i, j) is wanted, and its first term that is not known to be zero; nil
-	// for all.
+	// part says whether any of the tile that begins at (i, j) is wanted, and its first term that is not known to be
+	// zero; nil for all.
 	part func(i, j int) (first int, wanted bool)
 	// off is the table of offsets of the packed right factor, if its terms have another order than the left one's.
 	off *microkernel.Offsets
@@ -125,6 +126,14 @@ func (w *product[T]) run() {
 	}
 }
 
+// subtractGram subtracts fᵀ·f, of k terms, from the upper triangle of c, [n, n], and leaves what is below its diagonal
+// undefined. The right factor's terms are taken in the order of off, if that is not nil.
+func subtractGram(n, k int, f factor[float64], off *microkernel.Offsets, c []float64, stride int) {
+	w := product[float64]{m: n, n: n, k: k, left: f, right: f, sign: -1, c: c, stride: stride, add: true, part: upper,
+		off: off}
+	w.run()
+}
+
 // MultiplyTransposed computes c = a·bᵀ.
 //
 //	a: [m, k], b: [n, k], c: [m, n], with rows lda, ldb and ldc apart
@@ -167,7 +176,7 @@ func Congruence(rank, d int, u, s, c, work []float64) {
 		c: work, stride: d, part: func(i, k int) (int, bool) { return i, k+tileCols > i }}
 	us.run()
 	// c(i, j) = Σ work(i, k)·u(j, k) over k >= j, for j >= i.
-	usu := product[float64]{m: rank, n: rank, k: d, left: factor[float64]{work, 1, d}, right: factor[float64]{u, 1, d}, sign: 1,
-		c: c, stride: rank, part: func(i, j int) (int, bool) { return max(i, j), j+tileCols > i }}
+	usu := product[float64]{m: rank, n: rank, k: d, left: factor[float64]{work, 1, d}, right: factor[float64]{u, 1, d},
+		sign: 1, c: c, stride: rank, part: func(i, j int) (int, bool) { return max(i, j), j+tileCols > i }}
 	usu.run()
 }

@@ -14,7 +14,8 @@ func uniform(rng *rand.Rand, n int) []float64 {
 	return x
 }
 
-// Products agree with their definition at sizes around the panels, the tiles and the runs of terms, and write nothing else.
+// Products agree with their definition at sizes around the panels, the tiles and the runs of terms, and write nothing
+// else.
 func TestProducts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(31, 1))
 	const canary = -12345.5

@@ -6,9 +6,9 @@ import (
 	"vapo/lib/microkernel"
 )
 
-// The way to tridiagonal form is that of LAPACK's dsytrd (Dongarra, Sorensen and Hammarling, "Block reduction of matrices to
-// condensed forms", 1989): half of the work is one product of the matrix with a vector for each column, half are products
-// of matrices. The former is bound by memory, so it reads the upper triangle alone.
+// The way to tridiagonal form is that of LAPACK's dsytrd (Dongarra, Sorensen and Hammarling, "Block reduction of
+// matrices to condensed forms", 1989): half of the work is one product of the matrix with a vector for each column,
+// half are products of matrices. The former is bound by memory, so it reads the upper triangle alone.
 
 const (
 	// panelColumns are eliminated before the rest of the matrix is updated by one product.
@@ -19,8 +19,8 @@ const (
 	groupRows = 2 * symvRows
 	// alone is the size up to which a product with a vector takes less time than to wake another core.
 	alone = 192
-	// vanished is the sum of squares up to which the rest of a column counts as zero, in a matrix whose largest value is about 1:
-	// far below its rounding, far above where squares underflow.
+	// vanished is the sum of squares up to which the rest of a column counts as zero, in a matrix whose largest value
+	// is about 1: far below its rounding, far above where squares underflow.
 	vanished = 0x1p-800
 )
 
@@ -28,8 +28,8 @@ const (
 type reduction struct {
 	n, stride int
 	a         []float64 // of which the upper triangle is read
-	// v and w, one after the other: row p of each belongs to the panel's column p, and has zeros up to that. What has been
-	// eliminated so far is a - vᵀ·w - wᵀ·v.
+	// v and w, one after the other: row p of each belongs to the panel's column p, and has zeros up to that. What has
+	// been eliminated so far is a - vᵀ·w - wᵀ·v.
 	vw   []float64 // [2·panelColumns, n]
 	v, w []float64
 	// partial are the strips' contributions to a product with a vector, [strips, n].
@@ -37,10 +37,12 @@ type reduction struct {
 	d, e    []float64
 }
 
-// tridiagonal reduces the symmetric a, of which it reads the upper triangle and whose largest value is about 1, by orthogonal
-// similarity to the tridiagonal matrix with the diagonal d, [n], and the values e beside it, [n-1]. It destroys a.
+// tridiagonal reduces the symmetric a, of which it reads the upper triangle and whose largest value is about 1, by
+// orthogonal similarity to the tridiagonal matrix with the diagonal d, [n], and the values e beside it, [n-1]. It
+// destroys a.
 func tridiagonal(n int, a []float64, stride int, d, e []float64) {
-	r := reduction{n: n, stride: stride, a: a, d: d, e: e, vw: make([]float64, 2*panelColumns*n), partial: make([]float64, blocks(n, stripRows)*n)}
+	r := reduction{n: n, stride: stride, a: a, d: d, e: e,
+		vw: make([]float64, 2*panelColumns*n), partial: make([]float64, blocks(n, stripRows)*n)}
 	r.v, r.w = r.vw[:panelColumns*n], r.vw[panelColumns*n:]
 	for j := 0; j < n; j += panelColumns {
 		columns := min(panelColumns, n-j)
@@ -89,8 +91,8 @@ func (r *reduction) eliminate(i, p int) {
 	axpy(y, -tau/2*dot(y, x), x)
 }
 
-// reflector replaces x by the v with v[0] = 1 for which (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg. If tau is zero,
-// all of x but x[0] = beta counts as zero.
+// reflector replaces x by the v with v[0] = 1 for which (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg. If tau
+// is zero, all of x but x[0] = beta counts as zero.
 func reflector(x []float64) (beta, tau float64) {
 	first, squares := x[0], dot(x[1:], x[1:])
 	if !(squares > vanished) {
@@ -105,8 +107,8 @@ func reflector(x []float64) (beta, tau float64) {
 	return beta, (beta - first) / beta
 }
 
-// symmetricTimes adds to y, from element from on, the product of x with the matrix in a right of and below (from, from). x is
-// zero before from, where y may change too.
+// symmetricTimes adds to y, from element from on, the product of x with the matrix in a right of and below (from,
+// from). x is zero before from, where y may change too.
 func (r *reduction) symmetricTimes(from int, x, y []float64) {
 	n := r.n
 	first, strips := from/stripRows, blocks(n, stripRows)
@@ -168,8 +170,6 @@ var swapped = func() microkernel.Offsets {
 
 // update applies a whole panel to what is right of and below (j, j).
 func (r *reduction) update(j int) {
-	rows := r.n - j
 	f := factor[float64]{r.vw[j:], r.n, 1}
-	w := product[float64]{m: rows, n: rows, k: 2 * panelColumns, left: f, right: f, sign: -1, c: r.a[j*r.stride+j:], stride: r.stride, add: true, part: upper, off: &swapped}
-	w.run()
+	subtractGram(r.n-j, 2*panelColumns, f, &swapped, r.a[j*r.stride+j:], r.stride)
 }

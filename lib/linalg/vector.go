@@ -2,8 +2,8 @@ package linalg
 
 import "math"
 
-// The operations on vectors that factorisations need beside products of blocks. Each has one definition, in Go, below; where
-// there is assembly it takes as many elements as fill its vectors, and gives the same bits.
+// The operations on vectors that factorisations need beside products of blocks. Each has one definition, in Go,
+// below; where there is assembly it takes as many elements as fill its vectors, and gives the same bits.
 
 const (
 	// dotLanes is the number of sums of a dot product: element i goes to sum i%dotLanes.
@@ -12,6 +12,9 @@ const (
 	symvRows  = 4
 	symvLanes = 8
 )
+
+// rowSums are the sums that symv takes.
+type rowSums [symvRows][symvLanes]float64
 
 // axpy computes y += alpha·x, fused.
 func axpy(y []float64, alpha float64, x []float64) {
@@ -48,8 +51,8 @@ func dotLoop(sums *[dotLanes]float64, x, y []float64) {
 	}
 }
 
-// symv does what some rows of a symmetric matrix have to do with the columns right of them, of which only one triangle is
-// read: for the four rows of a, stride apart and len(x) long,
+// symv does what some rows of a symmetric matrix have to do with the columns right of them, of which only one
+// triangle is read: for the four rows of a, stride apart and len(x) long,
 //
 //	y += Σ weights[q]·row q,   and the result [q] is row q · x.
 func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64) (dots [symvRows]float64) {
@@ -58,7 +61,7 @@ func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []
 	}
 	y = y[:len(x)]
 	a = a[:(symvRows-1)*stride+len(x)]
-	var sums [symvRows][symvLanes]float64
+	var sums rowSums
 	n := symvVectors(&sums, y, weights, a, stride, x)
 	symvLoop(&sums, y, weights, a, stride, x, n)
 	for q := range sums {
@@ -69,7 +72,7 @@ func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []
 }
 
 // symvLoop is symv's work on the columns from the given one on.
-func symvLoop(sums *[symvRows][symvLanes]float64, y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64, from int) {
+func symvLoop(sums *rowSums, y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64, from int) {
 	for j := from; j < len(x); j++ {
 		for q, w := range weights {
 			v := a[q*stride+j]

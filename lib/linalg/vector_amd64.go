@@ -15,10 +15,10 @@ func dot512(n int, x, y *float64, sums *[dotLanes]float64)
 func dot256(n int, x, y *float64, sums *[dotLanes]float64)
 
 //go:noescape
-func symv512(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *[symvRows][symvLanes]float64)
+func symv512(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *rowSums)
 
 //go:noescape
-func symv256(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *[symvRows][symvLanes]float64)
+func symv256(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *rowSums)
 
 var (
 	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA
@@ -55,7 +55,7 @@ func dotVectors(sums *[dotLanes]float64, x, y []float64) int {
 	return n
 }
 
-func symvVectors(sums *[symvRows][symvLanes]float64, y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64) int {
+func symvVectors(sums *rowSums, y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64) int {
 	n := len(x) &^ (symvLanes - 1)
 	switch {
 	case n == 0:

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// See vector.go for what these compute. n is a multiple of a vector's elements, and at least one vector. BX is the offset in
-// bytes, which runs up to CX.
+// See vector.go for what these compute. n is a multiple of a vector's elements, and at least one vector. BX is the
+// offset in bytes, which runs up to CX.
 
 // The rows of symv are at SI, R8, R9 and R10.
 #define SYMV \
@@ -104,7 +104,7 @@ loop:
 
 #define ROW512(row, weight, sum) VMOVUPD (row)(BX*1), Z10; VFMADD231PD Z10, weight, Z9; VFMADD231PD Z10, Z8, sum
 
-// func symv512(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *[symvRows][symvLanes]float64)
+// func symv512(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *rowSums)
 TEXT ·symv512(SB), NOSPLIT, $0-56
 	SYMV
 	VPXORD Z0, Z0, Z0
@@ -135,7 +135,7 @@ loop:
 
 #define ROW256(at, row, weight, sum) VMOVUPD at(row)(BX*1), Y14; VFMADD231PD Y14, weight, Y13; VFMADD231PD Y14, Y12, sum
 
-// func symv256(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *[symvRows][symvLanes]float64)
+// func symv256(n int, a *float64, stride int, x, y *float64, weights *[symvRows]float64, sums *rowSums)
 TEXT ·symv256(SB), NOSPLIT, $0-56
 	SYMV
 	VXORPD Y0, Y0, Y0

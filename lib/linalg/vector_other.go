@@ -6,6 +6,4 @@ func axpyVectors([]float64, float64, []float64) int { return 0 }
 
 func dotVectors(*[dotLanes]float64, []float64, []float64) int { return 0 }
 
-func symvVectors(*[symvRows][symvLanes]float64, []float64, *[symvRows]float64, []float64, int, []float64) int {
-	return 0
-}
+func symvVectors(*rowSums, []float64, *[symvRows]float64, []float64, int, []float64) int { return 0 }

@@ -8,7 +8,9 @@ import (
 )
 
 func same(a, b []float64) bool {
-	return slices.EqualFunc(a, b, func(x, y float64) bool { return math.Float64bits(x) == math.Float64bits(y) || x != x && y != y })
+	return slices.EqualFunc(a, b, func(x, y float64) bool {
+		return math.Float64bits(x) == math.Float64bits(y) || x != x && y != y
+	})
 }
 
 // Every width of vectors gives the bits of the loops in Go, at every length, and writes nothing after its result.
@@ -49,7 +51,7 @@ func TestVectorsSameBits(t *testing.T) {
 
 				stride := n + rng.IntN(5)
 				a, weights := draw(symvRows*stride+n), [symvRows]float64(draw(symvRows))
-				var left, right [symvRows][symvLanes]float64
+				var left, right rowSums
 				want, got = slices.Clone(y), slices.Clone(y)
 				symvLoop(&left, want[:n], &weights, a, stride, x[:n], 0)
 				begin := symvVectors(&right, got[:n], &weights, a, stride, x[:n])

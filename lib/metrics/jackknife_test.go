@@ -162,3 +162,24 @@ func TestDistancesAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Student's density, integrated from 0 to each quantile by Simpson's rule, is what the quantile stands for.
+func TestStudentT(t *testing.T) {
+	for i, quantile := range studentT {
+		nu := float64(i + 1)
+		upper, _ := math.Lgamma((nu + 1) / 2)
+		lower, _ := math.Lgamma(nu / 2)
+		density := func(x float64) float64 {
+			return math.Exp(upper-lower) / math.Sqrt(nu*math.Pi) * math.Pow(1+x*x/nu, -(nu+1)/2)
+		}
+		const steps = 4000
+		h := quantile / steps
+		sum := density(0) + density(quantile)
+		for k := 1; k < steps; k++ {
+			sum += float64(2+2*(k%2)) * density(float64(k)*h)
+		}
+		if got := sum * h / 3; math.Abs(got-0.475) > 1e-11 {
+			t.Errorf("%d degrees of freedom: %.14g of the distribution lies between 0 and %g, want 0.475", i+1, got, quantile)
+		}
+	}
+}

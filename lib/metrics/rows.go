@@ -54,10 +54,10 @@ func momentsOfRows(x []float32, d int, index []int) (*Moments, error) {
 	return m, nil
 }
 
-// distancesAtOnce calls work(i) for each i < n and returns the first error by i. A
-// Fréchet distance uses one core for most of its time, in its eigenvalues, so some run
-// side by side; few, as each holds about eight matrices of d² values (0.3 GB for
-// Inception's features).
+// distancesAtOnce calls work(i) for each i < n and returns the first error by i. Parts
+// of a Fréchet distance are one core's, or wait for memory, so some run side by side;
+// few, as each holds about eight matrices of d² values (0.3 GB for Inception's
+// features).
 func distancesAtOnce(n int, work func(i int) error) error {
 	const few = 4
 	errs := make([]error, n)

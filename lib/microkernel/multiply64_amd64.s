@@ -1,7 +1,8 @@
 #include "textflag.h"
 
-// The kernels of multiply_amd64.s in float64. Registers: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from one row
-// of c to the next, R11 rows left, AX whether to add. The sums of row r are the next one, two or three vector registers.
+// The kernels of multiply_amd64.s in float64. Registers: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from
+// one row of c to the next, R11 rows left, AX whether to add. The sums of row r are the next one, two or three vector
+// registers.
 
 #define PROLOGUE \
 	MOVQ k+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ off+24(FP), R8 \
@@ -17,7 +18,8 @@
 #define ZERO(z) VPXORD z, z, z
 #define ROW1(at, z, c0) VFMADD231PD.BCST at(SI), Z24, c0
 #define ROW2(at, z, c0, c1) VBROADCASTSD at(SI), z; VFMADD231PD z, Z24, c0; VFMADD231PD z, Z25, c1
-#define ROW3(at, z, c0, c1, c2) VBROADCASTSD at(SI), z; VFMADD231PD z, Z24, c0; VFMADD231PD z, Z25, c1; VFMADD231PD z, Z26, c2
+#define ROW3(at, z, c0, c1, c2) VBROADCASTSD at(SI), z; VFMADD231PD z, Z24, c0; VFMADD231PD z, Z25, c1; \
+	VFMADD231PD z, Z26, c2
 #define LAST(at, cl) TESTQ AX, AX; JEQ 3(PC); VMOVUPD.Z at(DX), K4, Z31; VADDPD Z31, cl, cl; VMOVUPD cl, K4, at(DX)
 #define FULL(at, cf) TESTQ AX, AX; JEQ 2(PC); VADDPD at(DX), cf, cf; VMOVUPD cf, at(DX)
 #define OUT1(c0) LAST(0, c0); DOWN
@@ -30,7 +32,8 @@
 #define ZEROY(y) VXORPD y, y, y
 #define ROWY1(at, c0) VBROADCASTSD at(SI), Y15; VFMADD231PD Y15, Y12, c0
 #define ROWY2(at, c0, c1) VBROADCASTSD at(SI), Y15; VFMADD231PD Y15, Y12, c0; VFMADD231PD Y15, Y13, c1
-#define ROWY3(at, c0, c1, c2) VBROADCASTSD at(SI), Y15; VFMADD231PD Y15, Y12, c0; VFMADD231PD Y15, Y13, c1; VFMADD231PD Y15, Y14, c2
+#define ROWY3(at, c0, c1, c2) VBROADCASTSD at(SI), Y15; VFMADD231PD Y15, Y12, c0; VFMADD231PD Y15, Y13, c1; \
+	VFMADD231PD Y15, Y14, c2
 #define LASTY(at, cl) TESTQ AX, AX; JEQ 3(PC); VMASKMOVPD at(DX), Y14, Y13; VADDPD Y13, cl, cl; VMASKMOVPD cl, Y14, at(DX)
 #define OUTY1(c0) LASTY(0, c0); DOWN
 #define OUTY2(c0, c1) FULL(0, c0); LASTY(32, c1); DOWN
