@@ -86,7 +86,7 @@ func fused32(x, y, z float32) float32 {
 	return float32(s)
 }
 
-func sameBits[T Float](x, y T) bool { return x == y || x != x && y != y }
+func sameValue[T Float](x, y T) bool { return x == y || x != x && y != y }
 
 func TestMatMulBits(t *testing.T) {
 	for seed := range uint64(240) {
@@ -114,12 +114,12 @@ func TestMatMulBits(t *testing.T) {
 				p.b[rng.IntN(len(p.b))] = []float32{0, float32(math.Inf(-1)), float32(math.NaN())}[rng.IntN(3)]
 			}
 		}
-		if !slices.EqualFunc(p.run(), p.defined(fused32), sameBits) {
+		if !slices.EqualFunc(p.run(), p.defined(fused32), sameValue) {
 			t.Fatalf("seed %d: %d products [%d,%d]·[%d,%d], transposed %v, %v: got other bits than by definition",
 				seed, batch, m, k, k, n, p.transA, p.transB)
 		}
 		d := newProduct[float64](rng, batch, m, n, k)
-		if !slices.EqualFunc(d.run(), d.defined(math.FMA), sameBits) {
+		if !slices.EqualFunc(d.run(), d.defined(math.FMA), sameValue) {
 			t.Fatalf("seed %d: %d products [%d,%d]·[%d,%d] in float64, transposed %v, %v: got other bits than by definition",
 				seed, batch, m, k, k, n, d.transA, d.transB)
 		}

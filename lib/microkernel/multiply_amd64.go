@@ -116,3 +116,13 @@ func multiply256(p *Product, a, b, c []float32) {
 		}
 	}
 }
+
+//go:noescape
+func transpose16(dst *float32, dstStep int, src *float32, srcStep, rows, cols, lanes int)
+
+func transposed(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) bool {
+	if hasAVX512 {
+		transpose16(&dst[0], dstStep, &src[0], srcStep, rows, cols, 1<<rows-1)
+	}
+	return hasAVX512
+}
