@@ -15,18 +15,24 @@ type MatMul[T Float] struct {
 	Batch, M, N, K int
 	TransA, TransB bool // a is stored [k, m], b is stored [n, k]
 
-	swapped bool // op(b)^T·op(a)^T is computed, which is the transposed result
-	p       factors
-	packed  int // elements of scratch memory for the packed factors of one product, and for its result if swapped
-	tiles   tiles2D
-	group   int  // products a piece, if pieces are whole products
-	whole   bool // pieces are whole products and not tiles
-	entry   int  // the product whose tiles are computed
-	bufs    [][]T
-	dst     []T
-	a, b    []T
-	pack    func(worker, piece int)
-	body    func(worker, piece int)
+	swapped     bool // op(b)^T·op(a)^T is computed, which is the transposed result
+	f           factors
+	tiles       tiles2D
+	whole       bool // pieces are whole products and not tiles
+	group       int  // products a piece, if they are
+	entry       int  // the product whose tiles are computed, if they are not
+	left, right packed[T]
+	dst, a, b   []T
+	pack        func(worker, piece int)
+	body        func(worker, piece int)
+}
+
+// packed is the scratch memory for a factor as the micro-kernel reads it.
+type packed[T Float] struct {
+	parts int  // panels or strips of a product
+	early bool // several tiles read a part: it is packed before them, and else by its tile
+	size  int
+	bufs  [][]T // one for each worker, or one for all
 }
 
 // runTerms is the number of products that are added up in registers: 48 columns of so many rows of op(b) fill three
@@ -43,7 +49,9 @@ type factors struct {
 }
 
 // tiles2D cuts a result into tiles of whole panels and strips.
-type tiles2D struct{ panels, strips, across, count int }
+type tiles2D struct{ panels, strips, down, across int }
+
+func (t tiles2D) count() int { return t.down * t.across }
 
 const (
 	// narrow is the number of columns below which the transposed product fills the vectors better.
@@ -66,27 +74,64 @@ func NewMatMul[T Float](transA, transB bool, batch, m, n, k int) *MatMul[T] {
 	if p.swapped = n < narrow && n < m; p.swapped {
 		m, n, transA, transB = n, m, !transB, !transA
 	}
-	p.p = newFactors(transA, transB, m, n, k)
-	p.packed = p.p.size()
-	if p.swapped && m > 1 {
-		p.packed += m * n
-	}
+	p.f = newFactors(transA, transB, m, n, k)
 	cost := m * n * (k + elementCost)
 	aim := max(leastPiece, min(mostPiece, batch*cost/leastTiles))
-	p.tiles = p.p.cut(aim)
-	p.whole = batch >= leastTiles || p.tiles.count == 1
-	p.group = 1
-	p.pack, p.body = p.packPiece, p.tile
-	workers := 1
+	p.tiles = p.f.cut(aim)
+	p.whole = batch >= leastTiles || p.tiles.count() == 1
+	p.group = max(1, min(batch, aim/cost))
+	p.pack, p.body = p.packPart, p.tile
+	pieces := p.tiles.count()
 	if p.whole {
-		p.group = max(1, min(batch, aim/cost))
 		p.body = p.products
-		workers = min(Workers(), (batch+p.group-1)/p.group)
+		pieces = (batch + p.group - 1) / p.group
 	}
-	p.bufs = make([][]T, workers)
-	scratchOf[T]().reserve(p.packed)
+	p.left = newPacked[T](p.f.panels(), p.tiles.panels, p.tiles.across > 1, microkernel.Panel*k)
+	if p.f.packB {
+		p.right = newPacked[T](p.f.count(), p.tiles.strips, p.tiles.down > 1, microkernel.Columns*k)
+	}
+	if p.inScratch() {
+		p.right.size += m * p.tiles.strips * microkernel.Columns
+	}
+	for _, side := range []*packed[T]{&p.left, &p.right} {
+		switch {
+		case side.size == 0:
+		case side.early && !p.whole:
+			side.bufs = make([][]T, 1)
+		default:
+			side.bufs = make([][]T, min(Workers(), pieces))
+		}
+		scratchOf[T]().reserve(side.size)
+	}
 	return p
 }
+
+func newPacked[T Float](parts, perTile int, early bool, size int) packed[T] {
+	s := packed[T]{parts: parts, early: early, size: perTile * size}
+	if early {
+		s.size = parts * size
+	}
+	return s
+}
+
+// of returns the memory that a worker uses.
+func (s *packed[T]) of(worker int) []T {
+	if len(s.bufs) == 0 {
+		return nil
+	}
+	return s.bufs[min(worker, len(s.bufs)-1)]
+}
+
+// before is the number of parts to pack before the tiles.
+func (s *packed[T]) before() int {
+	if s.early {
+		return s.parts
+	}
+	return 0
+}
+
+// inScratch tells whether tiles are computed in scratch memory, and transposed from there. A transposed row is a column.
+func (p *MatMul[T]) inScratch() bool { return p.swapped && p.f.m > 1 }
 
 // Run computes dst = op(a)·op(b). It is not safe for concurrent use.
 func (p *MatMul[T]) Run(dst, a, b []T) {
@@ -94,73 +139,97 @@ func (p *MatMul[T]) Run(dst, a, b []T) {
 	if p.swapped {
 		p.a, p.b = b, a
 	}
-	scratchOf[T]().take(p.bufs, p.packed)
+	scratchOf[T]().take(p.left.bufs, p.left.size)
+	scratchOf[T]().take(p.right.bufs, p.right.size)
 	if p.whole {
 		Parallel((p.Batch+p.group-1)/p.group, p.body)
 	} else {
 		for p.entry = range p.Batch {
-			Parallel(p.p.parts(), p.pack)
-			Parallel(p.tiles.count, p.body)
+			Parallel(p.left.before()+p.right.before(), p.pack)
+			Parallel(p.tiles.count(), p.body)
 		}
 	}
-	scratchOf[T]().give(p.bufs)
+	scratchOf[T]().give(p.left.bufs)
+	scratchOf[T]().give(p.right.bufs)
 	p.dst, p.a, p.b = nil, nil, nil
 }
 
 // products computes a piece's products one after the other.
 func (p *MatMul[T]) products(worker, piece int) {
-	buf := p.bufs[worker]
 	for e := piece * p.group; e < min(p.Batch, (piece+1)*p.group); e++ {
-		for i := range p.p.parts() {
-			p.packPart(buf, e, i)
+		for i := range p.left.before() + p.right.before() {
+			p.packOne(worker, e, i)
 		}
-		for i := range p.tiles.count {
-			p.multiply(buf, e, i)
+		for i := range p.tiles.count() {
+			p.multiply(worker, e, i)
 		}
 	}
 }
 
-func (p *MatMul[T]) packPiece(_, piece int) { p.packPart(p.bufs[0], p.entry, piece) }
-func (p *MatMul[T]) tile(_, piece int)      { p.multiply(p.bufs[0], p.entry, piece) }
+func (p *MatMul[T]) packPart(worker, piece int) { p.packOne(worker, p.entry, piece) }
+func (p *MatMul[T]) tile(worker, piece int)     { p.multiply(worker, p.entry, piece) }
 
-// packPart writes a panel of op(a) or a strip of op(b) of a product.
-func (p *MatMul[T]) packPart(buf []T, entry, part int) {
-	f := &p.p
-	if part < f.panels() {
-		packPanel(f, buf, p.a[entry*f.m*f.k:(entry+1)*f.m*f.k], part)
+// factors are a product's operands.
+func (p *MatMul[T]) factors(entry int) (a, b []T) {
+	f := &p.f
+	return p.a[entry*f.m*f.k : (entry+1)*f.m*f.k], p.b[entry*f.k*f.n : (entry+1)*f.k*f.n]
+}
+
+// packOne writes a panel of op(a) or a strip of op(b) that several tiles read.
+func (p *MatMul[T]) packOne(worker, entry, part int) {
+	a, b := p.factors(entry)
+	if n := p.left.before(); part < n {
+		packPanel(&p.f, p.left.of(worker)[part*microkernel.Panel*p.f.k:], a, part)
 	} else {
-		packStrip(f, buf[f.packedA():], p.b[entry*f.k*f.n:(entry+1)*f.k*f.n], part-f.panels())
+		packStrip(&p.f, p.right.of(worker)[(part-n)*microkernel.Columns*p.f.k:], b, part-n)
 	}
 }
 
-// multiply computes a tile of a product from its packed factors.
-func (p *MatMul[T]) multiply(buf []T, entry, tile int) {
-	f := &p.p
-	c := p.dst[entry*f.m*f.n : (entry+1)*f.m*f.n]
-	to := c
-	if p.swapped && f.m > 1 {
-		to = buf[f.size():p.packed]
+// multiply computes a tile of a product.
+func (p *MatMul[T]) multiply(worker, entry, tile int) {
+	const width, height = microkernel.Columns, microkernel.Panel
+	f, t := &p.f, &p.tiles
+	p0, s0 := tile/t.across*t.panels, tile%t.across*t.strips
+	p1, s1 := min(p0+t.panels, f.panels()), min(s0+t.strips, f.count())
+	a, b := p.factors(entry)
+	panels, strips := p.left.of(worker), p.right.of(worker)
+	if p.left.early {
+		panels = panels[p0*height*f.k:]
+	} else {
+		for i := p0; i < p1; i++ {
+			packPanel(f, panels[(i-p0)*height*f.k:], a, i)
+		}
 	}
-	first, s0 := tile/p.tiles.across*p.tiles.panels, tile%p.tiles.across*p.tiles.strips
-	row, s1 := first*microkernel.Panel, min(s0+p.tiles.strips, len(f.strips)-1)
-	call := microkernel.Product{Rows: min(p.tiles.panels*microkernel.Panel, f.m-row), Stride: f.n, Next: f.k * microkernel.Panel}
+	if p.right.early {
+		strips = strips[s0*width*f.k:]
+	} else if f.packB {
+		for s := s0; s < s1; s++ {
+			packStrip(f, strips[(s-s0)*width*f.k:], b, s)
+		}
+	}
+
+	j0, row := f.strips[s0], p0*height
+	c := p.dst[entry*f.m*f.n : (entry+1)*f.m*f.n]
+	to, stride := c[row*f.n+j0:], f.n
+	if p.inScratch() {
+		stride = t.strips * width
+		to = p.right.of(worker)[p.right.size-f.m*stride:]
+	}
+	call := microkernel.Product{Rows: min(p1*height, f.m) - row, Stride: stride, Next: f.k * height}
 	for q := 0; q < f.k; q += runTerms {
 		call.Off, call.Add = f.off.Slice(0, min(runTerms, f.k-q)), q > 0
 		for s := s0; s < s1; s++ {
 			j := f.strips[s]
 			call.Cols = f.strips[s+1] - j
-			var b []T
 			if f.packB {
-				b = buf[f.packedA()+(s*f.k+q)*microkernel.Columns:]
+				microkernel.Multiply(&call, panels[q*height:], strips[((s-s0)*f.k+q)*width:], to[j-j0:])
 			} else {
-				b = p.b[entry*f.k*f.n+q*f.n+j : (entry+1)*f.k*f.n]
+				microkernel.Multiply(&call, panels[q*height:], b[q*f.n+j:], to[j-j0:])
 			}
-			microkernel.Multiply(&call, buf[(first*f.k+q)*microkernel.Panel:], b, to[row*f.n+j:])
 		}
 	}
-	if p.swapped && f.m > 1 {
-		j0, j1 := f.strips[s0], f.strips[s1]
-		microkernel.Transpose(c[j0*f.m:], f.m, to[j0:], f.n, f.m, j1-j0)
+	if p.inScratch() {
+		microkernel.Transpose(c[j0*f.m:], f.m, to, stride, f.m, f.strips[s1]-j0)
 	}
 }
 
@@ -180,27 +249,12 @@ func newFactors(transA, transB bool, m, n, k int) factors {
 
 func (f *factors) panels() int { return (f.m + microkernel.Panel - 1) / microkernel.Panel }
 
-// parts is the number of panels and strips to pack.
-func (f *factors) parts() int {
-	if f.packB {
-		return f.panels() + len(f.strips) - 1
-	}
-	return f.panels()
-}
-
-func (f *factors) packedA() int { return f.panels() * microkernel.Panel * f.k }
-
-// size is the number of elements that packing takes: the panels of a, then the strips of b.
-func (f *factors) size() int {
-	if f.packB {
-		return f.packedA() + (len(f.strips)-1)*microkernel.Columns*f.k
-	}
-	return f.packedA()
-}
+// count is the number of strips.
+func (f *factors) count() int { return len(f.strips) - 1 }
 
 // cut chooses tiles that cost about aim: as wide as leaves them rows enough.
 func (f *factors) cut(aim int) tiles2D {
-	panels, strips := f.panels(), len(f.strips)-1
+	panels, strips := f.panels(), f.count()
 	least := min(leastPanels, panels)
 	t := tiles2D{strips: strips}
 	cost := func() int { // of a panel
@@ -215,15 +269,15 @@ func (f *factors) cut(aim int) tiles2D {
 		down *= 2
 	}
 	t.panels = max(least, (panels+down-1)/down)
-	t.count = (panels + t.panels - 1) / t.panels * t.across
+	t.down = (panels + t.panels - 1) / t.panels
 	return t
 }
 
 // packPanel writes up to 16 rows of op(a), column by column.
-func packPanel[T Float](f *factors, buf, a []T, panel int) {
+func packPanel[T Float](f *factors, to, a []T, panel int) {
 	const width = microkernel.Panel
 	first := panel * width
-	to, rows := buf[first*f.k:(first+width)*f.k], min(width, f.m-first)
+	rows := min(width, f.m-first)
 	if f.transA {
 		microkernel.CopyPanel(to, a[first:], f.m, rows, f.k)
 	} else {
@@ -232,10 +286,9 @@ func packPanel[T Float](f *factors, buf, a []T, panel int) {
 }
 
 // packStrip writes a strip of op(b), which is stored transposed, row by row.
-func packStrip[T Float](f *factors, buf, b []T, strip int) {
+func packStrip[T Float](f *factors, to, b []T, strip int) {
 	const width = microkernel.Columns
 	first, end := f.strips[strip], f.strips[strip+1]
-	to := buf[strip*width*f.k : (strip+1)*width*f.k]
 	for j := first; j < end; j += microkernel.Panel {
 		microkernel.Transpose(to[j-first:], width, b[j*f.k:], f.k, min(microkernel.Panel, end-j), f.k)
 	}

@@ -74,33 +74,26 @@ func newProduct[T Float](rng *rand.Rand, batch, m, n, k int) *matmulCase[T] {
 	return p
 }
 
-// fused32 is x·y + z rounded once: the product is exact in float64, and so is the error of its sum with z, which tells
-// on which side of the sum the exact value lies if rounding to float32 meets a tie.
+// fused32 is x·y + z rounded once. The product is exact in float64; its sum with z is rounded to odd, after which rounding
+// to float32 cannot round twice.
 func fused32(x, y, z float32) float32 {
 	p, c := float64(x)*float64(y), float64(z)
 	s := p + c
 	v := s - p
 	if lost := (p - (s - v)) + (c - v); lost != 0 && !math.IsNaN(lost) && math.Float64bits(s)&1 == 0 {
-		s = math.Nextafter(s, math.Inf(1-2*b2i(lost < 0))) // to odd
+		s = math.Nextafter(s, math.Copysign(math.Inf(1), lost))
 	}
 	return float32(s)
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 func TestMatMulBits(t *testing.T) {
-	for seed := range uint64(360) {
+	for seed := range uint64(240) {
 		rng := rand.New(rand.NewPCG(seed, 6))
 		size := func(n int) int { return 1 + rng.IntN(n) }
 		batch, m, n, k := size(3), size(70), size(70), size(70)
 		switch seed % 12 {
 		case 0: // many tiles
-			batch, m, n, k = size(2), 100+size(150), 48+size(60), 129+size(20)
+			batch, m, n, k = 1, 70+size(120), 48+size(60), 129+size(20)
 		case 1: // several runs
 			batch, k = 1, 100+size(400)
 		case 2: // few columns
