@@ -80,7 +80,9 @@ func printProfile(t *testing.T, file string) {
 			products[kind] += took
 		}
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(total), func(a, b string) int { return cmp.Compare(total[b], total[a]) }) {
-		fmt.Printf("    %-20s %5.1f%%  of which in matrix products %5.1f%%\n", k, 100*total[k].Seconds()/sum.Seconds(), 100*products[k].Seconds()/sum.Seconds())
+	byTime := func(a, b string) int { return cmp.Compare(total[b], total[a]) }
+	for _, k := range slices.SortedFunc(maps.Keys(total), byTime) {
+		fmt.Printf("    %-20s %5.1f%%  of which in matrix products %5.1f%%\n", k,
+			100*total[k].Seconds()/sum.Seconds(), 100*products[k].Seconds()/sum.Seconds())
 	}
 }
