@@ -31,7 +31,7 @@ var (
 	torchSeconds = flag.Float64("torch-seconds", 2, "of one turn, or longer for three steps")
 	torchThreads = flag.Int("torch-threads", 2, "threads of each side")
 	torchCPU     = flag.Bool("torch-cpu", false,
-		"compare processor time with one thread each, which a busy machine hardly changes")
+		"compare processor time, with one thread each, which a busy machine hardly changes; it is counted in 10 ms")
 	torchProfile = flag.String("torch-profile", "",
 		"write CPU profiles to PREFIX-ENGINE-CASE and say where the time goes")
 	baseBinary  = flag.String("base-binary", "", "also time this test binary of lib/training in an older commit's tree")
