@@ -59,9 +59,10 @@ bits:
 
 # The demo with all vector instructions, without AVX-512 and without any: every output must have the same digest. It is
 # so small because a product takes two hundred times as long without vectors.
-BITSFLAGS ?= --set data.n-train=200 --set data.n-test=200 --set potential.steps=4 --set potential.batch=8 \
-	--set potential.sample-every=4 --set potential.sample-steps=1 --set classifier.steps=4 --set classifier.batch=32 \
-	--set samples.n=32 --set samples.steps=1 --set samples.trajectories=1 --set samples.interpolate=1
+BITSFLAGS ?= --set data.n-train=200 --set data.n-test=200 --set potential.steps=3 --set potential.batch=4 \
+	--set potential.sample-every=3 --set potential.sample-steps=1 --set classifier.steps=4 --set classifier.batch=32 \
+	--set samples.n=16 --set samples.steps=1 --set samples.trajectories=0 --set samples.interpolate=1 \
+	$(foreach step,potential classifier samples score,--set $(step).backend=tape)
 bits: bits-demo
 bits-demo: data build
 	@rm -rf .vapo/bits; set -eo pipefail; for instructions in '' cpu.avx512f=off cpu.all=off; do \
@@ -108,11 +109,11 @@ bench-training:
 	  binary=lib/training/$$commit.test; flags="-base-binary $$tree/$$binary"; \
 	  $(MAKE) --silent --no-print-directory -C "$$tree" --eval "base: ; go test -c -o $$binary ./lib/training" base; \
 	fi; \
-	go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 60m -v -torch $$flags $(BENCHFLAGS) | grep -v -e '^=== ' -e '^PASS' -e '^ok '
+	go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 60m -v -torch $$flags $(BENCHFLAGS) | grep --line-buffered -v -e '^=== ' -e '^PASS' -e '^ok '
 
 # Moments and the Fréchet distance.
 bench-scores:
-	@set -o pipefail; go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | grep -v -e '^=== ' -e '^PASS' -e '^ok '
+	@set -o pipefail; go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | grep --line-buffered -v -e '^=== ' -e '^PASS' -e '^ok '
 
 # The main job end to end, small: twice, the second time from the cache, and the report in a browser.
 e2e: build

@@ -24,10 +24,14 @@ type benchCase struct {
 }
 
 const (
-	benchMLP  = `{"kind":"mlp","shape":[2],"schedule":"linear","prior_std":1,"mlp":{"width":128,"depth":3,"fourier":4}}`
-	benchDemo = `{"kind":"unet","shape":[1,28,28],"schedule":"linear","prior_std":1,"unet":{"channels":16,"mult":[1,2,2],"res_blocks":1,"groups":8}}`
-	benchWRN  = `{"kind":"wrn","shape":[3,32,32],"schedule":"linear","prior_std":1,"wrn":{"depth":10,"width":4,"time":true}}`
-	benchUNet = `{"kind":"unet","shape":[3,32,32],"schedule":"linear","prior_std":1,"unet":{"channels":32,"mult":[2,2,2],"res_blocks":4,"groups":32,"attention":[2]}}`
+	benchMLP = `{"kind":"mlp","shape":[2],"schedule":"linear","prior_std":1,
+		"mlp":{"width":128,"depth":3,"fourier":4}}`
+	benchDemo = `{"kind":"unet","shape":[1,28,28],"schedule":"linear","prior_std":1,
+		"unet":{"channels":16,"mult":[1,2,2],"res_blocks":1,"groups":8}}`
+	benchWRN = `{"kind":"wrn","shape":[3,32,32],"schedule":"linear","prior_std":1,
+		"wrn":{"depth":10,"width":4,"time":true}}`
+	benchUNet = `{"kind":"unet","shape":[3,32,32],"schedule":"linear","prior_std":1,
+		"unet":{"channels":32,"mult":[2,2,2],"res_blocks":4,"groups":32,"attention":[2]}}`
 )
 
 var benchCases = []benchCase{

@@ -15,8 +15,8 @@ import (
 	"vapo/lib/backend"
 )
 
-// These environment variables and benchReport are what make bench BASE=… relies on in an older commit's test binary, so
-// their names and meanings stay.
+// make bench BASE=… relies on these environment variables and on benchReport in an older commit's test binary, so their
+// names and meanings stay.
 const (
 	childCase  = "VAPO_BENCH_CASE"  // makes a test binary time this case instead of testing
 	childClass = "VAPO_BENCH_CLASS" // on this engine

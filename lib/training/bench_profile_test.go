@@ -23,8 +23,7 @@ var profileKinds = []struct {
 	{"conv filter grad", regexp.MustCompile(`kernel\.\(\*ConvFilterGrad`)},
 	{"conv forward, input grad", regexp.MustCompile(`kernel\.\(\*(Conv|ConvInputGrad|correlation)\[`)},
 	{"matmul", regexp.MustCompile(`kernel\.\(\*MatMul`)},
-	{"pointwise", regexp.MustCompile(`kernel\.\(\*Pointwise`)},
-	{"pointwise and sums", regexp.MustCompile(`kernel\.\(\*Rows`)},
+	{"pointwise and sums", regexp.MustCompile(`kernel\.\(\*Fused`)},
 	{"sum", regexp.MustCompile(`kernel\.\(\*Sum\[`)},
 	{"softmax", regexp.MustCompile(`kernel\.\(\*Softmax`)},
 	{"pool", regexp.MustCompile(`kernel\.\(\*(tiles|AvgPool|Upsample|Window)`)},
@@ -80,7 +79,9 @@ func printProfile(t *testing.T, file string) {
 			products[kind] += took
 		}
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(total), func(a, b string) int { return cmp.Compare(total[b], total[a]) }) {
-		fmt.Printf("    %-20s %5.1f%%  of which in matrix products %5.1f%%\n", k, 100*total[k].Seconds()/sum.Seconds(), 100*products[k].Seconds()/sum.Seconds())
+	byTime := func(a, b string) int { return cmp.Compare(total[b], total[a]) }
+	for _, k := range slices.SortedFunc(maps.Keys(total), byTime) {
+		fmt.Printf("    %-20s %5.1f%%  of which in matrix products %5.1f%%\n", k,
+			100*total[k].Seconds()/sum.Seconds(), 100*products[k].Seconds()/sum.Seconds())
 	}
 }

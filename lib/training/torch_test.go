@@ -21,21 +21,25 @@ const (
 )
 
 var (
-	withTorch         = flag.Bool("torch", false, "time training steps, and those of python3-torch and the base commit (see make bench)")
+	withTorch = flag.Bool("torch", false,
+		"time training steps, and those of python3-torch and the base commit (see make bench)")
 	torchCases        = flag.String("torch-cases", "", "only the cases with one of these comma-separated names")
 	torchEngines      = flag.String("torch-engines", ourClasses, "this tree's engines to time, comma-separated")
-	torchInstructions = flag.String("torch-instructions", "all,avx2", "a table for each: all instructions of the machine, or AVX2 at most on every side")
-	torchRounds       = flag.Int("torch-rounds", 5, "turns that everybody gets")
-	torchSeconds      = flag.Float64("torch-seconds", 2, "of one turn, or longer for three steps")
-	torchThreads      = flag.Int("torch-threads", 2, "threads of each side")
-	torchCPU          = flag.Bool("torch-cpu", false, "compare processor time with one thread each, which a busy machine hardly changes")
-	torchProfile      = flag.String("torch-profile", "", "write CPU profiles to PREFIX-ENGINE-CASE and say where the time goes")
-	baseBinary        = flag.String("base-binary", "", "compare with this test binary of lib/training in an older commit's tree, too")
-	baseEngines       = flag.String("base-engines", baseClasses, "the base commit's engines; a row shows the quicker one")
+	torchInstructions = flag.String("torch-instructions", "all,avx2",
+		"a table for each: all instructions of the machine, or AVX2 at most on every side")
+	torchRounds  = flag.Int("torch-rounds", 5, "turns that everybody gets")
+	torchSeconds = flag.Float64("torch-seconds", 2, "of one turn, or longer for three steps")
+	torchThreads = flag.Int("torch-threads", 2, "threads of each side")
+	torchCPU     = flag.Bool("torch-cpu", false,
+		"compare processor time, with one thread each, which a busy machine hardly changes; it is counted in 10 ms")
+	torchProfile = flag.String("torch-profile", "",
+		"write CPU profiles to PREFIX-ENGINE-CASE and say where the time goes")
+	baseBinary  = flag.String("base-binary", "", "also time this test binary of lib/training in an older commit's tree")
+	baseEngines = flag.String("base-engines", baseClasses, "the base commit's engines; a row shows the quicker one")
 )
 
-// instructionLimits are the environments that limit every side to some of the machine's vector instructions. PyTorch's matrix
-// products are OpenBLAS's in Debian.
+// instructionLimits are the environments that limit every side to some of the machine's vector instructions. Debian's
+// PyTorch leaves its matrix products to OpenBLAS.
 var instructionLimits = map[string][]string{
 	"all":  nil,
 	"avx2": {"GODEBUG=cpu.avx512f=off", "ATEN_CPU_CAPABILITY=avx2", "DNNL_MAX_CPU_ISA=AVX2", "OPENBLAS_CORETYPE=Haswell"},
@@ -91,7 +95,8 @@ func (b *table) print(cells ...string) {
 }
 
 // TestAgainstTorch prints a table for each limit of the instructions, with a row for each case and engine of this tree.
-// Turns alternate, so that what else the machine does meets all alike. It asserts nothing about time: machines are noisy.
+// Turns alternate, so that what else the machine does meets all alike. It asserts nothing about time: machines are
+// noisy.
 func TestAgainstTorch(t *testing.T) {
 	if !*withTorch {
 		return // a measurement, asked for by make bench
@@ -105,7 +110,8 @@ func TestAgainstTorch(t *testing.T) {
 	if torchHere {
 		fmt.Printf("this tree and PyTorch %s, %s\n", version, unit)
 	} else {
-		fmt.Printf("this tree, %s; without PyTorch: python3-torch is not installed (Debian: apt-get install python3-torch)\n", unit)
+		fmt.Printf("this tree, %s\n", unit)
+		fmt.Println("without PyTorch: python3-torch is not installed (Debian: apt-get install python3-torch)")
 	}
 	var base []string
 	if *baseBinary != "" {
@@ -275,8 +281,10 @@ func TestSameAsTorch(t *testing.T) {
 		if err := json.Unmarshal(out, &them); err != nil {
 			t.Fatal(err)
 		}
-		if p.first.Parameters != them.Parameters || !near(us.Value, them.Value, math.Abs(them.Value), 1e-3) || !near(us.Norm, them.Norm, them.Norm, 1e-3) {
-			t.Errorf("%s: %d parameters, value %v, gradient norm %v; PyTorch has %d, %v and %v", c.name, p.first.Parameters, us.Value, us.Norm, them.Parameters, them.Value, them.Norm)
+		same := near(us.Value, them.Value, math.Abs(them.Value), 1e-3) && near(us.Norm, them.Norm, them.Norm, 1e-3)
+		if p.first.Parameters != them.Parameters || !same {
+			t.Errorf("%s: %d parameters, value %v, gradient norm %v; PyTorch has %d, %v and %v", c.name,
+				p.first.Parameters, us.Value, us.Norm, them.Parameters, them.Value, them.Norm)
 		}
 	}
 }
