@@ -336,3 +336,35 @@ func TestFactorsConcurrent(t *testing.T) {
 	}
 	wait.Wait()
 }
+
+// Powers of two come out as they went in, without rounding, up to sizes whose squares are no float64.
+func TestFactorsScale(t *testing.T) {
+	const n = 70
+	_, half := gram(rand.New(rand.NewPCG(26, 1)), n, n+5)
+	factor := func(exponent int) (u, values []float64) {
+		u, a := make([]float64, n*half.ld), make([]float64, n*half.ld)
+		for i, v := range half.data {
+			u[i] = math.Ldexp(v, exponent)
+			a[i] = u[i]
+		}
+		values = make([]float64, n)
+		if err := errors.Join(Cholesky(n, u, half.ld), Eigenvalues(n, a, half.ld, values)); err != nil {
+			t.Fatal(err)
+		}
+		return u, values
+	}
+	wantU, wantValues := factor(0)
+	for _, exponent := range []int{-800, -600, 2, 600, 1000} {
+		u, values := factor(exponent)
+		for i := range n {
+			for j := i; j < n; j++ {
+				if got, want := u[i*half.ld+j], math.Ldexp(wantU[i*half.ld+j], exponent/2); got != want {
+					t.Fatalf("2^%d: factor %g at (%d, %d), want %g", exponent, got, i, j, want)
+				}
+			}
+			if got, want := values[i], math.Ldexp(wantValues[i], exponent); got != want {
+				t.Fatalf("2^%d: eigenvalue %d is %g, want %g", exponent, i, got, want)
+			}
+		}
+	}
+}
