@@ -13,6 +13,8 @@ DATASET   ?= fashion-mnist
 DEMOFLAGS ?= $(if $(filter mnist,$(DATASET)),--set potential.flip=false --set classifier.flip=false)
 RECIPE    ?= pipeline/recipes/demo.yaml
 FUZZTIME  ?= 20000x
+# The loader of programs for ARM, which the libraries that open others at run time make them need.
+ARMROOT   := /usr/aarch64-linux-gnu
 TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
@@ -49,15 +51,22 @@ demo: openblas data build
 test:
 	go test $(TESTFLAGS) ./...
 
-# What a processor with fewer vector instructions computes, and a build without them: the same bits.
+# The same bits: on processors with fewer vector instructions, for targets for which the compiler fuses products with sums,
+# and on ARM, emulated. TestThreadsKeepBits starts itself, which the emulator does not pass on.
 bits:
 	@set -e; for instructions in avx512f all; do \
 	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 ./lib/microkernel ./lib/kernel ./lib/backend/tape; \
 	  GODEBUG=cpu.$$instructions=off GOEXPERIMENT= go test -count 1 -run Golden ./stages/...; \
 	done
-	@if command -v qemu-aarch64-static >/dev/null; then \
-	  echo 'for ARM, emulated:'; cd lib/microkernel && CGO_ENABLED=0 GOEXPERIMENT= GOARCH=arm64 go test -count 1 -exec qemu-aarch64-static .; \
-	else echo 'without ARM: qemu-aarch64-static is not installed (Debian: qemu-user-static)'; fi
+	@if grep -qsw avx2 /proc/cpuinfo; then \
+	  echo 'with GOAMD64=v3:'; GOAMD64=v3 GOEXPERIMENT= go test -count 1 -run Golden ./lib/portable ./lib/draw ./stages/...; \
+	fi
+	go test -count 1 ./lib -arm64
+	@if command -v qemu-aarch64-static >/dev/null && [ -e $(ARMROOT)/lib/ld-linux-aarch64.so.1 ]; then \
+	  echo 'for ARM, emulated:'; export QEMU_LD_PREFIX=$(ARMROOT) CGO_ENABLED=0 GOEXPERIMENT= GOARCH=arm64; \
+	  go test -count 1 -exec qemu-aarch64-static -skip ThreadsKeepBits ./lib/microkernel ./lib/kernel ./lib/backend/tape && \
+	  go test -count 1 -exec qemu-aarch64-static -run Golden ./lib/portable ./lib/draw ./lib/graphop ./stages/...; \
+	else echo 'without ARM: no emulator or no loader (Debian: qemu-user-static libc6-arm64-cross)'; fi
 
 race:
 	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/dataloader ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
@@ -94,7 +103,7 @@ e2e: build
 
 # What CI needs beyond Go; tests that find it missing would skip, and in CI nothing may.
 ci-tools:
-	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='libopenblas0-pthread dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static libc6-arm64-cross $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	GOEXPERIMENT= go install $(MINIO)
 
