@@ -10,6 +10,7 @@ DATASET   ?= fashion-mnist
 DEMOFLAGS ?= $(if $(filter mnist,$(DATASET)),--set potential.flip=false --set classifier.flip=false)
 RECIPE    ?= pipeline/recipes/demo.yaml
 FUZZTIME  ?= 20000x
+# The loader of programs for ARM, which the libraries that open others at run time make them need.
 ARMROOT   := /usr/aarch64-linux-gnu
 TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
@@ -45,17 +46,22 @@ demo: data build
 test:
 	go test $(TESTFLAGS) ./...
 
-# What a processor with fewer vector instructions computes: the same bits.
+# The same bits: on processors with fewer vector instructions, for targets for which the compiler fuses products with sums,
+# and on ARM, emulated. TestThreadsKeepBits starts itself, which the emulator does not pass on.
 bits:
 	@set -e; for instructions in avx512f all; do \
 	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off go test -count 1 ./lib/microkernel ./lib/linalg ./lib/kernel ./lib/backend/tape; \
 	  GODEBUG=cpu.$$instructions=off go test -count 1 -run Golden ./lib/metrics ./stages/...; \
 	done
+	@if grep -qsw avx2 /proc/cpuinfo; then \
+	  echo 'with GOAMD64=v3:'; GOAMD64=v3 go test -count 1 -run Golden ./lib/portable ./lib/draw ./stages/...; \
+	fi
+	go test -count 1 ./lib -arm64
 	@if command -v qemu-aarch64-static >/dev/null && [ -e $(ARMROOT)/lib/ld-linux-aarch64.so.1 ]; then \
 	  echo 'for ARM, emulated:'; export QEMU_LD_PREFIX=$(ARMROOT) CGO_ENABLED=0 GOARCH=arm64; \
-	  go test -count 1 -exec qemu-aarch64-static ./lib/microkernel && \
-	  go test -count 1 -exec qemu-aarch64-static -run 'Golden|SameBits|MatMulBits|Conv|Fused' ./lib/portable ./lib/kernel ./lib/backend/tape ./stages/...; \
-	else echo 'without ARM: qemu-aarch64-static and an ARM C library are not installed (Debian: qemu-user-static libc6-arm64-cross)'; fi
+	  go test -count 1 -exec qemu-aarch64-static -skip ThreadsKeepBits ./lib/microkernel ./lib/kernel ./lib/backend/tape && \
+	  go test -count 1 -exec qemu-aarch64-static -run Golden ./lib/portable ./lib/draw ./lib/graphop ./stages/...; \
+	else echo 'without ARM: no emulator or no loader (Debian: qemu-user-static libc6-arm64-cross)'; fi
 
 # The demo with all vector instructions, without AVX-512 and without any: every output must have the same digest. It is
 # so small because a product takes two hundred times as long without vectors.

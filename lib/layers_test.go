@@ -1,5 +1,5 @@
-// Package lib_test holds the tests that concern all packages: which may import which, and that none computes what depends
-// on the machine.
+// Package lib_test holds the tests that concern all packages: which may import which, and that none computes what
+// depends on the machine.
 package lib_test
 
 import (

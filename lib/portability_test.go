@@ -41,8 +41,8 @@ var exempt = []struct{ prefix, why string }{
 }
 
 // exact are the functions of package math (arch in front: their assembly) that round once or not at all.
-var exact = regexp.MustCompile(`^(arch)?(FMA|Sqrt|Floor|Ceil|Trunc|Round|RoundToEven|Max|Min|Abs|Copysign|Frexp|Ldexp|` +
-	`Modf|Mod|Nextafter|Nextafter32)$`)
+var exact = regexp.MustCompile(`^(arch)?(FMA|Sqrt|Floor|Ceil|Trunc|Round|RoundToEven|Max|Min|Abs|Copysign|Frexp|` +
+	`Ldexp|Modf|Mod|Nextafter|Nextafter32)$`)
 
 var (
 	instruction = regexp.MustCompile(`^\t0x[0-9a-f]+ \d+ \((.+):(\d+)\)\t(\w+)\t?(.*)`)
@@ -50,8 +50,8 @@ var (
 	callee      = regexp.MustCompile(`^(.+?)(\.abi0)?(·f)?\(SB\)`)
 )
 
-// Keyed numbers are the same bits on every machine only if nothing that computes them is fused or calls a function whose
-// result depends on the machine. Go's assembly listing shows both, after inlining.
+// Keyed numbers are the same bits on every machine only if nothing that computes them is fused or calls a function
+// whose result depends on the machine. Go's assembly listing shows both, after inlining.
 func TestNothingDependsOnTheMachine(t *testing.T) {
 	targets := []target{amd64v3}
 	if *withARM {

@@ -57,8 +57,8 @@ func (s *Source) Normal64(dst []float64) {
 	}
 }
 
-// Uniform64 returns a value in [0, 1), a multiple of 2^-53. (The conversion keeps a compiler from fusing the scaling with a
-// sum at the caller's.)
+// Uniform64 returns a value in [0, 1), a multiple of 2^-53. (The conversion keeps a compiler from fusing the scaling
+// with a sum at the caller's.)
 func (s *Source) Uniform64() float64 { return float64(s.rng.Float64()) }
 
 // IntN returns a value in [0, n). It panics if n <= 0.

@@ -91,7 +91,8 @@ func TestFloat32IsRoundedFloat64(t *testing.T) {
 	}
 }
 
-// TestNormalLikeStandardLibrary: the same draws, but for the last bit in the tail; and the bits are the same everywhere.
+// TestNormalLikeStandardLibrary: the same draws, but for the last bit in the tail; and the bits are the same
+// everywhere.
 func TestNormalLikeStandardLibrary(t *testing.T) {
 	const n = 1 << 20
 	got := make([]float64, n)

@@ -6,9 +6,9 @@ import (
 	"vapo/lib/portable"
 )
 
-// The ziggurat of Marsaglia and Tsang (Journal of Statistical Software 5, 2000) covers the normal density with layers of one
-// area: rectangles, and at the bottom a rectangle with the tail beyond tailStart. The layers and the order of draws are those
-// of math/rand/v2's NormFloat64, whose math.Exp and math.Log are not the same bits on every machine.
+// The ziggurat of Marsaglia and Tsang (Journal of Statistical Software 5, 2000) covers the normal density with layers
+// of one area: rectangles, and at the bottom a rectangle with the tail beyond tailStart. The layers and the order of
+// draws are those of math/rand/v2's NormFloat64, whose math.Exp and math.Log are not the same bits on every machine.
 const (
 	layers    = 128
 	tailStart = 3.442619855899
@@ -16,8 +16,8 @@ const (
 	scale     = 1 << 31             // of the signed integers that are drawn
 )
 
-// Of layer i: integers below inside lie under the curve for certain, width is that of one unit of the integer, and height is
-// the density's at the layer's right end.
+// Of layer i: integers below inside lie under the curve for certain, width is that of one unit of the integer, and
+// height is the density's at the layer's right end.
 var (
 	inside [layers]uint32
 	width  [layers]float32

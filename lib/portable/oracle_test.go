@@ -13,7 +13,8 @@ func number(x float64) *big.Float { return new(big.Float).SetPrec(prec).SetFloat
 // series sums term(0) + term(1) + ..., where next makes each term from the one before, until they no longer count.
 func series(term *big.Float, next func(term *big.Float, k int64)) *big.Float {
 	sum := number(0)
-	for k := int64(1); term.Sign() != 0 && (sum.Sign() == 0 || k < 8 || term.MantExp(nil) > sum.MantExp(nil)-prec); k++ {
+	counts := func() bool { return sum.Sign() == 0 || term.MantExp(nil) > sum.MantExp(nil)-prec }
+	for k := int64(1); term.Sign() != 0 && (k < 8 || counts()); k++ {
 		sum.Add(sum, term)
 		next(term, k)
 	}
