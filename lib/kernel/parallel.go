@@ -1,6 +1,10 @@
 // Package kernel holds the numeric loops of the CPU engine: plain functions on flat slices, without graphs,
 // shapes objects or allocation in steady state.
 //
+// The loops in Go define what is computed, to the bit: every product is rounded before it is added. In float32 loops in
+// assembly, for AVX-512 and AVX2, take their place if the machine has such vectors, and give the same bits. Products of
+// matrices and convolutions rest on package microkernel.
+//
 // Two rules hold for every kernel. Work is cut into pieces by the shape alone, never by the number of
 // threads, and every sum runs in one fixed order, so a result has the same bits on one core as on sixty-four.
 // And nothing allocates after construction, so training neither pauses for the collector nor grows.

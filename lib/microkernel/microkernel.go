@@ -2,8 +2,9 @@
 // of it in registers (the micro-kernel of Van Zee and van de Geijn, "BLIS", 2015), in assembly, so that no C compiler and
 // no library is needed for the speed that the processor has.
 //
-// The second factor is read where it lies, through a table of offsets. So one loop serves matrix products (rows a
-// stride apart) and convolutions, whose rows are shifted views of an image: nothing is unfolded or packed for it.
+// The second factor is read where it lies: Product reads it through a table of offsets, which serves matrix products (rows
+// a stride apart) and convolutions (rows that are shifted copies of an image). Correlation reads the image itself, under
+// masks that leave out what lies beyond its edges. Nothing is unfolded or packed for either.
 //
 // Every way of doing the arithmetic gives the same bits: an element's products are added up in the order of the table
 // with fused multiply-adds, from zero, and no sum is ever split among lanes. What a machine can do changes the speed alone.
@@ -136,7 +137,7 @@ func plain64(p *Product, a, b, c []float64) { plain(p, a, b, c, math.FMA) }
 // fma32 is x·y + z rounded once to float32. The product is exact in float64; its sum with z is rounded to odd, after
 // which rounding to float32 cannot round twice (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
 func fma32(x, y, z float32) float32 {
-	p := float64(float64(x) * float64(y))
+	p := float64(float64(x) * float64(y)) // the conversion keeps compilers from fusing
 	s := p + float64(z)
 	q := s - p
 	lost := (p - (s - q)) + (float64(z) - q)
