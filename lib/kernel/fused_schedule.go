@@ -11,9 +11,10 @@ type op struct {
 	dst, a, b operand
 	n         int // elements of an instruction on reduced values; 0 on blocks
 
-	unary  func(dst, a *float32, n int)            // the loops in assembly, by kind
-	binary func(dst, a, b *float32, n int)         //
-	scalar func(dst, a *float32, b float32, n int) //
+	// The loop in assembly, by kind.
+	unary  func(dst, a *float32, n int)
+	binary func(dst, a, b *float32, n int)
+	scalar func(dst, a *float32, b float32, n int)
 
 	c      operand
 	instr  *Instr
@@ -27,13 +28,13 @@ type op struct {
 type opKind uint8
 
 const (
-	opUnary   opKind = iota // a loop in assembly
-	opBinary                //
-	opScalar                // with b a single value
-	opGeneric               // a loop in Go, at least in part
-	opExpand                // writes the values of reg out for every element
-	opSum                   // sums of blocks
-	opSumRuns               // sums of reduced values
+	opUnary opKind = iota // a loop in assembly, as the next two
+	opBinary
+	opScalar  // b is a single value
+	opGeneric // a loop in Go
+	opExpand  // writes the values of reg out for every element
+	opSum     // sums of blocks
+	opSumRuns // sums of reduced values
 )
 
 // operand is where an op finds a register: its elements of a block are contiguous, or all the same value.
@@ -101,6 +102,7 @@ func (f *Fused[T]) schedule() {
 	f.allocate()
 }
 
+// check panics if an instruction is not well-formed, as far as that could corrupt results.
 func (f *Fused[T]) check(in *Instr) {
 	if in.Code >= codeCount {
 		panic(fmt.Sprintf("kernel: unknown pointwise code %d", in.Code))

@@ -43,8 +43,10 @@ func (c Code) Arity() int {
 	return 1
 }
 
-// operate runs one instruction on slices of the length of dst, with the loops in Go.
+// operate runs one instruction with the loops in Go. Operands have at least the length of dst, even those that the
+// instruction does not read.
 func operate[T Float](in *Instr, poly *siluPoly, dst, a, b, c []T) {
+	a, b, c = a[:len(dst)], b[:len(dst)], c[:len(dst)]
 	switch in.Code {
 	case Copy:
 		copy(dst, a)
@@ -62,15 +64,6 @@ func operate[T Float](in *Instr, poly *siluPoly, dst, a, b, c []T) {
 		siluDeriv(dst, a, b, poly)
 	case Sigmoid:
 		sigmoid(dst, a)
-	default:
-		rare(in.Code, dst, a, b, c)
-	}
-}
-
-// rare holds the operations that no inner loop of a network spends time in.
-func rare[T Float](code Code, dst, a, b, c []T) {
-	a = a[:len(dst)]
-	switch code {
 	case Max:
 		for i := range dst {
 			dst[i] = max(a[i], b[i])
