@@ -23,8 +23,7 @@ type MatMul[T Float] struct {
 	entry       int  // the product whose tiles are computed, if they are not
 	left, right packed[T]
 	dst, a, b   []T
-	pack        func(worker, piece int)
-	body        func(worker, piece int)
+	pack, body  func(worker, piece int)
 }
 
 // packed is the scratch memory for a factor as the micro-kernel reads it.
@@ -145,7 +144,14 @@ func (p *MatMul[T]) Run(dst, a, b []T) {
 		Parallel((p.Batch+p.group-1)/p.group, p.body)
 	} else {
 		for p.entry = range p.Batch {
-			Parallel(p.left.before()+p.right.before(), p.pack)
+			parts := p.left.before() + p.right.before()
+			if parts*microkernel.Columns*p.f.k <= 2*grain { // a few us, too little to share
+				for i := range parts {
+					p.pack(0, i)
+				}
+			} else {
+				Parallel(parts, p.pack)
+			}
 			Parallel(p.tiles.count(), p.body)
 		}
 	}

@@ -6,7 +6,9 @@
 // matrices and convolutions rest on package microkernel.
 //
 // Two rules hold for every kernel. Work is cut into pieces by the shape alone, never by the number of
-// threads, and every sum runs in one fixed order, so a result has the same bits on one core as on sixty-four.
+// threads, and every sum runs in one fixed order, so a result has the same bits on one core as on sixty-four. Matrix
+// products and convolutions cut a sum of products into runs of a fixed number of terms (runTerms, runLength, runPixels),
+// add up each run from zero with fused multiply-adds, and add the runs in their order.
 // And nothing allocates after construction, so training neither pauses for the collector nor grows.
 package kernel
 
