@@ -106,18 +106,15 @@ func Multiply[T Float](p *Product, a, b, c []T) {
 	}
 }
 
-// plain is the definition in Go, and what runs where there is no assembly.
-func plain[T Float](p *Product, a, b, c []T, fma func(x, y, z T) T) {
+// plain is the definition in Go, and what runs where there is no assembly. row adds x·b to sum, fused.
+func plain[T Float](p *Product, a, b, c []T, row func(sum, b []T, x T)) {
 	var sums [Columns]T
 	for r := range p.Rows {
 		sum := sums[:p.Cols]
 		clear(sum)
 		panel := a[r/Panel*p.Next+r%Panel:]
 		for i, off := range p.Off.at {
-			x := panel[i*Panel]
-			for j, y := range b[off:][:len(sum)] {
-				sum[j] = fma(x, y, sum[j])
-			}
+			row(sum, b[off:][:len(sum)], panel[i*Panel])
 		}
 		out := c[r*p.Stride:][:len(sum)]
 		if p.Add {
@@ -130,14 +127,37 @@ func plain[T Float](p *Product, a, b, c []T, fma func(x, y, z T) T) {
 	}
 }
 
-func plain32(p *Product, a, b, c []float32) { plain(p, a, b, c, fma32) }
+func plain32(p *Product, a, b, c []float32) { plain(p, a, b, c, row32) }
 
-func plain64(p *Product, a, b, c []float64) { plain(p, a, b, c, math.FMA) }
+func plain64(p *Product, a, b, c []float64) { plain(p, a, b, c, row64) }
+
+// row32 avoids most calls of fma32: the products are exact in float64, and rounding a sum twice, to float64 and then to
+// float32, is as good as once unless the first result is half-way between two float32 numbers.
+func row32(sum, b []float32, x float32) {
+	const (
+		halfway  = 1 << 63                  // the bits of a float64 that a float32 lacks, if they stand for a half
+		smallest = (1023 - 126) << (52 + 1) // the smallest normal float32 as a float64, without its sign
+	)
+	for j, y := range b[:len(sum)] {
+		s := float64(float64(x)*float64(y)) + float64(sum[j])                   // the conversion keeps compilers from fusing
+		if b := math.Float64bits(s); b<<35 != halfway && b<<1-1 >= smallest-1 { // a zero is exact
+			sum[j] = float32(s)
+		} else {
+			sum[j] = fma32(x, y, sum[j])
+		}
+	}
+}
+
+func row64(sum, b []float64, x float64) {
+	for j, y := range b[:len(sum)] {
+		sum[j] = math.FMA(x, y, sum[j])
+	}
+}
 
 // fma32 is x·y + z rounded once to float32. The product is exact in float64; its sum with z is rounded to odd, after
 // which rounding to float32 cannot round twice (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
 func fma32(x, y, z float32) float32 {
-	p := float64(float64(x) * float64(y)) // the conversion keeps compilers from fusing
+	p := float64(float64(x) * float64(y))
 	s := p + float64(z)
 	q := s - p
 	lost := (p - (s - q)) + (float64(z) - q)

@@ -90,11 +90,13 @@ func TestFusedMultiplyAdd(t *testing.T) {
 	for range 200000 {
 		x, y := float32(rng.NormFloat64()), float32(rng.NormFloat64())
 		z := float32(-float64(x) * float64(y)) // cancels most of the product
-		switch rng.IntN(4) {
+		switch rng.IntN(5) {
 		case 0:
 			z = float32(rng.NormFloat64())
 		case 1:
 			z = math.Float32frombits(math.Float32bits(z) + uint32(rng.IntN(9)) - 4)
+		case 3: // subnormal results
+			x, y, z = x*0x1p-70, y*0x1p-70, z*0x1p-140
 		case 2: // a half of a unit in the last place, and next to nothing
 			x = math.Float32frombits(0x3f800000 | rng.Uint32()&7)
 			y = math.Float32frombits(0x33800000 | rng.Uint32()&7)
@@ -103,8 +105,10 @@ func TestFusedMultiplyAdd(t *testing.T) {
 		exact := new(big.Float).SetPrec(200).Mul(big.NewFloat(float64(x)), big.NewFloat(float64(y)))
 		exact.Add(exact, big.NewFloat(float64(z)))
 		want, _ := exact.Float32()
-		if got := fma32(x, y, z); got != want {
-			t.Fatalf("%v·%v + %v is %v, want %v", x, y, z, got, want)
+		sum := []float32{z}
+		row32(sum, []float32{y}, x)
+		if got := fma32(x, y, z); got != want || sum[0] != want {
+			t.Fatalf("%v·%v + %v is %v, in rows %v, want %v", x, y, z, got, sum[0], want)
 		}
 	}
 	inf := float32(math.Inf(1))
@@ -139,6 +143,11 @@ func BenchmarkMultiply(b *testing.B) {
 		for _, cols := range []int{48, 32, 16} {
 			p := Product{Off: Strided(144, 64), Rows: 64, Cols: cols, Stride: 1040, Next: 144 * Panel, Add: true}
 			x, y, z := make([]float32, 4*144*Panel), make([]float32, 144*64), make([]float32, 64*1040)
+			for _, v := range [][]float32{x, y} {
+				for i := range v {
+					v[i] = float32(rand.NormFloat64())
+				}
+			}
 			b.Run(fmt.Sprintf("%s/%d", name, cols), func(b *testing.B) {
 				for b.Loop() {
 					multiply(&p, x, y, z)
