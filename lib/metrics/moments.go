@@ -28,8 +28,9 @@ type Moments struct {
 var errPublished = errors.New("moments: nothing can be added to published statistics, whose N is not known")
 
 // addBlock is how many rows Add takes at a time: enough for the product to be
-// the cost; the results' bits depend on it.
-const addBlock = 1024
+// the cost, and with the vector that addRows adds a multiple of the 256 terms that
+// products sum at a time. The results' bits depend on it.
+const addBlock = 1023
 
 // strip is how many features Add takes at a time on a core.
 const strip = 64
