@@ -29,16 +29,10 @@ var (
 	arm64 = target{"arm64", []string{"GOARCH=arm64"}, regexp.MustCompile(`^FN?M(ADD|SUB)[DS]$`)}
 )
 
-// computing are the packages whose numbers may enter an artifact: ours, and the decoders of images.
-var computing = []string{"vapo/...", "image/...", "golang.org/x/image/..."}
-
-// exempt are packages and functions, by prefix of a function's name or of a file's, whose findings do not matter.
-var exempt = []struct{ prefix, why string }{
-	{"vapo/lib/report", "numbers and pictures for people, which no result is computed from"},
-	{"golang.org/x/image/vector", "draws the pictures of lib/report"},
-	{"golang.org/x/image/font", "draws the pictures of lib/report"},
-	{"golang.org/x/image/math", "draws the pictures of lib/report"},
-}
+// computing are the packages whose numbers may enter an artifact: ours, and the decoders of images. What draws
+// pictures for people is not among them.
+var computing = []string{"vapo/...", "image/...", "golang.org/x/image/bmp", "golang.org/x/image/webp",
+	"golang.org/x/image/vp8", "golang.org/x/image/vp8l"}
 
 // exact are the functions of package math (arch in front: their assembly) that round once or not at all.
 var exact = regexp.MustCompile(`^(arch)?(FMA|Sqrt|Floor|Ceil|Trunc|Round|RoundToEven|Max|Min|Abs|Copysign|Frexp|` +
@@ -116,9 +110,6 @@ func (m target) read(t *testing.T, listing io.Reader) (functions int) {
 		}
 		path, at, code, operands := parts[1], parts[2], parts[3], parts[4]
 		file := strings.Replace(path, root+string(filepath.Separator), "vapo/", 1)
-		if skipped(function) || skipped(file) {
-			continue
-		}
 		what := finding(operands)
 		if m.fused.MatchString(code) && !onPurpose(path, at) {
 			what = "fuses a product and a sum: round the product, float64(x*y) + z or float32(x*y) + z"
@@ -128,15 +119,6 @@ func (m target) read(t *testing.T, listing io.Reader) (functions int) {
 			t.Errorf("%s, %s:%s, %s", function, file, at, what)
 		}
 	}
-}
-
-func skipped(name string) bool {
-	for _, e := range exempt {
-		if strings.HasPrefix(name, e.prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // finding says what is wrong with an operand that names a function; "" if nothing.
