@@ -97,8 +97,8 @@ var masks = func() (m [9][8]int32) {
 	return m
 }()
 
-// nextVectors cuts columns into runs of up to three vectors of eight, none of them of a single vector unless all is one,
-// and returns the number of vectors and the columns of the last.
+// nextVectors cuts columns into runs of up to three vectors of eight, none of them of a single vector unless all is
+// one, and returns the number of vectors and the columns of the last.
 func nextVectors(left int) (vectors, last int) {
 	vectors = min(3, (left+7)/8)
 	if 24 < left && left <= 32 {
@@ -139,11 +139,15 @@ func transpose8(dst *float32, dstStep int, src *float32, srcStep, rows, cols int
 func transposed(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) bool {
 	switch {
 	case hasAVX512:
-		transpose16(&dst[0], dstStep, &src[0], srcStep, rows, cols, 1<<rows-1)
+		transpose512(dst, dstStep, src, srcStep, rows, cols)
 	case hasAVX2:
 		transpose256(dst, dstStep, src, srcStep, rows, cols)
 	}
 	return hasAVX2
+}
+
+func transpose512(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) {
+	transpose16(&dst[0], dstStep, &src[0], srcStep, rows, cols, 1<<rows-1)
 }
 
 func transpose256(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) {

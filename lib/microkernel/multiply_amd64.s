@@ -1,8 +1,8 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// Registers of all kernels: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11 rows
-// left, AX whether to add. The sums of row r are the next one, two or three vector registers.
+// Registers of all kernels: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11
+// rows left, AX whether to add. The sums of row r are the next one, two or three vector registers.
 
 #define PROLOGUE \
 	MOVQ k+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ off+24(FP), R8 \
