@@ -6,4 +6,6 @@ func assembly() map[string]func(p *Product, a, b, c []float32) { return nil }
 
 func windowed() map[string]func(p *Correlation, w *Window, a, b, c []float32) { return nil }
 
-func transposes() map[string]func(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) { return nil }
+func transposes() map[string]func(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) {
+	return nil
+}
