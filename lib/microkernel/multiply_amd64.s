@@ -27,6 +27,13 @@
 
 #define LASTVECTOR MOVQ last+56(FP), R12; MASKY(R13)
 
+// Eight elements of a mask that are set, and eight that are not.
+DATA ·masks+0(SB)/8, $-1
+DATA ·masks+8(SB)/8, $-1
+DATA ·masks+16(SB)/8, $-1
+DATA ·masks+24(SB)/8, $-1
+GLOBL ·masks(SB), RODATA|NOPTR, $64
+
 // func kernel8x3x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
 TEXT ·kernel8x3x16(SB), NOSPLIT, $0-72
 	PROLOGUE

@@ -19,7 +19,7 @@
 // their mask. They are written four, two and one at a time, as AMD's processors take dozens of cycles for VMASKMOVPS to
 // memory.
 
-#define MASKY(r) MOVQ R12, R9; SHLQ $5, R9; LEAQ ·masks(SB), r; ADDQ R9, r
+#define MASKY(r) MOVQ $8, R9; SUBQ R12, R9; LEAQ ·masks(SB), r; LEAQ (r)(R9*4), r
 
 #define ZEROY(y) VXORPS y, y, y
 #define ROWY1(at, c0) VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0
