@@ -11,16 +11,17 @@ type (
 // assembly holds the float32 loops of one instruction set, over n elements. Every one gives the bits of the loop in Go
 // that it stands for. dst may be an operand.
 type assembly struct {
-	add, sub, mul, div, silu1, silu2                                 binaryLoop
-	larger                                                           binaryLoop
-	addScalar, subScalar, scalarSub, mulScalar, divScalar, scalarDiv scalarLoop
-	expShifted                                                       scalarLoop
-	exp, sigmoid, sqrt, step                                         unaryLoop
-	affine                                                           func(dst, a *float32, p, q float32, n int)
-	fill                                                             func(dst *float32, s float32, n int)
-	sum, largest                                                     func(v *float32, n int) float32
-	addLanes                                                         func(lanes *[sumLanes]float32, v *float32, n int)
-	shift                                                            func(dst []float32, out int, src []float32, in, rows, d int)
+	add, sub, mul, div, silu1, silu2, larger binaryLoop
+
+	addScalar, subScalar, scalarSub, mulScalar, divScalar, scalarDiv, expShifted scalarLoop
+
+	exp, sigmoid, sqrt, step unaryLoop
+
+	affine       func(dst, a *float32, p, q float32, n int)
+	fill         func(dst *float32, s float32, n int)
+	sum, largest func(v *float32, n int) float32
+	addLanes     func(lanes *[sumLanes]float32, v *float32, n int)
+	shift        func(dst []float32, out int, src []float32, in, rows, d int)
 }
 
 // machine holds the loops of this machine's widest vectors; it is nil if there are none, and then the loops in Go run.

@@ -10,11 +10,11 @@
 //	STEP           V0 = 1 if V0 > 0, else 0, with 0 in V2 and 1 in V6
 //	LARGER         V0 = V0 if V0 >= V1 or V0 is a NaN, else V1
 //
-// Loops run over CX elements. DI is written; SI, and DX if there is a second operand, are read. Each operation rounds by
-// itself, as in the loops in Go, so the bits are the same.
+// Loops run over CX elements. DI is written; SI, and DX if there is a second operand, are read. Each operation rounds
+// by itself, as in the loops in Go, so the bits are the same.
 //
-// TWO and ONE run BODY on V0, with its operands there and in V1, and its result left in V0. V2 holds a scalar operand, V3
-// is the mask's, V4 and V5 are free, V6 to V15 hold constants.
+// TWO and ONE run BODY on V0, with its operands there and in V1, and its result left in V0. V2 holds a scalar operand,
+// V3 is the mask's, V4 and V5 are free, V6 to V15 hold constants.
 
 #define ARGS2 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ b+16(FP), DX; MOVQ n+24(FP), CX
 #define ARGS1 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ n+16(FP), CX

@@ -222,8 +222,8 @@ part:
 	VZEROUPPER
 	RET
 
-// Y0, Y1, Y2 and Y4 are the sums of eight lanes each; the operation's elements are at SI, CX of them. Under the mask, 0 is
-// added to a sum, which changes no bit, as a sum that began with 0 is never -0.
+// Y0, Y1, Y2 and Y4 are the sums of eight lanes each; the operation's elements are at SI, CX of them. Under the mask, 0
+// is added to a sum, which changes no bit, as a sum that began with 0 is never -0.
 #define LANES \
 	SUBQ $32, CX; JLT rest; \
 four: \

@@ -12,7 +12,10 @@ const canary = float32(-12345.5)
 
 // floats are n numbers, ordinary ones or any bits at all: infinities, NaN, subnormal numbers.
 func floats(rng *rand.Rand, n int, wild bool) []float32 {
-	special := []float32{0, float32(math.Copysign(0, -1)), 1, -1, 88.7, 88.8, -87.3, -87.4, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 1e-40}
+	inf := float32(math.Inf(1))
+	special := []float32{
+		0, float32(math.Copysign(0, -1)), 1, -1, 88.7, 88.8, -87.3, -87.4, inf, -inf, float32(math.NaN()), 1e-40,
+	}
 	v := make([]float32, n)
 	for i := range v {
 		switch {
@@ -27,12 +30,14 @@ func floats(rng *rand.Rand, n int, wild bool) []float32 {
 	return v
 }
 
-// sameBits says whether two numbers have the same bits; NaNs are all the same, as the payload depends on the order of operands.
+// sameBits says whether two numbers have the same bits; NaNs are all the same, as the payload depends on the order of
+// operands.
 func sameBits[T Float](a, b T) bool {
 	return math.Float64bits(float64(a)) == math.Float64bits(float64(b)) || a != a && b != b
 }
 
-// eachLoop calls test for every instruction set of this machine and lengths from 0 on, with the loops in Go switched on.
+// eachLoop calls test for every instruction set of this machine and lengths from 0 on, with the loops in Go switched
+// on.
 func eachLoop(t *testing.T, test func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool)) {
 	t.Helper()
 	defer func(m *assembly) { machine = m }(machine)
@@ -177,7 +182,8 @@ func TestShift(t *testing.T) {
 					}
 				}
 				if v != want {
-					t.Fatalf("%s: %d rows of %d shifted by %d to rows of %d: element %d is %v, want %v", name, rows, in, d, out, i, v, want)
+					t.Fatalf("%s: %d rows of %d shifted by %d to rows of %d: element %d is %v, want %v",
+						name, rows, in, d, out, i, v, want)
 				}
 			}
 		}

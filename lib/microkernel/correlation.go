@@ -2,8 +2,8 @@ package microkernel
 
 import "fmt"
 
-// Window is what up to Columns neighbouring pixels of an image meet under the taps of a filter that leaves the image its
-// size: for every tap a shifted part of the image, with zeros where that is outside.
+// Window is what up to Columns neighbouring pixels of an image meet under the taps of a filter that leaves the image
+// its size: for every tap a shifted part of the image, with zeros where that is outside.
 type Window struct {
 	cols    int
 	taps    []tap       // for AVX-512
@@ -25,8 +25,8 @@ type vectorTap struct {
 	_      [2]int64
 }
 
-// NewWindow makes the window of the pixels [first, first+cols) of images of h rows of w under a kh x kw filter, of which
-// padH and padW taps precede a pixel.
+// NewWindow makes the window of the pixels [first, first+cols) of images of h rows of w under a kh x kw filter, of
+// which padH and padW taps precede a pixel.
 func NewWindow(h, w, kh, kw, padH, padW, first, cols int) Window {
 	return newWindow(h, w, kh, kw, padH, padW, first, cols, wideWindows)
 }
@@ -67,7 +67,8 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 // Columns is the number of pixels of the window.
 func (w *Window) Columns() int { return w.cols }
 
-// Correlation is a product whose second factor is an image seen through a window: for r < Rows and j < the window's pixels,
+// Correlation is a product whose second factor is an image seen through a window: for r < Rows and j < the window's
+// pixels,
 //
 //	c[r·Stride+j] = sum over channels and taps of a(r, channel·taps+tap)·b[channel·Plane + pixel j under tap]
 //
@@ -81,12 +82,12 @@ type Correlation struct {
 	Add             bool
 }
 
-// manyRows is the number of rows from which on AVX2 computes faster on copies of the shifted images: then the copies cost
-// little for each row, and masked loads keep the arithmetic waiting, which those of AVX-512 do not.
+// manyRows is the number of rows from which on AVX2 computes faster on copies of the shifted images: then the copies
+// cost little for each row, and masked loads keep the arithmetic waiting, which those of AVX-512 do not.
 const manyRows = 65
 
-// PrefersWindows says whether Correlation can be computed on this machine, which takes AVX2, and is faster than Product on
-// copies of the shifted images.
+// PrefersWindows says whether Correlation can be computed on this machine, which takes AVX2, and is faster than Product
+// on copies of the shifted images.
 func PrefersWindows(rows, taps int) bool {
 	return wideWindows || hasWindows && (rows < manyRows || taps == 1)
 }
@@ -95,9 +96,11 @@ func PrefersWindows(rows, taps int) bool {
 func (p *Correlation) Multiply(w *Window, a, b, c []float32) {
 	k := p.Channels * max(len(w.taps), len(w.vectors))
 	if p.Channels < 1 || p.Rows < 1 || !hasWindows {
-		panic(fmt.Sprintf("microkernel: correlation of %d channels to %d rows, expected 1 or more and AVX2", p.Channels, p.Rows))
+		const expected = "microkernel: correlation of %d channels to %d rows, expected 1 or more and AVX2"
+		panic(fmt.Sprintf(expected, p.Channels, p.Rows))
 	}
-	if len(a) < (p.Rows-1)/Panel*p.Next+k*Panel || len(b) < (p.Channels-1)*p.Plane+w.hi || len(c) < (p.Rows-1)*p.Stride+w.cols {
+	if len(a) < (p.Rows-1)/Panel*p.Next+k*Panel || len(b) < (p.Channels-1)*p.Plane+w.hi ||
+		len(c) < (p.Rows-1)*p.Stride+w.cols {
 		panic("microkernel: operand shorter than the correlation reads")
 	}
 	masked(p, w, a, b, c)

@@ -43,13 +43,19 @@ func masked512(p *Correlation, w *Window, a, b, c []float32) {
 }
 
 //go:noescape
-func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+func masked4x3x8(
+	channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int,
+)
 
 //go:noescape
-func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+func masked4x2x8(
+	channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int,
+)
 
 //go:noescape
-func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+func masked4x1x8(
+	channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int,
+)
 
 func masked256(p *Correlation, w *Window, a, b, c []float32) {
 	n, add := len(w.vectors), flag(p.Add)

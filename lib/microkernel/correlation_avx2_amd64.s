@@ -1,9 +1,10 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// The kernels of correlation_amd64.s on AVX2: R14 bytes from the window's first pixel on, for each of CX channels, R13 bytes
-// apart, for each tap of the table at R8 (its masks, its offset in bytes and a bit for each vector of which the mask is not
-// whole). AX is the first vector. Most vectors are whole, and the branches to the others repeat with every channel.
+// The kernels of correlation_amd64.s on AVX2: R14 bytes from the window's first pixel on, for each of CX channels, R13
+// bytes apart, for each tap of the table at R8 (its masks, its offset in bytes and a bit for each vector of which the
+// mask is not whole). AX is the first vector. Most vectors are whole, and the branches to the others repeat with every
+// channel.
 
 #define PROLOGUE \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; \
@@ -11,7 +12,8 @@
 	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ R14, AX; SHRQ $5, AX
 #define NEXT ADDQ $64, SI; ADDQ $224, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
 
-// func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+// func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
+//	stride, rows, last, add int)
 TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
 	PROLOGUE
 	ZEROY(Y0)
@@ -74,7 +76,8 @@ part2:
 	VMASKMOVPS 64(DI)(R9*1), Y14, Y14
 	JMP loaded2
 
-// func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+// func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
+//	stride, rows, last, add int)
 TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
 	PROLOGUE
 	ZEROY(Y0)
@@ -125,7 +128,8 @@ part1:
 	VMASKMOVPS 32(DI)(R9*1), Y13, Y13
 	JMP loaded1
 
-// func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int)
+// func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
+//	stride, rows, last, add int)
 TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
 	PROLOGUE
 	ZEROY(Y0)

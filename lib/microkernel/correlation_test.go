@@ -45,13 +45,15 @@ func TestCorrelation(t *testing.T) {
 			}
 		}
 		want := slices.Clone(c)
-		plain32(&Product{Off: Strided(k, cols), Rows: p.Rows, Cols: cols, Stride: p.Stride, Next: p.Next, Add: p.Add}, a, views, want)
+		product := Product{Off: Strided(k, cols), Rows: p.Rows, Cols: cols, Stride: p.Stride, Next: p.Next, Add: p.Add}
+		plain32(&product, a, views, want)
 		for name, masked := range windowed() {
 			window := newWindow(h, w, kh, kw, padH, padW, first, cols, name == "AVX-512")
 			got := slices.Clone(c)
 			masked(&p, &window, a, b, got)
 			if !slices.Equal(got, want) {
-				t.Fatalf("%s, seed %d: pixels %d to %d of %dx%d, filter %dx%d: got other bits than on copies", name, seed, first, first+cols, h, w, kh, kw)
+				t.Fatalf("%s, seed %d: pixels %d to %d of %dx%d, filter %dx%d: got other bits than on copies",
+					name, seed, first, first+cols, h, w, kh, kw)
 			}
 		}
 		window := NewWindow(h, w, kh, kw, padH, padW, first, cols)

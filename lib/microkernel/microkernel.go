@@ -1,13 +1,14 @@
-// Package microkernel is the inner loop of every product on the CPU: a few rows by a few vectors of a result, all
-// of it in registers (the micro-kernel of Van Zee and van de Geijn, "BLIS", 2015), in assembly, so that no C compiler and
-// no library is needed for the speed that the processor has.
+// Package microkernel is the inner loop of every product on the CPU: a few rows by a few vectors of a result,
+// all of it in registers (the micro-kernel of Van Zee and van de Geijn, "BLIS", 2015), in assembly, so that no C
+// compiler and no library is needed for the speed that the processor has.
 //
-// The second factor is read where it lies: Product reads it through a table of offsets, which serves matrix products (rows
-// a stride apart) and convolutions (rows that are shifted copies of an image). Correlation reads the image itself, under
-// masks that leave out what lies beyond its edges. Nothing is unfolded or packed for either.
+// The second factor is read where it lies: Product reads it through a table of offsets, which serves matrix products
+// (rows a stride apart) and convolutions (rows that are shifted copies of an image). Correlation reads the image
+// itself, under masks that leave out what lies beyond its edges. Nothing is unfolded or packed for either.
 //
 // Every way of doing the arithmetic gives the same bits: an element's products are added up in the order of the table
-// with fused multiply-adds, from zero, and no sum is ever split among lanes. What a machine can do changes the speed alone.
+// with fused multiply-adds, from zero, and no sum is ever split among lanes. What a machine can do changes the speed
+// alone.
 package microkernel
 
 import (
@@ -155,7 +156,8 @@ func row64(sum, b []float64, x float64) {
 }
 
 // fma32 is x·y + z rounded once to float32. The product is exact in float64; its sum with z is rounded to odd, after
-// which rounding to float32 cannot round twice (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+// which rounding to float32 cannot round twice (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums",
+// 2008).
 func fma32(x, y, z float32) float32 {
 	p := float64(float64(x) * float64(y))
 	s := p + float64(z)

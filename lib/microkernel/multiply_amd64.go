@@ -87,18 +87,8 @@ func multiply512(p *Product, a, b, c []float32) {
 	}
 }
 
-// masks[n] selects the first n elements of a vector of eight. The assembly reads it.
-var masks = func() (m [9][8]int32) {
-	for n := range m {
-		for i := range n {
-			m[n][i] = -1
-		}
-	}
-	return m
-}()
-
-// nextVectors cuts columns into runs of up to three vectors of eight, none of them of a single vector unless all is one,
-// and returns the number of vectors and the columns of the last.
+// nextVectors cuts columns into runs of up to three vectors of eight, none of them of a single vector unless all is
+// one, and returns the number of vectors and the columns of the last.
 func nextVectors(left int) (vectors, last int) {
 	vectors = min(3, (left+7)/8)
 	if 24 < left && left <= 32 {

@@ -1,8 +1,8 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// Registers of all kernels: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11 rows
-// left, AX whether to add. The sums of row r are the next one, two or three vector registers.
+// Registers of all kernels: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11
+// rows left, AX whether to add. The sums of row r are the next one, two or three vector registers.
 
 #define PROLOGUE \
 	MOVQ k+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ off+24(FP), R8 \
@@ -26,6 +26,13 @@
 // AVX2: four rows of one to three vectors, of the last of which R12 elements under the mask at R13.
 
 #define LASTVECTOR MOVQ last+56(FP), R12; MASKY(R13)
+
+// Eight elements of a mask that are set, and eight that are not.
+DATA ·masks+0(SB)/8, $-1
+DATA ·masks+8(SB)/8, $-1
+DATA ·masks+16(SB)/8, $-1
+DATA ·masks+24(SB)/8, $-1
+GLOBL ·masks(SB), RODATA|NOPTR, $64
 
 // func kernel8x3x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
 TEXT ·kernel8x3x16(SB), NOSPLIT, $0-72

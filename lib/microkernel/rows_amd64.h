@@ -1,10 +1,12 @@
-// What the AVX-512 kernels share: the sums of row r are the next one, two or three vector registers, the second factor is in
-// Z24 to Z26, the result at DX in rows R10 bytes apart, R11 rows left, AX whether to add, K4 the mask of a row's last vector.
+// What the AVX-512 kernels share: the sums of row r are the next one, two or three vector registers, the second factor
+// is in Z24 to Z26, the result at DX in rows R10 bytes apart, R11 rows left, AX whether to add, K4 the mask of a row's
+// last vector.
 
 #define ZERO(z) VPXORD z, z, z
 #define ROW1(at, z, c0) VFMADD231PS.BCST at(SI), Z24, c0
 #define ROW2(at, z, c0, c1) VBROADCASTSS at(SI), z; VFMADD231PS z, Z24, c0; VFMADD231PS z, Z25, c1
-#define ROW3(at, z, c0, c1, c2) VBROADCASTSS at(SI), z; VFMADD231PS z, Z24, c0; VFMADD231PS z, Z25, c1; VFMADD231PS z, Z26, c2
+#define ROW3(at, z, c0, c1, c2) \
+	VBROADCASTSS at(SI), z; VFMADD231PS z, Z24, c0; VFMADD231PS z, Z25, c1; VFMADD231PS z, Z26, c2
 
 #define LAST(at, cl) TESTQ AX, AX; JEQ 3(PC); VMOVUPS.Z at(DX), K4, Z31; VADDPS Z31, cl, cl; VMOVUPS cl, K4, at(DX)
 #define FULL(at, cf) TESTQ AX, AX; JEQ 2(PC); VADDPS at(DX), cf, cf; VMOVUPS cf, at(DX)
@@ -13,15 +15,17 @@
 #define OUT2(c0, c1) FULL(0, c0); LAST(64, c1); DOWN
 #define OUT3(c0, c1, c2) FULL(0, c0); FULL(64, c1); LAST(128, c2); DOWN
 
-// The same for AVX2, with the second factor in Y12 to Y14. Of a row's last vector, R12 elements are computed; Y14 is their
-// mask. They are written four, two and one at a time, as AMD's processors take dozens of cycles for VMASKMOVPS to memory.
+// The same for AVX2, with the second factor in Y12 to Y14. Of a row's last vector, R12 elements are computed; Y14 is
+// their mask. They are written four, two and one at a time, as AMD's processors take dozens of cycles for VMASKMOVPS to
+// memory.
 
-#define MASKY(r) MOVQ R12, R9; SHLQ $5, R9; LEAQ ·masks(SB), r; ADDQ R9, r
+#define MASKY(r) MOVQ $8, R9; SUBQ R12, R9; LEAQ ·masks(SB), r; LEAQ (r)(R9*4), r
 
 #define ZEROY(y) VXORPS y, y, y
 #define ROWY1(at, c0) VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0
 #define ROWY2(at, c0, c1) VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0; VFMADD231PS Y15, Y13, c1
-#define ROWY3(at, c0, c1, c2) VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0; VFMADD231PS Y15, Y13, c1; VFMADD231PS Y15, Y14, c2
+#define ROWY3(at, c0, c1, c2) \
+	VBROADCASTSS at(SI), Y15; VFMADD231PS Y15, Y12, c0; VFMADD231PS Y15, Y13, c1; VFMADD231PS Y15, Y14, c2
 
 #define LASTY(at, cl, xl) \
 	TESTQ AX, AX; JEQ 3(PC); VMASKMOVPS at(DX), Y14, Y13; VADDPS Y13, cl, cl; \

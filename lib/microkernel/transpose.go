@@ -1,7 +1,7 @@
 package microkernel
 
-// Transpose writes dst[j·dstStep+r] = src[r·srcStep+j] for r < rows and j < cols: up to Panel rows become the columns that
-// Product reads a as, or the channels of a pixel that lie side by side.
+// Transpose writes dst[j·dstStep+r] = src[r·srcStep+j] for r < rows and j < cols: up to Panel rows become the columns
+// that Product reads a as, or the channels of a pixel that lie side by side.
 func Transpose[T Float](dst []T, dstStep int, src []T, srcStep, rows, cols int) {
 	if rows < 1 || rows > Panel || cols < 0 {
 		panic("microkernel: transpose of more rows than a panel has")

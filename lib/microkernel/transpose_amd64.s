@@ -98,8 +98,8 @@ done:
 	VZEROUPPER
 	RET
 
-// The same for AVX2: up to eight rows, BX, in blocks of eight columns. Part of a vector is written four, two and one at a
-// time.
+// The same for AVX2: up to eight rows, BX, in blocks of eight columns. Part of a vector is written four, two and one at
+// a time.
 
 #define LOADY(y) VMASKMOVPS (R9), Y15, y; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
 #define STOREY(y, x) \

@@ -28,6 +28,19 @@ func TestTranspose(t *testing.T) {
 		}
 		Transpose(dst, to, src, from, rows, cols)
 		TransposeBackwards(backwards, to, src, from, rows, cols)
+		for name, transpose := range transposes() {
+			got, gotBackwards := slices.Clone(dst), slices.Clone(backwards)
+			for i := range got {
+				got[i], gotBackwards[i] = canary, canary
+			}
+			if cols > 0 {
+				transpose(got, to, src, from, rows, cols)
+				transpose(gotBackwards[(cols-1)*to:], -to, src, from, rows, cols)
+			}
+			if !slices.Equal(got, want) || !slices.Equal(gotBackwards, wantBackwards) {
+				t.Fatalf("%s: %d rows %d apart of %d columns, written %d apart, went wrong", name, rows, from, cols, to)
+			}
+		}
 		if !slices.Equal(dst, want) || !slices.Equal(backwards, wantBackwards) {
 			t.Fatalf("%d rows %d apart of %d columns, written %d apart, went wrong", rows, from, cols, to)
 		}

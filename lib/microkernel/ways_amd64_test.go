@@ -32,3 +32,14 @@ func windowed() map[string]func(p *Correlation, w *Window, a, b, c []float32) {
 	}
 	return m
 }
+
+func transposes() map[string]func(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) {
+	m := map[string]func(dst []float32, dstStep int, src []float32, srcStep, rows, cols int){}
+	if hasAVX2 {
+		m["AVX2"] = transpose256
+	}
+	if hasAVX512 {
+		m["AVX-512"] = transpose512
+	}
+	return m
+}
