@@ -290,7 +290,8 @@ func TestFusedRefusesMalformedPrograms(t *testing.T) {
 			Dims: []int{4, 5}, Operands: []Operand{{0, []int{0, 0}}, {1, []int{1, 0}}}, Instrs: []Instr{{Sum: true, Dst: 1}},
 		},
 		"a sum over a row that is too long": {
-			Dims: []int{2, MaxRow + 1}, Operands: []Operand{{0, []int{MaxRow + 1, 1}}, {1, []int{1, 0}}}, Instrs: []Instr{{Sum: true, Dst: 1}},
+			Dims: []int{2, MaxRow + 1}, Operands: []Operand{{0, []int{MaxRow + 1, 1}}, {1, []int{1, 0}}},
+			Instrs: []Instr{{Sum: true, Dst: 1}},
 		},
 	} {
 		func() {
