@@ -55,11 +55,9 @@ func (t tiles2D) count() int { return t.down * t.across }
 const (
 	// narrow is the number of columns below which the transposed product fills the vectors better.
 	narrow = 16
-	// leastPiece and mostPiece bound the cost of a piece in multiply-adds: 8 to 16 us, long compared with the dispatch.
+	// leastPiece and mostPiece bound the cost of a piece in multiply-adds: 8 to 32 us, long compared with the dispatch.
 	leastPiece = 1 << 19
-	mostPiece  = 1 << 20
-	// leastPanels is the number of panels that a tile has, if there are so many: they share the strips that they read.
-	leastPanels = 2
+	mostPiece  = 1 << 21
 	// elementCost is what writing an element of the result costs, in multiply-adds.
 	elementCost = 8
 )
@@ -258,24 +256,18 @@ func (f *factors) panels() int { return (f.m + microkernel.Panel - 1) / microker
 // count is the number of strips.
 func (f *factors) count() int { return len(f.strips) - 1 }
 
-// cut chooses tiles that cost about aim: as wide as leaves them rows enough.
+// cut chooses tiles that cost about aim: some panels by all strips, unless there are too few panels.
 func (f *factors) cut(aim int) tiles2D {
 	panels, strips := f.panels(), f.count()
-	least := min(leastPanels, panels)
-	t := tiles2D{strips: strips}
-	cost := func() int { // of a panel
-		return min(f.m, microkernel.Panel) * min(f.n, t.strips*microkernel.Columns) * (f.k + elementCost)
-	}
-	for t.strips > 1 && least*cost() > aim {
-		t.strips = (t.strips + 1) / 2
-	}
-	t.across = (strips + t.strips - 1) / t.strips
+	cost := f.m * f.n * (f.k + elementCost)
 	down := 1 // a power of two shares out evenly
-	for down < panels && down*aim < panels*cost() {
+	for down < panels && down*aim < cost {
 		down *= 2
 	}
-	t.panels = max(least, (panels+down-1)/down)
-	t.down = (panels + t.panels - 1) / t.panels
+	t := tiles2D{panels: (panels + down - 1) / down}
+	across := min(strips, max(1, cost/(down*aim)))
+	t.strips = (strips + across - 1) / across
+	t.down, t.across = (panels+t.panels-1)/t.panels, (strips+t.strips-1)/t.strips
 	return t
 }
 
