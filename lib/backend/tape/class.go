@@ -1,4 +1,0 @@
-package tape
-
-// Class is the engine's recorded name.
-const Class = "tape"
