@@ -46,7 +46,7 @@ func TestCorrelation(t *testing.T) {
 		}
 		want := slices.Clone(c)
 		product := Product{Off: Strided(k, cols), Rows: p.Rows, Cols: cols, Stride: p.Stride, Next: p.Next, Add: p.Add}
-		plain32(&product, a, views, want)
+		plain(&product, a, views, want)
 		for name, masked := range windowed() {
 			window := newWindow(h, w, kh, kw, padH, padW, first, cols, name == "AVX-512")
 			got := slices.Clone(c)

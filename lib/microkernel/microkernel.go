@@ -107,15 +107,15 @@ func Multiply[T Float](p *Product, a, b, c []T) {
 	}
 }
 
-// plain is the definition in Go, and what runs where there is no assembly. row adds x·b to sum, fused.
-func plain[T Float](p *Product, a, b, c []T, row func(sum, b []T, x T)) {
+// plain is the definition in Go, and what runs if there is no assembly.
+func plain[T Float](p *Product, a, b, c []T) {
 	var sums [Columns]T
 	for r := range p.Rows {
 		sum := sums[:p.Cols]
 		clear(sum)
 		panel := a[r/Panel*p.Next+r%Panel:]
 		for i, off := range p.Off.at {
-			row(sum, b[off:][:len(sum)], panel[i*Panel])
+			addRow(sum, b[off:][:len(sum)], panel[i*Panel])
 		}
 		out := c[r*p.Stride:][:len(sum)]
 		if p.Add {
@@ -128,9 +128,16 @@ func plain[T Float](p *Product, a, b, c []T, row func(sum, b []T, x T)) {
 	}
 }
 
-func plain32(p *Product, a, b, c []float32) { plain(p, a, b, c, row32) }
-
-func plain64(p *Product, a, b, c []float64) { plain(p, a, b, c, row64) }
+// addRow adds x·b to sum with fused multiply-adds. It switches here and not through a function variable, by which sum
+// would escape to the heap.
+func addRow[T Float](sum, b []T, x T) {
+	switch sum := any(sum).(type) {
+	case []float32:
+		row32(sum, any(b).([]float32), float32(x))
+	case []float64:
+		row64(sum, any(b).([]float64), float64(x))
+	}
+}
 
 // row32 avoids most calls of fma32: the products are exact in float64, and rounding a sum twice, to float64 and then to
 // float32, is as good as once unless the first result is half-way between two float32 numbers.

@@ -25,7 +25,7 @@ func multiply64(p *Product, a, b, c []float64) {
 	case hasAVX2:
 		multiply64x256(p, a, b, c)
 	default:
-		plain64(p, a, b, c)
+		plain(p, a, b, c)
 	}
 }
 

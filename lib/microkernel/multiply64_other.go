@@ -2,4 +2,4 @@
 
 package microkernel
 
-func multiply64(p *Product, a, b, c []float64) { plain64(p, a, b, c) }
+func multiply64(p *Product, a, b, c []float64) { plain(p, a, b, c) }

@@ -57,7 +57,7 @@ func TestSameBits64(t *testing.T) {
 			}
 			p := newProblem64(rng, value)
 			want, got := slices.Clone(p.c), slices.Clone(p.c)
-			plain64(&p.Product, p.a, p.b, want)
+			plain(&p.Product, p.a, p.b, want)
 			multiply(&p.Product, p.a, p.b, got)
 			for i := range want {
 				if !same64(got[i], want[i]) {

@@ -50,7 +50,7 @@ func multiply(p *Product, a, b, c []float32) {
 	case hasAVX2:
 		multiply256(p, a, b, c)
 	default:
-		plain32(p, a, b, c)
+		plain(p, a, b, c)
 	}
 }
 

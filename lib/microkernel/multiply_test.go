@@ -73,7 +73,7 @@ func TestSameBits(t *testing.T) {
 			}
 			p := newProblem(rng, values(rng))
 			want, got := slices.Clone(p.c), slices.Clone(p.c)
-			plain32(&p.Product, p.a, p.b, want)
+			plain(&p.Product, p.a, p.b, want)
 			multiply(&p.Product, p.a, p.b, got)
 			for i := range want {
 				if !same(got[i], want[i]) {
