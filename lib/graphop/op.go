@@ -194,7 +194,8 @@ func SetEvaluator(f func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value,
 type NoEngineError struct{ Op string }
 
 func (e *NoEngineError) Error() string {
-	return fmt.Sprintf("operation %s cannot be computed: no engine is linked into this program (import vapo/lib/backend/tape)", e.Op)
+	return fmt.Sprintf("operation %s cannot be computed: no engine is linked into this program "+
+		"(import vapo/lib/backend/tape)", e.Op)
 }
 
 // Do implements gorgonia.Op, so that Gorgonia's own machines can run the graph. It returns a *NoEngineError if the

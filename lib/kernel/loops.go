@@ -24,7 +24,8 @@ type assembly struct {
 	shift        func(dst []float32, out int, src []float32, in, rows, d int)
 }
 
-// machine holds the loops of this machine's widest vectors; it is nil if there are none, and then the loops in Go run.
+// machine holds the loops for the widest vectors of this machine. It is nil if the machine has no such vectors; the loops
+// in Go run then.
 var machine = newAssembly()
 
 // assemblyFor is machine for float32, and nil for float64.

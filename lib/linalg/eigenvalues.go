@@ -60,13 +60,13 @@ const (
 	// sweepsEach bounds the sweeps for one eigenvalue, as in LAPACK.
 	sweepsEach = 30
 	roundOff   = 0x1p-53
-	// negligible is the square up to which a value beside the diagonal counts as zero, in a matrix whose largest
-	// value is about 1.
+	// negligible is the threshold for the square of an off-diagonal value: one at or below it counts as zero. The
+	// largest value of the matrix is about 1.
 	negligible = 0x1p-240
 )
 
 // tridiagonalEigenvalues replaces d, the diagonal of a symmetric tridiagonal matrix, by its eigenvalues, ascending,
-// and destroys e, the values beside it. The largest of all is about 1. It is the QL iteration free of square roots by
+// and destroys e, its off-diagonal. The largest value is about 1. It is the QL iteration free of square roots by
 // Pal, Walker and Kahan as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue Problem", 8.15). It reports false
 // if an eigenvalue takes too many sweeps.
 func tridiagonalEigenvalues(d, e []float64) bool {
@@ -117,7 +117,7 @@ func splits(d, e []float64, i int) bool {
 	return e[i] <= math.FMA(roundOff*roundOff, math.Abs(float64(d[i]*d[i+1])), negligible)
 }
 
-// pair returns the eigenvalues of the matrix of a and b with the square e beside them.
+// pair returns the eigenvalues of the symmetric 2 x 2 matrix with the diagonal a, b and the squared off-diagonal e.
 func pair(a, e, b float64) (smaller, larger float64) {
 	sum, diff := a+b, a-b
 	root := math.Sqrt(math.FMA(diff, diff, 4*e))

@@ -210,7 +210,7 @@ func TestEigenvalues(t *testing.T) {
 			}
 		}
 	}
-	// A corner that is nothing beside the rest.
+	// A corner whose values vanish compared with the rest.
 	tiny := []float64{1, 0, 0, 0, 2e-150, 1e-150, 0, 1e-150, 2e-150}
 	values := make([]float64, 3)
 	if err := Eigenvalues(3, tiny, 3, values); err != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {

@@ -38,8 +38,7 @@ type reduction struct {
 }
 
 // tridiagonal reduces the symmetric a, of which it reads the upper triangle and whose largest value is about 1, by
-// orthogonal similarity to the tridiagonal matrix with the diagonal d, [n], and the values e beside it, [n-1]. It
-// destroys a.
+// orthogonal similarity to the tridiagonal matrix with the diagonal d, [n], and the off-diagonal e, [n-1]. It destroys a.
 func tridiagonal(n int, a []float64, stride int, d, e []float64) {
 	r := reduction{n: n, stride: stride, a: a, d: d, e: e,
 		vw: make([]float64, 2*panelColumns*n), partial: make([]float64, blocks(n, stripRows)*n)}

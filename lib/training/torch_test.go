@@ -161,7 +161,7 @@ func (b *table) measurePeak(t *testing.T, seconds float64) {
 	b.rate = max(b.rate, r.FLOPs)
 }
 
-// openable tells which engines the base commit has, and says of those that it has but cannot open why.
+// openable returns the engines that the base commit has, and logs why it cannot open one of them.
 func openable(t *testing.T) (classes []string) {
 	for _, class := range strings.Split(*baseEngines, ",") {
 		if class == "tape" && classes != nil {
