@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 const chain = `name: chain
@@ -174,7 +176,7 @@ func TestEveryWayToFail(t *testing.T) {
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	for _, test := range []struct {
 		how  string
-		code int
+		code failure.Class
 		says string
 	}{
 		{"input", 3, "step s: the data is no chain\nhint: look at it"},

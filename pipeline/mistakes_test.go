@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/recipe"
 )
 
@@ -18,7 +19,7 @@ func TestRecipeMistakes(t *testing.T) {
 	for _, test := range []struct {
 		name, recipe string
 		args         []string
-		code         int
+		code         failure.Class
 		want         string
 	}{
 		{"unknown key", "name: r\nsteps:\n  a: {stage: toy, parms: {}}\n", nil, 2,

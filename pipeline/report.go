@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
-	"vapo/lib/report"
-	"vapo/lib/stage"
+	"vapo/lib/program"
+	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -57,7 +59,7 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 		}
 		compared := report.Compare(run.Steps)
 		if len(compared) == 0 {
-			return stage.Fail(stage.ExitInput, "add a step of stage eval to the recipe", "run %s has no scores", record.ID)
+			return failure.New(failure.Input, "add a step of stage eval to the recipe", "run %s has no scores", record.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)
@@ -83,7 +85,7 @@ func (a *app) writeReport(ctx context.Context, store *artifact.Store, record *ru
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	return stage.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
+	return program.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
 }
 
 // readRun fetches what a report shows of a run.
@@ -109,7 +111,7 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 			out := s.Outputs[name]
 			o := report.Output{Name: name, Digest: out.Digest, Media: out.Media, Size: out.Size}
 			switch out.Media {
-			case stage.MediaPNG, stage.MediaJSON, stage.MediaNDJSON:
+			case contract.MediaPNG, contract.MediaJSON, contract.MediaNDJSON:
 				if out.Size > maxFigure {
 					break
 				}
@@ -136,19 +138,19 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Rec
 			id = run.ID // ids sort by time
 		}
 		if id == "" {
-			return nil, stage.Fail(stage.ExitInput, "start one with: pipeline run RECIPE", "the store knows no run")
+			return nil, failure.New(failure.Input, "start one with: pipeline run RECIPE", "the store knows no run")
 		}
 	}
 	data, err := store.Run(ctx, id)
 	if errors.Is(err, artifact.ErrNotFound) {
-		return nil, stage.Fail(stage.ExitInput, "pipeline ls runs lists them", "the store knows no run %s", id)
+		return nil, failure.New(failure.Input, "pipeline ls runs lists them", "the store knows no run %s", id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var record runner.Record
 	if err := json.Unmarshal(data, &record); err != nil {
-		return nil, stage.Fail(stage.ExitIntegrity, "delete runs/"+id+".json from the store", "the record of run %s cannot be read: %w", id, err)
+		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store", "the record of run %s cannot be read: %w", id, err)
 	}
 	return &record, nil
 }
@@ -167,10 +169,10 @@ func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Re
 	var out []*runner.Record
 	for _, id := range ids[:min(n, len(ids))] {
 		record, err := loadRun(ctx, store, id)
-		switch stage.ExitCode(err) {
-		case stage.ExitOK:
+		switch failure.ClassOf(err) {
+		case failure.OK:
 			out = append(out, record)
-		case stage.ExitIntegrity, stage.ExitInput:
+		case failure.Integrity, failure.Input:
 		default:
 			return nil, err
 		}

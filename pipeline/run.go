@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -39,11 +40,11 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {
 	if c.Jobs < 1 || c.Grace < 0 {
-		return stage.Fail(stage.ExitUsage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
+		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
 	}
 	if c.Report != "" { // said before the work, not after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {
-			return stage.Fail(stage.ExitUsage, "", "--report: %w", err)
+			return failure.New(failure.Usage, "", "--report: %w", err)
 		}
 	}
 	g, err := c.load(ctx, a)
@@ -63,7 +64,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	if record == nil || len(record.Steps) == 0 {
 		return err
 	}
-	if opt.Only == "" && !errors.Is(err, stage.ErrTerminated) {
+	if opt.Only == "" && !errors.Is(err, failure.ErrTerminated) {
 		path := c.Report
 		if path == "" {
 			path = filepath.Join(r.RunDir(record.ID), "report.html")
@@ -86,7 +87,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 func (a *app) headlines(ctx context.Context, store *artifact.Store, record *runner.Record) {
 	for _, s := range record.Steps {
 		out, ok := s.Outputs["score"]
-		if !ok || out.Media != stage.MediaJSON || out.Size > maxFigure {
+		if !ok || out.Media != contract.MediaJSON || out.Size > maxFigure {
 			continue
 		}
 		data, err := readBlob(ctx, store, out)
@@ -103,7 +104,7 @@ func (a *app) headlines(ctx context.Context, store *artifact.Store, record *runn
 // maxFigure is the size in bytes up to which an output is put into a report.
 const maxFigure = 16 << 20
 
-func readBlob(ctx context.Context, store *artifact.Store, out stage.Output) ([]byte, error) {
+func readBlob(ctx context.Context, store *artifact.Store, out contract.Output) ([]byte, error) {
 	r, err := store.Open(ctx, artifact.Digest(out.Digest))
 	if err != nil {
 		return nil, err

@@ -9,7 +9,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/draw"
+
+	"vapo/lib/random"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
 )
@@ -88,8 +89,8 @@ func (c hybridCase) gradients(t *testing.T, batches int) *moments {
 	x, noise := make([]float64, n*d), make([]float64, n*d)
 	times, weights := make([]float64, n), make([]float64, n)
 	for k := range uint64(batches) {
-		draw.New(21, "x", k).Normal64(x)
-		draw.New(21, "noise", k).Normal64(noise)
+		random.New(21, "x", k).Normal64(x)
+		random.New(21, "noise", k).Normal64(noise)
 		for i := range x {
 			x[i] = c.m[i%d] + c.s*x[i]
 		}

@@ -10,7 +10,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/draw"
+
+	"vapo/lib/random"
 	"vapo/lib/graphop"
 	"vapo/lib/optim"
 	"vapo/lib/portable"
@@ -43,7 +44,7 @@ func (p Param) Draw(seed uint64) []float32 {
 		}
 		return v
 	}
-	src := draw.New(seed, "init/"+p.Name, 0)
+	src := random.New(seed, "init/"+p.Name, 0)
 	for i := range v {
 		v[i] = float32((float64(2*src.Uniform64()) - 1) * p.Init.Bound)
 	}

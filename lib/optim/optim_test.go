@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gorgonia.org/tensor"
+
 	"vapo/lib/optim"
 )
 

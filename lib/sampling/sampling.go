@@ -13,12 +13,12 @@ import (
 	"math"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/random"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/homotopy"
 	"vapo/lib/ode"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
 )
 
 // Blocks in which a field is evaluated, for images and for points.
@@ -81,17 +81,17 @@ func Explain(err error) error {
 	var e *Error
 	var end *homotopy.EndError
 	if errors.As(err, &end) {
-		return stage.Fail(stage.ExitUsage, "", "--t-end: %w", err)
+		return failure.New(failure.Usage, "", "--t-end: %w", err)
 	}
 	if errors.As(err, &e) {
-		return stage.Fail(stage.ExitNumeric, "train longer, or allow smaller steps", "%w", err)
+		return failure.New(failure.Numeric, "train longer, or allow smaller steps", "%w", err)
 	}
 	return engine.Explain(err)
 }
 
 // Noise writes the starting point of a sample, from the prior N(0, w² I) of the network's path, to dst [D].
 func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
-	draw.New(seed, "sample/noise", uint64(sample)).Normal(dst)
+	random.New(seed, "sample/noise", uint64(sample)).Normal(dst)
 	if w := float32(c.PriorStd); w != 1 {
 		for i := range dst {
 			dst[i] *= w

@@ -10,10 +10,10 @@ import (
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/layer"
 	"vapo/lib/ode"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
 )
 
 func points(schedule string) potential.Config {
@@ -98,11 +98,10 @@ func TestErrors(t *testing.T) {
 	x := make([]float32, 4)
 	_, err := s.Draw(context.Background(), 0, 300, 2, x, nil)
 	var e *Error
-	var coded *stage.Error
 	if !errors.As(err, &e) || e.Sample < 256 || e.Sample > 511 || !errors.Is(err, ode.ErrMaxSteps) {
 		t.Errorf("got %v", err)
 	}
-	if !errors.As(Explain(err), &coded) || coded.Code != stage.ExitNumeric {
+	if failure.ClassOf(Explain(err)) != failure.Numeric {
 		t.Errorf("explained as %v", Explain(err))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -167,8 +166,7 @@ func TestEnd(t *testing.T) {
 	}
 	s := sampler(t, points("linear"))
 	s.TEnd = 2
-	var coded *stage.Error
-	if _, err := s.Draw(context.Background(), 0, 0, 1, make([]float32, 2), nil); !errors.As(Explain(err), &coded) || coded.Code != stage.ExitUsage {
+	if _, err := s.Draw(context.Background(), 0, 0, 1, make([]float32, 2), nil); failure.ClassOf(Explain(err)) != failure.Usage {
 		t.Errorf("a linear path to t = 2: %v", err)
 	}
 }

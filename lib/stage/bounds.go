@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/alecthomas/kong"
+
+	"vapo/lib/failure"
 )
 
 // bound reads a tag min:"…" or max:"…", a number that a value of the parameter may be; nil without one. It panics on a tag
@@ -37,10 +39,10 @@ func (s *paramSet[P]) within() error {
 		v := valueOf(f)
 		low, high := bound(f, "min"), bound(f, "max")
 		if low != nil && compare(v, low) < 0 {
-			return Fail(ExitUsage, "", "parameter %s is %v, expected %v or more", f.Name, v, low)
+			return failure.New(failure.Usage, "", "parameter %s is %v, expected %v or more", f.Name, v, low)
 		}
 		if high != nil && compare(v, high) > 0 {
-			return Fail(ExitUsage, "", "parameter %s is %v, expected at most %v", f.Name, v, high)
+			return failure.New(failure.Usage, "", "parameter %s is %v, expected at most %v", f.Name, v, high)
 		}
 	}
 	return nil

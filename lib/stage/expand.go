@@ -3,12 +3,14 @@ package stage
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/alecthomas/kong"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 )
 
 // given lists the flags of a command line by name, whatever their values.
@@ -28,11 +30,7 @@ func given(kctx *kong.Context) map[string]bool {
 // expand sets the parameters that a set of them stands for.
 func (s *paramSet[P]) expand(set string, values map[string]string, err error) error {
 	if err != nil {
-		var coded *Error
-		if errors.As(err, &coded) {
-			return err
-		}
-		return &Error{Code: ExitUsage, Err: err}
+		return failure.Default(failure.Usage, "", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		i := slices.IndexFunc(s.flags, func(f *kong.Flag) bool { return f.Name == name })
@@ -45,7 +43,7 @@ func (s *paramSet[P]) expand(set string, values map[string]string, err error) er
 			panic(fmt.Sprintf("stage: Expand gives %s the value %q: %v", name, values[name], err))
 		}
 		if s.given[name] && !sameValue(before, valueOf(f)) {
-			return Fail(ExitUsage, "leave one of the two out", "parameter %s is %s, but %s has it at %s", name, show(before), set, values[name])
+			return failure.New(failure.Usage, "leave one of the two out", "parameter %s is %s, but %s has it at %s", name, contract.Show(before), set, values[name])
 		}
 	}
 	return nil

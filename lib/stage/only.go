@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 )
 
 // condition is what the tag only:"parameter=value|value" says: that a parameter has an effect with these values of another
@@ -43,7 +46,7 @@ func conditions(flags []*kong.Flag) map[string]condition {
 }
 
 // idle refuses parameters that were set and have no effect with the others as they are. defaults are those of describe.
-func (s *paramSet[P]) idle(defaults []Param) error {
+func (s *paramSet[P]) idle(defaults []contract.Param) error {
 	conditions := conditions(s.flags)
 	for i, f := range s.flags {
 		c, ok := conditions[f.Name]
@@ -52,8 +55,8 @@ func (s *paramSet[P]) idle(defaults []Param) error {
 		}
 		is := fmt.Sprint(valueOf(c.on))
 		if v := valueOf(f); !slices.Contains(c.values, is) && !sameValue(v, defaults[i].Default) {
-			return Fail(ExitUsage, fmt.Sprintf("leave it out, or set %s to %s", c.on.Name, strings.Join(c.values, " or ")),
-				"parameter %s is %s, but it has no effect while %s is %s", f.Name, show(v), c.on.Name, is)
+			return failure.New(failure.Usage, fmt.Sprintf("leave it out, or set %s to %s", c.on.Name, strings.Join(c.values, " or ")),
+				"parameter %s is %s, but it has no effect while %s is %s", f.Name, contract.Show(v), c.on.Name, is)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,6 +11,9 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 )
 
 // paramSet is a parameter struct seen through kong's model of it, so that the
@@ -150,13 +152,13 @@ func valueOf(f *kong.Flag) any {
 }
 
 // describe lists the parameters with their defaults.
-func (s *paramSet[P]) describe() []Param {
-	out := make([]Param, 0, len(s.flags))
+func (s *paramSet[P]) describe() []contract.Param {
+	out := make([]contract.Param, 0, len(s.flags))
 	for _, f := range s.flags {
 		if err := f.Reset(); err != nil {
 			panic(fmt.Sprintf("stage: default of parameter %s: %v", f.Name, err))
 		}
-		p := Param{
+		p := contract.Param{
 			Name: f.Name, Type: typeOf(f), Unit: f.Tag.Get("unit"), Help: f.Help,
 			Default: valueOf(f), Required: f.Required, Keyed: f.Tag.Get("keyed") != "false", Only: f.Tag.Get("only"),
 			Min: bound(f, "min"), Max: bound(f, "max"),
@@ -206,7 +208,7 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	for _, f := range s.flags {
 		v := valueOf(f)
 		if x, ok := v.(float64); ok && (math.IsNaN(x) || math.IsInf(x, 0)) {
-			return nil, Fail(ExitUsage, "", "parameter %s is %v; it must be a finite number", f.Name, x)
+			return nil, failure.New(failure.Usage, "", "parameter %s is %v; it must be a finite number", f.Name, x)
 		}
 		values[f.Name] = v
 	}
@@ -215,11 +217,7 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	}
 	if spec.Check != nil {
 		if err := spec.Check(p); err != nil {
-			var coded *Error
-			if errors.As(err, &coded) {
-				return nil, err
-			}
-			return nil, &Error{Code: ExitUsage, Err: err}
+			return nil, failure.Default(failure.Usage, "", err)
 		}
 	}
 	return values, nil

@@ -6,7 +6,7 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/random"
 	"vapo/lib/feature"
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/homotopy"
@@ -118,7 +118,7 @@ func (r *benchRun) initialise() error {
 		fill(r.step, r.config, r.c.batch, 0)
 		return r.step.Initialise(1)
 	}
-	draw.New(1, "bench", 0).Normal(r.x)
+	random.New(1, "bench", 0).Normal(r.x)
 	for i := range r.t {
 		r.t[i] = 0.5
 	}

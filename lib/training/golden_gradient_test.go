@@ -8,6 +8,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"

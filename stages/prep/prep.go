@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"regexp"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
@@ -49,12 +51,12 @@ var spec = stage.Stage[params]{
 	Name:    "prep",
 	About:   "Read or draw a data set, check it and write its training and test split as tensor files.",
 	Version: 1,
-	Outputs: []stage.Port{
-		{Name: "train", Media: stage.MediaArrow, Help: "training split"},
-		{Name: "test", Media: stage.MediaArrow, Help: "test split"},
-		{Name: "preview", Media: stage.MediaPNG, Help: "the first training samples, as a picture"},
-		{Name: "summary", Media: stage.MediaJSON, Help: "counts, moments, checksums of the source files"},
-		{Name: "valid", Media: stage.MediaArrow, Help: "validation split of celeba", Optional: true},
+	Outputs: []contract.Port{
+		{Name: "train", Media: contract.MediaArrow, Help: "training split"},
+		{Name: "test", Media: contract.MediaArrow, Help: "test split"},
+		{Name: "preview", Media: contract.MediaPNG, Help: "the first training samples, as a picture"},
+		{Name: "summary", Media: contract.MediaJSON, Help: "counts, moments, checksums of the source files"},
+		{Name: "valid", Media: contract.MediaArrow, Help: "validation split of celeba", Optional: true},
 	},
 	Auto:  map[string]func(*params) string{"source-digest": resolveDigest},
 	Check: check,
@@ -93,7 +95,7 @@ func check(p *params) error {
 		if _, err := dataset.Digest(p.Source, p.Path); err != nil {
 			return coded(err)
 		}
-		return stage.Fail(stage.ExitInput, "run again when nothing else writes there", "the files of %s changed while they were read", p.Source)
+		return failure.New(failure.Input, "run again when nothing else writes there", "the files of %s changed while they were read", p.Source)
 	}
 	if !digestForm.MatchString(p.SourceDigest) {
 		return fmt.Errorf("source-digest is %q; it must be auto or sha256: and 64 hexadecimal digits", p.SourceDigest)

@@ -7,7 +7,8 @@ import (
 	"strconv"
 
 	"vapo/lib/dataset"
-	"vapo/lib/report/preview"
+	"vapo/lib/failure"
+	"vapo/lib/preview"
 	"vapo/lib/sampling"
 	"vapo/lib/stage"
 )
@@ -28,7 +29,7 @@ const (
 
 func (p *pictureParams) check() error {
 	if t, n := p.Trajectories, p.Interpolate; min(t, n) < 0 || max(t, n) > mostPictured {
-		return stage.Fail(stage.ExitUsage, pictureHint, "trajectories and interpolate are %d and %d: expected 0 to %d", t, n, mostPictured)
+		return failure.New(failure.Usage, pictureHint, "trajectories and interpolate are %d and %d: expected 0 to %d", t, n, mostPictured)
 	}
 	return nil
 }

@@ -12,10 +12,11 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
-	"vapo/lib/report/preview"
+	"vapo/lib/preview"
 	"vapo/lib/sampling"
 	"vapo/lib/scoring"
 	"vapo/lib/stage"
@@ -93,7 +94,7 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 		return e, nil
 	}
 	if points {
-		return nil, stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")
+		return nil, failure.New(failure.Input, "leave out the input features", "points are compared as they are, without a feature network")
 	}
 	path, err := job.Input(ctx, "features")
 	if err != nil {
@@ -218,7 +219,7 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 	}
 	if s, ok := samples.(*dataset.Points); ok {
 		if value, err = metrics.SlicedW2(s.X, e.points.X, s.D, scoring.Projections, lookSeed); err != nil {
-			return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
+			return 0, nil, failure.New(failure.Numeric, "", "%w", err)
 		}
 		return value, nil, nil
 	}
@@ -228,7 +229,7 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 	}
 	f, err := metrics.FrechetDistance(m, e.reference)
 	if err != nil {
-		return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
+		return 0, nil, failure.New(failure.Numeric, "", "%w", err)
 	}
 	return f.Value, f.Warnings, nil
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/graph"
 )
 
@@ -29,37 +30,37 @@ const (
 // Record is what is kept of a run, in the store under runs/ and beside the
 // report. It explains a result; no later computation depends on it.
 type Record struct {
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
-	About       string    `json:"about,omitempty"`
-	Path        string    `json:"path"`
-	RecipeYAML  string    `json:"recipe_yaml"`
-	Sets        []string  `json:"sets,omitempty"`
-	Store       string    `json:"store"`
-	State       string    `json:"state"`
-	Started     time.Time `json:"started"`
-	WallSeconds float64   `json:"wall_seconds"`
-	Exit        int       `json:"exit"`
-	Warnings    []string  `json:"warnings,omitempty"`
-	Steps       []*Step   `json:"steps"`
+	ID          string        `json:"id"`
+	Name        string        `json:"name"`
+	About       string        `json:"about,omitempty"`
+	Path        string        `json:"path"`
+	RecipeYAML  string        `json:"recipe_yaml"`
+	Sets        []string      `json:"sets,omitempty"`
+	Store       string        `json:"store"`
+	State       string        `json:"state"`
+	Started     time.Time     `json:"started"`
+	WallSeconds float64       `json:"wall_seconds"`
+	Exit        failure.Class `json:"exit"`
+	Warnings    []string      `json:"warnings,omitempty"`
+	Steps       []*Step       `json:"steps"`
 }
 
 // Step is one step of a run. Action is the preimage of Key.
 type Step struct {
-	Name    string                  `json:"name"`
-	Stage   string                  `json:"stage"`
-	State   string                  `json:"state"`
-	Needs   []string                `json:"needs,omitempty"`
-	Key     string                  `json:"key,omitempty"`
-	Action  json.RawMessage         `json:"action,omitempty"`
-	Reason  string                  `json:"reason,omitempty"`
-	Earlier string                  `json:"earlier,omitempty"` // the action of the same series that it went on from
-	Inputs  map[string]Input        `json:"inputs,omitempty"`
-	Outputs map[string]stage.Output `json:"outputs,omitempty"`
-	Seconds float64                 `json:"seconds"` // spent in this run
-	Exit    int                     `json:"exit,omitempty"`
-	Error   string                  `json:"error,omitempty"`
-	Hint    string                  `json:"hint,omitempty"`
+	Name    string                     `json:"name"`
+	Stage   string                     `json:"stage"`
+	State   string                     `json:"state"`
+	Needs   []string                   `json:"needs,omitempty"`
+	Key     string                     `json:"key,omitempty"`
+	Action  json.RawMessage            `json:"action,omitempty"`
+	Reason  string                     `json:"reason,omitempty"`
+	Earlier string                     `json:"earlier,omitempty"` // the action of the same series that it went on from
+	Inputs  map[string]Input           `json:"inputs,omitempty"`
+	Outputs map[string]contract.Output `json:"outputs,omitempty"`
+	Seconds float64                    `json:"seconds"` // spent in this run
+	Exit    failure.Class              `json:"exit,omitempty"`
+	Error   string                     `json:"error,omitempty"`
+	Hint    string                     `json:"hint,omitempty"`
 
 	Manifest json.RawMessage `json:"-"`
 }

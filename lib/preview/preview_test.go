@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
-	"vapo/lib/report/grid"
 )
 
 func decode(t *testing.T, draw func(w *bytes.Buffer) error) image.Image {
@@ -62,8 +61,8 @@ func TestRows(t *testing.T) {
 		if c.heads != nil {
 			top = 13 + margin
 		}
-		cell := c.side*c.scale + grid.Gap
-		if b := im.Bounds(); b.Dx() != left+c.n*cell+grid.Gap || b.Dy() != top+len(rows)*cell+grid.Gap {
+		cell := c.side*c.scale + Gap
+		if b := im.Bounds(); b.Dx() != left+c.n*cell+Gap || b.Dy() != top+len(rows)*cell+Gap {
 			t.Fatalf("%+v: size %v", c, b)
 		}
 		for k, r := range rows {
@@ -74,7 +73,7 @@ func TestRows(t *testing.T) {
 							return r.Images.Image(i)[(channel%c.channels*c.side+y/c.scale)*c.side+x/c.scale]
 						}
 						want := color.RGBA{at(0), at(1), at(2), 255}
-						if got := color.RGBAModel.Convert(im.At(left+grid.Gap+i*cell+x, top+grid.Gap+k*cell+y)); got != want {
+						if got := color.RGBAModel.Convert(im.At(left+Gap+i*cell+x, top+Gap+k*cell+y)); got != want {
 							t.Fatalf("%+v: row %d, image %d, pixel %d, %d is %v, want %v", c, k, i, x, y, got, want)
 						}
 					}

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/net/html"
 
-	"vapo/lib/report/grid"
+	"vapo/lib/preview"
 )
 
 // go test ./lib/report -run Realistic -write DIR leaves the pages there to look at.
@@ -40,7 +40,7 @@ func pngGrid(t testing.TB, n, cols, kind int) []byte {
 		}
 	}
 	var buf bytes.Buffer
-	if err := grid.PNG(&buf, pixels, n, 1, side, side, cols, 2); err != nil {
+	if err := preview.Grid(&buf, pixels, n, 1, side, side, cols, 2); err != nil {
 		t.Fatal(err)
 	}
 	return buf.Bytes()

@@ -1,8 +1,4 @@
-// Package grid lays batches of small images out as one PNG.
-//
-// It stands apart from package report so that a stage which writes a grid does
-// not link the plotting code that only the report needs.
-package grid
+package preview
 
 import (
 	"fmt"
@@ -23,13 +19,13 @@ var background = color.RGBA{0x80, 0x80, 0x88, 0xff}
 // maxSide bounds the result; PNG decoders of browsers refuse larger ones.
 const maxSide = 16384
 
-// PNG writes n images as a grid, row by row from the top left, cols to a row
+// Grid writes n images as a PNG, row by row from the top left, cols to a row
 // (0: as square as possible), each pixel drawn as scale x scale (0: 1).
 //
 // pixels is uint8 [n, c, h, wdt]; c is 1 (grey) or 3 (RGB). The bytes are a
 // function of the arguments alone.
-func PNG(w io.Writer, pixels []uint8, n, c, h, wdt, cols, scale int) error {
-	img, err := Image(pixels, n, c, h, wdt, cols, scale)
+func Grid(w io.Writer, pixels []uint8, n, c, h, wdt, cols, scale int) error {
+	img, err := GridImage(pixels, n, c, h, wdt, cols, scale)
 	if err != nil {
 		return err
 	}
@@ -40,8 +36,8 @@ func PNG(w io.Writer, pixels []uint8, n, c, h, wdt, cols, scale int) error {
 	return nil
 }
 
-// Image is PNG without the encoding.
-func Image(pixels []uint8, n, c, h, wdt, cols, scale int) (image.Image, error) {
+// GridImage is Grid without the encoding.
+func GridImage(pixels []uint8, n, c, h, wdt, cols, scale int) (image.Image, error) {
 	if n < 1 || h < 1 || wdt < 1 {
 		return nil, fmt.Errorf("grid: %d images of %d x %d pixels", n, h, wdt)
 	}

@@ -1,4 +1,4 @@
-// Package draw makes randomness a pure function of names.
+// Package random makes randomness a pure function of names.
 //
 // Every random number of vapo is determined by (seed, stream, index): the seed of the run, the name of what is drawn
 // ("sample/noise", "train/batch", ...) and the number of the training step or of the sample. There is no generator
@@ -7,7 +7,7 @@
 //
 // Note: splitting one generator (or saving its state in checkpoints) was rejected: results would then depend on
 // the order in which parts of a program draw, and adding one draw would change all later ones.
-package draw
+package random
 
 import (
 	"crypto/sha256"

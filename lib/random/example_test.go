@@ -1,19 +1,19 @@
-package draw_test
+package random_test
 
 import (
 	"fmt"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // The noise of sample 7 is the same whether it is drawn alone or after others.
 func ExampleNew() {
 	alone := make([]float32, 2)
-	draw.New(42, "sample/noise", 7).Normal(alone)
+	random.New(42, "sample/noise", 7).Normal(alone)
 
 	batch := make([][2]float32, 10)
 	for i := range batch {
-		draw.New(42, "sample/noise", uint64(i)).Normal(batch[i][:])
+		random.New(42, "sample/noise", uint64(i)).Normal(batch[i][:])
 	}
 	fmt.Println(batch[7] == [2]float32(alone))
 	// Output: true

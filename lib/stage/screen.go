@@ -1,46 +1,12 @@
 package stage
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
-	"unicode"
 
-	"golang.org/x/term"
+	"vapo/lib/program"
 )
-
-// This file is the only one that decides how a stage speaks on its standard
-// error: as text with a bar to a person, as JSON lines to a program, and in
-// both cases a failure as one line that starts with the stage's name.
-
-// PrintError prints a failure as every program here does.
-func PrintError(w io.Writer, name string, err error) {
-	fmt.Fprintf(w, "%s: error: %s\n", name, oneLine(err.Error()))
-	if hint := Hint(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", oneLine(hint))
-	}
-}
-
-// oneLine joins the lines of a text and drops control characters: parts of an
-// error may come from a file.
-func oneLine(text string) string {
-	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1
-		}
-		return r
-	}, text)
-}
-
-// IsTerminal says whether w is a terminal a person looks at.
-func IsTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
 
 // screen shares one stream between log lines and at most one progress bar:
 // the bar is wiped before a line and drawn again after it.
@@ -54,7 +20,7 @@ type screen struct {
 	}
 }
 
-func newScreen(w io.Writer) *screen { return &screen{w: w, tty: IsTerminal(w)} }
+func newScreen(w io.Writer) *screen { return &screen{w: w, tty: program.IsTerminal(w)} }
 
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()

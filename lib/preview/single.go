@@ -1,4 +1,4 @@
-package grid
+package preview
 
 import (
 	"fmt"

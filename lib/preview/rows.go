@@ -14,7 +14,6 @@ import (
 	"golang.org/x/image/math/fixed"
 
 	"vapo/lib/dataset"
-	"vapo/lib/report/grid"
 )
 
 // Row is one line of a picture: images that belong together, and what they are.
@@ -49,7 +48,7 @@ func Rows(w io.Writer, headings []string, rows []Row) error {
 		if r.Images.N != first.N || !slices.Equal(r.Images.Shape(), first.Shape()) {
 			return fmt.Errorf("preview: row %q is of %d images of shape %v, others of %d of shape %v", r.Label, r.Images.N, r.Images.Shape(), first.N, first.Shape())
 		}
-		im, err := grid.Image(r.Images.Pixels, first.N, first.C, first.H, first.W, first.N, scale)
+		im, err := GridImage(r.Images.Pixels, first.N, first.C, first.H, first.W, first.N, scale)
 		if err != nil {
 			return fmt.Errorf("preview: row %q: %w", r.Label, err)
 		}
@@ -65,7 +64,7 @@ func Rows(w io.Writer, headings []string, rows []Row) error {
 		top = face.Height + margin
 	}
 	each := parts[0].Bounds().Size()
-	step := each.Y - grid.Gap // neighbours share a border
+	step := each.Y - Gap // neighbours share a border
 	out := image.NewRGBA(image.Rect(0, 0, left+each.X, top+step*(len(parts)-1)+each.Y))
 	draw.Draw(out, out.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)
 	write := func(s string, x, y int) { // y: of the base line
@@ -73,8 +72,8 @@ func Rows(w io.Writer, headings []string, rows []Row) error {
 		d.DrawString(s)
 	}
 	for k, h := range headings {
-		cell := first.W*scale + grid.Gap
-		write(h, left+grid.Gap+k*cell+(first.W*scale-font.MeasureString(face, h).Ceil())/2, face.Ascent)
+		cell := first.W*scale + Gap
+		write(h, left+Gap+k*cell+(first.W*scale-font.MeasureString(face, h).Ceil())/2, face.Ascent)
 	}
 	for k, im := range parts {
 		at := image.Pt(left, top+k*step)

@@ -1,4 +1,4 @@
-package grid
+package preview
 
 import (
 	"bytes"
@@ -15,10 +15,10 @@ func TestPNGPlacesEveryPixel(t *testing.T) {
 			pixels[i] = uint8(i*37 + 11)
 		}
 		var buf, again bytes.Buffer
-		if err := PNG(&buf, pixels, tc.n, tc.c, tc.h, tc.w, tc.cols, tc.scale); err != nil {
+		if err := Grid(&buf, pixels, tc.n, tc.c, tc.h, tc.w, tc.cols, tc.scale); err != nil {
 			t.Fatal(err)
 		}
-		if err := PNG(&again, pixels, tc.n, tc.c, tc.h, tc.w, tc.cols, tc.scale); err != nil || !bytes.Equal(buf.Bytes(), again.Bytes()) {
+		if err := Grid(&again, pixels, tc.n, tc.c, tc.h, tc.w, tc.cols, tc.scale); err != nil || !bytes.Equal(buf.Bytes(), again.Bytes()) {
 			t.Errorf("%+v: two encodings differ, %v", tc, err)
 		}
 		img, err := png.Decode(&buf)
@@ -74,17 +74,17 @@ func (full) Write([]byte) (int, error) { return 0, errFull }
 func TestPNGRefuses(t *testing.T) {
 	x := make([]uint8, 64)
 	for name, err := range map[string]error{
-		"channels": PNG(&bytes.Buffer{}, x, 1, 2, 4, 8, 0, 1),
-		"length":   PNG(&bytes.Buffer{}, x, 2, 1, 8, 8, 0, 1),
-		"none":     PNG(&bytes.Buffer{}, nil, 0, 1, 8, 8, 0, 1),
-		"columns":  PNG(&bytes.Buffer{}, x, 1, 1, 8, 8, -1, 1),
-		"huge":     PNG(&bytes.Buffer{}, x, 1, 1, 8, 8, 0, 1<<20),
+		"channels": Grid(&bytes.Buffer{}, x, 1, 2, 4, 8, 0, 1),
+		"length":   Grid(&bytes.Buffer{}, x, 2, 1, 8, 8, 0, 1),
+		"none":     Grid(&bytes.Buffer{}, nil, 0, 1, 8, 8, 0, 1),
+		"columns":  Grid(&bytes.Buffer{}, x, 1, 1, 8, 8, -1, 1),
+		"huge":     Grid(&bytes.Buffer{}, x, 1, 1, 8, 8, 0, 1<<20),
 	} {
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if err := PNG(full{}, x, 1, 1, 8, 8, 0, 1); !errors.Is(err, errFull) {
+	if err := Grid(full{}, x, 1, 1, 8, 8, 0, 1); !errors.Is(err, errFull) {
 		t.Errorf("a full disk gave %v", err)
 	}
 }

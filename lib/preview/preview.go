@@ -13,7 +13,6 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"vapo/lib/dataset"
-	"vapo/lib/report/grid"
 )
 
 const (
@@ -37,7 +36,7 @@ func PNG(w io.Writer, set dataset.Set) error {
 	switch s := set.(type) {
 	case *dataset.Images:
 		n := min(s.N, previewImages)
-		return grid.PNG(w, s.Pixels[:n*s.C*s.H*s.W], n, s.C, s.H, s.W, previewCols, previewScale)
+		return Grid(w, s.Pixels[:n*s.C*s.H*s.W], n, s.C, s.H, s.W, previewCols, previewScale)
 	case *dataset.Points:
 		return plotPoints(w, s)
 	}
