@@ -50,6 +50,10 @@ var floors = []struct {
 		"lib/backend/device",
 		"lib/ode",
 	}},
+	{"measuring", []string{
+		"lib/preview",
+		"lib/metrics",
+	}},
 	{"learning", []string{
 		"lib/engine",
 		"lib/checkpoint",
@@ -61,11 +65,6 @@ var floors = []struct {
 		"lib/feature",
 		"lib/training",
 		"lib/sampling",
-	}},
-	{"measuring", []string{
-		"lib/preview",
-		"lib/metrics",
-		"lib/scoring",
 	}},
 }
 

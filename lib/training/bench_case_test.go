@@ -6,13 +6,13 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
-	"vapo/lib/random"
 	"vapo/lib/feature"
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // benchCase is a row of the comparison with PyTorch; testdata/torch_speed.py has the same by name.
@@ -52,7 +52,7 @@ type benchRun struct {
 	params     []layer.Param
 	step       *Step // one of these three
 	field      *potential.Field
-	inception  *feature.InceptionNetwork
+	inception  *feature.Network
 	images     *dataset.Images
 	features   []float32
 	x, t, grad []float32
@@ -62,7 +62,7 @@ type benchRun struct {
 
 func (r *benchRun) parameters() int {
 	if r.inception != nil {
-		return r.inception.Weights
+		return 21_785_568 // weights of its convolutions
 	}
 	return layer.Count(r.params)
 }

@@ -210,7 +210,7 @@ func TestImages(t *testing.T) {
 			t.Errorf("headline %q lacks %q", s.Headline, want)
 		}
 	}
-	if !strings.Contains(s.Features, "sha256:") || s.Reference != "discs train" || s.N[0] != 90 || s.N[1] != 400 {
+	if !strings.Contains(s.Network, "sha256:") || s.Reference != "discs train" || s.N[0] != 90 || s.N[1] != 400 {
 		t.Errorf("score %+v", s)
 	}
 	if s.Nearest == nil || s.Nearest.Copies != 1 || s.Nearest.Compared != 90 || s.Nearest.TestLeast <= 0 || !strings.Contains(strings.Join(s.Warnings, "\n"), "1 of 90 samples are copies") {
@@ -244,7 +244,7 @@ func TestImages(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	s = readScore(t, filepath.Join(dir, "c"))
-	if s.Features != "" || !strings.Contains(s.Metric, "pixels") || !strings.Contains(strings.Join(s.Warnings, "\n"), noNetwork) || s.Value > s.Baselines[baseGaussian] {
+	if s.Network != "" || !strings.Contains(s.Metric, "pixels") || !strings.Contains(strings.Join(s.Warnings, "\n"), noNetwork) || s.Value > s.Baselines[baseGaussian] {
 		t.Errorf("score %+v", s)
 	}
 }

@@ -78,7 +78,7 @@ func TestOutliers(t *testing.T) {
 	}{
 		{"the potential takes [1 4 4]", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writePotential(t, t.TempDir(), 1, 4, 4))},
 		{"ood-time", failure.Usage, append(inputs(pale, vivid), "--ood-time=1")},
-		{"one is missing", failure.Input, inputs(pale, vivid)[:3]},
+		{"is missing", failure.Input, inputs(pale, vivid)[:3]},
 		{"expected a potential", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writeNetwork(t, dir, 4))},
 	} {
 		args := c.args

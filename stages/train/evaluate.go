@@ -18,7 +18,6 @@ import (
 	"vapo/lib/potential"
 	"vapo/lib/preview"
 	"vapo/lib/sampling"
-	"vapo/lib/scoring"
 	"vapo/lib/stage"
 	"vapo/lib/training"
 )
@@ -36,7 +35,8 @@ const (
 	shownImages = 12  // of a look
 	shownPoints = 500 // of a look
 	// shownLooks bounds the rows of the picture beside the last: of more looks every second, fourth, eighth, … is kept.
-	shownLooks = 40
+	shownLooks  = 40
+	projections = 128 // directions of a sliced distance, the default of eval
 	// lookSeed is that of the noises: those of sample's default.
 	lookSeed = 0
 )
@@ -60,7 +60,7 @@ type evaluator struct {
 
 	// What the reference comes to, nil until the first score: points as they are, images in the features of a network.
 	points    *dataset.Points
-	network   *scoring.Network // nil without the input features
+	network   *feature.Extractor // nil without the input features
 	reference *metrics.Moments
 }
 
@@ -101,20 +101,24 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 		return nil, err
 	}
 	// As eval does by default, so that each finds the other's features where they are kept.
-	logits := e.p.ScoreTap == 2048
-	if e.network, err = scoring.Open(be, path, job.Digest("features"), feature.Options{Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: logits}, true); err != nil {
-		return nil, err
+	o := feature.Options{Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: e.p.ScoreTap == 2048, LogitsOptional: true}
+	if e.network, err = feature.Open(be, path, job.Digest("features"), o); err != nil {
+		return nil, engine.Explain(err)
 	}
 	// Looked at now, so that features that do not fit do not cost the training up to the first look.
 	first, err := data.head(1)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.network.Fits(ctx, feature.Of(first.(*dataset.Images)), "input data"); err != nil {
+	image, err := feature.Of(first.(*dataset.Images)).Image(0)
+	if err != nil {
 		return nil, err
 	}
+	if err := e.network.Network.Check(image); err != nil {
+		return nil, fmt.Errorf("input data: %w", err)
+	}
 	e.record(e.network.Metric())
-	job.Set("score_features", e.network.Network.Name()+" "+e.network.Weights)
+	job.Set("score_features", e.network.Description())
 	return e, nil
 }
 
@@ -218,14 +222,14 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 		}
 	}
 	if s, ok := samples.(*dataset.Points); ok {
-		if value, err = metrics.SlicedW2(s.X, e.points.X, s.D, scoring.Projections, lookSeed); err != nil {
+		if value, err = metrics.SlicedW2(s.X, e.points.X, s.D, projections, lookSeed); err != nil {
 			return 0, nil, failure.New(failure.Numeric, "", "%w", err)
 		}
 		return value, nil, nil
 	}
-	m, err := e.network.Moments(ctx, feature.Of(samples.(*dataset.Images)), "samples")
+	m, err := e.network.Moments(ctx, feature.Of(samples.(*dataset.Images)))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, engine.Explain(err)
 	}
 	f, err := metrics.FrechetDistance(m, e.reference)
 	if err != nil {
@@ -245,13 +249,15 @@ func (e *evaluator) readReference(ctx context.Context) error {
 		return nil
 	}
 	with := *e.network
-	if scoring.Inception(with.Network) { // costs enough to be kept
-		if with.Keep, err = e.job.Parts(ctx); err != nil {
+	if with.Inception() {
+		if with.Cache, err = e.job.Parts(ctx); err != nil {
 			return err
 		}
 	}
-	e.reference, err = with.Moments(ctx, feature.Of(set.(*dataset.Images)), "input data")
-	return err
+	if e.reference, err = with.Moments(ctx, feature.Of(set.(*dataset.Images))); err != nil {
+		return fmt.Errorf("input data: %w", engine.Explain(err))
+	}
+	return nil
 }
 
 // finish writes the picture and what the looks came to.

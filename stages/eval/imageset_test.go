@@ -55,7 +55,7 @@ func TestMeasures(t *testing.T) {
 		t.Errorf("weights %q", s.Weights)
 	}
 
-	if code, s, stderr = run("none", "--input=features="+network, "--metrics=none", "--no-baselines"); code != 0 || s.numbers != (numbers{}) || len(s.Baselines) != 0 {
+	if code, s, stderr = run("none", "--input=features="+network, "--metrics=none", "--no-baselines"); code != 0 || s.furtherMetrics != (furtherMetrics{}) || len(s.Baselines) != 0 {
 		t.Errorf("none: exit %d, %+v, %s", code, s, stderr)
 	}
 	if code, s, stderr = run("some", "--input=features="+network, "--metrics=kid, interval"); code != 0 || s.KID == nil || s.Interval == nil || s.Manifold != nil {
@@ -105,8 +105,8 @@ func TestForms(t *testing.T) {
 	run("swapped", train, samples, net, "--keep-features")
 	s = run("files", filepath.Join(dir, "swapped", "features.arrow"), moments)
 	near("features and moments", s, 1e-9)
-	if !strings.Contains(s.Features, "classifier-1x16x16-features8") {
-		t.Errorf("features %q", s.Features)
+	if !strings.Contains(s.Network, "classifier-1x16x16-features8") {
+		t.Errorf("features %q", s.Network)
 	}
 
 	// The images as other programs write them.
@@ -194,7 +194,7 @@ func TestFeaturesAreKept(t *testing.T) {
 	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 10))
 	b := writeFolder(t, filepath.Join(dir, "b"), discs("b", 260))
 	cache := filepath.Join(dir, "cache")
-	run := func(a, b string, more ...string) (s folderScore, kept int) {
+	run := func(a, b string, more ...string) (s score, kept int) {
 		t.Helper()
 		code, stdout, stderr := eval(t, append([]string{"folders", a, b, "--weights=" + weights, "--tap=64", "--backend=tape", "--metrics=none"}, more...)...)
 		if code != 0 {
@@ -235,20 +235,20 @@ func TestFeaturesAreKept(t *testing.T) {
 		shared := filepath.Join(dir, "shared")
 		for _, c := range []struct {
 			set, part string
-			want      featuresDone
+			want      extractResult
 		}{
-			{a, "1/1", featuresDone{Images: 10, Computed: 10}}, {b, "2/2", featuresDone{Images: 260, Computed: 10}},
-			{b, "1/2", featuresDone{Images: 260, Computed: 250}}, {b, "2/2", featuresDone{Images: 260, Kept: 10}},
+			{a, "1/1", extractResult{Images: 10, Computed: 10}}, {b, "2/2", extractResult{Images: 260, Computed: 10}},
+			{b, "1/2", extractResult{Images: 260, Computed: 250}}, {b, "2/2", extractResult{Images: 260, Cached: 10}},
 		} {
 			code, stdout, stderr := eval(t, "features", c.set, "--weights="+weights, "--tap=64", "--backend=tape", "--metrics=none", "--part="+c.part, "--cache="+shared)
 			if code != 0 {
 				t.Fatalf("exit %d: %s", code, stderr)
 			}
-			var got featuresDone
+			var got extractResult
 			if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 				t.Fatal(err)
 			}
-			c.want.Part, c.want.Features = c.part, want.Features
+			c.want.Part, c.want.Network = c.part, want.Network
 			if got != c.want {
 				t.Errorf("part %s of %s: %+v, expected %+v", c.part, c.set, got, c.want)
 			}

@@ -1,4 +1,4 @@
-package scoring
+package feature_test
 
 import (
 	"context"
@@ -6,11 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape"
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
@@ -20,10 +18,13 @@ import (
 	"vapo/lib/training"
 )
 
-// classifier is the file of an untrained one for grey images of 4x4.
-func classifier(t *testing.T, be backend.Backend) string {
+// classifierFile writes an untrained classifier for grey images of 4x4 pixels.
+func classifierFile(t *testing.T, be backend.Backend) string {
 	t.Helper()
-	o := optim.Config{LearningRate: 1e-3, Decay: "constant", HorizonSteps: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, BatchImages: 2, EMAHalfLifeImages: []float64{10}}
+	o := optim.Config{
+		LearningRate: 1e-3, Decay: "constant", HorizonSteps: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8,
+		BatchImages: 2, EMAHalfLifeImages: []float64{10},
+	}
 	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 5}, o, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +48,7 @@ func classifier(t *testing.T, be backend.Backend) string {
 	return path
 }
 
-func images(n, side int) *dataset.Images {
+func greyImages(n, side int) *dataset.Images {
 	s := &dataset.Images{N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side)}
 	for i := range s.Pixels {
 		s.Pixels[i] = uint8(i * i % 251)
@@ -55,21 +56,18 @@ func images(n, side int) *dataset.Images {
 	return s
 }
 
-// The moments are those of the features alone, without the logits that stand beside them in the network's rows.
+// The moments are those of the features, without the logits that follow them in the network's rows.
 func TestMoments(t *testing.T) {
-	be, err := backend.Open("tape")
+	be := engine(t)
+	n, err := feature.Open(be, classifierFile(t, be), "sha256:00", feature.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := Open(be, classifier(t, be), "sha256:00", feature.Options{Tap: 2048}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n.Metric() != ClassifierMetric || n.Weights != "sha256:00" || n.Backend != "tape" {
+	if n.Metric() != feature.ClassifierMetric || n.Weights != "sha256:00" || n.Backend != "tape" {
 		t.Errorf("%s, %s, %s", n.Metric(), n.Weights, n.Backend)
 	}
-	set := images(70, 4) // more than a block
-	got, err := n.Moments(context.Background(), feature.Of(set), "input samples")
+	set := greyImages(70, 4) // more than a block
+	got, err := n.Moments(t.Context(), feature.Of(set))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,34 +89,34 @@ func TestMoments(t *testing.T) {
 	}
 }
 
-// What goes wrong is said in the contract's terms, and whose images they were.
-func TestErrors(t *testing.T) {
-	be, err := backend.Open("tape")
-	if err != nil {
-		t.Fatal(err)
-	}
+// Errors carry the class of the failure.
+func TestErrorClasses(t *testing.T) {
+	be := engine(t)
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("no network\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(be, text, "", feature.Options{Tap: 2048}, true); failure.ClassOf(err) != failure.Input {
-		t.Errorf("a text as a network: %v", err)
+	for _, path := range []string{text, filepath.Join(t.TempDir(), "missing")} {
+		if _, err := feature.Open(be, path, "", feature.Options{}); failure.ClassOf(err) != failure.Input {
+			t.Errorf("opening a file that holds no network: %v", err)
+		}
 	}
-	n, err := Open(be, classifier(t, be), "", feature.Options{Tap: 2048}, true)
+	n, err := feature.Open(be, classifierFile(t, be), "", feature.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Moments(context.Background(), feature.Of(images(3, 5)), "input samples"); failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "input samples") {
+	if _, err := n.Moments(t.Context(), feature.Of(greyImages(3, 5))); failure.ClassOf(err) != failure.Input {
 		t.Errorf("images of another size: %v", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	if err := n.Network.Check(feature.Image{C: 1, H: 5, W: 5, Pixels: make([]uint8, 25)}); failure.ClassOf(err) != failure.Input {
+		t.Errorf("an image of another size: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.Moments(ctx, feature.Of(images(3, 4)), "input samples"); !errors.Is(err, context.Canceled) {
+	if _, err := n.Moments(ctx, feature.Of(greyImages(3, 4))); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	nan := make([]float32, 10)
-	nan[3] /= nan[4]
-	if _, err := MomentsOf(nan, 5, "input samples"); failure.ClassOf(err) != failure.Numeric {
-		t.Errorf("features that are no numbers: %v", err)
+	if _, err := (feature.Matrix{Width: 1, Data: []float32{1, float32(nan())}}).Moments(); failure.ClassOf(err) != failure.Numeric {
+		t.Errorf("features that are not finite: %v", err)
 	}
 }
