@@ -51,7 +51,7 @@ test:
 	go test $(TESTFLAGS) ./...
 
 # Results must have the same bits on processors with fewer vector instructions, on targets for which the compiler fuses
-# products with sums, and on ARM (emulated). TestThreadsKeepBits starts the test binary again, which the emulator cannot.
+# products with sums, and on ARM (emulated). TestThreadsKeepBits starts its own binary, which the emulator cannot do.
 bits:
 	@set -e; for instructions in avx512f all; do \
 	  echo "without $$instructions:"; export GODEBUG=cpu.$$instructions=off; \
