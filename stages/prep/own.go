@@ -163,7 +163,7 @@ func writeStreams(ctx context.Context, job *stage.Job, p *params, splits []*data
 	}
 	job.Set("source", p.Source)
 	job.Set("shape", sum.Shape)
-	if err := job.Output(ctx, "preview", func(w io.Writer) error { return preview.PNG(w, first) }); err != nil {
+	if err := job.Output(ctx, "preview", func(w io.Writer) error { return preview.Set(w, first) }); err != nil {
 		return err
 	}
 	return job.Output(ctx, "summary", sum.write)
