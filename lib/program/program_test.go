@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,5 +70,19 @@ func TestScratch(t *testing.T) {
 	t.Setenv("TMPDIR", "/nowhere")
 	if _, _, err := Scratch(); failure.ClassOf(err) != failure.Resources {
 		t.Errorf("no directory for temporary files: %v", err)
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(100 << 10))
+	if got := MemoryLimit(); got != 100<<10 {
+		t.Errorf("GOMEMLIMIT=100KiB: %d bytes", got)
+	}
+	for text, want := range map[string]int64{
+		"MemTotal:  100 kB\nMemAvailable:      77 kB\n": 77 << 10, "MemTotal: 100 kB\n": 0, "MemAvailable: x kB\n": 0,
+	} {
+		if got := available(strings.NewReader(text)); got != want {
+			t.Errorf("%q: %d bytes, want %d", text, got, want)
+		}
 	}
 }
