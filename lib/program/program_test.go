@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -84,5 +85,21 @@ func TestMemoryLimit(t *testing.T) {
 		if got := available(strings.NewReader(text)); got != want {
 			t.Errorf("%q: %d bytes, want %d", text, got, want)
 		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	where := " for " + runtime.GOOS + "/" + runtime.GOARCH
+	for want, got := range map[string]string{
+		"demo of vapo (devel)\nbuilt with go1.26" + where: versionText("demo", "(devel)", map[string]string{"go": "go1.26"}, nil),
+		"demo of vapo v1.2.3, commit abc with changes\nbuilt with go1.26" + where + "\nengines: tape, go": versionText("demo", "v1.2.3",
+			map[string]string{"go": "go1.26", "revision": "abc", "modified": "true"}, []string{"tape", "go"}),
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := Version("demo"); !strings.Contains(got, runtime.Version()) {
+		t.Error(got)
 	}
 }

@@ -50,6 +50,7 @@ var spec = stage.Stage[params]{
 		{Name: "interpolation", Media: contract.MediaPNG, Help: "samples between pairs of noises, with --interpolate", Optional: true},
 	},
 	Resolve: resolve,
+	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "field", Help: "Evaluate a potential and its gradient at given points.", Cmd: &fieldCmd{}},
