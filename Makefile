@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 export GOFLAGS ?= -buildvcs=false
+# The programs carry their commit (--version) if they are built in a repository that git can read.
+STAMP := -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
 
 DATASET   ?= fashion-mnist
 # Clothes may be mirrored, digits may not.
@@ -27,8 +29,8 @@ help:
 # No C compiler is needed. If there is one, go builds the programs that compute with cgo, and they can open XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build leaves that out.
 build:
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./stages/prep ./pipeline
-	go build -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
+	CGO_ENABLED=0 go build $(STAMP) -trimpath -o bin/ ./stages/prep ./pipeline
+	go build $(STAMP) -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
 
 # A missing Debian package is installed if that is possible, else named in one line.
 data:
