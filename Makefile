@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 export GOFLAGS ?= -buildvcs=false
+# The programs carry their commit (--version) if they are built in a repository that git can read.
+STAMP := -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
 
 DATASET   ?= fashion-mnist
 # Clothes look right when mirrored, digits do not.
@@ -28,8 +30,8 @@ help:
 # No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build turns that off.
 build:
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./stages/prep ./pipeline
-	go build -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
+	CGO_ENABLED=0 go build $(STAMP) -trimpath -o bin/ ./stages/prep ./pipeline
+	go build $(STAMP) -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
 
 # Installs the Debian package of the data set if it is missing and the user is root; otherwise says what to install.
 data:

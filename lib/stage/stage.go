@@ -61,6 +61,8 @@ type Stage[P any] struct {
 	// Run does the work. On cancellation of ctx (cause failure.ErrTerminated) it saves
 	// what it can to job.Live() and returns an error.
 	Run func(ctx context.Context, job *Job, p *P) error
+	// Engines are the compute engines in the program, for --version.
+	Engines []string
 	// Commands are further subcommands beside run and describe.
 	Commands []Command
 }

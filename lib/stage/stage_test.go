@@ -70,7 +70,7 @@ func spec() Stage[params] {
 			{Name: "notes", Media: contract.MediaNDJSON, Help: "Remarks.", Optional: true},
 			{Name: "mark", Media: contract.MediaJSON, Help: "How good it is.", Optional: true, Score: true},
 		},
-		Length:  "steps",
+		Length: "steps",
 		Resolve: func(p *params, _ Given) error {
 			if p.Steps < 0 {
 				return fmt.Errorf("steps must not be negative")
@@ -83,7 +83,8 @@ func spec() Stage[params] {
 			}
 			return nil
 		},
-		Run: work,
+		Engines: []string{"tape"},
+		Run:     work,
 		Commands: []Command{
 			{Name: "shout", Help: "Say it louder.", Cmd: &shout{}},
 		},
@@ -182,6 +183,15 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%v: exit code %d", args, code)
 		}
 		golden(t, "help-"+strings.TrimPrefix(args[0], "--")+".txt", out)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, args := range [][]string{{"--version"}, {"describe", "--version"}} {
+		code, out, stderr := demo(t, args...)
+		if code != 0 || !strings.HasPrefix(out, "demo of vapo ") || !strings.HasSuffix(out, "\nengines: tape\n") {
+			t.Errorf("%v: exit code %d, %q, %s", args, code, out, stderr)
+		}
 	}
 }
 
