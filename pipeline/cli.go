@@ -30,6 +30,8 @@ type app struct {
 	Dir string `help:"Directory in which .vapo lies, with logs, reports and the embedded store; by default the working directory." default:"." placeholder:"DIR" type:"existingdir"`
 	Bin string `help:"Directory of the stage programs; by default that of this program." placeholder:"DIR" type:"path"`
 
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
 	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are not run again."`
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
 	Exec    execCmd    `cmd:"" help:"Run one step of a recipe whose inputs have been made."`
@@ -67,7 +69,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
 	a := &app{stdout: stdout, stderr: stderr}
-	parser, err := kong.New(a, kong.Name(name), kong.Description(about),
+	parser, err := kong.New(a, kong.Name(name), kong.Description(about), kong.Vars{"version": program.Version(name)},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -129,15 +131,23 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 			return nil, err
 		}
 	}
-	dir := a.Bin
-	if dir == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Dir(exe)
+	stages, err := a.catalog()
+	if err != nil {
+		return nil, err
 	}
-	return graph.Build(ctx, r, catalog.New(dir))
+	return graph.Build(ctx, r, stages)
+}
+
+// catalog finds the stage programs.
+func (a *app) catalog() (*catalog.Catalog, error) {
+	if a.Bin != "" {
+		return catalog.New(a.Bin), nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return catalog.New(filepath.Dir(exe)), nil
 }
 
 // oneLine keeps a description to a line.

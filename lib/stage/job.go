@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -109,7 +107,7 @@ func newJob(ctx context.Context, desc contract.Description, resolved map[string]
 		Contract: desc.Contract, Stage: desc.Stage, Version: desc.Version,
 		Params: resolved, Units: map[string]string{}, Inputs: digests,
 		Outputs: map[string]contract.Output{}, Backend: action.Backend,
-		Results: map[string]any{}, Versions: versions(),
+		Results: map[string]any{}, Versions: program.Versions(),
 	}
 	for _, p := range desc.Params {
 		if p.Unit != "" {
@@ -125,23 +123,6 @@ func mismatch(a cachekey.Action, want, got string) error {
 	preimage, _ := a.Preimage() // for the eye only
 	return failure.New(failure.Integrity, "runner and stage disagree about parameters or inputs; were the binaries built from one source?",
 		"this run is action %s, not %s as --live says: %s", got, want, preimage)
-}
-
-func versions() map[string]string {
-	v := map[string]string{"go": runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				v["revision"] = s.Value
-			case "vcs.modified":
-				if s.Value == "true" {
-					v["modified"] = "true"
-				}
-			}
-		}
-	}
-	return v
 }
 
 // Input gives a local, verified file with the bytes of the named input. For an

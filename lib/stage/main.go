@@ -87,10 +87,13 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 	var cli struct {
 		Run      runCmd[P]   `cmd:"" default:"withargs" help:"Run the stage (the default command)."`
 		Describe describeCmd `cmd:"" help:"Print parameters, inputs and outputs as JSON."`
+
+		Version kong.VersionFlag `help:"Print the version and exit."`
 	}
 	options := append(mappers(),
 		kong.Name(spec.Name),
 		kong.Description(spec.About),
+		kong.Vars{"version": program.Version(spec.Name, spec.Engines...)},
 		kong.Writers(stdout, scr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
