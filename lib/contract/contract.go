@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Contract is the version of the agreement between runner and stages. It is
-// part of every cache key.
+// Contract is the version of the agreement between runner and stages. It is part of every cache key.
 const Contract = 1
 
 // Media types of ports.

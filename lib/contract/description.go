@@ -15,8 +15,7 @@ import (
 	"vapo/lib/cachekey"
 )
 
-// backendParam is the parameter that goes into a key as the backend class and
-// not as a parameter.
+// backendParam is the parameter that goes into a key as the backend class and not as a parameter.
 const backendParam = "backend"
 
 // DecodeDescription reads what `describe` printed, giving defaults and
@@ -79,9 +78,8 @@ func port(ports []Port, name string) (Port, bool) {
 	return ports[i], true
 }
 
-// Value converts v, as a JSON or YAML decoder gave it, to the Go type the
-// parameter is keyed as: int64 (uint64 above its range), float64, string, bool
-// or json.RawMessage. A number with a zero fraction is an int; nothing else is
+// Value converts v, as a JSON or YAML decoder gave it, to the Go type the parameter is keyed as: int64 (uint64 above
+// its range), float64, string, bool or json.RawMessage. A number with a zero fraction is an int; nothing else is
 // converted from one type to another.
 func (p Param) Value(v any) (any, error) {
 	wrong := func() error {
@@ -199,9 +197,8 @@ func Flags(params map[string]any) []string {
 	return out
 }
 
-// Action is what keys a run of this stage with every parameter resolved and
-// the digests of its inputs by name. The runner and the stage itself both
-// compute it; they must agree.
+// Action is what keys a run of this stage with every parameter resolved and the digests of its inputs by name. The
+// runner and the stage itself both compute it; they must agree.
 func (d Description) Action(resolved map[string]any, inputs map[string]string) cachekey.Action {
 	a := cachekey.Action{
 		Contract: d.Contract, Stage: d.Stage, Version: d.Version,
@@ -237,10 +234,9 @@ func (d Description) Series(resolved map[string]any, inputs map[string]string) (
 	return key, length, err == nil
 }
 
-// backendClass is what a run is keyed by: the name of an engine without the
-// folder and the ending of a plugin that it names by its path, so that
-// "xla:/opt/plugin.so,bf16" is "xla-plugin-bf16" wherever the plugin lies.
-// Other names are classes already.
+// backendClass is what a run is keyed by: the name of an engine without the folder and the ending of a plugin that it
+// names by its path, so that "xla:/opt/plugin.so,bf16" is "xla-plugin-bf16" wherever the plugin lies. Other names are
+// classes already.
 func backendClass(name string) string {
 	family, file, ok := strings.Cut(name, ":")
 	if !ok || !strings.Contains(file, "/") {

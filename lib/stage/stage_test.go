@@ -362,8 +362,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestStaleManifest: once a run is under way, the manifest of an earlier one
-// must not vouch for it.
+// TestStaleManifest: once a run is under way, the manifest of an earlier one must not vouch for it.
 func TestStaleManifest(t *testing.T) {
 	dir, data := noStore(t)
 	if code, _, stderr := demo(t, "--input=data="+data, "--out="+dir); code != 0 {
@@ -394,7 +393,7 @@ func TestLocalLive(t *testing.T) {
 	dir := t.TempDir()
 	open := func() *localLive {
 		scr := newScreen(io.Discard)
-		return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", "k"), scratch: t.TempDir(), log: scr.logger()}
+		return &localLive{dir: filepath.Join(dir, ".live", "k"), scratch: t.TempDir(), log: scr.logger(), kind: "state"}
 	}
 	ctx := context.Background()
 	if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
