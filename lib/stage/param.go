@@ -31,7 +31,8 @@ func newParam(f *kong.Flag) param {
 			f.Name, f.Target.Type()))
 	}
 	if len(f.Tag.Envs) > 0 {
-		panic(fmt.Sprintf("stage: parameter %s reads the environment; a run must be reproducible from its parameters", f.Name))
+		panic(fmt.Sprintf("stage: parameter %s reads the environment; a run must be reproducible from its parameters",
+			f.Name))
 	}
 	if effect := f.Tag.Get("effect"); effect != "" && effect != contract.NoEffect {
 		panic(fmt.Sprintf("stage: parameter %s has effect:%q, expected %q", f.Name, effect, contract.NoEffect))
