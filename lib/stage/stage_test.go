@@ -125,8 +125,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 		panic("oh")
 	case "diskfull":
 		return job.Output(ctx, "model", func(io.Writer) error {
-			return &os.PathError{Op: "write", Path: "x",
-				Err: syscall.ENOSPC}
+			return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 		})
 	case "terminated":
 		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
@@ -138,7 +137,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 	return job.Output(ctx, "model", write)
 }
 
-// demo runs the stage in this process.
+// demo runs the stage of spec.
 func demo(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
@@ -219,8 +218,7 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// TestCheckAgreesWithFlags: the runner keys a step by what describe --check
-// resolves; the stage keys itself by its flags. They must be one key.
+// The runner keys a step by what describe --check resolves, the stage keys itself by its flags. The keys must agree.
 func TestCheckAgreesWithFlags(t *testing.T) {
 	dir, data := noStore(t)
 	code, out, stderr := demo(t, "describe", "--check",
@@ -248,7 +246,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What follows from the length is no part of it once it is resolved.
+	// A parameter that follows from the length is part of the series, with its resolved value.
 	inSeries := func(steps, doubled int64) string {
 		resolved := maps.Clone(d.Resolved)
 		resolved["steps"], resolved["doubled"] = steps, doubled
@@ -399,55 +397,5 @@ func TestCommand(t *testing.T) {
 	}
 	if code, _, _ := demo(t, "shout", "a", "--from", "/nowhere"); code != failure.Input {
 		t.Errorf("exit code %d", code)
-	}
-}
-
-func TestLocalLive(t *testing.T) {
-	dir := t.TempDir()
-	open := func() *localLive {
-		scr := newScreen(io.Discard)
-		return &localLive{dir: filepath.Join(dir, ".live", "k"), scratch: t.TempDir(), log: scr.logger(), kind: "state"}
-	}
-	ctx := context.Background()
-	if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
-		t.Fatalf("state out of nothing: %v %v", ok, err)
-	}
-	for _, text := range []string{"first", strings.Repeat("second", 1<<16)} {
-		if err := open().Save(ctx, "state", func(w io.Writer) error {
-			_,
-				err := io.WriteString(w, text)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		path, ok, err := open().Load(ctx, "state")
-		if !ok || err != nil {
-			t.Fatalf("%v %v", ok, err)
-		}
-		if got, err := os.ReadFile(path); err != nil || string(got) != text {
-			t.Fatalf("got %d bytes, %v", len(got), err)
-		}
-	}
-	// A save that fails leaves the last state; damage is no state.
-	if err := open().Save(ctx, "state", func(io.Writer) error { return syscall.ENOSPC }); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
-	saved := filepath.Join(dir, ".live", "k", "state")
-	whole, err := os.ReadFile(saved)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, damage := range [][]byte{whole[:len(whole)-1], whole[:20], nil, append([]byte("x"), whole...),
-		append(whole[:len(whole):len(whole)], 'x')} {
-		if err := os.WriteFile(saved, damage, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
-			t.Errorf("%d of %d bytes: ok %v, %v", len(damage), len(whole), ok, err)
-		}
-	}
-	open().clear()
-	if _, err := os.Stat(filepath.Join(dir, ".live")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("state is left: %v", err)
 	}
 }
