@@ -30,6 +30,7 @@ var floors = []struct {
 	}},
 	{"data", []string{
 		"lib/portable",
+		"lib/download",
 		"lib/random",
 		"lib/tensorfile",
 		"lib/npz",

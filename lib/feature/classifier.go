@@ -17,10 +17,10 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
+	"vapo/lib/dataset"
 	"vapo/lib/failure"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 )
 
 // Classifier configures a small convolutional network: two 3x3 convolutions with SiLU, each followed by 2x2 average
@@ -89,7 +89,7 @@ func openClassifier(be backend.Backend, ck *checkpoint.Checkpoint) (*Network, er
 		return nil, failure.Default(failure.Input, openHint, err)
 	}
 	return newClassifier(be, c, func(shapes map[string][]int) (map[string][]float32, error) {
-		weights, err := ck.Weights(optim.EMA, shapes)
+		weights, err := ck.Weights(checkpoint.EMA, shapes)
 		return weights, failure.Default(failure.Input, openHint, err)
 	})
 }
@@ -126,13 +126,6 @@ func (c Classifier) prepare(dst []float32, im Image) error {
 		return failure.New(failure.Input, "the network must have been made for images of this size",
 			"its shape is %v, expected %v as in the classifier's training data", got, c.Shape)
 	}
-	Scale(dst, im.Pixels)
+	dataset.Normalize(dst, im.Pixels)
 	return nil
-}
-
-// Scale maps pixels 0..255 to [-1, 1].
-func Scale(dst []float32, pixels []uint8) {
-	for i, p := range pixels {
-		dst[i] = float32(p)/127.5 - 1
-	}
 }

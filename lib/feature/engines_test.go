@@ -6,6 +6,7 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/device"
+	"vapo/lib/dataset"
 )
 
 // The whole network, on images of the smallest size that it can process, gives the same features on every engine that
@@ -25,7 +26,7 @@ func TestInceptionOnEveryEngine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		Scale(net.x, patterned(1, side, side).Pixels)
+		dataset.Normalize(net.x, patterned(1, side, side).Pixels)
 		out := []backend.Buffer{backend.F32(net.features), backend.F32(net.logits)}
 		if err := net.exe.Run([]backend.Buffer{backend.F32(net.x)}, out); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"vapo/lib/graphop"
 	"vapo/lib/kernel"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 )
 
 // Image is one image, uint8 [C, H, W], of one channel or three.
@@ -71,7 +70,7 @@ func newNetwork(be backend.Backend, name string, b *layer.Builder, x, features, 
 		return nil, err
 	}
 	for _, p := range b.Params {
-		if err := n.exe.Load(optim.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
+		if err := n.exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
 			return nil, err
 		}
 	}

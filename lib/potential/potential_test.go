@@ -10,9 +10,9 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape"
-	"vapo/lib/random"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 func mlp(schedule string) potential.Config {

@@ -7,11 +7,11 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape"
-	"vapo/lib/random"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // adam is a plain optimiser for steps of a batch, with an average that keeps 0.999 of itself a step.

@@ -23,9 +23,9 @@ type params struct {
 	Pairs       int `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
 	Projections int `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
 
-	Panel      int `help:"Samples shown with their nearest training images." default:"16" unit:"images" min:"1"`
-	Neighbours int `help:"Nearest training images shown under each sample." default:"3" unit:"images" min:"1"`
-	Compared   int `help:"Samples and test images searched for their nearest one." default:"500" unit:"images" min:"1"`
+	Panel      int `help:"Samples shown with their nearest training images." default:"16" unit:"images" min:"1" effect:"none"`
+	Neighbours int `help:"Nearest training images shown under each." default:"3" unit:"images" min:"1" effect:"none"`
+	Compared   int `help:"Samples searched for their nearest ones." default:"500" unit:"images" min:"1" effect:"none"`
 
 	Inception inceptionParams `embed:""`
 
@@ -33,7 +33,7 @@ type params struct {
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
 	OODN         int     `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
-	KeepFeatures bool    `help:"Write the features of the reference, which a later run can take as its reference."`
+	KeepFeatures bool    `help:"Write the reference's features, a reference for later runs." effect:"none"`
 	Seed         uint64  `help:"Seed of directions, baselines and fresh data." default:"0"`
 
 	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
@@ -78,7 +78,7 @@ var spec = stage.Stage[params]{
 	About:   "Measure samples against data, with baselines to interpret the result.",
 	Version: 5,
 	Inputs: []contract.Port{
-		{Name: "samples", Media: contract.MediaArrow, Help: samplesHelp},
+		{Name: "samples", Media: contract.MediaArrow, Help: samplesHelp, Subject: true},
 		{Name: "reference", Media: contract.MediaArrow, Help: referenceHelp},
 		{Name: "test", Media: contract.MediaArrow, Optional: true, Help: "held-out data, for baselines and nearest neighbours"},
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: networkHelp},
@@ -86,15 +86,15 @@ var spec = stage.Stage[params]{
 		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "other data, to be told from the reference"},
 	},
 	Outputs: []contract.Port{
-		{Name: "score", Media: contract.MediaJSON, Help: "the distance, with N, reference, feature network and baselines"},
+		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with what is needed to interpret it"},
 		{Name: "neighbours", Media: contract.MediaPNG, Optional: true, Help: "samples above their nearest training images"},
 		{Name: "reference", Media: contract.MediaPNG, Optional: true, Help: "real data, to compare the samples with"},
 		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "moments (mu, sigma) of the reference's features"},
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "the reference's features, with --keep-features"},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Check: check,
-	Run:   run,
+	Resolve: resolve,
+	Engines: engine.Linked(),
+	Run:     run,
 	Commands: []stage.Command{
 		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
 		{Name: "features", Help: "Compute the Inception features of a set ahead of its score, with several workers.", Cmd: &extractCmd{}},
@@ -102,7 +102,8 @@ var spec = stage.Stage[params]{
 	},
 }
 
-func check(p *params) error {
+func resolve(p *params, _ stage.Given) error {
+	p.Backend = engine.Auto(p.Backend)
 	if _, err := parseMetrics(p.Metrics); err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 	}
 	plain := *reference
 	plain.Labels = nil // as samples have none, both pictures are of one colour
-	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.PNG(w, &plain) })
+	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &plain) })
 }
 
 func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, reference *imageSet) (*score, error) {

@@ -30,7 +30,7 @@ func drawNeighbours(ctx context.Context, job *stage.Job, p *params, s *score, sa
 		return nil
 	}
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
-		return preview.PNG(w, draw(reference, 100, "eval/reference", p.Seed)) // as sample draws its own
+		return preview.Set(w, draw(reference, 100, "eval/reference", p.Seed)) // as sample draws its own
 	})
 	if err != nil || samples == nil || !slices.Equal(samples.Shape(), reference.Shape()) {
 		return err
@@ -85,5 +85,6 @@ func drawPanel(w io.Writer, samples, reference *dataset.Images, near [][]metrics
 		}
 	}
 	scale := max(1, 56/max(samples.W, 1)) // so that small images can be seen
-	return preview.Grid(w, cells, cols*rows, samples.C, samples.H, samples.W, cols, scale)
+	grid := &dataset.Images{N: cols * rows, C: samples.C, H: samples.H, W: samples.W, Pixels: cells}
+	return preview.Grid(w, grid, cols, scale)
 }

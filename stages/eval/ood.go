@@ -9,7 +9,6 @@ import (
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
 	"vapo/lib/failure"
-	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
 	"vapo/lib/random"
@@ -114,7 +113,7 @@ func drawRows(set dataset.Set, d, n int, seed uint64) [][]float32 {
 		row := make([]float32, d)
 		switch s := set.(type) {
 		case *dataset.Images:
-			feature.Scale(row, s.Image(i))
+			dataset.Normalize(row, s.Image(i))
 		case *dataset.Points:
 			copy(row, s.Point(i))
 		}

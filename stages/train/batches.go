@@ -65,7 +65,7 @@ func (l *loader) fill(dst []float32, step int64, batch int, each func(row, sampl
 		if s.Pixels == nil {
 			copy(out, s.Point)
 		} else {
-			feature.Scale(out, s.Pixels)
+			dataset.Normalize(out, s.Pixels)
 			if coin != nil && coin.IntN(2) == 1 {
 				mirror(out, l.width)
 			}

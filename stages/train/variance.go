@@ -3,7 +3,6 @@ package main
 import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
-	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/random"
 	"vapo/lib/training"
@@ -68,7 +67,7 @@ func (p *varianceProbe) fill(b [][]float32, from *random.Source, bin int) {
 		i := from.IntN(p.data.Len())
 		switch s := p.data.(type) {
 		case *dataset.Images:
-			feature.Scale(x[row*d:(row+1)*d], s.Image(i))
+			dataset.Normalize(x[row*d:(row+1)*d], s.Image(i))
 		case *dataset.Points:
 			copy(x[row*d:(row+1)*d], s.Point(i))
 		}
