@@ -89,8 +89,8 @@ func (f *File) verify() error {
 	return nil
 }
 
-// transfer completes the content. retryablehttp decides which errors are worth a retry, waits longer each time and obeys
-// Retry-After; with its response handler this covers bodies that break off, and its hook requests only the rest.
+// transfer completes the content. retryablehttp knows which errors are worth a retry, waits longer each time and obeys
+// Retry-After. Its response handler covers bodies that break off, and its retry hook requests only the rest.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // connects within 30 s, through the proxies of the environment
 	client.HTTPClient.Transport.(*http.Transport).ResponseHeaderTimeout = maxSilence
@@ -161,7 +161,8 @@ func (f *File) receive(res *http.Response) error {
 func (f *File) Write(p []byte) (int, error) {
 	f.stall.Reset(maxSilence)
 	if size := max(f.total, f.size+int64(len(p))); size > f.MaxBytes {
-		return 0, failure.New(failure.Integrity, hint, "%s has at least %d bytes, expected at most %d", f.URL, size, f.MaxBytes)
+		return 0, failure.New(failure.Integrity, hint, "%s has at least %d bytes, expected at most %d",
+			f.URL, size, f.MaxBytes)
 	}
 	n, err := f.part.Write(p)
 	f.size += int64(n)

@@ -98,8 +98,10 @@ func TestShardsAddUp(t *testing.T) {
 	if got := extended.rows(t, small); !slices.Equal(got, want[:len(got)]) || extended.computed != small.N {
 		t.Errorf("features of the first images differ, or %d of %d were computed", extended.computed, small.N)
 	}
-	if got := extended.rows(t, all); !slices.Equal(got, want) || extended.cached != small.N || extended.computed != n-small.N {
-		t.Errorf("an extended set gives other features, or %d were computed and %d cached", extended.computed, extended.cached)
+	got := extended.rows(t, all)
+	if !slices.Equal(got, want) || extended.cached != small.N || extended.computed != n-small.N {
+		t.Errorf("an extended set gives other features, or %d were computed and %d cached",
+			extended.computed, extended.cached)
 	}
 
 	shared := memory{}
@@ -128,7 +130,8 @@ func TestShardsAddUp(t *testing.T) {
 		t.Errorf("killed with %v and %d shards", err, len(killed.Cache.(memory)))
 	}
 	failed := newExtraction(t, killed.Cache)
-	if _, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.Shard + 7}); !errors.Is(err, errUnreadable) {
+	_, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.Shard + 7})
+	if !errors.Is(err, errUnreadable) {
 		t.Errorf("an image that cannot be read: %v", err)
 	}
 	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.cached != 2*feature.Shard {

@@ -175,7 +175,9 @@ func TestCrossEntropyOfLargeLogits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exe, err := engine(t).Compile(backend.Graph{Inputs: []*graphop.Node{logits, labels}, Outputs: []*graphop.Node{loss, grads[0]}})
+	exe, err := engine(t).Compile(backend.Graph{
+		Inputs: []*graphop.Node{logits, labels}, Outputs: []*graphop.Node{loss, grads[0]},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,16 +241,20 @@ func TestRefusals(t *testing.T) {
 	}
 	wide := images(2, nil)
 	wide.H, wide.W = 4, 16
-	if err := net.Features(feature.Of(wide), 0, 2, make([]float32, 20)); err == nil || !strings.Contains(err.Error(), "[2 4 16]") {
+	err = net.Features(feature.Of(wide), 0, 2, make([]float32, 20))
+	if err == nil || !strings.Contains(err.Error(), "[2 4 16]") {
 		t.Errorf("images of another shape: %v", err)
 	}
 	if _, err := net.Accuracy(images(3, nil)); err == nil {
 		t.Error("the accuracy on images without labels was computed")
 	}
 	for _, c := range []feature.Classifier{
-		{Shape: []int{1, 6, 8}, Classes: 4, Channels: 3, Features: 6}, {Shape: []int{8, 8}, Classes: 4, Channels: 3, Features: 6},
-		{Shape: []int{0, 8, 8}, Classes: 4, Channels: 3, Features: 6}, {Shape: []int{1, 8, 8}, Classes: 1, Channels: 3, Features: 6},
-		{Shape: []int{1, 8, 8}, Classes: 4, Channels: 0, Features: 6}, {Shape: []int{1, 8, 8}, Classes: 4, Channels: 3},
+		{Shape: []int{1, 6, 8}, Classes: 4, Channels: 3, Features: 6},
+		{Shape: []int{8, 8}, Classes: 4, Channels: 3, Features: 6},
+		{Shape: []int{0, 8, 8}, Classes: 4, Channels: 3, Features: 6},
+		{Shape: []int{1, 8, 8}, Classes: 1, Channels: 3, Features: 6},
+		{Shape: []int{1, 8, 8}, Classes: 4, Channels: 0, Features: 6},
+		{Shape: []int{1, 8, 8}, Classes: 4, Channels: 3},
 	} {
 		if c.Check() == nil {
 			t.Errorf("%+v was accepted", c)
@@ -257,7 +263,10 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%+v was compiled", c)
 		}
 	}
-	for _, raw := range []string{``, `[]`, `{}`, `{"shape":[1,8,8],"classes":4,"channels":3,"features":6,"more":1}`, `{"shape":[1,8,8],"classes":"4","channels":3,"features":6}`} {
+	for _, raw := range []string{
+		``, `[]`, `{}`, `{"shape":[1,8,8],"classes":4,"channels":3,"features":6,"more":1}`,
+		`{"shape":[1,8,8],"classes":"4","channels":3,"features":6}`,
+	} {
 		if _, err := feature.ParseClassifier(json.RawMessage(raw)); err == nil {
 			t.Errorf("configuration %s was accepted", raw)
 		}

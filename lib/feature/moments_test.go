@@ -25,14 +25,15 @@ func classifierFile(t *testing.T, be backend.Backend) string {
 		LearningRate: 1e-3, Decay: "constant", HorizonSteps: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8,
 		BatchImages: 2, EMAHalfLifeImages: []float64{10},
 	}
-	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 5}, o, 2)
+	c := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 5}
+	s, err := training.Classifier(be, c, o, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Initialise(1); err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.Checkpoint(0)
+	ck, err := s.Checkpoint(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func classifierFile(t *testing.T, be backend.Backend) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := checkpoint.Write(f, c); err != nil {
+	if err := checkpoint.Write(f, ck); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -108,7 +109,8 @@ func TestErrorClasses(t *testing.T) {
 	if _, err := n.Moments(t.Context(), feature.Of(greyImages(3, 5))); failure.ClassOf(err) != failure.Input {
 		t.Errorf("images of another size: %v", err)
 	}
-	if err := n.Network.Check(feature.Image{C: 1, H: 5, W: 5, Pixels: make([]uint8, 25)}); failure.ClassOf(err) != failure.Input {
+	large := feature.Image{C: 1, H: 5, W: 5, Pixels: make([]uint8, 25)}
+	if err := n.Network.Check(large); failure.ClassOf(err) != failure.Input {
 		t.Errorf("an image of another size: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -116,7 +118,8 @@ func TestErrorClasses(t *testing.T) {
 	if _, err := n.Moments(ctx, feature.Of(greyImages(3, 4))); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, err := (feature.Matrix{Width: 1, Data: []float32{1, float32(nan())}}).Moments(); failure.ClassOf(err) != failure.Numeric {
+	m := feature.Matrix{Width: 1, Data: []float32{1, float32(nan())}}
+	if _, err := m.Moments(); failure.ClassOf(err) != failure.Numeric {
 		t.Errorf("features that are not finite: %v", err)
 	}
 }

@@ -23,13 +23,14 @@ type params struct {
 	Pairs       int `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
 	Projections int `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
 
-	Panel      int `help:"Samples shown with their nearest training images." default:"16" unit:"images" min:"1" effect:"none"`
-	Neighbours int `help:"Nearest training images shown under each." default:"3" unit:"images" min:"1" effect:"none"`
-	Compared   int `help:"Samples searched for their nearest ones." default:"500" unit:"images" min:"1" effect:"none"`
+	Panel      int `help:"Samples shown with their nearest images." default:"16" unit:"images" min:"1" effect:"none"`
+	Neighbours int `help:"Nearest images shown under each sample." default:"3" unit:"images" min:"1" effect:"none"`
+	Compared   int `help:"Samples compared with their nearest images." default:"500" unit:"images" min:"1" effect:"none"`
 
 	Inception inceptionParams `embed:""`
 
-	Metrics      string  `help:"Further metrics of images: all, none, or some of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+	Metrics string `help:"More metrics: all, none, or any of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
 	OODN         int     `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
@@ -41,7 +42,7 @@ type params struct {
 
 // inceptionParams say how Inception is used.
 type inceptionParams struct {
-	Tap    int            `help:"Inception's layer, by channels: 64, 192, 768, 1280, 2048; 1008: logits." default:"2048"`
+	Tap    int            `help:"Inception's layer: 64, 192, 768, 1280 or 2048 channels, or 1008 logits." default:"2048"`
 	Resize feature.Resize `help:"Resize convention: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 }
 
@@ -80,24 +81,24 @@ var spec = stage.Stage[params]{
 	Inputs: []contract.Port{
 		{Name: "samples", Media: contract.MediaArrow, Help: samplesHelp, Subject: true},
 		{Name: "reference", Media: contract.MediaArrow, Help: referenceHelp},
-		{Name: "test", Media: contract.MediaArrow, Optional: true, Help: "held-out data, for baselines and nearest neighbours"},
+		{Name: "test", Media: contract.MediaArrow, Optional: true, Help: "held-out data, for baselines and neighbours"},
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: networkHelp},
-		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential that tells outliers from data"},
-		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "other data, to be told from the reference"},
+		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential whose density tells outliers"},
+		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "data of another distribution"},
 	},
 	Outputs: []contract.Port{
 		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with what is needed to interpret it"},
 		{Name: "neighbours", Media: contract.MediaPNG, Optional: true, Help: "samples above their nearest training images"},
-		{Name: "reference", Media: contract.MediaPNG, Optional: true, Help: "real data, to compare the samples with"},
-		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "moments (mu, sigma) of the reference's features"},
-		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "the reference's features, with --keep-features"},
+		{Name: "reference", Media: contract.MediaPNG, Optional: true, Help: "a picture of the reference"},
+		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "moments (mu, sigma) of its features"},
+		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "its features, with --keep-features"},
 	},
 	Resolve: resolve,
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
-		{Name: "features", Help: "Compute the Inception features of a set ahead of its score, with several workers.", Cmd: &extractCmd{}},
+		{Name: "features", Help: "Compute and cache the Inception features of a set, or a part of them.", Cmd: &extractCmd{}},
 		{Name: "weights", Help: "Download Inception's weights, or import them into the store.", Cmd: &weightsCmd{}},
 	},
 }
@@ -164,9 +165,11 @@ func readInput(ctx context.Context, job *stage.Job, name string) (*imageSet, *da
 	return openSet("input "+name, path)
 }
 
-func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, reference *dataset.Points) (*score, error) {
+func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, reference *dataset.Points) (
+	*score, error) {
 	if job.HasInput("features") {
-		return nil, failure.New(failure.Input, "leave out the input features", "points are compared without a feature network")
+		return nil, failure.New(failure.Input, "leave out the input features",
+			"points are compared as they are, without a feature network")
 	}
 	if samples.D != reference.D {
 		return nil, shapeMismatch("input samples", samples, "input reference", reference)
@@ -246,7 +249,8 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 }
 
 func shapeMismatch(labelA string, a dataset.Set, labelB string, b dataset.Set) error {
-	return failure.New(failure.Input, sameKind, "%s has rows of shape %v, %s of shape %v", labelA, a.Shape(), labelB, b.Shape())
+	return failure.New(failure.Input, sameKind, "%s holds rows of shape %v, %s of shape %v",
+		labelA, a.Shape(), labelB, b.Shape())
 }
 
 // splitName is the name of a data set and split in a score.

@@ -14,14 +14,14 @@ import (
 
 // extractCmd computes the Inception features of a set, or of one worker's part of it, and caches them for later scores.
 type extractCmd struct {
-	Images  string `arg:"" help:"A folder of PNG or JPEG images, an .npz of images, or a REF (a file, ref:name or sha256:…) of a data set."`
-	Weights string `help:"Inception's weights, a file (.pth, .safetensors), ref:name or sha256:…" placeholder:"REF" required:""`
+	Images  string `arg:"" help:"A folder of images, an .npz of images, or a data set (a file, ref:name or sha256:…)."`
+	Weights string `help:"Inception's weights: a file, ref:name or sha256:…" placeholder:"REF" required:""`
 
 	Inception inceptionParams `embed:""`
 
 	Metrics string `help:"The metrics of the later scores; the Inception score adds logits to the features." default:"all"`
 	Part    part   `help:"Compute the i-th of n parts, for n workers at once." placeholder:"I/N" default:"1/1"`
-	Cache   string `help:"Directory to cache the features in. Default: the store that VAPO_STORE names." placeholder:"DIR" type:"path"`
+	Cache   string `help:"Directory for the features; default: the store of VAPO_STORE." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }
@@ -67,7 +67,8 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 		return fmt.Errorf("--cache: %w", err)
 	}
 	if cache == nil {
-		return failure.New(failure.Usage, "give --cache DIR, or set VAPO_STORE", "there is no --cache and no store to keep the features in")
+		return failure.New(failure.Usage, "give --cache DIR, or set VAPO_STORE",
+			"there is no --cache and no store to keep the features in")
 	}
 	network := foldersCmd{Weights: cmd.Weights, Inception: cmd.Inception, Backend: cmd.Backend}
 	extractor, err := network.open(ctx, c, metrics)
@@ -82,7 +83,8 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	if s.images == nil {
 		return failure.New(failure.Input, "", "%s holds no images", s.label)
 	}
-	out := extractResult{Images: s.n(), Part: fmt.Sprintf("%d/%d", cmd.Part.i, cmd.Part.n), Network: extractor.Description()}
+	name := fmt.Sprintf("%d/%d", cmd.Part.i, cmd.Part.n)
+	out := extractResult{Images: s.n(), Part: name, Network: extractor.Description()}
 	total := 0 // images in this part
 	for from := (cmd.Part.i - 1) * feature.Shard; from < s.n(); from += cmd.Part.n * feature.Shard {
 		total += min(feature.Shard, s.n()-from)

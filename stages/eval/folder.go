@@ -31,7 +31,8 @@ func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet,
 		return openFolder(c, arg)
 	}
 	if err != nil && !strings.HasPrefix(arg, "ref:") && !strings.HasPrefix(arg, "sha256:") {
-		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…", "folder %s: %w", arg, errors.Unwrap(err))
+		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…",
+			"folder %s: %w", arg, errors.Unwrap(err))
 	}
 	path, err := c.Resolve(ctx, arg)
 	if err != nil {
@@ -39,7 +40,7 @@ func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet,
 	}
 	s, points, err := openSet(arg, path)
 	if err == nil && points != nil {
-		err = failure.New(failure.Input, "score points with the stage's default command", "%s holds points, not images", arg)
+		err = failure.New(failure.Input, "use the default command for points", "%s holds points, not images", arg)
 	}
 	return s, err
 }

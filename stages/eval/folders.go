@@ -20,17 +20,18 @@ import (
 
 // foldersCmd scores two folders of images without a store: one JSON line on standard output, a table on standard error.
 type foldersCmd struct {
-	A string `arg:"" help:"What to score: a folder of PNG or JPEG images, an .npz of images or moments, or a REF (a file, ref:name or sha256:…) of samples or features."`
-	B string `arg:"" help:"What to score it against, in the same forms."`
+	A string `arg:"" help:"A folder of images, an .npz, or samples or features (a file, ref:name or sha256:…)."`
+	B string `arg:"" help:"The reference for A, in the same forms."`
 
-	Features string `help:"Checkpoint of a classifier as feature network; without a network pixels are compared." placeholder:"REF"`
-	Weights  string `help:"Inception's weights (.pth, .safetensors): the distance is the FID; images may have any sizes." placeholder:"REF"`
+	Features string `help:"A classifier's checkpoint. Without it and --weights pixels are compared." placeholder:"REF"`
+	Weights  string `help:"Inception's weights, for the FID. The images may have any sizes." placeholder:"REF"`
 
 	Inception inceptionParams `embed:""`
 
-	Metrics        string `help:"Further metrics: all, none, or some of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
-	Cache          string `help:"Directory to cache Inception's features in. Default: the store, if VAPO_STORE names one; without either, a stopped run starts over." placeholder:"DIR" type:"path"`
-	SaveStatistics string `help:"Write the moments of B's features, as FID tools share them." placeholder:"FILE.npz" type:"path"`
+	Metrics string `help:"More metrics: all, none, or any of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+
+	Cache          string `help:"Directory for Inception's features; default: the store." placeholder:"DIR" type:"path"`
+	SaveStatistics string `help:"File for the moments (mu, sigma) of B." placeholder:"FILE.npz" type:"path"`
 	Projections    int    `help:"Directions of the sliced distance of pixels." default:"128"`
 	Seed           uint64 `help:"Seed of directions and subsets." default:"0"`
 
@@ -112,7 +113,8 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 }
 
 // open opens the feature network that the flags name.
-func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metricSelection) (*feature.Extractor, error) {
+func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metricSelection) (
+	*feature.Extractor, error) {
 	path, err := c.Resolve(ctx, cmd.Features+cmd.Weights) // one of them is empty
 	if err != nil {
 		return nil, fmt.Errorf("feature network: %w", err)
@@ -126,9 +128,11 @@ func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metri
 	case err != nil:
 		return nil, err
 	case cmd.Weights != "" && !extractor.Inception():
-		return nil, failure.New(failure.Input, "give a checkpoint of train as --features", "weights %s: not Inception's", cmd.Weights)
+		return nil, failure.New(failure.Input, "give a checkpoint of train as --features",
+			"weights %s: not Inception's", cmd.Weights)
 	case cmd.Features != "" && extractor.Inception():
-		return nil, failure.New(failure.Input, "give Inception's weights as --weights", "features %s: not a classifier", cmd.Features)
+		return nil, failure.New(failure.Input, "give Inception's weights as --weights",
+			"features %s: not a classifier", cmd.Features)
 	}
 	return extractor, nil
 }
@@ -139,11 +143,13 @@ func (cmd *foldersCmd) checkStatistics(c *scorer) error {
 		return nil
 	}
 	if c.inPixels() {
-		return failure.New(failure.Usage, "name a feature network", "--save-statistics: pixels are compared, there are no features")
+		return failure.New(failure.Usage, "name a feature network",
+			"--save-statistics: pixels are compared, there are no features")
 	}
 	dir := filepath.Dir(cmd.SaveStatistics)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return failure.New(failure.Usage, "name a file in an existing directory", "--save-statistics: %s is not a directory", dir)
+		return failure.New(failure.Usage, "name a file in an existing directory",
+			"--save-statistics: %s is not a directory", dir)
 	}
 	return nil
 }

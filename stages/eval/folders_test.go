@@ -177,7 +177,8 @@ func TestFolderRefusals(t *testing.T) {
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	other := writeFolder(t, filepath.Join(dir, "other"), &dataset.Images{N: 2, C: 1, H: 4, W: 5, Pixels: make([]uint8, 40)})
+	small := &dataset.Images{N: 2, C: 1, H: 4, W: 5, Pixels: make([]uint8, 40)}
+	other := writeFolder(t, filepath.Join(dir, "other"), small)
 	for name, tc := range map[string]struct {
 		args []string
 		code failure.Class

@@ -129,8 +129,8 @@ func (c *scorer) unavailable(name string, samples, reference *imageSet) string {
 		return reference.label + " holds moments only"
 	case name == metricManifold && min(samples.n(), reference.n()) <= manifoldK:
 		return fmt.Sprintf("it takes more than %d images on each side", manifoldK)
-	case name == metricInception && samples.images != nil && c.extractor.Network.Classes == 0 && c.score.Tap != feature.LogitsTap,
-		name == metricInception && samples.images == nil && c.logits(samples).Width == 0:
+	case name != metricInception || c.score.Tap == feature.LogitsTap:
+	case samples.images != nil && c.extractor.Network.Classes == 0, samples.images == nil && samples.logits.Width == 0:
 		return "the features come without the logits of the last layer"
 	}
 	return ""

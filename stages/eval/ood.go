@@ -15,9 +15,9 @@ import (
 	"vapo/lib/stage"
 )
 
-// oodScore measures how well the potential separates data from outliers: the probability that a datum scores higher than
-// an outlier (the area under the ROC curve; 1/2 is chance), by the log density of the path at time t and by the negative
-// length of the gradient. Both are evaluated at mu(t)·x, to which the path carries a datum x without its noise.
+// oodScore measures how well the potential separates data from outliers: the probability that a datum scores higher
+// than an outlier (the area under the ROC curve; 1/2 is chance), by the log density of the path at time t and by the
+// negative length of the gradient. Both are evaluated at mu(t)·x, where the path takes a datum x without its noise.
 type oodScore struct {
 	Time     float64 `json:"t"`
 	Density  float64 `json:"auroc_log_density"`
@@ -35,7 +35,8 @@ const (
 
 // scoreOutliers compares inliers with the input outliers under the potential of the input checkpoint. It returns nil if
 // these inputs are not given.
-func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers dataset.Set, name string) (*oodScore, error) {
+func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers dataset.Set, name string) (
+	*oodScore, error) {
 	if !job.HasInput("outliers") {
 		return nil, nil
 	}
@@ -122,8 +123,8 @@ func drawRows(set dataset.Set, d, n int, seed uint64) [][]float32 {
 	return rows
 }
 
-// densities returns the log density of the path at mu·x for the rows x, up to a constant, and the negative length of the
-// potential's gradient there.
+// densities returns the log density of the path at mu·x for the rows x, up to a constant, and the negative length of
+// the potential's gradient there.
 func densities(ctx context.Context, field *potential.Field, rows [][]float32, t float64) (
 	density, negLength []float64, err error) {
 	path, err := field.Config.Path()

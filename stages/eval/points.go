@@ -96,8 +96,8 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 	return s, nil
 }
 
-// window returns the n rows of x [*, d] for pair k of pairs. The windows are evenly spaced, and disjoint if x has enough
-// rows.
+// window returns the n rows of x [*, d] for pair k of pairs. The windows are evenly spaced, and disjoint if x is long
+// enough.
 func window(x []float32, d, n, k, pairs int) []float32 {
 	at := 0
 	if spare := len(x)/d - n; pairs > 1 {

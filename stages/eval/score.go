@@ -87,7 +87,7 @@ func (c *scorer) describe(metric, network, digest string) {
 	}
 	s.Metric, s.Tap, s.Resize = feature.FIDMetric, tap, string(resize)
 	if s.Weights != feature.PublishedDigest {
-		s.warn("the weights are not the published file (" + feature.PublishedWeights + "): say which they are beside the number")
+		s.warn("the weights are not the published file (%s): say which they are beside the number", feature.PublishedWeights)
 	}
 }
 

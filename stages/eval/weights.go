@@ -27,9 +27,9 @@ var publishedDigest = feature.PublishedDigest
 
 // importWeightsCmd imports a file of any format that feature.OpenWeights reads.
 type importWeightsCmd struct {
-	File         string `arg:"" help:"Inception's weights (.pth, .safetensors or a checkpoint): a path, ref:name or sha256:…"`
+	File         string `arg:"" help:"A .pth or .safetensors file, or a checkpoint: a path, ref:name or sha256:…"`
 	Ref          string `help:"Name to give the weights in the store." default:"weights/inception"`
-	Unverified   bool   `help:"Import weights that are not the published file. Their scores are not comparable with others."`
+	Unverified   bool   `help:"Accept weights that are not the published file; their scores are not comparable."`
 	AsCheckpoint bool   `help:"Store the layers as a checkpoint instead of the file. It has a digest of its own."`
 }
 
@@ -154,7 +154,7 @@ const (
 
 // fetchWeightsCmd downloads the published weights.
 type fetchWeightsCmd struct {
-	Out string `help:"File to write. Default: the published name, in the current directory." placeholder:"FILE" type:"path"`
+	Out string `help:"File to write; default: the published name, here." placeholder:"FILE" type:"path"`
 	URL string `name:"url" help:"Address to download the published file from, say a mirror's." placeholder:"URL"`
 	Ref string `help:"Name to give the weights in the store, if VAPO_STORE names one." default:"weights/inception"`
 }
@@ -165,7 +165,8 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 		return err
 	}
 	address, out := cmp.Or(cmd.URL, publishedURL), cmp.Or(cmd.Out, feature.PublishedWeights)
-	if u, err := url.Parse(address); err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	u, err := url.Parse(address)
+	if err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return failure.New(failure.Usage, "", "--url must begin with https:// or http:// and hold no password")
 	}
 	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
