@@ -40,7 +40,8 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	if program.IsTerminal(a.stdout) {
-		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE", "an artifact is not written to a terminal")
+		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE",
+			"an artifact is not written to a terminal")
 	}
 	r, err := store.Open(ctx, digest)
 	if err != nil {
@@ -89,7 +90,8 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	}
 	s, ok := record.Step(stepName)
 	if !ok || s.Outputs[output].Digest == "" {
-		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
+		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s",
+			record.ID, text)
 	}
 	return artifact.Digest(s.Outputs[output].Digest), nil
 }

@@ -132,8 +132,7 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	return string(digest), nil
 }
 
-// lookUp turns the decision into a hit if the store has the action's record
-// and every blob it names.
+// lookUp turns the decision into a hit if the store has the action's record and every blob it names.
 func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	rec, err := r.Store.Record(ctx, d.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {
