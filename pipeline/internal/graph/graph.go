@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vapo/lib/artifact"
 	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/pipeline/internal/catalog"
@@ -174,7 +175,7 @@ var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
 
 func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port contract.Port) (Source, error) {
 	switch {
-	case strings.HasPrefix(in.From, "ref:"), strings.HasPrefix(in.From, "sha256:"):
+	case artifact.IsReference(in.From):
 		return Source{Ref: in.From, Pos: in.Pos}, nil
 	case strings.ContainsRune(in.From, '/') || strings.HasPrefix(in.From, "."):
 		path := in.From
