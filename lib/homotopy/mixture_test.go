@@ -21,6 +21,13 @@ func mixture(t *testing.T, components ...dataset.Component) *dataset.Mixture {
 	return m
 }
 
+func components(m *dataset.Mixture) (out []Component) {
+	for _, c := range m.Components {
+		out = append(out, Component(c))
+	}
+	return out
+}
+
 func ring(t *testing.T) *dataset.Mixture {
 	var c []dataset.Component
 	for k := range 8 {
@@ -50,7 +57,7 @@ func TestFieldIsL6(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, m := range []*dataset.Mixture{ring(t), three} {
 			d := m.Dim()
-			f := NewMixtureField(m)
+			f := NewMixtureField(components(m))
 			for range 200 {
 				at := s.Draw(0.02 + 0.93*rng.Float64())
 				p := s.At(at)
@@ -89,7 +96,7 @@ func TestFieldIsL6(t *testing.T) {
 // data and weighted by the density of x given x̄.
 func TestFieldIsMeanVelocity(t *testing.T) {
 	m := ring(t)
-	f := NewMixtureField(m)
+	f := NewMixtureField(components(m))
 	const n = 200_000
 	data, _ := m.Sample(random.New(5, "data", 0), n)
 	for name, s := range schedules(t) {
@@ -130,7 +137,7 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 
 // Far from all components the posterior is decided by exponents that underflow: the field must stay finite.
 func TestFieldFarAway(t *testing.T) {
-	f := NewMixtureField(ring(t))
+	f := NewMixtureField(components(ring(t)))
 	grad := make([]float64, 2)
 	for name, s := range schedules(t) {
 		for _, at := range []float64{0, 0.5, 1} {
@@ -149,7 +156,7 @@ func carry(t *testing.T, m *dataset.Mixture, s Schedule, x []float32, steps int)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := NewMixtureField(m)
+	f := NewMixtureField(components(m))
 	row, grad := make([]float64, 2), make([]float64, 2)
 	flow := func(x, at, dx []float32) error {
 		for i, v := range at {
@@ -199,8 +206,8 @@ func TestFlowReachesTheData(t *testing.T) {
 	}
 }
 
-// All schedules scale one path, x̄ + (sigma/mu)·eps, and pass through it at their own pace. So all carry a sample of the
-// prior to the same place, up to where they begin and stop: the noise sigma/mu that is left at the end, and on vp
+// All schedules scale one path, x̄ + (sigma/mu)·eps, and pass through it at their own pace. So all carry a sample of
+// the prior to the same place, up to where they begin and stop: the noise sigma/mu that is left at the end, and on vp
 // the data that are there at the start.
 func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 	m := ring(t)
@@ -251,7 +258,7 @@ func TestLogDensity(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 7))
 	m := ring(t)
 	d := m.Dim()
-	f := NewMixtureField(m)
+	f := NewMixtureField(components(m))
 	for name, s := range schedules(t) {
 		for range 20 {
 			p := s.At(s.Draw(0.1 + 0.8*rng.Float64()))

@@ -1,9 +1,10 @@
 package homotopy
 
 import (
-	"errors"
 	"math"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 // Near t = 1 the energy's noise grows as 1/sigma on all schedules but vapo, so its weight is sigma/w; nothing else is
@@ -96,12 +97,10 @@ func TestWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var unknown *UnknownError
-	if _, err := Weighted(s, "energy", "heavy"); !errors.As(err, &unknown) || unknown.Name != "heavy" {
+	if _, err := Weighted(s, "energy", "heavy"); failure.ClassOf(err) != failure.Usage {
 		t.Errorf("unknown weight: %v", err)
 	}
-	var mismatch *MismatchError
-	if _, err := Weighted(s, "hybrid", "none"); !errors.As(err, &mismatch) {
+	if _, err := Weighted(s, "hybrid", "none"); failure.ClassOf(err) != failure.Usage {
 		t.Errorf("weights of hybrid on vapo: %v", err)
 	}
 }

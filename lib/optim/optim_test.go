@@ -132,8 +132,8 @@ func TestCheck(t *testing.T) {
 		if err := bad.Check(); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: error is %v, want one about the %s", bad, err, c.says)
 		}
-		if _, err := optim.Step(bad, nil, nil, nil); err == nil {
-			t.Errorf("%+v: Step accepted it", bad)
+		if _, err := bad.Build(nil, nil, nil); err == nil {
+			t.Errorf("%+v: Build accepted it", bad)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func newUpdate(t *testing.T, c optim.Config, dt tensor.Dtype) *update {
 		grads = append(grads, graphop.Input(g, dt, "grad/"+name, s...))
 	}
 	inputs = append(inputs, grads...)
-	up, err := optim.Step(c, loss, params, grads)
+	up, err := c.Build(loss, params, grads)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type golden1 struct {
 func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	c := g.Config
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: dt}
-	var in homotopy.Batch
+	var in homotopy.Inputs
 	var label *graphop.Node
 	var inputs []*graphop.Node
 	err := graphop.Build(func() {
@@ -50,14 +50,14 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 		return golden1{}, err
 	}
 	var at, phi *graphop.Node
-	terms, err := homotopy.Loss(g.Objective, func(x, t *graphop.Node) *graphop.Node {
-		at, phi = x, c.Build(b, x, t, label)
-		return phi
-	}, in)
-	if err != nil {
+	if err := graphop.Build(func() { at = in.At(); phi = c.Build(b, at, in.Condition, label) }); err != nil {
 		return golden1{}, err
 	}
 	field, err := graphop.Grad(phi, at)
+	if err != nil {
+		return golden1{}, err
+	}
+	terms, err := homotopy.Loss(g.Objective, in, phi, field[0])
 	if err != nil {
 		return golden1{}, err
 	}
@@ -65,7 +65,7 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	if err != nil {
 		return golden1{}, err
 	}
-	u, err := optim.Step(g.whole(), terms.Loss, b.Nodes(), grads)
+	u, err := g.whole().Build(terms.Loss, b.Nodes(), grads)
 	if err != nil {
 		return golden1{}, err
 	}
@@ -90,10 +90,10 @@ func (g golden) inputs(path homotopy.Schedule) [][]float64 {
 	for i := range x {
 		x[i], noise[i] = float64(wave(50, i)), 1.5*float64(wave(60, i))
 	}
-	columns := make([][]float64, homotopy.Columns)
+	columns := make([][]float64, 6)
 	for i, t := range g.Times {
 		p, rate := path.At(t), path.Rate(t)
-		for k, v := range [homotopy.Columns]float64{path.Condition(t), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, g.Weight[0][i]} {
+		for k, v := range []float64{path.Condition(t), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, g.Weight[0][i]} {
 			columns[k] = append(columns[k], v)
 		}
 	}

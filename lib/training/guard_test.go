@@ -176,7 +176,7 @@ func TestGuardLeavesNoGarbage(t *testing.T) {
 func TestGuardSkipsSpikes(t *testing.T) {
 	be := engines(t)[0]
 	for _, tr := range []trainee{trainees()[0], accumulating(t)} {
-		runs := [2]*Step{tr.new(t, be), tr.new(t, be)}
+		runs := [2]*Trainer{tr.new(t, be), tr.new(t, be)}
 		for i, s := range runs {
 			g, err := NewGuard(10)
 			if err != nil {
@@ -186,9 +186,9 @@ func TestGuardSkipsSpikes(t *testing.T) {
 				s.Limit = g.Limit()
 				if i == 1 && step == 25 {
 					before := bytesOf(t, s, step)
-					m := tr.take(t, s, step, func(batch [][]float32) {
-						for j := range batch[BatchX] {
-							batch[BatchX][j] *= 300
+					m := tr.take(t, s, step, func(b *Batch) {
+						for j := range b.X {
+							b.X[j] *= 300
 						}
 					})
 					if !m.Spike || m.Applied || !bytes.Equal(before, bytesOf(t, s, step)) {

@@ -1,4 +1,4 @@
-package main
+package data
 
 import (
 	"bufio"
@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// memoryLimit is the memory in bytes that this process may have: the least of GOMEMLIMIT, the limits of its control
-// groups and what the machine has available. 0 where nothing says so, as outside Linux.
+// memoryLimit is the memory in bytes that this process may use: the least of GOMEMLIMIT, the limits of its control
+// groups and the machine's available memory; 0 if none is known, as outside Linux.
 func memoryLimit() int64 {
-	least := debug.SetMemoryLimit(-1) // asks only
+	least := debug.SetMemoryLimit(-1) // reads the limit without changing it
 	for _, limit := range append(groupLimits("/proc/self/cgroup", "/sys/fs/cgroup"), available("/proc/meminfo")) {
 		if limit > 0 {
 			least = min(least, limit)
@@ -26,14 +26,14 @@ func memoryLimit() int64 {
 	return least
 }
 
-// groupLimits returns the limits of the process's control group, of version 1 or 2, and of those it is part of.
+// groupLimits returns the limits of the process's control group, of version 1 or 2, and of its parents.
 func groupLimits(self, root string) (limits []int64) {
 	text, err := os.ReadFile(self)
 	if err != nil {
 		return nil
 	}
 	for line := range strings.Lines(string(text)) {
-		// hierarchy:controllers:group, where version 2 has no controllers and version 1 mounts each in a directory.
+		// hierarchy:controllers:group; version 2 names no controllers, version 1 mounts each in its own directory.
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
 		controllers, group, _ := strings.Cut(rest, ":")
 		mount, file := root, "memory.max"
