@@ -85,7 +85,7 @@ func port(ports []Port, name string) (Port, bool) {
 // converted from one type to another.
 func (p Param) Value(v any) (any, error) {
 	wrong := func() error {
-		return fmt.Errorf("parameter %s is of type %s; it cannot be %s", p.Name, p.Type, clip(Show(v), 60))
+		return fmt.Errorf("parameter %s is of type %s; it cannot be %.60s", p.Name, p.Type, Show(v))
 	}
 	switch p.Type {
 	case "string":
@@ -252,11 +252,4 @@ func backendClass(name string) string {
 	}
 	base := path.Base(path.Clean(file))
 	return family + "-" + strings.TrimSuffix(base, path.Ext(base)) + option
-}
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
 }

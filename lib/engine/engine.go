@@ -131,5 +131,10 @@ func Resolve(name Name) Name {
 	return Name(chosen.class)
 }
 
-// Auto is Resolve for a stage's table of parameters that know "auto".
-func Auto() string { return string(Resolve(auto)) }
+// Auto returns the engine that "auto" stands for on this machine, and any other name as it is.
+func Auto(name Name) Name {
+	if name != auto {
+		return name
+	}
+	return Resolve(auto)
+}

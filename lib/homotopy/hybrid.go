@@ -34,7 +34,7 @@ func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
 		return nil, failure.New(failure.Usage, "",
 			"objective hybrid on a batch of %d: it needs standard deviations over the batch, expected 2 samples or more", n)
 	}
-	x, eps, v, t := flat(in.X), flat(in.Noise), in.velocity(), in.Condition
+	x, eps, v, t := in.flat(in.X), in.flat(in.Noise), in.velocity(), in.Condition
 	meanD := func(x *graphop.Node) *graphop.Node { return graphop.Scale(graphop.Sum(x, 1), 1/float64(d)) }
 	centred := func(x *graphop.Node) *graphop.Node { return graphop.Sub(x, graphop.Mean(x, 0)) }
 	// PyTorch's default: over n-1.

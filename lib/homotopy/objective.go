@@ -61,21 +61,21 @@ type Inputs struct {
 	Weight      *graphop.Node
 }
 
-// flat is x as [N, d].
-func flat(x *graphop.Node) *graphop.Node {
-	s := x.Shape()
+// flat is a node of X's size as [N, d].
+func (in Inputs) flat(x *graphop.Node) *graphop.Node {
+	s := in.X.Shape()
 	return graphop.Reshape(x, s[0], s.TotalSize()/s[0])
 }
 
 // At is the batch's points on the path, x_t = mu·x̄ + sigma·eps (H4), in the network's shape.
 func (in Inputs) At() *graphop.Node {
-	at := graphop.Add(graphop.Mul(in.Mu, flat(in.X)), graphop.Mul(in.Sigma, flat(in.Noise)))
+	at := graphop.Add(graphop.Mul(in.Mu, in.flat(in.X)), graphop.Mul(in.Sigma, in.flat(in.Noise)))
 	return graphop.Reshape(at, in.X.Shape()...)
 }
 
 // velocity is v = mu'·x̄ + sigma'·eps (H4), [N, d], per unit of the integration variable.
 func (in Inputs) velocity() *graphop.Node {
-	return graphop.Add(graphop.Mul(in.DMu, flat(in.X)), graphop.Mul(in.DSigma, flat(in.Noise)))
+	return graphop.Add(graphop.Mul(in.DMu, in.flat(in.X)), graphop.Mul(in.DSigma, in.flat(in.Noise)))
 }
 
 // Terms are the nodes of a loss.
@@ -93,7 +93,7 @@ type Terms struct {
 // Loss builds an objective, averaged over the batch and the dimensions: energy is L4, matching L5 without its constant,
 // and hybrid L7. psi [N, 1] is the network at in.At() and grad its gradient there.
 func Loss(objective string, in Inputs, psi, grad *graphop.Node) (terms Terms, err error) {
-	buildErr := graphop.Build(func() { terms, err = loss(objective, in, psi, flat(grad)) })
+	buildErr := graphop.Build(func() { terms, err = loss(objective, in, psi, in.flat(grad)) })
 	if buildErr != nil {
 		return Terms{}, fmt.Errorf("build objective %s: %w", objective, buildErr)
 	}
@@ -141,7 +141,7 @@ func matching(in Inputs, grad *graphop.Node) *graphop.Node {
 // innovation is 1/2 (gamma - gammabar) of each sample as L4 writes it, -(sigma'(|eps|² - d) + mu' eps·x̄)/sigma. L1
 // itself cancels catastrophically near t = 1.
 func innovation(in Inputs) *graphop.Node {
-	x, eps := flat(in.X), flat(in.Noise)
+	x, eps := in.flat(in.X), in.flat(in.Noise)
 	noise := graphop.AddScalar(graphop.Sum(graphop.Square(eps), 1), -float64(eps.Shape()[1]))
 	drift := graphop.Sum(graphop.Mul(eps, x), 1)
 	sum := graphop.Add(graphop.Mul(in.DSigma, noise), graphop.Mul(in.DMu, drift))

@@ -176,7 +176,7 @@ func TestLabelsRefuse(t *testing.T) {
 		"class 3":              f.SetLabels([]int{0, 3}),
 		"class -2":             f.SetLabels([]int{-2, 0}),
 		"class 0":              without.SetLabels([]int{-1, 0}),
-		"knows no classes":     guided(plain, 2),
+		"without classes":      guided(plain, 2),
 		"finite":               guided(c, math.NaN()),
 		"guidance is 1e+300":   guided(c, 1e300),
 		"guidance -1 of a mlp": guided(plain, -1),

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
@@ -228,13 +227,11 @@ func (s *Sampler) label(base int) error {
 	return s.Field.SetLabels(labels)
 }
 
-// Set gives samples x [n, D] the form in which stages exchange them: pixels clip(round((x+1)·127.5), 0, 255), or points.
+// Set returns samples x [n, D], in the network's units, as images or points.
 func Set(c potential.Config, x []float32, n int) dataset.Set {
 	if s := c.Shape; len(s) == 3 {
 		pixels := make([]uint8, len(x))
-		for i, v := range x {
-			pixels[i] = uint8(min(max(math.RoundToEven((float64(v)+1)*127.5), 0), 255))
-		}
+		dataset.Quantize(pixels, x)
 		return &dataset.Images{Name: "samples", N: n, C: s[0], H: s[1], W: s[2], Pixels: pixels}
 	}
 	return &dataset.Points{Name: "samples", N: n, D: c.Dim(), X: x}

@@ -17,8 +17,8 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// Weights that go out and come back are the same bits, and so are the potential and its gradient; the file says of itself
-// which network it is for.
+// Weights that go out and come back are the same bits, and so are the potential and its gradient; the file says of
+// itself which network it is for.
 func TestExportRoundTrip(t *testing.T) {
 	for _, config := range []potential.Config{smallMLP(), released()} {
 		from := checkpointOf(t, config)

@@ -27,8 +27,8 @@ func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
 	return read("checkpoint.arrow"), read("metrics.ndjson")
 }
 
-// attempt starts the stage, sends it a signal a while after it began to compute, and returns its exit code (-1 where the
-// signal killed it) and what it said.
+// attempt starts the stage, sends it a signal a while after it began to compute, and returns its exit code (-1 where
+// the signal killed it) and what it said.
 func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	return attemptOf(t, binary(), args, sig, after)

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore/objectstoretest"
 	"vapo/lib/random"
+	"vapo/stages/train/internal/data"
 )
 
 // streamed, as the test program's first argument, makes it the stage with narrow windows: a small set is many of them.
@@ -30,11 +30,13 @@ var narrow = dataloader.Limits{BlockBytes: 512, BlockRows: 1 << 14, WindowBytes:
 // narrowed runs the rest of the test with narrow windows, in memory or not.
 func narrowed(t *testing.T, memory bool) {
 	t.Helper()
-	limits, inMemory = narrow, 0
+	data.Limits, data.InMemory = narrow, 0
 	if memory {
-		inMemory = 1 << 40
+		data.InMemory = 1 << 40
 	}
-	t.Cleanup(func() { limits, inMemory = dataloader.Default, int64(dataloader.Default.WindowBytes) })
+	t.Cleanup(func() {
+		data.Limits, data.InMemory = dataloader.Default, int64(dataloader.Default.WindowBytes)
+	})
 }
 
 // many are labelled images of 8x8, n of them.
@@ -65,8 +67,8 @@ func stored(t *testing.T, path string) string {
 	return string(d)
 }
 
-// TestStreamedEndsInTheSameBytes: where the samples come from changes nothing: a set in memory, a file, or a blob in
-// the store with a cache for all, for some or for none of it.
+// The source of the samples does not matter: a set in memory, a file, or a blob in the store with a cache for all, some
+// or none of it.
 func TestStreamedEndsInTheSameBytes(t *testing.T) {
 	pics, pts := write(t, "many.arrow", many(1500)), points(t)
 	for name, c := range map[string]struct {
@@ -105,7 +107,7 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 	}
 }
 
-// TestKilledWhileStreamed: as TestKilledRunsEndInTheSameBytes, with data that pass through narrow windows from the store.
+// As TestKilledRunsEndInTheSameBytes, with data streamed from the store through narrow windows.
 func TestKilledWhileStreamed(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -116,7 +118,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 	args := append([]string{streamed}, smallUNet(ref, "--flip", "--conditional", "--batch=20", "--steps=120", "--checkpoint-every=7", "--data-cache=9000")...)
 	whole, broken := t.TempDir(), t.TempDir()
 	start := time.Now()
-	if code, said := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 || !strings.Contains(said, "read as they are needed") {
+	if code, said := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 || !strings.Contains(said, "the data is streamed") {
 		t.Fatalf("exit %d\n%s", code, said)
 	}
 	took := time.Since(start)
@@ -145,7 +147,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 	}
 }
 
-// TestStreamRefusals: what is wrong with data is said whether or not they are read whole.
+// Invalid data is reported whether or not it is read whole.
 func TestStreamRefusals(t *testing.T) {
 	bad := many(100)
 	bad.Classes, bad.Labels[70] = nil, 1<<40
@@ -177,28 +179,10 @@ func TestStreamRefusals(t *testing.T) {
 	}
 }
 
-// TestMemoryLimit: what has to be read whole and cannot be is refused before it is read.
+// Data that must be read whole and does not fit into memory is refused before it is read.
 func TestMemoryLimit(t *testing.T) {
-	root := t.TempDir()
-	for path, text := range map[string]string{
-		"self": "4:memory:/c\n3:cpu:/\n0::/a/b\n", "memory/c/memory.limit_in_bytes": "7000\n", "a/memory.max": "5000\n", "a/b/memory.max": "max\n", "memory.max": "9000\n",
-		"meminfo": "MemTotal:  100 kB\nMemAvailable:      77 kB\n",
-	} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := groupLimits(filepath.Join(root, "self"), root); !slices.Equal(got, []int64{7000, 5000, 9000}) {
-		t.Errorf("limits of the groups %v", got)
-	}
-	if got := available(filepath.Join(root, "meminfo")); got != 77<<10 {
-		t.Errorf("available %d", got)
-	}
-	data := write(t, "many.arrow", many(2000))
-	c := append([]string{streamed}, smallClassifier(data, "--out="+t.TempDir())...)
+	path := write(t, "many.arrow", many(2000))
+	c := append([]string{streamed}, smallClassifier(path, "--out="+t.TempDir())...)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

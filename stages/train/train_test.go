@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +21,13 @@ import (
 	"vapo/lib/random"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
+	"vapo/stages/train/internal/data"
+	"vapo/stages/train/internal/watch"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == streamed {
-		limits, inMemory = narrow, 0
+		data.Limits, data.InMemory = narrow, 0
 		os.Exit(int(stage.Main(spec, os.Args[2:], os.Stdout, os.Stderr)))
 	}
 	os.Unsetenv("VAPO_STORE")
@@ -186,7 +187,7 @@ func TestMetrics(t *testing.T) {
 	var steps []int64
 	before := int64(0)
 	for _, text := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
-		var l line
+		var l watch.Line
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
@@ -309,28 +310,5 @@ func TestRefusals(t *testing.T) {
 		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 			t.Errorf("%v: left %v behind", c.args, left)
 		}
-	}
-}
-
-func TestMirror(t *testing.T) {
-	v := []float32{1, 2, 3, 4, 5, 6}
-	mirror(v, 3)
-	if !slices.Equal(v, []float32{3, 2, 1, 6, 5, 4}) {
-		t.Errorf("mirrored rows: %v", v)
-	}
-}
-
-func TestRound(t *testing.T) {
-	for _, c := range []struct {
-		v      float64
-		digits int
-		want   float64
-	}{{123456.7, 3, 123000}, {0.00123456, 3, 0.00123}, {-9.9996, 4, -10}, {0, 3, 0}, {1e-30, 2, 1e-30}, {100, 3, 100}} {
-		if got := round(c.v, c.digits); math.Abs(got-c.want) > 1e-12*math.Abs(c.want) {
-			t.Errorf("round(%v, %d) = %v, want %v", c.v, c.digits, got, c.want)
-		}
-	}
-	if !math.IsNaN(round(math.NaN(), 3)) || !math.IsInf(round(math.Inf(1), 3), 1) {
-		t.Error("round makes numbers of what is none")
 	}
 }

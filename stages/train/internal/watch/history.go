@@ -17,11 +17,12 @@ import (
 // History is what a resumed run needs besides the network's state. It is kept inside the resumable checkpoint, so that
 // the two cannot disagree.
 type History struct {
-	Lines       []json.RawMessage `json:"lines"`                  // of the metrics output so far
-	Timeline    []Mark            `json:"timeline"`               // field errors with the training time until then
-	From        int64             `json:"from"`                   // step at which the run began: 0, or the end of a shorter one
-	Seconds     float64           `json:"seconds"`                // spent in training steps since then, over all attempts
-	LookSeconds float64           `json:"look_seconds,omitempty"` // spent on snapshots, likewise
+	Lines    []json.RawMessage `json:"lines"`    // of the metrics output so far
+	Timeline []Mark            `json:"timeline"` // field errors with the training time until then
+	From     int64             `json:"from"`     // step at which the run began: 0, or the end of a shorter one
+	Seconds  float64           `json:"seconds"`  // spent in training steps since then, over all attempts
+
+	SnapshotSeconds float64 `json:"look_seconds,omitempty"` // spent on snapshots since then, over all attempts
 	State
 }
 

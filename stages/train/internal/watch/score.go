@@ -24,11 +24,11 @@ import (
 
 // SnapshotParams are the parameters of snapshots.
 type SnapshotParams struct {
-	SampleEvery    int `help:"Steps between snapshots of a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn"`
-	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1"`
-	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576"`
-	ScoreReference int `help:"Training samples, the first ones, that a score compares with, or all of fewer." default:"10000" unit:"samples" min:"2" max:"1073741824"`
-	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048"`
+	SampleEvery    int `help:"Steps between snapshots of a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
+	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1" effect:"none"`
+	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
+	ScoreReference int `help:"Training samples, the first ones, that a score compares with, or all of fewer." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048" effect:"none"`
 }
 
 const (
@@ -200,7 +200,7 @@ func (e *Snapshots) take(ctx context.Context, step int64, h *History) (took time
 	}
 	took = time.Since(start)
 	h.Lines, h.Snapshots = lines, next
-	h.LookSeconds += took.Seconds()
+	h.SnapshotSeconds += took.Seconds()
 	if failed == nil {
 		e.job.Log().Info("samples", append(fields, "seconds", Round(took.Seconds(), 3))...)
 	}
@@ -263,7 +263,7 @@ func (e *Snapshots) Finish(ctx context.Context, h *History) error {
 	if e == nil {
 		return nil
 	}
-	e.job.Set("evaluate_seconds", Round(h.LookSeconds, 4))
+	e.job.Set("evaluate_seconds", Round(h.SnapshotSeconds, 4))
 	if h.Snapshots.Score != nil {
 		e.job.Set("final_score", *h.Snapshots.Score)
 	}

@@ -15,8 +15,8 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// A state dict in guided diffusion's layout, labels among it, gives the potential and the gradient that PyTorch computes,
-// with a label and without; so do the same weights exported and imported again.
+// A state dict in guided diffusion's layout, labels among it, gives the potential and the gradient that PyTorch
+// computes, with a label and without; so do the same weights exported and imported again.
 func TestImportGuided(t *testing.T) {
 	raw, err := os.ReadFile("testdata/guided.json")
 	if err != nil {

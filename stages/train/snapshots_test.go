@@ -15,6 +15,7 @@ import (
 	"vapo/lib/contract"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
+	"vapo/stages/train/internal/watch"
 )
 
 // classifierFor trains a small feature network for the images of a file.
@@ -27,14 +28,14 @@ func classifierFor(t *testing.T, data string) string {
 	return filepath.Join(dir, "checkpoint.arrow")
 }
 
-func scoresOf(t *testing.T, dir string) (list []scoreLine, others []string) {
+func scoresOf(t *testing.T, dir string) (list []watch.ScoreLine, others []string) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(dir, "metrics.ndjson"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for l := range strings.Lines(string(raw)) {
-		var s scoreLine
+		var s watch.ScoreLine
 		if err := json.Unmarshal([]byte(l), &s); err != nil {
 			t.Fatal(err)
 		}
@@ -47,35 +48,35 @@ func scoresOf(t *testing.T, dir string) (list []scoreLine, others []string) {
 	return list, others
 }
 
-// Looking at a potential changes nothing of its training: the checkpoint and the other metrics are those of a run
-// that was not looked at. Looks come when they were asked for, and at the end.
-func TestLooksLeaveTrainingAlone(t *testing.T) {
+// Snapshots change nothing of the training: the checkpoint and the other metrics are those of a run without them. They
+// are taken when they are due, and at the end.
+func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 	images := pictures(t, 8, nil)
 	for name, c := range map[string]struct {
-		args, look []string
-		scored     bool
+		args, snapshots []string
+		scored          bool
 	}{
 		"points":          {small(points(t)), []string{"--score-n=300", "--score-reference=200"}, true},
 		"images":          {smallUNet(images, "--steps=25"), nil, false},
 		"images, network": {smallUNet(images, "--steps=25"), []string{"--score-n=30", "--score-reference=35", "--input=features=" + classifierFor(t, images)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plain, looked := t.TempDir(), t.TempDir()
+			plain, watched := t.TempDir(), t.TempDir()
 			if code, _, said := train(t, append(c.args, "--out="+plain)...); code != 0 {
 				t.Fatalf("exit %d\n%s", code, said)
 			}
-			code, m, said := train(t, append(append(c.args, "--out="+looked, "--sample-every=10", "--sample-steps=3"), c.look...)...)
+			code, m, said := train(t, append(append(c.args, "--out="+watched, "--sample-every=10", "--sample-steps=3"), c.snapshots...)...)
 			if code != 0 {
 				t.Fatalf("exit %d\n%s", code, said)
 			}
 			c1, m1 := outputs(t, plain)
-			c2, _ := outputs(t, looked)
+			c2, _ := outputs(t, watched)
 			if !bytes.Equal(c1, c2) {
 				t.Error("the checkpoint differs")
 			}
-			scores, others := scoresOf(t, looked)
+			scores, others := scoresOf(t, watched)
 			if strings.Join(others, "") != string(m1) {
-				t.Errorf("other metrics differ: %s\nwithout looks: %s", others, m1)
+				t.Errorf("other metrics differ: %s\nwithout snapshots: %s", others, m1)
 			}
 			steps := []int64{}
 			for _, s := range scores {
@@ -97,9 +98,9 @@ func TestLooksLeaveTrainingAlone(t *testing.T) {
 				t.Errorf("evaluate_seconds %v", m.Results["evaluate_seconds"])
 			}
 			if n := strings.Count(said, `"msg":"samples"`); n != 3 {
-				t.Errorf("%d looks in the log, want 3:\n%s", n, said)
+				t.Errorf("%d snapshots in the log, want 3:\n%s", n, said)
 			}
-			f, err := os.Open(filepath.Join(looked, "progress.png"))
+			f, err := os.Open(filepath.Join(watched, "progress.png"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +117,7 @@ func TestLooksLeaveTrainingAlone(t *testing.T) {
 	}
 }
 
-// The last score of a training is the number that eval gives for the samples that sample draws, against the same
+// The last score of a training is the value that eval computes for the samples that sample draws, with the same
 // reference.
 func TestScoreIsEvals(t *testing.T) {
 	images := pictures(t, 8, nil)
@@ -166,36 +167,7 @@ func TestScoreIsEvals(t *testing.T) {
 	}
 }
 
-// Of many looks the picture shows some, evenly and with the last; which ones a longer training would keep does not depend
-// on its length.
-func TestShownLooks(t *testing.T) {
-	for _, c := range [][2]int64{{100, 1}, {100, 3}, {1000, 7}, {40, 1}, {41, 1}, {7, 10}, {10, 10}, {123457, 1000}} {
-		steps, every := c[0], c[1]
-		var l looks
-		count := int64(0)
-		for step := int64(1); step <= steps; step++ {
-			if step%every == 0 || step == steps {
-				count++
-				before := l.Shown
-				l.keep(look{Step: step}, every)
-				if len(before) > 0 && before[0].Step == 0 {
-					t.Fatal("what was kept before has changed")
-				}
-			}
-		}
-		rows := l.rows()
-		if n := int64(len(rows)); n == 0 || n > shownLooks+1 || rows[n-1].Step != steps || n < min(count, shownLooks/2) || count <= shownLooks && n != count {
-			t.Errorf("%v: of %d looks %v are shown", c, count, rows)
-		}
-		for i := 1; i < len(rows)-1; i++ {
-			if rows[i].Step-rows[i-1].Step != every*l.Stride {
-				t.Errorf("%v: steps %d and %d stand side by side, others are %d apart", c, rows[i-1].Step, rows[i].Step, every*l.Stride)
-			}
-		}
-	}
-}
-
-func TestLooksRefused(t *testing.T) {
+func TestSnapshotsRefused(t *testing.T) {
 	images, dots := pictures(t, 8, nil), points(t)
 	for says, c := range map[string]struct {
 		args []string
@@ -220,8 +192,8 @@ func TestLooksRefused(t *testing.T) {
 	}
 }
 
-// A run that is stopped while it looks keeps the state it looked at, and goes on with that look.
-func TestStoppedWhileLooking(t *testing.T) {
+// A run that is stopped during a snapshot keeps the state, and resumes with that snapshot.
+func TestStoppedDuringASnapshot(t *testing.T) {
 	args := small(points(t), "--steps=2", "--batch=4", "--sample-every=1", "--score-n=4000", "--sample-steps=60")
 	whole, broken := t.TempDir(), t.TempDir()
 	if code, said := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
@@ -230,10 +202,10 @@ func TestStoppedWhileLooking(t *testing.T) {
 	args = append(args, "--out="+broken)
 	code, said := attempt(t, args, syscall.SIGTERM, 50*time.Millisecond)
 	if code != 143 || !strings.Contains(said, `a resumable checkpoint is kept","step":1`) {
-		t.Fatalf("exit %d: it was to be stopped in its first look\n%s", code, said)
+		t.Fatalf("exit %d: it should have been stopped during its first snapshot\n%s", code, said)
 	}
 	if code, said = attempt(t, args, 0, 0); code != 0 || !strings.Contains(said, `"resuming","step":1`) || strings.Count(said, `"msg":"samples"`) != 2 {
-		t.Errorf("exit %d, want a run that goes on with the first of two looks\n%s", code, said)
+		t.Errorf("exit %d, want a run that resumes with the first of two snapshots\n%s", code, said)
 	}
 	for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "progress.png"} {
 		a, err := os.ReadFile(filepath.Join(whole, name))
