@@ -105,6 +105,13 @@ func TestHelpEndsWithExitCodes(t *testing.T) {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if out := newWorkplace(t).must("--version"); !strings.HasPrefix(out, "pipeline of vapo ") || !strings.Contains(out, "built with go") {
+		t.Errorf("got %q", out)
+	}
+}
+
 // The runner has to start in milliseconds and run where no engine can be installed.
 func TestRunnerLinksNoNumerics(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -85,7 +86,7 @@ type serveCmd struct{}
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	// As another runner's child it is silent: what it would print has the keys.
 	if code, ran := embedded.RunChild(); ran {
-		panic(exited(code))
+		program.Exit(code)
 	}
 	err := embedded.Serve(ctx, embedded.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
 		fmt.Fprint(a.stdout, env.Shell())

@@ -100,6 +100,7 @@ var spec = stage.Stage[params]{
 		},
 	},
 	Resolve: resolve,
+	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},

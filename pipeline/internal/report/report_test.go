@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/html"
 
 	"vapo/lib/contract"
+	"vapo/lib/dataset"
 	"vapo/lib/preview"
 )
 
@@ -41,7 +42,7 @@ func pngGrid(t testing.TB, n, cols, kind int) []byte {
 		}
 	}
 	var buf bytes.Buffer
-	if err := preview.Grid(&buf, pixels, n, 1, side, side, cols, 2); err != nil {
+	if err := preview.Grid(&buf, &dataset.Images{N: n, C: 1, H: side, W: side, Pixels: pixels}, cols, 2); err != nil {
 		t.Fatal(err)
 	}
 	return buf.Bytes()

@@ -11,6 +11,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/npz"
 	"vapo/lib/potential"
+	"vapo/lib/program"
 	"vapo/lib/stage"
 )
 
@@ -72,7 +73,7 @@ func Open(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 }
 
 func whole(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
-	need, have := job.InputSize("data"), memoryLimit()
+	need, have := job.InputSize("data"), program.MemoryLimit()
 	if have > 0 && need > have {
 		return nil, failure.New(failure.Resources,
 			"prepare fewer samples; only potentials can be trained on data larger than memory, given as a tensor file",

@@ -79,5 +79,5 @@ func picture(w io.Writer, c potential.Config, shown []Snapshot) error {
 	if panels != nil {
 		return preview.Panels(w, panels)
 	}
-	return preview.Rows(w, nil, rows)
+	return preview.Table(w, nil, rows)
 }
