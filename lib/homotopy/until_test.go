@@ -67,7 +67,7 @@ func TestUntil(t *testing.T) {
 	}
 }
 
-// Beyond t = 1 the network's condition goes on without a step or a bend, and stays of order one.
+// Beyond t = 1 the network's condition continues smoothly, and stays of order one.
 func TestConditionBeyondOne(t *testing.T) {
 	for _, w := range []float64{1, 0.5, 3} {
 		s, err := Lookup("vapo", w)

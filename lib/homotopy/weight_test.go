@@ -25,7 +25,7 @@ func TestForObjective(t *testing.T) {
 	}
 }
 
-// What ForObjective says of the energy form: weighted, the innovation per unit of s is bounded at all times.
+// The claim of ForObjective about the energy form: weighted, the innovation per unit of s is bounded at all times.
 func TestInnovationIsBounded(t *testing.T) {
 	for name, s := range schedules(t) {
 		w := priorStd(s)

@@ -89,8 +89,8 @@ func TestCheck(t *testing.T) {
 	}
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []struct {
-		says string
-		edit func(c *optim.Config)
+		message string
+		edit    func(c *optim.Config)
 	}{
 		{"learning rate", func(c *optim.Config) { c.LearningRate = 0 }},
 		{"learning rate", func(c *optim.Config) { c.LearningRate = -1 }},
@@ -129,8 +129,8 @@ func TestCheck(t *testing.T) {
 	} {
 		bad := config()
 		c.edit(&bad)
-		if err := bad.Check(); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%+v: error is %v, want one about the %s", bad, err, c.says)
+		if err := bad.Check(); err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%+v: error is %v, want one about the %s", bad, err, c.message)
 		}
 		if _, err := bad.Build(nil, nil, nil); err == nil {
 			t.Errorf("%+v: Build accepted it", bad)
@@ -226,7 +226,7 @@ func TestStepIsAdam(t *testing.T) {
 	}
 }
 
-// A step whose loss or gradient is not finite changes nothing, to the bit, and says so; the next sound one goes on.
+// A step whose loss or gradient is not finite changes no bit and reports so; the next finite one is applied.
 func TestNonFiniteStepIsSkipped(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, bad := range map[string]struct {

@@ -36,7 +36,7 @@ func (f file) Tensor(name string) ([]float32, []int, bool, error) {
 	return nil, nil, false, nil
 }
 
-// unordered is a file that does not tell its order.
+// unordered is a file without an order.
 type unordered struct{ potential.Tensors }
 
 // stateDict has a value of its own for every parameter, from first upwards.
@@ -84,7 +84,7 @@ func TestImportOrder(t *testing.T) {
 			}
 		}
 	}
-	// Without names beside it, or without an order, the network's order counts.
+	// Without names, or without an order, the network's order counts.
 	for name, src := range map[string]potential.Tensors{"alone": straight.list(""), "without an order": unordered{slices.Concat(straight, straight.list("ema."))}} {
 		w, err := potential.Import(src, c, potential.Average)
 		if err != nil {
@@ -129,7 +129,7 @@ func TestImportRefuses(t *testing.T) {
 			t.Errorf("%s: %v, expected %q", c2.name, err, c2.want)
 		}
 	}
-	// What is wrong with a set that was not asked for does not matter.
+	// Errors in a set that was not asked for do not matter.
 	if _, err := potential.Import(slices.Concat(f, shaped), c, potential.Trained); err != nil {
 		t.Error(err)
 	}

@@ -96,7 +96,7 @@ func TestConfigRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ from, old, new, says string }{
+	for _, c := range []struct{ from, old, new, message string }{
 		{string(good), `"kind"`, `"sort"`, "sort"},
 		{string(good), `"groups":4`, `"groups":4,"heads":1`, "heads"},
 		{string(good), `"kind":"unet"`, `"kind":"mlp"`, "mlp"},
@@ -147,8 +147,8 @@ func TestConfigRefuses(t *testing.T) {
 		if raw == c.from {
 			t.Fatalf("%s is not in %s", c.old, raw)
 		}
-		if _, err := potential.ParseConfig(json.RawMessage(raw)); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s for %s: error is %v, want one about %q", c.new, c.old, err, c.says)
+		if _, err := potential.ParseConfig(json.RawMessage(raw)); err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%s for %s: error is %v, want one about %q", c.new, c.old, err, c.message)
 		}
 	}
 	for _, raw := range []string{``, `null`, `[]`, `7`, `{`} {
@@ -218,7 +218,7 @@ func TestFieldRows(t *testing.T) {
 				for seed := range uint64(4) {
 					p, g := eval(seed, keep)
 					if !slices.Equal(p, phi) || !slices.Equal(g, grad) {
-						t.Fatalf("%s, %s %s: row %d depends on the rows beside it", be.Class(), c.Kind, c.Schedule, keep)
+						t.Fatalf("%s, %s %s: row %d depends on the other rows", be.Class(), c.Kind, c.Schedule, keep)
 					}
 				}
 			}

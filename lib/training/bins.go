@@ -11,11 +11,11 @@ const BinCount = 10
 // Bins are statistics of training samples by time, since a single loss hides where on the path a potential is still
 // bad. Bin i is of the samples whose fraction u of the schedule's training variable (homotopy.Schedule.Draw maps it to
 // a time) is in [i/10, (i+1)/10). The value is the whole state: kept as JSON with a checkpoint, it lets a resumed run
-// continue identically, and Merge adds separate counts. The zero value is empty.
+// continue identically. The zero value is empty.
 type Bins [BinCount]Bin
 
 // Bin holds the sums of one bin and, of Psi, the running mean and the squares around it, which do not cancel as sums of
-// squares do (Chan, Golub and LeVeque, The American Statistician 37, 1983, equations 2.1).
+// squares do (Welford, Technometrics 4, 1962).
 type Bin struct {
 	Count     int64   `json:"count"`
 	Loss      float64 `json:"loss"`    // sum of losses
@@ -65,28 +65,12 @@ func (b *Bin) add(loss, square, value float64) {
 		b.NonFinite++
 		return
 	}
-	b.merge(Bin{Count: 1, Loss: loss, Squares: square, Mean: value})
-}
-
-// Merge adds the counts of o.
-func (b *Bins) Merge(o Bins) {
-	for i := range b {
-		b[i].merge(o[i])
-	}
-}
-
-func (b *Bin) merge(o Bin) {
-	b.NonFinite += o.NonFinite
-	if o.Count == 0 {
-		return
-	}
-	n, m := float64(b.Count), float64(o.Count)
-	d := o.Mean - b.Mean
-	b.Count += o.Count
-	b.Loss += o.Loss
-	b.Squares += o.Squares
-	b.Mean += d * m / (n + m)
-	b.Around += o.Around + d*d*n*m/(n+m)
+	n, d := float64(b.Count), value-b.Mean
+	b.Count++
+	b.Loss += loss
+	b.Squares += square
+	b.Mean += d / (n + 1)
+	b.Around += d * d * n / (n + 1)
 }
 
 // Summary returns the statistics of every bin, in order.

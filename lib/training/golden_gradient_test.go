@@ -246,11 +246,11 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 
 // The cases cover what there is to train.
 func TestGoldenCases(t *testing.T) {
-	kinds, told, losses, clipping := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	kinds, labelled, losses, clipping := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {
 		kinds[g.Config.Kind]++
 		if g.Config.Classes > 0 {
-			told[g.Config.Kind]++
+			labelled[g.Config.Kind]++
 		}
 		losses[g.Objective]++
 		losses[g.Config.Schedule]++
@@ -268,8 +268,8 @@ func TestGoldenCases(t *testing.T) {
 	if kinds["mlp"] < 2 || kinds["wrn"] < 3 || kinds["unet"] < 4 {
 		t.Errorf("golden cases by kind: %v", kinds)
 	}
-	if told["mlp"] < 1 || told["wrn"] < 2 || told["unet"] < 1 {
-		t.Errorf("golden cases with labels by kind: %v", told)
+	if labelled["mlp"] < 1 || labelled["wrn"] < 2 || labelled["unet"] < 1 {
+		t.Errorf("golden cases with labels by kind: %v", labelled)
 	}
 	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp", "hybrid of a unet") {
 		if losses[name] == 0 {

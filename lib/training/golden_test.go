@@ -25,7 +25,7 @@ type golden struct {
 	Optim     optim.Config
 	Batch     int
 	Times     []float64
-	Labels    []int // -1: not told
+	Labels    []int // -1: no label
 	Names     []string
 	Shapes    [][]int
 	Loss, RMS []float64

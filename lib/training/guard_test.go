@@ -11,7 +11,7 @@ import (
 	"vapo/lib/random"
 )
 
-// The limit is the factor times the median of the last 100 norms applied, and there is none before 20.
+// The limit is the factor times the median of the last 100 norms applied, and there is no limit before 20.
 func TestGuardLimit(t *testing.T) {
 	g, err := NewGuard(3)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestGuardLimit(t *testing.T) {
 	}
 }
 
-// A guard read back from JSON goes on as the one that was written.
+// A guard read back from JSON continues like the one that was written.
 func TestGuardResumes(t *testing.T) {
 	src := random.New(1, "guard", 1)
 	a, err := NewGuard(2)
@@ -172,7 +172,7 @@ func TestGuardLeavesNoGarbage(t *testing.T) {
 	}
 }
 
-// A batch far from the others is skipped, and training goes on as if it had not been.
+// A batch far from the others is skipped without a trace.
 func TestGuardSkipsSpikes(t *testing.T) {
 	be := engines(t)[0]
 	for _, tr := range []trainee{trainees()[0], accumulating(t)} {

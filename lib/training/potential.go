@@ -1,8 +1,6 @@
 package training
 
 import (
-	"encoding/json"
-
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -142,15 +140,4 @@ func Classifier(be backend.Backend, c feature.Classifier, o optim.Config) (*Trai
 		return nil, err
 	}
 	return newTrainer(be, checkpoint.Classifier, c, o, g, batchSize{o.BatchImages, o.Micro(), dim, c.Classes})
-}
-
-func newTrainer(
-	be backend.Backend, kind string, config any, o optim.Config, g *stepGraph, size batchSize,
-) (*Trainer, error) {
-	raw, err := json.Marshal(config)
-	if err != nil {
-		return nil, err
-	}
-	t := &Trainer{Kind: kind, Config: raw, Params: g.net.Params, optim: o, size: size}
-	return t, t.compile(be, g)
 }

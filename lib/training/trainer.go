@@ -60,8 +60,15 @@ type Metrics struct {
 	Rate      float64 // learning rate
 }
 
-// compile compiles a step and makes room for its inputs and outputs.
-func (t *Trainer) compile(be backend.Backend, s *stepGraph) (err error) {
+// newTrainer compiles a step and makes room for its inputs and outputs.
+func newTrainer(
+	be backend.Backend, kind string, config any, o optim.Config, s *stepGraph, size batchSize,
+) (*Trainer, error) {
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{Kind: kind, Config: raw, Params: s.net.Params, optim: o, size: size}
 	u := s.update
 	g := backend.Graph{
 		Inputs:  slices.Concat(s.inputs, u.Inputs),
@@ -82,7 +89,7 @@ func (t *Trainer) compile(be backend.Backend, s *stepGraph) (err error) {
 		g.Inputs = append(g.Inputs, s.net.Key)
 	}
 	if t.exe, err = be.Compile(g); err != nil {
-		return fmt.Errorf("compile a training step: %w", err)
+		return nil, fmt.Errorf("compile a training step: %w", err)
 	}
 	t.in = make([]backend.Buffer, len(s.inputs))
 	t.hyper = room(u.Inputs, &t.in)
@@ -92,7 +99,7 @@ func (t *Trainer) compile(be backend.Backend, s *stepGraph) (err error) {
 	}
 	t.scalars = room(g.Outputs[:scalars], &t.out)
 	t.out = append(t.out, make([]backend.Buffer, len(g.Outputs)-scalars)...)
-	return nil
+	return t, nil
 }
 
 // room makes a slice for the value of each node and appends them to the buffers of a run.

@@ -123,7 +123,7 @@ func bytesOf(t *testing.T, s *Trainer, step int64) []byte {
 	return b.Bytes()
 }
 
-// A step restored from the bytes of a checkpoint goes on exactly where the other one was, to the last bit of the end.
+// A trainer restored from the bytes of a checkpoint ends in the same bits as the one that wrote it.
 func TestResumeIsExact(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, tr := range trainees() {

@@ -11,7 +11,6 @@ import (
 	"vapo/lib/feature"
 	"vapo/lib/stage"
 	"vapo/lib/training"
-
 	"vapo/stages/train/internal/data"
 	"vapo/stages/train/internal/loop"
 	"vapo/stages/train/internal/watch"

@@ -17,8 +17,8 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// Weights that go out and come back are the same bits, and so are the potential and its gradient; the file says of
-// itself which network it is for.
+// Weights that are exported and imported have the same bits, and so do the potential and its gradient; the file describes
+// its network.
 func TestExportRoundTrip(t *testing.T) {
 	for _, config := range []potential.Config{smallMLP(), released()} {
 		from := checkpointOf(t, config)
@@ -102,7 +102,7 @@ func TestExportFile(t *testing.T) {
 		t.Errorf("tensors are %v, expected %v", f.Names(), want)
 	}
 
-	// What the file says of its network can be said otherwise.
+	// --like and --preset override the network of the file.
 	back := filepath.Join(t.TempDir(), "back.arrow")
 	code, stdout, stderr := command(t, "import", file, "--schedule", "linear", "--prior-std", "0.5", "--out", back)
 	importLine(t, code, stdout, stderr)

@@ -83,7 +83,7 @@ func TestImportGuided(t *testing.T) {
 		near("Phi", phi, golden.Phi)
 		near("grad Phi", grad, golden.Grad)
 	}
-	// Without classes the table of labels is none of the network's.
+	// Without classes the table of labels does not belong to the network.
 	plain := c
 	plain.Classes = 0
 	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out", filepath.Join(dir, "none.arrow"))
@@ -122,7 +122,7 @@ func TestImportPresetClasses(t *testing.T) {
 	if config, err := potential.ParseConfig(ck.Config); err != nil || config.Classes != 7 {
 		t.Errorf("%d classes, %v", config.Classes, err)
 	}
-	for says, edit := range map[string]func(n *safetensors.Tensor){
+	for message, edit := range map[string]func(n *safetensors.Tensor){
 		"is [448]":   func(n *safetensors.Tensor) { n.Shape = []int{len(n.Data)} },
 		"is [1 448]": func(n *safetensors.Tensor) { n.Shape = []int{1, len(n.Data)} },
 		"expected [14 64]": func(n *safetensors.Tensor) {
@@ -135,8 +135,8 @@ func TestImportPresetClasses(t *testing.T) {
 			}
 		})
 		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out", filepath.Join(t.TempDir(), "none.arrow"))
-		if code != failure.Input || !strings.Contains(stderr, says) {
-			t.Errorf("exit %d, expected a word about %q: %s", code, says, stderr)
+		if code != failure.Input || !strings.Contains(stderr, message) {
+			t.Errorf("exit %d, expected a word about %q: %s", code, message, stderr)
 		}
 	}
 }

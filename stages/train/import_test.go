@@ -135,8 +135,8 @@ func TestImportReleased(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		weights, said string
-		param, ema    result
+		weights, stderr string
+		param, ema      result
 	}{
 		{"any", "ema+model", golden.Model, golden.EMA},
 		{"ema", "ema", golden.EMA, golden.EMA},
@@ -145,7 +145,7 @@ func TestImportReleased(t *testing.T) {
 		path := filepath.Join(dir, "from-"+c.weights+".arrow")
 		code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", like, "--weights="+c.weights, "--out", path)
 		l := importLine(t, code, stdout, stderr)
-		if l.Weights != c.said || l.Step != 2 || l.Kind != "potential" || l.File != path || l.Ignored != nil {
+		if l.Weights != c.stderr || l.Step != 2 || l.Kind != "potential" || l.File != path || l.Ignored != nil {
 			t.Errorf("--weights %q: %s", c.weights, stdout)
 		}
 		if digest, _, err := artifact.FileDigest(path); err != nil || string(digest) != l.Digest {
@@ -241,7 +241,7 @@ func TestImportPrefixes(t *testing.T) {
 			t.Errorf("behind %q: %s", prefix, stdout)
 		}
 	}
-	// Averages with names of their own are told from the weights.
+	// Averages with names of their own are distinguished from the weights.
 	both := tensorsOf(t, "model.")
 	for _, n := range tensorsOf(t, "model_ema.") {
 		n.Data = slices.Clone(n.Data)
@@ -263,7 +263,7 @@ func TestImportPrefixes(t *testing.T) {
 	}
 }
 
-// What does not fit is refused, and the error says what, how many, and what there is instead. Nothing is written.
+// Weights that do not fit are refused with an error that lists them, and nothing is written.
 func TestImportRefusals(t *testing.T) {
 	like := checkpointOf(t, released())
 	edit := func(f func(list []safetensors.Tensor) []safetensors.Tensor) string {

@@ -146,9 +146,9 @@ func TestConditionalKinds(t *testing.T) {
 	}
 	unlabelled := pictures(t, 8, func(s *dataset.Images) { s.Labels = nil })
 	for _, c := range []struct {
-		says string
-		code failure.Class
-		args []string
+		message string
+		code    failure.Class
+		args    []string
 	}{
 		{"40 samples have 0 labels", 3, smallUNet(unlabelled, "--conditional")},
 		{"label -1", 3, smallUNet(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, -1 }), "--conditional")},
@@ -163,8 +163,8 @@ func TestConditionalKinds(t *testing.T) {
 		{"dropout", 2, smallUNet(images, "--dropout=1")},
 		{"images", 3, small(data, "--model=wrn")},
 	} {
-		if code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...); code != c.code || !strings.Contains(stderr, c.says) {
-			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+		if code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...); code != c.code || !strings.Contains(stderr, c.message) {
+			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.message, stderr)
 		}
 	}
 }

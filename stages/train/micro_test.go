@@ -16,8 +16,8 @@ func TestMicroBatches(t *testing.T) {
 	lines := func(args ...string) (out []watch.Line) {
 		t.Helper()
 		dir := t.TempDir()
-		if code, _, said := train(t, append(args, "--log-every=1", "--out="+dir)...); code != 0 {
-			t.Fatalf("exit %d\n%s", code, said)
+		if code, _, stderr := train(t, append(args, "--log-every=1", "--out="+dir)...); code != 0 {
+			t.Fatalf("exit %d\n%s", code, stderr)
 		}
 		f, err := os.Open(filepath.Join(dir, "metrics.ndjson"))
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/stage"
 	"vapo/lib/training"
-
 	"vapo/stages/train/internal/data"
 	"vapo/stages/train/internal/loop"
 	"vapo/stages/train/internal/watch"

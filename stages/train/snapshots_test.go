@@ -22,8 +22,8 @@ import (
 func classifierFor(t *testing.T, data string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if code, _, said := train(t, smallClassifier(data, "--steps=5", "--out="+dir)...); code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, _, stderr := train(t, smallClassifier(data, "--steps=5", "--out="+dir)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	return filepath.Join(dir, "checkpoint.arrow")
 }
@@ -62,12 +62,12 @@ func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			plain, watched := t.TempDir(), t.TempDir()
-			if code, _, said := train(t, append(c.args, "--out="+plain)...); code != 0 {
-				t.Fatalf("exit %d\n%s", code, said)
+			if code, _, stderr := train(t, append(c.args, "--out="+plain)...); code != 0 {
+				t.Fatalf("exit %d\n%s", code, stderr)
 			}
-			code, m, said := train(t, append(append(c.args, "--out="+watched, "--sample-every=10", "--sample-steps=3"), c.snapshots...)...)
+			code, m, stderr := train(t, append(append(c.args, "--out="+watched, "--sample-every=10", "--sample-steps=3"), c.snapshots...)...)
 			if code != 0 {
-				t.Fatalf("exit %d\n%s", code, said)
+				t.Fatalf("exit %d\n%s", code, stderr)
 			}
 			c1, m1 := outputs(t, plain)
 			c2, _ := outputs(t, watched)
@@ -97,8 +97,8 @@ func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 			if v, _ := m.Results["evaluate_seconds"].(float64); !(v > 0) {
 				t.Errorf("evaluate_seconds %v", m.Results["evaluate_seconds"])
 			}
-			if n := strings.Count(said, `"msg":"samples"`); n != 3 {
-				t.Errorf("%d snapshots in the log, want 3:\n%s", n, said)
+			if n := strings.Count(stderr, `"msg":"samples"`); n != 3 {
+				t.Errorf("%d snapshots in the log, want 3:\n%s", n, stderr)
 			}
 			f, err := os.Open(filepath.Join(watched, "progress.png"))
 			if err != nil {
@@ -150,15 +150,15 @@ func TestScoreIsEvals(t *testing.T) {
 	}
 	for flag, class := range map[string]string{"--no-conditional": "none", "--conditional": "each"} {
 		dir, samples := t.TempDir(), t.TempDir()
-		code, m, said := train(t, smallUNet(images, flag, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
+		code, m, stderr := train(t, smallUNet(images, flag, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
 		if code != 0 {
-			t.Fatalf("exit %d\n%s", code, said)
+			t.Fatalf("exit %d\n%s", code, stderr)
 		}
 		other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--class="+class, "--out="+samples)
 		e := other("eval", "--input=samples="+filepath.Join(samples, "samples.arrow"), "--input=reference="+reference,
 			"--input=features="+features, "--no-baselines", "--metrics=none", "--out="+t.TempDir())
 		if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
-			t.Errorf("%s: score %v, eval says %v", flag, got, want)
+			t.Errorf("%s: score %v, eval computes %v", flag, got, want)
 		}
 		// Equal to the bit, seen in the file too.
 		if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
@@ -169,7 +169,7 @@ func TestScoreIsEvals(t *testing.T) {
 
 func TestSnapshotsRefused(t *testing.T) {
 	images, dots := pictures(t, 8, nil), points(t)
-	for says, c := range map[string]struct {
+	for message, c := range map[string]struct {
 		args []string
 		code failure.Class
 	}{
@@ -181,14 +181,14 @@ func TestSnapshotsRefused(t *testing.T) {
 		"feature network":                         {smallUNet(images, "--sample-every=5", "--input=features="+images), failure.Input},
 		"images of this size":                     {smallUNet(images, "--sample-every=5", "--input=features="+classifierFor(t, pictures(t, 4, nil))), failure.Input},
 	} {
-		code, _, said := train(t, append(c.args, "--out="+t.TempDir())...)
-		if code != c.code || !strings.Contains(said, says) {
-			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, says, said)
+		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
+		if code != c.code || !strings.Contains(stderr, message) {
+			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, message, stderr)
 		}
 	}
-	code, m, said := train(t, smallUNet(images, "--input=features="+classifierFor(t, images), "--out="+t.TempDir())...)
+	code, m, stderr := train(t, smallUNet(images, "--input=features="+classifierFor(t, images), "--out="+t.TempDir())...)
 	if code != 0 || len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "--sample-every") {
-		t.Errorf("exit %d\n%s", code, said)
+		t.Errorf("exit %d\n%s", code, stderr)
 	}
 }
 
@@ -196,16 +196,16 @@ func TestSnapshotsRefused(t *testing.T) {
 func TestStoppedDuringASnapshot(t *testing.T) {
 	args := small(points(t), "--steps=2", "--batch=4", "--sample-every=1", "--score-n=4000", "--sample-steps=60")
 	whole, broken := t.TempDir(), t.TempDir()
-	if code, said := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, stderr := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	args = append(args, "--out="+broken)
-	code, said := attempt(t, args, syscall.SIGTERM, 50*time.Millisecond)
-	if code != 143 || !strings.Contains(said, `a resumable checkpoint is kept","step":1`) {
-		t.Fatalf("exit %d: it should have been stopped during its first snapshot\n%s", code, said)
+	code, stderr := attempt(t, args, syscall.SIGTERM, 50*time.Millisecond)
+	if code != 143 || !strings.Contains(stderr, `a resumable checkpoint is kept","step":1`) {
+		t.Fatalf("exit %d: it should have been stopped during its first snapshot\n%s", code, stderr)
 	}
-	if code, said = attempt(t, args, 0, 0); code != 0 || !strings.Contains(said, `"resuming","step":1`) || strings.Count(said, `"msg":"samples"`) != 2 {
-		t.Errorf("exit %d, want a run that resumes with the first of two snapshots\n%s", code, said)
+	if code, stderr = attempt(t, args, 0, 0); code != 0 || !strings.Contains(stderr, `"resuming","step":1`) || strings.Count(stderr, `"msg":"samples"`) != 2 {
+		t.Errorf("exit %d, want a run that resumes with the first of two snapshots\n%s", code, stderr)
 	}
 	for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "progress.png"} {
 		a, err := os.ReadFile(filepath.Join(whole, name))

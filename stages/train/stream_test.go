@@ -118,23 +118,23 @@ func TestKilledWhileStreamed(t *testing.T) {
 	args := append([]string{streamed}, smallUNet(ref, "--flip", "--conditional", "--batch=20", "--steps=120", "--checkpoint-every=7", "--data-cache=9000")...)
 	whole, broken := t.TempDir(), t.TempDir()
 	start := time.Now()
-	if code, said := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 || !strings.Contains(said, "the data is streamed") {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, stderr := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 || !strings.Contains(stderr, "the data is streamed") {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	took := time.Since(start)
 	resumed := 0
 	rng := rand.New(rand.NewPCG(uint64(start.UnixNano()), 0))
 	for killed := 0; ; killed++ {
 		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM, 0}[min(killed, 4)]
-		code, said := attemptOf(t, self, append(args, "--out="+broken), sig, time.Duration(rng.Int64N(int64(took)/3)))
-		if strings.Contains(said, "resuming") {
+		code, stderr := attemptOf(t, self, append(args, "--out="+broken), sig, time.Duration(rng.Int64N(int64(took)/3)))
+		if strings.Contains(stderr, "resuming") {
 			resumed++
 		}
 		if code == 0 {
 			break
 		}
 		if want := map[syscall.Signal]failure.Class{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
-			t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
+			t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, stderr)
 		}
 	}
 	c1, m1 := outputs(t, whole)
@@ -159,7 +159,7 @@ func TestStreamRefusals(t *testing.T) {
 	if err := os.WriteFile(text, bytes.Repeat([]byte("text\n"), 100), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for says, c := range map[string]struct {
+	for message, c := range map[string]struct {
 		code failure.Class
 		args []string
 	}{
@@ -173,8 +173,8 @@ func TestStreamRefusals(t *testing.T) {
 	} {
 		narrowed(t, false)
 		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
-		if code != c.code || !strings.Contains(stderr, says) {
-			t.Errorf("exit %d, want %d and a word about %q:\n%s", code, c.code, says, stderr)
+		if code != c.code || !strings.Contains(stderr, message) {
+			t.Errorf("exit %d, want %d and a word about %q:\n%s", code, c.code, message, stderr)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("GOMEMLIMIT", "100KiB")
-	if code, said := attemptOf(t, self, c, 0, 0); code != failure.Resources || !strings.Contains(said, "read into memory whole") {
-		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, said)
+	if code, stderr := attemptOf(t, self, c, 0, 0); code != failure.Resources || !strings.Contains(stderr, "read into memory whole") {
+		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, stderr)
 	}
 }

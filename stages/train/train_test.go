@@ -253,9 +253,9 @@ func TestRefusals(t *testing.T) {
 	}
 	plain := func(set dataset.Set) string { return write(t, "set.arrow", set) }
 	for _, c := range []struct {
-		says string
-		code failure.Class
-		args []string
+		message string
+		code    failure.Class
+		args    []string
 	}{
 		{"learning rate", 2, small(data, "--learning-rate=0")},
 		{"learning rate", 2, small(data, "--learning-rate=1e39")},
@@ -304,8 +304,8 @@ func TestRefusals(t *testing.T) {
 		dir := t.TempDir()
 		code, _, stderr := train(t, append(c.args, "--out="+dir)...)
 		last := stderr[strings.LastIndex(stderr, "error:")+1:]
-		if code != c.code || !strings.Contains(last, c.says) {
-			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+		if code != c.code || !strings.Contains(last, c.message) {
+			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.message, stderr)
 		}
 		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 			t.Errorf("%v: left %v behind", c.args, left)

@@ -3,7 +3,7 @@ package data
 import (
 	"slices"
 
-	"vapo/lib/feature"
+	"vapo/lib/dataset"
 	"vapo/lib/homotopy"
 	"vapo/lib/random"
 	"vapo/lib/training"
@@ -40,7 +40,7 @@ func (d *Batches) Fill(step int64, b *training.Batch) error {
 		if s.Pixels == nil {
 			copy(b.Sample(row), s.Point)
 		} else {
-			feature.Scale(b.Sample(row), s.Pixels)
+			dataset.Normalize(b.Sample(row), s.Pixels)
 			if d.Flip && mirrored.IntN(2) == 1 {
 				mirror(b.Sample(row), shape[len(shape)-1])
 			}

@@ -12,7 +12,6 @@ import (
 	"vapo/lib/layer"
 	"vapo/lib/stage"
 	"vapo/lib/training"
-
 	"vapo/stages/train/internal/data"
 	"vapo/stages/train/internal/watch"
 )

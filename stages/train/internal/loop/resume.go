@@ -14,7 +14,6 @@ import (
 	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
 	"vapo/lib/training"
-
 	"vapo/stages/train/internal/watch"
 )
 

@@ -18,7 +18,6 @@ import (
 	"vapo/lib/scoring"
 	"vapo/lib/stage"
 	"vapo/lib/training"
-
 	"vapo/stages/train/internal/data"
 )
 

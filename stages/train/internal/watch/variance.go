@@ -3,11 +3,9 @@ package watch
 import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
-	"vapo/lib/feature"
 	"vapo/lib/potential"
 	"vapo/lib/random"
 	"vapo/lib/training"
-
 	"vapo/stages/train/internal/data"
 )
 
@@ -80,7 +78,7 @@ func (v *Variance) fill(b *training.Batch, from *random.Source, bin int) {
 		i := from.IntN(v.samples.Len())
 		switch s := v.samples.(type) {
 		case *dataset.Images:
-			feature.Scale(b.Sample(row), s.Image(i))
+			dataset.Normalize(b.Sample(row), s.Image(i))
 		case *dataset.Points:
 			copy(b.Sample(row), s.Point(i))
 		}
