@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +39,8 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	if program.IsTerminal(a.stdout) {
-		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE", "an artifact is not written to a terminal")
+		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE",
+			"an artifact is not written to a terminal")
 	}
 	r, err := store.Open(ctx, digest)
 	if err != nil {
@@ -55,23 +55,9 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 
 // find turns what a person calls an artifact into its digest.
 func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
-	if name, ok := strings.CutPrefix(text, "ref:"); ok {
-		d, err := store.Ref(ctx, name)
-		if errors.Is(err, artifact.ErrNotFound) {
-			return "", failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
-		}
-		return d, err
-	}
-	if strings.HasPrefix(text, "sha256:") {
-		d, err := artifact.ParseDigest(text)
-		if err != nil {
-			return "", failure.New(failure.Usage, "", "%w", err)
-		}
-		_, ok, err := store.Has(ctx, d)
-		if err == nil && !ok {
-			err = failure.New(failure.Input, "", "the store has no blob %s", d)
-		}
-		return d, err
+	if artifact.IsReference(text) {
+		digest, _, err := store.Resolve(ctx, text)
+		return digest, err
 	}
 	stepName, output, ok := strings.Cut(text, ".")
 	if !ok {
@@ -89,7 +75,8 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	}
 	s, ok := record.Step(stepName)
 	if !ok || s.Outputs[output].Digest == "" {
-		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
+		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s",
+			record.ID, text)
 	}
 	return artifact.Digest(s.Outputs[output].Digest), nil
 }

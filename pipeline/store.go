@@ -106,7 +106,8 @@ type envCmd struct{}
 func (c *envCmd) Run(ctx context.Context, a *app) error {
 	env, err := embedded.Attach(ctx, a.Dir)
 	if errors.Is(err, embedded.ErrNotRunning) {
-		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s", shortPath(a.local()))
+		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s",
+			shortPath(a.local()))
 	}
 	if err != nil {
 		return err
@@ -172,7 +173,9 @@ func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) erro
 	}
 	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, size(bytes), len(damaged))
 	if len(damaged) > 0 && !c.Remove {
-		return failure.New(failure.Integrity, "pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged", len(damaged), blobs)
+		return failure.New(failure.Integrity,
+			"pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged",
+			len(damaged), blobs)
 	}
 	return nil
 }

@@ -1,8 +1,7 @@
-// Package graph turns a recipe into steps that are known to fit together:
-// every stage exists, every parameter has a name and type its stage declares,
-// every input is connected to something of the right media type, and there is
-// an order to run them in. All of it is settled before anything runs, because
-// a misspelt parameter of the last step should not cost an hour.
+// Package graph turns a recipe into steps that are known to fit together: every stage exists, every parameter has a
+// name and type its stage declares, every input is connected to something of the right media type, and there is an
+// order to run them in. All of it is settled before anything runs, because a misspelt parameter of the last step should
+// not cost an hour.
 package graph
 
 import (
@@ -18,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vapo/lib/artifact"
 	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/pipeline/internal/catalog"
@@ -55,8 +55,7 @@ type Node struct {
 // Name is the step's name.
 func (n *Node) Name() string { return n.Step.Name }
 
-// Graph is a whole recipe; Nodes stand in an order in which they can run, file
-// order where there is a choice.
+// Graph is a whole recipe; Nodes stand in an order in which they can run, file order where there is a choice.
 type Graph struct {
 	Recipe *recipe.Recipe
 	Nodes  []*Node
@@ -71,8 +70,7 @@ func (g *Graph) Node(name string) (*Node, bool) {
 	return g.Nodes[i], true
 }
 
-// Build connects and checks a recipe. Its first mistake in file order, of the
-// first kind that has one, is the error.
+// Build connects and checks a recipe. Its first mistake in file order, of the first kind that has one, is the error.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, error) {
 	nodes := make([]*Node, len(r.Steps))
 	for i, s := range r.Steps {
@@ -110,8 +108,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	return &Graph{Recipe: r, Nodes: ordered}, nil
 }
 
-// each calls f for every node at once and returns the error of the first node
-// in file order that has one.
+// each calls f for every node at once and returns the error of the first node in file order that has one.
 func each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) error) error {
 	errs := make([]error, len(nodes))
 	var group errgroup.Group
@@ -133,7 +130,8 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	n.Stage, err = c.Stage(ctx, n.Step.Stage)
 	if errors.Is(err, os.ErrNotExist) {
 		if len(c.Names()) == 0 {
-			return failure.New(failure.Usage, "run make build, or name the directory with --bin", "there are no stage programs in %s", c.Dir())
+			return failure.New(failure.Usage, "run make build, or name the directory with --bin",
+				"there are no stage programs in %s", c.Dir())
 		}
 		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, c.Names(), "the stages are"),
 			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
@@ -172,13 +170,12 @@ func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 	return nil
 }
 
-// stepOutput is how an input names an output of another step. A path has a
-// slash or a leading dot.
+// stepOutput is how an input names an output of another step. A path has a slash or a leading dot.
 var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
 
 func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port contract.Port) (Source, error) {
 	switch {
-	case strings.HasPrefix(in.From, "ref:"), strings.HasPrefix(in.From, "sha256:"):
+	case artifact.IsReference(in.From):
 		return Source{Ref: in.From, Pos: in.Pos}, nil
 	case strings.ContainsRune(in.From, '/') || strings.HasPrefix(in.From, "."):
 		path := in.From
@@ -236,7 +233,8 @@ func (n *Node) params() (map[string]any, error) {
 	}
 	for _, p := range d.Params {
 		if _, ok := out[p.Name]; p.Required && !ok {
-			return nil, recipe.Error(n.Step.Pos, p.Help, "step %s: parameter %s of stage %s must be given", n.Name(), p.Name, d.Stage)
+			return nil, recipe.Error(n.Step.Pos, p.Help, "step %s: parameter %s of stage %s must be given", n.Name(), p.Name,
+				d.Stage)
 		}
 	}
 	return out, nil
