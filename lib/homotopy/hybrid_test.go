@@ -123,7 +123,8 @@ func TestHybridAtTheStartIsTooFast(t *testing.T) {
 				worst = max(worst, math.Abs(g.errors(i)))
 			}
 			if factor == minimum && !(worst < 4) || factor != minimum && !(worst > 10) {
-				t.Errorf("%s: at %.3f times the flow's potential the largest mean gradient is %.1f standard errors", objective, factor, worst)
+				t.Errorf("%s: at %.3f times the flow's potential the largest mean gradient is %.1f standard errors", objective,
+					factor, worst)
 			}
 		}
 	}
@@ -147,7 +148,8 @@ func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 				worst = max(worst, math.Abs(g.errors(i)))
 			}
 			if objective == "matching" && !(worst < 4) || objective == "hybrid" && !(worst > 10) {
-				t.Errorf("%s, t = %v: at the flow's potential the largest mean gradient is %.1f standard errors", objective, at, worst)
+				t.Errorf("%s, t = %v: at the flow's potential the largest mean gradient is %.1f standard errors", objective, at,
+					worst)
 			}
 		}
 	}

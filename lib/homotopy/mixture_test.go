@@ -52,7 +52,8 @@ func logMarginal(m *dataset.Mixture, p Point, x []float64) float64 {
 
 // L6: v = (mu'/mu) x + sigma (sigma mu'/mu - sigma') grad log rhobar, with the gradient taken numerically.
 func TestFieldIsL6(t *testing.T) {
-	three := mixture(t, dataset.Component{Weight: 1, Mean: []float64{1, 0, -0.5}, Std: 0.3}, dataset.Component{Weight: 3, Mean: []float64{-1, 0.5, 0}, Std: 0.1})
+	three := mixture(t, dataset.Component{Weight: 1, Mean: []float64{1, 0, -0.5}, Std: 0.3},
+		dataset.Component{Weight: 3, Mean: []float64{-1, 0.5, 0}, Std: 0.1})
 	rng := rand.New(rand.NewPCG(1, 1))
 	for name, s := range schedules(t) {
 		for _, m := range []*dataset.Mixture{ring(t), three} {
@@ -142,7 +143,8 @@ func TestFieldFarAway(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, at := range []float64{0, 0.5, 1} {
 			density := f.At(s.At(at), []float64{1e4, -3e4}, grad)
-			if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) || math.IsInf(grad[1], 0) {
+			if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) ||
+				math.IsInf(grad[1], 0) {
 				t.Errorf("%s, t = %v: density %v, field %v", name, at, density, grad)
 			}
 		}
@@ -244,9 +246,11 @@ func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 				distances[i] = math.Hypot(float64(x[2*i]-want[2*i]), float64(x[2*i+1]-want[2*i+1]))
 			}
 			slices.Sort(distances) // a sample on the border of two components may go to the other one
-			t.Logf("%s until %v, w = %v: distance from linear's %.2g (median), %.2g (9 of 10)", c.name, c.end, w, distances[n/2], distances[9*n/10])
+			t.Logf("%s until %v, w = %v: distance from linear's %.2g (median), %.2g (9 of 10)", c.name, c.end, w, distances[n/2],
+				distances[9*n/10])
 			if !(distances[9*n/10] < c.tolerance) {
-				t.Errorf("%s until %v, w = %v: one sample in ten ends %v or more from where linear carries it", c.name, c.end, w, distances[9*n/10])
+				t.Errorf("%s until %v, w = %v: one sample in ten ends %v or more from where linear carries it", c.name, c.end, w,
+					distances[9*n/10])
 			}
 		}
 	}

@@ -52,7 +52,9 @@ func lossOf(objective string, phi func(x, c *graphop.Node) *graphop.Node, in hom
 
 // newObjective compiles a loss on batches of n points of d dimensions. phi declares its parameters by calling param,
 // and their values are the fixed numbers given there.
-func newObjective(t *testing.T, name string, n, d int, phi func(param func(name string, values []float64, shape ...int) *graphop.Node, x, c *graphop.Node) *graphop.Node) *objective {
+func newObjective(t *testing.T, name string, n, d int,
+	phi func(param func(name string, values []float64, shape ...int) *graphop.Node, x,
+		c *graphop.Node) *graphop.Node) *objective {
 	t.Helper()
 	be := tape.Tape{}
 	g := gorgonia.NewGraph()
@@ -139,7 +141,8 @@ func lookup(t *testing.T, name string, priorStd float64) homotopy.Schedule {
 }
 
 // quadratic is Phi = c + a·|x|²/2 + b·x, whose losses are known in closed form.
-func quadratic(a float64, b []float64, c float64) func(param func(string, []float64, ...int) *graphop.Node, x, _ *graphop.Node) *graphop.Node {
+func quadratic(a float64, b []float64, c float64) func(param func(string, []float64, ...int) *graphop.Node, x,
+	_ *graphop.Node) *graphop.Node {
 	return func(param func(string, []float64, ...int) *graphop.Node, x, _ *graphop.Node) *graphop.Node {
 		y := graphop.Scale(graphop.Mul(param("a", []float64{a}, 1, 1), graphop.Sum(graphop.Square(x), 1)), 0.5)
 		y = graphop.Add(y, graphop.Sum(graphop.Mul(x, param("b", b, 1, len(b))), 1))
@@ -244,7 +247,8 @@ func TestEnergyAndMatchingAgreeInExpectation(t *testing.T) {
 				ve, vm := e.variance(i), m.variance(i)
 				varianceE, varianceM = varianceE+ve, varianceM+vm
 				if se := math.Sqrt((ve + vm) / batches); !(math.Abs(e.mean(i)-m.mean(i)) <= 4*se) {
-					t.Errorf("%s, t = %v, parameter %d: mean gradient of energy %v, of matching %v, standard error %v", name, at, i, e.mean(i), m.mean(i), se)
+					t.Errorf("%s, t = %v, parameter %d: mean gradient of energy %v, of matching %v, standard error %v", name, at, i,
+						e.mean(i), m.mean(i), se)
 				}
 			}
 			ratio := math.Sqrt(varianceE / varianceM)

@@ -65,8 +65,10 @@ func TestMembersOfTheFamily(t *testing.T) {
 				}
 				variance := 1 / (ab[0]/(w*w) + ab[1]/(n*n))
 				p := s.At(at)
-				if mu := variance * ab[1] / (n * n); math.Abs(p.Mu-mu) > 1e-12 || math.Abs(p.Sigma-math.Sqrt(variance)) > 1e-12*p.Sigma {
-					t.Errorf("%s, w = %g, t = %g: mu, sigma = %v, %v, want %v, %v", name, w, at, p.Mu, p.Sigma, mu, math.Sqrt(variance))
+				if mu := variance * ab[1] / (n * n); math.Abs(p.Mu-mu) > 1e-12 ||
+					math.Abs(p.Sigma-math.Sqrt(variance)) > 1e-12*p.Sigma {
+					t.Errorf("%s, w = %g, t = %g: mu, sigma = %v, %v, want %v, %v", name, w, at, p.Mu, p.Sigma, mu,
+						math.Sqrt(variance))
 				}
 				b := n * n * p.Mu / (p.Sigma * p.Sigma)
 				a := w * w * (1/(p.Sigma*p.Sigma) - b/(n*n))
@@ -129,7 +131,8 @@ func TestDivergenceFromThePrior(t *testing.T) {
 	p := s.At(0)
 	spread := 0.5 * (p.Sigma*p.Sigma - 1 - 2*math.Log(p.Sigma))
 	if nats := p.Mu*p.Mu*square/2 + d*spread; !(nats > 0.06 && nats < 0.07) || !(spread < 5e-10) {
-		t.Errorf("the path begins %v nats from the prior, of them %v a dimension of its own, expected below 0.07 and 5e-10", nats, spread)
+		t.Errorf("the path begins %v nats from the prior, of them %v a dimension of its own, expected below 0.07 and 5e-10",
+			nats, spread)
 	}
 }
 

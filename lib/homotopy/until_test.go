@@ -39,7 +39,8 @@ func TestUntil(t *testing.T) {
 				if end != 1 && math.Abs(s.Variable(at)-(a+(b-a)*u)) > 1e-6 {
 					t.Errorf("%s until %v: u = %v gives s = %v, expected times evenly in s", name, end, u, s.Variable(at))
 				}
-				if v.Condition(at) != s.Condition(at) || v.At(at) != s.At(at) || v.Rate(at) != s.Rate(at) || v.Weight(at) != s.Weight(at) {
+				if v.Condition(at) != s.Condition(at) || v.At(at) != s.At(at) || v.Rate(at) != s.Rate(at) ||
+					v.Weight(at) != s.Weight(at) {
 					t.Fatalf("%s until %v: t = %v is another than before", name, end, at)
 				}
 			}

@@ -66,7 +66,8 @@ func TestWeights(t *testing.T) {
 					}
 					p, rate := s.At(at), s.Rate(at)
 					switch {
-					case weight == "none" && got != 1, weight == "auto" && got != ForObjective(s, objective).Weight(at), weight == "sigma" && got != p.Sigma/w:
+					case weight == "none" && got != 1, weight == "auto" &&
+						got != ForObjective(s, objective).Weight(at), weight == "sigma" && got != p.Sigma/w:
 						t.Fatalf("%s, %s: weight %v at t = %v", name, weight, got, at)
 					case weight == "velocity": // times the velocity's square, the same at all times
 						first := v.Draw(0)
@@ -74,7 +75,8 @@ func TestWeights(t *testing.T) {
 						here := got * rate * rate * (p.DMu*p.DMu + p.DSigma*p.DSigma/(w*w))
 						there := v.Weight(first) * qr * qr * (q.DMu*q.DMu + q.DSigma*q.DSigma/(w*w))
 						if math.Abs(here-there) > 1e-9*there {
-							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, %v at %v", name, here, at, there, first)
+							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, %v at %v", name, here, at, there,
+								first)
 						}
 					}
 				}
@@ -87,7 +89,8 @@ func TestWeights(t *testing.T) {
 				}
 				// Nothing else of the schedule changes.
 				a, b := v.Span()
-				if c, d := s.Span(); a != c || b != d || v.At(0.3) != s.At(0.3) || v.Draw(0.3) != s.Draw(0.3) || v.Name() != s.Name() {
+				if c, d := s.Span(); a != c || b != d || v.At(0.3) != s.At(0.3) || v.Draw(0.3) != s.Draw(0.3) ||
+					v.Name() != s.Name() {
 					t.Errorf("%s, %s: the path has changed", name, weight)
 				}
 			}

@@ -46,7 +46,8 @@ func TestHyper(t *testing.T) {
 		t.Errorf("second bias correction %v, want %v", h.Correct2, want)
 	}
 	if want := 1 / (1 - 0.99*0.99); math.Abs(h.Before2-want) > 1e-9 || h.ClipFloor != optim.ClipStdFloor {
-		t.Errorf("second bias correction of the step before %v and floor %v, want %v and %v", h.Before2, h.ClipFloor, want, optim.ClipStdFloor)
+		t.Errorf("second bias correction of the step before %v and floor %v, want %v and %v", h.Before2, h.ClipFloor, want,
+			optim.ClipStdFloor)
 	}
 	if first := c.Hyper(0); first.Before2 != 1 || first.ClipFloor != math.MaxFloat32 {
 		t.Errorf("the first step, which has no moment, is clipped at %v times 0 plus %v", first.Before2, first.ClipFloor)

@@ -24,7 +24,8 @@ func labelled() []potential.Config {
 
 // The table is where guided diffusion's state dict has it, and a network without classes lacks it.
 func TestLabelParameters(t *testing.T) {
-	want := map[string]string{"mlp": "[3 20] before layers.0.weight", "unet": "[3 32] before input_blocks.0.0.weight", "wrn": "[3 32] before conv_in.weight"}
+	want := map[string]string{"mlp": "[3 20] before layers.0.weight", "unet": "[3 32] before input_blocks.0.0.weight",
+		"wrn": "[3 32] before conv_in.weight"}
 	for _, c := range labelled() {
 		params, err := c.Parameters()
 		if err != nil {
@@ -47,7 +48,8 @@ func TestLabelParameters(t *testing.T) {
 }
 
 // block evaluates one point in every row, at labels of their own.
-func block(t *testing.T, be backend.Backend, c potential.Config, guidance float64, labels []int) (phi []float32, grad [][]float32) {
+func block(t *testing.T, be backend.Backend, c potential.Config, guidance float64, labels []int) (phi []float32,
+	grad [][]float32) {
 	t.Helper()
 	f, err := potential.NewGuidedField(be, c, weights(t, c), len(labels), guidance)
 	if err != nil {
@@ -96,7 +98,8 @@ func TestGuidance(t *testing.T) {
 					for k := range got {
 						want := float64(unconditional[k]) + g*(float64(conditional[k])-float64(unconditional[k]))
 						if !(math.Abs(float64(got[k])-want) <= 2e-5*(scale+math.Abs(want))) {
-							t.Fatalf("%s, %s with guidance %v, label %d: value %d is %v, want %v", be.Class(), c.Kind, g, labels[i], k, got[k], want)
+							t.Fatalf("%s, %s with guidance %v, label %d: value %d is %v, want %v", be.Class(), c.Kind, g, labels[i], k,
+								got[k], want)
 						}
 					}
 				}

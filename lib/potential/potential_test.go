@@ -16,7 +16,8 @@ import (
 )
 
 func mlp(schedule string) potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: schedule, PriorStd: 1, MLP: &potential.MLP{Width: 20, Depth: 2, Fourier: 3}}
+	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: schedule, PriorStd: 1,
+		MLP: &potential.MLP{Width: 20, Depth: 2, Fourier: 3}}
 }
 
 func unet() potential.Config {
@@ -31,7 +32,8 @@ func attentive() potential.Config {
 }
 
 func wrn(time bool) potential.Config {
-	return potential.Config{Kind: "wrn", Shape: []int{2, 4, 8}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1, Time: time}}
+	return potential.Config{Kind: "wrn", Shape: []int{2, 4, 8}, Schedule: "linear", PriorStd: 1,
+		WRN: &potential.WRN{Depth: 10, Width: 1, Time: time}}
 }
 
 func engines(t *testing.T) []backend.Backend {
@@ -403,7 +405,8 @@ func TestParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, last := params[0], params[len(params)-1]
-		if got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v", len(params), layer.Count(params), first.Name, first.Shape, last.Name, last.Shape); got != fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last) {
+		if got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v", len(params), layer.Count(params), first.Name,
+			first.Shape, last.Name, last.Shape); got != fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last) {
 			t.Errorf("%s: %s", c.config.Kind, got)
 		}
 		seen := map[string]bool{}

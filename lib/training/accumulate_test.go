@@ -16,7 +16,8 @@ import (
 // k micro-batches of n samples make the step that one batch of k·n makes, but for the order of the sums.
 func TestAccumulationIsOneBatch(t *testing.T) {
 	const n, k, steps = 4, 3, 5
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	pictures := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}}}
 	for _, be := range engines(t) {
@@ -51,7 +52,8 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 					t.Fatal(err)
 				}
 				for name, v := range map[string][2]float64{
-					"loss": {got.Loss, want.Loss}, "gradient norm": {got.GradNorm, want.GradNorm}, "field": {got.FieldRMS, want.FieldRMS},
+					"loss": {got.Loss, want.Loss}, "gradient norm": {got.GradNorm, want.GradNorm}, "field": {got.FieldRMS,
+						want.FieldRMS},
 				} {
 					if !near(v[0], v[1], math.Abs(v[1]), 1e-4) {
 						t.Errorf("%s, %s, step %d: %s %v in parts, %v in one", be.Class(), c.Kind, step, name, v[0], v[1])

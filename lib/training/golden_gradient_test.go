@@ -168,7 +168,8 @@ func TestGoldenGradients(t *testing.T) {
 				dt                  tensor.Dtype
 				tolerance, gradient float64
 			}{{tensor.Float64, 1e-10, 1e-10}, {tensor.Float32, 1e-5, 5e-5}} {
-				t.Run(fmt.Sprintf("%s/%v/%v", be.Class(), g, c.dt), func(t *testing.T) { goldenGradients(t, be, g, c.dt, c.tolerance, c.gradient) })
+				t.Run(fmt.Sprintf("%s/%v/%v", be.Class(), g, c.dt),
+					func(t *testing.T) { goldenGradients(t, be, g, c.dt, c.tolerance, c.gradient) })
 			}
 		}
 	}
@@ -271,7 +272,8 @@ func TestGoldenCases(t *testing.T) {
 	if labelled["mlp"] < 1 || labelled["wrn"] < 2 || labelled["unet"] < 1 {
 		t.Errorf("golden cases with labels by kind: %v", labelled)
 	}
-	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp", "hybrid of a unet") {
+	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp",
+		"hybrid of a unet") {
 		if losses[name] == 0 {
 			t.Errorf("no golden case of %s, there are %v", name, losses)
 		}

@@ -104,7 +104,8 @@ func TestGuardLearnsANewLevel(t *testing.T) {
 		}
 	}
 	if taken != 190 || g.Spikes != 10 || g.Limit() != 60 {
-		t.Errorf("%d of 200 steps were taken, %d were spikes, the limit is %v; want 190, 10 and 60", taken, g.Spikes, g.Limit())
+		t.Errorf("%d of 200 steps were taken, %d were spikes, the limit is %v; want 190, 10 and 60", taken, g.Spikes,
+			g.Limit())
 	}
 }
 
@@ -144,7 +145,8 @@ func TestGuardCheck(t *testing.T) {
 		}
 	}
 	for name, g := range map[string]Guard{
-		"too many norms": {Norms: make([]float64, 101)}, "a negative norm": {Norms: []float64{1, -1}}, "a NaN": {Norms: []float64{math.NaN()}},
+		"too many norms": {Norms: make([]float64, 101)}, "a negative norm": {Norms: []float64{1,
+			-1}}, "a NaN": {Norms: []float64{math.NaN()}},
 		"a negative count": {Spikes: -1}, "a negative row": {Row: -1},
 	} {
 		if g.Check() == nil {

@@ -62,7 +62,8 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 			allowed := uint64(steps / 2) // for what the runtime itself allocates now and then
 			if mallocs > allowed || grown > 64<<10 {
-				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs, grown)
+				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs,
+					grown)
 			}
 		}
 	}

@@ -20,7 +20,8 @@ func adam(batch int) optim.Config {
 }
 
 func mlpConfig() potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 128, Depth: 3, Fourier: 4}}
+	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 128, Depth: 3, Fourier: 4}}
 }
 
 func unetConfig(ch int, mult ...int) potential.Config {

@@ -71,7 +71,8 @@ var columns = []struct {
 	base  bool
 }{
 	{"case", -13, false}, {"engine", -13, false}, {"this ms", 9, false}, {"base ms", 9, true}, {"base engine", -13, true},
-	{"torch ms", 9, false}, {"base/this", 9, true}, {"torch/this", 10, false}, {"mem base", 8, true}, {"mem torch", 9, false},
+	{"torch ms", 9, false}, {"base/this", 9, true}, {"torch/this", 10, false}, {"mem base", 8, true}, {"mem torch", 9,
+		false},
 	{"of peak", 7, false},
 }
 

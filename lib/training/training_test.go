@@ -43,12 +43,14 @@ func (tr trainee) take(t *testing.T, s *Trainer, step int64, edit func(b *Batch)
 
 func trainees() []trainee {
 	const batch = 6
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	pictures := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 	dropping := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}, Dropout: 0.3}}
-	wide := potential.Config{Kind: "wrn", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1}}
+	wide := potential.Config{Kind: "wrn", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
+		WRN: &potential.WRN{Depth: 10, Width: 1}}
 	classes := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 4}
 	shallow := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1}, ResBlocks: 1, Groups: 2, Dropout: 0.3}}
@@ -59,8 +61,10 @@ func trainees() []trainee {
 		return func(b *Batch, step int64) { fill(b, c, uint64(step)) }
 	}
 	return []trainee{
-		{"mlp", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "energy", adam(batch)) }, fillPotential(points)},
-		{"hybrid", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "hybrid", adam(batch)) }, fillPotential(points)},
+		{"mlp", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "energy", adam(batch)) },
+			fillPotential(points)},
+		{"hybrid", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "hybrid", adam(batch)) },
+			fillPotential(points)},
 		{"unet", func(be backend.Backend) (*Trainer, error) {
 			return Potential(be, pictures, "matching", adam(batch))
 		}, fillPotential(pictures)},
@@ -78,13 +82,15 @@ func trainees() []trainee {
 			}
 			return s, err
 		}, fillPotential(shallow)},
-		{"wrn", func(be backend.Backend) (*Trainer, error) { return Potential(be, wide, "matching", adam(batch)) }, fillPotential(wide)},
-		{"classifier", func(be backend.Backend) (*Trainer, error) { return Classifier(be, classes, adam(batch)) }, func(b *Batch, step int64) {
-			random.New(1, "images", uint64(step)).Normal(b.X)
-			for i := range batch {
-				b.SetLabel(i, (int(step)+i)%3)
-			}
-		}},
+		{"wrn", func(be backend.Backend) (*Trainer, error) { return Potential(be, wide, "matching", adam(batch)) },
+			fillPotential(wide)},
+		{"classifier", func(be backend.Backend) (*Trainer, error) { return Classifier(be, classes, adam(batch)) },
+			func(b *Batch, step int64) {
+				random.New(1, "images", uint64(step)).Normal(b.X)
+				for i := range batch {
+					b.SetLabel(i, (int(step)+i)%3)
+				}
+			}},
 	}
 }
 
@@ -209,7 +215,8 @@ func TestRestoreRefuses(t *testing.T) {
 		},
 		"another average": func(c *checkpoint.Checkpoint) {
 			for _, p := range s.Params {
-				c.Tensors = append(c.Tensors, checkpoint.Named{Name: checkpoint.Average(1) + p.Name, Shape: p.Shape, Data: p.Draw(1)})
+				c.Tensors = append(c.Tensors, checkpoint.Named{Name: checkpoint.Average(1) + p.Name, Shape: p.Shape,
+					Data: p.Draw(1)})
 			}
 		},
 		"other weights and a tensor missing": func(c *checkpoint.Checkpoint) {
@@ -218,7 +225,10 @@ func TestRestoreRefuses(t *testing.T) {
 			}
 			c.Tensors = c.Tensors[:len(c.Tensors)-1]
 		},
-		"a tensor of other shape": func(c *checkpoint.Checkpoint) { c.Tensors[0].Shape = slices.Concat([]int{1}, c.Tensors[0].Shape) },
+		"a tensor of other shape": func(c *checkpoint.Checkpoint) {
+			c.Tensors[0].Shape = slices.Concat([]int{1},
+				c.Tensors[0].Shape)
+		},
 	} {
 		c, err := s.Checkpoint(0)
 		if err != nil {
@@ -323,7 +333,8 @@ func TestDropoutMasks(t *testing.T) {
 
 func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2}}
 	if _, err := Potential(be, points, "hope", adam(4)); err == nil {
 		t.Error("an unknown objective was accepted")
 	}

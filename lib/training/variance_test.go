@@ -43,7 +43,8 @@ func drawn(params []layer.Param) map[string][]float32 {
 // Against gradients read off training steps: with beta1 = 0 and no clipping Adam's first moment is the gradient.
 func TestGradientVarianceByHand(t *testing.T) {
 	const batch, bins, batches = 5, 3, 4
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	dropping := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Dropout: 0.3}}
 	for _, be := range engines(t) {
@@ -98,7 +99,8 @@ func TestGradientVarianceByHand(t *testing.T) {
 					}
 				}
 				want := BinVariance{Batches: batches, Variance: (squares - mean) * batches / (batches - 1), MeanSquare: mean}
-				if !near(got[bin].Variance, want.Variance, squares, 1e-4) || !near(got[bin].MeanSquare, mean, squares, 1e-4) || got[bin].Batches != batches {
+				if !near(got[bin].Variance, want.Variance, squares, 1e-4) || !near(got[bin].MeanSquare, mean, squares, 1e-4) ||
+					got[bin].Batches != batches {
 					t.Errorf("%s, %s, bin %d: %+v, want %+v", be.Class(), c.Kind, bin, got[bin], want)
 				}
 			}
@@ -110,7 +112,8 @@ func TestGradientVarianceByHand(t *testing.T) {
 // many: it has no bias.
 func TestGradientVarianceHasNoBias(t *testing.T) {
 	be := engines(t)[0]
-	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 4, Depth: 1}}
+	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 4, Depth: 1}}
 	v, err := NewGradientVariance(be, c, "matching", 3)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +153,8 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 // Equation L5: the energy form has the same mean gradient as matching and more variance, most of all near the data.
 func TestEnergyHasMoreVariance(t *testing.T) {
 	be := engines(t)[0]
-	c := potential.Config{Kind: "mlp", Shape: []int{8}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 16, Depth: 2}}
+	c := potential.Config{Kind: "mlp", Shape: []int{8}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 16, Depth: 2}}
 	var ratio [10]float64
 	var by [2][]BinVariance
 	for i, objective := range []string{"matching", "energy"} {
@@ -176,7 +180,8 @@ func TestEnergyHasMoreVariance(t *testing.T) {
 
 func TestGradientVarianceRefuses(t *testing.T) {
 	be := engines(t)[0]
-	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 4, Depth: 1}}
+	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 4, Depth: 1}}
 	if _, err := NewGradientVariance(be, c, "hybrid?", 3); err == nil {
 		t.Error("an unknown objective was accepted")
 	}

@@ -32,7 +32,8 @@ func TestImportGuided(t *testing.T) {
 	c := released()
 	c.Classes, c.UNet.Dropout = 5, 0
 	dir := t.TempDir()
-	first, weights, again := filepath.Join(dir, "first.arrow"), filepath.Join(dir, "w.safetensors"), filepath.Join(dir, "again.arrow")
+	first, weights, again := filepath.Join(dir, "first.arrow"), filepath.Join(dir, "w.safetensors"), filepath.Join(dir,
+		"again.arrow")
 	code, stdout, stderr := command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, c), "--out", first)
 	if l := importLine(t, code, stdout, stderr); l.Weights != "model" || l.Ignored != nil {
 		t.Errorf("%s", stdout)
@@ -86,7 +87,8 @@ func TestImportGuided(t *testing.T) {
 	// Without classes the table of labels does not belong to the network.
 	plain := c
 	plain.Classes = 0
-	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out", filepath.Join(dir, "none.arrow"))
+	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out",
+		filepath.Join(dir, "none.arrow"))
 	if code != failure.Input || !strings.Contains(stderr, "label_emb.weight") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
@@ -134,7 +136,8 @@ func TestImportPresetClasses(t *testing.T) {
 				edit(n)
 			}
 		})
-		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out", filepath.Join(t.TempDir(), "none.arrow"))
+		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out",
+			filepath.Join(t.TempDir(), "none.arrow"))
 		if code != failure.Input || !strings.Contains(stderr, message) {
 			t.Errorf("exit %d, expected a word about %q: %s", code, message, stderr)
 		}

@@ -24,7 +24,8 @@ func clusters(t *testing.T) (string, *dataset.Mixture) {
 	var list []dataset.Component
 	for k := range 3 {
 		angle := 2 * math.Pi * float64(k) / 3
-		list = append(list, dataset.Component{Weight: 1, Mean: []float64{0.7 * math.Cos(angle), 0.7 * math.Sin(angle)}, Std: 0.2})
+		list = append(list, dataset.Component{Weight: 1, Mean: []float64{0.7 * math.Cos(angle), 0.7 * math.Sin(angle)},
+			Std: 0.2})
 	}
 	m, err := dataset.NewMixture(list)
 	if err != nil {
@@ -56,7 +57,8 @@ func margin(m *dataset.Mixture, p []float32, class int) float64 {
 func TestConditionalTraining(t *testing.T) {
 	data, m := clusters(t)
 	dir := t.TempDir()
-	code, manifest, stderr := train(t, "--input=data="+data, "--out="+dir, "--backend=tape", "--conditional", "--steps=1500", "--batch=128",
+	code, manifest, stderr := train(t, "--input=data="+data, "--out="+dir, "--backend=tape", "--conditional",
+		"--steps=1500", "--batch=128",
 		"--width=48", "--depth=2", "--learning-rate=0.005", "--ema-half-life=[8800]", "--fourier=2")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
@@ -106,7 +108,8 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	guidedShare, guidedMean := conditional(3)
 	if guidedShare < share || guidedMean < 1.1*mean {
-		t.Errorf("guidance 3: %.1f%% and a margin of %.3f, without %.1f%% and %.3f", 100*guidedShare, guidedMean, 100*share, mean)
+		t.Errorf("guidance 3: %.1f%% and a margin of %.3f, without %.1f%% and %.3f", 100*guidedShare, guidedMean, 100*share,
+			mean)
 	}
 	var counts [3]int
 	for _, p := range samples(1, nil) {
@@ -121,7 +124,8 @@ func TestConditionalTraining(t *testing.T) {
 			t.Errorf("of %d samples of no class %d lie at cluster %d: %v", n, c, class, counts)
 		}
 	}
-	t.Logf("at their class %.1f%%, margin %.3f; guided %.1f%%, %.3f; of none %v", 100*share, mean, 100*guidedShare, guidedMean, counts)
+	t.Logf("at their class %.1f%%, margin %.3f; guided %.1f%%, %.3f; of none %v", 100*share, mean, 100*guidedShare,
+		guidedMean, counts)
 }
 
 // Networks of every kind train with labels; invalid combinations are refused.
@@ -140,7 +144,8 @@ func TestConditionalKinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if config, weights, err := potential.FromCheckpoint(ck, checkpoint.Param); err != nil || config.Classes != 2 || len(weights["label_emb.weight"]) == 0 {
+		if config, weights, err := potential.FromCheckpoint(ck, checkpoint.Param); err != nil || config.Classes != 2 ||
+			len(weights["label_emb.weight"]) == 0 {
 			t.Errorf("%v: %d classes, %v", args, config.Classes, err)
 		}
 	}
@@ -151,8 +156,10 @@ func TestConditionalKinds(t *testing.T) {
 		args    []string
 	}{
 		{"40 samples have 0 labels", 3, smallUNet(unlabelled, "--conditional")},
-		{"label -1", 3, smallUNet(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, -1 }), "--conditional")},
-		{"10001 classes", 3, smallUNet(pictures(t, 8, func(s *dataset.Images) { s.Classes = make([]string, 10001) }), "--conditional")},
+		{"label -1", 3, smallUNet(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, -1 }),
+			"--conditional")},
+		{"10001 classes", 3, smallUNet(pictures(t, 8, func(s *dataset.Images) { s.Classes = make([]string, 10001) }),
+			"--conditional")},
 		{"conditional", 2, smallClassifier(images, "--conditional")},
 		{"label-dropout", 2, small(data, "--label-dropout=1")},
 		{"label-dropout", 2, small(data, "--label-dropout=-0.1")},
@@ -163,7 +170,8 @@ func TestConditionalKinds(t *testing.T) {
 		{"dropout", 2, smallUNet(images, "--dropout=1")},
 		{"images", 3, small(data, "--model=wrn")},
 	} {
-		if code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...); code != c.code || !strings.Contains(stderr, c.message) {
+		if code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...); code != c.code ||
+			!strings.Contains(stderr, c.message) {
 			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.message, stderr)
 		}
 	}
@@ -199,7 +207,8 @@ func TestNetworkParameters(t *testing.T) {
 	if c, plain := config(smallUNet(images, "--attention=[1,2]")...); plain == digest || c.Drops() {
 		t.Error("dropout changes nothing")
 	}
-	if c, _ := config(small(images, "--model=wrn", "--wrn-width=2", "--no-time", "--batch=2", "--steps=2")...); *c.WRN != (potential.WRN{Depth: 10, Width: 2}) {
+	if c, _ := config(small(images, "--model=wrn", "--wrn-width=2", "--no-time", "--batch=2",
+		"--steps=2")...); *c.WRN != (potential.WRN{Depth: 10, Width: 2}) {
 		t.Errorf("wrn %+v", c.WRN)
 	}
 }

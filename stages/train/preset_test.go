@@ -84,7 +84,8 @@ func TestPresets(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	code, m, stderr := train(t, "--input=data="+points(t), "--out="+dir, "--backend=tape", "--preset=mlp-2d", "--steps=2", "--batch=4")
+	code, m, stderr := train(t, "--input=data="+points(t), "--out="+dir, "--backend=tape", "--preset=mlp-2d", "--steps=2",
+		"--batch=4")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}

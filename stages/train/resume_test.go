@@ -35,7 +35,8 @@ func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duratio
 }
 
 // attemptOf is attempt of another program than binary.
-func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
+func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal,
+	after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	c := exec.Command(program, args...)
 	pipe, err := c.StderrPipe()
@@ -67,10 +68,13 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, 
 func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	squares := pictures(t, 8, nil)
 	for name, args := range map[string][]string{
-		"mlp, looked at":  small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9", "--sample-every=11", "--score-n=300", "--sample-steps=6"),
-		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40", "--sample-steps=4", "--input=features="+classifierFor(t, squares)),
-		"mlp":             small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50", "--checkpoint-every=9"),
-		"unet":            smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
+		"mlp, looked at": small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9",
+			"--sample-every=11", "--score-n=300", "--sample-steps=6"),
+		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40",
+			"--sample-steps=4", "--input=features="+classifierFor(t, squares)),
+		"mlp": small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50",
+			"--checkpoint-every=9"),
+		"unet": smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			whole, broken := t.TempDir(), t.TempDir()
@@ -120,7 +124,8 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 			}
 			p1, err1 := os.ReadFile(filepath.Join(whole, "progress.png"))
 			p2, err2 := os.ReadFile(filepath.Join(broken, "progress.png"))
-			if looked := strings.Contains(name, "looked at"); !bytes.Equal(p1, p2) || looked != (err1 == nil) || looked != (err2 == nil) {
+			if looked := strings.Contains(name, "looked at"); !bytes.Equal(p1, p2) || looked != (err1 == nil) ||
+				looked != (err2 == nil) {
 				t.Errorf("pictures of the progress differ: %v, %v", err1, err2)
 			}
 			if _, err := os.Stat(filepath.Join(broken, ".live")); err == nil {
@@ -136,7 +141,8 @@ func TestDivergence(t *testing.T) {
 	args := small(points(t), "--learning-rate=1e30", "--warmup=0", "--out="+dir)
 	for k := range 2 {
 		code, stderr := attempt(t, args, 0, 0)
-		if code != 6 || !strings.Contains(stderr, "diverged at step 1:") || !strings.Contains(stderr, "the state after 1 steps is kept") {
+		if code != 6 || !strings.Contains(stderr, "diverged at step 1:") ||
+			!strings.Contains(stderr, "the state after 1 steps is kept") {
 			t.Errorf("run %d: exit %d, want 6 and the step\n%s", k, code, stderr)
 		}
 		if resumed := strings.Contains(stderr, `"resuming","step":1`); resumed != (k == 1) {

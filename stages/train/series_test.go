@@ -13,7 +13,8 @@ import (
 // earlier are the flags with which a run continues the one whose outputs are in dir.
 func earlier(dir string) []string {
 	return []string{
-		"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir, "metrics.ndjson"),
+		"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir,
+			"metrics.ndjson"),
 		"--earlier=end=" + filepath.Join(dir, "end.json"),
 	}
 }
@@ -23,9 +24,11 @@ func earlier(dir string) []string {
 func TestLongerRunsContinue(t *testing.T) {
 	data, images := points(t), pictures(t, 8, nil)
 	for name, args := range map[string][]string{
-		"mlp": small(data, "--decay=constant", "--spike-factor=1.5", "--field-every=7", "--variance-every=6", "--variance-batches=2",
+		"mlp": small(data, "--decay=constant", "--spike-factor=1.5", "--field-every=7", "--variance-every=6",
+			"--variance-batches=2",
 			"--sample-every=4", "--score-n=50", "--sample-steps=3", "--log-every=5", "--ema-half-life=[100,1000]"),
-		"unet": smallUNet(images, "--horizon=40", "--flip", "--batch=6", "--micro-batch=2", "--dropout=0.2", "--sample-every=5", "--sample-steps=2"),
+		"unet": smallUNet(images, "--horizon=40", "--flip", "--batch=6", "--micro-batch=2", "--dropout=0.2",
+			"--sample-every=5", "--sample-steps=2"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(steps string, more ...string) string {
@@ -92,14 +95,19 @@ func TestSeriesRefused(t *testing.T) {
 		args, earlier []string
 		code          failure.Class
 	}{
-		"of another series":          {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
-		"after the 20 steps":         {constant("--steps=20"), earlier(dir), failure.Input},
-		"differs in more than":       {small(data, "--steps=50"), earlier(dir), failure.Input}, // its rate falls to 0 at 50
-		"0 lines, expected":          {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty}, failure.Input},
-		"not a readable tensor file": {constant("--steps=50"), []string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, failure.Input},
-		"not that of this":           {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]}, failure.Input},
-		"is not that":                {constant("--steps=50"), []string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, failure.Input},
-		"of this checkpoint's run":   {constant("--steps=50"), []string{earlier(seed)[0], earlier(dir)[1], end}, failure.Input},
+		"of another series":    {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
+		"after the 20 steps":   {constant("--steps=20"), earlier(dir), failure.Input},
+		"differs in more than": {small(data, "--steps=50"), earlier(dir), failure.Input}, // its rate falls to 0 at 50
+		"0 lines, expected": {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty},
+			failure.Input},
+		"not a readable tensor file": {constant("--steps=50"),
+			[]string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, failure.Input},
+		"not that of this": {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]},
+			failure.Input},
+		"is not that": {constant("--steps=50"),
+			[]string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, failure.Input},
+		"of this checkpoint's run": {constant("--steps=50"), []string{earlier(seed)[0], earlier(dir)[1], end},
+			failure.Input},
 		"not those of this":          {constant("--steps=50"), []string{checkpoint, earlier(seed)[1], end}, failure.Input},
 		"without the output":         {constant("--steps=50"), earlier(dir)[1:], failure.Usage},
 		"unknown output checkpoints": {constant("--steps=50"), []string{"--earlier=checkpoints=" + metrics}, failure.Usage},

@@ -56,16 +56,18 @@ func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 		args, snapshots []string
 		scored          bool
 	}{
-		"points":          {small(points(t)), []string{"--score-n=300", "--score-reference=200"}, true},
-		"images":          {smallUNet(images, "--steps=25"), nil, false},
-		"images, network": {smallUNet(images, "--steps=25"), []string{"--score-n=30", "--score-reference=35", "--input=features=" + classifierFor(t, images)}, true},
+		"points": {small(points(t)), []string{"--score-n=300", "--score-reference=200"}, true},
+		"images": {smallUNet(images, "--steps=25"), nil, false},
+		"images, network": {smallUNet(images, "--steps=25"),
+			[]string{"--score-n=30", "--score-reference=35", "--input=features=" + classifierFor(t, images)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plain, watched := t.TempDir(), t.TempDir()
 			if code, _, stderr := train(t, append(c.args, "--out="+plain)...); code != 0 {
 				t.Fatalf("exit %d\n%s", code, stderr)
 			}
-			code, m, stderr := train(t, append(append(c.args, "--out="+watched, "--sample-every=10", "--sample-steps=3"), c.snapshots...)...)
+			code, m, stderr := train(t, append(append(c.args, "--out="+watched, "--sample-every=10", "--sample-steps=3"),
+				c.snapshots...)...)
 			if code != 0 {
 				t.Fatalf("exit %d\n%s", code, stderr)
 			}
@@ -130,7 +132,8 @@ func TestScoreIsEvals(t *testing.T) {
 	first.N, first.Pixels, first.Labels = 30, first.Pixels[:30*64], first.Labels[:30]
 	reference := write(t, "first.arrow", &first)
 	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "../sample", "../eval").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "../sample",
+		"../eval").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	other := func(name string, args ...string) *contract.Manifest {
@@ -150,11 +153,13 @@ func TestScoreIsEvals(t *testing.T) {
 	}
 	for flag, class := range map[string]string{"--no-conditional": "none", "--conditional": "each"} {
 		dir, samples := t.TempDir(), t.TempDir()
-		code, m, stderr := train(t, smallUNet(images, flag, "--sample-every=100", "--sample-steps=4", "--score-n=70", "--score-reference=30", "--input=features="+features, "--out="+dir)...)
+		code, m, stderr := train(t, smallUNet(images, flag, "--sample-every=100", "--sample-steps=4", "--score-n=70",
+			"--score-reference=30", "--input=features="+features, "--out="+dir)...)
 		if code != 0 {
 			t.Fatalf("exit %d\n%s", code, stderr)
 		}
-		other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--class="+class, "--out="+samples)
+		other("sample", "--input=checkpoint="+filepath.Join(dir, "checkpoint.arrow"), "--n=70", "--steps=4", "--class="+class,
+			"--out="+samples)
 		e := other("eval", "--input=samples="+filepath.Join(samples, "samples.arrow"), "--input=reference="+reference,
 			"--input=features="+features, "--no-baselines", "--metrics=none", "--out="+t.TempDir())
 		if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
@@ -177,9 +182,12 @@ func TestSnapshotsRefused(t *testing.T) {
 		"sample-every is -1":                      {small(dots, "--sample-every=-1"), failure.Usage},
 		"score-tap is 5":                          {small(dots, "--score-tap=5"), failure.Usage},
 		"at most":                                 {small(dots, "--score-n=10000000"), failure.Usage},
-		"points are compared":                     {small(dots, "--sample-every=5", "--input=features="+classifierFor(t, images)), failure.Input},
-		"feature network":                         {smallUNet(images, "--sample-every=5", "--input=features="+images), failure.Input},
-		"images of this size":                     {smallUNet(images, "--sample-every=5", "--input=features="+classifierFor(t, pictures(t, 4, nil))), failure.Input},
+		"points are compared": {small(dots, "--sample-every=5",
+			"--input=features="+classifierFor(t, images)), failure.Input},
+		"feature network": {smallUNet(images, "--sample-every=5", "--input=features="+images),
+			failure.Input},
+		"images of this size": {smallUNet(images, "--sample-every=5",
+			"--input=features="+classifierFor(t, pictures(t, 4, nil))), failure.Input},
 	} {
 		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
 		if code != c.code || !strings.Contains(stderr, message) {
@@ -204,7 +212,8 @@ func TestStoppedDuringASnapshot(t *testing.T) {
 	if code != 143 || !strings.Contains(stderr, `a resumable checkpoint is kept","step":1`) {
 		t.Fatalf("exit %d: it should have been stopped during its first snapshot\n%s", code, stderr)
 	}
-	if code, stderr = attempt(t, args, 0, 0); code != 0 || !strings.Contains(stderr, `"resuming","step":1`) || strings.Count(stderr, `"msg":"samples"`) != 2 {
+	if code, stderr = attempt(t, args, 0, 0); code != 0 || !strings.Contains(stderr, `"resuming","step":1`) ||
+		strings.Count(stderr, `"msg":"samples"`) != 2 {
 		t.Errorf("exit %d, want a run that resumes with the first of two snapshots\n%s", code, stderr)
 	}
 	for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "progress.png"} {

@@ -41,7 +41,8 @@ func narrowed(t *testing.T, memory bool) {
 
 // many are labelled images of 8x8, n of them.
 func many(n int) *dataset.Images {
-	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n), Classes: []string{"a", "b", "c"}}
+	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n),
+		Classes: []string{"a", "b", "c"}}
 	rng := random.New(4, "test", 0)
 	for i := range s.Pixels {
 		s.Pixels[i] = uint8(rng.IntN(256))
@@ -75,7 +76,10 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 		path string
 		args func(data string) []string
 	}{
-		"images":  {pics, func(d string) []string { return smallUNet(d, "--flip", "--batch=50", "--steps=70", "--conditional") }},
+		"images": {pics, func(d string) []string {
+			return smallUNet(d, "--flip", "--batch=50", "--steps=70",
+				"--conditional")
+		}},
 		"points":  {pts, func(d string) []string { return small(d, "--steps=70", "--field-every=30") }},
 		"cluster": {pts, func(d string) []string { return small(d, "--steps=70", "--conditional") }},
 	} {
@@ -115,10 +119,12 @@ func TestKilledWhileStreamed(t *testing.T) {
 	}
 	ref, temp := stored(t, write(t, "many.arrow", many(700))), t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	args := append([]string{streamed}, smallUNet(ref, "--flip", "--conditional", "--batch=20", "--steps=120", "--checkpoint-every=7", "--data-cache=9000")...)
+	args := append([]string{streamed}, smallUNet(ref, "--flip", "--conditional", "--batch=20", "--steps=120",
+		"--checkpoint-every=7", "--data-cache=9000")...)
 	whole, broken := t.TempDir(), t.TempDir()
 	start := time.Now()
-	if code, stderr := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 || !strings.Contains(stderr, "the data is streamed") {
+	if code, stderr := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 ||
+		!strings.Contains(stderr, "the data is streamed") {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	took := time.Since(start)
@@ -188,7 +194,8 @@ func TestMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("GOMEMLIMIT", "100KiB")
-	if code, stderr := attemptOf(t, self, c, 0, 0); code != failure.Resources || !strings.Contains(stderr, "read into memory whole") {
+	if code, stderr := attemptOf(t, self, c, 0, 0); code != failure.Resources ||
+		!strings.Contains(stderr, "read into memory whole") {
 		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, stderr)
 	}
 }

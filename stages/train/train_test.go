@@ -93,7 +93,8 @@ func points(t *testing.T) string {
 func pictures(t *testing.T, side int, edit func(s *dataset.Images)) string {
 	t.Helper()
 	const n = 40
-	s := &dataset.Images{Name: "squares", N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side), Classes: []string{"low", "high"}}
+	s := &dataset.Images{Name: "squares", N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side),
+		Classes: []string{"low", "high"}}
 	for i := range n {
 		s.Labels = append(s.Labels, int64(i%2))
 		for k := range side * side {
@@ -117,7 +118,8 @@ func small(data string, more ...string) []string {
 }
 
 func smallUNet(data string, more ...string) []string {
-	return small(data, append([]string{"--model=unet", "--channels=4", "--channel-mult=[1,2]", "--groups=2", "--batch=5", "--steps=6"}, more...)...)
+	return small(data, append([]string{"--model=unet", "--channels=4", "--channel-mult=[1,2]", "--groups=2", "--batch=5",
+		"--steps=6"}, more...)...)
 }
 
 func smallClassifier(data string, more ...string) []string {
@@ -176,7 +178,8 @@ func TestGolden(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	dir := t.TempDir()
-	code, m, stderr := train(t, small(points(t), "--field-every=8", "--variance-every=10", "--variance-batches=3", "--out="+dir)...)
+	code, m, stderr := train(t, small(points(t), "--field-every=8", "--variance-every=10", "--variance-batches=3",
+		"--out="+dir)...)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
@@ -228,7 +231,8 @@ func TestMetrics(t *testing.T) {
 
 func TestClassifierAccuracy(t *testing.T) {
 	data := pictures(t, 8, nil)
-	code, m, stderr := train(t, smallClassifier(data, "--input=test="+data, "--steps=150", "--learning-rate=0.01", "--ema-half-life=[100]", "--out="+t.TempDir())...)
+	code, m, stderr := train(t, smallClassifier(data, "--input=test="+data, "--steps=150", "--learning-rate=0.01",
+		"--ema-half-life=[100]", "--out="+t.TempDir())...)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
@@ -295,11 +299,13 @@ func TestRefusals(t *testing.T) {
 		{"no samples", 3, small(plain(&dataset.Points{Name: "p", N: 0, D: 2}))},
 		{"labels", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
 		{"label -1", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, -1 }))},
-		{"label 4611686018427387904", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, 1<<62 }))},
+		{"label 4611686018427387904", 3, smallClassifier(pictures(t, 8,
+			func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, 1<<62 }))},
 		{"input test", 3, smallClassifier(images, "--input=test="+text)},
 		{"input test", 3, smallClassifier(images, "--input=test="+data)},
 		{"input test", 3, smallClassifier(images, "--input=test="+pictures(t, 4, nil))},
-		{"input test", 3, smallClassifier(images, "--input=test="+pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
+		{"input test", 3, smallClassifier(images,
+			"--input=test="+pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
 	} {
 		dir := t.TempDir()
 		code, _, stderr := train(t, append(c.args, "--out="+dir)...)

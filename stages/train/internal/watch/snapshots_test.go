@@ -20,12 +20,14 @@ func TestShownSnapshots(t *testing.T) {
 			}
 		}
 		rows := l.rows()
-		if n := int64(len(rows)); n == 0 || n > shownSnapshots+1 || rows[n-1].Step != steps || n < min(count, shownSnapshots/2) || count <= shownSnapshots && n != count {
+		if n := int64(len(rows)); n == 0 || n > shownSnapshots+1 || rows[n-1].Step != steps ||
+			n < min(count, shownSnapshots/2) || count <= shownSnapshots && n != count {
 			t.Errorf("%v: of %d snapshots %v are shown", c, count, rows)
 		}
 		for i := 1; i < len(rows)-1; i++ {
 			if rows[i].Step-rows[i-1].Step != every*l.Stride {
-				t.Errorf("%v: neighbours are of steps %d and %d, others have a distance of %d", c, rows[i-1].Step, rows[i].Step, every*l.Stride)
+				t.Errorf("%v: neighbours are of steps %d and %d, others have a distance of %d", c, rows[i-1].Step, rows[i].Step,
+					every*l.Stride)
 			}
 		}
 	}
