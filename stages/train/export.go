@@ -22,8 +22,8 @@ import (
 // exportCmd writes a potential's weights for other frameworks.
 type exportCmd struct {
 	Checkpoint string `arg:"" name:"checkpoint" help:"Checkpoint of a potential: a path, ref:name or sha256:…"`
-	File       string `arg:"" name:"file" help:"Safetensors file to write. Its tensors have the names of the parameters; the network's description is in its metadata." type:"path"`
-	Weights    string `help:"Which weights: their moving averages (ema; ema.1, ema.2, … of further ones), or as trained (raw)." default:"ema"`
+	File       string `arg:"" name:"file" help:"Safetensors file to write. Tensors are named like the parameters; metadata describes the network." type:"path"`
+	Weights    string `help:"Which weights: moving averages (ema, ema.1, ema.2, …), or as trained (raw)." default:"ema"`
 	Force      bool   `help:"Overwrite an existing file."`
 }
 

@@ -21,12 +21,12 @@ import (
 
 // importCmd makes a checkpoint of weights from another framework.
 type importCmd struct {
-	File        string   `arg:"" help:"Weights of a potential: a PyTorch file (.pth), as the method's released code writes it or a state dict, or a safetensors file. A path, ref:name or sha256:…"`
-	Preset      string   `help:"Network by name, as for run; its classes are those of label_emb.weight in the file: unet-cifar10 is that of the released code." xor:"network"`
+	File        string   `arg:"" help:"Weights of a potential, PyTorch (.pth) or safetensors: a path, ref:name or sha256:…"`
+	Preset      string   `help:"Network by name, as for run; label_emb.weight in the file sets its classes." xor:"network"`
 	Like        string   `help:"Network as in this checkpoint: a path, ref:name or sha256:…" xor:"network"`
-	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as the network's description says." enum:"auto,linear,cosine,vapo,vp" default:"auto"`
-	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as the network's description says."`
-	Weights     string   `help:"Take only the moving averages (ema) or the weights as trained (model); any: all that are there." enum:"any,ema,model" default:"any"`
+	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as described." enum:"auto,linear,cosine,vapo,vp" default:"auto"`
+	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as described."`
+	Weights     string   `help:"Take the moving averages (ema), the weights as trained (model), or any." enum:"any,ema,model" default:"any"`
 	IgnoreExtra bool     `help:"Ignore tensors that do not belong to the network."`
 	Out         string   `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
 	Ref         string   `help:"Also put the checkpoint into the store, under this name."`

@@ -11,41 +11,48 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
+// params are the parameters of a run. README.md describes them by theme.
 type params struct {
+	// Network and loss.
 	Model     string  `help:"Network: mlp (points), unet or wrn (images), classifier (labelled images)." default:"mlp" enum:"mlp,unet,wrn,classifier"`
-	Objective string  `help:"Loss of a potential: matching (1/2 |grad Phi - v|², v the velocity of the path), energy (the Deep Ritz form with the same minimiser and more variance) or hybrid (that of the released code, on the linear schedule only, with another minimiser)." default:"matching" enum:"matching,energy,hybrid" only:"model=mlp|unet|wrn"`
-	Schedule  string  `help:"Path from noise to data: linear, cosine, vapo (the paper's, defined beyond t = 1 too) or vp (the variance-preserving diffusion's)." default:"linear" enum:"linear,cosine,vapo,vp" only:"model=mlp|unet|wrn"`
+	Objective string  `help:"Loss of a potential: matching, energy (same minimiser, more variance) or hybrid (the released code's; on linear only, another minimiser)." default:"matching" enum:"matching,energy,hybrid" only:"model=mlp|unet|wrn"`
+	Schedule  string  `help:"Path from noise to data: linear, cosine, vapo (the paper's) or vp (that of variance-preserving diffusion)." default:"linear" enum:"linear,cosine,vapo,vp" only:"model=mlp|unet|wrn"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1" only:"model=mlp|unet|wrn"`
 
-	Times         string  `help:"Distribution of training times: uniform in the schedule's own variable, log-uniform in t, or logit-normal." default:"uniform" enum:"uniform,log-uniform,logit-normal" only:"model=mlp|unet|wrn"`
-	TimesLocation float64 `help:"logit-normal times: mean of the logit; above 0 is nearer to the data." default:"0" only:"times=logit-normal"`
-	TimesScale    float64 `help:"logit-normal times: standard deviation of the logit." default:"1" only:"times=logit-normal"`
-	Weight        string  `help:"Weight of the loss by time: auto (by objective and schedule), none, sigma (sigma/w) or velocity (one over the velocity's square)." default:"auto" enum:"auto,none,sigma,velocity" only:"model=mlp|unet|wrn"`
+	// Training times.
+	Times         string  `help:"Distribution of training times: uniform in the schedule's variable, log-uniform in t, or logit-normal." default:"uniform" enum:"uniform,log-uniform,logit-normal" only:"model=mlp|unet|wrn"`
+	TimesLocation float64 `help:"logit-normal: mean of the logit; above 0 is nearer to the data." default:"0" only:"times=logit-normal"`
+	TimesScale    float64 `help:"logit-normal: standard deviation of the logit." default:"1" only:"times=logit-normal"`
+	Weight        string  `help:"Weight of the loss by time: auto, none, sigma (sigma/w) or velocity (1/velocity²)." default:"auto" enum:"auto,none,sigma,velocity" only:"model=mlp|unet|wrn"`
 
+	// Steps and batches.
 	Steps      int    `help:"Optimiser steps. A run can continue a shorter one that differs in nothing else." default:"1000" unit:"steps" min:"1"`
 	Batch      int    `help:"Samples a step." default:"64" unit:"samples" min:"1" max:"1048576"`
-	MicroBatch int    `help:"Samples computed at once, a divisor of batch: gradients are accumulated, in less memory; 0: the whole batch." default:"0" unit:"samples" min:"0"`
+	MicroBatch int    `help:"Samples computed at once, a divisor of batch, for less memory; 0: the whole batch." default:"0" unit:"samples" min:"0"`
 	Seed       uint64 `help:"Seed of the initial weights, batches, times and noise." default:"0"`
 	Flip       bool   `help:"Mirror images at random." default:"false" negatable:""`
 
+	// Optimiser.
 	LearningRate float64 `help:"Peak learning rate of Adam." default:"0.001"`
 	Warmup       int     `help:"Steps over which the learning rate rises from 0." default:"100" unit:"steps"`
 	Decay        string  `help:"Learning rate after the warm-up: constant, or cosine to 0 at the horizon." default:"cosine" enum:"constant,cosine"`
-	Horizon      int     `help:"cosine: the step at which the learning rate is 0; 0: the last one. A run can continue a shorter one with the same horizon." default:"0" unit:"steps" min:"0"`
+	Horizon      int     `help:"cosine: step at which the learning rate is 0; 0: the last one. Continuing a run needs the same." default:"0" unit:"steps" min:"0"`
 	Beta1        float64 `name:"beta1" help:"Adam's decay of the first moment." default:"0.9"`
 	Beta2        float64 `name:"beta2" help:"Adam's decay of the second moment." default:"0.999"`
 	Epsilon      float64 `help:"Adam's epsilon." default:"1e-8"`
 	WeightDecay  float64 `help:"AdamW's decay of all weights, times the learning rate; 0: Adam." default:"0"`
 	ClipNorm     float64 `help:"Bound on the global gradient norm; 0: none." default:"1"`
-	ClipStd      float64 `help:"Bound on each element of the gradient, in standard deviations of its past values, plus 0.1 (the released code: 3); 0: none." default:"0"`
-	SpikeFactor  float64 `help:"Skip a step whose gradient norm exceeds the median of the last 100 by this factor; 0: none." default:"0"`
+	ClipStd      float64 `help:"Bound on each element of the gradient, in its standard deviations, plus 0.1; 0: none." default:"0"`
+	SpikeFactor  float64 `help:"Skip steps whose gradient norm exceeds the recent median by this factor; 0: none." default:"0"`
 
 	EMAHalfLife json.RawMessage `name:"ema-half-life" help:"Half-lives of moving averages of the weights, a list; samples are drawn from the first." default:"[50000]" unit:"samples"`
 
-	Conditional  bool    `help:"Train with the labels of the samples, so that the network can be sampled by class." default:"false" negatable:"" only:"model=mlp|unet|wrn"`
-	LabelDropout float64 `help:"conditional: share of samples trained without their label, for sampling without a class and for guidance." default:"0.1" only:"conditional=true"`
+	// Classes.
+	Conditional  bool    `help:"Train with labels, to sample by class." default:"false" negatable:"" only:"model=mlp|unet|wrn"`
+	LabelDropout float64 `help:"conditional: share of samples trained without their label, for guidance." default:"0.1" only:"conditional=true"`
 
-	Preset      string          `help:"Network by name, in place of the parameters below: mlp-2d, mlp-tabular, unet-small, unet-32, unet-cifar10 (that of the released code), wrn-small, wrn-10-4, wrn-16-4, wrn-28-4." default:"none" keyed:"false"`
+	// Network in detail.
+	Preset      string          `help:"Network by name: mlp-2d, mlp-tabular, unet-small, unet-32, unet-cifar10 (the released code's), wrn-small, wrn-10-4, wrn-16-4, wrn-28-4." default:"none" keyed:"false"`
 	Width       int             `help:"mlp: units a layer." default:"128" unit:"units" only:"model=mlp"`
 	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers" only:"model=mlp"`
 	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4" only:"model=mlp"`
@@ -53,20 +60,21 @@ type params struct {
 	ChannelMult json.RawMessage `help:"unet: channels of each level relative to the first, a list." default:"[1,2,2]" only:"model=unet"`
 	ResBlocks   int             `help:"unet: residual blocks a level." default:"1" only:"model=unet"`
 	Groups      int             `help:"unet: groups of the normalisations." default:"8" only:"model=unet"`
-	Attention   json.RawMessage `help:"unet: downsampling factors (1, 2, 4, …) of the levels with attention." default:"[]" only:"model=unet"`
-	Dropout     float64         `help:"unet: share of elements that the residual blocks drop in training." default:"0" only:"model=unet"`
+	Attention   json.RawMessage `help:"unet: downsampling factors (1, 2, 4, …) with attention." default:"[]" only:"model=unet"`
+	Dropout     float64         `help:"unet: dropout of the residual blocks." default:"0" only:"model=unet"`
 	WRNDepth    int             `name:"wrn-depth" help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers" only:"model=wrn"`
 	WRNWidth    int             `name:"wrn-width" help:"wrn: channels of the first stage, divided by 16." default:"1" only:"model=wrn"`
-	Time        bool            `help:"wrn: t is an input of the network; without, it is one potential for all times." default:"true" negatable:"" only:"model=wrn"`
+	Time        bool            `help:"wrn: t is an input; without, one potential for all times." default:"true" negatable:"" only:"model=wrn"`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
+	// Watching and running; see also Snapshots.
 	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1" effect:"none"`
-	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
-	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8" min:"2" max:"1048576" effect:"none"`
-	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
+	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
+	VarianceBatches int         `help:"Batches per bin of time in a measurement." default:"8" min:"2" max:"1048576" effect:"none"`
+	FieldEvery      int         `help:"Steps between comparisons with the closed form, for data from a mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
-	DataCache       int64       `help:"Bytes on local disk for streaming large data from the store: smaller data is fetched whole, of larger data the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
-	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
+	DataCache       int64       `help:"Bytes on local disk for streaming large data from the store; 0: none." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
+	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
 
 	Snapshots watch.SnapshotParams `embed:""`
 }

@@ -23,11 +23,11 @@ import (
 
 // SnapshotParams are the parameters of snapshots.
 type SnapshotParams struct {
-	SampleEvery    int `help:"Steps between snapshots of a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
+	SampleEvery    int `help:"Steps between snapshots: samples from the same noises and, for points or with features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
 	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1" effect:"none"`
 	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
-	ScoreReference int `help:"Training samples, the first ones, that a score compares with, or all of fewer." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
-	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048" effect:"none"`
+	ScoreReference int `help:"Training samples (the first) that a score compares with." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreTap       int `help:"Inception as features: channels of the layer, see eval." default:"2048" effect:"none"`
 }
 
 const (
