@@ -7,8 +7,8 @@ import (
 	"vapo/lib/portable"
 )
 
-// TimeNames lists the distributions of training times that Times accepts.
-func TimeNames() []string { return []string{"uniform", "log-uniform", "logit-normal"} }
+// timeNames lists the distributions of training times that Times accepts.
+func timeNames() []string { return []string{"uniform", "log-uniform", "logit-normal"} }
 
 // TimeDistribution is a distribution of training times on any schedule.
 type TimeDistribution struct {
@@ -50,7 +50,7 @@ func Times(name string, location, scale float64) (TimeDistribution, error) {
 		}
 		return d, nil
 	}
-	return d, unknown("time distribution", name, TimeNames())
+	return d, unknown("time distribution", name, timeNames())
 }
 
 // Time maps u in [0, 1) to a training time of s. It is the distribution's quantile function: uniform u give times of

@@ -30,7 +30,7 @@ func (t *Trainer) Initialise(seed uint64) error {
 
 // Checkpoint copies the state. step is the number of steps taken.
 func (t *Trainer) Checkpoint(step int64) (*checkpoint.Checkpoint, error) {
-	c := &checkpoint.Checkpoint{Kind: t.Kind, Config: t.Config, Step: step}
+	c := &checkpoint.Checkpoint{Kind: t.kind, Config: t.config, Step: step}
 	for _, group := range t.optim.Groups() {
 		values, err := t.group(group)
 		if err != nil {
@@ -46,8 +46,8 @@ func (t *Trainer) Checkpoint(step int64) (*checkpoint.Checkpoint, error) {
 // Restore sets the state from a checkpoint of the same network with the same number of averages. One that does not fit
 // changes nothing.
 func (t *Trainer) Restore(c *checkpoint.Checkpoint) error {
-	if c.Kind != t.Kind || string(c.Config) != string(t.Config) {
-		return fmt.Errorf("checkpoint of a %s %s does not fit the %s %s being trained", c.Kind, c.Config, t.Kind, t.Config)
+	if c.Kind != t.kind || string(c.Config) != string(t.config) {
+		return fmt.Errorf("checkpoint of a %s %s does not fit the %s %s being trained", c.Kind, c.Config, t.kind, t.config)
 	}
 	shapes := map[string][]int{}
 	for _, p := range t.Params {

@@ -22,8 +22,6 @@ import (
 
 // Trainer is a network in training: its compiled step with the state.
 type Trainer struct {
-	Kind   string // of the checkpoints: checkpoint.Potential or checkpoint.Classifier
-	Config json.RawMessage
 	Params []layer.Param
 	// Seed determines the dropout masks, together with the number of the micro-batch since the start.
 	Seed uint64
@@ -32,6 +30,8 @@ type Trainer struct {
 	// PerSample holds values of each sample of the last step, in the rows of its batch. It is empty for a classifier.
 	PerSample PerSample
 
+	kind    string          // of the checkpoints: checkpoint.Potential or checkpoint.Classifier
+	config  json.RawMessage // of the network
 	optim   optim.Config
 	size    batchSize
 	exe     backend.Executable
@@ -68,7 +68,7 @@ func newTrainer(
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Kind: kind, Config: raw, Params: s.net.Params, optim: o, size: size}
+	t := &Trainer{kind: kind, config: raw, Params: s.net.Params, optim: o, size: size}
 	u := s.update
 	g := backend.Graph{
 		Inputs:  slices.Concat(s.inputs, u.Inputs),
