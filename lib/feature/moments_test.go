@@ -26,7 +26,7 @@ func classifierFile(t *testing.T, be backend.Backend) string {
 		BatchImages: 2, EMAHalfLifeImages: []float64{10},
 	}
 	c := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 5}
-	s, err := training.Classifier(be, c, o, 2)
+	s, err := training.Classifier(be, c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
