@@ -135,7 +135,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 			t.Errorf("tap %d: relative error %g", tap, e)
 		}
 	}
-	// The logits beside the features of a tap, as with a network for each.
+	// Features and logits together are those of separate networks.
 	const tap = 768
 	net, err := NewInception(fastEngine(t), source, Options{Tap: tap, Resize: PyTorchFID, Logits: true})
 	if err != nil {
@@ -241,7 +241,7 @@ func TestInceptionOnCIFAR(t *testing.T) {
 	}
 }
 
-// The published weights, as far as they are here, on the same images, under every convention.
+// The published weights up to Mixed_7a, on the same images, under every convention.
 func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	source, err := OpenWeights(testFile(t, "inception-2015-12-05-trunk.pth"))
 	if err != nil {
@@ -255,7 +255,7 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 				t.Fatal(err)
 			}
 			if how != PyTorchFID && k != 768 {
-				continue // the convention ends where the network begins
+				continue // one tap is enough to test a convention
 			}
 			net, err := NewInception(fastEngine(t), source, Options{Tap: k, Resize: how})
 			if err != nil {

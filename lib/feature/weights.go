@@ -65,7 +65,7 @@ func readCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 	if n, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	} else if string(head[:n]) != "ARROW1" {
-		return nil, errors.New("it begins like none of a PyTorch file, a safetensors file and a checkpoint")
+		return nil, errors.New("it is not a PyTorch file, a safetensors file or a checkpoint")
 	}
 	return checkpoint.Decode(f, info.Size())
 }

@@ -115,7 +115,7 @@ func TestWriteWeightsIsDeterministic(t *testing.T) {
 		t.Error("writing the weights of a checkpoint again gives other bytes")
 	}
 	if err := WriteWeights(io.Discard, asSource(nil)); err == nil {
-		t.Error("a checkpoint of no weights was written")
+		t.Error("a checkpoint without weights was written")
 	}
 }
 
@@ -172,8 +172,8 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		Tensors: []checkpoint.Named{{Name: "param/w", Data: []float32{1}}},
 	}
 	for want, write := range map[string]func(io.Writer) error{
-		"begins like none":           text("\x89PNG\r\n\x1a\n, and more of it"),
-		"begins like none of a PyTo": text(""),
+		"it is not a PyTorch file":   text("\x89PNG\r\n\x1a\n, and more of it"),
+		"not a PyTorch file, a safe": text(""),
 		"data.pkl|zip":               text("PK\x03\x04 and more of it"),
 		"not a safetensors file":     text("\x02\x00\x00\x00\x00\x00\x00\x00{]"),
 		"not a readable tensor file": text("ARROW1\x00\x00 and more of it"),
