@@ -146,7 +146,7 @@ steps:
 `)
 	res := w.fails(6, []string{
 		"exit code 6 (numeric)", "| warn: it does not look good loss=1000000000", "| toy: error: loss is NaN at step 3",
-		"pipeline: error: step bad: loss is NaN at step 3", "hint: lower the rate", "skipped            needs bad",
+		"pipeline: error: step bad: loss is NaN at step 3", "hint: lower the rate", "skipped                needs bad",
 	}, "run", "r.yaml")
 	if !strings.Contains(res.stdout, "report:") {
 		t.Errorf("a failed run has no report:\n%s", res.stdout)

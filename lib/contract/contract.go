@@ -16,7 +16,6 @@ const (
 	MediaPNG    = "image/png"
 	MediaJSON   = "application/json"
 	MediaNDJSON = "application/x-ndjson"
-	MediaHTML   = "text/html"
 	MediaNPZ    = "application/x-npz"
 )
 
@@ -101,7 +100,7 @@ func Extension(media string) string {
 }
 
 var extensions = map[string]string{
-	MediaArrow: ".arrow", MediaPNG: ".png", MediaJSON: ".json", MediaNDJSON: ".ndjson", MediaHTML: ".html", MediaNPZ: ".npz",
+	MediaArrow: ".arrow", MediaPNG: ".png", MediaJSON: ".json", MediaNDJSON: ".ndjson", MediaNPZ: ".npz",
 }
 
 // DecodeManifest reads the manifest that a stage wrote.

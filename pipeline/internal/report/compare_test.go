@@ -46,7 +46,7 @@ func ablationRun(t testing.TB) *Run {
 		variance := any(map[string]any{"bins": []any{map[string]any{"variance": 0.25, "batches": 8},
 			map[string]any{"variance": 0.0625, "batches": 8}}})
 		if k == 1 {
-			variance = 7.5
+			variance = map[string]any{"bins": []any{map[string]any{"variance": 7.5, "batches": 8}}}
 		}
 		r.Steps = append(r.Steps, Step{
 			Name: objective, Stage: "train", Seconds: 9, Needs: []string{"data"}, NoEffect: []string{"log-every"},
@@ -172,7 +172,7 @@ func TestAblationPage(t *testing.T) {
 	checkSelfContained(t, page)
 	text := textOf(t, page)
 	for _, want := range []string{
-		"train objective", "sample t-end", "0.0625 to 0.25", "7.5", "12 to 15", "Score over sample t-end",
+		"train objective", "sample t-end", "0.0625 to 0.25", "7.5 to 7.5", "12 to 15", "Score over sample t-end",
 		"train objective energy", "Samples through training", "Trajectories",
 		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15", "Loss by time",
 		"Grad rms by time", "Spread by time", "Gradient norm",
@@ -193,10 +193,8 @@ func TestAblationPage(t *testing.T) {
 // Bins are read with every form of position; malformed ones are left out.
 func TestBins(t *testing.T) {
 	for text, want := range map[string][]string{
-		`{"step":1,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}` + "\n" +
-			`{"step":2,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}`: {"0 to 0.5", "0.5 to 1"},
-		`{"step":1,"bins":[{"index":3,"loss":1}]}` + "\n" +
-			`{"step":2,"bins":[{"index":3,"loss":1,"note":"x"}]}`: {"3"},
+		`{"step":1,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]}` + "\n" +
+			`{"step":2,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]}`: {"0 to 0.5", "0.5 to 1"},
 		`{"step":1,"bins":[{"loss":1},{"loss":2,"count":0}]}` + "\n" +
 			`{"step":2,"bins":[{"loss":1},{"loss":2,"count":0}]}`: {"0"},
 		`{"step":1,"bins":{"loss":1}}` + "\n" + `{"bins":[{"loss":1}]}` + "\n" +

@@ -89,7 +89,7 @@ type manifest struct {
 }
 
 func newPage(r *Run) (*page, error) {
-	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps),
+	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: Duration(r.Wall.Seconds()), Total: len(r.Steps),
 		Recipe: recipeLines(r.RecipeYAML)}
 	if p.Name == "" {
 		p.Name = "unnamed"
@@ -156,7 +156,7 @@ func (p *page) table(steps []Step, manifests []manifest) {
 		longest = math.Max(longest, took[i])
 	}
 	for i, s := range steps {
-		r := row{Name: s.Name, Stage: s.Stage, Took: seconds(s.Seconds), Ran: seconds(took[i]), Backend: manifests[i].Backend,
+		r := row{Name: s.Name, Stage: s.Stage, Took: Duration(s.Seconds), Ran: Duration(took[i]), Backend: manifests[i].Backend,
 			Key: s.Key}
 		switch {
 		case s.Error != "":

@@ -66,7 +66,7 @@ func (r *Run) Headlines() iter.Seq2[string, string] {
 var files embed.FS
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"number": number, "seconds": seconds, "bytes": byteSize, "short": shortDigest,
+	"number": number, "seconds": Duration, "bytes": Size, "short": shortDigest,
 }).ParseFS(files, "page.html"))
 
 // Write renders r. The output depends only on r.
