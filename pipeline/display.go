@@ -246,7 +246,7 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	case f != nil && f.Code == failure.Terminated:
 		d.printf("%sstopped    %10s\n", d.columns(s), report.Duration(s.Seconds))
 	case f != nil:
-		d.printf("%sfailed     %10s  exit code %d (%s)\n", d.columns(s), report.Duration(s.Seconds), f.Code, failure.Class(f.Code))
+		d.printf("%sfailed     %10s  exit code %d (%s)\n", d.columns(s), report.Duration(s.Seconds), f.Code, f.Code)
 		d.failure(f)
 	case s.State == runner.Skipped:
 		d.printf("%sskipped                %s\n", d.columns(s), s.Reason)

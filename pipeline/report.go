@@ -25,9 +25,9 @@ import (
 
 type reportCmd struct {
 	RunID  string `arg:"" optional:"" name:"run" help:"ID of a run; pipeline ls runs lists them."`
-	Output string `short:"o" help:"File to write (default: report.html in the directory of the run)." placeholder:"FILE" type:"path"`
-	Table  bool   `help:"Print the scores of the run as Markdown tables instead, one for each metric and reference." xor:"form"`
-	JSON   bool   `name:"json" help:"Print the scores of the run as JSON instead." xor:"form"`
+	Output string `short:"o" help:"File to write (default: in the directory of the run)." placeholder:"FILE" type:"path"`
+	Table  bool   `help:"Print the scores as Markdown tables instead, one for each metric and reference." xor:"form"`
+	JSON   bool   `name:"json" help:"Print the scores as JSON instead." xor:"form"`
 }
 
 func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {

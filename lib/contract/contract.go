@@ -50,7 +50,7 @@ type Param struct {
 	Enum     []string `json:"enum,omitempty"`
 	Min      any      `json:"min,omitempty"`  // least value
 	Max      any      `json:"max,omitempty"`  // greatest value
-	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: without effect unless that parameter has such a value
+	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: no effect unless it has such a value
 }
 
 // Description is what `describe` prints. Resolved is present only after

@@ -239,7 +239,9 @@ func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) err
 	return nil
 }
 
-func (j *Job) output(ctx context.Context, p contract.Port, write func(io.Writer) error) (out contract.Output, err error) {
+func (j *Job) output(
+	ctx context.Context, p contract.Port, write func(io.Writer) error,
+) (out contract.Output, err error) {
 	path := filepath.Join(cmp.Or(j.paths.out, j.scratch), p.Name+contract.Extension(p.Media))
 	sum := sha256.New()
 	err = program.WriteFile(path, func(w io.Writer) error {

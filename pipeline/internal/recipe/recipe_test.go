@@ -151,7 +151,8 @@ func TestSet(t *testing.T) {
 }
 
 func TestSetInput(t *testing.T) {
-	r, err := Parse([]byte("name: x\nsteps:\n  a: {stage: prep}\n  b: {stage: eval, inputs: {samples: a.test, reference: a.train, test: a.test}}\n"), "x.yaml")
+	r, err := Parse([]byte("name: x\nsteps:\n  a: {stage: prep}\n"+
+		"  b: {stage: eval, inputs: {samples: a.test, reference: a.train, test: a.test}}\n"), "x.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

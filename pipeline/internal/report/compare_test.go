@@ -68,7 +68,9 @@ func ablationRun(t testing.TB) *Run {
 				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name, Score: "score",
 					Manifest: mustManifest(t, map[string]any{"params": map[string]any{"seed": 0}}),
 					Outputs: []Output{{"score", digest("s"), contract.MediaJSON, 1,
-						fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
+						fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],`+
+							`"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,`+
+							`"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
 							12+float64(k)+end*end, 11+end, 14+end*end)}}})
 		}
 	}
@@ -174,7 +176,8 @@ func TestAblationPage(t *testing.T) {
 	for _, want := range []string{
 		"train objective", "sample t-end", "0.0625 to 0.25", "7.5 to 7.5", "12 to 15", "Score over sample t-end",
 		"train objective energy", "Samples through training", "Trajectories",
-		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15", "Loss by time",
+		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15",
+		"Loss by time",
 		"Grad rms by time", "Spread by time", "Gradient norm",
 	} {
 		if !strings.Contains(text, want) {

@@ -156,8 +156,10 @@ func (p *page) table(steps []Step, manifests []manifest) {
 		longest = math.Max(longest, took[i])
 	}
 	for i, s := range steps {
-		r := row{Name: s.Name, Stage: s.Stage, Took: Duration(s.Seconds), Ran: Duration(took[i]), Backend: manifests[i].Backend,
-			Key: s.Key}
+		r := row{
+			Name: s.Name, Stage: s.Stage, Took: Duration(s.Seconds), Ran: Duration(took[i]),
+			Backend: manifests[i].Backend, Key: s.Key,
+		}
 		switch {
 		case s.Error != "":
 			r.State, r.Class = "failed", "failed"
