@@ -81,10 +81,7 @@ func (a *app) closeStore() {
 func (a *app) local() string { return filepath.Join(a.Dir, ".vapo") }
 
 func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
-	return &runner.Runner{
-		Store: s.Store, StoreName: s.name, Env: s.env, Dir: a.local(),
-		Jobs: 1, Grace: runner.DefaultGrace, Display: show,
-	}
+	return &runner.Runner{Store: s.Store, StoreName: s.name, Env: s.env, Dir: a.local(), Display: show}
 }
 
 type serveCmd struct{}

@@ -129,12 +129,12 @@ func mismatch(a cachekey.Action, want, got string) error {
 		"this run is action %s, not %s as --live says: %s", got, want, preimage)
 }
 
-// Input returns a local, verified file with the bytes of the named input. For an optional input that was not given the
-// error is ErrNoInput.
+// Input returns a local, verified file with the bytes of the named input. It is an error to call it for an optional
+// input that was not given, see HasInput.
 func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	in, ok := j.inputs[name]
 	if !ok {
-		return "", fmt.Errorf("input %s: %w", name, ErrNoInput)
+		return "", fmt.Errorf("input %s: %w", name, errNoInput)
 	}
 	path, err := in.file(ctx)
 	if err != nil {

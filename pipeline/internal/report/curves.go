@@ -256,7 +256,7 @@ func (c chart) svg() (template.HTML, error) {
 	return template.HTML(toVariables.Replace(text[i:])), nil
 }
 
-// plainTicks marks round numbers, about five of them.
+// plainTicks marks about five round numbers.
 type plainTicks struct{}
 
 func (plainTicks) Ticks(lo, hi float64) []plot.Tick {

@@ -61,7 +61,7 @@ type figure struct {
 	Title, Caption string
 	Source         template.URL
 	Width, Height  int
-	Wide           bool // wants the page's whole width
+	Wide           bool // as wide as the page
 }
 
 // A pair is an image of samples next to one of real data.

@@ -115,8 +115,8 @@ type binned struct {
 func (b binned) title() string { return title(b.name) + " by time" }
 
 // binSeries reads the list "bins" of metrics lines, in which each bin has its ends and quantities, and the list
-// "gradient_variance", which holds another quantity of the same bins. It returns the quantities in order of their names;
-// bins without samples have none.
+// "gradient_variance", which holds another quantity of the same bins. It returns the quantities in order of their
+// names; bins without samples have none.
 func binSeries(data []byte) []binned {
 	by := map[string]map[int]plotter.XYs{} // by quantity and bin
 	labels := map[int]string{}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/gofrs/flock"
 
@@ -205,6 +204,3 @@ func (r *Runner) Alive(id string) (alive, known bool) {
 	}
 	return !ok, true
 }
-
-// DefaultGrace is how long a stage has after SIGTERM to save its state.
-const DefaultGrace = 30 * time.Second
