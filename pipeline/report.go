@@ -113,7 +113,7 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
 		}
 		if d := s.Declared; d != nil {
-			step.Score, step.NoEffect = d.Score, d.NoEffect
+			step.Ports, step.NoEffect = d.Outputs, d.NoEffect
 			step.Subject, _, _ = strings.Cut(s.Inputs[d.Subject].From, ".") // of STEP.OUTPUT; a path or ref names no step
 		}
 		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {

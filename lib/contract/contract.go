@@ -27,6 +27,8 @@ type Port struct {
 	Optional bool   `json:"optional,omitempty"`
 	// Score marks the JSON output with the stage's score, which runs and reports show.
 	Score bool `json:"score,omitempty"`
+	// Beside names the image among the outputs of the subject next to which a report shows this image.
+	Beside string `json:"beside,omitempty"`
 	// Subject marks the input that the outputs are about. A comparison of scores follows subjects back to find the
 	// parameters of the steps that led to a score.
 	Subject bool `json:"subject,omitempty"`

@@ -50,7 +50,7 @@ var spec = stage.Stage[params]{
 	Outputs: []contract.Port{
 		{Name: "score", Media: contract.MediaJSON, Help: "the number, with N, reference split, feature network and baselines", Score: true},
 		{Name: "neighbours", Media: contract.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
-		{Name: "reference", Media: contract.MediaPNG, Help: "real data, to see beside the samples", Optional: true},
+		{Name: "reference", Media: contract.MediaPNG, Help: "real data, to compare with the samples", Optional: true, Beside: "grid"},
 		{Name: "statistics", Media: contract.MediaNPZ, Help: "moments of the reference's features (mu, sigma), as other tools read them", Optional: true},
 		{Name: "features", Media: contract.MediaArrow, Help: "features of the reference, with --keep-features", Optional: true},
 	},

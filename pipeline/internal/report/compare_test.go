@@ -65,7 +65,8 @@ func ablationRun(t testing.TB) *Run {
 					NoEffect: []string{"trajectories"}, Manifest: mustManifest(t,
 						map[string]any{"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
 					Outputs: []Output{{"trajectories", digest("t"), contract.MediaPNG, 1, pngGrid(t, 40, 10, j)}}},
-				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name, Score: "score",
+				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name,
+					Ports:    evalPorts,
 					Manifest: mustManifest(t, map[string]any{"params": map[string]any{"seed": 0}}),
 					Outputs: []Output{{"score", digest("s"), contract.MediaJSON, 1,
 						fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],`+
@@ -131,7 +132,7 @@ func TestComparisonsApart(t *testing.T) {
 	}
 	score := func(name, metric string, from string) Step {
 		s := step(name, "eval", []string{from}, map[string]any{"seed": 0})
-		s.Score, s.Outputs = "score", []Output{{"score", digest("s"), contract.MediaJSON, 1,
+		s.Ports, s.Outputs = evalPorts, []Output{{"score", digest("s"), contract.MediaJSON, 1,
 			[]byte(`{"headline":"h","metric":"` + metric + `","value":1,"reference":"r"}`)}}
 		return s
 	}
@@ -175,7 +176,7 @@ func TestAblationPage(t *testing.T) {
 	text := textOf(t, page)
 	for _, want := range []string{
 		"train objective", "sample t-end", "0.0625 to 0.25", "7.5 to 7.5", "12 to 15", "Score over sample t-end",
-		"train objective energy", "Samples through training", "Trajectories",
+		"train objective energy", "Progress", "Trajectories",
 		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15",
 		"Loss by time",
 		"Grad rms by time", "Spread by time", "Gradient norm",

@@ -14,6 +14,12 @@ import (
 	"vapo/lib/preview"
 )
 
+var evalPorts = []contract.Port{
+	{Name: "score", Media: contract.MediaJSON, Score: true},
+	{Name: "neighbours", Media: contract.MediaPNG, Help: "samples above their neighbours"},
+	{Name: "reference", Media: contract.MediaPNG, Beside: "grid"},
+}
+
 // pngGrid draws n small pictures, some of them discs and some of them squares.
 func pngGrid(t testing.TB, n, cols, kind int) []byte {
 	t.Helper()
@@ -115,8 +121,9 @@ func imageRun(t testing.TB) *Run {
 					map[string]any{"nfe_mean": 60}, map[string]string{"checkpoint": digest("checkpoint")}),
 				Outputs: []Output{{"samples", digest("samples"), arrow, 790_000, nil},
 					{"grid", digest("grid"), contract.MediaPNG, 40000, pngGrid(t, 100, 10, 1)}}},
-			{Name: "score", Stage: "eval", Score: "score", Seconds: 22.9, Key: digest("k55555")[7:],
-				Needs: []string{"samples", "data", "classifier"}, Manifest: manifest("eval", 22.9, map[string]any{"neighbours": 3},
+			{Name: "score", Stage: "eval", Ports: evalPorts, Seconds: 22.9, Key: digest("k55555")[7:],
+				Needs: []string{"samples", "data", "classifier"}, Subject: "samples",
+				Manifest: manifest("eval", 22.9, map[string]any{"neighbours": 3},
 					map[string]any{"value": 12.84}, map[string]string{"samples": digest("samples"), "reference": digest("train"),
 						"test": digest("test"), "features": digest("ckpt2")}, "1000 images for 512 features: the distance is biased "+
 						"upward, compare only at this N"),
@@ -147,7 +154,7 @@ func mixtureRun(t testing.TB) *Run {
 					"results": map[string]any{"timeline": timeline, "steps_per_second": 211.3}})},
 			Step{Name: "samples-" + name, Stage: "sample", Seconds: 3, Key: digest(name + "s")[7:], Needs: []string{name},
 				Manifest: mustManifest(t, map[string]any{"wall_seconds": 3})},
-			Step{Name: "score-" + name, Stage: "eval", Score: "score", Seconds: 2, Key: digest(name + "sc")[7:],
+			Step{Name: "score-" + name, Stage: "eval", Ports: evalPorts, Seconds: 2, Key: digest(name + "sc")[7:],
 				Needs: []string{"samples-" + name, "data"}, Manifest: mustManifest(t, map[string]any{"wall_seconds": 2}),
 				Outputs: []Output{{"score", digest("sc"), contract.MediaJSON, 1,
 					[]byte(fmt.Sprintf(`{"headline":"%g times data against data","metric":"sliced W2","value":%g,"n":[10000,10000],`+

@@ -73,7 +73,7 @@ func TestImageRunShowsItsResults(t *testing.T) {
 		"12.84", "1000 against 60,000", "fashion-mnist train", "classifier sha256:5a3c0ffee1d2",
 		"per-pixel Gaussian of the training set", "205.9", "floor: train against test",
 		"compare only at this N", "1 warning", "9 min 12 s", "5, 1 from the cache", "gorgonia.org/gorgonia", "v0.9.18",
-		"47.3 MB", "Samples", "Real data", "Nearest neighbours", "4 March 2026",
+		"47.3 MB", "Samples", "Real data", "samples above their neighbours", "4 March 2026",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not on the page", want)
@@ -167,7 +167,7 @@ func TestHostileContentIsEscaped(t *testing.T) {
 		r := &Run{
 			Name: evil, About: evil, RecipeYAML: []byte(evil + "\nkey: " + evil + " # " + evil), Store: evil,
 			Steps: []Step{
-				{Name: evil, Stage: evil, Score: "score", Key: evil, Error: evil, Needs: []string{evil, "other"},
+				{Name: evil, Stage: evil, Ports: evalPorts, Key: evil, Error: evil, Needs: []string{evil, "other"},
 					Manifest: json.RawMessage(fmt.Sprintf(`{"backend":%[1]s,"params":{%[1]s:%[1]s},"units":{%[1]s:%[1]s},`+
 						`"inputs":{%[1]s:%[1]s},"results":{%[1]s:[%[1]s],"timeline":[{"seconds":1,"field_error":{%[1]s:1,"b":2}},`+
 						`{"seconds":2,"field_error":{%[1]s:1}}]},"warnings":[%[1]s],"versions":{%[1]s:%[1]s}}`, e)),
@@ -246,13 +246,13 @@ func FuzzWrite(f *testing.F) {
 		[]byte(`{"value":1e-320,"baselines":{"a":0}}`), "<b>")
 	f.Fuzz(func(t *testing.T, manifest, metrics, score []byte, name string) {
 		r := &Run{Name: name, RecipeYAML: []byte(name), Steps: []Step{
-			{Name: name, Stage: name, Score: "score", Manifest: manifest, Needs: []string{"b"},
+			{Name: name, Stage: name, Ports: evalPorts, Manifest: manifest, Needs: []string{"b"},
 				Outputs: []Output{{Name: "metrics", Media: contract.MediaNDJSON, Data: metrics},
 					{Name: "score", Media: contract.MediaJSON, Data: score}, {Name: "grid", Media: contract.MediaPNG, Data: score}}},
 			{Name: "b", Needs: []string{name, "b"}},
 			{Name: "t", Stage: "train", Manifest: manifest, Needs: []string{name}},
 			{Name: "s", Stage: "sample", Manifest: manifest, Needs: []string{"t"}, Subject: "t"},
-			{Name: "e", Stage: "eval", Score: "score", Needs: []string{"s"}, Subject: "s",
+			{Name: "e", Stage: "eval", Ports: evalPorts, Needs: []string{"s"}, Subject: "s",
 				Outputs: []Output{{Name: "score", Media: contract.MediaJSON, Data: score}}},
 		}}
 		var buf bytes.Buffer
