@@ -16,8 +16,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// PrintError prints the error with which a program fails: one line that starts with the program's name, and its hint.
-func PrintError(w io.Writer, name string, err error) {
+// printError prints the error with which a program fails: one line that starts with the program's name, and its hint.
+func printError(w io.Writer, name string, err error) {
 	fmt.Fprintf(w, "%s: error: %s\n", name, oneLine(err.Error()))
 	if hint := failure.HintOf(err); hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", oneLine(hint))

@@ -89,7 +89,7 @@ var spec = stage.Stage[params]{
 	Outputs: []contract.Port{
 		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with what is needed to interpret it"},
 		{Name: "neighbours", Media: contract.MediaPNG, Optional: true, Help: "samples above their nearest training images"},
-		{Name: "reference", Media: contract.MediaPNG, Optional: true, Help: "a picture of the reference"},
+		{Name: "reference", Media: contract.MediaPNG, Optional: true, Beside: "grid", Help: "an image of the reference"},
 		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "moments (mu, sigma) of its features"},
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "its features, with --keep-features"},
 	},

@@ -24,11 +24,11 @@ import (
 // Runner carries out recipes against one store.
 type Runner struct {
 	Store     *artifact.Store
-	StoreName string   // for display
-	Env       []string // of the stages: the process environment with the store's variables
-	Dir       string   // local directory for logs, reports and scratch (.vapo)
-	Jobs      int      // steps at once; stages use all cores, so 1 unless they are small
-	Grace     time.Duration
+	StoreName string        // for display
+	Env       []string      // of the stages: the process environment with the store's variables
+	Dir       string        // local directory for logs, reports and scratch (.vapo)
+	Jobs      int           // steps at once; stages use all cores, so more than 1 only helps small ones
+	Grace     time.Duration // for stages to save their state after SIGTERM
 	Display   Display
 
 	imports sync.Map // path → digest
@@ -106,8 +106,8 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record,
 	return a.record, err
 }
 
-// steps runs what can run, in order, at most Jobs at once, until nothing more
-// can: a failure stops only the steps that need its outputs.
+// steps runs the steps, in order and at most Jobs at once, until none is left that can run. A failure only stops the
+// steps that need its outputs.
 func (a *attempt) steps(ctx context.Context) error {
 	type result struct {
 		i       int
@@ -245,10 +245,10 @@ func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) 
 	return out, nil
 }
 
-// RunDir is where the local files of a run are.
+// RunDir returns the directory of the local files of a run.
 func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
 
-// file digests a file from outside and, if keep, imports it.
+// file returns the digest of a local file and, if keep is set, imports it.
 func (r *Runner) file(ctx context.Context, path string, keep bool) (string, error) {
 	if d, ok := r.imports.Load(path); ok {
 		return d.(string), nil
