@@ -87,7 +87,7 @@ func (f *File) verify() error {
 	return nil
 }
 
-// transfer completes the content and verifies it. retryablehttp is used because it knows which errors are worth a retry,
+// transfer completes the content and verifies it. We use retryablehttp because it knows which errors are worth a retry,
 // waits longer each time and obeys Retry-After. Its response handler covers bodies that break off, and its retry hook
 // requests only the rest.
 func (f *File) transfer(ctx context.Context) error {

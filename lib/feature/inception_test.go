@@ -162,7 +162,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 // Enlarged and reduced images, against PyTorch and Pillow.
 func TestResize(t *testing.T) {
 	g := readInception(t)
-	for _, how := range Resizes {
+	for _, how := range resizes {
 		for i, im := range []*dataset.Images{patterned(1, 7, 32), patterned(1, 640, 310)} {
 			out := make([]float32, 3*inceptionSide*inceptionSide)
 			r := resizers{how: how}
@@ -248,7 +248,7 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 		t.Fatal(err)
 	}
 	im, g := cifar64(t), readInception(t)
-	for _, how := range Resizes {
+	for _, how := range resizes {
 		for tap, want := range g.Trunk[string(how)] {
 			k, err := strconv.Atoi(tap)
 			if err != nil {

@@ -73,7 +73,7 @@ func TestOpenWeights(t *testing.T) {
 		}
 		h, err := Examine(src)
 		if err != nil || !slices.Equal(h.Taps, []int{64, 192}) || len(h.Missing) != 90 ||
-			!strings.HasPrefix(h.Missing[0], "Mixed_5b.") || h.Tensors != 25 {
+			!strings.HasPrefix(h.Missing[0], "Mixed_5b.") {
 			t.Errorf("%s: %+v, %v", format, h, err)
 		}
 		net, err := Open(fastEngine(t), files[format], "", Options{Tap: 64, Resize: PyTorchFID})
@@ -124,12 +124,8 @@ func TestExamineAllLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(h.Taps, Taps) || len(h.Missing) != 0 || h.Tensors != 94*5+1 {
+	if !slices.Equal(h.Taps, Taps) || len(h.Missing) != 0 {
 		t.Errorf("%+v", h)
-	}
-	// 21,785,568 weights of the convolutions, four values a channel, and the logits' 1,008 rows.
-	if h.Bytes < 4*(21_785_568+1008*2048) || h.Bytes > 100e6 {
-		t.Errorf("%d bytes", h.Bytes)
 	}
 }
 
