@@ -77,37 +77,16 @@ func (in *input) file(ctx context.Context) (string, error) {
 
 // locate resolves ref to a digest and checks that its bytes are there.
 func (s *source) locate(ctx context.Context, ref string) (*input, error) {
-	digest := artifact.Digest(ref)
-	switch {
-	case strings.HasPrefix(ref, "sha256:"):
-		if _, err := artifact.ParseDigest(ref); err != nil {
-			return nil, failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
-		}
-	case strings.HasPrefix(ref, "ref:"):
-		store, err := s.open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		digest, err = store.Ref(ctx, strings.TrimPrefix(ref, "ref:"))
-		if errors.Is(err, objectstore.ErrNotFound) {
-			return nil, failure.New(failure.Input, "pipeline ls refs lists them", "the store has no such ref: %w", err)
-		}
-		if err != nil {
-			return nil, err
-		}
-	default:
+	if !artifact.IsReference(ref) {
 		return locateFile(ref)
 	}
 	store, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	size, ok, err := store.Has(ctx, digest)
+	digest, size, err := store.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err
-	}
-	if !ok {
-		return nil, failure.New(failure.Input, "", "the store has no blob %s", digest)
 	}
 	in := &input{digest: digest, size: size}
 	in.fetch = func(ctx context.Context) (string, error) {
