@@ -29,7 +29,7 @@ type params struct {
 
 	Inception inceptionParams `embed:""`
 
-	Metrics string `help:"More metrics: all, none or interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+	Metrics string `help:"All, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
 
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
