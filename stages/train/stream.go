@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
@@ -114,14 +115,10 @@ func fits(job *stage.Job, name string) error {
 // badData says what is wrong with an input.
 func badData(name string, err error) error {
 	var format *tensorfile.FormatError
-	var table *dataset.TableError
-	switch {
-	case errors.As(err, &format):
+	if errors.As(err, &format) {
 		return failure.New(failure.Input, "give an output of prep", "input %s: %w", name, err)
-	case errors.As(err, &table):
-		return failure.New(failure.Input, "", "input %s: %w", name, err)
 	}
-	return err
+	return fmt.Errorf("input %s: %w", name, err)
 }
 
 // record says how the data were read.
