@@ -44,8 +44,11 @@ type app struct {
 	Lineage lineageCmd `cmd:"" help:"Show how an artifact was made, back to the source data."`
 	Store   storeCmd   `cmd:"" help:"Serve or check the store, or print its environment."`
 
-	stdout, stderr io.Writer
-	store          *openStore // nil until it is opened
+	stdout, stderr io.Writer // of text, see program.Printable
+	raw            struct {
+		stdout, stderr io.Writer
+	}
+	store *openStore // nil until it is opened
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -53,7 +56,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
-	a := &app{stdout: stdout, stderr: stderr}
+	a := &app{stdout: program.Printable(stdout), stderr: program.Printable(stderr)}
+	a.raw.stdout, a.raw.stderr = stdout, stderr
 	help := kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
 		if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 			return err

@@ -23,6 +23,7 @@ import (
 type display struct {
 	mu      sync.Mutex
 	w       io.Writer
+	text    io.Writer // w for what may hold names
 	tty     bool
 	name    int // width of the step column
 	stage   int
@@ -67,7 +68,7 @@ const (
 )
 
 func newDisplay(w io.Writer) *display {
-	d := &display{w: w, tty: program.IsTerminal(w), stop: make(chan struct{})}
+	d := &display{w: w, text: program.Printable(w), tty: program.IsTerminal(w), stop: make(chan struct{})}
 	if d.tty {
 		d.done.Add(1)
 		go d.animate()
@@ -134,7 +135,7 @@ func (d *display) draw() {
 	if runes := []rune(line); len(runes) >= width {
 		line = string(runes[:width-1])
 	}
-	fmt.Fprint(d.w, line)
+	fmt.Fprint(d.text, line)
 	d.drawn = true
 }
 
@@ -144,7 +145,7 @@ func (d *display) columns(s *runner.Step) string {
 
 func (d *display) printf(format string, args ...any) {
 	d.wipe()
-	fmt.Fprintf(d.w, format, args...)
+	fmt.Fprintf(d.text, format, args...)
 	d.draw()
 }
 
@@ -265,15 +266,15 @@ func (d *display) failure(f *runner.Failure) {
 		return
 	}
 	d.wipe()
-	fmt.Fprintf(d.w, "\n    last lines of %s:\n", shortPath(f.LogFile))
+	fmt.Fprintf(d.text, "\n    last lines of %s:\n", shortPath(f.LogFile))
 	for _, line := range f.Tail {
 		text := line.Text
 		if line.Level != "" {
 			text = strings.ToLower(line.Level) + ": " + text
 		}
-		fmt.Fprintf(d.w, "    | %s\n", text)
+		fmt.Fprintf(d.text, "    | %s\n", text)
 	}
-	fmt.Fprintln(d.w)
+	fmt.Fprintln(d.text)
 	d.draw()
 }
 

@@ -25,15 +25,15 @@ func (c *getCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		return err
 	}
 	if c.File != "" && c.File != "-" {
-		if info, err := os.Stat(c.File); err == nil && info.IsDir() {
-			return failure.New(failure.Usage, "name the file to write in it", "%s is a directory", c.File)
+		if err := program.CheckTarget(c.File); err != nil {
+			return err
 		}
 		if err := store.Fetch(ctx, digest, c.File); err != nil {
 			return fmt.Errorf("%s: %w", c.Artifact, err)
 		}
 		return nil
 	}
-	if program.IsTerminal(a.stdout) {
+	if program.IsTerminal(a.raw.stdout) {
 		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE",
 			"artifacts are not written to a terminal")
 	}
@@ -42,7 +42,7 @@ func (c *getCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		return fmt.Errorf("%s: %w", c.Artifact, err)
 	}
 	defer r.Close()
-	if _, err := io.Copy(a.stdout, r); err != nil {
+	if _, err := io.Copy(a.raw.stdout, r); err != nil {
 		return fmt.Errorf("%s: %w", c.Artifact, err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"vapo/lib/failure"
@@ -191,5 +192,36 @@ func TestShippedRecipes(t *testing.T) {
 		if res.code != 0 {
 			t.Errorf("pipeline %s: exit code %d\n%s", strings.Join(args, " "), res.code, res.stderr)
 		}
+	}
+}
+
+// TestGetTargets: a rename would replace what is not a file.
+func TestGetTargets(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.must("run", "one.yaml")
+	w.write("file", "old")
+	if err := os.Symlink("file", filepath.Join(w.dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(w.dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"link", "pipe", "/dev/null"} {
+		w.fails(failure.Usage, []string{target + " is not a regular file", "hint: "}, "get", "s.out", target)
+	}
+	w.fails(failure.Usage, []string{"is a directory"}, "get", "s.out", w.dir)
+	w.must("get", "s.out", "file")
+}
+
+// TestNamesAreEscaped: whoever writes to a shared store must not get to control the terminal of its readers.
+func TestNamesAreEscaped(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nabout: \"\\e]0;title\\a\"\nsteps:\n  s: {stage: toy}\n")
+	out := w.must("run", "one.yaml") + w.must("status") + w.must("ls", "runs") + w.must("plan", "one.yaml")
+	if strings.ContainsAny(out, "\x1b\a") {
+		t.Errorf("control characters are printed:\n%q", out)
 	}
 }

@@ -55,7 +55,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	if err != nil {
 		return err
 	}
-	show := newDisplay(a.stderr)
+	show := newDisplay(a.raw.stderr)
 	defer show.close()
 	r := a.runner(store, show)
 	r.Jobs, r.Grace = c.Jobs, c.Grace

@@ -42,8 +42,23 @@ func IsTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// CheckTarget returns a usage error if path exists and is not a regular file. Files are written under another name and
+// renamed, which would replace a symbolic link, a pipe or a device such as /dev/null.
+func CheckTarget(path string) error {
+	switch info, err := os.Lstat(path); {
+	case err != nil || info.Mode().IsRegular():
+		return nil
+	case info.IsDir():
+		return failure.New(failure.Usage, "name the file to write in it", "%s is a directory", path)
+	}
+	return failure.New(failure.Usage, "name another file", "%s is not a regular file and would be replaced", path)
+}
+
 // WriteFile writes a file so that its name appears only when it is complete.
 func WriteFile(path string, write func(io.Writer) error) error {
+	if err := CheckTarget(path); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*.tmp")
 	if err != nil {
 		return err
