@@ -12,7 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"vapo/lib/stage"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/catalog"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/recipe"
@@ -53,15 +54,15 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 			code = int(r)
 		default:
 			fmt.Fprintf(stderr, "%s", debug.Stack())
-			stage.PrintError(stderr, name, fmt.Errorf("panic: %v", r))
+			program.PrintError(stderr, name, fmt.Errorf("panic: %v", r))
 			code = 1
 		}
 	}()
 	err := dispatch(args, stdout, stderr)
 	if err != nil {
-		stage.PrintError(stderr, name, err)
+		program.PrintError(stderr, name, err)
 	}
-	return stage.ExitCode(err)
+	return int(failure.ClassOf(err))
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
@@ -75,7 +76,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 				return err
 			}
 			fmt.Fprintln(ctx.Stdout)
-			return stage.WriteExitCodes(ctx.Stdout)
+			return failure.WriteExitCodes(ctx.Stdout)
 		}))
 	if err != nil {
 		panic(err)
@@ -84,13 +85,13 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return usage(err)
 	}
-	ctx, stop := stage.Lifetime()
+	ctx, stop := program.Lifetime()
 	defer stop()
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	kctx.Bind(a)
 	err = kctx.Run()
-	if err != nil && errors.Is(context.Cause(ctx), stage.ErrTerminated) && !errors.Is(err, stage.ErrTerminated) {
-		err = fmt.Errorf("%w: %w", stage.ErrTerminated, err)
+	if err != nil && errors.Is(context.Cause(ctx), failure.ErrTerminated) && !errors.Is(err, failure.ErrTerminated) {
+		err = fmt.Errorf("%w: %w", failure.ErrTerminated, err)
 	}
 	return err
 }
@@ -102,7 +103,7 @@ func usage(err error) error {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		where = parse.Context.Selected().FullPath() + " --help"
 	}
-	return &stage.Error{Code: stage.ExitUsage, Err: err, Hint: "see " + where}
+	return failure.Default(failure.Usage, "see "+where, err)
 }
 
 // recipeFlags are shared by the commands that take a recipe.
@@ -128,15 +129,23 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 			return nil, err
 		}
 	}
-	dir := a.Bin
-	if dir == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Dir(exe)
+	stages, err := a.catalog()
+	if err != nil {
+		return nil, err
 	}
-	return graph.Build(ctx, r, catalog.New(dir))
+	return graph.Build(ctx, r, stages)
+}
+
+// catalog finds the stage programs.
+func (a *app) catalog() (*catalog.Catalog, error) {
+	if a.Bin != "" {
+		return catalog.New(a.Bin), nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return catalog.New(filepath.Dir(exe)), nil
 }
 
 // oneLine keeps a description to a line.

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
+	"vapo/lib/contract"
 	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore/objectstoretest"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 )
 
 // streamed, as the test program's first argument, makes it the stage with narrow windows: a small set is many of them.
@@ -39,7 +40,7 @@ func narrowed(t *testing.T, memory bool) {
 // many are labelled images of 8x8, n of them.
 func many(n int) *dataset.Images {
 	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n), Classes: []string{"a", "b", "c"}}
-	rng := draw.New(4, "test", 0)
+	rng := random.New(4, "test", 0)
 	for i := range s.Pixels {
 		s.Pixels[i] = uint8(rng.IntN(256))
 	}
@@ -77,7 +78,7 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 		"cluster": {pts, func(d string) []string { return small(d, "--steps=70", "--conditional") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			digest := func(memory bool, args ...string) (string, *stage.Manifest) {
+			digest := func(memory bool, args ...string) (string, *contract.Manifest) {
 				t.Helper()
 				narrowed(t, memory)
 				code, m, stderr := train(t, append(args, "--out="+t.TempDir())...)
@@ -130,7 +131,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 		if code == 0 {
 			break
 		}
-		if want := map[syscall.Signal]int{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
+		if want := map[syscall.Signal]failure.Class{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
 			t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
 		}
 	}
@@ -157,7 +158,7 @@ func TestStreamRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, c := range map[string]struct {
-		code int
+		code failure.Class
 		args []string
 	}{
 		"sample 70 has label 1099511627776": {3, smallUNet(write(t, "bad.arrow", bad), "--conditional")},
@@ -203,7 +204,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("GOMEMLIMIT", "100KiB")
-	if code, said := attemptOf(t, self, c, 0, 0); code != stage.ExitResources || !strings.Contains(said, "read into memory whole") {
-		t.Errorf("exit %d, want %d\n%s", code, stage.ExitResources, said)
+	if code, said := attemptOf(t, self, c, 0, 0); code != failure.Resources || !strings.Contains(said, "read into memory whole") {
+		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, said)
 	}
 }
