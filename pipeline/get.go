@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -53,28 +52,20 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// find turns what a person calls an artifact into its digest.
+// find returns the digest of the artifact that text names.
 func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
-	if name, ok := strings.CutPrefix(text, "ref:"); ok {
-		d, err := store.Ref(ctx, name)
-		if errors.Is(err, artifact.ErrNotFound) {
-			return "", failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
+	ref, err := artifact.ParseReference(text)
+	if err != nil {
+		return "", err
+	}
+	if ref.Stored() {
+		d, err := store.Lookup(ctx, ref)
+		if err == nil && ref.Name == "" {
+			_, err = store.Require(ctx, d)
 		}
 		return d, err
 	}
-	if strings.HasPrefix(text, "sha256:") {
-		d, err := artifact.ParseDigest(text)
-		if err != nil {
-			return "", failure.New(failure.Usage, "", "%w", err)
-		}
-		_, ok, err := store.Has(ctx, d)
-		if err == nil && !ok {
-			err = failure.New(failure.Input, "", "the store has no blob %s", d)
-		}
-		return d, err
-	}
-	stepName, output, ok := strings.Cut(text, ".")
-	if !ok {
+	if !strings.Contains(text, ".") {
 		return "", failure.New(failure.Usage, "for example score.score, ref:best or sha256:…", "%q names no artifact", text)
 	}
 	record, err := loadRun(ctx, store, run)
@@ -87,11 +78,11 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 			all = append(all, s.Name+"."+name)
 		}
 	}
-	s, ok := record.Step(stepName)
-	if !ok || s.Outputs[output].Digest == "" {
+	s, ok := record.Step(ref.Step)
+	if !ok || s.Outputs[ref.Output].Digest == "" {
 		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
 	}
-	return artifact.Digest(s.Outputs[output].Digest), nil
+	return artifact.Digest(s.Outputs[ref.Output].Digest), nil
 }
 
 type putCmd struct {

@@ -71,7 +71,7 @@ func lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Writer) err
 	}
 	fmt.Fprintln(w, "REF\tUPDATED\tDIGEST")
 	for _, r := range refs {
-		fmt.Fprintf(w, "ref:%s\t%s\t%s\n", r.Name, r.Updated.Local().Format("2006-01-02 15:04:05"), r.Digest)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", artifact.Reference{Name: r.Name}, r.Updated.Local().Format("2006-01-02 15:04:05"), r.Digest)
 	}
 	return nil
 }

@@ -75,43 +75,30 @@ func (in *input) file(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// locate resolves ref to a digest and checks that its bytes are there.
-func (s *source) locate(ctx context.Context, ref string) (*input, error) {
-	digest := artifact.Digest(ref)
-	switch {
-	case strings.HasPrefix(ref, "sha256:"):
-		if _, err := artifact.ParseDigest(ref); err != nil {
-			return nil, failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
-		}
-	case strings.HasPrefix(ref, "ref:"):
-		store, err := s.open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		digest, err = store.Ref(ctx, strings.TrimPrefix(ref, "ref:"))
-		if errors.Is(err, objectstore.ErrNotFound) {
-			return nil, failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no such ref: %w", err)
-		}
-		if err != nil {
-			return nil, err
-		}
-	default:
-		return locateFile(ref)
+// locate resolves a reference to a digest and checks that its bytes exist.
+func (s *source) locate(ctx context.Context, text string) (*input, error) {
+	ref, err := artifact.ParseReference(text)
+	if err != nil {
+		return nil, err
+	}
+	if !ref.Stored() {
+		return locateFile(text)
 	}
 	store, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	size, ok, err := store.Has(ctx, digest)
+	digest, err := store.Lookup(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
-		return nil, failure.New(failure.Input, "", "the store has no blob %s", digest)
+	size, err := store.Require(ctx, digest)
+	if err != nil {
+		return nil, err
 	}
 	in := &input{digest: digest, size: size}
 	in.fetch = func(ctx context.Context) (string, error) {
-		path := filepath.Join(s.scratch, strings.TrimPrefix(string(digest), "sha256:"))
+		path := filepath.Join(s.scratch, digest.Hex())
 		if err := store.Fetch(ctx, digest, path); err != nil {
 			return "", err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vapo/lib/artifact"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
@@ -60,9 +61,13 @@ func readSides(ctx context.Context, c *stage.Console, a, b string, lazily bool) 
 	return sides[0], sides[1], nil
 }
 
-// openArgument opens what is no folder; missing is why it is none, if it is not there at all.
+// openArgument opens an argument that is not a folder. missing is the error if nothing exists at that path.
 func openArgument(ctx context.Context, c *stage.Console, arg string, missing error) (*side, error) {
-	if missing != nil && !strings.HasPrefix(arg, "ref:") && !strings.HasPrefix(arg, "sha256:") {
+	ref, err := artifact.ParseReference(arg)
+	if err != nil {
+		return nil, err
+	}
+	if missing != nil && !ref.Stored() {
 		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…", "folder %s: %w", arg, errors.Unwrap(missing))
 	}
 	path, err := c.Resolve(ctx, arg)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -110,23 +109,11 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	case src.Path != "":
 		return r.file(ctx, src.Path, keep)
 	}
-	digest := artifact.Digest(src.Ref)
-	if name, isRef := strings.CutPrefix(src.Ref, "ref:"); isRef {
-		var err error
-		digest, err = r.Store.Ref(ctx, name)
-		if errors.Is(err, objectstore.ErrNotFound) {
-			return "", failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
-		}
-		if err != nil {
-			return "", err
-		}
-	} else if _, err := artifact.ParseDigest(src.Ref); err != nil {
-		return "", failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
+	digest, err := r.Store.Lookup(ctx, src.Reference)
+	if err != nil {
+		return "", err
 	}
-	if _, ok, err := r.Store.Has(ctx, digest); err != nil || !ok {
-		if err == nil {
-			err = failure.New(failure.Input, "", "the store has no blob %s", digest)
-		}
+	if _, err := r.Store.Require(ctx, digest); err != nil {
 		return "", err
 	}
 	return string(digest), nil

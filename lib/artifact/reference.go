@@ -1,0 +1,96 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+
+	"vapo/lib/failure"
+)
+
+// Reference is how people and recipes name an artifact. Exactly one form is set:
+//
+//	sha256:<64 hex digits>   Digest         a blob, by its content
+//	ref:<name>               Name           a blob, by a name in the store
+//	<step>.<output>          Step, Output   what a step of a recipe or run makes
+//	anything else            Path           a local file
+//
+// A program outside a recipe has no steps and reads <step>.<output> as the path of a file; see String.
+type Reference struct {
+	Digest       Digest
+	Name         string
+	Step, Output string
+	Path         string
+}
+
+const namePrefix = "ref:"
+
+var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
+
+// ParseReference returns the reference that text stands for. It fails with a failure of class Usage if text has the
+// prefix of a digest or a name but not its form.
+func ParseReference(text string) (Reference, error) {
+	if strings.HasPrefix(text, digestPrefix) {
+		d, err := ParseDigest(text)
+		if err != nil {
+			err = failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
+		}
+		return Reference{Digest: d}, err
+	}
+	if name, ok := strings.CutPrefix(text, namePrefix); ok {
+		if err := CheckRef(name); err != nil {
+			return Reference{}, failure.New(failure.Usage, "for example ref:best or ref:team/best", "%w", err)
+		}
+		return Reference{Name: name}, nil
+	}
+	if m := stepOutput.FindStringSubmatch(text); m != nil {
+		return Reference{Step: m[1], Output: m[2]}, nil
+	}
+	return Reference{Path: text}, nil
+}
+
+// String returns the text that ParseReference parses to r.
+func (r Reference) String() string {
+	switch {
+	case r.Digest != "":
+		return string(r.Digest)
+	case r.Name != "":
+		return namePrefix + r.Name
+	case r.Step != "":
+		return r.Step + "." + r.Output
+	}
+	return r.Path
+}
+
+// Stored reports whether r names a blob of the store, by digest or name.
+func (r Reference) Stored() bool { return r.Digest != "" || r.Name != "" }
+
+// ExplicitPath reports whether r is a path with a slash or a leading dot. Recipes accept only such paths, so that a
+// misspelt output of a step is not mistaken for a file.
+func (r Reference) ExplicitPath() bool {
+	return strings.ContainsRune(r.Path, '/') || strings.HasPrefix(r.Path, ".")
+}
+
+// Lookup returns the digest that a stored reference stands for. An unknown name is a failure of class Input. Lookup does
+// not check that the blob exists; see Require.
+func (s *Store) Lookup(ctx context.Context, r Reference) (Digest, error) {
+	if r.Name == "" {
+		return r.Digest, nil
+	}
+	d, err := s.Ref(ctx, r.Name)
+	if errors.Is(err, ErrNotFound) {
+		const hint = "pipeline ls refs lists the names there are"
+		return "", failure.New(failure.Input, hint, "the store has no ref %s", r.Name)
+	}
+	return d, err
+}
+
+// Require returns the size of a blob. A missing blob is a failure of class Input.
+func (s *Store) Require(ctx context.Context, d Digest) (size int64, err error) {
+	size, ok, err := s.Has(ctx, d)
+	if err == nil && !ok {
+		err = failure.New(failure.Input, "", "the store has no blob %s", d)
+	}
+	return size, err
+}

@@ -1,0 +1,98 @@
+package artifact_test
+
+import (
+	"strings"
+	"testing"
+
+	"vapo/lib/artifact"
+	"vapo/lib/failure"
+)
+
+var someDigest = "sha256:" + strings.Repeat("0a", 32)
+
+func TestParseReference(t *testing.T) {
+	for text, want := range map[string]artifact.Reference{
+		someDigest:         {Digest: artifact.Digest(someDigest)},
+		"ref:best":         {Name: "best"},
+		"ref:team/v1.0_x":  {Name: "team/v1.0_x"},
+		"train.checkpoint": {Step: "train", Output: "checkpoint"},
+		"step_2.Some-Out":  {Step: "step_2", Output: "Some-Out"},
+		"./data.arrow":     {Path: "./data.arrow"},
+		"/a/b.c":           {Path: "/a/b.c"},
+		"../x":             {Path: "../x"},
+		".hidden":          {Path: ".hidden"},
+		"data":             {Path: "data"},
+		"data.tar.gz":      {Path: "data.tar.gz"},
+		"Train.checkpoint": {Path: "Train.checkpoint"},
+		"step.":            {Path: "step."},
+		"":                 {},
+	} {
+		got, err := artifact.ParseReference(text)
+		if err != nil || got != want {
+			t.Errorf("%q is %+v (%v), want %+v", text, got, err, want)
+		}
+		if stored := want.Digest != "" || want.Name != ""; got.Stored() != stored {
+			t.Errorf("%q: stored is %v, want %v", text, got.Stored(), stored)
+		}
+		if explicit := strings.ContainsAny(text[:min(1, len(text))], "./"); got.ExplicitPath() != explicit {
+			t.Errorf("%q: explicit path is %v, want %v", text, got.ExplicitPath(), explicit)
+		}
+	}
+	for _, text := range []string{
+		"sha256:", "sha256:12", "sha256:" + strings.Repeat("0A", 32), someDigest + "0", "ref:", "ref:a b", "ref:/a", "ref:a/",
+	} {
+		got, err := artifact.ParseReference(text)
+		if failure.ClassOf(err) != failure.Usage || failure.HintOf(err) == "" {
+			t.Errorf("%q is %+v (%v), want a usage error with a hint", text, got, err)
+		}
+	}
+}
+
+func TestLookup(t *testing.T) {
+	s := open(t)
+	d := put(t, s, "content")
+	if err := s.SetRef(t.Context(), "best", d); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []artifact.Reference{{Digest: d}, {Name: "best"}} {
+		if got, err := s.Lookup(t.Context(), r); err != nil || got != d {
+			t.Errorf("%s is %s (%v), want %s", r, got, err, d)
+		}
+	}
+	if size, err := s.Require(t.Context(), d); err != nil || size != 7 {
+		t.Errorf("size is %d (%v), want 7", size, err)
+	}
+	_, err := s.Lookup(t.Context(), artifact.Reference{Name: "worst"})
+	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "no ref worst") {
+		t.Errorf("an unknown name: %v", err)
+	}
+	_, err = s.Require(t.Context(), artifact.Digest(someDigest))
+	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), someDigest) {
+		t.Errorf("a missing blob: %v", err)
+	}
+}
+
+// FuzzParseReference: what parses prints as it was written, and has exactly one form.
+func FuzzParseReference(f *testing.F) {
+	for _, text := range []string{someDigest, "ref:a/b", "train.checkpoint", "./a", "a.b.c", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := artifact.ParseReference(text)
+		if err != nil {
+			return
+		}
+		if r.String() != text {
+			t.Errorf("%q prints as %q", text, r)
+		}
+		forms := 0
+		for _, form := range []string{string(r.Digest), r.Name, r.Step, r.Path} {
+			if form != "" {
+				forms++
+			}
+		}
+		if forms > 1 || forms == 0 && text != "" || (r.Step == "") != (r.Output == "") {
+			t.Errorf("%q is %+v", text, r)
+		}
+	})
+}
