@@ -199,8 +199,7 @@ func TestPublishRefuses(t *testing.T) {
 	}
 }
 
-// TestPublishRace: of many publishers of different results one wins, and all
-// are told the same.
+// TestPublishRace: of many publishers of different results one wins, and all are told the same.
 func TestPublishRace(t *testing.T) {
 	s := open(t)
 	var wins atomic.Int64
@@ -235,8 +234,7 @@ func TestPublishRace(t *testing.T) {
 	}
 }
 
-// TestMissingBlobIsAMiss: a record whose blob is gone is told as such, and the
-// step that runs again takes its place.
+// TestMissingBlobIsAMiss: a record whose blob is gone is told as such, and the step that runs again takes its place.
 func TestMissingBlobIsAMiss(t *testing.T) {
 	s := open(t)
 	a, b := put(t, s, "a"), put(t, s, "b")

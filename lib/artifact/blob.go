@@ -23,9 +23,8 @@ func blobKey(d Digest) (string, error) {
 
 const hintCorruptBlob = "pipeline store check --deep --remove deletes damaged blobs; then run again: the step that made it will be run anew"
 
-// PutFile stores the content of a file and returns its digest and size. A blob
-// that is already there is not sent again. If the file changes while it is
-// stored nothing is, and the error matches objectstore.ErrContent.
+// PutFile stores the content of a file and returns its digest and size. A blob that exists is not sent again. If the
+// file changes meanwhile, nothing is stored and the error matches objectstore.ErrContent.
 func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -47,8 +46,8 @@ func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error)
 	return d, size, nil
 }
 
-// Put stores what r holds and returns its digest and size. The content passes
-// through a temporary file: its name has to be known before it is sent.
+// Put stores the content of r and returns its digest and size. It uses a temporary file, because the name of the blob
+// must be known before it is sent.
 func (s *Store) Put(ctx context.Context, r io.Reader) (Digest, int64, error) {
 	f, d, size, err := s.spool(r)
 	if err != nil {
@@ -75,18 +74,17 @@ func (s *Store) putBlob(ctx context.Context, d Digest, r io.Reader, size int64) 
 	}
 	opt := objectstore.PutOptions{IfAbsent: true, SHA256: d.Hex()}
 	if err == nil {
-		// A blob of the wrong length is damaged beyond doubt: repair it, but
-		// only that one.
+		// A blob of the wrong length is certainly damaged: replace it, but only this version.
 		opt = objectstore.PutOptions{IfMatch: have.ETag, SHA256: d.Hex()}
 	}
 	_, err = s.objects.Put(ctx, key, r, size, opt)
 	if errors.Is(err, objectstore.ErrExists) {
-		return nil // another writer of the same content was faster
+		return nil // another writer has stored the same content
 	}
 	return err
 }
 
-// spool copies r to a temporary file, which is gone once it is closed.
+// spool copies r to a temporary file, which Close removes.
 func (s *Store) spool(r io.Reader) (io.ReadSeekCloser, Digest, int64, error) {
 	f, err := os.CreateTemp(s.tempDir, "vapo-*")
 	if err != nil {
@@ -111,9 +109,8 @@ func (t *tempFile) Close() error {
 	return errors.Join(t.File.Close(), os.Remove(t.Name()))
 }
 
-// Open reads a blob. The reader's end is reported only if everything read has
-// the digest; otherwise Read fails with ErrCorrupt in its place. So a caller
-// that stops before io.EOF has verified nothing.
+// Open reads a blob. The reader returns io.EOF only if the content has the digest, and fails with ErrCorrupt otherwise.
+// A caller that stops before io.EOF has verified nothing.
 func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
 	key, err := blobKey(d)
 	if err != nil {
@@ -122,8 +119,7 @@ func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
 	return s.openVerified(ctx, key, d)
 }
 
-// openVerified opens an object whose digest is d, or, if d is empty, the one
-// it was stored with.
+// openVerified opens an object whose digest must be d or, if d is empty, the digest it was stored with.
 func (s *Store) openVerified(ctx context.Context, key string, d Digest) (io.ReadCloser, error) {
 	body, info, err := s.objects.Get(ctx, key)
 	if err != nil {
@@ -164,13 +160,12 @@ func (v *verifier) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close reports a mismatch that was seen, so that a caller who only checks
-// Close learns of it too.
+// Close returns a mismatch that Read has found, for callers that only check Close.
 func (v *verifier) Close() error {
 	return errors.Join(v.bad, v.body.Close())
 }
 
-// Verify reads a blob to its end and fails with ErrCorrupt or ErrNotFound.
+// Verify reads a whole blob. It fails with ErrCorrupt or ErrNotFound.
 func (s *Store) Verify(ctx context.Context, d Digest) error {
 	r, err := s.Open(ctx, d)
 	if err != nil {
@@ -180,8 +175,7 @@ func (s *Store) Verify(ctx context.Context, d Digest) error {
 	return errors.Join(err, r.Close())
 }
 
-// Fetch writes a blob to a file, which appears only when it is complete and
-// verified, in place of any older one.
+// Fetch writes a blob to a file, which appears, or replaces an older one, only when it is complete and verified.
 func (s *Store) Fetch(ctx context.Context, d Digest, path string) (err error) {
 	r, err := s.Open(ctx, d)
 	if err != nil {
@@ -210,7 +204,7 @@ func (s *Store) Fetch(ctx context.Context, d Digest, path string) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// Has reports whether a blob is there, and its size. It does not read it.
+// Has reports whether a blob exists, and its size. It does not read it.
 func (s *Store) Has(ctx context.Context, d Digest) (size int64, ok bool, err error) {
 	key, err := blobKey(d)
 	if err != nil {
@@ -223,8 +217,7 @@ func (s *Store) Has(ctx context.Context, d Digest) (size int64, ok bool, err err
 	return info.Size, err == nil, err
 }
 
-// Remove deletes a blob, for one that is damaged. Records that name it become
-// misses.
+// Remove deletes a damaged blob. Records that name it become cache misses.
 func (s *Store) Remove(ctx context.Context, d Digest) error {
 	key, err := blobKey(d)
 	if err != nil {

@@ -14,8 +14,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// onDisk is a store whose objects the test can damage: file gives the path of
-// the file that holds one.
+// onDisk is a store whose objects the test can damage: file gives the path of the file that holds one.
 func onDisk(t *testing.T) (s *artifact.Store, file func(key string) string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -70,8 +69,7 @@ func TestCorruptBlob(t *testing.T) {
 	}
 }
 
-// TestTruncatedBlobIsRepaired: a blob that a crash cut short would otherwise
-// block its name for ever.
+// TestTruncatedBlobIsRepaired: a blob that a crash cut short would otherwise block its name for ever.
 func TestTruncatedBlobIsRepaired(t *testing.T) {
 	s, file := onDisk(t)
 	d := put(t, s, "some content")

@@ -7,8 +7,7 @@ import (
 	"vapo/lib/cachekey"
 )
 
-// FuzzDecodeRecord: whatever lies in the store, a record that is accepted is
-// that of its key.
+// FuzzDecodeRecord: whatever lies in the store, a record that is accepted is that of its key.
 func FuzzDecodeRecord(f *testing.F) {
 	a := cachekey.Action{Contract: 1, Stage: "train", Version: 1}
 	key, err := a.Key()

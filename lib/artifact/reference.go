@@ -72,8 +72,8 @@ func (r Reference) ExplicitPath() bool {
 	return strings.ContainsRune(r.Path, '/') || strings.HasPrefix(r.Path, ".")
 }
 
-// Lookup returns the digest that a stored reference stands for. An unknown name is a failure of class Input. Lookup does
-// not check that the blob exists; see Require.
+// Lookup returns the digest that a stored reference stands for. An unknown name is a failure of class Input. Lookup
+// does not check that the blob exists; see Require.
 func (s *Store) Lookup(ctx context.Context, r Reference) (Digest, error) {
 	if r.Name == "" {
 		return r.Digest, nil

@@ -180,8 +180,8 @@ func isJoin(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
 }
 
-// TestOwnRetryWins: the first attempt created the object and its answer was
-// lost, so the second one finds the condition broken by itself.
+// TestOwnRetryWins: the first attempt created the object and its answer was lost, so the second one finds the condition
+// broken by itself.
 func TestOwnRetryWins(t *testing.T) {
 	s := fault{after: lostOnce(1, isPut)}.open(t)
 	info, err := s.Put(t.Context(), "k", strings.NewReader("mine"), 4, objectstore.PutOptions{IfAbsent: true})
@@ -271,8 +271,7 @@ func TestRetried(t *testing.T) {
 	}
 }
 
-// TestNotRetried: what does not pass by itself is reported after one attempt,
-// as what it is.
+// TestNotRetried: what does not pass by itself is reported after one attempt, as what it is.
 func TestNotRetried(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -314,8 +313,7 @@ func TestNotRetried(t *testing.T) {
 	}
 }
 
-// TestBrokenDownload: the reader continues where the connection broke, and
-// does not mix in another version.
+// TestBrokenDownload: the reader continues where the connection broke, and does not mix in another version.
 func TestBrokenDownload(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	var breaks atomic.Int64

@@ -52,8 +52,8 @@ func TestReadOnly(t *testing.T) {
 	dir, _ := mount(t, "8m")
 	child, s, _ := start(t, dir)
 	write(t, s, "k", "v")
-	// Locks and the log are open for writing, which forbids a plain remount.
-	// A store whose objects alone cannot be written is the likelier case too.
+	// Locks and the log are open for writing, which forbids a plain remount. A store whose objects alone cannot be written
+	// is the likelier case too.
 	objects := filepath.Join(dir, ".vapo", "store")
 	if err := syscall.Mount(objects, objects, "", syscall.MS_BIND, ""); err != nil {
 		t.Fatal(err)

@@ -23,8 +23,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// runnerVar makes this test binary a runner: a process that uses the gateway
-// of a directory, prints its settings and waits for its standard input to end.
+// runnerVar makes this test binary a runner: a process that uses the gateway of a directory, prints its settings and
+// waits for its standard input to end.
 const runnerVar = "VAPO_TEST_RUNNER_DIR"
 
 func TestMain(m *testing.M) {
@@ -231,8 +231,8 @@ func TestParentKilled(t *testing.T) {
 	start(t, dir)
 }
 
-// TestSecondRunner: it uses the first one's gateway and keeps it when the first
-// one is killed; the last one takes it along.
+// TestSecondRunner: it uses the first one's gateway and keeps it when the first one is killed; the last one takes it
+// along.
 func TestSecondRunner(t *testing.T) {
 	dir := t.TempDir()
 	first := launch(t, dir)
@@ -254,8 +254,7 @@ func TestSecondRunner(t *testing.T) {
 	gone(t, pid)
 }
 
-// TestGatewayKilled: what a killed gateway leaves behind misleads nobody, even
-// when its port has gone to a stranger.
+// TestGatewayKilled: what a killed gateway leaves behind misleads nobody, even when its port has gone to a stranger.
 func TestGatewayKilled(t *testing.T) {
 	dir := t.TempDir()
 	first, s, env := start(t, dir)
@@ -336,8 +335,8 @@ func TestSignalsDoNotReachTheGateway(t *testing.T) {
 	}
 }
 
-// TestSidecar runs the suite over a file system as if it had no extended
-// attributes, and checks that the choice is kept.
+// TestSidecar runs the suite over a file system as if it had no extended attributes, and checks that the choice is
+// kept.
 func TestSidecar(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, ".vapo", "sidecar"), 0o700); err != nil {

@@ -19,8 +19,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Run holds a store to the contract of objectstore.Store. open returns an
-// empty store of the test's own.
+// Run holds a store to the contract of objectstore.Store. open returns an empty store of the test's own.
 func Run(t *testing.T, open func(testing.TB) objectstore.Store) {
 	for _, c := range []struct {
 		name string
@@ -307,8 +306,8 @@ func testLargeConditions(t *testing.T, s objectstore.Store) {
 	}
 }
 
-// testLargeRace lets multipart uploads meet when they are joined, the place
-// where a client that drops the condition lets all of them win.
+// testLargeRace lets multipart uploads meet when they are joined, the place where a client that drops the condition
+// lets all of them win.
 func testLargeRace(t *testing.T, s objectstore.Store) {
 	a := large(3)[:17<<20]
 	var joined sync.WaitGroup
