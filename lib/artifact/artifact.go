@@ -20,6 +20,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -118,11 +119,16 @@ func (s *Store) readDocument(ctx context.Context, key string) ([]byte, objectsto
 	return data, info, err
 }
 
-func (s *Store) writeDocument(ctx context.Context, key string, v any, opt objectstore.PutOptions) (objectstore.Info, error) {
+func (s *Store) writeDocument(ctx context.Context, key string, v any, opt objectstore.PutOptions) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		return objectstore.Info{}, fmt.Errorf("encode %s: %w", key, err)
+		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	data = append(data, '\n')
-	return s.objects.Put(ctx, key, strings.NewReader(string(data)), int64(len(data)), opt)
+	return s.put(ctx, key, append(data, '\n'), opt)
+}
+
+// put stores a small object.
+func (s *Store) put(ctx context.Context, key string, data []byte, opt objectstore.PutOptions) error {
+	_, err := s.objects.Put(ctx, key, bytes.NewReader(data), int64(len(data)), opt)
+	return err
 }

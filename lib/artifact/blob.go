@@ -21,7 +21,8 @@ func blobKey(d Digest) (string, error) {
 	return "blobs/sha256/" + hex[:2] + "/" + hex, nil
 }
 
-const hintCorruptBlob = "pipeline store check --deep --remove deletes damaged blobs; then run again: the step that made it will be run anew"
+const hintCorruptBlob = "pipeline store check --deep --remove deletes damaged blobs; " +
+	"then run again: the step that made it will be repeated"
 
 // PutFile stores the content of a file and returns its digest and size. A blob that exists is not sent again. If the
 // file changes meanwhile, nothing is stored and the error matches objectstore.ErrContent.

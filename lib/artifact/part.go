@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,8 +27,7 @@ func (s *Store) SavePart(ctx context.Context, key string, value []byte) error {
 		return err
 	}
 	sum := sha256.Sum256(value)
-	_, err = s.objects.Put(ctx, name, bytes.NewReader(value), int64(len(value)), objectstore.PutOptions{SHA256: hex.EncodeToString(sum[:])})
-	return err
+	return s.put(ctx, name, value, objectstore.PutOptions{SHA256: hex.EncodeToString(sum[:])})
 }
 
 // Part reads a part. It fails with ErrNotFound, or with ErrCorrupt if the part is damaged; saving it again replaces it.

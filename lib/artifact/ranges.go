@@ -128,7 +128,8 @@ func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 			return int(max(0, begin-off)), err
 		}
 		if !b.sound(c, to) {
-			return int(max(0, begin-off)), b.s.corrupt(b.key, hintCorruptBlob, "its bytes %d to %d are no longer what they were", begin, end)
+			err := b.s.corrupt(b.key, hintCorruptBlob, "its bytes %d to %d have changed", begin, end)
+			return int(max(0, begin-off)), err
 		}
 		if !whole {
 			copy(p[max(0, begin-off):n], to[max(0, off-begin):])

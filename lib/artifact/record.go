@@ -116,7 +116,7 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	}
 	opt := objectstore.PutOptions{IfAbsent: true}
 	for {
-		_, err := s.writeDocument(ctx, name, rec, opt)
+		err := s.writeDocument(ctx, name, rec, opt)
 		if err == nil {
 			return &rec, true, nil
 		}

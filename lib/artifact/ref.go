@@ -60,9 +60,7 @@ func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	if !ok {
 		return fmt.Errorf("ref %s: blob %s: %w", name, d, ErrNotFound)
 	}
-	text := string(d) + "\n"
-	_, err = s.objects.Put(ctx, key, strings.NewReader(text), int64(len(text)), objectstore.PutOptions{})
-	return err
+	return s.put(ctx, key, []byte(d+"\n"), objectstore.PutOptions{})
 }
 
 // Ref returns the digest under a name, or ErrNotFound.
@@ -136,8 +134,7 @@ func (s *Store) SaveRun(ctx context.Context, id string, document []byte) error {
 	if !json.Valid(document) {
 		return fmt.Errorf("run %s: its document is not JSON", id)
 	}
-	_, err = s.objects.Put(ctx, key, bytes.NewReader(document), int64(len(document)), objectstore.PutOptions{})
-	return err
+	return s.put(ctx, key, document, objectstore.PutOptions{})
 }
 
 // Run returns the document of a run, or ErrNotFound.

@@ -34,9 +34,8 @@ func (s *Store) AddToSeries(ctx context.Context, series string, length int64, ke
 	if length < 0 || !cachekey.ValidKey(key) {
 		return fmt.Errorf("series %s: length %d of action %q", series, length, key)
 	}
-	text := key + "\n"
-	_, err = s.objects.Put(ctx, fmt.Sprintf("%s%0*d", prefix, lengthDigits, length), strings.NewReader(text), int64(len(text)), objectstore.PutOptions{})
-	return err
+	name := fmt.Sprintf("%s%0*d", prefix, lengthDigits, length)
+	return s.put(ctx, name, []byte(key+"\n"), objectstore.PutOptions{})
 }
 
 // LongestBelow returns the record and the length of the longest action of a series that is shorter than length and

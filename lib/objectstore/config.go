@@ -86,12 +86,14 @@ func (c *Config) validate() error {
 
 func (c *Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+		u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		// The text is not quoted: it might contain a password.
 		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL is not of the form http://host:port or https://host", ErrConfig)
 	}
 	if u.User != nil {
-		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL holds credentials; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrConfig)
+		return nil, fmt.Errorf(
+			"%w: AWS_ENDPOINT_URL contains credentials; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrConfig)
 	}
 	return u, nil
 }

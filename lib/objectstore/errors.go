@@ -80,7 +80,17 @@ const (
 	manyTimes = 7
 )
 
-const hintReach = "check AWS_ENDPOINT_URL and that the server runs, or unset VAPO_STORE to use the embedded store"
+const (
+	hintReach  = "check AWS_ENDPOINT_URL and that the server runs, or unset VAPO_STORE to use the embedded store"
+	hintBroken = "the connection broke repeatedly; " + hintReach
+	hintCert   = "the server's certificate is not trusted; name its authority in SSL_CERT_FILE"
+	hintDenied = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+)
+
+// permanent is the verdict on a failure that a retry cannot change.
+func permanent(kind error, hint string) verdict {
+	return verdict{kind: kind, hint: hint, attempts: once}
+}
 
 // judge classifies an error of minio-go or of the network. write is set if the request changes the store.
 func judge(err error, write bool) verdict {
@@ -101,11 +111,11 @@ func judge(err error, write bool) verdict {
 	)
 	switch {
 	case errors.As(err, &dns):
-		return verdict{kind: ErrUnreachable, hint: hintReach, attempts: once}
+		return permanent(ErrUnreachable, hintReach)
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &cert):
-		return verdict{kind: ErrUnreachable, hint: "the server's certificate is not trusted; name its authority in SSL_CERT_FILE", attempts: once}
+		return permanent(ErrUnreachable, hintCert)
 	case errors.As(err, &record):
-		return verdict{kind: ErrUnreachable, hint: "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL", attempts: once}
+		return permanent(ErrUnreachable, "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL")
 	case errors.As(err, &op) && op.Op == "dial":
 		v := verdict{kind: ErrUnreachable, hint: hintReach, attempts: fewTimes}
 		if op.Timeout() {
@@ -113,7 +123,7 @@ func judge(err error, write bool) verdict {
 		}
 		return v
 	case isNetwork(err):
-		return verdict{kind: ErrUnreachable, hint: "the connection broke repeatedly; " + hintReach, attempts: manyTimes, ambiguous: true}
+		return verdict{kind: ErrUnreachable, hint: hintBroken, attempts: manyTimes, ambiguous: true}
 	}
 	return verdict{attempts: once}
 }
@@ -131,32 +141,32 @@ func isNetwork(err error) bool {
 func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	switch resp.Code {
 	case "NoSuchKey", "NoSuchUpload":
-		return verdict{kind: ErrNotFound, attempts: once}
+		return permanent(ErrNotFound, "")
 	case "NoSuchBucket":
-		return verdict{kind: ErrNoBucket, hint: "create the bucket, or correct VAPO_STORE", attempts: once}
+		return permanent(ErrNoBucket, "create the bucket, or correct VAPO_STORE")
 	case "PreconditionFailed":
-		return verdict{kind: ErrExists, attempts: once}
+		return permanent(ErrExists, "")
 	case "InvalidRange":
-		return verdict{kind: ErrRange, attempts: once}
+		return permanent(ErrRange, "")
 	case "InvalidAccessKeyId", "InvalidAccessKeyID", "XAdminUserNotFound": // the last one is versitygw's, with status 404
-		return verdict{kind: ErrDenied, hint: "the store does not know AWS_ACCESS_KEY_ID", attempts: once}
+		return permanent(ErrDenied, "the store does not know AWS_ACCESS_KEY_ID")
 	case "SignatureDoesNotMatch":
-		return verdict{kind: ErrDenied, hint: "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID", attempts: once}
+		return permanent(ErrDenied, "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID")
 	case "RequestTimeTooSkewed":
-		return verdict{kind: ErrDenied, hint: "this machine's clock and the store's differ; set the clock", attempts: once}
+		return permanent(ErrDenied, "this machine's clock and the store's differ; set the clock")
 	case "ExpiredToken", "InvalidToken":
-		return verdict{kind: ErrDenied, hint: "AWS_SESSION_TOKEN is invalid or has expired", attempts: once}
+		return permanent(ErrDenied, "AWS_SESSION_TOKEN is invalid or has expired")
 	case "AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "IllegalLocationConstraintException":
 		hint := "set AWS_REGION to the bucket's region"
 		if resp.Region != "" {
 			hint += ", " + resp.Region
 		}
-		return verdict{kind: ErrDenied, hint: hint, attempts: once}
+		return permanent(ErrDenied, hint)
 	case "QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull":
-		return verdict{kind: ErrNoSpace, hint: "free space where the store keeps its objects, or raise the quota", attempts: once}
+		return permanent(ErrNoSpace, "free space where the store keeps its objects, or raise the quota")
 	case "MethodNotAllowed":
 		if write {
-			return verdict{kind: ErrReadOnly, hint: "the store's file system or directory does not allow writing", attempts: once}
+			return permanent(ErrReadOnly, "the store's file system or directory does not allow writing")
 		}
 	case "ConditionalRequestConflict", "OperationAborted":
 		return verdict{attempts: manyTimes, ambiguous: true} // AWS under contention
@@ -167,18 +177,18 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 		return verdict{hint: "the store failed; its log says why", attempts: fewTimes, ambiguous: true}
 	case "AccessDenied":
 		if write {
-			return verdict{kind: errReadOnlyDenied, hint: "these credentials may not write here; check the bucket's policy", attempts: once}
+			return permanent(errReadOnlyDenied, "these credentials may not write here; check the bucket's policy")
 		}
-		return verdict{kind: ErrDenied, hint: "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy", attempts: once}
+		return permanent(ErrDenied, hintDenied)
 	}
 	switch code := resp.StatusCode; {
 	case code == http.StatusInsufficientStorage:
-		return verdict{kind: ErrNoSpace, hint: "free space where the store keeps its objects", attempts: once}
+		return permanent(ErrNoSpace, "free space where the store keeps its objects")
 	// Not 404: only the error code of a store proves that an object is missing.
 	case code == http.StatusForbidden || code == http.StatusUnauthorized:
-		return verdict{kind: ErrDenied, hint: "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy", attempts: once}
+		return permanent(ErrDenied, hintDenied)
 	case code == http.StatusPreconditionFailed:
-		return verdict{kind: ErrExists, attempts: once}
+		return permanent(ErrExists, "")
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests,
 		code >= 500 && code != http.StatusNotImplemented:
 		return verdict{hint: "the store is overloaded or failing", attempts: manyTimes, ambiguous: true}

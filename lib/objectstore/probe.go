@@ -56,7 +56,8 @@ func Probe(ctx context.Context, s Store) error {
 		return err
 	}
 	if !bytes.Equal(got, []byte("second")) || info.ETag != second.ETag {
-		return &Error{Op: "probe", Key: key, Store: s.String(), Err: fmt.Errorf("it returned %q where %q was written last", got, "second")}
+		err := fmt.Errorf("it returned %q although %q was written last", got, "second")
+		return &Error{Op: "probe", Key: key, Store: s.String(), Err: err}
 	}
 	return nil
 }

@@ -40,13 +40,13 @@ func (s *s3Store) Put(ctx context.Context, key string, r io.Reader, size int64, 
 		return Info{}, err
 	}
 	if opt.IfAbsent && opt.IfMatch != "" {
-		return Info{}, s.putError(key, nil, errors.New("IfAbsent and IfMatch exclude each other"))
+		return Info{}, s.putError(key, errors.New("IfAbsent and IfMatch exclude each other"))
 	}
 	u := &upload{s: s, ctx: ctx, key: key, name: name, opt: opt, nonce: rand.Text()}
 	src := newSource(r, size, opt.SHA256)
 	first, last, err := src.next()
 	if err != nil {
-		return Info{}, s.putError(key, nil, err)
+		return Info{}, s.putError(key, err)
 	}
 	if last {
 		return u.whole(first)
@@ -54,11 +54,12 @@ func (s *s3Store) Put(ctx context.Context, key string, r io.Reader, size int64, 
 	return u.parts(first, src)
 }
 
-func (s *s3Store) putError(key string, kind, err error) error {
+func (s *s3Store) putError(key string, err error) error {
+	e := &Error{Op: "put", Key: key, Store: s.name, Err: err}
 	if errors.Is(err, ErrContent) {
-		return &Error{Op: "put", Key: key, Store: s.name, Err: err, Hint: "the data changed while it was stored; store it again"}
+		e.Hint = "the data changed while it was stored; store it again"
 	}
-	return &Error{Op: "put", Key: key, Store: s.name, Kind: kind, Err: err}
+	return e
 }
 
 // upload is one Put.
@@ -133,7 +134,8 @@ func (u *upload) whole(data []byte) (Info, error) {
 	meta["x-amz-checksum-sha256"] = base64.StdEncoding.EncodeToString(sum[:])
 	opts := u.options(meta)
 	info, err := u.commit(func() (minio.UploadInfo, error) {
-		return u.s.core.PutObject(u.ctx, u.s.bucket, u.name, bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), opts)
+		return u.s.core.PutObject(u.ctx, u.s.bucket, u.name, bytes.NewReader(data), int64(len(data)),
+			"", hex.EncodeToString(sum[:]), opts)
 	})
 	if err != nil {
 		return Info{}, err
@@ -199,7 +201,7 @@ func (u *upload) sendAndJoin(id string, part []byte, src *source) (Info, error) 
 			if sendErr := group.Wait(); sendErr != nil && !errors.Is(sendErr, context.Canceled) {
 				return Info{}, sendErr
 			}
-			return Info{}, u.s.putError(u.key, nil, err)
+			return Info{}, u.s.putError(u.key, err)
 		}
 	}
 	if err := group.Wait(); err != nil {
@@ -214,7 +216,8 @@ func (u *upload) sendPart(ctx context.Context, id string, number int, data []byt
 	sum := sha256.Sum256(data)
 	opts := minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:]), DisableContentSha256: true}
 	err = u.s.retry(ctx, "put", u.key, true, func(int) error {
-		done, err := u.s.core.PutObjectPart(ctx, u.s.bucket, u.name, id, number, bytes.NewReader(data), int64(len(data)), opts)
+		body := bytes.NewReader(data)
+		done, err := u.s.core.PutObjectPart(ctx, u.s.bucket, u.name, id, number, body, int64(len(data)), opts)
 		etag = done.ETag
 		return err
 	})

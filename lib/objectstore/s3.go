@@ -125,7 +125,10 @@ func (s *s3Store) object(op, key string) (string, error) {
 }
 
 func (s *s3Store) info(key string, obj minio.ObjectInfo) Info {
-	return Info{Key: key, Size: obj.Size, ETag: strings.Trim(obj.ETag, `"`), ModTime: obj.LastModified, SHA256: obj.UserMetadata[sha256Header]}
+	return Info{
+		Key: key, Size: obj.Size, ETag: strings.Trim(obj.ETag, `"`),
+		ModTime: obj.LastModified, SHA256: obj.UserMetadata[sha256Header],
+	}
 }
 
 func (s *s3Store) Head(ctx context.Context, key string) (Info, error) {
@@ -177,7 +180,9 @@ func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.Re
 }
 
 // open requests an object or, if span is given, a range of it; if etag is given, only that version.
-func (s *s3Store) open(ctx context.Context, key, span, etag string) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
+func (s *s3Store) open(
+	ctx context.Context, key, span, etag string,
+) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
 	name, err := s.object("get", key)
 	if err != nil {
 		return nil, obj, err
@@ -220,7 +225,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	case r.ctx.Err() != nil:
 		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Err: context.Cause(r.ctx)}
 	case r.resumed >= maxResumes:
-		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Kind: ErrUnreachable, Hint: "the connection broke repeatedly while reading", Err: err}
+		const hint = "the connection broke repeatedly while reading"
+		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Kind: ErrUnreachable, Hint: hint, Err: err}
 	}
 	r.resumed++
 	body, _, err := r.s.open(r.ctx, r.key, fmt.Sprintf("bytes=%d-%d", r.off, r.end-1), r.etag)

@@ -36,7 +36,9 @@ func (c classify) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	return out, fileError(err)
 }
 
-func (c classify) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
+func (c classify) CreateMultipartUpload(
+	ctx context.Context, in s3response.CreateMultipartUploadInput,
+) (s3response.InitiateMultipartUploadResult, error) {
 	out, err := c.Backend.CreateMultipartUpload(ctx, in)
 	return out, fileError(err)
 }
@@ -46,7 +48,9 @@ func (c classify) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.U
 	return out, fileError(err)
 }
 
-func (c classify) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+func (c classify) CompleteMultipartUpload(
+	ctx context.Context, in *s3.CompleteMultipartUploadInput,
+) (s3response.CompleteMultipartUploadResult, string, error) {
 	out, version, err := c.Backend.CompleteMultipartUpload(ctx, in)
 	return out, version, fileError(err)
 }

@@ -64,7 +64,8 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	if err := l.prepare(); err != nil {
 		return nil, Env{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.log()))
+	late := fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.log())
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, late)
 	defer cancel()
 	c := &Child{users: flock.New(l.users())}
 	// A gateway that is about to end holds this lock exclusively until it has ended.
@@ -105,11 +106,16 @@ func (l layout) unstarted(ctx context.Context, err error) error {
 	if errors.As(err, &typed) {
 		return err
 	}
-	e := &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: objectstore.ErrUnreachable, Err: err, Hint: "see " + l.log()}
+	hint := "see " + l.log()
 	if s, stateErr := l.loadState(); stateErr == nil {
-		e.Hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", s.PID, l.log())
+		hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", s.PID, l.log())
 	}
-	return e
+	return l.unreachable(err, hint)
+}
+
+func (l layout) unreachable(err error, hint string) error {
+	store := "embedded store in " + l.base
+	return &objectstore.Error{Op: "open", Store: store, Kind: objectstore.ErrUnreachable, Err: err, Hint: hint}
 }
 
 // Attach returns the settings of the gateway that serves a directory, without starting it or keeping it running. Fails
@@ -203,5 +209,5 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	case <-exited:
 	case <-ctx.Done():
 	}
-	return rep.Running, &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: objectstore.ErrUnreachable, Err: errors.New(rep.Error), Hint: rep.Hint}
+	return rep.Running, l.unreachable(errors.New(rep.Error), rep.Hint)
 }

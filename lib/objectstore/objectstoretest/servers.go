@@ -140,14 +140,17 @@ func startMinIO(t testing.TB, exe string) embedded.Env {
 	addr := free.Addr().String()
 	free.Close()
 	dir := filepath.Join(serverDir(t), "minio")
-	env := embedded.Env{Endpoint: "http://" + addr, AccessKey: rand.Text(), SecretKey: rand.Text(), Region: "us-east-1", Store: "s3://vapo"}
+	env := embedded.Env{
+		Endpoint: "http://" + addr, AccessKey: rand.Text(), SecretKey: rand.Text(), Region: "us-east-1", Store: "s3://vapo",
+	}
 	log, err := os.Create(filepath.Join(serverDir(t), "minio.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
 	cmd := exec.Command(exe, "server", "--address", addr, "--console-address", "127.0.0.1:0", dir)
-	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+env.AccessKey, "MINIO_ROOT_PASSWORD="+env.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off")
+	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+env.AccessKey, "MINIO_ROOT_PASSWORD="+env.SecretKey,
+		"MINIO_BROWSER=off", "MINIO_UPDATE=off")
 	cmd.Stdout, cmd.Stderr = log, log
 	dieWithParent(cmd)
 	if err := cmd.Start(); err != nil {
