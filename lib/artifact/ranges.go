@@ -127,7 +127,7 @@ func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 			}
 			return int(max(0, begin-off)), err
 		}
-		if !b.sound(c, to) {
+		if !b.verify(c, to) {
 			err := b.s.corrupt(b.key, hintCorruptBlob, "its bytes %d to %d have changed", begin, end)
 			return int(max(0, begin-off)), err
 		}
@@ -141,8 +141,8 @@ func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
-// sound reports whether content leads from the state before chunk c to the state after it.
-func (b *Blob) sound(c int64, content []byte) bool {
+// verify reports whether content leads from the state before chunk c to the state after it.
+func (b *Blob) verify(c int64, content []byte) bool {
 	sum := sha256.New()
 	at := int(c) * stateBytes
 	if c > 0 {

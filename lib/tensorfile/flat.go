@@ -52,7 +52,7 @@ func (f *flat) table(pos int) table {
 	t := table{f: f, pos: pos, vt: vt, vtLen: f.u16(vt), size: f.u16(vt + 2)}
 	// An odd length is refused: the flatbuffers runtime would read a last field that this walk considers absent.
 	if t.vtLen < 4 || t.vtLen%2 != 0 || vt+t.vtLen > len(f.b) {
-		fail("metadata table at byte %d has no sound field list", pos)
+		fail("metadata table at byte %d has no valid field list", pos)
 	}
 	f.span(pos, t.size)
 	return t
