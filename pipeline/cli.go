@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -30,6 +29,8 @@ type app struct {
 	Dir string `help:"Directory in which .vapo lies, with logs, reports and the embedded store; by default the working directory." default:"." placeholder:"DIR" type:"existingdir"`
 	Bin string `help:"Directory of the stage programs; by default that of this program." placeholder:"DIR" type:"path"`
 
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
 	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are not run again."`
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
 	Exec    execCmd    `cmd:"" help:"Run one step of a recipe whose inputs have been made."`
@@ -44,66 +45,35 @@ type app struct {
 	stdout, stderr io.Writer
 }
 
-type exited int
-
-func run(args []string, stdout, stderr io.Writer) (code int) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case exited:
-			code = int(r)
-		default:
-			fmt.Fprintf(stderr, "%s", debug.Stack())
-			program.PrintError(stderr, name, fmt.Errorf("panic: %v", r))
-			code = 1
-		}
-	}()
-	err := dispatch(args, stdout, stderr)
-	if err != nil {
-		program.PrintError(stderr, name, err)
-	}
-	return int(failure.ClassOf(err))
+func run(args []string, stdout, stderr io.Writer) int {
+	return int(program.Main(name, stderr, func() error { return dispatch(args, stdout, stderr) }))
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
 	a := &app{stdout: stdout, stderr: stderr}
-	parser, err := kong.New(a, kong.Name(name), kong.Description(about),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
-			if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
-				return err
-			}
-			fmt.Fprintln(ctx.Stdout)
-			return failure.WriteExitCodes(ctx.Stdout)
-		}))
+	help := kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
+		if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(ctx.Stdout)
+		return failure.WriteExitCodes(ctx.Stdout)
+	})
+	parser, err := kong.New(a, append(program.Options(name, about, stdout, stderr), help)...)
 	if err != nil {
 		panic(err)
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return usage(err)
+		return program.Usage(name, err)
 	}
 	ctx, stop := program.Lifetime()
 	defer stop()
 	kctx.BindTo(ctx, (*context.Context)(nil))
-	kctx.Bind(a)
-	err = kctx.Run()
+	err = kctx.Run(a)
 	if err != nil && errors.Is(context.Cause(ctx), failure.ErrTerminated) && !errors.Is(err, failure.ErrTerminated) {
 		err = fmt.Errorf("%w: %w", failure.ErrTerminated, err)
 	}
 	return err
-}
-
-// usage turns a parse error into one line and where to look.
-func usage(err error) error {
-	where := name + " --help"
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		where = parse.Context.Selected().FullPath() + " --help"
-	}
-	return failure.Default(failure.Usage, "see "+where, err)
 }
 
 // recipeFlags are shared by the commands that take a recipe.

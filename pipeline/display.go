@@ -17,9 +17,8 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// display shows a run on standard error: one line for each step that has
-// ended and, on a terminal, a last line that moves. Elsewhere progress is a
-// line now and then. It is the only place of the runner that draws.
+// display shows a run on standard error: one line for each step that has ended and, on a terminal, a last line that
+// moves. Elsewhere progress is a line now and then. It is the only place of the runner that draws.
 type display struct {
 	mu      sync.Mutex
 	w       io.Writer
@@ -47,8 +46,7 @@ type moving struct {
 // pace is the rate since the first progress of this run and what is left at
 // that rate; "" as long as it cannot be known.
 //
-// Note: the bar's own estimate counts from 0, and so promises a resumed step
-// far too early an end.
+// Note: the bar's own estimate counts from 0, and so promises a resumed step far too early an end.
 func (m *moving) pace() string {
 	elapsed := time.Since(m.firstAt).Seconds()
 	n := float64(m.now.Done - m.first.Done)
@@ -117,7 +115,8 @@ func (d *display) draw() {
 	text := m.text
 	if m.bar != nil {
 		text = strings.TrimSpace(strings.Trim(m.bar.String(), "\r"))
-		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }), "  ")
+		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }),
+			"  ")
 	} else {
 		text = strings.TrimSpace("running " + short(time.Since(m.began).Seconds()) + " " + text)
 	}
@@ -288,7 +287,8 @@ func (d *display) Ended(run *runner.Record) {
 		counts[s.State]++
 	}
 	var parts []string
-	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped, runner.Waiting} {
+	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped,
+		runner.Waiting} {
 		if n := counts[state]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}

@@ -28,13 +28,9 @@ func TestRunThenHit(t *testing.T) {
 		t.Errorf("the run does not end with headlines and report:\n%s", out)
 	}
 	first := w.digests()
-	if got, want := w.states(), (map[string]string{"one": "done", "two": "done", "three": "done"}); !maps.Equal(got, want) {
-		t.Errorf("first run: %v", got)
-	}
+	w.wantStates("first run", map[string]string{"one": "done", "two": "done", "three": "done"})
 	w.must("run", "chain.yaml")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "cached"}); !maps.Equal(got, want) {
-		t.Errorf("second run: %v", got)
-	}
+	w.wantStates("second run", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 	if second := w.digests(); !maps.Equal(first, second) {
 		t.Errorf("digests changed:\n%v\n%v", first, second)
 	}
@@ -89,7 +85,8 @@ func TestScoresSideBySide(t *testing.T) {
 			Facts map[string]any
 		}
 	}
-	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 || len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["toy salt"] != 0.001 {
+	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 ||
+		len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["toy salt"] != 0.001 {
 		t.Errorf("%v, %+v", err, all)
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
@@ -104,26 +101,21 @@ func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
 	w.write("chain.yaml", chain)
 	w.must("run", "chain.yaml")
 	w.must("run", "chain.yaml", "--set", "two.salt=0.25")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "done", "three": "done"}); !maps.Equal(got, want) {
-		t.Errorf("after --set: %v", got)
-	}
+	w.wantStates("after --set", map[string]string{"one": "cached", "two": "done", "three": "done"})
 	// A step that is run again to an equal result stops the re-run there.
 	w.must("run", "chain.yaml", "--set", "two.same=1")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "done", "three": "cached"}); !maps.Equal(got, want) {
-		t.Errorf("after a change without effect: %v", got)
-	}
+	w.wantStates("after a change without effect", map[string]string{"one": "cached", "two": "done", "three": "cached"})
 	// Parameters out of the key do not run anything.
 	w.must("run", "chain.yaml", "--set", "two.delay=0.001", "--set", "one.backend=slow")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "cached"}); !maps.Equal(got, want) {
-		t.Errorf("after a change out of the key: %v", got)
-	}
+	w.wantStates("after a change out of the key", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 }
 
 func TestPlanExplains(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
-	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "no run of stage toy is known") || !strings.Contains(out, "0 of 3") {
+	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "no run of stage toy is known") ||
+		!strings.Contains(out, "0 of 3") {
 		t.Errorf("plan in an empty store:\n%s", out)
 	}
 	w.must("run", "chain.yaml")
@@ -131,7 +123,8 @@ func TestPlanExplains(t *testing.T) {
 		t.Errorf("plan after the run:\n%s", out)
 	}
 	out := w.must("plan", "chain.yaml", "--set", "two.salt=0.25", "--set", "two.shape={a: [1, x]}")
-	for _, want := range []string{"one  toy    hit", "params.salt: 0.001 -> 0.25", "params.shape", "inputs.data: two.out has to be made first", "1 of 3"} {
+	for _, want := range []string{"one  toy    hit", "params.salt: 0.001 -> 0.25", "params.shape",
+		"inputs.data: two.out has to be made first", "1 of 3"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("plan does not say %q:\n%s", want, out)
 		}
@@ -158,16 +151,10 @@ steps:
 	if !strings.Contains(res.stdout, "report:") {
 		t.Errorf("a failed run has no report:\n%s", res.stdout)
 	}
-	want := map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"}
-	if got := w.states(); !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
+	w.wantStates("run", map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"})
 	// What succeeded stays, failures are not remembered.
 	w.must("run", "r.yaml", "--set", "bad.fail=no")
-	want = map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"}
-	if got := w.states(); !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
+	w.wantStates("run", map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"})
 }
 
 func TestEveryWayToFail(t *testing.T) {
@@ -222,9 +209,7 @@ func TestExecRunsOneStep(t *testing.T) {
 	w.must("exec", "chain.yaml", "two")
 	w.fails(2, []string{"no step four"}, "exec", "chain.yaml", "four")
 	w.must("run", "chain.yaml")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "done"}); !maps.Equal(got, want) {
-		t.Errorf("after exec: %v", got)
-	}
+	w.wantStates("after exec", map[string]string{"one": "cached", "two": "cached", "three": "done"})
 }
 
 func TestImportsAndRefs(t *testing.T) {

@@ -39,7 +39,8 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	if program.IsTerminal(a.stdout) {
-		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE", "an artifact is not written to a terminal")
+		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE",
+			"an artifact is not written to a terminal")
 	}
 	r, err := store.Open(ctx, digest)
 	if err != nil {
@@ -52,18 +53,15 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// find returns the digest of the artifact that text names.
+// find turns what a person calls an artifact into its digest.
 func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
 	ref, err := artifact.ParseReference(text)
 	if err != nil {
 		return "", err
 	}
 	if ref.Stored() {
-		d, err := store.Lookup(ctx, ref)
-		if err == nil && ref.Name == "" {
-			_, err = store.Require(ctx, d)
-		}
-		return d, err
+		digest, _, err := store.Resolve(ctx, ref)
+		return digest, err
 	}
 	if !strings.Contains(text, ".") {
 		return "", failure.New(failure.Usage, "for example score.score, ref:best or sha256:…", "%q names no artifact", text)
@@ -80,7 +78,8 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	}
 	s, ok := record.Step(ref.Step)
 	if !ok || s.Outputs[ref.Output].Digest == "" {
-		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
+		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s",
+			record.ID, text)
 	}
 	return artifact.Digest(s.Outputs[ref.Output].Digest), nil
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"vapo/lib/failure"
 )
 
@@ -62,9 +64,11 @@ func newWorkplace(t *testing.T) *workplace {
 		}
 	}
 	w.env = append(w.env, "TZ=UTC")
-	// Before the directory is removed, so that nobody writes there any more: a killed runner's gateway may still be leaving.
+	// Before the directory is removed, so that nobody writes there any more: a killed runner's gateway may still be
+	// leaving.
 	t.Cleanup(func() {
-		eventually(t, "no process outlives its test", func() bool { return len(w.running("toy"))+len(w.running("pipeline")) == 0 })
+		eventually(t, "no process outlives its test",
+			func() bool { return len(w.running("toy"))+len(w.running("pipeline")) == 0 })
 	})
 	return w
 }
@@ -117,7 +121,8 @@ func (w *workplace) fails(code failure.Class, says []string, args ...string) res
 	w.t.Helper()
 	res := w.run(args...)
 	if res.code != code {
-		w.t.Fatalf("pipeline %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), res.code, code, res.stdout, res.stderr)
+		w.t.Fatalf("pipeline %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), res.code, code, res.stdout,
+			res.stderr)
 	}
 	for _, text := range says {
 		if !strings.Contains(res.stderr, text) {
@@ -137,6 +142,14 @@ func (w *workplace) states() map[string]string {
 		}
 	}
 	return out
+}
+
+// wantStates compares the states of the steps of the latest run; what says what was done.
+func (w *workplace) wantStates(what string, want map[string]string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.states()); diff != "" {
+		w.t.Errorf("%s: states (-want +got):\n%s", what, diff)
+	}
 }
 
 // digests gives the digest of every output of the latest run.

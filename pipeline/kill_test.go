@@ -83,8 +83,7 @@ func TestKillNine(t *testing.T) {
 	}
 }
 
-// TestTerminate stops a run as Ctrl-C or a scheduler does; the next one goes
-// on from the state the stage saved.
+// TestTerminate stops a run as Ctrl-C or a scheduler does; the next one goes on from the state the stage saved.
 func TestTerminate(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)

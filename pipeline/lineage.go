@@ -33,9 +33,8 @@ func (c *lineageCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	// Every action record is read: the store has no index from blobs to
-	// actions, and records are small. Of several makers of one blob the first
-	// stands for all; they are interchangeable by their digest.
+	// Every action record is read: the store has no index from blobs to actions, and records are small. Of several makers
+	// of one blob the first stands for all; they are interchangeable by their digest.
 	makers := map[artifact.Digest]maker{}
 	for rec, err := range store.Records(ctx) {
 		if errors.Is(err, artifact.ErrCorrupt) {
@@ -72,7 +71,8 @@ func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest,
 	if m.action.Backend != "" {
 		backend = " on " + m.action.Backend
 	}
-	fmt.Fprintf(a.stdout, "%soutput %s of %s version %d%s, action %.12s", indent, m.output, m.action.Stage, m.action.Version, backend, m.rec.Key)
+	fmt.Fprintf(a.stdout, "%soutput %s of %s version %d%s, action %.12s", indent, m.output, m.action.Stage,
+		m.action.Version, backend, m.rec.Key)
 	if seen[m.rec.Key] {
 		fmt.Fprintln(a.stdout, " (see above)")
 		return
@@ -80,7 +80,8 @@ func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest,
 	seen[m.rec.Key] = true
 	fmt.Fprintln(a.stdout)
 	if manifest, err := contract.DecodeManifest(m.rec.Manifest); err == nil {
-		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, m.rec.Created.Local().Format("2006-01-02 15:04:05"), short(manifest.WallSeconds))
+		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, m.rec.Created.Local().Format("2006-01-02 15:04:05"),
+			short(manifest.WallSeconds))
 		for _, text := range manifest.Warnings {
 			fmt.Fprintf(a.stdout, "%swarning: %s\n", indent, oneLine(text))
 		}

@@ -59,7 +59,8 @@ func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer)
 	}
 	fmt.Fprintln(w, "RUN\tRECIPE\tSTATE\tTIME\tSTARTED")
 	for _, r := range records {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), short(r.WallSeconds), r.Started.Local().Format("2006-01-02 15:04:05"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), short(r.WallSeconds),
+			r.Started.Local().Format("2006-01-02 15:04:05"))
 	}
 	return nil
 }
@@ -95,7 +96,8 @@ func (a *app) lsActions(ctx context.Context, store *artifact.Store, w *tabwriter
 		for name := range ordered(rec.Outputs) {
 			names += " " + name
 		}
-		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", rec.Key, action.Stage, action.Version, rec.Created.Local().Format("2006-01-02 15:04:05"), oneLine(names))
+		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", rec.Key, action.Stage, action.Version,
+			rec.Created.Local().Format("2006-01-02 15:04:05"), oneLine(names))
 	}
 	return nil
 }

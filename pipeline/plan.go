@@ -13,8 +13,7 @@ type planCmd struct {
 	Verbose bool `short:"v" help:"Show the key and what it is made of."`
 }
 
-// explainRuns is how many earlier runs plan looks through for something to
-// compare a miss with.
+// explainRuns is how many earlier runs plan looks through for something to compare a miss with.
 const explainRuns = 50
 
 func (c *planCmd) Run(ctx context.Context, a *app) error {
@@ -46,7 +45,8 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	for _, d := range decisions {
 		title := fmt.Sprintf("%-*s", width, d.Node.Name()+"  "+d.Node.Stage.Stage)
 		if d.Hit != nil {
-			fmt.Fprintf(a.stdout, "%s  hit   made %s in %s\n", title, d.Hit.Created.Local().Format("2006-01-02 15:04"), short(d.Made.WallSeconds))
+			fmt.Fprintf(a.stdout, "%s  hit   made %s in %s\n", title, d.Hit.Created.Local().Format("2006-01-02 15:04"),
+				short(d.Made.WallSeconds))
 		} else {
 			c.miss(a, d, title, runner.Nearest(runs, g.Recipe.Name, d.Node.Name(), d.Action))
 		}
@@ -87,7 +87,8 @@ func (c *planCmd) miss(a *app, d *runner.Decision, title string, near *runner.Ne
 	}
 	for name, in := range ordered(d.Inputs) {
 		if in.Digest == "" {
-			fmt.Fprintf(a.stdout, "    inputs.%s: %s has to be made first; if it comes out as before, so may this step\n", name, in.From)
+			fmt.Fprintf(a.stdout, "    inputs.%s: %s has to be made first; if it comes out as before, so may this step\n", name,
+				in.From)
 		}
 	}
 }

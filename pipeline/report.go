@@ -61,7 +61,8 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 	if c.Table || c.JSON {
 		compared := report.Compare(run.Steps)
 		if len(compared) == 0 {
-			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores", record.ID)
+			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores",
+				record.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)
@@ -166,7 +167,8 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Rec
 	}
 	var record runner.Record
 	if err := json.Unmarshal(data, &record); err != nil {
-		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store", "the record of run %s cannot be read: %w", id, err)
+		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store",
+			"the record of run %s cannot be read: %w", id, err)
 	}
 	return &record, nil
 }

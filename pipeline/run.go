@@ -39,7 +39,8 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {
 	if c.Jobs < 1 || c.Grace < 0 {
-		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
+		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time",
+			c.Jobs, c.Grace)
 	}
 	if c.Report != "" { // said before the work, not after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A longer run of the same configuration goes on from a shorter one that the store has, and ends in the same bytes as one
-// from the start.
+// A longer run of the same configuration goes on from a shorter one that the store has, and ends in the same bytes as
+// one from the start.
 func TestSeries(t *testing.T) {
 	t.Parallel()
 	const recipe = "name: chain\nsteps:\n  one: {stage: toy, params: {steps: 40}}\n"
@@ -80,7 +80,8 @@ func TestSeries(t *testing.T) {
 	if got := resumed("55"); got != "25" {
 		t.Errorf("went on from %s, want 25, since what 50 steps made is damaged", got)
 	}
-	if said := w.must("status"); !strings.Contains(said, "step one could not go on after 50 steps of action") || !strings.Contains(said, "corrupt") {
+	if said := w.must("status"); !strings.Contains(said, "step one could not go on after 50 steps of action") ||
+		!strings.Contains(said, "corrupt") {
 		t.Errorf("the damage is not said:\n%s", said)
 	}
 	entries, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/series/*/*"))

@@ -37,7 +37,8 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	state := a.state(store, record)
-	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", record.ID, record.Name, state, record.Started.Local().Format("2006-01-02 15:04:05"))
+	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", record.ID, record.Name, state,
+		record.Started.Local().Format("2006-01-02 15:04:05"))
 	if record.State != runner.Running {
 		fmt.Fprintf(a.stdout, ", took %s", short(record.WallSeconds))
 	}

@@ -11,6 +11,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -85,7 +86,7 @@ type serveCmd struct{}
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	// As another runner's child it is silent: what it would print has the keys.
 	if code, ran := embedded.RunChild(); ran {
-		panic(exited(code))
+		program.Exit(code)
 	}
 	err := embedded.Serve(ctx, embedded.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
 		fmt.Fprint(a.stdout, env.Shell())
@@ -105,7 +106,8 @@ type envCmd struct{}
 func (c *envCmd) Run(ctx context.Context, a *app) error {
 	env, err := embedded.Attach(ctx, a.Dir)
 	if errors.Is(err, embedded.ErrNotRunning) {
-		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s", shortPath(a.local()))
+		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s",
+			shortPath(a.local()))
 	}
 	if err != nil {
 		return err
@@ -171,7 +173,9 @@ func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) erro
 	}
 	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, size(bytes), len(damaged))
 	if len(damaged) > 0 && !c.Remove {
-		return failure.New(failure.Integrity, "pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged", len(damaged), blobs)
+		return failure.New(failure.Integrity,
+			"pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged",
+			len(damaged), blobs)
 	}
 	return nil
 }

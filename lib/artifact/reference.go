@@ -72,25 +72,23 @@ func (r Reference) ExplicitPath() bool {
 	return strings.ContainsRune(r.Path, '/') || strings.HasPrefix(r.Path, ".")
 }
 
-// Lookup returns the digest that a stored reference stands for. An unknown name is a failure of class Input. Lookup
-// does not check that the blob exists; see Require.
-func (s *Store) Lookup(ctx context.Context, r Reference) (Digest, error) {
-	if r.Name == "" {
-		return r.Digest, nil
+// Resolve returns the digest and the size of the blob that a stored reference stands for. An unknown name and a missing
+// blob are failures of class Input.
+func (s *Store) Resolve(ctx context.Context, r Reference) (Digest, int64, error) {
+	digest := r.Digest
+	if r.Name != "" {
+		var err error
+		digest, err = s.Ref(ctx, r.Name)
+		if errors.Is(err, ErrNotFound) {
+			return "", 0, failure.New(failure.Input, "pipeline ls refs lists them", "the store has no ref %s", r.Name)
+		}
+		if err != nil {
+			return "", 0, err
+		}
 	}
-	d, err := s.Ref(ctx, r.Name)
-	if errors.Is(err, ErrNotFound) {
-		const hint = "pipeline ls refs lists the names there are"
-		return "", failure.New(failure.Input, hint, "the store has no ref %s", r.Name)
-	}
-	return d, err
-}
-
-// Require returns the size of a blob. A missing blob is a failure of class Input.
-func (s *Store) Require(ctx context.Context, d Digest) (size int64, err error) {
-	size, ok, err := s.Has(ctx, d)
+	size, ok, err := s.Has(ctx, digest)
 	if err == nil && !ok {
-		err = failure.New(failure.Input, "", "the store has no blob %s", d)
+		err = failure.New(failure.Input, "", "the store has no blob %s", digest)
 	}
-	return size, err
+	return digest, size, err
 }

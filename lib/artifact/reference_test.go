@@ -48,27 +48,21 @@ func TestParseReference(t *testing.T) {
 	}
 }
 
-func TestLookup(t *testing.T) {
+func TestResolve(t *testing.T) {
 	s := open(t)
 	d := put(t, s, "content")
-	if err := s.SetRef(t.Context(), "best", d); err != nil {
+	if err := s.SetRef(t.Context(), "team/best", d); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []artifact.Reference{{Digest: d}, {Name: "best"}} {
-		if got, err := s.Lookup(t.Context(), r); err != nil || got != d {
-			t.Errorf("%s is %s (%v), want %s", r, got, err, d)
+	for _, r := range []artifact.Reference{{Digest: d}, {Name: "team/best"}} {
+		if got, size, err := s.Resolve(t.Context(), r); err != nil || got != d || size != 7 {
+			t.Errorf("%s is %s of %d bytes (%v), want %s of 7", r, got, size, err, d)
 		}
 	}
-	if size, err := s.Require(t.Context(), d); err != nil || size != 7 {
-		t.Errorf("size is %d (%v), want 7", size, err)
-	}
-	_, err := s.Lookup(t.Context(), artifact.Reference{Name: "worst"})
-	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "no ref worst") {
-		t.Errorf("an unknown name: %v", err)
-	}
-	_, err = s.Require(t.Context(), artifact.Digest(someDigest))
-	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), someDigest) {
-		t.Errorf("a missing blob: %v", err)
+	for _, r := range []artifact.Reference{{Digest: noBlob}, {Name: "other"}} {
+		if _, _, err := s.Resolve(t.Context(), r); failure.ClassOf(err) != failure.Input {
+			t.Errorf("%s: %v, want a failure of class Input", r, err)
+		}
 	}
 }
 

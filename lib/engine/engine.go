@@ -138,3 +138,6 @@ func Auto(name Name) Name {
 	}
 	return Resolve(auto)
 }
+
+// Linked lists the engines in this program that need no plugin.
+func Linked() []string { return backend.Classes() }

@@ -1,6 +1,5 @@
-"""Writes golden.safetensors with the standard library alone, following the specification of the format
-(https://huggingface.co/docs/safetensors): a length, a JSON header, the data. Tensors are sorted neither by name nor by
-type."""
+"""Writes golden.safetensors with the standard library only, following the specification of the format: a length, a
+header in JSON, the data (https://huggingface.co/docs/safetensors). Tensors are sorted neither by name nor by type."""
 import json
 import os
 import struct

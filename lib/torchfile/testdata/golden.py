@@ -1,5 +1,5 @@
-"""Writes test files with python3-torch: zip.pth and legacy.pth, a dictionary of tensors of every element type in both
-formats of torch.save; and lists.pth, with the layout of a training loop's state."""
+"""Writes zip.pth and legacy.pth with python3-torch: one dictionary with tensors of every kind, in both formats of
+torch.save; and lists.pth, which has the layout of a training loop's state."""
 import os
 import torch
 

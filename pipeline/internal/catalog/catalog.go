@@ -1,9 +1,8 @@
 // Package catalog finds stage programs and asks them what they are.
 //
-// The runner knows nothing about any stage: names, parameters, inputs and
-// outputs all come from `STAGE describe`. Programs are looked for in one
-// directory only, normally the runner's own, because a stage name such as
-// `eval` or `sample` may well be something else on PATH.
+// The runner knows nothing about any stage: names, parameters, inputs and outputs all come from `STAGE describe`.
+// Programs are looked for in one directory only, normally the runner's own, because a stage name such as `eval` or
+// `sample` may well be something else on PATH.
 package catalog
 
 import (
@@ -24,8 +23,7 @@ import (
 	"vapo/pipeline/internal/child"
 )
 
-// Catalog knows the stage programs of one directory. It is safe for
-// concurrent use.
+// Catalog knows the stage programs of one directory. It is safe for concurrent use.
 type Catalog struct {
 	dir     string
 	mu      sync.Mutex
@@ -60,8 +58,7 @@ func (c *Catalog) Names() []string {
 	return names
 }
 
-// Stage describes a stage program, once. A program that is not there gives
-// os.ErrNotExist.
+// Stage describes a stage program, once. A program that is not there gives os.ErrNotExist.
 func (c *Catalog) Stage(ctx context.Context, name string) (*Entry, error) {
 	c.mu.Lock()
 	e := c.entries[name]
@@ -92,9 +89,8 @@ func (c *Catalog) describe(ctx context.Context, path, name string) (contract.Des
 	return d, nil
 }
 
-// Check asks a stage to validate parameters and resolve those left out or set
-// to auto. Its refusal comes in the stage's own words and with its exit code: a
-// source that is not there is no mistake of the recipe.
+// Check asks a stage to validate parameters and resolve those left out or set to auto. Its refusal comes in the stage's
+// own words and with its exit code: a source that is not there is no mistake of the recipe.
 func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (map[string]any, error) {
 	given, err := json.Marshal(params)
 	if err != nil {

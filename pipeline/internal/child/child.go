@@ -1,11 +1,9 @@
 // Package child starts programs that cannot outlive this one.
 //
-// A runner that is killed with SIGKILL cannot tidy up, so nothing it started
-// may depend on being told to stop. Each child holds the read end of a pipe
-// whose only write end is here (see contract.ParentFD): the kernel closes it when
-// this process is gone, and the child leaves. On Linux the kernel also kills
-// the child itself. Each child leads its own process group, so that Ctrl-C at
-// the terminal reaches this process alone, which then decides.
+// A runner that is killed with SIGKILL cannot tidy up, so nothing it started may depend on being told to stop. Each
+// child holds the read end of a pipe whose only write end is here (see contract.ParentFD): the kernel closes it when
+// this process is gone, and the child leaves. On Linux the kernel also kills the child itself. Each child leads its own
+// process group, so that Ctrl-C at the terminal reaches this process alone, which then decides.
 package child
 
 import (

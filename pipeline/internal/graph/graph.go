@@ -1,8 +1,7 @@
-// Package graph turns a recipe into steps that are known to fit together:
-// every stage exists, every parameter has a name and type its stage declares,
-// every input is connected to something of the right media type, and there is
-// an order to run them in. All of it is settled before anything runs, because
-// a misspelt parameter of the last step should not cost an hour.
+// Package graph turns a recipe into steps that are known to fit together: every stage exists, every parameter has a
+// name and type its stage declares, every input is connected to something of the right media type, and there is an
+// order to run them in. All of it is settled before anything runs, because a misspelt parameter of the last step should
+// not cost an hour.
 package graph
 
 import (
@@ -42,8 +41,7 @@ type Node struct {
 // Name is the step's name.
 func (n *Node) Name() string { return n.Step.Name }
 
-// Graph is a whole recipe; Nodes stand in an order in which they can run, file
-// order where there is a choice.
+// Graph is a whole recipe; Nodes stand in an order in which they can run, file order where there is a choice.
 type Graph struct {
 	Recipe *recipe.Recipe
 	Nodes  []*Node
@@ -58,8 +56,7 @@ func (g *Graph) Node(name string) (*Node, bool) {
 	return g.Nodes[i], true
 }
 
-// Build connects and checks a recipe. Its first mistake in file order, of the
-// first kind that has one, is the error.
+// Build connects and checks a recipe. Its first mistake in file order, of the first kind that has one, is the error.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, error) {
 	nodes := make([]*Node, len(r.Steps))
 	for i, s := range r.Steps {
@@ -97,8 +94,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	return &Graph{Recipe: r, Nodes: ordered}, nil
 }
 
-// each calls f for every node at once and returns the error of the first node
-// in file order that has one.
+// each calls f for every node at once and returns the error of the first node in file order that has one.
 func each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) error) error {
 	errs := make([]error, len(nodes))
 	var group errgroup.Group
@@ -120,7 +116,8 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	n.Stage, err = c.Stage(ctx, n.Step.Stage)
 	if errors.Is(err, os.ErrNotExist) {
 		if len(c.Names()) == 0 {
-			return failure.New(failure.Usage, "run make build, or name the directory with --bin", "there are no stage programs in %s", c.Dir())
+			return failure.New(failure.Usage, "run make build, or name the directory with --bin",
+				"there are no stage programs in %s", c.Dir())
 		}
 		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, c.Names(), "the stages are"),
 			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
@@ -219,7 +216,8 @@ func (n *Node) params() (map[string]any, error) {
 	}
 	for _, p := range d.Params {
 		if _, ok := out[p.Name]; p.Required && !ok {
-			return nil, recipe.Error(n.Step.Pos, p.Help, "step %s: parameter %s of stage %s must be given", n.Name(), p.Name, d.Stage)
+			return nil, recipe.Error(n.Step.Pos, p.Help, "step %s: parameter %s of stage %s must be given", n.Name(), p.Name,
+				d.Stage)
 		}
 	}
 	return out, nil

@@ -1,11 +1,9 @@
 // Package recipe reads pipeline recipes: YAML files that name steps, the stage
 // each one runs, its parameters and where its inputs come from.
 //
-// Reading is strict. A recipe decides hours of computing, so a key nobody
-// knows is an error with its position and never a silent default; so are
-// duplicate keys, anchors, tags and a second document. Whether a stage or a
-// parameter exists is not known here: that is the graph package's question to
-// the stages themselves.
+// Reading is strict. A recipe decides hours of computing, so a key nobody knows is an error with its position and never
+// a silent default; so are duplicate keys, anchors, tags and a second document. Whether a stage or a parameter exists
+// is not known here: that is the graph package's question to the stages themselves.
 package recipe
 
 import (
@@ -58,8 +56,7 @@ type Input struct {
 	Pos        Pos // of From
 }
 
-// Param is a parameter as written: string, bool, int64, uint64, float64, nil,
-// []any or map[string]any.
+// Param is a parameter as written: string, bool, int64, uint64, float64, nil, []any or map[string]any.
 type Param struct {
 	Name  string
 	Value any
@@ -75,7 +72,8 @@ func Error(pos Pos, hint, format string, args ...any) error {
 func Load(path string) (*Recipe, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, failure.New(failure.Usage, "give the path of a recipe, for example pipeline/recipes/demo.yaml", "recipe: %w", err)
+		return nil, failure.New(failure.Usage, "give the path of a recipe, for example pipeline/recipes/demo.yaml",
+			"recipe: %w", err)
 	}
 	if info.Size() > MaxSize || !info.Mode().IsRegular() {
 		return nil, failure.New(failure.Usage, "", "recipe %s is not a file of at most %d KiB", path, MaxSize>>10)
@@ -87,14 +85,12 @@ func Load(path string) (*Recipe, error) {
 	return Parse(data, path)
 }
 
-// nameForm is what a recipe or step may be called: it appears in file names,
-// refs and `step.output`.
+// nameForm is what a recipe or step may be called: it appears in file names, refs and `step.output`.
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 const nameHint = "a name is up to 63 lower-case letters, digits, - and _, and starts with a letter or digit"
 
-// Parse reads a recipe. The error is a *stage.Error that starts with the
-// position of the mistake.
+// Parse reads a recipe. The error is a *stage.Error that starts with the position of the mistake.
 func Parse(data []byte, path string) (*Recipe, error) {
 	root, err := parseYAML(data, path)
 	if err != nil {
@@ -246,8 +242,8 @@ func (r *Recipe) Set(arg string) error {
 	return nil
 }
 
-// SetInput applies one --input argument, step.input=from; from is what a recipe may name: step.output, ref:name, sha256:…
-// or a path. Without from the step goes without that input.
+// SetInput applies one --input argument, step.input=from; from is what a recipe may name: step.output, ref:name,
+// sha256:… or a path. Without from the step goes without that input.
 func (r *Recipe) SetInput(arg string) error {
 	s, name, from, pos, err := r.target("--input", arg, "step.input=from", "score.features=ref:weights/inception")
 	if err != nil {
@@ -276,7 +272,8 @@ func (r *Recipe) target(flag, arg, form, example string) (s *Step, name, value s
 	}
 	s, found := r.Step(stepName)
 	if !found {
-		return nil, "", "", pos, Error(pos, Suggest(stepName, r.StepNames(), "the steps are"), "the recipe has no step %s", stepName)
+		return nil, "", "", pos, Error(pos, Suggest(stepName, r.StepNames(), "the steps are"), "the recipe has no step %s",
+			stepName)
 	}
 	return s, name, value, pos, nil
 }

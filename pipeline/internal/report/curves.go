@@ -27,8 +27,7 @@ type series struct {
 	xy   plotter.XYs
 }
 
-// maxPoints is how many points a curve keeps; a long noisy one gains by the
-// averaging.
+// maxPoints is how many points a curve keeps; a long noisy one gains by the averaging.
 const maxPoints = 300
 
 // thin averages neighbouring points until at most maxPoints are left.
@@ -50,9 +49,8 @@ func (s series) thin() series {
 	return out
 }
 
-// readMetrics reads NDJSON: one object a line, with a number "step" and others.
-// It returns a series for each other number, sorted by name, and how many lines
-// were no such object.
+// readMetrics reads NDJSON: one object a line, with a number "step" and others. It returns a series for each other
+// number, sorted by name, and how many lines were no such object.
 func readMetrics(data []byte) (list []series, bad int) {
 	by := map[string]plotter.XYs{}
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
@@ -139,8 +137,7 @@ func (c chart) legend() []legendEntry {
 	return out
 }
 
-// The drawing uses these colours, which stand for the page's variables: the
-// same SVG then follows light and dark.
+// The drawing uses these colours, which stand for the page's variables: the same SVG then follows light and dark.
 var (
 	ink  = color.RGBA{1, 2, 3, 255}
 	rule = color.RGBA{1, 2, 4, 255}

@@ -43,10 +43,9 @@ type slot struct {
 	prev []*slot
 }
 
-// drawDAG lays the steps out by the method of Sugiyama in its simplest form:
-// a step's layer is its longest path from a source, edges across several layers
-// get a bend in each, and two sweeps order each layer by where its neighbours
-// on the left are.
+// drawDAG lays the steps out by the method of Sugiyama in its simplest form: a step's layer is its longest path from a
+// source, edges across several layers get a bend in each, and two sweeps order each layer by where its neighbours on
+// the left are.
 func drawDAG(steps []Step, note, class func(i int) string) dag {
 	needs := resolveNeeds(steps)
 	layer := make([]int, len(steps))

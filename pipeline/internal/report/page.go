@@ -89,7 +89,8 @@ type manifest struct {
 }
 
 func newPage(r *Run) (*page, error) {
-	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps), Recipe: recipeLines(r.RecipeYAML)}
+	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps),
+		Recipe: recipeLines(r.RecipeYAML)}
 	if p.Name == "" {
 		p.Name = "unnamed"
 	}
@@ -133,8 +134,7 @@ func newPage(r *Run) (*page, error) {
 	return p, nil
 }
 
-// warn adds a warning unless the same one is there already: what a score says
-// of itself is usually in its manifest too.
+// warn adds a warning unless the same one is there already: what a score says of itself is usually in its manifest too.
 func (p *page) warn(step, text string) {
 	w := warning{step, text}
 	if !slices.Contains(p.Warnings, w) {
@@ -156,7 +156,8 @@ func (p *page) table(steps []Step, manifests []manifest) {
 		longest = math.Max(longest, took[i])
 	}
 	for i, s := range steps {
-		r := row{Name: s.Name, Stage: s.Stage, Took: seconds(s.Seconds), Ran: seconds(took[i]), Backend: manifests[i].Backend, Key: s.Key}
+		r := row{Name: s.Name, Stage: s.Stage, Took: seconds(s.Seconds), Ran: seconds(took[i]), Backend: manifests[i].Backend,
+			Key: s.Key}
 		switch {
 		case s.Error != "":
 			r.State, r.Class = "failed", "failed"
@@ -217,7 +218,8 @@ func (p *page) figures(steps []Step) {
 			if known, ok := figureTexts[o.Name]; ok {
 				f.Title, f.Caption = known[0], "step "+s.Name+": "+known[1]
 			}
-			rows := o.Name == "progress" || o.Name == "trajectories" || o.Name == "interpolation" // half a page would shrink them
+			// half a page would shrink them
+			rows := o.Name == "progress" || o.Name == "trajectories" || o.Name == "interpolation"
 			f.Wide = f.Width > 560 && rows || f.Width > 700 && f.Width > 2*f.Height
 			p.Figures = append(p.Figures, f)
 		}
@@ -256,7 +258,8 @@ func title(name string) string {
 func (p *page) details(steps []Step, manifests []manifest) {
 	for i, s := range steps {
 		m := manifests[i]
-		d := detail{Name: s.Name, Stage: s.Stage, Key: s.Key, Error: s.Error, Outputs: s.Outputs, State: p.Rows[i].State, Class: p.Rows[i].Class}
+		d := detail{Name: s.Name, Stage: s.Stage, Key: s.Key, Error: s.Error, Outputs: s.Outputs, State: p.Rows[i].State,
+			Class: p.Rows[i].Class}
 		for _, k := range sorted(m.Results) {
 			if k == "timeline" {
 				continue // drawn above
@@ -280,8 +283,7 @@ func (p *page) details(steps []Step, manifests []manifest) {
 	}
 }
 
-// versions merges what the steps say they were built of; where they differ,
-// all are listed.
+// versions merges what the steps say they were built of; where they differ, all are listed.
 func (p *page) versions(manifests []manifest) {
 	by := map[string][]string{}
 	for _, m := range manifests {

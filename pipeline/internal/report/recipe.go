@@ -21,7 +21,8 @@ func recipeLines(yaml []byte) []recipeLine {
 		case i >= 0:
 			body, l.Comment = body[:i], body[i:]
 		}
-		if i := strings.Index(body, ":"); i > 0 && !strings.ContainsAny(body[:i], " {['\"") && (i+1 == len(body) || body[i+1] == ' ') {
+		if i := strings.Index(body, ":"); i > 0 && !strings.ContainsAny(body[:i], " {['\"") &&
+			(i+1 == len(body) || body[i+1] == ' ') {
 			l.Key, body = body[:i+1], body[i+1:]
 		}
 		l.Rest = body

@@ -1,15 +1,12 @@
-// Package report renders one run of a pipeline as one HTML file that needs
-// nothing else: styles are inline, images are data URIs, curves are SVG. It can
-// be mailed, archived and opened in ten years.
+// Package report renders one run of a pipeline as one HTML file that needs nothing else: styles are inline, images are
+// data URIs, curves are SVG. It can be mailed, archived and opened in ten years.
 //
-// It knows runs only by what they leave behind, PNG, JSON and NDJSON blobs and
-// manifests, and links neither tensors nor storage: the runner imports it.
-// What a blob does not say is left out; a damaged one costs its figure, and a
-// note, never the report.
+// It knows runs only by what they leave behind, PNG, JSON and NDJSON blobs and manifests, and links neither tensors nor
+// storage: the runner imports it. What a blob does not say is left out; a damaged one costs its figure, and a note,
+// never the report.
 //
-// Everything shown came from a recipe, a file or another program, so all of it
-// is escaped by html/template, and the page forbids scripts and outside
-// requests by its own content security policy.
+// Everything shown came from a recipe, a file or another program, so all of it is escaped by html/template, and the
+// page forbids scripts and outside requests by its own content security policy.
 package report
 
 import (

@@ -44,7 +44,8 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 			}
 			all, bad := readMetrics(o.Data)
 			if bad > 0 {
-				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and were left out of its curves", o.Name, bad))
+				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and were left out of its curves",
+					o.Name, bad))
 			}
 			for _, kind := range metricKinds {
 				var list []series
@@ -57,12 +58,14 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 				if m := stringOf(manifests[i].Results["score_metric"]); m != "" && kind.heading == "Score" {
 					caption += ": " + m + ", " + against(numbersOf(manifests[i].Results["score_n"])) + ", taken while training"
 				}
-				if err := p.draw(&p.Curves, kind.heading, caption, chart{x: "optimiser step", y: kind.axis, list: list, linear: kind.linear}); err != nil {
+				if err := p.draw(&p.Curves, kind.heading, caption, chart{x: "optimiser step", y: kind.axis, list: list,
+					linear: kind.linear}); err != nil {
 					return err
 				}
 			}
 			for _, q := range binSeries(o.Data) {
-				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+": by parts of the training time", chart{x: "optimiser step", y: q.name, list: q.list}); err != nil {
+				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+": by parts of the training time",
+					chart{x: "optimiser step", y: q.name, list: q.list}); err != nil {
 					return err
 				}
 			}
@@ -91,7 +94,8 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 		}
 	}
 	for _, t := range all {
-		if err := p.draw(&p.Curves, "Error of the field over time", "step "+t.step.Name+": grad Φ against the closed form, relative RMS at points on the path",
+		if err := p.draw(&p.Curves, "Error of the field over time",
+			"step "+t.step.Name+": grad Φ against the closed form, relative RMS at points on the path",
 			chart{x: "seconds of training", y: "relative RMS error", list: t.list, yMin: lo, yMax: hi}); err != nil {
 			return err
 		}
@@ -110,9 +114,10 @@ type binned struct {
 
 func (b binned) title() string { return title(b.name) + " by time" }
 
-// binSeries reads the lists "bins" of metrics lines: objects that say where the bin lies (from and to, t0 and t1, or index,
-// else their place in the list) and hold numbers. It returns the quantities in order of their names; bins without samples
-// have none. The variances in the list "gradient_variance", which lie in the same bins, are one more quantity.
+// binSeries reads the lists "bins" of metrics lines: objects that say where the bin lies (from and to, t0 and t1, or
+// index, else their place in the list) and hold numbers. It returns the quantities in order of their names; bins
+// without samples have none. The variances in the list "gradient_variance", which lie in the same bins, are one more
+// quantity.
 func binSeries(data []byte) []binned {
 	type key struct {
 		quantity string
@@ -129,7 +134,8 @@ func binSeries(data []byte) []binned {
 				Variance *float64 `json:"variance"`
 			} `json:"gradient_variance"`
 		}
-		if !bytes.Contains(line, []byte(`"bins"`)) && !bytes.Contains(line, []byte(`"gradient_variance"`)) || json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
+		if !bytes.Contains(line, []byte(`"bins"`)) && !bytes.Contains(line, []byte(`"gradient_variance"`)) ||
+			json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
 			continue
 		}
 		most = max(most, len(row.Bins), len(row.Variance))

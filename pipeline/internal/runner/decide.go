@@ -109,18 +109,11 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	case src.Path != "":
 		return r.file(ctx, src.Path, keep)
 	}
-	digest, err := r.Store.Lookup(ctx, src.Reference)
-	if err != nil {
-		return "", err
-	}
-	if _, err := r.Store.Require(ctx, digest); err != nil {
-		return "", err
-	}
-	return string(digest), nil
+	digest, _, err := r.Store.Resolve(ctx, src.Reference)
+	return string(digest), err
 }
 
-// lookUp turns the decision into a hit if the store has the action's record
-// and every blob it names.
+// lookUp turns the decision into a hit if the store has the action's record and every blob it names.
 func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	rec, err := r.Store.Record(ctx, d.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {

@@ -118,7 +118,8 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 	}
 	if m.Stage != want.Stage || m.Version != want.Version || !maps.Equal(m.Inputs, inputs) {
 		return nil, failure.New(failure.Integrity, "were the stage programs rebuilt during the run? run it again",
-			"the manifest is of stage %s version %d, not of %s version %d with the given inputs", m.Stage, m.Version, want.Stage, want.Version)
+			"the manifest is of stage %s version %d, not of %s version %d with the given inputs", m.Stage, m.Version, want.Stage,
+			want.Version)
 	}
 	return &executed{m, raw}, nil
 }
@@ -142,7 +143,8 @@ func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineRea
 			f.Advice = "if nobody killed it, the machine ran out of memory (dmesg says so); run the same command again to go on"
 		}
 	case lines.panicked && code == 2:
-		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage), "this is a bug in the stage; its log has the stack"
+		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage),
+			"this is a bug in the stage; its log has the stack"
 	default:
 		f.Code = failure.Class(code)
 	}

@@ -9,9 +9,8 @@ type Near struct {
 	Diffs     []cachekey.FieldDiff
 }
 
-// Nearest looks through earlier runs, newest first, for the action that
-// differs in the fewest fields from a. One of the same step of the same recipe
-// wins over others that are as near; only actions of the same stage count.
+// Nearest looks through earlier runs, newest first, for the action that differs in the fewest fields from a. One of the
+// same step of the same recipe wins over others that are as near; only actions of the same stage count.
 func Nearest(runs []*Record, recipeName, step string, a cachekey.Action) *Near {
 	var best *Near
 	bestScore := 0

@@ -50,8 +50,7 @@ func newLineReader(log io.Writer, show func(Line)) *lineReader {
 	return &lineReader{log: log, show: show}
 }
 
-// Write never fails: a full disk must not make the stage block or die on a
-// log line.
+// Write never fails: a full disk must not make the stage block or die on a log line.
 func (l *lineReader) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,8 +118,7 @@ func (l *lineReader) lastError() (text, hint string) {
 	return l.errText, l.hint
 }
 
-// ParseLine reads one line: a JSON log record, a progress record, or text.
-// Control characters never reach the terminal.
+// ParseLine reads one line: a JSON log record, a progress record, or text. Control characters never reach the terminal.
 func ParseLine(raw []byte) Line {
 	raw = bytes.TrimRight(raw, "\r\n")
 	var fields map[string]any

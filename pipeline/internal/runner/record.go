@@ -68,8 +68,8 @@ type Step struct {
 	Manifest json.RawMessage `json:"-"`
 }
 
-// Declared is what a report needs to know of the declaration of a stage. Runs keep it, because the program may be another
-// one when the report is made.
+// Declared is what a report needs to know of the declaration of a stage. Runs keep it, because the program may be
+// another one when the report is made.
 type Declared struct {
 	Score    string   `json:"score,omitempty"`     // name of the output that is marked so
 	Subject  string   `json:"subject,omitempty"`   // name of the input that is marked so

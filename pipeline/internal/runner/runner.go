@@ -1,11 +1,9 @@
 // Package runner carries out a recipe: for each step it looks for a cached
 // result and, without one, runs the stage and publishes what it made.
 //
-// Correctness does not rest on the runner surviving. A step is done when its
-// action record exists, and that is written last, with put-if-absent, by the
-// runner alone; whatever a runner or stage left behind when it was killed is
-// either content-addressed (and so right) or under live/ (and so only a head
-// start for the next attempt).
+// Correctness does not rest on the runner surviving. A step is done when its action record exists, and that is written
+// last, with put-if-absent, by the runner alone; whatever a runner or stage left behind when it was killed is either
+// content-addressed (and so right) or under live/ (and so only a head start for the next attempt).
 package runner
 
 import (
@@ -36,8 +34,7 @@ type Runner struct {
 	imports sync.Map // path → digest
 }
 
-// Display shows a run to a person. Its methods may be called from several
-// goroutines.
+// Display shows a run to a person. Its methods may be called from several goroutines.
 type Display interface {
 	Started(run *Record)
 	StepStarted(step *Step)
@@ -49,11 +46,9 @@ type Display interface {
 
 // Options narrow a run.
 type Options struct {
-	// Only, if set, is the one step that may run; those it needs must be
-	// cached, and the others are left alone.
+	// Only, if set, is the one step that may run; those it needs must be cached, and the others are left alone.
 	Only string
-	// Fresh runs every step even if it is cached, to check that results are
-	// reproducible.
+	// Fresh runs every step even if it is cached, to check that results are reproducible.
 	Fresh bool
 }
 
@@ -178,8 +173,7 @@ func (a *attempt) save(ctx context.Context) error {
 	return a.record.save(ctx, a.Store)
 }
 
-// ready says whether a step can run now (Running), never (Skipped) or not yet
-// (Waiting).
+// ready says whether a step can run now (Running), never (Skipped) or not yet (Waiting).
 func (a *attempt) ready(n *graph.Node) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

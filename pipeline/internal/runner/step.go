@@ -56,7 +56,8 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 		d.Earlier = nil // or it would not be run whole
 	}
 	if a.opt.Only != "" && n.Name() != a.opt.Only {
-		return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
+		return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
+			n.Name())
 	}
 	for {
 		a.mu.Lock()
@@ -92,9 +93,8 @@ func (a *attempt) finish(s *Step, state string, m *contract.Manifest, raw []byte
 	a.made[s.Name] = m.Outputs
 }
 
-// publish makes the step's result the cached one. If another runner was first,
-// its result stands, and a difference between the two is written down: it
-// means that the stage is not a function of its key.
+// publish makes the step's result the cached one. If another runner was first, its result stands, and a difference
+// between the two is written down: it means that the stage is not a function of its key.
 func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *executed) error {
 	if missing, err := a.missing(ctx, ran.manifest); err != nil || missing != "" {
 		if err == nil {

@@ -38,7 +38,8 @@ type state struct {
 
 var spec = stage.Stage[params]{
 	Name: "toy", About: "Computes a chain of hashes, for tests.", Version: 1, Length: "steps",
-	Inputs:  []contract.Port{{Name: "data", Media: contract.MediaJSON, Help: "What to start from.", Optional: true, Subject: true}},
+	Inputs: []contract.Port{{Name: "data", Media: contract.MediaJSON, Help: "What to start from.", Optional: true,
+		Subject: true}},
 	Outputs: []contract.Port{
 		{Name: "out", Media: contract.MediaJSON, Help: "The last link."},
 		{Name: "log", Media: contract.MediaNDJSON, Help: "All links."},
@@ -111,7 +112,8 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	return errors.Join(
 		write("out", map[string]any{"link": s.Link}),
 		write("log", map[string]any{"step": s.Step, "loss": 1.5}),
-		write("length", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step, "n": s.Step}),
+		write("length", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step,
+			"n": s.Step}),
 	)
 }
 
