@@ -65,7 +65,7 @@ func decodeRecord(key string, data []byte) (*Record, error) {
 		return nil, err
 	}
 	if r.Key != key {
-		return nil, fmt.Errorf("it says it is the record of %q", r.Key)
+		return nil, fmt.Errorf("it is the record of %q", r.Key)
 	}
 	return &r, r.validate()
 }

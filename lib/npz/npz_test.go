@@ -137,8 +137,8 @@ func TestStatistics(t *testing.T) {
 	for want, raw := range map[string][]byte{
 		"not symmetric": write([]float64{1, 2}, []float64{1, 0.5, 0.4, 1}, []int{2, 2}),
 		"variance":      write([]float64{1, 2}, []float64{1, 0, 0, -1}, []int{2, 2}),
-		"holds NaN":     write([]float64{1, 2}, []float64{1, zero / zero, 0, 1}, []int{2, 2}),
-		"holds +Inf":    write([]float64{1 / zero, 2}, []float64{1, 0, 0, 1}, []int{2, 2}),
+		"contains NaN":  write([]float64{1, 2}, []float64{1, zero / zero, 0, 1}, []int{2, 2}),
+		"contains +Inf": write([]float64{1 / zero, 2}, []float64{1, 0, 0, 1}, []int{2, 2}),
 		"[2, 2]":        write([]float64{1, 2}, []float64{1, 0, 0, 1}, []int{4}),
 		"no array mu":   golden(t, "packed.npz"),
 	} {

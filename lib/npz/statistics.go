@@ -33,17 +33,17 @@ func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 	}
 	for i, v := range mu {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, nil, fmt.Errorf("array %s holds %v at %d", Mean, v, i)
+			return nil, nil, fmt.Errorf("array %s contains %v at %d", Mean, v, i)
 		}
 	}
 	for i := range d {
 		if sigma[i*d+i] < 0 {
-			return nil, nil, fmt.Errorf("array %s holds a variance of %v at %d", Covariance, sigma[i*d+i], i)
+			return nil, nil, fmt.Errorf("array %s contains a variance of %v at %d", Covariance, sigma[i*d+i], i)
 		}
 		for j := range d {
 			a, b := sigma[i*d+j], sigma[j*d+i]
 			if math.IsNaN(a) || math.IsInf(a, 0) {
-				return nil, nil, fmt.Errorf("array %s holds %v at %d, %d", Covariance, a, i, j)
+				return nil, nil, fmt.Errorf("array %s contains %v at %d, %d", Covariance, a, i, j)
 			}
 			// Some programs accumulate in float32.
 			tolerance := float64(1e-4 * math.Sqrt(sigma[i*d+i]) * math.Sqrt(sigma[j*d+j]))

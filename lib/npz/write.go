@@ -48,7 +48,7 @@ type Array[T Number] struct{ p *pending }
 
 // Create is Add in parts: Append writes the elements, row-major. They must be complete before the next array begins.
 func Create[T Number](w *Writer, name string, shape []int) (*Array[T], error) {
-	if err := w.whole(); err != nil {
+	if err := w.complete(); err != nil {
 		return nil, err
 	}
 	var zero T
@@ -95,8 +95,8 @@ func (a *Array[T]) Append(values []T) error {
 	return nil
 }
 
-// whole returns an error if the last array is incomplete.
-func (w *Writer) whole() error {
+// complete returns an error if the last array is incomplete.
+func (w *Writer) complete() error {
 	if w.pending != nil && w.pending.left > 0 {
 		return fmt.Errorf("array %s: %d bytes less than its shape needs", w.pending.name, w.pending.left)
 	}
@@ -104,4 +104,4 @@ func (w *Writer) whole() error {
 }
 
 // Close ends the archive. It does not close the underlying writer.
-func (w *Writer) Close() error { return errors.Join(w.whole(), w.zip.Close()) }
+func (w *Writer) Close() error { return errors.Join(w.complete(), w.zip.Close()) }

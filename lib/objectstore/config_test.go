@@ -14,11 +14,11 @@ func TestFromEnv(t *testing.T) {
 		"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "hush-hush",
 	}
 	with := func(name, value string) func(string) string {
-		return func(asked string) string {
-			if asked == name {
+		return func(variable string) string {
+			if variable == name {
 				return value
 			}
-			return good[asked]
+			return good[variable]
 		}
 	}
 	cfg, err := objectstore.FromEnv(with("", ""))

@@ -49,7 +49,7 @@ func (s *s3Store) Put(ctx context.Context, key string, r io.Reader, size int64, 
 		return Info{}, s.putError(key, err)
 	}
 	if last {
-		return u.whole(first)
+		return u.single(first)
 	}
 	return u.parts(first, src)
 }
@@ -127,8 +127,8 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 	return info, err
 }
 
-// whole sends an object in one request. Its digest is signed, so the server refuses a body that was changed on the way.
-func (u *upload) whole(data []byte) (Info, error) {
+// single sends an object in one request. Its digest is signed, so the server refuses a body that was changed on the way.
+func (u *upload) single(data []byte) (Info, error) {
 	sum := sha256.Sum256(data)
 	meta := u.meta()
 	meta["x-amz-checksum-sha256"] = base64.StdEncoding.EncodeToString(sum[:])
