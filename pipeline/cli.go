@@ -22,27 +22,30 @@ const name = "pipeline"
 
 const about = `Run recipes of stages with cached results.
 
-Without VAPO_STORE the results are kept by an embedded S3 gateway under .vapo/ in the working directory. With VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION they are kept there.`
+Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the working directory. To use another store, ` +
+	`set VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and ` +
+	`AWS_REGION.`
 
-// app is the command line, and what all commands share.
+// app is the command line and what all commands share.
 type app struct {
-	Dir string `help:"Directory in which .vapo lies, with logs, reports and the embedded store; by default the working directory." default:"." placeholder:"DIR" type:"existingdir"`
-	Bin string `help:"Directory of the stage programs; by default that of this program." placeholder:"DIR" type:"path"`
+	Dir string `help:"Directory of .vapo with logs, reports and the embedded store (default: .)." default:"." placeholder:"DIR" type:"existingdir"`
+	Bin string `help:"Directory of the stage programs (default: that of this program)." placeholder:"DIR" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are not run again."`
+	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are skipped."`
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
-	Exec    execCmd    `cmd:"" help:"Run one step of a recipe whose inputs have been made."`
-	Status  statusCmd  `cmd:"" help:"Show the steps of a run, by default the latest."`
-	Report  reportCmd  `cmd:"" help:"Write the HTML report of a run, by default the latest."`
+	Exec    execCmd    `cmd:"" help:"Run one step of a recipe; its inputs must exist."`
+	Status  statusCmd  `cmd:"" help:"Show the steps of a run (default: the latest)."`
+	Report  reportCmd  `cmd:"" help:"Write the HTML report of a run (default: the latest)."`
 	Ls      lsCmd      `cmd:"" help:"List outputs, runs, refs or cached actions."`
-	Get     getCmd     `cmd:"" help:"Copy an artifact out of the store, verified."`
-	Put     putCmd     `cmd:"" help:"Put a file into the store, or name an artifact."`
-	Lineage lineageCmd `cmd:"" help:"Show how an artifact was made, back to its origins."`
-	Store   storeCmd   `cmd:"" help:"Serve, name or check the store."`
+	Get     getCmd     `cmd:"" help:"Copy an artifact out of the store and verify it."`
+	Put     putCmd     `cmd:"" help:"Put a file into the store, or give an artifact a name."`
+	Lineage lineageCmd `cmd:"" help:"Show how an artifact was made, back to the source data."`
+	Store   storeCmd   `cmd:"" help:"Serve or check the store, or print its environment."`
 
 	stdout, stderr io.Writer
+	store          *openStore // nil until it is opened
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -69,6 +72,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	ctx, stop := program.Lifetime()
 	defer stop()
 	kctx.BindTo(ctx, (*context.Context)(nil))
+	defer a.closeStore()
 	err = kctx.Run(a)
 	if err != nil && errors.Is(context.Cause(ctx), failure.ErrTerminated) && !errors.Is(err, failure.ErrTerminated) {
 		err = fmt.Errorf("%w: %w", failure.ErrTerminated, err)
@@ -76,14 +80,14 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// recipeFlags are shared by the commands that take a recipe.
+// recipeFlags are the flags of the commands that take a recipe.
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
-	Set    []string `help:"Set a parameter of a step for this run. May be given several times." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Take an input of a step from elsewhere for this run: step.output, ref:name, sha256:… or a path; nothing after = leaves it out. May be given several times." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
+	Input  []string `help:"Replace an input of a step for this run: step.output, ref:name, sha256:…, a path, or nothing to omit it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
-// load reads, connects and checks the recipe against the stages.
+// load reads the recipe and checks it against the stages.
 func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 	r, err := recipe.Load(f.Recipe)
 	if err != nil {
@@ -118,5 +122,5 @@ func (a *app) catalog() (*catalog.Catalog, error) {
 	return catalog.New(filepath.Dir(exe)), nil
 }
 
-// oneLine keeps a description to a line.
+// oneLine joins the lines of a text.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

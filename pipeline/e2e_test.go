@@ -25,7 +25,7 @@ func TestRunThenHit(t *testing.T) {
 	w.write("chain.yaml", chain)
 	out := w.must("run", "chain.yaml")
 	if !strings.Contains(out, "three: the chain ends in ") || !strings.Contains(out, "report: .vapo/runs/") {
-		t.Errorf("the run does not end with headlines and report:\n%s", out)
+		t.Errorf("the output lacks headlines and report:\n%s", out)
 	}
 	first := w.digests()
 	w.wantStates("first run", map[string]string{"one": "done", "two": "done", "three": "done"})
@@ -35,7 +35,7 @@ func TestRunThenHit(t *testing.T) {
 		t.Errorf("digests changed:\n%v\n%v", first, second)
 	}
 
-	// A second store that has seen nothing comes to the same digests.
+	// An empty store gets the same digests.
 	other := newWorkplace(t)
 	other.write("chain.yaml", chain)
 	other.must("run", "chain.yaml", "--jobs", "3")
@@ -55,7 +55,7 @@ func TestReportIsWritten(t *testing.T) {
 	}
 	for _, want := range []string{"chain", "Three links.", w.digests()["three.out"][7:20]} {
 		if !strings.Contains(string(html), want) {
-			t.Errorf("the report does not mention %q", want)
+			t.Errorf("the report lacks %q", want)
 		}
 	}
 	w.must("report", "--output", "again.html")
@@ -102,7 +102,7 @@ func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
 	w.must("run", "chain.yaml")
 	w.must("run", "chain.yaml", "--set", "two.salt=0.25")
 	w.wantStates("after --set", map[string]string{"one": "cached", "two": "done", "three": "done"})
-	// A step that is run again to an equal result stops the re-run there.
+	// A step that is run again with an equal result stops the re-run there.
 	w.must("run", "chain.yaml", "--set", "two.same=1")
 	w.wantStates("after a change without effect", map[string]string{"one": "cached", "two": "done", "three": "cached"})
 	// Parameters out of the key do not run anything.
@@ -126,7 +126,7 @@ func TestPlanExplains(t *testing.T) {
 	for _, want := range []string{"one  toy    hit", "params.salt: 0.001 -> 0.25", "params.shape",
 		"inputs.data: two.out has to be made first", "1 of 3"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("plan does not say %q:\n%s", want, out)
+			t.Errorf("plan does not print %q:\n%s", want, out)
 		}
 	}
 	if got := w.must("ls", "runs"); strings.Count(got, "chain") != 1 {
@@ -152,7 +152,7 @@ steps:
 		t.Errorf("a failed run has no report:\n%s", res.stdout)
 	}
 	w.wantStates("run", map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"})
-	// What succeeded stays, failures are not remembered.
+	// Successful steps are cached, failures are not.
 	w.must("run", "r.yaml", "--set", "bad.fail=no")
 	w.wantStates("run", map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"})
 }
@@ -164,7 +164,7 @@ func TestEveryWayToFail(t *testing.T) {
 	for _, test := range []struct {
 		how  string
 		code failure.Class
-		says string
+		want string
 	}{
 		{"input", 3, "step s: the data is no chain\nhint: look at it"},
 		{"numeric", 6, "step s: loss is NaN at step 3"},
@@ -174,7 +174,7 @@ func TestEveryWayToFail(t *testing.T) {
 		{"killed", 137, "step s: stage toy was killed by signal 9 (killed)"},
 		{"silent", 1, "exit code 0 and no manifest"},
 	} {
-		w.fails(test.code, []string{test.says}, "run", "one.yaml", "--set", "s.fail="+test.how)
+		w.fails(test.code, []string{test.want}, "run", "one.yaml", "--set", "s.fail="+test.how)
 	}
 	if got := w.must("ls", "actions"); strings.Contains(got, "toy") {
 		t.Errorf("a failure was published:\n%s", got)
@@ -193,7 +193,7 @@ func TestNondeterminismIsWrittenDown(t *testing.T) {
 	}
 	w.must("run", "one.yaml", "--fresh", "--set", "s.random=true")
 	if got := w.must("status"); !strings.Contains(got, "step s is not reproducible: output out") {
-		t.Errorf("no word of nondeterminism:\n%s", got)
+		t.Errorf("the nondeterminism is not reported:\n%s", got)
 	}
 	if got := w.digests(); !maps.Equal(got, before) {
 		t.Errorf("the first result does not stand:\n%v\n%v", before, got)

@@ -12,7 +12,7 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// TestRecipeMistakes: every mistake is found before anything runs and is told in one line with its place, and a hint.
+// Every mistake is found before anything runs and is reported in one line with its position, and a hint.
 func TestRecipeMistakes(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -37,7 +37,7 @@ func TestRecipeMistakes(t *testing.T) {
 		{"not in enum", "name: r\nsteps:\n  a: {stage: toy, params: {fail: always}}\n", nil, 2,
 			"r.yaml:3:28: step a: parameter fail must be one of [no input numeric bug panic goroutine killed silent], not \"always\"\nhint: How to end.\n"},
 		{"refused by the stage", "name: r\nsteps:\n  a: {stage: toy, params: {steps: -1}}\n", nil, 2,
-			"r.yaml:3:28: step a: steps must be positive, not -1\nhint: one link is a chain already\n"},
+			"r.yaml:3:28: step a: steps must be positive, not -1\nhint: a chain has at least one link\n"},
 		{"unknown input", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {dat: a.out}}\n", nil, 2,
 			"r.yaml:4:33: step b: stage toy has no input dat\nhint: did you mean data?\n"},
 		{"unknown step", "name: r\nsteps:\n  first: {stage: toy}\n  b: {stage: toy, inputs: {data: frist.out}}\n", nil, 2,

@@ -38,11 +38,11 @@ var classes = []struct {
 	{OK, "ok", "success"},
 	{Usage, "usage", "wrong flags, parameters or recipe"},
 	{Input, "input", "an input is missing, truncated or invalid"},
-	{Store, "store", "the object store is unreachable, read-only or refuses the credentials"},
+	{Store, "store", "the object store is unreachable, read-only or denies access"},
 	{Integrity, "integrity", "bytes do not match their digest"},
 	{Numeric, "numeric", "the computation produced infinities or NaNs"},
 	{Resources, "resources", "disk or memory is exhausted"},
-	{Terminated, "terminated", "stopped by SIGTERM or Ctrl-C; run the same command again to resume"},
+	{Terminated, "terminated", "stopped by a signal; run the same command again to resume"},
 }
 
 // String returns the name of the class, "bug" for one that is not in the table.

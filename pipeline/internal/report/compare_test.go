@@ -17,10 +17,10 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// go test ./lib/report -run Ablation -update writes the golden files anew.
-var update = flag.Bool("update", false, "write the golden files anew")
+// go test ./pipeline/internal/report -run Ablation -update rewrites the golden files.
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// ablationRun compares two objectives at four ends of the integration, and is looked at while it trains.
+// ablationRun compares two objectives at four ends of the integration, with scores during training.
 func ablationRun(t testing.TB) *Run {
 	r := &Run{Name: "ablation", Steps: []Step{{Name: "data", Stage: "prep", Seconds: 1,
 		Manifest: mustManifest(t, map[string]any{"wall_seconds": 1})}}}
@@ -92,7 +92,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// The golden files hold what differs between the rows, and nothing that is the same in all or changes no score.
+// The golden files hold what differs between the rows, and nothing that is the same in all or has no effect on scores.
 func TestAblationTable(t *testing.T) {
 	c := Compare(ablationRun(t).Steps)
 	var markdown, asJSON bytes.Buffer
@@ -116,7 +116,8 @@ func TestAblationTable(t *testing.T) {
 	}
 }
 
-// Scores that cannot be compared are told apart, and real images beside samples set nothing of the samples apart.
+// Scores that cannot be compared get separate tables. Real images, which have no parameters of samples, do not make
+// such a parameter differ.
 func TestComparisonsApart(t *testing.T) {
 	step := func(name, kind string, needs []string, params map[string]any) Step {
 		subject := ""
@@ -173,7 +174,7 @@ func TestAblationPage(t *testing.T) {
 	for _, want := range []string{
 		"train objective", "sample t-end", "0.0625 to 0.25", "7.5", "12 to 15", "Score over sample t-end",
 		"train objective energy", "Samples through training", "Trajectories",
-		"Fréchet distance of classifier features, 1000 against 10,000, taken while training", "0.1 to 0.15", "Loss by time",
+		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15", "Loss by time",
 		"Grad rms by time", "Spread by time", "Gradient norm",
 	} {
 		if !strings.Contains(text, want) {
@@ -189,7 +190,7 @@ func TestAblationPage(t *testing.T) {
 	}
 }
 
-// Bins are read however they say where they lie; what is no bin is left out.
+// Bins are read with every form of position; malformed ones are left out.
 func TestBins(t *testing.T) {
 	for text, want := range map[string][]string{
 		`{"step":1,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}` + "\n" +
@@ -216,7 +217,7 @@ func TestBins(t *testing.T) {
 	}
 }
 
-// The gradient's variance, which is measured now and then, is drawn by the bins that the other quantities are in.
+// The gradient's variance, which only some lines have, is drawn by the bins of the other quantities.
 func TestVarianceByTime(t *testing.T) {
 	line := `{"step":%d,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]%s}` + "\n"
 	with := `,"gradient_variance":[{"variance":4,"mean_square":9},{"variance":%d}]`

@@ -60,7 +60,7 @@ func TestLongMetricsAreThinned(t *testing.T) {
 	if len(list) != 1 || list[0].name != "loss" || len(list[0].xy) != 5000 || bad != 3 {
 		t.Fatalf("%d series, %d bad lines", len(list), bad)
 	}
-	thin := list[0].thin()
+	thin := list[0].downsample()
 	if len(thin.xy) != maxPoints {
 		t.Errorf("%d points left", len(thin.xy))
 	}

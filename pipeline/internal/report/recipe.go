@@ -2,8 +2,7 @@ package report
 
 import "strings"
 
-// A recipeLine is one line of YAML, split for highlighting: nothing here
-// understands YAML, a wrong split costs colour only.
+// A recipeLine is one line of YAML, split for highlighting. The split is approximate: an error only affects colours.
 type recipeLine struct{ Indent, Key, Rest, Comment string }
 
 func recipeLines(yaml []byte) []recipeLine {

@@ -285,7 +285,7 @@ func checkSelfContained(t testing.TB, page string) {
 	walk(doc)
 }
 
-// Whatever a recipe, a manifest or a blob says, it is shown as text.
+// Whatever a recipe, a manifest or a blob contains is shown as text.
 func TestHostileContentIsEscaped(t *testing.T) {
 	for _, evil := range []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'/><svg onload=alert(1)>`,
@@ -326,7 +326,7 @@ func TestHostileContentIsEscaped(t *testing.T) {
 	}
 }
 
-// A damaged blob costs its figure and leaves a note.
+// A damaged blob is replaced by a note.
 func TestDamagedBlobs(t *testing.T) {
 	r := imageRun(t)
 	for i := range r.Steps {
@@ -337,10 +337,10 @@ func TestDamagedBlobs(t *testing.T) {
 		r.Steps[i].Manifest = r.Steps[i].Manifest[:30]
 	}
 	text := textOf(t, render(t, r))
-	for _, want := range []string{"output score is not", "its manifest is not", "is no PNG image",
+	for _, want := range []string{"output score is not", "its manifest is malformed", "is not a PNG image",
 		"1 lines are not numbers"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("no word of %q", want)
+			t.Errorf("%q is missing", want)
 		}
 	}
 	if err := Write(&bytes.Buffer{}, nil); err == nil {
