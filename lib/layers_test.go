@@ -23,13 +23,14 @@ var floors = []struct {
 		"lib/objectstore/embedded",
 		"lib/objectstore/objectstoretest",
 		"lib/cachekey",
-		"lib/artifact",
 		"lib/contract",
+		"lib/artifact",
 		"lib/program",
 		"lib/stage",
 	}},
 	{"data", []string{
 		"lib/portable",
+		"lib/download",
 		"lib/random",
 		"lib/tensorfile",
 		"lib/npz",
@@ -50,6 +51,10 @@ var floors = []struct {
 		"lib/backend/device",
 		"lib/ode",
 	}},
+	{"measuring", []string{
+		"lib/preview",
+		"lib/metrics",
+	}},
 	{"learning", []string{
 		"lib/engine",
 		"lib/checkpoint",
@@ -61,11 +66,6 @@ var floors = []struct {
 		"lib/feature",
 		"lib/training",
 		"lib/sampling",
-	}},
-	{"measuring", []string{
-		"lib/preview",
-		"lib/metrics",
-		"lib/scoring",
 	}},
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
+	"vapo/lib/contract"
 	"vapo/lib/objectstore/objectstoretest"
 )
 
@@ -66,7 +67,14 @@ func record(t testing.TB, stage string, outputs map[string]artifact.Digest) arti
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest := json.RawMessage(`{"stage": "` + stage + `"}`)
+	m := contract.Manifest{Stage: stage, Outputs: map[string]contract.Output{}}
+	for name, d := range outputs {
+		m.Outputs[name] = contract.Output{Digest: string(d)}
+	}
+	manifest, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return artifact.Record{Key: key, Action: pre, Manifest: manifest, Outputs: outputs}
 }
 
@@ -248,7 +256,7 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 0 {
 		t.Errorf("missing %v, %v", missing, err)
 	}
-	if err := s.Remove(t.Context(), b); err != nil {
+	if err := s.Objects().Delete(t.Context(), blobKey(b)); err != nil {
 		t.Fatal(err)
 	}
 	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 1 || missing[0] != b {

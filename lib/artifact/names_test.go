@@ -24,12 +24,11 @@ func TestRefs(t *testing.T) {
 	if err := s.SetRef(t.Context(), "best", b); err != nil {
 		t.Fatal(err)
 	}
-	refs, err := s.Refs(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	got := map[string]artifact.Digest{}
-	for _, r := range refs {
+	for r, err := range s.Refs(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		got[r.Name] = r.Digest
 	}
 	if diff := cmp.Diff(map[string]artifact.Digest{"best": b, "best/ever": b, "v1.0_x-y": a}, got); diff != "" {

@@ -127,7 +127,8 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 	return info, err
 }
 
-// single sends an object in one request. Its digest is signed, so the server refuses a body that was changed on the way.
+// single sends an object in one request. Its digest is signed, so the server refuses a body that was changed in
+// transit.
 func (u *upload) single(data []byte) (Info, error) {
 	sum := sha256.Sum256(data)
 	meta := u.meta()
