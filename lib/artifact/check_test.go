@@ -54,7 +54,8 @@ func TestCheckReadsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	flaky := artifact.New(&corruptOnce{good.Objects(), map[string]bool{}})
-	if found, sum := findings(t, flaky, true); len(found) != 0 || sum.Damaged != 0 || sum.Documents != 2 || sum.Blobs != 1 {
+	found, sum := findings(t, flaky, true)
+	if len(found) != 0 || sum.Damaged != 0 || sum.Documents != 2 || sum.Blobs != 1 {
 		t.Errorf("found %v, %+v", found, sum)
 	}
 	if got, err := read(t, good, d); err != nil || got != "content" {

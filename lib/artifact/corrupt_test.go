@@ -107,7 +107,7 @@ func TestCorruptDocuments(t *testing.T) {
 		"no digest":       bytes.Replace(good, []byte("sha256:"), []byte("sha25:"), 1),
 		"not an object":   []byte("[]"),
 		"null":            []byte("null"),
-		"other outputs":   bytes.Replace(good, []byte(`"outputs": {`), []byte(`"outputs": {"y": {"digest": "`+string(d)+`"}, `), 1),
+		"other outputs":   bytes.Replace(good, []byte(`"outputs": {`), []byte(`"outputs": {"y": {"digest": "`+d+`"}, `), 1),
 		"only its key":    []byte(`{"key":"` + rec.Key + `"}`),
 		"not JSON at all": []byte("\x00\x01"),
 	} {
