@@ -50,12 +50,15 @@ func (c *getCmd) Run(ctx context.Context, a *app, store *openStore) error {
 
 // find returns the digest of an artifact given as STEP.OUTPUT, ref:NAME or sha256:….
 func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
-	if artifact.IsReference(text) {
-		digest, _, err := store.Resolve(ctx, text)
+	ref, err := artifact.ParseReference(text)
+	if err != nil {
+		return "", err
+	}
+	if ref.Stored() {
+		digest, _, err := store.Resolve(ctx, ref)
 		return digest, err
 	}
-	stepName, output, ok := strings.Cut(text, ".")
-	if !ok {
+	if !strings.Contains(text, ".") {
 		return "", failure.New(failure.Usage, "for example score.score, ref:best or sha256:…", "%q names no artifact", text)
 	}
 	record, err := loadRun(ctx, store, run)
@@ -68,12 +71,12 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 			all = append(all, s.Name+"."+name)
 		}
 	}
-	s, ok := record.Step(stepName)
-	if !ok || s.Outputs[output].Digest == "" {
+	s, ok := record.Step(ref.Step)
+	if !ok || s.Outputs[ref.Output].Digest == "" {
 		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s",
 			record.ID, text)
 	}
-	return artifact.Digest(s.Outputs[output].Digest), nil
+	return artifact.Digest(s.Outputs[ref.Output].Digest), nil
 }
 
 type putCmd struct {

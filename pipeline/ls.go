@@ -72,7 +72,8 @@ func (a *app) lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Wr
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "ref:%s\t%s\t%s\n", r.Name, r.Updated.Local().Format("2006-01-02 15:04:05"), r.Digest)
+		updated := r.Updated.Local().Format("2006-01-02 15:04:05")
+		fmt.Fprintf(w, "%s\t%s\t%s\n", artifact.Reference{Name: r.Name}, updated, r.Digest)
 	}
 	return nil
 }

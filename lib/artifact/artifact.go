@@ -1,7 +1,5 @@
-// Package artifact keeps what a pipeline makes: blobs named by their content,
-// records of which action made them, names for people, state that is still
-// being worked on, and the history of runs. All of it lies in one object
-// store:
+// Package artifact stores what a pipeline makes: blobs named by their content, records of the actions that made them,
+// names for people, the state of unfinished actions, and the history of runs. Everything is in one object store:
 //
 //	blobs/sha256/ab/<64 hex>    content, immutable, verified on every read
 //	actions/<key>.json          what an action made, immutable, first writer wins
@@ -11,20 +9,18 @@
 //	series/<key>/<length>       where actions that differ in length alone are found
 //	runs/<id>.json              history
 //
-// Correctness rests on two of these alone. A blob cannot be wrong, because its
-// name is checked against its bytes whenever it is read. A record cannot be
-// torn or disputed, because it is created whole, once, and only after its
-// blobs. Live state, parts and series save work; losing
-// them loses nothing else.
+// Correctness depends on two of these alone. A blob cannot be wrong, because its bytes are checked against its name on
+// every read. A record cannot be incomplete or ambiguous, because it is created atomically, once, and only after its
+// blobs. Live state, parts and series only save work.
 //
-// Note: nothing keeps two runners from working on one action at once. Both then compute it, and the record of the
-// first stands; a lease could save the second its work, never its correctness.
+// Note: nothing prevents two runners from working on one action at once. Both then compute it, and the record of the
+// first is kept. A lease would save work, but correctness does not need one.
 //
-// No key is a directory prefix of another, so that a store which keeps objects
-// as files can hold them all.
+// No key is a directory prefix of another, so that stores that keep objects as files can hold all of them.
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,11 +31,10 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// ErrNotFound is objectstore's: there is no such blob, record, ref or state.
+// ErrNotFound is objectstore's: the blob, record, ref or state does not exist.
 var ErrNotFound = objectstore.ErrNotFound
 
-// ErrCorrupt: what the store returned is not what was once stored. Errors that
-// match it are *CorruptError.
+// ErrCorrupt: the store returned something else than what was stored. Errors that match it are *CorruptError.
 var ErrCorrupt = failure.New(failure.Integrity, "", "corrupt object in the store")
 
 // CorruptError says which object is damaged.
@@ -63,7 +58,7 @@ func (e *CorruptError) FailureClass() failure.Class { return failure.Integrity }
 // FailureHint implements failure.Carrier.
 func (e *CorruptError) FailureHint() string { return e.Hint }
 
-// Digest names content: "sha256:" and 64 lower-case hexadecimal digits.
+// Digest identifies content: "sha256:" and 64 lower-case hexadecimal digits.
 type Digest string
 
 const digestPrefix = "sha256:"
@@ -77,10 +72,10 @@ func ParseDigest(s string) (Digest, error) {
 	return Digest(s), nil
 }
 
-// Hex is the digest without its prefix.
+// Hex returns the digest without its prefix.
 func (d Digest) Hex() string { return strings.TrimPrefix(string(d), digestPrefix) }
 
-// Short is enough of the digest to tell it from others on a screen.
+// Short returns the first 12 hexadecimal digits, for display.
 func (d Digest) Short() string {
 	if hex := d.Hex(); len(hex) >= 12 {
 		return hex[:12]
@@ -94,13 +89,13 @@ type Store struct {
 	tempDir string
 }
 
-// New is a Store over objects.
+// New returns a Store over objects.
 func New(objects objectstore.Store) *Store { return &Store{objects: objects} }
 
-// String names the store without secrets.
+// String returns the location of the store without secrets.
 func (s *Store) String() string { return s.objects.String() }
 
-// Objects is the store underneath.
+// Objects returns the underlying store.
 func (s *Store) Objects() objectstore.Store { return s.objects }
 
 func (s *Store) corrupt(key, hint, format string, args ...any) error {
@@ -110,7 +105,7 @@ func (s *Store) corrupt(key, hint, format string, args ...any) error {
 // maxDocument bounds the JSON documents this package reads into memory.
 const maxDocument = 64 << 20
 
-// readDocument reads a small object whole, with its ETag.
+// readDocument reads a whole small object, with its ETag.
 func (s *Store) readDocument(ctx context.Context, key string) ([]byte, objectstore.Info, error) {
 	body, info, err := s.objects.Get(ctx, key)
 	if err != nil {
@@ -124,11 +119,16 @@ func (s *Store) readDocument(ctx context.Context, key string) ([]byte, objectsto
 	return data, info, err
 }
 
-func (s *Store) writeDocument(ctx context.Context, key string, v any, opt objectstore.PutOptions) (objectstore.Info, error) {
+func (s *Store) writeDocument(ctx context.Context, key string, v any, opt objectstore.PutOptions) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		return objectstore.Info{}, fmt.Errorf("encode %s: %w", key, err)
+		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	data = append(data, '\n')
-	return s.objects.Put(ctx, key, strings.NewReader(string(data)), int64(len(data)), opt)
+	return s.put(ctx, key, append(data, '\n'), opt)
+}
+
+// put stores a small object.
+func (s *Store) put(ctx context.Context, key string, data []byte, opt objectstore.PutOptions) error {
+	_, err := s.objects.Put(ctx, key, bytes.NewReader(data), int64(len(data)), opt)
+	return err
 }

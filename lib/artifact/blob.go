@@ -21,11 +21,12 @@ func blobKey(d Digest) (string, error) {
 	return "blobs/sha256/" + hex[:2] + "/" + hex, nil
 }
 
-const hintCorruptBlob = "move damaged blobs aside with pipeline store check --deep --repair, then run again to make them again"
+const hintCorruptBlob = "move damaged blobs aside with pipeline store check --deep --repair, " +
+	"then run again to make them again"
 
-// PutFile stores the content of a file and returns its digest and size. If the store has that blob, PutFile reads it back
-// instead of sending it again, and replaces it if it is damaged. If the file changes while it is being stored, nothing is
-// stored and the error matches objectstore.ErrContent.
+// PutFile stores the content of a file and returns its digest and size. If the store has that blob, PutFile reads it
+// back instead of sending it again, and replaces it if it is damaged. If the file changes meanwhile, nothing is stored
+// and the error matches objectstore.ErrContent.
 func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -47,8 +48,8 @@ func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error)
 	return d, size, nil
 }
 
-// Put stores what r holds and returns its digest and size. The content passes
-// through a temporary file: its name has to be known before it is sent.
+// Put stores the content of r and returns its digest and size. It uses a temporary file, because the name of the blob
+// must be known before it is sent.
 func (s *Store) Put(ctx context.Context, r io.Reader) (Digest, int64, error) {
 	f, d, size, err := s.spool(r)
 	if err != nil {
@@ -85,12 +86,12 @@ func (s *Store) putBlob(ctx context.Context, d Digest, r io.Reader, size int64) 
 	}
 	_, err = s.objects.Put(ctx, key, r, size, opt)
 	if errors.Is(err, objectstore.ErrExists) {
-		return nil // another writer of the same content was faster
+		return nil // another writer has stored the same content
 	}
 	return err
 }
 
-// spool copies r to a temporary file, which is gone once it is closed.
+// spool copies r to a temporary file, which Close removes.
 func (s *Store) spool(r io.Reader) (io.ReadSeekCloser, Digest, int64, error) {
 	f, err := os.CreateTemp(s.tempDir, "vapo-*")
 	if err != nil {
@@ -115,9 +116,8 @@ func (t *tempFile) Close() error {
 	return errors.Join(t.File.Close(), os.Remove(t.Name()))
 }
 
-// Open reads a blob. The reader's end is reported only if everything read has
-// the digest; otherwise Read fails with ErrCorrupt in its place. So a caller
-// that stops before io.EOF has verified nothing.
+// Open reads a blob. The reader returns io.EOF only if the content has the digest, and fails with ErrCorrupt otherwise.
+// A caller that stops before io.EOF has verified nothing.
 func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
 	key, err := blobKey(d)
 	if err != nil {
@@ -126,8 +126,7 @@ func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
 	return s.openVerified(ctx, key, d)
 }
 
-// openVerified opens an object whose digest is d, or, if d is empty, the one
-// it was stored with.
+// openVerified opens an object whose digest must be d or, if d is empty, the digest it was stored with.
 func (s *Store) openVerified(ctx context.Context, key string, d Digest) (io.ReadCloser, error) {
 	body, info, err := s.objects.Get(ctx, key)
 	if err != nil {
@@ -168,13 +167,12 @@ func (v *verifier) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close reports a mismatch that was seen, so that a caller who only checks
-// Close learns of it too.
+// Close returns a mismatch that Read has found, for callers that only check Close.
 func (v *verifier) Close() error {
 	return errors.Join(v.bad, v.body.Close())
 }
 
-// Verify reads a blob to its end and fails with ErrCorrupt or ErrNotFound.
+// Verify reads a whole blob. It fails with ErrCorrupt or ErrNotFound.
 func (s *Store) Verify(ctx context.Context, d Digest) error {
 	r, err := s.Open(ctx, d)
 	if err != nil {
@@ -184,8 +182,7 @@ func (s *Store) Verify(ctx context.Context, d Digest) error {
 	return errors.Join(err, r.Close())
 }
 
-// Fetch writes a blob to a file, which appears only when it is complete and
-// verified, in place of any older one.
+// Fetch writes a blob to a file, which appears, or replaces an older one, only when it is complete and verified.
 func (s *Store) Fetch(ctx context.Context, d Digest, path string) (err error) {
 	r, err := s.Open(ctx, d)
 	if err != nil {
@@ -214,7 +211,7 @@ func (s *Store) Fetch(ctx context.Context, d Digest, path string) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// Has reports whether a blob is there, and its size. It does not read it.
+// Has reports whether a blob exists, and its size. It does not read it.
 func (s *Store) Has(ctx context.Context, d Digest) (size int64, ok bool, err error) {
 	key, err := blobKey(d)
 	if err != nil {

@@ -72,7 +72,9 @@ type check struct {
 var errStray = errors.New("unknown key")
 
 // object checks one object twice before it believes that it is damaged.
-func (c *check) object(ctx context.Context, info objectstore.Info, remedy string, sound func(context.Context, string) error) error {
+func (c *check) object(
+	ctx context.Context, info objectstore.Info, remedy string, sound func(context.Context, string) error,
+) error {
 	err := sound(ctx, info.Key)
 	if errors.Is(err, errStray) {
 		c.found(Finding{Key: info.Key, Stray: true, Reason: "no object of a store has this key"})

@@ -54,10 +54,11 @@ func TestCheckReadsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	flaky := artifact.New(&corruptOnce{good.Objects(), map[string]bool{}})
-	if found, sum := findings(t, flaky, true); len(found) != 0 || sum.Damaged != 0 || sum.Documents != 2 || sum.Blobs != 1 {
+	found, sum := findings(t, flaky, true)
+	if len(found) != 0 || sum.Damaged != 0 || sum.Documents != 2 || sum.Blobs != 1 {
 		t.Errorf("found %v, %+v", found, sum)
 	}
-	if got, err := read(good, t, d); err != nil || got != "content" {
+	if got, err := read(t, good, d); err != nil || got != "content" {
 		t.Errorf("after the check: %q, %v", got, err)
 	}
 }
@@ -118,7 +119,7 @@ func TestCheckMovesDamageAside(t *testing.T) {
 	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 1 {
 		t.Errorf("the action whose output was moved aside misses %v, %v", missing, err)
 	}
-	if got, err := read(s, t, named); err != nil || got != "named" {
+	if got, err := read(t, s, named); err != nil || got != "named" {
 		t.Errorf("an intact blob: %q, %v", got, err)
 	}
 }
@@ -131,7 +132,7 @@ func TestSameSizeDamageIsRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, s, "some content")
-	if got, err := read(s, t, d); err != nil || got != "some content" {
+	if got, err := read(t, s, d); err != nil || got != "some content" {
 		t.Errorf("read %q, %v", got, err)
 	}
 }

@@ -14,8 +14,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// onDisk is a store whose objects the test can damage: file gives the path of
-// the file that holds one.
+// onDisk returns a store whose objects the test can damage: file returns the path of an object's file.
 func onDisk(t *testing.T) (s *artifact.Store, file func(key string) string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -42,13 +41,13 @@ func TestCorruptBlob(t *testing.T) {
 	if err := os.WriteFile(file(blobKey(d)), damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := read(s, t, d)
+	_, err := read(t, s, d)
 	var corrupt *artifact.CorruptError
 	if !errors.Is(err, artifact.ErrCorrupt) || !errors.As(err, &corrupt) {
 		t.Fatalf("open: %v", err)
 	}
 	if !strings.Contains(err.Error(), d.Hex()) || corrupt.Hint == "" {
-		t.Errorf("error %q with hint %q does not help", err, corrupt.Hint)
+		t.Errorf("error %q with hint %q does not name the blob or a remedy", err, corrupt.Hint)
 	}
 	to := filepath.Join(t.TempDir(), "to")
 	if err := s.Fetch(t.Context(), d, to); !errors.Is(err, artifact.ErrCorrupt) {
@@ -66,19 +65,18 @@ func TestCorruptBlob(t *testing.T) {
 	}
 }
 
-// TestTruncatedBlobIsRepaired: a blob that a crash cut short would otherwise
-// block its name for ever.
+// TestTruncatedBlobIsRepaired: otherwise a blob that a crash truncated could never be stored again.
 func TestTruncatedBlobIsRepaired(t *testing.T) {
 	s, file := onDisk(t)
 	d := put(t, s, "some content")
 	if err := os.Truncate(file(blobKey(d)), 4); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := read(s, t, d); !errors.Is(err, artifact.ErrCorrupt) {
+	if _, err := read(t, s, d); !errors.Is(err, artifact.ErrCorrupt) {
 		t.Fatalf("open: %v", err)
 	}
 	put(t, s, "some content")
-	if got, err := read(s, t, d); err != nil || got != "some content" {
+	if got, err := read(t, s, d); err != nil || got != "some content" {
 		t.Errorf("read %q, %v", got, err)
 	}
 }
@@ -97,19 +95,19 @@ func TestCorruptDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elses, err := os.ReadFile(file("actions/" + other.Key + ".json"))
+	foreign, err := os.ReadFile(file("actions/" + other.Key + ".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, data := range map[string][]byte{
 		"cut":             good[:len(good)/2],
 		"empty":           nil,
-		"another's":       elses,
+		"another record":  foreign,
 		"changed":         bytes.Replace(good, []byte(`"n"`), []byte(`"m"`), 1),
 		"no digest":       bytes.Replace(good, []byte("sha256:"), []byte("sha25:"), 1),
 		"not an object":   []byte("[]"),
 		"null":            []byte("null"),
-		"other outputs":   bytes.Replace(good, []byte(`"outputs": {`), []byte(`"outputs": {"y": {"digest": "`+string(d)+`"}, `), 1),
+		"other outputs":   bytes.Replace(good, []byte(`"outputs": {`), []byte(`"outputs": {"y": {"digest": "`+d+`"}, `), 1),
 		"only its key":    []byte(`{"key":"` + rec.Key + `"}`),
 		"not JSON at all": []byte("\x00\x01"),
 	} {

@@ -16,7 +16,8 @@ import (
 func FileDigest(path string) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", 0, failure.New(failure.Input, "a REF is sha256:…, ref:name or the path of a file", "no such file: %s", path)
+		const hint = "a REF is sha256:…, ref:name or the path of a file"
+		return "", 0, failure.New(failure.Input, hint, "no such file: %s", path)
 	}
 	if err != nil {
 		return "", 0, failure.New(failure.Input, "", "%w", err)

@@ -10,8 +10,8 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Live is the state of an action that is not done: what a resumed attempt may
-// start from. Nothing in it is a result; it may vanish at any time.
+// Live is the state of an unfinished action, from which a resumed attempt may start. It is not a result and may be
+// deleted at any time.
 type Live struct {
 	s      *Store
 	key    string
@@ -19,7 +19,7 @@ type Live struct {
 	err    error // the key was invalid
 }
 
-// Live is the live state of the action with this key.
+// Live returns the live state of the action with this key.
 func (s *Store) Live(key string) *Live {
 	l := &Live{s: s, key: key, prefix: "live/" + key + "/"}
 	if !cachekey.ValidKey(key) {
@@ -38,8 +38,7 @@ func (l *Live) stateKey(name string) (string, error) {
 	return l.prefix + "state/" + name, nil
 }
 
-// Save stores a state in place of an older one of that name, whole or not at
-// all.
+// Save stores a state atomically. It replaces an older one of that name.
 func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 	key, err := l.stateKey(name)
 	if err != nil {
@@ -54,8 +53,8 @@ func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 	return err
 }
 
-// Load opens a state, or fails with ErrNotFound. Like [Store.Open] it reports
-// the end only of content that is what was saved.
+// Load opens a state, or fails with ErrNotFound. Like [Store.Open], the reader returns io.EOF only if the content is
+// what was saved.
 func (l *Live) Load(ctx context.Context, name string) (io.ReadCloser, error) {
 	key, err := l.stateKey(name)
 	if err != nil {
@@ -79,7 +78,7 @@ func (l *Live) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Delete removes all states, once the action is done.
+// Delete removes all states, when the action is done.
 func (l *Live) Delete(ctx context.Context) error {
 	names, err := l.Names(ctx)
 	if err != nil {

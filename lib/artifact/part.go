@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,20 +18,19 @@ func partKey(key string) (string, error) {
 	return "parts/" + key[:2] + "/" + key, nil
 }
 
-// SavePart stores a part: a value computed on the way to an artifact that is a pure function of what its key digests, and
-// so is of use to other actions too. The features of a shard of images are one: a score of 50,000 samples takes those of
-// the first 10,000 from an earlier score. Whoever saves a part again saves the same.
+// SavePart stores a part: an intermediate value that is a pure function of what its key digests, so other actions can
+// reuse it. For example, a score of 50,000 samples reuses the features of the first 10,000 from an earlier score.
+// Saving a part again stores the same value.
 func (s *Store) SavePart(ctx context.Context, key string, value []byte) error {
 	name, err := partKey(key)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(value)
-	_, err = s.objects.Put(ctx, name, bytes.NewReader(value), int64(len(value)), objectstore.PutOptions{SHA256: hex.EncodeToString(sum[:])})
-	return err
+	return s.put(ctx, name, value, objectstore.PutOptions{SHA256: hex.EncodeToString(sum[:])})
 }
 
-// Part reads a part, or fails with ErrNotFound. A damaged one fails with ErrCorrupt; saving it anew replaces it.
+// Part reads a part. It fails with ErrNotFound, or with ErrCorrupt if the part is damaged; saving it again replaces it.
 func (s *Store) Part(ctx context.Context, key string) ([]byte, error) {
 	name, err := partKey(key)
 	if err != nil {

@@ -14,7 +14,7 @@ func TestParts(t *testing.T) {
 	if _, err := s.Part(t.Context(), key); !errors.Is(err, artifact.ErrNotFound) {
 		t.Errorf("a part before it was saved: %v", err)
 	}
-	for range 2 { // whoever saves it again saves the same
+	for range 2 { // saving it again stores the same
 		if err := s.SavePart(t.Context(), key, []byte("numbers")); err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := s.Part(t.Context(), key); err != nil || string(got) != "numbers" {
-		t.Errorf("saved anew: %q, %v", got, err)
+		t.Errorf("saved again: %q, %v", got, err)
 	}
 	if err := s.SavePart(t.Context(), "../key", nil); err == nil {
 		t.Error("a part was saved under a path")

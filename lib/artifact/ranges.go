@@ -11,16 +11,16 @@ import (
 	"io"
 )
 
-// Blob is random access to a blob, by requests for ranges of it. Its methods may be called from several goroutines.
+// Blob gives random access to a blob through range requests. Its methods may be called from several goroutines.
 //
-// A name can be checked against the whole content only, so OpenAt reads the blob once from end to end, and keeps
-// the state of sha256 after every chunk. A range is later read in whole chunks, and each must lead sha256 from
-// the state before it to the state after it. That is as strong as the name: another chunk that does the same would
-// give another blob of the same digest. It costs one pass at the speed of sha256 (or of the store, which is
-// slower as a rule), as fetching the blob would, and 7 MB of memory at most; no bytes are kept.
+// Only the whole content can be checked against the digest, so OpenAt reads the blob once and keeps the state of
+// SHA-256 after every chunk. Ranges are later read in whole chunks, and each chunk must lead from the state before it
+// to the state after it. This is as strong as the digest: a different chunk that passed would give a different blob
+// with the same digest. It costs one pass over the blob, like fetching it, and at most 7 MB of memory.
 //
-// Note: digests of chunks stored beside the blob would save the pass, and would have to be trusted, or hashed to a second
-// name that every record then carries. A digest of each chunk taken in the pass would hash everything twice.
+// Note: two alternatives were rejected. Digests of chunks stored with the blob would save the pass, but would have to
+// be trusted, or every record would need a second digest. Computing a separate digest of each chunk in the pass would
+// hash everything twice.
 type Blob struct {
 	ctx    context.Context
 	s      *Store
@@ -31,7 +31,7 @@ type Blob struct {
 }
 
 const (
-	// minChunk is small beside the ranges that are read, so that little is read for nothing, and large beside a state.
+	// minChunk is small compared with the ranges that are read, to read little extra, and large compared with a state.
 	minChunk  = 64 << 10
 	maxChunks = 1 << 16
 )
@@ -43,13 +43,13 @@ var stateBytes = len(appendState(nil, sha256.New()))
 func appendState(b []byte, h hash.Hash) []byte {
 	b, err := h.(encoding.BinaryAppender).AppendBinary(b)
 	if err != nil {
-		panic(fmt.Sprintf("artifact: state of sha256: %v", err)) // the standard library's has one
+		panic(fmt.Sprintf("artifact: state of sha256: %v", err)) // the standard library supports it
 	}
 	return b
 }
 
-// OpenAt verifies a blob by reading it once, and opens it for reading parts of it, in which every byte is verified again.
-// Reads end with ctx. Fails with ErrCorrupt or ErrNotFound.
+// OpenAt verifies a blob by reading it once and opens it for random access, which verifies every byte again. Reads stop
+// when ctx ends. Fails with ErrCorrupt or ErrNotFound.
 func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 	key, err := blobKey(d)
 	if err != nil {
@@ -88,8 +88,8 @@ func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 // Size returns the length of the blob in bytes.
 func (b *Blob) Size() int64 { return b.size }
 
-// ReadAt implements io.ReaderAt with one request for the chunks that hold the range. It fails with ErrCorrupt where the
-// store returns other bytes than OpenAt has verified.
+// ReadAt implements io.ReaderAt with one request for the chunks that contain the range. It fails with ErrCorrupt if the
+// store returns other bytes than OpenAt verified.
 func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read %s at offset %d", b.key, off)
@@ -127,8 +127,9 @@ func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 			}
 			return int(max(0, begin-off)), err
 		}
-		if !b.sound(c, to) {
-			return int(max(0, begin-off)), b.s.corrupt(b.key, hintCorruptBlob, "its bytes %d to %d are no longer what they were", begin, end)
+		if !b.verify(c, to) {
+			err := b.s.corrupt(b.key, hintCorruptBlob, "its bytes %d to %d have changed", begin, end)
+			return int(max(0, begin-off)), err
 		}
 		if !whole {
 			copy(p[max(0, begin-off):n], to[max(0, off-begin):])
@@ -140,13 +141,13 @@ func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
-// sound says whether content leads sha256 through chunk c.
-func (b *Blob) sound(c int64, content []byte) bool {
+// verify reports whether content leads from the state before chunk c to the state after it.
+func (b *Blob) verify(c int64, content []byte) bool {
 	sum := sha256.New()
 	at := int(c) * stateBytes
 	if c > 0 {
 		if err := sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(b.states[at-stateBytes : at]); err != nil {
-			panic(fmt.Sprintf("artifact: state of sha256: %v", err)) // it is one that was taken from it
+			panic(fmt.Sprintf("artifact: state of sha256: %v", err)) // AppendBinary returned this state
 		}
 	}
 	sum.Write(content)

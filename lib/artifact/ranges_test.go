@@ -35,7 +35,7 @@ func TestOpenAt(t *testing.T) {
 			t.Errorf("%d bytes: %d read, %v", n, len(got), err)
 		}
 		if _, err := b.ReadAt(make([]byte, 1), -1); err == nil {
-			t.Error("a byte before the first is read")
+			t.Error("a negative offset is accepted")
 		}
 		var group sync.WaitGroup
 		for seed := range uint64(3) {
@@ -55,7 +55,7 @@ func TestOpenAt(t *testing.T) {
 	}
 }
 
-// TestOpenAtVerifies: damage is found whether it is there before the blob is opened or comes while it is read.
+// TestOpenAtVerifies: damage is found whether it happens before or after the blob is opened.
 func TestOpenAtVerifies(t *testing.T) {
 	s, file := onDisk(t)
 	content := noise(300 << 10)
@@ -76,7 +76,7 @@ func TestOpenAtVerifies(t *testing.T) {
 	write(damaged)
 	p := make([]byte, 10)
 	if _, err := b.ReadAt(p, at-1000); !errors.Is(err, artifact.ErrCorrupt) {
-		t.Errorf("beside the damage: error %v, want ErrCorrupt", err)
+		t.Errorf("next to the damage: error %v, want ErrCorrupt", err)
 	}
 	if n, err := b.ReadAt(make([]byte, 150<<10), 128<<10); n != 64<<10 || !errors.Is(err, artifact.ErrCorrupt) {
 		t.Errorf("across the damage: %d bytes, %v, want the 65536 before the damaged chunk and ErrCorrupt", n, err)
@@ -84,7 +84,8 @@ func TestOpenAtVerifies(t *testing.T) {
 	if _, err := b.ReadAt(p, 0); err != nil || !bytes.Equal(p, content[:10]) {
 		t.Errorf("far from the damage: %v, %v", p, err)
 	}
-	if _, err := s.OpenAt(t.Context(), d); !errors.Is(err, artifact.ErrCorrupt) || !strings.Contains(err.Error(), d.Hex()) {
+	_, err = s.OpenAt(t.Context(), d)
+	if !errors.Is(err, artifact.ErrCorrupt) || !strings.Contains(err.Error(), d.Hex()) {
 		t.Errorf("opened damaged: error %v, want ErrCorrupt with the digest", err)
 	}
 	write(content[:250<<10])

@@ -19,11 +19,11 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Record says what an action made. Its key is the action's.
+// Record contains the results of an action. Its key is the action's.
 type Record struct {
 	Key      string            `json:"key"`
 	Action   json.RawMessage   `json:"action"`   // the preimage of the key
-	Manifest json.RawMessage   `json:"manifest"` // what the stage reported
+	Manifest json.RawMessage   `json:"manifest"` // from the stage
 	Outputs  map[string]Digest `json:"outputs"`
 	Created  time.Time         `json:"created"` // by the publisher's clock; informative
 }
@@ -66,8 +66,7 @@ func (r *Record) validate() error {
 	return nil
 }
 
-// decodeRecord reads a record and holds it to its key: a record that was
-// damaged, or put under another name, must not answer for this one.
+// decodeRecord reads a record and checks that it belongs to key: it might be damaged or stored under the wrong name.
 func decodeRecord(key string, data []byte) (*Record, error) {
 	var r Record
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -75,13 +74,12 @@ func decodeRecord(key string, data []byte) (*Record, error) {
 		return nil, err
 	}
 	if r.Key != key {
-		return nil, fmt.Errorf("it says it is the record of %q", r.Key)
+		return nil, fmt.Errorf("it is the record of %q", r.Key)
 	}
 	return &r, r.validate()
 }
 
-// Record returns the record of an action, or ErrNotFound. It does not look for
-// the blobs: see [Store.Complete].
+// Record returns the record of an action, or ErrNotFound. It does not check that the blobs exist: see [Store.Complete].
 func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 	name, err := recordKey(key)
 	if err != nil {
@@ -98,13 +96,11 @@ func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 	return r, nil
 }
 
-// Publish creates the record of an action if there is none. It returns the
-// record that now stands: rec itself and true, or that of an earlier publisher
-// and false; if their outputs differ, the action is not deterministic. Every
-// blob must have been stored before: Publish fails if one is missing.
+// Publish creates the record of an action unless it exists. It returns the record that is now in the store: rec itself
+// and true, or that of an earlier publisher and false; if their outputs differ, the action is not deterministic.
+// Publish fails if a blob is missing.
 //
-// There is one case in which a record is replaced: when it is damaged or names
-// a blob that is gone, it is a promise the store no longer keeps.
+// A record is replaced only if it is damaged or names a blob that no longer exists.
 func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won bool, err error) {
 	name, err := recordKey(rec.Key)
 	if err != nil {
@@ -129,7 +125,7 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	}
 	opt := objectstore.PutOptions{IfAbsent: true}
 	for {
-		_, err := s.writeDocument(ctx, name, rec, opt)
+		err := s.writeDocument(ctx, name, rec, opt)
 		if err == nil {
 			return &rec, true, nil
 		}
@@ -139,7 +135,7 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 		data, info, err := s.readDocument(ctx, name)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			opt = objectstore.PutOptions{IfAbsent: true} // deleted in between
+			opt = objectstore.PutOptions{IfAbsent: true} // deleted meanwhile
 			continue
 		case err != nil:
 			return nil, false, err
@@ -155,8 +151,8 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	}
 }
 
-// Complete returns the blobs a record names and the store lacks, in order of
-// output name. A record with a missing blob is a miss.
+// Complete returns the blobs that a record names and the store lacks, in order of output name. A record with a missing
+// blob counts as a cache miss.
 func (s *Store) Complete(ctx context.Context, rec *Record) (missing []Digest, err error) {
 	names := slices.Sorted(maps.Keys(rec.Outputs))
 	have := make([]bool, len(names))
@@ -179,8 +175,7 @@ func (s *Store) Complete(ctx context.Context, rec *Record) (missing []Digest, er
 	return missing, nil
 }
 
-// Records yields every record in the order of their keys. A damaged one is
-// yielded as its error; the rest follow.
+// Records yields every record in the order of keys. For a damaged record it yields the error and continues.
 func (s *Store) Records(ctx context.Context) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		for info, err := range s.objects.List(ctx, "actions/") {

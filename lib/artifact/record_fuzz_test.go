@@ -7,8 +7,7 @@ import (
 	"vapo/lib/cachekey"
 )
 
-// FuzzDecodeRecord: whatever lies in the store, a record that is accepted is
-// that of its key.
+// FuzzDecodeRecord: whatever the store contains, an accepted record belongs to its key.
 func FuzzDecodeRecord(f *testing.F) {
 	a := cachekey.Action{Contract: 1, Stage: "train", Version: 1}
 	key, err := a.Key()
@@ -36,7 +35,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatal(err)
 		}
 		if k, err := got.Key(); k != key || r.Key != key || err != nil {
-			t.Fatalf("a record of %s passes for one of %s", k, key)
+			t.Fatalf("a record of %s is accepted as one of %s", k, key)
 		}
 		for name, d := range r.Outputs {
 			if _, err := ParseDigest(string(d)); err != nil {

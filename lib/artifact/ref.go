@@ -13,7 +13,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Ref is a name for a digest.
+// Ref is a named digest.
 type Ref struct {
 	Name    string
 	Digest  Digest
@@ -22,7 +22,7 @@ type Ref struct {
 
 const refSuffix = ".ref"
 
-// refKey keeps "a" and "a/b" from becoming a file and a directory of one name.
+// refKey appends a suffix so that "a" and "a/b" do not become a file and a directory of the same name.
 func refKey(name string) (string, error) {
 	bad := fmt.Errorf("%q is not a name: use letters, digits and . _ - with / between parts", name)
 	if name == "" || len(name) > 200 {
@@ -41,13 +41,13 @@ func refKey(name string) (string, error) {
 	return "refs/" + name + refSuffix, nil
 }
 
-// CheckRef returns an error unless name can be the name of a ref.
+// CheckRef returns an error unless name is valid for a ref.
 func CheckRef(name string) error {
 	_, err := refKey(name)
 	return err
 }
 
-// SetRef points a name at a blob, which must be there. The last writer wins.
+// SetRef points a name at a blob, which must exist. The last writer wins.
 func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	key, err := refKey(name)
 	if err != nil {
@@ -60,9 +60,7 @@ func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	if !ok {
 		return fmt.Errorf("ref %s: blob %s: %w", name, d, ErrNotFound)
 	}
-	text := string(d) + "\n"
-	_, err = s.objects.Put(ctx, key, strings.NewReader(text), int64(len(text)), objectstore.PutOptions{})
-	return err
+	return s.put(ctx, key, []byte(d+"\n"), objectstore.PutOptions{})
 }
 
 // Ref returns the digest under a name, or ErrNotFound.
@@ -82,7 +80,7 @@ func (s *Store) Ref(ctx context.Context, name string) (Digest, error) {
 	return d, nil
 }
 
-// DeleteRef removes a name. It is no error if there is none.
+// DeleteRef removes a name. A missing name is not an error.
 func (s *Store) DeleteRef(ctx context.Context, name string) error {
 	key, err := refKey(name)
 	if err != nil {
@@ -129,8 +127,7 @@ type Run struct {
 	Updated time.Time // by the store's clock
 }
 
-// SaveRun stores the document of a run, which must be JSON, in place of an
-// older one of the same id.
+// SaveRun stores the document of a run, which must be JSON. It replaces an older one of the same id.
 func (s *Store) SaveRun(ctx context.Context, id string, document []byte) error {
 	key, err := runKey(id)
 	if err != nil {
@@ -139,8 +136,7 @@ func (s *Store) SaveRun(ctx context.Context, id string, document []byte) error {
 	if !json.Valid(document) {
 		return fmt.Errorf("run %s: its document is not JSON", id)
 	}
-	_, err = s.objects.Put(ctx, key, bytes.NewReader(document), int64(len(document)), objectstore.PutOptions{})
-	return err
+	return s.put(ctx, key, document, objectstore.PutOptions{})
 }
 
 // Run returns the document of a run, or ErrNotFound.

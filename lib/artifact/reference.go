@@ -3,32 +3,88 @@ package artifact
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 
 	"vapo/lib/failure"
 )
 
-const refPrefix = "ref:"
-
-// IsReference reports whether text has the form of a reference to a blob of a store: sha256:… or ref:NAME.
-func IsReference(text string) bool {
-	return strings.HasPrefix(text, refPrefix) || strings.HasPrefix(text, digestPrefix)
+// Reference is how people and recipes name an artifact. Exactly one form is set:
+//
+//	sha256:<64 hex digits>   Digest         a blob, by its content
+//	ref:<name>               Name           a blob, by a name in the store
+//	<step>.<output>          Step, Output   what a step of a recipe or run makes
+//	anything else            Path           a local file
+//
+// A program outside a recipe has no steps and reads <step>.<output> as the path of a file; see String.
+type Reference struct {
+	Digest       Digest
+	Name         string
+	Step, Output string
+	Path         string
 }
 
-// Resolve returns the digest and the size of the blob that a reference stands for.
-func (s *Store) Resolve(ctx context.Context, reference string) (Digest, int64, error) {
-	digest := Digest(reference)
-	if name, ok := strings.CutPrefix(reference, refPrefix); ok {
+const namePrefix = "ref:"
+
+var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
+
+// ParseReference returns the reference that text stands for. It fails with a failure of class Usage if text has the
+// prefix of a digest or a name but not its form.
+func ParseReference(text string) (Reference, error) {
+	if strings.HasPrefix(text, digestPrefix) {
+		d, err := ParseDigest(text)
+		if err != nil {
+			err = failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
+		}
+		return Reference{Digest: d}, err
+	}
+	if name, ok := strings.CutPrefix(text, namePrefix); ok {
+		if err := CheckRef(name); err != nil {
+			return Reference{}, failure.New(failure.Usage, "for example ref:best or ref:team/best", "%w", err)
+		}
+		return Reference{Name: name}, nil
+	}
+	if m := stepOutput.FindStringSubmatch(text); m != nil {
+		return Reference{Step: m[1], Output: m[2]}, nil
+	}
+	return Reference{Path: text}, nil
+}
+
+// String returns the text that ParseReference parses to r.
+func (r Reference) String() string {
+	switch {
+	case r.Digest != "":
+		return string(r.Digest)
+	case r.Name != "":
+		return namePrefix + r.Name
+	case r.Step != "":
+		return r.Step + "." + r.Output
+	}
+	return r.Path
+}
+
+// Stored reports whether r names a blob of the store, by digest or name.
+func (r Reference) Stored() bool { return r.Digest != "" || r.Name != "" }
+
+// ExplicitPath reports whether r is a path with a slash or a leading dot. Recipes accept only such paths, so that a
+// misspelt output of a step is not mistaken for a file.
+func (r Reference) ExplicitPath() bool {
+	return strings.ContainsRune(r.Path, '/') || strings.HasPrefix(r.Path, ".")
+}
+
+// Resolve returns the digest and the size of the blob that a stored reference stands for. An unknown name and a missing
+// blob are failures of class Input.
+func (s *Store) Resolve(ctx context.Context, r Reference) (Digest, int64, error) {
+	digest := r.Digest
+	if r.Name != "" {
 		var err error
-		digest, err = s.Ref(ctx, name)
+		digest, err = s.Ref(ctx, r.Name)
 		if errors.Is(err, ErrNotFound) {
-			return "", 0, failure.New(failure.Input, "pipeline ls refs lists them", "the store has no ref %s", name)
+			return "", 0, failure.New(failure.Input, "pipeline ls refs lists them", "the store has no ref %s", r.Name)
 		}
 		if err != nil {
-			return "", 0, failure.Default(failure.Usage, "", err) // the name is malformed
+			return "", 0, err
 		}
-	} else if _, err := ParseDigest(reference); err != nil {
-		return "", 0, failure.New(failure.Usage, "", "%w", err)
 	}
 	size, ok, err := s.Has(ctx, digest)
 	if err == nil && !ok {

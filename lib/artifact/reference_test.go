@@ -6,33 +6,87 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/failure"
-	"vapo/lib/objectstore/objectstoretest"
 )
 
-func TestResolve(t *testing.T) {
-	store := artifact.New(objectstoretest.Open(t, objectstoretest.EmbeddedEnv(t)))
-	digest, _, err := store.Put(t.Context(), strings.NewReader("content"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.SetRef(t.Context(), "team/best", digest); err != nil {
-		t.Fatal(err)
-	}
-	for _, reference := range []string{string(digest), "ref:team/best"} {
-		got, size, err := store.Resolve(t.Context(), reference)
-		if got != digest || size != 7 || err != nil || !artifact.IsReference(reference) {
-			t.Errorf("%s: %s, %d bytes, %v", reference, got, size, err)
-		}
-	}
-	for reference, want := range map[string]failure.Class{
-		"ref:other": failure.Input, "sha256:" + strings.Repeat("0", 64): failure.Input,
-		"ref:../x": failure.Usage, "sha256:12": failure.Usage,
+var someDigest = "sha256:" + strings.Repeat("0a", 32)
+
+func TestParseReference(t *testing.T) {
+	for text, want := range map[string]artifact.Reference{
+		someDigest:         {Digest: artifact.Digest(someDigest)},
+		"ref:best":         {Name: "best"},
+		"ref:team/v1.0_x":  {Name: "team/v1.0_x"},
+		"train.checkpoint": {Step: "train", Output: "checkpoint"},
+		"step_2.Some-Out":  {Step: "step_2", Output: "Some-Out"},
+		"./data.arrow":     {Path: "./data.arrow"},
+		"/a/b.c":           {Path: "/a/b.c"},
+		"../x":             {Path: "../x"},
+		".hidden":          {Path: ".hidden"},
+		"data":             {Path: "data"},
+		"data.tar.gz":      {Path: "data.tar.gz"},
+		"Train.checkpoint": {Path: "Train.checkpoint"},
+		"step.":            {Path: "step."},
+		"":                 {},
 	} {
-		if _, _, err := store.Resolve(t.Context(), reference); failure.ClassOf(err) != want {
-			t.Errorf("%s: %v, want class %v", reference, err, want)
+		got, err := artifact.ParseReference(text)
+		if err != nil || got != want {
+			t.Errorf("%q is %+v (%v), want %+v", text, got, err, want)
+		}
+		if stored := want.Digest != "" || want.Name != ""; got.Stored() != stored {
+			t.Errorf("%q: stored is %v, want %v", text, got.Stored(), stored)
+		}
+		if explicit := strings.ContainsAny(text[:min(1, len(text))], "./"); got.ExplicitPath() != explicit {
+			t.Errorf("%q: explicit path is %v, want %v", text, got.ExplicitPath(), explicit)
 		}
 	}
-	if artifact.IsReference("./file") {
-		t.Error("a path is a reference")
+	for _, text := range []string{
+		"sha256:", "sha256:12", "sha256:" + strings.Repeat("0A", 32), someDigest + "0", "ref:", "ref:a b", "ref:/a", "ref:a/",
+	} {
+		got, err := artifact.ParseReference(text)
+		if failure.ClassOf(err) != failure.Usage || failure.HintOf(err) == "" {
+			t.Errorf("%q is %+v (%v), want a usage error with a hint", text, got, err)
+		}
 	}
+}
+
+func TestResolve(t *testing.T) {
+	s := open(t)
+	d := put(t, s, "content")
+	if err := s.SetRef(t.Context(), "team/best", d); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []artifact.Reference{{Digest: d}, {Name: "team/best"}} {
+		if got, size, err := s.Resolve(t.Context(), r); err != nil || got != d || size != 7 {
+			t.Errorf("%s is %s of %d bytes (%v), want %s of 7", r, got, size, err, d)
+		}
+	}
+	for _, r := range []artifact.Reference{{Digest: noBlob}, {Name: "other"}} {
+		if _, _, err := s.Resolve(t.Context(), r); failure.ClassOf(err) != failure.Input {
+			t.Errorf("%s: %v, want a failure of class Input", r, err)
+		}
+	}
+}
+
+// FuzzParseReference: what parses prints as it was written, and has exactly one form.
+func FuzzParseReference(f *testing.F) {
+	for _, text := range []string{someDigest, "ref:a/b", "train.checkpoint", "./a", "a.b.c", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := artifact.ParseReference(text)
+		if err != nil {
+			return
+		}
+		if r.String() != text {
+			t.Errorf("%q prints as %q", text, r)
+		}
+		forms := 0
+		for _, form := range []string{string(r.Digest), r.Name, r.Step, r.Path} {
+			if form != "" {
+				forms++
+			}
+		}
+		if forms > 1 || forms == 0 && text != "" || (r.Step == "") != (r.Output == "") {
+			t.Errorf("%q is %+v", text, r)
+		}
+	})
 }

@@ -11,11 +11,11 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// A series is the actions that differ in nothing but how long they go on, as trainings of 1,000 and of 2,000 steps do: the
-// longer one may start from what the shorter one made. The index under series/ only finds them. It says nothing that
-// records do not, and losing it costs time alone.
+// A series is the actions that differ only in length, like trainings of 1,000 and 2,000 steps: the longer one may start
+// from the result of the shorter one. The index under series/ only locates them. It contains nothing that records do
+// not, so losing it only costs time.
 
-// lengthDigits makes lengths sort as numbers do.
+// lengthDigits pads lengths so that keys sort by length.
 const lengthDigits = 19
 
 func seriesPrefix(series string) (string, error) {
@@ -25,7 +25,7 @@ func seriesPrefix(series string) (string, error) {
 	return "series/" + series + "/", nil
 }
 
-// AddToSeries files the key of an action whose record is published under its series and length.
+// AddToSeries adds an action, whose record must be published, to its series.
 func (s *Store) AddToSeries(ctx context.Context, series string, length int64, key string) error {
 	prefix, err := seriesPrefix(series)
 	if err != nil {
@@ -34,13 +34,12 @@ func (s *Store) AddToSeries(ctx context.Context, series string, length int64, ke
 	if length < 0 || !cachekey.ValidKey(key) {
 		return fmt.Errorf("series %s: length %d of action %q", series, length, key)
 	}
-	text := key + "\n"
-	_, err = s.objects.Put(ctx, fmt.Sprintf("%s%0*d", prefix, lengthDigits, length), strings.NewReader(text), int64(len(text)), objectstore.PutOptions{})
-	return err
+	name := fmt.Sprintf("%s%0*d", prefix, lengthDigits, length)
+	return s.put(ctx, name, []byte(key+"\n"), objectstore.PutOptions{})
 }
 
-// LongestBelow returns the record of the longest action of a series that is shorter than length and whose outputs are all
-// there, with its length; ErrNotFound if there is none.
+// LongestBelow returns the record and the length of the longest action of a series that is shorter than length and
+// whose outputs all exist. It fails with ErrNotFound if the series has none.
 func (s *Store) LongestBelow(ctx context.Context, series string, length int64) (*Record, int64, error) {
 	prefix, err := seriesPrefix(series)
 	if err != nil {
@@ -64,7 +63,7 @@ func (s *Store) LongestBelow(ctx context.Context, series string, length int64) (
 			return nil, 0, err
 		}
 		rec, err := s.Record(ctx, strings.TrimSuffix(string(data), "\n"))
-		if err != nil { // gone, damaged or no key: no head start from this one
+		if err != nil { // the record is missing or damaged; try a shorter one
 			if ctx.Err() != nil {
 				return nil, 0, err
 			}

@@ -26,7 +26,7 @@ func TestSeries(t *testing.T) {
 		t.Errorf("an empty series has an action of length %d", n)
 	}
 	keys := map[int64]string{}
-	for _, n := range []int64{5, 1000, 20, 300} { // in an order that is not that of the digits
+	for _, n := range []int64{5, 1000, 20, 300} { // not in lexical order
 		rec := record(t, fmt.Sprint("of length ", n), map[string]artifact.Digest{"out": put(t, s, fmt.Sprint(n))})
 		if _, _, err := s.Publish(t.Context(), rec); err != nil {
 			t.Fatal(err)
@@ -41,17 +41,17 @@ func TestSeries(t *testing.T) {
 			t.Errorf("below %d: %d, action %q, want %d", c.length, n, key, c.want)
 		}
 	}
-	// An entry that leads nowhere is passed over.
+	// An entry without a record is skipped.
 	if err := s.AddToSeries(t.Context(), series, 400, record(t, "never published", nil).Key); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := below(401); n != 300 {
-		t.Errorf("below 401: %d, want 300, since what has length 400 was never published", n)
+		t.Errorf("below 401: %d, want 300, because length 400 was never published", n)
 	}
 	if err := s.AddToSeries(t.Context(), "../x", 1, keys[5]); err == nil {
-		t.Error("a series was filed under a path")
+		t.Error("a path was accepted as a series")
 	}
 	if err := s.AddToSeries(t.Context(), series, 1, "x"); err == nil {
-		t.Error("what is no key was filed")
+		t.Error("an invalid key was added")
 	}
 }

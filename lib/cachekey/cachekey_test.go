@@ -3,7 +3,6 @@ package cachekey
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -36,22 +35,24 @@ func key(t testing.TB, a Action) string {
 		t.Fatal(err)
 	}
 	if !ValidKey(k) {
-		t.Fatalf("key %q has not the form of a key", k)
+		t.Fatalf("%q does not have the form of a key", k)
 	}
 	return k
 }
 
-// TestGoldenKeys holds keys computed once. If it fails, every cached result in
-// every store has just become unreachable: raise Format on purpose, or undo.
+// TestGoldenKeys pins keys. If it fails, every cached result in every store has become unreachable: undo the change, or
+// change the format on purpose.
 func TestGoldenKeys(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		a    Action
 		want string
 	}{
-		{"smallest", Action{Contract: 1, Stage: "prep", Version: 1}, "b28789557fc0ba3e974375baf5e2f07c5f9ff8f7c056db311e77195433a23962"},
+		{"smallest", Action{Contract: 1, Stage: "prep", Version: 1},
+			"b28789557fc0ba3e974375baf5e2f07c5f9ff8f7c056db311e77195433a23962"},
 		{"train", train(), "ff7a77978f24d3240b76c149a16c9b311070fdc1a0ead60d49f8f5510b86d7e4"},
-		{"strings", Action{Contract: 1, Stage: "prep", Version: 1, Params: map[string]any{"a": "é\u2028\"\\\x00<", "": ""}}, "d20ca0e28db3d98a9046fc7570fbac719f96f271303bd889fcec9cfae2eb64f8"},
+		{"strings", Action{Contract: 1, Stage: "prep", Version: 1, Params: map[string]any{"a": "é\u2028\"\\\x00<", "": ""}},
+			"d20ca0e28db3d98a9046fc7570fbac719f96f271303bd889fcec9cfae2eb64f8"},
 	} {
 		if got := key(t, c.a); got != c.want {
 			t.Errorf("%s: key is %s, was %s", c.name, got, c.want)
@@ -73,7 +74,8 @@ func TestGoldenPreimage(t *testing.T) {
   "params": {
     "ema": {"bool": true},
     "lr": {"float": 0.001},
-    "mixture": {"json": {"components": [{"mean": [0, 1.5], "std": 0.15, "weight": 1}, {"mean": [1, 0], "std": 0.15, "weight": 1}]}},
+    "mixture": {"json": {"components": [{"mean": [0, 1.5], "std": 0.15, "weight": 1}, ` +
+		`{"mean": [1, 0], "std": 0.15, "weight": 1}]}},
     "objective": {"string": "matching"},
     "seed": {"int": 18446744073709551615},
     "steps": {"int": 1000}
@@ -88,12 +90,13 @@ func TestGoldenPreimage(t *testing.T) {
 	}
 }
 
-// TestTypesAreKeyed: the declared type of a parameter decides, never its text.
+// TestTypesAreKeyed: the type of a parameter decides, not its text.
 func TestTypesAreKeyed(t *testing.T) {
 	values := []any{
 		1, 1.0, "1", true, "true", 0, false, "", math.Copysign(0, -1), 0.0, "0",
 		json.RawMessage(`1`), json.RawMessage(`"1"`), json.RawMessage(`null`), json.RawMessage(`[]`), json.RawMessage(`{}`),
-		json.RawMessage(`[1]`), json.RawMessage(`[[1]]`), json.RawMessage(`["1"]`), json.RawMessage(`[1,1]`), json.RawMessage(`true`),
+		json.RawMessage(`[1]`), json.RawMessage(`[[1]]`), json.RawMessage(`["1"]`), json.RawMessage(`[1,1]`),
+		json.RawMessage(`true`),
 		json.RawMessage(`{"a":1}`), json.RawMessage(`{"a":{}}`), json.RawMessage(`{"a":[]}`), json.RawMessage(`[{"a":1}]`),
 		json.RawMessage(`9007199254740993`), json.RawMessage(`9007199254740992`), json.RawMessage(`1e300`),
 	}
@@ -123,6 +126,7 @@ func TestTypesAreKeyed(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	deep := json.RawMessage(strings.Repeat("[", 1000) + strings.Repeat("]", 1000))
 	for name, a := range map[string]Action{
 		"no stage":        {Contract: 1, Version: 1},
 		"nan":             {Stage: "s", Params: map[string]any{"p": math.NaN()}},
@@ -136,19 +140,19 @@ func TestRefused(t *testing.T) {
 		"two deep names":  {Stage: "s", Params: map[string]any{"p": json.RawMessage(`[{"b":{"a":1,"c":["a"],"a":2}}]`)}},
 		"broken json":     {Stage: "s", Params: map[string]any{"p": json.RawMessage(`{`)}},
 		"trailing json":   {Stage: "s", Params: map[string]any{"p": json.RawMessage(`1 2`)}},
-		"too deep":        {Stage: "s", Params: map[string]any{"p": json.RawMessage(strings.Repeat("[", 1000) + strings.Repeat("]", 1000))}},
+		"too deep":        {Stage: "s", Params: map[string]any{"p": deep}},
 		"empty digest":    {Stage: "s", Inputs: map[string]string{"data": ""}},
 		"name not utf-8":  {Stage: "s", Inputs: map[string]string{"\xff": "sha256:00"}},
 		"stage not utf-8": {Stage: "\xff"},
 	} {
-		if k, err := a.Key(); !errors.Is(err, ErrAction) {
+		if k, err := a.Key(); !errors.Is(err, errAction) {
 			t.Errorf("%s: key %q, error %v", name, k, err)
 		}
 	}
 }
 
-// TestFieldsDoNotRunTogether moves characters across every boundary between
-// neighbouring fields; a plain concatenation would not notice.
+// TestFieldsDoNotRunTogether moves characters across each boundary between fields, which a plain concatenation would
+// not notice.
 func TestFieldsDoNotRunTogether(t *testing.T) {
 	base := Action{Contract: 1, Stage: "ab", Version: 1, Backend: "cd"}
 	variants := []Action{
@@ -161,7 +165,8 @@ func TestFieldsDoNotRunTogether(t *testing.T) {
 		{Contract: 1, Stage: "ab", Version: 1, Backend: "cd", Inputs: map[string]string{"x": "y"}},
 		{Contract: 1, Stage: "ab", Version: 1, Backend: "cd", Params: map[string]any{"xy": ""}},
 		{Contract: 1, Stage: "ab", Version: 1, Backend: "cd", Params: map[string]any{"x": "y", "z": ""}},
-		{Contract: 1, Stage: "ab", Version: 1, Backend: "cd", Params: map[string]any{"x": ""}, Inputs: map[string]string{"z": "y"}},
+		{Contract: 1, Stage: "ab", Version: 1, Backend: "cd",
+			Params: map[string]any{"x": ""}, Inputs: map[string]string{"z": "y"}},
 	}
 	seen := map[string]int{}
 	for i, a := range variants {
@@ -172,8 +177,8 @@ func TestFieldsDoNotRunTogether(t *testing.T) {
 	}
 }
 
-// TestRandomActions: over random actions the key, the preimage and equality of
-// content agree, map order never matters, and a preimage parses back.
+// TestRandomActions: for random actions the keys are equal exactly when the preimages are, map order does not matter,
+// and a preimage parses back to its action.
 func TestRandomActions(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	byKey, byPreimage := map[string]string{}, map[string]string{}
@@ -216,7 +221,10 @@ func TestRandomActions(t *testing.T) {
 }
 
 func randomAction(r *rand.Rand) Action {
-	a := Action{Contract: 1 + r.IntN(2), Stage: pick(r, "prep", "train"), Version: r.IntN(3), Backend: pick(r, "", "tape-go"), Params: map[string]any{}, Inputs: map[string]string{}}
+	a := Action{
+		Contract: 1 + r.IntN(2), Stage: pick(r, "prep", "train"), Version: r.IntN(3), Backend: pick(r, "", "tape-go"),
+		Params: map[string]any{}, Inputs: map[string]string{},
+	}
 	for range r.IntN(4) {
 		a.Params[pick(r, "a", "b", "ab", "é", "")] = randomValue(r)
 	}
@@ -284,120 +292,3 @@ func reorder(r *rand.Rand, a Action) Action {
 }
 
 func pick(r *rand.Rand, of ...string) string { return of[r.IntN(len(of))] }
-
-func TestDiff(t *testing.T) {
-	a, b := train(), train()
-	if d := Diff(a, b); len(d) != 0 {
-		t.Errorf("equal actions differ: %v", d)
-	}
-	b.Version = 4
-	b.Backend = "tape"
-	b.Params = maps.Clone(a.Params)
-	b.Params["lr"] = 0.002
-	b.Params["steps"] = 1000.0
-	b.Params["warmup"] = 10
-	delete(b.Params, "ema")
-	b.Params["mixture"] = map[string]any{"components": []any{
-		map[string]any{"weight": 1, "mean": []any{0.0, 1.5}, "std": 0.2},
-		map[string]any{"weight": 1, "mean": []any{1.0, 0.0}, "std": 0.15},
-	}}
-	b.Inputs = map[string]string{"data": "sha256:00"}
-	var got []string
-	for _, d := range Diff(a, b) {
-		got = append(got, d.String())
-	}
-	want := []string{
-		"version: 3 -> 4",
-		`backend: "tape-openblas" -> "tape" (engine class renamed)`,
-		"params.ema: true -> (absent)",
-		"params.lr: 0.001 -> 0.002",
-		"params.mixture.components[0].std: 0.15 -> 0.2",
-		"params.steps: 1000 (int) -> 1000 (float)",
-		"params.warmup: (absent) -> 10",
-		"inputs.data: sha256:abababababababababababababababababababababababababababababababab -> sha256:00",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	for _, was := range []string{"", "tape", "xla-cuda"} {
-		for _, d := range Diff(Action{Backend: was}, Action{Backend: "compute-go"}) {
-			if d.Note != "" {
-				t.Errorf("%s is explained as a new name", d)
-			}
-		}
-	}
-	nan := Action{Stage: "s", Params: map[string]any{"p": math.NaN()}}
-	if d := Diff(nan, Action{Stage: "s", Params: map[string]any{"p": 1.0}}); len(d) != 1 || !strings.Contains(d[0].Was, "NaN") {
-		t.Errorf("a NaN is explained as %v", d)
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	pre, err := train().Preimage()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(pre)
-	f.Add([]byte(`{"format":"vapo.action/1","contract":1,"stage":"s","version":1,"backend":"","params":{"p":{"json":[1,null]}},"inputs":{}}`))
-	f.Add([]byte(`{"format":"vapo.action/1","contract":1,"stage":"s","version":1,"backend":"","params":{"p":{"float":1e0}},"inputs":{}}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := Parse(data)
-		if err != nil {
-			if !errors.Is(err, ErrAction) {
-				t.Fatalf("untyped error %v", err)
-			}
-			return
-		}
-		pre, err := a.Preimage()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := Parse(pre)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if key(t, a) != key(t, b) {
-			t.Fatalf("two keys for %s", pre)
-		}
-	})
-}
-
-// FuzzJSON: two json texts share a key only if they denote one value.
-func FuzzJSON(f *testing.F) {
-	f.Add(`[1,2]`, `[12]`)
-	f.Add(`{"a":1}`, `{"a":1.0}`)
-	f.Add(`["a","b"]`, `["a\",\"b"]`)
-	f.Add(`9007199254740993`, `9007199254740992`)
-	f.Fuzz(func(t *testing.T, x, y string) {
-		act := func(s string) Action {
-			return Action{Stage: "s", Params: map[string]any{"p": json.RawMessage(s)}}
-		}
-		kx, errX := act(x).Key()
-		ky, errY := act(y).Key()
-		if errX != nil || errY != nil {
-			return
-		}
-		var vx, vy any
-		if json.Unmarshal([]byte(x), &vx) != nil || json.Unmarshal([]byte(y), &vy) != nil {
-			t.Fatalf("%q or %q has a key and is no JSON", x, y)
-		}
-		if kx == ky && !cmp.Equal(vx, vy) {
-			t.Fatalf("%q and %q share a key", x, y)
-		}
-		// Integers above 2^53 are told apart where float64 cannot.
-		if kx != ky && cmp.Equal(vx, vy) && !strings.ContainsAny(x+y, "0123456789") {
-			t.Fatalf("%q and %q are one value and have two keys", x, y)
-		}
-	})
-}
-
-func ExampleDiff() {
-	was := Action{Contract: 1, Stage: "train", Version: 1, Params: map[string]any{"lr": 0.001, "steps": 1000}}
-	is := Action{Contract: 1, Stage: "train", Version: 2, Params: map[string]any{"lr": 0.002, "steps": 1000}}
-	for _, d := range Diff(was, is) {
-		fmt.Println(d)
-	}
-	// Output:
-	// version: 1 -> 2
-	// params.lr: 0.001 -> 0.002
-}

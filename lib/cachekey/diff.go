@@ -1,6 +1,7 @@
 package cachekey
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,42 +11,30 @@ import (
 // FieldDiff is one field in which two actions differ.
 type FieldDiff struct {
 	Field string // for example "version", "params.lr", "params.mixture.components[0].std", "inputs.data"
-	Was   string // the value in the first action as in its preimage (a digest without quotes); empty when absent
-	Is    string // the same of the second action
-	Note  string // why, where that is known
+	Was   string // the value in the first action's preimage (a digest without quotes); empty if absent
+	Is    string // the same for the second action
+	Note  string // the reason, if known
 }
 
-// String reads as a sentence part: "params.lr: 0.001 -> 0.002".
+// String returns, for example, "params.lr: 0.001 -> 0.002".
 func (d FieldDiff) String() string {
-	was, is := d.Was, d.Is
-	if was == "" {
-		was = "(absent)"
-	}
-	if is == "" {
-		is = "(absent)"
-	}
+	was, is := cmp.Or(d.Was, "(absent)"), cmp.Or(d.Is, "(absent)")
 	if d.Note != "" {
 		is += " (" + d.Note + ")"
 	}
 	return d.Field + ": " + was + " -> " + is
 }
 
-// renamedBackends are the engine classes that earlier versions recorded under other names. Their results differ from
-// today's in the last bits, so they are other keys; old records stay readable.
+// renamedBackends maps engine classes in old records to their current names. Their results differ from current ones in
+// the last bits, so their keys differ too.
 var renamedBackends = map[string]string{"tape-go": "tape", "tape-openblas": "tape"}
 
-// CurrentBackend returns today's name of an engine class that may come from an old record.
-func CurrentBackend(class string) string {
-	if now, ok := renamedBackends[class]; ok {
-		return now
-	}
-	return class
-}
+// CurrentBackend returns the current name of an engine class that may come from an old record.
+func CurrentBackend(class string) string { return cmp.Or(renamedBackends[class], class) }
 
-// Diff lists the fields that differ between a and b: contract, stage, version
-// and backend first, then parameters and inputs by name. It is empty exactly
-// when both have the same key. A parameter that has no key of its own (a NaN)
-// is shown as Go prints it.
+// Diff lists the fields that differ between a and b: contract, stage, version and backend first, then parameters and
+// inputs by name. It is empty exactly when both have the same key. A parameter that cannot be keyed (a NaN) is
+// formatted as Go prints it.
 func Diff(a, b Action) []FieldDiff {
 	var out []FieldDiff
 	add := func(field, was, is string) {
@@ -71,8 +60,8 @@ func Diff(a, b Action) []FieldDiff {
 	return out
 }
 
-// lenient is normalise for explaining: nil when absent, and a rendering of
-// whatever cannot be keyed.
+// lenient is normalise for Diff: it returns nil for an absent value, and a printed one for a value that cannot be
+// keyed.
 func lenient(v any, present bool) *node {
 	if !present {
 		return nil
@@ -85,17 +74,16 @@ func lenient(v any, present bool) *node {
 }
 
 func (n *node) show(withKind bool) string {
-	if n == nil {
+	switch {
+	case n == nil:
 		return ""
-	}
-	if withKind {
+	case withKind:
 		return n.inline() + " (" + n.kind.String() + ")"
 	}
 	return n.inline()
 }
 
-// diffNodes descends into json of the same shape so that one changed number in
-// a long list is shown as that number.
+// diffNodes descends into json values of the same shape, so that one changed number in a long list is reported alone.
 func diffNodes(out []FieldDiff, field string, a, b *node) []FieldDiff {
 	if a != nil && b != nil && a.kind == b.kind {
 		switch {
@@ -131,12 +119,7 @@ func (n *node) byName() map[string]*node {
 }
 
 func unionKeys[A, B any](a map[string]A, b map[string]B) []string {
-	all := make(map[string]bool, len(a)+len(b))
-	for k := range a {
-		all[k] = true
-	}
-	for k := range b {
-		all[k] = true
-	}
-	return slices.Sorted(maps.Keys(all))
+	all := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(all)
+	return slices.Compact(all)
 }

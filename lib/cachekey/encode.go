@@ -14,33 +14,23 @@ import (
 //
 //	tag (1 byte) | length (8 bytes, big endian) | length bytes or items
 //
-// where the length of a leaf counts bytes and that of a list or map counts
-// entries. A reader can therefore always tell where an item ends, which is
-// what makes the encoding injective.
+// where the length of a leaf counts bytes and that of a list or map counts entries. A reader can therefore always find
+// the end of an item, which makes the encoding injective.
 
-func putLeaf(b []byte, k kind, text string) []byte {
-	b = append(b, byte(k))
-	b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
-	return append(b, text...)
-}
+func putLeaf(b []byte, k kind, text string) []byte { return append(putCount(b, k, len(text)), text...) }
 
 func putCount(b []byte, k kind, n int) []byte {
-	b = append(b, byte(k))
-	return binary.BigEndian.AppendUint64(b, uint64(n))
+	return binary.BigEndian.AppendUint64(append(b, byte(k)), uint64(n))
 }
 
 func (n node) put(b []byte) []byte {
 	switch n.kind {
-	case kindList, kindJSON:
-		b = putCount(b, n.kind, len(n.items))
-		for _, item := range n.items {
-			b = item.put(b)
-		}
-		return b
-	case kindMap:
+	case kindList, kindJSON, kindMap:
 		b = putCount(b, n.kind, len(n.items))
 		for i, item := range n.items {
-			b = putLeaf(b, kindString, n.names[i])
+			if n.kind == kindMap {
+				b = putLeaf(b, kindString, n.names[i])
+			}
 			b = item.put(b)
 		}
 		return b
@@ -48,8 +38,7 @@ func (n node) put(b []byte) []byte {
 	return putLeaf(b, n.kind, n.text)
 }
 
-// encode appends the six fields of the action, in an order that is part of the
-// format.
+// encode appends the six fields of the action. Their order is part of the format.
 func (t *tree) encode(b []byte) []byte {
 	b = putLeaf(b, kindInt, strconv.Itoa(t.action.Contract))
 	b = putLeaf(b, kindString, t.action.Stage)
@@ -71,8 +60,9 @@ func (t *tree) encode(b []byte) []byte {
 // json writes the readable form.
 func (t *tree) json() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "{\n  \"format\": %s,\n  \"contract\": %d,\n  \"stage\": %s,\n  \"version\": %d,\n  \"backend\": %s,\n",
-		quote(Format), t.action.Contract, quote(t.action.Stage), t.action.Version, quote(t.action.Backend))
+	fmt.Fprintf(&b, "{\n  \"format\": %s,\n  \"contract\": %d,\n", quote(format), t.action.Contract)
+	fmt.Fprintf(&b, "  \"stage\": %s,\n  \"version\": %d,\n", quote(t.action.Stage), t.action.Version)
+	fmt.Fprintf(&b, "  \"backend\": %s,\n", quote(t.action.Backend))
 	object := func(name string, keys []string, value func(string) string) {
 		fmt.Fprintf(&b, "  %q: {", name)
 		for i, key := range keys {
@@ -96,7 +86,7 @@ func (t *tree) json() []byte {
 	return b.Bytes()
 }
 
-// inline is the value as JSON on one line, without its type.
+// inline returns the value as JSON on one line, without its type.
 func (n node) inline() string {
 	switch n.kind {
 	case kindString:
@@ -127,7 +117,7 @@ func (n node) inline() string {
 	return n.text
 }
 
-// quote writes s as a JSON string without the escapes that only HTML needs.
+// quote returns s as a JSON string without the escapes for HTML.
 func quote(s string) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -7,13 +7,11 @@ import (
 	"strconv"
 )
 
-// Parse reads a preimage back into the action it was made from: the result has
-// the same key. It accepts what [Action.Preimage] writes, whatever the white
-// space, and nothing else: a field it does not know might be one that decides
-// the outputs.
+// Parse reads a preimage back into the action it was made from: the result has the same key. It accepts only what
+// [Action.Preimage] writes, apart from white space: an unknown field might affect the outputs.
 func Parse(preimage []byte) (Action, error) {
 	if err := checkNames(preimage); err != nil {
-		return Action{}, fmt.Errorf("%w: preimage: %w", ErrAction, err)
+		return Action{}, fmt.Errorf("%w: preimage: %w", errAction, err)
 	}
 	var doc struct {
 		Format   string                                `json:"format"`
@@ -27,10 +25,10 @@ func Parse(preimage []byte) (Action, error) {
 	dec := json.NewDecoder(bytes.NewReader(preimage))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&doc); err != nil {
-		return Action{}, fmt.Errorf("%w: preimage: %w", ErrAction, err)
+		return Action{}, fmt.Errorf("%w: preimage: %w", errAction, err)
 	}
-	if doc.Format != Format {
-		return Action{}, fmt.Errorf("%w: preimage has format %q, this program reads %q", ErrAction, doc.Format, Format)
+	if doc.Format != format {
+		return Action{}, fmt.Errorf("%w: preimage has format %q, this program reads %q", errAction, doc.Format, format)
 	}
 	a := Action{
 		Contract: doc.Contract, Stage: doc.Stage, Version: doc.Version, Backend: doc.Backend,
@@ -38,12 +36,12 @@ func Parse(preimage []byte) (Action, error) {
 	}
 	for name, typed := range doc.Params {
 		if len(typed) != 1 {
-			return Action{}, fmt.Errorf("%w: preimage: parameter %s has %d types", ErrAction, name, len(typed))
+			return Action{}, fmt.Errorf("%w: preimage: parameter %s has %d types", errAction, name, len(typed))
 		}
 		for typ, text := range typed {
 			v, err := parseTyped(typ, text)
 			if err != nil {
-				return Action{}, fmt.Errorf("%w: preimage: parameter %s: %w", ErrAction, name, err)
+				return Action{}, fmt.Errorf("%w: preimage: parameter %s: %w", errAction, name, err)
 			}
 			a.Params[name] = v
 		}
@@ -53,7 +51,7 @@ func Parse(preimage []byte) (Action, error) {
 		return Action{}, err
 	}
 	if !equalJSON(canonical, preimage) {
-		return Action{}, fmt.Errorf("%w: preimage is not in canonical form", ErrAction)
+		return Action{}, fmt.Errorf("%w: preimage is not in canonical form", errAction)
 	}
 	return a, nil
 }
@@ -79,8 +77,7 @@ func parseTyped(typ string, text json.RawMessage) (any, error) {
 	return nil, fmt.Errorf("unknown type %q", typ)
 }
 
-// equalJSON compares two JSON texts except for white space, which a store or
-// an editor may have changed.
+// equalJSON compares two JSON texts up to white space, which a store or an editor may have changed.
 func equalJSON(a, b []byte) bool {
 	var ca, cb bytes.Buffer
 	if json.Compact(&ca, a) != nil || json.Compact(&cb, b) != nil {

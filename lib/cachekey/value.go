@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// kind is the tag of a value, and the first byte of its encoding. The values
-// are part of the format: never reuse or renumber one.
+// kind is the tag of a value, and the first byte of its encoding. The values are part of the format: never reuse or
+// renumber one.
 type kind byte
 
 const (
@@ -31,34 +31,16 @@ const (
 	kindInvalid kind = '!' // only in explanations, never encoded
 )
 
-func (k kind) String() string {
-	switch k {
-	case kindInt:
-		return "int"
-	case kindFloat:
-		return "float"
-	case kindString:
-		return "string"
-	case kindBool:
-		return "bool"
-	case kindJSON:
-		return "json"
-	case kindNumber:
-		return "number"
-	case kindNull:
-		return "null"
-	case kindList:
-		return "list"
-	case kindMap:
-		return "object"
-	case kindInvalid:
-		return "no value that can be keyed"
-	}
-	return fmt.Sprintf("kind(%d)", byte(k))
+var kindNames = map[kind]string{
+	kindInt: "int", kindFloat: "float", kindString: "string", kindBool: "bool", kindJSON: "json",
+	kindNumber: "number", kindNull: "null", kindList: "list", kindMap: "object",
+	kindInvalid: "no value that can be keyed",
 }
 
-// node is one normalised value. Leaves have text; a list has items; a map has
-// names (sorted) and items in the same order; json has one item.
+func (k kind) String() string { return kindNames[k] }
+
+// node is one normalised value. Leaves have text; a list has items; a map has sorted names and items in the same order;
+// json has one item.
 type node struct {
 	kind  kind
 	text  string
@@ -69,7 +51,7 @@ type node struct {
 // maxDepth bounds the nesting of a json parameter.
 const maxDepth = 64
 
-// normalise gives a parameter its type and its one canonical form.
+// normalise converts a parameter to its type and canonical form.
 func normalise(v any) (node, error) {
 	switch v := v.(type) {
 	case nil:
@@ -158,9 +140,8 @@ func normaliseJSON(v any, depth int) (node, error) {
 	return n, err
 }
 
-// decodeJSON reads one JSON value. Go's decoder lets the last of two equal
-// names win and replaces broken UTF-8; both would let two texts that a reader
-// elsewhere tells apart share a key, so both are refused.
+// decodeJSON reads one JSON value. Go's decoder keeps the last of two equal names and replaces broken UTF-8. Both would
+// let texts that other readers distinguish share a key, so both are refused.
 func decodeJSON(data []byte) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("json is not UTF-8")
@@ -180,11 +161,11 @@ func decodeJSON(data []byte) (any, error) {
 	return v, nil
 }
 
-// checkNames refuses an object that names one thing twice.
+// checkNames refuses an object with a duplicate name.
 func checkNames(data []byte) error {
 	type frame struct {
-		names  map[string]bool // nil for a list
-		wantsV bool            // a name was read, its value comes next
+		names   map[string]bool // nil for a list
+		inValue bool            // a name was read, its value comes next
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -203,15 +184,15 @@ func checkNames(data []byte) error {
 		}
 		if top := len(stack) - 1; top >= 0 && stack[top].names != nil {
 			f := &stack[top]
-			if name, ok := tok.(string); ok && !f.wantsV {
+			if name, ok := tok.(string); ok && !f.inValue {
 				if f.names[name] {
 					return fmt.Errorf("name %q occurs twice in one object", name)
 				}
 				f.names[name] = true
-				f.wantsV = true
+				f.inValue = true
 				continue
 			}
-			f.wantsV = false
+			f.inValue = false
 		}
 		if d, ok := tok.(json.Delim); ok {
 			if len(stack) > maxDepth {
@@ -226,8 +207,8 @@ func checkNames(data []byte) error {
 	}
 }
 
-// formatFloat writes the shortest decimal that reads back as f. Negative zero
-// keeps its sign: a stage may tell it from zero.
+// formatFloat returns the shortest decimal that parses to f. Negative zero keeps its sign: a stage may distinguish it
+// from zero.
 func formatFloat(f float64) (string, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return "", fmt.Errorf("%g is not a finite number", f)
@@ -235,9 +216,8 @@ func formatFloat(f float64) (string, error) {
 	return strconv.FormatFloat(f, 'g', -1, 64), nil
 }
 
-// formatNumber gives a JSON number its canonical text. A whole number that
-// fits 64 bits is written in full, so that seeds above 2^53 stay apart;
-// everything else is the float64 it denotes.
+// formatNumber returns the canonical text of a JSON number. An integer that fits 64 bits is written in full, so that
+// seeds above 2^53 remain distinct; any other number is formatted as a float64.
 func formatNumber(text string) (string, error) {
 	if text != "-0" {
 		if i, err := strconv.ParseInt(text, 10, 64); err == nil {

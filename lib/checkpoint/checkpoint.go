@@ -1,18 +1,20 @@
-// Package checkpoint is the form in which networks leave training: named float32 tensors with the configuration that
-// gives them meaning and the step they belong to.
+// Package checkpoint reads and writes trained networks: named float32 tensors with the network's configuration and the
+// training step.
 //
-// Tensors are grouped by the first part of their name: param/ (the weights as trained), ema/ (their exponential moving
-// average, what one samples with; ema.1/, ema.2/, ... are further averages, of other half-lives), adam.m/ and adam.v/
-// (the optimiser's moments, needed to resume). A checkpoint is a tensorfile with one row and one column per tensor, so
-// any Arrow implementation opens it, and its bytes are a function of its content: a run that was killed and resumed ends
-// in a checkpoint of the same digest.
+// Tensors are grouped by the first part of their name: param/ (the weights), ema/ (their exponential moving average,
+// used for sampling; ema.1/, ema.2/, ... are further averages with other half-lives), adam.m/ and adam.v/ (the
+// optimiser's moments, needed to resume). A checkpoint is a tensorfile with one row and one column per tensor, so any
+// Arrow implementation can open it. Its bytes are a function of its content: a run that was killed and resumed ends
+// with a checkpoint of the same digest.
 package checkpoint
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -41,7 +43,7 @@ func Average(k int) string {
 const (
 	Potential  = "potential"
 	Classifier = "classifier"
-	Inception  = "inception" // package feature's, with weights from elsewhere
+	Inception  = "inception" // of package feature, with imported weights
 )
 
 // Named is one tensor.
@@ -60,36 +62,6 @@ type Checkpoint struct {
 	Extra   map[string]json.RawMessage
 }
 
-// MissingTensorError says that a checkpoint lacks a tensor.
-type MissingTensorError struct{ Name string }
-
-func (e *MissingTensorError) Error() string {
-	return fmt.Sprintf("checkpoint has no tensor %q", e.Name)
-}
-
-// ShapeError says that a tensor has another shape than expected.
-type ShapeError struct {
-	Name      string
-	Want, Got []int
-}
-
-func (e *ShapeError) Error() string {
-	return fmt.Sprintf("tensor %q: expected shape %v, got %v", e.Name, e.Want, e.Got)
-}
-
-// FormatError says that a tensor file is not a checkpoint.
-type FormatError struct {
-	Path   string // empty where the bytes came from no file
-	Reason string
-}
-
-func (e *FormatError) Error() string {
-	if e.Path != "" {
-		return e.Path + ": not a checkpoint: " + e.Reason
-	}
-	return "not a checkpoint: " + e.Reason
-}
-
 const (
 	metaFormat = "vapo"
 	metaKind   = "kind"
@@ -99,8 +71,7 @@ const (
 	format     = "checkpoint/1"
 )
 
-// Write writes the checkpoint. Its bytes are a function of its content: tensors and extra values are sorted by name, JSON is
-// compacted.
+// Write writes the checkpoint. Tensors and extra values are sorted by name and JSON is compacted.
 func Write(w io.Writer, c *Checkpoint) error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("checkpoint: write: %w", err)
@@ -142,34 +113,33 @@ func sorted(tensors []Named) []Named {
 
 func (c *Checkpoint) validate() error {
 	if c.Kind == "" {
-		return fmt.Errorf("no kind")
+		return errors.New("no kind")
 	}
 	if c.Step < 0 {
 		return fmt.Errorf("step %d", c.Step)
 	}
 	if len(c.Tensors) == 0 {
-		return fmt.Errorf("no tensors")
+		return errors.New("no tensors")
 	}
 	for _, n := range c.Tensors {
 		if n.Name == "" {
-			return fmt.Errorf("a tensor has no name")
+			return errors.New("a tensor has no name")
 		}
 	}
-	return nil // tensorfile checks shapes against data and names for duplicates
+	return nil // tensorfile checks shapes and duplicate names
 }
 
-// Read reads the checkpoint at path. What is not a tensor file is a *tensorfile.FormatError, a tensor file that is not a
-// checkpoint a *FormatError.
+// Read reads the checkpoint at path. A file that is not a tensor file is a *tensorfile.FormatError.
 func Read(path string) (*Checkpoint, error) {
 	t, err := tensorfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	c, err := FromTable(t)
-	if fe, ok := err.(*FormatError); ok {
-		fe.Path = path
+	c, err := fromTable(t)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return c, err
+	return c, nil
 }
 
 // Decode reads a checkpoint of size bytes; memory is bounded by a small multiple of size.
@@ -178,28 +148,28 @@ func Decode(r io.ReaderAt, size int64) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return FromTable(t)
+	return fromTable(t)
 }
 
-// FromTable returns the table as a checkpoint, sharing its memory.
-func FromTable(t *tensorfile.Table) (*Checkpoint, error) {
+// fromTable returns the table as a checkpoint, sharing its memory.
+func fromTable(t *tensorfile.Table) (*Checkpoint, error) {
 	if got := t.Meta[metaFormat]; got != format {
-		return nil, &FormatError{Reason: fmt.Sprintf("metadata %q is %q, expected %q", metaFormat, got, format)}
+		return nil, notCheckpoint("metadata %q is %q, expected %q", metaFormat, got, format)
 	}
 	if t.Rows != 1 {
-		return nil, &FormatError{Reason: fmt.Sprintf("%d rows, expected 1", t.Rows)}
+		return nil, notCheckpoint("%d rows, expected 1", t.Rows)
 	}
 	c := &Checkpoint{Kind: t.Meta[metaKind], Config: json.RawMessage(t.Meta[metaConfig])}
 	step, err := strconv.ParseInt(t.Meta[metaStep], 10, 64)
 	if err != nil || step < 0 {
-		return nil, &FormatError{Reason: fmt.Sprintf("step is %q", t.Meta[metaStep])}
+		return nil, notCheckpoint("step is %q", t.Meta[metaStep])
 	}
 	c.Step = step
 	if c.Kind == "" {
-		return nil, &FormatError{Reason: "it has no kind"}
+		return nil, notCheckpoint("it has no kind")
 	}
 	if !json.Valid(c.Config) {
-		return nil, &FormatError{Reason: "its configuration is not JSON"}
+		return nil, notCheckpoint("its configuration is not JSON")
 	}
 	for k, v := range t.Meta {
 		name, ok := strings.CutPrefix(k, metaExtra)
@@ -207,7 +177,7 @@ func FromTable(t *tensorfile.Table) (*Checkpoint, error) {
 			continue
 		}
 		if !json.Valid([]byte(v)) {
-			return nil, &FormatError{Reason: fmt.Sprintf("metadata %q is not JSON", k)}
+			return nil, notCheckpoint("metadata %q is not JSON", k)
 		}
 		if c.Extra == nil {
 			c.Extra = map[string]json.RawMessage{}
@@ -218,21 +188,15 @@ func FromTable(t *tensorfile.Table) (*Checkpoint, error) {
 		col := &t.Columns[i]
 		data, err := tensorfile.Values[float32](col)
 		if err != nil {
-			return nil, &FormatError{Reason: err.Error()}
+			return nil, notCheckpoint("%w", err)
 		}
 		c.Tensors = append(c.Tensors, Named{Name: col.Name, Shape: col.Shape, Data: data})
 	}
 	return c, nil
 }
 
-// Tensor returns the tensor of that full name, or a *MissingTensorError.
-func (c *Checkpoint) Tensor(name string) (*Named, error) {
-	for i := range c.Tensors {
-		if c.Tensors[i].Name == name {
-			return &c.Tensors[i], nil
-		}
-	}
-	return nil, &MissingTensorError{Name: name}
+func notCheckpoint(format string, args ...any) error {
+	return fmt.Errorf("not a checkpoint: "+format, args...)
 }
 
 // Group returns the tensors whose name begins with prefix ("ema/"), by the rest of their name, sharing memory.
@@ -246,44 +210,36 @@ func (c *Checkpoint) Group(prefix string) map[string]Named {
 	return g
 }
 
-// Has tells whether there is any tensor in the group.
+// Has reports whether the group has any tensor.
 func (c *Checkpoint) Has(prefix string) bool {
 	return slices.ContainsFunc(c.Tensors, func(n Named) bool { return strings.HasPrefix(n.Name, prefix) })
 }
 
-// Weights returns the data of a group's tensors after checking them against what a network expects: every name of
-// shapes is there with that shape. A tensor that is missing is a *MissingTensorError, one of another shape a *ShapeError,
-// both with the full name; of several, the first by name. Tensors nobody expects are an error too: they mean that
-// configuration and weights do not belong together.
+// Weights returns the data of a group's tensors, by the rest of their name, after checking them against the shapes that
+// a network expects. Its error names the first tensor, in order of names, that is missing or has another shape. Tensors
+// that the network lacks are an error too: configuration and weights do not belong together.
 func (c *Checkpoint) Weights(prefix string, shapes map[string][]int) (map[string][]float32, error) {
 	group := c.Group(prefix)
 	out := make(map[string][]float32, len(shapes))
-	names := make([]string, 0, len(shapes))
-	for name := range shapes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
 		n, ok := group[name]
 		if !ok {
-			return nil, &MissingTensorError{Name: prefix + name}
+			return nil, fmt.Errorf("checkpoint has no tensor %q", prefix+name)
 		}
 		if !slices.Equal(n.Shape, shapes[name]) {
-			return nil, &ShapeError{Name: prefix + name, Want: shapes[name], Got: n.Shape}
+			return nil, fmt.Errorf("tensor %q: expected shape %v, got %v", prefix+name, shapes[name], n.Shape)
 		}
 		out[name] = n.Data
 	}
-	for _, n := range sorted(c.Tensors) {
-		if rest, ok := strings.CutPrefix(n.Name, prefix); ok {
-			if _, want := shapes[rest]; !want {
-				return nil, &FormatError{Reason: fmt.Sprintf("tensor %q is no part of the configured network", n.Name)}
-			}
+	for _, name := range slices.Sorted(maps.Keys(group)) {
+		if _, ok := shapes[name]; !ok {
+			return nil, notCheckpoint("tensor %q is not part of the configured network", prefix+name)
 		}
 	}
 	return out, nil
 }
 
-// NonFinite returns the name of the first tensor, in order of names, that holds a NaN or an infinity.
+// NonFinite returns the name of the first tensor, in order of names, that contains a NaN or an infinity.
 func (c *Checkpoint) NonFinite() (name string, found bool) {
 	for _, n := range sorted(c.Tensors) {
 		for _, v := range n.Data {

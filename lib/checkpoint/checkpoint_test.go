@@ -39,7 +39,9 @@ func example() *Checkpoint {
 			tensor("ema/dense0/b", 3), tensor("ema/dense0/w", 4, 3),
 			tensor("param/dense0/b", 3), tensor("param/dense0/w", 4, 3), tensor("param/scale"),
 		},
-		Extra: map[string]json.RawMessage{"data": json.RawMessage(`"sha256:00"`), "optimiser": json.RawMessage(`{"lr":0.001}`)},
+		Extra: map[string]json.RawMessage{
+			"data": json.RawMessage(`"sha256:00"`), "optimiser": json.RawMessage(`{"lr":0.001}`),
+		},
 	}
 }
 
@@ -54,7 +56,7 @@ func encode(t testing.TB, c *Checkpoint) []byte {
 
 func decode(b []byte) (*Checkpoint, error) { return Decode(bytes.NewReader(b), int64(len(b))) }
 
-// Averages have groups of their own: none is part of another.
+// TestAverages: each average has its own group; the prefixes do not overlap.
 func TestAverages(t *testing.T) {
 	c := example()
 	var all []string
@@ -63,7 +65,8 @@ func TestAverages(t *testing.T) {
 			t.Errorf("average %d is in %s, want %s", k, got, want)
 		}
 		if k > 0 {
-			c.Tensors = append(c.Tensors, Named{Name: Average(k) + "dense0/b", Shape: []int{3}, Data: []float32{1, 2, float32(k)}})
+			bias := Named{Name: Average(k) + "dense0/b", Shape: []int{3}, Data: []float32{1, 2, float32(k)}}
+			c.Tensors = append(c.Tensors, bias)
 		}
 		all = append(all, Average(k))
 	}
@@ -141,39 +144,43 @@ func TestWriteRefuses(t *testing.T) {
 }
 
 func TestReadRefuses(t *testing.T) {
-	column := tensorfile.Column{Name: "param/w", Data: []float32{1}}
-	meta := func(edit func(map[string]string)) map[string]string {
-		m := map[string]string{metaFormat: format, metaKind: Potential, metaConfig: "{}", metaStep: "3"}
-		edit(m)
-		return m
+	good := func() *tensorfile.Table {
+		return &tensorfile.Table{
+			Rows:    1,
+			Columns: []tensorfile.Column{{Name: "param/w", Data: []float32{1}}},
+			Meta:    map[string]string{metaFormat: format, metaKind: Potential, metaConfig: "{}", metaStep: "3"},
+		}
 	}
 	for name, c := range map[string]struct {
-		table *tensorfile.Table
-		want  string
+		edit func(*tensorfile.Table)
+		want string
 	}{
-		"a data set":     {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}}, `"vapo" is ""`},
-		"two rows":       {&tensorfile.Table{Rows: 2, Columns: []tensorfile.Column{{Name: "w", Data: []float32{1, 2}}}, Meta: meta(func(map[string]string) {})}, "2 rows"},
-		"float64":        {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{{Name: "w", Data: []float64{1}}}, Meta: meta(func(map[string]string) {})}, "float64, expected float32"},
-		"no step":        {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { delete(m, metaStep) })}, "step"},
-		"negative step":  {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m[metaStep] = "-3" })}, "step"},
-		"no kind":        {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { delete(m, metaKind) })}, "kind"},
-		"broken config":  {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m[metaConfig] = "{" })}, "configuration"},
-		"broken extra":   {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m["extra.x"] = "" })}, "extra.x"},
-		"later a format": {&tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{column}, Meta: meta(func(m map[string]string) { m[metaFormat] = "checkpoint/2" })}, "checkpoint/2"},
+		"a data set": {func(t *tensorfile.Table) { t.Meta = nil }, `"vapo" is ""`},
+		"two rows": {func(t *tensorfile.Table) {
+			t.Rows, t.Columns[0].Data = 2, []float32{1, 2}
+		}, "2 rows"},
+		"float64":       {func(t *tensorfile.Table) { t.Columns[0].Data = []float64{1} }, "float64, expected float32"},
+		"no step":       {func(t *tensorfile.Table) { delete(t.Meta, metaStep) }, "step"},
+		"negative step": {func(t *tensorfile.Table) { t.Meta[metaStep] = "-3" }, "step"},
+		"no kind":       {func(t *tensorfile.Table) { delete(t.Meta, metaKind) }, "kind"},
+		"broken config": {func(t *tensorfile.Table) { t.Meta[metaConfig] = "{" }, "configuration"},
+		"broken extra":  {func(t *tensorfile.Table) { t.Meta["extra.x"] = "" }, "extra.x"},
+		"later format":  {func(t *tensorfile.Table) { t.Meta[metaFormat] = "checkpoint/2" }, "checkpoint/2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.arrow")
 			var b bytes.Buffer
-			if err := tensorfile.Write(&b, c.table); err != nil {
+			table := good()
+			c.edit(table)
+			if err := tensorfile.Write(&b, table); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			_, err := Read(path)
-			var fe *FormatError
-			if !errors.As(err, &fe) || fe.Path != path || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %v, want a FormatError of the file with %q", err, c.want)
+			if err == nil || !strings.HasPrefix(err.Error(), path+": not a") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one that names the file and %q", err, c.want)
 			}
 		})
 	}
@@ -183,20 +190,13 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-func TestGroupAndTensor(t *testing.T) {
+func TestGroup(t *testing.T) {
 	c := example()
 	if g := c.Group(EMA); len(g) != 2 || !slices.Equal(g["dense0/w"].Shape, []int{4, 3}) {
 		t.Errorf("group %v", g)
 	}
 	if !c.Has(AdamM) || c.Has("none/") {
 		t.Error("Has is wrong about adam.m/ or none/")
-	}
-	if n, err := c.Tensor("param/scale"); err != nil || len(n.Data) != 1 {
-		t.Errorf("%v, %v", n, err)
-	}
-	var missing *MissingTensorError
-	if _, err := c.Tensor("param/none"); !errors.As(err, &missing) || missing.Name != "param/none" {
-		t.Errorf("error %v, want a MissingTensorError", err)
 	}
 }
 
@@ -207,26 +207,23 @@ func TestWeights(t *testing.T) {
 	if err != nil || len(w) != 3 || len(w["dense0/w"]) != 12 {
 		t.Fatalf("%v, %v", w, err)
 	}
-	var missing *MissingTensorError
-	if _, err := c.Weights(EMA, shapes); !errors.As(err, &missing) || missing.Name != "ema/scale" {
-		t.Errorf("error %v, want ema/scale missing", err)
+	refused := func(prefix, want string) {
+		t.Helper()
+		if _, err := c.Weights(prefix, shapes); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
 	}
+	refused(EMA, `no tensor "ema/scale"`)
 	shapes["dense0/w"] = []int{3, 4}
-	var shape *ShapeError
-	if _, err := c.Weights(Param, shapes); !errors.As(err, &shape) || err.Error() != `tensor "param/dense0/w": expected shape [3 4], got [4 3]` {
-		t.Errorf("error %v, want a ShapeError", err)
-	}
+	refused(Param, `tensor "param/dense0/w": expected shape [3 4], got [4 3]`)
 	delete(shapes, "dense0/w")
-	var format *FormatError
-	if _, err := c.Weights(Param, shapes); !errors.As(err, &format) || !strings.Contains(err.Error(), "param/dense0/w") {
-		t.Errorf("error %v, want one about the tensor nobody expects", err)
-	}
+	refused(Param, `"param/dense0/w" is not part of the configured network`)
 }
 
 func TestNonFinite(t *testing.T) {
 	c := example()
 	if name, found := c.NonFinite(); found {
-		t.Errorf("%s is finite", name)
+		t.Errorf("%s is finite but reported", name)
 	}
 	c.Tensors[5].Data[7] = float32(math.NaN())
 	c.Tensors[6].Data[0] = float32(math.Inf(-1))
@@ -237,25 +234,20 @@ func TestNonFinite(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, example()))
-	small := &Checkpoint{Kind: Classifier, Config: json.RawMessage("{}"), Tensors: []Named{{Name: "param/w", Data: []float32{1}}}}
-	f.Add(encode(f, small))
+	tensors := []Named{{Name: "param/w", Data: []float32{1}}}
+	f.Add(encode(f, &Checkpoint{Kind: Classifier, Config: json.RawMessage("{}"), Tensors: tensors}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decode(b)
 		if err != nil {
-			var fe *FormatError
-			var te *tensorfile.FormatError
-			if !errors.As(err, &fe) && !errors.As(err, &te) {
-				t.Fatalf("error %v (%T)", err, err)
-			}
 			return
 		}
-		first := encode(t, c) // what was read can be written, and is then a fixed point
+		first := encode(t, c)
 		again, err := decode(first)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(first, encode(t, again)) {
-			t.Fatal("written, read and written again, it is another file")
+			t.Fatal("the file changes when it is read and written again")
 		}
 	})
 }

@@ -55,7 +55,7 @@ func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*S
 	if err != nil {
 		return nil, err
 	}
-	empty, err := file.Empty()
+	empty, err := file.Slice(0, 0)
 	if err != nil {
 		return nil, err
 	}

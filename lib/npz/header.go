@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Header is the head of an array: what its elements are and how they are laid out.
+// Header describes the elements and the layout of an array.
 type Header struct {
 	Dtype   string // as NumPy writes it: "<f4", "|u1"
 	Shape   []int  // empty for a scalar
-	Fortran bool   // the first index moves fastest in the file; arrays are returned row-major all the same
+	Fortran bool   // column-major in the file; Read returns row-major order anyway
 
 	kind  kind
 	count int64 // elements
@@ -32,8 +32,8 @@ const maxHeader = 10000
 
 var errCut = errors.New("it is truncated")
 
-// readHeader reads the head of a .npy file of version 1 to 3 and returns its length (NumPy Enhancement Proposal 1, and
-// numpy.lib.format for version 3).
+// readHeader reads the header of a .npy file of version 1 to 3 (NumPy Enhancement Proposal 1; numpy.lib.format for
+// version 3) and returns it with its length.
 func readHeader(r io.Reader) (*Header, int64, error) {
 	head := make([]byte, 12)
 	if _, err := io.ReadFull(r, head[:10]); err != nil {
@@ -67,6 +67,7 @@ func readHeader(r io.Reader) (*Header, int64, error) {
 	return h, n + length, nil
 }
 
+// cut replaces an end of file by an error that says what it means.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errCut
@@ -74,7 +75,7 @@ func cut(err error) error {
 	return err
 }
 
-// literal reads the Python literals that headers are made of.
+// literal parses the Python literals that headers consist of.
 type literal struct{ rest string }
 
 func (p *literal) token(s string) bool {
@@ -98,7 +99,7 @@ func (p *literal) text() (string, bool) {
 	return "", false
 }
 
-// number reads a natural number, which old versions of Python end with an L.
+// number reads a natural number. Python 2 wrote a trailing L.
 func (p *literal) number() (int, bool) {
 	p.token("")
 	digits := p.rest[:len(p.rest)-len(strings.TrimLeft(p.rest, "0123456789"))]
@@ -107,7 +108,7 @@ func (p *literal) number() (int, bool) {
 	return v, err == nil
 }
 
-// tuple reads numbers in parentheses.
+// tuple reads natural numbers in parentheses.
 func (p *literal) tuple() ([]int, bool) {
 	if !p.token("(") {
 		return nil, false
@@ -115,7 +116,7 @@ func (p *literal) tuple() ([]int, bool) {
 	list := []int{}
 	for !p.token(")") {
 		v, ok := p.number()
-		if !ok || len(list) == 64 { // NumPy's own bound
+		if !ok || len(list) == 64 { // NumPy's limit
 			return nil, false
 		}
 		list = append(list, v)
@@ -191,14 +192,15 @@ func parseKind(dtype string) (kind, error) {
 			dtype = ""
 		}
 	}
-	if len(dtype) == 3 && slices.Contains([]string{"b1", "u1", "i1", "i2", "i4", "i8", "u2", "u4", "f4", "f8"}, dtype[1:]) {
+	known := []string{"b1", "u1", "u2", "u4", "i1", "i2", "i4", "i8", "f4", "f8"}
+	if len(dtype) == 3 && slices.Contains(known, dtype[1:]) {
 		k.letter, k.size = dtype[1], int64(dtype[2]-'0')
 		return k, nil
 	}
-	return kind{}, errors.New("an element type that is not read here: expected uint8, int32, int64, float32, float64 or the like")
+	return kind{}, errors.New("unsupported element type: expected uint8, int32, int64, float32, float64 or the like")
 }
 
-// formatHeader is the head of an array in version 1, padded so that the data begins at a multiple of 64 bytes.
+// formatHeader returns the header of an array in version 1, padded so that the data begins at a multiple of 64 bytes.
 func formatHeader(dtype string, shape []int) ([]byte, error) {
 	dims := make([]string, len(shape))
 	for i, d := range shape {

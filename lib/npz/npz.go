@@ -1,12 +1,11 @@
-// Package npz reads and writes arrays as NumPy saves them: one in a .npy file, several in a .npz archive. It is the form in
-// which other programs exchange samples and the statistics of features.
+// Package npz reads and writes arrays in NumPy's formats: one array in a .npy file, several in a .npz archive. Other
+// programs exchange samples and feature statistics in these files.
 //
-// A header may claim any size. Here an array is of exactly the size that its shape says, or it is refused before any
-// memory is taken for it; compressed members may grow so far and no further; arrays of Python objects, which are programs, are
-// never loaded.
+// Files are not trusted. An array whose size does not match its shape is refused before memory is allocated, the
+// expansion of compressed members is bounded, and arrays of Python objects, which are executable, are never loaded.
 //
-// Note: codeberg.org/sbinet/npyio was tried. It makes room for what a header claims, panics on a header without a newline
-// and takes a file that ends early for one with zeros, which data of unknown origin must not decide.
+// Note: codeberg.org/sbinet/npyio was rejected. It allocates what a header claims, panics on a header without a newline
+// and reads a truncated file as if it continued with zeros.
 package npz
 
 import (
@@ -15,31 +14,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 )
 
-// Magics of the two kinds of files.
+// Magic numbers of the two formats.
 const (
 	magicZip = "PK\x03\x04"
 	magicNPY = "\x93NUMPY"
 )
 
-// Bounds on what a file may ask for.
+// Bounds on a file.
 const (
 	maxArrays = 4096
 	maxFile   = 64 << 30
-	// A compressed array may be freeSize large, and above that maxRatio times as large as it is compressed. Images and
-	// statistics shrink to a tenth at best.
+	// A compressed array may have freeSize bytes, or maxRatio times its compressed size if that is more. Images and
+	// statistics compress to a tenth at best.
 	freeSize = 16 << 20
 	maxRatio = 64
 )
 
-// MissingError says that a file has no array of a name.
+// MissingError means that a file has no array of that name.
 type MissingError struct {
 	Name  string
-	Names []string // what it has
+	Names []string // of the arrays it has
 }
 
 func (e *MissingError) Error() string {
@@ -50,20 +50,19 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("no array %s; the arrays are: %.300s", e.Name, names)
 }
 
-// File is a file whose arrays have been found, but not yet read. It is used by one goroutine at a time.
+// File is an open file. Arrays are read when they are requested. It must not be used by several goroutines at once.
 type File struct {
 	arrays map[string]member
-	names  []string
 	closer io.Closer
 }
 
-// member is one array: how to read it and how many bytes it has, header included.
+// member is one array.
 type member struct {
 	open func() (io.ReadCloser, error)
-	size int64
+	size int64 // bytes, including the header
 }
 
-// IsFile reports whether a file begins as .npy files and zip archives do.
+// IsFile reports whether a file begins like a .npy file or a zip archive.
 func IsFile(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -73,14 +72,14 @@ func IsFile(name string) bool {
 	return Begins(f)
 }
 
-// Begins reports whether r begins as .npy files and zip archives do.
+// Begins reports whether r begins like a .npy file or a zip archive.
 func Begins(r io.ReaderAt) bool {
 	head := make([]byte, 6)
-	n, _ := r.ReadAt(head, 0) // what cannot be read does not begin so
+	n, _ := r.ReadAt(head, 0) // an unreadable file does not begin so
 	return bytes.HasPrefix(head[:n], []byte(magicZip)) || string(head[:n]) == magicNPY
 }
 
-// Open opens a file. The error names what is wrong with it, but not the file.
+// Open opens a file. The error does not name the file.
 func Open(name string) (*File, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -92,7 +91,7 @@ func Open(name string) (*File, error) {
 	}
 	var file *File
 	if err == nil {
-		file, err = Parse(f, info.Size())
+		file, err = parse(f, info.Size())
 	}
 	if err != nil {
 		f.Close()
@@ -110,8 +109,8 @@ func (f *File) Close() error {
 	return f.closer.Close()
 }
 
-// Parse is Open on size bytes, from which arrays are read when they are asked for. A single array is named arr_0.
-func Parse(r io.ReaderAt, size int64) (*File, error) {
+// parse is Open on size bytes of r. The array of a .npy file is named arr_0.
+func parse(r io.ReaderAt, size int64) (*File, error) {
 	if size > maxFile {
 		return nil, fmt.Errorf("%d bytes; at most %d are read", size, int64(maxFile))
 	}
@@ -123,7 +122,7 @@ func Parse(r io.ReaderAt, size int64) (*File, error) {
 	switch {
 	case string(head) == magicNPY:
 		open := func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }
-		f.arrays["arr_0"], f.names = member{open, size}, []string{"arr_0"}
+		f.arrays["arr_0"] = member{open, size}
 		return f, nil
 	case !bytes.HasPrefix(head, []byte(magicZip)):
 		return nil, errors.New("not a NumPy file: it begins neither like .npy nor like .npz")
@@ -138,22 +137,21 @@ func Parse(r io.ReaderAt, size int64) (*File, error) {
 			continue
 		}
 		if _, twice := f.arrays[name]; twice {
-			return nil, fmt.Errorf("the archive holds %.100q twice", name)
+			return nil, fmt.Errorf("the archive contains %.100q twice", name)
 		}
-		if len(f.names) == maxArrays {
-			return nil, fmt.Errorf("the archive holds more than %d arrays", maxArrays)
+		if len(f.arrays) == maxArrays {
+			return nil, fmt.Errorf("the archive contains more than %d arrays", maxArrays)
 		}
-		f.arrays[name] = member{func() (io.ReadCloser, error) { return openMember(e, size) }, int64(min(e.UncompressedSize64, 1<<62))}
-		f.names = append(f.names, name)
+		open := func() (io.ReadCloser, error) { return openMember(e, size) }
+		f.arrays[name] = member{open, int64(min(e.UncompressedSize64, 1<<62))}
 	}
-	if len(f.names) == 0 {
-		return nil, errors.New("not a NumPy archive: it holds no array (a member named *.npy)")
+	if len(f.arrays) == 0 {
+		return nil, errors.New("not a NumPy archive: it contains no array (a member named *.npy)")
 	}
-	slices.Sort(f.names)
 	return f, nil
 }
 
-// openMember opens an entry of an archive of size bytes once its sizes are believable.
+// openMember opens an entry of an archive of size bytes after checking its claimed sizes.
 func openMember(e *zip.File, size int64) (io.ReadCloser, error) {
 	large, packed := e.UncompressedSize64, e.CompressedSize64
 	switch {
@@ -162,15 +160,18 @@ func openMember(e *zip.File, size int64) (io.ReadCloser, error) {
 	case e.Method == zip.Store && large != packed:
 		return nil, fmt.Errorf("it is stored, but claims %d bytes in %d", large, packed)
 	case e.Method != zip.Store && e.Method != zip.Deflate:
-		return nil, fmt.Errorf("it is compressed by method %d; numpy.savez and numpy.savez_compressed write what is read here", e.Method)
+		return nil, fmt.Errorf("it is compressed by method %d, which numpy.savez and numpy.savez_compressed do not use",
+			e.Method)
 	case e.Method == zip.Deflate && large > freeSize && large/maxRatio > packed:
-		return nil, fmt.Errorf("it would grow from %d bytes to %d, more than %d times; save it with numpy.savez, uncompressed", packed, large, maxRatio)
+		return nil, fmt.Errorf(
+			"it would grow from %d bytes to %d, more than %d times; save it with numpy.savez, uncompressed",
+			packed, large, maxRatio)
 	}
 	return e.Open()
 }
 
 // Names lists the arrays, sorted.
-func (f *File) Names() []string { return slices.Clone(f.names) }
+func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.arrays)) }
 
 // Header returns an array's header, or a *MissingError.
 func (f *File) Header(name string) (*Header, error) {
@@ -178,12 +179,11 @@ func (f *File) Header(name string) (*Header, error) {
 	return h, err
 }
 
-// start opens an array and reads its header; the reader, which the caller must close unless there is an error, stands at
-// the first element.
+// start opens an array and reads its header. The caller must close the reader, which is at the first element.
 func (f *File) start(name string) (io.ReadCloser, *Header, error) {
 	m, ok := f.arrays[name]
 	if !ok {
-		return nil, nil, &MissingError{name, f.names}
+		return nil, nil, &MissingError{name, f.Names()}
 	}
 	r, err := m.open()
 	if err != nil {
@@ -191,7 +191,8 @@ func (f *File) start(name string) (io.ReadCloser, *Header, error) {
 	}
 	h, n, err := readHeader(r)
 	if err == nil && h.count*h.kind.size != m.size-n {
-		err = fmt.Errorf("%d bytes of data, expected %d for shape %v of %s", m.size-n, h.count*h.kind.size, h.Shape, h.Dtype)
+		err = fmt.Errorf("%d bytes of data, expected %d for shape %v of %s",
+			m.size-n, h.count*h.kind.size, h.Shape, h.Dtype)
 	}
 	if err != nil {
 		r.Close()

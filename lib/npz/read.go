@@ -1,21 +1,20 @@
 package npz
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 )
 
-// Number is what arrays are made of in Go.
+// Number is the type of an array's elements in Go.
 type Number interface {
 	uint8 | int64 | float32 | float64
 }
 
-// Read returns an array, row-major, with its shape, which is empty for a scalar. The elements must be of the type asked for,
-// or one whose values it holds all of: int64 holds every integer up to it (not unsigned 64-bit ones) and booleans, float64 every
-// float32, uint8 booleans. An array that is missing is a *MissingError.
+// Read returns an array, row-major, with its shape, which is empty for a scalar. T must represent every value of the
+// array's element type: int64 accepts booleans and all integers but unsigned 64-bit ones, float64 accepts float32,
+// uint8 accepts booleans. A missing array is a *MissingError.
 func Read[T Number](f *File, name string) (values []T, shape []int, err error) {
 	r, h, err := f.start(name)
 	if err != nil {
@@ -31,7 +30,7 @@ func Read[T Number](f *File, name string) (values []T, shape []int, err error) {
 	return values, slices.Clone(h.Shape), nil
 }
 
-// readValues reads the elements in the order of the file, to its end. Memory grows with what has been read.
+// readValues reads the elements in the order of the file, to its end. Memory grows with the bytes actually read.
 func readValues[T Number](r io.Reader, h *Header) ([]T, error) {
 	convert, err := converter[T](h)
 	if err != nil {
@@ -47,46 +46,48 @@ func readValues[T Number](r io.Reader, h *Header) ([]T, error) {
 			return nil, cut(err)
 		}
 		if int64(len(values)) == n && int64(cap(values)) < n+k {
-			values = slices.Grow(values, int(min(h.count-n, max(n, k)))) // twice what is there, and never more than there is to be
+			values = slices.Grow(values, int(min(h.count-n, max(n, k)))) // doubles, up to the final length
 		}
 		values = values[:n+k]
 		convert(values[n:], part)
 		n += k
 	}
-	if n, err := io.ReadFull(r, raw[:1]); n > 0 || err != io.EOF { // an archive's checksum is compared at the end
+	if n, err := io.ReadFull(r, raw[:1]); n > 0 || err != io.EOF { // the end also verifies an archive's checksum
 		if n > 0 {
-			return nil, fmt.Errorf("more data than shape %v of %s has", h.Shape, h.Dtype)
+			return nil, fmt.Errorf("more data than shape %v of %s needs", h.Shape, h.Dtype)
 		}
 		return nil, err
 	}
 	return values, nil
 }
 
-// converter decodes elements of an array as T.
+// converter returns a function that decodes elements of an array as T.
 func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 	letter, size, order := h.kind.letter, int(h.kind.size), h.kind.order
-	integer := func(b []byte) int64 {
+	bits := func(b []byte) uint64 {
 		switch size {
 		case 1:
-			if letter == 'i' {
-				return int64(int8(b[0]))
-			}
-			return int64(b[0])
+			return uint64(b[0])
 		case 2:
-			if letter == 'i' {
-				return int64(int16(order.Uint16(b)))
-			}
-			return int64(order.Uint16(b))
+			return uint64(order.Uint16(b))
 		case 4:
-			if letter == 'i' {
-				return int64(int32(order.Uint32(b)))
-			}
-			return int64(order.Uint32(b))
+			return uint64(order.Uint32(b))
 		}
-		return int64(order.Uint64(b))
+		return order.Uint64(b)
 	}
-	var zero T
-	name := fmt.Sprintf("%T", zero)
+	integer := func(b []byte) int64 {
+		if letter == 'i' {
+			unused := 64 - 8*size
+			return int64(bits(b)<<unused) >> unused // extends the sign
+		}
+		return int64(bits(b))
+	}
+	float := func(b []byte) float64 {
+		if size == 4 {
+			return float64(math.Float32frombits(uint32(bits(b))))
+		}
+		return math.Float64frombits(bits(b))
+	}
 	each := func(value func(b []byte) T) func([]T, []byte) {
 		return func(dst []T, src []byte) {
 			for i := range dst {
@@ -94,24 +95,19 @@ func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 			}
 		}
 	}
-	float := func(b []byte) float64 {
-		if size == 4 {
-			return float64(math.Float32frombits(order.Uint32(b)))
-		}
-		return math.Float64frombits(order.Uint64(b))
-	}
-	switch {
-	case name == "uint8" && size == 1 && letter != 'i':
+	switch want := fmt.Sprintf("%T", *new(T)); {
+	case want == "uint8" && size == 1 && letter != 'i':
 		return each(func(b []byte) T { return T(b[0]) }), nil
-	case name == "int64" && letter != 'f':
+	case want == "int64" && letter != 'f':
 		return each(func(b []byte) T { return T(integer(b)) }), nil
-	case name == "float32" && letter == 'f' && size == 4, name == "float64" && letter == 'f':
+	case want == "float32" && letter == 'f' && size == 4, want == "float64" && letter == 'f':
 		return each(func(b []byte) T { return T(float(b)) }), nil
+	default:
+		return nil, fmt.Errorf("elements are %s, expected %s", h.Dtype, want)
 	}
-	return nil, fmt.Errorf("elements are %s, expected %s", h.Dtype, name)
 }
 
-// rowMajor reorders values whose first index moves fastest.
+// rowMajor reorders column-major values.
 func rowMajor[T Number](values []T, shape []int) []T {
 	if len(shape) < 2 || len(values) == 0 {
 		return values
@@ -135,11 +131,4 @@ func rowMajor[T Number](values []T, shape []int) []T {
 		}
 	}
 	return out
-}
-
-// dtypeOf is how elements of type T are written, and their size.
-func dtypeOf[T Number]() (string, int) {
-	var zero T
-	dtype := map[string]string{"uint8": "|u1", "int64": "<i8", "float32": "<f4", "float64": "<f8"}[fmt.Sprintf("%T", zero)]
-	return dtype, binary.Size(zero)
 }

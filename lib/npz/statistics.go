@@ -6,14 +6,14 @@ import (
 	"math"
 )
 
-// Names of the arrays by which programs that compute the FID exchange the statistics of features.
+// Names of the arrays in which programs that compute the FID exchange feature statistics.
 const (
 	Mean       = "mu"
 	Covariance = "sigma"
 )
 
-// ReadStatistics returns the mean mu [d] and the covariance sigma [d, d] of features. Both must be finite, sigma symmetric
-// with variances that are not negative.
+// ReadStatistics returns the mean mu [d] and the covariance sigma [d, d] of features. Both must be finite, and sigma
+// symmetric without negative variances.
 func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 	mu, shape, err := Read[float64](f, Mean)
 	if err != nil {
@@ -28,26 +28,28 @@ func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 	}
 	d := len(mu)
 	if len(shape) != 2 || shape[0] != d || shape[1] != d {
-		return nil, nil, fmt.Errorf("array %s has shape %v, expected [%d, %d] as %s has %d numbers", Covariance, shape, d, d, Mean, d)
+		return nil, nil, fmt.Errorf("array %s has shape %v, expected [%d, %d] because %s has %d values",
+			Covariance, shape, d, d, Mean, d)
 	}
 	for i, v := range mu {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, nil, fmt.Errorf("array %s holds %v at %d", Mean, v, i)
+			return nil, nil, fmt.Errorf("array %s contains %v at %d", Mean, v, i)
 		}
 	}
 	for i := range d {
 		if sigma[i*d+i] < 0 {
-			return nil, nil, fmt.Errorf("array %s holds a variance of %v at %d", Covariance, sigma[i*d+i], i)
+			return nil, nil, fmt.Errorf("array %s contains a variance of %v at %d", Covariance, sigma[i*d+i], i)
 		}
 		for j := range d {
 			a, b := sigma[i*d+j], sigma[j*d+i]
 			if math.IsNaN(a) || math.IsInf(a, 0) {
-				return nil, nil, fmt.Errorf("array %s holds %v at %d, %d", Covariance, a, i, j)
+				return nil, nil, fmt.Errorf("array %s contains %v at %d, %d", Covariance, a, i, j)
 			}
-			// Room for float32, which some programs sum in.
-			room := float64(1e-4 * math.Sqrt(sigma[i*d+i]) * math.Sqrt(sigma[j*d+j]))
-			if math.Abs(a-b) > room+1e-12 {
-				return nil, nil, fmt.Errorf("array %s is not symmetric: %v at %d, %d and %v at %d, %d", Covariance, a, i, j, b, j, i)
+			// Some programs accumulate in float32.
+			tolerance := float64(1e-4 * math.Sqrt(sigma[i*d+i]) * math.Sqrt(sigma[j*d+j]))
+			if math.Abs(a-b) > tolerance+1e-12 {
+				return nil, nil, fmt.Errorf("array %s is not symmetric: %v at %d, %d and %v at %d, %d",
+					Covariance, a, i, j, b, j, i)
 			}
 		}
 	}

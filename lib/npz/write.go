@@ -8,22 +8,23 @@ import (
 	"io"
 )
 
-// Writer writes an archive, uncompressed as numpy.savez does. Its bytes are a function of what is written: no time is noted.
+// Writer writes an uncompressed archive, like numpy.savez. Its bytes are a function of the arrays: there are no
+// timestamps.
 type Writer struct {
 	zip     *zip.Writer
 	pending *pending
 }
 
-// pending is an array of which something may be missing.
+// pending is an array that may be incomplete.
 type pending struct {
 	name string
 	w    io.Writer
-	left int64
+	left int64 // bytes
 }
 
 func (p *pending) Write(b []byte) (int, error) {
 	if int64(len(b)) > p.left {
-		return 0, fmt.Errorf("array %s: %d bytes more than its shape has", p.name, int64(len(b))-p.left)
+		return 0, fmt.Errorf("array %s: %d bytes more than its shape needs", p.name, int64(len(b))-p.left)
 	}
 	n, err := p.w.Write(b)
 	p.left -= int64(n)
@@ -42,16 +43,17 @@ func Add[T Number](w *Writer, name string, shape []int, values []T) error {
 	return a.Append(values)
 }
 
-// Array takes the elements of an array one after another.
+// Array is an array being written.
 type Array[T Number] struct{ p *pending }
 
-// Create is Add in parts: the elements follow, row-major, by Append, before the next array begins.
+// Create is Add in parts: Append writes the elements, row-major. They must be complete before the next array begins.
 func Create[T Number](w *Writer, name string, shape []int) (*Array[T], error) {
-	if err := w.whole(); err != nil {
+	if err := w.complete(); err != nil {
 		return nil, err
 	}
-	dtype, size := dtypeOf[T]()
-	count := int64(size)
+	var zero T
+	dtype := map[string]string{"uint8": "|u1", "int64": "<i8", "float32": "<f4", "float64": "<f8"}[fmt.Sprintf("%T", zero)]
+	count := int64(binary.Size(zero))
 	for _, d := range shape {
 		if d < 0 || d > 0 && count > maxFile/int64(d) {
 			return nil, fmt.Errorf("array %s: a shape of %v", name, shape)
@@ -59,14 +61,14 @@ func Create[T Number](w *Writer, name string, shape []int) (*Array[T], error) {
 		count *= int64(d)
 	}
 	head, err := formatHeader(dtype, shape)
-	if err != nil {
-		return nil, fmt.Errorf("array %s: %w", name, err)
+	var out io.Writer
+	if err == nil {
+		out, err = w.zip.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
 	}
-	out, err := w.zip.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
-	if err != nil {
-		return nil, fmt.Errorf("array %s: %w", name, err)
+	if err == nil {
+		_, err = out.Write(head)
 	}
-	if _, err := out.Write(head); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("array %s: %w", name, err)
 	}
 	w.pending = &pending{name, out, count}
@@ -93,12 +95,13 @@ func (a *Array[T]) Append(values []T) error {
 	return nil
 }
 
-func (w *Writer) whole() error {
+// complete returns an error if the last array is incomplete.
+func (w *Writer) complete() error {
 	if w.pending != nil && w.pending.left > 0 {
-		return fmt.Errorf("array %s: %d bytes less than its shape has", w.pending.name, w.pending.left)
+		return fmt.Errorf("array %s: %d bytes less than its shape needs", w.pending.name, w.pending.left)
 	}
 	return nil
 }
 
-// Close ends the archive; it does not close the writer below.
-func (w *Writer) Close() error { return errors.Join(w.whole(), w.zip.Close()) }
+// Close ends the archive. It does not close the underlying writer.
+func (w *Writer) Close() error { return errors.Join(w.complete(), w.zip.Close()) }

@@ -9,7 +9,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
-// Config says where a store is and how to enter it.
+// Config is the location of a store and the credentials for it.
 type Config struct {
 	Endpoint     string // URL, for example https://s3.example.org; empty for AWS
 	Region       string
@@ -17,17 +17,15 @@ type Config struct {
 	SecretKey    string
 	SessionToken string // only for temporary credentials
 	Bucket       string
-	Prefix       string // of every key, without slashes at its ends; may be empty
+	Prefix       string // of every key, without leading and trailing slashes; may be empty
 
 	// DialTimeout bounds one attempt to connect; 0 means 4 seconds.
 	DialTimeout time.Duration
 }
 
-// FromEnv reads the names people already export: AWS_ENDPOINT_URL (or
-// AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-// AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), and
-// VAPO_STORE=s3://bucket/prefix. getenv is usually os.Getenv. It fails with
-// ErrConfig, naming the variable.
+// FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
+// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), and VAPO_STORE=s3://bucket/prefix.
+// getenv is usually os.Getenv. It fails with ErrConfig, naming the variable.
 func FromEnv(getenv func(string) string) (Config, error) {
 	first := func(names ...string) string {
 		for _, name := range names {
@@ -88,12 +86,14 @@ func (c *Config) validate() error {
 
 func (c *Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		// The text is not repeated: it might hold a password.
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+		u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		// The text is not quoted: it might contain a password.
 		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL is not of the form http://host:port or https://host", ErrConfig)
 	}
 	if u.User != nil {
-		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL holds credentials; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrConfig)
+		return nil, fmt.Errorf(
+			"%w: AWS_ENDPOINT_URL contains credentials; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrConfig)
 	}
 	return u, nil
 }

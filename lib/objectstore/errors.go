@@ -20,11 +20,11 @@ import (
 // Error is what every operation fails with.
 type Error struct {
 	Op    string // "get", "put", "head", "delete", "list", "open", "probe"
-	Key   string // the object; empty when the store as a whole is meant
+	Key   string // the object; empty if the store as a whole is meant
 	Store string // as Store.String
 	Kind  error  // one of the package's classes, or nil
 	Hint  string // what a person can do about it; may be empty
-	Err   error  // the cause as the client library told it
+	Err   error  // the cause as the client library reported it
 }
 
 func (e *Error) Error() string {
@@ -41,8 +41,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %v: %v (%s)", what, e.Kind, e.Err, e.Store)
 }
 
-// Unwrap makes the class, the denial behind a read-only store, and the cause
-// visible to errors.Is and errors.As.
+// Unwrap makes the class and the cause visible to errors.Is and errors.As.
 func (e *Error) Unwrap() []error {
 	errs := make([]error, 0, 2)
 	for _, err := range []error{e.Kind, e.Err} {
@@ -53,7 +52,7 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// FailureClass implements failure.Carrier: that of the kind if it carries one, else Store.
+// FailureClass implements failure.Carrier: the class of Kind if it has one, else Store.
 func (e *Error) FailureClass() failure.Class {
 	var c failure.Carrier
 	if errors.As(e.Kind, &c) {
@@ -65,27 +64,35 @@ func (e *Error) FailureClass() failure.Class {
 // FailureHint implements failure.Carrier.
 func (e *Error) FailureHint() string { return e.Hint }
 
-// verdict is what is made of one failed attempt.
+// verdict is the classification of one failed attempt.
 type verdict struct {
 	kind      error
 	hint      string
-	attempts  int  // how often the request may be made in all
-	ambiguous bool // the server may have carried the request out all the same
+	attempts  int  // how often the request may be made in total
+	ambiguous bool // the server may have carried out the request nevertheless
 }
 
 const (
 	once = 1
-	// A refused connection is usually a server that is not there, sometimes
-	// one that is just starting: about a second in all.
+	// A refused connection usually means that no server runs, sometimes that it is just starting: about a second in total.
 	fewTimes = 4
-	// Overload and contention pass: about ten seconds in all.
+	// Overload and contention are temporary: about ten seconds in total.
 	manyTimes = 7
 )
 
-const hintReach = "check AWS_ENDPOINT_URL and that the server runs, or unset VAPO_STORE to use the embedded store"
+const (
+	hintReach  = "check AWS_ENDPOINT_URL and that the server runs, or unset VAPO_STORE to use the embedded store"
+	hintBroken = "the connection broke repeatedly; " + hintReach
+	hintCert   = "the server's certificate is not trusted; name its authority in SSL_CERT_FILE"
+	hintDenied = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+)
 
-// judge classifies an error of minio-go or below. write says whether the
-// request would have changed the store.
+// permanent is the verdict on a failure that a retry cannot change.
+func permanent(kind error, hint string) verdict {
+	return verdict{kind: kind, hint: hint, attempts: once}
+}
+
+// judge classifies an error of minio-go or of the network. write is set if the request changes the store.
 func judge(err error, write bool) verdict {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return verdict{attempts: once, ambiguous: true}
@@ -104,11 +111,11 @@ func judge(err error, write bool) verdict {
 	)
 	switch {
 	case errors.As(err, &dns):
-		return verdict{kind: ErrUnreachable, hint: hintReach, attempts: once}
+		return permanent(ErrUnreachable, hintReach)
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &cert):
-		return verdict{kind: ErrUnreachable, hint: "the server's certificate is not trusted; name its authority in SSL_CERT_FILE", attempts: once}
+		return permanent(ErrUnreachable, hintCert)
 	case errors.As(err, &record):
-		return verdict{kind: ErrUnreachable, hint: "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL", attempts: once}
+		return permanent(ErrUnreachable, "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL")
 	case errors.As(err, &op) && op.Op == "dial":
 		v := verdict{kind: ErrUnreachable, hint: hintReach, attempts: fewTimes}
 		if op.Timeout() {
@@ -116,7 +123,7 @@ func judge(err error, write bool) verdict {
 		}
 		return v
 	case isNetwork(err):
-		return verdict{kind: ErrUnreachable, hint: "the connection broke repeatedly; " + hintReach, attempts: manyTimes, ambiguous: true}
+		return verdict{kind: ErrUnreachable, hint: hintBroken, attempts: manyTimes, ambiguous: true}
 	}
 	return verdict{attempts: once}
 }
@@ -134,54 +141,54 @@ func isNetwork(err error) bool {
 func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	switch resp.Code {
 	case "NoSuchKey", "NoSuchUpload":
-		return verdict{kind: ErrNotFound, attempts: once}
+		return permanent(ErrNotFound, "")
 	case "NoSuchBucket":
-		return verdict{kind: ErrNoBucket, hint: "create the bucket, or correct VAPO_STORE", attempts: once}
+		return permanent(ErrNoBucket, "create the bucket, or correct VAPO_STORE")
 	case "PreconditionFailed":
-		return verdict{kind: ErrExists, attempts: once}
+		return permanent(ErrExists, "")
 	case "InvalidRange":
-		return verdict{kind: ErrRange, attempts: once}
-	case "InvalidAccessKeyId", "InvalidAccessKeyID", "XAdminUserNotFound": // the last is versitygw's, with status 404
-		return verdict{kind: ErrDenied, hint: "the store does not know AWS_ACCESS_KEY_ID", attempts: once}
+		return permanent(ErrRange, "")
+	case "InvalidAccessKeyId", "InvalidAccessKeyID", "XAdminUserNotFound": // the last one is versitygw's, with status 404
+		return permanent(ErrDenied, "the store does not know AWS_ACCESS_KEY_ID")
 	case "SignatureDoesNotMatch":
-		return verdict{kind: ErrDenied, hint: "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID", attempts: once}
+		return permanent(ErrDenied, "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID")
 	case "RequestTimeTooSkewed":
-		return verdict{kind: ErrDenied, hint: "this machine's clock and the store's differ; set the clock", attempts: once}
+		return permanent(ErrDenied, "this machine's clock and the store's differ; set the clock")
 	case "ExpiredToken", "InvalidToken":
-		return verdict{kind: ErrDenied, hint: "AWS_SESSION_TOKEN is invalid or has expired", attempts: once}
+		return permanent(ErrDenied, "AWS_SESSION_TOKEN is invalid or has expired")
 	case "AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "IllegalLocationConstraintException":
 		hint := "set AWS_REGION to the bucket's region"
 		if resp.Region != "" {
 			hint += ", " + resp.Region
 		}
-		return verdict{kind: ErrDenied, hint: hint, attempts: once}
+		return permanent(ErrDenied, hint)
 	case "QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull":
-		return verdict{kind: ErrNoSpace, hint: "free space where the store keeps its objects, or raise the quota", attempts: once}
+		return permanent(ErrNoSpace, "free space where the store keeps its objects, or raise the quota")
 	case "MethodNotAllowed":
 		if write {
-			return verdict{kind: ErrReadOnly, hint: "the store's file system or directory does not allow writing", attempts: once}
+			return permanent(ErrReadOnly, "the store's file system or directory does not allow writing")
 		}
 	case "ConditionalRequestConflict", "OperationAborted":
 		return verdict{attempts: manyTimes, ambiguous: true} // AWS under contention
 	case "ObjectParentIsFile", "ExistingObjectIsDirectory":
-		// A store that keeps objects as files says so for a moment, too, while others write and delete the same key.
+		// A store that keeps objects as files also reports this briefly while others write and delete the same key.
 		return verdict{hint: "one key is a directory prefix of another, which this store cannot hold", attempts: fewTimes}
 	case "InternalError":
 		return verdict{hint: "the store failed; its log says why", attempts: fewTimes, ambiguous: true}
 	case "AccessDenied":
 		if write {
-			return verdict{kind: errReadOnlyDenied, hint: "these credentials may not write here; check the bucket's policy", attempts: once}
+			return permanent(errReadOnlyDenied, "these credentials may not write here; check the bucket's policy")
 		}
-		return verdict{kind: ErrDenied, hint: "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy", attempts: once}
+		return permanent(ErrDenied, hintDenied)
 	}
 	switch code := resp.StatusCode; {
 	case code == http.StatusInsufficientStorage:
-		return verdict{kind: ErrNoSpace, hint: "free space where the store keeps its objects", attempts: once}
-	// Not 404: only a store that says the object is missing may be believed.
+		return permanent(ErrNoSpace, "free space where the store keeps its objects")
+	// Not 404: only the error code of a store proves that an object is missing.
 	case code == http.StatusForbidden || code == http.StatusUnauthorized:
-		return verdict{kind: ErrDenied, hint: "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy", attempts: once}
+		return permanent(ErrDenied, hintDenied)
 	case code == http.StatusPreconditionFailed:
-		return verdict{kind: ErrExists, attempts: once}
+		return permanent(ErrExists, "")
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests,
 		code >= 500 && code != http.StatusNotImplemented:
 		return verdict{hint: "the store is overloaded or failing", attempts: manyTimes, ambiguous: true}
@@ -189,8 +196,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	return verdict{attempts: once}
 }
 
-// errReadOnlyDenied is a refused write: both a denial and, to a caller that
-// could read, a read-only store.
+// errReadOnlyDenied is a refused write: a denial and, for a caller that can read, a read-only store.
 var errReadOnlyDenied = readOnlyDenied{}
 
 type readOnlyDenied struct{}

@@ -34,7 +34,7 @@ func config(t testing.TB, env embedded.Env) objectstore.Config {
 	return cfg
 }
 
-// clear checks what every failure owes a person.
+// clear checks that an error names the store and has a hint, but no secret.
 func clear(t *testing.T, err, kind error, cfg objectstore.Config) {
 	t.Helper()
 	if !errors.Is(err, kind) {
@@ -42,17 +42,17 @@ func clear(t *testing.T, err, kind error, cfg objectstore.Config) {
 	}
 	var typed *objectstore.Error
 	if !errors.As(err, &typed) {
-		t.Fatalf("error %v is no *objectstore.Error", err)
+		t.Fatalf("error %v is not an *objectstore.Error", err)
 	}
 	if typed.Hint == "" {
-		t.Errorf("error %q gives no hint", err)
+		t.Errorf("error %q has no hint", err)
 	}
 	text := err.Error() + typed.Hint
 	if !strings.Contains(text, cfg.Endpoint) || !strings.Contains(text, cfg.Bucket) {
 		t.Errorf("error %q does not name the store", text)
 	}
 	if strings.Contains(text, cfg.SecretKey) {
-		t.Errorf("error %q tells the secret", text)
+		t.Errorf("error %q contains the secret", text)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestWrongCredentials(t *testing.T) {
 	_, err := objectstore.Open(t.Context(), wrong)
 	clear(t, err, objectstore.ErrDenied, wrong)
 	if strings.Contains(err.Error(), cfg.SecretKey) {
-		t.Error("the error tells the right secret")
+		t.Error("the error contains the right secret")
 	}
 	wrong = cfg
 	wrong.AccessKey = "nobody"
@@ -130,11 +130,11 @@ func TestObjectAsDirectory(t *testing.T) {
 	}
 }
 
-// fault stands between the client and the real gateway.
+// fault is a proxy between the client and the real gateway.
 type fault struct {
-	// before may answer a request itself, by returning true.
+	// before may answer a request itself and return true.
 	before func(w http.ResponseWriter, r *http.Request) bool
-	// after may break off a response that the gateway gave.
+	// after may drop a response of the gateway.
 	after func(r *http.Response) error
 }
 
@@ -146,7 +146,7 @@ func (f fault) open(t *testing.T) objectstore.Store {
 		t.Fatal(err)
 	}
 	proxy := &httputil.ReverseProxy{
-		// The client signed the proxy's name, so the gateway has to see it.
+		// The client has signed the proxy's host name, so the gateway must receive it.
 		Rewrite:        func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host },
 		ModifyResponse: f.after,
 		ErrorLog:       log.New(io.Discard, "", 0),
@@ -164,7 +164,7 @@ func (f fault) open(t *testing.T) objectstore.Store {
 
 var errLost = errors.New("response lost")
 
-// lostOnce lets the first n requests that match happen and loses the answer.
+// lostOnce forwards all requests but drops the responses to the first n that match.
 func lostOnce(n int64, match func(*http.Request) bool) func(*http.Response) error {
 	var seen atomic.Int64
 	return func(r *http.Response) error {
@@ -180,8 +180,8 @@ func isJoin(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
 }
 
-// TestOwnRetryWins: the first attempt created the object and its answer was
-// lost, so the second one finds the condition broken by itself.
+// TestOwnRetryWins: the first attempt created the object but its response was lost, so the second one finds the
+// condition violated by the first.
 func TestOwnRetryWins(t *testing.T) {
 	s := fault{after: lostOnce(1, isPut)}.open(t)
 	info, err := s.Put(t.Context(), "k", strings.NewReader("mine"), 4, objectstore.PutOptions{IfAbsent: true})
@@ -213,12 +213,13 @@ func TestOwnRetryWinsCompareAndSwap(t *testing.T) {
 func TestOwnRetryWinsLarge(t *testing.T) {
 	s := fault{after: lostOnce(1, isJoin)}.open(t)
 	data := bytes.Repeat([]byte("0123456789abcdef"), 17<<16)
-	if _, err := s.Put(t.Context(), "large", bytes.NewReader(data), int64(len(data)), objectstore.PutOptions{IfAbsent: true}); err != nil {
+	opt := objectstore.PutOptions{IfAbsent: true}
+	if _, err := s.Put(t.Context(), "large", bytes.NewReader(data), int64(len(data)), opt); err != nil {
 		t.Fatalf("a writer lost to itself: %v", err)
 	}
 }
 
-// TestOtherWriterWins: the answer was lost and the object is another's.
+// TestOtherWriterWins: a request was lost and another writer has created the object.
 func TestOtherWriterWins(t *testing.T) {
 	var other objectstore.Store
 	var once atomic.Bool
@@ -226,7 +227,8 @@ func TestOtherWriterWins(t *testing.T) {
 		if !isPut(r) || other == nil || once.Swap(true) {
 			return false
 		}
-		if _, err := other.Put(context.Background(), "k", strings.NewReader("theirs"), 6, objectstore.PutOptions{}); err != nil {
+		theirs := strings.NewReader("theirs")
+		if _, err := other.Put(context.Background(), "k", theirs, 6, objectstore.PutOptions{}); err != nil {
 			t.Error(err)
 		}
 		panic(http.ErrAbortHandler) // this writer's request never arrived
@@ -247,12 +249,15 @@ func answer(status int, code string) func(w http.ResponseWriter) {
 	}
 }
 
-// TestRetried: what passes by itself does not reach the caller.
+// TestRetried: temporary failures do not reach the caller.
 func TestRetried(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		code   string
-	}{{409, "ConditionalRequestConflict"}, {409, "OperationAborted"}, {503, "SlowDown"}, {500, "InternalError"}, {502, "BadGateway"}, {429, "TooManyRequests"}} {
+	}{
+		{409, "ConditionalRequestConflict"}, {409, "OperationAborted"}, {503, "SlowDown"},
+		{500, "InternalError"}, {502, "BadGateway"}, {429, "TooManyRequests"},
+	} {
 		t.Run(c.code, func(t *testing.T) {
 			t.Parallel()
 			var seen atomic.Int64
@@ -271,8 +276,7 @@ func TestRetried(t *testing.T) {
 	}
 }
 
-// TestNotRetried: what does not pass by itself is reported after one attempt,
-// as what it is.
+// TestNotRetried: permanent failures are reported after one attempt, with their class.
 func TestNotRetried(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -306,147 +310,10 @@ func TestNotRetried(t *testing.T) {
 		}
 		var typed *objectstore.Error
 		if !errors.As(err, &typed) || typed.Hint == "" {
-			t.Errorf("%s: error %v gives no hint", c.code, err)
+			t.Errorf("%s: error %v has no hint", c.code, err)
 		}
 		if seen.Load() != 1 {
 			t.Errorf("%s: sent %d times", c.code, seen.Load())
 		}
 	}
-}
-
-// TestBrokenDownload: the reader continues where the connection broke, and
-// does not mix in another version.
-func TestBrokenDownload(t *testing.T) {
-	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-	var breaks atomic.Int64
-	breakOff := func(r *http.Response) error {
-		if r.Request.Method == http.MethodGet && r.ContentLength > 1000 && breaks.Add(-1) >= 0 {
-			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, r.ContentLength/2), broken{}))
-		}
-		return nil
-	}
-	s := fault{after: breakOff}.open(t)
-	if _, err := s.Put(t.Context(), "k", bytes.NewReader(data), -1, objectstore.PutOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	breaks.Store(3)
-	r, _, err := s.Get(t.Context(), "k")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := io.ReadAll(r)
-	r.Close()
-	if err != nil || !bytes.Equal(got, data) {
-		t.Fatalf("%d bytes read, %v", len(got), err)
-	}
-	breaks.Store(2)
-	if r, err = s.GetRange(t.Context(), "k", 5, 500_000); err != nil {
-		t.Fatal(err)
-	}
-	got, err = io.ReadAll(r)
-	r.Close()
-	if err != nil || !bytes.Equal(got, data[5:500_005]) {
-		t.Fatalf("%d bytes of a range read, %v", len(got), err)
-	}
-	breaks.Store(1000)
-	if r, _, err = s.Get(t.Context(), "k"); err != nil {
-		t.Fatal(err)
-	}
-	if got, err = io.ReadAll(r); err == nil {
-		t.Fatalf("a download that never ended was taken for whole after %d bytes", len(got))
-	}
-	r.Close()
-
-	breaks.Store(1)
-	if r, _, err = s.Get(t.Context(), "k"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Put(t.Context(), "k", bytes.NewReader(bytes.ToUpper(data)), -1, objectstore.PutOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(r); err == nil && !bytes.Equal(got, data) {
-		t.Fatal("two versions were mixed")
-	}
-	r.Close()
-}
-
-type broken struct{}
-
-func (broken) Read([]byte) (int, error) { return 0, errLost }
-
-// deaf ignores conditions, as some stores do.
-type deaf struct{ objectstore.Store }
-
-func (d deaf) Put(ctx context.Context, key string, r io.Reader, size int64, _ objectstore.PutOptions) (objectstore.Info, error) {
-	return d.Store.Put(ctx, key, r, size, objectstore.PutOptions{})
-}
-
-func TestProbeFindsDeafStore(t *testing.T) {
-	s := objectstoretest.Embedded(t)
-	err := objectstore.Probe(t.Context(), deaf{s})
-	if !errors.Is(err, objectstore.ErrUnconditional) {
-		t.Errorf("error is %v", err)
-	}
-	for info := range s.List(t.Context(), "") {
-		t.Errorf("the probe left %s", info.Key)
-	}
-}
-
-func TestFromEnv(t *testing.T) {
-	good := map[string]string{
-		"AWS_ENDPOINT_URL": "http://localhost:9000", "AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "hush-hush", "VAPO_STORE": "s3://bucket/team/vapo/",
-	}
-	with := func(name, value string) func(string) string {
-		return func(asked string) string {
-			if asked == name {
-				return value
-			}
-			return good[asked]
-		}
-	}
-	cfg, err := objectstore.FromEnv(with("", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cfg.String() != "s3://bucket/team/vapo at http://localhost:9000" || cfg.Region != "us-east-1" {
-		t.Errorf("config is %s, region %s", &cfg, cfg.Region)
-	}
-	if cfg, err := objectstore.FromEnv(with("AWS_ENDPOINT_URL", "")); err != nil || !strings.Contains(cfg.String(), "https://s3.us-east-1.amazonaws.com") {
-		t.Errorf("without an endpoint: %s, %v", &cfg, err)
-	}
-	for _, c := range [][2]string{
-		{"VAPO_STORE", ""}, {"VAPO_STORE", "bucket"}, {"VAPO_STORE", "s3://"}, {"VAPO_STORE", "s3://UPPER"}, {"VAPO_STORE", "s3://bucket/../x"}, {"VAPO_STORE", "s3://bucket//x"},
-		{"AWS_ACCESS_KEY_ID", ""}, {"AWS_SECRET_ACCESS_KEY", ""},
-		{"AWS_ENDPOINT_URL", "localhost:9000"}, {"AWS_ENDPOINT_URL", "ftp://x"}, {"AWS_ENDPOINT_URL", "http://user:hush-hush@host"}, {"AWS_ENDPOINT_URL", "http://host/path"}, {"AWS_ENDPOINT_URL", "http://"},
-	} {
-		_, err := objectstore.FromEnv(with(c[0], c[1]))
-		if !errors.Is(err, objectstore.ErrConfig) || !strings.Contains(err.Error(), c[0]) {
-			t.Errorf("%s=%q: error %v", c[0], c[1], err)
-		}
-		if err != nil && strings.Contains(err.Error(), "hush-hush") {
-			t.Errorf("error %q tells a secret", err)
-		}
-	}
-}
-
-func FuzzParseURL(f *testing.F) {
-	for _, s := range []string{"s3://bucket/prefix", "s3://b", "s3://bucket/", "s3:///x", "http://x"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		bucket, prefix, err := objectstore.ParseURL(s)
-		if err != nil {
-			if !errors.Is(err, objectstore.ErrConfig) {
-				t.Fatalf("untyped error %v", err)
-			}
-			return
-		}
-		again := "s3://" + bucket
-		if prefix != "" {
-			again += "/" + prefix
-		}
-		if b, p, err := objectstore.ParseURL(again); b != bucket || p != prefix || err != nil {
-			t.Fatalf("%q gives %q %q, then %q %q, %v", s, bucket, prefix, b, p, err)
-		}
-	})
 }

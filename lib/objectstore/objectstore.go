@@ -1,20 +1,17 @@
-// Package objectstore is the one door to S3-compatible storage.
+// Package objectstore is a client of S3-compatible storage.
 //
-// A cache that several runners share stands on two promises that plain S3
-// clients keep badly: a conditional write must really be conditional, and the
-// one who won must be told so. This package is minio-go with exactly those
-// promises kept, and tested against more than one server:
+// A cache that several runners share depends on two guarantees that plain S3 clients do not fully give: a conditional
+// write must really be conditional, and its winner must learn that it won. This package adds them to minio-go and is
+// tested against more than one server:
 //
-//   - Put with IfAbsent or IfMatch is atomic, also above the multipart
-//     threshold, where minio-go's own PutObject drops the condition.
-//   - A write that was retried is never reported as lost to itself: conditional
-//     writes carry a nonce, which is read back when a retry meets the object
-//     its first attempt made.
-//   - Every failure is an [*Error] that names the operation, the object and the
-//     store, says what to do about it, and answers errors.Is for the few
-//     classes a caller acts on. It never holds a credential.
+//   - Put with IfAbsent or IfMatch is atomic, even above the multipart threshold, where minio-go's own PutObject drops
+//     the condition.
+//   - A retried write never loses to its own first attempt: conditional writes carry a nonce, which is read back if a
+//     retry finds an existing object.
+//   - Every failure is an [*Error] that names the operation, the object and the store, hints at a remedy, and matches
+//     (errors.Is) one of the classes below. It never contains a credential.
 //
-// An ETag is only good for IfMatch: it is no digest of the content.
+// An ETag is only useful for IfMatch: it is not a digest of the content.
 package objectstore
 
 import (
@@ -29,15 +26,13 @@ import (
 	"vapo/lib/failure"
 )
 
-// The classes of failure a caller acts on; test with errors.Is.
+// The classes of failure that callers distinguish, with errors.Is.
 var (
-	// ErrNotFound: there is no object of that name. A missing bucket is not
-	// this but ErrNoBucket: it must never pass for a cache miss.
+	// ErrNotFound: no object has that name. A missing bucket is ErrNoBucket instead: it must not look like a cache miss.
 	ErrNotFound = failure.New(failure.Input, "", "not found")
-	// ErrExists: a condition of Put did not hold. Under IfAbsent the object
-	// exists; under IfMatch it is another one, or gone.
+	// ErrExists: a condition of Put did not hold. With IfAbsent the object exists; with IfMatch it has changed or is gone.
 	ErrExists = errors.New("precondition failed")
-	// ErrDenied: the store does not accept these credentials, or not for this.
+	// ErrDenied: the store does not accept these credentials, or not for this operation.
 	ErrDenied = errors.New("access denied")
 	// ErrUnreachable: nothing answers at the endpoint.
 	ErrUnreachable = errors.New("store unreachable")
@@ -47,13 +42,11 @@ var (
 	ErrNoBucket = errors.New("no such bucket")
 	// ErrNoSpace: the store is full. It also matches syscall.ENOSPC.
 	ErrNoSpace = fmt.Errorf("store is full: %w", syscall.ENOSPC)
-	// ErrRange: GetRange began at or after the object's end.
+	// ErrRange: the range of GetRange begins at or after the object's end.
 	ErrRange = errors.New("range not satisfiable")
-	// ErrContent: the bytes given to Put are not those its size or digest
-	// promised. Nothing was written.
+	// ErrContent: the bytes given to Put do not match its size or digest. Nothing was written.
 	ErrContent = failure.New(failure.Integrity, "", "content differs from what was announced")
-	// ErrUnconditional: the store accepts conditional writes and ignores the
-	// condition. It cannot hold a shared cache.
+	// ErrUnconditional: the store accepts conditional writes but ignores the condition, so it cannot hold a shared cache.
 	ErrUnconditional = errors.New("store ignores conditional writes")
 	// ErrConfig: the configuration is incomplete or malformed.
 	ErrConfig = failure.New(failure.Usage, "", "store configuration")
@@ -65,7 +58,7 @@ type Info struct {
 	Size    int64     // bytes
 	ETag    string    // for PutOptions.IfMatch, without quotes
 	ModTime time.Time // by the store's clock; zero from Put
-	SHA256  string    // as given to Put, in hexadecimal; empty if it was not, and from List
+	SHA256  string    // as given to Put, in hexadecimal; empty if none was given, and from List
 }
 
 // PutOptions are the conditions of a write.
@@ -74,46 +67,40 @@ type PutOptions struct {
 	IfAbsent bool
 	// IfMatch replaces the object only if its ETag is this one.
 	IfMatch string
-	// SHA256 is the digest of the whole content in hexadecimal, if known. The
-	// content is checked against it before it becomes visible, and it is kept
-	// with the object: Get and Head return it. It is what the writer meant, so
-	// it still takes a reader to check the content.
+	// SHA256 is the digest of the whole content in hexadecimal, if known. The content is checked against it before it
+	// becomes visible. It is stored with the object: Get and Head return it. Readers must still check the content.
 	SHA256 string
 }
 
-// Store is a flat space of named objects. All methods are safe for concurrent
-// use, stop when the context ends, and retry what is worth retrying (overload,
-// broken connections, contention) for a few seconds before they fail with an
+// Store is a flat space of named objects. All methods are safe for concurrent use, stop when the context ends, and
+// retry temporary failures (overload, broken connections, contention) for a few seconds before they fail with an
 // [*Error].
 //
-// Keys are relative paths of UTF-8 elements separated by single slashes. No key
-// may be a directory prefix of another ("a" beside "a/b"): a store that keeps
-// objects as files cannot hold both.
+// Keys are relative paths of UTF-8 elements separated by single slashes. No key may be a directory prefix of another
+// ("a" and "a/b"): a store that keeps objects as files cannot hold both.
 type Store interface {
-	// Get opens an object. The reader continues over broken connections and
-	// fails rather than mix two versions of the object. Fails with ErrNotFound.
+	// Get opens an object. The reader resumes after a broken connection and fails rather than mix two versions of the
+	// object. Fails with ErrNotFound.
 	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
 
-	// GetRange opens n bytes from offset off, or those up to the end if there
-	// are fewer or n is negative. Fails with ErrNotFound or ErrRange.
+	// GetRange opens n bytes from offset off; fewer if the object ends before, and all up to the end if n is negative.
+	// Fails with ErrNotFound or ErrRange.
 	GetRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
 
-	// Put writes an object of size bytes, or of whatever r holds when size is
-	// negative. The object appears whole or not at all, and replaces an older
-	// one at once. With a condition the check and the write are one step: of
-	// any number of concurrent writers with IfAbsent exactly one succeeds, and
-	// the others get ErrExists. r is read once, whatever is retried.
+	// Put writes an object of size bytes, or up to the end of r if size is negative. The object appears whole or not at
+	// all and replaces an older one atomically. A condition is checked and the object written in one step: of any number
+	// of concurrent writers with IfAbsent exactly one succeeds, and the others get ErrExists. r is read once, even if
+	// requests are retried.
 	Put(ctx context.Context, key string, r io.Reader, size int64, opt PutOptions) (Info, error)
 
 	// Head describes an object. Fails with ErrNotFound.
 	Head(ctx context.Context, key string) (Info, error)
 
-	// Delete removes an object. It is no error if there is none.
+	// Delete removes an object. A missing object is not an error.
 	Delete(ctx context.Context, key string) error
 
-	// List yields the objects whose key begins with prefix, in the order of
-	// their keys. Objects written or deleted meanwhile may or may not show. It
-	// stops at the first error.
+	// List yields the objects whose key begins with prefix, in the order of their keys. Objects written or deleted
+	// meanwhile may or may not be listed. It stops at the first error.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 
 	// String names the store without secrets: "s3://bucket/prefix at URL".

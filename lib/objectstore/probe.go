@@ -11,17 +11,15 @@ import (
 	"time"
 )
 
-// Probe finds out whether a store can hold a shared cache: it can be written,
-// returns what was written, and honours both conditions of Put. It works on an
-// object of its own under "probe/" and removes it. A store that ignores
-// conditions fails with ErrUnconditional; one that cannot be written, with
-// ErrReadOnly or whatever else is wrong with it.
+// Probe checks that a store can hold a shared cache: that it can be written, returns what was written, and respects
+// both conditions of Put. It uses a temporary object under "probe/". It fails with ErrUnconditional if the store
+// ignores conditions, and with ErrReadOnly or another class if it cannot be written.
 func Probe(ctx context.Context, s Store) error {
 	key := "probe/" + strings.ToLower(rand.Text())
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_ = s.Delete(ctx, key) // nothing depends on a leftover
+		_ = s.Delete(ctx, key) // a leftover does no harm
 	}()
 	put := func(content string, opt PutOptions) (Info, error) {
 		return s.Put(ctx, key, strings.NewReader(content), int64(len(content)), opt)
@@ -58,7 +56,8 @@ func Probe(ctx context.Context, s Store) error {
 		return err
 	}
 	if !bytes.Equal(got, []byte("second")) || info.ETag != second.ETag {
-		return &Error{Op: "probe", Key: key, Store: s.String(), Err: fmt.Errorf("it returned %q where %q was written last", got, "second")}
+		err := fmt.Errorf("it returned %q although %q was written last", got, "second")
+		return &Error{Op: "probe", Key: key, Store: s.String(), Err: err}
 	}
 	return nil
 }

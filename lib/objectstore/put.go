@@ -21,16 +21,15 @@ import (
 )
 
 const (
-	// partBytes is the largest object sent in one request and the size of the
-	// parts of a larger one. A part is held in memory so that it can be sent
-	// again; S3 wants at least 5 MiB.
+	// partBytes is the largest object sent in one request and the size of the parts of a larger one. A part is held in
+	// memory so that it can be sent again; S3 requires at least 5 MiB.
 	partBytes = 16 << 20
 	// maxParts is S3's limit; larger objects get larger parts.
 	maxParts = 10000
-	// partsInFlight bounds the memory of one large upload to as many parts.
+	// partsInFlight bounds the memory of one large upload to that many parts.
 	partsInFlight = 3
 
-	// Metadata of an object: what tells a writer its own, and its digest.
+	// Metadata of an object: the nonce of its writer, and its digest.
 	nonceHeader  = "Vapo-Nonce"
 	sha256Header = "Vapo-Sha256"
 )
@@ -41,25 +40,26 @@ func (s *s3Store) Put(ctx context.Context, key string, r io.Reader, size int64, 
 		return Info{}, err
 	}
 	if opt.IfAbsent && opt.IfMatch != "" {
-		return Info{}, s.putError(key, nil, errors.New("IfAbsent and IfMatch exclude each other"))
+		return Info{}, s.putError(key, errors.New("IfAbsent and IfMatch exclude each other"))
 	}
 	u := &upload{s: s, ctx: ctx, key: key, name: name, opt: opt, nonce: rand.Text()}
 	src := newSource(r, size, opt.SHA256)
 	first, last, err := src.next()
 	if err != nil {
-		return Info{}, s.putError(key, nil, err)
+		return Info{}, s.putError(key, err)
 	}
 	if last {
-		return u.whole(first)
+		return u.single(first)
 	}
 	return u.parts(first, src)
 }
 
-func (s *s3Store) putError(key string, kind, err error) error {
+func (s *s3Store) putError(key string, err error) error {
+	e := &Error{Op: "put", Key: key, Store: s.name, Err: err}
 	if errors.Is(err, ErrContent) {
-		return &Error{Op: "put", Key: key, Store: s.name, Err: err, Hint: "the data changed while it was stored; store it again"}
+		e.Hint = "the data changed while it was stored; store it again"
 	}
-	return &Error{Op: "put", Key: key, Store: s.name, Kind: kind, Err: err}
+	return e
 }
 
 // upload is one Put.
@@ -71,7 +71,7 @@ type upload struct {
 	nonce     string
 }
 
-// meta is what the store keeps with the object.
+// meta returns the metadata that the store keeps with the object.
 func (u *upload) meta() map[string]string {
 	meta := map[string]string{nonceHeader: u.nonce}
 	if u.opt.SHA256 != "" {
@@ -80,10 +80,9 @@ func (u *upload) meta() map[string]string {
 	return meta
 }
 
-// options carries the metadata and the condition.
+// options returns the options of a request with the metadata and the condition.
 func (u *upload) options(meta map[string]string) minio.PutObjectOptions {
-	// Without this, minio-go signs a plain-HTTP body in chunks and ignores the
-	// digest it is given.
+	// Without DisableContentSha256, minio-go signs a plain-HTTP body in chunks and ignores the given digest.
 	opts := minio.PutObjectOptions{UserMetadata: meta, DisableContentSha256: true}
 	if u.opt.IfAbsent {
 		opts.SetMatchETagExcept("*")
@@ -94,9 +93,8 @@ func (u *upload) options(meta map[string]string) minio.PutObjectOptions {
 	return opts
 }
 
-// commit makes the request that lets the object appear. If an attempt may have
-// succeeded unnoticed and a later one finds the condition broken, the nonce on
-// the object decides whether this upload won or another one did.
+// commit makes the request that creates the object. If an attempt may have succeeded unnoticed and a later one finds
+// the condition violated, the nonce of the object shows whether this upload won.
 func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 	var (
 		info      Info
@@ -133,15 +131,16 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 	return info, err
 }
 
-// whole sends an object in one request. Its digest is signed, so a server
-// refuses a body that arrives changed.
-func (u *upload) whole(data []byte) (Info, error) {
+// single sends an object in one request. Its digest is signed, so the server refuses a body that was changed in
+// transit.
+func (u *upload) single(data []byte) (Info, error) {
 	sum := sha256.Sum256(data)
 	meta := u.meta()
 	meta["x-amz-checksum-sha256"] = base64.StdEncoding.EncodeToString(sum[:])
 	opts := u.options(meta)
 	info, err := u.commit(func() (minio.UploadInfo, error) {
-		return u.s.core.PutObject(u.ctx, u.s.bucket, u.name, bytes.NewReader(data), int64(len(data)), "", hex.EncodeToString(sum[:]), opts)
+		return u.s.core.PutObject(u.ctx, u.s.bucket, u.name, bytes.NewReader(data), int64(len(data)),
+			"", hex.EncodeToString(sum[:]), opts)
 	})
 	if err != nil {
 		return Info{}, err
@@ -150,12 +149,12 @@ func (u *upload) whole(data []byte) (Info, error) {
 	return info, nil
 }
 
-// parts sends an object part by part; the condition is checked when they are
-// joined, the one moment that matters. An upload that fails is taken back.
+// parts sends an object part by part. The condition is checked when they are joined, which creates the object. A failed
+// upload is aborted.
 func (u *upload) parts(part []byte, src *source) (Info, error) {
 	s := u.s
 	if u.opt.IfAbsent {
-		// Only to save the transfer: the condition itself is checked below.
+		// This only saves the transfer: the condition itself is checked when the parts are joined.
 		if _, err := s.head(u.ctx, "put", u.key); err == nil {
 			return Info{}, &Error{Op: "put", Key: u.key, Store: s.name, Kind: ErrExists}
 		}
@@ -172,8 +171,7 @@ func (u *upload) parts(part []byte, src *source) (Info, error) {
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), 10*time.Second)
 		defer cancel()
-		// What cannot be taken back costs space, not correctness; the failure
-		// to report is the one that led here.
+		// Parts that remain only take space; the failure to report is the first one.
 		_ = s.core.AbortMultipartUpload(ctx, s.bucket, u.name, id)
 		return Info{}, err
 	}
@@ -208,7 +206,7 @@ func (u *upload) sendAndJoin(id string, part []byte, src *source) (Info, error) 
 			if sendErr := group.Wait(); sendErr != nil && !errors.Is(sendErr, context.Canceled) {
 				return Info{}, sendErr
 			}
-			return Info{}, u.s.putError(u.key, nil, err)
+			return Info{}, u.s.putError(u.key, err)
 		}
 	}
 	if err := group.Wait(); err != nil {
@@ -223,14 +221,15 @@ func (u *upload) sendPart(ctx context.Context, id string, number int, data []byt
 	sum := sha256.Sum256(data)
 	opts := minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(sum[:]), DisableContentSha256: true}
 	err = u.s.retry(ctx, "put", u.key, true, func(int) error {
-		done, err := u.s.core.PutObjectPart(ctx, u.s.bucket, u.name, id, number, bytes.NewReader(data), int64(len(data)), opts)
+		body := bytes.NewReader(data)
+		done, err := u.s.core.PutObjectPart(ctx, u.s.bucket, u.name, id, number, body, int64(len(data)), opts)
 		etag = done.ETag
 		return err
 	})
 	return etag, err
 }
 
-// source cuts a stream into parts and holds it to what was announced.
+// source splits a stream into parts and checks it against the announced size and digest.
 type source struct {
 	r     *bufio.Reader
 	part  int64
@@ -248,8 +247,7 @@ func newSource(r io.Reader, size int64, sha256Hex string) *source {
 	return s
 }
 
-// next returns the next part and whether it is the last one. An empty stream
-// is one empty part.
+// next returns the next part and whether it is the last one. An empty stream has one empty part.
 func (s *source) next() (part []byte, last bool, err error) {
 	var buf bytes.Buffer
 	if s.size >= 0 {

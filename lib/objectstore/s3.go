@@ -23,17 +23,16 @@ type s3Store struct {
 	name   string // as String
 }
 
-// Open connects to a store and asks it one question, so that a server that is
-// not there, credentials it does not accept and a bucket that does not exist
-// are found before any work is done. It does not try to write: see [Probe].
+// Open connects to a store and makes one request, so that an unreachable server, wrong credentials and a missing bucket
+// are reported before any work is done. It does not write: see [Probe].
 func Open(ctx context.Context, cfg Config) (Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
 		return nil, err
 	}
 	err = s.retry(ctx, "open", "", false, func(int) error {
-		// A listing and not a HEAD: the answer to a HEAD has no body and would
-		// leave a wrong key, a wrong secret and a policy indistinguishable.
+		// A listing instead of a HEAD: the response to a HEAD has no body, so a wrong key, a wrong secret and a policy would
+		// be indistinguishable.
 		for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
 			return obj.Err
 		}
@@ -45,7 +44,7 @@ func Open(ctx context.Context, cfg Config) (Store, error) {
 	return s, nil
 }
 
-// CreateBucket makes the bucket of cfg unless it is there.
+// CreateBucket creates the bucket of cfg unless it exists.
 func CreateBucket(ctx context.Context, cfg Config) error {
 	s, err := newStore(cfg)
 	if err != nil {
@@ -79,18 +78,17 @@ func newStore(cfg Config) (*s3Store, error) {
 		timeout = 4 * time.Second
 	}
 	transport.DialContext = (&net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second}).DialContext
-	// Joining the parts of a large upload may take a server this long.
+	// A server may need this long to join the parts of a large upload.
 	transport.ResponseHeaderTimeout = 3 * time.Minute
 	core, err := minio.NewCore(u.Host, &minio.Options{
 		Creds:     credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, cfg.SessionToken),
 		Secure:    secure,
 		Region:    cfg.Region,
 		Transport: transport,
-		// Retries are ours: only who counts the attempts can tell a condition
-		// that failed from one that its own first attempt made fail.
+		// This package retries itself: only code that counts the attempts can distinguish a violated condition from one that
+		// its own first attempt violated.
 		MaxRetries: 1,
-		// Trailing checksums are refused by some servers and garble the
-		// content on others; contents are signed by their digest instead.
+		// Some servers refuse trailing checksums and others corrupt the content; the digest of the content is signed instead.
 		TrailingHeaders: false,
 	})
 	if err != nil {
@@ -106,7 +104,7 @@ func newStore(cfg Config) (*s3Store, error) {
 
 func (s *s3Store) String() string { return s.name }
 
-// checkKey refuses keys that a store could not hold or would rewrite.
+// checkKey refuses keys that some store cannot hold or would change.
 func checkKey(key string) error {
 	if key == "" || len(key) > 900 || !utf8.ValidString(key) {
 		return fmt.Errorf("key %q is empty, too long or not UTF-8", key)
@@ -127,7 +125,10 @@ func (s *s3Store) object(op, key string) (string, error) {
 }
 
 func (s *s3Store) info(key string, obj minio.ObjectInfo) Info {
-	return Info{Key: key, Size: obj.Size, ETag: strings.Trim(obj.ETag, `"`), ModTime: obj.LastModified, SHA256: obj.UserMetadata[sha256Header]}
+	return Info{
+		Key: key, Size: obj.Size, ETag: strings.Trim(obj.ETag, `"`),
+		ModTime: obj.LastModified, SHA256: obj.UserMetadata[sha256Header],
+	}
 }
 
 func (s *s3Store) Head(ctx context.Context, key string) (Info, error) {
@@ -178,8 +179,10 @@ func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.Re
 	return &reader{ctx: ctx, s: s, key: key, etag: etag, off: off, end: off + obj.Size, body: body}, nil
 }
 
-// open requests an object or a span of it, of one version if etag is given.
-func (s *s3Store) open(ctx context.Context, key, span, etag string) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
+// open requests an object or, if span is given, a range of it; if etag is given, only that version.
+func (s *s3Store) open(
+	ctx context.Context, key, span, etag string,
+) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
 	name, err := s.object("get", key)
 	if err != nil {
 		return nil, obj, err
@@ -200,7 +203,7 @@ func (s *s3Store) open(ctx context.Context, key, span, etag string) (body io.Rea
 	return body, obj, err
 }
 
-// reader continues a download where a broken connection left it.
+// reader is a download that resumes after a broken connection.
 type reader struct {
 	ctx      context.Context
 	s        *s3Store
@@ -222,7 +225,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	case r.ctx.Err() != nil:
 		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Err: context.Cause(r.ctx)}
 	case r.resumed >= maxResumes:
-		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Kind: ErrUnreachable, Hint: "the connection broke repeatedly while reading", Err: err}
+		const hint = "the connection broke repeatedly while reading"
+		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Kind: ErrUnreachable, Hint: hint, Err: err}
 	}
 	r.resumed++
 	body, _, err := r.s.open(r.ctx, r.key, fmt.Sprintf("bytes=%d-%d", r.off, r.end-1), r.etag)
@@ -266,7 +270,7 @@ func (s *s3Store) List(ctx context.Context, prefix string) iter.Seq2[Info, error
 				}
 				last = obj.Key
 				if strings.HasSuffix(obj.Key, "/") {
-					continue // a directory marker made by another program
+					continue // another program's directory marker
 				}
 				if !yield(s.info(strings.TrimPrefix(obj.Key, s.prefix), obj), nil) {
 					stopped = true

@@ -2,11 +2,11 @@ package picture
 
 import "image"
 
-// upsample brings the colour of a JPEG image to the size of its brightness, if it is of half the width, or of half of both,
-// as libjpeg does it: every sample is 3/4 the nearer and 1/4 the further one of the coarse grid ("fancy upsampling", which
-// the tools that FIDs come from decode with). Other images are returned as they are.
+// upsample brings the chroma of a JPEG image with 4:2:2 or 4:2:0 subsampling to full size like libjpeg's "fancy
+// upsampling", which the tools that compute published FIDs use: each sample is 3/4 of the nearer and 1/4 of the further
+// coarse sample. Other images are returned unchanged.
 //
-// Note: the standard library repeats the coarse samples. That moves an FID of JPEG files by several tenths.
+// Note: the standard library repeats the coarse samples, which moves an FID of JPEG files by several tenths.
 func upsample(img image.Image) image.Image {
 	src, ok := img.(*image.YCbCr)
 	if !ok || src.Rect.Min != (image.Point{}) {
@@ -15,7 +15,8 @@ func upsample(img image.Image) image.Image {
 	half := src.SubsampleRatio == image.YCbCrSubsampleRatio420
 	w, h := src.Rect.Dx(), src.Rect.Dy()
 	cw := (w + 1) / 2
-	if !half && src.SubsampleRatio != image.YCbCrSubsampleRatio422 || cw <= 2 { // so narrow, libjpeg repeats too
+	// libjpeg, too, repeats the samples of images this narrow.
+	if !half && src.SubsampleRatio != image.YCbCrSubsampleRatio422 || cw <= 2 {
 		return img
 	}
 	dst := image.NewYCbCr(src.Rect, image.YCbCrSubsampleRatio444)
@@ -36,7 +37,7 @@ func upsample(img image.Image) image.Image {
 	return dst
 }
 
-// widenRow is libjpeg's h2v1: in [w/2] to out [w]. The roundings alternate, as there.
+// widenRow is libjpeg's h2v1: in [w/2] to out [w]. The rounding alternates, as in libjpeg.
 func widenRow(out, in []uint8) {
 	at := func(i int) int { return int(in[min(max(i, 0), len(in)-1)]) }
 	for x := range out {
@@ -49,7 +50,7 @@ func widenRow(out, in []uint8) {
 	}
 }
 
-// widenRows is libjpeg's h2v2: a row of the output from the nearer and the further row of the input.
+// widenRows is libjpeg's h2v2: an output row from the nearer and the further input row.
 func widenRows(out, near, far []uint8) {
 	at := func(i int) int {
 		i = min(max(i, 0), len(near)-1)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// JPEG files have the pixels that Pillow gives, to the rounding of the two transforms.
+// TestJPEGAgainstPillow: JPEG files decode to Pillow's pixels, up to the rounding of the inverse transform.
 func TestJPEGAgainstPillow(t *testing.T) {
 	raw, err := os.ReadFile("testdata/jpeg.json")
 	if err != nil {

@@ -5,9 +5,8 @@ import (
 	"math"
 )
 
-// CentreCrop returns the w x h pixels in the middle. Where they cannot lie in the very middle, the corner is rounded to the
-// even pixel, as torchvision's CenterCrop does; unlike it, this refuses images that are too small instead of
-// padding them with black.
+// CentreCrop returns the h x w pixels in the middle. A fractional corner is rounded to the even pixel, like
+// torchvision's CenterCrop; unlike it, CentreCrop refuses images that are too small instead of padding them with black.
 func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	if h < 1 || w < 1 || h > im.H || w > im.W {
 		return nil, fmt.Errorf("an image of %dx%d pixels is too small for a crop of %dx%d", im.W, im.H, w, h)
@@ -25,7 +24,7 @@ func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	return out, nil
 }
 
-// Grey returns the luminance of an RGB image, [1, H, W], by the weights of ITU-R 601-2 in the fixed point of Pillow's
+// Grey returns the luminance of an RGB image, [1, H, W], with the weights of ITU-R 601-2 in the fixed point of Pillow's
 // convert("L"). Three equal channels give that channel.
 func (im *Image) Grey() *Image {
 	plane := im.H * im.W

@@ -7,20 +7,17 @@ import (
 	"vapo/lib/portable"
 )
 
-// Filter is the kernel of a resize, one of Pillow's.
+// Filter is one of Pillow's resampling kernels.
 type Filter string
 
-// The filters, by the names they have in Pillow.
+// The filters, with their names in Pillow.
 const (
-	Bilinear Filter = "bilinear" // a triangle; torchvision.transforms.Resize unless told otherwise
+	Bilinear Filter = "bilinear" // a triangle; the default of torchvision.transforms.Resize
 	Bicubic  Filter = "bicubic"  // Keys' cubic with a = -1/2
 	Lanczos  Filter = "lanczos"  // a sinc windowed by the sinc of a third, 3 lobes
 )
 
-// Filters lists the filters.
-var Filters = []Filter{Bilinear, Bicubic, Lanczos}
-
-// support is the distance from which on a filter is zero.
+// support is the distance beyond which the filter is zero.
 func (f Filter) support() float64 {
 	switch f {
 	case Bicubic:
@@ -31,7 +28,7 @@ func (f Filter) support() float64 {
 	return 1
 }
 
-// at is the filter's value at a distance.
+// at returns the filter's value at distance x.
 func (f Filter) at(x float64) float64 {
 	switch f {
 	case Bicubic:
@@ -65,14 +62,15 @@ func sinc(x float64) float64 {
 	return portable.Sin(x) / x
 }
 
-// Taps are the input positions from First on, and their weights, that make one output position.
+// Taps are the weights of the input positions, from First on, that contribute to one output position.
 type Taps struct {
 	First   int
 	Weights []float64
 }
 
-// Taps returns those of the out positions of an axis of in elements, as Pillow has them (Resample.c, precompute_coeffs): the
-// filter is stretched where the axis shrinks, which is what antialiases, cut off at the ends, and sums to one.
+// Taps returns the taps of each of out positions on an axis of in elements, as in Pillow (Resample.c,
+// precompute_coeffs): the filter is stretched if the axis shrinks, for antialiasing, truncated at the ends and
+// normalised.
 func (f Filter) Taps(in, out int) []Taps {
 	ts := make([]Taps, out)
 	scale := float64(in) / float64(out)
@@ -96,17 +94,17 @@ func (f Filter) Taps(in, out int) []Taps {
 	return ts
 }
 
-// fraction is how many bits after the point the weights of 8-bit images have in Pillow (Resample.c, PRECISION_BITS).
+// fraction is the number of fractional bits of the weights for 8-bit images in Pillow (Resample.c, PRECISION_BITS).
 const fraction = 32 - 8 - 2
 
-// Resizer brings 8-bit images of one size to another as Pillow's Image.resize does, to the bit: weights of 22 bits after the
-// point, rows first and columns then, each pass rounded to 8 bits. It is safe for concurrent use.
+// Resizer resizes 8-bit images of one size with the same result as Pillow's Image.resize, bit for bit: weights with 22
+// fractional bits, first along rows and then along columns, each pass rounded to 8 bits. It is safe for concurrent use.
 type Resizer struct {
 	inH, inW, outH, outW int
 	rows, cols           []fixedTaps // of the output's rows and columns
 }
 
-// fixedTaps are Taps with weights of fixed point.
+// fixedTaps are Taps with fixed-point weights.
 type fixedTaps struct {
 	first   int
 	weights []int32
@@ -119,7 +117,7 @@ func NewResizer(f Filter, inH, inW, outH, outW int) *Resizer {
 		for i, t := range f.Taps(in, out) {
 			ts[i] = fixedTaps{first: t.First, weights: make([]int32, len(t.Weights))}
 			for k, w := range t.Weights {
-				ts[i].weights[k] = int32(math.Copysign(0.5, w) + float64(w*(1<<fraction))) // towards zero
+				ts[i].weights[k] = int32(math.Copysign(0.5, w) + float64(w*(1<<fraction))) // truncated towards zero
 			}
 		}
 		return ts

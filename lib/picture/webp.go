@@ -2,11 +2,10 @@ package picture
 
 import "image"
 
-// webp returns the pixels of a decoded WebP image as libwebp gives them. Lossy ones have colour of half the size in the
-// limited range of video (ITU-R BT.601, 16 to 235), which is brought to size and converted in libwebp's fixed point
-// (upsampling.c, yuv.h).
+// webp returns the same pixels of a decoded WebP image as libwebp. Lossy images have chroma of half size and the
+// limited range of video (ITU-R BT.601, 16 to 235); both are converted in libwebp's fixed point (upsampling.c, yuv.h).
 //
-// Note: golang.org/x/image declares them as what JPEG files hold, and so its white is 235.
+// Note: golang.org/x/image treats the values as full range, like JPEG, so its white is 235.
 func webp(img image.Image) (*Image, error) {
 	var src *image.YCbCr
 	switch im := img.(type) {
@@ -21,7 +20,7 @@ func webp(img image.Image) (*Image, error) {
 			}
 		}
 		src = &im.YCbCr
-	default: // lossless: red, green and blue
+	default: // lossless images are RGB
 		return rgb(img)
 	}
 	w, h := src.Rect.Dx(), src.Rect.Dy()
@@ -46,8 +45,8 @@ func webp(img image.Image) (*Image, error) {
 	return out, nil
 }
 
-// other is the coarse sample on the other side of position i: the one before for even, the one after for odd ones.
+// other is the index of the coarse sample further from position i: the previous one for even i, the next for odd i.
 func other(i, last int) int { return min(max(i/2-1+2*(i%2), 0), last) }
 
-// clip6 drops six bits after the point.
+// clip6 rounds down a value with six fractional bits and clamps it to 8 bits.
 func clip6(v int) uint8 { return uint8(min(max(v>>6, 0), 255)) }

@@ -28,7 +28,7 @@ func webpCases(t testing.TB) (cases []webpCase) {
 	return cases
 }
 
-// WebP files have the pixels that Pillow gives, byte for byte: their decoding leaves nothing to rounding.
+// TestWebPAgainstPillow: WebP files decode to Pillow's pixels, byte for byte: WebP decoding is exact.
 func TestWebPAgainstPillow(t *testing.T) {
 	for _, c := range webpCases(t) {
 		img, err := Decode(c.File, WebP)
@@ -44,9 +44,9 @@ func TestWebPAgainstPillow(t *testing.T) {
 		if img.W != c.W || img.H != c.H || !bytes.Equal(img.Pixels, c.Pixels) {
 			t.Errorf("%dx%d: decoded as %dx%d\n got %v\nwant %v", c.W, c.H, img.W, img.H, img.Pixels, c.Pixels)
 		}
-		for n := range len(c.File) - 1 { // the last byte may fill up a chunk
+		for n := range len(c.File) - 1 { // the last byte may be padding
 			if _, err := Decode(c.File[:n], Formats...); err == nil {
-				t.Errorf("%dx%d: decodes although cut to %d of %d bytes", c.W, c.H, n, len(c.File))
+				t.Errorf("%dx%d: decodes although truncated to %d of %d bytes", c.W, c.H, n, len(c.File))
 			}
 		}
 	}

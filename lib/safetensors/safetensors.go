@@ -1,8 +1,8 @@
-// Package safetensors reads and writes tensors in the safetensors format, in which weights are shared without being a
-// program: a header in JSON, and numbers.
+// Package safetensors reads and writes tensors in the safetensors format, which holds weights without executable code:
+// a JSON header followed by the values.
 //
-// Headers are parsed and checked by github.com/nlpodyssey/safetensors: tensors lie within the file, side by side, as large
-// as their shapes say. Here the size of a header is bounded before that, and tensors become float32.
+// github.com/nlpodyssey/safetensors parses and checks the header: tensors lie within the file, do not overlap and have
+// the sizes of their shapes. This package first bounds the size of the header, and converts tensors to float32.
 package safetensors
 
 import (
@@ -15,23 +15,24 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gomlx/compute/dtypes/float16"
 	st "github.com/nlpodyssey/safetensors"
 )
 
-// Bounds on a file and its header in bytes. A header of a thousand tensors has a hundred thousand; parsing takes up
-// to sixty times its size.
+// Bounds on a file and its header in bytes. The header of a thousand tensors has 100 KB; parsing takes up to 60 times
+// its size in memory.
 const (
 	maxFile   = 8 << 30
 	maxHeader = 4 << 20
 )
 
-// File is a file whose tensors have been found, but not yet converted.
+// File is a parsed file. Tensors are converted when they are requested.
 type File struct {
 	tensors st.SafeTensors
 	data    []byte
 }
 
-// IsFile reports whether a file begins as this format does: with the length of a header that fits into it, and a brace.
+// IsFile reports whether a file begins like this format: with the length of a header that fits into it, and a brace.
 func IsFile(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -50,7 +51,7 @@ func IsFile(name string) bool {
 	return head[8] == '{' && n <= uint64(info.Size()-8)
 }
 
-// Open reads a file. The error names what is wrong with it, but not the file.
+// Open reads a file. The error does not name the file.
 func Open(name string) (*File, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -63,18 +64,20 @@ func Open(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(data)
+	return parse(data)
 }
 
-// Parse is Open on the bytes of a file, which it keeps.
-func Parse(data []byte) (*File, error) {
+// parse is Open on the bytes of a file, which it keeps.
+func parse(data []byte) (*File, error) {
 	if len(data) < 8 {
 		return nil, errors.New("not a safetensors file: it is shorter than the length of its header")
 	}
-	if n := binary.LittleEndian.Uint64(data); n > maxHeader {
+	switch n := binary.LittleEndian.Uint64(data); {
+	case n > maxHeader:
 		return nil, fmt.Errorf("not a safetensors file: a header of %d bytes; at most %d are read", n, maxHeader)
-	} else if n > uint64(len(data)-8) {
-		return nil, fmt.Errorf("not a safetensors file: a header of %d bytes in a file of %d; it is truncated, or something else", n, len(data))
+	case n > uint64(len(data)-8):
+		return nil, fmt.Errorf(
+			"not a safetensors file: a header of %d bytes in a file of %d; it is truncated, or something else", n, len(data))
 	}
 	f, err := st.Deserialize(data)
 	if err != nil {
@@ -101,23 +104,23 @@ func (f *File) Names() []string {
 	return names
 }
 
-// Metadata returns the strings beside the tensors (__metadata__), nil where there are none.
+// Metadata returns the strings stored with the tensors (__metadata__), or nil.
 func (f *File) Metadata() map[string]string {
 	_, m, err := st.ReadMetadata(f.data)
 	if err != nil {
-		return nil // Parse has read it
+		return nil // cannot happen: parse has read it
 	}
 	return m.Metadata()
 }
 
-// Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar; ok tells whether it is there.
-// Numbers that float32 does not have are rounded to it.
+// Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar. ok reports whether the
+// file has it. Values that float32 cannot represent are rounded.
 func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err error) {
 	t, ok := f.tensors.Tensor(name)
 	if !ok {
 		return nil, nil, false, nil
 	}
-	value := kinds[t.DType()]
+	value := decoders[t.DType()]
 	if value == nil {
 		return nil, nil, true, fmt.Errorf("tensor %.200s: elements are %v, which is not read here", name, t.DType())
 	}
@@ -135,42 +138,27 @@ func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err 
 	return values, shape, true, nil
 }
 
-// kinds are the element types that float32 can stand for.
-var kinds = map[st.DType]func(b []byte) float32{
+// decoders convert the first element of b, by element type.
+var decoders = map[st.DType]func(b []byte) float32{
 	st.F64:  func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) },
 	st.F32:  func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) },
 	st.BF16: func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) },
-	st.F16:  func(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) },
+	st.F16:  func(b []byte) float32 { return float16.Float16(binary.LittleEndian.Uint16(b)).Float32() },
 	st.I64:  func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) },
 	st.I32:  func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) },
 	st.U8:   func(b []byte) float32 { return float32(b[0]) },
 	st.BOOL: func(b []byte) float32 { return float32(b[0]) },
 }
 
-// half is an IEEE half precision number: exact in float32.
-func half(v uint16) float32 {
-	fraction, exponent := float64(v&1023), int(v>>10)&31
-	f := math.Ldexp(fraction+1024, exponent-25)
-	switch {
-	case exponent == 0:
-		f = math.Ldexp(fraction, -24)
-	case exponent == 31 && fraction == 0:
-		f = math.Inf(1)
-	case exponent == 31:
-		f = math.NaN()
-	}
-	return float32(math.Copysign(f, 1-2*float64(v>>15)))
-}
-
-// Tensor is one to write.
+// Tensor is a tensor for Write.
 type Tensor struct {
 	Name  string
 	Shape []int // empty for a scalar
 	Data  []float32
 }
 
-// Write writes tensors as F32, sorted by name, and metadata (__metadata__), sorted by key, which may be nil. The bytes
-// are a function of names, shapes, values and metadata.
+// Write writes tensors as F32, sorted by name, and metadata (__metadata__, may be nil), sorted by key. The bytes are a
+// function of names, shapes, values and metadata.
 func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	views := make(map[string]view, len(tensors))
 	for _, t := range tensors {
@@ -182,12 +170,13 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 			count *= d
 		}
 		switch _, twice := views[t.Name]; {
-		case t.Name == "" || strings.HasPrefix(t.Name, "__"): // __metadata__ is no tensor
+		case t.Name == "" || strings.HasPrefix(t.Name, "__"): // reserved: __metadata__
 			return fmt.Errorf("safetensors: write: a tensor named %q", t.Name)
 		case twice:
 			return fmt.Errorf("safetensors: write: two tensors named %s", t.Name)
 		case count != len(t.Data):
-			return fmt.Errorf("safetensors: write: tensor %s has %d values, expected %d for shape %v", t.Name, len(t.Data), count, t.Shape)
+			return fmt.Errorf("safetensors: write: tensor %s has %d values, expected %d for shape %v",
+				t.Name, len(t.Data), count, t.Shape)
 		}
 		views[t.Name] = view{t}
 	}
@@ -197,7 +186,7 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	return nil
 }
 
-// view is a tensor as the library takes it.
+// view adapts a Tensor to the library's interface.
 type view struct{ Tensor }
 
 func (v view) DType() st.DType { return st.F32 }

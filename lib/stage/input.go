@@ -75,10 +75,14 @@ func (in *input) file(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// locate resolves ref to a digest and checks that its bytes are there.
-func (s *source) locate(ctx context.Context, ref string) (*input, error) {
-	if !artifact.IsReference(ref) {
-		return locateFile(ref)
+// locate resolves a reference to a digest and checks that its bytes exist.
+func (s *source) locate(ctx context.Context, text string) (*input, error) {
+	ref, err := artifact.ParseReference(text)
+	if err != nil {
+		return nil, err
+	}
+	if !ref.Stored() {
+		return locateFile(text)
 	}
 	store, err := s.open(ctx)
 	if err != nil {
@@ -90,7 +94,7 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 	}
 	in := &input{digest: digest, size: size}
 	in.fetch = func(ctx context.Context) (string, error) {
-		path := filepath.Join(s.scratch, strings.TrimPrefix(string(digest), "sha256:"))
+		path := filepath.Join(s.scratch, digest.Hex())
 		if err := store.Fetch(ctx, digest, path); err != nil {
 			return "", err
 		}

@@ -5,27 +5,26 @@ import (
 	"fmt"
 )
 
-// malformed is the panic by which the walk below ends at the first inconsistency; verify recovers it.
+// malformed is the panic that ends the walk below at the first inconsistency; see refuse.
 type malformed string
 
 func fail(format string, args ...any) { panic(malformed(fmt.Sprintf(format, args...))) }
 
 // flat is a flatbuffer read with every offset checked. Flatbuffers may share parts, so a small buffer can describe an
-// exponentially large tree; left counts what has been visited, and the walk ends when that is several times the
-// buffer.
+// exponentially large tree. budget bounds the bytes visited to several times the buffer.
 type flat struct {
-	b    []byte
-	left int
+	b      []byte
+	budget int
 }
 
-func newFlat(b []byte) *flat { return &flat{b: b, left: 4*len(b) + 64} }
+func newFlat(b []byte) *flat { return &flat{b: b, budget: 4*len(b) + 64} }
 
 // span checks that n bytes lie at pos and charges the budget for them.
 func (f *flat) span(pos, n int) {
 	if pos < 0 || n < 0 || pos > len(f.b) || n > len(f.b)-pos {
 		fail("metadata points outside itself (bytes %d+%d of %d)", pos, n, len(f.b))
 	}
-	if f.left -= n; f.left < 0 {
+	if f.budget -= n; f.budget < 0 {
 		fail("metadata refers to its parts too often")
 	}
 }
@@ -40,7 +39,7 @@ func (f *flat) follow(pos int) int {
 
 func (f *flat) root() table { return f.table(f.follow(0)) }
 
-// table is a flatbuffers table: pos is its position, vt and vtLen its table of field offsets, size its own bytes.
+// table is a flatbuffers table of size bytes at pos; vt and vtLen give its table of field offsets.
 type table struct {
 	f              *flat
 	pos, vt, vtLen int
@@ -51,15 +50,15 @@ func (f *flat) table(pos int) table {
 	f.span(pos, 4)
 	vt := pos - int(int32(binary.LittleEndian.Uint32(f.b[pos:])))
 	t := table{f: f, pos: pos, vt: vt, vtLen: f.u16(vt), size: f.u16(vt + 2)}
-	// An odd length is refused: the flatbuffers runtime would read a last field that this walk takes for absent.
+	// An odd length is refused: the flatbuffers runtime would read a last field that this walk considers absent.
 	if t.vtLen < 4 || t.vtLen%2 != 0 || vt+t.vtLen > len(f.b) {
-		fail("metadata table at byte %d has no sound field list", pos)
+		fail("metadata table at byte %d has no valid field list", pos)
 	}
 	f.span(pos, t.size)
 	return t
 }
 
-// slot returns the position of field i of n bytes, or ok=false where the field is absent.
+// slot returns the position of field i of n bytes, or ok=false if the field is absent.
 func (t table) slot(i, n int) (int, bool) {
 	if 4+2*i+2 > t.vtLen {
 		return 0, false
@@ -74,32 +73,15 @@ func (t table) slot(i, n int) (int, bool) {
 	return t.pos + off, true
 }
 
-func (t table) uint8(i int) uint8 {
-	if p, ok := t.slot(i, 1); ok {
-		return t.f.b[p]
+// uint returns field i, an unsigned integer of n bytes; 0 if the field is absent.
+func (t table) uint(i, n int) uint64 {
+	p, ok := t.slot(i, n)
+	if !ok {
+		return 0
 	}
-	return 0
-}
-
-func (t table) uint16(i int) uint16 {
-	if p, ok := t.slot(i, 2); ok {
-		return binary.LittleEndian.Uint16(t.f.b[p:])
-	}
-	return 0
-}
-
-func (t table) uint32(i int) uint32 {
-	if p, ok := t.slot(i, 4); ok {
-		return binary.LittleEndian.Uint32(t.f.b[p:])
-	}
-	return 0
-}
-
-func (t table) uint64(i int) uint64 {
-	if p, ok := t.slot(i, 8); ok {
-		return binary.LittleEndian.Uint64(t.f.b[p:])
-	}
-	return 0
+	var b [8]byte
+	copy(b[:], t.f.b[p:p+n])
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 func (t table) table(i int) (table, bool) {
@@ -110,7 +92,7 @@ func (t table) table(i int) (table, bool) {
 	return t.f.table(t.f.follow(p)), true
 }
 
-// vector returns the position of the first element and the number of elements of stride bytes of vector field i.
+// vector returns, for vector field i with elements of stride bytes, the position of the first element and their number.
 func (t table) vector(i, stride int) (pos, n int) {
 	p, ok := t.slot(i, 4)
 	if !ok {
@@ -131,6 +113,17 @@ func (t table) tables(i int) []table {
 	out := make([]table, n)
 	for k := range out {
 		out[k] = t.f.table(t.f.follow(pos + 4*k))
+	}
+	return out
+}
+
+// pairs returns vector field i, whose elements are structs of two 64-bit integers.
+func (t table) pairs(i int) [][2]int64 {
+	pos, n := t.vector(i, 16)
+	out := make([][2]int64, n)
+	for k := range out {
+		b := t.f.b[pos+16*k:]
+		out[k] = [2]int64{int64(binary.LittleEndian.Uint64(b)), int64(binary.LittleEndian.Uint64(b[8:]))}
 	}
 	return out
 }

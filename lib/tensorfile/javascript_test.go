@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,8 +29,8 @@ type jsColumn struct {
 	SHA256   string            `json:"sha256"`
 }
 
-// TestJavaScriptReadsBack has an independent implementation, npm's apache-arrow, read what Write wrote.
-// VAPO_TENSORFILE names a further file to compare, such as an output of prep.
+// TestJavaScriptReadsBack has an independent implementation, npm's apache-arrow, read what Write wrote. VAPO_TENSORFILE
+// names a further file to compare, such as an output of prep.
 func TestJavaScriptReadsBack(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("node is not installed")
@@ -78,12 +79,12 @@ func stderrOf(err error) []byte {
 func asJavaScript(t *testing.T, table *Table) jsTable {
 	want := jsTable{Rows: table.Rows, Metadata: table.Meta}
 	for _, c := range table.Columns {
-		_, n, _ := elementWidth(c.Data)
+		n, _ := length(c.Data)
 		_, raw := bytesOf(c.Data, 0, n)
 		sum := sha256.Sum256(raw)
 		j := jsColumn{
 			Name: c.Name, Values: n, SHA256: hex.EncodeToString(sum[:]), Metadata: map[string]string{},
-			Type: map[string]string{"uint8": "Uint8", "int64": "Int64", "float32": "Float32", "float64": "Float64"}[elementName(c.Data)],
+			Type: strings.ToUpper(elementName(c.Data)[:1]) + elementName(c.Data)[1:],
 		}
 		if len(c.Shape) > 0 {
 			j.ListSize = c.Size()

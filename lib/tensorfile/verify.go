@@ -6,16 +6,16 @@ import (
 	"io"
 )
 
-// arrow's reader allocates what a file's flatbuffers claim before it looks whether the bytes are there, and walks
-// vectors of any claimed length. verify therefore walks footer and batch headers first, in the way a flatbuffers
-// verifier does (which the Go runtime of flatbuffers lacks), and accepts only the part of the format that vapo uses.
+// Arrow's reader allocates what a file's flatbuffers claim before it checks that the bytes exist, and walks vectors of
+// any claimed length. Footer and batch headers are therefore verified first, as a flatbuffers verifier would (the Go
+// runtime of flatbuffers lacks one), and only the part of the format that vapo uses is accepted.
 //
-// Note: recovering from arrow's panics alone was not enough: a claimed length of 2^40 is an allocation that
-// kills the process, not a panic.
+// Note: recovering from Arrow's panics alone was not enough: a claimed length of 2^40 is an allocation that kills the
+// process, not a panic.
 
 const (
 	magic        = "ARROW1"
-	maxFooter    = 256 << 20 // bytes; a footer has about 300 a column and 24 a batch
+	maxFooter    = 256 << 20 // bytes; a footer has about 300 per column and 24 per batch
 	trailerBytes = 4 + len(magic)
 	continuation = 0xffffffff
 )
@@ -33,23 +33,23 @@ const (
 	intBits, intSigned, floatPrecision, precisionSingle, listSizeSlot = 0, 1, 0, 1, 0
 )
 
-// layout is what verify needs of a column: bytes of a value, values of a row, and whether they are in a list.
+// layout is the memory layout of a column.
 type layout struct {
 	name  string
-	width int64
-	size  int64
-	list  bool
+	width int64 // bytes of a value
+	size  int64 // values of a row
+	list  bool  // whether rows are fixed-size lists
 }
 
-// block is where a record batch lies: its header of meta bytes at offset, its body after that.
+// block is the place of a record batch: its header of meta bytes at offset, followed by its body.
 type block struct {
 	offset, meta, body int64
 }
 
-// batch is what a verified header says of a record batch.
+// batch is the content of a verified record batch header.
 type batch struct {
 	rows   int
-	values []int64 // by column: where in the body its values begin
+	values []int64 // by column: offset of its values in the body
 }
 
 // refuse turns the panic of a malformed part into an error.
@@ -63,23 +63,7 @@ func refuse(err *error) {
 	}
 }
 
-// verify checks every length and offset that arrow's reader relies on against the size of the file, and returns its rows.
-func verify(r io.ReaderAt, size int64) (rows int, err error) {
-	columns, blocks, err := verifyFooter(r, size)
-	if err != nil {
-		return 0, err
-	}
-	for i, b := range blocks {
-		v, err := verifyHeader(r, i, b, columns)
-		if err != nil {
-			return 0, err
-		}
-		rows += v.rows
-	}
-	return rows, nil
-}
-
-// verifyFooter checks the footer and returns the columns and where the record batches lie: one after the other.
+// verifyFooter checks the footer and returns the columns and the places of the record batches, which do not overlap.
 func verifyFooter(r io.ReaderAt, size int64) (columns []layout, blocks []block, err error) {
 	defer refuse(&err)
 	footer, dataEnd, err := readFooter(r, size)
@@ -105,7 +89,8 @@ func verifyFooter(r io.ReaderAt, size int64) (columns []layout, blocks []block, 
 		meta := int64(int32(binary.LittleEndian.Uint32(blk[8:])))
 		body := int64(binary.LittleEndian.Uint64(blk[16:]))
 		if offset < next || meta < 16 || body < 0 || offset > dataEnd || meta > dataEnd-offset || body > dataEnd-offset-meta {
-			fail("record batch %d lies at bytes %d+%d+%d, outside the %d bytes of data or inside another batch", i, offset, meta, body, dataEnd)
+			fail("record batch %d lies at bytes %d+%d+%d, outside the %d bytes of data or inside another batch",
+				i, offset, meta, body, dataEnd)
 		}
 		if offset%8 != 0 || meta%8 != 0 || body%8 != 0 {
 			fail("record batch %d is not aligned to 8 bytes", i)
@@ -154,7 +139,7 @@ func readFooter(r io.ReaderAt, size int64) (footer []byte, begin int64, err erro
 	return footer, begin, readFull(r, footer, begin)
 }
 
-// readFull is ReadAt that says io.ErrUnexpectedEOF where bytes are missing.
+// readFull fills b with the bytes at off. If bytes are missing, it fails with a *FormatError of io.ErrUnexpectedEOF.
 func readFull(r io.ReaderAt, b []byte, off int64) error {
 	n, err := r.ReadAt(b, off)
 	if n == len(b) {
@@ -167,7 +152,7 @@ func readFull(r io.ReaderAt, b []byte, off int64) error {
 }
 
 func verifySchema(schema table) []layout {
-	if schema.uint16(schemaEndianness) != 0 {
+	if schema.uint(schemaEndianness, 2) != 0 {
 		fail("big-endian data is not read")
 	}
 	fields := schema.tables(schemaFields)
@@ -185,13 +170,13 @@ func verifySchema(schema table) []layout {
 			if !ok || len(children) != 1 {
 				fail("column %q is a list of %d types", c.name, len(children))
 			}
-			c.list, c.size = true, int64(int32(list.uint32(listSizeSlot)))
+			c.list, c.size = true, int64(int32(list.uint(listSizeSlot, 4)))
 			if c.size < 1 {
 				fail("column %q has rows of %d values", c.name, c.size)
 			}
 			c.width = valueWidth(c.name, children[0], verifyField(children[0]))
 		default:
-			c.width = valueWidth(c.name, f, f.uint8(fieldTypeKind))
+			c.width = valueWidth(c.name, f, f.uint(fieldTypeKind, 1))
 		}
 	}
 	verifyMetadata(schema, schemaMetadata)
@@ -199,13 +184,13 @@ func verifySchema(schema table) []layout {
 }
 
 // verifyField checks what all fields have in common and returns the kind of its type.
-func verifyField(f table) uint8 {
+func verifyField(f table) uint64 {
 	name := f.string(fieldName)
 	if _, ok := f.table(fieldDictionary); ok {
 		fail("column %q is dictionary-encoded", name)
 	}
 	verifyMetadata(f, fieldMetadata)
-	return f.uint8(fieldTypeKind)
+	return f.uint(fieldTypeKind, 1)
 }
 
 func verifyMetadata(t table, slot int) {
@@ -216,7 +201,7 @@ func verifyMetadata(t table, slot int) {
 }
 
 // valueWidth returns the bytes of one value of a field of uint8, int64, float32 or float64, and refuses others.
-func valueWidth(column string, f table, kind uint8) int64 {
+func valueWidth(column string, f table, kind uint64) int64 {
 	if n := len(f.tables(fieldChildren)); n != 0 {
 		fail("column %q has %d nested columns", column, n)
 	}
@@ -226,12 +211,12 @@ func valueWidth(column string, f table, kind uint8) int64 {
 	}
 	switch kind {
 	case typeInt:
-		bits, signed := typ.uint32(intBits), typ.uint8(intSigned) != 0
+		bits, signed := typ.uint(intBits, 4), typ.uint(intSigned, 1) != 0
 		if bits == 8 && !signed || bits == 64 && signed {
 			return int64(bits / 8)
 		}
 	case typeFloat:
-		if p := typ.uint16(floatPrecision); p == precisionSingle || p == precisionSingle+1 {
+		if p := typ.uint(floatPrecision, 2); p == precisionSingle || p == precisionSingle+1 {
 			return 4 * int64(p)
 		}
 	}
@@ -245,10 +230,10 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 		fail("record batch %d has no message header", i)
 	}
 	msg := newFlat(header[8:]).root()
-	if k := msg.uint8(messageKind); k != kindRecordBatch {
+	if k := msg.uint(messageKind, 1); k != kindRecordBatch {
 		fail("block %d is a message of kind %d, expected a record batch", i, k)
 	}
-	if n := int64(msg.uint64(messageBodyLength)); n != body {
+	if n := int64(msg.uint(messageBodyLength, 8)); n != body {
 		fail("record batch %d has a body of %d bytes by its header, %d by the footer", i, n, body)
 	}
 	record, ok := msg.table(messageHeader)
@@ -258,36 +243,35 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 	if _, ok := record.table(batchCompression); ok {
 		fail("record batch %d is compressed: write the file without compression", i)
 	}
-	rows := int64(record.uint64(batchLength))
+	rows := int64(record.uint(batchLength, 8))
 	if rows < 0 || rows > body {
 		fail("record batch %d claims %d rows in %d bytes", i, rows, body)
 	}
-	nodesAt, nodes := record.vector(batchNodes, 16)
-	buffersAt, buffers := record.vector(batchBuffers, 16)
-	b := record.f.b
+	nodes, buffers := record.pairs(batchNodes), record.pairs(batchBuffers)
 	node := func(c *layout, want int64) {
-		if nodes == 0 {
+		if len(nodes) == 0 {
 			fail("record batch %d has no description of column %q", i, c.name)
 		}
-		n, nulls := int64(binary.LittleEndian.Uint64(b[nodesAt:])), int64(binary.LittleEndian.Uint64(b[nodesAt+8:]))
+		n, nulls := nodes[0][0], nodes[0][1]
+		nodes = nodes[1:]
 		if n != want || nulls != 0 {
 			fail("column %q, record batch %d: %d values and %d nulls, expected %d and none", c.name, i, n, nulls, want)
 		}
-		nodesAt, nodes = nodesAt+16, nodes-1
 	}
 	buffer := func(c *layout, need int64) int64 {
-		if buffers == 0 {
+		if len(buffers) == 0 {
 			fail("record batch %d has no buffer of column %q", i, c.name)
 		}
-		off, n := int64(binary.LittleEndian.Uint64(b[buffersAt:])), int64(binary.LittleEndian.Uint64(b[buffersAt+8:]))
+		off, n := buffers[0][0], buffers[0][1]
+		buffers = buffers[1:]
 		if off < 0 || n < need || off > body || n > body-off {
-			fail("column %q, record batch %d: buffer of bytes %d+%d in a body of %d, expected %d bytes", c.name, i, off, n, body, need)
+			fail("column %q, record batch %d: buffer of bytes %d+%d in a body of %d, expected %d bytes",
+				c.name, i, off, n, body, need)
 		}
-		buffersAt, buffers = buffersAt+16, buffers-1
 		return off
 	}
 	found := batch{rows: int(rows), values: make([]int64, len(columns))}
-	room := body // buffers are disjoint in a sound file; overlapping ones would multiply the memory needed
+	room := body // the buffers of a valid file are disjoint; overlapping ones would multiply the memory needed
 	for k := range columns {
 		c := &columns[k]
 		if rows > 0 && c.size > room/c.width/rows {
@@ -303,8 +287,8 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 		}
 		found.values[k] = buffer(c, need)
 	}
-	if nodes != 0 || buffers != 0 {
-		fail("record batch %d describes %d values and %d buffers too many", i, nodes, buffers)
+	if len(nodes) > 0 || len(buffers) > 0 {
+		fail("record batch %d describes %d values and %d buffers too many", i, len(nodes), len(buffers))
 	}
 	return found
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// BatchRows is the number of rows of every record batch but the last. It is part of the format: another value gives other
-// bytes, and so other digests, for the same content.
+// BatchRows is the number of rows of every record batch but the last. It is part of the format: another value would
+// give other bytes, and so other digests, for the same content.
 const BatchRows = 1024
 
-// rangeKey is the field metadata that carries Column.Range, as a JSON array of two numbers.
+// rangeKey is the field metadata that holds Column.Range, as a JSON array of two numbers.
 const rangeKey = "range"
 
 // Write writes the table as an Arrow IPC file. Its bytes are a function of the table alone: fixed batch size, metadata
@@ -61,11 +61,7 @@ func schemaOf(t *Table) (*arrow.Schema, error) {
 		c := &t.Columns[i]
 		typ, _ := bytesOf(c.Data, 0, 0)
 		if len(c.Shape) > 0 {
-			tensor, err := NewFixedShapeTensor(typ, c.Shape)
-			if err != nil {
-				return nil, fmt.Errorf("column %q: %w", c.Name, err)
-			}
-			typ = tensor
+			typ = newFixedShapeTensor(typ, c.Shape)
 		}
 		fields[i] = arrow.Field{Name: c.Name, Type: typ}
 		if c.Range != nil {
@@ -100,7 +96,8 @@ func bytesOf(data any, from, to int) (arrow.DataType, []byte) {
 	panic(fmt.Sprintf("tensorfile: column of %T passed validation", data))
 }
 
-// counter lets arrow's file writer, which wants an io.WriteSeeker only to ask where it is, write to any io.Writer.
+// counter lets Arrow's file writer write to any io.Writer: it requires an io.WriteSeeker, but only to ask for its
+// position.
 type counter struct {
 	w   io.Writer
 	pos int64

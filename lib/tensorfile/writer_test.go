@@ -5,13 +5,14 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 )
 
 // part returns rows [from, to) of t.
 func part(t *Table, from, to int) *Table {
-	p := &Table{Rows: to - from}
+	p := &Table{Rows: to - from, Meta: t.Meta}
 	for _, c := range t.Columns {
 		c.Data = slice(c.Data, from*c.Size(), to*c.Size())
 		p.Columns = append(p.Columns, c)
@@ -19,8 +20,8 @@ func part(t *Table, from, to int) *Table {
 	return p
 }
 
-// TestWriterIsWrite: whatever pieces the rows come in, and although the pieces' memory is used again, the bytes are those
-// of the whole table.
+// TestWriterIsWrite: however the rows are divided, and although the parts' memory is reused, the bytes are those of the
+// whole table.
 func TestWriterIsWrite(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, rows := range []int{0, 1, 7, BatchRows - 1, BatchRows, BatchRows + 1, 2*BatchRows + 3, 4 * BatchRows} {
@@ -36,16 +37,17 @@ func TestWriterIsWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			for from := 0; from < rows; {
-				n := min(rng.IntN(most+1), rows-from) // no rows, too
+				n := min(rng.IntN(most+1), rows-from) // may be 0
 				p := part(whole, from, from+n)
 				for i := range p.Columns {
-					p.Columns[i].Data = join(none(p.Columns[i].Data), p.Columns[i].Data, 0)
+					data := p.Columns[i].Data
+					p.Columns[i].Data = extend(makeData(data, 0), data, 0)
 				}
 				if err := w.Append(p); err != nil {
 					t.Fatal(err)
 				}
 				for i := range p.Columns {
-					wipe(p.Columns[i].Data)
+					reflect.ValueOf(p.Columns[i].Data).Clear()
 				}
 				from += n
 			}
@@ -53,30 +55,20 @@ func TestWriterIsWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(b.Bytes(), want) {
-				t.Errorf("%d rows, at most %d at once: other bytes than Write's", rows, most)
+				t.Errorf("%d rows, at most %d at a time: the bytes differ from Write's", rows, most)
 			}
 			if !bytes.Equal(encode(t, whole), want) {
-				t.Errorf("%d rows: the writer changed the table it took for an example", rows)
+				t.Errorf("%d rows: the writer changed its example table", rows)
 			}
 		}
 	}
 }
 
-func wipe(data any) {
-	switch d := data.(type) {
-	case []uint8:
-		clear(d)
-	case []int64:
-		clear(d)
-	case []float32:
-		clear(d)
-	case []float64:
-		clear(d)
-	}
-}
-
 func TestWriterRefuses(t *testing.T) {
-	like := &Table{Columns: []Column{{Name: "x", Shape: []int{2}, Data: []float32(nil)}}}
+	one := func(rows int, c Column) *Table { return &Table{Rows: rows, Columns: []Column{c}} }
+	like := one(0, Column{Name: "x", Shape: []int{2}, Data: []float32(nil)})
+	two := one(1, Column{Name: "x", Shape: []int{2}, Data: []float32{1, 2}})
+	two.Columns = append(two.Columns, Column{Name: "z", Data: []uint8{1}})
 	if _, err := NewWriter(io.Discard, &Table{}); err == nil {
 		t.Error("a table without columns is accepted")
 	}
@@ -84,11 +76,11 @@ func TestWriterRefuses(t *testing.T) {
 		table *Table
 		want  string
 	}{
-		"other name":  {&Table{Rows: 1, Columns: []Column{{Name: "y", Shape: []int{2}, Data: []float32{1, 2}}}}, `"y"`},
-		"other shape": {&Table{Rows: 1, Columns: []Column{{Name: "x", Shape: []int{1}, Data: []float32{1}}}}, "[1]"},
-		"other type":  {&Table{Rows: 1, Columns: []Column{{Name: "x", Shape: []int{2}, Data: []float64{1, 2}}}}, "float64, expected float32"},
-		"too few":     {&Table{Rows: 2, Columns: []Column{{Name: "x", Shape: []int{2}, Data: []float32{1, 2}}}}, "2 values"},
-		"one more":    {&Table{Rows: 1, Columns: []Column{{Name: "x", Shape: []int{2}, Data: []float32{1, 2}}, {Name: "z", Data: []uint8{1}}}}, "2 columns, expected 1"},
+		"other name":  {one(1, Column{Name: "y", Shape: []int{2}, Data: []float32{1, 2}}), `"y"`},
+		"other shape": {one(1, Column{Name: "x", Shape: []int{1}, Data: []float32{1}}), "[1]"},
+		"other type":  {one(1, Column{Name: "x", Shape: []int{2}, Data: []float64{1, 2}}), "float64, expected float32"},
+		"too few":     {one(2, Column{Name: "x", Shape: []int{2}, Data: []float32{1, 2}}), "2 values"},
+		"one more":    {two, "2 columns, expected 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, err := NewWriter(io.Discard, like)
@@ -99,7 +91,7 @@ func TestWriterRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
-			if again := w.Close(); again == nil || again.Error() != err.Error() { // or half a file would pass for whole
+			if again := w.Close(); again == nil || again.Error() != err.Error() { // or half a file would pass for a complete one
 				t.Errorf("closing after that: %v", again)
 			}
 		})

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// operands says what follows each opcode that PyTorch writes: a number of bytes, or one of the kinds below. An opcode that
-// is missing here is refused, and so is one whose operand is longer than the pickle: the unpickler would make room for
-// what a length claims before it reads it.
+// operands gives, for each opcode that PyTorch writes, the number of bytes that follow it, or one of the kinds below.
+// Other opcodes are refused, and so are operands longer than the pickle: the unpickler would allocate what a length
+// claims before it reads the bytes.
 var operands = map[byte]int{
 	'\x80': 1,                                                       // PROTO
 	'(':    0, '.': 0, 'N': 0, '\x88': 0, '\x89': 0, '0': 0, '2': 0, // MARK, STOP, None, True, False, POP, DUP
@@ -24,18 +24,18 @@ var operands = map[byte]int{
 }
 
 const (
-	length1  = -1 // a length of one byte, and so many bytes
-	length4  = -4
+	length1  = -1 // a length of one byte, and that many bytes
+	length4  = -4 // the same with a length of four bytes
 	twoLines = -2
 )
 
-// scan checks the opcodes of the pickle that data begins with and the classes that they name, and returns its length.
+// scan checks the opcodes and class names of the pickle that data begins with, and returns its length.
 func scan(data []byte) (int, error) {
 	for at := 0; at < len(data); {
 		op := data[at]
 		n, ok := operands[op]
 		if !ok {
-			return 0, fmt.Errorf("opcode %#x at byte %d is none that PyTorch writes", op, at)
+			return 0, fmt.Errorf("opcode %#x at byte %d is not one that PyTorch writes", op, at)
 		}
 		rest := data[at+1:]
 		switch {
@@ -48,8 +48,9 @@ func scan(data []byte) (int, error) {
 			if len(lines) < 3 {
 				return 0, errCut
 			}
-			if module, name := string(lines[0]), string(lines[1]); classes[module+"."+name] == nil {
-				return 0, fmt.Errorf("it names %.80q, which is neither a tensor nor a dictionary; nothing else is constructed", module+"."+name)
+			if name := string(lines[0]) + "." + string(lines[1]); classes[name] == nil {
+				return 0, fmt.Errorf(
+					"it names %.80q, which is neither a tensor nor a dictionary; nothing else is constructed", name)
 			}
 			n = len(lines[0]) + len(lines[1]) + 2
 		}

@@ -7,23 +7,28 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// classes are all that a pickle may name.
+// classes are the only names that a pickle may contain, with what they stand for.
 var classes = map[string]any{
 	"collections.OrderedDict":         &types.OrderedDictClass{},
 	"torch._utils._rebuild_tensor_v2": rebuild{},
 	"torch._utils._rebuild_parameter": parameter{},
-	"torch.FloatStorage":              &kind{4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }},
-	"torch.DoubleStorage":             &kind{8, func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }},
-	"torch.HalfStorage":               &kind{2, func(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) }},
-	"torch.BFloat16Storage":           &kind{2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }},
-	"torch.LongStorage":               &kind{8, func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) }},
-	"torch.IntStorage":                &kind{4, func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) }},
+	"torch.DoubleStorage":             &kind{8, func(b []byte) float32 { return float32(math.Float64frombits(u64(b))) }},
+	"torch.FloatStorage":              &kind{4, func(b []byte) float32 { return math.Float32frombits(u32(b)) }},
+	"torch.HalfStorage":               &kind{2, func(b []byte) float32 { return float16.Float16(u16(b)).Float32() }},
+	"torch.BFloat16Storage":           &kind{2, func(b []byte) float32 { return math.Float32frombits(u16(b) << 16) }},
+	"torch.LongStorage":               &kind{8, func(b []byte) float32 { return float32(int64(u64(b))) }},
+	"torch.IntStorage":                &kind{4, func(b []byte) float32 { return float32(int32(u32(b))) }},
 	"torch.ByteStorage":               &kind{1, func(b []byte) float32 { return float32(b[0]) }},
 	"torch.BoolStorage":               &kind{1, func(b []byte) float32 { return float32(b[0]) }},
 }
+
+func u16(b []byte) uint32 { return uint32(binary.LittleEndian.Uint16(b)) }
+func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
 // kind is the element type of a storage.
 type kind struct {
@@ -31,21 +36,7 @@ type kind struct {
 	value func(b []byte) float32
 }
 
-// half is an IEEE half precision number: exact in float32.
-func half(v uint16) float32 {
-	sign := uint32(v>>15) << 31
-	exponent, fraction := uint32(v>>10)&31, uint32(v)&1023
-	switch exponent {
-	case 0: // fraction · 2^-24
-		f := float32(fraction) / (1 << 24)
-		return math.Float32frombits(math.Float32bits(f) | sign)
-	case 31:
-		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
-}
-
-// storage is a run of elements of one type that tensors look into.
+// storage is an array of elements of one type, of which tensors are views.
 type storage struct {
 	key      string
 	kind     *kind
@@ -55,7 +46,7 @@ type storage struct {
 
 func (s *storage) bytes() int { return s.elements * s.kind.size }
 
-// newStorage understands ("storage", class, key, location, elements, view).
+// newStorage decodes a persistent id: ("storage", class, key, location, elements, view).
 func newStorage(id any) (*storage, error) {
 	t, ok := id.(*types.Tuple)
 	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
@@ -87,10 +78,10 @@ type tensor struct {
 // rebuild is torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...).
 type rebuild struct{}
 
-// Call implements the unpickler's callable.
+// Call implements types.Callable.
 func (rebuild) Call(args ...any) (any, error) {
 	if len(args) < 4 {
-		return nil, errors.New("a tensor of too few parts")
+		return nil, errors.New("a tensor with too few arguments")
 	}
 	s, ok := args[0].(*storage)
 	offset, ok2 := args[1].(int)
@@ -106,15 +97,18 @@ func (rebuild) Call(args ...any) (any, error) {
 	}
 	last := offset
 	for i, d := range shape {
-		// No tensor has more elements than its storage, so no product overflows, and none takes more memory than the file.
+		// No tensor has more elements than its storage, so no product overflows and no tensor takes more memory than the
+		// file.
 		if d < 1 || stride[i] < 0 || t.count > s.elements/d || d > 1 && stride[i] > s.elements {
-			return nil, fmt.Errorf("a tensor of shape %v and strides %v in a storage of %d elements", shape, stride, s.elements)
+			return nil, fmt.Errorf("a tensor of shape %v and strides %v in a storage of %d elements",
+				shape, stride, s.elements)
 		}
 		t.count *= d
 		last += (d - 1) * stride[i]
 	}
 	if last >= s.elements {
-		return nil, fmt.Errorf("a tensor of shape %v and strides %v at %d in a storage of %d elements", shape, stride, offset, s.elements)
+		return nil, fmt.Errorf("a tensor of shape %v and strides %v at %d in a storage of %d elements",
+			shape, stride, offset, s.elements)
 	}
 	return t, nil
 }
@@ -122,7 +116,7 @@ func (rebuild) Call(args ...any) (any, error) {
 // parameter is torch._utils._rebuild_parameter(tensor, ...).
 type parameter struct{}
 
-// Call implements the unpickler's callable.
+// Call implements types.Callable.
 func (parameter) Call(args ...any) (any, error) {
 	if len(args) > 0 {
 		if t, ok := args[0].(*tensor); ok {

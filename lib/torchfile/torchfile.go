@@ -1,9 +1,9 @@
-// Package torchfile reads the tensors of a PyTorch file (.pth): a dictionary of tensors, in dictionaries and lists or not, as
-// torch.save writes it, in the zip format of version 1.6 and in the one before.
+// Package torchfile reads the tensors of a PyTorch file (.pth): a dictionary of tensors, possibly nested in
+// dictionaries and lists, as torch.save writes it, in the zip format of version 1.6 or the earlier format.
 //
-// Such a file is a program for Python's pickle machine, and the usual way of reading one runs it. Here it may construct
-// nothing but dictionaries, lists and tensors: every opcode, length and class is checked before any is followed, and no
-// more memory is taken than the file is long.
+// Such a file is a program for Python's pickle machine, and readers usually run it. Here it can construct only
+// dictionaries, lists and tensors: every opcode, length and class is checked before the program runs, and tensors take
+// no more memory than the file.
 package torchfile
 
 import (
@@ -24,23 +24,23 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// File is a PyTorch file whose tensors have been found, but not yet converted.
+// File is a parsed PyTorch file. Tensors are converted when they are requested.
 type File struct {
 	tensors map[string]*tensor
 	order   []string
 	numbers map[string]int64
-	entries int // of dictionaries and lists that have been looked through
+	entries int // dictionary and list entries visited so far
 }
 
-// maxEntries bounds the entries of all dictionaries and lists: one that holds itself would have no end.
-const maxEntries = 1 << 20
-
-// maxFile bounds a file in bytes.
-const maxFile = 8 << 30
+const (
+	maxEntries = 1 << 20  // of all dictionaries and lists, one of which may contain itself
+	maxFile    = 8 << 30  // bytes
+	maxPickle  = 64 << 20 // bytes of the program that describes the tensors
+)
 
 var errCut = errors.New("it is truncated")
 
-// Open reads a file. The error names what is wrong with it, but not the file.
+// Open reads a file. The error does not name the file.
 func Open(name string) (*File, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -53,10 +53,10 @@ func Open(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(data)
+	return parse(data)
 }
 
-// IsFile reports whether a file begins as PyTorch's do: like a zip archive or a pickle.
+// IsFile reports whether a file begins like a PyTorch file: as a zip archive or a pickle.
 func IsFile(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -70,8 +70,8 @@ func IsFile(name string) bool {
 	return bytes.Equal(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\x80\x02"))
 }
 
-// Parse is Open on the bytes of a file, which it keeps.
-func Parse(data []byte) (*File, error) {
+// parse is Open on the bytes of a file, which it keeps.
+func parse(data []byte) (*File, error) {
 	var root any
 	var err error
 	switch {
@@ -93,8 +93,8 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// collect finds the tensors and whole numbers in nested dictionaries and lists. It joins keys with dots; those of a list are
-// 0, 1, 2 and so on.
+// collect finds the tensors and integers in nested dictionaries and lists. It joins keys with dots; the keys of a list
+// are 0, 1, 2 and so on.
 func (f *File) collect(prefix string, v any, depth int) {
 	if depth > 8 {
 		return
@@ -135,25 +135,19 @@ func (f *File) collect(prefix string, v any, depth int) {
 }
 
 // Names lists the tensors, sorted.
-func (f *File) Names() []string {
-	var names []string
-	for name := range f.tensors {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (f *File) Names() []string { return slices.Sorted(slices.Values(f.order)) }
 
-// Order lists the tensors as they follow one another in the file: a state dict's are in the order of the parameters.
+// Order lists the tensors in the order of the file: in a state dict, that of the parameters.
 func (f *File) Order() []string { return slices.Clone(f.order) }
 
-// Number returns a whole number that stands among the tensors, such as a count of steps.
+// Number returns an integer stored with the tensors, such as a step count.
 func (f *File) Number(name string) (n int64, ok bool) {
 	n, ok = f.numbers[name]
 	return n, ok
 }
 
-// Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar; ok tells whether it is there.
+// Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar. ok reports whether the
+// file has it.
 func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err error) {
 	t := f.tensors[name]
 	if t == nil {
@@ -165,9 +159,6 @@ func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err 
 	}
 	return values, slices.Clone(t.shape), true, nil
 }
-
-// maxPickle bounds the program that describes the tensors.
-const maxPickle = 64 << 20
 
 func parseZip(data []byte) (any, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
@@ -219,7 +210,7 @@ func parseZip(data []byte) (any, error) {
 	if n, err := scan(raw); err != nil {
 		return nil, err
 	} else if n != len(raw) {
-		return nil, errors.New("data.pkl goes on after its end")
+		return nil, errors.New("data.pkl continues after its end")
 	}
 	return unpickle(raw, func(s *storage) error {
 		s.read = func() ([]byte, error) { return content(dir+"/data/"+s.key, math.MaxUint64) }
@@ -227,8 +218,8 @@ func parseZip(data []byte) (any, error) {
 	})
 }
 
-// parseLegacy reads the format of torch.save before 1.6: pickles of a magic number, a version, facts of the machine, the
-// object and the list of its storages, and the storages behind them.
+// parseLegacy reads the format of torch.save before 1.6: pickles of a magic number, a version, properties of the
+// machine, the object and the list of its storages, followed by the storages.
 func parseLegacy(data []byte) (any, error) {
 	var pickles [5][]byte
 	for i := range pickles {
@@ -249,19 +240,21 @@ func parseLegacy(data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	order, err := unpickle(pickles[4], func(*storage) error { return errors.New("a storage among the names of storages") })
+	order, err := unpickle(pickles[4], func(*storage) error {
+		return errors.New("a storage in the list of storage names")
+	})
 	if err != nil {
 		return nil, err
 	}
 	list, ok := order.(*types.List)
 	if !ok {
-		return nil, errors.New("the storages have no order")
+		return nil, errors.New("the list of storages is missing")
 	}
 	for _, key := range *list {
 		name, _ := key.(string)
 		for _, s := range storages[name] {
 			if len(data) < 8 || binary.LittleEndian.Uint64(data) != uint64(s.elements) {
-				return nil, fmt.Errorf("storage %.80q is not of the %d elements that its tensors have", name, s.elements)
+				return nil, fmt.Errorf("storage %.80q does not have the %d elements that its tensors expect", name, s.elements)
 			}
 			if len(data)-8 < s.bytes() {
 				return nil, errCut
@@ -276,10 +269,10 @@ func parseLegacy(data []byte) (any, error) {
 	return root, nil
 }
 
-// unpickle runs a program that scan has passed.
+// unpickle runs a program that scan has accepted. It calls found for each storage.
 func unpickle(raw []byte, found func(s *storage) error) (root any, err error) {
 	defer func() {
-		if p := recover(); p != nil { // the library's on operands of a wrong type
+		if p := recover(); p != nil { // the library panics on operands of a wrong type
 			root, err = nil, fmt.Errorf("a damaged pickle: %v", p)
 		}
 	}()

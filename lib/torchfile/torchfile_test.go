@@ -22,7 +22,7 @@ func golden(t testing.TB, name string) []byte {
 	return raw
 }
 
-// Both formats give what testdata/golden.py put in.
+// TestFormats reads the tensors that testdata/golden.py wrote in both formats.
 func TestFormats(t *testing.T) {
 	base := func(i, j, k int) float32 { return float32(i*12+j*4+k) / 7 }
 	var plain, turned []float32
@@ -36,12 +36,13 @@ func TestFormats(t *testing.T) {
 			}
 		}
 	}
+	inf := float32(math.Inf(1))
 	double := make([]float32, 12)
 	for i := range double {
 		double[i] = float32(i) / 7
 	}
 	for _, name := range []string{"zip.pth", "legacy.pth"} {
-		f, err := Parse(golden(t, name))
+		f, err := parse(golden(t, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func TestFormats(t *testing.T) {
 			{"model.part", []int{2, 4}, plain[16:]},
 			{"model.parameter", []int{2, 4}, slices.Concat(plain[:4], plain[12:16])},
 			{"double", []int{3, 4}, double},
-			{"half", []int{6}, []float32{1, -0.5, 65504, 5.9604645e-08, float32(math.Inf(1)), 0.00010001659393310547}},
+			{"half", []int{6}, []float32{1, -0.5, 65504, 5.9604645e-08, inf, 0.00010001659393310547}},
 			{"bfloat16", []int{4}, []float32{0, 143, 286, 428}},
 			{"long", []int{2}, []float32{-3, 1 << 40}},
 			{"bool", []int{2}, []float32{1, 0}},
@@ -76,29 +77,34 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Lists are named by position, and the order of the file is kept; numbers are no tensors.
+// TestLists: list entries are named by position, the order of the file is kept, and numbers are not tensors.
 func TestLists(t *testing.T) {
-	f, err := Parse(golden(t, "lists.pth"))
+	f, err := parse(golden(t, "lists.pth"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"model.z", "model.a", "ema.shadow_params.0", "ema.shadow_params.1", "ema.shadow_params.2.0"}; !slices.Equal(f.Order(), want) {
-		t.Errorf("tensors are %v, expected %v", f.Order(), want)
+	order := []string{
+		"model.z", "model.a", "ema.shadow_params.0", "ema.shadow_params.1", "ema.shadow_params.2.0",
 	}
-	if v, shape, ok, err := f.Tensor("ema.shadow_params.1"); err != nil || !ok || !slices.Equal(shape, []int{3}) || !slices.Equal(v, []float32{4, 5, 6}) {
-		t.Errorf("the list's second is %v %v (%v, %v)", v, shape, ok, err)
+	if !slices.Equal(f.Order(), order) {
+		t.Errorf("tensors are %v, expected %v", f.Order(), order)
+	}
+	v, shape, ok, err := f.Tensor("ema.shadow_params.1")
+	if err != nil || !ok || !slices.Equal(shape, []int{3}) || !slices.Equal(v, []float32{4, 5, 6}) {
+		t.Errorf("the second list entry is %v %v (%v, %v)", v, shape, ok, err)
 	}
 	if n, ok := f.Number("step"); !ok || n != 1234567 {
 		t.Errorf("step is %d, %v", n, ok)
 	}
 	if n, ok := f.Number("ema.decay"); ok {
-		t.Errorf("the fraction ema.decay is the whole number %d", n)
+		t.Errorf("the float ema.decay is returned as the integer %d", n)
 	}
 	if _, ok := f.Number("ema.several.1"); !ok {
 		t.Error("a number in a list has no name")
 	}
-	// A list that holds itself has an end.
-	if _, err := Parse(archive(t, zip.Store, map[string][]byte{"a/data.pkl": []byte("\x80\x02]q\x00(h\x00h\x00h\x00e.")})); err == nil {
+	// A list that contains itself does not loop forever.
+	endless := map[string][]byte{"a/data.pkl": []byte("\x80\x02]q\x00(h\x00h\x00h\x00e.")}
+	if _, err := parse(archive(t, zip.Store, endless)); err == nil {
 		t.Error("a list of nothing but itself was read")
 	}
 }
@@ -123,20 +129,24 @@ func archive(t testing.TB, method uint16, entries map[string][]byte) []byte {
 	return buf.Bytes()
 }
 
-// storagePickle is a dictionary of one tensor of the shape n in a storage of the given elements and key.
+// storagePickle is a pickled dictionary of one tensor of shape [n] in a storage with the given key and number of
+// elements.
 func storagePickle(key string, elements, n uint32) []byte {
 	number := func(v uint32) string {
 		return "J" + string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)})
 	}
 	text := func(s string) string { return "X" + number(uint32(len(s)))[1:] + s }
-	return []byte("\x80\x02}" + text("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\nFloatStorage\n" +
-		text(key) + text("cpu") + number(elements) + "tQ" + number(0) + number(n) + "\x85" + number(1) + "\x85\x89ccollections\nOrderedDict\n)RtRs.")
+	return []byte("\x80\x02}" + text("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" +
+		text("storage") + "ctorch\nFloatStorage\n" + text(key) + text("cpu") + number(elements) + "tQ" +
+		number(0) + number(n) + "\x85" + number(1) + "\x85\x89ccollections\nOrderedDict\n)RtRs.")
 }
 
-// Hostile files are refused with an error that says why, before they cost memory or do anything.
+// TestHostileFiles: hostile files give an error that says why, before they allocate memory or run anything.
 func TestHostileFiles(t *testing.T) {
 	pickled := func(p string) []byte { return archive(t, zip.Store, map[string][]byte{"a/data.pkl": []byte(p)}) }
-	bomb := make([]byte, 256<<20)
+	compressed := map[string][]byte{"a/data.pkl": storagePickle("0", 64<<20, 64<<20)}
+	bomb := map[string][]byte{"a/data/0": make([]byte, 256<<20)}
+	short := map[string][]byte{"a/data.pkl": storagePickle("0", 4, 9), "a/data/0": make([]byte, 16)}
 	for _, c := range []struct {
 		name, want string
 		data       []byte
@@ -147,12 +157,9 @@ func TestHostileFiles(t *testing.T) {
 		{"a string of 4 GB", "truncated", pickled("\x80\x02X\xff\xff\xff\xffa.")},
 		{"bytes of 2^62", "opcode 0x8e", pickled("\x80\x04\x8e\x00\x00\x00\x00\x00\x00\x00\x40a.")},
 		{"a frame of 2^62", "opcode 0x95", pickled("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x40.")},
-		{"a compressed archive", "compressed", archive(t, zip.Deflate, map[string][]byte{"a/data.pkl": storagePickle("0", 64<<20, 64<<20)})},
-		{"a bomb as storage", "compressed", func() []byte {
-			raw := archive(t, zip.Deflate, map[string][]byte{"a/data/0": bomb})
-			return raw
-		}()},
-		{"a tensor beyond its storage", "shape [9]", archive(t, zip.Store, map[string][]byte{"a/data.pkl": storagePickle("0", 4, 9), "a/data/0": make([]byte, 16)})},
+		{"a compressed archive", "compressed", archive(t, zip.Deflate, compressed)},
+		{"a bomb as storage", "holds no data.pkl", archive(t, zip.Deflate, bomb)},
+		{"a tensor beyond its storage", "shape [9]", archive(t, zip.Store, short)},
 		{"a pickle without an end", "truncated", pickled("\x80\x02}")},
 		{"a pickle that pops nothing", "damaged|stack|not a", pickled("\x80\x02R.")},
 		{"an empty file", "begins neither", nil},
@@ -160,35 +167,36 @@ func TestHostileFiles(t *testing.T) {
 		{"no tensors", "without a dictionary", pickled("\x80\x02}.")},
 	} {
 		before := heap()
-		_, err := Parse(c.data)
+		_, err := parse(c.data)
 		if err == nil {
 			t.Errorf("%s was read", c.name)
 			continue
 		}
-		if c.name != "a bomb as storage" && !slices.ContainsFunc(strings.Split(c.want, "|"), func(w string) bool { return strings.Contains(err.Error(), w) }) {
+		contains := func(want string) bool { return strings.Contains(err.Error(), want) }
+		if !slices.ContainsFunc(strings.Split(c.want, "|"), contains) {
 			t.Errorf("%s: %v, expected %q", c.name, err, c.want)
 		}
 		if grown := heap() - before; grown > 16<<20 {
 			t.Errorf("%s took %d MB", c.name, grown>>20)
 		}
 	}
-	// A storage that the archive does not hold, or holds with another size, or outside of its folder.
+	// Storages that are missing from the archive, of another size, or outside the archive's directory.
 	for _, entries := range []map[string][]byte{
 		{"a/data.pkl": storagePickle("0", 4, 4)},
 		{"a/data.pkl": storagePickle("0", 4, 4), "a/data/0": make([]byte, 12)},
 		{"a/data.pkl": storagePickle("../../../etc/passwd", 4, 4)},
 	} {
-		f, err := Parse(archive(t, zip.Store, entries))
+		f, err := parse(archive(t, zip.Store, entries))
 		if err != nil {
-			t.Errorf("a tensor whose storage is wrong: %v; expected an error only where it is read", err)
+			t.Errorf("a tensor whose storage is wrong: %v; expected an error only when it is read", err)
 			continue
 		}
 		if _, _, _, err := f.Tensor("w"); err == nil || !strings.Contains(err.Error(), "w: ") {
 			t.Errorf("a tensor with a wrong storage: %v", err)
 		}
 	}
-	// A dictionary that holds itself has an end.
-	if _, err := Parse(pickled("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00s.")); err == nil {
+	// A dictionary that contains itself does not loop forever.
+	if _, err := parse(pickled("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00s.")); err == nil {
 		t.Error("a dictionary of nothing but itself was read")
 	}
 }
@@ -200,13 +208,13 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Whatever the bytes, there is an error or tensors, and no tensor is larger than the file.
+// FuzzParse: any bytes give an error or tensors, none larger than the file.
 func FuzzParse(f *testing.F) {
 	f.Add(golden(f, "zip.pth"))
 	f.Add(golden(f, "legacy.pth"))
 	f.Add(archive(f, zip.Store, map[string][]byte{"a/data.pkl": storagePickle("0", 4, 4), "a/data/0": make([]byte, 16)}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := Parse(data)
+		file, err := parse(data)
 		if err != nil {
 			return
 		}
@@ -219,7 +227,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// The pickle alone, which the fuzzer reaches more of without an archive and its checksums around it.
+// FuzzPickle fuzzes the pickle alone: without the archive and its checksums the fuzzer gets further.
 func FuzzPickle(f *testing.F) {
 	f.Add(storagePickle("0", 4, 4))
 	f.Fuzz(func(t *testing.T, data []byte) {

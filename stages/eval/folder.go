@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"vapo/lib/artifact"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
@@ -30,7 +31,11 @@ func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet,
 	if err == nil && info.IsDir() {
 		return openFolder(c, arg)
 	}
-	if err != nil && !strings.HasPrefix(arg, "ref:") && !strings.HasPrefix(arg, "sha256:") {
+	ref, parseErr := artifact.ParseReference(arg)
+	if parseErr != nil {
+		return nil, parseErr
+	}
+	if err != nil && !ref.Stored() {
 		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…",
 			"folder %s: %w", arg, errors.Unwrap(err))
 	}

@@ -1,4 +1,4 @@
-"""Writes the .npz and .npy files that npz_test.go reads, with NumPy. The values follow from their indices."""
+"""Writes with NumPy the .npz and .npy files that npz_test.go reads. Values are functions of their indices."""
 import os
 import numpy as np
 from numpy.lib import format as npy

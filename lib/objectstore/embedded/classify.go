@@ -12,10 +12,8 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// classify is the gateway's backend with the failures of the file system told
-// to the client as what they are. Without it a directory that became
-// unwritable, or a disk that filled up at the wrong call, is an "internal
-// error", which is retried and explains nothing.
+// classify is the gateway's backend with the failures of the file system reported to the client as such. Without it, a
+// directory that became unwritable or a full disk may be an "internal error", which is retried and explains nothing.
 type classify struct{ backend.Backend }
 
 func fileError(err error) error {
@@ -24,7 +22,7 @@ func fileError(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &answered):
-		return answered // versitygw itself does not look beneath a wrapped one
+		return answered // versitygw itself does not unwrap errors
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
@@ -38,7 +36,9 @@ func (c classify) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	return out, fileError(err)
 }
 
-func (c classify) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
+func (c classify) CreateMultipartUpload(
+	ctx context.Context, in s3response.CreateMultipartUploadInput,
+) (s3response.InitiateMultipartUploadResult, error) {
 	out, err := c.Backend.CreateMultipartUpload(ctx, in)
 	return out, fileError(err)
 }
@@ -48,7 +48,9 @@ func (c classify) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.U
 	return out, fileError(err)
 }
 
-func (c classify) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+func (c classify) CompleteMultipartUpload(
+	ctx context.Context, in *s3.CompleteMultipartUploadInput,
+) (s3response.CompleteMultipartUploadResult, string, error) {
 	out, version, err := c.Backend.CompleteMultipartUpload(ctx, in)
 	return out, version, fileError(err)
 }

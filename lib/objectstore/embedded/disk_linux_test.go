@@ -10,11 +10,12 @@ import (
 	"syscall"
 	"testing"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
 )
 
-// mount puts a small file system of its own over a directory.
+// mount mounts a small file system on a directory.
 func mount(t *testing.T, size string) (dir string, remount func(flags uintptr)) {
 	t.Helper()
 	dir = t.TempDir()
@@ -40,7 +41,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	if _, err := s.Head(t.Context(), "big"); !errors.Is(err, objectstore.ErrNotFound) {
-		t.Errorf("something of it is there: %v", err)
+		t.Errorf("part of it was stored: %v", err)
 	}
 	if got := read(t, s, "before"); got != "fits" {
 		t.Errorf("read %q", got)
@@ -52,8 +53,8 @@ func TestReadOnly(t *testing.T) {
 	dir, _ := mount(t, "8m")
 	child, s, _ := start(t, dir)
 	write(t, s, "k", "v")
-	// Locks and the log are open for writing, which forbids a plain remount.
-	// A store whose objects alone cannot be written is the likelier case too.
+	// Locks and the log are open for writing, which prevents a plain remount. It is also more likely that only the objects
+	// are read-only.
 	objects := filepath.Join(dir, ".vapo", "store")
 	if err := syscall.Mount(objects, objects, "", syscall.MS_BIND, ""); err != nil {
 		t.Fatal(err)
@@ -76,19 +77,18 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDirectory: nothing can be started where nothing can be written.
+// TestReadOnlyDirectory: a gateway cannot start in a read-only directory.
 func TestReadOnlyDirectory(t *testing.T) {
 	dir, remount := mount(t, "8m")
 	remount(syscall.MS_RDONLY)
 	_, _, err := embedded.Start(t.Context(), dir, os.Args[0])
-	var typed *objectstore.Error
-	if !errors.Is(err, objectstore.ErrReadOnly) || !errors.As(err, &typed) || typed.Hint == "" || !strings.Contains(err.Error(), dir) {
-		t.Errorf("error is %v", err)
+	if !errors.Is(err, objectstore.ErrReadOnly) || failure.HintOf(err) == "" || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error is %v with hint %q", err, failure.HintOf(err))
 	}
 }
 
-// TestNoPermission is the same for a directory that belongs to someone else. Root may write everywhere, so as root the
-// test runs itself again as nobody.
+// TestNoPermission is the same for a directory of another user. Root may write everywhere, so as root the test runs
+// itself again as nobody.
 func TestNoPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
 		open := t.TempDir()

@@ -23,8 +23,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// runnerVar makes this test binary a runner: a process that uses the gateway
-// of a directory, prints its settings and waits for its standard input to end.
+// runnerVar makes this test binary a runner: a process that uses the gateway of a directory, prints its settings and
+// waits until its standard input closes.
 const runnerVar = "VAPO_TEST_RUNNER_DIR"
 
 func TestMain(m *testing.M) {
@@ -61,7 +61,7 @@ type process struct {
 	errs  *bytes.Buffer
 }
 
-// launch starts a runner; wait until it has printed its settings with ready.
+// launch starts a runner and waits until it has printed its settings.
 func launch(t *testing.T, dir string) *process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -107,7 +107,7 @@ func gatewayPID(t *testing.T, dir string) int {
 	return s.PID
 }
 
-// gone waits for a process to end; the test's own time limit is the only one.
+// gone waits for a process to end, until the test times out.
 func gone(t *testing.T, pid int) {
 	t.Helper()
 	for alive(pid) {
@@ -118,7 +118,7 @@ func gone(t *testing.T, pid int) {
 	}
 }
 
-// alive is false for a zombie as well: in a container nobody may reap it.
+// alive returns false for a zombie too: in a container it may never be reaped.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false
@@ -147,7 +147,8 @@ func start(t *testing.T, dir string) (*embedded.Child, objectstore.Store, embedd
 
 func write(t *testing.T, s objectstore.Store, key, content string) {
 	t.Helper()
-	if _, err := s.Put(t.Context(), key, strings.NewReader(content), int64(len(content)), objectstore.PutOptions{}); err != nil {
+	body := strings.NewReader(content)
+	if _, err := s.Put(t.Context(), key, body, int64(len(content)), objectstore.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -191,7 +192,9 @@ func TestContentsOutliveTheGateway(t *testing.T) {
 func TestOthersCannotReadTheKeys(t *testing.T) {
 	dir := t.TempDir()
 	_, _, env := start(t, dir)
-	for name, want := range map[string]os.FileMode{".vapo": 0o700, ".vapo/keys.json": 0o600, ".vapo/gateway.json": 0o600, ".vapo/gateway.log": 0o600} {
+	for name, want := range map[string]os.FileMode{
+		".vapo": 0o700, ".vapo/keys.json": 0o600, ".vapo/gateway.json": 0o600, ".vapo/gateway.log": 0o600,
+	} {
 		fi, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -212,7 +215,7 @@ func TestOthersCannotReadTheKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	if bytes.Contains(data, []byte(env.SecretKey)) {
-		t.Error("the log tells the secret")
+		t.Error("the log contains the secret")
 	}
 }
 
@@ -222,7 +225,7 @@ func TestParentKilled(t *testing.T) {
 	r := launch(t, dir)
 	pid := gatewayPID(t, dir)
 	if !alive(pid) {
-		t.Fatal("there is no gateway")
+		t.Fatal("no gateway runs")
 	}
 	if err := r.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -231,21 +234,22 @@ func TestParentKilled(t *testing.T) {
 	start(t, dir)
 }
 
-// TestSecondRunner: it uses the first one's gateway and keeps it when the first
-// one is killed; the last one takes it along.
+// TestSecondRunner: the second runner uses the first one's gateway and keeps it if the first one is killed. The gateway
+// ends with the last runner.
 func TestSecondRunner(t *testing.T) {
 	dir := t.TempDir()
 	first := launch(t, dir)
 	pid := gatewayPID(t, dir)
 	second, s, env := start(t, dir)
 	if !second.Attached() || env != first.env {
-		t.Fatalf("the second runner has %+v, attached %v; the first one %+v", env.Endpoint, second.Attached(), first.env.Endpoint)
+		t.Fatalf("the second runner has %s, attached %v; the first one %s",
+			env.Endpoint, second.Attached(), first.env.Endpoint)
 	}
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = first.Wait()
-	// Long enough for a gateway that goes with its parent to have gone.
+	// Long enough for a gateway to end if it ended with its parent.
 	for range 20 {
 		write(t, s, "k", "still here")
 		time.Sleep(10 * time.Millisecond)
@@ -254,8 +258,7 @@ func TestSecondRunner(t *testing.T) {
 	gone(t, pid)
 }
 
-// TestGatewayKilled: what a killed gateway leaves behind misleads nobody, even
-// when its port has gone to a stranger.
+// TestGatewayKilled: stale state of a killed gateway is ignored, even if another program has taken its port.
 func TestGatewayKilled(t *testing.T) {
 	dir := t.TempDir()
 	first, s, env := start(t, dir)
@@ -265,14 +268,14 @@ func TestGatewayKilled(t *testing.T) {
 	}
 	first.Close()
 	if _, err := os.Stat(filepath.Join(dir, ".vapo", "gateway.json")); err != nil {
-		t.Fatalf("the test wants stale state: %v", err)
+		t.Fatalf("the test needs stale state: %v", err)
 	}
-	stranger, err := net.Listen("tcp", strings.TrimPrefix(env.Endpoint, "http://"))
+	impostor, err := net.Listen("tcp", strings.TrimPrefix(env.Endpoint, "http://"))
 	if err == nil {
-		defer stranger.Close()
+		defer impostor.Close()
 		go func() {
 			for {
-				c, err := stranger.Accept()
+				c, err := impostor.Accept()
 				if err != nil {
 					return
 				}
@@ -283,14 +286,14 @@ func TestGatewayKilled(t *testing.T) {
 	}
 	_, s, again := start(t, dir)
 	if again.Endpoint == env.Endpoint {
-		t.Error("it attached to the stranger")
+		t.Error("it attached to the other program")
 	}
 	if got := read(t, s, "k"); got != "kept" {
 		t.Errorf("read %q", got)
 	}
 }
 
-// TestManyStartAtOnce: one gateway results and everyone gets it.
+// TestManyStartAtOnce: one gateway is started and all runners get it.
 func TestManyStartAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
@@ -317,7 +320,7 @@ func TestManyStartAtOnce(t *testing.T) {
 	gone(t, pid)
 }
 
-// TestSignalsDoNotReachTheGateway: on Ctrl-C a stage still has to save.
+// TestSignalsDoNotReachTheGateway: after Ctrl-C a stage must still be able to save.
 func TestSignalsDoNotReachTheGateway(t *testing.T) {
 	dir := t.TempDir()
 	_, s, _ := start(t, dir)
@@ -333,66 +336,5 @@ func TestSignalsDoNotReachTheGateway(t *testing.T) {
 	for range 10 {
 		write(t, s, "k", "v")
 		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// TestSidecar runs the suite over a file system as if it had no extended
-// attributes, and checks that the choice is kept.
-func TestSidecar(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, ".vapo", "sidecar"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	_, _, env := start(t, dir)
-	n := 0
-	objectstoretest.Run(t, func(t testing.TB) objectstore.Store {
-		n++
-		own := env
-		own.Store += fmt.Sprintf("/%d", n)
-		return objectstoretest.Open(t, own)
-	})
-	entries, err := os.ReadDir(filepath.Join(dir, ".vapo", "sidecar"))
-	if err != nil || len(entries) == 0 {
-		t.Errorf("nothing was kept beside the files: %v", err)
-	}
-}
-
-func TestServeForAPerson(t *testing.T) {
-	dir := t.TempDir()
-	start(t, dir)
-	err := embedded.Serve(t.Context(), embedded.Options{Dir: dir})
-	if !errors.Is(err, embedded.ErrRunning) {
-		t.Errorf("a second gateway: %v", err)
-	}
-}
-
-func TestStartFailures(t *testing.T) {
-	if _, _, err := embedded.Start(t.Context(), t.TempDir(), "/no/such/program"); !errors.Is(err, objectstore.ErrUnreachable) || !strings.Contains(err.Error(), "/no/such/program") {
-		t.Errorf("missing program: %v", err)
-	}
-	if _, _, err := embedded.Start(t.Context(), t.TempDir(), "/bin/false"); !errors.Is(err, objectstore.ErrUnreachable) {
-		t.Errorf("a program that ends at once: %v", err)
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, ".vapo"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, _, err := embedded.Start(t.Context(), dir, os.Args[0])
-	var typed *objectstore.Error
-	if !errors.As(err, &typed) || typed.Hint == "" {
-		t.Errorf("a file in the way: %v", err)
-	}
-}
-
-func TestShell(t *testing.T) {
-	env := embedded.Env{Endpoint: "http://127.0.0.1:1", AccessKey: "a", SecretKey: `it's $HOME "x"`, Region: "us-east-1", Store: "s3://vapo"}
-	cmd := exec.Command("sh", "-c", `eval "$1"; printf '%s|%s|%s|%s|%s|%s' "$AWS_ENDPOINT_URL" "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" "$AWS_REGION" "$VAPO_STORE" "${AWS_SESSION_TOKEN-unset}"`, "sh", env.Shell())
-	cmd.Env = []string{"AWS_SESSION_TOKEN=of another store"}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := `http://127.0.0.1:1|a|it's $HOME "x"|us-east-1|s3://vapo|unset`; string(out) != want {
-		t.Errorf("the shell has %s, want %s", out, want)
 	}
 }

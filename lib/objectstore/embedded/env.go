@@ -6,7 +6,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Env is what a program needs to know to use a gateway.
+// Env is the settings that a program needs to use a gateway.
 type Env struct {
 	Endpoint  string `json:"endpoint"` // http://127.0.0.1:port
 	AccessKey string `json:"access_key"`
@@ -15,8 +15,8 @@ type Env struct {
 	Store     string `json:"store"` // s3://bucket
 }
 
-// variables lists the settings in the order they are printed. The empty ones
-// silence settings for another store that would otherwise be inherited.
+// variables lists the settings in the order in which they are printed. The empty ones override inherited settings for
+// another store.
 func (e Env) variables() [][2]string {
 	return [][2]string{
 		{"AWS_ENDPOINT_URL", e.Endpoint},

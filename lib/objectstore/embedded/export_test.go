@@ -1,4 +1,4 @@
 package embedded
 
-// Attached reports whether another process had started the gateway.
+// Attached reports whether another process has started the gateway.
 func (c *Child) Attached() bool { return c.pipe == nil }

@@ -1,23 +1,19 @@
-// Package embedded runs an S3 gateway over a directory, so that one laptop with
-// no services runs everything a team runs on its own storage.
+// Package embedded runs an S3 gateway over a directory, so that a laptop without services can run everything that a
+// team runs on its own storage.
 //
-// The gateway is versitygw, in a process of its own: it changes the working
-// directory and keeps state in package variables, so a process can hold one and
-// should do nothing else. [Serve] is that process; [Start] is how a runner gets
-// one.
+// The gateway is versitygw, in its own process: it changes the working directory and keeps state in package variables,
+// so a process can run only one and should do nothing else. [Serve] is that process; [Start] starts it or attaches to
+// it.
 //
-// There is at most one gateway for a directory. It holds a lock there for as
-// long as it lives, and each of its users holds a shared lock on another file.
-// The kernel lets go of both however a process ends, so there is nothing to
-// clean up after kill -9: a state file without a lock behind it is stale.
+// A directory has at most one gateway. It holds a lock there while it runs, and each of its users holds a shared lock
+// on another file. The kernel releases both however a process ends, so nothing needs to be cleaned up after kill -9: a
+// state file without a lock is stale.
 //
-// The runner that started a gateway holds a pipe to it. When the pipe closes,
-// the gateway stays only while others still use it, and then goes. Terminal
-// signals do not reach it: on Ctrl-C a stage must still be able to save.
+// The runner that started a gateway holds a pipe to it. When the pipe closes, the gateway keeps running only while
+// others use it. Terminal signals do not reach it: after Ctrl-C a stage must still be able to save.
 //
-// Note: Pdeathsig was rejected. Linux sends it when the *thread* that forked
-// ends, which in Go is no event of the program's; and it would take the store
-// away from a second runner that attached to the first one's gateway.
+// Note: Pdeathsig was rejected. Linux sends it when the *thread* that forked ends, which can happen at any time in a Go
+// program; and it would end the gateway that a second runner has attached to.
 package embedded
 
 import (
@@ -44,7 +40,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// What Start tells its child through the environment.
+// Environment variables from Start to its child.
 const (
 	parentFDVar = "VAPO_GATEWAY_PARENT_FD" // read end of a pipe the parent holds
 	readyFDVar  = "VAPO_GATEWAY_READY_FD"  // write end of a pipe for one report
@@ -55,17 +51,16 @@ const (
 type Options struct {
 	// Dir is the directory whose store is served; it lies in Dir/.vapo.
 	Dir string
-	// Ready is called once, when the gateway answers; it may be nil.
+	// Ready is called once, when the gateway accepts requests; it may be nil.
 	Ready func(Env)
 }
 
-// ErrRunning: the directory has a gateway already.
+// ErrRunning: the directory already has a gateway.
 var ErrRunning = errors.New("a gateway serves this directory already")
 
-// Serve runs the gateway of a directory in this process until the context ends
-// or, if Start started it, until nobody uses it. It changes the working
-// directory; run nothing else beside it. It fails with ErrRunning if the
-// directory has one.
+// Serve runs the gateway of a directory in this process until the context ends or, if Start started it, until it has no
+// users. It changes the working directory, so the process should do nothing else. It fails with ErrRunning if the
+// directory has a gateway.
 func Serve(ctx context.Context, opt Options) error {
 	parent, report := inherited()
 	err := serve(ctx, opt, parent, report)
@@ -125,7 +120,7 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 	for try := 1; ; try++ {
 		err := runGateway(ctx, l, keys, ready)
 		if try < 5 && errors.Is(err, syscall.EADDRINUSE) {
-			continue // another process took the port meanwhile
+			continue // another process has taken the port
 		}
 		return err
 	}
@@ -141,8 +136,8 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	if err != nil {
 		return l.fail(err)
 	}
-	// versitygw takes a port, not a listener, so the kernel's choice is asked
-	// for and given back; losing it in between is seen as EADDRINUSE.
+	// versitygw takes a port, not a listener, so a free port is requested from the kernel and released. If another process
+	// takes it in between, the gateway fails with EADDRINUSE.
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("find a free port: %w", err)
@@ -154,14 +149,14 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	listening := func() {
-		// Called before the first connection is accepted, hence the goroutine.
+		// This is called before the first connection is accepted, hence the goroutine.
 		go func() {
 			if err := ready(gatewayState{Endpoint: "http://" + addr, PID: os.Getpid()}); err != nil {
 				cancel(err)
 			}
 		}()
 	}
-	// What the gateway says of itself goes to standard error: standard output is for the variables of its store.
+	// The gateway's messages go to standard error: standard output is for the variables of its store.
 	os.Stdout = os.Stderr
 	err = embedgw.RunVersityGW(ctx, classify{files}, &embedgw.Config{
 		RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: region,
@@ -176,9 +171,8 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	return err
 }
 
-// metadata chooses where the gateway keeps ETags and the like: in extended
-// attributes of the files, or beside them where the file system has none. The
-// choice is kept: a store begun with sidecar files stays so.
+// metadata chooses where the gateway keeps ETags and other metadata: in extended attributes of the files, or in sidecar
+// files if the file system has none. A store that began with sidecar files keeps using them.
 func (l layout) metadata() (meta.MetadataStorer, posix.PosixOpts, error) {
 	_, err := os.Stat(l.sidecar())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -195,11 +189,10 @@ func (l layout) metadata() (meta.MetadataStorer, posix.PosixOpts, error) {
 	return store, posix.PosixOpts{SideCarDir: l.sidecar()}, err
 }
 
-// waitForUsers returns when the parent has gone and nobody else uses the
-// gateway. It then holds the users' lock, so that whoever comes next waits for
-// this process to end and starts a new gateway.
+// waitForUsers returns when the parent has ended and nobody else uses the gateway. It then holds the users' lock, so
+// that the next user waits for this process to end and starts a new gateway.
 func waitForUsers(parent io.Reader, l layout) {
-	_, _ = io.Copy(io.Discard, parent) // ends however the parent ends
+	_, _ = io.Copy(io.Discard, parent) // returns however the parent ends
 	users := flock.New(l.users())
 	for {
 		alone, err := users.TryLock()
@@ -210,9 +203,8 @@ func waitForUsers(parent io.Reader, l layout) {
 	}
 }
 
-// RunChild is Serve for a program that is also its own gateway, such as a test
-// binary: if this process was started by Start, it serves and reports true and
-// an exit code; otherwise it reports false at once.
+// RunChild is Serve for a program that also acts as the gateway, such as a test binary. If Start started this process,
+// it serves and returns an exit code and true; otherwise it returns false at once.
 func RunChild() (code int, ran bool) {
 	if os.Getenv(readyFDVar) == "" {
 		return 0, false
@@ -236,12 +228,12 @@ func inherited() (parent *os.File, report *reporter) {
 	return open(parentFDVar), &reporter{w: open(readyFDVar)}
 }
 
-// reporter tells the parent how the start went, in one line.
+// reporter sends the outcome of the start to the parent, in one line.
 type reporter struct{ w *os.File }
 
 type startReport struct {
 	Ready   bool   `json:"ready,omitempty"`
-	Running bool   `json:"running,omitempty"` // another gateway has the directory
+	Running bool   `json:"running,omitempty"` // another gateway serves the directory
 	Error   string `json:"error,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 }
@@ -264,7 +256,7 @@ func (r *reporter) send(rep startReport) {
 	if r.w == nil {
 		return
 	}
-	_ = json.NewEncoder(r.w).Encode(rep) // the parent may have gone; then nobody asks
+	_ = json.NewEncoder(r.w).Encode(rep) // fails if the parent has ended; then nobody needs it
 	r.w.Close()
 	r.w = nil
 }

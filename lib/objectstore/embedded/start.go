@@ -18,13 +18,13 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// ErrNotRunning: the directory has no gateway.
+// ErrNotRunning: the directory has no running gateway.
 var ErrNotRunning = errors.New("no gateway serves this directory")
 
-// startTimeout bounds the wait for a gateway, also for one that is going.
+// startTimeout bounds the wait for a gateway to start, and for an old one to end.
 const startTimeout = 20 * time.Second
 
-// Child is one use of a directory's gateway.
+// Child is a user's handle of a directory's gateway.
 type Child struct {
 	users  *flock.Flock
 	pipe   *os.File      // nil if another process started the gateway
@@ -32,8 +32,8 @@ type Child struct {
 	once   sync.Once
 }
 
-// Close ends the use. A gateway this process started goes with it unless
-// another one uses it; Close waits for it to go, but not for the others.
+// Close releases the gateway. If this process started it and nobody else uses it, the gateway ends and Close waits for
+// that.
 func (c *Child) Close() error {
 	c.once.Do(func() {
 		if c.pipe != nil {
@@ -51,12 +51,11 @@ func (c *Child) Close() error {
 	return nil
 }
 
-// Start gets a gateway for a directory: the one that serves it, or a new one,
-// which is `exe store serve --dir DIR` and lives no longer than this process
-// unless others attached to it. exe is usually os.Executable's. A new gateway
-// writes what it has to say to .vapo/gateway.log.
+// Start attaches to the gateway of a directory, or starts one: `exe store serve --dir DIR`, which ends with this
+// process unless others have attached to it. exe is usually os.Executable's result. A new gateway logs to
+// .vapo/gateway.log.
 //
-// However many processes start at once, one gateway results and all get it.
+// If several processes call Start at once, one gateway is started and all get it.
 func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	l, err := layoutOf(dir)
 	if err != nil {
@@ -65,10 +64,11 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	if err := l.prepare(); err != nil {
 		return nil, Env{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.log()))
+	late := fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.log())
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, late)
 	defer cancel()
 	c := &Child{users: flock.New(l.users())}
-	// A gateway that is about to go holds this exclusively until it has gone.
+	// A gateway that is about to end holds this lock exclusively until it has ended.
 	if _, err := c.users.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, Env{}, l.unstarted(ctx, err)
 	}
@@ -89,7 +89,7 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 			c.Close()
 			return nil, Env{}, l.unstarted(ctx, err)
 		}
-		select { // another process is starting one, or one does not answer
+		select { // another process is starting a gateway, or a gateway does not answer
 		case <-ctx.Done():
 			c.Close()
 			return nil, Env{}, l.unstarted(ctx, err)
@@ -106,15 +106,20 @@ func (l layout) unstarted(ctx context.Context, err error) error {
 	if errors.As(err, &typed) {
 		return err
 	}
-	e := &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: objectstore.ErrUnreachable, Err: err, Hint: "see " + l.log()}
+	hint := "see " + l.log()
 	if s, stateErr := l.loadState(); stateErr == nil {
-		e.Hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", s.PID, l.log())
+		hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", s.PID, l.log())
 	}
-	return e
+	return l.unreachable(err, hint)
 }
 
-// Attach returns the settings of the gateway that serves a directory, without
-// starting or keeping it. Fails with ErrNotRunning.
+func (l layout) unreachable(err error, hint string) error {
+	store := "embedded store in " + l.base
+	return &objectstore.Error{Op: "open", Store: store, Kind: objectstore.ErrUnreachable, Err: err, Hint: hint}
+}
+
+// Attach returns the settings of the gateway that serves a directory, without starting it or keeping it running. Fails
+// with ErrNotRunning.
 func Attach(ctx context.Context, dir string) (Env, error) {
 	l, err := layoutOf(dir)
 	if err != nil {
@@ -140,7 +145,7 @@ func (l layout) attach(ctx context.Context) (Env, error) {
 	if err != nil {
 		return notRunning(err)
 	}
-	// Knock first: after kill -9 nobody listens there, or someone else does.
+	// Test the connection first: after kill -9 the port is closed, or another program uses it.
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", strings.TrimPrefix(s.Endpoint, "http://"))
 	if err != nil {
 		return notRunning(err)
@@ -152,8 +157,7 @@ func (l layout) attach(ctx context.Context) (Env, error) {
 	return env, nil
 }
 
-// spawn starts a gateway and waits until it answers. running means that it
-// gave way to another one.
+// spawn starts a gateway and waits until it is ready. running is true if it ended because another one is running.
 func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running bool, err error) {
 	alive, hold, err := os.Pipe()
 	if err != nil {
@@ -178,7 +182,7 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	cmd.Env = append(os.Environ(), parentFDVar+"=3", readyFDVar+"=4", dirVar+"="+dir)
 	cmd.ExtraFiles = []*os.File{alive, send}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // out of reach of Ctrl-C
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not reached by Ctrl-C
 	err = cmd.Start()
 	send.Close()
 	if err != nil {
@@ -187,7 +191,7 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	}
 	exited := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // what went wrong is in the report or the log
+		_ = cmd.Wait() // the report or the log has the error
 		close(exited)
 	}()
 	// The child's end of the pipe closes when it dies, so this read ends.
@@ -205,5 +209,5 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	case <-exited:
 	case <-ctx.Done():
 	}
-	return rep.Running, &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: objectstore.ErrUnreachable, Err: errors.New(rep.Error), Hint: rep.Hint}
+	return rep.Running, l.unreachable(errors.New(rep.Error), rep.Hint)
 }

@@ -13,8 +13,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Where a directory's store lives. Everything is below one directory that only
-// its owner can enter.
+// layout is the paths of a directory's store. They are below one directory that only its owner can enter.
 type layout struct{ base string }
 
 func layoutOf(dir string) (layout, error) {
@@ -25,20 +24,20 @@ func layoutOf(dir string) (layout, error) {
 	return layout{filepath.Join(abs, ".vapo")}, nil
 }
 
-func (l layout) keys() string    { return filepath.Join(l.base, "keys.json") }    // credentials, made once
-func (l layout) state() string   { return filepath.Join(l.base, "gateway.json") } // where the running gateway is
+func (l layout) keys() string    { return filepath.Join(l.base, "keys.json") }    // credentials, created once
+func (l layout) state() string   { return filepath.Join(l.base, "gateway.json") } // address of the running gateway
 func (l layout) gateway() string { return filepath.Join(l.base, "gateway.lock") } // held by the gateway
 func (l layout) users() string   { return filepath.Join(l.base, "users.lock") }   // shared by its users
 func (l layout) log() string     { return filepath.Join(l.base, "gateway.log") }
 func (l layout) data() string    { return filepath.Join(l.base, "store") }
-func (l layout) sidecar() string { return filepath.Join(l.base, "sidecar") } // metadata where there are no xattrs
+func (l layout) sidecar() string { return filepath.Join(l.base, "sidecar") } // metadata on file systems without xattrs
 
 const (
 	bucket = "vapo"
 	region = "us-east-1"
 )
 
-// prepare makes the directory and checks that it can be written.
+// prepare creates the directory and checks that it can be written.
 func (l layout) prepare() error {
 	err := os.MkdirAll(l.data(), 0o700)
 	if err == nil {
@@ -53,8 +52,7 @@ func (l layout) prepare() error {
 	return l.fail(err)
 }
 
-// fail gives an error of the file system the class and the hint it has as an
-// error of the store.
+// fail converts an error of the file system to one of the store, with class and hint.
 func (l layout) fail(err error) error {
 	if err == nil {
 		return nil
@@ -76,8 +74,8 @@ type keyPair struct {
 	Secret string `json:"secret_key"`
 }
 
-// loadKeys reads the directory's credentials and makes them the first time.
-// They appear complete and once, however many processes start together.
+// loadKeys reads the directory's credentials, after creating them the first time. They are created once and atomically,
+// however many processes start together.
 func (l layout) loadKeys() (keyPair, error) {
 	var k keyPair
 	data, err := os.ReadFile(l.keys())
@@ -92,8 +90,7 @@ func (l layout) loadKeys() (keyPair, error) {
 		}
 		defer os.Remove(tmp)
 		if err := os.Link(tmp, l.keys()); err != nil && !errors.Is(err, fs.ErrExist) {
-			// A file system without links: the gateway's lock makes the loser
-			// of a race start again with the winner's keys.
+			// The file system has no links. In a race, the gateway's lock makes the loser start again with the winner's keys.
 			if err := os.Rename(tmp, l.keys()); err != nil {
 				return k, l.fail(err)
 			}
@@ -109,7 +106,7 @@ func (l layout) loadKeys() (keyPair, error) {
 	return k, nil
 }
 
-// gatewayState is published by a gateway once it answers.
+// gatewayState is published by a gateway once it accepts requests.
 type gatewayState struct {
 	Endpoint string `json:"endpoint"`
 	PID      int    `json:"pid"`
@@ -136,7 +133,7 @@ func (l layout) saveState(s gatewayState) error {
 	return os.Rename(tmp, l.state())
 }
 
-// writeTemp writes a file beside path that only its owner can read.
+// writeTemp writes a file next to path that only its owner can read.
 func writeTemp(path string, data []byte) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {

@@ -5,9 +5,8 @@ import (
 	"syscall"
 )
 
-// dieWithParent keeps a server from outliving a test binary that was killed.
-// Should the thread that started it end early, tests fail loudly, which is no
-// harm here; the embedded gateway uses a pipe instead.
+// dieWithParent keeps a server from outliving a killed test binary. It may also end if the thread that started it ends
+// early; tests then fail visibly. The embedded gateway uses a pipe instead.
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -1,10 +1,8 @@
-// Package objectstoretest is what a test needs to run against a real store,
-// and the suite every store has to pass.
+// Package objectstoretest starts real stores for tests, and has the conformance suite that every store must pass.
 //
-// Nothing is mocked: tests run against the embedded gateway in its own process
-// and, where a MinIO server is installed, against that as an independent
-// second implementation. A package that uses [Embedded] needs a TestMain that
-// calls [Main], because the gateway is the test binary started once more.
+// Nothing is mocked: tests run against the embedded gateway in its own process and, if a MinIO server is installed,
+// against that as an independent second implementation. A package that uses [Embedded] needs a TestMain that calls
+// [Main], because the gateway is a second process of the test binary.
 package objectstoretest
 
 import (
@@ -56,8 +54,8 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// EmbeddedEnv is the settings of a store of the test's own, in the gateway all
-// tests of the package share. Use them for a program the test starts.
+// EmbeddedEnv returns the settings of an empty store for this test, in the gateway that all tests of the package share.
+// They are for programs that the test starts.
 func EmbeddedEnv(t testing.TB) embedded.Env {
 	t.Helper()
 	servers.Lock()
@@ -77,15 +75,14 @@ func EmbeddedEnv(t testing.TB) embedded.Env {
 	return ownPrefix(servers.env)
 }
 
-// Embedded is an empty store of the test's own in the embedded gateway.
+// Embedded returns an empty store for this test in the embedded gateway.
 func Embedded(t testing.TB) objectstore.Store {
 	t.Helper()
 	return Open(t, EmbeddedEnv(t))
 }
 
-// MinIO is an empty store of the test's own in a MinIO server. The test is
-// skipped if there is no server to be found: in VAPO_MINIO, or as minio in
-// PATH.
+// MinIO returns an empty store for this test in a MinIO server, whose binary is VAPO_MINIO or minio in PATH. Without
+// one the test is skipped.
 func MinIO(t testing.TB) objectstore.Store {
 	t.Helper()
 	exe := os.Getenv("VAPO_MINIO")
@@ -143,14 +140,17 @@ func startMinIO(t testing.TB, exe string) embedded.Env {
 	addr := free.Addr().String()
 	free.Close()
 	dir := filepath.Join(serverDir(t), "minio")
-	env := embedded.Env{Endpoint: "http://" + addr, AccessKey: rand.Text(), SecretKey: rand.Text(), Region: "us-east-1", Store: "s3://vapo"}
+	env := embedded.Env{
+		Endpoint: "http://" + addr, AccessKey: rand.Text(), SecretKey: rand.Text(), Region: "us-east-1", Store: "s3://vapo",
+	}
 	log, err := os.Create(filepath.Join(serverDir(t), "minio.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
 	cmd := exec.Command(exe, "server", "--address", addr, "--console-address", "127.0.0.1:0", dir)
-	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+env.AccessKey, "MINIO_ROOT_PASSWORD="+env.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off")
+	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+env.AccessKey, "MINIO_ROOT_PASSWORD="+env.SecretKey,
+		"MINIO_BROWSER=off", "MINIO_UPDATE=off")
 	cmd.Stdout, cmd.Stderr = log, log
 	dieWithParent(cmd)
 	if err := cmd.Start(); err != nil {

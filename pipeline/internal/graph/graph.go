@@ -11,7 +11,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,22 +23,11 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// Source is the origin of an input: an output of another step, a reference (sha256:… or ref:name), or a file to import.
+// Source is the origin of an input: an output of another step, a blob of the store, or a file to import, whose path is
+// relative to the working directory.
 type Source struct {
-	Step, Output string
-	Ref          string
-	Path         string
-	Pos          recipe.Pos
-}
-
-func (s Source) String() string {
-	switch {
-	case s.Step != "":
-		return s.Step + "." + s.Output
-	case s.Path != "":
-		return s.Path
-	}
-	return s.Ref
+	artifact.Reference
+	Pos recipe.Pos
 }
 
 // Node is one step ready to be run.
@@ -170,45 +158,42 @@ func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 	return nil
 }
 
-// stepOutput is the form in which an input names an output of another step. A path has a slash or a leading dot.
-var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
-
 func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port contract.Port) (Source, error) {
+	ref, err := artifact.ParseReference(in.From)
 	switch {
-	case artifact.IsReference(in.From):
-		return Source{Ref: in.From, Pos: in.Pos}, nil
-	case strings.ContainsRune(in.From, '/') || strings.HasPrefix(in.From, "."):
-		path := in.From
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(r.Path), path)
+	case err != nil:
+		return Source{}, fmt.Errorf("%s: step %s: input %s: %w", in.Pos, n.Name(), in.Name, err)
+	case ref.Stored():
+		return Source{ref, in.Pos}, nil
+	case ref.ExplicitPath():
+		if !filepath.IsAbs(ref.Path) {
+			ref.Path = filepath.Join(filepath.Dir(r.Path), ref.Path)
 		}
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		if info, err := os.Stat(ref.Path); err != nil || !info.Mode().IsRegular() {
 			return Source{}, failure.New(failure.Input, "a path is relative to the recipe's directory",
-				"%s: step %s: input %s: no such file: %s", in.Pos, n.Name(), in.Name, path)
+				"%s: step %s: input %s: no such file: %s", in.Pos, n.Name(), in.Name, ref.Path)
 		}
-		return Source{Path: path, Pos: in.Pos}, nil
-	}
-	m := stepOutput.FindStringSubmatch(in.From)
-	if m == nil {
+		return Source{ref, in.Pos}, nil
+	case ref.Step == "":
 		return Source{}, recipe.Error(in.Pos, "an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file",
 			"step %s: input %s comes from %q, which is none of these", n.Name(), in.Name, in.From)
 	}
-	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == m[1] })
+	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == ref.Step })
 	if i < 0 {
-		return Source{}, recipe.Error(in.Pos, recipe.Suggest(m[1], r.StepNames(), "the steps are"),
-			"step %s: input %s comes from step %s, which the recipe does not have", n.Name(), in.Name, m[1])
+		return Source{}, recipe.Error(in.Pos, recipe.Suggest(ref.Step, r.StepNames(), "the steps are"),
+			"step %s: input %s comes from step %s, which the recipe does not have", n.Name(), in.Name, ref.Step)
 	}
 	from := nodes[i].Stage.Description
-	out, ok := from.Output(m[2])
+	out, ok := from.Output(ref.Output)
 	if !ok {
-		return Source{}, recipe.Error(in.Pos, recipe.Suggest(m[2], names(from.Outputs), "its outputs are"),
-			"step %s: input %s: step %s (stage %s) has no output %s", n.Name(), in.Name, m[1], from.Stage, m[2])
+		return Source{}, recipe.Error(in.Pos, recipe.Suggest(ref.Output, names(from.Outputs), "its outputs are"),
+			"step %s: input %s: step %s (stage %s) has no output %s", n.Name(), in.Name, ref.Step, from.Stage, ref.Output)
 	}
 	if out.Media != port.Media {
 		return Source{}, recipe.Error(in.Pos, "", "step %s: input %s takes %s, but %s is %s",
 			n.Name(), in.Name, port.Media, in.From, out.Media)
 	}
-	return Source{Step: m[1], Output: m[2], Pos: in.Pos}, nil
+	return Source{ref, in.Pos}, nil
 }
 
 // params converts the parameters of the recipe to the types the stage declares.

@@ -108,7 +108,7 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	case src.Path != "":
 		return r.file(ctx, src.Path, keep)
 	}
-	digest, _, err := r.Store.Resolve(ctx, src.Ref)
+	digest, _, err := r.Store.Resolve(ctx, src.Reference)
 	return string(digest), err
 }
 

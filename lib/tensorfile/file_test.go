@@ -26,59 +26,30 @@ func (c *counting) ReadAt(p []byte, off int64) (int, error) {
 
 func open(b []byte) (*File, error) { return Open(bytes.NewReader(b), int64(len(b))) }
 
-// rows returns rows from..to-1 of a table.
-func rows(t *Table, from, to int) *Table {
-	s := &Table{Rows: to - from, Meta: t.Meta}
-	for _, c := range t.Columns {
-		a, b := from*c.Size(), to*c.Size()
-		switch d := c.Data.(type) {
-		case []uint8:
-			c.Data = d[a:b:b]
-		case []int64:
-			c.Data = d[a:b:b]
-		case []float32:
-			c.Data = d[a:b:b]
-		case []float64:
-			c.Data = d[a:b:b]
-		}
-		s.Columns = append(s.Columns, c)
-	}
-	return s
-}
-
-func TestBatches(t *testing.T) {
+func TestSliceBatches(t *testing.T) {
 	for _, n := range []int{0, 1, BatchRows, 3*BatchRows + 5} {
 		want := example(n)
 		f, err := open(encode(t, want))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.Rows() != n || f.Batches() != (n+BatchRows-1)/BatchRows {
-			t.Fatalf("%d rows in %d batches, want %d rows", f.Rows(), f.Batches(), n)
+		if f.Rows() != n || len(f.blocks) != (n+BatchRows-1)/BatchRows {
+			t.Fatalf("%d rows in %d batches, want %d rows", f.Rows(), len(f.blocks), n)
 		}
-		for i := f.Batches() - 1; i >= 0; i-- {
-			got, err := f.Batch(i)
+		for i := len(f.blocks); i >= 0; i-- { // the last slice is empty
+			from, to := min(n, i*BatchRows), min(n, (i+1)*BatchRows)
+			got, err := f.Slice(from, to)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(encode(t, rows(want, i*BatchRows, min(n, (i+1)*BatchRows))), encode(t, got)) {
+			if !bytes.Equal(encode(t, part(want, from, to)), encode(t, got)) {
 				t.Errorf("batch %d of %d rows differs", i, n)
 			}
-		}
-		empty, err := f.Empty()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(encode(t, rows(want, 0, 0)), encode(t, empty)) {
-			t.Errorf("no rows of %d: the table differs", n)
-		}
-		if _, err := f.Batch(f.Batches()); err == nil {
-			t.Error("a batch beyond the last one is read")
 		}
 	}
 }
 
-// TestSlice reads any rows, from several goroutines, and no more bytes than they take.
+// TestSlice reads any rows, from several goroutines, and no more bytes than necessary.
 func TestSlice(t *testing.T) {
 	const n = 3*BatchRows + 100
 	want := example(n)
@@ -97,7 +68,7 @@ func TestSlice(t *testing.T) {
 				got, err := f.Slice(from, to)
 				if err != nil {
 					t.Error(err)
-				} else if !bytes.Equal(encode(t, rows(want, from, to)), encode(t, got)) {
+				} else if !bytes.Equal(encode(t, part(want, from, to)), encode(t, got)) {
 					t.Errorf("rows %d to %d differ", from, to)
 				}
 			}
@@ -114,7 +85,7 @@ func TestSlice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	some := rows(want, 5, 2*BatchRows)
+	some := part(want, 5, 2*BatchRows)
 	some.Columns = []Column{some.Columns[1], some.Columns[3]}
 	if !bytes.Equal(encode(t, some), encode(t, got)) {
 		t.Error("two columns of four differ")
@@ -140,7 +111,7 @@ func TestSlice(t *testing.T) {
 	}
 }
 
-// TestOpenDamaged: what Decode refuses at once is refused when it is opened or read.
+// TestOpenDamaged: what Decode refuses at once is refused by Open or Slice.
 func TestOpenDamaged(t *testing.T) {
 	b := encode(t, example(2*BatchRows))
 	var fe *FormatError
@@ -159,10 +130,11 @@ func TestOpenDamaged(t *testing.T) {
 	if f, err = open(d); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Batch(0); err != nil {
+	if _, err := f.Slice(0, BatchRows); err != nil {
 		t.Error(err)
 	}
-	if _, err := f.Batch(1); !errors.As(err, &fe) || !strings.Contains(err.Error(), "record batch 1") {
+	_, err = f.Slice(BatchRows, BatchRows+1)
+	if !errors.As(err, &fe) || !strings.Contains(err.Error(), "record batch 1") {
 		t.Errorf("error %v, want a FormatError of record batch 1", err)
 	}
 	gone := errors.New("gone")
@@ -204,15 +176,15 @@ func FuzzOpen(f *testing.F) {
 		if d := cmp.Diff(want, got, bitwise...); d != "" {
 			t.Fatalf("(-Decode +Slice)\n%s", d)
 		}
-		for i, row := 0, 0; i < file.Batches(); i++ {
-			got, err := file.Batch(i)
+		for i := range file.blocks {
+			from, to := file.first[i], file.first[i+1]
+			got, err := file.Slice(from, to)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(rows(want, row, row+got.Rows), got, bitwise...); d != "" {
-				t.Fatalf("batch %d: (-Decode +Batch)\n%s", i, d)
+			if d := cmp.Diff(part(want, from, to), got, bitwise...); d != "" {
+				t.Fatalf("batch %d: (-Decode +Slice)\n%s", i, d)
 			}
-			row += got.Rows
 		}
 	})
 }

@@ -1,0 +1,162 @@
+package tensorfile
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"sync/atomic"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+)
+
+// File is an open tensor file whose rows are read on demand. Its methods may be called from several goroutines if the
+// ReaderAt allows it.
+type File struct {
+	r       io.ReaderAt
+	schema  *arrow.Schema
+	columns []layout
+	blocks  []block
+	first   []int                   // first row of each batch, then the number of rows
+	headers []atomic.Pointer[batch] // header of each batch, once it has been read
+}
+
+// Open reads the footer of a tensor file of size bytes and as many batch headers as it takes to find the number of
+// rows; it accepts what Decode accepts. Memory is bounded by a small multiple of the footer.
+//
+// The footer does not contain the row counts of the record batches; their headers do. Reading all headers would take
+// one request each if the file is remote. So a batch as long as the first one is assumed to have as many rows, and its
+// header is checked against that when the batch is first read: a file whose batches have equal lengths, within the
+// padding, but different row counts is refused then.
+func Open(r io.ReaderAt, size int64) (*File, error) { return openFile(r, size, false) }
+
+// openFile is Open; it reads every header if allHeaders is set.
+func openFile(r io.ReaderAt, size int64, allHeaders bool) (f *File, err error) {
+	f = &File{r: r}
+	if f.columns, f.blocks, err = verifyFooter(r, size); err != nil {
+		return nil, err
+	}
+	if f.schema, err = readSchema(r, size); err != nil {
+		return nil, err
+	}
+	if _, err := newTable(f.schema, 0); err != nil {
+		return nil, err
+	}
+	f.headers = make([]atomic.Pointer[batch], len(f.blocks))
+	f.first = make([]int, len(f.blocks)+1)
+	for i, b := range f.blocks {
+		like := i
+		if first := f.blocks[0]; !allHeaders && b.meta == first.meta && b.body == first.body {
+			like = 0
+		}
+		h, err := f.header(like)
+		if err != nil {
+			return nil, err
+		}
+		f.first[i+1] = f.first[i] + h.rows
+	}
+	return f, nil
+}
+
+// readSchema has Arrow decode the schema of a file whose footer is verified.
+func readSchema(r io.ReaderAt, size int64) (schema *arrow.Schema, err error) {
+	// Everything that Arrow is known to trust has been checked. A panic would be a defect of this package or of Arrow, and
+	// a damaged file must not crash the process.
+	defer func() {
+		if p := recover(); p != nil {
+			schema, err = nil, formatError("arrow: %v", p)
+		}
+	}()
+	fr, err := ipc.NewFileReader(io.NewSectionReader(r, 0, size), ipc.WithAllocator(memory.NewGoAllocator()))
+	if err != nil {
+		return nil, &FormatError{Reason: "arrow", Err: err}
+	}
+	defer fr.Close()
+	return fr.Schema(), nil
+}
+
+// header returns the verified header of batch i. Concurrent first calls may both read it; the results are equal.
+func (f *File) header(i int) (*batch, error) {
+	if h := f.headers[i].Load(); h != nil {
+		return h, nil
+	}
+	h, err := verifyHeader(f.r, i, f.blocks[i], f.columns)
+	if err != nil {
+		return nil, err
+	}
+	f.headers[i].Store(&h)
+	return &h, nil
+}
+
+// Rows returns the number of rows.
+func (f *File) Rows() int { return f.first[len(f.blocks)] }
+
+// Slice reads the rows [from, to), across record batches: only their bytes and, once per batch, its header. Values are
+// read directly into the table's memory. If names are given, only these columns are read; a missing one is a
+// *MissingColumnError. Errors of the content are a *FormatError.
+func (f *File) Slice(from, to int, names ...string) (*Table, error) {
+	if from < 0 || from > to || to > f.Rows() {
+		return nil, fmt.Errorf("tensorfile: rows %d to %d of %d", from, to, f.Rows())
+	}
+	// The headers are read before memory for the rows is allocated: only they prove that the rows exist.
+	begin := sort.Search(len(f.blocks), func(i int) bool { return f.first[i+1] > from })
+	var headers []*batch
+	for i := begin; i < len(f.blocks) && f.first[i] < to; i++ {
+		h, err := f.header(i)
+		if err != nil {
+			return nil, err
+		}
+		if rows := f.first[i+1] - f.first[i]; h.rows != rows {
+			return nil, formatError("record batch %d has %d rows, another of its length %d", i, h.rows, rows)
+		}
+		headers = append(headers, h)
+	}
+	schema, columns, err := f.pick(names)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTable(schema, to-from)
+	if err != nil {
+		return nil, err
+	}
+	for k, h := range headers {
+		i := begin + k
+		lo, hi := max(from, f.first[i]), min(to, f.first[i+1])
+		for k := range t.Columns {
+			c := &t.Columns[k]
+			size := c.Size()
+			_, raw := bytesOf(c.Data, (lo-from)*size, (hi-from)*size)
+			if len(raw) == 0 {
+				continue // a batch without rows
+			}
+			values := f.blocks[i].offset + f.blocks[i].meta + h.values[columns[k]]
+			l := f.columns[columns[k]]
+			if err := readFull(f.r, raw, values+int64(lo-f.first[i])*l.size*l.width); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
+}
+
+// pick returns the schema of the named columns, or of all, and their indices in the file.
+func (f *File) pick(names []string) (*arrow.Schema, []int, error) {
+	var fields []arrow.Field
+	var have []string
+	var columns []int
+	for k, field := range f.schema.Fields() {
+		have = append(have, field.Name)
+		if len(names) == 0 || slices.Contains(names, field.Name) {
+			fields, columns = append(fields, field), append(columns, k)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(have, name) {
+			return nil, nil, &MissingColumnError{Name: name, Have: have}
+		}
+	}
+	meta := f.schema.Metadata()
+	return arrow.NewSchema(fields, &meta), columns, nil
+}
