@@ -15,6 +15,7 @@ import (
 // is what keeps one idea in one place, so that a change to an upper line never needs to know a lower one.
 var order = []string{
 	"lib/failure",
+	"lib/enginename",
 	"lib/objectstore",
 	"lib/objectstore/embedded",
 	"lib/objectstore/objectstoretest",

@@ -113,7 +113,7 @@ func TestRunnerLinksNoNumerics(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := map[string]bool{
-		"artifact": true, "cachekey": true, "objectstore": true, "objectstore/embedded": true, "report": true, "stage": true,
+		"artifact": true, "cachekey": true, "enginename": true, "objectstore": true, "objectstore/embedded": true, "report": true, "stage": true,
 	}
 	for _, dep := range strings.Fields(string(out)) {
 		for _, forbidden := range []string{"gorgonia.org/", "github.com/apache/arrow", "github.com/gomlx/", "github.com/ebitengine/purego"} {

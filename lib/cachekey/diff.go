@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"vapo/lib/enginename"
 )
 
 // FieldDiff is one field in which two actions differ.
@@ -30,18 +32,6 @@ func (d FieldDiff) String() string {
 	return d.Field + ": " + was + " -> " + is
 }
 
-// renamedBackends are the engine classes that earlier versions recorded under other names. Their results differ from
-// today's in the last bits, so they are other keys; old records stay readable.
-var renamedBackends = map[string]string{"tape-go": "tape", "tape-openblas": "tape"}
-
-// CurrentBackend returns today's name of an engine class that may come from an old record.
-func CurrentBackend(class string) string {
-	if now, ok := renamedBackends[class]; ok {
-		return now
-	}
-	return class
-}
-
 // Diff lists the fields that differ between a and b: contract, stage, version
 // and backend first, then parameters and inputs by name. It is empty exactly
 // when both have the same key. A parameter that has no key of its own (a NaN)
@@ -57,7 +47,7 @@ func Diff(a, b Action) []FieldDiff {
 	add("stage", quote(a.Stage), quote(b.Stage))
 	add("version", strconv.Itoa(a.Version), strconv.Itoa(b.Version))
 	add("backend", quote(a.Backend), quote(b.Backend))
-	if a.Backend != "" && CurrentBackend(a.Backend) == b.Backend && a.Backend != b.Backend {
+	if enginename.Current(a.Backend) == b.Backend && a.Backend != b.Backend {
 		out[len(out)-1].Note = "engine class renamed"
 	}
 	for _, name := range unionKeys(a.Params, b.Params) {

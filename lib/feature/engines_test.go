@@ -8,7 +8,8 @@ import (
 	"gorgonia.org/tensor"
 
 	"vapo/lib/backend"
-	_ "vapo/lib/backend/device"
+	"vapo/lib/engine"
+	"vapo/lib/enginename"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
@@ -54,11 +55,11 @@ func TestInceptionOnEveryEngine(t *testing.T) {
 	}
 	features, logits := run(fastEngine(t))
 	want := [][]float64{doubles(features), doubles(logits)}
-	for _, name := range []string{"compute-go", "xla:cpu", "xla:cuda"} {
-		be, err := backend.Open(name)
+	for _, name := range []engine.Name{enginename.Go, "xla:cpu", "xla:cuda"} {
+		be, err := engine.Open(name)
 		var unavailable *backend.UnavailableError
 		if errors.As(err, &unavailable) {
-			t.Logf("%s is not here: %v", name, err)
+			t.Logf("%s is not available: %v", name, err)
 			continue
 		}
 		if err != nil {

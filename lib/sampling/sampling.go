@@ -13,12 +13,11 @@ import (
 	"math"
 
 	"vapo/lib/dataset"
-	"vapo/lib/random"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/homotopy"
 	"vapo/lib/ode"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // Blocks in which a field is evaluated, for images and for points.
@@ -86,7 +85,7 @@ func Explain(err error) error {
 	if errors.As(err, &e) {
 		return failure.New(failure.Numeric, "train longer, or allow smaller steps", "%w", err)
 	}
-	return engine.Explain(err)
+	return err
 }
 
 // Noise writes the starting point of a sample, from the prior N(0, w² I) of the network's path, to dst [D].

@@ -10,7 +10,6 @@ import (
 	"fmt"
 
 	"vapo/lib/backend"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
@@ -38,14 +37,11 @@ func Open(be backend.Backend, path, digest string, o feature.Options, optional b
 		net, err = feature.Open(be, path, o)
 	}
 	if err != nil {
-		if e := engine.Explain(err); e != err {
-			return nil, fmt.Errorf("feature network: %w", e)
-		}
 		hint := "features are a checkpoint that train --model classifier wrote, or Inception's weights"
 		if errors.As(err, &missing) {
 			hint = "choose another --tap, or get the whole file: eval weights fetch"
 		}
-		return nil, failure.New(failure.Input, hint, "feature network: %w", err)
+		return nil, failure.Default(failure.Input, hint, fmt.Errorf("feature network: %w", err))
 	}
 	return &Network{feature.Extractor{Network: net, Weights: digest, Backend: be.Class()}}, nil
 }
@@ -100,8 +96,8 @@ func Explain(ctx context.Context, what string, err error) error {
 	var coded failure.Carrier
 	var kept *feature.KeepError
 	switch {
-	case errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err:
-		return engine.Explain(err)
+	case errors.As(err, &coded) || ctx.Err() != nil:
+		return err
 	case errors.As(err, &kept):
 		return fmt.Errorf("features of %s: %w", what, err)
 	}

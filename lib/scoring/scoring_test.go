@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape"
+	"vapo/lib/backend/tape"
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
@@ -57,10 +57,7 @@ func images(n, side int) *dataset.Images {
 
 // The moments are those of the features alone, without the logits that stand beside them in the network's rows.
 func TestMoments(t *testing.T) {
-	be, err := backend.Open("tape")
-	if err != nil {
-		t.Fatal(err)
-	}
+	be := tape.Tape{}
 	n, err := Open(be, classifier(t, be), "sha256:00", feature.Options{Tap: 2048}, true)
 	if err != nil {
 		t.Fatal(err)
@@ -93,10 +90,7 @@ func TestMoments(t *testing.T) {
 
 // What goes wrong is said in the contract's terms, and whose images they were.
 func TestErrors(t *testing.T) {
-	be, err := backend.Open("tape")
-	if err != nil {
-		t.Fatal(err)
-	}
+	be := tape.Tape{}
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("no network\n"), 0o644); err != nil {
 		t.Fatal(err)

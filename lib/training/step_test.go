@@ -5,13 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape"
-	"vapo/lib/random"
+	"vapo/lib/backend/tape"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // adam is a plain optimiser for steps of a batch, with an average that keeps 0.999 of itself a step.
@@ -42,10 +41,7 @@ func fill(s *Step, c potential.Config, batch int, step uint64) {
 }
 
 func BenchmarkStep(b *testing.B) {
-	be, err := backend.Open("auto")
-	if err != nil {
-		b.Fatal(err)
-	}
+	be := tape.Tape{}
 	for _, c := range []struct {
 		name      string
 		config    potential.Config

@@ -194,7 +194,7 @@ func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, refere
 	}
 	s, err := scoreImages(ctx, job, p, samples, reference, test)
 	if err != nil {
-		return nil, engine.Explain(err)
+		return nil, err
 	}
 	inside := reference
 	if test != nil {

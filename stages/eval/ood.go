@@ -77,7 +77,7 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 	}
 	field, err := potential.NewField(be, config, weights, block)
 	if err != nil {
-		return nil, engine.Explain(err)
+		return nil, err
 	}
 	var density, gradient [2][]float64
 	for i, set := range []dataset.Set{inliers, outliers} {
@@ -86,7 +86,7 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 			return nil, err
 		}
 		if density[i], gradient[i], err = densities(ctx, field, rows, p.OODTime); err != nil {
-			return nil, engine.Explain(err)
+			return nil, err
 		}
 		s.N = append(s.N, len(density[i]))
 	}

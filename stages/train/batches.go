@@ -9,7 +9,6 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
@@ -26,14 +25,6 @@ type runner interface {
 	batch() *batch
 	// fill draws the batch of a step, a pure function of (seed, step). It fails where the data do.
 	fill(step int64, b *batch) error
-}
-
-// unfit says why no step could be compiled: for want of memory, or because network and data do not fit.
-func unfit(err error) error {
-	if e := engine.Explain(err); e != err {
-		return e
-	}
-	return failure.New(failure.Input, "", "%w", err)
 }
 
 // loader copies samples into batches in [-1, 1].
@@ -123,7 +114,7 @@ func newPotentialRun(be backend.Backend, p *params, set *data) (*potentialRun, e
 	}
 	s, err := training.Potential(be, c, p.Objective, o, p.Batch/p.micro())
 	if err != nil {
-		return nil, unfit(err)
+		return nil, failure.Default(failure.Input, "", err)
 	}
 	s.Seed = p.Seed
 	r := &potentialRun{s: s, p: p, config: c, data: newLoader(p, set), labels: labels, path: path, times: times}
@@ -192,7 +183,7 @@ func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p
 	}
 	s, err := training.Classifier(be, c, o, p.Batch/p.micro())
 	if err != nil {
-		return nil, unfit(err)
+		return nil, failure.Default(failure.Input, "", err)
 	}
 	r := &classifierRun{s: s, p: p, data: newLoader(p, set), im: im, config: c, be: be, classes: classes}
 	if !job.HasInput("test") {

@@ -11,7 +11,6 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
@@ -79,7 +78,7 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 	}
 	field, err := potential.NewField(be, config, initial, sampling.Block(config))
 	if err != nil {
-		return nil, engine.Explain(err)
+		return nil, err
 	}
 	e := &evaluator{p: p.Evaluate, s: pr.s, job: job, first: data.head, n: min(p.Evaluate.ScoreReference, data.samples.Len())}
 	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: e.p.SampleSteps}

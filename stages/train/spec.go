@@ -136,7 +136,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		}
 	}
 	if err := t.loop(ctx); err != nil {
-		return engine.Explain(err)
+		return err
 	}
 	data.record(job)
 	return nil

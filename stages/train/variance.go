@@ -3,6 +3,7 @@ package main
 import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/random"
@@ -37,7 +38,7 @@ func newVarianceProbe(be backend.Backend, p *params, r *potentialRun, data *data
 	rows := p.Batch / p.micro()
 	v, err := training.NewGradientVariance(be, r.config, p.Objective, rows)
 	if err != nil {
-		return nil, unfit(err)
+		return nil, failure.Default(failure.Input, "", err)
 	}
 	return &varianceProbe{v: v, seed: p.Seed, batches: p.VarianceBatches, rows: rows, path: r.path, data: first, labels: r.labels}, nil
 }

@@ -134,6 +134,6 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	run(Class, exe)
+	run("tape", exe)
 	run("gorgonia", newMachine(s))
 }

@@ -17,27 +17,21 @@ import (
 
 	"gorgonia.org/tensor"
 	"vapo/lib/backend"
+	"vapo/lib/enginename"
 	"vapo/lib/kernel"
 	"vapo/lib/microkernel"
 )
 
-// Class is the engine's recorded name. It is one on every machine: results have the same bits on AVX-512, AVX2, NEON and
-// without vectors.
-const Class = "tape"
-
-func init() {
-	backend.Register(Class, func() (backend.Backend, error) { return Tape{}, nil })
-}
-
-// Tape is the CPU engine.
+// Tape is the CPU engine. The zero value is ready for use.
 type Tape struct{}
 
-// Class implements backend.Backend.
-func (Tape) Class() string { return Class }
+// Class implements backend.Backend. It is the same on every machine, because the results have the same bits on AVX-512,
+// AVX2, NEON and without vector instructions.
+func (Tape) Class() string { return enginename.Tape }
 
 // Describe implements backend.Backend.
 func (Tape) Describe() string {
-	return fmt.Sprintf("%s, %d threads, %s", Class, kernel.Workers(), microkernel.Name())
+	return fmt.Sprintf("%s, %d threads, %s", enginename.Tape, kernel.Workers(), microkernel.Name())
 }
 
 // Promises implements backend.Backend.
