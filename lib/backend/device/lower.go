@@ -111,8 +111,8 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute
 		return l.softmax(in[0], op.Out), nil
 	case *graphop.WindowSumOp:
 		return l.windowSum(in[0], k.Window, op.In[0], op.Out), nil
-	case *graphop.WindowSpreadOp:
-		return l.windowSpread(in[0], k.Window, op.Out, op.In[0]), nil
+	case *graphop.WindowSumGradOp:
+		return l.windowSumGrad(in[0], k.Window, op.Out, op.In[0]), nil
 	case *graphop.SelectMaxOp:
 		return l.selectMax(in[0], in[1], k.Window, op.In[0], op.Out), nil
 	case *graphop.ScatterMaxOp:

@@ -58,8 +58,8 @@ func (l *lowering) windowSum(x compute.Value, w graphop.Window2D, image, windows
 	return x
 }
 
-// windowSpread is the adjoint of windowSum.
-func (l *lowering) windowSpread(g compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
+// windowSumGrad is the adjoint of windowSum.
+func (l *lowering) windowSumGrad(g compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
 	shape := slices.Clone(windows)
 	for _, s := range slides(w, image, windows) {
 		sum := l.scatter(g, len(shape), s, 0)

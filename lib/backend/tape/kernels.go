@@ -116,7 +116,7 @@ func pooling[T kernel.Float](op *graphop.Operation) function[T] {
 		return unaryFunction(kernel.NewUpsample[T](s[0]*s[1], s[2], s[3], k.K).Run)
 	case *graphop.WindowSumOp:
 		return unaryFunction(kernel.NewWindowSum[T](windows(k.Window, op.In[0])).Run)
-	case *graphop.WindowSpreadOp:
+	case *graphop.WindowSumGradOp:
 		return unaryFunction(kernel.NewWindowSpread[T](windows(k.Window, op.Out)).Run)
 	case *graphop.SelectMaxOp:
 		return binaryFunction(kernel.NewSelectMax[T](windows(k.Window, op.In[0])).Run)
