@@ -129,15 +129,23 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 			return nil, err
 		}
 	}
-	dir := a.Bin
-	if dir == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Dir(exe)
+	stages, err := a.catalog()
+	if err != nil {
+		return nil, err
 	}
-	return graph.Build(ctx, r, catalog.New(dir))
+	return graph.Build(ctx, r, stages)
+}
+
+// catalog finds the stage programs.
+func (a *app) catalog() (*catalog.Catalog, error) {
+	if a.Bin != "" {
+		return catalog.New(a.Bin), nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return catalog.New(filepath.Dir(exe)), nil
 }
 
 // oneLine keeps a description to a line.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"vapo/lib/artifact"
@@ -52,14 +53,15 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 		}
 		s.Manifest = rec.Manifest
 	}
+	a.declare(ctx, record)
+	run, err := readRun(ctx, store.Store, record)
+	if err != nil {
+		return err
+	}
 	if c.Table || c.JSON {
-		run, err := readRun(ctx, store.Store, record)
-		if err != nil {
-			return err
-		}
 		compared := report.Compare(run.Steps)
 		if len(compared) == 0 {
-			return failure.New(failure.Input, "add a step of stage eval to the recipe", "run %s has no scores", record.ID)
+			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores", record.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)
@@ -70,18 +72,30 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 	if path == "" {
 		path = filepath.Join(a.runner(store, nil).RunDir(record.ID), "report.html")
 	}
-	if err := a.writeReport(ctx, store.Store, record, path); err != nil {
+	if err := writeReport(run, path); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
 	return nil
 }
 
-func (a *app) writeReport(ctx context.Context, store *artifact.Store, record *runner.Record, path string) error {
-	run, err := readRun(ctx, store, record)
+// declare asks the stage programs for what the record of an older version lacks. Without them the report has no scores.
+func (a *app) declare(ctx context.Context, record *runner.Record) {
+	stages, err := a.catalog()
 	if err != nil {
-		return err
+		return
 	}
+	for _, s := range record.Steps {
+		if s.Declared != nil {
+			continue
+		}
+		if e, err := stages.Stage(ctx, s.Stage); err == nil {
+			s.Declared = runner.Declare(e.Description)
+		}
+	}
+}
+
+func writeReport(run *report.Run, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -94,15 +108,17 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 		Name: record.Name, About: record.About, RecipeYAML: []byte(record.RecipeYAML),
 		Started: record.Started, Wall: time.Duration(record.WallSeconds * float64(time.Second)), Store: record.Store,
 	}
-	if len(record.Sets) > 0 {
-		for _, set := range record.Sets {
-			run.RecipeYAML = append(run.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
-		}
+	for _, set := range record.Sets {
+		run.RecipeYAML = append(run.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
 	}
 	for _, s := range record.Steps {
 		step := report.Step{
 			Name: s.Name, Stage: s.Stage, Cached: s.State == runner.Cached, Seconds: s.Seconds,
 			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
+		}
+		if d := s.Declared; d != nil {
+			step.Score, step.NoEffect = d.Score, d.NoEffect
+			step.Subject, _, _ = strings.Cut(s.Inputs[d.Subject].From, ".") // of STEP.OUTPUT; a path or ref names no step
 		}
 		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {
 			step.Error = "not run: " + cmp.Or(s.Reason, s.State)

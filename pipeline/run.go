@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,10 +68,15 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 		if path == "" {
 			path = filepath.Join(r.RunDir(record.ID), "report.html")
 		}
-		reportErr := a.writeReport(ctx, store.Store, record, path)
+		run, reportErr := readRun(ctx, store.Store, record)
+		if reportErr == nil {
+			reportErr = writeReport(run, path)
+		}
 		switch {
 		case reportErr == nil:
-			a.headlines(ctx, store.Store, record)
+			for step, headline := range run.Headlines() {
+				fmt.Fprintf(a.stdout, "%s: %s\n", step, oneLine(headline))
+			}
 			fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
 		case err == nil:
 			err = reportErr
@@ -81,24 +85,6 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 		}
 	}
 	return err
-}
-
-// headlines prints what each score says of itself in one line.
-func (a *app) headlines(ctx context.Context, store *artifact.Store, record *runner.Record) {
-	for _, s := range record.Steps {
-		out, ok := s.Outputs["score"]
-		if !ok || out.Media != contract.MediaJSON || out.Size > maxFigure {
-			continue
-		}
-		data, err := readBlob(ctx, store, out)
-		if err != nil {
-			continue // the report has said so
-		}
-		var score struct{ Headline string }
-		if json.Unmarshal(data, &score) == nil && score.Headline != "" {
-			fmt.Fprintf(a.stdout, "%s: %s\n", s.Name, oneLine(score.Headline))
-		}
-	}
 }
 
 // maxFigure is the size in bytes up to which an output is put into a report.

@@ -21,14 +21,22 @@ const (
 	MediaNPZ    = "application/x-npz"
 )
 
-// Port is a named input or output. An Optional input may be left out; an
-// Optional output may be left unwritten.
+// Port is a named input or output. An Optional input may be left out; an Optional output may be left unwritten.
 type Port struct {
 	Name     string `json:"name"`
 	Media    string `json:"media"`
 	Help     string `json:"help,omitempty"`
 	Optional bool   `json:"optional,omitempty"`
+	// Score marks the JSON output with the stage's score, which runs and reports show. See Score.
+	Score bool `json:"score,omitempty"`
+	// Subject marks the input that the outputs are about. A comparison of scores follows subjects back to find the
+	// parameters of the steps that led to a score.
+	Subject bool `json:"subject,omitempty"`
 }
+
+// NoEffect is the Effect of a parameter on which neither a score nor what is scored depends. It may still change other
+// outputs, for example how often metrics are logged.
+const NoEffect = "none"
 
 // Param describes one parameter as `describe` prints it.
 type Param struct {
@@ -38,8 +46,9 @@ type Param struct {
 	Help     string   `json:"help,omitempty"`
 	Default  any      `json:"default"`
 	Required bool     `json:"required,omitempty"`
-	Keyed    bool     `json:"keyed"`          // part of the cache key
-	Auto     any      `json:"auto,omitempty"` // what "auto" means on this machine
+	Keyed    bool     `json:"keyed"`            // part of the cache key
+	Effect   string   `json:"effect,omitempty"` // NoEffect, or ""
+	Auto     any      `json:"auto,omitempty"`   // what "auto" means on this machine
 	Enum     []string `json:"enum,omitempty"`
 	Min      any      `json:"min,omitempty"`  // least value
 	Max      any      `json:"max,omitempty"`  // greatest value

@@ -84,7 +84,7 @@ func port(ports []Port, name string) (Port, bool) {
 // converted from one type to another.
 func (p Param) Value(v any) (any, error) {
 	wrong := func() error {
-		return fmt.Errorf("parameter %s is of type %s; it cannot be %s", p.Name, p.Type, clip(Show(v), 60))
+		return fmt.Errorf("parameter %s is of type %s; it cannot be %.60s", p.Name, p.Type, Show(v))
 	}
 	switch p.Type {
 	case "string":
@@ -236,11 +236,4 @@ func (d Description) Series(resolved map[string]any, inputs map[string]string) (
 	delete(a.Params, d.Length)
 	key, err := a.Key()
 	return key, length, err == nil
-}
-
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
 }

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/random"
 	"vapo/lib/portable"
+	"vapo/lib/random"
 )
 
 // Component is one isotropic Gaussian of a mixture.

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"vapo/lib/random"
 	"vapo/lib/picture"
+	"vapo/lib/random"
 )
 
 // MaxEdge bounds the edges of images: tensor files hold 1,024 of them at once.

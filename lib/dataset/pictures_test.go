@@ -20,8 +20,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vapo/lib/random"
 	"vapo/lib/picture"
+	"vapo/lib/random"
 )
 
 // pictureFile encodes a w x h image that seed decides.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/random"
 	"vapo/lib/portable"
+	"vapo/lib/random"
 )
 
 // SyntheticSources are the sources that are drawn and not read.

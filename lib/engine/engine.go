@@ -49,8 +49,13 @@ func Open(name Name) (backend.Backend, error) {
 	return engines[parsed.Engine](parsed)
 }
 
-// Auto returns the class that "auto" stands for on this machine.
-func Auto() string { return chosen().Class() }
+// Auto returns the class that "auto" stands for on this machine, and any other name as it is.
+func Auto(name Name) Name {
+	if name != enginename.Auto {
+		return name
+	}
+	return Name(chosen().Class())
+}
 
 // auto remembers the choice of "auto", so that a process searches for an engine once.
 var auto struct {

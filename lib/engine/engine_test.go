@@ -72,7 +72,7 @@ func TestAutoGivesReason(t *testing.T) {
 		t.Errorf("auto: exit %d, %s", code, output)
 	}
 	// A stage replaces "auto" by the class before it opens the engine.
-	be, err := engine.Open(engine.Name(engine.Auto()))
+	be, err := engine.Open(engine.Auto(enginename.Auto))
 	if err != nil || !strings.Contains(be.Describe(), "the choice of auto: ") {
 		t.Errorf("the class that auto stands for opens %v (%v), want the reason in the description", be, err)
 	}

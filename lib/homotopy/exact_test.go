@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
-	"vapo/lib/random"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
+	"vapo/lib/random"
 )
 
 // exactPotential builds Psi = dt/ds·Phi of data from a mixture at one time, in closed form: L6 integrated,

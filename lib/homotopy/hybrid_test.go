@@ -10,9 +10,9 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"vapo/lib/random"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
+	"vapo/lib/random"
 )
 
 // The loss, each sample's share of it and the gradients in the parameters against PyTorch's, from testdata/hybrid.py.

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
-	"vapo/lib/random"
 	"vapo/lib/metrics"
 	"vapo/lib/ode"
+	"vapo/lib/random"
 )
 
 func mixture(t *testing.T, components ...dataset.Component) *dataset.Mixture {

@@ -10,9 +10,9 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
-	"vapo/lib/random"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
+	"vapo/lib/random"
 )
 
 // objective is a compiled loss of a potential with its gradient in the parameters, in float64.

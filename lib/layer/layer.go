@@ -11,10 +11,10 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"vapo/lib/random"
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
-	"vapo/lib/optim"
 	"vapo/lib/portable"
+	"vapo/lib/random"
 )
 
 // Init says how a parameter starts.
@@ -63,7 +63,7 @@ type Builder struct {
 
 // Param declares a parameter, an input node param/NAME.
 func (b *Builder) Param(name string, init Init, shape ...int) *graphop.Node {
-	n := graphop.Input(b.Graph, b.Dtype, optim.Param+name, shape...)
+	n := graphop.Input(b.Graph, b.Dtype, checkpoint.Param+name, shape...)
 	b.Params = append(b.Params, Param{Name: name, Shape: shape, Init: init, Node: n})
 	return n
 }

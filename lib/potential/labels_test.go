@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"vapo/lib/backend"
-	"vapo/lib/random"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // labelled are networks of every kind that know three classes.
@@ -75,7 +75,7 @@ func block(t *testing.T, be backend.Backend, c potential.Config, guidance float6
 func TestGuidance(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, c := range labelled() {
-			labels := []int{potential.Untold, 0, 1, 2}
+			labels := []int{potential.NoLabel, 0, 1, 2}
 			phi, grad := block(t, be, c, 1, labels)
 			for i := range labels {
 				for k := range i {

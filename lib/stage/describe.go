@@ -9,15 +9,18 @@ func describe[P any](spec *Stage[P]) contract.Description {
 	}
 }
 
-// describeHere is describe with what "auto" stands for on this machine, which
-// may take a while to find out.
+// describeHere is describe with the meaning of "auto" on this machine, which may take a while to find out.
 func describeHere[P any](spec *Stage[P]) contract.Description {
-	s := newParams[P]()
 	d := describe(spec)
+	if spec.Resolve == nil {
+		return d
+	}
+	s := newParams[P]()
 	d.Params = s.describe()
-	for i, p := range d.Params {
-		if auto, ok := spec.Auto[p.Name]; ok {
-			d.Params[i].Auto = auto(&s.holder.P)
+	_ = spec.Resolve(&s.holder.P, Given{params: s.params}) // defaults alone need not make a valid run
+	for i, p := range s.params {
+		if v := p.value(); d.Params[i].Default == "auto" && v != "auto" {
+			d.Params[i].Auto = v
 		}
 	}
 	return d

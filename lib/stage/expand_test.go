@@ -42,14 +42,14 @@ func echoes[P any](t *testing.T, s Stage[P], args ...string) (code failure.Class
 
 func presetStage() Stage[presetParams] {
 	s := echo[presetParams]()
-	s.Expand = func(p *presetParams) (string, map[string]string, error) {
+	s.Resolve = func(p *presetParams, given Given) error {
 		switch p.Preset {
 		case "none":
-			return "", nil, nil
+			return nil
 		case "big":
-			return "the preset big", map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"}, nil
+			return given.Preset("the preset big", map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"})
 		}
-		return "", nil, fmt.Errorf("preset %s is not known", p.Preset)
+		return fmt.Errorf("preset %s is not known", p.Preset)
 	}
 	return s
 }

@@ -54,16 +54,10 @@ type Stage[P any] struct {
 	// what a run has made after k of them is the same whatever its length. Runs that differ in it alone are a series, and
 	// a longer one is given what a shorter one made (Job.Earlier). Empty: there is no such parameter.
 	Length string
-	// Auto resolves a parameter whose value is "auto", before keying.
-	Auto map[string]func(p *P) string
-	// Expand says, by name and as text, what parameters a parameter that names a set of them (a preset) stands for. They
-	// take these values, in manifests and keys too; one that was given another value is a usage error, which calls the set
-	// by what Expand calls it.
-	Expand func(p *P) (set string, values map[string]string, err error)
-	// Resolve gives parameters that follow from others their values, before keying.
-	Resolve func(p *P)
-	// Check validates parameters together; its error is a usage error.
-	Check func(p *P) error
+	// Resolve completes the parameters before the run is keyed, and validates them together. It replaces "auto", applies a
+	// preset (Given.Preset) and sets parameters that follow from others. Its error is a usage error unless it carries
+	// another class. describe calls it with the defaults to find out what "auto" means, and ignores the error.
+	Resolve func(p *P, given Given) error
 	// Run does the work. On cancellation of ctx (cause failure.ErrTerminated) it saves
 	// what it can to job.Live() and returns an error.
 	Run func(ctx context.Context, job *Job, p *P) error

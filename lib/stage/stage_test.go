@@ -33,7 +33,7 @@ type params struct {
 	Fast    bool            `help:"Cut corners."`
 	Mixture json.RawMessage `help:"Components."`
 	Doubled int             `help:"0: twice the steps." default:"0"`
-	Every   int             `help:"Report interval." default:"50" keyed:"false"`
+	Every   int             `help:"Report interval." default:"50" keyed:"false" effect:"none"`
 	Backend string          `help:"Engine." default:"auto" enum:"auto,other,tape"`
 }
 
@@ -62,22 +62,26 @@ func spec() Stage[params] {
 	return Stage[params]{
 		Name: "demo", About: "Demo does nothing in particular.", Version: 7,
 		Inputs: []contract.Port{
-			{Name: "data", Media: contract.MediaJSON, Help: "What to work on."},
+			{Name: "data", Media: contract.MediaJSON, Help: "What to work on.", Subject: true},
 			{Name: "extra", Media: contract.MediaArrow, Help: "More of it.", Optional: true},
 		},
-		Outputs: []contract.Port{{Name: "model", Media: contract.MediaArrow, Help: "The result."}, {Name: "notes", Media: contract.MediaNDJSON, Help: "Remarks.", Optional: true}},
-		Auto:    map[string]func(*params) string{"backend": func(*params) string { return "tape" }},
-		Check: func(p *params) error {
+		Outputs: []contract.Port{
+			{Name: "model", Media: contract.MediaArrow, Help: "The result."},
+			{Name: "notes", Media: contract.MediaNDJSON, Help: "Remarks.", Optional: true},
+			{Name: "mark", Media: contract.MediaJSON, Help: "How good it is.", Optional: true, Score: true},
+		},
+		Length:  "steps",
+		Resolve: func(p *params, _ Given) error {
 			if p.Steps < 0 {
 				return fmt.Errorf("steps must not be negative")
 			}
-			return nil
-		},
-		Length: "steps",
-		Resolve: func(p *params) {
+			if p.Backend == "auto" {
+				p.Backend = "tape"
+			}
 			if p.Doubled == 0 {
 				p.Doubled = 2 * p.Steps
 			}
+			return nil
 		},
 		Run: work,
 		Commands: []Command{
@@ -307,7 +311,7 @@ func TestExitCodes(t *testing.T) {
 		{"no place for outputs", 2, "hint: give --out DIR, or set VAPO_STORE", []string{input}},
 		{"input missing", 2, "input data (application/json) is missing\nhint: give it as --input data=REF", []string{out}},
 		{"input unknown", 2, "unknown input dta\nhint: the inputs are: data, extra", []string{"--input=dta=x", out}},
-		{"earlier output unknown", 2, "unknown output modl\nhint: the outputs are: model, notes", []string{input, out, "--earlier=modl=" + data}},
+		{"earlier output unknown", 2, "unknown output modl\nhint: the outputs are: model, notes, mark", []string{input, out, "--earlier=modl=" + data}},
 		{"earlier output missing", 3, "--earlier: output model: no such file", []string{input, out, "--earlier=model=/nowhere"}},
 		{"input twice", 2, "input data is given twice", []string{input, input, out}},
 		{"input malformed", 2, "want NAME=REF", []string{"--input=data", out}},
@@ -420,48 +424,3 @@ func TestLocalLive(t *testing.T) {
 		t.Errorf("state is left: %v", err)
 	}
 }
-
-func TestParamValue(t *testing.T) {
-	for _, test := range []struct {
-		typ  string
-		in   any
-		want any // nil: an error
-	}{
-		{"int", json.Number("3"), int64(3)}, {"int", json.Number("3.0"), int64(3)}, {"int", json.Number("1e3"), int64(1000)},
-		{"int", 3.0, int64(3)}, {"int", 3.5, nil}, {"int", "3", nil}, {"int", true, nil}, {"int", nil, nil},
-		{"int", uint64(1 << 63), uint64(1 << 63)}, {"int", json.Number("1e30"), nil}, {"int", json.Number("1e999999999"), nil},
-		{"float", int64(3), 3.0}, {"float", json.Number("0.1"), 0.1}, {"float", "x", nil}, {"float", json.Number("1e400"), nil},
-		{"string", "x", "x"}, {"string", 3, nil}, {"bool", true, true}, {"bool", "true", nil}, {"bool", 1, nil},
-		{"json", []any{int64(1)}, json.RawMessage("[1]")}, {"json", json.RawMessage("[ 1 ]"), json.RawMessage("[1]")},
-		{"odd", 1, nil},
-	} {
-		got, err := contract.Param{Name: "p", Type: test.typ}.Value(test.in)
-		if (err != nil) != (test.want == nil) {
-			t.Errorf("%s %v: %v, %v", test.typ, test.in, got, err)
-		} else if diff := cmp.Diff(test.want, got); err == nil && diff != "" {
-			t.Errorf("%s %v:\n%s", test.typ, test.in, diff)
-		}
-	}
-}
-
-func FuzzDecodeDescription(f *testing.F) {
-	d := describe(ptr(spec()))
-	data, err := json.Marshal(d)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data)
-	f.Add([]byte(`{"contract":1,"params":[{"name":"a","type":"int","default":1e-999999}],"resolved":{"a":1e300}}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := contract.DecodeDescription(data)
-		if err != nil {
-			return
-		}
-		contract.Flags(d.Resolved)
-		if _, err := json.Marshal(d); err != nil {
-			t.Fatalf("cannot be written again: %v", err)
-		}
-	})
-}
-
-func ptr[T any](v T) *T { return &v }

@@ -13,11 +13,11 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
-	"vapo/lib/random"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // trainee is a small network in training, with what draws its batches.

@@ -5,11 +5,11 @@ import (
 	"math"
 	"testing"
 
-	"vapo/lib/random"
+	"vapo/lib/checkpoint"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // noisy draws batches whose times are of one bin of ten.
@@ -85,7 +85,7 @@ func TestGradientVarianceByHand(t *testing.T) {
 						t.Fatal(err)
 					}
 					squares += m.GradNorm * m.GradNorm / batches
-					if grads[k], err = s.group(optim.First); err != nil {
+					if grads[k], err = s.group(checkpoint.AdamM); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -21,16 +21,16 @@ type params struct {
 	N            int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points" min:"2"`
 	Pairs        int            `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
 	Projections  int            `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
-	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images" min:"1"`
-	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images" min:"1"`
-	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images" min:"1"`
+	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images" min:"1" effect:"none"`
+	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images" min:"1" effect:"none"`
+	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images" min:"1" effect:"none"`
 	Tap          int            `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
 	Resize       feature.Resize `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 	Metrics      string         `help:"Beside the Fréchet distance: all that can be measured, none, or a list of interval, fid-infinity, kid, inception-score, manifold (precision, recall, density, coverage); images only." default:"all"`
 	Baselines    bool           `help:"Score a per-pixel Gaussian and the test images too; images only." default:"true" negatable:""`
 	OODTime      float64        `name:"ood-time" help:"Time t of the path, in (0, 1), at which outliers are told from data." default:"0.5"`
 	OODN         int            `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
-	KeepFeatures bool           `help:"Write the features of the reference, which a later run can take as its reference."`
+	KeepFeatures bool           `help:"Write the features of the reference, which a later run can take as its reference." effect:"none"`
 	Seed         uint64         `help:"Seed of directions, baselines and fresh data." default:"0"`
 	Backend      engine.Name    `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
@@ -40,7 +40,7 @@ var spec = stage.Stage[params]{
 	About:   "Measure samples against data, beside baselines that say what the number means.",
 	Version: 5,
 	Inputs: []contract.Port{
-		{Name: "samples", Media: contract.MediaArrow, Help: "what is measured, images or points; or an .npz of images (arr_0)"},
+		{Name: "samples", Media: contract.MediaArrow, Help: "what is measured, images or points; or an .npz of images (arr_0)", Subject: true},
 		{Name: "reference", Media: contract.MediaArrow, Help: "the data it is measured against, usually the training split; or features, or an .npz of images (arr_0) or moments (mu, sigma)"},
 		{Name: "test", Media: contract.MediaArrow, Help: "held-out data, for the floor and for nearest neighbours", Optional: true},
 		{Name: "features", Media: contract.MediaArrow, Help: "feature network: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or a checkpoint); images only", Optional: true},
@@ -48,15 +48,14 @@ var spec = stage.Stage[params]{
 		{Name: "outliers", Media: contract.MediaArrow, Help: "data of another distribution, for the input checkpoint", Optional: true},
 	},
 	Outputs: []contract.Port{
-		{Name: "score", Media: contract.MediaJSON, Help: "the number, with N, reference split, feature network and baselines"},
+		{Name: "score", Media: contract.MediaJSON, Help: "the number, with N, reference split, feature network and baselines", Score: true},
 		{Name: "neighbours", Media: contract.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
 		{Name: "reference", Media: contract.MediaPNG, Help: "real data, to see beside the samples", Optional: true},
 		{Name: "statistics", Media: contract.MediaNPZ, Help: "moments of the reference's features (mu, sigma), as other tools read them", Optional: true},
 		{Name: "features", Media: contract.MediaArrow, Help: "features of the reference, with --keep-features", Optional: true},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Check: check,
-	Run:   run,
+	Resolve: resolve,
+	Run:     run,
 	Commands: []stage.Command{
 		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
 		{Name: "features", Help: "Compute Inception's features of a set ahead of its score, several workers at once.", Cmd: &featuresCmd{}},
@@ -67,7 +66,8 @@ var spec = stage.Stage[params]{
 // maxProjections is far above what is of use; it keeps a slip of the finger from computing for years.
 const maxProjections = 10000
 
-func check(p *params) error {
+func resolve(p *params, _ stage.Given) error {
+	p.Backend = engine.Auto(p.Backend)
 	if _, err := parseMeasures(p.Metrics); err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 
 // pictureParams ask for pictures of the flow beside the samples.
 type pictureParams struct {
-	Trajectories int `help:"Samples, the first ones of the seed, whose way from noise to data is drawn; 0: none." default:"0" unit:"samples"`
-	Interpolate  int `help:"Pairs of noises between which samples are drawn along spherical paths; 0: none." default:"0" unit:"pairs"`
+	Trajectories int `help:"Samples, the first ones of the seed, whose way from noise to data is drawn; 0: none." default:"0" unit:"samples" effect:"none"`
+	Interpolate  int `help:"Pairs of noises between which samples are drawn along spherical paths; 0: none." default:"0" unit:"pairs" effect:"none"`
 }
 
 const (

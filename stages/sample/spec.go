@@ -41,7 +41,7 @@ var spec = stage.Stage[params]{
 	About:   "Draw samples from a trained potential by integrating its gradient from noise to data.",
 	Version: 4,
 	Inputs: []contract.Port{
-		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential trained by train"},
+		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential trained by train", Subject: true},
 	},
 	Outputs: []contract.Port{
 		{Name: "samples", Media: contract.MediaArrow, Help: "images as uint8, or points as float32"},
@@ -49,14 +49,8 @@ var spec = stage.Stage[params]{
 		{Name: "trajectories", Media: contract.MediaPNG, Help: "the way of samples from noise to data, with --trajectories", Optional: true},
 		{Name: "interpolation", Media: contract.MediaPNG, Help: "samples between pairs of noises, with --interpolate", Optional: true},
 	},
-	Auto: map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Resolve: func(p *params) {
-		if p.Solver == "rk45" { // recipes that say steps are to run with it, too, and all of them are one run
-			p.Steps = defaultSteps
-		}
-	},
-	Check: check,
-	Run:   run,
+	Resolve: resolve,
+	Run:     run,
 	Commands: []stage.Command{
 		{Name: "field", Help: "Evaluate a potential and its gradient at given points.", Cmd: &fieldCmd{}},
 		{Name: "interpolate", Help: "Draw images along spherical paths between noises.", Cmd: &interpolateCmd{}},
@@ -70,7 +64,11 @@ const defaultSteps = 30
 // maxSamples bounds sample indices, so that arithmetic on them cannot overflow.
 const maxSamples = 1 << 40
 
-func check(p *params) error {
+func resolve(p *params, _ stage.Given) error {
+	p.Backend = engine.Auto(p.Backend)
+	if p.Solver == "rk45" {
+		p.Steps = defaultSteps // it has no effect: recipes that set it share one key
+	}
 	switch {
 	case !(p.TEnd > 0):
 		return fmt.Errorf("t-end is %v, expected a positive time", p.TEnd)

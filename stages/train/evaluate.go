@@ -24,11 +24,11 @@ import (
 
 // evaluateParams say how a potential is looked at while it is trained.
 type evaluateParams struct {
-	SampleEvery    int `help:"Steps between looks at a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn"`
-	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample that is looked at." default:"20" unit:"steps" min:"1"`
-	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576"`
-	ScoreReference int `help:"Training samples, the first ones, that a score compares with; fewer where there are fewer." default:"10000" unit:"samples" min:"2" max:"1073741824"`
-	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048"`
+	SampleEvery    int `help:"Steps between looks at a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
+	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample that is looked at." default:"20" unit:"steps" min:"1" effect:"none"`
+	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
+	ScoreReference int `help:"Training samples, the first ones, that a score compares with; fewer where there are fewer." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048" effect:"none"`
 }
 
 const (

@@ -62,10 +62,10 @@ type params struct {
 	Time        bool            `help:"wrn: tell the network t; without, it is one potential for all times." default:"true" negatable:"" only:"model=wrn"`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
-	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1"`
-	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0"`
-	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8" min:"2" max:"1048576"`
-	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0"`
+	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1" effect:"none"`
+	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
+	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8" min:"2" max:"1048576" effect:"none"`
+	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
 	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
@@ -89,10 +89,7 @@ var spec = stage.Stage[params]{
 		{Name: "end", Media: contract.MediaJSON, Help: "what a longer run needs to go on from this one, beside checkpoint and metrics: see --earlier"},
 		{Name: "progress", Media: contract.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
 	},
-	Auto:    map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Expand:  expand,
-	Resolve: (*params).resolve,
-	Check:   check,
+	Resolve: resolve,
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"vapo/lib/contract"
+
 	"github.com/google/go-cmp/cmp"
 	"gonum.org/v1/plot/plotter"
 )
@@ -44,20 +46,20 @@ func ablationRun(t testing.TB) *Run {
 			variance = 7.5
 		}
 		r.Steps = append(r.Steps, Step{
-			Name: objective, Stage: "train", Seconds: 9, Needs: []string{"data"},
+			Name: objective, Stage: "train", Seconds: 9, Needs: []string{"data"}, NoEffect: []string{"log-every"},
 			Manifest: mustManifest(t, map[string]any{
 				"wall_seconds": 9, "params": map[string]any{"objective": objective, "seed": 1, "steps": 200, "log-every": 1 + k},
 				"results": map[string]any{"gradient_variance": variance, "score_metric": "Fréchet distance of classifier features", "score_n": []int{1000, 10000}},
 			}),
-			Outputs: []Output{{"metrics", digest("m"), mediaNDJSON, 1, metrics.Bytes()}, {"progress", digest("p"), mediaPNG, 1, pngGrid(t, 48, 12, k)}},
+			Outputs: []Output{{"metrics", digest("m"), contract.MediaNDJSON, 1, metrics.Bytes()}, {"progress", digest("p"), contract.MediaPNG, 1, pngGrid(t, 48, 12, k)}},
 		})
 		for j, end := range []float64{1, 1.5, 2, 4} {
 			name := fmt.Sprintf("%s-%d", objective, j)
 			r.Steps = append(r.Steps,
-				Step{Name: name, Stage: "sample", Seconds: 2, Needs: []string{objective}, Manifest: mustManifest(t, map[string]any{"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
-					Outputs: []Output{{"trajectories", digest("t"), mediaPNG, 1, pngGrid(t, 40, 10, j)}}},
-				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Manifest: mustManifest(t, map[string]any{"params": map[string]any{"seed": 0}}),
-					Outputs: []Output{{"score", digest("s"), mediaJSON, 1, fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
+				Step{Name: name, Stage: "sample", Seconds: 2, Needs: []string{objective}, Subject: objective, NoEffect: []string{"trajectories"}, Manifest: mustManifest(t, map[string]any{"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
+					Outputs: []Output{{"trajectories", digest("t"), contract.MediaPNG, 1, pngGrid(t, 40, 10, j)}}},
+				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name, Score: "score", Manifest: mustManifest(t, map[string]any{"params": map[string]any{"seed": 0}}),
+					Outputs: []Output{{"score", digest("s"), contract.MediaJSON, 1, fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
 						12+float64(k)+end*end, 11+end, 14+end*end)}}})
 		}
 	}
@@ -108,11 +110,15 @@ func TestAblationTable(t *testing.T) {
 // Scores that cannot be compared are told apart, and real images beside samples set nothing of the samples apart.
 func TestComparisonsApart(t *testing.T) {
 	step := func(name, kind string, needs []string, params map[string]any) Step {
-		return Step{Name: name, Stage: kind, Needs: needs, Manifest: mustManifest(t, map[string]any{"params": params})}
+		subject := ""
+		if kind != "train" && len(needs) > 0 {
+			subject = needs[0]
+		}
+		return Step{Name: name, Stage: kind, Needs: needs, Subject: subject, Manifest: mustManifest(t, map[string]any{"params": params})}
 	}
 	score := func(name, metric string, from string) Step {
 		s := step(name, "eval", []string{from}, map[string]any{"seed": 0})
-		s.Outputs = []Output{{"score", digest("s"), mediaJSON, 1, []byte(`{"headline":"h","metric":"` + metric + `","value":1,"reference":"r"}`)}}
+		s.Score, s.Outputs = "score", []Output{{"score", digest("s"), contract.MediaJSON, 1, []byte(`{"headline":"h","metric":"` + metric + `","value":1,"reference":"r"}`)}}
 		return s
 	}
 	all := Compare([]Step{

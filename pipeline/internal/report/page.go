@@ -8,10 +8,13 @@ import (
 	"html/template"
 	"image"
 	_ "image/png" // sizes of the figures
+	"maps"
 	"math"
 	"slices"
 	"sort"
 	"strings"
+
+	"vapo/lib/contract"
 )
 
 // page is what the template shows.
@@ -84,12 +87,6 @@ type manifest struct {
 	Versions    map[string]string          `json:"versions"`
 	WallSeconds float64                    `json:"wall_seconds"`
 }
-
-const (
-	mediaPNG    = "image/png"
-	mediaJSON   = "application/json"
-	mediaNDJSON = "application/x-ndjson"
-)
 
 func newPage(r *Run) (*page, error) {
 	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps), Recipe: recipeLines(r.RecipeYAML)}
@@ -180,7 +177,7 @@ func (p *page) table(steps []Step, manifests []manifest) {
 func (p *page) figures(steps []Step) {
 	find := func(s Step, name string) (figure, bool) {
 		for _, o := range s.Outputs {
-			if o.Name == name && o.Media == mediaPNG {
+			if o.Name == name && o.Media == contract.MediaPNG {
 				return p.figure(s, o)
 			}
 		}
@@ -208,7 +205,7 @@ func (p *page) figures(steps []Step) {
 	for i := len(steps) - 1; i >= 0; i-- {
 		s := steps[i]
 		for _, o := range s.Outputs {
-			if o.Media != mediaPNG || len(o.Data) == 0 || shown[[2]string{s.Name, o.Name}] {
+			if o.Media != contract.MediaPNG || len(o.Data) == 0 || shown[[2]string{s.Name, o.Name}] {
 				continue
 			}
 			f, ok := p.figure(s, o)
@@ -300,11 +297,4 @@ func (p *page) versions(manifests []manifest) {
 	}
 }
 
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"iter"
 	"time"
 )
 
@@ -43,6 +44,9 @@ type Step struct {
 	Error       string          // empty on success
 	Manifest    json.RawMessage // empty where the step did not finish
 	Outputs     []Output
+	Score       string   // name of the output that is the step's score, if any
+	Subject     string   // name of the step whose output this one is about, if any
+	NoEffect    []string // parameters that change neither a score nor what is scored
 }
 
 // Output is one artifact of a step. Data may be left out where it is large or
@@ -51,6 +55,17 @@ type Output struct {
 	Name, Digest, Media string
 	Size                int64
 	Data                []byte
+}
+
+// Headlines yields the steps that have a score, each with the line that the score says of itself.
+func (r *Run) Headlines() iter.Seq2[string, string] {
+	return func(yield func(step, headline string) bool) {
+		for _, s := range r.Steps {
+			if f, ok := readScore(s); ok && f.Headline != "" && !yield(s.Name, f.Headline) {
+				return
+			}
+		}
+	}
 }
 
 //go:embed page.html page.css

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"vapo/lib/contract"
 	"vapo/lib/preview"
 )
 
@@ -85,15 +86,15 @@ func imageRun(t testing.TB) *Run {
 		Started:    time.Date(2026, 3, 4, 15, 6, 7, 0, time.UTC), Wall: 9*time.Minute + 12*time.Second, Store: "s3://vapo/demo, the embedded gateway on .vapo/store",
 		Steps: []Step{
 			{Name: "data", Stage: "prep", Cached: true, Seconds: 0.021, Key: digest("k1")[7:], Manifest: manifest("prep", 6.4, map[string]any{"source": "fashion-mnist", "seed": 0}, map[string]any{"train": 60000, "test": 10000}, nil),
-				Outputs: []Output{{"train", digest("train"), arrow, 47_300_000, nil}, {"test", digest("test"), arrow, 7_900_000, nil}, {"preview", digest("preview"), mediaPNG, 31000, pngGrid(t, 40, 10, 0)}, {"summary", digest("summary"), mediaJSON, 812, []byte(`{"train":60000}`)}}},
+				Outputs: []Output{{"train", digest("train"), arrow, 47_300_000, nil}, {"test", digest("test"), arrow, 7_900_000, nil}, {"preview", digest("preview"), contract.MediaPNG, 31000, pngGrid(t, 40, 10, 0)}, {"summary", digest("summary"), contract.MediaJSON, 812, []byte(`{"train":60000}`)}}},
 			{Name: "potential", Stage: "train", Seconds: 403.2, Key: digest("k22")[7:], Needs: []string{"data"}, Manifest: manifest("train", 403.2, map[string]any{"steps": 1000, "model": "unet", "lr": 1e-3, "objective": "matching", "seed": 1}, map[string]any{"images_per_second": 158.8, "final_loss": 0.3107, "parameters": 125185}, map[string]string{"data": digest("train")}),
-				Outputs: []Output{{"checkpoint", digest("checkpoint"), arrow, 2_004_118, nil}, {"metrics", digest("metrics"), mediaNDJSON, int64(metrics.Len()), metrics.Bytes()}}},
+				Outputs: []Output{{"checkpoint", digest("checkpoint"), arrow, 2_004_118, nil}, {"metrics", digest("metrics"), contract.MediaNDJSON, int64(metrics.Len()), metrics.Bytes()}}},
 			{Name: "classifier", Stage: "train", Seconds: 58.3, Key: digest("k333")[7:], Needs: []string{"data"}, Manifest: manifest("train", 58.3, map[string]any{"steps": 600, "model": "classifier"}, map[string]any{"test_accuracy": 0.9012}, map[string]string{"data": digest("train"), "test": digest("test")}),
-				Outputs: []Output{{"checkpoint", digest("ckpt2"), arrow, 804_118, nil}, {"metrics", digest("metrics2"), mediaNDJSON, int64(accuracy.Len()), accuracy.Bytes()}}},
+				Outputs: []Output{{"checkpoint", digest("ckpt2"), arrow, 804_118, nil}, {"metrics", digest("metrics2"), contract.MediaNDJSON, int64(accuracy.Len()), accuracy.Bytes()}}},
 			{Name: "samples", Stage: "sample", Seconds: 61.5, Key: digest("k4444")[7:], Needs: []string{"potential"}, Manifest: manifest("sample", 61.5, map[string]any{"n": 1000, "solver": "heun", "steps": 30}, map[string]any{"nfe_mean": 60}, map[string]string{"checkpoint": digest("checkpoint")}),
-				Outputs: []Output{{"samples", digest("samples"), arrow, 790_000, nil}, {"grid", digest("grid"), mediaPNG, 40000, pngGrid(t, 100, 10, 1)}}},
-			{Name: "score", Stage: "eval", Seconds: 22.9, Key: digest("k55555")[7:], Needs: []string{"samples", "data", "classifier"}, Manifest: manifest("eval", 22.9, map[string]any{"neighbours": 3}, map[string]any{"value": 12.84}, map[string]string{"samples": digest("samples"), "reference": digest("train"), "test": digest("test"), "features": digest("ckpt2")}, "1000 images for 512 features: the distance is biased upward, compare only at this N"),
-				Outputs: []Output{{"score", digest("score"), mediaJSON, int64(len(score)), []byte(score)}, {"neighbours", digest("neighbours"), mediaPNG, 9000, pngGrid(t, 64, 16, 0)}, {"reference", digest("reference"), mediaPNG, 40000, pngGrid(t, 100, 10, 0)}}},
+				Outputs: []Output{{"samples", digest("samples"), arrow, 790_000, nil}, {"grid", digest("grid"), contract.MediaPNG, 40000, pngGrid(t, 100, 10, 1)}}},
+			{Name: "score", Stage: "eval", Score: "score", Seconds: 22.9, Key: digest("k55555")[7:], Needs: []string{"samples", "data", "classifier"}, Manifest: manifest("eval", 22.9, map[string]any{"neighbours": 3}, map[string]any{"value": 12.84}, map[string]string{"samples": digest("samples"), "reference": digest("train"), "test": digest("test"), "features": digest("ckpt2")}, "1000 images for 512 features: the distance is biased upward, compare only at this N"),
+				Outputs: []Output{{"score", digest("score"), contract.MediaJSON, int64(len(score)), []byte(score)}, {"neighbours", digest("neighbours"), contract.MediaPNG, 9000, pngGrid(t, 64, 16, 0)}, {"reference", digest("reference"), contract.MediaPNG, 40000, pngGrid(t, 100, 10, 0)}}},
 		},
 	}
 }
@@ -112,8 +113,8 @@ func mixtureRun(t testing.TB) *Run {
 		r.Steps = append(r.Steps,
 			Step{Name: name, Stage: "train", Seconds: 60, Key: digest(name)[7:], Needs: []string{"data"}, Manifest: mustManifest(t, map[string]any{"wall_seconds": 60, "results": map[string]any{"timeline": timeline, "steps_per_second": 211.3}})},
 			Step{Name: "samples-" + name, Stage: "sample", Seconds: 3, Key: digest(name + "s")[7:], Needs: []string{name}, Manifest: mustManifest(t, map[string]any{"wall_seconds": 3})},
-			Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Key: digest(name + "sc")[7:], Needs: []string{"samples-" + name, "data"}, Manifest: mustManifest(t, map[string]any{"wall_seconds": 2}),
-				Outputs: []Output{{"score", digest("sc"), mediaJSON, 1, []byte(fmt.Sprintf(`{"headline":"%g times data against data","metric":"sliced W2","value":%g,"n":[10000,10000],"reference":"fresh draws of the mixture","baselines":{"data against data":0.0131},"warnings":[]}`, 1.4+float64(k), 0.0183*(1+float64(k))))}}})
+			Step{Name: "score-" + name, Stage: "eval", Score: "score", Seconds: 2, Key: digest(name + "sc")[7:], Needs: []string{"samples-" + name, "data"}, Manifest: mustManifest(t, map[string]any{"wall_seconds": 2}),
+				Outputs: []Output{{"score", digest("sc"), contract.MediaJSON, 1, []byte(fmt.Sprintf(`{"headline":"%g times data against data","metric":"sliced W2","value":%g,"n":[10000,10000],"reference":"fresh draws of the mixture","baselines":{"data against data":0.0131},"warnings":[]}`, 1.4+float64(k), 0.0183*(1+float64(k))))}}})
 	}
 	r.Steps = append(r.Steps, Step{Name: "extra", Stage: "train", Seconds: 1.2, Needs: []string{"data"}, Error: "loss is NaN at step 412; the last good checkpoint is kept\nhint: lower --lr"},
 		Step{Name: "extra-samples", Stage: "sample", Needs: []string{"extra"}})
@@ -263,11 +264,11 @@ func TestHostileContentIsEscaped(t *testing.T) {
 		r := &Run{
 			Name: evil, About: evil, RecipeYAML: []byte(evil + "\nkey: " + evil + " # " + evil), Store: evil,
 			Steps: []Step{
-				{Name: evil, Stage: evil, Key: evil, Error: evil, Needs: []string{evil, "other"},
+				{Name: evil, Stage: evil, Score: "score", Key: evil, Error: evil, Needs: []string{evil, "other"},
 					Manifest: json.RawMessage(fmt.Sprintf(`{"backend":%[1]s,"params":{%[1]s:%[1]s},"units":{%[1]s:%[1]s},"inputs":{%[1]s:%[1]s},"results":{%[1]s:[%[1]s],"timeline":[{"seconds":1,"field_error":{%[1]s:1,"b":2}},{"seconds":2,"field_error":{%[1]s:1}}]},"warnings":[%[1]s],"versions":{%[1]s:%[1]s}}`, e)),
-					Outputs: []Output{{Name: evil, Digest: evil, Media: mediaPNG, Size: -5, Data: []byte(evil)}, {Name: "grid", Media: mediaPNG, Data: pngGrid(t, 2, 2, 0)}, {Name: "metrics", Media: mediaNDJSON, Data: []byte(metrics)},
-						{Name: "score", Media: mediaJSON, Data: []byte(fmt.Sprintf(`{"headline":%[1]s,"metric":%[1]s,"value":1,"n":%[1]s,"reference":%[1]s,"features":%[1]s,"baselines":{%[1]s:2},"warnings":[%[1]s],%[1]s:%[1]s}`, e))}}},
-				{Name: "other", Needs: []string{evil}, Outputs: []Output{{Name: "reference", Media: mediaPNG, Data: pngGrid(t, 2, 2, 1)}}},
+					Outputs: []Output{{Name: evil, Digest: evil, Media: contract.MediaPNG, Size: -5, Data: []byte(evil)}, {Name: "grid", Media: contract.MediaPNG, Data: pngGrid(t, 2, 2, 0)}, {Name: "metrics", Media: contract.MediaNDJSON, Data: []byte(metrics)},
+						{Name: "score", Media: contract.MediaJSON, Data: []byte(fmt.Sprintf(`{"headline":%[1]s,"metric":%[1]s,"value":1,"n":%[1]s,"reference":%[1]s,"features":%[1]s,"baselines":{%[1]s:2},"warnings":[%[1]s],%[1]s:%[1]s}`, e))}}},
+				{Name: "other", Needs: []string{evil}, Outputs: []Output{{Name: "reference", Media: contract.MediaPNG, Data: pngGrid(t, 2, 2, 1)}}},
 			},
 		}
 		page := render(t, r)
@@ -329,11 +330,11 @@ func FuzzWrite(f *testing.F) {
 	f.Add([]byte(`{"wall_seconds":1e308}`), []byte(`{"step":-1e99,"loss":1e99}`+"\n"+`{"step":1e99,"loss":-1e99}`), []byte(`{"value":1e-320,"baselines":{"a":0}}`), "<b>")
 	f.Fuzz(func(t *testing.T, manifest, metrics, score []byte, name string) {
 		r := &Run{Name: name, RecipeYAML: []byte(name), Steps: []Step{
-			{Name: name, Stage: name, Manifest: manifest, Needs: []string{"b"}, Outputs: []Output{{Name: "metrics", Media: mediaNDJSON, Data: metrics}, {Name: "score", Media: mediaJSON, Data: score}, {Name: "grid", Media: mediaPNG, Data: score}}},
+			{Name: name, Stage: name, Score: "score", Manifest: manifest, Needs: []string{"b"}, Outputs: []Output{{Name: "metrics", Media: contract.MediaNDJSON, Data: metrics}, {Name: "score", Media: contract.MediaJSON, Data: score}, {Name: "grid", Media: contract.MediaPNG, Data: score}}},
 			{Name: "b", Needs: []string{name, "b"}},
 			{Name: "t", Stage: "train", Manifest: manifest, Needs: []string{name}},
-			{Name: "s", Stage: "sample", Manifest: manifest, Needs: []string{"t"}},
-			{Name: "e", Stage: "eval", Needs: []string{"s"}, Outputs: []Output{{Name: "score", Media: mediaJSON, Data: score}}},
+			{Name: "s", Stage: "sample", Manifest: manifest, Needs: []string{"t"}, Subject: "t"},
+			{Name: "e", Stage: "eval", Score: "score", Needs: []string{"s"}, Subject: "s", Outputs: []Output{{Name: "score", Media: contract.MediaJSON, Data: score}}},
 		}}
 		var buf bytes.Buffer
 		if err := Write(&buf, r); err != nil {

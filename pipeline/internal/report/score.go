@@ -1,13 +1,16 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
-	"sort"
+	"slices"
 	"strings"
+
+	"vapo/lib/contract"
 )
 
-// A score is the result of an evaluation with what makes it one.
+// A score is the result of an evaluation as the page shows it.
 type score struct {
 	Step, Headline, Metric, Value string
 	Facts                         []field // N, reference split, feature network, …
@@ -15,14 +18,14 @@ type score struct {
 	Warnings                      []string
 }
 
-// A bar is one number of the comparison, ours or a baseline.
+// A bar is one value of the bar chart: the score or a baseline.
 type bar struct {
 	Name, Value string
 	Percent     float64
 	Ours        bool
 }
 
-// scoreFile is what an evaluation writes; fields beyond these are shown as facts.
+// scoreFile is the JSON of a score. The page also shows fields beyond these, as facts.
 type scoreFile struct {
 	Headline  string             `json:"headline"`
 	Metric    string             `json:"metric"`
@@ -35,17 +38,23 @@ type scoreFile struct {
 	Interval  json.RawMessage    `json:"interval"`
 }
 
-// readScore is the score of a step; false if it has none, or one that cannot be read.
-func readScore(s Step) (f scoreFile, ok bool) {
+// scoreOf returns the output of a step that is its score.
+func scoreOf(s Step) (Output, bool) {
 	for _, o := range s.Outputs {
-		if o.Name == "score" && o.Media == mediaJSON && len(o.Data) > 0 {
-			return f, json.Unmarshal(o.Data, &f) == nil && f.Value != nil
+		if o.Name == s.Score && o.Media == contract.MediaJSON && len(o.Data) > 0 {
+			return o, true
 		}
 	}
-	return f, false
+	return Output{}, false
 }
 
-// interval is low and high, or nil.
+// readScore reads the score of a step; ok is false if it has none, or a malformed one.
+func readScore(s Step) (f scoreFile, ok bool) {
+	o, ok := scoreOf(s)
+	return f, ok && json.Unmarshal(o.Data, &f) == nil && f.Value != nil
+}
+
+// interval returns low and high, or nil.
 func (f scoreFile) interval() []float64 {
 	var v struct{ Low, High *float64 }
 	if json.Unmarshal(f.Interval, &v) != nil || v.Low == nil || v.High == nil {
@@ -54,7 +63,7 @@ func (f scoreFile) interval() []float64 {
 	return []float64{*v.Low, *v.High}
 }
 
-// counts are the sizes of the two sets, or the one size that is told.
+// counts returns the sizes of the two sets, or the one size that the score has.
 func (f scoreFile) counts() []float64 {
 	var many []float64
 	var one float64
@@ -67,44 +76,39 @@ func (f scoreFile) counts() []float64 {
 	return nil
 }
 
-// score adds the step's score, if it has one: a JSON output named score.
+// score shows the step's score, if it has one.
 func (p *page) score(s Step) {
-	for _, o := range s.Outputs {
-		if o.Name != "score" || o.Media != mediaJSON || len(o.Data) == 0 {
-			continue
-		}
-		f, ok := readScore(s)
-		var all map[string]any
-		if !ok || json.Unmarshal(o.Data, &all) != nil {
-			p.warn(s.Name, "output score is not what a score should be")
-			continue
-		}
-		c := score{Step: s.Name, Headline: f.Headline, Metric: f.Metric, Value: number(*f.Value), Warnings: f.Warnings}
-		if n := against(f.counts()); n != "" {
-			c.Facts = append(c.Facts, field{"N", n})
-		}
-		if f.Reference != "" {
-			c.Facts = append(c.Facts, field{"reference", f.Reference})
-		}
-		if f.Features != "" {
-			c.Facts = append(c.Facts, field{"features", f.Features})
-		}
-		for _, k := range sorted(all) {
-			switch k {
-			case "headline", "metric", "value", "n", "reference", "features", "baselines", "warnings":
-			default:
-				c.Facts = append(c.Facts, field{strings.ReplaceAll(k, "_", " "), value(all[k])})
-			}
-		}
-		c.Bars = bars(*f.Value, f.Baselines)
-		for _, w := range f.Warnings {
-			p.warn(s.Name, w)
-		}
-		p.Scores = append(p.Scores, c)
+	o, has := scoreOf(s)
+	if !has {
+		return
 	}
+	f, ok := readScore(s)
+	var all map[string]any
+	if !ok || json.Unmarshal(o.Data, &all) != nil {
+		p.warn(s.Name, "output "+o.Name+" is not what a score should be")
+		return
+	}
+	c := score{Step: s.Name, Headline: f.Headline, Metric: f.Metric, Value: number(*f.Value), Warnings: f.Warnings}
+	for _, fact := range []field{{"N", against(f.counts())}, {"reference", f.Reference}, {"features", f.Features}} {
+		if fact.Value != "" {
+			c.Facts = append(c.Facts, fact)
+		}
+	}
+	for _, k := range sorted(all) {
+		switch k {
+		case "headline", "metric", "value", "n", "reference", "features", "baselines", "warnings":
+		default:
+			c.Facts = append(c.Facts, field{strings.ReplaceAll(k, "_", " "), value(all[k])})
+		}
+	}
+	c.Bars = bars(*f.Value, f.Baselines)
+	for _, w := range f.Warnings {
+		p.warn(s.Name, w)
+	}
+	p.Scores = append(p.Scores, c)
 }
 
-// against writes the sizes of the two sets: "1000 against 60,000".
+// against renders the sizes of the two sets: "1000 against 60,000".
 func against(n []float64) string {
 	var parts []string
 	for _, v := range n {
@@ -113,7 +117,7 @@ func against(n []float64) string {
 	return strings.Join(parts, " against ")
 }
 
-// bars sorts ours among the baselines, smallest (nearest) first.
+// bars sorts the score and the baselines, smallest (nearest) first.
 func bars(ours float64, baselines map[string]float64) []bar {
 	if len(baselines) == 0 {
 		return nil
@@ -124,14 +128,12 @@ func bars(ours float64, baselines map[string]float64) []bar {
 		ours  bool
 	}
 	list := []entry{{"these samples", ours, true}}
+	largest := math.Abs(ours)
 	for _, k := range sorted(baselines) {
 		list = append(list, entry{k, baselines[k], false})
+		largest = math.Max(largest, math.Abs(baselines[k]))
 	}
-	sort.SliceStable(list, func(i, j int) bool { return list[i].value < list[j].value })
-	largest := 0.0
-	for _, e := range list {
-		largest = math.Max(largest, math.Abs(e.value))
-	}
+	slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(a.value, b.value) })
 	var out []bar
 	for _, e := range list {
 		b := bar{Name: e.name, Value: number(e.value), Ours: e.ours}

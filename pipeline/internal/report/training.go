@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"vapo/lib/contract"
+
 	"gonum.org/v1/plot/plotter"
 )
 
@@ -37,7 +39,7 @@ func (p *page) draw(to *[]curve, heading, caption string, c chart) error {
 func (p *page) curves(steps []Step, manifests []manifest) error {
 	for i, s := range steps {
 		for _, o := range s.Outputs {
-			if o.Media != mediaNDJSON || len(o.Data) == 0 {
+			if o.Media != contract.MediaNDJSON || len(o.Data) == 0 {
 				continue
 			}
 			all, bad := readMetrics(o.Data)

@@ -62,7 +62,39 @@ type Step struct {
 	Error   string                     `json:"error,omitempty"`
 	Hint    string                     `json:"hint,omitempty"`
 
+	// Declared is nil in the records of older versions.
+	Declared *Declared `json:"declared,omitempty"`
+
 	Manifest json.RawMessage `json:"-"`
+}
+
+// Declared is what a report needs to know of the declaration of a stage. Runs keep it, because the program may be another
+// one when the report is made.
+type Declared struct {
+	Score    string   `json:"score,omitempty"`     // name of the output that is marked so
+	Subject  string   `json:"subject,omitempty"`   // name of the input that is marked so
+	NoEffect []string `json:"no_effect,omitempty"` // parameters that change neither a score nor what is scored
+}
+
+// Declare extracts the declaration from a description.
+func Declare(d contract.Description) *Declared {
+	out := &Declared{}
+	for _, p := range d.Outputs {
+		if p.Score {
+			out.Score = p.Name
+		}
+	}
+	for _, p := range d.Inputs {
+		if p.Subject {
+			out.Subject = p.Name
+		}
+	}
+	for _, p := range d.Params {
+		if !p.Keyed || p.Effect == contract.NoEffect {
+			out.NoEffect = append(out.NoEffect, p.Name)
+		}
+	}
+	return out
 }
 
 // Input is where an input of a step came from and what it was.
@@ -96,7 +128,9 @@ func newRecord(g *graph.Graph, storeName string, now time.Time) *Record {
 		State: Running, Started: now.UTC().Truncate(time.Millisecond),
 	}
 	for _, n := range g.Nodes {
-		r.Steps = append(r.Steps, &Step{Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs})
+		r.Steps = append(r.Steps, &Step{
+			Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs, Declared: Declare(n.Stage.Description),
+		})
 	}
 	return r
 }

@@ -38,12 +38,18 @@ type state struct {
 
 var spec = stage.Stage[params]{
 	Name: "toy", About: "Computes a chain of hashes, for tests.", Version: 1, Length: "steps",
-	Inputs:  []contract.Port{{Name: "data", Media: contract.MediaJSON, Help: "What to start from.", Optional: true}},
-	Outputs: []contract.Port{{Name: "out", Media: contract.MediaJSON, Help: "The last link."}, {Name: "log", Media: contract.MediaNDJSON, Help: "All links."}, {Name: "score", Media: contract.MediaJSON, Help: "A headline."}},
-	Auto:    map[string]func(*params) string{"backend": func(*params) string { return "slow" }},
-	Check: func(p *params) error {
+	Inputs:  []contract.Port{{Name: "data", Media: contract.MediaJSON, Help: "What to start from.", Optional: true, Subject: true}},
+	Outputs: []contract.Port{
+		{Name: "out", Media: contract.MediaJSON, Help: "The last link."},
+		{Name: "log", Media: contract.MediaNDJSON, Help: "All links."},
+		{Name: "length", Media: contract.MediaJSON, Help: "A headline.", Score: true},
+	},
+	Resolve: func(p *params, _ stage.Given) error {
 		if p.Steps < 1 {
 			return failure.New(failure.Usage, "one link is a chain already", "steps must be positive, not %d", p.Steps)
+		}
+		if p.Backend == "auto" {
+			p.Backend = "slow"
 		}
 		return nil
 	},
@@ -105,7 +111,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	return errors.Join(
 		write("out", map[string]any{"link": s.Link}),
 		write("log", map[string]any{"step": s.Step, "loss": 1.5}),
-		write("score", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step, "n": s.Step}),
+		write("length", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step, "n": s.Step}),
 	)
 }
 
