@@ -10,25 +10,26 @@ import (
 	"vapo/lib/kernel"
 )
 
-// Program is a compiled graph with its state and memory.
-type Program[T float32 | float64] struct {
+// program is a compiled graph with its state and memory.
+type program[T kernel.Float] struct {
 	steps   []call[T]
 	data    [][]T // by value
 	inputs  []slot
 	states  map[string]slot
-	swaps   [][2]int
+	swaps   [][2]int // the values of a state and of its next value, which are swapped after a run
 	outputs []slot
 	bytes   int64
 }
 
+// slot is an input, state or output as callers see it.
 type slot struct {
 	name  string
 	value int
 	size  int
 }
 
-// call is one kernel bound to the values it works on.
-type call[T float32 | float64] struct {
+// call is a kernel with the values it reads and writes.
+type call[T kernel.Float] struct {
 	args, outs []int
 	src        [][]T
 	slots      [][]T
@@ -36,8 +37,9 @@ type call[T float32 | float64] struct {
 	fused      func(slots [][]T)
 }
 
-func link[T float32 | float64](c *compiler) (*Program[T], error) {
-	p := &Program[T]{data: make([][]T, len(c.values)), states: map[string]slot{}}
+// link allocates the memory of a program and binds the kernels.
+func link[T kernel.Float](c *compiler) (*program[T], error) {
+	p := &program[T]{data: make([][]T, len(c.values)), states: map[string]slot{}}
 	length := plan(c.values)
 	need := float64(length)
 	for _, v := range c.values {
@@ -73,7 +75,7 @@ func link[T float32 | float64](c *compiler) (*Program[T], error) {
 	for i := range c.steps {
 		s := &c.steps[i]
 		if s.group != nil && len(s.outs) == 0 {
-			continue // nothing outside reads the group
+			continue // no other step reads the group
 		}
 		k := call[T]{args: s.args, outs: s.outs}
 		switch {
@@ -110,14 +112,14 @@ func link[T float32 | float64](c *compiler) (*Program[T], error) {
 	return p, nil
 }
 
-func slice[T float32 | float64](b backend.Buffer) []T {
+func slice[T kernel.Float](b backend.Buffer) []T {
 	if s, ok := any(b.F32).([]T); ok {
 		return s
 	}
 	return any(b.F64).([]T)
 }
 
-func check[T float32 | float64](what string, s slot, v []T) error {
+func check[T kernel.Float](what string, s slot, v []T) error {
 	if len(v) != s.size {
 		return fmt.Errorf("%s %s: got %d elements, expected %d", what, s.name, len(v), s.size)
 	}
@@ -125,9 +127,10 @@ func check[T float32 | float64](what string, s slot, v []T) error {
 }
 
 // Run implements backend.Executable.
-func (p *Program[T]) Run(in, out []backend.Buffer) error {
+func (p *program[T]) Run(in, out []backend.Buffer) error {
 	if len(in) != len(p.inputs) || len(out) != len(p.outputs) {
-		return fmt.Errorf("run: got %d inputs and %d outputs, expected %d and %d", len(in), len(out), len(p.inputs), len(p.outputs))
+		return fmt.Errorf("run: got %d inputs and %d outputs, expected %d and %d",
+			len(in), len(out), len(p.inputs), len(p.outputs))
 	}
 	for i, s := range p.inputs {
 		v := slice[T](in[i])
@@ -156,7 +159,7 @@ func (p *Program[T]) Run(in, out []backend.Buffer) error {
 	return nil
 }
 
-func (p *Program[T]) call(k *call[T]) {
+func (p *program[T]) call(k *call[T]) {
 	if k.fused != nil {
 		for i, v := range k.args {
 			k.slots[i] = p.data[v]
@@ -174,7 +177,7 @@ func (p *Program[T]) call(k *call[T]) {
 }
 
 // Load implements backend.Executable.
-func (p *Program[T]) Load(name string, b backend.Buffer) error {
+func (p *program[T]) Load(name string, b backend.Buffer) error {
 	s, ok := p.states[name]
 	if !ok {
 		return fmt.Errorf("load state %s: the graph has no such state", name)
@@ -188,7 +191,7 @@ func (p *Program[T]) Load(name string, b backend.Buffer) error {
 }
 
 // Store implements backend.Executable.
-func (p *Program[T]) Store(name string, b backend.Buffer) error {
+func (p *program[T]) Store(name string, b backend.Buffer) error {
 	s, ok := p.states[name]
 	if !ok {
 		return fmt.Errorf("store state %s: the graph has no such state", name)
@@ -202,4 +205,4 @@ func (p *Program[T]) Store(name string, b backend.Buffer) error {
 }
 
 // MemoryBytes implements backend.Executable.
-func (p *Program[T]) MemoryBytes() int64 { return p.bytes }
+func (p *program[T]) MemoryBytes() int64 { return p.bytes }
