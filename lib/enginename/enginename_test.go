@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestUnknownNames(t *testing.T) {
-	for _, name := range []string{"", "xla", "xla:", "xla:rocket", "xla:rocket,fp8", "xla-libtpu", "go2", "xla:cuda:tf32"} {
+	for _, name := range []string{"", "xla", "xla:", "xla:rocket", "xla:rocket,fp8", "xla-libtpu", "go2"} {
 		_, err := enginename.Parse(name)
 		var unknown *enginename.UnknownError
 		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "tape, go, xla:cuda") {
