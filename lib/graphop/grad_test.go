@@ -10,55 +10,20 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape" // evaluates operations for Do
 	"vapo/lib/graphop"
 )
 
-// eval computes a node from the values of the inputs with Operation.Do, children first.
+// eval computes a node from the values of the inputs with the reference interpreter.
 func eval(t *testing.T, inputs map[*graphop.Node][]float64, n *graphop.Node) []float64 {
 	t.Helper()
-	values := map[*graphop.Node]gorgonia.Value{}
+	g := backend.Graph{Outputs: []*graphop.Node{n}}
+	var feed [][]float64
 	for in, v := range inputs {
-		if in.Dtype() == tensor.Float64 {
-			values[in] = tensor.New(tensor.WithShape(in.Shape()...), tensor.WithBacking(slices.Clone(v)))
-			continue
-		}
-		w := make([]float32, len(v))
-		for i, x := range v {
-			w[i] = float32(x)
-		}
-		values[in] = tensor.New(tensor.WithShape(in.Shape()...), tensor.WithBacking(w))
+		g.Inputs, feed = append(g.Inputs, in), append(feed, v)
 	}
-	for _, n := range graphop.Order(n) {
-		if values[n] != nil {
-			continue
-		}
-		op := graphop.Of(n)
-		if op == nil {
-			t.Fatalf("no value for %s", n.Name())
-		}
-		var args []gorgonia.Value
-		for _, c := range graphop.Children(n) {
-			args = append(args, values[c])
-		}
-		v, err := op.Do(args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values[n] = v
-	}
-	switch v := values[n].Data().(type) {
-	case []float64:
-		return v
-	case []float32:
-		out := make([]float64, len(v))
-		for i, x := range v {
-			out[i] = float64(x)
-		}
-		return out
-	}
-	t.Fatalf("%v is neither float32 nor float64", n)
-	return nil
+	return run(t, g, feed)[0]
 }
 
 func scalarInput(name string) *graphop.Node {

@@ -5,7 +5,8 @@
 //
 // An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. How an
 // operation is computed is up to the engines, which lower all operations in one place each (backend/tape for the CPU,
-// backend/device for accelerators). Every value has rank 1 or more; a scalar has shape [1].
+// backend/device for accelerators). Every value has rank 1 or more; a scalar has shape [1]. Functions of several
+// operands take one rank and broadcast dimensions of 1.
 //
 // Grad is reverse-mode differentiation and may be applied to its own results.
 //

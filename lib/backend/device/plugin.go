@@ -4,7 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 )
 
 // pluginPath is the environment variable that lists where to search first: plugin files, or folders of them.
@@ -26,8 +26,8 @@ func find(kind string) string {
 		if err != nil {
 			continue // the user's variable contains an invalid pattern
 		}
-		sort.Sort(sort.Reverse(sort.StringSlice(folders))) // newer versions first
-		for _, folder := range folders {
+		slices.Sort(folders)
+		for _, folder := range slices.Backward(folders) { // newer versions first
 			if info, err := os.Stat(folder); err == nil && info.Mode().IsRegular() {
 				if matches(kind, folder) {
 					return folder
@@ -37,8 +37,7 @@ func find(kind string) string {
 			for _, p := range patterns(kind) {
 				files, err := filepath.Glob(filepath.Join(folder, p))
 				if err == nil && len(files) > 0 {
-					sort.Strings(files)
-					return files[len(files)-1]
+					return slices.Max(files)
 				}
 			}
 		}
@@ -47,12 +46,10 @@ func find(kind string) string {
 }
 
 func matches(kind, file string) bool {
-	for _, p := range patterns(kind) {
-		if ok, err := filepath.Match(p, filepath.Base(file)); err == nil && ok {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns(kind), func(p string) bool {
+		ok, err := filepath.Match(p, filepath.Base(file))
+		return err == nil && ok
+	})
 }
 
 // places returns where to search for plugins of a kind: files, folders or patterns of folders, in this order.

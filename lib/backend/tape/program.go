@@ -112,18 +112,16 @@ func link[T kernel.Float](c *compiler) (*program[T], error) {
 	return p, nil
 }
 
-func slice[T kernel.Float](b backend.Buffer) []T {
-	if s, ok := any(b.F32).([]T); ok {
-		return s
+// elements returns the slice in b after checking its length.
+func elements[T kernel.Float](what string, s slot, b backend.Buffer) ([]T, error) {
+	v, ok := any(b.F32).([]T)
+	if !ok {
+		v = any(b.F64).([]T)
 	}
-	return any(b.F64).([]T)
-}
-
-func check[T kernel.Float](what string, s slot, v []T) error {
 	if len(v) != s.size {
-		return fmt.Errorf("%s %s: got %d elements, expected %d", what, s.name, len(v), s.size)
+		return nil, fmt.Errorf("%s %s: got %d elements, expected %d", what, s.name, len(v), s.size)
 	}
-	return nil
+	return v, nil
 }
 
 // Run implements backend.Executable.
@@ -133,14 +131,14 @@ func (p *program[T]) Run(in, out []backend.Buffer) error {
 			len(in), len(out), len(p.inputs), len(p.outputs))
 	}
 	for i, s := range p.inputs {
-		v := slice[T](in[i])
-		if err := check("input", s, v); err != nil {
+		v, err := elements[T]("input", s, in[i])
+		if err != nil {
 			return err
 		}
 		p.data[s.value] = v
 	}
 	for i, s := range p.outputs {
-		if err := check("output", s, slice[T](out[i])); err != nil {
+		if _, err := elements[T]("output", s, out[i]); err != nil {
 			return err
 		}
 	}
@@ -148,7 +146,8 @@ func (p *program[T]) Run(in, out []backend.Buffer) error {
 		p.call(&p.steps[i])
 	}
 	for i, s := range p.outputs {
-		copy(slice[T](out[i]), p.data[s.value])
+		v, _ := elements[T]("output", s, out[i]) // checked above
+		copy(v, p.data[s.value])
 	}
 	for _, s := range p.swaps {
 		p.data[s[0]], p.data[s[1]] = p.data[s[1]], p.data[s[0]]
@@ -176,32 +175,29 @@ func (p *program[T]) call(k *call[T]) {
 	k.kernel(p.data[k.outs[0]], k.src)
 }
 
-// Load implements backend.Executable.
-func (p *program[T]) Load(name string, b backend.Buffer) error {
+// state returns the memory of a state and the caller's slice in b, which have the same length unless there is an error;
+// then callers is empty.
+func (p *program[T]) state(verb, name string, b backend.Buffer) (mine, callers []T, err error) {
 	s, ok := p.states[name]
 	if !ok {
-		return fmt.Errorf("load state %s: the graph has no such state", name)
+		return nil, nil, fmt.Errorf("%s state %s: the graph has no such state", verb, name)
 	}
-	v := slice[T](b)
-	if err := check("state", s, v); err != nil {
-		return err
-	}
-	copy(p.data[s.value], v)
-	return nil
+	callers, err = elements[T]("state", s, b)
+	return p.data[s.value], callers, err
+}
+
+// Load implements backend.Executable.
+func (p *program[T]) Load(name string, b backend.Buffer) error {
+	mine, callers, err := p.state("load", name, b)
+	copy(mine, callers)
+	return err
 }
 
 // Store implements backend.Executable.
 func (p *program[T]) Store(name string, b backend.Buffer) error {
-	s, ok := p.states[name]
-	if !ok {
-		return fmt.Errorf("store state %s: the graph has no such state", name)
-	}
-	v := slice[T](b)
-	if err := check("state", s, v); err != nil {
-		return err
-	}
-	copy(v, p.data[s.value])
-	return nil
+	mine, callers, err := p.state("store", name, b)
+	copy(callers, mine)
+	return err
 }
 
 // MemoryBytes implements backend.Executable.
