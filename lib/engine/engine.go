@@ -96,6 +96,9 @@ func choose() choice {
 	return choice{tape.Tape{}, why}
 }
 
+// Linked returns the classes of the engines that need no plugin.
+func Linked() []string { return []string{enginename.Tape, enginename.Go} }
+
 // Record records and logs the engine that a job computes on, and warns if its results may differ between processes.
 func Record(job *stage.Job, be backend.Backend) {
 	job.SetBackend(be.Class())

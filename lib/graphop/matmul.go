@@ -53,7 +53,7 @@ func (p *MatMulOp) Dims(s, t []int) (batch, m, n, k int) {
 // Name implements Kind.
 func (p *MatMulOp) Name() string { return fmt.Sprintf("matmul(%t,%t)", p.TransA, p.TransB) }
 
-// Diff implements Kind. With C = op(A)·op(B): dA = G·op(B)^T and dB = op(A)^T·G, each transposed back where the
+// Diff implements Kind. With C = op(A)·op(B): dA = G·op(B)^T and dB = op(A)^T·G, each transposed back if the
 // operand is stored transposed.
 func (p *MatMulOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	a, b := in[0], in[1]

@@ -79,12 +79,26 @@ func (a *axis) at(o, tap int) int {
 	return u / a.zeros
 }
 
-// sampleRow writes what one tap of the output positions of a row meets in an input row, or zeros where that is nil.
+// sampleRow writes the elements of an input row that meet one tap, one for each output position, and zeros for
+// positions outside of the row. A nil row is all zeros.
 func sampleRow[T Float](a *axis, out, in []T, tap int) {
-	for o := range out {
-		out[o] = 0
-		if i := a.at(o, tap); in != nil && i >= 0 {
+	clear(out)
+	if in == nil {
+		return
+	}
+	// The first element that meets the tap is the first at or after its distance from the first position.
+	first := tap - a.pad
+	if a.zeros > 1 { // then the stride is 1
+		i := max(0, (first+a.zeros-1)/a.zeros)
+		for o := i*a.zeros - first; o < len(out) && i < a.in; o += a.zeros {
 			out[o] = in[i]
+			i++
 		}
+		return
+	}
+	o := max(0, (a.stride-1-first)/a.stride)
+	for i := o*a.stride + first; o < len(out) && i < a.in; i += a.stride {
+		out[o] = in[i]
+		o++
 	}
 }

@@ -80,14 +80,20 @@ type slider[T Float] struct {
 	combine func(dst, a []T) // dst = dst combined with a, element by element
 	col     [][]T            // by worker: a row of combined columns with its padding
 	across  [][]T            // by worker: the windows at every position, where some are left out
+	dense   bool             // the windows lie at every position, and whole planes are combined at a time
 }
 
 // begin fixes the operation and its neutral element, which stands for the padding.
 func (k *slider[T]) begin(s WindowShape, neutral T, combine func(dst, a []T)) {
 	k.combine = combine
+	k.dense = s.StrideH == 1 && s.StrideW == 1
+	size, buffers := s.W+2*s.PadW, 1
+	if k.dense {
+		size, buffers = size*max(s.H, s.OH()), 2
+	}
 	k.col, k.across = make([][]T, Workers()), make([][]T, Workers())
 	for i := range k.col {
-		k.col[i], k.across[i] = make([]T, s.W+2*s.PadW), make([]T, s.W+2*s.PadW)
+		k.col[i], k.across[i] = make([]T, size), make([]T, buffers*size)
 		for j := range k.col[i] {
 			k.col[i][j] = neutral
 		}
@@ -96,6 +102,10 @@ func (k *slider[T]) begin(s WindowShape, neutral T, combine func(dst, a []T)) {
 
 // slide computes the plane dst [OH, OW] from src [H, W].
 func (k *slider[T]) slide(worker int, dst, src []T) {
+	if k.dense {
+		k.slideDense(k.col[worker], k.across[worker], dst, src)
+		return
+	}
 	s := k.s
 	col := k.col[worker]
 	inner := col[s.PadW : s.PadW+s.W]
@@ -120,6 +130,39 @@ func (k *slider[T]) slide(worker int, dst, src []T) {
 				out[x] = all[x*s.StrideW]
 			}
 		}
+	}
+}
+
+// slideDense is slide for windows at every position. padded is a plane with its padding to the left and right.
+func (k *slider[T]) slideDense(padded, buffers, dst, src []T) {
+	s, width := k.s, k.s.W+2*k.s.PadW
+	for y := range s.H {
+		copy(padded[y*width+s.PadW:], src[y*s.W:(y+1)*s.W])
+	}
+	down, across := buffers[:k.oh*width], buffers[len(buffers)/2:][:k.oh*width-s.KW+1]
+	for r := range s.KH { // row r of the windows at heights [lo, hi); the first of them may have no row before it
+		lo, hi := max(0, s.PadH-r), min(k.oh, s.H+s.PadH-r)
+		if lo >= hi {
+			continue
+		}
+		rows, started := padded[(lo+r-s.PadH)*width:], lo
+		switch {
+		case r == 0:
+			started = hi
+		case r <= s.PadH:
+			started = lo + 1
+		}
+		copy(down[lo*width:started*width], rows)
+		if started < hi {
+			k.combine(down[started*width:hi*width], rows[(started-lo)*width:])
+		}
+	}
+	copy(across, down)
+	for c := 1; c < s.KW; c++ {
+		k.combine(across, down[c:])
+	}
+	for y := range k.oh {
+		copy(dst[y*k.ow:(y+1)*k.ow], across[y*width:])
 	}
 }
 

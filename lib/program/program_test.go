@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,5 +71,37 @@ func TestScratch(t *testing.T) {
 	t.Setenv("TMPDIR", "/nowhere")
 	if _, _, err := Scratch(); failure.ClassOf(err) != failure.Resources {
 		t.Errorf("no directory for temporary files: %v", err)
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(100 << 10))
+	if got := MemoryLimit(); got != 100<<10 {
+		t.Errorf("GOMEMLIMIT=100KiB: %d bytes", got)
+	}
+	for text, want := range map[string]int64{
+		"MemTotal:  100 kB\nMemAvailable:      77 kB\n": 77 << 10, "MemTotal: 100 kB\n": 0, "MemAvailable: x kB\n": 0,
+	} {
+		if got := available(strings.NewReader(text)); got != want {
+			t.Errorf("%q: %d bytes, want %d", text, got, want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	where := " for " + runtime.GOOS + "/" + runtime.GOARCH
+	plain := map[string]string{"go": "go1.26"}
+	changed := map[string]string{"go": "go1.26", "revision": "abc", "modified": "true"}
+	for got, want := range map[string]string{
+		versionText("demo", "(devel)", plain, nil): "demo of vapo (devel)\nbuilt with go1.26" + where,
+		versionText("demo", "v1.2.3", changed, []string{"tape", "go"}): "demo of vapo v1.2.3, commit abc with changes\n" +
+			"built with go1.26" + where + "\nengines: tape, go",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := Version("demo"); !strings.Contains(got, runtime.Version()) {
+		t.Error(got)
 	}
 }

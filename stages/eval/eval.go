@@ -55,6 +55,7 @@ var spec = stage.Stage[params]{
 		{Name: "features", Media: contract.MediaArrow, Help: "features of the reference, with --keep-features", Optional: true},
 	},
 	Resolve: resolve,
+	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
@@ -178,7 +179,7 @@ func pointsScore(ctx context.Context, job *stage.Job, p *params, samples, refere
 	}
 	real := *reference
 	real.Labels = nil // samples have none: in one colour the two pictures compare
-	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.PNG(w, &real) })
+	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &real) })
 }
 
 func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, reference *side) (*score, error) {

@@ -287,5 +287,5 @@ func (e *evaluator) picture(w io.Writer, shown []look) error {
 	if panels != nil {
 		return preview.Panels(w, panels)
 	}
-	return preview.Rows(w, nil, rows)
+	return preview.Table(w, nil, rows)
 }

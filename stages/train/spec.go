@@ -90,6 +90,7 @@ var spec = stage.Stage[params]{
 		{Name: "progress", Media: contract.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
 	},
 	Resolve: resolve,
+	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},

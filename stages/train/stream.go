@@ -8,6 +8,7 @@ import (
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
 	"vapo/lib/npz"
+	"vapo/lib/program"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -102,7 +103,7 @@ func wholeData(ctx context.Context, job *stage.Job, p *params) (*data, error) {
 
 // fits says whether an input can be read whole.
 func fits(job *stage.Job, name string) error {
-	need, have := job.InputSize(name), memoryLimit()
+	need, have := job.InputSize(name), program.MemoryLimit()
 	if have > 0 && need > have {
 		return failure.New(failure.Resources, "prepare fewer samples; potentials alone are trained on data larger than memory, given as a tensor file",
 			"input %s is read into memory whole and takes %d MiB, this process may have %d MiB", name, need>>20, have>>20)

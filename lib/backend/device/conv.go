@@ -5,10 +5,10 @@ import (
 	"vapo/lib/graphop"
 )
 
-// convolution lowers one of the trio to a convolution of the builder. The two gradients are convolutions too (Dumoulin
-// and Visin, arXiv 1603.07285): the input gradient slides the mirrored filter over the dilated gradient; the filter
-// gradient slides the dilated gradient over the image, with batch and channels exchanged. These are the forms that XLA
-// recognises and maps to a library's backward convolutions.
+// convolution lowers one of the three convolutions to one of the builder. The two gradients are convolutions too
+// (Dumoulin and Visin, arXiv 1603.07285): the input gradient slides the mirrored filter over the dilated gradient; the
+// filter gradient slides the dilated gradient over the image, with batch and channels exchanged. These are the forms
+// that XLA recognises and maps to a library's backward convolutions.
 func (l *lowering) convolution(c *graphop.ConvOp, a, b compute.Value) compute.Value {
 	s := c.Shape
 	axes := compute.ConvolveAxesConfig{

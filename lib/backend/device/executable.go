@@ -148,7 +148,7 @@ func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, 
 	return values, heirs, nil
 }
 
-// explain turns a platform's error into one of package backend where it has one.
+// explain turns a platform's error into one of package backend if possible; see platform.
 func (e *executable) explain(err error) error { return e.on.explain(err, e.need, e.MemoryBytes()) }
 
 // zero sets the states to 0.
