@@ -19,6 +19,10 @@ const (
 	XLA  = "xla"        // a PJRT plugin of XLA
 )
 
+// Help describes the names that Parse accepts, for help texts.
+const Help = "auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; " +
+	"xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly"
+
 // accepted lists the names that Parse accepts, for error messages.
 const accepted = Auto + ", " + Tape + ", go, xla:cuda, xla:cpu, xla:/path/to/plugin.so, " +
 	"and xla:cuda,tf32 or any xla with ,bf16"

@@ -24,7 +24,7 @@ type fieldCmd struct {
 	Class      string      `help:"Class that the network is told, the index of one; each: point k is of class k mod their number; none: not told." default:"none"`
 	Guidance   float64     `help:"How far the class is exaggerated, see run." default:"1"`
 	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
-	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
+	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 }
 
 // Run prints a CSV with the header phi,g1,…,gd, a row for every point in the order of the input.

@@ -68,7 +68,7 @@ type params struct {
 	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
-	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
+	Backend         engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 
 	Evaluate evaluateParams `embed:""`
 }
