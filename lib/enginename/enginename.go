@@ -47,8 +47,8 @@ type Name struct {
 }
 
 // Parse parses "auto", "tape", "go", or "xla:" followed by cuda, cpu or the path of a plugin and, optionally, a comma
-// and a precision. It also parses recorded classes, apart from those of plugins that were named by path. The error is
-// an *UnknownError or an *OptionError.
+// and a precision. It also parses recorded classes, apart from those of plugins that were named by path. Its errors are
+// usage errors (failure.Usage).
 func Parse(name string) (Name, error) {
 	engine, option, hasOption := strings.Cut(name, ",")
 	if engine == "go" {
@@ -56,7 +56,7 @@ func Parse(name string) (Name, error) {
 	}
 	if engine == Auto || engine == Tape || engine == Go {
 		if hasOption {
-			return Name{}, &OptionError{Class: engine, Option: option, Reason: "only the xla engines have options"}
+			return Name{}, NoOption(engine, option, "only the xla engines have options")
 		}
 		return Name{Engine: engine}, nil
 	}
@@ -71,7 +71,7 @@ func Parse(name string) (Name, error) {
 		}
 	}
 	if n.Path == "" && n.Plugin != "cuda" && n.Plugin != "cpu" {
-		return Name{}, &UnknownError{Name: name}
+		return Name{}, unknown(name)
 	}
 	return n, n.check()
 }
@@ -99,7 +99,7 @@ func (n Name) check() error {
 	default:
 		return nil
 	}
-	return &OptionError{Class: "xla-" + n.Plugin, Option: string(n.Precision), Reason: reason}
+	return NoOption("xla-"+n.Plugin, string(n.Precision), reason)
 }
 
 // Class returns the name that results record. It differs whenever bits may differ, so it does not contain the folder
@@ -138,34 +138,15 @@ func Current(class string) string {
 	return class
 }
 
-// UnknownError reports a name that no engine has.
-type UnknownError struct{ Name string }
-
-func (e *UnknownError) Error() string {
-	if now := Current(e.Name); now != e.Name {
-		return fmt.Sprintf("backend %q is called %q now", e.Name, now)
+// unknown is the error for a name that no engine has.
+func unknown(name string) error {
+	if now := Current(name); now != name {
+		return failure.New(failure.Usage, "", "backend %q is called %q now", name, now)
 	}
-	return fmt.Sprintf("backend %q is not known: expected one of %s", e.Name, accepted)
+	return failure.New(failure.Usage, "", "backend %q is not known: expected one of %s", name, accepted)
 }
 
-// FailureClass implements failure.Carrier.
-func (e *UnknownError) FailureClass() failure.Class { return failure.Usage }
-
-// FailureHint implements failure.Carrier.
-func (e *UnknownError) FailureHint() string { return "" }
-
-// OptionError reports an option that an engine does not have.
-type OptionError struct {
-	Class, Option string
-	Reason        string
+// NoOption returns the error for an option that an engine does not have.
+func NoOption(class, option, reason string) error {
+	return failure.New(failure.Usage, "", "backend %s has no option %q: %s", class, option, reason)
 }
-
-func (e *OptionError) Error() string {
-	return fmt.Sprintf("backend %s has no option %q: %s", e.Class, e.Option, e.Reason)
-}
-
-// FailureClass implements failure.Carrier.
-func (e *OptionError) FailureClass() failure.Class { return failure.Usage }
-
-// FailureHint implements failure.Carrier.
-func (e *OptionError) FailureHint() string { return "" }

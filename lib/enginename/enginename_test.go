@@ -1,11 +1,11 @@
 package enginename_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"vapo/lib/enginename"
+	"vapo/lib/failure"
 )
 
 func TestParse(t *testing.T) {
@@ -33,8 +33,7 @@ func TestParse(t *testing.T) {
 func TestUnknownNames(t *testing.T) {
 	for _, name := range []string{"", "xla", "xla:", "xla:rocket", "xla:rocket,fp8", "xla-libtpu", "go2"} {
 		_, err := enginename.Parse(name)
-		var unknown *enginename.UnknownError
-		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "tape, go, xla:cuda") {
+		if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), "tape, go, xla:cuda") {
 			t.Errorf("%q: %v, want an unknown engine and the accepted names", name, err)
 		}
 	}
@@ -48,8 +47,7 @@ func TestUnknownOptions(t *testing.T) {
 		"auto,tf32", "tape,tf32", "go,bf16", "xla:cpu,tf32", "xla-cpu-tf32", "xla:cuda,fp8", "xla:cuda,", "xla:/a/b.so,fp8",
 	} {
 		_, err := enginename.Parse(name)
-		var option *enginename.OptionError
-		if !errors.As(err, &option) {
+		if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), "has no option") {
 			t.Errorf("%s: %v, want that the engine has no such option", name, err)
 		}
 	}

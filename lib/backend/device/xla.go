@@ -60,7 +60,7 @@ func OpenXLA(name enginename.Name) (backend.Backend, error) {
 	platform := client.Platform()
 	if name.Precision == enginename.TF32 && platform != "cuda" {
 		reason := "only CUDA cards support that precision, and the plugin's platform is " + platform
-		return nil, &enginename.OptionError{Class: name.Class(), Option: string(name.Precision), Reason: reason}
+		return nil, enginename.NoOption(name.Class(), string(name.Precision), reason)
 	}
 	major, minor := client.Plugin().Version()
 	x := &xla{name: name, client: client}
