@@ -31,6 +31,7 @@ var floors = []struct {
 	}},
 	{"data", []string{
 		"lib/portable",
+		"lib/download",
 		"lib/random",
 		"lib/tensorfile",
 		"lib/npz",
@@ -51,6 +52,10 @@ var floors = []struct {
 		"lib/backend/device",
 		"lib/ode",
 	}},
+	{"measuring", []string{
+		"lib/preview",
+		"lib/metrics",
+	}},
 	{"learning", []string{
 		"lib/engine",
 		"lib/checkpoint",
@@ -62,11 +67,6 @@ var floors = []struct {
 		"lib/feature",
 		"lib/training",
 		"lib/sampling",
-	}},
-	{"measuring", []string{
-		"lib/preview",
-		"lib/metrics",
-		"lib/scoring",
 	}},
 }
 

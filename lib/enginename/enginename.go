@@ -19,13 +19,9 @@ const (
 	XLA  = "xla"        // a PJRT plugin of XLA
 )
 
-// Help describes the names that Parse accepts, for help texts.
-const Help = "auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; " +
-	"xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly"
-
-// accepted lists the names that Parse accepts, for error messages.
-const accepted = Auto + ", " + Tape + ", go, xla:cuda, xla:cpu, xla:/path/to/plugin.so, " +
-	"and xla:cuda,tf32 or any xla with ,bf16"
+// Names describes the names that Parse accepts, for help texts and errors.
+const Names = "auto (a CUDA card, else tape), tape (the CPU), go, " +
+	"xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so"
 
 // Precision is the precision of the factors in products of float32 matrices and in convolutions. Sums are always
 // float32, and other element types are not affected.
@@ -143,7 +139,7 @@ func unknown(name string) error {
 	if now := Current(name); now != name {
 		return failure.New(failure.Usage, "", "backend %q is called %q now", name, now)
 	}
-	return failure.New(failure.Usage, "", "backend %q is not known: expected one of %s", name, accepted)
+	return failure.New(failure.Usage, "", "backend %q is not known: expected %s", name, Names)
 }
 
 // NoOption returns the error for an option that an engine does not have.

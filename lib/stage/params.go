@@ -56,7 +56,7 @@ func newParams[P any]() *paramSet[P] {
 func mappers() []kong.Option {
 	return []kong.Option{
 		kong.TypeMapper(reflect.TypeFor[json.RawMessage](), jsonMapper{}),
-		kong.Vars{"engines": enginename.Help},
+		kong.Vars{"engines": enginename.Names},
 	}
 }
 

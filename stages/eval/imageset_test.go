@@ -1,0 +1,339 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/failure"
+	"vapo/lib/feature/featuretest"
+	"vapo/lib/npz"
+	"vapo/lib/objectstore"
+	"vapo/lib/safetensors"
+	"vapo/lib/tensorfile"
+)
+
+// The distance and the further metrics.
+func TestMeasures(t *testing.T) {
+	dir := t.TempDir()
+	samples, train := writeSet(t, dir, "samples", discs("samples", 200)), writeSet(t, dir, "train", discs("train", 300))
+	network := writeNetwork(t, dir, 8)
+	run := func(out string, more ...string) (failure.Class, score, string) {
+		out = filepath.Join(dir, out)
+		args := []string{"--input=samples=" + samples, "--input=reference=" + train, "--backend=tape", "--out=" + out}
+		code, _, stderr := eval(t, append(args, more...)...)
+		if code != 0 {
+			return code, score{}, stderr
+		}
+		return code, readScore(t, out), stderr
+	}
+	code, s, stderr := run("all", "--input=features="+network)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if i := s.Interval; i == nil || !(i.Low < s.Value && s.Value < i.High) || i.StandardError <= 0 || i.Groups != 10 {
+		t.Errorf("interval %+v of %v", i, s.Value)
+	}
+	if x := s.Infinity; x == nil || !(math.Abs(x.Value-s.Value) < s.Value) || len(x.Sizes) != 15 {
+		t.Errorf("extrapolation %+v of %v", x, s.Value)
+	}
+	if k := s.KID; k == nil || math.Abs(k.Mean) > 1e-2 || k.Size != 200 || k.Subsets != 100 {
+		t.Errorf("kid %+v", k)
+	}
+	if x := s.Inception; x == nil || !(x.Mean >= 1 && x.Mean <= 3) {
+		t.Errorf("inception score %+v of a classifier of 3 classes", x)
+	}
+	if m := s.Manifold; m == nil || !(m.Precision > 0.8 && m.Recall > 0.8 && m.Coverage > 0.5) ||
+		m.N[0] != 200 || m.N[1] != 300 {
+		t.Errorf("manifold %+v", m)
+	}
+	if len(s.Weights) != 64 {
+		t.Errorf("weights %q", s.Weights)
+	}
+
+	code, s, stderr = run("none", "--input=features="+network, "--metrics=none", "--no-baselines")
+	if code != 0 || s.furtherMetrics != (furtherMetrics{}) || len(s.Baselines) != 0 {
+		t.Errorf("none: exit %d, %+v, %s", code, s, stderr)
+	}
+	code, s, stderr = run("some", "--input=features="+network, "--metrics=kid, interval")
+	if code != 0 || s.KID == nil || s.Interval == nil || s.Manifold != nil {
+		t.Errorf("some: exit %d, %+v, %s", code, s, stderr)
+	}
+	if code, _, stderr = run("typo", "--metrics=fid"); code != failure.Usage || !strings.Contains(stderr, "manifold") {
+		t.Errorf("an unknown metric: exit %d, %s", code, stderr)
+	}
+}
+
+// Images, features and moments give the same distance.
+func TestForms(t *testing.T) {
+	dir := t.TempDir()
+	set := discs("samples", 200)
+	samples, train := writeSet(t, dir, "samples", set), writeSet(t, dir, "train", discs("train", 300))
+	network := writeNetwork(t, dir, 8)
+	run := func(out, samples, reference string, more ...string) score {
+		t.Helper()
+		out = filepath.Join(dir, out)
+		args := []string{
+			"--input=samples=" + samples, "--input=reference=" + reference, "--backend=tape", "--no-baselines", "--out=" + out,
+		}
+		code, _, stderr := eval(t, append(args, more...)...)
+		if code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		return readScore(t, out)
+	}
+	net := "--input=features=" + network
+	want := run("images", samples, train, net, "--keep-features")
+	near := func(name string, s score, tolerance float64) {
+		t.Helper()
+		if !(math.Abs(s.Value-want.Value) <= tolerance*want.Value) {
+			t.Errorf("%s: distance %v, expected %v", name, s.Value, want.Value)
+		}
+	}
+	features, moments := filepath.Join(dir, "images", "features.arrow"), filepath.Join(dir, "images", "statistics.npz")
+
+	s := run("features", samples, features, net)
+	near("features", s, 0)
+	if s.KID == nil || *s.KID != *want.KID || s.N[1] != 300 || s.Reference != "discs train" {
+		t.Errorf("against features: %+v", s)
+	}
+	s = run("moments", samples, moments, net)
+	near("moments", s, 1e-9)
+	if s.KID != nil || s.Interval == nil || s.N[1] != 0 ||
+		!strings.Contains(strings.Join(s.Warnings, "\n"), "not measured: kid") {
+		t.Errorf("against moments: %+v", s)
+	}
+	// With no network and no images at all: the reference's features against those of the samples.
+	run("swapped", train, samples, net, "--keep-features")
+	s = run("files", filepath.Join(dir, "swapped", "features.arrow"), moments)
+	near("features and moments", s, 1e-9)
+	if !strings.Contains(s.Network, "classifier-1x16x16-features8") {
+		t.Errorf("features %q", s.Network)
+	}
+
+	// The images as other programs write them.
+	archive := writeFile(t, filepath.Join(dir, "samples.npz"), func(w io.Writer) error {
+		z := npz.NewWriter(w)
+		// As there is one channel, NCHW is also NHWC.
+		if err := npz.Add(z, "arr_0", []int{set.N, set.H, set.W, set.C}, set.Pixels); err != nil {
+			return err
+		}
+		return z.Close()
+	})
+	near("npz", run("npz", archive, train, net), 0)
+
+	indefinite := make([]float64, 64)
+	for i := range indefinite {
+		indefinite[i] = -0.9
+		if i%9 == 0 {
+			indefinite[i] = 1
+		}
+	}
+	crooked := writeFile(t, filepath.Join(dir, "crooked.npz"), func(w io.Writer) error {
+		return npz.WriteStatistics(w, make([]float64, 8), indefinite)
+	})
+	otherWeights := writeFile(t, filepath.Join(dir, "other.arrow"), func(w io.Writer) error {
+		tab, err := tensorfile.Read(features)
+		if err != nil {
+			return err
+		}
+		tab.Meta[metaWeights] = "sha256:0"
+		return tensorfile.Write(w, tab)
+	})
+	cut := writeText(t, filepath.Join(dir, "cut.npz"), "PK\x03\x04")
+	for _, c := range []struct{ name, samples, reference, network, want string }{
+		{"two networks", features, otherWeights, "", "holds features of classifier-1x16x16-features8"},
+		{"no covariance", samples, crooked, network, "negative eigenvalues"},
+		{"another network", samples, features, writeNetwork(t, t.TempDir(), 9), "8 dimensions, expected 9"},
+		{"no network", samples, features, "", "name a feature network"},
+		{"moments alone", moments, train, "", "name a feature network"},
+		{"not an npz", samples, cut, network, "input reference"},
+	} {
+		args := []string{
+			"--input=samples=" + c.samples, "--input=reference=" + c.reference, "--backend=tape",
+			"--out=" + filepath.Join(dir, "refused"),
+		}
+		if c.network != "" {
+			args = append(args, "--input=features="+c.network)
+		}
+		if code, _, stderr := eval(t, args...); code != failure.Input || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit %d, %s", c.name, code, stderr)
+		}
+	}
+	// Metrics that cannot be computed and files that cannot be written are errors before any computation.
+	tooFew := writeSet(t, dir, "few", discs("few", 12))
+	withNetwork := "--features=" + network
+	for _, c := range []struct {
+		code failure.Class
+		want string
+		args []string
+	}{
+		{failure.Input, "kid cannot be measured", []string{samples, moments, "--features=" + network, "--metrics=kid"}},
+		{failure.Input, "interval cannot be measured", []string{tooFew, train, withNetwork, "--metrics=interval"}},
+		{failure.Input, "pixels are compared", []string{samples, train, "--metrics=kid"}},
+		{failure.Usage, "is not a directory",
+			[]string{samples, train, withNetwork, "--save-statistics=" + filepath.Join(dir, "none", "x.npz")}},
+		{failure.Usage, "pixels are compared", []string{samples, train, "--save-statistics=" + filepath.Join(dir, "x.npz")}},
+		{failure.Usage, "--cache", []string{samples, train, "--features=" + network, "--cache=" + samples}},
+	} {
+		code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape"}, c.args...)...)
+		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, "progress") {
+			t.Errorf("%v: exit %d, %s", c.args[2:], code, stderr)
+		}
+	}
+	saved := filepath.Join(dir, "saved.npz")
+	for name, args := range map[string][]string{
+		"folders": {samples, train, "--save-statistics=" + saved}, "moments of folders": {samples, moments},
+	} {
+		near(name, score{Value: folderScores(t, append(args, "--features="+network, "--backend=tape")...).Value}, 1e-9)
+	}
+	if _, err := os.Stat(saved); err != nil {
+		t.Error(err)
+	}
+}
+
+// Inception's features are cached in a directory or the store: a second score, and one of a larger set, computes only
+// what is new, and the distance is the same.
+func TestFeaturesAreCached(t *testing.T) {
+	t.Setenv("VAPO_STORE", "")
+	dir := t.TempDir()
+	w, err := featuretest.ReadWeights("../../lib/feature/testdata/inception_shapes.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors, err := w.Tensors("Conv2d_1", "Conv2d_2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := writeFile(t, filepath.Join(dir, "stem.safetensors"), func(w io.Writer) error {
+		return safetensors.Write(w, tensors, nil)
+	})
+	options := []string{"--weights=" + weights, "--tap=64", "--backend=tape", "--metrics=none"}
+	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 10))
+	b := writeFolder(t, filepath.Join(dir, "b"), discs("b", 260))
+	cache := filepath.Join(dir, "cache")
+	run := func(a, b string, more ...string) (s score, cached int) {
+		t.Helper()
+		code, stdout, stderr := eval(t, slices.Concat([]string{"folders", a, b}, options, more)...)
+		if code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+			t.Fatalf("%s: %v", stdout, err)
+		}
+		lines := strings.Split(strings.TrimSpace(stderr[:strings.LastIndex(stderr, "}")+1]), "\n")
+		var last struct {
+			Kept int `json:"from_cache"`
+		}
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+			t.Fatalf("%s: %v", lines[len(lines)-1], err)
+		}
+		return s, last.Kept
+	}
+	want, cached := run(a, b)
+	if cached != 0 || want.FID == nil || want.Tap != 64 {
+		t.Fatalf("%+v with %d images cached", want, cached)
+	}
+	t.Run("directory", func(t *testing.T) {
+		for i, n := range []int{0, 270} {
+			if s, cached := run(a, b, "--cache="+cache); *s.FID != *want.FID || cached != n {
+				t.Errorf("run %d: FID %v with %d images cached, expected %v and %d", i+1, *s.FID, cached, *want.FID, n)
+			}
+		}
+		// Ten more images, after the first shard of 250.
+		more := writeFolder(t, filepath.Join(dir, "more"), discs("b", 270))
+		if _, cached := run(a, more, "--cache="+cache); cached != 260 {
+			t.Errorf("of a larger set %d images were cached", cached)
+		}
+		if _, cached := run(a, b, "--cache="+cache, "--resize=clean"); cached != 0 {
+			t.Errorf("under another convention %d images were cached", cached)
+		}
+	})
+	t.Run("workers", func(t *testing.T) {
+		shared := filepath.Join(dir, "shared")
+		for _, c := range []struct {
+			set, part string
+			want      extractResult
+		}{
+			{a, "1/1", extractResult{Images: 10, Computed: 10}}, {b, "2/2", extractResult{Images: 260, Computed: 10}},
+			{b, "1/2", extractResult{Images: 260, Computed: 250}}, {b, "2/2", extractResult{Images: 260, Cached: 10}},
+		} {
+			args := slices.Concat([]string{"features", c.set, "--part=" + c.part, "--cache=" + shared}, options)
+			code, stdout, stderr := eval(t, args...)
+			if code != 0 {
+				t.Fatalf("exit %d: %s", code, stderr)
+			}
+			var got extractResult
+			if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+				t.Fatal(err)
+			}
+			c.want.Part, c.want.Network = c.part, want.Network
+			if got != c.want {
+				t.Errorf("part %s of %s: %+v, expected %+v", c.part, c.set, got, c.want)
+			}
+		}
+		if s, cached := run(a, b, "--cache="+shared); *s.FID != *want.FID || cached != 270 {
+			t.Errorf("after two workers: FID %v with %d images cached, expected %v", *s.FID, cached, *want.FID)
+		}
+		for _, bad := range []string{"0/2", "3/2", "1", "a/b", "1/9223372036854775807"} {
+			code, _, _ := eval(t, "features", a, "--weights="+weights, "--part="+bad, "--cache="+shared)
+			if code != failure.Usage {
+				t.Errorf("part %s: exit %d", bad, code)
+			}
+		}
+		code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64")
+		if code != failure.Usage || !strings.Contains(stderr, "--cache") {
+			t.Errorf("no place for features: exit %d, %s", code, stderr)
+		}
+	})
+	t.Run("store", func(t *testing.T) {
+		store := ownStore(t)
+		if s, cached := run(a, b); *s.FID != *want.FID || cached != 0 {
+			t.Errorf("with an empty store: FID %v with %d images cached", *s.FID, cached)
+		}
+		// A damaged part is computed anew and replaced.
+		damaged := 0
+		for info, err := range store.Objects().List(t.Context(), "parts/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if damaged++; damaged == 1 {
+				body := "not features"
+				o := objectstore.PutOptions{SHA256: digestOf([]byte(body))}
+				_, err := store.Objects().Put(t.Context(), info.Key, strings.NewReader(body), int64(len(body)), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if damaged != 3 {
+			t.Fatalf("the store has %d shards, expected 3", damaged)
+		}
+		if s, cached := run(a, b); *s.FID != *want.FID || cached == 0 || cached == 270 {
+			t.Errorf("with a damaged part: FID %v with %d images cached", *s.FID, cached)
+		}
+		if s, cached := run(a, b); *s.FID != *want.FID || cached != 270 {
+			t.Errorf("after it was replaced: FID %v with %d images cached", *s.FID, cached)
+		}
+	})
+	t.Run("stage", func(t *testing.T) {
+		out := filepath.Join(dir, "out")
+		args := []string{
+			"--input=samples=" + writeSet(t, dir, "a", discs("a", 10)),
+			"--input=reference=" + writeSet(t, dir, "b", discs("b", 260)), "--input=features=" + weights,
+			"--tap=64", "--backend=tape", "--metrics=none", "--no-baselines", "--out=" + out,
+		}
+		if code, _, stderr := eval(t, args...); code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		s := readScore(t, out)
+		if s.Value != *want.FID || s.Tap != 64 || s.Resize != "pytorch-fid" || s.Weights != want.Weights {
+			t.Errorf("the stage has %+v, folders %v", s, *want.FID)
+		}
+	})
+}
