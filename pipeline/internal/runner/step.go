@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"vapo/lib/artifact"
@@ -32,10 +33,7 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 
 func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	a.mu.Lock()
-	made := outputs{}
-	for step, outs := range a.made {
-		made[step] = outs
-	}
+	made := maps.Clone(a.made)
 	a.mu.Unlock()
 	d, err := a.decide(ctx, n, made, true)
 	if err != nil {
@@ -120,8 +118,7 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 	if !won {
 		first, err := contract.DecodeManifest(winner.Manifest)
 		if err != nil {
-			return failure.New(failure.Integrity, "delete actions/"+d.Key+".json from the store and run again",
-				"the record of action %s holds no manifest: %w", d.Key, err)
+			return fmt.Errorf("the record of action %s: %w", d.Key, err)
 		}
 		for name, out := range first.Outputs {
 			if mine := ran.manifest.Outputs[name].Digest; mine != out.Digest {
