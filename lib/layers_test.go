@@ -19,6 +19,7 @@ var floors = []struct {
 }{
 	{"storage", []string{
 		"lib/failure",
+		"lib/enginename",
 		"lib/objectstore",
 		"lib/objectstore/embedded",
 		"lib/objectstore/objectstoretest",

@@ -3,13 +3,14 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorgonia.org/tensor"
 
 	"vapo/lib/graphop"
 )
 
-// Roots are the nodes that a run computes: next states, then outputs.
+// Roots returns the nodes that a run computes: next states, then outputs.
 func (g Graph) Roots() []*graphop.Node {
 	var r []*graphop.Node
 	for _, s := range g.State {
@@ -20,14 +21,16 @@ func (g Graph) Roots() []*graphop.Node {
 	return append(r, g.Outputs...)
 }
 
-// Check says what is wrong with a graph, and returns its one element type, float32 or float64.
+// Check validates the graph for Compile and returns its element type, float32 or float64: the graph has outputs or next
+// states, only inputs and states are leaves, a next state has the shape of its state, and every operation is of package
+// graphop.
 func (g Graph) Check() (tensor.Dtype, error) {
 	var dt tensor.Dtype
 	all := g.Roots()
 	if len(all) == 0 {
 		return dt, errors.New("compile: the graph has no outputs")
 	}
-	leaves := append([]*graphop.Node(nil), g.Inputs...)
+	leaves := slices.Clone(g.Inputs)
 	for _, s := range g.State {
 		leaves = append(leaves, s.In)
 	}
@@ -57,20 +60,21 @@ func (g Graph) Check() (tensor.Dtype, error) {
 	}
 	for _, s := range g.State {
 		if s.Out != nil && !graphop.SameShape(s.Out.Shape(), s.In.Shape()) {
-			return dt, fmt.Errorf("compile: state %s has shape %v but its next value has %v", s.In.Name(), s.In.Shape(), s.Out.Shape())
+			return dt, fmt.Errorf("compile: state %s has shape %v but its next value has %v",
+				s.In.Name(), s.In.Shape(), s.Out.Shape())
 		}
 	}
 	for _, n := range g.Order() {
 		switch {
 		case graphop.Of(n) != nil || declared[n]:
 		case n.Op() == nil:
-			return dt, fmt.Errorf("compile: input %s is used but neither fed nor a state", n.Name())
+			return dt, fmt.Errorf("compile: input %s is used but declared neither as an input nor as a state", n.Name())
 		default:
-			return dt, fmt.Errorf("compile: operation %v is not of the family", n.Op())
+			return dt, fmt.Errorf("compile: operation %v does not belong to package graphop", n.Op())
 		}
 	}
 	return dt, nil
 }
 
-// Order lists the nodes that a run computes and what they are computed from, children first.
+// Order returns the nodes that a run computes and those they are computed from, children first.
 func (g Graph) Order() []*graphop.Node { return graphop.Order(g.Roots()...) }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"vapo/lib/enginename"
 )
 
 // FieldDiff is one field in which two actions differ.
@@ -25,13 +27,6 @@ func (d FieldDiff) String() string {
 	return d.Field + ": " + was + " -> " + is
 }
 
-// renamedBackends maps engine classes in old records to their current names. Their results differ from current ones in
-// the last bits, so their keys differ too.
-var renamedBackends = map[string]string{"tape-go": "tape", "tape-openblas": "tape"}
-
-// CurrentBackend returns the current name of an engine class that may come from an old record.
-func CurrentBackend(class string) string { return cmp.Or(renamedBackends[class], class) }
-
 // Diff lists the fields that differ between a and b: contract, stage, version and backend first, then parameters and
 // inputs by name. It is empty exactly when both have the same key. A parameter that cannot be keyed (a NaN) is
 // formatted as Go prints it.
@@ -46,7 +41,7 @@ func Diff(a, b Action) []FieldDiff {
 	add("stage", quote(a.Stage), quote(b.Stage))
 	add("version", strconv.Itoa(a.Version), strconv.Itoa(b.Version))
 	add("backend", quote(a.Backend), quote(b.Backend))
-	if a.Backend != "" && CurrentBackend(a.Backend) == b.Backend && a.Backend != b.Backend {
+	if enginename.Current(a.Backend) == b.Backend && a.Backend != b.Backend {
 		out[len(out)-1].Note = "engine class renamed"
 	}
 	for _, name := range unionKeys(a.Params, b.Params) {

@@ -58,7 +58,7 @@ func TestAction(t *testing.T) {
 		"mixture": json.RawMessage("null")}
 	for backend, class := range map[string]string{
 		"tape": "tape", "xla:/opt/jax/plugin.so": "xla-plugin", "xla:/opt/a.b/plugin.so,bf16": "xla-plugin-bf16",
-		"xla:cuda": "xla:cuda",
+		"xla:cuda": "xla-cuda", "another engine": "another engine",
 	} {
 		resolved["backend"] = backend
 		a := description.Action(resolved, inputs)

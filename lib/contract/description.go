@@ -7,12 +7,11 @@ import (
 	"maps"
 	"math"
 	"math/big"
-	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"vapo/lib/cachekey"
+	"vapo/lib/enginename"
 )
 
 // backendParam is the parameter that goes into a key as the backend class and not as a parameter.
@@ -194,8 +193,10 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 		switch {
 		case !ok || !p.Keyed:
 		case p.Name == backendParam:
-			name, _ := v.(string)
-			a.Backend = backendClass(name)
+			a.Backend, _ = v.(string)
+			if name, err := enginename.Parse(a.Backend); err == nil {
+				a.Backend = name.Class() // without the folder of a plugin named by its path
+			}
 		default:
 			a.Params[p.Name] = v
 		}
@@ -217,20 +218,4 @@ func (d Description) Series(resolved map[string]any, inputs map[string]string) (
 	delete(a.Params, d.Length)
 	key, err := a.Key()
 	return key, length, err == nil
-}
-
-// backendClass returns the class of an engine's name, by which runs are keyed. A plugin named by its path loses folder
-// and extension: "xla:/opt/plugin.so,bf16" is "xla-plugin-bf16" wherever the plugin is. Other names are classes
-// already.
-func backendClass(name string) string {
-	family, file, ok := strings.Cut(name, ":")
-	if !ok || !strings.Contains(file, "/") {
-		return name
-	}
-	option := ""
-	if i := strings.LastIndex(file, ","); i > strings.LastIndex(file, "/") {
-		file, option = file[:i], "-"+file[i+1:]
-	}
-	base := path.Base(path.Clean(file))
-	return family + "-" + strings.TrimSuffix(base, path.Ext(base)) + option
 }

@@ -9,32 +9,35 @@ import (
 	"testing"
 
 	"vapo/lib/backend"
+	"vapo/lib/contract"
 	"vapo/lib/engine"
+	"vapo/lib/enginename"
 	"vapo/lib/failure"
 )
 
-// openAs names the environment variable that makes this binary open an engine and print what came of it.
+// openAs names the environment variable that makes this binary open an engine and print the result.
 const openAs = "VAPO_ENGINE_TEST_OPEN"
 
 func TestMain(m *testing.M) {
-	if name := os.Getenv(openAs); name != "" {
-		var n engine.Name
-		err := n.UnmarshalText([]byte(name))
-		if err == nil {
-			var be backend.Backend
-			if be, err = engine.Open(n); err == nil {
-				os.Stdout.WriteString(be.Class() + " " + string(n) + " " + string(engine.Resolve(n)) + " | " + be.Describe())
-				return
-			}
-		}
-		os.Stdout.WriteString(err.Error() + " | " + failure.HintOf(err))
-		os.Exit(int(failure.ClassOf(err)))
+	name := os.Getenv(openAs)
+	if name == "" {
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	var n engine.Name
+	err := n.UnmarshalText([]byte(name))
+	if err == nil {
+		var be backend.Backend
+		if be, err = engine.Open(n); err == nil {
+			fmt.Printf("%s %s | %s", be.Class(), n, be.Describe())
+			return
+		}
+	}
+	fmt.Printf("%v | %s", err, failure.HintOf(err))
+	os.Exit(int(failure.ClassOf(err)))
 }
 
 // open opens an engine in a process of its own.
-func open(t *testing.T, name string) (code failure.Class, said string) {
+func open(t *testing.T, name string) (code failure.Class, output string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -51,88 +54,69 @@ func open(t *testing.T, name string) (code failure.Class, said string) {
 }
 
 func TestOpen(t *testing.T) {
-	for name, want := range map[string]string{"tape": "tape tape tape | ", "go": "compute-go compute-go compute-go | "} {
-		if code, said := open(t, name); code != 0 || !strings.HasPrefix(said, want) {
-			t.Errorf("%s: exit %d, %s", name, code, said)
+	for name, want := range map[string]string{"tape": "tape tape | tape, ", "go": "compute-go compute-go | "} {
+		if code, output := open(t, name); code != failure.OK || !strings.HasPrefix(output, want) {
+			t.Errorf("%s: exit %d, %s", name, code, output)
 		}
 	}
-	// A name of former versions is refused with today's.
-	if code, said := open(t, "tape-openblas"); code == 0 || !strings.Contains(said, `called "tape" now`) {
-		t.Errorf("tape-openblas: exit %d, %s", code, said)
+	if code, output := open(t, "tape-openblas"); code != failure.Usage || !strings.Contains(output, `called "tape" now`) {
+		t.Errorf("tape-openblas: exit %d, %s", code, output)
 	}
 }
 
-// What auto passed over is part of what the engine says of itself.
-func TestAutoSaysWhy(t *testing.T) {
-	code, said := open(t, "auto")
-	if code != 0 || !strings.HasPrefix(said, "tape auto tape | ") || !strings.Contains(said, "the choice of auto: ") || !strings.Contains(said, "CUDA") {
-		t.Errorf("auto: exit %d, %s", code, said)
+// The description of the engine that auto chose contains the reason.
+func TestAutoGivesReason(t *testing.T) {
+	code, output := open(t, "auto")
+	if code != failure.OK || !strings.HasPrefix(output, "tape auto | ") ||
+		!strings.Contains(output, "the choice of auto: ") || !strings.Contains(output, "CUDA") {
+		t.Errorf("auto: exit %d, %s", code, output)
+	}
+	// A stage replaces "auto" by the class before it opens the engine.
+	be, err := engine.Open(engine.Auto(enginename.Auto))
+	if err != nil || !strings.Contains(be.Describe(), "the choice of auto: ") {
+		t.Errorf("the class that auto stands for opens %v (%v), want the reason in the description", be, err)
 	}
 }
 
 func TestMissingPlugin(t *testing.T) {
-	for name, says := range map[string]string{"xla:cpu": "PJRT_PLUGIN_LIBRARY_PATH", "xla:/nonexistent/plugin.so,bf16": "/nonexistent/plugin.so"} {
-		if code, said := open(t, name); code != failure.Resources || !strings.Contains(said, says) && !strings.Contains(said, "without cgo") {
-			t.Errorf("%s: exit %d, %s", name, code, said)
+	for name, message := range map[string]string{
+		"xla:cpu":                         "PJRT_PLUGIN_LIBRARY_PATH",
+		"xla:/nonexistent/plugin.so,bf16": "/nonexistent/plugin.so",
+	} {
+		code, output := open(t, name)
+		if code != failure.Resources || !strings.Contains(output, message) && !strings.Contains(output, "without cgo") {
+			t.Errorf("%s: exit %d, %s", name, code, output)
 		}
 	}
 }
 
-// A flag is refused when it is parsed, with the names there are; what was understood is written as it is recorded.
+// A flag is parsed to the normal form of its name, and a run is keyed by the class of that name.
 func TestNames(t *testing.T) {
-	for given, want := range map[string]engine.Name{
-		"auto": "auto", "tape": "tape", "go": "compute-go", "xla:cuda": "xla-cuda", "xla:cuda,tf32": "xla-cuda-tf32",
-		"xla:/opt/plugin.so": "xla:/opt/plugin.so", "xla:/opt/plugin.so,float32": "xla:/opt/plugin.so", "xla:/opt/plugin.so,bf16": "xla:/opt/plugin.so,bf16",
-	} {
-		var n engine.Name
-		if err := n.UnmarshalText([]byte(given)); err != nil || n != want {
-			t.Errorf("%s is read as %s (%v), want %s", given, n, err, want)
-		}
-		var again engine.Name
-		if err := again.UnmarshalText([]byte(n)); err != nil || again != n {
-			t.Errorf("%s is read as %s (%v) the second time", n, again, err)
-		}
-	}
-	for _, given := range []string{"abacus", "", "xla:abacus"} {
-		var n engine.Name
-		if err := n.UnmarshalText([]byte(given)); err == nil || !strings.Contains(err.Error(), "tape") || !strings.Contains(err.Error(), "xla:cuda") {
-			t.Errorf("%q: %v, want the names there are", given, err)
-		}
-		_, err := engine.Open(engine.Name(given))
-		if failure.ClassOf(err) != failure.Usage {
-			t.Errorf("opening %q: exit %d, %v", given, failure.ClassOf(err), err)
-		}
-		if got := engine.Resolve(engine.Name(given)); got != engine.Name(given) {
-			t.Errorf("%q resolves to %s", given, got)
-		}
-	}
-	for _, given := range []string{"tape,tf32", "tape,bf16", "xla:cpu,tf32"} {
-		var n engine.Name
-		if err := n.UnmarshalText([]byte(given)); err == nil || !strings.Contains(err.Error(), "option") {
-			t.Errorf("%q: %v, want that it has no such option", given, err)
-		}
-	}
-}
-
-func TestExplain(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		hint string
+	for given, want := range map[string]struct {
+		name  engine.Name
+		class string
 	}{
-		{&backend.MemoryError{Need: 3 << 30, Have: 2 << 30, Batch: 40}, "a batch of about 40"},
-		{&backend.MemoryError{Need: 3 << 30}, "smaller batch"},
-		{&backend.UnavailableError{Class: "xla-cuda", Err: errors.New("gone"), Hint: "mend it"}, "mend it"},
+		"auto": {"auto", "auto"}, "tape": {"tape", "tape"}, "go": {"compute-go", "compute-go"},
+		"xla:cuda,tf32":              {"xla-cuda-tf32", "xla-cuda-tf32"},
+		"xla:/opt/plugin.so,float32": {"xla:/opt/plugin.so", "xla-plugin"},
+		"xla:/opt/plugin.so,bf16":    {"xla:/opt/plugin.so,bf16", "xla-plugin-bf16"},
 	} {
-		err := engine.Explain(fmt.Errorf("step 7: %w", c.err))
-		if failure.ClassOf(err) != failure.Resources || !strings.Contains(failure.HintOf(err), c.hint) || !strings.Contains(err.Error(), "step 7") {
-			t.Errorf("%v: exit %d, hint %q, want %q", err, failure.ClassOf(err), failure.HintOf(err), c.hint)
+		var n engine.Name
+		if err := n.UnmarshalText([]byte(given)); err != nil || n != want.name {
+			t.Errorf("%s is parsed to %s (%v), want %s", given, n, err, want.name)
 		}
-		if again := engine.Explain(err); again != err {
-			t.Errorf("explained twice: %v", again)
+		d := contract.Description{Params: []contract.Param{{Name: "backend", Keyed: true}}}
+		if a := d.Action(map[string]any{"backend": string(n)}, nil); a.Backend != want.class {
+			t.Errorf("a run with --backend=%s is keyed by %s, want %s", given, a.Backend, want.class)
 		}
 	}
-	plain := errors.New("plain")
-	if engine.Explain(plain) != plain || engine.Explain(nil) != nil {
-		t.Error("other errors do not stay as they are")
+	for _, given := range []string{"abacus", "", "xla:abacus", "tape,tf32"} {
+		var n engine.Name
+		if err := n.UnmarshalText([]byte(given)); failure.ClassOf(err) != failure.Usage {
+			t.Errorf("parsing %q: class %v, %v", given, failure.ClassOf(err), err)
+		}
+		if _, err := engine.Open(engine.Name(given)); failure.ClassOf(err) != failure.Usage {
+			t.Errorf("opening %q: class %v, %v", given, failure.ClassOf(err), err)
+		}
 	}
 }

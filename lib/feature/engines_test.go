@@ -5,8 +5,9 @@ import (
 	"testing"
 
 	"vapo/lib/backend"
-	_ "vapo/lib/backend/device"
 	"vapo/lib/dataset"
+	"vapo/lib/engine"
+	"vapo/lib/enginename"
 )
 
 // The whole network, on images of the smallest size that it can process, gives the same features on every engine that
@@ -35,8 +36,8 @@ func TestInceptionOnEveryEngine(t *testing.T) {
 	}
 	features, logits := run(fastEngine(t))
 	want := [][]float64{doubles(features), doubles(logits)}
-	for _, name := range []string{"compute-go", "xla:cpu", "xla:cuda"} {
-		be, err := backend.Open(name)
+	for _, name := range []engine.Name{enginename.Go, "xla:cpu", "xla:cuda"} {
+		be, err := engine.Open(name)
 		var unavailable *backend.UnavailableError
 		if errors.As(err, &unavailable) {
 			t.Logf("skipped %s: %v", name, err)

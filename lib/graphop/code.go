@@ -2,10 +2,10 @@ package graphop
 
 import "fmt"
 
-// Code names one pointwise function.
+// Code is a pointwise function.
 type Code uint8
 
-// The pointwise functions of operands a, b and c and the constants P and Q of a PointwiseOp.
+// The pointwise functions of operands a, b and c, with the constants P and Q of a PointwiseOp.
 const (
 	CodeCopy     Code = iota // a
 	CodeAffine               // P·a + Q

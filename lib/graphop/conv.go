@@ -6,11 +6,11 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// ConvRole names one of the three convolutions. Each is linear in both of its inputs, and the derivatives of
-// each are the other two, so the trio is closed under differentiation.
+// ConvRole is one of three convolutions. Each is linear in both of its inputs, and the derivatives of each are the
+// other two, so the three are closed under differentiation.
 type ConvRole int
 
-// The trio, for x [N,Cin,H,W], w [Cout,Cin,KH,KW] and y, g [N,Cout,OH,OW].
+// The three convolutions, for x [N,Cin,H,W], w [Cout,Cin,KH,KW] and y, g [N,Cout,OH,OW].
 const (
 	Forward    ConvRole = iota // (x, w) -> y
 	InputGrad                  // (g, w) -> dx
@@ -26,32 +26,33 @@ type ConvShape struct {
 	PadH, PadW       int
 }
 
-// OH is the height of the output, (H + 2·PadH - KH)/StrideH + 1.
+// OH returns the height of the output, (H + 2·PadH - KH)/StrideH + 1.
 func (s ConvShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
 
-// OW is the width of the output, (W + 2·PadW - KW)/StrideW + 1.
+// OW returns the width of the output, (W + 2·PadW - KW)/StrideW + 1.
 func (s ConvShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
 
-// ConvOp is one of the trio at a given shape.
+// ConvOp is one of the three convolutions at a given shape.
 type ConvOp struct {
 	Role  ConvRole
 	Shape ConvShape
 }
 
-// Conv returns the cross-correlation of x [N,Cin,H,W] with w [Cout,Cin,KH,KW], with zero padding on both
-// sides: [N,Cout,OH,OW].
+// Conv returns the cross-correlation of x [N,Cin,H,W] with w [Cout,Cin,KH,KW], with padH rows and padW columns of zeros
+// on both sides. The result is [N,Cout,OH,OW], see ConvShape.
 func Conv(x, w *Node, stride, padH, padW int) *Node {
 	return ConvStrided(x, w, stride, stride, padH, padW)
 }
 
-// ConvStrided is Conv with a stride of its own for each axis: OH = (H+2·padH-KH)/strideH+1, OW likewise.
+// ConvStrided is Conv with a stride for each axis.
 func ConvStrided(x, w *Node, strideH, strideW, padH, padW int) *Node {
 	s, t := x.Shape(), w.Shape()
 	if len(s) != 4 || len(t) != 4 || s[1] != t[1] {
 		fail("conv", "expected x [N,C,H,W] and w [O,C,KH,KW]", x, w)
 	}
 	if strideH < 1 || strideW < 1 || padH < 0 || padW < 0 {
-		fail("conv", fmt.Sprintf("strides %d,%d and padding %d,%d: expected strides of 1 or more and padding of 0 or more", strideH, strideW, padH, padW), x, w)
+		fail("conv", fmt.Sprintf("expected strides of 1 or more and padding of 0 or more, got %d,%d and %d,%d",
+			strideH, strideW, padH, padW), x, w)
 	}
 	shape := ConvShape{
 		N: s[0], Cin: s[1], H: s[2], W: s[3], Cout: t[0], KH: t[2], KW: t[3],

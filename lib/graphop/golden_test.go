@@ -16,7 +16,7 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Values, gradients and second derivatives as PyTorch has them in float64 (testdata/golden.py).
+// Values, gradients and second derivatives agree with PyTorch in float64 (testdata/golden.py).
 func TestGolden(t *testing.T) {
 	text, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -48,13 +48,13 @@ func TestGolden(t *testing.T) {
 	builders := map[string]func(nodes) *graphop.Node{
 		"softmax": func(in nodes) *graphop.Node { return graphop.Softmax(in[0]) },
 
-		"maxpool 3 stride 2":             pool(graphop.MaxPool2D, graphop.Window2D{KH: 3, KW: 3, StrideH: 2, StrideW: 2}),
-		"maxpool 3 stride 2 pad 1":       pool(graphop.MaxPool2D, graphop.Window2D{KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadH: 1, PadW: 1}),
-		"maxpool 2x3 stride 1,2 pad 1,0": pool(graphop.MaxPool2D, graphop.Window2D{KH: 2, KW: 3, StrideH: 1, StrideW: 2, PadH: 1}),
+		"maxpool 3 stride 2":             pool(graphop.MaxPool2D, graphop.Window2D{3, 3, 2, 2, 0, 0}),
+		"maxpool 3 stride 2 pad 1":       pool(graphop.MaxPool2D, graphop.Window2D{3, 3, 2, 2, 1, 1}),
+		"maxpool 2x3 stride 1,2 pad 1,0": pool(graphop.MaxPool2D, graphop.Window2D{2, 3, 1, 2, 1, 0}),
 
-		"avgpool 3 stride 1 pad 1 excluding":     pool(mean(false), graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}),
-		"avgpool 3 stride 1 pad 1 including":     pool(mean(true), graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}),
-		"avgpool 3x2 stride 2,1 pad 1 excluding": pool(mean(false), graphop.Window2D{KH: 3, KW: 2, StrideH: 2, StrideW: 1, PadH: 1, PadW: 1}),
+		"avgpool 3 stride 1 pad 1 excluding":     pool(mean(false), graphop.Window2D{3, 3, 1, 1, 1, 1}),
+		"avgpool 3 stride 1 pad 1 including":     pool(mean(true), graphop.Window2D{3, 3, 1, 1, 1, 1}),
+		"avgpool 3x2 stride 2,1 pad 1 excluding": pool(mean(false), graphop.Window2D{3, 2, 2, 1, 1, 1}),
 
 		"conv 3x3 stride 2,1 pad 1": conv(2, 1, 1, 1),
 		"conv 1x7 pad 0,3":          conv(1, 1, 0, 3),
@@ -62,7 +62,7 @@ func TestGolden(t *testing.T) {
 		"conv 5x5 pad 2":            conv(1, 1, 2, 2),
 	}
 	if len(cases) != len(builders) {
-		t.Errorf("%d cases in the file, %d here", len(cases), len(builders))
+		t.Errorf("the file has %d cases, the test %d", len(cases), len(builders))
 	}
 	for _, c := range cases {
 		for _, dt := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
@@ -100,26 +100,18 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// gradient is the gradient in wrt of the sum of all products of a value's element and its weight.
+// gradient returns the gradient in wrt of the weighted sum of the values' elements.
 func gradient(t *testing.T, values []*graphop.Node, weights [][]float64, wrt []*graphop.Node) []*graphop.Node {
 	t.Helper()
-	var sum *graphop.Node
+	sum := graphop.Fill(values[0], 0, 1)
 	for i, v := range values {
-		s := graphop.Reshape(graphop.Sum(graphop.Mul(v, graphop.Table(v, weights[i], v.Shape()...))), 1)
-		if sum == nil {
-			sum = s
-		} else {
-			sum = graphop.Add(sum, s)
-		}
+		weighted := graphop.Mul(v, graphop.Table(v, weights[i], v.Shape()...))
+		sum = graphop.Add(sum, graphop.Reshape(graphop.Sum(weighted), 1))
 	}
-	d, err := graphop.Grad(sum, wrt...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return grad(t, sum, wrt...)
 }
 
-// run computes a graph on the plainest engine.
+// run computes a graph with the reference interpreter.
 func run(t *testing.T, g backend.Graph, feed [][]float64) [][]float64 {
 	t.Helper()
 	double := g.Inputs[0].Dtype() == tensor.Float64
@@ -155,7 +147,8 @@ func run(t *testing.T, g backend.Graph, feed [][]float64) [][]float64 {
 	return values
 }
 
-// Of equal maxima the first, row by row, gets the derivative, and padding never does: not even where all is negative.
+// The first of equal maxima, in row-major order, gets the derivative; padding never does, even if all elements are
+// negative.
 func TestMaxPoolTiesAndPadding(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -164,26 +157,23 @@ func TestMaxPoolTiesAndPadding(t *testing.T) {
 		x        []float64
 		y, taken []float64 // the maxima, and how many windows take each element
 	}{
-		{"all equal", 4, 4, graphop.Window2D{KH: 2, KW: 2, StrideH: 2, StrideW: 2},
+		{"all equal", 4, 4, graphop.Window2D{2, 2, 2, 2, 0, 0},
 			[]float64{5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}, []float64{5, 5, 5, 5},
 			[]float64{1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0}},
-		{"a row before a column", 2, 2, graphop.Window2D{KH: 2, KW: 2, StrideH: 1, StrideW: 1},
+		{"a row before a column", 2, 2, graphop.Window2D{2, 2, 1, 1, 0, 0},
 			[]float64{0, 3, 3, 1}, []float64{3}, []float64{0, 1, 0, 0}},
-		{"negative beside padding", 2, 2, graphop.Window2D{KH: 2, KW: 2, StrideH: 2, StrideW: 2, PadH: 1, PadW: 1},
+		{"negative next to padding", 2, 2, graphop.Window2D{2, 2, 2, 2, 1, 1},
 			[]float64{-1, -2, -3, -4}, []float64{-1, -2, -3, -4}, []float64{1, 1, 1, 1}},
-		{"overlapping windows", 1, 5, graphop.Window2D{KH: 1, KW: 3, StrideH: 1, StrideW: 1, PadW: 1},
+		{"overlapping windows", 1, 5, graphop.Window2D{1, 3, 1, 1, 0, 1},
 			[]float64{1, 2, 9, 9, 1}, []float64{2, 9, 9, 9, 9}, []float64{0, 1, 3, 1, 0}},
-		{"minus infinity", 1, 3, graphop.Window2D{KH: 1, KW: 3, StrideH: 1, StrideW: 1, PadW: 1},
-			[]float64{math.Inf(-1), math.Inf(-1), math.Inf(-1)}, []float64{math.Inf(-1), math.Inf(-1), math.Inf(-1)}, []float64{2, 1, 0}},
+		{"minus infinity", 1, 3, graphop.Window2D{1, 3, 1, 1, 0, 1},
+			slices.Repeat([]float64{math.Inf(-1)}, 3), slices.Repeat([]float64{math.Inf(-1)}, 3), []float64{2, 1, 0}},
 	} {
 		for _, dt := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
 			x := graphop.Input(gorgonia.NewGraph(), dt, "x", 1, 1, c.h, c.w)
 			y := graphop.MaxPool2D(x, c.window)
-			d, err := graphop.Grad(y, x)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := run(t, backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{y, d[0]}}, [][]float64{c.x})
+			graph := backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{y, grad(t, y, x)[0]}}
+			got := run(t, graph, [][]float64{c.x})
 			if !slices.Equal(got[0], c.y) || !slices.Equal(got[1], c.taken) {
 				t.Errorf("%s, %v: maxima %v, taken %v; want %v and %v", c.name, dt, got[0], got[1], c.y, c.taken)
 			}
@@ -191,12 +181,12 @@ func TestMaxPoolTiesAndPadding(t *testing.T) {
 	}
 }
 
-// A constant image has a constant mean where padding does not count, and a smaller one at the edges where it does.
+// A constant image has a constant mean if padding does not count, and a smaller mean at the edges if it does.
 func TestMeanOfConstantImage(t *testing.T) {
-	w := graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}
+	w := graphop.Window2D{3, 3, 1, 1, 1, 1}
 	x := graphop.Input(gorgonia.NewGraph(), tensor.Float64, "x", 1, 1, 3, 3)
-	got := run(t, backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{graphop.AvgPool2D(x, w, false), graphop.AvgPool2D(x, w, true)}},
-		[][]float64{{9, 9, 9, 9, 9, 9, 9, 9, 9}})
+	means := []*graphop.Node{graphop.AvgPool2D(x, w, false), graphop.AvgPool2D(x, w, true)}
+	got := run(t, backend.Graph{Inputs: []*graphop.Node{x}, Outputs: means}, [][]float64{{9, 9, 9, 9, 9, 9, 9, 9, 9}})
 	for k, want := range [][]float64{{9, 9, 9, 9, 9, 9, 9, 9, 9}, {4, 6, 4, 6, 9, 6, 4, 6, 4}} {
 		for i, w := range want {
 			if math.Abs(got[k][i]-w) > 1e-14 {
@@ -207,7 +197,7 @@ func TestMeanOfConstantImage(t *testing.T) {
 	}
 }
 
-// Whole tiles: the two kinds of average pooling are one.
+// On tiles without overlap AvgPool and AvgPool2D agree.
 func TestMeanOfTiles(t *testing.T) {
 	x := graphop.Input(gorgonia.NewGraph(), tensor.Float64, "x", 2, 3, 4, 6)
 	v := make([]float64, 2*3*4*6)
@@ -215,7 +205,7 @@ func TestMeanOfTiles(t *testing.T) {
 		v[i] = math.Sin(float64(i))
 	}
 	got := run(t, backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{
-		graphop.AvgPool(x, 2), graphop.AvgPool2D(x, graphop.Window2D{KH: 2, KW: 2, StrideH: 2, StrideW: 2}, false),
+		graphop.AvgPool(x, 2), graphop.AvgPool2D(x, graphop.Window2D{2, 2, 2, 2, 0, 0}, false),
 	}}, [][]float64{v})
 	for i := range got[0] {
 		if math.Abs(got[0][i]-got[1][i]) > 1e-15 {
@@ -224,8 +214,8 @@ func TestMeanOfTiles(t *testing.T) {
 	}
 }
 
-// Operations that differ in an attribute print and hash differently and are different nodes; equal ones are one node.
-func TestOperationsAreToldApart(t *testing.T) {
+// Operations that differ in an attribute have different names, hashes and nodes; equal operations are one node.
+func TestNodeIdentity(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x := graphop.Input(g, tensor.Float32, "x", 2, 2, 6, 6)
 	w := graphop.Input(g, tensor.Float32, "w", 2, 2, 3, 3)
@@ -237,14 +227,11 @@ func TestOperationsAreToldApart(t *testing.T) {
 			graphop.ConvStrided(x, w, 1, 2, 1, 1), graphop.ConvStrided(x, w, 1, 1, 0, 1), graphop.ConvStrided(x, w, 1, 1, 1, 0),
 		}
 		for _, v := range []graphop.Window2D{
-			{3, 3, 1, 1, 1, 1}, {4, 3, 1, 1, 1, 1}, {3, 4, 1, 1, 1, 1}, {3, 3, 2, 1, 1, 1}, {3, 3, 1, 2, 1, 1}, {3, 3, 1, 1, 0, 1}, {3, 3, 1, 1, 1, 0},
+			{3, 3, 1, 1, 1, 1}, {4, 3, 1, 1, 1, 1}, {3, 4, 1, 1, 1, 1}, {3, 3, 2, 1, 1, 1}, {3, 3, 1, 2, 1, 1},
+			{3, 3, 1, 1, 0, 1}, {3, 3, 1, 1, 1, 0},
 		} {
 			for _, y := range []*graphop.Node{graphop.WindowSum(x, v), graphop.MaxPool2D(x, v)} {
-				d, err := graphop.Grad(graphop.Square(y), x)
-				if err != nil {
-					t.Fatal(err)
-				}
-				out = append(out, y, d[0])
+				out = append(out, y, grad(t, graphop.Square(y), x)[0])
 			}
 		}
 		return out
@@ -253,7 +240,7 @@ func TestOperationsAreToldApart(t *testing.T) {
 	names, hashes := map[string]bool{}, map[uint32]bool{}
 	for i, n := range first {
 		if n != again[i] {
-			t.Errorf("%v of %v made twice is two nodes", n.Op(), n.Shape())
+			t.Errorf("%v of %v, constructed twice, gives two nodes", n.Op(), n.Shape())
 		}
 		names[fmt.Sprint(n.Op(), n.Shape())] = true
 		hashes[n.Op().Hashcode()] = true

@@ -9,13 +9,13 @@ import (
 // MatMulOp is a batched matrix product op(a)·op(b).
 type MatMulOp struct{ TransA, TransB bool }
 
-// MatMul returns a·b for a [M,K], b [K,N], or batches of them [B,M,K], [B,K,N]. transA says that a is stored
-// [K,M], transB that b is stored [N,K].
+// MatMul returns the product a·b [M,N] of a [M,K] and b [K,N], or of batches [B,M,K] and [B,K,N]. With transA, a is
+// stored as [K,M]; with transB, b is stored as [N,K].
 func MatMul(a, b *Node, transA, transB bool) *Node {
 	p := &MatMulOp{TransA: transA, TransB: transB}
 	s, t := a.Shape(), b.Shape()
 	if len(s) != len(t) || len(s) < 2 || len(s) > 3 || (len(s) == 3 && s[0] != t[0]) {
-		fail(p.Name(), "expected two matrices, or two batches of as many", a, b)
+		fail(p.Name(), "expected two matrices or two batches of the same size", a, b)
 	}
 	batch, m, n, k, k2 := p.dims(s, t)
 	if k != k2 {
@@ -43,8 +43,8 @@ func (p *MatMulOp) dims(s, t []int) (batch, m, n, k, k2 int) {
 	return batch, m, n, k, k2
 }
 
-// Dims returns the sizes of a product of operands of shapes s and t as stored: [batch,m,k] times [batch,k,n] after
-// transposition.
+// Dims returns the sizes of the product for operands stored with shapes s and t: after transposition they are
+// [batch,m,k] and [batch,k,n], with batch 1 for matrices.
 func (p *MatMulOp) Dims(s, t []int) (batch, m, n, k int) {
 	batch, m, n, k, _ = p.dims(s, t)
 	return batch, m, n, k
@@ -53,7 +53,7 @@ func (p *MatMulOp) Dims(s, t []int) (batch, m, n, k int) {
 // Name implements Kind.
 func (p *MatMulOp) Name() string { return fmt.Sprintf("matmul(%t,%t)", p.TransA, p.TransB) }
 
-// Diff implements Kind. With C = op(A)·op(B): dA = G·op(B)^T and dB = op(A)^T·G, each transposed back where the
+// Diff implements Kind. With C = op(A)·op(B): dA = G·op(B)^T and dB = op(A)^T·G, each transposed back if the
 // operand is stored transposed.
 func (p *MatMulOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	a, b := in[0], in[1]

@@ -1,18 +1,16 @@
 package graphop
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// SelectMaxOp (a, b) takes from each window of b the element at the place of the first maximum, row by row, of that window
-// of a. Padding is never chosen; a NaN counts as larger than every number, so it shows.
+// SelectMaxOp (a, b) takes from each window of b the element at the position of the first maximum, in row-major order,
+// of that window of a. Padding is never selected; a NaN counts as larger than every number, so it propagates.
 //
-// With the places held fixed, as they are almost everywhere, the selection is linear in b and constant in a. So the
-// derivatives of SelectMaxOp and ScatterMaxOp are each other, and max pooling can be differentiated to any order.
+// The positions are locally constant almost everywhere, so the selection is linear in b and constant in a. SelectMaxOp
+// and ScatterMaxOp are each other's derivative, and max pooling has derivatives of any order.
 type SelectMaxOp struct{ Window Window2D }
 
-// MaxPool2D returns the largest element of each window of x [N,C,H,W], as [N,C,OH,OW]; see Window2D and WindowSum.
-// Where several are largest the derivative is the first one's.
+// MaxPool2D returns the largest element of each window of x [N,C,H,W] as [N,C,OH,OW]; see Window2D. If several elements
+// are largest, the first gets the derivative.
 func MaxPool2D(x *Node, w Window2D) *Node { return selectMax(x, x, w) }
 
 func selectMax(a, b *Node, w Window2D) *Node {
@@ -31,8 +29,8 @@ func (s *SelectMaxOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	return out
 }
 
-// ScatterMaxOp (a, g) adds each element of g [N,C,OH,OW] to an image of zeros [N,C,H,W] at the place of the first maximum
-// of its window of a: the adjoint of SelectMaxOp in its second input.
+// ScatterMaxOp (a, g) adds each element of g [N,C,OH,OW] to an image of zeros [N,C,H,W] at the position of the first
+// maximum of its window of a. It is the adjoint of SelectMaxOp in its second input.
 type ScatterMaxOp struct{ Window Window2D }
 
 // Name implements Kind.

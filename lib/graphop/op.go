@@ -1,21 +1,20 @@
-// Package graphop is a family of Gorgonia operations closed under differentiation: the derivative of every
-// operation is made of operations of the family again, so a graph may be differentiated as often as a loss
-// needs. Training a potential differentiates twice (the loss holds grad_x Phi, and its gradient is taken in the
-// parameters), which Gorgonia's own operations do not survive: its convolution has no second derivative.
+// Package graphop is a family of Gorgonia operations closed under differentiation: the derivative of every operation
+// consists of operations of the family, so a loss can differentiate a graph as often as it needs. Training a potential
+// differentiates twice: the loss contains grad_x Phi, and training needs its gradient in the parameters. Gorgonia's own
+// operations cannot do that; its convolution has no second derivative.
 //
-// An operation is its name, its shape rule and its derivative, and one file holds one of them or a few that belong
-// together. How it is computed is not known here: each engine lowers all operations in one place (backend/tape for the
-// CPU, backend/device for others). Shapes are checked when a node is made. Every value has rank one or more; a scalar
-// is [1].
+// An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. How an
+// operation is computed is up to the engines, which lower all operations in one place each (backend/tape for the CPU,
+// backend/device for accelerators). Every value has rank 1 or more; a scalar has shape [1]. Functions of several
+// operands take one rank and broadcast dimensions of 1.
 //
-// Grad is reverse-mode differentiation that may be applied to its own result.
+// Grad is reverse-mode differentiation and may be applied to its own results.
 //
-// Constructors panic with an *Error on shapes that do not fit, because expressions over dozens of nodes would
-// drown in error returns; Build turns that panic into an error at the boundary of the package that builds a graph.
+// Constructors check shapes and panic with an *Error, because error returns would bury an expression of dozens of
+// nodes. The package that builds a graph calls Build to turn the panic into an error.
 package graphop
 
 import (
-	"encoding/binary"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -29,7 +28,7 @@ import (
 // Node is a value in an expression graph.
 type Node = gorgonia.Node
 
-// Error says which operation could not be applied, and to what.
+// Error reports an operation that cannot be applied to its operands.
 type Error struct {
 	Op     string
 	Shapes []tensor.Shape
@@ -40,7 +39,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("graph operation %s on shapes %v: %s", e.Op, e.Shapes, e.Reason)
 }
 
-// Build runs f, which makes nodes, and returns the *Error of a constructor that refused.
+// Build calls f, which constructs nodes, and returns the *Error of a constructor that panicked.
 func Build(f func()) (err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -63,22 +62,22 @@ func fail(op string, reason string, in ...*Node) {
 	panic(e)
 }
 
-// Kind is what distinguishes one operation of the family: its name and attributes, and its derivative.
+// Kind is the type of an operation with its attributes.
 type Kind interface {
 	// Name identifies the operation and all its attributes.
 	Name() string
-	// Diff returns the gradient in every input for which needed is set: the vector-Jacobian product with grad,
-	// which has the shape of output. It builds nodes of the family only.
+	// Diff returns the gradient in every input for which needed is set, the vector-Jacobian product with
+	// grad, which has the shape of output. The other results are ignored. It constructs nodes of the family only.
 	Diff(inputs []*Node, output, grad *Node, needed []bool) []*Node
 }
 
-// Operation is a Kind applied to inputs of known shapes. It implements gorgonia.SDOp, so a graph of the family
-// is an ordinary Gorgonia graph: Gorgonia checks its types, merges equal nodes and can run it.
+// Operation is a Kind applied to inputs of known shapes. It implements gorgonia.SDOp, so a graph of the family is an
+// ordinary Gorgonia graph: Gorgonia checks its types, merges equal nodes and can run it.
 type Operation struct {
 	Kind  Kind
 	In    []tensor.Shape
 	Out   tensor.Shape
-	Dtype tensor.Dtype
+	Dtype tensor.Dtype // of the inputs and the output
 	salt  byte
 }
 
@@ -90,10 +89,26 @@ func Of(n *Node) *Operation {
 	return op
 }
 
-// apply makes the node kind(inputs...) of the given shape.
+// kindOf returns the operation of a node if its kind is of type K.
+func kindOf[K Kind](n *Node) (k K, ok bool) {
+	if op := Of(n); op != nil {
+		k, ok = op.Kind.(K)
+	}
+	return k, ok
+}
+
+// positiveShape is the hint for shapes that are not positive.
+const positiveShape = "expected one or more dimensions of 1 or more"
+
+// positive reports whether a value can have shape s: rank 1 or more, and no empty dimension.
+func positive(s tensor.Shape) bool {
+	return len(s) > 0 && !slices.ContainsFunc(s, func(d int) bool { return d < 1 })
+}
+
+// apply returns the node kind(inputs...) with the shape out.
 func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 	if !positive(out) {
-		fail(kind.Name(), fmt.Sprintf("the result would have shape %v, expected one or more dimensions of 1 or more", out), inputs...)
+		fail(kind.Name(), fmt.Sprintf("the result would have shape %v, %s", out, positiveShape), inputs...)
 	}
 	first := inputs[0]
 	op := &Operation{Kind: kind, Out: out.Clone(), Dtype: first.Dtype()}
@@ -109,26 +124,20 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 			fail(kind.Name(), err.Error(), inputs...)
 		}
 		// Note: Gorgonia merges nodes by a 32-bit hash and, on a match, compares operation and shape but not the
-		// children (v0.9.18, nodeEq). Two different sums of one shape whose hashes collide would become one node,
-		// silently. So the children are compared here, and a colliding operation is salted and tried again.
-		if sameChildren(n, inputs) && Of(n).same(op) {
+		// children (v0.9.18, nodeEq). Two different sums of one shape whose hashes collide would silently become one
+		// node. So apply compares the children, and salts the hash of an operation that collides.
+		if slices.Equal(Children(n), inputs) && Of(n).same(op) {
 			return n
 		}
-		op.salt++
-		if op.salt == 0 {
+		if op.salt++; op.salt == 0 {
 			fail(kind.Name(), "hash collisions could not be resolved", inputs...)
 		}
 	}
 }
 
-// positive reports whether a shape is one that values have here: of rank one or more, nothing empty.
-func positive(s tensor.Shape) bool {
-	return len(s) > 0 && !slices.ContainsFunc(s, func(d int) bool { return d < 1 })
-}
-
 // SameShape reports whether two shapes are equal, rank included.
 //
-// Note: tensor.Shape.Eq is not used, because it calls [3], [1 3] and [3 1] equal.
+// Note: tensor.Shape.Eq is not used, because it considers [3], [1 3] and [3 1] equal.
 func SameShape(a, b tensor.Shape) bool { return slices.Equal(a, b) }
 
 func (o *Operation) same(p *Operation) bool {
@@ -146,10 +155,6 @@ func Children(n *Node) []*Node {
 		out = append(out, it.Node().(*Node))
 	}
 	return out
-}
-
-func sameChildren(n *Node, want []*Node) bool {
-	return slices.Equal(Children(n), want)
 }
 
 // Arity implements gorgonia.Op.
@@ -175,37 +180,30 @@ func (o *Operation) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 		return nil, err
 	}
 	for i, s := range shapes {
-		if !slices.Equal([]int(s), []int(o.In[i])) {
-			return nil, fmt.Errorf("operation %s made for input %d of shape %v, given %v", o, i, o.In[i], s)
+		if !SameShape(s, o.In[i]) {
+			return nil, fmt.Errorf("operation %s: input %d has shape %v, expected %v", o, i, s, o.In[i])
 		}
 	}
 	return o.Out.Clone(), nil
 }
 
-// evaluator computes one operation on values of its inputs' shapes; see SetEvaluator.
-var evaluator func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, error)
+// Evaluator computes one operation on values with the shapes of its inputs.
+type Evaluator func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, error)
 
-// SetEvaluator makes f what Operation.Do runs. An engine calls it from init, so that the operations need not know any.
-func SetEvaluator(f func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, error)) {
-	evaluator = f
-}
+var evaluator Evaluator
 
-// NoEngineError says that an operation was to be computed in a program that links no engine.
-type NoEngineError struct{ Op string }
+// SetEvaluator sets the function that Operation.Do calls. Package backend/tape calls it from init, because the
+// operations cannot import the kernels.
+func SetEvaluator(f Evaluator) { evaluator = f }
 
-func (e *NoEngineError) Error() string {
-	return fmt.Sprintf("operation %s cannot be computed: no engine is linked into this program "+
-		"(import vapo/lib/backend/tape)", e.Op)
-}
-
-// Do implements gorgonia.Op, so that Gorgonia's own machines can run the graph. It returns a *NoEngineError if the
-// program links no engine.
+// Do implements gorgonia.Op, so that Gorgonia's own machines can run the graph. It returns an error unless the program
+// links backend/tape.
 func (o *Operation) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if len(values) != len(o.In) {
 		return nil, fmt.Errorf("operation %s: got %d values, expected %d", o, len(values), len(o.In))
 	}
 	if evaluator == nil {
-		return nil, &NoEngineError{Op: o.String()}
+		return nil, fmt.Errorf("operation %s cannot be computed: the program must import vapo/lib/backend/tape", o)
 	}
 	return evaluator(o, values)
 }
@@ -235,11 +233,7 @@ func (o *Operation) String() string { return o.Kind.Name() }
 
 // DiffWRT implements gorgonia.SDOp.
 func (o *Operation) DiffWRT(inputs int) []bool {
-	out := make([]bool, inputs)
-	for i := range out {
-		out[i] = true
-	}
-	return out
+	return slices.Repeat([]bool{true}, inputs)
 }
 
 // SymDiff implements gorgonia.SDOp.
@@ -249,23 +243,13 @@ func (o *Operation) SymDiff(inputs gorgonia.Nodes, output, grad *Node) (gorgonia
 	return out, err
 }
 
-// Input adds a named input of the given shape to g. Names are unique in a graph.
+// Input adds a named input of the given shape to g. The name must be unique in g.
 func Input(g *gorgonia.ExprGraph, dt tensor.Dtype, name string, shape ...int) *Node {
 	if len(g.ByName(name)) > 0 {
 		panic(&Error{Op: "input " + name, Reason: "the name is taken"})
 	}
 	if !positive(shape) {
-		panic(&Error{Op: "input " + name, Shapes: []tensor.Shape{shape}, Reason: "expected one or more dimensions of 1 or more"})
+		panic(&Error{Op: "input " + name, Shapes: []tensor.Shape{shape}, Reason: positiveShape})
 	}
 	return gorgonia.NewTensor(g, dt, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName(name))
-}
-
-func hashFloats(v []float64) uint64 {
-	h := fnv.New64a()
-	var b [8]byte
-	for _, x := range v {
-		binary.LittleEndian.PutUint64(b[:], bits(x))
-		h.Write(b[:])
-	}
-	return h.Sum64()
 }

@@ -6,11 +6,11 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// PointwiseOp is an operation on corresponding elements. Operands have one rank; a dimension of 1 is repeated to
-// fit the others (broadcast), without a copy being made.
+// PointwiseOp is an operation on corresponding elements. All operands have the same rank; a dimension of 1 is
+// broadcast, without a copy, to that of the others.
 type PointwiseOp struct {
 	Code Code
-	P, Q float64 // constants of the operation, see the codes
+	P, Q float64 // see Code
 }
 
 // Name implements Kind.
@@ -25,7 +25,7 @@ func pointwise(code Code, p, q float64, in ...*Node) *Node {
 	return apply(&PointwiseOp{Code: code, P: p, Q: q}, broadcastShape(code.String(), in...), in...)
 }
 
-// broadcastShape is the shape that all operands fit to.
+// broadcastShape returns the shape that all operands broadcast to.
 func broadcastShape(name string, in ...*Node) tensor.Shape {
 	out := in[0].Shape()
 	for _, n := range in[1:] {
@@ -54,17 +54,16 @@ func Affine(x *Node, p, q float64) *Node {
 	if v, ok := isFill(x); ok {
 		return Fill(x, float64(p*v)+q, x.Shape()...)
 	}
-	if k := kindOf(x, CodeAffine); k != nil { // p·(p'·x + q') + q
+	if k := pointwiseOf(x, CodeAffine); k != nil { // p·(p'·x + q') + q
 		return Affine(Children(x)[0], p*k.P, float64(p*k.Q)+q)
 	}
 	return pointwise(CodeAffine, p, q, x)
 }
 
-func kindOf(n *Node, code Code) *PointwiseOp {
-	if op := Of(n); op != nil {
-		if k, ok := op.Kind.(*PointwiseOp); ok && k.Code == code {
-			return k
-		}
+// pointwiseOf returns the operation of n if it is a pointwise one with this code, and nil otherwise.
+func pointwiseOf(n *Node, code Code) *PointwiseOp {
+	if k, ok := kindOf[*PointwiseOp](n); ok && k.Code == code {
+		return k
 	}
 	return nil
 }
@@ -123,7 +122,7 @@ func Div(a, b *Node) *Node {
 	return pointwise(CodeDiv, 0, 0, a, b)
 }
 
-// fits reports whether a broadcasts to b without changing b's shape.
+// fits reports whether a broadcasts to the shape of b.
 func fits(a, b *Node) bool {
 	s, t := a.Shape(), b.Shape()
 	if len(s) != len(t) {
@@ -137,11 +136,11 @@ func fits(a, b *Node) bool {
 	return true
 }
 
-// unbroadcast drops explicit broadcasts that the operation would do by itself.
+// unbroadcast removes an explicit broadcast that a binary operation does anyway.
 func unbroadcast(a, b *Node) (*Node, *Node) {
-	if k := kindOf(a, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
+	if k := pointwiseOf(a, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		a = Children(a)[0]
-	} else if k := kindOf(b, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
+	} else if k := pointwiseOf(b, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		b = Children(b)[0]
 	}
 	return a, b
@@ -150,10 +149,10 @@ func unbroadcast(a, b *Node) (*Node, *Node) {
 // Square returns x².
 func Square(x *Node) *Node { return Mul(x, x) }
 
-// Max returns the larger of a and b; at equality the derivative is b's.
+// Max returns the larger of a and b; if they are equal, b gets the derivative.
 func Max(a, b *Node) *Node { return pointwise(CodeMax, 0, 0, a, b) }
 
-// Min returns the smaller of a and b; at equality the derivative is a's.
+// Min returns the smaller of a and b; if they are equal, a gets the derivative.
 func Min(a, b *Node) *Node { return pointwise(CodeMin, 0, 0, a, b) }
 
 // Exp returns e^x.
@@ -177,8 +176,8 @@ func Sigmoid(x *Node) *Node { return pointwise(CodeSigmoid, 0, 0, x) }
 // SiLU returns x·sigmoid(x) (Hendrycks and Gimpel, arXiv 1606.08415).
 func SiLU(x *Node) *Node { return siluDeriv(x, Sigmoid(x), 0) }
 
-// siluDeriv is the order-th derivative of SiLU at x, given s = sigmoid(x). Its derivative in x is the next
-// order, with the dependence of s on x counted in: s is there only so that all orders share one exponential.
+// siluDeriv returns the order-th derivative of SiLU at x, given s = sigmoid(x). Its derivative in x is the next order,
+// which includes the dependence of s on x: s is an operand only so that all orders share one exponential.
 func siluDeriv(x, s *Node, order int) *Node {
 	return pointwise(CodeSiLU, float64(order), 0, x, s)
 }
@@ -186,17 +185,17 @@ func siluDeriv(x, s *Node, order int) *Node {
 // ReLU returns max(x, 0); its derivative at 0 is 0.
 func ReLU(x *Node) *Node { return Mul(x, Step(x)) }
 
-// Step returns 1 where x > 0 and 0 elsewhere; its derivative is 0.
+// Step returns 1 if x > 0, else 0; its derivative is 0.
 func Step(x *Node) *Node { return pointwise(CodeStep, 0, 0, x) }
 
-// Where returns a where c is not 0, else b. Unlike a sum of products it does not let a NaN through from the
-// side that was not chosen.
+// Where returns a if c is not 0, else b. Unlike a sum of products it does not propagate a NaN from the operand that was
+// not selected.
 func Where(c, a, b *Node) *Node { return pointwise(CodeWhere, 0, 0, c, a, b) }
 
-// IsFinite returns 1 where x is neither infinite nor NaN, and 0 elsewhere; its derivative is 0.
+// IsFinite returns 1 if x is neither infinite nor NaN, else 0; its derivative is 0.
 func IsFinite(x *Node) *Node { return pointwise(CodeIsFinite, 0, 0, x) }
 
-// Broadcast repeats x along its dimensions of size 1 to the given shape.
+// Broadcast repeats x along its dimensions of size 1 to the given shape of the same rank. Its adjoint is a sum.
 func Broadcast(x *Node, shape ...int) *Node {
 	s := x.Shape()
 	if SameShape(s, shape) {
@@ -221,7 +220,7 @@ func (p *PointwiseOp) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
 	out := make([]*Node, len(in))
 	set := func(i int, grad func() *Node) {
 		if needed[i] {
-			out[i] = SumTo(grad(), in[i].Shape()...)
+			out[i] = sumTo(grad(), in[i].Shape()...)
 		}
 	}
 	a := in[0]

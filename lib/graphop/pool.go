@@ -9,7 +9,8 @@ import (
 // AvgPoolOp averages K x K tiles of the last two axes.
 type AvgPoolOp struct{ K int }
 
-// AvgPool returns the means of the k x k tiles of x [N,C,H,W]; k divides H and W. Its adjoint is Upsample / k².
+// AvgPool returns the means of the k x k tiles of x [N,C,H,W] as [N,C,H/k,W/k]; k must divide H and W. Its adjoint is
+// Upsample / k².
 func AvgPool(x *Node, k int) *Node {
 	s := x.Shape()
 	if len(s) != 4 || k < 1 || s[2]%k != 0 || s[3]%k != 0 {
@@ -29,7 +30,7 @@ func (p *AvgPoolOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 // UpsampleOp repeats every element of the last two axes K x K times.
 type UpsampleOp struct{ K int }
 
-// Upsample returns x [N,C,H,W] enlarged k times by nearest neighbour. Its adjoint is AvgPool · k².
+// Upsample returns x [N,C,H,W] enlarged k times by nearest neighbour, as [N,C,kH,kW]. Its adjoint is AvgPool · k².
 func Upsample(x *Node, k int) *Node {
 	s := x.Shape()
 	if len(s) != 4 || k < 1 {

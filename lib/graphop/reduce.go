@@ -5,10 +5,12 @@ import (
 	"slices"
 )
 
-// SumOp adds up neighbouring axes of a tensor and keeps them with size 1; what lies between them has size 1.
+// SumOp sums a tensor over Axes, which keep size 1. Axes between the first and the last of them that are not summed
+// have size 1.
 type SumOp struct{ Axes []int }
 
-// Sum adds x up over the given axes (all of them if none is given), which stay with size 1. Its adjoint is Broadcast.
+// Sum returns the sum of x over the given axes, which keep size 1; without axes it sums over all. Its adjoint is
+// Broadcast.
 func Sum(x *Node, axes ...int) *Node {
 	s := x.Shape()
 	if len(axes) == 0 {
@@ -37,7 +39,7 @@ func Sum(x *Node, axes ...int) *Node {
 	}
 	slices.Sort(kept)
 	kept = slices.Compact(kept)
-	// Axes with others between them are summed one neighbourhood after the other, innermost first.
+	// Sum each run of adjacent axes by itself, innermost first.
 	for i := len(kept) - 1; i > 0; i-- {
 		if between := s[kept[i-1]+1 : kept[i]]; between.TotalSize() > 1 {
 			return Sum(Sum(x, kept[i:]...), kept[:i]...)
@@ -46,14 +48,14 @@ func Sum(x *Node, axes ...int) *Node {
 	return apply(&SumOp{Axes: kept}, out, x)
 }
 
-// Mean averages x over the given axes (all of them if none is given), which stay with size 1.
+// Mean returns the mean of x over the given axes, which keep size 1; without axes it averages over all.
 func Mean(x *Node, axes ...int) *Node {
 	y := Sum(x, axes...)
 	return Scale(y, float64(y.Shape().TotalSize())/float64(x.Shape().TotalSize()))
 }
 
-// SumTo adds x up over the dimensions in which shape is 1: the adjoint of Broadcast.
-func SumTo(x *Node, shape ...int) *Node {
+// sumTo sums x over the dimensions in which shape is 1. It is the adjoint of Broadcast.
+func sumTo(x *Node, shape ...int) *Node {
 	s := x.Shape()
 	if len(s) != len(shape) {
 		fail("sum to", fmt.Sprintf("rank differs from the target %v", shape), x)

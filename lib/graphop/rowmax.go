@@ -3,7 +3,7 @@ package graphop
 // RowMaxOp is the largest element of each row.
 type RowMaxOp struct{}
 
-// RowMax returns the largest element of each row of x [M, N] as [M, 1], as a constant: its derivative is 0. It is
+// RowMax returns the largest element of each row of x [M,N] as [M,1]. Its derivative is defined as 0, so use it only
 // for shifts that cancel, as in softmax, where the true derivative cancels too.
 func RowMax(x *Node) *Node {
 	s := x.Shape()

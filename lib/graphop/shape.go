@@ -7,10 +7,10 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// ReshapeOp gives the elements of a tensor another shape. Backends alias the memory.
+// ReshapeOp gives the elements of a tensor another shape. Engines need not copy them.
 type ReshapeOp struct{ Shape tensor.Shape }
 
-// Reshape returns the elements of x in row-major order under another shape.
+// Reshape returns the elements of x, in row-major order, with another shape of the same size.
 func Reshape(x *Node, shape ...int) *Node {
 	to := tensor.Shape(shape)
 	s := x.Shape()
@@ -23,10 +23,8 @@ func Reshape(x *Node, shape ...int) *Node {
 	if v, ok := isFill(x); ok {
 		return Fill(x, v, shape...)
 	}
-	if op := Of(x); op != nil {
-		if _, ok := op.Kind.(*ReshapeOp); ok {
-			return Reshape(Children(x)[0], shape...)
-		}
+	if _, ok := kindOf[*ReshapeOp](x); ok {
+		return Reshape(Children(x)[0], shape...)
 	}
 	return apply(&ReshapeOp{Shape: to.Clone()}, to, x)
 }
@@ -42,15 +40,14 @@ func (v *ReshapeOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 // TransposeOp reorders the axes of a tensor: axis i of the result is axis Perm[i] of the input.
 type TransposeOp struct{ Perm []int }
 
-// Transpose returns x with axis i being x's axis perm[i].
+// Transpose returns x with its axes reordered: axis i of the result is axis perm[i] of x.
 func Transpose(x *Node, perm ...int) *Node {
 	s := x.Shape()
-	sorted := slices.Clone(perm)
-	slices.Sort(sorted)
+	sorted := slices.Sorted(slices.Values(perm))
 	identity := true
 	for i := range s {
 		if len(perm) != len(s) || sorted[i] != i {
-			fail("transpose", fmt.Sprintf("%v is no permutation of the axes", perm), x)
+			fail("transpose", fmt.Sprintf("%v is not a permutation of the axes", perm), x)
 		}
 		identity = identity && perm[i] == i
 	}

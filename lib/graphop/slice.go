@@ -1,17 +1,15 @@
 package graphop
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// SliceOp cuts [From, To) out of one axis.
+// SliceOp selects [From, To) on one axis.
 type SliceOp struct{ Axis, From, To int }
 
 // Slice returns x[..., from:to, ...] along one axis. Its adjoint is Pad.
 func Slice(x *Node, axis, from, to int) *Node {
 	s := x.Shape()
 	if axis < 0 || axis >= len(s) || from < 0 || from >= to || to > s[axis] {
-		fail("slice", fmt.Sprintf("[%d:%d] does not lie on axis %d", from, to, axis), x)
+		fail("slice", fmt.Sprintf("[%d:%d] is out of range on axis %d", from, to, axis), x)
 	}
 	if from == 0 && to == s[axis] {
 		return x
@@ -28,14 +26,14 @@ func (w *SliceOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Pad(g, w.Axis, w.From, in[0].Shape()[w.Axis]-w.To)}
 }
 
-// PadOp puts zeros before and after one axis.
+// PadOp adds zeros before and after one axis.
 type PadOp struct{ Axis, Before, After int }
 
-// Pad returns x with zeros before and after one axis. Its adjoint is Slice.
+// Pad returns x with before zeros before and after zeros after one axis. Its adjoint is Slice.
 func Pad(x *Node, axis, before, after int) *Node {
 	s := x.Shape()
 	if axis < 0 || axis >= len(s) || before < 0 || after < 0 {
-		fail("pad", fmt.Sprintf("axis %d by %d and %d", axis, before, after), x)
+		fail("pad", fmt.Sprintf("cannot pad axis %d by %d and %d", axis, before, after), x)
 	}
 	if before == 0 && after == 0 {
 		return x
@@ -52,10 +50,10 @@ func (m *PadOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Slice(g, m.Axis, m.Before, m.Before+in[0].Shape()[m.Axis])}
 }
 
-// ConcatOp lays tensors one after the other along an axis.
+// ConcatOp concatenates tensors along an axis.
 type ConcatOp struct{ Axis int }
 
-// Concat returns the inputs one after the other along an axis. Its adjoint is Slice.
+// Concat returns the inputs concatenated along an axis; their other dimensions must be equal. Its adjoint is Slice.
 func Concat(axis int, in ...*Node) *Node {
 	if len(in) == 0 {
 		fail("concat", "expected one or more tensors")

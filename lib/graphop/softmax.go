@@ -3,8 +3,8 @@ package graphop
 // SoftmaxOp is e^x over its sum along the last axis.
 type SoftmaxOp struct{}
 
-// Softmax returns e^x / sum e^x along the last axis of x, of any rank from 2. The largest element is subtracted first,
-// so finite rows give finite results that sum to 1; a row with +Inf or NaN in it becomes NaN.
+// Softmax returns e^x / sum e^x along the last axis of x, which has rank 2 or more. The largest element is subtracted
+// first, so finite rows give finite results that sum to 1; a row with +Inf or NaN becomes NaN.
 func Softmax(x *Node) *Node {
 	if s := x.Shape(); len(s) < 2 {
 		fail("softmax", "expected rank 2 or more (reshape a vector to [1, n])", x)
@@ -15,7 +15,7 @@ func Softmax(x *Node) *Node {
 // Name implements Kind.
 func (*SoftmaxOp) Name() string { return "softmax" }
 
-// Diff implements Kind: y·(g - sum(g·y)), the sum along the last axis.
+// Diff implements Kind: the gradient is y·(g - sum(g·y)), with the sum along the last axis.
 func (*SoftmaxOp) Diff(in []*Node, y, g *Node, _ []bool) []*Node {
 	return []*Node{Mul(y, Sub(g, Sum(Mul(g, y), in[0].Dims()-1)))}
 }

@@ -6,25 +6,27 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Window2D is a window of KH x KW elements that moves over the last two axes of [N,C,H,W] in steps of StrideH and
-// StrideW, from PadH rows above and PadW columns left of the image to as many below and right.
+// Window2D is a window of KH x KW elements that moves over the last two axes of [N,C,H,W] with strides StrideH and
+// StrideW. The image is padded with PadH rows above and below and PadW columns left and right.
 type Window2D struct{ KH, KW, StrideH, StrideW, PadH, PadW int }
 
 func (w Window2D) String() string {
 	return fmt.Sprintf("%dx%d stride %d,%d pad %d,%d", w.KH, w.KW, w.StrideH, w.StrideW, w.PadH, w.PadW)
 }
 
-// results checks that w fits the images x and returns the shape [N,C,OH,OW] of one number a window.
+// results checks that w fits the images x and returns the shape [N,C,OH,OW] of one value for each window:
+// OH = (H+2·PadH-KH)/StrideH+1, and OW likewise.
 func (w Window2D) results(op string, x *Node) tensor.Shape {
 	s := x.Shape()
 	if len(s) != 4 {
 		fail(op, "expected [N,C,H,W]", x)
 	}
 	if w.KH < 1 || w.KW < 1 || w.StrideH < 1 || w.StrideW < 1 {
-		fail(op, fmt.Sprintf("the window %v has a side or stride below 1", w), x)
+		fail(op, fmt.Sprintf("the window %v has a size or stride below 1", w), x)
 	}
 	if w.PadH < 0 || w.PadW < 0 || w.PadH >= w.KH || w.PadW >= w.KW {
-		fail(op, fmt.Sprintf("the window %v: expected padding from 0 to less than the window, so that no window holds padding alone", w), x)
+		// No window may contain nothing but padding.
+		fail(op, fmt.Sprintf("the window %v: expected padding of 0 or more, and less than the window", w), x)
 	}
 	if s[2]+2*w.PadH < w.KH || s[3]+2*w.PadW < w.KW {
 		fail(op, fmt.Sprintf("the window %v is larger than the padded image", w), x)
@@ -32,17 +34,17 @@ func (w Window2D) results(op string, x *Node) tensor.Shape {
 	return tensor.Shape{s[0], s[1], (s[2]+2*w.PadH-w.KH)/w.StrideH + 1, (s[3]+2*w.PadW-w.KW)/w.StrideW + 1}
 }
 
-// WindowSumOp adds up each window.
+// WindowSumOp sums each window.
 type WindowSumOp struct{ Window Window2D }
 
-// WindowSum returns the sum of each window of x [N,C,H,W], padding being 0: [N,C,OH,OW] with
-// OH = (H+2·PadH-KH)/StrideH+1. Its adjoint is WindowSpreadOp.
+// WindowSum returns the sum of each window of x [N,C,H,W], with zeros as padding, as [N,C,OH,OW]; see Window2D. Its
+// adjoint is WindowSumGradOp.
 func WindowSum(x *Node, w Window2D) *Node {
 	return apply(&WindowSumOp{Window: w}, w.results("window sum", x), x)
 }
 
-// AvgPool2D returns the mean of each window of x [N,C,H,W]. Padding counts as zeros if countPadding is set, and not at
-// all if not: then windows at the edge divide by fewer elements.
+// AvgPool2D returns the mean of each window of x [N,C,H,W] as [N,C,OH,OW]. With countPadding, padding counts as zeros;
+// without, the mean is over the elements inside the image.
 func AvgPool2D(x *Node, w Window2D, countPadding bool) *Node {
 	sum := WindowSum(x, w)
 	if countPadding || w.PadH == 0 && w.PadW == 0 {
@@ -59,7 +61,7 @@ func AvgPool2D(x *Node, w Window2D, countPadding bool) *Node {
 	return Mul(sum, Table(x, share, 1, 1, out[2], out[3]))
 }
 
-// within is how many of the k places from first on lie in [0, n).
+// within returns how many of first, …, first+k-1 lie in [0, n).
 func within(first, k, n int) int { return min(n, first+k) - max(0, first) }
 
 // Name implements Kind.
@@ -67,17 +69,17 @@ func (s *WindowSumOp) Name() string { return fmt.Sprintf("windowsum(%v)", s.Wind
 
 // Diff implements Kind.
 func (s *WindowSumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
-	return []*Node{apply(&WindowSpreadOp{Window: s.Window}, in[0].Shape(), g)}
+	return []*Node{apply(&WindowSumGradOp{Window: s.Window}, in[0].Shape(), g)}
 }
 
-// WindowSpreadOp adds one number a window [N,C,OH,OW] to all elements of that window of an image of zeros [N,C,H,W],
-// the operation's Out. It is the adjoint of WindowSumOp.
-type WindowSpreadOp struct{ Window Window2D }
+// WindowSumGradOp adds the value of each window [N,C,OH,OW] to all elements of that window of an image of zeros
+// [N,C,H,W], the operation's Out. It is the adjoint of WindowSumOp.
+type WindowSumGradOp struct{ Window Window2D }
 
 // Name implements Kind.
-func (s *WindowSpreadOp) Name() string { return fmt.Sprintf("windowspread(%v)", s.Window) }
+func (s *WindowSumGradOp) Name() string { return fmt.Sprintf("windowsumgrad(%v)", s.Window) }
 
 // Diff implements Kind.
-func (s *WindowSpreadOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
+func (s *WindowSumGradOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{WindowSum(g, s.Window)}
 }

@@ -3,17 +3,13 @@ package potential
 import (
 	"testing"
 
-	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape"
+	"vapo/lib/backend/tape"
 	"vapo/lib/random"
 )
 
 // BenchmarkField is one evaluation of grad Phi for sampling, on the demo's network and on that of two dimensions.
 func BenchmarkField(b *testing.B) {
-	be, err := backend.Open("auto")
-	if err != nil {
-		b.Fatal(err)
-	}
+	be := tape.Tape{}
 	for _, c := range []struct {
 		name   string
 		config Config

@@ -11,7 +11,6 @@ import (
 	"fmt"
 
 	"vapo/lib/dataset"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/homotopy"
 	"vapo/lib/ode"
@@ -215,7 +214,7 @@ func (s *Sampler) integrateSpan(
 	if errors.As(err, &row) {
 		return nil, &Error{Sample: base + row.Row, Err: err}
 	}
-	return nil, engine.Explain(err)
+	return nil, err
 }
 
 // setLabels sets the classes of the rows of a block.

@@ -7,8 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape"
+	"vapo/lib/backend/tape"
 	"vapo/lib/failure"
 	"vapo/lib/layer"
 	"vapo/lib/ode"
@@ -41,10 +40,7 @@ func weights(t *testing.T, c potential.Config) map[string][]float32 {
 
 func sampler(t *testing.T, c potential.Config) *Sampler {
 	t.Helper()
-	be, err := backend.Open("tape")
-	if err != nil {
-		t.Fatal(err)
-	}
+	be := tape.Tape{}
 	f, err := potential.NewField(be, c, weights(t, c), Block(c))
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"vapo/lib/contract"
+	"vapo/lib/enginename"
 	"vapo/lib/failure"
 )
 
@@ -51,8 +52,12 @@ func newParams[P any]() *paramSet[P] {
 	return s
 }
 
+// mappers returns the kong options for parameters: structured values, and ${engines} in help texts.
 func mappers() []kong.Option {
-	return []kong.Option{kong.TypeMapper(reflect.TypeFor[json.RawMessage](), jsonMapper{})}
+	return []kong.Option{
+		kong.TypeMapper(reflect.TypeFor[json.RawMessage](), jsonMapper{}),
+		kong.Vars{"engines": enginename.Names},
+	}
 }
 
 // jsonMapper parses a structured parameter, given as JSON text.

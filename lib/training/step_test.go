@@ -5,8 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape"
+	"vapo/lib/backend/tape"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
@@ -40,10 +39,7 @@ func fill(b *Batch, c potential.Config, step uint64) {
 }
 
 func BenchmarkStep(b *testing.B) {
-	be, err := backend.Open("auto")
-	if err != nil {
-		b.Fatal(err)
-	}
+	be := tape.Tape{}
 	for _, c := range []struct {
 		name      string
 		config    potential.Config

@@ -63,7 +63,7 @@ func (p inceptionParams) open(path, digest string, metrics metricSelection, name
 	o := feature.Options{Tap: p.Tap, Resize: p.Resize}
 	o.Logits, o.LogitsOptional = metrics.logits(p.Tap)
 	extractor, err := feature.Open(be, path, digest, o)
-	return extractor, be, engine.Explain(err)
+	return extractor, be, err
 }
 
 const (
@@ -136,7 +136,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		s, err = scoreImageInputs(ctx, job, p, samples, reference)
 	}
 	if err != nil {
-		return engine.Explain(err)
+		return err
 	}
 	if s.Warnings == nil {
 		s.Warnings = []string{} // [] in JSON, not null

@@ -102,7 +102,7 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	err = extractor.Work(ctx, s.images, cmd.Part.i-1, cmd.Part.n)
 	done()
 	if err != nil {
-		return fmt.Errorf("features of %s: %w", s.label, engine.Explain(err))
+		return fmt.Errorf("features of %s: %w", s.label, err)
 	}
 	return printJSON(c, out)
 }

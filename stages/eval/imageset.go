@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"vapo/lib/dataset"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
@@ -61,7 +60,7 @@ func (s *imageSet) dim() int {
 func (s *imageSet) extract(ctx context.Context, e *feature.Extractor) (err error) {
 	if s.images != nil && s.features.Width == 0 {
 		if s.features, s.logits, err = e.Extract(ctx, s.images); err != nil {
-			return fmt.Errorf("features of %s: %w", s.label, engine.Explain(err))
+			return fmt.Errorf("features of %s: %w", s.label, err)
 		}
 	}
 	if s.moments == nil {

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
+	"vapo/lib/engine"
+	"vapo/lib/enginename"
 	"vapo/lib/failure"
 	"vapo/lib/potential"
 )
@@ -42,7 +43,7 @@ func TestFieldCommand(t *testing.T) {
 			x[i] = float32(math.Sin(float64(i * i)))
 			fmt.Fprint(&text, x[i], map[bool]string{true: "\n", false: ","}[i%2 == 1])
 		}
-		be, err := backend.Open("tape")
+		be, err := engine.Open(enginename.Tape)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ type interpolateCmd struct {
 	Class      string      `help:"Class of the samples, see run; each: pair k has class k mod the number of classes." default:"none"`
 	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
 	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
-	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
+	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 }
 
 // Run writes the samples and prints a JSON line.

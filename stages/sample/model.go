@@ -42,7 +42,7 @@ func openModel(path, weights string, guidance float64, name engine.Name) (*model
 	}
 	field, err := potential.NewGuidedField(be, config, values, sampling.Block(config), guidance)
 	if err != nil {
-		return nil, engine.Explain(err)
+		return nil, err
 	}
 	return &model{be: be, config: config, field: field}, nil
 }

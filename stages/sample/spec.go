@@ -31,7 +31,7 @@ type params struct {
 	Guidance float64     `help:"Strength of classifier-free guidance: 1 is none, 0 ignores the class; other values double the work." default:"1"`
 	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
 	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false" min:"1"`
-	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
+	Backend  engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 
 	Pictures pictureParams `embed:""`
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"vapo/lib/backend"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/stage"
 	"vapo/lib/training"
@@ -57,4 +56,4 @@ func potentialLoop(
 
 // unfit classifies the error of a step that could not be compiled: unless the engine lacks memory, network and data do
 // not fit together.
-func unfit(err error) error { return failure.Default(failure.Input, "", engine.Explain(err)) }
+func unfit(err error) error { return failure.Default(failure.Input, "", err) }

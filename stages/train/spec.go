@@ -74,7 +74,7 @@ type params struct {
 	FieldEvery      int         `help:"Steps between comparisons with the closed form, for data from a mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64       `help:"Bytes on local disk for streaming large data from the store; 0: none." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
-	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so." default:"auto"`
+	Backend         engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 
 	Snapshots watch.SnapshotParams `embed:""`
 }
@@ -133,10 +133,10 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	defer src.Close()
 	l, err := prepare(ctx, job, be, p, src)
 	if err != nil {
-		return engine.Explain(err)
+		return err
 	}
 	if err := l.Run(ctx); err != nil {
-		return engine.Explain(err)
+		return err
 	}
 	src.Record(job)
 	return nil

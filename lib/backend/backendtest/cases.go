@@ -1,6 +1,6 @@
-// Package backendtest is the conformance suite that every engine runs: each operation of the family with its first,
-// second and third derivatives against numerical differentiation, whole training steps against an interpreter that
-// computes node by node, independence of the rows of a batch, the rules of state, and what must be refused.
+// Package backendtest is the conformance suite that every engine runs. It compares the first three derivatives of each
+// operation with numerical differentiation, and whole training steps with an interpreter that computes node by node. It
+// checks that rows of a batch are independent, how state changes, and that invalid graphs and buffers are errors.
 package backendtest
 
 import (
@@ -9,20 +9,20 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Case is one expression over inputs of given shapes.
+// Case is an expression of inputs of given shapes.
 type Case struct {
 	Name   string
 	Shapes [][]int
-	// Low and High bound the values drawn for the inputs; both 0 stands for a standard normal distribution.
+	// Low and High bound the input values, which are uniform; if both are 0 they are standard normal.
 	Low, High float64
-	// Order is the highest derivative that is checked numerically (3 unless the expression has kinks).
+	// Order is the highest derivative to check numerically; 0 stands for 3. Expressions with kinks need less.
 	Order int
 	Build func(in []*graphop.Node) *graphop.Node
 }
 
 type nodes = []*graphop.Node
 
-// Cases lists every operation of the family.
+// Cases returns cases of every operation of the family.
 func Cases() []Case {
 	unary := func(f func(*graphop.Node) *graphop.Node) func(nodes) *graphop.Node {
 		return func(in nodes) *graphop.Node { return f(in[0]) }
@@ -35,18 +35,29 @@ func Cases() []Case {
 	row := [][]int{{2, 3, 4}, {1, 3, 1}}
 	both := [][]int{{2, 1, 4}, {1, 3, 1}}
 	cases := []Case{
-		{Name: "affine", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node { return graphop.Affine(graphop.Square(x), -1.5, 0.25) })},
-		{Name: "add", Shapes: same, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Add(a, b)) })},
-		{Name: "add broadcast", Shapes: row, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Add(a, b)) })},
-		{Name: "sub", Shapes: row, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Sub(b, a)) })},
+		{Name: "affine", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node {
+			return graphop.Affine(graphop.Square(x), -1.5, 0.25)
+		})},
+		{Name: "add", Shapes: same, Build: binary(func(a, b *graphop.Node) *graphop.Node {
+			return graphop.Square(graphop.Add(a, b))
+		})},
+		{Name: "add broadcast", Shapes: row, Build: binary(func(a, b *graphop.Node) *graphop.Node {
+			return graphop.Square(graphop.Add(a, b))
+		})},
+		{Name: "sub", Shapes: row, Build: binary(func(a, b *graphop.Node) *graphop.Node {
+			return graphop.Square(graphop.Sub(b, a))
+		})},
 		{Name: "mul", Shapes: same, Build: binary(graphop.Mul)},
-		{Name: "mul broadcast both", Shapes: both, Build: binary(func(a, b *graphop.Node) *graphop.Node { return graphop.Square(graphop.Mul(a, b)) })},
+		{Name: "mul broadcast both", Shapes: both, Build: binary(func(a, b *graphop.Node) *graphop.Node {
+			return graphop.Square(graphop.Mul(a, b))
+		})},
 		{Name: "div", Shapes: row, Low: 0.7, High: 2, Build: binary(graphop.Div)},
-		{Name: "square", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node { return graphop.Mul(graphop.Square(x), x) })},
+		{Name: "square", Shapes: v, Build: unary(func(x *graphop.Node) *graphop.Node {
+			return graphop.Mul(graphop.Square(x), x)
+		})},
 		{Name: "max", Shapes: same, Order: 1, Build: binary(graphop.Max)},
 		{Name: "min", Shapes: same, Order: 1, Build: binary(graphop.Min)},
 		{Name: "relu", Shapes: v, Order: 1, Build: unary(graphop.ReLU)},
-		// Steps of 1e-5 do not cross a bound with the values drawn here, so all derivatives exist.
 		{Name: "exp", Shapes: v, Build: unary(graphop.Exp)},
 		{Name: "log", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Log)},
 		{Name: "sqrt", Shapes: v, Low: 0.5, High: 3, Build: unary(graphop.Sqrt)},
@@ -58,24 +69,50 @@ func Cases() []Case {
 			c := graphop.Table(in[0], []float64{1, 0, 0, 1, 1}, 1, 5)
 			return graphop.Where(c, graphop.Exp(in[0]), graphop.Sin(in[1]))
 		}},
-		{Name: "broadcast", Shapes: [][]int{{1, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Broadcast(graphop.Exp(in[0]), 3, 5) }},
-		{Name: "sum inner", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Sum(graphop.Sin(in[0]), 2)) }},
-		{Name: "sum outer and inner", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Square(graphop.Sum(graphop.Sin(in[0]), 0, 2)) }},
-		{Name: "sum middle", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Square(graphop.Sum(graphop.Sin(in[0]), 1)) }},
-		{Name: "mean", Shapes: [][]int{{3, 4}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Mean(graphop.Sin(in[0]))) }},
+		{Name: "broadcast", Shapes: [][]int{{1, 5}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Broadcast(graphop.Exp(in[0]), 3, 5)
+		}},
+		{Name: "sum inner", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Sum(graphop.Sin(in[0]), 2))
+		}},
+		{Name: "sum outer and inner", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Square(graphop.Sum(graphop.Sin(in[0]), 0, 2))
+		}},
+		{Name: "sum middle", Shapes: [][]int{{3, 4, 5}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Square(graphop.Sum(graphop.Sin(in[0]), 1))
+		}},
+		{Name: "mean", Shapes: [][]int{{3, 4}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Mean(graphop.Sin(in[0])))
+		}},
 		{Name: "reshape", Shapes: [][]int{{3, 4}}, Build: func(in nodes) *graphop.Node {
 			return graphop.Mul(graphop.Exp(graphop.Reshape(graphop.Sin(in[0]), 2, 6)), graphop.Reshape(in[0], 2, 6))
 		}},
-		{Name: "transpose", Shapes: [][]int{{2, 3, 4}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Transpose(graphop.Sin(in[0]), 2, 0, 1)) }},
-		{Name: "slice", Shapes: [][]int{{2, 5, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Slice(graphop.Sin(in[0]), 1, 1, 4)) }},
-		{Name: "pad", Shapes: [][]int{{2, 3, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Pad(graphop.Sin(in[0]), 1, 1, 2)) }},
-		{Name: "concat", Shapes: [][]int{{2, 1, 3}, {2, 2, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Concat(1, in[1], graphop.Sin(in[0]), in[1])) }},
-		{Name: "avgpool", Shapes: [][]int{{2, 2, 4, 6}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.AvgPool(graphop.Sin(in[0]), 2)) }},
-		{Name: "upsample", Shapes: [][]int{{2, 2, 2, 3}}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.Upsample(graphop.Sin(in[0]), 2)) }},
+		{Name: "transpose", Shapes: [][]int{{2, 3, 4}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Transpose(graphop.Sin(in[0]), 2, 0, 1))
+		}},
+		{Name: "slice", Shapes: [][]int{{2, 5, 3}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Slice(graphop.Sin(in[0]), 1, 1, 4))
+		}},
+		{Name: "pad", Shapes: [][]int{{2, 3, 3}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Pad(graphop.Sin(in[0]), 1, 1, 2))
+		}},
+		{Name: "concat", Shapes: [][]int{{2, 1, 3}, {2, 2, 3}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Concat(1, in[1], graphop.Sin(in[0]), in[1]))
+		}},
+		{Name: "avgpool", Shapes: [][]int{{2, 2, 4, 6}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.AvgPool(graphop.Sin(in[0]), 2))
+		}},
+		{Name: "upsample", Shapes: [][]int{{2, 2, 2, 3}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Exp(graphop.Upsample(graphop.Sin(in[0]), 2))
+		}},
 	}
 	cases = append(cases,
-		Case{Name: "softmax", Shapes: [][]int{{3, 5}}, Build: func(in nodes) *graphop.Node { return graphop.Softmax(graphop.Sin(in[0])) }},
-		Case{Name: "softmax of rank 3", Shapes: [][]int{{2, 2, 9}}, Build: func(in nodes) *graphop.Node { return graphop.Sin(graphop.Softmax(graphop.Scale(in[0], 2))) }},
+		Case{Name: "softmax", Shapes: [][]int{{3, 5}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Softmax(graphop.Sin(in[0]))
+		}},
+		Case{Name: "softmax of rank 3", Shapes: [][]int{{2, 2, 9}}, Build: func(in nodes) *graphop.Node {
+			return graphop.Sin(graphop.Softmax(graphop.Scale(in[0], 2)))
+		}},
 		Case{Name: "attention", Shapes: [][]int{{2, 3, 4}, {2, 3, 5}, {2, 2, 5}}, Build: func(in nodes) *graphop.Node {
 			return graphop.MatMul(in[2], graphop.Softmax(graphop.MatMul(in[0], in[1], true, false)), false, true)
 		}},
@@ -129,24 +166,29 @@ func Cases() []Case {
 	}{
 		{"3x3 stride 1 pad 1", []int{2, 2, 4, 5}, graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}},
 		{"3x3 stride 2", []int{1, 2, 7, 6}, graphop.Window2D{KH: 3, KW: 3, StrideH: 2, StrideW: 2}},
-		{"2x3 stride 1,2 pad 1,1", []int{1, 2, 4, 5}, graphop.Window2D{KH: 2, KW: 3, StrideH: 1, StrideW: 2, PadH: 1, PadW: 1}},
+		{"2x3 stride 1,2 pad 1,1", []int{1, 2, 4, 5},
+			graphop.Window2D{KH: 2, KW: 3, StrideH: 1, StrideW: 2, PadH: 1, PadW: 1}},
 		{"2x2 stride 3 with gaps", []int{1, 2, 5, 6}, graphop.Window2D{KH: 2, KW: 2, StrideH: 3, StrideW: 3}},
 	} {
 		cases = append(cases,
-			Case{Name: "window sum " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node { return graphop.Sin(graphop.WindowSum(graphop.Sin(in[0]), c.w)) }},
+			Case{Name: "window sum " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
+				return graphop.Sin(graphop.WindowSum(graphop.Sin(in[0]), c.w))
+			}},
 			Case{Name: "mean without padding " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
 				return graphop.Exp(graphop.AvgPool2D(graphop.Sin(in[0]), c.w, false))
 			}},
 			Case{Name: "mean with padding " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
 				return graphop.Exp(graphop.AvgPool2D(graphop.Sin(in[0]), c.w, true))
 			}},
-			// The places of the maxima do not move under small steps, so all derivatives exist.
-			Case{Name: "max pool " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node { return graphop.Exp(graphop.MaxPool2D(graphop.Mul(in[0], in[0]), c.w)) }})
+			// Small differences do not move the maxima, so all derivatives exist.
+			Case{Name: "max pool " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
+				return graphop.Exp(graphop.MaxPool2D(graphop.Mul(in[0], in[0]), c.w))
+			}})
 	}
 	return cases
 }
 
-// drawKey is a constant key of random draws.
+// drawKey returns a constant key for random draws.
 func drawKey(like *graphop.Node) *graphop.Node {
 	k := graphop.PhiloxKey(0x0123456789abcdef, 0xfedcba9876543210)
 	return graphop.Table(like, k[:], len(k))

@@ -1,9 +1,11 @@
 package backendtest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -12,19 +14,17 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Derivatives checks the first, second and third derivatives of every case in float64: the k-th scalar is a random
-// projection of the gradient of the one before, and central differences of it must give the next gradient.
-func Derivatives(t *testing.T, be backend.Backend) {
+// checkDerivatives checks the first three derivatives of every case in float64. The first scalar is a random projection
+// of the expression, each further one a random projection of the gradient of the scalar before. The gradient of each
+// must agree with its central differences.
+func checkDerivatives(t *testing.T, be backend.Backend) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) { derivatives(t, be, c) })
 	}
 }
 
 func derivatives(t *testing.T, be backend.Backend, c Case) {
-	order := c.Order
-	if order == 0 {
-		order = 3
-	}
+	order := cmp.Or(c.Order, 3)
 	rng := rand.New(rand.NewPCG(7, uint64(len(c.Name))))
 	g := gorgonia.NewGraph()
 	var in []*graphop.Node
@@ -32,22 +32,18 @@ func derivatives(t *testing.T, be backend.Backend, c Case) {
 		in = append(in, graphop.Input(g, tensor.Float64, fmt.Sprintf("x%d", i), s...))
 	}
 	project := func(ns []*graphop.Node) *graphop.Node {
-		var sum *graphop.Node
+		sum := graphop.Fill(ns[0], 0, 1)
 		for _, n := range ns {
 			w := make([]float64, n.Shape().TotalSize())
 			for i := range w {
 				w[i] = rng.NormFloat64()
 			}
-			p := graphop.Reshape(graphop.Sum(graphop.Mul(n, graphop.Table(n, w, n.Shape()...))), 1)
-			if sum == nil {
-				sum = p
-			} else {
-				sum = graphop.Add(sum, p)
-			}
+			projected := graphop.Sum(graphop.Mul(n, graphop.Table(n, w, n.Shape()...)))
+			sum = graphop.Add(sum, graphop.Reshape(projected, 1))
 		}
 		return sum
 	}
-	// scalars[k] is differentiated to grads[k].
+	// grads[k] is the gradient of scalars[k].
 	var scalars []*graphop.Node
 	var grads [][]*graphop.Node
 	err := graphop.Build(func() {
@@ -64,13 +60,7 @@ func derivatives(t *testing.T, be backend.Backend, c Case) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph := backend.Graph{Inputs: in, Outputs: append([]*graphop.Node(nil), scalars...)}
-	for _, d := range grads {
-		for _, n := range d {
-			AssertFamily(t, n)
-		}
-		graph.Outputs = append(graph.Outputs, d...)
-	}
+	graph := backend.Graph{Inputs: in, Outputs: slices.Concat(append([][]*graphop.Node{scalars}, grads...)...)}
 	exe, err := be.Compile(graph)
 	if err != nil {
 		t.Fatal(err)
@@ -129,24 +119,4 @@ func derivatives(t *testing.T, be backend.Backend, c Case) {
 			}
 		}
 	}
-}
-
-// AssertFamily fails the test if a node below n is not an input or an operation of graphop.
-func AssertFamily(t *testing.T, n *graphop.Node) {
-	t.Helper()
-	seen := map[*graphop.Node]bool{}
-	var walk func(n *graphop.Node)
-	walk = func(n *graphop.Node) {
-		if seen[n] {
-			return
-		}
-		seen[n] = true
-		if n.Op() != nil && graphop.Of(n) == nil {
-			t.Errorf("node %v holds %T, which is not an operation of the family", n, n.Op())
-		}
-		for _, c := range graphop.Children(n) {
-			walk(c)
-		}
-	}
-	walk(n)
 }

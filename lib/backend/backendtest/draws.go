@@ -11,10 +11,10 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Draws checks that random numbers and dropout masks have the same bits as everywhere: in both element types, in every
-// shape, and for each run the numbers of its key.
-func Draws(t *testing.T, be backend.Backend) {
-	const rows, columns = 9, 1100 // longer than one piece of work
+// checkDraws checks that random numbers and dropout masks have the bits that graphop.Uniform specifies, in both element
+// types, for several shapes and for a key that changes from run to run.
+func checkDraws(t *testing.T, be backend.Backend) {
+	const rows, columns = 9, 1100 // more than one thread's share of the work
 	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 		g := gorgonia.NewGraph()
 		key := graphop.Input(g, dt, "key", 8)
@@ -28,8 +28,10 @@ func Draws(t *testing.T, be backend.Backend) {
 			t.Fatal(err)
 		}
 		s := StepGraph{Graph: graph, Dtype: dt}
-		for _, at := range [][2]uint64{{0, 0}, {1, 1}, {math.MaxUint64, 1 << 32}, {0x0123456789abcdef, 0xfedcba9876543210}} {
-			k := graphop.PhiloxKey(at[0], at[1])
+		for _, at := range []struct{ seed, step uint64 }{
+			{0, 0}, {1, 1}, {math.MaxUint64, 1 << 32}, {0x0123456789abcdef, 0xfedcba9876543210},
+		} {
+			k := graphop.PhiloxKey(at.seed, at.step)
 			in := []backend.Buffer{
 				s.buffer(key, func(i int) float64 { return k[i] }),
 				s.buffer(x, func(i int) float64 { return wave(1, i) }),
@@ -43,7 +45,7 @@ func Draws(t *testing.T, be backend.Backend) {
 			}
 			for i := range want {
 				if !slices.Equal(got[i].F32, want[i].F32) || !slices.Equal(got[i].F64, want[i].F64) {
-					t.Errorf("%v, seed %#x, step %#x: output %d differs from the definition", dt, at[0], at[1], i)
+					t.Errorf("%v, seed %#x, step %#x: output %d differs from the reference", dt, at.seed, at.step, i)
 				}
 			}
 		}

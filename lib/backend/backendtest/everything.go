@@ -6,8 +6,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// everything is a potential that uses what the other steps do not: strides and filters that differ by axis, dropout,
-// attention, windows that overlap and leave the image, and maxima.
+// everything is a potential of the operations that the other steps do not use: strides and filters that differ by axis,
+// dropout, attention, overlapping windows with padding, and maxima.
 func everything(p *parameters, x, t *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	n := s[0]

@@ -10,8 +10,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Interpret returns the plainest executable there can be: every node is computed by its operation's own Do, children
-// first, into memory of its own. It shows what a graph means; engines are compared with it.
+// Interpret returns the reference executable, which defines what a graph computes. It evaluates every node with
+// Operation.Do, children first, into separate memory. The program must link backend/tape.
 func Interpret(g backend.Graph) backend.Executable {
 	r := &reference{graph: g, state: map[string]gorgonia.Value{}}
 	for _, s := range g.State {

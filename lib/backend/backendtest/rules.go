@@ -14,14 +14,14 @@ import (
 
 type pair struct{ a, b *graphop.Node }
 
-// twoStates returns inputs a, b of two elements in a new graph.
+// twoStates returns inputs a and b of two elements in a new graph.
 func twoStates() pair {
 	g := gorgonia.NewGraph()
 	return pair{graphop.Input(g, tensor.Float32, "a", 2), graphop.Input(g, tensor.Float32, "b", 2)}
 }
 
-// State checks the rules of state: all next values are computed from the old ones, whatever nodes they share.
-func State(t *testing.T, be backend.Backend) {
+// checkState checks that a run computes all next states from the old ones, whatever nodes they share.
+func checkState(t *testing.T, be backend.Backend) {
 	load := []float32{1, 2}
 	other := []float32{10, 20}
 	for _, c := range []struct {
@@ -63,9 +63,10 @@ func State(t *testing.T, be backend.Backend) {
 		t.Run(c.name, func(t *testing.T) {
 			p := twoStates()
 			a, b, out := c.next(p)
-			exe, err := be.Compile(backend.Graph{
+			graph := backend.Graph{
 				State: []backend.State{{In: p.a, Out: a}, {In: p.b, Out: b}}, Outputs: []*graphop.Node{out},
-			})
+			}
+			exe, err := be.Compile(graph)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +77,7 @@ func State(t *testing.T, be backend.Backend) {
 			if err := exe.Load("b", backend.F32(other)); err != nil {
 				t.Fatal(err)
 			}
-			clear(mine) // the slices stay the caller's
+			clear(mine) // the engine must have copied it
 			got := make([]float32, 2)
 			if err := exe.Run(nil, []backend.Buffer{backend.F32(got)}); err != nil {
 				t.Fatal(err)
@@ -93,8 +94,8 @@ func State(t *testing.T, be backend.Backend) {
 				}
 				check("state "+name, got, want)
 			}
-			// Ten more runs: what the engine does with its buffers must not show.
-			ref := Interpret(backend.Graph{State: []backend.State{{In: p.a, Out: a}, {In: p.b, Out: b}}, Outputs: []*graphop.Node{out}})
+			// Ten more runs: how the engine reuses its buffers must not matter.
+			ref := Interpret(graph)
 			for name, want := range map[string][]float32{"a": c.a, "b": c.b} {
 				if err := ref.Load(name, backend.F32(want)); err != nil {
 					t.Fatal(err)
@@ -120,8 +121,8 @@ func same(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return x == y || x != x && y != y })
 }
 
-// NonFinite checks that a where in the graph keeps the old state, bit for bit, when the new one is not finite.
-func NonFinite(t *testing.T, be backend.Backend) {
+// checkNonFinite checks that a Where in the graph keeps the old state, bit for bit, if the new one is not finite.
+func checkNonFinite(t *testing.T, be backend.Backend) {
 	for _, s := range Steps(tensor.Float32) {
 		exe, err := be.Compile(s.Graph)
 		if err != nil {
@@ -142,19 +143,21 @@ func NonFinite(t *testing.T, be backend.Backend) {
 			if err := exe.Store(st.In.Name(), got); err != nil {
 				t.Fatal(err)
 			}
-			if !slices.EqualFunc(got.F32, states[i].F32, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+			if !slices.EqualFunc(got.F32, states[i].F32, sameBits) {
 				t.Errorf("%s: state %s changed in a step that was not finite", s.Name, st.In.Name())
 			}
 		}
 	}
 }
 
-// Rows checks that a row of a block gets the same bits whatever the other rows hold. Of an engine that does not promise
-// it, it says whether it was so.
-func Rows(t *testing.T, be backend.Backend) {
-	complain := t.Fatalf
+func sameBits(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
+
+// checkRows checks that a row of a batch gets the same bits whatever the other rows hold. If the engine does not
+// promise that, a difference is only logged.
+func checkRows(t *testing.T, be backend.Backend) {
+	report := t.Fatalf
 	if !be.Promises().Rows {
-		complain = func(format string, args ...any) { t.Logf("not promised: "+format, args...) }
+		report = func(format string, args ...any) { t.Logf("not promised: "+format, args...) }
 	}
 	for _, s := range Steps(tensor.Float32) {
 		g := backend.Graph{Inputs: s.Graph.Inputs[:2], Outputs: s.Graph.Outputs[1:]}
@@ -189,12 +192,12 @@ func Rows(t *testing.T, be backend.Backend) {
 				copy(in[k].F32[row*w:(row+1)*w], b.F32[row*w:(row+1)*w])
 			}
 			if row == 0 {
-				in[0].F32[len(in[0].F32)-1] = float32(math.NaN()) // nor may a bad row spoil the others
+				in[0].F32[len(in[0].F32)-1] = float32(math.NaN()) // a NaN must not affect the other rows
 			}
 			for k, b := range run(in) {
 				w := b.Len() / n
 				if !same(b.F32[row*w:(row+1)*w], want[k].F32[row*w:(row+1)*w]) {
-					complain("%s: row %d depends on the rows beside it", s.Name, row)
+					report("%s: row %d depends on the other rows", s.Name, row)
 					return
 				}
 			}
@@ -202,38 +205,43 @@ func Rows(t *testing.T, be backend.Backend) {
 	}
 }
 
-// Refusals checks that graphs and buffers that make no sense are errors and leave the state alone.
-func Refusals(t *testing.T, be backend.Backend) {
+// checkErrors checks that invalid graphs and buffers are errors and that invalid buffers leave the state unchanged.
+func checkErrors(t *testing.T, be backend.Backend) {
 	p := twoStates()
 	g := p.a.Graph()
 	sum := graphop.Add(p.a, p.b)
 	double := graphop.Input(g, tensor.Float64, "double", 2)
 	wide := graphop.Input(g, tensor.Float32, "wide", 1, 2)
 	foreign := gorgonia.Must(gorgonia.Neg(p.a))
+	type list = []*graphop.Node
+	type states = []backend.State
+	in := list{p.a}
 	for _, c := range []struct {
-		name, says string
-		graph      backend.Graph
+		name, message string
+		graph         backend.Graph
 	}{
-		{"no outputs", "", backend.Graph{Inputs: []*graphop.Node{p.a}}},
-		{"undeclared input", "b", backend.Graph{Inputs: []*graphop.Node{p.a}, Outputs: []*graphop.Node{sum}}},
-		{"nil output", "", backend.Graph{Inputs: []*graphop.Node{p.a}, Outputs: []*graphop.Node{nil}}},
-		{"nil input", "", backend.Graph{Inputs: []*graphop.Node{nil}, Outputs: []*graphop.Node{p.a}}},
-		{"nil state", "", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{}}, Outputs: []*graphop.Node{p.a}}},
-		{"computed input", "", backend.Graph{Inputs: []*graphop.Node{sum}, Outputs: []*graphop.Node{sum}}},
-		{"input twice", "a", backend.Graph{Inputs: []*graphop.Node{p.a, p.a}, Outputs: []*graphop.Node{p.a}}},
-		{"input that is a state too", "a", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: p.a}}, Outputs: []*graphop.Node{p.a}}},
-		{"state of another shape", "b", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: p.b, Out: graphop.Concat(0, p.a, p.a)}}, Outputs: []*graphop.Node{p.a}}},
-		{"state of another rank", "wide", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: wide, Out: graphop.Exp(p.a)}}, Outputs: []*graphop.Node{p.a}}},
-		{"two element types", "", backend.Graph{Inputs: []*graphop.Node{p.a, double}, Outputs: []*graphop.Node{p.a, double}}},
-		{"state of another element type", "float64", backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: double}}, Outputs: []*graphop.Node{p.a}}},
-		{"operation of another family", "", backend.Graph{Inputs: []*graphop.Node{p.a}, Outputs: []*graphop.Node{foreign}}},
+		{"no outputs", "", backend.Graph{Inputs: in}},
+		{"undeclared input", "b", backend.Graph{Inputs: in, Outputs: list{sum}}},
+		{"nil output", "", backend.Graph{Inputs: in, Outputs: list{nil}}},
+		{"nil input", "", backend.Graph{Inputs: list{nil}, Outputs: in}},
+		{"nil state", "", backend.Graph{Inputs: in, State: states{{}}, Outputs: in}},
+		{"computed input", "", backend.Graph{Inputs: list{sum}, Outputs: list{sum}}},
+		{"input twice", "a", backend.Graph{Inputs: list{p.a, p.a}, Outputs: in}},
+		{"input that is a state too", "a", backend.Graph{Inputs: in, State: states{{In: p.a}}, Outputs: in}},
+		{"state of another shape", "b",
+			backend.Graph{Inputs: in, State: states{{In: p.b, Out: graphop.Concat(0, p.a, p.a)}}, Outputs: in}},
+		{"state of another rank", "wide",
+			backend.Graph{Inputs: in, State: states{{In: wide, Out: graphop.Exp(p.a)}}, Outputs: in}},
+		{"two element types", "", backend.Graph{Inputs: list{p.a, double}, Outputs: list{p.a, double}}},
+		{"state of another element type", "float64", backend.Graph{Inputs: in, State: states{{In: double}}, Outputs: in}},
+		{"operation of Gorgonia", "", backend.Graph{Inputs: in, Outputs: list{foreign}}},
 	} {
-		if _, err := be.Compile(c.graph); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("compile with %s: error is %v, want one that names %q", c.name, err, c.says)
+		if _, err := be.Compile(c.graph); err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("compile with %s: error is %v, want one that names %q", c.name, err, c.message)
 		}
 	}
 
-	exe, err := be.Compile(backend.Graph{Inputs: []*graphop.Node{p.a}, State: []backend.State{{In: p.b, Out: sum}}, Outputs: []*graphop.Node{sum}})
+	exe, err := be.Compile(backend.Graph{Inputs: in, State: states{{In: p.b, Out: sum}}, Outputs: list{sum}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +251,7 @@ func Refusals(t *testing.T, be backend.Backend) {
 		"no outputs":              exe.Run([]backend.Buffer{two}, nil),
 		"input of another size":   exe.Run([]backend.Buffer{three}, []backend.Buffer{two}),
 		"output of another size":  exe.Run([]backend.Buffer{two}, []backend.Buffer{three}),
-		"input of another type":   exe.Run([]backend.Buffer{backend.Buffer{F64: make([]float64, 2)}}, []backend.Buffer{two}),
+		"input of another type":   exe.Run([]backend.Buffer{{F64: make([]float64, 2)}}, []backend.Buffer{two}),
 		"load of no state":        exe.Load("a", two),
 		"load of another size":    exe.Load("b", three),
 		"store of no state":       exe.Store("c", two),
@@ -257,18 +265,20 @@ func Refusals(t *testing.T, be backend.Backend) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if err := exe.Run([]backend.Buffer{backend.F32([]float32{1, 2})}, []backend.Buffer{two}); err != nil || !slices.Equal(two.F32, []float32{1, 2}) {
-		t.Errorf("after refusals the first run gives %v (%v), want [1 2]: state that nothing was loaded into is 0", two.F32, err)
+	a := []float32{1, 2}
+	err = exe.Run([]backend.Buffer{backend.F32(a)}, []backend.Buffer{two})
+	if err != nil || !slices.Equal(two.F32, a) {
+		t.Errorf("after these errors the first run gives %v (%v), want %v, because state starts as 0", two.F32, err, a)
 	}
 }
 
 // All runs the whole suite.
 func All(t *testing.T, be backend.Backend) {
-	t.Run("derivatives", func(t *testing.T) { Derivatives(t, be) })
-	t.Run("draws", func(t *testing.T) { Draws(t, be) })
-	t.Run("training steps", func(t *testing.T) { TrainingSteps(t, be) })
-	t.Run("state", func(t *testing.T) { State(t, be) })
-	t.Run("non-finite", func(t *testing.T) { NonFinite(t, be) })
-	t.Run("rows", func(t *testing.T) { Rows(t, be) })
-	t.Run("refusals", func(t *testing.T) { Refusals(t, be) })
+	t.Run("derivatives", func(t *testing.T) { checkDerivatives(t, be) })
+	t.Run("draws", func(t *testing.T) { checkDraws(t, be) })
+	t.Run("training steps", func(t *testing.T) { checkSteps(t, be) })
+	t.Run("state", func(t *testing.T) { checkState(t, be) })
+	t.Run("non-finite", func(t *testing.T) { checkNonFinite(t, be) })
+	t.Run("rows", func(t *testing.T) { checkRows(t, be) })
+	t.Run("errors", func(t *testing.T) { checkErrors(t, be) })
 }

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -11,16 +12,17 @@ import (
 	"vapo/lib/graphop"
 )
 
-// StepGraph is a whole training step of a small network: a loss that holds the gradient of a potential in its input,
-// that loss's gradient in the parameters, and Adam with skipping of non-finite steps.
+// StepGraph is a whole training step of a small network: a loss that contains the gradient of a potential in its input,
+// the gradient of the loss in the parameters, and Adam that skips non-finite steps.
 type StepGraph struct {
 	Name  string
 	Graph backend.Graph
 	Dtype tensor.Dtype
 }
 
-// Steps returns the steps that engines are checked on: a perceptron with vectors of every rank, a convolutional
-// network with normalisation, pooling, upsampling and concatenation, and one of all other operations. Batches are no multiple of anything.
+// Steps returns the steps that engines are checked on: a perceptron with vectors of every rank, a convolutional network
+// with normalisation, pooling, upsampling and concatenation, and a network of all other operations. Batch sizes are
+// primes, so that vectorised loops have remainders.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),
@@ -34,6 +36,10 @@ func NewMLPStep(dt tensor.Dtype, batch, width int) StepGraph {
 	return newStep("mlp", dt, []int{batch, 2}, perceptron(width))
 }
 
+// potential builds a potential of points x [N, ...] at times t [N, 1].
+type potential func(p *parameters, x, t *graphop.Node) *graphop.Node
+
+// parameters collects the parameters of a potential.
 type parameters struct {
 	g     *gorgonia.ExprGraph
 	dt    tensor.Dtype
@@ -46,7 +52,7 @@ func (p *parameters) param(name string, shape ...int) *graphop.Node {
 	return n
 }
 
-func perceptron(width int) func(p *parameters, x, t *graphop.Node) *graphop.Node {
+func perceptron(width int) potential {
 	return func(p *parameters, x, t *graphop.Node) *graphop.Node {
 		h := graphop.Concat(1, x, t, graphop.Sin(graphop.Mul(t, graphop.Table(t, []float64{1, 2, 4}, 1, 3))))
 		for i := range 2 {
@@ -75,7 +81,7 @@ func convolution(p *parameters, x, t *graphop.Node) *graphop.Node {
 	return graphop.Scale(graphop.Sum(graphop.Square(d), 1), 0.5)
 }
 
-func newStep(name string, dt tensor.Dtype, shape []int, phi func(p *parameters, x, t *graphop.Node) *graphop.Node) StepGraph {
+func newStep(name string, dt tensor.Dtype, shape []int, phi potential) StepGraph {
 	p := &parameters{g: gorgonia.NewGraph(), dt: dt}
 	x := graphop.Input(p.g, dt, "x", shape...)
 	t := graphop.Input(p.g, dt, "t", shape[0], 1)
@@ -83,21 +89,19 @@ func newStep(name string, dt tensor.Dtype, shape []int, phi func(p *parameters, 
 	rate := graphop.Input(p.g, dt, "rate", 1)
 	value := phi(p, x, t)
 	field := must(graphop.Grad(value, x))[0]
-	loss := graphop.Scale(graphop.Sum(graphop.Reshape(graphop.Square(graphop.Sub(field, v)), x.Shape().TotalSize())), 1/float64(x.Shape().TotalSize()))
+	loss := graphop.Mean(graphop.Reshape(graphop.Square(graphop.Sub(field, v)), x.Shape().TotalSize()))
 	ok := graphop.IsFinite(loss)
 	s := StepGraph{Name: name, Dtype: dt}
 	s.Graph.Inputs = []*graphop.Node{x, t, v, rate}
 	for i, d := range must(graphop.Grad(loss, p.nodes...)) {
 		w := p.nodes[i]
-		one := make([]int, w.Dims())
-		for k := range one {
-			one[k] = 1
-		}
+		one := slices.Repeat([]int{1}, w.Dims())
 		m := graphop.Input(p.g, dt, "m/"+w.Name(), w.Shape()...)
 		u := graphop.Input(p.g, dt, "u/"+w.Name(), w.Shape()...)
 		m2 := graphop.Add(graphop.Scale(m, 0.9), graphop.Scale(d, 0.1))
 		u2 := graphop.Add(graphop.Scale(u, 0.99), graphop.Scale(graphop.Square(d), 0.01))
-		w2 := graphop.Sub(w, graphop.Mul(graphop.Div(m2, graphop.AddScalar(graphop.Sqrt(u2), 1e-4)), graphop.Reshape(rate, one...)))
+		update := graphop.Div(m2, graphop.AddScalar(graphop.Sqrt(u2), 1e-4))
+		w2 := graphop.Sub(w, graphop.Mul(update, graphop.Reshape(rate, one...)))
 		keep := graphop.Reshape(ok, one...)
 		s.Graph.State = append(s.Graph.State,
 			backend.State{In: w, Out: graphop.Where(keep, w2, w)},
@@ -115,7 +119,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// wave is a fixed sequence in [-1, 1], the same on every machine to the last bit of float32.
+// wave returns element i of the k-th fixed sequence in [-1, 1], with the same bits on every machine.
 func wave(k, i int) float64 {
 	return float64((i*7919+k*104729)%2003)/1001 - 1
 }
@@ -136,7 +140,7 @@ func (s StepGraph) buffer(n *graphop.Node, value func(i int) float64) backend.Bu
 	return backend.F32(b)
 }
 
-// Load sets the state to fixed values.
+// Load sets the state to fixed values; the moments are 0.
 func (s StepGraph) Load(exe backend.Executable) error {
 	for k, st := range s.Graph.State {
 		scale := 0.0 // of the moments
@@ -151,7 +155,7 @@ func (s StepGraph) Load(exe backend.Executable) error {
 	return nil
 }
 
-// Feed returns the inputs of a step.
+// Feed returns fixed inputs for a step.
 func (s StepGraph) Feed(step int) []backend.Buffer {
 	var in []backend.Buffer
 	for k, n := range s.Graph.Inputs {
@@ -168,7 +172,7 @@ func (s StepGraph) Feed(step int) []backend.Buffer {
 	return in
 }
 
-// Room returns buffers for the outputs.
+// Room returns new buffers for the outputs.
 func (s StepGraph) Room() []backend.Buffer {
 	var out []backend.Buffer
 	for _, n := range s.Graph.Outputs {
@@ -177,7 +181,7 @@ func (s StepGraph) Room() []backend.Buffer {
 	return out
 }
 
-// Trace runs steps and returns everything that came out: the outputs of each, and the state after the last.
+// Trace loads the state, runs steps and returns the outputs of each and the state after the last.
 func (s StepGraph) Trace(exe backend.Executable, steps int) ([]backend.Buffer, error) {
 	if err := s.Load(exe); err != nil {
 		return nil, err
@@ -200,8 +204,8 @@ func (s StepGraph) Trace(exe backend.Executable, steps int) ([]backend.Buffer, e
 	return all, nil
 }
 
-// TrainingSteps compares whole training steps, each with the state the one before left, with Interpret.
-func TrainingSteps(t *testing.T, be backend.Backend) {
+// checkSteps compares consecutive training steps with Interpret.
+func checkSteps(t *testing.T, be backend.Backend) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 		for _, s := range Steps(dt) {
 			t.Run(fmt.Sprintf("%s %v", s.Name, dt), func(t *testing.T) {
@@ -214,8 +218,8 @@ func TrainingSteps(t *testing.T, be backend.Backend) {
 				tolerance := 1e-11
 				if dt == tensor.Float32 {
 					tolerance = 2e-4
-					// Rounded factors err by half a unit in the last place each; Adam's division by the gradient's size
-					// and four steps make more of it.
+					// Each rounded factor has an error of half a unit in the last place. Adam's division by the
+					// gradient's size and four steps amplify it.
 					if bits := be.Promises().FactorBits; bits > 0 {
 						tolerance += 40 * math.Pow(2, -float64(bits+1))
 					}
@@ -230,7 +234,7 @@ func TrainingSteps(t *testing.T, be backend.Backend) {
 	}
 }
 
-// Distance is |a - b| / |b| in the root mean square over elements.
+// Distance returns the relative difference |a - b| / |b| in the Euclidean norm, +Inf if the lengths differ.
 func Distance(a, b backend.Buffer) float64 {
 	var diff, norm float64
 	if a.Len() != b.Len() {

@@ -11,8 +11,8 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// cards asks the driver's management library for the memory of each NVIDIA card, in bytes, and the driver's version. It
-// finds none where there is no driver. Nothing depends on the answer but what people are told.
+// cards asks the driver's management library for the memory of each NVIDIA card, in bytes, and the driver's version.
+// Both are empty if there is no driver. Only messages depend on them.
 var cards = sync.OnceValues(func() (memory []uint64, driver string) {
 	lib, err := purego.Dlopen("libnvidia-ml.so.1", purego.RTLD_LAZY|purego.RTLD_LOCAL)
 	if err != nil {
@@ -54,8 +54,8 @@ var cards = sync.OnceValues(func() (memory []uint64, driver string) {
 	return memory, driver
 })
 
-// smallestCard is the memory of the smallest card in bytes, 0 if none is known: which one a plugin uses is its own
-// business.
+// smallestCard returns the memory of the smallest card in bytes, or 0 if it is not known. It is a lower bound: the
+// plugin chooses the card.
 func smallestCard() uint64 {
 	memory, _ := cards()
 	if len(memory) == 0 {
@@ -64,12 +64,12 @@ func smallestCard() uint64 {
 	return slices.Min(memory)
 }
 
-// haveCard reports whether there is anything that looks like an NVIDIA card.
+// haveCard reports whether the machine appears to have an NVIDIA card.
 func haveCard() bool {
 	if smallestCard() > 0 {
 		return true
 	}
-	for _, p := range []string{"/dev/nvidia[0-9]*", "/dev/dxg"} { // dxg: Windows' Linux
+	for _, p := range []string{"/dev/nvidia[0-9]*", "/dev/dxg"} { // dxg: Windows Subsystem for Linux
 		if found, err := filepath.Glob(p); err == nil && len(found) > 0 {
 			return true
 		}

@@ -5,18 +5,17 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
-	_ "vapo/lib/backend/tape" // computes what backendtest.Interpret runs
+	_ "vapo/lib/backend/tape" // evaluates operations for backendtest.Interpret
 )
 
-// goBackend opens the engine that runs everywhere. Its matrix products walk through memory by addresses of their own,
-// which the pointer checks that come with the race detector refuse; it computes on one goroutine here, so there is
-// nothing for the detector to find.
+// goBackend opens the engine that runs everywhere. Its matrix products do pointer arithmetic that the race detector's
+// checks refuse; it computes on one goroutine, so the detector would find nothing anyway.
 func goBackend(t *testing.T) backend.Backend {
 	t.Helper()
 	if underRace {
 		t.Skip("gomlx/compute's Go backend does not run under the race detector")
 	}
-	be, err := openGo()
+	be, err := OpenGo()
 	if err != nil {
 		t.Fatal(err)
 	}

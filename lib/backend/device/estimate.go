@@ -5,22 +5,24 @@ import (
 	"vapo/lib/graphop"
 )
 
-// need is what a graph takes by its own arithmetic, in bytes, without what a compiler saves by fusing or spends on
-// scratch memory.
+// need is an estimate of a graph's memory in bytes. It ignores what a compiler saves by fusion and uses as scratch.
 type need struct {
 	state int64 // does not grow with the batch
-	batch int64 // inputs, outputs and values alive at the same time, at most
+	batch int64 // the most that inputs, outputs and other live values take at the same time
 	rows  int   // size of the first input's first axis
 }
 
 func (n need) peak() int64 { return n.state + n.batch }
 
-// estimate walks through the graph in order and counts what is alive.
+// estimate adds up the live values at each step of the graph.
 func estimate(g backend.Graph) need {
 	size := func(n *graphop.Node) int64 {
 		return int64(n.Shape().TotalSize()) * int64(n.Dtype().Size())
 	}
 	var e need
+	if len(g.Inputs) > 0 {
+		e.rows = g.Inputs[0].Shape()[0]
+	}
 	order := g.Order()
 	uses := map[*graphop.Node]int{}
 	for _, n := range order {
@@ -39,7 +41,7 @@ func estimate(g backend.Graph) need {
 		leaf[n] = true
 	}
 	for _, r := range g.Roots() {
-		uses[r]++ // stays
+		uses[r]++ // kept until the end
 	}
 	e.batch = alive
 	for _, n := range order {
@@ -54,14 +56,10 @@ func estimate(g backend.Graph) need {
 			}
 		}
 	}
-	if len(g.Inputs) > 0 {
-		e.rows = g.Inputs[0].Shape()[0]
-	}
 	return e
 }
 
-// fits is the number of rows for which have bytes would do when the whole takes total bytes, or 0 where it cannot be
-// told.
+// fits returns the number of rows that fit into have bytes if all rows take total bytes, or 0 if there is no estimate.
 func (n need) fits(total, have int64) int {
 	if n.rows < 2 || have <= n.state || total <= n.state {
 		return 0

@@ -21,17 +21,18 @@ type executable struct {
 	states  []state
 	outputs []output
 	kept    []bool // which results of a run become states
-	lost    error
+	lost    error  // set once a failed run has consumed donated states
 }
 
-// port is an input as callers see it.
+// port is an input, state or output of the graph.
 type port struct {
 	name  string
 	shape shapes.Shape
 }
 
-// state is a value that stays on the platform. Its next value is what a run returns at index next, or itself if next is
-// -1. It is donated to the run, unless another state's next value is the same, so that the two share one buffer.
+// state is a value that stays on the platform. Its next value is result number next of a run; if next is -1 the state
+// does not change. A changing state is donated to the run, unless it shares its next value, and so one buffer, with
+// another state.
 type state struct {
 	port
 	next   int
@@ -41,7 +42,7 @@ type state struct {
 
 type output struct {
 	port
-	from int // index among what a run returns
+	from int // index among the results of a run
 }
 
 // compile lowers g and compiles it on a platform.
@@ -65,7 +66,7 @@ func compile(on platform, g backend.Graph) (*executable, error) {
 	return e, e.zero()
 }
 
-// declare checks g and takes down its inputs and states.
+// declare checks g and returns an executable with its inputs and states.
 func declare(g backend.Graph) (*executable, error) {
 	dt, err := g.Check()
 	if err != nil {
@@ -88,7 +89,7 @@ func (e *executable) port(n *graphop.Node) port {
 	return port{n.Name(), shapes.Make(e.dt, n.Shape()...)}
 }
 
-// parameters are the shapes of the program's inputs: the graph's inputs, then its states.
+// parameters returns the shapes of the program's inputs: the graph's inputs, then its states.
 func (e *executable) parameters() []shapes.Shape {
 	var out []shapes.Shape
 	for _, p := range e.inputs {
@@ -100,8 +101,8 @@ func (e *executable) parameters() []shapes.Shape {
 	return out
 }
 
-// lower writes the graph to b. It returns what a run returns, the distinct values among next states and outputs, and for
-// each parameter the one that may take over its memory.
+// lower writes the graph to b. It returns the program's results, which are the distinct values among next states and
+// outputs, and for each parameter the index of the result that may reuse its memory (see builder).
 func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, heirs []int, err error) {
 	l := newLowering(b, e.dt)
 	for i, v := range b.parameters() {
@@ -147,14 +148,14 @@ func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, 
 	return values, heirs, nil
 }
 
-// explain makes an engine's own words an error of package backend.
+// explain turns a platform's error into one of package backend if possible; see platform.
 func (e *executable) explain(err error) error { return e.on.explain(err, e.need, e.MemoryBytes()) }
 
-// zero fills the states with zeros.
+// zero sets the states to 0.
 func (e *executable) zero() error {
 	for i := range e.states {
 		st := &e.states[i]
-		b, err := e.on.upload(zeros(e.dt, st.shape.Size()), st.shape)
+		b, err := e.on.upload(flat(e.dt, make([]float64, st.shape.Size())), st.shape)
 		if err != nil {
 			return e.explain(fmt.Errorf("state %s: %w", st.name, err))
 		}
@@ -163,21 +164,15 @@ func (e *executable) zero() error {
 	return nil
 }
 
-func zeros(dt dtypes.DType, n int) any {
-	if dt == dtypes.Float64 {
-		return make([]float64, n)
-	}
-	return make([]float32, n)
-}
-
-// host is the caller's slice behind b, after a check against what the program wants.
+// host returns the caller's slice in b after checking it against p.
 func (e *executable) host(what string, p port, b backend.Buffer) (any, error) {
 	n, v := len(b.F32), any(b.F32)
 	if e.dt == dtypes.Float64 {
 		n, v = len(b.F64), b.F64
 	}
 	if n != p.shape.Size() {
-		return nil, fmt.Errorf("%s %s: got %d elements of type %v, expected %d", what, p.name, n, e.dt, p.shape.Size())
+		return nil, fmt.Errorf("%s %s: got %d elements of type %v, expected %d",
+			what, p.name, n, e.dt, p.shape.Size())
 	}
 	return v, nil
 }
@@ -185,17 +180,18 @@ func (e *executable) host(what string, p port, b backend.Buffer) (any, error) {
 // Run implements backend.Executable.
 func (e *executable) Run(in, out []backend.Buffer) error {
 	if len(in) != len(e.inputs) || len(out) != len(e.outputs) {
-		return fmt.Errorf("run: got %d inputs and %d outputs, expected %d and %d", len(in), len(out), len(e.inputs), len(e.outputs))
+		return fmt.Errorf("run: got %d inputs and %d outputs, expected %d and %d",
+			len(in), len(out), len(e.inputs), len(e.outputs))
 	}
-	feed, room := make([]any, len(in)), make([]any, len(out))
+	from, to := make([]any, len(in)), make([]any, len(out))
 	var err error
 	for i, p := range e.inputs {
-		if feed[i], err = e.host("input", p, in[i]); err != nil {
+		if from[i], err = e.host("input", p, in[i]); err != nil {
 			return err
 		}
 	}
 	for i, o := range e.outputs {
-		if room[i], err = e.host("output", o.port, out[i]); err != nil {
+		if to[i], err = e.host("output", o.port, out[i]); err != nil {
 			return err
 		}
 	}
@@ -205,7 +201,7 @@ func (e *executable) Run(in, out []backend.Buffer) error {
 	args := make([]buffer, 0, len(in)+len(e.states))
 	donate := make([]bool, len(in)+len(e.states))
 	for i, p := range e.inputs {
-		b, err := e.on.upload(feed[i], p.shape)
+		b, err := e.on.upload(from[i], p.shape)
 		if err != nil {
 			free(args)
 			return e.explain(fmt.Errorf("input %s: %w", p.name, err))
@@ -230,7 +226,7 @@ func (e *executable) Run(in, out []backend.Buffer) error {
 	}
 	e.advance(results)
 	for i, o := range e.outputs {
-		if err := results[o.from].ToFlatData(room[i]); err != nil {
+		if err := results[o.from].ToFlatData(to[i]); err != nil {
 			return e.explain(fmt.Errorf("output %s: %w", o.name, err))
 		}
 	}
@@ -242,7 +238,7 @@ func (e *executable) Run(in, out []backend.Buffer) error {
 	return nil
 }
 
-// advance makes the results of a run the states.
+// advance replaces the changing states by results of a run.
 func (e *executable) advance(results []buffer) {
 	for i := range e.states {
 		st := &e.states[i]
@@ -257,7 +253,7 @@ func (e *executable) advance(results []buffer) {
 	}
 }
 
-// release frees a buffer that no state holds.
+// release frees b unless a state holds it.
 func (e *executable) release(b buffer) {
 	for _, st := range e.states {
 		if st.now == b {
@@ -267,7 +263,7 @@ func (e *executable) release(b buffer) {
 	free([]buffer{b})
 }
 
-// free gives memory back at once; the collector would do so later, so an error changes nothing.
+// free releases memory now that the garbage collector would release later, so errors do not matter.
 func free(list []buffer) {
 	for _, b := range list {
 		_ = b.Finalize()

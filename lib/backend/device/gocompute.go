@@ -7,29 +7,28 @@ import (
 	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	"vapo/lib/backend"
+	"vapo/lib/enginename"
 )
 
-// goClass is the class of gomlx/compute's own backend in Go.
-const goClass = "compute-go"
-
-// goEngine runs programs on gomlx/compute's Go backend. It needs nothing and runs everywhere, and it is far too slow
-// for networks; it is there to show that the lowering is right.
+// goEngine runs programs on gomlx/compute's Go backend. It runs everywhere without installation, but is far too slow
+// for networks; its purpose is to test the lowering.
 type goEngine struct{ on compute.Backend }
 
-func openGo() (backend.Backend, error) {
-	// One operation after the other: the order of additions, and with it every bit, is then fixed.
+// OpenGo opens the engine of the name "go".
+func OpenGo() (backend.Backend, error) {
+	// Sequential operations fix the order of additions, and with it every bit.
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
-		return nil, &backend.UnavailableError{Class: goClass, Err: err}
+		return nil, &backend.UnavailableError{Class: enginename.Go, Err: err}
 	}
 	return &goEngine{on: b}, nil
 }
 
 // Class implements backend.Backend.
-func (*goEngine) Class() string { return goClass }
+func (*goEngine) Class() string { return enginename.Go }
 
 // Describe implements backend.Backend.
-func (e *goEngine) Describe() string { return goClass + ", " + e.on.Description() }
+func (e *goEngine) Describe() string { return enginename.Go + ", " + e.on.Description() }
 
 // Promises implements backend.Backend.
 func (*goEngine) Promises() backend.Promises { return backend.Promises{Rows: true, Repeats: true} }

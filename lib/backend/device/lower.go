@@ -2,6 +2,7 @@ package device
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -23,10 +24,10 @@ type scalar struct {
 	value float64
 }
 
-// refused carries an error of a builder out of nested expressions.
+// refused is the panic that carries an error of a builder out of nested expressions.
 type refused struct{ err error }
 
-// must is used on every operation; lower turns its panic back into the error.
+// must panics on a builder's error; lower turns the panic back into the error.
 func must(v compute.Value, err error) compute.Value {
 	if err != nil {
 		panic(refused{err})
@@ -38,7 +39,7 @@ func newLowering(b ops, dt dtypes.DType) *lowering {
 	return &lowering{ops: b, dt: dt, of: map[*graphop.Node]compute.Value{}, scalars: map[scalar]compute.Value{}}
 }
 
-// lower computes the nodes in order; inputs must be in l.of already.
+// lower lowers the nodes in order; l.of must contain the inputs.
 func (l *lowering) lower(order []*graphop.Node) (err error) {
 	var at *graphop.Node
 	defer func() {
@@ -110,8 +111,8 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute
 		return l.softmax(in[0], op.Out), nil
 	case *graphop.WindowSumOp:
 		return l.windowSum(in[0], k.Window, op.In[0], op.Out), nil
-	case *graphop.WindowSpreadOp:
-		return l.windowSpread(in[0], k.Window, op.Out, op.In[0]), nil
+	case *graphop.WindowSumGradOp:
+		return l.windowSumGrad(in[0], k.Window, op.Out, op.In[0]), nil
 	case *graphop.SelectMaxOp:
 		return l.selectMax(in[0], in[1], k.Window, op.In[0], op.Out), nil
 	case *graphop.ScatterMaxOp:
@@ -150,18 +151,18 @@ func convert[T float32 | uint32 | uint64](values []float64) []T {
 	return out
 }
 
-// scalar is a constant without axes.
+// scalar returns a constant of rank 0.
 func (l *lowering) scalar(dt dtypes.DType, v float64) compute.Value {
 	key := scalar{dt, v}
 	s, ok := l.scalars[key]
-	if !ok { // NaN is never found again, which does no harm
+	if !ok { // always for NaN, which is harmless
 		s = must(l.Constant(flat(dt, []float64{v})))
 		l.scalars[key] = s
 	}
 	return s
 }
 
-// full is a constant of one value, in the graph's element type.
+// full returns a constant of one repeated value in the graph's element type.
 func (l *lowering) full(v float64, shape []int) compute.Value {
 	return l.fullOf(l.dt, v, shape)
 }
@@ -170,7 +171,7 @@ func (l *lowering) fullOf(dt dtypes.DType, v float64, shape []int) compute.Value
 	return must(l.BroadcastInDim(l.scalar(dt, v), shapes.Make(dt, shape...), nil))
 }
 
-// broadcast repeats v of shape from along its axes of length 1 to shape to.
+// broadcast repeats v, of shape from, along its axes of length 1 to the shape to.
 func (l *lowering) broadcast(v compute.Value, from, to []int) compute.Value {
 	if graphop.SameShape(from, to) {
 		return v
@@ -186,10 +187,10 @@ func (l *lowering) reshape(v compute.Value, shape ...int) compute.Value {
 	return must(l.Reshape(v, shape...))
 }
 
-// slice is v[..., from:to:step, ...] along one axis.
+// slice returns v[..., from:to:step, ...] along one axis of v, which has the given shape.
 func (l *lowering) slice(v compute.Value, shape []int, axis, from, to, step int) compute.Value {
 	starts, strides := make([]int, len(shape)), make([]int, len(shape))
-	limits := append([]int(nil), shape...)
+	limits := slices.Clone(shape)
 	for i := range strides {
 		strides[i] = 1
 	}
@@ -213,10 +214,10 @@ func (l *lowering) product(p *graphop.MatMulOp, op *graphop.Operation, a, b comp
 	return must(l.DotGeneral(a, []int{ca}, batch, b, []int{cb}, batch, compute.DotGeneralConfig{}))
 }
 
-// softmax works along the last axis.
+// softmax returns e^x over its sum along the last axis of x; see graphop.Softmax.
 func (l *lowering) softmax(x compute.Value, shape []int) compute.Value {
 	last := len(shape) - 1
-	row := append([]int(nil), shape...)
+	row := slices.Clone(shape)
 	row[last] = 1
 	along := func(v compute.Value) compute.Value { return l.broadcast(l.reshape(v, row...), row, shape) }
 	e := must(l.Exp(must(l.Sub(x, along(must(l.ReduceMax(x, last)))))))

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
+	"vapo/lib/enginename"
 	"vapo/lib/graphop"
 )
 
@@ -52,11 +53,11 @@ func TestStrangeConvolutions(t *testing.T) {
 				t.Errorf("%+v: the %s differs by %.3g", c, what, d)
 			}
 		}
-		write(t, graph, Float32)
+		write(t, graph, enginename.Float32)
 	}
 }
 
-// The estimate counts what is alive at the same time.
+// The estimate counts the values that are alive at the same time.
 func TestEstimate(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x, w := graphop.Input(g, tensor.Float32, "x", 10, 4), graphop.Input(g, tensor.Float32, "w", 4, 100)

@@ -2,4 +2,5 @@
 
 package device
 
+// underRace reports whether the race detector is on.
 const underRace = false

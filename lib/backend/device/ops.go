@@ -6,8 +6,8 @@ import (
 	"github.com/gomlx/compute/shapes"
 )
 
-// ops are the operations that graphs are lowered to: the part of compute.Function that is enough. Operands are
-// broadcast before they get here, so shapes of elementwise operands are equal.
+// ops are the operations that graphs are lowered to, a part of compute.Function. The lowering broadcasts explicitly, so
+// the operands of an elementwise operation have equal shapes.
 type ops interface {
 	Constant(flat any, dims ...int) (compute.Value, error)
 	Iota(shape shapes.Shape, axis int) (compute.Value, error)
@@ -45,40 +45,41 @@ type ops interface {
 	ReduceSum(x compute.Value, axes ...int) (compute.Value, error)
 	ReduceMax(x compute.Value, axes ...int) (compute.Value, error)
 
-	DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Value, bContract, bBatch []int, config compute.DotGeneralConfig) (compute.Value, error)
+	DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Value, bContract, bBatch []int,
+		config compute.DotGeneralConfig) (compute.Value, error)
 	ConvGeneral(x, kernel compute.Value, axes compute.ConvolveAxesConfig, strides []int, paddings [][2]int,
 		inputDilations, kernelDilations []int, channelGroups, batchGroups int) (compute.Value, error)
 }
 
 var _ ops = compute.Function(nil)
 
-// platform is where programs are built, values live and programs run.
+// platform builds programs and holds their values.
 type platform interface {
 	// build starts a program with parameters of the given shapes.
 	build(params []shapes.Shape) (builder, error)
-	// upload copies a host slice to a new buffer; the slice stays the caller's.
+	// upload copies a host slice to a new buffer; it does not keep the slice.
 	upload(flat any, shape shapes.Shape) (buffer, error)
-	// explain makes the platform's own error one of package backend, for a graph that needs so much by its own
-	// arithmetic, and total bytes as far as is known.
+	// explain turns a platform's error about a graph into one of package backend, such as a *backend.MemoryError. by is
+	// the estimate of the graph's memory, total the compiler's figure in bytes or 0.
 	explain(err error, by need, total int64) error
 }
 
-// builder is a program in the making.
+// builder is a program under construction.
 type builder interface {
 	ops
-	// parameters are the program's inputs, in order.
+	// parameters returns the program's inputs in order.
 	parameters() []compute.Value
-	// compile ends the program with its outputs, no value listed twice. Output heirs[i] may take over the memory of
-	// parameter i when that is donated; -1 stands for none.
+	// compile ends the program with its outputs, all distinct. Output heirs[i] may reuse the memory of parameter i if
+	// that is donated to a run; -1 stands for no output.
 	compile(outputs []compute.Value, heirs []int) (program, error)
 }
 
 // program is a compiled computation.
 type program interface {
-	// execute runs the program and returns its outputs in new buffers. Donated inputs must not be used afterwards,
-	// not even if it fails.
+	// execute runs the program and returns its outputs in new buffers. The caller must not use donated inputs
+	// afterwards, not even after an error.
 	execute(in []buffer, donate []bool) ([]buffer, error)
-	// bytes is the memory that a run takes, 0 if it is not known.
+	// bytes returns the memory that a run takes, or 0 if it is not known.
 	bytes() int64
 }
 

@@ -7,12 +7,12 @@ import (
 	"vapo/lib/graphop"
 )
 
-// philox draws uniform numbers in integer arithmetic, the same bits as kernel.Philox: see there for the counter and the
-// key.
+// philox draws uniform numbers in integer arithmetic, with the same bits as kernel.Philox; see graphop.Uniform for the
+// counter and the key.
 func (l *lowering) philox(p *graphop.PhiloxOp, shape []int, n int, key compute.Value) compute.Value {
 	const u32, u64 = dtypes.Uint32, dtypes.Uint64
 	blocks := []int{(n + 3) / 4}
-	spread := func(v compute.Value) compute.Value {
+	repeat := func(v compute.Value) compute.Value {
 		return must(l.BroadcastInDim(v, shapes.Make(u32, blocks...), []int{0}))
 	}
 	one := func(v float64) compute.Value { return l.fullOf(u32, v, []int{1}) }
@@ -26,16 +26,17 @@ func (l *lowering) philox(p *graphop.PhiloxOp, shape []int, n int, key compute.V
 	}
 	k0, k1 := words[0], words[1]
 	c := [4]compute.Value{
-		must(l.Iota(shapes.Make(u32, blocks...), 0)), l.fullOf(u32, float64(p.StreamID()), blocks), spread(words[2]), spread(words[3]),
+		must(l.Iota(shapes.Make(u32, blocks...), 0)), l.fullOf(u32, float64(p.StreamID()), blocks),
+		repeat(words[2]), repeat(words[3]),
 	}
-	// product is the high and the low word of a·m.
+	// product returns the high and the low word of a·m.
 	product := func(a compute.Value, m float64) (high, low compute.Value) {
 		wide := must(l.Mul(must(l.ConvertDType(a, u64)), l.fullOf(u64, m, blocks)))
 		high = must(l.ConvertDType(must(l.ShiftRightLogical(wide, l.fullOf(u64, 32, blocks))), u32))
 		return high, must(l.Mul(a, l.fullOf(u32, m, blocks)))
 	}
 	xor := func(a, b, k compute.Value) compute.Value {
-		return must(l.BitwiseXor(must(l.BitwiseXor(a, b)), spread(k)))
+		return must(l.BitwiseXor(must(l.BitwiseXor(a, b)), repeat(k)))
 	}
 	for range 10 {
 		h0, l0 := product(c[0], 0xD2511F53)

@@ -4,13 +4,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 )
 
-// pluginPath is the environment variable with the places to search first: plugin files, or folders of them.
+// pluginPath is the environment variable that lists where to search first: plugin files, or folders of them.
 const pluginPath = "PJRT_PLUGIN_LIBRARY_PATH"
 
-// patterns are how the file of a plugin of a kind is called, by JAX's wheels and by go-xla's installer.
+// patterns returns the names that JAX's wheels and go-xla's installer give to plugin files of a kind.
 func patterns(kind string) []string {
 	return []string{
 		"xla_" + kind + "_plugin.so",
@@ -24,10 +24,10 @@ func find(kind string) string {
 	for _, place := range places(kind) {
 		folders, err := filepath.Glob(place)
 		if err != nil {
-			continue // a place of the user's that is no pattern
+			continue // the user's variable contains an invalid pattern
 		}
-		sort.Sort(sort.Reverse(sort.StringSlice(folders))) // newer versions first
-		for _, folder := range folders {
+		slices.Sort(folders)
+		for _, folder := range slices.Backward(folders) { // newer versions first
 			if info, err := os.Stat(folder); err == nil && info.Mode().IsRegular() {
 				if matches(kind, folder) {
 					return folder
@@ -37,8 +37,7 @@ func find(kind string) string {
 			for _, p := range patterns(kind) {
 				files, err := filepath.Glob(filepath.Join(folder, p))
 				if err == nil && len(files) > 0 {
-					sort.Strings(files)
-					return files[len(files)-1]
+					return slices.Max(files)
 				}
 			}
 		}
@@ -47,15 +46,13 @@ func find(kind string) string {
 }
 
 func matches(kind, file string) bool {
-	for _, p := range patterns(kind) {
-		if ok, err := filepath.Match(p, filepath.Base(file)); err == nil && ok {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns(kind), func(p string) bool {
+		ok, err := filepath.Match(p, filepath.Base(file))
+		return err == nil && ok
+	})
 }
 
-// places are files, folders or patterns of folders, best first.
+// places returns where to search for plugins of a kind: files, folders or patterns of folders, in this order.
 func places(kind string) []string {
 	var out []string
 	for _, p := range filepath.SplitList(os.Getenv(pluginPath)) {
@@ -69,7 +66,8 @@ func places(kind string) []string {
 			roots = append(roots, p)
 		}
 	}
-	if python, err := exec.LookPath("python3"); err == nil { // not resolved: an environment links to a Python elsewhere
+	// Links are not resolved: python3 of an environment links to a Python outside of it.
+	if python, err := exec.LookPath("python3"); err == nil {
 		roots = append(roots, filepath.Dir(filepath.Dir(python)))
 	}
 	if home, err := os.UserHomeDir(); err == nil {
@@ -86,7 +84,7 @@ func places(kind string) []string {
 	return out
 }
 
-// cudaRoot is the folder of CUDA's compiler tools that Python packages put beside a plugin, or "".
+// cudaRoot returns the folder of CUDA's compiler tools in the Python environment of a plugin, or "".
 func cudaRoot(plugin string) string {
 	packages := filepath.Dir(filepath.Dir(filepath.Dir(plugin))) // site-packages/jax_plugins/xla_cuda13/plugin
 	for _, p := range []string{"nvidia/cu13", "nvidia/cu12", "nvidia/cuda_nvcc"} {

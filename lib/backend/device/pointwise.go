@@ -8,7 +8,7 @@ import (
 	"vapo/lib/kernel"
 )
 
-// pointwise lowers an elementwise operation whose operands have its shape already.
+// pointwise lowers an elementwise operation with operands of its own shape.
 func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.Value) compute.Value {
 	a := in[0]
 	switch k.Code {
@@ -63,8 +63,8 @@ func (l *lowering) flag(b compute.Value, shape []int) compute.Value {
 	return must(l.Where(b, l.full(1, shape), l.full(0, shape)))
 }
 
-// silu is the order-th derivative of x·sigmoid(x), given s = sigmoid(x): x·P(s) + Q(s), see kernel.SiLUDerivative.
-// The first two derivatives are written as the CPU kernels write them, in fewer operations.
+// silu returns the order-th derivative of x·sigmoid(x), given s = sigmoid(x): x·P(s) + Q(s), see kernel.SiLUDerivative.
+// The first two derivatives have the form that the CPU kernels use, with fewer operations.
 func (l *lowering) silu(order int, x, s compute.Value, shape []int) compute.Value {
 	one := l.full(1, shape)
 	switch order {

@@ -2,5 +2,5 @@
 
 package device
 
-// underRace says that the race detector is on, with the checks of pointer arithmetic that it brings.
+// underRace reports whether the race detector is on, which also checks pointer arithmetic.
 const underRace = true

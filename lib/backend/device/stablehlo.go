@@ -11,37 +11,29 @@ import (
 	"github.com/gomlx/go-xla/stablehlo"
 	"github.com/gomlx/go-xla/types"
 	hloshapes "github.com/gomlx/go-xla/types/shapes"
+	"vapo/lib/enginename"
 )
 
 // hlo builds a program as StableHLO text, the language of XLA's plugins.
 //
-// Note: go-xla has a compute.Backend too, and this is not it, for two reasons. It fixes the precision of convolutions at
-// the fastest, which on CUDA cards means 10 bits of mantissa with no way to ask for 23; and it never tells XLA that
-// an output may take over the memory of a donated input, so a training step would need room for two states.
+// Note: go-xla's own compute.Backend is not used, for two reasons. It fixes the precision of convolutions at the
+// fastest setting, which on CUDA cards means 10 bits of mantissa instead of 23. And it never tells XLA that an output
+// may reuse the memory of a donated input, so a training step would need memory for two states.
 type hlo struct {
 	builder   *stablehlo.Builder
 	main      *stablehlo.Function
 	params    []compute.Value
-	precision Precision
-	reducers  map[string]*stablehlo.Function
-	// load compiles the text.
-	load func(text []byte) (program, error)
+	precision enginename.Precision
+	reducers  map[string]*stablehlo.Function // by name and element type
+	load      func(text []byte) (program, error)
 }
 
-// Precision says how exact the products of float32 matrices and convolutions are; sums are float32 always. Other
-// element types are not concerned.
-type Precision string
-
-// The precisions, with the bits of mantissa that factors keep.
-const (
-	Float32  Precision = "float32" // 23
-	TF32     Precision = "tf32"    // 10, CUDA cards only
-	BFloat16 Precision = "bf16"    // 7
-)
-
-func newHLO(params []shapes.Shape, precision Precision, load func([]byte) (program, error)) (*hlo, error) {
-	h := &hlo{builder: stablehlo.New("graph"), precision: precision, reducers: map[string]*stablehlo.Function{}, load: load}
-	h.main = h.builder.Main()
+func newHLO(params []shapes.Shape, precision enginename.Precision, load func([]byte) (program, error)) (*hlo, error) {
+	builder := stablehlo.New("graph")
+	h := &hlo{
+		builder: builder, main: builder.Main(), precision: precision,
+		reducers: map[string]*stablehlo.Function{}, load: load,
+	}
 	for i, s := range params {
 		v, err := h.main.NamedInput(fmt.Sprintf("p%d", i), shapeOf(s))
 		if err != nil {
@@ -56,7 +48,7 @@ func shapeOf(s shapes.Shape) hloshapes.Shape { return hloshapes.Make(s.DType, s.
 
 func (h *hlo) parameters() []compute.Value { return h.params }
 
-// text ends the program and returns it.
+// text ends the program with its outputs and returns it; see builder for heirs.
 func (h *hlo) text(outputs []compute.Value, heirs []int) ([]byte, error) {
 	for i, heir := range heirs {
 		if heir >= 0 {
@@ -91,7 +83,7 @@ func nodes(in []compute.Value) []*stablehlo.Value {
 	return out
 }
 
-// value hides that a nil pointer in an interface is not nil.
+// value returns a nil interface with an error: a nil pointer in an interface would not be nil.
 func value(v *stablehlo.Value, err error) (compute.Value, error) {
 	if err != nil {
 		return nil, err
@@ -123,7 +115,7 @@ func (h *hlo) ShiftRightLogical(a, b compute.Value) (compute.Value, error) {
 func (h *hlo) compare(a, b compute.Value, direction types.ComparisonDirection) (compute.Value, error) {
 	kind := types.CompareFloat
 	if dt := node(a).Shape().DType; !dt.IsFloat() {
-		kind = types.CompareUnsigned // truth values and Philox words; there is nothing signed here
+		kind = types.CompareUnsigned // truth values and Philox words: no program has signed integers
 	}
 	return value(stablehlo.Compare(node(a), node(b), direction, kind))
 }
@@ -199,7 +191,7 @@ func (h *hlo) ReduceMax(x compute.Value, axes ...int) (compute.Value, error) {
 	return h.reduce("max", stablehlo.Maximum, math.Inf(-1), x, axes)
 }
 
-// reduce folds axes with a function of two scalars, which is made once for every element type.
+// reduce folds axes with a function of two scalars, which is defined once for each element type.
 func (h *hlo) reduce(name string, f binary, start float64, x compute.Value, axes []int) (compute.Value, error) {
 	dt := node(x).Shape().DType
 	key := name + " " + dt.String()
@@ -230,16 +222,16 @@ func (h *hlo) reduce(name string, f binary, start float64, x compute.Value, axes
 	return value(stablehlo.Reduce(node(x), init, fold, axes...))
 }
 
-// factors prepares the operands of a product.
+// factors returns the operands of a product in the precision asked for.
 func (h *hlo) factors(a, b compute.Value) (x, y *stablehlo.Value, config types.DotGeneralPrecisionType, err error) {
 	x, y = node(a), node(b)
 	if x.Shape().DType != dtypes.Float32 {
 		return x, y, types.DotGeneralPrecisionHighest, nil
 	}
 	switch h.precision {
-	case TF32:
+	case enginename.TF32:
 		return x, y, types.DotGeneralPrecisionDefault, nil
-	case BFloat16:
+	case enginename.BFloat16:
 		if x, err = stablehlo.Convert(x, dtypes.BFloat16); err != nil {
 			return nil, nil, 0, err
 		}
@@ -249,7 +241,8 @@ func (h *hlo) factors(a, b compute.Value) (x, y *stablehlo.Value, config types.D
 	return x, y, types.DotGeneralPrecisionHighest, nil
 }
 
-func (h *hlo) DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Value, bContract, bBatch []int, _ compute.DotGeneralConfig) (compute.Value, error) {
+func (h *hlo) DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Value, bContract, bBatch []int,
+	_ compute.DotGeneralConfig) (compute.Value, error) {
 	x, y, precision, err := h.factors(a, b)
 	if err != nil {
 		return nil, err
@@ -273,7 +266,7 @@ func (h *hlo) ConvGeneral(a, b compute.Value, axes compute.ConvolveAxesConfig, s
 		return nil, err
 	}
 	if dt := node(a).Shape().DType; v.Shape().DType != dt {
-		// The library adds up in float32 and rounds the result once.
+		// The convolution library accumulates in float32 and rounds the result once.
 		return value(stablehlo.Convert(v, dt))
 	}
 	return v, nil

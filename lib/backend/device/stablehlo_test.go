@@ -11,14 +11,17 @@ import (
 	"gorgonia.org/tensor"
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
+	"vapo/lib/enginename"
 	"vapo/lib/graphop"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
 	"vapo/lib/training"
 )
 
+var precisions = []enginename.Precision{enginename.Float32, enginename.TF32, enginename.BFloat16}
+
 // write returns a graph as StableHLO.
-func write(t *testing.T, g backend.Graph, precision Precision) string {
+func write(t *testing.T, g backend.Graph, precision enginename.Precision) string {
 	t.Helper()
 	e, err := declare(g)
 	if err != nil {
@@ -39,11 +42,11 @@ func write(t *testing.T, g backend.Graph, precision Precision) string {
 	return string(text)
 }
 
-// Every operation of the suite, with its derivatives, and whole steps pass the shape rules of StableHLO in every
-// precision, in both element types. Whether a plugin computes them shows where there is one.
+// Every operation of the suite with its derivatives, and whole steps, satisfy the shape rules of StableHLO in every
+// precision and both element types. TestXLA shows whether a plugin computes them.
 func TestEverythingHasStableHLO(t *testing.T) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
-		for _, precision := range []Precision{Float32, TF32, BFloat16} {
+		for _, precision := range precisions {
 			for _, s := range backendtest.Steps(dt) {
 				write(t, s.Graph, precision)
 			}
@@ -66,10 +69,10 @@ func TestEverythingHasStableHLO(t *testing.T) {
 	}
 }
 
-// A training step hands the memory of every changing state to the state's next value, and of nothing else.
+// A training step donates the memory of every changing state to the state's next value, and nothing else.
 func TestDonation(t *testing.T) {
 	s := backendtest.Steps(tensor.Float32)[0]
-	text := write(t, s.Graph, Float32)
+	text := write(t, s.Graph, enginename.Float32)
 	head := text[:strings.Index(text, ") -> ")]
 	params := strings.Split(head[strings.Index(head, "@main(")+6:], ", %")
 	if len(params) != len(s.Graph.Inputs)+len(s.Graph.State) {
@@ -86,24 +89,25 @@ func TestDonation(t *testing.T) {
 	}
 }
 
-// The precision is asked for at every product and convolution, and only of float32.
+// Every product and convolution of float32, and only of float32, has the precision asked for.
 func TestPrecision(t *testing.T) {
 	for _, c := range []struct {
 		dt        tensor.Dtype
-		precision Precision
+		precision enginename.Precision
 		want      string
 		bf16      bool
 	}{
-		{tensor.Float32, Float32, "HIGHEST", false},
-		{tensor.Float32, TF32, "DEFAULT", false},
-		{tensor.Float32, BFloat16, "DEFAULT", true},
-		{tensor.Float64, TF32, "HIGHEST", false},
-		{tensor.Float64, BFloat16, "HIGHEST", false},
+		{tensor.Float32, enginename.Float32, "HIGHEST", false},
+		{tensor.Float32, enginename.TF32, "DEFAULT", false},
+		{tensor.Float32, enginename.BFloat16, "DEFAULT", true},
+		{tensor.Float64, enginename.TF32, "HIGHEST", false},
+		{tensor.Float64, enginename.BFloat16, "HIGHEST", false},
 	} {
 		for _, s := range backendtest.Steps(c.dt) {
 			text := write(t, s.Graph, c.precision)
 			products := strings.Count(text, "stablehlo.dot_general") + strings.Count(text, "stablehlo.convolution")
-			asked := strings.Count(text, fmt.Sprintf("precision_config = [#stablehlo<precision %s>, #stablehlo<precision %s>]", c.want, c.want))
+			factor := fmt.Sprintf("#stablehlo<precision %s>", c.want)
+			asked := strings.Count(text, fmt.Sprintf("precision_config = [%s, %s]", factor, factor))
 			if products == 0 || asked != products {
 				t.Errorf("%s in %v at %s: %d of %d products ask for %s", s.Name, c.dt, c.precision, asked, products, c.want)
 			}
@@ -114,7 +118,7 @@ func TestPrecision(t *testing.T) {
 	}
 }
 
-// captured is an engine that keeps the graph and compiles nothing.
+// captured is an engine that keeps the graph instead of compiling it.
 type captured struct{ graph *backend.Graph }
 
 var errCaptured = errors.New("kept, not compiled")
@@ -127,16 +131,19 @@ func (c captured) Compile(g backend.Graph) (backend.Executable, error) {
 	return nil, errCaptured
 }
 
-// The training steps of the published networks have programs, in which every state is donated.
+// The training steps of the published networks lower to programs that donate every state.
 func TestPublishedNetworks(t *testing.T) {
 	for name, network := range potential.Presets() {
 		network.Schedule, network.PriorStd = "linear", 1
 		var g backend.Graph
-		o := optim.Config{LearningRate: 1e-3, HorizonSteps: 9, Decay: "cosine", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1, BatchImages: 8, EMAHalfLifeImages: []float64{5540}}
+		o := optim.Config{
+			LearningRate: 1e-3, HorizonSteps: 9, Decay: "cosine", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1,
+			BatchImages: 8, EMAHalfLifeImages: []float64{5540},
+		}
 		if _, err := training.Potential(captured{&g}, network, "matching", o); !errors.Is(err, errCaptured) {
 			t.Fatalf("%s: %v", name, err)
 		}
-		text := write(t, g, TF32)
+		text := write(t, g, enginename.TF32)
 		if donated := strings.Count(text, "tf.aliasing_output"); donated != len(g.State) || donated == 0 {
 			t.Errorf("%s: %d of %d states are donated", name, donated, len(g.State))
 		}

@@ -15,27 +15,27 @@ const (
 	pjrtMinor = 104
 )
 
-// pjrtNeeds is how long the plugin's table of functions must be, in bytes, to hold the last one that is called:
-// PJRT_Executable_GetCompiledMemoryStats, the 97th pointer after a header of 40 bytes. Tables only ever grow at the end.
+// pjrtNeeds is the length in bytes that a plugin's table of functions needs to contain the last one that is called:
+// PJRT_Executable_GetCompiledMemoryStats, the 97th pointer after a header of 40 bytes. Tables only grow at the end.
 const pjrtNeeds = 40 + 97*8
 
-// versionError says that a plugin is too old.
+// versionError reports a plugin that is too old.
 type versionError struct{ major, minor int }
 
 func (e *versionError) Error() string {
-	return fmt.Sprintf("it speaks PJRT %d.%d, which lacks functions that are needed", e.major, e.minor)
+	return fmt.Sprintf("it has PJRT %d.%d, which lacks functions that are needed", e.major, e.minor)
 }
 
-// compatible opens the file as a library and looks at its table, because a function that an old plugin lacks would be a
-// jump into nowhere.
+// compatible opens the file as a library and checks the length of its table: calling a function beyond the end of an
+// old plugin's table would jump to an arbitrary address.
 func compatible(path string) error {
 	handle, err := purego.Dlopen(path, purego.RTLD_LAZY|purego.RTLD_LOCAL)
 	if err != nil {
-		return fmt.Errorf("it is no library that can be opened: %w", err)
+		return fmt.Errorf("it cannot be opened as a library: %w", err)
 	}
 	entry, err := purego.Dlsym(handle, "GetPjrtApi")
 	if err != nil {
-		return fmt.Errorf("it is no plugin of XLA: %w", err)
+		return fmt.Errorf("it is not an XLA plugin: %w", err)
 	}
 	table, _, _ := purego.SyscallN(entry)
 	if table == 0 {

@@ -14,7 +14,7 @@ import (
 	"vapo/lib/backend"
 )
 
-// library compiles a C source to a shared library. Where this package has cgo, there is a C compiler.
+// library compiles C source to a shared library. The build constraint cgo implies that there is a C compiler.
 func library(t *testing.T, source string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -22,13 +22,13 @@ func library(t *testing.T, source string) string {
 	if err := os.WriteFile(in, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if said, err := exec.Command("cc", "-shared", "-fPIC", "-o", out, in).CombinedOutput(); err != nil {
-		t.Fatalf("cc: %v\n%s", err, said)
+	if output, err := exec.Command("cc", "-shared", "-fPIC", "-o", out, in).CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v\n%s", err, output)
 	}
 	return out
 }
 
-// Files that are no plugin, or too old a one, are refused before anything in them is called.
+// Files that are not plugins, and plugins that are too old, are refused before any of their functions is called.
 func TestUnfitPlugins(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "plugin.so")
 	if err := os.WriteFile(text, []byte("no library"), 0o600); err != nil {
@@ -36,20 +36,30 @@ func TestUnfitPlugins(t *testing.T) {
 	}
 	table := `
 #include <stddef.h>
-static struct { size_t size; void *extension; size_t vsize; void *vextension; int major, minor; void *f[200]; } api = {%s};
+static struct {
+	size_t size; void *extension; size_t vsize; void *vextension; int major, minor; void *f[200];
+} api = {%s};
 void *GetPjrtApi(void) { return &api; }`
-	for _, c := range []struct{ name, path, says, hint string }{
-		{"no file", filepath.Join(t.TempDir(), "plugin.so"), "no library", ""},
-		{"no library", text, "no library", ""},
-		{"another library", library(t, "int x;"), "no plugin of XLA", ""},
+	for _, c := range []struct{ name, path, message, hint string }{
+		{"no file", filepath.Join(t.TempDir(), "plugin.so"), "opened as a library", ""},
+		{"no library", text, "opened as a library", ""},
+		{"another library", library(t, "int x;"), "not an XLA plugin", ""},
 		{"no table", library(t, "void *GetPjrtApi(void) { return 0; }"), "no table", ""},
 		{"too old", library(t, fmt.Sprintf(table, "40 + 90*8, 0, 24, 0, 0, 33")), "PJRT 0.33", "PJRT 0.104"},
 		{"another major version", library(t, fmt.Sprintf(table, "40 + 135*8, 0, 24, 0, 1, 2")), "PJRT 1.2", "PJRT 0.104"},
 	} {
-		_, err := backend.Open("xla:" + c.path)
+		_, err := OpenXLA(parse(t, "xla:"+c.path))
 		var unavailable *backend.UnavailableError
-		if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.path) || !strings.Contains(unavailable.Hint, c.hint) {
-			t.Errorf("%s: %v, want an unavailable engine, the file and %q", c.name, err, c.says)
+		if !errors.As(err, &unavailable) {
+			t.Errorf("%s: %v, want an unavailable engine", c.name, err)
+			continue
+		}
+		message := err.Error()
+		if !strings.Contains(message, c.message) || !strings.Contains(message, c.path) {
+			t.Errorf("%s: %v, want the file and %q", c.name, err, c.message)
+		}
+		if !strings.Contains(unavailable.Hint, c.hint) {
+			t.Errorf("%s: the hint is %q, want %q", c.name, unavailable.Hint, c.hint)
 		}
 	}
 }

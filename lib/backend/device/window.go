@@ -1,12 +1,15 @@
 package device
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute"
 	"vapo/lib/graphop"
 )
 
-// slide is one axis of windows over images [N,C,H,W]: kernel elements at steps of stride over n elements, padded on both
-// sides, at count positions. Everything is made of strided slices and paddings with gaps, which compilers fuse.
+// slide is one axis of windows over images [N,C,H,W]: windows of kernel elements at count positions, stride apart, over
+// n elements with pad elements of padding on both sides. Windows are lowered to strided slices and interior padding,
+// which compilers fuse.
 type slide struct{ axis, n, kernel, stride, pad, count int }
 
 func slides(w graphop.Window2D, image, windows []int) [2]slide {
@@ -27,22 +30,22 @@ func (l *lowering) margins(v compute.Value, shape []int, s slide) compute.Value 
 	return must(l.Pad(v, l.scalar(l.dt, 0), pad...))
 }
 
-// tap is the k-th element of every window along one axis of v, which is padded already.
+// tap returns the k-th element of every window along one axis of v, which includes the padding.
 func (l *lowering) tap(v compute.Value, shape []int, s slide, k int) compute.Value {
 	return l.slice(v, shape, s.axis, k, k+(s.count-1)*s.stride+1, s.stride)
 }
 
-// spread is the adjoint of tap: one number a window, put at the window's k-th place among zeros.
-func (l *lowering) spread(v compute.Value, rank int, s slide, k int) compute.Value {
+// scatter is the adjoint of tap: it puts one value for each window at the window's k-th place, among zeros.
+func (l *lowering) scatter(v compute.Value, rank int, s slide, k int) compute.Value {
 	pad := make([]compute.PadAxis, rank)
 	last := k + (s.count-1)*s.stride + 1
 	pad[s.axis] = compute.PadAxis{Start: k, End: s.n + 2*s.pad - last, Interior: s.stride - 1}
 	return must(l.Pad(v, l.scalar(l.dt, 0), pad...))
 }
 
-// windowSum adds windows up, one axis after the other.
+// windowSum adds up each window, one axis after the other.
 func (l *lowering) windowSum(x compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
-	shape := append([]int(nil), image...)
+	shape := slices.Clone(image)
 	for _, s := range slides(w, image, windows) {
 		x = l.margins(x, shape, s)
 		sum := l.tap(x, shape, s, 0)
@@ -55,13 +58,13 @@ func (l *lowering) windowSum(x compute.Value, w graphop.Window2D, image, windows
 	return x
 }
 
-// windowSpread is the adjoint of windowSum.
-func (l *lowering) windowSpread(g compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
-	shape := append([]int(nil), windows...)
+// windowSumGrad is the adjoint of windowSum.
+func (l *lowering) windowSumGrad(g compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
+	shape := slices.Clone(windows)
 	for _, s := range slides(w, image, windows) {
-		sum := l.spread(g, len(shape), s, 0)
+		sum := l.scatter(g, len(shape), s, 0)
 		for k := 1; k < s.kernel; k++ {
-			sum = must(l.Add(sum, l.spread(g, len(shape), s, k)))
+			sum = must(l.Add(sum, l.scatter(g, len(shape), s, k)))
 		}
 		shape[s.axis] = s.n + 2*s.pad
 		g = l.slice(sum, shape, s.axis, s.pad, s.pad+s.n, 1)
@@ -70,10 +73,11 @@ func (l *lowering) windowSpread(g compute.Value, w graphop.Window2D, image, wind
 	return g
 }
 
-// firstMaximum goes through the elements of every window of a, row by row, and tells visit for each where it is larger
-// than all before it: take is a truth value for each window, nil for the first element. Padding is never taken; a NaN is
-// larger than every number.
-func (l *lowering) firstMaximum(a compute.Value, w graphop.Window2D, image, windows []int, visit func(k int, tap func(compute.Value) compute.Value, take compute.Value)) {
+// firstMaximum calls visit for the k-th element of every window of a, row by row. tap returns that element of any
+// image, and take says for each window whether it is larger than all elements before it; it is nil for the first.
+// Padding is never taken; a NaN is larger than every number.
+func (l *lowering) firstMaximum(a compute.Value, w graphop.Window2D, image, windows []int,
+	visit func(k int, tap func(compute.Value) compute.Value, take compute.Value)) {
 	sides := slides(w, image, windows)
 	padded := w.PadH > 0 || w.PadW > 0
 	yes, no := l.truth(true, windows), l.truth(false, windows)
@@ -102,9 +106,9 @@ func (l *lowering) firstMaximum(a compute.Value, w graphop.Window2D, image, wind
 	}
 }
 
-// element is the element in row i and column j of every window of v.
+// element returns the element in row i and column j of every window of v.
 func (l *lowering) element(v compute.Value, sides [2]slide, image []int, i, j int) compute.Value {
-	shape := append([]int(nil), image...)
+	shape := slices.Clone(image)
 	for axis, k := range []int{i, j} {
 		v = l.margins(v, shape, sides[axis])
 		v = l.tap(v, shape, sides[axis], k)
@@ -113,6 +117,7 @@ func (l *lowering) element(v compute.Value, sides [2]slide, image []int, i, j in
 	return v
 }
 
+// truth returns a constant of one repeated truth value.
 func (l *lowering) truth(v bool, shape []int) compute.Value {
 	one := 0.0
 	if v {
@@ -121,7 +126,7 @@ func (l *lowering) truth(v bool, shape []int) compute.Value {
 	return must(l.GreaterThan(l.full(one, shape), l.full(0, shape)))
 }
 
-// selectMax takes from each window of b the element at the place of the first maximum of that window of a.
+// selectMax returns from each window of b the element at the place of the first maximum of that window of a.
 func (l *lowering) selectMax(a, b compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
 	var chosen compute.Value
 	l.firstMaximum(a, w, image, windows, func(_ int, tap func(compute.Value) compute.Value, take compute.Value) {
@@ -146,7 +151,7 @@ func (l *lowering) scatterMax(a, g compute.Value, w graphop.Window2D, image, win
 	var sum compute.Value
 	for k := range w.KH * w.KW {
 		part := must(l.Where(must(l.Equal(place, l.full(float64(k), windows))), g, l.full(0, windows)))
-		part = l.spread(l.spread(part, 4, sides[0], k/w.KW), 4, sides[1], k%w.KW)
+		part = l.scatter(l.scatter(part, 4, sides[0], k/w.KW), 4, sides[1], k%w.KW)
 		if sum == nil {
 			sum = part
 		} else {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,35 +17,36 @@ import (
 	"github.com/gomlx/go-xla/pjrt"
 	"k8s.io/klog/v2"
 	"vapo/lib/backend"
+	"vapo/lib/enginename"
 )
 
 const haveXLA = true
 
-// memoryFraction is the share of a card's memory that XLA may take. It takes it as it needs it, so that steps of a
+// memoryFraction is the share of a card's memory that XLA may use. It allocates on demand, so that the steps of a
 // pipeline can share a card.
 const memoryFraction = 0.9
 
 // xla is an engine over the first device of a plugin.
 type xla struct {
-	target
-	client *pjrt.Client
-	line   string // of Describe
+	name        enginename.Name
+	client      *pjrt.Client
+	description string
 }
 
 var clients struct {
 	sync.Mutex
-	of map[string]*pjrt.Client // by path
+	byPath map[string]*pjrt.Client
 }
 
-// openXLA opens the plugin that t asks for, once a process.
-func openXLA(t target) (backend.Backend, error) {
+// OpenXLA opens the plugin that an XLA name stands for. A process loads each plugin once.
+func OpenXLA(name enginename.Name) (backend.Backend, error) {
 	unavailable := func(err error, hint string) error {
-		return &backend.UnavailableError{Class: t.class(), Err: err, Hint: hint}
+		return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 	}
-	path := t.path
+	path := name.Path
 	if path == "" {
-		if path = find(t.kind); path == "" {
-			return nil, missing(t)
+		if path = find(name.Plugin); path == "" {
+			return nil, missing(name)
 		}
 	}
 	path, err := filepath.Abs(path)
@@ -55,36 +57,41 @@ func openXLA(t target) (backend.Backend, error) {
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("plugin %s: %w", path, err), hintFor(err))
 	}
-	x := &xla{target: t, client: client}
-	if t.precision == TF32 && client.Platform() != "cuda" {
-		return nil, &backend.OptionError{Class: t.class(), Option: string(TF32), Reason: fmt.Sprintf("only CUDA cards have that precision, and the plugin's platform is %s", client.Platform())}
+	platform := client.Platform()
+	if name.Precision == enginename.TF32 && platform != "cuda" {
+		reason := "only CUDA cards support that precision, and the plugin's platform is " + platform
+		return nil, enginename.NoOption(name.Class(), string(name.Precision), reason)
 	}
 	major, minor := client.Plugin().Version()
-	x.line = fmt.Sprintf("%s, %s %s, PJRT %d.%d, %s", t.class(), client.Platform(), client.PlatformVersion(), major, minor, path)
+	x := &xla{name: name, client: client}
+	x.description = fmt.Sprintf("%s, %s %s, PJRT %d.%d, %s",
+		name.Class(), platform, client.PlatformVersion(), major, minor, path)
 	if d, err := client.AddressableDevices()[0].GetDescription(); err == nil {
-		x.line += ", " + d.DebugString()
+		x.description += ", " + d.DebugString()
 	}
-	if _, driver := cards(); client.Platform() == "cuda" && driver != "" {
-		x.line += ", driver " + driver
+	if _, driver := cards(); platform == "cuda" && driver != "" {
+		x.description += ", driver " + driver
 	}
 	return x, nil
 }
 
-// missing says that no plugin of a kind was found.
-func missing(t target) error {
+// missing is the error for a plugin that find does not find.
+func missing(name enginename.Name) error {
 	hint := `pip install "jax[cuda13]", or point ` + pluginPath + ` at the xla_cuda_plugin.so of such an installation`
-	if t.kind == "cpu" {
-		hint = "point " + pluginPath + " at a pjrt_c_api_cpu_plugin.so (github.com/gomlx/pjrt-cpu-binaries builds them), or use --backend tape"
+	if name.Plugin == "cpu" {
+		hint = "point " + pluginPath + " at a pjrt_c_api_cpu_plugin.so " +
+			"(github.com/gomlx/pjrt-cpu-binaries builds them), or use --backend tape"
 	}
-	err := fmt.Errorf("no %s plugin was found: not in %s, nor where go-xla's installer or Python's would put it", t.kind, pluginPath)
-	return &backend.UnavailableError{Class: t.class(), Err: err, Hint: hint}
+	err := fmt.Errorf("no %s plugin was found, neither in %s nor in the folders of go-xla's and Python's installers",
+		name.Plugin, pluginPath)
+	return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 }
 
 // openClient loads a plugin and starts it on its devices.
 func openClient(path string) (*pjrt.Client, error) {
 	clients.Lock()
 	defer clients.Unlock()
-	if c := clients.of[path]; c != nil {
+	if c := clients.byPath[path]; c != nil {
 		return c, nil
 	}
 	prepare(path)
@@ -106,18 +113,18 @@ func openClient(path string) (*pjrt.Client, error) {
 	if client.NumDevices() == 0 {
 		return nil, errors.New("it has no devices")
 	}
-	if clients.of == nil {
-		clients.of = map[string]*pjrt.Client{}
+	if clients.byPath == nil {
+		clients.byPath = map[string]*pjrt.Client{}
 	}
-	clients.of[path] = client
+	clients.byPath[path] = client
 	return client, nil
 }
 
 func cuda(path string) bool { return strings.Contains(strings.ToLower(path), "cuda") }
 
-// prepare sets what a plugin reads from the environment when it is loaded, where the user has not.
+// prepare sets the environment variables that a plugin reads when it is loaded, unless the user has set them.
 func prepare(path string) {
-	// What go-xla has to say comes back as errors too, and standard error belongs to the program.
+	// go-xla returns errors besides logging them, and standard error belongs to the program.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	setDefault := func(name, v string) {
 		if _, set := os.LookupEnv(name); !set {
@@ -125,36 +132,39 @@ func prepare(path string) {
 		}
 	}
 	setDefault("TF_CPP_MIN_LOG_LEVEL", "3")
-	setDefault("GOPJRT_CUDA_CHECKS", "0") // it looks for CUDA's libraries where JAX's wheels do not put them
+	setDefault("GOPJRT_CUDA_CHECKS", "0") // the checks expect CUDA's libraries where JAX's wheels do not put them
 	if root := cudaRoot(path); root != "" && cuda(path) {
 		setDefault("XLA_FLAGS", "--xla_gpu_cuda_data_dir="+root)
 	}
 }
 
-// hintFor says what to do about a plugin that did not open.
+// hintFor returns what to do about a plugin that did not open.
 func hintFor(err error) string {
 	var old *versionError
-	text := err.Error()
-	switch {
-	case errors.As(err, &old), strings.Contains(text, "Unexpected PJRT_"):
-		return fmt.Sprintf("use a plugin of about PJRT %d.%d, the version this program was written for", pjrtMajor, pjrtMinor)
-	case strings.Contains(text, "cannot open shared object file"), strings.Contains(text, "library was not found"), strings.Contains(text, "Unable to load"):
-		return "its CUDA libraries lie under nvidia/*/lib of the same Python environment: add those folders to LD_LIBRARY_PATH"
-	case strings.Contains(text, "RESOURCE_EXHAUSTED"), strings.Contains(text, "code=8"):
-		return "another program holds the card's memory (see nvidia-smi)"
+	mentions := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(err.Error(), part) })
 	}
-	return "see whether the device and its driver work (nvidia-smi for CUDA)"
+	switch {
+	case errors.As(err, &old), mentions("Unexpected PJRT_"):
+		return fmt.Sprintf("use a plugin of about PJRT %d.%d, the version that this program supports", pjrtMajor, pjrtMinor)
+	case mentions("cannot open shared object file", "library was not found", "Unable to load"):
+		return "the plugin's CUDA libraries are in nvidia/*/lib of the same Python environment: " +
+			"add those folders to LD_LIBRARY_PATH"
+	case mentions("RESOURCE_EXHAUSTED", "code=8"):
+		return "another program occupies the card's memory (see nvidia-smi)"
+	}
+	return "check that the device and its driver work (nvidia-smi for CUDA)"
 }
 
 // Class implements backend.Backend.
-func (x *xla) Class() string { return x.class() }
+func (x *xla) Class() string { return x.name.Class() }
 
 // Describe implements backend.Backend.
-func (x *xla) Describe() string { return x.line }
+func (x *xla) Describe() string { return x.description }
 
-// Promises implements backend.Backend: XLA picks its kernels by timing them, so the next process may get others.
+// Promises implements backend.Backend. XLA chooses kernels by timing them, so another process may use other kernels.
 func (x *xla) Promises() backend.Promises {
-	return backend.Promises{FactorBits: map[Precision]int{TF32: 10, BFloat16: 7}[x.precision]}
+	return backend.Promises{FactorBits: factorBits[x.name.Precision]}
 }
 
 // Compile implements backend.Backend.
@@ -163,7 +173,7 @@ func (x *xla) Compile(g backend.Graph) (backend.Executable, error) {
 }
 
 func (x *xla) build(params []shapes.Shape) (builder, error) {
-	return newHLO(params, x.precision, x.load)
+	return newHLO(params, x.name.Precision, x.load)
 }
 
 func (x *xla) load(text []byte) (program, error) {
@@ -176,7 +186,8 @@ func (x *xla) load(text []byte) (program, error) {
 }
 
 func (x *xla) upload(flat any, shape shapes.Shape) (buffer, error) {
-	b, err := x.client.BufferFromHost().FromRawData(dtypes.UnsafeByteSliceFromAny(flat), shape.DType, shape.Dimensions).Done()
+	bytes := dtypes.UnsafeByteSliceFromAny(flat)
+	b, err := x.client.BufferFromHost().FromRawData(bytes, shape.DType, shape.Dimensions).Done()
 	if err != nil {
 		return nil, err
 	}
@@ -189,17 +200,20 @@ func (x *xla) explain(err error, by need, total int64) error {
 	switch {
 	case strings.Contains(text, "PJRT error (code=8)"):
 		total = max(total, by.peak())
-		e := &backend.MemoryError{Need: total, Device: "the device of " + x.class(), Err: err}
+		e := &backend.MemoryError{Need: total, Device: "the device of " + x.name.Class(), Err: err}
 		if smallest := smallestCard(); x.client.Platform() == "cuda" && smallest > 0 {
 			e.Have = int64(float64(smallest) * memoryFraction)
 			e.Batch = by.fits(max(total, e.Have+1), e.Have)
 		}
 		return e
 	case strings.Contains(text, "Unexpected PJRT_"):
-		return &backend.UnavailableError{Class: x.class(), Err: err, Hint: hintFor(err)}
+		return &backend.UnavailableError{Class: x.name.Class(), Err: err, Hint: hintFor(err)}
 	}
-	return fmt.Errorf("backend %s: %w", x.class(), err)
+	return fmt.Errorf("backend %s: %w", x.name.Class(), err)
 }
+
+// factorBits are the mantissa bits of rounded factors, see backend.Promises.
+var factorBits = map[enginename.Precision]int{enginename.TF32: 10, enginename.BFloat16: 7}
 
 type xlaProgram struct {
 	exe    *pjrt.LoadedExecutable

@@ -6,15 +6,16 @@ import (
 	"errors"
 
 	"vapo/lib/backend"
+	"vapo/lib/enginename"
 )
 
 const haveXLA = false
 
-// openXLA explains how to get a program that has XLA.
-func openXLA(t target) (backend.Backend, error) {
+// OpenXLA returns an error that says how to build a program with XLA.
+func OpenXLA(name enginename.Name) (backend.Backend, error) {
 	return nil, &backend.UnavailableError{
-		Class: t.class(),
+		Class: name.Class(),
 		Err:   errors.New("this program was built without cgo, which XLA's plugins need"),
-		Hint:  "on Linux, install a C compiler and build again (make build takes it if it is there; else CGO_ENABLED=1 go build)",
+		Hint:  "on Linux, install a C compiler and run make build again (or CGO_ENABLED=1 go build)",
 	}
 }

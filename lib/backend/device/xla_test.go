@@ -7,11 +7,21 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
+	"vapo/lib/enginename"
 )
 
-var onBackend = flag.String("backend", "", "the engine that TestXLA must find and run the suite on, such as xla:cuda")
+func parse(t *testing.T, name string) enginename.Name {
+	t.Helper()
+	n, err := enginename.Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
 
-// Where there is a plugin, the whole suite runs on it; where there is none, the engine says so and what to do.
+var onBackend = flag.String("backend", "", "the engine that TestXLA must run on, such as xla:cuda")
+
+// If there is a plugin, the whole suite runs on it; if not, the error says what to install.
 func TestXLA(t *testing.T) {
 	names := []string{"xla:cuda", "xla:cpu"}
 	if *onBackend != "" {
@@ -19,7 +29,7 @@ func TestXLA(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			be, err := backend.Open(name)
+			be, err := OpenXLA(parse(t, name))
 			if err == nil {
 				t.Log(be.Describe())
 				backendtest.All(t, be)

@@ -3,29 +3,29 @@ package tape
 import (
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
+	"vapo/lib/kernel"
 )
 
 // value is one array of a program.
 type value struct {
-	size int
-	kind valueKind
-	node *graphop.Node
-	// The steps between which a temporary lives.
-	first, last int
-	offset      int // of a temporary, in elements of the arena
+	size        int // in elements
+	kind        valueKind
+	node        *graphop.Node
+	first, last int // the steps between which a temporary is alive
+	offset      int // of a temporary in the arena, in elements
 }
 
 type valueKind int
 
 const (
 	temporary valueKind = iota // lives in the arena
-	input                      // the caller's slice
-	state                      // persistent, carried over to the next run
-	stateOut                   // the next value of a state: persistent, so that the two can swap
+	input                      // the caller's slice, of one run
+	state                      // persistent
+	stateOut                   // the next value of a state: persistent, so that the two can be swapped
 	constant                   // computed once
 )
 
-// step is one kernel call: a single operation, or a group of fused pointwise ones.
+// step is one kernel call: a single operation, a group of fused operations, or a copy if it has neither.
 type step struct {
 	node  *graphop.Node // a single operation
 	group *group        // or a group
@@ -37,15 +37,15 @@ type step struct {
 type compiler struct {
 	graph   backend.Graph
 	values  []value
-	of      map[*graphop.Node]int // the value that holds a node
-	full    map[*graphop.Node]int // the full-size value of a constant that of holds as one element
+	of      map[*graphop.Node]int // the value of a node
+	full    map[*graphop.Node]int // the full-size value of a constant that has one element in of
 	steps   []step
 	stepOf  map[*graphop.Node]int // the step that computes a node
 	isRoot  map[*graphop.Node]bool
 	outputs []int
 }
 
-func compile[T float32 | float64](g backend.Graph) (*Program[T], error) {
+func compile[T kernel.Float](g backend.Graph) (*program[T], error) {
 	c := &compiler{
 		graph: g, of: map[*graphop.Node]int{}, full: map[*graphop.Node]int{},
 		stepOf: map[*graphop.Node]int{}, isRoot: map[*graphop.Node]bool{},
@@ -65,7 +65,7 @@ func (c *compiler) newValue(n *graphop.Node, kind valueKind, size int) int {
 	return len(c.values) - 1
 }
 
-// leaves gives the inputs and states their values.
+// leaves creates the values of the inputs and states.
 func (c *compiler) leaves() {
 	for _, n := range c.graph.Inputs {
 		c.of[n] = c.newValue(n, input, n.Shape().TotalSize())
@@ -75,8 +75,8 @@ func (c *compiler) leaves() {
 	}
 }
 
-// hoist moves to the front what takes next to no time and memory, such as the embedding of the times: what reads it
-// then never has to be split in two to wait for it.
+// hoist moves small computations, such as the embedding of the times, to the front, so that a group that reads their
+// results can start early instead of being split.
 func hoist(order []*graphop.Node) []*graphop.Node {
 	light := map[*graphop.Node]bool{}
 	var front, rest []*graphop.Node
@@ -97,7 +97,7 @@ func hoist(order []*graphop.Node) []*graphop.Node {
 // lightSize is the number of elements up to which a value, computed from none larger, is hoisted.
 const lightSize = 1 << 14
 
-// emit makes the steps in order.
+// emit appends the steps in order.
 func (c *compiler) emit() {
 	for _, n := range hoist(c.graph.Order()) {
 		if _, done := c.of[n]; done {
@@ -126,7 +126,7 @@ func (c *compiler) emit() {
 	}
 }
 
-// single makes n a step of its own.
+// single makes n a separate step.
 func (c *compiler) single(n *graphop.Node) {
 	s := step{node: n}
 	for _, ch := range graphop.Children(n) {
@@ -139,7 +139,7 @@ func (c *compiler) single(n *graphop.Node) {
 	c.steps = append(c.steps, s)
 }
 
-// producer is the step that computes n, or -1 for what is there before the first step.
+// producer returns the step that computes n, or -1 if n exists before the first step.
 func (c *compiler) producer(n *graphop.Node) int {
 	if s, ok := c.stepOf[n]; ok {
 		return s
@@ -147,15 +147,15 @@ func (c *compiler) producer(n *graphop.Node) int {
 	return -1
 }
 
-// fullValue is the value of n with all its elements: a repeated constant is written out where a kernel other than
-// a pointwise one reads it, and a node computed inside a group is stored.
+// fullValue returns the value of n with all its elements in memory, for kernels that are not fused: a repeated constant
+// is expanded, and a node that a group computes is stored.
 func (c *compiler) fullValue(n *graphop.Node) int {
 	v := c.viewed(n)
 	c.store(n)
 	return v
 }
 
-// viewed is fullValue for a view, which asks for memory only once something reads it outside of the group.
+// viewed is fullValue for a view: the node is stored only once a step outside its group reads the view.
 func (c *compiler) viewed(n *graphop.Node) int {
 	v := c.of[n]
 	if c.values[v].kind == constant && c.values[v].size != n.Shape().TotalSize() {
@@ -169,7 +169,7 @@ func (c *compiler) viewed(n *graphop.Node) int {
 	return v
 }
 
-// bindOutputs gives every next state a persistent value of its own and notes where the outputs lie.
+// bindOutputs gives every next state its own persistent value and records the values of the outputs.
 func (c *compiler) bindOutputs() {
 	taken := map[int]bool{}
 	for i := range c.graph.State {
@@ -178,7 +178,7 @@ func (c *compiler) bindOutputs() {
 			continue
 		}
 		v := c.fullValue(s.Out)
-		// A state that is handed on unchanged, or two states with one next value, need a copy.
+		// A next state that is another state or an input, or that two states share, needs a copy.
 		if c.values[v].kind != temporary || taken[v] {
 			v = c.copyOf(v)
 		}
@@ -198,7 +198,7 @@ func (c *compiler) copyOf(v int) int {
 	return w
 }
 
-// lifetimes finds between which steps each temporary must keep its memory.
+// lifetimes determines the steps between which each temporary is alive.
 func (c *compiler) lifetimes() {
 	for i := range c.steps {
 		s := &c.steps[i]

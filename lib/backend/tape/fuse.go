@@ -8,32 +8,32 @@ import (
 	"vapo/lib/kernel"
 )
 
-// group is a set of nodes that run together, block by block: pointwise operations over one space of elements, and sums
-// over the end of a row of that space with the pointwise operations on what they leave. A node goes to memory only if
-// something outside of the group reads it.
+// group is a set of nodes that run together, row by row: pointwise operations over one space of elements, sums over the
+// end of a row of that space, and pointwise operations on the sums. A node is stored in memory only if a step outside
+// the group reads it.
 type group struct {
 	space  space
-	row    int // elements of a row; 0 where nothing is summed
-	nodes  []*graphop.Node
-	frame  map[*graphop.Node]tensor.Shape // a member's shape before anything was summed or broadcast; see space
+	row    int                            // elements of a row; 0 if the group has no sums
+	nodes  []*graphop.Node                // in order of computation
+	frame  map[*graphop.Node]tensor.Shape // a member's shape before sums and broadcasts; see space
 	stored map[*graphop.Node]bool
 	c      *compiler
 }
 
-// maxGroup bounds the instructions of a group, so that its registers stay in the caches.
+// maxGroup limits the instructions of a group, so that its registers fit into the caches.
 const maxGroup = 128
 
-// fuse adds n, a pointwise operation or a sum, to the group of one of its inputs, or starts a new one. It reports
-// false for a sum that no group can hold.
+// fuse adds n, a pointwise operation or a sum, to an existing group, or starts a new one. It reports false for a sum
+// that cannot be in a group.
 //
-// Joining is allowed when every input of n is there before the group runs or is computed in it: then n cannot
-// depend on anything that runs after the group, because steps are in order.
+// A node may join a group if all its inputs are computed before the group or in it. Steps are in order, so it then
+// cannot depend on a step after the group.
 func (c *compiler) fuse(n *graphop.Node) bool {
 	at := -1
 	for _, ch := range graphop.Children(n) {
 		at = max(at, c.producer(ch))
 	}
-	// A later group may take n too: everything that n needs is there by then.
+	// Later groups are candidates too, because the inputs of n exist by then.
 	last := len(c.steps) - 1
 	for s := at; s <= last; s = max(s+1, last-fuseWindow+1) {
 		if s < 0 {
@@ -55,11 +55,11 @@ func (c *compiler) fuse(n *graphop.Node) bool {
 	return g.join(n, len(c.steps)-1)
 }
 
-// fuseWindow is how many steps back fuse looks for a group that does not compute any of n's inputs.
+// fuseWindow is how many of the last steps fuse considers besides the one that computes an input.
 const fuseWindow = 4
 
 // summed returns the length of the row that a sum of x needs: the elements of x's frame from the first summed axis on.
-// Only the end of a row can be summed, and only one that kernel.Fused takes.
+// It reports false if the sum is not over the end of the row, or if kernel.Fused does not support the length.
 func summed(sum *graphop.SumOp, x, frame tensor.Shape) (row int, ok bool) {
 	first := slices.Min(sum.Axes)
 	row = 1
@@ -72,7 +72,7 @@ func summed(sum *graphop.SumOp, x, frame tensor.Shape) (row int, ok bool) {
 	return row, row >= 2 && row <= kernel.MaxRow
 }
 
-// owner is the node that computes what n, which may be a view, holds.
+// owner returns the node whose computation n, which may be a view, refers to.
 func (c *compiler) owner(n *graphop.Node) *graphop.Node {
 	if v, ok := c.of[n]; ok && c.values[v].node != nil {
 		return c.values[v].node
@@ -80,7 +80,7 @@ func (c *compiler) owner(n *graphop.Node) *graphop.Node {
 	return n
 }
 
-// join adds n to the group, which is step at, if it fits.
+// join adds n to the group, which is step at, if it fits, and reports whether it does.
 func (g *group) join(n *graphop.Node, at int) bool {
 	frame := g.frameOf(n)
 	if frame == nil {
@@ -99,7 +99,7 @@ func (g *group) join(n *graphop.Node, at int) bool {
 		}
 		row = max(row, need)
 	}
-	// Every member has a value in every row.
+	// Every member must have its own value in every row.
 	if !to.everyRow(n.Shape(), frame, row) {
 		return false
 	}
@@ -108,10 +108,10 @@ func (g *group) join(n *graphop.Node, at int) bool {
 			return false
 		}
 	}
-	// A member is read in place: what reads it must mean the same elements.
+	// Reading a member does not move elements, so the two nodes must have the same strides.
 	for _, ch := range children {
 		m := g.c.owner(ch)
-		if f, member := g.frame[m]; member && !slices.Equal(to.steps(ch.Shape(), frame), to.steps(m.Shape(), f)) {
+		if f, member := g.frame[m]; member && !slices.Equal(to.strides(ch.Shape(), frame), to.strides(m.Shape(), f)) {
 			return false
 		}
 	}
@@ -120,8 +120,8 @@ func (g *group) join(n *graphop.Node, at int) bool {
 	return true
 }
 
-// frameOf returns the shape that n's dimensions are meant in: its own where it has all elements of the group's space,
-// else that of the member it is computed from; nil where n does not belong to the space.
+// frameOf returns the frame of n in the group: its own shape if it has all elements of the group's space, else the
+// frame of the member that it is computed from, or nil if n does not fit the space.
 func (g *group) frameOf(n *graphop.Node) tensor.Shape {
 	s := n.Shape()
 	children := graphop.Children(n)
@@ -168,7 +168,7 @@ func (g *group) add(n *graphop.Node, frame tensor.Shape, at int) {
 	}
 }
 
-// store asks for n to be written to memory by the group that computes it, if one does.
+// store marks n as stored if a group computes it.
 func (c *compiler) store(n *graphop.Node) {
 	owner := c.owner(n)
 	if g := c.groupOf(owner); g != nil {
@@ -176,7 +176,7 @@ func (c *compiler) store(n *graphop.Node) {
 	}
 }
 
-// slots returns the values that the group reads and writes, in the order of the program's slots.
+// slots returns the values that the group reads and writes, in the order of the kernel's slots.
 func (g *group) slots() (args, outs []int) {
 	seen := map[int]bool{}
 	for _, n := range g.nodes {

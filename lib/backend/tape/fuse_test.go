@@ -13,8 +13,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// randomGraph draws an expression of mostly pointwise operations over shapes that broadcast to each other, with
-// reductions and views between them, and takes some of its nodes, inside and at the ends, as outputs and states.
+// randomGraph draws an expression of mostly pointwise operations on shapes that broadcast to each other, with
+// reductions and views between them. Some intermediate and final nodes are outputs and next states.
 func randomGraph(rng *rand.Rand) backend.Graph {
 	g := gorgonia.NewGraph()
 	families := [][][]int{
@@ -39,13 +39,14 @@ func randomGraph(rng *rand.Rand) backend.Graph {
 		}
 	}
 	pick := func() *graphop.Node {
-		if rng.IntN(2) == 0 { // recent ones, so that chains get long
+		if rng.IntN(2) == 0 { // a recent node, so that chains get long
 			return nodes[len(nodes)-1-rng.IntN(min(4, len(nodes)))]
 		}
 		return nodes[rng.IntN(len(nodes))]
 	}
 	unary := []func(*graphop.Node) *graphop.Node{
-		graphop.Sin, graphop.Cos, graphop.Sigmoid, graphop.SiLU, graphop.Step, graphop.ReLU, graphop.IsFinite, graphop.Log, graphop.Sqrt,
+		graphop.Sin, graphop.Cos, graphop.Sigmoid, graphop.SiLU, graphop.Step, graphop.ReLU, graphop.IsFinite,
+		graphop.Log, graphop.Sqrt,
 		func(n *graphop.Node) *graphop.Node { return graphop.Exp(graphop.Sin(n)) },
 		func(n *graphop.Node) *graphop.Node { return graphop.Affine(n, rng.NormFloat64(), rng.NormFloat64()) },
 		func(n *graphop.Node) *graphop.Node { return graphop.Sum(n, rng.IntN(n.Dims())) },
@@ -53,10 +54,7 @@ func randomGraph(rng *rand.Rand) backend.Graph {
 		func(n *graphop.Node) *graphop.Node { return graphop.Reshape(n, n.Shape().TotalSize()) },
 		func(n *graphop.Node) *graphop.Node { return graphop.Reshape(n, 1, n.Shape().TotalSize()) },
 		func(n *graphop.Node) *graphop.Node { return graphop.Transpose(n, rng.Perm(n.Dims())...) },
-		func(n *graphop.Node) *graphop.Node {
-			s := n.Shape()
-			return graphop.Add(n, graphop.Fill(n, 0.5, s...))
-		},
+		func(n *graphop.Node) *graphop.Node { return graphop.AddScalar(n, 0.5) },
 	}
 	binary := []func(a, b *graphop.Node) *graphop.Node{
 		graphop.Add, graphop.Sub, graphop.Mul, graphop.Div, graphop.Max, graphop.Min,
@@ -104,7 +102,8 @@ func draw(rng *rand.Rand, n *graphop.Node) backend.Buffer {
 	return backend.F32(v)
 }
 
-// sameBits compares with NaNs taken as equal: which of two NaNs an addition hands on is up to the processor.
+// sameBits compares bits but considers all NaNs equal, because processors propagate different ones. It returns the
+// first element that differs.
 func sameBits(a, b []float32) (int, bool) {
 	for i := range a {
 		if math.Float32bits(a[i]) != math.Float32bits(b[i]) && (a[i] == a[i] || b[i] == b[i]) {
@@ -114,8 +113,8 @@ func sameBits(a, b []float32) (int, bool) {
 	return 0, true
 }
 
-// What is fused, where it lies in memory and how often it ran before must not show in the bits: every compiled graph
-// gives what the interpreter gives, which runs node by node.
+// Fusion, memory planning and earlier runs must not change the bits: every compiled graph agrees with the reference
+// interpreter.
 func TestFusionKeepsBits(t *testing.T) {
 	fused := 0
 	for seed := range uint64(300) {
@@ -141,7 +140,8 @@ func TestFusionKeepsBits(t *testing.T) {
 				in = append(in, draw(rng, n))
 			}
 			for _, n := range g.Outputs {
-				got, want = append(got, backend.F32(make([]float32, n.Shape().TotalSize()))), append(want, backend.F32(make([]float32, n.Shape().TotalSize())))
+				size := n.Shape().TotalSize()
+				got, want = append(got, backend.F32(make([]float32, size))), append(want, backend.F32(make([]float32, size)))
 			}
 			if err := exe.Run(in, got); err != nil {
 				t.Fatal(err)
@@ -151,7 +151,8 @@ func TestFusionKeepsBits(t *testing.T) {
 			}
 			for i := range got {
 				if k, ok := sameBits(got[i].F32, want[i].F32); !ok {
-					t.Fatalf("graph %d, run %d, output %d of shape %v, element %d: got %v, node by node %v", seed, run, i, g.Outputs[i].Shape(), k, got[i].F32[k], want[i].F32[k])
+					t.Fatalf("graph %d, run %d, output %d of shape %v, element %d: got %v, want %v",
+						seed, run, i, g.Outputs[i].Shape(), k, got[i].F32[k], want[i].F32[k])
 				}
 			}
 			for _, s := range g.State {
@@ -164,12 +165,12 @@ func TestFusionKeepsBits(t *testing.T) {
 					t.Fatal(err)
 				}
 				if k, ok := sameBits(x, y); !ok {
-					t.Fatalf("graph %d, run %d, state %s, element %d: got %v, node by node %v", seed, run, s.In.Name(), k, x[k], y[k])
+					t.Fatalf("graph %d, run %d, state %s, element %d: got %v, want %v", seed, run, s.In.Name(), k, x[k], y[k])
 				}
 			}
 		}
-		for i := range exe.(*Program[float32]).steps {
-			if exe.(*Program[float32]).steps[i].fused != nil {
+		for _, step := range exe.(*program[float32]).steps {
+			if step.fused != nil {
 				fused++
 			}
 		}
@@ -177,8 +178,8 @@ func TestFusionKeepsBits(t *testing.T) {
 	t.Logf("%d fused calls", fused)
 }
 
-// TestPlan draws lifetimes at random: what is alive at the same time must not overlap, and the arena must not be much
-// larger than what is alive at once.
+// TestPlan draws random lifetimes. Values that are alive at the same time must not overlap, and the arena must be at
+// most twice the size of the values that are alive at once.
 func TestPlan(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -197,12 +198,12 @@ func TestPlan(t *testing.T) {
 		for i, v := range values {
 			if v.kind != temporary || v.first < 0 {
 				if v.offset != -1 {
-					t.Fatalf("plan %d: value %d is no temporary and was given an offset", seed, i)
+					t.Fatalf("plan %d: value %d is not a temporary but got an offset", seed, i)
 				}
 				continue
 			}
 			if v.offset < 0 || v.offset%align != 0 || v.offset+v.size > total {
-				t.Fatalf("plan %d: value %d lies at %d of %d", seed, i, v.offset, total)
+				t.Fatalf("plan %d: value %d is at %d of %d", seed, i, v.offset, total)
 			}
 			for s := v.first; s <= v.last; s++ {
 				live[s] += rounded(v.size)

@@ -9,7 +9,7 @@ import (
 	"vapo/lib/backend/backendtest"
 )
 
-// machine runs a step on Gorgonia's own tape machine. The state is written back by hand, as its users do.
+// machine runs a step on Gorgonia's own tape machine and copies the state back, as its users have to do.
 type machine struct {
 	s      backendtest.StepGraph
 	vm     gorgonia.VM
@@ -113,7 +113,8 @@ func TestGorgoniaMachineAgrees(t *testing.T) {
 	}
 }
 
-// BenchmarkStep compares a training step of a network for two-dimensional data on Gorgonia's machine and on ours.
+// BenchmarkStep compares a training step of a network for two-dimensional data on Gorgonia's machine and in this
+// package.
 func BenchmarkStep(b *testing.B) {
 	s := backendtest.NewMLPStep(tensor.Float32, 512, 128)
 	run := func(name string, exe backend.Executable) {
@@ -134,6 +135,6 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	run(Class, exe)
+	run("tape", exe)
 	run("gorgonia", newMachine(s))
 }

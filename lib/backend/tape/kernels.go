@@ -116,7 +116,7 @@ func pooling[T kernel.Float](op *graphop.Operation) function[T] {
 		return unaryFunction(kernel.NewUpsample[T](s[0]*s[1], s[2], s[3], k.K).Run)
 	case *graphop.WindowSumOp:
 		return unaryFunction(kernel.NewWindowSum[T](windows(k.Window, op.In[0])).Run)
-	case *graphop.WindowSpreadOp:
+	case *graphop.WindowSumGradOp:
 		return unaryFunction(kernel.NewWindowSpread[T](windows(k.Window, op.Out)).Run)
 	case *graphop.SelectMaxOp:
 		return binaryFunction(kernel.NewSelectMax[T](windows(k.Window, op.In[0])).Run)
@@ -126,7 +126,7 @@ func pooling[T kernel.Float](op *graphop.Operation) function[T] {
 	return nil
 }
 
-// windows is the shape of the kernels for windows over images of shape s.
+// windows returns the kernels' description of windows over images of shape s.
 func windows(w graphop.Window2D, s tensor.Shape) kernel.WindowShape {
 	return kernel.WindowShape{
 		Planes: s[0] * s[1], H: s[2], W: s[3], KH: w.KH, KW: w.KW,
@@ -134,7 +134,7 @@ func windows(w graphop.Window2D, s tensor.Shape) kernel.WindowShape {
 	}
 }
 
-// around returns the number of elements outside, along and inside of neighbouring axes of a shape.
+// around returns the number of elements outside, along and inside the adjacent axes first to last of a shape.
 func around(s []int, first, last int) (outer, axis, inner int) {
 	outer, axis, inner = 1, 1, 1
 	for d, n := range s {
@@ -150,7 +150,7 @@ func around(s []int, first, last int) (outer, axis, inner int) {
 	return outer, axis, inner
 }
 
-// codes are the kernels' codes of the pointwise functions.
+// codes maps the pointwise functions to kernel codes.
 var codes = [graphop.CodeCount]kernel.Code{
 	graphop.CodeCopy:     kernel.Copy,
 	graphop.CodeAffine:   kernel.Affine,
@@ -172,12 +172,12 @@ var codes = [graphop.CodeCount]kernel.Code{
 	graphop.CodeIsFinite: kernel.IsFinite,
 }
 
-// instruction is a pointwise operation on registers that are still to be numbered.
+// instruction returns a pointwise operation without its registers.
 func instruction(p *graphop.PointwiseOp) kernel.Instr {
 	return kernel.Instr{Code: codes[p.Code], P: p.P, Q: p.Q}
 }
 
-// pointwise lowers a single pointwise operation, for Gorgonia's machines: programs are made of fused ones (fuse.go).
+// pointwise lowers a single pointwise operation for evaluate; programs use fused ones (fuse.go).
 func pointwise[T kernel.Float](p *graphop.PointwiseOp, op *graphop.Operation) function[T] {
 	n := len(op.In)
 	frame, _ := space(op.Out).refine(op.Out)
@@ -185,10 +185,10 @@ func pointwise[T kernel.Float](p *graphop.PointwiseOp, op *graphop.Operation) fu
 	in.Dst = n
 	prog := kernel.Program{Dims: frame}
 	for i, s := range op.In {
-		prog.Operands = append(prog.Operands, kernel.Operand{Slot: i, Strides: frame.steps(s, op.Out)})
+		prog.Operands = append(prog.Operands, kernel.Operand{Slot: i, Strides: frame.strides(s, op.Out)})
 		in.Args[i] = i
 	}
-	prog.Operands = append(prog.Operands, kernel.Operand{Slot: n, Strides: frame.steps(op.Out, op.Out)})
+	prog.Operands = append(prog.Operands, kernel.Operand{Slot: n, Strides: frame.strides(op.Out, op.Out)})
 	prog.Instrs = []kernel.Instr{in}
 	k := kernel.NewFused[T](prog)
 	slots := make([][]T, n+1)
@@ -200,7 +200,7 @@ func pointwise[T kernel.Float](p *graphop.PointwiseOp, op *graphop.Operation) fu
 
 func init() { graphop.SetEvaluator(evaluate) }
 
-// evaluate computes one operation for Gorgonia's own machines.
+// evaluate is the graphop.Evaluator.
 func evaluate(op *graphop.Operation, in []gorgonia.Value) (gorgonia.Value, error) {
 	dst := tensor.New(tensor.WithShape(op.Out...), tensor.Of(op.Dtype))
 	if op.Dtype == tensor.Float64 {

@@ -8,8 +8,8 @@ import (
 	"vapo/lib/kernel"
 )
 
-// program translates the group. Every member has a register, and so does every way in which a value from outside is
-// read.
+// program translates the group to a kernel program. Every member has a register, and so has every combination of a
+// value from outside and the strides with which it is read.
 func (g *group) program() kernel.Program {
 	c := g.c
 	args, outs := g.slots()
@@ -24,9 +24,9 @@ func (g *group) program() kernel.Program {
 			return reg
 		}
 		v := c.of[ch]
-		strides := g.space.steps(ch.Shape(), g.frame[n])
+		strides := g.space.strides(ch.Shape(), g.frame[n])
 		if val := c.values[v]; val.kind == constant && val.size == 1 {
-			clear(strides) // a repeated constant is stored once
+			clear(strides) // a repeated constant has one element
 		}
 		key := fmt.Sprint(v, strides)
 		reg, ok := outside[key]
@@ -51,7 +51,7 @@ func (g *group) program() kernel.Program {
 		if g.stored[n] {
 			slot = len(args) + slices.Index(outs, c.of[n])
 		}
-		in.Dst = operand(slot, g.space.steps(n.Shape(), g.frame[n]))
+		in.Dst = operand(slot, g.space.strides(n.Shape(), g.frame[n]))
 		members[n] = in.Dst
 		p.Instrs = append(p.Instrs, in)
 	}

@@ -2,7 +2,7 @@ package tape
 
 import "syscall"
 
-// physicalMemory is the machine's memory in bytes, 0 where it is not known.
+// physicalMemory returns the machine's memory in bytes, or 0 if it is not known.
 func physicalMemory() int64 {
 	var info syscall.Sysinfo_t
 	if err := syscall.Sysinfo(&info); err != nil {

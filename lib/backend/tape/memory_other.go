@@ -2,5 +2,5 @@
 
 package tape
 
-// physicalMemory is the machine's memory in bytes, 0 where it is not known.
+// physicalMemory returns the machine's memory in bytes, or 0 if it is not known.
 func physicalMemory() int64 { return 0 }

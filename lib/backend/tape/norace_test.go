@@ -2,4 +2,5 @@
 
 package tape
 
+// underRace reports whether the race detector is on.
 const underRace = false

@@ -10,25 +10,26 @@ import (
 	"vapo/lib/kernel"
 )
 
-// Program is a compiled graph with its state and memory.
-type Program[T float32 | float64] struct {
+// program is a compiled graph with its state and memory.
+type program[T kernel.Float] struct {
 	steps   []call[T]
 	data    [][]T // by value
 	inputs  []slot
 	states  map[string]slot
-	swaps   [][2]int
+	swaps   [][2]int // the values of a state and of its next value, which are swapped after a run
 	outputs []slot
 	bytes   int64
 }
 
+// slot is an input, state or output as callers see it.
 type slot struct {
 	name  string
 	value int
 	size  int
 }
 
-// call is one kernel bound to the values it works on.
-type call[T float32 | float64] struct {
+// call is a kernel with the values it reads and writes.
+type call[T kernel.Float] struct {
 	args, outs []int
 	src        [][]T
 	slots      [][]T
@@ -36,8 +37,9 @@ type call[T float32 | float64] struct {
 	fused      func(slots [][]T)
 }
 
-func link[T float32 | float64](c *compiler) (*Program[T], error) {
-	p := &Program[T]{data: make([][]T, len(c.values)), states: map[string]slot{}}
+// link allocates the memory of a program and binds the kernels.
+func link[T kernel.Float](c *compiler) (*program[T], error) {
+	p := &program[T]{data: make([][]T, len(c.values)), states: map[string]slot{}}
 	length := plan(c.values)
 	need := float64(length)
 	for _, v := range c.values {
@@ -73,7 +75,7 @@ func link[T float32 | float64](c *compiler) (*Program[T], error) {
 	for i := range c.steps {
 		s := &c.steps[i]
 		if s.group != nil && len(s.outs) == 0 {
-			continue // nothing outside reads the group
+			continue // no other step reads the group
 		}
 		k := call[T]{args: s.args, outs: s.outs}
 		switch {
@@ -110,34 +112,33 @@ func link[T float32 | float64](c *compiler) (*Program[T], error) {
 	return p, nil
 }
 
-func slice[T float32 | float64](b backend.Buffer) []T {
-	if s, ok := any(b.F32).([]T); ok {
-		return s
+// elements returns the slice in b after checking its length.
+func elements[T kernel.Float](what string, s slot, b backend.Buffer) ([]T, error) {
+	v, ok := any(b.F32).([]T)
+	if !ok {
+		v = any(b.F64).([]T)
 	}
-	return any(b.F64).([]T)
-}
-
-func check[T float32 | float64](what string, s slot, v []T) error {
 	if len(v) != s.size {
-		return fmt.Errorf("%s %s: got %d elements, expected %d", what, s.name, len(v), s.size)
+		return nil, fmt.Errorf("%s %s: got %d elements, expected %d", what, s.name, len(v), s.size)
 	}
-	return nil
+	return v, nil
 }
 
 // Run implements backend.Executable.
-func (p *Program[T]) Run(in, out []backend.Buffer) error {
+func (p *program[T]) Run(in, out []backend.Buffer) error {
 	if len(in) != len(p.inputs) || len(out) != len(p.outputs) {
-		return fmt.Errorf("run: got %d inputs and %d outputs, expected %d and %d", len(in), len(out), len(p.inputs), len(p.outputs))
+		return fmt.Errorf("run: got %d inputs and %d outputs, expected %d and %d",
+			len(in), len(out), len(p.inputs), len(p.outputs))
 	}
 	for i, s := range p.inputs {
-		v := slice[T](in[i])
-		if err := check("input", s, v); err != nil {
+		v, err := elements[T]("input", s, in[i])
+		if err != nil {
 			return err
 		}
 		p.data[s.value] = v
 	}
 	for i, s := range p.outputs {
-		if err := check("output", s, slice[T](out[i])); err != nil {
+		if _, err := elements[T]("output", s, out[i]); err != nil {
 			return err
 		}
 	}
@@ -145,7 +146,8 @@ func (p *Program[T]) Run(in, out []backend.Buffer) error {
 		p.call(&p.steps[i])
 	}
 	for i, s := range p.outputs {
-		copy(slice[T](out[i]), p.data[s.value])
+		v, _ := elements[T]("output", s, out[i]) // checked above
+		copy(v, p.data[s.value])
 	}
 	for _, s := range p.swaps {
 		p.data[s[0]], p.data[s[1]] = p.data[s[1]], p.data[s[0]]
@@ -156,7 +158,7 @@ func (p *Program[T]) Run(in, out []backend.Buffer) error {
 	return nil
 }
 
-func (p *Program[T]) call(k *call[T]) {
+func (p *program[T]) call(k *call[T]) {
 	if k.fused != nil {
 		for i, v := range k.args {
 			k.slots[i] = p.data[v]
@@ -173,33 +175,30 @@ func (p *Program[T]) call(k *call[T]) {
 	k.kernel(p.data[k.outs[0]], k.src)
 }
 
-// Load implements backend.Executable.
-func (p *Program[T]) Load(name string, b backend.Buffer) error {
+// state returns the memory of a state and the caller's slice in b, which have the same length unless there is an error;
+// then callers is empty.
+func (p *program[T]) state(verb, name string, b backend.Buffer) (mine, callers []T, err error) {
 	s, ok := p.states[name]
 	if !ok {
-		return fmt.Errorf("load state %s: the graph has no such state", name)
+		return nil, nil, fmt.Errorf("%s state %s: the graph has no such state", verb, name)
 	}
-	v := slice[T](b)
-	if err := check("state", s, v); err != nil {
-		return err
-	}
-	copy(p.data[s.value], v)
-	return nil
+	callers, err = elements[T]("state", s, b)
+	return p.data[s.value], callers, err
+}
+
+// Load implements backend.Executable.
+func (p *program[T]) Load(name string, b backend.Buffer) error {
+	mine, callers, err := p.state("load", name, b)
+	copy(mine, callers)
+	return err
 }
 
 // Store implements backend.Executable.
-func (p *Program[T]) Store(name string, b backend.Buffer) error {
-	s, ok := p.states[name]
-	if !ok {
-		return fmt.Errorf("store state %s: the graph has no such state", name)
-	}
-	v := slice[T](b)
-	if err := check("state", s, v); err != nil {
-		return err
-	}
-	copy(v, p.data[s.value])
-	return nil
+func (p *program[T]) Store(name string, b backend.Buffer) error {
+	mine, callers, err := p.state("store", name, b)
+	copy(callers, mine)
+	return err
 }
 
 // MemoryBytes implements backend.Executable.
-func (p *Program[T]) MemoryBytes() int64 { return p.bytes }
+func (p *program[T]) MemoryBytes() int64 { return p.bytes }

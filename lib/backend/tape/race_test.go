@@ -2,5 +2,5 @@
 
 package tape
 
-// underRace says that the race detector is on, under which sync.Pool drops things at random.
+// underRace reports whether the race detector is on, under which sync.Pool drops items at random.
 const underRace = true

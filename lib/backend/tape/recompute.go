@@ -7,14 +7,14 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Memory is slower than arithmetic: a value that one group would write and another read is computed again in the second
-// where that takes a few pointwise operations on what is in memory anyway. A network's activations then leave as the
-// outputs of its convolutions, a few numbers a row, and nothing else. The bits are those of the first computation.
+// Memory is slower than arithmetic, so a group recomputes a value of another group instead of reading it from memory if
+// that takes only a few pointwise operations on values that are in memory anyway. Of a network's activations, only the
+// outputs of convolutions and a few values for each row are then stored. Recomputed values have the same bits.
 
-// The costs of recomputing are counted in pointwise operations on one element.
+// Costs are in pointwise operations on one element.
 const (
 	storeCost = 12 // writing a value and reading it back
-	readCost  = 4  // reading one that the group does not read so far
+	readCost  = 4  // reading a value that the group does not read yet
 )
 
 func cost(code graphop.Code) int {
@@ -29,15 +29,16 @@ func cost(code graphop.Code) int {
 	return 1
 }
 
-// copied is a set of nodes of other groups that a group is to compute once more.
+// copied is a set of nodes of other groups for a group to recompute.
 type copied struct {
 	nodes  []*graphop.Node // inputs first
 	frame  map[*graphop.Node]tensor.Shape
-	leaves []*graphop.Node // what they read from memory
+	leaves []*graphop.Node // the values that they read from memory
 	cost   int
 }
 
-// recompute adds the computation of n, a node of another group, to the group if that is cheaper than reading it.
+// recompute adds the computation of n, a node of another group, to the group if that is cheaper than reading n, and
+// reports whether it did.
 func (g *group) recompute(n *graphop.Node) bool {
 	p := copied{frame: map[*graphop.Node]tensor.Shape{}}
 	if !g.copy(&p, n) || p.cost > storeCost || len(g.nodes)+len(p.nodes) >= maxGroup {
@@ -50,7 +51,7 @@ func (g *group) recompute(n *graphop.Node) bool {
 			return false
 		}
 	}
-	// What is read in place must mean the same elements.
+	// As in join, nodes that read each other in place must have the same strides.
 	for _, m := range p.nodes {
 		for _, ch := range graphop.Children(m) {
 			o := g.c.owner(ch)
@@ -58,7 +59,7 @@ func (g *group) recompute(n *graphop.Node) bool {
 			if !inside {
 				f, inside = g.frame[o]
 			}
-			if inside && !slices.Equal(to.steps(ch.Shape(), p.frame[m]), to.steps(o.Shape(), f)) {
+			if inside && !slices.Equal(to.strides(ch.Shape(), p.frame[m]), to.strides(o.Shape(), f)) {
 				return false
 			}
 		}
@@ -74,7 +75,7 @@ func (g *group) recompute(n *graphop.Node) bool {
 	return true
 }
 
-// copy adds n and what it is computed from to p. It reports false where n has to be read from memory.
+// copy adds n and its inputs to p. It reports false if n has to be read from memory.
 func (g *group) copy(p *copied, n *graphop.Node) bool {
 	m := g.c.owner(n)
 	if _, member := g.frame[m]; member || p.frame[m] != nil {
@@ -104,7 +105,7 @@ func (g *group) copy(p *copied, n *graphop.Node) bool {
 	return true
 }
 
-// leaf notes that n is read from memory.
+// leaf records that n is read from memory.
 func (p *copied) leaf(g *group, n *graphop.Node) {
 	if slices.Contains(p.leaves, n) {
 		return
@@ -128,7 +129,7 @@ func (g *group) reads(n *graphop.Node) bool {
 	return false
 }
 
-// groupOf is the group that computes n first, if one does.
+// groupOf returns the group that first computes n, or nil.
 func (c *compiler) groupOf(n *graphop.Node) *group {
 	s, ok := c.stepOf[n]
 	if !ok || s < 0 || c.steps[s].group == nil {
@@ -140,7 +141,7 @@ func (c *compiler) groupOf(n *graphop.Node) *group {
 	return c.steps[s].group
 }
 
-// drop removes the nodes that nothing in the group and nothing outside of it reads any more.
+// drop removes the nodes that no other member and no other step reads.
 func (g *group) drop() {
 	needed := map[*graphop.Node]bool{}
 	for i := len(g.nodes) - 1; i >= 0; i-- {

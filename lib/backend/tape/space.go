@@ -6,20 +6,20 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// space is the set of elements that a group computes, in row-major order, cut into dimensions fine enough for the
-// shapes of all members: [N, C, H·W] and [N, G, C/G, H, W] are one space, [N, G, C/G, H, W].
+// space is the set of elements that a group computes, in row-major order, factored into dimensions that are fine enough
+// for the shapes of all members. Members of shapes [N, C, H·W] and [N, G, C/G, H, W] have the space [N, G, C/G, H, W].
 type space []int
 
 func (s space) size() int { return tensor.Shape(s).TotalSize() }
 
-// refine returns the coarsest space whose dimensions divide those of s and of shape, if there is one.
+// refine returns the coarsest space that refines the dimensions of both s and shape, if there is one.
 func (s space) refine(shape tensor.Shape) (space, bool) {
 	if s.size() != shape.TotalSize() {
 		return nil, false
 	}
 	var out space
 	i, j := len(s)-1, len(shape)-1
-	a, b := 1, 1 // what is left of the current dimension of each
+	a, b := 1, 1 // the remaining factors of the current dimensions
 	for {
 		for ; a == 1 && i >= 0; i-- {
 			a = s[i]
@@ -44,17 +44,17 @@ func (s space) refine(shape tensor.Shape) (space, bool) {
 	}
 }
 
-// steps returns, for a row-major operand of the given shape, how many of its elements lie between neighbours along each
-// dimension of s: 0 where it is broadcast. frame is the operand's shape with nothing broadcast; s refines it.
-func (s space) steps(shape, frame tensor.Shape) []int {
+// strides returns the strides, in elements, of a row-major operand along each dimension of s, with 0 for a dimension in
+// which it is broadcast. frame is the operand's shape before broadcasting; s refines it.
+func (s space) strides(shape, frame tensor.Shape) []int {
 	out := make([]int, len(s))
-	step := 1
+	stride := 1
 	k := len(s) - 1
 	for d := len(frame) - 1; d >= 0; d-- {
 		for n := frame[d]; n > 1; k-- {
 			if shape[d] != 1 {
-				out[k] = step
-				step *= s[k]
+				out[k] = stride
+				stride *= s[k]
 			}
 			n /= s[k]
 		}
@@ -62,7 +62,7 @@ func (s space) steps(shape, frame tensor.Shape) []int {
 	return out
 }
 
-// rows returns the number of leading dimensions that number the rows, for rows of the given length.
+// rows returns the number of leading dimensions that enumerate the rows, for rows of the given length.
 func (s space) rows(length int) int {
 	n := 1
 	for d := len(s) - 1; d >= 0; d-- {
@@ -74,16 +74,16 @@ func (s space) rows(length int) int {
 	return 0
 }
 
-// everyRow reports whether an operand has values of its own in every row, which differ along the leading dimensions of
-// the row only: those are what kernel.Fused can compute.
+// everyRow reports whether an operand has its own values in every row and is broadcast, if at all, only along the last
+// dimensions of the row. kernel.Fused can compute no others.
 func (s space) everyRow(shape, frame tensor.Shape, row int) bool {
 	if row == 0 {
 		return shape.TotalSize() == s.size()
 	}
-	steps := s.steps(shape, frame)
-	kept := len(steps)
-	for kept > 0 && steps[kept-1] == 0 {
+	strides := s.strides(shape, frame)
+	kept := len(strides)
+	for kept > 0 && strides[kept-1] == 0 {
 		kept--
 	}
-	return kept >= s.rows(row) && !slices.Contains(steps[:kept], 0)
+	return kept >= s.rows(row) && !slices.Contains(strides[:kept], 0)
 }

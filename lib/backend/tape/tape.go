@@ -1,15 +1,15 @@
-// Package tape runs expression graphs on the CPU: Gorgonia's graph, sorted once into a straight list of kernel
-// calls over buffers planned in advance.
+// Package tape runs expression graphs on the CPU. It compiles Gorgonia's graph once to a list of kernel calls on
+// buffers planned in advance.
 //
-// Compiling does what an interpreter of single nodes cannot: pointwise operations and the sums of rows between them,
-// a whole normalisation or its second derivative, run together row by row (fuse.go, space.go, lower.go), what is cheaper
-// to compute twice than to store is (recompute.go), reshapes cost nothing, and values whose lifetimes do not meet share
-// memory (plan.go). A run then allocates nothing. The result depends neither on the number of threads nor on what was
-// fused.
+// The compiler fuses pointwise operations and the row sums between them, such as a whole normalisation or its second
+// derivative, so that they run together row by row (fuse.go, space.go, lower.go). It recomputes values that are cheaper
+// to compute twice than to store (recompute.go), implements reshapes without copying, and places values whose lifetimes
+// do not overlap in the same memory (plan.go). A run allocates nothing. The results depend neither on the number of
+// threads nor on what is fused.
 //
-// Note: Gorgonia's own tape machine runs the same nodes (TestGorgoniaMachineAgrees) and is the design's reference,
-// but it allocates a tensor for every node at every run and stores every pointwise intermediate: some 5,300 allocations
-// and 11 MB a step of a perceptron of width 128, where this package makes none (BenchmarkStep).
+// Note: Gorgonia's own tape machine runs the same nodes (TestGorgoniaMachineAgrees), but it allocates a tensor for
+// every node at every run and stores every pointwise intermediate. A training step of a perceptron of width 128 takes
+// about 5,300 allocations and 11 MB there, and none here (BenchmarkStep).
 package tape
 
 import (
@@ -17,27 +17,21 @@ import (
 
 	"gorgonia.org/tensor"
 	"vapo/lib/backend"
+	"vapo/lib/enginename"
 	"vapo/lib/kernel"
 	"vapo/lib/microkernel"
 )
 
-// Class is the engine's recorded name. It is one on every machine: results have the same bits on AVX-512, AVX2, NEON and
-// without vectors.
-const Class = "tape"
-
-func init() {
-	backend.Register(Class, func() (backend.Backend, error) { return Tape{}, nil })
-}
-
-// Tape is the CPU engine.
+// Tape is the CPU engine. The zero value is ready for use.
 type Tape struct{}
 
-// Class implements backend.Backend.
-func (Tape) Class() string { return Class }
+// Class implements backend.Backend. It is the same on every machine, because the results have the same bits on AVX-512,
+// AVX2, NEON and without vector instructions.
+func (Tape) Class() string { return enginename.Tape }
 
 // Describe implements backend.Backend.
 func (Tape) Describe() string {
-	return fmt.Sprintf("%s, %d threads, %s", Class, kernel.Workers(), microkernel.Name())
+	return fmt.Sprintf("%s, %d threads, %s", enginename.Tape, kernel.Workers(), microkernel.Name())
 }
 
 // Promises implements backend.Backend.

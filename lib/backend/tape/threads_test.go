@@ -24,7 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// digest hashes all bits of some training steps, of which one is large enough to be cut into pieces everywhere.
+// digest hashes all bits of some training steps. One of them is large enough for every operation to use several
+// threads.
 func digest() []byte {
 	h := sha256.New()
 	for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.NewMLPStep(tensor.Float32, 700, 150)) {
@@ -45,7 +46,7 @@ func digest() []byte {
 	return h.Sum(nil)
 }
 
-// The number of threads is fixed at first use, so each count gets a process of its own.
+// The number of threads is fixed at first use, so each count needs a separate process.
 func TestThreadsKeepBits(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -63,12 +64,12 @@ func TestThreadsKeepBits(t *testing.T) {
 	}
 	for threads, d := range got {
 		if d != got["1"] || len(d) != 64 {
-			t.Errorf("%s threads give %s, one gives %s", threads, d, got["1"])
+			t.Errorf("the digest with %s threads is %s, with one thread %s", threads, d, got["1"])
 		}
 	}
 }
 
-// A step allocates nothing, so training neither grows nor pauses for the collector.
+// A step allocates nothing, so memory does not grow during training and the garbage collector stays idle.
 func TestRunAllocatesNothing(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector makes pools allocate")

@@ -9,7 +9,7 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Gorgonia's Shape.Eq calls [3], [1 3] and [3 1] equal. Nodes of these shapes must not share an iteration space.
+// Gorgonia's Shape.Eq considers [3], [1 3] and [3 1] equal. Nodes of these shapes must not be mixed up.
 func TestVectorsOfDifferentRank(t *testing.T) {
 	g := gorgonia.NewGraph()
 	var in, out []*graphop.Node

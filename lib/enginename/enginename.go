@@ -1,0 +1,148 @@
+// Package enginename is the one place that names the compute engines: what --backend accepts, the class that a result
+// records, and the classes that earlier versions recorded. It links no engine, so the runner can read and compare
+// records on a machine that cannot compute.
+package enginename
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"vapo/lib/failure"
+)
+
+// The engines. Tape and Go are classes as well.
+const (
+	Auto = "auto"       // the best engine on this machine; resolved before anything is keyed or run
+	Tape = "tape"       // the CPU
+	Go   = "compute-go" // gomlx/compute's Go backend, "go" on the command line
+	XLA  = "xla"        // a PJRT plugin of XLA
+)
+
+// Names describes the names that Parse accepts, for help texts and errors.
+const Names = "auto (a CUDA card, else tape), tape (the CPU), go, " +
+	"xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so"
+
+// Precision is the precision of the factors in products of float32 matrices and in convolutions. Sums are always
+// float32, and other element types are not affected.
+type Precision string
+
+// The precisions, with the bits of mantissa that factors keep.
+const (
+	Float32  Precision = "float32" // 23
+	TF32     Precision = "tf32"    // 10, CUDA cards only
+	BFloat16 Precision = "bf16"    // 7
+)
+
+// Name is a parsed engine name. Everything but Engine is for XLA only.
+type Name struct {
+	Engine    string // Auto, Tape, Go or XLA
+	Plugin    string // cuda, cpu, or the base name of Path without its extension
+	Path      string // the plugin's file, if the name gives one
+	Precision Precision
+}
+
+// Parse parses "auto", "tape", "go", or "xla:" followed by cuda, cpu or the path of a plugin and, optionally, a comma
+// and a precision. It also parses recorded classes, apart from those of plugins that were named by path. Its errors are
+// usage errors (failure.Usage).
+func Parse(name string) (Name, error) {
+	engine, option, hasOption := strings.Cut(name, ",")
+	if engine == "go" {
+		engine = Go
+	}
+	if engine == Auto || engine == Tape || engine == Go {
+		if hasOption {
+			return Name{}, NoOption(engine, option, "only the xla engines have options")
+		}
+		return Name{Engine: engine}, nil
+	}
+	n := Name{Engine: XLA, Precision: Float32}
+	if rest, ok := strings.CutPrefix(name, "xla:"); ok {
+		n.parsePlugin(rest)
+	} else if n.Plugin, ok = strings.CutPrefix(name, "xla-"); ok {
+		for _, p := range []Precision{TF32, BFloat16} {
+			if base, found := strings.CutSuffix(n.Plugin, "-"+string(p)); found {
+				n.Plugin, n.Precision = base, p
+			}
+		}
+	}
+	if n.Path == "" && n.Plugin != "cuda" && n.Plugin != "cpu" {
+		return Name{}, unknown(name)
+	}
+	return n, n.check()
+}
+
+// parsePlugin parses what follows "xla:". A comma in a folder's name does not start an option.
+func (n *Name) parsePlugin(s string) {
+	if i := strings.LastIndex(s, ","); i > strings.LastIndex(s, "/") {
+		s, n.Precision = s[:i], Precision(s[i+1:])
+	}
+	n.Plugin = s
+	if strings.Contains(s, "/") {
+		n.Path = s
+		base := path.Base(path.Clean(s))
+		n.Plugin = strings.TrimSuffix(base, path.Ext(base))
+	}
+}
+
+func (n Name) check() error {
+	reason := ""
+	switch {
+	case n.Precision == TF32 && n.Plugin == "cpu":
+		reason = "only CUDA cards support that precision"
+	case n.Precision != Float32 && n.Precision != TF32 && n.Precision != BFloat16:
+		reason = "expected float32, tf32 or bf16"
+	default:
+		return nil
+	}
+	return NoOption("xla-"+n.Plugin, string(n.Precision), reason)
+}
+
+// Class returns the name that results record. It differs whenever bits may differ, so it does not contain the folder
+// of a plugin: "xla:/opt/plugin.so,bf16" has the class "xla-plugin-bf16".
+func (n Name) Class() string {
+	switch {
+	case n.Engine != XLA:
+		return n.Engine
+	case n.Precision == Float32:
+		return "xla-" + n.Plugin
+	}
+	return fmt.Sprintf("xla-%s-%s", n.Plugin, n.Precision)
+}
+
+// String returns the normal form of the name, which Parse accepts: the class, except that a plugin named by its path
+// keeps the path.
+func (n Name) String() string {
+	switch {
+	case n.Path == "":
+		return n.Class()
+	case n.Precision == Float32:
+		return "xla:" + n.Path
+	}
+	return fmt.Sprintf("xla:%s,%s", n.Path, n.Precision)
+}
+
+// renamed are the classes that earlier versions recorded under other names. Their results differ from today's in the
+// last bits, so they make other keys; old records stay readable.
+var renamed = map[string]string{"tape-go": Tape, "tape-openblas": Tape}
+
+// Current returns today's name of a class that may come from an old record.
+func Current(class string) string {
+	if now, ok := renamed[class]; ok {
+		return now
+	}
+	return class
+}
+
+// unknown is the error for a name that no engine has.
+func unknown(name string) error {
+	if now := Current(name); now != name {
+		return failure.New(failure.Usage, "", "backend %q is called %q now", name, now)
+	}
+	return failure.New(failure.Usage, "", "backend %q is not known: expected %s", name, Names)
+}
+
+// NoOption returns the error for an option that an engine does not have.
+func NoOption(class, option, reason string) error {
+	return failure.New(failure.Usage, "", "backend %s has no option %q: %s", class, option, reason)
+}
