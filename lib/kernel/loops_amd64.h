@@ -1,20 +1,20 @@
-// What the loops of both instruction sets share. An instruction set defines, before it includes this file, its vector
+// The loops that the instruction sets share. Before it includes this file, an instruction set defines its vector
 // registers V0 to V15, the elements VN and bytes VB of a vector, and the macros
 //
-//	TAIL           a mask of the first CX < VN elements
-//	LOADM(p, v)    v = the elements at p under the mask, and zeros
-//	STOREM         writes the elements of V0 under the mask to DI
+//	TAIL           sets the mask to the first CX < VN elements
+//	LOADM(p, v)    loads v from p under the mask, with zeros elsewhere
+//	STOREM         stores the elements of V0 under the mask to DI
 //	ZERO(v)        v = 0
 //	FLOOR(v)       rounds v down
-//	LIMITS         the cases of e^V0 in which V5 is not the result; the result in V0
-//	STEP           V0 = 1 if V0 > 0, else 0, with 0 in V2 and 1 in V6
+//	LIMITS         completes e^V0 for the arguments V0 at which V5 is not the result; leaves the result in V0
+//	STEP           V0 = 1 if V0 > 0, else 0; expects 0 in V2 and 1 in V6
 //	LARGER         V0 = V0 if V0 >= V1 or V0 is a NaN, else V1
 //
-// Loops run over CX elements. DI is written; SI, and DX if there is a second operand, are read. Each operation rounds
-// by itself, as in the loops in Go, so the bits are the same.
+// Loops run over CX elements. They read from SI, and from DX if there is a second operand, and write to DI. Every
+// operation rounds separately, as in the loops in Go, so the bits are the same.
 //
-// TWO and ONE run BODY on V0, with its operands there and in V1, and its result left in V0. V2 holds a scalar operand,
-// V3 is the mask's, V4 and V5 are free, V6 to V15 hold constants.
+// TWO and ONE apply BODY to V0 and V1, or to V0; BODY leaves its result in V0. V2 holds a scalar operand, V3 the mask,
+// V6 to V15 hold constants, and V4 and V5 are free.
 
 #define ARGS2 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ b+16(FP), DX; MOVQ n+24(FP), CX
 #define ARGS1 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ n+16(FP), CX
@@ -84,7 +84,7 @@ done: \
 	CONSTANT(0, V6); CONSTANT(8, V7); CONSTANT(12, V8); CONSTANT(16, V9); CONSTANT(20, V10); \
 	CONSTANT(24, V11); CONSTANT(28, V12); CONSTANT(32, V13); CONSTANT(36, V14); CONSTANT(40, V15)
 
-// e^x as exp32 computes it; 1/2 is also the coefficient of x^2.
+// e^x as in exp32; 1/2 is also the coefficient of x^2.
 #define EXP \
 	VMULPS V7, V0, V4; VADDPS V8, V4, V4; FLOOR(V4); \
 	VMULPS V9, V4, V5; VSUBPS V5, V0, V1; VMULPS V10, V4, V5; VSUBPS V5, V1, V1; \
@@ -109,7 +109,7 @@ DATA expTable<>+36(SB)/4, $0x3d2aa9c1 // 4.1665795894e-2
 DATA expTable<>+40(SB)/4, $0x3e2aaaaa // 1.6666665459e-1
 GLOBL expTable<>(SB), RODATA|NOPTR, $44
 
-// The fill of CX elements with V0.
+// Sets CX elements to V0.
 #define FILL \
 	SUBQ $VN, CX; JLT tail; \
 one: \

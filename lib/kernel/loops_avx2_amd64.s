@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// The loops on AVX2. Elements that do not fill a vector are read under the mask Y3. They are written four, two and one
-// at a time, as AMD's processors take dozens of cycles for VMASKMOVPS to memory.
+// The loops for AVX2. Elements that do not fill a vector are read under the mask Y3. They are written four, two and one
+// at a time, because a VMASKMOVPS to memory takes dozens of cycles on AMD processors.
 
 #define V0 Y0
 #define V1 Y1
@@ -50,7 +50,7 @@ DATA limits<>+80(SB)/8, $0x7f8000007f800000
 DATA limits<>+88(SB)/8, $0x7f8000007f800000
 GLOBL limits<>(SB), RODATA|NOPTR, $96
 
-// 32 elements of a mask that are set, and 32 that are not.
+// 32 mask elements that are set, and 32 that are not.
 DATA masks<>+0(SB)/8, $-1
 DATA masks<>+8(SB)/8, $-1
 DATA masks<>+16(SB)/8, $-1
@@ -222,8 +222,8 @@ part:
 	VZEROUPPER
 	RET
 
-// Y0, Y1, Y2 and Y4 are the sums of eight lanes each; the operation's elements are at SI, CX of them. Under the mask, 0
-// is added to a sum, which changes no bit, as a sum that began with 0 is never -0.
+// Adds the CX elements at SI to the lanes' sums in Y0, Y1, Y2 and Y4, eight lanes each. The mask adds 0 to the other
+// sums. That changes no bit, because a sum that started from 0 is never -0.
 #define LANES \
 	SUBQ $32, CX; JLT rest; \
 four: \

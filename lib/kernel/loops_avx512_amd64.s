@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// The loops on AVX-512. Elements that do not fill a vector are read and written under the mask K1.
+// The loops for AVX-512. Elements that do not fill a vector are read and written under the mask K1.
 
 #define V0 Z0
 #define V1 Z1
@@ -193,7 +193,7 @@ done:
 	VZEROUPPER
 	RET
 
-// Z0 and Z1 are the sums of lanes 0 to 15 and 16 to 31; the operation's elements are at SI, CX of them.
+// Adds the CX elements at SI to the lanes' sums, 0 to 15 in Z0 and 16 to 31 in Z1.
 #define LANES \
 	SUBQ $32, CX; JLT rest; \
 pair: \

@@ -1,8 +1,8 @@
 package kernel
 
-// WindowShape describes windows that move over planes [Planes, H, W]: KH x KW elements at steps of StrideH, StrideW,
-// the planes padded by PadH rows and PadW columns on both sides. PadH < KH and PadW < KW, so that every window holds
-// an element of its plane.
+// WindowShape describes windows of KH x KW elements that move over planes [Planes, H, W] with strides StrideH, StrideW.
+// The planes are padded by PadH rows and PadW columns on both sides. PadH < KH and PadW < KW, so that every window
+// contains an element of its plane.
 type WindowShape struct {
 	Planes, H, W     int
 	KH, KW           int
@@ -10,25 +10,25 @@ type WindowShape struct {
 	PadH, PadW       int
 }
 
-// OH is the number of windows from top to bottom.
+// OH is the height of the output: the number of windows in a column.
 func (s WindowShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
 
-// OW is the number of windows from left to right.
+// OW is the width of the output: the number of windows in a row.
 func (s WindowShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
 
-// rows returns the rows [lo, hi) of the plane that windows at height y hold.
+// rows returns the rows [lo, hi) of the plane in windows of output row y.
 func (s WindowShape) rows(y int) (lo, hi int) {
 	top := y*s.StrideH - s.PadH
 	return max(0, top), min(s.H, top+s.KH)
 }
 
-// columns returns the columns [lo, hi) of the plane that windows at position x hold.
+// columns returns the columns [lo, hi) of the plane in windows of output column x.
 func (s WindowShape) columns(x int) (lo, hi int) {
 	left := x*s.StrideW - s.PadW
 	return max(0, left), min(s.W, left+s.KW)
 }
 
-// inside returns the positions [lo, hi) whose windows have their k-th column inside of the plane.
+// inside returns the output columns [lo, hi) whose windows have their k-th column inside the plane.
 func (s WindowShape) inside(k, ow int) (lo, hi int) {
 	lo = (max(0, s.PadW-k) + s.StrideW - 1) / s.StrideW
 	if last := s.W - 1 + s.PadW - k; last >= 0 {
@@ -37,7 +37,7 @@ func (s WindowShape) inside(k, ow int) (lo, hi int) {
 	return min(lo, hi), hi
 }
 
-// planeLoop runs a function over planes, several a piece.
+// planeLoop runs a function over planes, several per piece.
 type planeLoop[T Float] struct {
 	s      WindowShape
 	oh, ow int
@@ -46,7 +46,7 @@ type planeLoop[T Float] struct {
 	body   func(worker, piece int)
 }
 
-// start fixes the function; work is the number of elements of a plane that it goes through.
+// start sets the function. work is the number of elements that it processes per plane.
 func (l *planeLoop[T]) start(s WindowShape, work int, plane func(worker, at int)) {
 	l.s, l.oh, l.ow = s, s.OH(), s.OW()
 	l.per = max(1, grain/work)
@@ -62,7 +62,7 @@ func (l *planeLoop[T]) piece(worker, piece int) {
 	}
 }
 
-// large returns the plane at of an array like the windows' input, small of one with a number a window.
+// large returns plane at of an array [planes, H, W], and small that of an array [planes, OH, OW].
 func (l *planeLoop[T]) large(v []T, at int) []T {
 	n := l.s.H * l.s.W
 	return v[at*n : (at+1)*n]
@@ -73,16 +73,16 @@ func (l *planeLoop[T]) small(v []T, at int) []T {
 	return v[at*n : (at+1)*n]
 }
 
-// slider reduces every window to one number with an operation that may be applied to columns first and rows then, to
-// whole rows of windows at a time.
+// slider reduces every window to one value by a separable operation: it combines the rows of a window column by column,
+// and then the columns. Both steps work on a whole row of windows at a time.
 type slider[T Float] struct {
 	planeLoop[T]
 	combine func(dst, a []T) // dst = dst combined with a, element by element
 	col     [][]T            // by worker: a row of combined columns with its padding
-	across  [][]T            // by worker: the windows at every position, where some are left out
+	across  [][]T            // by worker: the windows at every column, for a horizontal stride above 1
 }
 
-// begin fixes the operation and its neutral element, which stands for the padding.
+// begin sets the operation and its neutral element, which is the value of the padding.
 func (k *slider[T]) begin(s WindowShape, neutral T, combine func(dst, a []T)) {
 	k.combine = combine
 	k.col, k.across = make([][]T, Workers()), make([][]T, Workers())
@@ -123,7 +123,7 @@ func (k *slider[T]) slide(worker int, dst, src []T) {
 	}
 }
 
-// WindowSum adds the elements of every window up, padding counting as 0: [planes, H, W] to [planes, OH, OW].
+// WindowSum sums the elements of every window, with padding 0: src [planes, H, W] to dst [planes, OH, OW].
 type WindowSum[T Float] struct {
 	slider[T]
 	dst, src []T
@@ -148,14 +148,14 @@ func (k *WindowSum[T]) sum(worker, at int) {
 	k.slide(worker, k.small(k.dst, at), k.large(k.src, at))
 }
 
-// WindowSpread adds one number a window to all elements of the window: [planes, OH, OW] to [planes, H, W]. It is the
-// adjoint of WindowSum.
+// WindowSpread adds the value of each window to all elements of the window: src [planes, OH, OW] to dst [planes, H, W].
+// It is the adjoint of WindowSum.
 type WindowSpread[T Float] struct {
 	planeLoop[T]
 	dst, src []T
 }
 
-// NewWindowSpread prepares the spreading.
+// NewWindowSpread prepares the adjoint of NewWindowSum(s).
 func NewWindowSpread[T Float](s WindowShape) *WindowSpread[T] {
 	k := &WindowSpread[T]{}
 	k.start(s, s.KH*s.KW*s.OH()*s.OW()+s.H*s.W, k.spread)
