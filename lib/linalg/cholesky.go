@@ -74,7 +74,7 @@ func solveRows(n int, u, b []float64, stride int) {
 			if r > 0 {
 				block := microkernel.Product{Off: packed.Slice(0, r), Rows: panel, Cols: columns, Stride: columns,
 					Add: true}
-				block.Multiply64(left[r/panel][:], x[:], x[r*columns:])
+				microkernel.Multiply(&block, left[r/panel][:], x[:], x[r*columns:])
 			}
 			for i := r; i < r+panel; i++ {
 				row := x[i*columns:][:columns]

@@ -1,8 +1,9 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// The kernels of multiply_amd64.s on AVX-512, with the second factor read through masks: for each of CX channels, R13
-// bytes apart, for each tap of the table at R8 (its offset in bytes, and sixteen bits of mask for each vector).
+// The AVX-512 kernels of multiply_amd64.s with the second factor read through masks. Loops run over CX channels, R13
+// bytes apart, and within a channel over the taps in the table at R8: an offset in bytes, and sixteen mask bits for
+// each vector.
 
 #define PROLOGUE \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; MOVQ ntaps+32(FP), R15; \
@@ -13,8 +14,11 @@
 #define NEXT ADDQ $64, SI; ADDQ $16, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
 
 #define B1 MOVQ (R8), R9; KMOVW 8(R8), K1; VMOVUPS.Z (DI)(R9*1), K1, Z24
-#define B2 MOVQ (R8), R9; KMOVW 8(R8), K1; KMOVW 10(R8), K2; VMOVUPS.Z (DI)(R9*1), K1, Z24; VMOVUPS.Z 64(DI)(R9*1), K2, Z25
-#define B3 MOVQ (R8), R9; KMOVW 8(R8), K1; KMOVW 10(R8), K2; KMOVW 12(R8), K3; \
+#define B2 \
+	MOVQ (R8), R9; KMOVW 8(R8), K1; KMOVW 10(R8), K2; \
+	VMOVUPS.Z (DI)(R9*1), K1, Z24; VMOVUPS.Z 64(DI)(R9*1), K2, Z25
+#define B3 \
+	MOVQ (R8), R9; KMOVW 8(R8), K1; KMOVW 10(R8), K2; KMOVW 12(R8), K3; \
 	VMOVUPS.Z (DI)(R9*1), K1, Z24; VMOVUPS.Z 64(DI)(R9*1), K2, Z25; VMOVUPS.Z 128(DI)(R9*1), K3, Z26; \
 	PREFETCHT0 192(DI)(R9*1); PREFETCHT0 256(DI)(R9*1); PREFETCHT0 320(DI)(R9*1)
 

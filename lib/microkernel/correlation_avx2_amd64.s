@@ -1,10 +1,10 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// The kernels of correlation_amd64.s on AVX2: R14 bytes from the window's first pixel on, for each of CX channels, R13
-// bytes apart, for each tap of the table at R8 (its masks, its offset in bytes and a bit for each vector of which the
-// mask is not whole). AX is the first vector. Most vectors are whole, and the branches to the others repeat with every
-// channel.
+// The kernels of correlation_amd64.s for AVX2. They start R14 bytes after the window's first pixel, at vector AX. Loops
+// run over CX channels, R13 bytes apart, and within a channel over the taps in the table at R8: the masks, an offset in
+// bytes, and a bit for each vector whose mask has gaps. Few vectors have, and the branches to them are the same in
+// every channel, so they are predicted.
 
 #define PROLOGUE \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; \

@@ -1,8 +1,6 @@
 #include "textflag.h"
 
-// The kernels of multiply_amd64.s in float64. Registers: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from
-// one row of c to the next, R11 rows left, AX whether to add. The sums of row r are the next one, two or three vector
-// registers.
+// The kernels of multiply_amd64.s in float64, with the same registers.
 
 #define PROLOGUE \
 	MOVQ k+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ off+24(FP), R8 \

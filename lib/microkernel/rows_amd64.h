@@ -1,6 +1,6 @@
-// What the AVX-512 kernels share: the sums of row r are the next one, two or three vector registers, the second factor
-// is in Z24 to Z26, the result at DX in rows R10 bytes apart, R11 rows left, AX whether to add, K4 the mask of a row's
-// last vector.
+// Rows of the AVX-512 kernels. ROW adds to one to three vectors of sums the element of a at SI times the second factor
+// in Z24 to Z26. OUT writes a row of sums to DX, or adds them to it if AX is nonzero. R10 is the distance of rows in
+// bytes, R11 the number of rows left, K4 the mask of a row's last vector.
 
 #define ZERO(z) VPXORD z, z, z
 #define ROW1(at, z, c0) VFMADD231PS.BCST at(SI), Z24, c0
@@ -15,9 +15,9 @@
 #define OUT2(c0, c1) FULL(0, c0); LAST(64, c1); DOWN
 #define OUT3(c0, c1, c2) FULL(0, c0); FULL(64, c1); LAST(128, c2); DOWN
 
-// The same for AVX2, with the second factor in Y12 to Y14. Of a row's last vector, R12 elements are computed; Y14 is
-// their mask. They are written four, two and one at a time, as AMD's processors take dozens of cycles for VMASKMOVPS to
-// memory.
+// The same for AVX2, with the second factor in Y12 to Y14. A row's last vector has R12 elements; Y14 is their mask.
+// They are written four, two and one at a time, because a VMASKMOVPS to memory takes dozens of cycles on AMD
+// processors.
 
 #define MASKY(r) MOVQ $8, R9; SUBQ R12, R9; LEAQ ·masks(SB), r; LEAQ (r)(R9*4), r
 
