@@ -19,10 +19,6 @@
 #define B2 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS.Z 64(DI)(R9*4), K4, Z25
 #define B3 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS 64(DI)(R9*4), Z25; VMOVUPS.Z 128(DI)(R9*4), K4, Z26
 
-#define ZERO8 ZERO(Z0); ZERO(Z1); ZERO(Z2); ZERO(Z3); ZERO(Z4); ZERO(Z5); ZERO(Z6); ZERO(Z7)
-#define ZERO16 ZERO8; ZERO(Z8); ZERO(Z9); ZERO(Z10); ZERO(Z11); ZERO(Z12); ZERO(Z13); ZERO(Z14); ZERO(Z15)
-#define ZERO24 ZERO16; ZERO(Z16); ZERO(Z17); ZERO(Z18); ZERO(Z19); ZERO(Z20); ZERO(Z21); ZERO(Z22); ZERO(Z23)
-
 // AVX2: four rows of one to three vectors. The last vector has R12 elements, under the mask at R13.
 
 #define LASTVECTOR MOVQ last+56(FP), R12; MASKY(R13)
