@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 export GOFLAGS ?= -buildvcs=false
+# The programs carry their commit (--version) if they are built in a repository that git can read.
+STAMP := -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
 
 DATASET   ?= fashion-mnist
 # Clothes may be mirrored, digits may not.
@@ -27,8 +29,8 @@ help:
 # No C compiler is needed. If there is one, go builds the programs that compute with cgo, and they can open XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build leaves that out.
 build:
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./stages/prep ./pipeline
-	go build -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
+	CGO_ENABLED=0 go build $(STAMP) -trimpath -o bin/ ./stages/prep ./pipeline
+	go build $(STAMP) -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
 
 # A missing Debian package is installed if that is possible, else named in one line.
 data:
@@ -54,13 +56,13 @@ bits:
 	  GODEBUG=cpu.$$instructions=off go test -count 1 -run Golden ./lib/metrics ./stages/...; \
 	done
 	@if grep -qsw avx2 /proc/cpuinfo; then \
-	  echo 'with GOAMD64=v3:'; GOAMD64=v3 go test -count 1 -run Golden ./lib/portable ./lib/draw ./stages/...; \
+	  echo 'with GOAMD64=v3:'; GOAMD64=v3 go test -count 1 -run Golden ./lib/portable ./lib/random ./stages/...; \
 	fi
 	go test -count 1 ./lib -arm64
 	@if command -v qemu-aarch64-static >/dev/null && [ -e $(ARMROOT)/lib/ld-linux-aarch64.so.1 ]; then \
 	  echo 'for ARM, emulated:'; export QEMU_LD_PREFIX=$(ARMROOT) CGO_ENABLED=0 GOARCH=arm64; \
 	  go test -count 1 -exec qemu-aarch64-static -skip ThreadsKeepBits ./lib/microkernel ./lib/kernel ./lib/backend/tape && \
-	  go test -count 1 -exec qemu-aarch64-static -run Golden ./lib/portable ./lib/draw ./lib/graphop ./stages/...; \
+	  go test -count 1 -exec qemu-aarch64-static -run Golden ./lib/portable ./lib/random ./lib/graphop ./stages/...; \
 	else echo 'without ARM: no emulator or no loader (Debian: qemu-user-static libc6-arm64-cross)'; fi
 
 # The demo with all vector instructions, without AVX-512 and without any: every output must have the same digest. It is

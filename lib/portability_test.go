@@ -132,7 +132,7 @@ func finding(operands string) string {
 		return fmt.Sprintf("uses math.%s, whose bits depend on the machine: use lib/portable", f)
 	}
 	if normal.MatchString(name) {
-		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/draw", name)
+		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/random", name)
 	}
 	if strings.HasPrefix(name, "gonum.org/v1/gonum/") {
 		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/linalg or write the sum out", name)

@@ -12,7 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"vapo/lib/stage"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/catalog"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/recipe"
@@ -28,6 +29,8 @@ Without VAPO_STORE the results are kept by an embedded S3 gateway under .vapo/ i
 type app struct {
 	Dir string `help:"Directory in which .vapo lies, with logs, reports and the embedded store; by default the working directory." default:"." placeholder:"DIR" type:"existingdir"`
 	Bin string `help:"Directory of the stage programs; by default that of this program." placeholder:"DIR" type:"path"`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
 
 	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are not run again."`
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
@@ -53,20 +56,20 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 			code = int(r)
 		default:
 			fmt.Fprintf(stderr, "%s", debug.Stack())
-			stage.PrintError(stderr, name, fmt.Errorf("panic: %v", r))
+			program.PrintError(stderr, name, fmt.Errorf("panic: %v", r))
 			code = 1
 		}
 	}()
 	err := dispatch(args, stdout, stderr)
 	if err != nil {
-		stage.PrintError(stderr, name, err)
+		program.PrintError(stderr, name, err)
 	}
-	return stage.ExitCode(err)
+	return int(failure.ClassOf(err))
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
 	a := &app{stdout: stdout, stderr: stderr}
-	parser, err := kong.New(a, kong.Name(name), kong.Description(about),
+	parser, err := kong.New(a, kong.Name(name), kong.Description(about), kong.Vars{"version": program.Version(name)},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -75,7 +78,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 				return err
 			}
 			fmt.Fprintln(ctx.Stdout)
-			return stage.WriteExitCodes(ctx.Stdout)
+			return failure.WriteExitCodes(ctx.Stdout)
 		}))
 	if err != nil {
 		panic(err)
@@ -84,13 +87,13 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return usage(err)
 	}
-	ctx, stop := stage.Lifetime()
+	ctx, stop := program.Lifetime()
 	defer stop()
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	kctx.Bind(a)
 	err = kctx.Run()
-	if err != nil && errors.Is(context.Cause(ctx), stage.ErrTerminated) && !errors.Is(err, stage.ErrTerminated) {
-		err = fmt.Errorf("%w: %w", stage.ErrTerminated, err)
+	if err != nil && errors.Is(context.Cause(ctx), failure.ErrTerminated) && !errors.Is(err, failure.ErrTerminated) {
+		err = fmt.Errorf("%w: %w", failure.ErrTerminated, err)
 	}
 	return err
 }
@@ -102,7 +105,7 @@ func usage(err error) error {
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		where = parse.Context.Selected().FullPath() + " --help"
 	}
-	return &stage.Error{Code: stage.ExitUsage, Err: err, Hint: "see " + where}
+	return failure.Default(failure.Usage, "see "+where, err)
 }
 
 // recipeFlags are shared by the commands that take a recipe.
@@ -128,15 +131,23 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 			return nil, err
 		}
 	}
-	dir := a.Bin
-	if dir == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Dir(exe)
+	stages, err := a.catalog()
+	if err != nil {
+		return nil, err
 	}
-	return graph.Build(ctx, r, catalog.New(dir))
+	return graph.Build(ctx, r, stages)
+}
+
+// catalog finds the stage programs.
+func (a *app) catalog() (*catalog.Catalog, error) {
+	if a.Bin != "" {
+		return catalog.New(a.Bin), nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return catalog.New(filepath.Dir(exe)), nil
 }
 
 // oneLine keeps a description to a line.

@@ -12,7 +12,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
-	"vapo/lib/stage"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -67,7 +68,7 @@ const (
 )
 
 func newDisplay(w io.Writer) *display {
-	d := &display{w: w, tty: stage.IsTerminal(w), stop: make(chan struct{})}
+	d := &display{w: w, tty: program.IsTerminal(w), stop: make(chan struct{})}
 	if d.tty {
 		d.done.Add(1)
 		go d.animate()
@@ -242,10 +243,10 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	defer d.mu.Unlock()
 	d.forget(s)
 	switch {
-	case f != nil && f.Code == stage.ExitTerminated:
+	case f != nil && f.Code == failure.Terminated:
 		d.printf("%sstopped    %6s\n", d.columns(s), short(s.Seconds))
 	case f != nil:
-		d.printf("%sfailed     %6s  exit code %d (%s)\n", d.columns(s), short(s.Seconds), f.Code, stage.ExitName(f.Code))
+		d.printf("%sfailed     %6s  exit code %d (%s)\n", d.columns(s), short(s.Seconds), f.Code, failure.Class(f.Code))
 		d.failure(f)
 	case s.State == runner.Skipped:
 		d.printf("%sskipped            %s\n", d.columns(s), s.Reason)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 const chain = `name: chain
@@ -71,7 +73,7 @@ func TestScoresSideBySide(t *testing.T) {
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
 	w.must("run", "chain.yaml", "--set", "two.steps=5")
-	want := `| step | eval salt | eval steps | value | metric | N |
+	want := `| step | toy salt | toy steps | value | metric | N |
 | --- | --- | --- | --- | --- | --- |
 | one | 0.5 | 3 | 3 | links | 3 |
 | two | 0.001 | 5 | 5 | links | 5 |
@@ -87,7 +89,7 @@ func TestScoresSideBySide(t *testing.T) {
 			Facts map[string]any
 		}
 	}
-	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 || len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["eval salt"] != 0.001 {
+	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 || len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["toy salt"] != 0.001 {
 		t.Errorf("%v, %+v", err, all)
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
@@ -174,7 +176,7 @@ func TestEveryWayToFail(t *testing.T) {
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	for _, test := range []struct {
 		how  string
-		code int
+		code failure.Class
 		says string
 	}{
 		{"input", 3, "step s: the data is no chain\nhint: look at it"},

@@ -9,7 +9,8 @@ import (
 	"strings"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/recipe"
 )
 
@@ -31,15 +32,15 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 	}
 	if c.File != "" && c.File != "-" {
 		if info, err := os.Stat(c.File); err == nil && info.IsDir() {
-			return stage.Fail(stage.ExitUsage, "name the file to write in it", "%s is a directory", c.File)
+			return failure.New(failure.Usage, "name the file to write in it", "%s is a directory", c.File)
 		}
 		if err := store.Fetch(ctx, digest, c.File); err != nil {
 			return fmt.Errorf("%s: %w", c.Artifact, err)
 		}
 		return nil
 	}
-	if stage.IsTerminal(a.stdout) {
-		return stage.Fail(stage.ExitUsage, "name a file: pipeline get "+c.Artifact+" FILE", "an artifact is not written to a terminal")
+	if program.IsTerminal(a.stdout) {
+		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE", "an artifact is not written to a terminal")
 	}
 	r, err := store.Open(ctx, digest)
 	if err != nil {
@@ -57,24 +58,24 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	if name, ok := strings.CutPrefix(text, "ref:"); ok {
 		d, err := store.Ref(ctx, name)
 		if errors.Is(err, artifact.ErrNotFound) {
-			return "", stage.Fail(stage.ExitInput, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
+			return "", failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
 		}
 		return d, err
 	}
 	if strings.HasPrefix(text, "sha256:") {
 		d, err := artifact.ParseDigest(text)
 		if err != nil {
-			return "", stage.Fail(stage.ExitUsage, "", "%w", err)
+			return "", failure.New(failure.Usage, "", "%w", err)
 		}
 		_, ok, err := store.Has(ctx, d)
 		if err == nil && !ok {
-			err = stage.Fail(stage.ExitInput, "", "the store has no blob %s", d)
+			err = failure.New(failure.Input, "", "the store has no blob %s", d)
 		}
 		return d, err
 	}
 	stepName, output, ok := strings.Cut(text, ".")
 	if !ok {
-		return "", stage.Fail(stage.ExitUsage, "for example score.score, ref:best or sha256:…", "%q names no artifact", text)
+		return "", failure.New(failure.Usage, "for example score.score, ref:best or sha256:…", "%q names no artifact", text)
 	}
 	record, err := loadRun(ctx, store, run)
 	if err != nil {
@@ -88,7 +89,7 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	}
 	s, ok := record.Step(stepName)
 	if !ok || s.Outputs[output].Digest == "" {
-		return "", stage.Fail(stage.ExitInput, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
+		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
 	}
 	return artifact.Digest(s.Outputs[output].Digest), nil
 }
@@ -101,7 +102,7 @@ type putCmd struct {
 func (c *putCmd) Run(ctx context.Context, a *app) error {
 	if c.Ref != "" {
 		if err := artifact.CheckRef(c.Ref); err != nil {
-			return stage.Fail(stage.ExitUsage, "for example best or team/best", "%w", err)
+			return failure.New(failure.Usage, "for example best or team/best", "%w", err)
 		}
 	}
 	store, err := a.open(ctx)
@@ -115,12 +116,12 @@ func (c *putCmd) Run(ctx context.Context, a *app) error {
 	case statErr == nil && info.Mode().IsRegular():
 		digest, _, err = store.PutFile(ctx, c.What)
 	case statErr == nil:
-		err = stage.Fail(stage.ExitInput, "", "%s is not a regular file", c.What)
+		err = failure.New(failure.Input, "", "%s is not a regular file", c.What)
 	case strings.ContainsRune(c.What, '/'):
-		err = stage.Fail(stage.ExitInput, "", "%w", statErr)
+		err = failure.New(failure.Input, "", "%w", statErr)
 	default:
 		if digest, err = find(ctx, store.Store, c.What, ""); err != nil && !strings.Contains(c.What, ":") {
-			err = stage.Fail(stage.ExitCode(err), stage.Hint(err), "%s is no file, and %w", c.What, err)
+			err = failure.New(failure.ClassOf(err), failure.HintOf(err), "%s is no file, and %w", c.What, err)
 		}
 	}
 	if err != nil {

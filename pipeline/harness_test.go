@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vapo/lib/failure"
 )
 
 // The tests of this package run the real program with real stages and the real
@@ -47,7 +49,7 @@ type workplace struct {
 }
 
 type result struct {
-	code           int
+	code           failure.Class
 	stdout, stderr string
 }
 
@@ -97,7 +99,7 @@ func (w *workplace) run(args ...string) result {
 	if err != nil && !errors.As(err, &exit) {
 		w.t.Fatal(err)
 	}
-	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	return result{failure.Class(cmd.ProcessState.ExitCode()), stdout.String(), stderr.String()}
 }
 
 // must runs a command that has to succeed and gives its standard output.
@@ -111,7 +113,7 @@ func (w *workplace) must(args ...string) string {
 }
 
 // fails runs a command that has to fail with a code and to say each of says.
-func (w *workplace) fails(code int, says []string, args ...string) result {
+func (w *workplace) fails(code failure.Class, says []string, args ...string) result {
 	w.t.Helper()
 	res := w.run(args...)
 	if res.code != code {

@@ -106,7 +106,7 @@ func TestTerminate(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); code != 143 {
 			t.Fatalf("exit code %d (%v) after %v\n%s", code, err, sig, stderr.String())
 		}
-		if text := stderr.String(); !strings.Contains(text, "hint: run the same command again to go on") {
+		if text := stderr.String(); !strings.Contains(text, "hint: run the same command again to resume") {
 			t.Errorf("no word on how to go on:\n%s", text)
 		}
 		if got := w.states()["one"]; got != "stopped" {

@@ -8,7 +8,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
-	"vapo/lib/stage"
+	"vapo/lib/contract"
 )
 
 type lineageCmd struct {
@@ -79,7 +79,7 @@ func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest,
 	}
 	seen[m.rec.Key] = true
 	fmt.Fprintln(a.stdout)
-	if manifest, err := stage.DecodeManifest(m.rec.Manifest); err == nil {
+	if manifest, err := contract.DecodeManifest(m.rec.Manifest); err == nil {
 		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, m.rec.Created.Local().Format("2006-01-02 15:04:05"), short(manifest.WallSeconds))
 		for _, text := range manifest.Warnings {
 			fmt.Fprintf(a.stdout, "%swarning: %s\n", indent, oneLine(text))
@@ -87,7 +87,7 @@ func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest,
 	}
 	var params []string
 	for name, v := range ordered(m.action.Params) {
-		params = append(params, strings.TrimPrefix(stage.Flags(map[string]any{name: v})[0], "--"))
+		params = append(params, strings.TrimPrefix(contract.Flags(map[string]any{name: v})[0], "--"))
 	}
 	if len(params) > 0 {
 		fmt.Fprintf(a.stdout, "%swith %s\n", indent, strings.Join(params, " "))

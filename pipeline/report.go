@@ -11,12 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"vapo/lib/artifact"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
-	"vapo/lib/report"
-	"vapo/lib/stage"
+	"vapo/lib/program"
+	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -50,14 +53,15 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 		}
 		s.Manifest = rec.Manifest
 	}
+	a.declare(ctx, record)
+	run, err := readRun(ctx, store.Store, record)
+	if err != nil {
+		return err
+	}
 	if c.Table || c.JSON {
-		run, err := readRun(ctx, store.Store, record)
-		if err != nil {
-			return err
-		}
 		compared := report.Compare(run.Steps)
 		if len(compared) == 0 {
-			return stage.Fail(stage.ExitInput, "add a step of stage eval to the recipe", "run %s has no scores", record.ID)
+			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores", record.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)
@@ -68,22 +72,34 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 	if path == "" {
 		path = filepath.Join(a.runner(store, nil).RunDir(record.ID), "report.html")
 	}
-	if err := a.writeReport(ctx, store.Store, record, path); err != nil {
+	if err := writeReport(run, path); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
 	return nil
 }
 
-func (a *app) writeReport(ctx context.Context, store *artifact.Store, record *runner.Record, path string) error {
-	run, err := readRun(ctx, store, record)
+// declare asks the stage programs for what the record of an older version lacks. Without them the report has no scores.
+func (a *app) declare(ctx context.Context, record *runner.Record) {
+	stages, err := a.catalog()
 	if err != nil {
-		return err
+		return
 	}
+	for _, s := range record.Steps {
+		if s.Declared != nil {
+			continue
+		}
+		if e, err := stages.Stage(ctx, s.Stage); err == nil {
+			s.Declared = runner.Declare(e.Description)
+		}
+	}
+}
+
+func writeReport(run *report.Run, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	return stage.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
+	return program.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
 }
 
 // readRun fetches what a report shows of a run.
@@ -92,15 +108,17 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 		Name: record.Name, About: record.About, RecipeYAML: []byte(record.RecipeYAML),
 		Started: record.Started, Wall: time.Duration(record.WallSeconds * float64(time.Second)), Store: record.Store,
 	}
-	if len(record.Sets) > 0 {
-		for _, set := range record.Sets {
-			run.RecipeYAML = append(run.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
-		}
+	for _, set := range record.Sets {
+		run.RecipeYAML = append(run.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
 	}
 	for _, s := range record.Steps {
 		step := report.Step{
 			Name: s.Name, Stage: s.Stage, Cached: s.State == runner.Cached, Seconds: s.Seconds,
 			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
+		}
+		if d := s.Declared; d != nil {
+			step.Score, step.NoEffect = d.Score, d.NoEffect
+			step.Subject, _, _ = strings.Cut(s.Inputs[d.Subject].From, ".") // of STEP.OUTPUT; a path or ref names no step
 		}
 		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {
 			step.Error = "not run: " + cmp.Or(s.Reason, s.State)
@@ -109,7 +127,7 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 			out := s.Outputs[name]
 			o := report.Output{Name: name, Digest: out.Digest, Media: out.Media, Size: out.Size}
 			switch out.Media {
-			case stage.MediaPNG, stage.MediaJSON, stage.MediaNDJSON:
+			case contract.MediaPNG, contract.MediaJSON, contract.MediaNDJSON:
 				if out.Size > maxFigure {
 					break
 				}
@@ -136,19 +154,19 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Rec
 			id = run.ID // ids sort by time
 		}
 		if id == "" {
-			return nil, stage.Fail(stage.ExitInput, "start one with: pipeline run RECIPE", "the store knows no run")
+			return nil, failure.New(failure.Input, "start one with: pipeline run RECIPE", "the store knows no run")
 		}
 	}
 	data, err := store.Run(ctx, id)
 	if errors.Is(err, artifact.ErrNotFound) {
-		return nil, stage.Fail(stage.ExitInput, "pipeline ls runs lists them", "the store knows no run %s", id)
+		return nil, failure.New(failure.Input, "pipeline ls runs lists them", "the store knows no run %s", id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var record runner.Record
 	if err := json.Unmarshal(data, &record); err != nil {
-		return nil, stage.Fail(stage.ExitIntegrity, "delete runs/"+id+".json from the store", "the record of run %s cannot be read: %w", id, err)
+		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store", "the record of run %s cannot be read: %w", id, err)
 	}
 	return &record, nil
 }
@@ -167,10 +185,10 @@ func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Re
 	var out []*runner.Record
 	for _, id := range ids[:min(n, len(ids))] {
 		record, err := loadRun(ctx, store, id)
-		switch stage.ExitCode(err) {
-		case stage.ExitOK:
+		switch failure.ClassOf(err) {
+		case failure.OK:
 			out = append(out, record)
-		case stage.ExitIntegrity, stage.ExitInput:
+		case failure.Integrity, failure.Input:
 		default:
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,8 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -39,11 +39,11 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {
 	if c.Jobs < 1 || c.Grace < 0 {
-		return stage.Fail(stage.ExitUsage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
+		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
 	}
 	if c.Report != "" { // said before the work, not after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {
-			return stage.Fail(stage.ExitUsage, "", "--report: %w", err)
+			return failure.New(failure.Usage, "", "--report: %w", err)
 		}
 	}
 	g, err := c.load(ctx, a)
@@ -63,15 +63,20 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	if record == nil || len(record.Steps) == 0 {
 		return err
 	}
-	if opt.Only == "" && !errors.Is(err, stage.ErrTerminated) {
+	if opt.Only == "" && !errors.Is(err, failure.ErrTerminated) {
 		path := c.Report
 		if path == "" {
 			path = filepath.Join(r.RunDir(record.ID), "report.html")
 		}
-		reportErr := a.writeReport(ctx, store.Store, record, path)
+		run, reportErr := readRun(ctx, store.Store, record)
+		if reportErr == nil {
+			reportErr = writeReport(run, path)
+		}
 		switch {
 		case reportErr == nil:
-			a.headlines(ctx, store.Store, record)
+			for step, headline := range run.Headlines() {
+				fmt.Fprintf(a.stdout, "%s: %s\n", step, oneLine(headline))
+			}
 			fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
 		case err == nil:
 			err = reportErr
@@ -82,28 +87,10 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	return err
 }
 
-// headlines prints what each score says of itself in one line.
-func (a *app) headlines(ctx context.Context, store *artifact.Store, record *runner.Record) {
-	for _, s := range record.Steps {
-		out, ok := s.Outputs["score"]
-		if !ok || out.Media != stage.MediaJSON || out.Size > maxFigure {
-			continue
-		}
-		data, err := readBlob(ctx, store, out)
-		if err != nil {
-			continue // the report has said so
-		}
-		var score struct{ Headline string }
-		if json.Unmarshal(data, &score) == nil && score.Headline != "" {
-			fmt.Fprintf(a.stdout, "%s: %s\n", s.Name, oneLine(score.Headline))
-		}
-	}
-}
-
 // maxFigure is the size in bytes up to which an output is put into a report.
 const maxFigure = 16 << 20
 
-func readBlob(ctx context.Context, store *artifact.Store, out stage.Output) ([]byte, error) {
+func readBlob(ctx context.Context, store *artifact.Store, out contract.Output) ([]byte, error) {
 	r, err := store.Open(ctx, artifact.Digest(out.Digest))
 	if err != nil {
 		return nil, err

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 
 	"vapo/lib/artifact"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
-	"vapo/lib/stage"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -92,9 +92,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		fmt.Fprintf(a.stderr, "serving %s until Ctrl-C\n", shortPath(filepath.Join(a.Dir, ".vapo")))
 	}})
 	if errors.Is(err, embedded.ErrRunning) {
-		return stage.Fail(stage.ExitUsage, `use that one: eval "$(pipeline store env)"`, "%w", err)
+		return failure.New(failure.Usage, `use that one: eval "$(pipeline store env)"`, "%w", err)
 	}
-	if errors.Is(err, stage.ErrTerminated) || errors.Is(context.Cause(ctx), stage.ErrTerminated) {
+	if errors.Is(err, failure.ErrTerminated) || errors.Is(context.Cause(ctx), failure.ErrTerminated) {
 		return nil // Ctrl-C is how serving ends
 	}
 	return err
@@ -105,7 +105,7 @@ type envCmd struct{}
 func (c *envCmd) Run(ctx context.Context, a *app) error {
 	env, err := embedded.Attach(ctx, a.Dir)
 	if errors.Is(err, embedded.ErrNotRunning) {
-		return stage.Fail(stage.ExitStore, "start one with: pipeline store serve &", "no store is being served from %s", shortPath(a.local()))
+		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s", shortPath(a.local()))
 	}
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ type checkCmd struct {
 
 func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	if c.Remove && !c.Deep {
-		return stage.Fail(stage.ExitUsage, "add --deep", "--remove needs --deep")
+		return failure.New(failure.Usage, "add --deep", "--remove needs --deep")
 	}
 	store, err := a.open(ctx)
 	if err != nil {
@@ -171,7 +171,7 @@ func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) erro
 	}
 	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, size(bytes), len(damaged))
 	if len(damaged) > 0 && !c.Remove {
-		return stage.Fail(stage.ExitIntegrity, "pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged", len(damaged), blobs)
+		return failure.New(failure.Integrity, "pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged", len(damaged), blobs)
 	}
 	return nil
 }

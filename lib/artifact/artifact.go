@@ -32,6 +32,7 @@ import (
 	"io"
 	"strings"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
 
@@ -56,6 +57,12 @@ func (e *CorruptError) Error() string {
 
 // Unwrap makes errors.Is(err, ErrCorrupt) hold.
 func (e *CorruptError) Unwrap() error { return ErrCorrupt }
+
+// FailureClass implements failure.Carrier.
+func (e *CorruptError) FailureClass() failure.Class { return failure.Integrity }
+
+// FailureHint implements failure.Carrier.
+func (e *CorruptError) FailureHint() string { return e.Hint }
 
 // Digest names content: "sha256:" and 64 lower-case hexadecimal digits.
 type Digest string

@@ -3,7 +3,6 @@ package artifact
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -38,7 +37,7 @@ func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error)
 	if err != nil {
 		return "", 0, fmt.Errorf("digest %s: %w", path, err)
 	}
-	d := digestOf(sum)
+	d := SumDigest(sum.Sum(nil))
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return "", 0, fmt.Errorf("digest %s: %w", path, err)
 	}
@@ -103,17 +102,13 @@ func (s *Store) spool(r io.Reader) (io.ReadSeekCloser, Digest, int64, error) {
 		t.Close()
 		return nil, "", 0, err
 	}
-	return t, digestOf(sum), size, nil
+	return t, SumDigest(sum.Sum(nil)), size, nil
 }
 
 type tempFile struct{ *os.File }
 
 func (t *tempFile) Close() error {
 	return errors.Join(t.File.Close(), os.Remove(t.Name()))
-}
-
-func digestOf(sum hash.Hash) Digest {
-	return Digest(digestPrefix + hex.EncodeToString(sum.Sum(nil)))
 }
 
 // Open reads a blob. The reader's end is reported only if everything read has
@@ -161,7 +156,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.body.Read(p)
 	v.sum.Write(p[:n])
 	if errors.Is(err, io.EOF) {
-		if got := digestOf(v.sum); got != v.want {
+		if got := SumDigest(v.sum.Sum(nil)); got != v.want {
 			v.bad = v.s.corrupt(v.key, v.hint, "its content has digest %s, not %s", got, v.want)
 			return n, v.bad
 		}

@@ -79,7 +79,7 @@ func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 			return nil, err
 		}
 	}
-	if got := digestOf(sum); got != d {
+	if got := SumDigest(sum.Sum(nil)); got != d {
 		return nil, s.corrupt(key, hintCorruptBlob, "its content has digest %s, not %s", got, d)
 	}
 	return b, nil

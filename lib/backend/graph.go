@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"gorgonia.org/tensor"
+
 	"vapo/lib/graphop"
 )
 

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/random"
 	"vapo/lib/tensorfile"
 )
 
@@ -34,7 +34,7 @@ func images(n int) *dataset.Images {
 
 func points(n int) *dataset.Points {
 	s := &dataset.Points{N: n, D: 3, X: make([]float32, 3*n)}
-	draw.New(1, "test", 0).Normal(s.X)
+	random.New(1, "test", 0).Normal(s.X)
 	return s
 }
 
@@ -66,7 +66,7 @@ func TestSmallDataKeepTheirOrder(t *testing.T) {
 	for _, n := range []int{1, 23, 60000} {
 		o := NewOrder(3, n, 784, Default)
 		for epoch := range 3 {
-			want := draw.New(3, "train/shuffle", uint64(epoch)).Perm(n)
+			want := random.New(3, "train/shuffle", uint64(epoch)).Perm(n)
 			for i, w := range want {
 				if got := o.At(int64(epoch*n + i)); got != w {
 					t.Fatalf("sample %d of epoch %d is %d, want %d", i, epoch, got, w)
@@ -113,7 +113,7 @@ func TestOrder(t *testing.T) {
 				}
 			}
 		}
-		rng := draw.New(1, "test", 0)
+		rng := random.New(1, "test", 0)
 		for range 100 {
 			k := rng.IntN(len(all))
 			if got := jumping.At(int64(k)); got != all[k] {

@@ -15,7 +15,7 @@ package dataloader
 import (
 	"fmt"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // Limits define the two-level shuffle. Only tests use others than Default: they change the order, and so results.
@@ -87,7 +87,7 @@ func (o *Order) locate(position int64) (block int64, row int) {
 		if !o.whole {
 			stream, index = "train/shuffle/window", uint64(epoch)*uint64(windows)+uint64(w)
 		}
-		o.within = draw.New(o.seed, stream, index).Perm(min(o.n-start, o.window*o.rows))
+		o.within = random.New(o.seed, stream, index).Perm(min(o.n-start, o.window*o.rows))
 	}
 	i := o.within[p-start]
 	return epoch*int64(o.blocks) + int64(w*o.window+i/o.rows), i % o.rows
@@ -111,7 +111,7 @@ func (o *Order) permute(epoch uint64) []int {
 			p = append(p, i) // its samples are permuted as one
 		}
 	} else {
-		p = draw.New(o.seed, "train/shuffle/blocks", epoch).Perm(full)
+		p = random.New(o.seed, "train/shuffle/blocks", epoch).Perm(full)
 	}
 	if full < o.blocks {
 		p = append(p, full)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/draw"
 	"vapo/lib/portable"
+	"vapo/lib/random"
 )
 
 // Component is one isotropic Gaussian of a mixture.
@@ -87,7 +87,7 @@ func (m *Mixture) Dim() int { return len(m.Components[0].Mean) }
 
 // Sample draws n points. x: [n, Dim]; component: [n], the index of the component each point was drawn from. The
 // first points do not depend on n.
-func (m *Mixture) Sample(src *draw.Source, n int) (x []float32, component []int64) {
+func (m *Mixture) Sample(src *random.Source, n int) (x []float32, component []int64) {
 	d := m.Dim()
 	x, component = make([]float32, n*d), make([]int64, n)
 	z := make([]float64, d)

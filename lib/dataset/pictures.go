@@ -15,8 +15,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"vapo/lib/draw"
 	"vapo/lib/picture"
+	"vapo/lib/random"
 )
 
 // MaxEdge bounds the edges of images: tensor files hold 1,024 of them at once.
@@ -122,7 +122,7 @@ func (p *Pictures) openFolder() ([]part, error) {
 // Split divides n >= 2 things: a share of them, at least one and not all, is drawn for testing. Both lists ascend.
 func Split(n int, share float64, seed uint64, stream string) (train, test []int) {
 	k := min(max(int(math.Round(share*float64(n))), 1), n-1)
-	test = slices.Sorted(slices.Values(draw.New(seed, stream, 0).Perm(n)[:k]))
+	test = slices.Sorted(slices.Values(random.New(seed, stream, 0).Perm(n)[:k]))
 	for i, t := 0, 0; i < n; i++ {
 		if t < k && test[t] == i {
 			t++

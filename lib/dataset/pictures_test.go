@@ -20,15 +20,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vapo/lib/draw"
 	"vapo/lib/picture"
+	"vapo/lib/random"
 )
 
 // pictureFile encodes a w x h image that seed decides.
 func pictureFile(t testing.TB, name string, w, h int, seed uint64) []byte {
 	t.Helper()
 	im := image.NewRGBA(image.Rect(0, 0, w, h))
-	src := draw.New(seed, "test", 0)
+	src := random.New(seed, "test", 0)
 	for y := range h {
 		for x := range w {
 			im.Set(x, y, color.RGBA{uint8(src.IntN(256)), uint8(x), uint8(y), 255})

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gonum.org/v1/gonum/stat"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 	"vapo/lib/tensorfile"
 )
 
@@ -177,7 +177,7 @@ func TestMixtureSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 40000
-	x, component := m.Sample(draw.New(1, "test", 0), n)
+	x, component := m.Sample(random.New(1, "test", 0), n)
 	for k, c := range m.Components {
 		for j := range 3 {
 			var values []float64

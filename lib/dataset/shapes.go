@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // ShapeClasses are the labels of source shapes.
@@ -40,7 +40,7 @@ func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream
 				return nil
 			}, func(k int) shape {
 				pixels := make([]uint8, channels*size*size)
-				label := drawShape(pixels, size, channels, draw.New(seed, "dataset/shapes/"+name, uint64(k)))
+				label := drawShape(pixels, size, channels, random.New(seed, "dataset/shapes/"+name, uint64(k)))
 				return shape{pixels, label}
 			}, func(s shape) error { return b.add(s.pixels, s.label) })
 			if err != nil {
@@ -54,7 +54,7 @@ func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream
 
 // drawShape draws a shape with edges one pixel soft to pixels [channels, size, size] and returns its label. Products are
 // rounded before they are added, so that no processor fuses them: the same bits everywhere.
-func drawShape(pixels []uint8, size, channels int, src *draw.Source) int64 {
+func drawShape(pixels []uint8, size, channels int, src *random.Source) int64 {
 	label := src.IntN(len(ShapeClasses))
 	edge := float64(size)
 	radius := float64(edge * (0.15 + float64(0.2*src.Uniform64())))

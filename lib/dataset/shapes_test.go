@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 func TestShapes(t *testing.T) {
@@ -28,7 +28,7 @@ func TestShapes(t *testing.T) {
 	}
 	// Image k is a function of its name.
 	pixels := make([]uint8, 3*16*16)
-	label := drawShape(pixels, 16, 3, draw.New(1, "dataset/shapes/train", 677))
+	label := drawShape(pixels, 16, 3, random.New(1, "dataset/shapes/train", 677))
 	if !slices.Equal(pixels, a.Image(677)) || label != a.Labels[677] {
 		t.Error("image 677 is another one alone")
 	}

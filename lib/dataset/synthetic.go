@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/draw"
 	"vapo/lib/portable"
+	"vapo/lib/random"
 )
 
 // SyntheticSources are the sources that are drawn and not read.
@@ -37,14 +37,14 @@ func Synthetic(source string, std float64, components []Component, seed uint64, 
 		return nil, nil, fmt.Errorf("dataset %s: %w", source, err)
 	}
 	split := func(name string, n int) *Points {
-		s := point(draw.New(seed, "dataset/"+source+"/"+name, 0), n)
+		s := point(random.New(seed, "dataset/"+source+"/"+name, 0), n)
 		s.Name, s.Split = source, name
 		return s
 	}
 	return split("train", nTrain), split("test", nTest), nil
 }
 
-func sampler(source string, std float64, components []Component) (func(*draw.Source, int) *Points, error) {
+func sampler(source string, std float64, components []Component) (func(*random.Source, int) *Points, error) {
 	if !(std >= 0 && std <= maxCoordinate) {
 		return nil, fmt.Errorf("std %v, expected a number from 0 to %g", std, maxCoordinate)
 	}
@@ -60,7 +60,7 @@ func sampler(source string, std float64, components []Component) (func(*draw.Sou
 		if err != nil {
 			return nil, err
 		}
-		return func(src *draw.Source, n int) *Points {
+		return func(src *random.Source, n int) *Points {
 			x, labels := m.Sample(src, n)
 			return &Points{N: n, D: m.Dim(), X: x, Labels: labels, Mixture: m}
 		}, nil
@@ -82,8 +82,8 @@ func sampler(source string, std float64, components []Component) (func(*draw.Sou
 }
 
 // planar samples k equally likely curves of the plane, each parametrised over [0, 1), with Gaussian noise.
-func planar(std float64, k int, curve func(k int, u float64) (x, y float64)) func(*draw.Source, int) *Points {
-	return func(src *draw.Source, n int) *Points {
+func planar(std float64, k int, curve func(k int, u float64) (x, y float64)) func(*random.Source, int) *Points {
+	return func(src *random.Source, n int) *Points {
 		s := &Points{N: n, D: 2, X: make([]float32, 2*n), Labels: make([]int64, n)}
 		z := make([]float64, 2)
 		for i := range n {

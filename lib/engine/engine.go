@@ -11,6 +11,7 @@ import (
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/device" // registers go and xla
 	_ "vapo/lib/backend/tape"   // registers tape
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
@@ -67,9 +68,9 @@ func Open(name Name) (backend.Backend, error) {
 	var unavailable *backend.UnavailableError
 	switch {
 	case errors.As(err, &unknown), errors.As(err, &option):
-		return nil, stage.Fail(stage.ExitUsage, "", "%w", err)
+		return nil, failure.New(failure.Usage, "", "%w", err)
 	case errors.As(err, &unavailable):
-		return nil, stage.Fail(stage.ExitResources, unavailable.Hint, "%w", err)
+		return nil, failure.New(failure.Resources, unavailable.Hint, "%w", err)
 	case err != nil:
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func Record(job *stage.Job, be backend.Backend) {
 func Explain(err error) error {
 	var memory *backend.MemoryError
 	var unavailable *backend.UnavailableError
-	var coded *stage.Error
+	var coded failure.Carrier
 	switch {
 	case errors.As(err, &coded): // in the contract's terms already
 	case errors.As(err, &memory):
@@ -103,9 +104,9 @@ func Explain(err error) error {
 		if memory.Batch > 0 {
 			hint = fmt.Sprintf("a batch of about %d would fit", memory.Batch)
 		}
-		return stage.Fail(stage.ExitResources, hint, "%w", err)
+		return failure.New(failure.Resources, hint, "%w", err)
 	case errors.As(err, &unavailable):
-		return stage.Fail(stage.ExitResources, unavailable.Hint, "%w", err)
+		return failure.New(failure.Resources, unavailable.Hint, "%w", err)
 	}
 	return err
 }
@@ -130,5 +131,13 @@ func Resolve(name Name) Name {
 	return Name(chosen.class)
 }
 
-// Auto is Resolve for a stage's table of parameters that know "auto".
-func Auto() string { return string(Resolve(auto)) }
+// Auto returns the engine that "auto" stands for on this machine, and any other name as it is.
+func Auto(name Name) Name {
+	if name != auto {
+		return name
+	}
+	return Resolve(auto)
+}
+
+// Linked lists the engines in this program that need no plugin.
+func Linked() []string { return backend.Classes() }

@@ -10,7 +10,7 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/engine"
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 )
 
 // openAs names the environment variable that makes this binary open an engine and print what came of it.
@@ -27,14 +27,14 @@ func TestMain(m *testing.M) {
 				return
 			}
 		}
-		os.Stdout.WriteString(err.Error() + " | " + stage.Hint(err))
-		os.Exit(stage.ExitCode(err))
+		os.Stdout.WriteString(err.Error() + " | " + failure.HintOf(err))
+		os.Exit(int(failure.ClassOf(err)))
 	}
 	os.Exit(m.Run())
 }
 
 // open opens an engine in a process of its own.
-func open(t *testing.T, name string) (code int, said string) {
+func open(t *testing.T, name string) (code failure.Class, said string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -47,7 +47,7 @@ func open(t *testing.T, name string) (code int, said string) {
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return c.ProcessState.ExitCode(), string(out)
+	return failure.Class(c.ProcessState.ExitCode()), string(out)
 }
 
 func TestOpen(t *testing.T) {
@@ -72,7 +72,7 @@ func TestAutoSaysWhy(t *testing.T) {
 
 func TestMissingPlugin(t *testing.T) {
 	for name, says := range map[string]string{"xla:cpu": "PJRT_PLUGIN_LIBRARY_PATH", "xla:/nonexistent/plugin.so,bf16": "/nonexistent/plugin.so"} {
-		if code, said := open(t, name); code != stage.ExitResources || !strings.Contains(said, says) && !strings.Contains(said, "without cgo") {
+		if code, said := open(t, name); code != failure.Resources || !strings.Contains(said, says) && !strings.Contains(said, "without cgo") {
 			t.Errorf("%s: exit %d, %s", name, code, said)
 		}
 	}
@@ -99,8 +99,8 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q: %v, want the names there are", given, err)
 		}
 		_, err := engine.Open(engine.Name(given))
-		if stage.ExitCode(err) != stage.ExitUsage {
-			t.Errorf("opening %q: exit %d, %v", given, stage.ExitCode(err), err)
+		if failure.ClassOf(err) != failure.Usage {
+			t.Errorf("opening %q: exit %d, %v", given, failure.ClassOf(err), err)
 		}
 		if got := engine.Resolve(engine.Name(given)); got != engine.Name(given) {
 			t.Errorf("%q resolves to %s", given, got)
@@ -124,8 +124,8 @@ func TestExplain(t *testing.T) {
 		{&backend.UnavailableError{Class: "xla-cuda", Err: errors.New("gone"), Hint: "mend it"}, "mend it"},
 	} {
 		err := engine.Explain(fmt.Errorf("step 7: %w", c.err))
-		if stage.ExitCode(err) != stage.ExitResources || !strings.Contains(stage.Hint(err), c.hint) || !strings.Contains(err.Error(), "step 7") {
-			t.Errorf("%v: exit %d, hint %q, want %q", err, stage.ExitCode(err), stage.Hint(err), c.hint)
+		if failure.ClassOf(err) != failure.Resources || !strings.Contains(failure.HintOf(err), c.hint) || !strings.Contains(err.Error(), "step 7") {
+			t.Errorf("%v: exit %d, hint %q, want %q", err, failure.ClassOf(err), failure.HintOf(err), c.hint)
 		}
 		if again := engine.Explain(err); again != err {
 			t.Errorf("explained twice: %v", again)

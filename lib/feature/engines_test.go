@@ -9,9 +9,9 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/device"
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 )
 
 // The whole network, on images of the least size that it can look at, gives the same on every engine that this machine
@@ -40,7 +40,7 @@ func TestInceptionOnEveryEngine(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range n.b.Params {
-			if err := exe.Load(optim.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
+			if err := exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
 				t.Fatal(err)
 			}
 		}

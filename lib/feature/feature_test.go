@@ -11,6 +11,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
 	"vapo/lib/checkpoint"

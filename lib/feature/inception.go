@@ -8,10 +8,10 @@ import (
 	"gorgonia.org/tensor"
 
 	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
 	"vapo/lib/kernel"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 )
 
 // Taps are the layers of Inception whose spatial means serve as features, by their number of channels: the two max
@@ -226,7 +226,7 @@ func NewInception(be backend.Backend, f WeightSource, o Options) (*InceptionNetw
 		return nil, err
 	}
 	for _, p := range n.b.Params {
-		if err := exe.Load(optim.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
+		if err := exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
 			return nil, err
 		}
 	}

@@ -5,12 +5,12 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 )
 
 // Network turns images into feature vectors. It is used by one goroutine at a time.
@@ -90,7 +90,7 @@ func Open(be backend.Backend, path string, o Options) (Network, error) {
 		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
 	}
 	n, err := newClassifierNetwork(be, c, func(shapes map[string][]int) (map[string][]float32, error) {
-		return ck.Weights(optim.EMA, shapes)
+		return ck.Weights(checkpoint.EMA, shapes)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
@@ -140,7 +140,7 @@ func newClassifierNetwork(be backend.Backend, c Classifier, read func(map[string
 		return nil, err
 	}
 	for _, p := range b.Params {
-		if err := exe.Load(optim.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
+		if err := exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
 			return nil, err
 		}
 	}

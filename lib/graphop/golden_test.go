@@ -10,6 +10,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
 	"vapo/lib/graphop"

@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	_ "vapo/lib/backend/tape" // computes what Do is asked for
 	"vapo/lib/graphop"
 )

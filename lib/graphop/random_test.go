@@ -6,6 +6,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/graphop"
 )
 

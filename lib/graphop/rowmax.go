@@ -1,7 +1,5 @@
 package graphop
 
-import ()
-
 // RowMaxOp is the largest element of each row.
 type RowMaxOp struct{}
 

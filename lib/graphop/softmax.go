@@ -1,7 +1,5 @@
 package graphop
 
-import ()
-
 // SoftmaxOp is e^x over its sum along the last axis.
 type SoftmaxOp struct{}
 

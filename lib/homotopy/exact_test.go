@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
+	"vapo/lib/random"
 )
 
 // exactPotential builds Psi = dt/ds·Phi of data from a mixture at one time, in closed form: L6 integrated,
@@ -48,8 +48,8 @@ func TestExactPotentialIsTheMinimiser(t *testing.T) {
 		t.Fatal(err)
 	}
 	freq, phase := make([]float64, waves*d), make([]float64, waves)
-	draw.New(5, "freq", 0).Normal64(freq)
-	draw.New(5, "phase", 0).Normal64(phase)
+	random.New(5, "freq", 0).Normal64(freq)
+	random.New(5, "phase", 0).Normal64(phase)
 	for _, name := range homotopy.Names() {
 		s := lookup(t, name, 1.3)
 		for set, mix := range map[string]*dataset.Mixture{"one Gaussian": gaussian, "three clusters": clusters} {
@@ -68,11 +68,11 @@ func TestExactPotentialIsTheMinimiser(t *testing.T) {
 						m := newMoments(o.params)
 						noise, x := make([]float64, n*d), make([]float64, n*d)
 						for k := range uint64(batches) {
-							data, _ := mix.Sample(draw.New(11, "x", k), n)
+							data, _ := mix.Sample(random.New(11, "x", k), n)
 							for i, v := range data {
 								x[i] = float64(v)
 							}
-							draw.New(11, "noise", k).Normal64(noise)
+							random.New(11, "noise", k).Normal64(noise)
 							o.run(t, s, at, x, noise)
 							m.add(o.grad)
 						}

@@ -9,9 +9,10 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/draw"
+
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
+	"vapo/lib/random"
 )
 
 // The loss, each sample's share of it and the gradients in the parameters against PyTorch's, from testdata/hybrid.py.
@@ -88,8 +89,8 @@ func (c hybridCase) gradients(t *testing.T, batches int) *moments {
 	x, noise := make([]float64, n*d), make([]float64, n*d)
 	times, weights := make([]float64, n), make([]float64, n)
 	for k := range uint64(batches) {
-		draw.New(21, "x", k).Normal64(x)
-		draw.New(21, "noise", k).Normal64(noise)
+		random.New(21, "x", k).Normal64(x)
+		random.New(21, "noise", k).Normal64(noise)
 		for i := range x {
 			x[i] = c.m[i%d] + c.s*x[i]
 		}

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/metrics"
 	"vapo/lib/ode"
+	"vapo/lib/random"
 )
 
 func mixture(t *testing.T, components ...dataset.Component) *dataset.Mixture {
@@ -54,7 +54,7 @@ func TestFieldIsL6(t *testing.T) {
 			for range 200 {
 				at := s.Draw(0.02 + 0.93*rng.Float64())
 				p := s.At(at)
-				data, _ := m.Sample(draw.New(rng.Uint64(), "x", 0), 1)
+				data, _ := m.Sample(random.New(rng.Uint64(), "x", 0), 1)
 				x, grad := make([]float64, d), make([]float64, d)
 				for i := range x {
 					x[i] = p.Mu*float64(data[i]) + p.Sigma*rng.NormFloat64()
@@ -91,7 +91,7 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 	m := ring(t)
 	f := NewMixtureField(m)
 	const n = 200_000
-	data, _ := m.Sample(draw.New(5, "data", 0), n)
+	data, _ := m.Sample(random.New(5, "data", 0), n)
 	for name, s := range schedules(t) {
 		for _, u := range []float64{0.3, 0.5, 0.8} {
 			at := s.Draw(u)
@@ -178,10 +178,10 @@ func TestFlowReachesTheData(t *testing.T) {
 	var ours, floor float64
 	for k := range uint64(pairs) {
 		x := make([]float32, 2*n)
-		draw.New(1, "prior", k).Normal(x)
+		random.New(1, "prior", k).Normal(x)
 		carry(t, m, s, x, 40)
-		a, _ := m.Sample(draw.New(1, "a", k), n)
-		b, _ := m.Sample(draw.New(1, "b", k), n)
+		a, _ := m.Sample(random.New(1, "a", k), n)
+		b, _ := m.Sample(random.New(1, "b", k), n)
 		for _, c := range []struct {
 			x   []float32
 			sum *float64
@@ -208,7 +208,7 @@ func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 	for _, w := range []float64{1, 2} {
 		want := make([]float32, 2*n)
 		prior := make([]float32, 2*n)
-		draw.New(3, "prior", 0).Normal(prior)
+		random.New(3, "prior", 0).Normal(prior)
 		for i := range prior {
 			prior[i] *= float32(w)
 		}

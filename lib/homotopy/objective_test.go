@@ -7,11 +7,12 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
-	"vapo/lib/draw"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
+	"vapo/lib/random"
 )
 
 // objective is a compiled loss of a potential with its gradient in the parameters, in float64.
@@ -132,8 +133,8 @@ func TestLossesAreTheFormulas(t *testing.T) {
 	const n, d, like = 7, 3, 0.01
 	const a, b, c = 0.7, -0.4, 1.3
 	x, noise := make([]float64, n*d), make([]float64, n*d)
-	draw.New(1, "x", 0).Normal64(x)
-	draw.New(1, "noise", 0).Normal64(noise)
+	random.New(1, "x", 0).Normal64(x)
+	random.New(1, "noise", 0).Normal64(noise)
 	objectives := map[string]*objective{}
 	for _, name := range []string{"energy", "matching"} {
 		objectives[name] = newObjective(t, name, n, d, quadratic(a, []float64{b, b, b}, c))
@@ -192,9 +193,9 @@ func TestEnergyAndMatchingAgreeInExpectation(t *testing.T) {
 	const n, d, batches, width = 256, 2, 60, 5
 	network := func(param func(string, []float64, ...int) *graphop.Node, x, _ *graphop.Node) *graphop.Node {
 		w, b, out := make([]float64, width*d), make([]float64, width), make([]float64, width)
-		draw.New(3, "w", 0).Normal64(w)
-		draw.New(3, "b", 0).Normal64(b)
-		draw.New(3, "out", 0).Normal64(out)
+		random.New(3, "w", 0).Normal64(w)
+		random.New(3, "b", 0).Normal64(b)
+		random.New(3, "out", 0).Normal64(out)
 		h := graphop.SiLU(graphop.Add(graphop.MatMul(x, param("w", w, width, d), false, true), param("b", b, 1, width)))
 		return graphop.MatMul(h, param("out", out, 1, width), false, true)
 	}
@@ -207,11 +208,11 @@ func TestEnergyAndMatchingAgreeInExpectation(t *testing.T) {
 			e, m := newMoments(energy.params), newMoments(matching.params)
 			x, noise := make([]float64, n*d), make([]float64, n*d)
 			for k := range uint64(batches) {
-				draw.New(7, "x", k).Normal64(x)
+				random.New(7, "x", k).Normal64(x)
 				for i := range x {
 					x[i] = 0.2*x[i] + []float64{-0.6, 0.8}[i/d%2]
 				}
-				draw.New(7, "noise", k).Normal64(noise)
+				random.New(7, "noise", k).Normal64(noise)
 				energy.run(t, s, at, x, noise)
 				matching.run(t, s, at, x, noise)
 				e.add(energy.grad)

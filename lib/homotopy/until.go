@@ -1,21 +1,9 @@
 package homotopy
 
 import (
-	"fmt"
-
+	"vapo/lib/failure"
 	"vapo/lib/portable"
 )
-
-// EndError says that a schedule cannot end at a time.
-type EndError struct {
-	Schedule string
-	End      float64
-	Reason   string
-}
-
-func (e *EndError) Error() string {
-	return fmt.Sprintf("schedule %s cannot end at t = %v: %s", e.Schedule, e.End, e.Reason)
-}
 
 // maxEnd bounds the end of a path: sigma is 1e-4 there, a fiftieth of a step of an 8-bit pixel, and the network's condition
 // still of order one.
@@ -28,19 +16,21 @@ const maxEnd = 1e4
 // where t is the exponent of the likelihood in H2 and has no end: sigma² = n²/(n²/w² + t) goes on to fall. The others reach
 // sigma = 0, and with it the end of what is defined, at t = 1. Beyond t = 1 the flow is as good as the network there, which
 // has learned it only if it was trained with such an end.
-//
-// The error is an *EndError.
 func Until(s Schedule, tEnd float64) (Schedule, error) {
 	from, to := s.Span()
 	first, _ := s.Time(from)
 	if !(tEnd > first && tEnd <= maxEnd) {
-		return nil, &EndError{s.Name(), tEnd, fmt.Sprintf("expected a time above the first, %.3g, and at most 1 (vapo: %g)", first, maxEnd)}
+		return nil, failure.New(failure.Usage, "",
+			"schedule %s cannot end at t = %v: expected a time above the first, %.3g, and at most 1 (vapo: %g)",
+			s.Name(), tEnd, first, maxEnd)
 	}
 	switch {
 	case tEnd == 1:
 		return s, nil
 	case tEnd > 1 && s.Name() != "vapo":
-		return nil, &EndError{s.Name(), tEnd, "its sigma is 0 at t = 1 and nothing is defined beyond; only vapo goes on"}
+		return nil, failure.New(failure.Usage, "",
+			"schedule %s cannot end at t = %v: its sigma is 0 at t = 1 and nothing is defined beyond; only vapo continues",
+			s.Name(), tEnd)
 	case tEnd < 1:
 		to = min(to, s.Variable(tEnd))
 	default:

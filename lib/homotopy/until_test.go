@@ -1,9 +1,10 @@
 package homotopy
 
 import (
-	"errors"
 	"math"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 func TestUntil(t *testing.T) {
@@ -13,9 +14,8 @@ func TestUntil(t *testing.T) {
 		for _, end := range []float64{2e-3, 0.5, 0.999, 1, 1.5, 10, 1e4} {
 			v, err := Until(s, end)
 			if end > 1 && s.Name() != "vapo" {
-				var e *EndError
-				if !errors.As(err, &e) || e.End != end || e.Schedule != s.Name() {
-					t.Errorf("%s until %v: %v, want an *EndError", name, end, err)
+				if failure.ClassOf(err) != failure.Usage {
+					t.Errorf("%s until %v: %v, want a usage error", name, end, err)
 				}
 				continue
 			}
@@ -48,9 +48,8 @@ func TestUntil(t *testing.T) {
 			}
 		}
 		for _, end := range []float64{0, -1, first, math.NaN(), math.Inf(1), 1.1e4} {
-			var e *EndError
-			if _, err := Until(s, end); !errors.As(err, &e) {
-				t.Errorf("%s until %v: %v, want an *EndError", name, end, err)
+			if _, err := Until(s, end); failure.ClassOf(err) != failure.Usage {
+				t.Errorf("%s until %v: %v, want a usage error", name, end, err)
 			}
 		}
 		// Weights and ends wrap each other either way.

@@ -10,10 +10,11 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-	"vapo/lib/draw"
+
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
-	"vapo/lib/optim"
 	"vapo/lib/portable"
+	"vapo/lib/random"
 )
 
 // Init says how a parameter starts.
@@ -43,7 +44,7 @@ func (p Param) Draw(seed uint64) []float32 {
 		}
 		return v
 	}
-	src := draw.New(seed, "init/"+p.Name, 0)
+	src := random.New(seed, "init/"+p.Name, 0)
 	for i := range v {
 		v[i] = float32((float64(2*src.Uniform64()) - 1) * p.Init.Bound)
 	}
@@ -62,7 +63,7 @@ type Builder struct {
 
 // Param declares a parameter, an input node param/NAME.
 func (b *Builder) Param(name string, init Init, shape ...int) *graphop.Node {
-	n := graphop.Input(b.Graph, b.Dtype, optim.Param+name, shape...)
+	n := graphop.Input(b.Graph, b.Dtype, checkpoint.Param+name, shape...)
 	b.Params = append(b.Params, Param{Name: name, Shape: shape, Init: init, Node: n})
 	return n
 }

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // InfinityOptions are the choices of FrechetInfinity; zero means the usual.
@@ -73,7 +73,7 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 	}
 	results := make([]Frechet, o.Sizes)
 	err = distancesAtOnce(o.Sizes, func(i int) error {
-		index := draw.New(o.Seed, "metrics/frechet-infinity", uint64(i)).Perm(n)[:r.Sizes[i]]
+		index := random.New(o.Seed, "metrics/frechet-infinity", uint64(i)).Perm(n)[:r.Sizes[i]]
 		if r.Sizes[i] == n {
 			slices.Sort(index) // no draw: the same bits as the distance of a itself
 		}

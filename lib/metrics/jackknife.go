@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // JackknifeResult is a Fréchet distance with its sampling error.
@@ -66,7 +66,7 @@ func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) 
 		return JackknifeResult{}, fmt.Errorf("jackknife: the reference is not of dimension %d", d)
 	}
 	members := make([][]int, groups)
-	for p, i := range draw.New(0, "metrics/jackknife", uint64(n)).Perm(n) {
+	for p, i := range random.New(0, "metrics/jackknife", uint64(n)).Perm(n) {
 		members[p%groups] = append(members[p%groups], i)
 	}
 	parts := make([]*Moments, groups)

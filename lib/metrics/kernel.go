@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 	"vapo/lib/linalg"
 )
 
@@ -86,7 +86,7 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	drawn := make([][2][]int, r.Subsets)
 	parallel(r.Subsets, func(s int) {
 		for set, n := range []int{na, nb} {
-			all := draw.New(o.Seed, "metrics/kid", 2*uint64(s)+uint64(set)).Perm(n)
+			all := random.New(o.Seed, "metrics/kid", 2*uint64(s)+uint64(set)).Perm(n)
 			drawn[s][set] = slices.Clone(all[:r.Size])
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 func TestKIDAgreesWithNumPy(t *testing.T) {
@@ -35,8 +35,8 @@ func TestKIDAgreesWithLoops(t *testing.T) {
 	a, b := points(r, 700, d), points(r, 600, d)
 	var values []float64
 	for s := range uint64(subsets) {
-		ia := draw.New(5, "metrics/kid", 2*s).Perm(700)[:size]
-		ib := draw.New(5, "metrics/kid", 2*s+1).Perm(600)[:size]
+		ia := random.New(5, "metrics/kid", 2*s).Perm(700)[:size]
+		ib := random.New(5, "metrics/kid", 2*s+1).Perm(600)[:size]
 		mean := func(x, y []float32, ix, iy []int, same bool) float64 {
 			var sum, n float64
 			for p, i := range ix {

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 	"vapo/lib/portable"
 )
 
@@ -89,7 +89,7 @@ func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
 // choose returns n rows of x, [m, d], without repetition.
 func choose(x []float32, d, n int, seed, set uint64) []float32 {
 	out := make([]float32, 0, n*d)
-	for _, i := range draw.New(seed, "metrics/mmd", set).Perm(len(x) / d)[:n] {
+	for _, i := range random.New(seed, "metrics/mmd", set).Perm(len(x) / d)[:n] {
 		out = append(out, x[i*d:(i+1)*d]...)
 	}
 	return out

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // SlicedW2 is the sliced 2-Wasserstein distance between two point sets, each
@@ -37,7 +37,7 @@ func SlicedW2(a, b []float32, d, projections int, seed uint64) (float64, error) 
 	squares := make([]float64, projections)
 	parallel(projections, func(k int) {
 		dir := make([]float64, d)
-		draw.New(seed, "metrics/sliced-w2", uint64(k)).Normal64(dir)
+		random.New(seed, "metrics/sliced-w2", uint64(k)).Normal64(dir)
 		var norm float64
 		for _, v := range dir {
 			norm += float64(v * v)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 func points(r *rand.Rand, n, d int) []float32 {
@@ -85,7 +85,7 @@ func TestSlicedW2OfATranslation(t *testing.T) {
 	var want float64
 	for k := range 32 {
 		dir := make([]float64, d)
-		draw.New(1, "metrics/sliced-w2", uint64(k)).Normal64(dir)
+		random.New(1, "metrics/sliced-w2", uint64(k)).Normal64(dir)
 		var dot, norm float64
 		for j, v := range dir {
 			dot += v * float64(c[j])

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"syscall"
 
+	"vapo/lib/failure"
+
 	"github.com/minio/minio-go/v7"
 )
 
@@ -50,6 +52,18 @@ func (e *Error) Unwrap() []error {
 	}
 	return errs
 }
+
+// FailureClass implements failure.Carrier: that of the kind if it carries one, else Store.
+func (e *Error) FailureClass() failure.Class {
+	var c failure.Carrier
+	if errors.As(e.Kind, &c) {
+		return c.FailureClass()
+	}
+	return failure.Store
+}
+
+// FailureHint implements failure.Carrier.
+func (e *Error) FailureHint() string { return e.Hint }
 
 // verdict is what is made of one failed attempt.
 type verdict struct {

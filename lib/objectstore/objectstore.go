@@ -25,13 +25,15 @@ import (
 	"iter"
 	"syscall"
 	"time"
+
+	"vapo/lib/failure"
 )
 
 // The classes of failure a caller acts on; test with errors.Is.
 var (
 	// ErrNotFound: there is no object of that name. A missing bucket is not
 	// this but ErrNoBucket: it must never pass for a cache miss.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = failure.New(failure.Input, "", "not found")
 	// ErrExists: a condition of Put did not hold. Under IfAbsent the object
 	// exists; under IfMatch it is another one, or gone.
 	ErrExists = errors.New("precondition failed")
@@ -49,12 +51,12 @@ var (
 	ErrRange = errors.New("range not satisfiable")
 	// ErrContent: the bytes given to Put are not those its size or digest
 	// promised. Nothing was written.
-	ErrContent = errors.New("content differs from what was announced")
+	ErrContent = failure.New(failure.Integrity, "", "content differs from what was announced")
 	// ErrUnconditional: the store accepts conditional writes and ignores the
 	// condition. It cannot hold a shared cache.
 	ErrUnconditional = errors.New("store ignores conditional writes")
 	// ErrConfig: the configuration is incomplete or malformed.
-	ErrConfig = errors.New("store configuration")
+	ErrConfig = failure.New(failure.Usage, "", "store configuration")
 )
 
 // Info describes a stored object.

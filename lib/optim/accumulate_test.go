@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gorgonia.org/tensor"
+
 	"vapo/lib/optim"
 )
 

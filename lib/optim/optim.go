@@ -101,22 +101,15 @@ func (c Config) averageDecay(halfLife float64) float64 {
 	return portable.Exp2(-float64(c.BatchImages) / halfLife)
 }
 
-// Names of the state groups, in front of a parameter's name; those of the averages are checkpoint.Average's.
-const (
-	Param  = checkpoint.Param
-	EMA    = checkpoint.EMA
-	First  = checkpoint.AdamM
-	Second = checkpoint.AdamV
-)
-
-// Sum is the group of the gradients accumulated within a step. It is no part of a checkpoint: between steps it means nothing.
+// Sum is the group of the gradients accumulated within a step. It is not part of a checkpoint: between steps it is
+// meaningless.
 const Sum = "acc/"
 
-// Groups lists the prefixes under which a step keeps the state that outlasts it.
+// Groups lists the prefixes of the state that outlives a step, those of package checkpoint.
 func (c Config) Groups() []string {
-	groups := []string{Param}
+	groups := []string{checkpoint.Param}
 	for k := range c.EMAHalfLifeImages {
 		groups = append(groups, checkpoint.Average(k))
 	}
-	return append(groups, First, Second)
+	return append(groups, checkpoint.AdamM, checkpoint.AdamV)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"gorgonia.org/tensor"
+
+	"vapo/lib/checkpoint"
 	"vapo/lib/optim"
 )
 
@@ -208,9 +210,9 @@ func TestStepIsAdam(t *testing.T) {
 		for i, row := range want {
 			name := string(rune('a' + i))
 			for group, f := range map[string]func(scalar) float64{
-				optim.Param: func(s scalar) float64 { return s.p }, optim.EMA: func(s scalar) float64 { return s.e },
-				"ema.1/":    func(s scalar) float64 { return s.slow },
-				optim.First: func(s scalar) float64 { return s.m }, optim.Second: func(s scalar) float64 { return s.v },
+				checkpoint.Param: func(s scalar) float64 { return s.p }, checkpoint.EMA: func(s scalar) float64 { return s.e },
+				"ema.1/":         func(s scalar) float64 { return s.slow },
+				checkpoint.AdamM: func(s scalar) float64 { return s.m }, checkpoint.AdamV: func(s scalar) float64 { return s.v },
 			} {
 				got := u.state(t, group+name, len(row))
 				for k := range row {

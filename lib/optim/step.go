@@ -53,7 +53,7 @@ func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
 		u.Loss = add("acc.loss", loss)
 		mean := make([]*graphop.Node, len(grads))
 		for i, d := range grads {
-			mean[i] = add(Sum+params[i].Name()[len(Param):], d)
+			mean[i] = add(Sum+params[i].Name()[len(checkpoint.Param):], d)
 		}
 		grads = mean
 	}
@@ -77,14 +77,14 @@ func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
 		clip = graphop.Min(graphop.Fill(total, 1, 1), graphop.Div(graphop.Fill(total, c.ClipNorm, 1), graphop.AddScalar(u.GradNorm, 1e-6)))
 	}
 	for i, p := range params {
-		name := p.Name()[len(Param):]
+		name := p.Name()[len(checkpoint.Param):]
 		scalar := func(name string) *graphop.Node { return like(hyper[name], p) }
 		d := grads[i]
 		if clip != nil {
 			d = graphop.Mul(d, like(clip, p))
 		}
-		m := graphop.Input(g, p.Dtype(), First+name, p.Shape()...)
-		v := graphop.Input(g, p.Dtype(), Second+name, p.Shape()...)
+		m := graphop.Input(g, p.Dtype(), checkpoint.AdamM+name, p.Shape()...)
+		v := graphop.Input(g, p.Dtype(), checkpoint.AdamV+name, p.Shape()...)
 		if c.ClipStd > 0 {
 			bound := graphop.Add(graphop.Scale(graphop.Sqrt(graphop.Mul(v, scalar("before2"))), c.ClipStd), scalar("clip-floor"))
 			d = graphop.Max(graphop.Min(d, bound), graphop.Neg(bound))

@@ -6,8 +6,10 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
 	"vapo/lib/optim"
 )
@@ -33,7 +35,7 @@ func newUpdate(t *testing.T, c optim.Config, dt tensor.Dtype) *update {
 	var params, grads []*graphop.Node
 	for i, s := range shapes {
 		name := string(rune('a' + i))
-		params = append(params, graphop.Input(g, dt, optim.Param+name, s...))
+		params = append(params, graphop.Input(g, dt, checkpoint.Param+name, s...))
 		grads = append(grads, graphop.Input(g, dt, "grad/"+name, s...))
 	}
 	inputs = append(inputs, grads...)
@@ -170,4 +172,4 @@ func (u *update) all(t *testing.T) (v []float64) {
 }
 
 // weightGroups are the groups of config that begin at the weights.
-var weightGroups = []string{optim.Param, optim.EMA, "ema.1/"}
+var weightGroups = []string{checkpoint.Param, checkpoint.EMA, "ema.1/"}

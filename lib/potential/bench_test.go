@@ -5,7 +5,7 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape"
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // BenchmarkField is one evaluation of grad Phi for sampling, on the demo's network and on that of two dimensions.
@@ -37,7 +37,7 @@ func BenchmarkField(b *testing.B) {
 			}
 			d := c.config.Dim()
 			x, t, grad := make([]float32, c.batch*d), make([]float32, c.batch), make([]float32, c.batch*d)
-			draw.New(1, "bench", 0).Normal(x)
+			random.New(1, "bench", 0).Normal(x)
 			for i := range t {
 				t[i] = 0.5
 			}

@@ -5,11 +5,12 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 )
 
 // Field evaluates a trained potential and its gradient on blocks of one fixed size. The size is fixed because the
@@ -78,8 +79,8 @@ func (c Config) graph(batch int, guidance float64) (*network, error) {
 		// Both potentials at once: the rows with their labels, and the same rows without.
 		none := graphop.Fill(n.label, 0, batch, c.Classes)
 		both := c.Build(n.b, graphop.Concat(0, n.x, n.x), graphop.Concat(0, n.t, n.t), graphop.Concat(0, n.label, none))
-		told, untold := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
-		n.phi = graphop.Add(untold, graphop.Scale(graphop.Sub(told, untold), guidance))
+		conditional, unconditional := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
+		n.phi = graphop.Add(unconditional, graphop.Scale(graphop.Sub(conditional, unconditional), guidance))
 	})
 }
 
@@ -137,22 +138,22 @@ func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, 
 	return f, f.Load(weights)
 }
 
-// Untold stands for a label that the network is not told.
-const Untold = -1
+// NoLabel marks a row of a block that is evaluated without a label.
+const NoLabel = -1
 
-// SetLabels says of what class each row of the blocks to come is: Batch indices of classes, or Untold. Until then
-// no row's label is told.
+// SetLabels sets the class of each row of the following blocks: Batch class indices, or NoLabel. Until it is called, all
+// rows are evaluated without a label.
 func (f *Field) SetLabels(labels []int) error {
 	if len(labels) != f.Batch {
 		return fmt.Errorf("labels of a field: got %d, expected a block of %d", len(labels), f.Batch)
 	}
 	clear(f.label)
 	for i, l := range labels {
-		if l < Untold || l >= f.Config.Classes {
+		if l < NoLabel || l >= f.Config.Classes {
 			clear(f.label)
 			return fmt.Errorf("labels of a field: row %d is of class %d, the %s knows %d classes", i, l, f.Config.Kind, f.Config.Classes)
 		}
-		if l != Untold {
+		if l != NoLabel {
 			f.label[i*f.Config.Classes+l] = 1
 		}
 	}
@@ -166,7 +167,7 @@ func (f *Field) Load(weights map[string][]float32) error {
 		if !ok {
 			return fmt.Errorf("weights of a %s: %s is missing", f.Config.Kind, p.Name)
 		}
-		if err := f.exe.Load(optim.Param+p.Name, backend.F32(w)); err != nil {
+		if err := f.exe.Load(checkpoint.Param+p.Name, backend.F32(w)); err != nil {
 			return fmt.Errorf("weights of a %s: %w", f.Config.Kind, err)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"vapo/lib/backend"
-	"vapo/lib/draw"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // labelled are networks of every kind that know three classes.
@@ -59,7 +59,7 @@ func block(t *testing.T, be backend.Backend, c potential.Config, guidance float6
 	d := c.Dim()
 	x, times := make([]float32, len(labels)*d), make([]float32, len(labels))
 	for i := range labels {
-		draw.New(5, "x", 0).Normal(x[i*d : (i+1)*d])
+		random.New(5, "x", 0).Normal(x[i*d : (i+1)*d])
 		times[i] = 0.4
 	}
 	phi = make([]float32, len(labels))
@@ -75,7 +75,7 @@ func block(t *testing.T, be backend.Backend, c potential.Config, guidance float6
 func TestGuidance(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, c := range labelled() {
-			labels := []int{potential.Untold, 0, 1, 2}
+			labels := []int{potential.NoLabel, 0, 1, 2}
 			phi, grad := block(t, be, c, 1, labels)
 			for i := range labels {
 				for k := range i {
@@ -118,12 +118,12 @@ func TestLabelledRows(t *testing.T) {
 				}
 				eval := func(seed uint64, keep int) []float32 {
 					x, s, labels := make([]float32, batch*d), make([]float32, batch), make([]int, batch)
-					draw.New(seed, "x", 0).Normal(x)
-					src := draw.New(seed, "labels", 0)
+					random.New(seed, "x", 0).Normal(x)
+					src := random.New(seed, "labels", 0)
 					for i := range labels {
 						labels[i], s[i] = src.IntN(4)-1, -float32(src.Uniform64())
 					}
-					draw.New(1, "x", 0).Normal(x[keep*d : (keep+1)*d])
+					random.New(1, "x", 0).Normal(x[keep*d : (keep+1)*d])
 					labels[keep], s[keep] = 1, -0.4
 					if err := f.SetLabels(labels); err != nil {
 						t.Fatal(err)

@@ -10,9 +10,9 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape"
-	"vapo/lib/draw"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 func mlp(schedule string) potential.Config {
@@ -198,11 +198,11 @@ func TestFieldRows(t *testing.T) {
 			}
 			eval := func(seed uint64, keep int) (phi, grad []float32) {
 				x, times := make([]float32, batch*d), make([]float32, batch)
-				draw.New(seed, "x", 0).Normal(x)
+				random.New(seed, "x", 0).Normal(x)
 				for i := range times {
-					times[i] = float32(draw.New(seed, "t", uint64(i)).Uniform64())
+					times[i] = float32(random.New(seed, "t", uint64(i)).Uniform64())
 				}
-				draw.New(1, "x", 0).Normal(x[keep*d : (keep+1)*d])
+				random.New(1, "x", 0).Normal(x[keep*d : (keep+1)*d])
 				times[keep] = 0.37
 				if seed == 2 {
 					x[(keep+1)%batch*d] = float32(math.NaN())
@@ -236,7 +236,7 @@ func TestFieldIsTheGradient(t *testing.T) {
 			t.Fatal(err)
 		}
 		x, times := make([]float32, 2*d), []float32{0.4, 0.4}
-		draw.New(5, "x", 0).Normal(x[:d])
+		random.New(5, "x", 0).Normal(x[:d])
 		phi, grad := make([]float32, 2), make([]float32, 2*d)
 		copy(x[d:], x[:d])
 		if err := f.Eval(x, times, phi, grad); err != nil {
@@ -278,7 +278,7 @@ func TestFlow(t *testing.T) {
 		}
 		from, to := path.Span()
 		x := make([]float32, 12)
-		draw.New(5, "x", 0).Normal(x)
+		random.New(5, "x", 0).Normal(x)
 		s, times, rates := make([]float32, 4), make([]float32, 4), make([]float64, 4)
 		for i := range s {
 			s[i] = float32(from + (to-from)*float64(i)/3)
@@ -328,7 +328,7 @@ func TestUNetStartsAsSquare(t *testing.T) {
 		t.Fatal(err)
 	}
 	x, grad, phi := make([]float32, 2*96), make([]float32, 2*96), make([]float32, 2)
-	draw.New(5, "x", 0).Normal(x)
+	random.New(5, "x", 0).Normal(x)
 	if err := f.Eval(x, []float32{0.1, 0.9}, phi, grad); err != nil {
 		t.Fatal(err)
 	}
@@ -426,7 +426,7 @@ func TestWRNTime(t *testing.T) {
 		}
 		d := c.Dim()
 		x, phi, grad := make([]float32, 2*d), make([]float32, 2), make([]float32, 2*d)
-		draw.New(5, "x", 0).Normal(x[:d])
+		random.New(5, "x", 0).Normal(x[:d])
 		copy(x[d:], x[:d])
 		if err := f.Eval(x, []float32{0.2, 0.7}, phi, grad); err != nil {
 			t.Fatal(err)

@@ -10,15 +10,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/homotopy"
 	"vapo/lib/ode"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 )
 
 // Blocks in which a field is evaluated, for images and for points.
@@ -44,7 +43,7 @@ type Sampler struct {
 	ATol     float64          // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int              // rk45: steps that one sample may try
 	TEnd     float64          // time at which the flow ends, see homotopy.Until; 0 stands for 1
-	// Label is the class of a sample by its number, or potential.Untold; nil: none is told. It is a function of the number
+	// Label is the class of a sample by its number, or potential.NoLabel; nil: no labels. It is a function of the number
 	// alone, as the sample is to be.
 	Label func(sample int) int
 }
@@ -79,19 +78,15 @@ func (e *Error) Unwrap() error { return e.Err }
 // Explain turns what stops the drawing of samples into the contract's terms; other errors stay as they are.
 func Explain(err error) error {
 	var e *Error
-	var end *homotopy.EndError
-	if errors.As(err, &end) {
-		return stage.Fail(stage.ExitUsage, "", "--t-end: %w", err)
-	}
 	if errors.As(err, &e) {
-		return stage.Fail(stage.ExitNumeric, "train longer, or allow smaller steps", "%w", err)
+		return failure.New(failure.Numeric, "train longer, or allow smaller steps", "%w", err)
 	}
 	return engine.Explain(err)
 }
 
 // Noise writes the starting point of a sample, from the prior N(0, w² I) of the network's path, to dst [D].
 func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
-	draw.New(seed, "sample/noise", uint64(sample)).Normal(dst)
+	random.New(seed, "sample/noise", uint64(sample)).Normal(dst)
 	if w := float32(c.PriorStd); w != 1 {
 		for i := range dst {
 			dst[i] *= w
@@ -173,7 +168,10 @@ func (s *Sampler) path() (homotopy.Schedule, error) {
 	if err != nil || s.TEnd == 0 {
 		return path, err
 	}
-	return homotopy.Until(path, s.TEnd)
+	if path, err = homotopy.Until(path, s.TEnd); err != nil {
+		return nil, fmt.Errorf("--t-end: %w", err)
+	}
+	return path, nil
 }
 
 // stretch is integrate over a part of the path, in so many equal steps.
@@ -221,7 +219,7 @@ func (s *Sampler) stretch(ctx context.Context, base int, x []float32, from, to f
 func (s *Sampler) label(base int) error {
 	labels := make([]int, s.Field.Batch)
 	for i := range labels {
-		labels[i] = potential.Untold
+		labels[i] = potential.NoLabel
 		if s.Label != nil {
 			labels[i] = s.Label(base + i)
 		}
@@ -229,13 +227,11 @@ func (s *Sampler) label(base int) error {
 	return s.Field.SetLabels(labels)
 }
 
-// Set gives samples x [n, D] the form in which stages exchange them: pixels clip(round((x+1)·127.5), 0, 255), or points.
+// Set returns samples x [n, D], in the network's units, as images or points.
 func Set(c potential.Config, x []float32, n int) dataset.Set {
 	if s := c.Shape; len(s) == 3 {
 		pixels := make([]uint8, len(x))
-		for i, v := range x {
-			pixels[i] = uint8(min(max(math.RoundToEven((float64(v)+1)*127.5), 0), 255))
-		}
+		dataset.Quantize(pixels, x)
 		return &dataset.Images{Name: "samples", N: n, C: s[0], H: s[1], W: s[2], Pixels: pixels}
 	}
 	return &dataset.Points{Name: "samples", N: n, D: c.Dim(), X: x}

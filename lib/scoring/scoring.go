@@ -11,9 +11,9 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
-	"vapo/lib/stage"
 )
 
 // What Fréchet distances are called, by the features.
@@ -45,7 +45,7 @@ func Open(be backend.Backend, path, digest string, o feature.Options, optional b
 		if errors.As(err, &missing) {
 			hint = "choose another --tap, or get the whole file: eval weights fetch"
 		}
-		return nil, stage.Fail(stage.ExitInput, hint, "feature network: %w", err)
+		return nil, failure.New(failure.Input, hint, "feature network: %w", err)
 	}
 	return &Network{feature.Extractor{Network: net, Weights: digest, Backend: be.Class()}}, nil
 }
@@ -90,14 +90,14 @@ func (n *Network) Moments(ctx context.Context, images feature.Images, what strin
 func MomentsOf(features []float32, dim int, what string) (*metrics.Moments, error) {
 	m := metrics.NewMoments(dim)
 	if err := m.Add(features); err != nil {
-		return nil, stage.Fail(stage.ExitNumeric, "the feature network's weights may be damaged", "features of %s: %w", what, err)
+		return nil, failure.New(failure.Numeric, "the feature network's weights may be damaged", "features of %s: %w", what, err)
 	}
 	return m, nil
 }
 
 // Explain puts what went wrong with the features of images, called what, into the contract's terms.
 func Explain(ctx context.Context, what string, err error) error {
-	var coded *stage.Error
+	var coded failure.Carrier
 	var kept *feature.KeepError
 	switch {
 	case errors.As(err, &coded) || ctx.Err() != nil || engine.Explain(err) != err:
@@ -105,5 +105,5 @@ func Explain(ctx context.Context, what string, err error) error {
 	case errors.As(err, &kept):
 		return fmt.Errorf("features of %s: %w", what, err)
 	}
-	return stage.Fail(stage.ExitInput, "the network must have been made for images of this size", "features of %s: %w", what, err)
+	return failure.New(failure.Input, "the network must have been made for images of this size", "features of %s: %w", what, err)
 }

@@ -13,10 +13,10 @@ import (
 	_ "vapo/lib/backend/tape"
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/optim"
-	"vapo/lib/stage"
 	"vapo/lib/training"
 )
 
@@ -97,19 +97,18 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var coded *stage.Error
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("no network\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(be, text, "", feature.Options{Tap: 2048}, true); !errors.As(err, &coded) || coded.Code != stage.ExitInput {
+	if _, err := Open(be, text, "", feature.Options{Tap: 2048}, true); failure.ClassOf(err) != failure.Input {
 		t.Errorf("a text as a network: %v", err)
 	}
 	n, err := Open(be, classifier(t, be), "", feature.Options{Tap: 2048}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Moments(context.Background(), feature.Of(images(3, 5)), "input samples"); !errors.As(err, &coded) || coded.Code != stage.ExitInput || !strings.Contains(err.Error(), "input samples") {
+	if _, err := n.Moments(context.Background(), feature.Of(images(3, 5)), "input samples"); failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "input samples") {
 		t.Errorf("images of another size: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -119,7 +118,7 @@ func TestErrors(t *testing.T) {
 	}
 	nan := make([]float32, 10)
 	nan[3] /= nan[4]
-	if _, err := MomentsOf(nan, 5, "input samples"); !errors.As(err, &coded) || coded.Code != stage.ExitNumeric {
+	if _, err := MomentsOf(nan, 5, "input samples"); failure.ClassOf(err) != failure.Numeric {
 		t.Errorf("features that are no numbers: %v", err)
 	}
 }

@@ -3,6 +3,8 @@ package stage
 import (
 	"strings"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 type boundedParams struct {
@@ -27,7 +29,7 @@ func TestBounds(t *testing.T) {
 		{"--seed=18446744073709551615", "parameter seed is 18446744073709551615, expected at most 9"},
 	} {
 		code, says := echoes(t, spec, c.arg)
-		if c.says == "" && code != 0 || c.says != "" && (code != ExitUsage || !strings.Contains(says, c.says)) {
+		if c.says == "" && code != 0 || c.says != "" && (code != failure.Usage || !strings.Contains(says, c.says)) {
 			t.Errorf("%s: exit %d, want a word about %q:\n%s", c.arg, code, c.says, says)
 		}
 	}

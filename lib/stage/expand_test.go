@@ -8,6 +8,9 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 )
 
 type presetParams struct {
@@ -22,7 +25,7 @@ type presetParams struct {
 func echo[P any]() Stage[P] {
 	return Stage[P]{
 		Name: "echo", About: "Write the parameters.", Version: 1,
-		Outputs: []Port{{Name: "out", Media: MediaJSON}},
+		Outputs: []contract.Port{{Name: "out", Media: contract.MediaJSON}},
 		Run: func(ctx context.Context, job *Job, p *P) error {
 			return job.Output(ctx, "out", func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
 		},
@@ -30,7 +33,7 @@ func echo[P any]() Stage[P] {
 }
 
 // echoes runs such a stage and returns its exit code and what it said.
-func echoes[P any](t *testing.T, s Stage[P], args ...string) (code int, says string) {
+func echoes[P any](t *testing.T, s Stage[P], args ...string) (code failure.Class, says string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = Main(s, append(args, "--out="+t.TempDir()), &out, &errs)
@@ -39,14 +42,14 @@ func echoes[P any](t *testing.T, s Stage[P], args ...string) (code int, says str
 
 func presetStage() Stage[presetParams] {
 	s := echo[presetParams]()
-	s.Expand = func(p *presetParams) (string, map[string]string, error) {
+	s.Resolve = func(p *presetParams, given Given) error {
 		switch p.Preset {
 		case "none":
-			return "", nil, nil
+			return nil
 		case "big":
-			return "the preset big", map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"}, nil
+			return given.Preset("the preset big", map[string]string{"width": "30", "levels": "[1, 2]", "time": "false"})
 		}
-		return "", nil, fmt.Errorf("preset %s is not known", p.Preset)
+		return fmt.Errorf("preset %s is not known", p.Preset)
 	}
 	return s
 }
@@ -73,12 +76,12 @@ func TestExpand(t *testing.T) {
 		var out, errs bytes.Buffer
 		code := Main(presetStage(), append(c.args, "--out="+t.TempDir()), &out, &errs)
 		if c.says != "" {
-			if code != ExitUsage || !strings.Contains(errs.String(), c.says) {
+			if code != failure.Usage || !strings.Contains(errs.String(), c.says) {
 				t.Errorf("%v: exit %d, want a word about %q: %s", c.args, code, c.says, errs.String())
 			}
 			continue
 		}
-		m, err := DecodeManifest(out.Bytes())
+		m, err := contract.DecodeManifest(out.Bytes())
 		if code != 0 || err != nil {
 			t.Fatalf("%v: exit %d, %v\n%s", c.args, code, err, errs.String())
 		}
@@ -92,7 +95,7 @@ func TestExpand(t *testing.T) {
 		if code := Main(presetStage(), []string{"describe", "--check", given}, &out, &errs); code != 0 {
 			return nil, errs.String()
 		}
-		d, err := DecodeDescription(out.Bytes())
+		d, err := contract.DecodeDescription(out.Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}

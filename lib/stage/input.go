@@ -2,12 +2,8 @@ package stage
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,13 +11,15 @@ import (
 	"sync"
 
 	"vapo/lib/artifact"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
 
 // source finds what a REF stands for. The store is opened on first need, so a
 // run on local files needs none.
 type source struct {
-	scratch *scratch
+	scratch string
 
 	once  sync.Once
 	store *artifact.Store
@@ -34,7 +32,7 @@ func configured() bool { return os.Getenv("VAPO_STORE") != "" }
 func (s *source) open(ctx context.Context) (*artifact.Store, error) {
 	s.once.Do(func() {
 		if !configured() {
-			s.err = Fail(ExitUsage, `set VAPO_STORE, for example with: eval "$(pipeline store env)"`, "no store is configured")
+			s.err = failure.New(failure.Usage, `set VAPO_STORE, for example with: eval "$(pipeline store env)"`, "no store is configured")
 			return
 		}
 		cfg, err := objectstore.FromEnv(os.Getenv)
@@ -83,7 +81,7 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 	switch {
 	case strings.HasPrefix(ref, "sha256:"):
 		if _, err := artifact.ParseDigest(ref); err != nil {
-			return nil, Fail(ExitUsage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
+			return nil, failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
 		}
 	case strings.HasPrefix(ref, "ref:"):
 		store, err := s.open(ctx)
@@ -92,7 +90,7 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 		}
 		digest, err = store.Ref(ctx, strings.TrimPrefix(ref, "ref:"))
 		if errors.Is(err, objectstore.ErrNotFound) {
-			return nil, Fail(ExitInput, "pipeline ls refs lists the names there are", "the store has no such ref: %w", err)
+			return nil, failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no such ref: %w", err)
 		}
 		if err != nil {
 			return nil, err
@@ -109,11 +107,11 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, Fail(ExitInput, "", "the store has no blob %s", digest)
+		return nil, failure.New(failure.Input, "", "the store has no blob %s", digest)
 	}
 	in := &input{digest: digest, size: size}
 	in.fetch = func(ctx context.Context) (string, error) {
-		path := filepath.Join(s.scratch.dir, strings.TrimPrefix(string(digest), "sha256:"))
+		path := filepath.Join(s.scratch, strings.TrimPrefix(string(digest), "sha256:"))
 		if err := store.Fetch(ctx, digest, path); err != nil {
 			return "", err
 		}
@@ -124,34 +122,18 @@ func (s *source) locate(ctx context.Context, ref string) (*input, error) {
 }
 
 func locateFile(path string) (*input, error) {
-	f, err := os.Open(path)
+	digest, size, err := artifact.FileDigest(path)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, Fail(ExitInput, "a REF is sha256:…, ref:name or the path of a file", "no such file: %s", path)
-		}
-		return nil, Fail(ExitInput, "", "%w", err)
+		return nil, err
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, Fail(ExitInput, "", "%s is not a regular file", path)
-	}
-	sum := sha256.New()
-	size, err := io.Copy(sum, f)
-	if err != nil {
-		return nil, Fail(ExitInput, "", "reading %s: %w", path, err)
-	}
-	return &input{digest: digestOf(sum.Sum(nil)), size: size, path: path}, nil
-}
-
-func digestOf(sum []byte) artifact.Digest {
-	return artifact.Digest("sha256:" + hex.EncodeToString(sum))
+	return &input{digest: digest, size: size, path: path}, nil
 }
 
 // locateAll resolves the inputs (or outputs of another run) given by name against the declared ports.
-func (s *source) locateAll(ctx context.Context, what string, ports []Port, given map[string]string) (map[string]*input, error) {
+func (s *source) locateAll(ctx context.Context, what string, ports []contract.Port, given map[string]string) (map[string]*input, error) {
 	for name := range given {
-		if _, ok := port(ports, name); !ok {
-			return nil, Fail(ExitUsage, "the "+what+"s are: "+portNames(ports), "unknown %s %s", what, name)
+		if !slices.ContainsFunc(ports, func(p contract.Port) bool { return p.Name == name }) {
+			return nil, failure.New(failure.Usage, "the "+what+"s are: "+portNames(ports), "unknown %s %s", what, name)
 		}
 	}
 	out := map[string]*input{}
@@ -161,7 +143,7 @@ func (s *source) locateAll(ctx context.Context, what string, ports []Port, given
 			if p.Optional {
 				continue
 			}
-			return nil, Fail(ExitUsage, "give it as --input "+p.Name+"=REF", "input %s (%s) is missing", p.Name, p.Media)
+			return nil, failure.New(failure.Usage, "give it as --input "+p.Name+"=REF", "input %s (%s) is missing", p.Name, p.Media)
 		}
 		in, err := s.locate(ctx, ref)
 		if err != nil {
@@ -172,7 +154,7 @@ func (s *source) locateAll(ctx context.Context, what string, ports []Port, given
 	return out, nil
 }
 
-func optional(ports []Port) []Port {
+func optional(ports []contract.Port) []contract.Port {
 	out := slices.Clone(ports)
 	for i := range out {
 		out[i].Optional = true
@@ -180,7 +162,7 @@ func optional(ports []Port) []Port {
 	return out
 }
 
-func portNames(ports []Port) string {
+func portNames(ports []contract.Port) string {
 	if len(ports) == 0 {
 		return "none"
 	}
@@ -191,11 +173,10 @@ func portNames(ports []Port) string {
 	return strings.Join(names, ", ")
 }
 
-// FileDigest is the digest of a local file.
-func FileDigest(path string) (string, error) {
-	in, err := locateFile(path)
-	if err != nil {
-		return "", err
-	}
-	return string(in.digest), nil
+// ErrNoInput is returned by Job.Input for an optional input that was not given.
+var ErrNoInput = errors.New("input not given")
+
+// terminated reports whether ctx ended because the process received a signal to stop.
+func terminated(ctx context.Context) bool {
+	return errors.Is(context.Cause(ctx), failure.ErrTerminated)
 }

@@ -10,13 +10,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
+	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 )
 
 // jobPaths are where the caller wants things; each may be empty.
@@ -25,10 +27,11 @@ type jobPaths struct{ out, manifest, live string }
 // Job is one execution of a stage. Its methods may be called from several
 // goroutines.
 type Job struct {
-	desc    Description
+	desc    contract.Description
 	src     *source
 	paths   jobPaths
-	scratch *scratch
+	scratch string // temporary directory
+	close   func() // removes it
 	screen  *screen
 	log     *slog.Logger
 	inputs  map[string]*input
@@ -38,17 +41,17 @@ type Job struct {
 	live    Live
 
 	mu       sync.Mutex
-	manifest Manifest
+	manifest contract.Manifest
 }
 
 // newJob resolves every input and prepares the places to write to, so that a
 // wrong command fails before anything is computed.
-func newJob(ctx context.Context, desc Description, resolved map[string]any, given, earlier map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
+func newJob(ctx context.Context, desc contract.Description, resolved map[string]any, given, earlier map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
 	if paths.out == "" && !configured() {
-		return nil, Fail(ExitUsage, "give --out DIR, or set VAPO_STORE", "the outputs have nowhere to go: no --out and no store")
+		return nil, failure.New(failure.Usage, "give --out DIR, or set VAPO_STORE", "the outputs have nowhere to go: no --out and no store")
 	}
 	j := &Job{desc: desc, paths: paths, screen: scr, log: scr.logger()}
-	if j.scratch, err = newScratch(); err != nil {
+	if j.scratch, j.close, err = program.Scratch(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -59,14 +62,14 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 	j.src = &source{scratch: j.scratch}
 	if paths.out != "" {
 		if err := os.MkdirAll(paths.out, 0o755); err != nil {
-			return nil, Fail(ExitUsage, "", "--out: %w", err)
+			return nil, failure.New(failure.Usage, "", "--out: %w", err)
 		}
 	}
 	// A manifest says that the outputs beside it are complete; one left by an
 	// earlier run must not say so about this one.
 	for _, path := range j.manifestPaths() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, Fail(ExitUsage, "", "--manifest: %w", err)
+			return nil, failure.New(failure.Usage, "", "--manifest: %w", err)
 		}
 	}
 	if configured() {
@@ -83,11 +86,11 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 	}
 	action := desc.Action(resolved, digests)
 	if j.key, err = action.Key(); err != nil {
-		return nil, Fail(ExitUsage, "", "%w", err)
+		return nil, failure.New(failure.Usage, "", "%w", err)
 	}
 	var ok bool
 	if j.series, _, ok = desc.Series(resolved, digests); !ok && len(earlier) > 0 {
-		return nil, Fail(ExitUsage, "", "--earlier: runs of stage %s do not go on from others", desc.Stage)
+		return nil, failure.New(failure.Usage, "", "--earlier: runs of stage %s do not go on from others", desc.Stage)
 	}
 	if len(earlier) > 0 {
 		if j.earlier, err = j.src.locateAll(ctx, "output", optional(desc.Outputs), earlier); err != nil {
@@ -100,11 +103,11 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 	if j.live, err = j.openLive(ctx); err != nil {
 		return nil, err
 	}
-	j.manifest = Manifest{
+	j.manifest = contract.Manifest{
 		Contract: desc.Contract, Stage: desc.Stage, Version: desc.Version,
 		Params: resolved, Units: map[string]string{}, Inputs: digests,
-		Outputs: map[string]Output{}, Backend: action.Backend,
-		Results: map[string]any{}, Versions: versions(),
+		Outputs: map[string]contract.Output{}, Backend: action.Backend,
+		Results: map[string]any{}, Versions: program.Versions(),
 	}
 	for _, p := range desc.Params {
 		if p.Unit != "" {
@@ -118,28 +121,9 @@ func newJob(ctx context.Context, desc Description, resolved map[string]any, give
 // on would file its outputs under the wrong key.
 func mismatch(a cachekey.Action, want, got string) error {
 	preimage, _ := a.Preimage() // for the eye only
-	return Fail(ExitIntegrity, "runner and stage disagree about parameters or inputs; were the binaries built from one source?",
+	return failure.New(failure.Integrity, "runner and stage disagree about parameters or inputs; were the binaries built from one source?",
 		"this run is action %s, not %s as --live says: %s", got, want, preimage)
 }
-
-func versions() map[string]string {
-	v := map[string]string{"go": runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				v["revision"] = s.Value
-			case "vcs.modified":
-				if s.Value == "true" {
-					v["modified"] = "true"
-				}
-			}
-		}
-	}
-	return v
-}
-
-func (j *Job) close() { j.scratch.remove() }
 
 // Input gives a local, verified file with the bytes of the named input. For an
 // optional input that was not given it returns ErrNoInput.
@@ -186,7 +170,7 @@ func (j *Job) Digest(name string) string {
 func (j *Job) OutDir() string { return j.paths.out }
 
 // Scratch is a temporary directory, removed at exit.
-func (j *Job) Scratch() string { return j.scratch.dir }
+func (j *Job) Scratch() string { return j.scratch }
 
 // Log writes to standard error: text on a terminal, JSON lines otherwise.
 func (j *Job) Log() *slog.Logger { return j.log }
@@ -252,46 +236,46 @@ func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) err
 	return nil
 }
 
-func (j *Job) output(ctx context.Context, p Port, write func(io.Writer) error) (Output, error) {
+func (j *Job) output(ctx context.Context, p contract.Port, write func(io.Writer) error) (contract.Output, error) {
 	dir := j.paths.out
 	if dir == "" {
-		dir = j.scratch.dir
+		dir = j.scratch
 	}
 	f, err := os.CreateTemp(dir, "."+p.Name+"-*.tmp")
 	if err != nil {
-		return Output{}, err
+		return contract.Output{}, err
 	}
 	defer os.Remove(f.Name()) // gone already after the rename
 	defer f.Close()
 	sum := sha256.New()
 	buf := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)
 	if err := errors.Join(write(buf), buf.Flush()); err != nil {
-		return Output{}, err
+		return contract.Output{}, err
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return Output{}, err
+		return contract.Output{}, err
 	}
 	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return Output{}, err
+		return contract.Output{}, err
 	}
-	out := Output{Digest: string(digestOf(sum.Sum(nil))), Size: info.Size(), Media: p.Media}
+	out := contract.Output{Digest: string(artifact.SumDigest(sum.Sum(nil))), Size: info.Size(), Media: p.Media}
 	if configured() {
 		store, err := j.src.open(ctx)
 		if err != nil {
-			return Output{}, err
+			return contract.Output{}, err
 		}
 		digest, _, err := store.PutFile(ctx, f.Name())
 		if err != nil {
-			return Output{}, err
+			return contract.Output{}, err
 		}
 		if string(digest) != out.Digest {
-			return Output{}, Fail(ExitIntegrity, "check the disk under the temporary directory", "bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
+			return contract.Output{}, failure.New(failure.Integrity, "check the disk under the temporary directory", "bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
 		}
 	}
 	if j.paths.out != "" {
-		if err := os.Rename(f.Name(), filepath.Join(j.paths.out, p.Name+Extension(p.Media))); err != nil {
-			return Output{}, err
+		if err := os.Rename(f.Name(), filepath.Join(j.paths.out, p.Name+contract.Extension(p.Media))); err != nil {
+			return contract.Output{}, err
 		}
 	}
 	return out, nil
@@ -309,7 +293,7 @@ func (j *Job) manifestPaths() []string {
 }
 
 // finish checks that every output is there and writes the manifest.
-func (j *Job) finish(started time.Time) (*Manifest, error) {
+func (j *Job) finish(started time.Time) (*contract.Manifest, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, p := range j.desc.Outputs {
@@ -320,7 +304,7 @@ func (j *Job) finish(started time.Time) (*Manifest, error) {
 	j.manifest.Started = started.UTC().Truncate(time.Millisecond)
 	j.manifest.WallSeconds = time.Since(started).Seconds()
 	for _, path := range j.manifestPaths() {
-		if err := WriteFile(path, func(w io.Writer) error { return writeJSON(w, j.manifest) }); err != nil {
+		if err := program.WriteFile(path, func(w io.Writer) error { return writeJSON(w, j.manifest) }); err != nil {
 			return nil, fmt.Errorf("manifest: %w", err)
 		}
 	}
@@ -328,18 +312,4 @@ func (j *Job) finish(started time.Time) (*Manifest, error) {
 		local.clear()
 	}
 	return &j.manifest, nil
-}
-
-// WriteFile writes a file so that its name appears only when it is complete.
-func WriteFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*.tmp")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already after the rename
-	defer f.Close()
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -34,13 +34,13 @@ func (j *Job) openLive(ctx context.Context) (Live, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &storeLive{live: store.Live(j.key), scratch: j.scratch.dir, log: j.log}, nil
+		return &storeLive{live: store.Live(j.key), scratch: j.scratch, log: j.log}, nil
 	}
 	dir := j.paths.out
 	if dir == "" {
-		dir = j.scratch.dir // a store but no runner: nothing to resume from later
+		dir = j.scratch // a store but no runner: nothing to resume from later
 	}
-	return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", j.key), scratch: j.scratch.dir, log: j.log}, nil
+	return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", j.key), scratch: j.scratch, log: j.log}, nil
 }
 
 // A locally saved value is one line with the digest of the rest, and the rest: state

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 )
 
 // runCmd is the default command.
@@ -58,36 +61,39 @@ func (*inputFlags) IsCumulative() bool { return true }
 type exited int
 
 // Main runs one stage program and returns its exit code.
-func Main[P any](spec Stage[P], args []string, stdout, stderr io.Writer) (code int) {
+func Main[P any](spec Stage[P], args []string, stdout, stderr io.Writer) (code failure.Class) {
 	scr := newScreen(stderr)
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case exited:
-			code = int(r)
+			code = failure.Class(r)
 		default:
 			// A panic left alone would exit 2, which means wrong usage here.
 			fmt.Fprintf(scr, "%s", debug.Stack())
-			PrintError(scr, spec.Name, fmt.Errorf("panic: %v", r))
+			program.PrintError(scr, spec.Name, fmt.Errorf("panic: %v", r))
 			code = 1
 		}
 	}()
 	err := dispatch(&spec, args, stdout, scr)
 	scr.end()
 	if err != nil {
-		PrintError(scr, spec.Name, err)
+		program.PrintError(scr, spec.Name, err)
 	}
-	return ExitCode(err)
+	return failure.ClassOf(err)
 }
 
 func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *screen) error {
 	var cli struct {
 		Run      runCmd[P]   `cmd:"" default:"withargs" help:"Run the stage (the default command)."`
 		Describe describeCmd `cmd:"" help:"Print parameters, inputs and outputs as JSON."`
+
+		Version kong.VersionFlag `help:"Print the version and exit."`
 	}
 	options := append(mappers(),
 		kong.Name(spec.Name),
 		kong.Description(spec.About),
+		kong.Vars{"version": program.Version(spec.Name, spec.Engines...)},
 		kong.Writers(stdout, scr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -119,7 +125,7 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 		return usage(spec.Name, kctx, err)
 	}
 
-	ctx, stop := Lifetime()
+	ctx, stop := program.Lifetime()
 	defer stop()
 	switch kctx.Command() {
 	case "describe":
@@ -132,10 +138,6 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 
 // usage turns a parse error into one line and where to look.
 func usage(name string, kctx *kong.Context, err error) error {
-	var coded *Error
-	if errors.As(err, &coded) {
-		return err
-	}
 	var parse *kong.ParseError
 	if kctx == nil && errors.As(err, &parse) {
 		kctx = parse.Context
@@ -144,7 +146,7 @@ func usage(name string, kctx *kong.Context, err error) error {
 	if kctx != nil && kctx.Selected() != nil && kctx.Selected().Name != "run" {
 		where = kctx.Selected().FullPath() + " --help"
 	}
-	return &Error{Code: ExitUsage, Err: err, Hint: "see " + where}
+	return failure.Default(failure.Usage, "see "+where, err)
 }
 
 // helpPrinter prints one command. `STAGE --help` is the help of run, which is
@@ -168,11 +170,11 @@ func helpPrinter[P any](spec *Stage[P]) kong.HelpPrinter {
 			}
 		}
 		fmt.Fprintln(w)
-		return WriteExitCodes(w)
+		return failure.WriteExitCodes(w)
 	}
 }
 
-func writePorts(w io.Writer, title string, ports []Port) {
+func writePorts(w io.Writer, title string, ports []contract.Port) {
 	if len(ports) == 0 {
 		return
 	}
@@ -206,35 +208,35 @@ func runDescribe[P any](spec *Stage[P], cmd *describeCmd, stdout io.Writer) erro
 	var err error
 	if cmd.Check != "" {
 		if d.Resolved, err = check(spec, d, cmd.Check); err != nil {
-			_ = writeJSON(stdout, map[string]string{"error": err.Error(), "hint": Hint(err)}) // the error itself is returned
+			_ = writeJSON(stdout, map[string]string{"error": err.Error(), "hint": failure.HintOf(err)}) // the error itself is returned
 			return err
 		}
 	}
 	return writeJSON(stdout, d)
 }
 
-func check[P any](spec *Stage[P], d Description, text string) (map[string]any, error) {
+func check[P any](spec *Stage[P], d contract.Description, text string) (map[string]any, error) {
 	var given map[string]any
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
 	if err := dec.Decode(&given); err != nil {
-		return nil, Fail(ExitUsage, "", "--check wants a JSON object: %w", err)
+		return nil, failure.New(failure.Usage, "", "--check wants a JSON object: %w", err)
 	}
 	params := make(map[string]any, len(given))
 	for name, v := range given {
 		p, ok := d.Param(name)
 		if !ok {
-			return nil, Fail(ExitUsage, "see "+spec.Name+" --help", "unknown parameter %s", name)
+			return nil, failure.New(failure.Usage, "see "+spec.Name+" --help", "unknown parameter %s", name)
 		}
 		value, err := p.Value(v)
 		if err != nil {
-			return nil, &Error{Code: ExitUsage, Err: err}
+			return nil, failure.New(failure.Usage, "", "%w", err)
 		}
 		params[name] = value
 	}
 	s := newParams[P]()
-	if err := s.parse(Flags(params)); err != nil {
-		return nil, &Error{Code: ExitUsage, Err: err}
+	if err := s.parse(contract.Flags(params)); err != nil {
+		return nil, failure.New(failure.Usage, "", "%w", err)
 	}
 	return resolve(spec, s)
 }
@@ -262,8 +264,8 @@ func runStage[P any](ctx context.Context, spec *Stage[P], cmd *runCmd[P], given 
 	}
 	defer job.close()
 	if err := spec.Run(ctx, job, &params.holder.P); err != nil {
-		if terminated(ctx) && !errors.Is(err, ErrTerminated) && errors.Is(err, context.Canceled) {
-			return fmt.Errorf("%w: %w", ErrTerminated, err)
+		if terminated(ctx) && !errors.Is(err, failure.ErrTerminated) && errors.Is(err, context.Canceled) {
+			return fmt.Errorf("%w: %w", failure.ErrTerminated, err)
 		}
 		return err
 	}
@@ -276,11 +278,11 @@ func runStage[P any](ctx context.Context, spec *Stage[P], cmd *runCmd[P], given 
 
 func runCommand(ctx context.Context, kctx *kong.Context, name string, stdout io.Writer, scr *screen) error {
 	log := scr.logger()
-	scratch, err := newScratch()
+	scratch, remove, err := program.Scratch()
 	if err != nil {
 		return err
 	}
-	defer scratch.remove()
+	defer remove()
 	src := &source{scratch: scratch}
 	console := &Console{
 		Stdout: stdout, Stderr: scr, Log: log,
@@ -304,12 +306,9 @@ func runCommand(ctx context.Context, kctx *kong.Context, name string, stdout io.
 	kctx.Bind(console)
 	if err := kctx.Run(); err != nil {
 		if terminated(ctx) && errors.Is(err, context.Canceled) {
-			return fmt.Errorf("%w: %w", ErrTerminated, err)
+			return fmt.Errorf("%w: %w", failure.ErrTerminated, err)
 		}
 		return err
 	}
 	return nil
 }
-
-// exit is how the process ends when its parent is gone.
-func exit(code int) { os.Exit(code) }

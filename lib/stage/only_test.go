@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 type onlyParams struct {
@@ -31,7 +33,7 @@ func TestOnly(t *testing.T) {
 		{"--drop=0.5", "parameter drop is 0.5, but it has no effect while labels is false"},
 	} {
 		code, says := echoes(t, spec, strings.Fields(c.args)...)
-		if c.says == "" && code != 0 || c.says != "" && (code != ExitUsage || !strings.Contains(says, c.says) || !strings.Contains(says, "leave it out")) {
+		if c.says == "" && code != 0 || c.says != "" && (code != failure.Usage || !strings.Contains(says, c.says) || !strings.Contains(says, "leave it out")) {
 			t.Errorf("%s: exit %d, want a word about %q:\n%s", c.args, code, c.says, says)
 		}
 	}

@@ -1,34 +1,35 @@
 package stage
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"math"
+	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 )
 
-// paramSet is a parameter struct seen through kong's model of it, so that the
-// names, defaults and enums used for keying are the ones flags are parsed by.
+// paramSet is a parameter struct seen through kong's model of it, so that keys use the same names, defaults and enums as
+// flags do.
 type paramSet[P any] struct {
 	holder *paramHolder[P]
 	parser *kong.Kong
-	flags  []*kong.Flag
-	given  map[string]bool // names of those that were not left out
+	params []param
+	given  map[string]bool // names of the parameters that were set, whatever their values
 }
 
 type paramHolder[P any] struct {
 	P P `embed:""`
 }
 
-// newParams builds the model. It panics on a parameter struct that breaks the
-// contract, which the stage's own first test will show.
+// newParams builds the model. It panics on a parameter struct that breaks the contract; any test of the stage shows that.
 func newParams[P any]() *paramSet[P] {
 	s := &paramSet[P]{holder: &paramHolder[P]{}}
 	parser, err := kong.New(s.holder, append(mappers(),
@@ -39,21 +40,12 @@ func newParams[P any]() *paramSet[P] {
 	}
 	s.parser = parser
 	for _, f := range parser.Model.Flags {
-		if f.Name == "help" {
-			continue
+		if f.Name != "help" {
+			s.params = append(s.params, newParam(f))
 		}
-		if typeOf(f) == "" {
-			panic(fmt.Sprintf("stage: parameter %s has type %s; use an int, float, string or bool kind or json.RawMessage", f.Name, f.Target.Type()))
-		}
-		if len(f.Tag.Envs) > 0 {
-			panic(fmt.Sprintf("stage: parameter %s reads the environment; a run must be reproducible from its parameters", f.Name))
-		}
-		s.flags = append(s.flags, f)
 	}
-	conditions(s.flags)
-	for _, f := range s.flags {
-		bound(f, "min")
-		bound(f, "max")
+	for i := range s.params {
+		s.params[i].only = condition(s.params[i].Flag, s.params)
 	}
 	return s
 }
@@ -71,11 +63,11 @@ func (jsonMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 		return err
 	}
 	if !json.Valid([]byte(text)) {
-		return fmt.Errorf("not valid JSON: %s", clip(text, 60))
+		return fmt.Errorf("not valid JSON: %.60s", text)
 	}
 	value := json.RawMessage(text)
 	if strings.TrimSpace(text) == "null" {
-		value = nil // absent and null are one value to a stage
+		value = nil // stages treat null as absent
 	}
 	target.Set(reflect.ValueOf(value))
 	return nil
@@ -88,85 +80,14 @@ func (jsonMapper) PlaceHolder(f *kong.Flag) string {
 	return f.Default
 }
 
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
-}
-
-func typeOf(f *kong.Flag) string {
-	t := f.Target.Type()
-	if t == reflect.TypeFor[json.RawMessage]() {
-		return "json"
-	}
-	if t.PkgPath() == "time" { // a duration would lose its unit
-		return ""
-	}
-	switch t.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return "int"
-	case reflect.Float32, reflect.Float64:
-		return "float"
-	case reflect.String:
-		return "string"
-	case reflect.Bool:
-		return "bool"
-	}
-	return ""
-}
-
-// valueOf reads a parameter as int64 (uint64 above its range), float64,
-// string, bool or json.RawMessage.
-func valueOf(f *kong.Flag) any {
-	v := f.Target
-	switch typeOf(f) {
-	case "int":
-		if v.CanUint() {
-			if u := v.Uint(); u > math.MaxInt64 {
-				return u
-			}
-			return int64(v.Uint())
+// describe resets the parameters to their defaults and lists them.
+func (s *paramSet[P]) describe() []contract.Param {
+	out := make([]contract.Param, len(s.params))
+	for i, p := range s.params {
+		if err := p.Reset(); err != nil {
+			panic(fmt.Sprintf("stage: default of parameter %s: %v", p.Name, err))
 		}
-		return v.Int()
-	case "float":
-		if v.Kind() == reflect.Float32 {
-			// the shortest decimal that is this float32, so 0.1 stays 0.1
-			x, _ := strconv.ParseFloat(strconv.FormatFloat(v.Float(), 'g', -1, 32), 64)
-			return x
-		}
-		return v.Float()
-	case "string":
-		return v.String()
-	case "bool":
-		return v.Bool()
-	}
-	raw := v.Bytes()
-	if len(raw) == 0 {
-		return json.RawMessage("null")
-	}
-	return json.RawMessage(slices.Clone(raw))
-}
-
-// describe lists the parameters with their defaults.
-func (s *paramSet[P]) describe() []Param {
-	out := make([]Param, 0, len(s.flags))
-	for _, f := range s.flags {
-		if err := f.Reset(); err != nil {
-			panic(fmt.Sprintf("stage: default of parameter %s: %v", f.Name, err))
-		}
-		p := Param{
-			Name: f.Name, Type: typeOf(f), Unit: f.Tag.Get("unit"), Help: f.Help,
-			Default: valueOf(f), Required: f.Required, Keyed: f.Tag.Get("keyed") != "false", Only: f.Tag.Get("only"),
-			Min: bound(f, "min"), Max: bound(f, "max"),
-		}
-		if f.Enum != "" {
-			for _, e := range strings.Split(f.Enum, ",") {
-				p.Enum = append(p.Enum, strings.TrimSpace(e))
-			}
-		}
-		out = append(out, p)
+		out[i] = p.describe()
 	}
 	return out
 }
@@ -178,49 +99,95 @@ func (s *paramSet[P]) parse(args []string) error {
 	return err
 }
 
-// resolve applies Expand, Auto and Check and returns every parameter's value.
+// given returns the names of the flags on a command line.
+func given(kctx *kong.Context) map[string]bool {
+	names := map[string]bool{}
+	if kctx == nil {
+		return names
+	}
+	for _, p := range kctx.Path {
+		if p.Flag != nil {
+			names[p.Flag.Name] = true
+		}
+	}
+	return names
+}
+
+// values returns the values of all parameters. Numbers that are not finite or out of bounds are a usage error.
+func (s *paramSet[P]) values() (map[string]any, error) {
+	out := make(map[string]any, len(s.params))
+	for _, p := range s.params {
+		v := p.value()
+		if err := p.within(v); err != nil {
+			return nil, err
+		}
+		out[p.Name] = v
+	}
+	return out, nil
+}
+
+// Given gives Resolve access to the command line: it distinguishes values that were given from defaults.
+type Given struct {
+	params []param
+	names  map[string]bool
+}
+
+// Preset sets parameters, by name and as text, to the values of a preset. It is a usage error if the command line gives
+// one of them another value; the error calls the preset by the name passed.
+func (g Given) Preset(preset string, values map[string]string) error {
+	var conflict error
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		text := values[name]
+		i := slices.IndexFunc(g.params, func(p param) bool { return p.Name == name })
+		if i < 0 {
+			panic(fmt.Sprintf("stage: a preset sets %q, which is no parameter", name))
+		}
+		p := g.params[i]
+		before := p.value()
+		token := kong.Token{Type: kong.FlagValueToken, Value: text}
+		if err := p.Parse(kong.ScanFromTokens(token), p.Target); err != nil {
+			panic(fmt.Sprintf("stage: a preset sets %s to %q: %v", name, text, err))
+		}
+		if conflict == nil && g.names[name] && !sameValue(before, p.value()) {
+			conflict = failure.New(failure.Usage, "leave one of the two out",
+				"parameter %s is %s, but %s has it at %s", name, contract.Show(before), preset, text)
+		}
+	}
+	return conflict
+}
+
+// resolve completes and validates the parameters and returns their values.
 func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
-	p := &s.holder.P
-	if spec.Expand != nil {
-		set, values, err := spec.Expand(p)
-		if err := s.expand(set, values, err); err != nil {
+	set, err := s.values()
+	if err != nil {
+		return nil, err
+	}
+	var wrong error
+	if spec.Resolve != nil {
+		wrong = spec.Resolve(&s.holder.P, Given{s.params, s.given})
+	}
+	// A parameter without effect is often the reason why the others do not fit, so it is reported first. Only Resolve can
+	// apply a preset, which may change what has an effect, so this cannot be checked before.
+	for i, d := range newParams[P]().describe() {
+		if err := s.params[i].idle(set[d.Name], d.Default); err != nil {
 			return nil, err
 		}
 	}
-	for name, auto := range spec.Auto {
-		i := slices.IndexFunc(s.flags, func(f *kong.Flag) bool { return f.Name == name })
-		if i < 0 || typeOf(s.flags[i]) != "string" {
-			panic(fmt.Sprintf("stage: Auto names %q, which is no string parameter", name))
-		}
-		if s.flags[i].Target.String() == "auto" {
-			s.flags[i].Target.SetString(auto(p))
-		}
+	if wrong != nil {
+		return nil, failure.Default(failure.Usage, "", wrong)
 	}
-	if err := s.idle(newParams[P]().describe()); err != nil {
-		return nil, err
+	return s.values()
+}
+
+// sameValue compares values of parameters, JSON without regard to white space.
+func sameValue(a, b any) bool {
+	x, ok := a.(json.RawMessage)
+	if !ok {
+		return a == b
 	}
-	if spec.Resolve != nil {
-		spec.Resolve(p)
+	var p, q bytes.Buffer
+	if json.Compact(&p, x) != nil || json.Compact(&q, b.(json.RawMessage)) != nil {
+		return false
 	}
-	values := make(map[string]any, len(s.flags))
-	for _, f := range s.flags {
-		v := valueOf(f)
-		if x, ok := v.(float64); ok && (math.IsNaN(x) || math.IsInf(x, 0)) {
-			return nil, Fail(ExitUsage, "", "parameter %s is %v; it must be a finite number", f.Name, x)
-		}
-		values[f.Name] = v
-	}
-	if err := s.within(); err != nil {
-		return nil, err
-	}
-	if spec.Check != nil {
-		if err := spec.Check(p); err != nil {
-			var coded *Error
-			if errors.As(err, &coded) {
-				return nil, err
-			}
-			return nil, &Error{Code: ExitUsage, Err: err}
-		}
-	}
-	return values, nil
+	return bytes.Equal(p.Bytes(), q.Bytes())
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"vapo/lib/artifact"
+	"vapo/lib/failure"
 )
 
 // Parts keeps values computed on the way to an output that are pure functions of what their key digests. They outlive
@@ -42,18 +43,18 @@ func openParts(ctx context.Context, src *source, log *slog.Logger) (Parts, error
 }
 
 // partsIn keeps parts in a directory.
-func partsIn(dir string, s *scratch, log *slog.Logger) (Parts, error) {
+func partsIn(dir string, scratch string, log *slog.Logger) (Parts, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, Fail(ExitUsage, "name a directory that can be written", "%w", err)
+		return nil, failure.New(failure.Usage, "name a directory that can be written", "%w", err)
 	}
 	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // said before the work, not after it
 	if err != nil {
-		return nil, Fail(ExitUsage, "name a directory that can be written", "%w", err)
+		return nil, failure.New(failure.Usage, "name a directory that can be written", "%w", err)
 	}
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return nil, err
 	}
-	return liveParts{&localLive{parent: filepath.Dir(dir), dir: dir, scratch: s.dir, log: log, what: "part"}}, nil
+	return liveParts{&localLive{parent: filepath.Dir(dir), dir: dir, scratch: scratch, log: log, what: "part"}}, nil
 }
 
 type storeParts struct {

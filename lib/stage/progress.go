@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"vapo/lib/contract"
+
 	"github.com/schollz/progressbar/v3"
 )
 
@@ -106,7 +108,7 @@ func (p *Progress) Done() {
 func (p *Progress) say() {
 	p.said = true
 	args := append([]any{"done", p.n, "total", p.total, "unit", p.unit}, p.fields...)
-	p.log.Info(ProgressMessage, args...)
+	p.log.Info(contract.ProgressMessage, args...)
 }
 
 func describeFields(fields []any) string {

@@ -18,7 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"vapo/lib/artifact"
-	"vapo/lib/objectstore"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -32,7 +33,7 @@ type params struct {
 	Fast    bool            `help:"Cut corners."`
 	Mixture json.RawMessage `help:"Components."`
 	Doubled int             `help:"0: twice the steps." default:"0"`
-	Every   int             `help:"Report interval." default:"50" keyed:"false"`
+	Every   int             `help:"Report interval." default:"50" keyed:"false" effect:"none"`
 	Backend string          `help:"Engine." default:"auto" enum:"auto,other,tape"`
 }
 
@@ -60,25 +61,30 @@ func (s *shout) Run(ctx context.Context, c *Console) error {
 func spec() Stage[params] {
 	return Stage[params]{
 		Name: "demo", About: "Demo does nothing in particular.", Version: 7,
-		Inputs: []Port{
-			{Name: "data", Media: MediaJSON, Help: "What to work on."},
-			{Name: "extra", Media: MediaArrow, Help: "More of it.", Optional: true},
+		Inputs: []contract.Port{
+			{Name: "data", Media: contract.MediaJSON, Help: "What to work on.", Subject: true},
+			{Name: "extra", Media: contract.MediaArrow, Help: "More of it.", Optional: true},
 		},
-		Outputs: []Port{{Name: "model", Media: MediaArrow, Help: "The result."}, {Name: "notes", Media: MediaNDJSON, Help: "Remarks.", Optional: true}},
-		Auto:    map[string]func(*params) string{"backend": func(*params) string { return "tape" }},
-		Check: func(p *params) error {
+		Outputs: []contract.Port{
+			{Name: "model", Media: contract.MediaArrow, Help: "The result."},
+			{Name: "notes", Media: contract.MediaNDJSON, Help: "Remarks.", Optional: true},
+			{Name: "mark", Media: contract.MediaJSON, Help: "How good it is.", Optional: true, Score: true},
+		},
+		Length: "steps",
+		Resolve: func(p *params, _ Given) error {
 			if p.Steps < 0 {
 				return fmt.Errorf("steps must not be negative")
 			}
-			return nil
-		},
-		Length: "steps",
-		Resolve: func(p *params) {
+			if p.Backend == "auto" {
+				p.Backend = "tape"
+			}
 			if p.Doubled == 0 {
 				p.Doubled = 2 * p.Steps
 			}
+			return nil
 		},
-		Run: work,
+		Engines: []string{"tape"},
+		Run:     work,
 		Commands: []Command{
 			{Name: "shout", Help: "Say it louder.", Cmd: &shout{}},
 		},
@@ -112,7 +118,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 	case "twice":
 		return errors.Join(job.Output(ctx, "model", write), job.Output(ctx, "model", write))
 	case "numeric":
-		return Fail(ExitNumeric, "lower the rate", "loss is NaN at step 2")
+		return failure.New(failure.Numeric, "lower the rate", "loss is NaN at step 2")
 	case "bug":
 		return errors.New("unclassified")
 	case "panic":
@@ -130,7 +136,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 }
 
 // demo runs the stage in this process.
-func demo(t *testing.T, args ...string) (code int, stdout, stderr string) {
+func demo(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
 	code = Main(spec(), args, &out, &err)
@@ -180,13 +186,22 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	for _, args := range [][]string{{"--version"}, {"describe", "--version"}} {
+		code, out, stderr := demo(t, args...)
+		if code != 0 || !strings.HasPrefix(out, "demo of vapo ") || !strings.HasSuffix(out, "\nengines: tape\n") {
+			t.Errorf("%v: exit code %d, %q, %s", args, code, out, stderr)
+		}
+	}
+}
+
 func TestDescribe(t *testing.T) {
 	code, out, stderr := demo(t, "describe")
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	golden(t, "describe.json", out)
-	d, err := DecodeDescription([]byte(out))
+	d, err := contract.DecodeDescription([]byte(out))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,18 +224,18 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	d, err := DecodeDescription([]byte(out))
+	d, err := contract.DecodeDescription([]byte(out))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d.Resolved["backend"] != "tape" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 || d.Resolved["doubled"] != int64(10) {
 		t.Errorf("resolved: %v", d.Resolved)
 	}
-	digest, err := FileDigest(data)
+	digest, _, err := artifact.FileDigest(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	action := d.Action(d.Resolved, map[string]string{"data": digest})
+	action := d.Action(d.Resolved, map[string]string{"data": string(digest)})
 	if action.Backend != "tape" || action.Params["backend"] != nil || action.Params["every"] != nil {
 		t.Errorf("action: %+v", action)
 	}
@@ -241,11 +256,11 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if s := inSeries(5, 10); s == key || s != inSeries(6, 10) || s == inSeries(5, 12) {
 		t.Error("a series is the key without the length, and no more than that")
 	}
-	args := append([]string{"--input", "data=" + data, "--out", dir, "--live", key}, Flags(d.Resolved)...)
+	args := append([]string{"--input", "data=" + data, "--out", dir, "--live", key}, contract.Flags(d.Resolved)...)
 	if code, _, stderr := demo(t, args...); code != 0 {
 		t.Errorf("the stage does not agree: %s", stderr)
 	}
-	if code, _, stderr := demo(t, append(args, "--steps=6")...); code != ExitIntegrity || !strings.Contains(stderr, "disagree") {
+	if code, _, stderr := demo(t, append(args, "--steps=6")...); code != failure.Integrity || !strings.Contains(stderr, "disagree") {
 		t.Errorf("another action under this key: exit code %d: %s", code, stderr)
 	}
 }
@@ -264,7 +279,7 @@ func TestRunWithoutStore(t *testing.T) {
 	if string(raw) != out {
 		t.Error("the manifest on standard output differs from the file")
 	}
-	m, err := DecodeManifest(raw)
+	m, err := contract.DecodeManifest(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,8 +287,8 @@ func TestRunWithoutStore(t *testing.T) {
 	if err != nil || string(got) != "abc9" {
 		t.Errorf("output: %q, %v", got, err)
 	}
-	digest, err := FileDigest(filepath.Join(dir, "out", "model.arrow"))
-	if err != nil || m.Outputs["model"] != (Output{digest, 4, MediaArrow}) {
+	digest, _, err := artifact.FileDigest(filepath.Join(dir, "out", "model.arrow"))
+	if err != nil || m.Outputs["model"] != (contract.Output{Digest: string(digest), Size: 4, Media: contract.MediaArrow}) {
 		t.Errorf("output in the manifest: %+v, digest %s", m.Outputs["model"], digest)
 	}
 	if m.Backend != "tape" || m.Params["steps"] != 9.0 || m.Units["steps"] != "steps" || m.Results["length"] != 3.0 || len(m.Warnings) != 1 {
@@ -293,7 +308,7 @@ func TestExitCodes(t *testing.T) {
 	out := "--out=" + filepath.Join(dir, "out")
 	for _, test := range []struct {
 		name string
-		code int
+		code failure.Class
 		says string
 		args []string
 	}{
@@ -306,7 +321,7 @@ func TestExitCodes(t *testing.T) {
 		{"no place for outputs", 2, "hint: give --out DIR, or set VAPO_STORE", []string{input}},
 		{"input missing", 2, "input data (application/json) is missing\nhint: give it as --input data=REF", []string{out}},
 		{"input unknown", 2, "unknown input dta\nhint: the inputs are: data, extra", []string{"--input=dta=x", out}},
-		{"earlier output unknown", 2, "unknown output modl\nhint: the outputs are: model, notes", []string{input, out, "--earlier=modl=" + data}},
+		{"earlier output unknown", 2, "unknown output modl\nhint: the outputs are: model, notes, mark", []string{input, out, "--earlier=modl=" + data}},
 		{"earlier output missing", 3, "--earlier: output model: no such file", []string{input, out, "--earlier=model=/nowhere"}},
 		{"input twice", 2, "input data is given twice", []string{input, input, out}},
 		{"input malformed", 2, "want NAME=REF", []string{"--input=data", out}},
@@ -354,7 +369,7 @@ func TestStaleManifest(t *testing.T) {
 	if code, _, stderr := demo(t, "--input=data="+data, "--out="+dir); code != 0 {
 		t.Fatal(stderr)
 	}
-	if code, _, _ := demo(t, "--input=data="+data, "--out="+dir, "--mode=numeric"); code != ExitNumeric {
+	if code, _, _ := demo(t, "--input=data="+data, "--out="+dir, "--mode=numeric"); code != failure.Numeric {
 		t.Fatal(code)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); !errors.Is(err, os.ErrNotExist) {
@@ -370,33 +385,8 @@ func TestCommand(t *testing.T) {
 	if code, _, stderr := demo(t, "shout"); code != 2 || !strings.Contains(stderr, "hint: see demo shout --help") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	if code, _, _ := demo(t, "shout", "a", "--from", "/nowhere"); code != ExitInput {
+	if code, _, _ := demo(t, "shout", "a", "--from", "/nowhere"); code != failure.Input {
 		t.Errorf("exit code %d", code)
-	}
-}
-
-func TestExitCodeOfStoreErrors(t *testing.T) {
-	for _, test := range []struct {
-		err  error
-		want int
-	}{
-		{nil, 0},
-		{fmt.Errorf("x: %w", artifact.ErrCorrupt), ExitIntegrity},
-		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrUnreachable}), ExitStore},
-		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrDenied}), ExitStore},
-		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrReadOnly}), ExitStore},
-		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrNoBucket}), ExitStore},
-		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrNoSpace}), ExitResources},
-		{fmt.Errorf("x: %w", &objectstore.Error{Kind: objectstore.ErrNotFound}), ExitInput},
-		{fmt.Errorf("x: %w", objectstore.ErrConfig), ExitUsage},
-		{fmt.Errorf("x: %w", syscall.EDQUOT), ExitResources},
-		{Fail(ExitInput, "", "no room: %w", syscall.ENOSPC), ExitResources},
-		{errors.Join(ErrTerminated, errors.New("and more")), ExitTerminated},
-		{errors.New("?"), 1},
-	} {
-		if got := ExitCode(test.err); got != test.want {
-			t.Errorf("%v: exit code %d, want %d", test.err, got, test.want)
-		}
 	}
 }
 
@@ -444,48 +434,3 @@ func TestLocalLive(t *testing.T) {
 		t.Errorf("state is left: %v", err)
 	}
 }
-
-func TestParamValue(t *testing.T) {
-	for _, test := range []struct {
-		typ  string
-		in   any
-		want any // nil: an error
-	}{
-		{"int", json.Number("3"), int64(3)}, {"int", json.Number("3.0"), int64(3)}, {"int", json.Number("1e3"), int64(1000)},
-		{"int", 3.0, int64(3)}, {"int", 3.5, nil}, {"int", "3", nil}, {"int", true, nil}, {"int", nil, nil},
-		{"int", uint64(1 << 63), uint64(1 << 63)}, {"int", json.Number("1e30"), nil}, {"int", json.Number("1e999999999"), nil},
-		{"float", int64(3), 3.0}, {"float", json.Number("0.1"), 0.1}, {"float", "x", nil}, {"float", json.Number("1e400"), nil},
-		{"string", "x", "x"}, {"string", 3, nil}, {"bool", true, true}, {"bool", "true", nil}, {"bool", 1, nil},
-		{"json", []any{int64(1)}, json.RawMessage("[1]")}, {"json", json.RawMessage("[ 1 ]"), json.RawMessage("[1]")},
-		{"odd", 1, nil},
-	} {
-		got, err := Param{Name: "p", Type: test.typ}.Value(test.in)
-		if (err != nil) != (test.want == nil) {
-			t.Errorf("%s %v: %v, %v", test.typ, test.in, got, err)
-		} else if diff := cmp.Diff(test.want, got); err == nil && diff != "" {
-			t.Errorf("%s %v:\n%s", test.typ, test.in, diff)
-		}
-	}
-}
-
-func FuzzDecodeDescription(f *testing.F) {
-	d := describe(ptr(spec()))
-	data, err := json.Marshal(d)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data)
-	f.Add([]byte(`{"contract":1,"params":[{"name":"a","type":"int","default":1e-999999}],"resolved":{"a":1e300}}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := DecodeDescription(data)
-		if err != nil {
-			return
-		}
-		Flags(d.Resolved)
-		if _, err := json.Marshal(d); err != nil {
-			t.Fatalf("cannot be written again: %v", err)
-		}
-	})
-}
-
-func ptr[T any](v T) *T { return &v }

@@ -5,14 +5,14 @@ import (
 	"math"
 
 	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/feature"
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // benchCase is a row of the comparison with PyTorch; testdata/torch_speed.py has the same by name.
@@ -118,7 +118,7 @@ func (r *benchRun) initialise() error {
 		fill(r.step, r.config, r.c.batch, 0)
 		return r.step.Initialise(1)
 	}
-	draw.New(1, "bench", 0).Normal(r.x)
+	random.New(1, "bench", 0).Normal(r.x)
 	for i := range r.t {
 		r.t[i] = 0.5
 	}
@@ -178,7 +178,7 @@ func (r *benchRun) check() (value, norm float64, err error) {
 		return value, math.Sqrt(norm), nil
 	}
 	for _, p := range r.params {
-		if err := r.step.exe.Load(optim.Param+p.Name, backend.F32(w[p.Name])); err != nil {
+		if err := r.step.exe.Load(checkpoint.Param+p.Name, backend.F32(w[p.Name])); err != nil {
 			return 0, 0, err
 		}
 	}

@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"gonum.org/v1/gonum/stat"
-	"vapo/lib/draw"
+
+	"vapo/lib/random"
 )
 
 // samples are values of n samples with their fractions; Psi of those of a bin lies around a large number of its own.
 func samples(n int, index uint64) (u []float64, s PerSample) {
-	src := draw.New(1, "bins", index)
+	src := random.New(1, "bins", index)
 	s = PerSample{make([]float32, n), make([]float32, n), make([]float32, n)}
 	for _, v := range [][]float32{s.Losses, s.Squares, s.Values} {
 		src.Normal(v)

@@ -8,7 +8,9 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
@@ -185,7 +187,7 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 	for _, p := range s.params {
 		for _, group := range g.Optim.Groups() {
 			v := values(backend.F32(initial[p.Name]))
-			if group == optim.First || group == optim.Second {
+			if group == checkpoint.AdamM || group == checkpoint.AdamV {
 				clear(v)
 			}
 			if err := exe.Load(group+p.Name, buffer(dt, v)); err != nil {

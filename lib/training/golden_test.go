@@ -141,7 +141,7 @@ func load(t *testing.T, s *Step, w map[string][]float32) {
 	}
 	for i, n := range c.Tensors {
 		for _, group := range s.optim.Groups() {
-			if group != optim.First && group != optim.Second && len(n.Name) > len(group) && n.Name[:len(group)] == group {
+			if group != checkpoint.AdamM && group != checkpoint.AdamV && len(n.Name) > len(group) && n.Name[:len(group)] == group {
 				c.Tensors[i].Data = w[n.Name[len(group):]]
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"vapo/lib/draw"
+	"vapo/lib/random"
 )
 
 // The limit is the factor times the median of the last 100 norms applied, and there is none before 20.
@@ -17,7 +17,7 @@ func TestGuardLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := draw.New(1, "guard", 0)
+	src := random.New(1, "guard", 0)
 	var applied []float64
 	for i := range 300 {
 		want := 0.0
@@ -51,7 +51,7 @@ func TestGuardLimit(t *testing.T) {
 
 // A guard read back from JSON goes on as the one that was written.
 func TestGuardResumes(t *testing.T) {
-	src := draw.New(1, "guard", 1)
+	src := random.New(1, "guard", 1)
 	a, err := NewGuard(2)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/feature"

@@ -8,7 +8,6 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 )
 
 // Initialise sets the weights and their averages to their initial values for a seed, and the moments to 0.
@@ -18,7 +17,7 @@ func (s *Step) Initialise(seed uint64) error {
 		zero := make([]float32, len(v))
 		for _, group := range s.optim.Groups() {
 			value := v
-			if group == optim.First || group == optim.Second {
+			if group == checkpoint.AdamM || group == checkpoint.AdamV {
 				value = zero
 			}
 			if err := s.exe.Load(group+p.Name, backend.F32(value)); err != nil {
@@ -88,7 +87,7 @@ func (s *Step) Averages(k int) (map[string][]float32, error) {
 }
 
 // Weights returns the weights as trained, by parameter name.
-func (s *Step) Weights() (map[string][]float32, error) { return s.group(optim.Param) }
+func (s *Step) Weights() (map[string][]float32, error) { return s.group(checkpoint.Param) }
 
 // group copies a group of the state out, by parameter name.
 func (s *Step) group(prefix string) (map[string][]float32, error) {

@@ -7,11 +7,11 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape"
-	"vapo/lib/draw"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // adam is a plain optimiser for steps of a batch, with an average that keeps 0.999 of itself a step.
@@ -31,11 +31,11 @@ func unetConfig(ch int, mult ...int) potential.Config {
 
 func fill(s *Step, c potential.Config, batch int, step uint64) {
 	path, _ := c.Path()
-	draw.New(1, "test/data", step).Normal(s.Batch[BatchX])
-	draw.New(1, "test/noise", step).Normal(s.Batch[BatchNoise])
+	random.New(1, "test/data", step).Normal(s.Batch[BatchX])
+	random.New(1, "test/noise", step).Normal(s.Batch[BatchNoise])
 	var cols [homotopy.Columns][]float32
 	copy(cols[:], s.Batch[BatchTimes:])
-	u := draw.New(1, "test/time", step)
+	u := random.New(1, "test/time", step)
 	for i := range batch {
 		homotopy.Fill(path, path.Draw(u.Uniform64()), i, &cols)
 	}

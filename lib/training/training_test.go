@@ -13,11 +13,11 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
-	"vapo/lib/draw"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // trainee is a small network in training, with what draws its batches.
@@ -83,7 +83,7 @@ func trainees() []trainee {
 		}, fillPotential(shallow)},
 		{"wrn", func(be backend.Backend) (*Step, error) { return Potential(be, wide, "matching", adam(batch), batch) }, fillPotential(wide)},
 		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam(batch), batch) }, func(s *Step, step int64) {
-			draw.New(1, "images", uint64(step)).Normal(s.Batch[BatchImages])
+			random.New(1, "images", uint64(step)).Normal(s.Batch[BatchImages])
 			clear(s.Batch[BatchLabels])
 			for i := range batch {
 				s.Batch[BatchLabels][3*i+(int(step)+i)%3] = 1

@@ -5,9 +5,9 @@ import (
 	"math"
 
 	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 	"vapo/lib/potential"
 )
 
@@ -71,7 +71,7 @@ func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches i
 		if !ok {
 			return nil, fmt.Errorf("gradient variance: the weights lack %s", p.Name)
 		}
-		if err := v.exe.Load(optim.Param+p.Name, backend.F32(w)); err != nil {
+		if err := v.exe.Load(checkpoint.Param+p.Name, backend.F32(w)); err != nil {
 			return nil, fmt.Errorf("gradient variance: %w", err)
 		}
 	}

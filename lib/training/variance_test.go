@@ -5,11 +5,11 @@ import (
 	"math"
 	"testing"
 
-	"vapo/lib/draw"
+	"vapo/lib/checkpoint"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
-	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 )
 
 // noisy draws batches whose times are of one bin of ten.
@@ -21,9 +21,9 @@ func noisy(t *testing.T, c potential.Config) func(bin, k int, batch [][]float32)
 	}
 	return func(bin, k int, batch [][]float32) error {
 		index := uint64(1000*bin + k)
-		draw.New(1, "variance/data", index).Normal(batch[BatchX])
-		draw.New(1, "variance/noise", index).Normal(batch[BatchNoise])
-		u := draw.New(1, "variance/time", index)
+		random.New(1, "variance/data", index).Normal(batch[BatchX])
+		random.New(1, "variance/noise", index).Normal(batch[BatchNoise])
+		u := random.New(1, "variance/time", index)
 		var columns [homotopy.Columns][]float32
 		copy(columns[:], batch[BatchTimes:])
 		for i := range batch[BatchTimes] {
@@ -85,7 +85,7 @@ func TestGradientVarianceByHand(t *testing.T) {
 						t.Fatal(err)
 					}
 					squares += m.GradNorm * m.GradNorm / batches
-					if grads[k], err = s.group(optim.First); err != nil {
+					if grads[k], err = s.group(checkpoint.AdamM); err != nil {
 						t.Fatal(err)
 					}
 				}

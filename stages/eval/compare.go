@@ -8,6 +8,7 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/scoring"
@@ -97,7 +98,7 @@ func (c *comparer) adopt(a, b *side) error {
 		}
 	}
 	if a.network != "" && b.network != "" && (a.network != b.network || a.weights != b.weights) {
-		return stage.Fail(stage.ExitInput, oneNetwork, "%s holds features of %s %s, %s those of %s %s", a.label, a.network, a.weights, b.label, b.network, b.weights)
+		return failure.New(failure.Input, oneNetwork, "%s holds features of %s %s, %s those of %s %s", a.label, a.network, a.weights, b.label, b.network, b.weights)
 	}
 	c.metric, c.features = "Fréchet distance of features", "features in the files"
 	for _, s := range []*side{a, b} {
@@ -139,13 +140,13 @@ func (c *comparer) fits(s *side) error {
 	net := c.extract.Network
 	switch {
 	case net == nil && s.images != nil:
-		return stage.Fail(stage.ExitInput, "name a feature network", "%s holds images, and the other side features", s.label)
+		return failure.New(failure.Input, "name a feature network", "%s holds images, and the other side features", s.label)
 	case net == nil || s.images != nil:
 		return nil
 	case s.dim != net.Dim():
-		return stage.Fail(stage.ExitInput, oneNetwork, "%s holds features of %d dimensions, expected %d of %s", s.label, s.dim, net.Dim(), net.Name())
+		return failure.New(failure.Input, oneNetwork, "%s holds features of %d dimensions, expected %d of %s", s.label, s.dim, net.Dim(), net.Name())
 	case s.network != "" && (s.network != net.Name() || s.weights != c.extract.Weights):
-		return stage.Fail(stage.ExitInput, oneNetwork, "%s holds features of %s %s, expected those of %s", s.label, s.network, s.weights, c.features)
+		return failure.New(failure.Input, oneNetwork, "%s holds features of %s %s, expected those of %s", s.label, s.network, s.weights, c.features)
 	}
 	return nil
 }
@@ -167,11 +168,11 @@ func (c *comparer) distance(ctx context.Context, a, b *side) (distance, error) {
 		}
 	}
 	if a.dim != b.dim {
-		return distance{}, stage.Fail(stage.ExitInput, "both must be of one network and layer", "%s holds features of %d dimensions, %s of %d", a.label, a.dim, b.label, b.dim)
+		return distance{}, failure.New(failure.Input, "both must be of one network and layer", "%s holds features of %d dimensions, %s of %d", a.label, a.dim, b.label, b.dim)
 	}
 	f, err := metrics.FrechetDistance(a.moments, b.moments)
 	if err != nil {
-		return distance{}, stage.Fail(stage.ExitNumeric, "", "%w", err)
+		return distance{}, failure.New(failure.Numeric, "", "%w", err)
 	}
 	out := distance{value: f.Value, meanTerm: f.MeanTerm, covTerm: f.CovTerm, warnings: f.Warnings}
 	for _, s := range []*side{a, b} {

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
-	"vapo/lib/report/preview"
+	"vapo/lib/preview"
 	"vapo/lib/stage"
 )
 
@@ -19,16 +21,16 @@ type params struct {
 	N            int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points" min:"2"`
 	Pairs        int            `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
 	Projections  int            `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
-	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images" min:"1"`
-	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images" min:"1"`
-	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images" min:"1"`
+	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images" min:"1" effect:"none"`
+	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images" min:"1" effect:"none"`
+	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images" min:"1" effect:"none"`
 	Tap          int            `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
 	Resize       feature.Resize `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 	Metrics      string         `help:"Beside the Fréchet distance: all that can be measured, none, or a list of interval, fid-infinity, kid, inception-score, manifold (precision, recall, density, coverage); images only." default:"all"`
 	Baselines    bool           `help:"Score a per-pixel Gaussian and the test images too; images only." default:"true" negatable:""`
 	OODTime      float64        `name:"ood-time" help:"Time t of the path, in (0, 1), at which outliers are told from data." default:"0.5"`
 	OODN         int            `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
-	KeepFeatures bool           `help:"Write the features of the reference, which a later run can take as its reference."`
+	KeepFeatures bool           `help:"Write the features of the reference, which a later run can take as its reference." effect:"none"`
 	Seed         uint64         `help:"Seed of directions, baselines and fresh data." default:"0"`
 	Backend      engine.Name    `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
@@ -37,24 +39,24 @@ var spec = stage.Stage[params]{
 	Name:    "eval",
 	About:   "Measure samples against data, beside baselines that say what the number means.",
 	Version: 5,
-	Inputs: []stage.Port{
-		{Name: "samples", Media: stage.MediaArrow, Help: "what is measured, images or points; or an .npz of images (arr_0)"},
-		{Name: "reference", Media: stage.MediaArrow, Help: "the data it is measured against, usually the training split; or features, or an .npz of images (arr_0) or moments (mu, sigma)"},
-		{Name: "test", Media: stage.MediaArrow, Help: "held-out data, for the floor and for nearest neighbours", Optional: true},
-		{Name: "features", Media: stage.MediaArrow, Help: "feature network: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or a checkpoint); images only", Optional: true},
-		{Name: "checkpoint", Media: stage.MediaArrow, Help: "a potential that is to tell outliers from data", Optional: true},
-		{Name: "outliers", Media: stage.MediaArrow, Help: "data of another distribution, for the input checkpoint", Optional: true},
+	Inputs: []contract.Port{
+		{Name: "samples", Media: contract.MediaArrow, Help: "what is measured, images or points; or an .npz of images (arr_0)", Subject: true},
+		{Name: "reference", Media: contract.MediaArrow, Help: "the data it is measured against, usually the training split; or features, or an .npz of images (arr_0) or moments (mu, sigma)"},
+		{Name: "test", Media: contract.MediaArrow, Help: "held-out data, for the floor and for nearest neighbours", Optional: true},
+		{Name: "features", Media: contract.MediaArrow, Help: "feature network: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or a checkpoint); images only", Optional: true},
+		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential that is to tell outliers from data", Optional: true},
+		{Name: "outliers", Media: contract.MediaArrow, Help: "data of another distribution, for the input checkpoint", Optional: true},
 	},
-	Outputs: []stage.Port{
-		{Name: "score", Media: stage.MediaJSON, Help: "the number, with N, reference split, feature network and baselines"},
-		{Name: "neighbours", Media: stage.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
-		{Name: "reference", Media: stage.MediaPNG, Help: "real data, to see beside the samples", Optional: true},
-		{Name: "statistics", Media: stage.MediaNPZ, Help: "moments of the reference's features (mu, sigma), as other tools read them", Optional: true},
-		{Name: "features", Media: stage.MediaArrow, Help: "features of the reference, with --keep-features", Optional: true},
+	Outputs: []contract.Port{
+		{Name: "score", Media: contract.MediaJSON, Help: "the number, with N, reference split, feature network and baselines", Score: true},
+		{Name: "neighbours", Media: contract.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
+		{Name: "reference", Media: contract.MediaPNG, Help: "real data, to see beside the samples", Optional: true},
+		{Name: "statistics", Media: contract.MediaNPZ, Help: "moments of the reference's features (mu, sigma), as other tools read them", Optional: true},
+		{Name: "features", Media: contract.MediaArrow, Help: "features of the reference, with --keep-features", Optional: true},
 	},
-	Auto:  map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Check: check,
-	Run:   run,
+	Resolve: resolve,
+	Engines: engine.Linked(),
+	Run:     run,
 	Commands: []stage.Command{
 		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
 		{Name: "features", Help: "Compute Inception's features of a set ahead of its score, several workers at once.", Cmd: &featuresCmd{}},
@@ -65,7 +67,8 @@ var spec = stage.Stage[params]{
 // maxProjections is far above what is of use; it keeps a slip of the finger from computing for years.
 const maxProjections = 10000
 
-func check(p *params) error {
+func resolve(p *params, _ stage.Given) error {
+	p.Backend = engine.Auto(p.Backend)
 	if _, err := parseMeasures(p.Metrics); err != nil {
 		return err
 	}
@@ -130,12 +133,12 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	if job.HasInput("checkpoint") != job.HasInput("outliers") {
-		return stage.Fail(stage.ExitInput, "give both, or neither", "of the inputs checkpoint and outliers one is missing")
+		return failure.New(failure.Input, "give both, or neither", "of the inputs checkpoint and outliers one is missing")
 	}
 	var s *score
 	switch {
 	case (points == nil) != (against == nil):
-		err = stage.Fail(stage.ExitInput, "samples are measured against data of their own kind", "of the inputs samples and reference one holds points and the other does not")
+		err = failure.New(failure.Input, "samples are measured against data of their own kind", "of the inputs samples and reference one holds points and the other does not")
 	case points != nil:
 		s, err = pointsScore(ctx, job, p, points, against)
 	default:
@@ -162,7 +165,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 
 func pointsScore(ctx context.Context, job *stage.Job, p *params, samples, reference *dataset.Points) (*score, error) {
 	if job.HasInput("features") {
-		return nil, stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")
+		return nil, failure.New(failure.Input, "leave out the input features", "points are compared as they are, without a feature network")
 	}
 	if samples.D != reference.D {
 		return nil, otherShape("reference", samples, reference)
@@ -187,7 +190,7 @@ func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, refere
 			return nil, err
 		}
 		if test == nil || test.set == nil {
-			return nil, stage.Fail(stage.ExitInput, "samples are measured against data of their own kind", "input test holds no images")
+			return nil, failure.New(failure.Input, "samples are measured against data of their own kind", "input test holds no images")
 		}
 	}
 	s, err := scoreImages(ctx, job, p, samples, reference, test)
@@ -199,14 +202,14 @@ func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, refere
 		inside = test
 	}
 	if inside.set == nil && job.HasInput("outliers") {
-		return nil, stage.Fail(stage.ExitInput, "give images as the input test", "outliers are told from data, and %s holds no images", inside.label)
+		return nil, failure.New(failure.Input, "give images as the input test", "outliers are told from data, and %s holds no images", inside.label)
 	}
 	s.OOD, err = scoreOutliers(ctx, job, p, inside.set, inside.name)
 	return s, err
 }
 
 func otherShape(name string, samples, other dataset.Set) error {
-	return stage.Fail(stage.ExitInput, "samples are measured against data of their own kind and size",
+	return failure.New(failure.Input, "samples are measured against data of their own kind and size",
 		"input samples holds rows of shape %v, input %s of shape %v", samples.Shape(), name, other.Shape())
 }
 

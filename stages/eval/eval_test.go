@@ -14,11 +14,13 @@ import (
 	"gorgonia.org/tensor"
 
 	"vapo/lib/checkpoint"
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
+	"vapo/lib/random"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -49,7 +51,7 @@ func writeSet(t testing.TB, dir, name string, s dataset.Set) string {
 func discs(split string, n int) *dataset.Images {
 	s := &dataset.Images{Name: "discs", Split: split, N: n, C: 1, H: edge, W: edge, Pixels: make([]uint8, n*edge*edge)}
 	for i := range n {
-		src := draw.New(1, "discs/"+split, uint64(i))
+		src := random.New(1, "discs/"+split, uint64(i))
 		cx, cy, r := 5+6*src.Uniform64(), 5+6*src.Uniform64(), 2+3*src.Uniform64()
 		for y := range edge {
 			for x := range edge {
@@ -85,7 +87,7 @@ func writeNetwork(t testing.TB, dir string, features int) string {
 }
 
 // eval runs the program and returns its exit code, manifest or other standard output, and standard error.
-func eval(t testing.TB, args ...string) (int, string, string) {
+func eval(t testing.TB, args ...string) (failure.Class, string, string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	code := stage.Main(spec, args, &stdout, &stderr)
@@ -125,7 +127,7 @@ func TestPointsAgainstAKnownDensity(t *testing.T) {
 	dir := t.TempDir()
 	m := ring(t)
 	sample := func(seed uint64, n int) *dataset.Points {
-		x, _ := m.Sample(draw.New(seed, "test", 0), n)
+		x, _ := m.Sample(random.New(seed, "test", 0), n)
 		return &dataset.Points{Name: "ring", Split: "train", N: n, D: 2, X: x, Mixture: m}
 	}
 	reference := writeSet(t, dir, "reference", sample(1, 500))
@@ -157,9 +159,9 @@ func TestPointsAgainstAKnownDensity(t *testing.T) {
 func TestPointsAgainstPointsOnly(t *testing.T) {
 	dir := t.TempDir()
 	m := ring(t)
-	x, _ := m.Sample(draw.New(1, "test", 0), 6000)
+	x, _ := m.Sample(random.New(1, "test", 0), 6000)
 	reference := &dataset.Points{Name: "ring", Split: "train", N: 6000, D: 2, X: x}
-	y, _ := m.Sample(draw.New(2, "test", 0), 900)
+	y, _ := m.Sample(random.New(2, "test", 0), 900)
 	samples := &dataset.Points{N: 900, D: 2, X: y}
 	out := filepath.Join(dir, "out")
 	code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", samples), "--input", "reference="+writeSet(t, dir, "r", reference), "--n", "1000", "--pairs", "4", "--projections", "32", "--out", out)
@@ -214,7 +216,7 @@ func TestImages(t *testing.T) {
 	if s.Nearest == nil || s.Nearest.Copies != 1 || s.Nearest.Compared != 90 || s.Nearest.TestLeast <= 0 || !strings.Contains(strings.Join(s.Warnings, "\n"), "1 of 90 samples are copies") {
 		t.Errorf("nearest %+v, warnings %q", s.Nearest, s.Warnings)
 	}
-	var m stage.Manifest
+	var m contract.Manifest
 	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +228,7 @@ func TestImages(t *testing.T) {
 	if code, again, stderr := eval(t, args("b", "--input", "features="+network)...); code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	} else {
-		var m2 stage.Manifest
+		var m2 contract.Manifest
 		if err := json.Unmarshal([]byte(again), &m2); err != nil {
 			t.Fatal(err)
 		}
@@ -275,26 +277,26 @@ func TestRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		args []string
-		code int
+		code failure.Class
 		want string
 	}{
-		{"kinds", []string{"--input", "samples=" + points, "--input", "reference=" + images}, stage.ExitInput, "holds points"},
-		{"sizes", []string{"--input", "samples=" + images, "--input", "reference=" + small}, stage.ExitInput, "[1 16 16]"},
-		{"test size", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "test=" + small}, stage.ExitInput, "input test"},
-		{"one sample", []string{"--input", "samples=" + one, "--input", "reference=" + images}, stage.ExitInput, "input samples holds 1 rows"},
-		{"damaged", []string{"--input", "samples=" + junk, "--input", "reference=" + images}, stage.ExitInput, "input samples"},
-		{"features of points", []string{"--input", "samples=" + points, "--input", "reference=" + points, "--input", "features=" + network}, stage.ExitInput, "without a feature network"},
-		{"no network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + images}, stage.ExitInput, "feature network"},
-		{"another network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + tiny}, stage.ExitInput, "expected a classifier"},
-		{"network of another size", []string{"--input", "samples=" + small, "--input", "reference=" + small, "--input", "features=" + network}, stage.ExitInput, "features"},
-		{"missing", []string{"--input", "samples=" + images}, stage.ExitInput, "reference"},
-		{"parameter", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--pairs", "0"}, stage.ExitUsage, "pairs is 0"},
+		{"kinds", []string{"--input", "samples=" + points, "--input", "reference=" + images}, failure.Input, "holds points"},
+		{"sizes", []string{"--input", "samples=" + images, "--input", "reference=" + small}, failure.Input, "[1 16 16]"},
+		{"test size", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "test=" + small}, failure.Input, "input test"},
+		{"one sample", []string{"--input", "samples=" + one, "--input", "reference=" + images}, failure.Input, "input samples holds 1 rows"},
+		{"damaged", []string{"--input", "samples=" + junk, "--input", "reference=" + images}, failure.Input, "input samples"},
+		{"features of points", []string{"--input", "samples=" + points, "--input", "reference=" + points, "--input", "features=" + network}, failure.Input, "without a feature network"},
+		{"no network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + images}, failure.Input, "feature network"},
+		{"another network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + tiny}, failure.Input, "expected a classifier"},
+		{"network of another size", []string{"--input", "samples=" + small, "--input", "reference=" + small, "--input", "features=" + network}, failure.Input, "features"},
+		{"missing", []string{"--input", "samples=" + images}, failure.Input, "reference"},
+		{"parameter", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--pairs", "0"}, failure.Usage, "pairs is 0"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			out := filepath.Join(dir, "out-"+strings.ReplaceAll(tc.name, " ", "-"))
 			code, stdout, stderr := eval(t, append(tc.args, "--out", out)...)
-			if tc.name == "missing" && code == stage.ExitUsage {
-				code = stage.ExitInput // either will do
+			if tc.name == "missing" && code == failure.Usage {
+				code = failure.Input // either will do
 			}
 			if code != tc.code || !strings.Contains(stderr, tc.want) {
 				t.Errorf("exit %d, %s; want %d with %q", code, stderr, tc.code, tc.want)

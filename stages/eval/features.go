@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/scoring"
 	"vapo/lib/stage"
@@ -58,14 +59,14 @@ type featuresDone struct {
 func (cmd *featuresCmd) Run(ctx context.Context, c *stage.Console) error {
 	w, err := parseMeasures(cmd.Metrics)
 	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "--%w", err)
+		return failure.New(failure.Usage, "", "--%w", err)
 	}
 	parts, err := c.Parts(ctx, cmd.Cache)
 	if err != nil {
 		return fmt.Errorf("--cache: %w", err)
 	}
 	if parts == nil {
-		return stage.Fail(stage.ExitUsage, "give --cache DIR, or set VAPO_STORE", "the features have nowhere to go: no --cache and no store")
+		return failure.New(failure.Usage, "give --cache DIR, or set VAPO_STORE", "the features have nowhere to go: no --cache and no store")
 	}
 	as := foldersCmd{Weights: cmd.Weights, Tap: cmd.Tap, Resize: cmd.Resize, Backend: cmd.Backend}
 	compare, err := as.open(ctx, c, w)
@@ -78,7 +79,7 @@ func (cmd *featuresCmd) Run(ctx context.Context, c *stage.Console) error {
 		return err
 	}
 	if s.images == nil {
-		return stage.Fail(stage.ExitInput, "", "%s holds no images", s.label)
+		return failure.New(failure.Input, "", "%s holds no images", s.label)
 	}
 	out := featuresDone{Images: s.n(), Part: fmt.Sprintf("%d/%d", cmd.Part.i, cmd.Part.n), Features: compare.features}
 	shards := (s.n() + feature.Shard - 1) / feature.Shard

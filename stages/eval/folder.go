@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/picture"
 	"vapo/lib/stage"
@@ -53,7 +54,7 @@ func readSides(ctx context.Context, c *stage.Console, a, b string, lazily bool) 
 	}
 	x, y := sides[0].set, sides[1].set
 	if !lazily && x != nil && y != nil && !slices.Equal(x.Shape(), y.Shape()) {
-		return nil, nil, stage.Fail(stage.ExitInput, "resize one of them first", "%s holds images of %dx%d, %s of %dx%d pixels, %d against %d channels",
+		return nil, nil, failure.New(failure.Input, "resize one of them first", "%s holds images of %dx%d, %s of %dx%d pixels, %d against %d channels",
 			sides[0].label, x.W, x.H, sides[1].label, y.W, y.H, x.C, y.C)
 	}
 	return sides[0], sides[1], nil
@@ -62,7 +63,7 @@ func readSides(ctx context.Context, c *stage.Console, a, b string, lazily bool) 
 // openArgument opens what is no folder; missing is why it is none, if it is not there at all.
 func openArgument(ctx context.Context, c *stage.Console, arg string, missing error) (*side, error) {
 	if missing != nil && !strings.HasPrefix(arg, "ref:") && !strings.HasPrefix(arg, "sha256:") {
-		return nil, stage.Fail(stage.ExitInput, "give folders, files, ref:name or sha256:…", "folder %s: %w", arg, errors.Unwrap(missing))
+		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…", "folder %s: %w", arg, errors.Unwrap(missing))
 	}
 	path, err := c.Resolve(ctx, arg)
 	if err != nil {
@@ -70,7 +71,7 @@ func openArgument(ctx context.Context, c *stage.Console, arg string, missing err
 	}
 	s, points, err := openSide(arg, path)
 	if err == nil && points != nil {
-		err = stage.Fail(stage.ExitInput, "score points with the stage's default command", "%s holds points, not images", arg)
+		err = failure.New(failure.Input, "score points with the stage's default command", "%s holds points, not images", arg)
 	}
 	return s, err
 }
@@ -99,7 +100,7 @@ type folder struct {
 func listFolder(dir string) (paths, skipped []string, err error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
-		return nil, nil, stage.Fail(stage.ExitInput, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
+		return nil, nil, failure.New(failure.Input, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
@@ -114,7 +115,7 @@ func listFolder(dir string) (paths, skipped []string, err error) {
 		}
 	}
 	if len(paths) < 2 {
-		return nil, nil, stage.Fail(stage.ExitInput, "images are files named *.png, *.jpg or *.jpeg directly in the folder", "folder %s holds %d images; at least 2 are needed", dir, len(paths))
+		return nil, nil, failure.New(failure.Input, "images are files named *.png, *.jpg or *.jpeg directly in the folder", "folder %s holds %d images; at least 2 are needed", dir, len(paths))
 	}
 	return paths, skipped, nil
 }
@@ -143,7 +144,7 @@ func readFolder(ctx context.Context, dir string, paths []string) (*folder, error
 			return nil, badImage(path, failed[i])
 		}
 		if sizes[i] != sizes[0] {
-			return nil, stage.Fail(stage.ExitInput, "all images of a folder must have one size", "image %s has %dx%d pixels, %s has %dx%d", path, sizes[i].X, sizes[i].Y, paths[0], sizes[0].X, sizes[0].Y)
+			return nil, failure.New(failure.Input, "all images of a folder must have one size", "image %s has %dx%d pixels, %s has %dx%d", path, sizes[i].X, sizes[i].Y, paths[0], sizes[0].X, sizes[0].Y)
 		}
 	}
 	f.w, f.h = sizes[0].X, sizes[0].Y
@@ -151,7 +152,7 @@ func readFolder(ctx context.Context, dir string, paths []string) (*folder, error
 }
 
 func badImage(path string, err error) error {
-	return stage.Fail(stage.ExitInput, "remove or replace that file", "image %s: %w", path, err)
+	return failure.New(failure.Input, "remove or replace that file", "image %s: %w", path, err)
 }
 
 func readImage(path string) ([]uint8, image.Point, error) {

@@ -13,8 +13,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"vapo/lib/artifact"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
+	"vapo/lib/program"
 	"vapo/lib/scoring"
 	"vapo/lib/stage"
 )
@@ -58,17 +61,17 @@ type folderScore struct {
 // Run implements the command.
 func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if cmd.Projections < 1 || cmd.Projections > maxProjections {
-		return stage.Fail(stage.ExitUsage, "", "--projections is %d; it must be 1 to %d", cmd.Projections, maxProjections)
+		return failure.New(failure.Usage, "", "--projections is %d; it must be 1 to %d", cmd.Projections, maxProjections)
 	}
 	if !slices.Contains(feature.Taps, cmd.Tap) {
-		return stage.Fail(stage.ExitUsage, "", "--tap is %d; it must be one of %v", cmd.Tap, feature.Taps)
+		return failure.New(failure.Usage, "", "--tap is %d; it must be one of %v", cmd.Tap, feature.Taps)
 	}
 	w, err := parseMeasures(cmd.Metrics)
 	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "--%w", err)
+		return failure.New(failure.Usage, "", "--%w", err)
 	}
 	if cmd.Weights != "" && cmd.Features != "" {
-		return stage.Fail(stage.ExitUsage, "", "--weights and --features name two feature networks, expected one")
+		return failure.New(failure.Usage, "", "--weights and --features name two feature networks, expected one")
 	}
 	compare, err := cmd.open(ctx, c, w)
 	if err != nil {
@@ -129,7 +132,7 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 		return err
 	}
 	if cmd.SaveStatistics != "" {
-		if err := stage.WriteFile(cmd.SaveStatistics, func(w io.Writer) error { return writeMoments(w, b.moments) }); err != nil {
+		if err := program.WriteFile(cmd.SaveStatistics, func(w io.Writer) error { return writeMoments(w, b.moments) }); err != nil {
 			return fmt.Errorf("--save-statistics: %w", err)
 		}
 	}
@@ -142,11 +145,11 @@ func (cmd *foldersCmd) canSave(c *comparer) error {
 		return nil
 	}
 	if c.inPixels() {
-		return stage.Fail(stage.ExitUsage, "name a feature network", "--save-statistics: pixels are compared, there are no features")
+		return failure.New(failure.Usage, "name a feature network", "--save-statistics: pixels are compared, there are no features")
 	}
 	dir := filepath.Dir(cmd.SaveStatistics)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return stage.Fail(stage.ExitUsage, "name a file in a directory that is there", "--save-statistics: %s is not a directory", dir)
+		return failure.New(failure.Usage, "name a file in a directory that is there", "--save-statistics: %s is not a directory", dir)
 	}
 	return nil
 }
@@ -166,16 +169,18 @@ func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, w wanted) (*c
 		if net.path, err = c.Resolve(ctx, ref); err != nil {
 			return nil, fmt.Errorf("feature network: %w", err)
 		}
-		if net.digest, err = stage.FileDigest(net.path); err != nil {
+		digest, _, err := artifact.FileDigest(net.path)
+		if err != nil {
 			return nil, fmt.Errorf("feature network: %w", err)
 		}
+		net.digest = string(digest)
 	}
 	compare, err := newComparer(net, cmd.Projections, cmd.Seed)
 	if err == nil && (cmd.Weights != "") != compare.inception() {
 		if cmd.Weights != "" {
-			err = stage.Fail(stage.ExitInput, "give a checkpoint of train as --features", "weights %s: not Inception's", cmd.Weights)
+			err = failure.New(failure.Input, "give a checkpoint of train as --features", "weights %s: not Inception's", cmd.Weights)
 		} else if cmd.Features != "" {
-			err = stage.Fail(stage.ExitInput, "give Inception's weights as --weights", "features %s: not a classifier", cmd.Features)
+			err = failure.New(failure.Input, "give Inception's weights as --weights", "features %s: not a classifier", cmd.Features)
 		}
 	}
 	return compare, err

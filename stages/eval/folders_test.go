@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
@@ -147,7 +148,7 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			code, stdout, stderr := eval(t, "folders", a, b)
-			if code != stage.ExitInput || stdout != "" || !strings.Contains(stderr, tc.want) || !strings.Contains(stderr, tc.file) {
+			if code != failure.Input || stdout != "" || !strings.Contains(stderr, tc.want) || !strings.Contains(stderr, tc.file) {
 				t.Errorf("exit %d, %q, %s; want the file and %q", code, stdout, stderr, tc.want)
 			}
 		})
@@ -164,17 +165,17 @@ func TestFolderRefusals(t *testing.T) {
 	other := writeFolder(t, filepath.Join(dir, "other"), &dataset.Images{N: 2, C: 1, H: 4, W: 5, Pixels: make([]uint8, 40)})
 	for name, tc := range map[string]struct {
 		args []string
-		code int
+		code failure.Class
 		want string
 	}{
-		"missing":     {[]string{a, filepath.Join(dir, "nowhere")}, stage.ExitInput, "nowhere"},
-		"a file":      {[]string{filepath.Join(a, "grid.png"), a}, stage.ExitInput, "grid.png"},
-		"empty":       {[]string{a, empty}, stage.ExitInput, "holds 0 images"},
-		"sizes":       {[]string{a, other}, stage.ExitInput, "16x16"},
-		"one folder":  {[]string{a}, stage.ExitUsage, "b"},
-		"directions":  {[]string{a, a, "--projections", "0"}, stage.ExitUsage, "projections"},
-		"no network":  {[]string{a, a, "--features", filepath.Join(dir, "nothing.arrow")}, stage.ExitInput, "nothing.arrow"},
-		"bad network": {[]string{a, a, "--features", filepath.Join(a, "grid.png")}, stage.ExitInput, "feature network"},
+		"missing":     {[]string{a, filepath.Join(dir, "nowhere")}, failure.Input, "nowhere"},
+		"a file":      {[]string{filepath.Join(a, "grid.png"), a}, failure.Input, "grid.png"},
+		"empty":       {[]string{a, empty}, failure.Input, "holds 0 images"},
+		"sizes":       {[]string{a, other}, failure.Input, "16x16"},
+		"one folder":  {[]string{a}, failure.Usage, "b"},
+		"directions":  {[]string{a, a, "--projections", "0"}, failure.Usage, "projections"},
+		"no network":  {[]string{a, a, "--features", filepath.Join(dir, "nothing.arrow")}, failure.Input, "nothing.arrow"},
+		"bad network": {[]string{a, a, "--features", filepath.Join(a, "grid.png")}, failure.Input, "feature network"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := eval(t, append([]string{"folders"}, tc.args...)...)
@@ -300,15 +301,15 @@ func TestFoldersInception(t *testing.T) {
 	// Mistakes name the file, the layers or the flag.
 	writeFile(t, filepath.Join(a, "cut.png"), func(w io.Writer) error { _, err := w.Write([]byte("\x89PNG\r\n\x1a\n")); return err })
 	for _, c := range []struct {
-		code int
+		code failure.Class
 		want string
 		args []string
 	}{
-		{stage.ExitInput, "cut.png", []string{"--weights", weights, "--tap", "64"}},
-		{stage.ExitInput, "Mixed_7b", []string{"--weights", weights}},
-		{stage.ExitInput, "000.png", []string{"--weights", filepath.Join(a, "000.png"), "--tap", "64"}},
-		{stage.ExitUsage, "--tap is 65", []string{"--weights", weights, "--tap", "65"}},
-		{stage.ExitUsage, "two feature networks", []string{"--weights", weights, "--features", weights, "--tap", "64"}},
+		{failure.Input, "cut.png", []string{"--weights", weights, "--tap", "64"}},
+		{failure.Input, "Mixed_7b", []string{"--weights", weights}},
+		{failure.Input, "000.png", []string{"--weights", filepath.Join(a, "000.png"), "--tap", "64"}},
+		{failure.Usage, "--tap is 65", []string{"--weights", weights, "--tap", "65"}},
+		{failure.Usage, "two feature networks", []string{"--weights", weights, "--features", weights, "--tap", "64"}},
 	} {
 		code, _, stderr := eval(t, append([]string{"folders", a, b}, c.args...)...)
 		if code != c.code || !strings.Contains(stderr, c.want) {

@@ -8,13 +8,13 @@ import (
 	"slices"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/npz"
-	"vapo/lib/report/grid"
-	"vapo/lib/report/preview"
+	"vapo/lib/preview"
+	"vapo/lib/random"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -136,7 +136,7 @@ func contenders(p *params, samples, reference, test *side) []contender {
 	}
 	if test != nil {
 		if test.n() > samples.n() {
-			some := pick(test.set, draw.New(p.Seed, "eval/test", 0).Perm(test.n())[:samples.n()])
+			some := pick(test.set, random.New(p.Seed, "eval/test", 0).Perm(test.n())[:samples.n()])
 			list = append(list, contender{baseTest, imagesSide("input test", some)})
 		}
 		list = append(list, contender{baseAllTest, test})
@@ -148,7 +148,7 @@ func contenders(p *params, samples, reference, test *side) []contender {
 func writeFeatures(ctx context.Context, job *stage.Job, p *params, c *comparer, reference *side) error {
 	if c.inPixels() {
 		if p.KeepFeatures {
-			return stage.Fail(stage.ExitInput, "name a feature network as the input features", "there are no features to keep: pixels are compared")
+			return failure.New(failure.Input, "name a feature network as the input features", "there are no features to keep: pixels are compared")
 		}
 		return nil
 	}
@@ -201,7 +201,7 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, sampled,
 	if reference == nil {
 		return nil
 	}
-	order := draw.New(p.Seed, "eval/reference", 0).Perm(reference.N)
+	order := random.New(p.Seed, "eval/reference", 0).Perm(reference.N)
 	real := pick(reference, order[:min(100, reference.N)])
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
 		return preview.PNG(w, real) // as sample draws its own
@@ -218,7 +218,7 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, sampled,
 	}
 	s.Nearest = nearest(near, s)
 	if test != nil && slices.Equal(test.set.Shape(), reference.Shape()) {
-		held := pick(test.set, draw.New(p.Seed, "eval/test", 0).Perm(test.n())[:min(test.n(), compared.N)])
+		held := pick(test.set, random.New(p.Seed, "eval/test", 0).Perm(test.n())[:min(test.n(), compared.N)])
 		other, err := metrics.Nearest(held.Pixels, reference.Pixels, size, 1)
 		if err != nil {
 			return err
@@ -269,7 +269,7 @@ func panel(w io.Writer, samples, reference *dataset.Images, near [][]metrics.Nei
 			}
 		}
 	}
-	return grid.PNG(w, cells, cols*rows, samples.C, samples.H, samples.W, cols, gridScale(samples.W))
+	return preview.Grid(w, cells, cols*rows, samples.C, samples.H, samples.W, cols, gridScale(samples.W))
 }
 
 // gridScale enlarges small images so that they can be seen.
@@ -293,7 +293,7 @@ func pixelGaussian(set *dataset.Images, n int, seed uint64) *dataset.Images {
 	out := &dataset.Images{Name: set.Name, Split: "per-pixel Gaussian", N: n, C: set.C, H: set.H, W: set.W, Pixels: make([]uint8, n*size)}
 	z := make([]float64, size)
 	for i := range n {
-		draw.New(seed, "eval/pixel-gaussian", uint64(i)).Normal64(z)
+		random.New(seed, "eval/pixel-gaussian", uint64(i)).Normal64(z)
 		for j, v := range z {
 			out.Pixels[i*size+j] = uint8(math.Round(math.Min(255, math.Max(0, mean[j]+float64(std[j]*v)))))
 		}

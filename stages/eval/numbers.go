@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 )
 
 // Names of what is measured beside the Fréchet distance.
@@ -124,7 +124,7 @@ func (c *comparer) measurable(w wanted, samples, reference *side) error {
 	}
 	for _, name := range w.names {
 		if why := c.obstacle(name, samples, reference); why != "" {
-			return stage.Fail(stage.ExitInput, "leave it out of --metrics", "%s cannot be measured: %s", name, why)
+			return failure.New(failure.Input, "leave it out of --metrics", "%s cannot be measured: %s", name, why)
 		}
 	}
 	return nil
@@ -165,7 +165,7 @@ func (c *comparer) measure(ctx context.Context, w wanted, samples, reference *si
 		}
 		more, err := c.take(&n, name, samples, reference)
 		if err != nil {
-			return n, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
+			return n, nil, failure.New(failure.Numeric, "", "%w", err)
 		}
 		warnings = append(warnings, more...)
 	}
@@ -227,7 +227,7 @@ func (c *comparer) thin(s *side, name string) []float32 {
 // shuffled are the rows in a random order.
 func (c *comparer) shuffled(m *feature.Matrix, stream string) []float32 {
 	out := make([]float32, 0, len(m.Data))
-	for _, i := range draw.New(c.seed, stream, 0).Perm(len(m.Data) / m.Width) {
+	for _, i := range random.New(c.seed, stream, 0).Perm(len(m.Data) / m.Width) {
 		out = append(out, m.Data[i*m.Width:(i+1)*m.Width]...)
 	}
 	return out

@@ -6,11 +6,12 @@ import (
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 	"vapo/lib/stage"
 )
 
@@ -49,11 +50,11 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 	}
 	c, err := checkpoint.Read(path)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "give the output checkpoint of train", "input checkpoint: %w", err)
+		return nil, failure.New(failure.Input, "give the output checkpoint of train", "input checkpoint: %w", err)
 	}
 	config, weights, err := potential.FromCheckpoint(c, checkpoint.EMA)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "give a checkpoint of a potential", "input checkpoint: %w", err)
+		return nil, failure.New(failure.Input, "give a checkpoint of a potential", "input checkpoint: %w", err)
 	}
 	outside, points, err := readSide(ctx, job, "outliers")
 	if err != nil {
@@ -63,7 +64,7 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 	outName := "input outliers"
 	if points == nil {
 		if outside.set == nil {
-			return nil, stage.Fail(stage.ExitInput, "outliers are data, as samples are", "input outliers holds no images")
+			return nil, failure.New(failure.Input, "outliers are data, as samples are", "input outliers holds no images")
 		}
 		outliers, outName = outside.set, outside.name
 	} else if n := splitName(points.Name, points.Split); n != "unnamed data" {
@@ -93,7 +94,7 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 		s.Gradient, err = metrics.AUROC(gradient[0], gradient[1])
 	}
 	if err != nil {
-		return nil, stage.Fail(stage.ExitNumeric, "choose an ood-time further from 0 and 1", "outliers: %w", err)
+		return nil, failure.New(failure.Numeric, "choose an ood-time further from 0 and 1", "outliers: %w", err)
 	}
 	return s, nil
 }
@@ -104,17 +105,17 @@ func vectors(set dataset.Set, shape []int, name string, p *params) ([][]float32,
 	switch s := set.(type) {
 	case *dataset.Images:
 		if len(shape) != 3 || s.C != shape[0] || s.H != shape[1] || s.W != shape[2] {
-			return nil, stage.Fail(stage.ExitInput, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
+			return nil, failure.New(failure.Input, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
 		}
 		d = s.C * s.H * s.W
 	case *dataset.Points:
 		if len(shape) != 1 || s.D != shape[0] {
-			return nil, stage.Fail(stage.ExitInput, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
+			return nil, failure.New(failure.Input, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
 		}
 		d = s.D
 	}
 	var rows [][]float32
-	for _, i := range draw.New(p.Seed, "eval/ood", uint64(set.Len())).Perm(set.Len())[:min(set.Len(), p.OODN)] {
+	for _, i := range random.New(p.Seed, "eval/ood", uint64(set.Len())).Perm(set.Len())[:min(set.Len(), p.OODN)] {
 		row := make([]float32, d)
 		switch s := set.(type) {
 		case *dataset.Images:

@@ -10,9 +10,9 @@ import (
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 )
 
 // writePotential writes a potential as it is before training: Phi = |x|²/2, whose density is that of the prior at all
@@ -39,7 +39,7 @@ func writePotential(t testing.TB, dir string, shape ...int) string {
 func contrast(n int, from, to float64) *dataset.Images {
 	s := &dataset.Images{N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, n*64)}
 	for i := range s.Pixels {
-		s.Pixels[i] = uint8(math.Round(127.5 + (from+(to-from)*draw.New(3, "contrast", uint64(i)).Uniform64())*[]float64{-127, 127}[i%2]))
+		s.Pixels[i] = uint8(math.Round(127.5 + (from+(to-from)*random.New(3, "contrast", uint64(i)).Uniform64())*[]float64{-127, 127}[i%2]))
 	}
 	return s
 }
@@ -73,13 +73,13 @@ func TestOutliers(t *testing.T) {
 	}
 	for _, c := range []struct {
 		want string
-		code int
+		code failure.Class
 		args []string
 	}{
-		{"the potential takes [1 4 4]", stage.ExitInput, append(inputs(pale, vivid), "--input=checkpoint="+writePotential(t, t.TempDir(), 1, 4, 4))},
-		{"ood-time", stage.ExitUsage, append(inputs(pale, vivid), "--ood-time=1")},
-		{"one is missing", stage.ExitInput, inputs(pale, vivid)[:3]},
-		{"expected a potential", stage.ExitInput, append(inputs(pale, vivid), "--input=checkpoint="+writeNetwork(t, dir, 4))},
+		{"the potential takes [1 4 4]", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writePotential(t, t.TempDir(), 1, 4, 4))},
+		{"ood-time", failure.Usage, append(inputs(pale, vivid), "--ood-time=1")},
+		{"one is missing", failure.Input, inputs(pale, vivid)[:3]},
+		{"expected a potential", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writeNetwork(t, dir, 4))},
 	} {
 		args := c.args
 		for i, a := range args[:len(args)-1] { // the last of two stands

@@ -5,9 +5,9 @@ import (
 	"fmt"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/metrics"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 )
 
 // mmdScore is the maximum mean discrepancy of the first pair of sets: the squared one, unbiased, under Gaussian kernels
@@ -36,7 +36,7 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 	var one, two func(pair int) []float32
 	if m := reference.Mixture; m != nil {
 		fresh := func(index int) []float32 {
-			x, _ := m.Sample(draw.New(p.Seed, "eval/fresh", uint64(index)), n)
+			x, _ := m.Sample(random.New(p.Seed, "eval/fresh", uint64(index)), n)
 			return x
 		}
 		one = func(pair int) []float32 { return fresh(2 * pair) }
@@ -48,7 +48,7 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 			n = half
 			s.warn("%d reference points make two halves of %d, fewer than the points asked for on each side of a pair", reference.N, half)
 		}
-		shuffled := permute(reference, draw.New(p.Seed, "eval/halves", 0).Perm(reference.N))
+		shuffled := permute(reference, random.New(p.Seed, "eval/halves", 0).Perm(reference.N))
 		one = func(pair int) []float32 { return window(shuffled[:half*reference.D], reference.D, n, pair, p.Pairs) }
 		two = func(pair int) []float32 { return window(shuffled[half*reference.D:], reference.D, n, pair, p.Pairs) }
 		if half < n*p.Pairs {
@@ -68,17 +68,17 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 		seed := p.Seed + uint64(pair)
 		w, err := metrics.SlicedW2(window(samples.X, samples.D, n, pair, p.Pairs), data, samples.D, p.Projections, seed)
 		if err != nil {
-			return nil, stage.Fail(stage.ExitNumeric, "", "pair %d of samples and data: %w", pair, err)
+			return nil, failure.New(failure.Numeric, "", "pair %d of samples and data: %w", pair, err)
 		}
 		ours += w / float64(p.Pairs)
 		if w, err = metrics.SlicedW2(two(pair), data, samples.D, p.Projections, seed); err != nil {
-			return nil, stage.Fail(stage.ExitNumeric, "", "pair %d of data and data: %w", pair, err)
+			return nil, failure.New(failure.Numeric, "", "pair %d of data and data: %w", pair, err)
 		}
 		floor += w / float64(p.Pairs)
 	}
 	mmd, err := metrics.MMD(window(samples.X, samples.D, n, 0, p.Pairs), one(0), samples.D, metrics.MMDOptions{Seed: p.Seed})
 	if err != nil {
-		return nil, stage.Fail(stage.ExitNumeric, "", "samples and data: %w", err)
+		return nil, failure.New(failure.Numeric, "", "samples and data: %w", err)
 	}
 	s.MMD = &mmdScore{mmd.Value, mmd.Bandwidth, []int{mmd.NA, mmd.NB}}
 	s.Value, s.N = ours, []int{n, n}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/npz"
@@ -64,7 +65,7 @@ func openSide(label, path string) (*side, *dataset.Points, error) {
 			label = "file " + path
 			err = errors.New(strings.TrimPrefix(err.Error(), path+": "))
 		}
-		return stage.Fail(stage.ExitInput, "expected is a tensor file as prep, sample and eval write them, or an .npz of images (arr_0) or of moments (mu, sigma)", "%s: %w", label, err)
+		return failure.New(failure.Input, "expected is a tensor file as prep, sample and eval write them, or an .npz of images (arr_0) or of moments (mu, sigma)", "%s: %w", label, err)
 	}
 	var set dataset.Set
 	if npz.IsFile(path) {
@@ -104,7 +105,7 @@ func openSide(label, path string) (*side, *dataset.Points, error) {
 
 func atLeastTwo(label string, n int) error {
 	if n < 2 {
-		return stage.Fail(stage.ExitInput, "", "%s holds %d rows; at least 2 are needed", label, n)
+		return failure.New(failure.Input, "", "%s holds %d rows; at least 2 are needed", label, n)
 	}
 	return nil
 }

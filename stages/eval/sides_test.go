@@ -11,11 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"vapo/lib/failure"
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/npz"
 	"vapo/lib/objectstore"
 	"vapo/lib/safetensors"
-	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
 
@@ -24,7 +24,7 @@ func TestMeasures(t *testing.T) {
 	dir := t.TempDir()
 	samples, train := writeSet(t, dir, "samples", discs("samples", 200)), writeSet(t, dir, "train", discs("train", 300))
 	network := writeNetwork(t, dir, 8)
-	run := func(out string, more ...string) (int, score, string) {
+	run := func(out string, more ...string) (failure.Class, score, string) {
 		out = filepath.Join(dir, out)
 		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + train, "--backend=tape", "--out=" + out}, more...)...)
 		if code != 0 {
@@ -61,7 +61,7 @@ func TestMeasures(t *testing.T) {
 	if code, s, stderr = run("some", "--input=features="+network, "--metrics=kid, interval"); code != 0 || s.KID == nil || s.Interval == nil || s.Manifold != nil {
 		t.Errorf("some: exit %d, %+v, %s", code, s, stderr)
 	}
-	if code, _, stderr = run("typo", "--metrics=fid"); code != stage.ExitUsage || !strings.Contains(stderr, "manifold") {
+	if code, _, stderr = run("typo", "--metrics=fid"); code != failure.Usage || !strings.Contains(stderr, "manifold") {
 		t.Errorf("an unknown metric: exit %d, %s", code, stderr)
 	}
 }
@@ -147,22 +147,22 @@ func TestForms(t *testing.T) {
 		if c.network != "" {
 			args = append(args, "--input=features="+c.network)
 		}
-		if code, _, stderr := eval(t, args...); code != stage.ExitInput || !strings.Contains(stderr, c.want) {
+		if code, _, stderr := eval(t, args...); code != failure.Input || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %s", c.name, code, stderr)
 		}
 	}
 	// What was asked for by name and cannot be had is said before the work, as is a file that cannot be written.
 	for _, c := range []struct {
-		code int
+		code failure.Class
 		want string
 		args []string
 	}{
-		{stage.ExitInput, "kid cannot be measured", []string{samples, moments, "--features=" + network, "--metrics=kid"}},
-		{stage.ExitInput, "interval cannot be measured", []string{writeSet(t, dir, "few", discs("few", 12)), train, "--features=" + network, "--metrics=interval"}},
-		{stage.ExitInput, "pixels are compared", []string{samples, train, "--metrics=kid"}},
-		{stage.ExitUsage, "is not a directory", []string{samples, train, "--features=" + network, "--save-statistics=" + filepath.Join(dir, "none", "x.npz")}},
-		{stage.ExitUsage, "pixels are compared", []string{samples, train, "--save-statistics=" + filepath.Join(dir, "x.npz")}},
-		{stage.ExitUsage, "--cache", []string{samples, train, "--features=" + network, "--cache=" + samples}},
+		{failure.Input, "kid cannot be measured", []string{samples, moments, "--features=" + network, "--metrics=kid"}},
+		{failure.Input, "interval cannot be measured", []string{writeSet(t, dir, "few", discs("few", 12)), train, "--features=" + network, "--metrics=interval"}},
+		{failure.Input, "pixels are compared", []string{samples, train, "--metrics=kid"}},
+		{failure.Usage, "is not a directory", []string{samples, train, "--features=" + network, "--save-statistics=" + filepath.Join(dir, "none", "x.npz")}},
+		{failure.Usage, "pixels are compared", []string{samples, train, "--save-statistics=" + filepath.Join(dir, "x.npz")}},
+		{failure.Usage, "--cache", []string{samples, train, "--features=" + network, "--cache=" + samples}},
 	} {
 		if code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, "progress") {
 			t.Errorf("%v: exit %d, %s", c.args[2:], code, stderr)
@@ -257,11 +257,11 @@ func TestFeaturesAreKept(t *testing.T) {
 			t.Errorf("after two workers: FID %v with %d images kept, expected %v", *s.FID, kept, *want.FID)
 		}
 		for _, bad := range []string{"0/2", "3/2", "1", "a/b", "1/9223372036854775807"} {
-			if code, _, _ := eval(t, "features", a, "--weights="+weights, "--part="+bad, "--cache="+shared); code != stage.ExitUsage {
+			if code, _, _ := eval(t, "features", a, "--weights="+weights, "--part="+bad, "--cache="+shared); code != failure.Usage {
 				t.Errorf("part %s: exit %d", bad, code)
 			}
 		}
-		if code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64"); code != stage.ExitUsage || !strings.Contains(stderr, "--cache") {
+		if code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64"); code != failure.Usage || !strings.Contains(stderr, "--cache") {
 			t.Errorf("nowhere to keep features: exit %d, %s", code, stderr)
 		}
 	})

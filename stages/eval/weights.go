@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"vapo/lib/artifact"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/stage"
 )
@@ -82,31 +82,31 @@ func (cmd *importWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 
 func checkWeightsRef(ref string) error {
 	if err := artifact.CheckRef(ref); err != nil {
-		return stage.Fail(stage.ExitUsage, "", "--ref: %w", err)
+		return failure.New(failure.Usage, "", "--ref: %w", err)
 	}
 	return nil
 }
 
 // verify compares the file with the published ones and looks at what it holds.
 func (cmd *importWeightsCmd) verify(path string) (*weightsLine, feature.WeightSource, error) {
-	digest, err := stage.FileDigest(path)
+	digest, _, err := artifact.FileDigest(path)
 	if err != nil {
-		return nil, nil, stage.Fail(stage.ExitInput, "", "weights: %w", err)
+		return nil, nil, failure.New(failure.Input, "", "weights: %w", err)
 	}
 	published := cmd.published
 	if published == nil {
 		published = feature.Published
 	}
-	line := &weightsLine{FileDigest: strings.TrimPrefix(digest, "sha256:")}
+	line := &weightsLine{FileDigest: digest.Hex()}
 	line.Published = published[line.FileDigest]
 	line.Unverified = line.Published == ""
 	if line.Unverified && !cmd.Unverified {
-		return nil, nil, stage.Fail(stage.ExitInput, "eval weights fetch gets the published file; --unverified imports this one all the same",
+		return nil, nil, failure.New(failure.Input, "eval weights fetch gets the published file; --unverified imports this one all the same",
 			"weights %s: its sha256 %s is not that of a published file (%s)", cmd.File, line.FileDigest, feature.PublishedWeights)
 	}
 	src, err := line.examine(path)
 	if err != nil {
-		return nil, nil, stage.Fail(stage.ExitInput, "weights are a PyTorch file, a safetensors file or a checkpoint, with the names of "+feature.PublishedWeights,
+		return nil, nil, failure.New(failure.Input, "weights are a PyTorch file, a safetensors file or a checkpoint, with the names of "+feature.PublishedWeights,
 			"weights %s: %w", cmd.File, err)
 	}
 	return line, src, nil
@@ -153,7 +153,7 @@ func putWeights(ctx context.Context, store *artifact.Store, path, ref string, li
 		return err
 	}
 	if same && digest.Hex() != line.FileDigest {
-		return stage.Fail(stage.ExitIntegrity, "run again when nothing writes to the file",
+		return failure.New(failure.Integrity, "run again when nothing writes to the file",
 			"%s changed while it was imported: sha256 %s was checked, %s stored", path, line.FileDigest, digest.Hex())
 	}
 	if err := store.SetRef(ctx, ref, digest); err != nil {

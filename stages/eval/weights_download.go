@@ -18,7 +18,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/gofrs/flock"
 
-	"vapo/lib/stage"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 )
 
 // maxFutile is how many tries in a row may get no further before a download is given up.
@@ -44,10 +45,10 @@ func (d *download) lock() (unlock func(), err error) {
 	l := flock.New(d.part, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
 	ok, err := l.TryLock()
 	if err != nil {
-		return nil, stage.Fail(stage.ExitUsage, "name a file that can be written by --out", "%w", err)
+		return nil, failure.New(failure.Usage, "name a file that can be written by --out", "%w", err)
 	}
 	if !ok {
-		return nil, stage.Fail(stage.ExitUsage, "wait for it, or name another file by --out", "another process is downloading to %s", d.part)
+		return nil, failure.New(failure.Usage, "wait for it, or name another file by --out", "another process is downloading to %s", d.part)
 	}
 	return func() { _ = l.Close() }, nil // it goes with the process anyhow
 }
@@ -77,10 +78,10 @@ func (d *download) get(ctx context.Context) error {
 		}
 		var unknown *net.DNSError
 		if most == 0 && errors.As(err, &unknown) && unknown.IsNotFound {
-			return struct{}{}, backoff.Permanent(stage.Fail(stage.ExitInput, offline, "%s: %w", d.url, err)) // an offline machine, or a slip of the pen
+			return struct{}{}, backoff.Permanent(failure.New(failure.Input, offline, "%s: %w", d.url, err)) // an offline machine, or a slip of the pen
 		}
 		if futile >= maxFutile {
-			return struct{}{}, backoff.Permanent(stage.Fail(stage.ExitInput, offline, "%s: %d tries got no further, the last: %w", d.url, futile, err))
+			return struct{}{}, backoff.Permanent(failure.New(failure.Input, offline, "%s: %d tries got no further, the last: %w", d.url, futile, err))
 		}
 		return struct{}{}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, after time.Duration) {
@@ -178,7 +179,7 @@ func (d *download) start(res *http.Response, f *os.File, have int64) (int64, err
 			return 0, backoff.Permanent(err)
 		}
 		if v := validator(res.Header); v != "" {
-			return 0, permanent(stage.WriteFile(d.version(), func(w io.Writer) error { _, err := io.WriteString(w, v); return err }))
+			return 0, permanent(program.WriteFile(d.version(), func(w io.Writer) error { _, err := io.WriteString(w, v); return err }))
 		}
 		return 0, nil
 	case http.StatusRequestedRangeNotSatisfiable:
@@ -194,7 +195,7 @@ func (d *download) start(res *http.Response, f *os.File, have int64) (int64, err
 	if s := res.StatusCode; s >= 500 || s == http.StatusRequestTimeout || s == http.StatusTooEarly || s == http.StatusTooManyRequests {
 		return 0, err
 	}
-	return 0, backoff.Permanent(stage.Fail(stage.ExitInput, "see whether --url is right; a file that you have is imported by eval weights import FILE",
+	return 0, backoff.Permanent(failure.New(failure.Input, "see whether --url is right; a file that you have is imported by eval weights import FILE",
 		"%s: %w", d.url, err))
 }
 
@@ -225,7 +226,7 @@ func (d *download) copy(ctx context.Context, f *os.File, body io.Reader, have, t
 
 // tooLarge refuses what cannot be the file, and what has come of it.
 func (d *download) tooLarge(size int64) error {
-	err := stage.Fail(stage.ExitIntegrity, "see whether --url is right", "%s sends %d bytes or more, expected at most %d", d.url, size, d.limit)
+	err := failure.New(failure.Integrity, "see whether --url is right", "%s sends %d bytes or more, expected at most %d", d.url, size, d.limit)
 	return errors.Join(err, d.discard())
 }
 

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
+	"vapo/lib/artifact"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/stage"
 )
@@ -44,7 +45,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 		cmd.Out = feature.PublishedWeights
 	}
 	if u, err := url.Parse(cmd.URL); err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return stage.Fail(stage.ExitUsage, "", "--url must begin with https:// or http:// and hold no password")
+		return failure.New(failure.Usage, "", "--url must begin with https:// or http:// and hold no password")
 	}
 	if cmd.published == nil {
 		cmd.published = feature.Published
@@ -61,7 +62,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 		c.Log.Info("the file is here already", "path", cmd.Out)
 	}
 	if _, err := line.examine(cmd.Out); err != nil {
-		return stage.Fail(stage.ExitInput, "", "weights %s: %w", cmd.Out, err)
+		return failure.New(failure.Input, "", "weights %s: %w", cmd.Out, err)
 	}
 	if os.Getenv("VAPO_STORE") != "" {
 		store, err := c.Store(ctx)
@@ -81,13 +82,13 @@ func (cmd *fetchWeightsCmd) existing() (*weightsLine, error) {
 	if _, err := os.Stat(cmd.Out); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	digest, err := stage.FileDigest(cmd.Out)
+	digest, _, err := artifact.FileDigest(cmd.Out)
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
-	sum := strings.TrimPrefix(digest, "sha256:")
+	sum := digest.Hex()
 	if cmd.published[sum] == "" {
-		return nil, stage.Fail(stage.ExitUsage, "remove it, or name another file by --out",
+		return nil, failure.New(failure.Usage, "remove it, or name another file by --out",
 			"%s is there already, and its sha256 %s is not that of a published file", cmd.Out, sum)
 	}
 	return &weightsLine{File: cmd.Out, FileDigest: sum, Published: cmd.published[sum]}, nil
@@ -125,16 +126,16 @@ func (cmd *fetchWeightsCmd) download(ctx context.Context, c *stage.Console) (*we
 	if err := d.get(ctx); err != nil {
 		return nil, errors.Join(err, d.discardEmpty())
 	}
-	digest, err := stage.FileDigest(d.part)
+	digest, _, err := artifact.FileDigest(d.part)
 	if err != nil {
 		return nil, err
 	}
-	sum := strings.TrimPrefix(digest, "sha256:")
+	sum := digest.Hex()
 	if cmd.published[sum] == "" {
 		if err := d.discard(); err != nil {
 			return nil, err
 		}
-		return nil, stage.Fail(stage.ExitIntegrity, "what came was removed; try again, or another --url",
+		return nil, failure.New(failure.Integrity, "what came was removed; try again, or another --url",
 			"%s gave bytes of sha256 %s, which is not that of a published file (%s)", cmd.URL, sum, feature.PublishedWeights)
 	}
 	if err := d.finish(cmd.Out); err != nil {

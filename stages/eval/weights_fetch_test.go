@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 )
 
 // A mirror serves content over HTTP, as faultily as a test wants.
@@ -179,12 +179,12 @@ func TestWeightsFetchResumes(t *testing.T) {
 			url: m.URL, part: part, limit: 1 << 30, pause: time.Millisecond, silence: time.Minute, log: slog.New(slog.DiscardHandler),
 			progress: func(done, total int64) {
 				if done >= int64(half/2) {
-					cancel(stage.ErrTerminated)
+					cancel(failure.ErrTerminated)
 				}
 			},
 		}
 		m.cut = []int{half}
-		if err := d.get(ctx); !errors.Is(err, stage.ErrTerminated) || stage.ExitCode(err) != stage.ExitTerminated {
+		if err := d.get(ctx); !errors.Is(err, failure.ErrTerminated) || failure.ClassOf(err) != failure.Terminated {
 			t.Fatalf("stopped: %v", err)
 		}
 		info, err := os.Stat(part)
@@ -240,23 +240,23 @@ func TestWeightsFetchFails(t *testing.T) {
 		served []byte
 		damage func(m *mirror)
 		url    string
-		code   int
+		code   failure.Class
 		want   string
 		asked  int
 		left   []string
 	}{
-		{"a flipped bit", damaged, func(*mirror) {}, "", stage.ExitIntegrity, "not that of a published file", 1, nil},
-		{"a page", []byte("<html>log in first</html>"), func(*mirror) {}, "", stage.ExitIntegrity, "not that of a published file", 1, nil},
-		{"nothing", nil, func(*mirror) {}, "", stage.ExitIntegrity, "not that of a published file", 1, nil},
-		{"no such file", content, func(m *mirror) { m.status = []int{404} }, "", stage.ExitInput, "404", 1, nil},
-		{"forbidden", content, func(m *mirror) { m.status = []int{403} }, "", stage.ExitInput, "403", 1, nil},
-		{"no end of errors", content, func(m *mirror) { m.status = six }, "", stage.ExitInput, "6 tries got no further, the last: the server answers 503", 6, nil},
-		{"always cut, ranges ignored", content, func(m *mirror) { m.cut, m.noRanges = slices.Repeat([]int{1000}, 20), true }, "", stage.ExitInput, "6 tries got no further, the last: unexpected EOF", 7, []string{"w.pth.part", "w.pth.part.etag"}},
-		{"too large a claim", append(bytes.Clone(content), make([]byte, 2000)...), func(*mirror) {}, "", stage.ExitIntegrity, "expected at most", 1, nil},
-		{"no server", content, func(*mirror) {}, "http://" + closed.Addr().String(), stage.ExitInput, "HTTPS_PROXY", 0, nil},
-		{"no such host", content, func(*mirror) {}, "http://nowhere.invalid/", stage.ExitInput, "nowhere.invalid", 0, nil},
-		{"another scheme", content, func(*mirror) {}, "file:///etc/passwd", stage.ExitUsage, "--url", 0, nil},
-		{"a password", content, func(*mirror) {}, "https://a:b@localhost/", stage.ExitUsage, "password", 0, nil},
+		{"a flipped bit", damaged, func(*mirror) {}, "", failure.Integrity, "not that of a published file", 1, nil},
+		{"a page", []byte("<html>log in first</html>"), func(*mirror) {}, "", failure.Integrity, "not that of a published file", 1, nil},
+		{"nothing", nil, func(*mirror) {}, "", failure.Integrity, "not that of a published file", 1, nil},
+		{"no such file", content, func(m *mirror) { m.status = []int{404} }, "", failure.Input, "404", 1, nil},
+		{"forbidden", content, func(m *mirror) { m.status = []int{403} }, "", failure.Input, "403", 1, nil},
+		{"no end of errors", content, func(m *mirror) { m.status = six }, "", failure.Input, "6 tries got no further, the last: the server answers 503", 6, nil},
+		{"always cut, ranges ignored", content, func(m *mirror) { m.cut, m.noRanges = slices.Repeat([]int{1000}, 20), true }, "", failure.Input, "6 tries got no further, the last: unexpected EOF", 7, []string{"w.pth.part", "w.pth.part.etag"}},
+		{"too large a claim", append(bytes.Clone(content), make([]byte, 2000)...), func(*mirror) {}, "", failure.Integrity, "expected at most", 1, nil},
+		{"no server", content, func(*mirror) {}, "http://" + closed.Addr().String(), failure.Input, "HTTPS_PROXY", 0, nil},
+		{"no such host", content, func(*mirror) {}, "http://nowhere.invalid/", failure.Input, "nowhere.invalid", 0, nil},
+		{"another scheme", content, func(*mirror) {}, "file:///etc/passwd", failure.Usage, "--url", 0, nil},
+		{"a password", content, func(*mirror) {}, "https://a:b@localhost/", failure.Usage, "password", 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMirror(t, c.served)
@@ -294,7 +294,7 @@ func TestWeightsFetchIsBounded(t *testing.T) {
 	defer server.Close()
 	dir := t.TempDir()
 	code, _, stderr := weightsTool(t, fetcher(content), "fetch", "--url", server.URL, "--out", filepath.Join(dir, "w.pth"))
-	if code != stage.ExitIntegrity || !strings.Contains(stderr, "expected at most") || len(left(t, dir)) > 0 {
+	if code != failure.Integrity || !strings.Contains(stderr, "expected at most") || len(left(t, dir)) > 0 {
 		t.Errorf("exit %d: %s; left behind: %v", code, stderr, left(t, dir))
 	}
 }
@@ -308,7 +308,7 @@ func TestWeightsFetchSparesFiles(t *testing.T) {
 	if err := os.WriteFile(out, []byte("precious"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := weightsTool(t, fetcher(content), "fetch", "--url", m.URL, "--out", out); code != stage.ExitUsage || !strings.Contains(stderr, "there already") {
+	if code, _, stderr := weightsTool(t, fetcher(content), "fetch", "--url", m.URL, "--out", out); code != failure.Usage || !strings.Contains(stderr, "there already") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	if got, err := os.ReadFile(out); err != nil || string(got) != "precious" {
@@ -319,7 +319,7 @@ func TestWeightsFetchSparesFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := weightsTool(t, fetcher(content), "fetch", "--url", m.URL, "--out", other); code != stage.ExitUsage || !strings.Contains(stderr, "another process") {
+	if code, _, stderr := weightsTool(t, fetcher(content), "fetch", "--url", m.URL, "--out", other); code != failure.Usage || !strings.Contains(stderr, "another process") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	unlock()

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"vapo/lib/artifact"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/objectstore/objectstoretest"
@@ -53,7 +54,7 @@ func digestOf(raw []byte) string {
 }
 
 // weightsTool runs `eval weights` with a list of published files of the test's own.
-func weightsTool(t testing.TB, cmd *weightsCmd, args ...string) (code int, stdout, stderr string) {
+func weightsTool(t testing.TB, cmd *weightsCmd, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	s := stage.Stage[params]{Name: "eval", Commands: []stage.Command{{Name: "weights", Cmd: cmd}}}
 	var out, err bytes.Buffer
@@ -61,7 +62,7 @@ func weightsTool(t testing.TB, cmd *weightsCmd, args ...string) (code int, stdou
 	return code, out.String(), err.String()
 }
 
-func weightsResult(t testing.TB, code int, stdout, stderr string) weightsLine {
+func weightsResult(t testing.TB, code failure.Class, stdout, stderr string) weightsLine {
 	t.Helper()
 	if code != 0 || strings.Count(stdout, "\n") != 1 {
 		t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
@@ -111,7 +112,7 @@ func TestWeightsImport(t *testing.T) {
 
 	// Another is refused, and nothing is stored, unless one insists; then that is said.
 	code, stdout, stderr = weightsTool(t, known(), "import", files["safetensors"], "--ref", "other")
-	if code != stage.ExitInput || stdout != "" || !strings.Contains(stderr, "not that of a published file") || !strings.Contains(stderr, "--unverified") {
+	if code != failure.Input || stdout != "" || !strings.Contains(stderr, "not that of a published file") || !strings.Contains(stderr, "--unverified") {
 		t.Errorf("exit %d, %q: %s", code, stdout, stderr)
 	}
 	if _, err := store.Ref(t.Context(), "other"); err == nil {
@@ -172,19 +173,19 @@ func TestWeightsImportRefuses(t *testing.T) {
 	good := tensors("good", func(list []safetensors.Tensor) []safetensors.Tensor { return list })
 	for name, c := range map[string]struct {
 		args []string
-		code int
+		code failure.Class
 		want string
 	}{
-		"missing":      {[]string{filepath.Join(dir, "nowhere")}, stage.ExitInput, "nowhere"},
-		"a folder":     {[]string{dir}, stage.ExitInput, "not a regular file"},
-		"text":         {[]string{text, "--unverified"}, stage.ExitInput, "begins like none"},
-		"not a number": {[]string{nan, "--unverified"}, stage.ExitInput, "holds NaN"},
-		"a shape":      {[]string{shape, "--unverified"}, stage.ExitInput, "has shape [1 32]"},
-		"other":        {[]string{other, "--unverified"}, stage.ExitInput, "serve no tap"},
-		"unknown":      {[]string{good}, stage.ExitInput, "published"},
-		"a bad ref":    {[]string{good, "--ref", "../x"}, stage.ExitUsage, "--ref"},
-		"no store":     {[]string{good, "--unverified"}, stage.ExitUsage, "no store"},
-		"no file":      {nil, stage.ExitUsage, "<file>"},
+		"missing":      {[]string{filepath.Join(dir, "nowhere")}, failure.Input, "nowhere"},
+		"a folder":     {[]string{dir}, failure.Input, "not a regular file"},
+		"text":         {[]string{text, "--unverified"}, failure.Input, "begins like none"},
+		"not a number": {[]string{nan, "--unverified"}, failure.Input, "holds NaN"},
+		"a shape":      {[]string{shape, "--unverified"}, failure.Input, "has shape [1 32]"},
+		"other":        {[]string{other, "--unverified"}, failure.Input, "serve no tap"},
+		"unknown":      {[]string{good}, failure.Input, "published"},
+		"a bad ref":    {[]string{good, "--ref", "../x"}, failure.Usage, "--ref"},
+		"no store":     {[]string{good, "--unverified"}, failure.Usage, "no store"},
+		"no file":      {nil, failure.Usage, "<file>"},
 	} {
 		code, stdout, stderr := weightsTool(t, &weightsCmd{}, append([]string{"import"}, c.args...)...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
@@ -200,7 +201,7 @@ func TestWeightsHasNoFlagForDigests(t *testing.T) {
 		if code != 0 || strings.Contains(stdout, "published=") || strings.Contains(stdout, "--limit") || strings.Contains(stdout, "--pause") {
 			t.Errorf("%s: exit %d: %s", command, code, stdout)
 		}
-		if code, _, stderr := weightsTool(t, &weightsCmd{}, command, "x", "--published", "a=b"); code != stage.ExitUsage || !strings.Contains(stderr, "--published") && !strings.Contains(stderr, "unexpected argument") {
+		if code, _, stderr := weightsTool(t, &weightsCmd{}, command, "x", "--published", "a=b"); code != failure.Usage || !strings.Contains(stderr, "--published") && !strings.Contains(stderr, "unexpected argument") {
 			t.Errorf("%s --published: exit %d: %s", command, code, stderr)
 		}
 	}

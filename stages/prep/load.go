@@ -9,7 +9,8 @@ import (
 	"io/fs"
 
 	"vapo/lib/dataset"
-	"vapo/lib/report/preview"
+	"vapo/lib/failure"
+	"vapo/lib/preview"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -57,7 +58,7 @@ func load(job *stage.Job, p *params) (train, test dataset.Set, files []dataset.F
 	if !dataset.IsPublished(p.Source) {
 		components, err := parseComponents(p)
 		if err != nil {
-			return nil, nil, nil, stage.Fail(stage.ExitUsage, "", "%w", err)
+			return nil, nil, nil, failure.New(failure.Usage, "", "%w", err)
 		}
 		nTrain, nTest := drawn(p)
 		train, test, err := dataset.Synthetic(p.Source, p.Std, components, p.Seed, nTrain, nTest)
@@ -103,7 +104,7 @@ func sameDigest(p *params, digest string) error {
 // first returns the first n samples, all for n = 0.
 func first(param string, s *dataset.Images, n int) (dataset.Set, error) {
 	if n > s.N {
-		return nil, stage.Fail(stage.ExitUsage, fmt.Sprintf("set %s to at most %d, or to 0 for all", param, s.N),
+		return nil, failure.New(failure.Usage, fmt.Sprintf("set %s to at most %d, or to 0 for all", param, s.N),
 			"%s is %d, but %s has %d samples in its %s split", param, n, s.Name, s.N, s.Split)
 	}
 	if n == 0 {
@@ -123,19 +124,19 @@ func coded(err error) error {
 	var few *dataset.TooFewError
 	switch {
 	case errors.As(err, &broken):
-		return stage.Fail(stage.ExitInput, "remove or replace that file, or give --skip-broken", "%w", err)
+		return failure.New(failure.Input, "remove or replace that file, or give --skip-broken", "%w", err)
 	case errors.As(err, &cell):
-		return stage.Fail(stage.ExitInput, "mend that cell, choose other --columns, or give --drop-missing", "%w", err)
+		return failure.New(failure.Input, "mend that cell, choose other --columns, or give --drop-missing", "%w", err)
 	case errors.As(err, &few):
-		return stage.Fail(stage.ExitUsage, fmt.Sprintf("set n-%s to at most %d, or to 0 for all", few.Split, few.Have), "%w", err)
+		return failure.New(failure.Usage, fmt.Sprintf("set n-%s to at most %d, or to 0 for all", few.Split, few.Have), "%w", err)
 	case errors.As(err, &notFound):
-		return stage.Fail(stage.ExitInput, notFound.Hint, "%w", err)
+		return failure.New(failure.Input, notFound.Hint, "%w", err)
 	case errors.As(err, &sum):
-		return stage.Fail(stage.ExitIntegrity, "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest", "%w", err)
+		return failure.New(failure.Integrity, "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest", "%w", err)
 	case errors.As(err, &file):
-		return stage.Fail(stage.ExitInput, cmp.Or(file.Hint, "get a fresh copy of the file"), "%w", err)
+		return failure.New(failure.Input, cmp.Or(file.Hint, "get a fresh copy of the file"), "%w", err)
 	case errors.As(err, &path):
-		return stage.Fail(stage.ExitInput, "check the path and its permissions", "%w", err)
+		return failure.New(failure.Input, "check the path and its permissions", "%w", err)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/picture"
-	"vapo/lib/report/preview"
+	"vapo/lib/preview"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
@@ -154,7 +155,7 @@ func TestOwnWarnings(t *testing.T) {
 	files["even/00.png"] = files["even/00.png"][:60]
 	dir := writeFiles(t, files)
 	code, _, stderr := prep(t, "--source=images", "--path="+dir, "--out="+t.TempDir())
-	if code != stage.ExitInput || !strings.Contains(stderr, "00.png") || !strings.Contains(stderr, "truncated") || !strings.Contains(stderr, "--skip-broken") {
+	if code != failure.Input || !strings.Contains(stderr, "00.png") || !strings.Contains(stderr, "truncated") || !strings.Contains(stderr, "--skip-broken") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
@@ -209,7 +210,7 @@ func TestCelebASplits(t *testing.T) {
 		t.Errorf("summary %+v", s)
 	}
 	code, _, stderr := prep(t, "--source=celeba", "--path="+path, "--out="+t.TempDir())
-	if code != stage.ExitInput || !strings.Contains(stderr, "202599") || !strings.Contains(stderr, "--no-verify") {
+	if code != failure.Input || !strings.Contains(stderr, "202599") || !strings.Contains(stderr, "--no-verify") {
 		t.Errorf("a part of celeba: exit %d: %s", code, stderr)
 	}
 }
@@ -220,7 +221,7 @@ func TestTable(t *testing.T) {
 	path := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
 	dir, _ := mustPrep(t, "--source=csv", "--path="+path, "--columns=b,a", "--label=kind", "--test-fraction=0.4")
 	train := filepath.Join(dir, "train.arrow")
-	table := func(args ...string) (int, string, string) {
+	table := func(args ...string) (failure.Class, string, string) {
 		var out, errs bytes.Buffer
 		code := stage.Main(spec, append([]string{"table"}, args...), &out, &errs)
 		return code, out.String(), errs.String()
@@ -240,7 +241,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("header %q", lines[0])
 		}
 		rows = append(rows, lines[1:]...)
-		if code, _, errs := table(train, file); code != stage.ExitUsage || !strings.Contains(errs, "--force") {
+		if code, _, errs := table(train, file); code != failure.Usage || !strings.Contains(errs, "--force") {
 			t.Errorf("over a file: exit %d: %s", code, errs)
 		}
 	}
@@ -255,10 +256,10 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "out.csv")
-	if code, _, errs := table(samples, file); code != stage.ExitInput || !strings.Contains(errs, "--like") {
+	if code, _, errs := table(samples, file); code != failure.Input || !strings.Contains(errs, "--like") {
 		t.Errorf("without columns: exit %d: %s", code, errs)
 	}
-	if code, _, errs := table(samples, file, "--like", samples); code != stage.ExitInput || !strings.Contains(errs, "no named columns") {
+	if code, _, errs := table(samples, file, "--like", samples); code != failure.Input || !strings.Contains(errs, "no named columns") {
 		t.Errorf("like one without columns: exit %d: %s", code, errs)
 	}
 	if code, out, errs := table(samples, file, "--like", train); code != 0 || !strings.Contains(out, `"n":3`) {
@@ -271,28 +272,28 @@ func TestOwnRefuses(t *testing.T) {
 	table := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
 	for name, c := range map[string]struct {
 		args []string
-		code int
+		code failure.Class
 		want []string
 	}{
-		"size of mnist":       {[]string{"--source=mnist", "--size=32"}, stage.ExitUsage, []string{"size is 32", "no effect while source is mnist", "images or celeba or shapes"}},
-		"label of images":     {[]string{"--source=images", "--label=x"}, stage.ExitUsage, []string{"label", "no effect while source is images"}},
-		"fraction of celeba":  {[]string{"--source=celeba", "--test-fraction=0.5"}, stage.ExitUsage, []string{"test-fraction"}},
-		"fraction of 1":       {[]string{"--source=images", "--path=" + images, "--test-fraction=1"}, stage.ExitUsage, []string{"test-fraction is 1"}},
-		"two channels":        {[]string{"--source=shapes", "--channels=2"}, stage.ExitUsage, []string{"channels is 2"}},
-		"huge size":           {[]string{"--source=images", "--path=" + images, "--size=5000"}, stage.ExitUsage, []string{"512"}},
-		"path of shapes":      {[]string{"--source=shapes", "--path=" + images}, stage.ExitUsage, []string{"no path"}},
-		"open quote":          {[]string{"--source=csv", "--path=" + table, `--columns="a`}, stage.ExitUsage, []string{"columns"}},
-		"no path":             {[]string{"--source=images"}, stage.ExitInput, []string{"no path given", "zip"}},
-		"no celeba":           {[]string{"--source=celeba", "--path=" + filepath.Join(images, "none")}, stage.ExitInput, []string{"none", "img_align_celeba.zip"}},
-		"no images":           {[]string{"--source=images", "--path=" + filepath.Dir(table)}, stage.ExitInput, []string{"none, and 1 other files"}},
-		"many":                {[]string{"--source=images", "--path=" + images, "--n-train=9"}, stage.ExitUsage, []string{"9 samples of the train split", "at most 3"}},
-		"text in numbers":     {[]string{"--source=csv", "--path=" + table}, stage.ExitInput, []string{"line 2, column kind (character 7)", "--columns"}},
-		"another digest":      {[]string{"--source=images", "--path=" + images, "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity, []string{"source-digest"}},
-		"another csv digest":  {[]string{"--source=csv", "--path=" + table, "--label=kind", "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity, []string{"source-digest"}},
-		"components of csv":   {[]string{"--source=csv", "--path=" + table, "--components=[]"}, stage.ExitUsage, []string{"components"}},
-		"digest of shapes":    {[]string{"--source=shapes", "--source-digest=x"}, stage.ExitUsage, []string{"source-digest"}},
-		"unknown resize":      {[]string{"--source=images", "--path=" + images, "--resize=nearest"}, stage.ExitUsage, []string{"nearest"}},
-		"archive that is not": {[]string{"--source=images", "--path=" + table}, stage.ExitInput, []string{"t.csv"}},
+		"size of mnist":       {[]string{"--source=mnist", "--size=32"}, failure.Usage, []string{"size is 32", "no effect while source is mnist", "images or celeba or shapes"}},
+		"label of images":     {[]string{"--source=images", "--label=x"}, failure.Usage, []string{"label", "no effect while source is images"}},
+		"fraction of celeba":  {[]string{"--source=celeba", "--test-fraction=0.5"}, failure.Usage, []string{"test-fraction"}},
+		"fraction of 1":       {[]string{"--source=images", "--path=" + images, "--test-fraction=1"}, failure.Usage, []string{"test-fraction is 1"}},
+		"two channels":        {[]string{"--source=shapes", "--channels=2"}, failure.Usage, []string{"channels is 2"}},
+		"huge size":           {[]string{"--source=images", "--path=" + images, "--size=5000"}, failure.Usage, []string{"512"}},
+		"path of shapes":      {[]string{"--source=shapes", "--path=" + images}, failure.Usage, []string{"no path"}},
+		"open quote":          {[]string{"--source=csv", "--path=" + table, `--columns="a`}, failure.Usage, []string{"columns"}},
+		"no path":             {[]string{"--source=images"}, failure.Input, []string{"no path given", "zip"}},
+		"no celeba":           {[]string{"--source=celeba", "--path=" + filepath.Join(images, "none")}, failure.Input, []string{"none", "img_align_celeba.zip"}},
+		"no images":           {[]string{"--source=images", "--path=" + filepath.Dir(table)}, failure.Input, []string{"none, and 1 other files"}},
+		"many":                {[]string{"--source=images", "--path=" + images, "--n-train=9"}, failure.Usage, []string{"9 samples of the train split", "at most 3"}},
+		"text in numbers":     {[]string{"--source=csv", "--path=" + table}, failure.Input, []string{"line 2, column kind (character 7)", "--columns"}},
+		"another digest":      {[]string{"--source=images", "--path=" + images, "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity, []string{"source-digest"}},
+		"another csv digest":  {[]string{"--source=csv", "--path=" + table, "--label=kind", "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity, []string{"source-digest"}},
+		"components of csv":   {[]string{"--source=csv", "--path=" + table, "--components=[]"}, failure.Usage, []string{"components"}},
+		"digest of shapes":    {[]string{"--source=shapes", "--source-digest=x"}, failure.Usage, []string{"source-digest"}},
+		"unknown resize":      {[]string{"--source=images", "--path=" + images, "--resize=nearest"}, failure.Usage, []string{"nearest"}},
+		"archive that is not": {[]string{"--source=images", "--path=" + table}, failure.Input, []string{"t.csv"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, _, stderr := prep(t, append(c.args, "--out="+t.TempDir())...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
 	"vapo/lib/stage"
 )
@@ -49,39 +50,29 @@ var spec = stage.Stage[params]{
 	Name:    "prep",
 	About:   "Read or draw a data set, check it and write its training and test split as tensor files.",
 	Version: 1,
-	Outputs: []stage.Port{
-		{Name: "train", Media: stage.MediaArrow, Help: "training split"},
-		{Name: "test", Media: stage.MediaArrow, Help: "test split"},
-		{Name: "preview", Media: stage.MediaPNG, Help: "the first training samples, as a picture"},
-		{Name: "summary", Media: stage.MediaJSON, Help: "counts, moments, checksums of the source files"},
-		{Name: "valid", Media: stage.MediaArrow, Help: "validation split of celeba", Optional: true},
+	Outputs: []contract.Port{
+		{Name: "train", Media: contract.MediaArrow, Help: "training split"},
+		{Name: "test", Media: contract.MediaArrow, Help: "test split"},
+		{Name: "preview", Media: contract.MediaPNG, Help: "the first training samples, as a picture"},
+		{Name: "summary", Media: contract.MediaJSON, Help: "counts, moments, checksums of the source files"},
+		{Name: "valid", Media: contract.MediaArrow, Help: "validation split of celeba", Optional: true},
 	},
-	Auto:  map[string]func(*params) string{"source-digest": resolveDigest},
-	Check: check,
-	Run:   run,
+	Resolve: resolve,
+	Run:     run,
 	Commands: []stage.Command{
 		{Name: "table", Help: "Write points, or samples like them, as a CSV file in the units of the table they came from.", Cmd: &tableCmd{}},
 	},
 }
 
-// resolveDigest makes the content of the source's files part of the cache key. Files that cannot be read leave "auto"
-// behind, for check to say why: here there is no way to return an error.
-func resolveDigest(p *params) string {
-	if !dataset.IsRead(p.Source) {
-		return noDigest
-	}
-	digest, err := dataset.Digest(p.Source, p.Path)
-	if err != nil {
-		return "auto"
-	}
-	return digest
-}
-
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-func check(p *params) error {
+// resolve validates the parameters and makes the content of the source's files part of the cache key.
+func resolve(p *params, _ stage.Given) error {
 	if err := checkOwn(p); err != nil {
 		return err
+	}
+	if p.SourceDigest == "auto" && !dataset.IsRead(p.Source) {
+		p.SourceDigest = noDigest
 	}
 	if p.Source == "shapes" {
 		return checkShapes(p)
@@ -89,11 +80,11 @@ func check(p *params) error {
 	if !dataset.IsRead(p.Source) {
 		return checkSynthetic(p)
 	}
-	if p.SourceDigest == "auto" { // it could not be resolved
-		if _, err := dataset.Digest(p.Source, p.Path); err != nil {
+	if p.SourceDigest == "auto" {
+		var err error
+		if p.SourceDigest, err = dataset.Digest(p.Source, p.Path); err != nil {
 			return coded(err)
 		}
-		return stage.Fail(stage.ExitInput, "run again when nothing else writes there", "the files of %s changed while they were read", p.Source)
 	}
 	if !digestForm.MatchString(p.SourceDigest) {
 		return fmt.Errorf("source-digest is %q; it must be auto or sha256: and 64 hexadecimal digits", p.SourceDigest)

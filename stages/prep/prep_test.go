@@ -16,19 +16,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
 // prep runs the stage in this process, without a store.
-func prep(t *testing.T, args ...string) (code int, m *stage.Manifest, stderr string) {
+func prep(t *testing.T, args ...string) (code failure.Class, m *contract.Manifest, stderr string) {
 	t.Helper()
 	t.Setenv("VAPO_STORE", "")
 	var out, errs bytes.Buffer
 	code = stage.Main(spec, args, &out, &errs)
-	if code == stage.ExitOK {
+	if code == failure.OK {
 		var err error
-		if m, err = stage.DecodeManifest(out.Bytes()); err != nil {
+		if m, err = contract.DecodeManifest(out.Bytes()); err != nil {
 			t.Fatalf("manifest: %v\n%s", err, out.Bytes())
 		}
 	}
@@ -36,11 +38,11 @@ func prep(t *testing.T, args ...string) (code int, m *stage.Manifest, stderr str
 }
 
 // mustPrep runs the stage to a new directory.
-func mustPrep(t *testing.T, args ...string) (dir string, m *stage.Manifest) {
+func mustPrep(t *testing.T, args ...string) (dir string, m *contract.Manifest) {
 	t.Helper()
 	dir = t.TempDir()
 	code, m, stderr := prep(t, append(args, "--out="+dir)...)
-	if code != stage.ExitOK {
+	if code != failure.OK {
 		t.Fatalf("prep %v: exit %d\n%s", args, code, stderr)
 	}
 	return dir, m
@@ -220,10 +222,10 @@ func resolved(t *testing.T, params string) map[string]any {
 	t.Helper()
 	t.Setenv("VAPO_STORE", "")
 	var out, errs bytes.Buffer
-	if code := stage.Main(spec, []string{"describe", "--check", params}, &out, &errs); code != stage.ExitOK {
+	if code := stage.Main(spec, []string{"describe", "--check", params}, &out, &errs); code != failure.OK {
 		t.Fatalf("describe --check %s: exit %d\n%s", params, code, errs.String())
 	}
-	d, err := stage.DecodeDescription(out.Bytes())
+	d, err := contract.DecodeDescription(out.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,30 +273,30 @@ func TestRefuses(t *testing.T) {
 	mixture := func(components string) []string { return []string{"--source=mixture", "--components=" + components} }
 	for name, c := range map[string]struct {
 		args []string
-		code int
+		code failure.Class
 		want []string
 	}{
-		"truncated":         {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { return b[:len(b)/2] })}, stage.ExitInput, []string{images, "truncated"}},
-		"not gzip":          {[]string{"--source=mnist", "--path=" + raw(images, func([]byte) []byte { return []byte("<html>404 not found</html>") })}, stage.ExitInput, []string{images, "expected gzip"}},
-		"flipped bit":       {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { b[len(b)-6] ^= 1; return b })}, stage.ExitIntegrity, []string{images, "checksum"}},
-		"not the published": {[]string{"--source=mnist", "--path=" + sound}, stage.ExitIntegrity, []string{images, "checksum of the published mnist", "--no-verify"}},
-		"other digest": {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--source-digest=sha256:" + strings.Repeat("0", 64)}, stage.ExitIntegrity,
+		"truncated":         {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { return b[:len(b)/2] })}, failure.Input, []string{images, "truncated"}},
+		"not gzip":          {[]string{"--source=mnist", "--path=" + raw(images, func([]byte) []byte { return []byte("<html>404 not found</html>") })}, failure.Input, []string{images, "expected gzip"}},
+		"flipped bit":       {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { b[len(b)-6] ^= 1; return b })}, failure.Integrity, []string{images, "checksum"}},
+		"not the published": {[]string{"--source=mnist", "--path=" + sound}, failure.Integrity, []string{images, "checksum of the published mnist", "--no-verify"}},
+		"other digest": {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity,
 			[]string{"source-digest", strings.Repeat("0", 64)}},
-		"not a digest":        {[]string{"--source=mnist", "--path=" + sound, "--source-digest=latest"}, stage.ExitUsage, []string{"source-digest", "latest"}},
-		"no such place":       {[]string{"--source=fashion-mnist", "--path=" + filepath.Join(sound, "none")}, stage.ExitInput, []string{"none", "dataset-fashion-mnist"}},
-		"cifar10 no path":     {[]string{"--source=cifar10"}, stage.ExitInput, []string{"cifar10", "cifar-10-binary.tar.gz"}},
-		"too many":            {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--n-test=11"}, stage.ExitUsage, []string{"n-test is 11", "10 samples"}},
-		"negative count":      {[]string{"--source=rings", "--n-train=-1"}, stage.ExitUsage, []string{"n-train is -1"}},
-		"huge count":          {[]string{"--source=rings", "--n-train=1000000000000"}, stage.ExitUsage, []string{"1000000000000"}},
-		"unknown source":      {[]string{"--source=imagenet"}, stage.ExitUsage, []string{"imagenet"}},
-		"path of rings":       {[]string{"--source=rings", "--path=" + sound}, stage.ExitUsage, []string{"rings", "no path"}},
-		"negative std":        {[]string{"--source=rings", "--std=-1"}, stage.ExitUsage, []string{"std -1"}},
-		"no components":       {[]string{"--source=mixture"}, stage.ExitUsage, []string{"needs components"}},
-		"components of mnist": {[]string{"--source=mnist", "--path=" + sound, "--components=[]"}, stage.ExitUsage, []string{"components", "no effect while source is mnist"}},
-		"unknown key":         {mixture(`[{"weight":1,"mean":[0],"sd":1}]`), stage.ExitUsage, []string{"sd"}},
-		"no list":             {mixture(`{"weight":1}`), stage.ExitUsage, []string{"components"}},
-		"weight 0":            {mixture(`[{"weight":0,"mean":[0],"std":1}]`), stage.ExitUsage, []string{"component 0 has weight 0"}},
-		"two dimensions":      {mixture(`[{"weight":1,"mean":[0],"std":1},{"weight":1,"mean":[0,1],"std":1}]`), stage.ExitUsage, []string{"component 1"}},
+		"not a digest":        {[]string{"--source=mnist", "--path=" + sound, "--source-digest=latest"}, failure.Usage, []string{"source-digest", "latest"}},
+		"no such place":       {[]string{"--source=fashion-mnist", "--path=" + filepath.Join(sound, "none")}, failure.Input, []string{"none", "dataset-fashion-mnist"}},
+		"cifar10 no path":     {[]string{"--source=cifar10"}, failure.Input, []string{"cifar10", "cifar-10-binary.tar.gz"}},
+		"too many":            {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--n-test=11"}, failure.Usage, []string{"n-test is 11", "10 samples"}},
+		"negative count":      {[]string{"--source=rings", "--n-train=-1"}, failure.Usage, []string{"n-train is -1"}},
+		"huge count":          {[]string{"--source=rings", "--n-train=1000000000000"}, failure.Usage, []string{"1000000000000"}},
+		"unknown source":      {[]string{"--source=imagenet"}, failure.Usage, []string{"imagenet"}},
+		"path of rings":       {[]string{"--source=rings", "--path=" + sound}, failure.Usage, []string{"rings", "no path"}},
+		"negative std":        {[]string{"--source=rings", "--std=-1"}, failure.Usage, []string{"std -1"}},
+		"no components":       {[]string{"--source=mixture"}, failure.Usage, []string{"needs components"}},
+		"components of mnist": {[]string{"--source=mnist", "--path=" + sound, "--components=[]"}, failure.Usage, []string{"components", "no effect while source is mnist"}},
+		"unknown key":         {mixture(`[{"weight":1,"mean":[0],"sd":1}]`), failure.Usage, []string{"sd"}},
+		"no list":             {mixture(`{"weight":1}`), failure.Usage, []string{"components"}},
+		"weight 0":            {mixture(`[{"weight":0,"mean":[0],"std":1}]`), failure.Usage, []string{"component 0 has weight 0"}},
+		"two dimensions":      {mixture(`[{"weight":1,"mean":[0],"std":1},{"weight":1,"mean":[0,1],"std":1}]`), failure.Usage, []string{"component 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

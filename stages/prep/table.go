@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/lib/stage"
 )
 
@@ -30,7 +32,7 @@ type tabled struct {
 // Run writes the table and prints what it is.
 func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 	if _, err := os.Stat(c.File); err == nil && !c.Force {
-		return stage.Fail(stage.ExitUsage, "--force writes over it", "%s is there already", c.File)
+		return failure.New(failure.Usage, "--force writes over it", "%s is there already", c.File)
 	}
 	points, err := readPoints(ctx, con, c.Points)
 	if err != nil {
@@ -43,7 +45,7 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 			return err
 		}
 		if columns = like.Columns; columns == nil {
-			return stage.Fail(stage.ExitInput, "give the train output of prep --source=csv", "%s has no named columns", c.Like)
+			return failure.New(failure.Input, "give the train output of prep --source=csv", "%s has no named columns", c.Like)
 		}
 		// Samples of a class know its number; the names are the data's.
 		if points.Classes == nil && !slices.ContainsFunc(points.Labels, func(l int64) bool { return l < 0 || l >= int64(len(like.Classes)) }) {
@@ -51,9 +53,9 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 		}
 	}
 	if len(columns) != points.D {
-		return stage.Fail(stage.ExitInput, "name the data set that they are like: --like", "%s has %d coordinates and %d named columns", c.Points, points.D, len(columns))
+		return failure.New(failure.Input, "name the data set that they are like: --like", "%s has %d coordinates and %d named columns", c.Points, points.D, len(columns))
 	}
-	if err := stage.WriteFile(c.File, func(w io.Writer) error { return dataset.WriteCSV(w, points, columns) }); err != nil {
+	if err := program.WriteFile(c.File, func(w io.Writer) error { return dataset.WriteCSV(w, points, columns) }); err != nil {
 		return fmt.Errorf("table: %w", err)
 	}
 	out := tabled{File: c.File, N: points.N}
@@ -70,11 +72,11 @@ func readPoints(ctx context.Context, con *stage.Console, ref string) (*dataset.P
 	}
 	set, err := dataset.Read(path)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "points are what prep makes of a table, or sample of a potential of points", "%s: %w", ref, err)
+		return nil, failure.New(failure.Input, "points are what prep makes of a table, or sample of a potential of points", "%s: %w", ref, err)
 	}
 	points, ok := set.(*dataset.Points)
 	if !ok {
-		return nil, stage.Fail(stage.ExitInput, "give points", "%s holds images", ref)
+		return nil, failure.New(failure.Input, "give points", "%s holds images", ref)
 	}
 	return points, nil
 }

@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
 )
 
 // Values of --class beside the number of a class.
@@ -41,14 +41,14 @@ func (m *model) label(class string) (func(sample int) int, error) {
 	}
 	known := m.config.Classes
 	if known == 0 {
-		return nil, stage.Fail(stage.ExitInput, noClasses, "--class is %s, but the network was trained without classes", class)
+		return nil, failure.New(failure.Input, noClasses, "--class is %s, but the network was trained without classes", class)
 	}
 	if class == eachClass {
 		return func(sample int) int { return sample % known }, nil
 	}
 	n, err := strconv.Atoi(class)
 	if err != nil || n >= known {
-		return nil, stage.Fail(stage.ExitUsage, "", "--class is %s, the network knows the classes 0 to %d", class, known-1)
+		return nil, failure.New(failure.Usage, "", "--class is %s, the network knows the classes 0 to %d", class, known-1)
 	}
 	return func(int) int { return n }, nil
 }

@@ -8,8 +8,8 @@ import (
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
 
@@ -97,7 +97,7 @@ func TestAverages(t *testing.T) {
 		t.Error("ema.1 gives other samples than the same weights under another name")
 	}
 	code, _, stderr := sample(t, "--input=checkpoint="+ck, "--weights=ema.2", "--out="+t.TempDir())
-	if code != stage.ExitInput || !strings.Contains(stderr, "only ema, ema.1, raw") {
+	if code != failure.Input || !strings.Contains(stderr, "only ema, ema.1, raw") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
@@ -106,7 +106,7 @@ func TestClassRefusals(t *testing.T) {
 	plain, ck := checkpointOf(t, pointsConfig("linear"), nil), checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	points := csvFile(t, "x1,x2\n1,2\n")
 	for _, c := range []struct {
-		code int
+		code failure.Class
 		ck   string
 		args []string
 		says string

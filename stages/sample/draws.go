@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/sampling"
 	"vapo/lib/stage"
 )
@@ -18,7 +19,7 @@ func drawAll(ctx context.Context, job *stage.Job, m *model, p *params) (dataset.
 	var work sampling.Work
 	d := m.config.Dim()
 	if p.N > maxNumbers/d {
-		return nil, work, 0, stage.Fail(stage.ExitResources, "draw in several runs with --first", "%d samples of %d numbers each do not fit in memory", p.N, d)
+		return nil, work, 0, failure.New(failure.Resources, "draw in several runs with --first", "%d samples of %d numbers each do not fit in memory", p.N, d)
 	}
 	s, err := m.sampler(p)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/lib/stage"
 )
 
@@ -33,7 +35,7 @@ type exported struct {
 // Run writes the archive and prints what it is.
 func (c *exportCmd) Run(ctx context.Context, con *stage.Console) error {
 	if _, err := os.Stat(c.File); err == nil && !c.Force {
-		return stage.Fail(stage.ExitUsage, "--force writes over it", "%s is there already", c.File)
+		return failure.New(failure.Usage, "--force writes over it", "%s is there already", c.File)
 	}
 	path, err := con.Resolve(ctx, c.Samples)
 	if err != nil {
@@ -41,7 +43,7 @@ func (c *exportCmd) Run(ctx context.Context, con *stage.Console) error {
 	}
 	set, err := dataset.Read(path)
 	if err != nil {
-		return stage.Fail(stage.ExitInput, "samples are what sample writes as samples.arrow", "%s: %w", c.Samples, err)
+		return failure.New(failure.Input, "samples are what sample writes as samples.arrow", "%s: %w", c.Samples, err)
 	}
 	shape := []int{set.Len()}
 	switch s := set.(type) {
@@ -57,7 +59,7 @@ func (c *exportCmd) Run(ctx context.Context, con *stage.Console) error {
 		shape = append(shape, s.D)
 	}
 	sum := sha256.New()
-	if err := stage.WriteFile(c.File, func(w io.Writer) error { return dataset.WriteNPZ(io.MultiWriter(w, sum), set) }); err != nil {
+	if err := program.WriteFile(c.File, func(w io.Writer) error { return dataset.WriteNPZ(io.MultiWriter(w, sum), set) }); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	return json.NewEncoder(con.Stdout).Encode(exported{c.File, set.Len(), shape, hex.EncodeToString(sum.Sum(nil))})

@@ -14,11 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
 
-func exportTool(t *testing.T, args ...string) (code int, stdout, stderr string) {
+func exportTool(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
 	code = stage.Main(spec, append([]string{"export"}, args...), &out, &err)
@@ -129,15 +130,15 @@ func TestExportRefuses(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		args []string
-		code int
+		code failure.Class
 		want string
 	}{
-		"missing":   {[]string{filepath.Join(dir, "none"), filepath.Join(dir, "a.npz")}, stage.ExitInput, "no such file"},
-		"text":      {[]string{text, filepath.Join(dir, "a.npz")}, stage.ExitInput, "not a readable tensor file"},
-		"there":     {[]string{good, there}, stage.ExitUsage, "--force"},
-		"no folder": {[]string{good, filepath.Join(dir, "none", "a.npz")}, stage.ExitUsage, "none"},
-		"one name":  {[]string{good}, stage.ExitUsage, "<file>"},
-		"no store":  {[]string{"ref:samples", filepath.Join(dir, "a.npz")}, stage.ExitUsage, "no store"},
+		"missing":   {[]string{filepath.Join(dir, "none"), filepath.Join(dir, "a.npz")}, failure.Input, "no such file"},
+		"text":      {[]string{text, filepath.Join(dir, "a.npz")}, failure.Input, "not a readable tensor file"},
+		"there":     {[]string{good, there}, failure.Usage, "--force"},
+		"no folder": {[]string{good, filepath.Join(dir, "none", "a.npz")}, failure.Usage, "none"},
+		"one name":  {[]string{good}, failure.Usage, "<file>"},
+		"no store":  {[]string{"ref:samples", filepath.Join(dir, "a.npz")}, failure.Usage, "no store"},
 	} {
 		code, stdout, stderr := exportTool(t, c.args...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
@@ -29,10 +30,10 @@ type fieldCmd struct {
 // Run prints a CSV with the header phi,g1,…,gd, a row for every point in the order of the input.
 func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	if !(f.T >= 0 && f.T <= 1) {
-		return stage.Fail(stage.ExitUsage, "", "--t is %v, expected a time in [0, 1]", f.T)
+		return failure.New(failure.Usage, "", "--t is %v, expected a time in [0, 1]", f.T)
 	}
 	if err := checkClass(f.Class, f.Guidance); err != nil {
-		return stage.Fail(stage.ExitUsage, "", "%w", err)
+		return failure.New(failure.Usage, "", "%w", err)
 	}
 	path, err := c.Resolve(ctx, f.Checkpoint)
 	if err != nil {
@@ -50,7 +51,7 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	if f.Points != "-" {
 		file, err := os.Open(f.Points)
 		if err != nil {
-			return stage.Fail(stage.ExitInput, "", "points: %w", err)
+			return failure.New(failure.Input, "", "points: %w", err)
 		}
 		defer file.Close()
 		in = file
@@ -102,7 +103,7 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 // readPoints reads the rows of a CSV with the header x1,…,xd: [n, d].
 func readPoints(r io.Reader, name string, d int) ([]float32, error) {
 	bad := func(format string, args ...any) error {
-		return stage.Fail(stage.ExitInput, fmt.Sprintf("the file must have the header x1..x%d and a point a row", d), "points %s: "+format, append([]any{name}, args...)...)
+		return failure.New(failure.Input, fmt.Sprintf("the file must have the header x1..x%d and a point a row", d), "points %s: "+format, append([]any{name}, args...)...)
 	}
 	rows := csv.NewReader(bufio.NewReader(r))
 	rows.ReuseRecord = true

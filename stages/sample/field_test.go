@@ -12,6 +12,7 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
 )
 
@@ -147,7 +148,7 @@ func TestFieldRefuses(t *testing.T) {
 	}
 	points := csvFile(t, "x1,x2\n1,2\n")
 	for _, c := range []struct {
-		code int
+		code failure.Class
 		says string
 		args []string
 	}{

@@ -11,8 +11,10 @@ import (
 
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/portable"
-	"vapo/lib/report/grid"
+	"vapo/lib/preview"
+	"vapo/lib/program"
 	"vapo/lib/sampling"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
@@ -37,16 +39,16 @@ type interpolateCmd struct {
 // Run writes the samples and prints where they are as a JSON line.
 func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if c.Pairs < 1 || c.Points < 2 || c.Steps < 1 {
-		return stage.Fail(stage.ExitUsage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more", c.Pairs, c.Points, c.Steps)
+		return failure.New(failure.Usage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more", c.Pairs, c.Points, c.Steps)
 	}
 	if !(c.TEnd > 0) {
-		return stage.Fail(stage.ExitUsage, "", "--t-end is %v, expected a positive time", c.TEnd)
+		return failure.New(failure.Usage, "", "--t-end is %v, expected a positive time", c.TEnd)
 	}
 	if c.Pairs > maxSamples/c.Points {
-		return stage.Fail(stage.ExitUsage, "", "%d pairs of %d points: expected at most %d samples", c.Pairs, c.Points, maxSamples)
+		return failure.New(failure.Usage, "", "%d pairs of %d points: expected at most %d samples", c.Pairs, c.Points, maxSamples)
 	}
 	if err := checkClass(c.Class, c.Guidance); err != nil {
-		return stage.Fail(stage.ExitUsage, "", "%w", err)
+		return failure.New(failure.Usage, "", "%w", err)
 	}
 	path, err := con.Resolve(ctx, c.Checkpoint)
 	if err != nil {
@@ -75,7 +77,7 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 func (m *model) interpolate(ctx context.Context, s *sampling.Sampler, seed uint64, pairs, points int, progress func(done int)) (dataset.Set, error) {
 	d, n := m.config.Dim(), pairs*points
 	if n > maxNumbers/d {
-		return nil, stage.Fail(stage.ExitResources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
+		return nil, failure.New(failure.Resources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
 	}
 	x := make([]float32, n*d)
 	a, b := make([]float32, d), make([]float32, d)
@@ -122,16 +124,16 @@ func spherical(dst, a, b []float32, f, w float64) {
 
 func (c *interpolateCmd) write(con *stage.Console, set dataset.Set) error {
 	if err := os.MkdirAll(c.Out, 0o777); err != nil {
-		return stage.Fail(stage.ExitUsage, "", "--out: %w", err)
+		return failure.New(failure.Usage, "", "--out: %w", err)
 	}
 	result := map[string]any{"pairs": c.Pairs, "points": c.Points, "samples": filepath.Join(c.Out, "interpolation.arrow")}
-	err := stage.WriteFile(filepath.Join(c.Out, "interpolation.arrow"), func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
+	err := program.WriteFile(filepath.Join(c.Out, "interpolation.arrow"), func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
 	if err != nil {
 		return err
 	}
 	if s, ok := set.(*dataset.Images); ok {
 		picture := filepath.Join(c.Out, "interpolation.png")
-		if err := stage.WriteFile(picture, func(w io.Writer) error { return grid.PNG(w, s.Pixels, s.N, s.C, s.H, s.W, c.Points, 2) }); err != nil {
+		if err := program.WriteFile(picture, func(w io.Writer) error { return preview.Grid(w, s.Pixels, s.N, s.C, s.H, s.W, c.Points, 2) }); err != nil {
 			return err
 		}
 		result["picture"] = picture

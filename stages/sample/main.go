@@ -7,4 +7,4 @@ import (
 	"vapo/lib/stage"
 )
 
-func main() { os.Exit(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(int(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr))) }

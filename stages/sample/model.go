@@ -6,9 +6,9 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
 	"vapo/lib/sampling"
-	"vapo/lib/stage"
 )
 
 // model is a trained potential ready to be evaluated.
@@ -22,7 +22,7 @@ type model struct {
 func openModel(path, weights string, guidance float64, name engine.Name) (*model, error) {
 	group, err := potential.Group(weights)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitUsage, "", "--weights: %w", err)
+		return nil, failure.New(failure.Usage, "", "--weights: %w", err)
 	}
 	be, err := engine.Open(name)
 	if err != nil {
@@ -30,18 +30,18 @@ func openModel(path, weights string, guidance float64, name engine.Name) (*model
 	}
 	c, err := checkpoint.Read(path)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "give the output checkpoint of train", "%w", err)
+		return nil, failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
 	}
 	config, values, err := potential.FromCheckpoint(c, group)
 	var missing *potential.GroupError
 	if errors.As(err, &missing) {
-		return nil, stage.Fail(stage.ExitInput, "--weights takes one of those it has", "%w", err)
+		return nil, failure.New(failure.Input, "--weights takes one of those it has", "%w", err)
 	}
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "give a checkpoint trained with --model mlp, wrn or unet", "%w", err)
+		return nil, failure.New(failure.Input, "give a checkpoint trained with --model mlp, wrn or unet", "%w", err)
 	}
 	if guidance != 1 && config.Classes == 0 {
-		return nil, stage.Fail(stage.ExitInput, noClasses, "--guidance is %v, but the network was trained without classes", guidance)
+		return nil, failure.New(failure.Input, noClasses, "--guidance is %v, but the network was trained without classes", guidance)
 	}
 	field, err := potential.NewGuidedField(be, config, values, sampling.Block(config), guidance)
 	if err != nil {

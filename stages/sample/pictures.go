@@ -7,15 +7,16 @@ import (
 	"strconv"
 
 	"vapo/lib/dataset"
-	"vapo/lib/report/preview"
+	"vapo/lib/failure"
+	"vapo/lib/preview"
 	"vapo/lib/sampling"
 	"vapo/lib/stage"
 )
 
 // pictureParams ask for pictures of the flow beside the samples.
 type pictureParams struct {
-	Trajectories int `help:"Samples, the first ones of the seed, whose way from noise to data is drawn; 0: none." default:"0" unit:"samples"`
-	Interpolate  int `help:"Pairs of noises between which samples are drawn along spherical paths; 0: none." default:"0" unit:"pairs"`
+	Trajectories int `help:"Samples, the first ones of the seed, whose way from noise to data is drawn; 0: none." default:"0" unit:"samples" effect:"none"`
+	Interpolate  int `help:"Pairs of noises between which samples are drawn along spherical paths; 0: none." default:"0" unit:"pairs" effect:"none"`
 }
 
 const (
@@ -28,7 +29,7 @@ const (
 
 func (p *pictureParams) check() error {
 	if t, n := p.Trajectories, p.Interpolate; min(t, n) < 0 || max(t, n) > mostPictured {
-		return stage.Fail(stage.ExitUsage, pictureHint, "trajectories and interpolate are %d and %d: expected 0 to %d", t, n, mostPictured)
+		return failure.New(failure.Usage, pictureHint, "trajectories and interpolate are %d and %d: expected 0 to %d", t, n, mostPictured)
 	}
 	return nil
 }

@@ -19,12 +19,15 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/program"
+	"vapo/lib/random"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 	"vapo/lib/training"
@@ -50,21 +53,21 @@ func runTests(m *testing.M) int {
 }
 
 // sample runs the stage in this process, without a store.
-func sample(t *testing.T, args ...string) (code int, stdout, stderr string) {
+func sample(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = stage.Main(spec, args, &out, &errs)
 	return code, out.String(), errs.String()
 }
 
-func mustSample(t *testing.T, args ...string) (dir string, m *stage.Manifest) {
+func mustSample(t *testing.T, args ...string) (dir string, m *contract.Manifest) {
 	t.Helper()
 	dir = t.TempDir()
 	code, stdout, stderr := sample(t, append(args, "--out="+dir)...)
 	if code != 0 {
 		t.Fatalf("sample %v: exit %d\n%s", args, code, stderr)
 	}
-	m, err := stage.DecodeManifest([]byte(stdout))
+	m, err := contract.DecodeManifest([]byte(stdout))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +121,7 @@ func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Chec
 func write(t *testing.T, ck *checkpoint.Checkpoint) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "checkpoint.arrow")
-	if err := stage.WriteFile(path, func(w io.Writer) error { return checkpoint.Write(w, ck) }); err != nil {
+	if err := program.WriteFile(path, func(w io.Writer) error { return checkpoint.Write(w, ck) }); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -266,7 +269,7 @@ func TestSolversAgree(t *testing.T) {
 		}
 	}
 	start := make([]float32, 2)
-	draw.New(0, "sample/noise", 0).Normal(start)
+	random.New(0, "sample/noise", 0).Normal(start)
 	if d := math.Hypot(float64(exact[0]-1.5*start[0]), float64(exact[1]-1.5*start[1])); d < 1e-3 || d > 20 {
 		t.Errorf("sample 0 moved by %v", d)
 	}
@@ -356,7 +359,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for _, c := range []struct {
 		says string
-		code int
+		code failure.Class
 		args []string
 	}{
 		{"parameter n is 0", 2, []string{"--input=checkpoint=" + ck, "--n=0"}},
@@ -422,7 +425,7 @@ func TestTerminated(t *testing.T) {
 	for lines.Scan() {
 	}
 	_ = c.Wait() // the exit code says it
-	if code := c.ProcessState.ExitCode(); code != 143 {
+	if code := failure.Class(c.ProcessState.ExitCode()); code != 143 {
 		t.Errorf("exit %d, want 143", code)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {

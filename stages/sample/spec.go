@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
 	"vapo/lib/potential"
-	"vapo/lib/report/grid"
-	"vapo/lib/report/preview"
+	"vapo/lib/preview"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -40,23 +40,18 @@ var spec = stage.Stage[params]{
 	Name:    "sample",
 	About:   "Draw samples from a trained potential by integrating its gradient from noise to data.",
 	Version: 4,
-	Inputs: []stage.Port{
-		{Name: "checkpoint", Media: stage.MediaArrow, Help: "a potential trained by train"},
+	Inputs: []contract.Port{
+		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential trained by train", Subject: true},
 	},
-	Outputs: []stage.Port{
-		{Name: "samples", Media: stage.MediaArrow, Help: "images as uint8, or points as float32"},
-		{Name: "grid", Media: stage.MediaPNG, Help: "the first samples, to look at"},
-		{Name: "trajectories", Media: stage.MediaPNG, Help: "the way of samples from noise to data, with --trajectories", Optional: true},
-		{Name: "interpolation", Media: stage.MediaPNG, Help: "samples between pairs of noises, with --interpolate", Optional: true},
+	Outputs: []contract.Port{
+		{Name: "samples", Media: contract.MediaArrow, Help: "images as uint8, or points as float32"},
+		{Name: "grid", Media: contract.MediaPNG, Help: "the first samples, to look at"},
+		{Name: "trajectories", Media: contract.MediaPNG, Help: "the way of samples from noise to data, with --trajectories", Optional: true},
+		{Name: "interpolation", Media: contract.MediaPNG, Help: "samples between pairs of noises, with --interpolate", Optional: true},
 	},
-	Auto: map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Resolve: func(p *params) {
-		if p.Solver == "rk45" { // recipes that say steps are to run with it, too, and all of them are one run
-			p.Steps = defaultSteps
-		}
-	},
-	Check: check,
-	Run:   run,
+	Resolve: resolve,
+	Engines: engine.Linked(),
+	Run:     run,
 	Commands: []stage.Command{
 		{Name: "field", Help: "Evaluate a potential and its gradient at given points.", Cmd: &fieldCmd{}},
 		{Name: "interpolate", Help: "Draw images along spherical paths between noises.", Cmd: &interpolateCmd{}},
@@ -70,7 +65,11 @@ const defaultSteps = 30
 // maxSamples bounds sample indices, so that arithmetic on them cannot overflow.
 const maxSamples = 1 << 40
 
-func check(p *params) error {
+func resolve(p *params, _ stage.Given) error {
+	p.Backend = engine.Auto(p.Backend)
+	if p.Solver == "rk45" {
+		p.Steps = defaultSteps // it has no effect: recipes that set it share one key
+	}
 	switch {
 	case !(p.TEnd > 0):
 		return fmt.Errorf("t-end is %v, expected a positive time", p.TEnd)
@@ -122,7 +121,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 // writeImages writes every image as a PNG file named by its sample index.
 func writeImages(dir string, s *dataset.Images, first int) error {
 	for i := range s.N {
-		im, err := grid.Single(s.Image(i), s.C, s.H, s.W)
+		im, err := preview.Single(s.Image(i), s.C, s.H, s.W)
 		if err != nil {
 			return err
 		}

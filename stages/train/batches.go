@@ -9,11 +9,12 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 	"vapo/lib/stage"
 	"vapo/lib/training"
 )
@@ -32,7 +33,7 @@ func unfit(err error) error {
 	if e := engine.Explain(err); e != err {
 		return e
 	}
-	return stage.Fail(stage.ExitInput, "", "%w", err)
+	return failure.New(failure.Input, "", "%w", err)
 }
 
 // loader copies samples into batches in [-1, 1].
@@ -51,9 +52,9 @@ func newLoader(p *params, d *data) *loader {
 // fill copies the samples of a step to dst and calls each with their indices.
 func (l *loader) fill(dst []float32, step int64, batch int, each func(row, sample int)) error {
 	d := len(dst) / batch
-	var coin *draw.Source
+	var coin *random.Source
 	if l.flip {
-		coin = draw.New(l.seed, "train/flip", uint64(step))
+		coin = random.New(l.seed, "train/flip", uint64(step))
 	}
 	for row := range batch {
 		s, err := l.samples.At(step*int64(batch) + int64(row))
@@ -105,7 +106,7 @@ func newPotentialRun(be backend.Backend, p *params, set *data) (*potentialRun, e
 	}
 	c, err := p.potentialConfig(set.Shape())
 	if err != nil {
-		return nil, stage.Fail(stage.ExitInput, "choose a network that fits the data", "%w", err)
+		return nil, failure.New(failure.Input, "choose a network that fits the data", "%w", err)
 	}
 	labels, err := newTeller(p, set.Set)
 	if err != nil {
@@ -142,10 +143,10 @@ func (r *potentialRun) fill(step int64, b *batch) error {
 	if err := r.data.fill(b.inputs[training.BatchX], step, r.p.Batch, r.labels.fill(step, b.inputs)); err != nil {
 		return err
 	}
-	draw.New(r.p.Seed, "train/noise", uint64(step)).Normal(b.inputs[training.BatchNoise])
+	random.New(r.p.Seed, "train/noise", uint64(step)).Normal(b.inputs[training.BatchNoise])
 	// One time in each of Batch equal strata: of the distribution as a whole, with less variance than independent draws
 	// (Kingma et al., arXiv 2107.00630, appendix I.1).
-	from := draw.New(r.p.Seed, "train/time", uint64(step))
+	from := random.New(r.p.Seed, "train/time", uint64(step))
 	var columns [homotopy.Columns][]float32
 	copy(columns[:], b.inputs[training.BatchTimes:])
 	for i := range r.p.Batch {
@@ -206,7 +207,7 @@ func newClassifierRun(ctx context.Context, job *stage.Job, be backend.Backend, p
 		return nil, fmt.Errorf("input test: %w", err)
 	}
 	if len(r.test.Labels) != r.test.N || !slices.Equal(r.test.Shape(), im.Shape()) {
-		return nil, stage.Fail(stage.ExitInput, "give the output test of the prep that made the data",
+		return nil, failure.New(failure.Input, "give the output test of the prep that made the data",
 			"input test: %d images of shape %v with %d labels, expected labelled ones of shape %v as in data", r.test.N, r.test.Shape(), len(r.test.Labels), im.Shape())
 	}
 	return r, nil
@@ -238,7 +239,7 @@ func (r *classifierRun) accuracy() (float64, error) {
 	}
 	a, err := n.Accuracy(r.test)
 	if err != nil {
-		return 0, stage.Fail(stage.ExitInput, "", "input test: %w", err)
+		return 0, failure.New(failure.Input, "", "input test: %w", err)
 	}
 	return a, nil
 }

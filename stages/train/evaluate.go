@@ -12,10 +12,11 @@ import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
-	"vapo/lib/report/preview"
+	"vapo/lib/preview"
 	"vapo/lib/sampling"
 	"vapo/lib/scoring"
 	"vapo/lib/stage"
@@ -24,11 +25,11 @@ import (
 
 // evaluateParams say how a potential is looked at while it is trained.
 type evaluateParams struct {
-	SampleEvery    int `help:"Steps between looks at a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn"`
-	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample that is looked at." default:"20" unit:"steps" min:"1"`
-	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576"`
-	ScoreReference int `help:"Training samples, the first ones, that a score compares with; fewer where there are fewer." default:"10000" unit:"samples" min:"2" max:"1073741824"`
-	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048"`
+	SampleEvery    int `help:"Steps between looks at a potential: samples of the averaged weights from the same noises each time and, for points or with the input features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
+	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample that is looked at." default:"20" unit:"steps" min:"1" effect:"none"`
+	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
+	ScoreReference int `help:"Training samples, the first ones, that a score compares with; fewer where there are fewer." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreTap       int `help:"Scores of images by Inception: channels of the layer, see eval." default:"2048" effect:"none"`
 }
 
 const (
@@ -93,7 +94,7 @@ func newEvaluator(ctx context.Context, job *stage.Job, be backend.Backend, p *pa
 		return e, nil
 	}
 	if points {
-		return nil, stage.Fail(stage.ExitInput, "leave out the input features", "points are compared as they are, without a feature network")
+		return nil, failure.New(failure.Input, "leave out the input features", "points are compared as they are, without a feature network")
 	}
 	path, err := job.Input(ctx, "features")
 	if err != nil {
@@ -218,7 +219,7 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 	}
 	if s, ok := samples.(*dataset.Points); ok {
 		if value, err = metrics.SlicedW2(s.X, e.points.X, s.D, scoring.Projections, lookSeed); err != nil {
-			return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
+			return 0, nil, failure.New(failure.Numeric, "", "%w", err)
 		}
 		return value, nil, nil
 	}
@@ -228,7 +229,7 @@ func (e *evaluator) score(ctx context.Context, samples dataset.Set) (value float
 	}
 	f, err := metrics.FrechetDistance(m, e.reference)
 	if err != nil {
-		return 0, nil, stage.Fail(stage.ExitNumeric, "", "%w", err)
+		return 0, nil, failure.New(failure.Numeric, "", "%w", err)
 	}
 	return f.Value, f.Warnings, nil
 }

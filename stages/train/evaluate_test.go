@@ -12,8 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 )
 
 // classifierFor trains a small feature network for the images of a file.
@@ -131,7 +132,7 @@ func TestScoreIsEvals(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "../sample", "../eval").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	other := func(name string, args ...string) *stage.Manifest {
+	other := func(name string, args ...string) *contract.Manifest {
 		t.Helper()
 		c := exec.Command(filepath.Join(bin, name), append(args, "--backend=tape")...)
 		var errs bytes.Buffer
@@ -140,7 +141,7 @@ func TestScoreIsEvals(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, errs.String())
 		}
-		m, err := stage.DecodeManifest(out)
+		m, err := contract.DecodeManifest(out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,15 +199,15 @@ func TestLooksRefused(t *testing.T) {
 	images, dots := pictures(t, 8, nil), points(t)
 	for says, c := range map[string]struct {
 		args []string
-		code int
+		code failure.Class
 	}{
-		"sample-every is 5, but it has no effect": {smallClassifier(images, "--sample-every=5"), stage.ExitUsage},
-		"sample-every is -1":                      {small(dots, "--sample-every=-1"), stage.ExitUsage},
-		"score-tap is 5":                          {small(dots, "--score-tap=5"), stage.ExitUsage},
-		"at most":                                 {small(dots, "--score-n=10000000"), stage.ExitUsage},
-		"points are compared":                     {small(dots, "--sample-every=5", "--input=features="+classifierFor(t, images)), stage.ExitInput},
-		"feature network":                         {smallUNet(images, "--sample-every=5", "--input=features="+images), stage.ExitInput},
-		"images of this size":                     {smallUNet(images, "--sample-every=5", "--input=features="+classifierFor(t, pictures(t, 4, nil))), stage.ExitInput},
+		"sample-every is 5, but it has no effect": {smallClassifier(images, "--sample-every=5"), failure.Usage},
+		"sample-every is -1":                      {small(dots, "--sample-every=-1"), failure.Usage},
+		"score-tap is 5":                          {small(dots, "--score-tap=5"), failure.Usage},
+		"at most":                                 {small(dots, "--score-n=10000000"), failure.Usage},
+		"points are compared":                     {small(dots, "--sample-every=5", "--input=features="+classifierFor(t, images)), failure.Input},
+		"feature network":                         {smallUNet(images, "--sample-every=5", "--input=features="+images), failure.Input},
+		"images of this size":                     {smallUNet(images, "--sample-every=5", "--input=features="+classifierFor(t, pictures(t, 4, nil))), failure.Input},
 	} {
 		code, _, said := train(t, append(c.args, "--out="+t.TempDir())...)
 		if code != c.code || !strings.Contains(said, says) {

@@ -11,8 +11,10 @@ import (
 	"strconv"
 
 	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
+	"vapo/lib/program"
 	"vapo/lib/safetensors"
 	"vapo/lib/stage"
 )
@@ -43,7 +45,7 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	group, err := potential.Group(cmd.Weights)
 	if err != nil {
-		return stage.Fail(stage.ExitUsage, "", "--weights: %w", err)
+		return failure.New(failure.Usage, "", "--weights: %w", err)
 	}
 	path, err := c.Resolve(ctx, cmd.Checkpoint)
 	if err != nil {
@@ -51,15 +53,15 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	ck, err := checkpoint.Read(path)
 	if err != nil {
-		return stage.Fail(stage.ExitInput, "give the output checkpoint of train", "%w", err)
+		return failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
 	}
 	config, weights, err := potential.FromCheckpoint(ck, group)
 	var missing *potential.GroupError
 	if errors.As(err, &missing) {
-		return stage.Fail(stage.ExitInput, "--weights takes one of those it has", "%s: %w", cmd.Checkpoint, err)
+		return failure.New(failure.Input, "--weights takes one of those it has", "%s: %w", cmd.Checkpoint, err)
 	}
 	if err != nil {
-		return stage.Fail(stage.ExitInput, "give a checkpoint trained with --model mlp, wrn or unet", "%s: %w", cmd.Checkpoint, err)
+		return failure.New(failure.Input, "give a checkpoint trained with --model mlp, wrn or unet", "%s: %w", cmd.Checkpoint, err)
 	}
 	params, err := config.Parameters()
 	if err != nil {
@@ -75,7 +77,7 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	meta := map[string]string{"config": string(raw), "step": strconv.FormatInt(ck.Step, 10), "weights": cmd.Weights}
 	sum := sha256.New()
-	err = stage.WriteFile(cmd.File, func(w io.Writer) error { return safetensors.Write(io.MultiWriter(w, sum), tensors, meta) })
+	err = program.WriteFile(cmd.File, func(w io.Writer) error { return safetensors.Write(io.MultiWriter(w, sum), tensors, meta) })
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 	"vapo/lib/safetensors"
-	"vapo/lib/stage"
 )
 
 // Weights that go out and come back are the same bits, and so are the potential and its gradient; the file says of itself
@@ -32,19 +33,19 @@ func TestExportRoundTrip(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &e); err != nil {
 				t.Fatal(err)
 			}
-			digest, err := stage.FileDigest(file)
+			digest, _, err := artifact.FileDigest(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			code, stdout, stderr = command(t, "import", file, "--out", back)
 			l := importLine(t, code, stdout, stderr)
-			want := exported{File: file, Digest: digest, Kind: "potential", Parameters: l.Parameters, Tensors: l.Tensors, Step: 77, Weights: weights}
+			want := exported{File: file, Digest: string(digest), Kind: "potential", Parameters: l.Parameters, Tensors: l.Tensors, Step: 77, Weights: weights}
 			if e != want || l.Step != 77 || l.Weights != "model" {
 				t.Errorf("exported %+v, expected %+v; imported %+v", e, want, l)
 			}
 
 			x, times := make([]float32, 5*config.Dim()), []float32{0.1, 0.3, 0.5, 0.7, 0.9}
-			draw.New(9, "test", 0).Normal(x)
+			random.New(9, "test", 0).Normal(x)
 			phi, grad := evaluate(t, from, group, x, times)
 			for _, g := range []string{checkpoint.Param, checkpoint.EMA} {
 				phi2, grad2 := evaluate(t, back, g, x, times)
@@ -84,7 +85,7 @@ func TestExportFile(t *testing.T) {
 	if code != 0 {
 		t.Fatal(stderr)
 	}
-	if code, stdout, stderr := command(t, "export", from, file); code != stage.ExitUsage || stdout != "" || !strings.Contains(stderr, "--force") {
+	if code, stdout, stderr := command(t, "export", from, file); code != failure.Usage || stdout != "" || !strings.Contains(stderr, "--force") {
 		t.Errorf("over a file that is there: exit %d, %q: %s", code, stdout, stderr)
 	}
 	if code, again, stderr := command(t, "export", from, file, "--force"); code != 0 || again != first {
@@ -119,7 +120,7 @@ func TestExportFile(t *testing.T) {
 	}
 	none := filepath.Join(t.TempDir(), "none.safetensors")
 	for name, path := range map[string]string{"no checkpoint": text, "no file": text + "s"} {
-		if code, stdout, stderr := command(t, "export", path, none); code != stage.ExitInput || stdout != "" {
+		if code, stdout, stderr := command(t, "export", path, none); code != failure.Input || stdout != "" {
 			t.Errorf("%s: exit %d, %q: %s", name, code, stdout, stderr)
 		}
 	}

@@ -5,11 +5,11 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/homotopy"
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 	"vapo/lib/training"
 )
 
@@ -31,7 +31,7 @@ type fieldCheck struct {
 func newFieldCheck(be backend.Backend, c potential.Config, seed uint64, set dataset.Set) (*fieldCheck, error) {
 	points, ok := set.(*dataset.Points)
 	if !ok || points.Mixture == nil {
-		return nil, stage.Fail(stage.ExitInput, "prepare a Gaussian mixture, or leave --field-every at 0", "--field-every compares with the closed form of a Gaussian mixture, and the data are none")
+		return nil, failure.New(failure.Input, "prepare a Gaussian mixture, or leave --field-every at 0", "--field-every compares with the closed form of a Gaussian mixture, and the data are none")
 	}
 	path, err := c.Path()
 	if err != nil {
@@ -43,9 +43,9 @@ func newFieldCheck(be backend.Backend, c potential.Config, seed uint64, set data
 	for k, u := range fieldTimes {
 		t := path.Draw(u)
 		p := path.At(t)
-		data, _ := points.Mixture.Sample(draw.New(seed, "train/field-data", uint64(k)), fieldPoints)
+		data, _ := points.Mixture.Sample(random.New(seed, "train/field-data", uint64(k)), fieldPoints)
 		noise := make([]float32, len(data))
-		draw.New(seed, "train/field-noise", uint64(k)).Normal(noise)
+		random.New(seed, "train/field-noise", uint64(k)).Normal(noise)
 		x, want, times := make([]float32, len(data)), make([]float32, len(data)), make([]float32, fieldPoints)
 		row, grad := make([]float64, d), make([]float64, d)
 		for i := range fieldPoints {

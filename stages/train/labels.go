@@ -4,26 +4,26 @@ import (
 	"fmt"
 
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 	"vapo/lib/training"
 )
 
 // classesOf is the number of classes that the n labels of a set are of: those it names, or one more than the greatest label.
 func classesOf(who string, n int, labels []int64, names []string) (int, error) {
 	if len(labels) != n {
-		return 0, stage.Fail(stage.ExitInput, "prepare a labelled data set", "input data: %d samples have %d labels, %s needs one each", n, len(labels), who)
+		return 0, failure.New(failure.Input, "prepare a labelled data set", "input data: %d samples have %d labels, %s needs one each", n, len(labels), who)
 	}
 	classes := max(2, len(names))
 	for i, l := range labels {
 		if l < 0 || l >= potential.MaxClasses {
-			return 0, stage.Fail(stage.ExitInput, "", "input data: sample %d has label %d, expected 0 to %d", i, l, potential.MaxClasses-1)
+			return 0, failure.New(failure.Input, "", "input data: sample %d has label %d, expected 0 to %d", i, l, potential.MaxClasses-1)
 		}
 		classes = max(classes, int(l)+1)
 	}
 	if classes > potential.MaxClasses {
-		return 0, stage.Fail(stage.ExitInput, "", "input data: it names %d classes, expected at most %d", classes, potential.MaxClasses)
+		return 0, failure.New(failure.Input, "", "input data: it names %d classes, expected at most %d", classes, potential.MaxClasses)
 	}
 	return classes, nil
 }
@@ -72,7 +72,7 @@ func (t *teller) fill(step int64, batch [][]float32) func(row, sample int) {
 	}
 	onehot := batch[training.BatchLabel]
 	clear(onehot)
-	coins := draw.New(t.seed, "train/label-drop", uint64(step))
+	coins := random.New(t.seed, "train/label-drop", uint64(step))
 	return func(row, sample int) {
 		if coins.Uniform64() >= t.dropout {
 			t.tell(onehot, row, sample)

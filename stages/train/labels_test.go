@@ -11,9 +11,10 @@ import (
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
+	"vapo/lib/random"
 	"vapo/lib/sampling"
 	"vapo/lib/training"
 )
@@ -30,7 +31,7 @@ func clusters(t *testing.T) (string, *dataset.Mixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, labels := m.Sample(draw.New(1, "test", 0), 3000)
+	x, labels := m.Sample(random.New(1, "test", 0), 3000)
 	return write(t, "clusters.arrow", &dataset.Points{Name: "three", N: 3000, D: 2, X: x, Labels: labels, Mixture: m}), m
 }
 
@@ -216,7 +217,7 @@ func TestConditionalKinds(t *testing.T) {
 	unlabelled := pictures(t, 8, func(s *dataset.Images) { s.Labels = nil })
 	for _, c := range []struct {
 		says string
-		code int
+		code failure.Class
 		args []string
 	}{
 		{"40 samples have 0 labels", 3, smallUNet(unlabelled, "--conditional")},

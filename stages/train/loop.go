@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
 	"vapo/lib/layer"
 	"vapo/lib/stage"
 	"vapo/lib/training"
@@ -163,7 +164,7 @@ func (t *trainer) finish(ctx context.Context) error {
 		return err
 	}
 	if name, bad := c.NonFinite(); bad {
-		return stage.Fail(stage.ExitNumeric, "lower --learning-rate", "tensor %s of the final checkpoint is not finite", name)
+		return failure.New(failure.Numeric, "lower --learning-rate", "tensor %s of the final checkpoint is not finite", name)
 	}
 	sum := sha256.New()
 	if err := t.job.Output(ctx, "checkpoint", func(w io.Writer) error { return checkpoint.Write(io.MultiWriter(w, sum), c) }); err != nil {

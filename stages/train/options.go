@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 
+	"vapo/lib/engine"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/stage"
 	"vapo/lib/training"
 )
 
@@ -20,14 +22,18 @@ func (p *params) micro() int {
 	return max(1, p.Batch/p.MicroBatch)
 }
 
-// resolve sets what follows from other parameters, so that keys hold it: where the learning rate's decay ends.
-func (p *params) resolve() {
+func resolve(p *params, given stage.Given) error {
+	if err := p.applyPreset(given); err != nil {
+		return err
+	}
+	p.Backend = engine.Auto(p.Backend)
 	switch {
 	case p.Decay != "cosine":
 		p.Horizon = 0
 	case p.Horizon == 0:
 		p.Horizon = p.Steps
 	}
+	return check(p)
 }
 
 func (p *params) optimiser() (optim.Config, error) {

@@ -8,20 +8,21 @@ import (
 	"strings"
 
 	"vapo/lib/potential"
+	"vapo/lib/stage"
 )
 
 // noPreset is the value of --preset that leaves the network to its parameters.
 const noPreset = "none"
 
-// expand gives the network's parameters the values of a preset, so that records and keys hold them and the preset's name
-// alone decides nothing.
-func expand(p *params) (set string, values map[string]string, err error) {
+// applyPreset sets the network's parameters to the values of the preset, so that records and keys hold them and the
+// preset's name alone decides nothing.
+func (p *params) applyPreset(given stage.Given) error {
 	if p.Preset == noPreset {
-		return "", nil, nil
+		return nil
 	}
 	c, err := presetOf(p.Preset)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	network := map[string]any{"model": c.Kind}
 	switch c.Kind {
@@ -42,11 +43,11 @@ func expand(p *params) (set string, values map[string]string, err error) {
 		}
 		text, err := json.Marshal(v)
 		if err != nil {
-			return "", nil, fmt.Errorf("preset %s: %s: %w", p.Preset, name, err)
+			return fmt.Errorf("preset %s: %s: %w", p.Preset, name, err)
 		}
 		out[name] = string(text)
 	}
-	return "--preset " + p.Preset, out, nil
+	return given.Preset("--preset "+p.Preset, out)
 }
 
 // presetOf is the preset of a name.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"vapo/lib/checkpoint"
+	"vapo/lib/contract"
 	"vapo/lib/potential"
 	"vapo/lib/stage"
 )
@@ -21,7 +22,7 @@ func resolved(t *testing.T, given string) (map[string]any, string) {
 	if code := stage.Main(spec, []string{"describe", "--check", given}, &out, &errs); code != 0 {
 		return nil, errs.String()
 	}
-	d, err := stage.DecodeDescription(out.Bytes())
+	d, err := contract.DecodeDescription(out.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

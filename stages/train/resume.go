@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"vapo/lib/checkpoint"
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 	"vapo/lib/training"
 )
 
@@ -69,7 +69,7 @@ func (t *trainer) resume(ctx context.Context) (int64, error) {
 				return 0, err
 			}
 			if ok {
-				return 0, stage.Fail(stage.ExitUsage, mixed, "--earlier %s is given without the output checkpoint of the same run", output)
+				return 0, failure.New(failure.Usage, mixed, "--earlier %s is given without the output checkpoint of the same run", output)
 			}
 		}
 		return 0, t.s.Initialise(t.p.Seed)
@@ -102,7 +102,7 @@ func (t *trainer) restore(path string) (int64, error) {
 func (t *trainer) goOn(ctx context.Context, path string) (int64, error) {
 	c, err := checkpoint.Read(path)
 	if err != nil {
-		return 0, stage.Fail(stage.ExitInput, "give the output checkpoint of a shorter run", "%w", err)
+		return 0, failure.New(failure.Input, "give the output checkpoint of a shorter run", "%w", err)
 	}
 	raw, err := t.earlier(ctx, "end")
 	if err != nil {
@@ -114,21 +114,21 @@ func (t *trainer) goOn(ctx context.Context, path string) (int64, error) {
 		return 0, err
 	}
 	if json.Unmarshal(raw, &end) != nil || end.Guard.Check() != nil || end.Step != c.Step || end.Checkpoint != digest {
-		return 0, stage.Fail(stage.ExitInput, mixed, "the end that was given is not that of this checkpoint's run")
+		return 0, failure.New(failure.Input, mixed, "the end that was given is not that of this checkpoint's run")
 	}
 	if end.Series != t.job.Series() {
-		return 0, stage.Fail(stage.ExitInput, "only --steps may differ, and with --decay=cosine --horizon must be given and the same",
+		return 0, failure.New(failure.Input, "only --steps may differ, and with --decay=cosine --horizon must be given and the same",
 			"it is of another series: its run differs in more than its length")
 	}
 	if c.Step > int64(t.p.Steps) {
-		return 0, stage.Fail(stage.ExitInput, "raise --steps", "the checkpoint is of step %d, after the %d steps of this run", c.Step, t.p.Steps)
+		return 0, failure.New(failure.Input, "raise --steps", "the checkpoint is of step %d, after the %d steps of this run", c.Step, t.p.Steps)
 	}
 	lines, err := t.earlierLines(ctx, &end)
 	if err != nil {
 		return 0, err
 	}
 	if err := t.s.Restore(c); err != nil {
-		return 0, stage.Fail(stage.ExitInput, "", "%w", err)
+		return 0, failure.New(failure.Input, "", "%w", err)
 	}
 	t.h = &history{Lines: lines, From: c.Step, standing: end.standing}
 	return c.Step, nil
@@ -141,7 +141,7 @@ func (t *trainer) earlier(ctx context.Context, output string) ([]byte, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, stage.Fail(stage.ExitUsage, "give --earlier "+output+"=REF too", "the output %s of the run that the checkpoint is of is missing", output)
+		return nil, failure.New(failure.Usage, "give --earlier "+output+"=REF too", "the output %s of the run that the checkpoint is of is missing", output)
 	}
 	return os.ReadFile(path)
 }
@@ -157,10 +157,10 @@ func (t *trainer) earlierLines(ctx context.Context, end *ending) ([]json.RawMess
 		lines = append(lines, json.RawMessage(bytes.TrimSuffix(l, []byte("\n"))))
 	}
 	if end.Lines < 0 || end.Lines > len(lines) {
-		return nil, stage.Fail(stage.ExitInput, mixed, "the metrics have %d lines, expected %d as the end of that run says", len(lines), end.Lines)
+		return nil, failure.New(failure.Input, mixed, "the metrics have %d lines, expected %d as the end of that run says", len(lines), end.Lines)
 	}
 	if lines = lines[:end.Lines]; linesDigest(lines) != end.Metrics {
-		return nil, stage.Fail(stage.ExitInput, mixed, "the metrics that were given are not those of this checkpoint's run")
+		return nil, failure.New(failure.Input, mixed, "the metrics that were given are not those of this checkpoint's run")
 	}
 	return lines, nil
 }
@@ -240,6 +240,6 @@ func (t *trainer) diverged(ctx context.Context, step int64, reason error) error 
 	if errors.As(reason, &skipping) {
 		hint = "raise --spike-factor or lower --learning-rate; the last good state is kept as the run's resumable checkpoint"
 	}
-	return stage.Fail(stage.ExitNumeric, hint,
+	return failure.New(failure.Numeric, hint,
 		"training diverged at step %d: %w; the state after %d steps is kept", step, reason, step)
 }

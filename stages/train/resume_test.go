@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vapo/lib/failure"
 )
 
 func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
@@ -27,13 +29,13 @@ func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
 
 // attempt starts the stage, sends it a signal a while after it began to compute, and returns its exit code (-1 where the
 // signal killed it) and what it said.
-func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code int, stderr string) {
+func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	return attemptOf(t, binary(), args, sig, after)
 }
 
 // attemptOf is attempt of another program than binary.
-func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, after time.Duration) (code int, stderr string) {
+func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	c := exec.Command(program, args...)
 	pipe, err := c.StderrPipe()
@@ -58,7 +60,7 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, 
 		said.WriteString(lines.Text() + "\n")
 	}
 	_ = c.Wait() // the exit code says it
-	return c.ProcessState.ExitCode(), said.String()
+	return failure.Class(c.ProcessState.ExitCode()), said.String()
 }
 
 // However often and however roughly a run is stopped, the same command ends in the same bytes.
@@ -96,7 +98,7 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 				if code == 0 {
 					break
 				}
-				if want := map[syscall.Signal]int{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
+				if want := map[syscall.Signal]failure.Class{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
 					t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
 				}
 				if _, err := os.Stat(filepath.Join(broken, "manifest.json")); err == nil {

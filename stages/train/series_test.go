@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 )
 
 // earlier are the flags with which a run goes on from the one whose outputs are in dir.
@@ -90,22 +90,22 @@ func TestSeriesRefused(t *testing.T) {
 	}
 	for says, c := range map[string]struct {
 		args, earlier []string
-		code          int
+		code          failure.Class
 	}{
-		"of another series":          {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), stage.ExitInput},
-		"after the 20 steps":         {constant("--steps=20"), earlier(dir), stage.ExitInput},
-		"differs in more than":       {small(data, "--steps=50"), earlier(dir), stage.ExitInput}, // its rate falls to 0 at 50
-		"0 lines, expected":          {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty}, stage.ExitInput},
-		"not a readable tensor file": {constant("--steps=50"), []string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, stage.ExitInput},
-		"not that of this":           {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]}, stage.ExitInput},
-		"is not that":                {constant("--steps=50"), []string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, stage.ExitInput},
-		"of this checkpoint's run":   {constant("--steps=50"), []string{earlier(seed)[0], earlier(dir)[1], end}, stage.ExitInput},
-		"not those of this":          {constant("--steps=50"), []string{checkpoint, earlier(seed)[1], end}, stage.ExitInput},
-		"without the output":         {constant("--steps=50"), earlier(dir)[1:], stage.ExitUsage},
-		"unknown output checkpoints": {constant("--steps=50"), []string{"--earlier=checkpoints=" + metrics}, stage.ExitUsage},
-		"the output metrics of":      {constant("--steps=50"), []string{checkpoint, end}, stage.ExitUsage},
-		"the output end of":          {constant("--steps=50"), []string{checkpoint}, stage.ExitUsage},
-		"horizon is 30, expected":    {small(data, "--steps=50", "--horizon=30"), nil, stage.ExitUsage},
+		"of another series":          {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
+		"after the 20 steps":         {constant("--steps=20"), earlier(dir), failure.Input},
+		"differs in more than":       {small(data, "--steps=50"), earlier(dir), failure.Input}, // its rate falls to 0 at 50
+		"0 lines, expected":          {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty}, failure.Input},
+		"not a readable tensor file": {constant("--steps=50"), []string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, failure.Input},
+		"not that of this":           {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]}, failure.Input},
+		"is not that":                {constant("--steps=50"), []string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, failure.Input},
+		"of this checkpoint's run":   {constant("--steps=50"), []string{earlier(seed)[0], earlier(dir)[1], end}, failure.Input},
+		"not those of this":          {constant("--steps=50"), []string{checkpoint, earlier(seed)[1], end}, failure.Input},
+		"without the output":         {constant("--steps=50"), earlier(dir)[1:], failure.Usage},
+		"unknown output checkpoints": {constant("--steps=50"), []string{"--earlier=checkpoints=" + metrics}, failure.Usage},
+		"the output metrics of":      {constant("--steps=50"), []string{checkpoint, end}, failure.Usage},
+		"the output end of":          {constant("--steps=50"), []string{checkpoint}, failure.Usage},
+		"horizon is 30, expected":    {small(data, "--steps=50", "--horizon=30"), nil, failure.Usage},
 	} {
 		args := append(append(c.args, "--out="+t.TempDir()), c.earlier...)
 		code, _, said := train(t, args...)
@@ -126,8 +126,8 @@ func TestSeriesRefused(t *testing.T) {
 		"expected 0 (none) or mor": constant("--clip-std=-1"),
 	} {
 		code, _, said := train(t, append(args, "--out="+t.TempDir())...)
-		if code != stage.ExitUsage || !strings.Contains(said, says) {
-			t.Errorf("exit %d, want %d and a word of %q\n%s", code, stage.ExitUsage, says, said)
+		if code != failure.Usage || !strings.Contains(said, says) {
+			t.Errorf("exit %d, want %d and a word of %q\n%s", code, failure.Usage, says, said)
 		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -60,10 +62,10 @@ type params struct {
 	Time        bool            `help:"wrn: tell the network t; without, it is one potential for all times." default:"true" negatable:"" only:"model=wrn"`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
-	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1"`
-	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0"`
-	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8" min:"2" max:"1048576"`
-	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0"`
+	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1" effect:"none"`
+	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance by time; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
+	VarianceBatches int         `help:"Batches of each bin of time in such a measurement." default:"8" min:"2" max:"1048576" effect:"none"`
+	FieldEvery      int         `help:"Steps between comparisons with the closed-form field, for data from a known mixture; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
 	CheckpointEvery int         `help:"Steps between resumable checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64       `help:"Bytes on local disk for data that are in the store and larger than memory should hold: smaller ones are fetched whole, of larger ones the parts needed next are kept; 0: none." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
 	Backend         engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
@@ -76,21 +78,19 @@ var spec = stage.Stage[params]{
 	About:   "Train a potential whose gradient carries noise to data, or a classifier whose features score images.",
 	Version: 6,
 	Length:  "steps",
-	Inputs: []stage.Port{
-		{Name: "data", Media: stage.MediaArrow, Help: "training samples"},
-		{Name: "test", Media: stage.MediaArrow, Help: "classifier: images for its accuracy", Optional: true},
-		{Name: "features", Media: stage.MediaArrow, Help: "feature network of the scores of a potential in training, see eval and --sample-every; images only", Optional: true},
+	Inputs: []contract.Port{
+		{Name: "data", Media: contract.MediaArrow, Help: "training samples"},
+		{Name: "test", Media: contract.MediaArrow, Help: "classifier: images for its accuracy", Optional: true},
+		{Name: "features", Media: contract.MediaArrow, Help: "feature network of the scores of a potential in training, see eval and --sample-every; images only", Optional: true},
 	},
-	Outputs: []stage.Port{
-		{Name: "checkpoint", Media: stage.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
-		{Name: "metrics", Media: stage.MediaNDJSON, Help: "loss, gradient norms, field errors and scores by step, and loss, velocity and spread by time"},
-		{Name: "end", Media: stage.MediaJSON, Help: "what a longer run needs to go on from this one, beside checkpoint and metrics: see --earlier"},
-		{Name: "progress", Media: stage.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
+	Outputs: []contract.Port{
+		{Name: "checkpoint", Media: contract.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
+		{Name: "metrics", Media: contract.MediaNDJSON, Help: "loss, gradient norms, field errors and scores by step, and loss, velocity and spread by time"},
+		{Name: "end", Media: contract.MediaJSON, Help: "what a longer run needs to go on from this one, beside checkpoint and metrics: see --earlier"},
+		{Name: "progress", Media: contract.MediaPNG, Help: "samples from the same noises through training, with --sample-every", Optional: true},
 	},
-	Auto:    map[string]func(*params) string{"backend": func(*params) string { return engine.Auto() }},
-	Expand:  expand,
-	Resolve: (*params).resolve,
-	Check:   check,
+	Resolve: resolve,
+	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
@@ -151,10 +151,10 @@ func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, err
 		if errors.As(err, &format) {
 			return nil, badData(name, err)
 		}
-		return nil, stage.Fail(stage.ExitInput, "", "input %s: %w", name, err)
+		return nil, failure.New(failure.Input, "", "input %s: %w", name, err)
 	}
 	if set.Len() == 0 {
-		return nil, stage.Fail(stage.ExitInput, "", "input %s has no samples", name)
+		return nil, failure.New(failure.Input, "", "input %s has no samples", name)
 	}
 	return set, nil
 }
@@ -162,7 +162,7 @@ func readSet(ctx context.Context, job *stage.Job, name string) (dataset.Set, err
 func images(set dataset.Set, model string) (*dataset.Images, error) {
 	im, ok := set.(*dataset.Images)
 	if !ok {
-		return nil, stage.Fail(stage.ExitInput, "use --model mlp for points", "a %s needs images, the data are of shape %v", model, set.Shape())
+		return nil, failure.New(failure.Input, "use --model mlp for points", "a %s needs images, the data are of shape %v", model, set.Shape())
 	}
 	return im, nil
 }

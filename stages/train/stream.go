@@ -6,7 +6,9 @@ import (
 
 	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/npz"
+	"vapo/lib/program"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -101,9 +103,9 @@ func wholeData(ctx context.Context, job *stage.Job, p *params) (*data, error) {
 
 // fits says whether an input can be read whole.
 func fits(job *stage.Job, name string) error {
-	need, have := job.InputSize(name), memoryLimit()
+	need, have := job.InputSize(name), program.MemoryLimit()
 	if have > 0 && need > have {
-		return stage.Fail(stage.ExitResources, "prepare fewer samples; potentials alone are trained on data larger than memory, given as a tensor file",
+		return failure.New(failure.Resources, "prepare fewer samples; potentials alone are trained on data larger than memory, given as a tensor file",
 			"input %s is read into memory whole and takes %d MiB, this process may have %d MiB", name, need>>20, have>>20)
 	}
 	return nil
@@ -115,9 +117,9 @@ func badData(name string, err error) error {
 	var table *dataset.TableError
 	switch {
 	case errors.As(err, &format):
-		return stage.Fail(stage.ExitInput, "give an output of prep", "input %s: %w", name, err)
+		return failure.New(failure.Input, "give an output of prep", "input %s: %w", name, err)
 	case errors.As(err, &table):
-		return stage.Fail(stage.ExitInput, "", "input %s: %w", name, err)
+		return failure.New(failure.Input, "", "input %s: %w", name, err)
 	}
 	return err
 }

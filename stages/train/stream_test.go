@@ -6,18 +6,18 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"vapo/lib/artifact"
+	"vapo/lib/contract"
 	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore/objectstoretest"
-	"vapo/lib/stage"
+	"vapo/lib/random"
 )
 
 // streamed, as the test program's first argument, makes it the stage with narrow windows: a small set is many of them.
@@ -39,7 +39,7 @@ func narrowed(t *testing.T, memory bool) {
 // many are labelled images of 8x8, n of them.
 func many(n int) *dataset.Images {
 	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n), Classes: []string{"a", "b", "c"}}
-	rng := draw.New(4, "test", 0)
+	rng := random.New(4, "test", 0)
 	for i := range s.Pixels {
 		s.Pixels[i] = uint8(rng.IntN(256))
 	}
@@ -77,7 +77,7 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 		"cluster": {pts, func(d string) []string { return small(d, "--steps=70", "--conditional") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			digest := func(memory bool, args ...string) (string, *stage.Manifest) {
+			digest := func(memory bool, args ...string) (string, *contract.Manifest) {
 				t.Helper()
 				narrowed(t, memory)
 				code, m, stderr := train(t, append(args, "--out="+t.TempDir())...)
@@ -130,7 +130,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 		if code == 0 {
 			break
 		}
-		if want := map[syscall.Signal]int{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
+		if want := map[syscall.Signal]failure.Class{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
 			t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
 		}
 	}
@@ -157,7 +157,7 @@ func TestStreamRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, c := range map[string]struct {
-		code int
+		code failure.Class
 		args []string
 	}{
 		"sample 70 has label 1099511627776": {3, smallUNet(write(t, "bad.arrow", bad), "--conditional")},
@@ -176,26 +176,8 @@ func TestStreamRefusals(t *testing.T) {
 	}
 }
 
-// TestMemoryLimit: what has to be read whole and cannot be is refused before it is read.
+// An input that has to be read whole and does not fit into memory is refused before it is read.
 func TestMemoryLimit(t *testing.T) {
-	root := t.TempDir()
-	for path, text := range map[string]string{
-		"self": "4:memory:/c\n3:cpu:/\n0::/a/b\n", "memory/c/memory.limit_in_bytes": "7000\n", "a/memory.max": "5000\n", "a/b/memory.max": "max\n", "memory.max": "9000\n",
-		"meminfo": "MemTotal:  100 kB\nMemAvailable:      77 kB\n",
-	} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := groupLimits(filepath.Join(root, "self"), root); !slices.Equal(got, []int64{7000, 5000, 9000}) {
-		t.Errorf("limits of the groups %v", got)
-	}
-	if got := available(filepath.Join(root, "meminfo")); got != 77<<10 {
-		t.Errorf("available %d", got)
-	}
 	data := write(t, "many.arrow", many(2000))
 	c := append([]string{streamed}, smallClassifier(data, "--out="+t.TempDir())...)
 	self, err := os.Executable()
@@ -203,7 +185,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("GOMEMLIMIT", "100KiB")
-	if code, said := attemptOf(t, self, c, 0, 0); code != stage.ExitResources || !strings.Contains(said, "read into memory whole") {
-		t.Errorf("exit %d, want %d\n%s", code, stage.ExitResources, said)
+	if code, said := attemptOf(t, self, c, 0, 0); code != failure.Resources || !strings.Contains(said, "read into memory whole") {
+		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, said)
 	}
 }

@@ -14,9 +14,12 @@ import (
 	"sync"
 	"testing"
 
+	"vapo/lib/contract"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore/objectstoretest"
+	"vapo/lib/program"
+	"vapo/lib/random"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -24,7 +27,7 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == streamed {
 		limits, inMemory = narrow, 0
-		os.Exit(stage.Main(spec, os.Args[2:], os.Stdout, os.Stderr))
+		os.Exit(int(stage.Main(spec, os.Args[2:], os.Stdout, os.Stderr)))
 	}
 	os.Unsetenv("VAPO_STORE")
 	code := objectstoretest.Main(m)
@@ -51,13 +54,13 @@ var binary = sync.OnceValue(func() string {
 })
 
 // train runs the stage in this process, without a store.
-func train(t *testing.T, args ...string) (code int, m *stage.Manifest, stderr string) {
+func train(t *testing.T, args ...string) (code failure.Class, m *contract.Manifest, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = stage.Main(spec, args, &out, &errs)
-	if code == stage.ExitOK {
+	if code == failure.OK {
 		var err error
-		if m, err = stage.DecodeManifest(out.Bytes()); err != nil {
+		if m, err = contract.DecodeManifest(out.Bytes()); err != nil {
 			t.Fatalf("manifest: %v\n%s", err, out.Bytes())
 		}
 	}
@@ -67,7 +70,7 @@ func train(t *testing.T, args ...string) (code int, m *stage.Manifest, stderr st
 func write(t *testing.T, name string, set dataset.Set) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := stage.WriteFile(path, func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
+	if err := program.WriteFile(path, func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -82,7 +85,7 @@ func points(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, labels := m.Sample(draw.New(1, "test", 0), 500)
+	x, labels := m.Sample(random.New(1, "test", 0), 500)
 	return write(t, "points.arrow", &dataset.Points{Name: "two", N: 500, D: 2, X: x, Labels: labels, Mixture: m})
 }
 
@@ -250,7 +253,7 @@ func TestRefusals(t *testing.T) {
 	plain := func(set dataset.Set) string { return write(t, "set.arrow", set) }
 	for _, c := range []struct {
 		says string
-		code int
+		code failure.Class
 		args []string
 	}{
 		{"learning rate", 2, small(data, "--learning-rate=0")},

@@ -3,9 +3,9 @@ package main
 import (
 	"vapo/lib/backend"
 	"vapo/lib/dataset"
-	"vapo/lib/draw"
 	"vapo/lib/feature"
 	"vapo/lib/homotopy"
+	"vapo/lib/random"
 	"vapo/lib/training"
 )
 
@@ -49,7 +49,7 @@ func (p *varianceProbe) measure(s *training.Step, step int64) ([]training.BinVar
 		return nil, err
 	}
 	out, err := p.v.Measure(weights, training.BinCount, p.batches, func(bin, k int, b [][]float32) error {
-		p.fill(b, draw.New(p.seed, "train/variance", (uint64(step)*training.BinCount+uint64(bin))*uint64(p.batches)+uint64(k)), bin)
+		p.fill(b, random.New(p.seed, "train/variance", (uint64(step)*training.BinCount+uint64(bin))*uint64(p.batches)+uint64(k)), bin)
 		return nil
 	})
 	for i := range out {
@@ -58,7 +58,7 @@ func (p *varianceProbe) measure(s *training.Step, step int64) ([]training.BinVar
 	return out, err
 }
 
-func (p *varianceProbe) fill(b [][]float32, from *draw.Source, bin int) {
+func (p *varianceProbe) fill(b [][]float32, from *random.Source, bin int) {
 	x := b[training.BatchX]
 	d := len(x) / p.rows
 	if p.labels != nil {

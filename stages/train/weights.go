@@ -13,8 +13,10 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
+	"vapo/lib/program"
 	"vapo/lib/safetensors"
 	"vapo/lib/stage"
 	"vapo/lib/torchfile"
@@ -62,7 +64,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 	var store *artifact.Store
 	if cmd.Ref != "" {
 		if err := artifact.CheckRef(cmd.Ref); err != nil {
-			return stage.Fail(stage.ExitUsage, "", "--ref: %w", err)
+			return failure.New(failure.Usage, "", "--ref: %w", err)
 		}
 		var err error
 		if store, err = c.Store(ctx); err != nil {
@@ -75,7 +77,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	src, err := openForeign(path)
 	if err != nil {
-		return stage.Fail(stage.ExitInput, "weights are a PyTorch file (.pth) or a safetensors file", "weights %s: %w", cmd.File, err)
+		return failure.New(failure.Input, "weights are a PyTorch file (.pth) or a safetensors file", "weights %s: %w", cmd.File, err)
 	}
 	config, err := cmd.network(ctx, c, src)
 	if err != nil {
@@ -86,7 +88,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 		return err
 	}
 	sum := sha256.New()
-	if err := stage.WriteFile(cmd.Out, func(w io.Writer) error { return checkpoint.Write(io.MultiWriter(w, sum), ck) }); err != nil {
+	if err := program.WriteFile(cmd.Out, func(w io.Writer) error { return checkpoint.Write(io.MultiWriter(w, sum), ck) }); err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
 	line.Digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
@@ -96,7 +98,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 			return err
 		}
 		if string(digest) != line.Digest {
-			return stage.Fail(stage.ExitIntegrity, "run again when nothing writes to the file", "%s changed while it was stored", cmd.Out)
+			return failure.New(failure.Integrity, "run again when nothing writes to the file", "%s changed while it was stored", cmd.Out)
 		}
 		if err := store.SetRef(ctx, cmd.Ref, digest); err != nil {
 			return err
@@ -115,7 +117,7 @@ func printLine(c *stage.Console, line any) error {
 // free refuses to write over a file.
 func free(path string, force bool) error {
 	if _, err := os.Stat(path); err == nil && !force {
-		return stage.Fail(stage.ExitUsage, "--force writes over it", "%s is there already", path)
+		return failure.New(failure.Usage, "--force writes over it", "%s is there already", path)
 	}
 	return nil
 }
@@ -168,11 +170,11 @@ func (cmd *importCmd) network(ctx context.Context, c *stage.Console, src *foreig
 	case cmd.Preset != "":
 		var err error
 		if config, err = presetOf(cmd.Preset); err != nil {
-			return config, stage.Fail(stage.ExitUsage, "", "--%w", err)
+			return config, failure.New(failure.Usage, "", "--%w", err)
 		}
 		config.Schedule, config.PriorStd = "linear", 1
 		if config.Classes, err = potential.ClassesIn(src); err != nil {
-			return config, stage.Fail(stage.ExitInput, "--like says which network it is", "weights %s: %w", cmd.File, err)
+			return config, failure.New(failure.Input, "--like says which network it is", "weights %s: %w", cmd.File, err)
 		}
 	case cmd.Like != "":
 		path, err := c.Resolve(ctx, cmd.Like)
@@ -187,15 +189,15 @@ func (cmd *importCmd) network(ctx context.Context, c *stage.Console, src *foreig
 			config, err = potential.ParseConfig(ck.Config)
 		}
 		if err != nil {
-			return config, stage.Fail(stage.ExitInput, "give the output checkpoint of train", "--like %s: %w", cmd.Like, err)
+			return config, failure.New(failure.Input, "give the output checkpoint of train", "--like %s: %w", cmd.Like, err)
 		}
 	case src.config != "":
 		var err error
 		if config, err = potential.ParseConfig(json.RawMessage(src.config)); err != nil {
-			return config, stage.Fail(stage.ExitInput, "--preset or --like say which network it is", "weights %s: %w", cmd.File, err)
+			return config, failure.New(failure.Input, "--preset or --like say which network it is", "weights %s: %w", cmd.File, err)
 		}
 	default:
-		return config, stage.Fail(stage.ExitUsage, "add --preset or --like", "weights %s: the file does not say which network they are for", cmd.File)
+		return config, failure.New(failure.Usage, "add --preset or --like", "weights %s: the file does not say which network they are for", cmd.File)
 	}
 	if cmd.Schedule != "auto" {
 		config.Schedule = cmd.Schedule
@@ -204,7 +206,7 @@ func (cmd *importCmd) network(ctx context.Context, c *stage.Console, src *foreig
 		config.PriorStd = *cmd.PriorStd
 	}
 	if err := config.Check(); err != nil {
-		return config, stage.Fail(stage.ExitUsage, "", "%w", err)
+		return config, failure.New(failure.Usage, "", "%w", err)
 	}
 	return config, nil
 }
@@ -212,7 +214,7 @@ func (cmd *importCmd) network(ctx context.Context, c *stage.Console, src *foreig
 // convert makes the checkpoint: both groups hold the one set of weights where there is only one.
 func (cmd *importCmd) convert(src *foreign, config potential.Config) (*checkpoint.Checkpoint, *imported, error) {
 	fail := func(hint string, err error) error {
-		return stage.Fail(stage.ExitInput, hint, "weights %s: %w", cmd.File, err)
+		return failure.New(failure.Input, hint, "weights %s: %w", cmd.File, err)
 	}
 	which := cmd.Weights
 	if which == "any" {

@@ -10,9 +10,9 @@ import (
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/potential"
 	"vapo/lib/safetensors"
-	"vapo/lib/stage"
 )
 
 // A state dict in guided diffusion's layout, labels among it, gives the potential and the gradient that PyTorch computes,
@@ -87,7 +87,7 @@ func TestImportGuided(t *testing.T) {
 	plain := c
 	plain.Classes = 0
 	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out", filepath.Join(dir, "none.arrow"))
-	if code != stage.ExitInput || !strings.Contains(stderr, "label_emb.weight") {
+	if code != failure.Input || !strings.Contains(stderr, "label_emb.weight") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
@@ -135,7 +135,7 @@ func TestImportPresetClasses(t *testing.T) {
 			}
 		})
 		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out", filepath.Join(t.TempDir(), "none.arrow"))
-		if code != stage.ExitInput || !strings.Contains(stderr, says) {
+		if code != failure.Input || !strings.Contains(stderr, says) {
 			t.Errorf("exit %d, expected a word about %q: %s", code, says, stderr)
 		}
 	}

@@ -14,16 +14,18 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
 	"vapo/lib/engine"
+	"vapo/lib/failure"
 	"vapo/lib/layer"
 	"vapo/lib/objectstore/objectstoretest"
 	"vapo/lib/potential"
+	"vapo/lib/program"
 	"vapo/lib/safetensors"
 	"vapo/lib/stage"
 	"vapo/lib/torchfile"
 )
 
 // command runs a subcommand in this process, without a store.
-func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+func command(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = stage.Main(spec, args, &out, &errs)
@@ -60,7 +62,7 @@ func checkpointOf(t *testing.T, c potential.Config) string {
 			checkpoint.Named{Name: checkpoint.AdamM + p.Name, Shape: p.Shape, Data: p.Draw(3)})
 	}
 	path := filepath.Join(t.TempDir(), "checkpoint.arrow")
-	if err := stage.WriteFile(path, func(w io.Writer) error { return checkpoint.Write(w, ck) }); err != nil {
+	if err := program.WriteFile(path, func(w io.Writer) error { return checkpoint.Write(w, ck) }); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -92,7 +94,7 @@ func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad [
 	return phi, grad
 }
 
-func importLine(t *testing.T, code int, stdout, stderr string) imported {
+func importLine(t *testing.T, code failure.Class, stdout, stderr string) imported {
 	t.Helper()
 	if code != 0 || strings.Count(stdout, "\n") != 1 {
 		t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
@@ -146,7 +148,7 @@ func TestImportReleased(t *testing.T) {
 		if l.Weights != c.said || l.Step != 2 || l.Kind != "potential" || l.File != path || l.Ignored != nil {
 			t.Errorf("--weights %q: %s", c.weights, stdout)
 		}
-		if digest, err := stage.FileDigest(path); err != nil || digest != l.Digest {
+		if digest, _, err := artifact.FileDigest(path); err != nil || string(digest) != l.Digest {
 			t.Errorf("the digest is %s, expected %s (%v)", l.Digest, digest, err)
 		}
 		params, err := released().Parameters()
@@ -187,7 +189,7 @@ func TestImportIntoStore(t *testing.T) {
 		t.Error(err)
 	}
 	code, _, stderr = command(t, "import", "testdata/released.pth", "--preset", "unet-32", "--out", filepath.Join(dir, "none.arrow"), "--ref", "none")
-	if _, err := store.Ref(t.Context(), "none"); code != stage.ExitInput || err == nil {
+	if _, err := store.Ref(t.Context(), "none"); code != failure.Input || err == nil {
 		t.Errorf("weights that were refused have a ref; exit %d: %s", code, stderr)
 	}
 	if code, stdout, stderr = command(t, "export", "ref:weights/released", filepath.Join(dir, "w.safetensors")); code != 0 || !strings.Contains(stdout, `"step":2`) {
@@ -218,7 +220,7 @@ func tensorsOf(t *testing.T, prefix string) []safetensors.Tensor {
 func safetensorsFile(t *testing.T, tensors []safetensors.Tensor) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weights.safetensors")
-	if err := stage.WriteFile(path, func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }); err != nil {
+	if err := program.WriteFile(path, func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -283,39 +285,39 @@ func TestImportRefusals(t *testing.T) {
 	})
 	for _, c := range []struct {
 		name string
-		code int
+		code failure.Class
 		args []string
 		want []string
 	}{
-		{"missing", stage.ExitInput, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
+		{"missing", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
 			l[index(l, "module.out.2.bias")].Name = "module.out.3.bias"
 			return l
 		}), "--like", like}, []string{"1 of the", "1 missing: module.out.2.bias", "also has module.out.3.bias"}},
-		{"shape", stage.ExitInput, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
+		{"shape", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
 			for _, name := range []string{"module.out.0.bias", "module.out.0.weight"} {
 				l[index(l, name)].Shape = []int{2, 2}
 			}
 			return l
 		}), "--like", like}, []string{"2 of another shape", "module.out.0.weight is [2 2], expected [4]"}},
-		{"extra", stage.ExitInput, []string{extra, "--like", like}, []string{"1 of its tensors", "module.label_emb.weight", "--ignore-extra"}},
-		{"not finite", stage.ExitInput, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
+		{"extra", failure.Input, []string{extra, "--like", like}, []string{"1 of its tensors", "module.label_emb.weight", "--ignore-extra"}},
+		{"not finite", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
 			l[index(l, "module.out.2.bias")].Data[0] = float32(math.NaN())
 			return l
 		}), "--like", like}, []string{"module.out.2.bias", "NaN"}},
-		{"two sets", stage.ExitInput, []string{safetensorsFile(t, append(tensorsOf(t, "a."), tensorsOf(t, "b.")...)), "--like", like}, []string{`"a."`, `"b."`}},
-		{"another network", stage.ExitInput, []string{"testdata/released.pth", "--preset", "unet-32"}, []string{"the 390 parameters"}},
-		{"nothing", stage.ExitInput, []string{safetensorsFile(t, []safetensors.Tensor{{Name: "x", Data: []float32{1}}}), "--like", like}, []string{"no weights of a unet", "it has x"}},
-		{"no averages", stage.ExitInput, []string{extra, "--like", like, "--weights", "ema"}, []string{"no moving averages"}},
-		{"no weights", stage.ExitInput, []string{text, "--like", like}, []string{"neither"}},
-		{"no file", stage.ExitInput, []string{filepath.Join(t.TempDir(), "none"), "--like", like}, []string{"none"}},
-		{"not a checkpoint", stage.ExitInput, []string{extra, "--like", text}, []string{"--like"}},
-		{"no network", stage.ExitUsage, []string{extra}, []string{"--preset"}},
-		{"two networks", stage.ExitUsage, []string{extra, "--preset", "unet-32", "--like", like}, []string{"--preset"}},
-		{"unknown preset", stage.ExitUsage, []string{extra, "--preset", "none"}, []string{"unet-cifar10"}},
-		{"bad prior", stage.ExitUsage, []string{extra, "--like", like, "--prior-std=-1"}, []string{"prior"}},
-		{"no prior", stage.ExitUsage, []string{extra, "--like", like, "--prior-std=0"}, []string{"prior"}},
-		{"bad ref", stage.ExitUsage, []string{extra, "--like", like, "--ref", "../x"}, []string{"--ref"}},
-		{"no store", stage.ExitUsage, []string{extra, "--like", like, "--ref", "x"}, []string{"VAPO_STORE"}},
+		{"two sets", failure.Input, []string{safetensorsFile(t, append(tensorsOf(t, "a."), tensorsOf(t, "b.")...)), "--like", like}, []string{`"a."`, `"b."`}},
+		{"another network", failure.Input, []string{"testdata/released.pth", "--preset", "unet-32"}, []string{"the 390 parameters"}},
+		{"nothing", failure.Input, []string{safetensorsFile(t, []safetensors.Tensor{{Name: "x", Data: []float32{1}}}), "--like", like}, []string{"no weights of a unet", "it has x"}},
+		{"no averages", failure.Input, []string{extra, "--like", like, "--weights", "ema"}, []string{"no moving averages"}},
+		{"no weights", failure.Input, []string{text, "--like", like}, []string{"neither"}},
+		{"no file", failure.Input, []string{filepath.Join(t.TempDir(), "none"), "--like", like}, []string{"none"}},
+		{"not a checkpoint", failure.Input, []string{extra, "--like", text}, []string{"--like"}},
+		{"no network", failure.Usage, []string{extra}, []string{"--preset"}},
+		{"two networks", failure.Usage, []string{extra, "--preset", "unet-32", "--like", like}, []string{"--preset"}},
+		{"unknown preset", failure.Usage, []string{extra, "--preset", "none"}, []string{"unet-cifar10"}},
+		{"bad prior", failure.Usage, []string{extra, "--like", like, "--prior-std=-1"}, []string{"prior"}},
+		{"no prior", failure.Usage, []string{extra, "--like", like, "--prior-std=0"}, []string{"prior"}},
+		{"bad ref", failure.Usage, []string{extra, "--like", like, "--ref", "../x"}, []string{"--ref"}},
+		{"no store", failure.Usage, []string{extra, "--like", like, "--ref", "x"}, []string{"VAPO_STORE"}},
 	} {
 		out := filepath.Join(t.TempDir(), "out.arrow")
 		code, stdout, stderr := command(t, append([]string{"import", "--out", out}, c.args...)...)
@@ -336,7 +338,7 @@ func TestImportRefusals(t *testing.T) {
 	if l := importLine(t, code, stdout, stderr); !slices.Equal(l.Ignored, []string{"module.label_emb.weight"}) {
 		t.Errorf("%s", stdout)
 	}
-	if code, _, stderr = command(t, "import", extra, "--like", like, "--ignore-extra", "--out", out); code != stage.ExitUsage || !strings.Contains(stderr, "--force") {
+	if code, _, stderr = command(t, "import", extra, "--like", like, "--ignore-extra", "--out", out); code != failure.Usage || !strings.Contains(stderr, "--force") {
 		t.Errorf("over a file that is there: exit %d: %s", code, stderr)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"vapo/lib/backend"
-	"vapo/lib/stage"
+	"vapo/lib/contract"
 )
 
 func TestNames(t *testing.T) {
@@ -25,7 +25,7 @@ func TestNames(t *testing.T) {
 		}
 		// The runner and the stages key a run by this, without this package.
 		if strings.Contains(name, "/") || name == want {
-			a := stage.Description{Params: []stage.Param{{Name: "backend", Keyed: true}}}.Action(map[string]any{"backend": name}, nil)
+			a := contract.Description{Params: []contract.Param{{Name: "backend", Keyed: true}}}.Action(map[string]any{"backend": name}, nil)
 			if a.Backend != want {
 				t.Errorf("a run with --backend=%s is keyed by %s, want %s", name, a.Backend, want)
 			}

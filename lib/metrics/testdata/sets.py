@@ -6,7 +6,7 @@ and PyTorch the naive way, in float64 and with all pairs at once.
 
 The data come from the linear congruential generator of golden.py, which the Go
 test repeats to the bit, so only parameters and results are stored. DRAWS are the
-rows that lib/draw chooses, which cannot be drawn here; its own tests hold them
+rows that lib/random chooses, which cannot be drawn here; its own tests hold them
 fixed. Written with NumPy 1.24.2, SciPy 1.10.1 and PyTorch 1.13.
 """
 import json

@@ -19,7 +19,8 @@ import (
 	"sync"
 	"time"
 
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/child"
 )
 
@@ -34,7 +35,7 @@ type Catalog struct {
 // Entry is one stage program.
 type Entry struct {
 	Path string
-	stage.Description
+	contract.Description
 
 	once sync.Once
 	err  error
@@ -73,15 +74,15 @@ func (c *Catalog) Stage(ctx context.Context, name string) (*Entry, error) {
 	return e, e.err
 }
 
-func (c *Catalog) describe(ctx context.Context, path, name string) (stage.Description, error) {
+func (c *Catalog) describe(ctx context.Context, path, name string) (contract.Description, error) {
 	if _, err := os.Stat(path); err != nil {
-		return stage.Description{}, fmt.Errorf("no stage program %s: %w", path, os.ErrNotExist)
+		return contract.Description{}, fmt.Errorf("no stage program %s: %w", path, os.ErrNotExist)
 	}
 	out, err := call(ctx, path, "describe")
 	if err != nil {
-		return stage.Description{}, fmt.Errorf("%s describe: %w", path, err)
+		return contract.Description{}, fmt.Errorf("%s describe: %w", path, err)
 	}
-	d, err := stage.DecodeDescription(out)
+	d, err := contract.DecodeDescription(out)
 	if err != nil {
 		return d, fmt.Errorf("%s describe: %w", path, err)
 	}
@@ -103,16 +104,16 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 	if err != nil {
 		var refusal struct{ Error, Hint string }
 		if json.Unmarshal(out, &refusal) == nil && refusal.Error != "" {
-			code := stage.ExitUsage
+			class := failure.Usage
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.ExitCode() > 0 {
-				code = exit.ExitCode()
+				class = failure.Class(exit.ExitCode())
 			}
-			return nil, stage.Fail(code, refusal.Hint, "%s", refusal.Error)
+			return nil, failure.New(class, refusal.Hint, "%s", refusal.Error)
 		}
 		return nil, fmt.Errorf("%s describe --check: %w", e.Path, err)
 	}
-	d, err := stage.DecodeDescription(out)
+	d, err := contract.DecodeDescription(out)
 	if err != nil {
 		return nil, err
 	}

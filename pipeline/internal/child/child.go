@@ -2,7 +2,7 @@
 //
 // A runner that is killed with SIGKILL cannot tidy up, so nothing it started
 // may depend on being told to stop. Each child holds the read end of a pipe
-// whose only write end is here (see stage.ParentFD): the kernel closes it when
+// whose only write end is here (see contract.ParentFD): the kernel closes it when
 // this process is gone, and the child leaves. On Linux the kernel also kills
 // the child itself. Each child leads its own process group, so that Ctrl-C at
 // the terminal reaches this process alone, which then decides.
@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"vapo/lib/stage"
+	"vapo/lib/contract"
 )
 
 var lifeline struct {
@@ -43,7 +43,7 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	cmd.Env = append(cmd.Env, stage.ParentFD+"=3")
+	cmd.Env = append(cmd.Env, contract.ParentFD+"=3")
 	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second // a grandchild must not hold our pipes open
 

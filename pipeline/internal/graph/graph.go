@@ -18,7 +18,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/catalog"
 	"vapo/pipeline/internal/recipe"
 )
@@ -98,11 +99,10 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	err = each(ctx, nodes, func(ctx context.Context, n *Node) error {
 		var err error
 		n.Params, err = c.Check(ctx, n.Stage, given[n])
-		var coded *stage.Error
-		if errors.As(err, &coded) {
-			return stage.Fail(coded.Code, coded.Hint, "%s: step %s: %w", n.paramsPos(), n.Name(), coded.Err)
+		if err != nil {
+			return fmt.Errorf("%s: step %s: %w", n.paramsPos(), n.Name(), err)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	n.Stage, err = c.Stage(ctx, n.Step.Stage)
 	if errors.Is(err, os.ErrNotExist) {
 		if len(c.Names()) == 0 {
-			return stage.Fail(stage.ExitUsage, "run make build, or name the directory with --bin", "there are no stage programs in %s", c.Dir())
+			return failure.New(failure.Usage, "run make build, or name the directory with --bin", "there are no stage programs in %s", c.Dir())
 		}
 		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, c.Names(), "the stages are"),
 			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
@@ -176,7 +176,7 @@ func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 // slash or a leading dot.
 var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
 
-func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port stage.Port) (Source, error) {
+func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port contract.Port) (Source, error) {
 	switch {
 	case strings.HasPrefix(in.From, "ref:"), strings.HasPrefix(in.From, "sha256:"):
 		return Source{Ref: in.From, Pos: in.Pos}, nil
@@ -186,7 +186,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port sta
 			path = filepath.Join(filepath.Dir(r.Path), path)
 		}
 		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-			return Source{}, stage.Fail(stage.ExitInput, "a path is relative to the recipe's directory",
+			return Source{}, failure.New(failure.Input, "a path is relative to the recipe's directory",
 				"%s: step %s: input %s: no such file: %s", in.Pos, n.Name(), in.Name, path)
 		}
 		return Source{Path: path, Pos: in.Pos}, nil
@@ -250,7 +250,7 @@ func (n *Node) paramsPos() recipe.Pos {
 	return n.Step.Pos
 }
 
-func names(ports []stage.Port) []string {
+func names(ports []contract.Port) []string {
 	out := make([]string, len(ports))
 	for i, p := range ports {
 		out[i] = p.Name

@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 )
 
 // MaxSize bounds a recipe file, in bytes. It is far above any recipe and keeps
@@ -68,21 +68,21 @@ type Param struct {
 
 // Error is a usage error at a place of the recipe.
 func Error(pos Pos, hint, format string, args ...any) error {
-	return stage.Fail(stage.ExitUsage, hint, "%s: %w", pos, fmt.Errorf(format, args...))
+	return failure.New(failure.Usage, hint, "%s: %w", pos, fmt.Errorf(format, args...))
 }
 
 // Load reads and parses a recipe file.
 func Load(path string) (*Recipe, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitUsage, "give the path of a recipe, for example pipeline/recipes/demo.yaml", "recipe: %w", err)
+		return nil, failure.New(failure.Usage, "give the path of a recipe, for example pipeline/recipes/demo.yaml", "recipe: %w", err)
 	}
 	if info.Size() > MaxSize || !info.Mode().IsRegular() {
-		return nil, stage.Fail(stage.ExitUsage, "", "recipe %s is not a file of at most %d KiB", path, MaxSize>>10)
+		return nil, failure.New(failure.Usage, "", "recipe %s is not a file of at most %d KiB", path, MaxSize>>10)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, stage.Fail(stage.ExitUsage, "", "recipe: %w", err)
+		return nil, failure.New(failure.Usage, "", "recipe: %w", err)
 	}
 	return Parse(data, path)
 }

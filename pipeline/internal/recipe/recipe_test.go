@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 )
 
 const good = `# a comment
@@ -98,12 +98,12 @@ func TestMistakes(t *testing.T) {
 		{"too large", strings.Repeat("#", MaxSize+1), "r: larger than 256 KiB", ""},
 	} {
 		_, err := Parse([]byte(test.text), "r")
-		if err == nil || !strings.HasPrefix(err.Error(), test.want) && !strings.Contains(err.Error(), test.want) || stage.ExitCode(err) != stage.ExitUsage {
-			t.Errorf("%s: got %v (exit code %d), want %q", test.name, err, stage.ExitCode(err), test.want)
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) && !strings.Contains(err.Error(), test.want) || failure.ClassOf(err) != failure.Usage {
+			t.Errorf("%s: got %v (exit code %d), want %q", test.name, err, failure.ClassOf(err), test.want)
 			continue
 		}
-		if !strings.Contains(stage.Hint(err), test.hint) {
-			t.Errorf("%s: hint %q, want %q", test.name, stage.Hint(err), test.hint)
+		if !strings.Contains(failure.HintOf(err), test.hint) {
+			t.Errorf("%s: hint %q, want %q", test.name, failure.HintOf(err), test.hint)
 		}
 		if strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: more than one line: %v", test.name, err)
@@ -137,7 +137,7 @@ func TestSet(t *testing.T) {
 		"steps=1": "--set steps=1: want step.param=value", "a.b": "want step.param=value", ".b=1": "want step.param=value",
 		"potental.steps=1": "the recipe has no step potental", "data.x=[": "--set data.x=[: ",
 	} {
-		if err := r.Set(arg); err == nil || !strings.Contains(err.Error(), want) || stage.ExitCode(err) != stage.ExitUsage {
+		if err := r.Set(arg); err == nil || !strings.Contains(err.Error(), want) || failure.ClassOf(err) != failure.Usage {
 			t.Errorf("%s: %v, want %q", arg, err, want)
 		}
 	}
@@ -162,7 +162,7 @@ func TestSetInput(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for arg, want := range map[string]string{"x=y": "--input x=y: want step.input=from", "c.x=y": "the recipe has no step c"} {
-		if err := r.SetInput(arg); err == nil || !strings.Contains(err.Error(), want) || stage.ExitCode(err) != stage.ExitUsage {
+		if err := r.SetInput(arg); err == nil || !strings.Contains(err.Error(), want) || failure.ClassOf(err) != failure.Usage {
 			t.Errorf("%s: %v, want %q", arg, err, want)
 		}
 	}
@@ -171,7 +171,7 @@ func TestSetInput(t *testing.T) {
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{filepath.Join(dir, "none.yaml"), dir} {
-		if _, err := Load(path); stage.ExitCode(err) != stage.ExitUsage {
+		if _, err := Load(path); failure.ClassOf(err) != failure.Usage {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -206,7 +206,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Parse(data, "r")
 		if err != nil {
-			if stage.ExitCode(err) != stage.ExitUsage || !strings.HasPrefix(err.Error(), "r") {
+			if failure.ClassOf(err) != failure.Usage || !strings.HasPrefix(err.Error(), "r") {
 				t.Fatalf("unplaced error: %v", err)
 			}
 			return

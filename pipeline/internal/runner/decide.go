@@ -12,8 +12,9 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
-	"vapo/lib/stage"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/recipe"
 )
@@ -22,12 +23,12 @@ import (
 type Decision struct {
 	Node   *graph.Node
 	Action cachekey.Action
-	Key    string           // "" while an input is pending
-	Inputs map[string]Input // Digest is "" for a pending one
-	Hit    *artifact.Record // nil on a miss
-	Made   *stage.Manifest  // of the hit
-	Reason string           // why it is a miss, when the store says so
-	Wait   []string         // steps whose outputs are not known yet
+	Key    string             // "" while an input is pending
+	Inputs map[string]Input   // Digest is "" for a pending one
+	Hit    *artifact.Record   // nil on a miss
+	Made   *contract.Manifest // of the hit
+	Reason string             // why it is a miss, when the store says so
+	Wait   []string           // steps whose outputs are not known yet
 
 	Series        string           // key of the actions that differ in length alone; "" where the stage knows none
 	Length        int64            // of this one
@@ -47,7 +48,7 @@ func (d *Decision) GoesOn() string {
 const pendingDigest = "not made yet"
 
 // outputs holds the digests of what steps have made: step → output → digest.
-type outputs map[string]map[string]stage.Output
+type outputs map[string]map[string]contract.Output
 
 // decide keys a step and looks its action up. With store set to keep, files
 // from outside are imported; otherwise they are only digested.
@@ -98,7 +99,7 @@ func (r *Runner) headStart(ctx context.Context, d *Decision, below int64) (err e
 
 // located puts a place of the recipe before an error and keeps its exit code.
 func located(pos recipe.Pos, err error) error {
-	return &stage.Error{Code: stage.ExitCode(err), Err: fmt.Errorf("%s: %w", pos, err), Hint: stage.Hint(err)}
+	return fmt.Errorf("%s: %w", pos, err)
 }
 
 // digest finds the digest of an input; "" if it has yet to be made.
@@ -114,17 +115,17 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 		var err error
 		digest, err = r.Store.Ref(ctx, name)
 		if errors.Is(err, objectstore.ErrNotFound) {
-			return "", stage.Fail(stage.ExitInput, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
+			return "", failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
 		}
 		if err != nil {
 			return "", err
 		}
 	} else if _, err := artifact.ParseDigest(src.Ref); err != nil {
-		return "", stage.Fail(stage.ExitUsage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
+		return "", failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
 	}
 	if _, ok, err := r.Store.Has(ctx, digest); err != nil || !ok {
 		if err == nil {
-			err = stage.Fail(stage.ExitInput, "", "the store has no blob %s", digest)
+			err = failure.New(failure.Input, "", "the store has no blob %s", digest)
 		}
 		return "", err
 	}
@@ -141,9 +142,9 @@ func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	if err != nil {
 		return fmt.Errorf("step %s: %w", d.Node.Name(), err)
 	}
-	manifest, err := stage.DecodeManifest(rec.Manifest)
+	manifest, err := contract.DecodeManifest(rec.Manifest)
 	if err != nil {
-		return stage.Fail(stage.ExitIntegrity, "delete actions/"+d.Key+".json from the store and run again",
+		return failure.New(failure.Integrity, "delete actions/"+d.Key+".json from the store and run again",
 			"step %s: the record of action %s holds no manifest: %w", d.Node.Name(), d.Key, err)
 	}
 	missing, err := r.missing(ctx, manifest)
@@ -159,7 +160,7 @@ func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 }
 
 // missing says which output of a manifest the store has lost, or "".
-func (r *Runner) missing(ctx context.Context, m *stage.Manifest) (string, error) {
+func (r *Runner) missing(ctx context.Context, m *contract.Manifest) (string, error) {
 	names := slices.Sorted(maps.Keys(m.Outputs))
 	lost := make([]string, len(names))
 	group, ctx := errgroup.WithContext(ctx)

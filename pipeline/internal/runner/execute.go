@@ -16,14 +16,15 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/child"
 )
 
 // Failure is a step that failed: what the stage said, and its last words.
 type Failure struct {
 	Step, Stage string
-	Code        int
+	Code        failure.Class
 	Text        string // the stage's own error
 	Advice      string
 	Tail        []Line // its last log lines
@@ -32,10 +33,11 @@ type Failure struct {
 
 func (f *Failure) Error() string { return fmt.Sprintf("step %s: %s", f.Step, f.Text) }
 
-// Unwrap gives the failure its exit code and hint; see stage.ExitCode.
-func (f *Failure) Unwrap() error {
-	return &stage.Error{Code: f.Code, Err: errors.New(f.Text), Hint: f.Advice}
-}
+// FailureClass implements failure.Carrier.
+func (f *Failure) FailureClass() failure.Class { return f.Code }
+
+// FailureHint implements failure.Carrier.
+func (f *Failure) FailureHint() string { return f.Advice }
 
 func asFailure(step, stageName string, err error) *Failure {
 	var f *Failure
@@ -43,12 +45,12 @@ func asFailure(step, stageName string, err error) *Failure {
 		return f
 	}
 	text := strings.TrimPrefix(err.Error(), "step "+step+": ")
-	return &Failure{Step: step, Stage: stageName, Code: stage.ExitCode(err), Text: text, Advice: stage.Hint(err)}
+	return &Failure{Step: step, Stage: stageName, Code: failure.ClassOf(err), Text: text, Advice: failure.HintOf(err)}
 }
 
 // executed is the result of a stage that ended well.
 type executed struct {
-	manifest *stage.Manifest
+	manifest *contract.Manifest
 	raw      []byte
 }
 
@@ -79,7 +81,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 			args = append(args, "--earlier", name+"="+string(d.Earlier.Outputs[name]))
 		}
 	}
-	args = append(args, stage.Flags(d.Node.Params)...)
+	args = append(args, contract.Flags(d.Node.Params)...)
 	lines := newLineReader(logFile, func(l Line) {
 		if l.Progress != nil {
 			a.Display.StepProgress(s, *l.Progress)
@@ -100,12 +102,12 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 		}
 		return a.accept(d, s, raw)
 	}
-	return nil, a.failure(ctx, s, runErr, lines, logPath)
+	return nil, a.failed(ctx, s, runErr, lines, logPath)
 }
 
 // accept checks that a manifest is about the action that was asked for.
 func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
-	m, err := stage.DecodeManifest(raw)
+	m, err := contract.DecodeManifest(raw)
 	if err != nil {
 		return nil, fmt.Errorf("stage %s wrote a manifest that cannot be read: %w", s.Stage, err)
 	}
@@ -115,14 +117,14 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 		inputs[name] = in.Digest
 	}
 	if m.Stage != want.Stage || m.Version != want.Version || !maps.Equal(m.Inputs, inputs) {
-		return nil, stage.Fail(stage.ExitIntegrity, "were the stage programs rebuilt during the run? run it again",
+		return nil, failure.New(failure.Integrity, "were the stage programs rebuilt during the run? run it again",
 			"the manifest is of stage %s version %d, not of %s version %d with the given inputs", m.Stage, m.Version, want.Stage, want.Version)
 	}
 	return &executed{m, raw}, nil
 }
 
-// failure makes sense of a stage that did not end well.
-func (a *attempt) failure(ctx context.Context, s *Step, err error, lines *lineReader, logPath string) error {
+// failed describes a stage that did not succeed.
+func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineReader, logPath string) error {
 	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
 	f.Text, f.Advice = lines.lastError()
 	code, bySignal, ok := child.ExitCode(err)
@@ -130,11 +132,11 @@ func (a *attempt) failure(ctx context.Context, s *Step, err error, lines *lineRe
 	case !ok && errors.Is(err, exec.ErrWaitDelay):
 		f.Code, f.Text = 1, "something it started still held its standard error"
 	case !ok:
-		f.Code, f.Text = stage.ExitCode(err), "could not be started: "+err.Error()
+		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
 	case ctx.Err() != nil:
-		f.Code, f.Text, f.Advice = stage.ExitTerminated, "terminated", stage.Hint(stage.ErrTerminated)
+		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
 	case bySignal:
-		f.Code = code
+		f.Code = failure.Class(code)
 		f.Text = fmt.Sprintf("stage %s was killed by signal %d (%v)", s.Stage, code-128, syscall.Signal(code-128))
 		if code-128 == int(syscall.SIGKILL) {
 			f.Advice = "if nobody killed it, the machine ran out of memory (dmesg says so); run the same command again to go on"
@@ -142,10 +144,10 @@ func (a *attempt) failure(ctx context.Context, s *Step, err error, lines *lineRe
 	case lines.panicked && code == 2:
 		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage), "this is a bug in the stage; its log has the stack"
 	default:
-		f.Code = code
+		f.Code = failure.Class(code)
 	}
 	if f.Text == "" {
-		f.Text = fmt.Sprintf("stage %s failed with exit code %d (%s)", s.Stage, f.Code, stage.ExitName(f.Code))
+		f.Text = fmt.Sprintf("stage %s failed with exit code %d (%s)", s.Stage, f.Code, f.Code)
 	}
 	return f
 }
@@ -157,7 +159,7 @@ func (r *Runner) scratchDir(id string) string { return filepath.Join(r.Dir, "tmp
 func (r *Runner) claim(id string) (release func(), err error) {
 	tmp := filepath.Join(r.Dir, "tmp")
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
-		return nil, stage.Fail(stage.ExitResources, "choose another directory with --dir", "the local directory: %w", err)
+		return nil, failure.New(failure.Resources, "choose another directory with --dir", "the local directory: %w", err)
 	}
 	locks, err := filepath.Glob(filepath.Join(tmp, "*.lock"))
 	if err != nil {
@@ -174,7 +176,7 @@ func (r *Runner) claim(id string) (release func(), err error) {
 	}
 	lock := flock.New(filepath.Join(tmp, id+".lock"))
 	if ok, err := lock.TryLock(); err != nil || !ok {
-		return nil, stage.Fail(stage.ExitResources, "", "locking the scratch directory of run %s: %v", id, err)
+		return nil, failure.New(failure.Resources, "", "locking the scratch directory of run %s: %v", id, err)
 	}
 	return func() {
 		_ = os.RemoveAll(r.scratchDir(id))

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"unicode"
 
-	"vapo/lib/stage"
+	"vapo/lib/contract"
 )
 
 // Line is one line a stage wrote to its standard error.
@@ -130,7 +130,7 @@ func ParseLine(raw []byte) Line {
 			for _, known := range []string{"time", "level", "msg"} {
 				delete(fields, known)
 			}
-			if msg == stage.ProgressMessage {
+			if msg == contract.ProgressMessage {
 				p := &Progress{Done: whole(fields["done"]), Total: whole(fields["total"])}
 				p.Unit, _ = fields["unit"].(string)
 				p.Unit = printable(p.Unit)

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/graph"
 )
 
@@ -29,39 +30,71 @@ const (
 // Record is what is kept of a run, in the store under runs/ and beside the
 // report. It explains a result; no later computation depends on it.
 type Record struct {
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
-	About       string    `json:"about,omitempty"`
-	Path        string    `json:"path"`
-	RecipeYAML  string    `json:"recipe_yaml"`
-	Sets        []string  `json:"sets,omitempty"`
-	Store       string    `json:"store"`
-	State       string    `json:"state"`
-	Started     time.Time `json:"started"`
-	WallSeconds float64   `json:"wall_seconds"`
-	Exit        int       `json:"exit"`
-	Warnings    []string  `json:"warnings,omitempty"`
-	Steps       []*Step   `json:"steps"`
+	ID          string        `json:"id"`
+	Name        string        `json:"name"`
+	About       string        `json:"about,omitempty"`
+	Path        string        `json:"path"`
+	RecipeYAML  string        `json:"recipe_yaml"`
+	Sets        []string      `json:"sets,omitempty"`
+	Store       string        `json:"store"`
+	State       string        `json:"state"`
+	Started     time.Time     `json:"started"`
+	WallSeconds float64       `json:"wall_seconds"`
+	Exit        failure.Class `json:"exit"`
+	Warnings    []string      `json:"warnings,omitempty"`
+	Steps       []*Step       `json:"steps"`
 }
 
 // Step is one step of a run. Action is the preimage of Key.
 type Step struct {
-	Name    string                  `json:"name"`
-	Stage   string                  `json:"stage"`
-	State   string                  `json:"state"`
-	Needs   []string                `json:"needs,omitempty"`
-	Key     string                  `json:"key,omitempty"`
-	Action  json.RawMessage         `json:"action,omitempty"`
-	Reason  string                  `json:"reason,omitempty"`
-	Earlier string                  `json:"earlier,omitempty"` // the action of the same series that it went on from
-	Inputs  map[string]Input        `json:"inputs,omitempty"`
-	Outputs map[string]stage.Output `json:"outputs,omitempty"`
-	Seconds float64                 `json:"seconds"` // spent in this run
-	Exit    int                     `json:"exit,omitempty"`
-	Error   string                  `json:"error,omitempty"`
-	Hint    string                  `json:"hint,omitempty"`
+	Name    string                     `json:"name"`
+	Stage   string                     `json:"stage"`
+	State   string                     `json:"state"`
+	Needs   []string                   `json:"needs,omitempty"`
+	Key     string                     `json:"key,omitempty"`
+	Action  json.RawMessage            `json:"action,omitempty"`
+	Reason  string                     `json:"reason,omitempty"`
+	Earlier string                     `json:"earlier,omitempty"` // the action of the same series that it went on from
+	Inputs  map[string]Input           `json:"inputs,omitempty"`
+	Outputs map[string]contract.Output `json:"outputs,omitempty"`
+	Seconds float64                    `json:"seconds"` // spent in this run
+	Exit    failure.Class              `json:"exit,omitempty"`
+	Error   string                     `json:"error,omitempty"`
+	Hint    string                     `json:"hint,omitempty"`
+
+	// Declared is nil in the records of older versions.
+	Declared *Declared `json:"declared,omitempty"`
 
 	Manifest json.RawMessage `json:"-"`
+}
+
+// Declared is what a report needs to know of the declaration of a stage. Runs keep it, because the program may be another
+// one when the report is made.
+type Declared struct {
+	Score    string   `json:"score,omitempty"`     // name of the output that is marked so
+	Subject  string   `json:"subject,omitempty"`   // name of the input that is marked so
+	NoEffect []string `json:"no_effect,omitempty"` // parameters that change neither a score nor what is scored
+}
+
+// Declare extracts the declaration from a description.
+func Declare(d contract.Description) *Declared {
+	out := &Declared{}
+	for _, p := range d.Outputs {
+		if p.Score {
+			out.Score = p.Name
+		}
+	}
+	for _, p := range d.Inputs {
+		if p.Subject {
+			out.Subject = p.Name
+		}
+	}
+	for _, p := range d.Params {
+		if !p.Keyed || p.Effect == contract.NoEffect {
+			out.NoEffect = append(out.NoEffect, p.Name)
+		}
+	}
+	return out
 }
 
 // Input is where an input of a step came from and what it was.
@@ -95,7 +128,9 @@ func newRecord(g *graph.Graph, storeName string, now time.Time) *Record {
 		State: Running, Started: now.UTC().Truncate(time.Millisecond),
 	}
 	for _, n := range g.Nodes {
-		r.Steps = append(r.Steps, &Step{Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs})
+		r.Steps = append(r.Steps, &Step{
+			Name: n.Name(), Stage: n.Stage.Stage, State: Waiting, Needs: n.Needs, Declared: Declare(n.Stage.Description),
+		})
 	}
 	return r
 }

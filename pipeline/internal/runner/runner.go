@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/graph"
 )
 
@@ -76,7 +76,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record,
 	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, record: newRecord(g, r.StoreName, started)}
 	if opt.Only != "" {
 		if _, ok := g.Node(opt.Only); !ok {
-			return nil, stage.Fail(stage.ExitUsage, "", "the recipe has no step %s", opt.Only)
+			return nil, failure.New(failure.Usage, "", "the recipe has no step %s", opt.Only)
 		}
 	}
 	release, err := r.claim(a.record.ID)
@@ -94,11 +94,11 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record,
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	a.record.WallSeconds = time.Since(started).Seconds()
-	a.record.Exit = stage.ExitCode(err)
+	a.record.Exit = failure.ClassOf(err)
 	switch {
 	case err == nil:
 		a.record.State = Done
-	case a.record.Exit == stage.ExitTerminated:
+	case a.record.Exit == failure.Terminated:
 		a.record.State = Terminated
 	default:
 		a.record.State = Failed
@@ -162,8 +162,8 @@ func (a *attempt) steps(ctx context.Context) error {
 }
 
 func cause(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), stage.ErrTerminated) {
-		return stage.ErrTerminated
+	if errors.Is(context.Cause(ctx), failure.ErrTerminated) {
+		return failure.ErrTerminated
 	}
 	return context.Cause(ctx)
 }
@@ -260,12 +260,13 @@ func (r *Runner) file(ctx context.Context, path string, keep bool) (string, erro
 		return d.(string), nil
 	}
 	if !keep {
-		return stage.FileDigest(path)
+		digest, _, err := artifact.FileDigest(path)
+		return string(digest), err
 	}
 	digest, _, err := r.Store.PutFile(ctx, path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-			return "", stage.Fail(stage.ExitInput, "", "importing %s: %w", path, err)
+			return "", failure.New(failure.Input, "", "importing %s: %w", path, err)
 		}
 		return "", fmt.Errorf("importing %s: %w", path, err)
 	}

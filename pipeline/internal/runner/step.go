@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/lib/stage"
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/graph"
 )
 
@@ -23,7 +24,7 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	f := asFailure(s.Name, s.Stage, err)
 	s.Exit, s.Error, s.Hint = f.Code, f.Text, f.Advice
 	s.State = Failed
-	if f.Code == stage.ExitTerminated {
+	if f.Code == failure.Terminated {
 		s.State = Terminated
 	}
 	return f
@@ -55,7 +56,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 		d.Earlier = nil // or it would not be run whole
 	}
 	if a.opt.Only != "" && n.Name() != a.opt.Only {
-		return stage.Fail(stage.ExitInput, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
+		return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
 	}
 	for {
 		a.mu.Lock()
@@ -73,7 +74,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			return a.publish(ctx, d, s, ran)
 		}
 		// A head start saves time alone: one that turns out to be damaged is said and gone without.
-		if d.Earlier == nil || stage.ExitCode(err) != stage.ExitIntegrity {
+		if d.Earlier == nil || failure.ClassOf(err) != failure.Integrity {
 			return err
 		}
 		a.warn(fmt.Sprintf("step %s could not go on after %d %s of action %.12s: %s",
@@ -84,7 +85,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	}
 }
 
-func (a *attempt) finish(s *Step, state string, m *stage.Manifest, raw []byte) {
+func (a *attempt) finish(s *Step, state string, m *contract.Manifest, raw []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.State, s.Outputs, s.Manifest = state, m.Outputs, raw
@@ -97,7 +98,7 @@ func (a *attempt) finish(s *Step, state string, m *stage.Manifest, raw []byte) {
 func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *executed) error {
 	if missing, err := a.missing(ctx, ran.manifest); err != nil || missing != "" {
 		if err == nil {
-			err = stage.Fail(stage.ExitIntegrity, "", "stage %s ended well, but %s", s.Stage, missing)
+			err = failure.New(failure.Integrity, "", "stage %s ended well, but %s", s.Stage, missing)
 		}
 		return err
 	}
@@ -117,9 +118,9 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 	}
 	manifest, raw := ran.manifest, ran.raw
 	if !won {
-		first, err := stage.DecodeManifest(winner.Manifest)
+		first, err := contract.DecodeManifest(winner.Manifest)
 		if err != nil {
-			return stage.Fail(stage.ExitIntegrity, "delete actions/"+d.Key+".json from the store and run again",
+			return failure.New(failure.Integrity, "delete actions/"+d.Key+".json from the store and run again",
 				"the record of action %s holds no manifest: %w", d.Key, err)
 		}
 		for name, out := range first.Outputs {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
@@ -36,19 +38,25 @@ type state struct {
 
 var spec = stage.Stage[params]{
 	Name: "toy", About: "Computes a chain of hashes, for tests.", Version: 1, Length: "steps",
-	Inputs:  []stage.Port{{Name: "data", Media: stage.MediaJSON, Help: "What to start from.", Optional: true}},
-	Outputs: []stage.Port{{Name: "out", Media: stage.MediaJSON, Help: "The last link."}, {Name: "log", Media: stage.MediaNDJSON, Help: "All links."}, {Name: "score", Media: stage.MediaJSON, Help: "A headline."}},
-	Auto:    map[string]func(*params) string{"backend": func(*params) string { return "slow" }},
-	Check: func(p *params) error {
+	Inputs:  []contract.Port{{Name: "data", Media: contract.MediaJSON, Help: "What to start from.", Optional: true, Subject: true}},
+	Outputs: []contract.Port{
+		{Name: "out", Media: contract.MediaJSON, Help: "The last link."},
+		{Name: "log", Media: contract.MediaNDJSON, Help: "All links."},
+		{Name: "length", Media: contract.MediaJSON, Help: "A headline.", Score: true},
+	},
+	Resolve: func(p *params, _ stage.Given) error {
 		if p.Steps < 1 {
-			return stage.Fail(stage.ExitUsage, "one link is a chain already", "steps must be positive, not %d", p.Steps)
+			return failure.New(failure.Usage, "one link is a chain already", "steps must be positive, not %d", p.Steps)
+		}
+		if p.Backend == "auto" {
+			p.Backend = "slow"
 		}
 		return nil
 	},
 	Run: run,
 }
 
-func main() { os.Exit(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(int(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr))) }
 
 func run(ctx context.Context, job *stage.Job, p *params) error {
 	job.SetBackend(p.Backend)
@@ -103,17 +111,17 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	return errors.Join(
 		write("out", map[string]any{"link": s.Link}),
 		write("log", map[string]any{"step": s.Step, "loss": 1.5}),
-		write("score", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step, "n": s.Step}),
+		write("length", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step, "n": s.Step}),
 	)
 }
 
 func fail(job *stage.Job, how string) error {
 	switch how {
 	case "input":
-		return stage.Fail(stage.ExitInput, "look at it", "the data is no chain")
+		return failure.New(failure.Input, "look at it", "the data is no chain")
 	case "numeric":
 		job.Log().Warn("it does not look good", "loss", 1e9)
-		return stage.Fail(stage.ExitNumeric, "lower the rate", "loss is NaN at step %d", 3)
+		return failure.New(failure.Numeric, "lower the rate", "loss is NaN at step %d", 3)
 	case "bug":
 		return errors.New("nobody classified this")
 	case "panic":

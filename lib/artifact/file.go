@@ -1,0 +1,37 @@
+package artifact
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"vapo/lib/failure"
+)
+
+// FileDigest returns the digest and the length in bytes of a local file. Anything but a readable regular file is a
+// failure of class Input.
+func FileDigest(path string) (Digest, int64, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", 0, failure.New(failure.Input, "a REF is sha256:…, ref:name or the path of a file", "no such file: %s", path)
+	}
+	if err != nil {
+		return "", 0, failure.New(failure.Input, "", "%w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", 0, failure.New(failure.Input, "", "%s is not a regular file", path)
+	}
+	sum := sha256.New()
+	size, err := io.Copy(sum, f)
+	if err != nil {
+		return "", 0, failure.New(failure.Input, "", "reading %s: %w", path, err)
+	}
+	return SumDigest(sum.Sum(nil)), size, nil
+}
+
+// SumDigest returns the digest whose SHA-256 is sum.
+func SumDigest(sum []byte) Digest { return digestPrefix + Digest(hex.EncodeToString(sum)) }

@@ -1,0 +1,130 @@
+// Package contract is what runner and stages agree on: how a stage describes itself, what a manifest records, and how
+// a run is keyed. The runner links it instead of the stages, so it imports no tensor, no graph and no store.
+package contract
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Contract is the version of the agreement between runner and stages. It is
+// part of every cache key.
+const Contract = 1
+
+// Media types of ports.
+const (
+	MediaArrow  = "application/vnd.apache.arrow.file"
+	MediaPNG    = "image/png"
+	MediaJSON   = "application/json"
+	MediaNDJSON = "application/x-ndjson"
+	MediaHTML   = "text/html"
+	MediaNPZ    = "application/x-npz"
+)
+
+// Port is a named input or output. An Optional input may be left out; an Optional output may be left unwritten.
+type Port struct {
+	Name     string `json:"name"`
+	Media    string `json:"media"`
+	Help     string `json:"help,omitempty"`
+	Optional bool   `json:"optional,omitempty"`
+	// Score marks the JSON output with the stage's score, which runs and reports show. See Score.
+	Score bool `json:"score,omitempty"`
+	// Subject marks the input that the outputs are about. A comparison of scores follows subjects back to find the
+	// parameters of the steps that led to a score.
+	Subject bool `json:"subject,omitempty"`
+}
+
+// NoEffect is the Effect of a parameter on which neither a score nor what is scored depends. It may still change other
+// outputs, for example how often metrics are logged.
+const NoEffect = "none"
+
+// Param describes one parameter as `describe` prints it.
+type Param struct {
+	Name     string   `json:"name"`
+	Type     string   `json:"type"` // int, float, string, bool or json
+	Unit     string   `json:"unit,omitempty"`
+	Help     string   `json:"help,omitempty"`
+	Default  any      `json:"default"`
+	Required bool     `json:"required,omitempty"`
+	Keyed    bool     `json:"keyed"`            // part of the cache key
+	Effect   string   `json:"effect,omitempty"` // NoEffect, or ""
+	Auto     any      `json:"auto,omitempty"`   // what "auto" means on this machine
+	Enum     []string `json:"enum,omitempty"`
+	Min      any      `json:"min,omitempty"`  // least value
+	Max      any      `json:"max,omitempty"`  // greatest value
+	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: it has an effect with these values of another one
+}
+
+// Description is what `describe` prints. Resolved is present only after
+// `describe --check`: every parameter with its final value.
+type Description struct {
+	Contract int            `json:"contract"`
+	Stage    string         `json:"stage"`
+	Version  int            `json:"version"`
+	About    string         `json:"about,omitempty"`
+	Length   string         `json:"length,omitempty"` // the parameter that only says how long a run goes on
+	Params   []Param        `json:"params"`
+	Inputs   []Port         `json:"inputs"`
+	Outputs  []Port         `json:"outputs"`
+	Resolved map[string]any `json:"resolved,omitempty"`
+}
+
+// Manifest is the record of one successful execution.
+type Manifest struct {
+	Contract    int               `json:"contract"`
+	Stage       string            `json:"stage"`
+	Version     int               `json:"version"`
+	Params      map[string]any    `json:"params"`
+	Units       map[string]string `json:"units,omitempty"`
+	Inputs      map[string]string `json:"inputs"`
+	Outputs     map[string]Output `json:"outputs"`
+	Backend     string            `json:"backend,omitempty"`
+	Results     map[string]any    `json:"results,omitempty"`
+	Warnings    []string          `json:"warnings,omitempty"`
+	Versions    map[string]string `json:"versions,omitempty"`
+	Started     time.Time         `json:"started"`
+	WallSeconds float64           `json:"wall_seconds"`
+}
+
+// Output is one output in a manifest.
+type Output struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	Media  string `json:"media"`
+}
+
+// Extension is the file name extension, dot included, of a media type.
+func Extension(media string) string {
+	switch media {
+	case MediaArrow:
+		return ".arrow"
+	case MediaPNG:
+		return ".png"
+	case MediaJSON:
+		return ".json"
+	case MediaNDJSON:
+		return ".ndjson"
+	case MediaHTML:
+		return ".html"
+	case MediaNPZ:
+		return ".npz"
+	}
+	return ".bin"
+}
+
+// DecodeManifest reads what a stage wrote.
+func DecodeManifest(data []byte) (*Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// ParentFD is the environment variable in which a runner passes a stage the read end of a pipe. Nothing is ever
+// written to it. It reaches its end when the runner exits, for whatever reason, and the stage then exits at once
+// instead of computing on as an orphan.
+const ParentFD = "VAPO_PARENT_FD"
+
+// ProgressMessage is the msg field of a JSON progress line, which also has the fields done, total and unit.
+const ProgressMessage = "progress"

@@ -1,0 +1,255 @@
+package contract
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/big"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vapo/lib/cachekey"
+)
+
+// backendParam is the parameter that goes into a key as the backend class and
+// not as a parameter.
+const backendParam = "backend"
+
+// DecodeDescription reads what `describe` printed, giving defaults and
+// resolved values the Go types their parameters are keyed as.
+func DecodeDescription(data []byte) (Description, error) {
+	var d Description
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&d); err != nil {
+		return d, fmt.Errorf("reading a stage's description: %w", err)
+	}
+	if d.Contract != Contract {
+		return d, fmt.Errorf("stage %s keeps contract version %d; this program keeps %d", d.Stage, d.Contract, Contract)
+	}
+	for i := range d.Params {
+		p := &d.Params[i]
+		if p.Default == nil && p.Type != "json" {
+			continue
+		}
+		v, err := p.Value(p.Default)
+		if err != nil {
+			return d, fmt.Errorf("stage %s: default: %w", d.Stage, err)
+		}
+		p.Default = v
+	}
+	for name, v := range d.Resolved {
+		p, ok := d.Param(name)
+		if !ok {
+			return d, fmt.Errorf("stage %s resolved %q, which it does not declare", d.Stage, name)
+		}
+		value, err := p.Value(v)
+		if err != nil {
+			return d, fmt.Errorf("stage %s: resolved: %w", d.Stage, err)
+		}
+		d.Resolved[name] = value
+	}
+	return d, nil
+}
+
+// Param finds a parameter by name.
+func (d Description) Param(name string) (Param, bool) {
+	i := slices.IndexFunc(d.Params, func(p Param) bool { return p.Name == name })
+	if i < 0 {
+		return Param{}, false
+	}
+	return d.Params[i], true
+}
+
+// Input finds an input port by name.
+func (d Description) Input(name string) (Port, bool) { return port(d.Inputs, name) }
+
+// Output finds an output port by name.
+func (d Description) Output(name string) (Port, bool) { return port(d.Outputs, name) }
+
+func port(ports []Port, name string) (Port, bool) {
+	i := slices.IndexFunc(ports, func(p Port) bool { return p.Name == name })
+	if i < 0 {
+		return Port{}, false
+	}
+	return ports[i], true
+}
+
+// Value converts v, as a JSON or YAML decoder gave it, to the Go type the
+// parameter is keyed as: int64 (uint64 above its range), float64, string, bool
+// or json.RawMessage. A number with a zero fraction is an int; nothing else is
+// converted from one type to another.
+func (p Param) Value(v any) (any, error) {
+	wrong := func() error {
+		return fmt.Errorf("parameter %s is of type %s; it cannot be %.60s", p.Name, p.Type, Show(v))
+	}
+	switch p.Type {
+	case "string":
+		s, ok := v.(string)
+		if !ok {
+			return nil, wrong()
+		}
+		if len(p.Enum) > 0 && !slices.Contains(p.Enum, s) {
+			return nil, fmt.Errorf("parameter %s must be one of %v, not %q", p.Name, p.Enum, s)
+		}
+		return s, nil
+	case "bool":
+		if b, ok := v.(bool); ok {
+			return b, nil
+		}
+		return nil, wrong()
+	case "int":
+		x, ok := number(v)
+		if !ok || !x.IsInt() {
+			return nil, wrong()
+		}
+		if x.Num().IsInt64() {
+			return x.Num().Int64(), nil
+		}
+		if x.Num().IsUint64() {
+			return x.Num().Uint64(), nil
+		}
+		return nil, wrong()
+	case "float":
+		x, ok := number(v)
+		if !ok {
+			return nil, wrong()
+		}
+		f, _ := x.Float64()
+		if math.IsInf(f, 0) {
+			return nil, wrong()
+		}
+		return f, nil
+	case "json":
+		raw, err := json.Marshal(v) // compacts a json.RawMessage
+		if err != nil {
+			return nil, wrong()
+		}
+		return json.RawMessage(raw), nil
+	}
+	return nil, fmt.Errorf("parameter %s is of unknown type %q", p.Name, p.Type)
+}
+
+// number is v as an exact rational; false when it is no finite number.
+func number(v any) (*big.Rat, bool) {
+	switch v := v.(type) {
+	case json.Number:
+		if len(v) > 64 { // a hostile exponent would allocate without bound
+			return nil, false
+		}
+		f, err := strconv.ParseFloat(string(v), 64)
+		if err != nil || math.IsInf(f, 0) {
+			return nil, false
+		}
+		if math.Abs(f) < 1e-30 || math.Abs(f) > 1e30 {
+			return new(big.Rat).SetFloat64(f), true
+		}
+		if i, ok := new(big.Int).SetString(string(v), 10); ok {
+			return new(big.Rat).SetInt(i), true
+		}
+		return new(big.Rat).SetFloat64(f), true
+	case int:
+		return new(big.Rat).SetInt64(int64(v)), true
+	case int64:
+		return new(big.Rat).SetInt64(v), true
+	case uint64:
+		return new(big.Rat).SetInt(new(big.Int).SetUint64(v)), true
+	case float64:
+		r := new(big.Rat).SetFloat64(v) // nil when not finite
+		return r, r != nil
+	}
+	return nil, false
+}
+
+// Show renders the value of a parameter for a message.
+func Show(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(raw)
+}
+
+// Flags renders parameters as --name=value arguments, sorted by name.
+func Flags(params map[string]any) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		var text string
+		switch v := params[name].(type) {
+		case string:
+			text = v
+		case float64:
+			text = strconv.FormatFloat(v, 'g', -1, 64)
+		case json.RawMessage:
+			var compact bytes.Buffer // records are stored indented
+			if err := json.Compact(&compact, v); err == nil {
+				text = compact.String()
+			} else {
+				text = string(v)
+			}
+		default:
+			text = fmt.Sprint(v)
+		}
+		out = append(out, "--"+name+"="+text)
+	}
+	return out
+}
+
+// Action is what keys a run of this stage with every parameter resolved and
+// the digests of its inputs by name. The runner and the stage itself both
+// compute it; they must agree.
+func (d Description) Action(resolved map[string]any, inputs map[string]string) cachekey.Action {
+	a := cachekey.Action{
+		Contract: d.Contract, Stage: d.Stage, Version: d.Version,
+		Params: map[string]any{}, Inputs: inputs,
+	}
+	for _, p := range d.Params {
+		v, ok := resolved[p.Name]
+		switch {
+		case !ok || !p.Keyed:
+		case p.Name == backendParam:
+			name, _ := v.(string)
+			a.Backend = backendClass(name)
+		default:
+			a.Params[p.Name] = v
+		}
+	}
+	return a
+}
+
+// Series keys the runs that differ from this one in length alone: it is the key of the action without the parameter
+// that Length names. ok is false for a stage that names none.
+func (d Description) Series(resolved map[string]any, inputs map[string]string) (key string, length int64, ok bool) {
+	if d.Length == "" {
+		return "", 0, false
+	}
+	length, ok = resolved[d.Length].(int64)
+	if !ok {
+		return "", 0, false
+	}
+	a := d.Action(resolved, inputs)
+	delete(a.Params, d.Length)
+	key, err := a.Key()
+	return key, length, err == nil
+}
+
+// backendClass is what a run is keyed by: the name of an engine without the
+// folder and the ending of a plugin that it names by its path, so that
+// "xla:/opt/plugin.so,bf16" is "xla-plugin-bf16" wherever the plugin lies.
+// Other names are classes already.
+func backendClass(name string) string {
+	family, file, ok := strings.Cut(name, ":")
+	if !ok || !strings.Contains(file, "/") {
+		return name
+	}
+	option := ""
+	if i := strings.LastIndex(file, ","); i > strings.LastIndex(file, "/") {
+		file, option = file[:i], "-"+file[i+1:]
+	}
+	base := path.Base(path.Clean(file))
+	return family + "-" + strings.TrimSuffix(base, path.Ext(base)) + option
+}

@@ -1,0 +1,152 @@
+// Package failure classifies errors by who has to act on them, and lets an error carry a hint about what to do.
+//
+// The package that detects a problem knows both best, so it states them there, once: with New, or by methods of its
+// own error type (Carrier). Everything above returns the error as it is, and the programs turn the class into their
+// exit code. The package imports nothing but the standard library, so any package may use it.
+package failure
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+)
+
+// Class says who has to act. Its value is the exit code of a program that fails with such an error.
+type Class int
+
+// The classes of failures.
+const (
+	OK         Class = 0 // no error
+	Bug        Class = 1 // nobody classified the error
+	Usage      Class = 2
+	Input      Class = 3
+	Store      Class = 4
+	Integrity  Class = 5
+	Numeric    Class = 6
+	Resources  Class = 7
+	Terminated Class = 143
+)
+
+// classes is the table of exit codes that every --help prints.
+var classes = []struct {
+	class         Class
+	name, meaning string
+}{
+	{OK, "ok", "success"},
+	{Usage, "usage", "wrong flags, parameters or recipe"},
+	{Input, "input", "an input is missing, truncated or invalid"},
+	{Store, "store", "the object store is unreachable, read-only or refuses the credentials"},
+	{Integrity, "integrity", "bytes do not match their digest"},
+	{Numeric, "numeric", "the computation produced infinities or NaNs"},
+	{Resources, "resources", "disk or memory is exhausted"},
+	{Terminated, "terminated", "stopped by SIGTERM or Ctrl-C; run the same command again to resume"},
+}
+
+// String returns the name of the class, "bug" for one that is not in the table.
+func (c Class) String() string {
+	for _, e := range classes {
+		if e.class == c {
+			return e.name
+		}
+	}
+	return "bug"
+}
+
+// WriteExitCodes prints the table of exit codes.
+func WriteExitCodes(w io.Writer) error {
+	if _, err := fmt.Fprintln(w, "Exit codes:"); err != nil {
+		return err
+	}
+	for _, e := range classes {
+		if _, err := fmt.Fprintf(w, "  %3d  %-11s %s\n", e.class, e.name, e.meaning); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Carrier is an error that states its class and hint. The hint may be "".
+type Carrier interface {
+	error
+	FailureClass() Class
+	FailureHint() string
+}
+
+// failure is the Carrier that New makes.
+type failure struct {
+	class Class
+	hint  string
+	err   error
+}
+
+func (f *failure) Error() string       { return f.err.Error() }
+func (f *failure) Unwrap() error       { return f.err }
+func (f *failure) FailureClass() Class { return f.class }
+func (f *failure) FailureHint() string { return f.hint }
+
+// New makes an error of a class with a hint, which may be ""; format may use %w.
+func New(class Class, hint, format string, args ...any) error {
+	return &failure{class, hint, fmt.Errorf(format, args...)}
+}
+
+// Default gives err a class and a hint unless it carries its own.
+func Default(class Class, hint string, err error) error {
+	var c Carrier
+	if err == nil || errors.As(err, &c) {
+		return err
+	}
+	return &failure{class, hint, err}
+}
+
+// ErrTerminated is the cause of a context that SIGTERM or SIGINT cancelled.
+var ErrTerminated = errors.New("terminated")
+
+// ClassOf returns the class of an error: OK for nil, and Bug if nothing in its chain tells.
+func ClassOf(err error) Class {
+	var carrier Carrier
+	switch {
+	case err == nil:
+		return OK
+	case errors.Is(err, ErrTerminated):
+		return Terminated
+	case matches(err, syscall.ENOSPC, syscall.EDQUOT, syscall.ENOMEM, syscall.EMFILE):
+		return Resources
+	case errors.As(err, &carrier):
+		return carrier.FailureClass()
+	case matches(err, fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.EISDIR, syscall.ENOTDIR, syscall.EROFS):
+		return Usage // somebody named a file or directory that cannot be used so
+	}
+	return Bug
+}
+
+func matches(err error, targets ...error) bool {
+	for _, target := range targets {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// HintOf returns the advice that an error carries, or that of its class; it may be "".
+func HintOf(err error) string {
+	var carrier Carrier
+	for next := err; errors.As(next, &carrier); next = errors.Unwrap(carrier) {
+		if hint := carrier.FailureHint(); hint != "" {
+			return hint
+		}
+	}
+	switch ClassOf(err) {
+	case Resources:
+		return "free some disk space or memory and run the same command again"
+	case Integrity:
+		return "the stored bytes were damaged; delete that blob, then run again to rebuild it"
+	case Terminated:
+		return "run the same command again to resume"
+	case Bug:
+		return "this is a bug in the program; the log above may say more"
+	}
+	return ""
+}

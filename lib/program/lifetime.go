@@ -1,0 +1,97 @@
+package program
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+)
+
+// Lifetime returns a context that SIGTERM, SIGINT and, except under nohup, SIGHUP cancel with the cause
+// failure.ErrTerminated. A second signal ends the process at once, and so does the exit of the parent if it passed a
+// pipe (contract.ParentFD).
+func Lifetime() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			cancel(failure.ErrTerminated)
+		case <-done:
+			return
+		}
+		select {
+		case <-signals:
+			exit()
+		case <-done:
+		}
+	}()
+	watchParent()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+var watchParent = sync.OnceFunc(func() {
+	fd, err := strconv.Atoi(os.Getenv(contract.ParentFD))
+	if err != nil || fd < 3 {
+		return
+	}
+	syscall.CloseOnExec(fd)
+	pipe := os.NewFile(uintptr(fd), "parent")
+	if pipe == nil {
+		return
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, pipe) // an error, too, means that the parent has exited
+		exit()
+	}()
+})
+
+// scratch holds the temporary directories to remove if the process exits without unwinding.
+var scratch struct {
+	sync.Mutex
+	dirs map[string]bool
+}
+
+func exit() {
+	scratch.Lock()
+	defer scratch.Unlock()
+	for dir := range scratch.dirs {
+		_ = os.RemoveAll(dir) // nobody is left to report an error to
+	}
+	os.Exit(int(failure.Terminated))
+}
+
+// Scratch makes a temporary directory that remove deletes, or the end of the process.
+func Scratch() (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp("", "vapo-stage-")
+	if err != nil {
+		return "", nil, failure.New(failure.Resources, "set TMPDIR to a writable directory", "no scratch directory: %w", err)
+	}
+	scratch.Lock()
+	defer scratch.Unlock()
+	if scratch.dirs == nil {
+		scratch.dirs = map[string]bool{}
+	}
+	scratch.dirs[dir] = true
+	return dir, func() {
+		scratch.Lock()
+		defer scratch.Unlock()
+		delete(scratch.dirs, dir)
+		_ = os.RemoveAll(dir) // the system cleans its temporary directory
+	}, nil
+}

@@ -1,0 +1,56 @@
+// Package program holds what all programs of vapo do in the same way, the runner and the stages: stop on a signal or
+// when the parent exits, report an error, and write a file so that its name appears only once it is complete.
+package program
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"golang.org/x/term"
+
+	"vapo/lib/failure"
+)
+
+// PrintError prints the error with which a program fails: one line that starts with the program's name, and its hint.
+func PrintError(w io.Writer, name string, err error) {
+	fmt.Fprintf(w, "%s: error: %s\n", name, oneLine(err.Error()))
+	if hint := failure.HintOf(err); hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", oneLine(hint))
+	}
+}
+
+// oneLine joins the lines of a text and drops control characters, because parts of an error may come from a file.
+func oneLine(text string) string {
+	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// IsTerminal reports whether w is a terminal.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// WriteFile writes a file so that its name appears only when it is complete.
+func WriteFile(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails after the rename
+	defer f.Close()
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,105 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vapo/lib/failure"
+)
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	write := func(text string, err error) error {
+		return WriteFile(path, func(w io.Writer) error {
+			_, werr := io.WriteString(w, text)
+			return errors.Join(werr, err)
+		})
+	}
+	if err := write("whole", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("half", io.ErrUnexpectedEOF); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "whole" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("%d files are left, %v", len(files), err)
+	}
+}
+
+func TestPrintError(t *testing.T) {
+	var b strings.Builder
+	PrintError(&b, "demo", failure.New(failure.Input, "look\nat it", "bad\x1b[31m\nfile"))
+	if got, want := b.String(), "demo: error: bad[31m; file\nhint: look; at it\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLifetime(t *testing.T) {
+	ctx, stop := Lifetime()
+	defer stop()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-ctx.Done()
+	if !errors.Is(context.Cause(ctx), failure.ErrTerminated) {
+		t.Error(context.Cause(ctx))
+	}
+}
+
+func TestScratch(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	dir, remove, err := Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left", dir)
+	}
+	t.Setenv("TMPDIR", "/nowhere")
+	if _, _, err := Scratch(); failure.ClassOf(err) != failure.Resources {
+		t.Errorf("no directory for temporary files: %v", err)
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(100 << 10))
+	if got := MemoryLimit(); got != 100<<10 {
+		t.Errorf("GOMEMLIMIT=100KiB: %d bytes", got)
+	}
+	for text, want := range map[string]int64{
+		"MemTotal:  100 kB\nMemAvailable:      77 kB\n": 77 << 10, "MemTotal: 100 kB\n": 0, "MemAvailable: x kB\n": 0,
+	} {
+		if got := available(strings.NewReader(text)); got != want {
+			t.Errorf("%q: %d bytes, want %d", text, got, want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	where := " for " + runtime.GOOS + "/" + runtime.GOARCH
+	for want, got := range map[string]string{
+		"demo of vapo (devel)\nbuilt with go1.26" + where: versionText("demo", "(devel)", map[string]string{"go": "go1.26"}, nil),
+		"demo of vapo v1.2.3, commit abc with changes\nbuilt with go1.26" + where + "\nengines: tape, go": versionText("demo", "v1.2.3",
+			map[string]string{"go": "go1.26", "revision": "abc", "modified": "true"}, []string{"tape", "go"}),
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := Version("demo"); !strings.Contains(got, runtime.Version()) {
+		t.Error(got)
+	}
+}

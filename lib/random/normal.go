@@ -1,0 +1,74 @@
+package random
+
+import (
+	"math"
+
+	"vapo/lib/portable"
+)
+
+// The ziggurat of Marsaglia and Tsang (Journal of Statistical Software 5, 2000) covers the normal density with layers
+// of one area: rectangles, and at the bottom a rectangle with the tail beyond tailStart. The layers and the order of
+// draws are those of math/rand/v2's NormFloat64, whose math.Exp and math.Log are not the same bits on every machine.
+const (
+	layers    = 128
+	tailStart = 3.442619855899
+	layerArea = 9.91256303526217e-3 // under exp(-x²/2)
+	scale     = 1 << 31             // of the signed integers that are drawn
+)
+
+// Of layer i: integers below inside lie under the curve for certain, width is that of one unit of the integer, and
+// height is the density's at the layer's right end.
+var (
+	inside [layers]uint32
+	width  [layers]float32
+	height [layers]float32
+)
+
+func density(x float64) float64 { return portable.Exp(float64(-0.5 * x * x)) }
+
+func init() {
+	bottom := layerArea / density(tailStart) // the width of a rectangle of the lowest layer's area
+	inside[0], width[0], height[0] = uint32(tailStart/bottom*scale), float32(bottom/scale), 1
+	x := float64(tailStart)
+	for i := layers - 1; i >= 1; i-- {
+		width[i], height[i] = float32(x/scale), float32(density(x))
+		if i > 1 {
+			above := math.Sqrt(float64(-2 * portable.Log(layerArea/x+density(x))))
+			inside[i], x = uint32(above/x*scale), above
+		}
+	}
+}
+
+// normal returns a standard normal value.
+func (s *Source) normal() float64 {
+	for {
+		u := s.rng.Uint64()
+		j, i := int32(u), u>>32%layers
+		x := float64(float64(j) * float64(width[i]))
+		size := uint32(j)
+		if j < 0 {
+			size = -size
+		}
+		switch {
+		case size < inside[i]:
+			return x
+		case i == 0:
+			return math.Copysign(s.tail(), x)
+		}
+		at := height[i] + float32(float32(s.Uniform64())*(height[i-1]-height[i]))
+		if at < float32(density(x)) {
+			return x
+		}
+	}
+}
+
+// tail returns a normal value beyond tailStart (Marsaglia, Technometrics 6, 1964).
+func (s *Source) tail() float64 {
+	for {
+		x := float64(-portable.Log(s.Uniform64()) * (1 / tailStart))
+		y := -portable.Log(s.Uniform64())
+		if y+y >= float64(x*x) {
+			return tailStart + x
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package stage
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+)
+
+// param is one parameter: kong's flag and what this package's own tags say about it.
+type param struct {
+	*kong.Flag
+	kind     string // one of the types of contract.Param
+	min, max any    // of the type of the value; nil: no bound
+	only     *only  // nil: always has an effect
+}
+
+func newParam(f *kong.Flag) param {
+	p := param{Flag: f, kind: kindOf(f.Target.Type())}
+	if p.kind == "" {
+		panic(fmt.Sprintf("stage: parameter %s has type %s; use an int, float, string or bool kind or json.RawMessage",
+			f.Name, f.Target.Type()))
+	}
+	if len(f.Tag.Envs) > 0 {
+		panic(fmt.Sprintf("stage: parameter %s reads the environment; a run must be reproducible from its parameters", f.Name))
+	}
+	if effect := f.Tag.Get("effect"); effect != "" && effect != contract.NoEffect {
+		panic(fmt.Sprintf("stage: parameter %s has effect:%q, expected %q", f.Name, effect, contract.NoEffect))
+	}
+	p.min, p.max = p.bound("min"), p.bound("max")
+	return p
+}
+
+func kindOf(t reflect.Type) string {
+	if t == reflect.TypeFor[json.RawMessage]() {
+		return "json"
+	}
+	if t.PkgPath() == "time" { // a duration would lose its unit
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "int"
+	case reflect.Float32, reflect.Float64:
+		return "float"
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	}
+	return ""
+}
+
+// value returns the current value as int64 (uint64 above its range), float64, string, bool or json.RawMessage.
+func (p param) value() any {
+	v := p.Target
+	switch p.kind {
+	case "int":
+		if !v.CanUint() {
+			return v.Int()
+		}
+		if v.Uint() > math.MaxInt64 {
+			return v.Uint()
+		}
+		return int64(v.Uint())
+	case "float":
+		if v.Kind() == reflect.Float32 {
+			// The shortest decimal that is this float32, so that 0.1 stays 0.1.
+			x, _ := strconv.ParseFloat(strconv.FormatFloat(v.Float(), 'g', -1, 32), 64)
+			return x
+		}
+		return v.Float()
+	case "string":
+		return v.String()
+	case "bool":
+		return v.Bool()
+	}
+	if len(v.Bytes()) == 0 {
+		return json.RawMessage("null")
+	}
+	return json.RawMessage(slices.Clone(v.Bytes()))
+}
+
+// describe must be called while the parameter is at its default.
+func (p param) describe() contract.Param {
+	d := contract.Param{
+		Name: p.Name, Type: p.kind, Unit: p.Tag.Get("unit"), Help: p.Help, Default: p.value(), Required: p.Required,
+		Keyed: p.Tag.Get("keyed") != "false", Effect: p.Tag.Get("effect"), Only: p.Tag.Get("only"), Min: p.min, Max: p.max,
+	}
+	if p.Enum != "" {
+		for e := range strings.SplitSeq(p.Enum, ",") {
+			d.Enum = append(d.Enum, strings.TrimSpace(e))
+		}
+	}
+	return d
+}
+
+// bound reads a tag min:"…" or max:"…"; nil without one.
+func (p param) bound(tag string) any {
+	text := p.Tag.Get(tag)
+	if text == "" {
+		return nil
+	}
+	var v any
+	var err error
+	switch p.kind {
+	case "int":
+		v, err = strconv.ParseInt(text, 10, 64)
+	case "float":
+		v, err = strconv.ParseFloat(text, 64)
+	default:
+		err = fmt.Errorf("a %s has no bounds", p.kind)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("stage: parameter %s has %s:%q: %v", p.Name, tag, text, err))
+	}
+	return v
+}
+
+// within checks that v, a value of the parameter, is finite and within the bounds.
+func (p param) within(v any) error {
+	if x, ok := v.(float64); ok && (math.IsNaN(x) || math.IsInf(x, 0)) {
+		return failure.New(failure.Usage, "", "parameter %s is %v; it must be a finite number", p.Name, x)
+	}
+	if p.min != nil && compare(v, p.min) < 0 {
+		return failure.New(failure.Usage, "", "parameter %s is %v, expected %v or more", p.Name, v, p.min)
+	}
+	if p.max != nil && compare(v, p.max) > 0 {
+		return failure.New(failure.Usage, "", "parameter %s is %v, expected at most %v", p.Name, v, p.max)
+	}
+	return nil
+}
+
+// compare compares the value of a parameter with a bound of its type.
+func compare(v, bound any) int {
+	switch v := v.(type) {
+	case float64:
+		return cmp.Compare(v, bound.(float64))
+	case int64:
+		return cmp.Compare(v, bound.(int64))
+	}
+	return 1 // a uint64 above the range of int64
+}
+
+// only is the tag only:"parameter=value|value": the parameter has an effect only while another one has one of the values.
+// Otherwise it must keep its default. Whoever sets it expects an effect, and two runs that differ in it alone would get
+// two keys although they are the same run.
+type only struct {
+	on     param
+	values []string
+}
+
+// condition reads the tag only of f; nil without one. all are the parameters of the stage.
+func condition(f *kong.Flag, all []param) *only {
+	text := f.Tag.Get("only")
+	if text == "" {
+		return nil
+	}
+	name, values, ok := strings.Cut(text, "=")
+	i := slices.IndexFunc(all, func(p param) bool { return p.Name == name })
+	if !ok || i < 0 {
+		panic(fmt.Sprintf("stage: parameter %s has only:%q, expected PARAMETER=VALUE|VALUE of another parameter",
+			f.Name, text))
+	}
+	c := &only{all[i], strings.Split(values, "|")}
+	for _, v := range c.values {
+		if c.on.Enum != "" && !slices.Contains(c.on.EnumSlice(), v) {
+			panic(fmt.Sprintf("stage: parameter %s has only:%q, but %s is never %s", f.Name, text, name, v))
+		}
+	}
+	return c
+}
+
+// idle returns an error if the parameter was set to a value other than its default and has no effect.
+func (p param) idle(set, byDefault any) error {
+	if p.only == nil || sameValue(set, byDefault) {
+		return nil
+	}
+	on := p.only.on
+	is := fmt.Sprint(on.value())
+	if slices.Contains(p.only.values, is) {
+		return nil
+	}
+	return failure.New(failure.Usage,
+		fmt.Sprintf("leave it out, or set %s to %s", on.Name, strings.Join(p.only.values, " or ")),
+		"parameter %s is %s, but it has no effect while %s is %s", p.Name, contract.Show(set), on.Name, is)
+}

@@ -1,0 +1,61 @@
+package stage
+
+import (
+	"io"
+	"log/slog"
+	"sync"
+
+	"vapo/lib/program"
+)
+
+// screen shares one stream between log lines and at most one progress bar:
+// the bar is wiped before a line and drawn again after it.
+type screen struct {
+	mu  sync.Mutex
+	w   io.Writer
+	tty bool
+	bar interface {
+		Clear() error
+		RenderBlank() error
+	}
+}
+
+func newScreen(w io.Writer) *screen { return &screen{w: w, tty: program.IsTerminal(w)} }
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar != nil {
+		_ = s.bar.Clear() // cosmetic
+	}
+	n, err := s.w.Write(p)
+	if s.bar != nil {
+		_ = s.bar.RenderBlank() // cosmetic
+	}
+	return n, err
+}
+
+// end takes a bar that was left unfinished off the screen.
+func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar != nil {
+		_ = s.bar.Clear() // cosmetic
+		s.bar = nil
+	}
+}
+
+// logger writes text to a terminal and JSON lines to anything else.
+func (s *screen) logger() *slog.Logger {
+	if !s.tty {
+		return slog.New(slog.NewJSONHandler(s, nil))
+	}
+	return slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05"))
+			}
+			return a
+		},
+	}))
+}

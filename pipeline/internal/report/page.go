@@ -1,0 +1,300 @@
+package report
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"image"
+	_ "image/png" // sizes of the figures
+	"maps"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+
+	"vapo/lib/contract"
+)
+
+// page is what the template shows.
+type page struct {
+	CSS                               template.CSS
+	Name, About, Started, Wall, Store string
+	Total, Cached                     int
+	Failed                            []string
+	Scores                            []score
+	Compared                          []textTable
+	ScoreCurves                       []curve
+	Pairs                             []pair
+	Figures                           []figure
+	Curves                            []curve
+	Graph                             dag
+	Rows                              []row
+	Details                           []detail
+	Recipe                            []recipeLine
+	Versions                          []field
+	Warnings                          []warning
+	ManyScores, HaveGraph             bool
+}
+
+type field struct{ Name, Value string }
+
+type warning struct{ Step, Text string }
+
+// A row is a step in the table of times.
+type row struct {
+	Name, Stage, State, Class, Took, Ran, Backend, Key string
+	Percent                                            float64
+}
+
+// A detail is everything about one step: the appendix.
+type detail struct {
+	Name, Stage, Key, Error string
+	Class, State            string
+	Results, Params, Inputs []field
+	Outputs                 []Output
+}
+
+// A figure is one image.
+type figure struct {
+	Title, Caption string
+	Source         template.URL
+	Width, Height  int
+	Wide           bool // wants the page's whole width
+}
+
+// A pair is a picture of samples beside one of real data.
+type pair struct{ Samples, Real figure }
+
+// A curve is one drawing with its caption.
+type curve struct {
+	Title, Caption string
+	Legend         []legendEntry
+	SVG            template.HTML
+}
+
+// manifest is what the report reads of a stage's manifest. It is read loosely,
+// so that a report can be made of any version of the contract.
+type manifest struct {
+	Version     any                        `json:"version"`
+	Params      map[string]any             `json:"params"`
+	Units       map[string]string          `json:"units"`
+	Inputs      map[string]string          `json:"inputs"`
+	Backend     string                     `json:"backend"`
+	Results     map[string]json.RawMessage `json:"results"`
+	Warnings    []string                   `json:"warnings"`
+	Versions    map[string]string          `json:"versions"`
+	WallSeconds float64                    `json:"wall_seconds"`
+}
+
+func newPage(r *Run) (*page, error) {
+	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps), Recipe: recipeLines(r.RecipeYAML)}
+	if p.Name == "" {
+		p.Name = "unnamed"
+	}
+	if !r.Started.IsZero() {
+		p.Started = r.Started.UTC().Format("2 January 2006, 15:04 UTC")
+	}
+	manifests := make([]manifest, len(r.Steps))
+	for i, s := range r.Steps {
+		if len(s.Manifest) > 0 && json.Unmarshal(s.Manifest, &manifests[i]) != nil {
+			p.warn(s.Name, "its manifest is not what a manifest should be; it is shown in part or not at all")
+		}
+		if s.Cached {
+			p.Cached++
+		}
+		if s.Error != "" {
+			p.Failed = append(p.Failed, s.Name)
+		}
+		for _, w := range manifests[i].Warnings {
+			p.warn(s.Name, w)
+		}
+	}
+	p.table(r.Steps, manifests)
+	p.Graph = drawDAG(r.Steps, func(i int) string { return p.Rows[i].Stage + " · " + p.Rows[i].Ran },
+		func(i int) string { return p.Rows[i].Class })
+	p.HaveGraph = len(p.Graph.Nodes) > 0
+	for _, s := range r.Steps {
+		p.score(s)
+	}
+	p.ManyScores = len(p.Scores) > 1
+	for _, c := range compare(r.Steps, manifests) {
+		if err := p.compare(c); err != nil {
+			return nil, err
+		}
+	}
+	p.figures(r.Steps)
+	if err := p.curves(r.Steps, manifests); err != nil {
+		return nil, err
+	}
+	p.details(r.Steps, manifests)
+	p.versions(manifests)
+	return p, nil
+}
+
+// warn adds a warning unless the same one is there already: what a score says
+// of itself is usually in its manifest too.
+func (p *page) warn(step, text string) {
+	w := warning{step, text}
+	if !slices.Contains(p.Warnings, w) {
+		p.Warnings = append(p.Warnings, w)
+	}
+}
+
+func (p *page) table(steps []Step, manifests []manifest) {
+	var longest float64
+	took := make([]float64, len(steps))
+	for i, s := range steps {
+		took[i] = s.Seconds
+		if s.Cached && manifests[i].WallSeconds > 0 {
+			took[i] = manifests[i].WallSeconds // what was saved
+		}
+		if took[i] < 0 || math.IsNaN(took[i]) || math.IsInf(took[i], 0) {
+			took[i] = 0
+		}
+		longest = math.Max(longest, took[i])
+	}
+	for i, s := range steps {
+		r := row{Name: s.Name, Stage: s.Stage, Took: seconds(s.Seconds), Ran: seconds(took[i]), Backend: manifests[i].Backend, Key: s.Key}
+		switch {
+		case s.Error != "":
+			r.State, r.Class = "failed", "failed"
+		case s.Cached:
+			r.State, r.Class = "cached", "cached"
+		case len(s.Manifest) == 0 && len(s.Outputs) == 0:
+			r.State, r.Class, r.Took, r.Ran = "not run", "idle", "–", "not run"
+		default:
+			r.State, r.Class = "ran", "ran"
+		}
+		if longest > 0 && r.Class != "idle" {
+			r.Percent = math.Max(0.4, math.Round(1000*took[i]/longest)/10)
+		}
+		p.Rows = append(p.Rows, r)
+	}
+}
+
+func (p *page) figures(steps []Step) {
+	find := func(s Step, name string) (figure, bool) {
+		for _, o := range s.Outputs {
+			if o.Name == name && o.Media == contract.MediaPNG {
+				return p.figure(s, o)
+			}
+		}
+		return figure{}, false
+	}
+	shown := map[[2]string]bool{}
+	needs := resolveNeeds(steps)
+	for i, s := range steps {
+		real, ok := find(s, "reference")
+		if !ok {
+			continue
+		}
+		for _, j := range needs[i] {
+			if samples, ok := find(steps[j], "grid"); ok {
+				samples.Title, samples.Caption = "Samples", "step "+steps[j].Name
+				real.Title, real.Caption = "Real data", "the reference of step "+s.Name
+				p.Pairs = append(p.Pairs, pair{samples, real})
+				shown[[2]string{s.Name, "reference"}] = true
+				shown[[2]string{steps[j].Name, "grid"}] = true
+				break
+			}
+		}
+	}
+	// What was asked for last comes first: scores before samples before data.
+	for i := len(steps) - 1; i >= 0; i-- {
+		s := steps[i]
+		for _, o := range s.Outputs {
+			if o.Media != contract.MediaPNG || len(o.Data) == 0 || shown[[2]string{s.Name, o.Name}] {
+				continue
+			}
+			f, ok := p.figure(s, o)
+			if !ok {
+				p.warn(s.Name, fmt.Sprintf("output %s is no PNG image that can be shown", o.Name))
+				continue
+			}
+			f.Title, f.Caption = title(o.Name), "step "+s.Name
+			if known, ok := figureTexts[o.Name]; ok {
+				f.Title, f.Caption = known[0], "step "+s.Name+": "+known[1]
+			}
+			rows := o.Name == "progress" || o.Name == "trajectories" || o.Name == "interpolation" // half a page would shrink them
+			f.Wide = f.Width > 560 && rows || f.Width > 700 && f.Width > 2*f.Height
+			p.Figures = append(p.Figures, f)
+		}
+	}
+}
+
+func (p *page) figure(s Step, o Output) (figure, bool) {
+	cfg, format, err := image.DecodeConfig(bytes.NewReader(o.Data))
+	if err != nil || format != "png" || cfg.Width < 1 || cfg.Height < 1 {
+		return figure{}, false
+	}
+	// The bytes were seen to be a PNG, and base64 cannot leave the attribute.
+	return figure{
+		Source: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(o.Data)),
+		Width:  cfg.Width, Height: cfg.Height,
+	}, true
+}
+
+// figureTexts are the headings and captions of pictures that need more than their name.
+var figureTexts = map[string][2]string{
+	"neighbours":    {"Nearest neighbours", "samples in the first row; below each, the training images nearest to it"},
+	"progress":      {"Samples through training", "the averaged weights, from the same noises each time"},
+	"trajectories":  {"Trajectories", "the way of some samples from noise to data"},
+	"interpolation": {"Interpolation", "samples along spherical paths between pairs of noises"},
+}
+
+// title turns an output's name into a heading.
+func title(name string) string {
+	r := []rune(strings.NewReplacer("-", " ", "_", " ").Replace(name))
+	if len(r) > 0 {
+		return strings.ToUpper(string(r[0])) + string(r[1:])
+	}
+	return "Figure"
+}
+
+func (p *page) details(steps []Step, manifests []manifest) {
+	for i, s := range steps {
+		m := manifests[i]
+		d := detail{Name: s.Name, Stage: s.Stage, Key: s.Key, Error: s.Error, Outputs: s.Outputs, State: p.Rows[i].State, Class: p.Rows[i].Class}
+		for _, k := range sorted(m.Results) {
+			if k == "timeline" {
+				continue // drawn above
+			}
+			var v any
+			if json.Unmarshal(m.Results[k], &v) == nil {
+				d.Results = append(d.Results, field{k, value(v)})
+			}
+		}
+		for _, k := range sorted(m.Params) {
+			v := value(m.Params[k])
+			if u := m.Units[k]; u != "" {
+				v += " " + u
+			}
+			d.Params = append(d.Params, field{k, v})
+		}
+		for _, k := range sorted(m.Inputs) {
+			d.Inputs = append(d.Inputs, field{k, m.Inputs[k]})
+		}
+		p.Details = append(p.Details, d)
+	}
+}
+
+// versions merges what the steps say they were built of; where they differ,
+// all are listed.
+func (p *page) versions(manifests []manifest) {
+	by := map[string][]string{}
+	for _, m := range manifests {
+		for k, v := range m.Versions {
+			if !slices.Contains(by[k], v) {
+				by[k] = append(by[k], v)
+			}
+		}
+	}
+	for _, k := range sorted(by) {
+		sort.Strings(by[k])
+		p.Versions = append(p.Versions, field{k, strings.Join(by[k], ", ")})
+	}
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,97 @@
+// Package report renders one run of a pipeline as one HTML file that needs
+// nothing else: styles are inline, images are data URIs, curves are SVG. It can
+// be mailed, archived and opened in ten years.
+//
+// It knows runs only by what they leave behind, PNG, JSON and NDJSON blobs and
+// manifests, and links neither tensors nor storage: the runner imports it.
+// What a blob does not say is left out; a damaged one costs its figure, and a
+// note, never the report.
+//
+// Everything shown came from a recipe, a file or another program, so all of it
+// is escaped by html/template, and the page forbids scripts and outside
+// requests by its own content security policy.
+package report
+
+import (
+	"bufio"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"iter"
+	"time"
+)
+
+// Run is one execution of a recipe.
+type Run struct {
+	Name, About string
+	RecipeYAML  []byte // as resolved, with comments if it has any
+	Started     time.Time
+	Wall        time.Duration
+	Store       string // where the artifacts are, for people
+	Steps       []Step // in the order of the recipe or of execution
+}
+
+// Step is one step of a run.
+type Step struct {
+	Name, Stage string
+	Cached      bool
+	Seconds     float64 // in this run; what the work took when it ran is in the manifest
+	Key         string  // cache key
+	Needs       []string
+	Error       string          // empty on success
+	Manifest    json.RawMessage // empty where the step did not finish
+	Outputs     []Output
+	Score       string   // name of the output that is the step's score, if any
+	Subject     string   // name of the step whose output this one is about, if any
+	NoEffect    []string // parameters that change neither a score nor what is scored
+}
+
+// Output is one artifact of a step. Data may be left out where it is large or
+// cannot be shown; PNG, JSON and NDJSON are the media that are.
+type Output struct {
+	Name, Digest, Media string
+	Size                int64
+	Data                []byte
+}
+
+// Headlines yields the steps that have a score, each with the line that the score says of itself.
+func (r *Run) Headlines() iter.Seq2[string, string] {
+	return func(yield func(step, headline string) bool) {
+		for _, s := range r.Steps {
+			if f, ok := readScore(s); ok && f.Headline != "" && !yield(s.Name, f.Headline) {
+				return
+			}
+		}
+	}
+}
+
+//go:embed page.html page.css
+var files embed.FS
+
+var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"number": number, "seconds": seconds, "bytes": byteSize, "short": shortDigest,
+}).ParseFS(files, "page.html"))
+
+// Write renders r. Its bytes are a function of r alone.
+func Write(w io.Writer, r *Run) error {
+	if r == nil {
+		return errors.New("report: there is no run")
+	}
+	p, err := newPage(r)
+	if err != nil {
+		return fmt.Errorf("report of run %q: %w", r.Name, err)
+	}
+	css, err := files.ReadFile("page.css")
+	if err != nil {
+		return err
+	}
+	p.CSS = template.CSS(css)
+	buf := bufio.NewWriter(w)
+	if err := pageTemplate.Execute(buf, p); err != nil {
+		return fmt.Errorf("report of run %q: %w", r.Name, err)
+	}
+	return buf.Flush()
+}

@@ -1,0 +1,191 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot/plotter"
+)
+
+// textTable is a table as the page shows it.
+type textTable struct {
+	Heads []string
+	Rows  [][]string
+}
+
+// table renders the comparison as text, without columns that are empty.
+func (c *Comparison) table() textTable {
+	var t textTable
+	t.Rows = make([][]string, len(c.Rows))
+	column := func(head string, cell func(r Compared) string) {
+		cells := make([]string, len(c.Rows))
+		for i, r := range c.Rows {
+			cells[i] = cell(r)
+		}
+		if !slices.ContainsFunc(cells, func(s string) bool { return s != "" }) {
+			return
+		}
+		t.Heads = append(t.Heads, head)
+		for i := range t.Rows {
+			t.Rows[i] = append(t.Rows[i], cells[i])
+		}
+	}
+	column("step", func(r Compared) string { return r.Step })
+	for _, name := range c.Facts {
+		column(name, func(r Compared) string {
+			v, ok := r.Facts[name]
+			if !ok {
+				return ""
+			}
+			return value(v)
+		})
+	}
+	column("value", func(r Compared) string { return number(r.Value) })
+	column("95 % interval", func(r Compared) string {
+		if len(r.Interval) != 2 {
+			return ""
+		}
+		return number(r.Interval[0]) + " to " + number(r.Interval[1])
+	})
+	column("metric", func(r Compared) string { return r.Metric })
+	column("N", func(r Compared) string { return against(r.N) })
+	column("reference", func(r Compared) string { return r.Reference })
+	column("features", func(r Compared) string { return shortFeatures(r.Features) })
+	column("gradient variance", func(r Compared) string { return variance(r.GradientVariance) })
+	return t
+}
+
+// shortFeatures shortens the digest in the name of features.
+func shortFeatures(s string) string {
+	name, digest, ok := strings.Cut(s, " sha256:")
+	if !ok {
+		return s
+	}
+	return name + " " + shortDigest(digest)
+}
+
+// variance renders what a training measured: a number, or the range of a list of numbers, or of objects with a field
+// "variance", by bins of time.
+func variance(v any) string {
+	if m, ok := v.(map[string]any); ok {
+		if inner, ok := m["variance"]; ok {
+			v = inner
+		} else if inner, ok := m["bins"]; ok {
+			v = inner
+		}
+	}
+	if x, ok := v.(float64); ok {
+		return number(x)
+	}
+	list, _ := v.([]any)
+	var all []float64
+	for _, e := range list {
+		if m, ok := e.(map[string]any); ok {
+			e = m["variance"]
+		}
+		if x, ok := e.(float64); ok {
+			all = append(all, x)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return number(slices.Min(all)) + " to " + number(slices.Max(all))
+}
+
+// inCell keeps text within a cell of a Markdown table.
+var inCell = strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ")
+
+// WriteMarkdown writes comparisons as tables, one after the other.
+func WriteMarkdown(w io.Writer, all []*Comparison) error {
+	var b strings.Builder
+	line := func(cells []string) {
+		for _, cell := range cells {
+			b.WriteString("| " + inCell.Replace(cell) + " ")
+		}
+		b.WriteString("|\n")
+	}
+	for i, c := range all {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		t := c.table()
+		line(t.Heads)
+		line(slices.Repeat([]string{"---"}, len(t.Heads)))
+		for _, r := range t.Rows {
+			line(r)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteJSON writes comparisons as a list, with their values as they are.
+func WriteJSON(w io.Writer, all []*Comparison) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(all); err != nil {
+		return fmt.Errorf("comparison of scores: %w", err)
+	}
+	return nil
+}
+
+// maxFactCurves bounds the number of parameters over which scores are drawn.
+const maxFactCurves = 3
+
+// compare shows two or more scores as a table, and draws them over each numeric fact that has at least three values, with
+// a curve for each combination of the other facts.
+func (p *page) compare(c *Comparison) error {
+	if len(c.Rows) < 2 {
+		return nil
+	}
+	p.Compared = append(p.Compared, c.table())
+	for _, fact := range c.Facts {
+		var names []string
+		by := map[string]plotter.XYs{}
+		values := map[float64]bool{}
+		for _, r := range c.Rows {
+			x, ok := r.Facts[fact].(float64)
+			if !ok || !drawable(x) || !drawable(r.Value) {
+				continue
+			}
+			values[x] = true
+			name := c.others(r, fact)
+			if by[name] == nil {
+				names = append(names, name)
+			}
+			by[name] = append(by[name], plotter.XY{X: x, Y: r.Value})
+		}
+		if len(values) < 3 || len(p.ScoreCurves) == maxFactCurves {
+			continue
+		}
+		var list []series
+		for _, name := range names {
+			xy := by[name]
+			slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+			if len(xy) > 1 {
+				list = append(list, series{name, xy})
+			}
+		}
+		if err := p.draw(&p.ScoreCurves, "Score over "+fact, "", chart{x: fact, y: "score", list: list}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// others names the facts of a row except one.
+func (c *Comparison) others(r Compared, fact string) string {
+	parts := []string{}
+	for _, name := range c.Facts {
+		if v, ok := r.Facts[name]; ok && name != fact {
+			parts = append(parts, name+" "+value(v))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,200 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"vapo/lib/contract"
+
+	"gonum.org/v1/plot/plotter"
+)
+
+// What is drawn of metrics, in this order, each in a plot of its own.
+var metricKinds = []struct {
+	heading, axis string
+	linear        bool
+	is            func(name string) bool
+}{
+	{"Loss", "loss", false, func(name string) bool { return strings.Contains(name, "loss") }},
+	{"Gradient norm", "norm", false, func(name string) bool { return strings.Contains(name, "grad_norm") }},
+	{"Score", "score", false, func(name string) bool { return name == "score" }},
+	{"Accuracy", "accuracy", true, func(name string) bool { return strings.Contains(name, "accuracy") }},
+}
+
+// draw adds a chart, if there is anything to draw.
+func (p *page) draw(to *[]curve, heading, caption string, c chart) error {
+	svg, err := c.svg()
+	if err != nil || svg == "" {
+		return err
+	}
+	*to = append(*to, curve{Title: heading, Caption: caption, Legend: c.legend(), SVG: svg})
+	return nil
+}
+
+func (p *page) curves(steps []Step, manifests []manifest) error {
+	for i, s := range steps {
+		for _, o := range s.Outputs {
+			if o.Media != contract.MediaNDJSON || len(o.Data) == 0 {
+				continue
+			}
+			all, bad := readMetrics(o.Data)
+			if bad > 0 {
+				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and were left out of its curves", o.Name, bad))
+			}
+			for _, kind := range metricKinds {
+				var list []series
+				for _, c := range all {
+					if kind.is(strings.ToLower(c.name)) && len(c.xy) > 1 {
+						list = append(list, c)
+					}
+				}
+				caption := "step " + s.Name
+				if m := stringOf(manifests[i].Results["score_metric"]); m != "" && kind.heading == "Score" {
+					caption += ": " + m + ", " + against(numbersOf(manifests[i].Results["score_n"])) + ", taken while training"
+				}
+				if err := p.draw(&p.Curves, kind.heading, caption, chart{x: "optimiser step", y: kind.axis, list: list, linear: kind.linear}); err != nil {
+					return err
+				}
+			}
+			for _, q := range binSeries(o.Data) {
+				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+": by parts of the training time", chart{x: "optimiser step", y: q.name, list: q.list}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	// All error curves share one range: they are there to be compared.
+	type timed struct {
+		step Step
+		list []series
+	}
+	var all []timed
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for i, s := range steps {
+		var timeline []moment
+		if raw := manifests[i].Results["timeline"]; len(raw) == 0 || json.Unmarshal(raw, &timeline) != nil {
+			continue
+		}
+		list := timelineSeries(timeline)
+		for _, c := range list {
+			for _, v := range c.xy {
+				lo, hi = math.Min(lo, v.Y), math.Max(hi, v.Y)
+			}
+		}
+		if len(list) > 0 {
+			all = append(all, timed{s, list})
+		}
+	}
+	for _, t := range all {
+		if err := p.draw(&p.Curves, "Error of the field over time", "step "+t.step.Name+": grad Φ against the closed form, relative RMS at points on the path",
+			chart{x: "seconds of training", y: "relative RMS error", list: t.list, yMin: lo, yMax: hi}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxBins is how many curves one plot of bins has; of more bins every second, third, … is drawn.
+const maxBins = 10
+
+// binned is one quantity in bins of time, a curve a bin.
+type binned struct {
+	name string
+	list []series
+}
+
+func (b binned) title() string { return title(b.name) + " by time" }
+
+// binSeries reads the lists "bins" of metrics lines: objects that say where the bin lies (from and to, t0 and t1, or index,
+// else their place in the list) and hold numbers. It returns the quantities in order of their names; bins without samples
+// have none. The variances in the list "gradient_variance", which lie in the same bins, are one more quantity.
+func binSeries(data []byte) []binned {
+	type key struct {
+		quantity string
+		bin      int
+	}
+	by := map[key]plotter.XYs{}
+	names, labels := map[string]bool{}, map[int]string{}
+	most := 0
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		var row struct {
+			Step     *float64         `json:"step"`
+			Bins     []map[string]any `json:"bins"`
+			Variance []struct {
+				Variance *float64 `json:"variance"`
+			} `json:"gradient_variance"`
+		}
+		if !bytes.Contains(line, []byte(`"bins"`)) && !bytes.Contains(line, []byte(`"gradient_variance"`)) || json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
+			continue
+		}
+		most = max(most, len(row.Bins), len(row.Variance))
+		for i, b := range row.Variance {
+			if b.Variance != nil && drawable(*b.Variance) {
+				const name = "gradient_variance"
+				by[key{name, i}] = append(by[key{name, i}], plotter.XY{X: *row.Step, Y: *b.Variance})
+				names[name] = true
+			}
+		}
+		for i, b := range row.Bins {
+			if n, ok := b["count"].(float64); ok && n == 0 {
+				continue
+			}
+			labels[i] = binLabel(i, b)
+			for name, v := range b {
+				if y, ok := v.(float64); ok && !slices.Contains(binPlaces, name) && drawable(y) {
+					by[key{name, i}] = append(by[key{name, i}], plotter.XY{X: *row.Step, Y: y})
+					names[name] = true
+				}
+			}
+		}
+	}
+	var out []binned
+	stride := max(1, (most+maxBins-1)/maxBins)
+	for _, name := range sorted(names) {
+		q := binned{name: name}
+		for i := 0; i < most; i += stride {
+			if xy := by[key{name, i}]; len(xy) > 1 {
+				slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+				q.list = append(q.list, series{cmp.Or(labels[i], fmt.Sprint(i)), xy})
+			}
+		}
+		out = append(out, q)
+	}
+	return out
+}
+
+// binPlaces are the fields of a bin that are no quantity.
+var binPlaces = []string{"from", "to", "t0", "t1", "index", "count", "nonfinite"}
+
+func binLabel(i int, b map[string]any) string {
+	for _, ends := range [][2]string{{"from", "to"}, {"t0", "t1"}} {
+		lo, ok := b[ends[0]].(float64)
+		hi, also := b[ends[1]].(float64)
+		if ok && also {
+			return number(lo) + " to " + number(hi)
+		}
+	}
+	if v, ok := b["index"].(float64); ok {
+		return number(v)
+	}
+	return fmt.Sprint(i)
+}
+
+func stringOf(raw json.RawMessage) (s string) {
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+func numbersOf(raw json.RawMessage) (list []float64) {
+	if json.Unmarshal(raw, &list) != nil {
+		return nil
+	}
+	return list
+}
