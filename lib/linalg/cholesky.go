@@ -12,8 +12,8 @@ import (
 const factorBlock = 64
 
 // Cholesky replaces the symmetric a, [n, n], by the upper triangular U with Uᵀ·U = a and zeros below its diagonal. It
-// reads the upper triangle of a, whose values must be finite. If a is not positive definite up to rounding, the error is
-// ErrNotPositiveDefinite and a is destroyed. The backward error is of order n·ε (Higham, "Accuracy and Stability of
+// reads the upper triangle of a, whose values must be finite. If a is not positive definite up to rounding, the error
+// is ErrNotPositiveDefinite and a is destroyed. The backward error is of order n·ε (Higham, "Accuracy and Stability of
 // Numerical Algorithms", 10.1).
 func Cholesky(n int, a []float64, stride int) error {
 	if err := checkSymmetric("cholesky", n, a, stride); err != nil {
@@ -100,8 +100,8 @@ func updateUpper(n, j, rows int, a []float64, stride int) {
 // PivotedCholesky is Cholesky for a semidefinite a, taking the largest pivot first: (Uᵀ·U)(i, j) = a(pivots[i],
 // pivots[j]). It stops at the first pivot of at most tol, which is in the unit of a. The index of that row is the rank;
 // rows of U from there on are zero, so the diagonal of the remainder that Uᵀ·U lacks is at most tol. pivots, [n], is
-// overwritten. The order of operations is that of LAPACK's dpstrf (Hammarling, Higham and Lucas, "LAPACK-style codes for
-// pivoted Cholesky and QR updating", 2007).
+// overwritten. The order of operations is that of LAPACK's dpstrf (Hammarling, Higham and Lucas, "LAPACK-style codes
+// for pivoted Cholesky and QR updating", 2007).
 func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) (rank int, err error) {
 	if len(pivots) < n {
 		panic("linalg: fewer pivots than rows")
@@ -181,8 +181,8 @@ func (p *pivoted) block(from, most int) (rows int) {
 	return rows
 }
 
-// swap exchanges rows and columns j and k, j <= k, in the upper triangle of the part that is not factored yet and in the
-// block's rows, which begin at from.
+// swap exchanges rows and columns j and k, j <= k, in the upper triangle of the part that is not factored yet and in
+// the block's rows, which begin at from.
 func (p *pivoted) swap(from, j, k int) {
 	if j == k {
 		return

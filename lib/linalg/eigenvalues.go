@@ -123,8 +123,8 @@ func pair(a, e, b float64) (smaller, larger float64) {
 	return second(a, e, b, larger), larger
 }
 
-// second returns the eigenvalue of smaller magnitude: the determinant divided by the other one, first, which is zero only
-// if the matrix is.
+// second returns the eigenvalue of smaller magnitude: the determinant divided by the other one, first, which is zero
+// only if the matrix is.
 func second(a, e, b, first float64) float64 {
 	if first == 0 {
 		return 0

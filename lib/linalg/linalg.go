@@ -5,11 +5,11 @@
 // Results have the same bits on every processor, at every vector width and on any number of cores: work is divided into
 // blocks that depend on the shape alone, sums are taken in a fixed order, and multiply-adds are fused explicitly.
 //
-// Matrices are row-major. A stride is the distance between rows in elements. Functions panic if a slice is too short for
-// its shape. They use all cores and are safe for concurrent use.
+// Matrices are row-major. A stride is the distance between rows in elements. Functions panic if a slice is too short
+// for its shape. They use all cores and are safe for concurrent use.
 //
-// Note: OpenBLAS, loaded with dlopen, was rejected. It was no faster, its bits depend on the processor and on the number
-// of threads, and every score would have had to name the library that computed it.
+// Note: OpenBLAS, loaded with dlopen, was rejected. It was no faster, its bits depend on the processor and on the
+// number of threads, and every score would have had to name the library that computed it.
 package linalg
 
 import (

@@ -92,8 +92,8 @@ func (r *reduction) eliminate(i, p int) {
 	axpy(y, -tau/2*dot(y, x), x)
 }
 
-// reflector replaces x by v, with v[0] = 1, such that (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg does. If tau
-// is zero, x[0] = beta and the rest of x counts as zero.
+// reflector replaces x by v, with v[0] = 1, such that (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg does. If
+// tau is zero, x[0] = beta and the rest of x counts as zero.
 func reflector(x []float64) (beta, tau float64) {
 	first, squares := x[0], dot(x[1:], x[1:])
 	if !(squares > vanished) {
@@ -136,7 +136,8 @@ func (r *reduction) symmetricTimes(from int, x, y []float64) {
 	}
 }
 
-// groupTimes adds to out the contribution of rows [g, g+rows), and of the columns that mirror them, to a product with x.
+// groupTimes adds to out the contribution of rows [g, g+rows), and of the columns that mirror them, to a product with
+// x.
 func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	n := r.n
 	after := g + rows

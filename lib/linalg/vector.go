@@ -51,8 +51,8 @@ func dotLoop(sums *[dotLanes]float64, x, y []float64) {
 	}
 }
 
-// symv is the step of a product of a symmetric matrix and a vector that reads four rows of one triangle. For the rows of
-// a, [symvRows, len(x)], it computes
+// symv is the step of a product of a symmetric matrix and a vector that reads four rows of one triangle. For the rows
+// of a, [symvRows, len(x)], it computes
 //
 //	y += Σ weights[q]·row q   and   dots[q] = row q · x
 func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64) (dots [symvRows]float64) {

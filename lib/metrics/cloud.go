@@ -98,8 +98,8 @@ func (c *cloud) radii(k int) []float64 {
 	for i := range best {
 		best[i] = list[i*k : i*k : (i+1)*k]
 	}
-	// Each pair of tiles is computed once, for the rows of both, in an order that varies. The first k rows by distance
-	// and index do not depend on that order.
+	// Each pair of tiles is computed once, for the rows of both, in an order that varies. The first k rows by distance and
+	// index do not depend on that order.
 	locks := make([]sync.Mutex, c.tiles())
 	linalg.Parallel(c.tiles(), func(t int) {
 		rows := c.rows(t, nil)

@@ -30,16 +30,16 @@ type InfinityResult struct {
 }
 
 // FrechetInfinity estimates the Fréchet distance of infinitely many vectors (FID∞, Chong and Forsyth 2020, arXiv
-// 1911.07023). The distance of N vectors is biased upward by about Slope/N. The slope depends on the model, so the order
-// of two models may be wrong at small N. The distance is computed at several sizes, each on its own random subset of a's
-// vectors, and a straight line in 1/N is fitted by least squares. Value is the line's value at 1/N = 0.
+// 1911.07023). The distance of N vectors is biased upward by about Slope/N. The slope depends on the model, so the
+// order of two models may be wrong at small N. The distance is computed at several sizes, each on its own random subset
+// of a's vectors, and a straight line in 1/N is fitted by least squares. Value is the line's value at 1/N = 0.
 //
 //	a: [N, d], row-major, finite; b: the reference, of dimension d
 //
-// The sizes are evenly spaced in N up to all of a, as in the paper. Most of them are therefore at small 1/N, close to the
-// result, where the noise is least. The first is the paper's N/10, but at least 5d, because terms in 1/N² bend the line,
-// and at most N/2. Below 2d there is a warning. A subset is a function of (seed, index of the size): the first vectors
-// of a permutation.
+// The sizes are evenly spaced in N up to all of a, as in the paper. Most of them are therefore at small 1/N, close to
+// the result, where the noise is least. The first is the paper's N/10, but at least 5d, because terms in 1/N² bend the
+// line, and at most N/2. Below 2d there is a warning. A subset is a function of (seed, index of the size): the first
+// vectors of a permutation.
 //
 // Only the bias due to a is removed. The bias due to the reference's own N remains.
 //
@@ -61,8 +61,8 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 		o.Smallest = min(max(n/10, 5*d), n/2)
 	}
 	if o.Sizes < 3 || o.Smallest < 2 || n-o.Smallest < o.Sizes-1 {
-		return InfinityResult{}, fmt.Errorf(
-			"fréchet infinity: %d sizes from %d to %d vectors, expected at least 3 different ones from 2", o.Sizes, o.Smallest, n)
+		return InfinityResult{}, fmt.Errorf("fréchet infinity: %d sizes from %d to %d vectors, "+
+			"expected at least 3 different ones from 2", o.Sizes, o.Smallest, n)
 	}
 	var r InfinityResult
 	for i := range o.Sizes {

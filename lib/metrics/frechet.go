@@ -23,14 +23,14 @@ type Frechet struct {
 }
 
 // FrechetDistance returns the Fréchet distance between Gaussians with the moments of a and b (Dowson and Landau 1982).
-// If the vectors are Inception features, it is the FID (Heusel et al. 2017). Covariances are unbiased. It is an error if
-// the dimensions differ, or if the moments are those of fewer than two vectors, unless they are published.
+// If the vectors are Inception features, it is the FID (Heusel et al. 2017). Covariances are unbiased. It is an error
+// if the dimensions differ, or if the moments are those of fewer than two vectors, unless they are published.
 //
 // Tr sqrt(S1·S2) is computed without a matrix square root. With any factor S1 = Uᵀ·U, the nonzero eigenvalues of S1·S2
 // are those of the symmetric U·S2·Uᵀ, so the trace is the sum of their square roots, and no eigenvectors are needed. S1
-// is the covariance whose N gives the lower bound for its rank. U is its Cholesky factor if S1 is positive definite, and
-// otherwise, for example if N <= d, a pivoted one, [rank, d]. The result agrees with a matrix square root to a relative
-// error of about 1e-9.
+// is the covariance whose N gives the lower bound for its rank. U is its Cholesky factor if S1 is positive definite,
+// and otherwise, for example if N <= d, a pivoted one, [rank, d]. The result agrees with a matrix square root to a
+// relative error of about 1e-9.
 //
 // Both routes perturb the covariances by no more than their rounding, whatever their condition (Higham, "Accuracy and
 // Stability of Numerical Algorithms", chapter 10). But the square root magnifies rounding errors of an eigenvalue that
@@ -78,7 +78,8 @@ func FrechetDistance(a, b *Moments) (Frechet, error) {
 func smallN(n int64, d int) string {
 	switch {
 	case n <= int64(d):
-		return fmt.Sprintf("%d images for %d features: the covariance is singular and the distance far too large to compare with other N", n, d)
+		return fmt.Sprintf("%d images for %d features: the covariance is singular "+
+			"and the distance far too large to compare with other N", n, d)
 	case n < 2*int64(d):
 		return fmt.Sprintf("%d images for %d features: the distance is biased upward, compare only at this N", n, d)
 	}
@@ -108,8 +109,8 @@ func (m *Moments) rankAtMost() int {
 	return int(min(m.n-1, int64(m.d)))
 }
 
-// traceSqrtProduct returns Tr sqrt(s1·s2) for positive semidefinite s1 and s2, [d, d], of which s1 has at most the given
-// rank.
+// traceSqrtProduct returns Tr sqrt(s1·s2) for positive semidefinite s1 and s2, [d, d], of which s1 has at most the
+// given rank.
 func traceSqrtProduct(d int, s1, s2 []float64, rank int) (root float64, route string, err error) {
 	f, err := factorOf(d, s1, rank == d)
 	if err != nil {

@@ -9,9 +9,11 @@ import (
 
 // JackknifeResult is a Fréchet distance with its sampling error.
 type JackknifeResult struct {
-	Frechet             // of all vectors
-	StdErr    float64   // of Value, in its unit
-	Low, High float64   // 95 % interval Value ± t·StdErr, Student's t with Groups - 1 degrees of freedom; Low is at least 0
+	Frechet         // of all vectors
+	StdErr  float64 // of Value, in its unit
+	// Low and High are the 95 % interval Value ± t·StdErr, with Student's t of Groups - 1 degrees of freedom. Low is at
+	// least 0.
+	Low, High float64
 	Groups    int       // the number of groups
 	Without   []float64 // the distance without each group
 }
@@ -33,9 +35,9 @@ var studentT = [maxGroups - 1]float64{
 	2.012895598919429, 2.011740513729766, 2.0106347576242323, 2.0095752371292397,
 }
 
-// Jackknife returns the Fréchet distance of a from the reference, with an interval for the distance of another N vectors
-// of the same model. It leaves out one of g groups of a's vectors at a time (delete-a-group jackknife: Kott 2001; Efron
-// and Tibshirani 1993, ch. 11). With θᵢ the distance without group i:
+// Jackknife returns the Fréchet distance of a from the reference, with an interval for the distance of another N
+// vectors of the same model. It leaves out one of g groups of a's vectors at a time (delete-a-group jackknife: Kott
+// 2001; Efron and Tibshirani 1993, ch. 11). With θᵢ the distance without group i:
 //
 //	StdErr = sqrt((g-1)/g · Σ (θᵢ - mean θ)²)
 //
@@ -48,9 +50,9 @@ var studentT = [maxGroups - 1]float64{
 // The interval describes the random error at this N. It need not contain the distance of infinitely many vectors, which
 // FrechetInfinity estimates.
 //
-// Note: a bootstrap was rejected. A resample contains about 0.63·N different vectors, and the bias of the distance grows
-// as N falls, so the replicates would lie above the value whose error they should estimate. The jackknife also sums
-// the vectors only once: a group is left out by not merging its moments.
+// Note: a bootstrap was rejected. A resample contains about 0.63·N different vectors, and the bias of the distance
+// grows as N falls, so the replicates would lie above the value whose error they should estimate. The jackknife also
+// sums the vectors only once: a group is left out by not merging its moments.
 func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) {
 	if groups < 2 || groups > maxGroups {
 		return JackknifeResult{}, fmt.Errorf("jackknife: %d groups, expected 2 to %d", groups, maxGroups)

@@ -18,8 +18,8 @@ type KIDOptions struct {
 
 // KIDResult is a kernel distance with what is needed to judge it.
 type KIDResult struct {
-	// Mean is the mean over the subsets of the unbiased MMD², in the unit of the kernel. It may be negative if the sets are
-	// close.
+	// Mean is the mean over the subsets of the unbiased MMD², in the unit of the kernel. It may be negative if the sets
+	// are close.
 	Mean float64
 	// Std is the standard deviation over the subsets, with their number as the divisor, as torch-fidelity prints it.
 	// Subsets overlap, so it is not a standard error of Mean.
@@ -32,21 +32,22 @@ type KIDResult struct {
 // cost, and few enough for memory to stay small whatever the size of the sets.
 const kernelTile = 512
 
-// KID is the kernel distance between two sets of features (Bińkowski et al. 2018, arXiv 1801.01401): the squared maximum
-// mean discrepancy
+// KID is the kernel distance between two sets of features (Bińkowski et al. 2018, arXiv 1801.01401): the squared
+// maximum mean discrepancy
 //
 //	MMD² = mean k(x,x') + mean k(y,y') - 2 mean k(x,y),  k(x,y) = (x·y/d + 1)³
 //
-// over pairs of different rows x, x' of a and y, y' of b, which is unbiased at any size. It is computed on random subsets
-// of equal size, drawn from each set without replacement, as torch-fidelity and clean-fid do. The rows of a subset are a
-// function of (seed, subset).
+// over pairs of different rows x, x' of a and y, y' of b, which is unbiased at any size. It is computed on random
+// subsets of equal size, drawn from each set without replacement, as torch-fidelity and clean-fid do. The rows of a
+// subset are a function of (seed, subset).
 //
 //	a: [na, d], b: [nb, d], row-major, finite, at least 2 rows each
 //
 // If a set has fewer than Size vectors, Size becomes that of the smaller set, with a warning. If both sets are used
-// whole, there is only one subset. Products are computed in float64. A constant close to the kernel's mean is subtracted
-// from all its values before they are summed. It cancels in MMD² and preserves the digits that the difference of the
-// means would lose. The cost is about 4·Subsets·Size²·d operations: 0.8·10¹² with the defaults at d = 2048.
+// whole, there is only one subset. Products are computed in float64. A constant close to the kernel's mean is
+// subtracted from all its values before they are summed. It cancels in MMD² and preserves the digits that the
+// difference of the means would lose. The cost is about 4·Subsets·Size²·d operations: 0.8·10¹² with the defaults at d =
+// 2048.
 func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	na, err := vectors("kid", "first", a, d, 2)
 	if err != nil {
@@ -67,7 +68,8 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 		return KIDResult{}, fmt.Errorf("kid: %d subsets of %d vectors, expected at least 1 of 2", r.Subsets, r.Size)
 	}
 	if least := min(na, nb); r.Size > least {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("subsets of %d instead of %d vectors: the smaller set has no more", least, r.Size))
+		r.Warnings = append(r.Warnings, fmt.Sprintf(
+			"subsets of %d instead of %d vectors: the smaller set has no more", least, r.Size))
 		r.Size = least
 	}
 	if r.Size == na && r.Size == nb && r.Subsets > 1 {
@@ -121,8 +123,8 @@ type kernelSums struct{ xx, yy, xy float64 }
 
 func cubic(mean float64) float64 { return float64((mean + 1) * (mean + 1) * (mean + 1)) }
 
-// sums returns the sums of tile t, of the tiles of a[ia] followed by those of b[ib], with itself and the tiles after it.
-// Pairs within a set count twice.
+// sums returns the sums of tile t, of the tiles of a[ia] followed by those of b[ib], with itself and the tiles after
+// it. Pairs within a set count twice.
 func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 	tiles := (len(ia) + kernelTile - 1) / kernelTile
 	side := min(len(ia), kernelTile)

@@ -7,13 +7,13 @@ import (
 	"vapo/lib/linalg"
 )
 
-// ManifoldResult measures how two sets cover each other. All values are fractions between 0 and 1, except Density, which
-// may exceed 1.
+// ManifoldResult measures how two sets cover each other. All values are fractions between 0 and 1, except Density,
+// which may exceed 1.
 type ManifoldResult struct {
 	Precision       float64 // of fake vectors inside a ball of real: fidelity
 	Recall          float64 // of real vectors inside a ball of fake: diversity
-	Density         float64 // mean number of balls of real that contain a fake vector, over k; robust against outliers of real
-	Coverage        float64 // of balls of real that contain a fake vector; robust against outliers of fake
+	Density         float64 // balls of real around a fake vector, on average and over k: robust to outliers of real
+	Coverage        float64 // of balls of real that contain a fake vector: robust to outliers of fake
 	NReal, NFake, K int
 	Warnings        []string
 }
@@ -23,8 +23,8 @@ const maxManifoldK = 100
 
 // Manifold returns the improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991) and the density and
 // coverage (Naeem et al. 2020, arXiv 2002.09797) of fake with respect to real. Each vector is the centre of a ball. Its
-// radius is the distance to the k-th nearest other vector of its own set. A vector at exactly the radius is inside, as in
-// the first paper.
+// radius is the distance to the k-th nearest other vector of its own set. A vector at exactly the radius is inside, as
+// in the first paper.
 //
 //	real: [n, d], fake: [m, d], row-major, finite
 //	k: at most 100 and below n and m; usually 3, or 5 for density and coverage
@@ -32,9 +32,9 @@ const maxManifoldK = 100
 // All four values depend on n, m and k. Between equal distributions with n = m, coverage tends to 1 - 2⁻ᵏ; only copies
 // reach 1.
 //
-// Squared distances are computed in float64 from products of the vectors minus the common mean. If rounding could decide
-// whether a vector is inside a ball, the distance is computed again from the differences, so copies and ties are exact.
-// Memory stays small, since the sets are processed in tiles. The cost is about (n+m)²·d operations.
+// Squared distances are computed in float64 from products of the vectors minus the common mean. If rounding could
+// decide whether a vector is inside a ball, the distance is computed again from the differences, so copies and ties are
+// exact. Memory stays small, since the sets are processed in tiles. The cost is about (n+m)²·d operations.
 func Manifold(real, fake []float32, d, k int) (ManifoldResult, error) {
 	if k < 1 || k > maxManifoldK {
 		return ManifoldResult{}, fmt.Errorf("manifold: neighbour %d, expected 1 to %d", k, maxManifoldK)

@@ -39,8 +39,8 @@ func NewMoments(d int) *Moments {
 	return &Moments{d: d, mean: make([]float64, d), m2: make([]float64, d*d)}
 }
 
-// NewMomentsOf returns the moments for published statistics: the mean, [d], and the unbiased covariance cov, [d, d], of n
-// vectors (mu and sigma in the files that FID tools share). n = 0 means that the number of vectors is unknown. Values
+// NewMomentsOf returns the moments for published statistics: the mean, [d], and the unbiased covariance cov, [d, d], of
+// n vectors (mu and sigma in the files that FID tools share). n = 0 means that the number of vectors is unknown. Values
 // must be finite, and cov symmetric within 1e-6 of its largest diagonal value. The mean of its triangles is used.
 func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
 	d := len(mean)
@@ -48,7 +48,7 @@ func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
 		return nil, fmt.Errorf("moments: a covariance of %d values for a mean of %d, expected %d", len(cov), d, d*d)
 	}
 	if n < 0 || n == 1 {
-		return nil, fmt.Errorf("moments: statistics of %d vectors, expected at least 2, or 0 for a number that is not known", n)
+		return nil, fmt.Errorf("moments: statistics of %d vectors, expected at least 2, or 0 for an unknown number", n)
 	}
 	for i, v := range mean {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -109,8 +109,8 @@ func (m *Moments) Cov() []float64 {
 	return c
 }
 
-// Add adds rows, [n, d], row-major, in any unit. Sums are taken in float64. A value that is not finite is an error. After
-// an error, the moments are unchanged.
+// Add adds rows, [n, d], row-major, in any unit. Sums are taken in float64. A value that is not finite is an error.
+// After an error, the moments are unchanged.
 func (m *Moments) Add(rows []float32) error {
 	if m.published {
 		return errPublished
@@ -154,9 +154,9 @@ func newAddWork(d, rows int) *addWork {
 	return &addWork{deviations: make([]float64, (rows+1)*d), mean: make([]float64, d)}
 }
 
-// addRows adds a block of rows, to the upper triangle of M2 alone. It is the update of merge without an M2 of the block:
-// the product of the deviations is added to m.m2 directly. The outer product of the difference of the means is the
-// contribution of one more vector.
+// addRows adds a block of rows, to the upper triangle of M2 alone. It is the update of merge without an M2 of the
+// block: the product of the deviations is added to m.m2 directly. The outer product of the difference of the means is
+// the contribution of one more vector.
 func (m *Moments) addRows(x []float32, w *addWork) {
 	d, n := m.d, len(x)/m.d
 	before, added := float64(m.n), float64(n)
@@ -195,8 +195,8 @@ func (m *Moments) addRows(x []float32, w *addWork) {
 }
 
 // Merge adds the vectors of other, which is unchanged. Merging is associative and commutative up to rounding, about
-// 1e-13 relative. To get the same bits, merge shards in a fixed order. It is an error if the dimensions differ or either
-// side is published. After an error, the moments are unchanged.
+// 1e-13 relative. To get the same bits, merge shards in a fixed order. It is an error if the dimensions differ or
+// either side is published. After an error, the moments are unchanged.
 func (m *Moments) Merge(other *Moments) error {
 	if other == nil {
 		return errors.New("moments: merge of nothing")

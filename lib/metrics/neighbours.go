@@ -16,7 +16,8 @@ type Neighbour struct {
 const (
 	queryTile = 128
 	refTile   = 512
-	// exactDots is the number of centred pixels whose products always have a sum of at most 2^24 in magnitude: 1024 · 128².
+	// exactDots is the number of centred pixels whose products always have a sum of at most 2^24 in magnitude: 1024 ·
+	// 128².
 	exactDots = 1024
 )
 
@@ -25,8 +26,8 @@ const (
 //
 //	queries: [n, d], refs: [m, d], pixels; k: 1 to m
 //
-// Distances are exact. Products of pixels that are centred to [-128, 127] are at most 2^14, so float32 represents sums of
-// 1024 of them without rounding. Longer rows are divided.
+// Distances are exact. Products of pixels that are centred to [-128, 127] are at most 2^14, so float32 represents sums
+// of 1024 of them without rounding. Longer rows are divided.
 //
 // Note: loops in float64 or integers were rejected. In float32 the work is a matrix product, which is several times
 // faster and just as exact.

@@ -57,8 +57,8 @@ func momentsOfRows(x []float32, d int, index []int) (*Moments, error) {
 }
 
 // distancesAtOnce calls work(i) for each i < n and returns the error of the lowest i that fails. Parts of a Fréchet
-// distance run on one core or wait for memory, so several are computed concurrently. Their number is limited, since each
-// holds about eight matrices of d² values (0.3 GB for Inception's features).
+// distance run on one core or wait for memory, so several are computed concurrently. Their number is limited, since
+// each holds about eight matrices of d² values (0.3 GB for Inception's features).
 func distancesAtOnce(n int, work func(i int) error) error {
 	const concurrent = 4
 	errs := make([]error, n)
