@@ -58,8 +58,8 @@
 	OUT3(Z12, Z13, Z14); OUT3(Z15, Z16, Z17); OUT3(Z18, Z19, Z20); OUT3(Z21, Z22, Z23)
 
 // AVX2: four rows, with the second factor in Y12 to Y14 and the mask of a row's last vector in Y14. In float32 that
-// vector has R12 elements, which are written four, two and one at a time, because a VMASKMOVPS to memory takes dozens of
-// cycles on AMD processors.
+// vector has R12 elements, which are written four, two and one at a time, because a VMASKMOVPS to memory takes dozens
+// of cycles on AMD processors.
 
 #define MASKY(r) MOVQ $8, R9; SUBQ R12, R9; LEAQ ·masks(SB), r; LEAQ (r)(R9*4), r
 
