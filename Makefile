@@ -1,4 +1,4 @@
-# vapo: the two commands a newcomer needs are `make demo` and `make test`.
+# vapo: a newcomer needs two commands, `make demo` and `make test`.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -8,38 +8,42 @@ export GOFLAGS ?= -buildvcs=false
 STAMP := -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
 
 DATASET   ?= fashion-mnist
-# Clothes may be mirrored, digits may not.
+# Clothes look right when mirrored, digits do not.
 DEMOFLAGS ?= $(if $(filter mnist,$(DATASET)),--set potential.flip=false --set classifier.flip=false)
 RECIPE    ?= pipeline/recipes/demo.yaml
 FUZZTIME  ?= 20000x
-# The loader of programs for ARM, which the libraries that open others at run time make them need.
+# Where Debian's cross toolchain puts the C library for ARM; programs that load libraries at run time need its loader.
 ARMROOT   := /usr/aarch64-linux-gnu
 TESTFLAGS ?=
 MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
-CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync
+CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+	--disable-background-networking --disable-component-update --disable-sync
 
 .PHONY: help build demo test bits bits-demo race lint fuzz bench bench-training bench-scores e2e ci ci-tools clean data
 
 help:
-	@echo 'make demo    train, sample and score on Fashion-MNIST (DATASET=mnist needs no system package)'
-	@echo 'make test    run the tests; what this machine lacks is skipped and said'
-	@echo 'make build   the programs, in bin/'
-	@echo 'make race lint fuzz bench e2e ci clean'
+	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist needs no system package)'
+	@echo 'make test    run the tests; those whose tools are missing are skipped with a message'
+	@echo 'make build   build the programs into bin/'
+	@echo 'make race lint fuzz bits e2e bench ci clean: see .github/CONTRIBUTING.md'
 
-# No C compiler is needed. If there is one, go builds the programs that compute with cgo, and they can open XLA's plugins
-# (GPUs); CGO_ENABLED=0 make build leaves that out.
+# No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
+# (GPUs); CGO_ENABLED=0 make build turns that off.
 build:
 	CGO_ENABLED=0 go build $(STAMP) -trimpath -o bin/ ./stages/prep ./pipeline
 	go build $(STAMP) -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
 
-# A missing Debian package is installed if that is possible, else named in one line.
+# Installs the Debian package of the data set if it is missing and the user is root; otherwise says what to install.
 data:
-	@[ "$(DATASET)" != fashion-mnist ] || [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] || $(MAKE) --no-print-directory apt PACKAGES=dataset-fashion-mnist WITHOUT='or run: make demo DATASET=mnist'
+	@if [ "$(DATASET)" = fashion-mnist ] && \
+	  [ ! -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then \
+	  $(MAKE) --no-print-directory apt PACKAGES=dataset-fashion-mnist WITHOUT='or run: make demo DATASET=mnist'; fi
 
 .PHONY: apt
 apt:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "installing $(PACKAGES)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	  echo "installing $(PACKAGES)"; apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else echo "missing $(PACKAGES) (Debian: apt-get install $(PACKAGES)); $(WITHOUT)"; fi
 
 demo: data build
@@ -48,25 +52,27 @@ demo: data build
 test:
 	go test $(TESTFLAGS) ./...
 
-# The same bits: on processors with fewer vector instructions, for targets for which the compiler fuses products with sums,
-# and on ARM, emulated. TestThreadsKeepBits starts itself, which the emulator does not pass on.
+# Results must have the same bits on processors with fewer vector instructions, on targets for which the compiler fuses
+# products with sums, and on ARM (emulated). TestThreadsKeepBits starts its own binary, which the emulator cannot do.
 bits:
 	@set -e; for instructions in avx512f all; do \
-	  echo "without $$instructions:"; GODEBUG=cpu.$$instructions=off go test -count 1 ./lib/microkernel ./lib/linalg ./lib/kernel ./lib/backend/tape; \
-	  GODEBUG=cpu.$$instructions=off go test -count 1 -run Golden ./lib/metrics ./stages/...; \
+	  echo "without $$instructions:"; export GODEBUG=cpu.$$instructions=off; \
+	  go test -count 1 ./lib/microkernel ./lib/linalg ./lib/kernel ./lib/backend/tape; \
+	  go test -count 1 -run Golden ./lib/metrics ./stages/...; \
 	done
 	@if grep -qsw avx2 /proc/cpuinfo; then \
 	  echo 'with GOAMD64=v3:'; GOAMD64=v3 go test -count 1 -run Golden ./lib/portable ./lib/random ./stages/...; \
 	fi
 	go test -count 1 ./lib -arm64
 	@if command -v qemu-aarch64-static >/dev/null && [ -e $(ARMROOT)/lib/ld-linux-aarch64.so.1 ]; then \
-	  echo 'for ARM, emulated:'; export QEMU_LD_PREFIX=$(ARMROOT) CGO_ENABLED=0 GOARCH=arm64; \
-	  go test -count 1 -exec qemu-aarch64-static -skip ThreadsKeepBits ./lib/microkernel ./lib/kernel ./lib/backend/tape && \
+	  echo 'on ARM, emulated:'; export QEMU_LD_PREFIX=$(ARMROOT) CGO_ENABLED=0 GOARCH=arm64; \
+	  go test -count 1 -exec qemu-aarch64-static -skip ThreadsKeepBits \
+	    ./lib/microkernel ./lib/kernel ./lib/backend/tape && \
 	  go test -count 1 -exec qemu-aarch64-static -run Golden ./lib/portable ./lib/random ./lib/graphop ./stages/...; \
-	else echo 'without ARM: no emulator or no loader (Debian: qemu-user-static libc6-arm64-cross)'; fi
+	else echo 'ARM skipped: the emulator or its C library is missing (Debian: qemu-user-static libc6-arm64-cross)'; fi
 
 # The demo with all vector instructions, without AVX-512 and without any: every output must have the same digest. It is
-# so small because a product takes two hundred times as long without vectors.
+# very small, because without vectors a matrix product takes two hundred times as long.
 BITSFLAGS ?= --set data.n-train=200 --set data.n-test=200 --set potential.steps=3 --set potential.batch=4 \
 	--set potential.sample-every=0 --set classifier.steps=4 --set classifier.batch=32 \
 	--set samples.n=16 --set samples.steps=1 --set samples.trajectories=0 --set samples.interpolate=1 \
@@ -76,40 +82,50 @@ bits-demo: data build
 	@rm -rf .vapo/bits; set -eo pipefail; for instructions in '' cpu.avx512f=off cpu.all=off; do \
 	  dir=.vapo/bits/$${instructions:-all}; mkdir -p $$dir; echo "the demo with GODEBUG=$$instructions"; \
 	  export VAPO_STORE= GODEBUG=$$instructions; \
-	  bin/pipeline --dir $$dir run $(RECIPE) --set data.source=$(DATASET) $(DEMOFLAGS) $(BITSFLAGS) >$$dir/log 2>&1 || { cat $$dir/log; exit 1; }; \
+	  bin/pipeline --dir $$dir run $(RECIPE) --set data.source=$(DATASET) $(DEMOFLAGS) $(BITSFLAGS) >$$dir/log 2>&1 || \
+	    { cat $$dir/log; exit 1; }; \
 	  bin/pipeline --dir $$dir ls | awk 'NR > 1 {print $$1, $$NF}' | sort >$$dir/digests; test -s $$dir/digests; \
 	done; \
-	cd .vapo/bits; for dir in cpu.*; do comm -13 all/digests $$dir/digests | sed "s/ .*/ differs with GODEBUG=$$dir/"; done >differences; \
+	cd .vapo/bits; for dir in cpu.*; do \
+	  comm -13 all/digests $$dir/digests | sed "s/ .*/ differs with GODEBUG=$$dir/"; \
+	done >differences; \
 	cat differences; test ! -s differences
 
 race:
-	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/dataloader ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
+	CGO_ENABLED=1 go test -race ./lib/artifact ./lib/objectstore ./lib/cachekey ./lib/stage ./lib/dataloader \
+	  ./lib/kernel ./lib/backend/... ./lib/ode ./lib/metrics ./pipeline/...
 
-# Transpose is kept although no program reaches it: the operations are closed with it, and tests of the engines use it.
+# No program reaches Transpose, but the derivatives of other operations and the tests of the engines need it.
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
-	@out="$$(go tool deadcode ./stages/... ./pipeline/... | grep -v graphop.*Transpose)"; test -z "$$out" || { echo 'no program reaches:'; echo "$$out"; exit 1; }
+	@out="$$(go tool deadcode ./stages/... ./pipeline/... | grep -v graphop.*Transpose)"; \
+	test -z "$$out" || { echo 'no program reaches:'; echo "$$out"; exit 1; }
 
-# Every decoder, by a number of inputs: at a time limit Go's fuzzer now and then reports the limit itself as a failure.
+# Runs every fuzz test for a number of inputs. With a time limit instead, Go's fuzzer sometimes reports the limit itself
+# as a failure.
 fuzz:
-	@set -e; for p in $$(grep -rl --include='*_test.go' 'func Fuzz' lib stages pipeline | xargs -n1 dirname | sort -u); do \
+	@set -e; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	for p in $$(grep -rl --include='*_test.go' 'func Fuzz' lib stages pipeline | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -ho --include='*_test.go' 'func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | sed 's/func //'); do \
-	    echo "$$p $$f"; go test ./$$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 3x >/tmp/vapo-fuzz.log 2>&1 || { cat /tmp/vapo-fuzz.log; exit 1; }; \
+	    echo "$$p $$f"; \
+	    go test ./$$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 3x >"$$log" 2>&1 || \
+	      { cat "$$log"; exit 1; }; \
 	  done; done
 
-# Compares this tree with PyTorch and SciPy, where python3-torch and python3-scipy are installed, in alternating turns.
-# It wants a machine that does nothing else.
+# Compares this tree with PyTorch and SciPy, in alternating turns; needs Debian's python3-torch and python3-scipy, and a
+# machine that does nothing else.
 bench: bench-training bench-scores
 
-# Training steps, fields and features. There are two tables: with all of the machine's vector instructions, and with
-# AVX2 at most on every side.
-#   make bench-training BASE=68e6124      also times that commit, on the quicker of its engines
+# Training steps, fields and features, in two tables: with all vector instructions of the machine, and with at most AVX2
+# for both programs.
+#   make bench-training BASE=68e6124      also measures that commit, with the faster of its engines
 #   make bench-training BENCHFLAGS='-torch-cases demo,field-demo -torch-instructions avx2 -torch-seconds 0.5'
-# go test ./lib/training -args -help lists the flags: those of -torch- and -base-.
+# go test ./lib/training -args -help lists the flags, which start with -torch- and -base-.
 BASE       ?=
 BENCHFLAGS ?=
+QUIET      := grep --line-buffered -v -e '^=== ' -e '^PASS' -e '^ok '
 bench-training:
 	@set -eo pipefail; flags=; if [ -n "$(BASE)" ]; then \
 	  commit=$$(git rev-parse --short "$(BASE)^{commit}"); tree=$$(mktemp -d); \
@@ -117,31 +133,40 @@ bench-training:
 	  binary=lib/training/$$commit.test; flags="-base-binary $$tree/$$binary"; \
 	  $(MAKE) --silent --no-print-directory -C "$$tree" --eval "base: ; go test -c -o $$binary ./lib/training" base; \
 	fi; \
-	go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 60m -v -torch $$flags $(BENCHFLAGS) | grep --line-buffered -v -e '^=== ' -e '^PASS' -e '^ok '
+	go test ./lib/training -run 'TestSameAsTorch|TestAgainstTorch' -count 1 -timeout 60m -v \
+	  -torch $$flags $(BENCHFLAGS) | $(QUIET)
 
 # Moments and the Fréchet distance.
 bench-scores:
-	@set -o pipefail; go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | grep --line-buffered -v -e '^=== ' -e '^PASS' -e '^ok '
+	@set -o pipefail; \
+	go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | $(QUIET)
 
-# The main job end to end, small: twice, the second time from the cache, and the report in a browser.
+# A small demo from start to report, twice: the second run must be cached. Then the report in a browser.
+E2E := bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html \
+	--set potential.steps=40 --set classifier.steps=300 --set samples.n=128 --set samples.steps=10
 e2e: build
 	rm -rf .vapo/e2e && mkdir -p .vapo/e2e
-	bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html --set potential.steps=40 --set classifier.steps=300 --set samples.n=128 --set samples.steps=10
-	time -p bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html --set potential.steps=40 --set classifier.steps=300 --set samples.n=128 --set samples.steps=10 2>&1 | tee .vapo/e2e/second.log
+	$(E2E)
+	time -p $(E2E) 2>&1 | tee .vapo/e2e/second.log
 	@! grep -q 'started' .vapo/e2e/second.log || { echo 'a step ran again although nothing had changed'; exit 1; }
 	@if command -v chromium >/dev/null; then \
-	  $(CHROMIUM) --user-data-dir=$$(mktemp -d) --window-size=1200,3000 --screenshot=.vapo/e2e/report.png file://$(CURDIR)/.vapo/e2e/report.html >/dev/null 2>&1; test -s .vapo/e2e/report.png && echo "screenshot of the report: .vapo/e2e/report.png"; \
-	else echo 'without a screenshot: chromium is not installed'; fi
+	  $(CHROMIUM) --user-data-dir=$$(mktemp -d) --window-size=1200,3000 --screenshot=.vapo/e2e/report.png \
+	    file://$(CURDIR)/.vapo/e2e/report.html >/dev/null 2>&1; \
+	  test -s .vapo/e2e/report.png && echo "screenshot of the report: .vapo/e2e/report.png"; \
+	else echo 'screenshot skipped: chromium is not installed'; fi
 
-# What CI needs beyond Go; tests that find it missing would skip, and in CI nothing may.
+# What CI needs in addition to Go. Tests whose tools are missing are skipped, and CI must not skip any.
+CITOOLS = dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static libc6-arm64-cross \
+	$(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)
 ci-tools:
-	@$(MAKE) --no-print-directory apt PACKAGES='dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static libc6-arm64-cross $(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)' WITHOUT='CI needs them'
+	@$(MAKE) --no-print-directory apt PACKAGES='$(CITOOLS)' WITHOUT='CI needs them'
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	go install $(MINIO)
 
 ci: ci-tools lint
-	set -o pipefail; PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test TESTFLAGS=-v 2>&1 | tee .ci-test.log | grep -v -e '^=== ' -e '^ *--- PASS'
-	@! grep -e '--- SKIP' .ci-test.log || { echo 'a test was skipped, and CI skips nothing'; exit 1; }
+	set -o pipefail; PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test TESTFLAGS=-v 2>&1 | \
+	  tee .ci-test.log | grep -v -e '^=== ' -e '^ *--- PASS'
+	@! grep -e '--- SKIP' .ci-test.log || { echo 'a test was skipped; CI must not skip any'; exit 1; }
 	$(MAKE) --no-print-directory bits
 	$(MAKE) --no-print-directory race e2e fuzz FUZZTIME=500x
 	@echo "$$(grep -c -e '^--- PASS' .ci-test.log) passed, 0 failed"

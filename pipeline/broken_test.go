@@ -62,7 +62,8 @@ func TestUnreachableStore(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
-	w.env = append(w.env, "VAPO_STORE=s3://bucket/prefix", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1")
+	w.env = append(w.env, "VAPO_STORE=s3://bucket/prefix", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=a",
+		"AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1")
 	w.fails(4, []string{"unreachable", "hint: "}, "run", "one.yaml")
 	w.fails(4, []string{"unreachable", "hint: "}, "status")
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -23,99 +22,72 @@ const name = "pipeline"
 
 const about = `Run recipes of stages with cached results.
 
-Without VAPO_STORE the results are kept by an embedded S3 gateway under .vapo/ in the working directory. With VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION they are kept there.`
+Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the working directory. To use another store, ` +
+	`set VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and ` +
+	`AWS_REGION.`
 
-// app is the command line, and what all commands share.
+// app is the command line and what all commands share.
 type app struct {
-	Dir string `help:"Directory in which .vapo lies, with logs, reports and the embedded store; by default the working directory." default:"." placeholder:"DIR" type:"existingdir"`
-	Bin string `help:"Directory of the stage programs; by default that of this program." placeholder:"DIR" type:"path"`
+	Dir string `help:"Directory of .vapo with logs, reports and the embedded store (default: .)." default:"." placeholder:"DIR" type:"existingdir"`
+	Bin string `help:"Directory of the stage programs (default: that of this program)." placeholder:"DIR" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are not run again."`
+	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are skipped."`
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
-	Exec    execCmd    `cmd:"" help:"Run one step of a recipe whose inputs have been made."`
-	Status  statusCmd  `cmd:"" help:"Show the steps of a run, by default the latest."`
-	Report  reportCmd  `cmd:"" help:"Write the HTML report of a run, by default the latest."`
+	Exec    execCmd    `cmd:"" help:"Run one step of a recipe; its inputs must exist."`
+	Status  statusCmd  `cmd:"" help:"Show the steps of a run (default: the latest)."`
+	Report  reportCmd  `cmd:"" help:"Write the HTML report of a run (default: the latest)."`
 	Ls      lsCmd      `cmd:"" help:"List outputs, runs, refs or cached actions."`
-	Get     getCmd     `cmd:"" help:"Copy an artifact out of the store, verified."`
-	Put     putCmd     `cmd:"" help:"Put a file into the store, or name an artifact."`
-	Lineage lineageCmd `cmd:"" help:"Show how an artifact was made, back to its origins."`
-	Store   storeCmd   `cmd:"" help:"Serve, name or check the store."`
+	Get     getCmd     `cmd:"" help:"Copy an artifact out of the store and verify it."`
+	Put     putCmd     `cmd:"" help:"Put a file into the store, or give an artifact a name."`
+	Lineage lineageCmd `cmd:"" help:"Show how an artifact was made, back to the source data."`
+	Store   storeCmd   `cmd:"" help:"Serve or check the store, or print its environment."`
 
 	stdout, stderr io.Writer
+	store          *openStore // nil until it is opened
 }
 
-type exited int
-
-func run(args []string, stdout, stderr io.Writer) (code int) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case exited:
-			code = int(r)
-		default:
-			fmt.Fprintf(stderr, "%s", debug.Stack())
-			program.PrintError(stderr, name, fmt.Errorf("panic: %v", r))
-			code = 1
-		}
-	}()
-	err := dispatch(args, stdout, stderr)
-	if err != nil {
-		program.PrintError(stderr, name, err)
-	}
-	return int(failure.ClassOf(err))
+func run(args []string, stdout, stderr io.Writer) int {
+	return int(program.Main(name, stderr, func() error { return dispatch(args, stdout, stderr) }))
 }
 
 func dispatch(args []string, stdout, stderr io.Writer) error {
 	a := &app{stdout: stdout, stderr: stderr}
-	parser, err := kong.New(a, kong.Name(name), kong.Description(about), kong.Vars{"version": program.Version(name)},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
-			if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
-				return err
-			}
-			fmt.Fprintln(ctx.Stdout)
-			return failure.WriteExitCodes(ctx.Stdout)
-		}))
+	help := kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
+		if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(ctx.Stdout)
+		return failure.WriteExitCodes(ctx.Stdout)
+	})
+	parser, err := kong.New(a, append(program.Options(name, about, stdout, stderr), help)...)
 	if err != nil {
 		panic(err)
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return usage(err)
+		return program.Usage(name, err)
 	}
 	ctx, stop := program.Lifetime()
 	defer stop()
 	kctx.BindTo(ctx, (*context.Context)(nil))
-	kctx.Bind(a)
-	err = kctx.Run()
+	defer a.closeStore()
+	err = kctx.Run(a)
 	if err != nil && errors.Is(context.Cause(ctx), failure.ErrTerminated) && !errors.Is(err, failure.ErrTerminated) {
 		err = fmt.Errorf("%w: %w", failure.ErrTerminated, err)
 	}
 	return err
 }
 
-// usage turns a parse error into one line and where to look.
-func usage(err error) error {
-	where := name + " --help"
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		where = parse.Context.Selected().FullPath() + " --help"
-	}
-	return failure.Default(failure.Usage, "see "+where, err)
-}
-
-// recipeFlags are shared by the commands that take a recipe.
+// recipeFlags are the flags of the commands that take a recipe.
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
-	Set    []string `help:"Set a parameter of a step for this run. May be given several times." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Take an input of a step from elsewhere for this run: step.output, ref:name, sha256:… or a path; nothing after = leaves it out. May be given several times." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
+	Input  []string `help:"Replace an input of a step for this run: step.output, ref:name, sha256:…, a path, or nothing to omit it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
-// load reads, connects and checks the recipe against the stages.
+// load reads the recipe and checks it against the stages.
 func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 	r, err := recipe.Load(f.Recipe)
 	if err != nil {
@@ -150,5 +122,5 @@ func (a *app) catalog() (*catalog.Catalog, error) {
 	return catalog.New(filepath.Dir(exe)), nil
 }
 
-// oneLine keeps a description to a line.
+// oneLine joins the lines of a text.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -17,39 +17,37 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// display shows a run on standard error: one line for each step that has
-// ended and, on a terminal, a last line that moves. Elsewhere progress is a
-// line now and then. It is the only place of the runner that draws.
+// display shows a run on standard error: a line for each step that has ended and, on a terminal, a last line that is
+// redrawn. Elsewhere it prints progress lines at intervals. No other part of the runner draws.
 type display struct {
 	mu      sync.Mutex
 	w       io.Writer
 	tty     bool
 	name    int // width of the step column
 	stage   int
-	running []*moving
+	running []*active
 	drawn   bool
 	stop    chan struct{}
 	done    sync.WaitGroup
 }
 
-// moving is a step that runs.
-type moving struct {
+// active is a running step.
+type active struct {
 	step  *runner.Step
 	bar   *progressbar.ProgressBar
 	began time.Time
 	last  time.Time // when progress was last printed, off a terminal
-	text  string    // the latest log line, until there is progress
+	text  string    // the latest log line, shown until there is progress
 
-	first, now runner.Progress // a resumed step does not begin at 0
+	first, now runner.Progress // first is not 0 if the step was resumed
 	firstAt    time.Time
 }
 
-// pace is the rate since the first progress of this run and what is left at
-// that rate; "" as long as it cannot be known.
+// pace returns the rate since the first progress of this run and the time left at that rate, or "" if it is not known
+// yet.
 //
-// Note: the bar's own estimate counts from 0, and so promises a resumed step
-// far too early an end.
-func (m *moving) pace() string {
+// Note: the bar's own estimate counts from 0, so it is far too short for a resumed step.
+func (m *active) pace() string {
 	elapsed := time.Since(m.firstAt).Seconds()
 	n := float64(m.now.Done - m.first.Done)
 	if n <= 0 || elapsed < 1 {
@@ -107,7 +105,7 @@ func (d *display) wipe() {
 	}
 }
 
-// draw shows the first running step in the last line, and how many more run.
+// draw shows the first running step in the last line, and the number of others.
 func (d *display) draw() {
 	d.wipe()
 	if !d.tty || len(d.running) == 0 {
@@ -117,7 +115,8 @@ func (d *display) draw() {
 	text := m.text
 	if m.bar != nil {
 		text = strings.TrimSpace(strings.Trim(m.bar.String(), "\r"))
-		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }), "  ")
+		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }),
+			"  ")
 	} else {
 		text = strings.TrimSpace("running " + short(time.Since(m.began).Seconds()) + " " + text)
 	}
@@ -163,15 +162,15 @@ func (d *display) Started(run *runner.Record) {
 }
 
 func (d *display) forget(s *runner.Step) {
-	d.running = slices.DeleteFunc(d.running, func(m *moving) bool { return m.step == s })
+	d.running = slices.DeleteFunc(d.running, func(m *active) bool { return m.step == s })
 }
 
 func (d *display) StepStarted(s *runner.Step) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	d.forget(s) // of a step that is tried again
-	d.running = append(d.running, &moving{step: s, began: now, last: now})
+	d.forget(s) // it may be a second attempt
+	d.running = append(d.running, &active{step: s, began: now, last: now})
 	if !d.tty {
 		note := "started"
 		if s.Reason != "" {
@@ -183,7 +182,7 @@ func (d *display) StepStarted(s *runner.Step) {
 	d.draw()
 }
 
-func (d *display) find(s *runner.Step) *moving {
+func (d *display) find(s *runner.Step) *active {
 	for _, m := range d.running {
 		if m.step == s {
 			return m
@@ -259,13 +258,13 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	}
 }
 
-// failure shows the last words of a stage.
+// failure shows the last log lines of a stage.
 func (d *display) failure(f *runner.Failure) {
 	if len(f.Tail) == 0 {
 		return
 	}
 	d.wipe()
-	fmt.Fprintf(d.w, "\n    the last lines of %s:\n", shortPath(f.LogFile))
+	fmt.Fprintf(d.w, "\n    last lines of %s:\n", shortPath(f.LogFile))
 	for _, line := range f.Tail {
 		text := line.Text
 		if line.Level != "" {
@@ -288,7 +287,8 @@ func (d *display) Ended(run *runner.Record) {
 		counts[s.State]++
 	}
 	var parts []string
-	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped, runner.Waiting} {
+	for _, state := range []string{runner.Cached, runner.Done, runner.Failed, runner.Terminated, runner.Skipped,
+		runner.Waiting} {
 		if n := counts[state]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
@@ -296,7 +296,7 @@ func (d *display) Ended(run *runner.Record) {
 	d.printf("%s in %s\n", strings.Join(parts, ", "), short(run.WallSeconds))
 }
 
-// short is a duration for people.
+// short renders a duration.
 func short(seconds float64) string {
 	switch {
 	case seconds < 60:
@@ -307,7 +307,7 @@ func short(seconds float64) string {
 	return fmt.Sprintf("%dh %02dm", int(seconds)/3600, int(seconds)/60%60)
 }
 
-// size is a number of bytes for people.
+// size renders a number of bytes.
 func size(n int64) string {
 	const unit = 1024
 	if n < unit {

@@ -25,21 +25,17 @@ func TestRunThenHit(t *testing.T) {
 	w.write("chain.yaml", chain)
 	out := w.must("run", "chain.yaml")
 	if !strings.Contains(out, "three: the chain ends in ") || !strings.Contains(out, "report: .vapo/runs/") {
-		t.Errorf("the run does not end with headlines and report:\n%s", out)
+		t.Errorf("the output lacks headlines and report:\n%s", out)
 	}
 	first := w.digests()
-	if got, want := w.states(), (map[string]string{"one": "done", "two": "done", "three": "done"}); !maps.Equal(got, want) {
-		t.Errorf("first run: %v", got)
-	}
+	w.wantStates("first run", map[string]string{"one": "done", "two": "done", "three": "done"})
 	w.must("run", "chain.yaml")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "cached"}); !maps.Equal(got, want) {
-		t.Errorf("second run: %v", got)
-	}
+	w.wantStates("second run", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 	if second := w.digests(); !maps.Equal(first, second) {
 		t.Errorf("digests changed:\n%v\n%v", first, second)
 	}
 
-	// A second store that has seen nothing comes to the same digests.
+	// An empty store gets the same digests.
 	other := newWorkplace(t)
 	other.write("chain.yaml", chain)
 	other.must("run", "chain.yaml", "--jobs", "3")
@@ -59,7 +55,7 @@ func TestReportIsWritten(t *testing.T) {
 	}
 	for _, want := range []string{"chain", "Three links.", w.digests()["three.out"][7:20]} {
 		if !strings.Contains(string(html), want) {
-			t.Errorf("the report does not mention %q", want)
+			t.Errorf("the report lacks %q", want)
 		}
 	}
 	w.must("report", "--output", "again.html")
@@ -89,7 +85,8 @@ func TestScoresSideBySide(t *testing.T) {
 			Facts map[string]any
 		}
 	}
-	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 || len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["toy salt"] != 0.001 {
+	if err := json.Unmarshal([]byte(w.must("report", "--json")), &all); err != nil || len(all) != 1 ||
+		len(all[0].Rows) != 3 || all[0].Rows[1].Value != 5 || all[0].Rows[1].Facts["toy salt"] != 0.001 {
 		t.Errorf("%v, %+v", err, all)
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
@@ -104,26 +101,21 @@ func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
 	w.write("chain.yaml", chain)
 	w.must("run", "chain.yaml")
 	w.must("run", "chain.yaml", "--set", "two.salt=0.25")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "done", "three": "done"}); !maps.Equal(got, want) {
-		t.Errorf("after --set: %v", got)
-	}
-	// A step that is run again to an equal result stops the re-run there.
+	w.wantStates("after --set", map[string]string{"one": "cached", "two": "done", "three": "done"})
+	// A step that is run again with an equal result stops the re-run there.
 	w.must("run", "chain.yaml", "--set", "two.same=1")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "done", "three": "cached"}); !maps.Equal(got, want) {
-		t.Errorf("after a change without effect: %v", got)
-	}
+	w.wantStates("after a change without effect", map[string]string{"one": "cached", "two": "done", "three": "cached"})
 	// Parameters out of the key do not run anything.
 	w.must("run", "chain.yaml", "--set", "two.delay=0.001", "--set", "one.backend=slow")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "cached"}); !maps.Equal(got, want) {
-		t.Errorf("after a change out of the key: %v", got)
-	}
+	w.wantStates("after a change out of the key", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 }
 
 func TestPlanExplains(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
 	w.write("chain.yaml", chain)
-	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "no run of stage toy is known") || !strings.Contains(out, "0 of 3") {
+	if out := w.must("plan", "chain.yaml"); !strings.Contains(out, "no run of stage toy is known") ||
+		!strings.Contains(out, "0 of 3") {
 		t.Errorf("plan in an empty store:\n%s", out)
 	}
 	w.must("run", "chain.yaml")
@@ -131,9 +123,10 @@ func TestPlanExplains(t *testing.T) {
 		t.Errorf("plan after the run:\n%s", out)
 	}
 	out := w.must("plan", "chain.yaml", "--set", "two.salt=0.25", "--set", "two.shape={a: [1, x]}")
-	for _, want := range []string{"one  toy    hit", "params.salt: 0.001 -> 0.25", "params.shape", "inputs.data: two.out has to be made first", "1 of 3"} {
+	for _, want := range []string{"one  toy    hit", "params.salt: 0.001 -> 0.25", "params.shape",
+		"inputs.data: two.out has to be made first", "1 of 3"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("plan does not say %q:\n%s", want, out)
+			t.Errorf("plan does not print %q:\n%s", want, out)
 		}
 	}
 	if got := w.must("ls", "runs"); strings.Count(got, "chain") != 1 {
@@ -158,16 +151,10 @@ steps:
 	if !strings.Contains(res.stdout, "report:") {
 		t.Errorf("a failed run has no report:\n%s", res.stdout)
 	}
-	want := map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"}
-	if got := w.states(); !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	// What succeeded stays, failures are not remembered.
+	w.wantStates("run", map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"})
+	// Successful steps are cached, failures are not.
 	w.must("run", "r.yaml", "--set", "bad.fail=no")
-	want = map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"}
-	if got := w.states(); !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
+	w.wantStates("run", map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"})
 }
 
 func TestEveryWayToFail(t *testing.T) {
@@ -177,7 +164,7 @@ func TestEveryWayToFail(t *testing.T) {
 	for _, test := range []struct {
 		how  string
 		code failure.Class
-		says string
+		want string
 	}{
 		{"input", 3, "step s: the data is no chain\nhint: look at it"},
 		{"numeric", 6, "step s: loss is NaN at step 3"},
@@ -187,7 +174,7 @@ func TestEveryWayToFail(t *testing.T) {
 		{"killed", 137, "step s: stage toy was killed by signal 9 (killed)"},
 		{"silent", 1, "exit code 0 and no manifest"},
 	} {
-		w.fails(test.code, []string{test.says}, "run", "one.yaml", "--set", "s.fail="+test.how)
+		w.fails(test.code, []string{test.want}, "run", "one.yaml", "--set", "s.fail="+test.how)
 	}
 	if got := w.must("ls", "actions"); strings.Contains(got, "toy") {
 		t.Errorf("a failure was published:\n%s", got)
@@ -206,7 +193,7 @@ func TestNondeterminismIsWrittenDown(t *testing.T) {
 	}
 	w.must("run", "one.yaml", "--fresh", "--set", "s.random=true")
 	if got := w.must("status"); !strings.Contains(got, "step s is not reproducible: output out") {
-		t.Errorf("no word of nondeterminism:\n%s", got)
+		t.Errorf("the nondeterminism is not reported:\n%s", got)
 	}
 	if got := w.digests(); !maps.Equal(got, before) {
 		t.Errorf("the first result does not stand:\n%v\n%v", before, got)
@@ -222,9 +209,7 @@ func TestExecRunsOneStep(t *testing.T) {
 	w.must("exec", "chain.yaml", "two")
 	w.fails(2, []string{"no step four"}, "exec", "chain.yaml", "four")
 	w.must("run", "chain.yaml")
-	if got, want := w.states(), (map[string]string{"one": "cached", "two": "cached", "three": "done"}); !maps.Equal(got, want) {
-		t.Errorf("after exec: %v", got)
-	}
+	w.wantStates("after exec", map[string]string{"one": "cached", "two": "cached", "three": "done"})
 }
 
 func TestImportsAndRefs(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,16 +15,11 @@ import (
 
 type getCmd struct {
 	Artifact string `arg:"" help:"STEP.OUTPUT of a run, ref:NAME or sha256:…"`
-	File     string `arg:"" optional:"" help:"File to write; standard output if left out or -."`
-	From     string `name:"run" help:"The run STEP.OUTPUT is of, instead of the latest." placeholder:"RUN"`
+	File     string `arg:"" optional:"" help:"File to write (default: standard output)."`
+	From     string `name:"run" help:"ID of the run of STEP.OUTPUT (default: the latest)." placeholder:"RUN"`
 }
 
-func (c *getCmd) Run(ctx context.Context, a *app) error {
-	store, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+func (c *getCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	digest, err := find(ctx, store.Store, c.Artifact, c.From)
 	if err != nil {
 		return err
@@ -40,7 +34,8 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 		return nil
 	}
 	if program.IsTerminal(a.stdout) {
-		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE", "an artifact is not written to a terminal")
+		return failure.New(failure.Usage, "name a file: pipeline get "+c.Artifact+" FILE",
+			"artifacts are not written to a terminal")
 	}
 	r, err := store.Open(ctx, digest)
 	if err != nil {
@@ -53,25 +48,11 @@ func (c *getCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// find turns what a person calls an artifact into its digest.
+// find returns the digest of an artifact given as STEP.OUTPUT, ref:NAME or sha256:….
 func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
-	if name, ok := strings.CutPrefix(text, "ref:"); ok {
-		d, err := store.Ref(ctx, name)
-		if errors.Is(err, artifact.ErrNotFound) {
-			return "", failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
-		}
-		return d, err
-	}
-	if strings.HasPrefix(text, "sha256:") {
-		d, err := artifact.ParseDigest(text)
-		if err != nil {
-			return "", failure.New(failure.Usage, "", "%w", err)
-		}
-		_, ok, err := store.Has(ctx, d)
-		if err == nil && !ok {
-			err = failure.New(failure.Input, "", "the store has no blob %s", d)
-		}
-		return d, err
+	if artifact.IsReference(text) {
+		digest, _, err := store.Resolve(ctx, text)
+		return digest, err
 	}
 	stepName, output, ok := strings.Cut(text, ".")
 	if !ok {
@@ -89,14 +70,15 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	}
 	s, ok := record.Step(stepName)
 	if !ok || s.Outputs[output].Digest == "" {
-		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s", record.ID, text)
+		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s",
+			record.ID, text)
 	}
 	return artifact.Digest(s.Outputs[output].Digest), nil
 }
 
 type putCmd struct {
-	What string `arg:"" name:"file" help:"A file to put into the store, or STEP.OUTPUT, ref:NAME or sha256:… to name with --ref."`
-	Ref  string `help:"Point this name at it." placeholder:"NAME"`
+	What string `arg:"" name:"file" help:"File to put into the store, or STEP.OUTPUT, ref:NAME or sha256:… to name with --ref."`
+	Ref  string `help:"Name for it." placeholder:"NAME"`
 }
 
 func (c *putCmd) Run(ctx context.Context, a *app) error {
@@ -105,11 +87,10 @@ func (c *putCmd) Run(ctx context.Context, a *app) error {
 			return failure.New(failure.Usage, "for example best or team/best", "%w", err)
 		}
 	}
-	store, err := a.open(ctx)
+	store, err := a.ProvideStore(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
 	var digest artifact.Digest
 	info, statErr := os.Stat(c.What)
 	switch {
@@ -121,7 +102,7 @@ func (c *putCmd) Run(ctx context.Context, a *app) error {
 		err = failure.New(failure.Input, "", "%w", statErr)
 	default:
 		if digest, err = find(ctx, store.Store, c.What, ""); err != nil && !strings.Contains(c.What, ":") {
-			err = failure.New(failure.ClassOf(err), failure.HintOf(err), "%s is no file, and %w", c.What, err)
+			err = failure.New(failure.ClassOf(err), failure.HintOf(err), "%s is not a file, and %w", c.What, err)
 		}
 	}
 	if err != nil {

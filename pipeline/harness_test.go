@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"vapo/lib/failure"
 )
 
-// The tests of this package run the real program with real stages and the real
-// embedded gateway, each in a directory of its own.
+// The tests of this package run the real program with the toy stage and the embedded gateway, each in its own
+// directory.
 
 var binaries string
 
@@ -62,9 +64,10 @@ func newWorkplace(t *testing.T) *workplace {
 		}
 	}
 	w.env = append(w.env, "TZ=UTC")
-	// Before the directory is removed, so that nobody writes there any more: a killed runner's gateway may still be leaving.
+	// This runs before the directory is removed: the gateway of a killed runner may still be writing to it.
 	t.Cleanup(func() {
-		eventually(t, "no process outlives its test", func() bool { return len(w.running("toy"))+len(w.running("pipeline")) == 0 })
+		eventually(t, "all processes of the test have ended",
+			func() bool { return len(w.running("toy"))+len(w.running("pipeline")) == 0 })
 	})
 	return w
 }
@@ -102,7 +105,7 @@ func (w *workplace) run(args ...string) result {
 	return result{failure.Class(cmd.ProcessState.ExitCode()), stdout.String(), stderr.String()}
 }
 
-// must runs a command that has to succeed and gives its standard output.
+// must runs a command that must succeed and returns its standard output.
 func (w *workplace) must(args ...string) string {
 	w.t.Helper()
 	res := w.run(args...)
@@ -112,22 +115,23 @@ func (w *workplace) must(args ...string) string {
 	return res.stdout
 }
 
-// fails runs a command that has to fail with a code and to say each of says.
-func (w *workplace) fails(code failure.Class, says []string, args ...string) result {
+// fails runs a command that must fail with a code and print all of the given texts to standard error.
+func (w *workplace) fails(code failure.Class, want []string, args ...string) result {
 	w.t.Helper()
 	res := w.run(args...)
 	if res.code != code {
-		w.t.Fatalf("pipeline %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), res.code, code, res.stdout, res.stderr)
+		w.t.Fatalf("pipeline %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), res.code, code, res.stdout,
+			res.stderr)
 	}
-	for _, text := range says {
+	for _, text := range want {
 		if !strings.Contains(res.stderr, text) {
-			w.t.Errorf("pipeline %s does not say %q:\n%s", strings.Join(args, " "), text, res.stderr)
+			w.t.Errorf("pipeline %s does not print %q:\n%s", strings.Join(args, " "), text, res.stderr)
 		}
 	}
 	return res
 }
 
-// states gives the state of every step of the latest run.
+// states returns the state of every step of the latest run.
 func (w *workplace) states() map[string]string {
 	w.t.Helper()
 	out := map[string]string{}
@@ -139,7 +143,15 @@ func (w *workplace) states() map[string]string {
 	return out
 }
 
-// digests gives the digest of every output of the latest run.
+// wantStates compares the states of the steps of the latest run.
+func (w *workplace) wantStates(what string, want map[string]string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.states()); diff != "" {
+		w.t.Errorf("%s: states (-want +got):\n%s", what, diff)
+	}
+}
+
+// digests returns the digest of every output of the latest run.
 func (w *workplace) digests() map[string]string {
 	w.t.Helper()
 	out := map[string]string{}
@@ -154,7 +166,7 @@ func (w *workplace) digests() map[string]string {
 	return out
 }
 
-// blob is the file in which the embedded store keeps a blob.
+// blob returns the file in which the embedded store keeps a blob.
 func (w *workplace) blob(digest string) string {
 	w.t.Helper()
 	hexes := strings.TrimPrefix(digest, "sha256:")
@@ -179,8 +191,7 @@ func (w *workplace) damage(digest string) {
 	}
 }
 
-// processes lists the processes whose program lies among the binaries under
-// test and whose working directory or scratch belongs to this workplace.
+// processes lists the processes of a program under test whose working directory or scratch belongs to this workplace.
 func (w *workplace) processes(program string) []int {
 	w.t.Helper()
 	if _, err := os.Stat("/proc/self/exe"); err != nil {
@@ -189,7 +200,7 @@ func (w *workplace) processes(program string) []int {
 	return w.running(program)
 }
 
-// running is processes, and none where there is no /proc.
+// running is like processes, but returns nil if there is no /proc.
 func (w *workplace) running(program string) []int {
 	files, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
@@ -216,7 +227,7 @@ func (w *workplace) running(program string) []int {
 	return pids
 }
 
-// eventually waits for something that has to come true.
+// eventually waits until f returns true.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
@@ -224,7 +235,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 			return
 		}
 	}
-	t.Fatalf("waited in vain: %s", what)
+	t.Fatalf("timeout: %s", what)
 }
 
 func kill(t *testing.T, pid int, sig syscall.Signal) {

@@ -83,8 +83,7 @@ func TestKillNine(t *testing.T) {
 	}
 }
 
-// TestTerminate stops a run as Ctrl-C or a scheduler does; the next one goes
-// on from the state the stage saved.
+// TestTerminate stops a run as Ctrl-C or a scheduler does; the next run resumes from the state that the stage saved.
 func TestTerminate(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)
@@ -107,7 +106,7 @@ func TestTerminate(t *testing.T) {
 			t.Fatalf("exit code %d (%v) after %v\n%s", code, err, sig, stderr.String())
 		}
 		if text := stderr.String(); !strings.Contains(text, "hint: run the same command again to resume") {
-			t.Errorf("no word on how to go on:\n%s", text)
+			t.Errorf("no hint to resume:\n%s", text)
 		}
 		if got := w.states()["one"]; got != "stopped" {
 			t.Errorf("the step is %s, not stopped", got)
@@ -121,7 +120,7 @@ func TestTerminate(t *testing.T) {
 		if err != nil || len(log) != 2 {
 			t.Fatalf("logs: %v, %v", log, err)
 		}
-		if text, err := os.ReadFile(log[1]); err != nil || !strings.Contains(string(text), "going on") {
+		if text, err := os.ReadFile(log[1]); err != nil || !strings.Contains(string(text), "resuming") {
 			t.Errorf("the second run started over: %v\n%s", err, text)
 		}
 		if states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state")); len(states) > 0 {

@@ -13,29 +13,23 @@ import (
 
 type lineageCmd struct {
 	Artifact string `arg:"" help:"STEP.OUTPUT of a run, ref:NAME or sha256:…"`
-	From     string `name:"run" help:"The run STEP.OUTPUT is of, instead of the latest." placeholder:"RUN"`
+	From     string `name:"run" help:"ID of the run of STEP.OUTPUT (default: the latest)." placeholder:"RUN"`
 }
 
-// maker is the action that made a blob.
+// maker is the action that made a blob, as its output.
 type maker struct {
 	rec    *artifact.Record
 	action cachekey.Action
 	output string
 }
 
-func (c *lineageCmd) Run(ctx context.Context, a *app) error {
-	store, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	digest, err := find(ctx, store.Store, c.Artifact, c.From)
 	if err != nil {
 		return err
 	}
-	// Every action record is read: the store has no index from blobs to
-	// actions, and records are small. Of several makers of one blob the first
-	// stands for all; they are interchangeable by their digest.
+	// The store has no index from blobs to actions, so this reads every action record; they are small. If several actions
+	// made the same blob, any will do: take the first.
 	makers := map[artifact.Digest]maker{}
 	for rec, err := range store.Records(ctx) {
 		if errors.Is(err, artifact.ErrCorrupt) {
@@ -59,11 +53,11 @@ func (c *lineageCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// ancestry prints how digest was made, indented under what it was used for.
+// ancestry prints how digest was made, indented below the artifact for which it was used.
 func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest, indent string, seen map[string]bool) {
 	m, ok := makers[digest]
 	if !ok {
-		fmt.Fprintf(a.stdout, "%s%s  imported: no action in this store made it\n", indent, digest)
+		fmt.Fprintf(a.stdout, "%s%s  imported: not made by an action in this store\n", indent, digest)
 		return
 	}
 	fmt.Fprintf(a.stdout, "%s%s\n", indent, digest)
@@ -72,7 +66,8 @@ func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest,
 	if m.action.Backend != "" {
 		backend = " on " + m.action.Backend
 	}
-	fmt.Fprintf(a.stdout, "%soutput %s of %s version %d%s, action %.12s", indent, m.output, m.action.Stage, m.action.Version, backend, m.rec.Key)
+	fmt.Fprintf(a.stdout, "%soutput %s of %s version %d%s, action %.12s", indent, m.output, m.action.Stage,
+		m.action.Version, backend, m.rec.Key)
 	if seen[m.rec.Key] {
 		fmt.Fprintln(a.stdout, " (see above)")
 		return
@@ -80,7 +75,8 @@ func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest,
 	seen[m.rec.Key] = true
 	fmt.Fprintln(a.stdout)
 	if manifest, err := contract.DecodeManifest(m.rec.Manifest); err == nil {
-		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, m.rec.Created.Local().Format("2006-01-02 15:04:05"), short(manifest.WallSeconds))
+		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, m.rec.Created.Local().Format("2006-01-02 15:04:05"),
+			short(manifest.WallSeconds))
 		for _, text := range manifest.Warnings {
 			fmt.Fprintf(a.stdout, "%swarning: %s\n", indent, oneLine(text))
 		}

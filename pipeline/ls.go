@@ -11,17 +11,13 @@ import (
 )
 
 type lsCmd struct {
-	What string `arg:"" optional:"" enum:"outputs,runs,refs,actions" default:"outputs" help:"What to list: outputs (of a run), runs, refs or actions."`
-	From string `name:"run" help:"List the outputs of this run instead of the latest." placeholder:"RUN"`
+	What string `arg:"" optional:"" enum:"outputs,runs,refs,actions" default:"outputs" help:"outputs (of a run), runs, refs or actions."`
+	From string `name:"run" help:"ID of the run whose outputs are listed (default: the latest)." placeholder:"RUN"`
 }
 
-func (c *lsCmd) Run(ctx context.Context, a *app) error {
-	store, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+func (c *lsCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	var err error
 	switch c.What {
 	case "runs":
 		err = a.lsRuns(ctx, store, w)
@@ -49,7 +45,7 @@ func lsOutputs(ctx context.Context, store *artifact.Store, id string, w *tabwrit
 	return nil
 }
 
-// lsLimit is how many runs are listed.
+// lsLimit bounds the number of runs listed.
 const lsLimit = 100
 
 func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer) error {
@@ -59,7 +55,8 @@ func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer)
 	}
 	fmt.Fprintln(w, "RUN\tRECIPE\tSTATE\tTIME\tSTARTED")
 	for _, r := range records {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), short(r.WallSeconds), r.Started.Local().Format("2006-01-02 15:04:05"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), short(r.WallSeconds),
+			r.Started.Local().Format("2006-01-02 15:04:05"))
 	}
 	return nil
 }
@@ -95,7 +92,8 @@ func (a *app) lsActions(ctx context.Context, store *artifact.Store, w *tabwriter
 		for name := range ordered(rec.Outputs) {
 			names += " " + name
 		}
-		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", rec.Key, action.Stage, action.Version, rec.Created.Local().Format("2006-01-02 15:04:05"), oneLine(names))
+		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", rec.Key, action.Stage, action.Version,
+			rec.Created.Local().Format("2006-01-02 15:04:05"), oneLine(names))
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
-// Command pipeline runs recipes: it plans, runs and caches the steps a YAML
-// file names, each a stage program of its own, over an S3-compatible store.
-//
-// It links no numerics. Everything it knows about a stage it asks the stage's
-// program; everything it shows comes from manifests and from PNG, JSON and
-// NDJSON blobs.
+// Command pipeline runs recipes: it plans, runs and caches the steps of a YAML file, each one a run of a stage program,
+// over an S3-compatible store. It links no numerics. What it needs of a stage comes from the stage's own description,
+// and what it shows comes from manifests and from PNG, JSON and NDJSON blobs.
 package main
 
 import "os"

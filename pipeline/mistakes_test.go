@@ -12,8 +12,7 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// TestRecipeMistakes: every mistake is found before anything runs and is told
-// in one line with its place, and a hint.
+// Every mistake is found before anything runs and is reported in one line with its position, and a hint.
 func TestRecipeMistakes(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -38,7 +37,7 @@ func TestRecipeMistakes(t *testing.T) {
 		{"not in enum", "name: r\nsteps:\n  a: {stage: toy, params: {fail: always}}\n", nil, 2,
 			"r.yaml:3:28: step a: parameter fail must be one of [no input numeric bug panic goroutine killed silent], not \"always\"\nhint: How to end.\n"},
 		{"refused by the stage", "name: r\nsteps:\n  a: {stage: toy, params: {steps: -1}}\n", nil, 2,
-			"r.yaml:3:28: step a: steps must be positive, not -1\nhint: one link is a chain already\n"},
+			"r.yaml:3:28: step a: steps must be positive, not -1\nhint: a chain has at least one link\n"},
 		{"unknown input", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {dat: a.out}}\n", nil, 2,
 			"r.yaml:4:33: step b: stage toy has no input dat\nhint: did you mean data?\n"},
 		{"unknown step", "name: r\nsteps:\n  first: {stage: toy}\n  b: {stage: toy, inputs: {data: frist.out}}\n", nil, 2,
@@ -97,7 +96,8 @@ func TestUsageMistakes(t *testing.T) {
 func TestHelpEndsWithExitCodes(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
-	for _, args := range []string{"", "run", "plan", "exec", "status", "report", "ls", "get", "put", "lineage", "store", "store serve", "store env", "store check"} {
+	for _, args := range []string{"", "run", "plan", "exec", "status", "report", "ls", "get", "put", "lineage", "store",
+		"store serve", "store env", "store check"} {
 		out := w.must(append(strings.Fields(args), "--help")...)
 		if !strings.Contains(out, "Exit codes:\n    0  ok") || !strings.Contains(out, "143  terminated") {
 			t.Errorf("pipeline %s --help lacks the exit codes:\n%s", args, out)
@@ -107,7 +107,8 @@ func TestHelpEndsWithExitCodes(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	if out := newWorkplace(t).must("--version"); !strings.HasPrefix(out, "pipeline of vapo ") || !strings.Contains(out, "built with go") {
+	if out := newWorkplace(t).must("--version"); !strings.HasPrefix(out, "pipeline of vapo ") ||
+		!strings.Contains(out, "built with go") {
 		t.Errorf("got %q", out)
 	}
 }
@@ -138,7 +139,8 @@ func TestShippedRecipes(t *testing.T) {
 	}
 	w := newWorkplace(t)
 	stages := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", stages+string(filepath.Separator), "../stages/...").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", stages+string(filepath.Separator),
+		"../stages/...").CombinedOutput(); err != nil {
 		t.Fatalf("building the stages: %v\n%s", err, out)
 	}
 	for _, path := range recipes {

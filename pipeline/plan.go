@@ -10,11 +10,10 @@ import (
 
 type planCmd struct {
 	recipeFlags
-	Verbose bool `short:"v" help:"Show the key and what it is made of."`
+	Verbose bool `short:"v" help:"Also show the key of each step and its fields."`
 }
 
-// explainRuns is how many earlier runs plan looks through for something to
-// compare a miss with.
+// explainRuns bounds the number of earlier runs with which a miss is compared.
 const explainRuns = 50
 
 func (c *planCmd) Run(ctx context.Context, a *app) error {
@@ -22,11 +21,10 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.open(ctx)
+	store, err := a.ProvideStore(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
 	decisions, err := a.runner(store, nil).Plan(ctx, g)
 	if err != nil {
 		return err
@@ -46,7 +44,8 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	for _, d := range decisions {
 		title := fmt.Sprintf("%-*s", width, d.Node.Name()+"  "+d.Node.Stage.Stage)
 		if d.Hit != nil {
-			fmt.Fprintf(a.stdout, "%s  hit   made %s in %s\n", title, d.Hit.Created.Local().Format("2006-01-02 15:04"), short(d.Made.WallSeconds))
+			fmt.Fprintf(a.stdout, "%s  hit   made %s in %s\n", title, d.Hit.Created.Local().Format("2006-01-02 15:04"),
+				short(d.Made.WallSeconds))
 		} else {
 			c.miss(a, d, title, runner.Nearest(runs, g.Recipe.Name, d.Node.Name(), d.Action))
 		}
@@ -77,17 +76,18 @@ func (c *planCmd) miss(a *app, d *runner.Decision, title string, near *runner.Ne
 		fmt.Fprintf(a.stdout, "%s  miss  compared with step %s of run %s:\n", title, near.Step, near.Run)
 		for _, diff := range near.Diffs {
 			if runner.Unmade(diff) {
-				continue // said below
+				continue // reported below
 			}
 			fmt.Fprintf(a.stdout, "    %s\n", diff)
 		}
 	}
-	if text := d.GoesOn(); text != "" {
+	if text := d.Continues(); text != "" {
 		fmt.Fprintf(a.stdout, "    %s\n", text)
 	}
 	for name, in := range ordered(d.Inputs) {
 		if in.Digest == "" {
-			fmt.Fprintf(a.stdout, "    inputs.%s: %s has to be made first; if it comes out as before, so may this step\n", name, in.From)
+			fmt.Fprintf(a.stdout, "    inputs.%s: %s has to be made first; this may still be a hit\n", name,
+				in.From)
 		}
 	}
 }

@@ -24,18 +24,13 @@ import (
 )
 
 type reportCmd struct {
-	RunID  string `arg:"" optional:"" name:"run" help:"Id of a run; pipeline ls runs lists them."`
-	Output string `short:"o" help:"File to write; by default in the local directory of the run." placeholder:"FILE" type:"path"`
-	Table  bool   `help:"Print the scores of the run side by side as Markdown tables, one for those that can be compared, and write no report." xor:"form"`
-	JSON   bool   `name:"json" help:"Print the scores of the run side by side as JSON, and write no report." xor:"form"`
+	RunID  string `arg:"" optional:"" name:"run" help:"ID of a run; pipeline ls runs lists them."`
+	Output string `short:"o" help:"File to write (default: report.html in the directory of the run)." placeholder:"FILE" type:"path"`
+	Table  bool   `help:"Print the scores of the run as Markdown tables instead, one for each metric and reference." xor:"form"`
+	JSON   bool   `name:"json" help:"Print the scores of the run as JSON instead." xor:"form"`
 }
 
-func (c *reportCmd) Run(ctx context.Context, a *app) error {
-	store, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	record, err := loadRun(ctx, store.Store, c.RunID)
 	if err != nil {
 		return err
@@ -61,7 +56,8 @@ func (c *reportCmd) Run(ctx context.Context, a *app) error {
 	if c.Table || c.JSON {
 		compared := report.Compare(run.Steps)
 		if len(compared) == 0 {
-			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores", record.ID)
+			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores",
+				record.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)
@@ -102,7 +98,7 @@ func writeReport(run *report.Run, path string) error {
 	return program.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
 }
 
-// readRun fetches what a report shows of a run.
+// readRun fetches everything that a report shows of a run.
 func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) (*report.Run, error) {
 	run := &report.Run{
 		Name: record.Name, About: record.About, RecipeYAML: []byte(record.RecipeYAML),
@@ -144,7 +140,7 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 	return run, nil
 }
 
-// loadRun reads the record of a run, of the latest one if id is empty.
+// loadRun reads the record of a run, or of the latest run if id is "".
 func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Record, error) {
 	if id == "" {
 		for run, err := range store.Runs(ctx) {
@@ -154,19 +150,20 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Rec
 			id = run.ID // ids sort by time
 		}
 		if id == "" {
-			return nil, failure.New(failure.Input, "start one with: pipeline run RECIPE", "the store knows no run")
+			return nil, failure.New(failure.Input, "start one with: pipeline run RECIPE", "the store has no runs")
 		}
 	}
 	data, err := store.Run(ctx, id)
 	if errors.Is(err, artifact.ErrNotFound) {
-		return nil, failure.New(failure.Input, "pipeline ls runs lists them", "the store knows no run %s", id)
+		return nil, failure.New(failure.Input, "pipeline ls runs lists them", "the store has no run %s", id)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var record runner.Record
 	if err := json.Unmarshal(data, &record); err != nil {
-		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store", "the record of run %s cannot be read: %w", id, err)
+		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store",
+			"the record of run %s cannot be read: %w", id, err)
 	}
 	return &record, nil
 }

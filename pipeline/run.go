@@ -17,10 +17,10 @@ import (
 
 type runCmd struct {
 	recipeFlags
-	Jobs   int           `help:"Steps to run at once. Stages use all cores, so more than 1 helps only small steps." default:"1"`
-	Fresh  bool          `help:"Run every step even if its result is cached, and compare: is it reproducible?"`
-	Report string        `help:"Write the report to this file instead of under the local directory." placeholder:"FILE" type:"path"`
-	Grace  time.Duration `help:"How long a stage may take to save its state after SIGTERM before it is killed." default:"30s"`
+	Jobs   int           `help:"Steps to run at once. Stages use all cores, so this helps only small steps." default:"1"`
+	Fresh  bool          `help:"Run every step even if it is cached, and warn if the result differs."`
+	Report string        `help:"Write the report to this file instead of the run's directory." placeholder:"FILE" type:"path"`
+	Grace  time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
 }
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
@@ -30,7 +30,7 @@ func (c *runCmd) Run(ctx context.Context, a *app) error {
 type execCmd struct {
 	recipeFlags
 	Step  string        `arg:"" help:"The step to run."`
-	Grace time.Duration `help:"How long the stage may take to save its state after SIGTERM before it is killed." default:"30s"`
+	Grace time.Duration `help:"Time for the stage to save its state after SIGTERM before it is killed." default:"30s"`
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
@@ -39,9 +39,10 @@ func (c *execCmd) Run(ctx context.Context, a *app) error {
 
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {
 	if c.Jobs < 1 || c.Grace < 0 {
-		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
+		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time",
+			c.Jobs, c.Grace)
 	}
-	if c.Report != "" { // said before the work, not after it
+	if c.Report != "" { // a wrong path fails before the work, not after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {
 			return failure.New(failure.Usage, "", "--report: %w", err)
 		}
@@ -50,11 +51,10 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	if err != nil {
 		return err
 	}
-	store, err := a.open(ctx)
+	store, err := a.ProvideStore(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
 	show := newDisplay(a.stderr)
 	defer show.close()
 	r := a.runner(store, show)
@@ -87,7 +87,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	return err
 }
 
-// maxFigure is the size in bytes up to which an output is put into a report.
+// maxFigure is the size in bytes up to which an output is included in a report.
 const maxFigure = 16 << 20
 
 func readBlob(ctx context.Context, store *artifact.Store, out contract.Output) ([]byte, error) {
@@ -99,7 +99,7 @@ func readBlob(ctx context.Context, store *artifact.Store, out contract.Output) (
 	return io.ReadAll(r)
 }
 
-// shortPath is path relative to the working directory if it lies inside.
+// shortPath returns path, relative to the working directory if it is inside.
 func shortPath(path string) string {
 	wd, err := os.Getwd()
 	if err != nil {

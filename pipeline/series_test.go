@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A longer run of the same configuration goes on from a shorter one that the store has, and ends in the same bytes as one
-// from the start.
+// A longer run of the same configuration continues from a shorter one in the store, and its outputs are the same bytes
+// as those of a run from the start.
 func TestSeries(t *testing.T) {
 	t.Parallel()
 	const recipe = "name: chain\nsteps:\n  one: {stage: toy, params: {steps: 40}}\n"
@@ -30,17 +30,17 @@ func TestSeries(t *testing.T) {
 		if err != nil || len(logs) == 0 {
 			t.Fatal("no log", err)
 		}
-		said, err := os.ReadFile(slices.Max(logs)) // runs sort by time
+		log, err := os.ReadFile(slices.Max(logs)) // runs sort by time
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, after, found := strings.Cut(string(said), `"msg":"going on","step":`)
+		_, after, found := strings.Cut(string(log), `"msg":"resuming","step":`)
 		if !found {
 			return "0"
 		}
 		at, _, _ := strings.Cut(after, "}")
-		if !strings.Contains(res.stderr, "started, goes on after "+at+" steps") {
-			t.Errorf("it is not said that the step goes on after %s steps:\n%s", at, res.stderr)
+		if !strings.Contains(res.stderr, "started, continues after "+at+" steps") {
+			t.Errorf("no message that the step continues after %s steps:\n%s", at, res.stderr)
 		}
 		return at
 	}
@@ -53,7 +53,7 @@ func TestSeries(t *testing.T) {
 		{"40", "one.salt=0.5", "25"},
 	} {
 		plan := w.must("plan", "chain.yaml", "--set", "one.steps="+c.steps, "--set", c.set)
-		if says := strings.Contains(plan, "goes on after "+c.from+" steps of action"); says != (c.from != "0") {
+		if continues := strings.Contains(plan, "continues after "+c.from+" steps of action"); continues != (c.from != "0") {
 			t.Errorf("%s steps, %s: the plan is\n%s", c.steps, c.set, plan)
 		}
 		if got := resumed(c.steps, "--set", c.set); got != c.from {
@@ -75,13 +75,14 @@ func TestSeries(t *testing.T) {
 	if got := resumed("50"); got != "25" {
 		t.Errorf("went on from %s, want 25, since what 40 steps made is gone", got)
 	}
-	// One that turns out to be damaged is said, and the next shorter one serves.
+	// If the longest one is damaged, the run warns and continues from the next shorter one.
 	w.damage(w.digests()["one.log"])
 	if got := resumed("55"); got != "25" {
 		t.Errorf("went on from %s, want 25, since what 50 steps made is damaged", got)
 	}
-	if said := w.must("status"); !strings.Contains(said, "step one could not go on after 50 steps of action") || !strings.Contains(said, "corrupt") {
-		t.Errorf("the damage is not said:\n%s", said)
+	if out := w.must("status"); !strings.Contains(out, "step one could not continue after 50 steps of action") ||
+		!strings.Contains(out, "corrupt") {
+		t.Errorf("the damage is not reported:\n%s", out)
 	}
 	entries, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/series/*/*"))
 	if err != nil || len(entries) != 8 {

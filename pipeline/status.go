@@ -11,7 +11,7 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// ordered goes through a map by name.
+// ordered iterates over a map in the order of its keys.
 func ordered[V any](m map[string]V) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -23,21 +23,17 @@ func ordered[V any](m map[string]V) iter.Seq2[string, V] {
 }
 
 type statusCmd struct {
-	RunID string `arg:"" optional:"" name:"run" help:"Id of a run; pipeline ls runs lists them."`
+	RunID string `arg:"" optional:"" name:"run" help:"ID of a run; pipeline ls runs lists them."`
 }
 
-func (c *statusCmd) Run(ctx context.Context, a *app) error {
-	store, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	record, err := loadRun(ctx, store.Store, c.RunID)
 	if err != nil {
 		return err
 	}
 	state := a.state(store, record)
-	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", record.ID, record.Name, state, record.Started.Local().Format("2006-01-02 15:04:05"))
+	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", record.ID, record.Name, state,
+		record.Started.Local().Format("2006-01-02 15:04:05"))
 	if record.State != runner.Running {
 		fmt.Fprintf(a.stdout, ", took %s", short(record.WallSeconds))
 	}
@@ -69,14 +65,14 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 		fmt.Fprintf(a.stdout, "warning: %s\n", text)
 	}
 	if state == interrupted {
-		fmt.Fprintln(a.stdout, "its runner is gone; the same command goes on from what was made")
+		fmt.Fprintln(a.stdout, "its runner has ended; run the same command again to resume")
 	}
 	return nil
 }
 
 const interrupted = "interrupted"
 
-// state is a run's state, seeing through one whose runner was killed.
+// state returns the state of a run: interrupted if it should be running but its runner was killed.
 func (a *app) state(store *openStore, record *runner.Record) string {
 	if record.State == runner.Running {
 		if alive, known := a.runner(store, nil).Alive(record.ID); known && !alive {

@@ -11,16 +11,17 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
 type storeCmd struct {
-	Serve serveCmd `cmd:"" help:"Serve the embedded store of the directory until stopped, and print how to reach it."`
-	Env   envCmd   `cmd:"" help:"Print the variables of the embedded store that is being served, for eval."`
-	Check checkCmd `cmd:"" help:"Check that the store can be written and honours conditional writes; with --deep, every blob."`
+	Serve serveCmd `cmd:"" help:"Serve the embedded store until stopped, and print its environment."`
+	Env   envCmd   `cmd:"" help:"Print the environment of the embedded store that is being served."`
+	Check checkCmd `cmd:"" help:"Check that the store is writable and honours conditional writes."`
 }
 
-// openStore is a store, and the environment in which a stage finds it too.
+// openStore is a store, with the environment in which stages find it.
 type openStore struct {
 	*artifact.Store
 	env  []string
@@ -28,11 +29,9 @@ type openStore struct {
 	stop func()
 }
 
-func (s *openStore) Close() { s.stop() }
-
-// open opens the store of VAPO_STORE or, if that is not set, the embedded one
-// of the directory, starting its gateway if nobody has.
-func (a *app) open(ctx context.Context) (*openStore, error) {
+// ProvideStore opens the store of VAPO_STORE or, if that is not set, the embedded one of the directory. It starts the
+// gateway unless that is running. kong calls it for the commands that take a store.
+func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
 	if os.Getenv("VAPO_STORE") != "" {
 		cfg, err := objectstore.FromEnv(os.Getenv)
 		if err != nil {
@@ -42,7 +41,8 @@ func (a *app) open(ctx context.Context) (*openStore, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &openStore{artifact.New(objects), os.Environ(), os.Getenv("VAPO_STORE"), func() {}}, nil
+		a.store = &openStore{artifact.New(objects), os.Environ(), os.Getenv("VAPO_STORE"), func() {}}
+		return a.store, nil
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -62,15 +62,22 @@ func (a *app) open(ctx context.Context) (*openStore, error) {
 		gateway.Close()
 		return nil, err
 	}
-	return &openStore{
+	a.store = &openStore{
 		Store: artifact.New(objects),
 		env:   append(os.Environ(), env.Environ()...),
 		name:  "embedded in " + shortPath(a.local()),
 		stop:  func() { gateway.Close() },
-	}, nil
+	}
+	return a.store, nil
 }
 
-// local is the directory of everything that is not in the store.
+func (a *app) closeStore() {
+	if a.store != nil {
+		a.store.stop()
+	}
+}
+
+// local returns the directory of everything that is not in the store.
 func (a *app) local() string { return filepath.Join(a.Dir, ".vapo") }
 
 func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
@@ -83,9 +90,9 @@ func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
 type serveCmd struct{}
 
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
-	// As another runner's child it is silent: what it would print has the keys.
+	// As a child of another runner it prints nothing, because the output contains the keys.
 	if code, ran := embedded.RunChild(); ran {
-		panic(exited(code))
+		program.Exit(code)
 	}
 	err := embedded.Serve(ctx, embedded.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
 		fmt.Fprint(a.stdout, env.Shell())
@@ -105,7 +112,8 @@ type envCmd struct{}
 func (c *envCmd) Run(ctx context.Context, a *app) error {
 	env, err := embedded.Attach(ctx, a.Dir)
 	if errors.Is(err, embedded.ErrNotRunning) {
-		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s", shortPath(a.local()))
+		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s",
+			shortPath(a.local()))
 	}
 	if err != nil {
 		return err
@@ -115,19 +123,18 @@ func (c *envCmd) Run(ctx context.Context, a *app) error {
 }
 
 type checkCmd struct {
-	Deep   bool `help:"Read every blob and compare it with its digest."`
-	Remove bool `help:"With --deep: delete damaged blobs, so that the next run makes them again."`
+	Deep   bool `help:"Also read every blob and compare it with its digest."`
+	Remove bool `help:"With --deep: delete damaged blobs; the next run makes them again."`
 }
 
 func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	if c.Remove && !c.Deep {
 		return failure.New(failure.Usage, "add --deep", "--remove needs --deep")
 	}
-	store, err := a.open(ctx)
+	store, err := a.ProvideStore(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
 	if err := objectstore.Probe(ctx, store.Objects()); err != nil {
 		return err
 	}
@@ -171,7 +178,9 @@ func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) erro
 	}
 	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, size(bytes), len(damaged))
 	if len(damaged) > 0 && !c.Remove {
-		return failure.New(failure.Integrity, "pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged", len(damaged), blobs)
+		return failure.New(failure.Integrity,
+			"pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged",
+			len(damaged), blobs)
 	}
 	return nil
 }

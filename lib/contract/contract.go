@@ -1,5 +1,5 @@
-// Package contract is what runner and stages agree on: how a stage describes itself, what a manifest records, and how
-// a run is keyed. The runner links it instead of the stages, so it imports no tensor, no graph and no store.
+// Package contract is what the runner and the stages agree on: how a stage describes itself, what a manifest records,
+// and how a run is keyed. The runner links it instead of the stages, so it imports no tensors, graphs or stores.
 package contract
 
 import (
@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Contract is the version of the agreement between runner and stages. It is
-// part of every cache key.
+// Contract is the version of the agreement between runner and stages. It is part of every cache key.
 const Contract = 1
 
 // Media types of ports.
@@ -27,7 +26,7 @@ type Port struct {
 	Media    string `json:"media"`
 	Help     string `json:"help,omitempty"`
 	Optional bool   `json:"optional,omitempty"`
-	// Score marks the JSON output with the stage's score, which runs and reports show. See Score.
+	// Score marks the JSON output with the stage's score, which runs and reports show.
 	Score bool `json:"score,omitempty"`
 	// Subject marks the input that the outputs are about. A comparison of scores follows subjects back to find the
 	// parameters of the steps that led to a score.
@@ -52,7 +51,7 @@ type Param struct {
 	Enum     []string `json:"enum,omitempty"`
 	Min      any      `json:"min,omitempty"`  // least value
 	Max      any      `json:"max,omitempty"`  // greatest value
-	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: it has an effect with these values of another one
+	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: without effect unless that parameter has such a value
 }
 
 // Description is what `describe` prints. Resolved is present only after
@@ -62,7 +61,7 @@ type Description struct {
 	Stage    string         `json:"stage"`
 	Version  int            `json:"version"`
 	About    string         `json:"about,omitempty"`
-	Length   string         `json:"length,omitempty"` // the parameter that only says how long a run goes on
+	Length   string         `json:"length,omitempty"` // the parameter that only says how long a run is
 	Params   []Param        `json:"params"`
 	Inputs   []Port         `json:"inputs"`
 	Outputs  []Port         `json:"outputs"`
@@ -93,26 +92,19 @@ type Output struct {
 	Media  string `json:"media"`
 }
 
-// Extension is the file name extension, dot included, of a media type.
+// Extension returns the file name extension of a media type, including the dot.
 func Extension(media string) string {
-	switch media {
-	case MediaArrow:
-		return ".arrow"
-	case MediaPNG:
-		return ".png"
-	case MediaJSON:
-		return ".json"
-	case MediaNDJSON:
-		return ".ndjson"
-	case MediaHTML:
-		return ".html"
-	case MediaNPZ:
-		return ".npz"
+	if ext, ok := extensions[media]; ok {
+		return ext
 	}
 	return ".bin"
 }
 
-// DecodeManifest reads what a stage wrote.
+var extensions = map[string]string{
+	MediaArrow: ".arrow", MediaPNG: ".png", MediaJSON: ".json", MediaNDJSON: ".ndjson", MediaHTML: ".html", MediaNPZ: ".npz",
+}
+
+// DecodeManifest reads the manifest that a stage wrote.
 func DecodeManifest(data []byte) (*Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -121,9 +113,9 @@ func DecodeManifest(data []byte) (*Manifest, error) {
 	return &m, nil
 }
 
-// ParentFD is the environment variable in which a runner passes a stage the read end of a pipe. Nothing is ever
-// written to it. It reaches its end when the runner exits, for whatever reason, and the stage then exits at once
-// instead of computing on as an orphan.
+// ParentFD is the environment variable in which a runner passes a stage the read end of a pipe. Nothing is ever written
+// to it. When the runner exits, for whatever reason, the pipe is closed, and the stage exits at once instead of
+// becoming an orphan.
 const ParentFD = "VAPO_PARENT_FD"
 
 // ProgressMessage is the msg field of a JSON progress line, which also has the fields done, total and unit.

@@ -54,9 +54,11 @@ func TestDecodeDescription(t *testing.T) {
 // A key has the keyed parameters, with the engine as its class and no path of it; a series, all but the length.
 func TestAction(t *testing.T) {
 	inputs := map[string]string{"data": "sha256:00"}
-	resolved := map[string]any{"steps": int64(5), "horizon": int64(9), "every": int64(1), "mixture": json.RawMessage("null")}
+	resolved := map[string]any{"steps": int64(5), "horizon": int64(9), "every": int64(1),
+		"mixture": json.RawMessage("null")}
 	for backend, class := range map[string]string{
-		"tape": "tape", "xla:/opt/jax/plugin.so": "xla-plugin", "xla:/opt/a.b/plugin.so,bf16": "xla-plugin-bf16", "xla:cuda": "xla:cuda",
+		"tape": "tape", "xla:/opt/jax/plugin.so": "xla-plugin", "xla:/opt/a.b/plugin.so,bf16": "xla-plugin-bf16",
+		"xla:cuda": "xla:cuda",
 	} {
 		resolved["backend"] = backend
 		a := description.Action(resolved, inputs)
@@ -85,7 +87,8 @@ func TestAction(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	got := Flags(map[string]any{"rate": 1e-3, "mode": "a b", "steps": int64(5), "fast": true, "mixture": json.RawMessage("[ 1,\n 2 ]")})
+	got := Flags(map[string]any{"rate": 1e-3, "mode": "a b", "steps": int64(5), "fast": true,
+		"mixture": json.RawMessage("[ 1,\n 2 ]")})
 	want := []string{"--fast=true", "--mixture=[1,2]", "--mode=a b", "--rate=0.001", "--steps=5"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -100,8 +103,10 @@ func TestParamValue(t *testing.T) {
 	}{
 		{"int", json.Number("3"), int64(3)}, {"int", json.Number("3.0"), int64(3)}, {"int", json.Number("1e3"), int64(1000)},
 		{"int", 3.0, int64(3)}, {"int", 3.5, nil}, {"int", "3", nil}, {"int", true, nil}, {"int", nil, nil},
-		{"int", uint64(1 << 63), uint64(1 << 63)}, {"int", json.Number("1e30"), nil}, {"int", json.Number("1e999999999"), nil},
-		{"float", int64(3), 3.0}, {"float", json.Number("0.1"), 0.1}, {"float", "x", nil}, {"float", json.Number("1e400"), nil},
+		{"int", uint64(1 << 63), uint64(1 << 63)}, {"int", json.Number("1e30"), nil},
+		{"int", json.Number("1e999999999"), nil},
+		{"float", int64(3), 3.0}, {"float", json.Number("0.1"), 0.1}, {"float", "x", nil},
+		{"float", json.Number("1e400"), nil},
 		{"string", "x", "x"}, {"string", 3, nil}, {"bool", true, true}, {"bool", "true", nil}, {"bool", 1, nil},
 		{"json", []any{int64(1)}, json.RawMessage("[1]")}, {"json", json.RawMessage("[ 1 ]"), json.RawMessage("[1]")},
 		{"odd", 1, nil},

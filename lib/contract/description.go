@@ -15,12 +15,11 @@ import (
 	"vapo/lib/cachekey"
 )
 
-// backendParam is the parameter that goes into a key as the backend class and
-// not as a parameter.
+// backendParam is the parameter that goes into a key as the backend class and not as a parameter.
 const backendParam = "backend"
 
-// DecodeDescription reads what `describe` printed, giving defaults and
-// resolved values the Go types their parameters are keyed as.
+// DecodeDescription reads what `describe` printed and gives defaults and resolved values the Go types that their
+// parameters are keyed as.
 func DecodeDescription(data []byte) (Description, error) {
 	var d Description
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -29,7 +28,7 @@ func DecodeDescription(data []byte) (Description, error) {
 		return d, fmt.Errorf("reading a stage's description: %w", err)
 	}
 	if d.Contract != Contract {
-		return d, fmt.Errorf("stage %s keeps contract version %d; this program keeps %d", d.Stage, d.Contract, Contract)
+		return d, fmt.Errorf("stage %s has contract version %d; this program has %d", d.Stage, d.Contract, Contract)
 	}
 	for i := range d.Params {
 		p := &d.Params[i]
@@ -79,63 +78,47 @@ func port(ports []Port, name string) (Port, bool) {
 	return ports[i], true
 }
 
-// Value converts v, as a JSON or YAML decoder gave it, to the Go type the
-// parameter is keyed as: int64 (uint64 above its range), float64, string, bool
-// or json.RawMessage. A number with a zero fraction is an int; nothing else is
+// Value converts v, as a JSON or YAML decoder gave it, to the Go type the parameter is keyed as: int64 (uint64 above
+// its range), float64, string, bool or json.RawMessage. A number with a zero fraction is an int; nothing else is
 // converted from one type to another.
-func (p Param) Value(v any) (any, error) {
-	wrong := func() error {
-		return fmt.Errorf("parameter %s is of type %s; it cannot be %.60s", p.Name, p.Type, Show(v))
-	}
+func (p Param) Value(v any) (out any, err error) {
+	ok := false
 	switch p.Type {
 	case "string":
-		s, ok := v.(string)
-		if !ok {
-			return nil, wrong()
+		out, ok = v.(string)
+		if ok && len(p.Enum) > 0 && !slices.Contains(p.Enum, out.(string)) {
+			return nil, fmt.Errorf("parameter %s must be one of %v, not %q", p.Name, p.Enum, out)
 		}
-		if len(p.Enum) > 0 && !slices.Contains(p.Enum, s) {
-			return nil, fmt.Errorf("parameter %s must be one of %v, not %q", p.Name, p.Enum, s)
-		}
-		return s, nil
 	case "bool":
-		if b, ok := v.(bool); ok {
-			return b, nil
-		}
-		return nil, wrong()
+		out, ok = v.(bool)
 	case "int":
-		x, ok := number(v)
-		if !ok || !x.IsInt() {
-			return nil, wrong()
+		x, isNumber := number(v)
+		switch {
+		case !isNumber || !x.IsInt():
+		case x.Num().IsInt64():
+			out, ok = x.Num().Int64(), true
+		case x.Num().IsUint64():
+			out, ok = x.Num().Uint64(), true
 		}
-		if x.Num().IsInt64() {
-			return x.Num().Int64(), nil
-		}
-		if x.Num().IsUint64() {
-			return x.Num().Uint64(), nil
-		}
-		return nil, wrong()
 	case "float":
-		x, ok := number(v)
-		if !ok {
-			return nil, wrong()
+		if x, isNumber := number(v); isNumber {
+			f, _ := x.Float64()
+			out, ok = f, !math.IsInf(f, 0)
 		}
-		f, _ := x.Float64()
-		if math.IsInf(f, 0) {
-			return nil, wrong()
-		}
-		return f, nil
 	case "json":
 		raw, err := json.Marshal(v) // compacts a json.RawMessage
-		if err != nil {
-			return nil, wrong()
-		}
-		return json.RawMessage(raw), nil
+		out, ok = json.RawMessage(raw), err == nil
+	default:
+		return nil, fmt.Errorf("parameter %s is of unknown type %q", p.Name, p.Type)
 	}
-	return nil, fmt.Errorf("parameter %s is of unknown type %q", p.Name, p.Type)
+	if !ok {
+		return nil, fmt.Errorf("parameter %s is of type %s; it cannot be %.60s", p.Name, p.Type, Show(v))
+	}
+	return out, nil
 }
 
-// number is v as an exact rational; false when it is no finite number.
-func number(v any) (*big.Rat, bool) {
+// number converts v to an exact rational; ok is false unless it is a finite number.
+func number(v any) (x *big.Rat, ok bool) {
 	switch v := v.(type) {
 	case json.Number:
 		if len(v) > 64 { // a hostile exponent would allocate without bound
@@ -199,9 +182,8 @@ func Flags(params map[string]any) []string {
 	return out
 }
 
-// Action is what keys a run of this stage with every parameter resolved and
-// the digests of its inputs by name. The runner and the stage itself both
-// compute it; they must agree.
+// Action returns what keys a run of this stage: the resolved parameters and the digests of the inputs by name. The
+// runner and the stage both compute it, and must agree.
 func (d Description) Action(resolved map[string]any, inputs map[string]string) cachekey.Action {
 	a := cachekey.Action{
 		Contract: d.Contract, Stage: d.Stage, Version: d.Version,
@@ -221,8 +203,8 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 	return a
 }
 
-// Series keys the runs that differ from this one in length alone: it is the key of the action without the parameter
-// that Length names. ok is false for a stage that names none.
+// Series returns the key shared by the runs that differ from this one only in their length: that of the action without
+// the parameter Length. ok is false for a stage that has none.
 func (d Description) Series(resolved map[string]any, inputs map[string]string) (key string, length int64, ok bool) {
 	if d.Length == "" {
 		return "", 0, false
@@ -237,10 +219,9 @@ func (d Description) Series(resolved map[string]any, inputs map[string]string) (
 	return key, length, err == nil
 }
 
-// backendClass is what a run is keyed by: the name of an engine without the
-// folder and the ending of a plugin that it names by its path, so that
-// "xla:/opt/plugin.so,bf16" is "xla-plugin-bf16" wherever the plugin lies.
-// Other names are classes already.
+// backendClass returns the class of an engine's name, by which runs are keyed. A plugin named by its path loses folder
+// and extension: "xla:/opt/plugin.so,bf16" is "xla-plugin-bf16" wherever the plugin is. Other names are classes
+// already.
 func backendClass(name string) string {
 	family, file, ok := strings.Cut(name, ":")
 	if !ok || !strings.Contains(file, "/") {

@@ -1,8 +1,8 @@
 // Package failure classifies errors by who has to act on them, and lets an error carry a hint about what to do.
 //
-// The package that detects a problem knows both best, so it states them there, once: with New, or by methods of its
-// own error type (Carrier). Everything above returns the error as it is, and the programs turn the class into their
-// exit code. The package imports nothing but the standard library, so any package may use it.
+// The package that detects a problem states both, once: with New, or by methods of its own error type (Carrier).
+// Everything above returns the error, and the programs use the class as their exit code. The package imports only the
+// standard library, so any package can use it.
 package failure
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"syscall"
 )
 
@@ -19,7 +20,7 @@ type Class int
 // The classes of failures.
 const (
 	OK         Class = 0 // no error
-	Bug        Class = 1 // nobody classified the error
+	Bug        Class = 1 // the error has no class
 	Usage      Class = 2
 	Input      Class = 3
 	Store      Class = 4
@@ -37,11 +38,11 @@ var classes = []struct {
 	{OK, "ok", "success"},
 	{Usage, "usage", "wrong flags, parameters or recipe"},
 	{Input, "input", "an input is missing, truncated or invalid"},
-	{Store, "store", "the object store is unreachable, read-only or refuses the credentials"},
+	{Store, "store", "the object store is unreachable, read-only or denies access"},
 	{Integrity, "integrity", "bytes do not match their digest"},
 	{Numeric, "numeric", "the computation produced infinities or NaNs"},
 	{Resources, "resources", "disk or memory is exhausted"},
-	{Terminated, "terminated", "stopped by SIGTERM or Ctrl-C; run the same command again to resume"},
+	{Terminated, "terminated", "stopped by a signal; run the same command again to resume"},
 }
 
 // String returns the name of the class, "bug" for one that is not in the table.
@@ -74,7 +75,7 @@ type Carrier interface {
 	FailureHint() string
 }
 
-// failure is the Carrier that New makes.
+// failure is the Carrier that New returns.
 type failure struct {
 	class Class
 	hint  string
@@ -86,7 +87,7 @@ func (f *failure) Unwrap() error       { return f.err }
 func (f *failure) FailureClass() Class { return f.class }
 func (f *failure) FailureHint() string { return f.hint }
 
-// New makes an error of a class with a hint, which may be ""; format may use %w.
+// New returns an error with a class and a hint, which may be ""; format may use %w.
 func New(class Class, hint, format string, args ...any) error {
 	return &failure{class, hint, fmt.Errorf(format, args...)}
 }
@@ -103,7 +104,7 @@ func Default(class Class, hint string, err error) error {
 // ErrTerminated is the cause of a context that SIGTERM or SIGINT cancelled.
 var ErrTerminated = errors.New("terminated")
 
-// ClassOf returns the class of an error: OK for nil, and Bug if nothing in its chain tells.
+// ClassOf returns the class of an error: OK for nil, and Bug if nothing in its chain has one.
 func ClassOf(err error) Class {
 	var carrier Carrier
 	switch {
@@ -116,18 +117,13 @@ func ClassOf(err error) Class {
 	case errors.As(err, &carrier):
 		return carrier.FailureClass()
 	case matches(err, fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.EISDIR, syscall.ENOTDIR, syscall.EROFS):
-		return Usage // somebody named a file or directory that cannot be used so
+		return Usage // an argument names a file or directory that cannot be used so
 	}
 	return Bug
 }
 
 func matches(err error, targets ...error) bool {
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 // HintOf returns the advice that an error carries, or that of its class; it may be "".

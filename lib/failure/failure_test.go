@@ -52,7 +52,8 @@ func TestExitCodes(t *testing.T) {
 	if err := WriteExitCodes(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"Exit codes:\n", "    0  ok          success\n", "  143  terminated  stopped by SIGTERM"} {
+	for _, line := range []string{"Exit codes:\n", "    0  ok          success\n",
+		"  143  terminated  stopped by a signal"} {
 		if !strings.Contains(b.String(), line) {
 			t.Errorf("no %q in\n%s", line, b.String())
 		}

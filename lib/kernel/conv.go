@@ -80,12 +80,25 @@ func (a *axis) at(o, tap int) int {
 	return u / a.zeros
 }
 
-// sampleRow fills out with the elements of an input row that its positions read at one tap. A nil row reads as zeros.
+// sampleRow fills out with the elements of an input row that the output positions read at one tap, and with zeros for
+// positions outside the row. A nil row is all zeros.
 func sampleRow[T Float](a *axis, out, in []T, tap int) {
-	for o := range out {
-		out[o] = 0
-		if i := a.at(o, tap); in != nil && i >= 0 {
+	clear(out)
+	if in == nil {
+		return
+	}
+	first := tap - a.pad // output position 0 reads input position first/zeros
+	if a.zeros > 1 {     // then the stride is 1
+		i := max(0, (first+a.zeros-1)/a.zeros)
+		for o := i*a.zeros - first; o < len(out) && i < a.in; o += a.zeros {
 			out[o] = in[i]
+			i++
 		}
+		return
+	}
+	o := max(0, (a.stride-1-first)/a.stride)
+	for i := o*a.stride + first; o < len(out) && i < a.in; i += a.stride {
+		out[o] = in[i]
+		o++
 	}
 }

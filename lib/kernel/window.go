@@ -74,20 +74,26 @@ func (l *planeLoop[T]) small(v []T, at int) []T {
 }
 
 // slider reduces every window to one value by a separable operation: it combines the rows of a window column by column,
-// and then the columns. Both steps work on a whole row of windows at a time.
+// and then the columns. Both steps work on a whole row or plane of windows at a time.
 type slider[T Float] struct {
 	planeLoop[T]
 	combine func(dst, a []T) // dst = dst combined with a, element by element
 	col     [][]T            // by worker: a row of combined columns with its padding
-	across  [][]T            // by worker: the windows at every column, for a horizontal stride above 1
+	across  [][]T            // by worker: the windows at every column, or further buffers if dense
+	dense   bool             // both strides are 1: whole planes are combined at a time
 }
 
 // begin sets the operation and its neutral element, which is the value of the padding.
 func (k *slider[T]) begin(s WindowShape, neutral T, combine func(dst, a []T)) {
 	k.combine = combine
+	k.dense = s.StrideH == 1 && s.StrideW == 1
+	size, buffers := s.W+2*s.PadW, 1
+	if k.dense {
+		size, buffers = size*max(s.H, s.OH()), 2
+	}
 	k.col, k.across = make([][]T, Workers()), make([][]T, Workers())
 	for i := range k.col {
-		k.col[i], k.across[i] = make([]T, s.W+2*s.PadW), make([]T, s.W+2*s.PadW)
+		k.col[i], k.across[i] = make([]T, size), make([]T, buffers*size)
 		for j := range k.col[i] {
 			k.col[i][j] = neutral
 		}
@@ -96,6 +102,10 @@ func (k *slider[T]) begin(s WindowShape, neutral T, combine func(dst, a []T)) {
 
 // slide computes the plane dst [OH, OW] from src [H, W].
 func (k *slider[T]) slide(worker int, dst, src []T) {
+	if k.dense {
+		k.slideDense(k.col[worker], k.across[worker], dst, src)
+		return
+	}
 	s := k.s
 	col := k.col[worker]
 	inner := col[s.PadW : s.PadW+s.W]
@@ -120,6 +130,41 @@ func (k *slider[T]) slide(worker int, dst, src []T) {
 				out[x] = all[x*s.StrideW]
 			}
 		}
+	}
+}
+
+// slideDense is slide for strides of 1. padded is memory for a plane with its padding on the left and right.
+func (k *slider[T]) slideDense(padded, buffers, dst, src []T) {
+	s, width := k.s, k.s.W+2*k.s.PadW
+	for y := range s.H {
+		copy(padded[y*width+s.PadW:], src[y*s.W:(y+1)*s.W])
+	}
+	down, across := buffers[:k.oh*width], buffers[len(buffers)/2:][:k.oh*width-s.KW+1]
+	// Row r of the windows is combined for output rows [lo, hi). It is copied to those before started, for which it is the
+	// first row inside the plane.
+	for r := range s.KH {
+		lo, hi := max(0, s.PadH-r), min(k.oh, s.H+s.PadH-r)
+		if lo >= hi {
+			continue
+		}
+		rows, started := padded[(lo+r-s.PadH)*width:], lo
+		switch {
+		case r == 0:
+			started = hi
+		case r <= s.PadH:
+			started = lo + 1
+		}
+		copy(down[lo*width:started*width], rows)
+		if started < hi {
+			k.combine(down[started*width:hi*width], rows[(started-lo)*width:])
+		}
+	}
+	copy(across, down)
+	for c := 1; c < s.KW; c++ {
+		k.combine(across, down[c:])
+	}
+	for y := range k.oh {
+		copy(dst[y*k.ow:(y+1)*k.ow], across[y*width:])
 	}
 }
 

@@ -4,85 +4,99 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
 	"io"
 	"math"
+
+	"vapo/lib/dataset"
 )
 
-// Gap is the border between cells, in pixels of the result.
-const Gap = 2
+// gap is the border between cells, in pixels of the result.
+const gap = 2
 
-// background separates cells: a grey that is in the palette of no dataset's
-// padding, neither the black of the digits nor white.
+// background separates cells: neither black nor white, with which images of digits and clothes are padded.
 var background = color.RGBA{0x80, 0x80, 0x88, 0xff}
 
-// maxSide bounds the result; PNG decoders of browsers refuse larger ones.
+// maxSide bounds the result; browsers refuse larger files.
 const maxSide = 16384
 
-// Grid writes n images as a PNG, row by row from the top left, cols to a row
-// (0: as square as possible), each pixel drawn as scale x scale (0: 1).
-//
-// pixels is uint8 [n, c, h, wdt]; c is 1 (grey) or 3 (RGB). The bytes are a
-// function of the arguments alone.
-func Grid(w io.Writer, pixels []uint8, n, c, h, wdt, cols, scale int) error {
-	img, err := GridImage(pixels, n, c, h, wdt, cols, scale)
+// Image writes image i of a set in its own size: grey images in greyscale, others in RGB.
+func Image(w io.Writer, s *dataset.Images, i int) error {
+	if err := drawable(s); err != nil {
+		return err
+	}
+	if s.C == 1 {
+		grey := &image.Gray{Pix: s.Image(i), Stride: s.W, Rect: image.Rect(0, 0, s.W, s.H)}
+		return encode(w, grey, png.DefaultCompression)
+	}
+	out := image.NewRGBA(image.Rect(0, 0, s.W, s.H))
+	paint(out, image.Point{}, s, i, 1)
+	return encode(w, out, png.DefaultCompression)
+}
+
+// Grid draws images in rows of so many columns (0: as square as possible), from the top left, each pixel as a square
+// of scale x scale.
+func Grid(w io.Writer, s *dataset.Images, columns, scale int) error {
+	img, err := grid(s, columns, scale)
 	if err != nil {
 		return err
 	}
-	enc := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := enc.Encode(w, img); err != nil {
-		return fmt.Errorf("grid: encode: %w", err)
+	return encode(w, img, png.BestCompression)
+}
+
+// drawable returns an error if the images are of a form that has no picture.
+func drawable(s *dataset.Images) error {
+	switch {
+	case s.N < 1 || s.H < 1 || s.W < 1:
+		return fmt.Errorf("preview: %d images of %d x %d pixels", s.N, s.H, s.W)
+	case s.C != 1 && s.C != 3:
+		return fmt.Errorf("preview: %d channels, expected 1 (grey) or 3 (RGB)", s.C)
+	case len(s.Pixels) != s.N*s.C*s.H*s.W:
+		return fmt.Errorf("preview: %d bytes for %d images of %d x %d x %d", len(s.Pixels), s.N, s.C, s.H, s.W)
 	}
 	return nil
 }
 
-// GridImage is Grid without the encoding.
-func GridImage(pixels []uint8, n, c, h, wdt, cols, scale int) (image.Image, error) {
-	if n < 1 || h < 1 || wdt < 1 {
-		return nil, fmt.Errorf("grid: %d images of %d x %d pixels", n, h, wdt)
+func grid(s *dataset.Images, columns, scale int) (*image.RGBA, error) {
+	if err := drawable(s); err != nil {
+		return nil, err
 	}
-	if c != 1 && c != 3 {
-		return nil, fmt.Errorf("grid: %d channels, only 1 (grey) and 3 (RGB) can be drawn", c)
+	if columns < 0 || scale < 1 {
+		return nil, fmt.Errorf("preview: %d columns at scale %d", columns, scale)
 	}
-	if cols < 0 || scale < 0 {
-		return nil, fmt.Errorf("grid: %d columns at scale %d", cols, scale)
+	if columns == 0 {
+		columns = int(math.Ceil(math.Sqrt(float64(s.N))))
 	}
-	if len(pixels) != n*c*h*wdt {
-		return nil, fmt.Errorf("grid: %d bytes for %d images of %d x %d x %d", len(pixels), n, c, h, wdt)
-	}
-	if cols == 0 {
-		cols = int(math.Ceil(math.Sqrt(float64(n))))
-	}
-	cols = min(cols, n)
-	scale = max(scale, 1)
-	rows := (n + cols - 1) / cols
-	width := Gap + cols*(wdt*scale+Gap)
-	height := Gap + rows*(h*scale+Gap)
+	columns = min(columns, s.N)
+	rows := (s.N + columns - 1) / columns
+	width, height := gap+columns*(s.W*scale+gap), gap+rows*(s.H*scale+gap)
 	if width > maxSide || height > maxSide {
-		return nil, fmt.Errorf("grid: %d images make %d x %d pixels, more than %d a side", n, width, height, maxSide)
+		return nil, fmt.Errorf("preview: %d images make %d x %d pixels, expected at most %d a side",
+			s.N, width, height, maxSide)
 	}
-
 	out := image.NewRGBA(image.Rect(0, 0, width, height))
-	for i := 0; i < len(out.Pix); i += 4 {
-		out.Pix[i], out.Pix[i+1], out.Pix[i+2], out.Pix[i+3] = background.R, background.G, background.B, background.A
-	}
-	plane := h * wdt
-	for k := range n {
-		cell := pixels[k*c*plane : (k+1)*c*plane]
-		x0 := Gap + (k%cols)*(wdt*scale+Gap)
-		y0 := Gap + (k/cols)*(h*scale+Gap)
-		for y := range h * scale {
-			o := out.PixOffset(x0, y0+y)
-			for x := range wdt * scale {
-				p := y/scale*wdt + x/scale
-				r, g, b := cell[p], cell[p], cell[p]
-				if c == 3 {
-					g, b = cell[plane+p], cell[2*plane+p]
-				}
-				out.Pix[o], out.Pix[o+1], out.Pix[o+2] = r, g, b
-				o += 4
-			}
-		}
+	draw.Draw(out, out.Bounds(), image.NewUniform(background), image.Point{}, draw.Src)
+	for i := range s.N {
+		at := image.Pt(gap+i%columns*(s.W*scale+gap), gap+i/columns*(s.H*scale+gap))
+		paint(out, at, s, i, scale)
 	}
 	return out, nil
+}
+
+// paint draws image i with its top left corner at a point.
+func paint(out *image.RGBA, at image.Point, s *dataset.Images, i, scale int) {
+	pixels, plane := s.Image(i), s.H*s.W
+	for y := range s.H * scale {
+		o := out.PixOffset(at.X, at.Y+y)
+		for x := range s.W * scale {
+			p := y/scale*s.W + x/scale
+			r, g, b := pixels[p], pixels[p], pixels[p]
+			if s.C == 3 {
+				g, b = pixels[plane+p], pixels[2*plane+p]
+			}
+			out.Pix[o], out.Pix[o+1], out.Pix[o+2], out.Pix[o+3] = r, g, b, 0xff
+			o += 4
+		}
+	}
 }

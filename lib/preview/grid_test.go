@@ -3,29 +3,24 @@ package preview
 import (
 	"bytes"
 	"errors"
+	"image"
 	"image/color"
-	"image/png"
 	"testing"
+
+	"vapo/lib/dataset"
 )
 
-func TestPNGPlacesEveryPixel(t *testing.T) {
-	for _, tc := range []struct{ n, c, h, w, cols, scale int }{{1, 1, 1, 1, 0, 0}, {5, 1, 3, 2, 0, 1}, {7, 3, 2, 4, 3, 2}, {2, 3, 5, 5, 9, 3}} {
+func TestGridPlacesEveryPixel(t *testing.T) {
+	for _, tc := range []struct{ n, c, h, w, cols, scale int }{
+		{1, 1, 1, 1, 0, 1}, {5, 1, 3, 2, 0, 1}, {7, 3, 2, 4, 3, 2}, {2, 3, 5, 5, 9, 3},
+	} {
 		pixels := make([]uint8, tc.n*tc.c*tc.h*tc.w)
 		for i := range pixels {
 			pixels[i] = uint8(i*37 + 11)
 		}
-		var buf, again bytes.Buffer
-		if err := Grid(&buf, pixels, tc.n, tc.c, tc.h, tc.w, tc.cols, tc.scale); err != nil {
-			t.Fatal(err)
-		}
-		if err := Grid(&again, pixels, tc.n, tc.c, tc.h, tc.w, tc.cols, tc.scale); err != nil || !bytes.Equal(buf.Bytes(), again.Bytes()) {
-			t.Errorf("%+v: two encodings differ, %v", tc, err)
-		}
-		img, err := png.Decode(&buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cols, scale := tc.cols, max(tc.scale, 1)
+		set := &dataset.Images{N: tc.n, C: tc.c, H: tc.h, W: tc.w, Pixels: pixels}
+		img := decode(t, func(w *bytes.Buffer) error { return Grid(w, set, tc.cols, tc.scale) })
+		cols, scale := tc.cols, tc.scale
 		for cols == 0 || cols > tc.n {
 			if cols > tc.n {
 				cols = tc.n
@@ -36,14 +31,14 @@ func TestPNGPlacesEveryPixel(t *testing.T) {
 			}
 		}
 		rows := (tc.n + cols - 1) / cols
-		if b := img.Bounds(); b.Dx() != Gap+cols*(tc.w*scale+Gap) || b.Dy() != Gap+rows*(tc.h*scale+Gap) {
+		if b := img.Bounds(); b.Dx() != gap+cols*(tc.w*scale+gap) || b.Dy() != gap+rows*(tc.h*scale+gap) {
 			t.Fatalf("%+v: size %v", tc, b)
 		}
 		seen := map[[2]int]bool{}
 		for k := range tc.n {
 			for y := range tc.h * scale {
 				for x := range tc.w * scale {
-					at := [2]int{Gap + k%cols*(tc.w*scale+Gap) + x, Gap + k/cols*(tc.h*scale+Gap) + y}
+					at := [2]int{gap + k%cols*(tc.w*scale+gap) + x, gap + k/cols*(tc.h*scale+gap) + y}
 					seen[at] = true
 					value := func(channel int) uint8 {
 						return pixels[((k*tc.c+channel%tc.c)*tc.h+y/scale)*tc.w+x/scale]
@@ -71,20 +66,44 @@ var errFull = errors.New("no space left")
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-func TestPNGRefuses(t *testing.T) {
-	x := make([]uint8, 64)
+func TestImage(t *testing.T) {
+	for _, c := range []int{1, 3} {
+		s := images(2, c, 5, 3)
+		im := decode(t, func(w *bytes.Buffer) error { return Image(w, s, 1) })
+		if _, grey := im.(*image.Gray); grey != (c == 1) || im.Bounds() != image.Rect(0, 0, 5, 5) {
+			t.Errorf("%d channels: a %T of %v", c, im, im.Bounds())
+		}
+		for p := range 25 {
+			at := func(channel int) uint8 { return s.Image(1)[channel%c*25+p] }
+			want := color.RGBA{at(0), at(1), at(2), 255}
+			if got := color.RGBAModel.Convert(im.At(p%5, p/5)); got != want {
+				t.Errorf("%d channels: pixel %d is %v, want %v", c, p, got, want)
+			}
+		}
+	}
+	if err := Image(&bytes.Buffer{}, images(1, 2, 4, 0), 0); err == nil {
+		t.Error("two channels are accepted")
+	}
+}
+
+func TestGridRefuses(t *testing.T) {
+	set := func(n, c, h, w, bytes int) *dataset.Images {
+		return &dataset.Images{N: n, C: c, H: h, W: w, Pixels: make([]uint8, bytes)}
+	}
+	sound := set(1, 1, 8, 8, 64)
 	for name, err := range map[string]error{
-		"channels": Grid(&bytes.Buffer{}, x, 1, 2, 4, 8, 0, 1),
-		"length":   Grid(&bytes.Buffer{}, x, 2, 1, 8, 8, 0, 1),
-		"none":     Grid(&bytes.Buffer{}, nil, 0, 1, 8, 8, 0, 1),
-		"columns":  Grid(&bytes.Buffer{}, x, 1, 1, 8, 8, -1, 1),
-		"huge":     Grid(&bytes.Buffer{}, x, 1, 1, 8, 8, 0, 1<<20),
+		"channels": Grid(&bytes.Buffer{}, set(1, 2, 4, 8, 64), 0, 1),
+		"length":   Grid(&bytes.Buffer{}, set(2, 1, 8, 8, 64), 0, 1),
+		"none":     Grid(&bytes.Buffer{}, set(0, 1, 8, 8, 0), 0, 1),
+		"columns":  Grid(&bytes.Buffer{}, sound, -1, 1),
+		"scale":    Grid(&bytes.Buffer{}, sound, 0, 0),
+		"huge":     Grid(&bytes.Buffer{}, sound, 0, 1<<20),
 	} {
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if err := Grid(full{}, x, 1, 1, 8, 8, 0, 1); !errors.Is(err, errFull) {
+	if err := Grid(full{}, sound, 0, 1); !errors.Is(err, errFull) {
 		t.Errorf("a full disk gave %v", err)
 	}
 }

@@ -34,8 +34,8 @@ func images(n, c, side, from int) *dataset.Images {
 	return s
 }
 
-// Every pixel of every image stands in its row and column; texts are beside and above them, and nowhere else.
-func TestRows(t *testing.T) {
+// Every pixel of every image is in its row and column; texts are to the left and above, and nowhere else.
+func TestTable(t *testing.T) {
 	for _, c := range []struct {
 		n, channels, side, scale int
 		heads                    []string
@@ -49,7 +49,7 @@ func TestRows(t *testing.T) {
 		for k, l := range c.labels {
 			rows = append(rows, Row{l, images(c.n, c.channels, c.side, 50*k)})
 		}
-		im := decode(t, func(w *bytes.Buffer) error { return Rows(w, c.heads, rows) })
+		im := decode(t, func(w *bytes.Buffer) error { return Table(w, c.heads, rows) })
 		longest := 0
 		for _, l := range c.labels {
 			longest = max(longest, 7*len(l)) // of a type seven pixels wide
@@ -61,8 +61,8 @@ func TestRows(t *testing.T) {
 		if c.heads != nil {
 			top = 13 + margin
 		}
-		cell := c.side*c.scale + Gap
-		if b := im.Bounds(); b.Dx() != left+c.n*cell+Gap || b.Dy() != top+len(rows)*cell+Gap {
+		cell := c.side*c.scale + gap
+		if b := im.Bounds(); b.Dx() != left+c.n*cell+gap || b.Dy() != top+len(rows)*cell+gap {
 			t.Fatalf("%+v: size %v", c, b)
 		}
 		for k, r := range rows {
@@ -73,17 +73,17 @@ func TestRows(t *testing.T) {
 							return r.Images.Image(i)[(channel%c.channels*c.side+y/c.scale)*c.side+x/c.scale]
 						}
 						want := color.RGBA{at(0), at(1), at(2), 255}
-						if got := color.RGBAModel.Convert(im.At(left+Gap+i*cell+x, top+Gap+k*cell+y)); got != want {
+						if got := color.RGBAModel.Convert(im.At(left+gap+i*cell+x, top+gap+k*cell+y)); got != want {
 							t.Fatalf("%+v: row %d, image %d, pixel %d, %d is %v, want %v", c, k, i, x, y, got, want)
 						}
 					}
 				}
 			}
-			// There is a text beside a row exactly if it has a label.
+			// There is text beside a row exactly if it has a label.
 			dark := 0
 			for y := range cell {
 				for x := range left {
-					if got := color.RGBAModel.Convert(im.At(x, top+k*cell+y)); got == text {
+					if got := color.RGBAModel.Convert(im.At(x, top+k*cell+y)); got == ink {
 						dark++
 					}
 				}
@@ -94,9 +94,12 @@ func TestRows(t *testing.T) {
 		}
 	}
 	for name, rows := range map[string][]Row{
-		"none": nil, "sizes": {{"a", images(2, 1, 4, 0)}, {"b", images(2, 1, 5, 0)}}, "numbers": {{"a", images(2, 1, 4, 0)}, {"b", images(3, 1, 4, 0)}}, "channels": {{"a", images(2, 2, 4, 0)}},
+		"none":     nil,
+		"sizes":    {{"a", images(2, 1, 4, 0)}, {"b", images(2, 1, 5, 0)}},
+		"lengths":  {{"a", images(2, 1, 4, 0)}, {"b", images(3, 1, 4, 0)}},
+		"channels": {{"a", images(2, 2, 4, 0)}},
 	} {
-		if err := Rows(&bytes.Buffer{}, nil, rows); err == nil {
+		if err := Table(&bytes.Buffer{}, nil, rows); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -123,7 +126,10 @@ func TestPanelsAndPaths(t *testing.T) {
 		return s
 	}
 	for _, d := range []int{1, 2, 5} {
-		panels := []Panel{{"step 1", points(d, 1000)}, {"step 2", points(d, 1)}, {"step 3", points(d, 0)}, {"4", points(d, 2)}, {"5", points(d, 1)}, {"step 6", points(d, 1)}}
+		panels := []Panel{
+			{"step 1", points(d, 1000)}, {"step 2", points(d, 1)}, {"step 3", points(d, 0)},
+			{"4", points(d, 2)}, {"5", points(d, 1)}, {"step 6", points(d, 1)},
+		}
 		im := decode(t, func(w *bytes.Buffer) error { return Panels(w, panels) })
 		b := im.Bounds()
 		w, h := b.Dx()/5, b.Dy()/2
@@ -139,7 +145,13 @@ func TestPanelsAndPaths(t *testing.T) {
 			t.Errorf("d = %d: paths of %d pixels", d, inked(im, im.Bounds()))
 		}
 	}
-	if Panels(&bytes.Buffer{}, nil) == nil || Paths(&bytes.Buffer{}, "", make([]float32, 7), 2, 2, 2) == nil || Paths(&bytes.Buffer{}, "", make([]float32, 2), 1, 1, 2) == nil {
-		t.Error("what cannot be drawn is accepted")
+	for name, err := range map[string]error{
+		"no panels":  Panels(&bytes.Buffer{}, nil),
+		"odd length": Paths(&bytes.Buffer{}, "", make([]float32, 7), 2, 2, 2),
+		"one point":  Paths(&bytes.Buffer{}, "", make([]float32, 2), 1, 1, 2),
+	} {
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+		}
 	}
 }

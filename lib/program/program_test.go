@@ -90,10 +90,12 @@ func TestMemoryLimit(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	where := " for " + runtime.GOOS + "/" + runtime.GOARCH
-	for want, got := range map[string]string{
-		"demo of vapo (devel)\nbuilt with go1.26" + where: versionText("demo", "(devel)", map[string]string{"go": "go1.26"}, nil),
-		"demo of vapo v1.2.3, commit abc with changes\nbuilt with go1.26" + where + "\nengines: tape, go": versionText("demo", "v1.2.3",
-			map[string]string{"go": "go1.26", "revision": "abc", "modified": "true"}, []string{"tape", "go"}),
+	plain := map[string]string{"go": "go1.26"}
+	changed := map[string]string{"go": "go1.26", "revision": "abc", "modified": "true"}
+	for got, want := range map[string]string{
+		versionText("demo", "(devel)", plain, nil): "demo of vapo (devel)\nbuilt with go1.26" + where,
+		versionText("demo", "v1.2.3", changed, []string{"tape", "go"}): "demo of vapo v1.2.3, commit abc with changes\n" +
+			"built with go1.26" + where + "\nengines: tape, go",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

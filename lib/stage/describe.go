@@ -1,6 +1,33 @@
 package stage
 
-import "vapo/lib/contract"
+import (
+	"encoding/json"
+	"io"
+	"strings"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+)
+
+// describeCmd prints the contract of the stage.
+type describeCmd struct {
+	Check string `help:"Validate these parameters and print them resolved." placeholder:"JSON"`
+}
+
+// runDescribe prints the description. With --check it also resolves the given parameters; if they are wrong it prints
+// {"error":…,"hint":…} instead.
+func runDescribe[P any](spec *Stage[P], cmd *describeCmd, stdout io.Writer) error {
+	d := describeHere(spec)
+	if cmd.Check != "" {
+		var err error
+		if d.Resolved, err = check(spec, d, cmd.Check); err != nil {
+			// The error is also returned, so it is not lost if this fails.
+			_ = writeJSON(stdout, map[string]string{"error": err.Error(), "hint": failure.HintOf(err)})
+			return err
+		}
+	}
+	return writeJSON(stdout, d)
+}
 
 func describe[P any](spec *Stage[P]) contract.Description {
 	return contract.Description{
@@ -17,11 +44,38 @@ func describeHere[P any](spec *Stage[P]) contract.Description {
 	}
 	s := newParams[P]()
 	d.Params = s.describe()
-	_ = spec.Resolve(&s.holder.P, Given{params: s.params}) // defaults alone need not make a valid run
+	_ = spec.Resolve(&s.holder.P, Given{params: s.params}) // the defaults alone need not be valid
 	for i, p := range s.params {
 		if v := p.value(); d.Params[i].Default == "auto" && v != "auto" {
 			d.Params[i].Auto = v
 		}
 	}
 	return d
+}
+
+// check resolves parameters given as a JSON object.
+func check[P any](spec *Stage[P], d contract.Description, text string) (map[string]any, error) {
+	var given map[string]any
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	if err := dec.Decode(&given); err != nil {
+		return nil, failure.New(failure.Usage, "", "--check wants a JSON object: %w", err)
+	}
+	params := make(map[string]any, len(given))
+	for name, v := range given {
+		p, ok := d.Param(name)
+		if !ok {
+			return nil, failure.New(failure.Usage, "see "+spec.Name+" --help", "unknown parameter %s", name)
+		}
+		value, err := p.Value(v)
+		if err != nil {
+			return nil, failure.Default(failure.Usage, "", err)
+		}
+		params[name] = value
+	}
+	s := newParams[P]()
+	if err := s.parse(contract.Flags(params)); err != nil {
+		return nil, failure.Default(failure.Usage, "", err)
+	}
+	return resolve(spec, s)
 }

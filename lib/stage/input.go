@@ -16,8 +16,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// source finds what a REF stands for. The store is opened on first need, so a
-// run on local files needs none.
+// source finds what a REF stands for. It opens the store when it is first needed, so a run on local files needs none.
 type source struct {
 	scratch string
 
@@ -26,13 +25,14 @@ type source struct {
 	err   error
 }
 
-// configured says whether the environment names a store.
+// configured reports whether the environment names a store.
 func configured() bool { return os.Getenv("VAPO_STORE") != "" }
 
 func (s *source) open(ctx context.Context) (*artifact.Store, error) {
 	s.once.Do(func() {
 		if !configured() {
-			s.err = failure.New(failure.Usage, `set VAPO_STORE, for example with: eval "$(pipeline store env)"`, "no store is configured")
+			s.err = failure.New(failure.Usage, `set VAPO_STORE, for example with: eval "$(pipeline store env)"`,
+				"no store is configured")
 			return
 		}
 		cfg, err := objectstore.FromEnv(os.Getenv)
@@ -77,37 +77,16 @@ func (in *input) file(ctx context.Context) (string, error) {
 
 // locate resolves ref to a digest and checks that its bytes are there.
 func (s *source) locate(ctx context.Context, ref string) (*input, error) {
-	digest := artifact.Digest(ref)
-	switch {
-	case strings.HasPrefix(ref, "sha256:"):
-		if _, err := artifact.ParseDigest(ref); err != nil {
-			return nil, failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
-		}
-	case strings.HasPrefix(ref, "ref:"):
-		store, err := s.open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		digest, err = store.Ref(ctx, strings.TrimPrefix(ref, "ref:"))
-		if errors.Is(err, objectstore.ErrNotFound) {
-			return nil, failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no such ref: %w", err)
-		}
-		if err != nil {
-			return nil, err
-		}
-	default:
+	if !artifact.IsReference(ref) {
 		return locateFile(ref)
 	}
 	store, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	size, ok, err := store.Has(ctx, digest)
+	digest, size, err := store.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err
-	}
-	if !ok {
-		return nil, failure.New(failure.Input, "", "the store has no blob %s", digest)
 	}
 	in := &input{digest: digest, size: size}
 	in.fetch = func(ctx context.Context) (string, error) {
@@ -130,7 +109,9 @@ func locateFile(path string) (*input, error) {
 }
 
 // locateAll resolves the inputs (or outputs of another run) given by name against the declared ports.
-func (s *source) locateAll(ctx context.Context, what string, ports []contract.Port, given map[string]string) (map[string]*input, error) {
+func (s *source) locateAll(
+	ctx context.Context, what string, ports []contract.Port, given map[string]string,
+) (map[string]*input, error) {
 	for name := range given {
 		if !slices.ContainsFunc(ports, func(p contract.Port) bool { return p.Name == name }) {
 			return nil, failure.New(failure.Usage, "the "+what+"s are: "+portNames(ports), "unknown %s %s", what, name)
@@ -143,7 +124,8 @@ func (s *source) locateAll(ctx context.Context, what string, ports []contract.Po
 			if p.Optional {
 				continue
 			}
-			return nil, failure.New(failure.Usage, "give it as --input "+p.Name+"=REF", "input %s (%s) is missing", p.Name, p.Media)
+			return nil, failure.New(failure.Usage, "give it as --input "+p.Name+"=REF",
+				"input %s (%s) is missing", p.Name, p.Media)
 		}
 		in, err := s.locate(ctx, ref)
 		if err != nil {
@@ -175,8 +157,3 @@ func portNames(ports []contract.Port) string {
 
 // ErrNoInput is returned by Job.Input for an optional input that was not given.
 var ErrNoInput = errors.New("input not given")
-
-// terminated reports whether ctx ended because the process received a signal to stop.
-func terminated(ctx context.Context) bool {
-	return errors.Is(context.Cause(ctx), failure.ErrTerminated)
-}

@@ -21,11 +21,10 @@ import (
 	"vapo/lib/program"
 )
 
-// jobPaths are where the caller wants things; each may be empty.
+// jobPaths are the places that the command line names; each may be "".
 type jobPaths struct{ out, manifest, live string }
 
-// Job is one execution of a stage. Its methods may be called from several
-// goroutines.
+// Job is one execution of a stage. Its methods may be called from several goroutines.
 type Job struct {
 	desc    contract.Description
 	src     *source
@@ -44,11 +43,15 @@ type Job struct {
 	manifest contract.Manifest
 }
 
-// newJob resolves every input and prepares the places to write to, so that a
-// wrong command fails before anything is computed.
-func newJob(ctx context.Context, desc contract.Description, resolved map[string]any, given, earlier map[string]string, paths jobPaths, scr *screen) (_ *Job, err error) {
+// newJob resolves every input and prepares the places to write to, so that a wrong command fails before anything is
+// computed.
+func newJob(
+	ctx context.Context, desc contract.Description, resolved map[string]any, given, earlier map[string]string,
+	paths jobPaths, scr *screen,
+) (_ *Job, err error) {
 	if paths.out == "" && !configured() {
-		return nil, failure.New(failure.Usage, "give --out DIR, or set VAPO_STORE", "the outputs have nowhere to go: no --out and no store")
+		return nil, failure.New(failure.Usage, "give --out DIR, or set VAPO_STORE",
+			"the outputs have nowhere to go: no --out and no store")
 	}
 	j := &Job{desc: desc, paths: paths, screen: scr, log: scr.logger()}
 	if j.scratch, j.close, err = program.Scratch(); err != nil {
@@ -65,8 +68,7 @@ func newJob(ctx context.Context, desc contract.Description, resolved map[string]
 			return nil, failure.New(failure.Usage, "", "--out: %w", err)
 		}
 	}
-	// A manifest says that the outputs beside it are complete; one left by an
-	// earlier run must not say so about this one.
+	// A manifest says that the outputs are complete. One that an earlier run left must not say so about this run.
 	for _, path := range j.manifestPaths() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, failure.New(failure.Usage, "", "--manifest: %w", err)
@@ -90,7 +92,7 @@ func newJob(ctx context.Context, desc contract.Description, resolved map[string]
 	}
 	var ok bool
 	if j.series, _, ok = desc.Series(resolved, digests); !ok && len(earlier) > 0 {
-		return nil, failure.New(failure.Usage, "", "--earlier: runs of stage %s do not go on from others", desc.Stage)
+		return nil, failure.New(failure.Usage, "", "--earlier: stage %s cannot continue an earlier run", desc.Stage)
 	}
 	if len(earlier) > 0 {
 		if j.earlier, err = j.src.locateAll(ctx, "output", optional(desc.Outputs), earlier); err != nil {
@@ -117,16 +119,17 @@ func newJob(ctx context.Context, desc contract.Description, resolved map[string]
 	return j, nil
 }
 
-// mismatch: whoever started this run believes it to be another action. Going
-// on would file its outputs under the wrong key.
+// mismatch is the error of a run whose key is not the one that its caller computed. Its outputs would be filed under
+// the wrong key.
 func mismatch(a cachekey.Action, want, got string) error {
-	preimage, _ := a.Preimage() // for the eye only
-	return failure.New(failure.Integrity, "runner and stage disagree about parameters or inputs; were the binaries built from one source?",
+	preimage, _ := a.Preimage() // only shown
+	return failure.New(failure.Integrity,
+		"runner and stage disagree about parameters or inputs; were the binaries built from one source?",
 		"this run is action %s, not %s as --live says: %s", got, want, preimage)
 }
 
-// Input gives a local, verified file with the bytes of the named input. For an
-// optional input that was not given it returns ErrNoInput.
+// Input returns a local, verified file with the bytes of the named input. For an optional input that was not given the
+// error is ErrNoInput.
 func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	in, ok := j.inputs[name]
 	if !ok {
@@ -139,8 +142,8 @@ func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	return path, nil
 }
 
-// Earlier gives a local, verified file with an output of a shorter run of this run's series; ok is false where none was
-// given. What it holds is for the stage to check: see Series.
+// Earlier returns a local, verified file with an output of a shorter run; ok is false if none was given. The stage must
+// check that the output is of this run's Series.
 func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool, err error) {
 	in := j.earlier[output]
 	if in == nil {
@@ -152,13 +155,13 @@ func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool,
 	return path, true, nil
 }
 
-// Series is the key that this run shares with those that differ in length alone, or "".
+// Series returns the key that this run shares with those that differ only in their length, or "".
 func (j *Job) Series() string { return j.series }
 
-// HasInput says whether the named input was given.
+// HasInput reports whether the named input was given.
 func (j *Job) HasInput(name string) bool { return j.inputs[name] != nil }
 
-// Digest is the digest of the named input, or "".
+// Digest returns the digest of the named input, or "".
 func (j *Job) Digest(name string) string {
 	if in := j.inputs[name]; in != nil {
 		return string(in.digest)
@@ -166,21 +169,21 @@ func (j *Job) Digest(name string) string {
 	return ""
 }
 
-// OutDir is the directory of --out, or "".
+// OutDir returns the directory of --out, or "".
 func (j *Job) OutDir() string { return j.paths.out }
 
-// Scratch is a temporary directory, removed at exit.
+// Scratch returns a temporary directory that is removed at exit.
 func (j *Job) Scratch() string { return j.scratch }
 
-// Log writes to standard error: text on a terminal, JSON lines otherwise.
+// Log returns the logger, which writes to standard error: text on a terminal, JSON lines otherwise.
 func (j *Job) Log() *slog.Logger { return j.log }
 
-// Progress starts a report of how far the job is; see Progress.
+// Progress starts to report progress towards total; unit is plural.
 func (j *Job) Progress(total int64, unit string) *Progress {
 	return newProgress(j.screen, j.log, total, unit)
 }
 
-// Live is the state from which a killed run of this same action goes on.
+// Live returns the state from which a killed run of this action resumes.
 func (j *Job) Live() Live { return j.live }
 
 // Set records a result in the manifest. The value must encode as JSON.
@@ -190,21 +193,21 @@ func (j *Job) Set(key string, v any) {
 	j.manifest.Results[key] = v
 }
 
-// SetBackend records the class of backend that computed.
+// SetBackend records the class of the engine that computed.
 func (j *Job) SetBackend(class string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.manifest.Backend = class
 }
 
-// SetVersion records the version of something the outputs came from.
+// SetVersion records the version of something that the outputs depend on.
 func (j *Job) SetVersion(name, version string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.manifest.Versions[name] = version
 }
 
-// Warn records a warning in the manifest and says it on standard error.
+// Warn logs a warning and records it in the manifest.
 func (j *Job) Warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	j.log.Warn(text)
@@ -215,9 +218,8 @@ func (j *Job) Warn(format string, args ...any) {
 	}
 }
 
-// Output writes the named output: to a temporary file, then under its digest
-// to the store, and to --out. What write has written before an error is
-// dropped.
+// Output writes the named output: to a temporary file, then under its digest to the store, and to --out. If write
+// returns an error, what it has written is dropped.
 func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) error) error {
 	p, ok := j.desc.Output(name)
 	if !ok {
@@ -245,7 +247,7 @@ func (j *Job) output(ctx context.Context, p contract.Port, write func(io.Writer)
 	if err != nil {
 		return contract.Output{}, err
 	}
-	defer os.Remove(f.Name()) // gone already after the rename
+	defer os.Remove(f.Name()) // fails after the rename
 	defer f.Close()
 	sum := sha256.New()
 	buf := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)
@@ -270,11 +272,13 @@ func (j *Job) output(ctx context.Context, p contract.Port, write func(io.Writer)
 			return contract.Output{}, err
 		}
 		if string(digest) != out.Digest {
-			return contract.Output{}, failure.New(failure.Integrity, "check the disk under the temporary directory", "bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
+			return contract.Output{}, failure.New(failure.Integrity, "check the disk under the temporary directory",
+				"bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
 		}
 	}
 	if j.paths.out != "" {
-		if err := os.Rename(f.Name(), filepath.Join(j.paths.out, p.Name+contract.Extension(p.Media))); err != nil {
+		path := filepath.Join(j.paths.out, p.Name+contract.Extension(p.Media))
+		if err := os.Rename(f.Name(), path); err != nil {
 			return contract.Output{}, err
 		}
 	}
@@ -292,7 +296,7 @@ func (j *Job) manifestPaths() []string {
 	return paths
 }
 
-// finish checks that every output is there and writes the manifest.
+// finish checks that all outputs have been written and writes the manifest.
 func (j *Job) finish(started time.Time) (*contract.Manifest, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -16,15 +16,13 @@ import (
 	"vapo/lib/artifact"
 )
 
-// Live is where a run keeps what it needs to go on after being killed. Each
-// name holds one value, replaced atomically. The state belongs to the action's
-// key: a run with other parameters or inputs never sees it.
+// Live keeps what a run needs to resume after it was killed. Each name holds one value, which is replaced atomically.
+// The state belongs to the action's key: a run with other parameters or inputs never sees it.
 type Live interface {
 	// Save replaces the value of name.
 	Save(ctx context.Context, name string, write func(io.Writer) error) error
-	// Load gives a file with the last saved value; ok is false if there is
-	// none, or if it does not match the digest it was saved with (then the run
-	// simply starts over).
+	// Load returns a file with the last saved value. ok is false if there is none, or if it does not match the digest it
+	// was saved with; the run then starts over.
 	Load(ctx context.Context, name string) (path string, ok bool, err error)
 }
 
@@ -40,11 +38,12 @@ func (j *Job) openLive(ctx context.Context) (Live, error) {
 	if dir == "" {
 		dir = j.scratch // a store but no runner: nothing to resume from later
 	}
-	return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", j.key), scratch: j.scratch, log: j.log}, nil
+	dir = filepath.Join(dir, ".live", j.key)
+	return &localLive{dir: dir, scratch: j.scratch, log: j.log, kind: "live state"}, nil
 }
 
-// A locally saved value is one line with the digest of the rest, and the rest: state
-// that decides every byte of the result is not taken on trust.
+// A locally saved value is one line with the digest of the rest, and the rest. The state decides every byte of the
+// result, so damage must not go unnoticed.
 const liveMagic = "vapo-live 1 sha256:"
 
 // seal writes the framed value to a new file in dir.
@@ -74,7 +73,7 @@ func seal(dir string, write func(io.Writer) error) (path string, err error) {
 	return f.Name(), errors.Join(f.Sync(), f.Close())
 }
 
-// unseal copies the value in r to a new file in dir if it is whole.
+// unseal copies the value in r to a new file in dir; ok is false if it is damaged.
 func unseal(dir string, r io.Reader) (path string, ok bool, err error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	header := make([]byte, len(liveMagic)+65)
@@ -103,8 +102,7 @@ func unseal(dir string, r io.Reader) (path string, ok bool, err error) {
 	return f.Name(), true, f.Close()
 }
 
-// storeLive keeps the state under live/<key>/ in the store, which verifies it
-// on its own.
+// storeLive keeps the state under live/<key>/ in the store, which verifies it.
 type storeLive struct {
 	live    *artifact.Live
 	scratch string
@@ -164,28 +162,21 @@ func (l *storeLive) load(ctx context.Context, name string) (string, error) {
 
 // localLive keeps the state beside the outputs, in DIR/.live/<key>/.
 type localLive struct {
-	parent, dir, scratch string
-	log                  *slog.Logger
-	what                 string // what is kept, in messages; "" is live state
-}
-
-func (l *localLive) kind() string {
-	if l.what != "" {
-		return l.what
-	}
-	return "live state"
+	dir, scratch string
+	log          *slog.Logger
+	kind         string // of what is kept, for messages
 }
 
 func (l *localLive) Save(_ context.Context, name string, write func(io.Writer) error) error {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
-		return fmt.Errorf("%s %s: %w", l.kind(), name, err)
+		return fmt.Errorf("%s %s: %w", l.kind, name, err)
 	}
 	path, err := seal(l.dir, write)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", l.kind(), name, err)
+		return fmt.Errorf("%s %s: %w", l.kind, name, err)
 	}
 	if err := os.Rename(path, filepath.Join(l.dir, name)); err != nil {
-		return fmt.Errorf("%s %s: %w", l.kind(), name, err)
+		return fmt.Errorf("%s %s: %w", l.kind, name, err)
 	}
 	return nil
 }
@@ -196,21 +187,21 @@ func (l *localLive) Load(_ context.Context, name string) (string, bool, error) {
 		return "", false, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("%s %s: %w", l.kind(), name, err)
+		return "", false, fmt.Errorf("%s %s: %w", l.kind, name, err)
 	}
 	defer f.Close()
 	path, ok, err := unseal(l.scratch, f)
 	if err != nil {
-		return "", false, fmt.Errorf("%s %s: %w", l.kind(), name, err)
+		return "", false, fmt.Errorf("%s %s: %w", l.kind, name, err)
 	}
 	if !ok {
-		l.log.Warn(l.kind()+" is damaged; starting over", "name", name)
+		l.log.Warn(l.kind+" is damaged; starting over", "name", name)
 	}
 	return path, ok, nil
 }
 
 // clear drops the state of a finished action.
 func (l *localLive) clear() {
-	_ = os.RemoveAll(l.dir) // left-over state is only disk space
-	_ = os.Remove(l.parent) // only if no other action has state there
+	_ = os.RemoveAll(l.dir)            // left-over state is only disk space
+	_ = os.Remove(filepath.Dir(l.dir)) // fails if other actions have state there
 }

@@ -31,7 +31,8 @@ func newParam(f *kong.Flag) param {
 			f.Name, f.Target.Type()))
 	}
 	if len(f.Tag.Envs) > 0 {
-		panic(fmt.Sprintf("stage: parameter %s reads the environment; a run must be reproducible from its parameters", f.Name))
+		panic(fmt.Sprintf("stage: parameter %s reads the environment; a run must be reproducible from its parameters",
+			f.Name))
 	}
 	if effect := f.Tag.Get("effect"); effect != "" && effect != contract.NoEffect {
 		panic(fmt.Sprintf("stage: parameter %s has effect:%q, expected %q", f.Name, effect, contract.NoEffect))
@@ -152,9 +153,9 @@ func compare(v, bound any) int {
 	return 1 // a uint64 above the range of int64
 }
 
-// only is the tag only:"parameter=value|value": the parameter has an effect only while another one has one of the values.
-// Otherwise it must keep its default. Whoever sets it expects an effect, and two runs that differ in it alone would get
-// two keys although they are the same run.
+// only is the tag only:"parameter=value|value": the parameter has an effect only while another one has one of the
+// values. Otherwise it must keep its default. Whoever sets it expects an effect, and two runs that differ in it alone
+// would get two keys although they are the same run.
 type only struct {
 	on     param
 	values []string

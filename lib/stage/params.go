@@ -16,8 +16,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// paramSet is a parameter struct seen through kong's model of it, so that keys use the same names, defaults and enums as
-// flags do.
+// paramSet is a parameter struct seen through kong's model of it, so that keys use the same names, defaults and enums
+// as flags do.
 type paramSet[P any] struct {
 	holder *paramHolder[P]
 	parser *kong.Kong
@@ -29,7 +29,8 @@ type paramHolder[P any] struct {
 	P P `embed:""`
 }
 
-// newParams builds the model. It panics on a parameter struct that breaks the contract; any test of the stage shows that.
+// newParams builds the model. It panics on a parameter struct that breaks the contract; any test of the stage shows
+// that.
 func newParams[P any]() *paramSet[P] {
 	s := &paramSet[P]{holder: &paramHolder[P]{}}
 	parser, err := kong.New(s.holder, append(mappers(),

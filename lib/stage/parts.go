@@ -7,22 +7,21 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"vapo/lib/artifact"
 	"vapo/lib/failure"
 )
 
-// Parts keeps values computed on the way to an output that are pure functions of what their key digests. They outlive
-// the run, so that a killed one goes on where it was, and other actions find them too. A key has the form of an
-// action's ([cachekey.Action.Key]). Losing a part costs only the work it took.
+// Parts keeps intermediate values, each a pure function of what its key digests. They outlive the run, so that a killed
+// run need not compute them again, and other actions find them too. A key has the form of an action's key
+// ([cachekey.Action.Key]). Losing a part costs only the time to compute it again.
 type Parts interface {
 	Save(ctx context.Context, key string, value []byte) error
-	// Load returns ok false for a part that is not there or is damaged.
+	// Load returns ok false if the part is missing or damaged.
 	Load(ctx context.Context, key string) (value []byte, ok bool, err error)
 }
 
-// Parts are kept in the store where there is one. Else they are part of the live state beside --out, and end with it.
+// Parts returns the parts in the store or, without a store, parts in the live state, which end with the run.
 func (j *Job) Parts(ctx context.Context) (Parts, error) {
 	if !configured() {
 		return liveParts{j.live}, nil
@@ -30,7 +29,7 @@ func (j *Job) Parts(ctx context.Context) (Parts, error) {
 	return openParts(ctx, j.src, j.log)
 }
 
-// openParts is nil where no store is configured.
+// openParts returns the parts in the store, nil if none is configured.
 func openParts(ctx context.Context, src *source, log *slog.Logger) (Parts, error) {
 	if !configured() {
 		return nil, nil
@@ -42,19 +41,20 @@ func openParts(ctx context.Context, src *source, log *slog.Logger) (Parts, error
 	return &storeParts{store, log}, nil
 }
 
-// partsIn keeps parts in a directory.
+// partsIn returns the parts in a directory.
 func partsIn(dir string, scratch string, log *slog.Logger) (Parts, error) {
+	const hint = "name a directory that can be written"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, failure.New(failure.Usage, "name a directory that can be written", "%w", err)
+		return nil, failure.New(failure.Usage, hint, "%w", err)
 	}
-	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // said before the work, not after it
+	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // so that a wrong directory fails before the work, not after it
 	if err != nil {
-		return nil, failure.New(failure.Usage, "name a directory that can be written", "%w", err)
+		return nil, failure.New(failure.Usage, hint, "%w", err)
 	}
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return nil, err
 	}
-	return liveParts{&localLive{parent: filepath.Dir(dir), dir: dir, scratch: scratch, log: log, what: "part"}}, nil
+	return liveParts{&localLive{dir: dir, scratch: scratch, log: log, kind: "part"}}, nil
 }
 
 type storeParts struct {
@@ -83,7 +83,7 @@ func (p *storeParts) Load(ctx context.Context, key string) ([]byte, bool, error)
 	return value, true, nil
 }
 
-// liveParts are values of a live state, under their keys as names.
+// liveParts keeps parts as values of a live state, named by their keys.
 type liveParts struct{ live Live }
 
 func (p liveParts) Save(ctx context.Context, key string, value []byte) error {

@@ -12,15 +12,11 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progressEvery is how often a program reading JSON lines hears of progress.
+// progressEvery is the interval of JSON progress lines.
 const progressEvery = time.Second
 
-// ProgressMessage is the msg field of a JSON progress line; done, total and
-// unit stand beside it.
-const ProgressMessage = "progress"
-
-// Progress shows how far a job is: a bar on a terminal, a JSON line a second
-// otherwise. Its methods may be called from several goroutines.
+// Progress reports the progress of a job: a bar on a terminal, a JSON line a second otherwise. Its methods may be
+// called from several goroutines.
 type Progress struct {
 	mu     sync.Mutex
 	screen *screen
@@ -31,7 +27,7 @@ type Progress struct {
 	n      int64
 	fields []any
 	last   time.Time
-	said   bool
+	logged bool // n has been logged
 	done   bool
 }
 
@@ -40,13 +36,12 @@ func newProgress(s *screen, log *slog.Logger, total int64, unit string) *Progres
 	if !s.tty {
 		return p
 	}
-	max := total
-	if max <= 0 {
-		max = -1
+	if total <= 0 {
+		total = -1 // unknown
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.bar = progressbar.NewOptions64(max,
+	p.bar = progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(s.w),
 		progressbar.OptionSetItsString(unit),
 		progressbar.OptionShowIts(),
@@ -61,15 +56,14 @@ func newProgress(s *screen, log *slog.Logger, total int64, unit string) *Progres
 	return p
 }
 
-// Set reports that n of the total are done; fields are key, value pairs such
-// as "loss", 0.31.
+// Set reports that n of the total are done; fields are key, value pairs such as "loss", 0.31.
 func (p *Progress) Set(n int64, fields ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.done {
 		return
 	}
-	p.n, p.fields, p.said = n, fields, false
+	p.n, p.fields, p.logged = n, fields, false
 	if p.bar != nil {
 		p.screen.mu.Lock()
 		defer p.screen.mu.Unlock()
@@ -81,11 +75,11 @@ func (p *Progress) Set(n int64, fields ...any) {
 	}
 	if now := time.Now(); now.Sub(p.last) >= progressEvery {
 		p.last = now
-		p.say()
+		p.report()
 	}
 }
 
-// Done ends the bar and makes sure the last state has been reported.
+// Done ends the bar and logs the last state unless that has been done.
 func (p *Progress) Done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,13 +94,13 @@ func (p *Progress) Done() {
 		p.screen.bar = nil
 		return
 	}
-	if !p.said {
-		p.say()
+	if !p.logged {
+		p.report()
 	}
 }
 
-func (p *Progress) say() {
-	p.said = true
+func (p *Progress) report() {
+	p.logged = true
 	args := append([]any{"done", p.n, "total", p.total, "unit", p.unit}, p.fields...)
 	p.log.Info(contract.ProgressMessage, args...)
 }
@@ -115,11 +109,9 @@ func describeFields(fields []any) string {
 	var parts []string
 	for i := 0; i+1 < len(fields); i += 2 {
 		value := fields[i+1]
-		switch v := value.(type) {
-		case float64:
-			value = fmt.Sprintf("%.4g", v)
-		case float32:
-			value = fmt.Sprintf("%.4g", v)
+		switch value.(type) {
+		case float64, float32:
+			value = fmt.Sprintf("%.4g", value)
 		}
 		parts = append(parts, fmt.Sprintf("%v %v", fields[i], value))
 	}

@@ -15,9 +15,9 @@ type Reader struct {
 	io.Closer
 }
 
-// OpenInput opens the named input for reading parts of it: a local file, or a blob in the store, which is fetched to a local
-// file first if it is at most local bytes long, and otherwise stays there. Every byte read is verified, from the store
-// each time (see artifact.Blob), of a file once. Reads end with ctx.
+// OpenInput opens the named input for reading parts of it. A blob in the store is first fetched to a local file if it
+// has at most local bytes; of a larger one the parts are read from the store. Every byte is verified: of a file once,
+// from the store at each read (see artifact.Blob). Reads end with ctx.
 func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader, error) {
 	in, ok := j.inputs[name]
 	if !ok {
@@ -41,7 +41,7 @@ func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader,
 	return &Reader{ReaderAt: f, Size: in.size, Local: true, Closer: f}, nil
 }
 
-// InputSize is the length in bytes of the named input, or 0.
+// InputSize returns the length in bytes of the named input, or 0.
 func (j *Job) InputSize(name string) int64 {
 	if in := j.inputs[name]; in != nil {
 		return in.size

@@ -15,8 +15,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(objectstoretest.Main(m)) }
 
-// TestOpenInput: a blob that may be on this disk comes there, a longer one stays in the store, a file is where it is;
-// and each has the same bytes.
+// A blob of at most the limit is fetched, a longer one stays in the store, and a file is read where it is.
 func TestOpenInput(t *testing.T) {
 	env := objectstoretest.EmbeddedEnv(t)
 	for _, kv := range env.Environ() {

@@ -8,8 +8,8 @@ import (
 	"vapo/lib/program"
 )
 
-// screen shares one stream between log lines and at most one progress bar:
-// the bar is wiped before a line and drawn again after it.
+// screen shares one stream between log lines and at most one progress bar, which is wiped before a line and drawn again
+// after it.
 type screen struct {
 	mu  sync.Mutex
 	w   io.Writer
@@ -35,7 +35,7 @@ func (s *screen) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// end takes a bar that was left unfinished off the screen.
+// end removes a bar that was left unfinished.
 func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

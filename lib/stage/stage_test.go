@@ -124,7 +124,9 @@ func work(ctx context.Context, job *Job, p *params) error {
 	case "panic":
 		panic("oh")
 	case "diskfull":
-		return job.Output(ctx, "model", func(io.Writer) error { return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC} })
+		return job.Output(ctx, "model", func(io.Writer) error {
+			return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+		})
 	case "terminated":
 		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 			return err
@@ -135,7 +137,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 	return job.Output(ctx, "model", write)
 }
 
-// demo runs the stage in this process.
+// demo runs the stage of spec.
 func demo(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
@@ -216,11 +218,11 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// TestCheckAgreesWithFlags: the runner keys a step by what describe --check
-// resolves; the stage keys itself by its flags. They must be one key.
+// The runner keys a step by what describe --check resolves, the stage keys itself by its flags. The keys must agree.
 func TestCheckAgreesWithFlags(t *testing.T) {
 	dir, data := noStore(t)
-	code, out, stderr := demo(t, "describe", "--check", `{"rate": 2, "steps": 5.0, "mixture": [{"weight": 1e0, "mean": [0.1]}], "every": 7}`)
+	code, out, stderr := demo(t, "describe", "--check",
+		`{"rate": 2, "steps": 5.0, "mixture": [{"weight": 1e0, "mean": [0.1]}], "every": 7}`)
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -228,7 +230,8 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Resolved["backend"] != "tape" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 || d.Resolved["doubled"] != int64(10) {
+	if d.Resolved["backend"] != "tape" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 ||
+		d.Resolved["doubled"] != int64(10) {
 		t.Errorf("resolved: %v", d.Resolved)
 	}
 	digest, _, err := artifact.FileDigest(data)
@@ -243,7 +246,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What follows from the length is no part of it once it is resolved.
+	// A parameter that follows from the length is part of the series, with its resolved value.
 	inSeries := func(steps, doubled int64) string {
 		resolved := maps.Clone(d.Resolved)
 		resolved["steps"], resolved["doubled"] = steps, doubled
@@ -260,7 +263,8 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if code, _, stderr := demo(t, args...); code != 0 {
 		t.Errorf("the stage does not agree: %s", stderr)
 	}
-	if code, _, stderr := demo(t, append(args, "--steps=6")...); code != failure.Integrity || !strings.Contains(stderr, "disagree") {
+	if code, _, stderr := demo(t, append(args, "--steps=6")...); code != failure.Integrity ||
+		!strings.Contains(stderr, "disagree") {
 		t.Errorf("another action under this key: exit code %d: %s", code, stderr)
 	}
 }
@@ -268,7 +272,8 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 func TestRunWithoutStore(t *testing.T) {
 	dir, data := noStore(t)
 	manifestPath := filepath.Join(dir, "m.json")
-	code, out, stderr := demo(t, "--input", "data="+data, "--out", filepath.Join(dir, "out"), "--manifest", manifestPath, "--steps=9")
+	code, out, stderr := demo(t, "--input", "data="+data, "--out", filepath.Join(dir, "out"), "--manifest", manifestPath,
+		"--steps=9")
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -291,7 +296,8 @@ func TestRunWithoutStore(t *testing.T) {
 	if err != nil || m.Outputs["model"] != (contract.Output{Digest: string(digest), Size: 4, Media: contract.MediaArrow}) {
 		t.Errorf("output in the manifest: %+v, digest %s", m.Outputs["model"], digest)
 	}
-	if m.Backend != "tape" || m.Params["steps"] != 9.0 || m.Units["steps"] != "steps" || m.Results["length"] != 3.0 || len(m.Warnings) != 1 {
+	if m.Backend != "tape" || m.Params["steps"] != 9.0 || m.Units["steps"] != "steps" || m.Results["length"] != 3.0 ||
+		len(m.Warnings) != 1 {
 		t.Errorf("manifest: %+v", m)
 	}
 	if !strings.Contains(stderr, `"msg":"progress","done":1,"total":9,"unit":"steps","loss":0.5`) {
@@ -312,7 +318,8 @@ func TestExitCodes(t *testing.T) {
 		says string
 		args []string
 	}{
-		{"unknown flag", 2, "demo: error: unknown flag --stps, did you mean \"--steps\"?\nhint: see demo --help\n", []string{"--stps=1"}},
+		{"unknown flag", 2, "demo: error: unknown flag --stps, did you mean \"--steps\"?\nhint: see demo --help\n",
+			[]string{"--stps=1"}},
 		{"wrong type", 2, "--steps: expected a valid 64 bit int but got \"x\"", []string{input, out, "--steps=x"}},
 		{"not in enum", 2, "--mode must be one of", []string{input, out, "--mode=x"}},
 		{"not finite", 2, "rate is NaN", []string{input, out, "--rate=NaN"}},
@@ -321,12 +328,15 @@ func TestExitCodes(t *testing.T) {
 		{"no place for outputs", 2, "hint: give --out DIR, or set VAPO_STORE", []string{input}},
 		{"input missing", 2, "input data (application/json) is missing\nhint: give it as --input data=REF", []string{out}},
 		{"input unknown", 2, "unknown input dta\nhint: the inputs are: data, extra", []string{"--input=dta=x", out}},
-		{"earlier output unknown", 2, "unknown output modl\nhint: the outputs are: model, notes, mark", []string{input, out, "--earlier=modl=" + data}},
-		{"earlier output missing", 3, "--earlier: output model: no such file", []string{input, out, "--earlier=model=/nowhere"}},
+		{"earlier output unknown", 2, "unknown output modl\nhint: the outputs are: model, notes, mark",
+			[]string{input, out, "--earlier=modl=" + data}},
+		{"earlier output missing", 3, "--earlier: output model: no such file",
+			[]string{input, out, "--earlier=model=/nowhere"}},
 		{"input twice", 2, "input data is given twice", []string{input, input, out}},
 		{"input malformed", 2, "want NAME=REF", []string{"--input=data", out}},
 		{"digest malformed", 2, "input data: ", []string{"--input=data=sha256:12", out}},
-		{"digest without store", 2, "input data: no store is configured", []string{"--input=data=sha256:" + strings.Repeat("0", 64), out}},
+		{"digest without store", 2, "input data: no store is configured",
+			[]string{"--input=data=sha256:" + strings.Repeat("0", 64), out}},
 		{"no such file", 3, "input data: no such file: /nowhere", []string{"--input=data=/nowhere", out}},
 		{"directory", 3, "is not a regular file", []string{"--input=data=" + dir, out}},
 		{"output not written", 1, "without writing output model", []string{input, out, "--mode=nothing"}},
@@ -338,7 +348,8 @@ func TestExitCodes(t *testing.T) {
 		{"disk full", 7, "no space left on device\nhint: free some disk space", []string{input, out, "--mode=diskfull"}},
 		{"terminated", 143, "demo: error: terminated", []string{input, out, "--mode=terminated"}},
 		{"check unknown", 2, "unknown parameter stps", []string{"describe", "--check", `{"stps": 1}`}},
-		{"check type", 2, "parameter steps is of type int; it cannot be 5.5", []string{"describe", "--check", `{"steps": 5.5}`}},
+		{"check type", 2, "parameter steps is of type int; it cannot be 5.5",
+			[]string{"describe", "--check", `{"steps": 5.5}`}},
 		{"check together", 2, "steps must not be negative", []string{"describe", "--check", `{"steps": -5}`}},
 		{"check no JSON", 2, "--check wants a JSON object", []string{"describe", "--check", `[`}},
 	} {
@@ -362,8 +373,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestStaleManifest: once a run is under way, the manifest of an earlier one
-// must not vouch for it.
+// TestStaleManifest: once a run is under way, the manifest of an earlier one must not vouch for it.
 func TestStaleManifest(t *testing.T) {
 	dir, data := noStore(t)
 	if code, _, stderr := demo(t, "--input=data="+data, "--out="+dir); code != 0 {
@@ -387,50 +397,5 @@ func TestCommand(t *testing.T) {
 	}
 	if code, _, _ := demo(t, "shout", "a", "--from", "/nowhere"); code != failure.Input {
 		t.Errorf("exit code %d", code)
-	}
-}
-
-func TestLocalLive(t *testing.T) {
-	dir := t.TempDir()
-	open := func() *localLive {
-		scr := newScreen(io.Discard)
-		return &localLive{parent: filepath.Join(dir, ".live"), dir: filepath.Join(dir, ".live", "k"), scratch: t.TempDir(), log: scr.logger()}
-	}
-	ctx := context.Background()
-	if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
-		t.Fatalf("state out of nothing: %v %v", ok, err)
-	}
-	for _, text := range []string{"first", strings.Repeat("second", 1<<16)} {
-		if err := open().Save(ctx, "state", func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
-			t.Fatal(err)
-		}
-		path, ok, err := open().Load(ctx, "state")
-		if !ok || err != nil {
-			t.Fatalf("%v %v", ok, err)
-		}
-		if got, err := os.ReadFile(path); err != nil || string(got) != text {
-			t.Fatalf("got %d bytes, %v", len(got), err)
-		}
-	}
-	// A save that fails leaves the last state; damage is no state.
-	if err := open().Save(ctx, "state", func(io.Writer) error { return syscall.ENOSPC }); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
-	saved := filepath.Join(dir, ".live", "k", "state")
-	whole, err := os.ReadFile(saved)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, damage := range [][]byte{whole[:len(whole)-1], whole[:20], nil, append([]byte("x"), whole...), append(whole[:len(whole):len(whole)], 'x')} {
-		if err := os.WriteFile(saved, damage, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if _, ok, err := open().Load(ctx, "state"); ok || err != nil {
-			t.Errorf("%d of %d bytes: ok %v, %v", len(damage), len(whole), ok, err)
-		}
-	}
-	open().clear()
-	if _, err := os.Stat(filepath.Join(dir, ".live")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("state is left: %v", err)
 	}
 }

@@ -179,7 +179,7 @@ func pointsScore(ctx context.Context, job *stage.Job, p *params, samples, refere
 	}
 	real := *reference
 	real.Labels = nil // samples have none: in one colour the two pictures compare
-	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.PNG(w, &real) })
+	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &real) })
 }
 
 func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, reference *side) (*score, error) {

@@ -204,7 +204,7 @@ func pictures(ctx context.Context, job *stage.Job, p *params, s *score, sampled,
 	order := random.New(p.Seed, "eval/reference", 0).Perm(reference.N)
 	real := pick(reference, order[:min(100, reference.N)])
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
-		return preview.PNG(w, real) // as sample draws its own
+		return preview.Set(w, real) // as sample draws its own
 	})
 	if err != nil || samples == nil || !slices.Equal(samples.Shape(), reference.Shape()) {
 		return err
@@ -269,7 +269,8 @@ func panel(w io.Writer, samples, reference *dataset.Images, near [][]metrics.Nei
 			}
 		}
 	}
-	return preview.Grid(w, cells, cols*rows, samples.C, samples.H, samples.W, cols, gridScale(samples.W))
+	shown := &dataset.Images{N: cols * rows, C: samples.C, H: samples.H, W: samples.W, Pixels: cells}
+	return preview.Grid(w, shown, cols, gridScale(samples.W))
 }
 
 // gridScale enlarges small images so that they can be seen.

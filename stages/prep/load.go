@@ -37,7 +37,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	}{
 		{"train", func(w io.Writer) error { return tensorfile.Write(w, train.Table()) }},
 		{"test", func(w io.Writer) error { return tensorfile.Write(w, test.Table()) }},
-		{"preview", func(w io.Writer) error { return preview.PNG(w, train) }},
+		{"preview", func(w io.Writer) error { return preview.Set(w, train) }},
 		{"summary", sum.write},
 	} {
 		if err := ctx.Err(); err != nil {

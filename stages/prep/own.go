@@ -118,7 +118,8 @@ func runPictures(ctx context.Context, job *stage.Job, p *params) error {
 func writeStreams(ctx context.Context, job *stage.Job, p *params, splits []*dataset.Stream, finish func() ([]dataset.File, error)) error {
 	like := splits[0].Like
 	sum := &summary{Source: p.Source, Shape: like.Shape(), Classes: like.Classes}
-	first := &like
+	first := &like // what the preview shows
+	first.Labels = nil
 	for _, s := range splits {
 		counted := newTally(&s.Like)
 		err := job.Output(ctx, s.Like.Split, func(w io.Writer) error {
@@ -163,7 +164,7 @@ func writeStreams(ctx context.Context, job *stage.Job, p *params, splits []*data
 	}
 	job.Set("source", p.Source)
 	job.Set("shape", sum.Shape)
-	if err := job.Output(ctx, "preview", func(w io.Writer) error { return preview.PNG(w, first) }); err != nil {
+	if err := job.Output(ctx, "preview", func(w io.Writer) error { return preview.Set(w, first) }); err != nil {
 		return err
 	}
 	return job.Output(ctx, "summary", sum.write)

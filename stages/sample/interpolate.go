@@ -133,7 +133,7 @@ func (c *interpolateCmd) write(con *stage.Console, set dataset.Set) error {
 	}
 	if s, ok := set.(*dataset.Images); ok {
 		picture := filepath.Join(c.Out, "interpolation.png")
-		if err := program.WriteFile(picture, func(w io.Writer) error { return preview.Grid(w, s.Pixels, s.N, s.C, s.H, s.W, c.Points, 2) }); err != nil {
+		if err := program.WriteFile(picture, func(w io.Writer) error { return preview.Grid(w, s, c.Points, 2) }); err != nil {
 			return err
 		}
 		result["picture"] = picture

@@ -55,7 +55,7 @@ func pictures(ctx context.Context, job *stage.Job, m *model, p *params) error {
 			if len(m.config.Shape) == 1 {
 				return preview.Paths(w, fmt.Sprintf("%d samples from noise (small) to data (large)", n), tr.X, n, points, d)
 			}
-			return preview.Rows(w, heads, rowsOf(sampling.Set(m.config, tr.X, n*points).(*dataset.Images), points, strconv.Itoa))
+			return preview.Table(w, heads, rowsOf(sampling.Set(m.config, tr.X, n*points).(*dataset.Images), points, strconv.Itoa))
 		})
 		if err != nil {
 			return err
@@ -73,7 +73,7 @@ func pictures(ctx context.Context, job *stage.Job, m *model, p *params) error {
 		if points, ok := set.(*dataset.Points); ok {
 			return preview.Paths(w, fmt.Sprintf("samples between %d pairs of noises", pairs), points.X, pairs, betweenPoints, d)
 		}
-		return preview.Rows(w, nil, rowsOf(set.(*dataset.Images), betweenPoints, func(k int) string { return fmt.Sprintf("%d-%d", 2*k, 2*k+1) }))
+		return preview.Table(w, nil, rowsOf(set.(*dataset.Images), betweenPoints, func(k int) string { return fmt.Sprintf("%d-%d", 2*k, 2*k+1) }))
 	})
 }
 

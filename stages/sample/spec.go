@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -106,7 +106,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err := job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
 		return err
 	}
-	if err := job.Output(ctx, "grid", func(w io.Writer) error { return preview.PNG(w, set) }); err != nil {
+	if err := job.Output(ctx, "grid", func(w io.Writer) error { return preview.Set(w, set) }); err != nil {
 		return err
 	}
 	if err := pictures(ctx, job, m, p); err != nil {
@@ -121,21 +121,13 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 // writeImages writes every image as a PNG file named by its sample index.
 func writeImages(dir string, s *dataset.Images, first int) error {
 	for i := range s.N {
-		im, err := preview.Single(s.Image(i), s.C, s.H, s.W)
-		if err != nil {
+		var file bytes.Buffer
+		if err := preview.Image(&file, s, i); err != nil {
 			return err
 		}
 		path := filepath.Join(dir, fmt.Sprintf("%06d.png", first+i))
-		f, err := os.Create(path)
-		if err != nil {
+		if err := os.WriteFile(path, file.Bytes(), 0o666); err != nil {
 			return fmt.Errorf("write sample image: %w", err)
-		}
-		if err := png.Encode(f, im); err != nil {
-			f.Close()
-			return fmt.Errorf("write sample image %s: %w", path, err)
-		}
-		if err := f.Close(); err != nil {
-			return fmt.Errorf("write sample image %s: %w", path, err)
 		}
 	}
 	return nil

@@ -1,9 +1,10 @@
-"""Writes inception.json: features of the FID's Inception in PyTorch, and images resized by the libraries themselves.
+"""Writes inception.json: features of the FID's Inception network by PyTorch, and images resized by the original
+libraries.
 
-usage: inception.py FOLDER    with the trunk's weights, inception-2015-12-05-trunk.pth, and CIFAR-10's archive in it
+usage: inception.py DIRECTORY    which contains inception-2015-12-05-trunk.pth (weights) and CIFAR-10's archive
 
-The network is written here from the table of its blocks, apart from the one in Go. Weights that need no file come from a
-formula that is exact in every language.
+The network is written from the table of its blocks, independently of the Go code. Some cases use weights from a formula
+that is exact in every language.
 """
 import base64
 import json
@@ -26,7 +27,11 @@ class Net:
     def unit(self, name, x, stride=1, pad=0):
         get = lambda part: self.w(f"{name}.{part}")
         x = F.conv2d(x, get("conv.weight"), stride=stride, padding=pad)
-        return F.relu(F.batch_norm(x, get("bn.running_mean"), get("bn.running_var"), get("bn.weight"), get("bn.bias"), eps=1e-3))
+        return F.relu(
+            F.batch_norm(
+                x, get("bn.running_mean"), get("bn.running_var"), get("bn.weight"), get("bn.bias"), eps=1e-3
+            )
+        )
 
     def tap(self, x):
         self.taps[x.shape[1]] = x.mean((2, 3)).numpy()
@@ -65,7 +70,11 @@ class Net:
         m = "Mixed_7a."
         x = tap(torch.cat([
             u(m + "branch3x3_2", u(m + "branch3x3_1", x), 2),
-            u(m + "branch7x7x3_4", u(m + "branch7x7x3_3", u(m + "branch7x7x3_2", u(m + "branch7x7x3_1", x), 1, row), 1, col), 2),
+            u(
+                m + "branch7x7x3_4",
+                u(m + "branch7x7x3_3", u(m + "branch7x7x3_2", u(m + "branch7x7x3_1", x), 1, row), 1, col),
+                2,
+            ),
             F.max_pool2d(x, 3, 2),
         ], 1))
         if last == 1280:
@@ -91,7 +100,10 @@ def resize(images, how):
     if how == "pytorch-fid":
         return 2 * F.interpolate(x / 255, size=(299, 299), mode="bilinear", align_corners=False) - 1
     if how == "clean":
-        planes = [np.asarray(Image.fromarray(p.numpy(), mode="F").resize((299, 299), resample=Image.BICUBIC)) for p in x.reshape(-1, *x.shape[2:])]
+        planes = [
+            np.asarray(Image.fromarray(p.numpy(), mode="F").resize((299, 299), resample=Image.BICUBIC))
+            for p in x.reshape(-1, *x.shape[2:])
+        ]
         x = torch.from_numpy(np.clip(np.stack(planes), 0, 255)).reshape(*x.shape[:2], 299, 299)
         return (x - 128) / 128
     out = []  # TensorFlow 1: positions i·in/out, no half pixels
@@ -111,7 +123,7 @@ def wave(k, *shape):
 
 
 def formula(shapes):
-    """Weights by formula: the k-th unit's are wave(k), scaled so that activations neither die nor explode."""
+    """Weights by formula: the k-th unit's are wave(k), scaled so that activations neither vanish nor explode."""
     names = [n[: -len(".conv.weight")] for n in shapes if n.endswith(".conv.weight")]
 
     def get(name):
@@ -120,9 +132,20 @@ def formula(shapes):
         unit, part = name.rsplit(".", 2)[0], ".".join(name.rsplit(".", 2)[1:])
         k, shape = names.index(unit), shapes[unit + ".conv.weight"]
         if part == "conv.weight":
-            return torch.from_numpy((wave(k, *shape).astype(np.float64) * 2.4 / np.sqrt(np.prod(shape[1:]))).astype(np.float32))
-        v = wave(k + {"bn.weight": 200, "bn.bias": 300, "bn.running_mean": 400, "bn.running_var": 500}[part], shape[0]).astype(np.float64)
-        return torch.from_numpy({"bn.weight": 1 + 0.2 * v, "bn.bias": 0.1 * v, "bn.running_mean": 0.1 * v, "bn.running_var": 1 + 0.5 * v}[part].astype(np.float32))
+            return torch.from_numpy(
+                (wave(k, *shape).astype(np.float64) * 2.4 / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+            )
+        v = wave(
+            k + {"bn.weight": 200, "bn.bias": 300, "bn.running_mean": 400, "bn.running_var": 500}[part], shape[0]
+        ).astype(np.float64)
+        return torch.from_numpy(
+            {
+                "bn.weight": 1 + 0.2 * v,
+                "bn.bias": 0.1 * v,
+                "bn.running_mean": 0.1 * v,
+                "bn.running_var": 1 + 0.5 * v,
+            }[part].astype(np.float32)
+        )
 
     return get
 
@@ -138,7 +161,12 @@ def images(n, h, w):
 
 if __name__ == "__main__":
     folder = sys.argv[1]
-    out = {"shapes": json.load(open(os.path.join(os.path.dirname(__file__), "inception_shapes.json"))), "resize": {}, "formula": {}, "trunk": {}}
+    out = {
+        "shapes": json.load(open(os.path.join(os.path.dirname(__file__), "inception_shapes.json"))),
+        "resize": {},
+        "formula": {},
+        "trunk": {},
+    }
     for how in "pytorch-fid", "tf1", "clean":
         small, large = resize(images(1, 7, 32), how), resize(images(1, 640, 310), how)
         # A sample of the pixels of an enlarged and of a reduced image.
@@ -150,14 +178,18 @@ if __name__ == "__main__":
     with tarfile.open(os.path.join(folder, "cifar-10-binary.tar.xz")) as t:
         raw = t.extractfile("cifar-10-batches-bin/test_batch.bin").read(3073 * 64)
     cifar = np.frombuffer(raw, np.uint8).reshape(-1, 3073)[:, 1:].reshape(-1, 3, 32, 32)
-    # 64 images by weights that need no file: at every tap a sum over all of them and the first.
+    # 64 images, weights from the formula: for every tap the first image's features and the sum over all images.
     net = Net(formula(out["shapes"]))
     net.run(resize(cifar, "pytorch-fid"), 1008)
     out["formula64"] = {str(k): [pack(v[:1]), pack(v.sum(0))] for k, v in net.taps.items()}
     for how in "pytorch-fid", "tf1", "clean":
         net = Net(lambda name: trunk[name])
         net.run(resize(cifar, how), 1280)
-        # Of the 64 images a sum over all of them and the first three, at every tap.
-        out["trunk"][how] = {str(k): [pack(v[:3]), pack(v.sum(0))] for k, v in net.taps.items() if k == 768 or how == "pytorch-fid"}
+        # 64 images: for every tap the features of the first three and the sum over all.
+        out["trunk"][how] = {
+            str(k): [pack(v[:3]), pack(v.sum(0))]
+            for k, v in net.taps.items()
+            if k == 768 or how == "pytorch-fid"
+        }
     del out["shapes"]
     json.dump(out, open(os.path.join(os.path.dirname(__file__), "inception.json"), "w"), indent=0)

@@ -2,7 +2,8 @@
 
 python3 golden.py > golden.json
 
-first is the gradient of sum(seed * f(x)) in each input, second that of sum over inputs of sum(turn * first).
+first is the gradient of sum(seed * f(x)) with respect to each input; second is the gradient of the sum over all inputs
+of sum(turn * first).
 """
 import json
 
@@ -15,10 +16,22 @@ CASES = {
     "maxpool 3 stride 2": (lambda x: F.max_pool2d(x, 3, 2) ** 2, [(1, 2, 7, 8)]),
     "maxpool 3 stride 2 pad 1": (lambda x: F.max_pool2d(x, 3, 2, 1) ** 2, [(1, 2, 6, 7)]),
     "maxpool 2x3 stride 1,2 pad 1,0": (lambda x: F.max_pool2d(x, (2, 3), (1, 2), (1, 0)) ** 2, [(1, 2, 4, 7)]),
-    "avgpool 3 stride 1 pad 1 excluding": (lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) ** 2, [(1, 2, 5, 4)]),
-    "avgpool 3 stride 1 pad 1 including": (lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=True) ** 2, [(1, 2, 5, 4)]),
-    "avgpool 3x2 stride 2,1 pad 1 excluding": (lambda x: F.avg_pool2d(x, (3, 2), (2, 1), 1, count_include_pad=False) ** 2, [(1, 2, 5, 4)]),
-    "conv 3x3 stride 2,1 pad 1": (lambda x, w: F.conv2d(x, w, stride=(2, 1), padding=1) ** 2, [(2, 2, 5, 4), (3, 2, 3, 3)]),
+    "avgpool 3 stride 1 pad 1 excluding": (
+        lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) ** 2,
+        [(1, 2, 5, 4)],
+    ),
+    "avgpool 3 stride 1 pad 1 including": (
+        lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=True) ** 2,
+        [(1, 2, 5, 4)],
+    ),
+    "avgpool 3x2 stride 2,1 pad 1 excluding": (
+        lambda x: F.avg_pool2d(x, (3, 2), (2, 1), 1, count_include_pad=False) ** 2,
+        [(1, 2, 5, 4)],
+    ),
+    "conv 3x3 stride 2,1 pad 1": (
+        lambda x, w: F.conv2d(x, w, stride=(2, 1), padding=1) ** 2,
+        [(2, 2, 5, 4), (3, 2, 3, 3)],
+    ),
     "conv 1x7 pad 0,3": (lambda x, w: F.conv2d(x, w, padding=(0, 3)) ** 2, [(1, 2, 3, 7), (2, 2, 1, 7)]),
     "conv 7x1 pad 3,0": (lambda x, w: F.conv2d(x, w, padding=(3, 0)) ** 2, [(1, 2, 7, 3), (2, 2, 7, 1)]),
     "conv 5x5 pad 2": (lambda x, w: F.conv2d(x, w, padding=2) ** 2, [(1, 1, 5, 6), (2, 1, 5, 5)]),

@@ -25,5 +25,9 @@ def fnv1a(name):
 assert philox([0] * 4, [0] * 2) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
 
 for seed, step, stream in [(0, 0, ""), (0xFEDCBA9876543210, 0x0123456789ABCDEF, "blocks.0.dropout")]:
-    words = [w for i in range(2) for w in philox([i, fnv1a(stream), step & MASK, step >> 32], [seed & MASK, seed >> 32])]
+    words = [
+        w
+        for i in range(2)
+        for w in philox([i, fnv1a(stream), step & MASK, step >> 32], [seed & MASK, seed >> 32])
+    ]
     print("[]uint32{" + ", ".join(f"0x{w:08x}" for w in words) + "}")

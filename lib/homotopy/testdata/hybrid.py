@@ -1,7 +1,7 @@
 """The hybrid loss L7 and its gradients by PyTorch in float64: python3 hybrid.py > hybrid.json
 
-Written from the formula in the released code's terms (torch.std, detach, norms by torch.norm), with a second and
-mixed differentiation by autograd and no look at the Go code. The potential is
+Written from the formula with the operations of the released code (torch.std, detach, torch.norm), independently of the
+Go code. Autograd computes the second and mixed derivatives. The potential is
 Phi(x, t) = out·silu(W2 silu(W1 [x, t] + b1) + b2).
 """
 import json
@@ -15,14 +15,16 @@ EPS = 1e-8
 def case(seed, n, d, width, w, times, weights, zero=False):
     g = torch.Generator().manual_seed(seed)
     rand = lambda *s: torch.randn(*s, generator=g)
-    params = dict(w1=rand(width, d + 1), b1=rand(1, width), w2=rand(width, width), b2=rand(1, width), out=rand(1, width))
+    params = dict(
+        w1=rand(width, d + 1), b1=rand(1, width), w2=rand(width, width), b2=rand(1, width), out=rand(1, width)
+    )
     if zero:
-        params["out"].zero_()  # a potential that is constant: no gradient, no spread
+        params["out"].zero_()  # a constant potential: its gradient and its standard deviation are 0
     for p in params.values():
         p.requires_grad_()
     x, eps = 0.7 * rand(n, d), rand(n, d)
     t = torch.tensor(times)[:, None].requires_grad_()
-    clipped = t.detach().clamp(max=1 - 1e-5)  # inside x_t alone
+    clipped = t.detach().clamp(max=1 - 1e-5)  # only inside x_t
 
     xt = (clipped * x + w * (1 - clipped) * eps).requires_grad_()
     v = x - w * eps

@@ -22,7 +22,7 @@ def groupnorm_scaled(x, w, b, scale, shift):
 
 
 def attention(x, norm_w, norm_b, qkv_w, qkv_b, out_w, out_b):
-    """guided diffusion's AttentionBlock with one head (QKVAttention: q, k and v are cut before the heads)"""
+    """guided diffusion's AttentionBlock with one head (QKVAttention: q, k and v are split before the heads)"""
     n, c = x.shape[:2]
     flat = x.reshape(n, c, -1)
     q, k, v = F.conv1d(F.group_norm(flat, 2, norm_w, norm_b), qkv_w, qkv_b).chunk(3, dim=1)
@@ -40,7 +40,15 @@ def case(name, shapes, f):
     y = f(*inputs)
     grads = torch.autograd.grad((y * wave(99, y.shape)).sum(), inputs)
     flat = lambda v: [float(f"{x:.9g}") for x in v.flatten().tolist()]
-    cases.append(dict(name=name, shapes=[list(s) for s in shapes], out_shape=list(y.shape), out=flat(y), grads=[flat(g) for g in grads]))
+    cases.append(
+        dict(
+            name=name,
+            shapes=[list(s) for s in shapes],
+            out_shape=list(y.shape),
+            out=flat(y),
+            grads=[flat(g) for g in grads],
+        )
+    )
 
 
 case("silu", [(4, 9)], lambda x: F.silu(6 * x))

@@ -77,7 +77,10 @@ for name, p, q in CASES:
     out["frechet"].append({"name": name, "a": p, "b": q, "value": value})
 for p, q in [((21, 31, 1, 0, 1, 0), (22, 31, 1, 1, 1, 0)), ((23, 24, 1, 0, 1, 0), (24, 37, 1, 0, 3, 0))]:
     # Squared cost between quantiles on a grid fine enough to be exact.
-    x, y = (np.sort(data(*s)[:, 0].astype(np.float32)).astype(float) for s in (p, q))
+    x, y = (
+        np.sort(data(*p)[:, 0].astype(np.float32)).astype(float),
+        np.sort(data(*q)[:, 0].astype(np.float32)).astype(float),
+    )
     fine = len(x) * len(y)
     value = np.sqrt(((np.repeat(x, fine // len(x)) - np.repeat(y, fine // len(y))) ** 2).mean())
     out["w2"].append({"a": p, "b": q, "value": float(value)})

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Writes sets.json: distances between sets of vectors, computed by NumPy, SciPy
-and PyTorch directly from their definitions, in float64 and with all pairs at once.
+and PyTorch directly: in float64, with all pairs at once.
 
     python3 sets.py > sets.json
 
 The data come from the linear congruential generator of golden.py, which the Go
 test repeats to the bit, so only parameters and results are stored. DRAWS are the
-rows that lib/random chooses, which Python cannot draw; the tests of lib/random
-fix them. Written with NumPy 1.24.2, SciPy 1.10.1 and PyTorch 1.13.
+rows that lib/random chooses, which this script cannot draw; the tests of lib/random
+pin them. Written with NumPy 1.24.2, SciPy 1.10.1 and PyTorch 1.13.
 """
 import json
 import numpy as np
@@ -24,14 +24,17 @@ DRAWS = {
     "infinity": [
         [2, 1, 24, 43, 11, 51, 45, 39, 21, 32, 18, 22],
         [14, 6, 24, 31, 53, 47, 0, 51, 16, 38, 49, 43, 50, 34, 37, 30, 23, 4, 56, 2, 45, 36, 58, 29],
-        [35, 12, 45, 26, 6, 28, 53, 54, 38, 7, 22, 2, 55, 20, 16, 49, 52, 31, 1, 30, 18, 9, 44, 37, 10, 36, 32, 13, 43,
-         34, 50, 25, 39, 42, 11, 41],
+        [35, 12, 45, 26, 6, 28, 53, 54, 38, 7, 22, 2, 55, 20, 16, 49, 52, 31, 1, 30, 18, 9, 44, 37, 10, 36, 32, 13,
+         43, 34,
+         50, 25, 39, 42, 11, 41],
         [11, 39, 18, 42, 6, 21, 56, 16, 34, 3, 28, 51, 13, 38, 45, 24, 25, 46, 10, 7, 31, 50, 47, 35, 26, 23, 43, 52,
-         40, 17, 29, 0, 1, 41, 2, 44, 53, 33, 59, 14, 27, 4, 48, 32, 36, 9, 15, 5],
+         40, 17,
+         29, 0, 1, 41, 2, 44, 53, 33, 59, 14, 27, 4, 48, 32, 36, 9, 15, 5],
         list(range(60)),
     ],
-    "jackknife": [44, 10, 40, 35, 30, 41, 43, 0, 20, 3, 25, 36, 37, 14, 32, 2, 12, 26, 5, 27, 38, 16, 8, 11, 9, 29, 28,
-                  4, 34, 13, 24, 17, 42, 7, 45, 23, 22, 18, 31, 46, 15, 1, 33, 39, 21, 19, 6],
+    "jackknife": [44, 10, 40, 35, 30, 41, 43, 0, 20, 3, 25, 36, 37, 14, 32, 2, 12, 26, 5, 27, 38, 16, 8, 11, 9, 29,
+         28, 4, 34,
+                  13, 24, 17, 42, 7, 45, 23, 22, 18, 31, 46, 15, 1, 33, 39, 21, 19, 6],
     "mmd": ([39, 26, 24, 15, 2, 31, 6, 5, 12, 30, 35, 36], [0, 6, 38, 33, 37, 12, 24, 34, 3, 17, 1, 7]),
 }
 
@@ -161,8 +164,9 @@ group[DRAWS["jackknife"]] = np.arange(47) % groups
 without = [frechet(x[group != g], y) for g in range(groups)]
 error = np.sqrt((groups - 1) / groups * ((without - np.mean(without)) ** 2).sum())
 value, half = frechet(x, y), stats.t.ppf(0.975, groups - 1) * error
-out["jackknife"] = {"a": p, "b": q, "groups": groups, "without": without,
-                    "value": value, "stdErr": error, "low": value - half, "high": value + half}
+out["jackknife"] = {"a": p, "b": q, "groups": groups, "without": without, "value": value, "stdErr": error,
+                    "low": value - half,
+                    "high": value + half}
 
 for p, q, limit in [((41, 50, 2, 0, 1, 0), (42, 61, 2, 0.3, 1, 0), 0),
                     ((43, 300, 5, 100, 1, 0.1), (44, 200, 5, 100, 1, 0.1), 0),

@@ -1,4 +1,5 @@
-"""Writes resize.json: grey images resized, and colour images made grey, by Pillow; base64. resize_test.go makes the same inputs.
+"""Writes resize.json: grey images resized and colour images converted to grey by Pillow, in base64. resize_test.go
+makes the same inputs.
 
 usage: resize.py > resize.json
 """
@@ -11,7 +12,7 @@ from PIL import Image
 
 
 def noise(n, seed):
-    """Bytes of a linear congruential generator; every other 32 of them black or white, where overshoot is clipped."""
+    """Bytes of a linear congruential generator; every other run of 32 is black or white, to clip overshoot."""
     out = np.zeros(n, np.uint8)
     s = seed
     for i in range(n):
@@ -25,9 +26,23 @@ def b64(a):
     return base64.b64encode(np.asarray(a, np.uint8).tobytes()).decode()
 
 
-filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+filters = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 resized = []
-sizes = [(140, 140, 64, 64), (64, 64, 32, 32), (37, 53, 16, 16), (16, 16, 37, 21), (5, 200, 9, 7), (1, 1, 4, 4), (7, 3, 1, 1), (33, 20, 33, 10), (20, 33, 7, 33)]
+sizes = [
+    (140, 140, 64, 64),
+    (64, 64, 32, 32),
+    (37, 53, 16, 16),
+    (16, 16, 37, 21),
+    (5, 200, 9, 7),
+    (1, 1, 4, 4),
+    (7, 3, 1, 1),
+    (33, 20, 33, 10),
+    (20, 33, 7, 33),
+]
 for i, (h, w, oh, ow) in enumerate(sizes):
     src = Image.fromarray(noise(h * w, i).reshape(h, w))
     for name, f in filters.items():

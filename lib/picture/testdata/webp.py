@@ -1,4 +1,4 @@
-"""Writes webp.json: WebP files and their pixels as Pillow (libwebp) decodes them, base64.
+"""Writes webp.json: WebP files and their pixels as Pillow (libwebp) decodes them, in base64.
 
 usage: webp.py > webp.json
 """
@@ -17,7 +17,14 @@ for w, h, lossless in (17, 13, False), (24, 16, False), (1, 1, False), (2, 5, Fa
     f = io.BytesIO()
     Image.fromarray(rgb).save(f, "webp", quality=92, lossless=lossless)
     pixels = np.asarray(Image.open(io.BytesIO(f.getvalue())).convert("RGB")).transpose(2, 0, 1)
-    out.append({"w": w, "h": h, "file": base64.b64encode(f.getvalue()).decode(), "pixels": base64.b64encode(pixels.tobytes()).decode()})
+    out.append(
+        {
+            "w": w,
+            "h": h,
+            "file": base64.b64encode(f.getvalue()).decode(),
+            "pixels": base64.b64encode(pixels.tobytes()).decode(),
+        }
+    )
 f = io.BytesIO()
 Image.fromarray(np.full((6, 7, 4), 128, np.uint8)).save(f, "webp", quality=92)
 out.append({"w": 7, "h": 6, "file": base64.b64encode(f.getvalue()).decode(), "pixels": ""})  # transparent: refused

@@ -1,5 +1,5 @@
-"""Writes golden.safetensors by the format's specification, with the standard library alone: a length, a header in JSON, the
-data (https://huggingface.co/docs/safetensors). Tensors are neither in the order of their names nor of their types."""
+"""Writes golden.safetensors with the standard library only, following the specification of the format: a length, a
+header in JSON, the data (https://huggingface.co/docs/safetensors). Tensors are sorted neither by name nor by type."""
 import json
 import os
 import struct

@@ -1,8 +1,8 @@
 """Training steps of potentials in PyTorch, for comparison: python3 golden.py > golden.json
 
-The networks are written after guided diffusion's layout and the losses after the formulas L4, L5 and L7, without a
-look at the Go code. Everything runs in float64; grad Phi is differentiated a second time by autograd. Weights and data come
-from wave, which is exact in every language; dropout masks from Philox, written after its paper.
+The networks follow the layout of guided diffusion, the losses the formulas L4, L5 and L7, independently of the Go code.
+Everything runs in float64; autograd differentiates grad Phi a second time. Weights and data come from wave, which is
+exact in every language; dropout masks come from Philox, written from its paper.
 """
 import json
 import math
@@ -22,7 +22,7 @@ def wave(k, shape):
 
 
 class LabelTable(nn.Embedding):
-    """a row for each label, nothing for -1"""
+    """a row for each label, zeros for -1"""
 
     def forward(self, y):
         return (y >= 0)[:, None] * super().forward(y.clamp(0))
@@ -71,7 +71,7 @@ class WideBlock(nn.Module):
 
 
 class WRN(nn.Module):
-    """a WideResNet without normalisation and with SiLU; Phi is linear in the sums over space of its channels."""
+    """a WideResNet without normalisation and with SiLU; Phi is linear in the spatial sums of its channels."""
 
     def __init__(self, image, depth, width, time, classes=0):
         super().__init__()
@@ -180,7 +180,7 @@ class First(nn.Conv2d):
 
 
 class UNet(nn.Module):
-    """guided diffusion's UNetModel with one head; Phi = |x - f|²/2. Without attention there is none in the middle."""
+    """guided diffusion's UNetModel with one head; Phi = |x - f|²/2. Without attention the middle has none either."""
 
     def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0, classes=0):
         super().__init__()
@@ -264,14 +264,14 @@ def summary(k, v):
 
 
 def probe(k, v):
-    """enough of a tensor to tell it from another: sum, product with wave, norm, and elements from first to last"""
+    """a fingerprint of a tensor: sum, product with wave, norm, and elements from first to last"""
     v = v.detach().flatten()
     some = v[[i * (len(v) - 1) // 3 for i in range(4)]]
     return [v.sum().item(), (v * wave(k, v.shape)).sum().item(), v.norm().item(), *some.tolist()]
 
 
 def clip_std(adam, factor, beta2):
-    """clipping of each gradient element by its second moment so far, as the released code does; how many it clips"""
+    """clips each gradient element by its second moment so far, as the released code does; counts the clipped ones"""
     count = 0
     for group in adam.param_groups:
         for p in group["params"]:
@@ -302,7 +302,8 @@ def case(net, kind, section, shape, schedule, w, objective, times, options={}, s
     adam = torch.optim.AdamW(net.parameters(), lr=1, betas=(c["Beta1"], c["Beta2"]), eps=c["Epsilon"],
                              weight_decay=c.get("WeightDecay", 0))
     out = dict(config=config, objective=objective, seed=Dropped.seed, optim=c, batch=batch, times=times,
-               names=list(params), shapes=[list(p.shape) for p in params.values()], loss=[], grad_norm=[], rms=[], weight=[], clipped=[], losses=[], squares=[], values=[])
+               names=list(params), shapes=[list(p.shape) for p in params.values()],
+               loss=[], grad_norm=[], rms=[], weight=[], clipped=[], losses=[], squares=[], values=[])
     if classes:
         config["classes"] = classes
         out["labels"] = labels.tolist()
@@ -336,7 +337,7 @@ def case(net, kind, section, shape, schedule, w, objective, times, options={}, s
         loss = (weight * per).mean() / d
         adam.zero_grad()
         loss.backward()
-        for p in params.values():  # what the loss does not depend on has the gradient 0; PyTorch would not let it decay
+        for p in params.values():  # parameters without influence: gradient 0, not None, so that they decay
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         grads = [p.grad.clone() for p in params.values()]
         norm = nn.utils.clip_grad_norm_(net.parameters(), c["ClipNorm"] or math.inf)
@@ -409,7 +410,7 @@ def main():
         wrn(3, 1, True, "linear", 1.0, "matching", ts[:2]),
         wrn(1, 2, True, "linear", 1.0, "energy", ts[:2]),
         wrn(2, 1, False, "linear", 1.0, "matching", ts[:2]),
-        # All that the optimiser can do at once: half-lives of less than a step and of more than early averages have.
+        # All features of the optimiser at once, with half-lives below one step and above those of the early averages.
         mlp("linear", 2.0, "energy", ts + [0.27], dict(
             WeightDecay=2.0, ClipNorm=3.0, ClipStd=0.5, Accumulate=3, EMAHalfLifeImages=[40.0, 2.0, 0.0]), 5),
         unet(1, {}, "linear", 1.0, "matching", ts[:4], dict(
@@ -421,7 +422,9 @@ def main():
         mlp("cosine", 2.0, "energy", ts),
         mlp("vp", 2.0, "matching", ts),
     ]
-    round_ = lambda v: [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
+    round_ = lambda v: (
+        [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
+    )
     print("[")
     print(",\n".join(json.dumps({k: round_(v) for k, v in c.items()}) for c in cases))
     print("]")

@@ -1,12 +1,12 @@
-"""The loss of trained weights on held-out images, in PyTorch: every file on the same images, times and noises, so that files
-can be compared far more finely than by samples, whose distance from the data moves with the noises they start from.
+"""Computes the loss of trained weights on held-out images, in PyTorch. All files get the same images, times and noise,
+so this compares them far more precisely than samples do, whose distance from the data depends on their noise.
 
 usage: torch_loss.py FILE... [options]; --help lists them
 
-FILE is a state dict (.pth, as torch_train.py writes it) or safetensors (as train export writes them, whoever trained them)
-of a U-Net on the linear path; those of --velocity files are velocities, not potentials. Prints a line of JSON a file:
+FILE holds the weights of a U-Net on the linear path: a state dict (.pth, from torch_train.py) or safetensors (from
+train export). --velocity files are networks that output the velocity itself. Prints one line of JSON for each file:
   loss    mean of |dx/dt - v|²/2 over all components, images and times (equation L5), and in five bins of time
-  after   the mean of its difference from the first file, image by image, and the standard error of that
+  after   the mean difference from the first file, image by image, and its standard error
 """
 import argparse
 import gzip
@@ -23,10 +23,16 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
 
 
 def options():
-    p = argparse.ArgumentParser(description="held-out loss of weights", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = argparse.ArgumentParser(
+        description="held-out loss of weights", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     p.add_argument("files", nargs="+")
-    p.add_argument("--velocity", action="append", default=[], help="a further file, of a network that is the velocity itself")
-    p.add_argument("--images", default="/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz", help="idx file, .gz")
+    p.add_argument(
+        "--velocity", action="append", default=[], help="a further file, of a network that is the velocity itself"
+    )
+    p.add_argument(
+        "--images", default="/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz", help="idx file, .gz"
+    )
     p.add_argument("--n", type=int, default=10000)
     p.add_argument("--batch", type=int, default=100)
     p.add_argument("--channels", type=int, default=16)
@@ -42,7 +48,10 @@ def weights(path):
         size, = struct.unpack("<Q", f.read(8))
         head, body = json.loads(f.read(size)), f.read()
     head.pop("__metadata__", None)
-    return {k: torch.frombuffer(bytearray(body[slice(*v["data_offsets"])]), dtype=torch.float32).reshape(v["shape"]) for k, v in head.items()}
+    return {
+        k: torch.frombuffer(bytearray(body[slice(*v["data_offsets"])]), dtype=torch.float32).reshape(v["shape"])
+        for k, v in head.items()
+    }
 
 
 def read(path, n):
@@ -50,11 +59,13 @@ def read(path, n):
         raw = f.read()
     magic, count, h, w = np.frombuffer(raw[:16], ">u4")
     assert magic == 0x803, f"{path} does not begin like an idx file of images"
-    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=16).reshape(count, 1, h, w)[:n].copy()).float() / 127.5 - 1
+    return (
+        torch.from_numpy(np.frombuffer(raw, np.uint8, offset=16).reshape(count, 1, h, w)[:n].copy()).float() / 127.5 - 1
+    )
 
 
 def losses(o, path, images, t, eps):
-    """Of every image, float64 [N]."""
+    """The loss of every image, float64 [N]."""
     net = models.UNet(images.shape[1], o.channels, o.channel_mult, 1, o.groups)
     net.load_state_dict(weights(path))
     net.eval().requires_grad_(False)

@@ -1,8 +1,8 @@
 """The potentials in PyTorch, for timing and comparison: mlp, wrn and unet, with the parameters of lib/potential.
 
-Order, names and shapes of the parameters are those of the Go networks, so that weights move by position; every network
-maps x [N, ...] and t [N] to Phi [N], and the method field of MLP and UNet to the output of their last layer. Operations are
-the ones PyTorch is quickest with: fused group_norm and silu, convolutions through oneDNN, a single addmm for a linear layer.
+Parameters have the order, names and shapes of the Go networks, so weights can be copied by position. Every network maps
+x [N, ...] and t [N] to Phi [N]; the method field of MLP and UNet returns the output of their last layer. The operations
+are PyTorch's fastest: fused group_norm and silu, convolutions through oneDNN, a single addmm for a linear layer.
 """
 import math
 
@@ -55,7 +55,7 @@ class WRNBlock(nn.Module):
 
 
 class WRN(nn.Module):
-    """WideResNet (arXiv 1605.07146) without normalisation, on which a potential would depend through its batch."""
+    """WideResNet (arXiv 1605.07146) without normalisation, which would make a potential depend on its batch."""
 
     def __init__(self, image, depth, width, time):
         super().__init__()
@@ -136,7 +136,7 @@ class First(nn.Conv2d):
 
 
 class LabelTable(nn.Embedding):
-    """guided diffusion's label_emb, and nothing for a label of -1."""
+    """guided diffusion's label_emb, and zeros for a label of -1."""
 
     def forward(self, y):
         return (y >= 0)[:, None] * super().forward(y.clamp(0))
@@ -187,7 +187,7 @@ class UNet(nn.Module):
             nn.init.zeros_(p)
 
     def field(self, x, t, y=None):
-        """f(x, t), of the shape of x; y are labels where the network knows classes."""
+        """f(x, t), of the shape of x; y: labels, for conditional networks."""
         emb = self.time_embed(timestep_embedding(t, self.channels))
         emb = F.silu(emb if self.label_emb is None else emb + self.label_emb(y))
         h, hs = x, []

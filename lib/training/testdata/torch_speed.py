@@ -1,17 +1,20 @@
-"""Times one case of the comparison in PyTorch, on two threads, and says what memory it takes.
+"""Measures the time and the memory of one case of the comparison in PyTorch, on two threads.
 
-usage: torch_speed.py CASE SECONDS    prints {"ms": median of a step, "steps": counted}, then the memory
-       torch_speed.py CASE -          reads a number of seconds a line from standard input and answers each; the memory
-                                      at the end of the input
-       torch_speed.py CASE check      prints the loss and the gradient's norm on weights and data that are the same in
-                                      every language
+usage: torch_speed.py CASE SECONDS    prints {"ms": median of a step, "steps": number of steps}, then the memory
+       torch_speed.py CASE -          reads a number of seconds from each line of standard input and answers with a
+                                      line each, then the memory at the end of the input
+       torch_speed.py CASE check      prints the loss and the norm of the gradient, for weights and data that are the
+                                      same in every language
 
 A case is one training step (matching, double backward, Adam, global-norm clipping, moving average of the weights), or
-Phi and its gradient in x alone for the cases field-*, or features of Inception. The batch is drawn before and not timed; the first steps are not
-counted. PyTorch runs as it is quickest here. Measured on one thread of Debian 12's 1.13, a step of the demo's network and
-its field: contiguous tensors 980 and 270 ms, TORCH_SPEED_LAYOUT=channels_last 1470 and 430 ms (no difference for
-wrn-10-4); freed memory kept for the next step 770 and 235 ms, against TORCH_SPEED_MALLOC=default, which has the kernel
-clear every large tensor's pages again; Adam over all parameters at once as quick as TORCH_SPEED_FOREACH=0, or quicker.
+Phi and its gradient in x for the cases field-*, or features of Inception. Drawing the batch is not timed, and the first
+steps are not counted.
+
+PyTorch uses its fastest settings. Times of a step of the demo's network and of its field, on one thread of Debian 12's
+PyTorch 1.13: 980 and 270 ms with contiguous tensors, 1470 and 430 ms with TORCH_SPEED_LAYOUT=channels_last (no
+difference for wrn-10-4). Keeping freed memory for the next step reduces this to 770 and 235 ms; with
+TORCH_SPEED_MALLOC=default the kernel clears the pages of every large tensor again. Adam over all parameters at once is
+at least as fast as TORCH_SPEED_FOREACH=0.
 """
 import ctypes
 import json
@@ -57,10 +60,10 @@ CASES = {  # network, sample shape, batch, objective
 
 
 class Inception(torch.nn.Module):
-    """The features of images at the last layer, resizing included, with weights by formula."""
+    """The features of images at the last layer, including the resize, with weights from a formula."""
 
     def __init__(self):
-        import inception  # a case of its own: it needs Pillow
+        import inception  # imported here because it needs Pillow
 
         super().__init__()
         self.code = inception
@@ -98,7 +101,15 @@ def wave(k, *shape):
 check = sys.argv[2] == "check"
 if check and objective == "features":
     values = net.features()
-    print(json.dumps(dict(parameters=sum(p.numel() for p in params), value=values.double().mean().item(), norm=values.double().norm().item())))
+    print(
+        json.dumps(
+            dict(
+                parameters=sum(p.numel() for p in params),
+                value=values.double().mean().item(),
+                norm=values.double().norm().item(),
+            )
+        )
+    )
     sys.exit()
 if check:
     for k, (name, p) in enumerate(net.named_parameters()):
@@ -131,11 +142,11 @@ def gradients():
     if objective == "matching":
         loss = 0.5 * (grad - (x - eps)).square().sum() / (batch * dim)
     else:
-        # sigma = 1 - t is both the innovation's divisor and, in the loss's weight, its factor.
+        # sigma = 1 - t cancels: the innovation is divided by it and the weight of the loss multiplies by it.
         c = eps.square().flatten(1).sum(1) - dim - (eps * x).flatten(1).sum(1)
         loss = (0.5 * (1 - t) * grad.square().flatten(1).sum(1) + phi * c).sum() / (batch * dim)
-    # Not loss.backward(), which would take the gradient in xt as well.
-    # The bias of a last linear layer has no part in grad Phi, so none in the matching loss.
+    # Not loss.backward(), which would also compute the gradient in xt.
+    # The bias of a last linear layer does not affect grad Phi, hence not the matching loss.
     return loss, torch.autograd.grad(loss, params, allow_unused=True)
 
 
@@ -159,14 +170,18 @@ if check:
     else:
         loss, grads = gradients()
         values = loss.item(), torch.stack([g.norm() for g in grads if g is not None]).norm().item()
-    print(json.dumps(dict(parameters=sum(p.numel() for p in params), tensors=len(params), value=values[0], norm=values[1])))
+    print(
+        json.dumps(
+            dict(parameters=sum(p.numel() for p in params), tensors=len(params), value=values[0], norm=values[1])
+        )
+    )
     sys.exit()
 
 count = 0
 
 
 def steps(seconds):
-    """Median milliseconds of the steps of so many seconds, three at least."""
+    """Median time of a step in milliseconds, from at least three steps in the given number of seconds."""
     global count
     took, begin, cpu = [], time.perf_counter(), time.process_time()
     while len(took) < 3 or time.perf_counter() - begin < seconds:

@@ -1,6 +1,6 @@
-"""Trains in PyTorch what the stage train trains, and samples it: an implementation that shares no code with ours, for tables
-"ours beside PyTorch". Same networks, same initial distributions, same optimiser, same times and noise in distribution;
-the draws themselves are PyTorch's own, so runs agree in their statistics and not number by number.
+"""Trains and samples in PyTorch what the stage train trains: an independent implementation to compare with. Networks,
+initial distributions, optimiser and the distributions of times and noise are the same. The random numbers are PyTorch's
+own, so runs agree in their statistics but not value by value.
 
 usage: torch_train.py --data DATA --out DIR (--steps N | --minutes M) [options]; --help lists them
 
@@ -8,17 +8,18 @@ usage: torch_train.py --data DATA --out DIR (--steps N | --minutes M) [options];
   --method velocity    flow matching as usual: the same U-Net's output f is the velocity, loss |f - v|²/2
 
 on the linear path x_t = t·x + (1-t)·w·eps, v = x - w·eps. Writes into DIR
-  metrics.ndjson       a line every --log-every steps: step, mean loss and gradient norm since the last line, seconds of training
+  metrics.ndjson       a line every --log-every steps: step, mean loss and gradient norm since the last line, seconds
+                       of training
   samples-STEP.npz     at the end and at the steps of --sample-at: arr_0, uint8 [N, H, W, C] or float32 [N, D], which
-                       bin/eval run --input samples=... and bin/eval folders take: both are scored by one program
-  samples-STEP.png     the first 64 of them, where Pillow is there
-  weights-STEP.pth     then, too: the averaged weights as a state dict, which train import makes a checkpoint of, so that
-                       both can be sampled by one program
-  summary.json         what was run and how quickly; printed too
+                       bin/eval run --input samples=... and bin/eval folders accept
+  samples-STEP.png     the first 64 of them, if Pillow is installed
+  weights-STEP.pth     at the same steps: the averaged weights as a state dict, which bin/train import accepts
+  summary.json         options and speed; also printed
 
-Data: fashion-mnist (idx files in --path), cifar10 (--path: a directory of .bin files, or the archive, .tar.gz or .tar.xz),
-8gaussians (drawn; the field's error against the closed form is measured too, as train --field-every does).
-Threads: OMP_NUM_THREADS. Memory and layout are as torch_speed.py found them quickest.
+Data: fashion-mnist (idx files in --path), cifar10 (--path: a directory of .bin files, or the archive, .tar.gz or
+.tar.xz), 8gaussians (drawn; the error of the field compared with the closed form is measured too, as by train
+--field-every).
+Threads: OMP_NUM_THREADS. Memory and layout use the settings that torch_speed.py found fastest.
 """
 import argparse
 import copy
@@ -44,11 +45,15 @@ EDGE = 1e-5  # keeps times off the ends of the path
 
 
 def options():
-    p = argparse.ArgumentParser(description="train a potential or a velocity in PyTorch", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = argparse.ArgumentParser(
+        description="train a potential or a velocity in PyTorch", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     p.add_argument("--method", choices=["potential", "velocity"], default="potential")
     p.add_argument("--data", choices=["fashion-mnist", "cifar10", "8gaussians"], required=True)
     p.add_argument("--path", help="where the data's files are", default="/usr/share/datasets/fashion-mnist")
-    p.add_argument("--n-train", type=int, default=0, help="training samples, from the first; 0: all (8gaussians: 50000)")
+    p.add_argument(
+        "--n-train", type=int, default=0, help="training samples, from the first; 0: all (8gaussians: 50000)"
+    )
     p.add_argument("--out", required=True)
     length = p.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int)
@@ -99,7 +104,11 @@ def read_images(o):
         found = {b: open(os.path.join(inner if os.path.isdir(inner) else o.path, b), "rb").read() for b in batches}
     else:
         with tarfile.open(o.path, "r:*") as archive:
-            found = {os.path.basename(m.name): archive.extractfile(m).read() for m in archive if os.path.basename(m.name) in batches}
+            found = {
+                os.path.basename(m.name): archive.extractfile(m).read()
+                for m in archive
+                if os.path.basename(m.name) in batches
+            }
     records = np.concatenate([np.frombuffer(found[b], np.uint8).reshape(-1, 3073) for b in batches])
     return records[:, 1:].reshape(-1, 3, 32, 32)
 
@@ -172,7 +181,7 @@ class Batches:
 
 
 def rate(o, step, done):
-    """The learning rate of a step (0 for the first) at a share done of the whole training."""
+    """The learning rate of a step (counted from 0) after the given fraction of the training."""
     r = o.learning_rate * (min(1, (step + 1) / o.warmup) if o.warmup else 1)
     return r * 0.5 * (1 + math.cos(math.pi * min(1, done))) if o.decay == "cosine" else r
 
@@ -193,8 +202,8 @@ class Trainer:
         v = x - o.prior_std * eps
         field = velocity(self.net, o.method, at * x + (1 - at) * o.prior_std * eps, t, create_graph=True)
         loss = 0.5 * (field - v).square().mean()
-        # Not loss.backward(), which would take the gradient in x as well. The bias of a last linear layer has no part in
-        # grad Phi.
+        # Not loss.backward(), which would also compute the gradient in x. The bias of a last linear layer does not
+        # affect grad Phi.
         for p, g in zip(self.params, torch.autograd.grad(loss, self.params, allow_unused=True)):
             p.grad = g
         norm = torch.nn.utils.clip_grad_norm_(self.params, o.clip_norm or math.inf)
@@ -281,7 +290,9 @@ def main():
                 loss, norm = np.mean(window, 0)
                 if not math.isfinite(loss):
                     sys.exit(f"training diverged by step {step}")
-                line = dict(step=step, loss=round(float(loss), 6), grad_norm=round(float(norm), 6), seconds=round(seconds, 3))
+                line = dict(
+                    step=step, loss=round(float(loss), 6), grad_norm=round(float(norm), 6), seconds=round(seconds, 3)
+                )
                 if ring and (step % 500 < o.log_every or finished()):
                     line["field_error"] = ring.errors(run.flow)
                 print(json.dumps(line), file=metrics, flush=True)
@@ -291,9 +302,11 @@ def main():
                 samples()
     samples()
     summary = dict(
-        torch=torch.__version__, threads=torch.get_num_threads(), method=o.method, parameters=sum(p.numel() for p in run.params),
+        torch=torch.__version__, threads=torch.get_num_threads(), method=o.method,
+        parameters=sum(p.numel() for p in run.params),
         steps=step, images=step * o.batch, final_loss=line["loss"], train_seconds=round(seconds, 2),
-        samples_per_second=round(step * o.batch / seconds, 3), sampling=sampling, evaluations=2 * o.sample_steps, options=vars(o))
+        samples_per_second=round(step * o.batch / seconds, 3), sampling=sampling,
+        evaluations=2 * o.sample_steps, options=vars(o))
     with open(os.path.join(o.out, "summary.json"), "w") as f:
         json.dump(summary, f, indent=1)
     del summary["options"]

@@ -1,9 +1,6 @@
-// Package catalog finds stage programs and asks them what they are.
-//
-// The runner knows nothing about any stage: names, parameters, inputs and
-// outputs all come from `STAGE describe`. Programs are looked for in one
-// directory only, normally the runner's own, because a stage name such as
-// `eval` or `sample` may well be something else on PATH.
+// Package catalog finds stage programs and their descriptions. The runner has no stages built in: names, parameters,
+// inputs and outputs all come from `STAGE describe`. Programs are only looked for in one directory, normally the
+// runner's own, because on PATH a name such as `eval` or `sample` may be a different program.
 package catalog
 
 import (
@@ -24,8 +21,7 @@ import (
 	"vapo/pipeline/internal/child"
 )
 
-// Catalog knows the stage programs of one directory. It is safe for
-// concurrent use.
+// Catalog holds the stage programs of one directory. It is safe for concurrent use.
 type Catalog struct {
 	dir     string
 	mu      sync.Mutex
@@ -41,15 +37,15 @@ type Entry struct {
 	err  error
 }
 
-// New gives the catalog of dir.
+// New returns the catalog of dir.
 func New(dir string) *Catalog { return &Catalog{dir: dir, entries: map[string]*Entry{}} }
 
-// Dir is where the programs are looked for.
+// Dir returns the directory.
 func (c *Catalog) Dir() string { return c.dir }
 
 // Names lists the programs in the directory that may be stages, for hints.
 func (c *Catalog) Names() []string {
-	files, _ := os.ReadDir(c.dir) // no directory, no names
+	files, _ := os.ReadDir(c.dir) // no names if this fails
 	var names []string
 	for _, f := range files {
 		info, err := f.Info()
@@ -60,7 +56,7 @@ func (c *Catalog) Names() []string {
 	return names
 }
 
-// Stage describes a stage program, once. A program that is not there gives
+// Stage returns a stage program with its description, which is read once. If the program does not exist the error is
 // os.ErrNotExist.
 func (c *Catalog) Stage(ctx context.Context, name string) (*Entry, error) {
 	c.mu.Lock()
@@ -87,14 +83,13 @@ func (c *Catalog) describe(ctx context.Context, path, name string) (contract.Des
 		return d, fmt.Errorf("%s describe: %w", path, err)
 	}
 	if d.Stage != name {
-		return d, fmt.Errorf("%s says it is stage %q", path, d.Stage)
+		return d, fmt.Errorf("%s describes itself as stage %q", path, d.Stage)
 	}
 	return d, nil
 }
 
-// Check asks a stage to validate parameters and resolve those left out or set
-// to auto. Its refusal comes in the stage's own words and with its exit code: a
-// source that is not there is no mistake of the recipe.
+// Check makes a stage validate parameters and resolve those that are missing or auto. Its error has the stage's own
+// message and exit code, since not every error is a mistake in the recipe: a source file may be missing.
 func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (map[string]any, error) {
 	given, err := json.Marshal(params)
 	if err != nil {
@@ -123,7 +118,7 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 	return d.Resolved, nil
 }
 
-// call runs a stage for a question, which takes it milliseconds.
+// call runs a stage for its description, which takes milliseconds.
 func call(ctx context.Context, path string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

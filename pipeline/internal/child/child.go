@@ -1,11 +1,8 @@
-// Package child starts programs that cannot outlive this one.
-//
-// A runner that is killed with SIGKILL cannot tidy up, so nothing it started
-// may depend on being told to stop. Each child holds the read end of a pipe
-// whose only write end is here (see contract.ParentFD): the kernel closes it when
-// this process is gone, and the child leaves. On Linux the kernel also kills
-// the child itself. Each child leads its own process group, so that Ctrl-C at
-// the terminal reaches this process alone, which then decides.
+// Package child starts programs that cannot outlive this one. A runner killed with SIGKILL cannot stop its children.
+// Therefore each child holds the read end of a pipe whose only write end is here (see contract.ParentFD): the kernel
+// closes it when this process ends, and the child exits. On Linux the kernel also kills the child itself. Each child
+// leads its own process group, so that Ctrl-C at the terminal reaches only this process, which then stops its children
+// in order.
 package child
 
 import (
@@ -32,8 +29,8 @@ func pipe() (*os.File, error) {
 	return lifeline.r, lifeline.err
 }
 
-// Run starts cmd and waits for it. When ctx ends it asks the child to stop
-// with SIGTERM; if the child is still there after grace, it is killed.
+// Run starts cmd and waits for it. When ctx ends it sends the child SIGTERM, and kills it if it is still running after
+// grace.
 func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	r, err := pipe()
 	if err != nil {
@@ -47,8 +44,8 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = time.Second // a grandchild must not hold our pipes open
 
-	// The kernel's death signal follows the thread that started the child, so
-	// that thread has to last as long as the child.
+	// The kernel sends the death signal when the thread that started the child ends, so that thread must outlive the
+	// child.
 	result := make(chan error, 1)
 	started := make(chan error, 1)
 	go func() {
@@ -79,11 +76,11 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 }
 
 func signalGroup(pid int, sig syscall.Signal) {
-	_ = syscall.Kill(-pid, sig) // gone already is fine
+	_ = syscall.Kill(-pid, sig) // it may have ended already
 }
 
-// ExitCode is the exit code of a program that Run waited for; for one killed
-// by a signal it is 128 + the signal, as shells have it.
+// ExitCode returns the exit code of a program that Run waited for. If a signal killed it, that is 128 + the signal, as
+// in shells. ok is false if the program did not run.
 func ExitCode(err error) (code int, bySignal bool, ok bool) {
 	if err == nil {
 		return 0, false, true

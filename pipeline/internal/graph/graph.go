@@ -1,8 +1,7 @@
-// Package graph turns a recipe into steps that are known to fit together:
-// every stage exists, every parameter has a name and type its stage declares,
-// every input is connected to something of the right media type, and there is
-// an order to run them in. All of it is settled before anything runs, because
-// a misspelt parameter of the last step should not cost an hour.
+// Package graph turns a recipe into steps that fit together: every stage exists, every parameter has a name and type
+// that its stage declares, every input is connected to something of the right media type, and there is an order to run
+// the steps in. All of this is checked before anything runs, because a misspelt parameter of the last step should not
+// cost an hour.
 package graph
 
 import (
@@ -18,14 +17,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vapo/lib/artifact"
 	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/pipeline/internal/catalog"
 	"vapo/pipeline/internal/recipe"
 )
 
-// Source is where an input comes from: an output of another step, or a REF
-// from outside (sha256:…, ref:name, or a file to import).
+// Source is the origin of an input: an output of another step, a reference (sha256:… or ref:name), or a file to import.
 type Source struct {
 	Step, Output string
 	Ref          string
@@ -52,11 +51,10 @@ type Node struct {
 	Needs   []string // names of the steps it takes inputs from, sorted
 }
 
-// Name is the step's name.
+// Name returns the step's name.
 func (n *Node) Name() string { return n.Step.Name }
 
-// Graph is a whole recipe; Nodes stand in an order in which they can run, file
-// order where there is a choice.
+// Graph is a whole recipe. Nodes are in an order in which they can run, in file order if there is a choice.
 type Graph struct {
 	Recipe *recipe.Recipe
 	Nodes  []*Node
@@ -71,8 +69,8 @@ func (g *Graph) Node(name string) (*Node, bool) {
 	return g.Nodes[i], true
 }
 
-// Build connects and checks a recipe. Its first mistake in file order, of the
-// first kind that has one, is the error.
+// Build connects and checks a recipe. Checks run one kind after the other; the error is the first mistake in file
+// order.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, error) {
 	nodes := make([]*Node, len(r.Steps))
 	for i, s := range r.Steps {
@@ -110,8 +108,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	return &Graph{Recipe: r, Nodes: ordered}, nil
 }
 
-// each calls f for every node at once and returns the error of the first node
-// in file order that has one.
+// each calls f for all nodes concurrently and returns the error of the first node in file order that has one.
 func each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) error) error {
 	errs := make([]error, len(nodes))
 	var group errgroup.Group
@@ -133,7 +130,8 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	n.Stage, err = c.Stage(ctx, n.Step.Stage)
 	if errors.Is(err, os.ErrNotExist) {
 		if len(c.Names()) == 0 {
-			return failure.New(failure.Usage, "run make build, or name the directory with --bin", "there are no stage programs in %s", c.Dir())
+			return failure.New(failure.Usage, "run make build, or name the directory with --bin",
+				"no stage programs in %s", c.Dir())
 		}
 		return recipe.Error(n.Step.Pos, recipe.Suggest(n.Step.Stage, c.Names(), "the stages are"),
 			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
@@ -144,7 +142,7 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	return nil
 }
 
-// connect finds the source of every input.
+// connect finds the sources of all inputs.
 func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 	d := n.Stage.Description
 	for _, in := range n.Step.Inputs {
@@ -172,13 +170,12 @@ func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 	return nil
 }
 
-// stepOutput is how an input names an output of another step. A path has a
-// slash or a leading dot.
+// stepOutput is the form in which an input names an output of another step. A path has a slash or a leading dot.
 var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
 
 func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port contract.Port) (Source, error) {
 	switch {
-	case strings.HasPrefix(in.From, "ref:"), strings.HasPrefix(in.From, "sha256:"):
+	case artifact.IsReference(in.From):
 		return Source{Ref: in.From, Pos: in.Pos}, nil
 	case strings.ContainsRune(in.From, '/') || strings.HasPrefix(in.From, "."):
 		path := in.From
@@ -236,13 +233,14 @@ func (n *Node) params() (map[string]any, error) {
 	}
 	for _, p := range d.Params {
 		if _, ok := out[p.Name]; p.Required && !ok {
-			return nil, recipe.Error(n.Step.Pos, p.Help, "step %s: parameter %s of stage %s must be given", n.Name(), p.Name, d.Stage)
+			return nil, recipe.Error(n.Step.Pos, p.Help, "step %s: parameter %s of stage %s must be given", n.Name(), p.Name,
+				d.Stage)
 		}
 	}
 	return out, nil
 }
 
-// paramsPos is where to point when a stage refuses the parameters together.
+// paramsPos returns the position for errors about the parameters as a whole.
 func (n *Node) paramsPos() recipe.Pos {
 	if len(n.Step.Params) > 0 {
 		return n.Step.Params[0].Pos
@@ -258,7 +256,7 @@ func names(ports []contract.Port) []string {
 	return out
 }
 
-// order sorts nodes so that each comes after those it needs, or shows a cycle.
+// order sorts nodes so that each one comes after those it needs, or returns an error that shows a cycle.
 func order(nodes []*Node) ([]*Node, error) {
 	byName := make(map[string]*Node, len(nodes))
 	for _, n := range nodes {
@@ -279,7 +277,7 @@ func order(nodes []*Node) ([]*Node, error) {
 	return out, nil
 }
 
-// cycle walks needs among the steps that cannot be placed until one repeats.
+// cycle follows needs among the steps that cannot be placed until a step repeats.
 func cycle(nodes []*Node, byName map[string]*Node, placed map[string]bool) error {
 	i := slices.IndexFunc(nodes, func(n *Node) bool { return !placed[n.Name()] })
 	path := []string{nodes[i].Name()}

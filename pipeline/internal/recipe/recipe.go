@@ -1,11 +1,7 @@
-// Package recipe reads pipeline recipes: YAML files that name steps, the stage
-// each one runs, its parameters and where its inputs come from.
-//
-// Reading is strict. A recipe decides hours of computing, so a key nobody
-// knows is an error with its position and never a silent default; so are
-// duplicate keys, anchors, tags and a second document. Whether a stage or a
-// parameter exists is not known here: that is the graph package's question to
-// the stages themselves.
+// Package recipe reads pipeline recipes: YAML files that list steps, with the stage that each one runs, its parameters
+// and the origins of its inputs. Reading is strict. A recipe decides about hours of computing, so an unknown key is an
+// error with its position; so are duplicate keys, anchors, tags and a second document. Whether a stage or a parameter
+// exists is checked later, by package graph.
 package recipe
 
 import (
@@ -18,8 +14,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// MaxSize bounds a recipe file, in bytes. It is far above any recipe and keeps
-// a hostile one from costing more than a moment.
+// MaxSize bounds a recipe file, in bytes. It is far above any recipe and bounds the time that a hostile one can cost.
 const MaxSize = 256 << 10
 
 // Pos is a place in a recipe, or in a --set argument.
@@ -52,14 +47,13 @@ type Step struct {
 	Params      []Param
 }
 
-// Input says where the named input of a step comes from.
+// Input is the origin of a named input of a step.
 type Input struct {
 	Name, From string
 	Pos        Pos // of From
 }
 
-// Param is a parameter as written: string, bool, int64, uint64, float64, nil,
-// []any or map[string]any.
+// Param is a parameter as written: string, bool, int64, uint64, float64, nil, []any or map[string]any.
 type Param struct {
 	Name  string
 	Value any
@@ -75,7 +69,8 @@ func Error(pos Pos, hint, format string, args ...any) error {
 func Load(path string) (*Recipe, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, failure.New(failure.Usage, "give the path of a recipe, for example pipeline/recipes/demo.yaml", "recipe: %w", err)
+		return nil, failure.New(failure.Usage, "give the path of a recipe, for example pipeline/recipes/demo.yaml",
+			"recipe: %w", err)
 	}
 	if info.Size() > MaxSize || !info.Mode().IsRegular() {
 		return nil, failure.New(failure.Usage, "", "recipe %s is not a file of at most %d KiB", path, MaxSize>>10)
@@ -87,14 +82,12 @@ func Load(path string) (*Recipe, error) {
 	return Parse(data, path)
 }
 
-// nameForm is what a recipe or step may be called: it appears in file names,
-// refs and `step.output`.
+// nameForm is the form of names of recipes and steps, which appear in file names, refs and `step.output`.
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 const nameHint = "a name is up to 63 lower-case letters, digits, - and _, and starts with a letter or digit"
 
-// Parse reads a recipe. The error is a *stage.Error that starts with the
-// position of the mistake.
+// Parse parses a recipe. The error is a usage error that starts with the position of the mistake.
 func Parse(data []byte, path string) (*Recipe, error) {
 	root, err := parseYAML(data, path)
 	if err != nil {
@@ -246,8 +239,8 @@ func (r *Recipe) Set(arg string) error {
 	return nil
 }
 
-// SetInput applies one --input argument, step.input=from; from is what a recipe may name: step.output, ref:name, sha256:…
-// or a path. Without from the step goes without that input.
+// SetInput applies one --input argument, step.input=from; from is step.output, ref:name, sha256:… or a path, as in a
+// recipe, or "", which removes the input.
 func (r *Recipe) SetInput(arg string) error {
 	s, name, from, pos, err := r.target("--input", arg, "step.input=from", "score.features=ref:weights/inception")
 	if err != nil {
@@ -266,7 +259,7 @@ func (r *Recipe) SetInput(arg string) error {
 	return nil
 }
 
-// target takes an argument apart: the step it is about, what of it, and the new value.
+// target parses an argument: the step, the name of one of its parameters or inputs, and the new value.
 func (r *Recipe) target(flag, arg, form, example string) (s *Step, name, value string, pos Pos, err error) {
 	pos = Pos{File: flag + " " + arg}
 	target, value, ok := strings.Cut(arg, "=")
@@ -276,7 +269,8 @@ func (r *Recipe) target(flag, arg, form, example string) (s *Step, name, value s
 	}
 	s, found := r.Step(stepName)
 	if !found {
-		return nil, "", "", pos, Error(pos, Suggest(stepName, r.StepNames(), "the steps are"), "the recipe has no step %s", stepName)
+		return nil, "", "", pos, Error(pos, Suggest(stepName, r.StepNames(), "the steps are"), "the recipe has no step %s",
+			stepName)
 	}
 	return s, name, value, pos, nil
 }

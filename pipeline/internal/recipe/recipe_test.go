@@ -58,7 +58,8 @@ func TestParse(t *testing.T) {
 					{"quoted", "1000", Pos{"demo.yaml", 15, 7}},
 					{"on", true, Pos{"demo.yaml", 16, 7}},
 					{"nothing", nil, Pos{"demo.yaml", 17, 7}},
-					{"mixture", map[string]any{"components": []any{map[string]any{"weight": int64(1), "mean": []any{0.5, int64(-2)}}}}, Pos{"demo.yaml", 18, 7}},
+					{"mixture", map[string]any{"components": []any{map[string]any{"weight": int64(1), "mean": []any{0.5, int64(-2)}}}},
+						Pos{"demo.yaml", 18, 7}},
 					{"text", "two\nlines\n", Pos{"demo.yaml", 21, 7}},
 				}},
 		},
@@ -74,7 +75,8 @@ func TestMistakes(t *testing.T) {
 		{"not YAML", "a: [", "r:1:4: sequence end token ']' not found", "YAML"},
 		{"not a mapping", "- a", "r:1:1: a recipe must be a mapping", ""},
 		{"unknown key", "name: x\nstep: {}", "r:2:1: unknown key step in a recipe", "did you mean steps?"},
-		{"unknown key in a step", "name: x\nsteps:\n  a: {stage: s, input: {}}", "r:3:17: unknown key input in step a", "did you mean inputs?"},
+		{"unknown key in a step", "name: x\nsteps:\n  a: {stage: s, input: {}}", "r:3:17: unknown key input in step a",
+			"did you mean inputs?"},
 		{"duplicate key", "name: x\nname: y", `r:2:1: mapping key "name" already defined`, ""},
 		{"no name", "steps: {a: {stage: s}}", "r:1:1: the recipe has no name", "name: demo"},
 		{"bad name", "name: A B\nsteps: {a: {stage: s}}", `r:1:7: "A B" cannot be a name`, "lower-case"},
@@ -90,15 +92,18 @@ func TestMistakes(t *testing.T) {
 		{"alias", "name: x\nsteps: {a: {stage: s, params: {p: *v}}}", "r:2:35: ", ""},
 		{"tag", "name: x\nsteps: {a: {stage: s, params: {p: !!int 1}}}", "r:2:35: anchors, aliases and tags", ""},
 		{"merge", "name: x\nsteps: {a: {stage: s, params: {<<: {p: 1}}}}", `r:2:32: "<<" cannot be a key`, ""},
-		{"not finite", "name: x\nsteps: {a: {stage: s, params: {p: .inf}}}", "r:2:35: a parameter must be a finite number", ""},
+		{"not finite", "name: x\nsteps: {a: {stage: s, params: {p: .inf}}}", "r:2:35: a parameter must be a finite number",
+			""},
 		{"out of range", "name: x\nsteps: {a: {stage: s, params: {p: 1e999}}}", "r:2:35: 1e999 is out of range", ""},
 		{"two documents", "name: x\n---\nname: y", "r:3:", ""},
-		{"too deep", "name: x\nsteps: {a: {stage: s, params: {p: " + strings.Repeat("[", 20) + strings.Repeat("]", 20) + "}}}", "nested more than 16 levels", ""},
+		{"too deep", "name: x\nsteps: {a: {stage: s, params: {p: " + strings.Repeat("[", 20) + strings.Repeat("]", 20) +
+			"}}}", "nested more than 16 levels", ""},
 		{"far too deep", strings.Repeat("[", 1<<16), "r: nested too deeply", ""},
 		{"too large", strings.Repeat("#", MaxSize+1), "r: larger than 256 KiB", ""},
 	} {
 		_, err := Parse([]byte(test.text), "r")
-		if err == nil || !strings.HasPrefix(err.Error(), test.want) && !strings.Contains(err.Error(), test.want) || failure.ClassOf(err) != failure.Usage {
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) && !strings.Contains(err.Error(), test.want) ||
+			failure.ClassOf(err) != failure.Usage {
 			t.Errorf("%s: got %v (exit code %d), want %q", test.name, err, failure.ClassOf(err), test.want)
 			continue
 		}
@@ -116,7 +121,8 @@ func TestSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, arg := range []string{"data.source=mnist", "potential.steps=2e3", "potential.new={a: [1]}", "potential.quoted=", "potential.url=a=b"} {
+	for _, arg := range []string{"data.source=mnist", "potential.steps=2e3", "potential.new={a: [1]}", "potential.quoted=",
+		"potential.url=a=b"} {
 		if err := r.Set(arg); err != nil {
 			t.Errorf("%s: %v", arg, err)
 		}
@@ -129,7 +135,8 @@ func TestSet(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]any{"data.source": "mnist", "potential.steps": 2e3, "potential.new": map[string]any{"a": []any{int64(1)}}, "potential.quoted": "", "potential.url": "a=b"}
+	want := map[string]any{"data.source": "mnist", "potential.steps": 2e3,
+		"potential.new": map[string]any{"a": []any{int64(1)}}, "potential.quoted": "", "potential.url": "a=b"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -158,11 +165,14 @@ func TestSetInput(t *testing.T) {
 	for _, in := range b.Inputs {
 		got[in.Name] = in.From
 	}
-	if diff := cmp.Diff(map[string]string{"samples": "a.test", "reference": "ref:data/test", "features": "/some=where.pth"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"samples": "a.test", "reference": "ref:data/test",
+		"features": "/some=where.pth"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for arg, want := range map[string]string{"x=y": "--input x=y: want step.input=from", "c.x=y": "the recipe has no step c"} {
-		if err := r.SetInput(arg); err == nil || !strings.Contains(err.Error(), want) || failure.ClassOf(err) != failure.Usage {
+	for arg, want := range map[string]string{"x=y": "--input x=y: want step.input=from",
+		"c.x=y": "the recipe has no step c"} {
+		if err := r.SetInput(arg); err == nil || !strings.Contains(err.Error(), want) ||
+			failure.ClassOf(err) != failure.Usage {
 			t.Errorf("%s: %v, want %q", arg, err, want)
 		}
 	}
@@ -200,7 +210,8 @@ func TestSuggest(t *testing.T) {
 // FuzzParse: any bytes give a recipe or one line that begins with a place.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
-	for _, text := range []string{"name: x\nsteps: {a: {stage: s, params: {p: [1, {q: 1e3}]}}}", "a: &x [*x]", "<<: *a", "? [a]\n: b", "%YAML 1.2\n---\na", "name: |\n  x\n", "- - - a", "{a: , b}", "a:\n\t- b"} {
+	for _, text := range []string{"name: x\nsteps: {a: {stage: s, params: {p: [1, {q: 1e3}]}}}", "a: &x [*x]", "<<: *a",
+		"? [a]\n: b", "%YAML 1.2\n---\na", "name: |\n  x\n", "- - - a", "{a: , b}", "a:\n\t- b"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

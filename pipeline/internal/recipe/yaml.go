@@ -18,12 +18,9 @@ import (
 // maxDepth bounds the nesting of structured parameters.
 const maxDepth = 16
 
-// node is a YAML node that knows its place.
-//
-// Note: decoding into structs with the library's strict mode was tried first.
-// It reports unknown keys well but not the position of a value that parses and
-// is wrong only in meaning (an input from a step that does not exist), so the
-// tree is walked here and every value keeps its position.
+// node is a YAML node with its position. Note: decoding into structs with the library's strict mode was tried first. It
+// reports unknown keys well, but not the position of a value that parses and is wrong in meaning (an input from a step
+// that does not exist). Walking the tree keeps every position.
 type node struct {
 	ast ast.Node
 	pos Pos
@@ -66,8 +63,7 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	return n, Error(position(file, bodies[1].GetToken()), "one recipe a file", "a second YAML document starts here")
 }
 
-// deep says whether flow brackets alone nest far beyond maxDepth; the YAML
-// parser recurses on them.
+// deep reports whether flow brackets nest far beyond maxDepth; the YAML parser recurses on them.
 func deep(data []byte) bool {
 	depth := 0
 	for _, c := range data {
@@ -101,8 +97,7 @@ func newNode(n ast.Node, file string) node {
 	return node{n, pos}
 }
 
-// mapping gives the entries of a mapping. If known is not empty, any other key
-// is an error.
+// mapping returns the entries of a mapping. If known is not empty, any other key is an error.
 func (n node) mapping(what string, known ...string) ([]entry, error) {
 	var values []*ast.MappingValueNode
 	switch v := n.ast.(type) {
@@ -120,7 +115,8 @@ func (n node) mapping(what string, known ...string) ([]entry, error) {
 		pos := position(n.pos.File, mv.Key.GetToken())
 		key, ok := mv.Key.(*ast.StringNode)
 		if !ok {
-			return nil, Error(pos, "anchors, merges and keys that are not text are not part of a recipe", "%q cannot be a key of %s", mv.Key.String(), what)
+			return nil, Error(pos, "anchors, merges and keys that are not text are not part of a recipe",
+				"%q cannot be a key of %s", mv.Key.String(), what)
 		}
 		if len(known) > 0 && !slices.Contains(known, key.Value) {
 			return nil, Error(pos, Suggest(key.Value, known, "the keys here are"), "unknown key %s in %s", key.Value, what)
@@ -159,8 +155,8 @@ func (n node) name(what string) (string, error) {
 	return s, err
 }
 
-// decimal is a number as YAML 1.2 and JSON write it. The library reads 1e-3 as
-// text and 010 as eight; here they are what people mean.
+// decimal is a number as in YAML 1.2 and JSON. The library reads 1e-3 as text and 010 as eight; a recipe means 0.001
+// and ten.
 var decimal = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 
 // plain converts the node to plain Go values; see Param.
@@ -232,8 +228,7 @@ func (n node) number(text string) (any, error) {
 	return x, nil
 }
 
-// Suggest is a hint for an unknown name: the one that was probably meant, or
-// all there are.
+// Suggest returns a hint for an unknown name: the name that was probably meant, or all names.
 func Suggest(got string, names []string, all string) string {
 	best, least := "", len(got)/3+2
 	for _, name := range names {
@@ -250,7 +245,7 @@ func Suggest(got string, names []string, all string) string {
 	return all + ": " + strings.Join(names, ", ")
 }
 
-// distance is Levenshtein's, in bytes.
+// distance returns the Levenshtein distance, in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

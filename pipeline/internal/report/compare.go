@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Comparison lists scores of a run that can be compared: of one metric, reference and feature network. Each row is a step
-// with a score, with the parameters that distinguish it from the other rows.
+// Comparison lists scores of a run that can be compared: of one metric, reference and feature network. Each row is a
+// step with a score, with the parameters that distinguish it from the other rows.
 type Comparison struct {
 	// Facts are the parameters that differ between the rows that have them, named with their stage ("train objective"),
 	// in the order in which the steps ran.
@@ -29,8 +29,8 @@ type Compared struct {
 	GradientVariance any `json:"gradient_variance,omitempty"`
 }
 
-// Compare lists the scores of steps in the order of the steps, one Comparison for those that can be compared. Whatever a
-// manifest or score lacks is left out.
+// Compare lists the scores of steps in the order of the steps, one Comparison for those that can be compared. Whatever
+// a manifest or score lacks is left out.
 func Compare(steps []Step) []*Comparison {
 	manifests := make([]manifest, len(steps))
 	for i, s := range steps {

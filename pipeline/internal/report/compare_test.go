@@ -17,12 +17,13 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// go test ./lib/report -run Ablation -update writes the golden files anew.
-var update = flag.Bool("update", false, "write the golden files anew")
+// go test ./pipeline/internal/report -run Ablation -update rewrites the golden files.
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// ablationRun compares two objectives at four ends of the integration, and is looked at while it trains.
+// ablationRun compares two objectives at four ends of the integration, with scores during training.
 func ablationRun(t testing.TB) *Run {
-	r := &Run{Name: "ablation", Steps: []Step{{Name: "data", Stage: "prep", Seconds: 1, Manifest: mustManifest(t, map[string]any{"wall_seconds": 1})}}}
+	r := &Run{Name: "ablation", Steps: []Step{{Name: "data", Stage: "prep", Seconds: 1,
+		Manifest: mustManifest(t, map[string]any{"wall_seconds": 1})}}}
 	for k, objective := range []string{"matching", "energy"} {
 		var metrics bytes.Buffer
 		for i := 1; i <= 200; i++ {
@@ -31,7 +32,8 @@ func ablationRun(t testing.TB) *Run {
 			if i%10 == 0 {
 				metrics.WriteString(`,"bins":[`)
 				for b := range 20 {
-					fmt.Fprintf(&metrics, `%s{"from":%g,"to":%g,"count":%d,"loss":%g,"grad_rms":%g,"spread":%g}`, map[bool]string{true: ","}[b > 0],
+					fmt.Fprintf(&metrics, `%s{"from":%g,"to":%g,"count":%d,"loss":%g,"grad_rms":%g,"spread":%g}`,
+						map[bool]string{true: ","}[b > 0],
 						float64(b)/20, float64(b+1)/20, b, loss*float64(b+1), loss+float64(b), 0.1)
 				}
 				metrics.WriteString(`]`)
@@ -41,7 +43,8 @@ func ablationRun(t testing.TB) *Run {
 				fmt.Fprintf(&metrics, `{"step":%d,"score":%g,"score_n":1000}`+"\n", i, 40*loss)
 			}
 		}
-		variance := any(map[string]any{"bins": []any{map[string]any{"variance": 0.25, "batches": 8}, map[string]any{"variance": 0.0625, "batches": 8}}})
+		variance := any(map[string]any{"bins": []any{map[string]any{"variance": 0.25, "batches": 8},
+			map[string]any{"variance": 0.0625, "batches": 8}}})
 		if k == 1 {
 			variance = 7.5
 		}
@@ -49,18 +52,24 @@ func ablationRun(t testing.TB) *Run {
 			Name: objective, Stage: "train", Seconds: 9, Needs: []string{"data"}, NoEffect: []string{"log-every"},
 			Manifest: mustManifest(t, map[string]any{
 				"wall_seconds": 9, "params": map[string]any{"objective": objective, "seed": 1, "steps": 200, "log-every": 1 + k},
-				"results": map[string]any{"gradient_variance": variance, "score_metric": "Fréchet distance of classifier features", "score_n": []int{1000, 10000}},
+				"results": map[string]any{"gradient_variance": variance, "score_metric": "Fréchet distance of classifier features",
+					"score_n": []int{1000, 10000}},
 			}),
-			Outputs: []Output{{"metrics", digest("m"), contract.MediaNDJSON, 1, metrics.Bytes()}, {"progress", digest("p"), contract.MediaPNG, 1, pngGrid(t, 48, 12, k)}},
+			Outputs: []Output{{"metrics", digest("m"), contract.MediaNDJSON, 1, metrics.Bytes()},
+				{"progress", digest("p"), contract.MediaPNG, 1, pngGrid(t, 48, 12, k)}},
 		})
 		for j, end := range []float64{1, 1.5, 2, 4} {
 			name := fmt.Sprintf("%s-%d", objective, j)
 			r.Steps = append(r.Steps,
-				Step{Name: name, Stage: "sample", Seconds: 2, Needs: []string{objective}, Subject: objective, NoEffect: []string{"trajectories"}, Manifest: mustManifest(t, map[string]any{"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
+				Step{Name: name, Stage: "sample", Seconds: 2, Needs: []string{objective}, Subject: objective,
+					NoEffect: []string{"trajectories"}, Manifest: mustManifest(t,
+						map[string]any{"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
 					Outputs: []Output{{"trajectories", digest("t"), contract.MediaPNG, 1, pngGrid(t, 40, 10, j)}}},
-				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name, Score: "score", Manifest: mustManifest(t, map[string]any{"params": map[string]any{"seed": 0}}),
-					Outputs: []Output{{"score", digest("s"), contract.MediaJSON, 1, fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
-						12+float64(k)+end*end, 11+end, 14+end*end)}}})
+				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name, Score: "score",
+					Manifest: mustManifest(t, map[string]any{"params": map[string]any{"seed": 0}}),
+					Outputs: []Output{{"score", digest("s"), contract.MediaJSON, 1,
+						fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
+							12+float64(k)+end*end, 11+end, 14+end*end)}}})
 		}
 	}
 	return r
@@ -83,7 +92,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// The golden files hold what differs between the rows, and nothing that is the same in all or changes no score.
+// The golden files hold what differs between the rows, and nothing that is the same in all or has no effect on scores.
 func TestAblationTable(t *testing.T) {
 	c := Compare(ablationRun(t).Steps)
 	var markdown, asJSON bytes.Buffer
@@ -107,18 +116,21 @@ func TestAblationTable(t *testing.T) {
 	}
 }
 
-// Scores that cannot be compared are told apart, and real images beside samples set nothing of the samples apart.
+// Scores that cannot be compared get separate tables. Real images, which have no parameters of samples, do not make
+// such a parameter differ.
 func TestComparisonsApart(t *testing.T) {
 	step := func(name, kind string, needs []string, params map[string]any) Step {
 		subject := ""
 		if kind != "train" && len(needs) > 0 {
 			subject = needs[0]
 		}
-		return Step{Name: name, Stage: kind, Needs: needs, Subject: subject, Manifest: mustManifest(t, map[string]any{"params": params})}
+		return Step{Name: name, Stage: kind, Needs: needs, Subject: subject,
+			Manifest: mustManifest(t, map[string]any{"params": params})}
 	}
 	score := func(name, metric string, from string) Step {
 		s := step(name, "eval", []string{from}, map[string]any{"seed": 0})
-		s.Score, s.Outputs = "score", []Output{{"score", digest("s"), contract.MediaJSON, 1, []byte(`{"headline":"h","metric":"` + metric + `","value":1,"reference":"r"}`)}}
+		s.Score, s.Outputs = "score", []Output{{"score", digest("s"), contract.MediaJSON, 1,
+			[]byte(`{"headline":"h","metric":"` + metric + `","value":1,"reference":"r"}`)}}
 		return s
 	}
 	all := Compare([]Step{
@@ -126,8 +138,10 @@ func TestComparisonsApart(t *testing.T) {
 		step("a", "train", []string{"data"}, map[string]any{"objective": "matching", "batch": 32}),
 		step("b", "train", []string{"data"}, map[string]any{"objective": "energy", "batch": 32}),
 		step("p", "train", []string{"data"}, map[string]any{"objective": "matching", "batch": 512}),
-		step("as", "sample", []string{"a"}, nil), step("bs", "sample", []string{"b"}, nil), step("ps", "sample", []string{"p"}, nil),
-		score("floor", "Fréchet", "data"), score("sa", "Fréchet", "as"), score("sp", "W2", "ps"), score("sb", "Fréchet", "bs"),
+		step("as", "sample", []string{"a"}, nil), step("bs", "sample", []string{"b"}, nil),
+		step("ps", "sample", []string{"p"}, nil),
+		score("floor", "Fréchet", "data"), score("sa", "Fréchet", "as"), score("sp", "W2", "ps"),
+		score("sb", "Fréchet", "bs"),
 	})
 	var markdown bytes.Buffer
 	if err := WriteMarkdown(&markdown, all); err != nil {
@@ -158,8 +172,10 @@ func TestAblationPage(t *testing.T) {
 	checkSelfContained(t, page)
 	text := textOf(t, page)
 	for _, want := range []string{
-		"train objective", "sample t-end", "0.0625 to 0.25", "7.5", "12 to 15", "Score over sample t-end", "train objective energy", "Samples through training", "Trajectories",
-		"Fréchet distance of classifier features, 1000 against 10,000, taken while training", "0.1 to 0.15", "Loss by time", "Grad rms by time", "Spread by time", "Gradient norm",
+		"train objective", "sample t-end", "0.0625 to 0.25", "7.5", "12 to 15", "Score over sample t-end",
+		"train objective energy", "Samples through training", "Trajectories",
+		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15", "Loss by time",
+		"Grad rms by time", "Spread by time", "Gradient norm",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not on the page", want)
@@ -174,13 +190,17 @@ func TestAblationPage(t *testing.T) {
 	}
 }
 
-// Bins are read however they say where they lie; what is no bin is left out.
+// Bins are read with every form of position; malformed ones are left out.
 func TestBins(t *testing.T) {
 	for text, want := range map[string][]string{
-		`{"step":1,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}` + "\n" + `{"step":2,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}`: {"0 to 0.5", "0.5 to 1"},
-		`{"step":1,"bins":[{"index":3,"loss":1}]}` + "\n" + `{"step":2,"bins":[{"index":3,"loss":1,"note":"x"}]}`:                                                        {"3"},
-		`{"step":1,"bins":[{"loss":1},{"loss":2,"count":0}]}` + "\n" + `{"step":2,"bins":[{"loss":1},{"loss":2,"count":0}]}`:                                             {"0"},
-		`{"step":1,"bins":{"loss":1}}` + "\n" + `{"bins":[{"loss":1}]}` + "\n" + `"bins"`:                                                                                {},
+		`{"step":1,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}` + "\n" +
+			`{"step":2,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}`: {"0 to 0.5", "0.5 to 1"},
+		`{"step":1,"bins":[{"index":3,"loss":1}]}` + "\n" +
+			`{"step":2,"bins":[{"index":3,"loss":1,"note":"x"}]}`: {"3"},
+		`{"step":1,"bins":[{"loss":1},{"loss":2,"count":0}]}` + "\n" +
+			`{"step":2,"bins":[{"loss":1},{"loss":2,"count":0}]}`: {"0"},
+		`{"step":1,"bins":{"loss":1}}` + "\n" + `{"bins":[{"loss":1}]}` + "\n" +
+			`"bins"`: {},
 	} {
 		got := []string{}
 		for _, q := range binSeries([]byte(text)) {
@@ -197,16 +217,18 @@ func TestBins(t *testing.T) {
 	}
 }
 
-// The gradient's variance, which is measured now and then, is drawn by the bins that the other quantities are in.
+// The gradient's variance, which only some lines have, is drawn by the bins of the other quantities.
 func TestVarianceByTime(t *testing.T) {
 	line := `{"step":%d,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]%s}` + "\n"
 	with := `,"gradient_variance":[{"variance":4,"mean_square":9},{"variance":%d}]`
-	text := fmt.Sprintf(line, 1, fmt.Sprintf(with, 5)) + fmt.Sprintf(line, 2, "") + fmt.Sprintf(line, 3, fmt.Sprintf(with, 7))
+	text := fmt.Sprintf(line, 1, fmt.Sprintf(with, 5)) + fmt.Sprintf(line, 2, "") +
+		fmt.Sprintf(line, 3, fmt.Sprintf(with, 7))
 	list := binSeries([]byte(text))
 	if len(list) != 2 || list[0].name != "gradient_variance" || list[0].title() != "Gradient variance by time" {
 		t.Fatalf("quantities %+v", list)
 	}
-	want := []series{{"0 to 0.5", plotter.XYs{{X: 1, Y: 4}, {X: 3, Y: 4}}}, {"0.5 to 1", plotter.XYs{{X: 1, Y: 5}, {X: 3, Y: 7}}}}
+	want := []series{{"0 to 0.5", plotter.XYs{{X: 1, Y: 4}, {X: 3, Y: 4}}},
+		{"0.5 to 1", plotter.XYs{{X: 1, Y: 5}, {X: 3, Y: 7}}}}
 	if diff := cmp.Diff(want, list[0].list, cmp.AllowUnexported(series{})); diff != "" {
 		t.Error("curves (-want +got):\n", diff)
 	}

@@ -27,12 +27,11 @@ type series struct {
 	xy   plotter.XYs
 }
 
-// maxPoints is how many points a curve keeps; a long noisy one gains by the
-// averaging.
+// maxPoints bounds the number of points of a curve. A long noisy curve is easier to read when averaged.
 const maxPoints = 300
 
-// thin averages neighbouring points until at most maxPoints are left.
-func (s series) thin() series {
+// downsample averages neighbouring points until at most maxPoints are left.
+func (s series) downsample() series {
 	n := len(s.xy)
 	if n <= maxPoints {
 		return s
@@ -50,9 +49,8 @@ func (s series) thin() series {
 	return out
 }
 
-// readMetrics reads NDJSON: one object a line, with a number "step" and others.
-// It returns a series for each other number, sorted by name, and how many lines
-// were no such object.
+// readMetrics reads NDJSON, in which each line is an object with a number "step" and others. It returns a series for
+// each other number, sorted by name, and the number of lines that are malformed.
 func readMetrics(data []byte) (list []series, bad int) {
 	by := map[string]plotter.XYs{}
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
@@ -83,17 +81,17 @@ func readMetrics(data []byte) (list []series, bad int) {
 	return list, bad
 }
 
-// drawable keeps arithmetic on axes within float64.
+// drawable bounds values so that arithmetic on axes does not overflow.
 func drawable(v float64) bool { return math.Abs(v) < 1e100 } // false for NaN
 
-// A moment of a training run, as manifests list them under results.timeline.
+// A moment is an entry of results.timeline in the manifest of a training.
 type moment struct {
 	Step       float64            `json:"step"`
 	Seconds    float64            `json:"seconds"`
 	FieldError map[string]float64 `json:"field_error"`
 }
 
-// timelineSeries makes one curve over seconds for each time t of the flow.
+// timelineSeries returns a curve over seconds for each time t of the flow.
 func timelineSeries(timeline []moment) []series {
 	by := map[string]plotter.XYs{}
 	for _, m := range timeline {
@@ -120,7 +118,7 @@ type chart struct {
 	linear     bool    // never a logarithmic axis
 }
 
-// A legendEntry names a curve: the page writes legends, in its own type.
+// A legendEntry names a curve. Legends are part of the page, not of the drawing, so that they use its font.
 type legendEntry struct {
 	Name string
 	Pen  int // of the page's pens, from 1
@@ -139,8 +137,8 @@ func (c chart) legend() []legendEntry {
 	return out
 }
 
-// The drawing uses these colours, which stand for the page's variables: the
-// same SVG then follows light and dark.
+// The drawing uses these colours as placeholders of the page's CSS variables, so that the SVG follows light and dark
+// mode.
 var (
 	ink  = color.RGBA{1, 2, 3, 255}
 	rule = color.RGBA{1, 2, 4, 255}
@@ -155,7 +153,7 @@ var toVariables = func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }()
 
-// svg draws the chart; "" where there is nothing to draw.
+// svg draws the chart; it returns "" if there is nothing to draw.
 func (c chart) svg() (template.HTML, error) {
 	p := plot.New()
 	p.BackgroundColor = nil
@@ -168,7 +166,7 @@ func (c chart) svg() (template.HTML, error) {
 		if len(s.xy) == 0 {
 			continue
 		}
-		s = s.thin()
+		s = s.downsample()
 		for _, v := range s.xy {
 			lo, hi = math.Min(lo, v.Y), math.Max(hi, v.Y)
 		}
@@ -245,7 +243,7 @@ func (c chart) svg() (template.HTML, error) {
 	p.X.Tick.Marker = plainTicks{}
 
 	canvas := vgsvg.NewWith(vgsvg.UseWH(vg.Points(430), vg.Points(230)))
-	// Room on the right for the half of the last tick's label.
+	// Room on the right for half of the last tick's label.
 	p.Draw(draw.Crop(draw.New(canvas), 0, -vg.Points(12), 0, -vg.Points(4)))
 	var buf bytes.Buffer
 	if _, err := canvas.WriteTo(&buf); err != nil {
@@ -254,9 +252,9 @@ func (c chart) svg() (template.HTML, error) {
 	text := buf.String()
 	i := strings.Index(text, "<svg")
 	if i < 0 {
-		return "", fmt.Errorf("draw curves: the drawing is no SVG")
+		return "", fmt.Errorf("draw curves: the drawing is not SVG")
 	}
-	// Names in the drawing were escaped by vgsvg, which a test makes sure of.
+	// vgsvg escapes names in the drawing, as a test verifies.
 	return template.HTML(toVariables.Replace(text[i:])), nil
 }
 
@@ -275,7 +273,7 @@ func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
 	}
 	var out []plot.Tick
 	for k := math.Ceil(lo/step - 1e-9); k*step <= hi+1e-9*step && len(out) < 20; k++ {
-		// Rounded to what the label says: multiples of a decimal step are not exact.
+		// Rounded to the value of the label, because multiples of a decimal step are not exact.
 		v, err := strconv.ParseFloat(strconv.FormatFloat(k*step, 'g', 8, 64), 64)
 		if err != nil {
 			break
@@ -294,7 +292,7 @@ func (logTicks) Ticks(lo, hi float64) []plot.Tick {
 	skip := int(math.Ceil(decades / 8))
 	for e := int(math.Floor(math.Log10(lo))); e <= int(math.Ceil(math.Log10(hi))); e++ {
 		for _, m := range []float64{1, 2, 5} {
-			// Parsed, not multiplied out: labels then have no rounding in them.
+			// Parsed instead of multiplied out, so that labels have no rounding errors.
 			v, err := strconv.ParseFloat(fmt.Sprintf("%ge%d", m, e), 64)
 			if err != nil || v < lo || v > hi || (m != 1 && decades > 2.5) || (skip > 1 && e%skip != 0) {
 				continue

@@ -15,7 +15,7 @@ const (
 	margin     = 6.0
 )
 
-// A dag is the graph of steps as it is drawn: layers from left to right.
+// A dag is the drawing of the graph of steps, in layers from left to right.
 type dag struct {
 	Width, Height float64
 	Nodes         []dagNode
@@ -31,26 +31,25 @@ type dagNode struct {
 	NameY, NotY float64
 }
 
-// Title is the whole name, for a tooltip.
+// Title returns the whole name, for a tooltip.
 func (n dagNode) Title() string { return n.full }
 
 type dagEdge struct{ Path string }
 
-// slot is a place in a layer: a step, or a bend of an edge that spans layers.
+// slot is a position in a layer: a step, or a bend of an edge that spans layers.
 type slot struct {
 	step int // index of the step; -1 for a bend
 	row  float64
 	prev []*slot
 }
 
-// drawDAG lays the steps out by the method of Sugiyama in its simplest form:
-// a step's layer is its longest path from a source, edges across several layers
-// get a bend in each, and two sweeps order each layer by where its neighbours
-// on the left are.
+// drawDAG lays out the steps by the simplest form of Sugiyama's method: a step's layer is its longest path from a
+// source, an edge across several layers gets a bend in each, and two sweeps order each layer by the positions of its
+// neighbours on the left.
 func drawDAG(steps []Step, note, class func(i int) string) dag {
 	needs := resolveNeeds(steps)
 	layer := make([]int, len(steps))
-	for range steps { // longest paths by relaxation; a cycle, which no runner accepts, just stops
+	for range steps { // longest paths by relaxation; terminates even if there is a cycle
 		for i, list := range needs {
 			for _, j := range list {
 				if layer[j] >= layer[i] && layer[j]+1 < len(steps) {
@@ -148,8 +147,8 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 	return d
 }
 
-// resolveNeeds turns names ("data" or "data.train") into indices, each once;
-// what is no earlier-named step of the run (a file, a ref) is left out.
+// resolveNeeds turns names ("data" or "data.train") into indices without duplicates. Names of no step (files, refs) are
+// left out.
 func resolveNeeds(steps []Step) [][]int {
 	index := map[string]int{}
 	for i, s := range steps {

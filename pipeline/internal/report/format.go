@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// number prints v with four significant digits, as people write numbers.
+// number renders v with four significant digits, without exponent unless it is very large or small.
 func number(v float64) string {
 	a := math.Abs(v)
 	switch {
@@ -28,7 +28,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
-// grouped sets thousands apart: 60,000.
+// grouped separates thousands: 60,000.
 func grouped(v int64) string {
 	s := strconv.FormatInt(v, 10)
 	sign := ""
@@ -48,7 +48,7 @@ func grouped(v int64) string {
 	return sign + b.String()
 }
 
-// seconds prints a duration for people.
+// seconds renders a duration.
 func seconds(s float64) string {
 	switch {
 	case s < 0 || math.IsNaN(s) || s > 1e9:
@@ -69,7 +69,7 @@ func seconds(s float64) string {
 
 func duration(d time.Duration) string { return seconds(d.Seconds()) }
 
-// byteSize prints a size in decimal units, as disks and object stores do.
+// byteSize renders a size in decimal units, as disks and object stores do.
 func byteSize(n int64) string {
 	v, unit := float64(n), 0
 	for v >= 999.5 && unit < 4 {
@@ -83,8 +83,7 @@ func byteSize(n int64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + " " + []string{"B", "kB", "MB", "GB", "TB"}[unit]
 }
 
-// shortDigest is the first 12 hexadecimal digits of a digest or key: enough to
-// find it by eye. The appendix has them whole.
+// shortDigest returns the first 12 hexadecimal digits of a digest or key. The appendix has all digits.
 func shortDigest(d string) string {
 	_, hex, ok := strings.Cut(d, ":")
 	if !ok {
@@ -96,7 +95,7 @@ func shortDigest(d string) string {
 	return hex
 }
 
-// value prints a decoded JSON value on one line.
+// value renders a decoded JSON value on one line.
 func value(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -148,7 +147,7 @@ func flat(m map[string]any) bool {
 	return len(m) > 0 && len(m) <= 8
 }
 
-// plain reports whether a list holds scalars only, and not many.
+// plain reports whether a list is short and holds only scalars.
 func plain(list []any) bool {
 	for _, v := range list {
 		switch v.(type) {

@@ -17,7 +17,7 @@ import (
 	"vapo/lib/contract"
 )
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	CSS                               template.CSS
 	Name, About, Started, Wall, Store string
@@ -64,7 +64,7 @@ type figure struct {
 	Wide           bool // wants the page's whole width
 }
 
-// A pair is a picture of samples beside one of real data.
+// A pair is an image of samples next to one of real data.
 type pair struct{ Samples, Real figure }
 
 // A curve is one drawing with its caption.
@@ -74,8 +74,8 @@ type curve struct {
 	SVG            template.HTML
 }
 
-// manifest is what the report reads of a stage's manifest. It is read loosely,
-// so that a report can be made of any version of the contract.
+// manifest is what the report reads of a stage's manifest. It is decoded loosely, so that a report can be made for any
+// version of the contract.
 type manifest struct {
 	Version     any                        `json:"version"`
 	Params      map[string]any             `json:"params"`
@@ -89,7 +89,8 @@ type manifest struct {
 }
 
 func newPage(r *Run) (*page, error) {
-	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps), Recipe: recipeLines(r.RecipeYAML)}
+	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps),
+		Recipe: recipeLines(r.RecipeYAML)}
 	if p.Name == "" {
 		p.Name = "unnamed"
 	}
@@ -99,7 +100,7 @@ func newPage(r *Run) (*page, error) {
 	manifests := make([]manifest, len(r.Steps))
 	for i, s := range r.Steps {
 		if len(s.Manifest) > 0 && json.Unmarshal(s.Manifest, &manifests[i]) != nil {
-			p.warn(s.Name, "its manifest is not what a manifest should be; it is shown in part or not at all")
+			p.warn(s.Name, "its manifest is malformed; it is shown in part or not at all")
 		}
 		if s.Cached {
 			p.Cached++
@@ -133,8 +134,7 @@ func newPage(r *Run) (*page, error) {
 	return p, nil
 }
 
-// warn adds a warning unless the same one is there already: what a score says
-// of itself is usually in its manifest too.
+// warn adds a warning without duplicates: the warnings of a score are usually in its manifest too.
 func (p *page) warn(step, text string) {
 	w := warning{step, text}
 	if !slices.Contains(p.Warnings, w) {
@@ -156,7 +156,8 @@ func (p *page) table(steps []Step, manifests []manifest) {
 		longest = math.Max(longest, took[i])
 	}
 	for i, s := range steps {
-		r := row{Name: s.Name, Stage: s.Stage, Took: seconds(s.Seconds), Ran: seconds(took[i]), Backend: manifests[i].Backend, Key: s.Key}
+		r := row{Name: s.Name, Stage: s.Stage, Took: seconds(s.Seconds), Ran: seconds(took[i]), Backend: manifests[i].Backend,
+			Key: s.Key}
 		switch {
 		case s.Error != "":
 			r.State, r.Class = "failed", "failed"
@@ -201,7 +202,7 @@ func (p *page) figures(steps []Step) {
 			}
 		}
 	}
-	// What was asked for last comes first: scores before samples before data.
+	// The last steps come first: scores before samples before data.
 	for i := len(steps) - 1; i >= 0; i-- {
 		s := steps[i]
 		for _, o := range s.Outputs {
@@ -210,14 +211,15 @@ func (p *page) figures(steps []Step) {
 			}
 			f, ok := p.figure(s, o)
 			if !ok {
-				p.warn(s.Name, fmt.Sprintf("output %s is no PNG image that can be shown", o.Name))
+				p.warn(s.Name, fmt.Sprintf("output %s is not a PNG image that can be shown", o.Name))
 				continue
 			}
 			f.Title, f.Caption = title(o.Name), "step "+s.Name
 			if known, ok := figureTexts[o.Name]; ok {
 				f.Title, f.Caption = known[0], "step "+s.Name+": "+known[1]
 			}
-			rows := o.Name == "progress" || o.Name == "trajectories" || o.Name == "interpolation" // half a page would shrink them
+			// half a page would shrink them
+			rows := o.Name == "progress" || o.Name == "trajectories" || o.Name == "interpolation"
 			f.Wide = f.Width > 560 && rows || f.Width > 700 && f.Width > 2*f.Height
 			p.Figures = append(p.Figures, f)
 		}
@@ -229,14 +231,14 @@ func (p *page) figure(s Step, o Output) (figure, bool) {
 	if err != nil || format != "png" || cfg.Width < 1 || cfg.Height < 1 {
 		return figure{}, false
 	}
-	// The bytes were seen to be a PNG, and base64 cannot leave the attribute.
+	// This is safe: the data are a PNG image, and base64 cannot end the attribute.
 	return figure{
 		Source: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(o.Data)),
 		Width:  cfg.Width, Height: cfg.Height,
 	}, true
 }
 
-// figureTexts are the headings and captions of pictures that need more than their name.
+// figureTexts are the headings and captions of images for which their name is not enough.
 var figureTexts = map[string][2]string{
 	"neighbours":    {"Nearest neighbours", "samples in the first row; below each, the training images nearest to it"},
 	"progress":      {"Samples through training", "the averaged weights, from the same noises each time"},
@@ -244,7 +246,7 @@ var figureTexts = map[string][2]string{
 	"interpolation": {"Interpolation", "samples along spherical paths between pairs of noises"},
 }
 
-// title turns an output's name into a heading.
+// title makes a heading of an output's name.
 func title(name string) string {
 	r := []rune(strings.NewReplacer("-", " ", "_", " ").Replace(name))
 	if len(r) > 0 {
@@ -256,7 +258,8 @@ func title(name string) string {
 func (p *page) details(steps []Step, manifests []manifest) {
 	for i, s := range steps {
 		m := manifests[i]
-		d := detail{Name: s.Name, Stage: s.Stage, Key: s.Key, Error: s.Error, Outputs: s.Outputs, State: p.Rows[i].State, Class: p.Rows[i].Class}
+		d := detail{Name: s.Name, Stage: s.Stage, Key: s.Key, Error: s.Error, Outputs: s.Outputs, State: p.Rows[i].State,
+			Class: p.Rows[i].Class}
 		for _, k := range sorted(m.Results) {
 			if k == "timeline" {
 				continue // drawn above
@@ -280,8 +283,7 @@ func (p *page) details(steps []Step, manifests []manifest) {
 	}
 }
 
-// versions merges what the steps say they were built of; where they differ,
-// all are listed.
+// versions merges the versions in the manifests. If they differ, all are listed.
 func (p *page) versions(manifests []manifest) {
 	by := map[string][]string{}
 	for _, m := range manifests {

@@ -8,19 +8,23 @@ import (
 
 func TestNumbersForPeople(t *testing.T) {
 	for v, want := range map[float64]string{
-		0: "0", 1: "1", -3: "-3", 1000: "1000", 60000: "60,000", -1234567: "-1,234,567", 12.8437: "12.84", 0.30712: "0.3071", 205.91: "205.9", 1480.26: "1480",
-		0.001: "0.001", 0.00012345: "0.0001234", 1.5: "1.5", 2.5e-7: "2.5e-07", 1234567.8: "1.235e+06", math.Inf(1): "+Inf", 99.999: "100", 0.05: "0.05",
+		0: "0", 1: "1", -3: "-3", 1000: "1000", 60000: "60,000", -1234567: "-1,234,567", 12.8437: "12.84", 0.30712: "0.3071",
+		205.91: "205.9", 1480.26: "1480",
+		0.001: "0.001", 0.00012345: "0.0001234", 1.5: "1.5", 2.5e-7: "2.5e-07", 1234567.8: "1.235e+06", math.Inf(1): "+Inf",
+		99.999: "100", 0.05: "0.05",
 	} {
 		if got := number(v); got != want {
 			t.Errorf("number(%v) = %q, want %q", v, got, want)
 		}
 	}
-	for v, want := range map[float64]string{0: "0 ms", 0.021: "21 ms", 0.0999: "0.1 s", 6.42: "6.4 s", 58.3: "58 s", 59.7: "1 min 00 s", 403.2: "6 min 43 s", 7322: "2 h 02 min", -1: "–", math.NaN(): "–"} {
+	for v, want := range map[float64]string{0: "0 ms", 0.021: "21 ms", 0.0999: "0.1 s", 6.42: "6.4 s", 58.3: "58 s",
+		59.7: "1 min 00 s", 403.2: "6 min 43 s", 7322: "2 h 02 min", -1: "–", math.NaN(): "–"} {
 		if got := seconds(v); got != want {
 			t.Errorf("seconds(%v) = %q, want %q", v, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "0 B", 812: "812 B", 999: "999 B", 1000: "1.0 kB", 31000: "31.0 kB", 47_300_000: "47.3 MB", 999_999: "1.0 MB", 5_000_000_000_000_000: "5000 TB"} {
+	for n, want := range map[int64]string{0: "0 B", 812: "812 B", 999: "999 B", 1000: "1.0 kB", 31000: "31.0 kB",
+		47_300_000: "47.3 MB", 999_999: "1.0 MB", 5_000_000_000_000_000: "5000 TB"} {
 		if got := byteSize(n); got != want {
 			t.Errorf("byteSize(%d) = %q, want %q", n, got, want)
 		}
@@ -56,7 +60,7 @@ func TestLongMetricsAreThinned(t *testing.T) {
 	if len(list) != 1 || list[0].name != "loss" || len(list[0].xy) != 5000 || bad != 3 {
 		t.Fatalf("%d series, %d bad lines", len(list), bad)
 	}
-	thin := list[0].thin()
+	thin := list[0].downsample()
 	if len(thin.xy) != maxPoints {
 		t.Errorf("%d points left", len(thin.xy))
 	}
@@ -70,7 +74,8 @@ func TestLongMetricsAreThinned(t *testing.T) {
 func TestDAGLayers(t *testing.T) {
 	steps := []Step{
 		{Name: "score", Needs: []string{"samples.samples", "data.train", "classifier", "ref:best"}},
-		{Name: "samples", Needs: []string{"potential"}}, {Name: "potential", Needs: []string{"data"}}, {Name: "classifier", Needs: []string{"data", "data"}}, {Name: "data"}, {Name: "alone"},
+		{Name: "samples", Needs: []string{"potential"}}, {Name: "potential", Needs: []string{"data"}},
+		{Name: "classifier", Needs: []string{"data", "data"}}, {Name: "data"}, {Name: "alone"},
 	}
 	d := drawDAG(steps, func(int) string { return "note" }, func(int) string { return "ran" })
 	x := map[string]float64{}
@@ -85,7 +90,8 @@ func TestDAGLayers(t *testing.T) {
 			t.Errorf("%s lies outside", n.Name)
 		}
 	}
-	for _, pair := range [][2]string{{"data", "potential"}, {"potential", "samples"}, {"samples", "score"}, {"data", "classifier"}, {"classifier", "score"}} {
+	for _, pair := range [][2]string{{"data", "potential"}, {"potential", "samples"}, {"samples", "score"},
+		{"data", "classifier"}, {"classifier", "score"}} {
 		if x[pair[0]] >= x[pair[1]] {
 			t.Errorf("%s stands at %g, %s at %g", pair[0], x[pair[0]], pair[1], x[pair[1]])
 		}
@@ -95,7 +101,8 @@ func TestDAGLayers(t *testing.T) {
 	}
 	// No runner accepts these, but a report must end.
 	for _, needs := range [][2][]string{{{"b"}, {"a"}}, {{"a"}, {"b"}}} {
-		if d := drawDAG([]Step{{Name: "a", Needs: needs[0]}, {Name: "b", Needs: needs[1]}}, func(int) string { return "" }, func(int) string { return "" }); len(d.Nodes) != 2 {
+		if d := drawDAG([]Step{{Name: "a", Needs: needs[0]}, {Name: "b", Needs: needs[1]}}, func(int) string { return "" },
+			func(int) string { return "" }); len(d.Nodes) != 2 {
 			t.Errorf("%d nodes", len(d.Nodes))
 		}
 	}
@@ -105,7 +112,8 @@ func TestDAGLayers(t *testing.T) {
 }
 
 func TestRecipeLinesLoseNothing(t *testing.T) {
-	for _, text := range []string{"a: b\n  - c: {d: e} # f\n", "# only\n\n\tx", "url: http://x#y", "k:v", ": x", "- a", "  key:"} {
+	for _, text := range []string{"a: b\n  - c: {d: e} # f\n", "# only\n\n\tx", "url: http://x#y", "k:v", ": x", "- a",
+		"  key:"} {
 		var b strings.Builder
 		for i, l := range recipeLines([]byte(text)) {
 			if i > 0 {

@@ -2,8 +2,7 @@ package report
 
 import "strings"
 
-// A recipeLine is one line of YAML, split for highlighting: nothing here
-// understands YAML, a wrong split costs colour only.
+// A recipeLine is one line of YAML, split for highlighting. The split is approximate: an error only affects colours.
 type recipeLine struct{ Indent, Key, Rest, Comment string }
 
 func recipeLines(yaml []byte) []recipeLine {
@@ -21,7 +20,8 @@ func recipeLines(yaml []byte) []recipeLine {
 		case i >= 0:
 			body, l.Comment = body[:i], body[i:]
 		}
-		if i := strings.Index(body, ":"); i > 0 && !strings.ContainsAny(body[:i], " {['\"") && (i+1 == len(body) || body[i+1] == ' ') {
+		if i := strings.Index(body, ":"); i > 0 && !strings.ContainsAny(body[:i], " {['\"") &&
+			(i+1 == len(body) || body[i+1] == ' ') {
 			l.Key, body = body[:i+1], body[i+1:]
 		}
 		l.Rest = body

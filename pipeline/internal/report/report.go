@@ -1,15 +1,9 @@
-// Package report renders one run of a pipeline as one HTML file that needs
-// nothing else: styles are inline, images are data URIs, curves are SVG. It can
-// be mailed, archived and opened in ten years.
-//
-// It knows runs only by what they leave behind, PNG, JSON and NDJSON blobs and
-// manifests, and links neither tensors nor storage: the runner imports it.
-// What a blob does not say is left out; a damaged one costs its figure, and a
-// note, never the report.
-//
-// Everything shown came from a recipe, a file or another program, so all of it
-// is escaped by html/template, and the page forbids scripts and outside
-// requests by its own content security policy.
+// Package report renders a run of a pipeline as one self-contained HTML file: styles are inline, images are data URIs,
+// curves are SVG. It can be mailed, archived and opened in ten years. Its input is what a run leaves behind, manifests
+// and PNG, JSON and NDJSON blobs. It links neither tensors nor storage, because the runner imports it. What is missing
+// is left out. A damaged blob only costs its figure, which a note replaces. Everything shown comes from a recipe, a
+// file or another program, so html/template escapes all of it, and the content security policy of the page forbids
+// scripts and outside requests.
 package report
 
 import (
@@ -30,7 +24,7 @@ type Run struct {
 	RecipeYAML  []byte // as resolved, with comments if it has any
 	Started     time.Time
 	Wall        time.Duration
-	Store       string // where the artifacts are, for people
+	Store       string // where the artifacts are, for display
 	Steps       []Step // in the order of the recipe or of execution
 }
 
@@ -38,26 +32,26 @@ type Run struct {
 type Step struct {
 	Name, Stage string
 	Cached      bool
-	Seconds     float64 // in this run; what the work took when it ran is in the manifest
+	Seconds     float64 // in this run; the manifest has the time of the run that made the outputs
 	Key         string  // cache key
 	Needs       []string
 	Error       string          // empty on success
-	Manifest    json.RawMessage // empty where the step did not finish
+	Manifest    json.RawMessage // empty if the step did not finish
 	Outputs     []Output
 	Score       string   // name of the output that is the step's score, if any
 	Subject     string   // name of the step whose output this one is about, if any
 	NoEffect    []string // parameters that change neither a score nor what is scored
 }
 
-// Output is one artifact of a step. Data may be left out where it is large or
-// cannot be shown; PNG, JSON and NDJSON are the media that are.
+// Output is one artifact of a step. Data may be nil if it is large or of another media type than PNG, JSON and NDJSON,
+// which are shown.
 type Output struct {
 	Name, Digest, Media string
 	Size                int64
 	Data                []byte
 }
 
-// Headlines yields the steps that have a score, each with the line that the score says of itself.
+// Headlines yields the steps that have a score, each with the headline of the score.
 func (r *Run) Headlines() iter.Seq2[string, string] {
 	return func(yield func(step, headline string) bool) {
 		for _, s := range r.Steps {
@@ -75,10 +69,10 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 	"number": number, "seconds": seconds, "bytes": byteSize, "short": shortDigest,
 }).ParseFS(files, "page.html"))
 
-// Write renders r. Its bytes are a function of r alone.
+// Write renders r. The output depends only on r.
 func Write(w io.Writer, r *Run) error {
 	if r == nil {
-		return errors.New("report: there is no run")
+		return errors.New("report: no run")
 	}
 	p, err := newPage(r)
 	if err != nil {

@@ -138,8 +138,8 @@ func WriteJSON(w io.Writer, all []*Comparison) error {
 // maxFactCurves bounds the number of parameters over which scores are drawn.
 const maxFactCurves = 3
 
-// compare shows two or more scores as a table, and draws them over each numeric fact that has at least three values, with
-// a curve for each combination of the other facts.
+// compare shows two or more scores as a table, and draws them over each numeric fact that has at least three values,
+// with a curve for each combination of the other facts.
 func (p *page) compare(c *Comparison) error {
 	if len(c.Rows) < 2 {
 		return nil

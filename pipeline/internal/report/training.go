@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// What is drawn of metrics, in this order, each in a plot of its own.
+// metricKinds are the metrics that are drawn, in this order, each in its own plot.
 var metricKinds = []struct {
 	heading, axis string
 	linear        bool
@@ -44,7 +44,8 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 			}
 			all, bad := readMetrics(o.Data)
 			if bad > 0 {
-				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and were left out of its curves", o.Name, bad))
+				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and are not in its curves",
+					o.Name, bad))
 			}
 			for _, kind := range metricKinds {
 				var list []series
@@ -55,14 +56,16 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 				}
 				caption := "step " + s.Name
 				if m := stringOf(manifests[i].Results["score_metric"]); m != "" && kind.heading == "Score" {
-					caption += ": " + m + ", " + against(numbersOf(manifests[i].Results["score_n"])) + ", taken while training"
+					caption += ": " + m + ", " + against(numbersOf(manifests[i].Results["score_n"])) + ", measured during training"
 				}
-				if err := p.draw(&p.Curves, kind.heading, caption, chart{x: "optimiser step", y: kind.axis, list: list, linear: kind.linear}); err != nil {
+				if err := p.draw(&p.Curves, kind.heading, caption, chart{x: "optimiser step", y: kind.axis, list: list,
+					linear: kind.linear}); err != nil {
 					return err
 				}
 			}
 			for _, q := range binSeries(o.Data) {
-				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+": by parts of the training time", chart{x: "optimiser step", y: q.name, list: q.list}); err != nil {
+				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+": by parts of the training time",
+					chart{x: "optimiser step", y: q.name, list: q.list}); err != nil {
 					return err
 				}
 			}
@@ -91,7 +94,8 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 		}
 	}
 	for _, t := range all {
-		if err := p.draw(&p.Curves, "Error of the field over time", "step "+t.step.Name+": grad Φ against the closed form, relative RMS at points on the path",
+		if err := p.draw(&p.Curves, "Error of the field over time",
+			"step "+t.step.Name+": grad Φ against the closed form, relative RMS at points on the path",
 			chart{x: "seconds of training", y: "relative RMS error", list: t.list, yMin: lo, yMax: hi}); err != nil {
 			return err
 		}
@@ -99,10 +103,10 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 	return nil
 }
 
-// maxBins is how many curves one plot of bins has; of more bins every second, third, … is drawn.
+// maxBins bounds the curves of a plot of bins; of more bins every second, third, … is drawn.
 const maxBins = 10
 
-// binned is one quantity in bins of time, a curve a bin.
+// binned is a quantity in bins of time, with a curve for each bin.
 type binned struct {
 	name string
 	list []series
@@ -110,9 +114,9 @@ type binned struct {
 
 func (b binned) title() string { return title(b.name) + " by time" }
 
-// binSeries reads the lists "bins" of metrics lines: objects that say where the bin lies (from and to, t0 and t1, or index,
-// else their place in the list) and hold numbers. It returns the quantities in order of their names; bins without samples
-// have none. The variances in the list "gradient_variance", which lie in the same bins, are one more quantity.
+// binSeries reads the lists "bins" of metrics lines. Their objects have the position of the bin (from and to, t0 and
+// t1, or index; by default the position in the list) and quantities. It returns the quantities in order of their names;
+// bins without samples have none. The list "gradient_variance" holds another quantity of the same bins.
 func binSeries(data []byte) []binned {
 	type key struct {
 		quantity string
@@ -129,7 +133,8 @@ func binSeries(data []byte) []binned {
 				Variance *float64 `json:"variance"`
 			} `json:"gradient_variance"`
 		}
-		if !bytes.Contains(line, []byte(`"bins"`)) && !bytes.Contains(line, []byte(`"gradient_variance"`)) || json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
+		if !bytes.Contains(line, []byte(`"bins"`)) && !bytes.Contains(line, []byte(`"gradient_variance"`)) ||
+			json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
 			continue
 		}
 		most = max(most, len(row.Bins), len(row.Variance))
@@ -146,7 +151,7 @@ func binSeries(data []byte) []binned {
 			}
 			labels[i] = binLabel(i, b)
 			for name, v := range b {
-				if y, ok := v.(float64); ok && !slices.Contains(binPlaces, name) && drawable(y) {
+				if y, ok := v.(float64); ok && !slices.Contains(notQuantities, name) && drawable(y) {
 					by[key{name, i}] = append(by[key{name, i}], plotter.XY{X: *row.Step, Y: y})
 					names[name] = true
 				}
@@ -168,8 +173,8 @@ func binSeries(data []byte) []binned {
 	return out
 }
 
-// binPlaces are the fields of a bin that are no quantity.
-var binPlaces = []string{"from", "to", "t0", "t1", "index", "count", "nonfinite"}
+// notQuantities are the fields of a bin that are not quantities.
+var notQuantities = []string{"from", "to", "t0", "t1", "index", "count", "nonfinite"}
 
 func binLabel(i int, b map[string]any) string {
 	for _, ends := range [][2]string{{"from", "to"}, {"t0", "t1"}} {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,7 +18,7 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// Decision is what is known about a step before it runs.
+// Decision is what is known of a step before it runs.
 type Decision struct {
 	Node   *graph.Node
 	Action cachekey.Action
@@ -27,31 +26,31 @@ type Decision struct {
 	Inputs map[string]Input   // Digest is "" for a pending one
 	Hit    *artifact.Record   // nil on a miss
 	Made   *contract.Manifest // of the hit
-	Reason string             // why it is a miss, when the store says so
+	Reason string             // why it is a miss, if the store shows it
 	Wait   []string           // steps whose outputs are not known yet
 
-	Series        string           // key of the actions that differ in length alone; "" where the stage knows none
+	Series        string           // key of the actions that differ only in length; "" if the stage has no series
 	Length        int64            // of this one
-	Earlier       *artifact.Record // on a miss, the longest shorter one that the store has whole
+	Earlier       *artifact.Record // on a miss, the longest shorter one that is complete in the store
 	EarlierLength int64
 }
 
-// GoesOn says from where a miss will be computed if not from the start, or "".
-func (d *Decision) GoesOn() string {
+// Continues describes the shorter action from which a miss will continue, or is "".
+func (d *Decision) Continues() string {
 	if d.Earlier == nil {
 		return ""
 	}
-	return fmt.Sprintf("goes on after %d %s of action %.12s", d.EarlierLength, d.Node.Stage.Length, d.Earlier.Key)
+	return fmt.Sprintf("continues after %d %s of action %.12s", d.EarlierLength, d.Node.Stage.Length, d.Earlier.Key)
 }
 
-// pendingDigest stands for the digest of an output nobody has made yet.
+// pendingDigest stands for the digest of an output that does not exist yet.
 const pendingDigest = "not made yet"
 
 // outputs holds the digests of what steps have made: step → output → digest.
 type outputs map[string]map[string]contract.Output
 
-// decide keys a step and looks its action up. With store set to keep, files
-// from outside are imported; otherwise they are only digested.
+// decide keys a step and looks up its action. If keep is set, local files are imported; otherwise only their digests
+// are computed.
 func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep bool) (*Decision, error) {
 	d := &Decision{Node: n, Inputs: map[string]Input{}}
 	digests := map[string]string{}
@@ -88,7 +87,7 @@ func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep b
 	return d, nil
 }
 
-// headStart finds the longest action of the step's series that is shorter than below, if there is one.
+// headStart finds the longest action of the step's series that is shorter than below, if any.
 func (r *Runner) headStart(ctx context.Context, d *Decision, below int64) (err error) {
 	d.Earlier, d.EarlierLength, err = r.Store.LongestBelow(ctx, d.Series, below)
 	if errors.Is(err, artifact.ErrNotFound) {
@@ -97,12 +96,12 @@ func (r *Runner) headStart(ctx context.Context, d *Decision, below int64) (err e
 	return err
 }
 
-// located puts a place of the recipe before an error and keeps its exit code.
+// located adds a position in the recipe to an error.
 func located(pos recipe.Pos, err error) error {
 	return fmt.Errorf("%s: %w", pos, err)
 }
 
-// digest finds the digest of an input; "" if it has yet to be made.
+// digest returns the digest of an input, "" if it does not exist yet.
 func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, keep bool) (string, error) {
 	switch {
 	case src.Step != "":
@@ -110,30 +109,11 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	case src.Path != "":
 		return r.file(ctx, src.Path, keep)
 	}
-	digest := artifact.Digest(src.Ref)
-	if name, isRef := strings.CutPrefix(src.Ref, "ref:"); isRef {
-		var err error
-		digest, err = r.Store.Ref(ctx, name)
-		if errors.Is(err, objectstore.ErrNotFound) {
-			return "", failure.New(failure.Input, "pipeline ls refs lists the names there are", "the store has no ref %s", name)
-		}
-		if err != nil {
-			return "", err
-		}
-	} else if _, err := artifact.ParseDigest(src.Ref); err != nil {
-		return "", failure.New(failure.Usage, "a digest is sha256: and 64 lower-case hexadecimal digits", "%w", err)
-	}
-	if _, ok, err := r.Store.Has(ctx, digest); err != nil || !ok {
-		if err == nil {
-			err = failure.New(failure.Input, "", "the store has no blob %s", digest)
-		}
-		return "", err
-	}
-	return string(digest), nil
+	digest, _, err := r.Store.Resolve(ctx, src.Ref)
+	return string(digest), err
 }
 
-// lookUp turns the decision into a hit if the store has the action's record
-// and every blob it names.
+// lookUp makes the decision a hit if the store has the action's record and every blob that it names.
 func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	rec, err := r.Store.Record(ctx, d.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {
@@ -159,7 +139,7 @@ func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	return nil
 }
 
-// missing says which output of a manifest the store has lost, or "".
+// missing describes an output of a manifest that the store has lost, or is "".
 func (r *Runner) missing(ctx context.Context, m *contract.Manifest) (string, error) {
 	names := slices.Sorted(maps.Keys(m.Outputs))
 	lost := make([]string, len(names))

@@ -21,7 +21,7 @@ import (
 	"vapo/pipeline/internal/child"
 )
 
-// Failure is a step that failed: what the stage said, and its last words.
+// Failure is a step that failed, with the stage's own error and its last log lines.
 type Failure struct {
 	Step, Stage string
 	Code        failure.Class
@@ -48,13 +48,13 @@ func asFailure(step, stageName string, err error) *Failure {
 	return &Failure{Step: step, Stage: stageName, Code: failure.ClassOf(err), Text: text, Advice: failure.HintOf(err)}
 }
 
-// executed is the result of a stage that ended well.
+// executed is the result of a stage that succeeded.
 type executed struct {
 	manifest *contract.Manifest
 	raw      []byte
 }
 
-// execute runs the stage of a decided step as a child process.
+// execute runs the stage of a step as a child process.
 func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed, error) {
 	scratch := filepath.Join(a.scratchDir(a.record.ID), s.Name)
 	runDir := a.RunDir(a.record.ID)
@@ -65,7 +65,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	}
 	defer os.RemoveAll(scratch)
 	logPath := filepath.Join(runDir, s.Name+".log")
-	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // a step may be tried again
+	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // a step may run twice
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	cmd := exec.Command(d.Node.Stage.Path, args...)
 	cmd.Env = append(slices.Clone(a.Env), "TMPDIR="+scratch)
 	cmd.Stderr = lines
-	cmd.Stdout = &bytes.Buffer{} // the manifest once more
+	cmd.Stdout = &bytes.Buffer{} // the manifest again
 	runErr := child.Run(ctx, cmd, a.Grace)
 	lines.flush()
 	if runErr == nil {
@@ -105,7 +105,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	return nil, a.failed(ctx, s, runErr, lines, logPath)
 }
 
-// accept checks that a manifest is about the action that was asked for.
+// accept checks that a manifest belongs to the action that was run.
 func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 	m, err := contract.DecodeManifest(raw)
 	if err != nil {
@@ -118,19 +118,20 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 	}
 	if m.Stage != want.Stage || m.Version != want.Version || !maps.Equal(m.Inputs, inputs) {
 		return nil, failure.New(failure.Integrity, "were the stage programs rebuilt during the run? run it again",
-			"the manifest is of stage %s version %d, not of %s version %d with the given inputs", m.Stage, m.Version, want.Stage, want.Version)
+			"the manifest is of stage %s version %d, not of %s version %d with the given inputs", m.Stage, m.Version, want.Stage,
+			want.Version)
 	}
 	return &executed{m, raw}, nil
 }
 
-// failed describes a stage that did not succeed.
+// failed describes the failure of a stage.
 func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineReader, logPath string) error {
 	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
 	f.Text, f.Advice = lines.lastError()
 	code, bySignal, ok := child.ExitCode(err)
 	switch {
 	case !ok && errors.Is(err, exec.ErrWaitDelay):
-		f.Code, f.Text = 1, "something it started still held its standard error"
+		f.Code, f.Text = 1, "a process that it started still held its standard error"
 	case !ok:
 		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
 	case ctx.Err() != nil:
@@ -139,10 +140,11 @@ func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineRea
 		f.Code = failure.Class(code)
 		f.Text = fmt.Sprintf("stage %s was killed by signal %d (%v)", s.Stage, code-128, syscall.Signal(code-128))
 		if code-128 == int(syscall.SIGKILL) {
-			f.Advice = "if nobody killed it, the machine ran out of memory (dmesg says so); run the same command again to go on"
+			f.Advice = "if it was not killed on purpose, the machine ran out of memory (see dmesg); run the same command again to resume"
 		}
 	case lines.panicked && code == 2:
-		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage), "this is a bug in the stage; its log has the stack"
+		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage),
+			"this is a bug in the stage; its log has the stack"
 	default:
 		f.Code = failure.Class(code)
 	}
@@ -154,8 +156,8 @@ func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineRea
 
 func (r *Runner) scratchDir(id string) string { return filepath.Join(r.Dir, "tmp", id) }
 
-// claim makes the run's scratch directory under a lock that ends with this
-// process, and removes those of runs whose process is gone.
+// claim creates the run's scratch directory under a lock that this process holds until it ends, and removes the
+// directories of runs whose process has ended.
 func (r *Runner) claim(id string) (release func(), err error) {
 	tmp := filepath.Join(r.Dir, "tmp")
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
@@ -185,8 +187,8 @@ func (r *Runner) claim(id string) (release func(), err error) {
 	}, nil
 }
 
-// Alive says whether the process of a run that was started from this
-// directory still exists; known is false for a run from elsewhere.
+// Alive reports whether the process of a run still exists; known is false for a run that was not started from this
+// directory.
 func (r *Runner) Alive(id string) (alive, known bool) {
 	path := filepath.Join(r.Dir, "tmp", id+".lock")
 	if _, err := os.Stat(path); err != nil {

@@ -2,16 +2,15 @@ package runner
 
 import "vapo/lib/cachekey"
 
-// Near is the earlier action most like one that missed.
+// Near is the earlier action most similar to one that missed.
 type Near struct {
 	Run, Step string
 	Key       string
 	Diffs     []cachekey.FieldDiff
 }
 
-// Nearest looks through earlier runs, newest first, for the action that
-// differs in the fewest fields from a. One of the same step of the same recipe
-// wins over others that are as near; only actions of the same stage count.
+// Nearest finds the action of earlier runs, newest first, that differs from a in the fewest fields. Only actions of the
+// same stage count. Among equals it prefers one of the same step and recipe.
 func Nearest(runs []*Record, recipeName, step string, a cachekey.Action) *Near {
 	var best *Near
 	bestScore := 0
@@ -40,5 +39,5 @@ func Nearest(runs []*Record, recipeName, step string, a cachekey.Action) *Near {
 	return best
 }
 
-// Unmade says whether a difference is only that an input is not made yet.
+// Unmade reports whether a difference is only that an input does not exist yet.
 func Unmade(d cachekey.FieldDiff) bool { return d.Is == pendingDigest }

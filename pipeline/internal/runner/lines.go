@@ -14,14 +14,14 @@ import (
 	"vapo/lib/contract"
 )
 
-// Line is one line a stage wrote to its standard error.
+// Line is one line of a stage's standard error.
 type Line struct {
 	Level    string    // of a log line; "" for plain text
-	Text     string    // for people
+	Text     string    // printable
 	Progress *Progress // of a progress line
 }
 
-// Progress is how far a step is.
+// Progress is the progress of a step.
 type Progress struct {
 	Done, Total int64
 	Unit        string
@@ -33,8 +33,8 @@ const (
 	tailLines = 12
 )
 
-// lineReader takes a stage's standard error apart: into its log file, and line
-// by line to whoever shows the run. It keeps the last lines for a failure.
+// lineReader copies a stage's standard error to its log file and passes each line to show. It keeps the last lines for
+// a Failure.
 type lineReader struct {
 	mu       sync.Mutex
 	log      io.Writer
@@ -50,8 +50,7 @@ func newLineReader(log io.Writer, show func(Line)) *lineReader {
 	return &lineReader{log: log, show: show}
 }
 
-// Write never fails: a full disk must not make the stage block or die on a
-// log line.
+// Write never fails: a full disk must not make the stage block or die because of a log line.
 func (l *lineReader) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,15 +111,15 @@ func (l *lineReader) tail() []Line {
 	return slices.Clone(l.last)
 }
 
-// lastError is the error and hint the stage itself printed, if it did.
+// lastError returns the error and hint that the stage printed, if any.
 func (l *lineReader) lastError() (text, hint string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.errText, l.hint
 }
 
-// ParseLine reads one line: a JSON log record, a progress record, or text.
-// Control characters never reach the terminal.
+// ParseLine parses one line: a JSON log record, a progress record, or text. It drops control characters, which must not
+// reach the terminal.
 func ParseLine(raw []byte) Line {
 	raw = bytes.TrimRight(raw, "\r\n")
 	var fields map[string]any

@@ -10,7 +10,8 @@ import (
 func TestParseLine(t *testing.T) {
 	for _, test := range []struct{ in, level, text, progress string }{
 		{`{"time":"x","level":"WARN","msg":"odd","loss":0.25,"name":"a"}`, "WARN", "odd loss=0.25, name=a", ""},
-		{`{"level":"INFO","msg":"progress","done":3,"total":10,"unit":"steps","loss":0.123456}`, "INFO", "", "3/10 steps loss 0.1235"},
+		{`{"level":"INFO","msg":"progress","done":3,"total":10,"unit":"steps","loss":0.123456}`, "INFO", "",
+			"3/10 steps loss 0.1235"},
 		{`{"msg":"progress","done":1e99,"total":null}`, "", "", "0/0  "},
 		{"toy: error: no\r\n", "", "toy: error: no", ""},
 		{`{"not":"a log line"}`, "", `{"not":"a log line"}`, ""},
@@ -34,7 +35,8 @@ func TestLineReader(t *testing.T) {
 	var log bytes.Buffer
 	var shown []Line
 	l := newLineReader(&log, func(line Line) { shown = append(shown, line) })
-	text := `{"level":"INFO","msg":"progress","done":1}` + "\n" + strings.Repeat("talk\n", 30) + "toy: error: the first\nhint: a\ntoy: error: the second\npart"
+	text := `{"level":"INFO","msg":"progress","done":1}` + "\n" + strings.Repeat("talk\n", 30) +
+		"toy: error: the first\nhint: a\ntoy: error: the second\npart"
 	for _, b := range []byte(text) { // lines do not arrive whole
 		if _, err := l.Write([]byte{b}); err != nil {
 			t.Fatal(err)

@@ -27,8 +27,7 @@ const (
 	Terminated = "stopped" // by a signal to the runner
 )
 
-// Record is what is kept of a run, in the store under runs/ and beside the
-// report. It explains a result; no later computation depends on it.
+// Record describes a run. It is kept in the store under runs/ to explain results; no computation depends on it.
 type Record struct {
 	ID          string        `json:"id"`
 	Name        string        `json:"name"`
@@ -54,7 +53,7 @@ type Step struct {
 	Key     string                     `json:"key,omitempty"`
 	Action  json.RawMessage            `json:"action,omitempty"`
 	Reason  string                     `json:"reason,omitempty"`
-	Earlier string                     `json:"earlier,omitempty"` // the action of the same series that it went on from
+	Earlier string                     `json:"earlier,omitempty"` // the shorter action from which it continued
 	Inputs  map[string]Input           `json:"inputs,omitempty"`
 	Outputs map[string]contract.Output `json:"outputs,omitempty"`
 	Seconds float64                    `json:"seconds"` // spent in this run
@@ -68,8 +67,8 @@ type Step struct {
 	Manifest json.RawMessage `json:"-"`
 }
 
-// Declared is what a report needs to know of the declaration of a stage. Runs keep it, because the program may be another
-// one when the report is made.
+// Declared is what a report needs of the declaration of a stage. It is kept with the run, because the stage program may
+// have changed by the time a report is made.
 type Declared struct {
 	Score    string   `json:"score,omitempty"`     // name of the output that is marked so
 	Subject  string   `json:"subject,omitempty"`   // name of the input that is marked so
@@ -97,7 +96,7 @@ func Declare(d contract.Description) *Declared {
 	return out
 }
 
-// Input is where an input of a step came from and what it was.
+// Input is the origin and digest of an input of a step.
 type Input struct {
 	From   string `json:"from"`
 	Digest string `json:"digest"`
@@ -112,8 +111,8 @@ func (r *Record) Step(name string) (*Step, bool) {
 	return r.Steps[i], true
 }
 
-// newID is a run's name: when it began, to the millisecond and in an order
-// that sorts, and four random digits for two that begin at once.
+// newID returns the name of a run: its start to the millisecond, in a form that sorts, and four random digits in case
+// two start at once.
 func newID(now time.Time) string {
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -1,11 +1,9 @@
-// Package runner carries out a recipe: for each step it looks for a cached
-// result and, without one, runs the stage and publishes what it made.
+// Package runner carries out a recipe: for each step it looks for a cached result and, if there is none, runs the stage
+// and publishes its outputs.
 //
-// Correctness does not rest on the runner surviving. A step is done when its
-// action record exists, and that is written last, with put-if-absent, by the
-// runner alone; whatever a runner or stage left behind when it was killed is
-// either content-addressed (and so right) or under live/ (and so only a head
-// start for the next attempt).
+// Correctness does not depend on the runner surviving. A step is done when its action record exists, which only the
+// runner writes, last and with put-if-absent. Whatever a killed runner or stage leaves behind is either
+// content-addressed, and so correct, or under live/, and so only saves the next attempt time.
 package runner
 
 import (
@@ -26,7 +24,7 @@ import (
 // Runner carries out recipes against one store.
 type Runner struct {
 	Store     *artifact.Store
-	StoreName string   // for people
+	StoreName string   // for display
 	Env       []string // of the stages: the process environment with the store's variables
 	Dir       string   // local directory for logs, reports and scratch (.vapo)
 	Jobs      int      // steps at once; stages use all cores, so 1 unless they are small
@@ -36,8 +34,7 @@ type Runner struct {
 	imports sync.Map // path → digest
 }
 
-// Display shows a run to a person. Its methods may be called from several
-// goroutines.
+// Display shows a run to a user. Its methods may be called from several goroutines.
 type Display interface {
 	Started(run *Record)
 	StepStarted(step *Step)
@@ -49,11 +46,9 @@ type Display interface {
 
 // Options narrow a run.
 type Options struct {
-	// Only, if set, is the one step that may run; those it needs must be
-	// cached, and the others are left alone.
+	// Only, if set, is the only step that may run. The steps it needs must be cached, the others are ignored.
 	Only string
-	// Fresh runs every step even if it is cached, to check that results are
-	// reproducible.
+	// Fresh runs every step even if it is cached, to check that results are reproducible.
 	Fresh bool
 }
 
@@ -69,8 +64,8 @@ type attempt struct {
 	failures []*Failure // in file order of their steps at the end
 }
 
-// Run carries out g. It returns the record of the run and, if steps failed,
-// the error of the first of them in the recipe's order.
+// Run carries out g. It returns the record of the run and, if steps failed, the error of the first of them in recipe
+// order.
 func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record, error) {
 	started := time.Now()
 	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, record: newRecord(g, r.StoreName, started)}
@@ -90,7 +85,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record,
 	r.Display.Started(a.record)
 	err = a.steps(ctx)
 
-	// The record is worth having above all when something went wrong.
+	// The record is needed most when something went wrong.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	a.record.WallSeconds = time.Since(started).Seconds()
@@ -178,8 +173,7 @@ func (a *attempt) save(ctx context.Context) error {
 	return a.record.save(ctx, a.Store)
 }
 
-// ready says whether a step can run now (Running), never (Skipped) or not yet
-// (Waiting).
+// ready returns whether a step can run now (Running), never (Skipped) or not yet (Waiting).
 func (a *attempt) ready(n *graph.Node) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -200,7 +194,7 @@ func (a *attempt) ready(n *graph.Node) string {
 	return verdict
 }
 
-// needed says whether the step that alone may run depends on this one.
+// needed reports whether the only step that may run depends on this one.
 func (a *attempt) needed(name string) bool {
 	only, _ := a.graph.Node(a.opt.Only)
 	seen := map[string]bool{}

@@ -11,7 +11,7 @@ import (
 	"vapo/pipeline/internal/graph"
 )
 
-// step takes one step from its inputs to its published outputs.
+// step runs one step, from its inputs to its published outputs.
 func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	began := time.Now()
 	err := a.carryOut(ctx, n, s)
@@ -53,19 +53,20 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 		return nil
 	}
 	if a.opt.Fresh {
-		d.Earlier = nil // or it would not be run whole
+		d.Earlier = nil // the whole step has to run
 	}
 	if a.opt.Only != "" && n.Name() != a.opt.Only {
-		return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only, n.Name())
+		return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
+			n.Name())
 	}
 	for {
 		a.mu.Lock()
 		s.State, s.Earlier, s.Reason = Running, "", d.Reason
 		if d.Earlier != nil {
-			s.Earlier, s.Reason = d.Earlier.Key, d.GoesOn()
+			s.Earlier, s.Reason = d.Earlier.Key, d.Continues()
 		}
 		a.mu.Unlock()
-		a.Display.StepStarted(s) // once more where it is tried again
+		a.Display.StepStarted(s) // again, if it is a second attempt
 		if err := a.save(ctx); err != nil {
 			return err
 		}
@@ -73,11 +74,11 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 		if err == nil {
 			return a.publish(ctx, d, s, ran)
 		}
-		// A head start saves time alone: one that turns out to be damaged is said and gone without.
+		// The earlier action only saves time. If it is damaged, warn and try the next shorter one, or start over.
 		if d.Earlier == nil || failure.ClassOf(err) != failure.Integrity {
 			return err
 		}
-		a.warn(fmt.Sprintf("step %s could not go on after %d %s of action %.12s: %s",
+		a.warn(fmt.Sprintf("step %s could not continue after %d %s of action %.12s: %s",
 			s.Name, d.EarlierLength, n.Stage.Length, d.Earlier.Key, asFailure(s.Name, s.Stage, err).Text))
 		if err := a.headStart(ctx, d, d.EarlierLength); err != nil {
 			return err
@@ -92,13 +93,12 @@ func (a *attempt) finish(s *Step, state string, m *contract.Manifest, raw []byte
 	a.made[s.Name] = m.Outputs
 }
 
-// publish makes the step's result the cached one. If another runner was first,
-// its result stands, and a difference between the two is written down: it
-// means that the stage is not a function of its key.
+// publish makes the step's result the cached one. If another runner was first, its result stands, and a difference
+// between the two is recorded as a warning: it means that the stage is not a function of its key.
 func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *executed) error {
 	if missing, err := a.missing(ctx, ran.manifest); err != nil || missing != "" {
 		if err == nil {
-			err = failure.New(failure.Integrity, "", "stage %s ended well, but %s", s.Stage, missing)
+			err = failure.New(failure.Integrity, "", "stage %s succeeded, but %s", s.Stage, missing)
 		}
 		return err
 	}
@@ -136,7 +136,7 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 			return fmt.Errorf("filing the result of step %s: %w", s.Name, err)
 		}
 	}
-	_ = a.Store.Live(d.Key).Delete(ctx) // only a head start that is not needed any more
+	_ = a.Store.Live(d.Key).Delete(ctx) // not needed any more
 	a.finish(s, Done, manifest, raw)
 	return nil
 }

@@ -1,5 +1,5 @@
-// Command toy is a stage for the runner's tests: a chain of hashes that can be
-// slow, fail in every way a stage may, be killed, and go on where it was.
+// Command toy is a stage for the runner's tests: a chain of hashes that can be slow, fail in every way in which a stage
+// can, be killed, and resume.
 package main
 
 import (
@@ -30,7 +30,7 @@ type params struct {
 	Backend string          `help:"Engine." default:"auto" enum:"auto,slow,fast"`
 }
 
-// state is what a killed run goes on from.
+// state is what a killed run resumes from.
 type state struct {
 	Step int
 	Link string
@@ -38,7 +38,8 @@ type state struct {
 
 var spec = stage.Stage[params]{
 	Name: "toy", About: "Computes a chain of hashes, for tests.", Version: 1, Length: "steps",
-	Inputs:  []contract.Port{{Name: "data", Media: contract.MediaJSON, Help: "What to start from.", Optional: true, Subject: true}},
+	Inputs: []contract.Port{{Name: "data", Media: contract.MediaJSON, Help: "What to start from.", Optional: true,
+		Subject: true}},
 	Outputs: []contract.Port{
 		{Name: "out", Media: contract.MediaJSON, Help: "The last link."},
 		{Name: "log", Media: contract.MediaNDJSON, Help: "All links."},
@@ -46,7 +47,7 @@ var spec = stage.Stage[params]{
 	},
 	Resolve: func(p *params, _ stage.Given) error {
 		if p.Steps < 1 {
-			return failure.New(failure.Usage, "one link is a chain already", "steps must be positive, not %d", p.Steps)
+			return failure.New(failure.Usage, "a chain has at least one link", "steps must be positive, not %d", p.Steps)
 		}
 		if p.Backend == "auto" {
 			p.Backend = "slow"
@@ -82,7 +83,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if s.Step == 0 {
 		s.Link = link(seed)
 	} else {
-		job.Log().Info("going on", "step", s.Step)
+		job.Log().Info("resuming", "step", s.Step)
 	}
 	job.Set("resumed_at", s.Step)
 	progress := job.Progress(int64(p.Steps), "links")
@@ -111,7 +112,8 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	return errors.Join(
 		write("out", map[string]any{"link": s.Link}),
 		write("log", map[string]any{"step": s.Step, "loss": 1.5}),
-		write("length", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step, "n": s.Step}),
+		write("length", map[string]any{"headline": "the chain ends in " + s.Link[:6], "metric": "links", "value": s.Step,
+			"n": s.Step}),
 	)
 }
 

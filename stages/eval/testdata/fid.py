@@ -1,6 +1,6 @@
 """Prints the FID between the first N training and test images of CIFAR-10 in PyTorch and SciPy.
 
-usage: fid.py FOLDER N TAP    with the trunk's weights and CIFAR-10's archive in FOLDER; prints images/s too
+usage: fid.py DIRECTORY N TAP    DIRECTORY contains the trunk's weights and CIFAR-10's archive; also prints images/s
 """
 import os
 import sys

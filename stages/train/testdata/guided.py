@@ -1,5 +1,6 @@
-"""Writes guided.pth, the state dict of a class-conditional U-Net in guided diffusion's layout (label_emb.weight among its
-tensors, no prefix), with python3-torch, and guided.json: Phi and grad Phi in float64 with labels and without (-1).
+"""Writes guided.pth, the state dict of a class-conditional U-Net in the layout of guided diffusion (with
+label_emb.weight, without a prefix), and guided.json: Phi and grad Phi in float64, with labels and without (-1). Uses
+python3-torch.
 
 The network is that of lib/training/testdata/torch_models.py with random weights.
 """
@@ -16,7 +17,7 @@ import torch_models
 torch.manual_seed(6)
 net = torch_models.UNet(1, 4, [1, 2], 1, 2, attention=[2], classes=5)
 for p in net.parameters():
-    p.data += 0.2 * torch.randn_like(p)  # none is 0, so that every one matters
+    p.data += 0.2 * torch.randn_like(p)  # no parameter is 0, so that each one matters
 torch.save(net.state_dict(), os.path.join(here, "guided.pth"))
 
 net.double().eval()

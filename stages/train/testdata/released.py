@@ -1,7 +1,7 @@
-"""Writes released.pth, a checkpoint in the layout of the method's released code, with python3-torch, and released.json: Phi
-and grad Phi in float64 of both sets of weights.
+"""Writes released.pth, a checkpoint in the layout of the method's released code, and released.json: Phi and grad Phi in
+float64 for both sets of weights. Uses python3-torch.
 
-The network is that of lib/training/testdata/torch_models.py, trained for two steps of Adam on noise inside of
+The network is that of lib/training/testdata/torch_models.py, trained on noise for two steps of Adam inside
 DataParallel, with the moving averages in a list.
 """
 import json
@@ -30,7 +30,7 @@ class Potential(nn.Module):
 net = nn.DataParallel(Potential())
 params = list(net.parameters())
 for p in params:
-    p.data += 0.2 * torch.randn_like(p)  # none is 0, so that every one matters
+    p.data += 0.2 * torch.randn_like(p)  # no parameter is 0, so that each one matters
 shadow = [p.detach().clone() for p in params]
 adam = torch.optim.Adam(params, lr=0.05)
 for _ in range(2):

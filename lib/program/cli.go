@@ -1,0 +1,62 @@
+package program
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+
+	"vapo/lib/failure"
+)
+
+// Main runs the body of a program, prints its error and returns its exit code.
+func Main(name string, stderr io.Writer, body func() error) (code failure.Class) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case exitCode:
+			code = failure.Class(r)
+		default:
+			// Left to the Go runtime, a panic exits with 2, which means wrong usage here.
+			fmt.Fprintf(stderr, "%s", debug.Stack())
+			PrintError(stderr, name, fmt.Errorf("panic: %v", r))
+			code = failure.Bug
+		}
+	}()
+	err := body()
+	if err != nil {
+		PrintError(stderr, name, err)
+	}
+	return failure.ClassOf(err)
+}
+
+type exitCode int
+
+// Exit ends the body of Main with an exit code.
+func Exit(code int) { panic(exitCode(code)) }
+
+// Options returns the kong options that all programs share. engines are those that --version lists.
+func Options(name, about string, stdout, stderr io.Writer, engines ...string) []kong.Option {
+	return []kong.Option{
+		kong.Name(name),
+		kong.Description(about),
+		kong.Vars{"version": Version(name, engines...)},
+		kong.Writers(stdout, stderr),
+		kong.Exit(Exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	}
+}
+
+// Usage makes an error of kong's parser a usage error that refers to the help of the command.
+func Usage(name string, err error) error {
+	command := name
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil && node != node.Parent.DefaultCmd {
+			command = node.FullPath()
+		}
+	}
+	return failure.Default(failure.Usage, "see "+command+" --help", err)
+}

@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/artifact"
+	"vapo/lib/checkpoint"
+	"vapo/lib/engine"
+	"vapo/lib/failure"
+	"vapo/lib/layer"
+	"vapo/lib/objectstore/objectstoretest"
+	"vapo/lib/potential"
+	"vapo/lib/program"
+	"vapo/lib/safetensors"
+	"vapo/lib/stage"
+	"vapo/lib/torchfile"
+)
+
+// command runs a subcommand in this process, without a store.
+func command(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = stage.Main(spec, args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// released is the network of testdata/released.py.
+func released() potential.Config {
+	return potential.Config{Kind: "unet", Shape: []int{1, 8, 8}, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}, Dropout: 0.3}}
+}
+
+func smallMLP() potential.Config {
+	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: "vapo", PriorStd: 2,
+		MLP: &potential.MLP{Width: 12, Depth: 2, Fourier: 3}}
+}
+
+// checkpointOf has random weights, and others as their averages.
+func checkpointOf(t *testing.T, c potential.Config) string {
+	t.Helper()
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, err := c.Parameters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ck := &checkpoint.Checkpoint{Kind: checkpoint.Potential, Config: raw, Step: 77}
+	for _, p := range params {
+		p.Init = layer.Init{Bound: 0.4}
+		ck.Tensors = append(ck.Tensors,
+			checkpoint.Named{Name: checkpoint.Param + p.Name, Shape: p.Shape, Data: p.Draw(1)},
+			checkpoint.Named{Name: checkpoint.EMA + p.Name, Shape: p.Shape, Data: p.Draw(2)},
+			checkpoint.Named{Name: checkpoint.AdamM + p.Name, Shape: p.Shape, Data: p.Draw(3)})
+	}
+	path := filepath.Join(t.TempDir(), "checkpoint.arrow")
+	if err := program.WriteFile(path, func(w io.Writer) error { return checkpoint.Write(w, ck) }); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// evaluate gives Phi and its gradient on the engine in pure Go.
+func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad []float32) {
+	t.Helper()
+	ck, err := checkpoint.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, weights, err := potential.FromCheckpoint(ck, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	be, err := engine.Open("tape")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := potential.NewField(be, config, weights, len(times))
+	if err != nil {
+		t.Fatal(err)
+	}
+	phi, grad = make([]float32, len(times)), make([]float32, len(x))
+	if err := f.Eval(x, times, phi, grad); err != nil {
+		t.Fatal(err)
+	}
+	return phi, grad
+}
+
+func importLine(t *testing.T, code failure.Class, stdout, stderr string) imported {
+	t.Helper()
+	if code != 0 || strings.Count(stdout, "\n") != 1 {
+		t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
+	}
+	var l imported
+	if err := json.Unmarshal([]byte(stdout), &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// A checkpoint that PyTorch wrote in the layout of the released code gives the potential and the gradient that PyTorch
+// computes, of both sets of weights.
+func TestImportReleased(t *testing.T) {
+	raw, err := os.ReadFile("testdata/released.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type result struct{ Phi, Grad []float32 }
+	var golden struct {
+		X, T       []float32
+		Model, EMA result
+	}
+	if err := json.Unmarshal(raw, &golden); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	like := checkpointOf(t, released())
+	near := func(what string, got, want []float32) {
+		t.Helper()
+		var diff, norm float64
+		for i := range want {
+			diff += math.Pow(float64(got[i]-want[i]), 2)
+			norm += math.Pow(float64(want[i]), 2)
+		}
+		if relative := math.Sqrt(diff / norm); len(got) != len(want) || !(relative < 1e-4) {
+			t.Errorf("%s differs from PyTorch's by %.2g of its norm", what, relative)
+		}
+	}
+	for _, c := range []struct {
+		weights, stderr string
+		param, ema      result
+	}{
+		{"any", "ema+model", golden.Model, golden.EMA},
+		{"ema", "ema", golden.EMA, golden.EMA},
+		{"model", "model", golden.Model, golden.Model},
+	} {
+		path := filepath.Join(dir, "from-"+c.weights+".arrow")
+		code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", like, "--weights="+c.weights, "--out",
+			path)
+		l := importLine(t, code, stdout, stderr)
+		if l.Weights != c.stderr || l.Step != 2 || l.Kind != "potential" || l.File != path || l.Ignored != nil {
+			t.Errorf("--weights %q: %s", c.weights, stdout)
+		}
+		if digest, _, err := artifact.FileDigest(path); err != nil || string(digest) != l.Digest {
+			t.Errorf("the digest is %s, expected %s (%v)", l.Digest, digest, err)
+		}
+		params, err := released().Parameters()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Parameters != layer.Count(params) || l.Tensors != len(params) {
+			t.Errorf("%d numbers in %d tensors, expected %d in %d", l.Parameters, l.Tensors, layer.Count(params), len(params))
+		}
+		phi, grad := evaluate(t, path, checkpoint.Param, golden.X, golden.T)
+		near("Phi of the weights", phi, c.param.Phi)
+		near("grad Phi of the weights", grad, c.param.Grad)
+		phi, grad = evaluate(t, path, checkpoint.EMA, golden.X, golden.T)
+		near("Phi of the averages", phi, c.ema.Phi)
+		near("grad Phi of the averages", grad, c.ema.Grad)
+	}
+	if slices.Equal(golden.Model.Grad, golden.EMA.Grad) {
+		t.Error("the golden's two sets of weights are one")
+	}
+}
+
+// With a store and a name the checkpoint is in the store, too, and goes out again from there.
+func TestImportIntoStore(t *testing.T) {
+	env := objectstoretest.EmbeddedEnv(t)
+	for _, v := range env.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	store := artifact.New(objectstoretest.Open(t, env))
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.arrow")
+	code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", checkpointOf(t, released()), "--out",
+		out, "--ref", "weights/released")
+	l := importLine(t, code, stdout, stderr)
+	if d, err := store.Ref(t.Context(), "weights/released"); err != nil || string(d) != l.Digest ||
+		l.Ref != "weights/released" {
+		t.Errorf("the ref is %s (%v), expected %s", d, err, l.Digest)
+	}
+	if err := store.Verify(t.Context(), artifact.Digest(l.Digest)); err != nil {
+		t.Error(err)
+	}
+	code, _, stderr = command(t, "import", "testdata/released.pth", "--preset", "unet-32", "--out",
+		filepath.Join(dir, "none.arrow"), "--ref", "none")
+	if _, err := store.Ref(t.Context(), "none"); code != failure.Input || err == nil {
+		t.Errorf("weights that were refused have a ref; exit %d: %s", code, stderr)
+	}
+	if code, stdout, stderr = command(t, "export", "ref:weights/released",
+		filepath.Join(dir, "w.safetensors")); code != 0 || !strings.Contains(stdout, `"step":2`) {
+		t.Errorf("exit %d, %s: %s", code, stdout, stderr)
+	}
+}
+
+// tensorsOf are the weights of testdata/released.pth behind a prefix.
+func tensorsOf(t *testing.T, prefix string) []safetensors.Tensor {
+	t.Helper()
+	f, err := torchfile.Open("testdata/released.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []safetensors.Tensor
+	for _, name := range f.Names() {
+		if rest, ok := strings.CutPrefix(name, "model.module.model."); ok {
+			v, shape, _, err := f.Tensor(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, safetensors.Tensor{Name: prefix + rest, Shape: shape, Data: v})
+		}
+	}
+	return out
+}
+
+func safetensorsFile(t *testing.T, tensors []safetensors.Tensor) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "weights.safetensors")
+	if err := program.WriteFile(path, func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Whatever the prefix, the weights are the same.
+func TestImportPrefixes(t *testing.T) {
+	like := checkpointOf(t, released())
+	var first string
+	for _, prefix := range []string{"", "module.", "model.", "module.model.", "net.f."} {
+		out := filepath.Join(t.TempDir(), "out.arrow")
+		code, stdout, stderr := command(t, "import", safetensorsFile(t, tensorsOf(t, prefix)), "--like", like, "--out", out)
+		l := importLine(t, code, stdout, stderr)
+		if first == "" {
+			first = l.Digest
+		}
+		if l.Digest != first || l.Weights != "model" || l.Step != 0 {
+			t.Errorf("behind %q: %s", prefix, stdout)
+		}
+	}
+	// Averages with names of their own are distinguished from the weights.
+	both := tensorsOf(t, "model.")
+	for _, n := range tensorsOf(t, "model_ema.") {
+		n.Data = slices.Clone(n.Data)
+		n.Data[0]++
+		both = append(both, n)
+	}
+	out := filepath.Join(t.TempDir(), "out.arrow")
+	code, stdout, stderr := command(t, "import", safetensorsFile(t, both), "--like", like, "--out", out)
+	if l := importLine(t, code, stdout, stderr); l.Weights != "ema+model" {
+		t.Errorf("%s", stdout)
+	}
+	ck, err := checkpoint.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, e := ck.Group(checkpoint.Param)["out.2.bias"], ck.Group(checkpoint.EMA)["out.2.bias"]
+	if e.Data[0] != w.Data[0]+1 {
+		t.Errorf("the average is %v, the weight %v, expected 1 less", e.Data[0], w.Data[0])
+	}
+}
+
+// Weights that do not fit are refused with an error that lists them, and nothing is written.
+func TestImportRefusals(t *testing.T) {
+	like := checkpointOf(t, released())
+	edit := func(f func(list []safetensors.Tensor) []safetensors.Tensor) string {
+		return safetensorsFile(t, f(tensorsOf(t, "module.")))
+	}
+	index := func(list []safetensors.Tensor, name string) int {
+		i := slices.IndexFunc(list, func(n safetensors.Tensor) bool { return n.Name == name })
+		if i < 0 {
+			t.Fatalf("no tensor %s", name)
+		}
+		return i
+	}
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("not weights at all"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	extra := edit(func(l []safetensors.Tensor) []safetensors.Tensor {
+		return append(l, safetensors.Tensor{Name: "module.label_emb.weight", Shape: []int{1}, Data: []float32{1}})
+	})
+	for _, c := range []struct {
+		name string
+		code failure.Class
+		args []string
+		want []string
+	}{
+		{"missing", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
+			l[index(l, "module.out.2.bias")].Name = "module.out.3.bias"
+			return l
+		}), "--like", like}, []string{"1 of the", "1 missing: module.out.2.bias", "also has module.out.3.bias"}},
+		{"shape", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
+			for _, name := range []string{"module.out.0.bias", "module.out.0.weight"} {
+				l[index(l, name)].Shape = []int{2, 2}
+			}
+			return l
+		}), "--like", like}, []string{"2 of another shape", "module.out.0.weight is [2 2], expected [4]"}},
+		{"extra", failure.Input, []string{extra, "--like", like},
+			[]string{"1 of its tensors", "module.label_emb.weight", "--ignore-extra"}},
+		{"not finite", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
+			l[index(l, "module.out.2.bias")].Data[0] = float32(math.NaN())
+			return l
+		}), "--like", like}, []string{"module.out.2.bias", "NaN"}},
+		{"two sets", failure.Input, []string{safetensorsFile(t, append(tensorsOf(t, "a."), tensorsOf(t, "b.")...)), "--like",
+			like}, []string{`"a."`, `"b."`}},
+		{"another network", failure.Input, []string{"testdata/released.pth", "--preset", "unet-32"},
+			[]string{"the 390 parameters"}},
+		{"nothing", failure.Input, []string{safetensorsFile(t, []safetensors.Tensor{{Name: "x", Data: []float32{1}}}),
+			"--like", like}, []string{"no weights of a unet", "it has x"}},
+		{"no averages", failure.Input, []string{extra, "--like", like, "--weights", "ema"}, []string{"no moving averages"}},
+		{"no weights", failure.Input, []string{text, "--like", like}, []string{"neither"}},
+		{"no file", failure.Input, []string{filepath.Join(t.TempDir(), "none"), "--like", like}, []string{"none"}},
+		{"not a checkpoint", failure.Input, []string{extra, "--like", text}, []string{"--like"}},
+		{"no network", failure.Usage, []string{extra}, []string{"--preset"}},
+		{"two networks", failure.Usage, []string{extra, "--preset", "unet-32", "--like", like}, []string{"--preset"}},
+		{"unknown preset", failure.Usage, []string{extra, "--preset", "none"}, []string{"unet-cifar10"}},
+		{"bad prior", failure.Usage, []string{extra, "--like", like, "--prior-std=-1"}, []string{"prior"}},
+		{"no prior", failure.Usage, []string{extra, "--like", like, "--prior-std=0"}, []string{"prior"}},
+		{"bad ref", failure.Usage, []string{extra, "--like", like, "--ref", "../x"}, []string{"--ref"}},
+		{"no store", failure.Usage, []string{extra, "--like", like, "--ref", "x"}, []string{"VAPO_STORE"}},
+	} {
+		out := filepath.Join(t.TempDir(), "out.arrow")
+		code, stdout, stderr := command(t, append([]string{"import", "--out", out}, c.args...)...)
+		if code != c.code || stdout != "" {
+			t.Errorf("%s: exit %d, %q: %s", c.name, code, stdout, stderr)
+		}
+		for _, w := range c.want {
+			if !strings.Contains(stderr, w) {
+				t.Errorf("%s: %q is not in %s", c.name, w, stderr)
+			}
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%s: a file was written", c.name)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "out.arrow")
+	code, stdout, stderr := command(t, "import", extra, "--like", like, "--ignore-extra", "--out", out)
+	if l := importLine(t, code, stdout, stderr); !slices.Equal(l.Ignored, []string{"module.label_emb.weight"}) {
+		t.Errorf("%s", stdout)
+	}
+	if code, _, stderr = command(t, "import", extra, "--like", like, "--ignore-extra", "--out",
+		out); code != failure.Usage || !strings.Contains(stderr, "--force") {
+		t.Errorf("over a file that is there: exit %d: %s", code, stderr)
+	}
+}
