@@ -129,7 +129,7 @@ func step512(dst, a *float32, n int)
 func fill512(dst *float32, s float32, n int)
 
 //go:noescape
-func copyColumns512(dst *float32, dstStep int, src *float32, at, srcStep, rows, load, store int)
+func copyColumns512(dst *float32, dstStride int, src *float32, at, srcStride, rows, load, store int)
 
 //go:noescape
 func addLanes512(lanes *[sumLanes]float32, v *float32, n int)
@@ -201,7 +201,7 @@ func step256(dst, a *float32, n int)
 func fill256(dst *float32, s float32, n int)
 
 //go:noescape
-func copyColumns256(dst *float32, dstStep int, src *float32, at, srcStep, rows int, load *[8]int32, store int)
+func copyColumns256(dst *float32, dstStride int, src *float32, at, srcStride, rows int, load *[8]int32, store int)
 
 //go:noescape
 func addLanes256(lanes *[sumLanes]float32, v *float32, n int)

@@ -16,23 +16,19 @@
 // TWO and ONE apply BODY to V0 and V1, or to V0; BODY leaves its result in V0. V2 holds a scalar operand, V3 the mask,
 // V6 to V15 hold constants, and V4 and V5 are free.
 
-#define ARGS2 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ b+16(FP), DX; MOVQ n+24(FP), CX
-#define ARGS1 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ n+16(FP), CX
-#define ARGSS MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; VBROADCASTSS s+16(FP), V2; MOVQ n+24(FP), CX
-
 #define TWO(BODY) \
-	SUBQ $(4*VN), CX; JLT few; \
-many: \
+	SUBQ $(4*VN), CX; JLT rest; \
+unrolled: \
 	VMOVUPS (0*VB)(SI), V0; VMOVUPS (0*VB)(DX), V1; BODY; VMOVUPS V0, (0*VB)(DI); \
 	VMOVUPS (1*VB)(SI), V0; VMOVUPS (1*VB)(DX), V1; BODY; VMOVUPS V0, (1*VB)(DI); \
 	VMOVUPS (2*VB)(SI), V0; VMOVUPS (2*VB)(DX), V1; BODY; VMOVUPS V0, (2*VB)(DI); \
 	VMOVUPS (3*VB)(SI), V0; VMOVUPS (3*VB)(DX), V1; BODY; VMOVUPS V0, (3*VB)(DI); \
-	ADDQ $(4*VB), SI; ADDQ $(4*VB), DX; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE many; \
-few: \
+	ADDQ $(4*VB), SI; ADDQ $(4*VB), DX; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE unrolled; \
+rest: \
 	ADDQ $(4*VN), CX; SUBQ $VN, CX; JLT tail; \
-one: \
+vector: \
 	VMOVUPS (SI), V0; VMOVUPS (DX), V1; BODY; VMOVUPS V0, (DI); \
-	ADDQ $VB, SI; ADDQ $VB, DX; ADDQ $VB, DI; SUBQ $VN, CX; JGE one; \
+	ADDQ $VB, SI; ADDQ $VB, DX; ADDQ $VB, DI; SUBQ $VN, CX; JGE vector; \
 tail: \
 	ADDQ $VN, CX; JEQ done; TAIL; \
 	LOADM(SI, V0); LOADM(DX, V1); BODY; STOREM; \
@@ -40,18 +36,18 @@ done: \
 	VZEROUPPER; RET
 
 #define ONE(BODY) \
-	SUBQ $(4*VN), CX; JLT few; \
-many: \
+	SUBQ $(4*VN), CX; JLT rest; \
+unrolled: \
 	VMOVUPS (0*VB)(SI), V0; BODY; VMOVUPS V0, (0*VB)(DI); \
 	VMOVUPS (1*VB)(SI), V0; BODY; VMOVUPS V0, (1*VB)(DI); \
 	VMOVUPS (2*VB)(SI), V0; BODY; VMOVUPS V0, (2*VB)(DI); \
 	VMOVUPS (3*VB)(SI), V0; BODY; VMOVUPS V0, (3*VB)(DI); \
-	ADDQ $(4*VB), SI; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE many; \
-few: \
+	ADDQ $(4*VB), SI; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE unrolled; \
+rest: \
 	ADDQ $(4*VN), CX; SUBQ $VN, CX; JLT tail; \
-one: \
+vector: \
 	VMOVUPS (SI), V0; BODY; VMOVUPS V0, (DI); \
-	ADDQ $VB, SI; ADDQ $VB, DI; SUBQ $VN, CX; JGE one; \
+	ADDQ $VB, SI; ADDQ $VB, DI; SUBQ $VN, CX; JGE vector; \
 tail: \
 	ADDQ $VN, CX; JEQ done; TAIL; \
 	LOADM(SI, V0); BODY; STOREM; \
@@ -80,6 +76,10 @@ done: \
 	VMULPS V5, V4, V0
 
 #define CONSTANT(at, v) VBROADCASTSS expTable<>+at(SB), v
+#define LOAD1 CONSTANT(0, V6)
+#define LOAD2 CONSTANT(0, V6); CONSTANT(4, V7)
+#define LOADSTEP CONSTANT(0, V6); ZERO(V2)
+#define LOADSIGMOID EXPCONSTANTS; ZERO(V2)
 #define EXPCONSTANTS \
 	CONSTANT(0, V6); CONSTANT(8, V7); CONSTANT(12, V8); CONSTANT(16, V9); CONSTANT(20, V10); \
 	CONSTANT(24, V11); CONSTANT(28, V12); CONSTANT(32, V13); CONSTANT(36, V14); CONSTANT(40, V15)
@@ -109,12 +109,41 @@ DATA expTable<>+36(SB)/4, $0x3d2aa9c1 // 4.1665795894e-2
 DATA expTable<>+40(SB)/4, $0x3e2aaaaa // 1.6666665459e-1
 GLOBL expTable<>(SB), RODATA|NOPTR, $44
 
-// Sets CX elements to V0.
-#define FILL \
+// The functions, by their signature: BINARY(dst, a, b *float32, n int), UNARY(dst, a *float32, n int),
+// SCALAR(dst, a *float32, s float32, n int), AFFINELOOP(dst, a *float32, p, q float32, n int) and
+// FILL(dst *float32, s float32, n int). SETUP loads the constants of BODY.
+
+#define NONE
+
+#define BINARY(name, SETUP, BODY) \
+TEXT name(SB), NOSPLIT, $0-32; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ b+16(FP), DX; MOVQ n+24(FP), CX; SETUP; TWO(BODY)
+
+#define UNARY(name, SETUP, BODY) \
+TEXT name(SB), NOSPLIT, $0-24; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ n+16(FP), CX; SETUP; ONE(BODY)
+
+#define SCALAR(name, SETUP, BODY) \
+TEXT name(SB), NOSPLIT, $0-32; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; VBROADCASTSS s+16(FP), V2; MOVQ n+24(FP), CX; SETUP; ONE(BODY)
+
+#define AFFINELOOP(name) \
+TEXT name(SB), NOSPLIT, $0-32; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; VBROADCASTSS p+16(FP), V2; VBROADCASTSS q+20(FP), V5; MOVQ n+24(FP), CX; \
+	ONE(AFFINE)
+
+#define FILL(name) \
+TEXT name(SB), NOSPLIT, $0-24; \
+	MOVQ dst+0(FP), DI; VBROADCASTSS s+8(FP), V0; MOVQ n+16(FP), CX; \
 	SUBQ $VN, CX; JLT tail; \
-one: \
-	VMOVUPS V0, (DI); ADDQ $VB, DI; SUBQ $VN, CX; JGE one; \
+vector: \
+	VMOVUPS V0, (DI); ADDQ $VB, DI; SUBQ $VN, CX; JGE vector; \
 tail: \
 	ADDQ $VN, CX; JEQ done; TAIL; STOREM; \
 done: \
 	VZEROUPPER; RET
+
+// Reduces the lanes of Y0 to one value in X0: halves are combined until one lane is left.
+#define FOLD(PACKED, SINGLE) \
+	VEXTRACTF128 $1, Y0, X1; PACKED X1, X0, X0; VPERMILPS $0x0e, X0, X1; PACKED X1, X0, X0; \
+	VMOVSHDUP X0, X1; SINGLE X1, X0, X0
