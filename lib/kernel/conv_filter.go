@@ -8,24 +8,24 @@ import "vapo/lib/microkernel"
 // The input is transposed to channels-last order, so the elements that all taps of one filter row read are contiguous.
 // Another filter row starts at another offset of the same memory.
 type ConvFilterGrad[T Float] struct {
-	s        ConvShape
-	tiles    convTiles
-	channels int // input channels per block
-	blocks   int
-	parts    int // partial sums, each over consecutive tiles
-	perPart  int // tiles per partial sum
-	ih, iw   int // size of the padded part of an image that a tile reads
-	joined   bool
-	line     int // elements that one pixel's taps read: those of a filter row, or all of them if joined
-	lines    int
-	off      microkernel.Offsets // the first element of each pixel of a tile
-	size     int                 // scratch elements per piece
-	turned   int                 // those of them that hold transposed images
-	bufs     [][]T
-	sums     [][]T // one buffer: [parts, blocks, lines, Cout, line]
-	dw, x, g []T
-	body     func(worker, piece int)
-	finish   func(worker, piece int)
+	s          ConvShape
+	tiles      convTiles
+	channels   int // input channels per block
+	blocks     int
+	parts      int // partial sums, each over consecutive tiles
+	perPart    int // tiles per partial sum
+	ih, iw     int // size of the padded part of an image that a tile reads
+	joined     bool
+	line       int // elements that one pixel's taps read: those of a filter row, or all of them if joined
+	lines      int
+	off        microkernel.Offsets // the first element of each pixel of a tile
+	size       int                 // scratch elements per piece
+	transposed int                 // those of them that hold transposed images
+	bufs       [][]T
+	sums       [][]T // one buffer: [parts, blocks, lines, Cout, line]
+	dw, x, g   []T
+	body       func(worker, piece int)
+	finish     func(worker, piece int)
 }
 
 const (
@@ -60,8 +60,8 @@ func NewConvFilterGrad[T Float](s ConvShape) *ConvFilterGrad[T] {
 		}
 	}
 	c.off = microkernel.NewOffsets(at)
-	c.turned = c.tiles.images * c.ih * c.iw * c.channels
-	c.size = c.turned + len(at)*c.panels()*microkernel.Panel
+	c.transposed = c.tiles.images * c.ih * c.iw * c.channels
+	c.size = c.transposed + len(at)*c.panels()*microkernel.Panel
 	if c.joined {
 		c.size += len(at) * c.line
 	}
@@ -105,10 +105,10 @@ func (c *ConvFilterGrad[T]) piece(worker, piece int) {
 func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
 	s := &c.s
 	n := min(c.channels, s.Cin-c0)
-	at, buf := buf[:c.turned], buf[c.turned:]
+	at, buf := buf[:c.transposed], buf[c.transposed:]
 	for i := range k.images {
 		image := c.x[((k.first+i)*s.Cin+c0)*s.H*s.W:]
-		c.turn(at[i*c.ih*c.iw*c.channels:], image, k, n)
+		c.transpose(at[i*c.ih*c.iw*c.channels:], image, k, n)
 	}
 	pixels := k.images * k.rows * s.OW()
 	if c.joined {
@@ -134,8 +134,8 @@ func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
 	}
 }
 
-// turn writes n channels of the part of an image that a tile reads, padding included, in channels-last order.
-func (c *ConvFilterGrad[T]) turn(dst, image []T, k tile, n int) {
+// transpose writes n channels of the part of an image that a tile reads, padding included, in channels-last order.
+func (c *ConvFilterGrad[T]) transpose(dst, image []T, k tile, n int) {
 	s, plane := &c.s, c.s.H*c.s.W
 	left := min(s.PadW, c.iw)
 	width := max(0, min(s.W, c.iw-left))

@@ -23,7 +23,7 @@ func newViews(h, w axis, channels, rows int) views {
 		copies *= h.taps
 		v.plane = rows * w.out
 	}
-	v.plane = spread(v.plane)
+	v.plane = oddLines(v.plane)
 	var at []int
 	for c := range channels {
 		for kh := range h.taps {
@@ -40,9 +40,9 @@ func newViews(h, w axis, channels, rows int) views {
 	return v
 }
 
-// spread rounds n up to an odd number of cache lines. Copies at a distance of a power of two would compete for the same
-// sets of the cache.
-func spread(n int) int {
+// oddLines rounds n up to an odd number of cache lines. Copies at a distance of a power of two would compete for the
+// same sets of the cache.
+func oddLines(n int) int {
 	const line = 16 // elements of float32
 	return (n+line-1)/line*line | line
 }

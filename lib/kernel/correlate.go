@@ -31,7 +31,7 @@ func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
 	c.filters = make([][]T, 1)
 	c.body = c.piece
 	size := c.panels() * c.panel()
-	if c.looksThroughWindows() {
+	if c.usesWindows() {
 		c.windows = make([][]microkernel.Window, c.tiles.cuts)
 		for i := range c.windows {
 			c.windows[i] = newWindows(h, w, c.tiles.tile(i, n, h.out))
@@ -44,7 +44,7 @@ func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
 	return c
 }
 
-func (c *correlation[T]) looksThroughWindows() bool {
+func (c *correlation[T]) usesWindows() bool {
 	_, single := any(T(0)).(float32)
 	fits := func(a *axis) bool { return a.in == a.out && a.stride == 1 && a.zeros == 1 }
 	return single && microkernel.PrefersWindows(c.out, c.taps()) && fits(&c.views.h) && fits(&c.views.w)
@@ -93,7 +93,7 @@ func (c *correlation[T]) piece(worker, piece int) {
 		c1 := min(c0+c.channels, c.in)
 		for i := k.first; i < k.first+k.images; i++ {
 			if c.windows != nil {
-				c.look(c.windows[piece%c.tiles.cuts], i, k, c0, c1)
+				c.blockThroughWindows(c.windows[piece%c.tiles.cuts], i, k, c0, c1)
 				continue
 			}
 			fillViews(v, buf, c.x[i*image:(i+1)*image], c0, c1, k.top, k.rows)
@@ -115,8 +115,8 @@ func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 	}
 }
 
-// look is block without copies: the micro-kernel reads the input through windows.
-func (c *correlation[T]) look(windows []microkernel.Window, image int, k tile, c0, c1 int) {
+// blockThroughWindows is block without copies: the micro-kernel reads the input through windows.
+func (c *correlation[T]) blockThroughWindows(windows []microkernel.Window, image int, k tile, c0, c1 int) {
 	pix := c.views.h.out * c.views.w.out
 	p := microkernel.Correlation{Channels: c1 - c0, Plane: pix, Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
 	a := asFloat32(c.filters[0][c0*c.taps()*microkernel.Panel:])

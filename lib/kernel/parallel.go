@@ -1,5 +1,5 @@
-// Package kernel provides the numeric loops of the CPU engine. They work on flat slices and know nothing of graphs or
-// tensors. A kernel is prepared once for a shape and then run many times.
+// Package kernel provides the numeric loops of the CPU engine. They work on flat slices, without graphs or tensors. A
+// kernel is prepared once for a shape and then run many times.
 //
 // The loops in Go define every result to the bit: each product is rounded before it is added. In float32, loops in
 // assembly for AVX-512 and AVX2 replace them on machines that have such vectors, and give the same bits. Matrix
