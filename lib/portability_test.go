@@ -14,13 +14,13 @@ import (
 	"testing"
 )
 
-var withARM = flag.Bool("arm64", false, "also read what the compiler makes for arm64, which fuses more than amd64")
+var withARM = flag.Bool("arm64", false, "also check the code for arm64, where the compiler fuses more than on amd64")
 
-// target is a machine for which the compiler fuses x*y + z into one instruction, rounded once.
+// target is an architecture for which the compiler fuses x*y + z into one instruction with a single rounding.
 type target struct {
 	name  string
 	env   []string
-	fused *regexp.Regexp // the instructions' names
+	fused *regexp.Regexp // the names of such instructions
 }
 
 var (
@@ -29,12 +29,11 @@ var (
 	arm64 = target{"arm64", []string{"GOARCH=arm64"}, regexp.MustCompile(`^FN?M(ADD|SUB)[DS]$`)}
 )
 
-// computing are the packages whose numbers may enter an artifact: ours, and the decoders of images. What draws
-// pictures for people is not among them.
+// computing lists the packages whose results may enter an artifact: those of this module, and the decoders of images.
 var computing = []string{"vapo/...", "image/...", "golang.org/x/image/bmp", "golang.org/x/image/webp",
 	"golang.org/x/image/vp8", "golang.org/x/image/vp8l"}
 
-// exact are the functions of package math (arch in front: their assembly) that round once or not at all.
+// exact matches the functions of package math that round at most once. The prefix arch marks their assembly.
 var exact = regexp.MustCompile(`^(arch)?(FMA|Sqrt|Floor|Ceil|Trunc|Round|RoundToEven|Max|Min|Abs|Copysign|Frexp|` +
 	`Ldexp|Modf|Mod|Nextafter|Nextafter32)$`)
 
@@ -44,8 +43,8 @@ var (
 	callee      = regexp.MustCompile(`^(.+?)(\.abi0)?(·f)?\(SB\)`)
 )
 
-// Keyed numbers are the same bits on every machine only if nothing that computes them is fused or calls a function
-// whose result depends on the machine. Go's assembly listing shows both, after inlining.
+// The values in keyed artifacts have the same bits on every machine only if no code that computes them is fused or
+// calls a function whose result depends on the machine. Go's assembly listing shows both, after inlining.
 func TestNothingDependsOnTheMachine(t *testing.T) {
 	targets := []target{amd64v3}
 	if *withARM {
@@ -71,7 +70,7 @@ func TestNothingDependsOnTheMachine(t *testing.T) {
 				t.Fatalf("go build for %s: %v", target.name, err)
 			}
 			if functions < 1000 {
-				t.Errorf("the listing has %d functions: this test no longer reads it", functions)
+				t.Errorf("found only %d functions in the listing: its format may have changed", functions)
 			}
 		})
 	}
@@ -121,7 +120,7 @@ func (m target) read(t *testing.T, listing io.Reader) (functions int) {
 	}
 }
 
-// finding says what is wrong with an operand that names a function; "" if nothing.
+// finding describes what is wrong with a function that an operand names. It returns "" if nothing is.
 func finding(operands string) string {
 	c := callee.FindStringSubmatch(operands)
 	if c == nil {
@@ -140,7 +139,7 @@ func finding(operands string) string {
 	return ""
 }
 
-// capital makes floor, archFloor and Floor one.
+// capital returns the name as exact expects it: floor, the implementation in Go, becomes Floor.
 func capital(name string) string {
 	if strings.HasPrefix(name, "arch") {
 		return name

@@ -1,7 +1,7 @@
 package kernel
 
-// ConvShape describes a two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin, KH, KW] and
-// y [N, Cout, OH, OW], with zero padding PadH, PadW on both sides.
+// ConvShape describes a two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin, KH, KW] and y [N, Cout, OH, OW],
+// with zero padding PadH, PadW on both sides.
 type ConvShape struct {
 	N, Cin, H, W     int
 	Cout, KH, KW     int
@@ -15,30 +15,30 @@ func (s ConvShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
 // OW is the width of the output.
 func (s ConvShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
 
-// convTiles cuts the output pixels of a batch into tiles of whole images or of some rows of one image, each of which
-// one core computes. The cut depends on the shape alone.
+// convTiles divides the output pixels of a batch into tiles, each computed by one core. A tile is a number of whole
+// images or a range of rows of one image. The division depends on the shape alone.
 type convTiles struct {
-	images int // a tile; 1 where images are cut
-	rows   int // of an image in a tile
-	cuts   int // tiles an image
+	images int // images per tile; 1 if images are divided
+	rows   int // rows of an image per tile
+	cuts   int // tiles per image
 	count  int
 }
 
 const (
-	// tilePixels is the number of pixels that a tile aims at: the views of more would fall out of the second-level cache.
+	// tilePixels is the target size of a tile. The views of more pixels would not fit the second-level cache.
 	tilePixels = 512
-	// leastTiles is the number of tiles to share out among cores, where there are pixels enough.
+	// leastTiles is the number of tiles that large enough inputs are divided into, so that all cores have work.
 	leastTiles = 8
 )
 
-// newConvTiles cuts a batch of n images of oh rows of ow pixels.
+// newConvTiles divides a batch of n images of oh rows of ow pixels.
 func newConvTiles(n, oh, ow int) convTiles {
 	pix := oh * ow
 	aim := min(tilePixels, max(1, n*pix/leastTiles))
 	t := convTiles{images: 1, rows: oh, cuts: 1}
 	if pix <= aim {
 		t.images = min(n, aim/pix)
-		for g := t.images; 2*g > t.images; g-- { // tiles of one size share out evenly
+		for g := t.images; 2*g > t.images; g-- { // tiles of equal size balance best
 			if n%g == 0 {
 				t.images = g
 				break
@@ -53,7 +53,7 @@ func newConvTiles(n, oh, ow int) convTiles {
 	return t
 }
 
-// tile is a run of output pixels: whole images, or the rows from top on of one.
+// tile is a range of output pixels: images [first, first+images), rows [top, top+rows) of each.
 type tile struct {
 	first, images int
 	top, rows     int
@@ -66,11 +66,12 @@ func (t *convTiles) tile(i, n, oh int) tile {
 	return k
 }
 
-// axis is one dimension of a convolution: output position o meets input position (o·stride + tap - pad)/zeros, if that is
-// a whole number and there is such a position. zeros > 1 stands for an input with zeros between its elements.
+// axis is one dimension of a convolution. At tap t, output position o reads input position (o·stride + t - pad)/zeros
+// if that is an integer inside the input, and zero otherwise. zeros > 1 describes an input that has zeros-1 zeros
+// inserted between its elements, as the input gradient of a strided convolution needs.
 type axis struct{ in, out, taps, stride, pad, zeros int }
 
-// at returns the input position, or -1 where the input is zero.
+// at returns the input position that output position o reads at a tap, or -1 if it reads a zero.
 func (a *axis) at(o, tap int) int {
 	u := o*a.stride + tap - a.pad
 	if u < 0 || u%a.zeros != 0 || u/a.zeros >= a.in {
@@ -79,16 +80,15 @@ func (a *axis) at(o, tap int) int {
 	return u / a.zeros
 }
 
-// sampleRow writes the elements of an input row that meet one tap, one for each output position, and zeros for
-// positions outside of the row. A nil row is all zeros.
+// sampleRow fills out with the elements of an input row that the output positions read at one tap, and with zeros for
+// positions outside the row. A nil row is all zeros.
 func sampleRow[T Float](a *axis, out, in []T, tap int) {
 	clear(out)
 	if in == nil {
 		return
 	}
-	// The first element that meets the tap is the first at or after its distance from the first position.
-	first := tap - a.pad
-	if a.zeros > 1 { // then the stride is 1
+	first := tap - a.pad // output position 0 reads input position first/zeros
+	if a.zeros > 1 {     // then the stride is 1
 		i := max(0, (first+a.zeros-1)/a.zeros)
 		for o := i*a.zeros - first; o < len(out) && i < a.in; o += a.zeros {
 			out[o] = in[i]

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkConvolution gives the rate of each of the three convolutions at shapes of the networks here; what the
-// processor's arithmetic allows is the rate of microkernel's benchmark times the cores.
+// BenchmarkConvolution reports the rate of each of the three convolutions at shapes that the networks of this project
+// use. The upper bound is the rate of microkernel's benchmark times the number of cores.
 func BenchmarkConvolution(b *testing.B) {
 	for _, s := range []ConvShape{
 		{N: 64, Cin: 1, H: 28, W: 28, Cout: 16, KH: 3, KW: 3},
@@ -21,7 +21,8 @@ func BenchmarkConvolution(b *testing.B) {
 		{N: 4, Cin: 192, H: 17, W: 17, Cout: 192, KH: 1, KW: 7},
 	} {
 		s.StrideH, s.StrideW, s.PadH, s.PadW = 1, 1, s.KH/2, s.KW/2
-		x, w, y := make([]float32, s.N*s.Cin*s.H*s.W), make([]float32, s.Cout*s.Cin*s.KH*s.KW), make([]float32, s.N*s.Cout*s.OH()*s.OW())
+		x, w := make([]float32, s.N*s.Cin*s.H*s.W), make([]float32, s.Cout*s.Cin*s.KH*s.KW)
+		y := make([]float32, s.N*s.Cout*s.OH()*s.OW())
 		forward, input, filter := NewConv[float32](s), NewConvInputGrad[float32](s), NewConvFilterGrad[float32](s)
 		for _, c := range []struct {
 			role string

@@ -2,34 +2,36 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// ConvFilterGrad computes the adjoint of Conv in w: for every tap, a matrix product over all output pixels of the output
-// gradient and the pixel of the input that the tap meets. The input is turned so that the channels of a pixel lie side by
-// side: then what all taps of a row of the filter meet is one run of memory, and a tap along a column only begins elsewhere.
+// ConvFilterGrad computes the adjoint of Conv in w: for every tap, the product over all output pixels of the output
+// gradient and the input pixel that the tap reads.
+//
+// The input is transposed to channels-last order, so the elements that all taps of one filter row read are contiguous.
+// Another filter row starts at another offset of the same memory.
 type ConvFilterGrad[T Float] struct {
-	s        ConvShape
-	tiles    convTiles
-	channels int // of the input, a block
-	blocks   int
-	parts    int // partial sums over runs of tiles
-	perPart  int // tiles
-	ih, iw   int // the padded part of an image that a tile needs
-	joined   bool
-	line     int // elements that the taps of one pixel take: of a row of the filter, or of all where they are joined
-	lines    int
-	off      microkernel.Offsets // the first element of each pixel of a tile
-	size     int                 // scratch memory of a piece
-	turned   int                 // of that, the images
-	bufs     [][]T
-	sums     [][]T // one buffer: [parts, blocks, lines, Cout, line]
-	dw, x, g []T
-	body     func(worker, piece int)
-	finish   func(worker, piece int)
+	s          ConvShape
+	tiles      convTiles
+	channels   int // input channels per block
+	blocks     int
+	parts      int // partial sums, each over consecutive tiles
+	perPart    int // tiles per partial sum
+	ih, iw     int // size of the padded part of an image that a tile reads
+	joined     bool
+	line       int // elements that one pixel's taps read: those of a filter row, or all of them if joined
+	lines      int
+	off        microkernel.Offsets // the first element of each pixel of a tile
+	size       int                 // scratch elements per piece
+	transposed int                 // those of them that hold transposed images
+	bufs       [][]T
+	sums       [][]T // one buffer: [parts, blocks, lines, Cout, line]
+	dw, x, g   []T
+	body       func(worker, piece int)
+	finish     func(worker, piece int)
 }
 
 const (
-	// blockChannels is the number of input channels of a block.
+	// blockChannels is the number of input channels per block.
 	blockChannels = 32
-	// runPixels is the number of products that are added up in registers; see runLength.
+	// runPixels is the number of products that are summed in registers, as runLength in correlate.go.
 	runPixels = 128
 )
 
@@ -58,8 +60,8 @@ func NewConvFilterGrad[T Float](s ConvShape) *ConvFilterGrad[T] {
 		}
 	}
 	c.off = microkernel.NewOffsets(at)
-	c.turned = c.tiles.images * c.ih * c.iw * c.channels
-	c.size = c.turned + len(at)*c.panels()*microkernel.Panel
+	c.transposed = c.tiles.images * c.ih * c.iw * c.channels
+	c.size = c.transposed + len(at)*c.panels()*microkernel.Panel
 	if c.joined {
 		c.size += len(at) * c.line
 	}
@@ -99,14 +101,14 @@ func (c *ConvFilterGrad[T]) piece(worker, piece int) {
 	}
 }
 
-// tile adds the products of one tile's pixels to sum, or begins with them.
+// tile adds the products of one tile's pixels to sum, or overwrites sum with them if add is false.
 func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
 	s := &c.s
 	n := min(c.channels, s.Cin-c0)
-	at, buf := buf[:c.turned], buf[c.turned:]
+	at, buf := buf[:c.transposed], buf[c.transposed:]
 	for i := range k.images {
 		image := c.x[((k.first+i)*s.Cin+c0)*s.H*s.W:]
-		c.turn(at[i*c.ih*c.iw*c.channels:], image, k, n)
+		c.transpose(at[i*c.ih*c.iw*c.channels:], image, k, n)
 	}
 	pixels := k.images * k.rows * s.OW()
 	if c.joined {
@@ -132,8 +134,8 @@ func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
 	}
 }
 
-// turn writes the n channels of the part of an image that a tile's rows meet, padding included, pixel by pixel.
-func (c *ConvFilterGrad[T]) turn(dst, image []T, k tile, n int) {
+// transpose writes n channels of the part of an image that a tile reads, padding included, in channels-last order.
+func (c *ConvFilterGrad[T]) transpose(dst, image []T, k tile, n int) {
 	s, plane := &c.s, c.s.H*c.s.W
 	left := min(s.PadW, c.iw)
 	width := max(0, min(s.W, c.iw-left))
@@ -147,9 +149,10 @@ func (c *ConvFilterGrad[T]) turn(dst, image []T, k tile, n int) {
 		clear(to[:left*c.channels])
 		clear(to[(left+width)*c.channels:])
 		for ch := 0; ch < n; ch += microkernel.Panel {
-			microkernel.Transpose(to[left*c.channels+ch:], c.channels, image[ch*plane+iy*s.W:], plane, min(microkernel.Panel, n-ch), width)
+			pixels, from := to[left*c.channels+ch:], image[ch*plane+iy*s.W:]
+			microkernel.Transpose(pixels, c.channels, from, plane, min(microkernel.Panel, n-ch), width)
 		}
-		if n < c.channels { // what the last block lacks is computed, and not read
+		if n < c.channels { // the channels that the last block lacks are computed but never read
 			for x := range width {
 				clear(to[(left+x)*c.channels+n : (left+x+1)*c.channels])
 			}
@@ -157,7 +160,7 @@ func (c *ConvFilterGrad[T]) turn(dst, image []T, k tile, n int) {
 	}
 }
 
-// join copies what all taps of a pixel meet to one run.
+// join copies the elements that all taps of a pixel read to consecutive memory.
 func (c *ConvFilterGrad[T]) join(dst, at []T, k tile) {
 	s, row := &c.s, c.s.KW*c.channels
 	for i := range k.images {
@@ -172,17 +175,18 @@ func (c *ConvFilterGrad[T]) join(dst, at []T, k tile) {
 	}
 }
 
-// gradients writes a panel of channels of the output gradient, pixel by pixel.
+// gradients writes a panel of channels of the output gradient in channels-last order.
 func (c *ConvFilterGrad[T]) gradients(dst []T, k tile, panel int) {
+	const width = microkernel.Panel
 	pix, n := c.s.OH()*c.s.OW(), k.rows*c.s.OW()
-	first := panel * microkernel.Panel
+	first := panel * width
 	for i := range k.images {
 		g := c.g[((k.first+i)*c.s.Cout+first)*pix+k.top*c.s.OW():]
-		microkernel.Transpose(dst[i*n*microkernel.Panel:], microkernel.Panel, g, pix, min(microkernel.Panel, c.s.Cout-first), n)
+		microkernel.Transpose(dst[i*n*width:], width, g, pix, min(width, c.s.Cout-first), n)
 	}
 }
 
-// collect adds up the parts of the filters of an output channel, in their order.
+// collect sums the partial sums of an output channel's filters in their order.
 func (c *ConvFilterGrad[T]) collect(_, o int) {
 	s := &c.s
 	dw := c.dw[o*s.Cin*s.KH*s.KW : (o+1)*s.Cin*s.KH*s.KW]

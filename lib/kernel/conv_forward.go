@@ -2,7 +2,7 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// Conv computes y = x * w (cross-correlation, as every deep-learning library calls convolution).
+// Conv computes y = x * w: cross-correlation, which deep-learning libraries call convolution.
 type Conv[T Float] struct {
 	*correlation[T]
 	w    []T
@@ -25,8 +25,9 @@ func (c *Conv[T]) Run(y, x, w []T) {
 	c.w = nil
 }
 
-// packFilters turns the filters of a panel of output channels, rows of w, into columns.
+// packFilters transposes the filters of a panel of output channels, which are rows of w.
 func (c *Conv[T]) packFilters(_, panel int) {
-	first, n := panel*microkernel.Panel, c.in*c.taps()
-	microkernel.Transpose(c.filters[0][panel*c.panel():], microkernel.Panel, c.w[first*n:], n, min(microkernel.Panel, c.out-first), n)
+	const width = microkernel.Panel
+	first, n := panel*width, c.in*c.taps()
+	microkernel.Transpose(c.filters[0][panel*c.panel():], width, c.w[first*n:], n, min(width, c.out-first), n)
 }

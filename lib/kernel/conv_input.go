@@ -2,8 +2,8 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// ConvInputGrad computes the adjoint of Conv in x: a convolution of the output gradient, with zeros between its elements
-// where the stride is not 1, with the filters turned by half a turn.
+// ConvInputGrad computes the adjoint of Conv in x: a convolution of the output gradient with the filters rotated by 180
+// degrees. If the stride is not 1, zeros are inserted between the elements of the gradient.
 type ConvInputGrad[T Float] struct {
 	*correlation[T]
 	w    []T
@@ -26,13 +26,14 @@ func (c *ConvInputGrad[T]) Run(dx, g, w []T) {
 	c.w = nil
 }
 
-// packFilters turns the taps of a panel of input channels, for each output channel in turn, into columns in the
-// opposite order.
+// packFilters transposes the filters of a panel of input channels, one output channel after the other, with the taps in
+// reverse order.
 func (c *ConvInputGrad[T]) packFilters(_, panel int) {
-	taps, first := c.taps(), panel*microkernel.Panel
-	rows := min(microkernel.Panel, c.out-first)
+	const width = microkernel.Panel
+	taps, first := c.taps(), panel*width
+	rows := min(width, c.out-first)
 	to := c.filters[0][panel*c.panel():]
-	for o := range c.in { // the input of the adjoint is what the convolution put out
-		microkernel.TransposeBackwards(to[o*taps*microkernel.Panel:], microkernel.Panel, c.w[(o*c.out+first)*taps:], taps, rows, taps)
+	for o := range c.in { // the adjoint's input channels are the convolution's output channels
+		microkernel.TransposeBackwards(to[o*taps*width:], width, c.w[(o*c.out+first)*taps:], taps, rows, taps)
 	}
 }

@@ -2,18 +2,18 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// views are the shifted copies of some channels of a tile of an image, through which a micro-kernel reads the image as
-// the second factor of a matrix product, a row for every channel and tap. A channel is copied once for every tap along a
-// row; taps along a column are the same copy read from another row on, unless the stride forbids it.
+// views holds shifted copies of some channels of an image's tile. The micro-kernel reads them as the second factor of a
+// matrix product that has a row for every channel and tap (im2col). A channel is copied once for every tap along a row.
+// The taps along a column share that copy, each starting at another row, if the vertical stride is 1.
 type views struct {
 	h, w   axis
 	shared bool // one copy for all taps along a column
-	rows   int  // of output pixels at most
-	plane  int  // the distance of two copies
+	rows   int  // the largest number of output rows
+	plane  int  // the distance between two copies
 	off    microkernel.Offsets
 }
 
-// newViews prepares views of up to channels channels and rows output rows.
+// newViews prepares views of up to the given numbers of channels and output rows.
 func newViews(h, w axis, channels, rows int) views {
 	v := views{h: h, w: w, rows: rows, shared: h.stride == 1}
 	copies := w.taps
@@ -23,7 +23,7 @@ func newViews(h, w axis, channels, rows int) views {
 		copies *= h.taps
 		v.plane = rows * w.out
 	}
-	v.plane = spread(v.plane)
+	v.plane = oddLines(v.plane)
 	var at []int
 	for c := range channels {
 		for kh := range h.taps {
@@ -40,13 +40,14 @@ func newViews(h, w axis, channels, rows int) views {
 	return v
 }
 
-// spread rounds up to an odd number of cache lines: rows a power of two apart would meet in the same few sets of a cache.
-func spread(n int) int {
+// oddLines rounds n up to an odd number of cache lines. Copies at a distance of a power of two would compete for the
+// same sets of the cache.
+func oddLines(n int) int {
 	const line = 16 // elements of float32
 	return (n+line-1)/line*line | line
 }
 
-// size is the scratch memory of the views of so many channels.
+// size is the number of scratch elements for the views of the given number of channels.
 func (v *views) size(channels int) int {
 	n := channels * v.w.taps * v.plane
 	if !v.shared {
@@ -55,7 +56,7 @@ func (v *views) size(channels int) int {
 	return n
 }
 
-// fillViews copies channels [c0, c1) of the image x [channels, H, W], for the output rows [top, top+rows).
+// fillViews copies channels [c0, c1) of the image x [channels, H, W] for the output rows [top, top+rows).
 func fillViews[T Float](v *views, dst, x []T, c0, c1, top, rows int) {
 	in := v.h.in * v.w.in
 	for c := c0; c < c1; c++ {
@@ -76,11 +77,11 @@ func fillViews[T Float](v *views, dst, x []T, c0, c1, top, rows int) {
 	}
 }
 
-// view writes what the taps kh, kw of the output rows from top on meet in an image.
+// view fills dst, whole output rows from top on, with the elements of an image channel that they read at tap (kh, kw).
 func view[T Float](v *views, dst, image []T, top, kh, kw int) {
 	h, w := &v.h, &v.w
 	if h.stride == 1 && w.stride == 1 && h.zeros == 1 && w.zeros == 1 {
-		// The rows [above, below) meet rows of the image, those around them its padding.
+		// Rows [above, below) read the image; the others read its padding.
 		rows, dy := len(dst)/w.out, top+kh-h.pad
 		above := min(rows, max(0, -dy))
 		below := max(above, min(rows, h.in-dy))
@@ -101,7 +102,8 @@ func view[T Float](v *views, dst, image []T, top, kh, kw int) {
 	}
 }
 
-// shift writes dst[r, x] = src[r, x+d], zero where that is outside of the row, for rows of length out and in.
+// shift sets dst[r, x] = src[r, x+d], or 0 if x+d is outside the row. Rows of dst have length out, rows of src length
+// in.
 func shift[T Float](dst, src []T, out, in, d int) {
 	if m := assemblyFor[T](); m != nil {
 		m.shift(asFloat32(dst), out, asFloat32(src), in, len(dst)/out, d)
@@ -109,7 +111,7 @@ func shift[T Float](dst, src []T, out, in, d int) {
 	}
 	lo := min(out, max(0, -d))
 	hi := max(lo, min(out, in-d))
-	if in == out && hi-lo > in/2 { // one copy of all rows, after which what came from the neighbouring row is cleared
+	if in == out && hi-lo > in/2 { // copy all rows at once, then clear what came from neighbouring rows
 		copy(dst[max(0, -d):], src[max(0, d):])
 		for r := 0; r < len(dst); r += out {
 			clear(dst[r : r+lo])

@@ -2,26 +2,26 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// correlation is what the forward convolution and its adjoint in the input have in common: every output channel is a
-// sum over the input's channels and taps of a weight times a view of the input. Views are made of some channels at a
-// time, few enough for the second-level cache, and all output channels take their share of the sum from them. If the
-// machine is faster with windows and the output has the size of the input, the views are not copied but looked at.
+// correlation is the common part of the forward convolution and its adjoint in the input: every output channel is a sum
+// over input channels and taps of a weight times a view of the input. Views are copied for one block of channels at a
+// time, small enough for the second-level cache, and added to all output channels. If the output has the size of the
+// input and the machine is faster that way, the micro-kernel reads the input through windows instead of copies.
 type correlation[T Float] struct {
-	n, in, out int // images and channels
+	n, in, out int // images, input channels and output channels
 	views      views
-	windows    [][]microkernel.Window // for each cut of an image; nil where the input has to be copied to views
+	windows    [][]microkernel.Window // for each tile of an image; nil if the input is copied to views
 	tiles      convTiles
-	channels   int // a block
-	// filters are the weights as the micro-kernel reads them: a panel of 16 output channels after the other, in each the
-	// weights of every input channel and tap.
+	channels   int // input channels per block
+	// filters holds the weights in the layout of the micro-kernel: panels of 16 output channels, each with the weights of
+	// every input channel and tap.
 	filters [][]T
 	bufs    [][]T
 	y, x    []T
 	body    func(worker, piece int)
 }
 
-// runLength is the number of products that are added up in registers before they are added to the output: their part of
-// the views fits the first-level cache. It belongs to the results' bits.
+// runLength is the number of products that are summed in registers before they are added to the output. The part of the
+// views that they read fits the first-level cache. Results depend on it in their last bits.
 const runLength = 144
 
 func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
@@ -31,7 +31,7 @@ func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
 	c.filters = make([][]T, 1)
 	c.body = c.piece
 	size := c.panels() * c.panel()
-	if c.looksThroughWindows() {
+	if c.usesWindows() {
 		c.windows = make([][]microkernel.Window, c.tiles.cuts)
 		for i := range c.windows {
 			c.windows[i] = newWindows(h, w, c.tiles.tile(i, n, h.out))
@@ -44,13 +44,13 @@ func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
 	return c
 }
 
-func (c *correlation[T]) looksThroughWindows() bool {
+func (c *correlation[T]) usesWindows() bool {
 	_, single := any(T(0)).(float32)
 	fits := func(a *axis) bool { return a.in == a.out && a.stride == 1 && a.zeros == 1 }
 	return single && microkernel.PrefersWindows(c.out, c.taps()) && fits(&c.views.h) && fits(&c.views.w)
 }
 
-// newWindows cuts the pixels of a tile of an image into windows.
+// newWindows divides the pixels of an image's tile into windows.
 func newWindows(h, w axis, k tile) []microkernel.Window {
 	var ws []microkernel.Window
 	for q, end := k.top*w.out, (k.top+k.rows)*w.out; q < end; {
@@ -63,7 +63,7 @@ func newWindows(h, w axis, k tile) []microkernel.Window {
 
 func (c *correlation[T]) taps() int { return c.views.h.taps * c.views.w.taps }
 
-// panels is the number of panels of filters, panel the length of one.
+// panels is the number of filter panels, and panel the length of one.
 func (c *correlation[T]) panels() int {
 	return (c.out + microkernel.Panel - 1) / microkernel.Panel
 }
@@ -93,7 +93,7 @@ func (c *correlation[T]) piece(worker, piece int) {
 		c1 := min(c0+c.channels, c.in)
 		for i := k.first; i < k.first+k.images; i++ {
 			if c.windows != nil {
-				c.look(c.windows[piece%c.tiles.cuts], i, k, c0, c1)
+				c.blockThroughWindows(c.windows[piece%c.tiles.cuts], i, k, c0, c1)
 				continue
 			}
 			fillViews(v, buf, c.x[i*image:(i+1)*image], c0, c1, k.top, k.rows)
@@ -102,10 +102,11 @@ func (c *correlation[T]) piece(worker, piece int) {
 	}
 }
 
-// block adds the share of the input channels [c0, c1) to all output channels of an image's tile.
+// block adds the contribution of input channels [c0, c1) to all output channels of an image's tile.
 func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 	pix := c.views.h.out * c.views.w.out
-	p := microkernel.Product{Off: c.views.off.Slice(0, (c1-c0)*c.taps()), Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
+	off := c.views.off.Slice(0, (c1-c0)*c.taps())
+	p := microkernel.Product{Off: off, Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
 	y := c.y[image*c.out*pix+k.top*c.views.w.out:]
 	pixels := k.rows * c.views.w.out
 	for q := 0; q < pixels; q += p.Cols {
@@ -114,8 +115,8 @@ func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 	}
 }
 
-// look is block on the input itself.
-func (c *correlation[T]) look(windows []microkernel.Window, image int, k tile, c0, c1 int) {
+// blockThroughWindows is block without copies: the micro-kernel reads the input through windows.
+func (c *correlation[T]) blockThroughWindows(windows []microkernel.Window, image int, k tile, c0, c1 int) {
 	pix := c.views.h.out * c.views.w.out
 	p := microkernel.Correlation{Channels: c1 - c0, Plane: pix, Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
 	a := asFloat32(c.filters[0][c0*c.taps()*microkernel.Panel:])
@@ -127,8 +128,8 @@ func (c *correlation[T]) look(windows []microkernel.Window, image int, k tile, c
 	}
 }
 
-// nextColumns cuts a length into the micro-kernel's widths from the front, so that the last piece is not a narrow one
-// where two of middle width do.
+// nextColumns returns the width of the first piece when left columns are divided for the micro-kernel. It prefers two
+// pieces of medium width to a wide and a narrow one.
 func nextColumns(left int) int {
 	const third = microkernel.Columns / 3
 	if left > 3*third && left <= 4*third {

@@ -13,9 +13,8 @@ const (
 
 var expInf = float32(math.Inf(1))
 
-// exp32 is e^x in float32, within 2 units in the last place, for every x including infinities and NaN; results
-// below the smallest normal number are 0:
-// Cephes' expf (x = n·ln 2 + r, a degree-5 polynomial on |r| <= ln(2)/2).
+// exp32 returns e^x within 2 units in the last place, for every x including infinities and NaN. Results below the
+// smallest normal number are 0. It is Cephes' expf: x = n·ln 2 + r and a polynomial of degree 5 on |r| <= ln(2)/2.
 func exp32(x float32) float32 {
 	switch {
 	case x > expHigh:
@@ -25,7 +24,7 @@ func exp32(x float32) float32 {
 	case x != x:
 		return x
 	}
-	// Products are converted, so that no compiler fuses them with the sums.
+	// The conversions of products keep the compiler from fusing them with the sums.
 	z := float32(x*1.44269504088896341) + 0.5
 	n := float32(int32(z))
 	if n > z {

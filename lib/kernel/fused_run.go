@@ -4,11 +4,11 @@ import "unsafe"
 
 // worker is the state of one goroutine.
 type worker[T Float] struct {
-	data     [][]T // by buffer: what belongs to the row, for registers that have a slot
-	base     []int // where that starts in the slot
+	data     [][]T // by buffer: scratch memory, or the part of a slot that belongs to the row
+	base     []int // by register: where that part starts
 	index    []int // of the row along the outer dimensions
 	sums     []rowSum[T]
-	expanded []int // by register, what its expansion holds: the place of a single value or the block, counted from 1
+	expanded []int // by register, what its expansion holds: the offset of a single value or the block, both plus 1
 }
 
 func (f *Fused[T]) newWorker() *worker[T] {
@@ -27,7 +27,7 @@ func (f *Fused[T]) newWorker() *worker[T] {
 	return w
 }
 
-// Run executes the program; slots are indexed by Operand.Slot. It is not safe for concurrent use.
+// Run executes the program on slots, which are indexed by Operand.Slot. It is not safe for concurrent use.
 func (f *Fused[T]) Run(slots [][]T) {
 	f.slots = slots
 	Parallel(f.pieces(), f.body)
@@ -56,7 +56,7 @@ func (f *Fused[T]) piece(worker, piece int) {
 	}
 }
 
-// seek finds each register's part of a row.
+// seek moves to the given row.
 func (f *Fused[T]) seek(w *worker[T], row int) {
 	clear(w.base)
 	for d := len(f.outer) - 1; d >= 0; d-- {
@@ -71,6 +71,7 @@ func (f *Fused[T]) seek(w *worker[T], row int) {
 	}
 }
 
+// locate sets the row's part of a register that has a slot.
 func (f *Fused[T]) locate(w *worker[T], reg int) {
 	g, slot, base := &f.regs[reg], f.slots[f.prog.Operands[reg].Slot], w.base[reg]
 	if g.gather != nil {
@@ -89,23 +90,23 @@ func (f *Fused[T]) advance(w *worker[T]) {
 	}
 	for _, i := range f.bound {
 		strides := f.regs[i].strides
-		step := strides[d]
+		move := strides[d]
 		for k := d + 1; k < len(strides); k++ {
-			step -= (f.outer[k] - 1) * strides[k]
+			move -= (f.outer[k] - 1) * strides[k]
 		}
-		if step != 0 {
-			w.base[i] += step
+		if move != 0 {
+			w.base[i] += move
 			w.expanded[i] = 0
 			f.locate(w, i)
 		}
 	}
 }
 
-// phase runs a pass over a row's blocks, from one of them on, and then what follows from its sums.
+// phase runs a pass over a row's blocks, from the given one on, and then the instructions on reduced values.
 func (f *Fused[T]) phase(w *worker[T], p *phase, from int) {
 	if len(p.blocks) > 0 {
 		for block := from; block < from+f.blocksPerPiece; block++ {
-			n := min(f.step, f.row-block*f.step)
+			n := min(f.blockLen, f.row-block*f.blockLen)
 			if n <= 0 {
 				break
 			}
@@ -137,21 +138,21 @@ func (f *Fused[T]) execute(w *worker[T], o *op, block, n int) {
 	}
 }
 
-// offset is where an operand's part of a block begins.
+// offset returns where the operand's part of a block begins.
 func (o *operand) offset(block int) int {
 	if o.shared > 1 {
 		block /= o.shared
 	}
-	return block * o.step
+	return block * o.stride
 }
 
-// at is offset as an address, for loops in assembly. The bounds of the whole row have been checked by locate.
+// at returns offset as an address, for loops in assembly. locate has checked the bounds of the whole row.
 func at[T Float](w *worker[T], o *operand, block int) *float32 {
 	const size = int(unsafe.Sizeof(float32(0)))
 	return (*float32)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(w.data[o.index])), o.offset(block)*size))
 }
 
-// slice is an operand's part of a block, or its single value.
+// slice returns the operand's part of a block, or its single value.
 func (w *worker[T]) slice(o *operand, block, n int) []T {
 	if o.single {
 		n = 1
@@ -164,14 +165,14 @@ func (f *Fused[T]) executeSlices(w *worker[T], o *op, block, n int) {
 	case opGeneric:
 		dst, a, b := w.slice(&o.dst, block, n), w.slice(&o.a, block, n), w.slice(&o.b, block, n)
 		if o.a.single || o.b.single {
-			withScalar(o.instr.Code, dst, a, b, o.a.single, o.b.single)
+			withScalar(o.instr.Code, dst, a, b, o.a.single)
 		} else {
 			operate(o.instr, o.poly, dst, a, b, w.slice(&o.c, block, n))
 		}
 	case opExpand:
 		f.expandBlock(w, o, block, n)
 	case opSum:
-		w.sums[o.sum].add(w.data[o.dst.index], w.slice(&o.a, block, n), block*f.step, o.run)
+		w.sums[o.sum].add(w.data[o.dst.index], w.slice(&o.a, block, n), block*f.blockLen, o.run)
 		w.expanded[o.writes] = 0
 	case opSumRuns:
 		dst, a := w.data[o.dst.index], w.data[o.reg]
@@ -196,12 +197,12 @@ func (f *Fused[T]) expandBlock(w *worker[T], o *op, block, n int) {
 	g, values, dst := &f.regs[o.reg], w.data[o.reg], w.data[o.dst.index]
 	if o.a.single {
 		if o.n == 0 {
-			n = f.step // the next block may be longer
+			n = f.blockLen // the next block may be longer
 		}
 		fill(dst[:n], values[holds-1])
 		return
 	}
-	chunk, within := block*f.step/o.run, block*f.step%o.run
+	chunk, within := block*f.blockLen/o.run, block*f.blockLen%o.run
 	for done := 0; done < n; chunk, within = chunk+1, 0 {
 		part, from := dst[done:min(n, done+o.run-within)], chunk
 		if g.gather != nil {

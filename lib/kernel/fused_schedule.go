@@ -2,16 +2,16 @@ package kernel
 
 import "fmt"
 
-// phase is a pass over the row, block by block, and then what follows from its sums.
+// phase is a pass over the row, block by block, followed by instructions on reduced values.
 type phase struct{ blocks, reduced []op }
 
-// op is an instruction, or the expansion of an operand, with everything looked up.
+// op is an instruction or the expansion of an operand, with everything looked up.
 type op struct {
 	kind      opKind
 	dst, a, b operand
-	n         int // elements of an instruction on reduced values; 0 on blocks
+	n         int // reduced values that the op works on; 0 if it works on blocks
 
-	// The loop in assembly, by kind.
+	// The loop in assembly, depending on kind.
 	unary  func(dst, a *float32, n int)
 	binary func(dst, a, b *float32, n int)
 	scalar func(dst, a *float32, b float32, n int)
@@ -20,35 +20,36 @@ type op struct {
 	instr  *Instr
 	poly   *siluPoly
 	reg    int // the register that a sum or an expansion reads
-	run    int // elements that are summed or of a chunk
-	sum    int // the running sum
-	writes int // the register whose expansion is out of date after an op on reduced values
+	run    int // elements per sum or per chunk
+	sum    int // index of the running sum
+	writes int // the register whose expansion becomes invalid after an op on reduced values
 }
 
 type opKind uint8
 
 const (
-	opUnary opKind = iota // a loop in assembly, as the next two
-	opBinary
-	opScalar  // b is a single value
-	opGeneric // a loop in Go
-	opExpand  // writes the values of reg out for every element
-	opSum     // sums of blocks
-	opSumRuns // sums of reduced values
+	opUnary   opKind = iota // a loop in assembly
+	opBinary                // a loop in assembly
+	opScalar                // a loop in assembly; b is a single value
+	opGeneric               // a loop in Go
+	opExpand                // repeats or gathers the values of reg for every element
+	opSum                   // sums of blocks
+	opSumRuns               // sums of reduced values
 )
 
-// operand is where an op finds a register: its elements of a block are contiguous, or all the same value.
+// operand locates a register for an op. Its elements of a block are contiguous, or all have the same value.
 type operand struct {
 	index  int  // into worker.data
-	single bool // one value
-	step   int  // elements from a block to the next
-	shared int  // blocks that have a single value in common
+	single bool // one value for the block
+	stride int  // elements from one block to the next
+	shared int  // consecutive blocks that share a single value
 }
 
 // schedule sorts the instructions into phases, resolves their operands and assigns scratch memory.
 func (f *Fused[T]) schedule() {
 	instrs := f.prog.Instrs
-	// The first phase in which a register can be read by a pass over the row, and by an instruction on reduced values.
+	// For each register, the first phase in which a pass over the row can read it, and the first one in which an
+	// instruction on reduced values can.
 	full, reduced := make([]int, len(f.regs)), make([]int, len(f.regs))
 	for i := range full {
 		full[i] = 1
@@ -102,7 +103,7 @@ func (f *Fused[T]) schedule() {
 	f.allocate()
 }
 
-// check panics if an instruction is not well-formed, as far as that could corrupt results.
+// check panics if an instruction is malformed in a way that would corrupt results.
 func (f *Fused[T]) check(in *Instr) {
 	if in.Code >= codeCount {
 		panic(fmt.Sprintf("kernel: unknown pointwise code %d", in.Code))
@@ -121,8 +122,8 @@ func (f *Fused[T]) check(in *Instr) {
 	}
 }
 
-// resolve appends an instruction to ops, behind the expansions of the operands that it cannot read as they are. It
-// works on n reduced values, or on blocks if n is 0.
+// resolve appends an instruction to ops, after the expansions of the operands that it cannot read directly. The
+// instruction works on n reduced values, or on blocks if n is 0.
 func (f *Fused[T]) resolve(ops *[]op, in *Instr, n int) {
 	o := op{instr: in, n: n, reg: in.Args[0], writes: in.Dst}
 	o.dst, _ = f.operand(in.Dst, n)
@@ -173,10 +174,11 @@ func (f *Fused[T]) resolve(ops *[]op, in *Instr, n int) {
 	*ops = append(*ops, o)
 }
 
-// takesScalar reports whether an instruction has loops for one operand that is a single value.
+// takesScalar reports whether an instruction has loops in which one operand is a single value.
 func takesScalar(code Code) bool { return code == Add || code == Sub || code == Mul || code == Div }
 
-// operand returns how an instruction on n reduced values, or on blocks, can read a register without expanding it.
+// operand locates a register for an instruction on n reduced values, or on blocks if n is 0. ok is false if the
+// register has to be expanded.
 func (f *Fused[T]) operand(reg, n int) (o operand, ok bool) {
 	g := &f.regs[reg]
 	o = operand{index: reg, shared: 1}
@@ -186,19 +188,19 @@ func (f *Fused[T]) operand(reg, n int) (o operand, ok bool) {
 	case n > 0 && g.kept == n:
 	case n == 0 && g.full():
 		if g.stored {
-			o.step = f.step
+			o.stride = f.blockLen
 		}
 	case g.kept == 1:
 		o.single = true
-	case n == 0 && g.repeat%f.step == 0:
-		o.single, o.shared, o.step = true, g.repeat/f.step, 1
+	case n == 0 && g.repeat%f.blockLen == 0:
+		o.single, o.shared, o.stride = true, g.repeat/f.blockLen, 1
 	default:
 		return o, false
 	}
 	return o, true
 }
 
-// expand makes room for the expansion of a register and appends the op that writes it, one value for every unit
+// expand reserves memory for the expansion of a register and appends the op that writes it: one value for every unit
 // elements of the row.
 func (f *Fused[T]) expand(ops *[]op, reg, n, unit int) operand {
 	g := &f.regs[reg]
@@ -219,12 +221,12 @@ func (f *Fused[T]) expand(ops *[]op, reg, n, unit int) operand {
 	o.a, _ = f.operand(reg, n)
 	*ops = append(*ops, o)
 	b := &f.buffers[g.expansion]
-	b.length = max(b.length, n, f.step)
+	b.length = max(b.length, n, f.blockLen)
 	return out
 }
 
-// allocate gives registers their scratch memory. Registers that keep a row, and expansions, have their own; the blocks
-// of a phase share theirs with those of other phases and, after they are read for the last time, within a phase.
+// allocate assigns scratch memory. Expansions and registers that keep a row have memory of their own. The other
+// registers of a phase reuse the memory of other phases, and of registers that the phase has read for the last time.
 func (f *Fused[T]) allocate() {
 	take := func(n int) buffer {
 		b := buffer{f.scratch, n}
@@ -267,7 +269,7 @@ func (f *Fused[T]) allocate() {
 			case n > 0:
 				f.buffers[in.Dst], free = free[n-1], free[:n-1]
 			default:
-				f.buffers[in.Dst] = take(f.step)
+				f.buffers[in.Dst] = take(f.blockLen)
 			}
 		}
 		end = max(end, f.scratch)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// randomSpace draws an iteration space: of one element, with prime sizes, with rows that are short, as long as a sum
-// allows, or longer.
+// randomSpace draws an iteration space, among others of one element, of prime sizes, of short rows, of the longest rows
+// that can be summed, and of longer ones.
 func randomSpace(rng *rand.Rand) []int {
 	sizes := [][]int{{1}, {2, 3, 5, 7, 13}, {4, 8, 16, 36}, {1, 2, 49}, {31, 64, 127, 128}}
 	dims := make([]int, 1+rng.IntN(4))
@@ -35,17 +35,17 @@ func randomSpace(rng *rand.Rand) []int {
 
 // rowMajor returns the strides of a register that has the dimensions for which has is true.
 func rowMajor(dims []int, has func(d int) bool) []int {
-	strides, step := make([]int, len(dims)), 1
+	strides, stride := make([]int, len(dims)), 1
 	for d := len(dims) - 1; d >= 0; d-- {
 		if has(d) && dims[d] > 1 {
-			strides[d] = step
-			step *= dims[d]
+			strides[d] = stride
+			stride *= dims[d]
 		}
 	}
 	return strides
 }
 
-// elements is the size of a register.
+// elements returns the size of a register.
 func elements(dims, strides []int) int {
 	n := 1
 	for d, s := range strides {
@@ -56,11 +56,12 @@ func elements(dims, strides []int) int {
 	return n
 }
 
-// randomProgram draws a well-formed program. Its inputs have the slots up to inputs, its outputs those after them.
+// randomProgram draws a well-formed program. Its inputs have the slots below inputs, and its outputs those from there
+// on.
 func randomProgram(rng *rand.Rand) (p Program, inputs int) {
 	p.Dims = randomSpace(rng)
 	rank := len(p.Dims)
-	leading := []int{} // of each register, the number of leading dimensions after which it is constant
+	leading := []int{} // for each register, the number of leading dimensions that it depends on
 	add := func(slot int, strides []int) int {
 		p.Operands = append(p.Operands, Operand{Slot: slot, Strides: strides})
 		n := rank
@@ -78,8 +79,7 @@ func randomProgram(rng *rand.Rand) (p Program, inputs int) {
 		}
 		add(i, rowMajor(p.Dims, func(d int) bool { return mask>>d&1 == 1 }))
 	}
-	// What sums leave.
-	kept := []int{rank}
+	kept := []int{rank} // the numbers of leading dimensions that results may have
 	if rng.IntN(3) > 0 {
 		for k := rank - 1; k >= 0 && product(p.Dims[k:]) <= MaxRow && rng.IntN(4) > 0; k-- {
 			kept = append(kept, k)
@@ -172,7 +172,7 @@ func interpret[T Float](p Program, slots [][]T) {
 				args[a] = regs[reg][from:][:1]
 			}
 			if in.Sum {
-				// Along dimensions that the operand lacks, it is met again and again.
+				// Each element counts once, although it repeats along the dimensions that the operand lacks.
 				first := true
 				for d, s := range p.Operands[in.Args[0]].Strides {
 					first = first && (s != 0 || index[d] == 0)
@@ -195,7 +195,7 @@ func interpret[T Float](p Program, slots [][]T) {
 
 func bitsOf[T Float](v T) uint64 {
 	if v != v {
-		return 1 // which of two NaNs an operation hands on is up to the processor
+		return 1 // the processor decides which of two NaNs an operation returns
 	}
 	return math.Float64bits(float64(v))
 }
@@ -218,7 +218,7 @@ func testFused[T Float](t *testing.T, seed uint64) {
 		}
 	}
 	f := NewFused[T](p)
-	// Twice, as nothing may be left over from a run; then piece by piece, from the last one on and by any worker.
+	// The second run shows that the first one left nothing behind. The third runs the pieces backwards on random workers.
 	for run := range 3 {
 		for i := range slots {
 			for k := range slots[i] {
@@ -241,15 +241,15 @@ func testFused[T Float](t *testing.T, seed uint64) {
 		for i := range slots {
 			for k := range slots[i] {
 				if bitsOf(slots[i][k]) != bitsOf(want[i][k]) {
-					t.Fatalf("program %d, run %d, slot %d (%d inputs), element %d of %d: got %v, want %v\n%s", seed, run, i, inputs, k,
-						len(slots[i]), slots[i][k], want[i][k], describe(p))
+					t.Fatalf("program %d, run %d, slot %d (%d inputs), element %d of %d: got %v, want %v\n%s",
+						seed, run, i, inputs, k, len(slots[i]), slots[i][k], want[i][k], describe(p))
 				}
 			}
 		}
 	}
 	if seed%10 == 0 {
 		if n := testing.AllocsPerRun(5, func() { f.Run(slots) }); n > 0 {
-			t.Errorf("program %d: %v allocations a run\n%s", seed, n, describe(p))
+			t.Errorf("program %d: %v allocations per run\n%s", seed, n, describe(p))
 		}
 	}
 }
@@ -270,7 +270,7 @@ func describe(p Program) string {
 	return s
 }
 
-// A fused program gives the bits of its instructions run one by one, element by element.
+// A fused program gives the same bits as its instructions run one by one, element by element.
 func TestFusedPrograms(t *testing.T) {
 	for seed := range uint64(250) {
 		testFused[float32](t, seed)

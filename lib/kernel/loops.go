@@ -8,8 +8,8 @@ type (
 	scalarLoop = func(dst, v *float32, s float32, n int) // the other operand is s for every element
 )
 
-// assembly holds the float32 loops of one instruction set, over n elements. Every one gives the bits of the loop in Go
-// that it stands for. dst may be an operand.
+// assembly holds the float32 loops of one instruction set, each over n elements. Every loop gives the same bits as the
+// Go loop that it replaces. dst may alias an operand.
 type assembly struct {
 	add, sub, mul, div, silu1, silu2, larger binaryLoop
 
@@ -24,11 +24,11 @@ type assembly struct {
 	shift        func(dst []float32, out int, src []float32, in, rows, d int)
 }
 
-// machine holds the loops for the widest vectors of this machine. It is nil if the machine has no such vectors; the loops
-// in Go run then.
+// machine holds the loops for this machine's widest vectors. If it has neither AVX2 nor AVX-512, machine is nil and the
+// loops in Go run.
 var machine = newAssembly()
 
-// assemblyFor is machine for float32, and nil for float64.
+// assemblyFor returns machine for float32 and nil for float64.
 func assemblyFor[T Float]() *assembly {
 	if _, ok := any(T(0)).(float32); ok {
 		return machine
@@ -36,15 +36,15 @@ func assemblyFor[T Float]() *assembly {
 	return nil
 }
 
-// loops are a float32 instruction's loops in assembly, found once, so that running it on a block is one call. A nil one
-// is missing.
+// loops holds the assembly loops of one float32 instruction. They are looked up once, so that running the instruction
+// on a block is a single call. A nil loop does not exist.
 type loops struct {
 	one                     unaryLoop
 	two                     binaryLoop
 	scalarFirst, scalarLast scalarLoop
 }
 
-// newLoops finds the loops of a pointwise instruction on T.
+// newLoops looks up the loops of a pointwise instruction on T.
 func newLoops[T Float](in *Instr) (l loops) {
 	m := assemblyFor[T]()
 	if m == nil {
@@ -54,7 +54,7 @@ func newLoops[T Float](in *Instr) (l loops) {
 	case in.Code == Affine:
 		p, q, affine, mul := float32(in.P), float32(in.Q), m.affine, m.mulScalar
 		l.one = func(dst, a *float32, n int) { affine(dst, a, p, q, n) }
-		if q == 0 { // a sum with 0 would turn -0 into 0
+		if q == 0 { // adding 0 would turn -0 into 0
 			l.one = func(dst, a *float32, n int) { mul(dst, a, p, n) }
 		}
 	case in.Code == Exp:
@@ -85,5 +85,5 @@ func newLoops[T Float](in *Instr) (l loops) {
 
 func first[T Float](v []T) *float32 { return (*float32)(unsafe.Pointer(unsafe.SliceData(v))) }
 
-// asFloat32 is v as the float32 that it is; asking through an interface would allocate.
+// asFloat32 reinterprets v, whose elements must be float32. A conversion through an interface would allocate.
 func asFloat32[T Float](v []T) []float32 { return unsafe.Slice(first(v), len(v)) }

@@ -32,18 +32,20 @@ var avx2 = assembly{
 	affine: affine256, fill: fill256, sum: sum256, largest: largest256, addLanes: addLanes256, shift: shift256,
 }
 
-// shift512 writes rows rows of length out, dst[r, x] = src[r, x+d], or 0 if x+d is outside of src's rows of length in.
+// shift512 sets dst[r, x] = src[r, x+d], or 0 if x+d is outside the row, for r < rows. Rows of dst have length out,
+// rows of src length in.
 func shift512(dst []float32, out int, src []float32, in, rows, d int) {
 	_, _ = dst[rows*out-1], src[rows*in-1]
 	for x := 0; x < out; x += 16 {
-		// Only lanes that are inside are read.
+		// Only lanes inside the row are read.
 		from, to := min(16, max(0, -d-x)), min(16, max(0, in-d-x))
 		copyColumns512(&dst[x], out, &src[0], x+d, in, rows, 1<<to-1<<from, 1<<min(16, out-x)-1)
 	}
 }
 
-// shift256 is shift512 for vectors of eight. The last columns come first, and rows from the top, so that a whole vector
-// may be written over the end of a row: what it spoils is written later. Only at the end of dst this must not be.
+// shift256 is shift512 for vectors of eight. It writes the last columns first and goes through rows from the top, so a
+// whole vector may overrun the end of a row: the elements that it overwrites are written later. The last rows are
+// written in parts, since nothing may be written beyond dst.
 func shift256(dst []float32, out int, src []float32, in, rows, d int) {
 	_, _ = dst[rows*out-1], src[rows*in-1]
 	for x := (out - 1) / 8 * 8; x >= 0; x -= 8 {
@@ -127,7 +129,7 @@ func step512(dst, a *float32, n int)
 func fill512(dst *float32, s float32, n int)
 
 //go:noescape
-func copyColumns512(dst *float32, dstStep int, src *float32, at, srcStep, rows, load, store int)
+func copyColumns512(dst *float32, dstStride int, src *float32, at, srcStride, rows, load, store int)
 
 //go:noescape
 func addLanes512(lanes *[sumLanes]float32, v *float32, n int)
@@ -199,7 +201,7 @@ func step256(dst, a *float32, n int)
 func fill256(dst *float32, s float32, n int)
 
 //go:noescape
-func copyColumns256(dst *float32, dstStep int, src *float32, at, srcStep, rows int, load *[8]int32, store int)
+func copyColumns256(dst *float32, dstStride int, src *float32, at, srcStride, rows int, load *[8]int32, store int)
 
 //go:noescape
 func addLanes256(lanes *[sumLanes]float32, v *float32, n int)

@@ -1,38 +1,34 @@
-// What the loops of both instruction sets share. An instruction set defines, before it includes this file, its vector
+// The loops that the instruction sets share. Before it includes this file, an instruction set defines its vector
 // registers V0 to V15, the elements VN and bytes VB of a vector, and the macros
 //
-//	TAIL           a mask of the first CX < VN elements
-//	LOADM(p, v)    v = the elements at p under the mask, and zeros
-//	STOREM         writes the elements of V0 under the mask to DI
+//	TAIL           sets the mask to the first CX < VN elements
+//	LOADM(p, v)    loads v from p under the mask, with zeros elsewhere
+//	STOREM         stores the elements of V0 under the mask to DI
 //	ZERO(v)        v = 0
 //	FLOOR(v)       rounds v down
-//	LIMITS         the cases of e^V0 in which V5 is not the result; the result in V0
-//	STEP           V0 = 1 if V0 > 0, else 0, with 0 in V2 and 1 in V6
+//	LIMITS         completes e^V0 for the arguments V0 at which V5 is not the result; leaves the result in V0
+//	STEP           V0 = 1 if V0 > 0, else 0; expects 0 in V2 and 1 in V6
 //	LARGER         V0 = V0 if V0 >= V1 or V0 is a NaN, else V1
 //
-// Loops run over CX elements. DI is written; SI, and DX if there is a second operand, are read. Each operation rounds
-// by itself, as in the loops in Go, so the bits are the same.
+// Loops run over CX elements. They read from SI, and from DX if there is a second operand, and write to DI. Every
+// operation rounds separately, as in the loops in Go, so the bits are the same.
 //
-// TWO and ONE run BODY on V0, with its operands there and in V1, and its result left in V0. V2 holds a scalar operand,
-// V3 is the mask's, V4 and V5 are free, V6 to V15 hold constants.
-
-#define ARGS2 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ b+16(FP), DX; MOVQ n+24(FP), CX
-#define ARGS1 MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ n+16(FP), CX
-#define ARGSS MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; VBROADCASTSS s+16(FP), V2; MOVQ n+24(FP), CX
+// TWO and ONE apply BODY to V0 and V1, or to V0; BODY leaves its result in V0. V2 holds a scalar operand, V3 the mask,
+// V6 to V15 hold constants, and V4 and V5 are free.
 
 #define TWO(BODY) \
-	SUBQ $(4*VN), CX; JLT few; \
-many: \
+	SUBQ $(4*VN), CX; JLT rest; \
+unrolled: \
 	VMOVUPS (0*VB)(SI), V0; VMOVUPS (0*VB)(DX), V1; BODY; VMOVUPS V0, (0*VB)(DI); \
 	VMOVUPS (1*VB)(SI), V0; VMOVUPS (1*VB)(DX), V1; BODY; VMOVUPS V0, (1*VB)(DI); \
 	VMOVUPS (2*VB)(SI), V0; VMOVUPS (2*VB)(DX), V1; BODY; VMOVUPS V0, (2*VB)(DI); \
 	VMOVUPS (3*VB)(SI), V0; VMOVUPS (3*VB)(DX), V1; BODY; VMOVUPS V0, (3*VB)(DI); \
-	ADDQ $(4*VB), SI; ADDQ $(4*VB), DX; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE many; \
-few: \
+	ADDQ $(4*VB), SI; ADDQ $(4*VB), DX; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE unrolled; \
+rest: \
 	ADDQ $(4*VN), CX; SUBQ $VN, CX; JLT tail; \
-one: \
+vector: \
 	VMOVUPS (SI), V0; VMOVUPS (DX), V1; BODY; VMOVUPS V0, (DI); \
-	ADDQ $VB, SI; ADDQ $VB, DX; ADDQ $VB, DI; SUBQ $VN, CX; JGE one; \
+	ADDQ $VB, SI; ADDQ $VB, DX; ADDQ $VB, DI; SUBQ $VN, CX; JGE vector; \
 tail: \
 	ADDQ $VN, CX; JEQ done; TAIL; \
 	LOADM(SI, V0); LOADM(DX, V1); BODY; STOREM; \
@@ -40,18 +36,18 @@ done: \
 	VZEROUPPER; RET
 
 #define ONE(BODY) \
-	SUBQ $(4*VN), CX; JLT few; \
-many: \
+	SUBQ $(4*VN), CX; JLT rest; \
+unrolled: \
 	VMOVUPS (0*VB)(SI), V0; BODY; VMOVUPS V0, (0*VB)(DI); \
 	VMOVUPS (1*VB)(SI), V0; BODY; VMOVUPS V0, (1*VB)(DI); \
 	VMOVUPS (2*VB)(SI), V0; BODY; VMOVUPS V0, (2*VB)(DI); \
 	VMOVUPS (3*VB)(SI), V0; BODY; VMOVUPS V0, (3*VB)(DI); \
-	ADDQ $(4*VB), SI; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE many; \
-few: \
+	ADDQ $(4*VB), SI; ADDQ $(4*VB), DI; SUBQ $(4*VN), CX; JGE unrolled; \
+rest: \
 	ADDQ $(4*VN), CX; SUBQ $VN, CX; JLT tail; \
-one: \
+vector: \
 	VMOVUPS (SI), V0; BODY; VMOVUPS V0, (DI); \
-	ADDQ $VB, SI; ADDQ $VB, DI; SUBQ $VN, CX; JGE one; \
+	ADDQ $VB, SI; ADDQ $VB, DI; SUBQ $VN, CX; JGE vector; \
 tail: \
 	ADDQ $VN, CX; JEQ done; TAIL; \
 	LOADM(SI, V0); BODY; STOREM; \
@@ -80,11 +76,15 @@ done: \
 	VMULPS V5, V4, V0
 
 #define CONSTANT(at, v) VBROADCASTSS expTable<>+at(SB), v
+#define LOAD1 CONSTANT(0, V6)
+#define LOAD2 CONSTANT(0, V6); CONSTANT(4, V7)
+#define LOADSTEP CONSTANT(0, V6); ZERO(V2)
+#define LOADSIGMOID EXPCONSTANTS; ZERO(V2)
 #define EXPCONSTANTS \
 	CONSTANT(0, V6); CONSTANT(8, V7); CONSTANT(12, V8); CONSTANT(16, V9); CONSTANT(20, V10); \
 	CONSTANT(24, V11); CONSTANT(28, V12); CONSTANT(32, V13); CONSTANT(36, V14); CONSTANT(40, V15)
 
-// e^x as exp32 computes it; 1/2 is also the coefficient of x^2.
+// e^x as in exp32; 1/2 is also the coefficient of x^2.
 #define EXP \
 	VMULPS V7, V0, V4; VADDPS V8, V4, V4; FLOOR(V4); \
 	VMULPS V9, V4, V5; VSUBPS V5, V0, V1; VMULPS V10, V4, V5; VSUBPS V5, V1, V1; \
@@ -109,12 +109,41 @@ DATA expTable<>+36(SB)/4, $0x3d2aa9c1 // 4.1665795894e-2
 DATA expTable<>+40(SB)/4, $0x3e2aaaaa // 1.6666665459e-1
 GLOBL expTable<>(SB), RODATA|NOPTR, $44
 
-// The fill of CX elements with V0.
-#define FILL \
+// The functions, by their signature: BINARY(dst, a, b *float32, n int), UNARY(dst, a *float32, n int),
+// SCALAR(dst, a *float32, s float32, n int), AFFINELOOP(dst, a *float32, p, q float32, n int) and
+// FILL(dst *float32, s float32, n int). SETUP loads the constants of BODY.
+
+#define NONE
+
+#define BINARY(name, SETUP, BODY) \
+TEXT name(SB), NOSPLIT, $0-32; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ b+16(FP), DX; MOVQ n+24(FP), CX; SETUP; TWO(BODY)
+
+#define UNARY(name, SETUP, BODY) \
+TEXT name(SB), NOSPLIT, $0-24; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; MOVQ n+16(FP), CX; SETUP; ONE(BODY)
+
+#define SCALAR(name, SETUP, BODY) \
+TEXT name(SB), NOSPLIT, $0-32; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; VBROADCASTSS s+16(FP), V2; MOVQ n+24(FP), CX; SETUP; ONE(BODY)
+
+#define AFFINELOOP(name) \
+TEXT name(SB), NOSPLIT, $0-32; \
+	MOVQ dst+0(FP), DI; MOVQ a+8(FP), SI; VBROADCASTSS p+16(FP), V2; VBROADCASTSS q+20(FP), V5; MOVQ n+24(FP), CX; \
+	ONE(AFFINE)
+
+#define FILL(name) \
+TEXT name(SB), NOSPLIT, $0-24; \
+	MOVQ dst+0(FP), DI; VBROADCASTSS s+8(FP), V0; MOVQ n+16(FP), CX; \
 	SUBQ $VN, CX; JLT tail; \
-one: \
-	VMOVUPS V0, (DI); ADDQ $VB, DI; SUBQ $VN, CX; JGE one; \
+vector: \
+	VMOVUPS V0, (DI); ADDQ $VB, DI; SUBQ $VN, CX; JGE vector; \
 tail: \
 	ADDQ $VN, CX; JEQ done; TAIL; STOREM; \
 done: \
 	VZEROUPPER; RET
+
+// Reduces the lanes of Y0 to one value in X0: halves are combined until one lane is left.
+#define FOLD(PACKED, SINGLE) \
+	VEXTRACTF128 $1, Y0, X1; PACKED X1, X0, X0; VPERMILPS $0x0e, X0, X1; PACKED X1, X0, X0; \
+	VMOVSHDUP X0, X1; SINGLE X1, X0, X0

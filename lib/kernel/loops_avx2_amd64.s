@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// The loops on AVX2. Elements that do not fill a vector are read under the mask Y3. They are written four, two and one
-// at a time, as AMD's processors take dozens of cycles for VMASKMOVPS to memory.
+// The loops for AVX2. Elements that do not fill a vector are read under the mask Y3. They are written four, two and one
+// at a time, because a VMASKMOVPS to memory takes dozens of cycles on AMD processors.
 
 #define V0 Y0
 #define V1 Y1
@@ -50,7 +50,7 @@ DATA limits<>+80(SB)/8, $0x7f8000007f800000
 DATA limits<>+88(SB)/8, $0x7f8000007f800000
 GLOBL limits<>(SB), RODATA|NOPTR, $96
 
-// 32 elements of a mask that are set, and 32 that are not.
+// 32 mask elements that are set, and 32 that are not.
 DATA masks<>+0(SB)/8, $-1
 DATA masks<>+8(SB)/8, $-1
 DATA masks<>+16(SB)/8, $-1
@@ -71,130 +71,36 @@ GLOBL masks<>(SB), RODATA|NOPTR, $256
 
 #include "loops_amd64.h"
 
-// func add256(dst, a, b *float32, n int)
-TEXT ·add256(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(ADD)
+BINARY(·add256, NONE, ADD)
+BINARY(·sub256, NONE, SUB)
+BINARY(·mul256, NONE, MUL)
+BINARY(·div256, NONE, DIV)
+BINARY(·larger256, NONE, LARGER)
+BINARY(·silu1x256, LOAD1, SILU1)
+BINARY(·silu2x256, LOAD2, SILU2)
+SCALAR(·addScalar256, NONE, ADDS)
+SCALAR(·subScalar256, NONE, SUBS)
+SCALAR(·scalarSub256, NONE, SFROM)
+SCALAR(·mulScalar256, NONE, MULS)
+SCALAR(·divScalar256, NONE, DIVS)
+SCALAR(·scalarDiv256, NONE, SOVER)
+SCALAR(·expShifted256, EXPCONSTANTS, EXPSHIFTED)
+AFFINELOOP(·affine256)
+UNARY(·exp256, EXPCONSTANTS, EXP)
+UNARY(·sigmoid256, LOADSIGMOID, SIGMOID)
+UNARY(·sqrt256, NONE, SQRT)
+UNARY(·step256, LOADSTEP, STEP)
+FILL(·fill256)
 
-// func sub256(dst, a, b *float32, n int)
-TEXT ·sub256(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(SUB)
-
-// func mul256(dst, a, b *float32, n int)
-TEXT ·mul256(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(MUL)
-
-// func div256(dst, a, b *float32, n int)
-TEXT ·div256(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(DIV)
-
-// func larger256(dst, a, b *float32, n int)
-TEXT ·larger256(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(LARGER)
-
-// func silu1x256(dst, a, b *float32, n int)
-TEXT ·silu1x256(SB), NOSPLIT, $0-32
-	ARGS2
-	CONSTANT(0, V6)
-	TWO(SILU1)
-
-// func silu2x256(dst, a, b *float32, n int)
-TEXT ·silu2x256(SB), NOSPLIT, $0-32
-	ARGS2
-	CONSTANT(0, V6)
-	CONSTANT(4, V7)
-	TWO(SILU2)
-
-// func addScalar256(dst, a *float32, s float32, n int)
-TEXT ·addScalar256(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(ADDS)
-
-// func subScalar256(dst, a *float32, s float32, n int)
-TEXT ·subScalar256(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(SUBS)
-
-// func scalarSub256(dst, a *float32, s float32, n int)
-TEXT ·scalarSub256(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(SFROM)
-
-// func mulScalar256(dst, a *float32, s float32, n int)
-TEXT ·mulScalar256(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(MULS)
-
-// func divScalar256(dst, a *float32, s float32, n int)
-TEXT ·divScalar256(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(DIVS)
-
-// func scalarDiv256(dst, a *float32, s float32, n int)
-TEXT ·scalarDiv256(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(SOVER)
-
-// func expShifted256(dst, a *float32, s float32, n int)
-TEXT ·expShifted256(SB), NOSPLIT, $0-32
-	ARGSS
-	EXPCONSTANTS
-	ONE(EXPSHIFTED)
-
-// func affine256(dst, a *float32, p, q float32, n int)
-TEXT ·affine256(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ a+8(FP), SI
-	VBROADCASTSS p+16(FP), V2
-	VBROADCASTSS q+20(FP), V5
-	MOVQ n+24(FP), CX
-	ONE(AFFINE)
-
-// func exp256(dst, a *float32, n int)
-TEXT ·exp256(SB), NOSPLIT, $0-24
-	ARGS1
-	EXPCONSTANTS
-	ONE(EXP)
-
-// func sigmoid256(dst, a *float32, n int)
-TEXT ·sigmoid256(SB), NOSPLIT, $0-24
-	ARGS1
-	EXPCONSTANTS
-	ZERO(V2)
-	ONE(SIGMOID)
-
-// func sqrt256(dst, a *float32, n int)
-TEXT ·sqrt256(SB), NOSPLIT, $0-24
-	ARGS1
-	ONE(SQRT)
-
-// func step256(dst, a *float32, n int)
-TEXT ·step256(SB), NOSPLIT, $0-24
-	ARGS1
-	CONSTANT(0, V6)
-	ZERO(V2)
-	ONE(STEP)
-
-// func fill256(dst *float32, s float32, n int)
-TEXT ·fill256(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	VBROADCASTSS s+8(FP), V0
-	MOVQ n+16(FP), CX
-	FILL
-
-// func copyColumns256(dst *float32, dstStep int, src *float32, at, srcStep, rows int, load *[8]int32, store int)
+// func copyColumns256(dst *float32, dstStride int, src *float32, at, srcStride, rows int, load *[8]int32, store int)
 TEXT ·copyColumns256(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), DI
-	MOVQ dstStep+8(FP), R10
+	MOVQ dstStride+8(FP), R10
 	SHLQ $2, R10
 	MOVQ src+16(FP), SI
 	MOVQ at+24(FP), AX
 	LEAQ (SI)(AX*4), SI
-	MOVQ srcStep+32(FP), DX
+	MOVQ srcStride+32(FP), DX
 	SHLQ $2, DX
 	MOVQ rows+40(FP), R9
 	MOVQ load+48(FP), AX
@@ -222,8 +128,8 @@ part:
 	VZEROUPPER
 	RET
 
-// Y0, Y1, Y2 and Y4 are the sums of eight lanes each; the operation's elements are at SI, CX of them. Under the mask, 0
-// is added to a sum, which changes no bit, as a sum that began with 0 is never -0.
+// Adds the CX elements at SI to the lanes' sums in Y0, Y1, Y2 and Y4, eight lanes each. The mask adds 0 to the other
+// sums. That changes no bit, because a sum that started from 0 is never -0.
 #define LANES \
 	SUBQ $32, CX; JLT rest; \
 four: \
@@ -266,12 +172,7 @@ TEXT ·sum256(SB), NOSPLIT, $0-20
 	VADDPS Y2, Y0, Y0
 	VADDPS Y4, Y1, Y1
 	VADDPS Y1, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VADDPS X1, X0, X0
-	VPERMILPS $0x0e, X0, X1
-	VADDPS X1, X0, X0
-	VMOVSHDUP X0, X1
-	VADDSS X1, X0, X0
+	FOLD(VADDPS, VADDSS)
 	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET
@@ -297,12 +198,7 @@ rest:
 	VBLENDVPS Y3, Y1, Y2, Y1
 	VMAXPS Y1, Y0, Y0
 done:
-	VEXTRACTF128 $1, Y0, X1
-	VMAXPS X1, X0, X0
-	VPERMILPS $0x0e, X0, X1
-	VMAXPS X1, X0, X0
-	VMOVSHDUP X0, X1
-	VMAXSS X1, X0, X0
+	FOLD(VMAXPS, VMAXSS)
 	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET

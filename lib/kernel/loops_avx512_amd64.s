@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// The loops on AVX-512. Elements that do not fill a vector are read and written under the mask K1.
+// The loops for AVX-512. Elements that do not fill a vector are read and written under the mask K1.
 
 #define V0 Z0
 #define V1 Z1
@@ -39,130 +39,36 @@ GLOBL limits<>(SB), RODATA|NOPTR, $12
 
 #include "loops_amd64.h"
 
-// func add512(dst, a, b *float32, n int)
-TEXT ·add512(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(ADD)
+BINARY(·add512, NONE, ADD)
+BINARY(·sub512, NONE, SUB)
+BINARY(·mul512, NONE, MUL)
+BINARY(·div512, NONE, DIV)
+BINARY(·larger512, NONE, LARGER)
+BINARY(·silu1x512, LOAD1, SILU1)
+BINARY(·silu2x512, LOAD2, SILU2)
+SCALAR(·addScalar512, NONE, ADDS)
+SCALAR(·subScalar512, NONE, SUBS)
+SCALAR(·scalarSub512, NONE, SFROM)
+SCALAR(·mulScalar512, NONE, MULS)
+SCALAR(·divScalar512, NONE, DIVS)
+SCALAR(·scalarDiv512, NONE, SOVER)
+SCALAR(·expShifted512, EXPCONSTANTS, EXPSHIFTED)
+AFFINELOOP(·affine512)
+UNARY(·exp512, EXPCONSTANTS, EXP)
+UNARY(·sigmoid512, LOADSIGMOID, SIGMOID)
+UNARY(·sqrt512, NONE, SQRT)
+UNARY(·step512, LOADSTEP, STEP)
+FILL(·fill512)
 
-// func sub512(dst, a, b *float32, n int)
-TEXT ·sub512(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(SUB)
-
-// func mul512(dst, a, b *float32, n int)
-TEXT ·mul512(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(MUL)
-
-// func div512(dst, a, b *float32, n int)
-TEXT ·div512(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(DIV)
-
-// func larger512(dst, a, b *float32, n int)
-TEXT ·larger512(SB), NOSPLIT, $0-32
-	ARGS2
-	TWO(LARGER)
-
-// func silu1x512(dst, a, b *float32, n int)
-TEXT ·silu1x512(SB), NOSPLIT, $0-32
-	ARGS2
-	CONSTANT(0, V6)
-	TWO(SILU1)
-
-// func silu2x512(dst, a, b *float32, n int)
-TEXT ·silu2x512(SB), NOSPLIT, $0-32
-	ARGS2
-	CONSTANT(0, V6)
-	CONSTANT(4, V7)
-	TWO(SILU2)
-
-// func addScalar512(dst, a *float32, s float32, n int)
-TEXT ·addScalar512(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(ADDS)
-
-// func subScalar512(dst, a *float32, s float32, n int)
-TEXT ·subScalar512(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(SUBS)
-
-// func scalarSub512(dst, a *float32, s float32, n int)
-TEXT ·scalarSub512(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(SFROM)
-
-// func mulScalar512(dst, a *float32, s float32, n int)
-TEXT ·mulScalar512(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(MULS)
-
-// func divScalar512(dst, a *float32, s float32, n int)
-TEXT ·divScalar512(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(DIVS)
-
-// func scalarDiv512(dst, a *float32, s float32, n int)
-TEXT ·scalarDiv512(SB), NOSPLIT, $0-32
-	ARGSS
-	ONE(SOVER)
-
-// func expShifted512(dst, a *float32, s float32, n int)
-TEXT ·expShifted512(SB), NOSPLIT, $0-32
-	ARGSS
-	EXPCONSTANTS
-	ONE(EXPSHIFTED)
-
-// func affine512(dst, a *float32, p, q float32, n int)
-TEXT ·affine512(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ a+8(FP), SI
-	VBROADCASTSS p+16(FP), V2
-	VBROADCASTSS q+20(FP), V5
-	MOVQ n+24(FP), CX
-	ONE(AFFINE)
-
-// func exp512(dst, a *float32, n int)
-TEXT ·exp512(SB), NOSPLIT, $0-24
-	ARGS1
-	EXPCONSTANTS
-	ONE(EXP)
-
-// func sigmoid512(dst, a *float32, n int)
-TEXT ·sigmoid512(SB), NOSPLIT, $0-24
-	ARGS1
-	EXPCONSTANTS
-	ZERO(V2)
-	ONE(SIGMOID)
-
-// func sqrt512(dst, a *float32, n int)
-TEXT ·sqrt512(SB), NOSPLIT, $0-24
-	ARGS1
-	ONE(SQRT)
-
-// func step512(dst, a *float32, n int)
-TEXT ·step512(SB), NOSPLIT, $0-24
-	ARGS1
-	CONSTANT(0, V6)
-	ZERO(V2)
-	ONE(STEP)
-
-// func fill512(dst *float32, s float32, n int)
-TEXT ·fill512(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	VBROADCASTSS s+8(FP), V0
-	MOVQ n+16(FP), CX
-	FILL
-
-// func copyColumns512(dst *float32, dstStep int, src *float32, at, srcStep, rows, load, store int)
+// func copyColumns512(dst *float32, dstStride int, src *float32, at, srcStride, rows, load, store int)
 TEXT ·copyColumns512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), DI
-	MOVQ dstStep+8(FP), R10
+	MOVQ dstStride+8(FP), R10
 	SHLQ $2, R10
 	MOVQ src+16(FP), SI
 	MOVQ at+24(FP), AX
 	LEAQ (SI)(AX*4), SI
-	MOVQ srcStep+32(FP), DX
+	MOVQ srcStride+32(FP), DX
 	SHLQ $2, DX
 	MOVQ rows+40(FP), CX
 	MOVQ load+48(FP), AX
@@ -193,7 +99,7 @@ done:
 	VZEROUPPER
 	RET
 
-// Z0 and Z1 are the sums of lanes 0 to 15 and 16 to 31; the operation's elements are at SI, CX of them.
+// Adds the CX elements at SI to the lanes' sums, 0 to 15 in Z0 and 16 to 31 in Z1.
 #define LANES \
 	SUBQ $32, CX; JLT rest; \
 pair: \
@@ -226,12 +132,7 @@ TEXT ·sum512(SB), NOSPLIT, $0-20
 	VADDPS Z1, Z0, Z0
 	VEXTRACTF64X4 $1, Z0, Y1
 	VADDPS Y1, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VADDPS X1, X0, X0
-	VPERMILPS $0x0e, X0, X1
-	VADDPS X1, X0, X0
-	VMOVSHDUP X0, X1
-	VADDSS X1, X0, X0
+	FOLD(VADDPS, VADDSS)
 	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET
@@ -257,12 +158,7 @@ rest:
 done:
 	VEXTRACTF64X4 $1, Z0, Y1
 	VMAXPS Y1, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VMAXPS X1, X0, X0
-	VPERMILPS $0x0e, X0, X1
-	VMAXPS X1, X0, X0
-	VMOVSHDUP X0, X1
-	VMAXSS X1, X0, X0
+	FOLD(VMAXPS, VMAXSS)
 	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -10,7 +11,7 @@ import (
 
 const canary = float32(-12345.5)
 
-// floats are n numbers, ordinary ones or any bits at all: infinities, NaN, subnormal numbers.
+// floats returns n normal deviates, or if wild values of any bits: infinities, NaN, subnormal numbers.
 func floats(rng *rand.Rand, n int, wild bool) []float32 {
 	inf := float32(math.Inf(1))
 	special := []float32{
@@ -30,14 +31,14 @@ func floats(rng *rand.Rand, n int, wild bool) []float32 {
 	return v
 }
 
-// sameBits says whether two numbers have the same bits; NaNs are all the same, as the payload depends on the order of
-// operands.
+// sameBits reports whether a and b have the same bits. All NaNs count as equal, since the payload depends on the order
+// of operands.
 func sameBits[T Float](a, b T) bool {
 	return math.Float64bits(float64(a)) == math.Float64bits(float64(b)) || a != a && b != b
 }
 
-// eachLoop calls test for every instruction set of this machine and lengths from 0 on, with the loops in Go switched
-// on.
+// eachLoop calls test for every instruction set of this machine at lengths from 0 on. During the test, kernels use the
+// loops in Go.
 func eachLoop(t *testing.T, test func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool)) {
 	t.Helper()
 	defer func(m *assembly) { machine = m }(machine)
@@ -55,7 +56,7 @@ func eachLoop(t *testing.T, test func(t *testing.T, m *assembly, rng *rand.Rand,
 	}
 }
 
-// Loops in assembly give the bits of those in Go, in place too, and write nothing beyond their end.
+// Loops in assembly give the same bits as those in Go, in place too, and write nothing beyond their end.
 func TestLoopsGiveTheBitsOfGo(t *testing.T) {
 	eachLoop(t, func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool) {
 		a, b, x := floats(rng, n+1, wild)[1:], floats(rng, n+3, wild)[3:], floats(rng, 1, wild)
@@ -110,9 +111,9 @@ func TestLoopsGiveTheBitsOfGo(t *testing.T) {
 			if in.Code != Add && in.Code != Sub && in.Code != Mul && in.Code != Div {
 				continue
 			}
-			withScalar(in.Code, want, x, a, true, false)
+			withScalar(in.Code, want, x, a, true)
 			run(in, true, false)
-			withScalar(in.Code, want, a, x, false, true)
+			withScalar(in.Code, want, a, x, false)
 			run(in, false, true)
 		}
 		want := slices.Clone(a)
@@ -143,7 +144,7 @@ func TestSumsGiveTheBitsOfGo(t *testing.T) {
 		}
 		if wild {
 			for i, x := range v {
-				if x != x || x == 0 { // of these the largest is any
+				if x != x || x == 0 { // the largest of these is not unique
 					v[i] = 1
 				}
 			}
@@ -159,11 +160,9 @@ func TestSumsGiveTheBitsOfGo(t *testing.T) {
 
 func TestShift(t *testing.T) {
 	defer func(m *assembly) { machine = m }(machine)
-	ways := map[string]*assembly{"Go": nil}
-	for name, m := range assemblies() {
-		ways[name] = m
-	}
-	for name, m := range ways {
+	implementations := map[string]*assembly{"Go": nil}
+	maps.Copy(implementations, assemblies())
+	for name, m := range implementations {
 		machine = m
 		for seed := range uint64(2000) {
 			rng := rand.New(rand.NewPCG(seed, 3))
@@ -209,7 +208,8 @@ func BenchmarkLoops(b *testing.B) {
 	}
 }
 
-// runLoops does the instruction on all of dst, or reports that it cannot. An operand of which single is set is one value.
+// runLoops runs the instruction on all of dst and reports whether it has a loop for these operands. singleA and singleB
+// say that an operand is a single value.
 func runLoops[T Float](l *loops, dst, a, b []T, singleA, singleB bool) bool {
 	n := len(dst)
 	if n == 0 || len(a) < n && !singleA {

@@ -8,19 +8,19 @@ import (
 
 // MatMul multiplies batches of matrices: op(a) [batch, m, k] times op(b) [batch, k, n] to [batch, m, n].
 //
-// An element of the result has the same bits in every matrix that has its row of op(a) and its column of op(b): its k
-// products are cut into runs of runTerms, each run is added up from zero with fused multiply-adds in the order of k, and
-// the runs are added in their order. Neither m and n nor the transpositions, tiles, threads or vectors change that.
+// The bits of an element depend on its row of op(a) and its column of op(b) alone: its k products are divided into runs
+// of runTerms, each run is summed from zero with fused multiply-adds in the order of k, and the runs are added in their
+// order. Sizes m and n, transpositions, tiles, threads and vector widths have no influence.
 type MatMul[T Float] struct {
 	Batch, M, N, K int
 	TransA, TransB bool // a is stored [k, m], b is stored [n, k]
 
-	swapped     bool // op(b)^T·op(a)^T is computed, which is the transposed result
+	swapped     bool // computes op(b)^T·op(a)^T, the transposed result
 	f           factors
 	tiles       tiles2D
-	whole       bool // pieces are whole products and not tiles
-	group       int  // products a piece, if they are
-	entry       int  // the product whose tiles are computed, if they are not
+	whole       bool // a piece is a group of whole products, and not a tile
+	group       int  // products per piece, if whole
+	entry       int  // the product whose tiles are being computed, if not whole
 	left, right packed[T]
 	dst, a, b   []T
 	pack, body  func(worker, piece int)
@@ -29,25 +29,25 @@ type MatMul[T Float] struct {
 // packed is the scratch memory for a factor as the micro-kernel reads it.
 type packed[T Float] struct {
 	parts int  // panels or strips of a product
-	early bool // several tiles read a part: it is packed before them, and else by its tile
+	early bool // several tiles read a part: it is packed before the tiles, otherwise by its tile
 	size  int
 	bufs  [][]T // one for each worker, or one for all
 }
 
-// runTerms is the number of products that are added up in registers: 48 columns of so many rows of op(b) fill three
-// quarters of a first-level cache of 32 KiB. It belongs to the results' bits.
+// runTerms is the number of products that are summed in registers: 48 columns of that many rows of op(b) fill three
+// quarters of a first-level cache of 32 KiB. Results depend on it in their last bits.
 const runTerms = 128
 
-// factors describes the product that is computed: m rows of panels times n columns of strips.
+// factors describes the product that is computed: m rows, in panels, times n columns, in strips.
 type factors struct {
 	m, n, k        int
 	transA, transB bool
 	strips         []int // the first column of each strip of at most microkernel.Columns, and n
-	packB          bool  // b is transposed strip by strip; else it is read in place
+	packB          bool  // b is transposed strip by strip, otherwise read in place
 	off            microkernel.Offsets
 }
 
-// tiles2D cuts a result into tiles of whole panels and strips.
+// tiles2D divides a result into tiles of whole panels and strips.
 type tiles2D struct{ panels, strips, down, across int }
 
 func (t tiles2D) count() int { return t.down * t.across }
@@ -55,14 +55,14 @@ func (t tiles2D) count() int { return t.down * t.across }
 const (
 	// narrow is the number of columns below which the transposed product fills the vectors better.
 	narrow = 16
-	// leastPiece and mostPiece bound the cost of a piece in multiply-adds: 8 to 32 us, long compared with the dispatch.
+	// leastPiece and mostPiece bound the cost of a piece in multiply-adds: 8 to 32 µs, long compared with the dispatch.
 	leastPiece = 1 << 19
 	mostPiece  = 1 << 21
-	// elementCost is what writing an element of the result costs, in multiply-adds.
+	// elementCost is the cost of writing an element of the result, in multiply-adds.
 	elementCost = 8
 )
 
-// NewMatMul prepares a product. All sizes are at least 1. The pieces depend on the shape alone.
+// NewMatMul prepares batch products of op(a) [m, k] and op(b) [k, n]. It panics if a size is below 1.
 func NewMatMul[T Float](transA, transB bool, batch, m, n, k int) *MatMul[T] {
 	if min(batch, m, n, k) < 1 {
 		panic(fmt.Sprintf("kernel: product of %d matrices [%d, %d] and [%d, %d]", batch, m, k, k, n))
@@ -111,7 +111,7 @@ func newPacked[T Float](parts, perTile int, early bool, size int) packed[T] {
 	return s
 }
 
-// of returns the memory that a worker uses.
+// of returns a worker's memory.
 func (s *packed[T]) of(worker int) []T {
 	if len(s.bufs) == 0 {
 		return nil
@@ -127,10 +127,11 @@ func (s *packed[T]) before() int {
 	return 0
 }
 
-// inScratch tells whether tiles are computed in scratch memory, and transposed from there. A transposed row is a column.
+// inScratch reports whether tiles are computed in scratch memory and transposed from there into the result. A single
+// row needs no transposition.
 func (p *MatMul[T]) inScratch() bool { return p.swapped && p.f.m > 1 }
 
-// Run computes dst = op(a)·op(b). It is not safe for concurrent use.
+// Run computes dst [batch, m, n] = op(a)·op(b). It is not safe for concurrent use.
 func (p *MatMul[T]) Run(dst, a, b []T) {
 	p.dst, p.a, p.b = dst, a, b
 	if p.swapped {
@@ -143,7 +144,7 @@ func (p *MatMul[T]) Run(dst, a, b []T) {
 	} else {
 		for p.entry = range p.Batch {
 			parts := p.left.before() + p.right.before()
-			if parts*microkernel.Columns*p.f.k <= 2*grain { // a few us, too little to share
+			if parts*microkernel.Columns*p.f.k <= 2*grain { // takes a few µs, less than waking other cores
 				for i := range parts {
 					p.pack(0, i)
 				}
@@ -173,13 +174,13 @@ func (p *MatMul[T]) products(worker, piece int) {
 func (p *MatMul[T]) packPart(worker, piece int) { p.packOne(worker, p.entry, piece) }
 func (p *MatMul[T]) tile(worker, piece int)     { p.multiply(worker, p.entry, piece) }
 
-// factors are a product's operands.
+// factors returns the operands of a product.
 func (p *MatMul[T]) factors(entry int) (a, b []T) {
 	f := &p.f
 	return p.a[entry*f.m*f.k : (entry+1)*f.m*f.k], p.b[entry*f.k*f.n : (entry+1)*f.k*f.n]
 }
 
-// packOne writes a panel of op(a) or a strip of op(b) that several tiles read.
+// packOne packs a panel of op(a) or a strip of op(b) that several tiles read.
 func (p *MatMul[T]) packOne(worker, entry, part int) {
 	a, b := p.factors(entry)
 	if n := p.left.before(); part < n {
@@ -256,11 +257,11 @@ func (f *factors) panels() int { return (f.m + microkernel.Panel - 1) / microker
 // count is the number of strips.
 func (f *factors) count() int { return len(f.strips) - 1 }
 
-// cut chooses tiles that cost about aim: some panels by all strips, unless there are too few panels.
+// cut chooses tiles that cost about aim each: some panels by all strips, or by fewer strips if there are few panels.
 func (f *factors) cut(aim int) tiles2D {
 	panels, strips := f.panels(), f.count()
 	cost := f.m * f.n * (f.k + elementCost)
-	down := 1 // a power of two shares out evenly
+	down := 1 // powers of two balance best
 	for down < panels && down*aim < cost {
 		down *= 2
 	}
@@ -271,7 +272,7 @@ func (f *factors) cut(aim int) tiles2D {
 	return t
 }
 
-// packPanel writes up to 16 rows of op(a), column by column.
+// packPanel writes a panel of up to 16 rows of op(a) column by column.
 func packPanel[T Float](f *factors, to, a []T, panel int) {
 	const width = microkernel.Panel
 	first := panel * width
@@ -283,7 +284,7 @@ func packPanel[T Float](f *factors, to, a []T, panel int) {
 	}
 }
 
-// packStrip writes a strip of op(b), which is stored transposed, row by row.
+// packStrip writes a strip of op(b), which is stored transposed, row by row, as the micro-kernel reads it.
 func packStrip[T Float](f *factors, to, b []T, strip int) {
 	const width = microkernel.Columns
 	first, end := f.strips[strip], f.strips[strip+1]

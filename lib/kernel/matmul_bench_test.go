@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// matMulShapes are the products of the networks that lib/training times (TestAgainstTorch), forwards and backwards.
+// matMulShapes are the products, forward and backward, of the networks that TestAgainstTorch in lib/training times.
 var matMulShapes = []struct {
 	net            string
 	transA, transB bool
@@ -21,7 +21,7 @@ var matMulShapes = []struct {
 	{"mlp", false, true, 1, 512, 1, 128}, // the last
 	{"mlp", false, false, 1, 512, 128, 1},
 	{"mlp", true, false, 1, 1, 128, 512},
-	{"demo", false, true, 1, 64, 64, 64}, // embedding of the time
+	{"demo", false, true, 1, 64, 64, 64}, // time embedding
 	{"demo", false, false, 1, 64, 64, 64},
 	{"demo", true, false, 1, 64, 64, 64},
 	{"demo", false, true, 1, 64, 32, 64},

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// matmulCase is one problem and what it is to give.
+// matmulCase is a batch of products with its operands.
 type matmulCase[T Float] struct {
 	transA, transB bool
 	batch, m, n, k int
@@ -27,7 +27,7 @@ func (p *matmulCase[T]) at(e, i, j, l int) (x, y T) {
 	return x, y
 }
 
-// defined is the result as the documentation of MatMul states it, to the bit.
+// defined computes the result with the bits that the documentation of MatMul states.
 func (p *matmulCase[T]) defined(fma func(x, y, z T) T) []T {
 	out := make([]T, 0, p.batch*p.m*p.n)
 	for e := range p.batch {
@@ -56,7 +56,7 @@ func (p *matmulCase[T]) defined(fma func(x, y, z T) T) []T {
 func (p *matmulCase[T]) run() []T {
 	out := make([]T, p.batch*p.m*p.n)
 	for i := range out {
-		out[i] = T(math.NaN()) // what the memory held before must not matter
+		out[i] = T(math.NaN()) // the previous content must not matter
 	}
 	NewMatMul[T](p.transA, p.transB, p.batch, p.m, p.n, p.k).Run(out, p.a, p.b)
 	return out
@@ -75,8 +75,8 @@ func newProduct[T Float](rng *rand.Rand, batch, m, n, k int) *matmulCase[T] {
 	return p
 }
 
-// fused32 is x·y + z rounded once. The product is exact in float64; its sum with z is rounded to odd, after which rounding
-// to float32 cannot round twice.
+// fused32 returns x·y + z rounded once. The product is exact in float64. Its sum with z is rounded to odd, which makes
+// the second rounding, to float32, harmless.
 func fused32(x, y, z float32) float32 {
 	p, c := float64(x)*float64(y), float64(z)
 	s := p + c
@@ -107,7 +107,7 @@ func TestMatMulBits(t *testing.T) {
 			k = size(2)
 		}
 		p := newProduct[float32](rng, batch, m, n, k)
-		if seed%5 == 4 { // infinities and NaN spread, 0 times infinity included
+		if seed%5 == 4 { // infinities and NaN propagate, 0 times infinity included
 			for range 3 {
 				p.a[rng.IntN(len(p.a))] = []float32{0, float32(math.Inf(1)), float32(math.NaN())}[rng.IntN(3)]
 				p.b[rng.IntN(len(p.b))] = []float32{0, float32(math.Inf(-1)), float32(math.NaN())}[rng.IntN(3)]
@@ -125,7 +125,7 @@ func TestMatMulBits(t *testing.T) {
 	}
 }
 
-// The results are close to exact products, whatever their bits.
+// The results are close to the exact products.
 func TestMatMulError(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 7))
@@ -140,10 +140,11 @@ func TestMatMulError(t *testing.T) {
 						want += float64(x) * float64(y)
 						size += math.Abs(float64(x) * float64(y))
 					}
-					// At most 128 + k/128 roundings, each of half a unit in the last place (Higham, "Accuracy and Stability
-					// of Numerical Algorithms", 2002, eq. 3.5).
-					if bound := float64(128+p.k/128) * 0x1p-24 * 1.01 * size; math.Abs(float64(got[(e*p.m+i)*p.n+j])-want) > bound {
-						t.Fatalf("seed %d: element %d,%d is %v, want %v within %v", seed, i, j, got[(e*p.m+i)*p.n+j], want, bound)
+					// At most 128 + k/128 roundings, each of half a unit in the last place (Higham, "Accuracy and Stability of
+					// Numerical Algorithms", 2002, eq. 3.5).
+					bound := float64(128+p.k/128) * 0x1p-24 * 1.01 * size
+					if v := got[(e*p.m+i)*p.n+j]; math.Abs(float64(v)-want) > bound {
+						t.Fatalf("seed %d: element %d,%d is %v, want %v within %v", seed, i, j, v, want, bound)
 					}
 				}
 			}
@@ -169,7 +170,8 @@ func TestMatMulPropagates(t *testing.T) {
 	}
 }
 
-// A part of the rows and columns of a product has the bits that it has in the whole, on one goroutine and on all.
+// A submatrix of a product has the same bits as the product of the corresponding rows and columns, on one goroutine and
+// on several.
 func TestMatMulParts(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 8))
@@ -177,24 +179,26 @@ func TestMatMulParts(t *testing.T) {
 		p := newProduct[float32](rng, 1, m, n, k)
 		p.transA, p.transB = false, true
 		whole := p.run()
-		shared.mu.Lock() // makes loops run on their caller's goroutine
+		shared.mu.Lock() // makes Parallel run loops on its caller's goroutine
 		alone := p.run()
 		shared.mu.Unlock()
 		if !slices.Equal(whole, alone) {
-			t.Fatalf("seed %d: [%d,%d]·[%d,%d] has other bits on one goroutine", seed, m, k, k, n)
+			t.Fatalf("seed %d: [%d,%d]·[%d,%d] has different bits on one goroutine", seed, m, k, k, n)
 		}
 		i0, j0 := rng.IntN(m), rng.IntN(n)
-		part := &matmulCase[float32]{transB: true, batch: 1, m: 1 + rng.IntN(m-i0), n: 1 + rng.IntN(n-j0), k: k, a: p.a[i0*k:], b: p.b[j0*k:]}
+		part := &matmulCase[float32]{transB: true, batch: 1, m: 1 + rng.IntN(m-i0), n: 1 + rng.IntN(n-j0), k: k}
+		part.a, part.b = p.a[i0*k:], p.b[j0*k:]
 		for i, v := range part.run() {
 			if w := whole[(i0+i/part.n)*n+j0+i%part.n]; v != w {
-				t.Fatalf("seed %d: element %d of a part [%d,%d] of [%d,%d] is %v, want %v", seed, i, part.m, part.n, m, n, v, w)
+				t.Fatalf("seed %d: element %d of a submatrix [%d,%d] of [%d,%d] is %v, want %v",
+					seed, i, part.m, part.n, m, n, v, w)
 			}
 		}
 	}
 }
 
 func TestMatMulAllocatesNothing(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pool that the micro-kernel for ARM uses
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the sync.Pool of the micro-kernel for ARM
 	for _, s := range matMulShapes {
 		p := NewMatMul[float32](s.transA, s.transB, s.batch, s.m, s.n, s.k)
 		dst, a, b := make([]float32, s.batch*s.m*s.n), make([]float32, s.batch*s.m*s.k), make([]float32, s.batch*s.k*s.n)

@@ -2,8 +2,9 @@ package kernel
 
 import "math"
 
-// SelectMax takes from b the element at the place of the first maximum, row by row, of each window of a:
-// [planes, H, W] twice to [planes, OH, OW]. Padding is never chosen; a NaN counts as larger than every number.
+// SelectMax finds the first maximum, in row-major order, of each window of a, and takes the element of b at its
+// position: a and b [planes, H, W] to [planes, OH, OW]. Padding is never chosen. A NaN counts as larger than any
+// number.
 type SelectMax[T Float] struct {
 	slider[T]
 	dst, a, b []T
@@ -17,7 +18,8 @@ func NewSelectMax[T Float](s WindowShape) *SelectMax[T] {
 	return k
 }
 
-// Run computes dst from a and b, which may be one. It is not safe for concurrent use.
+// Run computes dst from a and b, which may be the same slice: then it is max pooling. It is not safe for concurrent
+// use.
 func (k *SelectMax[T]) Run(dst, a, b []T) {
 	k.dst, k.a, k.b = dst, a, b
 	k.run()
@@ -26,7 +28,7 @@ func (k *SelectMax[T]) Run(dst, a, b []T) {
 
 func (k *SelectMax[T]) choose(worker, at int) {
 	a, b, dst := k.large(k.a, at), k.large(k.b, at), k.small(k.dst, at)
-	if &a[0] == &b[0] { // the maxima themselves: their places do not matter
+	if &a[0] == &b[0] { // the maxima themselves, whose positions do not matter
 		k.slide(worker, dst, a)
 		return
 	}
@@ -39,7 +41,7 @@ func (k *SelectMax[T]) choose(worker, at int) {
 	}
 }
 
-// larger is the larger of v and w, v at equality, a NaN if either is one.
+// larger returns the larger of v and w, v if they are equal, and a NaN if either is one.
 func larger[T Float](v, w T) T {
 	if v >= w || v != v {
 		return v
@@ -47,7 +49,7 @@ func larger[T Float](v, w T) T {
 	return w
 }
 
-// largerInto sets each element of v to the larger one of v and w.
+// largerInto sets v = larger(v, w) element by element.
 func largerInto[T Float](v, w []T) {
 	w = w[:len(v)]
 	if m := assemblyFor[T](); m != nil {
@@ -59,7 +61,7 @@ func largerInto[T Float](v, w []T) {
 	}
 }
 
-// firstMax is the place in the plane a of the first maximum of the window at (y, x).
+// firstMax returns the index in the plane a of the first maximum of window (y, x).
 func firstMax[T Float](a []T, s WindowShape, y, x int) int {
 	r, bottom := s.rows(y)
 	lo, hi := s.columns(x)
@@ -75,8 +77,8 @@ func firstMax[T Float](a []T, s WindowShape, y, x int) int {
 	return best
 }
 
-// ScatterMax adds each number of g to the place of the first maximum of its window of a, and leaves 0 elsewhere:
-// a [planes, H, W] and g [planes, OH, OW] to [planes, H, W]. It is the adjoint of SelectMax in b.
+// ScatterMax adds each element of g at the position of the first maximum of its window of a; all else is 0: a [planes,
+// H, W] and g [planes, OH, OW] to [planes, H, W]. It is the adjoint of SelectMax in b.
 type ScatterMax[T Float] struct {
 	planeLoop[T]
 	dst, a, g []T

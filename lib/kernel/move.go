@@ -1,9 +1,9 @@
 package kernel
 
-// Segments copies rows of a [outer, from, inner] array into a [outer, to, inner] one: the whole of slice, pad
-// and concatenate along one axis.
+// Segments copies a range of the middle axis of src [outer, from, inner] into dst [outer, to, inner]. Slice, pad and
+// concatenate along one axis consist of such copies.
 //
-// dst[o, dstAt+k, :] = src[o, srcAt+k, :] for k < count.
+//	dst[o, dstAt+k, :] = src[o, srcAt+k, :] for k < count
 func Segments[T Float](dst []T, to, dstAt int, src []T, from, srcAt, count, outer, inner int) {
 	n := count * inner
 	for o := range outer {
@@ -13,10 +13,11 @@ func Segments[T Float](dst []T, to, dstAt int, src []T, from, srcAt, count, oute
 	}
 }
 
-// maxRank bounds the rank of what Transpose moves, so that it needs no memory of its own.
+// maxRank is the highest rank that Transpose takes. The bound keeps its working memory off the heap.
 const maxRank = 16
 
-// Transpose copies src, of shape dims, into dst with its axes permuted: axis i of dst is axis perm[i] of src.
+// Transpose copies src, of shape dims and rank at most 16, into dst with its axes permuted: axis i of dst is axis
+// perm[i] of src.
 func Transpose[T Float](dst, src []T, dims, perm []int) {
 	n := len(dims)
 	var strides, index [maxRank]int

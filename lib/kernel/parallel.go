@@ -1,15 +1,15 @@
-// Package kernel holds the numeric loops of the CPU engine: plain functions on flat slices, without graphs,
-// shapes objects or allocation in steady state.
+// Package kernel provides the numeric loops of the CPU engine. They work on flat slices, without graphs or tensors. A
+// kernel is prepared once for a shape and then run many times.
 //
-// The loops in Go define what is computed, to the bit: every product is rounded before it is added. In float32 loops in
-// assembly, for AVX-512 and AVX2, take their place if the machine has such vectors, and give the same bits. Products of
-// matrices and convolutions rest on package microkernel.
+// The loops in Go define every result to the bit: each product is rounded before it is added. In float32, loops in
+// assembly for AVX-512 and AVX2 replace them on machines that have such vectors, and give the same bits. Matrix
+// products and convolutions are built on package microkernel.
 //
-// Two rules hold for every kernel. Work is cut into pieces by the shape alone, never by the number of
-// threads, and every sum runs in one fixed order, so a result has the same bits on one core as on sixty-four. Matrix
-// products and convolutions cut a sum of products into runs of a fixed number of terms (runTerms, runLength, runPixels),
-// add up each run from zero with fused multiply-adds, and add the runs in their order.
-// And nothing allocates after construction, so training neither pauses for the collector nor grows.
+// Every kernel keeps two rules. First, results have the same bits on one core as on sixty-four: work is divided into
+// pieces by the shape alone, never by the number of threads, and every sum is taken in a fixed order. Matrix products
+// and convolutions divide a sum of products into runs of a fixed number of terms (runTerms, runLength, runPixels), sum
+// each run from zero with fused multiply-adds, and add the runs in their order. Second, nothing allocates after
+// construction, so training neither pauses for the garbage collector nor grows.
 package kernel
 
 import (
@@ -21,25 +21,26 @@ import (
 // Float is the element type of a kernel.
 type Float interface{ float32 | float64 }
 
-// task is one parallel loop in flight. Every worker begins with a run of pieces of its own, the same part of the loop
-// each time: kernels cut batches in the order of the images, so what a core reads is what it wrote itself a moment ago,
-// still in its own cache, where another core's would cost as much as the arithmetic. A worker that is done helps the others.
+// task is a parallel loop in progress. Every worker starts with a run of pieces of its own, the same part of every
+// loop. Kernels divide batches in the order of the images, so a core mostly reads what it has just written, from its
+// own cache. Reading from another core's cache would cost as much as the arithmetic. A worker that has finished its own
+// run takes pieces from the others.
 type task struct {
 	f       func(worker, piece int)
 	runs    []run        // by worker
-	pending atomic.Int64 // helpers that are not done
-	asleep  atomic.Bool  // whether the caller has stopped polling for that
+	pending atomic.Int64 // helpers that have not finished
+	asleep  atomic.Bool  // the caller no longer polls pending, but waits for done
 	done    chan struct{}
 }
 
-// run is a worker's pieces that nobody has taken yet, [next, end), on a cache line of its own.
+// run holds the pieces of a worker that have not been taken yet, [next, end). It fills a cache line.
 type run struct {
 	next atomic.Int64
 	end  int64
 	_    [48]byte
 }
 
-// cut shares the pieces out among workers.
+// cut divides the pieces among workers.
 func (t *task) cut(pieces, workers int) {
 	t.runs = t.runs[:cap(t.runs)]
 	for len(t.runs) < workers {
@@ -65,8 +66,8 @@ func (t *task) work(worker int) {
 	}
 }
 
-// pool keeps one goroutine a core waiting for loops. Only one loop runs in parallel at a time; a loop started
-// while another runs (two executables used at once) runs on its caller's goroutine alone.
+// pool keeps one goroutine per core waiting for loops. Only one loop runs in parallel at a time. A loop that starts
+// while another one runs, because two executables are used at once, runs on its caller's goroutine alone.
 type pool struct {
 	once    sync.Once
 	mu      sync.Mutex
@@ -74,24 +75,24 @@ type pool struct {
 	t       task
 }
 
-// helper is a goroutine that takes part in loops. Between two of them it polls for a while, as the loops of a graph
-// follow each other within microseconds, while to wake a sleeping thread takes as long as many of them; then it sleeps.
+// helper is a goroutine that takes part in loops. Between two loops it polls for a while before it sleeps: the loops of
+// a graph follow each other within microseconds, and waking a sleeping thread takes as long as many of them.
 type helper struct {
-	turn   atomic.Int64 // the number of loops that it has been given
+	turn   atomic.Int64 // the number of loops given to it
 	asleep atomic.Bool
 	wake   chan struct{}
-	_      [40]byte // a cache line of its own
+	_      [40]byte // fills the cache line
 }
 
-// polls is how often a goroutine looks before it sleeps: about a tenth of a millisecond. Tests have it sleep at once.
+// polls is how often a goroutine polls before it sleeps, which takes about a tenth of a millisecond. Tests set it to 1.
 var polls atomic.Int64
 
 func init() { polls.Store(1 << 17) }
 
 var shared pool
 
-// Workers is the number of goroutines that Parallel may use, and the bound on its worker argument.
-// It is fixed at the first use.
+// Workers returns the number of goroutines that Parallel may use: worker numbers are below it. It is fixed at the first
+// call.
 var Workers = sync.OnceValue(func() int { return runtime.GOMAXPROCS(0) })
 
 func (p *pool) start() {
@@ -109,7 +110,7 @@ func (p *pool) start() {
 	}
 }
 
-// give hands the helper a loop.
+// give assigns a loop to the helper.
 func (h *helper) give() {
 	h.turn.Add(1)
 	if h.asleep.CompareAndSwap(true, false) {
@@ -118,7 +119,7 @@ func (h *helper) give() {
 }
 
 // await returns when the helper has been given its turn-th loop. A wake-up may come late, from a give whose loop the
-// helper found by polling and has done already, so what counts is the turn.
+// helper found by polling and has already run, so only the turn counts.
 func (h *helper) await(turn int64) {
 	for {
 		for range polls.Load() {
@@ -128,19 +129,19 @@ func (h *helper) await(turn int64) {
 		}
 		h.asleep.Store(true)
 		if h.turn.Load() < turn || !h.asleep.CompareAndSwap(true, false) {
-			<-h.wake // give has found the helper asleep, or will
+			<-h.wake // give has found the helper asleep or will find it so
 		}
 	}
 }
 
-// leave says that a helper is done with the loop.
+// leave reports that a helper has finished its part of the loop.
 func (t *task) leave() {
 	if t.pending.Add(-1) == 0 && t.asleep.CompareAndSwap(true, false) {
 		t.done <- struct{}{}
 	}
 }
 
-// finish returns when all helpers are done. As in await, a late signal of the loop before may wake it.
+// finish returns when all helpers have finished. As in await, a late signal of the previous loop may wake it.
 func (t *task) finish() {
 	for {
 		for range polls.Load() {
@@ -155,10 +156,11 @@ func (t *task) finish() {
 	}
 }
 
-// Parallel calls f once for every piece in [0, pieces), on several cores. worker < Workers() identifies the
-// goroutine for the use of scratch memory; a result must not depend on it. Pieces must be independent.
+// Parallel calls f once for every piece in [0, pieces), on several cores, and returns when all calls have returned.
+// Pieces must be independent. worker, below Workers(), identifies the goroutine, so that each can have its own scratch
+// memory; results must not depend on it.
 func Parallel(pieces int, f func(worker, piece int)) {
-	// Scratch memory belongs to the executable that calls, so worker 0 is free to use where another loop has the helpers.
+	// Scratch memory belongs to the calling executable, so worker 0's is free even while another loop has the helpers.
 	if pieces <= 1 || Workers() == 1 || !shared.mu.TryLock() {
 		for p := range pieces {
 			f(0, p)
@@ -180,6 +182,6 @@ func Parallel(pieces int, f func(worker, piece int)) {
 	t.f = nil
 }
 
-// grain is the number of elements that one piece of a light loop covers: enough to hide the dispatch, small
-// enough to share out.
+// grain is the number of elements per piece of a light loop: enough to hide the dispatch, and few enough to occupy all
+// cores.
 const grain = 16384

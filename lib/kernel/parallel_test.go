@@ -32,15 +32,14 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// Loops that follow each other while helpers fall asleep and are woken, late signals among them, neither miss a piece nor
-// end before it has run.
+// Loops follow each other while helpers fall asleep and are woken, sometimes late. None misses a piece or ends early.
 func TestParallelWhileHelpersSleep(t *testing.T) {
 	defer polls.Store(polls.Swap(1))
 	rounds := 100000
 	if testing.Short() {
 		rounds = 2000
 	}
-	var counts [3]int64 // written by their pieces alone, and read after the loop
+	var counts [3]int64 // each written by its own piece and read after the loop
 	for round := range rounds {
 		Parallel(len(counts), func(_, piece int) { counts[piece]++ })
 		for piece, n := range counts {
@@ -51,7 +50,7 @@ func TestParallelWhileHelpersSleep(t *testing.T) {
 	}
 }
 
-// A wake-up that belongs to an earlier loop does not start the next, nor does a late signal end one.
+// A late wake-up from an earlier loop does not start the next one, and a late signal does not end one.
 func TestLateSignals(t *testing.T) {
 	defer polls.Store(polls.Swap(1))
 	h := &helper{wake: make(chan struct{}, 1)}
@@ -67,7 +66,7 @@ func TestLateSignals(t *testing.T) {
 	case <-started:
 		t.Fatal("a late wake-up started a loop that was not given")
 	case <-ended:
-		t.Fatal("a late signal ended a loop whose helper is at work")
+		t.Fatal("a late signal ended a loop while its helper was working")
 	case <-time.After(50 * time.Millisecond):
 	}
 	h.give()
@@ -76,7 +75,7 @@ func TestLateSignals(t *testing.T) {
 	<-ended
 }
 
-// A loop within a loop runs on the goroutine that starts it.
+// A nested loop runs on the goroutine that starts it.
 func TestParallelWithinParallel(t *testing.T) {
 	var total atomic.Int32
 	Parallel(8, func(_, _ int) { Parallel(5, func(_, _ int) { total.Add(1) }) })
@@ -85,7 +84,7 @@ func TestParallelWithinParallel(t *testing.T) {
 	}
 }
 
-// BenchmarkParallel loops over eight pieces that take the given time together.
+// BenchmarkParallel runs loops of eight pieces that take the given time in total.
 func BenchmarkParallel(b *testing.B) {
 	for _, total := range []time.Duration{0, 5 * time.Microsecond, 50 * time.Microsecond, 200 * time.Microsecond} {
 		b.Run(fmt.Sprint(total), func(b *testing.B) {

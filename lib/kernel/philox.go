@@ -2,8 +2,8 @@ package kernel
 
 import "math/bits"
 
-// Philox fills an array with uniform numbers in [0, 1) that are a function of a key and the element's index alone:
-// Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+// Philox fills an array with uniform random numbers in [0, 1). Each is a function of the key, the stream and its index
+// alone: Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
 type Philox[T Float] struct {
 	stream uint32
 	n      int
@@ -13,22 +13,23 @@ type Philox[T Float] struct {
 	body   func(worker, piece int)
 }
 
-// PhiloxKeyLen is the length of the array that keys a draw: seed and step as eight pieces of 16 bits, low ones first,
-// which float32 holds exactly.
+// PhiloxKeyLen is the length of a key: seed and step in four values of 16 bits each, least significant first. float32
+// represents such values exactly.
 const PhiloxKeyLen = 8
 
-// philoxPiece is the number of elements of a piece: a multiple of the four that one block of bits gives.
+// philoxPiece is the number of elements per piece. It is a multiple of four, the numbers that one counter gives.
 const philoxPiece = grain / 4
 
-// NewPhilox prepares the n numbers of a stream.
+// NewPhilox prepares draws of the first n numbers of a stream.
 func NewPhilox[T Float](n int, stream uint32) *Philox[T] {
 	p := &Philox[T]{n: n, stream: stream}
 	p.body = p.piece
 	return p
 }
 
-// Run fills dst. Element i is the upper 24 bits of word i%4 of the block at counter (i/4, stream, step low, step high)
-// under the key (seed low, seed high), times 2^-24: exact in both element types. It is not safe for concurrent use.
+// Run fills dst [n] from key [PhiloxKeyLen]. Element i is the upper 24 bits of word i%4 of the block at counter (i/4,
+// stream, step low, step high) under the key (seed low, seed high), times 2^-24, which both element types represent
+// exactly. It is not safe for concurrent use.
 func (p *Philox[T]) Run(dst, key []T) {
 	for k := range 2 {
 		p.seed[k] = uint32(key[2*k]) | uint32(key[2*k+1])<<16
@@ -57,7 +58,7 @@ func (p *Philox[T]) piece(_, piece int) {
 
 func unit[T Float](b uint32) T { return T(b>>8) * (1.0 / (1 << 24)) }
 
-// philox4x32 is the ten rounds that turn a counter of four words into 128 random bits under a key of two.
+// philox4x32 maps a counter of four words to 128 random bits under a key of two words, in ten rounds.
 func philox4x32(c0, c1, c2, c3, k0, k1 uint32) (uint32, uint32, uint32, uint32) {
 	for range 10 {
 		h0, l0 := bits.Mul32(0xD2511F53, c0)

@@ -2,8 +2,8 @@ package kernel
 
 import "testing"
 
-// The known answers that Random123, the authors' library, publishes for philox4x32 with 10 rounds; the last takes
-// counter and key from the digits of pi.
+// The known answers for philox4x32 with 10 rounds that are published with Random123, the authors' library. The last
+// takes counter and key from the digits of pi.
 func TestPhiloxKnownAnswers(t *testing.T) {
 	for _, c := range []struct {
 		counter [4]uint32
@@ -20,16 +20,16 @@ func TestPhiloxKnownAnswers(t *testing.T) {
 			[4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
 		},
 	} {
+		n, k := c.counter, c.key
 		var got [4]uint32
-		got[0], got[1], got[2], got[3] = philox4x32(c.counter[0], c.counter[1], c.counter[2], c.counter[3], c.key[0], c.key[1])
-		if got != c.want {
-			t.Errorf("philox4x32-10 of counter %08x under key %08x is %08x, want %08x", c.counter, c.key, got, c.want)
+		if got[0], got[1], got[2], got[3] = philox4x32(n[0], n[1], n[2], n[3], k[0], k[1]); got != c.want {
+			t.Errorf("philox4x32-10 of counter %08x under key %08x is %08x, want %08x", n, k, got, c.want)
 		}
 	}
 }
 
-// An element depends on its index alone: a shorter draw is the beginning of a longer one, across pieces, and each
-// number is the one that its own counter gives.
+// An element depends on its index alone: a shorter draw is a prefix of a longer one, across pieces, and each number
+// follows from its own counter.
 func TestPhiloxDependsOnTheIndexAlone(t *testing.T) {
 	key := []float32{0x1234, 0xffff, 7, 0, 0xabcd, 1, 0, 0x8000}
 	long := make([]float32, 3*philoxPiece+5)

@@ -17,8 +17,8 @@ const (
 	Sub                  // a - b
 	Mul                  // a · b
 	Div                  // a / b
-	Max                  // the larger of a and b
-	Min                  // the smaller of a and b
+	Max                  // the larger of a and b, NaN if either is
+	Min                  // the smaller of a and b, NaN if either is
 	Exp                  // e^a
 	Log                  // ln a
 	Sqrt                 // square root of a
@@ -26,9 +26,9 @@ const (
 	Cos                  // cos a, a in radians
 	Sigmoid              // 1/(1+e^-a)
 	SiLU                 // the N-th derivative of x·sigmoid(x) at a, given b = sigmoid(a); N is P
-	Step                 // 1 where a > 0, else 0
-	Where                // b where a is not 0, else c
-	IsFinite             // 1 where a is neither infinite nor NaN, else 0
+	Step                 // 1 if a > 0, else 0
+	Where                // b if a is not 0, else c
+	IsFinite             // 1 if a is neither infinite nor NaN, else 0
 	codeCount
 )
 
@@ -43,8 +43,8 @@ func (c Code) Arity() int {
 	return 1
 }
 
-// operate runs one instruction with the loops in Go. Operands have at least the length of dst, even those that the
-// instruction does not read.
+// operate runs an instruction with the loops in Go. All operands, even those that the instruction does not read, have
+// at least the length of dst.
 func operate[T Float](in *Instr, poly *siluPoly, dst, a, b, c []T) {
 	a, b, c = a[:len(dst)], b[:len(dst)], c[:len(dst)]
 	switch in.Code {

@@ -52,7 +52,7 @@ func sigmoid[T Float](dst, a []T) {
 //
 //	(x·P + Q)' = x·P'·s(1-s) + P + Q'·s(1-s),
 //
-// so every derivative keeps that form and the sigmoid is the only transcendental function in all of them.
+// so every derivative has that form, and none needs a transcendental function besides the sigmoid.
 type siluPoly struct {
 	p, q []float64 // coefficients, constant first
 }

@@ -1,6 +1,6 @@
 package kernel
 
-// AvgPool averages k x k tiles: src [planes, h, w] to dst [planes, h/k, w/k]; k divides h and w.
+// AvgPool averages k x k tiles: src [planes, h, w] to dst [planes, h/k, w/k], where k divides h and w.
 type AvgPool[T Float] struct {
 	tiles[T]
 }
@@ -36,7 +36,7 @@ func (p *AvgPool[T]) average(at int) {
 	}
 }
 
-// averagePairs is the average of 2 x 2 tiles of two rows, in the order of the general loop.
+// averagePairs averages the 2 x 2 tiles of two rows, with sums in the order of the general loop.
 func averagePairs[T Float](out, top, bottom []T, scale T) {
 	top, bottom = top[:2*len(out)], bottom[:2*len(out)]
 	for x := range out {
@@ -49,7 +49,7 @@ type Upsample[T Float] struct {
 	tiles[T]
 }
 
-// NewUpsample prepares the repetition.
+// NewUpsample prepares the upsampling.
 func NewUpsample[T Float](planes, h, w, k int) *Upsample[T] {
 	p := &Upsample[T]{newTiles[T](planes, h, w, k)}
 	p.plane = p.repeat
@@ -79,7 +79,7 @@ func (p *Upsample[T]) repeat(at int) {
 	}
 }
 
-// tiles is a loop over planes of h x w tiles of k x k elements, several planes a piece.
+// tiles is a loop over planes of h x w tiles of k x k elements each, with several planes per piece.
 type tiles[T Float] struct {
 	planes, h, w, k int
 	per             int

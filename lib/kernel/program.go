@@ -2,10 +2,10 @@ package kernel
 
 import "slices"
 
-// Program is a chain of pointwise operations, and of sums over the ends of rows, on one iteration space.
+// Program is a chain of pointwise operations and sums over trailing dimensions on one iteration space.
 //
-// A register is an array over that space; it has fewer elements than the space if it is broadcast or reduced. What an
-// instruction computes is row-major over some leading dimensions, all of them unless something was summed, and each
+// A register is an array over that space. It has fewer elements than the space if it is broadcast or reduced. The
+// result of an instruction is row-major over the leading dimensions: all of them, unless something was summed. Each
 // register is assigned at most once. Operands are constant along the dimensions that the result lacks.
 type Program struct {
 	Dims     []int // the iteration space, outermost dimension first
@@ -13,16 +13,16 @@ type Program struct {
 	Instrs   []Instr
 }
 
-// Operand says how a register is bound to memory.
+// Operand binds a register to memory.
 type Operand struct {
-	// Slot is the index into the slices given to Run, or -1 for a register that lives in scratch memory only.
+	// Slot is the index into the slices given to Run, or -1 for a register in scratch memory.
 	Slot int
-	// Strides has one entry per dimension: the step in elements, 0 if the register is broadcast or reduced along it.
+	// Strides has one entry per dimension, in elements: 0 if the register is broadcast or reduced along it.
 	Strides []int
 }
 
-// Instr is one operation: register Dst = Code(registers Args), or the sum of Args[0] over the trailing dimensions that
-// it has and Dst lacks.
+// Instr is one operation: register Dst = Code(registers Args), or if Sum is set, the sum of Args[0] over the trailing
+// dimensions that it has and Dst lacks.
 type Instr struct {
 	Code Code
 	Sum  bool
@@ -38,8 +38,8 @@ func (in *Instr) args() []int {
 	return in.Args[:in.Code.Arity()]
 }
 
-// coalesce drops dimensions of size 1 and joins neighbouring dimensions that every register walks through in one
-// stride. At least one dimension is left. The copy shares no slice of dimensions or strides with p.
+// coalesce returns a copy without dimensions of size 1, in which neighbouring dimensions are joined if every register
+// has one stride for both. At least one dimension remains. The copy shares no dimensions or strides with p.
 func (p *Program) coalesce() Program {
 	q := Program{Operands: make([]Operand, len(p.Operands)), Instrs: p.Instrs}
 	for i := range q.Operands {
@@ -72,16 +72,17 @@ func (p *Program) insert(d, size int, stride func(operand int) int) {
 }
 
 const (
-	// MaxRow is the longest row in elements that can be summed: with it a row of every live register stays in the
-	// second-level cache, and Sum adds rows of that length up in one go.
+	// MaxRow is the length in elements of the longest row that can be summed. A row of every live register then fits the
+	// second-level cache, and Sum computes rows of that length without partial sums.
 	MaxRow = 2 * sumChunk
 
-	shortRow = 1024 // elements, below which the fixed costs of a row show
-	manyRows = 32   // enough to share out among the cores
+	shortRow = 1024 // elements below which the fixed costs of a row matter
+	manyRows = 32   // enough for all cores
 )
 
-// rows returns the number of leading dimensions that number the rows; the others are the row. A row holds what sums
-// reduce, and at least the innermost dimension. A short row is lengthened by a dimension or a factor of one.
+// rows returns the number of leading dimensions that number the rows; the remaining dimensions form a row. A row
+// contains all dimensions that sums reduce, and at least the innermost one. A short row is extended by further
+// dimensions, or by a factor of one, which splits that dimension.
 func (p *Program) rows() int {
 	cut := len(p.Dims) - 1
 	for i := range p.Instrs {

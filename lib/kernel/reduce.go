@@ -1,18 +1,18 @@
 package kernel
 
-// Sum adds up one axis: src [outer, axis, inner] to dst [outer, inner], each output in a fixed order.
+// Sum sums over one axis: src [outer, axis, inner] to dst [outer, inner]. The order of each sum is fixed.
 type Sum[T Float] struct {
 	outer, axis, inner int
-	chunks             int // partial sums of the axis, where it is long and the outputs are few
+	chunks             int // partial sums of the axis: more than one if it is long and there are few outputs
 	partial            []T
 	dst, src           []T
 	body               func(worker, piece int)
 	pieces             int
 	perPiece           int
-	cols               int // width of a column block, where inner > 1
+	cols               int // width of a block of columns, if inner > 1
 }
 
-// sumChunk is the length of one partial sum. It depends on nothing, so neither do the bits of the result.
+// sumChunk is the length of a partial sum. It is a constant, because the bits of results depend on it.
 const sumChunk = 4096
 
 // NewSum prepares a sum over the middle axis of [outer, axis, inner].
@@ -98,7 +98,7 @@ func (s *Sum[T]) columns(_, piece int) {
 	}
 }
 
-// RowMax writes the largest element of each row of src [len(dst), n] to dst.
+// RowMax sets dst to the largest element of each row of src [len(dst), n], NaN if there is one.
 func RowMax[T Float](dst, src []T, n int) {
 	for i := range dst {
 		v := src[i*n]

@@ -1,11 +1,8 @@
 package kernel
 
-// withScalar runs a binary instruction of which one operand is a single value, and reports whether it could: a value
-// that is the same over a block need not be written out for every element.
-func withScalar[T Float](code Code, dst, a, b []T, singleA, singleB bool) bool {
-	if singleA == singleB || code != Add && code != Sub && code != Mul && code != Div {
-		return false
-	}
+// withScalar runs Add, Sub, Mul or Div if either a (singleA) or b is a single value, which need not be repeated for
+// every element.
+func withScalar[T Float](code Code, dst, a, b []T, singleA bool) {
 	v, s := a, b
 	if singleA {
 		v, s = b, a
@@ -38,5 +35,4 @@ func withScalar[T Float](code Code, dst, a, b []T, singleA, singleB bool) bool {
 			dst[i] = v[i] / x
 		}
 	}
-	return true
 }

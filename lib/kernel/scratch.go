@@ -5,12 +5,12 @@ import (
 	"unsafe"
 )
 
-// scratch is working memory that kernels share: a program's kernels run one after the other, so what each needs while
-// it runs need not be held by all of them. A kernel states at construction how much it will ask for; buffers are made
-// that large at once, so that steady state allocates nothing.
+// scratch is working memory that kernels share. A program's kernels run one after the other, so they need not each hold
+// their own. A kernel announces at construction how much it will take. Buffers are made large enough for every kernel,
+// so nothing is allocated in steady state.
 type scratch[T Float] struct {
 	mu   sync.Mutex
-	size int // of the largest request there can be
+	size int // of the largest possible request
 	free [][]T
 }
 
@@ -33,7 +33,7 @@ func (s *scratch[T]) reserve(n int) {
 	s.size = max(s.size, n)
 }
 
-// take fills bufs with buffers of at least n elements each, whose content is arbitrary.
+// take fills bufs with buffers of at least n elements each, with arbitrary content.
 func (s *scratch[T]) take(bufs [][]T, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *scratch[T]) take(bufs [][]T, n int) {
 	}
 }
 
-// give takes buffers back.
+// give returns buffers.
 func (s *scratch[T]) give(bufs [][]T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,10 +56,10 @@ func (s *scratch[T]) give(bufs [][]T) {
 	clear(bufs)
 }
 
-// padded makes a slice that shares no cache line with another: two cores that write to one line, each to its own part
-// of it, pass it back and forth at every write (false sharing).
+// padded makes a slice that shares no cache line with another one. It prevents false sharing: two cores that write to
+// different parts of one line pass the line back and forth at every write.
 func padded[E any](n int) []E {
-	const line = 128 // bytes; processors fetch lines of 64 in pairs
+	const line = 128 // bytes: processors fetch lines of 64 in pairs
 	margin := line/int(unsafe.Sizeof(*new(E))) + 1
 	return make([]E, n+2*margin)[margin : n+margin : n+margin]
 }

@@ -35,7 +35,7 @@ func expect(t *testing.T, what string, got []float64, got32 []float32, want []fl
 	}
 }
 
-// The three convolutions against their definition, on shapes that cut batches into groups in every way.
+// The three convolutions agree with their definition, on shapes that exercise every way of dividing a batch into tiles.
 func TestConvolutionsOnRandomShapes(t *testing.T) {
 	for seed := range uint64(240) {
 		rng := rand.New(rand.NewPCG(seed, 5))
@@ -46,13 +46,13 @@ func TestConvolutionsOnRandomShapes(t *testing.T) {
 		switch rng.IntN(7) {
 		case 0:
 			s.StrideH, s.StrideW = 1+rng.IntN(3), 1+rng.IntN(3)
-		case 1: // many small images, more than a group of them
+		case 1: // many small images, several per tile
 			s.N, s.H, s.W = 30+rng.IntN(60), 1+rng.IntN(5), 1+rng.IntN(5)
 		case 2: // the convolutions of networks
 			s.KH, s.KW, s.PadH, s.PadW, s.N = 3, 3, 1, 1, 1+rng.IntN(40)
 		case 3: // more channels than a block or a panel has
 			s.Cin, s.Cout, s.H, s.W = 1+rng.IntN(70), 1+rng.IntN(40), 1+rng.IntN(6), 1+rng.IntN(6)
-		case 4: // images that are cut
+		case 4: // images of several tiles
 			s.N, s.H, s.W = 1+rng.IntN(2), 20+rng.IntN(25), 20+rng.IntN(25)
 		}
 		if s.H+2*s.PadH < s.KH || s.W+2*s.PadW < s.KW {
@@ -85,7 +85,7 @@ func TestConvolutionsOnRandomShapes(t *testing.T) {
 			}
 		}
 		got, got32 := make([]float64, len(y)), make([]float32, len(y))
-		// What the memory held before must not matter, nor a run before.
+		// Neither the previous content of the memory nor a previous run may matter.
 		for i := range got {
 			got[i], got32[i] = math.NaN(), float32(math.NaN())
 		}

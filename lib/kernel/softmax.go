@@ -1,9 +1,11 @@
 package kernel
 
-// Softmax computes e^x / sum e^x along each row of n elements.
+// Softmax computes e^x / sum e^x along each row: src [rows, n] to dst [rows, n]. The largest element of a row is
+// subtracted first, so that no exponential overflows and the sum is at least 1. A row that contains NaN or +Inf, or
+// only -Inf, becomes NaN.
 type Softmax[T Float] struct {
 	rows, n  int
-	per      int // rows a piece
+	per      int // rows per piece
 	dst, src []T
 	body     func(worker, piece int)
 }
@@ -29,15 +31,14 @@ func (s *Softmax[T]) piece(_, piece int) {
 	}
 }
 
-// softmaxRow subtracts the largest element first, so that no exponential overflows and the sum is at least 1. A row
-// with a NaN or +Inf in it, or nothing but -Inf, becomes NaN.
 func softmaxRow[T Float](dst, src []T) {
 	m := largest(src)
 	expShifted(dst, src, m)
 	scale(dst, 1/sumSlice(dst))
 }
 
-// largest is the maximum of v. With a NaN in v it is any of v's elements: the vector instruction forgets NaNs.
+// largest returns the maximum of v. If v contains a NaN, it may be any element, because the vector instruction does not
+// propagate NaNs.
 func largest[T Float](v []T) T {
 	if m := assemblyFor[T](); m != nil && len(v) > 0 {
 		return T(m.largest(first(v), len(v)))

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The float32 softmax is, to the bit, what the scalar functions give, whether or not the loops are in assembly, and
-// close to the formula in float64.
+// The float32 softmax has the bits of the scalar functions, whether the loops are in assembly or not, and is close to
+// the formula in float64.
 func TestSoftmax(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 11))
@@ -35,7 +35,7 @@ func TestSoftmax(t *testing.T) {
 			var wide, wide64, lanes64 float64
 			for i, v := range src[r*n : (r+1)*n] {
 				e[i] = exp32(v - m)
-				wide += math.Exp(float64(v - m)) // the difference as float32 has it
+				wide += math.Exp(float64(v - m)) // the difference is rounded to float32
 				wide64 += math.Exp(x[r*n+i])
 				lanes64 += got64[r*n+i]
 			}

@@ -2,11 +2,12 @@ package kernel
 
 import "unsafe"
 
-// sumLanes is the number of running sums of which a sum is made: element i goes to the sum i mod sumLanes, and halves of
-// the sums are added to each other until one is left. That shortens the chain of dependent additions and the rounding error.
+// sumLanes is the number of running sums that a sum consists of. Element i is added to running sum i mod sumLanes. At
+// the end, halves of the running sums are added to each other until one remains. This shortens the chain of dependent
+// additions and reduces the rounding error.
 const sumLanes = 32
 
-// sumSlice adds up v.
+// sumSlice returns the sum of v.
 func sumSlice[T Float](v []T) T {
 	if m := assemblyFor[T](); m != nil {
 		return T(m.sum(first(v), len(v)))
@@ -16,7 +17,7 @@ func sumSlice[T Float](v []T) T {
 	return foldLanes(&l)
 }
 
-// addLanes adds v to the sums, of which its first element meets the one at the place at.
+// addLanes adds v to the running sums, its first element to the one with index at.
 func addLanes[T Float](l *[sumLanes]T, at int, v []T) {
 	for ; at < sumLanes && at > 0 && len(v) > 0; at++ {
 		l[at] += v[0]
@@ -29,7 +30,7 @@ func addLanes[T Float](l *[sumLanes]T, at int, v []T) {
 	addPlain(l, v)
 }
 
-// addPlain adds v to the sums, from the first of them on.
+// addPlain is addLanes in Go, with at = 0.
 func addPlain[T Float](l *[sumLanes]T, v []T) {
 	for ; len(v) >= sumLanes; v = v[sumLanes:] {
 		for i, x := range v[:sumLanes] {
@@ -50,16 +51,14 @@ func foldLanes[T Float](l *[sumLanes]T) T {
 	return l[0]
 }
 
-// rowSum adds up runs of elements that arrive block by block, with the bits of sumSlice.
+// rowSum sums runs of elements that arrive block by block, with the same bits as sumSlice.
 type rowSum[T Float] struct {
 	lanes [sumLanes]T
-	at    int // elements of the current run that have been seen
+	at    int // elements of the current run that have been added
 }
 
-func (s *rowSum[T]) reset() { *s = rowSum[T]{} }
-
-// add takes the elements from off on of the row, which is cut into runs of length run, and writes to dst the sums of the
-// runs that they complete.
+// add adds v, the row's elements from off on. The row consists of runs of length run; add writes the sums of the runs
+// that v completes to dst.
 func (s *rowSum[T]) add(dst, v []T, off, run int) {
 	for len(v) > 0 {
 		k := off / run
@@ -70,7 +69,7 @@ func (s *rowSum[T]) add(dst, v []T, off, run int) {
 			addLanes(&s.lanes, s.at%sumLanes, part)
 			if s.at += len(part); s.at == run {
 				dst[k] = foldLanes(&s.lanes)
-				s.reset()
+				*s = rowSum[T]{}
 			}
 		}
 		off += len(part)

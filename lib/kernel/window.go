@@ -1,8 +1,8 @@
 package kernel
 
-// WindowShape describes windows that move over planes [Planes, H, W]: KH x KW elements at steps of StrideH, StrideW,
-// the planes padded by PadH rows and PadW columns on both sides. PadH < KH and PadW < KW, so that every window holds
-// an element of its plane.
+// WindowShape describes windows of KH x KW elements that move over planes [Planes, H, W] with strides StrideH, StrideW.
+// The planes are padded by PadH rows and PadW columns on both sides. PadH < KH and PadW < KW, so that every window
+// contains an element of its plane.
 type WindowShape struct {
 	Planes, H, W     int
 	KH, KW           int
@@ -10,25 +10,25 @@ type WindowShape struct {
 	PadH, PadW       int
 }
 
-// OH is the number of windows from top to bottom.
+// OH is the height of the output: the number of windows in a column.
 func (s WindowShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
 
-// OW is the number of windows from left to right.
+// OW is the width of the output: the number of windows in a row.
 func (s WindowShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
 
-// rows returns the rows [lo, hi) of the plane that windows at height y hold.
+// rows returns the rows [lo, hi) of the plane in windows of output row y.
 func (s WindowShape) rows(y int) (lo, hi int) {
 	top := y*s.StrideH - s.PadH
 	return max(0, top), min(s.H, top+s.KH)
 }
 
-// columns returns the columns [lo, hi) of the plane that windows at position x hold.
+// columns returns the columns [lo, hi) of the plane in windows of output column x.
 func (s WindowShape) columns(x int) (lo, hi int) {
 	left := x*s.StrideW - s.PadW
 	return max(0, left), min(s.W, left+s.KW)
 }
 
-// inside returns the positions [lo, hi) whose windows have their k-th column inside of the plane.
+// inside returns the output columns [lo, hi) whose windows have their k-th column inside the plane.
 func (s WindowShape) inside(k, ow int) (lo, hi int) {
 	lo = (max(0, s.PadW-k) + s.StrideW - 1) / s.StrideW
 	if last := s.W - 1 + s.PadW - k; last >= 0 {
@@ -37,7 +37,7 @@ func (s WindowShape) inside(k, ow int) (lo, hi int) {
 	return min(lo, hi), hi
 }
 
-// planeLoop runs a function over planes, several a piece.
+// planeLoop runs a function over planes, several per piece.
 type planeLoop[T Float] struct {
 	s      WindowShape
 	oh, ow int
@@ -46,7 +46,7 @@ type planeLoop[T Float] struct {
 	body   func(worker, piece int)
 }
 
-// start fixes the function; work is the number of elements of a plane that it goes through.
+// start sets the function. work is the number of elements that it processes per plane.
 func (l *planeLoop[T]) start(s WindowShape, work int, plane func(worker, at int)) {
 	l.s, l.oh, l.ow = s, s.OH(), s.OW()
 	l.per = max(1, grain/work)
@@ -62,7 +62,7 @@ func (l *planeLoop[T]) piece(worker, piece int) {
 	}
 }
 
-// large returns the plane at of an array like the windows' input, small of one with a number a window.
+// large returns plane at of an array [planes, H, W], and small that of an array [planes, OH, OW].
 func (l *planeLoop[T]) large(v []T, at int) []T {
 	n := l.s.H * l.s.W
 	return v[at*n : (at+1)*n]
@@ -73,17 +73,17 @@ func (l *planeLoop[T]) small(v []T, at int) []T {
 	return v[at*n : (at+1)*n]
 }
 
-// slider reduces every window to one number with an operation that may be applied to columns first and rows then, to
-// whole rows of windows at a time.
+// slider reduces every window to one value by a separable operation: it combines the rows of a window column by column,
+// and then the columns. Both steps work on a whole row or plane of windows at a time.
 type slider[T Float] struct {
 	planeLoop[T]
 	combine func(dst, a []T) // dst = dst combined with a, element by element
 	col     [][]T            // by worker: a row of combined columns with its padding
-	across  [][]T            // by worker: the windows at every position, where some are left out
-	dense   bool             // the windows lie at every position, and whole planes are combined at a time
+	across  [][]T            // by worker: the windows at every column, or further buffers if dense
+	dense   bool             // both strides are 1: whole planes are combined at a time
 }
 
-// begin fixes the operation and its neutral element, which stands for the padding.
+// begin sets the operation and its neutral element, which is the value of the padding.
 func (k *slider[T]) begin(s WindowShape, neutral T, combine func(dst, a []T)) {
 	k.combine = combine
 	k.dense = s.StrideH == 1 && s.StrideW == 1
@@ -133,14 +133,16 @@ func (k *slider[T]) slide(worker int, dst, src []T) {
 	}
 }
 
-// slideDense is slide for windows at every position. padded is a plane with its padding to the left and right.
+// slideDense is slide for strides of 1. padded is memory for a plane with its padding on the left and right.
 func (k *slider[T]) slideDense(padded, buffers, dst, src []T) {
 	s, width := k.s, k.s.W+2*k.s.PadW
 	for y := range s.H {
 		copy(padded[y*width+s.PadW:], src[y*s.W:(y+1)*s.W])
 	}
 	down, across := buffers[:k.oh*width], buffers[len(buffers)/2:][:k.oh*width-s.KW+1]
-	for r := range s.KH { // row r of the windows at heights [lo, hi); the first of them may have no row before it
+	// Row r of the windows is combined for output rows [lo, hi). It is copied to those before started, for which it is the
+	// first row inside the plane.
+	for r := range s.KH {
 		lo, hi := max(0, s.PadH-r), min(k.oh, s.H+s.PadH-r)
 		if lo >= hi {
 			continue
@@ -166,7 +168,7 @@ func (k *slider[T]) slideDense(padded, buffers, dst, src []T) {
 	}
 }
 
-// WindowSum adds the elements of every window up, padding counting as 0: [planes, H, W] to [planes, OH, OW].
+// WindowSum sums the elements of every window, with padding 0: src [planes, H, W] to dst [planes, OH, OW].
 type WindowSum[T Float] struct {
 	slider[T]
 	dst, src []T
@@ -191,14 +193,14 @@ func (k *WindowSum[T]) sum(worker, at int) {
 	k.slide(worker, k.small(k.dst, at), k.large(k.src, at))
 }
 
-// WindowSpread adds one number a window to all elements of the window: [planes, OH, OW] to [planes, H, W]. It is the
-// adjoint of WindowSum.
+// WindowSpread adds the value of each window to all elements of the window: src [planes, OH, OW] to dst [planes, H, W].
+// It is the adjoint of WindowSum.
 type WindowSpread[T Float] struct {
 	planeLoop[T]
 	dst, src []T
 }
 
-// NewWindowSpread prepares the spreading.
+// NewWindowSpread prepares the adjoint of NewWindowSum(s).
 func NewWindowSpread[T Float](s WindowShape) *WindowSpread[T] {
 	k := &WindowSpread[T]{}
 	k.start(s, s.KH*s.KW*s.OH()*s.OW()+s.H*s.W, k.spread)

@@ -25,29 +25,29 @@ func randomWindow(rng *rand.Rand) WindowShape {
 	}
 }
 
-// each calls f with every window's index and the elements that it holds, row by row.
-func (s WindowShape) each(f func(window int, held []int)) {
+// each calls f with the index of every window and the indices of its elements, row by row.
+func (s WindowShape) each(f func(window int, elements []int)) {
 	i := 0
 	for p := range s.Planes {
 		for y := range s.OH() {
 			for x := range s.OW() {
-				var held []int
+				var elements []int
 				for k := range s.KH {
 					for l := range s.KW {
 						if r, c := y*s.StrideH+k-s.PadH, x*s.StrideW+l-s.PadW; r >= 0 && c >= 0 && r < s.H && c < s.W {
-							held = append(held, (p*s.H+r)*s.W+c)
+							elements = append(elements, (p*s.H+r)*s.W+c)
 						}
 					}
 				}
-				f(i, held)
+				f(i, elements)
 				i++
 			}
 		}
 	}
 }
 
-// The four kernels of windows against their definitions. Sums of a window add its columns up and then these, so their
-// bits are known; values drawn from few make ties common.
+// The four window kernels agree with their definitions. The sum of a window is the sum of its columns' sums, which
+// defines its bits. There are only six different values, so ties are frequent.
 func TestWindowsOnRandomShapes(t *testing.T) {
 	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(seed, 12))
@@ -63,9 +63,9 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 		a32, b32 := single(a), single(b)
 		sum32, spread := make([]float32, small), make([]float64, large)
 		top, chosen, scattered := make([]float64, small), make([]float64, small), make([]float64, large)
-		s.each(func(w int, held []int) {
-			best := held[0]
-			for _, i := range held {
+		s.each(func(w int, elements []int) {
+			best := elements[0]
+			for _, i := range elements {
 				spread[i] += g[w]
 				if a[i] > a[best] || a[i] != a[i] && a[best] == a[best] {
 					best = i
@@ -73,7 +73,7 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 			}
 			for c := range s.W {
 				column, any := float32(0), false
-				for _, i := range held {
+				for _, i := range elements {
 					if i%s.W == c {
 						column, any = column+b32[i], true
 					}
@@ -86,14 +86,13 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 			scattered[best] += g[w]
 		})
 		for range 2 {
-			check := func(what string, n int, want []float64, tolerance float64, run64 func([]float64), run32 func([]float32)) {
+			check := func(what string, n int, want []float64, tolerance float64, run func([]float64, []float32)) {
 				t.Helper()
 				got, got32 := make([]float64, n), make([]float32, n)
 				for i := range got {
 					got[i], got32[i] = math.NaN(), float32(math.NaN())
 				}
-				run64(got)
-				run32(got32)
+				run(got, got32)
 				for i, w := range want {
 					if !(math.Abs(got[i]-w) <= tolerance*1e-8 || w != w && got[i] != got[i]) ||
 						!(math.Abs(float64(got32[i])-float64(float32(w))) <= tolerance || w != w && got32[i] != got32[i]) {
@@ -108,19 +107,27 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 					t.Fatalf("sum, %+v: element %d is %v, want %v", s, i, sum[i], w)
 				}
 			}
-			check("spread", large, spread, 1e-5,
-				func(d []float64) { NewWindowSpread[float64](s).Run(d, g) }, func(d []float32) { NewWindowSpread[float32](s).Run(d, single(g)) })
-			check("maximum", small, top, 0,
-				func(d []float64) { NewSelectMax[float64](s).Run(d, a, a) }, func(d []float32) { NewSelectMax[float32](s).Run(d, a32, a32) })
-			check("select", small, chosen, 0,
-				func(d []float64) { NewSelectMax[float64](s).Run(d, a, b) }, func(d []float32) { NewSelectMax[float32](s).Run(d, a32, b32) })
-			check("scatter", large, scattered, 1e-5,
-				func(d []float64) { NewScatterMax[float64](s).Run(d, a, g) }, func(d []float32) { NewScatterMax[float32](s).Run(d, a32, single(g)) })
+			check("spread", large, spread, 1e-5, func(d []float64, d32 []float32) {
+				NewWindowSpread[float64](s).Run(d, g)
+				NewWindowSpread[float32](s).Run(d32, single(g))
+			})
+			check("maximum", small, top, 0, func(d []float64, d32 []float32) {
+				NewSelectMax[float64](s).Run(d, a, a)
+				NewSelectMax[float32](s).Run(d32, a32, a32)
+			})
+			check("select", small, chosen, 0, func(d []float64, d32 []float32) {
+				NewSelectMax[float64](s).Run(d, a, b)
+				NewSelectMax[float32](s).Run(d32, a32, b32)
+			})
+			check("scatter", large, scattered, 1e-5, func(d []float64, d32 []float32) {
+				NewScatterMax[float64](s).Run(d, a, g)
+				NewScatterMax[float32](s).Run(d32, a32, single(g))
+			})
 		}
 	}
 }
 
-// <sum(x), g> = <x, spread(g)>, and the like for selection and scattering: exact adjoints, in float64 to rounding.
+// <sum(x), g> = <x, spread(g)> and <select(x), g> = <x, scatter(g)> up to rounding in float64.
 func TestWindowAdjoints(t *testing.T) {
 	dot := func(a, b []float64) (v float64) {
 		for i := range a {

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// golden is the digest of what golden tests compute, on every processor. Where it changes, scores change.
+// golden is the digest of the results on every processor. If it changes, scores change.
 const golden = "1c3ef19863ce57a3"
 
-// Everything has the same bits on every processor, at every width of vectors and on any number of cores. The widths
-// of the products inside are those of the machine: make bits runs this with fewer instructions, and for ARM.
+// Results have the same bits on every processor, at every vector width and on any number of cores. Products use the
+// machine's vectors in all cases: make bits repeats this test with fewer instructions.
 func TestGolden(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	eachWidth(t, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestGolden(t *testing.T) {
 	})
 }
 
-// digest is of every function's results at sizes that have remainders of all blocks.
+// digest returns the digest of every function's results at sizes that are not multiples of any block.
 func digest(t *testing.T) string {
 	hash := sha256.New()
 	write := func(x any) {

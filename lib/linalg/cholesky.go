@@ -7,13 +7,13 @@ import (
 	"vapo/lib/microkernel"
 )
 
-// factorBlock is the number of rows of a factor that are computed before what is below and right of them is updated
-// by one product.
+// factorBlock is the number of rows of a factor that are computed before the rest of the matrix is updated by one
+// product.
 const factorBlock = 64
 
-// Cholesky replaces the symmetric a, [n, n], of which it reads the upper triangle, by the upper triangular U with
-// Uᵀ·U = a, zeros below its diagonal. If a is not positive definite, or within rounding of that, the error is
-// ErrNotPositiveDefinite and a is destroyed. The backward error is of order n·ε (Higham, "Accuracy and Stability of
+// Cholesky replaces the symmetric a, [n, n], by the upper triangular U with Uᵀ·U = a and zeros below its diagonal. It
+// reads the upper triangle of a, whose values must be finite. If a is not positive definite up to rounding, the error
+// is ErrNotPositiveDefinite and a is destroyed. The backward error is of order n·ε (Higham, "Accuracy and Stability of
 // Numerical Algorithms", 10.1).
 func Cholesky(n int, a []float64, stride int) error {
 	if err := checkSymmetric("cholesky", n, a, stride); err != nil {
@@ -33,7 +33,8 @@ func Cholesky(n int, a []float64, stride int) error {
 	return nil
 }
 
-// choleskyBlock is Cholesky for a matrix of few rows, and leaves what is below the diagonal alone.
+// choleskyBlock is Cholesky for a small matrix. It does not touch the elements below the diagonal and returns false if
+// the matrix is not positive definite.
 func choleskyBlock(n int, a []float64, stride int) bool {
 	for r := range n {
 		row := a[r*stride+r : r*stride+n]
@@ -55,15 +56,15 @@ func divide(x []float64, by float64) {
 	}
 }
 
-// solveRows replaces b, [factorBlock, n], by u⁻ᵀ·b for the upper triangular u, [factorBlock, factorBlock].
+// solveRows replaces b, [factorBlock, n], by u⁻ᵀ·b, where u, [factorBlock, factorBlock], is upper triangular.
 func solveRows(n int, u, b []float64, stride int) {
 	const panel, columns = microkernel.Panel, microkernel.Columns
-	// Column r of -u in panels, as the micro-kernel reads a left factor.
+	// The columns of -u, packed into panels as the micro-kernel's left factor.
 	var left [factorBlock / panel][factorBlock * panel]float64
 	for t := range left {
 		factor[float64]{u, stride, 1}.pack(left[t][:], panel, 0, t*panel, t*panel, panel, -1)
 	}
-	parallel(blocks(n, columns), func(t int) {
+	Parallel(blocks(n, columns), func(t int) {
 		from := t * columns
 		cols := min(columns, n-from)
 		var x [factorBlock * columns]float64
@@ -72,9 +73,9 @@ func solveRows(n int, u, b []float64, stride int) {
 		}
 		for r := 0; r < factorBlock; r += panel {
 			if r > 0 {
-				block := microkernel.Product{Off: packed.Slice(0, r), Rows: panel, Cols: columns, Stride: columns,
-					Add: true}
-				block.Multiply64(left[r/panel][:], x[:], x[r*columns:])
+				off := packed.Slice(0, r)
+				block := microkernel.Product{Off: off, Rows: panel, Cols: columns, Stride: columns, Add: true}
+				microkernel.Multiply(&block, left[r/panel][:], x[:], x[r*columns:])
 			}
 			for i := r; i < r+panel; i++ {
 				row := x[i*columns:][:columns]
@@ -90,15 +91,17 @@ func solveRows(n int, u, b []float64, stride int) {
 	})
 }
 
-// updateUpper subtracts rᵀ·r from what is right of and below (j, j), r being the rows rows of a above it.
+// updateUpper subtracts rᵀ·r from the part of a right of and below (j, j), where r is the given number of rows of a
+// directly above it.
 func updateUpper(n, j, rows int, a []float64, stride int) {
 	subtractGram(n-j, rows, factor[float64]{a[(j-rows)*stride+j:], stride, 1}, nil, a[j*stride+j:], stride)
 }
 
-// PivotedCholesky is Cholesky with the largest pivot first, for a semidefinite a: (Uᵀ·U)(i, j) is then a(pivots[i],
-// pivots[j]). It ends at the first pivot of at most tol; the rows of U from there on, the rank, are zero, and so Uᵀ·U
-// lacks a remainder with diagonal values of at most tol. pivots has n elements. The order of operations is that of
-// LAPACK's dpstrf (Hammarling, Higham and Lucas, "LAPACK-style codes for pivoted Cholesky and QR updating", 2007).
+// PivotedCholesky is Cholesky for a semidefinite a, taking the largest pivot first: (Uᵀ·U)(i, j) = a(pivots[i],
+// pivots[j]). It stops at the first pivot of at most tol, which is in the unit of a. The index of that row is the rank;
+// rows of U from there on are zero, so the diagonal of the remainder that Uᵀ·U lacks is at most tol. pivots, [n], is
+// overwritten. The order of operations is that of LAPACK's dpstrf (Hammarling, Higham and Lucas, "LAPACK-style codes
+// for pivoted Cholesky and QR updating", 2007).
 func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) (rank int, err error) {
 	if len(pivots) < n {
 		panic("linalg: fewer pivots than rows")
@@ -125,20 +128,20 @@ func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) 
 	return rank, nil
 }
 
-// pivoted is what PivotedCholesky keeps while it runs.
+// pivoted is the state of PivotedCholesky.
 type pivoted struct {
 	n, stride int
 	a         []float64
 	tol       float64
 	pivots    []int
-	// diagonal is that of a before the block at hand, and squares are the sums of squares of the block's columns
-	// above it.
+	// diagonal is the diagonal of a before the current block. squares holds, for each column, the sum of squares of the
+	// block's rows so far.
 	diagonal, squares []float64
-	swaps             [factorBlock]int // of row from+i with this one
+	swaps             [factorBlock]int // the row that was exchanged with the block's i-th row
 }
 
-// block computes rows of the factor, from a row on and at most most, and returns how many there were before a pivot
-// of at most tol.
+// block computes at most most rows of the factor, starting at row from. It stops before the first pivot of at most tol
+// and returns the number of rows.
 func (p *pivoted) block(from, most int) (rows int) {
 	for i := from; i < p.n; i++ {
 		p.diagonal[i], p.squares[i] = p.a[i*p.stride+i], 0
@@ -167,19 +170,18 @@ func (p *pivoted) block(from, most int) (rows int) {
 			p.squares[j+1+i] = math.FMA(v, v, p.squares[j+1+i])
 		}
 	}
-	// What the block's own rows have seen of the swaps, those before them see now, each row once.
-	parallel(blocks(from, rowBlock), func(t int) {
-		for r := t * rowBlock; r < min((t+1)*rowBlock, from); r++ {
-			row := p.a[r*p.stride:][:p.n]
-			for i, pivot := range p.swaps[:rows] {
-				row[from+i], row[pivot] = row[pivot], row[from+i]
-			}
+	// The swaps were applied to the block's own rows. Apply them to the rows before it, each of which is read once.
+	swaps := p.swaps[:rows]
+	eachRow(from, func(_, r int) {
+		row := p.a[r*p.stride:][:p.n]
+		for i, pivot := range swaps {
+			row[from+i], row[pivot] = row[pivot], row[from+i]
 		}
 	})
 	return rows
 }
 
-// swap exchanges rows and columns j < k of what is not yet factored, as far as the upper triangle shows them, and of
+// swap exchanges rows and columns j and k, j <= k, in the upper triangle of the part that is not factored yet and in
 // the block's rows, which begin at from.
 func (p *pivoted) swap(from, j, k int) {
 	if j == k {

@@ -8,8 +8,9 @@ import (
 
 var errNoConvergence = errors.New("eigenvalues: no convergence")
 
-// Eigenvalues writes the n eigenvalues of the symmetric a, [n, n], of which it reads the upper triangle, to values,
-// ascending. Each is exact to a small multiple of n·ε times the largest. It destroys a.
+// Eigenvalues writes the eigenvalues of the symmetric a, [n, n], to values, [n], in ascending order. It reads the upper
+// triangle of a, whose values must be finite, and destroys a. The error of each eigenvalue is a small multiple of n·ε
+// times the largest one.
 func Eigenvalues(n int, a []float64, stride int, values []float64) error {
 	if len(values) < n {
 		panic("linalg: fewer eigenvalues than rows")
@@ -29,81 +30,74 @@ func Eigenvalues(n int, a []float64, stride int, values []float64) error {
 	return nil
 }
 
-// scaleToOne multiplies the upper triangle of a by a power of two, and so without rounding, that brings its largest
-// value to about 1, and returns the exponent of the way back.
+// scaleToOne multiplies the upper triangle of a by a power of two, hence without rounding, so that its largest value is
+// about 1. It returns the exponent that undoes this.
 func scaleToOne(n int, a []float64, stride int) (exponent int) {
-	each := func(work func(t int, row []float64)) {
-		parallel(blocks(n, rowBlock), func(t int) {
-			for i := t * rowBlock; i < min((t+1)*rowBlock, n); i++ {
-				work(t, a[i*stride+i:i*stride+n])
-			}
-		})
-	}
 	largest := make([]float64, blocks(n, rowBlock))
-	each(func(t int, row []float64) {
-		for _, v := range row {
-			largest[t] = max(largest[t], math.Abs(v))
+	eachRow(n, func(block, i int) {
+		for _, v := range a[i*stride+i : i*stride+n] {
+			largest[block] = max(largest[block], math.Abs(v))
 		}
 	})
 	_, exponent = math.Frexp(slices.Max(largest))
-	exponent = max(exponent, -1021) // the power of a subnormal value would be infinite
+	exponent = max(exponent, -1021) // the inverse of a smaller power would be infinite
 	scale := math.Ldexp(1, -exponent)
-	each(func(_ int, row []float64) {
-		for j := range row {
-			row[j] *= scale
+	eachRow(n, func(_, i int) {
+		for j := i; j < n; j++ {
+			a[i*stride+j] *= scale
 		}
 	})
 	return exponent
 }
 
 const (
-	// sweepsEach bounds the sweeps for one eigenvalue, as in LAPACK.
+	// sweepsEach bounds the average number of sweeps per eigenvalue, as in LAPACK.
 	sweepsEach = 30
 	roundOff   = 0x1p-53
-	// negligible is the threshold for the square of an off-diagonal value: one at or below it counts as zero. The
-	// largest value of the matrix is about 1.
+	// negligible is the largest square of an off-diagonal value that counts as zero. The largest value of the matrix is
+	// about 1.
 	negligible = 0x1p-240
 )
 
-// tridiagonalEigenvalues replaces d, the diagonal of a symmetric tridiagonal matrix, by its eigenvalues, ascending,
-// and destroys e, its off-diagonal. The largest value is about 1. It is the QL iteration free of square roots by
-// Pal, Walker and Kahan as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue Problem", 8.15). It reports false
-// if an eigenvalue takes too many sweeps.
+// tridiagonalEigenvalues replaces d, the diagonal of a symmetric tridiagonal matrix, by the eigenvalues in ascending
+// order, and destroys e, the off-diagonal. The largest value must be about 1. The method is the square-root-free QL
+// iteration of Pal, Walker and Kahan, as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue Problem", 8.15). It
+// returns false if it does not converge.
 func tridiagonalEigenvalues(d, e []float64) bool {
 	for i, v := range e {
 		e[i] = v * v
 	}
 	sweeps := sweepsEach * len(d)
 	for from := 0; from < len(d); {
-		to := from // the last row of a block that nothing ties to what follows
+		to := from // the last row of a decoupled block
 		for to < len(e) && !splits(d, e, to) {
 			to++
 		}
-		block, beside := d[from:to+1], e[from:to]
+		block, off := d[from:to+1], e[from:to]
 		// The iteration finds small eigenvalues first if it ends at the smaller end.
 		if math.Abs(block[len(block)-1]) < math.Abs(block[0]) {
 			slices.Reverse(block)
-			slices.Reverse(beside)
+			slices.Reverse(off)
 		}
 		for len(block) > 0 {
 			m := 0
-			for m < len(beside) && !splits(block, beside, m) {
+			for m < len(off) && !splits(block, off, m) {
 				m++
 			}
-			if m < len(beside) {
-				beside[m] = 0
+			if m < len(off) {
+				off[m] = 0
 			}
 			switch {
 			case m == 0:
-				block, beside = block[1:], beside[min(1, len(beside)):]
+				block, off = block[1:], off[min(1, len(off)):]
 			case m == 1:
-				block[0], block[1] = pair(block[0], beside[0], block[1])
-				block, beside = block[2:], beside[min(2, len(beside)):]
+				block[0], block[1] = pair(block[0], off[0], block[1])
+				block, off = block[2:], off[min(2, len(off)):]
 			case sweeps == 0:
 				return false
 			default:
 				sweeps--
-				sweep(block[:m+1], beside[:m])
+				sweep(block[:m+1], off[:m])
 			}
 		}
 		from = to + 1
@@ -112,7 +106,7 @@ func tridiagonalEigenvalues(d, e []float64) bool {
 	return true
 }
 
-// splits reports whether e[i], a square, is too small to tie d[i] to d[i+1].
+// splits reports whether the square e[i] is negligible, so that the matrix splits between rows i and i+1.
 func splits(d, e []float64, i int) bool {
 	return e[i] <= math.FMA(roundOff*roundOff, math.Abs(float64(d[i]*d[i+1])), negligible)
 }
@@ -129,7 +123,8 @@ func pair(a, e, b float64) (smaller, larger float64) {
 	return second(a, e, b, larger), larger
 }
 
-// second is the determinant over the eigenvalue that is larger in magnitude, which is zero only if all is.
+// second returns the eigenvalue of smaller magnitude: the determinant divided by the other one, first, which is zero
+// only if the matrix is.
 func second(a, e, b, first float64) float64 {
 	if first == 0 {
 		return 0
@@ -140,12 +135,12 @@ func second(a, e, b, first float64) float64 {
 	return float64(a/first*b) - e/first
 }
 
-// sweep is one QL step, from the last row to the first, with the shift of Wilkinson.
+// sweep is one QL step with Wilkinson's shift, from the last row to the first.
 func sweep(d, e []float64) {
 	last := len(e)
 	root := math.Sqrt(e[0])
 	ratio := (d[1] - d[0]) / (2 * root)
-	hypot := math.Sqrt(math.FMA(ratio, ratio, 1)) // infinite if ratio is huge, which makes the shift d[0]
+	hypot := math.Sqrt(math.FMA(ratio, ratio, 1)) // if this overflows, the shift is d[0]
 	shift := d[0] - root/(ratio+math.Copysign(hypot, ratio))
 	c, s := 1.0, 0.0
 	gamma := d[last] - shift

@@ -17,8 +17,8 @@ type square struct {
 
 func (s square) at(i, j int) float64 { return s.data[i*s.ld+j] }
 
-// gram returns x·xᵀ for x [n, k] of normals, which has rank k or n; in half the triangle that is not to be read holds
-// NaN.
+// gram returns x·xᵀ for normally distributed x [n, k], which has rank min(n, k). In half, the triangle that must not be
+// read is NaN.
 func gram(rng *rand.Rand, n, k int) (full, half square) {
 	x := make([]float64, n*k)
 	for i := range x {
@@ -49,7 +49,7 @@ func (s square) product(i, j int) (v float64) {
 	return v
 }
 
-// sizes are around the blocks of LAPACK and of this package.
+// sizes are close to the block sizes of LAPACK and of this package.
 var sizes = []int{1, 2, 3, 7, 31, 32, 33, 64, 65, 100, 300}
 
 func TestCholesky(t *testing.T) {
@@ -97,7 +97,7 @@ func TestPivotedCholesky(t *testing.T) {
 				}
 				for j := range n {
 					if (j < i || i >= rank) && a.at(i, j) != 0 {
-						t.Fatalf("n=%d: %g at (%d, %d), where nothing belongs", n, a.at(i, j), i, j)
+						t.Fatalf("n=%d: %g at (%d, %d), want 0", n, a.at(i, j), i, j)
 					}
 					if d := math.Abs(a.product(i, j) - full.at(pivots[i], pivots[j])); d > 2*tol+1e-13*float64(n+5)*4 {
 						t.Fatalf("n=%d rank %d: off by %g at (%d, %d)", n, rank, d, i, j)
@@ -106,7 +106,7 @@ func TestPivotedCholesky(t *testing.T) {
 			}
 		}
 	}
-	// The first pivot counts like the others.
+	// The first pivot may already be at most the tolerance.
 	a, pivots := []float64{1, 0.5, 0, 1}, make([]int, 2)
 	rank, err := PivotedCholesky(2, a, 2, 1, pivots)
 	if rank != 0 || err != nil || !slices.Equal(a, make([]float64, 4)) || pivots[1] != 1 {
@@ -117,7 +117,7 @@ func TestPivotedCholesky(t *testing.T) {
 	}
 }
 
-// The moments of the eigenvalues are traces of powers, which need no eigenvalues; and a matrix of known eigenvalues.
+// The sums of the eigenvalues and of their squares agree with traces, and matrices with known eigenvalues give those.
 func TestEigenvalues(t *testing.T) {
 	rng := rand.New(rand.NewPCG(23, 1))
 	for _, n := range sizes {
@@ -142,7 +142,7 @@ func TestEigenvalues(t *testing.T) {
 			t.Errorf("n=%d: sum %g, want %g; of squares %g, want %g", n, sum, trace, squares, norm)
 		}
 	}
-	// The second difference: 2 - 2cos(kπ/(n+1)), turned by a reflection so that it is dense.
+	// The second difference has the eigenvalues 2 - 2cos(kπ/(n+1)). A reflection makes it dense.
 	for _, n := range sizes {
 		values, v := make([]float64, n), make([]float64, n)
 		var vv float64
@@ -180,9 +180,9 @@ func TestEigenvalues(t *testing.T) {
 			}
 		}
 	}
-	// Eigenvalues that repeat, and matrices that are tridiagonal or have nothing but zeros from the start.
+	// Repeated eigenvalues, and matrices that are tridiagonal or zero from the start.
 	for name, c := range map[string]struct {
-		value func(i, j int) bool // whether the element is 1, and not 0
+		value func(i, j int) bool // whether the element is 1 instead of 0
 		want  func(k, n int) float64
 	}{
 		"identity": {func(i, j int) bool { return i == j }, func(k, n int) float64 { return 1 }},
@@ -210,13 +210,14 @@ func TestEigenvalues(t *testing.T) {
 			}
 		}
 	}
-	// A corner whose values vanish compared with the rest.
+	// A corner whose values are negligible compared with the rest.
 	tiny := []float64{1, 0, 0, 0, 2e-150, 1e-150, 0, 1e-150, 2e-150}
 	values := make([]float64, 3)
-	if err := Eigenvalues(3, tiny, 3, values); err != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {
-		t.Errorf("%v, want 0, 0, 1", values)
+	err := Eigenvalues(3, tiny, 3, values)
+	if err != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {
+		t.Errorf("%v, %v, want 0, 0, 1", values, err)
 	}
-	// Sizes whose squares are no float64, and zero.
+	// Values whose squares overflow or underflow, and zero.
 	for _, scale := range []float64{0, 1e-200, 1e200} {
 		values := make([]float64, 3)
 		a := []float64{2 * scale, -scale, 0, 0, 2 * scale, -scale, 0, 0, 2 * scale}
@@ -231,7 +232,7 @@ func TestEigenvalues(t *testing.T) {
 	}
 }
 
-// from is 1 from the given index on, and 0 before.
+// from returns 1 for k >= first, else 0.
 func from(k, first int) float64 {
 	if k < first {
 		return 0
@@ -239,10 +240,10 @@ func from(k, first int) float64 {
 	return 1
 }
 
-// pairs are the eigenvalues of blocks of 0 1 / 1 0 along the diagonal, the last row alone if n is odd.
+// pairs returns the k-th eigenvalue of the matrix with blocks (0 1; 1 0) along its diagonal and, if n is odd, a last 0.
 func pairs(k, n int) float64 { return from(k, n/2) + from(k, n-n/2) - 1 }
 
-// Arguments that do not fit are refused.
+// Arguments with the wrong sizes panic, and values that are not finite are errors.
 func TestFactorsCheckTheirArguments(t *testing.T) {
 	long, pivots, values := make([]float64, 16), make([]int, 4), make([]float64, 4)
 	for name, f := range map[string]func(){
@@ -268,18 +269,18 @@ func TestFactorsCheckTheirArguments(t *testing.T) {
 		e1, e3 := Cholesky(2, a, 2), Eigenvalues(2, a, 2, values)
 		_, e2 := PivotedCholesky(2, a, 2, 0, pivots)
 		if e1 == nil || e2 == nil || e3 == nil {
-			t.Errorf("%g was taken: %v, %v, %v", bad, e1, e2, e3)
+			t.Errorf("%g was accepted: %v, %v, %v", bad, e1, e2, e3)
 		}
 	}
 	if e1, e2 := Cholesky(0, nil, 1), Eigenvalues(0, nil, 1, nil); e1 != nil || e2 != nil {
-		t.Errorf("nothing: %v, %v", e1, e2)
+		t.Errorf("empty matrix: %v, %v", e1, e2)
 	}
 	if rank, err := PivotedCholesky(0, nil, 1, 0, nil); rank != 0 || err != nil {
-		t.Errorf("nothing: %d, %v", rank, err)
+		t.Errorf("empty matrix: rank %d, %v", rank, err)
 	}
 }
 
-// Factorisations beside each other and beside products: everything has the bits that it has alone, in every run.
+// Factorisations and products that run concurrently have the same bits as alone.
 func TestFactorsConcurrent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(24, 1))
 	const n = 150
@@ -320,7 +321,7 @@ func TestFactorsConcurrent(t *testing.T) {
 		wait.Go(func() {
 			for range 3 {
 				if !slices.Equal(factor(), wantL) || !slices.Equal(pivoted(), wantP) || !slices.Equal(values(), wantV) {
-					t.Errorf("another result beside others")
+					t.Errorf("a concurrent factorisation has a different result")
 					return
 				}
 			}
@@ -328,7 +329,7 @@ func TestFactorsConcurrent(t *testing.T) {
 		wait.Go(func() {
 			for range 20 {
 				if !slices.Equal(multiply(), wantC) {
-					t.Errorf("another product beside factorisations")
+					t.Errorf("a product concurrent with factorisations has a different result")
 					return
 				}
 			}
@@ -337,7 +338,8 @@ func TestFactorsConcurrent(t *testing.T) {
 	wait.Wait()
 }
 
-// Powers of two come out as they went in, without rounding, up to sizes whose squares are no float64.
+// Scaling a matrix by a power of two scales the results without rounding, even if squares of values overflow or
+// underflow.
 func TestFactorsScale(t *testing.T) {
 	const n = 70
 	_, half := gram(rand.New(rand.NewPCG(26, 1)), n, n+5)

@@ -1,19 +1,19 @@
-// Package linalg is dense linear algebra in float64, in Go alone: products, Cholesky factors and the eigenvalues of
-// symmetric matrices, as scores need them. They take most of the time of a Fréchet distance, so the work is cast as
-// products of blocks (lib/microkernel) wherever its order of operations allows.
+// Package linalg provides the dense linear algebra in float64 that scores need: products, Cholesky factors and
+// eigenvalues of symmetric matrices. These take most of the time of a Fréchet distance, so they are written as products
+// of blocks (lib/microkernel) wherever the order of operations allows.
 //
-// Results have the same bits on every processor, at every width of vectors and on any number of cores: work is cut
-// into blocks that depend on the shape alone, sums are taken in one fixed order, and multiply-adds are fused
-// explicitly.
+// Results have the same bits on every processor, at every vector width and on any number of cores: work is divided into
+// blocks that depend on the shape alone, sums are taken in a fixed order, and multiply-adds are fused explicitly.
 //
-// Matrices are row-major; a stride is the distance of rows in elements. A slice that is shorter than its shape says
-// is a panic. Functions use all cores and are safe for concurrent use.
+// Matrices are row-major. A stride is the distance between rows in elements. Functions panic if a slice is too short
+// for its shape. They use all cores and are safe for concurrent use.
 //
-// Note: OpenBLAS by dlopen was rejected: it was no faster, its bits depend on the processor and on the number of
-// threads, and a program had to say which of two libraries computed a score.
+// Note: OpenBLAS, loaded with dlopen, was rejected. It was no faster, its bits depend on the processor and on the
+// number of threads, and every score would have had to name the library that computed it.
 package linalg
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -21,10 +21,10 @@ import (
 	"sync/atomic"
 )
 
-// ErrNotPositiveDefinite says that a matrix has no Cholesky factor.
+// ErrNotPositiveDefinite is the error of Cholesky for a matrix that has no Cholesky factor.
 var ErrNotPositiveDefinite = errors.New("matrix is not positive definite")
 
-// checkMatrix panics if rows rows of cols elements, stride apart, are not within length elements.
+// checkMatrix panics if a matrix [rows, cols] does not fit length elements.
 func checkMatrix(rows, cols, stride, length int) {
 	if rows < 0 || cols < 0 {
 		panic(fmt.Sprintf("linalg: matrix of %d by %d", rows, cols))
@@ -37,51 +37,50 @@ func checkMatrix(rows, cols, stride, length int) {
 	}
 }
 
-// checkSymmetric is checkMatrix for a, [n, n], and returns an error if its upper triangle has a value that is not
+// checkSymmetric is checkMatrix for a, [n, n]. It also returns an error if the upper triangle has a value that is not
 // finite.
 func checkSymmetric(what string, n int, a []float64, stride int) error {
 	checkMatrix(n, n, stride, len(a))
 	bad := make([]error, blocks(n, rowBlock))
-	parallel(len(bad), func(t int) {
-		for i := t * rowBlock; i < min((t+1)*rowBlock, n); i++ {
-			for j, v := range a[i*stride+i : i*stride+n] {
-				if v-v != 0 {
-					bad[t] = fmt.Errorf("%s: the matrix has %g at (%d, %d), expected finite values", what, v, i, i+j)
-					return
-				}
+	eachRow(n, func(t, i int) {
+		for j, v := range a[i*stride+i : i*stride+n] {
+			if v-v != 0 && bad[t] == nil {
+				bad[t] = fmt.Errorf("%s: the matrix has %g at (%d, %d), expected finite values", what, v, i, i+j)
 			}
 		}
 	})
-	for _, err := range bad {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(bad...)
 }
 
-// clearBelow zeroes what does not belong to an upper triangular factor of the given rank.
+// clearBelow sets the elements to zero that do not belong to an upper triangular factor of the given rank.
 func clearBelow(n, rank int, a []float64, stride int) {
-	parallel(blocks(n, rowBlock), func(t int) {
-		for i := t * rowBlock; i < min((t+1)*rowBlock, n); i++ {
-			to := i
-			if i >= rank {
-				to = n
-			}
-			clear(a[i*stride : i*stride+to])
+	eachRow(n, func(_, i int) {
+		to := i
+		if i >= rank {
+			to = n
 		}
+		clear(a[i*stride : i*stride+to])
 	})
 }
 
-// rowBlock is how many rows of a matrix a goroutine takes at a time where rows are independent.
+// rowBlock is the number of rows that a goroutine takes at a time if rows are independent.
 const rowBlock = 64
 
 // blocks is the number of blocks of the given size that cover n.
 func blocks(n, size int) int { return (n + size - 1) / size }
 
-// parallel calls work(i) once for each i < n, on as many goroutines as there are processors. Nothing may depend on
-// the order.
-func parallel(n int, work func(i int)) {
+// eachRow calls work once for each row i < n, in parallel by blocks of rows. block is the index of the row's block.
+func eachRow(n int, work func(block, i int)) {
+	Parallel(blocks(n, rowBlock), func(block int) {
+		for i := block * rowBlock; i < min((block+1)*rowBlock, n); i++ {
+			work(block, i)
+		}
+	})
+}
+
+// Parallel calls work(i) once for each i < n, on as many goroutines as there are processors, and returns when all calls
+// have returned. Results must not depend on the order of the calls.
+func Parallel(n int, work func(i int)) {
 	workers := min(runtime.GOMAXPROCS(0), n)
 	if workers <= 1 {
 		for i := range n {

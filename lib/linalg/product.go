@@ -2,16 +2,15 @@ package linalg
 
 import "vapo/lib/microkernel"
 
-// Products follow GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
-// 2008; Van Zee and van de Geijn, "BLIS", 2015): for a run of terms, both factors are packed into panels, in the
-// order in which the micro-kernel reads them, and tiles of the result are computed from these panels, one on each
-// core at a time.
+// Products follow GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008;
+// Van Zee and van de Geijn, "BLIS", 2015). For a run of terms, both factors are packed into panels, in the order in
+// which the micro-kernel reads them. Then tiles of the result are computed from the panels, one per core at a time.
 
 const (
-	// depth is the number of terms that are summed from zero before the sum is added to the result. A panel of so many
-	// terms fits a core's second-level cache. It belongs to the results' bits.
+	// depth is the number of terms that are summed from zero before the sum is added to the result. A panel of that many
+	// terms fits a core's second-level cache. Results depend on depth in their last bits.
 	depth = 256
-	// tileRows and tileCols cut the result. They are multiples of the panels' widths.
+	// tileRows and tileCols are the size of a tile of the result: multiples of the panels' widths.
 	tileRows = 4 * microkernel.Panel
 	tileCols = 4 * microkernel.Columns
 )
@@ -19,19 +18,19 @@ const (
 // packed is the table of offsets of a packed right factor.
 var packed = microkernel.Strided(depth, microkernel.Columns)
 
-// factor is an operand of a product: its value in term p for row (or column) r of the result is data[p·term + r·step].
-// One of term and step is 1.
+// factor is an operand of a product. In term p and row (or column) r of the result, its value is data[p·term + r·row].
+// One of the strides term and row is 1.
 type factor[T microkernel.Float] struct {
-	data       []T
-	term, step int
+	data      []T
+	term, row int
 }
 
-// pack writes terms [p, p+terms) of rows [r, r+rows) of f times sign, as dst[t·width + i], and zeros for i >= rows.
+// pack writes terms [p, p+terms) of rows [r, r+rows) of f, times sign, to dst[t·width + i], with zeros for i >= rows.
 func (f factor[T]) pack(dst []T, width, p, terms, r, rows int, sign T) {
 	if rows < width {
 		clear(dst[:terms*width])
 	}
-	if f.step == 1 {
+	if f.row == 1 {
 		for t := range terms {
 			out := dst[t*width:][:rows]
 			for i, v := range f.data[(p+t)*f.term+r:][:rows] {
@@ -41,16 +40,16 @@ func (f factor[T]) pack(dst []T, width, p, terms, r, rows int, sign T) {
 		return
 	}
 	i := 0
-	for ; i+4 <= rows; i += 4 { // four at a time: whole cache lines are written sooner
-		x0, x1 := f.data[(r+i)*f.step+p:][:terms], f.data[(r+i+1)*f.step+p:][:terms]
-		x2, x3 := f.data[(r+i+2)*f.step+p:][:terms], f.data[(r+i+3)*f.step+p:][:terms]
+	for ; i+4 <= rows; i += 4 { // four rows at a time fill cache lines sooner
+		x0, x1 := f.data[(r+i)*f.row+p:][:terms], f.data[(r+i+1)*f.row+p:][:terms]
+		x2, x3 := f.data[(r+i+2)*f.row+p:][:terms], f.data[(r+i+3)*f.row+p:][:terms]
 		for t, v := range x0 {
 			out := dst[t*width+i:][:4]
 			out[0], out[1], out[2], out[3] = sign*v, sign*x1[t], sign*x2[t], sign*x3[t]
 		}
 	}
 	for ; i < rows; i++ {
-		for t, v := range f.data[(r+i)*f.step+p:][:terms] {
+		for t, v := range f.data[(r+i)*f.row+p:][:terms] {
 			dst[t*width+i] = sign * v
 		}
 	}
@@ -64,17 +63,17 @@ type product[T microkernel.Float] struct {
 	c           []T
 	stride      int
 	add         bool
-	// part says whether any of the tile that begins at (i, j) is wanted, and its first term that is not known to be
-	// zero; nil for all.
+	// part reports whether the tile at (i, j) is wanted, and its first term that is not known to be zero. nil means all
+	// tiles and terms.
 	part func(i, j int) (first int, wanted bool)
-	// off is the table of offsets of the packed right factor, if its terms have another order than the left one's.
+	// off is the table of offsets of the packed right factor, if its terms are ordered differently from the left one's.
 	off *microkernel.Offsets
 }
 
-// upper is the part of a product on or above the diagonal; tiles on the diagonal are computed whole.
+// upper selects the tiles on or above the diagonal. Tiles on the diagonal are computed whole.
 func upper(i, j int) (int, bool) { return 0, j+tileCols > i }
 
-// run does the work. The bits of an element depend on its factors, on the first term of its tile, and on depth.
+// run computes the product. The bits of an element depend on its factors, on the first term of its tile, and on depth.
 func (w *product[T]) run() {
 	if w.m == 0 || w.n == 0 {
 		return
@@ -98,7 +97,7 @@ func (w *product[T]) run() {
 	}
 	for p := 0; p < w.k; p += depth {
 		terms := min(depth, w.k-p)
-		parallel(lefts+rights, func(t int) {
+		Parallel(lefts+rights, func(t int) {
 			if t < rights {
 				w.right.pack(right[t*columns*most:], columns, p, terms, t*columns, min(columns, w.n-t*columns), 1)
 				return
@@ -106,7 +105,7 @@ func (w *product[T]) run() {
 			t -= rights
 			w.left.pack(left[t*panel*most:], panel, p, terms, t*panel, min(panel, w.m-t*panel), w.sign)
 		})
-		parallel(tilesDown*tilesAcross, func(t int) {
+		Parallel(tilesDown*tilesAcross, func(t int) {
 			i, j := t/tilesAcross*tileRows, t%tilesAcross*tileCols
 			first, wanted := 0, true
 			if w.part != nil {
@@ -126,8 +125,8 @@ func (w *product[T]) run() {
 	}
 }
 
-// subtractGram subtracts fᵀ·f, of k terms, from the upper triangle of c, [n, n], and leaves what is below its diagonal
-// undefined. The right factor's terms are taken in the order of off, if that is not nil.
+// subtractGram subtracts fᵀ·f, of k terms, from the upper triangle of c, [n, n]. Elements below the diagonal become
+// undefined. If off is not nil, it gives the order of the right factor's terms.
 func subtractGram(n, k int, f factor[float64], off *microkernel.Offsets, c []float64, stride int) {
 	w := product[float64]{m: n, n: n, k: k, left: f, right: f, sign: -1, c: c, stride: stride, add: true, part: upper,
 		off: off}
@@ -136,20 +135,22 @@ func subtractGram(n, k int, f factor[float64], off *microkernel.Offsets, c []flo
 
 // MultiplyTransposed computes c = a·bᵀ.
 //
-//	a: [m, k], b: [n, k], c: [m, n], with rows lda, ldb and ldc apart
+//	a: [m, k], b: [n, k], c: [m, n], with strides lda, ldb and ldc
 //
-// The terms of an element are summed with fused multiply-adds in runs of 256, each from zero, and the runs in order.
+// The terms of an element are summed with fused multiply-adds in runs of 256, each from zero, and the runs are added in
+// their order.
 func MultiplyTransposed[T microkernel.Float](m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int) {
 	checkMatrix(m, k, lda, len(a))
 	checkMatrix(n, k, ldb, len(b))
 	checkMatrix(m, n, ldc, len(c))
-	w := product[T]{m: m, n: n, k: k, left: factor[T]{a, 1, lda}, right: factor[T]{b, 1, ldb}, sign: 1, c: c, stride: ldc}
+	left, right := factor[T]{a, 1, lda}, factor[T]{b, 1, ldb}
+	w := product[T]{m: m, n: n, k: k, left: left, right: right, sign: 1, c: c, stride: ldc}
 	w.run()
 }
 
-// AddGram adds xᵀ·x to the upper triangle of the symmetric c. What is below its diagonal is undefined after it.
+// AddGram adds xᵀ·x to the upper triangle of the symmetric c. Elements below the diagonal become undefined.
 //
-//	x: [n, d], with rows ldx apart; c: [d, d], with rows ldc apart
+//	x: [n, d], with stride ldx; c: [d, d], with stride ldc
 func AddGram(n, d int, x []float64, ldx int, c []float64, ldc int) {
 	checkMatrix(n, d, ldx, len(x))
 	checkMatrix(d, d, ldc, len(c))
@@ -158,11 +159,12 @@ func AddGram(n, d int, x []float64, ldx int, c []float64, ldc int) {
 	w.run()
 }
 
-// Congruence writes the upper triangle of u·s·uᵀ to c. What is below its diagonal is undefined after it.
+// Congruence writes the upper triangle of u·s·uᵀ to c. Elements below the diagonal become undefined.
 //
-//	u: [rank, d], zero below its diagonal; s: [d, d], symmetric, both triangles given; c: [rank, rank]; work: rank·d
+//	u: [rank, d], zero below its diagonal; s: [d, d], symmetric, both triangles given
+//	c: [rank, rank]; work: [rank, d], overwritten
 //
-// Zeros of u and the symmetry leave a third of the operations of two general products.
+// The zeros of u and the symmetry reduce the operations to a third of those of two general products.
 func Congruence(rank, d int, u, s, c, work []float64) {
 	if rank > d {
 		panic("linalg: more rows than columns in a triangular factor")

@@ -14,8 +14,8 @@ func uniform(rng *rand.Rand, n int) []float64 {
 	return x
 }
 
-// Products agree with their definition at sizes around the panels, the tiles and the runs of terms, and write nothing
-// else.
+// Products agree with their definition at sizes close to those of panels, tiles and runs of terms, and write nothing
+// outside their result.
 func TestProducts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(31, 1))
 	const canary = -12345.5
@@ -50,7 +50,7 @@ func TestProducts(t *testing.T) {
 	}
 }
 
-// In float32, integers whose sums stay below 2²⁴ have no rounding.
+// In float32, products of integers are exact as long as the sums stay below 2²⁴.
 func TestProductsOfIntegers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(32, 1))
 	const m, n, k = 70, 100, 1024
@@ -111,7 +111,7 @@ func TestCongruence(t *testing.T) {
 		}
 		c, work := make([]float64, rank*rank), make([]float64, rank*d)
 		for i := range work {
-			work[i] = math.NaN() // what is not written is not read
+			work[i] = math.NaN() // the previous content must not matter
 		}
 		Congruence(rank, d, u, s, c, work)
 		us := make([]float64, rank*d)

@@ -6,39 +6,41 @@ import (
 	"vapo/lib/microkernel"
 )
 
-// The way to tridiagonal form is that of LAPACK's dsytrd (Dongarra, Sorensen and Hammarling, "Block reduction of
-// matrices to condensed forms", 1989): half of the work is one product of the matrix with a vector for each column,
-// half are products of matrices. The former is bound by memory, so it reads the upper triangle alone.
+// The reduction to tridiagonal form follows LAPACK's dsytrd (Dongarra, Sorensen and Hammarling, "Block reduction of
+// matrices to condensed forms", 1989). Half of the work consists of products of the matrix with a vector, one for each
+// column, the other half of products of matrices. The former are limited by memory bandwidth, so they read the upper
+// triangle alone.
 
 const (
-	// panelColumns are eliminated before the rest of the matrix is updated by one product.
+	// panelColumns is the number of columns that are eliminated before the rest of the matrix is updated by one product.
 	panelColumns = 32
-	// stripRows of the triangle are one core's at a time in a product with a vector; a multiple of groupRows.
+	// stripRows is the number of rows that a core processes at a time in a product with a vector. It is a multiple of
+	// groupRows.
 	stripRows = 64
-	// groupRows are handled together. What their own square holds of the triangle is taken element by element.
+	// groupRows is the number of rows that are processed together, except for the triangle at their diagonal.
 	groupRows = 2 * symvRows
-	// alone is the size up to which a product with a vector takes less time than to wake another core.
+	// alone is the size up to which a product with a vector takes less time than waking another core.
 	alone = 192
-	// vanished is the sum of squares up to which the rest of a column counts as zero, in a matrix whose largest value
-	// is about 1: far below its rounding, far above where squares underflow.
+	// vanished is the sum of squares up to which the rest of a column counts as zero, in a matrix whose largest value is
+	// about 1. It is far below rounding errors and far above the underflow of squares.
 	vanished = 0x1p-800
 )
 
-// reduction is a reduction to tridiagonal form while it runs.
+// reduction is the state of a reduction to tridiagonal form.
 type reduction struct {
 	n, stride int
-	a         []float64 // of which the upper triangle is read
-	// v and w, one after the other: row p of each belongs to the panel's column p, and has zeros up to that. What has
-	// been eliminated so far is a - vᵀ·w - wᵀ·v.
+	a         []float64 // only the upper triangle is read
+	// vw holds v and then w. Row p of each belongs to the panel's column p and has zeros up to it. The matrix after the
+	// eliminations so far is a - vᵀ·w - wᵀ·v.
 	vw   []float64 // [2·panelColumns, n]
 	v, w []float64
-	// partial are the strips' contributions to a product with a vector, [strips, n].
+	// partial holds the strips' contributions to a product with a vector, [strips, n].
 	partial []float64
 	d, e    []float64
 }
 
-// tridiagonal reduces the symmetric a, of which it reads the upper triangle and whose largest value is about 1, by
-// orthogonal similarity to the tridiagonal matrix with the diagonal d, [n], and the off-diagonal e, [n-1]. It destroys a.
+// tridiagonal reduces the symmetric a, [n, n], by orthogonal similarity to the tridiagonal matrix with diagonal d, [n],
+// and off-diagonal e, [n-1]. It reads the upper triangle, whose largest value must be about 1, and destroys a.
 func tridiagonal(n int, a []float64, stride int, d, e []float64) {
 	r := reduction{n: n, stride: stride, a: a, d: d, e: e,
 		vw: make([]float64, 2*panelColumns*n), partial: make([]float64, blocks(n, stripRows)*n)}
@@ -54,7 +56,7 @@ func tridiagonal(n int, a []float64, stride int, d, e []float64) {
 	}
 }
 
-// eliminate brings column i, the panel's column p, to tridiagonal form and notes how in v and w.
+// eliminate brings column i, the panel's column p, to tridiagonal form and records the transformation in v and w.
 func (r *reduction) eliminate(i, p int) {
 	n := r.n
 	row := r.a[i*r.stride+i : i*r.stride+n]
@@ -90,8 +92,8 @@ func (r *reduction) eliminate(i, p int) {
 	axpy(y, -tau/2*dot(y, x), x)
 }
 
-// reflector replaces x by the v with v[0] = 1 for which (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg. If tau
-// is zero, all of x but x[0] = beta counts as zero.
+// reflector replaces x by v, with v[0] = 1, such that (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg does. If
+// tau is zero, x[0] = beta and the rest of x counts as zero.
 func reflector(x []float64) (beta, tau float64) {
 	first, squares := x[0], dot(x[1:], x[1:])
 	if !(squares > vanished) {
@@ -106,14 +108,14 @@ func reflector(x []float64) (beta, tau float64) {
 	return beta, (beta - first) / beta
 }
 
-// symmetricTimes adds to y, from element from on, the product of x with the matrix in a right of and below (from,
-// from). x is zero before from, where y may change too.
+// symmetricTimes adds to y, from element from on, the product of x and the part of a right of and below (from, from). x
+// is zero before from, where y may change too.
 func (r *reduction) symmetricTimes(from int, x, y []float64) {
 	n := r.n
 	first, strips := from/stripRows, blocks(n, stripRows)
 	strip := func(s int) {
 		s += first
-		// Whole groups: rows before from meet zeros of x.
+		// Whole groups are processed: for rows before from, x is zero.
 		begin, end := max(s*stripRows, from/groupRows*groupRows), min((s+1)*stripRows, n)
 		out := r.partial[s*n : (s+1)*n]
 		clear(out[begin:])
@@ -126,7 +128,7 @@ func (r *reduction) symmetricTimes(from int, x, y []float64) {
 			strip(s)
 		}
 	} else {
-		parallel(strips-first, strip)
+		Parallel(strips-first, strip)
 	}
 	for s := first; s < strips; s++ {
 		begin := max(s*stripRows, from)
@@ -134,7 +136,8 @@ func (r *reduction) symmetricTimes(from int, x, y []float64) {
 	}
 }
 
-// groupTimes adds to out what the rows from g on contribute to a product with x, with what mirrors them.
+// groupTimes adds to out the contribution of rows [g, g+rows), and of the columns that mirror them, to a product with
+// x.
 func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	n := r.n
 	after := g + rows
@@ -150,7 +153,7 @@ func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	if after == n {
 		return
 	}
-	for i := g; i < after; i += symvRows { // all groups but the last have all their rows
+	for i := g; i < after; i += symvRows { // the group is complete: only the last one, for which after is n, may not be
 		dots := symv(out[after:], (*[symvRows]float64)(x[i:]), r.a[i*r.stride+after:], r.stride, x[after:])
 		for q, v := range dots {
 			out[i+q] += v
@@ -158,7 +161,7 @@ func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	}
 }
 
-// swapped is the table of offsets of the packed rows of v and w, w first.
+// swapped is the table of offsets of the packed rows of w and then v.
 var swapped = func() microkernel.Offsets {
 	at := make([]int, 2*panelColumns)
 	for p := range at {
@@ -167,7 +170,7 @@ var swapped = func() microkernel.Offsets {
 	return microkernel.NewOffsets(at)
 }()
 
-// update applies a whole panel to what is right of and below (j, j).
+// update applies a whole panel to the part of a right of and below (j, j).
 func (r *reduction) update(j int) {
 	f := factor[float64]{r.vw[j:], r.n, 1}
 	subtractGram(r.n-j, 2*panelColumns, f, &swapped, r.a[j*r.stride+j:], r.stride)

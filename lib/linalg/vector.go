@@ -2,21 +2,21 @@ package linalg
 
 import "math"
 
-// The operations on vectors that factorisations need beside products of blocks. Each has one definition, in Go,
-// below; where there is assembly it takes as many elements as fill its vectors, and gives the same bits.
+// These are the vector operations that factorisations need besides products of blocks. The loops in Go define them.
+// Assembly, if there is any for the machine, computes the leading elements that fill whole vectors, with the same bits.
 
 const (
-	// dotLanes is the number of sums of a dot product: element i goes to sum i%dotLanes.
+	// dotLanes is the number of running sums of a dot product: element i is added to sum i%dotLanes.
 	dotLanes = 16
-	// symvRows and symvLanes are the rows that symv takes at a time and the number of sums of each.
+	// symvRows is the number of rows of symv, and symvLanes the number of running sums for each.
 	symvRows  = 4
 	symvLanes = 8
 )
 
-// rowSums are the sums that symv takes.
+// rowSums holds the running sums of symv.
 type rowSums [symvRows][symvLanes]float64
 
-// axpy computes y += alpha·x, fused.
+// axpy computes y += alpha·x with fused multiply-adds.
 func axpy(y []float64, alpha float64, x []float64) {
 	x = x[:len(y)]
 	n := axpyVectors(y, alpha, x)
@@ -30,7 +30,7 @@ func axpyLoop(y []float64, alpha float64, x []float64) {
 	}
 }
 
-// dot is the inner product of x and y.
+// dot returns the inner product of x and y.
 func dot(x, y []float64) float64 {
 	y = y[:len(x)]
 	var sums [dotLanes]float64
@@ -51,10 +51,10 @@ func dotLoop(sums *[dotLanes]float64, x, y []float64) {
 	}
 }
 
-// symv does what some rows of a symmetric matrix have to do with the columns right of them, of which only one
-// triangle is read: for the four rows of a, stride apart and len(x) long,
+// symv is the step of a product of a symmetric matrix and a vector that reads four rows of one triangle. For the rows
+// of a, [symvRows, len(x)], it computes
 //
-//	y += Σ weights[q]·row q,   and the result [q] is row q · x.
+//	y += Σ weights[q]·row q   and   dots[q] = row q · x
 func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64) (dots [symvRows]float64) {
 	if len(x) == 0 {
 		return dots
@@ -71,7 +71,7 @@ func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []
 	return dots
 }
 
-// symvLoop is symv's work on the columns from the given one on.
+// symvLoop computes symv's sums for the columns from the given one on.
 func symvLoop(sums *rowSums, y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64, from int) {
 	for j := from; j < len(x); j++ {
 		for q, w := range weights {

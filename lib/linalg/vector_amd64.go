@@ -25,7 +25,8 @@ var (
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F
 )
 
-// axpyVectors and the others do the leading elements of their namesakes and return how many; lengths were checked.
+// axpyVectors, dotVectors and symvVectors compute the leading elements of their namesakes and return their number. The
+// callers have checked the lengths.
 
 func axpyVectors(y []float64, alpha float64, x []float64) int {
 	n := len(y) &^ 7

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// See vector.go for what these compute. n is a multiple of a vector's elements, and at least one vector. BX is the
-// offset in bytes, which runs up to CX.
+// These functions are defined in vector.go. n is a positive multiple of the elements per iteration. BX is the offset in
+// bytes, which runs up to CX.
 
 // The rows of symv are at SI, R8, R9 and R10.
 #define SYMV \

@@ -13,7 +13,7 @@ func same(a, b []float64) bool {
 	})
 }
 
-// Every width of vectors gives the bits of the loops in Go, at every length, and writes nothing after its result.
+// Every vector width gives the same bits as the loops in Go, at every length, and writes nothing after its result.
 func TestVectorsSameBits(t *testing.T) {
 	eachWidth(t, func(t *testing.T) {
 		for seed := range uint64(6) {

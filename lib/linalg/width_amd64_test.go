@@ -2,7 +2,7 @@ package linalg
 
 import "testing"
 
-// eachWidth runs a test once for every width of vectors that this machine has.
+// eachWidth runs a test once for every vector width of this machine.
 func eachWidth(t *testing.T, test func(t *testing.T)) {
 	avx2, avx512 := hasAVX2, hasAVX512
 	defer func() { hasAVX2, hasAVX512 = avx2, avx512 }()

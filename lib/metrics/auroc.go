@@ -7,15 +7,14 @@ import (
 	"slices"
 )
 
-// AUROC is the area under the receiver operating characteristic of a score that
-// should be larger in than out: the probability that a random in-score exceeds a
-// random out-score, ties counting half (the Mann-Whitney statistic over its
-// largest value; Hanley and McNeil 1982). 1 separates the two, 0.5 is chance.
+// AUROC is the area under the receiver operating characteristic of a score that should be larger in distribution than
+// out of it: the probability that a random in-score exceeds a random out-score, with ties counting half. It equals the
+// Mann-Whitney statistic divided by its largest value (Hanley and McNeil 1982). 1 means perfect separation, 0.5 chance.
 //
-//	in: [n], out: [m], in any one unit, in any order; neither is changed
+//	in: [n], out: [m], in one unit, in any order; neither is changed
 //
-// Scores must be finite and neither set empty. Pairs are counted in integers, so
-// the result is exact but for one division.
+// Empty sets and scores that are not finite are errors. Pairs are counted in integers, so the only rounding is that of
+// the final division.
 func AUROC(in, out []float64) (float64, error) {
 	if len(in) == 0 || len(out) == 0 {
 		return 0, errors.New("auroc: no scores on one side, both are needed")
@@ -33,8 +32,8 @@ func AUROC(in, out []float64) (float64, error) {
 	in, out = slices.Clone(in), slices.Clone(out)
 	slices.Sort(in)
 	slices.Sort(out)
-	var below, upTo int // how many of out are below, or at most, the in-score at hand
-	var halves uint64   // wins counted twice and ties once
+	var below, upTo int // the number of out-scores below the current in-score, and of those at most equal to it
+	var halves uint64   // wins count 2, ties 1
 	for _, v := range in {
 		for below < len(out) && out[below] < v {
 			below++

@@ -39,7 +39,7 @@ func TestAUROCKnown(t *testing.T) {
 	}
 }
 
-// Against all pairs, with ties; turning the sides or the sign over gives the rest to 1.
+// AUROC agrees with a count of all pairs, ties included. Exchanging the sides gives the complement to 1.
 func TestAUROCProperties(t *testing.T) {
 	for trial := range uint64(50) {
 		r := rand.New(rand.NewPCG(trial, 1))

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// scoresGolden is the digest of some scores, on every processor. Where it changes, published scores change in their
-// last digits.
+// scoresGolden is the digest of some scores on every processor. If it changes, published scores change in their last
+// digits.
 const scoresGolden = "08a43a0225dd5a22"
 
-// Scores have the same bits on every processor: make bits runs this with fewer vector instructions, and for ARM.
+// Scores have the same bits on every processor: make bits repeats this test with fewer vector instructions.
 func TestScoresGolden(t *testing.T) {
 	x, d := goldenData([6]float64{1, 130, 20, 0.5, 1, 0.1})
 	y, _ := goldenData([6]float64{2, 110, 20, 0.4, 1.2, 0.1})
-	few, _ := goldenData([6]float64{3, 15, 20, 0.4, 1.2, 0.1})
+	singular, _ := goldenData([6]float64{3, 15, 20, 0.4, 1.2, 0.1})
 	a, b := single(x), single(y)
 	reference := momentsOf(t, y, d)
 	hash := sha256.New()
@@ -26,7 +26,7 @@ func TestScoresGolden(t *testing.T) {
 	}
 	f, err := FrechetDistance(momentsOf(t, x, d), reference)
 	add([]float64{f.Value, f.MeanTerm, f.CovTerm}, err)
-	f, err = FrechetDistance(momentsOf(t, few, d), reference)
+	f, err = FrechetDistance(momentsOf(t, singular, d), reference)
 	add([]float64{f.Value, f.MeanTerm, f.CovTerm}, err)
 	infinity, err := FrechetInfinity(a, reference, d, InfinityOptions{Sizes: 4})
 	add([]float64{infinity.Value, infinity.Slope, infinity.Residual}, err)

@@ -8,17 +8,17 @@ import (
 	"vapo/lib/linalg"
 )
 
-// cloud is a set of vectors whose squared distances are computed by products.
+// cloud is a set of vectors whose squared distances are computed with matrix products.
 type cloud struct {
 	x      []float32 // [n, d]
 	n, d   int
 	centre []float64 // [d], subtracted before products
-	norms  []float64 // [n], squared, of the centred rows
+	norms  []float64 // [n], squared norms of the centred rows
 }
 
 func newCloud(x []float32, d int, centre []float64) *cloud {
 	c := &cloud{x: x, n: len(x) / d, d: d, centre: centre, norms: make([]float64, len(x)/d)}
-	parallel(c.tiles(), func(t int) {
+	linalg.Parallel(c.tiles(), func(t int) {
 		for i := t * kernelTile; i < min((t+1)*kernelTile, c.n); i++ {
 			for j, v := range x[i*d : (i+1)*d] {
 				v := float64(v) - centre[j]
@@ -31,15 +31,15 @@ func newCloud(x []float32, d int, centre []float64) *cloud {
 
 func (c *cloud) tiles() int { return (c.n + kernelTile - 1) / kernelTile }
 
-// cloudTile is some rows of a cloud, centred.
+// cloudTile holds rows [lo, lo+n) of a cloud, centred.
 type cloudTile struct {
 	*cloud
 	lo, n   int
 	centred []float64 // [n, d]
-	out     []float64 // of squares
+	out     []float64 // the memory that squares returns
 }
 
-// rows is tile t; work is space for its centred rows, where there is some.
+// rows returns tile t. Its centred rows reuse the memory of work if that is large enough.
 func (c *cloud) rows(t int, work []float64) *cloudTile {
 	lo := t * kernelTile
 	r := &cloudTile{cloud: c, lo: lo, n: min(kernelTile, c.n-lo)}
@@ -52,8 +52,8 @@ func (c *cloud) rows(t int, work []float64) *cloudTile {
 	return r
 }
 
-// squares are the squared distances, up to slack, of the rows of r from those of
-// o: [r.n, o.n], valid until the next call.
+// squares returns the squared distances, up to rounding, between the rows of r and those of o: [r.n, o.n], valid until
+// the next call.
 func (r *cloudTile) squares(o *cloudTile) []float64 {
 	if r.out == nil {
 		r.out = make([]float64, r.n*kernelTile)
@@ -70,7 +70,7 @@ func (r *cloudTile) squares(o *cloudTile) []float64 {
 	return out
 }
 
-// exact is the squared distance of row i from row j of o, zero for copies.
+// exact returns the squared distance between row i and row j of o, computed from the differences: zero for copies.
 func (c *cloud) exact(i int, o *cloud, j int) (s float64) {
 	y := o.x[j*c.d : (j+1)*c.d]
 	for p, v := range c.x[i*c.d : (i+1)*c.d] {
@@ -80,10 +80,9 @@ func (c *cloud) exact(i int, o *cloud, j int) (s float64) {
 	return s
 }
 
-// within reports whether row j of o is at most sqrt(limit) from row i; square is
-// what the products say. These are wrong by at most (d+8)·2ε times the norms: ε/2 for
-// each of the d roundings of the product and of the norms, a few more for the
-// centring and the sums.
+// within reports whether the squared distance between row i and row j of o is at most limit. square is its value from
+// squares, whose error is at most (d+8)·2ε times the norms: ε/2 for each of the d roundings of the product and of the
+// norms, and a few more for the centring and the sums. Only if that error could decide is the distance computed again.
 func (c *cloud) within(i int, o *cloud, j int, square, limit float64) bool {
 	slack := float64(c.d+8) * 0x1p-52 * (c.norms[i] + o.norms[j])
 	if math.Abs(square-limit) > slack {
@@ -92,23 +91,17 @@ func (c *cloud) within(i int, o *cloud, j int, square, limit float64) bool {
 	return c.exact(i, o, j) <= limit
 }
 
-// near is a neighbour by squared distance up to slack.
-type near struct {
-	square float64
-	index  int
-}
-
-// radii are the squared distances of each row from its k-th nearest other row.
+// radii returns the squared distance of each row from its k-th nearest other row.
 func (c *cloud) radii(k int) []float64 {
-	best := make([][]near, c.n)
-	list := make([]near, c.n*k)
+	best := make([][]candidate[float64], c.n)
+	list := make([]candidate[float64], c.n*k)
 	for i := range best {
 		best[i] = list[i*k : i*k : (i+1)*k]
 	}
-	// Each pair of tiles is computed once and told to both, in an order that
-	// varies: what is kept, the first k by distance and index, does not.
+	// Each pair of tiles is computed once, for the rows of both, in an order that varies. The first k rows by distance and
+	// index do not depend on that order.
 	locks := make([]sync.Mutex, c.tiles())
-	parallel(c.tiles(), func(t int) {
+	linalg.Parallel(c.tiles(), func(t int) {
 		rows := c.rows(t, nil)
 		var work []float64
 		for u := t; u < c.tiles(); u++ {
@@ -122,7 +115,7 @@ func (c *cloud) radii(k int) []float64 {
 			for i := range rows.n {
 				for j, s := range squares[i*cols.n : (i+1)*cols.n] {
 					if t != u || i != j {
-						best[rows.lo+i] = keep(best[rows.lo+i], near{s, cols.lo + j})
+						best[rows.lo+i] = insert(best[rows.lo+i], candidate[float64]{s, cols.lo + j})
 					}
 				}
 			}
@@ -133,14 +126,14 @@ func (c *cloud) radii(k int) []float64 {
 			locks[u].Lock()
 			for i := range rows.n {
 				for j, s := range squares[i*cols.n : (i+1)*cols.n] {
-					best[cols.lo+j] = keep(best[cols.lo+j], near{s, rows.lo + i})
+					best[cols.lo+j] = insert(best[cols.lo+j], candidate[float64]{s, rows.lo + i})
 				}
 			}
 			locks[u].Unlock()
 		}
 	})
 	radii := make([]float64, c.n)
-	parallel(c.tiles(), func(t int) {
+	linalg.Parallel(c.tiles(), func(t int) {
 		for i := t * kernelTile; i < min((t+1)*kernelTile, c.n); i++ {
 			for _, o := range best[i] {
 				radii[i] = max(radii[i], c.exact(i, c, o.index))
@@ -150,8 +143,14 @@ func (c *cloud) radii(k int) []float64 {
 	return radii
 }
 
-// keep inserts v into list, sorted, and keeps as many as list has room for.
-func keep(list []near, v near) []near {
+// candidate is a possible neighbour at a squared distance.
+type candidate[T int64 | float64] struct {
+	square T
+	index  int
+}
+
+// insert adds v to list, which is sorted by distance and index, and drops the last element beyond list's capacity.
+func insert[T int64 | float64](list []candidate[T], v candidate[T]) []candidate[T] {
 	at := len(list)
 	for at > 0 && (v.square < list[at-1].square || v.square == list[at-1].square && v.index < list[at-1].index) {
 		at--

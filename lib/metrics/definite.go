@@ -6,11 +6,12 @@ import (
 	"vapo/lib/linalg"
 )
 
-// ErrIndefinite says that a matrix is no covariance: some combination of the features has a negative variance.
+// ErrIndefinite means that a matrix is not a covariance: some combination of the features has a negative variance.
 var ErrIndefinite = errors.New("the covariance has negative eigenvalues")
 
-// CheckCovariance returns ErrIndefinite where published moments hold a matrix that is no covariance: with an eigenvalue
-// below -1e-5 times the largest variance, which leaves room for sums in float32. Any sums of squares are one.
+// CheckCovariance returns ErrIndefinite if the matrix has an eigenvalue below -1e-5 times the largest variance. The
+// tolerance allows for covariances that were computed in float32. Only published moments can fail: the moments of
+// vectors are sums of squares.
 func (m *Moments) CheckCovariance() error {
 	var largest float64
 	for i := range m.d {

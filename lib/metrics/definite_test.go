@@ -9,10 +9,14 @@ func TestCheckCovariance(t *testing.T) {
 	const d = 8
 	for _, c := range []struct {
 		name     string
-		off      float64 // all covariances, beside variances of 1
+		off      float64 // all covariances; variances are 1
 		definite bool
 	}{
-		{"independent", 0, true}, {"of rank one", 1, true}, {"near the edge", -1.0/(d-1) - 1e-7, true}, {"beyond it", -1.0/(d-1) - 1e-4, false}, {"far beyond it", -0.9, false},
+		{"independent", 0, true},
+		{"of rank one", 1, true},
+		{"indefinite within rounding", -1.0/(d-1) - 1e-7, true},
+		{"slightly indefinite", -1.0/(d-1) - 1e-4, false},
+		{"clearly indefinite", -0.9, false},
 	} {
 		cov := make([]float64, d*d)
 		for i := range cov {

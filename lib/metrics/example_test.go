@@ -22,11 +22,13 @@ func ExampleFrechetDistance() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%.3f = %.3f for the means + %.3f for the covariances\n", distance.Value, distance.MeanTerm, distance.CovTerm)
+	fmt.Printf("%.3f = %.3f for the means + %.3f for the covariances\n",
+		distance.Value, distance.MeanTerm, distance.CovTerm)
 	// Output: 9.000 = 9.000 for the means + 0.000 for the covariances
 }
 
-// The sliced Wasserstein distance is in the unit of the points: here the second set is the first one, moved by 1 in a plane.
+// The sliced Wasserstein distance is in the unit of the points: here the second set is the first one, moved by 1 in a
+// plane.
 func ExampleSlicedW2() {
 	a := []float32{0, 0, 1, 0, 0, 1}
 	b := []float32{1, 0, 2, 0, 1, 1}

@@ -8,47 +8,44 @@ import (
 	"vapo/lib/random"
 )
 
-// InfinityOptions are the choices of FrechetInfinity; zero means the usual.
+// InfinityOptions are the options of FrechetInfinity. The zero value of a field means its default.
 type InfinityOptions struct {
-	Sizes    int    // how many numbers of vectors; 0 means 15
-	Smallest int    // of them; 0 means the larger of N/10 and 5d, N/2 at most
-	Seed     uint64 // of the draws
+	Sizes    int    // the number of sample sizes; default 15
+	Smallest int    // the smallest size; default the larger of N/10 and 5d, but at most N/2
+	Seed     uint64 // of the random subsets
 }
 
 // InfinityResult is an extrapolated Fréchet distance with what is needed to judge it.
 type InfinityResult struct {
 	Value float64 // at 1/N = 0, in squared units of the features
 	Slope float64 // of the distance over 1/N
-	// Residual is the root mean square of the distances from the line, the divisor
-	// Sizes - 2: a fit is good where it is small beside AtN - Value.
+	// Residual is the root mean square deviation of the distances from the line, with the divisor Sizes - 2. The fit is
+	// good if Residual is small compared with AtN - Value.
 	Residual float64
-	AtN      float64 // the distance of all N vectors, which needs no draw
-	// Sizes and Distances are what the line goes through, the smallest first.
+	AtN      float64 // the distance of all N vectors, which does not depend on Seed
+	// Sizes and Distances are the points of the fit, from the smallest size to N.
 	Sizes     []int
 	Distances []float64
 	Warnings  []string
 }
 
-// FrechetInfinity estimates the Fréchet distance of infinitely many vectors
-// (FID∞, Chong and Forsyth 2020, arXiv 1911.07023). The distance of N vectors is
-// biased upward by about Slope/N, with a slope that depends on the model, so two
-// models may swap places at small N. It is computed at some sizes, each on its own
-// random choice of a's vectors, and a straight line in 1/N is fitted by least
-// squares; Value is where it meets 1/N = 0.
+// FrechetInfinity estimates the Fréchet distance of infinitely many vectors (FID∞, Chong and Forsyth 2020, arXiv
+// 1911.07023). The distance of N vectors is biased upward by about Slope/N. The slope depends on the model, so the
+// order of two models may be wrong at small N. The distance is computed at several sizes, each on its own random subset
+// of a's vectors, and a straight line in 1/N is fitted by least squares. Value is the line's value at 1/N = 0.
 //
 //	a: [N, d], row-major, finite; b: the reference, of dimension d
 //
-// The sizes are evenly spaced in N up to all of a, as in the paper. That puts most of
-// them where 1/N is small: next to the answer, where the noise is least. The first is the
-// paper's N/10, but not below 5d, as terms in 1/N² bend the line, nor above N/2; below
-// 2d there is a warning. Choices are a function of (seed, size number): the first
+// The sizes are evenly spaced in N up to all of a, as in the paper. Most of them are therefore at small 1/N, close to
+// the result, where the noise is least. The first is the paper's N/10, but at least 5d, because terms in 1/N² bend the
+// line, and at most N/2. Below 2d there is a warning. A subset is a function of (seed, index of the size): the first
 // vectors of a permutation.
 //
-// Note: measured on Gaussians, N = 500 and d = 48, the distance of all N was 1.59 too
-// large (of 3.48). Sizes evenly in N from N/10 gave 0.54 too little, from 2d 0.17, from 5d
-// 0.04, each ± 0.20 a draw; evenly in 1/N 0.82, 0.22 and 0.09.
+// Only the bias due to a is removed. The bias due to the reference's own N remains.
 //
-// Value is about a alone: the reference's own N still biases it.
+// Note: on Gaussians with N = 500 and d = 48, the distance of all N vectors was 1.59 too large (of 3.48). Sizes evenly
+// spaced in N were too small by 0.54 from N/10, by 0.17 from 2d and by 0.04 from 5d, each ± 0.20 per draw; sizes evenly
+// spaced in 1/N by 0.82, 0.22 and 0.09.
 func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (InfinityResult, error) {
 	n, err := vectors("fréchet infinity", "sample", a, d, 2)
 	if err != nil {
@@ -64,8 +61,8 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 		o.Smallest = min(max(n/10, 5*d), n/2)
 	}
 	if o.Sizes < 3 || o.Smallest < 2 || n-o.Smallest < o.Sizes-1 {
-		return InfinityResult{}, fmt.Errorf(
-			"fréchet infinity: %d sizes from %d to %d vectors, expected at least 3 different ones from 2", o.Sizes, o.Smallest, n)
+		return InfinityResult{}, fmt.Errorf("fréchet infinity: %d sizes from %d to %d vectors, "+
+			"expected at least 3 different ones from 2", o.Sizes, o.Smallest, n)
 	}
 	var r InfinityResult
 	for i := range o.Sizes {
@@ -75,7 +72,7 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 	err = distancesAtOnce(o.Sizes, func(i int) error {
 		index := random.New(o.Seed, "metrics/frechet-infinity", uint64(i)).Perm(n)[:r.Sizes[i]]
 		if r.Sizes[i] == n {
-			slices.Sort(index) // no draw: the same bits as the distance of a itself
+			slices.Sort(index) // the same bits as the distance of a itself
 		}
 		m, err := momentsOfRows(a, d, index)
 		if err == nil {
@@ -114,7 +111,7 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 	return r, nil
 }
 
-// line returns the straight line of least squares through the points (x, y).
+// line fits a straight line to the points (x, y) by least squares.
 func line(x, y []float64) (intercept, slope float64) {
 	mx, _ := meanStd(x)
 	my, _ := meanStd(y)

@@ -24,7 +24,8 @@ func TestFrechetInfinityAgreesWithSciPy(t *testing.T) {
 		}
 	}
 	for name, pair := range map[string][2]float64{
-		"value": {r.Value, g.Value}, "slope": {r.Slope, g.Slope}, "residual": {r.Residual, g.Residual}, "all": {r.AtN, g.Distances[4]},
+		"value": {r.Value, g.Value}, "slope": {r.Slope, g.Slope},
+		"residual": {r.Residual, g.Residual}, "all": {r.AtN, g.Distances[4]},
 	} {
 		if relative(pair[0], pair[1]) > 1e-9 {
 			t.Errorf("%s: %.12g, SciPy has %.12g", name, pair[0], pair[1])
@@ -32,8 +33,7 @@ func TestFrechetInfinityAgreesWithSciPy(t *testing.T) {
 	}
 }
 
-// exactly are the moments of a distribution, not of a sample: mean m in each
-// component and covariance s² on the diagonal.
+// exactly returns the moments of a distribution with mean m in each component and the covariance s²·I.
 func exactly(t *testing.T, d int, m, s float64) *Moments {
 	t.Helper()
 	mean, cov := make([]float64, d), make([]float64, d*d)
@@ -48,8 +48,8 @@ func exactly(t *testing.T, d int, m, s float64) *Moments {
 	return exact
 }
 
-// Two Gaussians whose distance is known: the extrapolation is nearer to it than
-// the distance at N in nearly each draw, and its mean error is a small part.
+// For two Gaussians with a known distance, the extrapolation is closer to it than the distance at N in most draws, and
+// its mean error is much smaller.
 func TestFrechetInfinityRecoversADistance(t *testing.T) {
 	const n, d, draws = 1200, 24, 24
 	reference := exactly(t, d, 0.1, 1.25)
@@ -98,7 +98,7 @@ func TestFrechetInfinitySizes(t *testing.T) {
 		if tc.warn != "" {
 			warns(t, "small", r.Warnings, tc.warn)
 		}
-		whole, err := FrechetDistance(momentsOfSingle(t, a, tc.d), reference)
+		whole, err := FrechetDistance(momentsOf(t, a, tc.d), reference)
 		if err != nil || r.AtN != whole.Value {
 			t.Errorf("%d vectors of %d: %.17g at N, %.17g alone, %v", tc.n, tc.d, r.AtN, whole.Value, err)
 		}
@@ -118,15 +118,6 @@ func TestFrechetInfinitySizes(t *testing.T) {
 	if negative == 0 {
 		t.Error("no draw from the reference itself went below zero: the warning was not tested")
 	}
-}
-
-func momentsOfSingle(t *testing.T, x []float32, d int) *Moments {
-	t.Helper()
-	m := NewMoments(d)
-	if err := m.Add(x); err != nil {
-		t.Fatal(err)
-	}
-	return m
 }
 
 func TestFrechetInfinityIsDeterministic(t *testing.T) {

@@ -11,36 +11,33 @@ import (
 
 // Frechet is a Fréchet distance with what is needed to judge it.
 type Frechet struct {
-	// Value is |m1-m2|² + Tr(S1 + S2 - 2·sqrt(S1·S2)): the squared 2-Wasserstein
-	// distance between two Gaussians, in squared units of the features.
+	// Value is |m1-m2|² + Tr(S1 + S2 - 2·sqrt(S1·S2)): the squared 2-Wasserstein distance between two Gaussians, in
+	// squared units of the features.
 	Value    float64
 	MeanTerm float64 // |m1-m2|²
 	CovTerm  float64 // the trace
 	Dim      int     // of the features
-	Route    string  // "cholesky" or "pivoted", how Tr sqrt(S1·S2) was computed
-	// Warnings say what makes Value doubtful: N too small for the dimension.
+	Route    string  // how Tr sqrt(S1·S2) was computed: "cholesky" or "pivoted"
+	// Warnings give reasons to doubt Value: N is too small for the dimension.
 	Warnings []string
 }
 
-// FrechetDistance compares the Gaussians with the moments of a and b, each of
-// at least two vectors or published (Dowson and Landau 1982; as FID, Heusel et
-// al. 2017, when the vectors are Inception features). Covariances are unbiased.
+// FrechetDistance returns the Fréchet distance between Gaussians with the moments of a and b (Dowson and Landau 1982).
+// If the vectors are Inception features, it is the FID (Heusel et al. 2017). Covariances are unbiased. It is an error
+// if the dimensions differ, or if the moments are those of fewer than two vectors, unless they are published.
 //
-// Tr sqrt(S1·S2) needs no matrix square root. With any factor S1 = Uᵀ·U, the
-// nonzero eigenvalues of S1·S2 are those of the symmetric U·S2·Uᵀ, so the trace
-// is the sum of their square roots, and no eigenvectors are needed. S1 is here
-// the covariance whose N bounds its rank lower, and U its Cholesky factor where
-// it is positive definite, otherwise (N <= d among others) a pivoted one, [rank, d].
-// Against a matrix square root the result agrees to about 1e-9 relative.
+// Tr sqrt(S1·S2) is computed without a matrix square root. With any factor S1 = Uᵀ·U, the nonzero eigenvalues of S1·S2
+// are those of the symmetric U·S2·Uᵀ, so the trace is the sum of their square roots, and no eigenvectors are needed. S1
+// is the covariance whose N gives the lower bound for its rank. U is its Cholesky factor if S1 is positive definite,
+// and otherwise, for example if N <= d, a pivoted one, [rank, d]. The result agrees with a matrix square root to a
+// relative error of about 1e-9.
 //
-// Both routes perturb the covariances by their rounding at most, whatever their
-// condition (Higham, "Accuracy and Stability of Numerical Algorithms", chapter
-// 10). What has to be kept out is rounding where an eigenvalue should be zero,
-// as the square root magnifies it: of a pivot (pivotFloor) and of an eigenvalue
-// (roundingFloor).
+// Both routes perturb the covariances by no more than their rounding, whatever their condition (Higham, "Accuracy and
+// Stability of Numerical Algorithms", chapter 10). But the square root magnifies rounding errors of an eigenvalue that
+// should be zero. They are excluded twice: in pivots (pivotFloor) and in eigenvalues (roundingFloor).
 //
-// Note: SciPy's sqrtm of S1·S2, the usual way, takes several times as long,
-// and needs an ε added to singular covariances that changes the value.
+// Note: the usual method, SciPy's sqrtm of S1·S2, takes several times as long. It also requires adding an ε to singular
+// covariances, which changes the value.
 func FrechetDistance(a, b *Moments) (Frechet, error) {
 	if a.d != b.d {
 		return Frechet{}, fmt.Errorf("fréchet distance: features of dimension %d against %d", a.d, b.d)
@@ -60,7 +57,7 @@ func FrechetDistance(a, b *Moments) (Frechet, error) {
 	if err != nil {
 		return Frechet{}, fmt.Errorf("fréchet distance: %w", err)
 	}
-	// The compiler writes 2·root below as a sum, into which it would fuse this product.
+	// The conversion is needed because the compiler turns 2·root below into a sum and would fuse this product with it.
 	root = float64(root * (math.Sqrt(a.perM2()) * math.Sqrt(b.perM2())))
 	f.Route = route
 	// Never below zero in exact arithmetic.
@@ -81,7 +78,8 @@ func FrechetDistance(a, b *Moments) (Frechet, error) {
 func smallN(n int64, d int) string {
 	switch {
 	case n <= int64(d):
-		return fmt.Sprintf("%d images for %d features: the covariance is singular and the distance far too large to compare with other N", n, d)
+		return fmt.Sprintf("%d images for %d features: the covariance is singular "+
+			"and the distance far too large to compare with other N", n, d)
 	case n < 2*int64(d):
 		return fmt.Sprintf("%d images for %d features: the distance is biased upward, compare only at this N", n, d)
 	}
@@ -95,7 +93,7 @@ func trace(s []float64, d int) (sum float64) {
 	return sum
 }
 
-// perM2 is what makes M2 the covariance.
+// perM2 is the factor between M2 and the covariance.
 func (m *Moments) perM2() float64 {
 	if m.published {
 		return 1
@@ -103,7 +101,7 @@ func (m *Moments) perM2() float64 {
 	return 1 / float64(m.n-1)
 }
 
-// rankAtMost is what N tells of the rank of the covariance.
+// rankAtMost is the bound that N gives for the rank of the covariance.
 func (m *Moments) rankAtMost() int {
 	if m.published {
 		return m.d
@@ -111,7 +109,8 @@ func (m *Moments) rankAtMost() int {
 	return int(min(m.n-1, int64(m.d)))
 }
 
-// traceSqrtProduct returns Tr sqrt(s1·s2) for positive semidefinite s1 and s2, [d, d], s1 of at most the rank given.
+// traceSqrtProduct returns Tr sqrt(s1·s2) for positive semidefinite s1 and s2, [d, d], of which s1 has at most the
+// given rank.
 func traceSqrtProduct(d int, s1, s2 []float64, rank int) (root float64, route string, err error) {
 	f, err := factorOf(d, s1, rank == d)
 	if err != nil {
@@ -126,19 +125,19 @@ func traceSqrtProduct(d int, s1, s2 []float64, rank int) (root float64, route st
 	return root, route, err
 }
 
-// factor is u, [rank, d] with zeros below its diagonal, with uᵀ·u = s, or where
-// there are pivots with (uᵀ·u)(i, j) = s(pivots[i], pivots[j]).
+// factor is a Cholesky factor u of s, [rank, d] with zeros below its diagonal: uᵀ·u = s, or if there are pivots,
+// (uᵀ·u)(i, j) = s(pivots[i], pivots[j]).
 type factor struct {
 	rank   int
 	u      []float64
 	pivots []int
 }
 
-// pivotFloor is the size, beside the largest variance, up to which a pivot of a
-// Cholesky factor may be nothing but rounding (Higham, section 10.3).
+// pivotFloor is the size, relative to the largest variance, up to which a pivot of a Cholesky factor may consist of
+// rounding errors alone (Higham, section 10.3).
 func pivotFloor(d int) float64 { return float64(d) * 0x1p-52 }
 
-// factorOf tries the plain factor first where s may be regular.
+// factorOf factors s, [d, d]. If s may be regular, it tries the factor without pivots first.
 func factorOf(d int, s []float64, regular bool) (factor, error) {
 	var floor float64
 	for i := range d {
@@ -167,11 +166,11 @@ func leastPivot(d int, u []float64) float64 {
 	return least
 }
 
-// matrices keeps the memory of past distances until the collector wants it: to clear it and touch it anew would take a
-// tenth of a distance's time.
+// matrices keeps the memory of past distances until the garbage collector frees it. Clearing new memory and touching it
+// for the first time would take a tenth of the time of a distance.
 var matrices sync.Pool
 
-// takeMatrix returns n values of any content.
+// takeMatrix returns n values with arbitrary content.
 func takeMatrix(n int) []float64 {
 	if m, ok := matrices.Get().(*[]float64); ok && cap(*m) >= n {
 		return (*m)[:n]
@@ -181,10 +180,10 @@ func takeMatrix(n int) []float64 {
 
 func giveMatrix(m []float64) { matrices.Put(&m) }
 
-// copyAll is copy on all cores: half of its time goes into first touching memory.
+// copyAll is copy on all cores. Touching memory for the first time takes half of its time.
 func copyAll(dst, src []float64) {
 	const piece = 1 << 16
-	parallel((len(src)+piece-1)/piece, func(i int) {
+	linalg.Parallel((len(src)+piece-1)/piece, func(i int) {
 		copy(dst[i*piece:min((i+1)*piece, len(src))], src[i*piece:])
 	})
 }
@@ -192,7 +191,7 @@ func copyAll(dst, src []float64) {
 // permuted returns s(pivots[i], pivots[j]).
 func permuted(d int, s []float64, pivots []int) []float64 {
 	out := make([]float64, d*d)
-	parallel(d, func(i int) {
+	linalg.Parallel(d, func(i int) {
 		row := s[pivots[i]*d : (pivots[i]+1)*d]
 		for j, p := range pivots {
 			out[i*d+j] = row[p]
@@ -201,9 +200,8 @@ func permuted(d int, s []float64, pivots []int) []float64 {
 	return out
 }
 
-// traceSqrtCongruence returns the sum of the square roots of the eigenvalues
-// of u·s·uᵀ, those within rounding of zero taken as zero; u is [rank, d] with
-// zeros below its diagonal, s symmetric.
+// traceSqrtCongruence returns the sum of the square roots of the eigenvalues of u·s·uᵀ. Eigenvalues within rounding of
+// zero count as zero. u is [rank, d] with zeros below its diagonal, s is symmetric.
 func traceSqrtCongruence(rank, d int, u, s []float64) (float64, error) {
 	if rank == 0 {
 		return 0, nil
@@ -218,7 +216,7 @@ func traceSqrtCongruence(rank, d int, u, s []float64) (float64, error) {
 	}
 	floor := roundingFloor(values)
 	var sum float64
-	for _, v := range values { // ascending: small ones first
+	for _, v := range values { // in ascending order
 		if v > floor {
 			sum += math.Sqrt(v)
 		}
@@ -226,9 +224,8 @@ func traceSqrtCongruence(rank, d int, u, s []float64) (float64, error) {
 	return sum, nil
 }
 
-// roundingFloor is the size below which eigenvalues of a symmetric matrix with
-// these eigenvalues are rounding: d·ε·max|λ|. Square roots magnify rounding,
-// so what is not there must not be counted.
+// roundingFloor is the size below which eigenvalues of a symmetric matrix may consist of rounding errors alone:
+// d·ε·max|λ|. Square roots magnify rounding errors, so such eigenvalues must not be counted.
 func roundingFloor(values []float64) float64 {
 	var largest float64
 	for _, v := range values {

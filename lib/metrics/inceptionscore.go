@@ -3,37 +3,35 @@ package metrics
 import (
 	"fmt"
 
+	"vapo/lib/linalg"
 	"vapo/lib/portable"
 )
 
 // InceptionScoreResult is a score with what is needed to judge it.
 type InceptionScoreResult struct {
-	Mean, Std          float64 // over the splits; no unit, from 1 to Classes; the divisor of Std is Splits
+	Mean, Std          float64 // over the splits, without a unit; Mean is 1 to Classes, the divisor of Std is Splits
 	N, Classes, Splits int
 	Warnings           []string
 }
 
-// scoreBlock is how many rows are summed at a time.
+// scoreBlock is the number of rows that are summed at a time.
 const scoreBlock = 256
 
-// InceptionScore is portable.Exp(mean KL(p(y|x) || p(y))) of the class probabilities that
-// a classifier gives to images (Salimans et al. 2016, arXiv 1606.03498), higher
-// being better:
+// InceptionScore is exp(mean KL(p(y|x) || p(y))) of the class probabilities that a classifier assigns to images
+// (Salimans et al. 2016, arXiv 1606.03498). Higher is better.
 //
 //	logits: [n, classes], row-major, finite, before the softmax
 //
-// p(y) is the mean of p(y|x) over a split. The splits are consecutive parts of the
-// rows in the order given, part i from i·n/splits to (i+1)·n/splits as in the
-// paper's program; the usual number is 10 over 50,000 images. Inception's logits
-// are those of its 1008 classes, the bias of the last layer left out.
+// p(y) is the mean of p(y|x) over a split. The splits are consecutive parts of the rows in the given order, part i from
+// row i·n/splits to (i+1)·n/splits, as in the paper's program. The usual choice is 10 splits of 50,000 images.
+// Inception's logits are those of its 1008 classes, without the bias of the last layer.
 //
-// Note: torch-fidelity shuffles the rows first with NumPy's generator (its
-// 11.23678 ± 0.0951 for CIFAR-10's training images). Nothing is shuffled here:
-// CIFAR-10 and samples are in random order as they are, but images sorted by class
-// must be shuffled by the caller, or each split holds few classes.
+// The divergence is computed as H(p(y)) - mean H(p(y|x)) in float64. The error of this difference is the relative error
+// of the score, about 1e-14.
 //
-// The divergence is computed as H(p(y)) - mean H(p(y|x)) in float64; the error of
-// that difference is the relative error of the score, about 1e-14.
+// Note: torch-fidelity first shuffles the rows with NumPy's generator, which gives its 11.23678 ± 0.0951 for CIFAR-10's
+// training images. This function does not shuffle. CIFAR-10 and samples are in random order already, but images sorted
+// by class must be shuffled by the caller, or a split contains few classes.
 func InceptionScore(logits []float32, classes, splits int) (InceptionScoreResult, error) {
 	n, err := vectors("inception score", "logit", logits, classes, 1)
 	if err != nil {
@@ -61,7 +59,7 @@ func InceptionScore(logits []float32, classes, splits int) (InceptionScoreResult
 func splitScore(logits []float32, classes int) float64 {
 	n := len(logits) / classes
 	blocks := make([]classSums, (n+scoreBlock-1)/scoreBlock)
-	parallel(len(blocks), func(b int) {
+	linalg.Parallel(len(blocks), func(b int) {
 		blocks[b] = sumClasses(logits[b*scoreBlock*classes:min((b+1)*scoreBlock, n)*classes], classes)
 	})
 	total := classSums{p: make([]float64, classes)}
@@ -80,7 +78,7 @@ func splitScore(logits []float32, classes int) float64 {
 	return portable.Exp(max(0, kl)) // never below zero in exact arithmetic
 }
 
-// classSums are Σ p(y|x) and Σ Σ p(y|x) log p(y|x) over images.
+// classSums holds Σ p(y|x), for each class, and Σ Σ p(y|x) log p(y|x) over images.
 type classSums struct {
 	p          []float64
 	negentropy float64
@@ -95,7 +93,7 @@ func sumClasses(logits []float32, classes int) classSums {
 		for _, v := range row {
 			largest = max(largest, float64(v))
 		}
-		// log p = l - log Σ exp l, l the logit less the largest: finite everywhere.
+		// log p = l - log Σ exp l, where l is the logit minus the largest one, is always finite.
 		var sum, dot float64
 		for c, v := range row {
 			l := float64(v) - largest

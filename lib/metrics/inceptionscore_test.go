@@ -35,7 +35,7 @@ func TestInceptionScoreKnown(t *testing.T) {
 		splits int
 		want   float64
 	}{
-		{"uniform", uniform, 10, 1}, // whatever the level of the logits
+		{"uniform", uniform, 10, 1}, // at any level of the logits
 		{"sure and even", sure, 10, classes},
 		{"sorted by class, one split", sorted, 1, classes},
 		{"sorted by class, a split each", sorted, classes, 1},

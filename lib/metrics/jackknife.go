@@ -9,17 +9,19 @@ import (
 
 // JackknifeResult is a Fréchet distance with its sampling error.
 type JackknifeResult struct {
-	Frechet             // of all vectors
-	StdErr    float64   // of Value, in its unit
-	Low, High float64   // the 95 % interval Value ± t·StdErr, t Student's of Groups - 1 degrees; Low is at least 0
-	Groups    int       // that were left out in turn
+	Frechet         // of all vectors
+	StdErr  float64 // of Value, in its unit
+	// Low and High are the 95 % interval Value ± t·StdErr, with Student's t of Groups - 1 degrees of freedom. Low is at
+	// least 0.
+	Low, High float64
+	Groups    int       // the number of groups
 	Without   []float64 // the distance without each group
 }
 
 // maxGroups bounds the memory of the groups' moments, d² values each.
 const maxGroups = 50
 
-// studentT are the quantiles at 0.975 of Student's distribution of 1, 2, ... degrees of freedom, correctly rounded.
+// studentT holds the 0.975 quantiles of Student's distribution with 1, 2, ... degrees of freedom, correctly rounded.
 var studentT = [maxGroups - 1]float64{
 	12.706204736174705, 4.302652729749464, 3.1824463052837095, 2.7764451051977943, 2.5705818356363155,
 	2.44691185114497, 2.3646242515927853, 2.3060041352041667, 2.2621571627982053, 2.228138851986275,
@@ -33,27 +35,24 @@ var studentT = [maxGroups - 1]float64{
 	2.012895598919429, 2.011740513729766, 2.0106347576242323, 2.0095752371292397,
 }
 
-// Jackknife returns the Fréchet distance of a from the reference with an interval
-// for what another N vectors of the same model would give, by leaving out one
-// of g groups of a's vectors at a time (delete-a-group jackknife; Kott 2001, Efron and
-// Tibshirani 1993, ch. 11). With θᵢ the distance without group i:
+// Jackknife returns the Fréchet distance of a from the reference, with an interval for the distance of another N
+// vectors of the same model. It leaves out one of g groups of a's vectors at a time (delete-a-group jackknife: Kott
+// 2001; Efron and Tibshirani 1993, ch. 11). With θᵢ the distance without group i:
 //
 //	StdErr = sqrt((g-1)/g · Σ (θᵢ - mean θ)²)
 //
-//	a: [N, d], row-major, finite; b: the reference, of dimension d, taken as fixed
+//	a: [N, d], row-major, finite; b: the reference, of dimension d, assumed exact
 //	groups: g, from 2 to 50; 10 is usual
 //
-// A vector's group is its place, modulo g, in one permutation that depends on N
-// alone. Parts in order would make groups of a model's batches, or of classes where
-// images are sorted; the index modulo g would where classes take turns.
+// A vector's group is its position, modulo g, in a permutation that depends on N alone. Consecutive parts would turn a
+// model's batches, or classes of sorted images, into groups. The index modulo g would do so if classes alternate.
 //
-// The interval is about chance at this N. It does not hold the distance of infinitely
-// many vectors: for that see FrechetInfinity.
+// The interval describes the random error at this N. It need not contain the distance of infinitely many vectors, which
+// FrechetInfinity estimates.
 //
-// Note: a bootstrap was rejected. A resample holds about 0.63·N different vectors, and the
-// distance is biased upward as N falls, so its replicates lie above the value whose
-// spread they should tell. Groups left out are moments not merged: the vectors are
-// added up once.
+// Note: a bootstrap was rejected. A resample contains about 0.63·N different vectors, and the bias of the distance
+// grows as N falls, so the replicates would lie above the value whose error they should estimate. The jackknife also
+// sums the vectors only once: a group is left out by not merging its moments.
 func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) {
 	if groups < 2 || groups > maxGroups {
 		return JackknifeResult{}, fmt.Errorf("jackknife: %d groups, expected 2 to %d", groups, maxGroups)
@@ -76,7 +75,7 @@ func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) 
 		}
 	}
 	distances := make([]Frechet, groups+1)
-	err = distancesAtOnce(groups+1, func(without int) (err error) { // the last one leaves nothing out
+	err = distancesAtOnce(groups+1, func(without int) (err error) { // the last one leaves no group out
 		m := NewMoments(d)
 		for g, part := range parts {
 			if g != without {

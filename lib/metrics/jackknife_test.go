@@ -30,9 +30,9 @@ func TestJackknifeAgreesWithSciPy(t *testing.T) {
 	}
 }
 
-// The standard error is that of independent draws, and the interval holds the mean
-// of such draws about as often as it says.
-func TestJackknifeTellsTheSpread(t *testing.T) {
+// The standard error agrees with the standard deviation of independent draws, and the interval contains their mean
+// about as often as it should.
+func TestJackknifeEstimatesTheError(t *testing.T) {
 	const n, d, draws = 400, 4, 100
 	reference := exactly(t, d, 0.3, 1.1)
 	var values, errors []float64
@@ -48,25 +48,25 @@ func TestJackknifeTellsTheSpread(t *testing.T) {
 	mean, spread := meanStd(values)
 	typical, _ := meanStd(errors)
 	if ratio := typical / spread; ratio < 1/1.25 || ratio > 1.25 {
-		t.Errorf("standard error %.4g on average, the spread of %d draws is %.4g", typical, draws, spread)
+		t.Errorf("standard error %.4g on average, standard deviation of %d draws %.4g", typical, draws, spread)
 	}
 	held := 0
 	for _, r := range results {
 		if r.StdErr < spread/3 || r.StdErr > 3*spread {
-			t.Errorf("standard error %.4g where the spread is %.4g", r.StdErr, spread)
+			t.Errorf("standard error %.4g for a standard deviation of %.4g", r.StdErr, spread)
 		}
 		if r.Low <= mean && mean <= r.High {
 			held++
 		}
 	}
 	if held < 85 {
-		t.Errorf("%d of %d intervals hold the mean", held, draws)
+		t.Errorf("%d of %d intervals contain the mean", held, draws)
 	}
 }
 
-// Classes that take turns, ten of them as there are groups, do not become the groups:
-// the standard error is that of the same images in random order.
-func TestJackknifeDoesNotSeeTheOrder(t *testing.T) {
+// Groups are not classes, even if there are as many of them and classes alternate or are sorted: the standard error is
+// that of the same images in random order.
+func TestJackknifeIgnoresTheOrder(t *testing.T) {
 	const n, d, classes = 600, 2, 10
 	r := rand.New(rand.NewPCG(4, 1))
 	turns, blocks := make([]float32, 0, n*d), make([]float32, 0, n*d)
@@ -106,9 +106,12 @@ func TestJackknifeIsDeterministic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := FrechetDistance(momentsOfSingle(t, a, 8), b)
-	if err != nil || relative(r.Value, whole.Value) > 1e-12 || len(r.Without) != 7 || r.Low >= r.Value || r.High <= r.Value {
-		t.Errorf("%+v, the distance alone is %g, %v", r, whole.Value, err)
+	whole, err := FrechetDistance(momentsOf(t, a, 8), b)
+	if err != nil || relative(r.Value, whole.Value) > 1e-12 {
+		t.Errorf("value %g, %v, want %g", r.Value, err, whole.Value)
+	}
+	if len(r.Without) != 7 || r.Low >= r.Value || r.High <= r.Value {
+		t.Errorf("wrong interval: %+v", r)
 	}
 }
 
@@ -144,7 +147,7 @@ func TestJackknifeRefuses(t *testing.T) {
 	refuses(t, "not finite", run(notFinite(), b, 2, 2), "row 2 of the sample set")
 }
 
-// What fails in a distance is told with its place.
+// Every distance is computed once, and the error is that of the first one that fails.
 func TestDistancesAtOnce(t *testing.T) {
 	const n = 11
 	var done [n]atomic.Int32
@@ -163,7 +166,7 @@ func TestDistancesAtOnce(t *testing.T) {
 	}
 }
 
-// Student's density, integrated from 0 to each quantile by Simpson's rule, is what the quantile stands for.
+// Student's density, integrated from 0 to each quantile by Simpson's rule, gives 0.475.
 func TestStudentT(t *testing.T) {
 	for i, quantile := range studentT {
 		nu := float64(i + 1)
@@ -179,7 +182,7 @@ func TestStudentT(t *testing.T) {
 			sum += float64(2+2*(k%2)) * density(float64(k)*h)
 		}
 		if got := sum * h / 3; math.Abs(got-0.475) > 1e-11 {
-			t.Errorf("%d degrees of freedom: %.14g of the distribution lies between 0 and %g, want 0.475", i+1, got, quantile)
+			t.Errorf("%d degrees of freedom: probability %.14g between 0 and %g, want 0.475", i+1, got, quantile)
 		}
 	}
 }

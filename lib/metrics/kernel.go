@@ -5,50 +5,49 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/random"
 	"vapo/lib/linalg"
+	"vapo/lib/random"
 )
 
-// KIDOptions are the choices of KID; zero means the usual.
+// KIDOptions are the options of KID. The zero value of a field means its default.
 type KIDOptions struct {
-	Subsets int    // how many random subsets; 0 means 100
-	Size    int    // vectors of each set in a subset; 0 means 1000
-	Seed    uint64 // of the draws
+	Subsets int    // the number of random subsets; default 100
+	Size    int    // vectors of each set per subset; default 1000
+	Seed    uint64 // of the random subsets
 }
 
 // KIDResult is a kernel distance with what is needed to judge it.
 type KIDResult struct {
-	// Mean over the subsets of the unbiased MMD², in the unit of the kernel; it
-	// may be negative where the sets are close.
+	// Mean is the mean over the subsets of the unbiased MMD², in the unit of the kernel. It may be negative if the sets
+	// are close.
 	Mean float64
-	// Std over the subsets, the divisor their number, as torch-fidelity prints.
+	// Std is the standard deviation over the subsets, with their number as the divisor, as torch-fidelity prints it.
 	// Subsets overlap, so it is not a standard error of Mean.
 	Std           float64
-	Subsets, Size int // that were used
+	Subsets, Size int // as used
 	Warnings      []string
 }
 
-// kernelTile is how many rows KID and Manifold take at a time: enough for the
-// product to be the cost, and memory stays small whatever the size of the sets.
+// kernelTile is the number of rows that KID and Manifold process at a time: enough for the products to dominate the
+// cost, and few enough for memory to stay small whatever the size of the sets.
 const kernelTile = 512
 
-// KID is the kernel distance between two sets of features (Bińkowski et al.
-// 2018, arXiv 1801.01401): the squared maximum mean discrepancy
+// KID is the kernel distance between two sets of features (Bińkowski et al. 2018, arXiv 1801.01401): the squared
+// maximum mean discrepancy
 //
 //	MMD² = mean k(x,x') + mean k(y,y') - 2 mean k(x,y),  k(x,y) = (x·y/d + 1)³
 //
-// over pairs of different rows x, x' of a and y, y' of b, which is unbiased at any
-// size. It is computed on random subsets of equal size, drawn from each set
-// without replacement, as torch-fidelity and clean-fid do; rows are a function of
-// (seed, subset).
+// over pairs of different rows x, x' of a and y, y' of b, which is unbiased at any size. It is computed on random
+// subsets of equal size, drawn from each set without replacement, as torch-fidelity and clean-fid do. The rows of a
+// subset are a function of (seed, subset).
 //
 //	a: [na, d], b: [nb, d], row-major, finite, at least 2 rows each
 //
-// Size shrinks to the smaller set, with a warning. Where that takes both sets
-// whole there is one subset only. Products are float64; a constant near the mean
-// of the kernel is subtracted from all its values before they are summed, which
-// cancels in MMD² and keeps the digits that the difference of means would lose.
-// The cost is about 4·Subsets·Size²·d operations: 0.8·10¹² for the usual choices at d = 2048.
+// If a set has fewer than Size vectors, Size becomes that of the smaller set, with a warning. If both sets are used
+// whole, there is only one subset. Products are computed in float64. A constant close to the kernel's mean is
+// subtracted from all its values before they are summed. It cancels in MMD² and preserves the digits that the
+// difference of the means would lose. The cost is about 4·Subsets·Size²·d operations: 0.8·10¹² with the defaults at d =
+// 2048.
 func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	na, err := vectors("kid", "first", a, d, 2)
 	if err != nil {
@@ -69,7 +68,8 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 		return KIDResult{}, fmt.Errorf("kid: %d subsets of %d vectors, expected at least 1 of 2", r.Subsets, r.Size)
 	}
 	if least := min(na, nb); r.Size > least {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("subsets of %d instead of %d vectors: the smaller set has no more", least, r.Size))
+		r.Warnings = append(r.Warnings, fmt.Sprintf(
+			"subsets of %d instead of %d vectors: the smaller set has no more", least, r.Size))
 		r.Size = least
 	}
 	if r.Size == na && r.Size == nb && r.Subsets > 1 {
@@ -84,17 +84,16 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	}
 	k := cubicKernel{d: d, shift: cubic(near / float64(d))}
 	drawn := make([][2][]int, r.Subsets)
-	parallel(r.Subsets, func(s int) {
+	linalg.Parallel(r.Subsets, func(s int) {
 		for set, n := range []int{na, nb} {
 			all := random.New(o.Seed, "metrics/kid", 2*uint64(s)+uint64(set)).Perm(n)
 			drawn[s][set] = slices.Clone(all[:r.Size])
 		}
 	})
 	tiles := (r.Size + kernelTile - 1) / kernelTile
-	// One task is the rows of one tile of one subset, of a and then of b, against
-	// all that follow.
+	// A task is one tile of one subset, of a or b, with itself and all tiles after it.
 	sums := make([]kernelSums, r.Subsets*2*tiles)
-	parallel(len(sums), func(task int) {
+	linalg.Parallel(len(sums), func(task int) {
 		s, t := task/(2*tiles), task%(2*tiles)
 		sums[task] = k.sums(a, b, drawn[s][0], drawn[s][1], t)
 	})
@@ -119,14 +118,13 @@ type cubicKernel struct {
 	shift float64
 }
 
-// kernelSums are sums over ordered pairs of different rows of one set, and over
-// all pairs of a row of each.
+// kernelSums holds the sums over ordered pairs of different rows of a and of b, and over pairs of a row of each.
 type kernelSums struct{ xx, yy, xy float64 }
 
 func cubic(mean float64) float64 { return float64((mean + 1) * (mean + 1) * (mean + 1)) }
 
-// sums takes tile t of the tiles of a[ia] followed by those of b[ib] against
-// itself and the tiles after it, pairs within a set twice.
+// sums returns the sums of tile t, of the tiles of a[ia] followed by those of b[ib], with itself and the tiles after
+// it. Pairs within a set count twice.
 func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 	tiles := (len(ia) + kernelTile - 1) / kernelTile
 	side := min(len(ia), kernelTile)
@@ -156,7 +154,7 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 		for i := range n {
 			row := gram[i*m : (i+1)*m]
 			if u == t {
-				row = row[:i] // the kernel is symmetric: pairs below the diagonal, each twice
+				row = row[:i] // the kernel is symmetric: pairs below the diagonal count twice
 			}
 			var part float64
 			for _, v := range row {
@@ -176,8 +174,7 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 	return s
 }
 
-// meanStd returns the mean and the standard deviation, divided by the number of
-// values as in the papers' programs.
+// meanStd returns the mean and the standard deviation with the divisor n, as in the papers' programs.
 func meanStd(values []float64) (mean, std float64) {
 	for _, v := range values {
 		mean += v

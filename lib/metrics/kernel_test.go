@@ -17,7 +17,7 @@ func TestKIDAgreesWithNumPy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// In unit of the kernel's values; a kernel of 1e7 has few digits left.
+		// Relative to the kernel's values: at 1e7 fewer digits remain.
 		tol := 1e-11
 		if g.Mean > 1000 {
 			tol = 1e-10
@@ -28,7 +28,7 @@ func TestKIDAgreesWithNumPy(t *testing.T) {
 	}
 }
 
-// Subsets larger than a tile, one by one and in plain loops.
+// Subsets larger than a tile agree with plain loops.
 func TestKIDAgreesWithLoops(t *testing.T) {
 	const d, size, subsets = 3, kernelTile + 9, 2
 	r := rand.New(rand.NewPCG(1, 1))
@@ -63,8 +63,8 @@ func TestKIDAgreesWithLoops(t *testing.T) {
 	}
 }
 
-// Far from the origin the three means agree in all but their last digits, here six;
-// the difference keeps what 200 bits say.
+// Far from the origin, the three means only differ in their last six digits. Their difference still agrees with
+// arithmetic in 200 bits.
 func TestKIDDoesNotCancel(t *testing.T) {
 	const n, d = 100, 4
 	r := rand.New(rand.NewPCG(1, 6))
@@ -117,7 +117,7 @@ func TestKIDProperties(t *testing.T) {
 	if got := kid(b, a, d); !closeTo(got, want, 1e-12) {
 		t.Errorf("%g one way, %g the other", want, got)
 	}
-	rotate := func(x []float32) []float32 { // columns swapped, one turned over
+	rotate := func(x []float32) []float32 { // exchanges two columns and negates one
 		y := slices.Clone(x)
 		for i := 0; i < len(y); i += d {
 			y[i], y[i+2] = y[i+2], -y[i]
@@ -134,7 +134,7 @@ func TestKIDProperties(t *testing.T) {
 	if got := kid(shuffled, b, d); !closeTo(got, want, 1e-12) {
 		t.Errorf("%g, %g after a shuffle", want, got)
 	}
-	// Twice the components, each scaled alike: the kernel divides by d.
+	// Repeating every component changes nothing, since the kernel divides by d.
 	repeated := func(x []float32) (y []float32) {
 		for i := 0; i < len(x); i += d {
 			y = append(append(y, x[i:i+d]...), x[i:i+d]...)
@@ -145,11 +145,11 @@ func TestKIDProperties(t *testing.T) {
 		t.Errorf("%g, %g with each component twice", want, got)
 	}
 	if moved := kid(a, points(r, n, d)[:n*d], d); moved > want+1 {
-		t.Errorf("two draws of one distribution are %g apart", moved)
+		t.Errorf("the distance between two samples of one distribution is %g", moved)
 	}
 }
 
-// The mean of many draws of one distribution is zero: the estimate is unbiased.
+// The estimate is unbiased: its mean over many pairs of samples of one distribution is zero.
 func TestKIDIsUnbiased(t *testing.T) {
 	const n, d, draws = 20, 3, 400
 	var values []float64

@@ -3,15 +3,17 @@ package metrics
 import (
 	"fmt"
 	"sync/atomic"
+
+	"vapo/lib/linalg"
 )
 
-// ManifoldResult says how two sets cover each other. Every value is a share of
-// vectors, from 0 to 1, but for Density, which may exceed 1.
+// ManifoldResult measures how two sets cover each other. All values are fractions between 0 and 1, except Density,
+// which may exceed 1.
 type ManifoldResult struct {
-	Precision       float64 // of fake inside some ball of real: fidelity
-	Recall          float64 // of real inside some ball of fake: diversity
-	Density         float64 // how many balls of real hold a fake vector, over k: precision that counts
-	Coverage        float64 // of the balls of real that hold a fake vector: recall that outliers of fake cannot feign
+	Precision       float64 // of fake vectors inside a ball of real: fidelity
+	Recall          float64 // of real vectors inside a ball of fake: diversity
+	Density         float64 // balls of real around a fake vector, on average and over k: robust to outliers of real
+	Coverage        float64 // of balls of real that contain a fake vector: robust to outliers of fake
 	NReal, NFake, K int
 	Warnings        []string
 }
@@ -19,22 +21,20 @@ type ManifoldResult struct {
 // maxManifoldK bounds the memory of the lists of neighbours.
 const maxManifoldK = 100
 
-// Manifold returns the improved precision and recall (Kynkäänniemi et al. 2019,
-// arXiv 1904.06991) and density and coverage (Naeem et al. 2020, arXiv 2002.09797) of
-// fake against real. Each vector is the centre of a ball whose radius is the distance
-// to its k-th nearest neighbour in its own set, itself left out; a vector at exactly the
-// radius is inside, as in the first paper.
+// Manifold returns the improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991) and the density and
+// coverage (Naeem et al. 2020, arXiv 2002.09797) of fake with respect to real. Each vector is the centre of a ball. Its
+// radius is the distance to the k-th nearest other vector of its own set. A vector at exactly the radius is inside, as
+// in the first paper.
 //
-//	real: [n, d], fake: [m, d], row-major, finite; k: usually 3 (5 for density and coverage),
-//	at most 100 and below n and m
+//	real: [n, d], fake: [m, d], row-major, finite
+//	k: at most 100 and below n and m; usually 3, or 5 for density and coverage
 //
-// All four depend on n, m and k: between equal distributions coverage tends to
-// 1 - 2⁻ᵏ for n = m, and 1 is reached only by copies.
+// All four values depend on n, m and k. Between equal distributions with n = m, coverage tends to 1 - 2⁻ᵏ; only copies
+// reach 1.
 //
-// Squared distances come from products of vectors less the common mean, in float64. Where
-// rounding could decide, next to a radius, they are computed again from the differences,
-// so copies and ties count as such. Tiles keep memory small; the cost is
-// about (n+m)²·d operations.
+// Squared distances are computed in float64 from products of the vectors minus the common mean. If rounding could
+// decide whether a vector is inside a ball, the distance is computed again from the differences, so copies and ties are
+// exact. Memory stays small, since the sets are processed in tiles. The cost is about (n+m)²·d operations.
 func Manifold(real, fake []float32, d, k int) (ManifoldResult, error) {
 	if k < 1 || k > maxManifoldK {
 		return ManifoldResult{}, fmt.Errorf("manifold: neighbour %d, expected 1 to %d", k, maxManifoldK)
@@ -61,8 +61,8 @@ func Manifold(real, fake []float32, d, k int) (ManifoldResult, error) {
 	covered := make([]bool, r.NReal)
 	recalled := make([]bool, r.NReal)
 	precise := make([]atomic.Bool, r.NFake)
-	balls := make([]int64, a.tiles()) // that hold a fake vector, pairs counted
-	parallel(a.tiles(), func(t int) {
+	balls := make([]int64, a.tiles()) // pairs of a ball and a fake vector inside it
+	linalg.Parallel(a.tiles(), func(t int) {
 		rows := a.rows(t, nil)
 		var work []float64
 		for u := range b.tiles() {

@@ -32,7 +32,7 @@ func TestManifoldOfEqualSets(t *testing.T) {
 	for i := range x {
 		x[i] += 1000 // squares of the vectors are 1e6 times those of the distances
 	}
-	// In another order, so that no tile meets its own copy.
+	// The rows are rotated, so that no tile is compared with its own copy.
 	shuffled := make([]float32, 0, len(x))
 	for i := range n {
 		i = (i + 77) % n
@@ -42,14 +42,15 @@ func TestManifoldOfEqualSets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Each ball holds its centre and k more: those at the radius are inside.
-	if r.Precision != 1 || r.Recall != 1 || r.Coverage != 1 || !closeTo(r.Density, (k+1.0)/k, 1e-13) || len(r.Warnings) > 0 {
+	// Each ball contains its centre and k more: those at the radius are inside.
+	complete := r.Precision == 1 && r.Recall == 1 && r.Coverage == 1
+	if !complete || !closeTo(r.Density, (k+1.0)/k, 1e-13) || len(r.Warnings) > 0 {
 		t.Errorf("a set against itself: %+v", r)
 	}
 }
 
-// Copies within a set make balls of radius zero; they hold their centre, and a
-// set's own vector is left out once only.
+// Copies within a set make balls of radius zero. They contain their centre and its copies: a vector is only excluded
+// from its own neighbours once.
 func TestManifoldOfRepeatedVectors(t *testing.T) {
 	const d, k = 3, 2
 	r := rand.New(rand.NewPCG(2, 1))
@@ -84,14 +85,14 @@ func TestManifoldOfDisjointSets(t *testing.T) {
 	}
 }
 
-// Neighbours are told of in an order that varies; those kept do not, ties included.
-func TestNearestAreKeptInAnyOrder(t *testing.T) {
-	all := []near{{1, 4}, {2, 0}, {2, 3}, {2, 7}, {3, 1}, {5, 2}}
+// The nearest candidates, ties included, do not depend on the order of insertion.
+func TestInsertInAnyOrder(t *testing.T) {
+	all := []candidate[float64]{{1, 4}, {2, 0}, {2, 3}, {2, 7}, {3, 1}, {5, 2}}
 	r := rand.New(rand.NewPCG(6, 1))
 	for range 50 {
-		list := make([]near, 0, 3)
+		list := make([]candidate[float64], 0, 3)
 		for _, i := range r.Perm(len(all)) {
-			list = keep(list, all[i])
+			list = insert(list, all[i])
 		}
 		if !slices.Equal(list, all[:3]) {
 			t.Fatalf("kept %v, want %v", list, all[:3])
@@ -99,9 +100,9 @@ func TestNearestAreKeptInAnyOrder(t *testing.T) {
 	}
 }
 
-// Between draws of one distribution coverage is 1 - 2⁻ᵏ and density 1 on average;
-// fewer modes lower recall and coverage, noise lowers precision and density.
-func TestManifoldTellsFaults(t *testing.T) {
+// Between samples of one distribution, coverage is 1 - 2⁻ᵏ and density 1 on average. Fewer modes reduce recall and
+// coverage, and noise reduces precision and density.
+func TestManifoldDetectsFaults(t *testing.T) {
 	const n, d, k = 1000, 4, 3
 	r := rand.New(rand.NewPCG(4, 1))
 	a, b := points(r, n, d), points(r, n, d)
@@ -124,10 +125,10 @@ func TestManifoldTellsFaults(t *testing.T) {
 		t.Errorf("one distribution: %+v", same)
 	}
 	if fewer.Recall > same.Recall/2 || fewer.Coverage > same.Coverage/2 || fewer.Precision < same.Precision-0.1 {
-		t.Errorf("a sixteenth of the modes: %+v, all of them %+v", fewer, same)
+		t.Errorf("a sixteenth of the modes: %+v, all modes %+v", fewer, same)
 	}
 	if noisy.Precision > same.Precision-0.2 || noisy.Density > same.Density/2 || noisy.Recall < same.Recall-0.1 {
-		t.Errorf("twice the spread: %+v, the right one %+v", noisy, same)
+		t.Errorf("twice the standard deviation: %+v, the correct one %+v", noisy, same)
 	}
 }
 

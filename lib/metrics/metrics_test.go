@@ -62,7 +62,7 @@ func goldenData(p [6]float64) (x []float64, d int) {
 	return x, d
 }
 
-// single is x in float32, as features are.
+// single converts x to float32, the type of features.
 func single(x []float64) []float32 {
 	rows := make([]float32, len(x))
 	for i, v := range x {
@@ -71,10 +71,14 @@ func single(x []float64) []float32 {
 	return rows
 }
 
-func momentsOf(t testing.TB, x []float64, d int) *Moments {
+func momentsOf[T float32 | float64](t testing.TB, x []T, d int) *Moments {
 	t.Helper()
+	rows := make([]float32, len(x))
+	for i, v := range x {
+		rows[i] = float32(v)
+	}
 	m := NewMoments(d)
-	if err := m.Add(single(x)); err != nil {
+	if err := m.Add(rows); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -86,10 +90,10 @@ func TestRelativeRMS(t *testing.T) {
 		t.Errorf("RelativeRMS = %v, %v, want %v", got, err, want)
 	}
 	for name, pair := range map[string][2][]float32{
-		"lengths":  {{1}, {1, 2}},
-		"zero":     {{1}, {0}},
-		"empty":    {{}, {}},
-		"not a no": {{float32(math.NaN())}, {1}},
+		"lengths": {{1}, {1, 2}},
+		"zero":    {{1}, {0}},
+		"empty":   {{}, {}},
+		"NaN":     {{float32(math.NaN())}, {1}},
 	} {
 		if v, err := RelativeRMS(pair[0], pair[1]); err == nil {
 			t.Errorf("%s: RelativeRMS = %v, want an error", name, v)

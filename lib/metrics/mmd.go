@@ -6,50 +6,46 @@ import (
 	"math"
 	"slices"
 
-	"vapo/lib/random"
+	"vapo/lib/linalg"
 	"vapo/lib/portable"
+	"vapo/lib/random"
 )
 
-// MMDOptions are the choices of MMD; zero means the usual.
+// MMDOptions are the options of MMD. The zero value of a field means its default.
 type MMDOptions struct {
-	Limit int    // points of each set that are used; 0 means 5000
-	Seed  uint64 // of the choice above the limit
+	Limit int    // the largest number of points of each set that are used; default 5000
+	Seed  uint64 // of the random choice from larger sets
 }
 
 // MMDResult is a kernel distance with what is needed to judge it.
 type MMDResult struct {
-	// Value is the unbiased MMD² of the mean of the kernels: the mean of Scales. It
-	// has no unit, is at most 2, and may be negative where the sets are close.
+	// Value is the unbiased MMD² for the mean of the kernels: the mean of Scales. It has no unit, is at most 2, and may be
+	// negative if the sets are close.
 	Value     float64
 	Scales    [5]float64 // MMD² at 1/4, 1/2, 1, 2 and 4 times Bandwidth
 	Bandwidth float64    // σ, the median distance between points, in the unit of the points
-	NA, NB    int        // points of each set that were used
+	NA, NB    int        // the number of points of each set that were used
 	Warnings  []string
 }
 
-// mmdTile is how many points of each set are compared at a time, medianPoints how
-// many of each set the median is taken over at most.
 const (
-	mmdTile      = 128
-	medianPoints = 1000
+	mmdTile      = 128  // points that are summed at a time
+	medianPoints = 1000 // the largest number of points of each set that enter the median
 )
 
-// MMD is the squared maximum mean discrepancy of two sets of points or rows of a
-// table (Gretton et al. 2012), unbiased:
+// MMD is the unbiased squared maximum mean discrepancy of two sets of points, or of rows of a table (Gretton et al.
+// 2012):
 //
 //	MMD² = mean k(x,x') + mean k(y,y') - 2 mean k(x,y),  k(x,y) = exp(-|x-y|²/(2σ²))
 //
-// over pairs of different points x, x' of a and y, y' of b, at five bandwidths σ
-// around the median distance (the median heuristic) of the points of a and b
-// together.
+// over pairs of different points x, x' of a and y, y' of b. The mean of five bandwidths σ is taken, around the median
+// distance of the points of a and b together (the median heuristic). For features of images, use KID.
 //
-//	a: [na, d], b: [nb, d], row-major, finite, at least 2 points each; the columns of a
-//	table on one scale, for the kernel knows only distances
+//	a: [na, d], b: [nb, d], row-major, finite, at least 2 points each
 //
-// The time grows as the square of the number of points. Of a set above
-// o.Limit, a random choice of Limit points is used, a function of o.Seed, with a warning;
-// the median is over at most 1000 points of each. It is an error if the median is zero.
-// Distances are sums of squared differences, in float64. Features of images have KID.
+// Columns of a table should have the same scale, because the kernel depends on distances alone. The time grows with the
+// square of the number of points. If a set has more than o.Limit points, Limit random ones are used, with a warning.
+// The median is that of at most 1000 points of each set. It is an error if it is zero.
 func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
 	if o.Limit == 0 {
 		o.Limit = 5000
@@ -86,7 +82,7 @@ func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
 	return r, nil
 }
 
-// choose returns n rows of x, [m, d], without repetition.
+// choose returns n different rows of x, [m, d].
 func choose(x []float32, d, n int, seed, set uint64) []float32 {
 	out := make([]float32, 0, n*d)
 	for _, i := range random.New(seed, "metrics/mmd", set).Perm(len(x) / d)[:n] {
@@ -103,8 +99,7 @@ func squaredDistance(x, y []float32) (s float64) {
 	return s
 }
 
-// medianDistance is the median over the pairs of different points of a and b
-// together.
+// medianDistance is the median over the pairs of different points of a and b together.
 func medianDistance(a, b []float32, d int, seed uint64) float64 {
 	var all []float32
 	for s, x := range [][]float32{a, b} {
@@ -115,7 +110,7 @@ func medianDistance(a, b []float32, d int, seed uint64) float64 {
 	}
 	n := len(all) / d
 	squares := make([]float64, n*(n-1)/2)
-	parallel(n, func(i int) {
+	linalg.Parallel(n, func(i int) {
 		for j := range i {
 			squares[i*(i-1)/2+j] = squaredDistance(all[i*d:(i+1)*d], all[j*d:(j+1)*d])
 		}
@@ -125,13 +120,12 @@ func medianDistance(a, b []float32, d int, seed uint64) float64 {
 	return (math.Sqrt(squares[(k-1)/2]) + math.Sqrt(squares[k/2])) / 2
 }
 
-// gaussSums are the sums of exp(-|x-y|²/(sigma·4ⁱ)), i from -2 to 2, over the
-// pairs of a point of a and one of b; where triangle is set, of two different
-// points of a, each pair once.
+// gaussSums returns the sums of exp(-|x-y|²/(sigma·4ⁱ)), for i from -2 to 2, over the pairs of a point of a and a point
+// of b. If triangle is set, it sums over the pairs of different points of a, each counted once.
 func gaussSums(a, b []float32, d int, sigma float64, triangle bool) [5]float64 {
 	n, m := len(a)/d, len(b)/d
 	tiles := make([][5]float64, (n+mmdTile-1)/mmdTile)
-	parallel(len(tiles), func(t int) {
+	linalg.Parallel(len(tiles), func(t int) {
 		for i := t * mmdTile; i < min((t+1)*mmdTile, n); i++ {
 			x, to := a[i*d:(i+1)*d], m
 			if triangle {
@@ -139,7 +133,7 @@ func gaussSums(a, b []float32, d int, sigma float64, triangle bool) [5]float64 {
 			}
 			var row [5]float64
 			for j := range to {
-				// The fourth power of a kernel is the one of half its bandwidth.
+				// The fourth power of a kernel is the kernel of half the bandwidth.
 				v := portable.Exp(-squaredDistance(x, b[j*d:(j+1)*d]) / (16 * sigma))
 				for s := 4; ; s-- {
 					row[s] += v

@@ -45,7 +45,7 @@ func TestMMDKnown(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const n, d = 150, 3
 	a, b := points(r, n, d), points(r, n, d)
-	// Of a set and itself: -2/n·(1 - mean k), a little below zero.
+	// For a set and itself it is -2/n·(1 - mean k), slightly below zero.
 	if v := mmd(a, a, d).Value; v > 0 || v < -2.0/n {
 		t.Errorf("a set against itself: %g", v)
 	}
@@ -54,9 +54,9 @@ func TestMMDKnown(t *testing.T) {
 		t.Errorf("%+v one way, %+v the other", ab, ba)
 	}
 	if math.Abs(ab.Value) > 0.01 {
-		t.Errorf("two draws of one distribution: %g", ab.Value)
+		t.Errorf("two samples of one distribution: %g", ab.Value)
 	}
-	// The unit of the points is the bandwidth's, and not the value's.
+	// The bandwidth has the unit of the points, and the value does not depend on it.
 	scale := func(x []float32) []float32 {
 		y := slices.Clone(x)
 		for i := range y {
@@ -67,8 +67,8 @@ func TestMMDKnown(t *testing.T) {
 	if s := mmd(scale(a), scale(b), d); s.Value != ab.Value || s.Bandwidth != ab.Bandwidth*(1<<20) {
 		t.Errorf("%+v, %+v in another unit", ab, s)
 	}
-	// Two tight clusters far apart: k is 1 within and exp(-1/2·(1/s)²) between, at
-	// s times the distance.
+	// For two clusters of coinciding points, k is 1 within a cluster, and exp(-1/2·(1/s)²) between them if the bandwidth
+	// is s times their distance.
 	near, far := make([]float32, 40), make([]float32, 40)
 	for i := range far {
 		far[i] = 1

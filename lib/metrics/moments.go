@@ -8,50 +8,47 @@ import (
 	"vapo/lib/linalg"
 )
 
-// Moments are the count, mean and scatter matrix of a set of vectors, in a form
-// that can be built from shards and merged: what is kept is
+// Moments are the count, mean and scatter matrix of a set of vectors. They can be computed from shards and merged. The
+// scatter matrix is
 //
 //	M2 = Σ (x - mean)(x - mean)ᵀ
 //
-// and never Σ x xᵀ, whose difference from N·mean·meanᵀ cancels.
+// and not Σ x xᵀ, since the difference of that from N·mean·meanᵀ would cancel.
 type Moments struct {
 	n    int64
 	d    int
 	mean []float64 // [d]
-	m2   []float64 // [d, d], symmetric, both triangles; of published moments the covariance
-	// published are moments from statistics without their N: they can be
-	// compared, but nothing can be added to them.
+	m2   []float64 // [d, d], symmetric, both triangles; the covariance if published is set
+	// published marks moments from statistics without N. They can be compared, but nothing can be added to them.
 	published bool
 }
 
-// errPublished is why published moments do not grow.
+// errPublished is the error of additions to published moments.
 var errPublished = errors.New("moments: nothing can be added to published statistics, whose N is not known")
 
-// addBlock is how many rows Add takes at a time: enough for the product to be
-// the cost, and with the vector that addRows adds a multiple of the 256 terms that
-// products sum at a time. The results' bits depend on it.
+// addBlock is the number of rows that Add processes at a time: enough for the product to dominate the cost. Together
+// with the vector that addRows appends, it is a multiple of the 256 terms of a run in linalg's products. Results depend
+// on it in their last bits.
 const addBlock = 1023
 
-// strip is how many features Add takes at a time on a core.
+// strip is the number of features that a core processes at a time in Add.
 const strip = 64
 
-// NewMoments returns the moments of no vectors of d components.
+// NewMoments returns the moments of an empty set of vectors of d components.
 func NewMoments(d int) *Moments {
 	return &Moments{d: d, mean: make([]float64, d), m2: make([]float64, d*d)}
 }
 
-// NewMomentsOf returns the moments that published statistics tell: mean, [d],
-// and the unbiased covariance cov, [d, d] (mu and sigma of the files that FID
-// tools share), of n vectors, n = 0 where that is not known. Values must be
-// finite, and cov symmetric to 1e-6 of its largest diagonal value; what is
-// kept is the mean of its triangles.
+// NewMomentsOf returns the moments for published statistics: the mean, [d], and the unbiased covariance cov, [d, d], of
+// n vectors (mu and sigma in the files that FID tools share). n = 0 means that the number of vectors is unknown. Values
+// must be finite, and cov symmetric within 1e-6 of its largest diagonal value. The mean of its triangles is used.
 func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
 	d := len(mean)
 	if d < 1 || len(cov) != d*d {
 		return nil, fmt.Errorf("moments: a covariance of %d values for a mean of %d, expected %d", len(cov), d, d*d)
 	}
 	if n < 0 || n == 1 {
-		return nil, fmt.Errorf("moments: statistics of %d vectors, expected at least 2, or 0 for a number that is not known", n)
+		return nil, fmt.Errorf("moments: statistics of %d vectors, expected at least 2, or 0 for an unknown number", n)
 	}
 	for i, v := range mean {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -86,20 +83,19 @@ func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
 	return m, nil
 }
 
-// symmetric is how far the triangles of a published covariance may differ.
+// symmetric is the tolerance for differences between the triangles of a published covariance.
 const symmetric = 1e-6
 
-// N is the number of vectors seen; 0 also where published statistics do not tell it.
+// N returns the number of vectors, or 0 for published statistics without it.
 func (m *Moments) N() int64 { return m.n }
 
-// Dim is the number of components of a vector.
+// Dim returns the number of components of a vector.
 func (m *Moments) Dim() int { return m.d }
 
 // Mean returns a copy of the mean, [d].
 func (m *Moments) Mean() []float64 { return append([]float64(nil), m.mean...) }
 
-// Cov returns the unbiased covariance M2/(N-1), [d, d], as NumPy's cov does.
-// It is zero for fewer than two vectors.
+// Cov returns the unbiased covariance M2/(N-1), [d, d], as NumPy's cov does. It is zero for fewer than two vectors.
 func (m *Moments) Cov() []float64 {
 	c := make([]float64, m.d*m.d)
 	switch {
@@ -113,9 +109,8 @@ func (m *Moments) Cov() []float64 {
 	return c
 }
 
-// Add takes in rows, [n, d] row-major in any unit, as networks compute them;
-// all sums are taken in float64. All values must be finite; on error nothing
-// was added.
+// Add adds rows, [n, d], row-major, in any unit. Sums are taken in float64. A value that is not finite is an error.
+// After an error, the moments are unchanged.
 func (m *Moments) Add(rows []float32) error {
 	if m.published {
 		return errPublished
@@ -137,8 +132,8 @@ func (m *Moments) Add(rows []float32) error {
 		hi := min(lo+addBlock, n)
 		m.addRows(rows[lo*m.d:hi*m.d], w)
 	}
-	parallel((m.d+strip-1)/strip, func(t int) {
-		for lo := 0; lo <= t*strip; lo += strip { // square by square, which a cache holds
+	linalg.Parallel((m.d+strip-1)/strip, func(t int) {
+		for lo := 0; lo <= t*strip; lo += strip { // square by square, so that caches can hold both triangles
 			for i := t * strip; i < min((t+1)*strip, m.d); i++ {
 				for j := lo; j < min(lo+strip, i); j++ {
 					m.m2[i*m.d+j] = m.m2[j*m.d+i]
@@ -149,26 +144,25 @@ func (m *Moments) Add(rows []float32) error {
 	return nil
 }
 
-// addWork is what a block of rows takes.
+// addWork is the working memory for a block of rows.
 type addWork struct {
-	deviations []float64 // [rows + 1, d], of the rows from the block's mean, then one vector more
-	mean       []float64 // [d] of the block
+	deviations []float64 // [rows + 1, d], of the rows from the block's mean, and one more vector
+	mean       []float64 // [d], of the block
 }
 
 func newAddWork(d, rows int) *addWork {
 	return &addWork{deviations: make([]float64, (rows+1)*d), mean: make([]float64, d)}
 }
 
-// addRows adds a block of rows, to the upper triangle of M2 alone. It is the
-// update of Merge with M2 of the block never written down: as a product of the
-// deviations it goes to m.m2 at once, and the outer product of the difference
-// of the means is that of one more vector.
+// addRows adds a block of rows, to the upper triangle of M2 alone. It is the update of merge without an M2 of the
+// block: the product of the deviations is added to m.m2 directly. The outer product of the difference of the means is
+// the contribution of one more vector.
 func (m *Moments) addRows(x []float32, w *addWork) {
 	d, n := m.d, len(x)/m.d
 	before, added := float64(m.n), float64(n)
 	total := before + added
 	weight := math.Sqrt(before * added / total)
-	parallel((d+strip-1)/strip, func(t int) {
+	linalg.Parallel((d+strip-1)/strip, func(t int) {
 		lo, hi := t*strip, min((t+1)*strip, d)
 		mean := w.mean[lo:hi]
 		clear(mean)
@@ -200,9 +194,9 @@ func (m *Moments) addRows(x []float32, w *addWork) {
 	linalg.AddGram(k, d, w.deviations, d, m.m2, d)
 }
 
-// Merge takes in what other has seen; other is unchanged. Merging is
-// associative and commutative up to rounding (about 1e-13 relative); results
-// that must be equal to the bit merge shards in one fixed order.
+// Merge adds the vectors of other, which is unchanged. Merging is associative and commutative up to rounding, about
+// 1e-13 relative. To get the same bits, merge shards in a fixed order. It is an error if the dimensions differ or
+// either side is published. After an error, the moments are unchanged.
 func (m *Moments) Merge(other *Moments) error {
 	if other == nil {
 		return errors.New("moments: merge of nothing")

@@ -12,7 +12,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// momentsClose compares to tol, relative to the scale of the data.
+// momentsClose requires that a and b agree within tol, relative to the scale of the data.
 func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 	t.Helper()
 	if a.n != b.n {
@@ -35,8 +35,7 @@ func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 	}
 }
 
-// Merging is associative and commutative, and adding in any pieces gives the
-// same moments, to 1e-12.
+// Merging is associative and commutative, and adding vectors in any pieces gives the same moments, within 1e-12.
 func TestMomentsMergeIsAssociative(t *testing.T) {
 	for trial := range 60 {
 		r := rand.New(rand.NewPCG(uint64(trial), 5))
@@ -87,7 +86,7 @@ func TestMomentsMergeIsAssociative(t *testing.T) {
 	}
 }
 
-// The moments and the distance have the same bits on one core and on several.
+// Moments and distance have the same bits on one core and on several.
 func TestFrechetBitsDoNotDependOnCores(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	const d = 300
@@ -133,7 +132,8 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if unknown.N() != 0 || unknown.Dim() != d || !slices.Equal(unknown.Cov(), x.Cov()) || !slices.Equal(unknown.Mean(), x.Mean()) {
+	same := slices.Equal(unknown.Cov(), x.Cov()) && slices.Equal(unknown.Mean(), x.Mean())
+	if unknown.N() != 0 || unknown.Dim() != d || !same {
 		t.Errorf("without N: N=%d, covariance %v, want %v", unknown.N(), unknown.Cov(), x.Cov())
 	}
 	for _, m := range []*Moments{known, unknown} {
@@ -143,21 +143,21 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 			}
 		}
 	}
-	// Of what cannot be known nothing is said, and the other side's warning stays.
-	few := momentsOf(t, normals(r, d, d, 0, 2), d)
+	// An unknown N gives no warning, and does not suppress that of the other side.
+	singular := momentsOf(t, normals(r, d, d, 0, 2), d)
 	if f, err := FrechetDistance(unknown, unknown); err != nil || len(f.Warnings) > 0 || f.Value > 1e-12 {
 		t.Errorf("published statistics against themselves: %v, %v", f, err)
 	}
-	if f, err := FrechetDistance(unknown, few); err != nil || len(f.Warnings) != 1 {
-		t.Errorf("few vectors against published statistics: %v, %v", f, err)
+	if f, err := FrechetDistance(unknown, singular); err != nil || len(f.Warnings) != 1 {
+		t.Errorf("d vectors against published statistics: %v, %v", f, err)
 	}
-	// A singular one, without an N that would tell.
-	sparse, err := NewMomentsOf(0, few.Mean(), few.Cov())
+	// A singular covariance is recognised even if N is unknown.
+	sparse, err := NewMomentsOf(0, singular.Mean(), singular.Cov())
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, err1 := FrechetDistance(sparse, y)
-	b, err2 := FrechetDistance(few, y)
+	b, err2 := FrechetDistance(singular, y)
 	if err1 != nil || err2 != nil || relative(a.Value, b.Value) > 1e-9 || a.Route != "pivoted" && b.Route != "pivoted" {
 		t.Errorf("a singular covariance: %v without N, %v with, %v, %v", a, b, err1, err2)
 	}
@@ -168,7 +168,7 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 		t.Error("published statistics were merged")
 	}
 	if err := known.Add(make([]float32, d)); err != nil || known.N() != n+1 {
-		t.Errorf("a vector for statistics with an N: N=%d, %v", known.N(), err)
+		t.Errorf("adding a vector to statistics with a known N: N=%d, %v", known.N(), err)
 	}
 }
 
@@ -196,14 +196,14 @@ func TestMomentsOfRefuses(t *testing.T) {
 	}
 	m, err := NewMomentsOf(0, []float64{1, 2}, []float64{1, 0.5, 0.5 + 5e-7, 1})
 	if err != nil || m.Cov()[1] != m.Cov()[2] {
-		t.Errorf("triangles apart by rounding: %v, %v", m, err)
+		t.Errorf("triangles that differ by rounding: %v, %v", m, err)
 	}
 }
 
 func TestMomentsAgreeWithTwoPasses(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	const n, d = 1000, 4
-	// An offset a million times the spread: sums of squares would lose it all.
+	// The mean is a million times the standard deviation: sums of squares would lose all digits.
 	x := normals(r, n, d, 1e6, 1)
 	m := momentsOf(t, x, d)
 	cov := m.Cov()
@@ -220,7 +220,7 @@ func TestMomentsAgreeWithTwoPasses(t *testing.T) {
 	}
 }
 
-func TestMomentsErrorsLeaveThemAlone(t *testing.T) {
+func TestMomentsAreUnchangedAfterErrors(t *testing.T) {
 	m := momentsOf(t, []float64{1, 2, 3, 4}, 2)
 	before := *m
 	if err := m.Add([]float32{1, 2, 3}); err == nil {

@@ -7,31 +7,30 @@ import (
 	"vapo/lib/linalg"
 )
 
-// A Neighbour is one of the reference images nearest to a query.
+// Neighbour is one of the reference images nearest to a query.
 type Neighbour struct {
 	Index    int     // in the reference set
-	Distance float64 // L2, in grey levels (0..255): sqrt(Σ (q-r)²)
+	Distance float64 // Euclidean, in grey levels (0 to 255): sqrt(Σ (q-r)²)
 }
 
-// Tile sizes of Nearest, and the number of pixels whose centred products sum
-// to at most 2^24 in magnitude: 1024 · 128².
 const (
 	queryTile = 128
 	refTile   = 512
+	// exactDots is the number of centred pixels whose products always have a sum of at most 2^24 in magnitude: 1024 ·
+	// 128².
 	exactDots = 1024
 )
 
-// Nearest returns, for each query, its k nearest references by Euclidean
-// distance in pixel space, nearest first, ties by lower index.
+// Nearest returns the k nearest references of each query by Euclidean distance in pixel space, nearest first, with ties
+// in the order of the index.
 //
-//	queries: [n, d], refs: [m, d], uint8
+//	queries: [n, d], refs: [m, d], pixels; k: 1 to m
 //
-// Distances are exact whatever the order of summation: pixels
-// centred to [-128, 127] have products of at most 2^14, so float32 holds sums of
-// 1024 of them without rounding, and longer rows are taken in pieces.
+// Distances are exact. Products of pixels that are centred to [-128, 127] are at most 2^14, so float32 represents sums
+// of 1024 of them without rounding. Longer rows are divided.
 //
-// Note: float64 or integer loops were rejected; in float32 the work is a matrix
-// product, several times faster, and exactness costs nothing.
+// Note: loops in float64 or integers were rejected. In float32 the work is a matrix product, which is several times
+// faster and just as exact.
 func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 	if d < 1 || len(queries)%d != 0 || len(refs)%d != 0 {
 		return nil, fmt.Errorf("nearest neighbours: %d and %d bytes are no sets of images of %d", len(queries), len(refs), d)
@@ -41,22 +40,22 @@ func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 		return nil, fmt.Errorf("nearest neighbours: %d of %d references", k, m)
 	}
 	refNorms := make([]int64, m)
-	parallel((m+refTile-1)/refTile, func(t int) {
+	linalg.Parallel((m+refTile-1)/refTile, func(t int) {
 		for i := t * refTile; i < min((t+1)*refTile, m); i++ {
 			refNorms[i] = centredNorm(refs[i*d : (i+1)*d])
 		}
 	})
 	out := make([][]Neighbour, n)
-	parallel((n+queryTile-1)/queryTile, func(t int) {
+	linalg.Parallel((n+queryTile-1)/queryTile, func(t int) {
 		lo, hi := t*queryTile, min((t+1)*queryTile, n)
 		w := nearestWork{
 			q: make([]float32, queryTile*exactDots), r: make([]float32, refTile*exactDots),
 			dot: make([]float32, queryTile*refTile), sum: make([]int64, queryTile*refTile),
 		}
-		best := make([][]candidate, hi-lo)
+		best := make([][]candidate[int64], hi-lo)
 		norms := make([]int64, hi-lo)
 		for i := range best {
-			best[i] = make([]candidate, 0, k+1)
+			best[i] = make([]candidate[int64], 0, k)
 			norms[i] = centredNorm(queries[(lo+i)*d : (lo+i+1)*d])
 		}
 		for r := 0; r < m; r += refTile {
@@ -65,8 +64,7 @@ func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 			for i := range best {
 				row := w.sum[i*(rhi-r) : (i+1)*(rhi-r)]
 				for j, dot := range row {
-					c := candidate{index: r + j, square: norms[i] + refNorms[r+j] - 2*dot}
-					best[i] = insert(best[i], c, k)
+					best[i] = insert(best[i], candidate[int64]{norms[i] + refNorms[r+j] - 2*dot, r + j})
 				}
 			}
 		}
@@ -77,24 +75,6 @@ func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 		}
 	})
 	return out, nil
-}
-
-type candidate struct {
-	index  int
-	square int64
-}
-
-// insert keeps list sorted and at most k long. Candidates come in order of
-// index, so a tie goes after what is there.
-func insert(list []candidate, c candidate, k int) []candidate {
-	if len(list) == k && c.square >= list[k-1].square {
-		return list
-	}
-	list = append(list, c)
-	for i := len(list) - 1; i > 0 && list[i].square < list[i-1].square; i-- {
-		list[i], list[i-1] = list[i-1], list[i]
-	}
-	return list[:min(len(list), k)]
 }
 
 type nearestWork struct {
@@ -117,7 +97,7 @@ func (w *nearestWork) dots(q, r []uint8, d int) {
 	}
 }
 
-// centre copies columns at..at+width of x, [n, d], to dst, [n, width], less 128.
+// centre writes columns [at, at+width) of x, [n, d], minus 128 to dst, [n, width].
 func centre(dst []float32, x []uint8, d, at, width int) {
 	for i := range len(x) / d {
 		src := x[i*d+at : i*d+at+width]

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// Against a search in integers, across tile edges and
-// across the width up to which float32 sums are exact.
+// Nearest agrees with a search in integers, beyond the size of a tile and the width up to which float32 sums are exact.
 func TestNearestIsExact(t *testing.T) {
 	for _, tc := range []struct{ n, m, d, k, levels int }{
-		{1, 1, 1, 1, 256}, {5, 700, 3, 4, 4}, {130, 520, 17, 3, 256}, {3, 40, 1024, 2, 256}, {3, 40, 1025, 2, 256}, {4, 30, 3072, 5, 2},
+		{1, 1, 1, 1, 256}, {5, 700, 3, 4, 4}, {130, 520, 17, 3, 256},
+		{3, 40, 1024, 2, 256}, {3, 40, 1025, 2, 256}, {4, 30, 3072, 5, 2},
 	} {
 		r := rand.New(rand.NewPCG(uint64(tc.n), uint64(tc.d)))
 		bytes := func(n int) []uint8 {

@@ -1,10 +1,14 @@
 package metrics
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
 
-// vectors checks that x, called set in the metric called what, is a whole
-// number of rows of d finite components, least of them or more, and returns
-// how many there are.
+	"vapo/lib/linalg"
+)
+
+// vectors returns the number of rows of x. It is an error if x is not a whole number of rows of d finite components, or
+// has fewer than least rows. what and set name the metric and its argument in the message.
 func vectors(what, set string, x []float32, d, least int) (int, error) {
 	if d < 1 || len(x)%d != 0 {
 		return 0, fmt.Errorf("%s: %s set of %d values is no whole number of rows of %d", what, set, len(x), d)
@@ -21,8 +25,7 @@ func vectors(what, set string, x []float32, d, least int) (int, error) {
 	return n, nil
 }
 
-// meanRow is the mean of the rows of x, [n, d]. The sums are taken row after
-// row.
+// meanRow returns the mean of the rows of x, [n, d], summed in their order.
 func meanRow(x []float32, d int) []float64 {
 	mean := make([]float64, d)
 	for lo := 0; lo < len(x); lo += d {
@@ -37,8 +40,7 @@ func meanRow(x []float32, d int) []float64 {
 	return mean
 }
 
-// momentsOfRows are the moments of the rows of x, [n, d] and finite, that index
-// lists, added in that order.
+// momentsOfRows returns the moments of the rows of x, [n, d], that index lists, added in that order.
 func momentsOfRows(x []float32, d int, index []int) (*Moments, error) {
 	m := NewMoments(d)
 	rows := make([]float32, min(len(index), addBlock)*d)
@@ -54,20 +56,14 @@ func momentsOfRows(x []float32, d int, index []int) (*Moments, error) {
 	return m, nil
 }
 
-// distancesAtOnce calls work(i) for each i < n and returns the first error by i. Parts
-// of a Fréchet distance are one core's, or wait for memory, so some run side by side;
-// few, as each holds about eight matrices of d² values (0.3 GB for Inception's
-// features).
+// distancesAtOnce calls work(i) for each i < n and returns the error of the lowest i that fails. Parts of a Fréchet
+// distance run on one core or wait for memory, so several are computed concurrently. Their number is limited, since
+// each holds about eight matrices of d² values (0.3 GB for Inception's features).
 func distancesAtOnce(n int, work func(i int) error) error {
-	const few = 4
+	const concurrent = 4
 	errs := make([]error, n)
-	for lo := 0; lo < n; lo += few {
-		parallel(min(few, n-lo), func(i int) { errs[lo+i] = work(lo + i) })
+	for lo := 0; lo < n; lo += concurrent {
+		linalg.Parallel(min(concurrent, n-lo), func(i int) { errs[lo+i] = work(lo + i) })
 	}
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }

@@ -21,13 +21,13 @@ import (
 )
 
 var (
-	withSciPy   = flag.Bool("scipy", false, "time moments and the Fréchet distance beside python3-scipy (see make bench)")
-	sciPyRounds = flag.Int("scipy-rounds", 3, "turns that everybody gets")
+	withSciPy   = flag.Bool("scipy", false, "compare the times of moments and distances with python3-scipy (make bench)")
+	sciPyRounds = flag.Int("scipy-rounds", 3, "number of alternating measurements")
 )
 
 const python = "/usr/bin/python3" // where Debian's packages are
 
-// sciPy is a process that does one job each time it is told to.
+// sciPy is a process that runs its job once for each line of input.
 type sciPy struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -83,7 +83,7 @@ func (p *sciPy) turn(t *testing.T) (seconds, value float64) {
 	return r.Seconds, r.Value
 }
 
-// likeFeatures draws n vectors as networks give them: correlated, none below zero, of unequal spread.
+// likeFeatures draws n vectors that resemble features of a network: correlated, nonnegative, with unequal variances.
 func likeFeatures(seed uint64, n, d int, shift float32) []float32 {
 	r := rand.New(rand.NewPCG(seed, uint64(n)))
 	x := make([]float32, n*d)
@@ -116,12 +116,12 @@ func tempArray[T float32 | float64](t *testing.T, name string, values []T) strin
 	return f.Name()
 }
 
-// TestAgainstSciPy prints a row a case: the time here and of scipy.linalg.sqrtm(S1 @ S2) or of numpy.cov,
-// and how far the results are apart. Turns alternate, so that what else the machine does meets all alike; times are
-// medians, a ratio is the median of the ratios within a round. It asserts the agreement and nothing about time.
+// TestAgainstSciPy prints one row per case: our time, that of scipy.linalg.sqrtm(S1 @ S2) or numpy.cov, and the
+// relative difference of the results. Measurements alternate, so that other load affects both sides alike. Times are
+// medians, and so are ratios, of those within a round. The test asserts the agreement, but no times.
 func TestAgainstSciPy(t *testing.T) {
 	if !*withSciPy {
-		return // a measurement, asked for by make bench
+		return // a measurement for make bench
 	}
 	if err := exec.Command(python, "-c", "import scipy.linalg").Run(); err != nil {
 		t.Skip("python3-scipy is not installed (Debian: apt-get install python3-scipy)")
@@ -132,11 +132,11 @@ func TestAgainstSciPy(t *testing.T) {
 		them, version := startSciPy(t, args...)
 		if head {
 			fmt.Printf("SciPy %s, %d threads each\n", version, runtime.GOMAXPROCS(0))
-			fmt.Printf(form, "case", "ours s", "SciPy s", "ratio", "apart")
+			fmt.Printf(form, "case", "ours s", "SciPy s", "ratio", "difference")
 			head = false
 		}
 		var seconds, theirs, ratios []float64
-		var apart float64
+		var difference float64
 		start, before := time.Now(), machineSeconds()-processSeconds(os.Getpid(), them.cmd.Process.Pid)
 		for range *sciPyRounds {
 			their, want := them.turn(t)
@@ -144,7 +144,7 @@ func TestAgainstSciPy(t *testing.T) {
 			got := job()
 			s := time.Since(start).Seconds()
 			theirs, seconds, ratios = append(theirs, their), append(seconds, s), append(ratios, their/s)
-			apart = math.Max(apart, relative(got, want))
+			difference = math.Max(difference, relative(got, want))
 		}
 		others := machineSeconds() - processSeconds(os.Getpid(), them.cmd.Process.Pid) - before
 		mark := ""
@@ -152,9 +152,9 @@ func TestAgainstSciPy(t *testing.T) {
 			mark = fmt.Sprintf("  not trustworthy: others took %.0f%% of the machine", 100*share)
 		}
 		fmt.Printf(form, name, fmt.Sprintf("%.3f", middle(seconds)), fmt.Sprintf("%.3f", middle(theirs)),
-			fmt.Sprintf("%.1fx", middle(ratios)), fmt.Sprintf("%.1e", apart)+mark)
-		if apart > tolerance {
-			t.Errorf("%s: relative difference %.2g, expected at most %g", name, apart, tolerance)
+			fmt.Sprintf("%.1fx", middle(ratios)), fmt.Sprintf("%.1e", difference)+mark)
+		if difference > tolerance {
+			t.Errorf("%s: relative difference %.2g, expected at most %g", name, difference, tolerance)
 		}
 	}
 	for _, c := range []struct{ d, n int }{{768, 5000}, {2048, 10000}, {2048, 2100}} { // the last is nearly singular
@@ -189,20 +189,20 @@ func TestAgainstSciPy(t *testing.T) {
 	}, "moments", fmt.Sprint(d), tempArray(t, "rows", rows))
 }
 
-// quiet is the share of the machine that others may take.
+// quiet is the largest share of the machine that other processes may take.
 const quiet = 0.04
 
-// machineSeconds is the processor time that all processes have taken; 0 where /proc does not tell.
+// machineSeconds is the processor time that all processes have used, or 0 if there is no /proc.
 func machineSeconds() float64 {
 	line, _, _ := strings.Cut(procFile("/proc/stat"), "\n")
 	f := strings.Fields(line)
 	return ticks(f, 1, 4) + ticks(f, 6, 9) // without idle and waiting
 }
 
-// processSeconds is what these processes have taken of it.
+// processSeconds is the processor time that the given processes have used.
 func processSeconds(pids ...int) (sum float64) {
 	for _, pid := range pids {
-		_, rest, _ := strings.Cut(procFile(fmt.Sprintf("/proc/%d/stat", pid)), ") ") // the name may hold anything
+		_, rest, _ := strings.Cut(procFile(fmt.Sprintf("/proc/%d/stat", pid)), ") ") // skips the process's name
 		sum += ticks(strings.Fields(rest), 11, 13)
 	}
 	return sum
@@ -213,7 +213,7 @@ func procFile(path string) string {
 	return string(raw)
 }
 
-// ticks adds up fields that count hundredths of a second.
+// ticks returns the sum in seconds of fields that count hundredths of a second.
 func ticks(f []string, from, to int) (sum float64) {
 	for _, v := range f[min(from, len(f)):min(to, len(f))] {
 		x, _ := strconv.ParseFloat(v, 64)

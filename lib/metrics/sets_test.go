@@ -63,7 +63,7 @@ func readSets(t *testing.T) (g goldenSets) {
 	return g
 }
 
-// goldenSet is the data of p, rounded to a multiple of grid unless that is zero.
+// goldenSet returns the data of p, rounded to multiples of grid unless that is zero.
 func goldenSet(p [6]float64, grid float64) (x []float32, d int) {
 	values, d := goldenData(p)
 	if grid > 0 {
@@ -74,13 +74,12 @@ func goldenSet(p [6]float64, grid float64) (x []float32, d int) {
 	return single(values), d
 }
 
-// closeTo reports whether got is want to tol, relative to want or to 1 if that is more.
+// closeTo reports whether got equals want within tol times the larger of |want| and 1.
 func closeTo(got, want, tol float64) bool {
 	return math.Abs(got-want) <= tol*max(1, math.Abs(want))
 }
 
-// sameOnAnyCores runs f on one and on four processors; the results are equal to
-// the bit.
+// sameOnAnyCores requires that f has the same result on one processor and on four.
 func sameOnAnyCores[T any](t *testing.T, f func() (T, error)) {
 	t.Helper()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
@@ -97,7 +96,7 @@ func sameOnAnyCores[T any](t *testing.T, f func() (T, error)) {
 	}
 }
 
-// refuses wants an error that contains each of the words.
+// refuses requires an error that contains each of the words.
 func refuses(t *testing.T, name string, err error, words ...string) {
 	t.Helper()
 	if err == nil {
@@ -118,5 +117,5 @@ func warns(t *testing.T, name string, warnings []string, word string) {
 	}
 }
 
-// notFinite is [4, 2] with an infinity in row 2, column 1.
+// notFinite returns a set [4, 2] with an infinity in row 2, column 1.
 func notFinite() []float32 { return []float32{1, 2, 3, 4, 5, float32(math.Inf(1)), 7, 8} }

@@ -5,37 +5,32 @@ import (
 	"math"
 	"slices"
 
+	"vapo/lib/linalg"
 	"vapo/lib/random"
 )
 
-// SlicedW2 is the sliced 2-Wasserstein distance between two point sets, each
-// point having equal weight in its set (Bonneel et al. 2015):
+// SlicedW2 is the sliced 2-Wasserstein distance between two sets of points with equal weights (Bonneel et al. 2015), in
+// the unit of the points:
 //
 //	sqrt(mean over directions θ of W2(θ·a, θ·b)²)
 //
-// The directions, uniform on the sphere, are a function of (seed, index), so
-// two calls with one seed use the same ones. The unit is that of the points.
+//	a: [na, d], b: [nb, d], row-major, finite, at least 1 point each
+//	projections: the number of directions; the error of the mean falls with its square root
 //
-//	a: [na, d], b: [nb, d], row-major; na and nb may differ
-//	projections: how many directions; the error of the mean falls as its root
-//
-// In one dimension W2 is exact: the L2 distance of the quantile functions.
+// The directions are uniform on the sphere and a function of (seed, index), so calls with the same seed use the same
+// ones. W2 of the projections is exact: the L2 distance of their quantile functions.
 func SlicedW2(a, b []float32, d, projections int, seed uint64) (float64, error) {
-	if d < 1 || len(a) == 0 || len(b) == 0 || len(a)%d != 0 || len(b)%d != 0 {
-		return 0, fmt.Errorf("sliced w2: %d against %d values are no sets of points of dimension %d", len(a), len(b), d)
+	if _, err := vectors("sliced w2", "first", a, d, 1); err != nil {
+		return 0, err
+	}
+	if _, err := vectors("sliced w2", "second", b, d, 1); err != nil {
+		return 0, err
 	}
 	if projections < 1 {
 		return 0, fmt.Errorf("sliced w2: %d directions, at least 1 is needed", projections)
 	}
-	for s, set := range [][]float32{a, b} {
-		for i, v := range set {
-			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-				return 0, fmt.Errorf("sliced w2: point %d of set %d is not finite", i/d, s+1)
-			}
-		}
-	}
 	squares := make([]float64, projections)
-	parallel(projections, func(k int) {
+	linalg.Parallel(projections, func(k int) {
 		dir := make([]float64, d)
 		random.New(seed, "metrics/sliced-w2", uint64(k)).Normal64(dir)
 		var norm float64
@@ -72,8 +67,8 @@ func project(x []float32, dir []float64) []float64 {
 	return out
 }
 
-// w2Squared integrates the squared difference of the quantile functions of two
-// sorted samples. Probabilities are counted in units of 1/(na·nb): exact.
+// w2Squared integrates the squared difference of the quantile functions of two sorted samples. Probabilities are exact
+// multiples of 1/(na·nb).
 func w2Squared(a, b []float64) float64 {
 	na, nb := int64(len(a)), int64(len(b))
 	var sum float64

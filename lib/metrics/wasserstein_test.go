@@ -31,15 +31,8 @@ func TestW2AgreesWithNumPy(t *testing.T) {
 	for _, g := range readGolden(t).W2 {
 		x, _ := goldenData(g.A)
 		y, _ := goldenData(g.B)
-		to32 := func(x []float64) []float32 {
-			out := make([]float32, len(x))
-			for i, v := range x {
-				out[i] = float32(v)
-			}
-			return out
-		}
-		// In one dimension every direction is ±1: the sliced distance is W2.
-		if w := sliced(t, to32(x), to32(y), 1); relative(w, g.Value) > 1e-12 {
+		// In one dimension every direction is ±1, so the sliced distance is W2.
+		if w := sliced(t, single(x), single(y), 1); relative(w, g.Value) > 1e-12 {
 			t.Errorf("W2 = %.15g, NumPy has %.15g", w, g.Value)
 		}
 	}
@@ -57,7 +50,7 @@ func TestSlicedW2Properties(t *testing.T) {
 		if ba := sliced(t, b, a, d); relative(ab, ba) > 1e-12 {
 			t.Errorf("%g one way, %g the other", ab, ba)
 		}
-		// Repeating every point changes nothing, and takes the unequal route.
+		// Repeating every point changes nothing, although the sets have different sizes then.
 		if w := sliced(t, slices.Concat(a, a, a), b, d); relative(w, ab) > 1e-12 {
 			t.Errorf("%g with each point three times, %g with each once", w, ab)
 		}
@@ -99,7 +92,7 @@ func TestSlicedW2OfATranslation(t *testing.T) {
 	}
 }
 
-// The number of processors changes nothing, to the bit.
+// The result does not depend on the number of processors.
 func TestSlicedW2IsDeterministic(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	a, b := points(r, 300, 4), points(r, 200, 4)

@@ -2,31 +2,31 @@ package microkernel
 
 import "fmt"
 
-// Window is what up to Columns neighbouring pixels of an image meet under the taps of a filter that leaves the image
-// its size: for every tap a shifted part of the image, with zeros where that is outside.
+// Window describes the input pixels that up to Columns consecutive output pixels read under a filter that preserves the
+// size of the image: for every tap a shifted part of the image, with zeros outside it.
 type Window struct {
 	cols    int
 	taps    []tap       // for AVX-512
 	vectors []vectorTap // for AVX2
-	lo, hi  int         // the elements of a channel that are read: [lo, hi)
+	hi      int         // elements [0, hi) of a channel are read
 }
 
-// tap is read by the assembly.
+// tap has the layout that the assembly reads.
 type tap struct {
 	offset int64     // in bytes, from the first pixel
-	masks  [4]uint16 // the pixels that meet the image, sixteen a mask
+	masks  [4]uint16 // the pixels that read the image, sixteen per mask
 }
 
-// vectorTap is a tap whose masks are vectors of eight. Its size keeps them from straddling lines of the cache.
+// vectorTap is a tap whose masks are vectors of eight. Its size keeps them from straddling cache lines.
 type vectorTap struct {
 	masks  [Columns / 8][8]int32
 	offset int64
-	part   int64 // a bit for each vector of which some pixel does not meet the image
+	part   int64 // a bit for each vector in which some pixel reads outside the image
 	_      [2]int64
 }
 
-// NewWindow makes the window of the pixels [first, first+cols) of images of h rows of w under a kh x kw filter, of
-// which padH and padW taps precede a pixel.
+// NewWindow describes the output pixels [first, first+cols) of images of h rows of w pixels under a kh x kw filter, for
+// a padding of padH rows and padW columns before the image.
 func NewWindow(h, w, kh, kw, padH, padW, first, cols int) Window {
 	return newWindow(h, w, kh, kw, padH, padW, first, cols, wideWindows)
 }
@@ -35,7 +35,7 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 	if cols < 1 || cols > Columns || first < 0 || first+cols > h*w {
 		panic(fmt.Sprintf("microkernel: window of the pixels from %d to %d in images of %d x %d", first, first+cols, h, w))
 	}
-	n := Window{cols: cols, lo: h * w}
+	n := Window{cols: cols}
 	for dy := -padH; dy < kh-padH; dy++ {
 		for dx := -padW; dx < kw-padW; dx++ {
 			t := tap{offset: int64(4 * (first + dy*w + dx))}
@@ -47,7 +47,7 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 				}
 				t.masks[j/16] |= 1 << (j % 16)
 				v.masks[j/8][j%8] = -1
-				n.lo, n.hi = min(n.lo, y*w+x), max(n.hi, y*w+x+1)
+				n.hi = max(n.hi, y*w+x+1)
 			}
 			for i, mask := range v.masks {
 				if mask == [8]int32{-1, -1, -1, -1, -1, -1, -1, -1} {
@@ -64,40 +64,40 @@ func newWindow(h, w, kh, kw, padH, padW, first, cols int, wide bool) Window {
 	return n
 }
 
-// Columns is the number of pixels of the window.
+// Columns returns the number of output pixels.
 func (w *Window) Columns() int { return w.cols }
 
-// Correlation is a product whose second factor is an image seen through a window: for r < Rows and j < the window's
-// pixels,
+// Correlation is a product whose second factor is an image read through a window: for r < Rows and j < the window's
+// columns,
 //
 //	c[r·Stride+j] = sum over channels and taps of a(r, channel·taps+tap)·b[channel·Plane + pixel j under tap]
 //
-// (plus c[r·Stride+j] where Add is set), bit for bit Product on copies of the shifted images. PrefersWindows tells
-// whether this machine can do it.
+// plus c[r·Stride+j] if Add is set. Its bits are those of Product on copies of the shifted images.
 type Correlation struct {
-	Channels, Plane int
-	Rows            int
-	Stride          int
-	Next            int
-	Add             bool
+	Channels, Plane int  // of the image; Plane is the distance between two channels
+	Rows            int  // of c
+	Stride          int  // from a row of c to the next
+	Next            int  // from a panel of a to the next
+	Add             bool // add to c instead of overwriting it
 }
 
-// manyRows is the number of rows from which on AVX2 computes faster on copies of the shifted images: then the copies
-// cost little for each row, and masked loads keep the arithmetic waiting, which those of AVX-512 do not.
+// manyRows is the number of rows from which AVX2 is faster on copies of the shifted images. The cost of the copies is
+// then spread over many rows, whereas masked loads delay the arithmetic. Those of AVX-512 do not.
 const manyRows = 65
 
-// PrefersWindows says whether Correlation can be computed on this machine, which takes AVX2, and is faster than Product
-// on copies of the shifted images.
+// PrefersWindows reports whether this machine can compute a Correlation, which requires AVX2, and does so faster than a
+// Product on copies of the shifted images.
 func PrefersWindows(rows, taps int) bool {
 	return wideWindows || hasWindows && (rows < manyRows || taps == 1)
 }
 
-// Multiply does the product; b begins with a channel's first pixel and c with the row of the window's first pixel.
+// Multiply computes the product in the layout of Product, with b [Channels, Plane]; c begins at the window's first
+// pixel. It panics if an operand is too short.
 func (p *Correlation) Multiply(w *Window, a, b, c []float32) {
 	k := p.Channels * max(len(w.taps), len(w.vectors))
 	if p.Channels < 1 || p.Rows < 1 || !hasWindows {
-		const expected = "microkernel: correlation of %d channels to %d rows, expected 1 or more and AVX2"
-		panic(fmt.Sprintf(expected, p.Channels, p.Rows))
+		const message = "microkernel: correlation of %d channels to %d rows, expected at least 1 and a machine with AVX2"
+		panic(fmt.Sprintf(message, p.Channels, p.Rows))
 	}
 	if len(a) < (p.Rows-1)/Panel*p.Next+k*Panel || len(b) < (p.Channels-1)*p.Plane+w.hi ||
 		len(c) < (p.Rows-1)*p.Stride+w.cols {

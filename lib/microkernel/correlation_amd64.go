@@ -1,6 +1,6 @@
 package microkernel
 
-// wideWindows says whether windows have masks of sixteen.
+// wideWindows reports whether windows have masks of sixteen.
 var hasWindows, wideWindows = hasAVX2, hasAVX512
 
 //go:noescape
@@ -29,7 +29,7 @@ func masked512(p *Correlation, w *Window, a, b, c []float32) {
 	add := flag(p.Add)
 	for r := 0; r < p.Rows; r += rows512 {
 		from, to, rows := &a[r/Panel*p.Next+r%Panel], &c[r*p.Stride], min(rows512, p.Rows-r)
-		switch { // and not a variable, through which the slices would escape
+		switch { // a function variable would make the slices escape
 		case vectors == 3 && rows <= 4:
 			masked4x3x16(p.Channels, from, &b[0], &w.taps[0], len(w.taps), p.Plane, to, p.Stride, rows, mask, add)
 		case vectors == 3:

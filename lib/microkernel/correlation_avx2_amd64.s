@@ -1,40 +1,30 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// The kernels of correlation_amd64.s on AVX2: R14 bytes from the window's first pixel on, for each of CX channels, R13
-// bytes apart, for each tap of the table at R8 (its masks, its offset in bytes and a bit for each vector of which the
-// mask is not whole). AX is the first vector. Most vectors are whole, and the branches to the others repeat with every
-// channel.
+// The kernels of correlation_amd64.s for AVX2. They start R14 bytes after the window's first pixel, at vector AX. Loops
+// run over CX channels, R13 bytes apart, and within a channel over the taps in the table at R8: the masks, an offset in
+// bytes, and a bit for each vector whose mask has gaps. Few vectors have, and the branches to them are the same in
+// every channel, so they are predicted.
 
 #define PROLOGUE \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; \
 	MOVQ plane+40(FP), R13; SHLQ $2, R13; MOVQ piece+48(FP), R14; ADDQ R14, DI; \
 	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ R14, AX; SHRQ $5, AX
+#define CHANNEL MOVQ BX, R8; MOVQ ntaps+32(FP), R12
+#define TAP MOVQ 192(R8), R9; SHRXQ AX, 200(R8), R15
 #define NEXT ADDQ $64, SI; ADDQ $224, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
+#define LASTVECTOR MOVQ add+88(FP), AX; MOVQ last+80(FP), R12; MASKY(R13); VMOVUPS (R13), Y14
 
 // func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
 //	stride, rows, last, add int)
 TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
 	PROLOGUE
-	ZEROY(Y0)
-	ZEROY(Y1)
-	ZEROY(Y2)
-	ZEROY(Y3)
-	ZEROY(Y4)
-	ZEROY(Y5)
-	ZEROY(Y6)
-	ZEROY(Y7)
-	ZEROY(Y8)
-	ZEROY(Y9)
-	ZEROY(Y10)
-	ZEROY(Y11)
+	ZEROY12
 channel:
-	MOVQ BX, R8
-	MOVQ ntaps+32(FP), R12
+	CHANNEL
 	PCALIGN $32
 loop:
-	MOVQ 192(R8), R9
-	SHRXQ AX, 200(R8), R15
+	TAP
 	TESTQ $1, R15
 	JNE part0
 	VMOVUPS (DI)(R9*1), Y12
@@ -47,19 +37,10 @@ loaded1:
 	JNE part2
 	VMOVUPS 64(DI)(R9*1), Y14
 loaded2:
-	ROWY3(0, Y0, Y1, Y2)
-	ROWY3(4, Y3, Y4, Y5)
-	ROWY3(8, Y6, Y7, Y8)
-	ROWY3(12, Y9, Y10, Y11)
+	ROWSY4x3
 	NEXT
-	MOVQ add+88(FP), AX
-	MOVQ last+80(FP), R12
-	MASKY(R13)
-	VMOVUPS (R13), Y14
-	OUTY3(Y0, Y1, Y2, X2)
-	OUTY3(Y3, Y4, Y5, X5)
-	OUTY3(Y6, Y7, Y8, X8)
-	OUTY3(Y9, Y10, Y11, X11)
+	LASTVECTOR
+	OUTSY4x3
 done:
 	VZEROUPPER
 	RET
@@ -80,21 +61,12 @@ part2:
 //	stride, rows, last, add int)
 TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
 	PROLOGUE
-	ZEROY(Y0)
-	ZEROY(Y1)
-	ZEROY(Y2)
-	ZEROY(Y3)
-	ZEROY(Y4)
-	ZEROY(Y5)
-	ZEROY(Y6)
-	ZEROY(Y7)
+	ZEROY8
 channel:
-	MOVQ BX, R8
-	MOVQ ntaps+32(FP), R12
+	CHANNEL
 	PCALIGN $32
 loop:
-	MOVQ 192(R8), R9
-	SHRXQ AX, 200(R8), R15
+	TAP
 	TESTQ $1, R15
 	JNE part0
 	VMOVUPS (DI)(R9*1), Y12
@@ -103,19 +75,10 @@ loaded0:
 	JNE part1
 	VMOVUPS 32(DI)(R9*1), Y13
 loaded1:
-	ROWY2(0, Y0, Y1)
-	ROWY2(4, Y2, Y3)
-	ROWY2(8, Y4, Y5)
-	ROWY2(12, Y6, Y7)
+	ROWSY4x2
 	NEXT
-	MOVQ add+88(FP), AX
-	MOVQ last+80(FP), R12
-	MASKY(R13)
-	VMOVUPS (R13), Y14
-	OUTY2(Y0, Y1, X1)
-	OUTY2(Y2, Y3, X3)
-	OUTY2(Y4, Y5, X5)
-	OUTY2(Y6, Y7, X7)
+	LASTVECTOR
+	OUTSY4x2
 done:
 	VZEROUPPER
 	RET
@@ -132,34 +95,20 @@ part1:
 //	stride, rows, last, add int)
 TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
 	PROLOGUE
-	ZEROY(Y0)
-	ZEROY(Y1)
-	ZEROY(Y2)
-	ZEROY(Y3)
+	ZEROY4
 channel:
-	MOVQ BX, R8
-	MOVQ ntaps+32(FP), R12
+	CHANNEL
 	PCALIGN $32
 loop:
-	MOVQ 192(R8), R9
-	SHRXQ AX, 200(R8), R15
+	TAP
 	TESTQ $1, R15
 	JNE part0
 	VMOVUPS (DI)(R9*1), Y12
 loaded0:
-	ROWY1(0, Y0)
-	ROWY1(4, Y1)
-	ROWY1(8, Y2)
-	ROWY1(12, Y3)
+	ROWSY4x1
 	NEXT
-	MOVQ add+88(FP), AX
-	MOVQ last+80(FP), R12
-	MASKY(R13)
-	VMOVUPS (R13), Y14
-	OUTY1(Y0, X0)
-	OUTY1(Y1, X1)
-	OUTY1(Y2, X2)
-	OUTY1(Y3, X3)
+	LASTVECTOR
+	OUTSY4x1
 done:
 	VZEROUPPER
 	RET

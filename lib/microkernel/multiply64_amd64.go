@@ -29,12 +29,9 @@ func multiply64(p *Product, a, b, c []float64) {
 	}
 }
 
-// A vector of AVX-512 has eight elements; the kernels compute up to eight rows of up to three vectors.
+// An AVX-512 vector has eight elements. The kernels compute up to eight rows of up to three vectors.
 func multiply64x512(p *Product, a, b, c []float64) {
-	k, add := p.Off.Len(), 0
-	if p.Add {
-		add = 1
-	}
+	k, add := p.Off.Len(), flag(p.Add)
 	off := &p.Off.at[0]
 	for j := 0; j < p.Cols; j += 24 {
 		cols := min(24, p.Cols-j)
@@ -57,12 +54,9 @@ func multiply64x512(p *Product, a, b, c []float64) {
 // masks64[n] selects the first n elements of a vector of four.
 var masks64 = [5][4]int64{{}, {-1}, {-1, -1}, {-1, -1, -1}, {-1, -1, -1, -1}}
 
-// A vector of AVX2 has four elements; the kernels compute up to four rows of up to three vectors.
+// An AVX2 vector has four elements. The kernels compute up to four rows of up to three vectors.
 func multiply64x256(p *Product, a, b, c []float64) {
-	k, add := p.Off.Len(), 0
-	if p.Add {
-		add = 1
-	}
+	k, add := p.Off.Len(), flag(p.Add)
 	off := &p.Off.at[0]
 	for j := 0; j < p.Cols; j += 12 {
 		cols := min(12, p.Cols-j)

@@ -31,7 +31,7 @@ var (
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F
 )
 
-// Name tells which instructions this machine has for the product.
+// Name names the vector instructions that products use on this machine.
 func Name() string {
 	switch {
 	case hasAVX512:
@@ -42,7 +42,7 @@ func Name() string {
 	return "scalar"
 }
 
-// multiply chooses without a function variable, through which the operands would escape to the heap.
+// A function variable instead of the switch would make the operands escape to the heap.
 func multiply(p *Product, a, b, c []float32) {
 	switch {
 	case hasAVX512:
@@ -54,14 +54,7 @@ func multiply(p *Product, a, b, c []float32) {
 	}
 }
 
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// At most so many rows of c are computed at once.
+// The largest number of rows of c that are computed at once.
 const (
 	rows512 = 8
 	rows256 = 4
@@ -87,8 +80,8 @@ func multiply512(p *Product, a, b, c []float32) {
 	}
 }
 
-// nextVectors cuts columns into runs of up to three vectors of eight, none of them of a single vector unless all is
-// one, and returns the number of vectors and the columns of the last.
+// nextVectors returns the first piece when columns are divided into pieces of up to three vectors of eight: the number
+// of vectors, and the columns in the last one. No piece is a single vector unless there is only one.
 func nextVectors(left int) (vectors, last int) {
 	vectors = min(3, (left+7)/8)
 	if 24 < left && left <= 32 {

@@ -1,8 +1,8 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// Registers of all kernels: DI b, SI a, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11
-// rows left, AX whether to add. The sums of row r are the next one, two or three vector registers.
+// Registers of all kernels: SI a, DI b, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11
+// rows left, AX nonzero to add to c. Each row's sums are in the next one, two or three vector registers.
 
 #define PROLOGUE \
 	MOVQ k+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ off+24(FP), R8 \
@@ -11,7 +11,7 @@
 
 #define NEXT ADDQ $64, SI; ADDQ $8, R8; DECQ CX
 
-// AVX-512: eight rows, the last vector of a row under the mask K4.
+// AVX-512: eight rows, with the last vector of a row under the mask K4.
 
 #define MASK MOVQ mask+56(FP), R9; KMOVW R9, K4
 
@@ -19,15 +19,11 @@
 #define B2 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS.Z 64(DI)(R9*4), K4, Z25
 #define B3 MOVQ (R8), R9; VMOVUPS (DI)(R9*4), Z24; VMOVUPS 64(DI)(R9*4), Z25; VMOVUPS.Z 128(DI)(R9*4), K4, Z26
 
-#define ZERO8 ZERO(Z0); ZERO(Z1); ZERO(Z2); ZERO(Z3); ZERO(Z4); ZERO(Z5); ZERO(Z6); ZERO(Z7)
-#define ZERO16 ZERO8; ZERO(Z8); ZERO(Z9); ZERO(Z10); ZERO(Z11); ZERO(Z12); ZERO(Z13); ZERO(Z14); ZERO(Z15)
-#define ZERO24 ZERO16; ZERO(Z16); ZERO(Z17); ZERO(Z18); ZERO(Z19); ZERO(Z20); ZERO(Z21); ZERO(Z22); ZERO(Z23)
-
-// AVX2: four rows of one to three vectors, of the last of which R12 elements under the mask at R13.
+// AVX2: four rows of one to three vectors. The last vector has R12 elements, under the mask at R13.
 
 #define LASTVECTOR MOVQ last+56(FP), R12; MASKY(R13)
 
-// Eight elements of a mask that are set, and eight that are not.
+// Eight mask elements that are set, and eight that are not.
 DATA ·masks+0(SB)/8, $-1
 DATA ·masks+8(SB)/8, $-1
 DATA ·masks+16(SB)/8, $-1

@@ -5,7 +5,7 @@ import "sync"
 //go:noescape
 func kernel8x3x4(k int, a, b *float32, off *int, c *float32, stride, rows, add int)
 
-// Name tells which instructions this machine has for the product.
+// Name names the vector instructions that products use on this machine.
 func Name() string { return "NEON" }
 
 const (
@@ -13,7 +13,7 @@ const (
 	colsNEON = 12
 )
 
-// edge is room for columns that do not fill the kernel's width.
+// edge is working memory for columns that do not fill the kernel's width.
 type edge struct {
 	b   []float32
 	off []int
@@ -26,11 +26,8 @@ func multiply(p *Product, a, b, c []float32) {
 	k, j := p.Off.Len(), 0
 	for ; j+colsNEON <= p.Cols; j += colsNEON {
 		for r := 0; r < p.Rows; r += rowsNEON {
-			add := 0
-			if p.Add {
-				add = 1
-			}
-			kernel8x3x4(k, &a[r/Panel*p.Next+r%Panel], &b[j], &p.Off.at[0], &c[r*p.Stride+j], p.Stride, min(rowsNEON, p.Rows-r), add)
+			from, to := &a[r/Panel*p.Next+r%Panel], &c[r*p.Stride+j]
+			kernel8x3x4(k, from, &b[j], &p.Off.at[0], to, p.Stride, min(rowsNEON, p.Rows-r), flag(p.Add))
 		}
 	}
 	left := p.Cols - j
@@ -61,5 +58,3 @@ func multiply(p *Product, a, b, c []float32) {
 	}
 	edges.Put(e)
 }
-
-func transposed(_ []float32, _ int, _ []float32, _, _, _ int) bool { return false }

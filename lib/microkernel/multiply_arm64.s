@@ -1,11 +1,14 @@
 #include "textflag.h"
 
-// A row of three vectors: the weight at lane of the register a, times V24 to V26.
-#define ROW(a, lane, c0, c1, c2) VDUP a.S[lane], V29.S4; VFMLA V24.S4, V29.S4, c0.S4; VFMLA V25.S4, V29.S4, c1.S4; VFMLA V26.S4, V29.S4, c2.S4
+// Adds to a row's three vectors of sums the lane of register a times V24 to V26.
+#define ROW(a, lane, c0, c1, c2) \
+	VDUP a.S[lane], V29.S4; \
+	VFMLA V24.S4, V29.S4, c0.S4; VFMLA V25.S4, V29.S4, c1.S4; VFMLA V26.S4, V29.S4, c2.S4
 
-// The assembler has no sum of vectors, but 1·c + sum rounds once too.
+// The assembler has no addition of vectors, but 1·c + sum also rounds once.
 #define OUT(c0, c1, c2) \
-	CBZ R7, 5(PC); VLD1 (R4), [V24.S4, V25.S4, V26.S4]; VFMLA V24.S4, V30.S4, c0.S4; VFMLA V25.S4, V30.S4, c1.S4; VFMLA V26.S4, V30.S4, c2.S4; \
+	CBZ R7, 5(PC); VLD1 (R4), [V24.S4, V25.S4, V26.S4]; \
+	VFMLA V24.S4, V30.S4, c0.S4; VFMLA V25.S4, V30.S4, c1.S4; VFMLA V26.S4, V30.S4, c2.S4; \
 	VST1 [c0.S4, c1.S4, c2.S4], (R4); SUBS $1, R6; BEQ done; ADD R5, R4
 
 #define ZERO(v) VEOR v.B16, v.B16, v.B16

@@ -2,9 +2,7 @@
 
 package microkernel
 
-// Name tells which instructions this machine has for the product.
+// Name names the vector instructions that products use on this machine.
 func Name() string { return "scalar" }
 
 func multiply(p *Product, a, b, c []float32) { plain(p, a, b, c) }
-
-func transposed(_ []float32, _ int, _ []float32, _, _, _ int) bool { return false }

@@ -9,24 +9,25 @@ import (
 	"testing"
 )
 
-// problem is a product with operands that end where it stops reading, in buffers that go on.
-type problem struct {
+// problem is a product with its operands. Those that are read end where the product stops reading. The result is
+// surrounded by canaries.
+type problem[T Float] struct {
 	Product
-	a, b, c []float32
+	a, b, c []T
 }
 
-const canary = float32(-12345.5)
+const canary = -12345.5
 
-func newProblem(rng *rand.Rand, value func() float32) problem {
-	p := problem{Product: Product{Rows: 1 + rng.IntN(40), Cols: 1 + rng.IntN(Columns), Add: rng.IntN(2) == 0}}
+func newProblem[T Float](rng *rand.Rand, value func() T) problem[T] {
+	p := problem[T]{Product: Product{Rows: 1 + rng.IntN(40), Cols: 1 + rng.IntN(Columns), Add: rng.IntN(2) == 0}}
 	p.Stride = p.Cols + rng.IntN(20)
 	at := make([]int, 1+rng.IntN(40))
 	for i := range at {
 		at[i] = rng.IntN(200)
 	}
 	p.Off = NewOffsets(at)
-	draw := func(n int) []float32 {
-		v := make([]float32, n)
+	draw := func(n int) []T {
+		v := make([]T, n)
 		for i := range v {
 			v[i] = value()
 		}
@@ -43,45 +44,48 @@ func newProblem(rng *rand.Rand, value func() float32) problem {
 	return p
 }
 
-func same(a, b float32) bool {
-	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+func same[T Float](a, b T) bool {
+	return math.Float64bits(float64(a)) == math.Float64bits(float64(b)) || a != a && b != b
 }
 
-// ways are the ways of multiplying that this machine has, apart from the definition.
-func ways() map[string]func(p *Product, a, b, c []float32) {
-	w := map[string]func(p *Product, a, b, c []float32){"chosen": multiply}
-	for name, f := range assembly() {
-		w[name] = f
-	}
-	return w
-}
-
-// Every way gives the bits of the definition, and writes nothing beside its result.
-func TestSameBits(t *testing.T) {
-	ordinary := func(rng *rand.Rand) func() float32 {
-		return func() float32 { return float32(rng.NormFloat64()) }
-	}
-	wild := func(rng *rand.Rand) func() float32 { // any bits: infinities, NaN, subnormal numbers
-		return func() float32 { return math.Float32frombits(rng.Uint32()) }
-	}
-	for name, multiply := range ways() {
-		for seed := range uint64(3000) {
-			rng := rand.New(rand.NewPCG(seed, 1))
-			values := ordinary
-			if seed%4 == 3 {
-				values = wild
-			}
-			p := newProblem(rng, values(rng))
+// testSameBits requires that every implementation gives the bits of the definition and writes nothing outside its
+// result. anyBits draws among others infinities, NaN and subnormal numbers.
+func testSameBits[T Float](t *testing.T, implementations map[string]multiplyFunc[T], seeds, stream uint64,
+	anyBits func(rng *rand.Rand) T) {
+	for name, multiply := range implementations {
+		for seed := range seeds {
+			rng := rand.New(rand.NewPCG(seed, stream))
+			p := newProblem(rng, func() T {
+				if seed%4 == 3 {
+					return anyBits(rng)
+				}
+				return T(rng.NormFloat64())
+			})
 			want, got := slices.Clone(p.c), slices.Clone(p.c)
 			plain(&p.Product, p.a, p.b, want)
 			multiply(&p.Product, p.a, p.b, got)
 			for i := range want {
 				if !same(got[i], want[i]) {
-					t.Fatalf("%s, seed %d, %d rows of %d columns, %d terms, add %v: element %d is %v, want %v", name, seed, p.Rows, p.Cols, p.Off.Len(), p.Add, i, got[i], want[i])
+					t.Fatalf("%s, seed %d, %d rows of %d columns, %d terms, add %v: element %d is %v, want %v",
+						name, seed, p.Rows, p.Cols, p.Off.Len(), p.Add, i, got[i], want[i])
 				}
 			}
 		}
 	}
+}
+
+type multiplyFunc[T Float] = func(p *Product, a, b, c []T)
+
+func TestSameBits(t *testing.T) {
+	implementations := assembly()
+	implementations["chosen"] = multiply
+	testSameBits(t, implementations, 3000, 1, func(rng *rand.Rand) float32 { return math.Float32frombits(rng.Uint32()) })
+}
+
+func TestSameBits64(t *testing.T) {
+	implementations := assembly64()
+	implementations["chosen"] = multiply64
+	testSameBits(t, implementations, 2000, 2, func(rng *rand.Rand) float64 { return math.Float64frombits(rng.Uint64()) })
 }
 
 // The definition's fused multiply-add is the exact sum rounded once.
@@ -97,7 +101,7 @@ func TestFusedMultiplyAdd(t *testing.T) {
 			z = math.Float32frombits(math.Float32bits(z) + uint32(rng.IntN(9)) - 4)
 		case 3: // subnormal results
 			x, y, z = x*0x1p-70, y*0x1p-70, z*0x1p-140
-		case 2: // a half of a unit in the last place, and next to nothing
+		case 2: // half a unit in the last place, and very little more or less
 			x = math.Float32frombits(0x3f800000 | rng.Uint32()&7)
 			y = math.Float32frombits(0x33800000 | rng.Uint32()&7)
 			z = math.Float32frombits(0x3f800000 | rng.Uint32()&7)
@@ -108,24 +112,25 @@ func TestFusedMultiplyAdd(t *testing.T) {
 		sum := []float32{z}
 		row32(sum, []float32{y}, x)
 		if got := fma32(x, y, z); got != want || sum[0] != want {
-			t.Fatalf("%v·%v + %v is %v, in rows %v, want %v", x, y, z, got, sum[0], want)
+			t.Fatalf("%v·%v + %v: fma32 gives %v, row32 %v, want %v", x, y, z, got, sum[0], want)
 		}
 	}
 	inf := float32(math.Inf(1))
-	if fma32(inf, 1, 1) != inf || fma32(2, 3, -inf) != -inf || !math.IsNaN(float64(fma32(inf, 0, 1))) || fma32(math.MaxFloat32, 2, 0) != inf {
+	if fma32(inf, 1, 1) != inf || fma32(2, 3, -inf) != -inf || !math.IsNaN(float64(fma32(inf, 0, 1))) ||
+		fma32(math.MaxFloat32, 2, 0) != inf {
 		t.Error("infinities are lost")
 	}
 }
 
 // A product that would read or write outside its operands panics before it does.
-func TestShortOperands(t *testing.T) {
-	good := problem{Product: Product{Off: Strided(3, 5), Rows: 18, Cols: 5, Stride: 7, Next: 50}}
-	good.a, good.b, good.c = make([]float32, 50+3*Panel), make([]float32, 15), make([]float32, 17*7+5)
-	good.Multiply32(good.a, good.b, good.c)
-	for i, p := range []problem{
-		{good.Product, good.a[1:], good.b, good.c}, {good.Product, good.a, good.b[1:], good.c}, {good.Product, good.a, good.b, good.c[1:]},
-		{Product{Off: Strided(3, 5), Rows: 1, Cols: Columns + 1, Stride: 70}, good.a, make([]float32, 99), good.c},
-		{Product{Rows: 1, Cols: 1}, good.a, good.b, good.c},
+func testShortOperands[T Float](t *testing.T) {
+	p := Product{Off: Strided(3, 5), Rows: 18, Cols: 5, Stride: 7, Next: 50}
+	a, b, c := make([]T, 50+3*Panel), make([]T, 15), make([]T, 17*7+5)
+	Multiply(&p, a, b, c)
+	for i, bad := range []problem[T]{
+		{p, a[1:], b, c}, {p, a, b[1:], c}, {p, a, b, c[1:]},
+		{Product{Off: Strided(3, 5), Rows: 1, Cols: Columns + 1, Stride: 70}, a, make([]T, 99), c},
+		{Product{Rows: 1, Cols: 1}, a, b, c},
 	} {
 		func() {
 			defer func() {
@@ -133,27 +138,40 @@ func TestShortOperands(t *testing.T) {
 					t.Errorf("case %d ran", i)
 				}
 			}()
-			p.Multiply32(p.a, p.b, p.c)
+			Multiply(&bad.Product, bad.a, bad.b, bad.c)
 		}()
 	}
 }
 
-func BenchmarkMultiply(b *testing.B) {
-	for name, multiply := range ways() {
-		for _, cols := range []int{48, 32, 16} {
-			p := Product{Off: Strided(144, 64), Rows: 64, Cols: cols, Stride: 1040, Next: 144 * Panel, Add: true}
-			x, y, z := make([]float32, 4*144*Panel), make([]float32, 144*64), make([]float32, 64*1040)
-			for _, v := range [][]float32{x, y} {
+func TestShortOperands(t *testing.T) {
+	testShortOperands[float32](t)
+	testShortOperands[float64](t)
+}
+
+func benchmarkMultiply[T Float](b *testing.B, implementations map[string]multiplyFunc[T], k, distance int, cols []int) {
+	for name, multiply := range implementations {
+		for _, cols := range cols {
+			p := Product{Off: Strided(k, distance), Rows: 64, Cols: cols, Stride: 1040, Next: k * Panel, Add: true}
+			x, y, z := make([]T, 4*k*Panel), make([]T, k*distance), make([]T, 64*1040)
+			for _, v := range [][]T{x, y} {
 				for i := range v {
-					v[i] = float32(rand.NormFloat64())
+					v[i] = T(rand.NormFloat64())
 				}
 			}
 			b.Run(fmt.Sprintf("%s/%d", name, cols), func(b *testing.B) {
 				for b.Loop() {
 					multiply(&p, x, y, z)
 				}
-				b.ReportMetric(2*float64(b.N)*float64(64*cols*144)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				b.ReportMetric(2*float64(b.N)*float64(64*cols*k)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
 	}
 }
+
+func BenchmarkMultiply(b *testing.B) {
+	implementations := assembly()
+	implementations["chosen"] = multiply
+	benchmarkMultiply(b, implementations, 144, 64, []int{48, 32, 16})
+}
+
+func BenchmarkMultiply64(b *testing.B) { benchmarkMultiply(b, assembly64(), 256, 48, []int{48, 24, 8}) }

@@ -1,16 +1,18 @@
 package microkernel
 
-// CopyPanel writes dst[p·Panel+r] = src[p·step+r] for r < rows and p < cols: up to Panel rows of a factor that is stored
-// column by column become the columns that Product reads a as.
-func CopyPanel[T Float](dst, src []T, step, rows, cols int) {
-	if rows < 1 || rows > Panel || cols < 1 || step < 0 {
-		panic("microkernel: copy of more rows than a panel has")
+import "fmt"
+
+// CopyPanel sets dst[p·Panel+r] = src[p·stride+r] for r < rows and p < cols. It packs up to Panel rows of a factor that
+// is stored column by column into a panel for Product.
+func CopyPanel[T Float](dst, src []T, stride, rows, cols int) {
+	if rows < 1 || rows > Panel || cols < 1 || stride < 0 {
+		panic(fmt.Sprintf("microkernel: copy of %d rows and %d columns, expected 1 to %d and at least 1", rows, cols, Panel))
 	}
-	_, _ = dst[(cols-1)*Panel+rows-1], src[(cols-1)*step+rows-1]
-	if d, ok := any(dst).([]float32); ok && rows == Panel && copiedPanel(d, any(src).([]float32), step, cols) {
+	_, _ = dst[(cols-1)*Panel+rows-1], src[(cols-1)*stride+rows-1]
+	if d, ok := any(dst).([]float32); ok && rows == Panel && copiedPanel(d, any(src).([]float32), stride, cols) {
 		return
 	}
 	for p := range cols {
-		copy(dst[p*Panel:][:rows], src[p*step:])
+		copy(dst[p*Panel:][:rows], src[p*stride:])
 	}
 }

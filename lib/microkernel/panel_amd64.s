@@ -1,10 +1,10 @@
 #include "textflag.h"
 
-// func copy16(dst, src *float32, step, cols int)
+// func copy16(dst, src *float32, stride, cols int)
 TEXT ·copy16(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
-	MOVQ step+16(FP), DX
+	MOVQ stride+16(FP), DX
 	SHLQ $2, DX
 	MOVQ cols+24(FP), CX
 column:

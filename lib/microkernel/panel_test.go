@@ -13,31 +13,31 @@ func TestCopyPanel(t *testing.T) {
 		if seed%2 == 0 {
 			rows = Panel
 		}
-		step := rows + rng.IntN(30)
-		src := make([]float32, (cols-1)*step+rows)
+		stride := rows + rng.IntN(30)
+		src := make([]float32, (cols-1)*stride+rows)
 		for i := range src {
 			src[i] = float32(i)
 		}
-		room := slices.Repeat([]float32{canary}, cols*Panel+Panel)
-		dst := room[:(cols-1)*Panel+rows]
-		want := slices.Clone(room)
+		buffer := slices.Repeat([]float32{canary}, cols*Panel+Panel)
+		dst := buffer[:(cols-1)*Panel+rows]
+		want := slices.Clone(buffer)
 		for p := range cols {
 			for r := range rows {
-				want[p*Panel+r] = src[p*step+r]
+				want[p*Panel+r] = src[p*stride+r]
 			}
 		}
-		CopyPanel(dst, src, step, rows, cols)
-		if !slices.Equal(room, want) {
-			t.Fatalf("%d rows of %d columns, %d apart, went wrong", rows, cols, step)
+		CopyPanel(dst, src, stride, rows, cols)
+		if !slices.Equal(buffer, want) {
+			t.Fatalf("%d rows of %d columns, stride %d: got %v, want %v", rows, cols, stride, buffer, want)
 		}
-		for _, short := range []func(){func() { CopyPanel(dst[1:], src, step, rows, cols) }, func() { CopyPanel(dst, src[1:], step, rows, cols) }} {
+		for _, short := range [][2][]float32{{dst[1:], src}, {dst, src[1:]}} {
 			func() {
 				defer func() {
 					if recover() == nil {
 						t.Errorf("%d rows of %d columns: a slice that is too short was accepted", rows, cols)
 					}
 				}()
-				short()
+				CopyPanel(short[0], short[1], stride, rows, cols)
 			}()
 		}
 	}

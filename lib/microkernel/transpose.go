@@ -1,43 +1,35 @@
 package microkernel
 
-// Transpose writes dst[j·dstStep+r] = src[r·srcStep+j] for r < rows and j < cols: up to Panel rows become the columns
-// that Product reads a as, or the channels of a pixel that lie side by side.
-func Transpose[T Float](dst []T, dstStep int, src []T, srcStep, rows, cols int) {
-	if rows < 1 || rows > Panel || cols < 0 {
-		panic("microkernel: transpose of more rows than a panel has")
-	}
-	if cols == 0 {
-		return
-	}
-	_, _ = dst[(cols-1)*dstStep+rows-1], src[(rows-1)*srcStep+cols-1]
-	if d, ok := any(dst).([]float32); ok && transposed(d, dstStep, any(src).([]float32), srcStep, rows, cols) {
-		return
-	}
-	for j := range cols {
-		to := dst[j*dstStep:][:rows]
-		for r := range to {
-			to[r] = src[r*srcStep+j]
-		}
-	}
+import "fmt"
+
+// Transpose sets dst[j·dstStride+r] = src[r·srcStride+j] for r < rows and j < cols. It packs up to Panel rows into a
+// panel for Product, or puts the channels of a pixel next to each other.
+func Transpose[T Float](dst []T, dstStride int, src []T, srcStride, rows, cols int) {
+	transposeFrom(dst, 0, dstStride, src, srcStride, rows, cols)
 }
 
-// TransposeBackwards is Transpose with the columns written last to first: dst[(cols-1-j)·dstStep+r] = src[r·srcStep+j].
-func TransposeBackwards[T Float](dst []T, dstStep int, src []T, srcStep, rows, cols int) {
+// TransposeBackwards is Transpose with the columns in reverse order: dst[(cols-1-j)·dstStride+r] = src[r·srcStride+j].
+func TransposeBackwards[T Float](dst []T, dstStride int, src []T, srcStride, rows, cols int) {
+	transposeFrom(dst, (cols-1)*dstStride, -dstStride, src, srcStride, rows, cols)
+}
+
+// transposeFrom is Transpose to dst[first+j·dstStride+r]. dstStride may be negative.
+func transposeFrom[T Float](dst []T, first, dstStride int, src []T, srcStride, rows, cols int) {
 	if rows < 1 || rows > Panel || cols < 0 {
-		panic("microkernel: transpose of more rows than a panel has")
+		panic(fmt.Sprintf("microkernel: transpose of %d rows and %d columns, expected 1 to %d rows", rows, cols, Panel))
 	}
 	if cols == 0 {
 		return
 	}
-	last := (cols - 1) * dstStep
-	_, _ = dst[last+rows-1], src[(rows-1)*srcStep+cols-1]
-	if d, ok := any(dst).([]float32); ok && transposed(d[last:], -dstStep, any(src).([]float32), srcStep, rows, cols) {
+	last := first + (cols-1)*dstStride
+	_, _, _ = dst[first+rows-1], dst[last+rows-1], src[(rows-1)*srcStride+cols-1]
+	if d, ok := any(dst).([]float32); ok && transposed(d[first:], dstStride, any(src).([]float32), srcStride, rows, cols) {
 		return
 	}
 	for j := range cols {
-		to := dst[last-j*dstStep:][:rows]
+		to := dst[first+j*dstStride:][:rows]
 		for r := range to {
-			to[r] = src[r*srcStep+j]
+			to[r] = src[r*srcStride+j]
 		}
 	}
 }

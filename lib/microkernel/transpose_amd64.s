@@ -1,24 +1,24 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// R9 walks down the rows of a block, R12 counts those left: past the last it stays.
+// R9 is the current row of a block, and R12 the number of rows left. After the last row, R9 stays where it is.
 #define LOAD(z) VMOVUPS.Z (R9), K1, z; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
 #define STORE(z) VMOVUPS z, K2, (DI); DECQ R11; JEQ done; ADDQ R10, DI
 
-// Four rows become, in each of four registers, four of their columns.
+// Transposes 4x4 blocks: four rows become four columns, in each 128-bit lane of four registers.
 #define FOUR(a, b, c, d, p, q, r, s) \
 	VUNPCKLPS b, a, p; VUNPCKHPS b, a, q; VUNPCKLPS d, c, r; VUNPCKHPS d, c, s; \
 	VUNPCKLPD r, p, a; VUNPCKHPD r, p, b; VUNPCKLPD s, q, c; VUNPCKHPD s, q, d
-// The quarters of a to d of two registers: the even ones to p, the odd ones to q.
-#define DEAL(a, b, p, q) VSHUFF32X4 $0x88, b, a, p; VSHUFF32X4 $0xdd, b, a, q
+// Moves the even quarters of a and b to p, and the odd ones to q.
+#define QUARTERS(a, b, p, q) VSHUFF32X4 $0x88, b, a, p; VSHUFF32X4 $0xdd, b, a, q
 
-// func transpose16(dst *float32, dstStep int, src *float32, srcStep, rows, cols, lanes int)
+// func transpose16(dst *float32, dstStride int, src *float32, srcStride, rows, cols, lanes int)
 TEXT ·transpose16(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), DI
-	MOVQ dstStep+8(FP), R10
+	MOVQ dstStride+8(FP), R10
 	SHLQ $2, R10
 	MOVQ src+16(FP), SI
-	MOVQ srcStep+24(FP), DX
+	MOVQ srcStride+24(FP), DX
 	SHLQ $2, DX
 	MOVQ rows+32(FP), BX
 	MOVQ cols+40(FP), R11
@@ -40,66 +40,26 @@ whole:
 	MOVQ BX, R12
 	MOVQ DX, R13
 
-	LOAD(Z0)
-	LOAD(Z1)
-	LOAD(Z2)
-	LOAD(Z3)
-	LOAD(Z4)
-	LOAD(Z5)
-	LOAD(Z6)
-	LOAD(Z7)
-	LOAD(Z8)
-	LOAD(Z9)
-	LOAD(Z10)
-	LOAD(Z11)
-	LOAD(Z12)
-	LOAD(Z13)
-	LOAD(Z14)
-	LOAD(Z15)
+	LOAD(Z0); LOAD(Z1); LOAD(Z2); LOAD(Z3); LOAD(Z4); LOAD(Z5); LOAD(Z6); LOAD(Z7)
+	LOAD(Z8); LOAD(Z9); LOAD(Z10); LOAD(Z11); LOAD(Z12); LOAD(Z13); LOAD(Z14); LOAD(Z15)
 	FOUR(Z0, Z1, Z2, Z3, Z16, Z17, Z18, Z19)
 	FOUR(Z4, Z5, Z6, Z7, Z20, Z21, Z22, Z23)
 	FOUR(Z8, Z9, Z10, Z11, Z24, Z25, Z26, Z27)
 	FOUR(Z12, Z13, Z14, Z15, Z28, Z29, Z30, Z31)
-	DEAL(Z0, Z4, Z16, Z20)
-	DEAL(Z1, Z5, Z17, Z21)
-	DEAL(Z2, Z6, Z18, Z22)
-	DEAL(Z3, Z7, Z19, Z23)
-	DEAL(Z8, Z12, Z24, Z28)
-	DEAL(Z9, Z13, Z25, Z29)
-	DEAL(Z10, Z14, Z26, Z30)
-	DEAL(Z11, Z15, Z27, Z31)
-	DEAL(Z16, Z24, Z0, Z8)
-	DEAL(Z17, Z25, Z1, Z9)
-	DEAL(Z18, Z26, Z2, Z10)
-	DEAL(Z19, Z27, Z3, Z11)
-	DEAL(Z20, Z28, Z4, Z12)
-	DEAL(Z21, Z29, Z5, Z13)
-	DEAL(Z22, Z30, Z6, Z14)
-	DEAL(Z23, Z31, Z7, Z15)
-	STORE(Z0)
-	STORE(Z1)
-	STORE(Z2)
-	STORE(Z3)
-	STORE(Z4)
-	STORE(Z5)
-	STORE(Z6)
-	STORE(Z7)
-	STORE(Z8)
-	STORE(Z9)
-	STORE(Z10)
-	STORE(Z11)
-	STORE(Z12)
-	STORE(Z13)
-	STORE(Z14)
-	STORE(Z15)
+	QUARTERS(Z0, Z4, Z16, Z20); QUARTERS(Z1, Z5, Z17, Z21); QUARTERS(Z2, Z6, Z18, Z22); QUARTERS(Z3, Z7, Z19, Z23)
+	QUARTERS(Z8, Z12, Z24, Z28); QUARTERS(Z9, Z13, Z25, Z29); QUARTERS(Z10, Z14, Z26, Z30); QUARTERS(Z11, Z15, Z27, Z31)
+	QUARTERS(Z16, Z24, Z0, Z8); QUARTERS(Z17, Z25, Z1, Z9); QUARTERS(Z18, Z26, Z2, Z10); QUARTERS(Z19, Z27, Z3, Z11)
+	QUARTERS(Z20, Z28, Z4, Z12); QUARTERS(Z21, Z29, Z5, Z13); QUARTERS(Z22, Z30, Z6, Z14); QUARTERS(Z23, Z31, Z7, Z15)
+	STORE(Z0); STORE(Z1); STORE(Z2); STORE(Z3); STORE(Z4); STORE(Z5); STORE(Z6); STORE(Z7)
+	STORE(Z8); STORE(Z9); STORE(Z10); STORE(Z11); STORE(Z12); STORE(Z13); STORE(Z14); STORE(Z15)
 	ADDQ $64, SI
 	JMP block
 done:
 	VZEROUPPER
 	RET
 
-// The same for AVX2: up to eight rows, BX, in blocks of eight columns. Part of a vector is written four, two and one at
-// a time.
+// The same for AVX2: up to eight rows, BX, in blocks of eight columns. Part of a vector is written four, two and one
+// elements at a time.
 
 #define LOADY(y) VMASKMOVPS (R9), Y15, y; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
 #define STOREY(y, x) \
@@ -110,13 +70,13 @@ done:
 	BTQ $0, BX; JCC 2(PC); VMOVSS x, (R9); \
 	DECQ R11; JEQ done; ADDQ R10, DI
 
-// func transpose8(dst *float32, dstStep int, src *float32, srcStep, rows, cols int)
+// func transpose8(dst *float32, dstStride int, src *float32, srcStride, rows, cols int)
 TEXT ·transpose8(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
-	MOVQ dstStep+8(FP), R10
+	MOVQ dstStride+8(FP), R10
 	SHLQ $2, R10
 	MOVQ src+16(FP), SI
-	MOVQ srcStep+24(FP), DX
+	MOVQ srcStride+24(FP), DX
 	SHLQ $2, DX
 	MOVQ rows+32(FP), BX
 	MOVQ cols+40(FP), R11
@@ -131,14 +91,7 @@ block:
 	MOVQ BX, R12
 	MOVQ DX, R13
 
-	LOADY(Y0)
-	LOADY(Y1)
-	LOADY(Y2)
-	LOADY(Y3)
-	LOADY(Y4)
-	LOADY(Y5)
-	LOADY(Y6)
-	LOADY(Y7)
+	LOADY(Y0); LOADY(Y1); LOADY(Y2); LOADY(Y3); LOADY(Y4); LOADY(Y5); LOADY(Y6); LOADY(Y7)
 	FOUR(Y0, Y1, Y2, Y3, Y8, Y9, Y10, Y11)
 	FOUR(Y4, Y5, Y6, Y7, Y8, Y9, Y10, Y11)
 	VINSERTF128 $1, X4, Y0, Y8
@@ -149,14 +102,8 @@ block:
 	VPERM2F128 $0x31, Y5, Y1, Y13
 	VPERM2F128 $0x31, Y6, Y2, Y14
 	VPERM2F128 $0x31, Y7, Y3, Y15
-	STOREY(Y8, X8)
-	STOREY(Y9, X9)
-	STOREY(Y10, X10)
-	STOREY(Y11, X11)
-	STOREY(Y12, X12)
-	STOREY(Y13, X13)
-	STOREY(Y14, X14)
-	STOREY(Y15, X15)
+	STOREY(Y8, X8); STOREY(Y9, X9); STOREY(Y10, X10); STOREY(Y11, X11)
+	STOREY(Y12, X12); STOREY(Y13, X13); STOREY(Y14, X14); STOREY(Y15, X15)
 	ADDQ $32, SI
 	JMP block
 done:

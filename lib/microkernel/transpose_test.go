@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+type transposeFunc = func(dst []float32, dstStride int, src []float32, srcStride, rows, cols int)
+
 func TestTranspose(t *testing.T) {
 	for seed := range uint64(2000) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -38,11 +40,11 @@ func TestTranspose(t *testing.T) {
 				transpose(gotBackwards[(cols-1)*to:], -to, src, from, rows, cols)
 			}
 			if !slices.Equal(got, want) || !slices.Equal(gotBackwards, wantBackwards) {
-				t.Fatalf("%s: %d rows %d apart of %d columns, written %d apart, went wrong", name, rows, from, cols, to)
+				t.Fatalf("%s: wrong transpose of %d rows, stride %d, of %d columns to stride %d", name, rows, from, cols, to)
 			}
 		}
 		if !slices.Equal(dst, want) || !slices.Equal(backwards, wantBackwards) {
-			t.Fatalf("%d rows %d apart of %d columns, written %d apart, went wrong", rows, from, cols, to)
+			t.Fatalf("wrong transpose of %d rows, stride %d, of %d columns to stride %d", rows, from, cols, to)
 		}
 	}
 }

@@ -3,47 +3,47 @@ package ode
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"vapo/lib/portable"
 )
 
 // Options of Adaptive. The zero value of a field means its default.
 type Options struct {
-	RTol float64 // relative tolerance of one step; default 1e-3
-	ATol float64 // absolute tolerance of one step, in units of x; default 1e-3
+	RTol float64 // relative tolerance of a step; default 1e-3
+	ATol float64 // absolute tolerance of a step, in units of x; default 1e-3
 
-	FirstStep float64 // length of the first step tried, in units of t; default: estimated for each row, one evaluation
+	FirstStep float64 // length of the first trial step, in units of t; default: estimated per row, with one evaluation
 	MaxStep   float64 // longest step, in units of t; default: the interval
-	MaxSteps  int     // attempts a row may make, rejected ones included; default 10,000
+	MaxSteps  int     // trial steps per row, rejected ones included; default 10,000
 }
 
-// Stats counts the work of one integration.
+// Stats counts the work of an integration.
 type Stats struct {
-	NFE      []int // [n] evaluations of f that a row used; a function of that row alone
-	Accepted []int // [n] steps taken
-	Rejected []int // [n] steps tried and thrown away
-	Blocks   int   // calls of f on the whole block: the cost, and at least max(NFE)
+	NFE      []int // [n] evaluations of f that the row needed; a function of that row alone
+	Accepted []int // [n] accepted steps
+	Rejected []int // [n] rejected trial steps
+	Blocks   int   // calls of f on the whole block: the cost, at least max(NFE)
 }
 
-// The step controller of Hairer, Nørsett and Wanner II.4, with the constants
-// that SciPy's solve_ivp uses, so that counts of evaluations compare.
+// The step controller of Hairer, Nørsett and Wanner, II.4, with the constants of SciPy's solve_ivp, so that the numbers
+// of evaluations are comparable.
 const (
 	safety    = 0.9
 	minFactor = 0.2
 	maxFactor = 10
 )
 
-// Adaptive integrates every row from t0 to t1 (backwards if t1 < t0), choosing
-// each row's steps so that its embedded error estimate stays within
+// Adaptive integrates every row from t0 to t1, backwards if t1 < t0. It chooses the steps of each row so that the
+// embedded error estimate satisfies
 //
 //	sqrt(mean_j (err_j / (ATol + RTol·max(|x_j|, |x'_j|)))²) <= 1
 //
-// the mean being over that row's d values. x ([n, d], row-major) is overwritten on
-// success and untouched on error; a *RowError names the first row that failed.
+// where the mean is over the row's d values. x, [n, d], row-major, is overwritten on success and unchanged after an
+// error. A *RowError names the first row that failed. tab must have an error estimate.
 //
-// A trial step that leaves the finite numbers is rejected like one with too
-// large an error, so a row fails with ErrNonFinite only where a shorter step
-// does not help either.
+// A trial step with a result that is not finite is rejected like one with too large an error. A row therefore fails
+// with ErrNonFinite only if shorter steps do not help.
 func Adaptive(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, opt Options) (Stats, error) {
 	if err := checkArgs(tab, f, x, n, d, t0, t1); err != nil {
 		return Stats{}, err
@@ -97,16 +97,11 @@ func (o *Options) resolve(t0, t1 float64) error {
 }
 
 func (b *block) active() bool {
-	for i := range b.rows {
-		if !b.rows[i].done {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.rows, func(r row) bool { return !r.done })
 }
 
-// start evaluates the first stage and chooses each row's first step, after
-// Hairer, Nørsett and Wanner, II.4, "Starting Step Size".
+// start evaluates the first stage and chooses each row's first step as in Hairer, Nørsett and Wanner, II.4, "Starting
+// Step Size".
 func (b *block) start(t0, t1 float64, opt Options) error {
 	if err := b.firstStage(); err != nil {
 		return err
@@ -127,7 +122,7 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 		return nil
 	}
 
-	// An explicit Euler step of length h0 tells how fast f changes.
+	// An explicit Euler step of length h0 shows how fast f changes.
 	h0 := make([]float64, b.n)
 	d1 := make([]float64, b.n)
 	for i := range b.rows {
@@ -165,7 +160,7 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 			h = portable.Pow(0.01/m, 1/float64(b.tab.EmbeddedOrder+1))
 		}
 		h = math.Min(math.Min(100*h0[i], h), limit)
-		if !(h > 0) { // a non-finite probe: begin small, the controller recovers
+		if !(h > 0) { // the probe is not finite: start with a short step, from which the controller recovers
 			h = h0[i]
 		}
 		b.rows[i].h = sign * h
@@ -173,7 +168,7 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 	return nil
 }
 
-// step lets every row that has not arrived make one attempt.
+// step makes one trial step for every row that has not reached t1.
 func (b *block) step(t1 float64, opt Options) error {
 	for i := range b.rows {
 		r := &b.rows[i]
@@ -183,7 +178,7 @@ func (b *block) step(t1 float64, opt Options) error {
 		if r.accepted+r.rejects >= opt.MaxSteps {
 			return &RowError{Row: i, T: r.t, Err: fmt.Errorf("%w (%d attempts)", ErrMaxSteps, opt.MaxSteps)}
 		}
-		// The slack keeps rounding from leaving a last step of no length.
+		// The tolerance prevents a last step of almost no length due to rounding.
 		if math.Abs(r.h)*(1+1e-6) >= math.Abs(t1-r.t) {
 			r.h = t1 - r.t
 		}
@@ -236,7 +231,7 @@ func (b *block) step(t1 float64, opt Options) error {
 	return nil
 }
 
-// errorNorm is the scaled error estimate of row i's attempt; 1 is the limit.
+// errorNorm is the scaled error estimate of row i's trial step. The limit is 1.
 func (b *block) errorNorm(i int, opt Options) float64 {
 	var sum float64
 	h := b.rows[i].h
@@ -251,14 +246,14 @@ func (b *block) errorNorm(i int, opt Options) float64 {
 	return math.Sqrt(sum / float64(b.d))
 }
 
-// resolution is the spacing of float32 numbers at t: f is handed float32
-// times, so steps shorter than a few of these say nothing about it.
+// resolution is the spacing of float32 numbers at t. f gets float32 times, so steps of only a few times this length are
+// useless.
 func resolution(t float64) float64 {
 	a := float32(math.Abs(t))
 	return float64(math.Nextafter32(a, math.MaxFloat32) - a)
 }
 
-// scale is the error that one coordinate of size x may have.
+// scale is the tolerance of a coordinate of size x.
 func (o Options) scale(x float64) float64 { return o.ATol + float64(o.RTol*math.Abs(x)) }
 
 func square(v float64) float64 { return float64(v * v) }

@@ -7,30 +7,29 @@ import (
 
 // row is the progress of one trajectory.
 type row struct {
-	t, h     float64 // where it is and the step it is trying, signed
-	done     bool    // arrived: evaluated with the block, never moved
+	t, h     float64 // the current time, and the signed length of the trial step
+	done     bool    // has reached t1: still evaluated with the block, but no longer moved
 	hasFirst bool    // k[0] holds f at (x, t)
-	rejected bool    // the last attempt was rejected
+	rejected bool    // the last trial step was rejected
 	nfe      int
 	accepted int
 	rejects  int
 }
 
-// block holds a set of rows in the middle of an integration, and the work
-// arrays of one step. Everything is allocated once.
+// block is the state of an integration, with the working memory of a step. All memory is allocated once.
 type block struct {
 	tab  *Tableau
 	f    Func
 	n, d int
 
 	rows []row
-	x    []float64   // [n, d] states
-	next []float64   // [n, d] states after the step being tried
+	x    []float64   // [n, d], states
+	next []float64   // [n, d], states after the trial step
 	k    [][]float32 // stages, each [n, d]
 
-	xs     []float32 // [n, d] stage states, as f sees them
-	ts     []float32 // [n]
-	first  []float32 // [n, d] an evaluation from which only some rows are kept
+	xs     []float32 // [n, d], states that are passed to f
+	ts     []float32 // [n], times that are passed to f
+	first  []float32 // [n, d], an evaluation of which only some rows are used
 	blocks int       // calls of f
 }
 
@@ -57,7 +56,7 @@ func newBlock(tab *Tableau, f Func, x []float32, n, d int, t0 float64) *block {
 	return b
 }
 
-// store writes the states back to the caller's block.
+// store copies the states to the caller's slice.
 func (b *block) store(x []float32) {
 	for i, v := range b.x {
 		x[i] = float32(v)
@@ -99,13 +98,13 @@ func (b *block) firstStage() error {
 	return nil
 }
 
-// laterStages fills k[1:] for the step that each row is trying, and next.
+// laterStages fills k[1:] and next for the trial step of each row.
 func (b *block) laterStages() error {
 	for s := 1; s < len(b.k); s++ {
 		for i := range b.rows {
 			r := &b.rows[i]
 			lo, hi := i*b.d, (i+1)*b.d
-			if r.done { // still evaluated, at the state it arrived in
+			if r.done { // evaluated at its final state
 				b.ts[i] = float32(r.t)
 				for j := lo; j < hi; j++ {
 					b.xs[j] = float32(b.x[j])
@@ -131,7 +130,7 @@ func (b *block) laterStages() error {
 	return nil
 }
 
-// combine sets next = x + h·sum_j w[j]·k_j for row i.
+// combine sets next = x + h·sum_s w[s]·k_s for row i.
 func (b *block) combine(i int, w []float64) {
 	lo, hi := i*b.d, (i+1)*b.d
 	next := b.next[lo:hi]
@@ -150,8 +149,8 @@ func (b *block) combine(i int, w []float64) {
 	}
 }
 
-// finite reports whether row i came out of its step with numbers that f can
-// be given again, and with no stage that hides a NaN behind a zero weight.
+// finite reports whether the new state of row i is finite in float32 and all its stages are finite, including those
+// with a weight of zero.
 func (b *block) finite(i int) bool {
 	lo, hi := i*b.d, (i+1)*b.d
 	for _, v := range b.next[lo:hi] {
@@ -169,7 +168,7 @@ func (b *block) finite(i int) bool {
 	return true
 }
 
-// accept moves row i to the end of its step, at time t.
+// accept moves row i to the end of its trial step, at time t.
 func (b *block) accept(i int, t float64) {
 	lo, hi := i*b.d, (i+1)*b.d
 	copy(b.x[lo:hi], b.next[lo:hi])

@@ -1,20 +1,17 @@
 // Package ode integrates dx/dt = f(x, t) over a block of independent rows.
 //
-// It exists because sampling a flow needs two things that ready-made solvers
-// do not give together. Rows are evaluated as one block, since a network wants
-// batches; yet each row must come out the same, bit for bit, whatever its
-// neighbours are, since sample k of a run is a function of (weights, seed, k)
-// alone. So every row carries its own time and step size, error norms are taken
-// over one row, and a row that has arrived is frozen while the block goes on
-// being evaluated at its fixed size.
+// Sampling a flow needs two properties that existing solvers do not combine. Networks are efficient on batches, so rows
+// are evaluated as one block. But sample k of a run is a function of (weights, seed, k) alone, so the bits of a row
+// must not depend on the other rows. Therefore every row has its own time and step size, error norms are those of a
+// single row, and a row that has reached the end is frozen while the block is still evaluated at its fixed size.
 //
-// A method is data (see Tableau), checked against its order conditions.
+// A method is data: see Tableau. Its order conditions are checked.
 //
-// The state is kept in float64 and handed to f in float32: a sum of many small
-// steps then loses nothing to rounding, at a cost that is nothing beside f.
+// The state is kept in float64 and passed to f in float32, so that many small steps do not accumulate rounding errors.
+// The cost is negligible compared with f.
 //
-// Note: one step size for the whole block (SciPy's RK45 on a flattened batch,
-// torchdiffeq) was rejected: it makes each sample depend on the batch it is in.
+// Note: one step size for the whole block (SciPy's RK45 on a flattened batch, torchdiffeq) was rejected. Each sample
+// would depend on its batch.
 package ode
 
 import (
@@ -26,26 +23,25 @@ import (
 // Func computes dx = f(x, t) for a block of rows.
 //
 //	x:  [n, d], the states; read only
-//	t:  [n], one time a row; read only
-//	dx: [n, d], to be filled
+//	t:  [n], the time of each row; read only
+//	dx: [n, d], the result
 //
-// Row i of dx must depend on row i of x and t alone. An error stops the solver
-// and comes back wrapped; a context's error is the way to cancel.
+// Row i of dx must depend on row i of x and t alone. An error stops the solver, which returns it wrapped. To cancel an
+// integration, return a context's error.
 type Func func(x []float32, t []float32, dx []float32) error
 
-// Errors of a row, wrapped in a *RowError that says which one and when.
+// The causes of a *RowError.
 var (
 	ErrNonFinite = errors.New("state or derivative is not finite")
 	ErrMaxSteps  = errors.New("step limit reached before the end of the interval")
 	ErrStepSize  = errors.New("step size fell below the resolution of float32 time")
 )
 
-// A RowError names the row that could not be integrated. Test its cause with
-// errors.Is against the Err variables of this package.
+// RowError names the row that could not be integrated. Use errors.Is to test for its cause.
 type RowError struct {
 	Row int     // index in the block
 	T   float64 // the time that the row had reached
-	Err error
+	Err error   // ErrNonFinite, ErrMaxSteps or ErrStepSize
 }
 
 func (e *RowError) Error() string {
@@ -54,10 +50,8 @@ func (e *RowError) Error() string {
 
 func (e *RowError) Unwrap() error { return e.Err }
 
-// Fixed integrates every row from t0 to t1 in equal steps and returns the
-// number of evaluations of f, which is the same for each row. t1 < t0
-// integrates backwards. x ([n, d], row-major) is overwritten on success and
-// untouched on error.
+// Fixed integrates every row from t0 to t1 in equal steps, backwards if t1 < t0. x, [n, d], row-major, is overwritten
+// on success and unchanged after an error. nfe is the number of evaluations of f, which is the same for each row.
 func Fixed(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, steps int) (nfe int, err error) {
 	if err := checkArgs(tab, f, x, n, d, t0, t1); err != nil {
 		return 0, err
@@ -71,7 +65,7 @@ func Fixed(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, steps in
 	b := newBlock(tab, f, x, n, d, t0)
 	h := (t1 - t0) / float64(steps)
 	for step := range steps {
-		// Recomputed rather than accumulated: the last step then ends at t1.
+		// Recomputed instead of accumulated, so that the last step ends at t1.
 		t := t0 + float64((t1-t0)*(float64(step)/float64(steps)))
 		for i := range b.rows {
 			b.rows[i].t, b.rows[i].h = t, h

@@ -20,8 +20,8 @@ func each(d int, g func(x, t float64) float64) Func {
 }
 
 func TestFixedConvergesAtTheStatedOrder(t *testing.T) {
-	// Non-autonomous, so that errors in C, A and B all show. f rounds to
-	// float32: the steps stay where truncation, not rounding, is what is seen.
+	// The equation is non-autonomous, so that errors in C, A and B all have an effect. f rounds to float32, so the steps
+	// are long enough for truncation errors to dominate.
 	rhs := func(x, t float64) float64 { return math.Cos(t) * x }
 	exact := func(t float64) float64 { return math.Exp(math.Sin(t)) }
 	for _, tc := range []struct {
@@ -33,7 +33,7 @@ func TestFixedConvergesAtTheStatedOrder(t *testing.T) {
 			if tc.tab.FSAL {
 				want = 1 + steps*(tc.tab.Stages()-1)
 			}
-			// Errors at several ends: one alone may be near a change of sign.
+			// Sums errors at several ends, since a single one may be close to a change of sign.
 			var sum float64
 			for end := 1.5; end < 2.5; end += 0.1 {
 				x := []float32{1}
@@ -50,7 +50,8 @@ func TestFixedConvergesAtTheStatedOrder(t *testing.T) {
 		}
 		coarse, fine := errAt(tc.steps), errAt(2*tc.steps)
 		if order := math.Log2(coarse / fine); order < float64(tc.tab.Order)-0.4 || order > float64(tc.tab.Order)+0.8 {
-			t.Errorf("%v: errors %.3g, %.3g at %d and twice the steps: order %.2f, stated %d", tc.tab, coarse, fine, tc.steps, order, tc.tab.Order)
+			t.Errorf("%v: errors %.3g, %.3g at %d and twice the steps: order %.2f, stated %d",
+				tc.tab, coarse, fine, tc.steps, order, tc.tab.Order)
 		}
 	}
 }
@@ -84,16 +85,18 @@ func TestAdaptiveKeepsItsTolerance(t *testing.T) {
 	for _, tab := range []*Tableau{Heun, RK45} {
 		for _, tol := range []float64{1e-2, 1e-3, 1e-4, 1e-5} {
 			x := []float32{1}
-			st, err := Adaptive(tab, each(1, func(x, t float64) float64 { return -5 * t * x }), x, 1, 1, 0, 2, Options{RTol: tol, ATol: tol})
+			f := each(1, func(x, t float64) float64 { return -5 * t * x })
+			st, err := Adaptive(tab, f, x, 1, 1, 0, 2, Options{RTol: tol, ATol: tol})
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Local errors add up over the interval, but the flow contracts.
+			// Local errors accumulate over the interval, but the flow contracts.
 			if e := math.Abs(float64(x[0]) - math.Exp(-10)); e > 20*tol {
 				t.Errorf("%v at %g: error %g", tab, tol, e)
 			}
 			if want := 2 + (st.Accepted[0]+st.Rejected[0])*(tab.Stages()-1); tab.FSAL && st.NFE[0] != want {
-				t.Errorf("%v at %g: %d evaluations for %d+%d attempts, want %d", tab, tol, st.NFE[0], st.Accepted[0], st.Rejected[0], want)
+				t.Errorf("%v at %g: %d evaluations for %d+%d trial steps, want %d",
+					tab, tol, st.NFE[0], st.Accepted[0], st.Rejected[0], want)
 			}
 			if st.Blocks < st.NFE[0] {
 				t.Errorf("%v: %d block evaluations for a row that used %d", tab, st.Blocks, st.NFE[0])
@@ -102,8 +105,8 @@ func TestAdaptiveKeepsItsTolerance(t *testing.T) {
 	}
 }
 
-// SciPy 1.10.1: solve_ivp(lambda t, x: -5*t*x, (0, 2), [1], rtol=1e-3,
-// atol=1e-3).nfev. One row with one value has the same norm, so the same steps.
+// SciPy 1.10.1: solve_ivp(lambda t, x: -5*t*x, (0, 2), [1], rtol=1e-3, atol=1e-3).nfev and so on. For a single row, the
+// error norm is the same as SciPy's, and hence the steps are.
 func TestAdaptiveCountsLikeSciPy(t *testing.T) {
 	for _, tc := range []struct {
 		f    func(x, t float64) float64
@@ -126,7 +129,7 @@ func TestAdaptiveCountsLikeSciPy(t *testing.T) {
 	}
 }
 
-// unequalRows makes rows that need very different numbers of steps.
+// unequalRows returns rows that need very different numbers of steps.
 func unequalRows(n, d int, seed uint64) (x []float32, f Func) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	x = make([]float32, n*d)
@@ -148,7 +151,7 @@ func unequalRows(n, d int, seed uint64) (x []float32, f Func) {
 	}
 }
 
-// A row's result, its counts and its bits, never depends on the other rows.
+// The counts and bits of a row do not depend on the other rows.
 func TestRowsAreIndependent(t *testing.T) {
 	const n, d = 23, 3
 	for _, tab := range []*Tableau{Heun, RK45} {
@@ -159,11 +162,11 @@ func TestRowsAreIndependent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if slices.Min(whole.NFE) == slices.Max(whole.NFE) {
-			t.Fatal("every row took the same steps: the test shows nothing")
+			t.Fatal("every row took the same number of steps: the test proves nothing")
 		}
 		r := rand.New(rand.NewPCG(3, 3))
 		for range 20 {
-			// A random subset in random order, as one block.
+			// A block of a random subset in random order.
 			pick := r.Perm(n)[:1+r.IntN(n)]
 			x := make([]float32, 0, len(pick)*d)
 			for _, i := range pick {
@@ -174,15 +177,16 @@ func TestRowsAreIndependent(t *testing.T) {
 				t.Fatal(err)
 			}
 			for k, i := range pick {
-				if !slices.Equal(x[k*d:(k+1)*d], all[i*d:(i+1)*d]) {
-					t.Fatalf("%v: row %d is %v in one block and %v in another", tab, i, x[k*d:(k+1)*d], all[i*d:(i+1)*d])
+				if got, want := x[k*d:(k+1)*d], all[i*d:(i+1)*d]; !slices.Equal(got, want) {
+					t.Fatalf("%v: row %d is %v in one block and %v in another", tab, i, got, want)
 				}
-				if part.NFE[k] != whole.NFE[i] || part.Accepted[k] != whole.Accepted[i] || part.Rejected[k] != whole.Rejected[i] {
-					t.Fatalf("%v: row %d counted differently in another block", tab, i)
+				counts := [3]int{part.NFE[k], part.Accepted[k], part.Rejected[k]}
+				if want := [3]int{whole.NFE[i], whole.Accepted[i], whole.Rejected[i]}; counts != want {
+					t.Fatalf("%v: row %d has the counts %v in one block and %v in another", tab, i, counts, want)
 				}
 			}
 		}
-		// And the same through Fixed.
+		// The same holds for Fixed.
 		a, b := slices.Clone(start), slices.Clone(start[:d])
 		if _, err := Fixed(tab, f, a, n, d, 0, 1, 9); err != nil {
 			t.Fatal(err)
@@ -196,12 +200,12 @@ func TestRowsAreIndependent(t *testing.T) {
 	}
 }
 
-// Rows that have arrived are handed to f unchanged until the last one arrives.
+// f gets the final state of a row that has reached the end, until the last row has.
 func TestFinishedRowsStayFrozen(t *testing.T) {
 	const n, d = 8, 3
 	x, f := unequalRows(n, d, 11)
 	var calls int
-	last := make([][]float32, n) // the last state each row was evaluated in
+	last := make([][]float32, n) // the last state in which each row was evaluated
 	at := make([]float32, n)
 	watched := func(x, ts, dx []float32) error {
 		calls++
@@ -227,7 +231,7 @@ func TestFinishedRowsStayFrozen(t *testing.T) {
 			t.Errorf("row %d last evaluated at t=%g", i, at[i])
 		}
 		if st.NFE[i] < slowest && !slices.Equal(last[i], x[i*d:(i+1)*d]) {
-			t.Errorf("row %d arrived at %v and was evaluated at %v", i, x[i*d:(i+1)*d], last[i])
+			t.Errorf("the result of row %d is %v, but it was last evaluated at %v", i, x[i*d:(i+1)*d], last[i])
 		}
 	}
 }
@@ -246,33 +250,40 @@ func TestErrorsNameTheRow(t *testing.T) {
 		}
 	}
 	blowUp := each(1, func(x, t float64) float64 { return x * x }) // pole at t = 1/x0
+	cubic := each(1, func(x, t float64) float64 { return -x * x * x })
+	fixed := func(tab *Tableau, f Func, x []float32, steps int) error {
+		_, err := Fixed(tab, f, x, 4, 1, 0, 1, steps)
+		return err
+	}
+	adaptive := func(tab *Tableau, f Func, x []float32, t1 float64, o Options) error {
+		_, err := Adaptive(tab, f, x, 4, 1, 0, t1, o)
+		return err
+	}
 	for _, tc := range []struct {
 		name string
 		run  func(x []float32) error
 		row  int
 		want error
 	}{
-		{"fixed", func(x []float32) error { _, err := Fixed(RK4, poison(2, 0.5), x, 4, 1, 0, 1, 10); return err }, 2, ErrNonFinite},
-		{"fixed, zero weight", func(x []float32) error { _, err := Fixed(RK45, poison(1, 0.5), x, 4, 1, 0, 1, 1); return err }, 1, ErrNonFinite},
-		{"adaptive at once", func(x []float32) error { _, err := Adaptive(RK45, poison(3, 0), x, 4, 1, 0, 1, Options{}); return err }, 3, ErrNonFinite},
+		{"fixed", func(x []float32) error { return fixed(RK4, poison(2, 0.5), x, 10) }, 2, ErrNonFinite},
+		{"fixed, zero weight", func(x []float32) error { return fixed(RK45, poison(1, 0.5), x, 1) }, 1, ErrNonFinite},
+		{"adaptive at once", func(x []float32) error {
+			return adaptive(RK45, poison(3, 0), x, 1, Options{})
+		}, 3, ErrNonFinite},
 		{"adaptive later", func(x []float32) error {
-			_, err := Adaptive(RK45, poison(3, 0.5), x, 4, 1, 0, 1, Options{})
-			return err
+			return adaptive(RK45, poison(3, 0.5), x, 1, Options{})
 		}, 3, ErrNonFinite},
 		{"steps", func(x []float32) error {
 			x[1] = 5
-			_, err := Adaptive(Heun, each(1, func(x, t float64) float64 { return -x * x * x }), x, 4, 1, 0, 1, Options{RTol: 1e-6, ATol: 1e-6, MaxSteps: 10})
-			return err
+			return adaptive(Heun, cubic, x, 1, Options{RTol: 1e-6, ATol: 1e-6, MaxSteps: 10})
 		}, 0, ErrMaxSteps},
 		{"pole", func(x []float32) error {
 			x[2] = 2
-			_, err := Adaptive(RK45, blowUp, x, 4, 1, 0, 0.9, Options{})
-			return err
+			return adaptive(RK45, blowUp, x, 0.9, Options{})
 		}, 2, nil},
 		{"state", func(x []float32) error {
 			x[3] = nan
-			_, err := Adaptive(RK45, blowUp, x, 4, 1, 0, 1, Options{})
-			return err
+			return adaptive(RK45, blowUp, x, 1, Options{})
 		}, 3, ErrNonFinite},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -288,14 +299,14 @@ func TestErrorsNameTheRow(t *testing.T) {
 			if tc.want != ErrMaxSteps && re.Row != tc.row {
 				t.Errorf("error %v, want row %d", err, tc.row)
 			}
-			if x[0] != 1 { // row 0 was there to be moved in every case
-				t.Errorf("x was changed to %v by a failed call", x)
+			if x[0] != 1 { // row 0 can be integrated in all cases
+				t.Errorf("a failed call changed x to %v", x)
 			}
 		})
 	}
 }
 
-func TestCallersErrorsComeBack(t *testing.T) {
+func TestErrorsOfFAreReturned(t *testing.T) {
 	f := func(x, t, dx []float32) error { return context.Canceled }
 	x := []float32{1}
 	if _, err := Fixed(Euler, f, x, 1, 1, 0, 1, 1); !errors.Is(err, context.Canceled) {
@@ -325,7 +336,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	// Nothing to do is not an error.
+	// An empty interval or block is not an error.
 	if nfe, err := Fixed(Heun, f, x, 2, 1, 1, 1, 5); nfe != 0 || err != nil {
 		t.Errorf("empty interval: %d evaluations, %v", nfe, err)
 	}

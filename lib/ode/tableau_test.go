@@ -13,7 +13,7 @@ func TestTableauxAreConsistent(t *testing.T) {
 		if got, err := Lookup(tab.Name); err != nil || got != tab {
 			t.Errorf("Lookup(%q) = %v, %v", tab.Name, got, err)
 		}
-		// The stated order is the order: the next one's conditions fail.
+		// The order is not higher than stated: the conditions of the next one fail.
 		if err := tab.checkOrder("B", tab.B, tab.Order+1); err == nil {
 			t.Errorf("%s has order %d, more than the %d stated", tab.Name, tab.Order+1, tab.Order)
 		}
@@ -24,7 +24,7 @@ func TestTableauxAreConsistent(t *testing.T) {
 }
 
 // The number of rooted trees with p nodes is OEIS A000081.
-func TestTreesAreAllThere(t *testing.T) {
+func TestTreesAreComplete(t *testing.T) {
 	for p, want := range map[int]int{1: 1, 2: 1, 3: 2, 4: 4, 5: 9, 6: 20, 7: 48} {
 		trees := treesOfOrder(p)
 		if len(trees) != want {
@@ -41,7 +41,7 @@ func TestTreesAreAllThere(t *testing.T) {
 			seen[tr.String()] = true
 		}
 	}
-	// Densities by hand: the chain of 4 has 4!, the bush of 4 has 4.
+	// Known densities: 4! for the chain of 4 nodes, and 4 for the bush of 4 nodes.
 	chain := tree{[]tree{{[]tree{{[]tree{{}}}}}}}
 	bush := tree{[]tree{{}, {}, {}}}
 	if g := chain.density(); g != 24 {
@@ -67,12 +67,16 @@ func TestCheckRefusesBrokenTableaux(t *testing.T) {
 		return &c
 	}
 	for _, tc := range []struct {
-		name  string
-		from  *Tableau
-		spoil func(*Tableau)
-		want  string
+		name     string
+		from     *Tableau
+		breaking func(*Tableau)
+		want     string
 	}{
-		{"weights", RK45, func(t *Tableau) { t.B[2] += 1e-9; t.A[6][2] += 1e-9; t.A[6][3] -= 1e-9 }, "misses the condition of tree [] "},
+		{"weights", RK45, func(t *Tableau) {
+			t.B[2] += 1e-9
+			t.A[6][2] += 1e-9
+			t.A[6][3] -= 1e-9
+		}, "misses the condition of tree [] "},
 		{"stage time", RK4, func(t *Tableau) { t.C[1] = 0.4 }, "row 1 of A sums to"},
 		{"stage coefficient", RK45, func(t *Tableau) { t.A[3][0] += 1e-6; t.A[3][1] -= 1e-6 }, "misses the condition"},
 		{"order too high", Heun, func(t *Tableau) { t.Order = 3 }, "of order 3"},
@@ -86,9 +90,9 @@ func TestCheckRefusesBrokenTableaux(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			tab := clone(tc.from)
 			if err := tab.Check(); err != nil {
-				t.Fatalf("before it was spoilt: %v", err)
+				t.Fatalf("before the change: %v", err)
 			}
-			tc.spoil(tab)
+			tc.breaking(tab)
 			if err := tab.Check(); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("Check() = %v, want an error with %q", err, tc.want)
 			}

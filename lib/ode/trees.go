@@ -2,8 +2,8 @@ package ode
 
 import "strings"
 
-// A tree is a rooted tree: the list of its root's subtrees. Trees index the
-// elementary differentials of f, and so the order conditions of a tableau.
+// tree is a rooted tree, given by its root's subtrees. There is one elementary differential of f, and hence one order
+// condition of a tableau, for each rooted tree.
 type tree struct{ children []tree }
 
 func (t tree) order() int {
@@ -14,7 +14,7 @@ func (t tree) order() int {
 	return n
 }
 
-// density is γ(τ): the order of the tree times the densities of its subtrees.
+// density returns γ(τ): the order of the tree times the densities of its subtrees.
 func (t tree) density() float64 {
 	g := float64(t.order())
 	for _, c := range t.children {
@@ -23,8 +23,7 @@ func (t tree) density() float64 {
 	return g
 }
 
-// weights is φ_i(τ) for every stage i: the product over subtrees τ' of
-// sum_j a[i][j]·φ_j(τ').
+// weights returns φ_i(τ) for every stage i: the product over subtrees τ' of sum_j a[i][j]·φ_j(τ').
 func (t tree) weights(a [][]float64) []float64 {
 	phi := make([]float64, len(a))
 	for i := range phi {
@@ -54,13 +53,12 @@ func (t tree) String() string {
 	return b.String()
 }
 
-// treesOfOrder lists the rooted trees of p nodes once each: 1, 1, 2, 4, 9, 20, …
+// treesOfOrder returns the rooted trees of p nodes: 1, 1, 2, 4, 9, 20, … of them.
 func treesOfOrder(p int) []tree {
 	if p == 1 {
 		return []tree{{}}
 	}
-	// All trees of fewer nodes in one fixed order; a tree of p nodes is a
-	// multiset of them, written as a non-increasing sequence of indices.
+	// pool has all trees of fewer nodes. A tree of p nodes is a multiset of them: a non-increasing sequence of indices.
 	var pool []tree
 	for q := 1; q < p; q++ {
 		pool = append(pool, treesOfOrder(q)...)

@@ -2,8 +2,8 @@ package portable
 
 import "math"
 
-// Acos returns the angle in [0, π] whose cosine is x, with an absolute error below 9e-16; NaN for |x| > 1 and for NaN.
-// Source: Cephes' asin.c as Go's math.Acos has it.
+// Acos returns the angle in [0, π] whose cosine is x, with an absolute error below 9e-16. It is NaN for |x| > 1 and for
+// NaN. Source: Cephes' asin.c, as in Go's math.Acos.
 func Acos(x float64) float64 { return math.Pi/2 - asin(x) }
 
 func asin(x float64) float64 {
@@ -25,7 +25,7 @@ func asin(x float64) float64 {
 // atan returns the arctangent of x >= 0.
 func atan(x float64) float64 {
 	const (
-		rest     = 6.123233995736765886130e-17 // of π/2 beyond float64
+		rest     = 6.123233995736765886130e-17 // π/2 minus its float64 value
 		tan3Pi8  = 2.41421356237309504880
 		halfRest = 0.5 * rest
 	)
@@ -38,7 +38,7 @@ func atan(x float64) float64 {
 	return math.Pi/4 + atanNear((x-1)/(x+1)) + halfRest
 }
 
-// atanP and atanQ are numerator and denominator, which is x² + ..., of (atan(x)/x - 1)/x² over x².
+// atanP and atanQ are the numerator and denominator of (atan(x)/x - 1)/x² as a rational function of x².
 var (
 	atanP = [...]float64{
 		-6.485021904942025371773e+01,

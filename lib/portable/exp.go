@@ -2,7 +2,7 @@ package portable
 
 import "math"
 
-// Exp returns e^x with an error below 1 ulp: +Inf above 709.78, subnormal below -708.39, 0 below -745.13.
+// Exp returns e^x with an error below 1 ulp. It is +Inf above 709.78, subnormal below -708.39, and 0 below -745.13.
 // Exp(NaN) is NaN. Source: FreeBSD msun e_exp.c.
 func Exp(x float64) float64 {
 	const (
@@ -33,7 +33,7 @@ func Exp(x float64) float64 {
 	return scaledExp(hi, lo, k)
 }
 
-// Exp2 returns 2^x with an error below 1 ulp, exactly where x is an integer: +Inf from 1024 on, subnormal below -1022,
+// Exp2 returns 2^x with an error below 1 ulp. It is exact for integers x, +Inf from 1024 on, subnormal below -1022, and
 // 0 below -1074. Exp2(NaN) is NaN. Source: Go's math.Exp2.
 func Exp2(x float64) float64 {
 	const (
@@ -59,7 +59,8 @@ func Exp2(x float64) float64 {
 	return scaledExp(float64(t*ln2Hi), float64(-t*ln2Lo), k)
 }
 
-// expP approximates R(r²) - 2 = r·(e^r + 1)/(e^r - 1) - 2 over r² for |r| <= ln(2)/2, within 2^-59.
+// expP approximates (R(r²) - 2)/r², where R(r²) = r·(e^r + 1)/(e^r - 1), for |r| <= ln(2)/2. The error in R is below
+// 2^-59.
 var expP = [...]float64{
 	1.66666666666666657415e-01,  // 3fc55555 55555555
 	-2.77777777770155933842e-03, // bf66c16c 16bebd93
@@ -74,7 +75,7 @@ func scaledExp(hi, lo float64, k int) float64 {
 	t := float64(r * r)
 	c := r - float64(t*polynomial(t, expP[:]))
 	y := 1 - ((lo - float64(r*c)/(2-c)) - hi)
-	if -1020 < k && k < 1020 { // what Ldexp does, without its cases; y lies in (1/2, 2)
+	if -1020 < k && k < 1020 { // y is in (1/2, 2), so the result is normal
 		return timesPower(y, k)
 	}
 	return math.Ldexp(y, k)

@@ -2,7 +2,8 @@ package portable
 
 import "math"
 
-// expm1Q approximates R1 over r²/2, where r·(e^r + 1)/(e^r - 1) = 2 + r²/6·R1, for |r| <= ln(2)/2, within 2^-61.
+// expm1Q approximates R1, where r·(e^r + 1)/(e^r - 1) = 2 + r²/6·R1, as a polynomial in r²/2 for |r| <= ln(2)/2, within
+// 2^-61.
 var expm1Q = [...]float64{
 	1,
 	-3.33333333333331316428e-02, // bfa11111 111110f4
@@ -12,8 +13,8 @@ var expm1Q = [...]float64{
 	-2.01099218183624371326e-07, // be8afdb7 6e09c32d
 }
 
-// Expm1 returns e^x - 1 with an error below 1 ulp, also near 0: +Inf above 709.78, -1 below -38.8. Expm1(NaN) is NaN.
-// Source: FreeBSD msun s_expm1.c.
+// Expm1 returns e^x - 1 with an error below 1 ulp, also near 0. It is +Inf above 709.78 and -1 below -38.8. Expm1(NaN)
+// is NaN. Source: FreeBSD msun s_expm1.c.
 func Expm1(x float64) float64 {
 	const (
 		overflow  = 7.09782712893383973096e+02
@@ -34,7 +35,7 @@ func Expm1(x float64) float64 {
 	case size < tiny:
 		return x
 	}
-	// x = k·ln 2 + r with |r| <= ln(2)/2, where r lacks c of its true value.
+	// x = k·ln 2 + r + c with |r| <= ln(2)/2, where c is the rounding error of r.
 	r, c, k := x, 0.0, 0
 	if size > halfLn2 {
 		switch {
@@ -76,7 +77,7 @@ func Expm1(x float64) float64 {
 	return timesPower((r-(e+math.Ldexp(1, -k)))+1, k)
 }
 
-// timesPower returns y·2^k without a case for results outside of the normal range, which do not occur above.
+// timesPower returns y·2^k, provided that the result is normal.
 func timesPower(y float64, k int) float64 {
 	return math.Float64frombits(math.Float64bits(y) + uint64(k)<<52)
 }

@@ -5,12 +5,12 @@ import (
 	"math/big"
 )
 
-// prec is the precision in bits of the reference values below. They are sums of Taylor series.
+// prec is the precision in bits of the reference values below, which are computed with Taylor series.
 const prec = 400
 
 func number(x float64) *big.Float { return new(big.Float).SetPrec(prec).SetFloat64(x) }
 
-// series sums term(0) + term(1) + ..., where next makes each term from the one before, until they no longer count.
+// series sums a series until its terms are negligible. next replaces a term by the k-th one.
 func series(term *big.Float, next func(term *big.Float, k int64)) *big.Float {
 	sum := number(0)
 	counts := func() bool { return sum.Sign() == 0 || term.MantExp(nil) > sum.MantExp(nil)-prec }
@@ -31,7 +31,7 @@ func bigExp(x *big.Float) *big.Float {
 	return e
 }
 
-// bigLog solves e^y = x by Newton's method from float64's logarithm.
+// bigLog solves e^y = x by Newton's method, starting from the logarithm in float64.
 func bigLog(x *big.Float) *big.Float {
 	m := new(big.Float)
 	e := x.MantExp(m)
@@ -44,7 +44,7 @@ func bigLog(x *big.Float) *big.Float {
 	return y
 }
 
-// bigSincos sums the series of x·2^-40 and doubles the angle forty times; |x| < 2^30.
+// bigSincos sums the series for x·2^-40 and doubles the angle forty times. |x| must be below 2^30.
 func bigSincos(x *big.Float) (sin, cos *big.Float) {
 	const halvings = 40
 	r := new(big.Float).SetMantExp(x, -halvings)
@@ -61,7 +61,7 @@ func bigSincos(x *big.Float) (sin, cos *big.Float) {
 	return sin, cos
 }
 
-// bigErf sums 2/sqrt(π)·exp(-x²)·x·(1 + 2x²/3 + (2x²)²/(3·5) + ...), whose terms have one sign.
+// bigErf sums 2/sqrt(π)·exp(-x²)·x·(1 + 2x²/3 + (2x²)²/(3·5) + ...), whose terms all have the same sign.
 func bigErf(x *big.Float) *big.Float {
 	square := new(big.Float).Mul(x, x)
 	sum := series(new(big.Float).Copy(x), func(t *big.Float, k int64) {
@@ -71,7 +71,7 @@ func bigErf(x *big.Float) *big.Float {
 	return sum.Quo(sum, new(big.Float).Sqrt(bigPi()))
 }
 
-// bigErfinv solves erf x = y by Newton's method from float64's result.
+// bigErfinv solves erf x = y by Newton's method, starting from the result in float64.
 func bigErfinv(y *big.Float) *big.Float {
 	v, _ := y.Float64()
 	x := number(math.Erfinv(v))
@@ -85,7 +85,7 @@ func bigErfinv(y *big.Float) *big.Float {
 	return x
 }
 
-// bigAcos solves cos y = x by Newton's method from float64's arccosine, which must not be 0 or π.
+// bigAcos solves cos y = x by Newton's method, starting from the arccosine in float64, which must not be 0 or π.
 func bigAcos(x *big.Float) *big.Float {
 	v, _ := x.Float64()
 	y := number(math.Acos(v))

@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// function is one function of the package, on the interval of its arguments that the tests draw from.
+// function is a function of the package, with the interval of arguments on which it is tested.
 type function struct {
 	name     string
 	f        func(float64) float64
 	lo, hi   float64
-	ulps     float64 // the error bound its comment states, relative to the result or to floor, whichever is larger
+	ulps     float64 // the documented error bound, relative to the result or to floor, whichever is larger
 	floor    float64
 	exact    func(*big.Float) *big.Float
 	standard func(float64) float64
-	sum      string // of the results' bits
+	digest   string // of the results' bits
 }
 
 func first(f func(*big.Float) (*big.Float, *big.Float)) func(*big.Float) *big.Float {
@@ -30,14 +30,14 @@ func second(f func(*big.Float) (*big.Float, *big.Float)) func(*big.Float) *big.F
 	return func(x *big.Float) *big.Float { _, v := f(x); return v }
 }
 
-// over makes a logarithm of another base.
-func over(base float64) func(*big.Float) *big.Float {
+// logBase returns the logarithm to the given base.
+func logBase(base float64) func(*big.Float) *big.Float {
 	return func(x *big.Float) *big.Float { v := bigLog(x); return v.Quo(v, bigLog(number(base))) }
 }
 
 func bigExp2(x *big.Float) *big.Float { return bigExp(x.Mul(x, bigLog(number(2)))) }
 
-// bigExpm1 sums the series without its first term near 0.
+// bigExpm1 sums the series of e^x without its first term if x is near 0.
 func bigExpm1(x *big.Float) *big.Float {
 	if v := bigExp(x); v.Cmp(number(2)) > 0 || v.Cmp(number(0.5)) < 0 {
 		return v.Sub(v, number(1))
@@ -45,12 +45,12 @@ func bigExpm1(x *big.Float) *big.Float {
 	return series(new(big.Float).Copy(x), func(t *big.Float, k int64) { t.Mul(t, x).Quo(t, number(float64(k+1))) })
 }
 
-// fromOne applies f to 1 - x as float64 has it.
+// fromOne returns the function f(1 - x), where the difference is rounded to float64.
 func fromOne(f func(*big.Float) *big.Float) func(*big.Float) *big.Float {
 	return func(x *big.Float) *big.Float { v, _ := x.Float64(); return f(number(1 - v)) }
 }
 
-// power makes a function of the exponent of one base.
+// power returns the exponential function with the given base.
 func power(base float64) func(*big.Float) *big.Float {
 	return func(x *big.Float) *big.Float { v := bigLog(number(base)); return bigExp(v.Mul(v, x)) }
 }
@@ -63,7 +63,7 @@ var functions = []function{
 	{"Expm1 near 0", Expm1, -1.5, 1.5, 1, 0, bigExpm1, math.Expm1, "6f1172e4dcdb340e"},
 	{"Log", Log, 1e-300, 1e300, 1, 0, bigLog, math.Log, "5ff7a31974b5a298"},
 	{"Log near 1", Log, 0.5, 2, 1, 0, bigLog, math.Log, "6cd9ca84ae3e9060"},
-	{"Log10", Log10, 0.01, 100, 2, 0, over(10), math.Log10, "5d603ba76f2fd85e"},
+	{"Log10", Log10, 0.01, 100, 2, 0, logBase(10), math.Log10, "5d603ba76f2fd85e"},
 	{"Sin", Sin, -math.Pi / 4, math.Pi / 4, 1, 0, first(bigSincos), math.Sin, "f6c8cbe026b03c9b"},
 	{"Sin to 2^29", Sin, -1 << 29, 1 << 29, 1, 1, first(bigSincos), math.Sin, "f8945fbd1cb9f330"},
 	{"Sin of large", Sin, 1 << 29, 1e300, 1, 1, nil, math.Sin, "fe0dca5df9d9fc04"},
@@ -80,8 +80,8 @@ var functions = []function{
 		func(y float64) float64 { return math.Pow(3, y) }, "09be54fc89797995"},
 }
 
-// arguments returns n arguments in the function's interval, half of them evenly spread and half by their logarithm.
-// They are made without rounding that a compiler may leave out, so that they are the same everywhere.
+// arguments returns n random arguments in the function's interval. Half of them are uniformly distributed, and half
+// have uniformly distributed exponents. No compiler can fuse their arithmetic, so they are the same everywhere.
 func (f function) arguments(n int) []float64 {
 	r := rand.New(rand.NewPCG(1, 2))
 	x := make([]float64, 0, n)
@@ -118,33 +118,33 @@ func TestErrorIsBounded(t *testing.T) {
 		}
 		t.Logf("%s: at most %.3f ulp, at %g", f.name, worst, at)
 		if worst > f.ulps {
-			t.Errorf("%s is wrong by %.3f ulp at %g, not within %g", f.name, worst, at, f.ulps)
+			t.Errorf("%s has an error of %.3f ulp at %g, want at most %g", f.name, worst, at, f.ulps)
 		}
 	}
 }
 
-// Package math's results are a second reference, on the whole domain.
-func TestLikeStandardLibrary(t *testing.T) {
+// The results of package math are a second reference, on the whole domain.
+func TestAgreesWithStandardLibrary(t *testing.T) {
 	for _, f := range functions {
 		for _, x := range f.arguments(20000) {
 			got, want := f.f(x), f.standard(x)
 			v := max(math.Abs(want), f.floor)
 			if d := math.Abs(got - want); d > 2*f.ulps*(math.Nextafter(v, math.Inf(1))-v) {
-				t.Fatalf("%s(%g) is %g, and by the standard library %g", f.name, x, got, want)
+				t.Fatalf("%s(%g) is %g, but %g in the standard library", f.name, x, got, want)
 			}
 		}
 	}
 }
 
-// The same bits on every machine, for every target that the compiler knows.
+// The results have the same bits on every machine.
 func TestGolden(t *testing.T) {
 	for _, f := range functions {
 		h := sha256.New()
 		for _, x := range f.arguments(20000) {
 			h.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(f.f(x))))
 		}
-		if got := hex.EncodeToString(h.Sum(nil)[:8]); got != f.sum {
-			t.Errorf("%s: the results' digest is %s, not %s", f.name, got, f.sum)
+		if got := hex.EncodeToString(h.Sum(nil)[:8]); got != f.digest {
+			t.Errorf("%s: the digest of the results is %s, want %s", f.name, got, f.digest)
 		}
 	}
 }
@@ -162,14 +162,14 @@ func TestSpecialValues(t *testing.T) {
 		}
 		if d := math.Abs(got - want); got != want && !(d <= 1e-15*math.Abs(want) || d <= 5e-324) ||
 			math.Signbit(got) != math.Signbit(want) {
-			t.Errorf("%s is %g, not %g", name, got, want)
+			t.Errorf("%s is %g, want %g", name, got, want)
 		}
 	}
 	for _, x := range values {
 		for _, f := range functions {
 			if f.name[:3] != "Pow" {
 				want := f.standard(x)
-				if 0 < x && x < 0x1p-1022 && f.name[:3] == "Log" { // math.Log's assembly on amd64 takes it for normal
+				if 0 < x && x < 0x1p-1022 && f.name[:3] == "Log" { // math.Log on amd64 does not handle subnormal numbers
 					want = f.standard(x*0x1p52) - f.standard(0x1p52)
 				}
 				same(f.name+" of a special value", f.f(x), want)
@@ -197,7 +197,7 @@ func TestMonotonic(t *testing.T) {
 		for i := range n {
 			v := tc.f(tc.lo + float64((tc.hi-tc.lo)*float64(i))/n)
 			if v < last {
-				t.Fatalf("%s falls at step %d of %d", tc.name, i, n)
+				t.Fatalf("%s decreases at point %d of %d", tc.name, i, n)
 			}
 			last = v
 		}

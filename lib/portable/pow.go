@@ -2,9 +2,9 @@ package portable
 
 import "math"
 
-// Pow returns x^y. For a fraction y in (-1, 1) the error is below 2 ulp; it grows with |y| by about an ulp for each bit
-// of the integer part, since that power is a product of squares. Special cases are math.Pow's (those of C99). Source:
-// Go's math.Pow.
+// Pow returns x^y. For y in (-1, 1) the error is below 2 ulp. It grows with |y| by about one ulp for each bit of the
+// integer part, since that power is a product of squares. The special cases are those of math.Pow and C99. Source: Go's
+// math.Pow.
 func Pow(x, y float64) float64 {
 	switch {
 	case y == 0 || x == 1:
@@ -59,7 +59,7 @@ func Pow(x, y float64) float64 {
 	square, squareExp := math.Frexp(x)
 	for i := int64(whole); i != 0; i >>= 1 {
 		if squareExp < -1<<12 || 1<<12 < squareExp {
-			e += squareExp // beyond the range, where Ldexp says 0 or infinity
+			e += squareExp // out of range: Ldexp returns 0 or infinity
 			break
 		}
 		if i&1 == 1 {
@@ -73,13 +73,13 @@ func Pow(x, y float64) float64 {
 			squareExp--
 		}
 	}
-	if y < 0 { // in this order, so that no intermediate result overflows
+	if y < 0 { // inverted last, so that no intermediate result overflows
 		m, e = 1/m, -e
 	}
 	return math.Ldexp(m, e)
 }
 
-// powOfZero returns x^y for x = ±0 and y != 0: the sign stays for odd integers y.
+// powOfZero returns x^y for x = ±0 and y != 0. Odd integers y preserve the sign.
 func powOfZero(x, y float64) float64 {
 	whole, fraction := math.Modf(y)
 	odd := fraction == 0 && math.Abs(y) < 1<<53 && int64(whole)&1 == 1

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""SciPy's side of TestAgainstSciPy: does one job each time that a line comes in.
+"""SciPy's side of TestAgainstSciPy: does its job once for each line of input.
 
     python3 scipy_speed.py frechet D MU1 SIGMA1 MU2 SIGMA2
     python3 scipy_speed.py moments D ROWS
 
-Files are flat arrays, float64, and float32 for rows. Answers are JSON lines: the
-seconds of the costly step alone, and the result.
+Files are flat arrays of float64, or of float32 for rows. Answers are JSON lines: the
+seconds that the costly step alone took, and the result.
 """
 import json
 import sys

@@ -1,0 +1,15 @@
+//go:build !amd64
+
+package microkernel
+
+// Architectures other than amd64 have assembly for float32 products at most.
+
+const hasWindows, wideWindows = false, false
+
+func masked(*Correlation, *Window, []float32, []float32, []float32) {}
+
+func multiply64(p *Product, a, b, c []float64) { plain(p, a, b, c) }
+
+func copiedPanel([]float32, []float32, int, int) bool { return false }
+
+func transposed([]float32, int, []float32, int, int, int) bool { return false }

@@ -1,5 +1,0 @@
-//go:build !amd64
-
-package microkernel
-
-func copiedPanel(_, _ []float32, _, _ int) bool { return false }
