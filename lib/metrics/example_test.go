@@ -26,7 +26,7 @@ func ExampleFrechetDistance() {
 	// Output: 9.000 = 9.000 for the means + 0.000 for the covariances
 }
 
-// The sliced Wasserstein distance is in the unit of the points: here the second set is the first one, moved by 1 in a plane.
+// The sliced Wasserstein distance has the unit of the points. Here the second set is the first one, moved by 1.
 func ExampleSlicedW2() {
 	a := []float32{0, 0, 1, 0, 0, 1}
 	b := []float32{1, 0, 2, 0, 1, 1}
