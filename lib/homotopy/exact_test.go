@@ -43,7 +43,8 @@ func TestExactPotentialIsTheMinimiser(t *testing.T) {
 		t.Fatal(err)
 	}
 	clusters, err := dataset.NewMixture([]dataset.Component{
-		{Weight: 1, Mean: []float64{0.8, 0.1}, Std: 0.3}, {Weight: 2, Mean: []float64{-0.5, 0.6}, Std: 0.2}, {Weight: 1, Mean: []float64{-0.2, -0.8}, Std: 0.4}})
+		{Weight: 1, Mean: []float64{0.8, 0.1}, Std: 0.3}, {Weight: 2, Mean: []float64{-0.5, 0.6}, Std: 0.2}, {Weight: 1,
+			Mean: []float64{-0.2, -0.8}, Std: 0.4}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,8 @@ func TestExactPotentialIsTheMinimiser(t *testing.T) {
 						phi := func(param func(string, []float64, ...int) *graphop.Node, x, _ *graphop.Node) *graphop.Node {
 							exact := exactPotential(mix, p, rate, x)
 							own := graphop.Mul(exact, param("size", []float64{1 + wrong}, 1, 1))
-							angle := graphop.Add(graphop.MatMul(x, graphop.Table(x, freq, waves, d), false, true), graphop.Table(x, phase, 1, waves))
+							angle := graphop.Add(graphop.MatMul(x, graphop.Table(x, freq, waves, d), false, true),
+								graphop.Table(x, phase, 1, waves))
 							wave := graphop.MatMul(graphop.Sin(angle), param("waves", make([]float64, waves), 1, waves), false, true)
 							return graphop.Add(graphop.Add(own, wave), quadratic(0, make([]float64, d), 0)(param, x, nil))
 						}
@@ -83,10 +85,12 @@ func TestExactPotentialIsTheMinimiser(t *testing.T) {
 							}
 						}
 						if wrong == 0 && !(worst < 4) {
-							t.Errorf("%s, %s, %s, t = %v: at the exact potential a mean gradient is %.1f standard errors", name, set, objective, at, worst)
+							t.Errorf("%s, %s, %s, t = %v: at the exact potential a mean gradient is %.1f standard errors", name, set,
+								objective, at, worst)
 						}
 						if wrong != 0 && !(worst > 6) {
-							t.Errorf("%s, %s, %s, t = %v: at a potential %v too large no mean gradient is above %.1f standard errors", name, set, objective, at, wrong, worst)
+							t.Errorf("%s, %s, %s, t = %v: at a potential %v too large no mean gradient is above %.1f standard errors", name,
+								set, objective, at, wrong, worst)
 						}
 					}
 				}

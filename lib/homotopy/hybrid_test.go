@@ -11,7 +11,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"vapo/lib/graphop"
-	"vapo/lib/homotopy"
 	"vapo/lib/random"
 )
 
@@ -103,8 +102,9 @@ func (c hybridCase) gradients(t *testing.T, batches int) *moments {
 	return m
 }
 
-// At t = 0 the flow's potential is m·x - |x|²/2 for a prior of w = 1, and the hybrid loss of a batch of that one time has
-// its minimum at k > 1 times that, not at it: k² = k + 1/(std(Gamma)·std(Phi)). Energy and matching have theirs at 1.
+// At t = 0 the flow's potential is m·x - |x|²/2 for a prior of w = 1, and the hybrid loss of a batch of that one time
+// has its minimum at k > 1 times that, not at it: k² = k + 1/(std(Gamma)·std(Phi)). Energy and matching have theirs at
+// 1.
 func TestHybridAtTheStartIsTooFast(t *testing.T) {
 	const n, d, batches = 4000, 2, 60
 	m, s := []float64{0.6, -0.2}, 0.5
@@ -123,7 +123,8 @@ func TestHybridAtTheStartIsTooFast(t *testing.T) {
 				worst = max(worst, math.Abs(g.errors(i)))
 			}
 			if factor == minimum && !(worst < 4) || factor != minimum && !(worst > 10) {
-				t.Errorf("%s: at %.3f times the flow's potential the largest mean gradient is %.1f standard errors", objective, factor, worst)
+				t.Errorf("%s: at %.3f times the flow's potential the largest mean gradient is %.1f standard errors", objective,
+					factor, worst)
 			}
 		}
 	}
@@ -147,15 +148,16 @@ func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 				worst = max(worst, math.Abs(g.errors(i)))
 			}
 			if objective == "matching" && !(worst < 4) || objective == "hybrid" && !(worst > 10) {
-				t.Errorf("%s, t = %v: at the flow's potential the largest mean gradient is %.1f standard errors", objective, at, worst)
+				t.Errorf("%s, t = %v: at the flow's potential the largest mean gradient is %.1f standard errors", objective, at,
+					worst)
 			}
 		}
 	}
 }
 
-// A constant added to Phi changes nothing, batch by batch: Gamma is centred. One that differs from time to time does, though
-// the flow does not know it: for Phi = c(t) + ..., c = rate·t, the first term pulls at the rate by -Var(t)/(std(Gamma)·std(Phi))
-// in expectation, and drift by rate/5 the other way.
+// A constant added to Phi changes nothing, batch by batch: Gamma is centred. One that differs from time to time does,
+// though the flow does not know it: for Phi = c(t) + ..., c = rate·t, the first term pulls at the rate by
+// -Var(t)/(std(Gamma)·std(Phi)) in expectation, and drift by rate/5 the other way.
 func TestHybridAndConstants(t *testing.T) {
 	const n, d, batches, rate = 3000, 2, 60, 0.4
 	phi := func(param func(string, []float64, ...int) *graphop.Node, x, at *graphop.Node) *graphop.Node {
@@ -185,12 +187,8 @@ func TestHybridAndConstants(t *testing.T) {
 func TestHybridOfOneSample(t *testing.T) {
 	g := gorgonia.NewGraph()
 	input := func(name string, shape ...int) *graphop.Node { return graphop.Input(g, tensor.Float64, name, shape...) }
-	b := homotopy.Batch{
-		X: input("x", 1, 2), Noise: input("noise", 1, 2), Condition: input("condition", 1, 1), Mu: input("mu", 1, 1),
-		Sigma: input("sigma", 1, 1), DMu: input("dmu", 1, 1), DSigma: input("dsigma", 1, 1), Weight: input("weight", 1, 1),
-	}
 	phi := func(x, _ *graphop.Node) *graphop.Node { return graphop.Sum(graphop.Square(x), 1) }
-	if _, err := homotopy.Loss("hybrid", phi, b); err == nil || !strings.Contains(err.Error(), "2 samples") {
+	if _, err := lossOf("hybrid", phi, newInputs(input, 1, 2)); err == nil || !strings.Contains(err.Error(), "2 samples") {
 		t.Errorf("a batch of one sample: %v", err)
 	}
 }

@@ -3,32 +3,37 @@ package homotopy
 import (
 	"math"
 
-	"vapo/lib/dataset"
 	"vapo/lib/portable"
 )
 
-// MixtureField is the exact solution for data from a Gaussian mixture: what a perfectly trained potential's
-// gradient would be (equation L6), and the log density of the path's marginal.
+// Component is one isotropic Gaussian of a mixture; the weights of a mixture sum to 1.
+type Component struct {
+	Weight float64
+	Mean   []float64
+	Std    float64
+}
+
+// MixtureField is the exact solution L6 for data from a Gaussian mixture: the gradient of a perfectly trained
+// potential, and the log density of the path.
 //
-// Along the path component k becomes N(mu·m_k, (mu²s_k² + sigma²) I); its mean velocity given x is
-// mu'·m_k + (mu·mu'·s_k² + sigma·sigma')/(mu²s_k² + sigma²)·(x - mu·m_k), and the field is the mean of these under
-// the posterior of k. Written so it needs no division by mu, which vanishes at t = 0.
+// On the path component k becomes N(mu·m_k, (mu²s_k² + sigma²) I), whose mean velocity given x is
+// mu'·m_k + (mu·mu'·s_k² + sigma·sigma')/(mu²s_k² + sigma²)·(x - mu·m_k). The field is the mean of these under the
+// posterior of k. This form does not divide by mu, which vanishes at t = 0.
 type MixtureField struct {
-	mix  *dataset.Mixture
-	logp []float64
+	components []Component
+	logp       []float64
 }
 
-// NewMixtureField prepares the solution for data from mix.
-func NewMixtureField(mix *dataset.Mixture) *MixtureField {
-	return &MixtureField{mix: mix, logp: make([]float64, len(mix.Components))}
+// NewMixtureField prepares the solution for data from a mixture.
+func NewMixtureField(components []Component) *MixtureField {
+	return &MixtureField{components: components, logp: make([]float64, len(components))}
 }
 
-// At writes grad Phi at x (d values) into grad and returns log rhobar(x, t), the log density of the path's
-// marginal, exactly. It is not safe for concurrent use.
+// At writes grad Phi at x (d values) into grad and returns log rhobar(x, t). It is not safe for concurrent use.
 func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
 	d := len(x)
 	top := math.Inf(-1)
-	for k, c := range f.mix.Components {
+	for k, c := range f.components {
 		v := p.variance(c)
 		var r2 float64
 		for i := range d {
@@ -43,7 +48,7 @@ func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
 		total += portable.Exp(f.logp[k] - top)
 	}
 	clear(grad)
-	for k, c := range f.mix.Components {
+	for k, c := range f.components {
 		post := portable.Exp(f.logp[k]-top) / total
 		slope := (float64(p.Mu*p.DMu*c.Std*c.Std) + float64(p.Sigma*p.DSigma)) / p.variance(c)
 		for i := range d {
@@ -55,6 +60,6 @@ func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
 }
 
 // variance is the component's at p, mu²s² + sigma².
-func (p Point) variance(c dataset.Component) float64 {
+func (p Point) variance(c Component) float64 {
 	return float64(p.Mu*p.Mu*c.Std*c.Std) + float64(p.Sigma*p.Sigma)
 }

@@ -21,6 +21,13 @@ func mixture(t *testing.T, components ...dataset.Component) *dataset.Mixture {
 	return m
 }
 
+func components(m *dataset.Mixture) (out []Component) {
+	for _, c := range m.Components {
+		out = append(out, Component(c))
+	}
+	return out
+}
+
 func ring(t *testing.T) *dataset.Mixture {
 	var c []dataset.Component
 	for k := range 8 {
@@ -45,12 +52,13 @@ func logMarginal(m *dataset.Mixture, p Point, x []float64) float64 {
 
 // L6: v = (mu'/mu) x + sigma (sigma mu'/mu - sigma') grad log rhobar, with the gradient taken numerically.
 func TestFieldIsL6(t *testing.T) {
-	three := mixture(t, dataset.Component{Weight: 1, Mean: []float64{1, 0, -0.5}, Std: 0.3}, dataset.Component{Weight: 3, Mean: []float64{-1, 0.5, 0}, Std: 0.1})
+	three := mixture(t, dataset.Component{Weight: 1, Mean: []float64{1, 0, -0.5}, Std: 0.3},
+		dataset.Component{Weight: 3, Mean: []float64{-1, 0.5, 0}, Std: 0.1})
 	rng := rand.New(rand.NewPCG(1, 1))
 	for name, s := range schedules(t) {
 		for _, m := range []*dataset.Mixture{ring(t), three} {
 			d := m.Dim()
-			f := NewMixtureField(m)
+			f := NewMixtureField(components(m))
 			for range 200 {
 				at := s.Draw(0.02 + 0.93*rng.Float64())
 				p := s.At(at)
@@ -89,7 +97,7 @@ func TestFieldIsL6(t *testing.T) {
 // data and weighted by the density of x given x̄.
 func TestFieldIsMeanVelocity(t *testing.T) {
 	m := ring(t)
-	f := NewMixtureField(m)
+	f := NewMixtureField(components(m))
 	const n = 200_000
 	data, _ := m.Sample(random.New(5, "data", 0), n)
 	for name, s := range schedules(t) {
@@ -130,12 +138,13 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 
 // Far from all components the posterior is decided by exponents that underflow: the field must stay finite.
 func TestFieldFarAway(t *testing.T) {
-	f := NewMixtureField(ring(t))
+	f := NewMixtureField(components(ring(t)))
 	grad := make([]float64, 2)
 	for name, s := range schedules(t) {
 		for _, at := range []float64{0, 0.5, 1} {
 			density := f.At(s.At(at), []float64{1e4, -3e4}, grad)
-			if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) || math.IsInf(grad[1], 0) {
+			if math.IsNaN(density) || math.IsNaN(grad[0]) || math.IsInf(grad[0], 0) || math.IsNaN(grad[1]) ||
+				math.IsInf(grad[1], 0) {
 				t.Errorf("%s, t = %v: density %v, field %v", name, at, density, grad)
 			}
 		}
@@ -149,7 +158,7 @@ func carry(t *testing.T, m *dataset.Mixture, s Schedule, x []float32, steps int)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := NewMixtureField(m)
+	f := NewMixtureField(components(m))
 	row, grad := make([]float64, 2), make([]float64, 2)
 	flow := func(x, at, dx []float32) error {
 		for i, v := range at {
@@ -199,8 +208,8 @@ func TestFlowReachesTheData(t *testing.T) {
 	}
 }
 
-// All schedules scale one path, x̄ + (sigma/mu)·eps, and pass through it at their own pace. So all carry a sample of the
-// prior to the same place, up to where they begin and stop: the noise sigma/mu that is left at the end, and on vp
+// All schedules scale one path, x̄ + (sigma/mu)·eps, and pass through it at their own pace. So all carry a sample of
+// the prior to the same place, up to where they begin and stop: the noise sigma/mu that is left at the end, and on vp
 // the data that are there at the start.
 func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 	m := ring(t)
@@ -237,9 +246,11 @@ func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 				distances[i] = math.Hypot(float64(x[2*i]-want[2*i]), float64(x[2*i+1]-want[2*i+1]))
 			}
 			slices.Sort(distances) // a sample on the border of two components may go to the other one
-			t.Logf("%s until %v, w = %v: distance from linear's %.2g (median), %.2g (9 of 10)", c.name, c.end, w, distances[n/2], distances[9*n/10])
+			t.Logf("%s until %v, w = %v: distance from linear's %.2g (median), %.2g (9 of 10)", c.name, c.end, w, distances[n/2],
+				distances[9*n/10])
 			if !(distances[9*n/10] < c.tolerance) {
-				t.Errorf("%s until %v, w = %v: one sample in ten ends %v or more from where linear carries it", c.name, c.end, w, distances[9*n/10])
+				t.Errorf("%s until %v, w = %v: one sample in ten ends %v or more from where linear carries it", c.name, c.end, w,
+					distances[9*n/10])
 			}
 		}
 	}
@@ -251,7 +262,7 @@ func TestLogDensity(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 7))
 	m := ring(t)
 	d := m.Dim()
-	f := NewMixtureField(m)
+	f := NewMixtureField(components(m))
 	for name, s := range schedules(t) {
 		for range 20 {
 			p := s.At(s.Draw(0.1 + 0.8*rng.Float64()))

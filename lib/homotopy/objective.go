@@ -4,127 +4,146 @@ import (
 	"fmt"
 	"slices"
 
+	"vapo/lib/failure"
 	"vapo/lib/graphop"
 )
 
-// Objectives lists the names that Loss knows.
+// Objectives lists the names that Loss accepts.
 func Objectives() []string { return []string{"matching", "energy", "hybrid"} }
 
-// MismatchError says that an objective is not defined on a schedule.
-type MismatchError struct{ Objective, Schedule, Reason string }
-
-func (e *MismatchError) Error() string {
-	return fmt.Sprintf("objective %s on schedule %s: %s", e.Objective, e.Schedule, e.Reason)
-}
-
-// Check says whether an objective can be trained on a schedule, by their names. Loss itself cannot tell: of a schedule it
-// sees the numbers of Fill alone. The error is an *UnknownError or a *MismatchError.
+// Check returns an error if an objective is not defined on a schedule. Loss cannot tell, since it sees a schedule only
+// as the values of Coefficients.
 func Check(objective, schedule string) error {
 	if !slices.Contains(Objectives(), objective) {
-		return &UnknownError{"objective", objective, Objectives()}
+		return unknown("objective", objective, Objectives())
 	}
 	if !slices.Contains(Names(), schedule) {
-		return &UnknownError{"schedule", schedule, Names()}
+		return unknown("schedule", schedule, Names())
 	}
 	if objective == "hybrid" && schedule != "linear" {
-		return &MismatchError{objective, schedule, "its terms are written for mu = t, sigma = w(1-t): use the schedule linear, or the objective matching"}
+		return failure.New(failure.Usage, "use the schedule linear, or the objective matching",
+			"objective hybrid on schedule %s: its terms are written for mu = t, sigma = w(1-t)", schedule)
 	}
 	return nil
 }
 
-// Batch holds the input nodes of one training batch of N samples with d dimensions each. X and Noise have the
-// network's shape [N, ...]; the rest is [N, 1] and comes from Schedule: one number a sample, computed on the host in
-// float64, since near the ends of a path float32 cancels.
-type Batch struct {
-	X, Noise    *graphop.Node // data in its range, and standard normal noise
-	Condition   *graphop.Node // what the network is given for t
+// Coefficients are the path at the time of each of N samples: slices [N] that the inputs of a training graph take. They
+// are computed in float64, since float32 cancels near the ends of a path.
+type Coefficients struct {
+	Condition   []float32 // the network's input for t
+	Mu, Sigma   []float32
+	DMu, DSigma []float32 // per unit of the schedule's integration variable
+	Weight      []float32 // of the sample's loss
+}
+
+// NewCoefficients returns coefficients of n samples.
+func NewCoefficients(n int) Coefficients {
+	v := func() []float32 { return make([]float32, n) }
+	return Coefficients{v(), v(), v(), v(), v(), v()}
+}
+
+// Set sets the values of sample i, which is at time t of the schedule.
+func (c *Coefficients) Set(i int, s Schedule, t float64) {
+	p, rate := s.At(t), s.Rate(t)
+	c.Condition[i] = float32(s.Condition(t))
+	c.Mu[i], c.Sigma[i] = float32(p.Mu), float32(p.Sigma)
+	c.DMu[i], c.DSigma[i] = float32(rate*p.DMu), float32(rate*p.DSigma)
+	c.Weight[i] = float32(s.Weight(t))
+}
+
+// Inputs are the input nodes of a training batch of N samples with d dimensions each. X and Noise have the network's
+// shape [N, ...]; the others are the Coefficients, [N, 1] each.
+type Inputs struct {
+	X, Noise    *graphop.Node // data x̄ and standard normal noise eps
+	Condition   *graphop.Node
 	Mu, Sigma   *graphop.Node
-	DMu, DSigma *graphop.Node // per unit of the schedule's integration variable
+	DMu, DSigma *graphop.Node
 	Weight      *graphop.Node
 }
 
-// Columns is the number of [N, 1] inputs of a Batch.
-const Columns = 6
-
-// Fill writes sample i's numbers at time t into the six columns, in the order Condition, Mu, Sigma, DMu, DSigma, Weight.
-func Fill(s Schedule, t float64, i int, columns *[Columns][]float32) {
-	p, rate := s.At(t), s.Rate(t)
-	for k, v := range [Columns]float64{s.Condition(t), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, s.Weight(t)} {
-		columns[k][i] = float32(v)
-	}
+// flat is a node of X's size as [N, d].
+func (in Inputs) flat(x *graphop.Node) *graphop.Node {
+	s := in.X.Shape()
+	return graphop.Reshape(x, s[0], s.TotalSize()/s[0])
 }
 
-// Potential builds Psi = dt/ds · Phi [N, 1] (see Schedule.Rate) at x [N, ...] for the conditions [N, 1].
-type Potential func(x, condition *graphop.Node) *graphop.Node
+// At is the batch's points on the path, x_t = mu·x̄ + sigma·eps (H4), in the network's shape.
+func (in Inputs) At() *graphop.Node {
+	at := graphop.Add(graphop.Mul(in.Mu, in.flat(in.X)), graphop.Mul(in.Sigma, in.flat(in.Noise)))
+	return graphop.Reshape(at, in.X.Shape()...)
+}
 
-// Terms are the nodes of a loss. Loss is a scalar [1]; the others are its parts for logging, scalars too.
+// velocity is v = mu'·x̄ + sigma'·eps (H4), [N, d], per unit of the integration variable.
+func (in Inputs) velocity() *graphop.Node {
+	return graphop.Add(graphop.Mul(in.DMu, in.flat(in.X)), graphop.Mul(in.DSigma, in.flat(in.Noise)))
+}
+
+// Terms are the nodes of a loss.
 type Terms struct {
-	Loss *graphop.Node
-	// GradNorm is the root mean square over samples and dimensions of grad_x Psi, the velocity per unit of the
-	// integration variable (see Schedule.Rate; on the linear path Psi is Phi).
-	GradNorm *graphop.Node
-	// Of every sample, [N, 1], for logging by time: Losses is its loss per dimension before the time's weight, Squares the
-	// mean over dimensions of |grad_x Psi|², Values is Psi. The mean of Weight times Losses is Loss. For hybrid Losses is the
-	// sample's share in the sum L7, whose first term has no one sample's meaning: it holds statistics of the batch.
+	Loss *graphop.Node // [1], what training minimises
+	// FieldRMS [1] is the root mean square over samples and dimensions of grad_x Psi, the velocity per unit of the
+	// integration variable.
+	FieldRMS *graphop.Node
+	// By sample, [N, 1]: Losses is the loss per dimension before the weight of its time, so that the mean of Weight·Losses
+	// is Loss; Squares is the mean over dimensions of |grad_x Psi|²; Values is Psi. For hybrid, Losses is the sample's
+	// share in the sum L7, whose first term depends on the whole batch.
 	Losses, Squares, Values *graphop.Node
 }
 
-// Loss builds an objective, averaged over the batch and the dimensions.
-//
-//   - energy is equation L4, the Deep Ritz form: 1/2 E|grad Phi|² + 1/2 E[Phi·(gamma - gammabar)], with the
-//     innovation written as -(sigma'/sigma)(|eps|² - d) - (mu'/sigma) eps·x̄ for its halves.
-//   - matching is equation L5 without its constant: 1/2 E|grad Phi - v|², v = mu' x̄ + sigma' eps. It has the same
-//     minimiser and the same expected gradient at a fraction of the variance.
-//   - hybrid is equation L7, for the linear schedule alone (see Check) and for batches of two samples or more. Its
-//     minimiser is another one: see its file.
-func Loss(objective string, phi Potential, b Batch) (terms Terms, err error) {
-	buildErr := graphop.Build(func() { terms, err = loss(objective, phi, b) })
+// Loss builds an objective, averaged over the batch and the dimensions: energy is L4, matching L5 without its constant,
+// and hybrid L7. psi [N, 1] is the network at in.At() and grad its gradient there.
+func Loss(objective string, in Inputs, psi, grad *graphop.Node) (terms Terms, err error) {
+	buildErr := graphop.Build(func() { terms, err = loss(objective, in, psi, in.flat(grad)) })
 	if buildErr != nil {
 		return Terms{}, fmt.Errorf("build objective %s: %w", objective, buildErr)
 	}
 	return terms, err
 }
 
-func loss(objective string, phi Potential, b Batch) (Terms, error) {
-	shape := b.X.Shape()
-	n, d := shape[0], shape.TotalSize()/shape[0]
-	flat := func(x *graphop.Node) *graphop.Node { return graphop.Reshape(x, n, d) }
-	x, eps := flat(b.X), flat(b.Noise)
-	at := graphop.Add(graphop.Mul(b.Mu, x), graphop.Mul(b.Sigma, eps))
-	xt := graphop.Reshape(at, shape...)
-	value := phi(xt, b.Condition)
-	grads, err := graphop.Grad(value, xt)
-	if err != nil {
-		return Terms{}, err
-	}
-	grad := flat(grads[0])
-	scale := 1 / float64(n*d)
+func loss(objective string, in Inputs, psi, grad *graphop.Node) (Terms, error) {
+	n, d := grad.Shape()[0], grad.Shape()[1]
 	square := graphop.Sum(graphop.Square(grad), 1)
 	var perSample *graphop.Node
 	summed := float64(d) // over how many dimensions perSample is a sum
+	var err error
 	switch objective {
 	case "matching":
-		v := graphop.Add(graphop.Mul(b.DMu, x), graphop.Mul(b.DSigma, eps))
-		perSample = graphop.Scale(graphop.Sum(graphop.Square(graphop.Sub(grad, v)), 1), 0.5)
+		perSample = matching(in, grad)
 	case "energy":
-		noise := graphop.AddScalar(graphop.Sum(graphop.Square(eps), 1), -float64(d))
-		drift := graphop.Sum(graphop.Mul(eps, x), 1)
-		innovation := graphop.Neg(graphop.Div(graphop.Add(graphop.Mul(b.DSigma, noise), graphop.Mul(b.DMu, drift)), b.Sigma))
-		perSample = graphop.Add(graphop.Scale(square, 0.5), graphop.Mul(value, innovation))
+		perSample = graphop.Add(graphop.Scale(square, 0.5), graphop.Mul(psi, innovation(in)))
 	case "hybrid":
 		summed = 1
-		if perSample, err = hybrid(value, grad, x, eps, b); err != nil {
-			return Terms{}, err
-		}
+		perSample, err = hybrid(in, psi, grad)
 	default:
-		return Terms{}, &UnknownError{"objective", objective, Objectives()}
+		err = unknown("objective", objective, Objectives())
+	}
+	if err != nil {
+		return Terms{}, err
 	}
 	column := func(x *graphop.Node, scale float64) *graphop.Node {
 		return graphop.Reshape(graphop.Scale(x, scale), n, 1)
 	}
+	weighted := graphop.Sum(graphop.Mul(in.Weight, perSample))
 	return Terms{
-		Losses: column(perSample, 1/summed), Squares: column(square, 1/float64(d)), Values: graphop.Reshape(value, n, 1),
-		Loss:     graphop.Reshape(graphop.Scale(graphop.Sum(graphop.Mul(b.Weight, perSample)), 1/(float64(n)*summed)), 1),
-		GradNorm: graphop.Sqrt(graphop.Reshape(graphop.Scale(graphop.Sum(square), scale), 1)),
+		Loss:     graphop.Reshape(graphop.Scale(weighted, 1/(float64(n)*summed)), 1),
+		FieldRMS: graphop.Sqrt(graphop.Reshape(graphop.Scale(graphop.Sum(square), 1/float64(n*d)), 1)),
+		Losses:   column(perSample, 1/summed),
+		Squares:  column(square, 1/float64(d)),
+		Values:   graphop.Reshape(psi, n, 1),
 	}, nil
+}
+
+// matching is 1/2 |grad Psi - v|² (L5) of each sample.
+func matching(in Inputs, grad *graphop.Node) *graphop.Node {
+	return graphop.Scale(graphop.Sum(graphop.Square(graphop.Sub(grad, in.velocity())), 1), 0.5)
+}
+
+// innovation is 1/2 (gamma - gammabar) of each sample as L4 writes it, -(sigma'(|eps|² - d) + mu' eps·x̄)/sigma. L1
+// itself cancels catastrophically near t = 1.
+func innovation(in Inputs) *graphop.Node {
+	x, eps := in.flat(in.X), in.flat(in.Noise)
+	noise := graphop.AddScalar(graphop.Sum(graphop.Square(eps), 1), -float64(eps.Shape()[1]))
+	drift := graphop.Sum(graphop.Mul(eps, x), 1)
+	sum := graphop.Add(graphop.Mul(in.DSigma, noise), graphop.Mul(in.DMu, drift))
+	return graphop.Neg(graphop.Div(sum, in.Sigma))
 }

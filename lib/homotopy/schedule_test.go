@@ -1,10 +1,12 @@
 package homotopy
 
 import (
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 func schedules(t *testing.T) map[string]Schedule {
@@ -42,8 +44,8 @@ func TestDerivatives(t *testing.T) {
 	}
 }
 
-// H2: 1/sigma² = a/w² + b/n², mu = sigma²·b/n² with each schedule's a and b; and solved for a and b, whatever n is, both
-// are there at all times and b, the weight of the data, grows.
+// H2: 1/sigma² = a/w² + b/n², mu = sigma²·b/n² with each schedule's a and b; and solved for a and b, whatever n is,
+// both are there at all times and b, the weight of the data, grows.
 func TestMembersOfTheFamily(t *testing.T) {
 	const n = vapoLikelihoodStd
 	for _, w := range []float64{1, 0.5, 3} {
@@ -63,8 +65,10 @@ func TestMembersOfTheFamily(t *testing.T) {
 				}
 				variance := 1 / (ab[0]/(w*w) + ab[1]/(n*n))
 				p := s.At(at)
-				if mu := variance * ab[1] / (n * n); math.Abs(p.Mu-mu) > 1e-12 || math.Abs(p.Sigma-math.Sqrt(variance)) > 1e-12*p.Sigma {
-					t.Errorf("%s, w = %g, t = %g: mu, sigma = %v, %v, want %v, %v", name, w, at, p.Mu, p.Sigma, mu, math.Sqrt(variance))
+				if mu := variance * ab[1] / (n * n); math.Abs(p.Mu-mu) > 1e-12 ||
+					math.Abs(p.Sigma-math.Sqrt(variance)) > 1e-12*p.Sigma {
+					t.Errorf("%s, w = %g, t = %g: mu, sigma = %v, %v, want %v, %v", name, w, at, p.Mu, p.Sigma, mu,
+						math.Sqrt(variance))
 				}
 				b := n * n * p.Mu / (p.Sigma * p.Sigma)
 				a := w * w * (1/(p.Sigma*p.Sigma) - b/(n*n))
@@ -116,8 +120,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// vp's file says how far its first density is from the prior that sampling starts from: by convexity at most the mean over
-// the data of the divergence of N(mu·x̄, sigma² I) from N(0, w² I).
+// vp's comment bounds how far its first density is from the prior that sampling starts from: by convexity at most the mean
+// over the data of the divergence of N(mu·x̄, sigma² I) from N(0, w² I).
 func TestDivergenceFromThePrior(t *testing.T) {
 	const d, square = 3072, 3072.0 // pixels at -1 and 1
 	s, err := Lookup("vp", 1)
@@ -127,11 +131,13 @@ func TestDivergenceFromThePrior(t *testing.T) {
 	p := s.At(0)
 	spread := 0.5 * (p.Sigma*p.Sigma - 1 - 2*math.Log(p.Sigma))
 	if nats := p.Mu*p.Mu*square/2 + d*spread; !(nats > 0.06 && nats < 0.07) || !(spread < 5e-10) {
-		t.Errorf("the path begins %v nats from the prior, of them %v a dimension of its own, expected below 0.07 and 5e-10", nats, spread)
+		t.Errorf("the path begins %v nats from the prior, of them %v a dimension of its own, expected below 0.07 and 5e-10",
+			nats, spread)
 	}
 }
 
-// What a network learns is of order one: the velocity per unit of the integration variable, for x̄ and eps/w of size one.
+// What a network learns is of order one: the velocity per unit of the integration variable, for x̄ and eps/w of size
+// one.
 func TestVelocitiesAreOfOrderOne(t *testing.T) {
 	for name, s := range schedules(t) {
 		w := priorStd(s)
@@ -210,26 +216,23 @@ func TestConditionIsFiniteAtTheEnds(t *testing.T) {
 	}
 }
 
-func TestFill(t *testing.T) {
+func TestCoefficients(t *testing.T) {
 	for name, s := range schedules(t) {
-		var columns [Columns][]float32
-		for k := range columns {
-			columns[k] = make([]float32, 3)
-		}
+		c := NewCoefficients(3)
 		at := s.Draw(0.4)
-		Fill(s, at, 1, &columns)
-		p := s.At(at)
-		for k, want := range []float64{s.Condition(at), p.Mu, p.Sigma, s.Rate(at) * p.DMu, s.Rate(at) * p.DSigma, s.Weight(at)} {
-			if columns[k][1] != float32(want) || columns[k][0] != 0 || columns[k][2] != 0 {
-				t.Errorf("%s: column %d is %v, want %v in its row", name, k, columns[k], want)
+		c.Set(1, s, at)
+		p, rate := s.At(at), s.Rate(at)
+		got := [][]float32{c.Condition, c.Mu, c.Sigma, c.DMu, c.DSigma, c.Weight}
+		for k, want := range []float64{s.Condition(at), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, s.Weight(at)} {
+			if !slices.Equal(got[k], []float32{0, float32(want), 0}) {
+				t.Errorf("%s: coefficient %d is %v, want %v for sample 1", name, k, got[k], want)
 			}
 		}
 	}
 }
 
 func TestLookupRefuses(t *testing.T) {
-	var unknown *UnknownError
-	if _, err := Lookup("straight", 1); !errors.As(err, &unknown) || unknown.Name != "straight" {
+	if _, err := Lookup("straight", 1); failure.ClassOf(err) != failure.Usage {
 		t.Errorf("unknown schedule: %v", err)
 	}
 	for _, w := range []float64{0, -1, math.NaN(), math.Inf(1)} {

@@ -1,16 +1,16 @@
 package homotopy
 
 import (
-	"fmt"
 	"math"
 
+	"vapo/lib/failure"
 	"vapo/lib/portable"
 )
 
-// TimeNames lists the distributions of training times that Times knows.
-func TimeNames() []string { return []string{"uniform", "log-uniform", "logit-normal"} }
+// timeNames lists the distributions of training times that Times accepts.
+func timeNames() []string { return []string{"uniform", "log-uniform", "logit-normal"} }
 
-// TimeDistribution is a distribution of training times over a schedule's own.
+// TimeDistribution is a distribution of training times on any schedule.
 type TimeDistribution struct {
 	name            string
 	location, scale float64
@@ -23,18 +23,20 @@ const (
 	maxScale    = 10
 )
 
-// Times returns the distribution of a name. With [t0, t1] the training times of the schedule at hand, and r in [0, 1) their
-// fraction as Schedule.Draw counts it, evenly in the training variable (t on linear and cosine, ln t on vapo, 1-sqrt(1-t) on vp):
+// Times returns the distribution with the given name. With [t0, t1] the schedule's training times, and r in [0, 1) the
+// argument of Schedule.Draw, which is linear in the training variable (t on linear and cosine, ln t on vapo,
+// 1-sqrt(1-t) on vp):
 //
-//   - uniform: r uniform, p(r) = 1. It is Schedule.Draw.
-//   - log-uniform: ln t uniform, p(t) = 1/(t·ln(t1/t0)). On vapo it is uniform; on the others half of all draws lie
+//   - uniform: r uniform, p(r) = 1.
+//   - log-uniform: ln t uniform, p(t) = 1/(t·ln(t1/t0)). On vapo it equals uniform; on the others half of all draws are
 //     below t = 0.005, next to the prior.
 //   - logit-normal: ln(r/(1-r)) normal with mean location and standard deviation scale,
 //     p(r) = 1/(scale·sqrt(2 pi)·r(1-r)) · exp(-(ln(r/(1-r)) - location)²/(2 scale²)) (Esser et al., arXiv 2403.03206,
-//     section 3.1; their time runs from data to noise, so their location has the other sign): it spares the ends, where there
-//     is little to learn, the more the smaller scale is, and a location above 0 moves it to the data. They found 0 and 1 best.
+//     section 3.1; their time runs from data to noise, so their location has the opposite sign). It draws fewer times
+//     near the ends, where there is little to learn; a location above 0 moves it towards the data. They found 0 and 1
+//     best.
 //
-// location (-10 to 10) and scale (0.001 to 10) are for logit-normal; the others do not look at them.
+// location (-10 to 10) and scale (0.001 to 10) apply to logit-normal only.
 func Times(name string, location, scale float64) (TimeDistribution, error) {
 	d := TimeDistribution{name, location, scale}
 	switch name {
@@ -42,17 +44,17 @@ func Times(name string, location, scale float64) (TimeDistribution, error) {
 		return d, nil
 	case "logit-normal":
 		if !(math.Abs(location) <= maxLocation) || !(scale >= minScale && scale <= maxScale) {
-			return d, fmt.Errorf("logit-normal times of location %v and scale %v: expected a location of -%d to %d and a scale of %g to %d",
+			return d, failure.New(failure.Usage, "", "logit-normal times of location %v and scale %v: "+
+				"expected a location of -%d to %d and a scale of %g to %d",
 				location, scale, maxLocation, maxLocation, minScale, maxScale)
 		}
 		return d, nil
 	}
-	return d, &UnknownError{"time distribution", name, TimeNames()}
+	return d, unknown("time distribution", name, timeNames())
 }
 
-// Time maps u in [0, 1) to a training time of s. It never falls as u rises and is the distribution's quantile function: u
-// that are uniform give times of the distribution, and u spread evenly over strata give times spread evenly in
-// probability.
+// Time maps u in [0, 1) to a training time of s. It is the distribution's quantile function: uniform u give times of
+// the distribution, and stratified u give times stratified in probability.
 func (d TimeDistribution) Time(s Schedule, u float64) float64 {
 	last := math.Nextafter(1, 0)
 	switch d.name {

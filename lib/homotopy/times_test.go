@@ -2,11 +2,13 @@ package homotopy
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"math"
 	"os"
-	"slices"
+	"strings"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 // Quantiles by scipy.stats, from testdata/times.py.
@@ -108,7 +110,8 @@ func TestTimesHaveTheDensities(t *testing.T) {
 					sum += w * v * c.density(v) * (lb - la) / (3 * points)
 				}
 				if math.Abs(sum-(0.05-2e-4)) > 1e-4 {
-					t.Fatalf("%s, %s %v, %v: probability of the times between the quantiles %v and %v is %v", name, c.name, c.location, c.scale, u-0.05+1e-4, u-1e-4, sum)
+					t.Fatalf("%s, %s %v, %v: probability of the times between the quantiles %v and %v is %v", name, c.name, c.location,
+						c.scale, u-0.05+1e-4, u-1e-4, sum)
 				}
 			}
 		}
@@ -130,7 +133,7 @@ func TestTimesAreMonotone(t *testing.T) {
 	}
 	us = append(us, 1-1e-6, 1-1e-12, math.Nextafter(1, 0))
 	for name, s := range schedules(t) {
-		for _, kind := range TimeNames() {
+		for _, kind := range timeNames() {
 			for _, p := range [][2]float64{{0, 1}, {-10, 10}, {10, 10}, {10, 1e-3}, {-10, 1e-3}} {
 				d, err := Times(kind, p[0], p[1])
 				if err != nil {
@@ -153,11 +156,12 @@ func TestTimesAreMonotone(t *testing.T) {
 }
 
 func TestTimesRefuse(t *testing.T) {
-	var unknown *UnknownError
-	if _, err := Times("cauchy", 0, 1); !errors.As(err, &unknown) || !slices.Equal(unknown.Known, TimeNames()) {
+	if _, err := Times("cauchy", 0, 1); failure.ClassOf(err) != failure.Usage ||
+		!strings.Contains(err.Error(), fmt.Sprint(timeNames())) {
 		t.Errorf("unknown distribution: %v", err)
 	}
-	for _, p := range [][2]float64{{math.NaN(), 1}, {11, 1}, {-11, 1}, {0, 0}, {0, -1}, {0, math.NaN()}, {0, 11}, {math.Inf(1), 1}} {
+	for _, p := range [][2]float64{{math.NaN(), 1}, {11, 1}, {-11, 1}, {0, 0}, {0, -1}, {0, math.NaN()}, {0, 11},
+		{math.Inf(1), 1}} {
 		if _, err := Times("logit-normal", p[0], p[1]); err == nil {
 			t.Errorf("logit-normal of location %v and scale %v was accepted", p[0], p[1])
 		}

@@ -5,17 +5,17 @@ import (
 	"vapo/lib/portable"
 )
 
-// maxEnd bounds the end of a path: sigma is 1e-4 there, a fiftieth of a step of an 8-bit pixel, and the network's condition
-// still of order one.
+// maxEnd bounds the end of a path: sigma is 1e-4 there, a fiftieth of a level of an 8-bit pixel, and the network's
+// condition is still of order one.
 const maxEnd = 1e4
 
-// Until returns the schedule that ends at t = tEnd instead of t = 1: the last time of its Span, and of its training times.
-// All else, above all what the network is given for a t, stays: a network trained to one end can be sampled to another.
+// Until returns the schedule that ends at t = tEnd instead of t = 1: in Span, and in its training times. Everything
+// else stays, above all the network's condition for a t, so a network trained to one end can be sampled to another.
 //
-// A tEnd below 1 stops early: what is left is data with noise, mu(tEnd)·x̄ + sigma(tEnd)·eps. A tEnd above 1 is for vapo alone,
-// where t is the exponent of the likelihood in H2 and has no end: sigma² = n²/(n²/w² + t) goes on to fall. The others reach
-// sigma = 0, and with it the end of what is defined, at t = 1. Beyond t = 1 the flow is as good as the network there, which
-// has learned it only if it was trained with such an end.
+// A tEnd below 1 stops early, at data with noise, mu(tEnd)·x̄ + sigma(tEnd)·eps. A tEnd above 1 is for vapo alone,
+// where t is the exponent of the likelihood in H2: sigma² = n²/(n²/w² + t) keeps falling. The others reach sigma = 0 at
+// t = 1, where the path ends. Beyond t = 1 the flow is only as good as the network, which must have been trained with
+// such an end.
 func Until(s Schedule, tEnd float64) (Schedule, error) {
 	from, to := s.Span()
 	first, _ := s.Time(from)
@@ -46,7 +46,7 @@ type until struct {
 
 func (u until) Span() (from, to float64) { return u.from, u.to }
 
-// Draw is uniform in s, as that of every schedule.
+// Draw is uniform in s, as on every schedule.
 func (u until) Draw(v float64) float64 {
 	t, _ := u.Time(u.from + float64((u.to-u.from)*v))
 	return t

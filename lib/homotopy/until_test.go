@@ -39,7 +39,8 @@ func TestUntil(t *testing.T) {
 				if end != 1 && math.Abs(s.Variable(at)-(a+(b-a)*u)) > 1e-6 {
 					t.Errorf("%s until %v: u = %v gives s = %v, expected times evenly in s", name, end, u, s.Variable(at))
 				}
-				if v.Condition(at) != s.Condition(at) || v.At(at) != s.At(at) || v.Rate(at) != s.Rate(at) || v.Weight(at) != s.Weight(at) {
+				if v.Condition(at) != s.Condition(at) || v.At(at) != s.At(at) || v.Rate(at) != s.Rate(at) ||
+					v.Weight(at) != s.Weight(at) {
 					t.Fatalf("%s until %v: t = %v is another than before", name, end, at)
 				}
 			}
@@ -67,7 +68,7 @@ func TestUntil(t *testing.T) {
 	}
 }
 
-// Beyond t = 1 the network's condition goes on without a step or a bend, and stays of order one.
+// Beyond t = 1 the network's condition continues smoothly, and stays of order one.
 func TestConditionBeyondOne(t *testing.T) {
 	for _, w := range []float64{1, 0.5, 3} {
 		s, err := Lookup("vapo", w)

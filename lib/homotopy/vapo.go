@@ -9,16 +9,20 @@ import (
 // vapoLikelihoodStd is n of H1, the standard deviation of p(x̄|x).
 const vapoLikelihoodStd = 0.01
 
-// vapo is the paper's own homotopy, a = 1 and b = t in H2:
+// vapo is the paper's homotopy, a = 1 and b = t in H2:
 //
 //	mu = t/(r+t), sigma² = n²/(r+t), r = n²/w².
 //
-// mu reaches 1/2 already at t = r, so everything happens on a logarithmic scale: s = ln t is drawn uniformly and
-// is the variable of integration. The network models Psi = t·Phi, whose gradient is the velocity per unit of s; its loss
-// |grad Psi - t·v|² is that of Phi weighted by t², without which the velocities of 1e4 at t << r would drown all else.
+// mu reaches 1/2 at t = r already, so everything happens on a logarithmic scale: the flow is integrated in s = ln t,
+// and training times are uniform in s. The network models Psi = t·Phi, whose gradient is the velocity per unit of s.
+// Its loss |grad Psi - t·v|² is that of Phi with the weight t²; without it the velocities of 1e4 at t << r would
+// dominate.
 //
-// sigma vanishes at no t, so nothing ends at t = 1: the same formulas hold beyond it (see Until).
-type vapo struct{ w, n, r, first float64 }
+// sigma vanishes at no t, so the same formulas hold beyond t = 1 (see Until).
+type vapo struct {
+	unweighted
+	w, n, r, first float64
+}
 
 func newVAPO(w, n float64) vapo {
 	r := n * n / (w * w)
@@ -35,13 +39,12 @@ func (v vapo) At(t float64) Point {
 	}
 }
 
-// Condition goes from 0 at the first time to 1 at t = 1, linearly in ln t. Before the first time, where ln t runs off to
-// -Inf while mu < 1e-3, the network is given what it was given there. Beyond t = 1 it goes on at the same slope and is
-// not held at 1: the flow still changes there. At t = 10 it is 1.14 for w = 1.
+// Condition rises from 0 at the first time to 1 at t = 1, linearly in ln t. Before the first time it stays 0, since ln
+// t diverges there although mu < 1e-3. Beyond t = 1 it keeps its slope, since the flow still changes there: at t = 10
+// it is 1.14 for w = 1.
 func (v vapo) Condition(t float64) float64 { return max(0, 1-portable.Log(t)/v.first) }
 
 func (v vapo) Draw(u float64) float64       { return portable.Exp(v.first * (1 - u)) }
-func (vapo) Weight(float64) float64         { return 1 }
 func (v vapo) Rate(t float64) float64       { return max(t, portable.Exp(v.first)) }
 func (v vapo) Span() (from, to float64)     { return v.first, 0 }
 func (vapo) Time(s float64) (t, dt float64) { t = portable.Exp(s); return t, t }

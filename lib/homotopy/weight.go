@@ -2,16 +2,14 @@ package homotopy
 
 import "math"
 
-// WeightNames lists the weights that Weighted knows.
-func WeightNames() []string { return []string{"auto", "none", "sigma", "velocity"} }
+// weightNames lists the weights that Weighted accepts.
+func weightNames() []string { return []string{"auto", "none", "sigma", "velocity"} }
 
-// ForObjective returns the schedule with the loss weights that suit an objective, those of the name "auto". The weight of
-// a time changes how much a shared network cares about it, never which potential is best at it (hybrid apart, which mixes
-// times in its batch statistics).
+// ForObjective returns the schedule with the loss weights that suit an objective, those named auto.
 //
-// The energy form multiplies Phi by an innovation of size 1/sigma, whose noise has no bounded variance as sigma goes to 0 on
-// linear, cosine and vp: unweighted, training follows the few samples nearest to t = 1 and diverges. The weight sigma/w
-// keeps that noise the same at all times. On vapo the innovation per unit of ln t is bounded by itself: its factors
+// The energy form multiplies Phi by an innovation of size 1/sigma. Its noise has unbounded variance as sigma goes to 0
+// on linear, cosine and vp: unweighted, training follows the few samples nearest to t = 1 and diverges. The weight
+// sigma/w keeps that noise the same at all times. On vapo the innovation per unit of ln t is bounded: its factors
 // t·sigma'/sigma and t·mu'/sigma are at most 1/2 and 0.4/w.
 func ForObjective(s Schedule, objective string) Schedule {
 	if objective == "energy" && s.Name() != "vapo" {
@@ -20,18 +18,19 @@ func ForObjective(s Schedule, objective string) Schedule {
 	return s
 }
 
-// Weighted returns the schedule with the loss weights of a name, all of order one:
+// Weighted returns the schedule with the loss weights of a name, all of order one. A weight decides how much a shared
+// network is fitted to each time.
 //
-//   - auto is what ForObjective gives.
+//   - auto is the result of ForObjective.
 //   - none is 1 at all times.
-//   - sigma is sigma/w: it takes the weight from times near the data, where the energy form is noisiest.
-//   - velocity is 1/(mu'² + sigma'²/w²) per unit of the integration variable, times the constant that makes its mean over
-//     the training times of Draw 1: errors count relative to the velocity that is to be matched. On linear and cosine
-//     that velocity has one size, so the weight is 1; on vp it goes from 0.05 where most of the way is done to 21 at the
-//     start, and on vapo from 4e-4 to 29, which leaves the loss to the ends, where little happens.
+//   - sigma is sigma/w: it lowers the weight of times near the data, where the energy form is noisiest.
+//   - velocity is 1/(mu'² + sigma'²/w²) per unit of the integration variable, scaled so that its mean over the training
+//     times of Draw is 1: errors count relative to the velocity that is matched. On linear and cosine that velocity has
+//     the same size at all times, so the weight is 1; on vp the weight ranges from 0.05 in the middle of the path to 21
+//     at its start, and on vapo from 4e-4 to 29, which leaves the loss to the ends, where little happens.
 //
-// Note: weights that are learned with the network (Kendall et al., arXiv 1705.07115) are not here: a schedule is a pure
-// function, and what is learned belongs to the checkpoint.
+// Note: weights that are learned with the network (Kendall et al., arXiv 1705.07115) were rejected: a schedule is a
+// pure function, and learned values belong to the checkpoint.
 func Weighted(s Schedule, objective, weight string) (Schedule, error) {
 	if err := Check(objective, s.Name()); err != nil {
 		return nil, err
@@ -46,7 +45,7 @@ func Weighted(s Schedule, objective, weight string) (Schedule, error) {
 	case "velocity":
 		return byVelocity(s), nil
 	}
-	return nil, &UnknownError{"weight", weight, WeightNames()}
+	return nil, unknown("weight", weight, weightNames())
 }
 
 type weighted struct {
@@ -75,7 +74,7 @@ func byVelocity(s Schedule) Schedule {
 	return weighted{s, func(t float64) float64 { return inverse(t) / mean }}
 }
 
-// priorStd recovers w. On every schedule but vp it is sigma(0); there sigma² = w²(1-mu²), which holds for all at mu = 0.
+// priorStd recovers w: at t = 0 sigma² = w²(1-mu²) on every schedule, and mu = 0 on all but vp.
 func priorStd(s Schedule) float64 {
 	p := s.At(0)
 	return p.Sigma / math.Sqrt(1-float64(p.Mu*p.Mu))

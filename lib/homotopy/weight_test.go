@@ -1,9 +1,10 @@
 package homotopy
 
 import (
-	"errors"
 	"math"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 // Near t = 1 the energy's noise grows as 1/sigma on all schedules but vapo, so its weight is sigma/w; nothing else is
@@ -24,7 +25,7 @@ func TestForObjective(t *testing.T) {
 	}
 }
 
-// What ForObjective says of the energy form: weighted, the innovation per unit of s is bounded at all times.
+// The claim of ForObjective about the energy form: weighted, the innovation per unit of s is bounded at all times.
 func TestInnovationIsBounded(t *testing.T) {
 	for name, s := range schedules(t) {
 		w := priorStd(s)
@@ -48,7 +49,7 @@ func TestWeights(t *testing.T) {
 	for name, s := range schedules(t) {
 		w := priorStd(s)
 		for _, objective := range []string{"matching", "energy"} {
-			for _, weight := range WeightNames() {
+			for _, weight := range weightNames() {
 				v, err := Weighted(s, objective, weight)
 				if err != nil {
 					t.Fatal(err)
@@ -65,7 +66,8 @@ func TestWeights(t *testing.T) {
 					}
 					p, rate := s.At(at), s.Rate(at)
 					switch {
-					case weight == "none" && got != 1, weight == "auto" && got != ForObjective(s, objective).Weight(at), weight == "sigma" && got != p.Sigma/w:
+					case weight == "none" && got != 1, weight == "auto" &&
+						got != ForObjective(s, objective).Weight(at), weight == "sigma" && got != p.Sigma/w:
 						t.Fatalf("%s, %s: weight %v at t = %v", name, weight, got, at)
 					case weight == "velocity": // times the velocity's square, the same at all times
 						first := v.Draw(0)
@@ -73,7 +75,8 @@ func TestWeights(t *testing.T) {
 						here := got * rate * rate * (p.DMu*p.DMu + p.DSigma*p.DSigma/(w*w))
 						there := v.Weight(first) * qr * qr * (q.DMu*q.DMu + q.DSigma*q.DSigma/(w*w))
 						if math.Abs(here-there) > 1e-9*there {
-							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, %v at %v", name, here, at, there, first)
+							t.Fatalf("%s, velocity: weight times the velocity's square is %v at t = %v, %v at %v", name, here, at, there,
+								first)
 						}
 					}
 				}
@@ -86,7 +89,8 @@ func TestWeights(t *testing.T) {
 				}
 				// Nothing else of the schedule changes.
 				a, b := v.Span()
-				if c, d := s.Span(); a != c || b != d || v.At(0.3) != s.At(0.3) || v.Draw(0.3) != s.Draw(0.3) || v.Name() != s.Name() {
+				if c, d := s.Span(); a != c || b != d || v.At(0.3) != s.At(0.3) || v.Draw(0.3) != s.Draw(0.3) ||
+					v.Name() != s.Name() {
 					t.Errorf("%s, %s: the path has changed", name, weight)
 				}
 			}
@@ -96,12 +100,10 @@ func TestWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var unknown *UnknownError
-	if _, err := Weighted(s, "energy", "heavy"); !errors.As(err, &unknown) || unknown.Name != "heavy" {
+	if _, err := Weighted(s, "energy", "heavy"); failure.ClassOf(err) != failure.Usage {
 		t.Errorf("unknown weight: %v", err)
 	}
-	var mismatch *MismatchError
-	if _, err := Weighted(s, "hybrid", "none"); !errors.As(err, &mismatch) {
+	if _, err := Weighted(s, "hybrid", "none"); failure.ClassOf(err) != failure.Usage {
 		t.Errorf("weights of hybrid on vapo: %v", err)
 	}
 }

@@ -1,7 +1,7 @@
 // Package layer declares the parameters of networks and the layers made of them, as nodes of a graph.
 //
-// Building a network declares its parameters as it goes, so names, shapes and initial values stand where they are
-// used and nowhere else; a network's state dict is the list of what its builder declared.
+// Building a network declares its parameters, so that names, shapes and initial values are written once, where they are
+// used. A network's state dict is the list of the parameters that its builder declared.
 package layer
 
 import (
@@ -17,10 +17,10 @@ import (
 	"vapo/lib/random"
 )
 
-// Init says how a parameter starts.
+// Init is the initial value of a parameter.
 type Init struct {
-	Bound float64 // uniform in ±Bound, where positive
-	Value float64 // else this
+	Bound float64 // uniform in ±Bound if positive
+	Value float64 // otherwise this value
 }
 
 // Param is one parameter of a network.
@@ -33,11 +33,7 @@ type Param struct {
 
 // Draw returns the initial value: a function of (seed, name) alone.
 func (p Param) Draw(seed uint64) []float32 {
-	n := 1
-	for _, d := range p.Shape {
-		n *= d
-	}
-	v := make([]float32, n)
+	v := make([]float32, Count([]Param{p}))
 	if p.Init.Bound == 0 {
 		for i := range v {
 			v[i] = float32(p.Init.Value)
@@ -56,8 +52,8 @@ type Builder struct {
 	Graph  *gorgonia.ExprGraph
 	Dtype  tensor.Dtype
 	Params []Param // in the order of declaration
-	// Key is the node that dropout masks are drawn from (see graphop.Uniform). Without one nothing is dropped: that is
-	// how a network is evaluated.
+	// Key is the node that dropout masks are drawn from (see graphop.Uniform). Without one there is no dropout, as in
+	// evaluation.
 	Key *graphop.Node
 }
 
@@ -96,14 +92,14 @@ func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *gra
 	return graphop.Add(graphop.Conv(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
 }
 
-// Embedding is the row of a table weight [K, out] that each row of x [N, K] names by a single 1, and 0 where x is all 0:
-// [N, out]. Entries start uniform with a variance of 1, that of PyTorch's default for such tables.
+// Embedding maps each one-hot row of x [N, K] to its row of a table weight [K, out], and a row of zeros to zeros:
+// [N, out]. Initial entries are uniform with variance 1, as large as those of PyTorch.
 func (b *Builder) Embedding(name string, x *graphop.Node, out int) *graphop.Node {
 	table := b.Param(name+".weight", Init{Bound: math.Sqrt(3)}, x.Shape()[1], out)
 	return graphop.MatMul(x, table, false, false)
 }
 
-// Dropout drops elements of x with probability p where the graph has a Key; name is the stream of the mask.
+// Dropout drops elements of x with probability p if the builder has a Key; name is the stream of the mask.
 func (b *Builder) Dropout(name string, x *graphop.Node, p float64) *graphop.Node {
 	if b.Key == nil {
 		return x
@@ -118,8 +114,9 @@ func fanIn(n int, zero bool) Init {
 	return Init{Bound: 1 / math.Sqrt(float64(n))}
 }
 
-// GroupNorm normalises x [N, C, H, W] over groups of channels (Wu and He, arXiv 1803.08494), eps 1e-5, with a
-// learned scale and shift per channel; a further scale and shift [N, C], where given, follow as y·(1+scale)+shift.
+// GroupNorm normalises x [N, C, H, W] over groups of channels (Wu and He, arXiv 1803.08494), eps 1e-5, with a learned
+// scale and shift per channel; scale and shift [N, C] are applied to the result as y·(1+scale)+shift unless they are
+// nil.
 func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shift *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	n, c, pix := s[0], s[1], s[2]*s[3]
@@ -138,14 +135,13 @@ func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shi
 		offset = graphop.Add(graphop.Mul(offset, up), graphop.Reshape(shift, n, groups, per, 1))
 		gain = graphop.Mul(gain, up)
 	}
-	y := graphop.Add(graphop.Mul(centred, graphop.Mul(inverse, gain)), offset)
-	return y
+	return graphop.Add(graphop.Mul(centred, graphop.Mul(inverse, gain)), offset)
 }
 
 // Attention is self-attention over the pixels of x [N, C, H, W] with one head, behind a GroupNorm and added to x
 // (Vaswani et al., arXiv 1706.03762, equation 1), in the layout of guided diffusion (arXiv 2105.05233): name.norm,
-// name.qkv [3C, C, 1] with the rows of q, k and v in turn, and name.proj_out [C, C, 1], which starts at 0. C^(-1/4)
-// scales q and k alike. For T = H·W pixels the weights of the average take N·T² numbers.
+// name.qkv [3C, C, 1] with the rows of q, then k, then v, and name.proj_out [C, C, 1], initially 0. q and k are each
+// scaled by C^(-1/4). The weights of the average take N·(H·W)² values.
 func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.Node {
 	s := x.Shape()
 	n, c, pix := s[0], s[1], s[2]*s[3]
@@ -153,9 +149,10 @@ func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.N
 	init := fanIn(c, false)
 	w := b.Param(name+".qkv.weight", init, 3*c, c, 1)
 	bias := b.Param(name+".qkv.bias", init, 3*c)
-	// The weights are cut in three, not the product: their slices are smaller, and so are the slices' gradients.
+	// The weights are sliced instead of the product, since their slices and the gradients of these are smaller.
 	part := func(i int) *graphop.Node {
-		return graphop.Reshape(pointConv(h, graphop.Slice(w, 0, i*c, (i+1)*c), graphop.Slice(bias, 0, i*c, (i+1)*c)), n, c, pix)
+		w, bias := graphop.Slice(w, 0, i*c, (i+1)*c), graphop.Slice(bias, 0, i*c, (i+1)*c)
+		return graphop.Reshape(pointConv(h, w, bias), n, c, pix)
 	}
 	scale := portable.Pow(float64(c), -0.25)
 	q, k, v := graphop.Scale(part(0), scale), graphop.Scale(part(1), scale), part(2)
@@ -173,7 +170,7 @@ func pointConv(x, w, bias *graphop.Node) *graphop.Node {
 	return graphop.Add(y, graphop.Reshape(bias, 1, s[0], 1, 1))
 }
 
-// CheckGroups returns an error where groups do not divide every one of the channel counts.
+// CheckGroups returns an error unless groups divide all of the channel counts.
 func CheckGroups(groups int, channels ...int) error {
 	for _, c := range channels {
 		if groups < 1 || c%groups != 0 {

@@ -123,7 +123,8 @@ func TestInitialValues(t *testing.T) {
 	h = b.GroupNorm("norm", graphop.Reshape(h, 2, 64, 4, 4), 8, nil, nil)
 	h = b.Linear("linear", graphop.Reshape(h, 2, 64*16), 5, false)
 	b.Linear("zero", h, 2, true)
-	bounds := map[string]float64{"conv.weight": 1 / math.Sqrt(27), "conv.bias": 1 / math.Sqrt(27), "linear.weight": 1.0 / 32, "linear.bias": 1.0 / 32}
+	bounds := map[string]float64{"conv.weight": 1 / math.Sqrt(27), "conv.bias": 1 / math.Sqrt(27),
+		"linear.weight": 1.0 / 32, "linear.bias": 1.0 / 32}
 	fixed := map[string]float32{"norm.weight": 1, "norm.bias": 0, "zero.weight": 0, "zero.bias": 0}
 	for _, p := range b.Params {
 		v := p.Draw(7)
@@ -139,8 +140,10 @@ func TestInitialValues(t *testing.T) {
 					t.Fatalf("%s holds %v, the bound is %v", p.Name, w, bound)
 				}
 			}
-			if n := float64(len(v)); n > 1000 && (math.Abs(sum) > 4*bound/math.Sqrt(3*n) || math.Abs(math.Sqrt(3*square)/bound-1) > 0.05) {
-				t.Errorf("%s: mean %v and standard deviation %v, expected those of a uniform in ±%v", p.Name, sum, math.Sqrt(square), bound)
+			if n := float64(len(v)); n > 1000 && (math.Abs(sum) > 4*bound/math.Sqrt(3*n) ||
+				math.Abs(math.Sqrt(3*square)/bound-1) > 0.05) {
+				t.Errorf("%s: mean %v and standard deviation %v, expected those of a uniform in ±%v", p.Name, sum,
+					math.Sqrt(square), bound)
 			}
 			if slices.Equal(v, p.Draw(8)) {
 				t.Errorf("%s does not depend on the seed", p.Name)
@@ -156,7 +159,8 @@ func TestInitialValues(t *testing.T) {
 		t.Errorf("%d scalars, want %d", got, want)
 	}
 	// Parameters of one shape must not start equal.
-	a, c := layer.Param{Name: "a", Shape: []int{4}, Init: layer.Init{Bound: 1}}, layer.Param{Name: "b", Shape: []int{4}, Init: layer.Init{Bound: 1}}
+	a, c := layer.Param{Name: "a", Shape: []int{4}, Init: layer.Init{Bound: 1}}, layer.Param{Name: "b", Shape: []int{4},
+		Init: layer.Init{Bound: 1}}
 	if slices.Equal(a.Draw(1), c.Draw(1)) {
 		t.Error("two parameters start with the same values")
 	}
@@ -183,7 +187,8 @@ func TestDropout(t *testing.T) {
 	}
 	key[0] = 7
 	got := [2][]float32{make([]float32, n), make([]float32, n)}
-	if err := exe.Run([]backend.Buffer{backend.F32(ones), backend.F32(key)}, []backend.Buffer{backend.F32(got[0]), backend.F32(got[1])}); err != nil {
+	if err := exe.Run([]backend.Buffer{backend.F32(ones), backend.F32(key)},
+		[]backend.Buffer{backend.F32(got[0]), backend.F32(got[1])}); err != nil {
 		t.Fatal(err)
 	}
 	for k, v := range got {

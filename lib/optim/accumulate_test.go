@@ -124,7 +124,8 @@ func TestSumsAreNoGroup(t *testing.T) {
 		t.Error("a step of one batch keeps sums")
 	}
 	c.Accumulate = 2
-	if u := newUpdate(t, c, tensor.Float32); !slices.Contains(u.states, optim.Sum+"a") || slices.Contains(c.Groups(), optim.Sum) {
+	if u := newUpdate(t, c, tensor.Float32); !slices.Contains(u.states, optim.Sum+"a") ||
+		slices.Contains(c.Groups(), optim.Sum) {
 		t.Errorf("states %v and groups %v", u.states, c.Groups())
 	}
 }

@@ -7,31 +7,31 @@ import (
 	"vapo/lib/portable"
 )
 
-// Hyper are the numbers of one step, computed on the host in float64 and fed as inputs [1] each.
+// Hyper are the hyperparameters of one step, computed on the host in float64 and fed as inputs [1] each.
 type Hyper struct {
 	Rate     float64 // learning rate
 	Correct1 float64 // 1/(1-beta1^k), Adam's bias corrections at step k = 1, 2, ...
 	Correct2 float64
-	// Before2 is Correct2 of the step before, for ClipStd; ClipFloor its floor, which in the first step is above everything.
+	// For ClipStd: Before2 is Correct2 of the step before, and ClipFloor the floor, which is infinite in the first step.
 	Before2, ClipFloor float64
 	// AverageDecays are min(0.5^(batch/half-life), (1+k)/(10+k)), so that early averages forget the start.
 	AverageDecays [MaxAverages]float64
 
 	// Limit is the gradient norm above which the step is skipped; 0: none.
 	Limit float64
-	// First and Last tell of a micro-batch where it stands in its step. The only one of a step is both.
+	// First and Last mark the first and last micro-batch of a step. An undivided batch is both.
 	First, Last bool
 }
 
-// Hyper returns the numbers for step (0 for the first), for one micro-batch and without a limit.
+// Hyper returns the values for step (0 for the first), for an undivided batch and without a limit.
 func (c Config) Hyper(step int64) Hyper {
 	k := float64(step + 1)
 	rate := c.LearningRate
 	if c.WarmupSteps > 0 {
-		rate *= math.Min(1, k/float64(c.WarmupSteps))
+		rate *= min(1, k/float64(c.WarmupSteps))
 	}
 	if c.Decay == "cosine" {
-		done := math.Min(1, float64(step)/float64(c.HorizonSteps))
+		done := min(1, float64(step)/float64(c.HorizonSteps))
 		rate *= 0.5 * (1 + portable.Cos(math.Pi*done))
 	}
 	h := Hyper{
@@ -45,12 +45,12 @@ func (c Config) Hyper(step int64) Hyper {
 		h.Before2, h.ClipFloor = 1/(1-portable.Pow(c.Beta2, k-1)), ClipStdFloor
 	}
 	for i, halfLife := range c.EMAHalfLifeImages {
-		h.AverageDecays[i] = math.Min(c.averageDecay(halfLife), (1+k)/(10+k))
+		h.AverageDecays[i] = min(c.averageDecay(halfLife), (1+k)/(10+k))
 	}
 	return h
 }
 
-// inputs lists the hyperparameter inputs of a step graph, without their prefix.
+// inputs lists the names of the hyperparameter inputs.
 func (c Config) inputs() []string {
 	names := []string{"rate", "correct1", "correct2", "limit"}
 	if c.ClipStd > 0 {
@@ -67,11 +67,11 @@ func (c Config) inputs() []string {
 
 func averageInput(k int) string { return fmt.Sprintf("average-decay%d", k) }
 
-// Values appends h to dst in the order of the inputs of Step.
+// Values appends h to dst in the order of Update.Inputs.
 func (c Config) Values(h Hyper, dst []float64) []float64 {
 	limit := h.Limit
 	if limit == 0 {
-		limit = math.MaxFloat32 // no norm is longer whose square is finite
+		limit = math.MaxFloat32 // above any norm whose square is finite
 	}
 	dst = append(dst, h.Rate, h.Correct1, h.Correct2, limit)
 	if c.ClipStd > 0 {

@@ -1,9 +1,9 @@
-// Package optim is the optimiser as nodes of the training graph: Adam with decoupled weight decay, warm-up, learning-rate
-// decay, clipping, gradient accumulation and exponential moving averages of the weights, so that one graph is one whole
-// step and every engine runs the same one.
+// Package optim is the optimiser as nodes of the training graph: Adam with decoupled weight decay, warm-up,
+// learning-rate decay, clipping, gradient accumulation and exponential moving averages of the weights. So one graph is
+// one whole step, and every engine runs the same one.
 //
-// A step that would make the state non-finite, or whose gradient is longer than a limit, changes nothing: the graph
-// itself chooses the old values, so the last good state is never lost, whatever an engine does with its buffers.
+// A step that would make the state non-finite, or whose gradient norm is above a limit, changes nothing: the graph
+// itself selects the old values, so the last good state survives whatever an engine does with its buffers.
 package optim
 
 import (
@@ -14,7 +14,7 @@ import (
 	"vapo/lib/portable"
 )
 
-// Config holds the options of the optimiser. Zero values are not defaults; see the train stage for those.
+// Config holds the options of the optimiser. Zero values are not defaults; the train stage has those.
 type Config struct {
 	LearningRate float64 // peak
 	WarmupSteps  int     // linear from 0
@@ -22,39 +22,38 @@ type Config struct {
 	HorizonSteps int
 	Beta1, Beta2 float64
 	Epsilon      float64
-	// WeightDecay is lambda of AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2): a step also takes
-	// rate·lambda·p off every parameter p. 0 is Adam. As in PyTorch's AdamW all parameters decay, vectors such as
-	// biases and gains of normalisations too, and lambda is multiplied by the learning rate; unlike there so does one
-	// that the loss does not depend on, whose gradient is 0 here and none there.
+	// WeightDecay is lambda of AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2): a step also subtracts
+	// rate·lambda·p from every parameter p. 0 is Adam. As in PyTorch's AdamW, biases and gains of normalisations decay
+	// too, and lambda is multiplied by the learning rate; unlike there, parameters that the loss does not depend on decay
+	// as well.
 	WeightDecay float64
 	ClipNorm    float64 // bound on the global gradient norm; 0 leaves gradients alone
 	// ClipStd c > 0 clips every element of the gradient, after ClipNorm, to ±(c·sqrt(vhat) + ClipStdFloor), where vhat is
-	// Adam's bias-corrected second moment before the step. The first step has none and is not clipped. The released
-	// code of the method has c = 3 (METHOD.md, Training). 0 leaves gradients alone.
+	// Adam's bias-corrected second moment before the step. The first step has no such moment and is not clipped. The
+	// method's released code (arXiv 2504.16262) has c = 3. 0 leaves gradients alone.
 	ClipStd float64
-	// Accumulate is the number of micro-batches whose mean gradient a step takes; 0 and 1: the batch is not divided.
+	// Accumulate is the number of micro-batches whose mean gradient a step applies; 0 and 1: the batch is not divided.
 	Accumulate int
-	// BatchImages is the number of samples of a step, those of all its micro-batches.
+	// BatchImages is the number of samples of a step, over all its micro-batches.
 	BatchImages int
-	// EMAHalfLifeImages are the half-lives of the weights' moving averages: the samples after which a weight has lost
-	// half its share. Counted so, and not in steps, they mean the same at any batch size (Karras et al., arXiv
-	// 2312.02696, count them in images for this reason). The first is the main one; 0 follows the weights.
+	// EMAHalfLifeImages are the half-lives of the weights' moving averages, in samples, so that they mean the same at any
+	// batch size (as in Karras et al., arXiv 2312.02696). The first is the main one; 0 follows the weights.
 	EMAHalfLifeImages []float64
 }
 
-// ClipStdFloor is what ClipStd allows an element of the gradient whatever its history: an element that was 0 until now
-// would otherwise never move. The released code's value.
+// ClipStdFloor is the bound of ClipStd for an element whose gradients were 0 so far and that could otherwise never
+// move. It is the released code's value.
 const ClipStdFloor = 0.1
 
-// MaxAverages is how many moving averages there may be: each is a copy of the weights.
+// MaxAverages bounds the number of moving averages: each is a copy of the weights.
 const MaxAverages = 8
 
-// MaxAccumulate is the most micro-batches of a step, far above what is of use.
+// MaxAccumulate bounds the micro-batches of a step, far above any useful number.
 const MaxAccumulate = 1 << 16
 
-// Check returns an error that names the first option that makes no sense.
+// Check returns an error that names the first invalid option.
 func (c Config) Check() error {
-	// Steps run in float32: what is 0 or infinite there would make the state non-finite without a non-finite gradient.
+	// Steps run in float32: a value that is 0 or infinite there would make the state non-finite with a finite gradient.
 	normal := func(v float64) bool { return float32(v) > 0 && !math.IsInf(float64(float32(v)), 0) }
 	switch {
 	case !normal(c.LearningRate):
@@ -70,21 +69,26 @@ func (c Config) Check() error {
 	case !normal(c.Epsilon):
 		return fmt.Errorf("adam's epsilon is %v, expected a positive number in the range of float32", c.Epsilon)
 	case !(c.WeightDecay >= 0 && c.WeightDecay*c.LearningRate < 1):
-		return fmt.Errorf("weight decay is %v, expected 0 (none) or more and, at a learning rate of %v, less than %.3g, which would take off a whole weight", c.WeightDecay, c.LearningRate, 1/c.LearningRate)
+		return fmt.Errorf("weight decay is %v, expected 0 (none) or more and, at a learning rate of %v, less than %.3g, "+
+			"which would subtract whole weights", c.WeightDecay, c.LearningRate, 1/c.LearningRate)
 	case c.ClipNorm != 0 && !normal(c.ClipNorm):
 		return fmt.Errorf("the gradient norm bound is %v, expected 0 (none) or more", c.ClipNorm)
 	case c.ClipStd != 0 && !normal(c.ClipStd):
-		return fmt.Errorf("the bound on a gradient's element is %v standard deviations, expected 0 (none) or more", c.ClipStd)
+		return fmt.Errorf("the bound on a gradient's element is %v standard deviations, expected 0 (none) or more",
+			c.ClipStd)
 	case c.Accumulate < 0 || c.Accumulate > MaxAccumulate:
 		return fmt.Errorf("a step of %d micro-batches, expected 1 to %d", c.Accumulate, MaxAccumulate)
 	case c.BatchImages < c.Micro() || c.BatchImages%c.Micro() != 0:
-		return fmt.Errorf("a step of %d samples in %d micro-batches, expected 1 or more in each and equally many", c.BatchImages, c.Micro())
+		return fmt.Errorf("a step of %d samples in %d micro-batches, expected 1 or more in each and equally many",
+			c.BatchImages, c.Micro())
 	case len(c.EMAHalfLifeImages) < 1 || len(c.EMAHalfLifeImages) > MaxAverages:
-		return fmt.Errorf("%d moving averages of the weights, expected half-lives of 1 to %d", len(c.EMAHalfLifeImages), MaxAverages)
+		return fmt.Errorf("%d moving averages of the weights, expected half-lives of 1 to %d",
+			len(c.EMAHalfLifeImages), MaxAverages)
 	}
 	for _, h := range c.EMAHalfLifeImages {
-		if !(h >= 0) || float32(c.averageDecay(h)) >= 1 { // in float32 the average would stand still
-			return fmt.Errorf("the moving average's half-life is %v samples, expected 0 or more and at most %.3g at %d samples a step", h, float64(c.BatchImages)*longestSteps, c.BatchImages)
+		if !(h >= 0) || float32(c.averageDecay(h)) >= 1 { // in float32 the average would never change
+			return fmt.Errorf("the moving average's half-life is %v samples, expected 0 or more and at most %.3g "+
+				"at %d samples a step", h, float64(c.BatchImages)*longestSteps, c.BatchImages)
 		}
 	}
 	return nil
@@ -96,7 +100,7 @@ const longestSteps = math.Ln2 * (1 << 25)
 // Micro is the number of micro-batches of a step, 1 or more.
 func (c Config) Micro() int { return max(1, c.Accumulate) }
 
-// averageDecay is the share of the old average that is left after a step, 1/2 after half-life samples.
+// averageDecay is the share of the old average that remains after a step.
 func (c Config) averageDecay(halfLife float64) float64 {
 	return portable.Exp2(-float64(c.BatchImages) / halfLife)
 }

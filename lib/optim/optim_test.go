@@ -46,7 +46,8 @@ func TestHyper(t *testing.T) {
 		t.Errorf("second bias correction %v, want %v", h.Correct2, want)
 	}
 	if want := 1 / (1 - 0.99*0.99); math.Abs(h.Before2-want) > 1e-9 || h.ClipFloor != optim.ClipStdFloor {
-		t.Errorf("second bias correction of the step before %v and floor %v, want %v and %v", h.Before2, h.ClipFloor, want, optim.ClipStdFloor)
+		t.Errorf("second bias correction of the step before %v and floor %v, want %v and %v", h.Before2, h.ClipFloor, want,
+			optim.ClipStdFloor)
 	}
 	if first := c.Hyper(0); first.Before2 != 1 || first.ClipFloor != math.MaxFloat32 {
 		t.Errorf("the first step, which has no moment, is clipped at %v times 0 plus %v", first.Before2, first.ClipFloor)
@@ -89,8 +90,8 @@ func TestCheck(t *testing.T) {
 	}
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, c := range []struct {
-		says string
-		edit func(c *optim.Config)
+		message string
+		edit    func(c *optim.Config)
 	}{
 		{"learning rate", func(c *optim.Config) { c.LearningRate = 0 }},
 		{"learning rate", func(c *optim.Config) { c.LearningRate = -1 }},
@@ -129,11 +130,11 @@ func TestCheck(t *testing.T) {
 	} {
 		bad := config()
 		c.edit(&bad)
-		if err := bad.Check(); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%+v: error is %v, want one about the %s", bad, err, c.says)
+		if err := bad.Check(); err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%+v: error is %v, want one about the %s", bad, err, c.message)
 		}
-		if _, err := optim.Step(bad, nil, nil, nil); err == nil {
-			t.Errorf("%+v: Step accepted it", bad)
+		if _, err := bad.Build(nil, nil, nil); err == nil {
+			t.Errorf("%+v: Build accepted it", bad)
 		}
 	}
 }
@@ -226,7 +227,7 @@ func TestStepIsAdam(t *testing.T) {
 	}
 }
 
-// A step whose loss or gradient is not finite changes nothing, to the bit, and says so; the next sound one goes on.
+// A step whose loss or gradient is not finite changes no bit and reports so; the next finite one is applied.
 func TestNonFiniteStepIsSkipped(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, bad := range map[string]struct {

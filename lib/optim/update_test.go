@@ -39,7 +39,7 @@ func newUpdate(t *testing.T, c optim.Config, dt tensor.Dtype) *update {
 		grads = append(grads, graphop.Input(g, dt, "grad/"+name, s...))
 	}
 	inputs = append(inputs, grads...)
-	up, err := optim.Step(c, loss, params, grads)
+	up, err := c.Build(loss, params, grads)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,8 @@ func newUpdate(t *testing.T, c optim.Config, dt tensor.Dtype) *update {
 	for _, s := range up.State {
 		u.states = append(u.states, s.In.Name())
 	}
-	u.exe, err = be.Compile(backend.Graph{Inputs: append(inputs, up.Inputs...), State: up.State, Outputs: []*graphop.Node{up.GradNorm, up.Applied, up.Loss}})
+	u.exe, err = be.Compile(backend.Graph{Inputs: append(inputs, up.Inputs...), State: up.State,
+		Outputs: []*graphop.Node{up.GradNorm, up.Applied, up.Loss}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,8 @@ func (u *update) run(t *testing.T, step int64, loss float64, grads [][]float64) 
 }
 
 // feed runs the graph once.
-func (u *update) feed(t *testing.T, h optim.Hyper, loss float64, grads [][]float64) (norm float64, applied bool, mean float64) {
+func (u *update) feed(t *testing.T, h optim.Hyper, loss float64, grads [][]float64) (norm float64, applied bool,
+	mean float64) {
 	t.Helper()
 	set(u.in[0], 0, loss)
 	for i, g := range grads {

@@ -19,8 +19,10 @@ func BenchmarkField(b *testing.B) {
 		config Config
 		batch  int
 	}{
-		{"unet16-122/batch64", Config{Kind: "unet", Shape: []int{1, 28, 28}, Schedule: "linear", PriorStd: 1, UNet: &UNet{Channels: 16, Mult: []int{1, 2, 2}, ResBlocks: 1, Groups: 8}}, 64},
-		{"mlp128x3/batch256", Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &MLP{Width: 128, Depth: 3, Fourier: 2}}, 256},
+		{"unet16-122/batch64", Config{Kind: "unet", Shape: []int{1, 28, 28}, Schedule: "linear", PriorStd: 1,
+			UNet: &UNet{Channels: 16, Mult: []int{1, 2, 2}, ResBlocks: 1, Groups: 8}}, 64},
+		{"mlp128x3/batch256", Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+			MLP: &MLP{Width: 128, Depth: 3, Fourier: 2}}, 256},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			params, err := c.config.Parameters()

@@ -1,5 +1,6 @@
 // Package potential holds the networks Phi(x, t): one scalar for a sample x at a condition t, whose gradient in x is
-// the velocity of the flow. A Config describes a network and is stored in every checkpoint; Field evaluates one.
+// the velocity of the flow (package homotopy has the mathematics, package training the training step). A Config
+// describes a network and is stored in every checkpoint; a Field evaluates one.
 package potential
 
 import (
@@ -7,57 +8,61 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"vapo/lib/failure"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 )
 
-// Config describes a network and the path it was trained for: all that is needed to sample from its weights.
+// Config describes a network and the path it was trained for: everything needed to sample from its weights.
 type Config struct {
 	Kind     string  `json:"kind"`      // "mlp", "wrn" or "unet"
 	Shape    []int   `json:"shape"`     // of one sample: [D], or [C, H, W]
 	Schedule string  `json:"schedule"`  // see homotopy.Lookup
 	PriorStd float64 `json:"prior_std"` // w of the prior N(0, w² I)
-	// Classes is the number of labels that the network is told apart from x and t; 0: it knows none. A network that knows
-	// some serves without them too, where no label is told.
+	// Classes is the number of classes if the network has a label as a third input, which may be left out; 0: it has none.
 	Classes int   `json:"classes,omitempty"`
 	MLP     *MLP  `json:"mlp,omitempty"`
 	UNet    *UNet `json:"unet,omitempty"`
 	WRN     *WRN  `json:"wrn,omitempty"`
 }
 
-// ParseConfig reads the JSON that a checkpoint carries, strictly.
+// ParseConfig reads the JSON in a checkpoint. It rejects unknown fields.
 func ParseConfig(raw json.RawMessage) (Config, error) {
 	var c Config
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("network configuration: %w", err)
+		return Config{}, failure.New(failure.Input, "", "network configuration: %w", err)
 	}
-	return c, c.Check()
+	if err := c.Check(); err != nil {
+		return c, failure.New(failure.Input, "", "%w", err)
+	}
+	return c, nil
 }
 
-// Bounds far above what can be trained: a checkpoint comes from anywhere, and a graph is built from its numbers alone.
+// Bounds far above any network that can be trained: checkpoints are untrusted, and graphs are built from these values.
 const (
-	maxDim    = 1 << 26 // numbers of one sample
+	maxDim    = 1 << 26 // values of one sample
 	maxWidth  = 1 << 16 // units or channels
 	maxLayers = 1000
-	// MaxClasses bounds labels: a thousand are usual, and a table of them is multiplied by one-hot rows.
+	// MaxClasses bounds the classes, of which a thousand are usual: one-hot rows are multiplied by a table of them.
 	MaxClasses = 10000
 )
 
-// labelName is guided diffusion's for the table of labels, and labelTable its tensor.
+// labelName is guided diffusion's name for the table of labels, and labelTable that of its tensor.
 const (
 	labelName  = "label_emb"
 	labelTable = labelName + ".weight"
 )
 
-// Check returns an error that names the first thing that does not fit.
+// Check returns an error that names the first invalid value.
 func (c Config) Check() error {
 	dim := 1
 	for _, d := range c.Shape {
 		if d < 1 || d > maxDim/dim {
-			return fmt.Errorf("network configuration: sample shape is %v, expected positive dimensions and at most %d numbers", c.Shape, maxDim)
+			return fmt.Errorf("network configuration: sample shape is %v, expected positive dimensions and at most %d values",
+				c.Shape, maxDim)
 		}
 		dim *= d
 	}
@@ -89,16 +94,16 @@ func (c Config) Dim() int {
 	return n
 }
 
-// Drops reports whether training the network drops elements at random, which needs the builder's Key.
+// Drops reports whether the network is trained with dropout, which needs the builder's Key.
 func (c Config) Drops() bool { return c.Kind == "unet" && c.UNet.Dropout > 0 }
 
 // Path returns the schedule that the network was trained for.
 func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Schedule, c.PriorStd) }
 
-// Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] is the schedule's condition, label [N, Classes] is
-// one-hot, or all 0 where the label is not told (nil without classes); the result is [N, 1]. Training with labels that
-// are dropped at random gives both fields that guidance combines (Ho and Salimans, arXiv 2207.12598).
-// It panics with *graphop.Error where shapes do not fit (see graphop.Build).
+// Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] the schedule's condition, label [N, Classes]
+// one-hot with rows of zeros for samples without label (nil without classes); the result is [N, 1]. Training with
+// randomly dropped labels gives both fields that guidance combines (Ho and Salimans, arXiv 2207.12598). It panics with
+// a *graphop.Error if shapes do not fit (see graphop.Build).
 func (c Config) Build(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	switch c.Kind {
 	case "mlp":

@@ -13,8 +13,8 @@ import (
 	"vapo/lib/layer"
 )
 
-// Field evaluates a trained potential and its gradient on blocks of one fixed size. The size is fixed because the
-// edges of a matrix product round differently: row k of a block gets the same bits whatever the other rows hold.
+// Field evaluates a trained potential and its gradient on blocks of one fixed size. The size is fixed because products
+// of another size round differently at their edges: so row k of a block has the same bits whatever the other rows hold.
 type Field struct {
 	Config Config
 	Batch  int
@@ -43,9 +43,7 @@ func (c Config) Parameters() ([]layer.Param, error) {
 	return n.b.Params, nil
 }
 
-// graph builds the potential for batch samples, guided where guidance is not 1.
-// Initial returns the weights with which training begins for a seed, by parameter name: what a field can be compiled with
-// before there are others.
+// Initial returns the initial weights of a training with a seed, by parameter name.
 func (c Config) Initial(seed uint64) (map[string][]float32, error) {
 	params, err := c.Parameters()
 	if err != nil {
@@ -58,6 +56,7 @@ func (c Config) Initial(seed uint64) (map[string][]float32, error) {
 	return weights, nil
 }
 
+// graph builds the potential for batch samples, guided unless guidance is 1.
 func (c Config) graph(batch int, guidance float64) (*network, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -76,7 +75,7 @@ func (c Config) graph(batch int, guidance float64) (*network, error) {
 			n.phi = c.Build(n.b, n.x, n.t, n.label)
 			return
 		}
-		// Both potentials at once: the rows with their labels, and the same rows without.
+		// Both potentials at once: the rows with and without their labels.
 		none := graphop.Fill(n.label, 0, batch, c.Classes)
 		both := c.Build(n.b, graphop.Concat(0, n.x, n.x), graphop.Concat(0, n.t, n.t), graphop.Concat(0, n.label, none))
 		conditional, unconditional := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
@@ -89,16 +88,16 @@ func NewField(be backend.Backend, c Config, weights map[string][]float32, batch 
 	return NewGuidedField(be, c, weights, batch, 1)
 }
 
-// NewGuidedField compiles the potential that guidance makes of one that knows classes,
+// NewGuidedField compiles the guided potential of a network with classes,
 //
 //	Phi_g(x, t, y) = Phi(x, t) + g·(Phi(x, t, y) - Phi(x, t)),
 //
 // whose gradient is that of classifier-free guidance (Ho and Salimans, arXiv 2207.12598, equation 6, with g = 1 + w): 1
-// is the network told the label, 0 the one not told, more exaggerates what sets the class apart. It is still a potential.
-// Where g is not 1 an evaluation costs two.
+// is the conditional potential, 0 the unconditional one, and larger g exaggerate the features of the class. Unless g is
+// 1, an evaluation costs two.
 func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, batch int, g float64) (*Field, error) {
 	if g != 1 && c.Classes == 0 {
-		return nil, fmt.Errorf("guidance %v of a %s that knows no classes", g, c.Kind)
+		return nil, fmt.Errorf("guidance %v of a %s without classes", g, c.Kind)
 	}
 	if v := float32(g); v-v != 0 {
 		return nil, fmt.Errorf("guidance is %v, expected a finite number", g)
@@ -141,8 +140,8 @@ func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, 
 // NoLabel marks a row of a block that is evaluated without a label.
 const NoLabel = -1
 
-// SetLabels sets the class of each row of the following blocks: Batch class indices, or NoLabel. Until it is called, all
-// rows are evaluated without a label.
+// SetLabels sets the class of each row of the following blocks: Batch class indices, or NoLabel. Until it is called,
+// all rows are evaluated without a label.
 func (f *Field) SetLabels(labels []int) error {
 	if len(labels) != f.Batch {
 		return fmt.Errorf("labels of a field: got %d, expected a block of %d", len(labels), f.Batch)
@@ -151,7 +150,8 @@ func (f *Field) SetLabels(labels []int) error {
 	for i, l := range labels {
 		if l < NoLabel || l >= f.Config.Classes {
 			clear(f.label)
-			return fmt.Errorf("labels of a field: row %d is of class %d, the %s knows %d classes", i, l, f.Config.Kind, f.Config.Classes)
+			return fmt.Errorf("labels of a field: row %d is of class %d, the %s has %d classes",
+				i, l, f.Config.Kind, f.Config.Classes)
 		}
 		if l != NoLabel {
 			f.label[i*f.Config.Classes+l] = 1
@@ -177,18 +177,11 @@ func (f *Field) Load(weights map[string][]float32) error {
 // Eval computes Phi and grad_x Phi at x [Batch, D] and times t [Batch] into phi [Batch], which may be nil, and
 // grad [Batch, D]. It is not safe for concurrent use.
 func (f *Field) Eval(x, t, phi, grad []float32) error {
-	if len(t) != f.Batch {
-		return fmt.Errorf("evaluate the field: got %d times, expected a block of %d", len(t), f.Batch)
-	}
-	for i, v := range t {
-		f.cond[i] = float32(f.path.Condition(float64(v)))
-	}
 	if phi == nil {
 		phi = f.phi
 	}
-	f.in[0], f.in[1] = backend.F32(x), backend.F32(f.cond)
-	f.out[0], f.out[1] = backend.F32(phi), backend.F32(grad)
-	if err := f.exe.Run(f.in, f.out); err != nil {
+	err := f.run(x, t, phi, grad, func(t float64) float64 { return t })
+	if err != nil {
 		return err
 	}
 	d := f.Config.Dim()
@@ -206,14 +199,18 @@ func (f *Field) Eval(x, t, phi, grad []float32) error {
 // Flow computes the velocity of sampling, dx/ds = dt/ds · grad Phi, at x [Batch, D] and integration variables s
 // [Batch] (see homotopy.Schedule) into dx [Batch, D].
 func (f *Field) Flow(x, s, dx []float32) error {
-	if len(s) != f.Batch {
-		return fmt.Errorf("evaluate the flow: got %d times, expected a block of %d", len(s), f.Batch)
+	return f.run(x, s, f.phi, dx, func(s float64) float64 { t, _ := f.path.Time(s); return t })
+}
+
+// run evaluates the network and its gradient at the times that time makes of at.
+func (f *Field) run(x, at, psi, grad []float32, time func(float64) float64) error {
+	if len(at) != f.Batch {
+		return fmt.Errorf("evaluate the field: got %d times, expected a block of %d", len(at), f.Batch)
 	}
-	for i, v := range s {
-		t, _ := f.path.Time(float64(v))
-		f.cond[i] = float32(f.path.Condition(t))
+	for i, v := range at {
+		f.cond[i] = float32(f.path.Condition(time(float64(v))))
 	}
 	f.in[0], f.in[1] = backend.F32(x), backend.F32(f.cond)
-	f.out[0], f.out[1] = backend.F32(f.phi), backend.F32(dx)
+	f.out[0], f.out[1] = backend.F32(psi), backend.F32(grad)
 	return f.exe.Run(f.in, f.out)
 }

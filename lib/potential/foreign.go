@@ -1,6 +1,7 @@
 package potential
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -12,28 +13,29 @@ import (
 	"vapo/lib/layer"
 )
 
-// Tensors is a file of another framework, as packages torchfile and safetensors open it.
+// Tensors is a file of another framework, as packages torchfile and safetensors open it. It may have a method Order
+// with the names in the order of the file.
 type Tensors interface {
 	Names() []string
 	Tensor(name string) (values []float32, shape []int, ok bool, err error)
 }
 
-// Sets of weights that a file may hold, to choose from.
+// Sets of weights that a file may hold.
 const (
-	Either  = ""      // what is there, both where both are
+	Either  = ""      // all that are there
 	Trained = "model" // the weights as trained
 	Average = "ema"   // their moving average
 )
 
-// Imported are a network's weights out of such a file, by parameter name. A set that is not there, or was not asked for, is nil.
+// Imported are a network's weights from a file, by parameter name. A set that is missing, or was not asked for, is nil.
 type Imported struct {
 	Trained, Average map[string][]float32
-	Unknown          []string // tensors of the file that are no weights and no known part of a training loop's state
+	Unknown          []string // tensors of the file that are neither weights nor a known part of a training loop's state
 }
 
-// Import finds the weights of a network by the names that c.Parameters lists, behind whatever prefix they have in common
-// (module.model., as the method's released code writes them). A prefix with a part "ema", or a list shadow_params of
-// tensors in the order of the parameters, holds moving averages. Every parameter must be there with its shape and be finite.
+// Import finds the weights of a network by the names of c.Parameters behind any common prefix (module.model. in files
+// of the method's released code). A prefix with a part "ema", or a list shadow_params of tensors in the order of the
+// parameters, holds moving averages. Every parameter must be there with its shape and be finite.
 func Import(src Tensors, c Config, which string) (*Imported, error) {
 	params, err := c.Parameters()
 	if err != nil {
@@ -58,15 +60,16 @@ func Import(src Tensors, c Config, which string) (*Imported, error) {
 	}
 	switch {
 	case out.Trained == nil && out.Average == nil && which == Average:
-		return nil, fmt.Errorf("it holds no moving averages of a %s; it has %s", c.Kind, few(src.Names()))
+		return nil, fmt.Errorf("it holds no moving averages of a %s; it has %s", c.Kind, abbreviate(src.Names()))
 	case out.Trained == nil && out.Average == nil:
-		return nil, fmt.Errorf("it holds no weights of a %s, such as %s; it has %s", c.Kind, params[0].Name, few(src.Names()))
+		return nil, fmt.Errorf("it holds no weights of a %s, such as %s; it has %s",
+			c.Kind, params[0].Name, abbreviate(src.Names()))
 	}
 	return out, nil
 }
 
-// ClassesIn is the number of labels that a network in a file knows, by the shape of its table label_emb.weight [Classes,
-// width], behind whatever prefix; 0 where there is none.
+// ClassesIn is the number of classes of a network in a file, by the shape of its table label_emb.weight [Classes,
+// width] behind any prefix; 0 without such a table.
 func ClassesIn(src Tensors) (int, error) {
 	classes := 0
 	for _, name := range src.Names() {
@@ -88,7 +91,7 @@ func ClassesIn(src Tensors) (int, error) {
 	return classes, nil
 }
 
-// found says what the names of a file stand for.
+// found assigns the names of a file.
 type found struct {
 	kind             string
 	src              Tensors
@@ -101,8 +104,9 @@ type found struct {
 
 var (
 	listed = regexp.MustCompile(`^(.*\.)?shadow_params\.(\d{1,6})$`)
-	// What a training loop keeps beside the weights: the optimiser's state and that of the averages, and the step.
-	beside = regexp.MustCompile(`^(optimizer|scheduler|lr_scheduler|scaler)\.|^(step|epoch|iteration)$|^(.*\.)?(shadow_params|collected_params)\.\d+$|^(ema\.)?(decay|num_updates)$`)
+	// What a training loop keeps besides the weights: the state of the optimiser and of the averages, and the step.
+	loopState = regexp.MustCompile(`^(optimizer|scheduler|lr_scheduler|scaler)\.|^(step|epoch|iteration)$|` +
+		`^(.*\.)?(shadow_params|collected_params)\.\d+$|^(ema\.)?(decay|num_updates)$`)
 )
 
 func survey(names []string, params []layer.Param) *found {
@@ -119,7 +123,7 @@ func survey(names []string, params []layer.Param) *found {
 			i, _ := strconv.Atoi(m[2])
 			f.list[i], parents[m[1]] = name, true
 		}
-		if beside.MatchString(name) {
+		if loopState.MatchString(name) {
 			continue
 		}
 		for at := 0; ; { // every part of the name that could be a parameter's
@@ -140,14 +144,14 @@ func survey(names []string, params []layer.Param) *found {
 		used := slices.ContainsFunc(prefixOf[name], func(p string) bool {
 			return slices.Contains(f.trained, p) || slices.Contains(f.average, p)
 		})
-		if !used && !beside.MatchString(name) {
+		if !used && !loopState.MatchString(name) {
 			f.unknown = append(f.unknown, name)
 		}
 	}
 	return f
 }
 
-// best are the prefixes that most parameters stand behind, among those of averages or the others.
+// best returns the prefixes with the most parameters behind them, among those of averages or the others.
 func best(count map[string]int, average bool) []string {
 	var out []string
 	most := 0
@@ -165,14 +169,14 @@ func best(count map[string]int, average bool) []string {
 	return out
 }
 
-// fromNames reads the parameters behind a prefix, nil where there is none.
+// fromNames reads the parameters behind a prefix, or returns nil without one.
 func (f *found) fromNames(what string, prefixes []string) (map[string][]float32, error) {
 	switch len(prefixes) {
 	case 0:
 		return nil, nil
 	case 1:
 	default:
-		return nil, fmt.Errorf("it holds %s behind several prefixes, expected one: %s", what, few(quoted(prefixes)))
+		return nil, fmt.Errorf("it holds %s behind several prefixes, expected one: %s", what, abbreviate(quoted(prefixes)))
 	}
 	names := make([]string, len(f.params))
 	for i, p := range f.params {
@@ -181,13 +185,14 @@ func (f *found) fromNames(what string, prefixes []string) (map[string][]float32,
 	return f.read(what, f.params, names)
 }
 
-// fromList reads averages that have no names but an order.
+// fromList reads averages that have an order instead of names.
 func (f *found) fromList() (map[string][]float32, error) {
 	if len(f.lists) > 1 {
-		return nil, fmt.Errorf("it holds several lists of moving averages, expected one: %s", few(quoted(f.lists)))
+		return nil, fmt.Errorf("it holds several lists of moving averages, expected one: %s", abbreviate(quoted(f.lists)))
 	}
 	if len(f.list) != len(f.params) {
-		return nil, fmt.Errorf("its list of moving averages has %d tensors, expected the %d parameters of the %s", len(f.list), len(f.params), f.kind)
+		return nil, fmt.Errorf("its list of moving averages has %d tensors, expected the %d parameters of the %s",
+			len(f.list), len(f.params), f.kind)
 	}
 	names := make([]string, len(f.list))
 	for i := range names {
@@ -198,7 +203,8 @@ func (f *found) fromList() (map[string][]float32, error) {
 	return f.read("moving averages", f.ordered(), names)
 }
 
-// ordered lists the parameters in the order of the file's own state dict where it has all of them, else in that of the network.
+// ordered lists the parameters in the order of the file's state dict if it has all of them, else in that of the
+// network.
 func (f *found) ordered() []layer.Param {
 	src, ok := f.src.(interface{ Order() []string })
 	if !ok || len(f.trained) != 1 {
@@ -247,21 +253,22 @@ func (f *found) read(what string, params []layer.Param, names []string) (map[str
 	if len(missing)+len(shaped) == 0 {
 		return out, nil
 	}
-	say := fmt.Sprintf("%d of the %d parameters of the %s do not fit its %s", len(missing)+len(shaped), len(params), f.kind, what)
+	text := fmt.Sprintf("%d of the %d parameters of the %s do not fit its %s",
+		len(missing)+len(shaped), len(params), f.kind, what)
 	if len(missing) > 0 {
-		say += fmt.Sprintf("; %d missing: %s", len(missing), few(missing))
+		text += fmt.Sprintf("; %d missing: %s", len(missing), abbreviate(missing))
 	}
 	if len(shaped) > 0 {
-		say += fmt.Sprintf("; %d of another shape: %s", len(shaped), few(shaped))
+		text += fmt.Sprintf("; %d of another shape: %s", len(shaped), abbreviate(shaped))
 	}
 	if len(f.unknown) > 0 {
-		say += fmt.Sprintf("; the file also has %s", few(f.unknown))
+		text += fmt.Sprintf("; the file also has %s", abbreviate(f.unknown))
 	}
-	return nil, fmt.Errorf("%s", say)
+	return nil, errors.New(text)
 }
 
-// few joins the first of a list, each clipped: the names come from anywhere.
-func few(list []string) string {
+// abbreviate joins the first names of a list, each truncated since the file is untrusted.
+func abbreviate(list []string) string {
 	const show = 4
 	var parts []string
 	for _, s := range list[:min(show, len(list))] {
@@ -282,9 +289,7 @@ func quoted(list []string) []string {
 	return out
 }
 
-// UnknownError says that a file has tensors that no parameter takes.
-type UnknownError struct{ Names []string }
-
-func (e *UnknownError) Error() string {
-	return fmt.Sprintf("%d of its tensors are none of the network's: %s", len(e.Names), few(e.Names))
+// UnknownError is an error that names the unknown tensors.
+func (w *Imported) UnknownError() error {
+	return fmt.Errorf("%d of its tensors do not belong to the network: %s", len(w.Unknown), abbreviate(w.Unknown))
 }

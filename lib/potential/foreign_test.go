@@ -36,7 +36,7 @@ func (f file) Tensor(name string) ([]float32, []int, bool, error) {
 	return nil, nil, false, nil
 }
 
-// unordered is a file that does not tell its order.
+// unordered is a file without an order.
 type unordered struct{ potential.Tensors }
 
 // stateDict has a value of its own for every parameter, from first upwards.
@@ -76,7 +76,8 @@ func TestImportOrder(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if len(w.Trained) != len(straight) || len(w.Average) != len(straight) || w.Unknown != nil {
-			t.Errorf("%s: %d weights, %d averages, expected %d; unknown %v", name, len(w.Trained), len(w.Average), len(straight), w.Unknown)
+			t.Errorf("%s: %d weights, %d averages, expected %d; unknown %v", name, len(w.Trained), len(w.Average), len(straight),
+				w.Unknown)
 		}
 		for p, v := range w.Trained {
 			if a := w.Average[p]; len(a) != len(v) || a[0] != v[0]+1000 {
@@ -84,8 +85,9 @@ func TestImportOrder(t *testing.T) {
 			}
 		}
 	}
-	// Without names beside it, or without an order, the network's order counts.
-	for name, src := range map[string]potential.Tensors{"alone": straight.list(""), "without an order": unordered{slices.Concat(straight, straight.list("ema."))}} {
+	// Without names, or without an order, the network's order counts.
+	for name, src := range map[string]potential.Tensors{"alone": straight.list(""),
+		"without an order": unordered{slices.Concat(straight, straight.list("ema."))}} {
 		w, err := potential.Import(src, c, potential.Average)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -116,11 +118,14 @@ func TestImportRefuses(t *testing.T) {
 		src               file
 	}{
 		{"a short list", "", "has 5 tensors, expected the 6 parameters of the mlp", slices.Concat(f, list[:5])},
-		{"a list with a gap", "", "lacks number 2 of 6", slices.Concat(f, list[:2], list[3:], file{{Name: "ema.shadow_params.6", Shape: []int{1}}})},
-		{"a list of other shapes", "", "ema.shadow_params.2 for layers.1.weight is [7], expected [20 20]", slices.Concat(f, shaped)},
+		{"a list with a gap", "", "lacks number 2 of 6",
+			slices.Concat(f, list[:2], list[3:], file{{Name: "ema.shadow_params.6", Shape: []int{1}}})},
+		{"a list of other shapes", "", "ema.shadow_params.2 for layers.1.weight is [7], expected [20 20]",
+			slices.Concat(f, shaped)},
 		{"two lists", "", "several lists of moving averages", slices.Concat(f, list, f.list("ema2."))},
 		{"only averages", "model", "no weights of a mlp, such as layers.0.weight", list},
-		{"nothing but its half", "", "4 of the 6 parameters of the mlp do not fit its weights; 4 missing", slices.Concat(f[:2], file{{Name: "other", Shape: []int{1}}})},
+		{"nothing but its half", "", "4 of the 6 parameters of the mlp do not fit its weights; 4 missing",
+			slices.Concat(f[:2], file{{Name: "other", Shape: []int{1}}})},
 		{"long names", "", "no weights", many},
 		{"an empty file", "", "no weights", nil},
 	} {
@@ -129,11 +134,12 @@ func TestImportRefuses(t *testing.T) {
 			t.Errorf("%s: %v, expected %q", c2.name, err, c2.want)
 		}
 	}
-	// What is wrong with a set that was not asked for does not matter.
+	// Errors in a set that was not asked for do not matter.
 	if _, err := potential.Import(slices.Concat(f, shaped), c, potential.Trained); err != nil {
 		t.Error(err)
 	}
-	w, err := potential.Import(slices.Concat(f, file{{Name: "optimizer.state.m.out.bias", Shape: []int{1}}, {Name: "ema.decay"}, {Name: "m.sigmas", Shape: []int{3}}}), c, "")
+	w, err := potential.Import(slices.Concat(f, file{{Name: "optimizer.state.m.out.bias", Shape: []int{1}},
+		{Name: "ema.decay"}, {Name: "m.sigmas", Shape: []int{3}}}), c, "")
 	if err != nil || !slices.Equal(w.Unknown, []string{"m.sigmas"}) {
 		t.Errorf("unknown are %v (%v), expected m.sigmas", w.Unknown, err)
 	}

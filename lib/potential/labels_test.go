@@ -22,9 +22,10 @@ func labelled() []potential.Config {
 	return list
 }
 
-// The table stands where guided diffusion's state dict has it, and a network without classes has none.
+// The table is where guided diffusion's state dict has it, and a network without classes lacks it.
 func TestLabelParameters(t *testing.T) {
-	want := map[string]string{"mlp": "[3 20] before layers.0.weight", "unet": "[3 32] before input_blocks.0.0.weight", "wrn": "[3 32] before conv_in.weight"}
+	want := map[string]string{"mlp": "[3 20] before layers.0.weight", "unet": "[3 32] before input_blocks.0.0.weight",
+		"wrn": "[3 32] before conv_in.weight"}
 	for _, c := range labelled() {
 		params, err := c.Parameters()
 		if err != nil {
@@ -47,7 +48,8 @@ func TestLabelParameters(t *testing.T) {
 }
 
 // block evaluates one point in every row, at labels of their own.
-func block(t *testing.T, be backend.Backend, c potential.Config, guidance float64, labels []int) (phi []float32, grad [][]float32) {
+func block(t *testing.T, be backend.Backend, c potential.Config, guidance float64, labels []int) (phi []float32,
+	grad [][]float32) {
 	t.Helper()
 	f, err := potential.NewGuidedField(be, c, weights(t, c), len(labels), guidance)
 	if err != nil {
@@ -71,7 +73,7 @@ func block(t *testing.T, be backend.Backend, c potential.Config, guidance float6
 }
 
 // The potential with a guidance is what the formula makes of those with the label and without, and so is its gradient;
-// where no label is told guidance changes nothing; and every label gives a potential of its own.
+// without a label guidance changes nothing; and every label gives a potential of its own.
 func TestGuidance(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, c := range labelled() {
@@ -88,15 +90,16 @@ func TestGuidance(t *testing.T) {
 				gotPhi, gotGrad := block(t, be, c, g, labels)
 				for i := range labels {
 					got := append([]float32{gotPhi[i]}, gotGrad[i]...)
-					told, untold := append([]float32{phi[i]}, grad[i]...), append([]float32{phi[0]}, grad[0]...)
+					conditional, unconditional := append([]float32{phi[i]}, grad[i]...), append([]float32{phi[0]}, grad[0]...)
 					scale := 0.0
-					for _, v := range told[1:] {
+					for _, v := range conditional[1:] {
 						scale = max(scale, math.Abs(float64(v)))
 					}
 					for k := range got {
-						want := float64(untold[k]) + g*(float64(told[k])-float64(untold[k]))
+						want := float64(unconditional[k]) + g*(float64(conditional[k])-float64(unconditional[k]))
 						if !(math.Abs(float64(got[k])-want) <= 2e-5*(scale+math.Abs(want))) {
-							t.Fatalf("%s, %s with guidance %v, label %d: value %d is %v, want %v", be.Class(), c.Kind, g, labels[i], k, got[k], want)
+							t.Fatalf("%s, %s with guidance %v, label %d: value %d is %v, want %v", be.Class(), c.Kind, g, labels[i], k,
+								got[k], want)
 						}
 					}
 				}
@@ -138,7 +141,7 @@ func TestLabelledRows(t *testing.T) {
 					want := eval(1, keep)
 					for seed := range uint64(4) {
 						if !slices.Equal(eval(seed, keep), want) {
-							t.Fatalf("%s, %s %s: row %d depends on the rows beside it", be.Class(), c.Kind, c.Schedule, keep)
+							t.Fatalf("%s, %s %s: row %d depends on the other rows", be.Class(), c.Kind, c.Schedule, keep)
 						}
 					}
 				}
@@ -168,7 +171,7 @@ func TestLabelsRefuse(t *testing.T) {
 		_, err := potential.NewGuidedField(be, c, weights(t, c), 2, g)
 		return err
 	}
-	for says, err := range map[string]error{
+	for message, err := range map[string]error{
 		"-1 classes":           with(-1),
 		"1 classes":            with(1),
 		"10001 classes":        with(10001),
@@ -176,13 +179,13 @@ func TestLabelsRefuse(t *testing.T) {
 		"class 3":              f.SetLabels([]int{0, 3}),
 		"class -2":             f.SetLabels([]int{-2, 0}),
 		"class 0":              without.SetLabels([]int{-1, 0}),
-		"knows no classes":     guided(plain, 2),
+		"without classes":      guided(plain, 2),
 		"finite":               guided(c, math.NaN()),
 		"guidance is 1e+300":   guided(c, 1e300),
 		"guidance -1 of a mlp": guided(plain, -1),
 	} {
-		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%v, expected a word about %q", err, says)
+		if err == nil || !strings.Contains(err.Error(), message) {
+			t.Errorf("%v, expected a word about %q", err, message)
 		}
 	}
 	if err := without.SetLabels([]int{-1, -1}); err != nil {

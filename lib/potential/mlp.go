@@ -19,7 +19,9 @@ type MLP struct {
 
 func (m *MLP) check() error {
 	if m.Width < 1 || m.Width > maxWidth || m.Depth < 1 || m.Depth > maxLayers || m.Fourier < 0 || m.Fourier > 16 {
-		return fmt.Errorf("mlp of width %d, depth %d and %d frequencies: expected a width of 1 to %d, a depth of 1 to %d and 0 to 16 frequencies", m.Width, m.Depth, m.Fourier, maxWidth, maxLayers)
+		return fmt.Errorf("mlp of width %d, depth %d and %d frequencies: "+
+			"expected a width of 1 to %d, a depth of 1 to %d and 0 to 16 frequencies",
+			m.Width, m.Depth, m.Fourier, maxWidth, maxLayers)
 	}
 	return nil
 }
@@ -34,15 +36,15 @@ func (m *MLP) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 		angle := graphop.Mul(t, graphop.Table(t, freq, 1, m.Fourier))
 		in = append(in, graphop.Sin(angle), graphop.Cos(angle))
 	}
-	var told *graphop.Node
+	var class *graphop.Node
 	if label != nil {
-		told = b.Embedding(labelName, label, m.Width)
+		class = b.Embedding(labelName, label, m.Width)
 	}
 	h := graphop.Concat(1, in...)
 	for k := range m.Depth {
 		h = b.Linear(fmt.Sprintf("layers.%d", k), h, m.Width, false)
-		if k == 0 && told != nil {
-			h = graphop.Add(h, told)
+		if k == 0 && class != nil {
+			h = graphop.Add(h, class)
 		}
 		h = graphop.SiLU(h)
 	}

@@ -1,33 +1,20 @@
 package potential
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
 	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
 )
 
-// averages are names of moving averages: ema, and where there are several ema.1, ema.2, ... beside it.
+// averages are the names of moving averages: ema, and further ones ema.1, ema.2, …
 var averages = regexp.MustCompile(`^ema(\.[1-9][0-9]{0,3})?$`)
 
-// GroupError says that a set of weights is none that checkpoints have, or not in this one.
-type GroupError struct {
-	Name string
-	Has  []string // what the checkpoint has; nil where the name is none
-}
-
-func (e *GroupError) Error() string {
-	if e.Has == nil {
-		return fmt.Sprintf("weights %q are not known: expected ema, ema.1, ema.2, ... or raw", e.Name)
-	}
-	return fmt.Sprintf("it has no weights %q, only %s", e.Name, strings.Join(e.Has, ", "))
-}
-
-// Group is the group of a checkpoint's tensors that weights of a name are: raw as trained, ema, ema.1, ema.2, ... their
-// moving averages. Another name is a *GroupError.
+// Group is the group of a checkpoint's tensors for weights of a name: raw for the weights as trained; ema, ema.1,
+// ema.2, … for their moving averages.
 func Group(name string) (string, error) {
 	if name == "raw" {
 		return checkpoint.Param, nil
@@ -35,7 +22,7 @@ func Group(name string) (string, error) {
 	if averages.MatchString(name) {
 		return name + "/", nil
 	}
-	return "", &GroupError{Name: name}
+	return "", failure.New(failure.Usage, "", "weights %q are unknown: expected ema, ema.1, ema.2, ... or raw", name)
 }
 
 // weightsOf lists the sets of weights in a checkpoint by name.
@@ -52,11 +39,12 @@ func weightsOf(c *checkpoint.Checkpoint) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// FromCheckpoint returns the network that a checkpoint of a potential describes, and its weights in a group (see Group) by
-// parameter name, as NewField takes them. A group that is not there is a *GroupError.
+// FromCheckpoint returns the network that a checkpoint of a potential describes, and its weights in a group (see Group)
+// by parameter name, as NewField takes them.
 func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string][]float32, error) {
 	if c.Kind != checkpoint.Potential {
-		return Config{}, nil, fmt.Errorf("it holds a %s, expected a %s", c.Kind, checkpoint.Potential)
+		return Config{}, nil, failure.New(failure.Input, "give a checkpoint trained with --model mlp, wrn or unet",
+			"it holds a %s, expected a %s", c.Kind, checkpoint.Potential)
 	}
 	config, err := ParseConfig(c.Config)
 	if err != nil {
@@ -67,7 +55,8 @@ func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string]
 		if group == checkpoint.Param {
 			name = "raw"
 		}
-		return Config{}, nil, &GroupError{Name: name, Has: append([]string{}, weightsOf(c)...)}
+		return Config{}, nil, failure.New(failure.Input, "--weights takes one of those it has",
+			"it has no weights %q, only %s", name, strings.Join(weightsOf(c), ", "))
 	}
 	params, err := config.Parameters()
 	if err != nil {
@@ -78,5 +67,5 @@ func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string]
 		shapes[p.Name] = p.Shape
 	}
 	weights, err := c.Weights(group, shapes)
-	return config, weights, err
+	return config, weights, failure.Default(failure.Input, "", err)
 }

@@ -16,7 +16,8 @@ import (
 )
 
 func mlp(schedule string) potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: schedule, PriorStd: 1, MLP: &potential.MLP{Width: 20, Depth: 2, Fourier: 3}}
+	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: schedule, PriorStd: 1,
+		MLP: &potential.MLP{Width: 20, Depth: 2, Fourier: 3}}
 }
 
 func unet() potential.Config {
@@ -31,7 +32,8 @@ func attentive() potential.Config {
 }
 
 func wrn(time bool) potential.Config {
-	return potential.Config{Kind: "wrn", Shape: []int{2, 4, 8}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1, Time: time}}
+	return potential.Config{Kind: "wrn", Shape: []int{2, 4, 8}, Schedule: "linear", PriorStd: 1,
+		WRN: &potential.WRN{Depth: 10, Width: 1, Time: time}}
 }
 
 func engines(t *testing.T) []backend.Backend {
@@ -96,7 +98,7 @@ func TestConfigRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ from, old, new, says string }{
+	for _, c := range []struct{ from, old, new, message string }{
 		{string(good), `"kind"`, `"sort"`, "sort"},
 		{string(good), `"groups":4`, `"groups":4,"heads":1`, "heads"},
 		{string(good), `"kind":"unet"`, `"kind":"mlp"`, "mlp"},
@@ -147,8 +149,8 @@ func TestConfigRefuses(t *testing.T) {
 		if raw == c.from {
 			t.Fatalf("%s is not in %s", c.old, raw)
 		}
-		if _, err := potential.ParseConfig(json.RawMessage(raw)); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s for %s: error is %v, want one about %q", c.new, c.old, err, c.says)
+		if _, err := potential.ParseConfig(json.RawMessage(raw)); err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%s for %s: error is %v, want one about %q", c.new, c.old, err, c.message)
 		}
 	}
 	for _, raw := range []string{``, `null`, `[]`, `7`, `{`} {
@@ -218,7 +220,7 @@ func TestFieldRows(t *testing.T) {
 				for seed := range uint64(4) {
 					p, g := eval(seed, keep)
 					if !slices.Equal(p, phi) || !slices.Equal(g, grad) {
-						t.Fatalf("%s, %s %s: row %d depends on the rows beside it", be.Class(), c.Kind, c.Schedule, keep)
+						t.Fatalf("%s, %s %s: row %d depends on the other rows", be.Class(), c.Kind, c.Schedule, keep)
 					}
 				}
 			}
@@ -403,7 +405,8 @@ func TestParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, last := params[0], params[len(params)-1]
-		if got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v", len(params), layer.Count(params), first.Name, first.Shape, last.Name, last.Shape); got != fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last) {
+		if got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v", len(params), layer.Count(params), first.Name,
+			first.Shape, last.Name, last.Shape); got != fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last) {
 			t.Errorf("%s: %s", c.config.Kind, got)
 		}
 		seen := map[string]bool{}

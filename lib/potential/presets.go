@@ -1,7 +1,7 @@
 package potential
 
-// Presets are networks of known sizes by name. Schedule and PriorStd are left to the caller, and Shape, that of images of
-// 3x32x32 or 28x28 or of points, may be changed to that of the data.
+// Presets are networks of common sizes by name. The caller sets Schedule and PriorStd, and may change Shape to that of
+// the data.
 func Presets() map[string]Config {
 	wrn := func(depth, width int) Config {
 		return Config{Kind: "wrn", Shape: []int{3, 32, 32}, WRN: &WRN{Depth: depth, Width: width, Time: true}}
@@ -15,8 +15,10 @@ func Presets() map[string]Config {
 	mlp := func(d, width, depth, fourier int) Config {
 		return Config{Kind: "mlp", Shape: []int{d}, MLP: &MLP{Width: width, Depth: depth, Fourier: fourier}}
 	}
-	// For a few processor cores: recognisable images of 28x28 after minutes.
-	small := Config{Kind: "unet", Shape: []int{1, 28, 28}, UNet: &UNet{Channels: 16, Mult: []int{1, 2, 2}, ResBlocks: 1, Groups: 8}}
+	// For two processor cores: recognisable images of 28x28 after minutes.
+	small := Config{Kind: "unet", Shape: []int{1, 28, 28}, UNet: &UNet{
+		Channels: 16, Mult: []int{1, 2, 2}, ResBlocks: 1, Groups: 8,
+	}}
 	narrow := Config{Kind: "wrn", Shape: []int{1, 28, 28}, WRN: &WRN{Depth: 10, Width: 1, Time: true}}
 	return map[string]Config{
 		"mlp-2d":       mlp(2, 128, 3, 2),

@@ -2,7 +2,6 @@ package potential
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"vapo/lib/graphop"
@@ -15,29 +14,33 @@ import (
 //
 // A label adds its row of a table, label_emb, to the time embedding.
 //
-// Parameters are named as in guided diffusion (input_blocks.1.0.in_layers.2.weight, ...), so that published weights fit.
+// Parameters are named as in guided diffusion (input_blocks.1.0.in_layers.2.weight, ...), so that published weights
+// fit.
 type UNet struct {
 	Channels  int   `json:"channels"`   // of the first level
 	Mult      []int `json:"mult"`       // channels of each level over Channels; levels halve the size
 	ResBlocks int   `json:"res_blocks"` // a level on the way down, one more on the way up
 	Groups    int   `json:"groups"`     // of the normalisations
 	// Attention lists the downsampling factors (1, 2, 4, ...) of the levels whose residual blocks are followed by
-	// attention; with any there is one in the middle block too.
+	// attention; if there are any, the middle block has attention too.
 	Attention []int   `json:"attention,omitempty"`
 	Dropout   float64 `json:"dropout,omitempty"` // in the residual blocks while training: the share of elements dropped
 }
 
 const (
 	maxLevels = 16   // as many as sides of 2^15 pixels can be halved
-	maxPixels = 8192 // that attention compares with one another: 2^26 weights a sample
+	maxPixels = 8192 // of attention, which has 2^26 weights a sample then
 )
 
 func (u *UNet) check(shape []int) error {
 	if len(shape) != 3 {
 		return fmt.Errorf("unet on samples of shape %v: expected images [C, H, W]", shape)
 	}
-	if u.Channels < 2 || u.Channels > maxWidth || u.Channels%2 != 0 || len(u.Mult) == 0 || len(u.Mult) > maxLevels || u.ResBlocks < 1 || u.ResBlocks > maxLayers {
-		return fmt.Errorf("unet of %d channels, multipliers %v, %d blocks: expected an even number of channels up to 65536, a multiplier for each of up to 16 levels, and 1 to 1000 blocks", u.Channels, u.Mult, u.ResBlocks)
+	channels := u.Channels >= 2 && u.Channels <= maxWidth && u.Channels%2 == 0
+	levels := len(u.Mult) >= 1 && len(u.Mult) <= maxLevels
+	if blocks := u.ResBlocks >= 1 && u.ResBlocks <= maxLayers; !channels || !levels || !blocks {
+		return fmt.Errorf("unet of %d channels, multipliers %v, %d blocks: expected an even number of channels up to 65536, "+
+			"a multiplier for each of up to 16 levels, and 1 to 1000 blocks", u.Channels, u.Mult, u.ResBlocks)
 	}
 	for _, m := range u.Mult {
 		if m < 1 || m > maxWidth/u.Channels {
@@ -45,14 +48,19 @@ func (u *UNet) check(shape []int) error {
 		}
 	}
 	if div := 1 << (len(u.Mult) - 1); shape[1]%div != 0 || shape[2]%div != 0 {
-		return fmt.Errorf("unet of %d levels on images of %dx%d: height and width must be divisible by %d", len(u.Mult), shape[1], shape[2], div)
+		return fmt.Errorf("unet of %d levels on images of %dx%d: height and width must be divisible by %d",
+			len(u.Mult), shape[1], shape[2], div)
 	}
 	for i, factor := range u.Attention {
-		if level := bits.Len(uint(factor)) - 1; factor < 1 || factor != 1<<level || level >= len(u.Mult) || slices.Contains(u.Attention[:i], factor) {
-			return fmt.Errorf("unet attention at downsampling %v: expected some of 1, 2, 4, ... up to %d, each once", u.Attention, 1<<(len(u.Mult)-1))
+		largest := 1 << (len(u.Mult) - 1)
+		power := factor >= 1 && factor <= largest && factor&(factor-1) == 0
+		if !power || slices.Contains(u.Attention[:i], factor) {
+			return fmt.Errorf("unet attention at downsampling %v: expected some of 1, 2, 4, ... up to %d, each once",
+				u.Attention, largest)
 		}
 		if pix := shape[1] / factor * (shape[2] / factor); pix > maxPixels {
-			return fmt.Errorf("unet attention at downsampling %d of images of %dx%d compares %d pixels, expected at most %d", factor, shape[1], shape[2], pix, maxPixels)
+			return fmt.Errorf("unet attention at downsampling %d of images of %dx%d compares %d pixels, expected at most %d",
+				factor, shape[1], shape[2], pix, maxPixels)
 		}
 	}
 	if !(u.Dropout >= 0 && u.Dropout < 1) {
@@ -62,7 +70,7 @@ func (u *UNet) check(shape []int) error {
 	for _, m := range u.Mult {
 		widths = append(widths, u.Channels*m)
 	}
-	// The way up normalises concatenations too, which are sums of these and so divisible by the same groups.
+	// The way up also normalises concatenations, whose channels are sums of these and so divisible by the same groups.
 	return layer.CheckGroups(u.Groups, widths...)
 }
 
@@ -80,7 +88,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 	if label != nil {
 		emb = graphop.Add(emb, b.Embedding(labelName, label, 4*u.Channels))
 	}
-	emb = graphop.SiLU(emb) // which every block would compute for itself
+	emb = graphop.SiLU(emb) // shared by all blocks
 
 	index := 0
 	h := b.Conv("input_blocks.0.0", x, u.Channels*u.Mult[0], 3, false)
@@ -109,7 +117,8 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 		for k := range u.ResBlocks + 1 {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
-			h = u.resBlock(b, fmt.Sprintf("output_blocks.%d.0", index), graphop.Concat(1, h, skip), emb, u.Channels*u.Mult[level])
+			joined := graphop.Concat(1, h, skip)
+			h = u.resBlock(b, fmt.Sprintf("output_blocks.%d.0", index), joined, emb, u.Channels*u.Mult[level])
 			h = u.attend(b, fmt.Sprintf("output_blocks.%d.1", index), h, level)
 			if k == u.ResBlocks && level > 0 {
 				h = graphop.Upsample(h, 2)
@@ -121,7 +130,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 	return b.Conv("out.2", h, x.Shape()[1], 3, true)
 }
 
-// attend adds attention on the levels that have it.
+// attend adds attention on the levels with attention.
 func (u *UNet) attend(b *layer.Builder, name string, h *graphop.Node, level int) *graphop.Node {
 	if !slices.Contains(u.Attention, 1<<level) {
 		return h

@@ -8,16 +8,16 @@ import (
 )
 
 // WRN is a wide residual network (Zagoruyko and Komodakis, arXiv 1605.07146) with the scalar output Phi, the kind of
-// network of the method's first paper (arXiv 2407.15238), which leaves its sizes open. As is usual where a network is an
-// energy it does not normalise, and SiLU stands for ReLU: the loss needs second derivatives.
+// network of the method's first paper (arXiv 2407.15238), which does not state its sizes. As is usual for energies it
+// has no normalisation, and SiLU replaces ReLU, since the loss needs second derivatives.
 //
-// A label adds its row of a table, label_emb, to the time embedding, or stands in its place where there is none.
+// A label adds its row of a table, label_emb, to the time embedding, or replaces it in a network without time.
 //
 // Parameters: time_embed.{0,2}, label_emb, conv_in, blocks.i.{conv1,emb,conv2,shortcut}, out.
 type WRN struct {
 	Depth int  `json:"depth"` // 6n + 4 convolutions: n blocks of two in each of three stages
 	Width int  `json:"width"` // the stages have 16, 32 and 64 times as many channels
-	Time  bool `json:"time"`  // false: one potential for all times, as an energy-based model has
+	Time  bool `json:"time"`  // false: one potential for all times, as in an energy-based model
 }
 
 // wrnStages halve the size from one to the next.
@@ -45,11 +45,11 @@ func (w *WRN) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 		emb = b.Linear("time_embed.2", emb, 2*e, false)
 	}
 	if label != nil {
-		told := b.Embedding(labelName, label, 2*e)
+		class := b.Embedding(labelName, label, 2*e)
 		if emb != nil {
-			told = graphop.Add(emb, told)
+			class = graphop.Add(emb, class)
 		}
-		emb = told
+		emb = class
 	}
 	if emb != nil {
 		emb = graphop.SiLU(emb)

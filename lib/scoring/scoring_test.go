@@ -24,7 +24,7 @@ import (
 func classifier(t *testing.T, be backend.Backend) string {
 	t.Helper()
 	o := optim.Config{LearningRate: 1e-3, Decay: "constant", HorizonSteps: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, BatchImages: 2, EMAHalfLifeImages: []float64{10}}
-	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 5}, o, 2)
+	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 5}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,13 @@ package training
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"testing"
 
+	"vapo/lib/backend"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
 )
@@ -14,7 +16,8 @@ import (
 // k micro-batches of n samples make the step that one batch of k·n makes, but for the order of the sums.
 func TestAccumulationIsOneBatch(t *testing.T) {
 	const n, k, steps = 4, 3, 5
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	pictures := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}}}
 	for _, be := range engines(t) {
@@ -22,39 +25,35 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 			o := adam(n * k)
 			// Its division by the gradient's size makes rounding of gradients that are 0 as large as a step.
 			o.Epsilon, o.WeightDecay, o.ClipStd, o.LearningRate = 1e-3, 0.1, 0.1, 0.01
-			whole, err := Potential(be, c, "matching", o, n*k)
+			whole, err := Potential(be, c, "matching", o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			o.Accumulate = k
-			parts, err := Potential(be, c, "matching", o, n)
+			parts, err := Potential(be, c, "matching", o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range []*Step{whole, parts} {
+			for _, s := range []*Trainer{whole, parts} {
 				if err := s.Initialise(5); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for step := range int64(steps) {
-				fill(whole, c, n*k, uint64(step))
-				want, err := whole.Run(step)
+				batch, divided := whole.NewBatch(), parts.NewBatch()
+				fill(batch, c, uint64(step))
+				fill(divided, c, uint64(step))
+				want, err := whole.Step(step, batch)
 				if err != nil {
 					t.Fatal(err)
 				}
-				var got Metrics
-				var values []float32
-				for micro := range k {
-					for i, v := range parts.Batch {
-						copy(v, whole.Batch[i][micro*len(v):])
-					}
-					if got, _, err = parts.RunMicro(step, micro); err != nil {
-						t.Fatal(err)
-					}
-					values = append(values, parts.PerSample.Values...)
+				got, err := parts.Step(step, divided)
+				if err != nil {
+					t.Fatal(err)
 				}
 				for name, v := range map[string][2]float64{
-					"loss": {got.Loss, want.Loss}, "gradient norm": {got.GradNorm, want.GradNorm}, "field": {got.FieldRMS, want.FieldRMS},
+					"loss": {got.Loss, want.Loss}, "gradient norm": {got.GradNorm, want.GradNorm}, "field": {got.FieldRMS,
+						want.FieldRMS},
 				} {
 					if !near(v[0], v[1], math.Abs(v[1]), 1e-4) {
 						t.Errorf("%s, %s, step %d: %s %v in parts, %v in one", be.Class(), c.Kind, step, name, v[0], v[1])
@@ -63,7 +62,7 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 				if got.Rate != want.Rate || !got.Applied {
 					t.Errorf("%s, %s, step %d: %+v in parts, %+v in one", be.Class(), c.Kind, step, got, want)
 				}
-				for i, v := range values {
+				for i, v := range parts.PerSample.Values {
 					if w := float64(whole.PerSample.Values[i]); !near(float64(v), w, max(1, math.Abs(w)), 1e-4) {
 						t.Errorf("%s, %s, step %d: Psi of sample %d is %v in parts, %v in one", be.Class(), c.Kind, step, i, v, w)
 					}
@@ -98,38 +97,40 @@ func accumulating(t *testing.T) trainee {
 	return all[slices.IndexFunc(all, func(tr trainee) bool { return tr.name == "unet accumulating" })]
 }
 
-// A step that is left in the middle is as if it had not begun, and the order of micro-batches is kept.
+// Every M-th sample is in the same micro-batch, whose rows are contiguous.
+func TestRows(t *testing.T) {
+	b := newBatch(batchSize{n: 6, micro: 2, dim: 1}, false)
+	var rows []int
+	for i := range b.N() {
+		rows = append(rows, b.Row(i))
+	}
+	if !slices.Equal(rows, []int{0, 3, 1, 4, 2, 5}) {
+		t.Errorf("rows %v", rows)
+	}
+}
+
+// A step that fails in the middle changes nothing that the next one sees.
 func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 	for _, be := range engines(t) {
 		tr := accumulating(t)
 		s := tr.new(t, be)
 		tr.run(t, s, 0, 3)
 		before := bytesOf(t, s, 3)
-		for micro := range 2 {
-			tr.fill(s, int64(100+micro))
-			if m, done, err := s.RunMicro(3, micro); err != nil || done || m.Applied || m.Spike || m.NonFinite {
-				t.Fatalf("%s: micro-batch %d: %+v, done is %v, %v", be.Class(), micro, m, done, err)
-			}
+		b := s.NewBatch()
+		tr.fill(b, 100)
+		s.exe = &failing{Executable: s.exe, left: 2}
+		if _, err := s.Step(3, b); err == nil {
+			t.Fatalf("%s: a step with a failing micro-batch succeeded", be.Class())
 		}
+		s.exe = s.exe.(*failing).Executable
 		if !bytes.Equal(before, bytesOf(t, s, 3)) {
 			t.Errorf("%s: a part of a step changed the state", be.Class())
-		}
-		for _, turn := range []struct {
-			step  int64
-			micro int
-		}{{3, 1}, {4, 2}, {3, 3}, {3, -1}} {
-			if _, _, err := s.RunMicro(turn.step, turn.micro); err == nil {
-				t.Errorf("%s: micro-batch %d of step %d was run after 1 of step 3", be.Class(), turn.micro, turn.step)
-			}
-		}
-		if _, err := s.Run(3); err == nil {
-			t.Errorf("%s: one batch was run as a step of three", be.Class())
 		}
 		whole := tr.new(t, be)
 		tr.run(t, whole, 0, 4)
 		tr.run(t, s, 3, 4)
 		if !bytes.Equal(bytesOf(t, s, 4), bytesOf(t, whole, 4)) {
-			t.Errorf("%s: a step begun anew is another one", be.Class())
+			t.Errorf("%s: a step that is taken again gives another state", be.Class())
 		}
 		c, err := s.Checkpoint(4)
 		if err != nil {
@@ -141,25 +142,45 @@ func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// Micro-batches of a step drop differently: a step on the same batch three times is none on one batch.
+// failing is an engine's program that fails after some runs.
+type failing struct {
+	backend.Executable
+	left int
+}
+
+func (f *failing) Run(in, out []backend.Buffer) error {
+	if f.left == 0 {
+		return errors.New("out of luck")
+	}
+	f.left--
+	return f.Executable.Run(in, out)
+}
+
+// Each micro-batch has its own dropout masks, although its samples are the same.
 func TestMicroBatchesHaveTheirOwnMasks(t *testing.T) {
 	be := engines(t)[0]
 	tr := accumulating(t)
 	s := tr.new(t, be)
-	tr.run(t, s, 0, 3) // where everything starts at 0, what is dropped does not matter
-	seen := map[string]int64{}
+	tr.run(t, s, 0, 3) // initially weights are 0, so that dropout would have no effect
+	s.Limit = 1e-9     // keeps the weights
+	b := s.NewBatch()
+	tr.fill(b, 0)
+	for _, v := range [][]float32{b.X, b.Noise, b.Path.Condition, b.Path.Mu, b.Path.Sigma} {
+		for k := range s.size.micro {
+			copy(part(v, k, s.size.micro), part(v, 0, s.size.micro))
+		}
+	}
+	seen := map[string]bool{}
 	for step := range int64(2) {
-		for micro := range s.Micro() {
-			tr.fill(s, 0)
-			s.Limit = 1e-9 // keeps the weights
-			if _, _, err := s.RunMicro(step, micro); err != nil {
-				t.Fatal(err)
+		if _, err := s.Step(step, b); err != nil {
+			t.Fatal(err)
+		}
+		for k := range s.size.micro {
+			values := fmt.Sprint(part(s.PerSample.Values, k, s.size.micro))
+			if seen[values] {
+				t.Errorf("micro-batch %d of step %d has the masks of an earlier one", k, step)
 			}
-			values := fmt.Sprint(s.PerSample.Values)
-			if other, ok := seen[values]; ok {
-				t.Errorf("micro-batch %d of step %d drops as number %d", micro, step, other)
-			}
-			seen[values] = step*int64(s.Micro()) + int64(micro)
+			seen[values] = true
 		}
 	}
 }

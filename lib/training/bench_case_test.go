@@ -50,7 +50,8 @@ type benchRun struct {
 	c          benchCase
 	config     potential.Config
 	params     []layer.Param
-	step       *Step // one of these three
+	step       *Trainer // one of these three
+	batch      *Batch
 	field      *potential.Field
 	inception  *feature.InceptionNetwork
 	images     *dataset.Images
@@ -87,7 +88,7 @@ func (c benchCase) open(be backend.Backend) (*benchRun, error) {
 	}
 	r := &benchRun{c: c, config: config}
 	if c.objective != "field" {
-		if r.step, err = Potential(be, config, c.objective, adam(c.batch), c.batch); err != nil {
+		if r.step, err = Potential(be, config, c.objective, adam(c.batch)); err != nil {
 			return nil, err
 		}
 		r.params = r.step.Params
@@ -115,7 +116,8 @@ func (r *benchRun) initialise() error {
 		return nil
 	}
 	if r.step != nil {
-		fill(r.step, r.config, r.c.batch, 0)
+		r.batch = r.step.NewBatch()
+		fill(r.batch, r.config, 0)
 		return r.step.Initialise(1)
 	}
 	random.New(1, "bench", 0).Normal(r.x)
@@ -133,7 +135,7 @@ func (r *benchRun) once() (Metrics, error) {
 	if r.field != nil {
 		return Metrics{}, r.field.Eval(r.x, r.t, r.phi, r.grad)
 	}
-	m, err := r.step.Run(r.count)
+	m, err := r.step.Step(r.count, r.batch)
 	r.count++
 	return m, err
 }
@@ -186,14 +188,12 @@ func (r *benchRun) check() (value, norm float64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	var columns [homotopy.Columns][]float32
-	copy(columns[:], r.step.Batch[BatchTimes:])
 	path = homotopy.ForObjective(path, r.c.objective)
 	for i, t := range times {
-		homotopy.Fill(path, t, i, &columns)
+		r.batch.SetTime(i, path, t)
 	}
 	for i := range r.c.batch * d {
-		r.step.Batch[BatchX][i], r.step.Batch[BatchNoise][i] = wave(50, i), 1.5*wave(60, i)
+		r.batch.X[i], r.batch.Noise[i] = wave(50, i), 1.5*wave(60, i)
 	}
 	m, err := r.once()
 	return m.Loss, m.GradNorm, err

@@ -26,7 +26,7 @@ const (
 // peakCase stands for the inner loop of products instead of a case.
 const peakCase = "peak"
 
-// benchReport is what a timed process says, ours and PyTorch's alike; each line of its output holds some of it.
+// benchReport is the report of a timed process, ours or PyTorch's; each line of its output holds some of it.
 type benchReport struct {
 	Error      string  `json:"error,omitempty"`
 	Parameters int     `json:"parameters,omitempty"`
@@ -156,7 +156,7 @@ func (r *benchRun) time(seconds float64) (benchReport, error) {
 
 // peakMB is the largest memory of this process so far, as the kernel counts it; 0 where there is no /proc.
 //
-// Note: getrusage gives a child of a large process its parent's peak, which exec hands on.
+// Note: getrusage reports for a child of a large process its parent's peak, which exec passes on.
 func peakMB() float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// timed is a process that times one case when told to, and waits otherwise.
+// timed is a process that times one case on request, and waits otherwise.
 type timed struct {
 	class string
 	cmd   *exec.Cmd
@@ -100,7 +100,7 @@ func (p *timed) turn(t *testing.T) float64 {
 	}
 }
 
-// end closes the process, which then says what memory it took.
+// end closes the process, which then reports its memory.
 func (p *timed) end(t *testing.T) {
 	if err := p.in.Close(); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// profileKinds says by what function on the stack, nearest to the leaf first, a sample belongs to which kind of work.
+// profileKinds assigns samples to kinds of work by functions on the stack, nearest to the leaf first.
 var profileKinds = []struct {
 	kind string
 	re   *regexp.Regexp
@@ -32,7 +32,7 @@ var profileKinds = []struct {
 	{"idle and scheduling", regexp.MustCompile(`^runtime\.(findRunnable|schedule|mcall|park_m|futex|mstart|goexit0)`)},
 }
 
-// within says what a sample does, by its leaf: the share of products in a convolution, for one.
+// within is what a sample does, by its leaf: the share of products in a convolution, for one.
 var within = regexp.MustCompile(`lib/microkernel\.`)
 
 // printProfile prints the share of the samples of each kind, and how much of it is in matrix products.

@@ -5,17 +5,17 @@ import (
 	"math"
 )
 
-// BinCount is how many equal parts of the training variable Bins tells apart.
+// BinCount is the number of bins in Bins.
 const BinCount = 10
 
-// Bins are statistics of training samples by time: bin i is of those whose fraction u of the schedule's training variable
-// (homotopy.Schedule.Draw maps it to a time) is in [i/10, (i+1)/10). A loss that is one number hides where on the path a
-// potential is still bad. The value is the whole state: kept as JSON beside a checkpoint, it lets a resumed run go on as
-// it would have, and Merge adds up what was counted apart. The zero value is empty; assign it to begin anew.
+// Bins are statistics of training samples by time, since a single loss hides where on the path a potential is still
+// bad. Bin i is of the samples whose fraction u of the schedule's training variable (homotopy.Schedule.Draw maps it to
+// a time) is in [i/10, (i+1)/10). The value is the whole state: kept as JSON with a checkpoint, it lets a resumed run
+// continue identically. The zero value is empty.
 type Bins [BinCount]Bin
 
-// Bin is what Bins keeps of one part: sums and, of Psi, the running mean and the squares around it, which do not cancel
-// as sums of squares do (Chan, Golub and LeVeque, The American Statistician 37, 1983, equations 2.1).
+// Bin holds the sums of one bin and, of Psi, the running mean and the squares around it, which do not cancel as sums of
+// squares do (Welford, Technometrics 4, 1962).
 type Bin struct {
 	Count     int64   `json:"count"`
 	Loss      float64 `json:"loss"`    // sum of losses
@@ -25,28 +25,28 @@ type Bin struct {
 	NonFinite int64   `json:"nonfinite,omitempty"`
 }
 
-// BinSummary is a bin for people and plots.
+// BinSummary is a bin in the form in which it is reported.
 type BinSummary struct {
 	From  float64 `json:"from"` // fractions of the training variable
 	To    float64 `json:"to"`
-	Count int64   `json:"count"` // samples; with 0 the numbers below are 0 and mean nothing
+	Count int64   `json:"count"` // samples; with 0 the values below are 0 and meaningless
 	// Loss is the mean loss per dimension, before the weight of the sample's time.
 	Loss float64 `json:"loss"`
 	// GradRMS is the root mean square over samples and dimensions of grad_x Psi.
 	GradRMS float64 `json:"grad_rms"`
-	// Spread is the standard deviation of Psi over the bin's samples. Psi is free up to a function of time (METHOD.md,
-	// L6), so its mean says nothing, and values of different bins are not to be compared; nor is the spread where that
-	// function changes much within a bin.
+	// Spread is the standard deviation of Psi over the bin's samples. Psi is determined up to a function of time (L6), so
+	// its mean is meaningless and values of different bins cannot be compared; nor can the spread be interpreted where
+	// that function changes much within a bin.
 	Spread float64 `json:"spread"`
-	// NonFinite counts samples that are in nothing above because one of their values was not finite.
+	// NonFinite counts the samples that are excluded above because one of their values was not finite.
 	NonFinite int64 `json:"nonfinite,omitempty"`
 }
 
-// Add counts the samples of a micro-batch. u are their fractions of the training variable, in [0, 1) and parallel to
-// what s holds.
+// Add counts samples. u are their fractions of the training variable, in [0, 1), parallel to the slices of s.
 func (b *Bins) Add(u []float64, s PerSample) error {
 	if len(s.Losses) != len(u) || len(s.Squares) != len(u) || len(s.Values) != len(u) {
-		return fmt.Errorf("bins of time: %d losses, %d squares and %d values of samples at %d times", len(s.Losses), len(s.Squares), len(s.Values), len(u))
+		return fmt.Errorf("bins of time: %d losses, %d squares and %d values of samples at %d times",
+			len(s.Losses), len(s.Squares), len(s.Values), len(u))
 	}
 	for _, v := range u {
 		if !(v >= 0 && v < 1) {
@@ -61,39 +61,24 @@ func (b *Bins) Add(u []float64, s PerSample) error {
 }
 
 func (b *Bin) add(loss, square, value float64) {
-	if sum := loss + square + value; math.IsNaN(sum) || math.IsInf(sum, 0) { // of float32s it is finite if they are
+	if !finite(loss + square + value) { // the sum of float32s is finite if they are
 		b.NonFinite++
 		return
 	}
-	b.merge(Bin{Count: 1, Loss: loss, Squares: square, Mean: value})
-}
-
-// Merge adds what o has counted.
-func (b *Bins) Merge(o Bins) {
-	for i := range b {
-		b[i].merge(o[i])
-	}
-}
-
-func (b *Bin) merge(o Bin) {
-	b.NonFinite += o.NonFinite
-	if o.Count == 0 {
-		return
-	}
-	n, m := float64(b.Count), float64(o.Count)
-	d := o.Mean - b.Mean
-	b.Count += o.Count
-	b.Loss += o.Loss
-	b.Squares += o.Squares
-	b.Mean += d * m / (n + m)
-	b.Around += o.Around + d*d*n*m/(n+m)
+	n, d := float64(b.Count), value-b.Mean
+	b.Count++
+	b.Loss += loss
+	b.Squares += square
+	b.Mean += d / (n + 1)
+	b.Around += d * d * n / (n + 1)
 }
 
 // Summary returns the statistics of every bin, in order.
 func (b *Bins) Summary() []BinSummary {
 	out := make([]BinSummary, BinCount)
 	for i, v := range b {
-		out[i] = BinSummary{From: float64(i) / BinCount, To: float64(i+1) / BinCount, Count: v.Count, NonFinite: v.NonFinite}
+		from, to := float64(i)/BinCount, float64(i+1)/BinCount
+		out[i] = BinSummary{From: from, To: to, Count: v.Count, NonFinite: v.NonFinite}
 		if n := float64(v.Count); n > 0 {
 			out[i].Loss, out[i].GradRMS, out[i].Spread = v.Loss/n, math.Sqrt(v.Squares/n), math.Sqrt(v.Around/n)
 		}

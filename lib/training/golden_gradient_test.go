@@ -27,7 +27,7 @@ type golden1 struct {
 func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	c := g.Config
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: dt}
-	var in homotopy.Batch
+	var in homotopy.Inputs
 	var label *graphop.Node
 	var inputs []*graphop.Node
 	err := graphop.Build(func() {
@@ -50,14 +50,14 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 		return golden1{}, err
 	}
 	var at, phi *graphop.Node
-	terms, err := homotopy.Loss(g.Objective, func(x, t *graphop.Node) *graphop.Node {
-		at, phi = x, c.Build(b, x, t, label)
-		return phi
-	}, in)
-	if err != nil {
+	if err := graphop.Build(func() { at = in.At(); phi = c.Build(b, at, in.Condition, label) }); err != nil {
 		return golden1{}, err
 	}
 	field, err := graphop.Grad(phi, at)
+	if err != nil {
+		return golden1{}, err
+	}
+	terms, err := homotopy.Loss(g.Objective, in, phi, field[0])
 	if err != nil {
 		return golden1{}, err
 	}
@@ -65,7 +65,7 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	if err != nil {
 		return golden1{}, err
 	}
-	u, err := optim.Step(g.whole(), terms.Loss, b.Nodes(), grads)
+	u, err := g.whole().Build(terms.Loss, b.Nodes(), grads)
 	if err != nil {
 		return golden1{}, err
 	}
@@ -90,10 +90,10 @@ func (g golden) inputs(path homotopy.Schedule) [][]float64 {
 	for i := range x {
 		x[i], noise[i] = float64(wave(50, i)), 1.5*float64(wave(60, i))
 	}
-	columns := make([][]float64, homotopy.Columns)
+	columns := make([][]float64, 6)
 	for i, t := range g.Times {
 		p, rate := path.At(t), path.Rate(t)
-		for k, v := range [homotopy.Columns]float64{path.Condition(t), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, g.Weight[0][i]} {
+		for k, v := range []float64{path.Condition(t), p.Mu, p.Sigma, rate * p.DMu, rate * p.DSigma, g.Weight[0][i]} {
 			columns[k] = append(columns[k], v)
 		}
 	}
@@ -168,7 +168,8 @@ func TestGoldenGradients(t *testing.T) {
 				dt                  tensor.Dtype
 				tolerance, gradient float64
 			}{{tensor.Float64, 1e-10, 1e-10}, {tensor.Float32, 1e-5, 5e-5}} {
-				t.Run(fmt.Sprintf("%s/%v/%v", be.Class(), g, c.dt), func(t *testing.T) { goldenGradients(t, be, g, c.dt, c.tolerance, c.gradient) })
+				t.Run(fmt.Sprintf("%s/%v/%v", be.Class(), g, c.dt),
+					func(t *testing.T) { goldenGradients(t, be, g, c.dt, c.tolerance, c.gradient) })
 			}
 		}
 	}
@@ -246,11 +247,11 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 
 // The cases cover what there is to train.
 func TestGoldenCases(t *testing.T) {
-	kinds, told, losses, clipping := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	kinds, labelled, losses, clipping := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {
 		kinds[g.Config.Kind]++
 		if g.Config.Classes > 0 {
-			told[g.Config.Kind]++
+			labelled[g.Config.Kind]++
 		}
 		losses[g.Objective]++
 		losses[g.Config.Schedule]++
@@ -268,10 +269,11 @@ func TestGoldenCases(t *testing.T) {
 	if kinds["mlp"] < 2 || kinds["wrn"] < 3 || kinds["unet"] < 4 {
 		t.Errorf("golden cases by kind: %v", kinds)
 	}
-	if told["mlp"] < 1 || told["wrn"] < 2 || told["unet"] < 1 {
-		t.Errorf("golden cases with labels by kind: %v", told)
+	if labelled["mlp"] < 1 || labelled["wrn"] < 2 || labelled["unet"] < 1 {
+		t.Errorf("golden cases with labels by kind: %v", labelled)
 	}
-	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp", "hybrid of a unet") {
+	for _, name := range append(slices.Concat(homotopy.Objectives(), homotopy.Names()), "hybrid of a mlp",
+		"hybrid of a unet") {
 		if losses[name] == 0 {
 			t.Errorf("no golden case of %s, there are %v", name, losses)
 		}

@@ -25,7 +25,7 @@ type golden struct {
 	Optim     optim.Config
 	Batch     int
 	Times     []float64
-	Labels    []int // -1: not told
+	Labels    []int // -1: no label
 	Names     []string
 	Shapes    [][]int
 	Loss, RMS []float64
@@ -133,7 +133,7 @@ func summary(k int, now, before []float32) (s [5]float64) {
 
 func near(got, want, scale, tolerance float64) bool { return math.Abs(got-want) <= tolerance*scale }
 
-func load(t *testing.T, s *Step, w map[string][]float32) {
+func load(t *testing.T, s *Trainer, w map[string][]float32) {
 	t.Helper()
 	c, err := s.Checkpoint(0)
 	if err != nil {
@@ -141,7 +141,8 @@ func load(t *testing.T, s *Step, w map[string][]float32) {
 	}
 	for i, n := range c.Tensors {
 		for _, group := range s.optim.Groups() {
-			if group != checkpoint.AdamM && group != checkpoint.AdamV && len(n.Name) > len(group) && n.Name[:len(group)] == group {
+			if group != checkpoint.AdamM && group != checkpoint.AdamV && len(n.Name) > len(group) &&
+				n.Name[:len(group)] == group {
 				c.Tensors[i].Data = w[n.Name[len(group):]]
 			}
 		}
@@ -176,7 +177,7 @@ func TestGoldenSteps(t *testing.T) {
 func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	const tolerance = 1e-4
 	c := g.Config
-	s, err := Potential(be, c, g.Objective, g.Optim, g.Batch/g.Optim.Micro())
+	s, err := Potential(be, c, g.Objective, g.Optim)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,45 +274,37 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	}
 }
 
-// goldenStep takes a step on the values of golden.py, its micro-batches one after the other, and compares what it says
-// of their samples.
-func goldenStep(t *testing.T, s *Step, g golden, path homotopy.Schedule, step int) (m Metrics) {
+// goldenStep takes a step on the values of golden.py and compares the values of its samples.
+func goldenStep(t *testing.T, s *Trainer, g golden, path homotopy.Schedule, step int) Metrics {
 	const tolerance = 1e-4
-	n, d := g.Batch/s.Micro(), len(g.X)/g.Batch
-	for micro := range s.Micro() {
-		first := micro * n
-		for i := range s.Batch[BatchX] {
-			s.Batch[BatchX][i], s.Batch[BatchNoise][i] = wave(50+step, first*d+i), 1.5*wave(60+step, first*d+i)
+	b := s.NewBatch()
+	for i := range b.X {
+		b.X[i], b.Noise[i] = wave(50+step, i), 1.5*wave(60+step, i)
+	}
+	for i, t := range g.Times {
+		b.SetTime(i, path, t)
+		b.Path.Weight[i] = float32(g.Weight[step][i])
+	}
+	for i, v := range g.onehot() {
+		b.Labels[i] = float32(v)
+	}
+	m, err := s.Step(int64(step), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		got  []float32
+		want []float64
+	}{
+		"losses": {s.PerSample.Losses, g.Losses[step]}, "squares": {s.PerSample.Squares, g.Squares[step]},
+		"values": {s.PerSample.Values, g.Values[step]},
+	} {
+		if len(c.got) != g.Batch {
+			t.Fatalf("%d %s of %d samples", len(c.got), name, g.Batch)
 		}
-		var columns [homotopy.Columns][]float32
-		copy(columns[:], s.Batch[BatchTimes:])
-		for i := range n {
-			homotopy.Fill(path, g.Times[first+i], i, &columns)
-			columns[homotopy.Columns-1][i] = float32(g.Weight[step][first+i])
-		}
-		if g.Config.Classes > 0 {
-			for i := range s.Batch[BatchLabel] {
-				s.Batch[BatchLabel][i] = float32(g.onehot()[first*g.Config.Classes+i])
-			}
-		}
-		var done bool
-		var err error
-		if m, done, err = s.RunMicro(int64(step), micro); err != nil || done != (micro == s.Micro()-1) {
-			t.Fatalf("step %d, micro-batch %d: done is %v, %v", step, micro, done, err)
-		}
-		for name, c := range map[string]struct {
-			got  []float32
-			want []float64
-		}{
-			"losses": {s.PerSample.Losses, g.Losses[step]}, "squares": {s.PerSample.Squares, g.Squares[step]}, "values": {s.PerSample.Values, g.Values[step]},
-		} {
-			if len(c.got) != n {
-				t.Fatalf("%d %s of %d samples", len(c.got), name, n)
-			}
-			for i, v := range c.got {
-				if want := c.want[first+i]; !near(float64(v), want, max(0.1, math.Abs(want)), tolerance) {
-					t.Errorf("step %d: %s of sample %d are %v, want %v", step, name, first+i, v, want)
-				}
+		for i, v := range c.got {
+			if want := c.want[i]; !near(float64(v), want, max(0.1, math.Abs(want)), tolerance) {
+				t.Errorf("step %d: %s of sample %d are %v, want %v", step, name, i, v, want)
 			}
 		}
 	}

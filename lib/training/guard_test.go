@@ -11,7 +11,7 @@ import (
 	"vapo/lib/random"
 )
 
-// The limit is the factor times the median of the last 100 norms applied, and there is none before 20.
+// The limit is the factor times the median of the last 100 norms applied, and there is no limit before 20.
 func TestGuardLimit(t *testing.T) {
 	g, err := NewGuard(3)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestGuardLimit(t *testing.T) {
 	}
 }
 
-// A guard read back from JSON goes on as the one that was written.
+// A guard read back from JSON continues like the one that was written.
 func TestGuardResumes(t *testing.T) {
 	src := random.New(1, "guard", 1)
 	a, err := NewGuard(2)
@@ -104,7 +104,8 @@ func TestGuardLearnsANewLevel(t *testing.T) {
 		}
 	}
 	if taken != 190 || g.Spikes != 10 || g.Limit() != 60 {
-		t.Errorf("%d of 200 steps were taken, %d were spikes, the limit is %v; want 190, 10 and 60", taken, g.Spikes, g.Limit())
+		t.Errorf("%d of 200 steps were taken, %d were spikes, the limit is %v; want 190, 10 and 60", taken, g.Spikes,
+			g.Limit())
 	}
 }
 
@@ -144,7 +145,8 @@ func TestGuardCheck(t *testing.T) {
 		}
 	}
 	for name, g := range map[string]Guard{
-		"too many norms": {Norms: make([]float64, 101)}, "a negative norm": {Norms: []float64{1, -1}}, "a NaN": {Norms: []float64{math.NaN()}},
+		"too many norms": {Norms: make([]float64, 101)}, "a negative norm": {Norms: []float64{1,
+			-1}}, "a NaN": {Norms: []float64{math.NaN()}},
 		"a negative count": {Spikes: -1}, "a negative row": {Row: -1},
 	} {
 		if g.Check() == nil {
@@ -172,11 +174,11 @@ func TestGuardLeavesNoGarbage(t *testing.T) {
 	}
 }
 
-// A batch far from the others is skipped, and training goes on as if it had not been.
+// A batch far from the others is skipped without a trace.
 func TestGuardSkipsSpikes(t *testing.T) {
 	be := engines(t)[0]
 	for _, tr := range []trainee{trainees()[0], accumulating(t)} {
-		runs := [2]*Step{tr.new(t, be), tr.new(t, be)}
+		runs := [2]*Trainer{tr.new(t, be), tr.new(t, be)}
 		for i, s := range runs {
 			g, err := NewGuard(10)
 			if err != nil {
@@ -186,9 +188,9 @@ func TestGuardSkipsSpikes(t *testing.T) {
 				s.Limit = g.Limit()
 				if i == 1 && step == 25 {
 					before := bytesOf(t, s, step)
-					m := tr.take(t, s, step, func(batch [][]float32) {
-						for j := range batch[BatchX] {
-							batch[BatchX][j] *= 300
+					m := tr.take(t, s, step, func(b *Batch) {
+						for j := range b.X {
+							b.X[j] *= 300
 						}
 					})
 					if !m.Spike || m.Applied || !bytes.Equal(before, bytesOf(t, s, step)) {

@@ -2,6 +2,7 @@ package training
 
 import (
 	"encoding/json"
+	"errors"
 	"runtime"
 	"testing"
 
@@ -16,8 +17,8 @@ var heapConfigs = []struct{ name, config string }{
 	{"wrn", `{"kind":"wrn","shape":[1,8,8],"schedule":"linear","prior_std":1,"wrn":{"depth":10,"width":1,"time":true}}`},
 }
 
-// A month of training is millions of steps: 100 of them must leave the heap as it was, with their statistics by time, the
-// guard and all that the optimiser can do.
+// A month of training is millions of steps: 100 of them must leave the heap as it was, with their statistics by time,
+// the guard and all that the optimiser can do.
 func TestHeapDoesNotGrow(t *testing.T) {
 	const warm, steps, batch = 10, 100, 2 // steps of two micro-batches
 	for _, be := range engines(t) {
@@ -28,35 +29,27 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			}
 			o := adam(2 * batch)
 			o.Accumulate, o.WeightDecay, o.ClipStd, o.EMAHalfLifeImages = 2, 0.1, 3, []float64{100, 200, 300}
-			s, err := Potential(be, config, "matching", o, batch)
+			s, err := Potential(be, config, "matching", o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Initialise(1); err != nil {
 				t.Fatal(err)
 			}
-			fill(s, config, batch, 0)
+			b := s.NewBatch()
+			fill(b, config, 0)
 			guard, err := NewGuard(1e3)
 			if err != nil {
 				t.Fatal(err)
 			}
-			guard.Norms = make([]float64, 0, 2*guardWindow) // it grows to a size and stays there
+			guard.Norms = make([]float64, 0, 2*guardNorms) // it grows to a size and stays there
 			var bins Bins
-			times := make([]float64, batch)
 			run := func(from, to int64) (m runtime.MemStats) {
 				for step := from; step < to; step++ {
 					s.Limit = guard.Limit()
-					for micro := range s.Micro() {
-						m, done, err := s.RunMicro(step, micro)
-						if err == nil && done {
-							err = guard.Observe(m)
-						}
-						if err == nil {
-							err = bins.Add(times, s.PerSample)
-						}
-						if err != nil {
-							t.Fatal(err)
-						}
+					m, err := s.Step(step, b)
+					if err := errors.Join(err, guard.Observe(m), bins.Add(b.Fraction, s.PerSample)); err != nil {
+						t.Fatal(err)
 					}
 				}
 				runtime.ReadMemStats(&m)
@@ -69,7 +62,8 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
 			allowed := uint64(steps / 2) // for what the runtime itself allocates now and then
 			if mallocs > allowed || grown > 64<<10 {
-				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs, grown)
+				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs,
+					grown)
 			}
 		}
 	}

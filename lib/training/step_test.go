@@ -7,7 +7,6 @@ import (
 
 	"vapo/lib/backend"
 	_ "vapo/lib/backend/tape"
-	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
@@ -21,7 +20,8 @@ func adam(batch int) optim.Config {
 }
 
 func mlpConfig() potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 128, Depth: 3, Fourier: 4}}
+	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 128, Depth: 3, Fourier: 4}}
 }
 
 func unetConfig(ch int, mult ...int) potential.Config {
@@ -29,15 +29,13 @@ func unetConfig(ch int, mult ...int) potential.Config {
 		UNet: &potential.UNet{Channels: ch, Mult: mult, ResBlocks: 1, Groups: 8}}
 }
 
-func fill(s *Step, c potential.Config, batch int, step uint64) {
+func fill(b *Batch, c potential.Config, step uint64) {
 	path, _ := c.Path()
-	random.New(1, "test/data", step).Normal(s.Batch[BatchX])
-	random.New(1, "test/noise", step).Normal(s.Batch[BatchNoise])
-	var cols [homotopy.Columns][]float32
-	copy(cols[:], s.Batch[BatchTimes:])
+	random.New(1, "test/data", step).Normal(b.X)
+	random.New(1, "test/noise", step).Normal(b.Noise)
 	u := random.New(1, "test/time", step)
-	for i := range batch {
-		homotopy.Fill(path, path.Draw(u.Uniform64()), i, &cols)
+	for i := range b.N() {
+		b.SetTime(i, path, path.Draw(u.Uniform64()))
 	}
 }
 
@@ -60,7 +58,7 @@ func BenchmarkStep(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			start := time.Now()
-			s, err := Potential(be, c.config, c.objective, adam(c.batch), c.batch)
+			s, err := Potential(be, c.config, c.objective, adam(c.batch))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -68,11 +66,12 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			compile := time.Since(start)
-			fill(s, c.config, c.batch, 0)
+			batch := s.NewBatch()
+			fill(batch, c.config, 0)
 			b.ReportAllocs()
 			i := int64(0)
 			for b.Loop() {
-				if _, err := s.Run(i); err != nil {
+				if _, err := s.Step(i, batch); err != nil {
 					b.Fatal(err)
 				}
 				i++

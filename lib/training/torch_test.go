@@ -45,7 +45,7 @@ var instructionLimits = map[string][]string{
 	"avx2": {"GODEBUG=cpu.avx512f=off", "ATEN_CPU_CAPABILITY=avx2", "DNNL_MAX_CPU_ISA=AVX2", "OPENBLAS_CORETYPE=Haswell"},
 }
 
-// torch tells whether python3-torch is here, and its version.
+// torch reports whether python3-torch is installed, and its version.
 func torch() (version string, ok bool) {
 	out, err := exec.Command(python, "-c", "import torch; print(torch.__version__)").Output()
 	return strings.TrimSpace(string(out)), err == nil
@@ -64,14 +64,15 @@ type table struct {
 	rate      float64 // the peak, in FLOP/s for one core
 }
 
-// columns of a table and their widths, with those that are shown only beside a base commit. A row has 119 characters.
+// columns of a table and their widths, with those that are shown only with a base commit. A row has 119 characters.
 var columns = []struct {
 	head  string
 	width int
 	base  bool
 }{
 	{"case", -13, false}, {"engine", -13, false}, {"this ms", 9, false}, {"base ms", 9, true}, {"base engine", -13, true},
-	{"torch ms", 9, false}, {"base/this", 9, true}, {"torch/this", 10, false}, {"mem base", 8, true}, {"mem torch", 9, false},
+	{"torch ms", 9, false}, {"base/this", 9, true}, {"torch/this", 10, false}, {"mem base", 8, true}, {"mem torch", 9,
+		false},
 	{"of peak", 7, false},
 }
 
@@ -99,7 +100,7 @@ func (b *table) print(cells ...string) {
 // noisy.
 func TestAgainstTorch(t *testing.T) {
 	if !*withTorch {
-		return // a measurement, asked for by make bench
+		return // a measurement, run by make bench
 	}
 	unit := fmt.Sprintf("%d threads each", *torchThreads)
 	if *torchCPU {
@@ -254,7 +255,7 @@ func quickest(list []*timed) (best *timed) {
 // leaves of sums of this size.
 func TestSameAsTorch(t *testing.T) {
 	if !*withTorch {
-		return // takes half a minute; asked for by make bench
+		return // takes half a minute; run by make bench
 	}
 	if _, ok := torch(); !ok {
 		t.Skip("python3-torch is not installed")

@@ -3,7 +3,6 @@ package training
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,8 +12,8 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
 	"vapo/lib/feature"
-	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 	"vapo/lib/random"
@@ -23,76 +22,79 @@ import (
 // trainee is a small network in training, with what draws its batches.
 type trainee struct {
 	name string
-	make func(be backend.Backend) (*Step, error)
-	fill func(s *Step, n int64) // the n-th micro-batch since the start
+	make func(be backend.Backend) (*Trainer, error)
+	fill func(b *Batch, step int64)
 }
 
-// take takes one step; edit, where given, changes the batch of its first micro-batch.
-func (tr trainee) take(t *testing.T, s *Step, step int64, edit func(batch [][]float32)) (m Metrics) {
+// take takes one step; edit, if not nil, changes its batch.
+func (tr trainee) take(t *testing.T, s *Trainer, step int64, edit func(b *Batch)) Metrics {
 	t.Helper()
-	for micro := range s.Micro() {
-		tr.fill(s, step*int64(s.Micro())+int64(micro))
-		if micro == 0 && edit != nil {
-			edit(s.Batch)
-		}
-		var done bool
-		var err error
-		if m, done, err = s.RunMicro(step, micro); err != nil || done != (micro == s.Micro()-1) {
-			t.Fatalf("step %d, micro-batch %d: done is %v, %v", step, micro, done, err)
-		}
+	b := s.NewBatch()
+	tr.fill(b, step)
+	if edit != nil {
+		edit(b)
+	}
+	m, err := s.Step(step, b)
+	if err != nil {
+		t.Fatalf("step %d: %v", step, err)
 	}
 	return m
 }
 
 func trainees() []trainee {
 	const batch = 6
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	pictures := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 	dropping := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}, Dropout: 0.3}}
-	wide := potential.Config{Kind: "wrn", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1, WRN: &potential.WRN{Depth: 10, Width: 1}}
+	wide := potential.Config{Kind: "wrn", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
+		WRN: &potential.WRN{Depth: 10, Width: 1}}
 	classes := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 3, Channels: 2, Features: 4}
 	shallow := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1}, ResBlocks: 1, Groups: 2, Dropout: 0.3}}
 	everything := adam(3 * batch)
 	everything.WeightDecay, everything.ClipStd, everything.Accumulate = 0.1, 0.3, 3
 	everything.EMAHalfLifeImages = append(everything.EMAHalfLifeImages, 20, 0)
-	fillPotential := func(c potential.Config) func(s *Step, step int64) {
-		return func(s *Step, step int64) { fill(s, c, batch, uint64(step)) }
+	fillPotential := func(c potential.Config) func(b *Batch, step int64) {
+		return func(b *Batch, step int64) { fill(b, c, uint64(step)) }
 	}
 	return []trainee{
-		{"mlp", func(be backend.Backend) (*Step, error) { return Potential(be, points, "energy", adam(batch), batch) }, fillPotential(points)},
-		{"hybrid", func(be backend.Backend) (*Step, error) { return Potential(be, points, "hybrid", adam(batch), batch) }, fillPotential(points)},
-		{"unet", func(be backend.Backend) (*Step, error) {
-			return Potential(be, pictures, "matching", adam(batch), batch)
+		{"mlp", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "energy", adam(batch)) },
+			fillPotential(points)},
+		{"hybrid", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "hybrid", adam(batch)) },
+			fillPotential(points)},
+		{"unet", func(be backend.Backend) (*Trainer, error) {
+			return Potential(be, pictures, "matching", adam(batch))
 		}, fillPotential(pictures)},
-		{"unet dropping", func(be backend.Backend) (*Step, error) {
-			s, err := Potential(be, dropping, "matching", adam(batch), batch)
+		{"unet dropping", func(be backend.Backend) (*Trainer, error) {
+			s, err := Potential(be, dropping, "matching", adam(batch))
 			if s != nil {
 				s.Seed = 3
 			}
 			return s, err
 		}, fillPotential(dropping)},
-		{"unet accumulating", func(be backend.Backend) (*Step, error) {
-			s, err := Potential(be, shallow, "matching", everything, batch)
+		{"unet accumulating", func(be backend.Backend) (*Trainer, error) {
+			s, err := Potential(be, shallow, "matching", everything)
 			if s != nil {
 				s.Seed = 3
 			}
 			return s, err
 		}, fillPotential(shallow)},
-		{"wrn", func(be backend.Backend) (*Step, error) { return Potential(be, wide, "matching", adam(batch), batch) }, fillPotential(wide)},
-		{"classifier", func(be backend.Backend) (*Step, error) { return Classifier(be, classes, adam(batch), batch) }, func(s *Step, step int64) {
-			random.New(1, "images", uint64(step)).Normal(s.Batch[BatchImages])
-			clear(s.Batch[BatchLabels])
-			for i := range batch {
-				s.Batch[BatchLabels][3*i+(int(step)+i)%3] = 1
-			}
-		}},
+		{"wrn", func(be backend.Backend) (*Trainer, error) { return Potential(be, wide, "matching", adam(batch)) },
+			fillPotential(wide)},
+		{"classifier", func(be backend.Backend) (*Trainer, error) { return Classifier(be, classes, adam(batch)) },
+			func(b *Batch, step int64) {
+				random.New(1, "images", uint64(step)).Normal(b.X)
+				for i := range batch {
+					b.SetLabel(i, (int(step)+i)%3)
+				}
+			}},
 	}
 }
 
-func (tr trainee) new(t *testing.T, be backend.Backend) *Step {
+func (tr trainee) new(t *testing.T, be backend.Backend) *Trainer {
 	t.Helper()
 	s, err := tr.make(be)
 	if err != nil {
@@ -104,7 +106,7 @@ func (tr trainee) new(t *testing.T, be backend.Backend) *Step {
 	return s
 }
 
-func (tr trainee) run(t *testing.T, s *Step, from, to int64) (last Metrics) {
+func (tr trainee) run(t *testing.T, s *Trainer, from, to int64) (last Metrics) {
 	t.Helper()
 	for step := from; step < to; step++ {
 		if last = tr.take(t, s, step, nil); !last.Applied || last.Spike || last.NonFinite {
@@ -114,7 +116,7 @@ func (tr trainee) run(t *testing.T, s *Step, from, to int64) (last Metrics) {
 	return last
 }
 
-func bytesOf(t *testing.T, s *Step, step int64) []byte {
+func bytesOf(t *testing.T, s *Trainer, step int64) []byte {
 	t.Helper()
 	c, err := s.Checkpoint(step)
 	if err != nil {
@@ -127,7 +129,7 @@ func bytesOf(t *testing.T, s *Step, step int64) []byte {
 	return b.Bytes()
 }
 
-// A step restored from the bytes of a checkpoint goes on exactly where the other one was, to the last bit of the end.
+// A trainer restored from the bytes of a checkpoint ends in the same bits as the one that wrote it.
 func TestResumeIsExact(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, tr := range trainees() {
@@ -213,7 +215,8 @@ func TestRestoreRefuses(t *testing.T) {
 		},
 		"another average": func(c *checkpoint.Checkpoint) {
 			for _, p := range s.Params {
-				c.Tensors = append(c.Tensors, checkpoint.Named{Name: checkpoint.Average(1) + p.Name, Shape: p.Shape, Data: p.Draw(1)})
+				c.Tensors = append(c.Tensors, checkpoint.Named{Name: checkpoint.Average(1) + p.Name, Shape: p.Shape,
+					Data: p.Draw(1)})
 			}
 		},
 		"other weights and a tensor missing": func(c *checkpoint.Checkpoint) {
@@ -222,7 +225,10 @@ func TestRestoreRefuses(t *testing.T) {
 			}
 			c.Tensors = c.Tensors[:len(c.Tensors)-1]
 		},
-		"a tensor of other shape": func(c *checkpoint.Checkpoint) { c.Tensors[0].Shape = slices.Concat([]int{1}, c.Tensors[0].Shape) },
+		"a tensor of other shape": func(c *checkpoint.Checkpoint) {
+			c.Tensors[0].Shape = slices.Concat([]int{1},
+				c.Tensors[0].Shape)
+		},
 	} {
 		c, err := s.Checkpoint(0)
 		if err != nil {
@@ -245,7 +251,7 @@ func TestSkippedStepLeavesNoTrace(t *testing.T) {
 			s := tr.new(t, be)
 			tr.run(t, s, 0, 3)
 			before := bytesOf(t, s, 3)
-			m := tr.take(t, s, 3, func(batch [][]float32) { batch[0][1] = float32(math.NaN()) })
+			m := tr.take(t, s, 3, func(b *Batch) { b.X[1] = float32(math.NaN()) })
 			if m.Applied || !m.NonFinite || m.Spike {
 				t.Errorf("%s, %s: a step on NaN: %+v", be.Class(), tr.name, m)
 			}
@@ -277,7 +283,7 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 	for _, tr := range trainees() {
 		s := tr.new(t, be)
 		frozen := tr
-		frozen.fill = func(s *Step, _ int64) { tr.fill(s, 0) } // one batch, over and over
+		frozen.fill = func(b *Batch, _ int64) { tr.fill(b, 0) } // one batch, over and over
 		first := frozen.run(t, s, 0, 1)
 		last := frozen.run(t, s, 1, 150)
 		if !(last.Loss < first.Loss) {
@@ -303,8 +309,9 @@ func TestDropoutMasks(t *testing.T) {
 		}
 		load(t, s, w)
 		s.Seed = seed
-		tr.fill(s, 0)
-		m, err := s.Run(step)
+		b := s.NewBatch()
+		tr.fill(b, 0)
+		m, err := s.Step(step, b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -326,29 +333,26 @@ func TestDropoutMasks(t *testing.T) {
 
 func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2}}
-	if _, err := Potential(be, points, "hope", adam(4), 4); err == nil {
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2}}
+	if _, err := Potential(be, points, "hope", adam(4)); err == nil {
 		t.Error("an unknown objective was accepted")
 	}
 	curved := points
 	curved.Schedule = "cosine"
-	var mismatch *homotopy.MismatchError
-	if _, err := Potential(be, curved, "hybrid", adam(4), 4); !errors.As(err, &mismatch) {
-		t.Errorf("the hybrid objective on the cosine schedule: %v, want a *homotopy.MismatchError", err)
+	if _, err := Potential(be, curved, "hybrid", adam(4)); failure.ClassOf(err) != failure.Usage {
+		t.Errorf("the hybrid objective on the cosine schedule: %v, want a usage error", err)
 	}
 	bad := adam(4)
 	bad.Beta1 = 2
-	if _, err := Potential(be, points, "matching", bad, 4); err == nil {
+	if _, err := Potential(be, points, "matching", bad); err == nil {
 		t.Error("a bad optimiser was accepted")
 	}
-	if _, err := Potential(be, points, "matching", adam(8), 4); err == nil {
-		t.Error("an optimiser that counts 8 samples a step was accepted for batches of 4")
-	}
-	if _, err := Classifier(be, feature.Classifier{}, adam(4), 4); err == nil {
+	if _, err := Classifier(be, feature.Classifier{}, adam(4)); err == nil {
 		t.Error("an empty classifier was accepted")
 	}
 	points.MLP = nil
-	if _, err := Potential(be, points, "matching", adam(4), 4); err == nil {
+	if _, err := Potential(be, points, "matching", adam(4)); err == nil {
 		t.Error("an empty potential was accepted")
 	}
 }

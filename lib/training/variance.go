@@ -2,30 +2,28 @@ package training
 
 import (
 	"fmt"
-	"math"
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
-	"vapo/lib/graphop"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 )
 
-// GradientVariance measures how much the gradient of a potential's parameters differs from batch to batch, at batches
-// of given times. It is what tells the objectives apart: L4 and L5 have the same mean gradient, and L4's is far noisier,
-// most of all near the data (METHOD.md, L5).
+// GradientVariance measures how much the gradient of a potential's parameters varies from batch to batch, by time. It
+// separates the objectives: L4 and L5 have the same mean gradient, and that of L4 has far more variance, most of all
+// near the data.
 //
-// Note: the gradient is an output of a graph of its own and not of the training step's, which would have to bring it to
-// the host at every step.
+// Note: the gradient is an output of a graph of its own because the training step's would have to be copied to the host
+// at every step.
 type GradientVariance struct {
 	exe     backend.Executable
 	params  []layer.Param
-	batch   [][]float32
-	in, out []backend.Buffer // out: a buffer a parameter
+	batch   *Batch
+	in, out []backend.Buffer // out: one buffer per parameter
 	grads   [][]float32
 }
 
-// BinVariance is a measurement at one bin of times.
+// BinVariance is the measurement of one bin.
 type BinVariance struct {
 	Batches int `json:"batches"` // K
 	// Variance is the total variance of a batch's gradient, the sum over all parameters: K/(K-1)·(mean |g|² - |mean g|²),
@@ -35,34 +33,31 @@ type BinVariance struct {
 	MeanSquare float64 `json:"mean_square"`
 }
 
-// NewGradientVariance compiles the gradient of an objective, with the weights of times that the batches bring, for
-// batches of the given size. Nothing is dropped, so that only the batches differ. It holds about the memory of a
-// training step.
-func NewGradientVariance(be backend.Backend, c potential.Config, objective string, batch int) (*GradientVariance, error) {
-	b, inputs, terms, err := potentialLoss(c, objective, batch, false)
+// NewGradientVariance compiles the gradient of an objective, weighted by time as the batches say, for batches of n
+// samples. There is no dropout, so that only the batches differ. It holds about as much memory as a training step.
+func NewGradientVariance(be backend.Backend, c potential.Config, objective string, n int) (*GradientVariance, error) {
+	s, err := potentialStep(c, objective, nil, n)
 	if err != nil {
 		return nil, err
 	}
-	grads, err := graphop.Grad(terms.Loss, b.Nodes()...)
-	if err != nil {
-		return nil, err
-	}
-	g := backend.Graph{Inputs: inputs, Outputs: grads}
-	for _, p := range b.Params {
+	g := backend.Graph{Inputs: s.inputs, Outputs: s.grads}
+	for _, p := range s.net.Params {
 		g.State = append(g.State, backend.State{In: p.Node})
 	}
-	v := &GradientVariance{params: b.Params}
+	v := &GradientVariance{params: s.net.Params, batch: newBatch(batchSize{n, 1, c.Dim(), c.Classes}, true)}
 	if v.exe, err = be.Compile(g); err != nil {
 		return nil, fmt.Errorf("compile the gradient of a %s: %w", c.Kind, err)
 	}
-	v.batch, v.grads = room(inputs, &v.in), room(grads, &v.out)
+	v.in = make([]backend.Buffer, len(s.inputs))
+	v.grads = room(s.grads, &v.out)
 	return v, nil
 }
 
-// Measure returns the variance at each of a number of bins from batches >= 2 independent batches in each. weights are by
-// parameter name, as Step.Averages and Step.Weights give them. fill draws batch k of a bin, all of its samples at times
-// of that bin, into slices like those of a potential's Step.Batch; what the bins are is up to it.
-func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches int, fill func(bin, k int, batch [][]float32) error) ([]BinVariance, error) {
+// Measure returns the variance in each bin from batches >= 2 independent batches per bin. weights are by parameter
+// name, as Trainer.Averages and Trainer.Weights return them. fill draws batch k of a bin, with all times in that bin;
+// it defines the bins.
+func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches int,
+	fill func(bin, k int, b *Batch) error) ([]BinVariance, error) {
 	if bins < 1 || batches < 2 {
 		return nil, fmt.Errorf("gradient variance: %d bins of %d batches, expected 1 or more of at least 2", bins, batches)
 	}
@@ -89,6 +84,7 @@ func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches i
 			if err := fill(bin, k, v.batch); err != nil {
 				return nil, fmt.Errorf("gradient variance: batch %d of bin %d: %w", k, bin, err)
 			}
+			v.batch.bind(v.in, 0)
 			if err := v.exe.Run(v.in, v.out); err != nil {
 				return nil, fmt.Errorf("gradient variance: batch %d of bin %d: %w", k, bin, err)
 			}
@@ -106,7 +102,7 @@ func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches i
 				r.MeanSquare += float64(x * x)
 			}
 		}
-		if sum := r.Variance + r.MeanSquare; math.IsNaN(sum) || math.IsInf(sum, 0) {
+		if !finite(r.Variance + r.MeanSquare) {
 			return nil, fmt.Errorf("gradient variance: the gradient at bin %d is not finite", bin)
 		}
 		out[bin] = r

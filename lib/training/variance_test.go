@@ -6,28 +6,25 @@ import (
 	"testing"
 
 	"vapo/lib/checkpoint"
-	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 	"vapo/lib/random"
 )
 
-// noisy draws batches whose times are of one bin of ten.
-func noisy(t *testing.T, c potential.Config) func(bin, k int, batch [][]float32) error {
+// noisy draws batches whose times are in one bin of ten.
+func noisy(t *testing.T, c potential.Config) func(bin, k int, b *Batch) error {
 	t.Helper()
 	path, err := c.Path()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(bin, k int, batch [][]float32) error {
+	return func(bin, k int, b *Batch) error {
 		index := uint64(1000*bin + k)
-		random.New(1, "variance/data", index).Normal(batch[BatchX])
-		random.New(1, "variance/noise", index).Normal(batch[BatchNoise])
+		random.New(1, "variance/data", index).Normal(b.X)
+		random.New(1, "variance/noise", index).Normal(b.Noise)
 		u := random.New(1, "variance/time", index)
-		var columns [homotopy.Columns][]float32
-		copy(columns[:], batch[BatchTimes:])
-		for i := range batch[BatchTimes] {
-			homotopy.Fill(path, path.Draw((float64(bin)+u.Uniform64())/10), i, &columns)
+		for i := range b.N() {
+			b.SetTime(i, path, path.Draw((float64(bin)+u.Uniform64())/10))
 		}
 		return nil
 	}
@@ -46,7 +43,8 @@ func drawn(params []layer.Param) map[string][]float32 {
 // Against gradients read off training steps: with beta1 = 0 and no clipping Adam's first moment is the gradient.
 func TestGradientVarianceByHand(t *testing.T) {
 	const batch, bins, batches = 5, 3, 4
-	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
+	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 9, Depth: 2, Fourier: 2}}
 	dropping := potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "vapo", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Dropout: 0.3}}
 	for _, be := range engines(t) {
@@ -68,19 +66,20 @@ func TestGradientVarianceByHand(t *testing.T) {
 			}
 			o := adam(batch)
 			o.Beta1, o.ClipNorm = 0, 0
-			s, err := Potential(be, still, "energy", o, batch)
+			s, err := Potential(be, still, "energy", o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for bin := range bins {
 				var grads [batches]map[string][]float32
 				var squares float64
+				b := s.NewBatch()
 				for k := range batches {
 					load(t, s, weights)
-					if err := fill(bin, k, s.Batch); err != nil {
+					if err := fill(bin, k, b); err != nil {
 						t.Fatal(err)
 					}
-					m, err := s.Run(0)
+					m, err := s.Step(0, b)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -100,7 +99,8 @@ func TestGradientVarianceByHand(t *testing.T) {
 					}
 				}
 				want := BinVariance{Batches: batches, Variance: (squares - mean) * batches / (batches - 1), MeanSquare: mean}
-				if !near(got[bin].Variance, want.Variance, squares, 1e-4) || !near(got[bin].MeanSquare, mean, squares, 1e-4) || got[bin].Batches != batches {
+				if !near(got[bin].Variance, want.Variance, squares, 1e-4) || !near(got[bin].MeanSquare, mean, squares, 1e-4) ||
+					got[bin].Batches != batches {
 					t.Errorf("%s, %s, bin %d: %+v, want %+v", be.Class(), c.Kind, bin, got[bin], want)
 				}
 			}
@@ -112,13 +112,14 @@ func TestGradientVarianceByHand(t *testing.T) {
 // many: it has no bias.
 func TestGradientVarianceHasNoBias(t *testing.T) {
 	be := engines(t)[0]
-	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 4, Depth: 1}}
+	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 4, Depth: 1}}
 	v, err := NewGradientVariance(be, c, "matching", 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	weights, fill := drawn(v.params), noisy(t, c)
-	same, err := v.Measure(weights, 1, 3, func(_, _ int, batch [][]float32) error { return fill(0, 0, batch) })
+	same, err := v.Measure(weights, 1, 3, func(_, _ int, b *Batch) error { return fill(0, 0, b) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,11 +127,11 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 		t.Errorf("one batch, three times: %+v", same[0])
 	}
 	const pairs = 1000
-	two, err := v.Measure(weights, pairs, 2, func(bin, k int, batch [][]float32) error { return fill(0, 2*bin+k, batch) })
+	two, err := v.Measure(weights, pairs, 2, func(bin, k int, b *Batch) error { return fill(0, 2*bin+k, b) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := v.Measure(weights, 1, 2*pairs, func(_, k int, batch [][]float32) error { return fill(0, k, batch) })
+	all, err := v.Measure(weights, 1, 2*pairs, func(_, k int, b *Batch) error { return fill(0, k, b) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,8 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 // Equation L5: the energy form has the same mean gradient as matching and more variance, most of all near the data.
 func TestEnergyHasMoreVariance(t *testing.T) {
 	be := engines(t)[0]
-	c := potential.Config{Kind: "mlp", Shape: []int{8}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 16, Depth: 2}}
+	c := potential.Config{Kind: "mlp", Shape: []int{8}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 16, Depth: 2}}
 	var ratio [10]float64
 	var by [2][]BinVariance
 	for i, objective := range []string{"matching", "energy"} {
@@ -178,7 +180,8 @@ func TestEnergyHasMoreVariance(t *testing.T) {
 
 func TestGradientVarianceRefuses(t *testing.T) {
 	be := engines(t)[0]
-	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 4, Depth: 1}}
+	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
+		MLP: &potential.MLP{Width: 4, Depth: 1}}
 	if _, err := NewGradientVariance(be, c, "hybrid?", 3); err == nil {
 		t.Error("an unknown objective was accepted")
 	}
@@ -197,12 +200,12 @@ func TestGradientVarianceRefuses(t *testing.T) {
 		t.Error("no bins were accepted")
 	}
 	short := errors.New("no more data")
-	if _, err := v.Measure(weights, 1, 2, func(int, int, [][]float32) error { return short }); !errors.Is(err, short) {
+	if _, err := v.Measure(weights, 1, 2, func(int, int, *Batch) error { return short }); !errors.Is(err, short) {
 		t.Errorf("error %v, want that of the batch", err)
 	}
-	if _, err := v.Measure(weights, 1, 2, func(bin, k int, batch [][]float32) error {
-		err := fill(bin, k, batch)
-		batch[BatchX][0] = float32(math.NaN())
+	if _, err := v.Measure(weights, 1, 2, func(bin, k int, b *Batch) error {
+		err := fill(bin, k, b)
+		b.X[0] = float32(math.NaN())
 		return err
 	}); err == nil {
 		t.Error("a gradient of NaN was measured")

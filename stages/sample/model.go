@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
@@ -22,7 +22,7 @@ type model struct {
 func openModel(path, weights string, guidance float64, name engine.Name) (*model, error) {
 	group, err := potential.Group(weights)
 	if err != nil {
-		return nil, failure.New(failure.Usage, "", "--weights: %w", err)
+		return nil, fmt.Errorf("--weights: %w", err)
 	}
 	be, err := engine.Open(name)
 	if err != nil {
@@ -33,12 +33,8 @@ func openModel(path, weights string, guidance float64, name engine.Name) (*model
 		return nil, failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
 	}
 	config, values, err := potential.FromCheckpoint(c, group)
-	var missing *potential.GroupError
-	if errors.As(err, &missing) {
-		return nil, failure.New(failure.Input, "--weights takes one of those it has", "%w", err)
-	}
 	if err != nil {
-		return nil, failure.New(failure.Input, "give a checkpoint trained with --model mlp, wrn or unet", "%w", err)
+		return nil, err
 	}
 	if guidance != 1 && config.Classes == 0 {
 		return nil, failure.New(failure.Input, noClasses, "--guidance is %v, but the network was trained without classes", guidance)

@@ -94,7 +94,7 @@ func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Chec
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := training.Potential(be, c, "matching", adam, 2)
+	s, err := training.Potential(be, c, "matching", adam)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func classifier(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 2, Channels: 2, Features: 3}, adam, 2)
+	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 2, Channels: 2, Features: 3}, adam)
 	if err != nil {
 		t.Fatal(err)
 	}

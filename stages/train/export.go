@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 
+	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
 	"vapo/lib/layer"
@@ -19,12 +19,12 @@ import (
 	"vapo/lib/stage"
 )
 
-// exportCmd hands a potential's weights to other frameworks.
+// exportCmd writes a potential's weights for other frameworks.
 type exportCmd struct {
 	Checkpoint string `arg:"" name:"checkpoint" help:"Checkpoint of a potential: a path, ref:name or sha256:…"`
-	File       string `arg:"" name:"file" help:"Safetensors file to write. Its tensors have the names of the parameters; the network's description is in its metadata." type:"path"`
-	Weights    string `help:"Which weights: their moving averages (ema; ema.1, ema.2, … where training kept several), or as trained (raw)." default:"ema"`
-	Force      bool   `help:"Write over a file that is there."`
+	File       string `arg:"" name:"file" help:"Safetensors file to write. Tensors are named like the parameters; metadata describes the network." type:"path"`
+	Weights    string `help:"Which weights: moving averages (ema, ema.1, ema.2, …), or as trained (raw)." default:"ema"`
+	Force      bool   `help:"Overwrite an existing file."`
 }
 
 // exported is the JSON line.
@@ -40,28 +40,20 @@ type exported struct {
 
 // Run implements the command.
 func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
-	if err := free(cmd.File, cmd.Force); err != nil {
+	if err := checkFree(cmd.File, cmd.Force); err != nil {
 		return err
 	}
 	group, err := potential.Group(cmd.Weights)
 	if err != nil {
-		return failure.New(failure.Usage, "", "--weights: %w", err)
+		return fmt.Errorf("--weights: %w", err)
 	}
-	path, err := c.Resolve(ctx, cmd.Checkpoint)
+	ck, err := readCheckpoint(ctx, c, cmd.Checkpoint)
 	if err != nil {
 		return err
 	}
-	ck, err := checkpoint.Read(path)
-	if err != nil {
-		return failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
-	}
 	config, weights, err := potential.FromCheckpoint(ck, group)
-	var missing *potential.GroupError
-	if errors.As(err, &missing) {
-		return failure.New(failure.Input, "--weights takes one of those it has", "%s: %w", cmd.Checkpoint, err)
-	}
 	if err != nil {
-		return failure.New(failure.Input, "give a checkpoint trained with --model mlp, wrn or unet", "%s: %w", cmd.Checkpoint, err)
+		return fmt.Errorf("%s: %w", cmd.Checkpoint, err)
 	}
 	params, err := config.Parameters()
 	if err != nil {
@@ -76,11 +68,45 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 		tensors = append(tensors, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: weights[p.Name]})
 	}
 	meta := map[string]string{"config": string(raw), "step": strconv.FormatInt(ck.Step, 10), "weights": cmd.Weights}
-	sum := sha256.New()
-	err = program.WriteFile(cmd.File, func(w io.Writer) error { return safetensors.Write(io.MultiWriter(w, sum), tensors, meta) })
+	digest, err := writeFile(cmd.File, func(w io.Writer) error { return safetensors.Write(w, tensors, meta) })
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	digest := "sha256:" + hex.EncodeToString(sum.Sum(nil))
-	return printLine(c, exported{cmd.File, digest, ck.Kind, layer.Count(params), len(params), ck.Step, cmd.Weights})
+	return printLine(c, exported{
+		cmd.File, string(digest), ck.Kind, layer.Count(params), len(params), ck.Step, cmd.Weights,
+	})
+}
+
+// readCheckpoint reads the checkpoint behind a reference.
+func readCheckpoint(ctx context.Context, c *stage.Console, ref string) (*checkpoint.Checkpoint, error) {
+	path, err := c.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	ck, err := checkpoint.Read(path)
+	if err != nil {
+		return nil, failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
+	}
+	return ck, nil
+}
+
+// checkFree refuses to overwrite a file.
+func checkFree(path string, force bool) error {
+	if _, err := os.Stat(path); err == nil && !force {
+		return failure.New(failure.Usage, "--force overwrites it", "%s exists already", path)
+	}
+	return nil
+}
+
+// writeFile writes a file and returns its digest.
+func writeFile(path string, write func(io.Writer) error) (artifact.Digest, error) {
+	sum := sha256.New()
+	err := program.WriteFile(path, func(w io.Writer) error { return write(io.MultiWriter(w, sum)) })
+	return artifact.SumDigest(sum.Sum(nil)), err
+}
+
+func printLine(c *stage.Console, line any) error {
+	enc := json.NewEncoder(c.Stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(line)
 }

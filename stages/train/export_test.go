@@ -17,8 +17,8 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// Weights that go out and come back are the same bits, and so are the potential and its gradient; the file says of itself
-// which network it is for.
+// Weights that are exported and imported have the same bits, and so do the potential and its gradient; the file
+// describes its network.
 func TestExportRoundTrip(t *testing.T) {
 	for _, config := range []potential.Config{smallMLP(), released()} {
 		from := checkpointOf(t, config)
@@ -39,7 +39,8 @@ func TestExportRoundTrip(t *testing.T) {
 			}
 			code, stdout, stderr = command(t, "import", file, "--out", back)
 			l := importLine(t, code, stdout, stderr)
-			want := exported{File: file, Digest: string(digest), Kind: "potential", Parameters: l.Parameters, Tensors: l.Tensors, Step: 77, Weights: weights}
+			want := exported{File: file, Digest: string(digest), Kind: "potential", Parameters: l.Parameters, Tensors: l.Tensors,
+				Step: 77, Weights: weights}
 			if e != want || l.Step != 77 || l.Weights != "model" {
 				t.Errorf("exported %+v, expected %+v; imported %+v", e, want, l)
 			}
@@ -85,7 +86,8 @@ func TestExportFile(t *testing.T) {
 	if code != 0 {
 		t.Fatal(stderr)
 	}
-	if code, stdout, stderr := command(t, "export", from, file); code != failure.Usage || stdout != "" || !strings.Contains(stderr, "--force") {
+	if code, stdout, stderr := command(t, "export", from, file); code != failure.Usage || stdout != "" ||
+		!strings.Contains(stderr, "--force") {
 		t.Errorf("over a file that is there: exit %d, %q: %s", code, stdout, stderr)
 	}
 	if code, again, stderr := command(t, "export", from, file, "--force"); code != 0 || again != first {
@@ -95,14 +97,16 @@ func TestExportFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Metadata(); got["step"] != "77" || got["weights"] != "ema" || !strings.Contains(got["config"], `"kind":"mlp"`) {
+	if got := f.Metadata(); got["step"] != "77" || got["weights"] != "ema" ||
+		!strings.Contains(got["config"], `"kind":"mlp"`) {
 		t.Errorf("metadata are %v", got)
 	}
-	if want := []string{"layers.0.bias", "layers.0.weight", "layers.1.bias", "layers.1.weight", "out.bias", "out.weight"}; !slices.Equal(f.Names(), want) {
+	if want := []string{"layers.0.bias", "layers.0.weight", "layers.1.bias", "layers.1.weight", "out.bias",
+		"out.weight"}; !slices.Equal(f.Names(), want) {
 		t.Errorf("tensors are %v, expected %v", f.Names(), want)
 	}
 
-	// What the file says of its network can be said otherwise.
+	// --like and --preset override the network of the file.
 	back := filepath.Join(t.TempDir(), "back.arrow")
 	code, stdout, stderr := command(t, "import", file, "--schedule", "linear", "--prior-std", "0.5", "--out", back)
 	importLine(t, code, stdout, stderr)

@@ -7,15 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"vapo/stages/train/internal/watch"
 )
 
 // A batch in parts is the same batch: its losses, gradients and bins are those of the whole but for rounding.
 func TestMicroBatches(t *testing.T) {
-	lines := func(args ...string) (out []line) {
+	lines := func(args ...string) (out []watch.Line) {
 		t.Helper()
 		dir := t.TempDir()
-		if code, _, said := train(t, append(args, "--log-every=1", "--out="+dir)...); code != 0 {
-			t.Fatalf("exit %d\n%s", code, said)
+		if code, _, stderr := train(t, append(args, "--log-every=1", "--out="+dir)...); code != 0 {
+			t.Fatalf("exit %d\n%s", code, stderr)
 		}
 		f, err := os.Open(filepath.Join(dir, "metrics.ndjson"))
 		if err != nil {
@@ -23,7 +25,7 @@ func TestMicroBatches(t *testing.T) {
 		}
 		defer f.Close()
 		for s := bufio.NewScanner(f); s.Scan(); {
-			var l line
+			var l watch.Line
 			if err := json.Unmarshal(s.Bytes(), &l); err != nil {
 				t.Fatal(err)
 			}

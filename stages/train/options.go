@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,9 +13,11 @@ import (
 	"vapo/lib/potential"
 	"vapo/lib/stage"
 	"vapo/lib/training"
+	"vapo/stages/train/internal/data"
+	"vapo/stages/train/internal/loop"
 )
 
-// micro is the number of micro-batches of a step.
+// micro is the number of micro-batches of a step, and rows the samples of each.
 func (p *params) micro() int {
 	if p.MicroBatch == 0 {
 		return 1
@@ -22,6 +25,9 @@ func (p *params) micro() int {
 	return max(1, p.Batch/p.MicroBatch)
 }
 
+func (p *params) rows() int { return p.Batch / p.micro() }
+
+// resolve completes and validates the parameters without the data.
 func resolve(p *params, given stage.Given) error {
 	if err := p.applyPreset(given); err != nil {
 		return err
@@ -39,7 +45,8 @@ func resolve(p *params, given stage.Given) error {
 func (p *params) optimiser() (optim.Config, error) {
 	c := optim.Config{
 		LearningRate: p.LearningRate, WarmupSteps: p.Warmup, Decay: p.Decay, HorizonSteps: p.Horizon,
-		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, WeightDecay: p.WeightDecay, ClipNorm: p.ClipNorm, ClipStd: p.ClipStd,
+		Beta1: p.Beta1, Beta2: p.Beta2, Epsilon: p.Epsilon, WeightDecay: p.WeightDecay,
+		ClipNorm: p.ClipNorm, ClipStd: p.ClipStd,
 		Accumulate: p.micro(), BatchImages: p.Batch,
 	}
 	if err := json.Unmarshal(p.EMAHalfLife, &c.EMAHalfLifeImages); err != nil {
@@ -48,8 +55,21 @@ func (p *params) optimiser() (optim.Config, error) {
 	return c, c.Check()
 }
 
-// wholes reads a parameter that is a list of whole numbers.
-func wholes(name string, raw json.RawMessage) ([]int, error) {
+func (p *params) dataOptions() data.Options {
+	return data.Options{
+		Seed: p.Seed, Labels: p.Conditional, Whole: p.Model == "classifier", CacheBytes: p.DataCache,
+	}
+}
+
+func (p *params) loopOptions() loop.Options {
+	return loop.Options{
+		Steps: int64(p.Steps), Batch: p.Batch, Seed: p.Seed, Warmup: int64(p.Warmup), SpikeFactor: p.SpikeFactor,
+		LogEvery: int64(p.LogEvery), CheckpointEvery: int64(p.CheckpointEvery),
+	}
+}
+
+// wholeNumbers parses a parameter that is a list of whole numbers.
+func wholeNumbers(name string, raw json.RawMessage) ([]int, error) {
 	var m []int
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, fmt.Errorf("%s is %s, expected a list of whole numbers such as [1, 2, 2]", name, raw)
@@ -57,13 +77,13 @@ func wholes(name string, raw json.RawMessage) ([]int, error) {
 	return m, nil
 }
 
-// check is what can be said without the data.
 func check(p *params) error {
 	if p.MicroBatch > 0 && p.Batch%p.MicroBatch != 0 {
 		return fmt.Errorf("micro-batch is %d, expected a divisor of the batch of %d, or 0", p.MicroBatch, p.Batch)
 	}
 	if p.Decay == "cosine" && p.Horizon < p.Steps {
-		return fmt.Errorf("horizon is %d, expected 0 or at least the %d steps: beyond it the learning rate is 0", p.Horizon, p.Steps)
+		return fmt.Errorf("horizon is %d, expected 0 or at least the %d steps: beyond it the learning rate is 0",
+			p.Horizon, p.Steps)
 	}
 	if _, err := p.optimiser(); err != nil {
 		return err
@@ -71,28 +91,32 @@ func check(p *params) error {
 	if _, err := training.NewGuard(p.SpikeFactor); err != nil {
 		return err
 	}
-	if !slices.Contains(feature.Taps, p.Evaluate.ScoreTap) {
-		return fmt.Errorf("score-tap is %d: expected one of %v", p.Evaluate.ScoreTap, feature.Taps)
+	if !slices.Contains(feature.Taps, p.Snapshots.ScoreTap) {
+		return fmt.Errorf("score-tap is %d: expected one of %v", p.Snapshots.ScoreTap, feature.Taps)
 	}
 	if _, _, err := p.path(); err != nil {
 		return err
 	}
-	if rows := p.Batch / p.micro(); p.Objective == "hybrid" && rows < 2 {
-		return fmt.Errorf("batch is %d, expected 2 or more at once for the objective hybrid, which holds standard deviations over the batch", rows)
+	if p.Objective == "hybrid" && p.rows() < 2 {
+		return fmt.Errorf("batch is %d, expected 2 or more at once for the objective hybrid, "+
+			"which needs standard deviations over the batch", p.rows())
 	}
-	if err := checkLabels(p); err != nil {
-		return err
+	if p.Conditional && p.Model == "classifier" {
+		return errors.New("conditional is for potentials; a classifier predicts the labels")
+	}
+	if !(p.LabelDropout >= 0 && p.LabelDropout < 1) {
+		return fmt.Errorf("label-dropout is %v, expected 0 or more and less than 1", p.LabelDropout)
 	}
 	if p.Model == "classifier" {
 		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
 	}
-	// The smallest data that the network could be for, so that what remains to go wrong is the data's doing.
+	// The smallest samples that the network could be for, so that later errors are due to the data.
 	shape := []int{1}
 	switch p.Model {
 	case "wrn":
 		shape = []int{1, 4, 4}
 	case "unet":
-		mult, err := wholes("channel-mult", p.ChannelMult)
+		mult, err := wholeNumbers("channel-mult", p.ChannelMult)
 		if err != nil {
 			return err
 		}
@@ -103,7 +127,7 @@ func check(p *params) error {
 	return err
 }
 
-// path is the schedule with the weights of its times, and the distribution of these.
+// path is the schedule with the loss weights by time, and the distribution of training times.
 func (p *params) path() (homotopy.Schedule, homotopy.TimeDistribution, error) {
 	times, err := homotopy.Times(p.Times, p.TimesLocation, p.TimesScale)
 	if err != nil {
@@ -130,15 +154,18 @@ func (p *params) potentialConfig(shape []int) (potential.Config, error) {
 	case "wrn":
 		c.WRN = &potential.WRN{Depth: p.WRNDepth, Width: p.WRNWidth, Time: p.Time}
 	default:
-		mult, err := wholes("channel-mult", p.ChannelMult)
+		mult, err := wholeNumbers("channel-mult", p.ChannelMult)
 		if err != nil {
 			return c, err
 		}
-		attention, err := wholes("attention", p.Attention)
+		attention, err := wholeNumbers("attention", p.Attention)
 		if err != nil {
 			return c, err
 		}
-		c.UNet = &potential.UNet{Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups, Attention: attention, Dropout: p.Dropout}
+		c.UNet = &potential.UNet{
+			Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups,
+			Attention: attention, Dropout: p.Dropout,
+		}
 	}
 	return c, c.Check()
 }

@@ -50,7 +50,7 @@ func (p *params) applyPreset(given stage.Given) error {
 	return given.Preset("--preset "+p.Preset, out)
 }
 
-// presetOf is the preset of a name.
+// presetOf returns the preset with the given name.
 func presetOf(name string) (potential.Config, error) {
 	presets := potential.Presets()
 	c, ok := presets[name]

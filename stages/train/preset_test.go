@@ -15,7 +15,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// resolved are the parameters that the runner is told for those it gives.
+// resolved returns all parameters that describe resolves for the given ones.
 func resolved(t *testing.T, given string) (map[string]any, string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -29,7 +29,7 @@ func resolved(t *testing.T, given string) (map[string]any, string) {
 	return d.Resolved, ""
 }
 
-// Every preset trains the network that it names: the parameters it stands for describe it wholly.
+// Every preset trains the network that it names.
 func TestPresets(t *testing.T) {
 	for name, want := range potential.Presets() {
 		values, say := resolved(t, fmt.Sprintf(`{"preset": %q}`, name))
@@ -70,7 +70,7 @@ func TestPresets(t *testing.T) {
 	if fmt.Sprint(by) != fmt.Sprint(spelled) {
 		t.Errorf("%v\nand\n%v", by, spelled)
 	}
-	for given, says := range map[string]string{
+	for given, message := range map[string]string{
 		`{"preset": "unet-small", "channels": 32}`:          "channels is 32",
 		`{"preset": "unet-32", "channels": 16}`:             "channels is 16", // the default, but asked for
 		`{"preset": "unet-32", "model": "mlp"}`:             "model is",
@@ -79,17 +79,18 @@ func TestPresets(t *testing.T) {
 		`{"preset": "wrn-10-4", "time": false}`:             "time is false",
 		`{"preset": "mlp-2d", "width": 128, "fourier": 16}`: "fourier is 16",
 	} {
-		if _, say := resolved(t, given); !strings.Contains(say, says) {
-			t.Errorf("%s: %q, expected a word about %q", given, say, says)
+		if _, say := resolved(t, given); !strings.Contains(say, message) {
+			t.Errorf("%s: %q, expected a word about %q", given, say, message)
 		}
 	}
 	dir := t.TempDir()
-	code, m, stderr := train(t, "--input=data="+points(t), "--out="+dir, "--backend=tape", "--preset=mlp-2d", "--steps=2", "--batch=4")
+	code, m, stderr := train(t, "--input=data="+points(t), "--out="+dir, "--backend=tape", "--preset=mlp-2d", "--steps=2",
+		"--batch=4")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	if got := fmt.Sprintf("%v %v %v", m.Params["preset"], m.Params["width"], m.Params["fourier"]); got != "mlp-2d 128 2" {
-		t.Errorf("the record says %v", m.Params)
+		t.Errorf("recorded parameters %v", m.Params)
 	}
 	ck, err := checkpoint.Read(filepath.Join(dir, "checkpoint.arrow"))
 	if err != nil || !strings.Contains(string(ck.Config), `"fourier":2`) {

@@ -27,15 +27,16 @@ func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
 	return read("checkpoint.arrow"), read("metrics.ndjson")
 }
 
-// attempt starts the stage, sends it a signal a while after it began to compute, and returns its exit code (-1 where the
-// signal killed it) and what it said.
+// attempt starts the stage, sends it a signal a while after it began to compute, and returns its exit code (-1 where
+// the signal killed it) and its standard error.
 func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	return attemptOf(t, binary(), args, sig, after)
 }
 
 // attemptOf is attempt of another program than binary.
-func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
+func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal,
+	after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	c := exec.Command(program, args...)
 	pipe, err := c.StderrPipe()
@@ -45,10 +46,10 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, 
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var said strings.Builder
+	var text strings.Builder
 	lines := bufio.NewScanner(pipe)
 	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
+		text.WriteString(lines.Text() + "\n")
 		if strings.Contains(lines.Text(), `"unit":"steps"`) { // training begins
 			break
 		}
@@ -57,27 +58,30 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal, 
 		time.AfterFunc(after, func() { _ = c.Process.Signal(sig) }) // it may have ended already
 	}
 	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
+		text.WriteString(lines.Text() + "\n")
 	}
-	_ = c.Wait() // the exit code says it
-	return failure.Class(c.ProcessState.ExitCode()), said.String()
+	_ = c.Wait() // the exit code is enough
+	return failure.Class(c.ProcessState.ExitCode()), text.String()
 }
 
 // However often and however roughly a run is stopped, the same command ends in the same bytes.
 func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	squares := pictures(t, 8, nil)
 	for name, args := range map[string][]string{
-		"mlp, looked at":  small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9", "--sample-every=11", "--score-n=300", "--sample-steps=6"),
-		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40", "--sample-steps=4", "--input=features="+classifierFor(t, squares)),
-		"mlp":             small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50", "--checkpoint-every=9"),
-		"unet":            smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
+		"mlp, looked at": small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9",
+			"--sample-every=11", "--score-n=300", "--sample-steps=6"),
+		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40",
+			"--sample-steps=4", "--input=features="+classifierFor(t, squares)),
+		"mlp": small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50",
+			"--checkpoint-every=9"),
+		"unet": smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			whole, broken := t.TempDir(), t.TempDir()
 			binary() // is built in no one's time
 			start := time.Now()
-			if code, said := attempt(t, append(args, "--out="+whole, "--checkpoint-every=1000"), 0, 0); code != 0 {
-				t.Fatalf("exit %d\n%s", code, said)
+			if code, stderr := attempt(t, append(args, "--out="+whole, "--checkpoint-every=1000"), 0, 0); code != 0 {
+				t.Fatalf("exit %d\n%s", code, stderr)
 			}
 			took := time.Since(start)
 			args = append(args, "--out="+broken)
@@ -91,18 +95,18 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 				if killed >= 5 {
 					sig = 0 // let it end
 				}
-				code, said := attempt(t, args, sig, time.Duration(rng.Int64N(int64(took)/8))) // never near the end
-				if strings.Contains(said, "resuming") {
+				code, stderr := attempt(t, args, sig, time.Duration(rng.Int64N(int64(took)/8))) // never near the end
+				if strings.Contains(stderr, "resuming") {
 					resumed++
 				}
 				if code == 0 {
 					break
 				}
 				if want := map[syscall.Signal]failure.Class{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
-					t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
+					t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, stderr)
 				}
 				if _, err := os.Stat(filepath.Join(broken, "manifest.json")); err == nil {
-					t.Fatal("a stopped run left a manifest, which says success")
+					t.Fatal("a stopped run left a manifest, which means success")
 				}
 				killed++
 			}
@@ -120,7 +124,8 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 			}
 			p1, err1 := os.ReadFile(filepath.Join(whole, "progress.png"))
 			p2, err2 := os.ReadFile(filepath.Join(broken, "progress.png"))
-			if looked := strings.Contains(name, "looked at"); !bytes.Equal(p1, p2) || looked != (err1 == nil) || looked != (err2 == nil) {
+			if looked := strings.Contains(name, "looked at"); !bytes.Equal(p1, p2) || looked != (err1 == nil) ||
+				looked != (err2 == nil) {
 				t.Errorf("pictures of the progress differ: %v, %v", err1, err2)
 			}
 			if _, err := os.Stat(filepath.Join(broken, ".live")); err == nil {
@@ -130,17 +135,18 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	}
 }
 
-// A run that leaves the finite numbers stops, says at which step, and keeps the state before it.
+// A run whose values become infinite or NaN stops, reports the step, and keeps the state before it.
 func TestDivergence(t *testing.T) {
 	dir := t.TempDir()
 	args := small(points(t), "--learning-rate=1e30", "--warmup=0", "--out="+dir)
 	for k := range 2 {
-		code, said := attempt(t, args, 0, 0)
-		if code != 6 || !strings.Contains(said, "diverged at step 1:") || !strings.Contains(said, "the state after 1 steps is kept") {
-			t.Errorf("run %d: exit %d, want 6 and the step\n%s", k, code, said)
+		code, stderr := attempt(t, args, 0, 0)
+		if code != 6 || !strings.Contains(stderr, "diverged at step 1:") ||
+			!strings.Contains(stderr, "the state after 1 steps is kept") {
+			t.Errorf("run %d: exit %d, want 6 and the step\n%s", k, code, stderr)
 		}
-		if resumed := strings.Contains(said, `"resuming","step":1`); resumed != (k == 1) {
-			t.Errorf("run %d: resumed %v\n%s", k, resumed, said)
+		if resumed := strings.Contains(stderr, `"resuming","step":1`); resumed != (k == 1) {
+			t.Errorf("run %d: resumed %v\n%s", k, resumed, stderr)
 		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "[^.]*")); err != nil || len(left) > 0 {
@@ -152,12 +158,12 @@ func TestDivergence(t *testing.T) {
 func TestDamagedState(t *testing.T) {
 	data, whole, broken := points(t), t.TempDir(), t.TempDir()
 	args := small(data, "--width=192", "--batch=1000", "--steps=200", "--checkpoint-every=3")
-	if code, said := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, stderr := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	args = append(args, "--out="+broken)
-	if code, said := attempt(t, args, syscall.SIGTERM, 20*time.Millisecond); code != 143 {
-		t.Fatalf("exit %d: it was to be stopped long before its end\n%s", code, said)
+	if code, stderr := attempt(t, args, syscall.SIGTERM, 20*time.Millisecond); code != 143 {
+		t.Fatalf("exit %d: it was to be stopped long before its end\n%s", code, stderr)
 	}
 	states, err := filepath.Glob(filepath.Join(broken, ".live", "*", "state"))
 	if err != nil || len(states) != 1 {
@@ -171,9 +177,9 @@ func TestDamagedState(t *testing.T) {
 	if err := os.WriteFile(states[0], b, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, said := attempt(t, args, 0, 0)
-	if code != 0 || strings.Contains(said, `"resuming"`) || !strings.Contains(said, "starting over") {
-		t.Errorf("exit %d\n%s", code, said)
+	code, stderr := attempt(t, args, 0, 0)
+	if code != 0 || strings.Contains(stderr, `"resuming"`) || !strings.Contains(stderr, "starting over") {
+		t.Errorf("exit %d\n%s", code, stderr)
 	}
 	c1, _ := outputs(t, whole)
 	c2, _ := outputs(t, broken)

@@ -10,30 +10,33 @@ import (
 	"vapo/lib/failure"
 )
 
-// earlier are the flags with which a run goes on from the one whose outputs are in dir.
+// earlier are the flags with which a run continues the one whose outputs are in dir.
 func earlier(dir string) []string {
 	return []string{
-		"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir, "metrics.ndjson"),
+		"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir,
+			"metrics.ndjson"),
 		"--earlier=end=" + filepath.Join(dir, "end.json"),
 	}
 }
 
-// A run that goes on from a shorter one, or from one that did so, ends in the bytes of one from the start, wherever the
-// shorter ones ended between what is logged, measured and looked at.
-func TestLongerRunsGoOn(t *testing.T) {
+// A run that continues a shorter one, or one that did so, ends in the same bytes as one from the start, wherever the
+// shorter ones ended between log lines, measurements and snapshots.
+func TestLongerRunsContinue(t *testing.T) {
 	data, images := points(t), pictures(t, 8, nil)
 	for name, args := range map[string][]string{
-		"mlp": small(data, "--decay=constant", "--spike-factor=1.5", "--field-every=7", "--variance-every=6", "--variance-batches=2",
+		"mlp": small(data, "--decay=constant", "--spike-factor=1.5", "--field-every=7", "--variance-every=6",
+			"--variance-batches=2",
 			"--sample-every=4", "--score-n=50", "--sample-steps=3", "--log-every=5", "--ema-half-life=[100,1000]"),
-		"unet": smallUNet(images, "--horizon=40", "--flip", "--batch=6", "--micro-batch=2", "--dropout=0.2", "--sample-every=5", "--sample-steps=2"),
+		"unet": smallUNet(images, "--horizon=40", "--flip", "--batch=6", "--micro-batch=2", "--dropout=0.2",
+			"--sample-every=5", "--sample-steps=2"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(steps string, more ...string) string {
 				t.Helper()
 				dir := t.TempDir()
-				code, m, said := train(t, append(append(append([]string{}, args...), "--steps="+steps, "--out="+dir), more...)...)
+				code, m, stderr := train(t, append(append(append([]string{}, args...), "--steps="+steps, "--out="+dir), more...)...)
 				if code != 0 {
-					t.Fatalf("exit %d\n%s", code, said)
+					t.Fatalf("exit %d\n%s", code, stderr)
 				}
 				if from := m.Results["went_on_from_step"]; (from == nil) != (more == nil) {
 					t.Errorf("%s steps went on from %v", steps, from)
@@ -71,8 +74,8 @@ func TestLongerRunsGoOn(t *testing.T) {
 func TestSeriesRefused(t *testing.T) {
 	data, dir := points(t), t.TempDir()
 	constant := func(more ...string) []string { return small(data, append([]string{"--decay=constant"}, more...)...) }
-	if code, _, said := train(t, constant("--out="+dir)...); code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, _, stderr := train(t, constant("--out="+dir)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	empty := filepath.Join(t.TempDir(), "metrics.ndjson")
 	if err := os.WriteFile(empty, nil, 0o644); err != nil {
@@ -81,25 +84,30 @@ func TestSeriesRefused(t *testing.T) {
 	metrics := filepath.Join(dir, "metrics.ndjson")
 	checkpoint, end := earlier(dir)[0], earlier(dir)[2]
 	other := t.TempDir()
-	if code, _, said := train(t, constant("--steps=20", "--out="+other)...); code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, _, stderr := train(t, constant("--steps=20", "--out="+other)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	seed := t.TempDir() // as long as the first, and another run
-	if code, _, said := train(t, constant("--seed=7", "--out="+seed)...); code != 0 {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, _, stderr := train(t, constant("--seed=7", "--out="+seed)...); code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
-	for says, c := range map[string]struct {
+	for message, c := range map[string]struct {
 		args, earlier []string
 		code          failure.Class
 	}{
-		"of another series":          {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
-		"after the 20 steps":         {constant("--steps=20"), earlier(dir), failure.Input},
-		"differs in more than":       {small(data, "--steps=50"), earlier(dir), failure.Input}, // its rate falls to 0 at 50
-		"0 lines, expected":          {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty}, failure.Input},
-		"not a readable tensor file": {constant("--steps=50"), []string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, failure.Input},
-		"not that of this":           {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]}, failure.Input},
-		"is not that":                {constant("--steps=50"), []string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, failure.Input},
-		"of this checkpoint's run":   {constant("--steps=50"), []string{earlier(seed)[0], earlier(dir)[1], end}, failure.Input},
+		"of another series":    {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
+		"after the 20 steps":   {constant("--steps=20"), earlier(dir), failure.Input},
+		"differs in more than": {small(data, "--steps=50"), earlier(dir), failure.Input}, // its rate falls to 0 at 50
+		"0 lines, expected": {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty},
+			failure.Input},
+		"not a readable tensor file": {constant("--steps=50"),
+			[]string{"--earlier=checkpoint=" + metrics, end, "--earlier=metrics=" + metrics}, failure.Input},
+		"not that of this": {constant("--steps=50"), []string{checkpoint, earlier(other)[2], earlier(dir)[1]},
+			failure.Input},
+		"is not that": {constant("--steps=50"),
+			[]string{checkpoint, "--earlier=end=" + empty, earlier(dir)[1]}, failure.Input},
+		"of this checkpoint's run": {constant("--steps=50"), []string{earlier(seed)[0], earlier(dir)[1], end},
+			failure.Input},
 		"not those of this":          {constant("--steps=50"), []string{checkpoint, earlier(seed)[1], end}, failure.Input},
 		"without the output":         {constant("--steps=50"), earlier(dir)[1:], failure.Usage},
 		"unknown output checkpoints": {constant("--steps=50"), []string{"--earlier=checkpoints=" + metrics}, failure.Usage},
@@ -108,13 +116,13 @@ func TestSeriesRefused(t *testing.T) {
 		"horizon is 30, expected":    {small(data, "--steps=50", "--horizon=30"), nil, failure.Usage},
 	} {
 		args := append(append(c.args, "--out="+t.TempDir()), c.earlier...)
-		code, _, said := train(t, args...)
-		if code != c.code || !strings.Contains(said, says) {
-			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, says, said)
+		code, _, stderr := train(t, args...)
+		if code != c.code || !strings.Contains(stderr, message) {
+			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, message, stderr)
 		}
 	}
 	// A gradient that is always a spike, or a batch that cannot be divided.
-	for says, args := range map[string][]string{
+	for message, args := range map[string][]string{
 		"spike factor is 0.5":      constant("--spike-factor=0.5"),
 		"micro-batch is 3":         constant("--micro-batch=3"),
 		"ema-half-life is {":       constant("--ema-half-life={}"),
@@ -125,9 +133,9 @@ func TestSeriesRefused(t *testing.T) {
 		"weight decay is 2000":     constant("--weight-decay=2000"),
 		"expected 0 (none) or mor": constant("--clip-std=-1"),
 	} {
-		code, _, said := train(t, append(args, "--out="+t.TempDir())...)
-		if code != failure.Usage || !strings.Contains(said, says) {
-			t.Errorf("exit %d, want %d and a word of %q\n%s", code, failure.Usage, says, said)
+		code, _, stderr := train(t, append(args, "--out="+t.TempDir())...)
+		if code != failure.Usage || !strings.Contains(stderr, message) {
+			t.Errorf("exit %d, want %d and a word of %q\n%s", code, failure.Usage, message, stderr)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore/objectstoretest"
 	"vapo/lib/random"
+	"vapo/stages/train/internal/data"
 )
 
 // streamed, as the test program's first argument, makes it the stage with narrow windows: a small set is many of them.
@@ -29,16 +30,19 @@ var narrow = dataloader.Limits{BlockBytes: 512, BlockRows: 1 << 14, WindowBytes:
 // narrowed runs the rest of the test with narrow windows, in memory or not.
 func narrowed(t *testing.T, memory bool) {
 	t.Helper()
-	limits, inMemory = narrow, 0
+	data.Limits, data.InMemory = narrow, 0
 	if memory {
-		inMemory = 1 << 40
+		data.InMemory = 1 << 40
 	}
-	t.Cleanup(func() { limits, inMemory = dataloader.Default, int64(dataloader.Default.WindowBytes) })
+	t.Cleanup(func() {
+		data.Limits, data.InMemory = dataloader.Default, int64(dataloader.Default.WindowBytes)
+	})
 }
 
 // many are labelled images of 8x8, n of them.
 func many(n int) *dataset.Images {
-	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n), Classes: []string{"a", "b", "c"}}
+	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n),
+		Classes: []string{"a", "b", "c"}}
 	rng := random.New(4, "test", 0)
 	for i := range s.Pixels {
 		s.Pixels[i] = uint8(rng.IntN(256))
@@ -64,15 +68,18 @@ func stored(t *testing.T, path string) string {
 	return string(d)
 }
 
-// TestStreamedEndsInTheSameBytes: where the samples come from changes nothing: a set in memory, a file, or a blob in
-// the store with a cache for all, for some or for none of it.
+// The source of the samples does not matter: a set in memory, a file, or a blob in the store with a cache for all, some
+// or none of it.
 func TestStreamedEndsInTheSameBytes(t *testing.T) {
 	pics, pts := write(t, "many.arrow", many(1500)), points(t)
 	for name, c := range map[string]struct {
 		path string
 		args func(data string) []string
 	}{
-		"images":  {pics, func(d string) []string { return smallUNet(d, "--flip", "--batch=50", "--steps=70", "--conditional") }},
+		"images": {pics, func(d string) []string {
+			return smallUNet(d, "--flip", "--batch=50", "--steps=70",
+				"--conditional")
+		}},
 		"points":  {pts, func(d string) []string { return small(d, "--steps=70", "--field-every=30") }},
 		"cluster": {pts, func(d string) []string { return small(d, "--steps=70", "--conditional") }},
 	} {
@@ -104,7 +111,7 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 	}
 }
 
-// TestKilledWhileStreamed: as TestKilledRunsEndInTheSameBytes, with data that pass through narrow windows from the store.
+// As TestKilledRunsEndInTheSameBytes, with data streamed from the store through narrow windows.
 func TestKilledWhileStreamed(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -112,26 +119,28 @@ func TestKilledWhileStreamed(t *testing.T) {
 	}
 	ref, temp := stored(t, write(t, "many.arrow", many(700))), t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	args := append([]string{streamed}, smallUNet(ref, "--flip", "--conditional", "--batch=20", "--steps=120", "--checkpoint-every=7", "--data-cache=9000")...)
+	args := append([]string{streamed}, smallUNet(ref, "--flip", "--conditional", "--batch=20", "--steps=120",
+		"--checkpoint-every=7", "--data-cache=9000")...)
 	whole, broken := t.TempDir(), t.TempDir()
 	start := time.Now()
-	if code, said := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 || !strings.Contains(said, "read as they are needed") {
-		t.Fatalf("exit %d\n%s", code, said)
+	if code, stderr := attemptOf(t, self, append(args, "--out="+whole), 0, 0); code != 0 ||
+		!strings.Contains(stderr, "the data is streamed") {
+		t.Fatalf("exit %d\n%s", code, stderr)
 	}
 	took := time.Since(start)
 	resumed := 0
 	rng := rand.New(rand.NewPCG(uint64(start.UnixNano()), 0))
 	for killed := 0; ; killed++ {
 		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL, syscall.SIGTERM, 0}[min(killed, 4)]
-		code, said := attemptOf(t, self, append(args, "--out="+broken), sig, time.Duration(rng.Int64N(int64(took)/3)))
-		if strings.Contains(said, "resuming") {
+		code, stderr := attemptOf(t, self, append(args, "--out="+broken), sig, time.Duration(rng.Int64N(int64(took)/3)))
+		if strings.Contains(stderr, "resuming") {
 			resumed++
 		}
 		if code == 0 {
 			break
 		}
 		if want := map[syscall.Signal]failure.Class{syscall.SIGKILL: -1, syscall.SIGTERM: 143}[sig]; code != want {
-			t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, said)
+			t.Fatalf("exit %d after %v, want %d\n%s", code, sig, want, stderr)
 		}
 	}
 	c1, m1 := outputs(t, whole)
@@ -144,7 +153,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 	}
 }
 
-// TestStreamRefusals: what is wrong with data is said whether or not they are read whole.
+// Invalid data is reported whether or not it is read whole.
 func TestStreamRefusals(t *testing.T) {
 	bad := many(100)
 	bad.Classes, bad.Labels[70] = nil, 1<<40
@@ -156,7 +165,7 @@ func TestStreamRefusals(t *testing.T) {
 	if err := os.WriteFile(text, bytes.Repeat([]byte("text\n"), 100), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for says, c := range map[string]struct {
+	for message, c := range map[string]struct {
 		code failure.Class
 		args []string
 	}{
@@ -170,22 +179,23 @@ func TestStreamRefusals(t *testing.T) {
 	} {
 		narrowed(t, false)
 		code, _, stderr := train(t, append(c.args, "--out="+t.TempDir())...)
-		if code != c.code || !strings.Contains(stderr, says) {
-			t.Errorf("exit %d, want %d and a word about %q:\n%s", code, c.code, says, stderr)
+		if code != c.code || !strings.Contains(stderr, message) {
+			t.Errorf("exit %d, want %d and a word about %q:\n%s", code, c.code, message, stderr)
 		}
 	}
 }
 
-// An input that has to be read whole and does not fit into memory is refused before it is read.
+// Data that must be read whole and does not fit into memory is refused before it is read.
 func TestMemoryLimit(t *testing.T) {
-	data := write(t, "many.arrow", many(2000))
-	c := append([]string{streamed}, smallClassifier(data, "--out="+t.TempDir())...)
+	path := write(t, "many.arrow", many(2000))
+	c := append([]string{streamed}, smallClassifier(path, "--out="+t.TempDir())...)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("GOMEMLIMIT", "100KiB")
-	if code, said := attemptOf(t, self, c, 0, 0); code != failure.Resources || !strings.Contains(said, "read into memory whole") {
-		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, said)
+	if code, stderr := attemptOf(t, self, c, 0, 0); code != failure.Resources ||
+		!strings.Contains(stderr, "read into memory whole") {
+		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, stderr)
 	}
 }

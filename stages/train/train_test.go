@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +21,13 @@ import (
 	"vapo/lib/random"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
+	"vapo/stages/train/internal/data"
+	"vapo/stages/train/internal/watch"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == streamed {
-		limits, inMemory = narrow, 0
+		data.Limits, data.InMemory = narrow, 0
 		os.Exit(int(stage.Main(spec, os.Args[2:], os.Stdout, os.Stderr)))
 	}
 	os.Unsetenv("VAPO_STORE")
@@ -92,7 +93,8 @@ func points(t *testing.T) string {
 func pictures(t *testing.T, side int, edit func(s *dataset.Images)) string {
 	t.Helper()
 	const n = 40
-	s := &dataset.Images{Name: "squares", N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side), Classes: []string{"low", "high"}}
+	s := &dataset.Images{Name: "squares", N: n, C: 1, H: side, W: side, Pixels: make([]uint8, n*side*side),
+		Classes: []string{"low", "high"}}
 	for i := range n {
 		s.Labels = append(s.Labels, int64(i%2))
 		for k := range side * side {
@@ -116,7 +118,8 @@ func small(data string, more ...string) []string {
 }
 
 func smallUNet(data string, more ...string) []string {
-	return small(data, append([]string{"--model=unet", "--channels=4", "--channel-mult=[1,2]", "--groups=2", "--batch=5", "--steps=6"}, more...)...)
+	return small(data, append([]string{"--model=unet", "--channels=4", "--channel-mult=[1,2]", "--groups=2", "--batch=5",
+		"--steps=6"}, more...)...)
 }
 
 func smallClassifier(data string, more ...string) []string {
@@ -175,7 +178,8 @@ func TestGolden(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	dir := t.TempDir()
-	code, m, stderr := train(t, small(points(t), "--field-every=8", "--variance-every=10", "--variance-batches=3", "--out="+dir)...)
+	code, m, stderr := train(t, small(points(t), "--field-every=8", "--variance-every=10", "--variance-batches=3",
+		"--out="+dir)...)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
@@ -186,7 +190,7 @@ func TestMetrics(t *testing.T) {
 	var steps []int64
 	before := int64(0)
 	for _, text := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
-		var l line
+		var l watch.Line
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +231,8 @@ func TestMetrics(t *testing.T) {
 
 func TestClassifierAccuracy(t *testing.T) {
 	data := pictures(t, 8, nil)
-	code, m, stderr := train(t, smallClassifier(data, "--input=test="+data, "--steps=150", "--learning-rate=0.01", "--ema-half-life=[100]", "--out="+t.TempDir())...)
+	code, m, stderr := train(t, smallClassifier(data, "--input=test="+data, "--steps=150", "--learning-rate=0.01",
+		"--ema-half-life=[100]", "--out="+t.TempDir())...)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
@@ -252,9 +257,9 @@ func TestRefusals(t *testing.T) {
 	}
 	plain := func(set dataset.Set) string { return write(t, "set.arrow", set) }
 	for _, c := range []struct {
-		says string
-		code failure.Class
-		args []string
+		message string
+		code    failure.Class
+		args    []string
 	}{
 		{"learning rate", 2, small(data, "--learning-rate=0")},
 		{"learning rate", 2, small(data, "--learning-rate=1e39")},
@@ -294,43 +299,22 @@ func TestRefusals(t *testing.T) {
 		{"no samples", 3, small(plain(&dataset.Points{Name: "p", N: 0, D: 2}))},
 		{"labels", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
 		{"label -1", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, -1 }))},
-		{"label 4611686018427387904", 3, smallClassifier(pictures(t, 8, func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, 1<<62 }))},
+		{"label 4611686018427387904", 3, smallClassifier(pictures(t, 8,
+			func(s *dataset.Images) { s.Classes, s.Labels[3] = nil, 1<<62 }))},
 		{"input test", 3, smallClassifier(images, "--input=test="+text)},
 		{"input test", 3, smallClassifier(images, "--input=test="+data)},
 		{"input test", 3, smallClassifier(images, "--input=test="+pictures(t, 4, nil))},
-		{"input test", 3, smallClassifier(images, "--input=test="+pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
+		{"input test", 3, smallClassifier(images,
+			"--input=test="+pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }))},
 	} {
 		dir := t.TempDir()
 		code, _, stderr := train(t, append(c.args, "--out="+dir)...)
 		last := stderr[strings.LastIndex(stderr, "error:")+1:]
-		if code != c.code || !strings.Contains(last, c.says) {
-			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+		if code != c.code || !strings.Contains(last, c.message) {
+			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.message, stderr)
 		}
 		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 			t.Errorf("%v: left %v behind", c.args, left)
 		}
-	}
-}
-
-func TestMirror(t *testing.T) {
-	v := []float32{1, 2, 3, 4, 5, 6}
-	mirror(v, 3)
-	if !slices.Equal(v, []float32{3, 2, 1, 6, 5, 4}) {
-		t.Errorf("mirrored rows: %v", v)
-	}
-}
-
-func TestRound(t *testing.T) {
-	for _, c := range []struct {
-		v      float64
-		digits int
-		want   float64
-	}{{123456.7, 3, 123000}, {0.00123456, 3, 0.00123}, {-9.9996, 4, -10}, {0, 3, 0}, {1e-30, 2, 1e-30}, {100, 3, 100}} {
-		if got := round(c.v, c.digits); math.Abs(got-c.want) > 1e-12*math.Abs(c.want) {
-			t.Errorf("round(%v, %d) = %v, want %v", c.v, c.digits, got, c.want)
-		}
-	}
-	if !math.IsNaN(round(math.NaN(), 3)) || !math.IsInf(round(math.Inf(1), 3), 1) {
-		t.Error("round makes numbers of what is none")
 	}
 }

@@ -9,31 +9,31 @@ import (
 // Update is one optimiser step in a graph.
 type Update struct {
 	Inputs []*graphop.Node // the hyperparameters, see Config.Values
-	// State are parameters, averages and moments, a parameter's one after the other; then what is accumulated within
-	// a step.
+	// State holds each parameter with its moments and averages, one parameter after the other; then the sums of
+	// accumulation.
 	State    []backend.State
-	Loss     *graphop.Node // mean over the step's micro-batches, [1]; before the last one, their part of it
-	GradNorm *graphop.Node // global norm of the step's gradient before clipping, [1]
-	Applied  *graphop.Node // 1 where the step was taken; 0 where it was skipped or is not complete, [1]
+	Loss     *graphop.Node // [1], mean over the step's micro-batches; before the last one, over those so far
+	GradNorm *graphop.Node // [1], global norm of the step's gradient before clipping
+	Applied  *graphop.Node // [1], 1 if the step was applied; 0 if it was skipped or is not complete
 }
 
-// Step adds an update of the parameters (inputs named param/NAME) by their gradients to the graph.
-// Adam as Kingma and Ba (arXiv 1412.6980), algorithm 1, with the weight decay of AdamW.
+// Build adds an update of the parameters (inputs named param/NAME) by their gradients to the graph of the loss: Adam as
+// Kingma and Ba (arXiv 1412.6980), algorithm 1, with the weight decay of AdamW.
 //
 // With Accumulate > 1 the graph is that of a micro-batch: it adds up gradients, and in the last one applies their mean.
 //
-// Note: two graphs, one that adds and one that applies, would have to share their state, and a state lives in one
-// executable; and an engine would hold the working memory of both. In one graph all but the last micro-batch compute an
-// update that is thrown away: a pass over the parameters, little beside a gradient.
-func Step(c Config, loss *graphop.Node, params, grads []*graphop.Node) (u Update, err error) {
+// Note: two graphs, one that adds and one that applies, would have to share their state, which belongs to one
+// executable, and an engine would hold the working memory of both. In the single graph all but the last micro-batch
+// compute an update that is discarded: a pass over the parameters, cheap compared with a gradient.
+func (c Config) Build(loss *graphop.Node, params, grads []*graphop.Node) (u Update, err error) {
 	if err := c.Check(); err != nil {
 		return u, err
 	}
-	err = graphop.Build(func() { u = step(c, loss, params, grads) })
+	err = graphop.Build(func() { u = c.build(loss, params, grads) })
 	return u, err
 }
 
-func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
+func (c Config) build(loss *graphop.Node, params, grads []*graphop.Node) Update {
 	g := loss.Graph()
 	u := Update{Loss: loss}
 	hyper := map[string]*graphop.Node{}
@@ -68,13 +68,15 @@ func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
 	}
 	u.GradNorm = graphop.Sqrt(total)
 	beyond := graphop.Step(graphop.Sub(u.GradNorm, hyper["limit"]))
-	u.Applied = graphop.Mul(graphop.Mul(graphop.IsFinite(total), graphop.IsFinite(u.Loss)), graphop.Affine(beyond, -1, 1))
+	finite := graphop.Mul(graphop.IsFinite(total), graphop.IsFinite(u.Loss))
+	u.Applied = graphop.Mul(finite, graphop.Affine(beyond, -1, 1))
 	if last := hyper["last"]; last != nil {
 		u.Applied = graphop.Mul(u.Applied, last)
 	}
 	var clip *graphop.Node
 	if c.ClipNorm > 0 {
-		clip = graphop.Min(graphop.Fill(total, 1, 1), graphop.Div(graphop.Fill(total, c.ClipNorm, 1), graphop.AddScalar(u.GradNorm, 1e-6)))
+		ratio := graphop.Div(graphop.Fill(total, c.ClipNorm, 1), graphop.AddScalar(u.GradNorm, 1e-6))
+		clip = graphop.Min(graphop.Fill(total, 1, 1), ratio)
 	}
 	for i, p := range params {
 		name := p.Name()[len(checkpoint.Param):]
@@ -86,7 +88,8 @@ func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
 		m := graphop.Input(g, p.Dtype(), checkpoint.AdamM+name, p.Shape()...)
 		v := graphop.Input(g, p.Dtype(), checkpoint.AdamV+name, p.Shape()...)
 		if c.ClipStd > 0 {
-			bound := graphop.Add(graphop.Scale(graphop.Sqrt(graphop.Mul(v, scalar("before2"))), c.ClipStd), scalar("clip-floor"))
+			std := graphop.Sqrt(graphop.Mul(v, scalar("before2")))
+			bound := graphop.Add(graphop.Scale(std, c.ClipStd), scalar("clip-floor"))
 			d = graphop.Max(graphop.Min(d, bound), graphop.Neg(bound))
 		}
 		m2 := graphop.Add(graphop.Scale(m, c.Beta1), graphop.Scale(d, 1-c.Beta1))
@@ -94,8 +97,8 @@ func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
 		denom := graphop.AddScalar(graphop.Sqrt(graphop.Mul(v2, scalar("correct2"))), c.Epsilon)
 		change := graphop.Div(graphop.Mul(m2, scalar("correct1")), denom)
 		if c.WeightDecay > 0 {
-			// Not p·(1 - rate·lambda): in float32 that factor is off by up to 6e-8, the same way for every weight, and the
-			// decay of a step is often no more than 1e-6.
+			// Not p·(1 - rate·lambda): in float32 that factor has an error of up to 6e-8, the same for every weight, and
+			// the decay of a step is often no more than 1e-6.
 			change = graphop.Add(change, graphop.Scale(p, c.WeightDecay))
 		}
 		p2 := graphop.Sub(p, graphop.Mul(change, scalar("rate")))
@@ -115,7 +118,7 @@ func step(c Config, loss *graphop.Node, params, grads []*graphop.Node) Update {
 	return u
 }
 
-// like gives a node [1] the rank of x, so that it broadcasts to it.
+// like gives a node [1] the rank of x, so that it broadcasts to x.
 func like(n, x *graphop.Node) *graphop.Node {
 	one := x.Shape()
 	for i := range one {

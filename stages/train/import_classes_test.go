@@ -15,8 +15,8 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// A state dict in guided diffusion's layout, labels among it, gives the potential and the gradient that PyTorch computes,
-// with a label and without; so do the same weights exported and imported again.
+// A state dict in guided diffusion's layout, labels among it, gives the potential and the gradient that PyTorch
+// computes, with a label and without; so do the same weights exported and imported again.
 func TestImportGuided(t *testing.T) {
 	raw, err := os.ReadFile("testdata/guided.json")
 	if err != nil {
@@ -32,7 +32,8 @@ func TestImportGuided(t *testing.T) {
 	c := released()
 	c.Classes, c.UNet.Dropout = 5, 0
 	dir := t.TempDir()
-	first, weights, again := filepath.Join(dir, "first.arrow"), filepath.Join(dir, "w.safetensors"), filepath.Join(dir, "again.arrow")
+	first, weights, again := filepath.Join(dir, "first.arrow"), filepath.Join(dir, "w.safetensors"), filepath.Join(dir,
+		"again.arrow")
 	code, stdout, stderr := command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, c), "--out", first)
 	if l := importLine(t, code, stdout, stderr); l.Weights != "model" || l.Ignored != nil {
 		t.Errorf("%s", stdout)
@@ -83,10 +84,11 @@ func TestImportGuided(t *testing.T) {
 		near("Phi", phi, golden.Phi)
 		near("grad Phi", grad, golden.Grad)
 	}
-	// Without classes the table of labels is none of the network's.
+	// Without classes the table of labels does not belong to the network.
 	plain := c
 	plain.Classes = 0
-	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out", filepath.Join(dir, "none.arrow"))
+	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out",
+		filepath.Join(dir, "none.arrow"))
 	if code != failure.Input || !strings.Contains(stderr, "label_emb.weight") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
@@ -122,7 +124,7 @@ func TestImportPresetClasses(t *testing.T) {
 	if config, err := potential.ParseConfig(ck.Config); err != nil || config.Classes != 7 {
 		t.Errorf("%d classes, %v", config.Classes, err)
 	}
-	for says, edit := range map[string]func(n *safetensors.Tensor){
+	for message, edit := range map[string]func(n *safetensors.Tensor){
 		"is [448]":   func(n *safetensors.Tensor) { n.Shape = []int{len(n.Data)} },
 		"is [1 448]": func(n *safetensors.Tensor) { n.Shape = []int{1, len(n.Data)} },
 		"expected [14 64]": func(n *safetensors.Tensor) {
@@ -134,9 +136,10 @@ func TestImportPresetClasses(t *testing.T) {
 				edit(n)
 			}
 		})
-		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out", filepath.Join(t.TempDir(), "none.arrow"))
-		if code != failure.Input || !strings.Contains(stderr, says) {
-			t.Errorf("exit %d, expected a word about %q: %s", code, says, stderr)
+		code, _, stderr := command(t, "import", path, "--preset=unet-small", "--out",
+			filepath.Join(t.TempDir(), "none.arrow"))
+		if code != failure.Input || !strings.Contains(stderr, message) {
+			t.Errorf("exit %d, expected a word about %q: %s", code, message, stderr)
 		}
 	}
 }

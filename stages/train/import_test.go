@@ -39,7 +39,8 @@ func released() potential.Config {
 }
 
 func smallMLP() potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: "vapo", PriorStd: 2, MLP: &potential.MLP{Width: 12, Depth: 2, Fourier: 3}}
+	return potential.Config{Kind: "mlp", Shape: []int{3}, Schedule: "vapo", PriorStd: 2,
+		MLP: &potential.MLP{Width: 12, Depth: 2, Fourier: 3}}
 }
 
 // checkpointOf has random weights, and others as their averages.
@@ -135,17 +136,18 @@ func TestImportReleased(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		weights, said string
-		param, ema    result
+		weights, stderr string
+		param, ema      result
 	}{
 		{"any", "ema+model", golden.Model, golden.EMA},
 		{"ema", "ema", golden.EMA, golden.EMA},
 		{"model", "model", golden.Model, golden.Model},
 	} {
 		path := filepath.Join(dir, "from-"+c.weights+".arrow")
-		code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", like, "--weights="+c.weights, "--out", path)
+		code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", like, "--weights="+c.weights, "--out",
+			path)
 		l := importLine(t, code, stdout, stderr)
-		if l.Weights != c.said || l.Step != 2 || l.Kind != "potential" || l.File != path || l.Ignored != nil {
+		if l.Weights != c.stderr || l.Step != 2 || l.Kind != "potential" || l.File != path || l.Ignored != nil {
 			t.Errorf("--weights %q: %s", c.weights, stdout)
 		}
 		if digest, _, err := artifact.FileDigest(path); err != nil || string(digest) != l.Digest {
@@ -180,19 +182,23 @@ func TestImportIntoStore(t *testing.T) {
 	store := artifact.New(objectstoretest.Open(t, env))
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out.arrow")
-	code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", checkpointOf(t, released()), "--out", out, "--ref", "weights/released")
+	code, stdout, stderr := command(t, "import", "testdata/released.pth", "--like", checkpointOf(t, released()), "--out",
+		out, "--ref", "weights/released")
 	l := importLine(t, code, stdout, stderr)
-	if d, err := store.Ref(t.Context(), "weights/released"); err != nil || string(d) != l.Digest || l.Ref != "weights/released" {
+	if d, err := store.Ref(t.Context(), "weights/released"); err != nil || string(d) != l.Digest ||
+		l.Ref != "weights/released" {
 		t.Errorf("the ref is %s (%v), expected %s", d, err, l.Digest)
 	}
 	if err := store.Verify(t.Context(), artifact.Digest(l.Digest)); err != nil {
 		t.Error(err)
 	}
-	code, _, stderr = command(t, "import", "testdata/released.pth", "--preset", "unet-32", "--out", filepath.Join(dir, "none.arrow"), "--ref", "none")
+	code, _, stderr = command(t, "import", "testdata/released.pth", "--preset", "unet-32", "--out",
+		filepath.Join(dir, "none.arrow"), "--ref", "none")
 	if _, err := store.Ref(t.Context(), "none"); code != failure.Input || err == nil {
 		t.Errorf("weights that were refused have a ref; exit %d: %s", code, stderr)
 	}
-	if code, stdout, stderr = command(t, "export", "ref:weights/released", filepath.Join(dir, "w.safetensors")); code != 0 || !strings.Contains(stdout, `"step":2`) {
+	if code, stdout, stderr = command(t, "export", "ref:weights/released",
+		filepath.Join(dir, "w.safetensors")); code != 0 || !strings.Contains(stdout, `"step":2`) {
 		t.Errorf("exit %d, %s: %s", code, stdout, stderr)
 	}
 }
@@ -241,7 +247,7 @@ func TestImportPrefixes(t *testing.T) {
 			t.Errorf("behind %q: %s", prefix, stdout)
 		}
 	}
-	// Averages with names of their own are told from the weights.
+	// Averages with names of their own are distinguished from the weights.
 	both := tensorsOf(t, "model.")
 	for _, n := range tensorsOf(t, "model_ema.") {
 		n.Data = slices.Clone(n.Data)
@@ -263,7 +269,7 @@ func TestImportPrefixes(t *testing.T) {
 	}
 }
 
-// What does not fit is refused, and the error says what, how many, and what there is instead. Nothing is written.
+// Weights that do not fit are refused with an error that lists them, and nothing is written.
 func TestImportRefusals(t *testing.T) {
 	like := checkpointOf(t, released())
 	edit := func(f func(list []safetensors.Tensor) []safetensors.Tensor) string {
@@ -299,14 +305,18 @@ func TestImportRefusals(t *testing.T) {
 			}
 			return l
 		}), "--like", like}, []string{"2 of another shape", "module.out.0.weight is [2 2], expected [4]"}},
-		{"extra", failure.Input, []string{extra, "--like", like}, []string{"1 of its tensors", "module.label_emb.weight", "--ignore-extra"}},
+		{"extra", failure.Input, []string{extra, "--like", like},
+			[]string{"1 of its tensors", "module.label_emb.weight", "--ignore-extra"}},
 		{"not finite", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
 			l[index(l, "module.out.2.bias")].Data[0] = float32(math.NaN())
 			return l
 		}), "--like", like}, []string{"module.out.2.bias", "NaN"}},
-		{"two sets", failure.Input, []string{safetensorsFile(t, append(tensorsOf(t, "a."), tensorsOf(t, "b.")...)), "--like", like}, []string{`"a."`, `"b."`}},
-		{"another network", failure.Input, []string{"testdata/released.pth", "--preset", "unet-32"}, []string{"the 390 parameters"}},
-		{"nothing", failure.Input, []string{safetensorsFile(t, []safetensors.Tensor{{Name: "x", Data: []float32{1}}}), "--like", like}, []string{"no weights of a unet", "it has x"}},
+		{"two sets", failure.Input, []string{safetensorsFile(t, append(tensorsOf(t, "a."), tensorsOf(t, "b.")...)), "--like",
+			like}, []string{`"a."`, `"b."`}},
+		{"another network", failure.Input, []string{"testdata/released.pth", "--preset", "unet-32"},
+			[]string{"the 390 parameters"}},
+		{"nothing", failure.Input, []string{safetensorsFile(t, []safetensors.Tensor{{Name: "x", Data: []float32{1}}}),
+			"--like", like}, []string{"no weights of a unet", "it has x"}},
 		{"no averages", failure.Input, []string{extra, "--like", like, "--weights", "ema"}, []string{"no moving averages"}},
 		{"no weights", failure.Input, []string{text, "--like", like}, []string{"neither"}},
 		{"no file", failure.Input, []string{filepath.Join(t.TempDir(), "none"), "--like", like}, []string{"none"}},
@@ -338,7 +348,8 @@ func TestImportRefusals(t *testing.T) {
 	if l := importLine(t, code, stdout, stderr); !slices.Equal(l.Ignored, []string{"module.label_emb.weight"}) {
 		t.Errorf("%s", stdout)
 	}
-	if code, _, stderr = command(t, "import", extra, "--like", like, "--ignore-extra", "--out", out); code != failure.Usage || !strings.Contains(stderr, "--force") {
+	if code, _, stderr = command(t, "import", extra, "--like", like, "--ignore-extra", "--out",
+		out); code != failure.Usage || !strings.Contains(stderr, "--force") {
 		t.Errorf("over a file that is there: exit %d: %s", code, stderr)
 	}
 }

@@ -1,0 +1,143 @@
+package training
+
+import (
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
+	"vapo/lib/feature"
+	"vapo/lib/graphop"
+	"vapo/lib/homotopy"
+	"vapo/lib/layer"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+)
+
+// stepGraph is a training step as a graph.
+type stepGraph struct {
+	net    *layer.Builder
+	inputs []*graphop.Node // of the batch, in the order of Batch.bind
+	loss   *graphop.Node
+	terms  homotopy.Terms  // of a potential: the loss and what is reported with it
+	grads  []*graphop.Node // of the loss, in the order of net.Params
+	update optim.Update
+}
+
+// potentialStep builds one training step of a potential, from the batch to the update. Equations are those of package
+// homotopy, where Psi stands for Phi on schedules that are integrated in t:
+//
+//	x_t = mu·x̄ + sigma·eps           a point on the path of each sample (H4)
+//	Psi = Psi_theta(x_t, t)          the network, one scalar a sample
+//	u   = grad_x Psi                 its gradient in x, the velocity of the flow
+//	L   = E[weight·loss(Psi, u, v)]  the objective (L4, L5 or L7); L5 is 1/2 |u - v|² with v = mu'·x̄ + sigma'·eps
+//	g   = dL/dtheta                  a second derivative of the network, since L contains grad_x Psi
+//	theta, moments, averages         updated with g by Adam (package optim)
+//
+// Without an optimiser the step ends with g. Only with one are elements dropped.
+func potentialStep(c potential.Config, objective string, o *optim.Config, rows int) (*stepGraph, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if err := homotopy.Check(objective, c.Schedule); err != nil {
+		return nil, err
+	}
+	g := newStepGraph()
+	var x, psi *graphop.Node
+	var in homotopy.Inputs
+	err := graphop.Build(func() {
+		var label *graphop.Node
+		in, label = g.potentialInputs(c, rows, o != nil)
+		x = in.At()
+		psi = c.Build(g.net, x, in.Condition, label)
+	})
+	if err != nil {
+		return nil, err
+	}
+	u, err := graphop.Grad(psi, x)
+	if err != nil {
+		return nil, err
+	}
+	if g.terms, err = homotopy.Loss(objective, in, psi, u[0]); err != nil {
+		return nil, err
+	}
+	g.loss = g.terms.Loss
+	return g, g.descend(o)
+}
+
+func newStepGraph() *stepGraph {
+	return &stepGraph{net: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}}
+}
+
+// descend adds the gradient of the loss in the parameters and, with an optimiser, the update.
+func (g *stepGraph) descend(o *optim.Config) (err error) {
+	if g.grads, err = graphop.Grad(g.loss, g.net.Nodes()...); err != nil || o == nil {
+		return err
+	}
+	g.update, err = o.Build(g.loss, g.net.Nodes(), g.grads)
+	return err
+}
+
+// input declares an input of the batch.
+func (g *stepGraph) input(name string, shape ...int) *graphop.Node {
+	n := graphop.Input(g.net.Graph, g.net.Dtype, "batch/"+name, shape...)
+	g.inputs = append(g.inputs, n)
+	return n
+}
+
+func (g *stepGraph) potentialInputs(c potential.Config, rows int, drop bool) (in homotopy.Inputs, label *graphop.Node) {
+	shape := append([]int{rows}, c.Shape...)
+	in.X, in.Noise = g.input("x", shape...), g.input("noise", shape...)
+	in.Condition = g.input("condition", rows, 1)
+	in.Mu, in.Sigma = g.input("mu", rows, 1), g.input("sigma", rows, 1)
+	in.DMu, in.DSigma = g.input("dmu", rows, 1), g.input("dsigma", rows, 1)
+	in.Weight = g.input("weight", rows, 1)
+	if c.Classes > 0 {
+		label = g.input("label", rows, c.Classes)
+	}
+	if drop && c.Drops() {
+		g.net.Key = graphop.Input(g.net.Graph, g.net.Dtype, "batch/key", len(graphop.PhiloxKey(0, 0)))
+	}
+	return in, label
+}
+
+// Potential compiles the training of a potential on batches of o.BatchImages samples.
+func Potential(be backend.Backend, c potential.Config, objective string, o optim.Config) (*Trainer, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	g, err := potentialStep(c, objective, &o, o.BatchImages/o.Micro())
+	if err != nil {
+		return nil, err
+	}
+	return newTrainer(be, checkpoint.Potential, c, o, g, batchSize{o.BatchImages, o.Micro(), c.Dim(), c.Classes})
+}
+
+// Classifier compiles the training of a classifier on batches of o.BatchImages samples. Batches have X and Labels
+// alone.
+func Classifier(be backend.Backend, c feature.Classifier, o optim.Config) (*Trainer, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	g := newStepGraph()
+	rows, dim := o.BatchImages/o.Micro(), 1
+	for _, d := range c.Shape {
+		dim *= d
+	}
+	err := graphop.Build(func() {
+		x := g.input("x", append([]int{rows}, c.Shape...)...)
+		labels := g.input("labels", rows, c.Classes)
+		_, logits := c.Build(g.net, x)
+		g.loss = feature.CrossEntropy(logits, labels)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.descend(&o); err != nil {
+		return nil, err
+	}
+	return newTrainer(be, checkpoint.Classifier, c, o, g, batchSize{o.BatchImages, o.Micro(), dim, c.Classes})
+}

@@ -1,0 +1,162 @@
+// Package training compiles one optimiser step of a network, from the batch to the updated weights, as one graph, and
+// moves its state between the engine and checkpoints. potentialStep shows the whole step of a potential in the paper's
+// terms. The package also monitors training: Guard skips steps with gradient spikes, and Bins and GradientVariance
+// resolve the loss and the noise of its gradient by time.
+//
+// A step's inputs are pure functions of (seed, step) that the caller draws, and its state is the content of a
+// checkpoint. So a run that is killed and resumed computes the same values as one that was not, to the bit on one
+// engine.
+package training
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"vapo/lib/backend"
+	"vapo/lib/graphop"
+	"vapo/lib/layer"
+	"vapo/lib/optim"
+)
+
+// Trainer is a network in training: its compiled step with the state.
+type Trainer struct {
+	Params []layer.Param
+	// Seed determines the dropout masks, together with the number of the micro-batch since the start.
+	Seed uint64
+	// Limit is the gradient norm above which Step skips a step, see Guard; 0: no limit.
+	Limit float64
+	// PerSample holds values of each sample of the last step, in the rows of its batch. It is empty for a classifier.
+	PerSample PerSample
+
+	kind    string          // of the checkpoints: checkpoint.Potential or checkpoint.Classifier
+	config  json.RawMessage // of the network
+	optim   optim.Config
+	size    batchSize
+	exe     backend.Executable
+	in, out []backend.Buffer
+	values  []float64   // of the hyperparameters
+	hyper   [][]float32 // the same as inputs
+	key     []float32   // of the dropout masks: graphop.PhiloxKey; nil without dropout
+	scalars [][]float32 // loss, gradient norm, applied, and for a potential the root mean square of its gradient
+}
+
+// PerSample are values of each of N samples: slices [N] that the next step overwrites.
+type PerSample struct {
+	Losses  []float32 // loss per dimension, before the weight of the sample's time
+	Squares []float32 // mean over dimensions of |grad_x Psi|²
+	Values  []float32 // Psi
+}
+
+// Metrics are the scalars of one step, over all its micro-batches.
+type Metrics struct {
+	Loss      float64
+	GradNorm  float64 // of the parameters' gradient, before clipping
+	Applied   bool    // false if the step was skipped, because of a Spike or NonFinite
+	Spike     bool    // the gradient's norm was above Trainer.Limit
+	NonFinite bool    // the loss or the gradient's norm was not finite
+	FieldRMS  float64 // root mean square of the velocity per unit of the integration variable; 0 for a classifier
+	Rate      float64 // learning rate
+}
+
+// newTrainer compiles a step and makes room for its inputs and outputs.
+func newTrainer(
+	be backend.Backend, kind string, config any, o optim.Config, s *stepGraph, size batchSize,
+) (*Trainer, error) {
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{kind: kind, config: raw, Params: s.net.Params, optim: o, size: size}
+	u := s.update
+	g := backend.Graph{
+		Inputs:  slices.Concat(s.inputs, u.Inputs),
+		State:   u.State,
+		Outputs: []*graphop.Node{u.Loss, u.GradNorm, u.Applied},
+	}
+	timed := s.terms.Loss != nil
+	if timed {
+		g.Outputs = append(g.Outputs, s.terms.FieldRMS)
+	}
+	scalars := len(g.Outputs)
+	if timed {
+		g.Outputs = append(g.Outputs, s.terms.Losses, s.terms.Squares, s.terms.Values)
+		v := func() []float32 { return make([]float32, t.size.n) }
+		t.PerSample = PerSample{v(), v(), v()}
+	}
+	if s.net.Key != nil {
+		g.Inputs = append(g.Inputs, s.net.Key)
+	}
+	if t.exe, err = be.Compile(g); err != nil {
+		return nil, fmt.Errorf("compile a training step: %w", err)
+	}
+	t.in = make([]backend.Buffer, len(s.inputs))
+	t.hyper = room(u.Inputs, &t.in)
+	t.values = make([]float64, 0, len(t.hyper))
+	if s.net.Key != nil {
+		t.key = room([]*graphop.Node{s.net.Key}, &t.in)[0]
+	}
+	t.scalars = room(g.Outputs[:scalars], &t.out)
+	t.out = append(t.out, make([]backend.Buffer, len(g.Outputs)-scalars)...)
+	return t, nil
+}
+
+// room makes a slice for the value of each node and appends them to the buffers of a run.
+func room(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
+	for _, n := range nodes {
+		v := make([]float32, n.Shape().TotalSize())
+		all = append(all, v)
+		*to = append(*to, backend.F32(v))
+	}
+	return all
+}
+
+// NewBatch makes room for the batch of a step.
+func (t *Trainer) NewBatch() *Batch { return newBatch(t.size, len(t.PerSample.Values) > 0) }
+
+// Step takes the step with the given number (0 for the first) on a batch of NewBatch: micro-batch by micro-batch, each
+// with the same weight.
+func (t *Trainer) Step(step int64, b *Batch) (m Metrics, err error) {
+	h := t.optim.Hyper(step)
+	h.Limit = t.Limit
+	micro := t.optim.Micro()
+	var squares float64 // sum over the micro-batches of the mean square of a potential's gradient
+	for k := range micro {
+		h.First, h.Last = k == 0, k == micro-1
+		t.values = t.optim.Values(h, t.values[:0])
+		for i, v := range t.values {
+			t.hyper[i][0] = float32(v)
+		}
+		if t.key != nil {
+			for i, v := range graphop.PhiloxKey(t.Seed, uint64(step)*uint64(micro)+uint64(k)) {
+				t.key[i] = float32(v)
+			}
+		}
+		b.bind(t.in, k)
+		perSample := [...][]float32{t.PerSample.Losses, t.PerSample.Squares, t.PerSample.Values}
+		for i := range t.out[len(t.scalars):] {
+			t.out[len(t.scalars)+i] = backend.F32(part(perSample[i], k, micro))
+		}
+		if err := t.exe.Run(t.in, t.out); err != nil {
+			return m, fmt.Errorf("training step %d: %w", step, err)
+		}
+		if len(t.scalars) > 3 {
+			rms := float64(t.scalars[3][0])
+			squares += float64(rms * rms)
+		}
+	}
+	m.Loss, m.GradNorm, m.Rate = float64(t.scalars[0][0]), float64(t.scalars[1][0]), h.Rate
+	m.FieldRMS = math.Sqrt(squares / float64(micro))
+	m.Applied = t.scalars[2][0] != 0
+	if !m.Applied {
+		m.NonFinite = !finite(m.Loss) || !finite(m.GradNorm)
+		m.Spike = !m.NonFinite
+	}
+	return m, nil
+}
+
+func finite(v float64) bool { return v-v == 0 }
+
+// MemoryBytes is the memory that the compiled step holds.
+func (t *Trainer) MemoryBytes() int64 { return t.exe.MemoryBytes() }

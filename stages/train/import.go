@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"vapo/lib/artifact"
+	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
+	"vapo/lib/layer"
+	"vapo/lib/potential"
+	"vapo/lib/safetensors"
+	"vapo/lib/stage"
+	"vapo/lib/torchfile"
+)
+
+// importCmd makes a checkpoint of weights from another framework.
+type importCmd struct {
+	File        string   `arg:"" help:"Weights of a potential, PyTorch (.pth) or safetensors: a path, ref:name or sha256:…"`
+	Preset      string   `help:"Network by name, as for run; label_emb.weight in the file sets its classes." xor:"network"`
+	Like        string   `help:"Network as in this checkpoint: a path, ref:name or sha256:…" xor:"network"`
+	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as described." enum:"auto,linear,cosine,vapo,vp" default:"auto"`
+	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as described."`
+	Weights     string   `help:"Take the moving averages (ema), the weights as trained (model), or any." enum:"any,ema,model" default:"any"`
+	IgnoreExtra bool     `help:"Ignore tensors that do not belong to the network."`
+	Out         string   `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
+	Ref         string   `help:"Also put the checkpoint into the store, under this name."`
+	Force       bool     `help:"Overwrite an existing file."`
+}
+
+// imported is the JSON line.
+type imported struct {
+	File       string   `json:"file"`
+	Digest     string   `json:"digest"`
+	Ref        string   `json:"ref,omitempty"`
+	Kind       string   `json:"kind"`
+	Parameters int      `json:"parameters"` // values in one set of weights
+	Tensors    int      `json:"tensors"`    // in one set of weights
+	Step       int64    `json:"step"`       // 0 if the file does not say
+	Weights    string   `json:"weights"`    // sets in the file: ema, model or ema+model
+	Ignored    []string `json:"ignored,omitempty"`
+}
+
+// foreignFile is a file of another framework.
+type foreignFile struct {
+	potential.Tensors
+	config string // of a file that train export wrote
+	step   int64
+}
+
+// Run implements the command.
+func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
+	if err := checkFree(cmd.Out, cmd.Force); err != nil {
+		return err
+	}
+	var store *artifact.Store
+	if cmd.Ref != "" {
+		if err := artifact.CheckRef(cmd.Ref); err != nil {
+			return failure.New(failure.Usage, "", "--ref: %w", err)
+		}
+		var err error
+		if store, err = c.Store(ctx); err != nil {
+			return err
+		}
+	}
+	path, err := c.Resolve(ctx, cmd.File)
+	if err != nil {
+		return err
+	}
+	src, err := openForeign(path)
+	if err != nil {
+		return cmd.invalid("weights are a PyTorch file (.pth) or a safetensors file", err)
+	}
+	config, err := cmd.network(ctx, c, src)
+	if err != nil {
+		return err
+	}
+	ck, line, err := cmd.convert(src, config)
+	if err != nil {
+		return err
+	}
+	digest, err := writeFile(cmd.Out, func(w io.Writer) error { return checkpoint.Write(w, ck) })
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	if store != nil {
+		stored, _, err := store.PutFile(ctx, cmd.Out)
+		if err != nil {
+			return err
+		}
+		if stored != digest {
+			return failure.New(failure.Integrity, "run again when nothing writes to the file",
+				"%s changed while it was stored", cmd.Out)
+		}
+		if err := store.SetRef(ctx, cmd.Ref, digest); err != nil {
+			return err
+		}
+	}
+	line.Digest, line.Ref = string(digest), cmd.Ref
+	return printLine(c, line)
+}
+
+// invalid is an error of the file's content.
+func (cmd *importCmd) invalid(hint string, err error) error {
+	return failure.New(failure.Input, hint, "weights %s: %w", cmd.File, err)
+}
+
+// openForeign opens a file by its content.
+func openForeign(path string) (*foreignFile, error) {
+	switch {
+	case torchfile.IsFile(path):
+		f, err := torchfile.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		src := &foreignFile{Tensors: f}
+		if n, ok := f.Number("step"); ok {
+			src.step = max(0, n)
+		} else if v, _, ok, err := f.Tensor("step"); ok && err == nil && len(v) == 1 && v[0] > 0 && v[0] < 1<<40 {
+			src.step = int64(v[0])
+		}
+		return src, nil
+	case safetensors.IsFile(path):
+		f, err := safetensors.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		meta := f.Metadata()
+		n, err := strconv.ParseInt(meta["step"], 10, 64)
+		if err != nil {
+			n = 0 // not written by train export
+		}
+		return &foreignFile{f, meta["config"], max(0, n)}, nil
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	return nil, errors.New("it begins like neither a PyTorch file nor a safetensors file")
+}
+
+// Order passes on the order of a file that has one.
+func (f *foreignFile) Order() []string {
+	if o, ok := f.Tensors.(interface{ Order() []string }); ok {
+		return o.Order()
+	}
+	return nil
+}
+
+// network returns the description of the network that the weights are for.
+func (cmd *importCmd) network(
+	ctx context.Context, c *stage.Console, src *foreignFile,
+) (config potential.Config, err error) {
+	switch {
+	case cmd.Preset != "":
+		if config, err = presetOf(cmd.Preset); err != nil {
+			return config, failure.New(failure.Usage, "", "--%w", err)
+		}
+		config.Schedule, config.PriorStd = "linear", 1
+		if config.Classes, err = potential.ClassesIn(src); err != nil {
+			return config, cmd.invalid("--like says which network it is", err)
+		}
+	case cmd.Like != "":
+		ck, err := readCheckpoint(ctx, c, cmd.Like)
+		if err != nil {
+			return config, fmt.Errorf("--like %s: %w", cmd.Like, err)
+		}
+		if ck.Kind != checkpoint.Potential {
+			return config, failure.New(failure.Input, "give the output checkpoint of train",
+				"--like %s: it holds a %s, expected a %s", cmd.Like, ck.Kind, checkpoint.Potential)
+		}
+		if config, err = potential.ParseConfig(ck.Config); err != nil {
+			return config, fmt.Errorf("--like %s: %w", cmd.Like, err)
+		}
+	case src.config != "":
+		if config, err = potential.ParseConfig(json.RawMessage(src.config)); err != nil {
+			return config, cmd.invalid("--preset or --like say which network it is", err)
+		}
+	default:
+		return config, failure.New(failure.Usage, "add --preset or --like",
+			"weights %s: the file does not say which network they are for", cmd.File)
+	}
+	if cmd.Schedule != "auto" {
+		config.Schedule = cmd.Schedule
+	}
+	if cmd.PriorStd != nil {
+		config.PriorStd = *cmd.PriorStd
+	}
+	return config, failure.Default(failure.Usage, "", config.Check())
+}
+
+// convert makes the checkpoint. If there is only one set of weights, both groups hold it.
+func (cmd *importCmd) convert(src *foreignFile, config potential.Config) (*checkpoint.Checkpoint, *imported, error) {
+	which := cmd.Weights
+	if which == "any" {
+		which = potential.Either
+	}
+	w, err := potential.Import(src, config, which)
+	if err != nil {
+		return nil, nil, cmd.invalid("--preset and --like say which network it is", err)
+	}
+	if len(w.Unknown) > 0 && !cmd.IgnoreExtra {
+		return nil, nil, cmd.invalid("--ignore-extra ignores them", w.UnknownError())
+	}
+	line := &imported{File: cmd.Out, Kind: checkpoint.Potential, Step: src.step, Weights: "ema+model", Ignored: w.Unknown}
+	switch {
+	case w.Trained == nil:
+		w.Trained, line.Weights = w.Average, potential.Average
+	case w.Average == nil:
+		w.Average, line.Weights = w.Trained, potential.Trained
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	params, err := config.Parameters()
+	if err != nil {
+		return nil, nil, err
+	}
+	line.Parameters, line.Tensors = layer.Count(params), len(params)
+	ck := &checkpoint.Checkpoint{Kind: checkpoint.Potential, Config: raw, Step: src.step}
+	for _, p := range params {
+		ck.Tensors = append(ck.Tensors,
+			checkpoint.Named{Name: checkpoint.Param + p.Name, Shape: p.Shape, Data: w.Trained[p.Name]},
+			checkpoint.Named{Name: checkpoint.EMA + p.Name, Shape: p.Shape, Data: w.Average[p.Name]})
+	}
+	return ck, line, nil
+}

@@ -1,0 +1,71 @@
+package data
+
+import (
+	"slices"
+
+	"vapo/lib/dataset"
+	"vapo/lib/homotopy"
+	"vapo/lib/random"
+	"vapo/lib/training"
+)
+
+// Batches draws the batches of a training. A batch is a function of the seed and the step.
+type Batches struct {
+	Source *Source
+	Seed   uint64
+	Flip   bool // mirror images at random
+
+	Labels []int64 // by sample; nil without labels
+	// Dropout is the share of samples whose label is dropped: so one network learns the flow of each class and that of all
+	// (Ho and Salimans, arXiv 2207.12598, algorithm 1).
+	Dropout float64
+
+	// Of a potential: its path with the weights of the times, and their distribution. A classifier has no path.
+	Path  homotopy.Schedule
+	Times homotopy.TimeDistribution
+}
+
+// Fill draws the batch of a step.
+func (d *Batches) Fill(step int64, b *training.Batch) error {
+	from := func(stream string) *random.Source { return random.New(d.Seed, stream, uint64(step)) }
+	n, shape := b.N(), d.Source.Shape()
+	mirrored, dropped := from("train/flip"), from("train/label-drop")
+	clear(b.Labels)
+	for i := range n {
+		s, err := d.Source.samples.At(step*int64(n) + int64(i))
+		if err != nil {
+			return invalid("data", err)
+		}
+		row := b.Row(i)
+		if s.Pixels == nil {
+			copy(b.Sample(row), s.Point)
+		} else {
+			dataset.Normalize(b.Sample(row), s.Pixels)
+			if d.Flip && mirrored.IntN(2) == 1 {
+				mirror(b.Sample(row), shape[len(shape)-1])
+			}
+		}
+		if d.Labels != nil && dropped.Uniform64() >= d.Dropout {
+			b.SetLabel(row, int(d.Labels[s.Index]))
+		}
+	}
+	if d.Path == nil {
+		return nil
+	}
+	// One time in each of n equal strata: all together from the distribution, with less variance than independent draws
+	// (Kingma et al., arXiv 2107.00630, appendix I.1).
+	noise, times := from("train/noise"), from("train/time")
+	for i := range n {
+		row := b.Row(i)
+		noise.Normal(b.SampleNoise(row))
+		b.SetTime(row, d.Path, d.Times.Time(d.Path, (float64(i)+times.Uniform64())/float64(n)))
+	}
+	return nil
+}
+
+// mirror reverses every row of width w.
+func mirror(v []float32, w int) {
+	for ; len(v) >= w; v = v[w:] {
+		slices.Reverse(v[:w])
+	}
+}

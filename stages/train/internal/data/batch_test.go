@@ -1,0 +1,89 @@
+package data
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"vapo/lib/backend/tape"
+	"vapo/lib/dataloader"
+	"vapo/lib/dataset"
+	"vapo/lib/optim"
+	"vapo/lib/potential"
+	"vapo/lib/training"
+)
+
+func TestMirror(t *testing.T) {
+	v := []float32{1, 2, 3, 4, 5, 6}
+	mirror(v, 3)
+	if !slices.Equal(v, []float32{3, 2, 1, 6, 5, 4}) {
+		t.Errorf("mirrored rows: %v", v)
+	}
+}
+
+// Which labels are dropped is a function of seed and step, whatever was drawn before; the share is as configured; and
+// the others are the labels of the samples.
+func TestLabelDropout(t *testing.T) {
+	const n, classes, size = 50, 3, 40
+	labels := make([]int64, n)
+	x := make([]float32, n)
+	for i := range labels {
+		labels[i], x[i] = int64(i%classes), float32(i)
+	}
+	set := &dataset.Points{N: n, D: 1, X: x, Labels: labels}
+	c := potential.Config{
+		Kind: "mlp", Shape: []int{1}, Schedule: "linear", PriorStd: 1, Classes: classes,
+		MLP: &potential.MLP{Width: 2, Depth: 1},
+	}
+	trainer, err := training.Potential(tape.Tape{}, c, "matching", optim.Config{
+		LearningRate: 1, Decay: "constant", Epsilon: 1, BatchImages: size, EMAHalfLifeImages: []float64{0},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := c.Path()
+	if err != nil {
+		t.Fatal(err)
+	}
+	draw := func(seed uint64, dropout float64, step int64) *training.Batch {
+		src := &Source{Set: set, samples: dataloader.NewMemory(set, 1, Limits)}
+		d := &Batches{Source: src, Seed: seed, Labels: labels, Dropout: dropout, Path: path}
+		b := trainer.NewBatch()
+		for _, s := range []int64{99, step} { // the batch before leaves nothing behind
+			if err := d.Fill(s, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b
+	}
+	dropped, total := 0, 0
+	for step := range int64(50) {
+		b := draw(1, 0.3, step)
+		got := b.Labels
+		if !slices.Equal(got, draw(1, 0.3, step).Labels) {
+			t.Fatal("the same step has other labels")
+		}
+		if slices.Equal(got, draw(2, 0.3, step).Labels) || step > 0 && slices.Equal(got, draw(1, 0.3, 0).Labels) {
+			t.Errorf("step %d has the labels of another seed or step", step)
+		}
+		for row := range b.N() {
+			v := got[row*classes : (row+1)*classes]
+			want := []float32{0, 0, 0}
+			want[labels[int(b.Sample(row)[0])]] = 1
+			total++
+			if slices.Equal(v, []float32{0, 0, 0}) {
+				dropped++
+			} else if !slices.Equal(v, want) {
+				t.Fatalf("row %d has the label %v, want %v", row, v, want)
+			}
+		}
+	}
+	if share := float64(dropped) / float64(total); math.Abs(share-0.3) > 0.04 {
+		t.Errorf("%.3f of the labels are dropped, want 0.3", share)
+	}
+	for row := range slices.Chunk(draw(1, 0, 3).Labels, classes) {
+		if !slices.Contains(row, 1) {
+			t.Error("a label is dropped without dropout")
+		}
+	}
+}

@@ -1,0 +1,201 @@
+// Package data opens the training samples and draws the batches of a run. Samples are held in memory or streamed, with
+// the same result: a batch is a function of the seed and the step, and the next one is drawn while the engine computes.
+package data
+
+import (
+	"context"
+	"fmt"
+
+	"vapo/lib/dataloader"
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
+	"vapo/lib/npz"
+	"vapo/lib/potential"
+	"vapo/lib/program"
+	"vapo/lib/stage"
+)
+
+// Options say how the input data is read.
+type Options struct {
+	Seed       uint64 // of the order of the samples
+	Labels     bool   // labels are needed
+	Whole      bool   // all samples are needed in memory
+	CacheBytes int64  // local disk for data that is streamed from the store
+}
+
+// Source is the training samples in their order.
+type Source struct {
+	dataset.Set // with the samples if they are in memory; otherwise only what is known of them as a whole
+	samples     dataloader.Samples
+	stream      *dataloader.Stream // nil if they are in memory
+	input       *stage.Reader      // of the stream
+}
+
+// Limits define the order of the samples, and InMemory is the size in bytes up to which an input is held in memory.
+// Only tests change them.
+var (
+	Limits   = dataloader.Default
+	InMemory = int64(dataloader.Default.WindowBytes)
+)
+
+// Open opens the input data: in memory if it fits into one window, and streamed otherwise.
+func Open(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
+	if o.Whole || job.InputSize("data") <= InMemory {
+		return whole(ctx, job, o)
+	}
+	in, err := job.OpenInput(ctx, "data", o.CacheBytes)
+	if err != nil {
+		return nil, err
+	}
+	if npz.Begins(in) { // compressed, without random access
+		in.Close()
+		return whole(ctx, job, o)
+	}
+	lo := dataloader.Options{Seed: o.Seed, Limits: Limits, CacheBytes: o.CacheBytes, Dir: job.Scratch()}
+	if in.Local {
+		lo.CacheBytes = 0
+	}
+	s, err := dataloader.OpenStream(ctx, in, in.Size, lo)
+	if err != nil {
+		in.Close()
+		return nil, invalid("data", err)
+	}
+	src := &Source{Set: s.Set(), samples: s, stream: s, input: in}
+	if o.Labels {
+		if err := src.readLabels(); err != nil {
+			src.Close()
+			return nil, invalid("data", err)
+		}
+	}
+	job.Log().Info("the data is streamed", "samples", s.Len(), "bytes", in.Size,
+		"window_bytes", s.WindowBytes(), "local", in.Local)
+	return src, nil
+}
+
+func whole(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
+	need, have := job.InputSize("data"), program.MemoryLimit()
+	if have > 0 && need > have {
+		return nil, failure.New(failure.Resources,
+			"prepare fewer samples; only potentials can be trained on data larger than memory, given as a tensor file",
+			"input data is read into memory whole and takes %d MiB, this process may have %d MiB", need>>20, have>>20)
+	}
+	set, err := Read(ctx, job, "data")
+	if err != nil {
+		return nil, err
+	}
+	return &Source{Set: set, samples: dataloader.NewMemory(set, o.Seed, Limits)}, nil
+}
+
+// Read reads an input into memory.
+func Read(ctx context.Context, job *stage.Job, name string) (dataset.Set, error) {
+	path, err := job.Input(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	set, err := dataset.Read(path)
+	if err != nil {
+		return nil, invalid(name, err)
+	}
+	if set.Len() == 0 {
+		return nil, failure.New(failure.Input, "", "input %s has no samples", name)
+	}
+	return set, nil
+}
+
+// invalid adds the name of an input to an error of its content.
+func invalid(name string, err error) error {
+	return failure.Default(failure.Input, "give an output of prep", fmt.Errorf("input %s: %w", name, err))
+}
+
+// Images returns a set of images, which a model needs.
+func Images(set dataset.Set, model string) (*dataset.Images, error) {
+	im, ok := set.(*dataset.Images)
+	if !ok {
+		return nil, failure.New(failure.Input, "use --model mlp for points",
+			"a %s needs images, the data has samples of shape %v", model, set.Shape())
+	}
+	return im, nil
+}
+
+// Len is the number of samples.
+func (s *Source) Len() int { return s.samples.Len() }
+
+// Head returns the first n samples, or all of fewer.
+func (s *Source) Head(n int) (dataset.Set, error) {
+	if s.stream == nil {
+		return s.Set.Head(n), nil
+	}
+	set, err := s.stream.Head(n)
+	if err != nil {
+		return nil, invalid("data", err)
+	}
+	return set, nil
+}
+
+// readLabels adds the labels of all samples to the set of a stream.
+func (s *Source) readLabels() error {
+	labels, err := s.stream.Labels()
+	if err != nil {
+		return err
+	}
+	switch set := s.Set.(type) {
+	case *dataset.Images:
+		c := *set
+		c.N, c.Labels = s.Len(), labels
+		s.Set = &c
+	case *dataset.Points:
+		c := *set
+		c.N, c.Labels = s.Len(), labels
+		s.Set = &c
+	}
+	return nil
+}
+
+// Labels returns the label of each sample and the number of classes: the named ones, or one more than the largest
+// label. user needs them.
+func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
+	var names []string
+	switch set := s.Set.(type) {
+	case *dataset.Images:
+		labels, names = set.Labels, set.Classes
+	case *dataset.Points:
+		labels = set.Labels
+	}
+	if len(labels) != s.Len() {
+		return nil, 0, failure.New(failure.Input, "prepare a labelled data set",
+			"input data: %d samples have %d labels, %s needs one each", s.Len(), len(labels), user)
+	}
+	classes = max(2, len(names))
+	for i, l := range labels {
+		if l < 0 || l >= potential.MaxClasses {
+			return nil, 0, failure.New(failure.Input, "", "input data: sample %d has label %d, expected 0 to %d",
+				i, l, potential.MaxClasses-1)
+		}
+		classes = max(classes, int(l)+1)
+	}
+	if classes > potential.MaxClasses {
+		return nil, 0, failure.New(failure.Input, "", "input data: it names %d classes, expected at most %d",
+			classes, potential.MaxClasses)
+	}
+	return labels, classes, nil
+}
+
+// Record writes to the manifest how the data was streamed.
+func (s *Source) Record(job *stage.Job) {
+	if s.stream == nil {
+		return
+	}
+	st := s.stream.Stats()
+	job.Set("data_blocks_read", st.ReadBlocks)
+	job.Set("data_blocks_cached", st.CacheBlocks)
+	job.Set("data_cache_bytes", st.CacheBytes)
+	job.Set("data_window_bytes", s.stream.WindowBytes())
+}
+
+// Close ends reading. Cached files are in the job's temporary directory and are removed with it.
+func (s *Source) Close() {
+	_ = s.samples.Close()
+	if s.input != nil {
+		_ = s.input.Close()
+	}
+}

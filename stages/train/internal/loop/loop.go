@@ -1,0 +1,209 @@
+// Package loop is the training loop: it takes the remaining steps of a run, keeps resumable checkpoints,
+// and writes the outputs.
+package loop
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"vapo/lib/failure"
+	"vapo/lib/layer"
+	"vapo/lib/stage"
+	"vapo/lib/training"
+	"vapo/stages/train/internal/data"
+	"vapo/stages/train/internal/watch"
+)
+
+// Loop is a training to be run once.
+type Loop struct {
+	Job     *stage.Job
+	Trainer *training.Trainer
+	Batches *data.Batches
+	Options Options
+
+	// Of a potential; each may be nil.
+	Snapshots *watch.Snapshots
+	Variance  *watch.Variance
+	Field     *watch.Field
+
+	// Finish, if not nil, records further results after the last step.
+	Finish func() error
+
+	h *watch.History
+}
+
+// Options are the parameters of the loop, in steps unless they say otherwise.
+type Options struct {
+	Steps           int64
+	Batch           int // samples a step
+	Seed            uint64
+	Warmup          int64
+	SpikeFactor     float64 // see training.Guard
+	LogEvery        int64
+	CheckpointEvery int64
+}
+
+// loggedSpikes is how many skipped steps are logged one by one; of further ones every loggedSpikes-th is.
+const loggedSpikes = 10
+
+// Run trains from where this run, or a shorter one of its series, stopped.
+func (l *Loop) Run(ctx context.Context) error {
+	l.Job.Set("parameters", layer.Count(l.Trainer.Params))
+	l.Job.Set("memory_bytes", l.Trainer.MemoryBytes())
+	first, err := l.start(ctx)
+	if err != nil {
+		return err
+	}
+	steps := l.Options.Steps
+	progress := l.Job.Progress(steps, "steps")
+	progress.Set(first)
+	began := time.Now()
+	batches := data.NewPrefetcher(l.Batches.Fill, l.Trainer, steps)
+	defer batches.Close()
+	for step := first; step < steps; step++ {
+		if ctx.Err() != nil {
+			return l.interrupted(ctx, step)
+		}
+		spent, err := l.Snapshots.At(ctx, step, l.h)
+		if err != nil {
+			return l.stopped(ctx, step, err)
+		}
+		began = began.Add(spent)
+		start := time.Now()
+		b, err := batches.Take(step)
+		if err != nil {
+			return l.stopped(ctx, step, err)
+		}
+		m, err := l.step(step, b)
+		if err != nil {
+			return err
+		}
+		l.h.Seconds += time.Since(start).Seconds()
+		if err := l.observe(ctx, step, m); err != nil {
+			return err
+		}
+		done := step + 1
+		if done%10 == 0 || done == steps {
+			rate := float64((done-first)*int64(l.Options.Batch)) / time.Since(began).Seconds()
+			progress.Set(done, "loss", watch.Round(m.Loss, 4), "samples_per_s", watch.Round(rate, 3))
+		}
+		if done%l.Options.CheckpointEvery == 0 && done < steps {
+			if err := l.save(ctx, done); err != nil {
+				return err
+			}
+		}
+	}
+	progress.Done()
+	return l.finish(ctx)
+}
+
+// step takes one step and counts its samples by time.
+func (l *Loop) step(step int64, b *training.Batch) (training.Metrics, error) {
+	l.Trainer.Limit = 0
+	if step >= l.Options.Warmup { // before, gradients grow as the network learns
+		l.Trainer.Limit = l.h.Guard.Limit()
+	}
+	m, err := l.Trainer.Step(step, b)
+	if err == nil && len(b.Fraction) > 0 { // a classifier has no times
+		err = l.h.Interval.Bins.Add(b.Fraction, l.Trainer.PerSample)
+	}
+	return m, err
+}
+
+// observe ends a run that diverged, and measures and logs what is due after a step.
+func (l *Loop) observe(ctx context.Context, step int64, m training.Metrics) error {
+	if m.NonFinite {
+		return l.diverged(ctx, step, failure.New(failure.Numeric, "lower --learning-rate or --clip-norm",
+			"loss %v, gradient norm %v", m.Loss, m.GradNorm))
+	}
+	spikes := l.h.Guard.Spikes
+	if m.Spike && (spikes < loggedSpikes || spikes%loggedSpikes == 0) {
+		l.Job.Log().Warn("skipped a step because of a gradient spike", "step", step,
+			"grad_norm", watch.Round(m.GradNorm, 4), "limit", watch.Round(l.Trainer.Limit, 4))
+	}
+	if err := l.h.Guard.Observe(m); err != nil {
+		return l.diverged(ctx, step, err)
+	}
+	l.h.Interval.Add(m)
+	done := step + 1
+	fieldError, err := l.Field.At(l.Trainer, done, l.h)
+	if err != nil {
+		return err
+	}
+	variance, err := l.Variance.At(l.Trainer, done, l.h)
+	if err != nil {
+		return err
+	}
+	if done%l.Options.LogEvery == 0 || fieldError != nil || variance != nil {
+		return l.h.Log(done, fieldError, variance)
+	}
+	return nil
+}
+
+// results records in the manifest how the training went.
+func (l *Loop) results() error {
+	job, h := l.Job, l.h
+	if h.From > 0 {
+		job.Set("went_on_from_step", h.From)
+	}
+	job.Set("train_seconds", watch.Round(h.Seconds, 4))
+	if taken := l.Options.Steps - h.From; taken > 0 {
+		job.Set("samples_per_second", watch.Round(float64(taken)*float64(l.Options.Batch)/h.Seconds, 4))
+	}
+	if h.Guard.Spikes > 0 {
+		job.Set("steps_skipped", h.Guard.Spikes)
+		job.Warn("%d of %d steps were skipped because their gradient norm exceeded %v times the median",
+			h.Guard.Spikes, l.Options.Steps, l.Options.SpikeFactor)
+	}
+	if len(h.Timeline) > 0 {
+		job.Set("timeline", h.Timeline)
+	}
+	if h.Variance != nil {
+		job.Set("gradient_variance", h.Variance)
+	}
+	for _, raw := range slices.Backward(h.Lines) {
+		var line watch.Line
+		if json.Unmarshal(raw, &line) == nil && line.Loss != nil { // other lines hold a score
+			job.Set("final_loss", *line.Loss)
+			break
+		}
+	}
+	if l.Finish != nil {
+		return l.Finish()
+	}
+	return nil
+}
+
+// stopped ends a run that failed, or was interrupted, after step steps.
+func (l *Loop) stopped(ctx context.Context, step int64, err error) error {
+	if ctx.Err() != nil {
+		return l.interrupted(ctx, step)
+	}
+	return err
+}
+
+// saveTime bounds the writing of a last checkpoint after a signal.
+const saveTime = 60 * time.Second
+
+func (l *Loop) interrupted(ctx context.Context, step int64) error {
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	if err := l.save(saving, step); err != nil {
+		return err
+	}
+	l.Job.Log().Info("stopped, a resumable checkpoint is kept", "step", step)
+	return context.Cause(ctx)
+}
+
+// diverged ends a run whose next state would not be finite, or that skips every step. The step graph has kept the
+// state.
+func (l *Loop) diverged(ctx context.Context, step int64, reason error) error {
+	if err := l.save(ctx, step); err != nil {
+		l.Job.Log().Error("the last good state could not be saved", "reason", err)
+	}
+	hint := failure.HintOf(reason) + "; the last good state is kept as the run's resumable checkpoint"
+	return failure.New(failure.Numeric, hint,
+		"training diverged at step %d: %w; the state after %d steps is kept", step, reason, step)
+}

@@ -1,0 +1,237 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"vapo/lib/artifact"
+	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
+	"vapo/lib/training"
+	"vapo/stages/train/internal/watch"
+)
+
+const (
+	liveState    = "state"   // name of the resumable checkpoint
+	extraHistory = "history" // name of the history in it
+)
+
+// ending is what a longer run of the series needs from a shorter one. It is an output of its own because the checkpoint
+// depends on the training alone: other intervals of logging or snapshots must not change the checkpoint's digest.
+type ending struct {
+	Series string `json:"series"` // see stage.Job
+	Step   int64  `json:"step"`
+	Lines  int    `json:"lines"` // lines of the metrics output that the longer run has too
+	// Digests of the output checkpoint and of those lines, so that outputs of different runs are not mixed.
+	Checkpoint string `json:"checkpoint"`
+	Metrics    string `json:"metrics"`
+	watch.State
+}
+
+// mixed is the hint for outputs of different runs.
+const mixed = "give the outputs checkpoint, metrics and end of one run"
+
+// start sets state and history to where this run was stopped, or to where a shorter run of its series ended, or to the
+// start. It returns the next step.
+func (l *Loop) start(ctx context.Context) (int64, error) {
+	path, ok, err := l.Job.Live().Load(ctx, liveState)
+	if err != nil {
+		return 0, err
+	}
+	if ok {
+		step, err := l.restore(path)
+		if err == nil {
+			l.Job.Log().Info("resuming", "step", step)
+			return step, nil
+		}
+		l.Job.Log().Warn("the resumable checkpoint cannot be used, starting over", "reason", err)
+	}
+	if path, ok, err = l.Job.Earlier(ctx, "checkpoint"); err != nil {
+		return 0, err
+	}
+	if ok {
+		step, err := l.extend(ctx, path)
+		if err != nil {
+			return 0, fmt.Errorf("--earlier checkpoint: %w", err)
+		}
+		l.Job.Log().Info("continuing a shorter run", "step", step)
+		return step, nil
+	}
+	for _, output := range []string{"metrics", "end"} {
+		_, ok, err := l.Job.Earlier(ctx, output)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			return 0, failure.New(failure.Usage, mixed,
+				"--earlier %s is given without the output checkpoint of the same run", output)
+		}
+	}
+	guard, err := training.NewGuard(l.Options.SpikeFactor)
+	if err != nil {
+		return 0, err
+	}
+	l.h = &watch.History{State: watch.State{Guard: *guard}}
+	return 0, l.Trainer.Initialise(l.Options.Seed)
+}
+
+// restore continues this run.
+func (l *Loop) restore(path string) (int64, error) {
+	c, err := checkpoint.Read(path)
+	if err != nil {
+		return 0, err
+	}
+	h := &watch.History{}
+	if err := json.Unmarshal(c.Extra[extraHistory], h); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(h.Guard.Check(), l.Trainer.Restore(c)); err != nil {
+		return 0, err
+	}
+	l.h = h
+	return c.Step, nil
+}
+
+// extend continues a shorter run of the series.
+func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
+	c, err := checkpoint.Read(path)
+	if err != nil {
+		return 0, failure.New(failure.Input, "give the output checkpoint of a shorter run", "%w", err)
+	}
+	raw, err := l.earlier(ctx, "end")
+	if err != nil {
+		return 0, err
+	}
+	digest, _, err := artifact.FileDigest(path)
+	if err != nil {
+		return 0, err
+	}
+	var end ending
+	same := json.Unmarshal(raw, &end) == nil && end.Step == c.Step && end.Checkpoint == digest.Hex()
+	if !same || end.Guard.Check() != nil {
+		return 0, failure.New(failure.Input, mixed, "the end that was given is not that of this checkpoint's run")
+	}
+	if end.Series != l.Job.Series() {
+		return 0, failure.New(failure.Input,
+			"only --steps may differ, and with --decay=cosine --horizon must be given and the same",
+			"it is of another series: its run differs in more than its length")
+	}
+	if c.Step > l.Options.Steps {
+		return 0, failure.New(failure.Input, "raise --steps",
+			"the checkpoint is of step %d, after the %d steps of this run", c.Step, l.Options.Steps)
+	}
+	lines, err := l.earlierLines(ctx, &end)
+	if err != nil {
+		return 0, err
+	}
+	if err := l.Trainer.Restore(c); err != nil {
+		return 0, failure.New(failure.Input, "", "%w", err)
+	}
+	l.h = &watch.History{Lines: lines, From: c.Step, State: end.State}
+	return c.Step, nil
+}
+
+// earlier reads an output of the shorter run.
+func (l *Loop) earlier(ctx context.Context, output string) ([]byte, error) {
+	path, ok, err := l.Job.Earlier(ctx, output)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, failure.New(failure.Usage, "give --earlier "+output+"=REF too",
+			"the output %s of the checkpoint's run is missing", output)
+	}
+	return os.ReadFile(path)
+}
+
+// earlierLines reads the shorter run's metrics up to the lines that its end added.
+func (l *Loop) earlierLines(ctx context.Context, end *ending) ([]json.RawMessage, error) {
+	raw, err := l.earlier(ctx, "metrics")
+	if err != nil {
+		return nil, err
+	}
+	var lines []json.RawMessage
+	for line := range bytes.Lines(raw) {
+		lines = append(lines, json.RawMessage(bytes.TrimSuffix(line, []byte("\n"))))
+	}
+	if end.Lines < 0 || end.Lines > len(lines) {
+		return nil, failure.New(failure.Input, mixed,
+			"the metrics have %d lines, expected the %d that the end of that run names", len(lines), end.Lines)
+	}
+	if lines = lines[:end.Lines]; linesHex(lines) != end.Metrics {
+		return nil, failure.New(failure.Input, mixed, "the metrics that were given are not those of this checkpoint's run")
+	}
+	return lines, nil
+}
+
+// save writes the resumable checkpoint after step steps.
+func (l *Loop) save(ctx context.Context, step int64) error {
+	c, err := l.Trainer.Checkpoint(step)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(l.h)
+	if err != nil {
+		return err
+	}
+	c.Extra = map[string]json.RawMessage{extraHistory: raw}
+	return l.Job.Live().Save(ctx, liveState, func(w io.Writer) error { return checkpoint.Write(w, c) })
+}
+
+// finish writes the outputs and results.
+func (l *Loop) finish(ctx context.Context) error {
+	steps := l.Options.Steps
+	if _, err := l.Snapshots.At(ctx, steps, l.h); err != nil {
+		return l.stopped(ctx, steps, err)
+	}
+	// The ending excludes what follows, which happens only because this step is the last.
+	end := ending{
+		Series: l.Job.Series(), Step: steps, Lines: len(l.h.Lines), Metrics: linesHex(l.h.Lines), State: l.h.State,
+	}
+	if v := l.h.Interval; v.Count+v.Skipped > 0 {
+		if err := l.h.Log(steps, nil, nil); err != nil {
+			return err
+		}
+	}
+	if err := l.Snapshots.Last(ctx, steps, l.h); err != nil {
+		return l.stopped(ctx, steps, err)
+	}
+	c, err := l.Trainer.Checkpoint(steps)
+	if err != nil {
+		return err
+	}
+	if name, bad := c.NonFinite(); bad {
+		return failure.New(failure.Numeric, "lower --learning-rate",
+			"tensor %s of the final checkpoint is not finite", name)
+	}
+	sum := sha256.New()
+	output := func(name string, write func(io.Writer) error) {
+		if err == nil {
+			err = l.Job.Output(ctx, name, write)
+		}
+	}
+	output("checkpoint", func(w io.Writer) error { return checkpoint.Write(io.MultiWriter(w, sum), c) })
+	end.Checkpoint = artifact.SumDigest(sum.Sum(nil)).Hex()
+	output("end", func(w io.Writer) error { return json.NewEncoder(w).Encode(end) })
+	output("metrics", func(w io.Writer) error { return watch.WriteLines(w, l.h.Lines) })
+	if err != nil {
+		return err
+	}
+	if err := l.Snapshots.Finish(ctx, l.h); err != nil {
+		return err
+	}
+	return l.results()
+}
+
+// linesHex is the SHA-256 of lines in hexadecimal digits.
+func linesHex(lines []json.RawMessage) string {
+	sum := sha256.New()
+	_ = watch.WriteLines(sum, lines) // a hash accepts everything
+	return artifact.SumDigest(sum.Sum(nil)).Hex()
+}

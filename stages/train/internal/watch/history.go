@@ -1,0 +1,124 @@
+// Package watch observes a network in training: metrics lines, and of a potential samples and their scores, the
+// variance of its gradient and the error of its field. Watching changes nothing of the training, and what it records
+// depends on the steps alone, so a run that was stopped and resumed, or that continues a shorter one, ends in the same
+// bytes.
+package watch
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+
+	"vapo/lib/portable"
+	"vapo/lib/training"
+)
+
+// History is what a resumed run needs besides the network's state. It is kept inside the resumable checkpoint, so that
+// the two cannot disagree.
+type History struct {
+	Lines    []json.RawMessage `json:"lines"`    // of the metrics output so far
+	Timeline []Mark            `json:"timeline"` // field errors with the training time until then
+	From     int64             `json:"from"`     // step at which the run began: 0, or the end of a shorter one
+	Seconds  float64           `json:"seconds"`  // spent in training steps since then, over all attempts
+
+	SnapshotSeconds float64 `json:"look_seconds,omitempty"` // spent on snapshots since then, over all attempts
+	State
+}
+
+// State is the part of the history that later steps depend on: those of the next attempt at this run, or of a longer
+// run of its series.
+type State struct {
+	Interval  Interval       `json:"window"`
+	Guard     training.Guard `json:"guard"`
+	Variance  *Measurement   `json:"variance,omitempty"` // the last one
+	Snapshots SnapshotLog    `json:"looks"`
+}
+
+// Mark is one point of the error-over-time curve. Times go into the manifest only: outputs are the same bytes whether
+// or not a run was interrupted.
+type Mark struct {
+	Step       int64              `json:"step"`
+	Seconds    float64            `json:"seconds"`
+	FieldError map[string]float64 `json:"field_error"`
+}
+
+// Interval sums up the metrics since the last line.
+type Interval struct {
+	Count    int64         `json:"count"` // applied steps
+	Skipped  int64         `json:"skipped"`
+	Loss     float64       `json:"loss"`
+	GradNorm float64       `json:"grad_norm"`
+	FieldRMS float64       `json:"field_rms"`
+	Rate     float64       `json:"rate"` // of the last step
+	Bins     training.Bins `json:"bins"`
+}
+
+// Add adds the metrics of a step.
+func (v *Interval) Add(m training.Metrics) {
+	v.Rate = m.Rate
+	if !m.Applied {
+		v.Skipped++
+		return
+	}
+	v.Count++
+	v.Loss += m.Loss
+	v.GradNorm += m.GradNorm
+	v.FieldRMS += m.FieldRMS
+}
+
+// Line is one line of the metrics output: means over the steps since the line before.
+type Line struct {
+	Step       int64                  `json:"step"`
+	Loss       *float64               `json:"loss,omitempty"` // absent, like the next two, if no step was applied
+	GradNorm   float64                `json:"grad_norm,omitempty"`
+	FieldRMS   float64                `json:"field_rms,omitempty"`
+	Rate       float64                `json:"learning_rate"`
+	Skipped    int64                  `json:"skipped,omitempty"`
+	FieldError map[string]float64     `json:"field_error,omitempty"`
+	Bins       []training.BinSummary  `json:"bins,omitempty"` // a potential's, by time
+	Variance   []training.BinVariance `json:"gradient_variance,omitempty"`
+}
+
+// Log writes a line and starts a new interval.
+func (h *History) Log(step int64, fieldError map[string]float64, variance []training.BinVariance) error {
+	v := &h.Interval
+	l := Line{Step: step, Rate: v.Rate, Skipped: v.Skipped, FieldError: fieldError, Variance: variance}
+	if n := float64(v.Count); n > 0 {
+		loss := Round(v.Loss/n, 6)
+		l.Loss, l.GradNorm, l.FieldRMS = &loss, Round(v.GradNorm/n, 6), Round(v.FieldRMS/n, 6)
+	}
+	if v.Bins != (training.Bins{}) {
+		l.Bins = v.Bins.Summary()
+		for i := range l.Bins {
+			b := &l.Bins[i]
+			b.Loss, b.GradRMS, b.Spread = Round(b.Loss, 5), Round(b.GradRMS, 5), Round(b.Spread, 5)
+		}
+	}
+	raw, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("metrics at step %d: %w", step, err)
+	}
+	h.Lines = append(h.Lines, raw)
+	h.Interval = Interval{}
+	return nil
+}
+
+// WriteLines writes the metrics output.
+func WriteLines(w io.Writer, lines []json.RawMessage) error {
+	for _, l := range lines {
+		if _, err := fmt.Fprintf(w, "%s\n", l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Round rounds to a number of significant digits.
+func Round(v float64, digits int) float64 {
+	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
+		return v
+	}
+	scale := portable.Pow(10, float64(digits)-math.Ceil(portable.Log10(math.Abs(v))))
+	return math.Round(v*scale) / scale
+}

@@ -1,0 +1,277 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"vapo/lib/backend"
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
+	"vapo/lib/feature"
+	"vapo/lib/metrics"
+	"vapo/lib/potential"
+	"vapo/lib/sampling"
+	"vapo/lib/scoring"
+	"vapo/lib/stage"
+	"vapo/lib/training"
+	"vapo/stages/train/internal/data"
+)
+
+// SnapshotParams are the parameters of snapshots.
+type SnapshotParams struct {
+	SampleEvery    int `help:"Steps between snapshots: samples from the same noises and, for points or with features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
+	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1" effect:"none"`
+	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
+	ScoreReference int `help:"Training samples (the first) that a score compares with." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreTap       int `help:"Inception as features: channels of the layer, see eval." default:"2048" effect:"none"`
+}
+
+const (
+	shownImages = 12  // of a snapshot
+	shownPoints = 500 // of a snapshot
+	// snapshotSeed is the seed of the noises, the default of sample.
+	snapshotSeed = 0
+)
+
+// ScoreLine is a line of the metrics output.
+type ScoreLine struct {
+	Step  int64   `json:"step"`
+	Score float64 `json:"score"`
+	N     int     `json:"score_n"`
+}
+
+// Snapshots draws and scores samples of a potential in training. A nil one does nothing.
+type Snapshots struct {
+	p       SnapshotParams
+	trainer *training.Trainer
+	job     *stage.Job
+	src     *data.Source
+	sampler *sampling.Sampler
+	shown   int // samples of the picture
+	scored  int // samples of a score; 0: not scored
+	refs    int // samples of the reference
+
+	// The reference, nil until the first score: points themselves, or the moments of images in the features of a network.
+	points    *dataset.Points
+	network   *scoring.Network // nil without the input features
+	reference *metrics.Moments
+}
+
+// NewSnapshots compiles the sampling and opens the feature network. It returns nil if no snapshots were asked for.
+func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p SnapshotParams,
+	t *training.Trainer, config potential.Config, src *data.Source) (*Snapshots, error) {
+	if p.SampleEvery == 0 {
+		if job.HasInput("features") {
+			job.Warn("the input features has no effect without --sample-every")
+		}
+		return nil, nil
+	}
+	initial, err := config.Initial(t.Seed)
+	if err != nil {
+		return nil, err
+	}
+	field, err := potential.NewField(be, config, initial, sampling.Block(config))
+	if err != nil {
+		return nil, err
+	}
+	e := &Snapshots{p: p, trainer: t, job: job, src: src, shown: shownImages, refs: min(p.ScoreReference, src.Len())}
+	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: p.SampleSteps}
+	if config.Classes > 0 { // as sample does with --class each
+		e.sampler.Label = func(sample int) int { return sample % config.Classes }
+	}
+	points := len(config.Shape) == 1
+	if points {
+		e.shown = shownPoints
+		e.record("sliced 2-Wasserstein distance")
+	}
+	if !job.HasInput("features") {
+		return e, nil
+	}
+	if points {
+		return nil, failure.New(failure.Input, "leave out the input features",
+			"points are compared as they are, without a feature network")
+	}
+	if err := e.openNetwork(ctx, be); err != nil {
+		return nil, err
+	}
+	e.record(e.network.Metric())
+	job.Set("score_features", e.network.Network.Name()+" "+e.network.Weights)
+	return e, nil
+}
+
+// openNetwork opens the feature network, and checks now that it fits the data instead of at the first snapshot.
+func (e *Snapshots) openNetwork(ctx context.Context, be backend.Backend) error {
+	path, err := e.job.Input(ctx, "features")
+	if err != nil {
+		return err
+	}
+	// The defaults of eval, so that each finds the other's cached features.
+	o := feature.Options{Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: e.p.ScoreTap == 2048}
+	if e.network, err = scoring.Open(be, path, e.job.Digest("features"), o, true); err != nil {
+		return err
+	}
+	first, err := e.src.Head(1)
+	if err != nil {
+		return err
+	}
+	images, err := data.Images(first, e.sampler.Field.Config.Kind)
+	if err != nil {
+		return err
+	}
+	return e.network.Fits(ctx, feature.Of(images), "input data")
+}
+
+// record writes to the manifest what the scores are.
+func (e *Snapshots) record(metric string) {
+	e.scored = e.p.ScoreN
+	e.job.Set("score_metric", metric)
+	e.job.Set("score_n", []int{e.p.ScoreN, e.refs})
+}
+
+// At takes a snapshot of the state after step steps if one is due and not done yet. It adds a function of the state to
+// the history, whether a run was stopped before, during or after it. It returns the time it took.
+func (e *Snapshots) At(ctx context.Context, step int64, h *History) (time.Duration, error) {
+	if e == nil || step == 0 || step <= h.Snapshots.Done || step%int64(e.p.SampleEvery) != 0 {
+		return 0, nil
+	}
+	return e.take(ctx, step, h)
+}
+
+// Last takes a snapshot of the final state if none was due.
+func (e *Snapshots) Last(ctx context.Context, step int64, h *History) error {
+	if e == nil || step <= h.Snapshots.Done {
+		return nil
+	}
+	_, err := e.take(ctx, step, h)
+	return err
+}
+
+// take changes the history as a whole or not at all.
+func (e *Snapshots) take(ctx context.Context, step int64, h *History) (took time.Duration, err error) {
+	start := time.Now()
+	weights, err := e.trainer.Averages(0)
+	if err != nil {
+		return 0, err
+	}
+	if err := e.sampler.Field.Load(weights); err != nil {
+		return 0, err
+	}
+	config := e.sampler.Field.Config
+	n := max(e.shown, e.scored)
+	x := make([]float32, n*config.Dim())
+	next, lines := h.Snapshots, h.Lines
+	next.Done = step
+	fields := []any{"step", step}
+	var failed *sampling.Error
+	_, err = e.sampler.Draw(ctx, snapshotSeed, 0, n, x, nil)
+	switch {
+	case errors.As(err, &failed): // possible early in training
+		next.warn(fmt.Sprintf("after %d steps: %v", step, failed))
+		e.job.Log().Warn("samples", "step", step, "reason", failed)
+	case err != nil:
+		return 0, fmt.Errorf("samples after %d steps: %w", step, err)
+	default:
+		first := func(n int) dataset.Set { return sampling.Set(config, x[:n*config.Dim()], n) }
+		s := Snapshot{Step: step}
+		switch set := first(e.shown).(type) {
+		case *dataset.Images:
+			s.Pixels = set.Pixels
+		case *dataset.Points:
+			s.Points = set.X
+		}
+		next.add(s, int64(e.p.SampleEvery))
+		if e.scored > 0 {
+			score, err := e.score(ctx, first(e.scored), &next)
+			if err != nil {
+				return 0, fmt.Errorf("score after %d steps: %w", step, err)
+			}
+			raw, err := json.Marshal(ScoreLine{step, score, e.scored})
+			if err != nil {
+				return 0, fmt.Errorf("score after %d steps: %w", step, err)
+			}
+			lines = append(lines, raw)
+			fields = append(fields, "score", Round(score, 5), "score_n", e.scored)
+		}
+	}
+	took = time.Since(start)
+	h.Lines, h.Snapshots = lines, next
+	h.SnapshotSeconds += took.Seconds()
+	if failed == nil {
+		e.job.Log().Info("samples", append(fields, "seconds", Round(took.Seconds(), 3))...)
+	}
+	return took, nil
+}
+
+// score is the distance of samples from the first training samples: of images the Fréchet distance in the features of a
+// network, as eval computes it, and of points the sliced 2-Wasserstein distance.
+func (e *Snapshots) score(ctx context.Context, samples dataset.Set, log *SnapshotLog) (value float64, err error) {
+	if e.points == nil && e.reference == nil {
+		if err := e.readReference(ctx); err != nil {
+			return 0, err
+		}
+	}
+	switch s := samples.(type) {
+	case *dataset.Points:
+		value, err = metrics.SlicedW2(s.X, e.points.X, s.D, scoring.Projections, snapshotSeed)
+	case *dataset.Images:
+		var m *metrics.Moments
+		if m, err = e.network.Moments(ctx, feature.Of(s), "samples"); err != nil {
+			return 0, err
+		}
+		var f metrics.Frechet
+		f, err = metrics.FrechetDistance(m, e.reference)
+		value = f.Value
+		for _, w := range f.Warnings {
+			log.warn(w)
+		}
+	}
+	if err != nil {
+		return 0, failure.New(failure.Numeric, "", "%w", err)
+	}
+	log.Score = &value
+	return value, nil
+}
+
+// readReference reads the first training samples and, of images, computes the moments.
+func (e *Snapshots) readReference(ctx context.Context) error {
+	set, err := e.src.Head(e.refs)
+	if err != nil {
+		return err
+	}
+	images, ok := set.(*dataset.Images)
+	if !ok {
+		e.points, _ = set.(*dataset.Points)
+		return nil
+	}
+	network := *e.network
+	if scoring.Inception(network.Network) { // expensive enough to cache
+		if network.Keep, err = e.job.Parts(ctx); err != nil {
+			return err
+		}
+	}
+	e.reference, err = network.Moments(ctx, feature.Of(images), "input data")
+	return err
+}
+
+// Finish writes the picture and the results.
+func (e *Snapshots) Finish(ctx context.Context, h *History) error {
+	if e == nil {
+		return nil
+	}
+	e.job.Set("evaluate_seconds", Round(h.SnapshotSeconds, 4))
+	if h.Snapshots.Score != nil {
+		e.job.Set("final_score", *h.Snapshots.Score)
+	}
+	for _, w := range h.Snapshots.Warnings {
+		e.job.Warn("%s", w)
+	}
+	rows := h.Snapshots.rows()
+	if len(rows) == 0 {
+		return nil
+	}
+	return e.job.Output(ctx, "progress", func(w io.Writer) error { return picture(w, e.sampler.Field.Config, rows) })
+}

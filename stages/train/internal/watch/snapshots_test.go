@@ -1,0 +1,34 @@
+package watch
+
+import "testing"
+
+// Of many snapshots the picture shows some, evenly spaced and with the last; which ones are kept does not depend on the
+// length of the training.
+func TestShownSnapshots(t *testing.T) {
+	for _, c := range [][2]int64{{100, 1}, {100, 3}, {1000, 7}, {40, 1}, {41, 1}, {7, 10}, {10, 10}, {123457, 1000}} {
+		steps, every := c[0], c[1]
+		var l SnapshotLog
+		count := int64(0)
+		for step := int64(1); step <= steps; step++ {
+			if step%every == 0 || step == steps {
+				count++
+				before := l.Shown
+				l.add(Snapshot{Step: step}, every)
+				if len(before) > 0 && before[0].Step == 0 {
+					t.Fatal("what was kept before has changed")
+				}
+			}
+		}
+		rows := l.rows()
+		if n := int64(len(rows)); n == 0 || n > shownSnapshots+1 || rows[n-1].Step != steps ||
+			n < min(count, shownSnapshots/2) || count <= shownSnapshots && n != count {
+			t.Errorf("%v: of %d snapshots %v are shown", c, count, rows)
+		}
+		for i := 1; i < len(rows)-1; i++ {
+			if rows[i].Step-rows[i-1].Step != every*l.Stride {
+				t.Errorf("%v: neighbours are of steps %d and %d, others have a distance of %d", c, rows[i-1].Step, rows[i].Step,
+					every*l.Stride)
+			}
+		}
+	}
+}

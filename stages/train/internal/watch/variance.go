@@ -1,0 +1,94 @@
+package watch
+
+import (
+	"vapo/lib/backend"
+	"vapo/lib/dataset"
+	"vapo/lib/potential"
+	"vapo/lib/random"
+	"vapo/lib/training"
+	"vapo/stages/train/internal/data"
+)
+
+// Measurement is the variance of the gradient from batch to batch, in bins of time, after so many steps.
+type Measurement struct {
+	Step int64                  `json:"step"`
+	Bins []training.BinVariance `json:"bins"`
+}
+
+// varianceSamples is how many training samples, the first ones, its batches are drawn from.
+const varianceSamples = 10000
+
+// Variance measures the variance of the gradient on batches of its own, of the size of a micro-batch. A nil one does
+// nothing.
+type Variance struct {
+	v       *training.GradientVariance
+	every   int64
+	batches int // per bin
+	draws   *data.Batches
+	samples dataset.Set
+}
+
+// NewVariance compiles the gradient, to be measured every so many steps on batches of n samples; it returns nil if
+// every is 0.
+func NewVariance(be backend.Backend, c potential.Config, objective string, n, every, batches int,
+	draws *data.Batches) (*Variance, error) {
+	if every == 0 {
+		return nil, nil
+	}
+	first, err := draws.Source.Head(varianceSamples)
+	if err != nil {
+		return nil, err
+	}
+	v, err := training.NewGradientVariance(be, c, objective, n)
+	if err != nil {
+		return nil, err
+	}
+	return &Variance{v: v, every: int64(every), batches: batches, draws: draws, samples: first}, nil
+}
+
+// At measures at the weights after step steps, if a measurement is due. Its batches are functions of the seed and the
+// step.
+func (v *Variance) At(t *training.Trainer, step int64, h *History) ([]training.BinVariance, error) {
+	if v == nil || step%v.every != 0 {
+		return nil, nil
+	}
+	weights, err := t.Weights()
+	if err != nil {
+		return nil, err
+	}
+	out, err := v.v.Measure(weights, training.BinCount, v.batches, func(bin, k int, b *training.Batch) error {
+		index := (uint64(step)*training.BinCount+uint64(bin))*uint64(v.batches) + uint64(k)
+		v.fill(b, random.New(v.draws.Seed, "train/variance", index), bin)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].Variance, out[i].MeanSquare = Round(out[i].Variance, 5), Round(out[i].MeanSquare, 5)
+	}
+	h.Variance = &Measurement{Step: step, Bins: out}
+	return out, nil
+}
+
+// fill draws a batch whose times are in a bin.
+func (v *Variance) fill(b *training.Batch, from *random.Source, bin int) {
+	clear(b.Labels)
+	for row := range b.N() {
+		i := from.IntN(v.samples.Len())
+		switch s := v.samples.(type) {
+		case *dataset.Images:
+			dataset.Normalize(b.Sample(row), s.Image(i))
+		case *dataset.Points:
+			copy(b.Sample(row), s.Point(i))
+		}
+		if v.draws.Labels != nil {
+			b.SetLabel(row, int(v.draws.Labels[i]))
+		}
+	}
+	from.Normal(b.Noise)
+	for row := range b.N() {
+		u := (float64(bin) + (float64(row)+from.Uniform64())/float64(b.N())) / training.BinCount
+		b.SetTime(row, v.draws.Path, v.draws.Path.Draw(u))
+	}
+}
