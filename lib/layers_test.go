@@ -30,6 +30,7 @@ var floors = []struct {
 	}},
 	{"data", []string{
 		"lib/portable",
+		"lib/download",
 		"lib/random",
 		"lib/tensorfile",
 		"lib/npz",
@@ -50,6 +51,10 @@ var floors = []struct {
 		"lib/backend/device",
 		"lib/ode",
 	}},
+	{"measuring", []string{
+		"lib/preview",
+		"lib/metrics",
+	}},
 	{"learning", []string{
 		"lib/engine",
 		"lib/checkpoint",
@@ -61,11 +66,6 @@ var floors = []struct {
 		"lib/feature",
 		"lib/training",
 		"lib/sampling",
-	}},
-	{"measuring", []string{
-		"lib/preview",
-		"lib/metrics",
-		"lib/scoring",
 	}},
 }
 

@@ -22,9 +22,9 @@ const name = "pipeline"
 
 const about = `Run recipes of stages with cached results.
 
-Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the working directory. To use another store, ` +
-	`set VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and ` +
-	`AWS_REGION.`
+Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the working directory. To use another ` +
+	`store, set VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY ` +
+	`and AWS_REGION.`
 
 // app is the command line and what all commands share.
 type app struct {

@@ -14,6 +14,7 @@ import (
 
 	"vapo/lib/failure"
 	"vapo/lib/program"
+	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -55,7 +56,7 @@ func (m *active) pace() string {
 	}
 	text := fmt.Sprintf("%.3g %s/s", n/elapsed, m.now.Unit)
 	if left := float64(m.now.Total-m.now.Done) * elapsed / n; m.now.Total > 0 && left >= 0 {
-		text += ", " + short(left) + " left"
+		text += ", " + report.Duration(left) + " left"
 	}
 	return text
 }
@@ -118,7 +119,7 @@ func (d *display) draw() {
 		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }),
 			"  ")
 	} else {
-		text = strings.TrimSpace("running " + short(time.Since(m.began).Seconds()) + " " + text)
+		text = strings.TrimSpace("running " + report.Duration(time.Since(m.began).Seconds()) + " " + text)
 	}
 	if more := len(d.running) - 1; more > 0 {
 		text += fmt.Sprintf("  (+%d more)", more)
@@ -243,18 +244,18 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	d.forget(s)
 	switch {
 	case f != nil && f.Code == failure.Terminated:
-		d.printf("%sstopped    %6s\n", d.columns(s), short(s.Seconds))
+		d.printf("%sstopped    %10s\n", d.columns(s), report.Duration(s.Seconds))
 	case f != nil:
-		d.printf("%sfailed     %6s  exit code %d (%s)\n", d.columns(s), short(s.Seconds), f.Code, failure.Class(f.Code))
+		d.printf("%sfailed     %10s  exit code %d (%s)\n", d.columns(s), report.Duration(s.Seconds), f.Code, f.Code)
 		d.failure(f)
 	case s.State == runner.Skipped:
-		d.printf("%sskipped            %s\n", d.columns(s), s.Reason)
+		d.printf("%sskipped                %s\n", d.columns(s), s.Reason)
 	default:
 		note := ""
 		if s.State != runner.Cached && s.Reason != "" {
 			note = "  " + s.Reason
 		}
-		d.printf("%s%-9s  %6s%s\n", d.columns(s), s.State, short(s.Seconds), note)
+		d.printf("%s%-9s  %10s%s\n", d.columns(s), s.State, report.Duration(s.Seconds), note)
 	}
 }
 
@@ -293,29 +294,5 @@ func (d *display) Ended(run *runner.Record) {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	d.printf("%s in %s\n", strings.Join(parts, ", "), short(run.WallSeconds))
-}
-
-// short renders a duration.
-func short(seconds float64) string {
-	switch {
-	case seconds < 60:
-		return fmt.Sprintf("%.1f s", seconds)
-	case seconds < 3600:
-		return fmt.Sprintf("%dm %02ds", int(seconds)/60, int(seconds)%60)
-	}
-	return fmt.Sprintf("%dh %02dm", int(seconds)/3600, int(seconds)/60%60)
-}
-
-// size renders a number of bytes.
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	x, i := float64(n)/unit, 0
-	for x >= unit && i < 4 {
-		x, i = x/unit, i+1
-	}
-	return fmt.Sprintf("%.1f %ciB", x, "KMGTP"[i])
+	d.printf("%s in %s\n", strings.Join(parts, ", "), report.Duration(run.WallSeconds))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -90,6 +91,22 @@ func TestScoresSideBySide(t *testing.T) {
 		t.Errorf("%v, %+v", err, all)
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
+
+	// The record of a version that did not keep declarations.
+	records, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/runs/*.json"))
+	if err != nil || len(records) != 1 {
+		t.Fatal(records, err)
+	}
+	data, err := os.ReadFile(records[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(records[0], bytes.ReplaceAll(data, []byte(`"declared"`), []byte(`"other"`)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.must("report", "--table"); got != want {
+		t.Errorf("without declarations: got\n%s\nwant\n%s", got, want)
+	}
 	w.write("failed.yaml", "name: failed\nsteps:\n  one: {stage: toy, params: {fail: input, salt: 9}}\n")
 	w.run("run", "failed.yaml")
 	w.fails(3, []string{"has no scores"}, "report", "--table")
@@ -146,7 +163,7 @@ steps:
 `)
 	res := w.fails(6, []string{
 		"exit code 6 (numeric)", "| warn: it does not look good loss=1000000000", "| toy: error: loss is NaN at step 3",
-		"pipeline: error: step bad: loss is NaN at step 3", "hint: lower the rate", "skipped            needs bad",
+		"pipeline: error: step bad: loss is NaN at step 3", "hint: lower the rate", "skipped                needs bad",
 	}, "run", "r.yaml")
 	if !strings.Contains(res.stdout, "report:") {
 		t.Errorf("a failed run has no report:\n%s", res.stdout)

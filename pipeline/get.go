@@ -77,7 +77,7 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 }
 
 type putCmd struct {
-	What string `arg:"" name:"file" help:"File to put into the store, or STEP.OUTPUT, ref:NAME or sha256:… to name with --ref."`
+	What string `arg:"" name:"file" help:"File to store, or STEP.OUTPUT, ref:NAME or sha256:… to name with --ref."`
 	Ref  string `help:"Name for it." placeholder:"NAME"`
 }
 

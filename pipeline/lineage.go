@@ -9,6 +9,7 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
 	"vapo/lib/contract"
+	"vapo/pipeline/internal/report"
 )
 
 type lineageCmd struct {
@@ -76,7 +77,7 @@ func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest,
 	fmt.Fprintln(a.stdout)
 	if manifest, err := contract.DecodeManifest(m.rec.Manifest); err == nil {
 		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, m.rec.Created.Local().Format("2006-01-02 15:04:05"),
-			short(manifest.WallSeconds))
+			report.Duration(manifest.WallSeconds))
 		for _, text := range manifest.Warnings {
 			fmt.Fprintf(a.stdout, "%swarning: %s\n", indent, oneLine(text))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
+	"vapo/pipeline/internal/report"
 )
 
 type lsCmd struct {
@@ -39,7 +40,7 @@ func lsOutputs(ctx context.Context, store *artifact.Store, id string, w *tabwrit
 	fmt.Fprintln(w, "OUTPUT\tSIZE\tMEDIA\tDIGEST")
 	for _, s := range record.Steps {
 		for name, out := range ordered(s.Outputs) {
-			fmt.Fprintf(w, "%s.%s\t%s\t%s\t%s\n", s.Name, name, size(out.Size), out.Media, out.Digest)
+			fmt.Fprintf(w, "%s.%s\t%s\t%s\t%s\n", s.Name, name, report.Size(out.Size), out.Media, out.Digest)
 		}
 	}
 	return nil
@@ -55,7 +56,7 @@ func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer)
 	}
 	fmt.Fprintln(w, "RUN\tRECIPE\tSTATE\tTIME\tSTARTED")
 	for _, r := range records {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), short(r.WallSeconds),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), report.Duration(r.WallSeconds),
 			r.Started.Local().Format("2006-01-02 15:04:05"))
 	}
 	return nil

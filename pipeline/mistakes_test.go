@@ -35,23 +35,29 @@ func TestRecipeMistakes(t *testing.T) {
 		{"text for a number", "name: r\nsteps:\n  a: {stage: toy, params: {salt: '1'}}\n", nil, 2,
 			"r.yaml:3:28: step a: parameter salt is of type float; it cannot be \"1\"\nhint: Goes into every link.\n"},
 		{"not in enum", "name: r\nsteps:\n  a: {stage: toy, params: {fail: always}}\n", nil, 2,
-			"r.yaml:3:28: step a: parameter fail must be one of [no input numeric bug panic goroutine killed silent], not \"always\"\nhint: How to end.\n"},
+			"r.yaml:3:28: step a: parameter fail must be one of [no input numeric bug panic goroutine killed silent], not " +
+				"\"always\"\nhint: How to end.\n"},
 		{"refused by the stage", "name: r\nsteps:\n  a: {stage: toy, params: {steps: -1}}\n", nil, 2,
 			"r.yaml:3:28: step a: steps must be positive, not -1\nhint: a chain has at least one link\n"},
 		{"unknown input", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {dat: a.out}}\n", nil, 2,
 			"r.yaml:4:33: step b: stage toy has no input dat\nhint: did you mean data?\n"},
 		{"unknown step", "name: r\nsteps:\n  first: {stage: toy}\n  b: {stage: toy, inputs: {data: frist.out}}\n", nil, 2,
-			"r.yaml:4:34: step b: input data comes from step frist, which the recipe does not have\nhint: did you mean first?\n"},
+			"r.yaml:4:34: step b: input data comes from step frist, which the recipe does not have\n" +
+				"hint: did you mean first?\n"},
 		{"unknown output", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {data: a.model}}\n", nil, 2,
-			"r.yaml:4:34: step b: input data: step a (stage toy) has no output model\nhint: its outputs are: out, log, length\n"},
+			"r.yaml:4:34: step b: input data: step a (stage toy) has no output model\n" +
+				"hint: its outputs are: out, log, length\n"},
 		{"wrong media type", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {data: a.log}}\n", nil, 2,
 			"r.yaml:4:34: step b: input data takes application/json, but a.log is application/x-ndjson\n"},
 		{"no source", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: data}}\n", nil, 2,
-			"r.yaml:3:34: step b: input data comes from \"data\", which is none of these\nhint: an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file\n"},
+			"r.yaml:3:34: step b: input data comes from \"data\", which is none of these\n" +
+				"hint: an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file\n"},
 		{"no such file", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: ./nothing.json}}\n", nil, 3,
 			"r.yaml:3:34: step b: input data: no such file: nothing.json\nhint: a path is relative to the recipe's directory\n"},
-		{"cycle", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: c.out}}\n  b: {stage: toy, inputs: {data: a.out}}\n  c: {stage: toy, inputs: {data: b.out}}\n", nil, 2,
-			"r.yaml:4:34: steps form a cycle: a → b → c → a\nhint: a step can only use outputs of steps that do not depend on it\n"},
+		{"cycle", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: c.out}}\n  b: {stage: toy, inputs: {data: a.out}}\n" +
+			"  c: {stage: toy, inputs: {data: b.out}}\n", nil, 2,
+			"r.yaml:4:34: steps form a cycle: a → b → c → a\n" +
+				"hint: a step can only use outputs of steps that do not depend on it\n"},
 		{"step of its own", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: a.out}}\n", nil, 2,
 			"r.yaml:3:34: steps form a cycle: a → a\nhint: a step can only use outputs of steps that do not depend on it\n"},
 		{"--set of an unknown step", "name: r\nsteps:\n  a: {stage: toy}\n", []string{"--set", "b.steps=1"}, 2,

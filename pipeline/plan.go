@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -45,7 +46,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 		title := fmt.Sprintf("%-*s", width, d.Node.Name()+"  "+d.Node.Stage.Stage)
 		if d.Hit != nil {
 			fmt.Fprintf(a.stdout, "%s  hit   made %s in %s\n", title, d.Hit.Created.Local().Format("2006-01-02 15:04"),
-				short(d.Made.WallSeconds))
+				report.Duration(d.Made.WallSeconds))
 		} else {
 			c.miss(a, d, title, runner.Nearest(runs, g.Recipe.Name, d.Node.Name(), d.Action))
 		}

@@ -25,9 +25,9 @@ import (
 
 type reportCmd struct {
 	RunID  string `arg:"" optional:"" name:"run" help:"ID of a run; pipeline ls runs lists them."`
-	Output string `short:"o" help:"File to write (default: report.html in the directory of the run)." placeholder:"FILE" type:"path"`
-	Table  bool   `help:"Print the scores of the run as Markdown tables instead, one for each metric and reference." xor:"form"`
-	JSON   bool   `name:"json" help:"Print the scores of the run as JSON instead." xor:"form"`
+	Output string `short:"o" help:"File to write (default: in the directory of the run)." placeholder:"FILE" type:"path"`
+	Table  bool   `help:"Print the scores as Markdown tables instead, one for each metric and reference." xor:"form"`
+	JSON   bool   `name:"json" help:"Print the scores as JSON instead." xor:"form"`
 }
 
 func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
@@ -113,7 +113,7 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
 		}
 		if d := s.Declared; d != nil {
-			step.Score, step.NoEffect = d.Score, d.NoEffect
+			step.Ports, step.NoEffect = d.Outputs, d.NoEffect
 			step.Subject, _, _ = strings.Cut(s.Inputs[d.Subject].From, ".") // of STEP.OUTPUT; a path or ref names no step
 		}
 		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {

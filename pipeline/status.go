@@ -8,6 +8,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -35,7 +36,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", record.ID, record.Name, state,
 		record.Started.Local().Format("2006-01-02 15:04:05"))
 	if record.State != runner.Running {
-		fmt.Fprintf(a.stdout, ", took %s", short(record.WallSeconds))
+		fmt.Fprintf(a.stdout, ", took %s", report.Duration(record.WallSeconds))
 	}
 	fmt.Fprintln(a.stdout)
 	for _, set := range record.Sets {
@@ -50,7 +51,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		}
 		time := ""
 		if s.Seconds > 0 {
-			time = short(s.Seconds)
+			time = report.Duration(s.Seconds)
 		}
 		note := s.Reason
 		if s.Error != "" {

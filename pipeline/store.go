@@ -12,6 +12,7 @@ import (
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
 	"vapo/lib/program"
+	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -32,43 +33,42 @@ type openStore struct {
 // ProvideStore opens the store of VAPO_STORE or, if that is not set, the embedded one of the directory. It starts the
 // gateway unless that is running. kong calls it for the commands that take a store.
 func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
-	if os.Getenv("VAPO_STORE") != "" {
-		cfg, err := objectstore.FromEnv(os.Getenv)
-		if err != nil {
-			return nil, err
-		}
-		objects, err := objectstore.Open(ctx, cfg)
-		if err != nil {
-			return nil, err
-		}
-		a.store = &openStore{artifact.New(objects), os.Environ(), os.Getenv("VAPO_STORE"), func() {}}
-		return a.store, nil
+	s := &openStore{env: os.Environ(), name: os.Getenv("VAPO_STORE"), stop: func() {}}
+	var cfg objectstore.Config
+	var err error
+	if s.name != "" {
+		cfg, err = objectstore.FromEnv(os.Getenv)
+	} else {
+		cfg, err = a.embed(ctx, s)
 	}
-	exe, err := os.Executable()
 	if err != nil {
-		return nil, err
-	}
-	gateway, env, err := embedded.Start(ctx, a.Dir, exe)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := env.Config()
-	if err != nil {
-		gateway.Close()
 		return nil, err
 	}
 	objects, err := objectstore.Open(ctx, cfg)
 	if err != nil {
-		gateway.Close()
+		s.stop()
 		return nil, err
 	}
-	a.store = &openStore{
-		Store: artifact.New(objects),
-		env:   append(os.Environ(), env.Environ()...),
-		name:  "embedded in " + shortPath(a.local()),
-		stop:  func() { gateway.Close() },
+	s.Store, a.store = artifact.New(objects), s
+	return s, nil
+}
+
+// embed starts the embedded store for s.
+func (a *app) embed(ctx context.Context, s *openStore) (cfg objectstore.Config, err error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return cfg, err
 	}
-	return a.store, nil
+	gateway, env, err := embedded.Start(ctx, a.Dir, exe)
+	if err != nil {
+		return cfg, err
+	}
+	s.env, s.name = append(s.env, env.Environ()...), "embedded in "+shortPath(a.local())
+	s.stop = func() { gateway.Close() }
+	if cfg, err = env.Config(); err != nil {
+		s.stop()
+	}
+	return cfg, err
 }
 
 func (a *app) closeStore() {
@@ -81,10 +81,7 @@ func (a *app) closeStore() {
 func (a *app) local() string { return filepath.Join(a.Dir, ".vapo") }
 
 func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
-	return &runner.Runner{
-		Store: s.Store, StoreName: s.name, Env: s.env, Dir: a.local(),
-		Jobs: 1, Grace: runner.DefaultGrace, Display: show,
-	}
+	return &runner.Runner{Store: s.Store, StoreName: s.name, Env: s.env, Dir: a.local(), Display: show}
 }
 
 type serveCmd struct{}
@@ -176,7 +173,7 @@ func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) erro
 		}
 		fmt.Fprintf(a.stdout, "%s %s\n", verdict, digest)
 	}
-	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, size(bytes), len(damaged))
+	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, report.Size(bytes), len(damaged))
 	if len(damaged) > 0 && !c.Remove {
 		return failure.New(failure.Integrity,
 			"pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged",

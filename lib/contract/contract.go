@@ -16,7 +16,6 @@ const (
 	MediaPNG    = "image/png"
 	MediaJSON   = "application/json"
 	MediaNDJSON = "application/x-ndjson"
-	MediaHTML   = "text/html"
 	MediaNPZ    = "application/x-npz"
 )
 
@@ -28,6 +27,8 @@ type Port struct {
 	Optional bool   `json:"optional,omitempty"`
 	// Score marks the JSON output with the stage's score, which runs and reports show.
 	Score bool `json:"score,omitempty"`
+	// Beside names the image among the outputs of the subject next to which a report shows this image.
+	Beside string `json:"beside,omitempty"`
 	// Subject marks the input that the outputs are about. A comparison of scores follows subjects back to find the
 	// parameters of the steps that led to a score.
 	Subject bool `json:"subject,omitempty"`
@@ -51,7 +52,7 @@ type Param struct {
 	Enum     []string `json:"enum,omitempty"`
 	Min      any      `json:"min,omitempty"`  // least value
 	Max      any      `json:"max,omitempty"`  // greatest value
-	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: without effect unless that parameter has such a value
+	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: no effect unless it has such a value
 }
 
 // Description is what `describe` prints. Resolved is present only after
@@ -101,7 +102,7 @@ func Extension(media string) string {
 }
 
 var extensions = map[string]string{
-	MediaArrow: ".arrow", MediaPNG: ".png", MediaJSON: ".json", MediaNDJSON: ".ndjson", MediaHTML: ".html", MediaNPZ: ".npz",
+	MediaArrow: ".arrow", MediaPNG: ".png", MediaJSON: ".json", MediaNDJSON: ".ndjson", MediaNPZ: ".npz",
 }
 
 // DecodeManifest reads the manifest that a stage wrote.

@@ -2,7 +2,7 @@ package feature
 
 import "testing"
 
-// BenchmarkInception is one block of images up to the last layer.
+// BenchmarkInception evaluates one block of images up to the last layer.
 func BenchmarkInception(b *testing.B) {
 	net, err := NewInception(fastEngine(b), formulaWeights(b), Options{Tap: 2048, Resize: PyTorchFID})
 	if err != nil {

@@ -1,8 +1,10 @@
-// Package feature turns images into the vectors in which sets of images are compared.
+// Package feature turns images into the vectors by which sets of images are compared, and takes the moments of these
+// vectors.
 //
-// A distance between sets means nothing without the network that made the features, so a network has a name and is
-// opened from a file whose digest stands in every result. Here are Inception, in which the FID is defined, and the small
-// classifier that a pipeline trains on its own data, for greyscale images that Inception was never made for.
+// A distance between sets of images means nothing without the network that computed the features, so a network has a
+// name and is opened from a file whose digest is part of every result. There are two: Inception, in which the FID is
+// defined, and the small classifier that a pipeline trains on its own data, for images unlike those that Inception was
+// trained on.
 package feature
 
 import (
@@ -10,20 +12,27 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/graphop"
 	"vapo/lib/layer"
 )
 
-// Classifier is a small convolutional network: two 3x3 convolutions with SiLU, each halved by average pooling, a
-// layer of Features units with SiLU, which are the features, and a linear layer to the classes.
+// Classifier configures a small convolutional network: two 3x3 convolutions with SiLU, each followed by 2x2 average
+// pooling, a layer of Features units with SiLU, whose outputs are the features, and a linear layer to the classes.
 type Classifier struct {
 	Shape    []int `json:"shape"`    // [C, H, W] of one image
 	Classes  int   `json:"classes"`  // number of classes
 	Channels int   `json:"channels"` // of the first convolution; the second has twice as many
-	Features int   `json:"features"` // dimensions of the feature vector
+	Features int   `json:"features"` // dimension of the feature vector
 }
 
-// ParseClassifier reads the JSON that a checkpoint carries, strictly.
+// ParseClassifier reads the JSON of a checkpoint. Unknown fields are an error.
 func ParseClassifier(raw json.RawMessage) (Classifier, error) {
 	var c Classifier
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -34,13 +43,14 @@ func ParseClassifier(raw json.RawMessage) (Classifier, error) {
 	return c, c.Check()
 }
 
-// Check returns an error that names the first thing that does not fit.
+// Check validates the configuration.
 func (c Classifier) Check() error {
-	if len(c.Shape) != 3 || c.Shape[0] < 1 || c.Shape[1] < 4 || c.Shape[2] < 4 || c.Shape[1]%4 != 0 || c.Shape[2]%4 != 0 {
-		return fmt.Errorf("classifier configuration: image shape is %v, expected [C, H, W] with sides divisible by 4", c.Shape)
+	if s := c.Shape; len(s) != 3 || s[0] < 1 || s[1] < 4 || s[2] < 4 || s[1]%4 != 0 || s[2]%4 != 0 {
+		return fmt.Errorf("classifier configuration: image shape is %v, expected [C, H, W] with sides divisible by 4", s)
 	}
 	if c.Classes < 2 || c.Channels < 1 || c.Features < 2 {
-		return fmt.Errorf("classifier configuration: %d classes, %d channels, %d features: expected at least 2, 1 and 2", c.Classes, c.Channels, c.Features)
+		return fmt.Errorf("classifier configuration: %d classes, %d channels, %d features: expected at least 2, 1 and 2",
+			c.Classes, c.Channels, c.Features)
 	}
 	return nil
 }
@@ -55,11 +65,67 @@ func (c Classifier) Build(b *layer.Builder, x *graphop.Node) (features, logits *
 	return features, b.Linear("classes", features, c.Classes, false)
 }
 
-// CrossEntropy is the mean over the batch of -log softmax(logits)[label], in nats: logits [N, K], labels one-hot [N, K].
+// CrossEntropy is the mean over the batch of -log softmax(logits)[label], in nats, for logits [N, K] and one-hot labels
+// [N, K].
 func CrossEntropy(logits, labels *graphop.Node) *graphop.Node {
 	n := logits.Shape()[0]
 	shifted := graphop.Sub(logits, graphop.RowMax(logits))
 	logsum := graphop.Log(graphop.Sum(graphop.Exp(shifted), 1))
 	perSample := graphop.Sub(logsum, graphop.Sum(graphop.Mul(shifted, labels), 1))
 	return graphop.Reshape(graphop.Scale(graphop.Sum(perSample), 1/float64(n)), 1)
+}
+
+// classifierBlock is the number of images in one evaluation.
+const classifierBlock = 64
+
+// NewClassifier compiles a classifier with the given weights, by parameter name without a group prefix.
+func NewClassifier(be backend.Backend, c Classifier, weights map[string][]float32) (*Network, error) {
+	return newClassifier(be, c, func(map[string][]int) (map[string][]float32, error) { return weights, nil })
+}
+
+func openClassifier(be backend.Backend, ck *checkpoint.Checkpoint) (*Network, error) {
+	c, err := ParseClassifier(ck.Config)
+	if err != nil {
+		return nil, failure.Default(failure.Input, openHint, err)
+	}
+	return newClassifier(be, c, func(shapes map[string][]int) (map[string][]float32, error) {
+		weights, err := ck.Weights(checkpoint.EMA, shapes)
+		return weights, failure.Default(failure.Input, openHint, err)
+	})
+}
+
+func newClassifier(be backend.Backend, c Classifier, read func(shapes map[string][]int) (map[string][]float32, error),
+) (*Network, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
+	var x, features, logits *graphop.Node
+	err := graphop.Build(func() {
+		x = graphop.Input(b.Graph, b.Dtype, "x", append([]int{classifierBlock}, c.Shape...)...)
+		features, logits = c.Build(b, x)
+	})
+	if err != nil {
+		return nil, err
+	}
+	shapes := map[string][]int{}
+	for _, p := range b.Params {
+		shapes[p.Name] = p.Shape
+	}
+	weights, err := read(shapes)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("classifier-%dx%dx%d-features%d", c.Shape[0], c.Shape[1], c.Shape[2], c.Features)
+	return newNetwork(be, name, b, x, features, logits, weights, c.prepare)
+}
+
+// prepare scales an image to [-1, 1].
+func (c Classifier) prepare(dst []float32, im Image) error {
+	if got := [3]int{im.C, im.H, im.W}; got != [3]int(c.Shape) || len(im.Pixels) != len(dst) {
+		return failure.New(failure.Input, "the network must have been made for images of this size",
+			"its shape is %v, expected %v as in the classifier's training data", got, c.Shape)
+	}
+	dataset.Normalize(dst, im.Pixels)
+	return nil
 }

@@ -10,117 +10,137 @@ import (
 
 	"vapo/lib/cachekey"
 	"vapo/lib/kernel"
+	"vapo/lib/metrics"
 	"vapo/lib/tensorfile"
 )
 
-// Shard is the fixed number of images whose features are computed and kept together. It divides the sizes that sets
-// are usually compared at, so that 50,000 images extend 10,000 without a shard that is not full.
+// Shard is the fixed number of images whose features are computed and cached together. It divides the usual sizes of
+// sets, so that 50,000 images reuse every shard of their first 10,000.
 const Shard = 250
 
-// shardVersion moves when a shard of the same images and network would hold other numbers.
+// shardVersion changes when the features of the same images and network would have other values.
 const shardVersion = 1
 
-// heldBytes bounds the pixels of a shard that stay in memory between its digest and its features. Images of a larger
-// shard are read twice.
-const heldBytes = 256 << 20
+// maxShardBytes bounds the pixels that stay in memory between taking a shard's digest and computing its features. The
+// images of a larger shard are read twice.
+const maxShardBytes = 256 << 20
 
-// Keeper keeps shards of features; stage.Parts is one.
-type Keeper interface {
+// Names of the metric that the Fréchet distance of a network's features is.
+const (
+	FIDMetric        = "Fréchet Inception distance (FID)"
+	ClassifierMetric = "Fréchet distance of classifier features"
+)
+
+// Cache stores shards of features; a stage.Parts is one.
+type Cache interface {
 	Save(ctx context.Context, key string, value []byte) error
 	Load(ctx context.Context, key string) (value []byte, ok bool, err error)
 }
 
-// KeepError is what went wrong with where shards are kept, not with images or network.
-type KeepError struct{ Err error }
-
-func (e *KeepError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *KeepError) Unwrap() error { return e.Err }
-
-// Extractor computes the features of sets of images shard by shard, and takes those that were computed before from where
-// they are kept. A shard's key is a digest of its images' pixels, of the network's name (with layer and resize
-// convention), weights and backend class: it is found again whatever set the images are in and whoever computed it, so
-// that a larger set extends a smaller one and several workers can share one.
+// Extractor computes the features of sets of images shard by shard and caches them. The key of a shard is a digest of
+// the pixels, of the network's name (with its layer and resize convention) and weights, and of the class of the engine.
+// So a shard is found again whatever set its images are in and whoever computed it: a larger set extends a smaller one,
+// and several workers can share a set.
 type Extractor struct {
-	Network Network
+	Network *Network
 	Weights string // digest of the network's file
 	Backend string // class of the engine
-	Keep    Keeper // nil: nothing is kept
-	// Progress, if not nil, hears of images that are done, and whether they were kept ones.
-	Progress func(images int, kept bool)
+	Cache   Cache  // nil: nothing is cached
+	// Progress, if not nil, is called with the number of images just done, and whether their features were cached.
+	Progress func(images int, cached bool)
 }
 
-// Rows are the features and logits of all images, [N, Dim+Classes].
-func (e *Extractor) Rows(ctx context.Context, images Images) ([]float32, error) {
-	row := e.Network.Dim() + e.Network.Classes()
-	out := make([]float32, images.Len()*row)
+// Description returns the network's name and the digest of its weights, as results record them.
+func (e *Extractor) Description() string { return e.Network.Name + " " + e.Weights }
+
+// Metric returns the name of the Fréchet distance of these features.
+func (e *Extractor) Metric() string {
+	if e.Inception() {
+		return FIDMetric
+	}
+	return ClassifierMetric
+}
+
+// Inception reports whether the network is Inception, whose features are worth caching because they are expensive.
+func (e *Extractor) Inception() bool {
+	_, _, ok := ParseInception(e.Network.Name)
+	return ok
+}
+
+// Moments returns the moments of the features of images.
+func (e *Extractor) Moments(ctx context.Context, images Images) (*metrics.Moments, error) {
+	features, _, err := e.Extract(ctx, images)
+	if err != nil {
+		return nil, err
+	}
+	return features.Moments()
+}
+
+// Extract returns the features of images, and their logits if the network has any.
+func (e *Extractor) Extract(ctx context.Context, images Images) (features, logits Matrix, err error) {
+	rows := make([]float32, images.Len()*(e.Network.Dim+e.Network.Classes))
 	for from := 0; from < images.Len(); from += Shard {
-		to := min(from+Shard, images.Len())
-		if err := e.shard(ctx, images, from, to, out[from*row:to*row]); err != nil {
-			return nil, err
+		if err := e.shard(ctx, images, from, rows[from*(e.Network.Dim+e.Network.Classes):]); err != nil {
+			return Matrix{}, Matrix{}, err
 		}
 	}
-	return out, nil
+	features, logits = split(rows, e.Network.Dim, e.Network.Classes)
+	return features, logits, nil
 }
 
-// Work computes and keeps every shard whose number leaves the remainder worker when divided by workers. After all
-// workers have done theirs, Rows of the same images computes nothing.
+// Work computes and caches worker's part of the shards: every workers-th from number worker on. When all workers are
+// done, Extract on the same images computes nothing.
 func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int) error {
-	row := e.Network.Dim() + e.Network.Classes()
-	out := make([]float32, Shard*row)
-	for k := worker; k < (images.Len()+Shard-1)/Shard; k += workers {
-		from, to := k*Shard, min((k+1)*Shard, images.Len())
-		if err := e.shard(ctx, images, from, to, out[:(to-from)*row]); err != nil {
+	rows := make([]float32, Shard*(e.Network.Dim+e.Network.Classes))
+	for from := worker * Shard; from < images.Len(); from += workers * Shard {
+		if err := e.shard(ctx, images, from, rows); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// shard writes the rows of images [from, to), a shard, to out.
-func (e *Extractor) shard(ctx context.Context, images Images, from, to int, out []float32) error {
-	part := window{images, from, to - from}
-	if e.Keep == nil {
-		return e.compute(ctx, part, out)
+// shard writes the rows of the shard that begins with image from to the beginning of rows.
+func (e *Extractor) shard(ctx context.Context, images Images, from int, rows []float32) error {
+	part := subset{images, from, min(Shard, images.Len()-from)}
+	rows = rows[:part.n*(e.Network.Dim+e.Network.Classes)]
+	if e.Cache == nil {
+		return e.compute(ctx, part, rows)
 	}
-	digest, held, err := digestOf(part)
+	digest, loaded, err := load(part)
 	if err != nil {
 		return err
 	}
-	key, err := e.key(digest, to-from)
+	key, err := e.key(digest, part.n)
 	if err != nil {
 		return err
 	}
-	value, ok, err := e.Keep.Load(ctx, key)
+	value, ok, err := e.Cache.Load(ctx, key)
 	if err != nil {
-		return &KeepError{err}
+		return err
 	}
-	if ok && e.decode(value, out) {
-		e.report(to-from, true)
+	if ok && e.decode(value, rows) {
+		e.report(part.n, true)
 		return nil
 	}
-	if err := e.compute(ctx, held, out); err != nil {
+	if err := e.compute(ctx, loaded, rows); err != nil {
 		return err
 	}
 	var buf bytes.Buffer
-	if err := tensorfile.Write(&buf, Table(out, e.Network.Dim(), e.Network.Classes())); err != nil {
-		return fmt.Errorf("features of images %d to %d: %w", from, to, err)
+	if err := tensorfile.Write(&buf, Table(split(rows, e.Network.Dim, e.Network.Classes))); err != nil {
+		return fmt.Errorf("images %d to %d: %w", from, from+part.n, err)
 	}
-	if err := e.Keep.Save(ctx, key, buf.Bytes()); err != nil {
-		return &KeepError{err}
-	}
-	return nil
+	return e.Cache.Save(ctx, key, buf.Bytes())
 }
 
-func (e *Extractor) compute(ctx context.Context, images Images, out []float32) error {
-	row, block := e.Network.Dim()+e.Network.Classes(), e.Network.Block()
-	for at := 0; at < images.Len(); at += block { // a block a time, for the progress and for signals
+func (e *Extractor) compute(ctx context.Context, images Images, rows []float32) error {
+	row, block := e.Network.Dim+e.Network.Classes, e.Network.block
+	for at := 0; at < images.Len(); at += block { // block by block, so that signals and progress do not wait
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		to := min(at+block, images.Len())
-		if err := e.Network.Features(images, at, to, out[at*row:to*row]); err != nil {
+		if err := e.Network.Features(images, at, to, rows[at*row:to*row]); err != nil {
 			return err
 		}
 		e.report(to-at, false)
@@ -128,44 +148,44 @@ func (e *Extractor) compute(ctx context.Context, images Images, out []float32) e
 	return nil
 }
 
-func (e *Extractor) report(images int, kept bool) {
+func (e *Extractor) report(images int, cached bool) {
 	if e.Progress != nil {
-		e.Progress(images, kept)
+		e.Progress(images, cached)
 	}
 }
 
 func (e *Extractor) key(images string, n int) (string, error) {
 	return cachekey.Action{
 		Stage: "features", Version: shardVersion, Backend: e.Backend,
-		Params: map[string]any{"network": e.Network.Name(), "images": n, "logits": e.Network.Classes()},
+		Params: map[string]any{"network": e.Network.Name, "images": n, "logits": e.Network.Classes},
 		Inputs: map[string]string{"images": images, "network": e.Weights},
 	}.Key()
 }
 
-// window is a part of a set of images.
-type window struct {
+// subset is a range of a set of images.
+type subset struct {
 	images  Images
 	from, n int
 }
 
-func (w window) Len() int                   { return w.n }
-func (w window) Image(i int) (Image, error) { return w.images.Image(w.from + i) }
+func (s subset) Len() int                   { return s.n }
+func (s subset) Image(i int) (Image, error) { return s.images.Image(s.from + i) }
 
-// held are images in memory.
-type held []Image
+// inMemory holds images.
+type inMemory []Image
 
-func (h held) Len() int                   { return len(h) }
-func (h held) Image(i int) (Image, error) { return h[i], nil }
+func (m inMemory) Len() int                   { return len(m) }
+func (m inMemory) Image(i int) (Image, error) { return m[i], nil }
 
-// digestOf is a digest of the shapes and pixels of images, and of nothing else: neither names nor file formats. It also
-// returns the images, in memory unless they are many.
-func digestOf(images window) (digest string, same Images, err error) {
+// load returns a digest of the shapes and pixels of images (not of names or file formats), and the images: in memory
+// unless they exceed maxShardBytes.
+func load(images Images) (digest string, same Images, err error) {
 	sums := make([][sha256.Size]byte, images.Len())
-	list, failed := make(held, images.Len()), make([]error, images.Len())
-	const some = 32 // images in memory at once, if they are too many to hold
-	bytesHeld, same := 0, Images(list)
-	for at := 0; at < images.Len(); at += some {
-		to := min(at+some, images.Len())
+	list, failed := make(inMemory, images.Len()), make([]error, images.Len())
+	const group = 32 // images in memory at once, if there is no room for all
+	size, same := 0, Images(list)
+	for at := 0; at < images.Len(); at += group {
+		to := min(at+group, images.Len())
 		kernel.Parallel(to-at, func(_, piece int) {
 			i := at + piece
 			if list[i], failed[i] = images.Image(i); failed[i] != nil {
@@ -184,9 +204,9 @@ func digestOf(images window) (digest string, same Images, err error) {
 			if failed[i] != nil {
 				return "", nil, failed[i]
 			}
-			bytesHeld += len(list[i].Pixels)
+			size += len(list[i].Pixels)
 		}
-		if bytesHeld > heldBytes {
+		if size > maxShardBytes {
 			same = images
 			clear(list[:to])
 		}
@@ -198,19 +218,19 @@ func digestOf(images window) (digest string, same Images, err error) {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), same, nil
 }
 
-// decode reads a kept shard into out; false if the value is not that of a shard of this size.
-func (e *Extractor) decode(value []byte, out []float32) bool {
+// decode reads a cached shard into rows. It returns false if the value is not a shard of this size.
+func (e *Extractor) decode(value []byte, rows []float32) bool {
 	t, err := tensorfile.Decode(bytes.NewReader(value), int64(len(value)))
 	if err != nil {
 		return false
 	}
 	features, logits, err := FromTable(t)
-	dim, classes := e.Network.Dim(), e.Network.Classes()
-	if err != nil || features.Width != dim || logits.Width != classes || t.Rows*(dim+classes) != len(out) {
+	dim, classes := e.Network.Dim, e.Network.Classes
+	if err != nil || features.Width != dim || logits.Width != classes || t.Rows*(dim+classes) != len(rows) {
 		return false
 	}
 	for i := range t.Rows {
-		row := out[i*(dim+classes):]
+		row := rows[i*(dim+classes):]
 		copy(row[:dim], features.Data[i*dim:])
 		copy(row[dim:dim+classes], logits.Data[i*classes:])
 	}

@@ -13,15 +13,15 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// shelf keeps shards in memory.
-type shelf map[string][]byte
+// memory is a cache in memory.
+type memory map[string][]byte
 
-func (s shelf) Save(_ context.Context, key string, value []byte) error {
+func (s memory) Save(_ context.Context, key string, value []byte) error {
 	s[key] = slices.Clone(value)
 	return nil
 }
 
-func (s shelf) Load(_ context.Context, key string) ([]byte, bool, error) {
+func (s memory) Load(_ context.Context, key string) ([]byte, bool, error) {
 	v, ok := s[key]
 	return v, ok, nil
 }
@@ -41,22 +41,22 @@ func (b broken) Image(i int) (feature.Image, error) {
 	return b.Images.Image(i)
 }
 
-// extraction counts what an extractor computes and what it finds kept.
+// extraction counts the images that an extractor computes and those that it finds in the cache.
 type extraction struct {
 	feature.Extractor
-	computed, kept int
+	computed, cached int
 }
 
-func newExtraction(t *testing.T, keep feature.Keeper) *extraction {
+func newExtraction(t *testing.T, cache feature.Cache) *extraction {
 	t.Helper()
 	net, err := feature.NewClassifier(engine(t), config, weights(read(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &extraction{Extractor: feature.Extractor{Network: net, Weights: "sha256:1", Backend: "tape", Keep: keep}}
-	e.Progress = func(n int, kept bool) {
-		if kept {
-			e.kept += n
+	e := &extraction{Extractor: feature.Extractor{Network: net, Weights: "sha256:1", Backend: "tape", Cache: cache}}
+	e.Progress = func(n int, cached bool) {
+		if cached {
+			e.cached += n
 		} else {
 			e.computed += n
 		}
@@ -66,16 +66,21 @@ func newExtraction(t *testing.T, keep feature.Keeper) *extraction {
 
 func (e *extraction) rows(t *testing.T, set *dataset.Images) []float32 {
 	t.Helper()
-	e.computed, e.kept = 0, 0
-	v, err := e.Rows(t.Context(), feature.Of(set))
+	e.computed, e.cached = 0, 0
+	features, logits, err := e.Extract(t.Context(), feature.Of(set))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	var rows []float32
+	for i := range set.N {
+		rows = append(rows, features.Data[i*features.Width:][:features.Width]...)
+		rows = append(rows, logits.Data[i*logits.Width:][:logits.Width]...)
+	}
+	return rows
 }
 
-// A larger set extends a smaller one, workers share one, a killed run goes on, and every one of them gives the bytes of
-// a run that did everything at once.
+// A larger set extends a smaller one, workers share one, a killed run resumes, and each of them gives the same bytes as
+// a run that computes everything at once.
 func TestShardsAddUp(t *testing.T) {
 	const n, row = 3*feature.Shard + 40, 6 + 4
 	all := images(n, nil)
@@ -84,34 +89,36 @@ func TestShardsAddUp(t *testing.T) {
 	}
 	plain := newExtraction(t, nil)
 	want := plain.rows(t, all)
-	if plain.computed != n || plain.kept != 0 || len(want) != n*row {
-		t.Fatalf("%d images computed and %d kept of %d, %d numbers", plain.computed, plain.kept, n, len(want))
+	if plain.computed != n || plain.cached != 0 || len(want) != n*row {
+		t.Fatalf("%d images computed and %d cached of %d, %d values", plain.computed, plain.cached, n, len(want))
 	}
 
-	extended := newExtraction(t, shelf{})
+	extended := newExtraction(t, memory{})
 	small := all.Head(2 * feature.Shard).(*dataset.Images)
 	if got := extended.rows(t, small); !slices.Equal(got, want[:len(got)]) || extended.computed != small.N {
 		t.Errorf("features of the first images differ, or %d of %d were computed", extended.computed, small.N)
 	}
-	if got := extended.rows(t, all); !slices.Equal(got, want) || extended.kept != small.N || extended.computed != n-small.N {
-		t.Errorf("an extended set gives other features, or %d were computed beside %d kept", extended.computed, extended.kept)
+	got := extended.rows(t, all)
+	if !slices.Equal(got, want) || extended.cached != small.N || extended.computed != n-small.N {
+		t.Errorf("an extended set gives other features, or %d were computed and %d cached",
+			extended.computed, extended.cached)
 	}
 
-	shared := shelf{}
+	shared := memory{}
 	for worker := range 3 {
 		if err := newExtraction(t, shared).Work(t.Context(), feature.Of(all), worker, 3); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !maps.EqualFunc(shared, extended.Keep.(shelf), bytes.Equal) {
-		t.Error("three workers kept other shards than one")
+	if !maps.EqualFunc(shared, extended.Cache.(memory), bytes.Equal) {
+		t.Error("three workers cached other shards than one")
 	}
 	if e := newExtraction(t, shared); !slices.Equal(e.rows(t, all), want) || e.computed != 0 {
-		t.Errorf("after all workers had done theirs %d images were computed", e.computed)
+		t.Errorf("after all workers had finished %d images were computed", e.computed)
 	}
 
 	// Ended by a signal in the third shard, or by an image that cannot be read.
-	killed := newExtraction(t, shelf{})
+	killed := newExtraction(t, memory{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("terminated")
 	killed.Progress = func(int, bool) {
@@ -119,30 +126,31 @@ func TestShardsAddUp(t *testing.T) {
 			cancel(stop)
 		}
 	}
-	if _, err := killed.Rows(ctx, feature.Of(all)); !errors.Is(err, stop) || len(killed.Keep.(shelf)) != 2 {
-		t.Errorf("killed with %v and %d shards", err, len(killed.Keep.(shelf)))
+	if _, _, err := killed.Extract(ctx, feature.Of(all)); !errors.Is(err, stop) || len(killed.Cache.(memory)) != 2 {
+		t.Errorf("killed with %v and %d shards", err, len(killed.Cache.(memory)))
 	}
-	failed := newExtraction(t, killed.Keep)
-	if _, err := failed.Rows(t.Context(), broken{feature.Of(all), 2*feature.Shard + 7}); !errors.Is(err, errUnreadable) {
+	failed := newExtraction(t, killed.Cache)
+	_, _, err := failed.Extract(t.Context(), broken{feature.Of(all), 2*feature.Shard + 7})
+	if !errors.Is(err, errUnreadable) {
 		t.Errorf("an image that cannot be read: %v", err)
 	}
-	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.kept != 2*feature.Shard {
-		t.Errorf("a killed run went on with %d kept images", failed.kept)
+	if got := failed.rows(t, all); !slices.Equal(got, want) || failed.cached != 2*feature.Shard {
+		t.Errorf("a killed run resumed with %d cached images", failed.cached)
 	}
 }
 
-// A shard is found by the pixels, the network, its weights and the engine; one that is damaged is computed anew.
+// The key of a shard depends on the pixels, the network, its weights and the engine. A damaged shard is recomputed.
 func TestShardKeys(t *testing.T) {
-	keep := shelf{}
+	cache := memory{}
 	set := images(30, nil)
-	want := newExtraction(t, keep).rows(t, set)
+	want := newExtraction(t, cache).rows(t, set)
 	for name, edit := range map[string]func(e *extraction, set *dataset.Images){
 		"weights": func(e *extraction, _ *dataset.Images) { e.Weights = "sha256:2" },
 		"engine":  func(e *extraction, _ *dataset.Images) { e.Backend = "xla-cuda" },
 		"pixels":  func(_ *extraction, set *dataset.Images) { set.Pixels[29*128]++ },
 		"number":  func(_ *extraction, set *dataset.Images) { set.N--; set.Pixels = set.Pixels[:29*128] },
 	} {
-		e, other := newExtraction(t, maps.Clone(keep)), images(30, nil)
+		e, other := newExtraction(t, maps.Clone(cache)), images(30, nil)
 		edit(e, other)
 		if e.rows(t, other); e.computed != other.N {
 			t.Errorf("a shard of other %s was taken", name)
@@ -150,12 +158,12 @@ func TestShardKeys(t *testing.T) {
 	}
 	named := images(30, []int64{})
 	named.Name, named.Labels = "another name", nil
-	if e := newExtraction(t, keep); !slices.Equal(e.rows(t, named), want) || e.kept != 30 {
+	if e := newExtraction(t, cache); !slices.Equal(e.rows(t, named), want) || e.cached != 30 {
 		t.Error("the name of a set made its features others")
 	}
-	for key, value := range keep {
+	for key, value := range cache {
 		for _, bad := range [][]byte{nil, value[:len(value)/2], []byte("ARROW1")} {
-			e := newExtraction(t, shelf{key: bad})
+			e := newExtraction(t, memory{key: bad})
 			if got := e.rows(t, set); !slices.Equal(got, want) || e.computed != 30 {
 				t.Errorf("of a damaged shard of %d bytes %d images were computed", len(bad), e.computed)
 			}
@@ -164,17 +172,21 @@ func TestShardKeys(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	rows := []float32{1, 2, 3, 4, 5, 6}
-	features, logits, err := feature.FromTable(feature.Table(rows, 2, 1))
-	if err != nil || features.Width != 2 || logits.Width != 1 || !slices.Equal(features.Data, []float32{1, 2, 4, 5}) || !slices.Equal(logits.Data, []float32{3, 6}) {
+	rows := []float32{1, 2, 4, 5}
+	f, l := feature.Matrix{Width: 2, Data: rows}, feature.Matrix{Width: 1, Data: []float32{3, 6}}
+	features, logits, err := feature.FromTable(feature.Table(f, l))
+	if err != nil || features.Width != 2 || logits.Width != 1 ||
+		!slices.Equal(features.Data, f.Data) || !slices.Equal(logits.Data, l.Data) {
 		t.Errorf("%v, %v, %v", features, logits, err)
 	}
-	if _, logits, err := feature.FromTable(feature.Table(rows, 3, 0)); err != nil || logits.Width != 0 {
+	if _, logits, err := feature.FromTable(feature.Table(f, feature.Matrix{})); err != nil || logits.Width != 0 {
 		t.Errorf("without logits: %v, %v", logits, err)
 	}
 	for name, c := range map[string]tensorfile.Column{
-		"another column": {Name: "image", Shape: []int{3}, Data: rows}, "bytes": {Name: "features", Shape: []int{1}, Data: []uint8{1, 2}},
-		"scalars": {Name: "features", Data: rows[:2]}, "nan": {Name: "features", Shape: []int{1}, Data: []float32{1, float32(nan())}},
+		"another column": {Name: "image", Shape: []int{2}, Data: rows},
+		"bytes":          {Name: "features", Shape: []int{1}, Data: []uint8{1, 2}},
+		"scalars":        {Name: "features", Data: rows[:2]},
+		"nan":            {Name: "features", Shape: []int{1}, Data: []float32{1, float32(nan())}},
 	} {
 		if _, _, err := feature.FromTable(&tensorfile.Table{Rows: 2, Columns: []tensorfile.Column{c}}); err == nil {
 			t.Errorf("%s passes for features", name)

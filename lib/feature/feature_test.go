@@ -21,7 +21,7 @@ import (
 	"vapo/lib/layer"
 )
 
-// golden is what testdata/golden.py prints: the classifier in PyTorch.
+// golden is the output of testdata/golden.py, the classifier in PyTorch.
 type golden struct {
 	Names            []string
 	Shapes           [][]int
@@ -81,11 +81,7 @@ func images(n int, labels []int64) *dataset.Images {
 	return im
 }
 
-func engine(t *testing.T) backend.Backend {
-	t.Helper()
-	be := tape.Tape{}
-	return be
-}
+func engine(*testing.T) backend.Backend { return tape.Tape{} }
 
 func TestClassifierAgainstPyTorch(t *testing.T) {
 	g := read(t)
@@ -106,7 +102,7 @@ func TestClassifierAgainstPyTorch(t *testing.T) {
 			want = g.Logits[i/(6+4)*4+k-6]
 		}
 		if math.Abs(float64(got)-want) > 2e-6*(1+math.Abs(want)) {
-			t.Fatalf("number %d of row %d is %v, want %v", k, i/(6+4), got, want)
+			t.Fatalf("value %d of row %d is %v, want %v", k, i/(6+4), got, want)
 		}
 	}
 	right := 0
@@ -170,7 +166,7 @@ func TestLossAndGradientsAgainstPyTorch(t *testing.T) {
 	}
 }
 
-// Large logits must not overflow, nor may a sure and right answer cost anything.
+// Large logits must not overflow, and a certain and correct prediction has no loss.
 func TestCrossEntropyOfLargeLogits(t *testing.T) {
 	g := gorgonia.NewGraph()
 	logits, labels := graphop.Input(g, tensor.Float32, "logits", 2, 3), graphop.Input(g, tensor.Float32, "labels", 2, 3)
@@ -179,7 +175,9 @@ func TestCrossEntropyOfLargeLogits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exe, err := engine(t).Compile(backend.Graph{Inputs: []*graphop.Node{logits, labels}, Outputs: []*graphop.Node{loss, grads[0]}})
+	exe, err := engine(t).Compile(backend.Graph{
+		Inputs: []*graphop.Node{logits, labels}, Outputs: []*graphop.Node{loss, grads[0]},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +191,7 @@ func TestCrossEntropyOfLargeLogits(t *testing.T) {
 	}
 }
 
-// A feature row depends on its image alone: not on how the set is cut up, nor on the images beside it.
+// A feature row depends on its image alone: not on how the set is cut up, nor on other images.
 func TestFeaturesDependOnTheirImageAlone(t *testing.T) {
 	const n = 150
 	net, err := feature.NewClassifier(engine(t), config, weights(read(t)))
@@ -243,16 +241,20 @@ func TestRefusals(t *testing.T) {
 	}
 	wide := images(2, nil)
 	wide.H, wide.W = 4, 16
-	if err := net.Features(feature.Of(wide), 0, 2, make([]float32, 20)); err == nil || !strings.Contains(err.Error(), "[2 4 16]") {
+	err = net.Features(feature.Of(wide), 0, 2, make([]float32, 20))
+	if err == nil || !strings.Contains(err.Error(), "[2 4 16]") {
 		t.Errorf("images of another shape: %v", err)
 	}
 	if _, err := net.Accuracy(images(3, nil)); err == nil {
 		t.Error("the accuracy on images without labels was computed")
 	}
 	for _, c := range []feature.Classifier{
-		{Shape: []int{1, 6, 8}, Classes: 4, Channels: 3, Features: 6}, {Shape: []int{8, 8}, Classes: 4, Channels: 3, Features: 6},
-		{Shape: []int{0, 8, 8}, Classes: 4, Channels: 3, Features: 6}, {Shape: []int{1, 8, 8}, Classes: 1, Channels: 3, Features: 6},
-		{Shape: []int{1, 8, 8}, Classes: 4, Channels: 0, Features: 6}, {Shape: []int{1, 8, 8}, Classes: 4, Channels: 3},
+		{Shape: []int{1, 6, 8}, Classes: 4, Channels: 3, Features: 6},
+		{Shape: []int{8, 8}, Classes: 4, Channels: 3, Features: 6},
+		{Shape: []int{0, 8, 8}, Classes: 4, Channels: 3, Features: 6},
+		{Shape: []int{1, 8, 8}, Classes: 1, Channels: 3, Features: 6},
+		{Shape: []int{1, 8, 8}, Classes: 4, Channels: 0, Features: 6},
+		{Shape: []int{1, 8, 8}, Classes: 4, Channels: 3},
 	} {
 		if c.Check() == nil {
 			t.Errorf("%+v was accepted", c)
@@ -261,7 +263,10 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%+v was compiled", c)
 		}
 	}
-	for _, raw := range []string{``, `[]`, `{}`, `{"shape":[1,8,8],"classes":4,"channels":3,"features":6,"more":1}`, `{"shape":[1,8,8],"classes":"4","channels":3,"features":6}`} {
+	for _, raw := range []string{
+		``, `[]`, `{}`, `{"shape":[1,8,8],"classes":4,"channels":3,"features":6,"more":1}`,
+		`{"shape":[1,8,8],"classes":"4","channels":3,"features":6}`,
+	} {
 		if _, err := feature.ParseClassifier(json.RawMessage(raw)); err == nil {
 			t.Errorf("configuration %s was accepted", raw)
 		}
@@ -294,24 +299,25 @@ func TestOpen(t *testing.T) {
 		return path
 	}
 	be := engine(t)
-	net, err := feature.Open(be, write(func(*checkpoint.Checkpoint) {}), feature.Options{})
+	net, err := feature.Open(be, write(func(*checkpoint.Checkpoint) {}), "", feature.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make([]float32, len(g.Features)+len(g.Logits))
-	if err := net.Features(feature.Of(images(5, nil)), 0, 5, got); err != nil || math.Abs(float64(got[0])-g.Features[0]) > 1e-5 || net.Dim() != 6 {
-		t.Errorf("features %v (%v) of dimension %d", got[:2], err, net.Dim())
+	err = net.Network.Features(feature.Of(images(5, nil)), 0, 5, got)
+	if err != nil || math.Abs(float64(got[0])-g.Features[0]) > 1e-5 || net.Network.Dim != 6 {
+		t.Errorf("features %v (%v) of dimension %d", got[:2], err, net.Network.Dim)
 	}
 	for name, edit := range map[string]func(c *checkpoint.Checkpoint){
-		"a potential":        func(c *checkpoint.Checkpoint) { c.Kind = checkpoint.Potential },
-		"no configuration":   func(c *checkpoint.Checkpoint) { c.Config = json.RawMessage(`{}`) },
-		"a missing tensor":   func(c *checkpoint.Checkpoint) { c.Tensors = c.Tensors[1:] },
-		"a tensor of no use": func(c *checkpoint.Checkpoint) { c.Tensors[0].Name += "x" },
+		"a potential":       func(c *checkpoint.Checkpoint) { c.Kind = checkpoint.Potential },
+		"no configuration":  func(c *checkpoint.Checkpoint) { c.Config = json.RawMessage(`{}`) },
+		"a missing tensor":  func(c *checkpoint.Checkpoint) { c.Tensors = c.Tensors[1:] },
+		"an unknown tensor": func(c *checkpoint.Checkpoint) { c.Tensors[0].Name += "x" },
 		"another architecture": func(c *checkpoint.Checkpoint) {
 			c.Config = json.RawMessage(strings.Replace(string(raw), `"features":6`, `"features":7`, 1))
 		},
 	} {
-		if _, err := feature.Open(be, write(edit), feature.Options{}); err == nil {
+		if _, err := feature.Open(be, write(edit), "", feature.Options{}); err == nil {
 			t.Errorf("a checkpoint with %s was opened", name)
 		}
 	}

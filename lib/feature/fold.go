@@ -5,53 +5,25 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"vapo/lib/failure"
 )
 
 // batchNormEps is added to the variance in every batch normalisation of the network.
 const batchNormEps = 1e-3
 
-// fold reads the weights of the units with their batch normalisations folded in: w·g and beta - mean·g, where
-// g = gamma/sqrt(var + eps).
-func (n *inception) fold(f WeightSource) (map[string][]float32, error) {
+// fold reads the weights of the units and folds their batch normalisations into the convolutions: w·g and
+// beta - mean·g with g = gamma/sqrt(var + eps).
+func (n *inception) fold(src WeightSource) (map[string][]float32, error) {
 	weights := map[string][]float32{}
-	var missing []string
-	for _, p := range n.b.Params {
-		name, isWeight := strings.CutSuffix(p.Name, ".weight")
-		if !isWeight {
-			continue // read with its weight
+	missing, err := n.eachUnit(src, func(name string, shape []int, parts [][]float32) error {
+		w := parts[0]
+		weights[name+".weight"] = w
+		if len(parts) == 1 { // the linear layer
+			return nil
 		}
-		if name == "fc" {
-			w, err := read(f, "fc.weight", p.Shape)
-			if err != nil {
-				return nil, err
-			}
-			if w == nil {
-				missing = append(missing, name)
-			}
-			weights[p.Name] = w
-			continue
-		}
-		out := p.Shape[:1]
-		var parts [5][]float32
-		for i, part := range []string{".conv.weight", ".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"} {
-			shape := out
-			if i == 0 {
-				shape = p.Shape
-			}
-			var err error
-			if parts[i], err = read(f, name+part, shape); err != nil {
-				return nil, err
-			}
-			if parts[i] == nil {
-				missing = append(missing, name)
-				break
-			}
-		}
-		if len(missing) > 0 {
-			continue
-		}
-		w, bias := parts[0], make([]float32, out[0])
-		per := len(w) / out[0]
+		bias := make([]float32, shape[0])
+		per := len(w) / shape[0]
 		for o := range bias {
 			g := float64(parts[1][o]) / math.Sqrt(float64(parts[4][o])+batchNormEps)
 			for i := range per {
@@ -59,53 +31,105 @@ func (n *inception) fold(f WeightSource) (map[string][]float32, error) {
 			}
 			bias[o] = float32(float64(parts[2][o]) - float64(float64(parts[3][o])*g))
 		}
-		weights[p.Name], weights[name+".bias"] = w, bias
+		weights[name+".bias"] = bias
+		return nil
+	})
+	if err == nil && len(missing) > 0 {
+		err = n.incomplete(missing)
 	}
-	if len(missing) > 0 {
-		return nil, n.incomplete(missing)
-	}
-	return weights, nil
+	return weights, err
 }
 
-// read returns a tensor of the expected shape, or nil where the file has none of that name.
-func read(f WeightSource, name string, shape []int) ([]float32, error) {
-	v, got, ok, err := f.Tensor(name)
-	if err != nil || !ok {
-		return nil, err
+// unitParts are the tensors of a unit, by the end of their names.
+var unitParts = []string{".conv.weight", ".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"}
+
+// partNames returns the names of a unit's tensors.
+func partNames(unit string) []string {
+	if unit == "fc" {
+		return []string{"fc.weight"}
 	}
-	if !slices.Equal(got, shape) {
-		return nil, fmt.Errorf("tensor %s has shape %v, expected %v", name, got, shape)
+	names := slices.Clone(unitParts)
+	for i := range names {
+		names[i] = unit + names[i]
 	}
-	return v, nil
+	return names
 }
 
-// MissingLayersError says which layers a file of weights lacks for a tap, and which taps it serves.
-type MissingLayersError struct {
-	Tap    int
-	Layers []string
-	Served []int
+// eachUnit calls f with the tensors of every unit in the order of partNames, and with the shape of its weight. It
+// returns the units that lack a tensor.
+func (n *inception) eachUnit(src WeightSource, f func(name string, shape []int, parts [][]float32) error) (
+	missing []string, err error) {
+	shapes := map[string][]int{}
+	for _, p := range n.b.Params {
+		shapes[p.Name] = p.Shape
+	}
+	for _, u := range n.units {
+		shape := shapes[u.name+".weight"]
+		names := partNames(u.name)
+		var parts [][]float32
+		for i, name := range names {
+			want := shape
+			if i > 0 {
+				want = shape[:1]
+			}
+			values, got, ok, err := src.Tensor(name)
+			if err != nil {
+				return nil, failure.Default(failure.Input, weightsHint, err)
+			}
+			if !ok {
+				continue
+			}
+			if !slices.Equal(got, want) {
+				return nil, failure.New(failure.Input, weightsHint, "tensor %s has shape %v, expected %v", name, got, want)
+			}
+			parts = append(parts, values)
+		}
+		if len(parts) < len(names) {
+			missing = append(missing, u.name)
+		} else if err := f(u.name, shape, parts); err != nil {
+			return nil, err
+		}
+	}
+	return missing, nil
 }
 
-func (e *MissingLayersError) Error() string {
-	layers := strings.Join(e.Layers[:min(len(e.Layers), 6)], ", ")
-	if more := len(e.Layers) - 6; more > 0 {
+// missingLayersError lists the layers that a file of weights lacks for a tap, and the taps for which it suffices.
+type missingLayersError struct {
+	tap    int
+	layers []string
+	served []int
+}
+
+func (e *missingLayersError) Error() string {
+	layers := strings.Join(e.layers[:min(len(e.layers), 6)], ", ")
+	if more := len(e.layers) - 6; more > 0 {
 		layers += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("the weights lack %s, which tap %d needs; they serve the taps %v", layers, e.Tap, e.Served)
+	return fmt.Sprintf("the weights lack %s, which tap %d needs; they serve the taps %v", layers, e.tap, e.served)
 }
 
-func (n *inception) incomplete(missing []string) error {
-	e := &MissingLayersError{Tap: n.tap, Layers: missing, Served: []int{}}
-	for _, tap := range Taps {
-		if slices.ContainsFunc(n.units, func(u unit) bool {
-			return slices.Index(Taps, u.tap) <= slices.Index(Taps, tap) && slices.Contains(missing, u.name)
-		}) {
-			break
-		}
-		e.Served = append(e.Served, tap)
-	}
-	if slices.Contains(e.Served, n.tap) {
-		e.Tap = LogitsTap // the features could have been had without the logits
+// FailureClass implements failure.Carrier.
+func (e *missingLayersError) FailureClass() failure.Class { return failure.Input }
+
+// FailureHint implements failure.Carrier.
+func (e *missingLayersError) FailureHint() string {
+	return "choose another --tap, or get the whole file: eval weights fetch"
+}
+
+func (n *inception) incomplete(missing []string) *missingLayersError {
+	e := &missingLayersError{tap: n.tap, layers: missing, served: n.served(missing)}
+	if slices.Contains(e.served, n.tap) {
+		e.tap = LogitsTap // only the logits cannot be computed
 	}
 	return e
+}
+
+// served returns the taps that can be computed without the missing units.
+func (n *inception) served(missing []string) []int {
+	for i, tap := range Taps {
+		if slices.ContainsFunc(n.units, func(u unit) bool { return u.tap == tap && slices.Contains(missing, u.name) }) {
+			return Taps[:i:i]
+		}
+	}
+	return Taps
 }

@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -8,49 +9,48 @@ import (
 	"gorgonia.org/tensor"
 
 	"vapo/lib/backend"
-	"vapo/lib/checkpoint"
 	"vapo/lib/graphop"
-	"vapo/lib/kernel"
 	"vapo/lib/layer"
 )
 
-// Taps are the layers of Inception whose spatial means serve as features, by their number of channels: the two max
-// poolings of the stem, Mixed_6e, Mixed_7a and the last layer, whose 2,048 the FID is usually computed from. LogitsTap is
-// the classifier's output for the Inception Score, without its bias.
+// Taps are the layers of Inception whose spatial means serve as features, named by their number of channels: the two
+// max poolings of the stem, Mixed_6e, Mixed_7a, and the last layer, from which the FID is usually computed. LogitsTap
+// is the output of the classifier without its bias, for the Inception Score.
 var Taps = []int{64, 192, 768, 1280, 2048, LogitsTap}
 
 // LogitsTap is the tap of the 1,008 logits.
 const LogitsTap = 1008
 
-// PublishedWeights is the name of the file of weights that FIDs are computed with, and PublishedDigest its sha256.
+// PublishedWeights is the name of the file of weights with which FIDs are computed, and PublishedDigest its sha256 in
+// hexadecimal.
 const (
 	PublishedWeights = "pt_inception-2015-12-05-6726825d.pth"
 	PublishedDigest  = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 )
 
-// InceptionSide is the height and width in pixels of the images that the network looks at.
-const InceptionSide = 299
+// inceptionSide is the height and width in pixels of the network's input.
+const inceptionSide = 299
 
 // inception builds the network of 2015-12-05 (Szegedy et al., arXiv 1512.00567, as released with TensorFlow), in which
-// the FID was defined (Heusel et al., arXiv 1706.08500). Names are those of the commonly shared PyTorch weights. A unit is
-// a convolution, a batch normalisation with fixed statistics, which is folded into it, and ReLU.
+// the FID was defined (Heusel et al., arXiv 1706.08500). Names are those of the commonly shared PyTorch weights. A unit
+// is a convolution, a batch normalisation with fixed statistics, which is folded into it, and a ReLU.
 type inception struct {
 	b      *layer.Builder
 	tap    int    // whose features are wanted
-	deep   bool   // go on to the logits
+	deep   bool   // continue to the logits
 	at     int    // the first tap that needs the next unit
 	units  []unit // in the order of building
 	out    *graphop.Node
 	logits *graphop.Node
 }
 
-// unit is what must be loaded for a tap and all that follow.
+// unit is a layer with weights, needed for a tap and all taps after it.
 type unit struct {
 	name string
 	tap  int
 }
 
-// tapped notes the layer's spatial mean where it is the wanted tap, and reports whether nothing more is wanted.
+// tapped takes the layer's spatial mean as the output if it is the wanted tap, and reports whether the graph ends here.
 func (n *inception) tapped(x *graphop.Node) bool {
 	if n.at == n.tap {
 		s := x.Shape()
@@ -86,7 +86,7 @@ func (n *inception) column(name string, x *graphop.Node, out, k int) *graphop.No
 	return n.conv(name, x, out, k, 1, 1, k/2, 0)
 }
 
-// average is over 3 x 3 pixels, without those outside of the image.
+// average pools over 3 x 3 pixels, without those outside of the image.
 func average(x *graphop.Node) *graphop.Node {
 	return graphop.AvgPool2D(x, graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}, false)
 }
@@ -95,8 +95,18 @@ func maximum(x *graphop.Node, stride, pad int) *graphop.Node {
 	return graphop.MaxPool2D(x, graphop.Window2D{KH: 3, KW: 3, StrideH: stride, StrideW: stride, PadH: pad, PadW: pad})
 }
 
-// build adds the network for x [N, 3, 299, 299] in [-1, 1] up to the tap, or to the logits; out is then [N, tap] and
-// logits, where wanted, [N, LogitsTap].
+// newInceptionGraph builds the network up to a tap, or to the logits if it is deep, for images x [n, 3, side, side] in
+// [-1, 1]. Then out is [n, tap], and logits is [n, LogitsTap] or nil.
+func newInceptionGraph(tap int, deep bool, n, side int) (net *inception, x *graphop.Node, err error) {
+	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
+	net = &inception{b: b, tap: tap, deep: deep}
+	err = graphop.Build(func() {
+		x = graphop.Input(b.Graph, b.Dtype, "x", n, 3, side, side)
+		net.build(x)
+	})
+	return net, x, err
+}
+
 func (n *inception) build(x *graphop.Node) {
 	n.at = Taps[0]
 	x = n.conv("Conv2d_1a_3x3", x, 32, 3, 3, 2, 0, 0)
@@ -142,7 +152,8 @@ func (n *inception) blockA(name string, x *graphop.Node, pool int) *graphop.Node
 	five := n.square(name+"branch5x5_2", n.square(name+"branch5x5_1", x, 48, 1), 64, 5)
 	three := n.square(name+"branch3x3dbl_2", n.square(name+"branch3x3dbl_1", x, 64, 1), 96, 3)
 	three = n.square(name+"branch3x3dbl_3", three, 96, 3)
-	return graphop.Concat(1, n.square(name+"branch1x1", x, 64, 1), five, three, n.square(name+"branch_pool", average(x), pool, 1))
+	one, pooled := n.square(name+"branch1x1", x, 64, 1), n.square(name+"branch_pool", average(x), pool, 1)
+	return graphop.Concat(1, one, five, three, pooled)
 }
 
 func (n *inception) reduceA(name string, x *graphop.Node) *graphop.Node {
@@ -157,7 +168,8 @@ func (n *inception) blockC(name string, x *graphop.Node, c int) *graphop.Node {
 	double := n.column(name+"branch7x7dbl_2", n.square(name+"branch7x7dbl_1", x, c, 1), c, 7)
 	double = n.column(name+"branch7x7dbl_4", n.row(name+"branch7x7dbl_3", double, c, 7), c, 7)
 	double = n.row(name+"branch7x7dbl_5", double, 192, 7)
-	return graphop.Concat(1, n.square(name+"branch1x1", x, 192, 1), seven, double, n.square(name+"branch_pool", average(x), 192, 1))
+	one, pooled := n.square(name+"branch1x1", x, 192, 1), n.square(name+"branch_pool", average(x), 192, 1)
+	return graphop.Concat(1, one, seven, double, pooled)
 }
 
 func (n *inception) reduceC(name string, x *graphop.Node) *graphop.Node {
@@ -174,135 +186,54 @@ func (n *inception) blockE(name string, x *graphop.Node, pool func(x *graphop.No
 	three := fan("branch3x3_2", "a", "b", n.square(name+"branch3x3_1", x, 384, 1))
 	double := n.square(name+"branch3x3dbl_2", n.square(name+"branch3x3dbl_1", x, 448, 1), 384, 3)
 	double = fan("branch3x3dbl_3", "a", "b", double)
-	return graphop.Concat(1, n.square(name+"branch1x1", x, 320, 1), three, double, n.square(name+"branch_pool", pool(x), 192, 1))
+	one, pooled := n.square(name+"branch1x1", x, 320, 1), n.square(name+"branch_pool", pool(x), 192, 1)
+	return graphop.Concat(1, one, three, double, pooled)
 }
 
-// InceptionNetwork is the network up to one tap, with weights.
-type InceptionNetwork struct {
-	// Weights is the number of weights of the convolutions.
-	Weights  int
-	tap      int
-	resizers resizers
-	exe      backend.Executable
-	x        []float32
-	out      []float32
-	logits   []float32 // of length 0 where they are not wanted
-}
-
-// inceptionBlock is the fixed number of images of one evaluation.
+// inceptionBlock is the number of images in one evaluation.
 const inceptionBlock = 16
 
-// NewInception compiles the network for images resized in the given way, with the weights that the tap needs: f may hold
-// the first layers only.
-func NewInception(be backend.Backend, f WeightSource, o Options) (*InceptionNetwork, error) {
-	tap, resize := o.Tap, o.Resize
-	if !slices.Contains(Taps, tap) {
-		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", tap, Taps)
+// NewInception compiles the network for images resized in the given way, with the weights that the tap needs: src may
+// hold only the first layers.
+func NewInception(be backend.Backend, src WeightSource, o Options) (*Network, error) {
+	if !slices.Contains(Taps, o.Tap) {
+		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", o.Tap, Taps)
 	}
-	if !slices.Contains(Resizes, resize) {
-		return nil, fmt.Errorf("resize is %q, expected one of %v", resize, Resizes)
+	if !slices.Contains(Resizes, o.Resize) {
+		return nil, fmt.Errorf("resize is %q, expected one of %v", o.Resize, Resizes)
 	}
-	n := &inception{b: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}, tap: tap, deep: o.Logits}
-	var x *graphop.Node
-	if err := graphop.Build(func() {
-		x = graphop.Input(n.b.Graph, n.b.Dtype, "x", inceptionBlock, 3, InceptionSide, InceptionSide)
-		n.build(x)
-	}); err != nil {
-		return nil, err
-	}
-	weights, err := n.fold(f)
+	n, x, err := newInceptionGraph(o.Tap, o.Logits, inceptionBlock, inceptionSide)
 	if err != nil {
 		return nil, err
 	}
-	g := backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{n.out}}
-	if o.Logits {
-		g.Outputs = append(g.Outputs, n.logits)
-	}
-	for _, p := range n.b.Params {
-		g.State = append(g.State, backend.State{In: p.Node})
-	}
-	exe, err := be.Compile(g)
+	weights, err := n.fold(src)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range n.b.Params {
-		if err := exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
-			return nil, err
-		}
+	logits := n.logits
+	if !o.Logits {
+		logits = nil
 	}
-	count := 0
-	for _, p := range n.b.Params {
-		if len(p.Shape) == 4 {
-			count += p.Shape[0] * p.Shape[1] * p.Shape[2] * p.Shape[3]
-		}
-	}
-	net := &InceptionNetwork{
-		Weights: count, tap: tap, resizers: resizers{how: resize}, exe: exe,
-		x: make([]float32, inceptionBlock*3*InceptionSide*InceptionSide), out: make([]float32, inceptionBlock*tap),
-	}
-	if o.Logits {
-		net.logits = make([]float32, inceptionBlock*LogitsTap)
-	}
-	return net, nil
+	r := &resizers{how: o.Resize}
+	return newNetwork(be, fmt.Sprintf(inceptionName, o.Tap, o.Resize), n.b, x, n.out, logits, weights, r.image)
 }
 
-// Name implements Network.
-func (n *InceptionNetwork) Name() string {
-	return fmt.Sprintf(inceptionName, n.tap, n.resizers.how)
-}
-
-// ParseInception takes a name of a network apart that Name gave; ok is false for that of another network.
-func ParseInception(name string) (tap int, resize Resize, ok bool) {
-	n, err := fmt.Sscanf(name, inceptionName, &tap, &resize)
-	return tap, resize, err == nil && n == 2
+// openInception leaves the logits out if they are optional and the weights for them are missing.
+func openInception(be backend.Backend, src WeightSource, o Options) (*Network, error) {
+	n, err := NewInception(be, src, o)
+	var missing *missingLayersError
+	if o.LogitsOptional && errors.As(err, &missing) && missing.tap == LogitsTap {
+		o.Logits = false
+		n, err = NewInception(be, src, o)
+	}
+	return n, err
 }
 
 const inceptionName = "inception-2015-12-05 tap %d resize %s"
 
-// Dim implements Network.
-func (n *InceptionNetwork) Dim() int { return n.tap }
-
-// Classes implements Network.
-func (n *InceptionNetwork) Classes() int { return len(n.logits) / inceptionBlock }
-
-// Block implements Network.
-func (n *InceptionNetwork) Block() int { return inceptionBlock }
-
-// Features implements Network. Grey images are looked at with three equal channels.
-func (n *InceptionNetwork) Features(images Images, from, to int, out []float32) error {
-	if err := room(n, from, to, out); err != nil {
-		return err
-	}
-	const size = 3 * InceptionSide * InceptionSide
-	in, res := []backend.Buffer{backend.F32(n.x)}, []backend.Buffer{backend.F32(n.out)}
-	classes := n.Classes()
-	if classes > 0 {
-		res = append(res, backend.F32(n.logits))
-	}
-	for base := from - from%inceptionBlock; base < to; base += inceptionBlock {
-		lo, hi := max(base, from), min(base+inceptionBlock, to)
-		clear(n.x)
-		var failed [inceptionBlock]error
-		kernel.Parallel(hi-lo, func(_, piece int) {
-			im, err := images.Image(lo + piece)
-			if err == nil {
-				err = n.resizers.image(n.x[(lo-base+piece)*size:][:size], im)
-			}
-			failed[piece] = err
-		})
-		for _, err := range failed {
-			if err != nil {
-				return err
-			}
-		}
-		if err := n.exe.Run(in, res); err != nil {
-			return err
-		}
-		for i := lo; i < hi; i++ {
-			dst := out[(i-from)*(n.tap+classes):]
-			copy(dst[:n.tap], n.out[(i-base)*n.tap:])
-			copy(dst[n.tap:n.tap+classes], n.logits[(i-base)*classes:])
-		}
-	}
-	return nil
+// ParseInception returns the tap and the resize convention in the name of an Inception network. ok is false for the
+// name of any other network.
+func ParseInception(name string) (tap int, resize Resize, ok bool) {
+	n, err := fmt.Sscanf(name, inceptionName, &tap, &resize)
+	return tap, resize, err == nil && n == 2
 }

@@ -16,15 +16,10 @@ import (
 	"strings"
 	"testing"
 
-	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
-
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
 	"vapo/lib/dataset"
 	"vapo/lib/feature/featuretest"
-	"vapo/lib/graphop"
-	"vapo/lib/layer"
 )
 
 var writeShapes = flag.Bool("write-shapes", false, "write testdata/inception_shapes.json, which inception.py reads")
@@ -65,10 +60,8 @@ func unpack(t *testing.T, s string) []float64 {
 // wholeInception is the graph with all its units, for their names and shapes.
 func wholeInception(t *testing.T) *inception {
 	t.Helper()
-	n := &inception{b: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}, tap: LogitsTap}
-	if err := graphop.Build(func() {
-		n.build(graphop.Input(n.b.Graph, n.b.Dtype, "x", 1, 3, InceptionSide, InceptionSide))
-	}); err != nil {
+	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -114,11 +107,7 @@ func patterned(n, h, w int) *dataset.Images {
 	return im
 }
 
-func fastEngine(t testing.TB) backend.Backend {
-	t.Helper()
-	be := tape.Tape{}
-	return be
-}
+func fastEngine(testing.TB) backend.Backend { return tape.Tape{} }
 
 // relative is |a-b| over |b|, of vectors.
 func relative[T float32 | float64](a []T, b []float64) float64 {
@@ -152,8 +141,8 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if net.Dim() != tap || net.Classes() != LogitsTap {
-		t.Fatalf("%d features and %d logits", net.Dim(), net.Classes())
+	if net.Dim != tap || net.Classes != LogitsTap {
+		t.Fatalf("%d features and %d logits", net.Dim, net.Classes)
 	}
 	rows := make([]float32, 2*(tap+LogitsTap))
 	if err := net.Features(Of(patterned(2, 32, 32)), 0, 2, rows); err != nil {
@@ -175,7 +164,7 @@ func TestResize(t *testing.T) {
 	g := readInception(t)
 	for _, how := range Resizes {
 		for i, im := range []*dataset.Images{patterned(1, 7, 32), patterned(1, 640, 310)} {
-			out := make([]float32, 3*InceptionSide*InceptionSide)
+			out := make([]float32, 3*inceptionSide*inceptionSide)
 			r := resizers{how: how}
 			if err := r.image(out, Image{3, im.H, im.W, im.Pixels}); err != nil {
 				t.Fatal(err)
@@ -220,9 +209,9 @@ func cifar64(t *testing.T) *dataset.Images {
 }
 
 // agree compares the features of a set with those of its first images and the sum over all that PyTorch has.
-func agree(t *testing.T, name string, net Network, im *dataset.Images, first, sum string) {
+func agree(t *testing.T, name string, net *Network, im *dataset.Images, first, sum string) {
 	t.Helper()
-	d := net.Dim()
+	d := net.Dim
 	got := make([]float32, im.N*d)
 	if err := net.Features(Of(im), 0, im.N, got); err != nil {
 		t.Fatal(err)
@@ -277,12 +266,15 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	}
 	// What the file lacks is named, with what it serves.
 	_, err = NewInception(fastEngine(t), source, Options{Tap: 2048, Resize: PyTorchFID})
-	var missing *MissingLayersError
-	if !errors.As(err, &missing) || len(missing.Layers) != 18 || missing.Layers[0] != "Mixed_7b.branch3x3_1" || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
+	var missing *missingLayersError
+	taps := []int{64, 192, 768, 1280}
+	if !errors.As(err, &missing) || len(missing.layers) != 18 || missing.layers[0] != "Mixed_7b.branch3x3_1" ||
+		!slices.Equal(missing.served, taps) {
 		t.Errorf("tap 2048 of the trunk: %v", err)
 	}
 	_, err = NewInception(fastEngine(t), source, Options{Tap: 768, Resize: PyTorchFID, Logits: true})
-	if !errors.As(err, &missing) || missing.Tap != LogitsTap || len(missing.Layers) != 19 || !slices.Equal(missing.Served, []int{64, 192, 768, 1280}) {
+	if !errors.As(err, &missing) || missing.tap != LogitsTap || len(missing.layers) != 19 ||
+		!slices.Equal(missing.served, taps) {
 		t.Errorf("logits of the trunk: %v", err)
 	}
 }

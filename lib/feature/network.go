@@ -2,31 +2,16 @@ package feature
 
 import (
 	"fmt"
-
-	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
+	"slices"
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/graphop"
+	"vapo/lib/kernel"
 	"vapo/lib/layer"
 )
-
-// Network turns images into feature vectors. It is used by one goroutine at a time.
-type Network interface {
-	// Name identifies the architecture and the layer, for people.
-	Name() string
-	// Dim is the length of a feature vector.
-	Dim() int
-	// Classes is how many logits follow the features in a row; 0 if none do.
-	Classes() int
-	// Block is how many images are evaluated together: ranges that begin and end at its multiples waste nothing.
-	Block() int
-	// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes], row-major. A row
-	// depends on its image alone, to the bit. Of several errors that images give the first image's is returned.
-	Features(images Images, from, to int, out []float32) error
-}
 
 // Image is one image, uint8 [C, H, W], of one channel or three.
 type Image struct {
@@ -34,13 +19,13 @@ type Image struct {
 	Pixels  []uint8
 }
 
-// Images gives images by index. Image is called from several goroutines at once; images need not be of one size.
+// Images gives images by index. Image is called from several goroutines at once. The images may differ in size.
 type Images interface {
 	Len() int
 	Image(i int) (Image, error)
 }
 
-// Of is a data set as Images.
+// Of returns a data set as Images.
 func Of(s *dataset.Images) Images { return setOf{s} }
 
 type setOf struct{ set *dataset.Images }
@@ -51,187 +36,139 @@ func (s setOf) Image(i int) (Image, error) {
 	return Image{s.set.C, s.set.H, s.set.W, s.set.Image(i)}, nil
 }
 
-// room returns an error where out is not of the size of the rows of images [from, to).
-func room(n Network, from, to int, out []float32) error {
-	if row := n.Dim() + n.Classes(); len(out) != (to-from)*row {
-		return fmt.Errorf("features of images %d to %d: got room for %d numbers, expected %d", from, to, len(out), (to-from)*row)
-	}
-	return nil
+// Network turns images into feature vectors. It may be used by one goroutine at a time.
+type Network struct {
+	Name    string // architecture, layer and resize convention, as results record them
+	Dim     int    // length of a feature vector
+	Classes int    // number of logits that follow the features in a row; 0 if none do
+
+	block   int // number of images in one evaluation, fixed so that results do not depend on how a set is cut up
+	prepare func(dst []float32, im Image) error
+	exe     backend.Executable
+	// Input and outputs of a block.
+	x, features, logits []float32
 }
 
-// block is the fixed number of images of one evaluation, so that results do not depend on how a set is cut up.
-const block = 64
-
-// Options say how Inception is used; other networks have one way.
-type Options struct {
-	Tap    int
-	Resize Resize
-	Logits bool // the logits too, which takes the whole network and its weights
-}
-
-// Open reads a feature network from a file: a classifier's checkpoint, or Inception's weights, see OpenWeights.
-func Open(be backend.Backend, path string, o Options) (Network, error) {
-	src, ck, err := readWeights(path)
-	if err != nil {
-		return nil, fmt.Errorf("weights %s: %w", path, err)
+// newNetwork compiles a graph with input x [block, …] and outputs features [block, Dim] and logits [block, Classes],
+// which may be nil, and loads the weights of b's parameters by name. prepare writes an image into its part of x.
+func newNetwork(be backend.Backend, name string, b *layer.Builder, x, features, logits *graphop.Node,
+	weights map[string][]float32, prepare func(dst []float32, im Image) error) (*Network, error) {
+	n := &Network{
+		Name: name, Dim: features.Shape()[1], block: x.Shape()[0], prepare: prepare,
+		x: make([]float32, x.Shape().TotalSize()), features: make([]float32, features.Shape().TotalSize()),
 	}
-	if src != nil {
-		n, err := NewInception(be, src, o)
-		if err != nil {
-			return nil, fmt.Errorf("weights %s: %w", path, err)
+	g := backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{features}}
+	if logits != nil {
+		n.Classes, n.logits = logits.Shape()[1], make([]float32, logits.Shape().TotalSize())
+		g.Outputs = append(g.Outputs, logits)
+	}
+	for _, p := range b.Params {
+		g.State = append(g.State, backend.State{In: p.Node})
+	}
+	var err error
+	if n.exe, err = be.Compile(g); err != nil {
+		return nil, err
+	}
+	for _, p := range b.Params {
+		if err := n.exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
+			return nil, err
 		}
-		return n, nil
-	}
-	if ck.Kind != checkpoint.Classifier {
-		return nil, fmt.Errorf("checkpoint %s holds a %s, expected a %s", path, ck.Kind, checkpoint.Classifier)
-	}
-	c, err := ParseClassifier(ck.Config)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
-	}
-	n, err := newClassifierNetwork(be, c, func(shapes map[string][]int) (map[string][]float32, error) {
-		return ck.Weights(checkpoint.EMA, shapes)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint %s: %w", path, err)
 	}
 	return n, nil
 }
 
-// ClassifierNetwork is a trained Classifier.
-type ClassifierNetwork struct {
-	Config   Classifier
-	exe      backend.Executable
-	x        []float32
-	features []float32
-	logits   []float32
-}
+// Check returns an error if the network does not take images of the size of im.
+func (n *Network) Check(im Image) error { return n.prepare(n.x[:len(n.x)/n.block], im) }
 
-// NewClassifier compiles a classifier with the given weights, by parameter name without a group prefix.
-func NewClassifier(be backend.Backend, c Classifier, weights map[string][]float32) (*ClassifierNetwork, error) {
-	return newClassifierNetwork(be, c, func(map[string][]int) (map[string][]float32, error) { return weights, nil })
-}
-
-func newClassifierNetwork(be backend.Backend, c Classifier, read func(map[string][]int) (map[string][]float32, error)) (*ClassifierNetwork, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
+// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes]. A row depends on
+// its image alone, to the bit. If several images cause errors, that of the first image is returned.
+func (n *Network) Features(images Images, from, to int, out []float32) error {
+	row, size := n.Dim+n.Classes, len(n.x)/n.block
+	if len(out) != (to-from)*row {
+		return fmt.Errorf("features of images %d to %d: out has length %d, expected %d", from, to, len(out), (to-from)*row)
 	}
-	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
-	var x, features, logits *graphop.Node
-	err := graphop.Build(func() {
-		x = graphop.Input(b.Graph, b.Dtype, "x", append([]int{block}, c.Shape...)...)
-		features, logits = c.Build(b, x)
-	})
-	if err != nil {
-		return nil, err
+	in, results := []backend.Buffer{backend.F32(n.x)}, []backend.Buffer{backend.F32(n.features)}
+	if n.Classes > 0 {
+		results = append(results, backend.F32(n.logits))
 	}
-	g := backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{features, logits}}
-	shapes := map[string][]int{}
-	for _, p := range b.Params {
-		g.State = append(g.State, backend.State{In: p.Node})
-		shapes[p.Name] = p.Shape
-	}
-	weights, err := read(shapes)
-	if err != nil {
-		return nil, err
-	}
-	exe, err := be.Compile(g)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range b.Params {
-		if err := exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
-			return nil, err
-		}
-	}
-	size := c.Shape[0] * c.Shape[1] * c.Shape[2]
-	return &ClassifierNetwork{
-		Config: c, exe: exe, x: make([]float32, block*size),
-		features: make([]float32, block*c.Features), logits: make([]float32, block*c.Classes),
-	}, nil
-}
-
-// Name implements Network.
-func (n *ClassifierNetwork) Name() string {
-	return fmt.Sprintf("classifier-%dx%dx%d-features%d", n.Config.Shape[0], n.Config.Shape[1], n.Config.Shape[2], n.Config.Features)
-}
-
-// Dim implements Network.
-func (n *ClassifierNetwork) Dim() int { return n.Config.Features }
-
-// Classes implements Network.
-func (n *ClassifierNetwork) Classes() int { return n.Config.Classes }
-
-// Block implements Network.
-func (n *ClassifierNetwork) Block() int { return block }
-
-// Features implements Network.
-func (n *ClassifierNetwork) Features(images Images, from, to int, out []float32) error {
-	if err := room(n, from, to, out); err != nil {
-		return err
-	}
-	f, c := n.Config.Features, n.Config.Classes
-	return n.each(images, from, to, func(i, row int) {
-		dst := out[(i-from)*(f+c):]
-		copy(dst[:f], n.features[row*f:])
-		copy(dst[f:f+c], n.logits[row*c:])
-	})
-}
-
-// Accuracy is the share of the images whose largest logit is their label.
-func (n *ClassifierNetwork) Accuracy(images *dataset.Images) (float64, error) {
-	if len(images.Labels) != images.N || images.N == 0 {
-		return 0, fmt.Errorf("accuracy on %s: %d images have %d labels", images.Name, images.N, len(images.Labels))
-	}
-	right := 0
-	err := n.each(Of(images), 0, images.N, func(i, row int) {
-		best := 0
-		l := n.logits[row*n.Config.Classes : (row+1)*n.Config.Classes]
-		for k, v := range l {
-			if v > l[best] {
-				best = k
-			}
-		}
-		if int64(best) == images.Labels[i] {
-			right++
-		}
-	})
-	return float64(right) / float64(images.N), err
-}
-
-// each evaluates images [from, to) in blocks and calls f with every image and its row in the block.
-func (n *ClassifierNetwork) each(images Images, from, to int, f func(i, row int)) error {
-	shape := [3]int(n.Config.Shape)
-	size := shape[0] * shape[1] * shape[2]
-	in := []backend.Buffer{backend.F32(n.x)}
-	out := []backend.Buffer{backend.F32(n.features), backend.F32(n.logits)}
-	// Image i always stands in row i mod block.
-	for base := from - from%block; base < to; base += block {
-		lo, hi := max(base, from), min(base+block, to)
+	// Image i is always in row i mod block.
+	for base := from - from%n.block; base < to; base += n.block {
+		lo, hi := max(base, from), min(base+n.block, to)
 		clear(n.x)
-		for i := lo; i < hi; i++ {
-			im, err := images.Image(i)
+		failed := make([]error, hi-lo)
+		kernel.Parallel(hi-lo, func(_, piece int) {
+			im, err := images.Image(lo + piece)
+			if err == nil {
+				if err = n.prepare(n.x[(lo-base+piece)*size:][:size], im); err != nil {
+					err = fmt.Errorf("image %d: %w", lo+piece, err)
+				}
+			}
+			failed[piece] = err
+		})
+		for _, err := range failed {
 			if err != nil {
 				return err
 			}
-			if got := [3]int{im.C, im.H, im.W}; got != shape || len(im.Pixels) != size {
-				return fmt.Errorf("image %d has shape %v, expected %v as the classifier was trained on", i, got, shape)
-			}
-			Scale(n.x[(i-base)*size:(i-base+1)*size], im.Pixels)
 		}
-		if err := n.exe.Run(in, out); err != nil {
+		if err := n.exe.Run(in, results); err != nil {
 			return err
 		}
 		for i := lo; i < hi; i++ {
-			f(i, i-base)
+			dst := out[(i-from)*row:][:row]
+			copy(dst[:n.Dim], n.features[(i-base)*n.Dim:])
+			copy(dst[n.Dim:], n.logits[(i-base)*n.Classes:])
 		}
 	}
 	return nil
 }
 
-// Scale maps pixels 0..255 to [-1, 1].
-func Scale(dst []float32, pixels []uint8) {
-	for i, p := range pixels {
-		dst[i] = float32(p)/127.5 - 1
+// Accuracy is the fraction of the images whose largest logit is that of their label.
+func (n *Network) Accuracy(images *dataset.Images) (float64, error) {
+	if len(images.Labels) != images.N || images.N == 0 {
+		return 0, fmt.Errorf("accuracy on %s: %d images have %d labels", images.Name, images.N, len(images.Labels))
 	}
+	row := n.Dim + n.Classes
+	rows := make([]float32, images.N*row)
+	if err := n.Features(Of(images), 0, images.N, rows); err != nil {
+		return 0, err
+	}
+	correct := 0
+	for i, label := range images.Labels {
+		logits := rows[i*row+n.Dim : (i+1)*row]
+		if slices.Index(logits, slices.Max(logits)) == int(label) {
+			correct++
+		}
+	}
+	return float64(correct) / float64(images.N), nil
 }
+
+// Options say how Inception is used; they have no effect on a classifier.
+type Options struct {
+	Tap    int
+	Resize Resize
+	// Logits asks for the logits too, which takes the whole network and its weights. With LogitsOptional they are left
+	// out if the file does not hold all weights.
+	Logits, LogitsOptional bool
+}
+
+// Open opens the feature network in a file, a classifier's checkpoint or Inception's weights (see OpenWeights). digest
+// is the file's; it identifies the network in results and in the keys of cached features.
+func Open(be backend.Backend, path, digest string, o Options) (*Extractor, error) {
+	src, ck, err := readWeights(path)
+	var n *Network
+	switch {
+	case err != nil:
+	case src != nil:
+		n, err = openInception(be, src, o)
+	case ck.Kind != checkpoint.Classifier:
+		err = failure.New(failure.Input, openHint, "a checkpoint of kind %s, expected a %s", ck.Kind, checkpoint.Classifier)
+	default:
+		n, err = openClassifier(be, ck)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("feature network %s: %w", path, err)
+	}
+	return &Extractor{Network: n, Weights: digest, Backend: be.Class()}, nil
+}
+
+const openHint = "a feature network is a checkpoint that train --model classifier wrote, or Inception's weights"

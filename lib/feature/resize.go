@@ -1,16 +1,16 @@
 package feature
 
 import (
-	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
 
+	"vapo/lib/failure"
 	"vapo/lib/picture"
 )
 
-// Resize is a convention by which images are brought to the size that Inception looks at. It changes an FID by several
-// points and belongs to every number (Parmar et al., "On Aliased Resizing and Surprising Subtleties in GAN Evaluation",
+// Resize is a convention for resizing and scaling images to Inception's input. The choice changes an FID by several
+// points, so every score records it (Parmar et al., "On Aliased Resizing and Surprising Subtleties in GAN Evaluation",
 // arXiv 2104.11222).
 type Resize string
 
@@ -18,7 +18,7 @@ type Resize string
 const (
 	// PyTorchFID is bilinear with half-pixel centres and no antialiasing, and scales to 2·(v/255) - 1.
 	PyTorchFID Resize = "pytorch-fid"
-	// TF1 is bilinear as TensorFlow 1 and torch-fidelity do it, from i·in/out on, and scales to (v-128)/128.
+	// TF1 is bilinear as TensorFlow 1 and torch-fidelity do it, with positions i·in/out, and scales to (v-128)/128.
 	TF1 Resize = "tf1"
 	// Clean is bicubic with antialiasing as Pillow does it in float32, clipped to [0, 255], and scales to (v-128)/128.
 	Clean Resize = "clean"
@@ -27,9 +27,9 @@ const (
 // Resizes lists the conventions.
 var Resizes = []Resize{PyTorchFID, TF1, Clean}
 
-// axisTaps are the taps of all output positions of an axis of in elements.
+// axisTaps returns the taps of all output positions of an axis of in elements.
 func (r Resize) axisTaps(in int) []picture.Taps {
-	const out = InceptionSide
+	const out = inceptionSide
 	if r == Clean {
 		return picture.Bicubic.Taps(in, out)
 	}
@@ -55,34 +55,35 @@ func linearTaps(in int, at float64) picture.Taps {
 	return picture.Taps{First: first, Weights: []float64{1 - part, part}}
 }
 
-// resizers keeps the taps of axes of the lengths that were met. It is safe for concurrent use.
+// resizers caches the taps of axes by their length. It is safe for concurrent use.
 type resizers struct {
-	how  Resize
-	axes sync.Map // int to []picture.Taps
-	many atomic.Int64
+	how    Resize
+	axes   sync.Map // int to []picture.Taps
+	cached atomic.Int64
 }
 
-// manyAxes bounds how many lengths' taps are kept: a folder may hold images of any sizes.
-const manyAxes = 512
+// maxAxes bounds the cache, because the images of a folder may have any sizes.
+const maxAxes = 512
 
 func (r *resizers) axis(length int) []picture.Taps {
 	if t, ok := r.axes.Load(length); ok {
 		return t.([]picture.Taps)
 	}
 	t := r.how.axisTaps(length)
-	if r.many.Add(1) <= manyAxes {
+	if r.cached.Add(1) <= maxAxes {
 		r.axes.Store(length, t)
 	}
 	return t
 }
 
-// image writes an image to dst [3, 299, 299], scaled as the convention says.
+// image resizes and scales an image into dst [3, 299, 299].
 func (r *resizers) image(dst []float32, im Image) error {
 	if im.C != 1 && im.C != 3 || im.H < 1 || im.W < 1 || len(im.Pixels) != im.C*im.H*im.W {
-		return fmt.Errorf("an image of %d channels, %dx%d pixels; inception looks at grey or RGB ones", im.C, im.H, im.W)
+		return failure.New(failure.Input, "", "it has %d channels and %dx%d pixels; Inception takes grey and RGB images",
+			im.C, im.W, im.H)
 	}
 	p := newPlaner(r.how, im.W, r.axis(im.H), r.axis(im.W))
-	const plane = InceptionSide * InceptionSide
+	const plane = inceptionSide * inceptionSide
 	for c := range 3 {
 		if from := min(c, im.C-1); from < c {
 			copy(dst[c*plane:(c+1)*plane], dst)
@@ -99,34 +100,34 @@ type planer struct {
 	w    int
 	rows []picture.Taps // of the output's rows
 	cols []picture.Taps
-	// wide holds the last rows of the input, widened: as many as one row of the output is made of.
-	wide []float32
-	held int
+	// wide holds the rows of the input that one row of the output needs, resized to its width.
+	wide   []float32
+	height int // number of rows in wide
 }
 
 func newPlaner(how Resize, w int, rows, cols []picture.Taps) *planer {
 	p := &planer{how: how, w: w, rows: rows, cols: cols}
 	for _, t := range rows {
-		p.held = max(p.held, len(t.Weights))
+		p.height = max(p.height, len(t.Weights))
 	}
-	p.wide = make([]float32, p.held*InceptionSide)
+	p.wide = make([]float32, p.height*inceptionSide)
 	return p
 }
 
-// plane resizes one channel: its rows first, then its columns, with float32 between as in Pillow.
+// plane resizes one channel: first its rows, then its columns, with float32 in between as in Pillow.
 func (p *planer) plane(dst []float32, src []uint8) {
-	const side = InceptionSide
-	done := 0 // rows of the input that were widened
+	const side = inceptionSide
+	done := 0 // number of input rows that have been widened
 	for y, t := range p.rows {
 		done = max(done, t.First)
 		for ; done < t.First+len(t.Weights); done++ {
-			p.widen(p.wide[done%p.held*side:][:side], src[done*p.w:(done+1)*p.w])
+			p.widen(p.wide[done%p.height*side:][:side], src[done*p.w:(done+1)*p.w])
 		}
 		out := dst[y*side : (y+1)*side]
 		for x := range out {
 			sum := 0.0
 			for k, w := range t.Weights {
-				sum += float64(w * float64(p.wide[(t.First+k)%p.held*side+x]))
+				sum += float64(w * float64(p.wide[(t.First+k)%p.height*side+x]))
 			}
 			out[x] = p.how.scale(sum)
 		}
@@ -143,7 +144,7 @@ func (p *planer) widen(dst []float32, row []uint8) {
 	}
 }
 
-// scale maps grey levels to what the network was trained on.
+// scale maps grey levels 0..255 to the network's input.
 func (r Resize) scale(v float64) float32 {
 	switch r {
 	case PyTorchFID:

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 
+	"vapo/lib/failure"
+	"vapo/lib/metrics"
 	"vapo/lib/tensorfile"
 )
 
@@ -14,25 +16,35 @@ const (
 	logitColumn   = "logits"
 )
 
-// Matrix is rows of Width numbers each, [N, Width].
+// Matrix holds the features or logits of images, [N, Width] row-major. The zero Matrix means that there are none.
 type Matrix struct {
 	Width int
 	Data  []float32
 }
 
-// Table returns rows [N, dim+classes] as a table with columns features [dim] and, if there are classes, logits [classes].
-func Table(rows []float32, dim, classes int) *tensorfile.Table {
-	features, logits := Split(rows, dim, classes)
-	t := &tensorfile.Table{Rows: len(features) / dim, Meta: map[string]string{}}
-	t.Columns = []tensorfile.Column{{Name: featureColumn, Shape: []int{dim}, Data: features}}
-	if classes > 0 {
-		t.Columns = append(t.Columns, tensorfile.Column{Name: logitColumn, Shape: []int{classes}, Data: logits})
+// Len returns the number of rows.
+func (m Matrix) Len() int { return len(m.Data) / max(m.Width, 1) }
+
+// Moments returns the moments of the rows.
+func (m Matrix) Moments() (*metrics.Moments, error) {
+	moments := metrics.NewMoments(m.Width)
+	if err := moments.Add(m.Data); err != nil {
+		return nil, failure.New(failure.Numeric, "the feature network's weights may be damaged", "features: %w", err)
+	}
+	return moments, nil
+}
+
+// Table returns a table with columns features [D] and, if there are logits, logits [K].
+func Table(features, logits Matrix) *tensorfile.Table {
+	t := &tensorfile.Table{Rows: features.Len(), Meta: map[string]string{}}
+	t.Columns = []tensorfile.Column{{Name: featureColumn, Shape: []int{features.Width}, Data: features.Data}}
+	if logits.Width > 0 {
+		t.Columns = append(t.Columns, tensorfile.Column{Name: logitColumn, Shape: []int{logits.Width}, Data: logits.Data})
 	}
 	return t
 }
 
-// FromTable returns what Table was made from: features, and logits of width 0 where the table has none. All numbers are
-// finite.
+// FromTable is the inverse of Table. All values are finite.
 func FromTable(t *tensorfile.Table) (features, logits Matrix, err error) {
 	if features, err = matrix(t, featureColumn); err != nil {
 		return Matrix{}, Matrix{}, err
@@ -65,15 +77,15 @@ func matrix(t *tensorfile.Table, name string) (Matrix, error) {
 	return Matrix{c.Shape[0], v}, nil
 }
 
-// Split separates rows [N, dim+classes] into features [N, dim] and logits [N, classes], nil if there are no classes.
-func Split(rows []float32, dim, classes int) (features, logits []float32) {
+// split separates rows [N, dim+classes] into features and logits.
+func split(rows []float32, dim, classes int) (features, logits Matrix) {
 	if classes == 0 {
-		return rows, nil
+		return Matrix{dim, rows}, Matrix{}
 	}
 	n := len(rows) / (dim + classes)
-	features, logits = make([]float32, 0, n*dim), make([]float32, 0, n*classes)
+	features, logits = Matrix{dim, make([]float32, 0, n*dim)}, Matrix{classes, make([]float32, 0, n*classes)}
 	for row := range slices.Chunk(rows, dim+classes) {
-		features, logits = append(features, row[:dim]...), append(logits, row[dim:]...)
+		features.Data, logits.Data = append(features.Data, row[:dim]...), append(logits.Data, row[dim:]...)
 	}
 	return features, logits
 }

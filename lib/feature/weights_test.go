@@ -11,11 +11,12 @@ import (
 	"testing"
 
 	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/safetensors"
 )
 
-// stem are the formula's tensors of the layers that taps 64 and 192 need.
+// stem returns the formula's tensors of the layers that taps 64 and 192 need.
 func stem(t *testing.T) []safetensors.Tensor {
 	t.Helper()
 	tensors, err := formulaWeights(t).(*featuretest.Weights).Tensors("Conv2d_")
@@ -71,15 +72,16 @@ func TestOpenWeights(t *testing.T) {
 			}
 		}
 		h, err := Examine(src)
-		if err != nil || !slices.Equal(h.Served, []int{64, 192}) || len(h.Missing) != 90 || !strings.HasPrefix(h.Missing[0], "Mixed_5b.") || h.Tensors != 25 {
+		if err != nil || !slices.Equal(h.Taps, []int{64, 192}) || len(h.Missing) != 90 ||
+			!strings.HasPrefix(h.Missing[0], "Mixed_5b.") || h.Tensors != 25 {
 			t.Errorf("%s: %+v, %v", format, h, err)
 		}
-		net, err := Open(fastEngine(t), files[format], Options{Tap: 64, Resize: PyTorchFID})
+		net, err := Open(fastEngine(t), files[format], "", Options{Tap: 64, Resize: PyTorchFID})
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := make([]float32, 64)
-		if err := net.Features(Of(patterned(1, 32, 32)), 0, 1, got); err != nil {
+		if err := net.Network.Features(Of(patterned(1, 32, 32)), 0, 1, got); err != nil {
 			t.Fatal(err)
 		}
 		if want == nil {
@@ -88,7 +90,8 @@ func TestOpenWeights(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s gives other features than PyTorch's file", format)
 		}
-		if _, err := Open(fastEngine(t), files[format], Options{Tap: 768, Resize: PyTorchFID}); err == nil || !strings.Contains(err.Error(), "serve the taps [64 192]") {
+		_, err = Open(fastEngine(t), files[format], "", Options{Tap: 768, Resize: PyTorchFID})
+		if err == nil || !strings.Contains(err.Error(), "serve the taps [64 192]") {
 			t.Errorf("%s: tap 768: %v", format, err)
 		}
 	}
@@ -109,7 +112,7 @@ func TestWriteWeightsIsDeterministic(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a.Bytes(), b.Bytes()) {
-		t.Error("a checkpoint's weights written again are other bytes")
+		t.Error("writing the weights of a checkpoint again gives other bytes")
 	}
 	if err := WriteWeights(io.Discard, asSource(nil)); err == nil {
 		t.Error("a checkpoint of no weights was written")
@@ -121,16 +124,16 @@ func TestExamineAllLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(h.Served, Taps) || len(h.Missing) != 0 || h.Tensors != 94*5+1 {
+	if !slices.Equal(h.Taps, Taps) || len(h.Missing) != 0 || h.Tensors != 94*5+1 {
 		t.Errorf("%+v", h)
 	}
-	// 21,785,568 weights of the convolutions, four numbers a channel, and the logits' 1,008 rows.
+	// 21,785,568 weights of the convolutions, four values a channel, and the logits' 1,008 rows.
 	if h.Bytes < 4*(21_785_568+1008*2048) || h.Bytes > 100e6 {
 		t.Errorf("%d bytes", h.Bytes)
 	}
 }
 
-// What is no network's weights is refused by the name of the tensor.
+// Invalid weights are refused with the name of the tensor.
 func TestExamineRefuses(t *testing.T) {
 	for want, edit := range map[string]func(x *safetensors.Tensor){
 		"Conv2d_2a_3x3.bn.bias holds NaN at 3":            func(x *safetensors.Tensor) { x.Data[3] = float32(math.NaN()) },
@@ -151,10 +154,11 @@ func TestExamineRefuses(t *testing.T) {
 	}
 	// A layer without one of its parts is missing.
 	tensors := slices.DeleteFunc(stem(t), func(x safetensors.Tensor) bool { return x.Name == "Conv2d_3b_1x1.bn.bias" })
-	if h, err := Examine(asSource(tensors)); err != nil || !slices.Equal(h.Served, []int{64}) || h.Missing[0] != "Conv2d_3b_1x1" {
+	h, err := Examine(asSource(tensors))
+	if err != nil || !slices.Equal(h.Taps, []int{64}) || h.Missing[0] != "Conv2d_3b_1x1" {
 		t.Errorf("%+v, %v", h, err)
 	}
-	if h, err := Examine(asSource(nil)); err != nil || len(h.Served) != 0 || len(h.Missing) != 95 {
+	if h, err := Examine(asSource(nil)); err != nil || len(h.Taps) != 0 || len(h.Missing) != 95 {
 		t.Errorf("no tensors: %+v, %v", h, err)
 	}
 }
@@ -163,7 +167,10 @@ func TestOpenWeightsRefuses(t *testing.T) {
 	text := func(s string) func(io.Writer) error {
 		return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
 	}
-	potential := &checkpoint.Checkpoint{Kind: checkpoint.Potential, Config: []byte("{}"), Tensors: []checkpoint.Named{{Name: "param/w", Data: []float32{1}}}}
+	potential := &checkpoint.Checkpoint{
+		Kind: checkpoint.Potential, Config: []byte("{}"),
+		Tensors: []checkpoint.Named{{Name: "param/w", Data: []float32{1}}},
+	}
 	for want, write := range map[string]func(io.Writer) error{
 		"begins like none":           text("\x89PNG\r\n\x1a\n, and more of it"),
 		"begins like none of a PyTo": text(""),
@@ -173,7 +180,8 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		"kind potential":             func(w io.Writer) error { return checkpoint.Write(w, potential) },
 	} {
 		_, err := OpenWeights(weightsFile(t, "w", write))
-		if err == nil || !slices.ContainsFunc(strings.Split(want, "|"), func(s string) bool { return strings.Contains(err.Error(), s) }) {
+		named := func(s string) bool { return strings.Contains(err.Error(), s) }
+		if err == nil || failure.ClassOf(err) != failure.Input || !slices.ContainsFunc(strings.Split(want, "|"), named) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}

@@ -21,13 +21,13 @@ func Main(name string, stderr io.Writer, body func() error) (code failure.Class)
 		default:
 			// Left to the Go runtime, a panic exits with 2, which means wrong usage here.
 			fmt.Fprintf(stderr, "%s", debug.Stack())
-			PrintError(stderr, name, fmt.Errorf("panic: %v", r))
+			printError(stderr, name, fmt.Errorf("panic: %v", r))
 			code = failure.Bug
 		}
 	}()
 	err := body()
 	if err != nil {
-		PrintError(stderr, name, err)
+		printError(stderr, name, err)
 	}
 	return failure.ClassOf(err)
 }
@@ -42,7 +42,7 @@ func Options(name, about string, stdout, stderr io.Writer, engines ...string) []
 	return []kong.Option{
 		kong.Name(name),
 		kong.Description(about),
-		kong.Vars{"version": Version(name, engines...)},
+		kong.Vars{"version": version(name, engines...)},
 		kong.Writers(stdout, stderr),
 		kong.Exit(Exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

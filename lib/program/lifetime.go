@@ -76,7 +76,7 @@ func exit() {
 	os.Exit(int(failure.Terminated))
 }
 
-// Scratch makes a temporary directory that remove deletes, or the end of the process.
+// Scratch creates a temporary directory that is deleted by remove or when the process ends.
 func Scratch() (dir string, remove func(), err error) {
 	dir, err = os.MkdirTemp("", "vapo-stage-")
 	if err != nil {

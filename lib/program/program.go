@@ -1,5 +1,6 @@
-// Package program holds what all programs of vapo do in the same way, the runner and the stages: stop on a signal or
-// when the parent exits, report an error, and write a file so that its name appears only once it is complete.
+// Package program is what the runner and the stages share as programs: common options of the command line and
+// --version, stopping on a signal or when the parent exits, reporting errors, temporary directories, files whose names
+// appear only once they are complete, and the memory limit.
 package program
 
 import (
@@ -16,8 +17,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// PrintError prints the error with which a program fails: one line that starts with the program's name, and its hint.
-func PrintError(w io.Writer, name string, err error) {
+// printError prints the error with which a program fails: one line that starts with the program's name, and its hint.
+func printError(w io.Writer, name string, err error) {
 	fmt.Fprintf(w, "%s: error: %s\n", name, oneLine(err.Error()))
 	if hint := failure.HintOf(err); hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", oneLine(hint))

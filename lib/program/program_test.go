@@ -40,7 +40,7 @@ func TestWriteFile(t *testing.T) {
 
 func TestPrintError(t *testing.T) {
 	var b strings.Builder
-	PrintError(&b, "demo", failure.New(failure.Input, "look\nat it", "bad\x1b[31m\nfile"))
+	printError(&b, "demo", failure.New(failure.Input, "look\nat it", "bad\x1b[31m\nfile"))
 	if got, want := b.String(), "demo: error: bad[31m; file\nhint: look; at it\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -101,7 +101,7 @@ func TestVersion(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if got := Version("demo"); !strings.Contains(got, runtime.Version()) {
+	if got := version("demo"); !strings.Contains(got, runtime.Version()) {
 		t.Error(got)
 	}
 }

@@ -26,14 +26,14 @@ func Versions() map[string]string {
 	return v
 }
 
-// Version is the text that --version prints: the version, commit and compiler and, if there are any, the compute
+// version returns the text that --version prints: the version, commit and compiler and, if there are any, the compute
 // engines in the program.
-func Version(name string, engines ...string) string {
-	version := "(devel)"
+func version(name string, engines ...string) string {
+	release := "(devel)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
+		release = info.Main.Version
 	}
-	return versionText(name, version, Versions(), engines)
+	return versionText(name, release, Versions(), engines)
 }
 
 func versionText(name, version string, build map[string]string, engines []string) string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -43,7 +44,7 @@ func helpPrinter[P any](spec *Stage[P]) kong.HelpPrinter {
 				if c == node {
 					help = "this command, the default: the word run may be left out"
 				}
-				fmt.Fprintf(w, "  %-12s %s\n", c.Name, help)
+				writeItem(w, c.Name, help)
 			}
 		}
 		fmt.Fprintln(w)
@@ -57,12 +58,25 @@ func writePorts(w io.Writer, title string, ports []contract.Port) {
 	}
 	fmt.Fprintf(w, "\n%s\n", title)
 	for _, p := range ports {
-		note := ""
+		help := p.Help
 		if p.Optional {
-			note = " (optional)"
+			help += " (optional)"
 		}
-		fmt.Fprintf(w, "  %-12s %s%s\n", p.Name, p.Help, note)
+		writeItem(w, p.Name, help)
 	}
+}
+
+// writeItem writes a name and its help, wrapped at 80 columns.
+func writeItem(w io.Writer, name, help string) {
+	line := fmt.Sprintf("  %-12s", name)
+	for word := range strings.FieldsSeq(help) {
+		if utf8.RuneCountInString(line+word) >= 80 {
+			fmt.Fprintln(w, line)
+			line = strings.Repeat(" ", 14)
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, line)
 }
 
 func helpValue(v *kong.Value) string {

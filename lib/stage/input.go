@@ -155,5 +155,5 @@ func portNames(ports []contract.Port) string {
 	return strings.Join(names, ", ")
 }
 
-// ErrNoInput is returned by Job.Input for an optional input that was not given.
-var ErrNoInput = errors.New("input not given")
+// errNoInput is the error of Job.Input for an optional input that was not given.
+var errNoInput = errors.New("input not given")

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -128,12 +129,12 @@ func mismatch(a cachekey.Action, want, got string) error {
 		"this run is action %s, not %s as --live says: %s", got, want, preimage)
 }
 
-// Input returns a local, verified file with the bytes of the named input. For an optional input that was not given the
-// error is ErrNoInput.
+// Input returns a local, verified file with the bytes of the named input. It is an error to call it for an optional
+// input that was not given, see HasInput.
 func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	in, ok := j.inputs[name]
 	if !ok {
-		return "", fmt.Errorf("input %s: %w", name, ErrNoInput)
+		return "", fmt.Errorf("input %s: %w", name, errNoInput)
 	}
 	path, err := in.file(ctx)
 	if err != nil {
@@ -238,51 +239,36 @@ func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) err
 	return nil
 }
 
-func (j *Job) output(ctx context.Context, p contract.Port, write func(io.Writer) error) (contract.Output, error) {
-	dir := j.paths.out
-	if dir == "" {
-		dir = j.scratch
-	}
-	f, err := os.CreateTemp(dir, "."+p.Name+"-*.tmp")
-	if err != nil {
-		return contract.Output{}, err
-	}
-	defer os.Remove(f.Name()) // fails after the rename
-	defer f.Close()
+func (j *Job) output(
+	ctx context.Context, p contract.Port, write func(io.Writer) error,
+) (out contract.Output, err error) {
+	path := filepath.Join(cmp.Or(j.paths.out, j.scratch), p.Name+contract.Extension(p.Media))
 	sum := sha256.New()
-	buf := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<20)
-	if err := errors.Join(write(buf), buf.Flush()); err != nil {
-		return contract.Output{}, err
-	}
-	info, err := f.Stat()
+	err = program.WriteFile(path, func(w io.Writer) error {
+		buf := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
+		return errors.Join(write(buf), buf.Flush())
+	})
 	if err != nil {
-		return contract.Output{}, err
+		return out, err
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return contract.Output{}, err
+	info, err := os.Stat(path)
+	if err != nil {
+		return out, err
 	}
-	out := contract.Output{Digest: string(artifact.SumDigest(sum.Sum(nil))), Size: info.Size(), Media: p.Media}
-	if configured() {
-		store, err := j.src.open(ctx)
-		if err != nil {
-			return contract.Output{}, err
-		}
-		digest, _, err := store.PutFile(ctx, f.Name())
-		if err != nil {
-			return contract.Output{}, err
-		}
-		if string(digest) != out.Digest {
-			return contract.Output{}, failure.New(failure.Integrity, "check the disk under the temporary directory",
-				"bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
-		}
+	out = contract.Output{Digest: string(artifact.SumDigest(sum.Sum(nil))), Size: info.Size(), Media: p.Media}
+	if !configured() {
+		return out, nil
 	}
-	if j.paths.out != "" {
-		path := filepath.Join(j.paths.out, p.Name+contract.Extension(p.Media))
-		if err := os.Rename(f.Name(), path); err != nil {
-			return contract.Output{}, err
-		}
+	store, err := j.src.open(ctx)
+	if err != nil {
+		return out, err
 	}
-	return out, nil
+	digest, _, err := store.PutFile(ctx, path)
+	if err == nil && string(digest) != out.Digest {
+		err = failure.New(failure.Integrity, "check the disk under the temporary directory",
+			"bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
+	}
+	return out, err
 }
 
 func (j *Job) manifestPaths() []string {

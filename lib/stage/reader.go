@@ -21,7 +21,7 @@ type Reader struct {
 func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader, error) {
 	in, ok := j.inputs[name]
 	if !ok {
-		return nil, fmt.Errorf("input %s: %w", name, ErrNoInput)
+		return nil, fmt.Errorf("input %s: %w", name, errNoInput)
 	}
 	if in.blob != nil && in.size > local {
 		blob, err := in.blob(ctx)

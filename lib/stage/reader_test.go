@@ -42,7 +42,7 @@ func TestOpenInput(t *testing.T) {
 			if n := job.InputSize("data"); n != 12 || job.InputSize("extra") != 0 {
 				t.Errorf("%s: %d bytes long", c.ref, n)
 			}
-			if _, err := job.OpenInput(ctx, "extra", 0); !errors.Is(err, ErrNoInput) {
+			if _, err := job.OpenInput(ctx, "extra", 0); !errors.Is(err, errNoInput) {
 				t.Errorf("absent input: %v", err)
 			}
 			r, err := job.OpenInput(ctx, "data", c.limit)

@@ -100,7 +100,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	if _, err := job.Input(ctx, "extra"); !job.HasInput("extra") && !errors.Is(err, ErrNoInput) {
+	if _, err := job.Input(ctx, "extra"); !job.HasInput("extra") && !errors.Is(err, errNoInput) {
 		return fmt.Errorf("absent input: %w", err)
 	}
 	progress := job.Progress(int64(p.Steps), "steps")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"vapo/lib/backend"
 	"vapo/lib/contract"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
@@ -18,137 +19,127 @@ import (
 )
 
 type params struct {
-	N            int            `help:"Points on each side of a pair; points only." default:"10000" unit:"points" min:"2"`
-	Pairs        int            `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
-	Projections  int            `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
-	Panel        int            `help:"Samples shown with their nearest training images; images only." default:"16" unit:"images" min:"1" effect:"none"`
-	Neighbours   int            `help:"Nearest training images shown under each sample." default:"3" unit:"images" min:"1" effect:"none"`
-	Compared     int            `help:"Samples whose distance to the nearest training image is compared with that of test images." default:"500" unit:"images" min:"1" effect:"none"`
-	Tap          int            `help:"Channels of the layer of Inception whose features are compared: 64, 192, 768, 1280, 2048, or 1008 for the logits." default:"2048"`
-	Resize       feature.Resize `help:"How images are brought to Inception's size: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
-	Metrics      string         `help:"Beside the Fréchet distance: all that can be measured, none, or a list of interval, fid-infinity, kid, inception-score, manifold (precision, recall, density, coverage); images only." default:"all"`
-	Baselines    bool           `help:"Score a per-pixel Gaussian and the test images too; images only." default:"true" negatable:""`
-	OODTime      float64        `name:"ood-time" help:"Time t of the path, in (0, 1), at which outliers are told from data." default:"0.5"`
-	OODN         int            `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
-	KeepFeatures bool           `help:"Write the features of the reference, which a later run can take as its reference." effect:"none"`
-	Seed         uint64         `help:"Seed of directions, baselines and fresh data." default:"0"`
-	Backend      engine.Name    `help:"Compute engine of the feature network, see sample --help." default:"auto"`
+	N           int `help:"Points on each side of a pair; points only." default:"10000" unit:"points" min:"2"`
+	Pairs       int `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
+	Projections int `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
+
+	Panel      int `help:"Samples shown with their nearest images." default:"16" unit:"images" min:"1" effect:"none"`
+	Neighbours int `help:"Nearest images shown under each sample." default:"3" unit:"images" min:"1" effect:"none"`
+	Compared   int `help:"Samples compared with their nearest images." default:"500" unit:"images" min:"1" effect:"none"`
+
+	Inception inceptionParams `embed:""`
+
+	Metrics string `help:"More metrics: all, none or interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+
+	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
+	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
+	OODN         int     `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
+	KeepFeatures bool    `help:"Write the reference's features, a reference for later runs." effect:"none"`
+	Seed         uint64  `help:"Seed of directions, baselines and fresh data." default:"0"`
+
+	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
-var spec = stage.Stage[params]{
-	Name:    "eval",
-	About:   "Measure samples against data, beside baselines that say what the number means.",
-	Version: 5,
-	Inputs: []contract.Port{
-		{Name: "samples", Media: contract.MediaArrow, Help: "what is measured, images or points; or an .npz of images (arr_0)", Subject: true},
-		{Name: "reference", Media: contract.MediaArrow, Help: "the data it is measured against, usually the training split; or features, or an .npz of images (arr_0) or moments (mu, sigma)"},
-		{Name: "test", Media: contract.MediaArrow, Help: "held-out data, for the floor and for nearest neighbours", Optional: true},
-		{Name: "features", Media: contract.MediaArrow, Help: "feature network: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or a checkpoint); images only", Optional: true},
-		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential that is to tell outliers from data", Optional: true},
-		{Name: "outliers", Media: contract.MediaArrow, Help: "data of another distribution, for the input checkpoint", Optional: true},
-	},
-	Outputs: []contract.Port{
-		{Name: "score", Media: contract.MediaJSON, Help: "the number, with N, reference split, feature network and baselines", Score: true},
-		{Name: "neighbours", Media: contract.MediaPNG, Help: "samples above the training images nearest to them", Optional: true},
-		{Name: "reference", Media: contract.MediaPNG, Help: "real data, to see beside the samples", Optional: true},
-		{Name: "statistics", Media: contract.MediaNPZ, Help: "moments of the reference's features (mu, sigma), as other tools read them", Optional: true},
-		{Name: "features", Media: contract.MediaArrow, Help: "features of the reference, with --keep-features", Optional: true},
-	},
-	Resolve: resolve,
-	Engines: engine.Linked(),
-	Run:     run,
-	Commands: []stage.Command{
-		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
-		{Name: "features", Help: "Compute Inception's features of a set ahead of its score, several workers at once.", Cmd: &featuresCmd{}},
-		{Name: "weights", Help: "Download Inception's weights, or import them into the store.", Cmd: &weightsCmd{}},
-	},
+// inceptionParams say how Inception is used.
+type inceptionParams struct {
+	Tap    int            `help:"Inception's layer: 64, 192, 768, 1280 or 2048 channels, or 1008 logits." default:"2048"`
+	Resize feature.Resize `help:"Resize convention: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
 }
 
-// maxProjections is far above what is of use; it keeps a slip of the finger from computing for years.
-const maxProjections = 10000
-
-func resolve(p *params, _ stage.Given) error {
-	p.Backend = engine.Auto(p.Backend)
-	if _, err := parseMeasures(p.Metrics); err != nil {
-		return err
-	}
-	if !(p.OODTime > 0 && p.OODTime < 1) {
-		return fmt.Errorf("ood-time is %v; it must lie between 0 and 1", p.OODTime)
-	}
+func (p inceptionParams) check() error {
 	if !slices.Contains(feature.Taps, p.Tap) {
 		return fmt.Errorf("tap is %d; it must be one of %v", p.Tap, feature.Taps)
 	}
 	return nil
 }
 
-// A score is a number and what makes it a result. It is the output of the stage; reports read the first eight
-// fields of any score, and show the others by name.
-type score struct {
-	Headline  string             `json:"headline"`
-	Metric    string             `json:"metric"`
-	Value     float64            `json:"value"`
-	N         []int              `json:"n"`         // samples, reference
-	Reference string             `json:"reference"` // data set and split
-	Features  string             `json:"features,omitempty"`
-	Tap       int                `json:"tap,omitempty"`    // of Inception
-	Resize    string             `json:"resize,omitempty"` // of Inception
-	Weights   string             `json:"weights_sha256,omitempty"`
-	Baselines map[string]float64 `json:"baselines"`
-	Warnings  []string           `json:"warnings"`
-
-	MeanTerm float64 `json:"mean_term,omitempty"` // of the Fréchet distance
-	CovTerm  float64 `json:"covariance_term,omitempty"`
-	numbers
-
-	MMD         *mmdScore  `json:"mmd,omitempty"`                        // of points
-	Ratio       float64    `json:"ratio_to_data_against_data,omitempty"` // of the sliced distance
-	Pairs       int        `json:"pairs,omitempty"`
-	Projections int        `json:"projections,omitempty"`
-	Nearest     *nearScore `json:"nearest_training_image,omitempty"`
-	OOD         *oodScore  `json:"ood,omitempty"`
+// open opens the feature network in a file. It computes the logits too if a metric needs them.
+func (p inceptionParams) open(path, digest string, metrics metricSelection, name engine.Name) (
+	*feature.Extractor, backend.Backend, error) {
+	be, err := engine.Open(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("feature network: %w", err)
+	}
+	o := feature.Options{Tap: p.Tap, Resize: p.Resize}
+	o.Logits, o.LogitsOptional = metrics.logits(p.Tap)
+	extractor, err := feature.Open(be, path, digest, o)
+	return extractor, be, engine.Explain(err)
 }
 
-// A nearScore compares how near samples and test images are to the training set, in pixel space: L2 over grey
-// levels 0..255.
-type nearScore struct {
-	Compared      int     `json:"compared"`
-	SamplesMedian float64 `json:"samples_median"`
-	SamplesLeast  float64 `json:"samples_least"`
-	TestMedian    float64 `json:"test_median,omitempty"`
-	TestLeast     float64 `json:"test_least,omitempty"`
-	Copies        int     `json:"copies"` // samples equal to a training image, pixel by pixel
+const (
+	samplesHelp   = "what is measured, images or points; or an .npz of images (arr_0)"
+	referenceHelp = "the data that samples are measured against, usually the training split; or features, or an .npz " +
+		"of images (arr_0) or moments (mu, sigma)"
+	networkHelp = "feature network of images: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or " +
+		"a checkpoint)"
+)
+
+var spec = stage.Stage[params]{
+	Name:    "eval",
+	About:   "Measure samples against data, with baselines to interpret the result.",
+	Version: 5,
+	Inputs: []contract.Port{
+		{Name: "samples", Media: contract.MediaArrow, Help: samplesHelp, Subject: true},
+		{Name: "reference", Media: contract.MediaArrow, Help: referenceHelp},
+		{Name: "test", Media: contract.MediaArrow, Optional: true, Help: "held-out data, for baselines and neighbours"},
+		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: networkHelp},
+		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential whose density tells outliers"},
+		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "data of another distribution"},
+	},
+	Outputs: []contract.Port{
+		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with what is needed to interpret it"},
+		{Name: "neighbours", Media: contract.MediaPNG, Optional: true, Help: "samples above their nearest training images"},
+		{Name: "reference", Media: contract.MediaPNG, Optional: true, Beside: "grid", Help: "an image of the reference"},
+		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "moments (mu, sigma) of its features"},
+		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "its features, with --keep-features"},
+	},
+	Resolve: resolve,
+	Engines: engine.Linked(),
+	Run:     run,
+	Commands: []stage.Command{
+		{Name: "folders", Help: "Score two folders of PNG or JPEG images; no store needed.", Cmd: &foldersCmd{}},
+		{Name: "features", Help: "Compute and cache the Inception features of a set, or a part of them.", Cmd: &extractCmd{}},
+		{Name: "weights", Help: "Download Inception's weights, or import them into the store.", Cmd: &weightsCmd{}},
+	},
 }
 
-func (s *score) warn(format string, args ...any) {
-	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
+func resolve(p *params, _ stage.Given) error {
+	p.Backend = engine.Auto(p.Backend)
+	if _, err := parseMetrics(p.Metrics); err != nil {
+		return err
+	}
+	if !(p.OODTime > 0 && p.OODTime < 1) {
+		return fmt.Errorf("ood-time is %v; it must lie between 0 and 1", p.OODTime)
+	}
+	return p.Inception.check()
 }
 
 func run(ctx context.Context, job *stage.Job, p *params) error {
-	samples, points, err := readSide(ctx, job, "samples")
+	samples, samplePoints, err := readInput(ctx, job, "samples")
 	if err != nil {
 		return err
 	}
-	reference, against, err := readSide(ctx, job, "reference")
+	reference, referencePoints, err := readInput(ctx, job, "reference")
 	if err != nil {
 		return err
 	}
 	if job.HasInput("checkpoint") != job.HasInput("outliers") {
-		return failure.New(failure.Input, "give both, or neither", "of the inputs checkpoint and outliers one is missing")
+		return failure.New(failure.Input, "give both or neither", "one of the inputs checkpoint and outliers is missing")
 	}
 	var s *score
 	switch {
-	case (points == nil) != (against == nil):
-		err = failure.New(failure.Input, "samples are measured against data of their own kind", "of the inputs samples and reference one holds points and the other does not")
-	case points != nil:
-		s, err = pointsScore(ctx, job, p, points, against)
+	case (samplePoints == nil) != (referencePoints == nil):
+		err = failure.New(failure.Input, sameKind, "one of the inputs samples and reference holds points, the other does not")
+	case samplePoints != nil:
+		s, err = scorePointInputs(ctx, job, p, samplePoints, referencePoints)
 	default:
-		s, err = imagesScore(ctx, job, p, samples, reference)
+		s, err = scoreImageInputs(ctx, job, p, samples, reference)
 	}
 	if err != nil {
-		return err
+		return engine.Explain(err)
 	}
 	if s.Warnings == nil {
-		s.Warnings = []string{} // a list in every score
+		s.Warnings = []string{} // [] in JSON, not null
 	}
 	for _, w := range s.Warnings {
 		job.Warn("%s", w)
@@ -163,12 +154,25 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	})
 }
 
-func pointsScore(ctx context.Context, job *stage.Job, p *params, samples, reference *dataset.Points) (*score, error) {
+const sameKind = "samples are measured against data of the same kind and shape"
+
+// readInput opens an input of the stage.
+func readInput(ctx context.Context, job *stage.Job, name string) (*imageSet, *dataset.Points, error) {
+	path, err := job.Input(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return openSet("input "+name, path)
+}
+
+func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, reference *dataset.Points) (
+	*score, error) {
 	if job.HasInput("features") {
-		return nil, failure.New(failure.Input, "leave out the input features", "points are compared as they are, without a feature network")
+		return nil, failure.New(failure.Input, "leave out the input features",
+			"points are compared as they are, without a feature network")
 	}
 	if samples.D != reference.D {
-		return nil, otherShape("reference", samples, reference)
+		return nil, shapeMismatch("input samples", samples, "input reference", reference)
 	}
 	s, err := scorePoints(ctx, p, samples, reference)
 	if err != nil {
@@ -177,46 +181,84 @@ func pointsScore(ctx context.Context, job *stage.Job, p *params, samples, refere
 	if s.OOD, err = scoreOutliers(ctx, job, p, reference, splitName(reference.Name, reference.Split)); err != nil {
 		return nil, err
 	}
-	real := *reference
-	real.Labels = nil // samples have none: in one colour the two pictures compare
-	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &real) })
+	plain := *reference
+	plain.Labels = nil // as samples have none, both pictures are of one colour
+	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &plain) })
 }
 
-func imagesScore(ctx context.Context, job *stage.Job, p *params, samples, reference *side) (*score, error) {
-	var test *side
+func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, reference *imageSet) (*score, error) {
+	sets := []*imageSet{samples, reference}
+	var test *imageSet
+	inliers := reference
 	if job.HasInput("test") {
 		var err error
-		if test, _, err = readSide(ctx, job, "test"); err != nil {
+		if test, _, err = readInput(ctx, job, "test"); err != nil {
 			return nil, err
 		}
-		if test == nil || test.set == nil {
-			return nil, failure.New(failure.Input, "samples are measured against data of their own kind", "input test holds no images")
+		if test == nil || test.loaded == nil {
+			return nil, failure.New(failure.Input, sameKind, "input test holds no images")
 		}
+		inliers, sets = test, append(sets, test)
 	}
-	s, err := scoreImages(ctx, job, p, samples, reference, test)
+	metrics, err := parseMetrics(p.Metrics)
 	if err != nil {
-		return nil, engine.Explain(err)
+		return nil, err
 	}
-	inside := reference
-	if test != nil {
-		inside = test
+	scorer := newScorer(metrics, p.Projections, p.Seed)
+	if job.HasInput("features") {
+		path, err := job.Input(ctx, "features")
+		if err != nil {
+			return nil, err
+		}
+		extractor, be, err := p.Inception.open(path, job.Digest("features"), metrics, p.Backend)
+		if err != nil {
+			return nil, err
+		}
+		engine.Record(job, be)
+		scorer.use(extractor)
 	}
-	if inside.set == nil && job.HasInput("outliers") {
-		return nil, failure.New(failure.Input, "give images as the input test", "outliers are told from data, and %s holds no images", inside.label)
+	if err := scorer.check(sets...); err != nil {
+		return nil, err
 	}
-	s.OOD, err = scoreOutliers(ctx, job, p, inside.set, inside.name)
+	scorer.score.Baselines = map[string]float64{}
+	cache, err := job.Parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := scorer.run(ctx, samples, reference, baselines(p, samples, reference, test), cache, job.Progress)
+	if err != nil {
+		return nil, err
+	}
+	s.Reference = reference.name
+	if scorer.inPixels() {
+		s.Projections = p.Projections
+	}
+	s.Headline = imageHeadline(s)
+	if err := writeFeatures(ctx, job, p, scorer, reference); err != nil {
+		return nil, err
+	}
+	if err := drawNeighbours(ctx, job, p, s, samples.loaded, reference.loaded, test); err != nil {
+		return nil, err
+	}
+	if inliers.loaded == nil && job.HasInput("outliers") {
+		return nil, failure.New(failure.Input, "give images as the input test",
+			"outliers are told from images, and %s holds none", inliers.label)
+	}
+	s.OOD, err = scoreOutliers(ctx, job, p, inliers.loaded, inliers.name)
 	return s, err
 }
 
-func otherShape(name string, samples, other dataset.Set) error {
-	return failure.New(failure.Input, "samples are measured against data of their own kind and size",
-		"input samples holds rows of shape %v, input %s of shape %v", samples.Shape(), name, other.Shape())
+func shapeMismatch(labelA string, a dataset.Set, labelB string, b dataset.Set) error {
+	return failure.New(failure.Input, sameKind, "%s holds rows of shape %v, %s of shape %v",
+		labelA, a.Shape(), labelB, b.Shape())
 }
 
-// splitName is what a reference is called in a score.
+// splitName is the name of a data set and split in a score.
 func splitName(name, split string) string {
 	if both := strings.TrimSpace(name + " " + split); both != "" {
 		return both
 	}
-	return "unnamed data"
+	return unnamed
 }
+
+const unnamed = "unnamed data"

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,10 +45,11 @@ func writeFile(t testing.TB, path string, write func(io.Writer) error) string {
 
 func writeSet(t testing.TB, dir, name string, s dataset.Set) string {
 	t.Helper()
-	return writeFile(t, filepath.Join(dir, name+".arrow"), func(w io.Writer) error { return tensorfile.Write(w, s.Table()) })
+	path := filepath.Join(dir, name+".arrow")
+	return writeFile(t, path, func(w io.Writer) error { return tensorfile.Write(w, s.Table()) })
 }
 
-// discs draws n grey discs of random place and size, a data set with structure.
+// discs draws n grey discs of random position and size, a data set with structure.
 func discs(split string, n int) *dataset.Images {
 	s := &dataset.Images{Name: "discs", Split: split, N: n, C: 1, H: edge, W: edge, Pixels: make([]uint8, n*edge*edge)}
 	for i := range n {
@@ -63,7 +65,7 @@ func discs(split string, n int) *dataset.Images {
 	return s
 }
 
-// writeNetwork writes a classifier as it is before training: random features are features too.
+// writeNetwork writes an untrained classifier, whose random features are good enough for tests.
 func writeNetwork(t testing.TB, dir string, features int) string {
 	t.Helper()
 	c := feature.Classifier{Shape: []int{1, edge, edge}, Classes: 3, Channels: 4, Features: features}
@@ -142,7 +144,8 @@ func TestPointsAgainstAKnownDensity(t *testing.T) {
 		min, max float64
 	}{{"perfect", perfect, 0.8, 1.25}, {"narrow", narrow, 2, 100}} {
 		out := filepath.Join(dir, tc.name)
-		code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, tc.name, tc.set), "--input", "reference="+reference, "--n", "2000", "--projections", "32", "--out", out)
+		code, _, stderr := eval(t, "--input=samples="+writeSet(t, dir, tc.name, tc.set), "--input=reference="+reference,
+			"--n=2000", "--projections=32", "--out="+out)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
@@ -164,7 +167,8 @@ func TestPointsAgainstPointsOnly(t *testing.T) {
 	y, _ := m.Sample(random.New(2, "test", 0), 900)
 	samples := &dataset.Points{N: 900, D: 2, X: y}
 	out := filepath.Join(dir, "out")
-	code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", samples), "--input", "reference="+writeSet(t, dir, "r", reference), "--n", "1000", "--pairs", "4", "--projections", "32", "--out", out)
+	code, _, stderr := eval(t, "--input=samples="+writeSet(t, dir, "s", samples),
+		"--input=reference="+writeSet(t, dir, "r", reference), "--n=1000", "--pairs=4", "--projections=32", "--out="+out)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -172,7 +176,8 @@ func TestPointsAgainstPointsOnly(t *testing.T) {
 	if s.N[0] != 900 || s.Ratio < 0.5 || s.Ratio > 2 {
 		t.Errorf("score %+v", s)
 	}
-	if text := strings.Join(s.Warnings, "\n"); !strings.Contains(text, "900 samples, fewer") || !strings.Contains(text, "overlap") {
+	text := strings.Join(s.Warnings, "\n")
+	if !strings.Contains(text, "900 samples, fewer") || !strings.Contains(text, "overlap") {
 		t.Errorf("warnings %q", s.Warnings)
 	}
 }
@@ -183,7 +188,8 @@ func TestImages(t *testing.T) {
 	copy(samples.Image(4), train.Image(17)) // a copy, to be found
 	args := func(out string, more ...string) []string {
 		return append([]string{
-			"--input", "samples=" + filepath.Join(dir, "samples.arrow"), "--input", "reference=" + filepath.Join(dir, "train.arrow"), "--input", "test=" + filepath.Join(dir, "test.arrow"),
+			"--input=samples=" + filepath.Join(dir, "samples.arrow"),
+			"--input=reference=" + filepath.Join(dir, "train.arrow"), "--input=test=" + filepath.Join(dir, "test.arrow"),
 			"--backend", "tape", "--panel", "6", "--out", filepath.Join(dir, out),
 		}, more...)
 	}
@@ -205,15 +211,19 @@ func TestImages(t *testing.T) {
 	if math.Abs(s.MeanTerm+s.CovTerm-s.Value) > 1e-9*s.Value {
 		t.Errorf("terms %g and %g of %g", s.MeanTerm, s.CovTerm, s.Value)
 	}
-	for _, want := range []string{"90 samples against the 400 images of discs train", "classifier-1x16x16-features16 sha256:", "per-pixel Gaussian", "test images"} {
+	for _, want := range []string{
+		"90 samples against the 400 images of discs train", "classifier-1x16x16-features16 sha256:", "per-pixel Gaussian",
+		"test images",
+	} {
 		if !strings.Contains(s.Headline, want) {
 			t.Errorf("headline %q lacks %q", s.Headline, want)
 		}
 	}
-	if !strings.Contains(s.Features, "sha256:") || s.Reference != "discs train" || s.N[0] != 90 || s.N[1] != 400 {
+	if !strings.Contains(s.Network, "sha256:") || s.Reference != "discs train" || s.N[0] != 90 || s.N[1] != 400 {
 		t.Errorf("score %+v", s)
 	}
-	if s.Nearest == nil || s.Nearest.Copies != 1 || s.Nearest.Compared != 90 || s.Nearest.TestLeast <= 0 || !strings.Contains(strings.Join(s.Warnings, "\n"), "1 of 90 samples are copies") {
+	if s.Nearest == nil || s.Nearest.Copies != 1 || s.Nearest.Compared != 90 || s.Nearest.TestLeast <= 0 ||
+		!strings.Contains(strings.Join(s.Warnings, "\n"), "1 of 90 samples are copies") {
 		t.Errorf("nearest %+v, warnings %q", s.Nearest, s.Warnings)
 	}
 	var m contract.Manifest
@@ -244,17 +254,19 @@ func TestImages(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	s = readScore(t, filepath.Join(dir, "c"))
-	if s.Features != "" || !strings.Contains(s.Metric, "pixels") || !strings.Contains(strings.Join(s.Warnings, "\n"), noNetwork) || s.Value > s.Baselines[baseGaussian] {
+	if s.Network != "" || !strings.Contains(s.Metric, "pixels") || !slices.Contains(s.Warnings, noNetwork) ||
+		s.Value > s.Baselines[baseGaussian] {
 		t.Errorf("score %+v", s)
 	}
 }
 
-// Few samples for many features is said in the result.
+// If there are few samples for many features, the score has a warning.
 func TestSmallNIsAWarning(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
-	code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", discs("samples", 20)), "--input", "reference="+writeSet(t, dir, "r", discs("train", 100)),
-		"--input", "features="+writeNetwork(t, dir, 24), "--backend", "tape", "--out", out)
+	code, _, stderr := eval(t, "--input=samples="+writeSet(t, dir, "s", discs("samples", 20)),
+		"--input=reference="+writeSet(t, dir, "r", discs("train", 100)), "--input=features="+writeNetwork(t, dir, 24),
+		"--backend=tape", "--out="+out)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -270,27 +282,33 @@ func TestRefusals(t *testing.T) {
 	one := writeSet(t, dir, "one", discs("one", 1))
 	points := writeSet(t, dir, "points", &dataset.Points{N: 4, D: 2, X: make([]float32, 8)})
 	network := writeNetwork(t, dir, 8)
-	junk := writeFile(t, filepath.Join(dir, "junk.arrow"), func(w io.Writer) error { _, err := w.Write([]byte("ARROW1 no more")); return err })
-	tiny := writeFile(t, filepath.Join(dir, "tiny.arrow"), func(w io.Writer) error {
-		return checkpoint.Write(w, &checkpoint.Checkpoint{Kind: checkpoint.Potential, Config: json.RawMessage("{}"), Tensors: []checkpoint.Named{{Name: "param/a", Data: []float32{1}}}})
+	junk := writeText(t, filepath.Join(dir, "junk.arrow"), "ARROW1 no more")
+	other := writeFile(t, filepath.Join(dir, "potential.arrow"), func(w io.Writer) error {
+		tensors := []checkpoint.Named{{Name: "param/a", Data: []float32{1}}}
+		ck := checkpoint.Checkpoint{Kind: checkpoint.Potential, Config: json.RawMessage("{}"), Tensors: tensors}
+		return checkpoint.Write(w, &ck)
 	})
+	pair := func(samples, reference string, more ...string) []string {
+		return append([]string{"--input=samples=" + samples, "--input=reference=" + reference}, more...)
+	}
 	for _, tc := range []struct {
 		name string
 		args []string
 		code failure.Class
 		want string
 	}{
-		{"kinds", []string{"--input", "samples=" + points, "--input", "reference=" + images}, failure.Input, "holds points"},
-		{"sizes", []string{"--input", "samples=" + images, "--input", "reference=" + small}, failure.Input, "[1 16 16]"},
-		{"test size", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "test=" + small}, failure.Input, "input test"},
-		{"one sample", []string{"--input", "samples=" + one, "--input", "reference=" + images}, failure.Input, "input samples holds 1 rows"},
-		{"damaged", []string{"--input", "samples=" + junk, "--input", "reference=" + images}, failure.Input, "input samples"},
-		{"features of points", []string{"--input", "samples=" + points, "--input", "reference=" + points, "--input", "features=" + network}, failure.Input, "without a feature network"},
-		{"no network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + images}, failure.Input, "feature network"},
-		{"another network", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--input", "features=" + tiny}, failure.Input, "expected a classifier"},
-		{"network of another size", []string{"--input", "samples=" + small, "--input", "reference=" + small, "--input", "features=" + network}, failure.Input, "features"},
+		{"kinds", pair(points, images), failure.Input, "holds points"},
+		{"sizes", pair(images, small), failure.Input, "[1 16 16]"},
+		{"test size", pair(images, images, "--input=test="+small), failure.Input, "input test"},
+		{"one sample", pair(one, images), failure.Input, "input samples holds 1 rows"},
+		{"damaged", pair(junk, images), failure.Input, "input samples"},
+		{"features of points", pair(points, points, "--input=features="+network), failure.Input,
+			"without a feature network"},
+		{"no network", pair(images, images, "--input=features="+images), failure.Input, "feature network"},
+		{"another network", pair(images, images, "--input=features="+other), failure.Input, "expected a classifier"},
+		{"network of another size", pair(small, small, "--input=features="+network), failure.Input, "features"},
 		{"missing", []string{"--input", "samples=" + images}, failure.Input, "reference"},
-		{"parameter", []string{"--input", "samples=" + images, "--input", "reference=" + images, "--pairs", "0"}, failure.Usage, "pairs is 0"},
+		{"parameter", pair(images, images, "--pairs=0"), failure.Usage, "pairs is 0"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			out := filepath.Join(dir, "out-"+strings.ReplaceAll(tc.name, " ", "-"))
@@ -319,7 +337,10 @@ func TestWindowsSpreadEvenly(t *testing.T) {
 	for _, tc := range []struct {
 		n, pairs int
 		starts   []float32
-	}{{25, 4, []float32{0, 25, 50, 75}}, {10, 3, []float32{0, 10, 20}}, {40, 3, []float32{0, 30, 60}}, {100, 3, []float32{0, 0, 0}}, {7, 1, []float32{0}}} {
+	}{
+		{25, 4, []float32{0, 25, 50, 75}}, {10, 3, []float32{0, 10, 20}}, {40, 3, []float32{0, 30, 60}},
+		{100, 3, []float32{0, 0, 0}}, {7, 1, []float32{0}},
+	} {
 		for k, want := range tc.starts {
 			w := window(x, 1, tc.n, k, tc.pairs)
 			if len(w) != tc.n || w[0] != want {

@@ -4,206 +4,160 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"image"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
+	"vapo/lib/kernel"
 	"vapo/lib/picture"
 	"vapo/lib/stage"
 )
 
-// gridFile is the overview that sample writes beside its images; it is no sample.
+// gridFile is the overview that sample writes next to its images; it is not a sample.
 const gridFile = "grid.png"
 
-// readSides reads what a and b name. Images of folders are looked at one by one where they are scored with Inception, which
-// resizes them. Otherwise all images must have one shape: grey if every image of both sides is grey, RGB otherwise.
-//
-// Note: resizing images of mixed sizes was rejected, but for Inception, whose conventions say how. Which filter is used
-// changes such distances by several points, so it is for the caller to do, and to say.
-func readSides(ctx context.Context, c *stage.Console, a, b string, lazily bool) (sideA, sideB *side, err error) {
-	var sides [2]*side
-	var folders [2]*folder
-	grey := true
-	for i, arg := range []string{a, b} {
-		s, err := readLazily(ctx, c, arg)
-		if err != nil {
-			return nil, nil, err
-		}
-		sides[i] = s
-		if paths, ok := s.images.(files); ok && !lazily {
-			if folders[i], err = readFolder(ctx, arg, paths); err != nil {
-				return nil, nil, err
-			}
-			grey = grey && folders[i].grey()
-		}
-		grey = grey && (s.set == nil || s.set.C == 1)
-	}
-	for i, f := range folders {
-		if f != nil {
-			sides[i] = imagesSide("folder "+f.dir, f.images(grey))
-		}
-	}
-	x, y := sides[0].set, sides[1].set
-	if !lazily && x != nil && y != nil && !slices.Equal(x.Shape(), y.Shape()) {
-		return nil, nil, failure.New(failure.Input, "resize one of them first", "%s holds images of %dx%d, %s of %dx%d pixels, %d against %d channels",
-			sides[0].label, x.W, x.H, sides[1].label, y.W, y.H, x.C, y.C)
-	}
-	return sides[0], sides[1], nil
-}
+// folderFormats are the formats of image files that are scored.
+var folderFormats = []picture.Format{picture.PNG, picture.JPEG}
 
-// openArgument opens what is no folder; missing is why it is none, if it is not there at all.
-func openArgument(ctx context.Context, c *stage.Console, arg string, missing error) (*side, error) {
-	if missing != nil && !strings.HasPrefix(arg, "ref:") && !strings.HasPrefix(arg, "sha256:") {
-		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…", "folder %s: %w", arg, errors.Unwrap(missing))
+// openArgument opens a folder, a file or a reference to an artifact. The images of a folder stay in their files.
+func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet, error) {
+	info, err := os.Stat(arg)
+	if err == nil && info.IsDir() {
+		return openFolder(c, arg)
+	}
+	if err != nil && !strings.HasPrefix(arg, "ref:") && !strings.HasPrefix(arg, "sha256:") {
+		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…",
+			"folder %s: %w", arg, errors.Unwrap(err))
 	}
 	path, err := c.Resolve(ctx, arg)
 	if err != nil {
 		return nil, err
 	}
-	s, points, err := openSide(arg, path)
+	s, points, err := openSet(arg, path)
 	if err == nil && points != nil {
-		err = failure.New(failure.Input, "score points with the stage's default command", "%s holds points, not images", arg)
+		err = failure.New(failure.Input, "use the default command for points", "%s holds points, not images", arg)
 	}
 	return s, err
 }
 
-// files are images read when they are needed.
+// openFolder lists the images of a folder in the order of their names.
+func openFolder(c *stage.Console, dir string) (*imageSet, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, failure.New(failure.Input, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
+	}
+	var images files
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
+		case e.Name() == gridFile || !picture.Named(e.Name(), folderFormats...):
+			c.Log.Info("skipped a file that is not an image by its name, or sample's overview", "path", path)
+		default:
+			images = append(images, path)
+		}
+	}
+	if len(images) < 2 {
+		return nil, failure.New(failure.Input, "images are files named *.png, *.jpg or *.jpeg directly in the folder",
+			"folder %s holds %d images; at least 2 are needed", dir, len(images))
+	}
+	return &imageSet{label: "folder " + dir, name: dir, images: images}, nil
+}
+
+// files are images that are read when they are needed.
 type files []string
 
 func (f files) Len() int { return len(f) }
 
 func (f files) Image(i int) (feature.Image, error) {
-	rgb, size, err := readImage(f[i])
+	im, err := readImage(f[i])
 	if err != nil {
-		return feature.Image{}, badImage(f[i], err)
+		return feature.Image{}, failure.New(failure.Input, "remove or replace that file", "image %s: %w", f[i], err)
 	}
-	return feature.Image{C: 3, H: size.Y, W: size.X, Pixels: rgb}, nil
+	return feature.Image(*im), nil
 }
 
-// A folder of images as read, [3, h, w] each.
-type folder struct {
-	dir  string
-	w, h int
-	rgb  [][]uint8
-}
-
-// listFolder returns the paths of a folder's images in the order of their names, and of what was left out.
-func listFolder(dir string) (paths, skipped []string, err error) {
-	entries, err := os.ReadDir(dir) // sorted by name
-	if err != nil {
-		return nil, nil, failure.New(failure.Input, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		switch {
-		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
-		case e.Name() == gridFile: // sample's overview, which is no sample
-			skipped = append(skipped, path)
-		case !picture.Named(e.Name(), folderFormats...):
-			skipped = append(skipped, path)
-		default:
-			paths = append(paths, path)
-		}
-	}
-	if len(paths) < 2 {
-		return nil, nil, failure.New(failure.Input, "images are files named *.png, *.jpg or *.jpeg directly in the folder", "folder %s holds %d images; at least 2 are needed", dir, len(paths))
-	}
-	return paths, skipped, nil
-}
-
-func readFolder(ctx context.Context, dir string, paths []string) (*folder, error) {
-	f := &folder{dir: dir, rgb: make([][]uint8, len(paths))}
-	sizes := make([]image.Point, len(paths))
-	failed := make([]error, len(paths))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, path := range paths {
-		if ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error {
-			f.rgb[i], sizes[i], failed[i] = readImage(path)
-			return nil // collected, so that the first by name is reported
-		})
-	}
-	_ = group.Wait() // no function returns an error
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	for i, path := range paths {
-		if failed[i] != nil {
-			return nil, badImage(path, failed[i])
-		}
-		if sizes[i] != sizes[0] {
-			return nil, failure.New(failure.Input, "all images of a folder must have one size", "image %s has %dx%d pixels, %s has %dx%d", path, sizes[i].X, sizes[i].Y, paths[0], sizes[0].X, sizes[0].Y)
-		}
-	}
-	f.w, f.h = sizes[0].X, sizes[0].Y
-	return f, nil
-}
-
-func badImage(path string, err error) error {
-	return failure.New(failure.Input, "remove or replace that file", "image %s: %w", path, err)
-}
-
-func readImage(path string) ([]uint8, image.Point, error) {
-	info, err := os.Stat(path) // opening a pipe would wait for who writes to it
-	var data []byte
+func readImage(path string) (*picture.Image, error) {
+	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, image.Point{}, errors.New("not a regular file")
+		return nil, errors.New("not a regular file") // opening a pipe would block
 	}
+	var data []byte
 	if err == nil {
 		data, err = os.ReadFile(path)
 	}
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
-			err = pe.Err // the caller names the path
+			err = pe.Err // the caller adds the path
 		}
-		return nil, image.Point{}, err
+		return nil, err
 	}
-	return decodeImage(data)
+	return picture.Decode(data, folderFormats...)
 }
 
-// folderFormats are the formats of files that folders are scored from.
-var folderFormats = []picture.Format{picture.PNG, picture.JPEG}
-
-// decodeImage returns the pixels of a PNG or JPEG file as uint8 [3, h, w].
-func decodeImage(data []byte) ([]uint8, image.Point, error) {
-	img, err := picture.Decode(data, folderFormats...)
-	if err != nil {
-		return nil, image.Point{}, err
-	}
-	return img.Pixels, image.Pt(img.W, img.H), nil
-}
-
-// grey reports whether no image of the folder has a colour.
-func (f *folder) grey() bool {
-	plane := f.w * f.h
-	for _, img := range f.rgb {
-		if !bytes.Equal(img[:plane], img[plane:2*plane]) || !bytes.Equal(img[:plane], img[2*plane:]) {
-			return false
+// loadFolders reads the images of those sets that are folders into memory, where they must have one size. They become
+// grey if every image of all sets is grey, and otherwise RGB.
+//
+// Note: resizing images of several sizes was rejected, except for Inception, whose conventions define the filter. The
+// choice of a filter changes such distances by several points, so it is the caller's to make and to report.
+func loadFolders(ctx context.Context, sets ...*imageSet) error {
+	decoded := make([][]feature.Image, len(sets))
+	channels := 1
+	for i, s := range sets {
+		if f, ok := s.images.(files); ok {
+			var err error
+			if decoded[i], err = f.decode(ctx); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(decoded[i], coloured) {
+				channels = 3
+			}
+		} else if s.loaded != nil {
+			channels = max(channels, s.loaded.C)
 		}
 	}
-	return true
+	for i, list := range decoded {
+		if list == nil {
+			continue
+		}
+		set := &dataset.Images{Name: sets[i].name, N: len(list), C: channels, H: list[0].H, W: list[0].W}
+		for _, im := range list {
+			set.Pixels = append(set.Pixels, im.Pixels[:channels*im.H*im.W]...)
+		}
+		sets[i].loaded, sets[i].images = set, feature.Of(set)
+	}
+	return nil
 }
 
-func (f *folder) images(grey bool) *dataset.Images {
-	set := &dataset.Images{Name: f.dir, N: len(f.rgb), C: 3, H: f.h, W: f.w}
-	if grey {
-		set.C = 1
+// decode decodes all images, which must have one size.
+func (f files) decode(ctx context.Context) ([]feature.Image, error) {
+	list, failed := make([]feature.Image, len(f)), make([]error, len(f))
+	kernel.Parallel(len(f), func(_, i int) {
+		if failed[i] = context.Cause(ctx); failed[i] == nil {
+			list[i], failed[i] = f.Image(i)
+		}
+	})
+	for i, im := range list {
+		if failed[i] != nil {
+			return nil, failed[i]
+		}
+		if im.W != list[0].W || im.H != list[0].H {
+			return nil, failure.New(failure.Input, "all images of a folder must have one size",
+				"image %s has %dx%d pixels, %s has %dx%d", f[i], im.W, im.H, f[0], list[0].W, list[0].H)
+		}
 	}
-	for _, img := range f.rgb {
-		set.Pixels = append(set.Pixels, img[:set.C*f.w*f.h]...)
-	}
-	return set
+	return list, nil
+}
+
+// coloured reports whether an RGB image has a pixel that is not grey.
+func coloured(im feature.Image) bool {
+	plane := im.W * im.H
+	r, g, b := im.Pixels[:plane], im.Pixels[plane:2*plane], im.Pixels[2*plane:]
+	return !bytes.Equal(r, g) || !bytes.Equal(r, b)
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,16 @@ func greyImage(s *dataset.Images, i int) *image.Gray {
 	return &image.Gray{Pix: s.Image(i), Stride: s.W, Rect: image.Rect(0, 0, s.W, s.H)}
 }
 
+func writePNG(t testing.TB, path string, img image.Image) {
+	t.Helper()
+	writeFile(t, path, func(w io.Writer) error { return png.Encode(w, img) })
+}
+
+func writeText(t testing.TB, path, text string) string {
+	t.Helper()
+	return writeFile(t, path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+}
+
 // writeFolder writes a set as sample does: 000000.png, … and an overview.
 func writeFolder(t testing.TB, dir string, s *dataset.Images) string {
 	t.Helper()
@@ -33,14 +44,14 @@ func writeFolder(t testing.TB, dir string, s *dataset.Images) string {
 		t.Fatal(err)
 	}
 	for i := range s.N {
-		writeFile(t, filepath.Join(dir, strings.Repeat("0", 5)+string(rune('a'+i/26))+string(rune('a'+i%26))+".png"), func(w io.Writer) error { return png.Encode(w, greyImage(s, i)) })
+		writePNG(t, filepath.Join(dir, "00000"+string(rune('a'+i/26))+string(rune('a'+i%26))+".png"), greyImage(s, i))
 	}
-	writeFile(t, filepath.Join(dir, "grid.png"), func(w io.Writer) error { return png.Encode(w, image.NewGray(image.Rect(0, 0, 99, 99))) })
-	writeFile(t, filepath.Join(dir, "manifest.json"), func(w io.Writer) error { _, err := w.Write([]byte("{}")); return err })
+	writePNG(t, filepath.Join(dir, "grid.png"), image.NewGray(image.Rect(0, 0, 99, 99)))
+	writeText(t, filepath.Join(dir, "manifest.json"), "{}")
 	return dir
 }
 
-func folderScores(t *testing.T, args ...string) folderScore {
+func folderScores(t *testing.T, args ...string) score {
 	t.Helper()
 	code, stdout, stderr := eval(t, append([]string{"folders"}, args...)...)
 	if code != 0 {
@@ -49,7 +60,7 @@ func folderScores(t *testing.T, args ...string) folderScore {
 	if strings.Count(stdout, "\n") != 1 {
 		t.Errorf("standard output is not one line: %q", stdout)
 	}
-	var s folderScore
+	var s score
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +80,7 @@ func TestFolders(t *testing.T) {
 
 	for _, features := range []string{"", network} {
 		var more []string
-		factor := 1.0 // pixels hardly tell
+		factor := 1.0 // distances of pixels hardly differ
 		if features != "" {
 			factor = 2
 			more = []string{"--features", features, "--backend", "tape"}
@@ -84,25 +95,28 @@ func TestFolders(t *testing.T) {
 		if an := folderScores(t, append([]string{noise, a}, more...)...); an.Value < factor*ab.Value {
 			t.Errorf("noise scores %g, images %g", an.Value, ab.Value)
 		}
-		if (ab.Features == "") != (features == "") {
-			t.Errorf("features %q", ab.Features)
+		if (ab.Network == "") != (features == "") {
+			t.Errorf("features %q", ab.Network)
 		}
 	}
 }
 
-// The same images in a store's form and as files score the same.
+// The same images in a tensor file and in a folder have the same score.
 func TestFoldersAgreeWithTheStage(t *testing.T) {
 	dir := t.TempDir()
 	samples, train := discs("samples", 50), discs("train", 60)
 	network := writeNetwork(t, dir, 12)
 	out := filepath.Join(dir, "out")
-	if code, _, stderr := eval(t, "--input", "samples="+writeSet(t, dir, "s", samples), "--input", "reference="+writeSet(t, dir, "r", train), "--input", "features="+network, "--backend", "tape", "--out", out); code != 0 {
+	code, _, stderr := eval(t, "--input=samples="+writeSet(t, dir, "s", samples),
+		"--input=reference="+writeSet(t, dir, "r", train), "--input=features="+network, "--backend=tape", "--out="+out)
+	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	s := readScore(t, out)
-	f := folderScores(t, writeFolder(t, filepath.Join(dir, "fs"), samples), writeFolder(t, filepath.Join(dir, "fr"), train), "--features", network, "--backend", "tape")
-	if f.Value != s.Value || f.Features != s.Features {
-		t.Errorf("folders score %v with %s, the stage %v with %s", f.Value, f.Features, s.Value, s.Features)
+	a, b := writeFolder(t, filepath.Join(dir, "fs"), samples), writeFolder(t, filepath.Join(dir, "fr"), train)
+	f := folderScores(t, a, b, "--features", network, "--backend", "tape")
+	if f.Value != s.Value || f.Network != s.Network {
+		t.Errorf("folders score %v with %s, the stage %v with %s", f.Value, f.Network, s.Value, s.Network)
 	}
 }
 
@@ -125,7 +139,7 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 	glass := image.NewNRGBA(image.Rect(0, 0, edge, edge))
 	glass.Set(3, 3, color.NRGBA{255, 0, 0, 100})
 	bomb := bytes.Clone(whole.Bytes())
-	copy(bomb[16:24], []byte{0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff}) // a claim of 2^31 by 2^31 pixels
+	copy(bomb[16:24], []byte{0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff}) // claims 2^31 by 2^31 pixels
 	for _, tc := range []struct {
 		name, file string
 		data       []byte
@@ -148,7 +162,8 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			code, stdout, stderr := eval(t, "folders", a, b)
-			if code != failure.Input || stdout != "" || !strings.Contains(stderr, tc.want) || !strings.Contains(stderr, tc.file) {
+			if code != failure.Input || stdout != "" || !strings.Contains(stderr, tc.want) ||
+				!strings.Contains(stderr, tc.file) {
 				t.Errorf("exit %d, %q, %s; want the file and %q", code, stdout, stderr, tc.want)
 			}
 		})
@@ -162,7 +177,8 @@ func TestFolderRefusals(t *testing.T) {
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	other := writeFolder(t, filepath.Join(dir, "other"), &dataset.Images{N: 2, C: 1, H: 4, W: 5, Pixels: make([]uint8, 40)})
+	small := &dataset.Images{N: 2, C: 1, H: 4, W: 5, Pixels: make([]uint8, 40)}
+	other := writeFolder(t, filepath.Join(dir, "other"), small)
 	for name, tc := range map[string]struct {
 		args []string
 		code failure.Class
@@ -171,7 +187,7 @@ func TestFolderRefusals(t *testing.T) {
 		"missing":     {[]string{a, filepath.Join(dir, "nowhere")}, failure.Input, "nowhere"},
 		"a file":      {[]string{filepath.Join(a, "grid.png"), a}, failure.Input, "grid.png"},
 		"empty":       {[]string{a, empty}, failure.Input, "holds 0 images"},
-		"sizes":       {[]string{a, other}, failure.Input, "16x16"},
+		"sizes":       {[]string{a, other}, failure.Input, "[1 16 16]"},
 		"one folder":  {[]string{a}, failure.Usage, "b"},
 		"directions":  {[]string{a, a, "--projections", "0"}, failure.Usage, "projections"},
 		"no network":  {[]string{a, a, "--features", filepath.Join(dir, "nothing.arrow")}, failure.Input, "nothing.arrow"},
@@ -186,7 +202,7 @@ func TestFolderRefusals(t *testing.T) {
 	}
 }
 
-// One coloured image makes both sets RGB; order is that of names, whatever the formats.
+// One coloured image makes both sets RGB. Images are in the order of their names, whatever their formats.
 func TestFolderColours(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
@@ -205,31 +221,42 @@ func TestFolderColours(t *testing.T) {
 		return img
 	}
 	put := func(path string, c color.Color) {
-		writeFile(t, path, func(w io.Writer) error { return png.Encode(w, plain(c)) })
+		writePNG(t, path, plain(c))
 	}
 	put(filepath.Join(a, "1.png"), color.Gray{10})
 	put(filepath.Join(a, "2.PNG"), color.Gray16{0x80ff})
 	put(filepath.Join(b, "1.png"), color.RGBA{1, 2, 3, 255})
 	put(filepath.Join(b, "0.png"), color.Gray{7})
 	console := &stage.Console{Log: slog.New(slog.DiscardHandler)}
-	sideX, sideY, err := readSides(t.Context(), console, a, b, false)
-	if err != nil {
-		t.Fatal(err)
+	load := func(a, b string) (*dataset.Images, *dataset.Images) {
+		t.Helper()
+		var sets []*imageSet
+		for _, dir := range []string{a, b} {
+			set, err := openArgument(t.Context(), console, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sets = append(sets, set)
+		}
+		if err := loadFolders(t.Context(), sets...); err != nil {
+			t.Fatal(err)
+		}
+		return sets[0].loaded, sets[1].loaded
 	}
-	x, y := sideX.set, sideY.set
+	x, y := load(a, b)
 	if x.C != 3 || y.C != 3 || x.H != 3 || x.W != 2 {
 		t.Fatalf("shapes %v and %v", x.Shape(), y.Shape())
 	}
-	if x.Image(0)[0] != 10 || x.Image(1)[17] != 0x80 || y.Image(0)[0] != 7 || y.Image(1)[0] != 1 || y.Image(1)[6] != 2 || y.Image(1)[12] != 3 {
+	got := []uint8{x.Image(0)[0], x.Image(1)[17], y.Image(0)[0], y.Image(1)[0], y.Image(1)[6], y.Image(1)[12]}
+	if want := []uint8{10, 0x80, 7, 1, 2, 3}; !slices.Equal(got, want) {
 		t.Errorf("pixels %v and %v", x.Pixels, y.Pixels)
 	}
-	sideX, _, err = readSides(t.Context(), console, a, a, false)
-	if err != nil || sideX.set.C != 1 {
-		t.Errorf("grey folders have %d channels, %v", x.C, err)
+	if x, _ := load(a, a); x.C != 1 {
+		t.Errorf("grey folders have %d channels", x.C)
 	}
 }
 
-func FuzzDecodeImage(f *testing.F) {
+func FuzzReadImage(f *testing.F) {
 	s := discs("a", 1)
 	var a, b bytes.Buffer
 	if err := png.Encode(&a, greyImage(s, 0)); err != nil {
@@ -242,24 +269,29 @@ func FuzzDecodeImage(f *testing.F) {
 	f.Add(b.Bytes())
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		pixels, size, err := decodeImage(data)
-		if err == nil && len(pixels) != 3*size.X*size.Y {
-			t.Errorf("%d values for %v pixels", len(pixels), size)
+		path := filepath.Join(t.TempDir(), "image")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		im, err := readImage(path)
+		if err == nil && (im.C != 3 || len(im.Pixels) != 3*im.H*im.W) {
+			t.Errorf("%d values for %d channels of %dx%d pixels", len(im.Pixels), im.C, im.W, im.H)
 		}
 	})
 }
 
 // The FID of two folders of CIFAR-10 images against what an independent implementation in PyTorch computed (see
-// testdata/fid.py), and images of any kind and size beside them.
+// testdata/fid.py), and images of other kinds and sizes.
 func TestFoldersInception(t *testing.T) {
 	dir := os.Getenv("VAPO_TESTDATA")
 	if dir == "" {
 		dir = "../../../shared/data"
 	}
-	weights, packed := filepath.Join(dir, "inception-2015-12-05-trunk.pth"), filepath.Join(dir, "cifar-10-binary.tar.xz")
+	weights := filepath.Join(dir, "inception-2015-12-05-trunk.pth")
+	packed := filepath.Join(dir, "cifar-10-binary.tar.xz")
 	for _, path := range []string{weights, packed} {
 		if _, err := os.Stat(path); err != nil {
-			t.Skipf("%s is not here (VAPO_TESTDATA names its folder)", filepath.Base(path))
+			t.Skipf("%s is missing (VAPO_TESTDATA names its folder)", filepath.Base(path))
 		}
 	}
 	t.Setenv("VAPO_STORE", "")
@@ -268,7 +300,7 @@ func TestFoldersInception(t *testing.T) {
 	for folder, file := range map[string]string{"a": "data_batch_1.bin", "b": "test_batch.bin"} {
 		raw, err := exec.Command("tar", "-xJOf", packed, "cifar-10-batches-bin/"+file).Output()
 		if err != nil {
-			t.Skipf("unpacking %s takes tar and xz: %v", packed, err)
+			t.Skipf("unpacking %s needs tar and xz: %v", packed, err)
 		}
 		if err := os.Mkdir(filepath.Join(tmp, folder), 0o755); err != nil {
 			t.Fatal(err)
@@ -279,27 +311,31 @@ func TestFoldersInception(t *testing.T) {
 			for p := range 1024 {
 				img.Set(p%32, p/32, color.RGBA{rgb[p], rgb[1024+p], rgb[2048+p], 255})
 			}
-			writeFile(t, filepath.Join(tmp, folder, fmt.Sprintf("%03d.png", i)), func(w io.Writer) error { return png.Encode(w, img) })
+			writePNG(t, filepath.Join(tmp, folder, fmt.Sprintf("%03d.png", i)), img)
 		}
 	}
 	a, b := filepath.Join(tmp, "a"), filepath.Join(tmp, "b")
 	s := folderScores(t, a, b, "--weights", weights, "--tap", "64")
 	const want = 0.13762086883614888 // fid.py FOLDER 128 64
-	if s.FID == nil || math.Abs(*s.FID-want) > 1e-4*want || s.Tap != 64 || s.Resize != "pytorch-fid" || len(s.Weights) != 64 {
+	if s.FID == nil || math.Abs(*s.FID-want) > 1e-4*want || s.Tap != 64 || s.Resize != "pytorch-fid" ||
+		len(s.Weights) != 64 {
 		t.Errorf("got %+v, want an FID of %v", s, want)
 	}
 	if again := folderScores(t, a, b, "--weights", weights, "--tap", "64"); *again.FID != *s.FID {
 		t.Errorf("the same folders give %v and %v", *s.FID, *again.FID)
 	}
-	// A grey, a larger and a 16-bit image beside the others.
-	writeFile(t, filepath.Join(a, "x.png"), func(w io.Writer) error { return png.Encode(w, image.NewGray(image.Rect(0, 0, 50, 40))) })
-	writeFile(t, filepath.Join(a, "y.jpg"), func(w io.Writer) error { return jpeg.Encode(w, image.NewGray(image.Rect(0, 0, 310, 305)), nil) })
-	writeFile(t, filepath.Join(a, "z.png"), func(w io.Writer) error { return png.Encode(w, image.NewGray16(image.Rect(0, 0, 33, 3))) })
-	if s := folderScores(t, a, b, "--weights", weights, "--tap", "64", "--resize", "clean"); s.N[0] != n+3 || s.Resize != "clean" {
+	// Add a grey, a larger and a 16-bit image.
+	writePNG(t, filepath.Join(a, "x.png"), image.NewGray(image.Rect(0, 0, 50, 40)))
+	writeFile(t, filepath.Join(a, "y.jpg"), func(w io.Writer) error {
+		return jpeg.Encode(w, image.NewGray(image.Rect(0, 0, 310, 305)), nil)
+	})
+	writePNG(t, filepath.Join(a, "z.png"), image.NewGray16(image.Rect(0, 0, 33, 3)))
+	s = folderScores(t, a, b, "--weights", weights, "--tap", "64", "--resize", "clean")
+	if s.N[0] != n+3 || s.Resize != "clean" {
 		t.Errorf("with images of other sizes: %+v", s)
 	}
 	// Mistakes name the file, the layers or the flag.
-	writeFile(t, filepath.Join(a, "cut.png"), func(w io.Writer) error { _, err := w.Write([]byte("\x89PNG\r\n\x1a\n")); return err })
+	writeText(t, filepath.Join(a, "cut.png"), "\x89PNG\r\n\x1a\n")
 	for _, c := range []struct {
 		code failure.Class
 		want string

@@ -1,5 +1,5 @@
 // Command eval measures samples against data: images by the Fréchet distance of their features, points by the sliced
-// Wasserstein distance, each beside baselines that say what the number means.
+// Wasserstein distance. It also scores baselines, without which the number is hard to interpret.
 package main
 
 import (

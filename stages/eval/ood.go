@@ -3,21 +3,21 @@ package main
 import (
 	"context"
 	"math"
+	"slices"
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
 	"vapo/lib/engine"
 	"vapo/lib/failure"
-	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
 	"vapo/lib/random"
 	"vapo/lib/stage"
 )
 
-// oodScore tells how well the potential tells data from outliers: the probability that a datum scores higher than an
-// outlier (the area under the ROC curve; 1/2 is chance), by the log density of the path at time t and by how short the
-// gradient is. Both are taken at mu(t)·x, where the path carries a datum x without its noise.
+// oodScore measures how well the potential separates data from outliers: the probability that a datum scores higher
+// than an outlier (the area under the ROC curve; 1/2 is chance), by the log density of the path at time t and by the
+// negative length of the gradient. Both are evaluated at mu(t)·x, where the path takes a datum x without its noise.
 type oodScore struct {
 	Time     float64 `json:"t"`
 	Density  float64 `json:"auroc_log_density"`
@@ -27,15 +27,16 @@ type oodScore struct {
 	N        []int   `json:"n"` // inliers, outliers
 }
 
-// Blocks in which the potential is evaluated.
+// Numbers of rows for which the potential is evaluated at once.
 const (
 	imageBlock = 64
 	pointBlock = 256
 )
 
-// scoreOutliers compares inliers with the input outliers under the potential of the input checkpoint. It is nil where those
-// inputs are not given.
-func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers dataset.Set, name string) (*oodScore, error) {
+// scoreOutliers compares inliers with the input outliers under the potential of the input checkpoint. It returns nil if
+// these inputs are not given.
+func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers dataset.Set, name string) (
+	*oodScore, error) {
 	if !job.HasInput("outliers") {
 		return nil, nil
 	}
@@ -56,39 +57,30 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 	if err != nil {
 		return nil, failure.New(failure.Input, "give a checkpoint of a potential", "input checkpoint: %w", err)
 	}
-	outside, points, err := readSide(ctx, job, "outliers")
+	outliers, outliersName, err := readOutliers(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	var outliers dataset.Set = points
-	outName := "input outliers"
-	if points == nil {
-		if outside.set == nil {
-			return nil, failure.New(failure.Input, "outliers are data, as samples are", "input outliers holds no images")
-		}
-		outliers, outName = outside.set, outside.name
-	} else if n := splitName(points.Name, points.Split); n != "unnamed data" {
-		outName = n
-	}
-	s := &oodScore{Time: p.OODTime, Inliers: name, Outliers: outName}
 	block := imageBlock
 	if len(config.Shape) == 1 {
 		block = pointBlock
 	}
 	field, err := potential.NewField(be, config, weights, block)
 	if err != nil {
-		return nil, engine.Explain(err)
+		return nil, err
 	}
+	s := &oodScore{Time: p.OODTime, Inliers: name, Outliers: outliersName}
 	var density, gradient [2][]float64
 	for i, set := range []dataset.Set{inliers, outliers} {
-		rows, err := vectors(set, config.Shape, []string{name, outName}[i], p)
-		if err != nil {
+		if !slices.Equal(set.Shape(), config.Shape) {
+			return nil, failure.New(failure.Input, "inliers and outliers must have the shape of the potential's training data",
+				"%s holds rows of shape %v, the potential takes %v", []string{name, outliersName}[i], set.Shape(), config.Shape)
+		}
+		rows := drawRows(set, config.Dim(), p.OODN, p.Seed)
+		if density[i], gradient[i], err = densities(ctx, field, rows, p.OODTime); err != nil {
 			return nil, err
 		}
-		if density[i], gradient[i], err = densities(ctx, field, rows, p.OODTime); err != nil {
-			return nil, engine.Explain(err)
-		}
-		s.N = append(s.N, len(density[i]))
+		s.N = append(s.N, len(rows))
 	}
 	if s.Density, err = metrics.AUROC(density[0], density[1]); err == nil {
 		s.Gradient, err = metrics.AUROC(gradient[0], gradient[1])
@@ -99,38 +91,42 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 	return s, nil
 }
 
-// vectors are at most so many rows of a set as are compared, drawn without replacement, as the potential takes them.
-func vectors(set dataset.Set, shape []int, name string, p *params) ([][]float32, error) {
-	var d int
-	switch s := set.(type) {
-	case *dataset.Images:
-		if len(shape) != 3 || s.C != shape[0] || s.H != shape[1] || s.W != shape[2] {
-			return nil, failure.New(failure.Input, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
+func readOutliers(ctx context.Context, job *stage.Job) (set dataset.Set, name string, err error) {
+	images, points, err := readInput(ctx, job, "outliers")
+	switch {
+	case err != nil:
+		return nil, "", err
+	case points != nil:
+		if name = splitName(points.Name, points.Split); name == unnamed {
+			name = "input outliers"
 		}
-		d = s.C * s.H * s.W
-	case *dataset.Points:
-		if len(shape) != 1 || s.D != shape[0] {
-			return nil, failure.New(failure.Input, "inliers and outliers must have the shape that the potential was trained on", "%s holds rows of shape %v, the potential takes %v", name, s.Shape(), shape)
-		}
-		d = s.D
+		return points, name, nil
+	case images.loaded == nil:
+		return nil, "", failure.New(failure.Input, "outliers are data, as samples are", "input outliers holds no images")
 	}
+	return images.loaded, images.name, nil
+}
+
+// drawRows draws at most n rows of a set without replacement, images scaled to [-1, 1]: [n][d].
+func drawRows(set dataset.Set, d, n int, seed uint64) [][]float32 {
 	var rows [][]float32
-	for _, i := range random.New(p.Seed, "eval/ood", uint64(set.Len())).Perm(set.Len())[:min(set.Len(), p.OODN)] {
+	for _, i := range random.New(seed, "eval/ood", uint64(set.Len())).Perm(set.Len())[:min(set.Len(), n)] {
 		row := make([]float32, d)
 		switch s := set.(type) {
 		case *dataset.Images:
-			feature.Scale(row, s.Image(i))
+			dataset.Normalize(row, s.Image(i))
 		case *dataset.Points:
 			copy(row, s.Point(i))
 		}
 		rows = append(rows, row)
 	}
-	return rows, nil
+	return rows
 }
 
-// densities are the log density of the path at mu·x for the rows x, up to a constant, and the negative length of the
-// potential's gradient there.
-func densities(ctx context.Context, field *potential.Field, rows [][]float32, t float64) (density, short []float64, err error) {
+// densities returns the log density of the path at mu·x for the rows x, up to a constant, and the negative length of
+// the potential's gradient there.
+func densities(ctx context.Context, field *potential.Field, rows [][]float32, t float64) (
+	density, negLength []float64, err error) {
 	path, err := field.Config.Path()
 	if err != nil {
 		return nil, nil, err
@@ -163,8 +159,8 @@ func densities(ctx context.Context, field *potential.Field, rows [][]float32, t 
 				length += float64(g * g)
 			}
 			density = append(density, at.LogDensity(float64(phi[i]), square))
-			short = append(short, -math.Sqrt(length))
+			negLength = append(negLength, -math.Sqrt(length))
 		}
 	}
-	return density, short, nil
+	return density, negLength, nil
 }

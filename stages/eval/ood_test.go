@@ -15,11 +15,14 @@ import (
 	"vapo/lib/random"
 )
 
-// writePotential writes a potential as it is before training: Phi = |x|²/2, whose density is that of the prior at all
-// times, by whatever path it is to be trained.
+// writePotential writes an untrained potential, Phi = |x|²/2. Its density is that of the prior at all times, whatever
+// the path.
 func writePotential(t testing.TB, dir string, shape ...int) string {
 	t.Helper()
-	c := potential.Config{Kind: "unet", Shape: shape, Schedule: "linear", PriorStd: 1, UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
+	c := potential.Config{
+		Kind: "unet", Shape: shape, Schedule: "linear", PriorStd: 1,
+		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2},
+	}
 	config, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -35,39 +38,46 @@ func writePotential(t testing.TB, dir string, shape ...int) string {
 	return writeFile(t, filepath.Join(dir, "potential.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
 }
 
-// contrast draws images whose pixels lie so far from grey.
+// contrast draws images whose pixels differ from medium grey by a fraction between from and to.
 func contrast(n int, from, to float64) *dataset.Images {
 	s := &dataset.Images{N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, n*64)}
 	for i := range s.Pixels {
-		s.Pixels[i] = uint8(math.Round(127.5 + (from+(to-from)*random.New(3, "contrast", uint64(i)).Uniform64())*[]float64{-127, 127}[i%2]))
+		u := random.New(3, "contrast", uint64(i)).Uniform64()
+		s.Pixels[i] = uint8(math.Round(127.5 + (from+(to-from)*u)*[]float64{-127, 127}[i%2]))
 	}
 	return s
 }
 
-// An untrained potential holds the prior's density, which ranks images by their length alone.
+// An untrained potential has the prior's density, which ranks images by their length alone.
 func TestOutliers(t *testing.T) {
 	dir := t.TempDir()
 	pale, vivid, middling := contrast(100, 0.1, 0.3), contrast(80, 0.5, 0.9), contrast(100, 0.1, 0.3)
-	for i := range 50 { // half as pale as others, half vivid
+	for i := range 50 { // half pale, half vivid
 		copy(middling.Image(i), vivid.Image(i))
 	}
 	inputs := func(samples, outliers *dataset.Images) []string {
-		return []string{"--input=samples=" + writeSet(t, dir, "s", samples), "--input=reference=" + writeSet(t, dir, "s", samples), "--input=outliers=" + writeSet(t, dir, "o", outliers),
-			"--input=checkpoint=" + writePotential(t, dir, 1, 8, 8), "--backend=tape", "--out=" + filepath.Join(dir, "out")}
+		set := writeSet(t, dir, "s", samples)
+		return []string{
+			"--input=samples=" + set, "--input=reference=" + set, "--input=outliers=" + writeSet(t, dir, "o", outliers),
+			"--input=checkpoint=" + writePotential(t, dir, 1, 8, 8), "--backend=tape", "--out=" + filepath.Join(dir, "out"),
+		}
 	}
 	for _, c := range []struct {
 		name        string
 		in, outside *dataset.Images
 		least, most float64
 	}{
-		{"vivid outliers", pale, vivid, 1, 1}, {"pale outliers", vivid, pale, 0, 0}, {"the same", pale, pale, 0.5, 0.5}, {"half", pale, middling, 0.7, 0.8},
+		{"vivid outliers", pale, vivid, 1, 1}, {"pale outliers", vivid, pale, 0, 0},
+		{"the same", pale, pale, 0.5, 0.5}, {"half", pale, middling, 0.7, 0.8},
 	} {
 		code, _, stderr := eval(t, append(inputs(c.in, c.outside), "--ood-time=0.7")...)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
 		s := readScore(t, filepath.Join(dir, "out")).OOD
-		if s == nil || s.Density < c.least || s.Density > c.most || s.Gradient < c.least || s.Gradient > c.most || s.Time != 0.7 || s.N[0] != c.in.N || s.N[1] != c.outside.N {
+		outside := func(v float64) bool { return v < c.least || v > c.most }
+		if s == nil || outside(s.Density) || outside(s.Gradient) || s.Time != 0.7 || s.N[0] != c.in.N ||
+			s.N[1] != c.outside.N {
 			t.Errorf("%s: %+v, expected %v to %v", c.name, s, c.least, c.most)
 		}
 	}
@@ -76,19 +86,21 @@ func TestOutliers(t *testing.T) {
 		code failure.Class
 		args []string
 	}{
-		{"the potential takes [1 4 4]", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writePotential(t, t.TempDir(), 1, 4, 4))},
+		{"the potential takes [1 4 4]", failure.Input,
+			append(inputs(pale, vivid), "--input=checkpoint="+writePotential(t, t.TempDir(), 1, 4, 4))},
 		{"ood-time", failure.Usage, append(inputs(pale, vivid), "--ood-time=1")},
-		{"one is missing", failure.Input, inputs(pale, vivid)[:3]},
+		{"is missing", failure.Input, inputs(pale, vivid)[:3]},
 		{"expected a potential", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writeNetwork(t, dir, 4))},
 	} {
 		args := c.args
-		for i, a := range args[:len(args)-1] { // the last of two stands
+		for i, a := range args[:len(args)-1] { // keep the last of two checkpoints
 			if strings.HasPrefix(args[len(args)-1], "--input=checkpoint=") && strings.HasPrefix(a, "--input=checkpoint=") {
 				args = append(append([]string{}, args[:i]...), args[i+1:]...)
 				break
 			}
 		}
-		if code, _, stderr := eval(t, append(args, "--out="+filepath.Join(dir, "refused"))...); code != c.code || !strings.Contains(stderr, c.want) {
+		code, _, stderr := eval(t, append(args, "--out="+filepath.Join(dir, "refused"))...)
+		if code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %s", c.want, code, stderr)
 		}
 	}

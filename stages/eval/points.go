@@ -10,19 +10,19 @@ import (
 	"vapo/lib/random"
 )
 
-// mmdScore is the maximum mean discrepancy of the first pair of sets: the squared one, unbiased, under Gaussian kernels
-// around the median distance.
+// mmdScore is the unbiased squared maximum mean discrepancy of the first pair of sets, under Gaussian kernels with
+// bandwidths around the median distance.
 type mmdScore struct {
 	Squared   float64 `json:"squared"`
 	Bandwidth float64 `json:"bandwidth"`
 	N         []int   `json:"n"`
 }
 
-// scorePoints is the sliced 2-Wasserstein distance between samples and data, the mean of several pairs of sets, and
-// the same between data and data: what a perfect sampler would get.
+// scorePoints computes the sliced 2-Wasserstein distance between samples and data as the mean over several pairs of
+// sets, and that between data and data, which a perfect sampler would get.
 //
-// Where the density of the data is known each pair draws fresh points. Otherwise the reference is shuffled and cut in
-// two halves, one for the pairs with samples, both for the pairs of data with data.
+// If the density of the data is known, each pair draws fresh points. Otherwise the reference is shuffled and split into
+// two halves. Samples are compared with the first half, and the halves with each other.
 func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Points) (*score, error) {
 	s := &score{
 		Metric: "sliced 2-Wasserstein distance", Reference: splitName(reference.Name, reference.Split),
@@ -33,65 +33,71 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 		n = samples.N
 		s.warn("%d samples, fewer than the %d points asked for on each side of a pair", samples.N, p.N)
 	}
-	var one, two func(pair int) []float32
+	var data, moreData func(pair int) []float32
 	if m := reference.Mixture; m != nil {
 		fresh := func(index int) []float32 {
 			x, _ := m.Sample(random.New(p.Seed, "eval/fresh", uint64(index)), n)
 			return x
 		}
-		one = func(pair int) []float32 { return fresh(2 * pair) }
-		two = func(pair int) []float32 { return fresh(2*pair + 1) }
+		data = func(pair int) []float32 { return fresh(2 * pair) }
+		moreData = func(pair int) []float32 { return fresh(2*pair + 1) }
 		s.Reference = "fresh draws from the density of " + s.Reference
 	} else {
 		half := reference.N / 2
 		if half < n {
 			n = half
-			s.warn("%d reference points make two halves of %d, fewer than the points asked for on each side of a pair", reference.N, half)
+			s.warn("%d reference points make two halves of %d, fewer than the points asked for on each side of a pair",
+				reference.N, half)
 		}
 		shuffled := permute(reference, random.New(p.Seed, "eval/halves", 0).Perm(reference.N))
-		one = func(pair int) []float32 { return window(shuffled[:half*reference.D], reference.D, n, pair, p.Pairs) }
-		two = func(pair int) []float32 { return window(shuffled[half*reference.D:], reference.D, n, pair, p.Pairs) }
+		first, second := shuffled[:half*reference.D], shuffled[half*reference.D:]
+		data = func(pair int) []float32 { return window(first, reference.D, n, pair, p.Pairs) }
+		moreData = func(pair int) []float32 { return window(second, reference.D, n, pair, p.Pairs) }
 		if half < n*p.Pairs {
 			s.warn("%d pairs of %d points overlap: the reference has %d", p.Pairs, n, reference.N)
 		}
 	}
 	if samples.N < n*p.Pairs {
-		s.warn("%d pairs of %d points share samples: there are %d, and %d would make the pairs independent", p.Pairs, n, samples.N, n*p.Pairs)
+		s.warn("%d pairs of %d points share samples: there are %d, and %d would make the pairs independent",
+			p.Pairs, n, samples.N, n*p.Pairs)
 	}
 
-	var ours, floor float64
+	set := func(pair int) []float32 { return window(samples.X, samples.D, n, pair, p.Pairs) }
+	var value, floor float64
 	for pair := range p.Pairs {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		data := one(pair)
 		seed := p.Seed + uint64(pair)
-		w, err := metrics.SlicedW2(window(samples.X, samples.D, n, pair, p.Pairs), data, samples.D, p.Projections, seed)
+		x := data(pair)
+		w, err := metrics.SlicedW2(set(pair), x, samples.D, p.Projections, seed)
 		if err != nil {
 			return nil, failure.New(failure.Numeric, "", "pair %d of samples and data: %w", pair, err)
 		}
-		ours += w / float64(p.Pairs)
-		if w, err = metrics.SlicedW2(two(pair), data, samples.D, p.Projections, seed); err != nil {
+		value += w / float64(p.Pairs)
+		if w, err = metrics.SlicedW2(moreData(pair), x, samples.D, p.Projections, seed); err != nil {
 			return nil, failure.New(failure.Numeric, "", "pair %d of data and data: %w", pair, err)
 		}
 		floor += w / float64(p.Pairs)
 	}
-	mmd, err := metrics.MMD(window(samples.X, samples.D, n, 0, p.Pairs), one(0), samples.D, metrics.MMDOptions{Seed: p.Seed})
+	mmd, err := metrics.MMD(set(0), data(0), samples.D, metrics.MMDOptions{Seed: p.Seed})
 	if err != nil {
 		return nil, failure.New(failure.Numeric, "", "samples and data: %w", err)
 	}
 	s.MMD = &mmdScore{mmd.Value, mmd.Bandwidth, []int{mmd.NA, mmd.NB}}
-	s.Value, s.N = ours, []int{n, n}
+	s.Value, s.N = value, []int{n, n}
 	s.Baselines["data against data"] = floor
-	s.Headline = fmt.Sprintf("sliced W2 %.4g: %d samples against %s, mean of %d pairs", ours, n, s.Reference, p.Pairs)
+	s.Headline = fmt.Sprintf("sliced W2 %.4g", value)
 	if floor > 0 {
-		s.Ratio = ours / floor
-		s.Headline = fmt.Sprintf("sliced W2 %.4g, %.2f x that of data against data: %d samples against %s, mean of %d pairs", ours, s.Ratio, n, s.Reference, p.Pairs)
+		s.Ratio = value / floor
+		s.Headline += fmt.Sprintf(", %.2f x that of data against data", s.Ratio)
 	}
+	s.Headline += fmt.Sprintf(": %d samples against %s, mean of %d pairs", n, s.Reference, p.Pairs)
 	return s, nil
 }
 
-// window is the n rows that pair k of pairs takes of x, [*, d]: windows spread evenly, disjoint where there is room.
+// window returns the n rows of x [*, d] for pair k of pairs. The windows are evenly spaced, and disjoint if x is long
+// enough.
 func window(x []float32, d, n, k, pairs int) []float32 {
 	at := 0
 	if spare := len(x)/d - n; pairs > 1 {

@@ -1,50 +1,48 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/url"
 	"os"
 
 	"vapo/lib/artifact"
+	"vapo/lib/download"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/stage"
 )
 
-// weightsCmd brings Inception's weights into the store, so that steps name them by a ref and every number by a digest.
+// weightsCmd brings Inception's weights into the store, so that recipes name them by a ref and scores by a digest.
 type weightsCmd struct {
 	Import importWeightsCmd `cmd:"" help:"Check a file of Inception's weights and put it into the store."`
-	Fetch  fetchWeightsCmd  `cmd:"" help:"Download the published weights and, where there is a store, import them."`
+	Fetch  fetchWeightsCmd  `cmd:"" help:"Download the published weights and, if there is a store, import them."`
 }
 
-// importWeightsCmd takes a file of any of the formats that feature.OpenWeights reads.
+// publishedDigest is the sha256 of the published weights; a variable for the tests.
+var publishedDigest = feature.PublishedDigest
+
+// importWeightsCmd imports a file of any format that feature.OpenWeights reads.
 type importWeightsCmd struct {
-	File         string `arg:"" help:"Inception's weights: a PyTorch file (.pth), a safetensors file or a checkpoint. A path, ref:name or sha256:…"`
+	File         string `arg:"" help:"A .pth or .safetensors file, or a checkpoint: a path, ref:name or sha256:…"`
 	Ref          string `help:"Name to give the weights in the store." default:"weights/inception"`
-	Unverified   bool   `help:"Import weights that are not a published file. Scores with them compare with no others."`
-	AsCheckpoint bool   `help:"Store the layers as a checkpoint of vapo's own in place of the file. It has a digest of its own."`
-
-	published map[string]string // by digest; nil is feature.Published
+	Unverified   bool   `help:"Accept weights that are not the published file; their scores are not comparable."`
+	AsCheckpoint bool   `help:"Store the layers as a checkpoint instead of the file. It has a digest of its own."`
 }
 
-// weightsLine is the JSON line.
-type weightsLine struct {
-	File       string `json:"file,omitempty"` // where fetch has put it
+// weightsResult is the JSON line.
+type weightsResult struct {
+	File       string `json:"file,omitempty"` // that fetch wrote
 	FileDigest string `json:"file_sha256"`
-	Digest     string `json:"digest,omitempty"` // of what the store holds, the file unless it was converted
+	Digest     string `json:"digest,omitempty"` // in the store: that of the file, unless it was converted
 	Ref        string `json:"ref,omitempty"`
 	Published  string `json:"published"` // name of the published file; empty for any other
 	Unverified bool   `json:"unverified,omitempty"`
 	Taps       []int  `json:"taps"`
 	Size       int64  `json:"size"` // of what the store holds, or of the file
-}
-
-func (l *weightsLine) print(c *stage.Console) error {
-	enc := json.NewEncoder(c.Stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(l)
 }
 
 // Run implements the command.
@@ -56,28 +54,29 @@ func (cmd *importWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return err
 	}
-	line, src, err := cmd.verify(path)
+	result, src, err := examineWeights(path, cmd.Unverified)
 	if err != nil {
-		return err
+		return fmt.Errorf("weights %s: %w", cmd.File, err)
 	}
+	result.Unverified = result.Published == ""
 	store, err := c.Store(ctx)
 	if err != nil {
 		return err
 	}
-	if line.Unverified {
-		c.Log.Warn("these weights are not a published file: scores with them compare with no others", "file_sha256", line.FileDigest)
+	if result.Unverified {
+		c.Log.Warn("these weights are not the published file: their scores are not comparable with others",
+			"file_sha256", result.FileDigest)
 	}
 	if cmd.AsCheckpoint {
-		path, err = cmd.convert(src)
-		if err != nil {
-			return err
+		if path, err = convertWeights(src); err != nil {
+			return fmt.Errorf("weights %s as a checkpoint: %w", cmd.File, err)
 		}
 		defer os.Remove(path)
 	}
-	if err := putWeights(ctx, store, path, cmd.Ref, line, !cmd.AsCheckpoint); err != nil {
+	if err := putWeights(ctx, store, path, cmd.Ref, result, !cmd.AsCheckpoint); err != nil {
 		return err
 	}
-	return line.print(c)
+	return printJSON(c, result)
 }
 
 func checkWeightsRef(ref string) error {
@@ -87,78 +86,135 @@ func checkWeightsRef(ref string) error {
 	return nil
 }
 
-// verify compares the file with the published ones and looks at what it holds.
-func (cmd *importWeightsCmd) verify(path string) (*weightsLine, feature.WeightSource, error) {
-	digest, _, err := artifact.FileDigest(path)
+// examineWeights validates a file of weights. A file that is not the published one is an error, unless it may be
+// unverified.
+func examineWeights(path string, unverified bool) (*weightsResult, feature.WeightSource, error) {
+	digest, size, err := artifact.FileDigest(path)
 	if err != nil {
-		return nil, nil, failure.New(failure.Input, "", "weights: %w", err)
+		return nil, nil, failure.New(failure.Input, "", "%w", err)
 	}
-	published := cmd.published
-	if published == nil {
-		published = feature.Published
+	result := &weightsResult{FileDigest: digest.Hex(), Size: size}
+	if result.FileDigest == publishedDigest {
+		result.Published = feature.PublishedWeights
+	} else if !unverified {
+		return nil, nil, failure.New(failure.Input,
+			"eval weights fetch gets the published file; eval weights import --unverified imports this one",
+			"its sha256 %s is not that of the published file (%s)", result.FileDigest, feature.PublishedWeights)
 	}
-	line := &weightsLine{FileDigest: digest.Hex()}
-	line.Published = published[line.FileDigest]
-	line.Unverified = line.Published == ""
-	if line.Unverified && !cmd.Unverified {
-		return nil, nil, failure.New(failure.Input, "eval weights fetch gets the published file; --unverified imports this one all the same",
-			"weights %s: its sha256 %s is not that of a published file (%s)", cmd.File, line.FileDigest, feature.PublishedWeights)
-	}
-	src, err := line.examine(path)
-	if err != nil {
-		return nil, nil, failure.New(failure.Input, "weights are a PyTorch file, a safetensors file or a checkpoint, with the names of "+feature.PublishedWeights,
-			"weights %s: %w", cmd.File, err)
-	}
-	return line, src, nil
-}
-
-// examine looks at the tensors and notes which taps they serve.
-func (l *weightsLine) examine(path string) (feature.WeightSource, error) {
 	src, err := feature.OpenWeights(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	h, err := feature.Examine(src)
+	contents, err := feature.Examine(src)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(h.Served) == 0 {
-		return nil, fmt.Errorf("they serve no tap of Inception: %s is missing", h.Missing[0])
+	if result.Taps = contents.Taps; len(result.Taps) == 0 {
+		return nil, nil, failure.New(failure.Input, "weights have the names of "+feature.PublishedWeights,
+			"they serve no tap of Inception: %s is missing", contents.Missing[0])
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	l.Taps, l.Size = h.Served, info.Size()
-	return src, nil
+	return result, src, nil
 }
 
-// convert writes the weights as a checkpoint to a temporary file, which is the caller's to remove.
-func (cmd *importWeightsCmd) convert(src feature.WeightSource) (string, error) {
+// convertWeights writes the weights as a checkpoint to a temporary file, which the caller has to remove.
+func convertWeights(src feature.WeightSource) (string, error) {
 	f, err := os.CreateTemp("", "vapo-weights-*")
 	if err != nil {
 		return "", err
 	}
 	if err := errors.Join(feature.WriteWeights(f, src), f.Close()); err != nil {
 		os.Remove(f.Name())
-		return "", fmt.Errorf("weights %s as a checkpoint: %w", cmd.File, err)
+		return "", err
 	}
 	return f.Name(), nil
 }
 
-// putWeights stores a file under a ref and notes where. If it is said to be the one that was verified, it must be.
-func putWeights(ctx context.Context, store *artifact.Store, path, ref string, line *weightsLine, same bool) error {
+// putWeights stores a file under a ref and records where. With same it must still be the file that was examined.
+func putWeights(ctx context.Context, store *artifact.Store, path, ref string, result *weightsResult, same bool) error {
 	digest, size, err := store.PutFile(ctx, path)
 	if err != nil {
 		return err
 	}
-	if same && digest.Hex() != line.FileDigest {
+	if same && digest.Hex() != result.FileDigest {
 		return failure.New(failure.Integrity, "run again when nothing writes to the file",
-			"%s changed while it was imported: sha256 %s was checked, %s stored", path, line.FileDigest, digest.Hex())
+			"%s changed while it was imported: sha256 %s was checked, %s stored", path, result.FileDigest, digest.Hex())
 	}
 	if err := store.SetRef(ctx, ref, digest); err != nil {
 		return err
 	}
-	line.Digest, line.Ref, line.Size = string(digest), ref, size
+	result.Digest, result.Ref, result.Size = string(digest), ref, size
+	return nil
+}
+
+const (
+	publishedURL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/" + feature.PublishedWeights
+	// maxWeights bounds a download in bytes; the published file is less than half as long.
+	maxWeights = 256 << 20
+)
+
+// fetchWeightsCmd downloads the published weights.
+type fetchWeightsCmd struct {
+	Out string `help:"File to write; default: the published name, here." placeholder:"FILE" type:"path"`
+	URL string `name:"url" help:"Address to download the published file from, say a mirror's." placeholder:"URL"`
+	Ref string `help:"Name to give the weights in the store, if VAPO_STORE names one." default:"weights/inception"`
+}
+
+// Run implements the command.
+func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
+	if err := checkWeightsRef(cmd.Ref); err != nil {
+		return err
+	}
+	address, out := cmp.Or(cmd.URL, publishedURL), cmp.Or(cmd.Out, feature.PublishedWeights)
+	u, err := url.Parse(address)
+	if err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return failure.New(failure.Usage, "", "--url must begin with https:// or http:// and hold no password")
+	}
+	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
+		if err := downloadWeights(ctx, c, address, out); err != nil {
+			return err
+		}
+	} else if digest, _, err := artifact.FileDigest(out); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	} else if digest.Hex() != publishedDigest {
+		return failure.New(failure.Usage, "remove it, or name another file by --out",
+			"%s exists already, and its sha256 %s is not that of the published file", out, digest.Hex())
+	} else {
+		c.Log.Info("the file exists already", "path", out)
+	}
+	result, _, err := examineWeights(out, false)
+	if err != nil {
+		return fmt.Errorf("weights %s: %w", out, err)
+	}
+	result.File = out
+	if os.Getenv("VAPO_STORE") != "" {
+		store, err := c.Store(ctx)
+		if err != nil {
+			return err
+		}
+		if err := putWeights(ctx, store, out, cmd.Ref, result, true); err != nil {
+			return err
+		}
+	}
+	return printJSON(c, result)
+}
+
+func downloadWeights(ctx context.Context, c *stage.Console, address, out string) error {
+	var bar *stage.Progress
+	f := download.File{
+		URL: address, Path: out, Digest: "sha256:" + publishedDigest, MaxBytes: maxWeights, Log: c.Log,
+		Progress: func(done, total int64) {
+			if bar == nil {
+				bar = c.Progress(total, "bytes")
+			}
+			bar.Set(done)
+		},
+	}
+	err := f.Get(ctx)
+	if bar != nil {
+		bar.Done()
+	}
+	if err != nil {
+		return fmt.Errorf("published weights %s: %w", feature.PublishedWeights, err)
+	}
 	return nil
 }

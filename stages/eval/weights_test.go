@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vapo/lib/artifact"
 	"vapo/lib/failure"
@@ -19,12 +22,11 @@ import (
 	"vapo/lib/feature/featuretest"
 	"vapo/lib/objectstore/objectstoretest"
 	"vapo/lib/safetensors"
-	"vapo/lib/stage"
 )
 
 func TestMain(m *testing.M) { os.Exit(objectstoretest.Main(m)) }
 
-// stemWeights are tensors of the layers that taps 64 and 192 need.
+// stemWeights returns the tensors of the layers that taps 64 and 192 need.
 func stemWeights(t testing.TB) []safetensors.Tensor {
 	t.Helper()
 	w, err := featuretest.ReadWeights("../../lib/feature/testdata/inception_shapes.json")
@@ -38,7 +40,7 @@ func stemWeights(t testing.TB) []safetensors.Tensor {
 	return tensors
 }
 
-// torchBytes is a PyTorch file of them, and its sha256.
+// torchBytes returns a PyTorch file of them, and its sha256.
 func torchBytes(t testing.TB) ([]byte, string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -53,28 +55,26 @@ func digestOf(raw []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// weightsTool runs `eval weights` with a list of published files of the test's own.
-func weightsTool(t testing.TB, cmd *weightsCmd, args ...string) (code failure.Class, stdout, stderr string) {
-	t.Helper()
-	s := stage.Stage[params]{Name: "eval", Commands: []stage.Command{{Name: "weights", Cmd: cmd}}}
-	var out, err bytes.Buffer
-	code = stage.Main(s, append([]string{"weights"}, args...), &out, &err)
-	return code, out.String(), err.String()
+// publish makes weights of the test's own the published ones.
+func publish(t *testing.T, digest string) {
+	old := publishedDigest
+	publishedDigest = digest
+	t.Cleanup(func() { publishedDigest = old })
 }
 
-func weightsResult(t testing.TB, code failure.Class, stdout, stderr string) weightsLine {
+func runResult(t testing.TB, code failure.Class, stdout, stderr string) weightsResult {
 	t.Helper()
 	if code != 0 || strings.Count(stdout, "\n") != 1 {
 		t.Fatalf("exit %d, %q: %s", code, stdout, stderr)
 	}
-	var l weightsLine
+	var l weightsResult
 	if err := json.Unmarshal([]byte(stdout), &l); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// ownStore makes an empty store that of this process.
+// ownStore makes an empty store the store of this process.
 func ownStore(t *testing.T) *artifact.Store {
 	t.Helper()
 	env := objectstoretest.EmbeddedEnv(t)
@@ -90,17 +90,18 @@ func TestWeightsImport(t *testing.T) {
 	dir := t.TempDir()
 	torch, sum := torchBytes(t)
 	files := map[string]string{
-		"pth":         writeFile(t, filepath.Join(dir, "w.pth"), func(w io.Writer) error { _, err := w.Write(torch); return err }),
-		"safetensors": writeFile(t, filepath.Join(dir, "w.safetensors"), func(w io.Writer) error { return safetensors.Write(w, stemWeights(t), nil) }),
+		"pth": writeText(t, filepath.Join(dir, "w.pth"), string(torch)),
+		"safetensors": writeFile(t, filepath.Join(dir, "w.safetensors"), func(w io.Writer) error {
+			return safetensors.Write(w, stemWeights(t), nil)
+		}),
 	}
-	known := func() *weightsCmd {
-		return &weightsCmd{Import: importWeightsCmd{published: map[string]string{sum: "published.pth"}}}
-	}
+	publish(t, sum)
 
-	// A published file needs no more than its name.
-	code, stdout, stderr := weightsTool(t, known(), "import", files["pth"])
-	l := weightsResult(t, code, stdout, stderr)
-	if l.Digest != "sha256:"+sum || l.FileDigest != sum || l.Ref != "weights/inception" || l.Published != "published.pth" || l.Unverified || !slices.Equal(l.Taps, []int{64, 192}) || l.Size != int64(len(torch)) {
+	// The published file needs no flags.
+	code, stdout, stderr := eval(t, "weights", "import", files["pth"])
+	l := runResult(t, code, stdout, stderr)
+	if l.Digest != "sha256:"+sum || l.FileDigest != sum || l.Ref != "weights/inception" || l.Unverified ||
+		l.Published != feature.PublishedWeights || !slices.Equal(l.Taps, []int{64, 192}) || l.Size != int64(len(torch)) {
 		t.Errorf("%s", stdout)
 	}
 	if d, err := store.Ref(t.Context(), "weights/inception"); err != nil || string(d) != l.Digest {
@@ -110,53 +111,59 @@ func TestWeightsImport(t *testing.T) {
 		t.Error(err)
 	}
 
-	// Another is refused, and nothing is stored, unless one insists; then that is said.
-	code, stdout, stderr = weightsTool(t, known(), "import", files["safetensors"], "--ref", "other")
-	if code != failure.Input || stdout != "" || !strings.Contains(stderr, "not that of a published file") || !strings.Contains(stderr, "--unverified") {
+	// Another file is refused, and nothing is stored, without --unverified; with it, the result says so.
+	code, stdout, stderr = eval(t, "weights", "import", files["safetensors"], "--ref", "other")
+	if code != failure.Input || stdout != "" || !strings.Contains(stderr, "not that of the published file") ||
+		!strings.Contains(stderr, "--unverified") {
 		t.Errorf("exit %d, %q: %s", code, stdout, stderr)
 	}
 	if _, err := store.Ref(t.Context(), "other"); err == nil {
 		t.Error("a file that was refused has a ref")
 	}
-	code, stdout, stderr = weightsTool(t, known(), "import", files["safetensors"], "--ref", "other", "--unverified")
-	l = weightsResult(t, code, stdout, stderr)
-	if l.Published != "" || !l.Unverified || !strings.Contains(stdout, `"unverified":true`) || !strings.Contains(stderr, "compare with no others") || l.Ref != "other" {
+	code, stdout, stderr = eval(t, "weights", "import", files["safetensors"], "--ref", "other", "--unverified")
+	l = runResult(t, code, stdout, stderr)
+	if l.Published != "" || !l.Unverified || !strings.Contains(stdout, `"unverified":true`) ||
+		!strings.Contains(stderr, "not comparable with others") || l.Ref != "other" {
 		t.Errorf("%s\n%s", stdout, stderr)
 	}
 
-	// As a checkpoint the digest is of what is stored, whichever file it came from; and that can be imported in turn.
-	code, stdout, stderr = weightsTool(t, known(), "import", files["pth"], "--ref", "a", "--as-checkpoint")
-	a := weightsResult(t, code, stdout, stderr)
-	code, stdout, stderr = weightsTool(t, known(), "import", files["safetensors"], "--ref", "b", "--as-checkpoint", "--unverified")
-	b := weightsResult(t, code, stdout, stderr)
-	if a.Digest != b.Digest || a.FileDigest != sum || a.Digest == "sha256:"+sum || a.Published != "published.pth" || b.Published != "" {
+	// As a checkpoint the weights have one digest, whichever file they came from, and can be imported again.
+	code, stdout, stderr = eval(t, "weights", "import", files["pth"], "--ref", "a", "--as-checkpoint")
+	a := runResult(t, code, stdout, stderr)
+	args := []string{"weights", "import", files["safetensors"], "--ref", "b", "--as-checkpoint", "--unverified"}
+	code, stdout, stderr = eval(t, args...)
+	b := runResult(t, code, stdout, stderr)
+	if a.Digest != b.Digest || a.FileDigest != sum || a.Digest == "sha256:"+sum ||
+		a.Published != feature.PublishedWeights || b.Published != "" {
 		t.Errorf("%+v and %+v", a, b)
 	}
-	code, stdout, stderr = weightsTool(t, known(), "import", "ref:a", "--ref", "c", "--unverified")
-	if c := weightsResult(t, code, stdout, stderr); c.Digest != a.Digest || !slices.Equal(c.Taps, []int{64, 192}) {
+	code, stdout, stderr = eval(t, "weights", "import", "ref:a", "--ref", "c", "--unverified")
+	if c := runResult(t, code, stdout, stderr); c.Digest != a.Digest || !slices.Equal(c.Taps, []int{64, 192}) {
 		t.Errorf("%+v", c)
 	}
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "vapo-weights-*")); err != nil || len(left) > 0 {
 		t.Errorf("temporary files are left: %v, %v", left, err)
 	}
 
-	// What the store holds serves as features.
+	// The blob in the store is a valid file of weights.
 	path := filepath.Join(dir, "fetched")
 	if err := store.Fetch(t.Context(), artifact.Digest(a.Digest), path); err != nil {
 		t.Fatal(err)
 	}
 	if src, err := feature.OpenWeights(path); err != nil {
 		t.Error(err)
-	} else if h, err := feature.Examine(src); err != nil || !slices.Equal(h.Served, []int{64, 192}) {
+	} else if h, err := feature.Examine(src); err != nil || !slices.Equal(h.Taps, []int{64, 192}) {
 		t.Errorf("%+v, %v", h, err)
 	}
 }
 
 func TestWeightsImportRefuses(t *testing.T) {
-	t.Setenv("VAPO_STORE", "") // all but one mistake are found before a store is needed
+	t.Setenv("VAPO_STORE", "") // all mistakes but one are found before a store is needed
 	dir := t.TempDir()
 	tensors := func(name string, edit func(list []safetensors.Tensor) []safetensors.Tensor) string {
-		return writeFile(t, filepath.Join(dir, name), func(w io.Writer) error { return safetensors.Write(w, edit(stemWeights(t)), nil) })
+		return writeFile(t, filepath.Join(dir, name), func(w io.Writer) error {
+			return safetensors.Write(w, edit(stemWeights(t)), nil)
+		})
 	}
 	nan := tensors("nan", func(list []safetensors.Tensor) []safetensors.Tensor {
 		list[0].Data[0] = float32(math.NaN())
@@ -169,7 +176,7 @@ func TestWeightsImportRefuses(t *testing.T) {
 	other := tensors("other", func([]safetensors.Tensor) []safetensors.Tensor {
 		return []safetensors.Tensor{{Name: "w", Shape: []int{1}, Data: []float32{1}}}
 	})
-	text := writeFile(t, filepath.Join(dir, "text"), func(w io.Writer) error { _, err := io.WriteString(w, "no weights at all"); return err })
+	text := writeText(t, filepath.Join(dir, "text"), "no weights at all")
 	good := tensors("good", func(list []safetensors.Tensor) []safetensors.Tensor { return list })
 	for name, c := range map[string]struct {
 		args []string
@@ -187,21 +194,94 @@ func TestWeightsImportRefuses(t *testing.T) {
 		"no store":     {[]string{good, "--unverified"}, failure.Usage, "no store"},
 		"no file":      {nil, failure.Usage, "<file>"},
 	} {
-		code, stdout, stderr := weightsTool(t, &weightsCmd{}, append([]string{"import"}, c.args...)...)
+		code, stdout, stderr := eval(t, append([]string{"weights", "import"}, c.args...)...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit %d, %q: %s; want %d with %q", name, code, stdout, stderr, c.code, c.want)
 		}
 	}
 }
 
-// Nothing that a user can say changes what counts as published.
+func serve(t *testing.T, data []byte) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "weights.pth", time.Time{}, bytes.NewReader(data))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestWeightsFetch(t *testing.T) {
+	t.Setenv("VAPO_STORE", "")
+	content, sum := torchBytes(t)
+	publish(t, sum)
+	url, out := serve(t, content), filepath.Join(t.TempDir(), "w.pth")
+	for _, log := range []string{`"unit":"bytes"`, "exists already"} { // the second time there is nothing to do
+		code, stdout, stderr := eval(t, "weights", "fetch", "--url", url, "--out", out)
+		r := runResult(t, code, stdout, stderr)
+		if r.File != out || r.FileDigest != sum || r.Published != feature.PublishedWeights || r.Digest != "" ||
+			r.Ref != "" || r.Size != int64(len(content)) || !slices.Equal(r.Taps, []int{64, 192}) {
+			t.Errorf("%s", stdout)
+		}
+		if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("the file differs: %v", err)
+		}
+		if !strings.Contains(stderr, log) {
+			t.Errorf("the log lacks %q: %s", log, stderr)
+		}
+	}
+
+	// If there is a store, the weights are imported.
+	store := ownStore(t)
+	code, stdout, stderr := eval(t, "weights", "fetch", "--url", url, "--out", out, "--ref", "weights/mine")
+	if r := runResult(t, code, stdout, stderr); r.Digest != "sha256:"+sum || r.Ref != "weights/mine" {
+		t.Errorf("%s", stdout)
+	}
+	if d, err := store.Ref(t.Context(), "weights/mine"); err != nil || d != artifact.Digest("sha256:"+sum) {
+		t.Errorf("the ref is %s, %v", d, err)
+	}
+}
+
+func TestWeightsFetchRefuses(t *testing.T) {
+	t.Setenv("VAPO_STORE", "")
+	content, sum := torchBytes(t)
+	publish(t, sum)
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other.pth")
+	writeText(t, other, "precious")
+	damaged := bytes.Clone(content)
+	damaged[len(damaged)/2] ^= 1
+	for name, c := range map[string]struct {
+		url, out string
+		code     failure.Class
+		want     string
+	}{
+		"flipped bit":    {serve(t, damaged), "w.pth", failure.Integrity, "expected " + sum},
+		"no such host":   {"http://nowhere.invalid/", "w.pth", failure.Input, "HTTPS_PROXY"},
+		"another scheme": {"file:///etc/passwd", "w.pth", failure.Usage, "--url"},
+		"password":       {"https://a:b@localhost/", "w.pth", failure.Usage, "password"},
+		"existing file":  {serve(t, content), "other.pth", failure.Usage, "exists already"},
+	} {
+		code, stdout, stderr := eval(t, "weights", "fetch", "--url", c.url, "--out", filepath.Join(dir, c.out))
+		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit %d, %q: %s; want %d with %q", name, code, stdout, stderr, c.code, c.want)
+		}
+	}
+	if got, err := os.ReadFile(other); err != nil || string(got) != "precious" {
+		t.Errorf("the existing file is now %q, %v", got, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "w.pth*")); err != nil || len(left) > 0 {
+		t.Errorf("files are left: %v, %v", left, err)
+	}
+}
+
+// No flag changes which file counts as published.
 func TestWeightsHasNoFlagForDigests(t *testing.T) {
 	for _, command := range []string{"import", "fetch"} {
-		code, stdout, _ := weightsTool(t, &weightsCmd{}, command, "--help")
-		if code != 0 || strings.Contains(stdout, "published=") || strings.Contains(stdout, "--limit") || strings.Contains(stdout, "--pause") {
+		code, stdout, _ := eval(t, "weights", command, "--help")
+		if code != 0 || strings.Contains(stdout, "published=") {
 			t.Errorf("%s: exit %d: %s", command, code, stdout)
 		}
-		if code, _, stderr := weightsTool(t, &weightsCmd{}, command, "x", "--published", "a=b"); code != failure.Usage || !strings.Contains(stderr, "--published") && !strings.Contains(stderr, "unexpected argument") {
+		code, _, stderr := eval(t, "weights", command, "x", "--published", "a=b")
+		if code != failure.Usage || !strings.Contains(stderr, "--published") && !strings.Contains(stderr, "unexpected") {
 			t.Errorf("%s --published: exit %d: %s", command, code, stderr)
 		}
 	}

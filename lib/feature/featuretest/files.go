@@ -6,21 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"vapo/lib/safetensors"
 )
 
-// Tensors are those of the units that names begin with, or of all, and of the last layer if it is among them.
+// Tensors returns the tensors whose names begin with one of the prefixes, or all tensors if there are no prefixes.
 func (w *Weights) Tensors(prefixes ...string) ([]safetensors.Tensor, error) {
-	wanted := func(name string) bool {
-		for _, p := range prefixes {
-			if strings.HasPrefix(name, p) {
-				return true
-			}
-		}
-		return len(prefixes) == 0
-	}
 	var names []string
 	for _, unit := range w.order {
 		for _, part := range []string{".conv.weight", ".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"} {
@@ -29,7 +22,8 @@ func (w *Weights) Tensors(prefixes ...string) ([]safetensors.Tensor, error) {
 	}
 	var out []safetensors.Tensor
 	for _, name := range append(names, "fc.weight") {
-		if !wanted(name) {
+		isPrefix := func(p string) bool { return strings.HasPrefix(name, p) }
+		if len(prefixes) > 0 && !slices.ContainsFunc(prefixes, isPrefix) {
 			continue
 		}
 		v, shape, _, err := w.Tensor(name)
@@ -41,7 +35,7 @@ func (w *Weights) Tensors(prefixes ...string) ([]safetensors.Tensor, error) {
 	return out, nil
 }
 
-// WriteTorch writes tensors as torch.save writes a dictionary of them, in the zip format.
+// WriteTorch writes tensors as torch.save writes a dictionary, in the zip format.
 func WriteTorch(w io.Writer, tensors []safetensors.Tensor) error {
 	z := zip.NewWriter(w)
 	put := func(name string, data []byte) error {
@@ -64,8 +58,9 @@ func WriteTorch(w io.Writer, tensors []safetensors.Tensor) error {
 			}
 			shape, stride = shape+number(n), stride+number(step)
 		}
-		program += text(t.Name) + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\nFloatStorage\n" + text(fmt.Sprint(i)) + text("cpu") +
-			number(len(t.Data)) + "tQ" + number(0) + shape + "t" + stride + "t\x89ccollections\nOrderedDict\n)RtR"
+		program += text(t.Name) + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") +
+			"ctorch\nFloatStorage\n" + text(fmt.Sprint(i)) + text("cpu") + number(len(t.Data)) + "tQ" +
+			number(0) + shape + "t" + stride + "t\x89ccollections\nOrderedDict\n)RtR"
 	}
 	if err := put("data.pkl", []byte(program+"u.")); err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package featuretest has weights for Inception that need no file: a formula that is exact in every language, so that an
-// implementation in another one computes on the same.
+// Package featuretest provides weights for Inception that need no file. They come from a formula that is exact in every
+// language, so that an implementation in another language uses the same weights.
 package featuretest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Weights are those of testdata/inception.py's formula, under the names of the shared PyTorch weights.
+// Weights computes the formula of testdata/inception.py. It has the names of the shared PyTorch weights.
 type Weights struct {
 	shapes map[string][]int // of the convolutions, by unit
 	order  []string         // of the units
@@ -36,13 +36,13 @@ func ReadWeights(path string) (*Weights, error) {
 	return w, nil
 }
 
-// wave has values in [-1, 1].
+// wave returns values in [-1, 1].
 func wave(k, i int) float64 { return float64(float32(float64((i*7919+k*104729)%2003)/1001 - 1)) }
 
 // logits is the number of rows of the last layer, 2,048 long each.
 const logits = 1008
 
-// Tensor returns a tensor and its shape; ok tells whether the network has one of this name.
+// Tensor returns a tensor and its shape. ok is false if the network has no tensor of this name.
 func (w *Weights) Tensor(name string) (v []float32, shape []int, ok bool, err error) {
 	if name == "fc.weight" {
 		v = make([]float32, logits*2048)

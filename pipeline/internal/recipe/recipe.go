@@ -14,8 +14,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// MaxSize bounds a recipe file, in bytes. It is far above any recipe and bounds the time that a hostile one can cost.
-const MaxSize = 256 << 10
+// maxSize bounds a recipe file, in bytes. It is far above any recipe and bounds the time that a hostile one can cost.
+const maxSize = 256 << 10
 
 // Pos is a place in a recipe, or in a --set argument.
 type Pos struct {
@@ -72,8 +72,8 @@ func Load(path string) (*Recipe, error) {
 		return nil, failure.New(failure.Usage, "give the path of a recipe, for example pipeline/recipes/demo.yaml",
 			"recipe: %w", err)
 	}
-	if info.Size() > MaxSize || !info.Mode().IsRegular() {
-		return nil, failure.New(failure.Usage, "", "recipe %s is not a file of at most %d KiB", path, MaxSize>>10)
+	if info.Size() > maxSize || !info.Mode().IsRegular() {
+		return nil, failure.New(failure.Usage, "", "recipe %s is not a file of at most %d KiB", path, maxSize>>10)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

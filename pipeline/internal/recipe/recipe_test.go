@@ -99,7 +99,7 @@ func TestMistakes(t *testing.T) {
 		{"too deep", "name: x\nsteps: {a: {stage: s, params: {p: " + strings.Repeat("[", 20) + strings.Repeat("]", 20) +
 			"}}}", "nested more than 16 levels", ""},
 		{"far too deep", strings.Repeat("[", 1<<16), "r: nested too deeply", ""},
-		{"too large", strings.Repeat("#", MaxSize+1), "r: larger than 256 KiB", ""},
+		{"too large", strings.Repeat("#", maxSize+1), "r: larger than 256 KiB", ""},
 	} {
 		_, err := Parse([]byte(test.text), "r")
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) && !strings.Contains(err.Error(), test.want) ||
@@ -151,7 +151,8 @@ func TestSet(t *testing.T) {
 }
 
 func TestSetInput(t *testing.T) {
-	r, err := Parse([]byte("name: x\nsteps:\n  a: {stage: prep}\n  b: {stage: eval, inputs: {samples: a.test, reference: a.train, test: a.test}}\n"), "x.yaml")
+	r, err := Parse([]byte("name: x\nsteps:\n  a: {stage: prep}\n"+
+		"  b: {stage: eval, inputs: {samples: a.test, reference: a.train, test: a.test}}\n"), "x.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

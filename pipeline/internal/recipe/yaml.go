@@ -34,8 +34,8 @@ type entry struct {
 
 func parseYAML(data []byte, file string) (n node, err error) {
 	at := Pos{File: file}
-	if len(data) > MaxSize {
-		return n, Error(at, "", "larger than %d KiB", MaxSize>>10)
+	if len(data) > maxSize {
+		return n, Error(at, "", "larger than %d KiB", maxSize>>10)
 	}
 	if deep(data) {
 		return n, Error(at, "", "nested too deeply")

@@ -46,7 +46,7 @@ func ablationRun(t testing.TB) *Run {
 		variance := any(map[string]any{"bins": []any{map[string]any{"variance": 0.25, "batches": 8},
 			map[string]any{"variance": 0.0625, "batches": 8}}})
 		if k == 1 {
-			variance = 7.5
+			variance = map[string]any{"bins": []any{map[string]any{"variance": 7.5, "batches": 8}}}
 		}
 		r.Steps = append(r.Steps, Step{
 			Name: objective, Stage: "train", Seconds: 9, Needs: []string{"data"}, NoEffect: []string{"log-every"},
@@ -65,10 +65,13 @@ func ablationRun(t testing.TB) *Run {
 					NoEffect: []string{"trajectories"}, Manifest: mustManifest(t,
 						map[string]any{"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
 					Outputs: []Output{{"trajectories", digest("t"), contract.MediaPNG, 1, pngGrid(t, 40, 10, j)}}},
-				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name, Score: "score",
+				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name,
+					Ports:    evalPorts,
 					Manifest: mustManifest(t, map[string]any{"params": map[string]any{"seed": 0}}),
 					Outputs: []Output{{"score", digest("s"), contract.MediaJSON, 1,
-						fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
+						fmt.Appendf(nil, `{"headline":"h","metric":"Fréchet | distance","value":%g,"n":[1000,60000],`+
+							`"reference":"fashion-mnist train","features":"classifier sha256:0123456789abcdef0123","interval":{"low":%g,`+
+							`"high":%g,"level":0.95},"baselines":{},"warnings":[]}`,
 							12+float64(k)+end*end, 11+end, 14+end*end)}}})
 		}
 	}
@@ -129,7 +132,7 @@ func TestComparisonsApart(t *testing.T) {
 	}
 	score := func(name, metric string, from string) Step {
 		s := step(name, "eval", []string{from}, map[string]any{"seed": 0})
-		s.Score, s.Outputs = "score", []Output{{"score", digest("s"), contract.MediaJSON, 1,
+		s.Ports, s.Outputs = evalPorts, []Output{{"score", digest("s"), contract.MediaJSON, 1,
 			[]byte(`{"headline":"h","metric":"` + metric + `","value":1,"reference":"r"}`)}}
 		return s
 	}
@@ -172,9 +175,10 @@ func TestAblationPage(t *testing.T) {
 	checkSelfContained(t, page)
 	text := textOf(t, page)
 	for _, want := range []string{
-		"train objective", "sample t-end", "0.0625 to 0.25", "7.5", "12 to 15", "Score over sample t-end",
-		"train objective energy", "Samples through training", "Trajectories",
-		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15", "Loss by time",
+		"train objective", "sample t-end", "0.0625 to 0.25", "7.5 to 7.5", "12 to 15", "Score over sample t-end",
+		"train objective energy", "Progress", "Trajectories",
+		"Fréchet distance of classifier features, 1000 against 10,000, measured during training", "0.1 to 0.15",
+		"Loss by time",
 		"Grad rms by time", "Spread by time", "Gradient norm",
 	} {
 		if !strings.Contains(text, want) {
@@ -193,10 +197,8 @@ func TestAblationPage(t *testing.T) {
 // Bins are read with every form of position; malformed ones are left out.
 func TestBins(t *testing.T) {
 	for text, want := range map[string][]string{
-		`{"step":1,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}` + "\n" +
-			`{"step":2,"bins":[{"t0":0,"t1":0.5,"loss":1},{"t0":0.5,"t1":1,"loss":2}]}`: {"0 to 0.5", "0.5 to 1"},
-		`{"step":1,"bins":[{"index":3,"loss":1}]}` + "\n" +
-			`{"step":2,"bins":[{"index":3,"loss":1,"note":"x"}]}`: {"3"},
+		`{"step":1,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]}` + "\n" +
+			`{"step":2,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]}`: {"0 to 0.5", "0.5 to 1"},
 		`{"step":1,"bins":[{"loss":1},{"loss":2,"count":0}]}` + "\n" +
 			`{"step":2,"bins":[{"loss":1},{"loss":2,"count":0}]}`: {"0"},
 		`{"step":1,"bins":{"loss":1}}` + "\n" + `{"bins":[{"loss":1}]}` + "\n" +

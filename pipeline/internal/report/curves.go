@@ -9,7 +9,6 @@ import (
 	"image/color"
 	"math"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -25,6 +24,12 @@ import (
 type series struct {
 	name string
 	xy   plotter.XYs
+}
+
+// newSeries sorts points by x.
+func newSeries(name string, xy plotter.XYs) series {
+	slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+	return series{name, xy}
 }
 
 // maxPoints bounds the number of points of a curve. A long noisy curve is easier to read when averaged.
@@ -58,12 +63,9 @@ func readMetrics(data []byte) (list []series, bad int) {
 			continue
 		}
 		var row map[string]any
-		if json.Unmarshal(line, &row) != nil {
-			bad++
-			continue
-		}
+		err := json.Unmarshal(line, &row)
 		step, ok := row["step"].(float64)
-		if !ok {
+		if err != nil || !ok {
 			bad++
 			continue
 		}
@@ -73,11 +75,9 @@ func readMetrics(data []byte) (list []series, bad int) {
 			}
 		}
 	}
-	for name, xy := range by {
-		slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-		list = append(list, series{name, xy})
+	for _, name := range sorted(by) {
+		list = append(list, newSeries(name, by[name]))
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
 	return list, bad
 }
 
@@ -102,11 +102,9 @@ func timelineSeries(timeline []moment) []series {
 		}
 	}
 	var out []series
-	for t, xy := range by {
-		slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-		out = append(out, series{"t = " + t, xy})
+	for _, t := range sorted(by) {
+		out = append(out, newSeries("t = "+t, by[t]))
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
 	return out
 }
 
@@ -258,7 +256,7 @@ func (c chart) svg() (template.HTML, error) {
 	return template.HTML(toVariables.Replace(text[i:])), nil
 }
 
-// plainTicks marks round numbers, about five of them.
+// plainTicks marks about five round numbers.
 type plainTicks struct{}
 
 func (plainTicks) Ticks(lo, hi float64) []plot.Tick {

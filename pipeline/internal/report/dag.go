@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,15 +101,7 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 					want[s] = sum / float64(len(s.prev))
 				}
 			}
-			slices.SortStableFunc(l, func(a, b *slot) int {
-				switch {
-				case want[a] < want[b]:
-					return -1
-				case want[a] > want[b]:
-					return 1
-				}
-				return 0
-			})
+			slices.SortStableFunc(l, func(a, b *slot) int { return cmp.Compare(want[a], want[b]) })
 			for k, s := range l { // centred on the tallest layer
 				s.row = float64(k) + float64(tallest-len(l))/2
 			}

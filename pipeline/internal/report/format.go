@@ -6,7 +6,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // number renders v with four significant digits, without exponent unless it is very large or small.
@@ -48,8 +47,8 @@ func grouped(v int64) string {
 	return sign + b.String()
 }
 
-// seconds renders a duration.
-func seconds(s float64) string {
+// Duration renders a time in seconds for display.
+func Duration(s float64) string {
 	switch {
 	case s < 0 || math.IsNaN(s) || s > 1e9:
 		return "–"
@@ -67,10 +66,8 @@ func seconds(s float64) string {
 	return fmt.Sprintf("%d h %02d min", d/60, d%60)
 }
 
-func duration(d time.Duration) string { return seconds(d.Seconds()) }
-
-// byteSize renders a size in decimal units, as disks and object stores do.
-func byteSize(n int64) string {
+// Size renders a number of bytes in decimal units, as disks and object stores do.
+func Size(n int64) string {
 	v, unit := float64(n), 0
 	for v >= 999.5 && unit < 4 {
 		v /= 1000

@@ -61,7 +61,7 @@ type figure struct {
 	Title, Caption string
 	Source         template.URL
 	Width, Height  int
-	Wide           bool // wants the page's whole width
+	Wide           bool // as wide as the page
 }
 
 // A pair is an image of samples next to one of real data.
@@ -89,7 +89,7 @@ type manifest struct {
 }
 
 func newPage(r *Run) (*page, error) {
-	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: duration(r.Wall), Total: len(r.Steps),
+	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: Duration(r.Wall.Seconds()), Total: len(r.Steps),
 		Recipe: recipeLines(r.RecipeYAML)}
 	if p.Name == "" {
 		p.Name = "unnamed"
@@ -156,8 +156,10 @@ func (p *page) table(steps []Step, manifests []manifest) {
 		longest = math.Max(longest, took[i])
 	}
 	for i, s := range steps {
-		r := row{Name: s.Name, Stage: s.Stage, Took: seconds(s.Seconds), Ran: seconds(took[i]), Backend: manifests[i].Backend,
-			Key: s.Key}
+		r := row{
+			Name: s.Name, Stage: s.Stage, Took: Duration(s.Seconds), Ran: Duration(took[i]),
+			Backend: manifests[i].Backend, Key: s.Key,
+		}
 		switch {
 		case s.Error != "":
 			r.State, r.Class = "failed", "failed"
@@ -179,54 +181,53 @@ func (p *page) figures(steps []Step) {
 	find := func(s Step, name string) (figure, bool) {
 		for _, o := range s.Outputs {
 			if o.Name == name && o.Media == contract.MediaPNG {
-				return p.figure(s, o)
+				return p.figure(o)
 			}
 		}
 		return figure{}, false
 	}
 	shown := map[[2]string]bool{}
-	needs := resolveNeeds(steps)
-	for i, s := range steps {
-		real, ok := find(s, "reference")
-		if !ok {
-			continue
-		}
-		for _, j := range needs[i] {
-			if samples, ok := find(steps[j], "grid"); ok {
-				samples.Title, samples.Caption = "Samples", "step "+steps[j].Name
-				real.Title, real.Caption = "Real data", "the reference of step "+s.Name
-				p.Pairs = append(p.Pairs, pair{samples, real})
-				shown[[2]string{s.Name, "reference"}] = true
-				shown[[2]string{steps[j].Name, "grid"}] = true
-				break
+	for _, s := range steps {
+		at := slices.IndexFunc(steps, func(other Step) bool { return other.Name == s.Subject })
+		for _, port := range s.Ports {
+			if port.Beside == "" || at < 0 {
+				continue
 			}
+			subject := steps[at]
+			samples, ok := find(subject, port.Beside)
+			real, also := find(s, port.Name)
+			if !ok || !also {
+				continue
+			}
+			samples.Title, samples.Caption = "Samples", "step "+subject.Name
+			real.Title, real.Caption = "Real data", "the reference of step "+s.Name
+			p.Pairs = append(p.Pairs, pair{samples, real})
+			shown[[2]string{s.Name, port.Name}] = true
+			shown[[2]string{subject.Name, port.Beside}] = true
 		}
 	}
 	// The last steps come first: scores before samples before data.
-	for i := len(steps) - 1; i >= 0; i-- {
-		s := steps[i]
+	for _, s := range slices.Backward(steps) {
 		for _, o := range s.Outputs {
 			if o.Media != contract.MediaPNG || len(o.Data) == 0 || shown[[2]string{s.Name, o.Name}] {
 				continue
 			}
-			f, ok := p.figure(s, o)
+			f, ok := p.figure(o)
 			if !ok {
 				p.warn(s.Name, fmt.Sprintf("output %s is not a PNG image that can be shown", o.Name))
 				continue
 			}
 			f.Title, f.Caption = title(o.Name), "step "+s.Name
-			if known, ok := figureTexts[o.Name]; ok {
-				f.Title, f.Caption = known[0], "step "+s.Name+": "+known[1]
+			if help := s.port(o.Name).Help; help != "" {
+				f.Caption += ": " + help
 			}
-			// half a page would shrink them
-			rows := o.Name == "progress" || o.Name == "trajectories" || o.Name == "interpolation"
-			f.Wide = f.Width > 560 && rows || f.Width > 700 && f.Width > 2*f.Height
+			f.Wide = f.Width > 560 // half a page would shrink it
 			p.Figures = append(p.Figures, f)
 		}
 	}
 }
 
-func (p *page) figure(s Step, o Output) (figure, bool) {
+func (p *page) figure(o Output) (figure, bool) {
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(o.Data))
 	if err != nil || format != "png" || cfg.Width < 1 || cfg.Height < 1 {
 		return figure{}, false
@@ -236,14 +237,6 @@ func (p *page) figure(s Step, o Output) (figure, bool) {
 		Source: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(o.Data)),
 		Width:  cfg.Width, Height: cfg.Height,
 	}, true
-}
-
-// figureTexts are the headings and captions of images for which their name is not enough.
-var figureTexts = map[string][2]string{
-	"neighbours":    {"Nearest neighbours", "samples in the first row; below each, the training images nearest to it"},
-	"progress":      {"Samples through training", "the averaged weights, from the same noises each time"},
-	"trajectories":  {"Trajectories", "the way of some samples from noise to data"},
-	"interpolation": {"Interpolation", "samples along spherical paths between pairs of noises"},
 }
 
 // title makes a heading of an output's name.

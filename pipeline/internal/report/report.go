@@ -15,7 +15,10 @@ import (
 	"html/template"
 	"io"
 	"iter"
+	"slices"
 	"time"
+
+	"vapo/lib/contract"
 )
 
 // Run is one execution of a recipe.
@@ -38,9 +41,17 @@ type Step struct {
 	Error       string          // empty on success
 	Manifest    json.RawMessage // empty if the step did not finish
 	Outputs     []Output
-	Score       string   // name of the output that is the step's score, if any
-	Subject     string   // name of the step whose output this one is about, if any
-	NoEffect    []string // parameters that change neither a score nor what is scored
+	Ports       []contract.Port // the outputs that the stage declares
+	Subject     string          // name of the step whose output this one is about, if any
+	NoEffect    []string        // parameters that change neither a score nor what is scored
+}
+
+// port returns the declaration of an output, a zero one if the stage has none.
+func (s Step) port(name string) (p contract.Port) {
+	if i := slices.IndexFunc(s.Ports, func(p contract.Port) bool { return p.Name == name }); i >= 0 {
+		p = s.Ports[i]
+	}
+	return p
 }
 
 // Output is one artifact of a step. Data may be nil if it is large or of another media type than PNG, JSON and NDJSON,
@@ -66,7 +77,7 @@ func (r *Run) Headlines() iter.Seq2[string, string] {
 var files embed.FS
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"number": number, "seconds": seconds, "bytes": byteSize, "short": shortDigest,
+	"number": number, "seconds": Duration, "bytes": Size, "short": shortDigest,
 }).ParseFS(files, "page.html"))
 
 // Write renders r. The output depends only on r.

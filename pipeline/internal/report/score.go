@@ -41,7 +41,7 @@ type scoreFile struct {
 // scoreOf returns the output of a step that is its score.
 func scoreOf(s Step) (Output, bool) {
 	for _, o := range s.Outputs {
-		if o.Name == s.Score && o.Media == contract.MediaJSON && len(o.Data) > 0 {
+		if s.port(o.Name).Score && o.Media == contract.MediaJSON && len(o.Data) > 0 {
 			return o, true
 		}
 	}

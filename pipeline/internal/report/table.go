@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -68,26 +67,14 @@ func shortFeatures(s string) string {
 	return name + " " + shortDigest(digest)
 }
 
-// variance renders what a training measured: a number, or the range of a list of numbers, or of objects with a field
-// "variance", by bins of time.
+// variance renders the range of {"bins": [{"variance": …}, …]}, which a training measured by bins of time.
 func variance(v any) string {
-	if m, ok := v.(map[string]any); ok {
-		if inner, ok := m["variance"]; ok {
-			v = inner
-		} else if inner, ok := m["bins"]; ok {
-			v = inner
-		}
-	}
-	if x, ok := v.(float64); ok {
-		return number(x)
-	}
-	list, _ := v.([]any)
+	measured, _ := v.(map[string]any)
+	bins, _ := measured["bins"].([]any)
 	var all []float64
-	for _, e := range list {
-		if m, ok := e.(map[string]any); ok {
-			e = m["variance"]
-		}
-		if x, ok := e.(float64); ok {
+	for _, b := range bins {
+		bin, _ := b.(map[string]any)
+		if x, ok := bin["variance"].(float64); ok {
 			all = append(all, x)
 		}
 	}
@@ -166,10 +153,8 @@ func (p *page) compare(c *Comparison) error {
 		}
 		var list []series
 		for _, name := range names {
-			xy := by[name]
-			slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-			if len(xy) > 1 {
-				list = append(list, series{name, xy})
+			if len(by[name]) > 1 {
+				list = append(list, newSeries(name, by[name]))
 			}
 		}
 		if err := p.draw(&p.ScoreCurves, "Score over "+fact, "", chart{x: fact, y: "score", list: list}); err != nil {

@@ -114,58 +114,57 @@ type binned struct {
 
 func (b binned) title() string { return title(b.name) + " by time" }
 
-// binSeries reads the lists "bins" of metrics lines. Their objects have the position of the bin (from and to, t0 and
-// t1, or index; by default the position in the list) and quantities. It returns the quantities in order of their names;
-// bins without samples have none. The list "gradient_variance" holds another quantity of the same bins.
+// binSeries reads the list "bins" of metrics lines, in which each bin has its ends and quantities, and the list
+// "gradient_variance", which holds another quantity of the same bins. It returns the quantities in order of their
+// names; bins without samples have none.
 func binSeries(data []byte) []binned {
-	type key struct {
-		quantity string
-		bin      int
-	}
-	by := map[key]plotter.XYs{}
-	names, labels := map[string]bool{}, map[int]string{}
+	by := map[string]map[int]plotter.XYs{} // by quantity and bin
+	labels := map[int]string{}
 	most := 0
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
 		var row struct {
 			Step     *float64         `json:"step"`
 			Bins     []map[string]any `json:"bins"`
-			Variance []struct {
-				Variance *float64 `json:"variance"`
-			} `json:"gradient_variance"`
+			Variance []map[string]any `json:"gradient_variance"`
 		}
-		if !bytes.Contains(line, []byte(`"bins"`)) && !bytes.Contains(line, []byte(`"gradient_variance"`)) ||
-			json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
+		if json.Unmarshal(line, &row) != nil || row.Step == nil || !drawable(*row.Step) {
 			continue
+		}
+		add := func(name string, bin int, v any) {
+			if y, ok := v.(float64); ok && drawable(y) {
+				if by[name] == nil {
+					by[name] = map[int]plotter.XYs{}
+				}
+				by[name][bin] = append(by[name][bin], plotter.XY{X: *row.Step, Y: y})
+			}
 		}
 		most = max(most, len(row.Bins), len(row.Variance))
 		for i, b := range row.Variance {
-			if b.Variance != nil && drawable(*b.Variance) {
-				const name = "gradient_variance"
-				by[key{name, i}] = append(by[key{name, i}], plotter.XY{X: *row.Step, Y: *b.Variance})
-				names[name] = true
-			}
+			add("gradient_variance", i, b["variance"])
 		}
 		for i, b := range row.Bins {
-			if n, ok := b["count"].(float64); ok && n == 0 {
+			if b["count"] == 0.0 {
 				continue
 			}
-			labels[i] = binLabel(i, b)
+			lo, ok := b["from"].(float64)
+			hi, also := b["to"].(float64)
+			if ok && also {
+				labels[i] = number(lo) + " to " + number(hi)
+			}
 			for name, v := range b {
-				if y, ok := v.(float64); ok && !slices.Contains(notQuantities, name) && drawable(y) {
-					by[key{name, i}] = append(by[key{name, i}], plotter.XY{X: *row.Step, Y: y})
-					names[name] = true
+				if !slices.Contains(notQuantities, name) {
+					add(name, i, v)
 				}
 			}
 		}
 	}
 	var out []binned
 	stride := max(1, (most+maxBins-1)/maxBins)
-	for _, name := range sorted(names) {
+	for _, name := range sorted(by) {
 		q := binned{name: name}
 		for i := 0; i < most; i += stride {
-			if xy := by[key{name, i}]; len(xy) > 1 {
-				slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-				q.list = append(q.list, series{cmp.Or(labels[i], fmt.Sprint(i)), xy})
+			if xy := by[name][i]; len(xy) > 1 {
+				q.list = append(q.list, newSeries(cmp.Or(labels[i], fmt.Sprint(i)), xy))
 			}
 		}
 		out = append(out, q)
@@ -174,21 +173,7 @@ func binSeries(data []byte) []binned {
 }
 
 // notQuantities are the fields of a bin that are not quantities.
-var notQuantities = []string{"from", "to", "t0", "t1", "index", "count", "nonfinite"}
-
-func binLabel(i int, b map[string]any) string {
-	for _, ends := range [][2]string{{"from", "to"}, {"t0", "t1"}} {
-		lo, ok := b[ends[0]].(float64)
-		hi, also := b[ends[1]].(float64)
-		if ok && also {
-			return number(lo) + " to " + number(hi)
-		}
-	}
-	if v, ok := b["index"].(float64); ok {
-		return number(v)
-	}
-	return fmt.Sprint(i)
-}
+var notQuantities = []string{"from", "to", "count", "nonfinite"}
 
 func stringOf(raw json.RawMessage) (s string) {
 	if json.Unmarshal(raw, &s) != nil {

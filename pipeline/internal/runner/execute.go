@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/gofrs/flock"
 
@@ -140,7 +139,7 @@ func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineRea
 		f.Code = failure.Class(code)
 		f.Text = fmt.Sprintf("stage %s was killed by signal %d (%v)", s.Stage, code-128, syscall.Signal(code-128))
 		if code-128 == int(syscall.SIGKILL) {
-			f.Advice = "if it was not killed on purpose, the machine ran out of memory (see dmesg); run the same command again to resume"
+			f.Advice = "if it was not killed on purpose, memory ran out (see dmesg); run the same command again to resume"
 		}
 	case lines.panicked && code == 2:
 		f.Code, f.Text, f.Advice = 1, fmt.Sprintf("stage %s crashed", s.Stage),
@@ -205,6 +204,3 @@ func (r *Runner) Alive(id string) (alive, known bool) {
 	}
 	return !ok, true
 }
-
-// DefaultGrace is how long a stage has after SIGTERM to save its state.
-const DefaultGrace = 30 * time.Second

@@ -81,7 +81,7 @@ func (l *lineReader) flush() {
 }
 
 func (l *lineReader) line(raw []byte) {
-	line := ParseLine(raw)
+	line := parseLine(raw)
 	if line.Text == "" && line.Progress == nil {
 		return
 	}
@@ -118,9 +118,9 @@ func (l *lineReader) lastError() (text, hint string) {
 	return l.errText, l.hint
 }
 
-// ParseLine parses one line: a JSON log record, a progress record, or text. It drops control characters, which must not
+// parseLine parses one line: a JSON log record, a progress record, or text. It drops control characters, which must not
 // reach the terminal.
-func ParseLine(raw []byte) Line {
+func parseLine(raw []byte) Line {
 	raw = bytes.TrimRight(raw, "\r\n")
 	var fields map[string]any
 	if len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &fields) == nil {

@@ -18,7 +18,7 @@ func TestParseLine(t *testing.T) {
 		{"\x1b[31mred\x07\tand tab", "", "[31mred and tab", ""},
 		{"", "", "", ""},
 	} {
-		got := ParseLine([]byte(test.in))
+		got := parseLine([]byte(test.in))
 		progress := ""
 		if p := got.Progress; p != nil {
 			progress = strings.Join([]string{itoa(p.Done) + "/" + itoa(p.Total), p.Unit, p.Fields}, " ")
@@ -67,7 +67,7 @@ func FuzzParseLine(f *testing.F) {
 	f.Add([]byte(`{"level":"INFO","msg":"progress","done":3,"total":10,"unit":"steps","x":{"y":[1]}}`))
 	f.Add([]byte("plain \x1b[2J"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		line := ParseLine(data)
+		line := parseLine(data)
 		text := line.Text
 		if line.Progress != nil {
 			text += line.Progress.Unit + line.Progress.Fields

@@ -70,19 +70,14 @@ type Step struct {
 // Declared is what a report needs of the declaration of a stage. It is kept with the run, because the stage program may
 // have changed by the time a report is made.
 type Declared struct {
-	Score    string   `json:"score,omitempty"`     // name of the output that is marked so
-	Subject  string   `json:"subject,omitempty"`   // name of the input that is marked so
-	NoEffect []string `json:"no_effect,omitempty"` // parameters that change neither a score nor what is scored
+	Outputs  []contract.Port `json:"outputs"`
+	Subject  string          `json:"subject,omitempty"`   // name of the input that is marked so
+	NoEffect []string        `json:"no_effect,omitempty"` // parameters that change neither a score nor what is scored
 }
 
 // Declare extracts the declaration from a description.
 func Declare(d contract.Description) *Declared {
-	out := &Declared{}
-	for _, p := range d.Outputs {
-		if p.Score {
-			out.Score = p.Name
-		}
-	}
+	out := &Declared{Outputs: d.Outputs}
 	for _, p := range d.Inputs {
 		if p.Subject {
 			out.Subject = p.Name

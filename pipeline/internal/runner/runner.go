@@ -24,11 +24,11 @@ import (
 // Runner carries out recipes against one store.
 type Runner struct {
 	Store     *artifact.Store
-	StoreName string   // for display
-	Env       []string // of the stages: the process environment with the store's variables
-	Dir       string   // local directory for logs, reports and scratch (.vapo)
-	Jobs      int      // steps at once; stages use all cores, so 1 unless they are small
-	Grace     time.Duration
+	StoreName string        // for display
+	Env       []string      // of the stages: the process environment with the store's variables
+	Dir       string        // local directory for logs, reports and scratch (.vapo)
+	Jobs      int           // steps at once; stages use all cores, so more than 1 only helps small ones
+	Grace     time.Duration // for stages to save their state after SIGTERM
 	Display   Display
 
 	imports sync.Map // path → digest
@@ -59,9 +59,8 @@ type attempt struct {
 	opt    Options
 	record *Record
 
-	mu       sync.Mutex // guards record's steps, made and failures
-	made     outputs
-	failures []*Failure // in file order of their steps at the end
+	mu   sync.Mutex // guards record's steps and made
+	made outputs
 }
 
 // Run carries out g. It returns the record of the run and, if steps failed, the error of the first of them in recipe
@@ -106,8 +105,8 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record,
 	return a.record, err
 }
 
-// steps runs what can run, in order, at most Jobs at once, until nothing more
-// can: a failure stops only the steps that need its outputs.
+// steps runs the steps, in order and at most Jobs at once, until none is left that can run. A failure only stops the
+// steps that need its outputs.
 func (a *attempt) steps(ctx context.Context) error {
 	type result struct {
 		i       int
@@ -117,6 +116,8 @@ func (a *attempt) steps(ctx context.Context) error {
 	results := make(chan result)
 	running := 0
 	started := make([]bool, len(nodes))
+	var first *Failure // in the order of the steps
+	firstAt := len(nodes)
 	for {
 		for i, n := range nodes {
 			if started[i] || running >= max(1, a.Jobs) || ctx.Err() != nil {
@@ -138,8 +139,8 @@ func (a *attempt) steps(ctx context.Context) error {
 		res := <-results
 		running--
 		step := a.record.Steps[res.i]
-		if res.failure != nil {
-			a.failures = append(a.failures, res.failure)
+		if res.failure != nil && res.i < firstAt {
+			first, firstAt = res.failure, res.i
 		}
 		a.Display.StepEnded(step, res.failure)
 		if err := a.save(ctx); err != nil && ctx.Err() == nil {
@@ -147,24 +148,12 @@ func (a *attempt) steps(ctx context.Context) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("run %s: %w", a.record.ID, cause(ctx))
+		return fmt.Errorf("run %s: %w", a.record.ID, context.Cause(ctx))
 	}
-	if len(a.failures) == 0 {
-		return nil
+	if first != nil {
+		return first
 	}
-	slices.SortFunc(a.failures, func(x, y *Failure) int { return a.index(x.Step) - a.index(y.Step) })
-	return a.failures[0]
-}
-
-func cause(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), failure.ErrTerminated) {
-		return failure.ErrTerminated
-	}
-	return context.Cause(ctx)
-}
-
-func (a *attempt) index(step string) int {
-	return slices.IndexFunc(a.record.Steps, func(s *Step) bool { return s.Name == step })
+	return nil
 }
 
 func (a *attempt) save(ctx context.Context) error {
@@ -177,7 +166,7 @@ func (a *attempt) save(ctx context.Context) error {
 func (a *attempt) ready(n *graph.Node) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.opt.Only != "" && n.Name() != a.opt.Only && !a.needed(n.Name()) {
+	if a.opt.Only != "" && n.Name() != a.opt.Only && !a.needs(a.opt.Only, n.Name()) {
 		return Skipped
 	}
 	verdict := Running
@@ -194,23 +183,10 @@ func (a *attempt) ready(n *graph.Node) string {
 	return verdict
 }
 
-// needed reports whether the only step that may run depends on this one.
-func (a *attempt) needed(name string) bool {
-	only, _ := a.graph.Node(a.opt.Only)
-	seen := map[string]bool{}
-	todo := slices.Clone(only.Needs)
-	for len(todo) > 0 {
-		step := todo[0]
-		todo = todo[1:]
-		if step == name {
-			return true
-		}
-		if n, ok := a.graph.Node(step); ok && !seen[step] {
-			seen[step] = true
-			todo = append(todo, n.Needs...)
-		}
-	}
-	return false
+// needs reports whether a step depends on another one.
+func (a *attempt) needs(step, other string) bool {
+	n, ok := a.graph.Node(step)
+	return ok && slices.ContainsFunc(n.Needs, func(need string) bool { return need == other || a.needs(need, other) })
 }
 
 func (a *attempt) skip(s *Step) {
@@ -245,10 +221,10 @@ func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) 
 	return out, nil
 }
 
-// RunDir is where the local files of a run are.
+// RunDir returns the directory of the local files of a run.
 func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
 
-// file digests a file from outside and, if keep, imports it.
+// file returns the digest of a local file and, if keep is set, imports it.
 func (r *Runner) file(ctx context.Context, path string, keep bool) (string, error) {
 	if d, ok := r.imports.Load(path); ok {
 		return d.(string), nil

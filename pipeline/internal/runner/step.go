@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"vapo/lib/artifact"
@@ -32,10 +33,7 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 
 func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	a.mu.Lock()
-	made := outputs{}
-	for step, outs := range a.made {
-		made[step] = outs
-	}
+	made := maps.Clone(a.made)
 	a.mu.Unlock()
 	d, err := a.decide(ctx, n, made, true)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
 	"vapo/lib/sampling"
-	"vapo/lib/scoring"
 	"vapo/lib/stage"
 	"vapo/lib/training"
 	"vapo/stages/train/internal/data"
@@ -33,6 +32,7 @@ type SnapshotParams struct {
 const (
 	shownImages = 12  // of a snapshot
 	shownPoints = 500 // of a snapshot
+	projections = 128 // directions of a sliced distance, eval's default
 	// snapshotSeed is the seed of the noises, the default of sample.
 	snapshotSeed = 0
 )
@@ -57,7 +57,7 @@ type Snapshots struct {
 
 	// The reference, nil until the first score: points themselves, or the moments of images in the features of a network.
 	points    *dataset.Points
-	network   *scoring.Network // nil without the input features
+	network   *feature.Extractor // nil without the input features
 	reference *metrics.Moments
 }
 
@@ -99,7 +99,7 @@ func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p Sna
 		return nil, err
 	}
 	e.record(e.network.Metric())
-	job.Set("score_features", e.network.Network.Name()+" "+e.network.Weights)
+	job.Set("score_features", e.network.Description())
 	return e, nil
 }
 
@@ -110,8 +110,8 @@ func (e *Snapshots) openNetwork(ctx context.Context, be backend.Backend) error {
 		return err
 	}
 	// The defaults of eval, so that each finds the other's cached features.
-	o := feature.Options{Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: e.p.ScoreTap == 2048}
-	if e.network, err = scoring.Open(be, path, e.job.Digest("features"), o, true); err != nil {
+	o := feature.Options{Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: e.p.ScoreTap == 2048, LogitsOptional: true}
+	if e.network, err = feature.Open(be, path, e.job.Digest("features"), o); err != nil {
 		return err
 	}
 	first, err := e.src.Head(1)
@@ -122,7 +122,11 @@ func (e *Snapshots) openNetwork(ctx context.Context, be backend.Backend) error {
 	if err != nil {
 		return err
 	}
-	return e.network.Fits(ctx, feature.Of(images), "input data")
+	image := feature.Image{C: images.C, H: images.H, W: images.W, Pixels: images.Image(0)}
+	if err := e.network.Network.Check(image); err != nil {
+		return fmt.Errorf("input data: %w", err)
+	}
+	return nil
 }
 
 // record writes to the manifest what the scores are.
@@ -216,10 +220,10 @@ func (e *Snapshots) score(ctx context.Context, samples dataset.Set, log *Snapsho
 	}
 	switch s := samples.(type) {
 	case *dataset.Points:
-		value, err = metrics.SlicedW2(s.X, e.points.X, s.D, scoring.Projections, snapshotSeed)
+		value, err = metrics.SlicedW2(s.X, e.points.X, s.D, projections, snapshotSeed)
 	case *dataset.Images:
 		var m *metrics.Moments
-		if m, err = e.network.Moments(ctx, feature.Of(s), "samples"); err != nil {
+		if m, err = e.network.Moments(ctx, feature.Of(s)); err != nil {
 			return 0, err
 		}
 		var f metrics.Frechet
@@ -248,13 +252,15 @@ func (e *Snapshots) readReference(ctx context.Context) error {
 		return nil
 	}
 	network := *e.network
-	if scoring.Inception(network.Network) { // expensive enough to cache
-		if network.Keep, err = e.job.Parts(ctx); err != nil {
+	if network.Inception() { // expensive enough to cache
+		if network.Cache, err = e.job.Parts(ctx); err != nil {
 			return err
 		}
 	}
-	e.reference, err = network.Moments(ctx, feature.Of(images), "input data")
-	return err
+	if e.reference, err = network.Moments(ctx, feature.Of(images)); err != nil {
+		return fmt.Errorf("input data: %w", err)
+	}
+	return nil
 }
 
 // Finish writes the picture and the results.

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,14 +18,15 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// The distance and what is measured beside it.
+// The distance and the further metrics.
 func TestMeasures(t *testing.T) {
 	dir := t.TempDir()
 	samples, train := writeSet(t, dir, "samples", discs("samples", 200)), writeSet(t, dir, "train", discs("train", 300))
 	network := writeNetwork(t, dir, 8)
 	run := func(out string, more ...string) (failure.Class, score, string) {
 		out = filepath.Join(dir, out)
-		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + train, "--backend=tape", "--out=" + out}, more...)...)
+		args := []string{"--input=samples=" + samples, "--input=reference=" + train, "--backend=tape", "--out=" + out}
+		code, _, stderr := eval(t, append(args, more...)...)
 		if code != 0 {
 			return code, score{}, stderr
 		}
@@ -48,17 +48,20 @@ func TestMeasures(t *testing.T) {
 	if x := s.Inception; x == nil || !(x.Mean >= 1 && x.Mean <= 3) {
 		t.Errorf("inception score %+v of a classifier of 3 classes", x)
 	}
-	if m := s.Manifold; m == nil || !(m.Precision > 0.8 && m.Recall > 0.8 && m.Coverage > 0.5) || m.N[0] != 200 || m.N[1] != 300 {
+	if m := s.Manifold; m == nil || !(m.Precision > 0.8 && m.Recall > 0.8 && m.Coverage > 0.5) ||
+		m.N[0] != 200 || m.N[1] != 300 {
 		t.Errorf("manifold %+v", m)
 	}
 	if len(s.Weights) != 64 {
 		t.Errorf("weights %q", s.Weights)
 	}
 
-	if code, s, stderr = run("none", "--input=features="+network, "--metrics=none", "--no-baselines"); code != 0 || s.numbers != (numbers{}) || len(s.Baselines) != 0 {
+	code, s, stderr = run("none", "--input=features="+network, "--metrics=none", "--no-baselines")
+	if code != 0 || s.furtherMetrics != (furtherMetrics{}) || len(s.Baselines) != 0 {
 		t.Errorf("none: exit %d, %+v, %s", code, s, stderr)
 	}
-	if code, s, stderr = run("some", "--input=features="+network, "--metrics=kid, interval"); code != 0 || s.KID == nil || s.Interval == nil || s.Manifold != nil {
+	code, s, stderr = run("some", "--input=features="+network, "--metrics=kid, interval")
+	if code != 0 || s.KID == nil || s.Interval == nil || s.Manifold != nil {
 		t.Errorf("some: exit %d, %+v, %s", code, s, stderr)
 	}
 	if code, _, stderr = run("typo", "--metrics=fid"); code != failure.Usage || !strings.Contains(stderr, "manifold") {
@@ -66,7 +69,7 @@ func TestMeasures(t *testing.T) {
 	}
 }
 
-// Images, features and moments give the same distance, whichever form a side comes in.
+// Images, features and moments give the same distance.
 func TestForms(t *testing.T) {
 	dir := t.TempDir()
 	set := discs("samples", 200)
@@ -75,7 +78,10 @@ func TestForms(t *testing.T) {
 	run := func(out, samples, reference string, more ...string) score {
 		t.Helper()
 		out = filepath.Join(dir, out)
-		code, _, stderr := eval(t, append([]string{"--input=samples=" + samples, "--input=reference=" + reference, "--backend=tape", "--no-baselines", "--out=" + out}, more...)...)
+		args := []string{
+			"--input=samples=" + samples, "--input=reference=" + reference, "--backend=tape", "--no-baselines", "--out=" + out,
+		}
+		code, _, stderr := eval(t, append(args, more...)...)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
@@ -98,21 +104,23 @@ func TestForms(t *testing.T) {
 	}
 	s = run("moments", samples, moments, net)
 	near("moments", s, 1e-9)
-	if s.KID != nil || s.Interval == nil || s.N[1] != 0 || !strings.Contains(strings.Join(s.Warnings, "\n"), "not measured: kid") {
+	if s.KID != nil || s.Interval == nil || s.N[1] != 0 ||
+		!strings.Contains(strings.Join(s.Warnings, "\n"), "not measured: kid") {
 		t.Errorf("against moments: %+v", s)
 	}
 	// With no network and no images at all: the reference's features against those of the samples.
 	run("swapped", train, samples, net, "--keep-features")
 	s = run("files", filepath.Join(dir, "swapped", "features.arrow"), moments)
 	near("features and moments", s, 1e-9)
-	if !strings.Contains(s.Features, "classifier-1x16x16-features8") {
-		t.Errorf("features %q", s.Features)
+	if !strings.Contains(s.Network, "classifier-1x16x16-features8") {
+		t.Errorf("features %q", s.Network)
 	}
 
 	// The images as other programs write them.
 	archive := writeFile(t, filepath.Join(dir, "samples.npz"), func(w io.Writer) error {
 		z := npz.NewWriter(w)
-		if err := npz.Add(z, "arr_0", []int{set.N, set.H, set.W, set.C}, set.Pixels); err != nil { // one channel: NCHW is NHWC
+		// As there is one channel, NCHW is also NHWC.
+		if err := npz.Add(z, "arr_0", []int{set.N, set.H, set.W, set.C}, set.Pixels); err != nil {
 			return err
 		}
 		return z.Close()
@@ -126,7 +134,9 @@ func TestForms(t *testing.T) {
 			indefinite[i] = 1
 		}
 	}
-	crooked := writeFile(t, filepath.Join(dir, "crooked.npz"), func(w io.Writer) error { return npz.WriteStatistics(w, make([]float64, 8), indefinite) })
+	crooked := writeFile(t, filepath.Join(dir, "crooked.npz"), func(w io.Writer) error {
+		return npz.WriteStatistics(w, make([]float64, 8), indefinite)
+	})
 	otherWeights := writeFile(t, filepath.Join(dir, "other.arrow"), func(w io.Writer) error {
 		tab, err := tensorfile.Read(features)
 		if err != nil {
@@ -135,15 +145,19 @@ func TestForms(t *testing.T) {
 		tab.Meta[metaWeights] = "sha256:0"
 		return tensorfile.Write(w, tab)
 	})
+	cut := writeText(t, filepath.Join(dir, "cut.npz"), "PK\x03\x04")
 	for _, c := range []struct{ name, samples, reference, network, want string }{
 		{"two networks", features, otherWeights, "", "holds features of classifier-1x16x16-features8"},
 		{"no covariance", samples, crooked, network, "negative eigenvalues"},
 		{"another network", samples, features, writeNetwork(t, t.TempDir(), 9), "8 dimensions, expected 9"},
 		{"no network", samples, features, "", "name a feature network"},
 		{"moments alone", moments, train, "", "name a feature network"},
-		{"not an npz", samples, writeFile(t, filepath.Join(dir, "cut.npz"), func(w io.Writer) error { _, err := io.WriteString(w, "PK\x03\x04"); return err }), network, "input reference"},
+		{"not an npz", samples, cut, network, "input reference"},
 	} {
-		args := []string{"--input=samples=" + c.samples, "--input=reference=" + c.reference, "--backend=tape", "--out=" + filepath.Join(dir, "refused")}
+		args := []string{
+			"--input=samples=" + c.samples, "--input=reference=" + c.reference, "--backend=tape",
+			"--out=" + filepath.Join(dir, "refused"),
+		}
 		if c.network != "" {
 			args = append(args, "--input=features="+c.network)
 		}
@@ -151,25 +165,31 @@ func TestForms(t *testing.T) {
 			t.Errorf("%s: exit %d, %s", c.name, code, stderr)
 		}
 	}
-	// What was asked for by name and cannot be had is said before the work, as is a file that cannot be written.
+	// Metrics that cannot be computed and files that cannot be written are errors before any computation.
+	tooFew := writeSet(t, dir, "few", discs("few", 12))
+	withNetwork := "--features=" + network
 	for _, c := range []struct {
 		code failure.Class
 		want string
 		args []string
 	}{
 		{failure.Input, "kid cannot be measured", []string{samples, moments, "--features=" + network, "--metrics=kid"}},
-		{failure.Input, "interval cannot be measured", []string{writeSet(t, dir, "few", discs("few", 12)), train, "--features=" + network, "--metrics=interval"}},
+		{failure.Input, "interval cannot be measured", []string{tooFew, train, withNetwork, "--metrics=interval"}},
 		{failure.Input, "pixels are compared", []string{samples, train, "--metrics=kid"}},
-		{failure.Usage, "is not a directory", []string{samples, train, "--features=" + network, "--save-statistics=" + filepath.Join(dir, "none", "x.npz")}},
+		{failure.Usage, "is not a directory",
+			[]string{samples, train, withNetwork, "--save-statistics=" + filepath.Join(dir, "none", "x.npz")}},
 		{failure.Usage, "pixels are compared", []string{samples, train, "--save-statistics=" + filepath.Join(dir, "x.npz")}},
 		{failure.Usage, "--cache", []string{samples, train, "--features=" + network, "--cache=" + samples}},
 	} {
-		if code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, "progress") {
+		code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape"}, c.args...)...)
+		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, "progress") {
 			t.Errorf("%v: exit %d, %s", c.args[2:], code, stderr)
 		}
 	}
 	saved := filepath.Join(dir, "saved.npz")
-	for name, args := range map[string][]string{"folders": {samples, train, "--save-statistics=" + saved}, "moments of folders": {samples, moments}} {
+	for name, args := range map[string][]string{
+		"folders": {samples, train, "--save-statistics=" + saved}, "moments of folders": {samples, moments},
+	} {
 		near(name, score{Value: folderScores(t, append(args, "--features="+network, "--backend=tape")...).Value}, 1e-9)
 	}
 	if _, err := os.Stat(saved); err != nil {
@@ -177,9 +197,9 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// Inception's features are kept in a directory or the store: a second score, and one of a larger set, computes only what
-// is new, and the number is the same.
-func TestFeaturesAreKept(t *testing.T) {
+// Inception's features are cached in a directory or the store: a second score, and one of a larger set, computes only
+// what is new, and the distance is the same.
+func TestFeaturesAreCached(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	dir := t.TempDir()
 	w, err := featuretest.ReadWeights("../../lib/feature/testdata/inception_shapes.json")
@@ -190,13 +210,16 @@ func TestFeaturesAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights := writeFile(t, filepath.Join(dir, "stem.safetensors"), func(w io.Writer) error { return safetensors.Write(w, tensors, nil) })
+	weights := writeFile(t, filepath.Join(dir, "stem.safetensors"), func(w io.Writer) error {
+		return safetensors.Write(w, tensors, nil)
+	})
+	options := []string{"--weights=" + weights, "--tap=64", "--backend=tape", "--metrics=none"}
 	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 10))
 	b := writeFolder(t, filepath.Join(dir, "b"), discs("b", 260))
 	cache := filepath.Join(dir, "cache")
-	run := func(a, b string, more ...string) (s folderScore, kept int) {
+	run := func(a, b string, more ...string) (s score, cached int) {
 		t.Helper()
-		code, stdout, stderr := eval(t, append([]string{"folders", a, b, "--weights=" + weights, "--tap=64", "--backend=tape", "--metrics=none"}, more...)...)
+		code, stdout, stderr := eval(t, slices.Concat([]string{"folders", a, b}, options, more)...)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
@@ -212,63 +235,66 @@ func TestFeaturesAreKept(t *testing.T) {
 		}
 		return s, last.Kept
 	}
-	want, kept := run(a, b)
-	if kept != 0 || want.FID == nil || want.Tap != 64 {
-		t.Fatalf("%+v with %d images kept", want, kept)
+	want, cached := run(a, b)
+	if cached != 0 || want.FID == nil || want.Tap != 64 {
+		t.Fatalf("%+v with %d images cached", want, cached)
 	}
 	t.Run("directory", func(t *testing.T) {
 		for i, n := range []int{0, 270} {
-			if s, kept := run(a, b, "--cache="+cache); *s.FID != *want.FID || kept != n {
-				t.Errorf("run %d: FID %v with %d images kept, expected %v and %d", i+1, *s.FID, kept, *want.FID, n)
+			if s, cached := run(a, b, "--cache="+cache); *s.FID != *want.FID || cached != n {
+				t.Errorf("run %d: FID %v with %d images cached, expected %v and %d", i+1, *s.FID, cached, *want.FID, n)
 			}
 		}
-		// Ten more images: the first shard of 250 stands.
+		// Ten more images, after the first shard of 250.
 		more := writeFolder(t, filepath.Join(dir, "more"), discs("b", 270))
-		if _, kept := run(a, more, "--cache="+cache); kept != 260 {
-			t.Errorf("of a larger set %d images were kept", kept)
+		if _, cached := run(a, more, "--cache="+cache); cached != 260 {
+			t.Errorf("of a larger set %d images were cached", cached)
 		}
-		if _, kept := run(a, b, "--cache="+cache, "--resize=clean"); kept != 0 {
-			t.Errorf("under another convention %d images were kept", kept)
+		if _, cached := run(a, b, "--cache="+cache, "--resize=clean"); cached != 0 {
+			t.Errorf("under another convention %d images were cached", cached)
 		}
 	})
 	t.Run("workers", func(t *testing.T) {
 		shared := filepath.Join(dir, "shared")
 		for _, c := range []struct {
 			set, part string
-			want      featuresDone
+			want      extractResult
 		}{
-			{a, "1/1", featuresDone{Images: 10, Computed: 10}}, {b, "2/2", featuresDone{Images: 260, Computed: 10}},
-			{b, "1/2", featuresDone{Images: 260, Computed: 250}}, {b, "2/2", featuresDone{Images: 260, Kept: 10}},
+			{a, "1/1", extractResult{Images: 10, Computed: 10}}, {b, "2/2", extractResult{Images: 260, Computed: 10}},
+			{b, "1/2", extractResult{Images: 260, Computed: 250}}, {b, "2/2", extractResult{Images: 260, Cached: 10}},
 		} {
-			code, stdout, stderr := eval(t, "features", c.set, "--weights="+weights, "--tap=64", "--backend=tape", "--metrics=none", "--part="+c.part, "--cache="+shared)
+			args := slices.Concat([]string{"features", c.set, "--part=" + c.part, "--cache=" + shared}, options)
+			code, stdout, stderr := eval(t, args...)
 			if code != 0 {
 				t.Fatalf("exit %d: %s", code, stderr)
 			}
-			var got featuresDone
+			var got extractResult
 			if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 				t.Fatal(err)
 			}
-			c.want.Part, c.want.Features = c.part, want.Features
+			c.want.Part, c.want.Network = c.part, want.Network
 			if got != c.want {
 				t.Errorf("part %s of %s: %+v, expected %+v", c.part, c.set, got, c.want)
 			}
 		}
-		if s, kept := run(a, b, "--cache="+shared); *s.FID != *want.FID || kept != 270 {
-			t.Errorf("after two workers: FID %v with %d images kept, expected %v", *s.FID, kept, *want.FID)
+		if s, cached := run(a, b, "--cache="+shared); *s.FID != *want.FID || cached != 270 {
+			t.Errorf("after two workers: FID %v with %d images cached, expected %v", *s.FID, cached, *want.FID)
 		}
 		for _, bad := range []string{"0/2", "3/2", "1", "a/b", "1/9223372036854775807"} {
-			if code, _, _ := eval(t, "features", a, "--weights="+weights, "--part="+bad, "--cache="+shared); code != failure.Usage {
+			code, _, _ := eval(t, "features", a, "--weights="+weights, "--part="+bad, "--cache="+shared)
+			if code != failure.Usage {
 				t.Errorf("part %s: exit %d", bad, code)
 			}
 		}
-		if code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64"); code != failure.Usage || !strings.Contains(stderr, "--cache") {
-			t.Errorf("nowhere to keep features: exit %d, %s", code, stderr)
+		code, _, stderr := eval(t, "features", a, "--weights="+weights, "--tap=64")
+		if code != failure.Usage || !strings.Contains(stderr, "--cache") {
+			t.Errorf("no place for features: exit %d, %s", code, stderr)
 		}
 	})
 	t.Run("store", func(t *testing.T) {
 		store := ownStore(t)
-		if s, kept := run(a, b); *s.FID != *want.FID || kept != 0 {
-			t.Errorf("with an empty store: FID %v with %d images kept", *s.FID, kept)
+		if s, cached := run(a, b); *s.FID != *want.FID || cached != 0 {
+			t.Errorf("with an empty store: FID %v with %d images cached", *s.FID, cached)
 		}
 		// A damaged part is computed anew and replaced.
 		damaged := 0
@@ -278,29 +304,35 @@ func TestFeaturesAreKept(t *testing.T) {
 			}
 			if damaged++; damaged == 1 {
 				body := "not features"
-				if _, err := store.Objects().Put(t.Context(), info.Key, strings.NewReader(body), int64(len(body)), objectstore.PutOptions{SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(body)))}); err != nil {
+				o := objectstore.PutOptions{SHA256: digestOf([]byte(body))}
+				_, err := store.Objects().Put(t.Context(), info.Key, strings.NewReader(body), int64(len(body)), o)
+				if err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 		if damaged != 3 {
-			t.Fatalf("the store keeps %d shards, expected 3", damaged)
+			t.Fatalf("the store has %d shards, expected 3", damaged)
 		}
-		if s, kept := run(a, b); *s.FID != *want.FID || kept == 0 || kept == 270 {
-			t.Errorf("with a damaged part: FID %v with %d images kept", *s.FID, kept)
+		if s, cached := run(a, b); *s.FID != *want.FID || cached == 0 || cached == 270 {
+			t.Errorf("with a damaged part: FID %v with %d images cached", *s.FID, cached)
 		}
-		if s, kept := run(a, b); *s.FID != *want.FID || kept != 270 {
-			t.Errorf("after it was replaced: FID %v with %d images kept", *s.FID, kept)
+		if s, cached := run(a, b); *s.FID != *want.FID || cached != 270 {
+			t.Errorf("after it was replaced: FID %v with %d images cached", *s.FID, cached)
 		}
 	})
 	t.Run("stage", func(t *testing.T) {
 		out := filepath.Join(dir, "out")
-		args := []string{"--input=samples=" + writeSet(t, dir, "a", discs("a", 10)), "--input=reference=" + writeSet(t, dir, "b", discs("b", 260)),
-			"--input=features=" + weights, "--tap=64", "--backend=tape", "--metrics=none", "--no-baselines", "--out=" + out}
+		args := []string{
+			"--input=samples=" + writeSet(t, dir, "a", discs("a", 10)),
+			"--input=reference=" + writeSet(t, dir, "b", discs("b", 260)), "--input=features=" + weights,
+			"--tap=64", "--backend=tape", "--metrics=none", "--no-baselines", "--out=" + out,
+		}
 		if code, _, stderr := eval(t, args...); code != 0 {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
-		if s := readScore(t, out); s.Value != *want.FID || s.Tap != 64 || s.Resize != "pytorch-fid" || s.Weights != want.Weights {
+		s := readScore(t, out)
+		if s.Value != *want.FID || s.Tap != 64 || s.Resize != "pytorch-fid" || s.Weights != want.Weights {
 			t.Errorf("the stage has %+v, folders %v", s, *want.FID)
 		}
 	})

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"vapo/lib/dataset"
+	"vapo/lib/engine"
+	"vapo/lib/failure"
+	"vapo/lib/feature"
+	"vapo/lib/metrics"
+	"vapo/lib/npz"
+	"vapo/lib/tensorfile"
+)
+
+// imageSet is one of the sets that are compared. A file may hold images, features that were computed earlier, or only
+// the moments of features, as FID tools share them.
+type imageSet struct {
+	label  string          // in errors: "input samples", "folder a"
+	name   string          // in results: data set and split, folder or file
+	images feature.Images  // in memory or in files; nil for features and moments
+	loaded *dataset.Images // the same images if they are in memory
+
+	// What the scorer computes from images, or what was read from a file. logits are optional.
+	features, logits feature.Matrix
+	moments          *metrics.Moments
+	// The network and engine that computed features in a file, if the file says so.
+	network, weights, backend string
+}
+
+// Metadata of files of features.
+const (
+	metaNetwork = "network"
+	metaWeights = "weights"
+	metaBackend = "backend"
+)
+
+// n is the number of images; 0 for published moments.
+func (s *imageSet) n() int {
+	switch {
+	case s.images != nil:
+		return s.images.Len()
+	case s.features.Width > 0:
+		return s.features.Len()
+	}
+	return int(s.moments.N())
+}
+
+// dim is the dimension of known features or moments.
+func (s *imageSet) dim() int {
+	if s.features.Width > 0 {
+		return s.features.Width
+	}
+	return s.moments.Dim()
+}
+
+// extract computes the features of images, if it has not been done, and the moments of features.
+func (s *imageSet) extract(ctx context.Context, e *feature.Extractor) (err error) {
+	if s.images != nil && s.features.Width == 0 {
+		if s.features, s.logits, err = e.Extract(ctx, s.images); err != nil {
+			return fmt.Errorf("features of %s: %w", s.label, engine.Explain(err))
+		}
+	}
+	if s.moments == nil {
+		if s.moments, err = s.features.Moments(); err != nil {
+			return fmt.Errorf("%s: %w", s.label, err)
+		}
+	}
+	return nil
+}
+
+// loadedSet is a set of images in memory.
+func loadedSet(label string, images *dataset.Images) *imageSet {
+	return &imageSet{
+		label: label, name: splitName(images.Name, images.Split), images: feature.Of(images), loaded: images,
+	}
+}
+
+// openSet opens a file: a set of images or features (Arrow), or an .npz of images (arr_0) or moments (mu, sigma). A set
+// of points is returned as such.
+func openSet(label, path string) (*imageSet, *dataset.Points, error) {
+	set, data, err := readSet(label, path)
+	if err != nil {
+		if label == path {
+			label = "file " + path
+			err = errors.New(strings.TrimPrefix(err.Error(), path+": "))
+		}
+		return nil, nil, failure.New(failure.Input,
+			"expected a tensor file that prep, sample or eval wrote, or an .npz of images (arr_0) or moments (mu, sigma)",
+			"%s: %w", label, err)
+	}
+	n := 2 // any number of images may be behind published moments
+	if data != nil {
+		n = data.Len()
+	} else if set.moments == nil {
+		n = set.n()
+	}
+	if n < 2 {
+		return nil, nil, failure.New(failure.Input, "", "%s holds %d rows; at least 2 are needed", label, n)
+	}
+	switch data := data.(type) {
+	case *dataset.Points:
+		return nil, data, nil
+	case *dataset.Images:
+		return loadedSet(label, data), nil, nil
+	}
+	return set, nil, nil
+}
+
+// readSet reads features or moments as an imageSet, and anything else as data.
+func readSet(label, path string) (*imageSet, dataset.Set, error) {
+	if npz.IsFile(path) {
+		if set, err := readMoments(label, path); err != nil || set != nil {
+			return set, nil, err
+		}
+		data, err := dataset.Read(path)
+		return nil, data, err
+	}
+	t, err := tensorfile.Read(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	features, logits, err := feature.FromTable(t)
+	if err != nil {
+		data, err := dataset.FromTable(t)
+		return nil, data, err
+	}
+	return &imageSet{
+		label: label, name: cmp.Or(t.Meta[dataset.MetaDataset], unnamed), features: features, logits: logits,
+		network: t.Meta[metaNetwork], weights: t.Meta[metaWeights], backend: t.Meta[metaBackend],
+	}, nil, nil
+}
+
+// readMoments returns nil for an .npz that holds no moments.
+func readMoments(label, path string) (*imageSet, error) {
+	f, err := npz.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	mu, sigma, err := npz.ReadStatistics(f)
+	var missing *npz.MissingError
+	if errors.As(err, &missing) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	moments, err := metrics.NewMomentsOf(0, mu, sigma)
+	if err != nil {
+		return nil, err
+	}
+	return &imageSet{label: label, name: "published moments", moments: moments}, moments.CheckCovariance()
+}
