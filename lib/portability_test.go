@@ -14,13 +14,13 @@ import (
 	"testing"
 )
 
-var withARM = flag.Bool("arm64", false, "also read what the compiler makes for arm64, which fuses more than amd64")
+var withARM = flag.Bool("arm64", false, "also check the code for arm64, where the compiler fuses more than on amd64")
 
-// target is a machine for which the compiler fuses x*y + z into one instruction, rounded once.
+// target is a kind of machine for which the compiler fuses x*y + z into one instruction that rounds only once.
 type target struct {
 	name  string
 	env   []string
-	fused *regexp.Regexp // the instructions' names
+	fused *regexp.Regexp // matches the names of fused instructions
 }
 
 var (
@@ -29,12 +29,12 @@ var (
 	arm64 = target{"arm64", []string{"GOARCH=arm64"}, regexp.MustCompile(`^FN?M(ADD|SUB)[DS]$`)}
 )
 
-// computing are the packages whose numbers may enter an artifact: ours, and the decoders of images. What draws
-// pictures for people is not among them.
+// computing lists the packages whose results may enter an artifact: ours, and the decoders of images. Packages that only
+// draw pictures for people are left out.
 var computing = []string{"vapo/...", "image/...", "golang.org/x/image/bmp", "golang.org/x/image/webp",
 	"golang.org/x/image/vp8", "golang.org/x/image/vp8l"}
 
-// exact are the functions of package math (arch in front: their assembly) that round once or not at all.
+// exact matches the functions of package math that round at most once; their assembly has the prefix arch.
 var exact = regexp.MustCompile(`^(arch)?(FMA|Sqrt|Floor|Ceil|Trunc|Round|RoundToEven|Max|Min|Abs|Copysign|Frexp|` +
 	`Ldexp|Modf|Mod|Nextafter|Nextafter32)$`)
 
@@ -44,8 +44,9 @@ var (
 	callee      = regexp.MustCompile(`^(.+?)(\.abi0)?(·f)?\(SB\)`)
 )
 
-// Keyed numbers are the same bits on every machine only if nothing that computes them is fused or calls a function
-// whose result depends on the machine. Go's assembly listing shows both, after inlining.
+// Results have the same bits on every machine only if the code that computes them contains no fused operation that was not
+// written as one, and calls no function whose result depends on the machine. Go's assembly listing shows both, after
+// inlining.
 func TestNothingDependsOnTheMachine(t *testing.T) {
 	targets := []target{amd64v3}
 	if *withARM {
@@ -71,13 +72,13 @@ func TestNothingDependsOnTheMachine(t *testing.T) {
 				t.Fatalf("go build for %s: %v", target.name, err)
 			}
 			if functions < 1000 {
-				t.Errorf("the listing has %d functions: this test no longer reads it", functions)
+				t.Errorf("found only %d functions in the listing: does the test still understand its format?", functions)
 			}
 		})
 	}
 }
 
-// read reports the findings of a listing and returns the number of functions in it.
+// read reports what is wrong in a listing and returns the number of functions in it.
 func (m target) read(t *testing.T, listing io.Reader) (functions int) {
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -121,7 +122,7 @@ func (m target) read(t *testing.T, listing io.Reader) (functions int) {
 	}
 }
 
-// finding says what is wrong with an operand that names a function; "" if nothing.
+// finding returns what is wrong with calling the function that operands name, or "".
 func finding(operands string) string {
 	c := callee.FindStringSubmatch(operands)
 	if c == nil {
@@ -135,12 +136,12 @@ func finding(operands string) string {
 		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/random", name)
 	}
 	if strings.HasPrefix(name, "gonum.org/v1/gonum/") {
-		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/linalg or write the sum out", name)
+		return fmt.Sprintf("uses %s, whose bits depend on the machine: use lib/linalg or an explicit loop", name)
 	}
 	return ""
 }
 
-// capital makes floor, archFloor and Floor one.
+// capital returns the exported name of an unexported function of package math: floor is Floor.
 func capital(name string) string {
 	if strings.HasPrefix(name, "arch") {
 		return name
