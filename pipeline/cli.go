@@ -28,7 +28,7 @@ Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the
 
 // app is the command line and what all commands share.
 type app struct {
-	Dir string `help:"Directory of .vapo with logs, reports and the embedded store (default: .)." default:"." placeholder:"DIR" type:"existingdir"`
+	Dir string `help:"Directory of .vapo, for logs and the embedded store." default:"." placeholder:"DIR" type:"existingdir"`
 	Bin string `help:"Directory of the stage programs (default: that of this program)." placeholder:"DIR" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -84,7 +84,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Replace an input of a step for this run: step.output, ref:name, sha256:…, a path, or nothing to omit it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Input  []string `help:"Replace an input of a step; no FROM omits it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
 // load reads the recipe and checks it against the stages.

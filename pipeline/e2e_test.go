@@ -101,7 +101,8 @@ func TestScoresSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(records[0], bytes.ReplaceAll(data, []byte(`"declared"`), []byte(`"other"`)), 0o644); err != nil {
+	data = bytes.ReplaceAll(data, []byte(`"declared"`), []byte(`"other"`))
+	if err := os.WriteFile(records[0], data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.must("report", "--table"); got != want {

@@ -12,7 +12,7 @@ import (
 )
 
 type lsCmd struct {
-	What string `arg:"" optional:"" enum:"outputs,runs,refs,actions" default:"outputs" help:"outputs (of a run), runs, refs or actions."`
+	What string `arg:"" optional:"" enum:"outputs,runs,refs,actions" default:"outputs" help:"What to list: ${enum}."`
 	From string `name:"run" help:"ID of the run whose outputs are listed (default: the latest)." placeholder:"RUN"`
 }
 

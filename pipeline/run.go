@@ -19,7 +19,7 @@ type runCmd struct {
 	recipeFlags
 	Jobs   int           `help:"Steps to run at once. Stages use all cores, so this helps only small steps." default:"1"`
 	Fresh  bool          `help:"Run every step even if it is cached, and warn if the result differs."`
-	Report string        `help:"File for the report (default: in the directory of the run)." placeholder:"FILE" type:"path"`
+	Report string        `help:"File for the report (default: in the run's directory)." placeholder:"FILE" type:"path"`
 	Grace  time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
 }
 

@@ -221,7 +221,8 @@ func (p *page) figures(steps []Step) {
 			if help := s.port(o.Name).Help; help != "" {
 				f.Caption += ": " + help
 			}
-			f.Wide = f.Width > 560 // half a page would shrink it
+			square := 9*f.Width < 10*f.Height && 9*f.Height < 10*f.Width
+			f.Wide = f.Width > 560 && !square // a square grid is legible at half the width of the page
 			p.Figures = append(p.Figures, f)
 		}
 	}
