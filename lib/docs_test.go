@@ -15,8 +15,7 @@ import (
 // root is the directory of the repository.
 const root = ".."
 
-// files returns the paths of all files in the repository for which want returns true, without those that builds and tools
-// leave.
+// files returns the paths of the files in the repository whose names want accepts, without what builds and tools leave.
 func files(t *testing.T, want func(name string) bool) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

@@ -29,8 +29,8 @@ var (
 	arm64 = target{"arm64", []string{"GOARCH=arm64"}, regexp.MustCompile(`^FN?M(ADD|SUB)[DS]$`)}
 )
 
-// computing lists the packages whose results may enter an artifact: ours, and the decoders of images. Packages that only
-// draw pictures for people are left out.
+// computing lists the packages whose results may enter an artifact: ours, and the decoders of images. Packages that
+// only draw pictures for people are left out.
 var computing = []string{"vapo/...", "image/...", "golang.org/x/image/bmp", "golang.org/x/image/webp",
 	"golang.org/x/image/vp8", "golang.org/x/image/vp8l"}
 
@@ -44,8 +44,8 @@ var (
 	callee      = regexp.MustCompile(`^(.+?)(\.abi0)?(·f)?\(SB\)`)
 )
 
-// Results have the same bits on every machine only if the code that computes them contains no fused operation that was not
-// written as one, and calls no function whose result depends on the machine. Go's assembly listing shows both, after
+// Results have the same bits on every machine only if the code that computes them contains no fused operations except
+// explicit ones, and calls no function whose result depends on the machine. Go's assembly listing shows both, after
 // inlining.
 func TestNothingDependsOnTheMachine(t *testing.T) {
 	targets := []target{amd64v3}

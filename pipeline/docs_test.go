@@ -128,8 +128,8 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// shellCommands splits a line into commands and words as far as documents need it: quotes, comments, variables that are set
-// for one command, pipes, background jobs, redirections and command substitutions.
+// shellCommands splits a line into commands and words as far as documents need it: quotes, comments, variables set for
+// one command, pipes, background jobs, redirections and command substitutions.
 func shellCommands(line string) (commands [][]string) {
 	var words []string
 	var word strings.Builder
@@ -187,7 +187,7 @@ func shellCommands(line string) (commands [][]string) {
 	return commands
 }
 
-// checkPipeline parses a command line of the runner and builds the graph of its recipe. Only input files may be missing.
+// checkPipeline parses a command line of the runner and builds the graph of its recipe. Input files may be missing.
 func checkPipeline(ctx context.Context, programs string, args []string) error {
 	a := &app{stdout: io.Discard, stderr: io.Discard}
 	parser, err := kong.New(a, kong.Name(name), kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard))
