@@ -23,8 +23,8 @@ var floors = []struct {
 		"lib/objectstore/embedded",
 		"lib/objectstore/objectstoretest",
 		"lib/cachekey",
-		"lib/artifact",
 		"lib/contract",
+		"lib/artifact",
 		"lib/program",
 		"lib/stage",
 	}},
@@ -38,6 +38,7 @@ var floors = []struct {
 		"lib/torchfile",
 		"lib/picture",
 		"lib/dataset",
+		"lib/dataset/source",
 		"lib/dataloader",
 	}},
 	{"numerics", []string{
@@ -102,6 +103,9 @@ var unlinked = []struct {
 	{"stages/train", "github.com/versity", "a stage is a client of a store"},
 	{"stages/sample", "github.com/versity", "a stage is a client of a store"},
 	{"stages/eval", "github.com/versity", "a stage is a client of a store"},
+	{"stages/train", "vapo/lib/dataset/source", "only prep reads foreign formats"},
+	{"stages/sample", "vapo/lib/dataset/source", "only prep reads foreign formats"},
+	{"stages/eval", "vapo/lib/dataset/source", "only prep reads foreign formats"},
 }
 
 type pkg struct {

@@ -16,10 +16,10 @@ func TestCorruptBlob(t *testing.T) {
 	w.damage(digest)
 	w.fails(5, []string{"corrupt", digest[7:], "hint: "}, "run", "chain.yaml", "--set", "three.salt=9")
 	w.fails(5, []string{"corrupt"}, "get", "two.out", "x.json")
-	if res := w.fails(5, []string{"1 of "}, "store", "check", "--deep"); !strings.Contains(res.stdout, "damaged "+digest) {
+	if res := w.fails(5, []string{"1 of "}, "store", "check", "--deep"); !strings.Contains(res.stdout, "/"+digest[7:]) {
 		t.Errorf("check does not name the blob:\n%s", res.stdout)
 	}
-	w.must("store", "check", "--deep", "--remove")
+	w.must("store", "check", "--deep", "--repair")
 	w.must("run", "chain.yaml", "--set", "three.salt=9")
 	if got := w.digests()["two.out"]; got != digest {
 		t.Errorf("made again as %s, was %s", got, digest)
@@ -55,7 +55,17 @@ func TestDamagedRecord(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"key": "`+key+`"}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	w.fails(5, []string{"actions/" + key + ".json", "hint: delete"}, "run", "one.yaml")
+	if out := w.must("plan", "one.yaml"); !strings.Contains(out, "the record of the action is damaged") {
+		t.Errorf("plan does not see the damage:\n%s", out)
+	}
+	w.must("run", "one.yaml")
+	if got := w.states()["s"]; got != "done" {
+		t.Errorf("the step is %s", got)
+	}
+	w.must("run", "one.yaml")
+	if got := w.states()["s"]; got != "cached" {
+		t.Errorf("after the repair the step is %s", got)
+	}
 }
 
 func TestUnreachableStore(t *testing.T) {

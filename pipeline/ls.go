@@ -23,7 +23,7 @@ func (c *lsCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	case "runs":
 		err = a.lsRuns(ctx, store, w)
 	case "refs":
-		err = lsRefs(ctx, store.Store, w)
+		err = a.lsRefs(ctx, store.Store, w)
 	case "actions":
 		err = a.lsActions(ctx, store.Store, w)
 	default:
@@ -62,13 +62,16 @@ func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer)
 	return nil
 }
 
-func lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Writer) error {
-	refs, err := store.Refs(ctx)
-	if err != nil {
-		return err
-	}
+func (a *app) lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Writer) error {
 	fmt.Fprintln(w, "REF\tUPDATED\tDIGEST")
-	for _, r := range refs {
+	for r, err := range store.Refs(ctx) {
+		if errors.Is(err, artifact.ErrCorrupt) {
+			fmt.Fprintf(a.stderr, "warning: %v\n", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
 		fmt.Fprintf(w, "ref:%s\t%s\t%s\n", r.Name, r.Updated.Local().Format("2006-01-02 15:04:05"), r.Digest)
 	}
 	return nil

@@ -93,7 +93,7 @@ func TestUsageMistakes(t *testing.T) {
 		{[]string{"run", "none.yaml"}, "recipe: stat none.yaml: no such file or directory\nhint: give the path"},
 		{[]string{"run", "r.yaml", "--job", "1"}, `unknown flag --job, did you mean "--jobs"?`},
 		{[]string{"ls", "everything"}, "must be one of"},
-		{[]string{"store", "check", "--remove"}, "hint: add --deep\n"},
+		{[]string{"store", "check", "--repair"}, "hint: add --deep\n"},
 	} {
 		w.fails(2, []string{test.want}, test.args...)
 	}

@@ -120,13 +120,13 @@ func (c *envCmd) Run(ctx context.Context, a *app) error {
 }
 
 type checkCmd struct {
-	Deep   bool `help:"Also read every blob and compare it with its digest."`
-	Remove bool `help:"With --deep: delete damaged blobs; the next run makes them again."`
+	Deep   bool `help:"Read every document and blob, and report those that are damaged."`
+	Repair bool `help:"With --deep: move damaged objects aside, under damaged/, so that the next run makes them again."`
 }
 
 func (c *checkCmd) Run(ctx context.Context, a *app) error {
-	if c.Remove && !c.Deep {
-		return failure.New(failure.Usage, "add --deep", "--remove needs --deep")
+	if c.Repair && !c.Deep {
+		return failure.New(failure.Usage, "add --deep", "--repair needs --deep")
 	}
 	store, err := a.ProvideStore(ctx)
 	if err != nil {
@@ -143,41 +143,32 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) error {
-	var blobs, bytes int64
-	var damaged []artifact.Digest
-	for info, err := range store.Objects().List(ctx, "blobs/sha256/") {
-		if err != nil {
-			return err
-		}
-		digest, err := artifact.ParseDigest("sha256:" + filepath.Base(info.Key))
-		if err != nil {
-			fmt.Fprintf(a.stdout, "stray   %s\n", info.Key)
-			continue
-		}
-		blobs++
-		bytes += info.Size
-		err = store.Verify(ctx, digest)
+	left := 0
+	sum, err := store.Check(ctx, c.Repair, func(f artifact.Finding) {
 		switch {
-		case err == nil, errors.Is(err, artifact.ErrNotFound): // deleted meanwhile
-			continue
-		case !errors.Is(err, artifact.ErrCorrupt):
-			return err
+		case f.Stray:
+			fmt.Fprintf(a.stdout, "stray    %s\n", f.Key)
+			return
+		case f.Aside != "":
+			fmt.Fprintf(a.stdout, "moved    %s to %s\n", f.Key, f.Aside)
+		default:
+			left++
+			fmt.Fprintf(a.stdout, "damaged  %s\n", f.Key)
 		}
-		damaged = append(damaged, digest)
-		verdict := "damaged"
-		if c.Remove {
-			if err := store.Remove(ctx, digest); err != nil {
-				return err
-			}
-			verdict = "removed"
+		fmt.Fprintf(a.stdout, "         %s\n", oneLine(f.Reason))
+		for _, user := range f.Users {
+			fmt.Fprintf(a.stdout, "         used as %s\n", user)
 		}
-		fmt.Fprintf(a.stdout, "%s %s\n", verdict, digest)
+		fmt.Fprintf(a.stdout, "         %s\n", f.Remedy)
+	})
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(a.stdout, "%d blobs, %s, %d damaged\n", blobs, report.Size(bytes), len(damaged))
-	if len(damaged) > 0 && !c.Remove {
-		return failure.New(failure.Integrity,
-			"pipeline store check --deep --remove deletes them; the next run makes them again", "%d of %d blobs are damaged",
-			len(damaged), blobs)
+	fmt.Fprintf(a.stdout, "%d documents, %d blobs, %s, %d damaged\n",
+		sum.Documents, sum.Blobs, report.Size(sum.Bytes), sum.Damaged)
+	if left > 0 {
+		const hint = "pipeline store check --deep --repair moves them aside; the next run makes them again"
+		return failure.New(failure.Integrity, hint, "%d of %d objects are damaged", left, sum.Documents+sum.Blobs)
 	}
 	return nil
 }

@@ -27,7 +27,6 @@ package artifact
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -41,7 +40,7 @@ var ErrNotFound = objectstore.ErrNotFound
 
 // ErrCorrupt: what the store returned is not what was once stored. Errors that
 // match it are *CorruptError.
-var ErrCorrupt = errors.New("corrupt object in the store")
+var ErrCorrupt = failure.New(failure.Integrity, "", "corrupt object in the store")
 
 // CorruptError says which object is damaged.
 type CorruptError struct {

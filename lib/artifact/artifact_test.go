@@ -16,6 +16,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
+	"vapo/lib/contract"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/objectstoretest"
 )
@@ -64,7 +65,15 @@ func record(t testing.TB, stage string, outputs map[string]artifact.Digest) arti
 	if err != nil {
 		t.Fatal(err)
 	}
-	return artifact.Record{Key: key, Action: pre, Manifest: json.RawMessage(`{"stage": "` + stage + `"}`), Outputs: outputs}
+	m := contract.Manifest{Stage: stage, Outputs: map[string]contract.Output{}}
+	for name, d := range outputs {
+		m.Outputs[name] = contract.Output{Digest: string(d)}
+	}
+	manifest, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return artifact.Record{Key: key, Action: pre, Manifest: manifest, Outputs: outputs}
 }
 
 func TestBlobs(t *testing.T) {
@@ -247,7 +256,7 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 0 {
 		t.Errorf("missing %v, %v", missing, err)
 	}
-	if err := s.Remove(t.Context(), b); err != nil {
+	if err := s.Objects().Delete(t.Context(), blobKey(b)); err != nil {
 		t.Fatal(err)
 	}
 	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 1 || missing[0] != b {
@@ -275,12 +284,11 @@ func TestRefs(t *testing.T) {
 	if err := s.SetRef(t.Context(), "best", b); err != nil {
 		t.Fatal(err)
 	}
-	refs, err := s.Refs(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	got := map[string]artifact.Digest{}
-	for _, r := range refs {
+	for r, err := range s.Refs(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		got[r.Name] = r.Digest
 	}
 	if diff := cmp.Diff(map[string]artifact.Digest{"best": b, "best/ever": b, "v1.0_x-y": a}, got); diff != "" {

@@ -21,11 +21,11 @@ func blobKey(d Digest) (string, error) {
 	return "blobs/sha256/" + hex[:2] + "/" + hex, nil
 }
 
-const hintCorruptBlob = "pipeline store check --deep --remove deletes damaged blobs; then run again: the step that made it will be run anew"
+const hintCorruptBlob = "move damaged blobs aside with pipeline store check --deep --repair, then run again to make them again"
 
-// PutFile stores the content of a file and returns its digest and size. A blob
-// that is already there is not sent again. If the file changes while it is
-// stored nothing is, and the error matches objectstore.ErrContent.
+// PutFile stores the content of a file and returns its digest and size. If the store has that blob, PutFile reads it back
+// instead of sending it again, and replaces it if it is damaged. If the file changes while it is being stored, nothing is
+// stored and the error matches objectstore.ErrContent.
 func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -66,18 +66,22 @@ func (s *Store) putBlob(ctx context.Context, d Digest, r io.Reader, size int64) 
 	if err != nil {
 		return err
 	}
-	have, err := s.objects.Head(ctx, key)
-	switch {
-	case err == nil && have.Size == size:
-		return nil
-	case err != nil && !errors.Is(err, ErrNotFound):
-		return err
-	}
 	opt := objectstore.PutOptions{IfAbsent: true, SHA256: d.Hex()}
+	have, err := s.objects.Head(ctx, key)
 	if err == nil {
-		// A blob of the wrong length is damaged beyond doubt: repair it, but
-		// only that one.
-		opt = objectstore.PutOptions{IfMatch: have.ETag, SHA256: d.Hex()}
+		if have.Size == size {
+			err = s.Verify(ctx, d)
+		}
+		switch {
+		case err == nil && have.Size == size:
+			return nil
+		case err == nil, errors.Is(err, ErrCorrupt): // replace the damaged blob, but only that one
+			opt = objectstore.PutOptions{IfMatch: have.ETag, SHA256: d.Hex()}
+			err = nil
+		}
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
 	}
 	_, err = s.objects.Put(ctx, key, r, size, opt)
 	if errors.Is(err, objectstore.ErrExists) {
@@ -221,14 +225,4 @@ func (s *Store) Has(ctx context.Context, d Digest) (size int64, ok bool, err err
 		return 0, false, nil
 	}
 	return info.Size, err == nil, err
-}
-
-// Remove deletes a blob, for one that is damaged. Records that name it become
-// misses.
-func (s *Store) Remove(ctx context.Context, d Digest) error {
-	key, err := blobKey(d)
-	if err != nil {
-		return err
-	}
-	return s.objects.Delete(ctx, key)
 }

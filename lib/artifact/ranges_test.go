@@ -91,7 +91,7 @@ func TestOpenAtVerifies(t *testing.T) {
 	if _, err := b.ReadAt(make([]byte, 100<<10), 200<<10); !errors.Is(err, artifact.ErrCorrupt) {
 		t.Errorf("cut short: error %v, want ErrCorrupt", err)
 	}
-	if err := s.Remove(t.Context(), d); err != nil {
+	if err := s.Objects().Delete(t.Context(), blobKey(d)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.ReadAt(p, 0); !errors.Is(err, artifact.ErrNotFound) {

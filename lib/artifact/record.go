@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vapo/lib/cachekey"
+	"vapo/lib/contract"
 	"vapo/lib/objectstore"
 )
 
@@ -46,12 +47,20 @@ func (r *Record) validate() error {
 	if key != r.Key {
 		return fmt.Errorf("its action has key %s", key)
 	}
-	if len(r.Manifest) == 0 {
-		return errors.New("it has no manifest")
+	m, err := contract.DecodeManifest(r.Manifest)
+	if err != nil {
+		return fmt.Errorf("its manifest: %w", err)
+	}
+	if len(m.Outputs) != len(r.Outputs) {
+		return fmt.Errorf("it has %d outputs, its manifest %d", len(r.Outputs), len(m.Outputs))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
-		if _, err := ParseDigest(string(r.Outputs[name])); err != nil {
+		d := r.Outputs[name]
+		if _, err := ParseDigest(string(d)); err != nil {
 			return fmt.Errorf("output %s: %w", name, err)
+		}
+		if of := m.Outputs[name].Digest; of != string(d) {
+			return fmt.Errorf("output %s is %s, but %q in its manifest", name, d, of)
 		}
 	}
 	return nil

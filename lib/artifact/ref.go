@@ -91,27 +91,29 @@ func (s *Store) DeleteRef(ctx context.Context, name string) error {
 	return s.objects.Delete(ctx, key)
 }
 
-// Refs lists all names in order.
-func (s *Store) Refs(ctx context.Context) ([]Ref, error) {
-	var refs []Ref
-	for info, err := range s.objects.List(ctx, "refs/") {
-		if err != nil {
-			return nil, err
+// Refs yields all refs in the order of their names. A damaged one is yielded without a digest and with its error; the
+// rest follow.
+func (s *Store) Refs(ctx context.Context) iter.Seq2[Ref, error] {
+	return func(yield func(Ref, error) bool) {
+		for info, err := range s.objects.List(ctx, "refs/") {
+			if err != nil {
+				yield(Ref{}, err)
+				return
+			}
+			name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "refs/"), refSuffix)
+			if !ok || CheckRef(name) != nil {
+				continue
+			}
+			d, err := s.Ref(ctx, name)
+			if errors.Is(err, ErrNotFound) {
+				continue // deleted since it was listed
+			}
+			ref := Ref{Name: name, Digest: d, Updated: info.ModTime}
+			if !yield(ref, err) || err != nil && !errors.Is(err, ErrCorrupt) {
+				return
+			}
 		}
-		name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "refs/"), refSuffix)
-		if !ok {
-			continue
-		}
-		d, err := s.Ref(ctx, name)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		refs = append(refs, Ref{Name: name, Digest: d, Updated: info.ModTime})
 	}
-	return refs, nil
 }
 
 func runKey(id string) (string, error) {

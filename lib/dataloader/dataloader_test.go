@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/random"
 	"vapo/lib/tensorfile"
 )
@@ -274,19 +275,18 @@ func TestStreamFails(t *testing.T) {
 	set.Labels[50] = 3
 	b = encode(t, set)
 	s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny})
-	var bad *dataset.TableError
 	for k := range int64(104) {
 		if _, err = s.At(k); err != nil {
 			break
 		}
 	}
-	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "samples 48 to 51: ") {
+	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "samples 48 to 51: ") {
 		t.Errorf("a label of no class: error %v", err)
 	}
 	p := points(50)
 	p.X[100] = float32(math.NaN())
 	b = encode(t, p)
-	if s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny}); !errors.As(walk(s, 50), &bad) {
+	if s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny}); failure.ClassOf(walk(s, 50)) != failure.Input {
 		t.Error("a point that is no number is given out")
 	}
 	for name, b := range map[string][]byte{"no samples": encode(t, images(0)), "no data set": encode(t, table{}), "no file": []byte("x")} {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/tensorfile"
 )
 
@@ -64,7 +65,7 @@ func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*S
 		return nil, err
 	}
 	if file.Rows() == 0 {
-		return nil, &dataset.TableError{Reason: "it has no samples"}
+		return nil, failure.New(failure.Input, "", "not a data set: it has no samples")
 	}
 	s := &Stream{ctx: ctx, file: file, head: head, opt: opt, held: -1}
 	s.order = NewOrder(opt.Seed, file.Rows(), sampleBytes(head), opt.Limits)

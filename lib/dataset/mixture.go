@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"vapo/lib/portable"
 	"vapo/lib/random"
@@ -21,12 +22,12 @@ type Mixture struct {
 	Components []Component `json:"components"`
 }
 
-// maxCoordinate keeps every point that can be drawn within float32.
-const maxCoordinate = 1e30
+// MaxCoordinate bounds means and standard deviations, so that every point drawn is a finite float32.
+const MaxCoordinate = 1e30
 
-// NewMixture checks the components and returns the mixture with the weights normalised. Weights must be positive and
-// finite, standard deviations non-negative (zero is a point mass, which can be sampled but has no density), and
-// all means of one dimension.
+// NewMixture checks the components and returns the mixture with normalised weights. Weights must be positive and
+// finite, standard deviations non-negative (zero is a point mass, which can be sampled but has no density), and all
+// means of one dimension.
 func NewMixture(components []Component) (*Mixture, error) {
 	if len(components) == 0 {
 		return nil, fmt.Errorf("mixture has no components")
@@ -40,15 +41,16 @@ func NewMixture(components []Component) (*Mixture, error) {
 		if !(c.Weight > 0) || math.IsInf(c.Weight, 0) {
 			return nil, fmt.Errorf("component %d has weight %v, expected a positive number", i, c.Weight)
 		}
-		if !(c.Std >= 0 && c.Std <= maxCoordinate) {
-			return nil, fmt.Errorf("component %d has std %v, expected a number from 0 to %g", i, c.Std, maxCoordinate)
+		if !(c.Std >= 0 && c.Std <= MaxCoordinate) {
+			return nil, fmt.Errorf("component %d has std %v, expected a number from 0 to %g", i, c.Std, MaxCoordinate)
 		}
 		if len(c.Mean) != d {
 			return nil, fmt.Errorf("component %d has a mean of %d dimensions, component 0 of %d", i, len(c.Mean), d)
 		}
 		for j, m := range c.Mean {
-			if !(math.Abs(m) <= maxCoordinate) {
-				return nil, fmt.Errorf("component %d has mean[%d] = %v, expected a number of at most %g", i, j, m, maxCoordinate)
+			if !(math.Abs(m) <= MaxCoordinate) {
+				return nil, fmt.Errorf("component %d has mean[%d] = %v, expected a number of at most %g",
+					i, j, m, MaxCoordinate)
 			}
 		}
 		sum += c.Weight
@@ -57,16 +59,16 @@ func NewMixture(components []Component) (*Mixture, error) {
 		return nil, fmt.Errorf("weights sum to %v", sum)
 	}
 	if math.Abs(sum-1) < 1e-12 {
-		sum = 1 // normalised already: reading back what was written changes nothing
+		sum = 1 // already normalised: a mixture survives being written and read
 	}
 	m := &Mixture{Components: make([]Component, len(components))}
 	for i, c := range components {
-		m.Components[i] = Component{Weight: c.Weight / sum, Mean: append([]float64(nil), c.Mean...), Std: c.Std}
+		m.Components[i] = Component{Weight: c.Weight / sum, Mean: slices.Clone(c.Mean), Std: c.Std}
 	}
 	return m, nil
 }
 
-// UnmarshalJSON reads and checks a mixture, so that one read from a file is as sound as one from NewMixture.
+// UnmarshalJSON reads a mixture and checks it as NewMixture does.
 func (m *Mixture) UnmarshalJSON(b []byte) error {
 	var raw struct {
 		Components []Component `json:"components"`
@@ -85,7 +87,7 @@ func (m *Mixture) UnmarshalJSON(b []byte) error {
 // Dim returns the dimension of the space.
 func (m *Mixture) Dim() int { return len(m.Components[0].Mean) }
 
-// Sample draws n points. x: [n, Dim]; component: [n], the index of the component each point was drawn from. The
+// Sample draws n points. x: [n, Dim]; component: [n], the index of the component that each point was drawn from. The
 // first points do not depend on n.
 func (m *Mixture) Sample(src *random.Source, n int) (x []float32, component []int64) {
 	d := m.Dim()
@@ -96,25 +98,26 @@ func (m *Mixture) Sample(src *random.Source, n int) (x []float32, component []in
 		src.Normal64(z)
 		c := &m.Components[k]
 		for j := range d {
-			x[i*d+j] = float32(c.Mean[j] + float64(c.Std*z[j])) // the conversion forbids fused multiply-add: same bits everywhere
+			// The inner conversion forbids a fused multiply-add, which would give other bits on some machines.
+			x[i*d+j] = float32(c.Mean[j] + float64(c.Std*z[j]))
 		}
 		component[i] = int64(k)
 	}
 	return x, component
 }
 
-// pick returns the component in whose share of [0, 1) u lies.
+// pick returns the component whose share of [0, 1) contains u.
 func (m *Mixture) pick(u float64) int {
 	for k := range m.Components {
 		if u -= m.Components[k].Weight; u < 0 {
 			return k
 		}
 	}
-	return len(m.Components) - 1 // rounding of the weights
+	return len(m.Components) - 1 // the weights sum to one up to rounding
 }
 
-// LogDensity returns log p(x) in nats, by log-sum-exp over the components. x: [Dim]. It is -Inf or +Inf where a
-// component of zero std makes the density degenerate.
+// LogDensity returns log p(x) in nats, by log-sum-exp over the components. x: [Dim]. It is -Inf or +Inf if components
+// of zero std make the density degenerate.
 func (m *Mixture) LogDensity(x []float64) float64 {
 	logs := make([]float64, len(m.Components))
 	best := math.Inf(-1)

@@ -61,10 +61,8 @@ func (f *File) Get(ctx context.Context) (err error) {
 		return err
 	}
 	defer f.part.Close()
-	if err = f.verify(); err != nil { // otherwise only the name was missing
-		if err = f.transfer(ctx); err == nil {
-			err = f.verify()
-		}
+	if f.verify() != nil { // otherwise only the name was missing
+		err = f.transfer(ctx)
 	}
 	if err == nil {
 		err = errors.Join(f.part.Sync(), os.Rename(part, f.Path))
@@ -89,8 +87,9 @@ func (f *File) verify() error {
 	return nil
 }
 
-// transfer completes the content. retryablehttp knows which errors are worth a retry, waits longer each time and obeys
-// Retry-After. Its response handler covers bodies that break off, and its retry hook requests only the rest.
+// transfer completes the content and verifies it. We use retryablehttp because it knows which errors are worth a retry,
+// waits longer each time and obeys Retry-After. Its response handler covers bodies that break off, and its retry hook
+// requests only the rest.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // connects within 30 s, through the proxies of the environment
 	client.HTTPClient.Transport.(*http.Transport).ResponseHeaderTimeout = maxSilence
@@ -107,8 +106,10 @@ func (f *File) transfer(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	} else if err != nil {
+		return failure.Default(failure.Input, hint, err)
 	}
-	return failure.Default(failure.Input, hint, err)
+	return f.verify()
 }
 
 // prepare requests the missing content, or everything if the server has another version now.
@@ -170,24 +171,21 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, failure.Default(failure.Usage, "", err)
 }
 
-// retry decides whether another attempt follows. Errors with a class are final, and an unknown host at the beginning.
+// retry decides whether another attempt follows. Errors with a class are final, as is an unknown host at the beginning.
 func (f *File) retry(ctx context.Context, res *http.Response, err error) (bool, error) {
 	again, ctxErr := retryablehttp.DefaultRetryPolicy(ctx, res, err)
-	if !again {
+	var final failure.Carrier
+	var dns *net.DNSError
+	if !again || errors.As(err, &final) || errors.As(err, &dns) && dns.IsNotFound && f.longest == 0 {
 		return false, cmp.Or(ctxErr, err)
-	}
-	if err == nil {
-		err = fmt.Errorf("the server answers %s", res.Status)
 	}
 	if f.futile++; f.size > f.longest {
 		f.longest, f.futile = f.size, 0
 	}
-	var final failure.Carrier
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &final), errors.As(err, &dns) && dns.IsNotFound && f.longest == 0:
-		return false, err
-	case f.futile == maxFutile:
+	if err == nil {
+		err = fmt.Errorf("the server answers %s", res.Status)
+	}
+	if f.futile == maxFutile {
 		return false, fmt.Errorf("%s: %d attempts made no progress, the last: %w", f.URL, maxFutile, err)
 	}
 	f.Log.Warn("download interrupted, retrying", "error", err.Error(), "bytes", f.size)

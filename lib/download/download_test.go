@@ -311,7 +311,7 @@ func TestEndlessContent(t *testing.T) {
 	}
 }
 
-// A server that accepts the connection and sends nothing at all is asked again.
+// If a server accepts the connection and sends nothing at all, the request is repeated.
 func TestNoResponse(t *testing.T) {
 	s := newServer(t, content)
 	var first sync.Once

@@ -199,8 +199,8 @@ func NewInception(be backend.Backend, src WeightSource, o Options) (*Network, er
 	if !slices.Contains(Taps, o.Tap) {
 		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", o.Tap, Taps)
 	}
-	if !slices.Contains(Resizes, o.Resize) {
-		return nil, fmt.Errorf("resize is %q, expected one of %v", o.Resize, Resizes)
+	if !slices.Contains(resizes, o.Resize) {
+		return nil, fmt.Errorf("resize is %q, expected one of %v", o.Resize, resizes)
 	}
 	n, x, err := newInceptionGraph(o.Tap, o.Logits, inceptionBlock, inceptionSide)
 	if err != nil {

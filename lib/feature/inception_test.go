@@ -135,7 +135,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 			t.Errorf("tap %d: relative error %g", tap, e)
 		}
 	}
-	// The logits beside the features of a tap, as with a network for each.
+	// Features and logits together are those of separate networks.
 	const tap = 768
 	net, err := NewInception(fastEngine(t), source, Options{Tap: tap, Resize: PyTorchFID, Logits: true})
 	if err != nil {
@@ -162,7 +162,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 // Enlarged and reduced images, against PyTorch and Pillow.
 func TestResize(t *testing.T) {
 	g := readInception(t)
-	for _, how := range Resizes {
+	for _, how := range resizes {
 		for i, im := range []*dataset.Images{patterned(1, 7, 32), patterned(1, 640, 310)} {
 			out := make([]float32, 3*inceptionSide*inceptionSide)
 			r := resizers{how: how}
@@ -241,21 +241,21 @@ func TestInceptionOnCIFAR(t *testing.T) {
 	}
 }
 
-// The published weights, as far as they are here, on the same images, under every convention.
+// The published weights up to Mixed_7a, on the same images, under every convention.
 func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	source, err := OpenWeights(testFile(t, "inception-2015-12-05-trunk.pth"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	im, g := cifar64(t), readInception(t)
-	for _, how := range Resizes {
+	for _, how := range resizes {
 		for tap, want := range g.Trunk[string(how)] {
 			k, err := strconv.Atoi(tap)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if how != PyTorchFID && k != 768 {
-				continue // the convention ends where the network begins
+				continue // one tap is enough to test a convention
 			}
 			net, err := NewInception(fastEngine(t), source, Options{Tap: k, Resize: how})
 			if err != nil {

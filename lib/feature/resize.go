@@ -24,8 +24,8 @@ const (
 	Clean Resize = "clean"
 )
 
-// Resizes lists the conventions.
-var Resizes = []Resize{PyTorchFID, TF1, Clean}
+// resizes lists the conventions.
+var resizes = []Resize{PyTorchFID, TF1, Clean}
 
 // axisTaps returns the taps of all output positions of an axis of in elements.
 func (r Resize) axisTaps(in int) []picture.Taps {

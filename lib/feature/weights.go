@@ -65,7 +65,7 @@ func readCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 	if n, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	} else if string(head[:n]) != "ARROW1" {
-		return nil, errors.New("it begins like none of a PyTorch file, a safetensors file and a checkpoint")
+		return nil, errors.New("it is not a PyTorch file, a safetensors file or a checkpoint")
 	}
 	return checkpoint.Decode(f, info.Size())
 }
@@ -83,8 +83,6 @@ func (w checkpointWeights) Tensor(name string) (values []float32, shape []int, o
 type Contents struct {
 	Taps    []int    // those that it has all layers for, in the order of Taps
 	Missing []string // names of the layers that it lacks, in the order of the network
-	Tensors int      // number of tensors in the other layers
-	Bytes   int64    // of those tensors as float32
 }
 
 // Examine reads all tensors of Inception's layers and validates them: a tensor of another shape than the network's, a
@@ -97,8 +95,6 @@ func Examine(src WeightSource) (*Contents, error) {
 	c := &Contents{}
 	c.Missing, err = n.eachUnit(src, func(name string, _ []int, parts [][]float32) error {
 		for i, part := range partNames(name) {
-			c.Tensors++
-			c.Bytes += 4 * int64(len(parts[i]))
 			isVariance := strings.HasSuffix(part, ".bn.running_var")
 			for at, v := range parts[i] {
 				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || isVariance && v < 0 {

@@ -10,11 +10,9 @@ import (
 // timeNames lists the distributions of training times that Times accepts.
 func timeNames() []string { return []string{"uniform", "log-uniform", "logit-normal"} }
 
-// TimeDistribution is a distribution of training times on any schedule.
-type TimeDistribution struct {
-	name            string
-	location, scale float64
-}
+// TimeDistribution maps u in [0, 1) to a training time of a schedule. It is the quantile function of a distribution:
+// uniform u give times of the distribution, and stratified u give times stratified in probability.
+type TimeDistribution func(s Schedule, u float64) float64
 
 // Bounds on the logit-normal distribution's parameters: beyond them nearly all draws round to the ends.
 const (
@@ -38,32 +36,25 @@ const (
 //
 // location (-10 to 10) and scale (0.001 to 10) apply to logit-normal only.
 func Times(name string, location, scale float64) (TimeDistribution, error) {
-	d := TimeDistribution{name, location, scale}
+	last := math.Nextafter(1, 0)
 	switch name {
-	case "uniform", "log-uniform":
-		return d, nil
+	case "uniform":
+		return Schedule.Draw, nil
+	case "log-uniform":
+		return func(s Schedule, u float64) float64 {
+			t0, t1 := s.Draw(0), s.Draw(last)
+			return min(t0*portable.Exp(u*portable.Log(t1/t0)), t1)
+		}, nil
 	case "logit-normal":
 		if !(math.Abs(location) <= maxLocation) || !(scale >= minScale && scale <= maxScale) {
-			return d, failure.New(failure.Usage, "", "logit-normal times of location %v and scale %v: "+
+			return nil, failure.New(failure.Usage, "", "logit-normal times of location %v and scale %v: "+
 				"expected a location of -%d to %d and a scale of %g to %d",
 				location, scale, maxLocation, maxLocation, minScale, maxScale)
 		}
-		return d, nil
+		return func(s Schedule, u float64) float64 {
+			z := math.Sqrt2 * portable.Erfinv(2*u-1) // -Inf at u = 0
+			return s.Draw(min(1/(1+portable.Exp(-location-float64(scale*z))), last))
+		}, nil
 	}
-	return d, unknown("time distribution", name, timeNames())
-}
-
-// Time maps u in [0, 1) to a training time of s. It is the distribution's quantile function: uniform u give times of
-// the distribution, and stratified u give times stratified in probability.
-func (d TimeDistribution) Time(s Schedule, u float64) float64 {
-	last := math.Nextafter(1, 0)
-	switch d.name {
-	case "log-uniform":
-		t0, t1 := s.Draw(0), s.Draw(last)
-		return min(t0*portable.Exp(u*portable.Log(t1/t0)), t1)
-	case "logit-normal":
-		z := math.Sqrt2 * portable.Erfinv(2*u-1) // -Inf at u = 0
-		return s.Draw(min(1/(1+portable.Exp(-d.location-float64(d.scale*z))), last))
-	}
-	return s.Draw(u)
+	return nil, unknown("time distribution", name, timeNames())
 }

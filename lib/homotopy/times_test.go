@@ -47,7 +47,7 @@ func TestTimesAreTheQuantiles(t *testing.T) {
 			}
 		}
 		for i, u := range golden.U {
-			if got := logUniform.Time(s, u); math.Abs(got-c.Quantiles[i]) > 1e-9*c.Quantiles[i] {
+			if got := logUniform(s, u); math.Abs(got-c.Quantiles[i]) > 1e-9*c.Quantiles[i] {
 				t.Errorf("log-uniform from %v to %v: quantile %v is %v, want %v", c.From, c.To, u, got, c.Quantiles[i])
 			}
 		}
@@ -59,7 +59,7 @@ func TestTimesAreTheQuantiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, u := range golden.U {
-				if got, want := d.Time(s, u), s.Draw(c.Quantiles[i]); math.Abs(got-want) > 1e-9*want {
+				if got, want := d(s, u), s.Draw(c.Quantiles[i]); math.Abs(got-want) > 1e-9*want {
 					t.Errorf("%s, logit-normal %v, %v: quantile %v is t = %v, want %v", name, c.Location, c.Scale, u, got, want)
 				}
 			}
@@ -89,7 +89,7 @@ func TestTimesHaveTheDensities(t *testing.T) {
 				t.Fatal(err)
 			}
 			at := func(u float64) float64 {
-				v := d.Time(s, u)
+				v := d(s, u)
 				if !c.inT {
 					v = (s.Variable(v) - start) / (end - start)
 				}
@@ -141,13 +141,13 @@ func TestTimesAreMonotone(t *testing.T) {
 				}
 				first, last, before := s.Draw(0), s.Draw(math.Nextafter(1, 0)), 0.0
 				for _, u := range us {
-					at := d.Time(s, u)
+					at := d(s, u)
 					if !(at >= before && at >= first && at <= last) {
 						t.Fatalf("%s, %s %v: u = %v gives t = %v after %v, expected %v to %v", name, kind, p, u, at, before, first, last)
 					}
 					before = at
 				}
-				if u := 0.37; kind == "uniform" && d.Time(s, u) != s.Draw(u) {
+				if u := 0.37; kind == "uniform" && d(s, u) != s.Draw(u) {
 					t.Errorf("%s: uniform is not the schedule's own distribution", name)
 				}
 			}

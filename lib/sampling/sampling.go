@@ -1,9 +1,8 @@
-// Package sampling carries noise along the flow of a potential to data.
+// Package sampling integrates the flow of a potential from noise to data.
 //
-// It stands apart from the stage that hands samples out because training draws samples too, to say how far it has come,
-// and both must mean the same by sample k: a function of (weights, seed, k) and the solver's settings alone. So samples
-// are integrated in blocks of one size for each kind of network, sample k always in row k mod Block of its block, whatever
-// is drawn beside it.
+// It is a library because training draws samples too, to monitor its progress, and sample k must be the same in both: a
+// function of the weights, the seed, k and the solver's settings alone. So samples are integrated in blocks of one size
+// for each kind of network, and sample k is always row k mod Block of its block.
 package sampling
 
 import (
@@ -26,7 +25,7 @@ const (
 	pointBlock = 256
 )
 
-// Block is the number of samples that a field for drawing is compiled for (see potential.NewField).
+// Block is the batch size for which the field of a Sampler is compiled (see potential.NewField).
 func Block(c potential.Config) int {
 	if len(c.Shape) == 1 {
 		return pointBlock
@@ -42,28 +41,28 @@ type Sampler struct {
 	RTol     float64          // rk45: relative tolerance of a step
 	ATol     float64          // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int              // rk45: steps that one sample may try
-	TEnd     float64          // time at which the flow ends, see homotopy.Until; 0 stands for 1
+	TEnd     float64          // time at which the flow ends, see homotopy.Until; 0 means 1
 	// Label is the class of a sample by its number, or potential.NoLabel; nil: no labels. It is a function of the number
 	// alone, as the sample is to be.
 	Label func(sample int) int
 }
 
-// Work counts function evaluations, each one of grad Phi for one sample.
-type Work struct{ Total, Samples, Most int }
+// Work counts evaluations of grad Phi, each for one sample.
+type Work struct{ Total, Samples, Max int }
 
-// Add counts other work too.
+// Add adds other work.
 func (w *Work) Add(other Work) {
 	w.Total += other.Total
 	w.Samples += other.Samples
-	w.Most = max(w.Most, other.Most)
+	w.Max = max(w.Max, other.Max)
 }
 
-func (w *Work) sample(nfe int) { w.Add(Work{nfe, 1, nfe}) }
+func (w *Work) addSample(nfe int) { w.Add(Work{nfe, 1, nfe}) }
 
-// Mean is the number of evaluations of a sample, on average.
+// Mean is the mean number of evaluations of a sample.
 func (w Work) Mean() float64 { return float64(w.Total) / float64(max(1, w.Samples)) }
 
-// Error says which sample could not be integrated; its cause is an *ode.RowError.
+// Error reports a sample that could not be integrated; it wraps an *ode.RowError.
 type Error struct {
 	Sample int
 	Err    error
@@ -75,14 +74,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Explain turns what stops the drawing of samples into the contract's terms; other errors stay as they are.
-func Explain(err error) error {
-	var e *Error
-	if errors.As(err, &e) {
-		return failure.New(failure.Numeric, "train longer, or allow smaller steps", "%w", err)
-	}
-	return engine.Explain(err)
-}
+// FailureClass implements failure.Carrier.
+func (e *Error) FailureClass() failure.Class { return failure.Numeric }
+
+// FailureHint implements failure.Carrier.
+func (e *Error) FailureHint() string { return "train longer, or allow smaller steps" }
 
 // Noise writes the starting point of a sample, from the prior N(0, w² I) of the network's path, to dst [D].
 func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
@@ -94,28 +90,32 @@ func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
 	}
 }
 
-// Draw draws samples [first, first+n) of a seed into out [n, D], in the network's units (images in [-1, 1]). progress, if
-// not nil, is told how many are done after every block. A sample that cannot be integrated is an *Error.
-func (s *Sampler) Draw(ctx context.Context, seed uint64, first, n int, out []float32, progress func(done int)) (Work, error) {
+// Draw draws samples [first, first+n) of a seed into out [n, D], in the network's units (images in [-1, 1]). After every
+// block it calls progress, unless nil, with the number of finished samples. A sample that cannot be integrated is an
+// *Error.
+func (s *Sampler) Draw(
+	ctx context.Context, seed uint64, first, n int, out []float32, progress func(done int),
+) (Work, error) {
 	d, block := s.Field.Config.Dim(), s.Field.Batch
 	if first < 0 || n < 0 || len(out) != n*d {
-		return Work{}, fmt.Errorf("draw samples [%d, %d+%d) into %d numbers, expected %d of each sample", first, first, n, len(out), d)
+		return Work{}, fmt.Errorf("draw samples [%d, %d+%d) into %d values, expected %d for each",
+			first, first, n, len(out), d)
 	}
 	var w Work
 	x := make([]float32, block*d)
 	for base := first - first%block; base < first+n; base += block {
-		// The rows beside the wanted ones hold their own samples too: that costs nothing and needs no rule of its own.
+		// The other rows of the block hold their own samples, which costs nothing.
 		for i := range block {
 			Noise(s.Field.Config, seed, base+i, x[i*d:(i+1)*d])
 		}
-		nfe, err := s.integrate(ctx, base, x)
+		nfe, err := s.integrateBlock(ctx, base, x)
 		if err != nil {
 			return w, err
 		}
 		from, to := max(base, first), min(base+block, first+n)
 		copy(out[(from-first)*d:(to-first)*d], x[(from-base)*d:(to-base)*d])
 		for i := from; i < to; i++ {
-			w.sample(nfe[i-base])
+			w.addSample(nfe[i-base])
 		}
 		if progress != nil {
 			progress(to - first)
@@ -124,11 +124,11 @@ func (s *Sampler) Draw(ctx context.Context, seed uint64, first, n int, out []flo
 	return w, nil
 }
 
-// Carry integrates starting points x [n, D] of the caller's own to data, in place.
-func (s *Sampler) Carry(ctx context.Context, x []float32, progress func(done int)) (Work, error) {
+// Integrate integrates starting points x [n, D] to data, in place.
+func (s *Sampler) Integrate(ctx context.Context, x []float32, progress func(done int)) (Work, error) {
 	d, block := s.Field.Config.Dim(), s.Field.Batch
 	if len(x)%d != 0 {
-		return Work{}, fmt.Errorf("integrate %d numbers, expected %d of each sample", len(x), d)
+		return Work{}, fmt.Errorf("integrate %d values, expected %d for each sample", len(x), d)
 	}
 	var w Work
 	n := len(x) / d
@@ -137,13 +137,13 @@ func (s *Sampler) Carry(ctx context.Context, x []float32, progress func(done int
 		count := min(block, n-at)
 		clear(rows)
 		copy(rows, x[at*d:(at+count)*d])
-		nfe, err := s.integrate(ctx, at, rows)
+		nfe, err := s.integrateBlock(ctx, at, rows)
 		if err != nil {
 			return w, err
 		}
 		copy(x[at*d:(at+count)*d], rows)
 		for _, e := range nfe[:count] {
-			w.sample(e)
+			w.addSample(e)
 		}
 		if progress != nil {
 			progress(at + count)
@@ -152,17 +152,17 @@ func (s *Sampler) Carry(ctx context.Context, x []float32, progress func(done int
 	return w, nil
 }
 
-// integrate carries a block, whose first row is sample base, from prior to data and returns the evaluations of each row.
-func (s *Sampler) integrate(ctx context.Context, base int, x []float32) ([]int, error) {
+// integrateBlock integrates a block, whose first row is sample base, to data and returns the evaluations of each row.
+func (s *Sampler) integrateBlock(ctx context.Context, base int, x []float32) ([]int, error) {
 	path, err := s.path()
 	if err != nil {
 		return nil, err
 	}
 	from, to := path.Span()
-	return s.stretch(ctx, base, x, from, to, s.Steps)
+	return s.integrateSpan(ctx, base, x, from, to, s.Steps)
 }
 
-// path is the schedule of the network, to where samples leave it.
+// path is the schedule of the network up to TEnd.
 func (s *Sampler) path() (homotopy.Schedule, error) {
 	path, err := s.Field.Config.Path()
 	if err != nil || s.TEnd == 0 {
@@ -174,13 +174,15 @@ func (s *Sampler) path() (homotopy.Schedule, error) {
 	return path, nil
 }
 
-// stretch is integrate over a part of the path, in so many equal steps.
-func (s *Sampler) stretch(ctx context.Context, base int, x []float32, from, to float64, steps int) ([]int, error) {
+// integrateSpan is integrateBlock over a part of the path, in the given number of equal steps.
+func (s *Sampler) integrateSpan(
+	ctx context.Context, base int, x []float32, from, to float64, steps int,
+) ([]int, error) {
 	tableau, err := ode.Lookup(s.Solver)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.label(base); err != nil {
+	if err := s.setLabels(base); err != nil {
 		return nil, err
 	}
 	d, block := s.Field.Config.Dim(), s.Field.Batch
@@ -193,7 +195,8 @@ func (s *Sampler) stretch(ctx context.Context, base int, x []float32, from, to f
 	nfe := make([]int, block)
 	if s.Solver == "rk45" {
 		var stats ode.Stats
-		stats, err = ode.Adaptive(tableau, flow, x, block, d, from, to, ode.Options{RTol: s.RTol, ATol: s.ATol, MaxSteps: s.MaxSteps})
+		opt := ode.Options{RTol: s.RTol, ATol: s.ATol, MaxSteps: s.MaxSteps}
+		stats, err = ode.Adaptive(tableau, flow, x, block, d, from, to, opt)
 		copy(nfe, stats.NFE)
 	} else {
 		var each int
@@ -212,11 +215,11 @@ func (s *Sampler) stretch(ctx context.Context, base int, x []float32, from, to f
 	if errors.As(err, &row) {
 		return nil, &Error{Sample: base + row.Row, Err: err}
 	}
-	return nil, err
+	return nil, engine.Explain(err)
 }
 
-// label tells the field of what class the rows of a block are.
-func (s *Sampler) label(base int) error {
+// setLabels sets the classes of the rows of a block.
+func (s *Sampler) setLabels(base int) error {
 	labels := make([]int, s.Field.Batch)
 	for i := range labels {
 		labels[i] = potential.NoLabel

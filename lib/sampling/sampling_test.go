@@ -16,7 +16,8 @@ import (
 )
 
 func points(schedule string) potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5, MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}
+	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5,
+		MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}
 }
 
 func images() potential.Config {
@@ -24,7 +25,7 @@ func images() potential.Config {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 }
 
-// weights make a lively field of any network.
+// weights give any network a field that is far from trivial.
 func weights(t *testing.T, c potential.Config) map[string][]float32 {
 	t.Helper()
 	params, err := c.Parameters()
@@ -51,24 +52,24 @@ func sampler(t *testing.T, c potential.Config) *Sampler {
 	return &Sampler{Field: f, Solver: "heun", Steps: 6, RTol: 1e-2, ATol: 1e-2, MaxSteps: 1000}
 }
 
-// Any part of the samples is that part of all of them, to the bit, with either kind of solver; progress tells all of it.
-func TestPartsAreOfTheWhole(t *testing.T) {
+// Any part of the samples equals that part of all of them, to the bit, with either kind of solver.
+func TestPartsEqualTheWhole(t *testing.T) {
 	for _, c := range []potential.Config{points("linear"), points("vapo"), images()} {
 		for _, solver := range []string{"euler", "rk45"} {
 			s := sampler(t, c)
 			s.Solver = solver
 			d, n := c.Dim(), 2*Block(c)+10
 			whole := make([]float32, n*d)
-			var told []int
-			w, err := s.Draw(context.Background(), 3, 0, n, whole, func(done int) { told = append(told, done) })
+			var progress []int
+			w, err := s.Draw(context.Background(), 3, 0, n, whole, func(done int) { progress = append(progress, done) })
 			if err != nil {
 				t.Fatal(err)
 			}
-			if w.Samples != n || w.Mean() > float64(w.Most) || w.Total < n {
+			if w.Samples != n || w.Mean() > float64(w.Max) || w.Total < n {
 				t.Errorf("%s: work %+v for %d samples", solver, w, n)
 			}
-			if want := []int{Block(c), 2 * Block(c), n}; !slices.Equal(told, want) {
-				t.Errorf("progress %v, want %v", told, want)
+			if want := []int{Block(c), 2 * Block(c), n}; !slices.Equal(progress, want) {
+				t.Errorf("progress %v, want %v", progress, want)
 			}
 			for _, part := range [][2]int{{0, 1}, {5, Block(c)}, {n - 3, 3}} {
 				x := make([]float32, part[1]*d)
@@ -79,18 +80,18 @@ func TestPartsAreOfTheWhole(t *testing.T) {
 					t.Errorf("%s on %v: samples %v differ from those of one run", solver, c.Shape, part)
 				}
 			}
-			carried := make([]float32, n*d)
+			integrated := make([]float32, n*d)
 			for i := range n {
-				Noise(c, 3, i, carried[i*d:(i+1)*d])
+				Noise(c, 3, i, integrated[i*d:(i+1)*d])
 			}
-			if _, err := s.Carry(context.Background(), carried, nil); err != nil || !slices.Equal(carried, whole) {
-				t.Errorf("%s: carrying the same noises gives other samples, %v", solver, err)
+			if _, err := s.Integrate(context.Background(), integrated, nil); err != nil || !slices.Equal(integrated, whole) {
+				t.Errorf("%s: the same noises give other samples, %v", solver, err)
 			}
 		}
 	}
 }
 
-// What stops the drawing comes back: the sample that failed by its own number, a cancelled context as it is.
+// Errors name the sample that failed by its own number; the cause of a cancelled context is returned as it is.
 func TestErrors(t *testing.T) {
 	s := sampler(t, points("linear"))
 	s.Solver, s.MaxSteps = "rk45", 1
@@ -100,8 +101,8 @@ func TestErrors(t *testing.T) {
 	if !errors.As(err, &e) || e.Sample < 256 || e.Sample > 511 || !errors.Is(err, ode.ErrMaxSteps) {
 		t.Errorf("got %v", err)
 	}
-	if failure.ClassOf(Explain(err)) != failure.Numeric {
-		t.Errorf("explained as %v", Explain(err))
+	if failure.ClassOf(err) != failure.Numeric {
+		t.Errorf("class %v", failure.ClassOf(err))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -109,14 +110,14 @@ func TestErrors(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := s.Draw(context.Background(), 0, 0, 3, x, nil); err == nil {
-		t.Error("three samples fit into the place of two")
+		t.Error("three samples are accepted for two")
 	}
-	if _, err := s.Carry(context.Background(), x[:3], nil); err == nil {
-		t.Error("three numbers make points of two")
+	if _, err := s.Integrate(context.Background(), x[:3], nil); err == nil {
+		t.Error("three values are accepted as points of two")
 	}
 }
 
-// A flow that ends before t = 1 gives the samples of the same flow cut there, and the end of none is that of t = 1.
+// A flow that ends at another time follows the same path to there; the default end is t = 1.
 func TestEnd(t *testing.T) {
 	for _, c := range []struct {
 		schedule string
@@ -165,7 +166,7 @@ func TestEnd(t *testing.T) {
 	}
 	s := sampler(t, points("linear"))
 	s.TEnd = 2
-	if _, err := s.Draw(context.Background(), 0, 0, 1, make([]float32, 2), nil); failure.ClassOf(Explain(err)) != failure.Usage {
+	if _, err := s.Draw(context.Background(), 0, 0, 1, make([]float32, 2), nil); failure.ClassOf(err) != failure.Usage {
 		t.Errorf("a linear path to t = 2: %v", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
-	"vapo/lib/feature"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
 	"vapo/lib/layer"
@@ -18,14 +17,13 @@ import (
 type stepGraph struct {
 	net    *layer.Builder
 	inputs []*graphop.Node // of the batch, in the order of Batch.bind
-	loss   *graphop.Node
-	terms  homotopy.Terms  // of a potential: the loss and what is reported with it
+	terms  homotopy.Terms  // of a potential: the loss and the values that are reported with it
 	grads  []*graphop.Node // of the loss, in the order of net.Params
 	update optim.Update
 }
 
 // potentialStep builds one training step of a potential, from the batch to the update. Equations are those of package
-// homotopy, where Psi stands for Phi on schedules that are integrated in t:
+// homotopy; Psi is Phi on schedules that are integrated in t:
 //
 //	x_t = mu·x̄ + sigma·eps           a point on the path of each sample (H4)
 //	Psi = Psi_theta(x_t, t)          the network, one scalar a sample
@@ -34,7 +32,7 @@ type stepGraph struct {
 //	g   = dL/dtheta                  a second derivative of the network, since L contains grad_x Psi
 //	theta, moments, averages         updated with g by Adam (package optim)
 //
-// Without an optimiser the step ends with g. Only with one are elements dropped.
+// Without an optimiser the step ends with g, and has no dropout.
 func potentialStep(c potential.Config, objective string, o *optim.Config, rows int) (*stepGraph, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -48,34 +46,29 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	err := graphop.Build(func() {
 		var label *graphop.Node
 		in, label = g.potentialInputs(c, rows, o != nil)
-		x = in.At()
-		psi = c.Build(g.net, x, in.Condition, label)
+		x = in.At()                                  // x_t
+		psi = c.Build(g.net, x, in.Condition, label) // Psi
 	})
 	if err != nil {
 		return nil, err
 	}
-	u, err := graphop.Grad(psi, x)
+	u, err := graphop.Grad(psi, x) // u = grad_x Psi
 	if err != nil {
 		return nil, err
 	}
-	if g.terms, err = homotopy.Loss(objective, in, psi, u[0]); err != nil {
+	if g.terms, err = homotopy.Loss(objective, in, psi, u[0]); err != nil { // L
 		return nil, err
 	}
-	g.loss = g.terms.Loss
-	return g, g.descend(o)
+	g.grads, err = graphop.Grad(g.terms.Loss, g.net.Nodes()...) // g = dL/dtheta
+	if err != nil || o == nil {
+		return g, err
+	}
+	g.update, err = o.Build(g.terms.Loss, g.net.Nodes(), g.grads) // theta, moments, averages
+	return g, err
 }
 
 func newStepGraph() *stepGraph {
 	return &stepGraph{net: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}}
-}
-
-// descend adds the gradient of the loss in the parameters and, with an optimiser, the update.
-func (g *stepGraph) descend(o *optim.Config) (err error) {
-	if g.grads, err = graphop.Grad(g.loss, g.net.Nodes()...); err != nil || o == nil {
-		return err
-	}
-	g.update, err = o.Build(g.loss, g.net.Nodes(), g.grads)
-	return err
 }
 
 // input declares an input of the batch.
@@ -111,33 +104,4 @@ func Potential(be backend.Backend, c potential.Config, objective string, o optim
 		return nil, err
 	}
 	return newTrainer(be, checkpoint.Potential, c, o, g, batchSize{o.BatchImages, o.Micro(), c.Dim(), c.Classes})
-}
-
-// Classifier compiles the training of a classifier on batches of o.BatchImages samples. Batches have X and Labels
-// alone.
-func Classifier(be backend.Backend, c feature.Classifier, o optim.Config) (*Trainer, error) {
-	if err := o.Check(); err != nil {
-		return nil, err
-	}
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	g := newStepGraph()
-	rows, dim := o.BatchImages/o.Micro(), 1
-	for _, d := range c.Shape {
-		dim *= d
-	}
-	err := graphop.Build(func() {
-		x := g.input("x", append([]int{rows}, c.Shape...)...)
-		labels := g.input("labels", rows, c.Classes)
-		_, logits := c.Build(g.net, x)
-		g.loss = feature.CrossEntropy(logits, labels)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := g.descend(&o); err != nil {
-		return nil, err
-	}
-	return newTrainer(be, checkpoint.Classifier, c, o, g, batchSize{o.BatchImages, o.Micro(), dim, c.Classes})
 }

@@ -29,7 +29,7 @@ type params struct {
 
 	Inception inceptionParams `embed:""`
 
-	Metrics string `help:"More metrics: all, none or interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+	Metrics string `help:"All, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
 
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
@@ -83,7 +83,7 @@ var spec = stage.Stage[params]{
 		{Name: "reference", Media: contract.MediaArrow, Help: referenceHelp},
 		{Name: "test", Media: contract.MediaArrow, Optional: true, Help: "held-out data, for baselines and neighbours"},
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: networkHelp},
-		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential whose density tells outliers"},
+		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential that separates the outliers"},
 		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "data of another distribution"},
 	},
 	Outputs: []contract.Port{
@@ -182,7 +182,7 @@ func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		return nil, err
 	}
 	plain := *reference
-	plain.Labels = nil // as samples have none, both pictures are of one colour
+	plain.Labels = nil // samples have no labels, and both pictures should look alike
 	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &plain) })
 }
 
@@ -242,7 +242,7 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 	}
 	if inliers.loaded == nil && job.HasInput("outliers") {
 		return nil, failure.New(failure.Input, "give images as the input test",
-			"outliers are told from images, and %s holds none", inliers.label)
+			"outliers are compared with images, but %s holds no images", inliers.label)
 	}
 	s.OOD, err = scoreOutliers(ctx, job, p, inliers.loaded, inliers.name)
 	return s, err

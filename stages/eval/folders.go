@@ -28,7 +28,7 @@ type foldersCmd struct {
 
 	Inception inceptionParams `embed:""`
 
-	Metrics string `help:"More metrics: all, none or interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+	Metrics string `help:"All, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
 
 	Cache          string `help:"Directory for Inception's features; default: the store." placeholder:"DIR" type:"path"`
 	SaveStatistics string `help:"File for the moments (mu, sigma) of B." placeholder:"FILE.npz" type:"path"`

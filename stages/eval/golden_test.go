@@ -24,7 +24,7 @@ func TestGolden(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	// The pictures' bytes belong to the standard library's compressor; their pixels are tested where they are made.
+	// The bytes of pictures depend on the standard library's compressor; their pixels are tested in lib/preview.
 	got := digests(t, filepath.Join(dir, "out", "score.json"))
 	want := []string{"656b35d096512e1e"}
 	if !slices.Equal(got, want) {

@@ -112,6 +112,13 @@ func TestForms(t *testing.T) {
 	run("swapped", train, samples, net, "--keep-features")
 	s = run("files", filepath.Join(dir, "swapped", "features.arrow"), moments)
 	near("features and moments", s, 1e-9)
+	test := []string{
+		"--input=samples=" + filepath.Join(dir, "swapped", "features.arrow"), "--input=reference=" + moments,
+		"--input=test=" + train, "--out=" + filepath.Join(dir, "test"),
+	}
+	if code, _, stderr := eval(t, test...); code != failure.Input || !strings.Contains(stderr, "input test holds images") {
+		t.Errorf("test images without a network: exit %d, %s", code, stderr)
+	}
 	if !strings.Contains(s.Network, "classifier-1x16x16-features8") {
 		t.Errorf("features %q", s.Network)
 	}

@@ -103,7 +103,7 @@ const oneNetwork = "features compare only with features of the same network, lay
 func (c *scorer) check(sets ...*imageSet) error {
 	a, b := sets[0], sets[1]
 	if c.extractor == nil && (a.images == nil || b.images == nil) {
-		if err := c.useStored(a, b); err != nil {
+		if err := c.useStored(sets); err != nil {
 			return err
 		}
 	}
@@ -123,9 +123,10 @@ func (c *scorer) check(sets ...*imageSet) error {
 	return nil
 }
 
-// useStored makes the scorer compare the features that both sets contain.
-func (c *scorer) useStored(a, b *imageSet) error {
-	for _, s := range []*imageSet{a, b} {
+// useStored makes the scorer compare the features that the sets contain.
+func (c *scorer) useStored(sets []*imageSet) error {
+	a, b := sets[0], sets[1]
+	for _, s := range sets {
 		if s.images != nil {
 			return failure.New(failure.Input, "name a feature network", "%s holds images, the other set features", s.label)
 		}

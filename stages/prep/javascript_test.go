@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
 )
 
 // TestJavaScriptReadsOutput has npm's apache-arrow, an independent implementation, read what prep writes: Fashion-MNIST
@@ -23,7 +24,7 @@ func TestJavaScriptReadsOutput(t *testing.T) {
 		t.Skip("apache-arrow is not installed: npm ci --prefix lib/tensorfile/testdata/js")
 	}
 	args := []string{"--source=fashion-mnist"}
-	if _, err := dataset.Locate("fashion-mnist", ""); err != nil {
+	if _, err := source.Locate("fashion-mnist", ""); err != nil {
 		args = []string{"--source=mnist", "--no-verify", "--path=" + digits(t, nil)}
 	}
 	dir, _ := mustPrep(t, args...)

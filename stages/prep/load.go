@@ -3,12 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
+	"encoding/csv"
 	"io"
-	"io/fs"
+	"strings"
 
 	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
 	"vapo/lib/failure"
 	"vapo/lib/preview"
 	"vapo/lib/stage"
@@ -18,15 +18,15 @@ import (
 func run(ctx context.Context, job *stage.Job, p *params) error {
 	switch p.Source {
 	case "images", "celeba":
-		return runPictures(ctx, job, p)
+		return runImages(ctx, job, p)
 	case "shapes":
 		return runShapes(ctx, job, p)
 	}
 	train, test, files, err := load(job, p)
 	if err != nil {
-		return coded(err)
+		return err
 	}
-	sum := summarise(p.Source, train, test, files)
+	summary := summarise(p.Source, train, test, files)
 	job.Set("source", p.Source)
 	job.Set("shape", train.Shape())
 	job.Set("train", train.Len())
@@ -38,7 +38,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		{"train", func(w io.Writer) error { return tensorfile.Write(w, train.Table()) }},
 		{"test", func(w io.Writer) error { return tensorfile.Write(w, test.Table()) }},
 		{"preview", func(w io.Writer) error { return preview.Set(w, train) }},
-		{"summary", sum.write},
+		{"summary", summary.write},
 	} {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -50,93 +50,62 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	return nil
 }
 
-// load returns the two splits at the sizes asked for, and the files they were read from.
-func load(job *stage.Job, p *params) (train, test dataset.Set, files []dataset.File, err error) {
-	if p.Source == "csv" {
-		return loadTable(job, p)
-	}
-	if !dataset.IsPublished(p.Source) {
+// load returns the two splits in their requested sizes, and the files from which they were read.
+func load(job *stage.Job, p *params) (train, test dataset.Set, files []source.File, err error) {
+	if !source.IsRead(p.Source) {
 		components, err := parseComponents(p)
 		if err != nil {
 			return nil, nil, nil, failure.New(failure.Usage, "", "%w", err)
 		}
-		nTrain, nTest := drawn(p)
-		train, test, err := dataset.Synthetic(p.Source, p.Std, components, p.Seed, nTrain, nTest)
+		nTrain, nTest := drawnSizes(p)
+		train, test, err := source.Points(p.Source, p.Std, components, p.Seed, nTrain, nTest)
 		return train, test, nil, err
 	}
 	job.Log().Info("reading", "source", p.Source, "digest", p.SourceDigest)
-	l, err := dataset.Load(p.Source, p.Path, p.Verify)
+	if p.Source == "csv" {
+		return loadCSV(job, p)
+	}
+	l, err := source.Load(p.Source, p.Path, p.Verify, p.NTrain, p.NTest)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := sameDigest(p, l.Digest); err != nil {
+	return l.Train, l.Test, l.Files, source.CheckDigest(p.Source, p.SourceDigest, l.Digest)
+}
+
+// drawnSizes returns the sizes of the splits of a source that is drawn.
+func drawnSizes(p *params) (nTrain, nTest int) {
+	return cmp.Or(p.NTrain, drawnTrain), cmp.Or(p.NTest, drawnTest)
+}
+
+func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source.File, err error) {
+	names, err := columns(p)
+	if err != nil {
 		return nil, nil, nil, err
 	}
-	if train, err = first("n-train", l.Train, p.NTrain); err != nil {
+	l, err := source.LoadCSV(source.CSVOptions{
+		Path: p.Path, Columns: names, Label: p.Label,
+		TestFraction: cmp.Or(p.TestFraction, defaultTestFraction), Seed: p.Seed,
+		DropMissing: p.DropMissing, Train: p.NTrain, Test: p.NTest,
+	})
+	if err != nil {
 		return nil, nil, nil, err
 	}
-	if test, err = first("n-test", l.Test, p.NTest); err != nil {
-		return nil, nil, nil, err
+	job.Set("dropped", l.Dropped.N)
+	if l.Dropped.N > 0 {
+		job.Warn("%d rows with a cell that is missing or not a number were left out, the first: %s",
+			l.Dropped.N, l.Dropped.First)
 	}
-	return train, test, l.Files, nil
+	return l.Train, l.Test, l.Files, source.CheckDigest(p.Source, p.SourceDigest, l.Digest)
 }
 
-// drawn returns the sizes of splits of a source that is drawn.
-func drawn(p *params) (nTrain, nTest int) {
-	nTrain, nTest = p.NTrain, p.NTest
-	if nTrain == 0 {
-		nTrain = syntheticTrain
+// columns returns the names of the requested columns, which are quoted if they contain commas; nil for all.
+func columns(p *params) ([]string, error) {
+	if p.Columns == "" {
+		return nil, nil
 	}
-	if nTest == 0 {
-		nTest = syntheticTest
+	names, err := csv.NewReader(strings.NewReader(p.Columns)).Read()
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
 	}
-	return nTrain, nTest
-}
-
-// sameDigest returns an error where other bytes were read than the run is keyed by.
-func sameDigest(p *params, digest string) error {
-	if digest != p.SourceDigest {
-		return &dataset.ChecksumError{Path: p.Source, Of: "source-digest", Want: p.SourceDigest, Got: digest}
-	}
-	return nil
-}
-
-// first returns the first n samples, all for n = 0.
-func first(param string, s *dataset.Images, n int) (dataset.Set, error) {
-	if n > s.N {
-		return nil, failure.New(failure.Usage, fmt.Sprintf("set %s to at most %d, or to 0 for all", param, s.N),
-			"%s is %d, but %s has %d samples in its %s split", param, n, s.Name, s.N, s.Split)
-	}
-	if n == 0 {
-		n = s.N
-	}
-	return s.Head(n), nil
-}
-
-// coded gives errors of sources their exit code and a hint.
-func coded(err error) error {
-	var notFound *dataset.NotFoundError
-	var file *dataset.FileError
-	var sum *dataset.ChecksumError
-	var path *fs.PathError
-	var broken *dataset.BrokenImageError
-	var cell *dataset.CellError
-	var few *dataset.TooFewError
-	switch {
-	case errors.As(err, &broken):
-		return failure.New(failure.Input, "remove or replace that file, or give --skip-broken", "%w", err)
-	case errors.As(err, &cell):
-		return failure.New(failure.Input, "mend that cell, choose other --columns, or give --drop-missing", "%w", err)
-	case errors.As(err, &few):
-		return failure.New(failure.Usage, fmt.Sprintf("set n-%s to at most %d, or to 0 for all", few.Split, few.Have), "%w", err)
-	case errors.As(err, &notFound):
-		return failure.New(failure.Input, notFound.Hint, "%w", err)
-	case errors.As(err, &sum):
-		return failure.New(failure.Integrity, "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest", "%w", err)
-	case errors.As(err, &file):
-		return failure.New(failure.Input, cmp.Or(file.Hint, "get a fresh copy of the file"), "%w", err)
-	case errors.As(err, &path):
-		return failure.New(failure.Input, "check the path and its permissions", "%w", err)
-	}
-	return err
+	return names, err
 }

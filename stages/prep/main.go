@@ -1,5 +1,5 @@
-// Command prep makes data sets: it reads a published one (or draws a synthetic one), checks it, and writes its training and
-// test split as tensor files, with a picture and a summary to look at.
+// Command prep makes data sets: it reads or draws one, checks it, and writes its training and test splits as tensor
+// files, with a picture and a summary for people.
 package main
 
 import (

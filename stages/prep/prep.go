@@ -8,59 +8,69 @@ import (
 
 	"vapo/lib/contract"
 	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
 	"vapo/lib/stage"
 )
 
-// Sizes of synthetic splits where none is asked for.
+// Defaults that depend on the source.
 const (
-	syntheticTrain = 50000
-	syntheticTest  = 10000
+	drawnTrain          = 50000 // samples of a source that is drawn
+	drawnTest           = 10000
+	defaultTestFraction = 0.1 // of images and tables
 )
 
-// maxValues bounds what a synthetic split may hold: 4 GiB of float32.
+// maxValues bounds a split of points that are drawn: 4 GiB of float32.
 const maxValues = 1 << 30
 
-// noDigest is the source digest of what is drawn and not read.
+// noDigest is the source digest of a source that is drawn.
 const noDigest = "none"
 
 type params struct {
-	Source string `help:"What to prepare: a published data set, images and tables of your own (images, celeba, csv), or what is drawn (the others)." default:"fashion-mnist" enum:"fashion-mnist,mnist,cifar10,images,celeba,csv,8gaussians,two-moons,rings,mixture,shapes"`
-	// The path is not part of the key, what lies there is: the digest.
-	Path         string          `help:"Directory (cifar10: or .tar.gz, .tar archive) with the source's files; empty: where they are usually installed. images, celeba: a folder, .zip, .tar or .tar.gz archive of image files; csv: a .csv or .csv.gz file." keyed:"false"`
-	SourceDigest string          `help:"Digest of the source's files; another one is an integrity error. auto: take them as they are." default:"auto"`
-	Verify       bool            `help:"Compare files with the checksums of the published data set (celeba: names and number of the images)." default:"true" negatable:""`
-	NTrain       int             `name:"n-train" help:"Training samples, from the first; 0: all (drawn sources: 50000)." default:"0" unit:"samples" min:"0"`
-	NTest        int             `name:"n-test" help:"Test samples, from the first; 0: all (drawn sources: 10000)." default:"0" unit:"samples" min:"0"`
-	Components   json.RawMessage `help:"Components of source mixture: [{\"weight\": 1, \"mean\": [0, 0], \"std\": 0.1}, …]." default:"null" only:"source=mixture"`
-	Std          float64         `help:"Standard deviation of the noise of 8gaussians, two-moons and rings." default:"0.15" only:"source=8gaussians|two-moons|rings"`
-	Seed         uint64          `help:"Seed of what is drawn, the splits of images and csv among it." default:"0"`
-	Size         int             `help:"Edge of the images made, which are resized with antialiasing; 0: 64 for celeba, 32 for shapes, and images stay as they are, all of one size." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
-	Crop         int             `help:"Edge of the square cut from the middle before that; 0: 140 for celeba, for images with a size the largest there is." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
-	Resize       string          `help:"Filter of the resize, as Pillow has it; bilinear is that of torchvision's Resize." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
-	Channels     int             `help:"Channels of images, celeba and shapes: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
-	Labels       string          `help:"Labels of images: none, or directory, the first one of their paths." default:"none" enum:"none,directory" only:"source=images"`
-	SkipBroken   bool            `help:"Leave out images that are damaged, transparent or smaller than the crop, and count them; otherwise the first one ends the run." only:"source=images|celeba"`
-	Columns      string          `help:"Columns of a csv that are taken, separated by commas; empty: all but the label." only:"source=csv"`
-	Label        string          `help:"Column of a csv with labels; empty: none." only:"source=csv"`
-	TestFraction float64         `name:"test-fraction" help:"Share of images or rows of a csv that becomes the test split; 0: a tenth." default:"0" only:"source=images|csv"`
-	DropMissing  bool            `name:"drop-missing" help:"Leave out rows of a csv with a cell that is missing or no number, and count them; otherwise the first one ends the run." only:"source=csv"`
+	Source string `help:"Data set to prepare: a published one, your own images or table (images, celeba, csv), or one that is drawn (the others)." default:"fashion-mnist" enum:"fashion-mnist,mnist,cifar10,images,celeba,csv,8gaussians,two-moons,rings,mixture,shapes"`
+
+	// The path is not part of the key: the digest of the files is.
+	Path         string `help:"Directory of the source's files (cifar10: or .tar.gz or .tar archive); empty: where they are usually installed. images, celeba: folder, or .zip, .tar or .tar.gz archive, of image files; csv: .csv or .csv.gz file." keyed:"false"`
+	SourceDigest string `help:"Digest of the source's files; files with another digest are an integrity error. auto: the digest of the files found." default:"auto"`
+	Verify       bool   `help:"Compare files with the checksums of the published data set (celeba: names and number of the images)." default:"true" negatable:""`
+
+	NTrain int `name:"n-train" help:"Training samples, from the first; 0: all (drawn sources: 50000)." default:"0" unit:"samples" min:"0"`
+	NTest  int `name:"n-test" help:"Test samples, from the first; 0: all (drawn sources: 10000)." default:"0" unit:"samples" min:"0"`
+
+	Components json.RawMessage `help:"Components of source mixture: [{\"weight\": 1, \"mean\": [0, 0], \"std\": 0.1}, …]." default:"null" only:"source=mixture"`
+	Std        float64         `help:"Standard deviation of the noise of 8gaussians, two-moons and rings." default:"0.15" only:"source=8gaussians|two-moons|rings"`
+	Seed       uint64          `help:"Seed of drawn sources, and of the test splits of images and csv." default:"0"`
+
+	Size       int    `help:"Edge of the output images, resized with antialiasing; 0: 64 for celeba, 32 for shapes; images keep theirs, which must be the same for all." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
+	Crop       int    `help:"Edge of the centre crop before the resize; 0: 140 for celeba; for images with a size the largest square." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
+	Resize     string `help:"Filter of the resize, as in Pillow; bilinear is that of torchvision's Resize." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
+	Channels   int    `help:"Channels of images, celeba and shapes: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
+	Labels     string `help:"Labels of images: none, or the first directory of their paths." default:"none" enum:"none,directory" only:"source=images"`
+	SkipBroken bool   `help:"Leave out images that are damaged, transparent or smaller than the crop, and count them; otherwise they are errors." only:"source=images|celeba"`
+
+	Columns      string  `help:"Columns of a csv to read, separated by commas; empty: all but the label." only:"source=csv"`
+	Label        string  `help:"Column of a csv with labels; empty: none." only:"source=csv"`
+	TestFraction float64 `name:"test-fraction" help:"Share of images or rows of a csv that becomes the test split; 0: a tenth." default:"0" only:"source=images|csv"`
+	DropMissing  bool    `name:"drop-missing" help:"Leave out rows of a csv with a cell that is missing or not a number, and count them; otherwise they are errors." only:"source=csv"`
 }
 
 var spec = stage.Stage[params]{
 	Name:    "prep",
-	About:   "Read or draw a data set, check it and write its training and test split as tensor files.",
+	About:   "Read or draw a data set, check it and write its training and test splits as tensor files.",
 	Version: 1,
 	Outputs: []contract.Port{
 		{Name: "train", Media: contract.MediaArrow, Help: "training split"},
 		{Name: "test", Media: contract.MediaArrow, Help: "test split"},
-		{Name: "preview", Media: contract.MediaPNG, Help: "the first training samples, as a picture"},
+		{Name: "preview", Media: contract.MediaPNG, Help: "picture of the first training samples"},
 		{Name: "summary", Media: contract.MediaJSON, Help: "counts, moments, checksums of the source files"},
 		{Name: "valid", Media: contract.MediaArrow, Help: "validation split of celeba", Optional: true},
 	},
 	Resolve: resolve,
 	Run:     run,
 	Commands: []stage.Command{
-		{Name: "table", Help: "Write points, or samples like them, as a CSV file in the units of the table they came from.", Cmd: &tableCmd{}},
+		{
+			Name: "table", Cmd: &tableCmd{},
+			Help: "Write points, or samples like them, as a CSV file in the units of the table they came from.",
+		},
 	},
 }
 
@@ -68,46 +78,61 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // resolve validates the parameters and makes the content of the source's files part of the cache key.
 func resolve(p *params, _ stage.Given) error {
-	if err := checkOwn(p); err != nil {
-		return err
+	if p.Crop > source.MaxEdge && p.Size == 0 {
+		return fmt.Errorf("crop is %d without a size; the edges of output images are at most %d pixels",
+			p.Crop, source.MaxEdge)
 	}
-	if p.SourceDigest == "auto" && !dataset.IsRead(p.Source) {
-		p.SourceDigest = noDigest
+	if p.Channels != 0 && p.Channels != 1 && p.Channels != 3 {
+		return fmt.Errorf("channels is %d; it must be 3, or 1 for grey", p.Channels)
 	}
-	if p.Source == "shapes" {
-		return checkShapes(p)
+	if !(p.TestFraction >= 0 && p.TestFraction < 1) {
+		return fmt.Errorf("test-fraction is %v; it must be a share from 0 to 1", p.TestFraction)
 	}
-	if !dataset.IsRead(p.Source) {
-		return checkSynthetic(p)
+	if _, err := columns(p); err != nil {
+		return fmt.Errorf("columns is %q: %w", p.Columns, err)
 	}
+	if source.IsRead(p.Source) {
+		return resolveFiles(p)
+	}
+	return resolveDrawn(p)
+}
+
+func resolveFiles(p *params) error {
 	if p.SourceDigest == "auto" {
 		var err error
-		if p.SourceDigest, err = dataset.Digest(p.Source, p.Path); err != nil {
-			return coded(err)
+		if p.SourceDigest, err = source.Digest(p.Source, p.Path); err != nil {
+			return err
 		}
 	}
 	if !digestForm.MatchString(p.SourceDigest) {
 		return fmt.Errorf("source-digest is %q; it must be auto or sha256: and 64 hexadecimal digits", p.SourceDigest)
 	}
-	if !dataset.IsPublished(p.Source) {
+	if !source.IsPublished(p.Source) {
 		return nil
 	}
-	_, err := dataset.Locate(p.Source, p.Path)
-	return coded(err)
+	_, err := source.Locate(p.Source, p.Path)
+	return err
 }
 
-func checkSynthetic(p *params) error {
-	if p.Path != "" {
-		return fmt.Errorf("source %s is drawn, not read; it takes no path", p.Source)
+func resolveDrawn(p *params) error {
+	if p.SourceDigest == "auto" {
+		p.SourceDigest = noDigest
 	}
 	if p.SourceDigest != noDigest {
 		return fmt.Errorf("source %s is drawn, not read; its source-digest is auto or %s", p.Source, noDigest)
+	}
+	if p.Path != "" {
+		return fmt.Errorf("source %s is drawn, not read; it takes no path", p.Source)
+	}
+	if p.Source == "shapes" {
+		_, _, err := shapes(p)
+		return err
 	}
 	components, err := parseComponents(p)
 	if err != nil {
 		return err
 	}
-	train, _, err := dataset.Synthetic(p.Source, p.Std, components, p.Seed, 0, 0)
+	train, _, err := source.Points(p.Source, p.Std, components, p.Seed, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -119,10 +144,9 @@ func checkSynthetic(p *params) error {
 	return nil
 }
 
-func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
-
+// parseComponents returns nil unless components are given.
 func parseComponents(p *params) ([]dataset.Component, error) {
-	if !given(p.Components) {
+	if len(p.Components) == 0 || string(p.Components) == "null" {
 		if p.Source == "mixture" {
 			return nil, fmt.Errorf("source mixture needs components, a list of {weight, mean, std}")
 		}

@@ -4,20 +4,22 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"slices"
 
 	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
 )
 
-// summary is the output of that name.
+// summary is the content of the output summary.
 type summary struct {
-	Source  string         `json:"source"`
-	Shape   []int          `json:"shape"` // of one sample
-	Classes []string       `json:"classes,omitempty"`
-	Files   []dataset.File `json:"files,omitempty"`
-	Train   splitSummary   `json:"train"`
-	Test    splitSummary   `json:"test"`
-	Valid   *splitSummary  `json:"valid,omitempty"`
-	// Columns are those of a table, with the units in which Mean and Std of the splits are 0 and 1.
+	Source  string        `json:"source"`
+	Shape   []int         `json:"shape"` // of one sample
+	Classes []string      `json:"classes,omitempty"`
+	Files   []source.File `json:"files,omitempty"`
+	Train   splitSummary  `json:"train"`
+	Test    splitSummary  `json:"test"`
+	Valid   *splitSummary `json:"valid,omitempty"`
+	// Columns are those of a table, with the units in which the training split has mean 0 and deviation 1.
 	Columns []dataset.Column `json:"columns,omitempty"`
 }
 
@@ -29,7 +31,7 @@ type splitSummary struct {
 	Std      []float64 `json:"std"`
 }
 
-func summarise(source string, train, test dataset.Set, files []dataset.File) *summary {
+func summarise(source string, train, test dataset.Set, files []source.File) *summary {
 	s := &summary{Source: source, Shape: train.Shape(), Files: files, Train: describe(train), Test: describe(test)}
 	switch set := train.(type) {
 	case *dataset.Images:
@@ -47,32 +49,25 @@ func (s *summary) write(w io.Writer) error {
 }
 
 func describe(set dataset.Set) splitSummary {
-	switch s := set.(type) {
-	case *dataset.Images:
+	if s, ok := set.(*dataset.Images); ok {
 		t := newTally(s)
 		t.add(s)
-		return t.describe()
-	case *dataset.Points:
-		mean, std := pointMoments(s)
-		classes := 0
+		return t.summary()
+	}
+	s := set.(*dataset.Points)
+	out := splitSummary{Count: s.N}
+	out.Mean, out.Std = pointMoments(s)
+	if len(s.Labels) > 0 {
+		out.PerClass = make([]int, slices.Max(s.Labels)+1)
 		for _, l := range s.Labels {
-			classes = max(classes, int(l)+1)
+			out.PerClass[l]++
 		}
-		return splitSummary{Count: s.N, PerClass: perClass(s.Labels, classes), Mean: mean, Std: std}
 	}
-	return splitSummary{Count: set.Len()}
+	return out
 }
 
-func perClass(labels []int64, classes int) []int {
-	counts := make([]int, classes)
-	for _, l := range labels {
-		counts[l]++
-	}
-	return counts
-}
-
-// imageTally sums up the images of a split, which come in parts. Sums of pixels are integers, so the moments are exact before
-// the last division.
+// imageTally accumulates the images of a split, which come in batches. Sums of pixels are integers, so the moments are
+// exact before the last division.
 type imageTally struct {
 	n, plane int
 	perClass []int
@@ -80,7 +75,10 @@ type imageTally struct {
 }
 
 func newTally(like *dataset.Images) *imageTally {
-	return &imageTally{plane: like.H * like.W, perClass: make([]int, len(like.Classes)), sum: make([]uint64, like.C), sq: make([]uint64, like.C)}
+	return &imageTally{
+		plane: like.H * like.W, perClass: make([]int, len(like.Classes)),
+		sum: make([]uint64, like.C), sq: make([]uint64, like.C),
+	}
 }
 
 func (t *imageTally) add(s *dataset.Images) {
@@ -99,7 +97,7 @@ func (t *imageTally) add(s *dataset.Images) {
 	}
 }
 
-func (t *imageTally) describe() splitSummary {
+func (t *imageTally) summary() splitSummary {
 	s := splitSummary{Count: t.n, PerClass: t.perClass}
 	n := float64(t.n * t.plane)
 	for c := range t.sum {

@@ -14,12 +14,12 @@ import (
 	"vapo/lib/stage"
 )
 
-// tableCmd leads from points back to a table: standardised coordinates say nothing to who brought the table.
+// tableCmd turns points back into a table: standardised coordinates mean nothing to the owner of the table.
 type tableCmd struct {
 	Points string `arg:"" name:"points" help:"Points or samples: a path, ref:name or sha256:…"`
 	File   string `arg:"" name:"file" help:"CSV file to write." type:"path"`
-	Like   string `help:"Data set made of source csv, whose columns and units the points have: a path, ref:name or sha256:…; empty: the points' own." placeholder:"REF"`
-	Force  bool   `help:"Write over a file that is there."`
+	Like   string `help:"Data set made of a csv with the points' columns; empty: the points' own." placeholder:"REF"`
+	Force  bool   `help:"Overwrite an existing file."`
 }
 
 // tabled is the JSON line.
@@ -29,10 +29,10 @@ type tabled struct {
 	Columns []string `json:"columns"`
 }
 
-// Run writes the table and prints what it is.
+// Run writes the table and prints a JSON line.
 func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 	if _, err := os.Stat(c.File); err == nil && !c.Force {
-		return failure.New(failure.Usage, "--force writes over it", "%s is there already", c.File)
+		return failure.New(failure.Usage, "--force overwrites it", "%s already exists", c.File)
 	}
 	points, err := readPoints(ctx, con, c.Points)
 	if err != nil {
@@ -45,17 +45,21 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 			return err
 		}
 		if columns = like.Columns; columns == nil {
-			return failure.New(failure.Input, "give the train output of prep --source=csv", "%s has no named columns", c.Like)
+			return failure.New(failure.Input, "give the output train of prep --source=csv",
+				"%s has no named columns", c.Like)
 		}
-		// Samples of a class know its number; the names are the data's.
-		if points.Classes == nil && !slices.ContainsFunc(points.Labels, func(l int64) bool { return l < 0 || l >= int64(len(like.Classes)) }) {
+		// Samples have the numbers of their classes; the data set has the names.
+		unknown := func(l int64) bool { return l < 0 || l >= int64(len(like.Classes)) }
+		if points.Classes == nil && !slices.ContainsFunc(points.Labels, unknown) {
 			points.Classes = like.Classes
 		}
 	}
 	if len(columns) != points.D {
-		return failure.New(failure.Input, "name the data set that they are like: --like", "%s has %d coordinates and %d named columns", c.Points, points.D, len(columns))
+		return failure.New(failure.Input, "give the data set of the table with --like",
+			"%s has %d coordinates and %d named columns", c.Points, points.D, len(columns))
 	}
-	if err := program.WriteFile(c.File, func(w io.Writer) error { return dataset.WriteCSV(w, points, columns) }); err != nil {
+	write := func(w io.Writer) error { return dataset.WriteCSV(w, points, columns) }
+	if err := program.WriteFile(c.File, write); err != nil {
 		return fmt.Errorf("table: %w", err)
 	}
 	out := tabled{File: c.File, N: points.N}
@@ -65,6 +69,8 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 	return json.NewEncoder(con.Stdout).Encode(out)
 }
 
+const pointsHint = "give points: what prep makes of a table, or samples of a potential of points"
+
 func readPoints(ctx context.Context, con *stage.Console, ref string) (*dataset.Points, error) {
 	path, err := con.Resolve(ctx, ref)
 	if err != nil {
@@ -72,11 +78,11 @@ func readPoints(ctx context.Context, con *stage.Console, ref string) (*dataset.P
 	}
 	set, err := dataset.Read(path)
 	if err != nil {
-		return nil, failure.New(failure.Input, "points are what prep makes of a table, or sample of a potential of points", "%s: %w", ref, err)
+		return nil, failure.New(failure.Input, pointsHint, "%s: %w", ref, err)
 	}
 	points, ok := set.(*dataset.Points)
 	if !ok {
-		return nil, failure.New(failure.Input, "give points", "%s holds images", ref)
+		return nil, failure.New(failure.Input, pointsHint, "%s holds images", ref)
 	}
 	return points, nil
 }

@@ -10,15 +10,15 @@ import (
 	"vapo/lib/potential"
 )
 
-// Values of --class beside the number of a class.
+// Values of --class other than the index of a class.
 const (
-	noClass   = "none" // nothing is told
-	eachClass = "each" // one after the other
+	noClass   = "none" // unconditional
+	eachClass = "each" // the classes in turn
 )
 
-const noClasses = "train with --conditional, or leave --class and --guidance out"
+const noClasses = "train with --conditional, or omit --class and --guidance"
 
-// checkClass says what is wrong with --class and --guidance whatever the network is.
+// checkClass validates --class and --guidance as far as possible without the network.
 func checkClass(class string, guidance float64) error {
 	if class != noClass && class != eachClass {
 		if n, err := strconv.Atoi(class); err != nil || n < 0 || n >= potential.MaxClasses {
@@ -29,31 +29,31 @@ func checkClass(class string, guidance float64) error {
 		return fmt.Errorf("guidance is %v, expected a finite number", guidance)
 	}
 	if class == noClass && guidance != 1 {
-		return fmt.Errorf("guidance is %v, but no class is told that it could guide to: add --class", guidance)
+		return fmt.Errorf("guidance is %v without a class to guide to: add --class", guidance)
 	}
 	return nil
 }
 
-// label is the class of a sample by its number; nil where none is told. With each it is the number modulo the classes.
+// label returns the class of a sample by its number; nil for unconditional samples.
 func (m *model) label(class string) (func(sample int) int, error) {
 	if class == noClass {
 		return nil, nil
 	}
-	known := m.config.Classes
-	if known == 0 {
+	classes := m.config.Classes
+	if classes == 0 {
 		return nil, failure.New(failure.Input, noClasses, "--class is %s, but the network was trained without classes", class)
 	}
 	if class == eachClass {
-		return func(sample int) int { return sample % known }, nil
+		return func(sample int) int { return sample % classes }, nil
 	}
 	n, err := strconv.Atoi(class)
-	if err != nil || n >= known {
-		return nil, failure.New(failure.Usage, "", "--class is %s, the network knows the classes 0 to %d", class, known-1)
+	if err != nil || n >= classes {
+		return nil, failure.New(failure.Usage, "", "--class is %s, the network has classes 0 to %d", class, classes-1)
 	}
 	return func(int) int { return n }, nil
 }
 
-// withLabels writes into a set of what classes its samples were drawn, where label is not nil; sample i has number(i).
+// withLabels adds the classes of the samples to a set, unless label is nil. Sample i of the set has number(i).
 func withLabels(set dataset.Set, label func(sample int) int, number func(i int) int) dataset.Set {
 	if label == nil {
 		return set

@@ -16,12 +16,12 @@ import (
 	"vapo/lib/stage"
 )
 
-// exportCmd hands samples to other people's evaluators, which read NumPy archives.
+// exportCmd writes samples for other evaluators, which read NumPy archives.
 type exportCmd struct {
 	Samples string `arg:"" name:"samples" help:"Samples, or any data set: a path, ref:name or sha256:…"`
 	File    string `arg:"" name:"file" help:"NumPy archive (.npz) to write: arr_0 is uint8 [N, H, W, C] for images and float32 [N, D] for points." type:"path"`
 	RGB     bool   `name:"rgb" help:"Write grey images with three equal channels, which evaluators built on Inception expect."`
-	Force   bool   `help:"Write over a file that is there."`
+	Force   bool   `help:"Overwrite an existing file."`
 }
 
 // exported is the JSON line.
@@ -32,10 +32,10 @@ type exported struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Run writes the archive and prints what it is.
+// Run writes the archive and prints a JSON line.
 func (c *exportCmd) Run(ctx context.Context, con *stage.Console) error {
 	if _, err := os.Stat(c.File); err == nil && !c.Force {
-		return failure.New(failure.Usage, "--force writes over it", "%s is there already", c.File)
+		return failure.New(failure.Usage, "--force overwrites it", "%s already exists", c.File)
 	}
 	path, err := con.Resolve(ctx, c.Samples)
 	if err != nil {
@@ -43,30 +43,31 @@ func (c *exportCmd) Run(ctx context.Context, con *stage.Console) error {
 	}
 	set, err := dataset.Read(path)
 	if err != nil {
-		return failure.New(failure.Input, "samples are what sample writes as samples.arrow", "%s: %w", c.Samples, err)
+		return failure.New(failure.Input, "give samples.arrow of sample, or any data set", "%s: %w", c.Samples, err)
 	}
 	shape := []int{set.Len()}
 	switch s := set.(type) {
 	case *dataset.Images:
 		if s.C == 1 && c.RGB {
-			s = coloured(s)
+			s = asRGB(s)
 			set = s
 		} else if s.C == 1 {
-			con.Log.Warn("the images are grey, of one channel; evaluators built on Inception expect three: see --rgb")
+			con.Log.Warn("the images have one channel; evaluators built on Inception expect three: see --rgb")
 		}
 		shape = append(shape, s.H, s.W, s.C)
 	case *dataset.Points:
 		shape = append(shape, s.D)
 	}
 	sum := sha256.New()
-	if err := program.WriteFile(c.File, func(w io.Writer) error { return dataset.WriteNPZ(io.MultiWriter(w, sum), set) }); err != nil {
+	write := func(w io.Writer) error { return dataset.WriteNPZ(io.MultiWriter(w, sum), set) }
+	if err := program.WriteFile(c.File, write); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	return json.NewEncoder(con.Stdout).Encode(exported{c.File, set.Len(), shape, hex.EncodeToString(sum.Sum(nil))})
 }
 
-// coloured are grey images as three equal channels.
-func coloured(s *dataset.Images) *dataset.Images {
+// asRGB returns grey images with three equal channels.
+func asRGB(s *dataset.Images) *dataset.Images {
 	out := *s
 	out.C = 3
 	out.Pixels = make([]uint8, 0, 3*len(s.Pixels))

@@ -19,15 +19,15 @@ import (
 // fieldCmd evaluates Phi and grad Phi at points from a CSV file.
 type fieldCmd struct {
 	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
-	Points     string      `help:"CSV file with the header x1,…,xd and a point a row; - for standard input." required:""`
+	Points     string      `help:"CSV file with the header x1,…,xd and a point in each row; - for standard input." required:""`
 	T          float64     `name:"t" help:"Time in [0, 1]." required:""`
-	Class      string      `help:"Class that the network is told, the index of one; each: point k is of class k mod their number; none: not told." default:"none"`
-	Guidance   float64     `help:"How far the class is exaggerated, see run." default:"1"`
-	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
+	Class      string      `help:"Class, by index; each: point k has class k mod the number of classes; none: unconditional." default:"none"`
+	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
+	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
 	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
-// Run prints a CSV with the header phi,g1,…,gd, a row for every point in the order of the input.
+// Run prints a CSV with the header phi,g1,…,gd and a row for each point, in the order of the input.
 func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	if !(f.T >= 0 && f.T <= 1) {
 		return failure.New(failure.Usage, "", "--t is %v, expected a time in [0, 1]", f.T)
@@ -103,7 +103,8 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 // readPoints reads the rows of a CSV with the header x1,…,xd: [n, d].
 func readPoints(r io.Reader, name string, d int) ([]float32, error) {
 	bad := func(format string, args ...any) error {
-		return failure.New(failure.Input, fmt.Sprintf("the file must have the header x1..x%d and a point a row", d), "points %s: "+format, append([]any{name}, args...)...)
+		hint := fmt.Sprintf("the file must have the header x1..x%d and a point in each row", d)
+		return failure.New(failure.Input, hint, "points %s: %w", name, fmt.Errorf(format, args...))
 	}
 	rows := csv.NewReader(bufio.NewReader(r))
 	rows.ReuseRecord = true

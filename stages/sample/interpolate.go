@@ -20,32 +20,34 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// interpolateCmd draws samples from noises on great circles between pairs of noises.
+// interpolateCmd integrates noises on great circles between pairs of noises.
 type interpolateCmd struct {
 	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
 	Out        string      `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
-	Pairs      int         `help:"Pairs of noises, a row of the picture each." default:"8"`
-	Points     int         `help:"Samples from one end to the other, both included." default:"8"`
+	Pairs      int         `help:"Pairs of noises, one in each row of the picture." default:"8"`
+	Points     int         `help:"Samples of each pair, both ends included." default:"8"`
 	Seed       uint64      `help:"Seed of the noises." default:"0"`
 	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
 	TEnd       float64     `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
 	Steps      int         `help:"Equal steps; not for rk45." default:"30"`
-	Class      string      `help:"Class of the samples, see run; each: pair k is of class k mod their number." default:"none"`
-	Guidance   float64     `help:"How far the class is exaggerated, see run." default:"1"`
-	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
+	Class      string      `help:"Class of the samples, see run; each: pair k has class k mod the number of classes." default:"none"`
+	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
+	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
 	Backend    engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 }
 
-// Run writes the samples and prints where they are as a JSON line.
+// Run writes the samples and prints a JSON line.
 func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if c.Pairs < 1 || c.Points < 2 || c.Steps < 1 {
-		return failure.New(failure.Usage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more", c.Pairs, c.Points, c.Steps)
+		return failure.New(failure.Usage, "", "pairs, points and steps are %d, %d and %d: expected 1, 2 and 1 or more",
+			c.Pairs, c.Points, c.Steps)
 	}
 	if !(c.TEnd > 0) {
 		return failure.New(failure.Usage, "", "--t-end is %v, expected a positive time", c.TEnd)
 	}
 	if c.Pairs > maxSamples/c.Points {
-		return failure.New(failure.Usage, "", "%d pairs of %d points: expected at most %d samples", c.Pairs, c.Points, maxSamples)
+		return failure.New(failure.Usage, "", "%d pairs of %d points: expected at most %d samples",
+			c.Pairs, c.Points, maxSamples)
 	}
 	if err := checkClass(c.Class, c.Guidance); err != nil {
 		return failure.New(failure.Usage, "", "%w", err)
@@ -62,9 +64,13 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if err != nil {
 		return err
 	}
-	s := &sampling.Sampler{Field: m.field, Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, TEnd: c.TEnd, Label: label}
+	s := &sampling.Sampler{
+		Field: m.field, Solver: c.Solver, Steps: c.Steps,
+		RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, TEnd: c.TEnd, Label: label,
+	}
 	progress := con.Progress(int64(c.Pairs*c.Points), "samples")
-	set, err := m.interpolate(ctx, s, c.Seed, c.Pairs, c.Points, func(done int) { progress.Set(int64(done)) })
+	report := func(done int) { progress.Set(int64(done)) }
+	set, err := m.interpolate(ctx, s, c.Seed, c.Pairs, c.Points, report)
 	if err != nil {
 		return err
 	}
@@ -72,12 +78,15 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	return c.write(con, set)
 }
 
-// interpolate draws samples from so many points of the great circles between pairs of noises, both ends included; all
-// of pair k are of the class of sample k.
-func (m *model) interpolate(ctx context.Context, s *sampling.Sampler, seed uint64, pairs, points int, progress func(done int)) (dataset.Set, error) {
+// interpolate integrates equally spaced points of the great circles between pairs of noises, both ends included. The
+// samples of pair k have the class of sample k.
+func (m *model) interpolate(
+	ctx context.Context, s *sampling.Sampler, seed uint64, pairs, points int, progress func(done int),
+) (dataset.Set, error) {
 	d, n := m.config.Dim(), pairs*points
-	if n > maxNumbers/d {
-		return nil, failure.New(failure.Resources, "ask for fewer pairs or points", "%d samples of %d numbers each do not fit in memory", n, d)
+	if n > maxValues/d {
+		return nil, failure.New(failure.Resources, "request fewer pairs or points",
+			"%d samples of %d values each do not fit in memory", n, d)
 	}
 	x := make([]float32, n*d)
 	a, b := make([]float32, d), make([]float32, d)
@@ -94,14 +103,14 @@ func (m *model) interpolate(ctx context.Context, s *sampling.Sampler, seed uint6
 	if label != nil {
 		between.Label = func(i int) int { return label(pair(i)) }
 	}
-	if _, err := between.Carry(ctx, x, progress); err != nil {
-		return nil, sampling.Explain(err)
+	if _, err := between.Integrate(ctx, x, progress); err != nil {
+		return nil, err
 	}
 	return withLabels(sampling.Set(m.config, x, n), label, pair), nil
 }
 
-// spherical writes the point at fraction f of the great circle from a to b, at the norm sqrt(d)·w around which the
-// prior's mass lies (Shoemake 1985; White, arXiv 1609.04468).
+// spherical writes the point at fraction f of the great circle from a to b to dst. Its norm is sqrt(d)·w, around which
+// the mass of the prior concentrates (Shoemake 1985; White, arXiv 1609.04468).
 func spherical(dst, a, b []float32, f, w float64) {
 	var aa, bb, ab float64
 	for i := range a {
@@ -113,7 +122,7 @@ func spherical(dst, a, b []float32, f, w float64) {
 	na, nb := math.Sqrt(aa), math.Sqrt(bb)
 	angle := portable.Acos(min(max(ab/(na*nb), -1), 1))
 	radius := math.Sqrt(float64(len(a))) * w
-	p, q := 1-f, f // of nearly parallel directions
+	p, q := 1-f, f // for nearly parallel directions
 	if s := portable.Sin(angle); s > 1e-6 {
 		p, q = portable.Sin((1-f)*angle)/s, portable.Sin(f*angle)/s
 	}
@@ -126,14 +135,16 @@ func (c *interpolateCmd) write(con *stage.Console, set dataset.Set) error {
 	if err := os.MkdirAll(c.Out, 0o777); err != nil {
 		return failure.New(failure.Usage, "", "--out: %w", err)
 	}
-	result := map[string]any{"pairs": c.Pairs, "points": c.Points, "samples": filepath.Join(c.Out, "interpolation.arrow")}
-	err := program.WriteFile(filepath.Join(c.Out, "interpolation.arrow"), func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
-	if err != nil {
+	samples := filepath.Join(c.Out, "interpolation.arrow")
+	result := map[string]any{"pairs": c.Pairs, "points": c.Points, "samples": samples}
+	write := func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }
+	if err := program.WriteFile(samples, write); err != nil {
 		return err
 	}
 	if s, ok := set.(*dataset.Images); ok {
 		picture := filepath.Join(c.Out, "interpolation.png")
-		if err := program.WriteFile(picture, func(w io.Writer) error { return preview.Grid(w, s, c.Points, 2) }); err != nil {
+		draw := func(w io.Writer) error { return preview.Grid(w, s, c.Points, 2) }
+		if err := program.WriteFile(picture, draw); err != nil {
 			return err
 		}
 		result["picture"] = picture

@@ -1,4 +1,4 @@
-// Command sample draws from a trained potential: it carries Gaussian noise along the potential's gradient to data.
+// Command sample draws samples from a trained potential by integrating its gradient from Gaussian noise to data.
 package main
 
 import (

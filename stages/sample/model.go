@@ -11,14 +11,14 @@ import (
 	"vapo/lib/sampling"
 )
 
-// model is a trained potential ready to be evaluated.
+// model is a trained potential with its engine.
 type model struct {
 	be     backend.Backend
 	config potential.Config
 	field  *potential.Field
 }
 
-// openModel opens the potential that a checkpoint holds under a name of weights, guided towards what is told of classes.
+// openModel opens the potential of a checkpoint with the named weights and the given strength of guidance.
 func openModel(path, weights string, guidance float64, name engine.Name) (*model, error) {
 	group, err := potential.Group(weights)
 	if err != nil {
@@ -37,7 +37,8 @@ func openModel(path, weights string, guidance float64, name engine.Name) (*model
 		return nil, err
 	}
 	if guidance != 1 && config.Classes == 0 {
-		return nil, failure.New(failure.Input, noClasses, "--guidance is %v, but the network was trained without classes", guidance)
+		return nil, failure.New(failure.Input, noClasses,
+			"--guidance is %v, but the network was trained without classes", guidance)
 	}
 	field, err := potential.NewGuidedField(be, config, values, sampling.Block(config), guidance)
 	if err != nil {

@@ -21,15 +21,15 @@ type params struct {
 	N        int         `name:"n" help:"Samples to draw." default:"64" unit:"samples" min:"1" max:"1099511627776"`
 	First    int         `help:"Index of the first sample; sample k is the same whichever run draws it." default:"0" min:"0" max:"1099511627776"`
 	Seed     uint64      `help:"Seed of the noise." default:"0"`
-	Solver   string      `help:"Integrator: heun, euler or rk4 in equal steps, rk45 with steps of its own for every sample." default:"heun" enum:"heun,euler,rk4,rk45"`
+	Solver   string      `help:"Integrator: heun, euler or rk4 with equal steps, rk45 with adaptive steps for each sample." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps    int         `help:"Equal steps from prior to data; not for rk45." default:"30" unit:"steps" min:"1"`
-	TEnd     float64     `name:"t-end" help:"Time at which samples leave the flow: before 1 some noise is left, after 1, for a network trained on schedule vapo to beyond it, less than at 1." default:"1"`
+	TEnd     float64     `name:"t-end" help:"Time at which the flow ends: before 1 noise remains; after 1 (schedule vapo only) less remains than at 1." default:"1"`
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001" only:"solver=rk45"`
 	MaxSteps int         `help:"rk45: steps that one sample may try." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
-	Class    string      `help:"Class of the samples, for a network trained with them: the index of one, each (sample k is of class k mod their number), or none (not told)." default:"none"`
-	Guidance float64     `help:"How far the class is exaggerated (classifier-free guidance): 1 not at all, 0 leaves it out; another number takes twice the work." default:"1"`
-	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … where training kept several, or raw." default:"ema"`
+	Class    string      `help:"Class of the samples, by index; each: sample k has class k mod the number of classes; none: unconditional." default:"none"`
+	Guidance float64     `help:"Strength of classifier-free guidance: 1 is none, 0 ignores the class; other values double the work." default:"1"`
+	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
 	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false" min:"1"`
 	Backend  engine.Name `help:"Compute engine: auto (a CUDA card, else tape), tape (the CPU), go, xla:cuda, xla:cpu or xla:/path/to/plugin.so; xla:cuda,tf32 and xla:cuda,bf16 multiply faster and less exactly." default:"auto"`
 
@@ -45,9 +45,15 @@ var spec = stage.Stage[params]{
 	},
 	Outputs: []contract.Port{
 		{Name: "samples", Media: contract.MediaArrow, Help: "images as uint8, or points as float32"},
-		{Name: "grid", Media: contract.MediaPNG, Help: "the first samples, to look at"},
-		{Name: "trajectories", Media: contract.MediaPNG, Help: "the way of samples from noise to data, with --trajectories", Optional: true},
-		{Name: "interpolation", Media: contract.MediaPNG, Help: "samples between pairs of noises, with --interpolate", Optional: true},
+		{Name: "grid", Media: contract.MediaPNG, Help: "picture of the first samples"},
+		{
+			Name: "trajectories", Media: contract.MediaPNG, Optional: true,
+			Help: "samples on their way from noise to data, with --trajectories",
+		},
+		{
+			Name: "interpolation", Media: contract.MediaPNG, Optional: true,
+			Help: "samples between pairs of noises, with --interpolate",
+		},
 	},
 	Resolve: resolve,
 	Engines: engine.Linked(),
@@ -100,16 +106,17 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	job.Set("function_evaluations_mean", work.Mean())
-	job.Set("function_evaluations_max", work.Most)
+	job.Set("function_evaluations_max", work.Max)
 	job.Set("seconds", seconds)
 	job.Set("samples_per_second", float64(p.N)/seconds)
-	if err := job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) }); err != nil {
+	err = job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
+	if err != nil {
 		return err
 	}
 	if err := job.Output(ctx, "grid", func(w io.Writer) error { return preview.Set(w, set) }); err != nil {
 		return err
 	}
-	if err := pictures(ctx, job, m, p); err != nil {
+	if err := writePictures(ctx, job, m, p); err != nil {
 		return err
 	}
 	if images, ok := set.(*dataset.Images); ok && job.OutDir() != "" {

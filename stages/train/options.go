@@ -131,11 +131,11 @@ func check(p *params) error {
 func (p *params) path() (homotopy.Schedule, homotopy.TimeDistribution, error) {
 	times, err := homotopy.Times(p.Times, p.TimesLocation, p.TimesScale)
 	if err != nil {
-		return nil, times, err
+		return nil, nil, err
 	}
 	s, err := homotopy.Lookup(p.Schedule, p.PriorStd)
 	if err != nil {
-		return nil, times, err
+		return nil, nil, err
 	}
 	s, err = homotopy.Weighted(s, p.Objective, p.Weight)
 	return s, times, err

@@ -12,7 +12,6 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
 	"vapo/lib/contract"
-	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/recipe"
@@ -119,13 +118,16 @@ func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil
 	}
+	if errors.Is(err, artifact.ErrCorrupt) { // publishing replaces it
+		d.Reason = "the record of the action is damaged"
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("step %s: %w", d.Node.Name(), err)
 	}
 	manifest, err := contract.DecodeManifest(rec.Manifest)
 	if err != nil {
-		return failure.New(failure.Integrity, "delete actions/"+d.Key+".json from the store and run again",
-			"step %s: the record of action %s holds no manifest: %w", d.Node.Name(), d.Key, err)
+		return fmt.Errorf("step %s: %w", d.Node.Name(), err)
 	}
 	missing, err := r.missing(ctx, manifest)
 	if err != nil {

@@ -229,11 +229,15 @@ func (r *Runner) file(ctx context.Context, path string, keep bool) (string, erro
 	if d, ok := r.imports.Load(path); ok {
 		return d.(string), nil
 	}
-	if !keep {
-		digest, _, err := artifact.FileDigest(path)
+	digest, size, err := artifact.FileDigest(path)
+	if !keep || err != nil {
 		return string(digest), err
 	}
-	digest, _, err := r.Store.PutFile(ctx, path)
+	// Every run imports its files, so one that the store has is not read back.
+	stored, ok, err := r.Store.Has(ctx, digest)
+	if err == nil && (!ok || stored != size) {
+		digest, _, err = r.Store.PutFile(ctx, path)
+	}
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			return "", failure.New(failure.Input, "", "importing %s: %w", path, err)

@@ -118,8 +118,7 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 	if !won {
 		first, err := contract.DecodeManifest(winner.Manifest)
 		if err != nil {
-			return failure.New(failure.Integrity, "delete actions/"+d.Key+".json from the store and run again",
-				"the record of action %s holds no manifest: %w", d.Key, err)
+			return fmt.Errorf("the record of action %s: %w", d.Key, err)
 		}
 		for name, out := range first.Outputs {
 			if mine := ran.manifest.Outputs[name].Digest; mine != out.Digest {

@@ -58,7 +58,7 @@ func (d *Batches) Fill(step int64, b *training.Batch) error {
 	for i := range n {
 		row := b.Row(i)
 		noise.Normal(b.SampleNoise(row))
-		b.SetTime(row, d.Path, d.Times.Time(d.Path, (float64(i)+times.Uniform64())/float64(n)))
+		b.SetTime(row, d.Path, d.Times(d.Path, (float64(i)+times.Uniform64())/float64(n)))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"vapo/lib/backend/tape"
 	"vapo/lib/dataloader"
 	"vapo/lib/dataset"
+	"vapo/lib/homotopy"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
 	"vapo/lib/training"
@@ -47,7 +48,7 @@ func TestLabelDropout(t *testing.T) {
 	}
 	draw := func(seed uint64, dropout float64, step int64) *training.Batch {
 		src := &Source{Set: set, samples: dataloader.NewMemory(set, 1, Limits)}
-		d := &Batches{Source: src, Seed: seed, Labels: labels, Dropout: dropout, Path: path}
+		d := &Batches{Source: src, Seed: seed, Labels: labels, Dropout: dropout, Path: path, Times: homotopy.Schedule.Draw}
 		b := trainer.NewBatch()
 		for _, s := range []int64{99, step} { // the batch before leaves nothing behind
 			if err := d.Fill(s, b); err != nil {

@@ -1,11 +1,13 @@
-package dataset
+package source
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -14,18 +16,18 @@ import (
 func faces(t testing.TB) map[string][]byte {
 	files := map[string][]byte{}
 	for _, n := range []int{1, 2, celebaTrain, celebaTrain + 1, celebaValid, celebaValid + 1, celebaImages} {
-		files[fmt.Sprintf("img_align_celeba/%06d.jpg", n)] = pictureFile(t, "x.jpg", 178, 218, uint64(n))
+		files[fmt.Sprintf("img_align_celeba/%06d.jpg", n)] = imageFile(t, "x.jpg", 178, 218, uint64(n))
 	}
 	return files
 }
 
 func TestCelebA(t *testing.T) {
 	files := faces(t)
-	o := PictureOptions{Size: CelebASize, Crop: CelebACrop}
-	read := func(path string) map[string]*Images {
+	o := ImageOptions{Size: CelebASize, Crop: CelebACrop}
+	read := func(path string) map[string]*dataset.Images {
 		t.Helper()
 		o.Path = path
-		sets, _, err := readPictures(t, "celeba", o)
+		sets, _, err := readImages(t, "celeba", o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,15 +66,15 @@ func TestCelebA(t *testing.T) {
 		t.Errorf("the list is no part of the digest (%v)", err)
 	}
 	files[celebaPartition] = files[celebaPartition][:len("000001.jpg 2\n")*3]
-	if _, _, err := readPictures(t, "celeba", PictureOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), celebaPartition) {
+	if _, _, err := readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), celebaPartition) {
 		t.Errorf("images that the list lacks: %v", err)
 	}
 	delete(files, celebaPartition)
-	if _, _, err := readPictures(t, "celeba", PictureOptions{Path: writeFolder(t, files), Verify: true}); err == nil || !strings.Contains(err.Error(), "202599 of the published celeba") {
+	if _, _, err := readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files), Verify: true}); err == nil || !strings.Contains(err.Error(), "202599 of the published celeba") {
 		t.Errorf("a part for the whole: %v", err)
 	}
 	files["img_align_celeba/me.jpg"] = nil
-	if _, _, err := readPictures(t, "celeba", PictureOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), `"me.jpg"`) {
+	if _, _, err := readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), `"me.jpg"`) {
 		t.Errorf("an image without a number: %v", err)
 	}
 }
@@ -93,22 +95,22 @@ func TestCelebAWhole(t *testing.T) {
 	if d := cmp.Diff([]int{162770, 19867, 19962}, counts); d != "" {
 		t.Errorf("images of the %v splits: %s", celebaSplits, d)
 	}
-	if err := c.wholeCelebA(); err != nil {
+	if err := c.checkCelebA(); err != nil {
 		t.Error(err)
 	}
 	c.names[7] = c.names[8]
-	if err := c.wholeCelebA(); err == nil {
+	if err := c.checkCelebA(); err == nil {
 		t.Error("a number met twice is accepted")
 	}
 }
 
 func TestPartitionRefuses(t *testing.T) {
 	for name, text := range map[string]string{
-		"three fields": "a.jpg 0 1", "one field": "a.jpg", "split 3": "a.jpg 3", "no number": "a.jpg x", "twice": "a.jpg 0\na.jpg 0", "long": strings.Repeat("x", 1<<17),
+		"three fields": "a.jpg 0 1", "one field": "a.jpg", "split 3": "a.jpg 3", "no number": "a.jpg x",
+		"twice": "a.jpg 0\na.jpg 0", "long": strings.Repeat("x", 1<<17),
 	} {
-		var file *FileError
-		if of, err := DecodePartition("list", []byte(text)); !errors.As(err, &file) {
-			t.Errorf("%s: %v, %v", name, of, err)
+		if list, err := DecodePartition("list", []byte(text)); failure.ClassOf(err) != failure.Input {
+			t.Errorf("%s: %v, %v", name, list, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package dataset
+package source
 
 import (
 	"bytes"
@@ -12,12 +12,12 @@ import (
 // idxUint8 is the type byte of unsigned 8-bit data, the only one the MNIST family uses.
 const idxUint8 = 0x08
 
-// maxDecoded bounds what one compressed file may expand to; the largest known one is 184 MB.
+// maxDecoded bounds the expansion of one compressed file; the largest published one expands to 184 MB.
 const maxDecoded = 1 << 30
 
 // DecodeIDX reads an idx file of unsigned bytes: a magic number 00 00 08 RANK, RANK big-endian uint32 sizes, and the
-// data, row-major. The data must end where the sizes say. Memory is bounded by the bytes that are there, not
-// by what the header claims. path is for the errors, which are a *FileError or those of r.
+// data, row-major. The data must have exactly the claimed size; memory is bounded by the bytes that are there. path
+// names the file in errors.
 func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) {
 	var head [4]byte
 	if err := readHeader(path, r, head[:]); err != nil {
@@ -25,7 +25,8 @@ func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) 
 	}
 	rank := int(head[3])
 	if head[0] != 0 || head[1] != 0 || head[2] != idxUint8 || rank < 1 || rank > 4 {
-		return nil, nil, fileError(path, "magic number", "00000801 to 00000804 (idx of unsigned bytes)", "%08x", binary.BigEndian.Uint32(head[:]))
+		return nil, nil, fileError(path, "magic number", "00000801 to 00000804 (idx of unsigned bytes)",
+			"%08x", binary.BigEndian.Uint32(head[:]))
 	}
 	n := 1
 	for range rank {
@@ -35,7 +36,8 @@ func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) 
 		}
 		size := int(binary.BigEndian.Uint32(b[:]))
 		if size != 0 && n > maxDecoded/size {
-			return nil, nil, fileError(path, "sizes", fmt.Sprintf("at most %d bytes of data", maxDecoded), "%v times %d", sizes, size)
+			return nil, nil, fileError(path, "sizes", fmt.Sprintf("at most %d bytes of data", maxDecoded),
+				"%v times %d", sizes, size)
 		}
 		n *= size
 		sizes = append(sizes, size)
@@ -52,8 +54,7 @@ func readHeader(path string, r io.Reader, b []byte) error {
 	return err
 }
 
-// readExactly reads n bytes and checks that nothing follows. The buffer grows with what arrives: a claimed size costs
-// nothing until the bytes are there.
+// readExactly reads n bytes and checks that nothing follows. The buffer grows with the bytes that arrive.
 func readExactly(path string, r io.Reader, n int) ([]byte, error) {
 	const first = 64 << 20
 	var b bytes.Buffer
@@ -70,44 +71,12 @@ func readExactly(path string, r io.Reader, n int) ([]byte, error) {
 	return slices.Clip(b.Bytes()), nil
 }
 
-// decodeIDXPair joins an idx file of images [N, H, W] with one of labels [N].
-func decodeIDXPair(imagePath, labelPath string, images, labels func(decode func(io.Reader) error) error, classes int) (*Images, error) {
-	var s Images
-	if err := images(func(r io.Reader) error {
-		sizes, pixels, err := DecodeIDX(imagePath, r)
-		if err != nil {
-			return err
-		}
-		if len(sizes) != 3 || slices.Contains(sizes, 0) {
-			return fileError(imagePath, "sizes", "[N, H, W]", "%v", sizes)
-		}
-		s.N, s.C, s.H, s.W, s.Pixels = sizes[0], 1, sizes[1], sizes[2], pixels
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	err := labels(func(r io.Reader) error {
-		sizes, raw, err := DecodeIDX(labelPath, r)
-		if err != nil {
-			return err
-		}
-		if len(sizes) != 1 || sizes[0] != s.N {
-			return fileError(labelPath, "sizes", fmt.Sprintf("[%d], one label per image", s.N), "%v", sizes)
-		}
-		s.Labels, err = widenLabels(labelPath, raw, classes)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &s, nil
-}
-
 func widenLabels(path string, raw []uint8, classes int) ([]int64, error) {
 	labels := make([]int64, len(raw))
 	for i, l := range raw {
 		if int(l) >= classes {
-			return nil, fileError(path, fmt.Sprintf("label of record %d", i), fmt.Sprintf("0..%d", classes-1), "%d", l)
+			return nil, fileError(path, fmt.Sprintf("label of record %d", i), fmt.Sprintf("0..%d", classes-1),
+				"%d", l)
 		}
 		labels[i] = int64(l)
 	}

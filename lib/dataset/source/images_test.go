@@ -1,15 +1,10 @@
-package dataset
+package source
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"image"
-	"image/color"
-	"image/jpeg"
 	"image/png"
 	"maps"
 	"os"
@@ -20,109 +15,34 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
 	"vapo/lib/picture"
-	"vapo/lib/random"
 )
 
-// pictureFile encodes a w x h image that seed decides.
-func pictureFile(t testing.TB, name string, w, h int, seed uint64) []byte {
-	t.Helper()
-	im := image.NewRGBA(image.Rect(0, 0, w, h))
-	src := random.New(seed, "test", 0)
-	for y := range h {
-		for x := range w {
-			im.Set(x, y, color.RGBA{uint8(src.IntN(256)), uint8(x), uint8(y), 255})
-		}
-	}
-	var b bytes.Buffer
-	err := png.Encode(&b, im)
-	if strings.HasSuffix(name, ".jpg") {
-		b.Reset()
-		err = jpeg.Encode(&b, im, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+// imageFile encodes a w x h image that seed decides.
 
 // album is a little data set: 12 images of mixed sizes in two directories, and what is no image.
+
 func album(t testing.TB) map[string][]byte {
 	files := map[string][]byte{"README.md": []byte("x"), ".hidden.png": []byte("x"), "b/.cache/x.png": []byte("x")}
 	for i := range 12 {
 		name := fmt.Sprintf("%s/%02d.%s", []string{"b", "a", "a"}[i%3], i, []string{"png", "jpg"}[i%2])
-		files[name] = pictureFile(t, name, 8+i, 20-i, uint64(i))
+		files[name] = imageFile(t, name, 8+i, 20-i, uint64(i))
 	}
 	return files
 }
 
-func writeFolder(t testing.TB, files map[string][]byte) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, b := range files {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func writeArchive(t testing.TB, name string, b []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // packZip packs files in the reverse order of their names, every other one deflated.
-func packZip(t testing.TB, files map[string][]byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	names := slices.Sorted(maps.Keys(files))
-	slices.Reverse(names)
-	for i, name := range names {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: []uint16{zip.Store, zip.Deflate}[i%2]})
-		if err == nil {
-			_, err = w.Write(files[name])
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // packTar packs files in the order of their names.
-func packTar(t testing.TB, files map[string][]byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(files[name])), Mode: 0o644, Format: tar.FormatPAX}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(files[name]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // gather reads a stream whole.
-func gather(t testing.TB, s *Stream) (*Images, error) {
+
+func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 	t.Helper()
 	all := s.Like
-	err := s.Each(context.Background(), func(b *Images) error {
+	err := s.Each(context.Background(), func(b *dataset.Images) error {
 		if b.C != all.C || b.H != all.H || b.W != all.W || len(b.Pixels) != b.N*b.C*b.H*b.W || b.Labels != nil && len(b.Labels) != b.N {
 			return fmt.Errorf("batch of %d images has %d values, %d labels", b.N, len(b.Pixels), len(b.Labels))
 		}
@@ -134,8 +54,9 @@ func gather(t testing.TB, s *Stream) (*Images, error) {
 	return &all, err
 }
 
-// readPictures opens and reads all splits.
-func readPictures(t testing.TB, source string, o PictureOptions) (map[string]*Images, *Pictures, error) {
+// readImages opens and reads all splits.
+
+func readImages(t testing.TB, source string, o ImageOptions) (map[string]*dataset.Images, *ImageFiles, error) {
 	t.Helper()
 	if o.Channels == 0 {
 		o.Channels = 3
@@ -143,12 +64,12 @@ func readPictures(t testing.TB, source string, o PictureOptions) (map[string]*Im
 	if o.Filter == "" {
 		o.Filter = picture.Bilinear
 	}
-	p, err := OpenPictures(context.Background(), source, o)
+	p, err := OpenImages(context.Background(), source, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer p.Close()
-	sets := map[string]*Images{}
+	sets := map[string]*dataset.Images{}
 	for _, s := range p.Splits {
 		if sets[s.Like.Split], err = gather(t, s); err != nil {
 			return nil, p, err
@@ -164,16 +85,17 @@ func readPictures(t testing.TB, source string, o PictureOptions) (map[string]*Im
 	return sets, p, nil
 }
 
-// TestPicturesAnyContainer: the same images are the same data set, in the order of their paths, whatever holds them.
-func TestPicturesAnyContainer(t *testing.T) {
+// TestImagesAnyContainer: the same images are the same data set, in the order of their paths, whatever holds them.
+
+func TestImagesAnyContainer(t *testing.T) {
 	files := album(t)
 	top := map[string][]byte{"__MACOSX/a/._00.png": []byte("x")}
 	for name, b := range files {
 		top["some/top/"+name] = b
 	}
 	packed := packTar(t, files)
-	o := PictureOptions{Path: writeFolder(t, files), Size: 6, ByDirectory: true, TestFraction: 0.25, Seed: 3}
-	want, p, err := readPictures(t, "images", o)
+	o := ImageOptions{Path: writeFolder(t, files), Size: 6, ByDirectory: true, TestFraction: 0.25, Seed: 3}
+	want, p, err := readImages(t, "images", o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +107,7 @@ func TestPicturesAnyContainer(t *testing.T) {
 		t.Errorf("skipped %+v, broken %+v", p.Skipped, p.Broken)
 	}
 	// The images by hand, in the order of their paths.
-	_, testRows := Split(12, 0.25, 3, "dataset/images/test")
+	_, testRows := split(12, 0.25, 3, "dataset/images/test")
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if len(name) == len("a/00.png") {
@@ -220,31 +142,31 @@ func TestPicturesAnyContainer(t *testing.T) {
 		"tar": writeArchive(t, "x.tar", packed), "tar.gz": writeArchive(t, "x.tar.gz", gz(t, packed)), "tgz with a top": writeArchive(t, "x.tgz", gz(t, packTar(t, top))),
 	} {
 		o.Path = path
-		got, _, err := readPictures(t, "images", o)
+		got, _, err := readImages(t, "images", o)
 		if d := cmp.Diff(want, got); d != "" || err != nil {
 			t.Errorf("%s: %v\n%s", name, err, d)
 		}
 	}
 }
 
-func TestPicturesForms(t *testing.T) {
+func TestImagesForms(t *testing.T) {
 	files := map[string][]byte{}
 	for i := range 5 {
-		files[fmt.Sprintf("%d.png", i)] = pictureFile(t, "x.png", 10, 7, uint64(i))
+		files[fmt.Sprintf("%d.png", i)] = imageFile(t, "x.png", 10, 7, uint64(i))
 	}
 	dir := writeFolder(t, files)
 	for _, c := range []struct {
-		o       PictureOptions
+		o       ImageOptions
 		c, h, w int
 	}{
-		{PictureOptions{}, 3, 7, 10},
-		{PictureOptions{Channels: 1}, 1, 7, 10},
-		{PictureOptions{Crop: 6}, 3, 6, 6},
-		{PictureOptions{Crop: 6, Size: 9, Channels: 1, Filter: picture.Lanczos}, 1, 9, 9},
-		{PictureOptions{Size: 7}, 3, 7, 7}, // cropped, not resized
+		{ImageOptions{}, 3, 7, 10},
+		{ImageOptions{Channels: 1}, 1, 7, 10},
+		{ImageOptions{Crop: 6}, 3, 6, 6},
+		{ImageOptions{Crop: 6, Size: 9, Channels: 1, Filter: picture.Lanczos}, 1, 9, 9},
+		{ImageOptions{Size: 7}, 3, 7, 7}, // cropped, not resized
 	} {
 		c.o.Path = dir
-		sets, _, err := readPictures(t, "images", c.o)
+		sets, _, err := readImages(t, "images", c.o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,18 +174,19 @@ func TestPicturesForms(t *testing.T) {
 			t.Errorf("%+v: %d images of %v, %d of the test split", c.o, s.N, s.Shape(), sets["test"].N)
 		}
 	}
-	sets, _, err := readPictures(t, "images", PictureOptions{Path: dir, TestFraction: 0.4, Train: 2, Test: 1})
+	sets, _, err := readImages(t, "images", ImageOptions{Path: dir, TestFraction: 0.4, Train: 2, Test: 1})
 	if err != nil || sets["train"].N != 2 || sets["test"].N != 1 {
 		t.Errorf("the first two and one: %v (%v)", sets, err)
 	}
-	var few *TooFewError
-	if _, _, err := readPictures(t, "images", PictureOptions{Path: dir, Train: 5}); !errors.As(err, &few) || few.Have != 4 {
+	_, _, err = readImages(t, "images", ImageOptions{Path: dir, Train: 5})
+	if failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "n-train to at most 4") {
 		t.Errorf("5 of 4: %v", err)
 	}
 }
 
-// TestPicturesDigest: a folder's digest follows names and contents of its images, nothing else.
-func TestPicturesDigest(t *testing.T) {
+// TestImagesDigest: a folder's digest follows names and contents of its images, nothing else.
+
+func TestImagesDigest(t *testing.T) {
 	digest := func(edit func(files map[string][]byte)) string {
 		files := album(t)
 		edit(files)
@@ -285,14 +208,14 @@ func TestPicturesDigest(t *testing.T) {
 	}
 }
 
-func TestPicturesBroken(t *testing.T) {
+func TestImagesBroken(t *testing.T) {
 	glass := image.NewNRGBA(image.Rect(0, 0, 9, 9))
 	var transparent bytes.Buffer
 	if err := png.Encode(&transparent, glass); err != nil {
 		t.Fatal(err)
 	}
-	whole := pictureFile(t, "x.png", 30, 30, 1)
-	jpg := pictureFile(t, "x.jpg", 30, 30, 1)
+	whole := imageFile(t, "x.png", 30, 30, 1)
+	jpg := imageFile(t, "x.jpg", 30, 30, 1)
 	for name, c := range map[string]struct {
 		data []byte
 		want string
@@ -302,12 +225,12 @@ func TestPicturesBroken(t *testing.T) {
 		"text":           {[]byte("<html>404</html>"), "neither a PNG"},
 		"empty":          {nil, "empty"},
 		"transparent":    {transparent.Bytes(), "transparent"},
-		"small":          {pictureFile(t, "x.png", 5, 5, 1), "too small"},
+		"small":          {imageFile(t, "x.png", 5, 5, 1), "too small"},
 	} {
 		for _, container := range []string{"folder", "zip", "tar.gz"} {
 			files := album(t)
 			for k := range files {
-				files[k] = pictureFile(t, k, 12, 12, 1)
+				files[k] = imageFile(t, k, 12, 12, 1)
 			}
 			files["a/m.png"] = c.data
 			path := ""
@@ -319,14 +242,14 @@ func TestPicturesBroken(t *testing.T) {
 			default:
 				path = writeArchive(t, "x.tar.gz", gz(t, packTar(t, files)))
 			}
-			o := PictureOptions{Path: path, Crop: 6, TestFraction: 0.3}
-			var broken *BrokenImageError
-			_, _, err := readPictures(t, "images", o)
-			if !errors.As(err, &broken) || !strings.HasSuffix(filepath.ToSlash(broken.Path), "a/m.png") || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%s in a %s: %v, want a BrokenImageError with %q", name, container, err, c.want)
+			o := ImageOptions{Path: path, Crop: 6, TestFraction: 0.3}
+			_, _, err := readImages(t, "images", o)
+			if failure.ClassOf(err) != failure.Input || !strings.Contains(filepath.ToSlash(err.Error()), "a/m.png: ") ||
+				!strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s in a %s: %v, want the image and %q", name, container, err, c.want)
 			}
 			o.SkipBroken = true
-			sets, p, err := readPictures(t, "images", o)
+			sets, p, err := readImages(t, "images", o)
 			if err != nil || p.Broken.N != 1 || !strings.Contains(p.Broken.First, c.want) || sets["train"].N+sets["test"].N != 12 {
 				t.Errorf("%s in a %s, left out: %v, %+v", name, container, err, p)
 			}
@@ -334,21 +257,22 @@ func TestPicturesBroken(t *testing.T) {
 	}
 	// All broken, the first of another size, and no size known without a sound one.
 	bad := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil}
-	if _, _, err := readPictures(t, "images", PictureOptions{Path: writeFolder(t, bad), SkipBroken: true}); err == nil || !strings.Contains(err.Error(), "a sound one") {
+	if _, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, bad), SkipBroken: true}); err == nil || !strings.Contains(err.Error(), "a sound one") {
 		t.Errorf("no sound image: %v", err)
 	}
-	if _, _, err := readPictures(t, "images", PictureOptions{Path: writeFolder(t, album(t))}); err == nil || !strings.Contains(err.Error(), "image size") {
+	if _, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, album(t))}); err == nil || !strings.Contains(err.Error(), "image size") {
 		t.Errorf("mixed sizes: %v", err)
 	}
 }
 
-// TestPicturesChanged: images that change between two looks are noticed.
-func TestPicturesChanged(t *testing.T) {
+// TestImagesChanged: images that change between two looks are noticed.
+
+func TestImagesChanged(t *testing.T) {
 	files := album(t)
 	dir := writeFolder(t, files)
 	zipped := writeArchive(t, "x.zip", packZip(t, files))
 	for path, touched := range map[string]string{dir: filepath.Join(dir, "a", "01.jpg"), zipped: zipped} {
-		p, err := OpenPictures(t.Context(), "images", PictureOptions{Path: path, Size: 4, Channels: 3, Filter: picture.Bilinear})
+		p, err := OpenImages(t.Context(), "images", ImageOptions{Path: path, Size: 4, Channels: 3, Filter: picture.Bilinear})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,20 +289,18 @@ func TestPicturesChanged(t *testing.T) {
 		if err := os.WriteFile(touched, append(b, 0), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		var sum *ChecksumError
-		if _, _, err := p.Finish(); !errors.As(err, &sum) {
-			t.Errorf("%s: %v, want a ChecksumError", path, err)
+		if _, _, err := p.Finish(); failure.ClassOf(err) != failure.Integrity {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }
 
-func TestPicturesNotFound(t *testing.T) {
-	for _, source := range FileSources {
+func TestImagesNotFound(t *testing.T) {
+	for _, source := range own {
 		for _, path := range []string{"", filepath.Join(t.TempDir(), "none")} {
 			_, err := Digest(source, path)
-			var nf *NotFoundError
-			if !errors.As(err, &nf) || nf.Hint == "" || nf.Source != source {
-				t.Errorf("%s at %q: %v, want a NotFoundError with a hint", source, path, err)
+			if failure.ClassOf(err) != failure.Input || failure.HintOf(err) == "" || !strings.Contains(err.Error(), source) {
+				t.Errorf("%s at %q: %v, want the source and a hint", source, path, err)
 			}
 		}
 	}

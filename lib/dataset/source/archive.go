@@ -1,10 +1,11 @@
-package dataset
+package source
 
 import (
 	"archive/tar"
 	"archive/zip"
 	"bufio"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,16 +25,16 @@ func (c *collection) listArchive() error {
 	case n > 1 && head[0] == 0x1f && head[1] == 0x8b:
 		c.gzipped = true
 	}
-	fresh, err := c.walkTar(func(string, int64, io.Reader) error { return nil })
+	listed, err := c.walkTar(func(string, int64, io.Reader) error { return nil })
 	if err != nil {
 		return err
 	}
-	c.names, c.skipped = fresh.names, fresh.skipped
-	return c.unique(slices.Sorted(slices.Values(c.names)))
+	c.names, c.skipped = listed.names, listed.skipped
+	return c.checkUnique(slices.Sorted(slices.Values(c.names)))
 }
 
-// unique refuses archives in which one name stands for two images.
-func (c *collection) unique(sorted []string) error {
+// checkUnique refuses archives with two images of one name.
+func (c *collection) checkUnique(sorted []string) error {
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {
 			return fileError(c.path, "names", "one file of each", "two of %q", sorted[i])
@@ -54,7 +55,7 @@ func (c *collection) listZip() error {
 		if !f.Mode().IsRegular() {
 			continue
 		}
-		ok, err := c.take(f.Name)
+		ok, err := c.accept(f.Name)
 		if err != nil {
 			return err
 		}
@@ -67,28 +68,30 @@ func (c *collection) listZip() error {
 		case f.Method != zip.Store && f.Method != zip.Deflate:
 			return fileError(c.path, f.Name, "a file stored or deflated", "compression method %d", f.Method)
 		case f.UncompressedSize64 > uint64(maxFile):
-			return fileError(c.path, f.Name, fmt.Sprintf("an image file of at most %d bytes", maxFile), "%d bytes", f.UncompressedSize64)
+			return c.tooLarge(f.Name, int64(min(f.UncompressedSize64, 1<<62)))
 		}
 		c.names = append(c.names, f.Name)
 		c.zipped = append(c.zipped, f)
 	}
 	slices.SortFunc(c.zipped, func(a, b *zip.File) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(c.names)
-	return c.unique(c.names)
+	return c.checkUnique(c.names)
 }
 
-// walkTar goes through a tar archive and hands every image to visit. It changes nothing in c, and lists what it meets in the
-// collection it returns.
-func (c *collection) walkTar(visit func(name string, size int64, r io.Reader) error) (fresh *collection, err error) {
-	fresh = &collection{path: c.path}
-	plain := io.Reader(io.NewSectionReader(c.archive, 0, c.size)) // with Seek, by which tar passes over what is not read
+func (c *collection) tooLarge(name string, size int64) error {
+	return fileError(c.path, name, fmt.Sprintf("an image file of at most %d bytes", maxFile), "%d bytes", size)
+}
+
+// walkTar passes every image of a tar archive to visit. It lists the archive in a new collection and leaves c as it is.
+func (c *collection) walkTar(visit func(name string, size int64, r io.Reader) error) (listed *collection, err error) {
+	listed = &collection{path: c.path}
+	plain := io.Reader(io.NewSectionReader(c.archive, 0, c.size)) // it seeks, so tar can skip what is not read
 	var bounded *io.LimitedReader
 	if c.gzipped {
 		z, err := gzip.NewReader(bufio.NewReaderSize(plain, 1<<16))
 		if err != nil {
 			return nil, damaged(c.path, err)
 		}
-		defer z.Close()
 		bounded = &io.LimitedReader{R: z, N: maxSlack + maxRatio*c.size}
 		plain = bounded
 	}
@@ -99,37 +102,34 @@ func (c *collection) walkTar(visit func(name string, size int64, r io.Reader) er
 			break
 		}
 		if err == nil || errors.Is(err, tar.ErrInsecurePath) {
-			err = fresh.visitTar(h, members, visit)
+			err = listed.visitTar(h, members, visit)
 		}
-		var passed passing
-		if errors.As(err, &passed) {
-			return nil, passed.error
+		var caller callerError
+		if errors.As(err, &caller) {
+			return nil, caller.error
 		}
 		if err != nil {
 			return nil, c.tarError(err, bounded)
 		}
 	}
-	if c.gzipped { // its checksum is its last bytes
-		if _, err := io.Copy(io.Discard, plain); err != nil {
+	if bounded != nil { // the last bytes of a gzip stream are its checksum
+		if _, err := io.Copy(io.Discard, plain); err != nil || bounded.N <= 0 {
 			return nil, c.tarError(err, bounded)
 		}
-		if bounded.N <= 0 {
-			return nil, c.tarError(nil, bounded)
-		}
 	}
-	return fresh, nil
+	return listed, nil
 }
 
 func (c *collection) visitTar(h *tar.Header, r io.Reader, visit func(string, int64, io.Reader) error) error {
 	if h.Typeflag != tar.TypeReg {
 		return nil
 	}
-	ok, err := c.take(h.Name)
+	ok, err := c.accept(h.Name)
 	if err != nil || !ok {
 		return err
 	}
 	if h.Size > maxFile {
-		return fileError(c.path, h.Name, fmt.Sprintf("an image file of at most %d bytes", maxFile), "%d bytes", h.Size)
+		return c.tooLarge(h.Name, h.Size)
 	}
 	c.names = append(c.names, h.Name)
 	return visit(h.Name, h.Size, r)
@@ -137,10 +137,38 @@ func (c *collection) visitTar(h *tar.Header, r io.Reader, visit func(string, int
 
 func (c *collection) tarError(err error, bounded *io.LimitedReader) error {
 	if bounded != nil && bounded.N <= 0 {
-		return fileError(c.path, "archive", fmt.Sprintf("at most %d bytes uncompressed, %d times its size and %d", maxSlack+maxRatio*c.size, maxRatio, maxSlack), "more")
+		want := fmt.Sprintf("at most %d bytes uncompressed, %d times its size and %d",
+			maxSlack+maxRatio*c.size, maxRatio, maxSlack)
+		return fileError(c.path, "archive", want, "more")
 	}
 	return damaged(c.path, err)
 }
 
-// passing is an error of who visits an archive, not of the archive.
-type passing struct{ error }
+// callerError marks an error of the function that visits an archive, as opposed to one of the archive.
+type callerError struct{ error }
+
+// eachInTar is each for a tar archive.
+func (c *collection) eachInTar(
+	ctx context.Context, indices []int, give func(i int, data []byte, err error) error,
+) error {
+	i := -1 // the current image of the archive
+	_, err := c.walkTar(func(_ string, size int64, r io.Reader) error {
+		i++
+		if ctx.Err() != nil {
+			return callerError{context.Cause(ctx)}
+		}
+		if len(indices) == 0 || indices[0] != i {
+			return nil
+		}
+		indices = indices[1:]
+		data, err := readBounded(r, size)
+		if err != nil {
+			return err // the rest of the archive cannot be read either
+		}
+		if err := give(i, data, nil); err != nil {
+			return callerError{err}
+		}
+		return nil
+	})
+	return err
+}

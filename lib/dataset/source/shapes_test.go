@@ -1,4 +1,4 @@
-package dataset
+package source
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"vapo/lib/dataset"
 	"vapo/lib/random"
 )
 
@@ -52,7 +53,7 @@ func TestStreamBounded(t *testing.T) {
 	var m runtime.MemStats
 	var most uint64
 	n := 0
-	if err := train.Each(t.Context(), func(b *Images) error {
+	if err := train.Each(t.Context(), func(b *dataset.Images) error {
 		if n += b.N; n%2048 < b.N {
 			runtime.GC()
 			runtime.ReadMemStats(&m)
@@ -66,11 +67,11 @@ func TestStreamBounded(t *testing.T) {
 		t.Errorf("%d bytes held while 98 MB passed", most)
 	}
 	stop := errors.New("stop")
-	if err := train.Each(t.Context(), func(*Images) error { return stop }); !errors.Is(err, stop) {
+	if err := train.Each(t.Context(), func(*dataset.Images) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v, want the error of who takes the images", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	if err := train.Each(ctx, func(*Images) error { cancel(stop); return nil }); !errors.Is(err, stop) {
+	if err := train.Each(ctx, func(*dataset.Images) error { cancel(stop); return nil }); !errors.Is(err, stop) {
 		t.Errorf("%v, want the cause of the end", err)
 	}
 }

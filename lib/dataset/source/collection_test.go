@@ -1,18 +1,19 @@
-package dataset
+package source
 
 import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
 	"context"
-	"errors"
 	"runtime"
 	"strings"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 func TestArchivesRefused(t *testing.T) {
-	picture := pictureFile(t, "x.png", 8, 8, 1)
+	picture := imageFile(t, "x.png", 8, 8, 1)
 	two := map[string][]byte{"a.png": picture, "b.png": picture}
 	named := func(name string) map[string][]byte { return map[string][]byte{"a.png": picture, name: picture} }
 	twice := func(n int, files map[string][]byte) []byte { // the members of a tar, n times
@@ -69,9 +70,7 @@ func TestArchivesRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(c.want, `"..\" and`, "..")) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
-			var file *FileError
-			var sum *ChecksumError
-			if !errors.As(err, &file) && !errors.As(err, &sum) {
+			if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
 				t.Errorf("error %v of type %T", err, err)
 			}
 		})
@@ -133,7 +132,7 @@ func TestBombs(t *testing.T) {
 
 // FuzzArchive: whatever the bytes, an archive is refused or read with every file within bounds, the same images twice.
 func FuzzArchive(f *testing.F) {
-	files := map[string][]byte{"a/x.png": pictureFile(f, "x.png", 3, 3, 1), "b.jpg": pictureFile(f, "x.jpg", 3, 3, 1), "t.txt": []byte("t")}
+	files := map[string][]byte{"a/x.png": imageFile(f, "x.png", 3, 3, 1), "b.jpg": imageFile(f, "x.jpg", 3, 3, 1), "t.txt": []byte("t")}
 	f.Add(packZip(f, files))
 	f.Add(packTar(f, files))
 	f.Add(gz(f, packTar(f, files)))

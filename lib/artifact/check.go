@@ -1,0 +1,220 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"vapo/lib/cachekey"
+	"vapo/lib/failure"
+	"vapo/lib/objectstore"
+)
+
+// asidePrefix is where Check moves damaged objects. Nothing reads them there; a person may.
+const asidePrefix = "damaged/"
+
+// Finding is one object that is not as it should be.
+type Finding struct {
+	Key    string // of the object
+	Reason string
+	Stray  bool     // no object of this package has such a key
+	Users  []string // what refers to a damaged blob: "ref NAME", "output NAME of action KEY"
+	Aside  string   // the key the object was moved to, or "" if it was left in place
+	Remedy string   // how to get the object back
+}
+
+// Summary counts what a check has read.
+type Summary struct {
+	Documents, Blobs int   // documents are records, refs and run documents
+	Bytes            int64 // of blobs
+	Damaged          int
+}
+
+// Check reads every document and every blob and passes those that are damaged to found. An object counts as damaged
+// only if a second read, too, finds it so. With repair it is moved aside, under damaged/, so that it no longer hides
+// that something is missing: an action whose record or output was moved becomes a cache miss, and the next run makes it
+// again. Check deletes nothing that it has not copied before.
+func (s *Store) Check(ctx context.Context, repair bool, found func(Finding)) (Summary, error) {
+	c := &check{s: s, repair: repair, found: found}
+	for _, kind := range []struct {
+		prefix, remedy string
+		sound          func(ctx context.Context, key string) error
+	}{
+		{"actions/", "the next run of that action makes it again", c.record},
+		{"refs/", "set the ref again: pipeline put FILE NAME", c.ref},
+		{"runs/", "only this entry of the history is lost", c.run},
+		{"blobs/", "", c.blob},
+	} {
+		for info, err := range s.objects.List(ctx, kind.prefix) {
+			if err != nil {
+				return c.sum, err
+			}
+			if err := c.object(ctx, info, kind.remedy, kind.sound); err != nil {
+				return c.sum, err
+			}
+		}
+	}
+	return c.sum, nil
+}
+
+type check struct {
+	s      *Store
+	repair bool
+	found  func(Finding)
+	sum    Summary
+	users  map[Digest][]string // of every blob, once one is damaged
+}
+
+// errStray means that a key is none of this package's.
+var errStray = errors.New("unknown key")
+
+// object checks one object twice before it believes that it is damaged.
+func (c *check) object(ctx context.Context, info objectstore.Info, remedy string, sound func(context.Context, string) error) error {
+	err := sound(ctx, info.Key)
+	if errors.Is(err, errStray) {
+		c.found(Finding{Key: info.Key, Stray: true, Reason: "no object of a store has this key"})
+		return nil
+	}
+	if strings.HasPrefix(info.Key, "blobs/") {
+		c.sum.Blobs++
+		c.sum.Bytes += info.Size
+	} else {
+		c.sum.Documents++
+	}
+	if err == nil || errors.Is(err, ErrNotFound) { // deleted since it was listed
+		return nil
+	}
+	if errors.Is(err, ErrCorrupt) {
+		err = sound(ctx, info.Key)
+	}
+	var corrupt *CorruptError
+	switch {
+	case err == nil, errors.Is(err, ErrNotFound):
+		return nil
+	case !errors.As(err, &corrupt):
+		return err
+	}
+	c.sum.Damaged++
+	f := Finding{Key: info.Key, Reason: corrupt.Reason, Remedy: remedy}
+	if d, err := digestOfKey(info.Key); err == nil {
+		if f.Users, err = c.usersOf(ctx, d); err != nil {
+			return err
+		}
+		f.Remedy = "import the file again"
+		if slices.ContainsFunc(f.Users, func(user string) bool { return strings.HasPrefix(user, "output ") }) {
+			f.Remedy = "the next run of that action makes it again"
+		}
+	}
+	if c.repair {
+		if f.Aside, err = c.s.moveAside(ctx, info); err != nil {
+			return err
+		}
+	}
+	c.found(f)
+	return nil
+}
+
+func (c *check) record(ctx context.Context, key string) error {
+	action, ok := strings.CutSuffix(strings.TrimPrefix(key, "actions/"), ".json")
+	if !ok || !cachekey.ValidKey(action) {
+		return errStray
+	}
+	_, err := c.s.Record(ctx, action)
+	return err
+}
+
+func (c *check) ref(ctx context.Context, key string) error {
+	name, ok := strings.CutSuffix(strings.TrimPrefix(key, "refs/"), refSuffix)
+	if !ok || CheckRef(name) != nil {
+		return errStray
+	}
+	_, err := c.s.Ref(ctx, name)
+	return err
+}
+
+func (c *check) run(ctx context.Context, key string) error {
+	id, ok := strings.CutSuffix(strings.TrimPrefix(key, "runs/"), ".json")
+	if _, err := runKey(id); !ok || err != nil {
+		return errStray
+	}
+	_, err := c.s.Run(ctx, id)
+	return err
+}
+
+func (c *check) blob(ctx context.Context, key string) error {
+	d, err := digestOfKey(key)
+	if err != nil {
+		return errStray
+	}
+	return c.s.Verify(ctx, d)
+}
+
+// digestOfKey is the inverse of blobKey.
+func digestOfKey(key string) (Digest, error) {
+	d, err := ParseDigest(digestPrefix + path.Base(key))
+	if err != nil {
+		return "", err
+	}
+	if want, _ := blobKey(d); want != key {
+		return "", fmt.Errorf("%s is not the key of blob %s", key, d)
+	}
+	return d, nil
+}
+
+// usersOf lists the refs and actions that refer to a blob. It reads them all, but only once for all damaged blobs.
+func (c *check) usersOf(ctx context.Context, d Digest) ([]string, error) {
+	if c.users != nil {
+		return c.users[d], nil
+	}
+	users := map[Digest][]string{}
+	for ref, err := range c.s.Refs(ctx) {
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return nil, err
+		}
+		users[ref.Digest] = append(users[ref.Digest], "ref "+ref.Name)
+	}
+	for rec, err := range c.s.Records(ctx) {
+		if errors.Is(err, ErrCorrupt) {
+			continue // found before
+		}
+		if err != nil {
+			return nil, err
+		}
+		for name, digest := range rec.Outputs {
+			users[digest] = append(users[digest], "output "+name+" of action "+rec.Key)
+		}
+	}
+	c.users = users
+	return users[d], nil
+}
+
+// moveAside copies an object under damaged/ and deletes it, unless it has been replaced since info was read.
+func (s *Store) moveAside(ctx context.Context, info objectstore.Info) (string, error) {
+	body, now, err := s.objects.Get(ctx, info.Key)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	if now.ETag != info.ETag || now.Size != info.Size {
+		return "", nil
+	}
+	aside := asidePrefix + info.Key
+	if _, err := s.objects.Put(ctx, aside, body, -1, objectstore.PutOptions{}); err != nil {
+		return "", failure.Default(failure.Store, "", fmt.Errorf("moving %s aside: %w", info.Key, err))
+	}
+	switch again, err := s.objects.Head(ctx, info.Key); {
+	case errors.Is(err, ErrNotFound):
+		return aside, nil
+	case err != nil:
+		return "", err
+	case again.ETag != now.ETag || again.Size != now.Size || !again.ModTime.Equal(now.ModTime):
+		return "", nil // another writer has replaced it; the copy does no harm
+	}
+	return aside, s.objects.Delete(ctx, info.Key)
+}

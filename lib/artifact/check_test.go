@@ -1,0 +1,137 @@
+package artifact_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"vapo/lib/artifact"
+	"vapo/lib/objectstore"
+)
+
+// findings runs a check and returns what it found by key.
+func findings(t *testing.T, s *artifact.Store, repair bool) (map[string]artifact.Finding, artifact.Summary) {
+	t.Helper()
+	found := map[string]artifact.Finding{}
+	sum, err := s.Check(t.Context(), repair, func(f artifact.Finding) { found[f.Key] = f })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found, sum
+}
+
+// corruptOnce flips a bit of the first read of every object.
+type corruptOnce struct {
+	objectstore.Store
+	seen map[string]bool
+}
+
+func (c *corruptOnce) Get(ctx context.Context, key string) (io.ReadCloser, objectstore.Info, error) {
+	body, info, err := c.Store.Get(ctx, key)
+	if err != nil || c.seen[key] {
+		return body, info, err
+	}
+	c.seen[key] = true
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	if err == nil && len(data) > 0 {
+		data[len(data)/2] ^= 1
+	}
+	return io.NopCloser(strings.NewReader(string(data))), info, err
+}
+
+func TestCheckReadsAgain(t *testing.T) {
+	good := open(t)
+	d := put(t, good, "content")
+	rec := record(t, "train", map[string]artifact.Digest{"x": d})
+	if _, _, err := good.Publish(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if err := good.SetRef(t.Context(), "best", d); err != nil {
+		t.Fatal(err)
+	}
+	flaky := artifact.New(&corruptOnce{good.Objects(), map[string]bool{}})
+	if found, sum := findings(t, flaky, true); len(found) != 0 || sum.Damaged != 0 || sum.Documents != 2 || sum.Blobs != 1 {
+		t.Errorf("found %v, %+v", found, sum)
+	}
+	if got, err := read(good, t, d); err != nil || got != "content" {
+		t.Errorf("after the check: %q, %v", got, err)
+	}
+}
+
+func TestCheckMovesDamageAside(t *testing.T) {
+	s, file := onDisk(t)
+	made, imported, named := put(t, s, "made"), put(t, s, "imported"), put(t, s, "named")
+	rec := record(t, "train", map[string]artifact.Digest{"x": made})
+	lost := record(t, "eval", map[string]artifact.Digest{"x": named})
+	for _, r := range []artifact.Record{rec, lost} {
+		if _, _, err := s.Publish(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"best", "gone"} {
+		if err := s.SetRef(t.Context(), name, imported); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.SaveRun(t.Context(), "20260101-1", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	damage := map[string]string{ // key → bytes on the disk
+		blobKey(made): "mad3", blobKey(imported): "imp", "actions/" + lost.Key + ".json": "", "refs/gone.ref": "garbage",
+		"runs/20260101-1.json": "{",
+	}
+	for key, bytes := range damage {
+		if err := os.WriteFile(file(key), []byte(bytes), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, sum := findings(t, s, false)
+	if len(found) != len(damage) || sum.Damaged != len(damage) {
+		t.Errorf("found %d of %d: %v", len(found), len(damage), found)
+	}
+	for key, users := range map[string]string{
+		blobKey(made): "output x of action " + rec.Key, blobKey(imported): "ref best",
+	} {
+		if got := strings.Join(found[key].Users, ", "); got != users {
+			t.Errorf("%s is used as %q, want %q", key, got, users)
+		}
+	}
+	found, _ = findings(t, s, true)
+	for key, bytes := range damage {
+		if got, err := os.ReadFile(file(found[key].Aside)); err != nil || string(got) != bytes {
+			t.Errorf("%s was moved to %q: %q, %v", key, found[key].Aside, got, err)
+		}
+		if _, err := s.Objects().Head(t.Context(), key); !errors.Is(err, artifact.ErrNotFound) {
+			t.Errorf("%s is still there: %v", key, err)
+		}
+	}
+	if found, _ := findings(t, s, true); len(found) != 0 {
+		t.Errorf("a second check finds %v", found)
+	}
+	if _, err := s.Record(t.Context(), lost.Key); !errors.Is(err, artifact.ErrNotFound) {
+		t.Errorf("a record that was moved aside: %v", err)
+	}
+	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 1 {
+		t.Errorf("the action whose output was moved aside misses %v, %v", missing, err)
+	}
+	if got, err := read(s, t, named); err != nil || got != "named" {
+		t.Errorf("an intact blob: %q, %v", got, err)
+	}
+}
+
+// TestSameSizeDamageIsRepaired: Head alone cannot see it.
+func TestSameSizeDamageIsRepaired(t *testing.T) {
+	s, file := onDisk(t)
+	d := put(t, s, "some content")
+	if err := os.WriteFile(file(blobKey(d)), []byte("s0me content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "some content")
+	if got, err := read(s, t, d); err != nil || got != "some content" {
+		t.Errorf("read %q, %v", got, err)
+	}
+}

@@ -1,0 +1,154 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"vapo/lib/picture"
+)
+
+// rawImage is an image file as it was read.
+type rawImage struct {
+	i    int
+	data []byte
+	err  error
+}
+
+// decoded is an image after decoding, cropping and resizing.
+type decoded struct {
+	i   int
+	im  *picture.Image
+	sum [sha256.Size]byte
+	err error
+}
+
+// read decodes the images of a split on all processors and adds them to b in order.
+func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
+	feed := func(give func(rawImage) error) error {
+		return f.c.each(ctx, p.indices, func(i int, data []byte, err error) error { return give(rawImage{i, data, err}) })
+	}
+	work := func(r rawImage) decoded {
+		d := decoded{i: r.i, err: r.err}
+		if r.err == nil {
+			d.sum = sha256.Sum256(r.data)
+			d.im, d.err = f.decode(r.data)
+		}
+		return d
+	}
+	n := 0
+	err := ordered(ctx, feed, work, func(d decoded) error {
+		f.sums[d.i] = d.sum
+		if d.err != nil {
+			return f.leaveOut(d)
+		}
+		if d.im.H != b.set.H || d.im.W != b.set.W {
+			return optionError("give a --size", f.c.file(d.i), "image size",
+				fmt.Sprintf("%dx%d pixels as the first one, or a size to bring all to", b.set.W, b.set.H),
+				"%dx%d", d.im.W, d.im.H)
+		}
+		label := int64(0)
+		if f.labels != nil {
+			label = f.labels[d.i]
+		}
+		if err := b.add(d.im.Pixels, label); err != nil {
+			return err
+		}
+		if n++; n == p.limit {
+			return errEnough
+		}
+		return nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, errEnough):
+		return err
+	case n < p.limit:
+		return tooFewError(p.name, p.limit, n)
+	case n == 0:
+		return f.noneSound(p.name+" images", p.indices)
+	}
+	return b.flush()
+}
+
+// leaveOut counts a broken image, unless broken images are errors.
+func (f *ImageFiles) leaveOut(d decoded) error {
+	if !f.opt.SkipBroken {
+		return brokenError(f.c.file(d.i), d.err)
+	}
+	if !f.broken[d.i] {
+		f.broken[d.i] = true
+		f.Broken.add(fmt.Sprintf("%s: %v", f.c.names[d.i], d.err))
+	}
+	return nil
+}
+
+func (f *ImageFiles) noneSound(what string, indices []int) error {
+	return fileError(f.opt.Path, what, "a sound one", "%d broken ones", len(indices))
+}
+
+// first returns the first image that is not broken.
+func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Image, err error) {
+	err = f.c.each(ctx, indices, func(i int, data []byte, err error) error {
+		if err == nil {
+			im, err = f.decode(data)
+		}
+		switch {
+		case err == nil:
+			return errEnough
+		case f.opt.SkipBroken:
+			return nil
+		}
+		return brokenError(f.c.file(i), err)
+	})
+	switch {
+	case err == nil:
+		return nil, f.noneSound("images", indices)
+	case !errors.Is(err, errEnough):
+		return nil, err
+	case im.H > MaxEdge || im.W > MaxEdge:
+		return nil, optionError("give a --size", f.opt.Path, "images",
+			fmt.Sprintf("at most %dx%d pixels, or a size to bring them to", MaxEdge, MaxEdge), "%dx%d", im.W, im.H)
+	}
+	return im, nil
+}
+
+// decode decodes an image, converts it to grey if requested, crops and resizes it.
+func (f *ImageFiles) decode(data []byte) (*picture.Image, error) {
+	im, err := picture.Decode(data, picture.Formats...)
+	if err != nil {
+		return nil, err
+	}
+	if f.opt.Channels == 1 {
+		im = im.Grey()
+	}
+	crop := f.opt.Crop
+	if crop == 0 && f.opt.Size > 0 {
+		crop = min(im.H, im.W)
+	}
+	if crop > 0 {
+		if im, err = im.CentreCrop(crop, crop); err != nil {
+			return nil, err
+		}
+	}
+	if f.opt.Size == 0 || im.H == f.opt.Size {
+		return im, nil
+	}
+	return f.resizer(im.H).Resize(im)
+}
+
+// maxResizers bounds how many resizers are kept, since a folder may hold images of any sizes.
+const maxResizers = 64
+
+func (f *ImageFiles) resizer(edge int) *picture.Resizer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.resizers[edge]
+	if r == nil {
+		r = picture.NewResizer(f.opt.Filter, edge, edge, f.opt.Size, f.opt.Size)
+		if len(f.resizers) < maxResizers {
+			f.resizers[edge] = r
+		}
+	}
+	return r
+}

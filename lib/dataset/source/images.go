@@ -1,0 +1,211 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
+	"vapo/lib/picture"
+)
+
+// MaxEdge bounds the edges of images: tensor files keep 1,024 of them in memory.
+const MaxEdge = 512
+
+const imagesHint = "give a folder, a zip file or a tar archive of images as path"
+
+// ImageOptions are the options of OpenImages.
+type ImageOptions struct {
+	Path         string
+	Size         int            // edge of the images made; 0: they keep theirs, which must be the same for all
+	Crop         int            // edge of the centre crop before the resize; 0: the largest square if Size is set, else none
+	Channels     int            // 3, or 1: converted to grey before anything else
+	Filter       picture.Filter // of the resize
+	ByDirectory  bool           // labels are the first directories of the paths
+	TestFraction float64        // share of source images that becomes the test split
+	Seed         uint64         // of that split
+	SkipBroken   bool           // leave out files that cannot be used, and count them
+	Verify       bool           // of source celeba: it must be complete
+	Train, Test  int            // images from the first of these splits; 0: all
+}
+
+// ImageFiles are the image files of a folder or archive, in splits. It must be closed.
+type ImageFiles struct {
+	Splits  []*Stream // train, test and, for celeba, valid
+	Skipped Tally     // files whose names are not those of images
+	Broken  Tally     // images left out; complete once the splits were read
+
+	source   string
+	opt      ImageOptions
+	c        *collection
+	extra    []File // files that are part of the digest, but not images
+	labels   []int64
+	sums     map[int][sha256.Size]byte // of the images of a folder, as they were decoded
+	broken   map[int]bool
+	mu       sync.Mutex
+	resizers map[int]*picture.Resizer // by edge
+}
+
+// OpenImages lists the images of source images or celeba and divides them into splits. It decodes no image, except the
+// first if only that tells the size.
+func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFiles, error) {
+	f := &ImageFiles{
+		source: source, opt: opt,
+		sums: map[int][sha256.Size]byte{}, broken: map[int]bool{}, resizers: map[int]*picture.Resizer{},
+	}
+	open := f.openFolder
+	if source == "celeba" {
+		open = f.openCelebA
+	}
+	parts, err := open()
+	if err == nil {
+		err = f.stream(ctx, parts)
+	}
+	if err != nil {
+		f.Close()
+		return nil, inSource(source, err)
+	}
+	f.Skipped = f.c.skipped
+	return f, nil
+}
+
+// Close closes the archive.
+func (f *ImageFiles) Close() {
+	if f.c != nil {
+		f.c.close()
+	}
+}
+
+// part is a split before it is read.
+type part struct {
+	name    string
+	indices []int // of its images, ascending
+	limit   int   // images requested; 0: all
+}
+
+func (f *ImageFiles) openFolder() ([]part, error) {
+	if err := present(f.opt.Path, imagesHint); err != nil {
+		return nil, err
+	}
+	var err error
+	if f.c, err = openCollection(f.opt.Path); err != nil {
+		return nil, err
+	}
+	n := len(f.c.names)
+	if n < 2 {
+		return nil, optionError("add images", f.opt.Path, "images", "2 or more, for a training and a test split", "1")
+	}
+	train, test := split(n, f.opt.TestFraction, f.opt.Seed, "dataset/images/test")
+	return []part{{"train", train, f.opt.Train}, {"test", test, f.opt.Test}}, nil
+}
+
+// stream makes a Stream of every split.
+func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
+	like := dataset.Images{Name: f.source, C: f.opt.Channels, H: f.opt.Size, W: f.opt.Size}
+	if f.opt.Size == 0 {
+		like.H, like.W = f.opt.Crop, f.opt.Crop
+	}
+	if like.H == 0 {
+		im, err := f.first(ctx, parts[0].indices)
+		if err != nil {
+			return err
+		}
+		like.H, like.W = im.H, im.W
+	}
+	if f.opt.ByDirectory {
+		var err error
+		if like.Classes, f.labels, err = f.c.directories(); err != nil {
+			return err
+		}
+		like.Labels = []int64{}
+	}
+	for _, p := range parts {
+		like.Split = p.name
+		n := len(p.indices)
+		if p.limit > 0 {
+			n = min(n, p.limit)
+		}
+		s := &Stream{Like: like, Max: n}
+		s.Each = func(ctx context.Context, yield func(*dataset.Images) error) error {
+			return inSource(f.source, f.read(ctx, p, newBatcher(s.Like, yield)))
+		}
+		f.Splits = append(f.Splits, s)
+	}
+	return nil
+}
+
+// directories returns labels by the first directory of the images' paths. It ignores directories that hold all images,
+// as archives often have at the top, if there are others below them.
+func (c *collection) directories() (classes []string, labels []int64, err error) {
+	prefix := 0 // bytes of the ignored directories
+	for {
+		top, _, _ := strings.Cut(c.names[0][prefix:], "/")
+		deeper := !slices.ContainsFunc(c.names, func(name string) bool {
+			first, rest, _ := strings.Cut(name[prefix:], "/")
+			return first != top || !strings.Contains(rest, "/")
+		})
+		if !deeper {
+			break
+		}
+		prefix += len(top) + 1
+	}
+	found := map[string]int64{}
+	for i, name := range c.names {
+		class, _, ok := strings.Cut(name[prefix:], "/")
+		if !ok {
+			return nil, nil, fileError(c.file(i), "directory", "one, which is the label", "none")
+		}
+		if !utf8.ValidString(class) {
+			return nil, nil, fileError(c.file(i), "directory", "a name in UTF-8", "%q", class)
+		}
+		found[class] = 0
+	}
+	classes = slices.Sorted(maps.Keys(found))
+	for i, class := range classes {
+		found[class] = int64(i)
+	}
+	labels = make([]int64, len(c.names))
+	for i, name := range c.names {
+		class, _, _ := strings.Cut(name[prefix:], "/")
+		labels[i] = found[class]
+	}
+	return classes, labels, nil
+}
+
+// Finish returns the files that were read and their digest, which equals Digest of them: for a folder, that of the
+// bytes that were decoded. Files that changed since OpenImages are an error.
+func (f *ImageFiles) Finish() (files []File, digest string, err error) {
+	images, err := f.finish()
+	if err != nil {
+		return nil, "", inSource(f.source, err)
+	}
+	return append([]File{merged(images)}, f.extra...), digestOf(append(images, f.extra...)), nil
+}
+
+func (f *ImageFiles) finish() ([]File, error) {
+	images, err := f.c.files()
+	if err == nil {
+		err = f.c.checkUnchanged()
+	}
+	if err != nil || f.c.archive != nil {
+		return images, err
+	}
+	for i, sum := range f.sums {
+		if want := hex.EncodeToString(sum[:]); images[i].SHA256 != want && !f.broken[i] {
+			return nil, checksumError(f.c.file(i), "the image", want, images[i].SHA256)
+		}
+	}
+	return images, nil
+}
+
+// brokenError reports a file named as an image that cannot be used: damaged, truncated, transparent, or smaller than the
+// crop.
+func brokenError(path string, err error) error {
+	return failure.New(failure.Input, "remove or replace that file, or give --skip-broken", "image %s: %w", path, err)
+}

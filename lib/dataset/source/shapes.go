@@ -1,0 +1,93 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"vapo/lib/dataset"
+	"vapo/lib/random"
+)
+
+// ShapeClasses are the labels of source shapes.
+var ShapeClasses = []string{"disc", "square", "ring"}
+
+// MaxShapes bounds a split of source shapes.
+const MaxShapes = 1 << 32
+
+// Shapes returns a training and a test split of images drawn from a seed, each with one shape on a plain background.
+// Image k is a function of seed, split and k alone. size is the edge; channels 1 or 3.
+func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream, err error) {
+	if size < 4 || size > MaxEdge || channels != 1 && channels != 3 {
+		return nil, nil, fmt.Errorf("dataset shapes: %d channels of %dx%d pixels, expected 1 or 3 of 4 to %d",
+			channels, size, size, MaxEdge)
+	}
+	if nTrain > MaxShapes || nTest > MaxShapes {
+		return nil, nil, fmt.Errorf("dataset shapes: %d and %d images, expected at most %d", nTrain, nTest, MaxShapes)
+	}
+	return shapes(seed, "train", size, channels, nTrain), shapes(seed, "test", size, channels, nTest), nil
+}
+
+func shapes(seed uint64, split string, size, channels, n int) *Stream {
+	like := dataset.Images{
+		Name: "shapes", Split: split, C: channels, H: size, W: size, Labels: []int64{}, Classes: ShapeClasses,
+	}
+	type shape struct {
+		pixels []uint8
+		label  int64
+	}
+	feed := func(give func(int) error) error {
+		for k := range n {
+			if err := give(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	draw := func(k int) shape {
+		pixels := make([]uint8, channels*size*size)
+		label := drawShape(pixels, size, channels, random.New(seed, "dataset/shapes/"+split, uint64(k)))
+		return shape{pixels, label}
+	}
+	return &Stream{Like: like, Max: n, Each: func(ctx context.Context, yield func(*dataset.Images) error) error {
+		b := newBatcher(like, yield)
+		if err := ordered(ctx, feed, draw, func(s shape) error { return b.add(s.pixels, s.label) }); err != nil {
+			return err
+		}
+		return b.flush()
+	}}
+}
+
+// drawShape draws a shape with edges one pixel soft to pixels [channels, size, size] and returns its label. Products
+// are rounded before they are added, so that no processor fuses them: the bits are the same everywhere.
+func drawShape(pixels []uint8, size, channels int, src *random.Source) int64 {
+	label := src.IntN(len(ShapeClasses))
+	edge := float64(size)
+	radius := float64(edge * (0.15 + float64(0.2*src.Uniform64())))
+	var centre [2]float64
+	for i := range centre {
+		centre[i] = radius + float64((edge-float64(2*radius))*src.Uniform64())
+	}
+	var background, colour [3]float64
+	for c := range channels {
+		background[c], colour[c] = float64(src.IntN(256)), float64(src.IntN(256))
+	}
+	for y := range size {
+		for x := range size {
+			dx, dy := float64(x)+0.5-centre[0], float64(y)+0.5-centre[1]
+			distance := math.Sqrt(float64(dx*dx)+float64(dy*dy)) - radius // from the edge of the shape, outwards
+			switch ShapeClasses[label] {
+			case "square":
+				distance = max(math.Abs(dx), math.Abs(dy)) - radius
+			case "ring":
+				distance = max(distance, float64(0.5*radius)-(distance+radius))
+			}
+			share := min(max(0.5-distance, 0), 1)
+			for c := range channels {
+				v := background[c] + float64(share*(colour[c]-background[c]))
+				pixels[(c*size+y)*size+x] = uint8(math.Floor(v + 0.5))
+			}
+		}
+	}
+	return int64(label)
+}

@@ -1,0 +1,251 @@
+// Package source makes data sets of what they come from: published data sets as they are published, people's own images
+// and tables, and distributions that are drawn from a seed.
+//
+// Whatever is read from files has a digest of these files, so that a result can be keyed by content instead of paths.
+// Files of a published data set are compared with their known sha256, and every file is checked against its own
+// header; errors name the file, what was expected and what was found. Images need not fit into memory: they come as a
+// Stream, a batch at a time.
+package source
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/flate"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"vapo/lib/failure"
+	"vapo/lib/random"
+)
+
+// File is a source file as it was read.
+type File struct {
+	Name   string `json:"name"` // without directory
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// Tally counts what was left out, and keeps the first of it.
+type Tally struct {
+	N     int
+	First string
+}
+
+func (t *Tally) add(what string) {
+	if t.N++; t.N == 1 {
+		t.First = what
+	}
+}
+
+// own lists the sources that are read from a path and are not published data sets: OpenImages reads images and celeba,
+// LoadCSV reads csv.
+var own = []string{"images", "celeba", "csv"}
+
+// IsPublished reports whether a source is read by Load.
+func IsPublished(source string) bool { return publishedSets[source] != nil }
+
+// IsRead reports whether a source is read from files and so has a Digest.
+func IsRead(source string) bool { return IsPublished(source) || slices.Contains(own, source) }
+
+// Digest returns the digest of a source that is read: one sha256 over the names and sha256 sums of its files, whatever
+// directory they are in. It reads the files without decoding them. In a folder of images, only the images count, with
+// their paths relative to it.
+func Digest(source, path string) (string, error) {
+	files, err := digestFiles(source, path)
+	if err != nil {
+		return "", inSource(source, err)
+	}
+	return digestOf(files), nil
+}
+
+func digestFiles(source, path string) (files []File, err error) {
+	switch source {
+	case "images":
+		return imageFiles(path, "", imagesHint)
+	case "celeba":
+		images, partition, err := locateCelebA(path)
+		if err != nil {
+			return nil, err
+		}
+		return imageFiles(images, partition, celebaHint)
+	}
+	paths := []string{path}
+	if source == "csv" {
+		err = present(path, csvHint)
+	} else {
+		paths, err = Locate(source, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range paths {
+		file, err := hashFile(p)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func digestOf(files []File) string {
+	h := sha256.New()
+	for _, f := range files {
+		name := f.Name
+		if len(files) == 1 {
+			name = archiveName
+		}
+		fmt.Fprintf(h, "%d:%s %s\n", len(name), name, f.SHA256)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// archiveName stands for the name of a single file, since people rename archives, and folderName for that of a folder.
+const (
+	archiveName = "archive"
+	folderName  = "folder"
+)
+
+// CheckDigest returns an error if a source has another digest than the wanted one.
+func CheckDigest(source, want, got string) error {
+	if got != want {
+		return checksumError(source, "source-digest", want, got)
+	}
+	return nil
+}
+
+// hashedFile is an open file that hashes what is read from it.
+type hashedFile struct {
+	file *os.File // not embedded: its WriteTo would bypass the hash
+	sum  hash.Hash
+	n    int64
+}
+
+func openHashed(path string) (*hashedFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &hashedFile{file: f, sum: sha256.New()}, nil
+}
+
+func (h *hashedFile) Read(p []byte) (int, error) {
+	n, err := h.file.Read(p)
+	h.sum.Write(p[:n])
+	h.n += int64(n)
+	return n, err
+}
+
+// finish reads the rest, closes the file and returns its description.
+func (h *hashedFile) finish() (File, error) {
+	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, h, make([]byte, 1<<18))
+	if err = errors.Join(err, h.file.Close()); err != nil {
+		return File{}, err
+	}
+	return File{Name: filepath.Base(h.file.Name()), Bytes: h.n, SHA256: hex.EncodeToString(h.sum.Sum(nil))}, nil
+}
+
+func hashFile(path string) (File, error) {
+	f, err := openHashed(path)
+	if err != nil {
+		return File{}, err
+	}
+	return f.finish()
+}
+
+// gunzip returns the content of r, uncompressed if it begins as gzip files do.
+func gunzip(r io.Reader) (io.Reader, error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	if head, err := in.Peek(2); err != nil || head[0] != 0x1f || head[1] != 0x8b {
+		return in, nil
+	}
+	return gzip.NewReader(in)
+}
+
+// split divides n >= 2 samples: a share of them, at least one and not all, is drawn for testing. Both lists ascend.
+func split(n int, share float64, seed uint64, stream string) (train, test []int) {
+	k := min(max(int(math.Round(share*float64(n))), 1), n-1)
+	test = slices.Sorted(slices.Values(random.New(seed, stream, 0).Perm(n)[:k]))
+	for i, t := 0, 0; i < n; i++ {
+		if t < k && test[t] == i {
+			t++
+			continue
+		}
+		train = append(train, i)
+	}
+	return train, test
+}
+
+// inSource names the source of an error. What the file system refuses is invalid input.
+func inSource(source string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("dataset %s: %w", source, err)
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return failure.Default(failure.Input, "check the path and its permissions", err)
+	}
+	return err
+}
+
+// present returns an error if there is nothing at path.
+func present(path, hint string) error {
+	if path == "" {
+		return failure.New(failure.Input, hint, "no path given")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return failure.New(failure.Input, hint, "%w", err)
+	}
+	return nil
+}
+
+// fileError reports that a file is truncated, of another format, or inconsistent with another file.
+func fileError(path, what, want, format string, args ...any) error {
+	return optionError("get a fresh copy of the file", path, what, want, format, args...)
+}
+
+// optionError is a fileError that another choice of parameters resolves.
+func optionError(hint, path, what, want, format string, args ...any) error {
+	return failure.New(failure.Input, hint, "%s: %s: expected %s, got %s", path, what, want, fmt.Sprintf(format, args...))
+}
+
+// checksumError reports that the bytes of a file are not those of the published data set, of the checksum stored in
+// the file, or of the digest in the key.
+func checksumError(path, of, want, got string) error {
+	const hint = "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest"
+	return failure.New(failure.Integrity, hint, "%s: checksum of %s: expected %s, got %s", path, of, want, got)
+}
+
+// tooFewError reports that a split has fewer samples than a parameter requests.
+func tooFewError(split string, want, have int) error {
+	return failure.New(failure.Usage, fmt.Sprintf("set n-%s to at most %d, or to 0 for all", split, have),
+		"n-%s is %d, but the %s split has %d samples", split, want, split, have)
+}
+
+// damaged names the file in errors of decompression and of archives: a file that ends early is truncated, one that
+// contradicts its own checksum is corrupt. Other errors pass.
+func damaged(path string, err error) error {
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fileError(path, "content", "more bytes", "its end (truncated)")
+	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum):
+		return checksumError(path, "the gzip content", "the one stored in the file", err.Error())
+	case errors.Is(err, gzip.ErrHeader):
+		return fileError(path, "format", "gzip", "something else (%v)", err)
+	case errors.Is(err, tar.ErrHeader):
+		return fileError(path, "format", "a tar archive", "something else (%v)", err)
+	}
+	return err
+}

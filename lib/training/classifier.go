@@ -1,0 +1,42 @@
+package training
+
+import (
+	"vapo/lib/backend"
+	"vapo/lib/checkpoint"
+	"vapo/lib/feature"
+	"vapo/lib/graphop"
+	"vapo/lib/optim"
+)
+
+// Classifier compiles the training of a classifier on batches of o.BatchImages samples. Batches have X and Labels
+// alone.
+func Classifier(be backend.Backend, c feature.Classifier, o optim.Config) (*Trainer, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	g := newStepGraph()
+	rows, dim := o.BatchImages/o.Micro(), 1
+	for _, d := range c.Shape {
+		dim *= d
+	}
+	var loss *graphop.Node
+	err := graphop.Build(func() {
+		x := g.input("x", append([]int{rows}, c.Shape...)...)
+		labels := g.input("labels", rows, c.Classes)
+		_, logits := c.Build(g.net, x)
+		loss = feature.CrossEntropy(logits, labels)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if g.grads, err = graphop.Grad(loss, g.net.Nodes()...); err != nil {
+		return nil, err
+	}
+	if g.update, err = o.Build(loss, g.net.Nodes(), g.grads); err != nil {
+		return nil, err
+	}
+	return newTrainer(be, checkpoint.Classifier, c, o, g, batchSize{o.BatchImages, o.Micro(), dim, c.Classes})
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"io"
+
+	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
+	"vapo/lib/picture"
+	"vapo/lib/preview"
+	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
+)
+
+// previewed bounds the training images of the preview.
+const previewed = 100
+
+func shapes(p *params) (train, test *source.Stream, err error) {
+	nTrain, nTest := drawnSizes(p)
+	return source.Shapes(p.Seed, cmp.Or(p.Size, 32), cmp.Or(p.Channels, 3), nTrain, nTest)
+}
+
+func runShapes(ctx context.Context, job *stage.Job, p *params) error {
+	train, test, err := shapes(p)
+	if err != nil {
+		return err
+	}
+	noFiles := func() ([]source.File, error) { return nil, nil }
+	return writeStreams(ctx, job, p, []*source.Stream{train, test}, noFiles)
+}
+
+func runImages(ctx context.Context, job *stage.Job, p *params) error {
+	opt := source.ImageOptions{
+		Path: p.Path, Size: p.Size, Crop: p.Crop, Channels: cmp.Or(p.Channels, 3),
+		Filter: picture.Filter(p.Resize), ByDirectory: p.Labels == "directory",
+		TestFraction: cmp.Or(p.TestFraction, defaultTestFraction), Seed: p.Seed,
+		SkipBroken: p.SkipBroken, Verify: p.Verify, Train: p.NTrain, Test: p.NTest,
+	}
+	if p.Source == "celeba" {
+		opt.Size, opt.Crop = cmp.Or(p.Size, source.CelebASize), cmp.Or(p.Crop, source.CelebACrop)
+	}
+	job.Log().Info("reading", "source", p.Source, "digest", p.SourceDigest)
+	images, err := source.OpenImages(ctx, p.Source, opt)
+	if err != nil {
+		return err
+	}
+	defer images.Close()
+	return writeStreams(ctx, job, p, images.Splits, func() ([]source.File, error) {
+		files, digest, err := images.Finish()
+		if err == nil {
+			err = source.CheckDigest(p.Source, p.SourceDigest, digest)
+		}
+		job.Set("skipped", images.Skipped.N)
+		job.Set("broken", images.Broken.N)
+		if n := images.Skipped.N; n > 0 {
+			job.Warn("%d files whose names are not those of images were left out, the first is %s",
+				n, images.Skipped.First)
+		}
+		if n := images.Broken.N; n > 0 {
+			job.Warn("%d broken images were left out, the first is %s", n, images.Broken.First)
+		}
+		return files, err
+	})
+}
+
+// writeStreams writes splits as they come, a batch at a time, then the preview and the summary. finish returns the
+// files that were read, once the splits are written.
+func writeStreams(
+	ctx context.Context, job *stage.Job, p *params, splits []*source.Stream, finish func() ([]source.File, error),
+) error {
+	first := splits[0].Like // the images of the preview
+	first.Labels = nil
+	sum := &summary{Source: p.Source, Shape: first.Shape(), Classes: first.Classes}
+	for i, s := range splits {
+		tally, err := writeStream(ctx, job, s, func(b *dataset.Images) {
+			if i == 0 && first.N < previewed {
+				more := b.Head(previewed - first.N).(*dataset.Images)
+				first.Pixels = append(first.Pixels, more.Pixels...)
+				first.N += more.N
+			}
+		})
+		if err != nil {
+			return err
+		}
+		split := tally.summary()
+		switch s.Like.Split {
+		case "train":
+			sum.Train = split
+		case "test":
+			sum.Test = split
+		default:
+			sum.Valid = &split
+		}
+		job.Set(s.Like.Split, split.Count)
+	}
+	var err error
+	if sum.Files, err = finish(); err != nil {
+		return err
+	}
+	job.Set("source", p.Source)
+	job.Set("shape", sum.Shape)
+	if err := job.Output(ctx, "preview", func(w io.Writer) error { return preview.Set(w, &first) }); err != nil {
+		return err
+	}
+	return job.Output(ctx, "summary", sum.write)
+}
+
+// writeStream writes a split and passes each batch to see.
+func writeStream(
+	ctx context.Context, job *stage.Job, s *source.Stream, see func(*dataset.Images),
+) (*imageTally, error) {
+	tally := newTally(&s.Like)
+	err := job.Output(ctx, s.Like.Split, func(w io.Writer) error {
+		progress := job.Progress(int64(s.Max), "images")
+		defer progress.Done()
+		out, err := tensorfile.NewWriter(w, s.Like.Table())
+		if err != nil {
+			return err
+		}
+		err = s.Each(ctx, func(b *dataset.Images) error {
+			tally.add(b)
+			see(b)
+			progress.Set(int64(tally.n))
+			return out.Append(b.Table())
+		})
+		if err != nil {
+			return err
+		}
+		return out.Close()
+	})
+	return tally, err
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
+	"vapo/lib/sampling"
+	"vapo/lib/stage"
+)
+
+// maxValues bounds the values in the memory of one run: 64 GiB.
+const maxValues = 1 << 34
+
+// drawAll draws samples [First, First+N) and returns the work and the seconds it took.
+func drawAll(
+	ctx context.Context, job *stage.Job, m *model, p *params,
+) (set dataset.Set, work sampling.Work, seconds float64, err error) {
+	d := m.config.Dim()
+	if p.N > maxValues/d {
+		return nil, work, 0, failure.New(failure.Resources, "draw in several runs with --first",
+			"%d samples of %d values each do not fit in memory", p.N, d)
+	}
+	s, err := m.sampler(p)
+	if err != nil {
+		return nil, work, 0, err
+	}
+	x := make([]float32, p.N*d)
+	progress := job.Progress(int64(p.N), "samples")
+	start := time.Now()
+	block := m.field.Batch
+	for at, n := 0, 0; at < p.N; at += n {
+		// Up to the end of a block, which would be integrated twice otherwise.
+		end := p.First + at + min(p.Batch, p.N)
+		end += (block - end%block) % block
+		n = min(end-p.First-at, p.N-at)
+		w, err := s.Draw(ctx, p.Seed, p.First+at, n, x[at*d:(at+n)*d], nil)
+		if err != nil {
+			return nil, work, 0, err
+		}
+		work.Add(w)
+		rate := float64(at+n) / time.Since(start).Seconds()
+		progress.Set(int64(at+n), "samples_per_s", math.Round(10*rate)/10)
+	}
+	progress.Done()
+	set = withLabels(sampling.Set(m.config, x, p.N), s.Label, func(i int) int { return p.First + i })
+	return set, work, time.Since(start).Seconds(), nil
+}
+
+// sampler returns a sampler with the solver and class of the parameters.
+func (m *model) sampler(p *params) (*sampling.Sampler, error) {
+	label, err := m.label(p.Class)
+	return &sampling.Sampler{
+		Field: m.field, Solver: p.Solver, Steps: p.Steps,
+		RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd, Label: label,
+	}, err
+}
