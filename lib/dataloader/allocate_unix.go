@@ -4,7 +4,7 @@ package dataloader
 
 import "syscall"
 
-// allocate returns n > 0 zero bytes, aligned to a page, that the garbage collector does not know of.
+// allocate returns n > 0 zero bytes outside the garbage-collected heap, aligned to a page.
 func allocate(n int) ([]byte, error) {
 	return syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 }

@@ -7,24 +7,24 @@ import (
 	"vapo/lib/dataset"
 )
 
-// arena is memory for samples of one shape, in places that are used again and again. It is not the garbage collector's, which
-// would let as much garbage pile up beside it before it collects.
+// arena is memory for samples of one shape, in slots that are reused. It is outside the garbage-collected heap: inside,
+// it would let as much garbage accumulate before a collection.
 type arena struct {
 	raw    []byte
-	places int
+	slots  int
 	size   int // values of a sample
 	pixels []uint8
 	points []float32
 	labels []int64
 }
 
-func newArena(head dataset.Set, places int) (arena, error) {
-	a := arena{places: places, size: 1, labels: make([]int64, places)}
+func newArena(head dataset.Set, slots int) (arena, error) {
+	a := arena{slots: slots, size: 1, labels: make([]int64, slots)}
 	for _, d := range head.Shape() {
 		a.size *= d
 	}
 	_, pixels := head.(*dataset.Images)
-	n := places * a.size
+	n := slots * a.size
 	if !pixels {
 		n *= 4
 	}
@@ -35,12 +35,12 @@ func newArena(head dataset.Set, places int) (arena, error) {
 	if pixels {
 		a.pixels = a.raw
 	} else {
-		a.points = unsafe.Slice((*float32)(unsafe.Pointer(&a.raw[0])), places*a.size)
+		a.points = unsafe.Slice((*float32)(unsafe.Pointer(&a.raw[0])), slots*a.size)
 	}
 	return a, nil
 }
 
-// free gives the memory back. Samples given out must not be looked at any more.
+// free releases the memory. Samples returned earlier must not be used any more.
 func (a *arena) free() error {
 	raw := a.raw
 	*a = arena{}
@@ -49,22 +49,22 @@ func (a *arena) free() error {
 
 func (a *arena) bytes() int64 { return int64(len(a.pixels) + 4*len(a.points) + 8*len(a.labels)) }
 
-// put copies the samples of a set to the places of its rows.
-func (a *arena) put(set dataset.Set, places []int32) {
+// put copies the rows of a set to the given slots.
+func (a *arena) put(set dataset.Set, slots []int32) {
 	var labels []int64
 	switch s := set.(type) {
 	case *dataset.Images:
 		labels = s.Labels
-		for i, p := range places {
+		for i, p := range slots {
 			copy(a.pixels[int(p)*a.size:], s.Image(i))
 		}
 	case *dataset.Points:
 		labels = s.Labels
-		for i, p := range places {
+		for i, p := range slots {
 			copy(a.points[int(p)*a.size:], s.Point(i))
 		}
 	}
-	for i, p := range places {
+	for i, p := range slots {
 		a.labels[p] = -1
 		if labels != nil {
 			a.labels[p] = labels[i]
@@ -72,9 +72,9 @@ func (a *arena) put(set dataset.Set, places []int32) {
 	}
 }
 
-func (a *arena) sample(place, index int) Sample {
-	s := Sample{Index: index, Label: a.labels[place]}
-	from, to := place*a.size, (place+1)*a.size
+func (a *arena) sample(slot, index int) Sample {
+	s := Sample{Index: index, Label: a.labels[slot]}
+	from, to := slot*a.size, (slot+1)*a.size
 	if a.pixels != nil {
 		s.Pixels = a.pixels[from:to]
 	} else {

@@ -18,10 +18,10 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// tiny are limits of which small data are many windows: blocks of 4 images of 12 bytes, windows of 5 blocks.
+// tiny are limits that divide small data into many windows: blocks of 4 images of 12 bytes, windows of 5 blocks.
 var tiny = Limits{BlockBytes: 63, BlockRows: 1 << 10, WindowBytes: 5 * 48, WindowRows: 1 << 20}
 
-// images are n images of 12 bytes that tell their index.
+// images returns n images of 12 bytes that encode their index.
 func images(n int) *dataset.Images {
 	s := &dataset.Images{Name: "test", N: n, C: 3, H: 2, W: 2, Pixels: make([]uint8, 12*n), Classes: []string{"a", "b", "c"}}
 	for i := range n {
@@ -62,8 +62,8 @@ func stream(t testing.TB, r io.ReaderAt, size int, opt Options) *Stream {
 	return s
 }
 
-// TestSmallDataKeepTheirOrder: data of one window are permuted as a whole, and the limits play no part in that.
-func TestSmallDataKeepTheirOrder(t *testing.T) {
+// TestOrderOfOneWindow: data of one window are permuted as a whole, whatever the limits.
+func TestOrderOfOneWindow(t *testing.T) {
 	for _, n := range []int{1, 23, 60000} {
 		o := NewOrder(3, n, 784, Default)
 		for epoch := range 3 {
@@ -151,8 +151,8 @@ func same(t *testing.T, position int64, a, b Samples) {
 	}
 }
 
-// TestStreamIsMemory: the two give the same samples, from the start and from anywhere, whatever the cache.
-func TestStreamIsMemory(t *testing.T) {
+// TestStreamEqualsMemory: both return the same samples, from the start and from anywhere, whatever the cache.
+func TestStreamEqualsMemory(t *testing.T) {
 	for _, set := range []dataset.Set{images(5), images(20), images(103), images(2100), points(101)} {
 		b := encode(t, set)
 		for _, cache := range []int64{0, 100, 40 << 10, 1 << 30} {
@@ -190,7 +190,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if st := s.Stats(); st.ReadBlocks < 1000 || st.ReadBlocks > 1000+5+2+ahead+2 {
+	if st := s.Stats(); st.ReadBlocks < 1000 || st.ReadBlocks > 1000+5+2+prefetch+2 {
 		t.Errorf("%d blocks were read for 1000", st.ReadBlocks)
 	}
 }
@@ -200,11 +200,11 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestCache(t *testing.T) {
 	b := encode(t, images(4000))
 	dir := t.TempDir()
-	place, err := placeBytes(images(4).Head(0).Table(), 4)
+	slot, err := slotBytes(images(4).Head(0).Table(), 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit := 500*place + place/2
+	limit := 500*slot + slot/2
 	s := stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny, CacheBytes: limit, Dir: dir})
 	const epochs = 6
 	for k := range int64(epochs * 4000) {
@@ -213,7 +213,7 @@ func TestCache(t *testing.T) {
 		}
 	}
 	st := s.Stats()
-	if info, err := s.cache.file.Stat(); err != nil || info.Size() > limit || st.CacheBytes != 500*place {
+	if info, err := s.cache.file.Stat(); err != nil || info.Size() > limit || st.CacheBytes != 500*slot {
 		t.Errorf("the cache's file is %d bytes long of %d: %+v, %v", info.Size(), limit, st, err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
@@ -224,7 +224,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// breaking fails from the moment it is told to.
+// breaking fails once err is set.
 type breaking struct {
 	r   io.ReaderAt
 	err atomic.Pointer[error]
@@ -306,15 +306,15 @@ func walk(s Samples, n int64) error {
 	return nil
 }
 
-// table is a tensor file that is no data set.
+// table is a tensor file that is not a data set.
 type table struct{ dataset.Set }
 
 func (table) Table() *tensorfile.Table {
 	return &tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{{Name: "y", Data: []int64{1}}}}
 }
 
-// BenchmarkStream is the loader alone: images of 3x64x64 from memory, as a file in the page cache would be, in windows of
-// 256 MiB of a set of a gigabyte.
+// BenchmarkStream is the loader alone: images of 3x64x64 from memory, as a file in the page cache would be, in windows
+// of 256 MiB of a set of a gigabyte.
 func BenchmarkStream(b *testing.B) {
 	const n, size = 1 << 16, 3 * 64 * 64
 	set := &dataset.Images{N: n, C: 3, H: 64, W: 64, Pixels: make([]uint8, n*size)}

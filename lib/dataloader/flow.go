@@ -3,29 +3,30 @@ package dataloader
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"vapo/lib/dataset"
 	"vapo/lib/tensorfile"
 )
 
-// flow is the filling of the window from one block on.
+// flow fills the window, from one block on.
 type flow struct {
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 	mu      sync.Mutex
 	changed sync.Cond
-	free    []int32             // places in the arena
-	need    int                 // places that a block waits for
-	blocks  map[int64]*resident // by the count of blocks since the start of training
-	err     error               // why no further block comes
+	free    []int32             // slots of the arena
+	need    int                 // slots that a block waits for
+	blocks  map[int64]*resident // by number, in blocks since the start of training
+	err     error               // why there are no further blocks
 }
 
 // resident is a block in the arena.
 type resident struct {
-	from   int     // its first sample's index
-	places []int32 // by row
-	left   int     // rows not given out yet
+	from  int     // its first sample's index
+	slots []int32 // by row
+	left  int     // rows not returned yet
 }
 
 // pending is a block that is being read.
@@ -41,10 +42,10 @@ func (s *Stream) start(first int64) *flow {
 	ctx, cancel := context.WithCancel(s.ctx)
 	f := &flow{cancel: cancel, blocks: map[int64]*resident{}}
 	f.changed.L = &f.mu
-	for i := range s.arena.places {
-		f.free = append(f.free, int32(s.arena.places-1-i))
+	for i := range s.arena.slots {
+		f.free = append(f.free, int32(s.arena.slots-1-i))
 	}
-	queue := make(chan *pending, ahead)
+	queue := make(chan *pending, prefetch)
 	f.done.Go(func() { s.request(ctx, f, first, queue) })
 	f.done.Go(func() {
 		err := s.fill(ctx, f, first, queue)
@@ -53,7 +54,7 @@ func (s *Stream) start(first int64) *flow {
 		f.err = err
 		f.changed.Broadcast()
 	})
-	// Whoever waits for places does not wait for the context.
+	// fill waits for slots, not for the context.
 	context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -62,9 +63,9 @@ func (s *Stream) start(first int64) *flow {
 	return f
 }
 
-// request reads blocks in the order of need, a few at once.
+// request reads blocks in the order in which they are needed, a few at a time.
 func (s *Stream) request(ctx context.Context, f *flow, first int64, queue chan<- *pending) {
-	order := *s.order // its permutations are this goroutine's own
+	order := *s.order // this goroutine has permutations of its own
 	order.permuted = nil
 	var rank []int // of the blocks in the epoch after next
 	var epoch uint64
@@ -118,7 +119,7 @@ func (s *Stream) load(block, from, to int, next int64) (dataset.Set, error) {
 	return set, nil
 }
 
-// fill moves what has been read into the arena as places become free.
+// fill moves blocks into the arena as slots become free.
 func (s *Stream) fill(ctx context.Context, f *flow, first int64, queue <-chan *pending) error {
 	for k := first; ; k++ {
 		var p *pending
@@ -142,10 +143,10 @@ func (s *Stream) fill(ctx context.Context, f *flow, first int64, queue <-chan *p
 			f.mu.Unlock()
 			return context.Cause(ctx)
 		}
-		r := &resident{from: p.from, left: n, places: append([]int32(nil), f.free[len(f.free)-n:]...)}
+		r := &resident{from: p.from, left: n, slots: slices.Clone(f.free[len(f.free)-n:])}
 		f.free = f.free[:len(f.free)-n]
 		f.mu.Unlock()
-		s.arena.put(p.set, r.places)
+		s.arena.put(p.set, r.slots)
 		f.mu.Lock()
 		f.blocks[k] = r
 		f.changed.Broadcast()

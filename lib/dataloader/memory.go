@@ -2,15 +2,15 @@ package dataloader
 
 import "vapo/lib/dataset"
 
-// Sample is one sample of a data set. Its slices are valid until the next one is asked for.
+// Sample is one sample of a data set. Its slices are valid until the next call of At.
 type Sample struct {
 	Index  int       // row of the data set
 	Pixels []uint8   // [C, H, W], 0..255; nil for points
 	Point  []float32 // [D]; nil for images
-	Label  int64     // index of a class; -1 where unknown
+	Label  int64     // index of a class; -1 if unknown
 }
 
-// Samples gives samples by position, counted from the start of training. It is not safe for concurrent use.
+// Samples returns samples by position, counted from the start of training. It is not safe for concurrent use.
 type Samples interface {
 	// Len returns the number of samples of the data set.
 	Len() int
@@ -19,7 +19,7 @@ type Samples interface {
 	Close() error
 }
 
-// Memory gives the samples of a set that is in memory.
+// Memory returns the samples of a set in memory.
 type Memory struct {
 	order  *Order
 	images *dataset.Images
@@ -27,7 +27,7 @@ type Memory struct {
 	labels []int64
 }
 
-// NewMemory returns the samples of set, which has some, in the order of seed.
+// NewMemory returns the samples of a set, which must not be empty, in the order of seed.
 func NewMemory(set dataset.Set, seed uint64, l Limits) *Memory {
 	m := &Memory{order: NewOrder(seed, set.Len(), sampleBytes(set), l)}
 	switch s := set.(type) {

@@ -1,15 +1,15 @@
-// Package dataloader gives training samples in a random order, from memory or from data larger than memory.
+// Package dataloader returns training samples in a random order, from memory or from data larger than memory.
 //
-// The order is a pure function of (seed, position): a run resumed at any step goes on with the sample that would have
-// come next, and the same data held in memory and streamed from a store give the same samples. An Order is
-// that function; Memory and Stream are the two ways of getting at what it names.
+// The order is a pure function of (seed, position): a run resumed at any step continues with the sample that would have
+// come next, and data in memory and data streamed from a store give the same samples. Order is that function; Memory
+// and Stream are the two ways of accessing the samples.
 //
-// Data of one window (256 MiB) are permuted anew in every epoch. Larger data are shuffled on two levels, as one window
-// of samples at a time is all that has to be in memory: blocks of consecutive samples are permuted, and so are the
-// samples of each window of blocks. A block is at most 4 MiB, so a window holds 64 blocks or more from all over the
-// data, and data sorted by class still give mixed batches.
+// Data of at most one window (256 MiB) are permuted as a whole in every epoch. Larger data are shuffled on two levels,
+// so that only one window of samples must be in memory: the blocks of consecutive samples are permuted, and then the
+// samples of each window of blocks. A block is at most 4 MiB, so a window has 64 blocks or more from all over the data,
+// and data sorted by class still give mixed batches.
 //
-// Note: windows are of a fixed size and not of the memory there is, because they are part of what a training run computes.
+// Note: windows have a fixed size instead of the available memory, because the order determines the result of training.
 package dataloader
 
 import (
@@ -18,7 +18,7 @@ import (
 	"vapo/lib/random"
 )
 
-// Limits define the two-level shuffle. Only tests use others than Default: they change the order, and so results.
+// Limits define the two-level shuffle. Only tests use others than Default, since they change the order.
 type Limits struct {
 	BlockBytes, BlockRows   int // of a block: the largest power of two of rows within both, at least one
 	WindowBytes, WindowRows int // of a window, at least one block
@@ -27,15 +27,15 @@ type Limits struct {
 // Default is the definition of the order.
 var Default = Limits{BlockBytes: 4 << 20, BlockRows: 1 << 14, WindowBytes: 256 << 20, WindowRows: 1 << 20}
 
-// Order is the order of the samples of a data set, counted from the start of training. It keeps the permutations
-// of the position asked for last and is not safe for concurrent use.
+// Order is the order of the samples of a data set, counted from the start of training. It caches the permutations of
+// the last position and is not safe for concurrent use.
 type Order struct {
 	seed   uint64
 	n      int
 	rows   int  // of a block; the last one may have fewer
 	blocks int  // ceil(n / rows)
 	window int  // blocks of a window; the last one may have fewer
-	whole  bool // all data are one window
+	whole  bool // the data are one window
 
 	epoch      uint64
 	permuted   []int // blocks of the epoch; the short block, if there is one, is the last
@@ -63,7 +63,7 @@ func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
 	return o
 }
 
-// WindowRows returns the most samples of a window.
+// WindowRows returns the maximum number of samples in a window.
 func (o *Order) WindowRows() int { return min(o.n, o.window*o.rows) }
 
 // At returns the index of the sample at a position.
@@ -73,8 +73,8 @@ func (o *Order) At(position int64) int {
 	return b*o.rows + row
 }
 
-// locate returns where the sample at a position lies: the row of a block, which is counted in the order in which blocks
-// are needed since the start of training.
+// locate returns the block and row of the sample at a position. Blocks are counted in the order in which they are
+// needed since the start of training.
 func (o *Order) locate(position int64) (block int64, row int) {
 	epoch := position / int64(o.n)
 	p := int(position % int64(o.n))
@@ -93,7 +93,7 @@ func (o *Order) locate(position int64) (block int64, row int) {
 	return epoch*int64(o.blocks) + int64(w*o.window+i/o.rows), i % o.rows
 }
 
-// block returns the epoch and the place in the data set of a block in the order of need.
+// block returns the epoch of block k, counted as in locate, and its index in the data set.
 func (o *Order) block(k int64) (epoch uint64, block int) {
 	epoch = uint64(k / int64(o.blocks))
 	if o.permuted == nil || o.epoch != epoch {
@@ -102,13 +102,14 @@ func (o *Order) block(k int64) (epoch uint64, block int) {
 	return epoch, o.permuted[k%int64(o.blocks)]
 }
 
-// permute returns the blocks in the order of an epoch. The short block stays last, so that a position's window is a division.
+// permute returns the blocks in the order of an epoch. The short block stays last, so that the window of a position is
+// a division.
 func (o *Order) permute(epoch uint64) []int {
 	full := o.n / o.rows
 	var p []int
 	if o.whole {
 		for i := range full {
-			p = append(p, i) // its samples are permuted as one
+			p = append(p, i) // the samples of the window are permuted
 		}
 	} else {
 		p = random.New(o.seed, "train/shuffle/blocks", epoch).Perm(full)
@@ -119,7 +120,7 @@ func (o *Order) permute(epoch uint64) []int {
 	return p
 }
 
-// span returns the samples of a block of the data set.
+// span returns the range of samples of a block.
 func (o *Order) span(block int) (from, to int) {
 	return block * o.rows, min(o.n, (block+1)*o.rows)
 }

@@ -12,28 +12,27 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// ahead is how many blocks are read at once, beyond the window: enough to hide a request's time behind others.
-const ahead = 3
+// prefetch is the number of blocks read at once, beyond the window: enough to hide the latency of a request.
+const prefetch = 3
 
-// Options are how a Stream reads.
+// Options are the options of OpenStream.
 type Options struct {
 	Seed   uint64
 	Limits Limits
-	// CacheBytes bounds what is kept in a file in Dir, for blocks to be read again in a later epoch; 0 for data that is
-	// as near as that file would be.
+	// CacheBytes bounds a file in Dir that keeps blocks for later epochs; 0 for data that is as close as that file.
 	CacheBytes int64
 	Dir        string
 }
 
-// Stats says what a Stream has done.
+// Stats counts what a Stream has read.
 type Stats struct {
 	ReadBlocks  int64 // blocks read from the data
 	CacheBlocks int64 // blocks found in the cache
-	CacheBytes  int64 // the cache's file at its longest
+	CacheBytes  int64 // maximum size of the cache file
 }
 
-// Stream gives the samples of data that are read as they are needed: the blocks of the next window come in the background,
-// each row into the place of a sample that has been given out. So memory holds one window, two blocks and those
+// Stream returns the samples of data that are read as they are needed: the blocks of the next window are read in the
+// background, each row into the slot of a sample that was returned. So memory holds one window, two blocks and those
 // being read; see Limits.
 type Stream struct {
 	ctx     context.Context
@@ -44,13 +43,13 @@ type Stream struct {
 	cache   *cache // nil: none
 	read    atomic.Int64
 	arena   arena
-	next    int64 // the position that is cheap
-	held    int32 // place of the sample given out last, -1 for none
+	next    int64 // the position that At returns without reading a window anew
+	held    int32 // slot of the sample returned last, -1 for none
 	current *flow // nil before the first sample
 }
 
-// OpenStream opens a tensor file of size bytes that holds a data set. Reading ends with ctx. Errors are those of
-// tensorfile.Open and dataset.FromTable, or those of r; a data set without samples is an error.
+// OpenStream opens a tensor file of size bytes that holds a data set, which must not be empty. Reading ends with ctx.
+// Errors are those of tensorfile.Open, dataset.FromTable and r.
 func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*Stream, error) {
 	file, err := tensorfile.Open(r, size)
 	if err != nil {
@@ -70,11 +69,11 @@ func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*S
 	s := &Stream{ctx: ctx, file: file, head: head, opt: opt, held: -1}
 	s.order = NewOrder(opt.Seed, file.Rows(), sampleBytes(head), opt.Limits)
 	if opt.CacheBytes > 0 {
-		place, err := placeBytes(empty, s.order.rows)
+		slot, err := slotBytes(empty, s.order.rows)
 		if err != nil {
 			return nil, err
 		}
-		if s.cache, err = newCache(opt.Dir, opt.CacheBytes, place); err != nil {
+		if s.cache, err = newCache(opt.Dir, opt.CacheBytes, slot); err != nil {
 			return nil, err
 		}
 	}
@@ -84,8 +83,8 @@ func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*S
 	return s, nil
 }
 
-// placeBytes bounds the bytes of a block of rows in the cache.
-func placeBytes(empty *tensorfile.Table, rows int) (int64, error) {
+// slotBytes bounds the bytes of a block of rows in the cache.
+func slotBytes(empty *tensorfile.Table, rows int) (int64, error) {
 	var b bytes.Buffer
 	if err := tensorfile.Write(&b, empty); err != nil {
 		return 0, err
@@ -106,10 +105,10 @@ func placeBytes(empty *tensorfile.Table, rows int) (int64, error) {
 	return n, nil
 }
 
-// Set returns the data set without its samples: their shape, and what is known of them as a whole.
+// Set returns the data set without its samples: name, shape, classes.
 func (s *Stream) Set() dataset.Set { return s.head }
 
-// Head returns the first n samples in the order of the file (all where there are fewer), in memory of their own.
+// Head returns the first n samples in the order of the file (all if there are fewer), in memory of their own.
 func (s *Stream) Head(n int) (dataset.Set, error) {
 	t, err := s.file.Slice(0, min(n, s.file.Rows()))
 	if err != nil {
@@ -118,7 +117,7 @@ func (s *Stream) Head(n int) (dataset.Set, error) {
 	return dataset.FromTable(t)
 }
 
-// Labels reads the label of every sample, or returns nil where the data have none.
+// Labels reads the label of every sample, or returns nil if the data have none.
 func (s *Stream) Labels() ([]int64, error) {
 	t, err := s.file.Slice(0, s.file.Rows(), dataset.LabelColumn)
 	var none *tensorfile.MissingColumnError
@@ -134,7 +133,7 @@ func (s *Stream) Labels() ([]int64, error) {
 // Len implements Samples.
 func (s *Stream) Len() int { return s.order.n }
 
-// WindowBytes returns the memory that samples take.
+// WindowBytes returns the memory taken by samples.
 func (s *Stream) WindowBytes() int64 { return s.arena.bytes() }
 
 // Stats may be called at any time.
@@ -149,7 +148,7 @@ func (s *Stream) Stats() Stats {
 	return st
 }
 
-// At implements Samples. A position that does not follow the last one costs reading its window anew.
+// At implements Samples. If a position does not follow the last one, its window is read anew.
 func (s *Stream) At(position int64) (Sample, error) {
 	if s.current == nil || position != s.next {
 		s.stop()
@@ -167,7 +166,7 @@ func (s *Stream) At(position int64) (Sample, error) {
 	return s.take()
 }
 
-// take gives the next sample, and its place to one of the next window when the one after it is taken.
+// take returns the next sample and frees the slot of the previous one.
 func (s *Stream) take() (Sample, error) {
 	f := s.current
 	block, row := s.order.locate(s.next)
@@ -187,7 +186,7 @@ func (s *Stream) take() (Sample, error) {
 	if b == nil {
 		return Sample{}, f.err
 	}
-	s.held = b.places[row]
+	s.held = b.slots[row]
 	if b.left--; b.left == 0 {
 		delete(f.blocks, block)
 	}
@@ -195,7 +194,7 @@ func (s *Stream) take() (Sample, error) {
 	return s.arena.sample(int(s.held), b.from+row), nil
 }
 
-// stop ends the filling.
+// stop stops filling the window.
 func (s *Stream) stop() {
 	if s.current != nil {
 		s.current.cancel()
@@ -204,7 +203,7 @@ func (s *Stream) stop() {
 	}
 }
 
-// Close stops reading and gives the window's memory and the cache's disk space back. It is called once.
+// Close stops reading and releases the window's memory and the cache's disk space. It must be called once.
 func (s *Stream) Close() error {
 	s.stop()
 	return errors.Join(s.arena.free(), s.closeCache())

@@ -15,7 +15,8 @@ func Example() {
 			log.Fatal(err)
 		}
 		p := schedule.At(0.5)
-		fmt.Printf("%-6s x_t = %.3f·data + %.3f·noise, dx/dt = %.2g·data + %.2g·noise\n", name, p.Mu, p.Sigma, p.DMu, p.DSigma)
+		fmt.Printf("%-6s x_t = %.3f·data + %.3f·noise, dx/dt = %.2g·data + %.2g·noise\n", name, p.Mu, p.Sigma, p.DMu,
+			p.DSigma)
 	}
 	// Output:
 	// linear x_t = 0.500·data + 0.500·noise, dx/dt = 1·data + -1·noise

@@ -7,17 +7,18 @@ import (
 )
 
 // The ziggurat of Marsaglia and Tsang (Journal of Statistical Software 5, 2000) covers the normal density with layers
-// of one area: rectangles, and at the bottom a rectangle with the tail beyond tailStart. The layers and the order of
-// draws are those of math/rand/v2's NormFloat64, whose math.Exp and math.Log are not the same bits on every machine.
+// of equal area: rectangles, and at the bottom a rectangle with the tail beyond tailStart. The layers and the order of
+// draws are those of math/rand/v2's NormFloat64, which is not used because math.Exp and math.Log have different bits on
+// different machines.
 const (
 	layers    = 128
 	tailStart = 3.442619855899
 	layerArea = 9.91256303526217e-3 // under exp(-x²/2)
-	scale     = 1 << 31             // of the signed integers that are drawn
+	scale     = 1 << 31             // of the signed integers drawn
 )
 
-// Of layer i: integers below inside lie under the curve for certain, width is that of one unit of the integer, and
-// height is the density's at the layer's right end.
+// Of layer i: integers below inside are certainly under the curve, width is that of one unit of the integer, and height
+// is the density at the right end of the layer.
 var (
 	inside [layers]uint32
 	width  [layers]float32

@@ -1,12 +1,12 @@
-// Package random makes randomness a pure function of names.
+// Package random makes random numbers a pure function of names.
 //
-// Every random number of vapo is determined by (seed, stream, index): the seed of the run, the name of what is drawn
-// ("sample/noise", "train/batch", ...) and the number of the training step or of the sample. There is no generator
-// state to save, so a run that was killed and resumed draws what it would have drawn, and sample k is the same
-// sample whatever the batch size or the number of shards.
+// Every random number of vapo is determined by (seed, stream, index): the seed of the run, the name of the quantity
+// ("sample/noise", "train/batch", ...) and the number of the training step or sample. There is no generator state to
+// save, so a resumed run draws the numbers that an uninterrupted one would have drawn, and sample k is the same
+// whatever the batch size or the number of shards.
 //
-// Note: splitting one generator (or saving its state in checkpoints) was rejected: results would then depend on
-// the order in which parts of a program draw, and adding one draw would change all later ones.
+// Note: splitting one generator, or saving its state in checkpoints, was rejected: results would depend on the order in
+// which parts of a program draw, and one additional number would change all later ones.
 package random
 
 import (
@@ -15,12 +15,12 @@ import (
 	"math/rand/v2"
 )
 
-// tag separates these keys from any other use of sha256 and versions the derivation: changing anything in this package
-// that changes a drawn value changes every result of vapo, and the golden values in the tests say so.
+// tag separates these keys from other uses of sha256 and versions the derivation. It must not change: every result of
+// vapo depends on it, as on all values that this package returns. Golden values in the tests pin them.
 const tag = "vapo/draw/1"
 
-// Source is the sequence of random numbers of one (seed, stream, index). It is cheap to make (one sha256) and not
-// safe for concurrent use: goroutines that draw use sources of their own names.
+// Source is the sequence of random numbers of one (seed, stream, index). It costs one sha256 and is not safe for
+// concurrent use: each goroutine uses a Source with a name of its own.
 type Source struct {
 	chacha *rand.ChaCha8
 	rng    *rand.Rand
@@ -28,8 +28,8 @@ type Source struct {
 
 // New returns the sequence named by seed, stream and index, from its beginning.
 //
-// The ChaCha8 key is sha256 over tag, seed, stream and index, where strings are preceded by their length, so no
-// two different names share an encoding.
+// The ChaCha8 key is the sha256 of tag, seed, stream and index. Strings are preceded by their length, so different
+// names have different encodings.
 func New(seed uint64, stream string, index uint64) *Source {
 	b := make([]byte, 0, 8+len(tag)+8+8+len(stream)+8)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(tag)))
@@ -57,8 +57,8 @@ func (s *Source) Normal64(dst []float64) {
 	}
 }
 
-// Uniform64 returns a value in [0, 1), a multiple of 2^-53. (The conversion keeps a compiler from fusing the scaling
-// with a sum at the caller's.)
+// Uniform64 returns a value in [0, 1), a multiple of 2^-53. The conversion keeps a compiler from fusing the scaling
+// with a sum in the caller.
 func (s *Source) Uniform64() float64 { return float64(s.rng.Float64()) }
 
 // IntN returns a value in [0, n). It panics if n <= 0.
@@ -67,5 +67,5 @@ func (s *Source) IntN(n int) int { return s.rng.IntN(n) }
 // Perm returns a permutation of 0..n-1.
 func (s *Source) Perm(n int) []int { return s.rng.Perm(n) }
 
-// Uint64 returns 64 random bits, the key of counter-based generators further on.
+// Uint64 returns 64 random bits, for example the key of a counter-based generator.
 func (s *Source) Uint64() uint64 { return s.chacha.Uint64() }

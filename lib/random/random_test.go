@@ -129,7 +129,7 @@ func TestPrefix(t *testing.T) {
 }
 
 // TestMoments: mean, variance, skewness and kurtosis over many short sources, as training uses them (one a step).
-// The bounds are five standard errors; the draws are fixed, so the test is no gamble.
+// The bounds are five standard errors; the numbers are fixed, so the test is deterministic.
 func TestMoments(t *testing.T) {
 	const sources, each = 2000, 50
 	x := make([]float64, sources*each)

@@ -90,9 +90,9 @@ func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
 	}
 }
 
-// Draw draws samples [first, first+n) of a seed into out [n, D], in the network's units (images in [-1, 1]). After every
-// block it calls progress, unless nil, with the number of finished samples. A sample that cannot be integrated is an
-// *Error.
+// Draw draws samples [first, first+n) of a seed into out [n, D], in the network's units (images in [-1, 1]). After
+// every block it calls progress, unless nil, with the number of finished samples. A sample that cannot be integrated is
+// an *Error.
 func (s *Sampler) Draw(
 	ctx context.Context, seed uint64, first, n int, out []float32, progress func(done int),
 ) (Work, error) {

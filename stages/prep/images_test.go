@@ -46,8 +46,8 @@ func encodePNG(t *testing.T, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// tiles are n images of 12 x 10 pixels in two directories, and a file that is none. They need no decoder or resizer that could
-// round, so that their digests are those of this program alone.
+// tiles are n images of 12 x 10 pixels in two directories, and a file that is none. They need no decoder or resizer
+// that could round, so that their digests are those of this program alone.
 func tiles(t *testing.T, n int) map[string][]byte {
 	files := map[string][]byte{"notes.txt": []byte("x")}
 	for i := range n {

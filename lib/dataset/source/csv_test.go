@@ -20,7 +20,8 @@ import (
 
 func csvFile(t testing.TB, text string) string { return writeArchive(t, "x.csv", []byte(text)) }
 
-// TestCSVAgainstNumPy reads what Python's csv wrote, compares with what it reads, and means and deviations with NumPy's.
+// TestCSVAgainstNumPy reads what Python's csv wrote, compares with what it reads, and means and deviations with
+// NumPy's.
 
 func TestCSVAgainstNumPy(t *testing.T) {
 	raw, err := os.ReadFile("testdata/table.json")
@@ -77,7 +78,8 @@ func decode(t testing.TB, path string, o CSVOptions) (*table, error) {
 	return decodeTable(f, o)
 }
 
-// TestCSVSplit: every row is in one split, training rows have mean 0 and deviation 1, and the columns lead back to the file.
+// TestCSVSplit: every row is in one split, training rows have mean 0 and deviation 1, and the columns lead back to the
+// file.
 
 func TestCSVSplit(t *testing.T) {
 	var text strings.Builder

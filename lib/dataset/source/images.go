@@ -24,7 +24,7 @@ const imagesHint = "give a folder, a zip file or a tar archive of images as path
 type ImageOptions struct {
 	Path         string
 	Size         int            // edge of the images made; 0: they keep theirs, which must be the same for all
-	Crop         int            // edge of the centre crop before the resize; 0: the largest square if Size is set, else none
+	Crop         int            // edge of the centre crop before the resize; 0: the largest square with Size, else none
 	Channels     int            // 3, or 1: converted to grey before anything else
 	Filter       picture.Filter // of the resize
 	ByDirectory  bool           // labels are the first directories of the paths
@@ -204,8 +204,8 @@ func (f *ImageFiles) finish() ([]File, error) {
 	return images, nil
 }
 
-// brokenError reports a file named as an image that cannot be used: damaged, truncated, transparent, or smaller than the
-// crop.
+// brokenError reports a file named as an image that cannot be used: damaged, truncated, transparent, or smaller than
+// the crop.
 func brokenError(path string, err error) error {
 	return failure.New(failure.Input, "remove or replace that file, or give --skip-broken", "image %s: %w", path, err)
 }

@@ -144,8 +144,8 @@ type loader struct {
 	files  []File
 }
 
-// Load reads the first nTrain and nTest images (0: all) of a published source. With verify, the content of every file is
-// compared with that of the published data set. The digest is that of the very bytes that were decoded.
+// Load reads the first nTrain and nTest images (0: all) of a published source. With verify, the content of every file
+// is compared with that of the published data set. The digest is that of the very bytes that were decoded.
 func Load(source, path string, verify bool, nTrain, nTest int) (*Loaded, error) {
 	paths, err := Locate(source, path)
 	if err != nil {

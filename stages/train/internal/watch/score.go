@@ -110,7 +110,9 @@ func (e *Snapshots) openNetwork(ctx context.Context, be backend.Backend) error {
 		return err
 	}
 	// The defaults of eval, so that each finds the other's cached features.
-	o := feature.Options{Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: e.p.ScoreTap == 2048, LogitsOptional: true}
+	o := feature.Options{
+		Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: e.p.ScoreTap == 2048, LogitsOptional: true,
+	}
 	if e.network, err = feature.Open(be, path, e.job.Digest("features"), o); err != nil {
 		return err
 	}
