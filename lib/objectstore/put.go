@@ -109,14 +109,18 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 			return nil
 		}
 		v := judge(err, true)
+		conditional := u.opt.IfAbsent || u.opt.IfMatch != ""
 		failed := v.kind == ErrExists || v.kind == ErrNotFound
-		if failed && ambiguous {
+		// A server may refuse a large body by closing the connection early, in which case its answer can get lost.
+		if failed && ambiguous || conditional && v.kind == ErrUnreachable && v.ambiguous {
 			obj, err := u.s.head(u.ctx, "put", u.key)
-			if err == nil && obj.UserMetadata[nonceHeader] == u.nonce {
+			switch {
+			case err == nil && obj.UserMetadata[nonceHeader] == u.nonce:
 				info = u.s.info(u.key, obj)
 				return nil
-			}
-			if err != nil && !errors.Is(err, ErrNotFound) {
+			case err == nil && (u.opt.IfAbsent || strings.Trim(obj.ETag, `"`) != u.opt.IfMatch):
+				return &Error{Op: "put", Key: u.key, Store: u.s.name, Kind: ErrExists}
+			case err != nil && !errors.Is(err, ErrNotFound):
 				return err
 			}
 		}

@@ -22,7 +22,7 @@ import (
 
 // imageFile encodes a w x h image that seed decides.
 
-// album is a little data set: 12 images of mixed sizes in two directories, and what is no image.
+// album is a small data set: 12 images of mixed sizes in two directories, and other files.
 
 func album(t testing.TB) map[string][]byte {
 	files := map[string][]byte{"README.md": []byte("x"), ".hidden.png": []byte("x"), "b/.cache/x.png": []byte("x")}
@@ -265,7 +265,7 @@ func TestImagesBroken(t *testing.T) {
 	}
 }
 
-// TestImagesChanged: images that change between two looks are noticed.
+// TestImagesChanged: images that change while they are read are detected.
 
 func TestImagesChanged(t *testing.T) {
 	files := album(t)
