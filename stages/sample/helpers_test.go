@@ -24,6 +24,7 @@ import (
 	"vapo/lib/training"
 )
 
+// binary is the stage as people run it, built once.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -42,6 +43,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
+// sample runs the stage in this process, without a store.
 func sample(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -75,6 +77,8 @@ func imagesConfig() potential.Config {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 }
 
+// checkpointOf writes a checkpoint as training does, with weights whose field is far from trivial. The raw weights
+// differ from the averages.
 func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
 	t.Helper()
 	be, err := backend.Open("tape")

@@ -25,16 +25,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// binary is the stage as people run it, built once.
-
-// sample runs the stage in this process, without a store.
-
-// checkpointOf writes a checkpoint as training does, with weights that make a lively field; raw ones differ from the
-
-// averages.
-
 // TestGolden pins the outputs: a stage whose output changes moves its version, or caches would hand out the old one.
-
 func TestGolden(t *testing.T) {
 	if spec.Version != 4 {
 		t.Errorf("version %d: take these digests anew", spec.Version)
@@ -59,7 +50,6 @@ func TestGolden(t *testing.T) {
 }
 
 // Sample k is the same, to the bit, in any batch and any shard.
-
 func TestSamplesDependOnTheirIndexAlone(t *testing.T) {
 	for _, class := range backend.Classes() {
 		if _, err := backend.Open(class); err != nil {
@@ -135,7 +125,6 @@ func TestFunctionEvaluations(t *testing.T) {
 }
 
 // The solvers converge to each other: they integrate the same flow.
-
 func TestSolversAgree(t *testing.T) {
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	x := func(args ...string) []float32 {
@@ -159,7 +148,6 @@ func TestSolversAgree(t *testing.T) {
 }
 
 // The PNG files and the table have the same samples.
-
 func TestImageFiles(t *testing.T) {
 	dir, m := mustSample(t, "--input=checkpoint="+checkpointOf(t, imagesConfig(), nil), "--n=3", "--first=9", "--steps=2")
 	set := read(t, dir).(*dataset.Images)
@@ -293,7 +281,6 @@ func TestRefusals(t *testing.T) {
 }
 
 // SIGTERM ends a long run promptly, with the exit code for it.
-
 func TestTerminated(t *testing.T) {
 	dir := t.TempDir()
 	c := exec.Command(binary, "--input=checkpoint="+checkpointOf(t, pointsConfig("linear"), nil), "--n=10000000", "--out="+dir)
