@@ -18,7 +18,6 @@ import (
 )
 
 // reread passes a set through the bytes of a tensor file.
-
 func reread(t *testing.T, s Set) Set {
 	t.Helper()
 	var b bytes.Buffer
@@ -140,7 +139,6 @@ func TestMixtureRefuses(t *testing.T) {
 }
 
 // TestMixtureJSON: a mixture survives JSON bit for bit, weights included.
-
 func TestMixtureJSON(t *testing.T) {
 	m, err := NewMixture([]Component{{0.1, []float64{1, 2}, 0.3}, {0.7, []float64{-1, 0}, 0}, {1e-3, []float64{5, 5}, 2}})
 	if err != nil {
@@ -160,7 +158,6 @@ func TestMixtureJSON(t *testing.T) {
 }
 
 // TestLogDensity compares with a closed form and integrates the density over the plane.
-
 func TestLogDensity(t *testing.T) {
 	one, err := NewMixture([]Component{{5, []float64{1, 2, 3}, 2}})
 	if err != nil {
@@ -190,7 +187,6 @@ func TestLogDensity(t *testing.T) {
 }
 
 // TestMixtureSample compares the moments of each component's points with its parameters, at five standard errors.
-
 func TestMixtureSample(t *testing.T) {
 	m, err := NewMixture([]Component{{1, []float64{-1, 0, 2}, 0.3}, {3, []float64{1, 0.5, -2}, 0.7}})
 	if err != nil {
@@ -217,5 +213,3 @@ func TestMixtureSample(t *testing.T) {
 		}
 	}
 }
-
-// TestCurves: without noise, the points lie on the curves.

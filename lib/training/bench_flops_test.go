@@ -65,7 +65,7 @@ func peakRate(limit time.Duration) float64 {
 			for begin := time.Now(); time.Since(begin) < limit; {
 				start := time.Now()
 				for range calls {
-					kernel.Multiply32(a, b, c)
+					microkernel.Multiply(&kernel, a, b, c)
 				}
 				best[i] = max(best[i], calls*2*terms*microkernel.Panel*microkernel.Columns/time.Since(start).Seconds())
 			}

@@ -18,7 +18,7 @@ func withClasses(c potential.Config) potential.Config {
 	return c
 }
 
-// The samples of a class are the same however they are asked for, are told from those of others, and say what they are.
+// The samples of a class are the same however they are requested, differ from those of others, and carry their labels.
 func TestClasses(t *testing.T) {
 	ck := checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	draw := func(args ...string) *dataset.Points {
@@ -52,7 +52,7 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// The other commands take a class too.
+// The other commands take a class, too.
 func TestClassesOfCommands(t *testing.T) {
 	ck := checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	points := csvFile(t, "x1,x2\n1,2\n1,2\n1,2\n1,2\n")
@@ -82,7 +82,7 @@ func TestClassesOfCommands(t *testing.T) {
 	}
 }
 
-// Of several moving averages each can be asked for.
+// Each of several moving averages can be selected.
 func TestAverages(t *testing.T) {
 	ck := checkpointOf(t, pointsConfig("linear"), func(c *checkpoint.Checkpoint) {
 		for name, n := range c.Group(checkpoint.Param) {

@@ -40,7 +40,7 @@ func arrowOf(t *testing.T, s dataset.Set) string {
 	return path
 }
 
-// What is exported is what was sampled, in the layout that is said, and the same file every time.
+// An export has the samples in the documented layout, and the same bytes every time.
 func TestExport(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	pixels := func(n int) []uint8 {

@@ -26,7 +26,7 @@ func csvFile(t *testing.T, text string) string {
 	return path
 }
 
-// The command prints, in the order of the input, what the library computes from the averaged weights or the raw ones.
+// The command prints, in the order of the input, what the library computes from the averaged or the raw weights.
 func TestFieldCommand(t *testing.T) {
 	for _, schedule := range []string{"linear", "vapo"} {
 		c := pointsConfig(schedule)
@@ -91,7 +91,7 @@ func TestFieldCommand(t *testing.T) {
 	}
 }
 
-// Both ends of the path are answered with numbers.
+// The field is finite at both ends of the path.
 func TestFieldAtTheEnds(t *testing.T) {
 	for _, schedule := range []string{"linear", "vapo"} {
 		path := checkpointOf(t, pointsConfig(schedule), nil)

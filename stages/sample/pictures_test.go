@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-// The pictures are written where they were asked for, and change nothing of the samples.
+// The pictures are written on request and do not change the samples.
 func TestPictures(t *testing.T) {
 	for name, c := range map[string]struct{ args, ck string }{"points": {"--steps=5", checkpointOf(t, pointsConfig("linear"), nil)}, "images": {"--steps=20", checkpointOf(t, imagesConfig(), nil)}} {
 		plain, none := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args)
 		dir, m := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args, "--trajectories=3", "--interpolate=2")
 		if a, b := none.Outputs["samples"].Digest, m.Outputs["samples"].Digest; a != b {
-			t.Errorf("%s: the samples are other ones: %s, %s", name, a, b)
+			t.Errorf("%s: the samples differ: %s, %s", name, a, b)
 		}
 		for k, picture := range []string{"trajectories", "interpolation"} {
 			if _, err := os.Stat(filepath.Join(plain, picture+".png")); err == nil {
-				t.Errorf("%s: %s were not asked for", name, picture)
+				t.Errorf("%s: %s were not requested", name, picture)
 			}
 			f, err := os.Open(filepath.Join(dir, picture+".png"))
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/png"
-	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -17,142 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
-	"vapo/lib/contract"
 	"vapo/lib/dataset"
-	"vapo/lib/engine"
-	"vapo/lib/enginename"
 	"vapo/lib/failure"
-	"vapo/lib/feature"
-	"vapo/lib/layer"
-	"vapo/lib/optim"
 	"vapo/lib/potential"
-	"vapo/lib/program"
 	"vapo/lib/random"
-	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
-	"vapo/lib/training"
 )
-
-// binary is the stage as people run it, built once.
-var binary string
-
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "sample-test-*")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "sample")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("go build: %v\n%s", err, out))
-	}
-	os.Unsetenv("VAPO_STORE")
-	return m.Run()
-}
-
-// sample runs the stage in this process, without a store.
-func sample(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
-	t.Helper()
-	var out, errs bytes.Buffer
-	code = stage.Main(spec, args, &out, &errs)
-	return code, out.String(), errs.String()
-}
-
-func mustSample(t *testing.T, args ...string) (dir string, m *contract.Manifest) {
-	t.Helper()
-	dir = t.TempDir()
-	code, stdout, stderr := sample(t, append(args, "--out="+dir)...)
-	if code != 0 {
-		t.Fatalf("sample %v: exit %d\n%s", args, code, stderr)
-	}
-	m, err := contract.DecodeManifest([]byte(stdout))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir, m
-}
-
-var adam = optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8,
-	BatchImages: 2, EMAHalfLifeImages: []float64{1386}}
-
-func pointsConfig(schedule string) potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5, MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}
-}
-
-func imagesConfig() potential.Config {
-	return potential.Config{Kind: "unet", Shape: []int{1, 4, 4}, Schedule: "linear", PriorStd: 1,
-		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
-}
-
-// checkpointOf writes a checkpoint as training does, with weights that make a lively field; raw ones differ from the
-// averages.
-func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
-	t.Helper()
-	be, err := engine.Open(enginename.Tape)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := training.Potential(be, c, "matching", adam)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Initialise(1); err != nil {
-		t.Fatal(err)
-	}
-	ck, err := s.Checkpoint(7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, n := range ck.Tensors {
-		for group, bound := range map[string]float64{checkpoint.EMA: 0.6, checkpoint.Param: 0.3} {
-			if name, ok := strings.CutPrefix(n.Name, group); ok && c.Kind == "mlp" {
-				ck.Tensors[i].Data = layer.Param{Name: name, Shape: n.Shape, Init: layer.Init{Bound: bound}}.Draw(2)
-			}
-		}
-	}
-	if edit != nil {
-		edit(ck)
-	}
-	return write(t, ck)
-}
-
-func write(t *testing.T, ck *checkpoint.Checkpoint) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "checkpoint.arrow")
-	if err := program.WriteFile(path, func(w io.Writer) error { return checkpoint.Write(w, ck) }); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func classifier(t *testing.T) string {
-	t.Helper()
-	be, err := engine.Open(enginename.Tape)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := training.Classifier(be, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 2, Channels: 2, Features: 3}, adam)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ck, err := s.Checkpoint(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write(t, ck)
-}
-
-func read(t *testing.T, dir string) dataset.Set {
-	t.Helper()
-	s, err := dataset.Read(filepath.Join(dir, "samples.arrow"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // TestGolden pins the outputs: a stage whose output changes moves its version, or caches would hand out the old one.
 func TestGolden(t *testing.T) {
@@ -178,45 +49,51 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// Sample k is the same, to the bit, whatever is drawn beside it: any batch, any shard, any seed of another run.
+// Sample k is the same, to the bit, in any batch and any shard.
 func TestSamplesDependOnTheirIndexAlone(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		config potential.Config
-		n      int
-		args   []string
-	}{
-		{"points", pointsConfig("linear"), 600, []string{"--steps=12"}},
-		{"points", pointsConfig("vapo"), 600, []string{"--solver=rk45"}},
-		{"images", imagesConfig(), 130, []string{"--steps=3"}},
-		{"images", imagesConfig(), 130, []string{"--solver=rk45", "--rtol=0.05", "--atol=0.05"}},
-	} {
-		args := append(c.args, "--input=checkpoint="+checkpointOf(t, c.config, nil), "--backend=tape")
-		rows := func(n, first, batch int) []byte {
-			dir, _ := mustSample(t, append(args, fmt.Sprintf("--n=%d", n), fmt.Sprintf("--first=%d", first), fmt.Sprintf("--batch=%d", batch))...)
-			switch s := read(t, dir).(type) {
-			case *dataset.Images:
-				return s.Pixels
-			case *dataset.Points:
-				var b []byte
-				for _, v := range s.X {
-					b = fmt.Appendf(b, "%08x", math.Float32bits(v))
-				}
-				return b
-			}
-			panic("neither images nor points")
+	for _, class := range backend.Classes() {
+		if _, err := backend.Open(class); err != nil {
+			t.Logf("without %s: %v", class, err)
+			continue
 		}
-		whole := rows(c.n, 0, 256)
-		per := len(whole) / c.n
-		for _, shard := range []struct{ n, first, batch int }{
-			{c.n, 0, 1}, {c.n, 0, 100000}, {c.n / 3, 0, 17}, {c.n - c.n/3, c.n / 3, 64}, {1, c.n - 1, 5}, {2, 63, 1},
+		for _, c := range []struct {
+			name   string
+			config potential.Config
+			n      int
+			args   []string
+		}{
+			{"points", pointsConfig("linear"), 600, []string{"--steps=12"}},
+			{"points", pointsConfig("vapo"), 600, []string{"--solver=rk45"}},
+			{"images", imagesConfig(), 130, []string{"--steps=3"}},
+			{"images", imagesConfig(), 130, []string{"--solver=rk45", "--rtol=0.05", "--atol=0.05"}},
 		} {
-			if got := rows(shard.n, shard.first, shard.batch); !bytes.Equal(got, whole[shard.first*per:(shard.first+shard.n)*per]) {
-				t.Errorf("%s %v: samples [%d, %d) with batch %d differ from those of one run", c.name, c.args, shard.first, shard.first+shard.n, shard.batch)
+			args := append(c.args, "--input=checkpoint="+checkpointOf(t, c.config, nil), "--backend="+class)
+			rows := func(n, first, batch int) []byte {
+				dir, _ := mustSample(t, append(args, fmt.Sprintf("--n=%d", n), fmt.Sprintf("--first=%d", first), fmt.Sprintf("--batch=%d", batch))...)
+				switch s := read(t, dir).(type) {
+				case *dataset.Images:
+					return s.Pixels
+				case *dataset.Points:
+					var b []byte
+					for _, v := range s.X {
+						b = fmt.Appendf(b, "%08x", math.Float32bits(v))
+					}
+					return b
+				}
+				panic("neither images nor points")
 			}
-		}
-		if first := whole[:per]; bytes.Equal(first, whole[per:2*per]) {
-			t.Errorf("%s: samples 0 and 1 are equal", c.name)
+			whole := rows(c.n, 0, 256)
+			per := len(whole) / c.n
+			for _, shard := range []struct{ n, first, batch int }{
+				{c.n, 0, 1}, {c.n, 0, 100000}, {c.n / 3, 0, 17}, {c.n - c.n/3, c.n / 3, 64}, {1, c.n - 1, 5}, {2, 63, 1},
+			} {
+				if got := rows(shard.n, shard.first, shard.batch); !bytes.Equal(got, whole[shard.first*per:(shard.first+shard.n)*per]) {
+					t.Errorf("%s, %s %v: samples [%d, %d) with batch %d differ from those of one run", class, c.name, c.args, shard.first, shard.first+shard.n, shard.batch)
+				}
+			}
+			if first := whole[:per]; bytes.Equal(first, whole[per:2*per]) {
+				t.Errorf("%s: samples 0 and 1 are equal", c.name)
+			}
 		}
 	}
 }
@@ -247,7 +124,7 @@ func TestFunctionEvaluations(t *testing.T) {
 	}
 }
 
-// The solvers approach each other: they integrate one flow, from prior to data.
+// The solvers converge to each other: they integrate the same flow.
 func TestSolversAgree(t *testing.T) {
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	x := func(args ...string) []float32 {
@@ -270,7 +147,7 @@ func TestSolversAgree(t *testing.T) {
 	}
 }
 
-// The PNG files, the grid and the table show one set of samples.
+// The PNG files and the table have the same samples.
 func TestImageFiles(t *testing.T) {
 	dir, m := mustSample(t, "--input=checkpoint="+checkpointOf(t, imagesConfig(), nil), "--n=3", "--first=9", "--steps=2")
 	set := read(t, dir).(*dataset.Images)
@@ -395,7 +272,7 @@ func TestRefusals(t *testing.T) {
 		dir := t.TempDir()
 		code, _, stderr := sample(t, append(c.args, "--out="+dir)...)
 		if code != c.code || !strings.Contains(stderr, c.says) {
-			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
+			t.Errorf("%v: exit %d, want %d and %q in the message:\n%s", c.args, code, c.code, c.says, stderr)
 		}
 		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 			t.Errorf("%v: left %v behind", c.args, left)
@@ -403,7 +280,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// SIGTERM ends a long run in good time, with the code that says to run it again.
+// SIGTERM ends a long run promptly, with the exit code for it.
 func TestTerminated(t *testing.T) {
 	dir := t.TempDir()
 	c := exec.Command(binary, "--input=checkpoint="+checkpointOf(t, pointsConfig("linear"), nil), "--n=10000000", "--out="+dir)

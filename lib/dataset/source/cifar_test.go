@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// cifarBatch returns n records with labels 0, 1, … and random pixels.
 func cifarBatch(seed uint64, n int) []byte {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	b := make([]byte, n*cifarRecord)
@@ -31,6 +32,7 @@ func cifarBatch(seed uint64, n int) []byte {
 	return b
 }
 
+// member is a file of an archive.
 type member struct {
 	name string
 	data []byte
@@ -44,6 +46,7 @@ func cifarMembers() []member {
 	return m
 }
 
+// TestLoadCIFAR reads one data set in every packing; the members' order in the archive does not matter.
 func TestLoadCIFAR(t *testing.T) {
 	members := cifarMembers()
 	plain := tarOf(t, members)
@@ -138,6 +141,7 @@ func TestLoadCIFARRefuses(t *testing.T) {
 	}
 }
 
+// TestCIFARBomb: a member that expands to far more than a batch is refused as it is read.
 func TestCIFARBomb(t *testing.T) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)

@@ -22,7 +22,6 @@ func csvFile(t testing.TB, text string) string { return writeArchive(t, "x.csv",
 
 // TestCSVAgainstNumPy reads what Python's csv wrote, compares with what it reads, and means and deviations with
 // NumPy's.
-
 func TestCSVAgainstNumPy(t *testing.T) {
 	raw, err := os.ReadFile("testdata/table.json")
 	if err != nil {
@@ -80,7 +79,6 @@ func decode(t testing.TB, path string, o CSVOptions) (*table, error) {
 
 // TestCSVSplit: every row is in one split, training rows have mean 0 and deviation 1, and the columns lead back to the
 // file.
-
 func TestCSVSplit(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("id,a,b\n")
@@ -197,8 +195,7 @@ func TestCSVDropMissing(t *testing.T) {
 	}
 }
 
-// FuzzCSV: a table is refused by a typed error, or its splits hold its rows and lead back to numbers.
-
+// FuzzCSV: a table is refused by a classified error, or its splits have its rows and can be written.
 func FuzzCSV(f *testing.F) {
 	text, err := os.ReadFile(filepath.Join("testdata", "table.csv"))
 	if err != nil {

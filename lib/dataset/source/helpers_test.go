@@ -34,17 +34,11 @@ func gz(t testing.TB, b []byte) []byte {
 	return out.Bytes()
 }
 
-// mnistDir writes a sound little data set of the MNIST family and returns its directory; edit changes its files first.
-
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
-
-// cifarBatch returns n records with labels 0, 1, … and random pixels.
-
-// member is a file of an archive.
 
 func tarOf(t testing.TB, members []member) []byte {
 	t.Helper()
@@ -73,10 +67,7 @@ func writeFile(t testing.TB, name string, b []byte) string {
 	return path
 }
 
-// TestLoadCIFAR reads one data set in every packing; the members' order in the archive does not matter.
-
-// TestCIFARBomb: a member that expands to far more than a batch is refused as it is read.
-
+// imageFile encodes a w x h image made from a seed.
 func imageFile(t testing.TB, name string, w, h int, seed uint64) []byte {
 	t.Helper()
 	im := image.NewRGBA(image.Rect(0, 0, w, h))
@@ -119,6 +110,7 @@ func writeArchive(t testing.TB, name string, b []byte) string {
 	return path
 }
 
+// packZip packs files in the reverse order of their names, every other one deflated.
 func packZip(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -140,6 +132,7 @@ func packZip(t testing.TB, files map[string][]byte) []byte {
 	return b.Bytes()
 }
 
+// packTar packs files in the order of their names.
 func packTar(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer

@@ -15,7 +15,6 @@ import (
 )
 
 // idxFile returns an idx file of those sizes, with data 0, 1, 2, … modulo mod.
-
 func idxFile(mod int, sizes ...int) []byte {
 	b := []byte{0, 0, 8, byte(len(sizes))}
 	n := 1
@@ -29,6 +28,8 @@ func idxFile(mod int, sizes ...int) []byte {
 	return b
 }
 
+// mnistDir writes a small valid data set of the MNIST family and returns its directory; edit may change its files
+// first.
 func mnistDir(t testing.TB, edit func(files map[string][]byte)) string {
 	t.Helper()
 	files := map[string][]byte{
@@ -180,8 +181,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// TestIDXBoundsMemory: what a header claims costs no memory before the bytes are there.
-
+// TestIDXBoundsMemory: memory is bounded by the bytes that are there, not by what a header claims.
 func TestIDXBoundsMemory(t *testing.T) {
 	header := idxFile(1, 1, 1, 1)[:4]
 	for range 3 {

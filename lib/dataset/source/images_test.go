@@ -20,10 +20,7 @@ import (
 	"vapo/lib/picture"
 )
 
-// imageFile encodes a w x h image that seed decides.
-
-// album is a little data set: 12 images of mixed sizes in two directories, and what is no image.
-
+// album is a small data set: 12 images of mixed sizes in two directories, and other files.
 func album(t testing.TB) map[string][]byte {
 	files := map[string][]byte{"README.md": []byte("x"), ".hidden.png": []byte("x"), "b/.cache/x.png": []byte("x")}
 	for i := range 12 {
@@ -33,12 +30,7 @@ func album(t testing.TB) map[string][]byte {
 	return files
 }
 
-// packZip packs files in the reverse order of their names, every other one deflated.
-
-// packTar packs files in the order of their names.
-
 // gather reads a stream whole.
-
 func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 	t.Helper()
 	all := s.Like
@@ -55,7 +47,6 @@ func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 }
 
 // readImages opens and reads all splits.
-
 func readImages(t testing.TB, source string, o ImageOptions) (map[string]*dataset.Images, *ImageFiles, error) {
 	t.Helper()
 	if o.Channels == 0 {
@@ -86,7 +77,6 @@ func readImages(t testing.TB, source string, o ImageOptions) (map[string]*datase
 }
 
 // TestImagesAnyContainer: the same images are the same data set, in the order of their paths, whatever holds them.
-
 func TestImagesAnyContainer(t *testing.T) {
 	files := album(t)
 	top := map[string][]byte{"__MACOSX/a/._00.png": []byte("x")}
@@ -185,7 +175,6 @@ func TestImagesForms(t *testing.T) {
 }
 
 // TestImagesDigest: a folder's digest follows names and contents of its images, nothing else.
-
 func TestImagesDigest(t *testing.T) {
 	digest := func(edit func(files map[string][]byte)) string {
 		files := album(t)
@@ -265,8 +254,7 @@ func TestImagesBroken(t *testing.T) {
 	}
 }
 
-// TestImagesChanged: images that change between two looks are noticed.
-
+// TestImagesChanged: images that change while they are read are detected.
 func TestImagesChanged(t *testing.T) {
 	files := album(t)
 	dir := writeFolder(t, files)

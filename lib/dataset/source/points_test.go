@@ -34,6 +34,7 @@ func TestPointsPrefixAndSplits(t *testing.T) {
 	}
 }
 
+// TestCurves: without noise, the points lie on the curves.
 func TestCurves(t *testing.T) {
 	rings, _, err := Points("rings", 0, nil, 1, 1000, 1)
 	if err != nil {

@@ -27,7 +27,7 @@ func TestShapes(t *testing.T) {
 	if a.N != 700 || a.C != 3 || a.H != 16 || a.Split != "train" || slices.Min(counts) < 180 {
 		t.Errorf("%d images of %v, labels %v", a.N, a.Shape(), counts)
 	}
-	// Image k is a function of its name.
+	// Image k does not depend on the others.
 	pixels := make([]uint8, 3*16*16)
 	label := drawShape(pixels, 16, 3, random.New(1, "dataset/shapes/train", 677))
 	if !slices.Equal(pixels, a.Image(677)) || label != a.Labels[677] {
@@ -44,7 +44,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestStreamBounded: a stream holds little however much passes, and ends at the first error, with no goroutine left.
+// TestStreamBounded: a stream needs little memory whatever its length, and ends at the first error.
 func TestStreamBounded(t *testing.T) {
 	train, _, err := Shapes(1, 64, 3, 8000, 1) // 98 MB
 	if err != nil {
