@@ -134,6 +134,17 @@ func TestMap(t *testing.T) {
 	}
 }
 
+// TestDependencies looks for a reason for every direct dependency.
+func TestDependencies(t *testing.T) {
+	reasons := read(t, filepath.Join(root, ".github", "CONTRIBUTING.md"))
+	for line := range strings.Lines(read(t, filepath.Join(root, "go.mod"))) {
+		module, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "require "), " ")
+		if strings.HasPrefix(rest, "v") && !strings.Contains(rest, "// indirect") && !strings.Contains(reasons, module) {
+			t.Errorf("CONTRIBUTING.md gives no reason for the dependency %s", module)
+		}
+	}
+}
+
 func TestLineLength(t *testing.T) {
 	const most = 120
 	want := func(name string) bool {
