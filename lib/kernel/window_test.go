@@ -100,11 +100,17 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 					}
 				}
 			}
-			sum := make([]float32, small)
+			sum, spread32 := make([]float32, small), make([]float32, large)
 			NewWindowSum[float32](s).Run(sum, b32)
+			NewWindowSpread[float32](s).Run(spread32, single(g))
 			for i, w := range sum32 {
 				if math.Float32bits(sum[i]) != math.Float32bits(w) {
 					t.Fatalf("sum, %+v: element %d is %v, want %v", s, i, sum[i], w)
+				}
+			}
+			for i, w := range spreadInOrder(s, single(g)) {
+				if got := spread32[i]; math.Float32bits(got) != math.Float32bits(w) {
+					t.Fatalf("spread, %+v: element %d is %v, want %v", s, i, got, w)
 				}
 			}
 			check("spread", large, spread, 1e-5, func(d []float64, d32 []float32) {
@@ -125,6 +131,28 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// spreadInOrder is WindowSpread one element at a time, in the order of sums that defines its bits: windows from the top,
+// and in each height from the right, which is the order of the windows' columns.
+func spreadInOrder(s WindowShape, g []float32) []float32 {
+	out, oh, ow := make([]float32, s.Planes*s.H*s.W), s.OH(), s.OW()
+	for p := range s.Planes {
+		for row := range s.H {
+			for col := range s.W {
+				v := &out[(p*s.H+row)*s.W+col]
+				for y := range oh {
+					for x := ow - 1; x >= 0; x-- {
+						r, c := row+s.PadH-y*s.StrideH, col+s.PadW-x*s.StrideW
+						if r >= 0 && r < s.KH && c >= 0 && c < s.KW {
+							*v += g[(p*oh+y)*ow+x]
+						}
+					}
+				}
+			}
+		}
+	}
+	return out
 }
 
 // <sum(x), g> = <x, spread(g)> and <select(x), g> = <x, scatter(g)> up to rounding in float64.
