@@ -74,7 +74,8 @@ func (l *planeLoop[T]) small(v []T, at int) []T {
 }
 
 // slider reduces every window to one value by a separable operation: it combines the rows of a window column by column,
-// and then the columns. Both steps work on a whole row or plane of windows at a time.
+// from the top, and then the columns, from the left. That order defines the bits of sums. Both steps work on a whole row
+// or plane of windows at a time.
 type slider[T Float] struct {
 	planeLoop[T]
 	combine func(dst, a []T) // dst = dst combined with a, element by element

@@ -100,11 +100,17 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 					}
 				}
 			}
-			sum := make([]float32, small)
+			sum, added32 := make([]float32, small), make([]float32, large)
 			NewWindowSum[float32](s).Run(sum, b32)
+			NewWindowSumGrad[float32](s).Run(added32, single(g))
 			for i, w := range sum32 {
 				if math.Float32bits(sum[i]) != math.Float32bits(w) {
 					t.Fatalf("sum, %+v: element %d is %v, want %v", s, i, sum[i], w)
+				}
+			}
+			for i, w := range addInOrder(s, single(g)) {
+				if got := added32[i]; math.Float32bits(got) != math.Float32bits(w) {
+					t.Fatalf("add, %+v: element %d is %v, want %v", s, i, got, w)
 				}
 			}
 			check("add", large, added, 1e-5, func(d []float64, d32 []float32) {
@@ -125,6 +131,28 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// addInOrder is WindowSumGrad one element at a time, in the order of sums that defines its bits: windows from the top,
+// and in each height from the right, which is the order of the windows' columns.
+func addInOrder(s WindowShape, g []float32) []float32 {
+	out, oh, ow := make([]float32, s.Planes*s.H*s.W), s.OH(), s.OW()
+	for p := range s.Planes {
+		for row := range s.H {
+			for col := range s.W {
+				v := &out[(p*s.H+row)*s.W+col]
+				for y := range oh {
+					for x := ow - 1; x >= 0; x-- {
+						r, c := row+s.PadH-y*s.StrideH, col+s.PadW-x*s.StrideW
+						if r >= 0 && r < s.KH && c >= 0 && c < s.KW {
+							*v += g[(p*oh+y)*ow+x]
+						}
+					}
+				}
+			}
+		}
+	}
+	return out
 }
 
 // <sum(x), g> = <x, add(g)> and <select(x), g> = <x, scatter(g)> up to rounding in float64.
