@@ -111,7 +111,10 @@ var spec = stage.Stage[params]{
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
-		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
+		{
+			Name: "import", Cmd: &importCmd{},
+			Help: "Make a checkpoint of weights that PyTorch or another framework has trained.",
+		},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},
 }
