@@ -62,7 +62,7 @@ func stream(t testing.TB, r io.ReaderAt, size int, opt Options) *Stream {
 	return s
 }
 
-// TestOrderOfOneWindow: data of one window are permuted as a whole, whatever the limits.
+// TestOrderOfOneWindow: data of one window are permuted as a whole, for any limits.
 func TestOrderOfOneWindow(t *testing.T) {
 	for _, n := range []int{1, 23, 60000} {
 		o := NewOrder(3, n, 784, Default)
@@ -151,7 +151,7 @@ func same(t *testing.T, position int64, a, b Samples) {
 	}
 }
 
-// TestStreamEqualsMemory: both return the same samples, from the start and from anywhere, whatever the cache.
+// TestStreamEqualsMemory: both return the same samples from every position, with any size of cache.
 func TestStreamEqualsMemory(t *testing.T) {
 	for _, set := range []dataset.Set{images(5), images(20), images(103), images(2100), points(101)} {
 		b := encode(t, set)

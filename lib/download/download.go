@@ -45,7 +45,7 @@ const (
 	hint      = "check the address, and HTTPS_PROXY if a proxy is needed; or get the file in another way"
 )
 
-// Times before the first retry, and until a silent server is asked again; variables for the tests.
+// Waiting times before the first retry, and before a silent server is retried; variables for the tests.
 var firstWait, maxSilence = time.Second, time.Minute
 
 // Get downloads the file. If it fails, the content stays for the next call, unless it is wrong.
@@ -87,9 +87,9 @@ func (f *File) verify() error {
 	return nil
 }
 
-// transfer completes the content and verifies it. We use retryablehttp because it knows which errors are worth a retry,
-// waits longer each time and obeys Retry-After. Its response handler covers bodies that break off, and its retry hook
-// requests only the rest.
+// transfer completes the content and verifies it. We use retryablehttp because it decides which errors are worth a
+// retry, waits longer each time and obeys Retry-After. Its response handler covers bodies that break off, and its retry
+// hook requests only the rest.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // connects within 30 s, through the proxies of the environment
 	client.HTTPClient.Transport.(*http.Transport).ResponseHeaderTimeout = maxSilence

@@ -39,8 +39,8 @@ type Cache interface {
 
 // Extractor computes the features of sets of images shard by shard and caches them. The key of a shard is a digest of
 // the pixels, of the network's name (with its layer and resize convention) and weights, and of the class of the engine.
-// So a shard is found again whatever set its images are in and whoever computed it: a larger set extends a smaller one,
-// and several workers can share a set.
+// The key depends neither on the set that the images are in nor on who computed it. So a larger set reuses the shards
+// of a smaller one, and several workers can share a set.
 type Extractor struct {
 	Network *Network
 	Weights string // digest of the network's file

@@ -146,7 +146,7 @@ func (n *Network) Accuracy(images *dataset.Images) (float64, error) {
 type Options struct {
 	Tap    int
 	Resize Resize
-	// Logits asks for the logits too, which takes the whole network and its weights. With LogitsOptional they are left
+	// Logits requests the logits too, which need the whole network and its weights. With LogitsOptional they are left
 	// out if the file does not hold all weights.
 	Logits, LogitsOptional bool
 }

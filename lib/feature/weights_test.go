@@ -51,7 +51,7 @@ func (s asSource) Tensor(name string) ([]float32, []int, bool, error) {
 	return nil, nil, false, nil
 }
 
-// The three formats give one network, whatever the files are called.
+// The three formats give the same network, regardless of the names of the files.
 func TestOpenWeights(t *testing.T) {
 	tensors := stem(t)
 	files := map[string]string{

@@ -16,7 +16,7 @@ type PhiloxOp struct{ Stream string }
 // PhiloxKeyLen is the number of elements of a draw's key.
 const PhiloxKeyLen = 8
 
-// PhiloxKey returns the value of the key node of Uniform: seed and step in pieces of 16 bits, low ones first, which
+// PhiloxKey returns the value of the key node of Uniform: seed and step as groups of 16 bits, lowest first, which
 // float32 represents exactly.
 func PhiloxKey(seed, step uint64) [PhiloxKeyLen]float64 {
 	var k [PhiloxKeyLen]float64

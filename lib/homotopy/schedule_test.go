@@ -44,8 +44,8 @@ func TestDerivatives(t *testing.T) {
 	}
 }
 
-// H2: 1/sigma² = a/w² + b/n², mu = sigma²·b/n² with each schedule's a and b; and solved for a and b, whatever n is,
-// both are there at all times and b, the weight of the data, grows.
+// H2 holds with each schedule's a and b: 1/sigma² = a/w² + b/n², mu = sigma²·b/n². Solved for a and b with any n, it
+// gives both at all times, and b, the weight of the data, grows.
 func TestMembersOfTheFamily(t *testing.T) {
 	const n = vapoLikelihoodStd
 	for _, w := range []float64{1, 0.5, 3} {

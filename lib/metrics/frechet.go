@@ -32,7 +32,7 @@ type Frechet struct {
 // and otherwise, for example if N <= d, a pivoted one, [rank, d]. The result agrees with a matrix square root to a
 // relative error of about 1e-9.
 //
-// Both routes perturb the covariances by no more than their rounding, whatever their condition (Higham, "Accuracy and
+// Both routes perturb the covariances by no more than their rounding, for any condition number (Higham, "Accuracy and
 // Stability of Numerical Algorithms", chapter 10). But the square root magnifies rounding errors of an eigenvalue that
 // should be zero. They are excluded twice: in pivots (pivotFloor) and in eigenvalues (roundingFloor).
 //

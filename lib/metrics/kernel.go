@@ -29,7 +29,7 @@ type KIDResult struct {
 }
 
 // kernelTile is the number of rows that KID and Manifold process at a time: enough for the products to dominate the
-// cost, and few enough for memory to stay small whatever the size of the sets.
+// cost, and few enough to keep memory small for sets of any size.
 const kernelTile = 512
 
 // KID is the kernel distance between two sets of features (Bińkowski et al. 2018, arXiv 1801.01401): the squared

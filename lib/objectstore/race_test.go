@@ -42,8 +42,8 @@ func TestLoserOfARace(t *testing.T) {
 	}
 }
 
-// TestRefusedByReset: a server that resets the connection instead of reading the body has refused the write if another
-// object is there, and is asked again if none is.
+// TestRefusedByReset: a server that resets the connection instead of reading the body has refused the write if the
+// object exists; otherwise the write is retried.
 func TestRefusedByReset(t *testing.T) {
 	var resets atomic.Int64
 	s := fault{before: func(w http.ResponseWriter, r *http.Request) bool {

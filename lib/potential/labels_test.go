@@ -22,7 +22,7 @@ func labelled() []potential.Config {
 	return list
 }
 
-// The table is where guided diffusion's state dict has it, and a network without classes lacks it.
+// The label table has the same position as in guided diffusion's state dict. A network without classes has no table.
 func TestLabelParameters(t *testing.T) {
 	want := map[string]string{"mlp": "[3 20] before layers.0.weight", "unet": "[3 32] before input_blocks.0.0.weight",
 		"wrn": "[3 32] before conv_in.weight"}
@@ -108,7 +108,7 @@ func TestGuidance(t *testing.T) {
 	}
 }
 
-// A row has the same bits whatever the labels and points of the other rows, guided or not.
+// The bits of a row do not depend on the labels and points of the other rows, with guidance or without.
 func TestLabelledRows(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, c := range labelled() {

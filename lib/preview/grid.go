@@ -35,8 +35,8 @@ func Image(w io.Writer, s *dataset.Images, i int) error {
 	return encode(w, out, png.DefaultCompression)
 }
 
-// Grid draws images in rows of so many columns (0: as square as possible), from the top left, each pixel as a square
-// of scale x scale.
+// Grid draws images row by row in a grid with the given number of columns (0: as square as possible). Each pixel
+// becomes a square of scale x scale.
 func Grid(w io.Writer, s *dataset.Images, columns, scale int) error {
 	img, err := grid(s, columns, scale)
 	if err != nil {

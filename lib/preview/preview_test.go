@@ -79,7 +79,7 @@ func TestTable(t *testing.T) {
 					}
 				}
 			}
-			// There is text beside a row exactly if it has a label.
+			// There is text to the left of a row if and only if the row has a label.
 			dark := 0
 			for y := range cell {
 				for x := range left {

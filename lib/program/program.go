@@ -1,6 +1,6 @@
-// Package program is what the runner and the stages share as programs: common options of the command line and
-// --version, stopping on a signal or when the parent exits, reporting errors, temporary directories, files whose names
-// appear only once they are complete, and the memory limit.
+// Package program is what the runner and the stages have in common as programs: command-line options and --version,
+// stopping on a signal or when the parent exits, reporting errors, temporary directories, files whose names appear only
+// once they are complete, and the memory limit.
 package program
 
 import (

@@ -160,7 +160,7 @@ func (l *storeLive) load(ctx context.Context, name string) (string, error) {
 	return f.Name(), f.Close()
 }
 
-// localLive keeps the state beside the outputs, in DIR/.live/<key>/.
+// localLive keeps the state next to the outputs, in DIR/.live/<key>/.
 type localLive struct {
 	dir, scratch string
 	log          *slog.Logger

@@ -22,8 +22,8 @@ func (f *flopCounter) Compile(g backend.Graph) (backend.Executable, error) {
 	return f.Backend.Compile(g)
 }
 
-// flops is two for every multiplication of the convolutions and matrix products of a graph, as written: what an engine
-// saves by a cleverer algorithm counts as done.
+// flops is twice the number of multiplications in the convolutions and matrix products of a graph. It counts the
+// textbook algorithm, even if an engine needs fewer operations.
 func flops(g backend.Graph) float64 {
 	total := 0.0
 	for _, n := range g.Order() {

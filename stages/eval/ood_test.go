@@ -15,8 +15,8 @@ import (
 	"vapo/lib/random"
 )
 
-// writePotential writes an untrained potential, Phi = |x|²/2. Its density is that of the prior at all times, whatever
-// the path.
+// writePotential writes an untrained potential, Phi = |x|²/2. Its density is that of the prior at all times and on
+// every path.
 func writePotential(t testing.TB, dir string, shape ...int) string {
 	t.Helper()
 	c := potential.Config{

@@ -273,7 +273,7 @@ func TestWeightsFetchRefuses(t *testing.T) {
 	}
 }
 
-// No flag changes which file counts as published.
+// No flag changes which file is regarded as the published one.
 func TestWeightsHasNoFlagForDigests(t *testing.T) {
 	for _, command := range []string{"import", "fetch"} {
 		code, stdout, _ := eval(t, "weights", command, "--help")

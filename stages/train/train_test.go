@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 var binaryDir string
 
-// binary is the stage as people run it, built once, where a test first asks for it.
+// binary is the path of the stage's program, which is built when a test first needs it.
 var binary = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "train-test-*")
 	if err != nil {

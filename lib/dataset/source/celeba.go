@@ -36,7 +36,7 @@ const (
 
 var celebaSplits = []string{"train", "valid", "test"}
 
-// locateCelebA returns the folder or archive of the images, and the partition list beside them, or "" if there is none.
+// locateCelebA returns the folder or archive of the images, and the partition list next to them ("" if it is missing).
 func locateCelebA(where string) (images, partition string, err error) {
 	if err := present(where, celebaHint); err != nil {
 		return "", "", err

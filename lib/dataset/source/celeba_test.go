@@ -46,7 +46,7 @@ func TestCelebA(t *testing.T) {
 			t.Errorf("%s: %s", name, d)
 		}
 	}
-	// A list beside them counts, and is part of the digest.
+	// A partition list next to the images is used, and is part of the digest.
 	var list strings.Builder
 	for i, n := range []int{1, 2, celebaTrain, celebaTrain + 1, celebaValid, celebaValid + 1, celebaImages} {
 		fmt.Fprintf(&list, "%06d.jpg %d\n", n, []int{2, 0, 1}[i%3])

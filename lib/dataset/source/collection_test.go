@@ -130,7 +130,8 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// FuzzArchive: whatever the bytes, an archive is refused or read with every file within bounds, the same images twice.
+// FuzzArchive: an archive of arbitrary bytes is either refused or read within bounds, and reading it twice gives the
+// same images.
 func FuzzArchive(f *testing.F) {
 	files := map[string][]byte{"a/x.png": imageFile(f, "x.png", 3, 3, 1), "b.jpg": imageFile(f, "x.jpg", 3, 3, 1), "t.txt": []byte("t")}
 	f.Add(packZip(f, files))

@@ -76,7 +76,7 @@ func readImages(t testing.TB, source string, o ImageOptions) (map[string]*datase
 	return sets, p, nil
 }
 
-// TestImagesAnyContainer: the same images are the same data set, in the order of their paths, whatever holds them.
+// TestImagesAnyContainer: a folder and every kind of archive give the same data set, sorted by path.
 func TestImagesAnyContainer(t *testing.T) {
 	files := album(t)
 	top := map[string][]byte{"__MACOSX/a/._00.png": []byte("x")}

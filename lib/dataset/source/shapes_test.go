@@ -44,7 +44,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestStreamBounded: a stream needs little memory whatever its length, and ends at the first error.
+// TestStreamBounded: the memory of a stream does not grow with its length, and the stream ends at the first error.
 func TestStreamBounded(t *testing.T) {
 	train, _, err := Shapes(1, 64, 3, 8000, 1) // 98 MB
 	if err != nil {

@@ -149,7 +149,7 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	listening := func() {
-		// This is called before the first connection is accepted, hence the goroutine.
+		// This is called before the first connection is accepted, so it must not block.
 		go func() {
 			if err := ready(gatewayState{Endpoint: "http://" + addr, PID: os.Getpid()}); err != nil {
 				cancel(err)

@@ -111,7 +111,7 @@ func WriteMarkdown(w io.Writer, all []*Comparison) error {
 	return err
 }
 
-// WriteJSON writes comparisons as a list, with their values as they are.
+// WriteJSON writes comparisons as a list, with their values unrounded.
 func WriteJSON(w io.Writer, all []*Comparison) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

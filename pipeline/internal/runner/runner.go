@@ -104,7 +104,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	return a.run, err
 }
 
-// steps runs the steps, in order and at most Jobs at once, until none is left that can run. A failure only stops the
+// steps runs the steps in order, at most Jobs at once, until no step that can run is left. A failed step only stops the
 // steps that need its outputs.
 func (a *attempt) steps(ctx context.Context) error {
 	type result struct {
