@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,6 +96,23 @@ func Declare(d contract.Description) *Declared {
 type Input struct {
 	From   string `json:"from"`
 	Digest string `json:"digest"`
+}
+
+// DecodeRecord reads the record of a run from a store that others can write to.
+func DecodeRecord(id string, data []byte) (*Record, error) {
+	var r Record
+	err := json.Unmarshal(data, &r)
+	switch {
+	case err != nil:
+	case r.ID != id: // the id becomes the name of a directory
+		err = fmt.Errorf("it has the id %q", r.ID)
+	case slices.Contains(r.Steps, nil):
+		err = errors.New("a step is null")
+	default:
+		return &r, nil
+	}
+	return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store; only history is lost",
+		"the record of run %s is damaged: %w", id, err)
 }
 
 // Step finds a step by name.
