@@ -18,6 +18,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/failure"
+	"vapo/lib/objectstore"
 	"vapo/pipeline/internal/graph"
 )
 
@@ -59,8 +60,9 @@ type attempt struct {
 	opt    Options
 	record *Record
 
-	mu   sync.Mutex // guards record's steps and made
-	made outputs
+	mu        sync.Mutex // guards the record and made
+	made      outputs
+	noHistory bool // storing the record failed once, and a warning says so
 }
 
 // Run carries out g. It returns the record of the run and, if steps failed, the error of the first of them in recipe
@@ -78,9 +80,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record,
 		return nil, err
 	}
 	defer release()
-	if err := a.record.save(ctx, r.Store); err != nil {
-		return a.record, err
-	}
+	_ = a.save(ctx) // warns
 	r.Display.Started(a.record)
 	err = a.steps(ctx)
 
@@ -97,11 +97,8 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record,
 	default:
 		a.record.State = Failed
 	}
-	saveErr := a.record.save(final, r.Store)
+	_ = a.save(final) // warns
 	r.Display.Ended(a.record)
-	if err == nil {
-		err = saveErr
-	}
 	return a.record, err
 }
 
@@ -143,9 +140,7 @@ func (a *attempt) steps(ctx context.Context) error {
 			first, firstAt = res.failure, res.i
 		}
 		a.Display.StepEnded(step, res.failure)
-		if err := a.save(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
+		_ = a.save(ctx) // warns
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("run %s: %w", a.record.ID, context.Cause(ctx))
@@ -156,10 +151,22 @@ func (a *attempt) steps(ctx context.Context) error {
 	return nil
 }
 
+// save stores the record of the run. A failure is only a warning, once: no result depends on the history.
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.record.save(ctx, a.Store)
+	err := a.record.save(ctx, a.Store)
+	if err != nil && !a.noHistory && ctx.Err() == nil {
+		a.noHistory = true
+		a.record.Warnings = append(a.record.Warnings, fmt.Sprintf("the history lacks this run: %v", err))
+	}
+	return err
+}
+
+// unwritable reports whether an error means that the store cannot be written, for all writers or for these credentials.
+func unwritable(err error) bool {
+	return errors.Is(err, objectstore.ErrReadOnly) || errors.Is(err, objectstore.ErrDenied) ||
+		errors.Is(err, objectstore.ErrNoSpace)
 }
 
 // ready returns whether a step can run now (Running), never (Skipped) or not yet (Waiting).
