@@ -74,8 +74,8 @@ func (l *planeLoop[T]) small(v []T, at int) []T {
 }
 
 // slider reduces every window to one value by a separable operation: it combines the rows of a window column by column,
-// from the top, and then the columns, from the left. That order defines the bits of sums. Both steps work on a whole row
-// or plane of windows at a time.
+// from the top, and then the columns, from the left. That order defines the bits of sums. Both steps work on a whole
+// row or plane of windows at a time.
 type slider[T Float] struct {
 	planeLoop[T]
 	combine func(dst, a []T) // dst = dst combined with a, element by element
@@ -194,8 +194,8 @@ func (k *WindowSum[T]) sum(worker, at int) {
 	k.slide(worker, k.small(k.dst, at), k.large(k.src, at))
 }
 
-// WindowSumGrad adds the value of each window to all elements of the window: src [planes, OH, OW] to dst [planes, H, W].
-// It is the adjoint of WindowSum.
+// WindowSumGrad adds the value of each window to all elements of the window: src [planes, OH, OW] to
+// dst [planes, H, W]. It is the adjoint of WindowSum.
 type WindowSumGrad[T Float] struct {
 	planeLoop[T]
 	dst, src []T

@@ -109,8 +109,8 @@ func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node 
 	return applied
 }
 
-// adam updates a parameter theta, its moments m and v, and its averages by the gradient g. Hats are bias corrections, lr
-// is the rate of the step, and each state keeps its value if the step is not applied:
+// adam updates a parameter theta, its moments m and v, and its averages by the gradient g. Hats are bias corrections,
+// lr is the rate of the step, and each state keeps its value if the step is not applied:
 //
 //	g      = clip·g, then within ± ClipStd·sqrt(v^) of zero
 //	m, v   = beta1·m + (1-beta1)·g,  beta2·v + (1-beta2)·g²

@@ -187,7 +187,7 @@ func TestInterpolate(t *testing.T) {
 	}
 	same := make([]float32, 3)
 	if spherical(same, a, a, 0.5, 1); math.Abs(float64(same[0])-math.Sqrt(3)) > 1e-6 {
-		t.Errorf("between equal noises: %v", same)
+		t.Errorf("between equal noise vectors: %v", same)
 	}
 }
 

@@ -104,14 +104,17 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "progress", Media: contract.MediaPNG, Optional: true,
-			Help: "samples from the same noises through training, with --sample-every",
+			Help: "samples from the same noise through training, with --sample-every",
 		},
 	},
 	Resolve: resolve,
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
-		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
+		{
+			Name: "import", Cmd: &importCmd{},
+			Help: "Make a checkpoint of weights that PyTorch or another framework has trained.",
+		},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},
 }
