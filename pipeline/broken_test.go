@@ -121,9 +121,9 @@ func TestStoreVariables(t *testing.T) {
 	other.fails(2, []string{"VAPO_STORE", "s3://bucket/prefix"}, "run", "one.yaml")
 }
 
-// TestHostileRunRecords: whoever can write to a shared store must not get a reader to panic, to leave its directory or to
+// TestHostileRuns: whoever can write to a shared store must not get a reader to panic, to leave its directory or to
 // lose the listing of other runs.
-func TestHostileRunRecords(t *testing.T) {
+func TestHostileRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")

@@ -30,11 +30,11 @@ type reportCmd struct {
 }
 
 func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
-	record, err := loadRun(ctx, store.Store, c.RunID)
+	run, err := loadRun(ctx, store.Store, c.RunID)
 	if err != nil {
 		return err
 	}
-	for _, s := range record.Steps {
+	for _, s := range run.Steps {
 		if s.Key == "" || s.State != runner.Done && s.State != runner.Cached {
 			continue
 		}
@@ -47,16 +47,16 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		}
 		s.Manifest = rec.Manifest
 	}
-	a.declare(ctx, record)
-	run, err := readRun(ctx, store.Store, record)
+	a.declare(ctx, run)
+	page, err := readRun(ctx, store.Store, run)
 	if err != nil {
 		return err
 	}
 	if c.Table || c.JSON {
-		compared := report.Compare(run.Steps)
+		compared := report.Compare(page.Steps)
 		if len(compared) == 0 {
 			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores",
-				record.ID)
+				run.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)
@@ -65,22 +65,22 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	}
 	path := c.Output
 	if path == "" {
-		path = filepath.Join(a.runner(store, nil).RunDir(record.ID), "report.html")
+		path = filepath.Join(a.runner(store, nil).RunDir(run.ID), "report.html")
 	}
-	if err := writeReport(run, path); err != nil {
+	if err := writeReport(page, path); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
 	return nil
 }
 
-// declare asks the stage programs for what the record of an older version lacks. Without them the report has no scores.
-func (a *app) declare(ctx context.Context, record *runner.Record) {
+// declare asks the stage programs for what a run of an older version lacks. Without them the report has no scores.
+func (a *app) declare(ctx context.Context, run *runner.Run) {
 	stages, err := a.catalog()
 	if err != nil {
 		return
 	}
-	for _, s := range record.Steps {
+	for _, s := range run.Steps {
 		if s.Declared != nil {
 			continue
 		}
@@ -98,15 +98,15 @@ func writeReport(run *report.Run, path string) error {
 }
 
 // readRun fetches everything that a report shows of a run.
-func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) (*report.Run, error) {
-	run := &report.Run{
-		Name: record.Name, About: record.About, RecipeYAML: []byte(record.RecipeYAML),
-		Started: record.Started, Wall: time.Duration(record.WallSeconds * float64(time.Second)), Store: record.Store,
+func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*report.Run, error) {
+	page := &report.Run{
+		Name: run.Name, About: run.About, RecipeYAML: []byte(run.RecipeYAML),
+		Started: run.Started, Wall: time.Duration(run.WallSeconds * float64(time.Second)), Store: run.Store,
 	}
-	for _, set := range record.Sets {
-		run.RecipeYAML = append(run.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
+	for _, set := range run.Sets {
+		page.RecipeYAML = append(page.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
 	}
-	for _, s := range record.Steps {
+	for _, s := range run.Steps {
 		step := report.Step{
 			Name: s.Name, Stage: s.Stage, Cached: s.State == runner.Cached, Seconds: s.Seconds,
 			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
@@ -134,13 +134,13 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 			}
 			step.Outputs = append(step.Outputs, o)
 		}
-		run.Steps = append(run.Steps, step)
+		page.Steps = append(page.Steps, step)
 	}
-	return run, nil
+	return page, nil
 }
 
-// loadRun reads the record of a run, or of the latest run if id is "".
-func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Record, error) {
+// loadRun reads a run, or the latest one if id is "".
+func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run, error) {
 	if id == "" {
 		for run, err := range store.Runs(ctx) {
 			if err != nil {
@@ -159,7 +159,7 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Rec
 	if err != nil {
 		return nil, err
 	}
-	return runner.DecodeRecord(id, data)
+	return runner.DecodeRun(id, data)
 }
 
 // recentRuns reads up to n run records, newest first. Damaged ones are left out with a warning.
@@ -173,12 +173,12 @@ func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*
 	}
 	slices.Sort(ids)
 	slices.Reverse(ids)
-	var out []*runner.Record
+	var out []*runner.Run
 	for _, id := range ids[:min(n, len(ids))] {
-		record, err := loadRun(ctx, store, id)
+		run, err := loadRun(ctx, store, id)
 		switch failure.ClassOf(err) {
 		case failure.OK:
-			out = append(out, record)
+			out = append(out, run)
 		case failure.Integrity:
 			fmt.Fprintf(a.stderr, "warning: %v\n", err)
 		case failure.Input: // deleted since it was listed
