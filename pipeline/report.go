@@ -163,7 +163,7 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run
 }
 
 // recentRuns reads up to n run records, newest first. Damaged ones are left out with a warning.
-func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Record, error) {
+func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Run, error) {
 	var ids []string
 	for run, err := range store.Runs(ctx) {
 		if err != nil {
