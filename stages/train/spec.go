@@ -111,7 +111,11 @@ var spec = stage.Stage[params]{
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
-		{Name: "import", Help: "Make a checkpoint of weights that PyTorch or another framework has trained.", Cmd: &importCmd{}},
+		{
+			Name: "import",
+			Help: "Make a checkpoint of weights that PyTorch or another framework has trained.",
+			Cmd:  &importCmd{},
+		},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},
 }
