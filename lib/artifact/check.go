@@ -44,7 +44,7 @@ func (s *Store) Check(ctx context.Context, repair bool, found func(Finding)) (Su
 		sound          func(ctx context.Context, key string) error
 	}{
 		{"actions/", "the next run of that action makes it again", c.record},
-		{"refs/", "set the ref again: pipeline put FILE NAME", c.ref},
+		{"refs/", "set the ref again: pipeline put FILE --ref NAME", c.ref},
 		{"runs/", "only this entry of the history is lost", c.run},
 		{"blobs/", "", c.blob},
 	} {

@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +18,8 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Record contains the results of an action. Its key is the action's.
+// Record contains the results of an action. Its key is the action's. Records are stored as JSON and stay in stores for
+// years, so the names of fields must not change; new fields are ignored by older programs.
 type Record struct {
 	Key      string            `json:"key"`
 	Action   json.RawMessage   `json:"action"`   // the preimage of the key
@@ -69,8 +69,7 @@ func (r *Record) validate() error {
 // decodeRecord reads a record and checks that it belongs to key: it might be damaged or stored under the wrong name.
 func decodeRecord(key string, data []byte) (*Record, error) {
 	var r Record
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(&r); err != nil {
+	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, err
 	}
 	if r.Key != key {

@@ -21,12 +21,15 @@ func (p Point) LogDensity(phi, square float64) float64 {
 // Schedule is a path, and how it is trained and sampled.
 type Schedule interface {
 	Name() string
-	// At returns the path at time t.
+	// At returns the path at time t. At t = 0, Sigma² is w²(1-Mu²).
 	At(t float64) Point
 	// Draw maps u, uniform in [0, 1), to a training time, which rises with u. See Times for other distributions.
 	Draw(u float64) float64
 	// Weight multiplies the loss at t. See Weighted.
 	Weight(t float64) float64
+	// BoundedInnovation reports whether the innovation of the energy form has bounded variance per unit of the
+	// integration variable. If not, that objective needs the weight sigma. See ForObjective.
+	BoundedInnovation() bool
 	// Condition is the network's input for t, of order one: in [0, 1] up to t = 1.
 	Condition(t float64) float64
 	// Span returns the limits of the integration variable s between which a sample is carried from prior to data.
@@ -79,7 +82,8 @@ const edge = 1e-5
 // unweighted is the part of a schedule whose loss has the weight 1 at all times.
 type unweighted struct{}
 
-func (unweighted) Weight(float64) float64 { return 1 }
+func (unweighted) Weight(float64) float64  { return 1 }
+func (unweighted) BoundedInnovation() bool { return false }
 
 // plain is the part of a schedule that is integrated in t itself, so that Psi is Phi.
 type plain struct{ unweighted }

@@ -31,6 +31,9 @@ func newVAPO(w, n float64) vapo {
 
 func (vapo) Name() string { return "vapo" }
 
+// BoundedInnovation overrides that of unweighted: see ForObjective.
+func (vapo) BoundedInnovation() bool { return true }
+
 func (v vapo) At(t float64) Point {
 	d := v.r + t
 	return Point{

@@ -12,7 +12,7 @@ func weightNames() []string { return []string{"auto", "none", "sigma", "velocity
 // sigma/w keeps that noise the same at all times. On vapo the innovation per unit of ln t is bounded: its factors
 // t·sigma'/sigma and t·mu'/sigma are at most 1/2 and 0.4/w.
 func ForObjective(s Schedule, objective string) Schedule {
-	if objective == "energy" && s.Name() != "vapo" {
+	if objective == "energy" && !s.BoundedInnovation() {
 		return bySigma(s)
 	}
 	return s

@@ -15,6 +15,13 @@ type Sum[T Float] struct {
 // sumChunk is the length of a partial sum. It is a constant, because the bits of results depend on it.
 const sumChunk = 4096
 
+// fewOutputs is the number of outputs below which long axes are summed in parts, and sumColumns the width of a block of
+// columns. The bits of results depend on both, too.
+const (
+	fewOutputs = 16384
+	sumColumns = 512
+)
+
 // NewSum prepares a sum over the middle axis of [outer, axis, inner].
 func NewSum[T Float](outer, axis, inner int) *Sum[T] {
 	s := &Sum[T]{outer: outer, axis: axis, inner: inner, chunks: 1}
@@ -28,8 +35,8 @@ func NewSum[T Float](outer, axis, inner int) *Sum[T] {
 		s.body = s.rows
 		return s
 	}
-	s.cols = min(inner, 512)
-	if per := sumChunk / s.cols; axis > 2*per && outer*inner < grain {
+	s.cols = min(inner, sumColumns)
+	if per := sumChunk / s.cols; axis > 2*per && outer*inner < fewOutputs {
 		s.chunks = (axis + per - 1) / per
 		s.partial = make([]T, s.chunks*outer*inner)
 	}

@@ -74,7 +74,8 @@ func (l *planeLoop[T]) small(v []T, at int) []T {
 }
 
 // slider reduces every window to one value by a separable operation: it combines the rows of a window column by column,
-// and then the columns. Both steps work on a whole row or plane of windows at a time.
+// from the top, and then the columns, from the left. That order defines the bits of sums. Both steps work on a whole
+// row or plane of windows at a time.
 type slider[T Float] struct {
 	planeLoop[T]
 	combine func(dst, a []T) // dst = dst combined with a, element by element
@@ -193,28 +194,28 @@ func (k *WindowSum[T]) sum(worker, at int) {
 	k.slide(worker, k.small(k.dst, at), k.large(k.src, at))
 }
 
-// WindowSpread adds the value of each window to all elements of the window: src [planes, OH, OW] to dst [planes, H, W].
-// It is the adjoint of WindowSum.
-type WindowSpread[T Float] struct {
+// WindowSumGrad adds the value of each window to all elements of the window: src [planes, OH, OW] to dst
+// [planes, H, W]. It is the adjoint of WindowSum.
+type WindowSumGrad[T Float] struct {
 	planeLoop[T]
 	dst, src []T
 }
 
-// NewWindowSpread prepares the adjoint of NewWindowSum(s).
-func NewWindowSpread[T Float](s WindowShape) *WindowSpread[T] {
-	k := &WindowSpread[T]{}
-	k.start(s, s.KH*s.KW*s.OH()*s.OW()+s.H*s.W, k.spread)
+// NewWindowSumGrad prepares the adjoint of NewWindowSum(s).
+func NewWindowSumGrad[T Float](s WindowShape) *WindowSumGrad[T] {
+	k := &WindowSumGrad[T]{}
+	k.start(s, s.KH*s.KW*s.OH()*s.OW()+s.H*s.W, k.add)
 	return k
 }
 
 // Run computes dst from src. It is not safe for concurrent use.
-func (k *WindowSpread[T]) Run(dst, src []T) {
+func (k *WindowSumGrad[T]) Run(dst, src []T) {
 	k.dst, k.src = dst, src
 	k.run()
 	k.dst, k.src = nil, nil
 }
 
-func (k *WindowSpread[T]) spread(_, at int) {
+func (k *WindowSumGrad[T]) add(_, at int) {
 	s, src, dst := k.s, k.small(k.src, at), k.large(k.dst, at)
 	clear(dst)
 	for y := range k.oh {

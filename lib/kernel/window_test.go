@@ -61,12 +61,12 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 			}
 		}
 		a32, b32 := single(a), single(b)
-		sum32, spread := make([]float32, small), make([]float64, large)
+		sum32, added := make([]float32, small), make([]float64, large)
 		top, chosen, scattered := make([]float64, small), make([]float64, small), make([]float64, large)
 		s.each(func(w int, elements []int) {
 			best := elements[0]
 			for _, i := range elements {
-				spread[i] += g[w]
+				added[i] += g[w]
 				if a[i] > a[best] || a[i] != a[i] && a[best] == a[best] {
 					best = i
 				}
@@ -100,16 +100,22 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 					}
 				}
 			}
-			sum := make([]float32, small)
+			sum, added32 := make([]float32, small), make([]float32, large)
 			NewWindowSum[float32](s).Run(sum, b32)
+			NewWindowSumGrad[float32](s).Run(added32, single(g))
 			for i, w := range sum32 {
 				if math.Float32bits(sum[i]) != math.Float32bits(w) {
 					t.Fatalf("sum, %+v: element %d is %v, want %v", s, i, sum[i], w)
 				}
 			}
-			check("spread", large, spread, 1e-5, func(d []float64, d32 []float32) {
-				NewWindowSpread[float64](s).Run(d, g)
-				NewWindowSpread[float32](s).Run(d32, single(g))
+			for i, w := range addInOrder(s, single(g)) {
+				if got := added32[i]; math.Float32bits(got) != math.Float32bits(w) {
+					t.Fatalf("add, %+v: element %d is %v, want %v", s, i, got, w)
+				}
+			}
+			check("add", large, added, 1e-5, func(d []float64, d32 []float32) {
+				NewWindowSumGrad[float64](s).Run(d, g)
+				NewWindowSumGrad[float32](s).Run(d32, single(g))
 			})
 			check("maximum", small, top, 0, func(d []float64, d32 []float32) {
 				NewSelectMax[float64](s).Run(d, a, a)
@@ -127,7 +133,29 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 	}
 }
 
-// <sum(x), g> = <x, spread(g)> and <select(x), g> = <x, scatter(g)> up to rounding in float64.
+// addInOrder is WindowSumGrad one element at a time, in the order of sums that defines its bits: windows from the top,
+// and in each height from the right, which is the order of the windows' columns.
+func addInOrder(s WindowShape, g []float32) []float32 {
+	out, oh, ow := make([]float32, s.Planes*s.H*s.W), s.OH(), s.OW()
+	for p := range s.Planes {
+		for row := range s.H {
+			for col := range s.W {
+				v := &out[(p*s.H+row)*s.W+col]
+				for y := range oh {
+					for x := ow - 1; x >= 0; x-- {
+						r, c := row+s.PadH-y*s.StrideH, col+s.PadW-x*s.StrideW
+						if r >= 0 && r < s.KH && c >= 0 && c < s.KW {
+							*v += g[(p*oh+y)*ow+x]
+						}
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// <sum(x), g> = <x, add(g)> and <select(x), g> = <x, scatter(g)> up to rounding in float64.
 func TestWindowAdjoints(t *testing.T) {
 	dot := func(a, b []float64) (v float64) {
 		for i := range a {
@@ -140,13 +168,13 @@ func TestWindowAdjoints(t *testing.T) {
 		s := randomWindow(rng)
 		large, small := s.Planes*s.H*s.W, s.Planes*s.OH()*s.OW()
 		a, x, g := random(rng, large), random(rng, large), random(rng, small)
-		sum, spread := make([]float64, small), make([]float64, large)
+		sum, added := make([]float64, small), make([]float64, large)
 		NewWindowSum[float64](s).Run(sum, x)
-		NewWindowSpread[float64](s).Run(spread, g)
+		NewWindowSumGrad[float64](s).Run(added, g)
 		chosen, scattered := make([]float64, small), make([]float64, large)
 		NewSelectMax[float64](s).Run(chosen, a, x)
 		NewScatterMax[float64](s).Run(scattered, a, g)
-		for _, c := range [][2]float64{{dot(sum, g), dot(x, spread)}, {dot(chosen, g), dot(x, scattered)}} {
+		for _, c := range [][2]float64{{dot(sum, g), dot(x, added)}, {dot(chosen, g), dot(x, scattered)}} {
 			if math.Abs(c[0]-c[1]) > 1e-12*float64(large*s.KH*s.KW) {
 				t.Errorf("%+v: <A x, g> is %v, <x, A'g> is %v", s, c[0], c[1])
 			}

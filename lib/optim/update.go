@@ -33,89 +33,126 @@ func (c Config) Build(loss *graphop.Node, params, grads []*graphop.Node) (u Upda
 	return u, err
 }
 
-func (c Config) build(loss *graphop.Node, params, grads []*graphop.Node) Update {
-	g := loss.Graph()
-	u := Update{Loss: loss}
-	hyper := map[string]*graphop.Node{}
+func (c Config) build(loss *graphop.Node, params, grads []*graphop.Node) (u Update) {
+	b := &updateBuilder{Config: c, hyper: map[string]*graphop.Node{}}
 	for _, name := range c.inputs() {
-		hyper[name] = graphop.Input(g, loss.Dtype(), "hyper/"+name, 1)
-		u.Inputs = append(u.Inputs, hyper[name])
+		b.hyper[name] = graphop.Input(loss.Graph(), loss.Dtype(), "hyper/"+name, 1)
+		u.Inputs = append(u.Inputs, b.hyper[name])
 	}
+	u.Loss = loss
 	var sums []backend.State
 	if c.Micro() > 1 {
-		add := func(name string, x *graphop.Node) *graphop.Node {
-			in := graphop.Input(g, x.Dtype(), name, x.Shape()...)
-			part := graphop.Scale(x, 1/float64(c.Micro()))
-			out := graphop.Where(like(hyper["first"], x), part, graphop.Add(in, part))
-			sums = append(sums, backend.State{In: in, Out: out})
-			return out
-		}
-		u.Loss = add("acc.loss", loss)
-		mean := make([]*graphop.Node, len(grads))
-		for i, d := range grads {
-			mean[i] = add(Sum+params[i].Name()[len(checkpoint.Param):], d)
-		}
-		grads = mean
+		u.Loss, grads, sums = b.accumulate(loss, params, grads)
 	}
+	square := sumOfSquares(grads)
+	u.GradNorm = graphop.Sqrt(square)
+	u.Applied = b.applied(square, u.GradNorm, u.Loss)
+	var clip *graphop.Node
+	if c.ClipNorm > 0 { // min(1, ClipNorm/(|g| + 1e-6))
+		ratio := graphop.Div(graphop.Fill(square, c.ClipNorm, 1), graphop.AddScalar(u.GradNorm, 1e-6))
+		clip = graphop.Min(graphop.Fill(square, 1, 1), ratio)
+	}
+	for i, p := range params {
+		u.State = append(u.State, b.adam(p, grads[i], clip, u.Applied)...)
+	}
+	u.State = append(u.State, sums...)
+	return u
+}
+
+// updateBuilder builds the parts of an update; hyper are its hyperparameters by name.
+type updateBuilder struct {
+	Config
+	hyper map[string]*graphop.Node
+}
+
+// accumulate adds the loss and the gradients of a micro-batch to those before it, and returns the sums, which after the
+// last one are means over the batch, with their states.
+func (b *updateBuilder) accumulate(loss *graphop.Node, params, grads []*graphop.Node) (
+	meanLoss *graphop.Node, mean []*graphop.Node, sums []backend.State,
+) {
+	add := func(name string, x *graphop.Node) *graphop.Node {
+		in := graphop.Input(x.Graph(), x.Dtype(), name, x.Shape()...)
+		part := graphop.Scale(x, 1/float64(b.Micro()))
+		out := graphop.Where(like(b.hyper["first"], x), part, graphop.Add(in, part))
+		sums = append(sums, backend.State{In: in, Out: out})
+		return out
+	}
+	meanLoss = add("acc.loss", loss)
+	for i, g := range grads {
+		mean = append(mean, add(Sum+params[i].Name()[len(checkpoint.Param):], g))
+	}
+	return meanLoss, mean, sums
+}
+
+func sumOfSquares(grads []*graphop.Node) *graphop.Node {
 	var total *graphop.Node
-	for _, d := range grads {
-		s := graphop.Reshape(graphop.Sum(graphop.Square(d)), 1)
+	for _, g := range grads {
+		s := graphop.Reshape(graphop.Sum(graphop.Square(g)), 1)
 		if total == nil {
 			total = s
 		} else {
 			total = graphop.Add(total, s)
 		}
 	}
-	u.GradNorm = graphop.Sqrt(total)
-	beyond := graphop.Step(graphop.Sub(u.GradNorm, hyper["limit"]))
-	finite := graphop.Mul(graphop.IsFinite(total), graphop.IsFinite(u.Loss))
-	u.Applied = graphop.Mul(finite, graphop.Affine(beyond, -1, 1))
-	if last := hyper["last"]; last != nil {
-		u.Applied = graphop.Mul(u.Applied, last)
+	return total
+}
+
+// applied is 1 if the step may be applied: loss and gradient are finite, the norm is within the guard's limit, and the
+// micro-batch is the last one.
+func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node {
+	beyond := graphop.Step(graphop.Sub(norm, b.hyper["limit"]))
+	finite := graphop.Mul(graphop.IsFinite(square), graphop.IsFinite(loss))
+	applied := graphop.Mul(finite, graphop.Affine(beyond, -1, 1))
+	if last := b.hyper["last"]; last != nil {
+		applied = graphop.Mul(applied, last)
 	}
-	var clip *graphop.Node
-	if c.ClipNorm > 0 {
-		ratio := graphop.Div(graphop.Fill(total, c.ClipNorm, 1), graphop.AddScalar(u.GradNorm, 1e-6))
-		clip = graphop.Min(graphop.Fill(total, 1, 1), ratio)
+	return applied
+}
+
+// adam updates a parameter theta, its moments m and v, and its averages by the gradient g. Hats are bias corrections,
+// lr is the rate of the step, and each state keeps its value if the step is not applied:
+//
+//	g      = clip·g, then within ± ClipStd·sqrt(v^) of zero
+//	m, v   = beta1·m + (1-beta1)·g,  beta2·v + (1-beta2)·g²
+//	theta  = theta - lr·(m^/(sqrt(v^) + eps) + WeightDecay·theta)
+//	ema_k  = theta + decay_k·(ema_k - theta)
+func (b *updateBuilder) adam(theta, g, clip, applied *graphop.Node) (state []backend.State) {
+	name := theta.Name()[len(checkpoint.Param):]
+	hyper := func(name string) *graphop.Node { return like(b.hyper[name], theta) }
+	before := func(prefix string) *graphop.Node {
+		return graphop.Input(theta.Graph(), theta.Dtype(), prefix+name, theta.Shape()...)
 	}
-	for i, p := range params {
-		name := p.Name()[len(checkpoint.Param):]
-		scalar := func(name string) *graphop.Node { return like(hyper[name], p) }
-		d := grads[i]
-		if clip != nil {
-			d = graphop.Mul(d, like(clip, p))
-		}
-		m := graphop.Input(g, p.Dtype(), checkpoint.AdamM+name, p.Shape()...)
-		v := graphop.Input(g, p.Dtype(), checkpoint.AdamV+name, p.Shape()...)
-		if c.ClipStd > 0 {
-			std := graphop.Sqrt(graphop.Mul(v, scalar("before2")))
-			bound := graphop.Add(graphop.Scale(std, c.ClipStd), scalar("clip-floor"))
-			d = graphop.Max(graphop.Min(d, bound), graphop.Neg(bound))
-		}
-		m2 := graphop.Add(graphop.Scale(m, c.Beta1), graphop.Scale(d, 1-c.Beta1))
-		v2 := graphop.Add(graphop.Scale(v, c.Beta2), graphop.Scale(graphop.Square(d), 1-c.Beta2))
-		denom := graphop.AddScalar(graphop.Sqrt(graphop.Mul(v2, scalar("correct2"))), c.Epsilon)
-		change := graphop.Div(graphop.Mul(m2, scalar("correct1")), denom)
-		if c.WeightDecay > 0 {
-			// Not p·(1 - rate·lambda): in float32 that factor has an error of up to 6e-8, the same for every weight, and
-			// the decay of a step is often no more than 1e-6.
-			change = graphop.Add(change, graphop.Scale(p, c.WeightDecay))
-		}
-		p2 := graphop.Sub(p, graphop.Mul(change, scalar("rate")))
-		ok := like(u.Applied, p)
-		keep := func(in, out *graphop.Node) {
-			u.State = append(u.State, backend.State{In: in, Out: graphop.Where(ok, out, in)})
-		}
-		keep(p, p2)
-		keep(m, m2)
-		keep(v, v2)
-		for k := range c.EMAHalfLifeImages {
-			e := graphop.Input(g, p.Dtype(), checkpoint.Average(k)+name, p.Shape()...)
-			keep(e, graphop.Add(p2, graphop.Mul(graphop.Sub(e, p2), scalar(averageInput(k)))))
-		}
+	if clip != nil {
+		g = graphop.Mul(g, like(clip, theta))
 	}
-	u.State = append(u.State, sums...)
-	return u
+	m, v := before(checkpoint.AdamM), before(checkpoint.AdamV)
+	if b.ClipStd > 0 {
+		std := graphop.Sqrt(graphop.Mul(v, hyper("before2")))
+		bound := graphop.Add(graphop.Scale(std, b.ClipStd), hyper("clip-floor"))
+		g = graphop.Max(graphop.Min(g, bound), graphop.Neg(bound))
+	}
+	m2 := graphop.Add(graphop.Scale(m, b.Beta1), graphop.Scale(g, 1-b.Beta1))
+	v2 := graphop.Add(graphop.Scale(v, b.Beta2), graphop.Scale(graphop.Square(g), 1-b.Beta2))
+	denominator := graphop.AddScalar(graphop.Sqrt(graphop.Mul(v2, hyper("correct2"))), b.Epsilon)
+	change := graphop.Div(graphop.Mul(m2, hyper("correct1")), denominator)
+	if b.WeightDecay > 0 {
+		// Not theta·(1 - lr·WeightDecay): in float32 that factor has an error of up to 6e-8, the same for every weight,
+		// and the decay of a step is often no more than 1e-6.
+		change = graphop.Add(change, graphop.Scale(theta, b.WeightDecay))
+	}
+	theta2 := graphop.Sub(theta, graphop.Mul(change, hyper("rate")))
+	ok := like(applied, theta)
+	keep := func(in, out *graphop.Node) {
+		state = append(state, backend.State{In: in, Out: graphop.Where(ok, out, in)})
+	}
+	keep(theta, theta2)
+	keep(m, m2)
+	keep(v, v2)
+	for k := range b.EMAHalfLifeImages {
+		average := before(checkpoint.Average(k))
+		keep(average, graphop.Add(theta2, graphop.Mul(graphop.Sub(average, theta2), hyper(averageInput(k)))))
+	}
+	return state
 }
 
 // like gives a node [1] the rank of x, so that it broadcasts to x.

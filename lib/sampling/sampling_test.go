@@ -81,7 +81,7 @@ func TestPartsEqualTheWhole(t *testing.T) {
 				Noise(c, 3, i, integrated[i*d:(i+1)*d])
 			}
 			if _, err := s.Integrate(context.Background(), integrated, nil); err != nil || !slices.Equal(integrated, whole) {
-				t.Errorf("%s: the same noises give other samples, %v", solver, err)
+				t.Errorf("%s: the same noise gives other samples, %v", solver, err)
 			}
 		}
 	}

@@ -26,9 +26,10 @@ type stepGraph struct {
 // homotopy; Psi is Phi on schedules that are integrated in t:
 //
 //	x_t = mu·x̄ + sigma·eps           a point on the path of each sample (H4)
-//	Psi = Psi_theta(x_t, t)          the network, one scalar a sample
+//	Psi = Psi_theta(x_t, t)          the network, one scalar a sample; t enters as Schedule.Condition
 //	u   = grad_x Psi                 its gradient in x, the velocity of the flow
-//	L   = E[weight·loss(Psi, u, v)]  the objective (L4, L5 or L7); L5 is 1/2 |u - v|² with v = mu'·x̄ + sigma'·eps
+//	L   = E[weight·loss(Psi, u, v)]  the objective (L4, L5 or L7), per dimension; L5 is 1/2 |u - v|² with
+//	                                 v = mu'·x̄ + sigma'·eps
 //	g   = dL/dtheta                  a second derivative of the network, since L contains grad_x Psi
 //	theta, moments, averages         updated with g by Adam (package optim)
 //
@@ -40,14 +41,14 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	if err := homotopy.Check(objective, c.Schedule); err != nil {
 		return nil, err
 	}
-	g := newStepGraph()
+	step := newStepGraph()
 	var x, psi *graphop.Node
 	var in homotopy.Inputs
 	err := graphop.Build(func() {
 		var label *graphop.Node
-		in, label = g.potentialInputs(c, rows, o != nil)
-		x = in.At()                                  // x_t
-		psi = c.Build(g.net, x, in.Condition, label) // Psi
+		in, label = step.potentialInputs(c, rows, o != nil)
+		x = in.At()                                     // x_t
+		psi = c.Build(step.net, x, in.Condition, label) // Psi
 	})
 	if err != nil {
 		return nil, err
@@ -56,15 +57,15 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	if err != nil {
 		return nil, err
 	}
-	if g.terms, err = homotopy.Loss(objective, in, psi, u[0]); err != nil { // L
+	if step.terms, err = homotopy.Loss(objective, in, psi, u[0]); err != nil { // L
 		return nil, err
 	}
-	g.grads, err = graphop.Grad(g.terms.Loss, g.net.Nodes()...) // g = dL/dtheta
+	step.grads, err = graphop.Grad(step.terms.Loss, step.net.Nodes()...) // g = dL/dtheta
 	if err != nil || o == nil {
-		return g, err
+		return step, err
 	}
-	g.update, err = o.Build(g.terms.Loss, g.net.Nodes(), g.grads) // theta, moments, averages
-	return g, err
+	step.update, err = o.Build(step.terms.Loss, step.net.Nodes(), step.grads) // theta, moments, averages
+	return step, err
 }
 
 func newStepGraph() *stepGraph {
@@ -72,24 +73,24 @@ func newStepGraph() *stepGraph {
 }
 
 // input declares an input of the batch.
-func (g *stepGraph) input(name string, shape ...int) *graphop.Node {
-	n := graphop.Input(g.net.Graph, g.net.Dtype, "batch/"+name, shape...)
-	g.inputs = append(g.inputs, n)
+func (s *stepGraph) input(name string, shape ...int) *graphop.Node {
+	n := graphop.Input(s.net.Graph, s.net.Dtype, "batch/"+name, shape...)
+	s.inputs = append(s.inputs, n)
 	return n
 }
 
-func (g *stepGraph) potentialInputs(c potential.Config, rows int, drop bool) (in homotopy.Inputs, label *graphop.Node) {
+func (s *stepGraph) potentialInputs(c potential.Config, rows int, drop bool) (in homotopy.Inputs, label *graphop.Node) {
 	shape := append([]int{rows}, c.Shape...)
-	in.X, in.Noise = g.input("x", shape...), g.input("noise", shape...)
-	in.Condition = g.input("condition", rows, 1)
-	in.Mu, in.Sigma = g.input("mu", rows, 1), g.input("sigma", rows, 1)
-	in.DMu, in.DSigma = g.input("dmu", rows, 1), g.input("dsigma", rows, 1)
-	in.Weight = g.input("weight", rows, 1)
+	in.X, in.Noise = s.input("x", shape...), s.input("noise", shape...)
+	in.Condition = s.input("condition", rows, 1)
+	in.Mu, in.Sigma = s.input("mu", rows, 1), s.input("sigma", rows, 1)
+	in.DMu, in.DSigma = s.input("dmu", rows, 1), s.input("dsigma", rows, 1)
+	in.Weight = s.input("weight", rows, 1)
 	if c.Classes > 0 {
-		label = g.input("label", rows, c.Classes)
+		label = s.input("label", rows, c.Classes)
 	}
 	if drop && c.Drops() {
-		g.net.Key = graphop.Input(g.net.Graph, g.net.Dtype, "batch/key", len(graphop.PhiloxKey(0, 0)))
+		s.net.Key = graphop.Input(s.net.Graph, s.net.Dtype, "batch/key", len(graphop.PhiloxKey(0, 0)))
 	}
 	return in, label
 }
@@ -99,9 +100,9 @@ func Potential(be backend.Backend, c potential.Config, objective string, o optim
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	g, err := potentialStep(c, objective, &o, o.BatchImages/o.Micro())
+	step, err := potentialStep(c, objective, &o, o.BatchImages/o.Micro())
 	if err != nil {
 		return nil, err
 	}
-	return newTrainer(be, checkpoint.Potential, c, o, g, batchSize{o.BatchImages, o.Micro(), c.Dim(), c.Classes})
+	return newTrainer(be, checkpoint.Potential, c, o, step, batchSize{o.BatchImages, o.Micro(), c.Dim(), c.Classes})
 }

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// TestGolden pins the outputs: a stage whose output changes moves its version, or caches would hand out the old one.
+// TestGolden pins the outputs. A stage whose outputs change needs a new version, or caches would return the old ones.
 func TestGolden(t *testing.T) {
 	if spec.Version != 5 {
-		t.Errorf("version %d: take these digests anew", spec.Version)
+		t.Errorf("version %d: update these digests", spec.Version)
 	}
 	dir := t.TempDir()
 	writeSet(t, dir, "train", discs("train", 200))

@@ -20,13 +20,13 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// interpolateCmd integrates noises on great circles between pairs of noises.
+// interpolateCmd integrates points on great circles between pairs of noise vectors.
 type interpolateCmd struct {
 	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
 	Out        string      `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
-	Pairs      int         `help:"Pairs of noises, one in each row of the picture." default:"8"`
+	Pairs      int         `help:"Pairs of noise vectors, one in each row of the picture." default:"8"`
 	Points     int         `help:"Samples of each pair, both ends included." default:"8"`
-	Seed       uint64      `help:"Seed of the noises." default:"0"`
+	Seed       uint64      `help:"Seed of the noise." default:"0"`
 	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
 	TEnd       float64     `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
 	Steps      int         `help:"Equal steps; not for rk45." default:"30"`
@@ -78,8 +78,8 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	return c.write(con, set)
 }
 
-// interpolate integrates equally spaced points of the great circles between pairs of noises, both ends included. The
-// samples of pair k have the class of sample k.
+// interpolate integrates equally spaced points of the great circles between pairs of noise vectors, both ends included.
+// The samples of pair k have the class of sample k.
 func (m *model) interpolate(
 	ctx context.Context, s *sampling.Sampler, seed uint64, pairs, points int, progress func(done int),
 ) (dataset.Set, error) {

@@ -52,7 +52,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "interpolation", Media: contract.MediaPNG, Optional: true,
-			Help: "samples between pairs of noises, with --interpolate",
+			Help: "samples between pairs of noise vectors, with --interpolate",
 		},
 	},
 	Resolve: resolve,
@@ -60,7 +60,7 @@ var spec = stage.Stage[params]{
 	Run:     run,
 	Commands: []stage.Command{
 		{Name: "field", Help: "Evaluate a potential and its gradient at given points.", Cmd: &fieldCmd{}},
-		{Name: "interpolate", Help: "Draw images along spherical paths between noises.", Cmd: &interpolateCmd{}},
+		{Name: "interpolate", Help: "Draw images along great circles between noise vectors.", Cmd: &interpolateCmd{}},
 		{Name: "export", Help: "Write samples as a NumPy archive (.npz) for other evaluators.", Cmd: &exportCmd{}},
 	},
 }

@@ -104,7 +104,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "progress", Media: contract.MediaPNG, Optional: true,
-			Help: "samples from the same noises through training, with --sample-every",
+			Help: "samples from the same noise through training, with --sample-every",
 		},
 	},
 	Resolve: resolve,

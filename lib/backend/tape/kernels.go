@@ -117,7 +117,7 @@ func pooling[T kernel.Float](op *graphop.Operation) function[T] {
 	case *graphop.WindowSumOp:
 		return unaryFunction(kernel.NewWindowSum[T](windows(k.Window, op.In[0])).Run)
 	case *graphop.WindowSumGradOp:
-		return unaryFunction(kernel.NewWindowSpread[T](windows(k.Window, op.Out)).Run)
+		return unaryFunction(kernel.NewWindowSumGrad[T](windows(k.Window, op.Out)).Run)
 	case *graphop.SelectMaxOp:
 		return binaryFunction(kernel.NewSelectMax[T](windows(k.Window, op.In[0])).Run)
 	case *graphop.ScatterMaxOp:

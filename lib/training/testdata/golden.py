@@ -251,6 +251,8 @@ def path(schedule, t, w):
         sigma = w * (1 - mu**2).sqrt()
         ds = lambda y: torch.autograd.grad(y.sum(), s, retain_graph=True)[0]
         return mu.detach(), sigma.detach(), ds(mu), ds(sigma), s.detach(), 2 * (1 - t).sqrt()
+    if schedule != "vapo":
+        raise ValueError(f"unknown schedule {schedule}")
     n = 0.01
     den = n * n + t * w * w
     mu, sigma = t * w * w / den, n * w / den.sqrt()

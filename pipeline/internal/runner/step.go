@@ -93,6 +93,9 @@ func (a *attempt) finish(s *Step, state string, m *contract.Manifest, raw []byte
 
 // publish makes the step's result the cached one. If another runner was first, its result stands, and a difference
 // between the two is recorded as a warning: it means that the stage is not a function of its key.
+//
+// The order matters if the runner is killed in between: the record comes first, since the series may only name actions
+// that are recorded; the live state goes last, since until then another attempt could need it.
 func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *executed) error {
 	if missing, err := a.missing(ctx, ran.manifest); err != nil || missing != "" {
 		if err == nil {

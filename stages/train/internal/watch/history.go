@@ -15,7 +15,8 @@ import (
 )
 
 // History is what a resumed run needs besides the network's state. It is kept inside the resumable checkpoint, so that
-// the two cannot disagree.
+// the two cannot disagree. The JSON names of History, State, Mark and Interval are a stored format; the output end has
+// State in it.
 type History struct {
 	Lines    []json.RawMessage `json:"lines"`    // of the metrics output so far
 	Timeline []Mark            `json:"timeline"` // field errors with the training time until then

@@ -22,7 +22,7 @@ import (
 
 // SnapshotParams are the parameters of snapshots.
 type SnapshotParams struct {
-	SampleEvery    int `help:"Steps between snapshots: samples from the same noises and, for points or with features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
+	SampleEvery    int `help:"Steps between snapshots: samples from the same noise and, for points or with features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
 	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1" effect:"none"`
 	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
 	ScoreReference int `help:"Training samples (the first) that a score compares with." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
@@ -33,7 +33,7 @@ const (
 	shownImages = 12  // of a snapshot
 	shownPoints = 500 // of a snapshot
 	projections = 128 // directions of a sliced distance, eval's default
-	// snapshotSeed is the seed of the noises, the default of sample.
+	// snapshotSeed is the seed of the noise, the default of sample.
 	snapshotSeed = 0
 )
 
