@@ -149,7 +149,7 @@ func (d *display) printf(format string, args ...any) {
 	d.draw()
 }
 
-func (d *display) Started(run *runner.Record) {
+func (d *display) Started(run *runner.Run) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range run.Steps {
@@ -278,7 +278,7 @@ func (d *display) failure(f *runner.Failure) {
 	d.draw()
 }
 
-func (d *display) Ended(run *runner.Record) {
+func (d *display) Ended(run *runner.Run) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, text := range run.Warnings {

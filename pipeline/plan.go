@@ -30,7 +30,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	var runs []*runner.Record
+	var runs []*runner.Run
 	var width, hits int
 	for _, d := range decisions {
 		width = max(width, len(d.Node.Name())+len(d.Node.Stage.Stage)+2)

@@ -31,11 +31,11 @@ type reportCmd struct {
 }
 
 func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
-	record, err := loadRun(ctx, store.Store, c.RunID)
+	run, err := loadRun(ctx, store.Store, c.RunID)
 	if err != nil {
 		return err
 	}
-	for _, s := range record.Steps {
+	for _, s := range run.Steps {
 		if s.Key == "" || s.State != runner.Done && s.State != runner.Cached {
 			continue
 		}
@@ -48,16 +48,16 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		}
 		s.Manifest = rec.Manifest
 	}
-	a.declare(ctx, record)
-	run, err := readRun(ctx, store.Store, record)
+	a.declare(ctx, run)
+	page, err := readRun(ctx, store.Store, run)
 	if err != nil {
 		return err
 	}
 	if c.Table || c.JSON {
-		compared := report.Compare(run.Steps)
+		compared := report.Compare(page.Steps)
 		if len(compared) == 0 {
 			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores",
-				record.ID)
+				run.ID)
 		}
 		if c.JSON {
 			return report.WriteJSON(a.stdout, compared)
@@ -66,22 +66,22 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	}
 	path := c.Output
 	if path == "" {
-		path = filepath.Join(a.runner(store, nil).RunDir(record.ID), "report.html")
+		path = filepath.Join(a.runner(store, nil).RunDir(run.ID), "report.html")
 	}
-	if err := writeReport(run, path); err != nil {
+	if err := writeReport(page, path); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
 	return nil
 }
 
-// declare asks the stage programs for what the record of an older version lacks. Without them the report has no scores.
-func (a *app) declare(ctx context.Context, record *runner.Record) {
+// declare asks the stage programs for what a run of an older version lacks. Without them the report has no scores.
+func (a *app) declare(ctx context.Context, run *runner.Run) {
 	stages, err := a.catalog()
 	if err != nil {
 		return
 	}
-	for _, s := range record.Steps {
+	for _, s := range run.Steps {
 		if s.Declared != nil {
 			continue
 		}
@@ -99,15 +99,15 @@ func writeReport(run *report.Run, path string) error {
 }
 
 // readRun fetches everything that a report shows of a run.
-func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) (*report.Run, error) {
-	run := &report.Run{
-		Name: record.Name, About: record.About, RecipeYAML: []byte(record.RecipeYAML),
-		Started: record.Started, Wall: time.Duration(record.WallSeconds * float64(time.Second)), Store: record.Store,
+func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*report.Run, error) {
+	page := &report.Run{
+		Name: run.Name, About: run.About, RecipeYAML: []byte(run.RecipeYAML),
+		Started: run.Started, Wall: time.Duration(run.WallSeconds * float64(time.Second)), Store: run.Store,
 	}
-	for _, set := range record.Sets {
-		run.RecipeYAML = append(run.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
+	for _, set := range run.Sets {
+		page.RecipeYAML = append(page.RecipeYAML, []byte("# --set "+oneLine(set)+"\n")...)
 	}
-	for _, s := range record.Steps {
+	for _, s := range run.Steps {
 		step := report.Step{
 			Name: s.Name, Stage: s.Stage, Cached: s.State == runner.Cached, Seconds: s.Seconds,
 			Key: s.Key, Needs: s.Needs, Error: s.Error, Manifest: s.Manifest,
@@ -135,13 +135,13 @@ func readRun(ctx context.Context, store *artifact.Store, record *runner.Record) 
 			}
 			step.Outputs = append(step.Outputs, o)
 		}
-		run.Steps = append(run.Steps, step)
+		page.Steps = append(page.Steps, step)
 	}
-	return run, nil
+	return page, nil
 }
 
-// loadRun reads the record of a run, or of the latest run if id is "".
-func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Record, error) {
+// loadRun reads a run, or the latest one if id is "".
+func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run, error) {
 	if id == "" {
 		for run, err := range store.Runs(ctx) {
 			if err != nil {
@@ -160,16 +160,16 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Rec
 	if err != nil {
 		return nil, err
 	}
-	var record runner.Record
-	if err := json.Unmarshal(data, &record); err != nil {
+	var run runner.Run
+	if err := json.Unmarshal(data, &run); err != nil {
 		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store",
-			"the record of run %s cannot be read: %w", id, err)
+			"run %s cannot be read: %w", id, err)
 	}
-	return &record, nil
+	return &run, nil
 }
 
-// recentRuns reads up to n run records, newest first; damaged ones are left out.
-func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Record, error) {
+// recentRuns reads up to n runs, newest first; damaged ones are left out.
+func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Run, error) {
 	var ids []string
 	for run, err := range store.Runs(ctx) {
 		if err != nil {
@@ -179,12 +179,12 @@ func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Re
 	}
 	slices.Sort(ids)
 	slices.Reverse(ids)
-	var out []*runner.Record
+	var out []*runner.Run
 	for _, id := range ids[:min(n, len(ids))] {
-		record, err := loadRun(ctx, store, id)
+		run, err := loadRun(ctx, store, id)
 		switch failure.ClassOf(err) {
 		case failure.OK:
-			out = append(out, record)
+			out = append(out, run)
 		case failure.Integrity, failure.Input:
 		default:
 			return nil, err

@@ -28,23 +28,23 @@ type statusCmd struct {
 }
 
 func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
-	record, err := loadRun(ctx, store.Store, c.RunID)
+	run, err := loadRun(ctx, store.Store, c.RunID)
 	if err != nil {
 		return err
 	}
-	state := a.state(store, record)
-	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", record.ID, record.Name, state,
-		record.Started.Local().Format("2006-01-02 15:04:05"))
-	if record.State != runner.Running {
-		fmt.Fprintf(a.stdout, ", took %s", report.Duration(record.WallSeconds))
+	state := a.state(store, run)
+	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", run.ID, run.Name, state,
+		run.Started.Local().Format("2006-01-02 15:04:05"))
+	if run.State != runner.Running {
+		fmt.Fprintf(a.stdout, ", took %s", report.Duration(run.WallSeconds))
 	}
 	fmt.Fprintln(a.stdout)
-	for _, set := range record.Sets {
+	for _, set := range run.Sets {
 		fmt.Fprintf(a.stdout, "  --set %s\n", oneLine(set))
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STEP\tSTAGE\tSTATE\tTIME\tKEY\tNOTE")
-	for _, s := range record.Steps {
+	for _, s := range run.Steps {
 		shown := s.State
 		if shown == runner.Running && state == interrupted {
 			shown = interrupted
@@ -62,7 +62,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, text := range record.Warnings {
+	for _, text := range run.Warnings {
 		fmt.Fprintf(a.stdout, "warning: %s\n", text)
 	}
 	if state == interrupted {
@@ -74,11 +74,11 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 const interrupted = "interrupted"
 
 // state returns the state of a run: interrupted if it should be running but its runner was killed.
-func (a *app) state(store *openStore, record *runner.Record) string {
-	if record.State == runner.Running {
-		if alive, known := a.runner(store, nil).Alive(record.ID); known && !alive {
+func (a *app) state(store *openStore, run *runner.Run) string {
+	if run.State == runner.Running {
+		if alive, known := a.runner(store, nil).Alive(run.ID); known && !alive {
 			return interrupted
 		}
 	}
-	return record.State
+	return run.State
 }

@@ -194,8 +194,8 @@ func (k *WindowSum[T]) sum(worker, at int) {
 	k.slide(worker, k.small(k.dst, at), k.large(k.src, at))
 }
 
-// WindowSumGrad adds the value of each window to all elements of the window: src [planes, OH, OW] to dst
-// [planes, H, W]. It is the adjoint of WindowSum.
+// WindowSumGrad adds the value of each window to all elements of the window: src [planes, OH, OW] to
+// dst [planes, H, W]. It is the adjoint of WindowSum.
 type WindowSumGrad[T Float] struct {
 	planeLoop[T]
 	dst, src []T

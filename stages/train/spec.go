@@ -112,9 +112,8 @@ var spec = stage.Stage[params]{
 	Run:     run,
 	Commands: []stage.Command{
 		{
-			Name: "import",
+			Name: "import", Cmd: &importCmd{},
 			Help: "Make a checkpoint of weights that PyTorch or another framework has trained.",
-			Cmd:  &importCmd{},
 		},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},

@@ -1,6 +1,8 @@
 // Package catalog finds stage programs and their descriptions. The runner has no stages built in: names, parameters,
 // inputs and outputs all come from `STAGE describe`. Programs are only looked for in one directory, normally the
 // runner's own, because on PATH a name such as `eval` or `sample` may be a different program.
+//
+// The tests of package pipeline cover it, with the real stages and the toy stage in pipeline/testdata.
 package catalog
 
 import (

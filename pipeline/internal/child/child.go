@@ -3,6 +3,8 @@
 // closes it when this process ends, and the child exits. On Linux the kernel also kills the child itself. Each child
 // leads its own process group, so that Ctrl-C at the terminal reaches only this process, which then stops its children
 // in order.
+//
+// TestKillNine and TestTerminate of package pipeline test it with real processes.
 package child
 
 import (

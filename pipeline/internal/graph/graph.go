@@ -2,6 +2,8 @@
 // that its stage declares, every input is connected to something of the right media type, and there is an order to run
 // the steps in. All of this is checked before anything runs, because a misspelt parameter of the last step should not
 // cost an hour.
+//
+// TestRecipeMistakes and TestShippedRecipes of package pipeline test it with real recipes.
 package graph
 
 import (

@@ -55,8 +55,8 @@ type executed struct {
 
 // execute runs the stage of a step as a child process.
 func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed, error) {
-	scratch := filepath.Join(a.scratchDir(a.record.ID), s.Name)
-	runDir := a.RunDir(a.record.ID)
+	scratch := filepath.Join(a.scratchDir(a.run.ID), s.Name)
+	runDir := a.RunDir(a.run.ID)
 	for _, dir := range []string{scratch, runDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err

@@ -11,7 +11,7 @@ type Near struct {
 
 // Nearest finds the action of earlier runs, newest first, that differs from a in the fewest fields. Only actions of the
 // same stage count. Among equals it prefers one of the same step and recipe.
-func Nearest(runs []*Record, recipeName, step string, a cachekey.Action) *Near {
+func Nearest(runs []*Run, recipeName, step string, a cachekey.Action) *Near {
 	var best *Near
 	bestScore := 0
 	for _, run := range runs {

@@ -36,12 +36,12 @@ type Runner struct {
 
 // Display shows a run to a user. Its methods may be called from several goroutines.
 type Display interface {
-	Started(run *Record)
+	Started(run *Run)
 	StepStarted(step *Step)
 	StepProgress(step *Step, p Progress)
 	StepLog(step *Step, line Line)
 	StepEnded(step *Step, failure *Failure)
-	Ended(run *Record)
+	Ended(run *Run)
 }
 
 // Options narrow a run.
@@ -55,54 +55,53 @@ type Options struct {
 // attempt is the state of one call to Run.
 type attempt struct {
 	*Runner
-	graph  *graph.Graph
-	opt    Options
-	record *Record
+	graph *graph.Graph
+	opt   Options
+	run   *Run
 
-	mu   sync.Mutex // guards record's steps and made
+	mu   sync.Mutex // guards the steps of run and made
 	made outputs
 }
 
-// Run carries out g. It returns the record of the run and, if steps failed, the error of the first of them in recipe
-// order.
-func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Record, error) {
+// Run carries out g. It returns the run and, if steps failed, the error of the first of them in recipe order.
+func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, error) {
 	started := time.Now()
-	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, record: newRecord(g, r.StoreName, started)}
+	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, run: newRun(g, r.StoreName, started)}
 	if opt.Only != "" {
 		if _, ok := g.Node(opt.Only); !ok {
 			return nil, failure.New(failure.Usage, "", "the recipe has no step %s", opt.Only)
 		}
 	}
-	release, err := r.claim(a.record.ID)
+	release, err := r.claim(a.run.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if err := a.record.save(ctx, r.Store); err != nil {
-		return a.record, err
+	if err := a.run.save(ctx, r.Store); err != nil {
+		return a.run, err
 	}
-	r.Display.Started(a.record)
+	r.Display.Started(a.run)
 	err = a.steps(ctx)
 
-	// The record is needed most when something went wrong.
+	// The stored run is needed most when something went wrong.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	a.record.WallSeconds = time.Since(started).Seconds()
-	a.record.Exit = failure.ClassOf(err)
+	a.run.WallSeconds = time.Since(started).Seconds()
+	a.run.Exit = failure.ClassOf(err)
 	switch {
 	case err == nil:
-		a.record.State = Done
-	case a.record.Exit == failure.Terminated:
-		a.record.State = Terminated
+		a.run.State = Done
+	case a.run.Exit == failure.Terminated:
+		a.run.State = Terminated
 	default:
-		a.record.State = Failed
+		a.run.State = Failed
 	}
-	saveErr := a.record.save(final, r.Store)
-	r.Display.Ended(a.record)
+	saveErr := a.run.save(final, r.Store)
+	r.Display.Ended(a.run)
 	if err == nil {
 		err = saveErr
 	}
-	return a.record, err
+	return a.run, err
 }
 
 // steps runs the steps, in order and at most Jobs at once, until none is left that can run. A failure only stops the
@@ -127,10 +126,10 @@ func (a *attempt) steps(ctx context.Context) error {
 			case Running:
 				started[i] = true
 				running++
-				go func() { results <- result{i, a.step(ctx, n, a.record.Steps[i])} }()
+				go func() { results <- result{i, a.step(ctx, n, a.run.Steps[i])} }()
 			case Skipped:
 				started[i] = true
-				a.skip(a.record.Steps[i])
+				a.skip(a.run.Steps[i])
 			}
 		}
 		if running == 0 {
@@ -138,7 +137,7 @@ func (a *attempt) steps(ctx context.Context) error {
 		}
 		res := <-results
 		running--
-		step := a.record.Steps[res.i]
+		step := a.run.Steps[res.i]
 		if res.failure != nil && res.i < firstAt {
 			first, firstAt = res.failure, res.i
 		}
@@ -148,7 +147,7 @@ func (a *attempt) steps(ctx context.Context) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("run %s: %w", a.record.ID, context.Cause(ctx))
+		return fmt.Errorf("run %s: %w", a.run.ID, context.Cause(ctx))
 	}
 	if first != nil {
 		return first
@@ -159,7 +158,7 @@ func (a *attempt) steps(ctx context.Context) error {
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.record.save(ctx, a.Store)
+	return a.run.save(ctx, a.Store)
 }
 
 // ready returns whether a step can run now (Running), never (Skipped) or not yet (Waiting).
@@ -171,7 +170,7 @@ func (a *attempt) ready(n *graph.Node) string {
 	}
 	verdict := Running
 	for _, need := range n.Needs {
-		s, _ := a.record.Step(need)
+		s, _ := a.run.Step(need)
 		switch s.State {
 		case Cached, Done:
 		case Failed, Skipped, Terminated:
@@ -193,7 +192,7 @@ func (a *attempt) skip(s *Step) {
 	a.mu.Lock()
 	s.State = Skipped
 	for _, need := range s.Needs {
-		if n, _ := a.record.Step(need); n.State == Failed || n.State == Skipped {
+		if n, _ := a.run.Step(need); n.State == Failed || n.State == Skipped {
 			s.Reason = "needs " + need
 			break
 		}

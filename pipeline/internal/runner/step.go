@@ -144,5 +144,5 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 func (a *attempt) warn(text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.record.Warnings = append(a.record.Warnings, text)
+	a.run.Warnings = append(a.run.Warnings, text)
 }

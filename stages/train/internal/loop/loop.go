@@ -1,5 +1,8 @@
-// Package loop is the training loop: it takes the remaining steps of a run, keeps resumable checkpoints,
-// and writes the outputs.
+// Package loop is the training loop: it takes the remaining steps of a run, keeps resumable checkpoints, and writes the
+// outputs.
+//
+// The tests of stages/train cover it: TestKilledRunsEndInTheSameBytes, TestDivergence and TestDamagedState
+// (resume_test.go), TestLongerRunsContinue (series_test.go).
 package loop
 
 import (

@@ -27,8 +27,9 @@ const (
 	Terminated = "stopped" // by a signal to the runner
 )
 
-// Record describes a run. It is kept in the store under runs/ to explain results; no computation depends on it.
-type Record struct {
+// Run is one run of a recipe. It is kept in the store under runs/ to explain results; no computation depends on it.
+// Stores keep runs for years, so the JSON names of its fields must not change.
+type Run struct {
 	ID          string        `json:"id"`
 	Name        string        `json:"name"`
 	About       string        `json:"about,omitempty"`
@@ -61,7 +62,7 @@ type Step struct {
 	Error   string                     `json:"error,omitempty"`
 	Hint    string                     `json:"hint,omitempty"`
 
-	// Declared is nil in the records of older versions.
+	// Declared is nil in runs of older versions.
 	Declared *Declared `json:"declared,omitempty"`
 
 	Manifest json.RawMessage `json:"-"`
@@ -98,7 +99,7 @@ type Input struct {
 }
 
 // Step finds a step by name.
-func (r *Record) Step(name string) (*Step, bool) {
+func (r *Run) Step(name string) (*Step, bool) {
 	i := slices.IndexFunc(r.Steps, func(s *Step) bool { return s.Name == name })
 	if i < 0 {
 		return nil, false
@@ -115,8 +116,8 @@ func newID(now time.Time) string {
 	return stamp + "-" + hex.EncodeToString(b[:])
 }
 
-func newRecord(g *graph.Graph, storeName string, now time.Time) *Record {
-	r := &Record{
+func newRun(g *graph.Graph, storeName string, now time.Time) *Run {
+	r := &Run{
 		ID: newID(now), Name: g.Recipe.Name, About: g.Recipe.About, Path: g.Recipe.Path,
 		RecipeYAML: string(g.Recipe.Source), Sets: g.Recipe.Sets, Store: storeName,
 		State: Running, Started: now.UTC().Truncate(time.Millisecond),
@@ -129,14 +130,14 @@ func newRecord(g *graph.Graph, storeName string, now time.Time) *Record {
 	return r
 }
 
-// save stores the record. It must not be called from two goroutines at once.
-func (r *Record) save(ctx context.Context, store *artifact.Store) error {
+// save stores the run. It must not be called from two goroutines at once.
+func (r *Run) save(ctx context.Context, store *artifact.Store) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
 	if err := store.SaveRun(ctx, r.ID, data); err != nil {
-		return fmt.Errorf("saving the record of run %s: %w", r.ID, err)
+		return fmt.Errorf("saving run %s: %w", r.ID, err)
 	}
 	return nil
 }
