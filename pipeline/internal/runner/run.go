@@ -132,7 +132,7 @@ func newRun(g *graph.Graph, storeName string, now time.Time) *Run {
 
 // save stores the run. It must not be called from two goroutines at once.
 func (r *Run) save(ctx context.Context, store *artifact.Store) error {
-	data, err := json.MarshalIndent(r, "", " ")
+	data, err := r.encode()
 	if err != nil {
 		return err
 	}
@@ -141,3 +141,5 @@ func (r *Run) save(ctx context.Context, store *artifact.Store) error {
 	}
 	return nil
 }
+
+func (r *Run) encode() ([]byte, error) { return json.MarshalIndent(r, "", " ") }
