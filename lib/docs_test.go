@@ -112,7 +112,7 @@ func anchors(text string) (names []string) {
 	return names
 }
 
-// TestMap compares the map of packages in README.md with floors, and so with the packages that exist.
+// TestMap compares the map of packages in README.md with layers, and so with the packages that exist.
 func TestMap(t *testing.T) {
 	row := regexp.MustCompile(`(?m)^\| \[([a-z/]+)\]\(([a-z/]+)\) \| .+ \|$`)
 	sections := map[string]string{}
@@ -120,16 +120,16 @@ func TestMap(t *testing.T) {
 		title, body, _ := strings.Cut(section, "\n")
 		sections[title] = body
 	}
-	for _, floor := range floors {
+	for _, layer := range layers {
 		var listed []string
-		for _, match := range row.FindAllStringSubmatch(sections[floor.name], -1) {
+		for _, match := range row.FindAllStringSubmatch(sections[layer.name], -1) {
 			listed = append(listed, "lib/"+match[1])
 			if match[1] != match[2] {
 				t.Errorf("README.md: the link of %s leads to %s", match[1], match[2])
 			}
 		}
-		if !slices.Equal(listed, floor.packages) {
-			t.Errorf("README.md lists on the floor %s\n%q\nwant, as in floors,\n%q", floor.name, listed, floor.packages)
+		if !slices.Equal(listed, layer.packages) {
+			t.Errorf("README.md lists in layer %s\n%q\nwant, as in layers,\n%q", layer.name, listed, layer.packages)
 		}
 	}
 }

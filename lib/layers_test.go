@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// floors lists the packages of lib from the ground up. A package may import only packages listed before it, so nobody
-// who changes one needs to read a package listed later. README.md describes every package under its floor.
-var floors = []struct {
+// layers lists the packages of lib, lowest layer first. A package may import only packages listed before it, so nobody
+// who changes one needs to read a package listed later. README.md describes every package under its layer.
+var layers = []struct {
 	name     string
 	packages []string
 }{
@@ -133,7 +133,7 @@ func list(t *testing.T) []pkg {
 
 func TestImportOrder(t *testing.T) {
 	rank := map[string]int{}
-	for _, f := range floors {
+	for _, f := range layers {
 		for _, p := range f.packages {
 			rank[p] = len(rank)
 		}
@@ -144,7 +144,7 @@ func TestImportOrder(t *testing.T) {
 		seen[from] = true
 		mine, ranked := rank[from]
 		if strings.HasPrefix(from, "lib/") && !ranked {
-			t.Errorf("%s is on no floor: add it to floors and to lib/README.md", from)
+			t.Errorf("%s is in no layer: add it to layers and to lib/README.md", from)
 		}
 		for _, i := range p.Imports {
 			to, ours := strings.CutPrefix(i, "vapo/")
@@ -173,7 +173,7 @@ func TestImportOrder(t *testing.T) {
 	}
 	for p := range rank {
 		if !seen[p] {
-			t.Errorf("%s is listed in floors but does not exist", p)
+			t.Errorf("%s is listed in layers but does not exist", p)
 		}
 	}
 }

@@ -29,7 +29,7 @@ Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the
 // app is the command line and what all commands share.
 type app struct {
 	Dir string `help:"Directory of .vapo, for logs and the embedded store." default:"." placeholder:"DIR" type:"existingdir"`
-	Bin string `help:"Directory of the stage programs (default: that of this program)." placeholder:"DIR" type:"path"`
+	Bin string `help:"Directory of the stage programs (default: the directory of this program)." placeholder:"DIR" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 

@@ -120,12 +120,12 @@ func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
 	w.must("run", "chain.yaml")
 	w.must("run", "chain.yaml", "--set", "two.salt=0.25")
 	w.wantStates("after --set", map[string]string{"one": "cached", "two": "done", "three": "done"})
-	// A step that is run again with an equal result stops the re-run there.
+	// Step two runs again with the same result, so step three stays cached.
 	w.must("run", "chain.yaml", "--set", "two.same=1")
 	w.wantStates("after a change without effect", map[string]string{"one": "cached", "two": "done", "three": "cached"})
-	// Parameters out of the key do not run anything.
+	// Changing a parameter that is not part of the key runs nothing.
 	w.must("run", "chain.yaml", "--set", "two.delay=0.001", "--set", "one.backend=slow")
-	w.wantStates("after a change out of the key", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
+	w.wantStates("after a change outside the key", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 }
 
 func TestPlanExplains(t *testing.T) {

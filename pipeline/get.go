@@ -81,7 +81,7 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 
 type putCmd struct {
 	What string `arg:"" name:"file" help:"File to store, or STEP.OUTPUT, ref:NAME or sha256:… to name with --ref."`
-	Ref  string `help:"Name for it." placeholder:"NAME"`
+	Ref  string `help:"Name to give the artifact." placeholder:"NAME"`
 }
 
 func (c *putCmd) Run(ctx context.Context, a *app) error {

@@ -191,7 +191,7 @@ func (w *workplace) damage(digest string) {
 	}
 }
 
-// processes lists the processes of a program under test whose working directory or scratch belongs to this workplace.
+// processes lists the processes of a program under test whose working directory or scratch directory is in w.dir.
 func (w *workplace) processes(program string) []int {
 	w.t.Helper()
 	if _, err := os.Stat("/proc/self/exe"); err != nil {

@@ -184,8 +184,8 @@ func TestShippedRecipes(t *testing.T) {
 				}
 			}
 		}
-		// A source that is not installed here is no mistake of the recipe, but the step that asks for it is refused first
-		// and hides what the others would say: then once more without it.
+		// A data set that is not installed here is no mistake in the recipe, but its step fails first and hides errors of
+		// later steps. Then the recipe runs again without that data set.
 		args := asWritten
 		res := w.run(args...)
 		if res.code == 3 {

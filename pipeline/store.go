@@ -18,7 +18,7 @@ import (
 
 type storeCmd struct {
 	Serve serveCmd `cmd:"" help:"Serve the embedded store until stopped, and print its environment."`
-	Env   envCmd   `cmd:"" help:"Print the environment of the embedded store that is being served."`
+	Env   envCmd   `cmd:"" help:"Print the environment variables of the running embedded store."`
 	Check checkCmd `cmd:"" help:"Check that the store is writable and honours conditional writes."`
 }
 
@@ -121,7 +121,7 @@ func (c *envCmd) Run(ctx context.Context, a *app) error {
 
 type checkCmd struct {
 	Deep   bool `help:"Read every document and blob, and report those that are damaged."`
-	Repair bool `help:"With --deep: move damaged objects aside, under damaged/, so that the next run makes them again."`
+	Repair bool `help:"With --deep: move damaged objects to damaged/ in the store, so that the next run recreates them."`
 }
 
 func (c *checkCmd) Run(ctx context.Context, a *app) error {
@@ -167,7 +167,7 @@ func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) erro
 	fmt.Fprintf(a.stdout, "%d documents, %d blobs, %s, %d damaged\n",
 		sum.Documents, sum.Blobs, report.Size(sum.Bytes), sum.Damaged)
 	if left > 0 {
-		const hint = "pipeline store check --deep --repair moves them aside; the next run makes them again"
+		const hint = "pipeline store check --deep --repair moves them aside; the next run recreates them"
 		return failure.New(failure.Integrity, hint, "%d of %d objects are damaged", left, sum.Documents+sum.Blobs)
 	}
 	return nil

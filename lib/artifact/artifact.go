@@ -5,8 +5,8 @@
 //	actions/<key>.json          what an action made, immutable, first writer wins
 //	refs/<name>.ref             a digest under a name
 //	live/<key>/state/<name>     resumable state of an action not yet done
-//	parts/ab/<key>              values computed on the way, which other actions can use
-//	series/<key>/<length>       where actions that differ in length alone are found
+//	parts/ab/<key>              intermediate values that other actions can use
+//	series/<key>/<length>       finds actions that differ only in their length
 //	runs/<id>.json              history
 //
 // Correctness depends on two of these alone. A blob cannot be wrong, because its bytes are checked against its name on

@@ -68,10 +68,10 @@ type check struct {
 	users  map[Digest][]string // of every blob, once one is damaged
 }
 
-// errStray means that a key is none of this package's.
+// errStray means that a key does not have the form of this package's keys.
 var errStray = errors.New("unknown key")
 
-// object checks one object twice before it believes that it is damaged.
+// object checks an object again if the first read finds it damaged, and reports it only if the second does too.
 func (c *check) object(
 	ctx context.Context, info objectstore.Info, remedy string, sound func(context.Context, string) error,
 ) error {

@@ -90,7 +90,7 @@ func TestGoldenPreimage(t *testing.T) {
 	}
 }
 
-// TestTypesAreKeyed: the type of a parameter decides, not its text.
+// TestTypesAreKeyed: values of different types have different keys, even if their text is the same.
 func TestTypesAreKeyed(t *testing.T) {
 	values := []any{
 		1, 1.0, "1", true, "true", 0, false, "", math.Copysign(0, -1), 0.0, "0",

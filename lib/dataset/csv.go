@@ -10,9 +10,10 @@ import (
 	"vapo/lib/portable"
 )
 
-// WriteCSV writes points as a CSV file with a header line. If columns are known, the values are in the units of the
-// table that the points came from, value = x * Std + Mean, with the digits that float32 preserves. columns, unless
-// nil, replaces the points' own. Labels are written as their classes, in a last column.
+// WriteCSV writes points as a CSV file with a header line. columns gives the names and units; nil selects p.Columns.
+// With columns, values are converted back to the units of the original table, value = x * Std + Mean, with the digits
+// that float32 preserves. Without any, the columns are named x1, x2, … and values are written unchanged. Labels are
+// written as class names in a last column.
 func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	if columns == nil {
 		columns = p.Columns

@@ -1,7 +1,7 @@
 // Package dataset holds sets of images and of points, and the forms in which they are exchanged.
 //
 // The stages pass sets to each other as Arrow tables (package tensorfile); other programs write and read NumPy
-// archives and CSV files. Where sets come from in the first place is the concern of package source below.
+// archives and CSV files. Package dataset/source creates the sets.
 package dataset
 
 import "vapo/lib/tensorfile"

@@ -1,5 +1,5 @@
-// Package download gets published files over HTTP. A download that was interrupted, even by the end of the process,
-// resumes where it stopped, and a file gets its name only when its content matches the published digest.
+// Package download fetches published files over HTTP. An interrupted download resumes where it stopped, even if the
+// process ended, and a file gets its name only after its content has matched the published digest.
 package download
 
 import (

@@ -43,8 +43,8 @@ type Name struct {
 }
 
 // Parse parses "auto", "tape", "go", or "xla:" followed by cuda, cpu or the path of a plugin and, optionally, a comma
-// and a precision. It also parses recorded classes, apart from those of plugins that were named by path. Its errors are
-// usage errors (failure.Usage).
+// and a precision. It also parses recorded classes, except those of plugins given by path, which record no path. Its
+// errors are usage errors (failure.Usage).
 func Parse(name string) (Name, error) {
 	engine, option, hasOption := strings.Cut(name, ",")
 	if engine == "go" {

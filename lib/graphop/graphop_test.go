@@ -205,7 +205,7 @@ func TestSimplifications(t *testing.T) {
 			t.Errorf("%s: got %v %v, want %v %v", c.name, c.got, c.got.Shape(), c.want, c.want.Shape())
 		}
 	}
-	// A constant that is larger than the other operand keeps its shape.
+	// The other operand is broadcast to the shape of a larger constant.
 	if s := Mul(row, Fill(x, 2, 2, 3)).Shape(); !SameShape(s, tensor.Shape{2, 3}) {
 		t.Errorf("row times a [2 3] constant has shape %v", s)
 	}

@@ -77,7 +77,8 @@ func fillViews[T Float](v *views, dst, x []T, c0, c1, top, rows int) {
 	}
 }
 
-// view fills dst, whole output rows from top on, with the elements of an image channel that they read at tap (kh, kw).
+// view fills dst with the elements of an image channel that the convolution reads at tap (kh, kw) for whole output
+// rows, the first of which is row top.
 func view[T Float](v *views, dst, image []T, top, kh, kw int) {
 	h, w := &v.h, &v.w
 	if h.stride == 1 && w.stride == 1 && h.zeros == 1 && w.zeros == 1 {

@@ -57,8 +57,8 @@ type rowSum[T Float] struct {
 	at    int // elements of the current run that have been added
 }
 
-// add adds v, the row's elements from off on. The row consists of runs of length run; add writes the sums of the runs
-// that v completes to dst.
+// add adds v, the row's elements starting at off. The row consists of runs of length run; add writes the sums of the
+// runs that v completes to dst.
 func (s *rowSum[T]) add(dst, v []T, off, run int) {
 	for len(v) > 0 {
 		k := off / run

@@ -106,7 +106,7 @@ func TestPivotedCholesky(t *testing.T) {
 			}
 		}
 	}
-	// The first pivot may already be at most the tolerance.
+	// If the first pivot is within the tolerance, the rank is 0.
 	a, pivots := []float64{1, 0.5, 0, 1}, make([]int, 2)
 	rank, err := PivotedCholesky(2, a, 2, 1, pivots)
 	if rank != 0 || err != nil || !slices.Equal(a, make([]float64, 4)) || pivots[1] != 1 {

@@ -108,8 +108,8 @@ func reflector(x []float64) (beta, tau float64) {
 	return beta, (beta - first) / beta
 }
 
-// symmetricTimes adds to y, from element from on, the product of x and the part of a right of and below (from, from). x
-// is zero before from, where y may change too.
+// symmetricTimes adds to y[from:] the product of the trailing submatrix a[from:, from:] and x[from:]. x must be zero
+// before from; elements of y before from may be overwritten.
 func (r *reduction) symmetricTimes(from int, x, y []float64) {
 	n := r.n
 	first, strips := from/stripRows, blocks(n, stripRows)

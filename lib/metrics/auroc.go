@@ -7,11 +7,12 @@ import (
 	"slices"
 )
 
-// AUROC is the area under the receiver operating characteristic of a score that should be larger in distribution than
-// out of it: the probability that a random in-score exceeds a random out-score, with ties counting half. It equals the
-// Mann-Whitney statistic divided by its largest value (Hanley and McNeil 1982). 1 means perfect separation, 0.5 chance.
+// AUROC is the area under the receiver operating characteristic of a score that should be larger for inliers than for
+// outliers: the probability that a random inlier scores higher than a random outlier, with ties counting half. It
+// equals the Mann-Whitney statistic divided by its largest value (Hanley and McNeil 1982). 1 means perfect separation,
+// 0.5 chance.
 //
-//	in: [n], out: [m], in one unit, in any order; neither is changed
+//	in: [n] scores of inliers, out: [m] scores of outliers, in the same unit, in any order; neither is changed
 //
 // Empty sets and scores that are not finite are errors. Pairs are counted in integers, so the only rounding is that of
 // the final division.

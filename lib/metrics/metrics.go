@@ -4,8 +4,8 @@
 // taken in a fixed order. Random choices (the directions of the sliced distance, the subsets of KID, FID-infinity and
 // large sets) are functions of a seed. Arithmetic is in float64, except in Nearest, where float32 is exact.
 //
-// A score is meaningless without N, the reference split and the feature network. Functions return what they have of
-// these as fields of the result, together with warnings.
+// A score is meaningless without N, the reference split and the feature network. Results have fields for those of them
+// that the function can determine, and for warnings.
 package metrics
 
 import (

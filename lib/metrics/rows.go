@@ -11,7 +11,7 @@ import (
 // has fewer than least rows. what and set name the metric and its argument in the message.
 func vectors(what, set string, x []float32, d, least int) (int, error) {
 	if d < 1 || len(x)%d != 0 {
-		return 0, fmt.Errorf("%s: %s set of %d values is no whole number of rows of %d", what, set, len(x), d)
+		return 0, fmt.Errorf("%s: %s set of %d values is not a whole number of rows of %d", what, set, len(x), d)
 	}
 	n := len(x) / d
 	if n < least {

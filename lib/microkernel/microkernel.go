@@ -7,7 +7,7 @@
 // itself, under masks that exclude what lies beyond its edges.
 //
 // All implementations give the same bits: the products of an element are summed from zero with fused multiply-adds in
-// the order of the table, and no sum is split among lanes. The machine determines the speed alone.
+// the order of the table, and no sum is split among lanes. The machine determines only the speed.
 package microkernel
 
 import (

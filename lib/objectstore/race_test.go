@@ -17,8 +17,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestLoserOfARace: of many writers of one large object each either wins or is told that the object exists, although
-// the gateway refuses the others before it has read their data.
+// TestLoserOfARace: of many writers of one large object, one wins and the others learn that the object exists, although
+// the gateway refuses them before it has read their data.
 func TestLoserOfARace(t *testing.T) {
 	s := objectstoretest.Embedded(t)
 	data := bytes.Repeat([]byte("0123456789abcdef"), 8<<16)

@@ -53,7 +53,8 @@ const MaxAccumulate = 1 << 16
 
 // Check returns an error that names the first invalid option.
 func (c Config) Check() error {
-	// Steps run in float32: a value that is 0 or infinite there would make the state non-finite with a finite gradient.
+	// Steps run in float32. A value that rounds to 0 or infinity in float32 would make the state non-finite even with a
+	// finite gradient.
 	normal := func(v float64) bool { return float32(v) > 0 && !math.IsInf(float64(float32(v)), 0) }
 	switch {
 	case !normal(c.LearningRate):

@@ -1,8 +1,8 @@
-// Package picture turns image files into pixels exactly like the tools that datasets and published scores come from: it
+// Package picture turns image files into pixels exactly like the tools that made data sets and published scores: it
 // upsamples JPEG colour like libjpeg, converts WebP colour like libwebp and resizes like Pillow.
 //
-// Datasets are made and folders are scored with this one package. A different decoder or resizer on one side would move
-// an FID by more than the difference between models (Parmar et al., arXiv 2104.11222).
+// This one package serves both for making data sets and for scoring folders. A different decoder or resizer on one side
+// would change an FID by more than the difference between models (Parmar et al., arXiv 2104.11222).
 //
 // Files become 8-bit RGB: grey images get three equal channels, 16-bit samples keep their upper eight bits, CMYK is
 // converted without a colour profile, palettes are resolved, and an animation gives its first frame. Opaque alpha

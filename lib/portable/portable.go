@@ -1,9 +1,9 @@
 // Package portable provides elementary functions of float64 that return the same bits on every machine.
 //
-// Those of package math do not. math.Exp is written in assembly, with different code for amd64 with and without fused
-// multiply-adds, and for arm64. Besides, the compiler fuses x*y + z if the target has the instruction (arm64 always,
-// amd64 with GOAMD64=v3), also inside package math. Values that enter a keyed artifact are therefore computed with this
-// package. Functions that are exact or correctly rounded, such as math.Sqrt, math.FMA, math.Floor, math.Abs,
+// The functions of package math do not. math.Exp is written in assembly, with different code for amd64 with and without
+// fused multiply-adds, and for arm64. In addition, the compiler fuses x*y + z if the target has the instruction (arm64
+// always, amd64 with GOAMD64=v3), also inside package math. Values that enter a keyed artifact are therefore computed
+// with this package. Functions that are exact or correctly rounded, such as math.Sqrt, math.FMA, math.Floor, math.Abs,
 // math.Frexp, math.Ldexp and math.Modf, are the same everywhere and have no counterpart here.
 //
 // The algorithms and constants are those of the Go files of package math, which come from FreeBSD's msun and Cephes

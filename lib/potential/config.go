@@ -46,7 +46,8 @@ const (
 	maxDim    = 1 << 26 // values of one sample
 	maxWidth  = 1 << 16 // units or channels
 	maxLayers = 1000
-	// MaxClasses bounds the classes, of which a thousand are usual: one-hot rows are multiplied by a table of them.
+	// MaxClasses bounds the number of classes, because one-hot rows are multiplied by a table of all classes. A thousand
+	// are common.
 	MaxClasses = 10000
 )
 

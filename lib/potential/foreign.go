@@ -203,8 +203,8 @@ func (f *found) fromList() (map[string][]float32, error) {
 	return f.read("moving averages", f.ordered(), names)
 }
 
-// ordered lists the parameters in the order of the file's state dict if it has all of them, else in that of the
-// network.
+// ordered lists the parameters in the order of the file's state dict if that has all of them, and otherwise in the
+// network's order.
 func (f *found) ordered() []layer.Param {
 	src, ok := f.src.(interface{ Order() []string })
 	if !ok || len(f.trained) != 1 {

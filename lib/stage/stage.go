@@ -1,4 +1,4 @@
-// Package stage is the program around a stage: everything that must be the same in each of them.
+// Package stage is the program around a stage: everything that all stages must do in the same way.
 //
 // A stage turns named, content-addressed inputs and a set of parameters into named outputs, and records them in a
 // manifest. How parameters are declared, how inputs are resolved and verified, what is written in which order, exit

@@ -1,5 +1,5 @@
 // Package tensorfile stores labelled batches of tensors as Arrow IPC files, the form in which the stages of vapo
-// exchange datasets, samples and checkpoints.
+// exchange data sets, samples and checkpoints.
 //
 // A table is a set of named columns of equal row count; a row of a column is a scalar or a tensor of one fixed shape.
 // Tensors are stored under Arrow's canonical extension type arrow.fixed_shape_tensor, so any other Arrow implementation

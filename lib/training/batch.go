@@ -13,7 +13,7 @@ type Batch struct {
 	X      []float32 // samples [N, Shape...]; images in [-1, 1]
 	Labels []float32 // one-hot [N, Classes], a row of zeros for a sample without label; empty without classes
 
-	// Of a potential only:
+	// Only for a potential:
 	Noise    []float32             // standard normal [N, Shape...]
 	Path     homotopy.Coefficients // [N] each
 	Fraction []float64             // [N] each sample's time as a fraction of the training variable, in [0, 1)

@@ -66,7 +66,7 @@ func (g *Guard) Check() error {
 			g.Factor, float64(maxGuardFactor))
 	}
 	if len(g.Norms) > guardNorms || g.Spikes < 0 || g.NonFinite < 0 || g.Row < 0 {
-		return fmt.Errorf("the spike guard has %d norms and skipped %d and %d steps, %d consecutive ones: "+
+		return fmt.Errorf("the spike guard has %d norms, %d spikes, %d non-finite steps and %d consecutive skips: "+
 			"expected at most %d norms and no negative counts", len(g.Norms), g.Spikes, g.NonFinite, g.Row, guardNorms)
 	}
 	for _, v := range g.Norms {

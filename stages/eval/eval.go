@@ -19,7 +19,7 @@ import (
 )
 
 type params struct {
-	N           int `help:"Points on each side of a pair; points only." default:"10000" unit:"points" min:"2"`
+	N           int `help:"Points in each set of a pair; points only." default:"10000" unit:"points" min:"2"`
 	Pairs       int `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
 	Projections int `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
 
@@ -33,14 +33,14 @@ type params struct {
 
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
-	OODN         int     `name:"ood-n" help:"Data and outliers compared." default:"1000" unit:"rows" min:"2"`
-	KeepFeatures bool    `help:"Write the reference's features, a reference for later runs." effect:"none"`
+	OODN         int     `name:"ood-n" help:"Number of inliers, and of outliers, that are compared." default:"1000" unit:"rows" min:"2"`
+	KeepFeatures bool    `help:"Write the reference's features, which later runs can take as their reference." effect:"none"`
 	Seed         uint64  `help:"Seed of directions, baselines and fresh data." default:"0"`
 
 	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
-// inceptionParams say how Inception is used.
+// inceptionParams configure the Inception network.
 type inceptionParams struct {
 	Tap    int            `help:"Inception's layer: 64, 192, 768, 1280 or 2048 channels, or 1008 logits." default:"2048"`
 	Resize feature.Resize `help:"Resize convention: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`

@@ -204,7 +204,7 @@ func TestImages(t *testing.T) {
 	}
 	s := readScore(t, filepath.Join(dir, "a"))
 	gaussian, floor, all := s.Baselines[baseGaussian], s.Baselines[baseTest], s.Baselines[baseAllTest]
-	// Samples of the same distribution score like test images, and far below noise of the same marginals.
+	// Samples of the same distribution score like test images, and far better than noise with the same marginals.
 	if !(s.Value > 0 && s.Value < gaussian/4 && s.Value < 4*floor && all < gaussian/4) {
 		t.Errorf("value %g, Gaussian %g, test %g, all of test %g", s.Value, gaussian, floor, all)
 	}

@@ -19,9 +19,9 @@ type extractCmd struct {
 
 	Inception inceptionParams `embed:""`
 
-	Metrics string `help:"The metrics of the later scores; the Inception score adds logits to the features." default:"all"`
-	Part    part   `help:"Compute the i-th of n parts, for n workers at once." placeholder:"I/N" default:"1/1"`
-	Cache   string `help:"Directory for the features; default: the store of VAPO_STORE." placeholder:"DIR" type:"path"`
+	Metrics string `help:"Metrics that later scores will compute; for the Inception score, logits are added to the features." default:"all"`
+	Part    part   `help:"Compute only part i of n, so that n workers can share the images." placeholder:"I/N" default:"1/1"`
+	Cache   string `help:"Directory for the features; default: the store given by VAPO_STORE." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }

@@ -202,7 +202,7 @@ func TestFolderRefusals(t *testing.T) {
 	}
 }
 
-// One coloured image makes both sets RGB. Images are in the order of their names, whatever their formats.
+// One coloured image makes both sets RGB. Images are sorted by name, regardless of their formats.
 func TestFolderColours(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")

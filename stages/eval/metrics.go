@@ -111,7 +111,7 @@ const (
 	kidSize         = 1000
 	inceptionSplits = 10
 	manifoldK       = 3
-	// maxManifold bounds the time, which grows with the square of N. Of a larger set a random subsample is used.
+	// maxManifold bounds the time, which grows with the square of N. A larger set is randomly subsampled.
 	maxManifold = 10000
 )
 

@@ -30,7 +30,7 @@ type importWeightsCmd struct {
 	File         string `arg:"" help:"A .pth or .safetensors file, or a checkpoint: a path, ref:name or sha256:…"`
 	Ref          string `help:"Name to give the weights in the store." default:"weights/inception"`
 	Unverified   bool   `help:"Accept weights that are not the published file; their scores are not comparable."`
-	AsCheckpoint bool   `help:"Store the layers as a checkpoint instead of the file. It has a digest of its own."`
+	AsCheckpoint bool   `help:"Store the layers as a checkpoint, which has its own digest, instead of the file."`
 }
 
 // weightsResult is the JSON line.
@@ -154,9 +154,9 @@ const (
 
 // fetchWeightsCmd downloads the published weights.
 type fetchWeightsCmd struct {
-	Out string `help:"File to write; default: the published name, here." placeholder:"FILE" type:"path"`
-	URL string `name:"url" help:"Address to download the published file from, say a mirror's." placeholder:"URL"`
-	Ref string `help:"Name to give the weights in the store, if VAPO_STORE names one." default:"weights/inception"`
+	Out string `help:"File to write; default: the published name, in the working directory." placeholder:"FILE" type:"path"`
+	URL string `name:"url" help:"URL of the published file, for example on a mirror." placeholder:"URL"`
+	Ref string `help:"Name to give the weights in the store, if VAPO_STORE is set." default:"weights/inception"`
 }
 
 // Run implements the command.

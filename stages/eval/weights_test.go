@@ -40,7 +40,7 @@ func stemWeights(t testing.TB) []safetensors.Tensor {
 	return tensors
 }
 
-// torchBytes returns a PyTorch file of them, and its sha256.
+// torchBytes returns a PyTorch file of stemWeights, and its sha256.
 func torchBytes(t testing.TB) ([]byte, string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -127,7 +127,7 @@ func TestWeightsImport(t *testing.T) {
 		t.Errorf("%s\n%s", stdout, stderr)
 	}
 
-	// As a checkpoint the weights have one digest, whichever file they came from, and can be imported again.
+	// Imported as a checkpoint, the weights have the same digest for every source format, and can be imported again.
 	code, stdout, stderr = eval(t, "weights", "import", files["pth"], "--ref", "a", "--as-checkpoint")
 	a := runResult(t, code, stdout, stderr)
 	args := []string{"weights", "import", files["safetensors"], "--ref", "b", "--as-checkpoint", "--unverified"}

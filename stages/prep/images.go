@@ -54,8 +54,7 @@ func runImages(ctx context.Context, job *stage.Job, p *params) error {
 		job.Set("skipped", images.Skipped.N)
 		job.Set("broken", images.Broken.N)
 		if n := images.Skipped.N; n > 0 {
-			job.Warn("%d files whose names are not those of images were left out, the first is %s",
-				n, images.Skipped.First)
+			job.Warn("%d files without an image's extension were left out, the first is %s", n, images.Skipped.First)
 		}
 		if n := images.Broken.N; n > 0 {
 			job.Warn("%d broken images were left out, the first is %s", n, images.Broken.First)

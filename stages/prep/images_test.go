@@ -46,7 +46,7 @@ func encodePNG(t *testing.T, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// tiles are n images of 12 x 10 pixels in two directories, and a file that is none. They need no decoder or resizer
+// tiles are n images of 12 x 10 pixels in two directories, and a file that is no image. They need no decoder or resizer
 // that could round, so that their digests are those of this program alone.
 func tiles(t *testing.T, n int) map[string][]byte {
 	files := map[string][]byte{"notes.txt": []byte("x")}
@@ -136,7 +136,7 @@ func TestOwnWarnings(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
-	const skipped = "1 files whose names are not those of images were left out, the first is notes.txt"
+	const skipped = "1 files without an image's extension were left out, the first is notes.txt"
 	const broken = "1 broken images were left out, the first is even/00.png: damaged or truncated"
 	if len(m.Warnings) != 2 || m.Results["broken"] != 1.0 ||
 		!strings.Contains(m.Warnings[0], skipped) || !strings.Contains(m.Warnings[1], broken) {
@@ -150,7 +150,7 @@ func TestOwnWarnings(t *testing.T) {
 	}
 }
 
-// TestOwnKey: the key follows names and contents of the images, wherever they lie and whatever lies beside them.
+// TestOwnKey: the key depends on the names and contents of the images, not on their folder or on other files in it.
 func TestOwnKey(t *testing.T) {
 	key := func(edit func(files map[string][]byte)) map[string]any {
 		files := tiles(t, 4)

@@ -20,7 +20,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// interpolateCmd integrates points on great circles between pairs of noise vectors.
+// interpolateCmd integrates the flow from points on great circles between pairs of noise vectors.
 type interpolateCmd struct {
 	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
 	Out        string      `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
@@ -29,7 +29,7 @@ type interpolateCmd struct {
 	Seed       uint64      `help:"Seed of the noise." default:"0"`
 	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
 	TEnd       float64     `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
-	Steps      int         `help:"Equal steps; not for rk45." default:"30"`
+	Steps      int         `help:"Number of equal steps; not for rk45." default:"30"`
 	Class      string      `help:"Class of the samples, see run; each: pair k has class k mod the number of classes." default:"none"`
 	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
 	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
@@ -78,8 +78,8 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	return c.write(con, set)
 }
 
-// interpolate integrates equally spaced points of the great circles between pairs of noise vectors, both ends included.
-// The samples of pair k have the class of sample k.
+// interpolate integrates the flow from equally spaced points of the great circles between pairs of noise vectors, both
+// ends included. The samples of pair k have the class of sample k.
 func (m *model) interpolate(
 	ctx context.Context, s *sampling.Sampler, seed uint64, pairs, points int, progress func(done int),
 ) (dataset.Set, error) {

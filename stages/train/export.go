@@ -27,7 +27,7 @@ type exportCmd struct {
 	Force      bool   `help:"Overwrite an existing file."`
 }
 
-// exported is the JSON line.
+// exported is the JSON line that the command prints.
 type exported struct {
 	File       string `json:"file"`
 	Digest     string `json:"digest"`

@@ -23,17 +23,17 @@ import (
 type importCmd struct {
 	File        string   `arg:"" help:"Weights of a potential, PyTorch (.pth) or safetensors: a path, ref:name or sha256:…"`
 	Preset      string   `help:"Network by name, as for run; label_emb.weight in the file sets its classes." xor:"network"`
-	Like        string   `help:"Network as in this checkpoint: a path, ref:name or sha256:…" xor:"network"`
-	Schedule    string   `help:"Path the network was trained for; auto: linear for a preset, else as described." enum:"auto,linear,cosine,vapo,vp" default:"auto"`
-	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, else as described."`
-	Weights     string   `help:"Take the moving averages (ema), the weights as trained (model), or any." enum:"any,ema,model" default:"any"`
+	Like        string   `help:"Checkpoint with the same network: a path, ref:name or sha256:…" xor:"network"`
+	Schedule    string   `help:"Schedule the network was trained with; auto: linear for a preset, otherwise that of --like or of the file." enum:"auto,linear,cosine,vapo,vp" default:"auto"`
+	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, otherwise that of --like or of the file."`
+	Weights     string   `help:"Weights to take: moving averages (ema), as trained (model), or all that the file has (any)." enum:"any,ema,model" default:"any"`
 	IgnoreExtra bool     `help:"Ignore tensors that do not belong to the network."`
 	Out         string   `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
 	Ref         string   `help:"Also put the checkpoint into the store, under this name."`
 	Force       bool     `help:"Overwrite an existing file."`
 }
 
-// imported is the JSON line.
+// imported is the JSON line that the command prints.
 type imported struct {
 	File       string   `json:"file"`
 	Digest     string   `json:"digest"`
@@ -105,12 +105,12 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 	return printLine(c, line)
 }
 
-// invalid is an error of the file's content.
+// invalid returns an input error about the content of the file.
 func (cmd *importCmd) invalid(hint string, err error) error {
 	return failure.New(failure.Input, hint, "weights %s: %w", cmd.File, err)
 }
 
-// openForeign opens a file by its content.
+// openForeign detects the format of a file from its content and opens it.
 func openForeign(path string) (*foreignFile, error) {
 	switch {
 	case torchfile.IsFile(path):
@@ -140,7 +140,7 @@ func openForeign(path string) (*foreignFile, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	return nil, errors.New("it begins like neither a PyTorch file nor a safetensors file")
+	return nil, errors.New("its first bytes are those of neither a PyTorch file nor a safetensors file")
 }
 
 // Order passes on the order of a file that has one.

@@ -110,7 +110,8 @@ func check(p *params) error {
 	if p.Model == "classifier" {
 		return p.classifierConfig([]int{1, 4, 4}, 2).Check()
 	}
-	// The smallest samples that the network could be for, so that later errors are due to the data.
+	// The real shape is not known yet. Checking with the smallest shape that the network accepts reports every error
+	// that does not depend on the data.
 	shape := []int{1}
 	switch p.Model {
 	case "wrn":

@@ -19,8 +19,8 @@ func earlier(dir string) []string {
 	}
 }
 
-// A run that continues a shorter one, or one that did so, ends in the same bytes as one from the start, wherever the
-// shorter ones ended between log lines, measurements and snapshots.
+// A run that continues a shorter one, possibly itself continued, ends with the same bytes as one from the start. The
+// shorter run may end anywhere between log lines, measurements and snapshots.
 func TestLongerRunsContinue(t *testing.T) {
 	data, images := points(t), pictures(t, 8, nil)
 	for name, args := range map[string][]string{

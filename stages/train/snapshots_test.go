@@ -165,7 +165,7 @@ func TestScoreIsEvals(t *testing.T) {
 		if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
 			t.Errorf("%s: score %v, eval computes %v", flag, got, want)
 		}
-		// Equal to the bit, seen in the file too.
+		// The metrics file records the same score, bit for bit.
 		if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
 			t.Errorf("%s: metrics hold %+v", flag, scores)
 		}

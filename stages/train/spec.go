@@ -27,7 +27,7 @@ type params struct {
 
 	// Steps and batches.
 	Steps      int    `help:"Optimiser steps. A run can continue a shorter one that differs in nothing else." default:"1000" unit:"steps" min:"1"`
-	Batch      int    `help:"Samples a step." default:"64" unit:"samples" min:"1" max:"1048576"`
+	Batch      int    `help:"Samples per step." default:"64" unit:"samples" min:"1" max:"1048576"`
 	MicroBatch int    `help:"Samples computed at once, a divisor of batch, for less memory; 0: the whole batch." default:"0" unit:"samples" min:"0"`
 	Seed       uint64 `help:"Seed of the initial weights, batches, times and noise." default:"0"`
 	Flip       bool   `help:"Mirror images at random." default:"false" negatable:""`
@@ -36,14 +36,14 @@ type params struct {
 	LearningRate float64 `help:"Peak learning rate of Adam." default:"0.001"`
 	Warmup       int     `help:"Steps over which the learning rate rises from 0." default:"100" unit:"steps"`
 	Decay        string  `help:"Learning rate after the warm-up: constant, or cosine to 0 at the horizon." default:"cosine" enum:"constant,cosine"`
-	Horizon      int     `help:"cosine: step at which the learning rate is 0; 0: the last one. Continuing a run needs the same." default:"0" unit:"steps" min:"0"`
+	Horizon      int     `help:"cosine: step at which the learning rate is 0; 0: the last one. A run can only continue one with the same horizon." default:"0" unit:"steps" min:"0"`
 	Beta1        float64 `name:"beta1" help:"Adam's decay of the first moment." default:"0.9"`
 	Beta2        float64 `name:"beta2" help:"Adam's decay of the second moment." default:"0.999"`
 	Epsilon      float64 `help:"Adam's epsilon." default:"1e-8"`
 	WeightDecay  float64 `help:"AdamW's decay of all weights, times the learning rate; 0: Adam." default:"0"`
 	ClipNorm     float64 `help:"Bound on the global gradient norm; 0: none." default:"1"`
 	ClipStd      float64 `help:"Bound on each element of the gradient, in its standard deviations, plus 0.1; 0: none." default:"0"`
-	SpikeFactor  float64 `help:"Skip steps whose gradient norm exceeds the recent median by this factor; 0: none." default:"0"`
+	SpikeFactor  float64 `help:"Skip steps whose gradient norm exceeds the recent median by this factor; 0: skip none." default:"0"`
 
 	EMAHalfLife json.RawMessage `name:"ema-half-life" help:"Half-lives of moving averages of the weights, a list; samples are drawn from the first." default:"[50000]" unit:"samples"`
 
@@ -53,18 +53,18 @@ type params struct {
 
 	// Network in detail.
 	Preset      string          `help:"Network by name: mlp-2d, mlp-tabular, unet-small, unet-32, unet-cifar10 (the released code's), wrn-small, wrn-10-4, wrn-16-4, wrn-28-4." default:"none" keyed:"false"`
-	Width       int             `help:"mlp: units a layer." default:"128" unit:"units" only:"model=mlp"`
+	Width       int             `help:"mlp: units per layer." default:"128" unit:"units" only:"model=mlp"`
 	Depth       int             `help:"mlp: hidden layers." default:"3" unit:"layers" only:"model=mlp"`
 	Fourier     int             `help:"mlp: Fourier frequencies of t." default:"4" only:"model=mlp"`
 	Channels    int             `help:"unet, classifier: channels of the first level." default:"16" unit:"channels" only:"model=unet|classifier"`
 	ChannelMult json.RawMessage `help:"unet: channels of each level relative to the first, a list." default:"[1,2,2]" only:"model=unet"`
-	ResBlocks   int             `help:"unet: residual blocks a level." default:"1" only:"model=unet"`
+	ResBlocks   int             `help:"unet: residual blocks per level." default:"1" only:"model=unet"`
 	Groups      int             `help:"unet: groups of the normalisations." default:"8" only:"model=unet"`
 	Attention   json.RawMessage `help:"unet: downsampling factors (1, 2, 4, …) with attention." default:"[]" only:"model=unet"`
 	Dropout     float64         `help:"unet: dropout of the residual blocks." default:"0" only:"model=unet"`
 	WRNDepth    int             `name:"wrn-depth" help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers" only:"model=wrn"`
 	WRNWidth    int             `name:"wrn-width" help:"wrn: channels of the first stage, divided by 16." default:"1" only:"model=wrn"`
-	Time        bool            `help:"wrn: t is an input; without, one potential for all times." default:"true" negatable:"" only:"model=wrn"`
+	Time        bool            `help:"wrn: t is an input of the network. Without it, one potential serves all times." default:"true" negatable:"" only:"model=wrn"`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
 	// Watching and running; see also Snapshots.
@@ -104,7 +104,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "progress", Media: contract.MediaPNG, Optional: true,
-			Help: "samples from the same noise through training, with --sample-every",
+			Help: "samples from the same noise at several steps of training, with --sample-every",
 		},
 	},
 	Resolve: resolve,

@@ -21,10 +21,11 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// streamed, as the test program's first argument, makes it the stage with narrow windows: a small set is many of them.
+// streamed, as the first argument of the test binary, makes it run as the stage with narrow windows, so that even a
+// small set spans many windows.
 const streamed = "streamed"
 
-// narrow are blocks of 8 images of 8x8, or of 64 points in the plane, and windows of 5 blocks.
+// narrow limits blocks to 8 images of 8x8 pixels, or 64 points in the plane, and windows to 5 blocks.
 var narrow = dataloader.Limits{BlockBytes: 512, BlockRows: 1 << 14, WindowBytes: 5 * 512, WindowRows: 1 << 20}
 
 // narrowed runs the rest of the test with narrow windows, in memory or not.
@@ -39,7 +40,7 @@ func narrowed(t *testing.T, memory bool) {
 	})
 }
 
-// many are labelled images of 8x8, n of them.
+// many returns n labelled images of 8x8 pixels.
 func many(n int) *dataset.Images {
 	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n),
 		Classes: []string{"a", "b", "c"}}

@@ -62,7 +62,7 @@ func (s space) strides(shape, frame tensor.Shape) []int {
 	return out
 }
 
-// rows returns the number of leading dimensions that enumerate the rows, for rows of the given length.
+// rows returns how many leading dimensions count the rows, if each row consists of length elements.
 func (s space) rows(length int) int {
 	n := 1
 	for d := len(s) - 1; d >= 0; d-- {

@@ -34,7 +34,7 @@ var (
 type collection struct {
 	path    string
 	names   []string // of the images, with slashes
-	skipped Tally    // files whose names are not those of images
+	skipped Tally    // files without an image's extension
 
 	archive *os.File // nil for a folder
 	size    int64

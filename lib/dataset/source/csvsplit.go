@@ -95,7 +95,8 @@ func (t *table) moments(rows []int) ([]dataset.Column, error) {
 	return columns, nil
 }
 
-// classesOf returns the different labels: by value if all are integers, else by name; nil without labels.
+// classesOf returns the distinct labels, sorted by value if all are integers and otherwise by name, or nil if there are
+// no labels.
 func classesOf(labels []string) []string {
 	if labels == nil {
 		return nil

@@ -38,7 +38,7 @@ type ImageOptions struct {
 // ImageFiles are the image files of a folder or archive, in splits. It must be closed.
 type ImageFiles struct {
 	Splits  []*Stream // train, test and, for celeba, valid
-	Skipped Tally     // files whose names are not those of images
+	Skipped Tally     // files without an image's extension
 	Broken  Tally     // images left out; complete once the splits were read
 
 	source   string

@@ -103,7 +103,7 @@ func Locate(source, path string) ([]string, error) {
 	if path == "" {
 		candidates = p.installed()
 	}
-	missing := errors.New("no path given, and no package installs it at a known place")
+	missing := errors.New("no path given, and no installed package provides the files")
 	for _, c := range candidates {
 		files, err := p.locate(c)
 		if err == nil {

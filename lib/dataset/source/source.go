@@ -1,10 +1,10 @@
-// Package source makes data sets of what they come from: published data sets as they are published, people's own images
-// and tables, and distributions that are drawn from a seed.
+// Package source creates data sets from published files, from users' own images and tables, and from distributions
+// that are sampled with a seed.
 //
-// Whatever is read from files has a digest of these files, so that a result can be keyed by content instead of paths.
-// Files of a published data set are compared with their known sha256, and every file is checked against its own
-// header; errors name the file, what was expected and what was found. Images need not fit into memory: they come as a
-// Stream, a batch at a time.
+// A set that is read from files has the digest of these files, so that a result can be keyed by content instead of
+// paths. Files of a published data set are compared with their known sha256, and every file is checked against its own
+// header. Errors name the file, what was expected and what was found. Images need not fit into memory: a Stream yields
+// them a batch at a time.
 package source
 
 import (
@@ -57,9 +57,9 @@ func IsPublished(source string) bool { return publishedSets[source] != nil }
 // IsRead reports whether a source is read from files and so has a Digest.
 func IsRead(source string) bool { return IsPublished(source) || slices.Contains(own, source) }
 
-// Digest returns the digest of a source that is read: one sha256 over the names and sha256 sums of its files, whatever
-// directory they are in. It reads the files without decoding them. In a folder of images, only the images count, with
-// their paths relative to it.
+// Digest returns the digest of a source that is read from files: one sha256 over their names and sha256 sums. It does
+// not depend on their directory. The files are read but not decoded. In a folder of images, only the images count, with
+// their paths relative to the folder.
 func Digest(source, path string) (string, error) {
 	files, err := digestFiles(source, path)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package recipe reads pipeline recipes: YAML files that list steps, with the stage that each one runs, its parameters
-// and the origins of its inputs. Reading is strict. A recipe decides about hours of computing, so an unknown key is an
-// error with its position; so are duplicate keys, anchors, tags and a second document. Whether a stage or a parameter
-// exists is checked later, by package graph.
+// and the origins of its inputs. Reading is strict. A recipe can start hours of computing, so an unknown key is an
+// error that names its position; so are duplicate keys, anchors, tags and a second document. Whether a stage or a
+// parameter exists is checked later, by package graph.
 package recipe
 
 import (

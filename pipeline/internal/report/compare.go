@@ -15,7 +15,7 @@ type Comparison struct {
 	Rows  []Compared `json:"rows"`
 }
 
-// Compared is one row.
+// Compared is one row of a comparison.
 type Compared struct {
 	Step      string         `json:"step"`
 	Facts     map[string]any `json:"facts"` // by name, as the manifests have them; one that a row lacks is absent
@@ -25,7 +25,7 @@ type Compared struct {
 	N         []float64      `json:"n,omitempty"`        // samples, reference
 	Reference string         `json:"reference,omitempty"`
 	Features  string         `json:"features,omitempty"`
-	// GradientVariance is what the training measured, in the form its manifest has it.
+	// GradientVariance is what the training measured, in the form used by its manifest.
 	GradientVariance any `json:"gradient_variance,omitempty"`
 }
 
@@ -82,7 +82,8 @@ func history(steps []Step, i int) []int {
 	return out
 }
 
-// add records what a step in the history of a score contributes. Of two steps of one stage the nearer one counts.
+// add records what a step in the history of a score contributes. If two steps belong to one stage, the one nearer to
+// the score counts.
 func (r *Compared) add(s Step, m manifest) {
 	for name, v := range m.Params {
 		fact := s.Stage + " " + name

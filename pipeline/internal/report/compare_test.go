@@ -20,7 +20,7 @@ import (
 // go test ./pipeline/internal/report -run Ablation -update rewrites the golden files.
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// ablationRun compares two objectives at four ends of the integration, with scores during training.
+// ablationRun compares two objectives at four end times of the integration, with scores during training.
 func ablationRun(t testing.TB) *Run {
 	r := &Run{Name: "ablation", Steps: []Step{{Name: "data", Stage: "prep", Seconds: 1,
 		Manifest: mustManifest(t, map[string]any{"wall_seconds": 1})}}}

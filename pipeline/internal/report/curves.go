@@ -271,7 +271,7 @@ func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
 	}
 	var out []plot.Tick
 	for k := math.Ceil(lo/step - 1e-9); k*step <= hi+1e-9*step && len(out) < 20; k++ {
-		// Rounded to the value of the label, because multiples of a decimal step are not exact.
+		// Multiples of a decimal step are inexact, so the tick is placed at the value that its label shows.
 		v, err := strconv.ParseFloat(strconv.FormatFloat(k*step, 'g', 8, 64), 64)
 		if err != nil {
 			break

@@ -1,7 +1,7 @@
 // Package report renders a run of a pipeline as one self-contained HTML file: styles are inline, images are data URIs,
-// curves are SVG. It can be mailed, archived and opened in ten years. Its input is what a run leaves behind, manifests
+// curves are SVG. It can be mailed, archived and opened in ten years. Its input is what a run leaves behind: manifests,
 // and PNG, JSON and NDJSON blobs. It links neither tensors nor storage, because the runner imports it. What is missing
-// is left out. A damaged blob only costs its figure, which a note replaces. Everything shown comes from a recipe, a
+// is left out. A figure whose blob is damaged is replaced by a note. Everything shown comes from a recipe, a
 // file or another program, so html/template escapes all of it, and the content security policy of the page forbids
 // scripts and outside requests.
 package report

@@ -103,7 +103,8 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 	return nil
 }
 
-// maxBins bounds the curves of a plot of bins; of more bins every second, third, … is drawn.
+// maxBins is the largest number of curves in a plot of bins. If there are more bins, only every second, third, … is
+// drawn.
 const maxBins = 10
 
 // binned is a quantity in bins of time, with a curve for each bin.
@@ -114,9 +115,9 @@ type binned struct {
 
 func (b binned) title() string { return title(b.name) + " by time" }
 
-// binSeries reads the list "bins" of metrics lines, in which each bin has its ends and quantities, and the list
-// "gradient_variance", which holds another quantity of the same bins. It returns the quantities in order of their
-// names; bins without samples have none.
+// binSeries returns the curves of every quantity that metrics lines give for bins of time, sorted by the quantity's
+// name. The list "bins" has each bin's ends and several quantities; the list "gradient_variance" has one more quantity
+// of the same bins. A bin without samples adds no point.
 func binSeries(data []byte) []binned {
 	by := map[string]map[int]plotter.XYs{} // by quantity and bin
 	labels := map[int]string{}

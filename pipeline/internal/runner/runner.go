@@ -2,8 +2,8 @@
 // and publishes its outputs.
 //
 // Correctness does not depend on the runner surviving. A step is done when its action record exists, which only the
-// runner writes, last and with put-if-absent. Whatever a killed runner or stage leaves behind is either
-// content-addressed, and so correct, or under live/, and so only saves the next attempt time.
+// runner writes, last and with put-if-absent. A killed runner or stage leaves behind only blobs, which
+// are content-addressed and therefore correct, and state under live/, which saves the next attempt some work.
 package runner
 
 import (

@@ -22,11 +22,11 @@ import (
 type params struct {
 	Steps   int             `help:"Links of the chain." default:"3" unit:"steps"`
 	Salt    float64         `help:"Goes into every link." default:"0.5"`
-	Shape   json.RawMessage `help:"Structured, goes into the first link." default:"[1,2]"`
-	Same    int             `help:"Is keyed but changes no byte." default:"0"`
+	Shape   json.RawMessage `help:"A structured value that goes into the first link." default:"[1,2]"`
+	Same    int             `help:"Part of the key, but without effect on the output." default:"0"`
 	Delay   float64         `help:"Wait at each link." default:"0" unit:"s" keyed:"false"`
 	Fail    string          `help:"How to end." default:"no" enum:"no,input,numeric,bug,panic,goroutine,killed,silent" keyed:"false"`
-	Random  bool            `help:"Be no function of the key." keyed:"false"`
+	Random  bool            `help:"Make the result random instead of a function of the key." keyed:"false"`
 	Backend string          `help:"Engine." default:"auto" enum:"auto,slow,fast"`
 }
 

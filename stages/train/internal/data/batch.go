@@ -16,11 +16,11 @@ type Batches struct {
 	Flip   bool // mirror images at random
 
 	Labels []int64 // by sample; nil without labels
-	// Dropout is the share of samples whose label is dropped: so one network learns the flow of each class and that of all
-	// (Ho and Salimans, arXiv 2207.12598, algorithm 1).
+	// Dropout is the share of samples whose label is dropped, so that one network learns the flow of each class and the
+	// unconditional flow (Ho and Salimans, arXiv 2207.12598, algorithm 1).
 	Dropout float64
 
-	// Of a potential: its path with the weights of the times, and their distribution. A classifier has no path.
+	// For a potential: its path with the weights of the times, and their distribution. A classifier has no path.
 	Path  homotopy.Schedule
 	Times homotopy.TimeDistribution
 }

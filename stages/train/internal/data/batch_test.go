@@ -22,8 +22,8 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// Which labels are dropped is a function of seed and step, whatever was drawn before; the share is as configured; and
-// the others are the labels of the samples.
+// The dropped labels are a function of seed and step alone, their share is the configured one, and the other labels
+// are those of the samples.
 func TestLabelDropout(t *testing.T) {
 	const n, classes, size = 50, 3, 40
 	labels := make([]int64, n)

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// Options say how the input data is read.
+// Options control how the input data is read.
 type Options struct {
 	Seed       uint64 // of the order of the samples
 	Labels     bool   // labels are needed
@@ -120,7 +120,7 @@ func Images(set dataset.Set, model string) (*dataset.Images, error) {
 // Len is the number of samples.
 func (s *Source) Len() int { return s.samples.Len() }
 
-// Head returns the first n samples, or all of fewer.
+// Head returns the first n samples, or all of them if there are fewer.
 func (s *Source) Head(n int) (dataset.Set, error) {
 	if s.stream == nil {
 		return s.Set.Head(n), nil

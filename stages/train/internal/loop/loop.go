@@ -26,7 +26,7 @@ type Loop struct {
 	Batches *data.Batches
 	Options Options
 
-	// Of a potential; each may be nil.
+	// Only for a potential; each may be nil.
 	Snapshots *watch.Snapshots
 	Variance  *watch.Variance
 	Field     *watch.Field

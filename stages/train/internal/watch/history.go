@@ -1,7 +1,7 @@
-// Package watch observes a network in training: metrics lines, and of a potential samples and their scores, the
-// variance of its gradient and the error of its field. Watching changes nothing of the training, and what it records
-// depends on the steps alone, so a run that was stopped and resumed, or that continues a shorter one, ends in the same
-// bytes.
+// Package watch observes a network in training. It writes metrics lines and, for a potential, draws samples, scores
+// them, and measures the variance of the gradient and the error of the field. Watching does not affect the training,
+// and what it records depends on the steps alone, so a run that was stopped and resumed, or that continues a shorter
+// one, ends with the same bytes.
 package watch
 
 import (

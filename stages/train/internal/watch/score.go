@@ -22,11 +22,11 @@ import (
 
 // SnapshotParams are the parameters of snapshots.
 type SnapshotParams struct {
-	SampleEvery    int `help:"Steps between snapshots: samples from the same noise and, for points or with features, a score; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
+	SampleEvery    int `help:"Steps between snapshots, which draw samples from the same noise each time and, for points or with features, score them; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
 	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1" effect:"none"`
-	ScoreN         int `help:"Samples of a score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
-	ScoreReference int `help:"Training samples (the first) that a score compares with." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
-	ScoreTap       int `help:"Inception as features: channels of the layer, see eval." default:"2048" effect:"none"`
+	ScoreN         int `help:"Samples per score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
+	ScoreReference int `help:"Number of training samples, from the first, that a score compares with." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreTap       int `help:"If features is Inception: the layer, by its number of channels, as for eval." default:"2048" effect:"none"`
 }
 
 const (

@@ -45,7 +45,7 @@ func (l *SnapshotLog) add(next Snapshot, every int64) {
 	}
 }
 
-// warn adds a warning unless it is there already.
+// warn adds a warning unless the list already has it.
 func (l *SnapshotLog) warn(text string) {
 	if !slices.Contains(l.Warnings, text) {
 		l.Warnings = append(slices.Clone(l.Warnings), text)
