@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"vapo/lib/failure"
 )
 
 func TestCorruptBlob(t *testing.T) {
@@ -117,4 +119,32 @@ func TestStoreVariables(t *testing.T) {
 	other.fails(4, []string{"hint: "}, "run", "one.yaml")
 	other.env = append(other.env, "VAPO_STORE=nonsense")
 	other.fails(2, []string{"VAPO_STORE", "s3://bucket/prefix"}, "run", "one.yaml")
+}
+
+// TestHostileRuns: whoever can write to a shared store must not get a reader to panic, to leave its directory or to
+// lose the listing of other runs.
+func TestHostileRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.must("run", "one.yaml")
+	for id, document := range map[string]string{
+		"20990101-000000000-0001": `{"id": "../../escape", "name": "one", "steps": []}`,
+		"20990101-000000000-0002": `{"id": "20990101-000000000-0002", "name": "one", "steps": [null]}`,
+		"20990101-000000000-0003": `[]`,
+		"20990101-000000000-0004": `{"id": "20990101-000000000-0004", "steps": [{"inputs": {"x": 1}}]}`,
+	} {
+		w.write(".vapo/store/vapo/runs/"+id+".json", document)
+		for _, command := range []string{"status", "report", "ls"} {
+			args := []string{command, id}
+			if command == "ls" {
+				args = []string{"ls", "outputs", "--run", id}
+			}
+			w.fails(failure.Integrity, []string{"run " + id + " is damaged", "hint: "}, args...)
+		}
+	}
+	if out := w.must("ls", "runs"); !strings.Contains(out, "one") || strings.Contains(out, "2099") {
+		t.Errorf("the listing is\n%s", out)
+	}
+	w.must("plan", "one.yaml", "--set", "s.salt=3")
 }

@@ -50,7 +50,7 @@ func lsOutputs(ctx context.Context, store *artifact.Store, id string, w *tabwrit
 const lsLimit = 100
 
 func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer) error {
-	records, err := recentRuns(ctx, store.Store, lsLimit)
+	records, err := a.recentRuns(ctx, store.Store, lsLimit)
 	if err != nil {
 		return err
 	}

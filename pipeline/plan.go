@@ -37,7 +37,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 		if d.Hit != nil {
 			hits++
 		} else if runs == nil {
-			if runs, err = recentRuns(ctx, store.Store, explainRuns); err != nil {
+			if runs, err = a.recentRuns(ctx, store.Store, explainRuns); err != nil {
 				return err
 			}
 		}

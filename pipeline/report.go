@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -160,16 +159,11 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run
 	if err != nil {
 		return nil, err
 	}
-	var run runner.Run
-	if err := json.Unmarshal(data, &run); err != nil {
-		return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store",
-			"run %s cannot be read: %w", id, err)
-	}
-	return &run, nil
+	return runner.DecodeRun(id, data)
 }
 
-// recentRuns reads up to n runs, newest first; damaged ones are left out.
-func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Run, error) {
+// recentRuns reads up to n run records, newest first. Damaged ones are left out with a warning.
+func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Run, error) {
 	var ids []string
 	for run, err := range store.Runs(ctx) {
 		if err != nil {
@@ -185,7 +179,9 @@ func recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Ru
 		switch failure.ClassOf(err) {
 		case failure.OK:
 			out = append(out, run)
-		case failure.Integrity, failure.Input:
+		case failure.Integrity:
+			fmt.Fprintf(a.stderr, "warning: %v\n", err)
+		case failure.Input: // deleted since it was listed
 		default:
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vapo/lib/artifact"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
 
@@ -134,5 +135,29 @@ func TestSameSizeDamageIsRepaired(t *testing.T) {
 	put(t, s, "some content")
 	if got, err := read(t, s, d); err != nil || got != "some content" {
 		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// refusing answers every conditional write as if another writer had been faster, and shows no record.
+type refusing struct {
+	objectstore.Store
+	puts int
+}
+
+func (r *refusing) Put(ctx context.Context, key string, body io.Reader, size int64, opt objectstore.PutOptions) (objectstore.Info, error) {
+	if strings.HasPrefix(key, "actions/") {
+		r.puts++
+		return objectstore.Info{}, objectstore.ErrExists
+	}
+	return r.Store.Put(ctx, key, body, size, opt)
+}
+
+func TestPublishGivesUp(t *testing.T) {
+	broken := &refusing{Store: open(t).Objects()}
+	s := artifact.New(broken)
+	rec := record(t, "train", map[string]artifact.Digest{"x": put(t, s, "x")})
+	_, _, err := s.Publish(t.Context(), rec)
+	if failure.ClassOf(err) != failure.Store || failure.HintOf(err) == "" || broken.puts > 10 {
+		t.Errorf("after %d attempts: %v", broken.puts, err)
 	}
 }

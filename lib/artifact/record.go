@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"vapo/lib/cachekey"
 	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 )
 
@@ -123,7 +125,14 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 		return nil, false, fmt.Errorf("publish %s: blob %s: %w", rec.Key, missing[0], ErrNotFound)
 	}
 	opt := objectstore.PutOptions{IfAbsent: true}
-	for {
+	for attempt := 0; ; attempt++ {
+		if attempt == publishAttempts {
+			return nil, false, failure.New(failure.Store, "check the store: pipeline store check",
+				"publish %s: the store refused the record %d times and returned none that stands", rec.Key, attempt)
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return nil, false, err
+		}
 		err := s.writeDocument(ctx, name, rec, opt)
 		if err == nil {
 			return &rec, true, nil
@@ -147,6 +156,23 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 			}
 		}
 		opt = objectstore.PutOptions{IfMatch: info.ETag}
+	}
+}
+
+// publishAttempts bounds the attempts to replace or create a record that others replace or delete at the same time.
+const publishAttempts = 8
+
+// pause waits before an attempt after the first, each time twice as long, from about 20 ms: 3 seconds in all.
+func pause(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return nil
+	}
+	d := 10 * time.Millisecond << attempt
+	select {
+	case <-time.After(d/2 + rand.N(d)):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,6 +97,23 @@ func Declare(d contract.Description) *Declared {
 type Input struct {
 	From   string `json:"from"`
 	Digest string `json:"digest"`
+}
+
+// DecodeRun reads a run from a store that others can write to.
+func DecodeRun(id string, data []byte) (*Run, error) {
+	var r Run
+	err := json.Unmarshal(data, &r)
+	switch {
+	case err != nil:
+	case r.ID != id: // the id becomes the name of a directory
+		err = fmt.Errorf("it has the id %q", r.ID)
+	case slices.Contains(r.Steps, nil):
+		err = errors.New("a step is null")
+	default:
+		return &r, nil
+	}
+	return nil, failure.New(failure.Integrity, "delete runs/"+id+".json from the store; only history is lost",
+		"the stored run %s is damaged: %w", id, err)
 }
 
 // Step finds a step by name.

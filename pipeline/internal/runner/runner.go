@@ -18,6 +18,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/failure"
+	"vapo/lib/objectstore"
 	"vapo/pipeline/internal/graph"
 )
 
@@ -59,8 +60,9 @@ type attempt struct {
 	opt   Options
 	run   *Run
 
-	mu   sync.Mutex // guards the steps of run and made
-	made outputs
+	mu        sync.Mutex // guards the steps of run and made
+	made      outputs
+	noHistory bool // storing the record failed once, and a warning says so
 }
 
 // Run carries out g. It returns the run and, if steps failed, the error of the first of them in recipe order.
@@ -77,9 +79,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 		return nil, err
 	}
 	defer release()
-	if err := a.run.save(ctx, r.Store); err != nil {
-		return a.run, err
-	}
+	_ = a.save(ctx) // warns
 	r.Display.Started(a.run)
 	err = a.steps(ctx)
 
@@ -96,11 +96,8 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	default:
 		a.run.State = Failed
 	}
-	saveErr := a.run.save(final, r.Store)
+	_ = a.save(final) // warns
 	r.Display.Ended(a.run)
-	if err == nil {
-		err = saveErr
-	}
 	return a.run, err
 }
 
@@ -142,9 +139,7 @@ func (a *attempt) steps(ctx context.Context) error {
 			first, firstAt = res.failure, res.i
 		}
 		a.Display.StepEnded(step, res.failure)
-		if err := a.save(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
+		_ = a.save(ctx) // warns
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("run %s: %w", a.run.ID, context.Cause(ctx))
@@ -155,10 +150,22 @@ func (a *attempt) steps(ctx context.Context) error {
 	return nil
 }
 
+// save stores the record of the run. A failure is only a warning, once: no result depends on the history.
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.run.save(ctx, a.Store)
+	err := a.run.save(ctx, a.Store)
+	if err != nil && !a.noHistory && ctx.Err() == nil {
+		a.noHistory = true
+		a.run.Warnings = append(a.run.Warnings, fmt.Sprintf("the history lacks this run: %v", err))
+	}
+	return err
+}
+
+// unwritable reports whether an error means that the store cannot be written, for all writers or for these credentials.
+func unwritable(err error) bool {
+	return errors.Is(err, objectstore.ErrReadOnly) || errors.Is(err, objectstore.ErrDenied) ||
+		errors.Is(err, objectstore.ErrNoSpace)
 }
 
 // ready returns whether a step can run now (Running), never (Skipped) or not yet (Waiting).

@@ -64,10 +64,10 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			s.Earlier, s.Reason = d.Earlier.Key, d.Continues()
 		}
 		a.mu.Unlock()
-		a.Display.StepStarted(s) // again, if it is a second attempt
-		if err := a.save(ctx); err != nil {
+		if err := a.save(ctx); unwritable(err) { // as the results would be
 			return err
 		}
+		a.Display.StepStarted(s) // again, if it is a second attempt
 		ran, err := a.execute(ctx, d, s)
 		if err == nil {
 			return a.publish(ctx, d, s, ran)
@@ -132,8 +132,8 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 		manifest, raw = first, winner.Manifest
 	}
 	if d.Series != "" {
-		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil {
-			return fmt.Errorf("filing the result of step %s: %w", s.Name, err)
+		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil { // only a later head start is lost
+			a.warn(fmt.Sprintf("longer runs will not continue from step %s: %v", s.Name, err))
 		}
 	}
 	_ = a.Store.Live(d.Key).Delete(ctx) // not needed any more

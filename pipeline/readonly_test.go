@@ -1,0 +1,82 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vapo/lib/failure"
+)
+
+// TestReadOnlyStore: with credentials that may only read, cached results can be used, and a step that would have to run
+// fails before it computes.
+func TestReadOnlyStore(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	const recipe = "name: one\nsteps:\n  s: {stage: toy}\n"
+	w.write("one.yaml", recipe)
+	w.must("run", "one.yaml")
+	serve := w.command("store", "serve")
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = serve.Process.Signal(os.Interrupt)
+		_ = serve.Wait()
+	}()
+	var exports string
+	eventually(t, "the store is served", func() bool {
+		res := w.run("store", "env")
+		exports = res.stdout
+		return res.code == 0
+	})
+	reader := newWorkplace(t)
+	reader.write("one.yaml", recipe)
+	for line := range strings.Lines(exports) {
+		kv, _ := strings.CutPrefix(strings.TrimSpace(strings.ReplaceAll(line, "'", "")), "export ")
+		if endpoint, ok := strings.CutPrefix(kv, "AWS_ENDPOINT_URL="); ok {
+			kv = "AWS_ENDPOINT_URL=" + readOnly(t, endpoint)
+		}
+		reader.env = append(reader.env, kv)
+	}
+	res := reader.run("run", "one.yaml")
+	if res.code != 0 || !strings.Contains(res.stderr, "warning: the history lacks this run") {
+		t.Errorf("a cached run ends with %d:\n%s", res.code, res.stderr)
+	}
+	if out := reader.must("plan", "one.yaml"); !strings.Contains(out, "hit") {
+		t.Errorf("the plan is\n%s", out)
+	}
+	reader.must("get", "s.out", "copy")
+	res = reader.fails(failure.Store, []string{"read-only", "hint: "}, "run", "one.yaml", "--set", "s.salt=4")
+	if logs, _ := filepath.Glob(filepath.Join(reader.dir, ".vapo", "runs", "*", "s.log")); len(logs) != 0 {
+		t.Errorf("the stage was started:\n%s", res.stderr)
+	}
+}
+
+// readOnly serves the store at an endpoint to readers alone, and returns the new endpoint.
+func readOnly(t *testing.T, endpoint string) string {
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+	}}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
