@@ -127,7 +127,10 @@ func TestRunnerLinksNoNumerics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := []string{"artifact", "cachekey", "contract", "enginename", "failure", "objectstore", "objectstore/embedded", "program"}
+	own := []string{
+		"artifact", "cachekey", "contract", "enginename", "failure",
+		"objectstore", "objectstore/embedded", "program",
+	}
 	for dep := range strings.FieldsSeq(string(out)) {
 		lib, ok := strings.CutPrefix(dep, "vapo/lib/")
 		if ok && !slices.Contains(own, lib) || strings.HasPrefix(dep, "github.com/ebitengine/purego") {

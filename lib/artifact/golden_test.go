@@ -26,7 +26,8 @@ func TestGoldenRecord(t *testing.T) {
 	name := "actions/" + key + ".json"
 	put := func(content string) {
 		t.Helper()
-		if _, err := s.Objects().Put(t.Context(), name, strings.NewReader(content), int64(len(content)), objectstore.PutOptions{}); err != nil {
+		r, size := strings.NewReader(content), int64(len(content))
+		if _, err := s.Objects().Put(t.Context(), name, r, size, objectstore.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,7 +23,10 @@ var tiny = Limits{BlockBytes: 63, BlockRows: 1 << 10, WindowBytes: 5 * 48, Windo
 
 // images returns n images of 12 bytes that encode their index.
 func images(n int) *dataset.Images {
-	s := &dataset.Images{Name: "test", N: n, C: 3, H: 2, W: 2, Pixels: make([]uint8, 12*n), Classes: []string{"a", "b", "c"}}
+	s := &dataset.Images{
+		Name: "test", N: n, C: 3, H: 2, W: 2,
+		Pixels: make([]uint8, 12*n), Classes: []string{"a", "b", "c"},
+	}
 	for i := range n {
 		s.Labels = append(s.Labels, int64(i%3))
 		for k := range 12 {
@@ -289,7 +292,11 @@ func TestStreamFails(t *testing.T) {
 	if s = stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny}); failure.ClassOf(walk(s, 50)) != failure.Input {
 		t.Error("a point that is no number is given out")
 	}
-	for name, b := range map[string][]byte{"no samples": encode(t, images(0)), "no data set": encode(t, table{}), "no file": []byte("x")} {
+	for name, b := range map[string][]byte{
+		"no samples":  encode(t, images(0)),
+		"no data set": encode(t, table{}),
+		"no file":     []byte("x"),
+	} {
 		if _, err := OpenStream(t.Context(), bytes.NewReader(b), int64(len(b)), Options{Limits: tiny}); err == nil {
 			t.Errorf("%s: it opens", name)
 		}

@@ -27,7 +27,10 @@ func TestWriteCSVUnits(t *testing.T) {
 }
 
 func TestColumnsInTables(t *testing.T) {
-	sound := &Points{N: 1, D: 1, X: []float32{2}, Labels: []int64{0}, Columns: []Column{{"a", 1, 2}}, Classes: []string{"x"}}
+	sound := &Points{
+		N: 1, D: 1, X: []float32{2}, Columns: []Column{{"a", 1, 2}},
+		Labels: []int64{0}, Classes: []string{"x"},
+	}
 	if d := cmp.Diff(Set(sound), reread(t, sound)); d != "" {
 		t.Error(d)
 	}

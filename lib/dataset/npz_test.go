@@ -132,9 +132,13 @@ func TestNPZRefusals(t *testing.T) {
 		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 2, 8, 8)}},
 		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 0, 8, 8, 3)}},
 		{"float32 or float64", []func(*npz.Writer) error{bytesOf("arr_0", 2, 2)}},
-		{"no array arr_0; the arrays are: a, b", []func(*npz.Writer) error{bytesOf("a", 2, 2, 2, 3), bytesOf("b", 2, 2, 2, 3)}},
+		{"no array arr_0; the arrays are: a, b", []func(*npz.Writer) error{
+			bytesOf("a", 2, 2, 2, 3), bytesOf("b", 2, 2, 2, 3),
+		}},
 		{"a label for each of 2", []func(*npz.Writer) error{bytesOf("arr_0", 2, 2, 2, 3), bytesOf("arr_1", 3)}},
-		{"row 0 holds NaN", []func(*npz.Writer) error{func(z *npz.Writer) error { return npz.Add(z, "arr_0", []int{1, 1}, []float64{zero / zero}) }}},
+		{"row 0 holds NaN", []func(*npz.Writer) error{
+			func(z *npz.Writer) error { return npz.Add(z, "arr_0", []int{1, 1}, []float64{zero / zero}) },
+		}},
 		{"statistics of features", []func(*npz.Writer) error{
 			func(z *npz.Writer) error { return npz.Add(z, "mu", []int{1}, []float64{1}) },
 			func(z *npz.Writer) error { return npz.Add(z, "sigma", []int{1, 1}, []float64{1}) },
@@ -148,7 +152,8 @@ func TestNPZRefusals(t *testing.T) {
 			}
 			return errors.Join(err, z.Close())
 		})
-		if _, err := Read(path); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "x.npz") {
+		_, err := Read(path)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "x.npz") {
 			t.Errorf("%v, want the file and %q", err, c.want)
 		}
 	}

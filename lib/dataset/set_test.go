@@ -130,7 +130,10 @@ func TestMixtureRefuses(t *testing.T) {
 		"other length":   {ok, {Weight: 1, Mean: []float64{0}, Std: 1}},
 		"infinite mean":  {{Weight: 1, Mean: []float64{0, math.Inf(1)}, Std: 1}},
 		"beyond float32": {{Weight: 1, Mean: []float64{0, 1e39}, Std: 1}},
-		"infinite sum":   {{Weight: math.MaxFloat64, Mean: []float64{0}, Std: 1}, {Weight: math.MaxFloat64, Mean: []float64{0}, Std: 1}},
+		"infinite sum": {
+			{Weight: math.MaxFloat64, Mean: []float64{0}, Std: 1},
+			{Weight: math.MaxFloat64, Mean: []float64{0}, Std: 1},
+		},
 	} {
 		if _, err := NewMixture(components); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -164,7 +167,8 @@ func TestLogDensity(t *testing.T) {
 		t.Fatal(err)
 	}
 	// log N((2,2,3); (1,2,3), 4 I) = -1/8 - 3 log(2 sqrt(2 pi))
-	if got, want := one.LogDensity([]float64{2, 2, 3}), -1.0/8-3*math.Log(2*math.Sqrt(2*math.Pi)); math.Abs(got-want) > 1e-14 {
+	want := -1.0/8 - 3*math.Log(2*math.Sqrt(2*math.Pi))
+	if got := one.LogDensity([]float64{2, 2, 3}); math.Abs(got-want) > 1e-14 {
 		t.Errorf("log density %v, want %v", got, want)
 	}
 	m, err := NewMixture([]Component{{1, []float64{-1, 0}, 0.3}, {2, []float64{1, 0.5}, 0.5}})

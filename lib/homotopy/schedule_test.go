@@ -120,8 +120,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// vp's comment bounds how far its first density is from the prior that sampling starts from: by convexity at most the mean
-// over the data of the divergence of N(mu·x̄, sigma² I) from N(0, w² I).
+// vp's comment bounds how far its first density is from the prior that sampling starts from: by convexity at most the
+// mean over the data of the divergence of N(mu·x̄, sigma² I) from N(0, w² I).
 func TestDivergenceFromThePrior(t *testing.T) {
 	const d, square = 3072, 3072.0 // pixels at -1 and 1
 	s, err := Lookup("vp", 1)

@@ -27,7 +27,8 @@ func TestLoserOfARace(t *testing.T) {
 		var group errgroup.Group
 		for range 8 {
 			group.Go(func() error {
-				_, err := s.Put(t.Context(), fmt.Sprint(round), bytes.NewReader(data), int64(len(data)), objectstore.PutOptions{IfAbsent: true})
+				size, opt := int64(len(data)), objectstore.PutOptions{IfAbsent: true}
+				_, err := s.Put(t.Context(), fmt.Sprint(round), bytes.NewReader(data), size, opt)
 				if err == nil {
 					won.Add(1)
 				} else if !errors.Is(err, objectstore.ErrExists) {
@@ -80,7 +81,8 @@ func TestRefusedByReset(t *testing.T) {
 	if n := 100 - resets.Load(); n != 1 {
 		t.Errorf("the object was sent %d times", n)
 	}
-	if err := put("taken", objectstore.PutOptions{IfMatch: "00000000000000000000000000000000"}); !errors.Is(err, objectstore.ErrExists) {
+	another := objectstore.PutOptions{IfMatch: "00000000000000000000000000000000"}
+	if err := put("taken", another); !errors.Is(err, objectstore.ErrExists) {
 		t.Errorf("a reset and an object that does not match: %v", err)
 	}
 	resets.Store(1)

@@ -297,7 +297,8 @@ func TestConfigText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"kind":"unet","shape":[1,8,12],"schedule":"linear","prior_std":1,"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4}}`
+	const want = `{"kind":"unet","shape":[1,8,12],"schedule":"linear","prior_std":1,` +
+		`"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4}}`
 	if string(raw) != want {
 		t.Errorf("configuration %s, want %s", raw, want)
 	}
@@ -394,8 +395,9 @@ func TestParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, last := params[0], params[len(params)-1]
-		if got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v", len(params), layer.Count(params), first.Name,
-			first.Shape, last.Name, last.Shape); got != fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last) {
+		got := fmt.Sprintf("%d tensors, %d scalars, %s %v to %s %v",
+			len(params), layer.Count(params), first.Name, first.Shape, last.Name, last.Shape)
+		if want := fmt.Sprintf("%d tensors, %d scalars, %s to %s", c.tensors, c.scalars, c.first, c.last); got != want {
 			t.Errorf("%s: %s", c.config.Kind, got)
 		}
 		seen := map[string]bool{}

@@ -15,7 +15,12 @@ func TestTrajectories(t *testing.T) {
 		schedule, solver string
 		points, want     int
 		tolerance        float64
-	}{{"linear", "heun", 4, 4, 1e-5}, {"vapo", "heun", 4, 4, 1e-5}, {"linear", "euler", 100, 7, 1e-5}, {"linear", "rk45", 5, 5, 0.05}} {
+	}{
+		{"linear", "heun", 4, 4, 1e-5},
+		{"vapo", "heun", 4, 4, 1e-5},
+		{"linear", "euler", 100, 7, 1e-5},
+		{"linear", "rk45", 5, 5, 0.05},
+	} {
 		config := points(c.schedule)
 		s := sampler(t, config)
 		s.Solver = c.solver
@@ -25,7 +30,8 @@ func TestTrajectories(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := config.Dim()
-		if len(tr.Times) != c.want || len(tr.X) != n*c.want*d || !slices.IsSorted(tr.Times) || tr.Times[0] > 0.01 || tr.Times[c.want-1] < 0.99 {
+		if len(tr.Times) != c.want || len(tr.X) != n*c.want*d || !slices.IsSorted(tr.Times) ||
+			tr.Times[0] > 0.01 || tr.Times[c.want-1] < 0.99 {
 			t.Fatalf("%v: times %v and %d numbers", c, tr.Times, len(tr.X))
 		}
 		samples := make([]float32, n*d)

@@ -12,8 +12,10 @@ import (
 // heapConfigs are small networks of every kind.
 var heapConfigs = []struct{ name, config string }{
 	{"mlp", `{"kind":"mlp","shape":[2],"schedule":"linear","prior_std":1,"mlp":{"width":32,"depth":2,"fourier":2}}`},
-	{"unet", `{"kind":"unet","shape":[1,8,8],"schedule":"linear","prior_std":1,"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4}}`},
-	{"unet dropping", `{"kind":"unet","shape":[1,8,8],"schedule":"linear","prior_std":1,"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4,"attention":[2],"dropout":0.3}}`},
+	{"unet", `{"kind":"unet","shape":[1,8,8],"schedule":"linear","prior_std":1,` +
+		`"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4}}`},
+	{"unet dropping", `{"kind":"unet","shape":[1,8,8],"schedule":"linear","prior_std":1,` +
+		`"unet":{"channels":8,"mult":[1,2],"res_blocks":1,"groups":4,"attention":[2],"dropout":0.3}}`},
 	{"wrn", `{"kind":"wrn","shape":[1,8,8],"schedule":"linear","prior_std":1,"wrn":{"depth":10,"width":1,"time":true}}`},
 }
 

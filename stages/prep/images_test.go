@@ -91,7 +91,8 @@ func TestOwnMNIST(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write(encodePNG(t, &image.Gray{Pix: l.Test.Image(i), Stride: 28, Rect: image.Rect(0, 0, 28, 28)})); err != nil {
+		digit := &image.Gray{Pix: l.Test.Image(i), Stride: 28, Rect: image.Rect(0, 0, 28, 28)}
+		if _, err := w.Write(encodePNG(t, digit)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,7 +119,8 @@ func TestOwnMNIST(t *testing.T) {
 		t.Error("other images or labels than those packed")
 	}
 	checkPNG(t, filepath.Join(dir, "preview.png"))
-	if s := readSummary(t, dir); s.Train.Count != 270 || len(s.Train.PerClass) != 10 || len(s.Files) != 1 || m.Results["train"] != 270.0 || m.Warnings != nil {
+	if s := readSummary(t, dir); s.Train.Count != 270 || len(s.Train.PerClass) != 10 || len(s.Files) != 1 ||
+		m.Results["train"] != 270.0 || m.Warnings != nil {
 		t.Errorf("summary %+v, results %v, warnings %q", s, m.Results, m.Warnings)
 	}
 }
@@ -129,17 +131,21 @@ func TestOwnWarnings(t *testing.T) {
 	files["even/00.png"] = files["even/00.png"][:60]
 	dir := writeFiles(t, files)
 	code, _, stderr := prep(t, "--source=images", "--path="+dir, "--out="+t.TempDir())
-	if code != failure.Input || !strings.Contains(stderr, "00.png") || !strings.Contains(stderr, "truncated") || !strings.Contains(stderr, "--skip-broken") {
+	if code != failure.Input || !strings.Contains(stderr, "00.png") || !strings.Contains(stderr, "truncated") ||
+		!strings.Contains(stderr, "--skip-broken") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
-	if len(m.Warnings) != 2 || !strings.Contains(m.Warnings[0], "1 files without an image's extension were left out, the first is notes.txt") ||
-		!strings.Contains(m.Warnings[1], "1 broken images were left out, the first is even/00.png: damaged or truncated") || m.Results["broken"] != 1.0 {
+	const skipped = "1 files without an image's extension were left out, the first is notes.txt"
+	const broken = "1 broken images were left out, the first is even/00.png: damaged or truncated"
+	if len(m.Warnings) != 2 || m.Results["broken"] != 1.0 ||
+		!strings.Contains(m.Warnings[0], skipped) || !strings.Contains(m.Warnings[1], broken) {
 		t.Errorf("warnings %q, results %v", m.Warnings, m.Results)
 	}
 	table := writeFiles(t, map[string][]byte{"t.csv": []byte(sheet + "NA,1,x\n")})
 	_, m = mustPrep(t, "--source=csv", "--label=kind", "--drop-missing", "--path="+filepath.Join(table, "t.csv"))
-	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "1 rows") || !strings.Contains(m.Warnings[0], "line 7, column a (character 1)") {
+	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "1 rows") ||
+		!strings.Contains(m.Warnings[0], "line 7, column a (character 1)") {
 		t.Errorf("warnings %q", m.Warnings)
 	}
 }
@@ -202,8 +208,8 @@ func TestTable(t *testing.T) {
 	}
 	var rows []string
 	for _, split := range []string{"train", "test"} {
-		file := filepath.Join(t.TempDir(), "out.csv")
-		if code, out, errs := table(filepath.Join(dir, split+".arrow"), file); code != 0 || !strings.Contains(out, `"columns":["b","a"]`) {
+		in, file := filepath.Join(dir, split+".arrow"), filepath.Join(t.TempDir(), "out.csv")
+		if code, out, errs := table(in, file); code != 0 || !strings.Contains(out, `"columns":["b","a"]`) {
 			t.Fatalf("exit %d: %s%s", code, out, errs)
 		}
 		b, err := os.ReadFile(file)
@@ -230,13 +236,16 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "out.csv")
-	if code, _, errs := table(samples, file); code != failure.Input || !strings.Contains(errs, "--like") {
+	code, _, errs := table(samples, file)
+	if code != failure.Input || !strings.Contains(errs, "--like") {
 		t.Errorf("without columns: exit %d: %s", code, errs)
 	}
-	if code, _, errs := table(samples, file, "--like", samples); code != failure.Input || !strings.Contains(errs, "no named columns") {
+	code, _, errs = table(samples, file, "--like", samples)
+	if code != failure.Input || !strings.Contains(errs, "no named columns") {
 		t.Errorf("like one without columns: exit %d: %s", code, errs)
 	}
-	if code, out, errs := table(samples, file, "--like", train); code != 0 || !strings.Contains(out, `"n":3`) {
+	code, out, errs := table(samples, file, "--like", train)
+	if code != 0 || !strings.Contains(out, `"n":3`) {
 		t.Errorf("like the training set: exit %d: %s%s", code, out, errs)
 	}
 }
@@ -244,29 +253,72 @@ func TestTable(t *testing.T) {
 func TestOwnRefuses(t *testing.T) {
 	images := writeFiles(t, tiles(t, 4))
 	table := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
+	zeros := strings.Repeat("0", 64)
 	for name, c := range map[string]struct {
 		args []string
 		code failure.Class
 		want []string
 	}{
-		"size of mnist":       {[]string{"--source=mnist", "--size=32"}, failure.Usage, []string{"size is 32", "no effect while source is mnist", "images or celeba or shapes"}},
-		"label of images":     {[]string{"--source=images", "--label=x"}, failure.Usage, []string{"label", "no effect while source is images"}},
-		"fraction of celeba":  {[]string{"--source=celeba", "--test-fraction=0.5"}, failure.Usage, []string{"test-fraction"}},
-		"fraction of 1":       {[]string{"--source=images", "--path=" + images, "--test-fraction=1"}, failure.Usage, []string{"test-fraction is 1"}},
-		"two channels":        {[]string{"--source=shapes", "--channels=2"}, failure.Usage, []string{"channels is 2"}},
-		"huge size":           {[]string{"--source=images", "--path=" + images, "--size=5000"}, failure.Usage, []string{"512"}},
-		"path of shapes":      {[]string{"--source=shapes", "--path=" + images}, failure.Usage, []string{"no path"}},
-		"open quote":          {[]string{"--source=csv", "--path=" + table, `--columns="a`}, failure.Usage, []string{"columns"}},
-		"no path":             {[]string{"--source=images"}, failure.Input, []string{"no path given", "zip"}},
-		"no celeba":           {[]string{"--source=celeba", "--path=" + filepath.Join(images, "none")}, failure.Input, []string{"none", "img_align_celeba.zip"}},
-		"no images":           {[]string{"--source=images", "--path=" + filepath.Dir(table)}, failure.Input, []string{"none, and 1 other files"}},
-		"many":                {[]string{"--source=images", "--path=" + images, "--n-train=9"}, failure.Usage, []string{"n-train is 9", "train split has 3 samples", "at most 3"}},
-		"text in numbers":     {[]string{"--source=csv", "--path=" + table}, failure.Input, []string{"line 2, column kind (character 7)", "--columns"}},
-		"another digest":      {[]string{"--source=images", "--path=" + images, "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity, []string{"source-digest"}},
-		"another csv digest":  {[]string{"--source=csv", "--path=" + table, "--label=kind", "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity, []string{"source-digest"}},
-		"components of csv":   {[]string{"--source=csv", "--path=" + table, "--components=[]"}, failure.Usage, []string{"components"}},
-		"digest of shapes":    {[]string{"--source=shapes", "--source-digest=x"}, failure.Usage, []string{"source-digest"}},
-		"unknown resize":      {[]string{"--source=images", "--path=" + images, "--resize=nearest"}, failure.Usage, []string{"nearest"}},
+		"size of mnist": {
+			[]string{"--source=mnist", "--size=32"},
+			failure.Usage, []string{"size is 32", "no effect while source is mnist", "images or celeba or shapes"},
+		},
+		"label of images": {
+			[]string{"--source=images", "--label=x"},
+			failure.Usage, []string{"label", "no effect while source is images"},
+		},
+		"fraction of celeba": {
+			[]string{"--source=celeba", "--test-fraction=0.5"},
+			failure.Usage, []string{"test-fraction"},
+		},
+		"fraction of 1": {
+			[]string{"--source=images", "--path=" + images, "--test-fraction=1"},
+			failure.Usage, []string{"test-fraction is 1"},
+		},
+		"two channels": {[]string{"--source=shapes", "--channels=2"}, failure.Usage, []string{"channels is 2"}},
+		"huge size": {
+			[]string{"--source=images", "--path=" + images, "--size=5000"},
+			failure.Usage, []string{"512"},
+		},
+		"path of shapes": {[]string{"--source=shapes", "--path=" + images}, failure.Usage, []string{"no path"}},
+		"open quote": {
+			[]string{"--source=csv", "--path=" + table, `--columns="a`},
+			failure.Usage, []string{"columns"},
+		},
+		"no path": {[]string{"--source=images"}, failure.Input, []string{"no path given", "zip"}},
+		"no celeba": {
+			[]string{"--source=celeba", "--path=" + filepath.Join(images, "none")},
+			failure.Input, []string{"none", "img_align_celeba.zip"},
+		},
+		"no images": {
+			[]string{"--source=images", "--path=" + filepath.Dir(table)},
+			failure.Input, []string{"none, and 1 other files"},
+		},
+		"many": {
+			[]string{"--source=images", "--path=" + images, "--n-train=9"},
+			failure.Usage, []string{"n-train is 9", "train split has 3 samples", "at most 3"},
+		},
+		"text in numbers": {
+			[]string{"--source=csv", "--path=" + table},
+			failure.Input, []string{"line 2, column kind (character 7)", "--columns"},
+		},
+		"another digest": {
+			[]string{"--source=images", "--path=" + images, "--source-digest=sha256:" + zeros},
+			failure.Integrity, []string{"source-digest"},
+		},
+		"another csv digest": {
+			[]string{"--source=csv", "--path=" + table, "--label=kind", "--source-digest=sha256:" + zeros},
+			failure.Integrity, []string{"source-digest"},
+		},
+		"components of csv": {
+			[]string{"--source=csv", "--path=" + table, "--components=[]"},
+			failure.Usage, []string{"components"},
+		},
+		"digest of shapes": {[]string{"--source=shapes", "--source-digest=x"}, failure.Usage, []string{"source-digest"}},
+		"unknown resize": {
+			[]string{"--source=images", "--path=" + images, "--resize=nearest"},
+			failure.Usage, []string{"nearest"},
+		},
 		"archive that is not": {[]string{"--source=images", "--path=" + table}, failure.Input, []string{"t.csv"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -57,7 +57,8 @@ func TestJavaScriptReadsOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		if image.Name != "image" || image.Type != "Uint8" || image.ListSize != want.H*want.W ||
-			image.Metadata["ARROW:extension:name"] != "arrow.fixed_shape_tensor" || image.Metadata["ARROW:extension:metadata"] != string(shape) ||
+			image.Metadata["ARROW:extension:name"] != "arrow.fixed_shape_tensor" ||
+			image.Metadata["ARROW:extension:metadata"] != string(shape) ||
 			image.SHA256 != hex.EncodeToString(sum[:]) {
 			t.Errorf("%s: images read back as %+v", split, image)
 		}

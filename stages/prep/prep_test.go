@@ -95,7 +95,8 @@ func digits(t *testing.T, edit func(files map[string][]byte)) string {
 func TestImages(t *testing.T) {
 	dir, m := mustPrep(t, "--source=mnist", "--no-verify", "--path="+digits(t, nil), "--n-train=25")
 	train, ok := readSet(t, filepath.Join(dir, "train.arrow")).(*dataset.Images)
-	if !ok || train.N != 25 || train.H != 4 || train.Name != "mnist" || train.Split != "train" || len(train.Classes) != 10 {
+	if !ok || train.N != 25 || train.H != 4 ||
+		train.Name != "mnist" || train.Split != "train" || len(train.Classes) != 10 {
 		t.Fatalf("train is %+v", train)
 	}
 	if train.Labels[2] != 14%10 || train.Image(1)[0] != 16*7 {
@@ -113,7 +114,8 @@ func TestImages(t *testing.T) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Train.Count != 25 || s.Test.Count != 10 || len(s.Files) != 4 || !slices.Equal(s.Test.PerClass, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}) {
+	if s.Train.Count != 25 || s.Test.Count != 10 || len(s.Files) != 4 ||
+		!slices.Equal(s.Test.PerClass, []int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}) {
 		t.Errorf("summary %+v", s)
 	}
 	var mean float64
@@ -230,34 +232,69 @@ func TestRefuses(t *testing.T) {
 		}
 		return dir
 	}
-	images := "train-images-idx3-ubyte.gz"
+	images, zeros := "train-images-idx3-ubyte.gz", strings.Repeat("0", 64)
+	half := raw(images, func(b []byte) []byte { return b[:len(b)/2] })
+	page := raw(images, func([]byte) []byte { return []byte("<html>404 not found</html>") })
+	flipped := raw(images, func(b []byte) []byte { b[len(b)-6] ^= 1; return b })
 	mixture := func(components string) []string { return []string{"--source=mixture", "--components=" + components} }
 	for name, c := range map[string]struct {
 		args []string
 		code failure.Class
 		want []string
 	}{
-		"truncated":         {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { return b[:len(b)/2] })}, failure.Input, []string{images, "truncated"}},
-		"not gzip":          {[]string{"--source=mnist", "--path=" + raw(images, func([]byte) []byte { return []byte("<html>404 not found</html>") })}, failure.Input, []string{images, "expected gzip"}},
-		"flipped bit":       {[]string{"--source=mnist", "--path=" + raw(images, func(b []byte) []byte { b[len(b)-6] ^= 1; return b })}, failure.Integrity, []string{images, "checksum"}},
-		"not the published": {[]string{"--source=mnist", "--path=" + sound}, failure.Integrity, []string{images, "checksum of the published mnist", "--no-verify"}},
-		"other digest": {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--source-digest=sha256:" + strings.Repeat("0", 64)}, failure.Integrity,
-			[]string{"source-digest", strings.Repeat("0", 64)}},
-		"not a digest":        {[]string{"--source=mnist", "--path=" + sound, "--source-digest=latest"}, failure.Usage, []string{"source-digest", "latest"}},
-		"no such place":       {[]string{"--source=fashion-mnist", "--path=" + filepath.Join(sound, "none")}, failure.Input, []string{"none", "dataset-fashion-mnist"}},
-		"cifar10 no path":     {[]string{"--source=cifar10"}, failure.Input, []string{"cifar10", "cifar-10-binary.tar.gz"}},
-		"too many":            {[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--n-test=11"}, failure.Usage, []string{"n-test is 11", "10 samples"}},
-		"negative count":      {[]string{"--source=rings", "--n-train=-1"}, failure.Usage, []string{"n-train is -1"}},
-		"huge count":          {[]string{"--source=rings", "--n-train=1000000000000"}, failure.Usage, []string{"1000000000000"}},
-		"unknown source":      {[]string{"--source=imagenet"}, failure.Usage, []string{"imagenet"}},
-		"path of rings":       {[]string{"--source=rings", "--path=" + sound}, failure.Usage, []string{"rings", "no path"}},
-		"negative std":        {[]string{"--source=rings", "--std=-1"}, failure.Usage, []string{"std -1"}},
-		"no components":       {[]string{"--source=mixture"}, failure.Usage, []string{"needs components"}},
-		"components of mnist": {[]string{"--source=mnist", "--path=" + sound, "--components=[]"}, failure.Usage, []string{"components", "no effect while source is mnist"}},
-		"unknown key":         {mixture(`[{"weight":1,"mean":[0],"sd":1}]`), failure.Usage, []string{"sd"}},
-		"no list":             {mixture(`{"weight":1}`), failure.Usage, []string{"components"}},
-		"weight 0":            {mixture(`[{"weight":0,"mean":[0],"std":1}]`), failure.Usage, []string{"component 0 has weight 0"}},
-		"two dimensions":      {mixture(`[{"weight":1,"mean":[0],"std":1},{"weight":1,"mean":[0,1],"std":1}]`), failure.Usage, []string{"component 1"}},
+		"truncated": {[]string{"--source=mnist", "--path=" + half}, failure.Input, []string{images, "truncated"}},
+		"not gzip": {
+			[]string{"--source=mnist", "--path=" + page},
+			failure.Input, []string{images, "expected gzip"},
+		},
+		"flipped bit": {
+			[]string{"--source=mnist", "--path=" + flipped},
+			failure.Integrity, []string{images, "checksum"},
+		},
+		"not the published": {
+			[]string{"--source=mnist", "--path=" + sound},
+			failure.Integrity, []string{images, "checksum of the published mnist", "--no-verify"},
+		},
+		"other digest": {
+			[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--source-digest=sha256:" + zeros},
+			failure.Integrity, []string{"source-digest", zeros},
+		},
+		"not a digest": {
+			[]string{"--source=mnist", "--path=" + sound, "--source-digest=latest"},
+			failure.Usage, []string{"source-digest", "latest"},
+		},
+		"no such place": {
+			[]string{"--source=fashion-mnist", "--path=" + filepath.Join(sound, "none")},
+			failure.Input, []string{"none", "dataset-fashion-mnist"},
+		},
+		"cifar10 no path": {[]string{"--source=cifar10"}, failure.Input, []string{"cifar10", "cifar-10-binary.tar.gz"}},
+		"too many": {
+			[]string{"--source=mnist", "--no-verify", "--path=" + sound, "--n-test=11"},
+			failure.Usage, []string{"n-test is 11", "10 samples"},
+		},
+		"negative count": {[]string{"--source=rings", "--n-train=-1"}, failure.Usage, []string{"n-train is -1"}},
+		"huge count": {
+			[]string{"--source=rings", "--n-train=1000000000000"},
+			failure.Usage, []string{"1000000000000"},
+		},
+		"unknown source": {[]string{"--source=imagenet"}, failure.Usage, []string{"imagenet"}},
+		"path of rings":  {[]string{"--source=rings", "--path=" + sound}, failure.Usage, []string{"rings", "no path"}},
+		"negative std":   {[]string{"--source=rings", "--std=-1"}, failure.Usage, []string{"std -1"}},
+		"no components":  {[]string{"--source=mixture"}, failure.Usage, []string{"needs components"}},
+		"components of mnist": {
+			[]string{"--source=mnist", "--path=" + sound, "--components=[]"},
+			failure.Usage, []string{"components", "no effect while source is mnist"},
+		},
+		"unknown key": {mixture(`[{"weight":1,"mean":[0],"sd":1}]`), failure.Usage, []string{"sd"}},
+		"no list":     {mixture(`{"weight":1}`), failure.Usage, []string{"components"}},
+		"weight 0": {
+			mixture(`[{"weight":0,"mean":[0],"std":1}]`),
+			failure.Usage, []string{"component 0 has weight 0"},
+		},
+		"two dimensions": {
+			mixture(`[{"weight":1,"mean":[0],"std":1},{"weight":1,"mean":[0,1],"std":1}]`),
+			failure.Usage, []string{"component 1"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

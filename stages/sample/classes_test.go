@@ -26,18 +26,21 @@ func TestClasses(t *testing.T) {
 		return read(t, dir).(*dataset.Points)
 	}
 	none, one, each := draw(), draw("--class=1"), draw("--class=each")
-	if none.Labels != nil || !slices.Equal(one.Labels, []int64{1, 1, 1, 1, 1, 1}) || !slices.Equal(each.Labels, []int64{1, 2, 0, 1, 2, 0}) {
+	if none.Labels != nil || !slices.Equal(one.Labels, []int64{1, 1, 1, 1, 1, 1}) ||
+		!slices.Equal(each.Labels, []int64{1, 2, 0, 1, 2, 0}) {
 		t.Errorf("labels %v, %v and %v", none.Labels, one.Labels, each.Labels)
 	}
 	for i := range 6 {
-		if same := slices.Equal(one.Point(i), each.Point(i)); same != (each.Labels[i] == 1) || slices.Equal(one.Point(i), none.Point(i)) {
-			t.Errorf("sample %d: %v of class 1, %v of class %d, %v of none", i+1, one.Point(i), each.Point(i), each.Labels[i], none.Point(i))
+		ofNone, ofOne, ofEach := none.Point(i), one.Point(i), each.Point(i)
+		if same := slices.Equal(ofOne, ofEach); same != (each.Labels[i] == 1) || slices.Equal(ofOne, ofNone) {
+			t.Errorf("sample %d: %v of class 1, %v of class %d, %v of none", i+1, ofOne, ofEach, each.Labels[i], ofNone)
 		}
 	}
 	if again := draw("--class=1", "--guidance=1"); !slices.Equal(again.X, one.X) {
 		t.Error("guidance 1 changes samples")
 	}
-	if guided := draw("--class=1", "--guidance=2"); slices.Equal(guided.X, one.X) || !slices.Equal(guided.Labels, one.Labels) {
+	guided := draw("--class=1", "--guidance=2")
+	if slices.Equal(guided.X, one.X) || !slices.Equal(guided.Labels, one.Labels) {
 		t.Error("guidance 2 changes no sample, or their labels")
 	}
 	unguided := draw("--class=1", "--guidance=0")
@@ -46,7 +49,8 @@ func TestClasses(t *testing.T) {
 			t.Fatalf("guidance 0 gives %v, the network without a label %v", unguided.X, none.X)
 		}
 	}
-	dir, _ := mustSample(t, "--input=checkpoint="+checkpointOf(t, withClasses(imagesConfig()), nil), "--n=4", "--steps=2", "--class=each", "--guidance=1.5")
+	ck = checkpointOf(t, withClasses(imagesConfig()), nil)
+	dir, _ := mustSample(t, "--input=checkpoint="+ck, "--n=4", "--steps=2", "--class=each", "--guidance=1.5")
 	if im := read(t, dir).(*dataset.Images); !slices.Equal(im.Labels, []int64{0, 1, 2, 0}) {
 		t.Errorf("labels of images %v", im.Labels)
 	}
@@ -57,18 +61,21 @@ func TestClassesOfCommands(t *testing.T) {
 	ck := checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	points := csvFile(t, "x1,x2\n1,2\n1,2\n1,2\n1,2\n")
 	rows := func(args ...string) []string {
-		code, stdout, stderr := sample(t, append([]string{"field", "--checkpoint=" + ck, "--points=" + points, "--t=0.5"}, args...)...)
+		args = append([]string{"field", "--checkpoint=" + ck, "--points=" + points, "--t=0.5"}, args...)
+		code, stdout, stderr := sample(t, args...)
 		if code != 0 {
 			t.Fatalf("exit %d\n%s", code, stderr)
 		}
 		return strings.Split(strings.TrimSpace(stdout), "\n")[1:]
 	}
 	each, one, none, guided := rows("--class=each"), rows("--class=1"), rows(), rows("--class=1", "--guidance=3")
-	if each[0] != each[3] || each[1] != one[1] || each[0] == each[1] || one[0] != one[1] || none[0] == one[0] || guided[0] == one[0] {
+	if each[0] != each[3] || each[1] != one[1] || each[0] == each[1] ||
+		one[0] != one[1] || none[0] == one[0] || guided[0] == one[0] {
 		t.Errorf("fields of each class\n%v\nof class 1\n%v\nof none\n%v", each, one, none)
 	}
 	dir := t.TempDir()
-	code, _, stderr := sample(t, "interpolate", "--checkpoint="+ck, "--out="+dir, "--pairs=4", "--points=2", "--steps=2", "--class=each")
+	code, _, stderr := sample(t, "interpolate", "--checkpoint="+ck, "--out="+dir,
+		"--pairs=4", "--points=2", "--steps=2", "--class=each")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}

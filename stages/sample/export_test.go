@@ -86,7 +86,8 @@ func TestExport(t *testing.T) {
 				t.Fatal(err)
 			}
 			sum := sha256.Sum256(raw)
-			if line.File != out || line.N != c.set.Len() || !slices.Equal(line.Shape, c.shape) || line.SHA256 != hex.EncodeToString(sum[:]) {
+			if line.File != out || line.N != c.set.Len() || !slices.Equal(line.Shape, c.shape) ||
+				line.SHA256 != hex.EncodeToString(sum[:]) {
 				t.Errorf("%s", stdout)
 			}
 			got, err := dataset.Read(out)

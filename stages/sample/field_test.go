@@ -63,7 +63,8 @@ func TestFieldCommand(t *testing.T) {
 			if err := f.Eval(x, times, phi, grad); err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"field", "--checkpoint=" + path, "--points=" + csvFile(t, text.String()), "--t=0.3", "--backend=tape"}
+			points := csvFile(t, text.String())
+			args := []string{"field", "--checkpoint=" + path, "--points=" + points, "--t=0.3", "--backend=tape"}
 			if flag != "ema" { // the default
 				args = append(args, "--weights="+flag)
 			}
@@ -93,10 +94,11 @@ func TestFieldCommand(t *testing.T) {
 
 // The field is finite at both ends of the path.
 func TestFieldAtTheEnds(t *testing.T) {
+	points := csvFile(t, "x1,x2\n0.1,-2\n")
 	for _, schedule := range []string{"linear", "vapo"} {
 		path := checkpointOf(t, pointsConfig(schedule), nil)
 		for _, at := range []string{"0", "1"} {
-			code, stdout, stderr := sample(t, "field", "--checkpoint="+path, "--points="+csvFile(t, "x1,x2\n0.1,-2\n"), "--t="+at)
+			code, stdout, stderr := sample(t, "field", "--checkpoint="+path, "--points="+points, "--t="+at)
 			if code != 0 || strings.Contains(stdout, "NaN") || strings.Contains(stdout, "Inf") {
 				t.Errorf("%s at t = %s: exit %d\n%s%s", schedule, at, code, stdout, stderr)
 			}
@@ -105,7 +107,8 @@ func TestFieldAtTheEnds(t *testing.T) {
 }
 
 func TestFieldReadsStandardInput(t *testing.T) {
-	c := exec.Command(binary, "field", "--checkpoint="+checkpointOf(t, pointsConfig("linear"), nil), "--points=-", "--t=0.5")
+	ck := checkpointOf(t, pointsConfig("linear"), nil)
+	c := exec.Command(binary, "field", "--checkpoint="+ck, "--points=-", "--t=0.5")
 	c.Stdin = strings.NewReader("x1,x2\r\n1e-3,2\r\n\r\n\"3\",-4.5E2\r\n")
 	out, err := c.Output()
 	if rows := strings.Count(string(out), "\n"); err != nil || rows != 3 {
@@ -144,7 +147,8 @@ func TestFieldRefuses(t *testing.T) {
 	} {
 		code, stdout, stderr := sample(t, "field", "--checkpoint="+ck, "--points="+csvFile(t, c.csv), "--t=0.5")
 		if code != 3 || !strings.Contains(stderr, c.says) || stdout != "" {
-			t.Errorf("%q: exit %d and %q on standard output, want 3 and a word about %s:\n%s", c.csv, code, stdout, c.says, stderr)
+			t.Errorf("%q: exit %d and %q on standard output, want 3 and a word about %s:\n%s",
+				c.csv, code, stdout, c.says, stderr)
 		}
 	}
 	points := csvFile(t, "x1,x2\n1,2\n")
@@ -161,7 +165,8 @@ func TestFieldRefuses(t *testing.T) {
 		{3, "nosuch", []string{"--checkpoint=nosuch.arrow", "--points=" + points, "--t=0.5"}},
 		{3, "classifier", []string{"--checkpoint=" + classifier(t), "--points=" + points, "--t=0.5"}},
 	} {
-		if code, _, stderr := sample(t, append([]string{"field"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.says) {
+		code, _, stderr := sample(t, append([]string{"field"}, c.args...)...)
+		if code != c.code || !strings.Contains(stderr, c.says) {
 			t.Errorf("%v: exit %d, want %d and a word about %q:\n%s", c.args, code, c.code, c.says, stderr)
 		}
 	}

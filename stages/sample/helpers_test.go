@@ -69,7 +69,8 @@ var adam = optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2
 	BatchImages: 2, EMAHalfLifeImages: []float64{1386}}
 
 func pointsConfig(schedule string) potential.Config {
-	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5, MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}
+	return potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: schedule, PriorStd: 1.5,
+		MLP: &potential.MLP{Width: 24, Depth: 2, Fourier: 3}}
 }
 
 func imagesConfig() potential.Config {
@@ -116,7 +117,8 @@ func write(t *testing.T, ck *checkpoint.Checkpoint) string {
 
 func classifier(t *testing.T) string {
 	t.Helper()
-	s, err := training.Classifier(tape.Tape{}, feature.Classifier{Shape: []int{1, 4, 4}, Classes: 2, Channels: 2, Features: 3}, adam)
+	config := feature.Classifier{Shape: []int{1, 4, 4}, Classes: 2, Channels: 2, Features: 3}
+	s, err := training.Classifier(tape.Tape{}, config, adam)
 	if err != nil {
 		t.Fatal(err)
 	}

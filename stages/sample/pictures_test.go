@@ -10,7 +10,10 @@ import (
 
 // The pictures are written on request and do not change the samples.
 func TestPictures(t *testing.T) {
-	for name, c := range map[string]struct{ args, ck string }{"points": {"--steps=5", checkpointOf(t, pointsConfig("linear"), nil)}, "images": {"--steps=20", checkpointOf(t, imagesConfig(), nil)}} {
+	for name, c := range map[string]struct{ args, ck string }{
+		"points": {"--steps=5", checkpointOf(t, pointsConfig("linear"), nil)},
+		"images": {"--steps=20", checkpointOf(t, imagesConfig(), nil)},
+	} {
 		plain, none := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args)
 		dir, m := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args, "--trajectories=3", "--interpolate=2")
 		if a, b := none.Outputs["samples"].Digest, m.Outputs["samples"].Digest; a != b {
@@ -39,7 +42,8 @@ func TestPictures(t *testing.T) {
 	}
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	for _, args := range [][]string{{"--trajectories=-1"}, {"--interpolate=201"}} {
-		if code, _, said := sample(t, append(args, "--input=checkpoint="+ck, "--out="+t.TempDir())...); code != 2 || !strings.Contains(said, "expected 0 to 200") {
+		code, _, said := sample(t, append(args, "--input=checkpoint="+ck, "--out="+t.TempDir())...)
+		if code != 2 || !strings.Contains(said, "expected 0 to 200") {
 			t.Errorf("%v: exit %d\n%s", args, code, said)
 		}
 	}

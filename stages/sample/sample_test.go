@@ -39,7 +39,8 @@ func TestSamplesDependOnTheirIndexAlone(t *testing.T) {
 	} {
 		args := append(c.args, "--input=checkpoint="+checkpointOf(t, c.config, nil), "--backend=tape")
 		rows := func(n, first, batch int) []byte {
-			dir, _ := mustSample(t, append(args, fmt.Sprintf("--n=%d", n), fmt.Sprintf("--first=%d", first), fmt.Sprintf("--batch=%d", batch))...)
+			shard := strings.Fields(fmt.Sprintf("--n=%d --first=%d --batch=%d", n, first, batch))
+			dir, _ := mustSample(t, append(args, shard...)...)
 			switch s := read(t, dir).(type) {
 			case *dataset.Images:
 				return s.Pixels
@@ -57,8 +58,10 @@ func TestSamplesDependOnTheirIndexAlone(t *testing.T) {
 		for _, shard := range []struct{ n, first, batch int }{
 			{c.n, 0, 1}, {c.n, 0, 100000}, {c.n / 3, 0, 17}, {c.n - c.n/3, c.n / 3, 64}, {1, c.n - 1, 5}, {2, 63, 1},
 		} {
-			if got := rows(shard.n, shard.first, shard.batch); !bytes.Equal(got, whole[shard.first*per:(shard.first+shard.n)*per]) {
-				t.Errorf("%s %v: samples [%d, %d) with batch %d differ from those of one run", c.name, c.args, shard.first, shard.first+shard.n, shard.batch)
+			end := shard.first + shard.n
+			if got := rows(shard.n, shard.first, shard.batch); !bytes.Equal(got, whole[shard.first*per:end*per]) {
+				t.Errorf("%s %v: samples [%d, %d) with batch %d differ from those of one run",
+					c.name, c.args, shard.first, end, shard.batch)
 			}
 		}
 		if first := whole[:per]; bytes.Equal(first, whole[per:2*per]) {
@@ -78,8 +81,9 @@ func TestFunctionEvaluations(t *testing.T) {
 		{[]string{"--solver=rk4", "--steps=10"}, 40, 40},
 	} {
 		_, m := mustSample(t, append(c.args, "--input=checkpoint="+ck, "--n=7")...)
-		if m.Results["function_evaluations_mean"] != c.mean || m.Results["function_evaluations_max"] != c.most {
-			t.Errorf("%v: %v and at most %v evaluations a sample, want %v", c.args, m.Results["function_evaluations_mean"], m.Results["function_evaluations_max"], c.mean)
+		mean, most := m.Results["function_evaluations_mean"], m.Results["function_evaluations_max"]
+		if mean != c.mean || most != c.most {
+			t.Errorf("%v: %v and at most %v evaluations a sample, want %v", c.args, mean, most, c.mean)
 		}
 	}
 	evaluations := func(tolerance string) (mean, most float64) {
@@ -157,7 +161,8 @@ func TestInterpolate(t *testing.T) {
 	for _, c := range []potential.Config{pointsConfig("linear"), imagesConfig()} {
 		dir := t.TempDir()
 		ck := checkpointOf(t, c, nil)
-		code, stdout, stderr := sample(t, "interpolate", "--checkpoint="+ck, "--out="+dir, "--pairs=3", "--points=5", "--steps=4")
+		code, stdout, stderr := sample(t, "interpolate", "--checkpoint="+ck, "--out="+dir,
+			"--pairs=3", "--points=5", "--steps=4")
 		if code != 0 {
 			t.Fatalf("exit %d\n%s", code, stderr)
 		}
@@ -252,7 +257,8 @@ func TestRefusals(t *testing.T) {
 // SIGTERM ends a long run promptly, with the exit code for it.
 func TestTerminated(t *testing.T) {
 	dir := t.TempDir()
-	c := exec.Command(binary, "--input=checkpoint="+checkpointOf(t, pointsConfig("linear"), nil), "--n=10000000", "--out="+dir)
+	ck := checkpointOf(t, pointsConfig("linear"), nil)
+	c := exec.Command(binary, "--input=checkpoint="+ck, "--n=10000000", "--out="+dir)
 	said, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

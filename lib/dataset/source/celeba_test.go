@@ -34,7 +34,9 @@ func TestCelebA(t *testing.T) {
 		return sets
 	}
 	want := read(filepath.Join(writeFolder(t, files), "img_align_celeba"))
-	if want["train"].N != 3 || want["valid"].N != 2 || want["test"].N != 2 || want["train"].H != 64 || want["train"].C != 3 || want["train"].Name != "celeba" {
+	train := want["train"]
+	if train.N != 3 || want["valid"].N != 2 || want["test"].N != 2 ||
+		train.H != 64 || train.C != 3 || train.Name != "celeba" {
 		t.Fatalf("splits by number: %+v", want)
 	}
 	zipped := packZip(t, files)
@@ -66,15 +68,18 @@ func TestCelebA(t *testing.T) {
 		t.Errorf("the list is no part of the digest (%v)", err)
 	}
 	files[celebaPartition] = files[celebaPartition][:len("000001.jpg 2\n")*3]
-	if _, _, err := readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), celebaPartition) {
+	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)})
+	if err == nil || !strings.Contains(err.Error(), celebaPartition) {
 		t.Errorf("images that the list lacks: %v", err)
 	}
 	delete(files, celebaPartition)
-	if _, _, err := readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files), Verify: true}); err == nil || !strings.Contains(err.Error(), "202599 of the published celeba") {
+	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files), Verify: true})
+	if err == nil || !strings.Contains(err.Error(), "202599 of the published celeba") {
 		t.Errorf("a part for the whole: %v", err)
 	}
 	files["img_align_celeba/me.jpg"] = nil
-	if _, _, err := readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)}); err == nil || !strings.Contains(err.Error(), `"me.jpg"`) {
+	_, _, err = readImages(t, "celeba", ImageOptions{Path: writeFolder(t, files)})
+	if err == nil || !strings.Contains(err.Error(), `"me.jpg"`) {
 		t.Errorf("an image without a number: %v", err)
 	}
 }

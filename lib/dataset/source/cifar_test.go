@@ -62,7 +62,13 @@ func TestLoadCIFAR(t *testing.T) {
 		}
 	}
 	var first *Loaded
-	for _, path := range []string{writeFile(t, "c.tar", plain), writeFile(t, "c.tar.gz", gz(t, plain)), writeFile(t, "c.bin", gz(t, tarOf(t, members))), dir, sub} {
+	for _, path := range []string{
+		writeFile(t, "c.tar", plain),
+		writeFile(t, "c.tar.gz", gz(t, plain)),
+		writeFile(t, "c.bin", gz(t, tarOf(t, members))),
+		dir,
+		sub,
+	} {
 		l, err := Load("cifar10", path, false, 0, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
@@ -146,7 +152,8 @@ func TestCIFARBomb(t *testing.T) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
 	w := tar.NewWriter(z)
-	if err := w.WriteHeader(&tar.Header{Name: "data_batch_1.bin", Mode: 0o644, Size: 1 << 40, Typeflag: tar.TypeReg}); err != nil {
+	huge := &tar.Header{Name: "data_batch_1.bin", Mode: 0o644, Size: 1 << 40, Typeflag: tar.TypeReg}
+	if err := w.WriteHeader(huge); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.CopyN(w, zeros{}, 64<<20); err != nil {

@@ -103,10 +103,12 @@ func TestBombs(t *testing.T) {
 	bound(t, &maxSlack, 1<<20)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := openCollection(writeArchive(t, "x.zip", zipped)); err == nil || !strings.Contains(err.Error(), "at most 1048576 bytes") {
+	_, err := openCollection(writeArchive(t, "x.zip", zipped))
+	if err == nil || !strings.Contains(err.Error(), "at most 1048576 bytes") {
 		t.Errorf("zip of %d bytes: %v", len(zipped), err)
 	}
-	if _, err := openCollection(writeArchive(t, "x.tar.gz", packed)); err == nil || !strings.Contains(err.Error(), "uncompressed") {
+	_, err = openCollection(writeArchive(t, "x.tar.gz", packed))
+	if err == nil || !strings.Contains(err.Error(), "uncompressed") {
 		t.Errorf("tar.gz of %d bytes: %v", len(packed), err)
 	}
 	c, err := openCollection(writeArchive(t, "x.zip", lying))
@@ -123,7 +125,11 @@ func TestBombs(t *testing.T) {
 	}
 	bound(t, &maxFiles, 3)
 	files := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil, "d.png": nil}
-	for _, path := range []string{writeFolder(t, files), writeArchive(t, "x.tar", packTar(t, files)), writeArchive(t, "x.zip", packZip(t, files))} {
+	for _, path := range []string{
+		writeFolder(t, files),
+		writeArchive(t, "x.tar", packTar(t, files)),
+		writeArchive(t, "x.zip", packZip(t, files)),
+	} {
 		if _, err := openCollection(path); err == nil || !strings.Contains(err.Error(), "at most 3") {
 			t.Errorf("four images of three: %v", err)
 		}
@@ -133,7 +139,11 @@ func TestBombs(t *testing.T) {
 // FuzzArchive: an archive of arbitrary bytes is either refused or read within bounds, and reading it twice gives the
 // same images.
 func FuzzArchive(f *testing.F) {
-	files := map[string][]byte{"a/x.png": imageFile(f, "x.png", 3, 3, 1), "b.jpg": imageFile(f, "x.jpg", 3, 3, 1), "t.txt": []byte("t")}
+	files := map[string][]byte{
+		"a/x.png": imageFile(f, "x.png", 3, 3, 1),
+		"b.jpg":   imageFile(f, "x.jpg", 3, 3, 1),
+		"t.txt":   []byte("t"),
+	}
 	f.Add(packZip(f, files))
 	f.Add(packTar(f, files))
 	f.Add(gz(f, packTar(f, files)))

@@ -40,7 +40,11 @@ func TestCSVAgainstNumPy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"testdata/table.csv", writeArchive(t, "t.csv.gz", gz(t, text)), csvFile(t, "\ufeff"+string(text))} {
+	for _, path := range []string{
+		"testdata/table.csv",
+		writeArchive(t, "t.csv.gz", gz(t, text)),
+		csvFile(t, "\ufeff"+string(text)),
+	} {
 		table, err := decode(t, path, CSVOptions{Path: path, Label: "kind"})
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +61,8 @@ func TestCSVAgainstNumPy(t *testing.T) {
 			t.Fatal(err)
 		}
 		for j, c := range columns {
-			if math.Abs(c.Mean-want.Mean[j]) > 1e-14*math.Abs(want.Mean[j])+1e-24 || math.Abs(c.Std-want.Std[j]) > 1e-13*want.Std[j] {
+			meanOff, stdOff := math.Abs(c.Mean-want.Mean[j]), math.Abs(c.Std-want.Std[j])
+			if meanOff > 1e-14*math.Abs(want.Mean[j])+1e-24 || stdOff > 1e-13*want.Std[j] {
 				t.Errorf("%s: mean %v, std %v, NumPy has %v and %v", c.Name, c.Mean, c.Std, want.Mean[j], want.Std[j])
 			}
 		}
@@ -90,7 +95,8 @@ func TestCSVSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Train.N != 40 || l.Test.N != 10 || l.Train.D != 3 || l.Train.Labels != nil || l.Train.Split != "train" || l.Test.Split != "test" {
+	if l.Train.N != 40 || l.Test.N != 10 || l.Train.D != 3 || l.Train.Labels != nil ||
+		l.Train.Split != "train" || l.Test.Split != "test" {
 		t.Fatalf("train %+v", l.Train)
 	}
 	for j := range 3 {
@@ -134,7 +140,9 @@ func TestCSVSplit(t *testing.T) {
 	}
 	o.Columns, o.Label, o.Train, o.Test = []string{"b", "a"}, "id", 7, 2
 	some, err := LoadCSV(o)
-	if err != nil || some.Train.N != 7 || some.Test.N != 2 || some.Train.Columns[0].Name != "b" || some.Train.D != 2 || len(some.Train.Classes) != 50 || some.Train.Classes[10] != "10" {
+	if err != nil || some.Train.N != 7 || some.Test.N != 2 ||
+		some.Train.Columns[0].Name != "b" || some.Train.D != 2 ||
+		len(some.Train.Classes) != 50 || some.Train.Classes[10] != "10" {
 		t.Errorf("some of it: %+v (%v)", some, err)
 	}
 	if digest, err := Digest("csv", o.Path); err != nil || digest != l.Digest {
@@ -149,14 +157,17 @@ func TestCSVRefuses(t *testing.T) {
 		o    CSVOptions
 		want string
 	}{
-		"empty":           {"", CSVOptions{}, "header line"},
-		"only a header":   {"a,b\n", CSVOptions{}, "3 or more"},
-		"missing":         {"a,b\n1,2\n3,\n", CSVOptions{}, `line 3, column b (character 3): the cell is missing ("")`},
-		"NA":              {"a,b\n1,2\nNA,3\n", CSVOptions{}, `line 3, column a (character 1): the cell is missing ("NA")`},
-		"text":            {"a,b\n1,2\n3, x4\n", CSVOptions{}, `line 3, column b (character 3): "x4" is not a number`},
-		"infinite":        {"a,b\n1,2\n3,inf\n", CSVOptions{}, "is not a number"},
-		"huge":            {"a,b\n1,2\n3,1e200\n", CSVOptions{}, "is not a number of at most"},
-		"no label":        {"a,b\n1,2\n3, \n", CSVOptions{Label: "b"}, "line 3, column b (character 3): the label is missing"},
+		"empty":         {"", CSVOptions{}, "header line"},
+		"only a header": {"a,b\n", CSVOptions{}, "3 or more"},
+		"missing":       {"a,b\n1,2\n3,\n", CSVOptions{}, `line 3, column b (character 3): the cell is missing ("")`},
+		"NA":            {"a,b\n1,2\nNA,3\n", CSVOptions{}, `line 3, column a (character 1): the cell is missing ("NA")`},
+		"text":          {"a,b\n1,2\n3, x4\n", CSVOptions{}, `line 3, column b (character 3): "x4" is not a number`},
+		"infinite":      {"a,b\n1,2\n3,inf\n", CSVOptions{}, "is not a number"},
+		"huge":          {"a,b\n1,2\n3,1e200\n", CSVOptions{}, "is not a number of at most"},
+		"no label": {
+			"a,b\n1,2\n3, \n", CSVOptions{Label: "b"},
+			"line 3, column b (character 3): the label is missing",
+		},
 		"ragged":          {"a,b\n1,2\n3\n", CSVOptions{}, "line 3, character 1: expected a row"},
 		"bare quote":      {"a,b\n1,2\n3,4\"5\n", CSVOptions{}, "line 3, character 4"},
 		"open quote":      {"a,b\n1,\"2\n3,4\n", CSVOptions{}, "line 3"},
@@ -190,7 +201,8 @@ func TestCSVDropMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Dropped.N != 3 || !strings.Contains(l.Dropped.First, "line 3, column b (character 3)") || l.Train.N+l.Test.N != 3 || !slices.Equal(l.Train.Classes, []string{"x", "y"}) {
+	if l.Dropped.N != 3 || !strings.Contains(l.Dropped.First, "line 3, column b (character 3)") ||
+		l.Train.N+l.Test.N != 3 || !slices.Equal(l.Train.Classes, []string{"x", "y"}) {
 		t.Errorf("%+v, %d + %d rows", l, l.Train.N, l.Test.N)
 	}
 }

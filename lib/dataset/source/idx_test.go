@@ -56,7 +56,8 @@ func TestLoadIDX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Train.N != 20 || l.Train.H != 5 || l.Train.W != 4 || l.Test.N != 10 || l.Train.Split != "train" || l.Test.Split != "test" || l.Train.Name != "mnist" {
+	if l.Train.N != 20 || l.Train.H != 5 || l.Train.W != 4 || l.Test.N != 10 ||
+		l.Train.Split != "train" || l.Test.Split != "test" || l.Train.Name != "mnist" {
 		t.Errorf("train %d of %dx%d, test %d", l.Train.N, l.Train.H, l.Train.W, l.Test.N)
 	}
 	for i, p := range l.Train.Pixels {
@@ -126,8 +127,10 @@ func TestLoadIDXRefuses(t *testing.T) {
 			func(f map[string][]byte) { f[testImages] = append(f[testImages], 0) },
 			false, failure.Input, []string{testImages, "expected 200 bytes, got more"},
 		},
-		"images and labels swapped": {func(f map[string][]byte) { f[testImages], f[testLabels] = f[testLabels], f[testImages] }, false,
-			failure.Input, []string{testImages, "expected [N, H, W], got [10]"}},
+		"images and labels swapped": {
+			func(f map[string][]byte) { f[testImages], f[testLabels] = f[testLabels], f[testImages] },
+			false, failure.Input, []string{testImages, "expected [N, H, W], got [10]"},
+		},
 		"fewer labels": {
 			func(f map[string][]byte) { f[testLabels] = idxFile(10, 9) },
 			false, failure.Input, []string{testLabels, "[10], one label per image, got [9]"},

@@ -35,7 +35,8 @@ func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 	t.Helper()
 	all := s.Like
 	err := s.Each(context.Background(), func(b *dataset.Images) error {
-		if b.C != all.C || b.H != all.H || b.W != all.W || len(b.Pixels) != b.N*b.C*b.H*b.W || b.Labels != nil && len(b.Labels) != b.N {
+		if b.C != all.C || b.H != all.H || b.W != all.W || len(b.Pixels) != b.N*b.C*b.H*b.W ||
+			b.Labels != nil && len(b.Labels) != b.N {
 			return fmt.Errorf("batch of %d images has %d values, %d labels", b.N, len(b.Pixels), len(b.Labels))
 		}
 		all.N += b.N
@@ -90,7 +91,8 @@ func TestImagesAnyContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	train, test := want["train"], want["test"]
-	if train.N != 9 || test.N != 3 || train.C != 3 || train.H != 6 || train.W != 6 || train.Split != "train" || train.Name != "images" || !slices.Equal(train.Classes, []string{"a", "b"}) {
+	if train.N != 9 || test.N != 3 || train.C != 3 || train.H != 6 || train.W != 6 ||
+		train.Split != "train" || train.Name != "images" || !slices.Equal(train.Classes, []string{"a", "b"}) {
 		t.Fatalf("train %+v", train)
 	}
 	if p.Skipped != (Tally{1, "README.md"}) || p.Broken.N != 0 {
@@ -128,8 +130,12 @@ func TestImagesAnyContainer(t *testing.T) {
 		}
 	}
 	for name, path := range map[string]string{
-		"another folder": writeFolder(t, files), "zip": writeArchive(t, "x.zip", packZip(t, files)), "zip with a top": writeArchive(t, "x", packZip(t, top)),
-		"tar": writeArchive(t, "x.tar", packed), "tar.gz": writeArchive(t, "x.tar.gz", gz(t, packed)), "tgz with a top": writeArchive(t, "x.tgz", gz(t, packTar(t, top))),
+		"another folder": writeFolder(t, files),
+		"zip":            writeArchive(t, "x.zip", packZip(t, files)),
+		"zip with a top": writeArchive(t, "x", packZip(t, top)),
+		"tar":            writeArchive(t, "x.tar", packed),
+		"tar.gz":         writeArchive(t, "x.tar.gz", gz(t, packed)),
+		"tgz with a top": writeArchive(t, "x.tgz", gz(t, packTar(t, top))),
 	} {
 		o.Path = path
 		got, _, err := readImages(t, "images", o)
@@ -239,17 +245,20 @@ func TestImagesBroken(t *testing.T) {
 			}
 			o.SkipBroken = true
 			sets, p, err := readImages(t, "images", o)
-			if err != nil || p.Broken.N != 1 || !strings.Contains(p.Broken.First, c.want) || sets["train"].N+sets["test"].N != 12 {
+			if err != nil || p.Broken.N != 1 || !strings.Contains(p.Broken.First, c.want) ||
+				sets["train"].N+sets["test"].N != 12 {
 				t.Errorf("%s in a %s, left out: %v, %+v", name, container, err, p)
 			}
 		}
 	}
 	// All broken, the first of another size, and no size known without a sound one.
 	bad := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil}
-	if _, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, bad), SkipBroken: true}); err == nil || !strings.Contains(err.Error(), "a sound one") {
+	_, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, bad), SkipBroken: true})
+	if err == nil || !strings.Contains(err.Error(), "a sound one") {
 		t.Errorf("no sound image: %v", err)
 	}
-	if _, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, album(t))}); err == nil || !strings.Contains(err.Error(), "image size") {
+	_, _, err = readImages(t, "images", ImageOptions{Path: writeFolder(t, album(t))})
+	if err == nil || !strings.Contains(err.Error(), "image size") {
 		t.Errorf("mixed sizes: %v", err)
 	}
 }

@@ -63,12 +63,13 @@ func TestCurves(t *testing.T) {
 }
 
 func TestPointsRefuses(t *testing.T) {
+	one := []dataset.Component{{Weight: 1, Mean: []float64{0}, Std: 1}}
 	for name, err := range map[string]error{
 		"unknown":             second(Points("spiral", 0.1, nil, 1, 1, 1)),
 		"negative std":        second(Points("rings", -1, nil, 1, 1, 1)),
 		"NaN std":             second(Points("two-moons", math.NaN(), nil, 1, 1, 1)),
 		"mixture of nothing":  second(Points("mixture", 0.1, nil, 1, 1, 1)),
-		"components of rings": second(Points("rings", 0.1, []dataset.Component{{Weight: 1, Mean: []float64{0}, Std: 1}}, 1, 1, 1)),
+		"components of rings": second(Points("rings", 0.1, one, 1, 1, 1)),
 	} {
 		if err == nil {
 			t.Errorf("%s: accepted", name)
