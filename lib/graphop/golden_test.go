@@ -100,7 +100,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// gradient returns the gradient in wrt of the weighted sum of the values' elements.
+// gradient multiplies each value by its weights, sums all products and returns the gradients of the sum in wrt.
 func gradient(t *testing.T, values []*graphop.Node, weights [][]float64, wrt []*graphop.Node) []*graphop.Node {
 	t.Helper()
 	sum := graphop.Fill(values[0], 0, 1)
@@ -147,7 +147,7 @@ func run(t *testing.T, g backend.Graph, feed [][]float64) [][]float64 {
 	return values
 }
 
-// The first of equal maxima, in row-major order, gets the derivative; padding never does, even if all elements are
+// The first of equal maxima, in row-major order, gets the derivative. Padding never gets it, even if all elements are
 // negative.
 func TestMaxPoolTiesAndPadding(t *testing.T) {
 	for _, c := range []struct {
@@ -181,7 +181,7 @@ func TestMaxPoolTiesAndPadding(t *testing.T) {
 	}
 }
 
-// A constant image has a constant mean if padding does not count, and a smaller mean at the edges if it does.
+// AvgPool2D of a constant image is constant if padding does not count, and smaller at the edges if padding counts.
 func TestMeanOfConstantImage(t *testing.T) {
 	w := graphop.Window2D{3, 3, 1, 1, 1, 1}
 	x := graphop.Input(gorgonia.NewGraph(), tensor.Float64, "x", 1, 1, 3, 3)
@@ -214,7 +214,7 @@ func TestMeanOfTiles(t *testing.T) {
 	}
 }
 
-// Operations that differ in an attribute have different names, hashes and nodes; equal operations are one node.
+// Operations that differ in an attribute have different names, hashes and nodes; equal operations share one node.
 func TestNodeIdentity(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x := graphop.Input(g, tensor.Float32, "x", 2, 2, 6, 6)

@@ -1,17 +1,17 @@
 // Package graphop is a family of Gorgonia operations closed under differentiation: the derivative of every operation
 // consists of operations of the family, so a loss can differentiate a graph as often as it needs. Training a potential
-// differentiates twice: the loss contains grad_x Phi, and training needs its gradient in the parameters. Gorgonia's own
-// operations cannot do that; its convolution has no second derivative.
+// differentiates twice: the loss contains grad_x Phi, and training needs the gradient of the loss in the parameters.
+// Gorgonia's own operations cannot do that; its convolution has no second derivative.
 //
-// An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. How an
-// operation is computed is up to the engines, which lower all operations in one place each (backend/tape for the CPU,
-// backend/device for accelerators). Every value has rank 1 or more; a scalar has shape [1]. Functions of several
-// operands take one rank and broadcast dimensions of 1.
+// An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. The
+// engines decide how to compute an operation. Each engine lowers all operations in one package: backend/tape for the
+// CPU, backend/device for accelerators. Every value has rank 1 or more; a scalar has shape [1]. The operands of a
+// pointwise function must have the same rank; dimensions of 1 are broadcast.
 //
 // Grad is reverse-mode differentiation and may be applied to its own results.
 //
-// Constructors check shapes and panic with an *Error, because error returns would bury an expression of dozens of
-// nodes. The package that builds a graph calls Build to turn the panic into an error.
+// Constructors check shapes and panic with an *Error, because error returns would make expressions of dozens of nodes
+// unreadable. The package that builds a graph calls Build to turn the panic into an error.
 package graphop
 
 import (
@@ -39,7 +39,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("graph operation %s on shapes %v: %s", e.Op, e.Shapes, e.Reason)
 }
 
-// Build calls f, which constructs nodes, and returns the *Error of a constructor that panicked.
+// Build calls f, which constructs nodes. If a constructor panics with an *Error, Build returns that error.
 func Build(f func()) (err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -66,8 +66,8 @@ func fail(op string, reason string, in ...*Node) {
 type Kind interface {
 	// Name identifies the operation and all its attributes.
 	Name() string
-	// Diff returns the gradient in every input for which needed is set, the vector-Jacobian product with
-	// grad, which has the shape of output. The other results are ignored. It constructs nodes of the family only.
+	// Diff returns the vector-Jacobian product with grad for every input for which needed is set. grad has the shape of
+	// output. Results for other inputs are ignored. Diff constructs operations of this package only.
 	Diff(inputs []*Node, output, grad *Node, needed []bool) []*Node
 }
 
@@ -89,7 +89,7 @@ func Of(n *Node) *Operation {
 	return op
 }
 
-// kindOf returns the operation of a node if its kind is of type K.
+// kindOf returns the Kind of a node's operation if it has type K. Otherwise ok is false.
 func kindOf[K Kind](n *Node) (k K, ok bool) {
 	if op := Of(n); op != nil {
 		k, ok = op.Kind.(K)
@@ -123,9 +123,9 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 		if err != nil {
 			fail(kind.Name(), err.Error(), inputs...)
 		}
-		// Note: Gorgonia merges nodes by a 32-bit hash and, on a match, compares operation and shape but not the
-		// children (v0.9.18, nodeEq). Two different sums of one shape whose hashes collide would silently become one
-		// node. So apply compares the children, and salts the hash of an operation that collides.
+		// Note: Gorgonia merges nodes with equal 32-bit hashes if their operations and shapes are equal; it does not
+		// compare the children (v0.9.18, nodeEq). If the hashes of two different sums collide, the sums would silently
+		// become one node. So apply compares the children itself and changes the salt in the hash after a collision.
 		if slices.Equal(Children(n), inputs) && Of(n).same(op) {
 			return n
 		}
@@ -144,7 +144,7 @@ func (o *Operation) same(p *Operation) bool {
 	return o.Kind.Name() == p.Kind.Name() && SameShape(o.Out, p.Out) && o.salt == p.salt && o.Dtype == p.Dtype
 }
 
-// Children returns the inputs of n in order, duplicates kept.
+// Children returns the inputs of n in order. An input that n uses twice appears twice.
 func Children(n *Node) []*Node {
 	it := n.Graph().From(n.ID())
 	if it == nil {
@@ -187,13 +187,13 @@ func (o *Operation) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 	return o.Out.Clone(), nil
 }
 
-// Evaluator computes one operation on values with the shapes of its inputs.
+// Evaluator computes the operation o from the values of its inputs. The values have the shapes o.In.
 type Evaluator func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, error)
 
 var evaluator Evaluator
 
-// SetEvaluator sets the function that Operation.Do calls. Package backend/tape calls it from init, because the
-// operations cannot import the kernels.
+// SetEvaluator sets the function that Operation.Do calls. Package backend/tape calls it from init, because this package
+// cannot import backend/tape without an import cycle.
 func SetEvaluator(f Evaluator) { evaluator = f }
 
 // Do implements gorgonia.Op, so that Gorgonia's own machines can run the graph. It returns an error unless the program
