@@ -90,8 +90,8 @@ func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 // Size returns the length of the blob in bytes.
 func (b *Blob) Size() int64 { return b.size }
 
-// ReadAt implements io.ReaderAt. It reads all chunks that contain the range in one request. It fails with ErrCorrupt if the
-// store returns other bytes than OpenAt verified.
+// ReadAt implements io.ReaderAt. It reads all chunks that contain the range in one request. It fails with ErrCorrupt if
+// the store returns other bytes than OpenAt verified.
 func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read %s at offset %d", b.key, off)

@@ -20,8 +20,8 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Record contains the results of an action and has the action's key. Records are JSON and stay in stores for years, so field
-// names must not change. Older programs ignore fields that were added later.
+// Record contains the results of an action and has the action's key. Records are JSON and stay in stores for years, so
+// field names must not change. Older programs ignore fields that were added later.
 type Record struct {
 	Key      string            `json:"key"`
 	Action   json.RawMessage   `json:"action"`   // the preimage of the key
