@@ -1,7 +1,7 @@
 // Package stage is the program around a stage: it contains everything that all stages must do in the same way.
 //
 // A stage turns named, content-addressed inputs and a set of parameters into named outputs, and records them in a
-// manifest. This package declares the parameters, resolves and verifies the inputs, writes the outputs in a fixed
+// manifest. This package parses the parameters, resolves and verifies the inputs, writes the outputs in a fixed
 // order, reports progress and sets the exit code. It also handles SIGTERM and the death of the parent. So a runner, a
 // cluster engine or a person at a shell can drive any stage without knowledge of what the stage computes.
 //
