@@ -101,7 +101,7 @@ func TestStoreVariables(t *testing.T) {
 	})
 	w.fails(2, []string{"hint: use that one"}, "store", "serve")
 
-	// A shell that took the variables over works with the same store.
+	// Another runner with the printed environment variables uses the same store.
 	other := newWorkplace(t)
 	other.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	for _, line := range strings.Split(env, "\n") {
@@ -121,8 +121,8 @@ func TestStoreVariables(t *testing.T) {
 	other.fails(2, []string{"VAPO_STORE", "s3://bucket/prefix"}, "run", "one.yaml")
 }
 
-// TestHostileRuns: whoever can write to a shared store must not get a reader to panic, to leave its directory or to
-// lose the listing of other runs.
+// TestHostileRuns checks that a malicious run record in a shared store cannot make a reader panic, access files outside
+// its directory, or hide other runs from the list.
 func TestHostileRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

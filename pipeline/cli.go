@@ -26,7 +26,7 @@ Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the
 	`store, set VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY ` +
 	`and AWS_REGION.`
 
-// app is the command line and what all commands share.
+// app holds the command line and the state that all commands share.
 type app struct {
 	Dir string `help:"Directory of .vapo, for logs and the embedded store." default:"." placeholder:"DIR" type:"existingdir"`
 	Bin string `help:"Directory of the stage programs (default: the directory of this program)." placeholder:"DIR" type:"path"`
@@ -44,11 +44,11 @@ type app struct {
 	Lineage lineageCmd `cmd:"" help:"Show how an artifact was made, back to the source data."`
 	Store   storeCmd   `cmd:"" help:"Serve or check the store, or print its environment."`
 
-	stdout, stderr io.Writer // of text, see program.Printable
+	stdout, stderr io.Writer // for text, see program.Printable; raw holds the underlying writers
 	raw            struct {
 		stdout, stderr io.Writer
 	}
-	store *openStore // nil until it is opened
+	store *openStore // nil until the store is opened
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -84,14 +84,14 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// recipeFlags are the flags of the commands that take a recipe.
+// recipeFlags are the arguments of all commands that take a recipe.
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
 	Input  []string `help:"Replace an input of a step; no FROM omits it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
-// load reads the recipe and checks it against the stages.
+// load reads the recipe, applies --set and --input, and checks the result against the stages.
 func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 	r, err := recipe.Load(f.Recipe)
 	if err != nil {
@@ -114,7 +114,7 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 	return graph.Build(ctx, r, stages)
 }
 
-// catalog finds the stage programs.
+// catalog returns the catalog of stage programs in --bin or, by default, in this program's directory.
 func (a *app) catalog() (*catalog.Catalog, error) {
 	if a.Bin != "" {
 		return catalog.New(a.Bin), nil
@@ -126,5 +126,5 @@ func (a *app) catalog() (*catalog.Catalog, error) {
 	return catalog.New(filepath.Dir(exe)), nil
 }
 
-// oneLine joins the lines of a text.
+// oneLine replaces all white space in s, line breaks included, by single spaces.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

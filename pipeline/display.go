@@ -18,14 +18,14 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// display shows a run on standard error: a line for each step that has ended and, on a terminal, a last line that is
-// redrawn. Elsewhere it prints progress lines at intervals. No other part of the runner draws.
+// display shows a run on standard error. It prints a line for each step that has ended. On a terminal it also redraws
+// the last line to show progress; elsewhere it prints progress lines at intervals. All drawing happens here.
 type display struct {
 	mu      sync.Mutex
 	w       io.Writer
-	text    io.Writer // w for what may hold names
+	text    io.Writer // w with control characters escaped, for text that may contain names
 	tty     bool
-	name    int // width of the step column
+	name    int // width of the column of step names; stage is the width of the stage column
 	stage   int
 	running []*active
 	drawn   bool
@@ -38,17 +38,17 @@ type active struct {
 	step  *runner.Step
 	bar   *progressbar.ProgressBar
 	began time.Time
-	last  time.Time // when progress was last printed, off a terminal
-	text  string    // the latest log line, shown until there is progress
+	last  time.Time // when progress was last printed; not used on a terminal
+	text  string    // the latest log line, shown until the step reports progress
 
-	first, now runner.Progress // first is not 0 if the step was resumed
+	first, now runner.Progress // first and latest progress in this run; first.Done is above 0 if the step was resumed
 	firstAt    time.Time
 }
 
-// pace returns the rate since the first progress of this run and the time left at that rate, or "" if it is not known
-// yet.
+// pace returns the rate since the first progress in this run, and the time left at that rate. It returns "" while the
+// rate is unknown.
 //
-// Note: the bar's own estimate counts from 0, so it is far too short for a resumed step.
+// Note: the progress bar's own estimate assumes a start from 0, so for a resumed step it is far too short.
 func (m *active) pace() string {
 	elapsed := time.Since(m.firstAt).Seconds()
 	n := float64(m.now.Done - m.first.Done)
@@ -64,7 +64,7 @@ func (m *active) pace() string {
 
 const (
 	redrawEvery = 200 * time.Millisecond
-	printEvery  = 15 * time.Second // off a terminal
+	printEvery  = 15 * time.Second // if there is no terminal
 )
 
 func newDisplay(w io.Writer) *display {
@@ -107,7 +107,7 @@ func (d *display) wipe() {
 	}
 }
 
-// draw shows the first running step in the last line, and the number of others.
+// draw redraws the last line: the first running step and the number of other running steps.
 func (d *display) draw() {
 	d.wipe()
 	if !d.tty || len(d.running) == 0 {
@@ -171,7 +171,7 @@ func (d *display) StepStarted(s *runner.Step) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	d.forget(s) // it may be a second attempt
+	d.forget(s) // in case this is a second attempt
 	d.running = append(d.running, &active{step: s, began: now, last: now})
 	if !d.tty {
 		note := "started"
@@ -223,7 +223,7 @@ func (d *display) StepProgress(s *runner.Step, p runner.Progress) {
 			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetWidth(16))
 	}
 	m.now = p
-	_ = m.bar.Set64(p.Done) // cosmetic
+	_ = m.bar.Set64(p.Done) // an error would affect only the display
 }
 
 func (d *display) StepLog(s *runner.Step, line runner.Line) {
@@ -260,7 +260,7 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	}
 }
 
-// failure shows the last log lines of a stage.
+// failure prints the last log lines of a failed stage.
 func (d *display) failure(f *runner.Failure) {
 	if len(f.Tail) == 0 {
 		return

@@ -21,18 +21,18 @@ import (
 	"vapo/lib/failure"
 )
 
-// shown is a command line that a document shows.
+// shown is a command line in a document.
 type shown struct {
 	where string // file:line
 	words []string
 }
 
-// TestDocuments checks the command lines and flags that documents show: the program must accept them, and make targets,
-// recipes and packages must exist.
+// TestDocuments checks the command lines and flags in documents: programs must accept the commands and have the flags,
+// and the make targets, recipes and packages must exist.
 func TestDocuments(t *testing.T) {
 	programs := buildStages(t)
 	targets := makeTargets(t)
-	counts, built := map[string]int{}, map[string]bool{} // built: programs that a go command shown before builds
+	counts, built := map[string]int{}, map[string]bool{} // built: programs that an earlier go command builds
 	for _, command := range shownCommands(t) {
 		program := command.words[0]
 		var err error
@@ -65,8 +65,8 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// shownCommands collects the command lines of all documents: the lines of fenced shell blocks, indented lines that look
-// like commands, and inline code that does.
+// shownCommands collects the command lines in all documents: lines of fenced shell blocks, and indented lines and
+// inline code that look like commands.
 func shownCommands(t *testing.T) (commands []shown) {
 	inline := regexp.MustCompile("`((?:bin/|make |go test |go doc )[^`]+)`")
 	indented := regexp.MustCompile(`^    +(?:bin/|make |go |pip |export |[A-Z_]+=)`)
@@ -106,7 +106,7 @@ func shownCommands(t *testing.T) (commands []shown) {
 	return commands
 }
 
-// documents returns the text of every document of the repository by its path.
+// documents returns the text of every document in the repository, by path.
 func documents(t *testing.T) map[string]string {
 	texts := map[string]string{}
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
@@ -128,8 +128,8 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// shellCommands splits a line into commands and words as far as documents need it: quotes, comments, variables set for
-// one command, pipes, background jobs, redirections and command substitutions.
+// shellCommands splits a line into commands, and these into words. It supports the shell syntax used in documents:
+// quotes, comments, variables set for one command, pipes, background jobs, redirections and command substitutions.
 func shellCommands(line string) (commands [][]string) {
 	var words []string
 	var word strings.Builder
@@ -187,7 +187,8 @@ func shellCommands(line string) (commands [][]string) {
 	return commands
 }
 
-// checkPipeline parses a command line of the runner and builds the graph of its recipe. Input files may be missing.
+// checkPipeline parses a pipeline command line and builds the graph of its recipe. Missing input files are not an
+// error.
 func checkPipeline(ctx context.Context, programs string, args []string) error {
 	a := &app{stdout: io.Discard, stderr: io.Discard}
 	parser, err := kong.New(a, kong.Name(name), kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard))
@@ -213,8 +214,9 @@ func checkPipeline(ctx context.Context, programs string, args []string) error {
 	return nil
 }
 
-// checkStage runs a stage program in an empty directory without a store. It may fail for lack of the
-// files that the command line names, but must not reject it. What would wait for the network only prints its help.
+// checkStage runs a stage program in an empty directory without a store. The program may fail because files named on
+// the command line are missing, but it must accept the command line. Commands that would use the network are only run
+// with --help.
 func checkStage(t *testing.T, program string, args []string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -248,7 +250,7 @@ func checkMake(targets, args []string) error {
 	return nil
 }
 
-// checkGo looks for the packages that a go command names.
+// checkGo checks that the packages named in a go command exist.
 func checkGo(args []string) error {
 	for _, arg := range args {
 		if path, ok := strings.CutPrefix(arg, "./"); ok && !strings.Contains(arg, "PACKAGE") {
@@ -260,7 +262,7 @@ func checkGo(args []string) error {
 	return nil
 }
 
-// checkFlags looks for the flags that documents mention as inline code in the help of all programs.
+// checkFlags checks that some program's help lists each flag that documents mention as inline code.
 func checkFlags(t *testing.T, programs string) {
 	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z0-9-]+)`)
 	known := map[string]bool{}

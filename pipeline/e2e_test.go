@@ -36,7 +36,7 @@ func TestRunThenHit(t *testing.T) {
 		t.Errorf("digests changed:\n%v\n%v", first, second)
 	}
 
-	// An empty store gets the same digests.
+	// Running the recipe with another, empty store gives the same digests.
 	other := newWorkplace(t)
 	other.write("chain.yaml", chain)
 	other.must("run", "chain.yaml", "--jobs", "3")
@@ -92,7 +92,7 @@ func TestScoresSideBySide(t *testing.T) {
 	}
 	w.fails(2, []string{"--table"}, "report", "--table", "--json")
 
-	// The record of a version that did not keep declarations.
+	// Older versions stored runs without the declarations of stages.
 	records, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/runs/*.json"))
 	if err != nil || len(records) != 1 {
 		t.Fatal(records, err)
@@ -120,7 +120,7 @@ func TestSetRerunsOnlyWhatItChanges(t *testing.T) {
 	w.must("run", "chain.yaml")
 	w.must("run", "chain.yaml", "--set", "two.salt=0.25")
 	w.wantStates("after --set", map[string]string{"one": "cached", "two": "done", "three": "done"})
-	// Step two runs again with the same result, so step three stays cached.
+	// Step two runs again with the same result, so step three remains cached.
 	w.must("run", "chain.yaml", "--set", "two.same=1")
 	w.wantStates("after a change without effect", map[string]string{"one": "cached", "two": "done", "three": "cached"})
 	// Changing a parameter that is not part of the key runs nothing.
@@ -170,7 +170,7 @@ steps:
 		t.Errorf("a failed run has no report:\n%s", res.stdout)
 	}
 	w.wantStates("run", map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"})
-	// Successful steps are cached, failures are not.
+	// Successful steps are cached; failed steps are not.
 	w.must("run", "r.yaml", "--set", "bad.fail=no")
 	w.wantStates("run", map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"})
 }

@@ -48,7 +48,8 @@ func (c *getCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	return nil
 }
 
-// find returns the digest of an artifact given as STEP.OUTPUT, ref:NAME or sha256:….
+// find returns the digest of an artifact given as STEP.OUTPUT, ref:NAME or sha256:…. run is the ID of the run of
+// STEP.OUTPUT, or "" for the latest run.
 func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
 	ref, err := artifact.ParseReference(text)
 	if err != nil {

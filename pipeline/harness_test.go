@@ -19,7 +19,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// The tests of this package run the real program with the toy stage and the embedded gateway, each in its own
+// The tests of this package run the real program with the toy stage and the embedded gateway. Each test uses its own
 // directory.
 
 var binaries string
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// workplace is a directory in which commands are run.
+// workplace is a directory in which a test runs commands.
 type workplace struct {
 	t   *testing.T
 	dir string
@@ -64,7 +64,7 @@ func newWorkplace(t *testing.T) *workplace {
 		}
 	}
 	w.env = append(w.env, "TZ=UTC")
-	// This runs before the directory is removed: the gateway of a killed runner may still be writing to it.
+	// Wait before the directory is removed, because the gateway of a killed runner may still be writing to it.
 	t.Cleanup(func() {
 		eventually(t, "all processes of the test have ended",
 			func() bool { return len(w.running("toy"))+len(w.running("pipeline")) == 0 })
@@ -85,7 +85,7 @@ func (w *workplace) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs the pipeline program to its end.
+// run runs the pipeline program and waits for it to end.
 func (w *workplace) run(args ...string) result {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
@@ -105,7 +105,7 @@ func (w *workplace) run(args ...string) result {
 	return result{failure.Class(cmd.ProcessState.ExitCode()), stdout.String(), stderr.String()}
 }
 
-// must runs a command that must succeed and returns its standard output.
+// must runs a command, fails the test if the command fails, and returns standard output.
 func (w *workplace) must(args ...string) string {
 	w.t.Helper()
 	res := w.run(args...)
@@ -115,7 +115,7 @@ func (w *workplace) must(args ...string) string {
 	return res.stdout
 }
 
-// fails runs a command that must fail with a code and print all of the given texts to standard error.
+// fails runs a command that must fail with the given exit code and print all texts in want to standard error.
 func (w *workplace) fails(code failure.Class, want []string, args ...string) result {
 	w.t.Helper()
 	res := w.run(args...)
@@ -143,7 +143,7 @@ func (w *workplace) states() map[string]string {
 	return out
 }
 
-// wantStates compares the states of the steps of the latest run.
+// wantStates checks the states of the steps of the latest run.
 func (w *workplace) wantStates(what string, want map[string]string) {
 	w.t.Helper()
 	if diff := cmp.Diff(want, w.states()); diff != "" {
@@ -166,7 +166,7 @@ func (w *workplace) digests() map[string]string {
 	return out
 }
 
-// blob returns the file in which the embedded store keeps a blob.
+// blob returns the path of the file in which the embedded store keeps a blob.
 func (w *workplace) blob(digest string) string {
 	w.t.Helper()
 	hexes := strings.TrimPrefix(digest, "sha256:")
@@ -191,7 +191,8 @@ func (w *workplace) damage(digest string) {
 	}
 }
 
-// processes lists the processes of a program under test whose working directory or scratch directory is in w.dir.
+// processes returns the IDs of the processes that run a program under test with a working or scratch directory in
+// w.dir. It skips the test if there is no /proc.
 func (w *workplace) processes(program string) []int {
 	w.t.Helper()
 	if _, err := os.Stat("/proc/self/exe"); err != nil {
@@ -227,7 +228,7 @@ func (w *workplace) running(program string) []int {
 	return pids
 }
 
-// eventually waits until f returns true.
+// eventually waits until f returns true, and fails the test if this takes too long.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {

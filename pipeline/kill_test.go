@@ -20,7 +20,7 @@ steps:
   three: {stage: toy, inputs: {data: two.out}}
 `
 
-// undisturbed gives the digests slow has when nothing is killed.
+// undisturbed returns the digests of the outputs of slow if no process is killed.
 func undisturbed(t *testing.T) map[string]string {
 	t.Helper()
 	w := newWorkplace(t)
@@ -29,8 +29,8 @@ func undisturbed(t *testing.T) map[string]string {
 	return w.digests()
 }
 
-// TestKillNine kills runner, stage or gateway at random moments, again and
-// again, and each time the same command comes to the same digests.
+// TestKillNine repeatedly kills the runner, the stage or the gateway at random moments. Repeating the same command must
+// always end with the same digests.
 func TestKillNine(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)
@@ -83,7 +83,8 @@ func TestKillNine(t *testing.T) {
 	}
 }
 
-// TestTerminate stops a run as Ctrl-C or a scheduler does; the next run resumes from the state that the stage saved.
+// TestTerminate stops a run as Ctrl-C or a scheduler does. The next run must resume from the state that the stage
+// saved.
 func TestTerminate(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)
@@ -129,7 +130,7 @@ func TestTerminate(t *testing.T) {
 	}
 }
 
-// TestInterruptedStatus sees through a run whose runner was killed.
+// TestInterruptedStatus checks that status reports a run whose runner was killed as interrupted.
 func TestInterruptedStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -153,7 +154,7 @@ func TestInterruptedStatus(t *testing.T) {
 	}
 }
 
-// TestTwoRunnersAtOnce share a directory, a gateway and all actions.
+// TestTwoRunnersAtOnce starts several runners that share a directory, a gateway and all actions.
 func TestTwoRunnersAtOnce(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)

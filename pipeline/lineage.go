@@ -17,7 +17,7 @@ type lineageCmd struct {
 	From     string `name:"run" help:"ID of the run of STEP.OUTPUT (default: the latest)." placeholder:"RUN"`
 }
 
-// maker is the action that made a blob, as its output.
+// maker is the action that made a blob, with the name of the output that the blob is.
 type maker struct {
 	rec    *artifact.Record
 	action cachekey.Action
@@ -29,8 +29,8 @@ func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err != nil {
 		return err
 	}
-	// The store has no index from blobs to actions, so this reads every action record; they are small. If several actions
-	// made the same blob, any will do: take the first.
+	// The store has no index from blobs to actions, so this reads every action record; the records are small. If several
+	// actions made the same blob, the earliest one is shown.
 	makers := map[artifact.Digest]maker{}
 	for rec, err := range store.Records(ctx) {
 		if errors.Is(err, artifact.ErrCorrupt) {
@@ -54,7 +54,8 @@ func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	return nil
 }
 
-// ancestry prints how digest was made, indented below the artifact for which it was used.
+// ancestry prints how the artifact digest was made, and recursively how its inputs were made, each with deeper
+// indentation. seen holds the keys of actions that were printed already.
 func (a *app) ancestry(makers map[artifact.Digest]maker, digest artifact.Digest, indent string, seen map[string]bool) {
 	m, ok := makers[digest]
 	if !ok {

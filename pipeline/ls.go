@@ -46,7 +46,7 @@ func lsOutputs(ctx context.Context, store *artifact.Store, id string, w *tabwrit
 	return nil
 }
 
-// lsLimit bounds the number of runs listed.
+// lsLimit is the largest number of runs that are listed.
 const lsLimit = 100
 
 func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer) error {

@@ -13,7 +13,8 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// Every mistake is found before anything runs and is reported in one line with its position, and a hint.
+// Every mistake in a recipe is found before any step runs. The error is one line with the position of the mistake,
+// followed by a hint.
 func TestRecipeMistakes(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -120,7 +121,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// The runner has to start in milliseconds and run where no engine can be installed.
+// The runner must start within milliseconds, and must work on machines on which no engine can be installed.
 func TestRunnerLinksNoNumerics(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
@@ -139,8 +140,8 @@ func TestRunnerLinksNoNumerics(t *testing.T) {
 	}
 }
 
-// TestShippedRecipes: each recipe that comes with the program fits the stages
-// that come with it, down to what the stages say to its parameters.
+// TestShippedRecipes checks each recipe in this repository against the stages, including the stages' own validation of
+// the parameters.
 func TestShippedRecipes(t *testing.T) {
 	t.Parallel()
 	recipes, err := filepath.Glob("recipes/*.yaml")
@@ -170,10 +171,10 @@ func TestShippedRecipes(t *testing.T) {
 					continue
 				}
 				switch p.Value {
-				case "8gaussians", "two-moons", "rings", "mixture", "mnist": // needs no files
+				case "8gaussians", "two-moons", "rings", "mixture", "mnist": // these sources need no files
 				case "fashion-mnist":
 					withoutFiles = append(withoutFiles, "--set", s.Name+".source=mnist")
-				default: // no package installs it, so the recipe asks for the path
+				default: // the recipe needs the path of a data set that no package installs
 					asWritten = append(asWritten, "--set", s.Name+".path=nowhere")
 					withoutFiles = append(withoutFiles, "--set", s.Name+".source=mnist")
 				}
@@ -184,8 +185,8 @@ func TestShippedRecipes(t *testing.T) {
 				}
 			}
 		}
-		// A data set that is not installed here is no mistake in the recipe, but its step fails first and hides errors of
-		// later steps. Then the recipe runs again without that data set.
+		// A data set that is not installed here is not a mistake in the recipe, but the error of its step hides errors of
+		// later steps. The recipe is therefore run again with another data set.
 		args := asWritten
 		res := w.run(args...)
 		if res.code == 3 {
@@ -198,7 +199,7 @@ func TestShippedRecipes(t *testing.T) {
 	}
 }
 
-// TestGetTargets: a rename would replace what is not a file.
+// TestGetTargets checks that get refuses a target that is not a regular file, because writing would replace it.
 func TestGetTargets(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -218,7 +219,7 @@ func TestGetTargets(t *testing.T) {
 	w.must("get", "s.out", "file")
 }
 
-// TestNamesAreEscaped: whoever writes to a shared store must not get to control the terminal of its readers.
+// TestNamesAreEscaped checks that names in a shared store cannot send control sequences to the terminal of a reader.
 func TestNamesAreEscaped(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -14,7 +14,7 @@ type planCmd struct {
 	Verbose bool `short:"v" help:"Also show the key of each step and its fields."`
 }
 
-// explainRuns bounds the number of earlier runs with which a miss is compared.
+// explainRuns is the largest number of earlier runs with which a cache miss is compared.
 const explainRuns = 50
 
 func (c *planCmd) Run(ctx context.Context, a *app) error {
@@ -63,7 +63,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-// miss explains why a step has no cached result.
+// miss prints why a step has no cached result.
 func (c *planCmd) miss(a *app, d *runner.Decision, title string, near *runner.Near) {
 	switch {
 	case d.Reason != "":
@@ -77,7 +77,7 @@ func (c *planCmd) miss(a *app, d *runner.Decision, title string, near *runner.Ne
 		fmt.Fprintf(a.stdout, "%s  miss  compared with step %s of run %s:\n", title, near.Step, near.Run)
 		for _, diff := range near.Diffs {
 			if runner.Unmade(diff) {
-				continue // reported below
+				continue // the loop over d.Inputs below reports it
 			}
 			fmt.Fprintf(a.stdout, "    %s\n", diff)
 		}

@@ -14,8 +14,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// TestReadOnlyStore: with credentials that may only read, cached results can be used, and a step that would have to run
-// fails before it computes.
+// TestReadOnlyStore checks that read-only credentials suffice for using cached results, and that a step that would have
+// to run fails before it computes.
 func TestReadOnlyStore(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -59,7 +59,7 @@ func TestReadOnlyStore(t *testing.T) {
 	}
 }
 
-// readOnly serves the store at an endpoint to readers alone, and returns the new endpoint.
+// readOnly starts a proxy to the store at an endpoint that rejects writes, and returns the proxy's endpoint.
 func readOnly(t *testing.T, endpoint string) string {
 	target, err := url.Parse(endpoint)
 	if err != nil {

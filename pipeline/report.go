@@ -74,7 +74,8 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	return nil
 }
 
-// declare asks the stage programs for what a run of an older version lacks. Without them the report has no scores.
+// declare fills in the declarations that runs stored by older versions lack, by asking the stage programs. Without
+// declarations the report shows no scores.
 func (a *app) declare(ctx context.Context, run *runner.Run) {
 	stages, err := a.catalog()
 	if err != nil {
@@ -97,7 +98,7 @@ func writeReport(run *report.Run, path string) error {
 	return program.WriteFile(path, func(w io.Writer) error { return report.Write(w, run) })
 }
 
-// readRun fetches everything that a report shows of a run.
+// readRun fetches everything that the report of a run shows.
 func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*report.Run, error) {
 	page := &report.Run{
 		Name: run.Name, About: run.About, RecipeYAML: []byte(run.RecipeYAML),
@@ -113,7 +114,8 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 		}
 		if d := s.Declared; d != nil {
 			step.Ports, step.NoEffect = d.Outputs, d.NoEffect
-			step.Subject, _, _ = strings.Cut(s.Inputs[d.Subject].From, ".") // of STEP.OUTPUT; a path or ref names no step
+			// An input from a step is STEP.OUTPUT. A path or ref does not name a step, so Subject then matches none.
+			step.Subject, _, _ = strings.Cut(s.Inputs[d.Subject].From, ".")
 		}
 		if step.Error == "" && (s.State == runner.Skipped || s.State == runner.Waiting) {
 			step.Error = "not run: " + cmp.Or(s.Reason, s.State)
@@ -139,14 +141,14 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 	return page, nil
 }
 
-// loadRun reads a run, or the latest one if id is "".
+// loadRun reads the run with the given ID, or the latest run if id is "".
 func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run, error) {
 	if id == "" {
 		for run, err := range store.Runs(ctx) {
 			if err != nil {
 				return nil, err
 			}
-			id = run.ID // ids sort by time
+			id = run.ID // the last ID is the latest, because IDs sort by time
 		}
 		if id == "" {
 			return nil, failure.New(failure.Input, "start one with: pipeline run RECIPE", "the store has no runs")
@@ -162,7 +164,7 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run
 	return runner.DecodeRun(id, data)
 }
 
-// recentRuns reads up to n run records, newest first. Damaged ones are left out with a warning.
+// recentRuns reads up to n run records, newest first. It skips damaged records with a warning.
 func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Run, error) {
 	var ids []string
 	for run, err := range store.Runs(ctx) {
@@ -181,7 +183,7 @@ func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*
 			out = append(out, run)
 		case failure.Integrity:
 			fmt.Fprintf(a.stderr, "warning: %v\n", err)
-		case failure.Input: // deleted since it was listed
+		case failure.Input: // deleted after it was listed
 		default:
 			return nil, err
 		}

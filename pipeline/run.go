@@ -42,7 +42,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time",
 			c.Jobs, c.Grace)
 	}
-	if c.Report != "" { // a wrong path fails before the work, not after it
+	if c.Report != "" { // reject a wrong path before the work instead of after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {
 			return failure.New(failure.Usage, "", "--report: %w", err)
 		}
@@ -87,7 +87,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	return err
 }
 
-// maxFigure is the size in bytes up to which an output is included in a report.
+// maxFigure is the largest size, in bytes, of an output that a report includes.
 const maxFigure = 16 << 20
 
 func readBlob(ctx context.Context, store *artifact.Store, out contract.Output) ([]byte, error) {
@@ -99,7 +99,7 @@ func readBlob(ctx context.Context, store *artifact.Store, out contract.Output) (
 	return io.ReadAll(r)
 }
 
-// shortPath returns path, relative to the working directory if it is inside.
+// shortPath returns path relative to the working directory if path lies inside that directory, and otherwise unchanged.
 func shortPath(path string) string {
 	wd, err := os.Getwd()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A longer run of the same configuration continues from a shorter one in the store, and its outputs are the same bytes
-// as those of a run from the start.
+// A longer run of the same configuration continues from a shorter run in the store. Its outputs equal those of a run
+// from the start.
 func TestSeries(t *testing.T) {
 	t.Parallel()
 	const recipe = "name: chain\nsteps:\n  one: {stage: toy, params: {steps: 40}}\n"
@@ -30,7 +30,7 @@ func TestSeries(t *testing.T) {
 		if err != nil || len(logs) == 0 {
 			t.Fatal("no log", err)
 		}
-		log, err := os.ReadFile(slices.Max(logs)) // runs sort by time
+		log, err := os.ReadFile(slices.Max(logs)) // run directories sort by time
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,8 +47,8 @@ func TestSeries(t *testing.T) {
 	for _, c := range []struct{ steps, set, from string }{
 		{"10", "one.salt=0.5", "0"},
 		{"25", "one.salt=0.5", "10"},
-		{"12", "one.salt=0.5", "10"}, // not from the longer one
-		{"30", "one.salt=0.7", "0"},  // another series
+		{"12", "one.salt=0.5", "10"}, // does not continue from the longer run
+		{"30", "one.salt=0.7", "0"},  // belongs to another series
 		{"30", "one.backend=fast", "0"},
 		{"40", "one.salt=0.5", "25"},
 	} {
@@ -63,11 +63,11 @@ func TestSeries(t *testing.T) {
 	if got := w.digests(); got["one.out"] != want["one.out"] || got["one.log"] != want["one.log"] {
 		t.Errorf("digests %v, of a run from the start %v", got, want)
 	}
-	// Run afresh, it proves that: nothing is taken from before.
+	// A fresh run confirms this, since it does not continue from any earlier result.
 	if got := resumed("40", "--fresh"); got != "0" {
 		t.Errorf("a fresh run went on from %s", got)
 	}
-	// A shorter run whose outputs are gone is no head start, and neither is a damaged index.
+	// A shorter run whose outputs are missing cannot be continued, and neither can one whose index entry is damaged.
 	digests := w.digests()
 	if err := os.Remove(w.blob(digests["one.out"])); err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestSeries(t *testing.T) {
 	if got := resumed("50"); got != "25" {
 		t.Errorf("went on from %s, want 25, since what 40 steps made is gone", got)
 	}
-	// If the longest one is damaged, the run warns and continues from the next shorter one.
+	// If the outputs of the longest run are damaged, the new run warns and continues from the next shorter run.
 	w.damage(w.digests()["one.log"])
 	if got := resumed("55"); got != "25" {
 		t.Errorf("went on from %s, want 25, since what 50 steps made is damaged", got)

@@ -12,7 +12,7 @@ import (
 	"vapo/pipeline/internal/runner"
 )
 
-// ordered iterates over a map in the order of its keys.
+// ordered iterates over a map in ascending order of its keys.
 func ordered[V any](m map[string]V) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -73,7 +73,8 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 
 const interrupted = "interrupted"
 
-// state returns the state of a run: interrupted if it should be running but its runner was killed.
+// state returns the state of a run. A run that was recorded as running, but whose runner no longer exists, is
+// interrupted.
 func (a *app) state(store *openStore, run *runner.Run) string {
 	if run.State == runner.Running {
 		if alive, known := a.runner(store, nil).Alive(run.ID); known && !alive {

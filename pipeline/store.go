@@ -22,7 +22,7 @@ type storeCmd struct {
 	Check checkCmd `cmd:"" help:"Check that the store is writable and honours conditional writes."`
 }
 
-// openStore is a store, with the environment in which stages find it.
+// openStore is an open store with the environment variables through which stages find it.
 type openStore struct {
 	*artifact.Store
 	env  []string
@@ -30,8 +30,9 @@ type openStore struct {
 	stop func()
 }
 
-// ProvideStore opens the store of VAPO_STORE or, if that is not set, the embedded one of the directory. It starts the
-// gateway unless that is running. kong calls it for the commands that take a store.
+// ProvideStore opens the store given by VAPO_STORE or, if VAPO_STORE is not set, the embedded store in the directory.
+// For the embedded store, it starts the gateway unless one is already running. kong calls ProvideStore for every
+// command that takes a store.
 func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
 	s := &openStore{env: os.Environ(), name: os.Getenv("VAPO_STORE"), stop: func() {}}
 	var cfg objectstore.Config
@@ -53,7 +54,7 @@ func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
 	return s, nil
 }
 
-// embed starts the embedded store for s.
+// embed starts the gateway of the embedded store and sets s up to use it.
 func (a *app) embed(ctx context.Context, s *openStore) (cfg objectstore.Config, err error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -77,7 +78,7 @@ func (a *app) closeStore() {
 	}
 }
 
-// local returns the directory of everything that is not in the store.
+// local returns the directory of all local files, such as logs and reports.
 func (a *app) local() string { return filepath.Join(a.Dir, ".vapo") }
 
 func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
@@ -87,7 +88,7 @@ func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
 type serveCmd struct{}
 
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
-	// As a child of another runner it prints nothing, because the output contains the keys.
+	// A child of another runner must print nothing, because the output contains the access keys.
 	if code, ran := embedded.RunChild(); ran {
 		program.Exit(code)
 	}
@@ -99,7 +100,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return failure.New(failure.Usage, `use that one: eval "$(pipeline store env)"`, "%w", err)
 	}
 	if errors.Is(err, failure.ErrTerminated) || errors.Is(context.Cause(ctx), failure.ErrTerminated) {
-		return nil // Ctrl-C is how serving ends
+		return nil // Ctrl-C is the normal way to end serving
 	}
 	return err
 }

@@ -144,7 +144,9 @@ type refusing struct {
 	puts int
 }
 
-func (r *refusing) Put(ctx context.Context, key string, body io.Reader, size int64, opt objectstore.PutOptions) (objectstore.Info, error) {
+func (r *refusing) Put(
+	ctx context.Context, key string, body io.Reader, size int64, opt objectstore.PutOptions,
+) (objectstore.Info, error) {
 	if strings.HasPrefix(key, "actions/") {
 		r.puts++
 		return objectstore.Info{}, objectstore.ErrExists

@@ -2,7 +2,7 @@ package graphop
 
 import "fmt"
 
-// Code is a pointwise function.
+// Code identifies a pointwise function.
 type Code uint8
 
 // The pointwise functions of operands a, b and c, with the constants P and Q of a PointwiseOp.

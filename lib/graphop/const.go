@@ -18,12 +18,14 @@ type ConstOp struct {
 	id     string
 }
 
-// Fill returns a constant of the given shape, in the graph and element type of like.
+// Fill returns a constant whose elements all equal value. The constant belongs to the graph of like and has the element
+// type of like.
 func Fill(like *Node, value float64, shape ...int) *Node {
 	return constant(like, &ConstOp{Value: value, id: fmt.Sprintf("fill %x", math.Float64bits(value))}, shape)
 }
 
-// Table returns a constant with the given row-major values, in the graph and element type of like.
+// Table returns a constant with the given row-major values. The constant belongs to the graph of like and has the
+// element type of like.
 func Table(like *Node, values []float64, shape ...int) *Node {
 	if tensor.Shape(shape).TotalSize() != len(values) {
 		panic(&Error{Op: "table", Shapes: []tensor.Shape{shape}, Reason: fmt.Sprintf("%d values given", len(values))})
@@ -53,7 +55,7 @@ func (c *ConstOp) Name() string { return c.id }
 // Diff implements Kind.
 func (c *ConstOp) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }
 
-// isFill returns the value of a node that is one repeated value.
+// isFill returns the repeated value of a constant made by Fill. For any other node, ok is false.
 func isFill(n *Node) (value float64, ok bool) {
 	if c, ok := kindOf[*ConstOp](n); ok && c.Values == nil {
 		return c.Value, true

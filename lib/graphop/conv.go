@@ -6,8 +6,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// ConvRole is one of three convolutions. Each is linear in both of its inputs, and the derivatives of each are the
-// other two, so the three are closed under differentiation.
+// ConvRole selects one of three convolutions: the convolution itself, its gradient in the image or its gradient in the
+// filter. Each is linear in both inputs, and the derivatives of each are the other two.
 type ConvRole int
 
 // The three convolutions, for x [N,Cin,H,W], w [Cout,Cin,KH,KW] and y, g [N,Cout,OH,OW].
@@ -92,13 +92,13 @@ func (c *ConvOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 		}
 	}
 	switch c.Role {
-	case Forward: // a = x, b = w, g ~ y
+	case Forward: // a = x, b = w, g has the shape of y
 		set(0, InputGrad, g, b)
 		set(1, FilterGrad, a, g)
-	case InputGrad: // a = gy, b = w, g ~ x
+	case InputGrad: // a = gradient in y, b = w, g has the shape of x
 		set(0, Forward, g, b)
 		set(1, FilterGrad, g, a)
-	case FilterGrad: // a = x, b = gy, g ~ w
+	case FilterGrad: // a = x, b = gradient in y, g has the shape of w
 		set(0, InputGrad, b, g)
 		set(1, Forward, a, g)
 	}

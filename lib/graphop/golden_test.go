@@ -100,7 +100,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// gradient returns the gradient in wrt of the weighted sum of the values' elements.
+// gradient multiplies each value by its weights, sums all products and returns the gradients of the sum in wrt.
 func gradient(t *testing.T, values []*graphop.Node, weights [][]float64, wrt []*graphop.Node) []*graphop.Node {
 	t.Helper()
 	sum := graphop.Fill(values[0], 0, 1)
@@ -181,7 +181,7 @@ func TestMaxPoolTiesAndPadding(t *testing.T) {
 	}
 }
 
-// A constant image has a constant mean if padding does not count, and a smaller mean at the edges if it does.
+// AvgPool2D of a constant image is constant if padding does not count, and smaller at the edges if padding counts.
 func TestMeanOfConstantImage(t *testing.T) {
 	w := graphop.Window2D{3, 3, 1, 1, 1, 1}
 	x := graphop.Input(gorgonia.NewGraph(), tensor.Float64, "x", 1, 1, 3, 3)

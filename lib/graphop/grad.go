@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// Note: Gorgonia's own Grad is not used. It stores the derivative of a node in the node, so a second application finds
-// the derivatives of the first and returns a wrong result without an error: the second derivative of x³ at 3 is 6
-// instead of 18 (see TestGorgoniaGradOfGrad). Grad stores nothing in the graph: it walks the graph's edges and builds
-// each operation's vector-Jacobian product.
+// Note: Gorgonia's own Grad is not used, because it cannot be applied to its own results. It stores each node's
+// derivative in the node. A second call finds the derivatives of the first call and returns a wrong result without an
+// error: for the second derivative of x³ at 3 it returns 6 instead of 18 (see TestGorgoniaGradOfGrad). The Grad of this
+// package stores nothing in the graph: it walks the graph's edges and builds each operation's vector-Jacobian product.
 
-// Grad returns the gradients in wrt of the sum of y's elements, each in the shape of its variable. Any node of the
-// graph may be a variable. Grad adds nodes to the graph of y; the gradient in a variable that y does not depend on is
-// 0. The vector-Jacobian product of y with a vector v is Grad(Mul(y, v), ...).
+// Grad differentiates the sum of y's elements. It returns one gradient for each variable in wrt, in the variable's
+// shape. Any node of y's graph may be a variable. Grad adds nodes to that graph. If y does not depend on a variable,
+// the gradient is 0. The vector-Jacobian product of y with a vector v is Grad(Mul(y, v), ...).
 func Grad(y *Node, wrt ...*Node) (out []*Node, err error) {
 	for _, w := range wrt {
 		if w.Graph() != y.Graph() {
@@ -71,8 +71,8 @@ func gradients(y *Node, wrt []*Node) []*Node {
 	return out
 }
 
-// Order returns the nodes that the roots are computed from, the roots included, in topological order: children first.
-// It does not recurse, so that a deep graph cannot exhaust the stack.
+// Order returns the roots and all nodes that they are computed from, in topological order: children first. Order does
+// not recurse, so a deep graph cannot exhaust the stack.
 func Order(roots ...*Node) []*Node {
 	var order []*Node
 	entered, done := map[*Node]bool{}, map[*Node]bool{}

@@ -11,11 +11,11 @@ import (
 	"gorgonia.org/tensor"
 
 	"vapo/lib/backend"
-	_ "vapo/lib/backend/tape" // evaluates operations for Do
+	_ "vapo/lib/backend/tape" // sets the evaluator that Operation.Do needs
 	"vapo/lib/graphop"
 )
 
-// eval computes a node from the values of the inputs with the reference interpreter.
+// eval computes n with the reference interpreter, given the values of the inputs.
 func eval(t *testing.T, inputs map[*graphop.Node][]float64, n *graphop.Node) []float64 {
 	t.Helper()
 	g := backend.Graph{Outputs: []*graphop.Node{n}}
@@ -120,8 +120,8 @@ func TestDuplicateChildren(t *testing.T) {
 	}
 }
 
-// An intermediate node is a variable like any other. Its gradient treats it as independent; a variable that it depends
-// on gets the total derivative.
+// Grad accepts an intermediate node u as a variable. The gradient in u treats u as independent. The gradient in x, on
+// which u depends, is the total derivative.
 func TestIntermediateNode(t *testing.T) {
 	x := scalarInput("x")
 	u := graphop.Square(x)                              // 4
@@ -147,7 +147,8 @@ func TestJacobianProducts(t *testing.T) {
 	if got, want := eval(t, feed, d[0]), []float64{30, -12, 13.5}; !slices.Equal(got, want) {
 		t.Errorf("seed·dy/dx = %v, want %v", got, want)
 	}
-	// seed·dy/dx is linear in the seed, so its vector-Jacobian product in the seed is a Jacobian-vector product of y.
+	// seed·dy/dx is linear in seed. Differentiating it in seed, with the weights tangent, gives the Jacobian-vector
+	// product of y with tangent.
 	tangent := graphop.Input(g, tensor.Float64, "tangent", 3)
 	forward := grad(t, graphop.Mul(d[0], tangent), seed)
 	feed[tangent] = []float64{1, 1, 2}
@@ -163,7 +164,8 @@ func TestOtherGraph(t *testing.T) {
 	}
 }
 
-// Depth costs heap memory, not stack. The chain is a hundred times deeper than any network.
+// Grad does not recurse, so a deep graph cannot exhaust the stack. The chain is a hundred times deeper than any
+// network.
 func TestDeepChain(t *testing.T) {
 	x := scalarInput("x")
 	y := x
@@ -182,7 +184,7 @@ func TestDeepChain(t *testing.T) {
 	}
 }
 
-// Differentiating an expression twice gives the same nodes: Grad keeps no state in the graph.
+// Two calls of Grad for one expression return the same nodes, because Grad keeps no state in the graph.
 func TestRepeatable(t *testing.T) {
 	x := scalarInput("x")
 	y := graphop.Mul(graphop.Exp(x), graphop.Sin(x))

@@ -18,8 +18,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Operations with equal names would be merged to one node, so the name must contain every attribute. The test finds the
-// kinds in the source, so that it cannot miss a new one.
+// Operations with equal names would be merged into one node, so a name must contain every attribute. The test reads the
+// list of kinds from the source, so it cannot miss a new kind.
 func TestNameContainsEveryAttribute(t *testing.T) {
 	kinds := map[string]Kind{
 		"ConstOp":         &ConstOp{Value: 1, id: "fill 1"},
@@ -90,7 +90,8 @@ func kindsInSource(t *testing.T) []string {
 	return out
 }
 
-// walkFields calls f for every field of a struct, recursively, with functions that change the field and change it back.
+// walkFields calls f for every field of a struct, recursively. The functions passed to f change the field and restore
+// it.
 func walkFields(v reflect.Value, path string, f func(path string, change, undo func())) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -148,8 +149,8 @@ func (r *recorder) Size() int                   { return 4 }
 func (r *recorder) BlockSize() int              { return 1 }
 func (r *recorder) Sum32() uint32               { return 0 }
 
-// Gorgonia identifies nodes by 32 bits. The test finds two sums of different inputs with the same 32 bits, and shows
-// that Gorgonia alone merges them and that apply does not.
+// Gorgonia identifies nodes by a 32-bit hash. The test finds two sums of different inputs with the same hash. It shows
+// that Gorgonia alone merges the two sums and that apply does not.
 func TestHashCollision(t *testing.T) {
 	const n = 700
 	g := gorgonia.NewGraph()
@@ -159,7 +160,7 @@ func TestHashCollision(t *testing.T) {
 	}
 	r := &recorder{}
 	Add(in[0], in[1]).WriteHash(r)
-	prefix := r.bytes[:len(r.bytes)-8] // all but the hashes of the two children
+	prefix := r.bytes[:len(r.bytes)-8] // without the hashes of the two children
 	h := fnv.New32a()
 	h.Write(prefix)
 	step := func(state, child uint32) uint32 {

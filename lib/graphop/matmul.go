@@ -6,7 +6,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// MatMulOp is a batched matrix product op(a)·op(b).
+// MatMulOp is a matrix product op(a)·op(b), or a batch of products. op transposes a if TransA is set, and b if TransB
+// is set.
 type MatMulOp struct{ TransA, TransB bool }
 
 // MatMul returns the product a·b [M,N] of a [M,K] and b [K,N], or of batches [B,M,K] and [B,K,N]. With transA, a is
@@ -43,8 +44,8 @@ func (p *MatMulOp) dims(s, t []int) (batch, m, n, k, k2 int) {
 	return batch, m, n, k, k2
 }
 
-// Dims returns the sizes of the product for operands stored with shapes s and t: after transposition they are
-// [batch,m,k] and [batch,k,n], with batch 1 for matrices.
+// Dims returns the dimensions of the product of operands stored with shapes s and t. After transposition the operands
+// are [batch,m,k] and [batch,k,n]. Matrices have batch 1.
 func (p *MatMulOp) Dims(s, t []int) (batch, m, n, k int) {
 	batch, m, n, k, _ = p.dims(s, t)
 	return batch, m, n, k

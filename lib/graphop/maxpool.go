@@ -2,11 +2,12 @@ package graphop
 
 import "fmt"
 
-// SelectMaxOp (a, b) takes from each window of b the element at the position of the first maximum, in row-major order,
-// of that window of a. Padding is never selected; a NaN counts as larger than every number, so it propagates.
+// SelectMaxOp has two inputs a and b of the same shape. For each window it finds the first maximum of a, in row-major
+// order, and returns the element of b at that position. Padding is never selected. A NaN counts as larger than every
+// number, so it propagates.
 //
-// The positions are locally constant almost everywhere, so the selection is linear in b and constant in a. SelectMaxOp
-// and ScatterMaxOp are each other's derivative, and max pooling has derivatives of any order.
+// The result is linear in b. The derivative in a is 0, because a small change of a almost never moves a maximum.
+// SelectMaxOp and ScatterMaxOp are each other's derivative, so max pooling has derivatives of any order.
 type SelectMaxOp struct{ Window Window2D }
 
 // MaxPool2D returns the largest element of each window of x [N,C,H,W] as [N,C,OH,OW]; see Window2D. If several elements
@@ -29,8 +30,9 @@ func (s *SelectMaxOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	return out
 }
 
-// ScatterMaxOp (a, g) adds each element of g [N,C,OH,OW] to an image of zeros [N,C,H,W] at the position of the first
-// maximum of its window of a. It is the adjoint of SelectMaxOp in its second input.
+// ScatterMaxOp has inputs a [N,C,H,W] and g [N,C,OH,OW], with one element of g for each window. It starts from zeros
+// [N,C,H,W] and adds each element of g at the position of the first maximum of a in that window. It is the adjoint of
+// SelectMaxOp in the second input.
 type ScatterMaxOp struct{ Window Window2D }
 
 // Name implements Kind.

@@ -39,7 +39,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("graph operation %s on shapes %v: %s", e.Op, e.Shapes, e.Reason)
 }
 
-// Build calls f, which constructs nodes, and returns the *Error of a constructor that panicked.
+// Build calls f, which constructs nodes. If a constructor panics with an *Error, Build returns that error.
 func Build(f func()) (err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -66,8 +66,8 @@ func fail(op string, reason string, in ...*Node) {
 type Kind interface {
 	// Name identifies the operation and all its attributes.
 	Name() string
-	// Diff returns the gradient in every input for which needed is set, the vector-Jacobian product with
-	// grad, which has the shape of output. The other results are ignored. It constructs nodes of the family only.
+	// Diff returns the vector-Jacobian product with grad for every input for which needed is set. grad has the shape of
+	// output. Results for other inputs are ignored. Diff constructs operations of this package only.
 	Diff(inputs []*Node, output, grad *Node, needed []bool) []*Node
 }
 
@@ -89,7 +89,7 @@ func Of(n *Node) *Operation {
 	return op
 }
 
-// kindOf returns the operation of a node if its kind is of type K.
+// kindOf returns the Kind of a node's operation if it has type K. Otherwise ok is false.
 func kindOf[K Kind](n *Node) (k K, ok bool) {
 	if op := Of(n); op != nil {
 		k, ok = op.Kind.(K)
@@ -123,9 +123,9 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 		if err != nil {
 			fail(kind.Name(), err.Error(), inputs...)
 		}
-		// Note: Gorgonia merges nodes by a 32-bit hash and, on a match, compares operation and shape but not the
-		// children (v0.9.18, nodeEq). Two different sums of one shape whose hashes collide would silently become one
-		// node. So apply compares the children, and salts the hash of an operation that collides.
+		// Note: Gorgonia merges nodes with equal 32-bit hashes if their operations and shapes are equal; it does not compare
+		// the children (v0.9.18, nodeEq). If the hashes of two different sums collide, the sums would silently become one
+		// node. So apply compares the children itself and changes the salt in the hash after a collision.
 		if slices.Equal(Children(n), inputs) && Of(n).same(op) {
 			return n
 		}
@@ -144,7 +144,7 @@ func (o *Operation) same(p *Operation) bool {
 	return o.Kind.Name() == p.Kind.Name() && SameShape(o.Out, p.Out) && o.salt == p.salt && o.Dtype == p.Dtype
 }
 
-// Children returns the inputs of n in order, duplicates kept.
+// Children returns the inputs of n in order. An input that n uses twice appears twice.
 func Children(n *Node) []*Node {
 	it := n.Graph().From(n.ID())
 	if it == nil {
@@ -187,7 +187,7 @@ func (o *Operation) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 	return o.Out.Clone(), nil
 }
 
-// Evaluator computes one operation on values with the shapes of its inputs.
+// Evaluator computes the operation o from the values of its inputs. The values have the shapes o.In.
 type Evaluator func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, error)
 
 var evaluator Evaluator

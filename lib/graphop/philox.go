@@ -16,8 +16,8 @@ type PhiloxOp struct{ Stream string }
 // PhiloxKeyLen is the number of elements of a draw's key.
 const PhiloxKeyLen = 8
 
-// PhiloxKey returns the value of the key node of Uniform: seed and step as groups of 16 bits, lowest first, which
-// float32 represents exactly.
+// PhiloxKey returns the value that Uniform expects in its key: seed and step as groups of 16 bits, lowest first.
+// float32 represents such groups exactly.
 func PhiloxKey(seed, step uint64) [PhiloxKeyLen]float64 {
 	var k [PhiloxKeyLen]float64
 	for i := range 4 {
@@ -27,10 +27,7 @@ func PhiloxKey(seed, step uint64) [PhiloxKeyLen]float64 {
 	return k
 }
 
-// Uniform returns random numbers in [0, 1), multiples of 2^-24, of the given shape. key [8] holds PhiloxKey(seed,
-// step). The generator is Philox4x32-10 (Salmon et al., SC 2011) with the key (low word of seed, high word of seed) and
-// the counter (element index / 4, StreamID, low word of step, high word of step), in words of 32 bits. Every engine and
-// both element types give the same numbers. The derivative is 0.
+// Uniform returns a tensor of the given shape. Its elements are random multiples of 2^-24 in [0, 1). key [8]
 func Uniform(key *Node, stream string, shape ...int) *Node {
 	if s := key.Shape(); len(s) != 1 || s[0] != PhiloxKeyLen {
 		fail("philox", fmt.Sprintf("expected a key of shape [%d], the value of PhiloxKey", PhiloxKeyLen), key)
@@ -51,7 +48,8 @@ func Dropout(x, key *Node, stream string, p float64) *Node {
 	if p == 0 {
 		return x
 	}
-	// u is a multiple of 2^-24. If p is one too, the comparison u < p is exact in both element types.
+	// Each uniform number u is a multiple of 2^-24. edge is p rounded up to such a multiple, so the comparison u < edge is
+	// exact in both element types.
 	edge := math.Ceil(p*(1<<24)) / (1 << 24)
 	dropped := Step(Affine(Uniform(key, stream, x.Shape()...), -1, edge))
 	kept := 1 / (1 - p)

@@ -6,8 +6,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// PointwiseOp is an operation on corresponding elements. All operands have the same rank; a dimension of 1 is
-// broadcast, without a copy, to that of the others.
+// PointwiseOp computes each element of the result from the corresponding elements of the operands. All operands have
+// the same rank. A dimension of 1 is broadcast, without a copy, to the size that the other operands have there.
 type PointwiseOp struct {
 	Code Code
 	P, Q float64 // see Code
@@ -136,7 +136,7 @@ func fits(a, b *Node) bool {
 	return true
 }
 
-// unbroadcast removes an explicit broadcast that a binary operation does anyway.
+// unbroadcast removes an explicit Broadcast of an operand if the binary operation broadcasts the operand anyway.
 func unbroadcast(a, b *Node) (*Node, *Node) {
 	if k := pointwiseOf(a, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		a = Children(a)[0]

@@ -27,7 +27,7 @@ func (p *AvgPoolOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Scale(Upsample(g, p.K), 1/float64(p.K*p.K))}
 }
 
-// UpsampleOp repeats every element of the last two axes K x K times.
+// UpsampleOp replaces every element by a K x K tile of copies along the last two axes.
 type UpsampleOp struct{ K int }
 
 // Upsample returns x [N,C,H,W] enlarged k times by nearest neighbour, as [N,C,kH,kW]. Its adjoint is AvgPool · k².

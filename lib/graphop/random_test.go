@@ -11,15 +11,16 @@ import (
 	"vapo/lib/graphop"
 )
 
-// builder builds an expression of x and the key of a draw.
+// builder builds an expression from x and the key of the random numbers.
 type builder = func(x, key *graphop.Node) *graphop.Node
 
-// uniform builds a draw, which does not depend on x.
+// uniform returns a builder of uniform random numbers; the builder ignores x.
 func uniform(stream string, shape ...int) builder {
 	return func(_, key *graphop.Node) *graphop.Node { return graphop.Uniform(key, stream, shape...) }
 }
 
-// draw evaluates an expression in one element type with an x of ones and the key of seed and step.
+// draw evaluates the expression that build returns in the element type dt. All elements of x are 1, and the key is that
+// of seed and step.
 func draw(t *testing.T, dt tensor.Dtype, seed, step uint64, shape []int, build builder) []float64 {
 	t.Helper()
 	g := gorgonia.NewGraph()
@@ -41,12 +42,12 @@ func TestPhiloxKeyIsExact(t *testing.T) {
 	}
 }
 
-// The words come from an independent implementation (testdata/philox.py).
+// The expected words come from an independent implementation (testdata/philox.py).
 func TestUniformGolden(t *testing.T) {
 	for _, c := range []struct {
 		seed, step uint64
 		stream     string
-		want       []uint32 // words of the first two blocks
+		want       []uint32 // the first two blocks of four words
 	}{
 		{0, 0, "", []uint32{
 			0x59e2fc89, 0xa227c008, 0x9bba1fd4, 0x701f724f, 0x3f708be1, 0x1ec31b67, 0x983f860d, 0xc95d89bc,
@@ -67,7 +68,7 @@ func TestUniformGolden(t *testing.T) {
 	}
 }
 
-// The numbers depend on the row-major index but not on the shape, and on seed, step and stream.
+// The numbers depend on the row-major index, the seed, the step and the stream, but not on the shape.
 func TestUniformDependencies(t *testing.T) {
 	of := func(seed, step uint64, stream string, shape ...int) []float64 {
 		return draw(t, tensor.Float32, seed, step, []int{1}, uniform(stream, shape...))
@@ -109,7 +110,7 @@ func TestUniformIsUniform(t *testing.T) {
 	for _, b := range bins {
 		chi += (b - n/64) * (b - n/64) / (n / 64)
 	}
-	// 63 degrees of freedom: 5 standard deviations of sqrt(2·63) above the mean.
+	// Chi-squared with 63 degrees of freedom has mean 63 and standard deviation sqrt(2·63); allow 5 standard deviations.
 	if chi > 63+5*math.Sqrt(126) {
 		t.Errorf("chi-squared of 64 bins is %v", chi)
 	}

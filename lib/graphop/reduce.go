@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// SumOp sums a tensor over Axes, which keep size 1. Axes between the first and the last of them that are not summed
-// have size 1.
+// SumOp sums a tensor over Axes, which are sorted. A summed axis stays in the shape with size 1. An axis between two
+// summed axes is itself summed or has size 1, so engines can treat the summed axes as one.
 type SumOp struct{ Axes []int }
 
-// Sum returns the sum of x over the given axes, which keep size 1; without axes it sums over all. Its adjoint is
-// Broadcast.
+// Sum returns the sum of x over the given axes, or over all axes if none are given. Summed axes stay in the shape with
+// size 1. The adjoint of Sum is Broadcast.
 func Sum(x *Node, axes ...int) *Node {
 	s := x.Shape()
 	if len(axes) == 0 {
@@ -39,7 +39,7 @@ func Sum(x *Node, axes ...int) *Node {
 	}
 	slices.Sort(kept)
 	kept = slices.Compact(kept)
-	// Sum each run of adjacent axes by itself, innermost first.
+	// Sum each run of adjacent axes separately, the innermost run first.
 	for i := len(kept) - 1; i > 0; i-- {
 		if between := s[kept[i-1]+1 : kept[i]]; between.TotalSize() > 1 {
 			return Sum(Sum(x, kept[i:]...), kept[:i]...)
@@ -48,7 +48,8 @@ func Sum(x *Node, axes ...int) *Node {
 	return apply(&SumOp{Axes: kept}, out, x)
 }
 
-// Mean returns the mean of x over the given axes, which keep size 1; without axes it averages over all.
+// Mean returns the mean of x over the given axes, or over all axes if none are given. Averaged axes stay in the shape
+// with size 1.
 func Mean(x *Node, axes ...int) *Node {
 	y := Sum(x, axes...)
 	return Scale(y, float64(y.Shape().TotalSize())/float64(x.Shape().TotalSize()))

@@ -1,6 +1,6 @@
 package graphop
 
-// RowMaxOp is the largest element of each row.
+// RowMaxOp takes the largest element of each row of a matrix.
 type RowMaxOp struct{}
 
 // RowMax returns the largest element of each row of x [M,N] as [M,1]. Its derivative is defined as 0, so use it only

@@ -1,6 +1,6 @@
 package graphop
 
-// SoftmaxOp is e^x over its sum along the last axis.
+// SoftmaxOp divides e^x by the sum of e^x along the last axis.
 type SoftmaxOp struct{}
 
 // Softmax returns e^x / sum e^x along the last axis of x, which has rank 2 or more. The largest element is subtracted

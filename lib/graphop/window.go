@@ -14,8 +14,8 @@ func (w Window2D) String() string {
 	return fmt.Sprintf("%dx%d stride %d,%d pad %d,%d", w.KH, w.KW, w.StrideH, w.StrideW, w.PadH, w.PadW)
 }
 
-// results checks that w fits the images x and returns the shape [N,C,OH,OW] of one value for each window:
-// OH = (H+2·PadH-KH)/StrideH+1, and OW likewise.
+// results checks that w fits the images x. It returns [N,C,OH,OW], the shape of a tensor with one value for each
+// window, where OH = (H+2·PadH-KH)/StrideH+1 and OW = (W+2·PadW-KW)/StrideW+1.
 func (w Window2D) results(op string, x *Node) tensor.Shape {
 	s := x.Shape()
 	if len(s) != 4 {
@@ -25,7 +25,7 @@ func (w Window2D) results(op string, x *Node) tensor.Shape {
 		fail(op, fmt.Sprintf("the window %v has a size or stride below 1", w), x)
 	}
 	if w.PadH < 0 || w.PadW < 0 || w.PadH >= w.KH || w.PadW >= w.KW {
-		// No window may contain nothing but padding.
+		// Every window must contain an element of the image.
 		fail(op, fmt.Sprintf("the window %v: expected padding of 0 or more, and less than the window", w), x)
 	}
 	if s[2]+2*w.PadH < w.KH || s[3]+2*w.PadW < w.KW {
@@ -61,7 +61,7 @@ func AvgPool2D(x *Node, w Window2D, countPadding bool) *Node {
 	return Mul(sum, Table(x, share, 1, 1, out[2], out[3]))
 }
 
-// within returns how many of first, …, first+k-1 lie in [0, n).
+// within returns how many of the k indices first, …, first+k-1 lie in [0, n).
 func within(first, k, n int) int { return min(n, first+k) - max(0, first) }
 
 // Name implements Kind.
@@ -72,8 +72,8 @@ func (s *WindowSumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{apply(&WindowSumGradOp{Window: s.Window}, in[0].Shape(), g)}
 }
 
-// WindowSumGradOp adds the value of each window [N,C,OH,OW] to all elements of that window of an image of zeros
-// [N,C,H,W], the operation's Out. It is the adjoint of WindowSumOp.
+// WindowSumGradOp takes one value for each window, [N,C,OH,OW]. It starts from zeros of its output shape [N,C,H,W] and
+// adds each value to all elements of that window. It is the adjoint of WindowSumOp.
 type WindowSumGradOp struct{ Window Window2D }
 
 // Name implements Kind.

@@ -15,23 +15,24 @@ func (s ConvShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
 // OW is the width of the output.
 func (s ConvShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
 
-// convTiles divides the output pixels of a batch into tiles, each computed by one core. A tile is a number of whole
-// images or a range of rows of one image. The division depends on the shape alone.
+// convTiles divides the output pixels of a batch into tiles, each computed by one core. A tile is either several whole
+// images or a range of rows of one image. The division depends only on the shape.
 type convTiles struct {
-	images int // images per tile; 1 if images are divided
+	images int // images per tile; 1 if a tile is a part of an image
 	rows   int // rows of an image per tile
 	cuts   int // tiles per image
 	count  int
 }
 
 const (
-	// tilePixels is the target size of a tile. The views of more pixels would not fit the second-level cache.
+	// tilePixels is the target number of output pixels per tile. The views of a larger tile would not fit in the
+	// second-level cache.
 	tilePixels = 512
-	// leastTiles is the number of tiles that large enough inputs are divided into, so that all cores have work.
+	// leastTiles is the minimum number of tiles for a large input, so that all cores have work.
 	leastTiles = 8
 )
 
-// newConvTiles divides a batch of n images of oh rows of ow pixels.
+// newConvTiles divides a batch of n images of oh x ow pixels into tiles.
 func newConvTiles(n, oh, ow int) convTiles {
 	pix := oh * ow
 	aim := min(tilePixels, max(1, n*pix/leastTiles))
@@ -53,7 +54,7 @@ func newConvTiles(n, oh, ow int) convTiles {
 	return t
 }
 
-// tile is a range of output pixels: images [first, first+images), rows [top, top+rows) of each.
+// tile holds the output pixels of rows [top, top+rows) in each of the images [first, first+images).
 type tile struct {
 	first, images int
 	top, rows     int
@@ -66,9 +67,9 @@ func (t *convTiles) tile(i, n, oh int) tile {
 	return k
 }
 
-// axis is one dimension of a convolution. At tap t, output position o reads input position (o·stride + t - pad)/zeros
-// if that is an integer inside the input, and zero otherwise. zeros > 1 describes an input that has zeros-1 zeros
-// inserted between its elements, as the input gradient of a strided convolution needs.
+// axis is one dimension of a convolution. At tap t, output position o reads input position p = (o·stride + t -
+// pad)/zeros if p is an integer in [0, in). Otherwise it reads zero. If zeros > 1, zeros-1 zeros are inserted between
+// the elements of the input; the input gradient of a strided convolution needs this.
 type axis struct{ in, out, taps, stride, pad, zeros int }
 
 // at returns the input position that output position o reads at a tap, or -1 if it reads a zero.
@@ -80,8 +81,8 @@ func (a *axis) at(o, tap int) int {
 	return u / a.zeros
 }
 
-// sampleRow fills out with the elements of an input row that the output positions read at one tap, and with zeros for
-// positions outside the row. A nil row is all zeros.
+// sampleRow sets out[o] to the element of the input row that output position o reads at the given tap, or to zero if
+// that element is outside the row. A nil row counts as all zeros.
 func sampleRow[T Float](a *axis, out, in []T, tap int) {
 	clear(out)
 	if in == nil {

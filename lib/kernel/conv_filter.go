@@ -2,11 +2,11 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// ConvFilterGrad computes the adjoint of Conv in w: for every tap, the product over all output pixels of the output
-// gradient and the input pixel that the tap reads.
+// ConvFilterGrad computes the gradient with respect to the filters w. The gradient of a weight is a sum over all output
+// pixels: the output gradient at the pixel times the input element that the weight multiplies there.
 //
-// The input is transposed to channels-last order, so the elements that all taps of one filter row read are contiguous.
-// Another filter row starts at another offset of the same memory.
+// The input is transposed to channels-last order. The elements that the taps of one filter row read are then
+// contiguous, and every filter row reads the same memory from a different offset.
 type ConvFilterGrad[T Float] struct {
 	s          ConvShape
 	tiles      convTiles
@@ -16,11 +16,11 @@ type ConvFilterGrad[T Float] struct {
 	perPart    int // tiles per partial sum
 	ih, iw     int // size of the padded part of an image that a tile reads
 	joined     bool
-	line       int // elements that one pixel's taps read: those of a filter row, or all of them if joined
+	line       int // input elements that the taps of one filter row read for a pixel, or all taps if joined
 	lines      int
 	off        microkernel.Offsets // the first element of each pixel of a tile
 	size       int                 // scratch elements per piece
-	transposed int                 // those of them that hold transposed images
+	transposed int                 // scratch elements that hold transposed images; a part of size
 	bufs       [][]T
 	sums       [][]T // one buffer: [parts, blocks, lines, Cout, line]
 	dw, x, g   []T
@@ -31,7 +31,7 @@ type ConvFilterGrad[T Float] struct {
 const (
 	// blockChannels is the number of input channels per block.
 	blockChannels = 32
-	// runPixels is the number of products that are summed in registers, as runLength in correlate.go.
+	// runPixels is the number of products that are summed in registers. Compare runLength in correlate.go.
 	runPixels = 128
 )
 
@@ -76,7 +76,7 @@ func (c *ConvFilterGrad[T]) panels() int {
 	return (c.s.Cout + microkernel.Panel - 1) / microkernel.Panel
 }
 
-// part is the length of a partial sum.
+// part is the length of a partial sum in elements.
 func (c *ConvFilterGrad[T]) part() int { return c.blocks * c.lines * c.s.Cout * c.line }
 
 // Run computes dw [Cout, Cin, KH, KW] from x [N, Cin, H, W] and g [N, Cout, OH, OW].
@@ -101,7 +101,7 @@ func (c *ConvFilterGrad[T]) piece(worker, piece int) {
 	}
 }
 
-// tile adds the products of one tile's pixels to sum, or overwrites sum with them if add is false.
+// tile adds the contribution of tile k to sum. If add is false, it overwrites sum instead.
 func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
 	s := &c.s
 	n := min(c.channels, s.Cin-c0)
@@ -134,7 +134,8 @@ func (c *ConvFilterGrad[T]) tile(buf, sum []T, k tile, c0 int, add bool) {
 	}
 }
 
-// transpose writes n channels of the part of an image that a tile reads, padding included, in channels-last order.
+// transpose copies n channels of an image to dst in channels-last order. It copies only the part that tile k reads,
+// padding included.
 func (c *ConvFilterGrad[T]) transpose(dst, image []T, k tile, n int) {
 	s, plane := &c.s, c.s.H*c.s.W
 	left := min(s.PadW, c.iw)
@@ -152,7 +153,7 @@ func (c *ConvFilterGrad[T]) transpose(dst, image []T, k tile, n int) {
 			pixels, from := to[left*c.channels+ch:], image[ch*plane+iy*s.W:]
 			microkernel.Transpose(pixels, c.channels, from, plane, min(microkernel.Panel, n-ch), width)
 		}
-		if n < c.channels { // the channels that the last block lacks are computed but never read
+		if n < c.channels { // products with the channels that the last block lacks are never read
 			for x := range width {
 				clear(to[(left+x)*c.channels+n : (left+x+1)*c.channels])
 			}
@@ -160,7 +161,7 @@ func (c *ConvFilterGrad[T]) transpose(dst, image []T, k tile, n int) {
 	}
 }
 
-// join copies the elements that all taps of a pixel read to consecutive memory.
+// join copies the elements that the taps of a pixel read to consecutive memory, pixel by pixel.
 func (c *ConvFilterGrad[T]) join(dst, at []T, k tile) {
 	s, row := &c.s, c.s.KW*c.channels
 	for i := range k.images {
@@ -175,7 +176,7 @@ func (c *ConvFilterGrad[T]) join(dst, at []T, k tile) {
 	}
 }
 
-// gradients writes a panel of channels of the output gradient in channels-last order.
+// gradients writes one panel of channels of the tile's output gradient to dst in channels-last order.
 func (c *ConvFilterGrad[T]) gradients(dst []T, k tile, panel int) {
 	const width = microkernel.Panel
 	pix, n := c.s.OH()*c.s.OW(), k.rows*c.s.OW()
@@ -186,7 +187,7 @@ func (c *ConvFilterGrad[T]) gradients(dst []T, k tile, panel int) {
 	}
 }
 
-// collect sums the partial sums of an output channel's filters in their order.
+// collect adds the partial sums for output channel o in a fixed order.
 func (c *ConvFilterGrad[T]) collect(_, o int) {
 	s := &c.s
 	dw := c.dw[o*s.Cin*s.KH*s.KW : (o+1)*s.Cin*s.KH*s.KW]

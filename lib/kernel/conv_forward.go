@@ -25,7 +25,7 @@ func (c *Conv[T]) Run(y, x, w []T) {
 	c.w = nil
 }
 
-// packFilters transposes the filters of a panel of output channels, which are rows of w.
+// packFilters transposes the filters of one panel of output channels. The filters of an output channel are a row of w.
 func (c *Conv[T]) packFilters(_, panel int) {
 	const width = microkernel.Panel
 	first, n := panel*width, c.in*c.taps()

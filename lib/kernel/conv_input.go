@@ -2,8 +2,9 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// ConvInputGrad computes the adjoint of Conv in x: a convolution of the output gradient with the filters rotated by 180
-// degrees. If the stride is not 1, zeros are inserted between the elements of the gradient.
+// ConvInputGrad computes the gradient with respect to the input x: the convolution of the output gradient with the
+// filters rotated by 180 degrees. If the stride is not 1, zeros are inserted between the elements of the output
+// gradient.
 type ConvInputGrad[T Float] struct {
 	*correlation[T]
 	w    []T
@@ -26,8 +27,8 @@ func (c *ConvInputGrad[T]) Run(dx, g, w []T) {
 	c.w = nil
 }
 
-// packFilters transposes the filters of a panel of input channels, one output channel after the other, with the taps in
-// reverse order.
+// packFilters transposes the filters of one panel of input channels: one output channel after the other, with the taps
+// of each in reverse order.
 func (c *ConvInputGrad[T]) packFilters(_, panel int) {
 	const width = microkernel.Panel
 	taps, first := c.taps(), panel*width

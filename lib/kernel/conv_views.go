@@ -2,14 +2,15 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// views holds shifted copies of some channels of an image's tile. The micro-kernel reads them as the second factor of a
-// matrix product that has a row for every channel and tap (im2col). A channel is copied once for every tap along a row.
-// The taps along a column share that copy, each starting at another row, if the vertical stride is 1.
+// views describes shifted copies of some channels of a tile (im2col). The micro-kernel reads the copies as the second
+// factor of a matrix product, with one row for every channel and tap. A channel is copied once for every tap along a
+// filter row. If the vertical stride is 1, the taps along a filter column share this copy, and each tap starts at a
+// different row of the copy.
 type views struct {
 	h, w   axis
-	shared bool // one copy for all taps along a column
+	shared bool // one copy for all taps along a filter column
 	rows   int  // the largest number of output rows
-	plane  int  // the distance between two copies
+	plane  int  // the distance between two copies in elements
 	off    microkernel.Offsets
 }
 
@@ -56,7 +57,8 @@ func (v *views) size(channels int) int {
 	return n
 }
 
-// fillViews copies channels [c0, c1) of the image x [channels, H, W] for the output rows [top, top+rows).
+// fillViews writes the views of channels [c0, c1) of the image x [channels, H, W] to dst, for output rows [top,
+// top+rows).
 func fillViews[T Float](v *views, dst, x []T, c0, c1, top, rows int) {
 	in := v.h.in * v.w.in
 	for c := c0; c < c1; c++ {
@@ -77,12 +79,12 @@ func fillViews[T Float](v *views, dst, x []T, c0, c1, top, rows int) {
 	}
 }
 
-// view fills dst with the elements of an image channel that the convolution reads at tap (kh, kw) for whole output
-// rows, the first of which is row top.
+// view fills dst with the elements of one image channel that the convolution reads at tap (kh, kw). dst covers whole
+// output rows, starting with row top.
 func view[T Float](v *views, dst, image []T, top, kh, kw int) {
 	h, w := &v.h, &v.w
 	if h.stride == 1 && w.stride == 1 && h.zeros == 1 && w.zeros == 1 {
-		// Rows [above, below) read the image; the others read its padding.
+		// Rows [above, below) of dst come from the image. The other rows are padding.
 		rows, dy := len(dst)/w.out, top+kh-h.pad
 		above := min(rows, max(0, -dy))
 		below := max(above, min(rows, h.in-dy))
@@ -112,7 +114,7 @@ func shift[T Float](dst, src []T, out, in, d int) {
 	}
 	lo := min(out, max(0, -d))
 	hi := max(lo, min(out, in-d))
-	if in == out && hi-lo > in/2 { // copy all rows at once, then clear what came from neighbouring rows
+	if in == out && hi-lo > in/2 { // copy all rows at once, then clear the elements that came from neighbouring rows
 		copy(dst[max(0, -d):], src[max(0, d):])
 		for r := 0; r < len(dst); r += out {
 			clear(dst[r : r+lo])

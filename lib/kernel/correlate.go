@@ -2,10 +2,11 @@ package kernel
 
 import "vapo/lib/microkernel"
 
-// correlation is the common part of the forward convolution and its adjoint in the input: every output channel is a sum
-// over input channels and taps of a weight times a view of the input. Views are copied for one block of channels at a
-// time, small enough for the second-level cache, and added to all output channels. If the output has the size of the
-// input and the machine is faster that way, the micro-kernel reads the input through windows instead of copies.
+// correlation is the part that Conv and ConvInputGrad share. Every output channel is a sum over input channels and
+// taps; each term is a weight times a view of the input. The views of one block of input channels are copied at a time.
+// A block is small enough for the second-level cache, and its contribution is added to all output channels. If input
+// and output have the same size, some machines are faster without copies: there the micro-kernel reads the input
+// through windows.
 type correlation[T Float] struct {
 	n, in, out int // images, input channels and output channels
 	views      views
@@ -20,8 +21,8 @@ type correlation[T Float] struct {
 	body    func(worker, piece int)
 }
 
-// runLength is the number of products that are summed in registers before they are added to the output. The part of the
-// views that they read fits the first-level cache. Results depend on it in their last bits.
+// runLength is the number of products that are summed in registers before their sum is added to the output. The part of
+// the views that these products read fits in the first-level cache. The last bits of the results depend on runLength.
 const runLength = 144
 
 func newCorrelation[T Float](n, in, out int, h, w axis) *correlation[T] {
@@ -50,7 +51,7 @@ func (c *correlation[T]) usesWindows() bool {
 	return single && microkernel.PrefersWindows(c.out, c.taps()) && fits(&c.views.h) && fits(&c.views.w)
 }
 
-// newWindows divides the pixels of an image's tile into windows.
+// newWindows divides the output pixels of tile k, which is a part of one image, into windows.
 func newWindows(h, w axis, k tile) []microkernel.Window {
 	var ws []microkernel.Window
 	for q, end := k.top*w.out, (k.top+k.rows)*w.out; q < end; {
@@ -63,7 +64,7 @@ func newWindows(h, w axis, k tile) []microkernel.Window {
 
 func (c *correlation[T]) taps() int { return c.views.h.taps * c.views.w.taps }
 
-// panels is the number of filter panels, and panel the length of one.
+// panels is the number of filter panels. panel is the length of one panel in elements.
 func (c *correlation[T]) panels() int {
 	return (c.out + microkernel.Panel - 1) / microkernel.Panel
 }
@@ -115,7 +116,7 @@ func (c *correlation[T]) block(buf []T, image int, k tile, c0, c1 int) {
 	}
 }
 
-// blockThroughWindows is block without copies: the micro-kernel reads the input through windows.
+// blockThroughWindows does the same as block without copies: the micro-kernel reads the input through windows.
 func (c *correlation[T]) blockThroughWindows(windows []microkernel.Window, image int, k tile, c0, c1 int) {
 	pix := c.views.h.out * c.views.w.out
 	p := microkernel.Correlation{Channels: c1 - c0, Plane: pix, Rows: c.out, Stride: pix, Next: c.panel(), Add: c0 > 0}
@@ -128,8 +129,8 @@ func (c *correlation[T]) blockThroughWindows(windows []microkernel.Window, image
 	}
 }
 
-// nextColumns returns the width of the first piece when left columns are divided for the micro-kernel. It prefers two
-// pieces of medium width to a wide and a narrow one.
+// nextColumns returns the number of columns for the next call of the micro-kernel, if left columns remain. Two calls of
+// medium width are better than a wide one and a narrow one.
 func nextColumns(left int) int {
 	const third = microkernel.Columns / 3
 	if left > 3*third && left <= 4*third {

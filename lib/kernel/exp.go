@@ -13,8 +13,9 @@ const (
 
 var expInf = float32(math.Inf(1))
 
-// exp32 returns e^x within 2 units in the last place, for every x including infinities and NaN. Results below the
-// smallest normal number are 0. It is Cephes' expf: x = n·ln 2 + r and a polynomial of degree 5 on |r| <= ln(2)/2.
+// exp32 returns e^x with an error of at most 2 units in the last place. x may be infinite or NaN. Results below the
+// smallest normal number are 0. The method is that of expf in Cephes: x = n·ln 2 + r, and a polynomial of degree 5 for
+// |r| <= ln(2)/2.
 func exp32(x float32) float32 {
 	switch {
 	case x > expHigh:
@@ -24,7 +25,7 @@ func exp32(x float32) float32 {
 	case x != x:
 		return x
 	}
-	// The conversions of products keep the compiler from fusing them with the sums.
+	// The conversions to float32 keep the compiler from fusing products with sums.
 	z := float32(x*1.44269504088896341) + 0.5
 	n := float32(int32(z))
 	if n > z {

@@ -6,25 +6,25 @@ import (
 )
 
 // Fused executes a Program on T row by row, and each row block by block. Intermediate results stay in the caches, so a
-// normalisation takes one pass over memory instead of one for each of its operations. Sums have the order of Sum, so
-// fusing them changes no bit.
+// normalisation takes one pass over memory instead of one pass per operation. Fused adds in the same order as Sum, so
+// its sums have the same bits.
 //
-// Everything that does not depend on the row is computed at construction: fused_schedule.go orders the instructions and
-// assigns memory to their operands, so fused_run.go only calls loops.
+// Everything that is the same for all rows is computed at construction: fused_schedule.go orders the instructions and
+// assigns memory to their operands. fused_run.go then only calls loops.
 type Fused[T Float] struct {
 	prog      Program
-	outer     []int // the dimensions that number the rows
+	outer     []int // the dimensions that index the rows
 	rows, row int   // the number of rows, and the elements of each
 	blockLen  int   // elements per block
 	regs      []register
 	bound     []int // the registers that have a slot
 	phases    []phase
-	buffers   []buffer // for each register, empty if it has a slot, then for each expansion
+	buffers   []buffer // one per register, empty if the register has a slot; then one per expansion
 	scratch   int      // elements of a worker's scratch memory
 	sums      int      // the number of running sums
 
 	perPiece       int // rows per piece
-	piecesPerRow   int // more than one if long rows are divided
+	piecesPerRow   int // more than 1 if long rows are divided
 	blocksPerPiece int // blocks of each row per piece
 
 	workers []*worker[T]
@@ -36,24 +36,24 @@ type Fused[T Float] struct {
 type register struct {
 	kept    int   // values per row
 	repeat  int   // consecutive elements of the row that share a value
-	gather  []int // the offset of every chunk, if the values are not in the order of the row
-	chunk   int   // consecutive elements that share a value or, if repeat is 1, are contiguous
-	strides []int // along the dimensions that number the rows
+	gather  []int // the offset of every chunk; nil if the values are in the order of the row
+	chunk   int   // elements per chunk; they share a value or, if repeat is 1, are contiguous
+	strides []int // the strides along the dimensions that index the rows
 
-	stored     bool // keeps a whole row: it has a slot, is reduced, or is read in a later phase than it is computed in
-	expansion  int  // the buffer for a block of repeated or gathered values, 0 if there is none
-	firstPhase int  // the phase that computes it
-	lastPhase  int  // the last phase that reads it
+	stored     bool // keeps a whole row: it has a slot, is reduced, or is read after the phase that computes it
+	expansion  int  // index of the buffer for a block of repeated or gathered values; 0 if there is none
+	firstPhase int  // the phase that computes the register
+	lastPhase  int  // the last phase that reads the register
 }
 
-// full reports whether a register has a value for every element, in order.
+// full reports whether the register has one value for every element of the row, in the order of the row.
 func (g *register) full() bool { return g.repeat == 1 && g.gather == nil }
 
 // buffer is a part of a worker's scratch memory.
 type buffer struct{ offset, length int }
 
-// maxBlock is the largest number of elements per block: 4 KiB in float32, so that a dozen registers fit the first-level
-// cache.
+// maxBlock is the largest number of elements per block: 4 KiB in float32, so that a dozen registers fit in the
+// first-level cache.
 const maxBlock = 1024
 
 // NewFused prepares prog. It panics if prog is malformed, since programs come from a compiler and not from a user.
@@ -108,8 +108,8 @@ func newRegister(dims, strides []int) register {
 	return g
 }
 
-// chooseBlock returns the block length. If there are long runs of repeated values, blocks end where runs end, so that
-// such a value is a scalar within a block.
+// chooseBlock returns the block length. If values repeat in long runs, the block length divides the length of a run, so
+// that a repeated value is a scalar within every block.
 func (f *Fused[T]) chooseBlock() int {
 	run := f.row
 	for i := range f.regs {
@@ -125,8 +125,8 @@ func (f *Fused[T]) chooseBlock() int {
 	return min(f.row, maxBlock)
 }
 
-// cut divides the iteration space into pieces of several rows each, or of parts of a long row. A row with reduced
-// values cannot be divided, since they are computed once per row.
+// cut divides the iteration space into pieces. A piece is one or more rows, or a part of a long row. A row with reduced
+// values cannot be divided, because reduced values are computed once per row.
 func (f *Fused[T]) cut() {
 	blocks := (f.row + f.blockLen - 1) / f.blockLen
 	f.perPiece, f.piecesPerRow, f.blocksPerPiece = max(1, grain/f.row), 1, blocks

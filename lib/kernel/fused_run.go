@@ -4,11 +4,11 @@ import "unsafe"
 
 // worker is the state of one goroutine.
 type worker[T Float] struct {
-	data     [][]T // by buffer: scratch memory, or the part of a slot that belongs to the row
-	base     []int // by register: where that part starts
-	index    []int // of the row along the outer dimensions
+	data     [][]T // by buffer: scratch memory, or the current row's part of a slot
+	base     []int // by register: where the current row starts in its slot
+	index    []int // the index of the current row along each outer dimension
 	sums     []rowSum[T]
-	expanded []int // by register, what its expansion holds: the offset of a single value or the block, both plus 1
+	expanded []int // by register: 1 + the block, or 1 + the offset of the single value, that its expansion holds; or 0
 }
 
 func (f *Fused[T]) newWorker() *worker[T] {
@@ -38,7 +38,7 @@ func (f *Fused[T]) pieces() int { return (f.rows + f.perPiece - 1) / f.perPiece 
 
 func (f *Fused[T]) piece(worker, piece int) {
 	w := f.workers[worker]
-	clear(w.expanded) // slots have changed
+	clear(w.expanded) // the slots may have changed since the last piece
 	row := piece / f.piecesPerRow * f.perPiece
 	from := piece % f.piecesPerRow * f.blocksPerPiece
 	f.seek(w, row)
@@ -56,7 +56,7 @@ func (f *Fused[T]) piece(worker, piece int) {
 	}
 }
 
-// seek moves to the given row.
+// seek moves the worker to the given row.
 func (f *Fused[T]) seek(w *worker[T], row int) {
 	clear(w.base)
 	for d := len(f.outer) - 1; d >= 0; d-- {
@@ -71,7 +71,7 @@ func (f *Fused[T]) seek(w *worker[T], row int) {
 	}
 }
 
-// locate sets the row's part of a register that has a slot.
+// locate points the worker to the current row of a register that has a slot.
 func (f *Fused[T]) locate(w *worker[T], reg int) {
 	g, slot, base := &f.regs[reg], f.slots[f.prog.Operands[reg].Slot], w.base[reg]
 	if g.gather != nil {
@@ -81,7 +81,7 @@ func (f *Fused[T]) locate(w *worker[T], reg int) {
 	}
 }
 
-// advance moves to the next row.
+// advance moves the worker to the next row.
 func (f *Fused[T]) advance(w *worker[T]) {
 	d := len(f.outer) - 1
 	for w.index[d]++; w.index[d] == f.outer[d]; w.index[d]++ {
@@ -102,7 +102,8 @@ func (f *Fused[T]) advance(w *worker[T]) {
 	}
 }
 
-// phase runs a pass over a row's blocks, from the given one on, and then the instructions on reduced values.
+// phase runs one phase for the current row: first the ops on blocks, for up to blocksPerPiece blocks starting at block
+// from, and then the ops on reduced values.
 func (f *Fused[T]) phase(w *worker[T], p *phase, from int) {
 	if len(p.blocks) > 0 {
 		for block := from; block < from+f.blocksPerPiece; block++ {
@@ -138,7 +139,7 @@ func (f *Fused[T]) execute(w *worker[T], o *op, block, n int) {
 	}
 }
 
-// offset returns where the operand's part of a block begins.
+// offset returns the index of the operand's first element for the given block.
 func (o *operand) offset(block int) int {
 	if o.shared > 1 {
 		block /= o.shared
@@ -146,13 +147,14 @@ func (o *operand) offset(block int) int {
 	return block * o.stride
 }
 
-// at returns offset as an address, for loops in assembly. locate has checked the bounds of the whole row.
+// at returns the address of the operand's first element for the given block, for loops in assembly. There is no bounds
+// check, because locate has checked the bounds of the whole row.
 func at[T Float](w *worker[T], o *operand, block int) *float32 {
 	const size = int(unsafe.Sizeof(float32(0)))
 	return (*float32)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(w.data[o.index])), o.offset(block)*size))
 }
 
-// slice returns the operand's part of a block, or its single value.
+// slice returns the operand's n elements for the given block, or its single value.
 func (w *worker[T]) slice(o *operand, block, n int) []T {
 	if o.single {
 		n = 1
@@ -182,7 +184,8 @@ func (f *Fused[T]) executeSlices(w *worker[T], o *op, block, n int) {
 	}
 }
 
-// expandBlock writes a register's value for each of n elements of a block, or of n reduced values.
+// expandBlock writes out repeated or gathered values of a register: one for each of n elements of a block, or one for
+// each of n reduced values.
 func (f *Fused[T]) expandBlock(w *worker[T], o *op, block, n int) {
 	holds := block + 1
 	if o.a.single {
@@ -197,7 +200,7 @@ func (f *Fused[T]) expandBlock(w *worker[T], o *op, block, n int) {
 	g, values, dst := &f.regs[o.reg], w.data[o.reg], w.data[o.dst.index]
 	if o.a.single {
 		if o.n == 0 {
-			n = f.blockLen // the next block may be longer
+			n = f.blockLen // a longer block may use the same expansion
 		}
 		fill(dst[:n], values[holds-1])
 		return

@@ -5,13 +5,13 @@ import "fmt"
 // phase is a pass over the row, block by block, followed by instructions on reduced values.
 type phase struct{ blocks, reduced []op }
 
-// op is an instruction or the expansion of an operand, with everything looked up.
+// op is an instruction or the expansion of an operand. Its loop and its operands are resolved.
 type op struct {
 	kind      opKind
 	dst, a, b operand
-	n         int // reduced values that the op works on; 0 if it works on blocks
+	n         int // the number of reduced values that the op works on; 0 if it works on blocks
 
-	// The loop in assembly, depending on kind.
+	// The loop in assembly. At most one of these is set, depending on kind.
 	unary  func(dst, a *float32, n int)
 	binary func(dst, a, b *float32, n int)
 	scalar func(dst, a *float32, b float32, n int)
@@ -22,7 +22,7 @@ type op struct {
 	reg    int // the register that a sum or an expansion reads
 	run    int // elements per sum or per chunk
 	sum    int // index of the running sum
-	writes int // the register whose expansion becomes invalid after an op on reduced values
+	writes int // the register whose expansion an op on reduced values makes invalid
 }
 
 type opKind uint8
@@ -37,7 +37,8 @@ const (
 	opSumRuns               // sums of reduced values
 )
 
-// operand locates a register for an op. Its elements of a block are contiguous, or all have the same value.
+// operand tells an op where a register is stored. Within a block, the elements of the register are contiguous or all
+// have the same value.
 type operand struct {
 	index  int  // into worker.data
 	single bool // one value for the block
@@ -48,8 +49,8 @@ type operand struct {
 // schedule sorts the instructions into phases, resolves their operands and assigns scratch memory.
 func (f *Fused[T]) schedule() {
 	instrs := f.prog.Instrs
-	// For each register, the first phase in which a pass over the row can read it, and the first one in which an
-	// instruction on reduced values can.
+	// For each register, full is the first phase whose pass over the row can read the register, and reduced is the first
+	// phase whose instructions on reduced values can read it.
 	full, reduced := make([]int, len(f.regs)), make([]int, len(f.regs))
 	for i := range full {
 		full[i] = 1
@@ -122,8 +123,8 @@ func (f *Fused[T]) check(in *Instr) {
 	}
 }
 
-// resolve appends an instruction to ops, after the expansions of the operands that it cannot read directly. The
-// instruction works on n reduced values, or on blocks if n is 0.
+// resolve appends the op for an instruction to ops. If the instruction cannot read an operand directly, resolve first
+// appends an op that expands the operand. The instruction works on n reduced values, or on blocks if n is 0.
 func (f *Fused[T]) resolve(ops *[]op, in *Instr, n int) {
 	o := op{instr: in, n: n, reg: in.Args[0], writes: in.Dst}
 	o.dst, _ = f.operand(in.Dst, n)
@@ -200,8 +201,9 @@ func (f *Fused[T]) operand(reg, n int) (o operand, ok bool) {
 	return o, true
 }
 
-// expand reserves memory for the expansion of a register and appends the op that writes it: one value for every unit
-// elements of the row.
+// expand reserves memory for the expansion of a register and appends the op that writes the expansion. On reduced
+// values, the expansion has one value for every run of unit elements of the row. On blocks (n is 0), it has one value
+// for every element.
 func (f *Fused[T]) expand(ops *[]op, reg, n, unit int) operand {
 	g := &f.regs[reg]
 	if g.expansion == 0 {
@@ -225,8 +227,9 @@ func (f *Fused[T]) expand(ops *[]op, reg, n, unit int) operand {
 	return out
 }
 
-// allocate assigns scratch memory. Expansions and registers that keep a row have memory of their own. The other
-// registers of a phase reuse the memory of other phases, and of registers that the phase has read for the last time.
+// allocate assigns scratch memory. Expansions and registers that keep a whole row have memory of their own. All phases
+// share the memory for the other registers. Within a phase, a register may take over the memory of a register that the
+// phase does not read again.
 func (f *Fused[T]) allocate() {
 	take := func(n int) buffer {
 		b := buffer{f.scratch, n}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// randomSpace draws an iteration space, among others of one element, of prime sizes, of short rows, of the longest rows
-// that can be summed, and of longer ones.
+// randomSpace draws an iteration space. Some spaces have a single element, prime sizes, short rows, the longest rows
+// that can be summed, or rows that are too long to be summed.
 func randomSpace(rng *rand.Rand) []int {
 	sizes := [][]int{{1}, {2, 3, 5, 7, 13}, {4, 8, 16, 36}, {1, 2, 49}, {31, 64, 127, 128}}
 	dims := make([]int, 1+rng.IntN(4))
@@ -33,7 +33,7 @@ func randomSpace(rng *rand.Rand) []int {
 	return dims
 }
 
-// rowMajor returns the strides of a register that has the dimensions for which has is true.
+// rowMajor returns the row-major strides of a register that varies along dimension d only if has(d) is true.
 func rowMajor(dims []int, has func(d int) bool) []int {
 	strides, stride := make([]int, len(dims)), 1
 	for d := len(dims) - 1; d >= 0; d-- {
@@ -45,7 +45,7 @@ func rowMajor(dims []int, has func(d int) bool) []int {
 	return strides
 }
 
-// elements returns the size of a register.
+// elements returns the number of elements of a register with the given strides.
 func elements(dims, strides []int) int {
 	n := 1
 	for d, s := range strides {
@@ -56,8 +56,7 @@ func elements(dims, strides []int) int {
 	return n
 }
 
-// randomProgram draws a well-formed program. Its inputs have the slots below inputs, and its outputs those from there
-// on.
+// randomProgram draws a well-formed program. Slots 0 to inputs-1 hold its inputs, and the other slots hold its outputs.
 func randomProgram(rng *rand.Rand) (p Program, inputs int) {
 	p.Dims = randomSpace(rng)
 	rank := len(p.Dims)
@@ -96,7 +95,7 @@ func randomProgram(rng *rand.Rand) (p Program, inputs int) {
 			k = rank
 		}
 		in := Instr{Code: Code(rng.IntN(int(codeCount)))}
-		// A sum reads what is row-major and longer than its result.
+		// A sum can read a register that is row-major and has more dimensions than the result.
 		var readable, summable []int
 		for reg := range p.Operands {
 			if leading[reg] <= k {
@@ -172,7 +171,7 @@ func interpret[T Float](p Program, slots [][]T) {
 				args[a] = regs[reg][from:][:1]
 			}
 			if in.Sum {
-				// Each element counts once, although it repeats along the dimensions that the operand lacks.
+				// Add each element once, although this loop meets it again along the dimensions that the operand lacks.
 				first := true
 				for d, s := range p.Operands[in.Args[0]].Strides {
 					first = first && (s != 0 || index[d] == 0)
@@ -270,7 +269,7 @@ func describe(p Program) string {
 	return s
 }
 
-// A fused program gives the same bits as its instructions run one by one, element by element.
+// A fused program gives the same bits as interpret, which runs its instructions one by one, element by element.
 func TestFusedPrograms(t *testing.T) {
 	for seed := range uint64(250) {
 		testFused[float32](t, seed)

@@ -24,8 +24,8 @@ type assembly struct {
 	shift        func(dst []float32, out int, src []float32, in, rows, d int)
 }
 
-// machine holds the loops for this machine's widest vectors. If it has neither AVX2 nor AVX-512, machine is nil and the
-// loops in Go run.
+// machine holds the loops for the widest vectors of this computer. If the computer has neither AVX2 nor AVX-512,
+// machine is nil and the loops in Go run.
 var machine = newAssembly()
 
 // assemblyFor returns machine for float32 and nil for float64.
@@ -37,7 +37,8 @@ func assemblyFor[T Float]() *assembly {
 }
 
 // loops holds the assembly loops of one float32 instruction. They are looked up once, so that running the instruction
-// on a block is a single call. A nil loop does not exist.
+// on a block is a single call. scalarFirst and scalarLast take a single value as their first or last operand. A field
+// is nil if the instruction has no such loop.
 type loops struct {
 	one                     unaryLoop
 	two                     binaryLoop

@@ -43,9 +43,10 @@ func shift512(dst []float32, out int, src []float32, in, rows, d int) {
 	}
 }
 
-// shift256 is shift512 for vectors of eight. It writes the last columns first and goes through rows from the top, so a
-// whole vector may overrun the end of a row: the elements that it overwrites are written later. The last rows are
-// written in parts, since nothing may be written beyond dst.
+// shift256 is shift512 for vectors of eight elements. It writes the last columns first, and each group of columns from
+// the top row down. A vector may therefore extend beyond the end of a row: the elements that it overwrites there are
+// written later. In the last rows, vectors are cut off at the end of the row, because nothing may be written beyond
+// dst.
 func shift256(dst []float32, out int, src []float32, in, rows, d int) {
 	_, _ = dst[rows*out-1], src[rows*in-1]
 	for x := (out - 1) / 8 * 8; x >= 0; x -= 8 {

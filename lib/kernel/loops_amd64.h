@@ -1,20 +1,20 @@
-// The loops that the instruction sets share. Before it includes this file, an instruction set defines its vector
-// registers V0 to V15, the elements VN and bytes VB of a vector, and the macros
+// The loops that the instruction sets share. Before a file includes this one, it defines the vector registers V0 to V15
+// except V3, the number of elements VN and of bytes VB of a vector, and the macros
 //
 //	TAIL           sets the mask to the first CX < VN elements
 //	LOADM(p, v)    loads v from p under the mask, with zeros elsewhere
 //	STOREM         stores the elements of V0 under the mask to DI
 //	ZERO(v)        v = 0
 //	FLOOR(v)       rounds v down
-//	LIMITS         completes e^V0 for the arguments V0 at which V5 is not the result; leaves the result in V0
+//	LIMITS         corrects the result V5 of e^V0 if V0 is too large, too small or NaN; leaves it in V0
 //	STEP           V0 = 1 if V0 > 0, else 0; expects 0 in V2 and 1 in V6
 //	LARGER         V0 = V0 if V0 >= V1 or V0 is a NaN, else V1
 //
 // Loops run over CX elements. They read from SI, and from DX if there is a second operand, and write to DI. Every
 // operation rounds separately, as in the loops in Go, so the bits are the same.
 //
-// TWO and ONE apply BODY to V0 and V1, or to V0; BODY leaves its result in V0. V2 holds a scalar operand, V3 the mask,
-// V6 to V15 hold constants, and V4 and V5 are free.
+// TWO applies BODY to two operands in V0 and V1. ONE applies BODY to one operand in V0. BODY leaves its result in V0.
+// V2 holds a scalar operand, register 3 the mask of AVX2, and V6 to V15 constants. V4 and V5 are free.
 
 #define TWO(BODY) \
 	SUBQ $(4*VN), CX; JLT rest; \
@@ -109,9 +109,9 @@ DATA expTable<>+36(SB)/4, $0x3d2aa9c1 // 4.1665795894e-2
 DATA expTable<>+40(SB)/4, $0x3e2aaaaa // 1.6666665459e-1
 GLOBL expTable<>(SB), RODATA|NOPTR, $44
 
-// The functions, by their signature: BINARY(dst, a, b *float32, n int), UNARY(dst, a *float32, n int),
-// SCALAR(dst, a *float32, s float32, n int), AFFINELOOP(dst, a *float32, p, q float32, n int) and
-// FILL(dst *float32, s float32, n int). SETUP loads the constants of BODY.
+// Macros that define functions, one macro for each signature: BINARY(dst, a, b *float32, n int), UNARY(dst, a *float32,
+// n int), SCALAR(dst, a *float32, s float32, n int), AFFINELOOP(dst, a *float32, p, q float32, n int) and FILL(dst
+// *float32, s float32, n int). SETUP loads the constants that BODY uses.
 
 #define NONE
 
@@ -143,7 +143,7 @@ tail: \
 done: \
 	VZEROUPPER; RET
 
-// Reduces the lanes of Y0 to one value in X0: halves are combined until one lane is left.
+// FOLD reduces the lanes of Y0 to one value in X0: it combines the two halves until one lane is left.
 #define FOLD(PACKED, SINGLE) \
 	VEXTRACTF128 $1, Y0, X1; PACKED X1, X0, X0; VPERMILPS $0x0e, X0, X1; PACKED X1, X0, X0; \
 	VMOVSHDUP X0, X1; SINGLE X1, X0, X0

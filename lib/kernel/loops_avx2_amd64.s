@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// The loops for AVX2. Elements that do not fill a vector are read under the mask Y3. They are written four, two and one
-// at a time, because a VMASKMOVPS to memory takes dozens of cycles on AMD processors.
+// The loops for AVX2. The last elements, if they do not fill a vector, are read under the mask Y3. They are written
+// four, two and one at a time, because a VMASKMOVPS to memory takes dozens of cycles on AMD processors.
 
 #define V0 Y0
 #define V1 Y1
@@ -128,8 +128,8 @@ part:
 	VZEROUPPER
 	RET
 
-// Adds the CX elements at SI to the lanes' sums in Y0, Y1, Y2 and Y4, eight lanes each. The mask adds 0 to the other
-// sums. That changes no bit, because a sum that started from 0 is never -0.
+// LANES adds the CX elements at SI to the 32 running sums in Y0, Y1, Y2 and Y4. Under the mask, 0 is added to the sums
+// that have no element left. This changes no bit, because a sum that started from 0 is never -0.
 #define LANES \
 	SUBQ $32, CX; JLT rest; \
 four: \

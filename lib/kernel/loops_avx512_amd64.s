@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// The loops for AVX-512. Elements that do not fill a vector are read and written under the mask K1.
+// The loops for AVX-512. The last elements, if they do not fill a vector, are read and written under the mask K1.
 
 #define V0 Z0
 #define V1 Z1
@@ -99,7 +99,7 @@ done:
 	VZEROUPPER
 	RET
 
-// Adds the CX elements at SI to the lanes' sums, 0 to 15 in Z0 and 16 to 31 in Z1.
+// LANES adds the CX elements at SI to the 32 running sums: sums 0 to 15 are in Z0, and 16 to 31 in Z1.
 #define LANES \
 	SUBQ $32, CX; JLT rest; \
 pair: \

@@ -11,7 +11,8 @@ import (
 
 const canary = float32(-12345.5)
 
-// floats returns n normal deviates, or if wild values of any bits: infinities, NaN, subnormal numbers.
+// floats returns n random numbers. They are normally distributed or, if wild is true, have arbitrary bits, which
+// include infinities, NaN and subnormal numbers.
 func floats(rng *rand.Rand, n int, wild bool) []float32 {
 	inf := float32(math.Inf(1))
 	special := []float32{
@@ -37,8 +38,8 @@ func sameBits[T Float](a, b T) bool {
 	return math.Float64bits(float64(a)) == math.Float64bits(float64(b)) || a != a && b != b
 }
 
-// eachLoop calls test for every instruction set of this machine at lengths from 0 on. During the test, kernels use the
-// loops in Go.
+// eachLoop calls test for every instruction set of this machine and for many lengths n, including 0. Meanwhile, kernels
+// use the loops in Go.
 func eachLoop(t *testing.T, test func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool)) {
 	t.Helper()
 	defer func(m *assembly) { machine = m }(machine)
@@ -56,7 +57,7 @@ func eachLoop(t *testing.T, test func(t *testing.T, m *assembly, rng *rand.Rand,
 	}
 }
 
-// Loops in assembly give the same bits as those in Go, in place too, and write nothing beyond their end.
+// Loops in assembly give the same bits as the loops in Go, also in place. They write nothing beyond the end of dst.
 func TestLoopsGiveTheBitsOfGo(t *testing.T) {
 	eachLoop(t, func(t *testing.T, m *assembly, rng *rand.Rand, n int, wild bool) {
 		a, b, x := floats(rng, n+1, wild)[1:], floats(rng, n+3, wild)[3:], floats(rng, 1, wild)
@@ -144,7 +145,7 @@ func TestSumsGiveTheBitsOfGo(t *testing.T) {
 		}
 		if wild {
 			for i, x := range v {
-				if x != x || x == 0 { // the largest of these is not unique
+				if x != x || x == 0 { // the largest element is ambiguous with NaN or with 0 and -0
 					v[i] = 1
 				}
 			}
@@ -208,8 +209,8 @@ func BenchmarkLoops(b *testing.B) {
 	}
 }
 
-// runLoops runs the instruction on all of dst and reports whether it has a loop for these operands. singleA and singleB
-// say that an operand is a single value.
+// runLoops runs the instruction on all of dst if there is a loop for these operands, and reports whether there is.
+// singleA and singleB say whether a and b are single values.
 func runLoops[T Float](l *loops, dst, a, b []T, singleA, singleB bool) bool {
 	n := len(dst)
 	if n == 0 || len(a) < n && !singleA {

@@ -8,9 +8,10 @@ import (
 
 // MatMul multiplies batches of matrices: op(a) [batch, m, k] times op(b) [batch, k, n] to [batch, m, n].
 //
-// The bits of an element depend on its row of op(a) and its column of op(b) alone: its k products are divided into runs
-// of runTerms, each run is summed from zero with fused multiply-adds in the order of k, and the runs are added in their
-// order. Sizes m and n, transpositions, tiles, threads and vector widths have no influence.
+// The bits of an element of the result depend only on its row of op(a) and its column of op(b). The k products are
+// divided into runs of runTerms products. Each run is summed from zero with fused multiply-adds, in the order of k, and
+// the sums of the runs are added in order. The sizes m and n, transpositions, tiles, threads and vector widths have no
+// influence.
 type MatMul[T Float] struct {
 	Batch, M, N, K int
 	TransA, TransB bool // a is stored [k, m], b is stored [n, k]
@@ -18,36 +19,37 @@ type MatMul[T Float] struct {
 	swapped     bool // computes op(b)^T·op(a)^T, the transposed result
 	f           factors
 	tiles       tiles2D
-	whole       bool // a piece is a group of whole products, and not a tile
+	whole       bool // a piece is a group of whole products; otherwise it is a tile
 	group       int  // products per piece, if whole
-	entry       int  // the product whose tiles are being computed, if not whole
+	entry       int  // the index of the product whose tiles are being computed, if not whole
 	left, right packed[T]
 	dst, a, b   []T
 	pack, body  func(worker, piece int)
 }
 
-// packed is the scratch memory for a factor as the micro-kernel reads it.
+// packed is scratch memory for a factor in the layout that the micro-kernel reads.
 type packed[T Float] struct {
 	parts int  // panels or strips of a product
-	early bool // several tiles read a part: it is packed before the tiles, otherwise by its tile
+	early bool // parts are packed before the tiles, as several tiles read each; otherwise by their tile
 	size  int
-	bufs  [][]T // one for each worker, or one for all
+	bufs  [][]T // one for each worker, or one for all workers
 }
 
-// runTerms is the number of products that are summed in registers: 48 columns of that many rows of op(b) fill three
-// quarters of a first-level cache of 32 KiB. Results depend on it in their last bits.
+// runTerms is the number of products that are summed in registers. 128 rows of 48 columns of op(b) fill three quarters
+// of a first-level cache of 32 KiB in float32. The last bits of the results depend on runTerms.
 const runTerms = 128
 
-// factors describes the product that is computed: m rows, in panels, times n columns, in strips.
+// factors describes the product as it is computed, after a possible swap: m rows, divided into panels, and n columns,
+// divided into strips.
 type factors struct {
 	m, n, k        int
 	transA, transB bool
-	strips         []int // the first column of each strip of at most microkernel.Columns, and n
-	packB          bool  // b is transposed strip by strip, otherwise read in place
+	strips         []int // the first column of each strip, then n; a strip has at most microkernel.Columns columns
+	packB          bool  // b is transposed strip by strip; otherwise it is read in place
 	off            microkernel.Offsets
 }
 
-// tiles2D divides a result into tiles of whole panels and strips.
+// tiles2D divides a result into down x across tiles. A tile has the given numbers of panels and strips.
 type tiles2D struct{ panels, strips, down, across int }
 
 func (t tiles2D) count() int { return t.down * t.across }
@@ -55,14 +57,15 @@ func (t tiles2D) count() int { return t.down * t.across }
 const (
 	// narrow is the number of columns below which the transposed product fills the vectors better.
 	narrow = 16
-	// leastPiece and mostPiece bound the cost of a piece in multiply-adds: 8 to 32 µs, long compared with the dispatch.
+	// leastPiece and mostPiece bound the cost of a piece in multiply-adds. They correspond to 8 and 32 µs, which is long
+	// compared with the cost of dispatching a piece.
 	leastPiece = 1 << 19
 	mostPiece  = 1 << 21
 	// elementCost is the cost of writing an element of the result, in multiply-adds.
 	elementCost = 8
 )
 
-// NewMatMul prepares batch products of op(a) [m, k] and op(b) [k, n]. It panics if a size is below 1.
+// NewMatMul prepares a batch of products of op(a) [m, k] and op(b) [k, n]. It panics if a size is below 1.
 func NewMatMul[T Float](transA, transB bool, batch, m, n, k int) *MatMul[T] {
 	if min(batch, m, n, k) < 1 {
 		panic(fmt.Sprintf("kernel: product of %d matrices [%d, %d] and [%d, %d]", batch, m, k, k, n))
@@ -159,7 +162,7 @@ func (p *MatMul[T]) Run(dst, a, b []T) {
 	p.dst, p.a, p.b = nil, nil, nil
 }
 
-// products computes a piece's products one after the other.
+// products computes the products of a piece one after the other.
 func (p *MatMul[T]) products(worker, piece int) {
 	for e := piece * p.group; e < min(p.Batch, (piece+1)*p.group); e++ {
 		for i := range p.left.before() + p.right.before() {
@@ -174,7 +177,7 @@ func (p *MatMul[T]) products(worker, piece int) {
 func (p *MatMul[T]) packPart(worker, piece int) { p.packOne(worker, p.entry, piece) }
 func (p *MatMul[T]) tile(worker, piece int)     { p.multiply(worker, p.entry, piece) }
 
-// factors returns the operands of a product.
+// factors returns the operands of the product with the given index.
 func (p *MatMul[T]) factors(entry int) (a, b []T) {
 	f := &p.f
 	return p.a[entry*f.m*f.k : (entry+1)*f.m*f.k], p.b[entry*f.k*f.n : (entry+1)*f.k*f.n]
@@ -257,7 +260,8 @@ func (f *factors) panels() int { return (f.m + microkernel.Panel - 1) / microker
 // count is the number of strips.
 func (f *factors) count() int { return len(f.strips) - 1 }
 
-// cut chooses tiles that cost about aim each: some panels by all strips, or by fewer strips if there are few panels.
+// cut chooses tiles that cost about aim multiply-adds each. A tile has some of the panels and all strips, or fewer
+// strips if there are few panels.
 func (f *factors) cut(aim int) tiles2D {
 	panels, strips := f.panels(), f.count()
 	cost := f.m * f.n * (f.k + elementCost)
@@ -284,7 +288,7 @@ func packPanel[T Float](f *factors, to, a []T, panel int) {
 	}
 }
 
-// packStrip writes a strip of op(b), which is stored transposed, row by row, as the micro-kernel reads it.
+// packStrip writes a strip of op(b) row by row, as the micro-kernel reads it. b is stored transposed.
 func packStrip[T Float](f *factors, to, b []T, strip int) {
 	const width = microkernel.Columns
 	first, end := f.strips[strip], f.strips[strip+1]

@@ -6,19 +6,20 @@ import (
 	"testing"
 )
 
-// matMulShapes are the products, forward and backward, of the networks that TestAgainstTorch in lib/training times.
+// matMulShapes lists the forward and backward products of the networks whose speed TestAgainstTorch in lib/training
+// measures.
 var matMulShapes = []struct {
 	net            string
 	transA, transB bool
 	batch, m, n, k int
 }{
-	{"mlp", false, true, 1, 512, 128, 128}, // layers of 128 on 512 points
+	{"mlp", false, true, 1, 512, 128, 128}, // layers of width 128 on 512 points
 	{"mlp", false, false, 1, 512, 128, 128},
 	{"mlp", true, false, 1, 128, 128, 512},
 	{"mlp", false, true, 1, 512, 128, 11}, // the first layer
 	{"mlp", false, false, 1, 512, 11, 128},
 	{"mlp", true, false, 1, 128, 11, 512},
-	{"mlp", false, true, 1, 512, 1, 128}, // the last
+	{"mlp", false, true, 1, 512, 1, 128}, // the last layer
 	{"mlp", false, false, 1, 512, 128, 1},
 	{"mlp", true, false, 1, 1, 128, 512},
 	{"demo", false, true, 1, 64, 64, 64}, // time embedding

@@ -15,7 +15,7 @@ type matmulCase[T Float] struct {
 	a, b           []T
 }
 
-// at returns element (i, l) of op(a) and (l, j) of op(b) of product e.
+// at returns element (i, l) of op(a) and element (l, j) of op(b) in product e.
 func (p *matmulCase[T]) at(e, i, j, l int) (x, y T) {
 	x, y = p.a[(e*p.m+i)*p.k+l], p.b[(e*p.k+l)*p.n+j]
 	if p.transA {
@@ -27,7 +27,7 @@ func (p *matmulCase[T]) at(e, i, j, l int) (x, y T) {
 	return x, y
 }
 
-// defined computes the result with the bits that the documentation of MatMul states.
+// defined computes the result as the documentation of MatMul defines its bits.
 func (p *matmulCase[T]) defined(fma func(x, y, z T) T) []T {
 	out := make([]T, 0, p.batch*p.m*p.n)
 	for e := range p.batch {
@@ -75,8 +75,8 @@ func newProduct[T Float](rng *rand.Rand, batch, m, n, k int) *matmulCase[T] {
 	return p
 }
 
-// fused32 returns x·y + z rounded once. The product is exact in float64. Its sum with z is rounded to odd, which makes
-// the second rounding, to float32, harmless.
+// fused32 returns x·y + z with a single rounding. The product is exact in float64. The sum is rounded to odd in
+// float64, so that rounding it again to float32 gives the right result.
 func fused32(x, y, z float32) float32 {
 	p, c := float64(x)*float64(y), float64(z)
 	s := p + c

@@ -2,9 +2,9 @@ package kernel
 
 import "math"
 
-// SelectMax finds the first maximum, in row-major order, of each window of a, and takes the element of b at its
-// position: a and b [planes, H, W] to [planes, OH, OW]. Padding is never chosen. A NaN counts as larger than any
-// number.
+// SelectMax finds the first maximum, in row-major order, of each window of a, and returns the element of b at the same
+// position. a and b have shape [planes, H, W], and the result has shape [planes, OH, OW]. Padding is never chosen. A
+// NaN counts as larger than any number.
 type SelectMax[T Float] struct {
 	slider[T]
 	dst, a, b []T
@@ -18,8 +18,8 @@ func NewSelectMax[T Float](s WindowShape) *SelectMax[T] {
 	return k
 }
 
-// Run computes dst from a and b, which may be the same slice: then it is max pooling. It is not safe for concurrent
-// use.
+// Run computes dst from a and b. If a and b are the same slice, the result is max pooling. Run is not safe for
+// concurrent use.
 func (k *SelectMax[T]) Run(dst, a, b []T) {
 	k.dst, k.a, k.b = dst, a, b
 	k.run()
@@ -28,7 +28,7 @@ func (k *SelectMax[T]) Run(dst, a, b []T) {
 
 func (k *SelectMax[T]) choose(worker, at int) {
 	a, b, dst := k.large(k.a, at), k.large(k.b, at), k.small(k.dst, at)
-	if &a[0] == &b[0] { // the maxima themselves, whose positions do not matter
+	if &a[0] == &b[0] { // max pooling: the positions of the maxima do not matter
 		k.slide(worker, dst, a)
 		return
 	}
@@ -41,7 +41,7 @@ func (k *SelectMax[T]) choose(worker, at int) {
 	}
 }
 
-// larger returns the larger of v and w, v if they are equal, and a NaN if either is one.
+// larger returns the larger of v and w, or v if they are equal. If v or w is NaN, the result is NaN.
 func larger[T Float](v, w T) T {
 	if v >= w || v != v {
 		return v
@@ -77,8 +77,9 @@ func firstMax[T Float](a []T, s WindowShape, y, x int) int {
 	return best
 }
 
-// ScatterMax adds each element of g at the position of the first maximum of its window of a; all else is 0: a [planes,
-// H, W] and g [planes, OH, OW] to [planes, H, W]. It is the adjoint of SelectMax in b.
+// ScatterMax starts from zeros and adds each element of g at the position of the first maximum of the corresponding
+// window of a. a and the result have shape [planes, H, W], and g has shape [planes, OH, OW]. ScatterMax is the adjoint
+// of SelectMax as a function of b.
 type ScatterMax[T Float] struct {
 	planeLoop[T]
 	dst, a, g []T

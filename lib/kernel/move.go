@@ -16,8 +16,8 @@ func Segments[T Float](dst []T, to, dstAt int, src []T, from, srcAt, count, oute
 // maxRank is the highest rank that Transpose takes. The bound keeps its working memory off the heap.
 const maxRank = 16
 
-// Transpose copies src, of shape dims and rank at most 16, into dst with its axes permuted: axis i of dst is axis
-// perm[i] of src.
+// Transpose copies src into dst with permuted axes: axis i of dst is axis perm[i] of src. src has shape dims, of rank
+// at most 16.
 func Transpose[T Float](dst, src []T, dims, perm []int) {
 	n := len(dims)
 	var strides, index [maxRank]int

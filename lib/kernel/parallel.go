@@ -1,9 +1,9 @@
 // Package kernel provides the numeric loops of the CPU engine. They work on flat slices, without graphs or tensors. A
 // kernel is prepared once for a shape and then run many times.
 //
-// The loops in Go define every result to the bit: each product is rounded before it is added. In float32, loops in
-// assembly for AVX-512 and AVX2 replace them on machines that have such vectors, and give the same bits. Matrix
-// products and convolutions are built on package microkernel.
+// The loops in Go define the bits of every result: each product is rounded before it is added. On machines with AVX-512
+// or AVX2, loops in assembly replace them for float32 and give the same bits. Matrix products and convolutions are
+// built on package microkernel.
 //
 // Every kernel keeps two rules. First, results have the same bits on one core as on sixty-four: work is divided into
 // pieces by the shape alone, never by the number of threads, and every sum is taken in a fixed order. Matrix products
@@ -21,10 +21,10 @@ import (
 // Float is the element type of a kernel.
 type Float interface{ float32 | float64 }
 
-// task is a parallel loop in progress. Every worker starts with a run of pieces of its own, the same part of every
-// loop. Kernels divide batches in the order of the images, so a core mostly reads what it has just written, from its
-// own cache. Reading from another core's cache would cost as much as the arithmetic. A worker that has finished its own
-// run takes pieces from the others.
+// task is a parallel loop in progress. Every worker starts with its own run of consecutive pieces, which is the same
+// part of every loop. Kernels divide batches in the order of the images. A core therefore mostly reads from its own
+// cache what it has just written. Reading from another core's cache would cost as much as the arithmetic. A worker that
+// has finished its own run takes pieces from the other runs.
 type task struct {
 	f       func(worker, piece int)
 	runs    []run        // by worker
@@ -33,7 +33,7 @@ type task struct {
 	done    chan struct{}
 }
 
-// run holds the pieces of a worker that have not been taken yet, [next, end). It fills a cache line.
+// run is the range [next, end) of a worker's pieces that have not been taken yet. A run fills a cache line.
 type run struct {
 	next atomic.Int64
 	end  int64
@@ -66,8 +66,8 @@ func (t *task) work(worker int) {
 	}
 }
 
-// pool keeps one goroutine per core waiting for loops. Only one loop runs in parallel at a time. A loop that starts
-// while another one runs, because two executables are used at once, runs on its caller's goroutine alone.
+// pool keeps one goroutine per core waiting for loops. Only one loop at a time runs in parallel. If another loop starts
+// meanwhile, because two executables run at once, that loop runs only on its caller's goroutine.
 type pool struct {
 	once    sync.Once
 	mu      sync.Mutex
@@ -78,21 +78,22 @@ type pool struct {
 // helper is a goroutine that takes part in loops. Between two loops it polls for a while before it sleeps: the loops of
 // a graph follow each other within microseconds, and waking a sleeping thread takes as long as many of them.
 type helper struct {
-	turn   atomic.Int64 // the number of loops given to it
+	turn   atomic.Int64 // the number of loops given to the helper so far
 	asleep atomic.Bool
 	wake   chan struct{}
 	_      [40]byte // fills the cache line
 }
 
-// polls is how often a goroutine polls before it sleeps, which takes about a tenth of a millisecond. Tests set it to 1.
+// polls is the number of times that a goroutine polls before it sleeps. By default, this takes about a tenth of a
+// millisecond. Tests set polls to 1.
 var polls atomic.Int64
 
 func init() { polls.Store(1 << 17) }
 
 var shared pool
 
-// Workers returns the number of goroutines that Parallel may use: worker numbers are below it. It is fixed at the first
-// call.
+// Workers returns the number of goroutines that Parallel may use. They are numbered from 0 to Workers()-1. The number
+// is fixed at the first call.
 var Workers = sync.OnceValue(func() int { return runtime.GOMAXPROCS(0) })
 
 func (p *pool) start() {
@@ -118,8 +119,8 @@ func (h *helper) give() {
 	}
 }
 
-// await returns when the helper has been given its turn-th loop. A wake-up may come late, from a give whose loop the
-// helper found by polling and has already run, so only the turn counts.
+// await returns when the helper has been given loop number turn. Receiving a wake-up is not enough: it may be a late
+// one for an earlier loop, which the helper found by polling and has already run.
 func (h *helper) await(turn int64) {
 	for {
 		for range polls.Load() {
@@ -129,7 +130,7 @@ func (h *helper) await(turn int64) {
 		}
 		h.asleep.Store(true)
 		if h.turn.Load() < turn || !h.asleep.CompareAndSwap(true, false) {
-			<-h.wake // give has found the helper asleep or will find it so
+			<-h.wake // give has seen asleep or will see it, so a wake-up comes
 		}
 	}
 }
@@ -141,7 +142,8 @@ func (t *task) leave() {
 	}
 }
 
-// finish returns when all helpers have finished. As in await, a late signal of the previous loop may wake it.
+// finish returns when all helpers have finished. As in await, receiving a signal is not enough, because it may be a
+// late one from the previous loop.
 func (t *task) finish() {
 	for {
 		for range polls.Load() {
@@ -157,10 +159,11 @@ func (t *task) finish() {
 }
 
 // Parallel calls f once for every piece in [0, pieces), on several cores, and returns when all calls have returned.
-// Pieces must be independent. worker, below Workers(), identifies the goroutine, so that each can have its own scratch
-// memory; results must not depend on it.
+// Pieces must be independent. The argument worker, from 0 to Workers()-1, identifies the goroutine, so that every
+// goroutine can have its own scratch memory. Results must not depend on worker.
 func Parallel(pieces int, f func(worker, piece int)) {
-	// Scratch memory belongs to the calling executable, so worker 0's is free even while another loop has the helpers.
+	// Scratch memory belongs to the calling executable. The memory of worker 0 is therefore free even while another loop
+	// uses the helpers.
 	if pieces <= 1 || Workers() == 1 || !shared.mu.TryLock() {
 		for p := range pieces {
 			f(0, p)
@@ -182,6 +185,6 @@ func Parallel(pieces int, f func(worker, piece int)) {
 	t.f = nil
 }
 
-// grain is the number of elements per piece of a light loop: enough to hide the dispatch, and few enough to occupy all
-// cores. No result depends on it.
+// grain is the number of elements per piece of a light loop: large enough to hide the cost of dispatch, and small
+// enough to occupy all cores. No result depends on it.
 const grain = 16384

@@ -32,14 +32,15 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// Loops follow each other while helpers fall asleep and are woken, sometimes late. None misses a piece or ends early.
+// Short loops follow each other while helpers fall asleep and are woken, sometimes late. No loop misses a piece or ends
+// early.
 func TestParallelWhileHelpersSleep(t *testing.T) {
 	defer polls.Store(polls.Swap(1))
 	rounds := 100000
 	if testing.Short() {
 		rounds = 2000
 	}
-	var counts [3]int64 // each written by its own piece and read after the loop
+	var counts [3]int64 // counts[i] is written by piece i only, and read after the loop
 	for round := range rounds {
 		Parallel(len(counts), func(_, piece int) { counts[piece]++ })
 		for piece, n := range counts {
@@ -50,7 +51,7 @@ func TestParallelWhileHelpersSleep(t *testing.T) {
 	}
 }
 
-// A late wake-up from an earlier loop does not start the next one, and a late signal does not end one.
+// A late wake-up from an earlier loop does not start the next loop, and a late signal does not end a loop.
 func TestLateSignals(t *testing.T) {
 	defer polls.Store(polls.Swap(1))
 	h := &helper{wake: make(chan struct{}, 1)}

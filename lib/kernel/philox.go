@@ -2,8 +2,9 @@ package kernel
 
 import "math/bits"
 
-// Philox fills an array with uniform random numbers in [0, 1). Each is a function of the key, the stream and its index
-// alone: Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+// Philox fills an array with uniform random numbers in [0, 1). Each number depends only on the key, the stream and its
+// index. The generator is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2,
+// 3", SC 2011.
 type Philox[T Float] struct {
 	stream uint32
 	n      int
@@ -13,11 +14,11 @@ type Philox[T Float] struct {
 	body   func(worker, piece int)
 }
 
-// PhiloxKeyLen is the length of a key: seed and step in four values of 16 bits each, least significant first. float32
-// represents such values exactly.
+// PhiloxKeyLen is the length of a key: four values of 16 bits for the seed, then four for the step, least significant
+// first. float32 represents such values exactly.
 const PhiloxKeyLen = 8
 
-// philoxPiece is the number of elements per piece. It is a multiple of four, the numbers that one counter gives.
+// philoxPiece is the number of elements per piece. It is a multiple of four, because one counter gives four numbers.
 const philoxPiece = grain / 4
 
 // NewPhilox prepares draws of the first n numbers of a stream.
@@ -27,9 +28,9 @@ func NewPhilox[T Float](n int, stream uint32) *Philox[T] {
 	return p
 }
 
-// Run fills dst [n] from key [PhiloxKeyLen]. Element i is the upper 24 bits of word i%4 of the block at counter (i/4,
-// stream, step low, step high) under the key (seed low, seed high), times 2^-24, which both element types represent
-// exactly. It is not safe for concurrent use.
+// Run fills dst [n] from key [PhiloxKeyLen]. The generator's counter for element i is (i/4, stream, step low, step
+// high), and its key is (seed low, seed high). Element i is 2^-24 times the upper 24 bits of word i%4 of the resulting
+// block. Both element types represent it exactly. Run is not safe for concurrent use.
 func (p *Philox[T]) Run(dst, key []T) {
 	for k := range 2 {
 		p.seed[k] = uint32(key[2*k]) | uint32(key[2*k+1])<<16

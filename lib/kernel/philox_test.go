@@ -2,7 +2,7 @@ package kernel
 
 import "testing"
 
-// The known answers for philox4x32 with 10 rounds that are published with Random123, the authors' library. The last
+// The known answers for philox4x32 with 10 rounds are published with Random123, the authors' library. The last case
 // takes counter and key from the digits of pi.
 func TestPhiloxKnownAnswers(t *testing.T) {
 	for _, c := range []struct {
@@ -28,8 +28,8 @@ func TestPhiloxKnownAnswers(t *testing.T) {
 	}
 }
 
-// An element depends on its index alone: a shorter draw is a prefix of a longer one, across pieces, and each number
-// follows from its own counter.
+// An element depends only on its index: a shorter draw is a prefix of a longer one, even if it ends in another piece,
+// and each number can be computed from its own counter.
 func TestPhiloxDependsOnTheIndexAlone(t *testing.T) {
 	key := []float32{0x1234, 0xffff, 7, 0, 0xabcd, 1, 0, 0x8000}
 	long := make([]float32, 3*philoxPiece+5)

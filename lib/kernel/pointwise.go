@@ -17,15 +17,15 @@ const (
 	Sub                  // a - b
 	Mul                  // a · b
 	Div                  // a / b
-	Max                  // the larger of a and b, NaN if either is
-	Min                  // the smaller of a and b, NaN if either is
+	Max                  // the larger of a and b; NaN if a or b is NaN
+	Min                  // the smaller of a and b; NaN if a or b is NaN
 	Exp                  // e^a
 	Log                  // ln a
 	Sqrt                 // square root of a
 	Sin                  // sin a, a in radians
 	Cos                  // cos a, a in radians
 	Sigmoid              // 1/(1+e^-a)
-	SiLU                 // the N-th derivative of x·sigmoid(x) at a, given b = sigmoid(a); N is P
+	SiLU                 // the P-th derivative of x·sigmoid(x) at x = a; b must be sigmoid(a)
 	Step                 // 1 if a > 0, else 0
 	Where                // b if a is not 0, else c
 	IsFinite             // 1 if a is neither infinite nor NaN, else 0

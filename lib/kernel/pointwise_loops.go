@@ -48,11 +48,12 @@ func sigmoid[T Float](dst, a []T) {
 	}
 }
 
-// siluPoly holds a derivative of silu(x) = x·s(x), s the sigmoid, as x·P(s) + Q(s). With s' = s(1-s),
+// siluPoly holds a derivative of silu(x) = x·s(x), where s is the sigmoid, in the form x·P(s) + Q(s). Since s' =
+// s(1-s),
 //
 //	(x·P + Q)' = x·P'·s(1-s) + P + Q'·s(1-s),
 //
-// so every derivative has that form, and none needs a transcendental function besides the sigmoid.
+// so every derivative has this form. The sigmoid is the only transcendental function that it needs.
 type siluPoly struct {
 	p, q []float64 // coefficients, constant first
 }
@@ -65,7 +66,7 @@ func siluPolynomials(order int) siluPoly {
 	return f
 }
 
-// timesSlope returns P'(s)·s(1-s).
+// timesSlope returns the coefficients of P'(s)·s(1-s), given those of P.
 func timesSlope(p []float64) []float64 {
 	out := make([]float64, len(p)+1)
 	for k := 1; k < len(p); k++ {

@@ -36,7 +36,7 @@ func (p *AvgPool[T]) average(at int) {
 	}
 }
 
-// averagePairs averages the 2 x 2 tiles of two rows, with sums in the order of the general loop.
+// averagePairs averages the 2 x 2 tiles of two rows. It adds in the same order as the general loop.
 func averagePairs[T Float](out, top, bottom []T, scale T) {
 	top, bottom = top[:2*len(out)], bottom[:2*len(out)]
 	for x := range out {

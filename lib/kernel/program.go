@@ -2,11 +2,13 @@ package kernel
 
 import "slices"
 
-// Program is a chain of pointwise operations and sums over trailing dimensions on one iteration space.
+// Program is a sequence of pointwise operations and of sums over trailing dimensions. All of them share one iteration
+// space.
 //
-// A register is an array over that space. It has fewer elements than the space if it is broadcast or reduced. The
-// result of an instruction is row-major over the leading dimensions: all of them, unless something was summed. Each
-// register is assigned at most once. Operands are constant along the dimensions that the result lacks.
+// A register is an array over the iteration space. If it is broadcast or reduced, it has fewer elements than the space.
+// The result of an instruction is row-major over some leading dimensions: over all dimensions, unless a sum has reduced
+// the trailing ones. Each register is assigned at most once. The operands of a pointwise operation are constant along
+// the dimensions that the result lacks.
 type Program struct {
 	Dims     []int // the iteration space, outermost dimension first
 	Operands []Operand
@@ -21,8 +23,8 @@ type Operand struct {
 	Strides []int
 }
 
-// Instr is one operation: register Dst = Code(registers Args), or if Sum is set, the sum of Args[0] over the trailing
-// dimensions that it has and Dst lacks.
+// Instr is one operation. It applies Code to the registers Args and writes the result to register Dst. If Sum is set,
+// it instead sums register Args[0] over the trailing dimensions that Args[0] has and Dst lacks.
 type Instr struct {
 	Code Code
 	Sum  bool
@@ -38,8 +40,8 @@ func (in *Instr) args() []int {
 	return in.Args[:in.Code.Arity()]
 }
 
-// coalesce returns a copy without dimensions of size 1, in which neighbouring dimensions are joined if every register
-// has one stride for both. At least one dimension remains. The copy shares no dimensions or strides with p.
+// coalesce returns a copy without dimensions of size 1. Neighbouring dimensions are joined if a single stride covers
+// both in every register. At least one dimension remains. The copy shares no dimensions or strides with p.
 func (p *Program) coalesce() Program {
 	q := Program{Operands: make([]Operand, len(p.Operands)), Instrs: p.Instrs}
 	for i := range q.Operands {
@@ -72,17 +74,18 @@ func (p *Program) insert(d, size int, stride func(operand int) int) {
 }
 
 const (
-	// MaxRow is the length in elements of the longest row that can be summed. A row of every live register then fits the
-	// second-level cache, and Sum computes rows of that length without partial sums.
+	// MaxRow is the length in elements of the longest row that can be summed. With this limit, a row of every live
+	// register fits in the second-level cache, and Sum needs no partial sums for a row.
 	MaxRow = 2 * sumChunk
 
-	shortRow = 1024 // elements below which the fixed costs of a row matter
-	manyRows = 32   // enough for all cores
+	shortRow = 1024 // the number of elements below which the fixed costs of a row matter
+	manyRows = 32   // a number of rows that is enough for all cores
 )
 
-// rows returns the number of leading dimensions that number the rows; the remaining dimensions form a row. A row
-// contains all dimensions that sums reduce, and at least the innermost one. A short row is extended by further
-// dimensions, or by a factor of one, which splits that dimension.
+// rows divides the dimensions into leading ones, which index the rows, and the others, which form a row. It returns the
+// number of leading dimensions. A row contains all dimensions that sums reduce, and at least the innermost dimension. A
+// short row is extended by further dimensions. The last of these may be split, so that only a part of it is added to
+// the row.
 func (p *Program) rows() int {
 	cut := len(p.Dims) - 1
 	for i := range p.Instrs {

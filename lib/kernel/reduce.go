@@ -3,7 +3,7 @@ package kernel
 // Sum sums over one axis: src [outer, axis, inner] to dst [outer, inner]. The order of each sum is fixed.
 type Sum[T Float] struct {
 	outer, axis, inner int
-	chunks             int // partial sums of the axis: more than one if it is long and there are few outputs
+	chunks             int // partial sums per output: more than 1 if the axis is long and there are few outputs
 	partial            []T
 	dst, src           []T
 	body               func(worker, piece int)
@@ -15,8 +15,8 @@ type Sum[T Float] struct {
 // sumChunk is the length of a partial sum. It is a constant, because the bits of results depend on it.
 const sumChunk = 4096
 
-// fewOutputs is the number of outputs below which long axes are summed in parts, and sumColumns the width of a block of
-// columns. The bits of results depend on both, too.
+// If there are fewer than fewOutputs outputs and inner > 1, long axes are summed in parts. sumColumns is the width of a
+// block of columns. The bits of results depend on both constants.
 const (
 	fewOutputs = 16384
 	sumColumns = 512
@@ -105,7 +105,7 @@ func (s *Sum[T]) columns(_, piece int) {
 	}
 }
 
-// RowMax sets dst to the largest element of each row of src [len(dst), n], NaN if there is one.
+// RowMax sets dst[i] to the largest element of row i of src [len(dst), n], or to NaN if the row contains a NaN.
 func RowMax[T Float](dst, src []T, n int) {
 	for i := range dst {
 		v := src[i*n]

@@ -1,7 +1,6 @@
 package kernel
 
-// withScalar runs Add, Sub, Mul or Div if either a (singleA) or b is a single value, which need not be repeated for
-// every element.
+// withScalar runs Add, Sub, Mul or Div with one operand that is a single value: a[0] if singleA is true, else b[0].
 func withScalar[T Float](code Code, dst, a, b []T, singleA bool) {
 	v, s := a, b
 	if singleA {

@@ -5,12 +5,12 @@ import (
 	"unsafe"
 )
 
-// scratch is working memory that kernels share. A program's kernels run one after the other, so they need not each hold
-// their own. A kernel announces at construction how much it will take. Buffers are made large enough for every kernel,
-// so nothing is allocated in steady state.
+// scratch is working memory that kernels share: they run one after the other, so they do not need separate memory. At
+// construction, a kernel announces how much memory it will take. Every buffer is made large enough for all kernels, so
+// nothing is allocated in steady state.
 type scratch[T Float] struct {
 	mu   sync.Mutex
-	size int // of the largest possible request
+	size int // elements in the largest announced request
 	free [][]T
 }
 
@@ -48,7 +48,7 @@ func (s *scratch[T]) take(bufs [][]T, n int) {
 	}
 }
 
-// give returns buffers.
+// give returns the buffers for reuse and sets bufs to nil slices.
 func (s *scratch[T]) give(bufs [][]T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,8 +56,8 @@ func (s *scratch[T]) give(bufs [][]T) {
 	clear(bufs)
 }
 
-// padded makes a slice that shares no cache line with another one. It prevents false sharing: two cores that write to
-// different parts of one line pass the line back and forth at every write.
+// padded makes a slice that shares no cache line with other memory. This prevents false sharing: two cores that write
+// to different parts of one line pass the line back and forth at every write.
 func padded[E any](n int) []E {
 	const line = 128 // bytes: processors fetch lines of 64 in pairs
 	margin := line/int(unsafe.Sizeof(*new(E))) + 1

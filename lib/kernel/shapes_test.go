@@ -167,7 +167,7 @@ func TestMoves(t *testing.T) {
 		if !slices.Equal(back, src) {
 			t.Fatalf("transposing %v by %v and back changes it", dims, perm)
 		}
-		// One element, followed by hand.
+		// Compute the position of one element by hand.
 		index, at, to := make([]int, len(dims)), 0, 0
 		for i := range dims {
 			index[i] = rng.IntN(dims[i])

@@ -18,7 +18,7 @@ func NewSoftmax[T Float](rows, n int) *Softmax[T] {
 	return s
 }
 
-// Run computes dst from src, which do not overlap. It is not safe for concurrent use.
+// Run computes dst from src. The two slices must not overlap. Run is not safe for concurrent use.
 func (s *Softmax[T]) Run(dst, src []T) {
 	s.dst, s.src = dst, src
 	Parallel((s.rows+s.per-1)/s.per, s.body)
@@ -37,8 +37,8 @@ func softmaxRow[T Float](dst, src []T) {
 	scale(dst, 1/sumSlice(dst))
 }
 
-// largest returns the maximum of v. If v contains a NaN, it may be any element, because the vector instruction does not
-// propagate NaNs.
+// largest returns the maximum of v. If v contains a NaN, the result may be any element of v, because the vector
+// instruction does not propagate NaNs.
 func largest[T Float](v []T) T {
 	if m := assemblyFor[T](); m != nil && len(v) > 0 {
 		return T(m.largest(first(v), len(v)))

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The float32 softmax has the bits of the scalar functions, whether the loops are in assembly or not, and is close to
-// the formula in float64.
+// The float32 softmax has the same bits as the scalar functions, even if its loops are in assembly. It is close to the
+// formula in float64.
 func TestSoftmax(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 11))

@@ -2,9 +2,9 @@ package kernel
 
 import "unsafe"
 
-// sumLanes is the number of running sums that a sum consists of. Element i is added to running sum i mod sumLanes. At
-// the end, halves of the running sums are added to each other until one remains. This shortens the chain of dependent
-// additions and reduces the rounding error.
+// sumLanes is the number of running sums per sum. Element i is added to running sum i mod sumLanes. At the end, the
+// second half of the running sums is added to the first half until one sum remains. Several running sums shorten the
+// chain of dependent additions and reduce the rounding error.
 const sumLanes = 32
 
 // sumSlice returns the sum of v.
@@ -17,7 +17,7 @@ func sumSlice[T Float](v []T) T {
 	return foldLanes(&l)
 }
 
-// addLanes adds v to the running sums, its first element to the one with index at.
+// addLanes adds v to the running sums. The first element of v is added to the running sum with index at.
 func addLanes[T Float](l *[sumLanes]T, at int, v []T) {
 	for ; at < sumLanes && at > 0 && len(v) > 0; at++ {
 		l[at] += v[0]
@@ -57,8 +57,8 @@ type rowSum[T Float] struct {
 	at    int // elements of the current run that have been added
 }
 
-// add adds v, the row's elements starting at off. The row consists of runs of length run; add writes the sums of the
-// runs that v completes to dst.
+// add adds v, which holds the elements of the row that start at index off. The row consists of runs of length run. When
+// v completes a run, add writes the sum of the run to dst.
 func (s *rowSum[T]) add(dst, v []T, off, run int) {
 	for len(v) > 0 {
 		k := off / run

@@ -16,19 +16,19 @@ func (s WindowShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
 // OW is the width of the output: the number of windows in a row.
 func (s WindowShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
 
-// rows returns the rows [lo, hi) of the plane in windows of output row y.
+// rows returns the range [lo, hi) of rows of the plane that the windows of output row y contain.
 func (s WindowShape) rows(y int) (lo, hi int) {
 	top := y*s.StrideH - s.PadH
 	return max(0, top), min(s.H, top+s.KH)
 }
 
-// columns returns the columns [lo, hi) of the plane in windows of output column x.
+// columns returns the range [lo, hi) of columns of the plane that the windows of output column x contain.
 func (s WindowShape) columns(x int) (lo, hi int) {
 	left := x*s.StrideW - s.PadW
 	return max(0, left), min(s.W, left+s.KW)
 }
 
-// inside returns the output columns [lo, hi) whose windows have their k-th column inside the plane.
+// inside returns the range [lo, hi) of output columns for which column k of the window is inside the plane.
 func (s WindowShape) inside(k, ow int) (lo, hi int) {
 	lo = (max(0, s.PadW-k) + s.StrideW - 1) / s.StrideW
 	if last := s.W - 1 + s.PadW - k; last >= 0 {
@@ -37,7 +37,7 @@ func (s WindowShape) inside(k, ow int) (lo, hi int) {
 	return min(lo, hi), hi
 }
 
-// planeLoop runs a function over planes, several per piece.
+// planeLoop calls a function for every plane. A piece covers one or more planes.
 type planeLoop[T Float] struct {
 	s      WindowShape
 	oh, ow int
@@ -46,7 +46,7 @@ type planeLoop[T Float] struct {
 	body   func(worker, piece int)
 }
 
-// start sets the function. work is the number of elements that it processes per plane.
+// start sets the shape and the function. work is the number of elements that the function processes per plane.
 func (l *planeLoop[T]) start(s WindowShape, work int, plane func(worker, at int)) {
 	l.s, l.oh, l.ow = s, s.OH(), s.OW()
 	l.per = max(1, grain/work)
@@ -62,7 +62,7 @@ func (l *planeLoop[T]) piece(worker, piece int) {
 	}
 }
 
-// large returns plane at of an array [planes, H, W], and small that of an array [planes, OH, OW].
+// large returns the plane with index at of an array [planes, H, W]. small does so for an array [planes, OH, OW].
 func (l *planeLoop[T]) large(v []T, at int) []T {
 	n := l.s.H * l.s.W
 	return v[at*n : (at+1)*n]
@@ -73,9 +73,9 @@ func (l *planeLoop[T]) small(v []T, at int) []T {
 	return v[at*n : (at+1)*n]
 }
 
-// slider reduces every window to one value by a separable operation: it combines the rows of a window column by column,
-// from the top, and then the columns, from the left. That order defines the bits of sums. Both steps work on a whole
-// row or plane of windows at a time.
+// slider reduces every window to one value by a separable operation. It first combines the elements of each column of a
+// window from top to bottom. Then it combines the values of the columns from left to right. This order defines the bits
+// of sums. Both steps work on a whole row or plane of windows at a time.
 type slider[T Float] struct {
 	planeLoop[T]
 	combine func(dst, a []T) // dst = dst combined with a, element by element
@@ -141,8 +141,8 @@ func (k *slider[T]) slideDense(padded, buffers, dst, src []T) {
 		copy(padded[y*width+s.PadW:], src[y*s.W:(y+1)*s.W])
 	}
 	down, across := buffers[:k.oh*width], buffers[len(buffers)/2:][:k.oh*width-s.KW+1]
-	// Row r of the windows is combined for output rows [lo, hi). It is copied to those before started, for which it is the
-	// first row inside the plane.
+	// Row r of the windows is inside the plane for output rows [lo, hi). For output rows before started, it is the first
+	// row inside the plane, so it is copied. For the others, it is combined with the previous rows.
 	for r := range s.KH {
 		lo, hi := max(0, s.PadH-r), min(k.oh, s.H+s.PadH-r)
 		if lo >= hi {

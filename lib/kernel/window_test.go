@@ -46,8 +46,8 @@ func (s WindowShape) each(f func(window int, elements []int)) {
 	}
 }
 
-// The four window kernels agree with their definitions. The sum of a window is the sum of its columns' sums, which
-// defines its bits. There are only six different values, so ties are frequent.
+// The four window kernels agree with their definitions. The bits of a window's sum are defined by adding the sums of
+// its columns. The first operand has only six different values and NaN, so ties are frequent.
 func TestWindowsOnRandomShapes(t *testing.T) {
 	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(seed, 12))
@@ -133,8 +133,8 @@ func TestWindowsOnRandomShapes(t *testing.T) {
 	}
 }
 
-// addInOrder is WindowSumGrad one element at a time, in the order of sums that defines its bits: windows from the top,
-// and in each height from the right, which is the order of the windows' columns.
+// addInOrder computes WindowSumGrad one element at a time, in the order of additions that defines its bits: from the
+// top row of windows to the bottom, and within a row of windows from right to left.
 func addInOrder(s WindowShape, g []float32) []float32 {
 	out, oh, ow := make([]float32, s.Planes*s.H*s.W), s.OH(), s.OW()
 	for p := range s.Planes {

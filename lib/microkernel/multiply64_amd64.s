@@ -9,15 +9,6 @@
 	MOVQ c+32(FP), DX; MOVQ stride+40(FP), R10; SHLQ $3, R10; MOVQ rows+48(FP), R11; \
 	MOVQ add+64(FP), AX
 
-#define KERNEL(ZEROS, LOAD, ROWS, OUTS) \
-	ZEROS; \
-	PCALIGN $32; \
-loop: \
-	MOVQ (R8), R9; LOAD; ROWS; ADDQ $128, SI; ADDQ $8, R8; DECQ CX; JNE loop; \
-	OUTS; \
-done: \
-	VZEROUPPER; RET
-
 // AVX-512: eight rows, with the last vector of a row under the mask K4.
 
 #define MASK MOVQ mask+56(FP), R9; KMOVW R9, K4
@@ -36,33 +27,33 @@ done: \
 TEXT ·kernel8x3x8f64(SB), NOSPLIT, $0-72
 	PROLOGUE
 	MASK
-	KERNEL(ZERO24, LOAD3, ROWS8x3, OUTS8x3)
+	MULTIPLY(ZERO24, LOAD3, ROWS8x3, OUTS8x3)
 
 // func kernel8x2x8f64(k int, a, b *float64, off *int, c *float64, stride, rows, mask, add int)
 TEXT ·kernel8x2x8f64(SB), NOSPLIT, $0-72
 	PROLOGUE
 	MASK
-	KERNEL(ZERO16, LOAD2, ROWS8x2, OUTS8x2)
+	MULTIPLY(ZERO16, LOAD2, ROWS8x2, OUTS8x2)
 
 // func kernel8x1x8f64(k int, a, b *float64, off *int, c *float64, stride, rows, mask, add int)
 TEXT ·kernel8x1x8f64(SB), NOSPLIT, $0-72
 	PROLOGUE
 	MASK
-	KERNEL(ZERO8, LOAD1, ROWS8x1, OUTS8x1)
+	MULTIPLY(ZERO8, LOAD1, ROWS8x1, OUTS8x1)
 
 // func kernel4x3x4f64(k int, a, b *float64, off *int, c *float64, stride, rows int, mask *[4]int64, add int)
 TEXT ·kernel4x3x4f64(SB), NOSPLIT, $0-72
 	PROLOGUE
-	KERNEL(ZEROY12, LOADY3, ROWSY4x3, WHOLESY4x3)
+	MULTIPLY(ZEROY12, LOADY3, ROWSY4x3, WHOLESY4x3)
 
 // func kernel4x2x4f64(k int, a, b *float64, off *int, c *float64, stride, rows int, mask *[4]int64, add int)
 TEXT ·kernel4x2x4f64(SB), NOSPLIT, $0-72
 	PROLOGUE
 	MASK4
-	KERNEL(ZEROY8, LOADY2, ROWSY4x2, OUTSY4x2)
+	MULTIPLY(ZEROY8, LOADY2, ROWSY4x2, OUTSY4x2)
 
 // func kernel4x1x4f64(k int, a, b *float64, off *int, c *float64, stride, rows int, mask *[4]int64, add int)
 TEXT ·kernel4x1x4f64(SB), NOSPLIT, $0-72
 	PROLOGUE
 	MASK4
-	KERNEL(ZEROY4, LOADY1, ROWSY4x1, OUTSY4x1)
+	MULTIPLY(ZEROY4, LOADY1, ROWSY4x1, OUTSY4x1)

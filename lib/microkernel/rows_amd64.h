@@ -98,3 +98,13 @@
 #define OUTSY4x2 OUTY2(Y0, Y1, X1); OUTY2(Y2, Y3, X3); OUTY2(Y4, Y5, X5); OUTY2(Y6, Y7, X7)
 #define OUTSY4x3 OUTY3(Y0, Y1, Y2, X2); OUTY3(Y3, Y4, Y5, X5); OUTY3(Y6, Y7, Y8, X8); OUTY3(Y9, Y10, Y11, X11)
 #define WHOLESY4x3 WHOLEY3(Y0, Y1, Y2); WHOLEY3(Y3, Y4, Y5); WHOLEY3(Y6, Y7, Y8); WHOLEY3(Y9, Y10, Y11)
+
+// MULTIPLY is a whole kernel after its prologue: it adds up CX terms and writes the sums.
+#define MULTIPLY(ZEROS, LOAD, ROWS, OUTS) \
+	ZEROS; \
+	PCALIGN $32; \
+loop: \
+	MOVQ (R8), R9; LOAD; ROWS; ADDQ $(16*SIZE), SI; ADDQ $8, R8; DECQ CX; JNE loop; \
+	OUTS; \
+done: \
+	VZEROUPPER; RET

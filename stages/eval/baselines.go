@@ -14,21 +14,22 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Names of baselines in scores and reports.
+// Names of the baselines in scores and reports.
 const (
 	baseGaussian = "per-pixel Gaussian of the reference"
 	baseTest     = "floor: test images, as many as samples"
 	baseAllTest  = "floor: all test images"
 )
 
-// baseline is a set that is also compared with the reference.
+// baseline is a set whose distance from the reference helps to interpret the score.
 type baseline struct {
 	name string
 	set  *imageSet
 }
 
-// baselines returns a Gaussian and the test images. As many test images as samples score what a perfect sampler would;
-// all test images score what the bias of the estimate leaves of that. test may be nil.
+// baselines returns a per-pixel Gaussian and the test images, the latter twice. As many test images as samples show the
+// distance that a perfect sampler would reach. All test images show how much of that distance remains when the estimate
+// has less bias. test may be nil.
 func baselines(p *params, samples, reference, test *imageSet) (list []baseline) {
 	if !p.Baselines {
 		return nil
@@ -46,8 +47,8 @@ func baselines(p *params, samples, reference, test *imageSet) (list []baseline) 
 	return list
 }
 
-// pixelGaussian draws n images whose pixels are independent Gaussians with the means and standard deviations of the
-// set's pixels, clipped to 0..255 and rounded. They have the marginal moments of the data, but no structure.
+// pixelGaussian draws n images whose pixels are independent Gaussians, clipped to 0..255 and rounded. Each pixel has
+// the mean and standard deviation of that pixel in set, but the images have no structure.
 func pixelGaussian(set *dataset.Images, n int, seed uint64) *dataset.Images {
 	size := set.C * set.H * set.W
 	mean, std := make([]float64, size), make([]float64, size)
@@ -73,7 +74,8 @@ func pixelGaussian(set *dataset.Images, n int, seed uint64) *dataset.Images {
 	return out
 }
 
-// draw returns n images drawn without replacement, or all of a smaller set, in random order.
+// draw returns n images in random order, drawn without replacement. If set has fewer than n images, it returns all of
+// them.
 func draw(set *dataset.Images, n int, stream string, seed uint64) *dataset.Images {
 	n = min(n, set.N)
 	out := &dataset.Images{Name: set.Name, Split: set.Split, N: n, C: set.C, H: set.H, W: set.W}
@@ -83,7 +85,7 @@ func draw(set *dataset.Images, n int, stream string, seed uint64) *dataset.Image
 	return out
 }
 
-// writeFeatures writes the moments of the reference's features and, with --keep-features, the features.
+// writeFeatures writes the moments of the reference's features and, with --keep-features, the features themselves.
 func writeFeatures(ctx context.Context, job *stage.Job, p *params, c *scorer, reference *imageSet) error {
 	if c.inPixels() {
 		if p.KeepFeatures {
@@ -106,7 +108,7 @@ func writeFeatures(ctx context.Context, job *stage.Job, p *params, c *scorer, re
 	})
 }
 
-// imageHeadline is the score in one line, with what is needed to interpret it.
+// imageHeadline describes the score in one line, with what is needed to interpret it.
 func imageHeadline(s *score) string {
 	text := fmt.Sprintf("%s: %.4g for %d samples against ", s.Metric, s.Value, s.N[0])
 	if s.N[1] > 0 {

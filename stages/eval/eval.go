@@ -53,7 +53,7 @@ func (p inceptionParams) check() error {
 	return nil
 }
 
-// open opens the feature network in a file. It computes the logits too if a metric needs them.
+// open opens the feature network in a file. If a metric needs the logits, the network computes them too.
 func (p inceptionParams) open(path, digest string, metrics metricSelection, name engine.Name) (
 	*feature.Extractor, backend.Backend, error) {
 	be, err := engine.Open(name)
@@ -139,7 +139,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	if s.Warnings == nil {
-		s.Warnings = []string{} // [] in JSON, not null
+		s.Warnings = []string{} // encoded as [], not null
 	}
 	for _, w := range s.Warnings {
 		job.Warn("%s", w)
@@ -156,7 +156,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 
 const sameKind = "samples are measured against data of the same kind and shape"
 
-// readInput opens an input of the stage.
+// readInput opens an input of the stage. It returns an imageSet or points; the other is nil.
 func readInput(ctx context.Context, job *stage.Job, name string) (*imageSet, *dataset.Points, error) {
 	path, err := job.Input(ctx, name)
 	if err != nil {
@@ -182,7 +182,7 @@ func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		return nil, err
 	}
 	plain := *reference
-	plain.Labels = nil // samples have no labels, and both pictures should look alike
+	plain.Labels = nil // samples have no labels, and the two pictures should look alike
 	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &plain) })
 }
 
@@ -253,7 +253,7 @@ func shapeMismatch(labelA string, a dataset.Set, labelB string, b dataset.Set) e
 		labelA, a.Shape(), labelB, b.Shape())
 }
 
-// splitName is the name of a data set and split in a score.
+// splitName returns the name under which a score lists a data set and split.
 func splitName(name, split string) string {
 	if both := strings.TrimSpace(name + " " + split); both != "" {
 		return both

@@ -49,7 +49,7 @@ func writeSet(t testing.TB, dir, name string, s dataset.Set) string {
 	return writeFile(t, path, func(w io.Writer) error { return tensorfile.Write(w, s.Table()) })
 }
 
-// discs draws n grey discs of random position and size, a data set with structure.
+// discs draws n images, each of a grey disc with random position and size, as a data set with structure.
 func discs(split string, n int) *dataset.Images {
 	s := &dataset.Images{Name: "discs", Split: split, N: n, C: 1, H: edge, W: edge, Pixels: make([]uint8, n*edge*edge)}
 	for i := range n {
@@ -65,7 +65,7 @@ func discs(split string, n int) *dataset.Images {
 	return s
 }
 
-// writeNetwork writes an untrained classifier, whose random features are good enough for tests.
+// writeNetwork writes an untrained classifier. Its random features are good enough for these tests.
 func writeNetwork(t testing.TB, dir string, features int) string {
 	t.Helper()
 	c := feature.Classifier{Shape: []int{1, edge, edge}, Classes: 3, Channels: 4, Features: features}
@@ -88,7 +88,7 @@ func writeNetwork(t testing.TB, dir string, features int) string {
 	return writeFile(t, filepath.Join(dir, "network.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
 }
 
-// eval runs the program and returns its exit code, manifest or other standard output, and standard error.
+// eval runs the program. It returns the exit code, standard output, which is normally the manifest, and standard error.
 func eval(t testing.TB, args ...string) (failure.Class, string, string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -185,7 +185,7 @@ func TestPointsAgainstPointsOnly(t *testing.T) {
 func TestImages(t *testing.T) {
 	dir := t.TempDir()
 	train, test, samples := discs("train", 400), discs("test", 150), discs("samples", 90)
-	copy(samples.Image(4), train.Image(17)) // a copy, to be found
+	copy(samples.Image(4), train.Image(17)) // eval must find this copy
 	args := func(out string, more ...string) []string {
 		return append([]string{
 			"--input=samples=" + filepath.Join(dir, "samples.arrow"),
@@ -204,7 +204,7 @@ func TestImages(t *testing.T) {
 	}
 	s := readScore(t, filepath.Join(dir, "a"))
 	gaussian, floor, all := s.Baselines[baseGaussian], s.Baselines[baseTest], s.Baselines[baseAllTest]
-	// Samples of the same distribution score like test images, and far better than noise with the same marginals.
+	// Samples from the distribution of the data score like test images, and far better than noise with the same marginals.
 	if !(s.Value > 0 && s.Value < gaussian/4 && s.Value < 4*floor && all < gaussian/4) {
 		t.Errorf("value %g, Gaussian %g, test %g, all of test %g", s.Value, gaussian, floor, all)
 	}
@@ -234,7 +234,7 @@ func TestImages(t *testing.T) {
 		t.Errorf("manifest %+v", m)
 	}
 
-	// Again: the same bytes.
+	// A second run writes the same bytes.
 	if code, again, stderr := eval(t, args("b", "--input", "features="+network)...); code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	} else {
@@ -249,7 +249,7 @@ func TestImages(t *testing.T) {
 		}
 	}
 
-	// Without a network pixels are compared, with a warning.
+	// Without a network, pixels are compared, with a warning.
 	if code, _, stderr := eval(t, args("c")...); code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -260,7 +260,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// If there are few samples for many features, the score has a warning.
+// A score has a warning if there are few samples for the number of features.
 func TestSmallNIsAWarning(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
@@ -314,7 +314,7 @@ func TestRefusals(t *testing.T) {
 			out := filepath.Join(dir, "out-"+strings.ReplaceAll(tc.name, " ", "-"))
 			code, stdout, stderr := eval(t, append(tc.args, "--out", out)...)
 			if tc.name == "missing" && code == failure.Usage {
-				code = failure.Input // either will do
+				code = failure.Input // either class is acceptable
 			}
 			if code != tc.code || !strings.Contains(stderr, tc.want) {
 				t.Errorf("exit %d, %s; want %d with %q", code, stderr, tc.code, tc.want)

@@ -12,7 +12,8 @@ import (
 	"vapo/lib/stage"
 )
 
-// extractCmd computes the Inception features of a set, or of one worker's part of it, and caches them for later scores.
+// extractCmd computes and caches the Inception features of a set, or of one worker's part of the set, so that later
+// scores need not compute them.
 type extractCmd struct {
 	Images  string `arg:"" help:"A folder of images, an .npz of images, or a data set (a file, ref:name or sha256:…)."`
 	Weights string `help:"Inception's weights: a file, ref:name or sha256:…" placeholder:"REF" required:""`
@@ -26,10 +27,10 @@ type extractCmd struct {
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }
 
-// part is the i-th of n workers' parts, counted from 1.
+// part selects the i-th of n parts, one for each worker. i counts from 1.
 type part struct{ i, n int }
 
-// maxParts bounds the number of workers.
+// maxParts is the largest number of workers.
 const maxParts = 10000
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -44,12 +45,12 @@ func (p *part) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// extractResult is the JSON line.
+// extractResult is the JSON line that the command prints.
 type extractResult struct {
-	Images   int    `json:"images"` // of the whole set
+	Images   int    `json:"images"` // number of images in the whole set
 	Part     string `json:"part"`
 	Computed int    `json:"computed"`
-	Cached   int    `json:"kept"` // found in the cache
+	Cached   int    `json:"kept"` // number of images whose features were found in the cache
 	Network  string `json:"features"`
 }
 
@@ -85,7 +86,7 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	name := fmt.Sprintf("%d/%d", cmd.Part.i, cmd.Part.n)
 	out := extractResult{Images: s.n(), Part: name, Network: extractor.Description()}
-	total := 0 // images in this part
+	total := 0 // number of images in this part
 	for from := (cmd.Part.i - 1) * feature.Shard; from < s.n(); from += cmd.Part.n * feature.Shard {
 		total += min(feature.Shard, s.n()-from)
 	}

@@ -19,13 +19,14 @@ import (
 	"vapo/lib/stage"
 )
 
-// gridFile is the overview that sample writes next to its images; it is not a sample.
+// gridFile is the overview that the stage sample writes next to its images. It is not itself a sample.
 const gridFile = "grid.png"
 
-// folderFormats are the formats of image files that are scored.
+// folderFormats are the image formats that are read from folders.
 var folderFormats = []picture.Format{picture.PNG, picture.JPEG}
 
-// openArgument opens a folder, a file or a reference to an artifact. The images of a folder stay in their files.
+// openArgument opens a folder, a file or an artifact reference given on the command line. The images of a folder are
+// not read yet.
 func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet, error) {
 	info, err := os.Stat(arg)
 	if err == nil && info.IsDir() {
@@ -50,7 +51,7 @@ func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet,
 	return s, err
 }
 
-// openFolder lists the images of a folder in the order of their names.
+// openFolder returns the images in a folder, sorted by file name. It does not read them yet.
 func openFolder(c *stage.Console, dir string) (*imageSet, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
@@ -74,7 +75,7 @@ func openFolder(c *stage.Console, dir string) (*imageSet, error) {
 	return &imageSet{label: "folder " + dir, name: dir, images: images}, nil
 }
 
-// files are images that are read when they are needed.
+// files lists the paths of images, which are read only when they are needed.
 type files []string
 
 func (f files) Len() int { return len(f) }
@@ -99,18 +100,19 @@ func readImage(path string) (*picture.Image, error) {
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
-			err = pe.Err // the caller adds the path
+			err = pe.Err // without the path, which the caller adds
 		}
 		return nil, err
 	}
 	return picture.Decode(data, folderFormats...)
 }
 
-// loadFolders reads the images of those sets that are folders into memory, where they must have one size. They become
-// grey if every image of all sets is grey, and otherwise RGB.
+// loadFolders reads the images of all sets that are folders into memory. The images of one folder must have the same
+// size. All sets become RGB if any image of any set has colour, and grey otherwise.
 //
-// Note: resizing images of several sizes was rejected, except for Inception, whose conventions define the filter. The
-// choice of a filter changes such distances by several points, so it is the caller's to make and to report.
+// Note: images of different sizes are deliberately not resized here. The choice of the filter changes such distances by
+// several points, so callers must make it themselves and report it. Only Inception resizes, because its conventions
+// define the filter.
 func loadFolders(ctx context.Context, sets ...*imageSet) error {
 	decoded := make([][]feature.Image, len(sets))
 	channels := 1
@@ -140,7 +142,7 @@ func loadFolders(ctx context.Context, sets ...*imageSet) error {
 	return nil
 }
 
-// decode decodes all images, which must have one size.
+// decode decodes all images. It returns an error if their sizes differ.
 func (f files) decode(ctx context.Context) ([]feature.Image, error) {
 	list, failed := make([]feature.Image, len(f)), make([]error, len(f))
 	kernel.Parallel(len(f), func(_, i int) {

@@ -18,7 +18,8 @@ import (
 	"vapo/lib/stage"
 )
 
-// foldersCmd scores two folders of images without a store: one JSON line on standard output, a table on standard error.
+// foldersCmd scores two folders of images without a store. It prints one JSON line to standard output and a table to
+// standard error.
 type foldersCmd struct {
 	A string `arg:"" help:"A folder of images, an .npz, or samples or features (a file, ref:name or sha256:…)."`
 	B string `arg:"" help:"The reference for A, in the same forms."`
@@ -38,7 +39,7 @@ type foldersCmd struct {
 	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
-// maxProjections is far more than is useful; it keeps a typing error from computing for years.
+// maxProjections is far more than is useful. It prevents a typing error from starting an endless computation.
 const maxProjections = 10000
 
 // Run implements the command.
@@ -112,7 +113,7 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	return nil
 }
 
-// open opens the feature network that the flags name.
+// open opens the feature network given by --features or --weights.
 func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metricSelection) (
 	*feature.Extractor, error) {
 	path, err := c.Resolve(ctx, cmd.Features+cmd.Weights) // one of them is empty
@@ -137,7 +138,7 @@ func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metri
 	return extractor, nil
 }
 
-// checkStatistics returns an error if the moments cannot be written, before anything is computed.
+// checkStatistics returns an error if --save-statistics cannot be written. It runs before anything is computed.
 func (cmd *foldersCmd) checkStatistics(c *scorer) error {
 	if cmd.SaveStatistics == "" {
 		return nil
@@ -154,18 +155,18 @@ func (cmd *foldersCmd) checkStatistics(c *scorer) error {
 	return nil
 }
 
-// printJSON prints the line that programs read.
+// printJSON prints v as one JSON line for other programs.
 func printJSON(c *stage.Console, v any) error {
 	enc := json.NewEncoder(c.Stdout)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
-// writeTable prints the score for people.
+// writeTable prints the score as a table for people.
 func (s *score) writeTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) // errors come back from Flush
+		fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) // Flush returns the error, if any
 	}
 	value := fmt.Sprintf("%.6g", s.Value)
 	if i := s.Interval; i != nil {
@@ -203,7 +204,7 @@ func (s *score) writeTable(w io.Writer) error {
 	return t.Flush()
 }
 
-// shortDigest shortens a digest at the end of s to 12 hexadecimal digits, for a line that people read.
+// shortDigest shortens a digest at the end of s to 12 hexadecimal digits, for display.
 func shortDigest(s string) string {
 	i := strings.Index(s, "sha256:")
 	if i < 0 || len(s) < i+7+12 {

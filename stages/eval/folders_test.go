@@ -37,7 +37,7 @@ func writeText(t testing.TB, path, text string) string {
 	return writeFile(t, path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
 }
 
-// writeFolder writes a set as sample does: 000000.png, … and an overview.
+// writeFolder writes a set as the stage sample does: images 000000.png, … and an overview.
 func writeFolder(t testing.TB, dir string, s *dataset.Images) string {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -80,7 +80,7 @@ func TestFolders(t *testing.T) {
 
 	for _, features := range []string{"", network} {
 		var more []string
-		factor := 1.0 // distances of pixels hardly differ
+		factor := 1.0 // pixel distances hardly differ
 		if features != "" {
 			factor = 2
 			more = []string{"--features", features, "--backend", "tape"}
@@ -139,7 +139,7 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 	glass := image.NewNRGBA(image.Rect(0, 0, edge, edge))
 	glass.Set(3, 3, color.NRGBA{255, 0, 0, 100})
 	bomb := bytes.Clone(whole.Bytes())
-	copy(bomb[16:24], []byte{0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff}) // claims 2^31 by 2^31 pixels
+	copy(bomb[16:24], []byte{0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff}) // the header claims 2^31 by 2^31 pixels
 	for _, tc := range []struct {
 		name, file string
 		data       []byte
@@ -202,7 +202,7 @@ func TestFolderRefusals(t *testing.T) {
 	}
 }
 
-// One coloured image makes both sets RGB. Images are sorted by name, regardless of their formats.
+// A single coloured image makes both sets RGB. Images are sorted by file name across formats.
 func TestFolderColours(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
@@ -280,8 +280,8 @@ func FuzzReadImage(f *testing.F) {
 	})
 }
 
-// The FID of two folders of CIFAR-10 images against what an independent implementation in PyTorch computed (see
-// testdata/fid.py), and images of other kinds and sizes.
+// The FID of two folders of CIFAR-10 images equals the value from an independent implementation in PyTorch (see
+// testdata/fid.py). Images of other modes and sizes are accepted too.
 func TestFoldersInception(t *testing.T) {
 	dir := os.Getenv("VAPO_TESTDATA")
 	if dir == "" {
@@ -295,7 +295,7 @@ func TestFoldersInception(t *testing.T) {
 		}
 	}
 	t.Setenv("VAPO_STORE", "")
-	const n = 128 // twice as many as features
+	const n = 128 // twice the number of features
 	tmp := t.TempDir()
 	for folder, file := range map[string]string{"a": "data_batch_1.bin", "b": "test_batch.bin"} {
 		raw, err := exec.Command("tar", "-xJOf", packed, "cifar-10-batches-bin/"+file).Output()
@@ -316,7 +316,7 @@ func TestFoldersInception(t *testing.T) {
 	}
 	a, b := filepath.Join(tmp, "a"), filepath.Join(tmp, "b")
 	s := folderScores(t, a, b, "--weights", weights, "--tap", "64")
-	const want = 0.13762086883614888 // fid.py FOLDER 128 64
+	const want = 0.13762086883614888 // printed by: fid.py FOLDER 128 64
 	if s.FID == nil || math.Abs(*s.FID-want) > 1e-4*want || s.Tap != 64 || s.Resize != "pytorch-fid" ||
 		len(s.Weights) != 64 {
 		t.Errorf("got %+v, want an FID of %v", s, want)

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestGolden pins the outputs. A stage whose outputs change needs a new version, or caches would return the old ones.
+// TestGolden pins the digests of the outputs. If the outputs of a stage change, its version must change too; otherwise
+// caches would return the old outputs.
 func TestGolden(t *testing.T) {
 	if spec.Version != 5 {
 		t.Errorf("version %d: update these digests", spec.Version)
@@ -24,7 +25,8 @@ func TestGolden(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	// The bytes of pictures depend on the standard library's compressor; their pixels are tested in lib/preview.
+	// Pictures are not compared, because their bytes depend on the standard library's compressor. lib/preview tests their
+	// pixels.
 	got := digests(t, filepath.Join(dir, "out", "score.json"))
 	want := []string{"656b35d096512e1e"}
 	if !slices.Equal(got, want) {

@@ -15,29 +15,29 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// imageSet is one of the sets that are compared. A file may hold images, features that were computed earlier, or only
-// the moments of features, as FID tools share them.
+// imageSet is one of the sets that are compared. It holds images, features that were computed earlier, or only the
+// moments of features, which FID tools exchange.
 type imageSet struct {
-	label  string          // in errors: "input samples", "folder a"
-	name   string          // in results: data set and split, folder or file
-	images feature.Images  // in memory or in files; nil for features and moments
-	loaded *dataset.Images // the same images if they are in memory
+	label  string          // name in errors: "input samples", "folder a"
+	name   string          // name in results: data set and split, folder or file
+	images feature.Images  // in memory or in files; nil if the set holds features or moments
+	loaded *dataset.Images // the same images, if they are in memory
 
-	// What the scorer computes from images, or what was read from a file. logits are optional.
+	// Features and moments are computed by the scorer or read from a file. logits may be empty.
 	features, logits feature.Matrix
 	moments          *metrics.Moments
-	// The network and engine that computed features in a file, if the file says so.
+	// The network, its weights and the engine that computed the features, if the file with the features names them.
 	network, weights, backend string
 }
 
-// Metadata of files of features.
+// Metadata keys in files of features.
 const (
 	metaNetwork = "network"
 	metaWeights = "weights"
 	metaBackend = "backend"
 )
 
-// n is the number of images; 0 for published moments.
+// n returns the number of images, or 0 if the set holds only published moments.
 func (s *imageSet) n() int {
 	switch {
 	case s.images != nil:
@@ -48,7 +48,7 @@ func (s *imageSet) n() int {
 	return int(s.moments.N())
 }
 
-// dim is the dimension of known features or moments.
+// dim returns the dimension of the features or moments.
 func (s *imageSet) dim() int {
 	if s.features.Width > 0 {
 		return s.features.Width
@@ -56,7 +56,7 @@ func (s *imageSet) dim() int {
 	return s.moments.Dim()
 }
 
-// extract computes the features of images, if it has not been done, and the moments of features.
+// extract computes the features of images and the moments of features, unless they are known already.
 func (s *imageSet) extract(ctx context.Context, e *feature.Extractor) (err error) {
 	if s.images != nil && s.features.Width == 0 {
 		if s.features, s.logits, err = e.Extract(ctx, s.images); err != nil {
@@ -71,15 +71,15 @@ func (s *imageSet) extract(ctx context.Context, e *feature.Extractor) (err error
 	return nil
 }
 
-// loadedSet is a set of images in memory.
+// loadedSet returns the imageSet of images in memory.
 func loadedSet(label string, images *dataset.Images) *imageSet {
 	return &imageSet{
 		label: label, name: splitName(images.Name, images.Split), images: feature.Of(images), loaded: images,
 	}
 }
 
-// openSet opens a file: a set of images or features (Arrow), or an .npz of images (arr_0) or moments (mu, sigma). A set
-// of points is returned as such.
+// openSet opens a file with images or features (a tensor file), or with images (arr_0) or moments (mu, sigma) in an
+// .npz. If the file holds points, openSet returns them instead of an imageSet.
 func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 	set, data, err := readSet(label, path)
 	if err != nil {
@@ -91,7 +91,7 @@ func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 			"expected a tensor file that prep, sample or eval wrote, or an .npz of images (arr_0) or moments (mu, sigma)",
 			"%s: %w", label, err)
 	}
-	n := 2 // any number of images may be behind published moments
+	n := 2 // published moments do not tell the number of images, so they pass
 	if data != nil {
 		n = data.Len()
 	} else if set.moments == nil {
@@ -109,7 +109,7 @@ func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 	return set, nil, nil
 }
 
-// readSet reads features or moments as an imageSet, and anything else as data.
+// readSet reads features or moments as an imageSet, and images or points as a dataset.Set.
 func readSet(label, path string) (*imageSet, dataset.Set, error) {
 	if npz.IsFile(path) {
 		if set, err := readMoments(label, path); err != nil || set != nil {
@@ -133,7 +133,7 @@ func readSet(label, path string) (*imageSet, dataset.Set, error) {
 	}, nil, nil
 }
 
-// readMoments returns nil for an .npz that holds no moments.
+// readMoments reads the moments in an .npz. It returns nil if the file holds none.
 func readMoments(label, path string) (*imageSet, error) {
 	f, err := npz.Open(path)
 	if err != nil {

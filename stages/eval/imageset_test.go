@@ -18,7 +18,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// The distance and the further metrics.
+// The stage computes the distance and all selected metrics.
 func TestMeasures(t *testing.T) {
 	dir := t.TempDir()
 	samples, train := writeSet(t, dir, "samples", discs("samples", 200)), writeSet(t, dir, "train", discs("train", 300))
@@ -69,7 +69,7 @@ func TestMeasures(t *testing.T) {
 	}
 }
 
-// Images, features and moments give the same distance.
+// A set gives the same distance as images, as features and as moments.
 func TestForms(t *testing.T) {
 	dir := t.TempDir()
 	set := discs("samples", 200)
@@ -108,7 +108,7 @@ func TestForms(t *testing.T) {
 		!strings.Contains(strings.Join(s.Warnings, "\n"), "not measured: kid") {
 		t.Errorf("against moments: %+v", s)
 	}
-	// With no network and no images at all: the reference's features against those of the samples.
+	// Without a network and images, the features in one file are compared with the moments in the other.
 	run("swapped", train, samples, net, "--keep-features")
 	s = run("files", filepath.Join(dir, "swapped", "features.arrow"), moments)
 	near("features and moments", s, 1e-9)
@@ -123,10 +123,10 @@ func TestForms(t *testing.T) {
 		t.Errorf("features %q", s.Network)
 	}
 
-	// The images as other programs write them.
+	// The set is also read from an .npz of images, as other programs write it.
 	archive := writeFile(t, filepath.Join(dir, "samples.npz"), func(w io.Writer) error {
 		z := npz.NewWriter(w)
-		// As there is one channel, NCHW is also NHWC.
+		// With a single channel, the layouts NCHW and NHWC are the same.
 		if err := npz.Add(z, "arr_0", []int{set.N, set.H, set.W, set.C}, set.Pixels); err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func TestForms(t *testing.T) {
 			t.Errorf("%s: exit %d, %s", c.name, code, stderr)
 		}
 	}
-	// Metrics that cannot be computed and files that cannot be written are errors before any computation.
+	// Metrics that cannot be computed and files that cannot be written are reported before any computation.
 	tooFew := writeSet(t, dir, "few", discs("few", 12))
 	withNetwork := "--features=" + network
 	for _, c := range []struct {
@@ -204,8 +204,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// Inception's features are cached in a directory or the store: a second score, and one of a larger set, computes only
-// what is new, and the distance is the same.
+// Inception's features are cached in a directory or the store. Scoring again, or scoring a larger set, computes only
+// new features and gives the same distance.
 func TestFeaturesAreCached(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	dir := t.TempDir()
@@ -252,7 +252,7 @@ func TestFeaturesAreCached(t *testing.T) {
 				t.Errorf("run %d: FID %v with %d images cached, expected %v and %d", i+1, *s.FID, cached, *want.FID, n)
 			}
 		}
-		// Ten more images, after the first shard of 250.
+		// The set now has 270 instead of 260 images; features are cached in shards of 250.
 		more := writeFolder(t, filepath.Join(dir, "more"), discs("b", 270))
 		if _, cached := run(a, more, "--cache="+cache); cached != 260 {
 			t.Errorf("of a larger set %d images were cached", cached)
@@ -303,7 +303,7 @@ func TestFeaturesAreCached(t *testing.T) {
 		if s, cached := run(a, b); *s.FID != *want.FID || cached != 0 {
 			t.Errorf("with an empty store: FID %v with %d images cached", *s.FID, cached)
 		}
-		// A damaged part is computed anew and replaced.
+		// A damaged cached part is recomputed and replaced.
 		damaged := 0
 		for info, err := range store.Objects().List(t.Context(), "parts/") {
 			if err != nil {

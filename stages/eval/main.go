@@ -1,5 +1,5 @@
 // Command eval measures samples against data: images by the Fréchet distance of their features, points by the sliced
-// Wasserstein distance. It also scores baselines, without which the number is hard to interpret.
+// Wasserstein distance. It also scores baselines, because the distance alone is hard to interpret.
 package main
 
 import (

@@ -12,7 +12,7 @@ import (
 	"vapo/lib/random"
 )
 
-// Names of the metrics besides the Fréchet distance.
+// Names of the metrics that are computed in addition to the Fréchet distance.
 const (
 	metricInterval  = "interval"
 	metricInfinity  = "fid-infinity"
@@ -23,10 +23,10 @@ const (
 
 var allMetrics = []string{metricInterval, metricInfinity, metricKID, metricInception, metricManifold}
 
-// metricSelection is the value of --metrics.
+// metricSelection is the parsed value of --metrics.
 type metricSelection struct {
 	names []string
-	all   bool // skip those that cannot be computed, with a warning
+	all   bool // skip metrics that cannot be computed, with a warning; otherwise they are an error
 }
 
 func parseMetrics(text string) (metricSelection, error) {
@@ -47,15 +47,15 @@ func parseMetrics(text string) (metricSelection, error) {
 	return m, nil
 }
 
-// logits reports whether the network's logits are needed, and whether they are optional. With the features of
-// Inception's last layer they cost nothing and are always computed, so that the cached features serve every selection
-// of metrics. With the features of an earlier layer they cost the rest of the network.
+// logits reports whether the network must compute logits, and whether a network without logits is acceptable. At
+// Inception's last layer (tap 2048), logits cost almost nothing and are always computed, so that the cached features
+// serve every selection of metrics. At an earlier layer, logits require running the rest of the network.
 func (m metricSelection) logits(tap int) (needed, optional bool) {
 	required := !m.all && slices.Contains(m.names, metricInception)
 	return required || tap == 2048, !required
 }
 
-// furtherMetrics are those besides the Fréchet distance. Those that were not computed are nil.
+// furtherMetrics holds the results of the selected metrics. A metric that was not computed is nil.
 type furtherMetrics struct {
 	Interval  *intervalScore  `json:"interval,omitempty"`
 	Infinity  *infinityScore  `json:"fid_infinity,omitempty"`
@@ -64,7 +64,8 @@ type furtherMetrics struct {
 	Manifold  *manifoldScore  `json:"manifold,omitempty"`
 }
 
-// intervalScore is a delete-a-group jackknife over the samples for a fixed reference.
+// intervalScore is a confidence interval of the distance from a delete-a-group jackknife over the samples. The
+// reference is treated as fixed.
 type intervalScore struct {
 	Low           float64 `json:"low"`
 	High          float64 `json:"high"`
@@ -76,21 +77,21 @@ type intervalScore struct {
 // infinityScore is the distance extrapolated to infinitely many samples.
 type infinityScore struct {
 	Value    float64 `json:"value"`
-	Slope    float64 `json:"slope"` // of the distance over 1/N
+	Slope    float64 `json:"slope"` // slope of the distance as a function of 1/N
 	Residual float64 `json:"residual"`
 	Sizes    []int   `json:"sizes"`
 }
 
 type kidScore struct {
 	Mean    float64 `json:"mean"`
-	Std     float64 `json:"std"` // over subsets
+	Std     float64 `json:"std"` // standard deviation over the subsets
 	Subsets int     `json:"subsets"`
 	Size    int     `json:"size"`
 }
 
 type inceptionScore struct {
 	Mean   float64 `json:"mean"`
-	Std    float64 `json:"std"` // over splits
+	Std    float64 `json:"std"` // standard deviation over the splits
 	Splits int     `json:"splits"`
 }
 
@@ -100,22 +101,23 @@ type manifoldScore struct {
 	Density   float64 `json:"density"`
 	Coverage  float64 `json:"coverage"`
 	K         int     `json:"k"`
-	N         []int   `json:"n"` // samples, reference
+	N         []int   `json:"n"` // numbers of samples and of reference images
 }
 
-// The usual settings in the literature.
+// Settings that are usual in the literature.
 const (
 	jackknifeGroups = 10
-	minImages       = 30 // for an interval or an extrapolation
+	minImages       = 30 // least number of samples for an interval or an extrapolation
 	kidSubsets      = 100
 	kidSize         = 1000
 	inceptionSplits = 10
 	manifoldK       = 3
-	// maxManifold bounds the time, which grows with the square of N. A larger set is randomly subsampled.
+	// maxManifold limits the number of images on each side, because the time grows with its square. A larger set is
+	// randomly subsampled.
 	maxManifold = 10000
 )
 
-// unavailable returns the reason why a metric cannot be computed, or "".
+// unavailable returns the reason why a metric cannot be computed, or "" if it can.
 func (c *scorer) unavailable(name string, samples, reference *imageSet) string {
 	onlyMoments := func(s *imageSet) bool { return s.images == nil && s.features.Width == 0 }
 	switch {
@@ -136,7 +138,8 @@ func (c *scorer) unavailable(name string, samples, reference *imageSet) string {
 	return ""
 }
 
-// measure computes the selected metrics of samples whose features are known. If one cannot be computed, it warns.
+// measure computes the selected metrics of samples whose features are known. It skips metrics that cannot be computed
+// and adds one warning that lists them.
 func (c *scorer) measure(ctx context.Context, samples, reference *imageSet) error {
 	var skipped []string
 	for _, name := range c.metrics.names {
@@ -178,7 +181,8 @@ func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []
 		return r.Warnings, err
 	case metricInception:
 		logits := c.logits(samples)
-		// The splits are random, because the images of a folder are sorted by name, and so perhaps by class.
+		// The rows are shuffled because files in a folder are sorted by name, and names often begin with the class: a split
+		// should not consist of a single class.
 		rows := c.shuffle(logits, "eval/inception-score")
 		r, err := metrics.InceptionScore(rows, logits.Width, min(inceptionSplits, samples.n()))
 		s.Inception = &inceptionScore{r.Mean, r.Std, r.Splits}
@@ -192,7 +196,7 @@ func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []
 	panic("no such metric: " + name)
 }
 
-// logits returns a set's logits, if it has any. At the tap of the logits they are the features.
+// logits returns the logits of a set, if it has any. At the tap of the logits, the features are the logits.
 func (c *scorer) logits(s *imageSet) feature.Matrix {
 	if s.logits.Width == 0 && c.score.Tap == feature.LogitsTap {
 		return s.features

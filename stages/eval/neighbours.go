@@ -11,26 +11,26 @@ import (
 	"vapo/lib/stage"
 )
 
-// nearestScore compares how near samples and test images are to the training set in pixel space, by the L2 distance of
-// grey levels 0..255.
+// nearestScore compares how close samples and test images are to the training set. Distances are L2 distances of pixels
+// with grey levels 0 to 255.
 type nearestScore struct {
 	Compared      int     `json:"compared"`
 	SamplesMedian float64 `json:"samples_median"`
 	SamplesLeast  float64 `json:"samples_least"`
 	TestMedian    float64 `json:"test_median,omitempty"`
 	TestLeast     float64 `json:"test_least,omitempty"`
-	Copies        int     `json:"copies"` // samples equal to a training image, pixel by pixel
+	Copies        int     `json:"copies"` // number of samples that equal a training image in every pixel
 }
 
-// drawNeighbours draws real images and, next to samples, their nearest real images, and scores the distances to these.
-// samples and reference are nil if they are not images; test may be nil.
+// drawNeighbours writes two pictures: real images, and samples above their nearest real images. It also scores the
+// distances to the nearest images. samples and reference are nil if they are not images in memory; test may be nil.
 func drawNeighbours(ctx context.Context, job *stage.Job, p *params, s *score, samples, reference *dataset.Images,
 	test *imageSet) error {
 	if reference == nil {
 		return nil
 	}
 	err := job.Output(ctx, "reference", func(w io.Writer) error {
-		return preview.Set(w, draw(reference, 100, "eval/reference", p.Seed)) // as sample draws its own
+		return preview.Set(w, draw(reference, 100, "eval/reference", p.Seed)) // like the grid of the stage sample
 	})
 	if err != nil || samples == nil || !slices.Equal(samples.Shape(), reference.Shape()) {
 		return err
@@ -61,7 +61,7 @@ func drawNeighbours(ctx context.Context, job *stage.Job, p *params, s *score, sa
 	})
 }
 
-// distances returns the distances to the nearest neighbours in ascending order.
+// distances returns each row's distance to its nearest neighbour, in ascending order.
 func distances(near [][]metrics.Neighbour) []float64 {
 	out := make([]float64, len(near))
 	for i, list := range near {
@@ -84,7 +84,7 @@ func drawPanel(w io.Writer, samples, reference *dataset.Images, near [][]metrics
 			}
 		}
 	}
-	scale := max(1, 56/max(samples.W, 1)) // so that small images can be seen
+	scale := max(1, 56/max(samples.W, 1)) // enlarges small images
 	grid := &dataset.Images{N: cols * rows, C: samples.C, H: samples.H, W: samples.W, Pixels: cells}
 	return preview.Grid(w, grid, cols, scale)
 }

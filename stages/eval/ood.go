@@ -15,26 +15,27 @@ import (
 	"vapo/lib/stage"
 )
 
-// oodScore measures how well the potential separates data from outliers: the probability that a datum scores higher
-// than an outlier (the area under the ROC curve; 1/2 is chance), by the log density of the path at time t and by the
-// negative length of the gradient. Both are evaluated at mu(t)·x, where the path takes a datum x without its noise.
+// oodScore measures how well the potential separates data from outliers. Each AUROC is the probability that a datum
+// gets a higher value than an outlier (the area under the ROC curve; 1/2 is chance). One value is the log density of
+// the path at time t, the other the negative length of the gradient. Both are evaluated at mu(t)·x, the point on the
+// path of a datum x if the noise is zero.
 type oodScore struct {
 	Time     float64 `json:"t"`
 	Density  float64 `json:"auroc_log_density"`
 	Gradient float64 `json:"auroc_short_gradient"`
 	Inliers  string  `json:"inliers"`
 	Outliers string  `json:"outliers"`
-	N        []int   `json:"n"` // inliers, outliers
+	N        []int   `json:"n"` // numbers of inliers and of outliers
 }
 
-// Numbers of rows for which the potential is evaluated at once.
+// Number of rows for which the potential is evaluated in one call.
 const (
 	imageBlock = 64
 	pointBlock = 256
 )
 
-// scoreOutliers compares inliers with the input outliers under the potential of the input checkpoint. It returns nil if
-// these inputs are not given.
+// scoreOutliers compares inliers with the input outliers, using the potential in the input checkpoint. It returns nil
+// if these two inputs are not given.
 func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers dataset.Set, name string) (
 	*oodScore, error) {
 	if !job.HasInput("outliers") {
@@ -107,7 +108,7 @@ func readOutliers(ctx context.Context, job *stage.Job) (set dataset.Set, name st
 	return images.loaded, images.name, nil
 }
 
-// drawRows draws at most n rows of a set without replacement, images scaled to [-1, 1]: [n][d].
+// drawRows draws at most n rows of a set without replacement, as [n][d]. Images are scaled to [-1, 1].
 func drawRows(set dataset.Set, d, n int, seed uint64) [][]float32 {
 	var rows [][]float32
 	for _, i := range random.New(seed, "eval/ood", uint64(set.Len())).Perm(set.Len())[:min(set.Len(), n)] {
@@ -123,8 +124,8 @@ func drawRows(set dataset.Set, d, n int, seed uint64) [][]float32 {
 	return rows
 }
 
-// densities returns the log density of the path at mu·x for the rows x, up to a constant, and the negative length of
-// the potential's gradient there.
+// densities returns two values for each row x, evaluated at mu·x: the log density of the path, up to a constant, and
+// the negative length of the potential's gradient.
 func densities(ctx context.Context, field *potential.Field, rows [][]float32, t float64) (
 	density, negLength []float64, err error) {
 	path, err := field.Config.Path()

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/random"
 )
 
-// writePotential writes an untrained potential, Phi = |x|²/2. Its density is that of the prior at all times and on
+// writePotential writes an untrained potential, Phi = |x|²/2. Its density equals that of the prior at all times and on
 // every path.
 func writePotential(t testing.TB, dir string, shape ...int) string {
 	t.Helper()
@@ -38,7 +38,7 @@ func writePotential(t testing.TB, dir string, shape ...int) string {
 	return writeFile(t, filepath.Join(dir, "potential.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
 }
 
-// contrast draws images whose pixels differ from medium grey by a fraction between from and to.
+// contrast draws images whose pixels differ from medium grey by a random fraction between from and to.
 func contrast(n int, from, to float64) *dataset.Images {
 	s := &dataset.Images{N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, n*64)}
 	for i := range s.Pixels {
@@ -48,11 +48,11 @@ func contrast(n int, from, to float64) *dataset.Images {
 	return s
 }
 
-// An untrained potential has the prior's density, which ranks images by their length alone.
+// An untrained potential has the prior's density, which depends only on an image's norm.
 func TestOutliers(t *testing.T) {
 	dir := t.TempDir()
 	pale, vivid, middling := contrast(100, 0.1, 0.3), contrast(80, 0.5, 0.9), contrast(100, 0.1, 0.3)
-	for i := range 50 { // half pale, half vivid
+	for i := range 50 { // half of the images become vivid
 		copy(middling.Image(i), vivid.Image(i))
 	}
 	inputs := func(samples, outliers *dataset.Images) []string {
@@ -93,7 +93,7 @@ func TestOutliers(t *testing.T) {
 		{"expected a potential", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writeNetwork(t, dir, 4))},
 	} {
 		args := c.args
-		for i, a := range args[:len(args)-1] { // keep the last of two checkpoints
+		for i, a := range args[:len(args)-1] { // if the checkpoint is given twice, keep only the second
 			if strings.HasPrefix(args[len(args)-1], "--input=checkpoint=") && strings.HasPrefix(a, "--input=checkpoint=") {
 				args = append(append([]string{}, args[:i]...), args[i+1:]...)
 				break

@@ -10,19 +10,19 @@ import (
 	"vapo/lib/random"
 )
 
-// mmdScore is the unbiased squared maximum mean discrepancy of the first pair of sets, under Gaussian kernels with
-// bandwidths around the median distance.
+// mmdScore is the unbiased estimate of the squared maximum mean discrepancy between the first pair of sets. Its
+// Gaussian kernels have bandwidths around the median distance.
 type mmdScore struct {
 	Squared   float64 `json:"squared"`
 	Bandwidth float64 `json:"bandwidth"`
 	N         []int   `json:"n"`
 }
 
-// scorePoints computes the sliced 2-Wasserstein distance between samples and data as the mean over several pairs of
-// sets, and that between data and data, which a perfect sampler would get.
+// scorePoints computes the sliced 2-Wasserstein distance between samples and data, as the mean over several pairs of
+// sets. As a baseline, it computes the distance between two sets of data, which a perfect sampler would reach.
 //
-// If the density of the data is known, each pair draws fresh points. Otherwise the reference is shuffled and split into
-// two halves. Samples are compared with the first half, and the halves with each other.
+// If the density of the data is known, each pair uses freshly drawn points. Otherwise the reference is shuffled and
+// split into two halves: samples are compared with the first half, and the baseline compares the two halves.
 func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Points) (*score, error) {
 	s := &score{
 		Metric: "sliced 2-Wasserstein distance", Reference: splitName(reference.Name, reference.Split),
@@ -96,8 +96,8 @@ func scorePoints(ctx context.Context, p *params, samples, reference *dataset.Poi
 	return s, nil
 }
 
-// window returns the n rows of x [*, d] for pair k of pairs. The windows are evenly spaced, and disjoint if x is long
-// enough.
+// window returns the n rows of x [*, d] that belong to pair k of pairs. The windows of different pairs do not overlap
+// if x has enough rows; otherwise they are evenly spaced.
 func window(x []float32, d, n, k, pairs int) []float32 {
 	at := 0
 	if spare := len(x)/d - n; pairs > 1 {
@@ -109,7 +109,7 @@ func window(x []float32, d, n, k, pairs int) []float32 {
 	return x[at*d : (at+n)*d]
 }
 
-// permute returns the points in the given order, [n, d].
+// permute returns the points in the given order, as [n, d].
 func permute(p *dataset.Points, order []int) []float32 {
 	out := make([]float32, 0, len(p.X))
 	for _, i := range order {

@@ -17,33 +17,33 @@ import (
 	"vapo/lib/stage"
 )
 
-// score is a distance and what is needed to interpret it: the output of the stage, and the line that `folders` prints.
-// The runner's report reads headline, metric, value, n, reference, features, baselines and warnings of any score, and
-// shows the other fields by name.
+// score is a distance with what is needed to interpret it. The stage writes it as its output, and `folders` prints it.
+// The pipeline's report gives headline, metric, value, n, reference, features, baselines and warnings a place of their
+// own, and lists all other fields by name.
 type score struct {
-	Headline  string             `json:"headline,omitempty"` // not in `folders`
-	FID       *float64           `json:"fid,omitempty"`      // in `folders`, the value if it is an FID
+	Headline  string             `json:"headline,omitempty"` // absent in `folders`
+	FID       *float64           `json:"fid,omitempty"`      // only in `folders`: the value, if it is an FID
 	Metric    string             `json:"metric"`
 	Value     float64            `json:"value"`
-	N         []int              `json:"n"`                   // samples, reference; 0 for published moments
-	A         string             `json:"a,omitempty"`         // in `folders`
-	B         string             `json:"b,omitempty"`         // in `folders`
-	Shape     []int              `json:"shape,omitempty"`     // in `folders`, [C, H, W] unless images may differ in it
-	Reference string             `json:"reference,omitempty"` // data set and split; not in `folders`
-	Network   string             `json:"features,omitempty"`  // feature network and digest of its weights
-	Tap       int                `json:"tap,omitempty"`       // of Inception
-	Resize    string             `json:"resize,omitempty"`    // of Inception
+	N         []int              `json:"n"`                   // samples, reference images; 0 for published moments
+	A         string             `json:"a,omitempty"`         // only in `folders`
+	B         string             `json:"b,omitempty"`         // only in `folders`
+	Shape     []int              `json:"shape,omitempty"`     // only in `folders`: [C, H, W] if all images have one shape
+	Reference string             `json:"reference,omitempty"` // data set and split; absent in `folders`
+	Network   string             `json:"features,omitempty"`  // feature network and the digest of its weights
+	Tap       int                `json:"tap,omitempty"`       // layer of Inception
+	Resize    string             `json:"resize,omitempty"`    // resize convention of Inception
 	Weights   string             `json:"weights_sha256,omitempty"`
-	Backend   string             `json:"backend,omitempty"`  // in `folders`; for the stage it is in the manifest
-	Baselines map[string]float64 `json:"baselines,omitzero"` // not in `folders`
+	Backend   string             `json:"backend,omitempty"`  // only in `folders`; the stage's manifest has it otherwise
+	Baselines map[string]float64 `json:"baselines,omitzero"` // absent in `folders`
 	Warnings  []string           `json:"warnings"`
 
-	MeanTerm float64 `json:"mean_term,omitempty"` // of the Fréchet distance
+	MeanTerm float64 `json:"mean_term,omitempty"` // of the Fréchet distance, like CovTerm
 	CovTerm  float64 `json:"covariance_term,omitempty"`
 	furtherMetrics
 
-	MMD         *mmdScore     `json:"mmd,omitempty"`                        // of points
-	Ratio       float64       `json:"ratio_to_data_against_data,omitempty"` // of the sliced distance
+	MMD         *mmdScore     `json:"mmd,omitempty"`                        // only for points
+	Ratio       float64       `json:"ratio_to_data_against_data,omitempty"` // only for points
 	Pairs       int           `json:"pairs,omitempty"`
 	Projections int           `json:"projections,omitempty"`
 	Nearest     *nearestScore `json:"nearest_training_image,omitempty"`
@@ -54,13 +54,13 @@ func (s *score) warn(format string, args ...any) {
 	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
 }
 
-// scorer scores sets of images by the Fréchet distance of their features. The features are computed by a network, or
-// without one are those that both sets contain. If the sets contain images and there is no network, it computes the
-// sliced distance of pixels.
+// scorer scores sets of images by the Fréchet distance of their features. The features are computed by a network;
+// without a network, the sets themselves must contain features. If the sets contain images and there is no network, the
+// scorer computes the sliced distance of pixels instead.
 type scorer struct {
-	extractor   *feature.Extractor // nil without a network
+	extractor   *feature.Extractor // nil if there is no network
 	metrics     metricSelection
-	projections int // of the sliced distance
+	projections int // directions of the sliced distance
 	seed        uint64
 	score       *score
 }
@@ -70,13 +70,14 @@ func newScorer(m metricSelection, projections int, seed uint64) *scorer {
 	return &scorer{metrics: m, projections: projections, seed: seed, score: s}
 }
 
-// use makes the scorer compute features.
+// use makes the scorer compute features with e.
 func (c *scorer) use(e *feature.Extractor) {
 	c.extractor = e
 	c.describe(e.Metric(), e.Network.Name, e.Weights)
 }
 
-// describe records in the score which features are compared.
+// describe records in the score which features are compared. It warns about Inception weights that are not the
+// published file.
 func (c *scorer) describe(metric, network, digest string) {
 	s := c.score
 	s.Metric, s.Network = metric, network+" "+digest
@@ -93,13 +94,14 @@ func (c *scorer) describe(metric, network, digest string) {
 
 func (c *scorer) inception() bool { return c.extractor != nil && c.extractor.Inception() }
 
-// inPixels reports whether pixels are compared, not features.
+// inPixels reports whether pixels are compared instead of features.
 func (c *scorer) inPixels() bool { return c.score.Network == "" }
 
 const oneNetwork = "features compare only with features of the same network, layer and resize convention"
 
-// check validates that samples, reference and any other sets can be compared, and that the selected metrics can be
-// computed, before anything expensive begins. Without a network it decides whether features or pixels are compared.
+// check verifies, before any expensive computation, that all sets can be compared and that the selected metrics can be
+// computed. The first two sets are the samples and the reference. Without a network, check also decides whether
+// features or pixels are compared.
 func (c *scorer) check(sets ...*imageSet) error {
 	a, b := sets[0], sets[1]
 	if c.extractor == nil && (a.images == nil || b.images == nil) {
@@ -123,7 +125,7 @@ func (c *scorer) check(sets ...*imageSet) error {
 	return nil
 }
 
-// useStored makes the scorer compare the features that the sets contain.
+// useStored makes the scorer compare the features that the sets contain, after checking that one network computed them.
 func (c *scorer) useStored(sets []*imageSet) error {
 	a, b := sets[0], sets[1]
 	for _, s := range sets {
@@ -148,7 +150,7 @@ func (c *scorer) useStored(sets []*imageSet) error {
 	return nil
 }
 
-// checkFeatures returns an error if a set contains features of another network than the scorer's.
+// checkFeatures returns an error if a set contains features of a network other than the scorer's.
 func (c *scorer) checkFeatures(s *imageSet) error {
 	if c.extractor == nil || s.images != nil {
 		return nil
@@ -165,8 +167,8 @@ func (c *scorer) checkFeatures(s *imageSet) error {
 	return nil
 }
 
-// run fills the score: the distance of samples from the reference, the further metrics, and the distances of baselines.
-// Features of Inception are cached, unless cache is nil.
+// run computes the score: the distance of samples from the reference, the selected metrics, and the distances of the
+// baselines. Features of Inception are cached in cache unless it is nil.
 func (c *scorer) run(ctx context.Context, samples, reference *imageSet, baselines []baseline, cache stage.Parts,
 	start func(total int64, unit string) *stage.Progress) (*score, error) {
 	if c.inception() && cache != nil {
@@ -205,10 +207,10 @@ func (c *scorer) run(ctx context.Context, samples, reference *imageSet, baseline
 	return s, nil
 }
 
-// noNetwork is the warning of a score without features.
+// noNetwork is the warning in a score of pixels.
 const noNetwork = "no feature network: distances of pixels say little about what images show"
 
-// distance is the Fréchet distance of features, or the sliced distance of pixels.
+// distance returns the Fréchet distance of features, or the sliced distance of pixels.
 func (c *scorer) distance(ctx context.Context, a, b *imageSet) (metrics.Frechet, error) {
 	if c.inPixels() {
 		size := a.loaded.C * a.loaded.H * a.loaded.W
@@ -236,7 +238,7 @@ func (c *scorer) distance(ctx context.Context, a, b *imageSet) (metrics.Frechet,
 	return d, nil
 }
 
-// watch reports the progress of an extractor on total images until the returned function is called.
+// watch reports the progress of an extractor that processes total images. The caller calls done at the end.
 func watch(e *feature.Extractor, progress *stage.Progress, total int) (done func()) {
 	began := time.Now()
 	seen, cached := 0, 0
@@ -256,7 +258,7 @@ func watch(e *feature.Extractor, progress *stage.Progress, total int) (done func
 	return progress.Done
 }
 
-// pixels returns the images as vectors, [n, c·h·w], 0 to 255.
+// pixels returns the images as vectors [n, c·h·w] with values 0 to 255.
 func pixels(s *dataset.Images) []float32 {
 	out := make([]float32, len(s.Pixels))
 	for i, v := range s.Pixels {
@@ -265,12 +267,12 @@ func pixels(s *dataset.Images) []float32 {
 	return out
 }
 
-// writeMoments writes an .npz of mu and sigma, as FID tools exchange them.
+// writeMoments writes mu and sigma to an .npz, the format in which FID tools exchange moments.
 func writeMoments(w io.Writer, m *metrics.Moments) error {
 	return npz.WriteStatistics(w, m.Mean(), m.Cov())
 }
 
-// unique drops repeated warnings, because several metrics may have the same reason to be doubted.
+// unique drops repeated warnings: several metrics may warn about the same problem.
 func unique(warnings []string) []string {
 	out := []string{}
 	for _, w := range warnings {

@@ -16,16 +16,16 @@ import (
 	"vapo/lib/stage"
 )
 
-// weightsCmd brings Inception's weights into the store, so that recipes name them by a ref and scores by a digest.
+// weightsCmd puts Inception's weights into the store. Recipes can then refer to them by name, and scores by digest.
 type weightsCmd struct {
 	Import importWeightsCmd `cmd:"" help:"Check a file of Inception's weights and put it into the store."`
 	Fetch  fetchWeightsCmd  `cmd:"" help:"Download the published weights and, if there is a store, import them."`
 }
 
-// publishedDigest is the sha256 of the published weights; a variable for the tests.
+// publishedDigest is the SHA-256 of the published weights. It is a variable so that tests can replace it.
 var publishedDigest = feature.PublishedDigest
 
-// importWeightsCmd imports a file of any format that feature.OpenWeights reads.
+// importWeightsCmd imports a file in any format that feature.OpenWeights reads.
 type importWeightsCmd struct {
 	File         string `arg:"" help:"A .pth or .safetensors file, or a checkpoint: a path, ref:name or sha256:…"`
 	Ref          string `help:"Name to give the weights in the store." default:"weights/inception"`
@@ -33,16 +33,16 @@ type importWeightsCmd struct {
 	AsCheckpoint bool   `help:"Store the layers as a checkpoint, which has its own digest, instead of the file."`
 }
 
-// weightsResult is the JSON line.
+// weightsResult is the JSON line that the commands print.
 type weightsResult struct {
-	File       string `json:"file,omitempty"` // that fetch wrote
+	File       string `json:"file,omitempty"` // only from fetch: the file written
 	FileDigest string `json:"file_sha256"`
-	Digest     string `json:"digest,omitempty"` // in the store: that of the file, unless it was converted
+	Digest     string `json:"digest,omitempty"` // in the store; differs from FileDigest if converted
 	Ref        string `json:"ref,omitempty"`
-	Published  string `json:"published"` // name of the published file; empty for any other
+	Published  string `json:"published"` // name of the published file if the weights are that file, otherwise empty
 	Unverified bool   `json:"unverified,omitempty"`
 	Taps       []int  `json:"taps"`
-	Size       int64  `json:"size"` // of what the store holds, or of the file
+	Size       int64  `json:"size"` // bytes in the store, or of the file if nothing was stored
 }
 
 // Run implements the command.
@@ -86,8 +86,8 @@ func checkWeightsRef(ref string) error {
 	return nil
 }
 
-// examineWeights validates a file of weights. A file that is not the published one is an error, unless it may be
-// unverified.
+// examineWeights validates a file of weights. A file other than the published one is an error, unless unverified is
+// set.
 func examineWeights(path string, unverified bool) (*weightsResult, feature.WeightSource, error) {
 	digest, size, err := artifact.FileDigest(path)
 	if err != nil {
@@ -116,7 +116,7 @@ func examineWeights(path string, unverified bool) (*weightsResult, feature.Weigh
 	return result, src, nil
 }
 
-// convertWeights writes the weights as a checkpoint to a temporary file, which the caller has to remove.
+// convertWeights writes the weights as a checkpoint to a temporary file. The caller must remove the file.
 func convertWeights(src feature.WeightSource) (string, error) {
 	f, err := os.CreateTemp("", "vapo-weights-*")
 	if err != nil {
@@ -129,7 +129,8 @@ func convertWeights(src feature.WeightSource) (string, error) {
 	return f.Name(), nil
 }
 
-// putWeights stores a file under a ref and records where. With same it must still be the file that was examined.
+// putWeights stores a file, names it ref, and adds digest, name and size to result. If same is set, the stored file
+// must have the digest of the file that was examined.
 func putWeights(ctx context.Context, store *artifact.Store, path, ref string, result *weightsResult, same bool) error {
 	digest, size, err := store.PutFile(ctx, path)
 	if err != nil {
@@ -148,7 +149,7 @@ func putWeights(ctx context.Context, store *artifact.Store, path, ref string, re
 
 const (
 	publishedURL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/" + feature.PublishedWeights
-	// maxWeights bounds a download in bytes; the published file is less than half as long.
+	// maxWeights limits the size of a download in bytes. The published file is less than half as large.
 	maxWeights = 256 << 20
 )
 

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(objectstoretest.Main(m)) }
 
-// stemWeights returns the tensors of the layers that taps 64 and 192 need.
+// stemWeights returns only the tensors of the layers needed for taps 64 and 192.
 func stemWeights(t testing.TB) []safetensors.Tensor {
 	t.Helper()
 	w, err := featuretest.ReadWeights("../../lib/feature/testdata/inception_shapes.json")
@@ -40,7 +40,7 @@ func stemWeights(t testing.TB) []safetensors.Tensor {
 	return tensors
 }
 
-// torchBytes returns a PyTorch file of stemWeights, and its sha256.
+// torchBytes returns stemWeights as a PyTorch file, and the SHA-256 of the file.
 func torchBytes(t testing.TB) ([]byte, string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -55,7 +55,7 @@ func digestOf(raw []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// publish makes weights of the test's own the published ones.
+// publish makes the file with the given digest count as the published weights for the rest of the test.
 func publish(t *testing.T, digest string) {
 	old := publishedDigest
 	publishedDigest = digest
@@ -74,7 +74,7 @@ func runResult(t testing.TB, code failure.Class, stdout, stderr string) weightsR
 	return l
 }
 
-// ownStore makes an empty store the store of this process.
+// ownStore creates an empty store and makes this process use it.
 func ownStore(t *testing.T) *artifact.Store {
 	t.Helper()
 	env := objectstoretest.EmbeddedEnv(t)
@@ -111,7 +111,8 @@ func TestWeightsImport(t *testing.T) {
 		t.Error(err)
 	}
 
-	// Another file is refused, and nothing is stored, without --unverified; with it, the result says so.
+	// Without --unverified, any other file is refused and nothing is stored. With --unverified, it is imported and marked
+	// as unverified.
 	code, stdout, stderr = eval(t, "weights", "import", files["safetensors"], "--ref", "other")
 	if code != failure.Input || stdout != "" || !strings.Contains(stderr, "not that of the published file") ||
 		!strings.Contains(stderr, "--unverified") {
@@ -127,7 +128,8 @@ func TestWeightsImport(t *testing.T) {
 		t.Errorf("%s\n%s", stdout, stderr)
 	}
 
-	// Imported as a checkpoint, the weights have the same digest for every source format, and can be imported again.
+	// With --as-checkpoint, the stored digest is the same for every source format, and the checkpoint can be imported
+	// again.
 	code, stdout, stderr = eval(t, "weights", "import", files["pth"], "--ref", "a", "--as-checkpoint")
 	a := runResult(t, code, stdout, stderr)
 	args := []string{"weights", "import", files["safetensors"], "--ref", "b", "--as-checkpoint", "--unverified"}
@@ -158,7 +160,7 @@ func TestWeightsImport(t *testing.T) {
 }
 
 func TestWeightsImportRefuses(t *testing.T) {
-	t.Setenv("VAPO_STORE", "") // all mistakes but one are found before a store is needed
+	t.Setenv("VAPO_STORE", "") // all mistakes but one are found before the store is opened
 	dir := t.TempDir()
 	tensors := func(name string, edit func(list []safetensors.Tensor) []safetensors.Tensor) string {
 		return writeFile(t, filepath.Join(dir, name), func(w io.Writer) error {
@@ -214,7 +216,7 @@ func TestWeightsFetch(t *testing.T) {
 	content, sum := torchBytes(t)
 	publish(t, sum)
 	url, out := serve(t, content), filepath.Join(t.TempDir(), "w.pth")
-	for _, log := range []string{`"unit":"bytes"`, "exists already"} { // the second time there is nothing to do
+	for _, log := range []string{`"unit":"bytes"`, "exists already"} { // the second time, the file exists already
 		code, stdout, stderr := eval(t, "weights", "fetch", "--url", url, "--out", out)
 		r := runResult(t, code, stdout, stderr)
 		if r.File != out || r.FileDigest != sum || r.Published != feature.PublishedWeights || r.Digest != "" ||
@@ -273,7 +275,7 @@ func TestWeightsFetchRefuses(t *testing.T) {
 	}
 }
 
-// No flag changes which file is regarded as the published one.
+// No flag can change which file counts as the published one.
 func TestWeightsHasNoFlagForDigests(t *testing.T) {
 	for _, command := range []string{"import", "fetch"} {
 		code, stdout, _ := eval(t, "weights", command, "--help")

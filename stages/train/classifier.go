@@ -42,7 +42,7 @@ func classifierLoop(
 	if !job.HasInput("test") {
 		return l, nil
 	}
-	test, err := testImages(ctx, job, c.Shape) // before the training, which a wrong input would waste
+	test, err := testImages(ctx, job, c.Shape) // read first, so that a wrong input does not waste the training
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func classifierLoop(
 	return l, nil
 }
 
-// testImages reads the labelled images of the input test.
+// testImages reads the input test, which must hold labelled images of the given shape.
 func testImages(ctx context.Context, job *stage.Job, shape []int) (*dataset.Images, error) {
 	set, err := data.Read(ctx, job, "test")
 	if err != nil {
@@ -68,7 +68,7 @@ func testImages(ctx context.Context, job *stage.Job, shape []int) (*dataset.Imag
 	return test, nil
 }
 
-// recordAccuracy records the share of test images that the averaged weights classify correctly.
+// recordAccuracy records the fraction of test images that the network with averaged weights classifies correctly.
 func recordAccuracy(
 	job *stage.Job, be backend.Backend, t *training.Trainer, c feature.Classifier, test *dataset.Images,
 ) error {

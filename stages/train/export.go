@@ -77,7 +77,7 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	})
 }
 
-// readCheckpoint reads the checkpoint behind a reference.
+// readCheckpoint reads a checkpoint given as a path, ref:name or digest.
 func readCheckpoint(ctx context.Context, c *stage.Console, ref string) (*checkpoint.Checkpoint, error) {
 	path, err := c.Resolve(ctx, ref)
 	if err != nil {
@@ -90,7 +90,7 @@ func readCheckpoint(ctx context.Context, c *stage.Console, ref string) (*checkpo
 	return ck, nil
 }
 
-// checkFree refuses to overwrite a file.
+// checkFree returns a usage error if the file exists, unless force is set.
 func checkFree(path string, force bool) error {
 	if _, err := os.Stat(path); err == nil && !force {
 		return failure.New(failure.Usage, "--force overwrites it", "%s exists already", path)

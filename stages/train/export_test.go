@@ -17,7 +17,7 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// Weights that are exported and imported have the same bits, and so do the potential and its gradient; the file
+// Exporting and importing weights preserves every bit of the weights, the potential and its gradient. The exported file
 // describes its network.
 func TestExportRoundTrip(t *testing.T) {
 	for _, config := range []potential.Config{smallMLP(), released()} {
@@ -106,7 +106,7 @@ func TestExportFile(t *testing.T) {
 		t.Errorf("tensors are %v, expected %v", f.Names(), want)
 	}
 
-	// --like and --preset override the network of the file.
+	// Explicit flags override the network description in the file.
 	back := filepath.Join(t.TempDir(), "back.arrow")
 	code, stdout, stderr := command(t, "import", file, "--schedule", "linear", "--prior-std", "0.5", "--out", back)
 	importLine(t, code, stdout, stderr)

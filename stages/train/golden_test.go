@@ -2,7 +2,8 @@ package main
 
 import "testing"
 
-// TestGolden pins the outputs. A stage whose outputs change needs a new version, or caches would return the old ones.
+// TestGolden pins the digests of the outputs. If the outputs of a stage change, its version must change too; otherwise
+// caches would return the old outputs.
 func TestGolden(t *testing.T) {
 	if spec.Version != 6 {
 		t.Errorf("version %d: update these digests", spec.Version)

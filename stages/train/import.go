@@ -40,16 +40,16 @@ type imported struct {
 	Ref        string   `json:"ref,omitempty"`
 	Kind       string   `json:"kind"`
 	Parameters int      `json:"parameters"` // values in one set of weights
-	Tensors    int      `json:"tensors"`    // in one set of weights
+	Tensors    int      `json:"tensors"`    // tensors in one set of weights
 	Step       int64    `json:"step"`       // 0 if the file does not say
-	Weights    string   `json:"weights"`    // sets in the file: ema, model or ema+model
+	Weights    string   `json:"weights"`    // sets of weights found in the file: ema, model or ema+model
 	Ignored    []string `json:"ignored,omitempty"`
 }
 
-// foreignFile is a file of another framework.
+// foreignFile is a weights file that was not written as a checkpoint.
 type foreignFile struct {
 	potential.Tensors
-	config string // of a file that train export wrote
+	config string // network description, if train export wrote the file; otherwise empty
 	step   int64
 }
 
@@ -105,7 +105,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 	return printLine(c, line)
 }
 
-// invalid returns an input error about the content of the file.
+// invalid returns an input error about the content of the weights file.
 func (cmd *importCmd) invalid(hint string, err error) error {
 	return failure.New(failure.Input, hint, "weights %s: %w", cmd.File, err)
 }
@@ -133,7 +133,7 @@ func openForeign(path string) (*foreignFile, error) {
 		meta := f.Metadata()
 		n, err := strconv.ParseInt(meta["step"], 10, 64)
 		if err != nil {
-			n = 0 // not written by train export
+			n = 0 // train export did not write this file
 		}
 		return &foreignFile{f, meta["config"], max(0, n)}, nil
 	}
@@ -143,7 +143,7 @@ func openForeign(path string) (*foreignFile, error) {
 	return nil, errors.New("its first bytes are those of neither a PyTorch file nor a safetensors file")
 }
 
-// Order passes on the order of a file that has one.
+// Order returns the order of the tensors in the file, or nil if the format does not define one.
 func (f *foreignFile) Order() []string {
 	if o, ok := f.Tensors.(interface{ Order() []string }); ok {
 		return o.Order()
@@ -151,7 +151,7 @@ func (f *foreignFile) Order() []string {
 	return nil
 }
 
-// network returns the description of the network that the weights are for.
+// network returns the description of the network to which the weights belong.
 func (cmd *importCmd) network(
 	ctx context.Context, c *stage.Console, src *foreignFile,
 ) (config potential.Config, err error) {
@@ -193,7 +193,8 @@ func (cmd *importCmd) network(
 	return config, failure.Default(failure.Usage, "", config.Check())
 }
 
-// convert makes the checkpoint. If there is only one set of weights, both groups hold it.
+// convert makes the checkpoint. If the file has only one set of weights, the checkpoint holds it both as the trained
+// weights and as their average.
 func (cmd *importCmd) convert(src *foreignFile, config potential.Config) (*checkpoint.Checkpoint, *imported, error) {
 	which := cmd.Weights
 	if which == "any" {

@@ -15,8 +15,8 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// A state dict in guided diffusion's layout, labels among it, gives the potential and the gradient that PyTorch
-// computes, with a label and without; so do the same weights exported and imported again.
+// An imported state dict in guided diffusion's layout, including labels, gives the potential and the gradient that
+// PyTorch computes, both with a label and without. The same holds after exporting and importing the weights again.
 func TestImportGuided(t *testing.T) {
 	raw, err := os.ReadFile("testdata/guided.json")
 	if err != nil {
@@ -84,7 +84,7 @@ func TestImportGuided(t *testing.T) {
 		near("Phi", phi, golden.Phi)
 		near("grad Phi", grad, golden.Grad)
 	}
-	// Without classes the table of labels does not belong to the network.
+	// For a network without classes, the table of labels is an extra tensor.
 	plain := c
 	plain.Classes = 0
 	code, _, stderr = command(t, "import", "testdata/guided.pth", "--like", checkpointOf(t, plain), "--out",
@@ -94,7 +94,7 @@ func TestImportGuided(t *testing.T) {
 	}
 }
 
-// A preset takes its classes from the file.
+// The preset does not set the number of classes; the file does.
 func TestImportPresetClasses(t *testing.T) {
 	c := potential.Presets()["unet-small"]
 	c.Schedule, c.PriorStd, c.Classes = "linear", 1, 7

@@ -32,7 +32,7 @@ func command(t *testing.T, args ...string) (code failure.Class, stdout, stderr s
 	return code, out.String(), errs.String()
 }
 
-// released is the network of testdata/released.py.
+// released returns the description of the network in testdata/released.py.
 func released() potential.Config {
 	return potential.Config{Kind: "unet", Shape: []int{1, 8, 8}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Attention: []int{2}, Dropout: 0.3}}
@@ -43,7 +43,7 @@ func smallMLP() potential.Config {
 		MLP: &potential.MLP{Width: 12, Depth: 2, Fourier: 3}}
 }
 
-// checkpointOf has random weights, and others as their averages.
+// checkpointOf writes a checkpoint with random weights and different random averages, and returns its path.
 func checkpointOf(t *testing.T, c potential.Config) string {
 	t.Helper()
 	raw, err := json.Marshal(c)
@@ -69,7 +69,7 @@ func checkpointOf(t *testing.T, c potential.Config) string {
 	return path
 }
 
-// evaluate gives Phi and its gradient on the engine in pure Go.
+// evaluate returns Phi and its gradient, computed by the pure Go engine.
 func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad []float32) {
 	t.Helper()
 	ck, err := checkpoint.Read(path)
@@ -107,8 +107,8 @@ func importLine(t *testing.T, code failure.Class, stdout, stderr string) importe
 	return l
 }
 
-// A checkpoint that PyTorch wrote in the layout of the released code gives the potential and the gradient that PyTorch
-// computes, of both sets of weights.
+// An imported checkpoint that PyTorch wrote in the layout of the released code gives the potential and the gradient
+// that PyTorch computes, for both sets of weights.
 func TestImportReleased(t *testing.T) {
 	raw, err := os.ReadFile("testdata/released.json")
 	if err != nil {
@@ -172,7 +172,7 @@ func TestImportReleased(t *testing.T) {
 	}
 }
 
-// With a store and a name the checkpoint is in the store, too, and goes out again from there.
+// With --ref, import also puts the checkpoint into the store, from where it can be exported again.
 func TestImportIntoStore(t *testing.T) {
 	env := objectstoretest.EmbeddedEnv(t)
 	for _, v := range env.Environ() {
@@ -203,7 +203,7 @@ func TestImportIntoStore(t *testing.T) {
 	}
 }
 
-// tensorsOf are the weights of testdata/released.pth behind a prefix.
+// tensorsOf returns the weights in testdata/released.pth, with a prefix added to their names.
 func tensorsOf(t *testing.T, prefix string) []safetensors.Tensor {
 	t.Helper()
 	f, err := torchfile.Open("testdata/released.pth")
@@ -232,7 +232,7 @@ func safetensorsFile(t *testing.T, tensors []safetensors.Tensor) string {
 	return path
 }
 
-// Whatever the prefix, the weights are the same.
+// Import finds the same weights under any name prefix.
 func TestImportPrefixes(t *testing.T) {
 	like := checkpointOf(t, released())
 	var first string
@@ -247,7 +247,7 @@ func TestImportPrefixes(t *testing.T) {
 			t.Errorf("behind %q: %s", prefix, stdout)
 		}
 	}
-	// Averages with names of their own are distinguished from the weights.
+	// If a file holds both weights and averages, import distinguishes them by name.
 	both := tensorsOf(t, "model.")
 	for _, n := range tensorsOf(t, "model_ema.") {
 		n.Data = slices.Clone(n.Data)
@@ -269,7 +269,7 @@ func TestImportPrefixes(t *testing.T) {
 	}
 }
 
-// Weights that do not fit are refused with an error that lists them, and nothing is written.
+// Weights that do not fit the network are refused with an error that lists the differences, and no file is written.
 func TestImportRefusals(t *testing.T) {
 	like := checkpointOf(t, released())
 	edit := func(f func(list []safetensors.Tensor) []safetensors.Tensor) string {

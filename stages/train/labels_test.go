@@ -18,7 +18,8 @@ import (
 	"vapo/lib/sampling"
 )
 
-// clusters are three classes of points, at the corners of a triangle.
+// clusters writes points of three classes, with means at the corners of a triangle. It returns the file and the
+// mixture.
 func clusters(t *testing.T) (string, *dataset.Mixture) {
 	t.Helper()
 	var list []dataset.Component
@@ -35,7 +36,8 @@ func clusters(t *testing.T) (string, *dataset.Mixture) {
 	return write(t, "clusters.arrow", &dataset.Points{Name: "three", N: 3000, D: 2, X: x, Labels: labels, Mixture: m}), m
 }
 
-// margin is by how much a point is nearer to the mean of a class than to the nearest other one, in squares.
+// margin compares squared distances of a point: the distance to the nearest mean of another class minus that to the
+// mean of its own class.
 func margin(m *dataset.Mixture, p []float32, class int) float64 {
 	own, other := 0.0, math.Inf(1)
 	for k, c := range m.Components {
@@ -52,8 +54,8 @@ func margin(m *dataset.Mixture, p []float32, class int) float64 {
 	return other - own
 }
 
-// Samples of a class lie where the class does, those of none are of every class alike, and guidance takes the class
-// farther from the others.
+// Conditional samples lie near the mean of their class, unconditional samples come from all classes alike, and guidance
+// moves the samples of a class away from the other classes.
 func TestConditionalTraining(t *testing.T) {
 	data, m := clusters(t)
 	dir := t.TempDir()
@@ -128,7 +130,7 @@ func TestConditionalTraining(t *testing.T) {
 		guidedMean, counts)
 }
 
-// Networks of every kind train with labels; invalid combinations are refused.
+// Every kind of network can be trained with labels. Invalid combinations of parameters are refused.
 func TestConditionalKinds(t *testing.T) {
 	data, images := points(t), pictures(t, 8, nil)
 	wrn := func(more ...string) []string {
@@ -177,7 +179,8 @@ func TestConditionalKinds(t *testing.T) {
 	}
 }
 
-// Attention and dropout are part of the training, with masks by the seed; a network without time lacks its parameters.
+// Attention and dropout affect the training, and the seed determines the dropout masks. A network without time has no
+// parameters for it.
 func TestNetworkParameters(t *testing.T) {
 	images := pictures(t, 8, nil)
 	config := func(args ...string) (potential.Config, string) {

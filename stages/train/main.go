@@ -1,10 +1,10 @@
 // Command train fits a network to a data set: a potential whose gradient carries noise to the data, or the small
 // classifier whose features score sets of greyscale images.
 //
-// This package is the program: its parameters (spec.go, options.go, preset.go), what it trains (potential.go,
-// classifier.go) and its commands (import.go, export.go). Package data draws the batches, package watch observes the
-// network, and package loop trains it. The training step itself is vapo/lib/training, the mathematics
-// vapo/lib/homotopy.
+// Package main holds the parameters (spec.go, options.go, preset.go), the two kinds of training (potential.go,
+// classifier.go) and the commands import and export (import.go, export.go). Package data draws the batches, package
+// watch takes measurements during training, and package loop runs the training loop. Package vapo/lib/training
+// implements a single training step, and package vapo/lib/homotopy the mathematics.
 package main
 
 import (

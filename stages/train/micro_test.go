@@ -11,7 +11,7 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
-// A batch in parts is the same batch: its losses, gradients and bins are those of the whole but for rounding.
+// Computing a batch in micro-batches gives the same losses, gradients and bins as computing it whole, up to rounding.
 func TestMicroBatches(t *testing.T) {
 	lines := func(args ...string) (out []watch.Line) {
 		t.Helper()

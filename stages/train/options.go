@@ -17,7 +17,7 @@ import (
 	"vapo/stages/train/internal/loop"
 )
 
-// micro is the number of micro-batches of a step, and rows the samples of each.
+// micro returns the number of micro-batches per step. Each micro-batch has rows samples.
 func (p *params) micro() int {
 	if p.MicroBatch == 0 {
 		return 1
@@ -27,7 +27,7 @@ func (p *params) micro() int {
 
 func (p *params) rows() int { return p.Batch / p.micro() }
 
-// resolve completes and validates the parameters without the data.
+// resolve fills in defaults and validates the parameters, before the data is known.
 func resolve(p *params, given stage.Given) error {
 	if err := p.applyPreset(given); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (p *params) loopOptions() loop.Options {
 	}
 }
 
-// wholeNumbers parses a parameter that is a list of whole numbers.
+// wholeNumbers parses the JSON list of integers given for the parameter name.
 func wholeNumbers(name string, raw json.RawMessage) ([]int, error) {
 	var m []int
 	if err := json.Unmarshal(raw, &m); err != nil {
@@ -128,7 +128,8 @@ func check(p *params) error {
 	return err
 }
 
-// path is the schedule with the loss weights by time, and the distribution of training times.
+// path returns the schedule, with the loss weight at each time, and the distribution from which training times are
+// drawn.
 func (p *params) path() (homotopy.Schedule, homotopy.TimeDistribution, error) {
 	times, err := homotopy.Times(p.Times, p.TimesLocation, p.TimesScale)
 	if err != nil {
@@ -146,7 +147,7 @@ func (p *params) classifierConfig(shape []int, classes int) feature.Classifier {
 	return feature.Classifier{Shape: shape, Classes: classes, Channels: p.Channels, Features: p.Features}
 }
 
-// potentialConfig describes the network for samples of a shape.
+// potentialConfig describes the network for samples of the given shape.
 func (p *params) potentialConfig(shape []int) (potential.Config, error) {
 	c := potential.Config{Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd}
 	switch p.Model {

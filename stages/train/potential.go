@@ -12,7 +12,7 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
-// potentialLoop prepares the training of a potential, with everything that watches it.
+// potentialLoop prepares the training of a potential, including its snapshots and measurements.
 func potentialLoop(
 	ctx context.Context, job *stage.Job, be backend.Backend, p *params, src *data.Source,
 ) (*loop.Loop, error) {
@@ -54,6 +54,6 @@ func potentialLoop(
 	return l, err
 }
 
-// unfit classifies the error of a step that could not be compiled: unless the engine lacks memory, network and data do
-// not fit together.
+// unfit classifies an error from compiling the training step. Unless the error already has a class, such as too little
+// memory, the network does not fit the data: an input error.
 func unfit(err error) error { return failure.Default(failure.Input, "", err) }

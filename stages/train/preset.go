@@ -11,11 +11,11 @@ import (
 	"vapo/lib/stage"
 )
 
-// noPreset is the value of --preset that leaves the network to its parameters.
+// noPreset is the value of --preset that selects no preset: the other parameters define the network.
 const noPreset = "none"
 
-// applyPreset sets the network's parameters to the values of the preset, so that records and keys hold them and the
-// preset's name alone decides nothing.
+// applyPreset replaces the preset by the network parameters that it stands for. Records and cache keys then hold these
+// parameters, so a preset and the same network written out share one cache key.
 func (p *params) applyPreset(given stage.Given) error {
 	if p.Preset == noPreset {
 		return nil

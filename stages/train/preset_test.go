@@ -15,7 +15,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// resolved returns all parameters that describe resolves for the given ones.
+// resolved returns all parameters, as describe --check completes the given ones, or the error that it prints.
 func resolved(t *testing.T, given string) (map[string]any, string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -29,7 +29,7 @@ func resolved(t *testing.T, given string) (map[string]any, string) {
 	return d.Resolved, ""
 }
 
-// Every preset trains the network that it names.
+// Every preset selects the network that it names.
 func TestPresets(t *testing.T) {
 	for name, want := range potential.Presets() {
 		values, say := resolved(t, fmt.Sprintf(`{"preset": %q}`, name))
@@ -62,7 +62,7 @@ func TestPresets(t *testing.T) {
 			}
 		}
 	}
-	// A preset and the same network spelled out are one run to the cache.
+	// A preset and the same network written out have the same cache key.
 	by, _ := resolved(t, `{"preset": "mlp-2d"}`)
 	spelled, _ := resolved(t, `{"fourier": 2}`)
 	delete(by, "preset")
@@ -72,7 +72,7 @@ func TestPresets(t *testing.T) {
 	}
 	for given, message := range map[string]string{
 		`{"preset": "unet-small", "channels": 32}`:          "channels is 32",
-		`{"preset": "unet-32", "channels": 16}`:             "channels is 16", // the default, but asked for
+		`{"preset": "unet-32", "channels": 16}`:             "channels is 16", // equals the default, but was given explicitly
 		`{"preset": "unet-32", "model": "mlp"}`:             "model is",
 		`{"preset": "unet-32", "channel-mult": [1, 2]}`:     "channel-mult is [1,2]",
 		`{"preset": "unet"}`:                                "unet-cifar10",

@@ -27,14 +27,14 @@ func outputs(t *testing.T, dir string) (checkpoint, metrics []byte) {
 	return read("checkpoint.arrow"), read("metrics.ndjson")
 }
 
-// attempt starts the stage, sends it a signal a while after it began to compute, and returns its exit code (-1 where
-// the signal killed it) and its standard error.
+// attempt starts the stage and, if sig is not 0, sends it that signal some time after the training begins. It returns
+// the exit code, which is -1 if the signal killed the stage, and standard error.
 func attempt(t *testing.T, args []string, sig syscall.Signal, after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
 	return attemptOf(t, binary(), args, sig, after)
 }
 
-// attemptOf is attempt of another program than binary.
+// attemptOf is like attempt, but runs the given program instead of the stage's binary.
 func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal,
 	after time.Duration) (code failure.Class, stderr string) {
 	t.Helper()
@@ -50,21 +50,21 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal,
 	lines := bufio.NewScanner(pipe)
 	for lines.Scan() {
 		text.WriteString(lines.Text() + "\n")
-		if strings.Contains(lines.Text(), `"unit":"steps"`) { // training begins
+		if strings.Contains(lines.Text(), `"unit":"steps"`) { // the first progress line: training begins
 			break
 		}
 	}
 	if sig != 0 {
-		time.AfterFunc(after, func() { _ = c.Process.Signal(sig) }) // it may have ended already
+		time.AfterFunc(after, func() { _ = c.Process.Signal(sig) }) // the process may have ended already
 	}
 	for lines.Scan() {
 		text.WriteString(lines.Text() + "\n")
 	}
-	_ = c.Wait() // the exit code is enough
+	_ = c.Wait() // the exit code says how it ended
 	return failure.Class(c.ProcessState.ExitCode()), text.String()
 }
 
-// However often and however roughly a run is stopped, the same command ends in the same bytes.
+// A run may be interrupted or killed many times: repeating the same command ends with the same bytes.
 func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	squares := pictures(t, 8, nil)
 	for name, args := range map[string][]string{
@@ -78,7 +78,7 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			whole, broken := t.TempDir(), t.TempDir()
-			binary() // is built in no one's time
+			binary() // build the program before measuring time
 			start := time.Now()
 			if code, stderr := attempt(t, append(args, "--out="+whole, "--checkpoint-every=1000"), 0, 0); code != 0 {
 				t.Fatalf("exit %d\n%s", code, stderr)
@@ -93,9 +93,9 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 					sig = syscall.SIGTERM
 				}
 				if killed >= 5 {
-					sig = 0 // let it end
+					sig = 0 // let the run finish
 				}
-				code, stderr := attempt(t, args, sig, time.Duration(rng.Int64N(int64(took)/8))) // never near the end
+				code, stderr := attempt(t, args, sig, time.Duration(rng.Int64N(int64(took)/8))) // well before the end
 				if strings.Contains(stderr, "resuming") {
 					resumed++
 				}
@@ -135,7 +135,7 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	}
 }
 
-// A run whose values become infinite or NaN stops, reports the step, and keeps the state before it.
+// A run whose values become infinite or NaN stops, reports the step, and keeps the state before that step.
 func TestDivergence(t *testing.T) {
 	dir := t.TempDir()
 	args := small(points(t), "--learning-rate=1e30", "--warmup=0", "--out="+dir)
@@ -154,7 +154,7 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
-// A damaged resumable state costs time, never the result.
+// A damaged resumable checkpoint costs time, but the result is the same.
 func TestDamagedState(t *testing.T) {
 	data, whole, broken := points(t), t.TempDir(), t.TempDir()
 	args := small(data, "--width=192", "--batch=1000", "--steps=200", "--checkpoint-every=3")

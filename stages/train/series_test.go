@@ -10,7 +10,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// earlier are the flags with which a run continues the one whose outputs are in dir.
+// earlier returns the flags that make a run continue the run whose outputs are in dir.
 func earlier(dir string) []string {
 	return []string{
 		"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir,
@@ -19,8 +19,8 @@ func earlier(dir string) []string {
 	}
 }
 
-// A run that continues a shorter one, possibly itself continued, ends with the same bytes as one from the start. The
-// shorter run may end anywhere between log lines, measurements and snapshots.
+// A run that continues a shorter run ends with the same bytes as a run from the start, even if the shorter run itself
+// continued another. The shorter run may end anywhere between log lines, measurements and snapshots.
 func TestLongerRunsContinue(t *testing.T) {
 	data, images := points(t), pictures(t, 8, nil)
 	for name, args := range map[string][]string{
@@ -87,7 +87,7 @@ func TestSeriesRefused(t *testing.T) {
 	if code, _, stderr := train(t, constant("--steps=20", "--out="+other)...); code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
-	seed := t.TempDir() // as long as the first, and another run
+	seed := t.TempDir() // a run of the same length with another seed
 	if code, _, stderr := train(t, constant("--seed=7", "--out="+seed)...); code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
@@ -97,7 +97,7 @@ func TestSeriesRefused(t *testing.T) {
 	}{
 		"of another series":    {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
 		"after the 20 steps":   {constant("--steps=20"), earlier(dir), failure.Input},
-		"differs in more than": {small(data, "--steps=50"), earlier(dir), failure.Input}, // its rate falls to 0 at 50
+		"differs in more than": {small(data, "--steps=50"), earlier(dir), failure.Input}, // the rate falls to 0 at 50
 		"0 lines, expected": {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty},
 			failure.Input},
 		"not a readable tensor file": {constant("--steps=50"),
@@ -121,7 +121,7 @@ func TestSeriesRefused(t *testing.T) {
 			t.Errorf("exit %d, want %d and a word of %q\n%s", code, c.code, message, stderr)
 		}
 	}
-	// A gradient that is always a spike, or a batch that cannot be divided.
+	// Invalid parameters are refused.
 	for message, args := range map[string][]string{
 		"spike factor is 0.5":      constant("--spike-factor=0.5"),
 		"micro-batch is 3":         constant("--micro-batch=3"),

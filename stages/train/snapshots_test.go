@@ -18,7 +18,7 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
-// classifierFor trains a small feature network for the images of a file.
+// classifierFor trains a small feature network on the images in a file and returns the path of its checkpoint.
 func classifierFor(t *testing.T, data string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -48,8 +48,8 @@ func scoresOf(t *testing.T, dir string) (list []watch.ScoreLine, others []string
 	return list, others
 }
 
-// Snapshots change nothing of the training: the checkpoint and the other metrics are those of a run without them. They
-// are taken when they are due, and at the end.
+// Snapshots do not affect the training: the checkpoint and the other metrics equal those of a run without snapshots.
+// Snapshots are taken when they are due, and at the end.
 func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 	images := pictures(t, 8, nil)
 	for name, c := range map[string]struct {
@@ -111,7 +111,7 @@ func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Twelve images of 48 pixels in each of three rows, with their borders.
+			// The picture has three rows of twelve images, each 48 pixels wide, with borders.
 			if b := im.Bounds(); !strings.HasPrefix(name, "points") && (b.Dx() <= 12*50 || b.Dy() != 3*50+2) {
 				t.Errorf("picture of %v", b)
 			}
@@ -119,8 +119,8 @@ func TestSnapshotsLeaveTrainingAlone(t *testing.T) {
 	}
 }
 
-// The last score of a training is the value that eval computes for the samples that sample draws, with the same
-// reference.
+// The last score during training equals the score that eval computes for samples drawn by the stage sample, given the
+// same reference.
 func TestScoreIsEvals(t *testing.T) {
 	images := pictures(t, 8, nil)
 	features := classifierFor(t, images)
@@ -165,7 +165,7 @@ func TestScoreIsEvals(t *testing.T) {
 		if got, want := m.Results["final_score"], e.Results["value"]; got == nil || got != want {
 			t.Errorf("%s: score %v, eval computes %v", flag, got, want)
 		}
-		// The metrics file records the same score, bit for bit.
+		// The metrics file holds the same score, bit for bit.
 		if scores, _ := scoresOf(t, dir); len(scores) != 1 || scores[0].Score != e.Results["value"] || scores[0].Step != 6 {
 			t.Errorf("%s: metrics hold %+v", flag, scores)
 		}
@@ -200,7 +200,7 @@ func TestSnapshotsRefused(t *testing.T) {
 	}
 }
 
-// A run that is stopped during a snapshot keeps the state, and resumes with that snapshot.
+// A run that is stopped while taking a snapshot saves its state, and takes that snapshot when it resumes.
 func TestStoppedDuringASnapshot(t *testing.T) {
 	args := small(points(t), "--steps=2", "--batch=4", "--sample-every=1", "--score-n=4000", "--sample-steps=60")
 	whole, broken := t.TempDir(), t.TempDir()

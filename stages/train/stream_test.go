@@ -21,14 +21,15 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// streamed, as the first argument of the test binary, makes it run as the stage with narrow windows, so that even a
-// small set spans many windows.
+// streamed, given as the first argument, makes the test binary run as the stage with narrow windows. Even a small set
+// then spans many windows.
 const streamed = "streamed"
 
-// narrow limits blocks to 8 images of 8x8 pixels, or 64 points in the plane, and windows to 5 blocks.
+// narrow limits a block to 8 images of 8x8 pixels, or to 64 points in the plane, and a window to 5 blocks.
 var narrow = dataloader.Limits{BlockBytes: 512, BlockRows: 1 << 14, WindowBytes: 5 * 512, WindowRows: 1 << 20}
 
-// narrowed runs the rest of the test with narrow windows, in memory or not.
+// narrowed sets narrow windows for the rest of the test. If memory is set, the data is held in memory; otherwise it is
+// streamed.
 func narrowed(t *testing.T, memory bool) {
 	t.Helper()
 	data.Limits, data.InMemory = narrow, 0
@@ -40,7 +41,7 @@ func narrowed(t *testing.T, memory bool) {
 	})
 }
 
-// many returns n labelled images of 8x8 pixels.
+// many returns n labelled random images of 8x8 pixels.
 func many(n int) *dataset.Images {
 	s := &dataset.Images{Name: "many", N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, 64*n),
 		Classes: []string{"a", "b", "c"}}
@@ -54,7 +55,7 @@ func many(n int) *dataset.Images {
 	return s
 }
 
-// stored puts a file into a store of the test's own, which becomes that of the stage, and returns its REF.
+// stored puts a file into a new store, which the stage then uses, and returns its reference.
 func stored(t *testing.T, path string) string {
 	t.Helper()
 	env := objectstoretest.EmbeddedEnv(t)
@@ -69,8 +70,8 @@ func stored(t *testing.T, path string) string {
 	return string(d)
 }
 
-// The source of the samples does not matter: a set in memory, a file, or a blob in the store with a cache for all, some
-// or none of it.
+// The outputs do not depend on where the samples are: in memory, in a file, or in the store with a cache that holds
+// all, some or none of the data.
 func TestStreamedEndsInTheSameBytes(t *testing.T) {
 	pics, pts := write(t, "many.arrow", many(1500)), points(t)
 	for name, c := range map[string]struct {
@@ -112,7 +113,7 @@ func TestStreamedEndsInTheSameBytes(t *testing.T) {
 	}
 }
 
-// As TestKilledRunsEndInTheSameBytes, with data streamed from the store through narrow windows.
+// Like TestKilledRunsEndInTheSameBytes, but with data streamed from the store through narrow windows.
 func TestKilledWhileStreamed(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -154,7 +155,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 	}
 }
 
-// Invalid data is reported whether or not it is read whole.
+// Invalid streamed data is reported, even if the invalid samples come late.
 func TestStreamRefusals(t *testing.T) {
 	bad := many(100)
 	bad.Classes, bad.Labels[70] = nil, 1<<40
@@ -186,7 +187,7 @@ func TestStreamRefusals(t *testing.T) {
 	}
 }
 
-// Data that must be read whole and does not fit into memory is refused before it is read.
+// If data must be held in memory and does not fit, the stage refuses it without reading it.
 func TestMemoryLimit(t *testing.T) {
 	path := write(t, "many.arrow", many(2000))
 	c := append([]string{streamed}, smallClassifier(path, "--out="+t.TempDir())...)

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 var binaryDir string
 
-// binary is the path of the stage's program, which is built when a test first needs it.
+// binary returns the path of the stage program, which is built on first use.
 var binary = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "train-test-*")
 	if err != nil {
@@ -77,7 +77,7 @@ func write(t *testing.T, name string, set dataset.Set) string {
 	return path
 }
 
-// points are drawn from a mixture that the file names.
+// points writes points drawn from a Gaussian mixture. The file describes the mixture.
 func points(t *testing.T) string {
 	t.Helper()
 	m, err := dataset.NewMixture([]dataset.Component{

@@ -1,8 +1,8 @@
-// Package catalog finds stage programs and their descriptions. The runner has no stages built in: names, parameters,
-// inputs and outputs all come from `STAGE describe`. Programs are only looked for in one directory, normally the
-// runner's own, because on PATH a name such as `eval` or `sample` may be a different program.
+// Package catalog finds stage programs and reads their descriptions. The runner has no stages built in: names,
+// parameters, inputs and outputs all come from `STAGE describe`. Programs are searched for in only one directory,
+// normally the runner's own, because a name such as `eval` or `sample` on PATH may be a different program.
 //
-// The tests of package pipeline cover it, with the real stages and the toy stage in pipeline/testdata.
+// The tests of package pipeline cover this package, with the real stages and with the toy stage in pipeline/testdata.
 package catalog
 
 import (
@@ -23,14 +23,14 @@ import (
 	"vapo/pipeline/internal/child"
 )
 
-// Catalog holds the stage programs of one directory. It is safe for concurrent use.
+// Catalog provides the stage programs in one directory. It is safe for concurrent use.
 type Catalog struct {
 	dir     string
 	mu      sync.Mutex
 	entries map[string]*Entry
 }
 
-// Entry is one stage program.
+// Entry is one stage program with its description.
 type Entry struct {
 	Path string
 	contract.Description
@@ -39,15 +39,16 @@ type Entry struct {
 	err  error
 }
 
-// New returns the catalog of dir.
+// New returns the catalog of the stage programs in dir.
 func New(dir string) *Catalog { return &Catalog{dir: dir, entries: map[string]*Entry{}} }
 
-// Dir returns the directory.
+// Dir returns the directory with the stage programs.
 func (c *Catalog) Dir() string { return c.dir }
 
-// Names lists the programs in the directory that may be stages, for hints.
+// Names returns the names of all executable files in the directory, except pipeline itself. Hints list them as possible
+// stages.
 func (c *Catalog) Names() []string {
-	files, _ := os.ReadDir(c.dir) // no names if this fails
+	files, _ := os.ReadDir(c.dir) // on an error there are no names
 	var names []string
 	for _, f := range files {
 		info, err := f.Info()
@@ -58,8 +59,8 @@ func (c *Catalog) Names() []string {
 	return names
 }
 
-// Stage returns a stage program with its description, which is read once. If the program does not exist the error is
-// os.ErrNotExist.
+// Stage returns the stage program with the given name. Its description is read once. If the program does not exist, the
+// error wraps os.ErrNotExist.
 func (c *Catalog) Stage(ctx context.Context, name string) (*Entry, error) {
 	c.mu.Lock()
 	e := c.entries[name]
@@ -90,8 +91,9 @@ func (c *Catalog) describe(ctx context.Context, path, name string) (contract.Des
 	return d, nil
 }
 
-// Check makes a stage validate parameters and resolve those that are missing or auto. Its error has the stage's own
-// message and exit code, since not every error is a mistake in the recipe: a source file may be missing.
+// Check makes a stage validate its parameters and resolve those that are missing or auto. It returns all parameters. An
+// error has the stage's own message and exit code, since not every error is a mistake in the recipe; a source file may
+// be missing, for example.
 func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (map[string]any, error) {
 	given, err := json.Marshal(params)
 	if err != nil {
@@ -120,7 +122,8 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 	return d.Resolved, nil
 }
 
-// call runs a stage for its description, which takes milliseconds.
+// call runs a stage program that only describes itself, which should take milliseconds. It returns standard output even
+// on an error.
 func call(ctx context.Context, path string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -1,10 +1,10 @@
-// Package child starts programs that cannot outlive this one. A runner killed with SIGKILL cannot stop its children.
-// Therefore each child holds the read end of a pipe whose only write end is here (see contract.ParentFD): the kernel
-// closes it when this process ends, and the child exits. On Linux the kernel also kills the child itself. Each child
-// leads its own process group, so that Ctrl-C at the terminal reaches only this process, which then stops its children
-// in order.
+// Package child starts child processes that end when this process ends. A runner killed with SIGKILL cannot stop its
+// children. Therefore each child holds the read end of a pipe, and only this process holds the write end (see
+// contract.ParentFD). When this process ends, the kernel closes the write end, and the child notices and exits. On
+// Linux the kernel also kills the child directly. Each child leads its own process group, so that Ctrl-C in the
+// terminal reaches only this process, which then stops its children in an orderly way.
 //
-// TestKillNine and TestTerminate of package pipeline test it with real processes.
+// TestKillNine and TestTerminate of package pipeline test this package with real processes.
 package child
 
 import (
@@ -31,22 +31,22 @@ func pipe() (*os.File, error) {
 	return lifeline.r, lifeline.err
 }
 
-// Run starts cmd and waits for it. When ctx ends it sends the child SIGTERM, and kills it if it is still running after
-// grace.
+// Run starts cmd and waits for it to end. When ctx ends, Run sends the child SIGTERM, and kills it if it still runs
+// after grace.
 func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	r, err := pipe()
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
-	cmd.ExtraFiles = []*os.File{r} // becomes descriptor 3
+	cmd.ExtraFiles = []*os.File{r} // file descriptor 3 in the child
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = append(cmd.Env, contract.ParentFD+"=3")
 	cmd.SysProcAttr = attributes()
-	cmd.WaitDelay = time.Second // a grandchild must not hold our pipes open
+	cmd.WaitDelay = time.Second // otherwise a grandchild could keep our pipes open
 
-	// The kernel sends the death signal when the thread that started the child ends, so that thread must outlive the
+	// On Linux, the kernel kills the child when the thread that started it ends. That thread must therefore outlive the
 	// child.
 	result := make(chan error, 1)
 	started := make(chan error, 1)
@@ -78,11 +78,11 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 }
 
 func signalGroup(pid int, sig syscall.Signal) {
-	_ = syscall.Kill(-pid, sig) // it may have ended already
+	_ = syscall.Kill(-pid, sig) // the process may have ended already
 }
 
-// ExitCode returns the exit code of a program that Run waited for. If a signal killed it, that is 128 + the signal, as
-// in shells. ok is false if the program did not run.
+// ExitCode returns the exit code of a program, given the error from Run. If a signal killed the program, the code is
+// 128 plus the signal number, as in shells. ok is false if the program did not run.
 func ExitCode(err error) (code int, bySignal bool, ok bool) {
 	if err == nil {
 		return 0, false, true

@@ -1,9 +1,9 @@
-// Package graph turns a recipe into steps that fit together: every stage exists, every parameter has a name and type
-// that its stage declares, every input is connected to something of the right media type, and there is an order to run
-// the steps in. All of this is checked before anything runs, because a misspelt parameter of the last step should not
-// cost an hour.
+// Package graph turns a recipe into a graph of steps and checks it. Every stage must exist, every parameter must have a
+// name and type that its stage declares, every input must be connected to a source of the right media type, and the
+// steps must not form a cycle. All checks happen before any step runs, because a misspelt parameter in the last step
+// should not cost an hour.
 //
-// TestRecipeMistakes and TestShippedRecipes of package pipeline test it with real recipes.
+// TestRecipeMistakes and TestShippedRecipes of package pipeline test this package with real recipes.
 package graph
 
 import (
@@ -25,32 +25,33 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// Source is the origin of an input: an output of another step, a blob of the store, or a file to import, whose path is
-// relative to the working directory.
+// Source is the origin of an input: an output of another step, a blob in the store, or a local file to import. A path
+// is relative to the working directory.
 type Source struct {
 	artifact.Reference
 	Pos recipe.Pos
 }
 
-// Node is one step ready to be run.
+// Node is one checked step, ready to run.
 type Node struct {
 	Step    *recipe.Step
 	Stage   *catalog.Entry
-	Params  map[string]any // every parameter, resolved
+	Params  map[string]any // every parameter, with its resolved value
 	Sources map[string]Source
-	Needs   []string // names of the steps it takes inputs from, sorted
+	Needs   []string // names of the steps whose outputs this step uses, sorted
 }
 
 // Name returns the step's name.
 func (n *Node) Name() string { return n.Step.Name }
 
-// Graph is a whole recipe. Nodes are in an order in which they can run, in file order if there is a choice.
+// Graph is a checked recipe. Nodes are sorted so that each comes after the nodes that it needs; otherwise they keep the
+// order of the file.
 type Graph struct {
 	Recipe *recipe.Recipe
 	Nodes  []*Node
 }
 
-// Node finds a node by its step's name.
+// Node returns the node of the step with the given name.
 func (g *Graph) Node(name string) (*Node, bool) {
 	i := slices.IndexFunc(g.Nodes, func(n *Node) bool { return n.Name() == name })
 	if i < 0 {
@@ -59,8 +60,8 @@ func (g *Graph) Node(name string) (*Node, bool) {
 	return g.Nodes[i], true
 }
 
-// Build connects and checks a recipe. Checks run one kind after the other; the error is the first mistake in file
-// order.
+// Build connects and checks the steps of a recipe. Each kind of check runs over all steps before the next kind; Build
+// returns the first error of the first kind that fails, in file order.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, error) {
 	nodes := make([]*Node, len(r.Steps))
 	for i, s := range r.Steps {
@@ -98,7 +99,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	return &Graph{Recipe: r, Nodes: ordered}, nil
 }
 
-// each calls f for all nodes concurrently and returns the error of the first node in file order that has one.
+// each calls f for all nodes concurrently. It returns the error of the first node, in file order, whose call failed.
 func each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) error) error {
 	errs := make([]error, len(nodes))
 	var group errgroup.Group
@@ -106,7 +107,7 @@ func each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) err
 	for i, n := range nodes {
 		group.Go(func() error { errs[i] = f(ctx, n); return nil })
 	}
-	_ = group.Wait() // each error has its place in errs
+	_ = group.Wait() // the errors are in errs
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -132,7 +133,7 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	return nil
 }
 
-// connect finds the sources of all inputs.
+// connect sets the source of every input.
 func (n *Node) connect(r *recipe.Recipe, nodes []*Node) error {
 	d := n.Stage.Description
 	for _, in := range n.Step.Inputs {
@@ -198,7 +199,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 	return Source{ref, in.Pos}, nil
 }
 
-// params converts the parameters of the recipe to the types the stage declares.
+// params converts the recipe's parameters to the types that the stage declares.
 func (n *Node) params() (map[string]any, error) {
 	out := map[string]any{}
 	d := n.Stage.Description
@@ -227,7 +228,7 @@ func (n *Node) params() (map[string]any, error) {
 	return out, nil
 }
 
-// paramsPos returns the position for errors about the parameters as a whole.
+// paramsPos returns the position to report for errors that concern all parameters.
 func (n *Node) paramsPos() recipe.Pos {
 	if len(n.Step.Params) > 0 {
 		return n.Step.Params[0].Pos
@@ -243,7 +244,8 @@ func names(ports []contract.Port) []string {
 	return out
 }
 
-// order sorts nodes so that each one comes after those it needs, or returns an error that shows a cycle.
+// order sorts nodes so that each comes after the nodes that it needs. If that is impossible, it returns an error that
+// shows a cycle.
 func order(nodes []*Node) ([]*Node, error) {
 	byName := make(map[string]*Node, len(nodes))
 	for _, n := range nodes {
@@ -264,7 +266,7 @@ func order(nodes []*Node) ([]*Node, error) {
 	return out, nil
 }
 
-// cycle follows needs among the steps that cannot be placed until a step repeats.
+// cycle returns an error that shows a cycle. It follows needs among the steps that are not placed until a step repeats.
 func cycle(nodes []*Node, byName map[string]*Node, placed map[string]bool) error {
 	i := slices.IndexFunc(nodes, func(n *Node) bool { return !placed[n.Name()] })
 	path := []string{nodes[i].Name()}

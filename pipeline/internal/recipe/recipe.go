@@ -1,7 +1,7 @@
-// Package recipe reads pipeline recipes: YAML files that list steps, with the stage that each one runs, its parameters
-// and the origins of its inputs. Reading is strict. A recipe can start hours of computing, so an unknown key is an
-// error that names its position; so are duplicate keys, anchors, tags and a second document. Whether a stage or a
-// parameter exists is checked later, by package graph.
+// Package recipe reads pipeline recipes: YAML files that list steps. Each step names its stage, its parameters and the
+// origins of its inputs. Reading is strict, because a recipe can start hours of computing: unknown keys, duplicate
+// keys, anchors, tags and a second document are errors that name their position. Package graph later checks that the
+// stages and parameters exist.
 package recipe
 
 import (
@@ -14,13 +14,14 @@ import (
 	"vapo/lib/failure"
 )
 
-// maxSize bounds a recipe file, in bytes. It is far above any recipe and bounds the time that a hostile one can cost.
+// maxSize is the largest size of a recipe file, in bytes. It is far above that of any real recipe and limits the time
+// that parsing a malicious file can take.
 const maxSize = 256 << 10
 
 // Pos is a place in a recipe, or in a --set argument.
 type Pos struct {
 	File         string
-	Line, Column int // from 1; 0 when the place has no lines
+	Line, Column int // counted from 1; 0 if the place has no lines
 }
 
 func (p Pos) String() string {
@@ -33,10 +34,10 @@ func (p Pos) String() string {
 // Recipe is a parsed recipe file.
 type Recipe struct {
 	Name, About string
-	Path        string // as given; inputs that are paths are relative to its directory
-	Source      []byte // the file as it was read
+	Path        string // as given; paths of inputs are relative to its directory
+	Source      []byte // the content of the file
 	Sets        []string
-	Steps       []*Step // in file order
+	Steps       []*Step // in the order of the file
 }
 
 // Step is one step of a recipe.
@@ -47,20 +48,21 @@ type Step struct {
 	Params      []Param
 }
 
-// Input is the origin of a named input of a step.
+// Input is a named input of a step, with its origin.
 type Input struct {
 	Name, From string
-	Pos        Pos // of From
+	Pos        Pos // position of From
 }
 
-// Param is a parameter as written: string, bool, int64, uint64, float64, nil, []any or map[string]any.
+// Param is a parameter as written in the recipe. Value is a string, bool, int64, uint64, float64, nil, []any or
+// map[string]any.
 type Param struct {
 	Name  string
 	Value any
-	Pos   Pos // of the name
+	Pos   Pos // position of Name
 }
 
-// Error is a usage error at a place of the recipe.
+// Error returns a usage error that begins with a position in the recipe.
 func Error(pos Pos, hint, format string, args ...any) error {
 	return failure.New(failure.Usage, hint, "%s: %w", pos, fmt.Errorf(format, args...))
 }
@@ -82,12 +84,12 @@ func Load(path string) (*Recipe, error) {
 	return Parse(data, path)
 }
 
-// nameForm is the form of names of recipes and steps, which appear in file names, refs and `step.output`.
+// nameForm matches valid names of recipes and steps. Names become part of file names, refs and `step.output`.
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 const nameHint = "a name is up to 63 lower-case letters, digits, - and _, and starts with a letter or digit"
 
-// Parse parses a recipe. The error is a usage error that starts with the position of the mistake.
+// Parse parses a recipe. An error is a usage error that begins with the position of the mistake.
 func Parse(data []byte, path string) (*Recipe, error) {
 	root, err := parseYAML(data, path)
 	if err != nil {
@@ -195,7 +197,7 @@ func (s *Step) parseParams(n node) error {
 	return nil
 }
 
-// Step finds a step by name.
+// Step returns the step with the given name.
 func (r *Recipe) Step(name string) (*Step, bool) {
 	i := slices.IndexFunc(r.Steps, func(s *Step) bool { return s.Name == name })
 	if i < 0 {
@@ -204,7 +206,7 @@ func (r *Recipe) Step(name string) (*Step, bool) {
 	return r.Steps[i], true
 }
 
-// StepNames lists the steps in file order, for hints.
+// StepNames returns the names of the steps in file order, for hints.
 func (r *Recipe) StepNames() []string {
 	names := make([]string, len(r.Steps))
 	for i, s := range r.Steps {
@@ -213,7 +215,7 @@ func (r *Recipe) StepNames() []string {
 	return names
 }
 
-// Set applies one --set argument, step.param=value; value is YAML.
+// Set applies one --set argument of the form step.param=value. The value is YAML.
 func (r *Recipe) Set(arg string) error {
 	s, param, text, pos, err := r.target("--set", arg, "step.param=value", "potential.steps=2000")
 	if err != nil {
@@ -239,8 +241,8 @@ func (r *Recipe) Set(arg string) error {
 	return nil
 }
 
-// SetInput applies one --input argument, step.input=from; from is step.output, ref:name, sha256:… or a path, as in a
-// recipe, or "", which removes the input.
+// SetInput applies one --input argument of the form step.input=from. As in a recipe, from is step.output, ref:name,
+// sha256:… or a path. An empty from removes the input.
 func (r *Recipe) SetInput(arg string) error {
 	s, name, from, pos, err := r.target("--input", arg, "step.input=from", "score.features=ref:weights/inception")
 	if err != nil {
@@ -259,7 +261,7 @@ func (r *Recipe) SetInput(arg string) error {
 	return nil
 }
 
-// target parses an argument: the step, the name of one of its parameters or inputs, and the new value.
+// target splits an argument into the step, the name of one of its parameters or inputs, and the new value.
 func (r *Recipe) target(flag, arg, form, example string) (s *Step, name, value string, pos Pos, err error) {
 	pos = Pos{File: flag + " " + arg}
 	target, value, ok := strings.Cut(arg, "=")

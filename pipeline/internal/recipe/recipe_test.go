@@ -208,7 +208,7 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-// FuzzParse: any bytes give a recipe or one line that begins with a place.
+// FuzzParse checks that any bytes give either a recipe or an error that begins with a position.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
 	for _, text := range []string{"name: x\nsteps: {a: {stage: s, params: {p: [1, {q: 1e3}]}}}", "a: &x [*x]", "<<: *a",

@@ -15,12 +15,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxDepth bounds the nesting of structured parameters.
+// maxDepth limits the nesting of structured parameters.
 const maxDepth = 16
 
 // node is a YAML node with its position. Note: decoding into structs with the library's strict mode was tried first. It
-// reports unknown keys well, but not the position of a value that parses and is wrong in meaning (an input from a step
-// that does not exist). Walking the tree keeps every position.
+// reports unknown keys well, but for a value that parses and is wrong in meaning, such as an input from a step that
+// does not exist, it gives no position. Walking the tree keeps every position.
 type node struct {
 	ast ast.Node
 	pos Pos
@@ -28,7 +28,7 @@ type node struct {
 
 type entry struct {
 	key   string
-	pos   Pos // of the key
+	pos   Pos // position of the key
 	value node
 }
 
@@ -63,7 +63,8 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	return n, Error(position(file, bodies[1].GetToken()), "one recipe a file", "a second YAML document starts here")
 }
 
-// deep reports whether flow brackets nest far beyond maxDepth; the YAML parser recurses on them.
+// deep reports whether flow brackets are nested far beyond maxDepth. The YAML parser recurses at each bracket, so such
+// a file could exhaust the stack.
 func deep(data []byte) bool {
 	depth := 0
 	for _, c := range data {
@@ -92,12 +93,12 @@ func position(file string, t *token.Token) Pos {
 func newNode(n ast.Node, file string) node {
 	pos := position(file, n.GetToken())
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
-		pos = position(file, m.Values[0].Key.GetToken()) // not its colon
+		pos = position(file, m.Values[0].Key.GetToken()) // the position of the node itself would be that of the colon
 	}
 	return node{n, pos}
 }
 
-// mapping returns the entries of a mapping. If known is not empty, any other key is an error.
+// mapping returns the entries of a mapping. If known is not empty, a key that is not in known is an error.
 func (n node) mapping(what string, known ...string) ([]entry, error) {
 	var values []*ast.MappingValueNode
 	switch v := n.ast.(type) {
@@ -155,11 +156,11 @@ func (n node) name(what string) (string, error) {
 	return s, err
 }
 
-// decimal is a number as in YAML 1.2 and JSON. The library reads 1e-3 as text and 010 as eight; a recipe means 0.001
-// and ten.
+// decimal matches numbers as YAML 1.2 and JSON define them. The YAML library reads 1e-3 as text and 010 as octal, but
+// recipes mean 0.001 and ten.
 var decimal = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 
-// plain converts the node to plain Go values; see Param.
+// plain converts the node to one of the Go values listed for Param.
 func (n node) plain(depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, Error(n.pos, "", "nested more than %d levels deep", maxDepth)
@@ -228,7 +229,7 @@ func (n node) number(text string) (any, error) {
 	return x, nil
 }
 
-// Suggest returns a hint for an unknown name: the name that was probably meant, or all names.
+// Suggest returns a hint for an unknown name: the most similar name or, if none is similar, the list of all names.
 func Suggest(got string, names []string, all string) string {
 	best, least := "", len(got)/3+2
 	for _, name := range names {
@@ -245,7 +246,7 @@ func Suggest(got string, names []string, all string) string {
 	return all + ": " + strings.Join(names, ", ")
 }
 
-// distance returns the Levenshtein distance, in bytes.
+// distance returns the Levenshtein distance between a and b, in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

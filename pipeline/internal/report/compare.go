@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Comparison lists scores of a run that can be compared: of one metric, reference and feature network. Each row is a
-// step with a score, with the parameters that distinguish it from the other rows.
+// Comparison lists the scores of a run that can be compared, because they have the same metric, reference and feature
+// network. Each row is a step with a score, with the parameters that distinguish it from other rows.
 type Comparison struct {
-	// Facts are the parameters that differ between the rows that have them, named with their stage ("train objective"),
-	// in the order in which the steps ran.
+	// Facts are the parameters that differ between rows. A row may lack a fact. Names begin with the stage, as in "train
+	// objective", and are sorted by the order in which the stages ran.
 	Facts []string   `json:"facts"`
 	Rows  []Compared `json:"rows"`
 }
@@ -18,19 +18,19 @@ type Comparison struct {
 // Compared is one row of a comparison.
 type Compared struct {
 	Step      string         `json:"step"`
-	Facts     map[string]any `json:"facts"` // by name, as the manifests have them; one that a row lacks is absent
+	Facts     map[string]any `json:"facts"` // by name, with the values from the manifests; a row may lack some
 	Metric    string         `json:"metric"`
 	Value     float64        `json:"value"`
-	Interval  []float64      `json:"interval,omitempty"` // low, high
-	N         []float64      `json:"n,omitempty"`        // samples, reference
+	Interval  []float64      `json:"interval,omitempty"` // low and high
+	N         []float64      `json:"n,omitempty"`        // numbers of samples and reference rows
 	Reference string         `json:"reference,omitempty"`
 	Features  string         `json:"features,omitempty"`
-	// GradientVariance is what the training measured, in the form used by its manifest.
+	// GradientVariance is what the training measured, in the form of the training's manifest.
 	GradientVariance any `json:"gradient_variance,omitempty"`
 }
 
-// Compare lists the scores of steps in the order of the steps, one Comparison for those that can be compared. Whatever
-// a manifest or score lacks is left out.
+// Compare returns the scores of steps, grouped so that the scores in each Comparison can be compared. Scores keep the
+// order of the steps. Missing or malformed parts of a manifest or score are left out.
 func Compare(steps []Step) []*Comparison {
 	manifests := make([]manifest, len(steps))
 	for i, s := range steps {
@@ -43,7 +43,7 @@ func Compare(steps []Step) []*Comparison {
 
 func compare(steps []Step, manifests []manifest) []*Comparison {
 	all := []*Comparison{}
-	distance := map[string]int{} // of a stage from the scores, in steps
+	distance := map[string]int{} // by stage: largest number of steps between the stage and a score
 	for i, s := range steps {
 		f, ok := readScore(s)
 		if !ok {
@@ -71,7 +71,8 @@ func compare(steps []Step, manifests []manifest) []*Comparison {
 	return all
 }
 
-// history follows a score back from step i to the samples it measures, the network that drew them, and so on.
+// history returns the indices of the steps that led to the score in step i: that step itself, the step that drew the
+// scored samples, the step that trained the network, and so on.
 func history(steps []Step, i int) []int {
 	var out []int
 	for i >= 0 && !slices.Contains(out, i) {
@@ -82,8 +83,8 @@ func history(steps []Step, i int) []int {
 	return out
 }
 
-// add records what a step in the history of a score contributes. If two steps belong to one stage, the one nearer to
-// the score counts.
+// add records the parameters of a step in the history of a score. If two steps run the same stage, the parameters of
+// the step nearer to the score count.
 func (r *Compared) add(s Step, m manifest) {
 	for name, v := range m.Params {
 		fact := s.Stage + " " + name
@@ -98,13 +99,13 @@ func (r *Compared) add(s Step, m manifest) {
 	}
 }
 
-// comparable reports whether the values of two rows mean the same.
+// comparable reports whether the values of two rows can be compared.
 func (r *Compared) comparable(o Compared) bool {
 	return r.Metric == o.Metric && r.Reference == o.Reference && r.Features == o.Features
 }
 
-// keepDifferent drops the facts that are the same in all rows that have them. Rows that lack a fact do not count: real
-// images scored next to samples have no parameters of sampling.
+// keepDifferent drops the facts that have the same value in all rows. Rows without a fact are ignored: real images that
+// are scored next to samples, for example, have no sampling parameters.
 func (c *Comparison) keepDifferent() {
 	values := map[string]map[string]bool{}
 	for _, r := range c.Rows {

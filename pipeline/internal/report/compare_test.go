@@ -17,10 +17,11 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// go test ./pipeline/internal/report -run Ablation -update rewrites the golden files.
+// To rewrite the golden files: go test ./pipeline/internal/report -run Ablation -update
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// ablationRun compares two objectives at four end times of the integration, with scores during training.
+// ablationRun returns a run that compares two objectives at four end times of the integration, with scores during
+// training.
 func ablationRun(t testing.TB) *Run {
 	r := &Run{Name: "ablation", Steps: []Step{{Name: "data", Stage: "prep", Seconds: 1,
 		Manifest: mustManifest(t, map[string]any{"wall_seconds": 1})}}}
@@ -95,7 +96,8 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// The golden files hold what differs between the rows, and nothing that is the same in all or has no effect on scores.
+// The golden files list the parameters that differ between the rows. Parameters that are the same in all rows, or that
+// have no effect on scores, are left out.
 func TestAblationTable(t *testing.T) {
 	c := Compare(ablationRun(t).Steps)
 	var markdown, asJSON bytes.Buffer
@@ -119,8 +121,8 @@ func TestAblationTable(t *testing.T) {
 	}
 }
 
-// Scores that cannot be compared get separate tables. Real images, which have no parameters of samples, do not make
-// such a parameter differ.
+// Scores that cannot be compared get separate tables. Real images have no sampling parameters, so they must not make
+// such a parameter count as different.
 func TestComparisonsApart(t *testing.T) {
 	step := func(name, kind string, needs []string, params map[string]any) Step {
 		subject := ""
@@ -188,13 +190,14 @@ func TestAblationPage(t *testing.T) {
 	if strings.Contains(text, "train log-every") {
 		t.Error("a parameter without effect on scores is compared")
 	}
-	// Of each training a loss, a norm, a score and three quantities by time; and the scores over t-end.
+	// Each of the two training steps has plots of a loss, a norm, a score and three quantities by time. One more plot
+	// shows the scores over t-end.
 	if n := strings.Count(page, `class="plot"`); n != 2*6+1 {
 		t.Errorf("%d plots", n)
 	}
 }
 
-// Bins are read with every form of position; malformed ones are left out.
+// Bins are read with and without ends; malformed bins are left out.
 func TestBins(t *testing.T) {
 	for text, want := range map[string][]string{
 		`{"step":1,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]}` + "\n" +
@@ -219,7 +222,7 @@ func TestBins(t *testing.T) {
 	}
 }
 
-// The gradient's variance, which only some lines have, is drawn by the bins of the other quantities.
+// The gradient's variance, which only some lines have, is drawn for the same bins as the other quantities.
 func TestVarianceByTime(t *testing.T) {
 	line := `{"step":%d,"bins":[{"from":0,"to":0.5,"loss":1},{"from":0.5,"to":1,"loss":2}]%s}` + "\n"
 	with := `,"gradient_variance":[{"variance":4,"mean_square":9},{"variance":%d}]`

@@ -20,22 +20,22 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A series is one curve; points are in order of x and finite.
+// A series is one curve. Its points are finite and sorted by x.
 type series struct {
 	name string
 	xy   plotter.XYs
 }
 
-// newSeries sorts points by x.
+// newSeries returns a series with xy sorted by x.
 func newSeries(name string, xy plotter.XYs) series {
 	slices.SortStableFunc(xy, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
 	return series{name, xy}
 }
 
-// maxPoints bounds the number of points of a curve. A long noisy curve is easier to read when averaged.
+// maxPoints is the largest number of points in a curve. A long noisy curve is easier to read when averaged.
 const maxPoints = 300
 
-// downsample averages neighbouring points until at most maxPoints are left.
+// downsample averages neighbouring points so that at most maxPoints remain.
 func (s series) downsample() series {
 	n := len(s.xy)
 	if n <= maxPoints {
@@ -54,8 +54,8 @@ func (s series) downsample() series {
 	return out
 }
 
-// readMetrics reads NDJSON, in which each line is an object with a number "step" and others. It returns a series for
-// each other number, sorted by name, and the number of lines that are malformed.
+// readMetrics reads NDJSON in which each line is an object with the number "step" and other fields. It returns a series
+// over the steps for every other numeric field, sorted by name, and the number of malformed lines.
 func readMetrics(data []byte) (list []series, bad int) {
 	by := map[string]plotter.XYs{}
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
@@ -81,17 +81,17 @@ func readMetrics(data []byte) (list []series, bad int) {
 	return list, bad
 }
 
-// drawable bounds values so that arithmetic on axes does not overflow.
-func drawable(v float64) bool { return math.Abs(v) < 1e100 } // false for NaN
+// drawable reports whether v is small enough that computing axes cannot overflow.
+func drawable(v float64) bool { return math.Abs(v) < 1e100 } // also false for NaN
 
-// A moment is an entry of results.timeline in the manifest of a training.
+// A moment is an entry of results.timeline in the manifest of a training run.
 type moment struct {
 	Step       float64            `json:"step"`
 	Seconds    float64            `json:"seconds"`
 	FieldError map[string]float64 `json:"field_error"`
 }
 
-// timelineSeries returns a curve over seconds for each time t of the flow.
+// timelineSeries returns a curve of the field error over training seconds for each time t of the flow.
 func timelineSeries(timeline []moment) []series {
 	by := map[string]plotter.XYs{}
 	for _, m := range timeline {
@@ -108,18 +108,19 @@ func timelineSeries(timeline []moment) []series {
 	return out
 }
 
-// A chart is a set of curves over one pair of axes.
+// A chart is a set of curves that share their axes.
 type chart struct {
 	x, y       string
 	list       []series
-	yMin, yMax float64 // 0, 0: from the data
-	linear     bool    // never a logarithmic axis
+	yMin, yMax float64 // range of the y axis; if both are 0, it follows the data
+	linear     bool    // the y axis must not be logarithmic
 }
 
-// A legendEntry names a curve. Legends are part of the page, not of the drawing, so that they use its font.
+// A legendEntry names a curve. Legends are part of the HTML page and not of the SVG drawing, so that they use the
+// page's font.
 type legendEntry struct {
 	Name string
-	Pen  int // of the page's pens, from 1
+	Pen  int // number of the page's pen, from 1
 }
 
 func (c chart) legend() []legendEntry {
@@ -135,8 +136,8 @@ func (c chart) legend() []legendEntry {
 	return out
 }
 
-// The drawing uses these colours as placeholders of the page's CSS variables, so that the SVG follows light and dark
-// mode.
+// The drawing library writes these colours as placeholders, which toVariables replaces by the page's CSS variables. The
+// SVG then follows light and dark mode.
 var (
 	ink  = color.RGBA{1, 2, 3, 255}
 	rule = color.RGBA{1, 2, 4, 255}
@@ -151,7 +152,7 @@ var toVariables = func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }()
 
-// svg draws the chart; it returns "" if there is nothing to draw.
+// svg draws the chart. It returns "" if there is nothing to draw.
 func (c chart) svg() (template.HTML, error) {
 	p := plot.New()
 	p.BackgroundColor = nil
@@ -241,7 +242,7 @@ func (c chart) svg() (template.HTML, error) {
 	p.X.Tick.Marker = plainTicks{}
 
 	canvas := vgsvg.NewWith(vgsvg.UseWH(vg.Points(430), vg.Points(230)))
-	// Room on the right for half of the last tick's label.
+	// Leave room on the right for half of the last tick's label.
 	p.Draw(draw.Crop(draw.New(canvas), 0, -vg.Points(12), 0, -vg.Points(4)))
 	var buf bytes.Buffer
 	if _, err := canvas.WriteTo(&buf); err != nil {
@@ -252,11 +253,11 @@ func (c chart) svg() (template.HTML, error) {
 	if i < 0 {
 		return "", fmt.Errorf("draw curves: the drawing is not SVG")
 	}
-	// vgsvg escapes names in the drawing, as a test verifies.
+	// This is safe because vgsvg escapes names in the drawing, as a test verifies.
 	return template.HTML(toVariables.Replace(text[i:])), nil
 }
 
-// plainTicks marks about five round numbers.
+// plainTicks marks about five round numbers on a linear axis.
 type plainTicks struct{}
 
 func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
@@ -271,7 +272,7 @@ func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
 	}
 	var out []plot.Tick
 	for k := math.Ceil(lo/step - 1e-9); k*step <= hi+1e-9*step && len(out) < 20; k++ {
-		// Multiples of a decimal step are inexact, so the tick is placed at the value that its label shows.
+		// Multiples of a decimal step are inexact, so place the tick at the value that its label shows.
 		v, err := strconv.ParseFloat(strconv.FormatFloat(k*step, 'g', 8, 64), 64)
 		if err != nil {
 			break
@@ -281,7 +282,7 @@ func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
 	return out
 }
 
-// logTicks marks 1, 2 and 5 of each decade; over many decades, powers of ten.
+// logTicks marks 1, 2 and 5 of each decade, or only powers of ten if there are many decades.
 type logTicks struct{}
 
 func (logTicks) Ticks(lo, hi float64) []plot.Tick {
@@ -290,7 +291,7 @@ func (logTicks) Ticks(lo, hi float64) []plot.Tick {
 	skip := int(math.Ceil(decades / 8))
 	for e := int(math.Floor(math.Log10(lo))); e <= int(math.Ceil(math.Log10(hi))); e++ {
 		for _, m := range []float64{1, 2, 5} {
-			// Parsed instead of multiplied out, so that labels have no rounding errors.
+			// Parsing avoids the rounding errors of a multiplication, which labels would show.
 			v, err := strconv.ParseFloat(fmt.Sprintf("%ge%d", m, e), 64)
 			if err != nil || v < lo || v > hi || (m != 1 && decades > 2.5) || (skip > 1 && e%skip != 0) {
 				continue

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Sizes of the drawing, in its own units; the page scales it to fit.
+// Sizes in the units of the drawing, which the page scales to fit.
 const (
 	nodeWidth  = 166.0
 	nodeHeight = 50.0
@@ -16,7 +16,7 @@ const (
 	margin     = 6.0
 )
 
-// A dag is the drawing of the graph of steps, in layers from left to right.
+// A dag is a drawing of the graph of steps, in layers from left to right.
 type dag struct {
 	Width, Height float64
 	Nodes         []dagNode
@@ -26,31 +26,31 @@ type dag struct {
 type dagNode struct {
 	X, Y, W, H  float64
 	Name, Note  string
-	Class       string // of the step's state
+	Class       string // CSS class of the step's state
 	full        string
 	TextX       float64
 	NameY, NotY float64
 }
 
-// Title returns the whole name, for a tooltip.
+// Title returns the unabbreviated name, for a tooltip.
 func (n dagNode) Title() string { return n.full }
 
 type dagEdge struct{ Path string }
 
-// slot is a position in a layer: a step, or a bend of an edge that spans layers.
+// slot is a position in a layer. It holds a step, or a bend of an edge that passes through the layer.
 type slot struct {
 	step int // index of the step; -1 for a bend
 	row  float64
 	prev []*slot
 }
 
-// drawDAG lays out the steps by the simplest form of Sugiyama's method: a step's layer is its longest path from a
-// source, an edge across several layers gets a bend in each, and two sweeps order each layer by the positions of its
-// neighbours on the left.
+// drawDAG lays out the steps by a simple form of Sugiyama's method. The layer of a step is the length of its longest
+// path from a source. An edge that crosses several layers gets a bend in each. Two sweeps order the slots of every
+// layer by the mean position of their neighbours on the left.
 func drawDAG(steps []Step, note, class func(i int) string) dag {
 	needs := resolveNeeds(steps)
 	layer := make([]int, len(steps))
-	for range steps { // longest paths by relaxation; terminates even if there is a cycle
+	for range steps { // longest paths by relaxation; ends even if there is a cycle
 		for i, list := range needs {
 			for _, j := range list {
 				if layer[j] >= layer[i] && layer[j]+1 < len(steps) {
@@ -69,7 +69,7 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 		at[i] = &slot{step: i}
 		layers[layer[i]] = append(layers[layer[i]], at[i])
 	}
-	type route struct{ slots []*slot } // from source to target, bends included
+	type route struct{ slots []*slot } // from source to target, including bends
 	var routes []route
 	for i, list := range needs {
 		for _, j := range list {
@@ -102,7 +102,7 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 				}
 			}
 			slices.SortStableFunc(l, func(a, b *slot) int { return cmp.Compare(want[a], want[b]) })
-			for k, s := range l { // centred on the tallest layer
+			for k, s := range l { // centre each layer vertically
 				s.row = float64(k) + float64(tallest-len(l))/2
 			}
 		}
@@ -130,7 +130,7 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 			nx, ny := x(l+k+1), mid(s)
 			fmt.Fprintf(&b, " C%.1f %.1f %.1f %.1f %.1f %.1f", px+layerGap/2, py, nx-layerGap/2, ny, nx, ny)
 			px, py = nx, ny
-			if s.step < 0 { // a bend passes straight through its layer
+			if s.step < 0 { // at a bend, the edge passes straight through the layer
 				px += nodeWidth
 				fmt.Fprintf(&b, " L%.1f %.1f", px, py)
 			}
@@ -140,8 +140,8 @@ func drawDAG(steps []Step, note, class func(i int) string) dag {
 	return d
 }
 
-// resolveNeeds turns names ("data" or "data.train") into indices without duplicates. Names of no step (files, refs) are
-// left out.
+// resolveNeeds turns the names in Needs ("data" or "data.train") into indices of steps, without duplicates. Names that
+// are not steps, such as files and refs, are left out.
 func resolveNeeds(steps []Step) [][]int {
 	index := map[string]int{}
 	for i, s := range steps {
@@ -163,7 +163,7 @@ func resolveNeeds(steps []Step) [][]int {
 	return out
 }
 
-// clip shortens s to n characters.
+// clip shortens s to at most n characters.
 func clip(s string, n int) string {
 	r := []rune(s)
 	if len(r) <= n {

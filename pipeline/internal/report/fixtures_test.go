@@ -20,7 +20,7 @@ var evalPorts = []contract.Port{
 	{Name: "reference", Media: contract.MediaPNG, Beside: "grid"},
 }
 
-// pngGrid draws n small pictures, some of them discs and some of them squares.
+// pngGrid draws a PNG grid of n small images, some with discs and some with squares.
 func pngGrid(t testing.TB, n, cols, kind int) []byte {
 	t.Helper()
 	const side = 28
@@ -59,7 +59,7 @@ func mustManifest(t testing.TB, m map[string]any) json.RawMessage {
 	return b
 }
 
-// imageRun is a run like the demonstration.
+// imageRun returns a run like that of the demo recipe.
 func imageRun(t testing.TB) *Run {
 	var metrics, accuracy bytes.Buffer
 	for i := range 1000 {
@@ -134,7 +134,7 @@ func imageRun(t testing.TB) *Run {
 	}
 }
 
-// mixtureRun has two trainings to compare, and a failed step.
+// mixtureRun returns a run with two training steps to compare, and a failed step.
 func mixtureRun(t testing.TB) *Run {
 	r := &Run{Name: "mixture2d", About: "Two objectives on eight Gaussians.", RecipeYAML: []byte("name: mixture2d\n"),
 		Started: time.Date(2026, 3, 4, 1, 2, 3, 0, time.UTC), Wall: 131 * time.Second, Store: "s3://vapo"}

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// number renders v with four significant digits, without exponent unless it is very large or small.
+// number renders an integer with all its digits and any other v with about four significant digits. It uses an exponent
+// only for very large or very small values.
 func number(v float64) string {
 	a := math.Abs(v)
 	switch {
@@ -27,14 +28,14 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
-// grouped separates thousands: 60,000.
+// grouped separates groups of three digits by commas: 60,000.
 func grouped(v int64) string {
 	s := strconv.FormatInt(v, 10)
 	sign := ""
 	if s[0] == '-' {
 		sign, s = "-", s[1:]
 	}
-	if len(s) < 5 { // 1000 reads well as it is
+	if len(s) < 5 { // four digits need no comma
 		return sign + s
 	}
 	var b strings.Builder
@@ -80,7 +81,7 @@ func Size(n int64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + " " + []string{"B", "kB", "MB", "GB", "TB"}[unit]
 }
 
-// shortDigest returns the first 12 hexadecimal digits of a digest or key. The appendix has all digits.
+// shortDigest returns the first 12 hexadecimal digits of a digest or key. The appendix of the page shows all digits.
 func shortDigest(d string) string {
 	_, hex, ok := strings.Cut(d, ":")
 	if !ok {
@@ -129,7 +130,7 @@ func value(v any) string {
 	return string(b)
 }
 
-// flat reports whether m is a short object of plain values.
+// flat reports whether m is a short object without nested objects.
 func flat(m map[string]any) bool {
 	for _, v := range m {
 		switch v := v.(type) {

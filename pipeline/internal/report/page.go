@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"image"
-	_ "image/png" // sizes of the figures
+	_ "image/png" // decoder for the sizes of figures
 	"maps"
 	"math"
 	"slices"
@@ -17,7 +17,7 @@ import (
 	"vapo/lib/contract"
 )
 
-// page is the data of the template.
+// page holds the data for the template page.html.
 type page struct {
 	CSS                               template.CSS
 	Name, About, Started, Wall, Store string
@@ -42,13 +42,13 @@ type field struct{ Name, Value string }
 
 type warning struct{ Step, Text string }
 
-// A row is a step in the table of times.
+// A row is one step in the table of times.
 type row struct {
 	Name, Stage, State, Class, Took, Ran, Backend, Key string
 	Percent                                            float64
 }
 
-// A detail is everything about one step: the appendix.
+// A detail is one step's entry in the appendix, which shows everything about the step.
 type detail struct {
 	Name, Stage, Key, Error string
 	Class, State            string
@@ -64,7 +64,7 @@ type figure struct {
 	Wide           bool // as wide as the page
 }
 
-// A pair is an image of samples next to one of real data.
+// A pair is an image of samples shown next to an image of real data.
 type pair struct{ Samples, Real figure }
 
 // A curve is one drawing with its caption.
@@ -74,8 +74,8 @@ type curve struct {
 	SVG            template.HTML
 }
 
-// manifest is what the report reads of a stage's manifest. It is decoded loosely, so that a report can be made for any
-// version of the contract.
+// manifest is the part of a stage's manifest that the report reads. Decoding is lenient, so that a report can be made
+// for any version of the contract.
 type manifest struct {
 	Version     any                        `json:"version"`
 	Params      map[string]any             `json:"params"`
@@ -134,7 +134,7 @@ func newPage(r *Run) (*page, error) {
 	return p, nil
 }
 
-// warn adds a warning without duplicates: the warnings of a score are usually in its manifest too.
+// warn adds a warning unless it is already present: a score's warnings are usually in the manifest too.
 func (p *page) warn(step, text string) {
 	w := warning{step, text}
 	if !slices.Contains(p.Warnings, w) {
@@ -148,7 +148,7 @@ func (p *page) table(steps []Step, manifests []manifest) {
 	for i, s := range steps {
 		took[i] = s.Seconds
 		if s.Cached && manifests[i].WallSeconds > 0 {
-			took[i] = manifests[i].WallSeconds // what was saved
+			took[i] = manifests[i].WallSeconds // the time that the cache saved
 		}
 		if took[i] < 0 || math.IsNaN(took[i]) || math.IsInf(took[i], 0) {
 			took[i] = 0
@@ -206,7 +206,7 @@ func (p *page) figures(steps []Step) {
 			shown[[2]string{subject.Name, port.Beside}] = true
 		}
 	}
-	// The last steps come first: scores before samples before data.
+	// Show the last steps first: scores, then samples, then data.
 	for _, s := range slices.Backward(steps) {
 		for _, o := range s.Outputs {
 			if o.Media != contract.MediaPNG || len(o.Data) == 0 || shown[[2]string{s.Name, o.Name}] {
@@ -233,14 +233,14 @@ func (p *page) figure(o Output) (figure, bool) {
 	if err != nil || format != "png" || cfg.Width < 1 || cfg.Height < 1 {
 		return figure{}, false
 	}
-	// This is safe: the data are a PNG image, and base64 cannot end the attribute.
+	// This is safe: the data are a PNG image, and base64 contains no character that could end the attribute.
 	return figure{
 		Source: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(o.Data)),
 		Width:  cfg.Width, Height: cfg.Height,
 	}, true
 }
 
-// title makes a heading of an output's name.
+// title turns the name of an output into a heading.
 func title(name string) string {
 	r := []rune(strings.NewReplacer("-", " ", "_", " ").Replace(name))
 	if len(r) > 0 {
@@ -256,7 +256,7 @@ func (p *page) details(steps []Step, manifests []manifest) {
 			Class: p.Rows[i].Class}
 		for _, k := range sorted(m.Results) {
 			if k == "timeline" {
-				continue // drawn above
+				continue // shown as curves instead
 			}
 			var v any
 			if json.Unmarshal(m.Results[k], &v) == nil {
@@ -277,7 +277,7 @@ func (p *page) details(steps []Step, manifests []manifest) {
 	}
 }
 
-// versions merges the versions in the manifests. If they differ, all are listed.
+// versions merges the versions in all manifests. If manifests differ, the page lists every version.
 func (p *page) versions(manifests []manifest) {
 	by := map[string][]string{}
 	for _, m := range manifests {

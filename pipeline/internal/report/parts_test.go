@@ -99,7 +99,7 @@ func TestDAGLayers(t *testing.T) {
 	if len(d.Edges) != 6 {
 		t.Errorf("%d edges, want 6", len(d.Edges))
 	}
-	// No runner accepts these, but a report must end.
+	// No runner accepts these cyclic graphs, but drawing them must still end.
 	for _, needs := range [][2][]string{{{"b"}, {"a"}}, {{"a"}, {"b"}}} {
 		if d := drawDAG([]Step{{Name: "a", Needs: needs[0]}, {Name: "b", Needs: needs[1]}}, func(int) string { return "" },
 			func(int) string { return "" }); len(d.Nodes) != 2 {

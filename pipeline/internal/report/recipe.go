@@ -2,7 +2,8 @@ package report
 
 import "strings"
 
-// A recipeLine is one line of YAML, split for highlighting. The split is approximate: an error only affects colours.
+// A recipeLine is one line of YAML, split for syntax highlighting. The split is approximate, since a wrong split
+// affects only colours.
 type recipeLine struct{ Indent, Key, Rest, Comment string }
 
 func recipeLines(yaml []byte) []recipeLine {

@@ -1,9 +1,9 @@
-// Package report renders a run of a pipeline as one self-contained HTML file: styles are inline, images are data URIs,
-// curves are SVG. It can be mailed, archived and opened in ten years. Its input is what a run leaves behind: manifests,
-// and PNG, JSON and NDJSON blobs. It links neither tensors nor storage, because the runner imports it. What is missing
-// is left out. A figure whose blob is damaged is replaced by a note. Everything shown comes from a recipe, a
-// file or another program, so html/template escapes all of it, and the content security policy of the page forbids
-// scripts and outside requests.
+// Package report renders a run of a pipeline as one self-contained HTML file, which can be mailed, archived and opened
+// in ten years. Styles are inline, images are data URIs, and curves are SVG. The input is what a run leaves behind:
+// manifests, and PNG, JSON and NDJSON blobs. Missing data is left out, and a note replaces a figure whose blob is
+// damaged. The package links neither tensors nor storage, because the runner imports it. Everything shown comes from
+// recipes, files or other programs. Therefore html/template escapes all of it, and the page's content security policy
+// forbids scripts and outside requests.
 package report
 
 import (
@@ -21,13 +21,13 @@ import (
 	"vapo/lib/contract"
 )
 
-// Run is one execution of a recipe.
+// Run is one run of a recipe.
 type Run struct {
 	Name, About string
-	RecipeYAML  []byte // as resolved, with comments if it has any
+	RecipeYAML  []byte // source of the recipe, followed by --set arguments as comments
 	Started     time.Time
 	Wall        time.Duration
-	Store       string // where the artifacts are, for display
+	Store       string // where the artifacts are stored, for display
 	Steps       []Step // in the order of the recipe or of execution
 }
 
@@ -35,18 +35,18 @@ type Run struct {
 type Step struct {
 	Name, Stage string
 	Cached      bool
-	Seconds     float64 // in this run; the manifest has the time of the run that made the outputs
-	Key         string  // cache key
+	Seconds     float64 // time in this run; the manifest has the time of the run that made the outputs
+	Key         string  // cache key of the step
 	Needs       []string
 	Error       string          // empty on success
 	Manifest    json.RawMessage // empty if the step did not finish
 	Outputs     []Output
-	Ports       []contract.Port // the outputs that the stage declares
-	Subject     string          // name of the step whose output this one is about, if any
-	NoEffect    []string        // parameters that change neither a score nor what is scored
+	Ports       []contract.Port // outputs that the stage declares
+	Subject     string          // name of the step whose output this step evaluates, if any
+	NoEffect    []string        // parameters that affect neither a score nor the samples that are scored
 }
 
-// port returns the declaration of an output, a zero one if the stage has none.
+// port returns the declaration of an output, or a zero Port if the stage does not declare it.
 func (s Step) port(name string) (p contract.Port) {
 	if i := slices.IndexFunc(s.Ports, func(p contract.Port) bool { return p.Name == name }); i >= 0 {
 		p = s.Ports[i]
@@ -54,15 +54,15 @@ func (s Step) port(name string) (p contract.Port) {
 	return p
 }
 
-// Output is one artifact of a step. Data may be nil if it is large or of another media type than PNG, JSON and NDJSON,
-// which are shown.
+// Output is one artifact of a step. The report shows Data of type PNG, JSON and NDJSON. Data is nil for other types,
+// and may be nil if the artifact is large.
 type Output struct {
 	Name, Digest, Media string
 	Size                int64
 	Data                []byte
 }
 
-// Headlines yields the steps that have a score, each with the headline of the score.
+// Headlines yields the name of each step that has a score, with the headline of the score.
 func (r *Run) Headlines() iter.Seq2[string, string] {
 	return func(yield func(step, headline string) bool) {
 		for _, s := range r.Steps {
@@ -80,7 +80,7 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 	"number": number, "seconds": Duration, "bytes": Size, "short": shortDigest,
 }).ParseFS(files, "page.html"))
 
-// Write renders r. The output depends only on r.
+// Write writes r as an HTML page. The output depends only on r.
 func Write(w io.Writer, r *Run) error {
 	if r == nil {
 		return errors.New("report: no run")

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/contract"
 )
 
-// go test ./pipeline/internal/report -run Realistic -write DIR writes the pages to DIR.
+// To write the pages to DIR: go test ./pipeline/internal/report -run Realistic -write DIR
 var writeDir = flag.String("write", "", "directory to write the test's reports to")
 
 func render(t testing.TB, r *Run) string {
@@ -40,7 +40,7 @@ func TestRealisticRuns(t *testing.T) {
 		}
 		checkSelfContained(t, page)
 		text := textOf(t, page)
-		// Nothing that identifies the run may be missing.
+		// The page must show everything that identifies the run.
 		for _, s := range r.Steps {
 			for _, want := range []string{s.Name, s.Stage, s.Key} {
 				if !strings.Contains(text, want) {
@@ -82,7 +82,7 @@ func TestImageRunShowsItsResults(t *testing.T) {
 	if n := strings.Count(page, "data:image/png;base64,"); n != 4 {
 		t.Errorf("%d images, want samples, reference, neighbours and preview", n)
 	}
-	// Samples stand directly before their reference.
+	// Samples must come directly before their reference.
 	s, r := strings.Index(page, "<b>Samples</b>"), strings.Index(page, "<b>Real data</b>")
 	if s < 0 || r < s || strings.Count(page[s:r], "<figure>") != 1 {
 		t.Error("samples and real data are not side by side")
@@ -92,7 +92,7 @@ func TestImageRunShowsItsResults(t *testing.T) {
 	}
 }
 
-// textOf returns the text of the page, and fails if it does not parse.
+// textOf returns the text of the page. It fails the test if the page is not valid HTML.
 func textOf(t testing.TB, page string) string {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(page))
@@ -113,7 +113,7 @@ func textOf(t testing.TB, page string) string {
 	return b.String()
 }
 
-// checkSelfContained fails on anything that runs or that is fetched.
+// checkSelfContained fails the test if the page contains scripts or fetches anything.
 func checkSelfContained(t testing.TB, page string) {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(page))
@@ -150,7 +150,7 @@ func checkSelfContained(t testing.TB, page string) {
 	walk(doc)
 }
 
-// Whatever a recipe, a manifest or a blob contains is shown as text.
+// Any text in a recipe, a manifest or a blob is shown as text, even if it is HTML.
 func TestHostileContentIsEscaped(t *testing.T) {
 	for _, evil := range []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'/><svg onload=alert(1)>`,
@@ -194,7 +194,7 @@ func TestHostileContentIsEscaped(t *testing.T) {
 	}
 }
 
-// A damaged blob is replaced by a note.
+// A figure whose blob is damaged is replaced by a note.
 func TestDamagedBlobs(t *testing.T) {
 	r := imageRun(t)
 	for i := range r.Steps {
@@ -217,7 +217,7 @@ func TestDamagedBlobs(t *testing.T) {
 	checkSelfContained(t, render(t, &Run{}))
 }
 
-// A full disk is an error, not half a page.
+// brokenWriter fails after left bytes, like a full disk. Write must return the error.
 type brokenWriter struct{ left int }
 
 func (w *brokenWriter) Write(p []byte) (int, error) {

@@ -10,22 +10,22 @@ import (
 	"vapo/lib/contract"
 )
 
-// A score is the result of an evaluation as the page shows it.
+// A score is the result of an evaluation in the form in which the page shows it.
 type score struct {
 	Step, Headline, Metric, Value string
-	Facts                         []field // N, reference split, feature network, …
+	Facts                         []field // such as N, reference and feature network
 	Bars                          []bar
 	Warnings                      []string
 }
 
-// A bar is one value of the bar chart: the score or a baseline.
+// A bar is one bar of the chart: the score or a baseline.
 type bar struct {
 	Name, Value string
 	Percent     float64
 	Ours        bool
 }
 
-// scoreFile is the JSON of a score. The page also shows fields beyond these, as facts.
+// scoreFile is the JSON of a score. The page shows all other fields as facts.
 type scoreFile struct {
 	Headline  string             `json:"headline"`
 	Metric    string             `json:"metric"`
@@ -38,7 +38,7 @@ type scoreFile struct {
 	Interval  json.RawMessage    `json:"interval"`
 }
 
-// scoreOf returns the output of a step that is its score.
+// scoreOf returns the output that is the step's score, and false if there is none.
 func scoreOf(s Step) (Output, bool) {
 	for _, o := range s.Outputs {
 		if s.port(o.Name).Score && o.Media == contract.MediaJSON && len(o.Data) > 0 {
@@ -48,13 +48,13 @@ func scoreOf(s Step) (Output, bool) {
 	return Output{}, false
 }
 
-// readScore reads the score of a step; ok is false if it has none, or a malformed one.
+// readScore reads the score of a step. ok is false if the score is missing or malformed.
 func readScore(s Step) (f scoreFile, ok bool) {
 	o, ok := scoreOf(s)
 	return f, ok && json.Unmarshal(o.Data, &f) == nil && f.Value != nil
 }
 
-// interval returns low and high, or nil.
+// interval returns the low and high ends of the interval, or nil if the score has none.
 func (f scoreFile) interval() []float64 {
 	var v struct{ Low, High *float64 }
 	if json.Unmarshal(f.Interval, &v) != nil || v.Low == nil || v.High == nil {
@@ -63,7 +63,7 @@ func (f scoreFile) interval() []float64 {
 	return []float64{*v.Low, *v.High}
 }
 
-// counts returns the sizes of the two sets, or the one size that the score has.
+// counts returns the sizes of the samples and the reference, or only one size if the score has only one.
 func (f scoreFile) counts() []float64 {
 	var many []float64
 	var one float64
@@ -76,7 +76,7 @@ func (f scoreFile) counts() []float64 {
 	return nil
 }
 
-// score shows the step's score, if it has one.
+// score adds the step's score to the page, if the step has one.
 func (p *page) score(s Step) {
 	o, has := scoreOf(s)
 	if !has {
@@ -108,7 +108,7 @@ func (p *page) score(s Step) {
 	p.Scores = append(p.Scores, c)
 }
 
-// against renders the sizes of the two sets: "1000 against 60,000".
+// against renders the sizes of two sets: "1000 against 60,000".
 func against(n []float64) string {
 	var parts []string
 	for _, v := range n {
@@ -117,7 +117,8 @@ func against(n []float64) string {
 	return strings.Join(parts, " against ")
 }
 
-// bars sorts the score and the baselines, smallest (nearest) first.
+// bars returns a bar for the score and one for each baseline, smallest (best) value first. It returns nil without
+// baselines.
 func bars(ours float64, baselines map[string]float64) []bar {
 	if len(baselines) == 0 {
 		return nil

@@ -10,13 +10,13 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// textTable is a table as the page shows it.
+// textTable is a table of text cells, as the page shows it.
 type textTable struct {
 	Heads []string
 	Rows  [][]string
 }
 
-// table renders the comparison as text, without columns that are empty.
+// table renders the comparison as text, leaving out empty columns.
 func (c *Comparison) table() textTable {
 	var t textTable
 	t.Rows = make([][]string, len(c.Rows))
@@ -58,7 +58,7 @@ func (c *Comparison) table() textTable {
 	return t
 }
 
-// shortFeatures shortens the digest in the name of features.
+// shortFeatures shortens the digest in the description of a feature network.
 func shortFeatures(s string) string {
 	name, digest, ok := strings.Cut(s, " sha256:")
 	if !ok {
@@ -67,7 +67,7 @@ func shortFeatures(s string) string {
 	return name + " " + shortDigest(digest)
 }
 
-// variance renders the range of {"bins": [{"variance": …}, …]}, which a training measured by bins of time.
+// variance renders the range of the gradient's variance over all bins of {"bins": [{"variance": …}, …]}.
 func variance(v any) string {
 	measured, _ := v.(map[string]any)
 	bins, _ := measured["bins"].([]any)
@@ -84,10 +84,10 @@ func variance(v any) string {
 	return number(slices.Min(all)) + " to " + number(slices.Max(all))
 }
 
-// inCell keeps text within a cell of a Markdown table.
+// inCell escapes text so that it stays within one cell of a Markdown table.
 var inCell = strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ")
 
-// WriteMarkdown writes comparisons as tables, one after the other.
+// WriteMarkdown writes each comparison as a Markdown table.
 func WriteMarkdown(w io.Writer, all []*Comparison) error {
 	var b strings.Builder
 	line := func(cells []string) {
@@ -111,7 +111,7 @@ func WriteMarkdown(w io.Writer, all []*Comparison) error {
 	return err
 }
 
-// WriteJSON writes comparisons as a list, with their values unrounded.
+// WriteJSON writes comparisons as a JSON list. Values are not rounded.
 func WriteJSON(w io.Writer, all []*Comparison) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -122,11 +122,11 @@ func WriteJSON(w io.Writer, all []*Comparison) error {
 	return nil
 }
 
-// maxFactCurves bounds the number of parameters over which scores are drawn.
+// maxFactCurves is the largest number of parameters over which scores are drawn.
 const maxFactCurves = 3
 
-// compare shows two or more scores as a table, and draws them over each numeric fact that has at least three values,
-// with a curve for each combination of the other facts.
+// compare shows two or more scores as a table. It also draws the scores over each numeric fact with at least three
+// values, with one curve for each combination of the other facts.
 func (p *page) compare(c *Comparison) error {
 	if len(c.Rows) < 2 {
 		return nil
@@ -164,7 +164,7 @@ func (p *page) compare(c *Comparison) error {
 	return nil
 }
 
-// others names the facts of a row except one.
+// others describes all facts of a row except the given one.
 func (c *Comparison) others(r Compared, fact string) string {
 	parts := []string{}
 	for _, name := range c.Facts {

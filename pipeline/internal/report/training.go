@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// metricKinds are the metrics that are drawn, in this order, each in its own plot.
+// metricKinds are the kinds of metrics that are drawn, each in a plot of its own, in this order.
 var metricKinds = []struct {
 	heading, axis string
 	linear        bool
@@ -26,7 +26,7 @@ var metricKinds = []struct {
 	{"Accuracy", "accuracy", true, func(name string) bool { return strings.Contains(name, "accuracy") }},
 }
 
-// draw adds a chart, if there is anything to draw.
+// draw appends the chart to `to`, unless the chart is empty.
 func (p *page) draw(to *[]curve, heading, caption string, c chart) error {
 	svg, err := c.svg()
 	if err != nil || svg == "" {
@@ -71,7 +71,7 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 			}
 		}
 	}
-	// All error curves share one range: they are there to be compared.
+	// All error curves share one range, so that they can be compared.
 	type timed struct {
 		step Step
 		list []series
@@ -103,11 +103,11 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 	return nil
 }
 
-// maxBins is the largest number of curves in a plot of bins. If there are more bins, only every second, third, … is
+// maxBins is the largest number of curves in a plot of bins. If there are more bins, only every second, third, … bin is
 // drawn.
 const maxBins = 10
 
-// binned is a quantity in bins of time, with a curve for each bin.
+// binned is a quantity that is measured in bins of training time, with one curve for each bin.
 type binned struct {
 	name string
 	list []series
@@ -115,11 +115,11 @@ type binned struct {
 
 func (b binned) title() string { return title(b.name) + " by time" }
 
-// binSeries returns the curves of every quantity that metrics lines give for bins of time, sorted by the quantity's
-// name. The list "bins" has each bin's ends and several quantities; the list "gradient_variance" has one more quantity
-// of the same bins. A bin without samples adds no point.
+// binSeries returns the curves of every quantity that metrics lines report by bins of training time, sorted by name.
+// The list "bins" in a line has the ends of each bin and several quantities. The list "gradient_variance" has one more
+// quantity for the same bins. A bin without samples adds no point.
 func binSeries(data []byte) []binned {
-	by := map[string]map[int]plotter.XYs{} // by quantity and bin
+	by := map[string]map[int]plotter.XYs{} // points by quantity and bin
 	labels := map[int]string{}
 	most := 0
 	for line := range bytes.SplitSeq(data, []byte("\n")) {
@@ -173,7 +173,7 @@ func binSeries(data []byte) []binned {
 	return out
 }
 
-// notQuantities are the fields of a bin that are not quantities.
+// notQuantities are the fields of a bin that do not hold a quantity.
 var notQuantities = []string{"from", "to", "count", "nonfinite"}
 
 func stringOf(raw json.RawMessage) (s string) {

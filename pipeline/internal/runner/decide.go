@@ -17,24 +17,24 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// Decision is what is known of a step before it runs.
+// Decision is what is known about a step before it runs.
 type Decision struct {
 	Node   *graph.Node
 	Action cachekey.Action
-	Key    string             // "" while an input is pending
-	Inputs map[string]Input   // Digest is "" for a pending one
-	Hit    *artifact.Record   // nil on a miss
-	Made   *contract.Manifest // of the hit
-	Reason string             // why it is a miss, if the store shows it
+	Key    string             // cache key; "" while an input is pending
+	Inputs map[string]Input   // an input that does not exist yet has Digest ""
+	Hit    *artifact.Record   // cached result; nil on a miss
+	Made   *contract.Manifest // manifest of Hit
+	Reason string             // reason for a miss, if the store shows one
 	Wait   []string           // steps whose outputs are not known yet
 
-	Series        string           // key of the actions that differ only in length; "" if the stage has no series
-	Length        int64            // of this one
-	Earlier       *artifact.Record // on a miss, the longest shorter one that is complete in the store
+	Series        string           // key shared by actions that differ only in length; "" if the stage has no series
+	Length        int64            // length of this action
+	Earlier       *artifact.Record // on a miss: longest shorter action with a complete result in the store
 	EarlierLength int64
 }
 
-// Continues describes the shorter action from which a miss will continue, or is "".
+// Continues describes the shorter action from which a missed step will continue. It returns "" if there is none.
 func (d *Decision) Continues() string {
 	if d.Earlier == nil {
 		return ""
@@ -42,14 +42,14 @@ func (d *Decision) Continues() string {
 	return fmt.Sprintf("continues after %d %s of action %.12s", d.EarlierLength, d.Node.Stage.Length, d.Earlier.Key)
 }
 
-// pendingDigest stands for the digest of an output that does not exist yet.
+// pendingDigest is the placeholder for the digest of an output that does not exist yet.
 const pendingDigest = "not made yet"
 
-// outputs holds the digests of what steps have made: step → output → digest.
+// outputs maps each step that has a result to its outputs, by name.
 type outputs map[string]map[string]contract.Output
 
-// decide keys a step and looks up its action. If keep is set, local files are imported; otherwise only their digests
-// are computed.
+// decide computes the key of a step and looks up its result. If keep is set, it imports local files into the store;
+// otherwise it only computes their digests.
 func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep bool) (*Decision, error) {
 	d := &Decision{Node: n, Inputs: map[string]Input{}}
 	digests := map[string]string{}
@@ -86,7 +86,7 @@ func (r *Runner) decide(ctx context.Context, n *graph.Node, made outputs, keep b
 	return d, nil
 }
 
-// headStart finds the longest action of the step's series that is shorter than below, if any.
+// headStart sets d.Earlier to the longest action of the step's series that is shorter than below, if there is one.
 func (r *Runner) headStart(ctx context.Context, d *Decision, below int64) (err error) {
 	d.Earlier, d.EarlierLength, err = r.Store.LongestBelow(ctx, d.Series, below)
 	if errors.Is(err, artifact.ErrNotFound) {
@@ -95,12 +95,12 @@ func (r *Runner) headStart(ctx context.Context, d *Decision, below int64) (err e
 	return err
 }
 
-// located adds a position in the recipe to an error.
+// located adds a recipe position to an error.
 func located(pos recipe.Pos, err error) error {
 	return fmt.Errorf("%s: %w", pos, err)
 }
 
-// digest returns the digest of an input, "" if it does not exist yet.
+// digest returns the digest of an input, or "" if the input does not exist yet.
 func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, keep bool) (string, error) {
 	switch {
 	case src.Step != "":
@@ -112,13 +112,13 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	return string(digest), err
 }
 
-// lookUp makes the decision a hit if the store has the action's record and every blob that it names.
+// lookUp makes the decision a hit if the store holds the action's record and every output blob in its manifest.
 func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	rec, err := r.Store.Record(ctx, d.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil
 	}
-	if errors.Is(err, artifact.ErrCorrupt) { // publishing replaces it
+	if errors.Is(err, artifact.ErrCorrupt) { // publishing a new result replaces the record
 		d.Reason = "the record of the action is damaged"
 		return nil
 	}
@@ -141,7 +141,8 @@ func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	return nil
 }
 
-// missing describes an output of a manifest that the store has lost, or is "".
+// missing describes an output in the manifest that is not in the store, or has another size there. It returns "" if all
+// outputs are present.
 func (r *Runner) missing(ctx context.Context, m *contract.Manifest) (string, error) {
 	names := slices.Sorted(maps.Keys(m.Outputs))
 	lost := make([]string, len(names))

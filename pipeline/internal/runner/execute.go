@@ -20,13 +20,13 @@ import (
 	"vapo/pipeline/internal/child"
 )
 
-// Failure is a step that failed, with the stage's own error and its last log lines.
+// Failure describes a failed step, with the stage's own error and last log lines.
 type Failure struct {
 	Step, Stage string
 	Code        failure.Class
-	Text        string // the stage's own error
+	Text        string // error message of the stage
 	Advice      string
-	Tail        []Line // its last log lines
+	Tail        []Line // last log lines of the stage
 	LogFile     string
 }
 
@@ -47,13 +47,14 @@ func asFailure(step, stageName string, err error) *Failure {
 	return &Failure{Step: step, Stage: stageName, Code: failure.ClassOf(err), Text: text, Advice: failure.HintOf(err)}
 }
 
-// executed is the result of a stage that succeeded.
+// executed is the result of a stage that succeeded: its manifest, decoded and as bytes.
 type executed struct {
 	manifest *contract.Manifest
 	raw      []byte
 }
 
-// execute runs the stage of a step as a child process.
+// execute runs the stage of a step as a child process. On failure, the error is a *Failure or an error of the runner
+// itself.
 func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed, error) {
 	scratch := filepath.Join(a.scratchDir(a.run.ID), s.Name)
 	runDir := a.RunDir(a.run.ID)
@@ -64,7 +65,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	}
 	defer os.RemoveAll(scratch)
 	logPath := filepath.Join(runDir, s.Name+".log")
-	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // a step may run twice
+	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // append, since a step may run twice
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	cmd := exec.Command(d.Node.Stage.Path, args...)
 	cmd.Env = append(slices.Clone(a.Env), "TMPDIR="+scratch)
 	cmd.Stderr = lines
-	cmd.Stdout = &bytes.Buffer{} // the manifest again
+	cmd.Stdout = &bytes.Buffer{} // discarded: the stage prints its manifest here too
 	runErr := child.Run(ctx, cmd, a.Grace)
 	lines.flush()
 	if runErr == nil {
@@ -104,7 +105,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	return nil, a.failed(ctx, s, runErr, lines, logPath)
 }
 
-// accept checks that a manifest belongs to the action that was run.
+// accept decodes a manifest and checks that it belongs to the action that was run.
 func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 	m, err := contract.DecodeManifest(raw)
 	if err != nil {
@@ -123,7 +124,7 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 	return &executed{m, raw}, nil
 }
 
-// failed describes the failure of a stage.
+// failed returns the Failure of a stage that ended with err.
 func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineReader, logPath string) error {
 	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
 	f.Text, f.Advice = lines.lastError()
@@ -155,7 +156,7 @@ func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineRea
 
 func (r *Runner) scratchDir(id string) string { return filepath.Join(r.Dir, "tmp", id) }
 
-// claim creates the run's scratch directory under a lock that this process holds until it ends, and removes the
+// claim locks the scratch directory of a run until this process ends or calls release. It also removes the scratch
 // directories of runs whose process has ended.
 func (r *Runner) claim(id string) (release func(), err error) {
 	tmp := filepath.Join(r.Dir, "tmp")
@@ -171,7 +172,7 @@ func (r *Runner) claim(id string) (release func(), err error) {
 		if ok, err := lock.TryLock(); err != nil || !ok {
 			continue
 		}
-		_ = os.RemoveAll(strings.TrimSuffix(path, ".lock")) // tried again next time
+		_ = os.RemoveAll(strings.TrimSuffix(path, ".lock")) // the next run tries again
 		_ = os.Remove(path)
 		_ = lock.Unlock()
 	}
@@ -186,7 +187,7 @@ func (r *Runner) claim(id string) (release func(), err error) {
 	}, nil
 }
 
-// Alive reports whether the process of a run still exists; known is false for a run that was not started from this
+// Alive reports whether the process of a run still exists. known is false if the run was not started from this
 // directory.
 func (r *Runner) Alive(id string) (alive, known bool) {
 	path := filepath.Join(r.Dir, "tmp", id+".lock")

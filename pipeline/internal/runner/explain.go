@@ -2,15 +2,16 @@ package runner
 
 import "vapo/lib/cachekey"
 
-// Near is the earlier action most similar to one that missed.
+// Near is the earlier action that is most similar to an action without a cached result.
 type Near struct {
 	Run, Step string
 	Key       string
 	Diffs     []cachekey.FieldDiff
 }
 
-// Nearest finds the action of earlier runs, newest first, that differs from a in the fewest fields. Only actions of the
-// same stage count. Among equals it prefers one of the same step and recipe.
+// Nearest returns the earlier action of the same stage that differs from a in the fewest fields. runs are newest first.
+// If several actions differ in equally few fields, it prefers an action of the same step and recipe, and then the
+// newest.
 func Nearest(runs []*Run, recipeName, step string, a cachekey.Action) *Near {
 	var best *Near
 	bestScore := 0
@@ -39,5 +40,5 @@ func Nearest(runs []*Run, recipeName, step string, a cachekey.Action) *Near {
 	return best
 }
 
-// Unmade reports whether a difference is only that an input does not exist yet.
+// Unmade reports whether the only difference is that an input does not exist yet.
 func Unmade(d cachekey.FieldDiff) bool { return d.Is == pendingDigest }

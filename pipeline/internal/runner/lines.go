@@ -16,16 +16,16 @@ import (
 
 // Line is one line of a stage's standard error.
 type Line struct {
-	Level    string    // of a log line; "" for plain text
-	Text     string    // printable
-	Progress *Progress // of a progress line
+	Level    string    // level of a log line; "" for plain text
+	Text     string    // without control characters
+	Progress *Progress // set only for a progress line
 }
 
 // Progress is the progress of a step.
 type Progress struct {
 	Done, Total int64
 	Unit        string
-	Fields      string // such as "loss 0.31"
+	Fields      string // further values, such as "loss 0.31"
 }
 
 const (
@@ -33,8 +33,8 @@ const (
 	tailLines = 12
 )
 
-// lineReader copies a stage's standard error to its log file and passes each line to show. It keeps the last lines for
-// a Failure.
+// lineReader copies a stage's standard error to its log file and passes each line to show. It keeps the last lines, and
+// the last error and hint, for a Failure.
 type lineReader struct {
 	mu       sync.Mutex
 	log      io.Writer
@@ -50,11 +50,11 @@ func newLineReader(log io.Writer, show func(Line)) *lineReader {
 	return &lineReader{log: log, show: show}
 }
 
-// Write never fails: a full disk must not make the stage block or die because of a log line.
+// Write never returns an error. If it did, a full disk could block or end the stage because of a log line.
 func (l *lineReader) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = l.log.Write(p) // see above
+	_, _ = l.log.Write(p) // ignored, as explained above
 	l.partial = append(l.partial, p...)
 	for {
 		i := bytes.IndexByte(l.partial, '\n')
@@ -111,15 +111,15 @@ func (l *lineReader) tail() []Line {
 	return slices.Clone(l.last)
 }
 
-// lastError returns the error and hint that the stage printed, if any.
+// lastError returns the last error that the stage printed and its hint, or "" for each that is missing.
 func (l *lineReader) lastError() (text, hint string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.errText, l.hint
 }
 
-// parseLine parses one line: a JSON log record, a progress record, or text. It drops control characters, which must not
-// reach the terminal.
+// parseLine parses one line: a JSON log record, a progress record, or plain text. It drops control characters, because
+// they could change the state of the terminal.
 func parseLine(raw []byte) Line {
 	raw = bytes.TrimRight(raw, "\r\n")
 	var fields map[string]any

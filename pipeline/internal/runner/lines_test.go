@@ -37,7 +37,7 @@ func TestLineReader(t *testing.T) {
 	l := newLineReader(&log, func(line Line) { shown = append(shown, line) })
 	text := `{"level":"INFO","msg":"progress","done":1}` + "\n" + strings.Repeat("talk\n", 30) +
 		"toy: error: the first\nhint: a\ntoy: error: the second\npart"
-	for _, b := range []byte(text) { // lines do not arrive whole
+	for _, b := range []byte(text) { // write single bytes, since lines may arrive in pieces
 		if _, err := l.Write([]byte{b}); err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestLineReader(t *testing.T) {
 	if len(tail) != tailLines || tail[len(tail)-1].Text != "part" || len(shown) != 35 {
 		t.Errorf("%d lines kept, %d shown, last %q", len(tail), len(shown), tail[len(tail)-1].Text)
 	}
-	// A stage that never ends its line cannot fill the memory.
+	// A line that never ends must not fill the memory.
 	endless := newLineReader(&bytes.Buffer{}, func(Line) {})
 	for range 100 {
 		_, _ = endless.Write(bytes.Repeat([]byte("x"), maxLine/2))

@@ -21,15 +21,15 @@ import (
 const (
 	Waiting    = "waiting"
 	Running    = "running"
-	Cached     = "cached" // a step whose record was found
+	Cached     = "cached" // a step whose result was in the cache
 	Done       = "done"
 	Failed     = "failed"
 	Skipped    = "skipped" // a step whose inputs could not be made
-	Terminated = "stopped" // by a signal to the runner
+	Terminated = "stopped" // stopped by a signal to the runner
 )
 
-// Run is one run of a recipe. It is kept in the store under runs/ to explain results; no computation depends on it.
-// Stores keep runs for years, so the JSON names of its fields must not change.
+// Run is the record of one run of a recipe. The store keeps it under runs/ to show how results came about; no
+// computation depends on it. Stores keep runs for years, so the JSON names of the fields must not change.
 type Run struct {
 	ID          string        `json:"id"`
 	Name        string        `json:"name"`
@@ -46,7 +46,7 @@ type Run struct {
 	Steps       []*Step       `json:"steps"`
 }
 
-// Step is one step of a run. Action is the preimage of Key.
+// Step is one step of a run. Key is the cache key, and Action the document whose digest is Key.
 type Step struct {
 	Name    string                     `json:"name"`
 	Stage   string                     `json:"stage"`
@@ -55,29 +55,29 @@ type Step struct {
 	Key     string                     `json:"key,omitempty"`
 	Action  json.RawMessage            `json:"action,omitempty"`
 	Reason  string                     `json:"reason,omitempty"`
-	Earlier string                     `json:"earlier,omitempty"` // the shorter action from which it continued
+	Earlier string                     `json:"earlier,omitempty"` // key of the shorter action that it continued
 	Inputs  map[string]Input           `json:"inputs,omitempty"`
 	Outputs map[string]contract.Output `json:"outputs,omitempty"`
-	Seconds float64                    `json:"seconds"` // spent in this run
+	Seconds float64                    `json:"seconds"` // time spent in this run
 	Exit    failure.Class              `json:"exit,omitempty"`
 	Error   string                     `json:"error,omitempty"`
 	Hint    string                     `json:"hint,omitempty"`
 
-	// Declared is nil in runs of older versions.
+	// Declared is nil in runs that older versions stored.
 	Declared *Declared `json:"declared,omitempty"`
 
 	Manifest json.RawMessage `json:"-"`
 }
 
-// Declared is what a report needs of the declaration of a stage. It is kept with the run, because the stage program may
-// have changed by the time a report is made.
+// Declared is the part of a stage's description that a report needs. The run stores it, because the stage program may
+// have changed by the time the report is made.
 type Declared struct {
 	Outputs  []contract.Port `json:"outputs"`
-	Subject  string          `json:"subject,omitempty"`   // name of the input that is marked so
-	NoEffect []string        `json:"no_effect,omitempty"` // parameters that change neither a score nor what is scored
+	Subject  string          `json:"subject,omitempty"`   // name of the input that the outputs are about, if any
+	NoEffect []string        `json:"no_effect,omitempty"` // parameters that affect neither samples nor scores
 }
 
-// Declare extracts the declaration from a description.
+// Declare extracts the part of a stage's description that reports need.
 func Declare(d contract.Description) *Declared {
 	out := &Declared{Outputs: d.Outputs}
 	for _, p := range d.Inputs {
@@ -93,19 +93,19 @@ func Declare(d contract.Description) *Declared {
 	return out
 }
 
-// Input is the origin and digest of an input of a step.
+// Input is the origin and digest of one input of a step.
 type Input struct {
 	From   string `json:"from"`
 	Digest string `json:"digest"`
 }
 
-// DecodeRun reads a run from a store that others can write to.
+// DecodeRun decodes and validates a stored run. Validation is needed because others may write to the store.
 func DecodeRun(id string, data []byte) (*Run, error) {
 	var r Run
 	err := json.Unmarshal(data, &r)
 	switch {
 	case err != nil:
-	case r.ID != id: // the id becomes the name of a directory
+	case r.ID != id: // checked because the id becomes a directory name
 		err = fmt.Errorf("it has the id %q", r.ID)
 	case slices.Contains(r.Steps, nil):
 		err = errors.New("a step is null")
@@ -116,7 +116,7 @@ func DecodeRun(id string, data []byte) (*Run, error) {
 		"the stored run %s is damaged: %w", id, err)
 }
 
-// Step finds a step by name.
+// Step returns the step with the given name.
 func (r *Run) Step(name string) (*Step, bool) {
 	i := slices.IndexFunc(r.Steps, func(s *Step) bool { return s.Name == name })
 	if i < 0 {
@@ -125,8 +125,8 @@ func (r *Run) Step(name string) (*Step, bool) {
 	return r.Steps[i], true
 }
 
-// newID returns the name of a run: its start to the millisecond, in a form that sorts, and four random digits in case
-// two start at once.
+// newID returns the ID of a run. It begins with the start time to the millisecond, so that IDs sort by time. Four
+// random hexadecimal digits distinguish runs that start at the same time.
 func newID(now time.Time) string {
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -148,7 +148,7 @@ func newRun(g *graph.Graph, storeName string, now time.Time) *Run {
 	return r
 }
 
-// save stores the run. It must not be called from two goroutines at once.
+// save stores the run. Calls must not overlap.
 func (r *Run) save(ctx context.Context, store *artifact.Store) error {
 	data, err := r.encode()
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestGoldenRun: a run stored by an earlier version can still be read, and it is stored in the same form today.
+// TestGoldenRun checks that a run stored by an earlier version can still be read, and that encoding it gives the same
+// form.
 func TestGoldenRun(t *testing.T) {
 	stored, err := os.ReadFile(filepath.Join("testdata", "run.json"))
 	if err != nil {

@@ -1,9 +1,10 @@
-// Package runner carries out a recipe: for each step it looks for a cached result and, if there is none, runs the stage
-// and publishes its outputs.
+// Package runner carries out a recipe. For each step, it looks for a cached result; if there is none, it runs the stage
+// and publishes the stage's outputs.
 //
-// Correctness does not depend on the runner surviving. A step is done when its action record exists, which only the
-// runner writes, last and with put-if-absent. A killed runner or stage leaves behind only blobs, which
-// are content-addressed and therefore correct, and state under live/, which saves the next attempt some work.
+// Killing the runner at any time does no harm. A step is done when its action record exists; only the runner writes
+// this record, as the last step and with put-if-absent. A killed runner or stage leaves behind only blobs and live
+// state. Blobs are content-addressed and therefore always correct; the state under live/ saves the next attempt some
+// work.
 package runner
 
 import (
@@ -25,17 +26,17 @@ import (
 // Runner carries out recipes against one store.
 type Runner struct {
 	Store     *artifact.Store
-	StoreName string        // for display
-	Env       []string      // of the stages: the process environment with the store's variables
-	Dir       string        // local directory for logs, reports and scratch (.vapo)
-	Jobs      int           // steps at once; stages use all cores, so more than 1 only helps small ones
-	Grace     time.Duration // for stages to save their state after SIGTERM
+	StoreName string        // shown to the user
+	Env       []string      // environment of the stages: that of this process with the store's variables
+	Dir       string        // local directory (.vapo) for logs, reports and scratch files
+	Jobs      int           // steps to run at once; stages use all cores, so more than 1 helps only small steps
+	Grace     time.Duration // time for stages to save their state after SIGTERM
 	Display   Display
 
-	imports sync.Map // path → digest
+	imports sync.Map // digests of local files that were imported, by path
 }
 
-// Display shows a run to a user. Its methods may be called from several goroutines.
+// Display shows a run to the user. Several goroutines may call its methods at once.
 type Display interface {
 	Started(run *Run)
 	StepStarted(step *Step)
@@ -45,27 +46,29 @@ type Display interface {
 	Ended(run *Run)
 }
 
-// Options narrow a run.
+// Options control which steps a run executes.
 type Options struct {
-	// Only, if set, is the only step that may run. The steps it needs must be cached, the others are ignored.
+	// Only, if set, names the only step that may be executed. The steps that it needs must be cached; all others are
+	// skipped.
 	Only string
-	// Fresh runs every step even if it is cached, to check that results are reproducible.
+	// Fresh executes every step even if its result is cached, to check that results are reproducible.
 	Fresh bool
 }
 
-// attempt is the state of one call to Run.
+// attempt is the state of one call of Runner.Run.
 type attempt struct {
 	*Runner
 	graph *graph.Graph
 	opt   Options
 	run   *Run
 
-	mu        sync.Mutex // guards the steps of run and made
+	mu        sync.Mutex // guards made and the steps of run
 	made      outputs
-	noHistory bool // storing the record failed once, and a warning says so
+	noHistory bool // storing the run failed, and the warning about it was given
 }
 
-// Run carries out g. It returns the run and, if steps failed, the error of the first of them in recipe order.
+// Run carries out g. If steps failed, the error is that of the first failed step in recipe order, and the run is
+// returned too.
 func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, error) {
 	started := time.Now()
 	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, run: newRun(g, r.StoreName, started)}
@@ -79,11 +82,11 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 		return nil, err
 	}
 	defer release()
-	_ = a.save(ctx) // warns
+	_ = a.save(ctx) // a failure is only a warning
 	r.Display.Started(a.run)
 	err = a.steps(ctx)
 
-	// The stored run is needed most when something went wrong.
+	// Store the final state even if ctx has ended: the record of a run is needed most after a problem.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	a.run.WallSeconds = time.Since(started).Seconds()
@@ -96,12 +99,12 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	default:
 		a.run.State = Failed
 	}
-	_ = a.save(final) // warns
+	_ = a.save(final) // a failure is only a warning
 	r.Display.Ended(a.run)
 	return a.run, err
 }
 
-// steps runs the steps in order, at most Jobs at once, until no step that can run is left. A failed step only stops the
+// steps runs the steps in order, at most Jobs at once, until no more steps can run. A failed step prevents only the
 // steps that need its outputs.
 func (a *attempt) steps(ctx context.Context) error {
 	type result struct {
@@ -112,7 +115,7 @@ func (a *attempt) steps(ctx context.Context) error {
 	results := make(chan result)
 	running := 0
 	started := make([]bool, len(nodes))
-	var first *Failure // in the order of the steps
+	var first *Failure // first failure in the order of the steps
 	firstAt := len(nodes)
 	for {
 		for i, n := range nodes {
@@ -139,7 +142,7 @@ func (a *attempt) steps(ctx context.Context) error {
 			first, firstAt = res.failure, res.i
 		}
 		a.Display.StepEnded(step, res.failure)
-		_ = a.save(ctx) // warns
+		_ = a.save(ctx) // a failure is only a warning
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("run %s: %w", a.run.ID, context.Cause(ctx))
@@ -150,7 +153,8 @@ func (a *attempt) steps(ctx context.Context) error {
 	return nil
 }
 
-// save stores the record of the run. A failure is only a warning, once: no result depends on the history.
+// save stores the record of the run. A failure becomes a warning, which is given only once, because no result depends
+// on the record.
 func (a *attempt) save(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -162,13 +166,14 @@ func (a *attempt) save(ctx context.Context) error {
 	return err
 }
 
-// unwritable reports whether an error means that the store cannot be written, for all writers or for these credentials.
+// unwritable reports whether an error means that the store cannot be written: it is read-only or full, or these
+// credentials lack permission.
 func unwritable(err error) bool {
 	return errors.Is(err, objectstore.ErrReadOnly) || errors.Is(err, objectstore.ErrDenied) ||
 		errors.Is(err, objectstore.ErrNoSpace)
 }
 
-// ready returns whether a step can run now (Running), never (Skipped) or not yet (Waiting).
+// ready returns Running if a step can run now, Skipped if it can never run, and Waiting otherwise.
 func (a *attempt) ready(n *graph.Node) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -189,7 +194,7 @@ func (a *attempt) ready(n *graph.Node) string {
 	return verdict
 }
 
-// needs reports whether a step depends on another one.
+// needs reports whether step depends on other, directly or through further steps.
 func (a *attempt) needs(step, other string) bool {
 	n, ok := a.graph.Node(step)
 	return ok && slices.ContainsFunc(n.Needs, func(need string) bool { return need == other || a.needs(need, other) })
@@ -210,7 +215,7 @@ func (a *attempt) skip(s *Step) {
 	}
 }
 
-// Plan decides every step without running any.
+// Plan looks up the result of every step without running any.
 func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) {
 	made := outputs{}
 	var out []*Decision
@@ -227,10 +232,10 @@ func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) 
 	return out, nil
 }
 
-// RunDir returns the directory of the local files of a run.
+// RunDir returns the directory for the local files of a run.
 func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
 
-// file returns the digest of a local file and, if keep is set, imports it.
+// file returns the digest of a local file. If keep is set, it also imports the file into the store.
 func (r *Runner) file(ctx context.Context, path string, keep bool) (string, error) {
 	if d, ok := r.imports.Load(path); ok {
 		return d.(string), nil
@@ -239,7 +244,7 @@ func (r *Runner) file(ctx context.Context, path string, keep bool) (string, erro
 	if !keep || err != nil {
 		return string(digest), err
 	}
-	// Every run imports its files, so one that the store has is not read back.
+	// Every run imports its files, so a file that the store already has is neither read back nor uploaded again.
 	stored, ok, err := r.Store.Has(ctx, digest)
 	if err == nil && (!ok || stored != size) {
 		digest, _, err = r.Store.PutFile(ctx, path)

@@ -12,7 +12,7 @@ import (
 	"vapo/pipeline/internal/graph"
 )
 
-// step runs one step, from its inputs to its published outputs.
+// step runs one step, from finding its inputs to publishing its outputs.
 func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	began := time.Now()
 	err := a.carryOut(ctx, n, s)
@@ -51,7 +51,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 		return nil
 	}
 	if a.opt.Fresh {
-		d.Earlier = nil // the whole step has to run
+		d.Earlier = nil // do not continue from a cached result
 	}
 	if a.opt.Only != "" && n.Name() != a.opt.Only {
 		return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
@@ -64,15 +64,16 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			s.Earlier, s.Reason = d.Earlier.Key, d.Continues()
 		}
 		a.mu.Unlock()
-		if err := a.save(ctx); unwritable(err) { // as the results would be
+		if err := a.save(ctx); unwritable(err) { // the results could not be stored either
 			return err
 		}
-		a.Display.StepStarted(s) // again, if it is a second attempt
+		a.Display.StepStarted(s) // called again for a second attempt
 		ran, err := a.execute(ctx, d, s)
 		if err == nil {
 			return a.publish(ctx, d, s, ran)
 		}
-		// The earlier action only saves time. If it is damaged, warn and try the next shorter one, or start over.
+		// Continuing from an earlier action only saves time. If that action is damaged, warn and continue from the next
+		// shorter one, or start from the beginning if there is none.
 		if d.Earlier == nil || failure.ClassOf(err) != failure.Integrity {
 			return err
 		}
@@ -91,11 +92,13 @@ func (a *attempt) finish(s *Step, state string, m *contract.Manifest, raw []byte
 	a.made[s.Name] = m.Outputs
 }
 
-// publish makes the step's result the cached one. If another runner was first, its result stands, and a difference
-// between the two is recorded as a warning: it means that the stage is not a function of its key.
+// publish makes the step's result the cached one. If another runner published a result first, that result stays. Any
+// difference between the two results is recorded as a warning, since it means that the stage's outputs do not depend on
+// its key alone.
 //
-// The order matters if the runner is killed in between: the record comes first, since the series may only name actions
-// that are recorded; the live state goes last, since until then another attempt could need it.
+// The order matters if the runner is killed in between. The record is written before the series, because a series may
+// name only recorded actions. The live state is deleted last, because another attempt may need it until the record
+// exists.
 func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *executed) error {
 	if missing, err := a.missing(ctx, ran.manifest); err != nil || missing != "" {
 		if err == nil {
@@ -132,11 +135,11 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 		manifest, raw = first, winner.Manifest
 	}
 	if d.Series != "" {
-		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil { // only a later head start is lost
+		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil { // longer runs only lose their head start
 			a.warn(fmt.Sprintf("longer runs will not continue from step %s: %v", s.Name, err))
 		}
 	}
-	_ = a.Store.Live(d.Key).Delete(ctx) // not needed any more
+	_ = a.Store.Live(d.Key).Delete(ctx) // no longer needed
 	a.finish(s, Done, manifest, raw)
 	return nil
 }

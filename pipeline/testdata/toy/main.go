@@ -1,5 +1,5 @@
-// Command toy is a stage for the runner's tests: a chain of hashes that can be slow, fail in every way in which a stage
-// can, be killed, and resume.
+// Command toy is a stage for the runner's tests: it computes a chain of hashes, and can be slow, be killed, resume, and
+// fail in every way in which a stage can fail.
 package main
 
 import (
@@ -30,7 +30,7 @@ type params struct {
 	Backend string          `help:"Engine." default:"auto" enum:"auto,slow,fast"`
 }
 
-// state is what a killed run resumes from.
+// state is the state from which a killed run resumes.
 type state struct {
 	Step int
 	Link string
@@ -155,7 +155,7 @@ func resume(ctx context.Context, job *stage.Job) (s state, err error) {
 		return s, err
 	}
 	if !ok {
-		for _, output := range []string{"out", "log"} { // the link, the step
+		for _, output := range []string{"out", "log"} { // out holds Link, log holds Step
 			path, ok, err := job.Earlier(ctx, output)
 			if err != nil || !ok {
 				return s, err

@@ -9,23 +9,24 @@ import (
 	"vapo/lib/training"
 )
 
-// Batches draws the batches of a training. A batch is a function of the seed and the step.
+// Batches draws the batches of a training run. Each batch depends only on the seed and the step.
 type Batches struct {
 	Source *Source
 	Seed   uint64
 	Flip   bool // mirror images at random
 
-	Labels []int64 // by sample; nil without labels
-	// Dropout is the share of samples whose label is dropped, so that one network learns the flow of each class and the
-	// unconditional flow (Ho and Salimans, arXiv 2207.12598, algorithm 1).
+	Labels []int64 // one per sample; nil without labels
+	// Dropout is the fraction of samples whose label is dropped. One network then learns both the flow of each class and
+	// the unconditional flow (Ho and Salimans, arXiv 2207.12598, algorithm 1).
 	Dropout float64
 
-	// For a potential: its path with the weights of the times, and their distribution. A classifier has no path.
+	// Path is the schedule with its loss weights, and Times the distribution of training times. Both are nil for a
+	// classifier.
 	Path  homotopy.Schedule
 	Times homotopy.TimeDistribution
 }
 
-// Fill draws the batch of a step.
+// Fill fills b with the samples and labels of a step and, for a potential, with noise and times.
 func (d *Batches) Fill(step int64, b *training.Batch) error {
 	from := func(stream string) *random.Source { return random.New(d.Seed, stream, uint64(step)) }
 	n, shape := b.N(), d.Source.Shape()
@@ -52,8 +53,9 @@ func (d *Batches) Fill(step int64, b *training.Batch) error {
 	if d.Path == nil {
 		return nil
 	}
-	// One time in each of n equal strata: all together from the distribution, with less variance than independent draws
-	// (Kingma et al., arXiv 2107.00630, appendix I.1).
+	// The unit interval is divided into n equal strata, and each row gets a time from a stratum of its own. Each time
+	// still follows the distribution, and the variance is lower than with independent draws (Kingma et al., arXiv
+	// 2107.00630, appendix I.1).
 	noise, times := from("train/noise"), from("train/time")
 	for i := range n {
 		row := b.Row(i)
@@ -63,7 +65,7 @@ func (d *Batches) Fill(step int64, b *training.Batch) error {
 	return nil
 }
 
-// mirror reverses every row of width w.
+// mirror reverses every row of w values.
 func mirror(v []float32, w int) {
 	for ; len(v) >= w; v = v[w:] {
 		slices.Reverse(v[:w])

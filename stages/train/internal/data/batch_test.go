@@ -22,8 +22,8 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// The dropped labels are a function of seed and step alone, their share is the configured one, and the other labels
-// are those of the samples.
+// Which labels are dropped depends only on the seed and the step. The fraction of dropped labels is the configured one,
+// and the other labels are those of the samples.
 func TestLabelDropout(t *testing.T) {
 	const n, classes, size = 50, 3, 40
 	labels := make([]int64, n)
@@ -50,7 +50,7 @@ func TestLabelDropout(t *testing.T) {
 		src := &Source{Set: set, samples: dataloader.NewMemory(set, 1, Limits)}
 		d := &Batches{Source: src, Seed: seed, Labels: labels, Dropout: dropout, Path: path, Times: homotopy.Schedule.Draw}
 		b := trainer.NewBatch()
-		for _, s := range []int64{99, step} { // the batch before leaves nothing behind
+		for _, s := range []int64{99, step} { // the previous content of the batch must not matter
 			if err := d.Fill(s, b); err != nil {
 				t.Fatal(err)
 			}

@@ -1,5 +1,6 @@
-// Package data opens the training samples and draws the batches of a run. Samples are held in memory or streamed, with
-// the same result: a batch is a function of the seed and the step, and the next one is drawn while the engine computes.
+// Package data opens the training samples and draws the batches of a run. Samples are either held in memory or
+// streamed; the batches are the same, because each depends only on the seed and the step. The next batch is drawn while
+// the engine computes the current one.
 package data
 
 import (
@@ -17,28 +18,29 @@ import (
 
 // Options control how the input data is read.
 type Options struct {
-	Seed       uint64 // of the order of the samples
-	Labels     bool   // labels are needed
-	Whole      bool   // all samples are needed in memory
-	CacheBytes int64  // local disk for data that is streamed from the store
+	Seed       uint64 // seed of the order of the samples
+	Labels     bool   // whether labels are needed
+	Whole      bool   // whether all samples must be in memory
+	CacheBytes int64  // limit of the local disk cache for data streamed from the store
 }
 
-// Source is the training samples in their order.
+// Source provides the training samples in the order in which they are used.
 type Source struct {
-	dataset.Set // with the samples if they are in memory; otherwise only what is known of them as a whole
+	dataset.Set // if streamed, it has no samples, only the shape and other properties of the set
 	samples     dataloader.Samples
-	stream      *dataloader.Stream // nil if they are in memory
-	input       *stage.Reader      // of the stream
+	stream      *dataloader.Stream // nil if the samples are in memory
+	input       *stage.Reader      // what stream reads; nil if the samples are in memory
 }
 
-// Limits define the order of the samples, and InMemory is the size in bytes up to which an input is held in memory.
-// Only tests change them.
+// Limits determine the order of the samples. InMemory is the size in bytes up to which an input is held in memory. Only
+// tests change these two variables.
 var (
 	Limits   = dataloader.Default
 	InMemory = int64(dataloader.Default.WindowBytes)
 )
 
-// Open opens the input data: in memory if it fits into one window, and streamed otherwise.
+// Open opens the input data. The data is held in memory if it is at most InMemory bytes, if it is compressed, or if
+// o.Whole is set; otherwise it is streamed.
 func Open(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 	if o.Whole || job.InputSize("data") <= InMemory {
 		return whole(ctx, job, o)
@@ -47,7 +49,7 @@ func Open(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if npz.Begins(in) { // compressed, without random access
+	if npz.Begins(in) { // a compressed file has no random access, so it cannot be streamed
 		in.Close()
 		return whole(ctx, job, o)
 	}
@@ -102,12 +104,13 @@ func Read(ctx context.Context, job *stage.Job, name string) (dataset.Set, error)
 	return set, nil
 }
 
-// invalid adds the name of an input to an error of its content.
+// invalid adds the name of an input to an error about its content.
 func invalid(name string, err error) error {
 	return failure.Default(failure.Input, "give an output of prep", fmt.Errorf("input %s: %w", name, err))
 }
 
-// Images returns a set of images, which a model needs.
+// Images returns set as images. It returns an input error if set holds points; model names the network that needs
+// images.
 func Images(set dataset.Set, model string) (*dataset.Images, error) {
 	im, ok := set.(*dataset.Images)
 	if !ok {
@@ -132,7 +135,7 @@ func (s *Source) Head(n int) (dataset.Set, error) {
 	return set, nil
 }
 
-// readLabels adds the labels of all samples to the set of a stream.
+// readLabels reads the labels of all samples of a stream and adds them to s.Set.
 func (s *Source) readLabels() error {
 	labels, err := s.stream.Labels()
 	if err != nil {
@@ -151,8 +154,8 @@ func (s *Source) readLabels() error {
 	return nil
 }
 
-// Labels returns the label of each sample and the number of classes: the named ones, or one more than the largest
-// label. user needs them.
+// Labels returns the label of each sample and the number of classes, at least 2: the number of class names or the
+// largest label plus one, whichever is greater. Errors name user as what needs the labels.
 func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
 	var names []string
 	switch set := s.Set.(type) {
@@ -180,7 +183,7 @@ func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
 	return labels, classes, nil
 }
 
-// Record writes to the manifest how the data was streamed.
+// Record writes to the manifest how much data was read from the input and how much from the cache.
 func (s *Source) Record(job *stage.Job) {
 	if s.stream == nil {
 		return
@@ -192,7 +195,7 @@ func (s *Source) Record(job *stage.Job) {
 	job.Set("data_window_bytes", s.stream.WindowBytes())
 }
 
-// Close ends reading. Cached files are in the job's temporary directory and are removed with it.
+// Close stops reading. Cached files are in the job's scratch directory and are removed with it.
 func (s *Source) Close() {
 	_ = s.samples.Close()
 	if s.input != nil {

@@ -2,22 +2,22 @@ package data
 
 import "vapo/lib/training"
 
-// Prefetcher draws the batch of the next step while the engine computes the current one. Since batches are functions of
-// the seed and the step, this changes nothing else.
+// Prefetcher draws the batch of the next step while the engine computes the current step. This changes only the speed,
+// because a batch depends only on the seed and the step.
 type Prefetcher struct {
 	fill          func(step int64, b *training.Batch) error
 	end           int64
 	current, next *training.Batch
-	drawn         chan error // gets a value when next is drawn; nil if it is not being drawn
+	drawn         chan error // receives the result of drawing next; nil if no draw was started
 }
 
-// NewPrefetcher draws batches of the steps before end.
+// NewPrefetcher returns a prefetcher of the steps before end.
 func NewPrefetcher(fill func(step int64, b *training.Batch) error, t *training.Trainer, end int64) *Prefetcher {
 	return &Prefetcher{fill: fill, end: end, current: t.NewBatch(), next: t.NewBatch()}
 }
 
-// Take returns the batch of a step, which is valid until the next call, and starts to draw the next one. Steps are
-// taken in order.
+// Take returns the batch of a step and starts drawing the batch of the next step. The batch is valid until the next
+// call. Steps must be taken in order.
 func (p *Prefetcher) Take(step int64) (*training.Batch, error) {
 	var err error
 	if p.drawn == nil {
@@ -36,7 +36,7 @@ func (p *Prefetcher) Take(step int64) (*training.Batch, error) {
 	return p.current, nil
 }
 
-// Close waits for a batch that is being drawn, so that the data can be closed.
+// Close waits for a batch that is being drawn. Only then may the data be closed.
 func (p *Prefetcher) Close() {
 	if p.drawn != nil {
 		<-p.drawn

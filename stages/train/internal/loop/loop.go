@@ -1,8 +1,8 @@
-// Package loop is the training loop: it takes the remaining steps of a run, keeps resumable checkpoints, and writes the
-// outputs.
+// Package loop runs the training loop: it takes the remaining steps of a run, saves resumable checkpoints, and writes
+// the outputs.
 //
-// The tests of stages/train cover it: TestKilledRunsEndInTheSameBytes, TestDivergence and TestDamagedState
-// (resume_test.go), TestLongerRunsContinue (series_test.go).
+// The tests of stages/train cover this package: TestKilledRunsEndInTheSameBytes, TestDivergence and TestDamagedState
+// (resume_test.go), and TestLongerRunsContinue (series_test.go).
 package loop
 
 import (
@@ -19,14 +19,14 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
-// Loop is a training to be run once.
+// Loop is one training run. It must be run only once.
 type Loop struct {
 	Job     *stage.Job
 	Trainer *training.Trainer
 	Batches *data.Batches
 	Options Options
 
-	// Only for a potential; each may be nil.
+	// Snapshots, Variance and Field are for potentials only. Each may be nil.
 	Snapshots *watch.Snapshots
 	Variance  *watch.Variance
 	Field     *watch.Field
@@ -37,10 +37,10 @@ type Loop struct {
 	h *watch.History
 }
 
-// Options are the parameters of the loop, in steps unless they say otherwise.
+// Options are the parameters of the loop. Steps, Warmup, LogEvery and CheckpointEvery are numbers of optimiser steps.
 type Options struct {
 	Steps           int64
-	Batch           int // samples a step
+	Batch           int // samples per step
 	Seed            uint64
 	Warmup          int64
 	SpikeFactor     float64 // see training.Guard
@@ -48,10 +48,11 @@ type Options struct {
 	CheckpointEvery int64
 }
 
-// loggedSpikes is how many skipped steps are logged one by one; of further ones every loggedSpikes-th is.
+// loggedSpikes limits the warnings about skipped steps: the first loggedSpikes are logged one by one, and after that
+// only every loggedSpikes-th.
 const loggedSpikes = 10
 
-// Run trains from where this run, or a shorter one of its series, stopped.
+// Run trains from where this run, or a shorter run of its series, stopped. It then writes the outputs.
 func (l *Loop) Run(ctx context.Context) error {
 	l.Job.Set("parameters", layer.Count(l.Trainer.Params))
 	l.Job.Set("memory_bytes", l.Trainer.MemoryBytes())
@@ -102,20 +103,21 @@ func (l *Loop) Run(ctx context.Context) error {
 	return l.finish(ctx)
 }
 
-// step takes one step and counts its samples by time.
+// step takes one optimiser step and adds the batch's per-sample metrics to the bins of training time.
 func (l *Loop) step(step int64, b *training.Batch) (training.Metrics, error) {
 	l.Trainer.Limit = 0
-	if step >= l.Options.Warmup { // before, gradients grow as the network learns
+	if step >= l.Options.Warmup { // no limit during the warm-up, when gradients still grow
 		l.Trainer.Limit = l.h.Guard.Limit()
 	}
 	m, err := l.Trainer.Step(step, b)
-	if err == nil && len(b.Fraction) > 0 { // a classifier has no times
+	if err == nil && len(b.Fraction) > 0 { // false for a classifier, which has no training times
 		err = l.h.Interval.Bins.Add(b.Fraction, l.Trainer.PerSample)
 	}
 	return m, err
 }
 
-// observe ends a run that diverged, and measures and logs what is due after a step.
+// observe handles the metrics of one step. It stops a run that diverged, and takes and logs the measurements that are
+// due.
 func (l *Loop) observe(ctx context.Context, step int64, m training.Metrics) error {
 	if m.NonFinite {
 		return l.diverged(ctx, step, failure.New(failure.Numeric, "lower --learning-rate or --clip-norm",
@@ -145,7 +147,7 @@ func (l *Loop) observe(ctx context.Context, step int64, m training.Metrics) erro
 	return nil
 }
 
-// results records in the manifest how the training went.
+// results records the results of the training in the manifest.
 func (l *Loop) results() error {
 	job, h := l.Job, l.h
 	if h.From > 0 {
@@ -168,7 +170,7 @@ func (l *Loop) results() error {
 	}
 	for _, raw := range slices.Backward(h.Lines) {
 		var line watch.Line
-		if json.Unmarshal(raw, &line) == nil && line.Loss != nil { // other lines hold a score
+		if json.Unmarshal(raw, &line) == nil && line.Loss != nil { // lines without a loss hold a score
 			job.Set("final_loss", *line.Loss)
 			break
 		}
@@ -179,7 +181,7 @@ func (l *Loop) results() error {
 	return nil
 }
 
-// stopped ends a run that failed, or was interrupted, after step steps.
+// stopped handles an error after step steps. If the run was interrupted, it saves the state; otherwise it returns err.
 func (l *Loop) stopped(ctx context.Context, step int64, err error) error {
 	if ctx.Err() != nil {
 		return l.interrupted(ctx, step)
@@ -187,7 +189,7 @@ func (l *Loop) stopped(ctx context.Context, step int64, err error) error {
 	return err
 }
 
-// saveTime bounds the writing of a last checkpoint after a signal.
+// saveTime limits how long saving the checkpoint may take after a signal.
 const saveTime = 60 * time.Second
 
 func (l *Loop) interrupted(ctx context.Context, step int64) error {
@@ -200,8 +202,8 @@ func (l *Loop) interrupted(ctx context.Context, step int64) error {
 	return context.Cause(ctx)
 }
 
-// diverged ends a run whose next state would not be finite, or that skips every step. The step graph has kept the
-// state.
+// diverged ends a run whose loss or gradient is not finite, or which keeps skipping steps. It saves the state after
+// step steps, which is still good because such a step does not change the weights.
 func (l *Loop) diverged(ctx context.Context, step int64, reason error) error {
 	if err := l.save(ctx, step); err != nil {
 		l.Job.Log().Error("the last good state could not be saved", "reason", err)

@@ -19,26 +19,28 @@ import (
 
 const (
 	liveState    = "state"   // name of the resumable checkpoint
-	extraHistory = "history" // name of the history in it
+	extraHistory = "history" // name of the history inside that checkpoint
 )
 
-// ending is what a longer run of the series needs from a shorter one. It is an output of its own because the checkpoint
-// depends on the training alone: other intervals of logging or snapshots must not change the checkpoint's digest.
+// ending is what a longer run of the series needs in addition to the checkpoint and the metrics. It is a separate
+// output, because the checkpoint must depend on the training alone: changing the intervals of logging or snapshots must
+// not change the checkpoint's digest.
 type ending struct {
 	Series string `json:"series"` // see stage.Job
 	Step   int64  `json:"step"`
-	Lines  int    `json:"lines"` // lines of the metrics output that the longer run has too
-	// Digests of the output checkpoint and of those lines, so that outputs of different runs are not mixed.
+	Lines  int    `json:"lines"` // number of lines of the metrics output that the longer run has too
+	// Checkpoint and Metrics are the digests of the output checkpoint and of the first Lines lines of the metrics. They
+	// detect outputs that come from different runs.
 	Checkpoint string `json:"checkpoint"`
 	Metrics    string `json:"metrics"`
 	watch.State
 }
 
-// mixed is the hint for outputs of different runs.
+// mixed is the hint for outputs that come from different runs.
 const mixed = "give the outputs checkpoint, metrics and end of one run"
 
-// start sets state and history to where this run was stopped, or to where a shorter run of its series ended, or to the
-// start. It returns the next step.
+// start restores the state and the history, and returns the next step. It uses this run's resumable checkpoint if there
+// is a usable one, otherwise the outputs of a shorter run of the series, and otherwise initialises the training.
 func (l *Loop) start(ctx context.Context) (int64, error) {
 	path, ok, err := l.Job.Live().Load(ctx, liveState)
 	if err != nil {
@@ -81,7 +83,7 @@ func (l *Loop) start(ctx context.Context) (int64, error) {
 	return 0, l.Trainer.Initialise(l.Options.Seed)
 }
 
-// restore continues this run.
+// restore loads this run's resumable checkpoint and returns the next step.
 func (l *Loop) restore(path string) (int64, error) {
 	c, err := checkpoint.Read(path)
 	if err != nil {
@@ -98,7 +100,7 @@ func (l *Loop) restore(path string) (int64, error) {
 	return c.Step, nil
 }
 
-// extend continues a shorter run of the series.
+// extend loads the outputs of a shorter run of the series and returns the next step.
 func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	c, err := checkpoint.Read(path)
 	if err != nil {
@@ -150,7 +152,7 @@ func (l *Loop) earlier(ctx context.Context, output string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// earlierLines reads the shorter run's metrics up to the lines that its end added.
+// earlierLines returns the metrics lines that the longer run takes over from the shorter run: the first end.Lines.
 func (l *Loop) earlierLines(ctx context.Context, end *ending) ([]json.RawMessage, error) {
 	raw, err := l.earlier(ctx, "metrics")
 	if err != nil {
@@ -170,7 +172,7 @@ func (l *Loop) earlierLines(ctx context.Context, end *ending) ([]json.RawMessage
 	return lines, nil
 }
 
-// save writes the resumable checkpoint after step steps.
+// save writes the resumable checkpoint for the state after step steps.
 func (l *Loop) save(ctx context.Context, step int64) error {
 	c, err := l.Trainer.Checkpoint(step)
 	if err != nil {
@@ -190,7 +192,8 @@ func (l *Loop) finish(ctx context.Context) error {
 	if _, err := l.Snapshots.At(ctx, steps, l.h); err != nil {
 		return l.stopped(ctx, steps, err)
 	}
-	// The ending excludes what follows, which happens only because this step is the last.
+	// The ending is made here because the lines that follow exist only if this step is the last. A longer run must not
+	// take them over.
 	end := ending{
 		Series: l.Job.Series(), Step: steps, Lines: len(l.h.Lines), Metrics: linesHex(l.h.Lines), State: l.h.State,
 	}
@@ -229,9 +232,9 @@ func (l *Loop) finish(ctx context.Context) error {
 	return l.results()
 }
 
-// linesHex is the SHA-256 of lines in hexadecimal digits.
+// linesHex returns the SHA-256 of lines as hexadecimal digits.
 func linesHex(lines []json.RawMessage) string {
 	sum := sha256.New()
-	_ = watch.WriteLines(sum, lines) // a hash accepts everything
+	_ = watch.WriteLines(sum, lines) // writing to a hash never fails
 	return artifact.SumDigest(sum.Sum(nil)).Hex()
 }

@@ -13,27 +13,29 @@ import (
 	"vapo/lib/training"
 )
 
-// fieldTimes are the times of the comparison, as fractions of the schedule's training variable (on the linear schedule
-// these are times).
+// fieldTimes are the times of the comparison, as values of the variable in which the schedule draws training times. On
+// the linear schedule this variable is t itself.
 var fieldTimes = []float64{0.2, 0.5, 0.8}
 
-// fieldPoints is the number of points at each time.
+// fieldPoints is the number of points compared at each time.
 const fieldPoints = 1000
 
-// Field compares grad Phi with the closed form L6 for data from a Gaussian mixture. A nil one does nothing.
+// Field measures the error of grad Phi against the closed form L6, which exists for data from a Gaussian mixture. A nil
+// Field measures nothing.
 type Field struct {
 	every int64
 	field *potential.Field
-	at    []fieldAt // by time
+	at    []fieldAt // one per entry of fieldTimes
 	grad  []float32
 }
 
 type fieldAt struct {
-	x, t  []float32 // points drawn on the path [fieldPoints, D], and their time
-	exact []float32 // grad Phi there
+	x, t  []float32 // points on the path [fieldPoints, D], and the time of each point
+	exact []float32 // exact grad Phi at these points
 }
 
-// NewField compiles the field of a network, to be compared every so many steps; it returns nil if every is 0.
+// NewField compiles the gradient field of a network. At then compares it every `every` steps. NewField returns nil if
+// every is 0.
 func NewField(be backend.Backend, c potential.Config, every int, seed uint64, set dataset.Set) (*Field, error) {
 	if every == 0 {
 		return nil, nil
@@ -67,7 +69,7 @@ func NewField(be backend.Backend, c potential.Config, every int, seed uint64, se
 	return f, err
 }
 
-// newFieldAt is the exact field at points of the path at time t.
+// newFieldAt computes the points of the path at time t and the exact field at these points.
 func newFieldAt(field *homotopy.MixtureField, path homotopy.Schedule, t float64, data, noise []float32) fieldAt {
 	p, d := path.At(t), len(data)/fieldPoints
 	at := fieldAt{x: make([]float32, len(data)), t: make([]float32, fieldPoints), exact: make([]float32, len(data))}
@@ -87,8 +89,8 @@ func newFieldAt(field *homotopy.MixtureField, path homotopy.Schedule, t float64,
 	return at
 }
 
-// At returns the relative root mean square error of the averaged weights' field at each time, if a comparison is due
-// after step steps, and nil otherwise.
+// At returns, for each time, the relative root mean square error of the field with the averaged weights. It returns nil
+// if no comparison is due after step steps.
 func (f *Field) At(t *training.Trainer, step int64, h *History) (map[string]float64, error) {
 	if f == nil || step%f.every != 0 {
 		return nil, nil

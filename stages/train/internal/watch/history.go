@@ -1,7 +1,7 @@
-// Package watch observes a network in training. It writes metrics lines and, for a potential, draws samples, scores
-// them, and measures the variance of the gradient and the error of the field. Watching does not affect the training,
-// and what it records depends on the steps alone, so a run that was stopped and resumed, or that continues a shorter
-// one, ends with the same bytes.
+// Package watch takes measurements during training. It writes metrics lines and, for a potential, draws samples, scores
+// them, and measures the variance of the gradient and the error of the field. Measurements do not affect the training,
+// and their values depend only on the step. Therefore a run that is resumed, or that continues a shorter run, ends with
+// the same bytes as an uninterrupted run.
 package watch
 
 import (
@@ -14,48 +14,49 @@ import (
 	"vapo/lib/training"
 )
 
-// History is what a resumed run needs besides the network's state. It is kept inside the resumable checkpoint, so that
-// the two cannot disagree. The JSON names of History, State, Mark and Interval are a stored format; the output end has
-// State in it.
+// History is what a resumed run needs in addition to the network's state. The resumable checkpoint contains it, so that
+// history and state always belong together. The JSON names of History, State, Mark and Interval are a stored format:
+// the output end contains State.
 type History struct {
-	Lines    []json.RawMessage `json:"lines"`    // of the metrics output so far
-	Timeline []Mark            `json:"timeline"` // field errors with the training time until then
-	From     int64             `json:"from"`     // step at which the run began: 0, or the end of a shorter one
-	Seconds  float64           `json:"seconds"`  // spent in training steps since then, over all attempts
+	Lines    []json.RawMessage `json:"lines"`    // lines of the metrics output so far
+	Timeline []Mark            `json:"timeline"` // field errors, each with the training time until then
+	From     int64             `json:"from"`     // step at which the run began; above 0 if it continues a shorter one
+	Seconds  float64           `json:"seconds"`  // time spent in training steps since From, over all attempts
 
-	SnapshotSeconds float64 `json:"look_seconds,omitempty"` // spent on snapshots since then, over all attempts
+	SnapshotSeconds float64 `json:"look_seconds,omitempty"` // time spent on snapshots since From, over all attempts
 	State
 }
 
-// State is the part of the history that later steps depend on: those of the next attempt at this run, or of a longer
-// run of its series.
+// State is the part of the history that affects later steps, in the next attempt at this run or in a longer run of its
+// series.
 type State struct {
 	Interval  Interval       `json:"window"`
 	Guard     training.Guard `json:"guard"`
-	Variance  *Measurement   `json:"variance,omitempty"` // the last one
+	Variance  *Measurement   `json:"variance,omitempty"` // latest measurement
 	Snapshots SnapshotLog    `json:"looks"`
 }
 
-// Mark is one point of the error-over-time curve. Times go into the manifest only: outputs are the same bytes whether
-// or not a run was interrupted.
+// Mark is one point of the curve of field error over training time. Training times go only into the manifest, because
+// the outputs must be the same bytes whether or not a run was interrupted.
 type Mark struct {
 	Step       int64              `json:"step"`
 	Seconds    float64            `json:"seconds"`
 	FieldError map[string]float64 `json:"field_error"`
 }
 
-// Interval sums up the metrics since the last line.
+// Interval accumulates the metrics of the steps since the last metrics line. Loss, GradNorm and FieldRMS are sums over
+// the applied steps.
 type Interval struct {
-	Count    int64         `json:"count"` // applied steps
+	Count    int64         `json:"count"` // number of applied steps
 	Skipped  int64         `json:"skipped"`
 	Loss     float64       `json:"loss"`
 	GradNorm float64       `json:"grad_norm"`
 	FieldRMS float64       `json:"field_rms"`
-	Rate     float64       `json:"rate"` // of the last step
+	Rate     float64       `json:"rate"` // learning rate of the last step
 	Bins     training.Bins `json:"bins"`
 }
 
-// Add adds the metrics of a step.
+// Add adds the metrics of one step.
 func (v *Interval) Add(m training.Metrics) {
 	v.Rate = m.Rate
 	if !m.Applied {
@@ -68,20 +69,21 @@ func (v *Interval) Add(m training.Metrics) {
 	v.FieldRMS += m.FieldRMS
 }
 
-// Line is one line of the metrics output: means over the steps since the line before.
+// Line is one line of the metrics output. Loss, GradNorm and FieldRMS are means over the applied steps since the
+// previous line.
 type Line struct {
 	Step       int64                  `json:"step"`
-	Loss       *float64               `json:"loss,omitempty"` // absent, like the next two, if no step was applied
+	Loss       *float64               `json:"loss,omitempty"` // absent if no step was applied, like GradNorm and FieldRMS
 	GradNorm   float64                `json:"grad_norm,omitempty"`
 	FieldRMS   float64                `json:"field_rms,omitempty"`
 	Rate       float64                `json:"learning_rate"`
 	Skipped    int64                  `json:"skipped,omitempty"`
 	FieldError map[string]float64     `json:"field_error,omitempty"`
-	Bins       []training.BinSummary  `json:"bins,omitempty"` // a potential's, by time
+	Bins       []training.BinSummary  `json:"bins,omitempty"` // for a potential: means by bins of training time
 	Variance   []training.BinVariance `json:"gradient_variance,omitempty"`
 }
 
-// Log writes a line and starts a new interval.
+// Log appends a line to the history and starts a new interval.
 func (h *History) Log(step int64, fieldError map[string]float64, variance []training.BinVariance) error {
 	v := &h.Interval
 	l := Line{Step: step, Rate: v.Rate, Skipped: v.Skipped, FieldError: fieldError, Variance: variance}

@@ -20,7 +20,7 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// SnapshotParams are the parameters of snapshots.
+// SnapshotParams are the stage parameters that control snapshots.
 type SnapshotParams struct {
 	SampleEvery    int `help:"Steps between snapshots, which draw samples from the same noise each time and, for points or with features, score them; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
 	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1" effect:"none"`
@@ -30,38 +30,40 @@ type SnapshotParams struct {
 }
 
 const (
-	shownImages = 12  // of a snapshot
-	shownPoints = 500 // of a snapshot
-	projections = 128 // directions of a sliced distance, eval's default
-	// snapshotSeed is the seed of the noise, the default of sample.
+	shownImages = 12  // images shown per snapshot
+	shownPoints = 500 // points shown per snapshot
+	projections = 128 // directions of the sliced distance; the default of the stage eval
+	// snapshotSeed is the seed of the noise. It is also the default seed of the stage sample.
 	snapshotSeed = 0
 )
 
-// ScoreLine is a line of the metrics output.
+// ScoreLine is a line of the metrics output that holds a score.
 type ScoreLine struct {
 	Step  int64   `json:"step"`
 	Score float64 `json:"score"`
 	N     int     `json:"score_n"`
 }
 
-// Snapshots draws and scores samples of a potential in training. A nil one does nothing.
+// Snapshots draws and scores samples of a potential during training. A nil Snapshots does nothing.
 type Snapshots struct {
 	p       SnapshotParams
 	trainer *training.Trainer
 	job     *stage.Job
 	src     *data.Source
 	sampler *sampling.Sampler
-	shown   int // samples of the picture
-	scored  int // samples of a score; 0: not scored
-	refs    int // samples of the reference
+	shown   int // number of samples shown in one snapshot
+	scored  int // number of samples that are scored; 0 if there is no score
+	refs    int // number of training samples in the reference
 
-	// The reference, nil until the first score: points themselves, or the moments of images in the features of a network.
+	// The reference of the scores is read for the first score. It is the training points themselves, or the moments of the
+	// training images' features.
 	points    *dataset.Points
-	network   *feature.Extractor // nil without the input features
+	network   *feature.Extractor // the feature network; nil without the input features
 	reference *metrics.Moments
 }
 
-// NewSnapshots compiles the sampling and opens the feature network. It returns nil if no snapshots were asked for.
+// NewSnapshots compiles the sampler and opens the feature network. It returns nil if snapshots are off (SampleEvery is
+// 0).
 func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p SnapshotParams,
 	t *training.Trainer, config potential.Config, src *data.Source) (*Snapshots, error) {
 	if p.SampleEvery == 0 {
@@ -80,7 +82,7 @@ func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p Sna
 	}
 	e := &Snapshots{p: p, trainer: t, job: job, src: src, shown: shownImages, refs: min(p.ScoreReference, src.Len())}
 	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: p.SampleSteps}
-	if config.Classes > 0 { // as sample does with --class each
+	if config.Classes > 0 { // classes in turn, like the stage sample with --class each
 		e.sampler.Label = func(sample int) int { return sample % config.Classes }
 	}
 	points := len(config.Shape) == 1
@@ -103,13 +105,14 @@ func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p Sna
 	return e, nil
 }
 
-// openNetwork opens the feature network, and checks now that it fits the data instead of at the first snapshot.
+// openNetwork opens the feature network. It also checks that the network fits the data, so that a mistake is found
+// before the training and not at the first snapshot.
 func (e *Snapshots) openNetwork(ctx context.Context, be backend.Backend) error {
 	path, err := e.job.Input(ctx, "features")
 	if err != nil {
 		return err
 	}
-	// The defaults of eval, so that each finds the other's cached features.
+	// These are the defaults of the stage eval, so that the two stages can use each other's cached features.
 	o := feature.Options{
 		Tap: e.p.ScoreTap, Resize: feature.PyTorchFID, Logits: e.p.ScoreTap == 2048, LogitsOptional: true,
 	}
@@ -131,15 +134,16 @@ func (e *Snapshots) openNetwork(ctx context.Context, be backend.Backend) error {
 	return nil
 }
 
-// record writes to the manifest what the scores are.
+// record turns scoring on and writes the metric and the sample counts to the manifest.
 func (e *Snapshots) record(metric string) {
 	e.scored = e.p.ScoreN
 	e.job.Set("score_metric", metric)
 	e.job.Set("score_n", []int{e.p.ScoreN, e.refs})
 }
 
-// At takes a snapshot of the state after step steps if one is due and not done yet. It adds a function of the state to
-// the history, whether a run was stopped before, during or after it. It returns the time it took.
+// At takes a snapshot of the state after step steps, if one is due and has not been taken yet. It returns the time
+// spent. What it adds to the history depends only on the state, so interrupting and resuming the run at any point
+// leaves the history the same.
 func (e *Snapshots) At(ctx context.Context, step int64, h *History) (time.Duration, error) {
 	if e == nil || step == 0 || step <= h.Snapshots.Done || step%int64(e.p.SampleEvery) != 0 {
 		return 0, nil
@@ -147,7 +151,7 @@ func (e *Snapshots) At(ctx context.Context, step int64, h *History) (time.Durati
 	return e.take(ctx, step, h)
 }
 
-// Last takes a snapshot of the final state if none was due.
+// Last takes a snapshot of the final state, unless At has already taken it.
 func (e *Snapshots) Last(ctx context.Context, step int64, h *History) error {
 	if e == nil || step <= h.Snapshots.Done {
 		return nil
@@ -156,7 +160,7 @@ func (e *Snapshots) Last(ctx context.Context, step int64, h *History) error {
 	return err
 }
 
-// take changes the history as a whole or not at all.
+// take draws the samples, scores them and adds the snapshot. On an error it leaves the history unchanged.
 func (e *Snapshots) take(ctx context.Context, step int64, h *History) (took time.Duration, err error) {
 	start := time.Now()
 	weights, err := e.trainer.Averages(0)
@@ -175,7 +179,7 @@ func (e *Snapshots) take(ctx context.Context, step int64, h *History) (took time
 	var failed *sampling.Error
 	_, err = e.sampler.Draw(ctx, snapshotSeed, 0, n, x, nil)
 	switch {
-	case errors.As(err, &failed): // possible early in training
+	case errors.As(err, &failed): // the sampler may fail early in training
 		next.warn(fmt.Sprintf("after %d steps: %v", step, failed))
 		e.job.Log().Warn("samples", "step", step, "reason", failed)
 	case err != nil:
@@ -212,8 +216,8 @@ func (e *Snapshots) take(ctx context.Context, step int64, h *History) (took time
 	return took, nil
 }
 
-// score is the distance of samples from the first training samples: of images the Fréchet distance in the features of a
-// network, as eval computes it, and of points the sliced 2-Wasserstein distance.
+// score returns the distance of samples from the first training samples. For images, this is the Fréchet distance of
+// features, computed as in the stage eval; for points, the sliced 2-Wasserstein distance.
 func (e *Snapshots) score(ctx context.Context, samples dataset.Set, log *SnapshotLog) (value float64, err error) {
 	if e.points == nil && e.reference == nil {
 		if err := e.readReference(ctx); err != nil {
@@ -242,7 +246,7 @@ func (e *Snapshots) score(ctx context.Context, samples dataset.Set, log *Snapsho
 	return value, nil
 }
 
-// readReference reads the first training samples and, of images, computes the moments.
+// readReference reads the first training samples. For images, it computes the moments of their features.
 func (e *Snapshots) readReference(ctx context.Context) error {
 	set, err := e.src.Head(e.refs)
 	if err != nil {
@@ -254,7 +258,7 @@ func (e *Snapshots) readReference(ctx context.Context) error {
 		return nil
 	}
 	network := *e.network
-	if network.Inception() { // expensive enough to cache
+	if network.Inception() { // this network is slow enough for a cache to pay off
 		if network.Cache, err = e.job.Parts(ctx); err != nil {
 			return err
 		}
@@ -265,7 +269,7 @@ func (e *Snapshots) readReference(ctx context.Context) error {
 	return nil
 }
 
-// Finish writes the picture and the results.
+// Finish writes the snapshots as one picture, and the results to the manifest.
 func (e *Snapshots) Finish(ctx context.Context, h *History) error {
 	if e == nil {
 		return nil

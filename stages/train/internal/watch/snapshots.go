@@ -10,12 +10,12 @@ import (
 	"vapo/lib/preview"
 )
 
-// shownSnapshots bounds the snapshots of the picture, besides the last one.
+// shownSnapshots limits the number of snapshots in the picture. The last snapshot is shown in addition.
 const shownSnapshots = 40
 
-// SnapshotLog is the record of the snapshots so far.
+// SnapshotLog records the snapshots taken so far.
 type SnapshotLog struct {
-	Done     int64      `json:"done"` // step of the last one
+	Done     int64      `json:"done"` // step of the last snapshot
 	Score    *float64   `json:"score,omitempty"`
 	Shown    []Snapshot `json:"shown"`
 	Stride   int64      `json:"stride"` // every Stride-th snapshot is shown
@@ -23,15 +23,16 @@ type SnapshotLog struct {
 	Warnings []string   `json:"warnings,omitempty"`
 }
 
-// Snapshot is the samples of one step, a row of the picture: uint8 [n, C, H, W], or float32 [n, D].
+// Snapshot holds the samples drawn at one step, which form one row of the picture: uint8 pixels [n, C, H, W], or
+// float32 points [n, D].
 type Snapshot struct {
 	Step   int64     `json:"step"`
 	Pixels []byte    `json:"pixels,omitempty"`
 	Points []float32 `json:"points,omitempty"`
 }
 
-// add adds a snapshot. If too many are shown, it drops every second one. Which ones stay is a function of the steps so
-// far, whatever the length of the training.
+// add adds a snapshot. If more than shownSnapshots would be shown, it drops every second one. Which snapshots remain
+// depends only on the steps so far, not on the length of the training.
 func (l *SnapshotLog) add(next Snapshot, every int64) {
 	l.Last = &next
 	l.Stride = max(1, l.Stride)
@@ -52,7 +53,7 @@ func (l *SnapshotLog) warn(text string) {
 	}
 }
 
-// rows are the snapshots of the picture.
+// rows returns the snapshots to be shown.
 func (l *SnapshotLog) rows() []Snapshot {
 	if l.Last == nil || len(l.Shown) > 0 && l.Shown[len(l.Shown)-1].Step == l.Last.Step {
 		return l.Shown
@@ -60,7 +61,7 @@ func (l *SnapshotLog) rows() []Snapshot {
 	return append(slices.Clone(l.Shown), *l.Last)
 }
 
-// picture draws snapshots of a network: images in a row each, points in a panel each.
+// picture draws the snapshots: one row per snapshot for images, one panel per snapshot for points.
 func picture(w io.Writer, c potential.Config, shown []Snapshot) error {
 	var rows []preview.Row
 	var panels []preview.Panel

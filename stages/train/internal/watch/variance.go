@@ -9,17 +9,18 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// Measurement is the variance of the gradient from batch to batch, in bins of time, after so many steps.
+// Measurement holds the variance of the gradient across batches after Step steps, for each bin of training time.
 type Measurement struct {
 	Step int64                  `json:"step"`
 	Bins []training.BinVariance `json:"bins"`
 }
 
-// varianceSamples is how many training samples, the first ones, its batches are drawn from.
+// varianceSamples is the number of training samples, counted from the first, from which the measurement draws its
+// batches.
 const varianceSamples = 10000
 
-// Variance measures the variance of the gradient on batches of its own, of the size of a micro-batch. A nil one does
-// nothing.
+// Variance measures the variance of the gradient. It draws separate batches, each with the size of a micro-batch. A nil
+// Variance measures nothing.
 type Variance struct {
 	v       *training.GradientVariance
 	every   int64
@@ -28,8 +29,8 @@ type Variance struct {
 	samples dataset.Set
 }
 
-// NewVariance compiles the gradient, to be measured every so many steps on batches of n samples; it returns nil if
-// every is 0.
+// NewVariance compiles the gradient for batches of n samples. At then measures its variance every `every` steps.
+// NewVariance returns nil if every is 0.
 func NewVariance(be backend.Backend, c potential.Config, objective string, n, every, batches int,
 	draws *data.Batches) (*Variance, error) {
 	if every == 0 {
@@ -46,8 +47,8 @@ func NewVariance(be backend.Backend, c potential.Config, objective string, n, ev
 	return &Variance{v: v, every: int64(every), batches: batches, draws: draws, samples: first}, nil
 }
 
-// At measures at the weights after step steps, if a measurement is due. Its batches are functions of the seed and the
-// step.
+// At measures the variance at the weights after step steps. It returns nil if no measurement is due. The batches depend
+// only on the seed and the step.
 func (v *Variance) At(t *training.Trainer, step int64, h *History) ([]training.BinVariance, error) {
 	if v == nil || step%v.every != 0 {
 		return nil, nil
@@ -71,7 +72,7 @@ func (v *Variance) At(t *training.Trainer, step int64, h *History) ([]training.B
 	return out, nil
 }
 
-// fill draws a batch whose times are in a bin.
+// fill draws a batch whose times all lie in one bin.
 func (v *Variance) fill(b *training.Batch, from *random.Source, bin int) {
 	clear(b.Labels)
 	for row := range b.N() {
