@@ -25,7 +25,7 @@ const imagesHint = "give a folder, a zip file or a tar archive of images as path
 type ImageOptions struct {
 	Path         string
 	Size         int            // edge of the resized images; 0: no resizing, and all images must have the same size
-	Crop         int            // edge of the centre crop before resizing; 0: the largest square if Size is set, else no crop
+	Crop         int            // edge of the centre crop; 0: the largest square if the image is resized, else no crop
 	Channels     int            // 3 (RGB), or 1 (converted to grey before anything else)
 	Filter       picture.Filter // filter for resizing
 	ByDirectory  bool           // take labels from the first directories of the paths
