@@ -1,5 +1,6 @@
-// Package artifact stores what a pipeline makes: blobs named by their content, records of the actions that made them,
-// names for people, the state of unfinished actions, and the history of runs. Everything is in one object store:
+// Package artifact stores everything that a pipeline makes: blobs named by their content, records of the actions that
+// made them, names for people, the state of unfinished actions, and the history of runs. All of it is in one object
+// store:
 //
 //	blobs/sha256/ab/<64 hex>    content, immutable, verified on every read
 //	actions/<key>.json          what an action made, immutable, first writer wins
@@ -9,14 +10,14 @@
 //	series/<key>/<length>       finds actions that differ only in their length
 //	runs/<id>.json              history
 //
-// Correctness depends on two of these alone. A blob cannot be wrong, because its bytes are checked against its name on
-// every read. A record cannot be incomplete or ambiguous, because it is created atomically, once, and only after its
+// Correctness depends only on blobs and records. A blob cannot be wrong, because its bytes are checked against its name
+// on every read. A record cannot be incomplete or ambiguous, because it is created once, atomically, and only after its
 // blobs. Live state, parts and series only save work.
 //
-// Note: nothing prevents two runners from working on one action at once. Both then compute it, and the record of the
-// first is kept. A lease would save work, but correctness does not need one.
+// Note: nothing prevents two runners from working on one action at once. Both then compute it, and the store keeps the
+// record that is published first. A lease would save work, but correctness does not need one.
 //
-// No key is a directory prefix of another, so that stores that keep objects as files can hold all of them.
+// No key is a directory prefix of another, so stores that keep objects as files can hold all of them.
 package artifact
 
 import (
@@ -31,15 +32,15 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// ErrNotFound is objectstore's: the blob, record, ref or state does not exist.
+// ErrNotFound is objectstore.ErrNotFound: the blob, record, ref or state does not exist.
 var ErrNotFound = objectstore.ErrNotFound
 
-// ErrCorrupt: the store returned something else than what was stored. Errors that match it are *CorruptError.
+// ErrCorrupt means that the store returned other bytes than were stored. Errors that match it are *CorruptError.
 var ErrCorrupt = failure.New(failure.Integrity, "", "corrupt object in the store")
 
 // CorruptError says which object is damaged.
 type CorruptError struct {
-	Object string // key in the store
+	Object string // its key in the store
 	Store  string
 	Reason string
 	Hint   string
@@ -83,7 +84,7 @@ func (d Digest) Short() string {
 	return string(d)
 }
 
-// Store is the artifact view of an object store. It is safe for concurrent use.
+// Store keeps artifacts in an object store. It is safe for concurrent use.
 type Store struct {
 	objects objectstore.Store
 	tempDir string
@@ -102,10 +103,10 @@ func (s *Store) corrupt(key, hint, format string, args ...any) error {
 	return &CorruptError{Object: key, Store: s.objects.String(), Reason: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// maxDocument bounds the JSON documents this package reads into memory.
+// maxDocument bounds the size of the JSON documents that this package reads into memory, in bytes.
 const maxDocument = 64 << 20
 
-// readDocument reads a whole small object, with its ETag.
+// readDocument reads a whole small object and returns its content and its Info.
 func (s *Store) readDocument(ctx context.Context, key string) ([]byte, objectstore.Info, error) {
 	body, info, err := s.objects.Get(ctx, key)
 	if err != nil {

@@ -80,7 +80,7 @@ func record(t testing.TB, stage string, outputs map[string]artifact.Digest) arti
 
 func TestBlobs(t *testing.T) {
 	s := open(t)
-	// sha256 of "hello\n", from coreutils.
+	// The digest was computed by sha256sum.
 	const want = "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 	d := put(t, s, "hello\n")
 	if d != want {
@@ -209,7 +209,7 @@ func TestPublishRefuses(t *testing.T) {
 	}
 }
 
-// TestPublishRace: one of several publishers of different results wins, and all get its record.
+// TestPublishRace: of several publishers with different results one wins, and all of them receive the winner's record.
 func TestPublishRace(t *testing.T) {
 	s := open(t)
 	var wins atomic.Int64
@@ -244,8 +244,7 @@ func TestPublishRace(t *testing.T) {
 	}
 }
 
-// TestMissingBlobIsAMiss: a record whose blob is missing is reported as incomplete and replaced when the step runs
-// again.
+// TestMissingBlobIsAMiss: Complete reports the missing blob of a record, and the next Publish replaces the record.
 func TestMissingBlobIsAMiss(t *testing.T) {
 	s := open(t)
 	a, b := put(t, s, "a"), put(t, s, "b")

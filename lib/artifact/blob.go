@@ -24,9 +24,9 @@ func blobKey(d Digest) (string, error) {
 const hintCorruptBlob = "move damaged blobs aside with pipeline store check --deep --repair, " +
 	"then run again to make them again"
 
-// PutFile stores the content of a file and returns its digest and size. If the store has that blob, PutFile reads it
-// back instead of sending it again, and replaces it if it is damaged. If the file changes meanwhile, nothing is stored
-// and the error matches objectstore.ErrContent.
+// PutFile stores the content of a file and returns its digest and size. If the blob already exists, PutFile verifies it
+// instead of sending the file again, and replaces it if it is damaged. If the file changes while PutFile runs, nothing
+// is stored and the error matches objectstore.ErrContent.
 func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -48,8 +48,8 @@ func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error)
 	return d, size, nil
 }
 
-// Put stores the content of r and returns its digest and size. It uses a temporary file, because the name of the blob
-// must be known before it is sent.
+// Put stores the content of r and returns its digest and size. It copies r to a temporary file first, because the name
+// of the blob depends on the whole content.
 func (s *Store) Put(ctx context.Context, r io.Reader) (Digest, int64, error) {
 	f, d, size, err := s.spool(r)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Store) putBlob(ctx context.Context, d Digest, r io.Reader, size int64) 
 		switch {
 		case err == nil && have.Size == size:
 			return nil
-		case err == nil, errors.Is(err, ErrCorrupt): // replace the damaged blob, but only that one
+		case err == nil, errors.Is(err, ErrCorrupt): // replace the damaged blob, unless another writer has replaced it
 			opt = objectstore.PutOptions{IfMatch: have.ETag, SHA256: d.Hex()}
 			err = nil
 		}
@@ -91,7 +91,7 @@ func (s *Store) putBlob(ctx context.Context, d Digest, r io.Reader, size int64) 
 	return err
 }
 
-// spool copies r to a temporary file, which Close removes.
+// spool copies r to a temporary file. Closing the file removes it.
 func (s *Store) spool(r io.Reader) (io.ReadSeekCloser, Digest, int64, error) {
 	f, err := os.CreateTemp(s.tempDir, "vapo-*")
 	if err != nil {
@@ -116,8 +116,8 @@ func (t *tempFile) Close() error {
 	return errors.Join(t.File.Close(), os.Remove(t.Name()))
 }
 
-// Open reads a blob. The reader returns io.EOF only if the content has the digest, and fails with ErrCorrupt otherwise.
-// A caller that stops before io.EOF has verified nothing.
+// Open reads a blob. The reader returns io.EOF only if the content matches the digest, and fails with ErrCorrupt
+// otherwise. Before io.EOF, nothing that the caller has read is verified.
 func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
 	key, err := blobKey(d)
 	if err != nil {
@@ -126,7 +126,8 @@ func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
 	return s.openVerified(ctx, key, d)
 }
 
-// openVerified opens an object whose digest must be d or, if d is empty, the digest it was stored with.
+// openVerified opens an object and verifies its content against d. If d is empty, it uses the digest that was stored
+// with the object.
 func (s *Store) openVerified(ctx context.Context, key string, d Digest) (io.ReadCloser, error) {
 	body, info, err := s.objects.Get(ctx, key)
 	if err != nil {
@@ -149,7 +150,7 @@ type verifier struct {
 	want      Digest
 	body      io.ReadCloser
 	sum       hash.Hash
-	bad       error // sticky
+	bad       error // returned by every later Read
 }
 
 func (v *verifier) Read(p []byte) (int, error) {
@@ -167,12 +168,12 @@ func (v *verifier) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close returns a mismatch that Read has found, for callers that only check Close.
+// Close also returns a mismatch that Read has found, for callers that check only Close.
 func (v *verifier) Close() error {
 	return errors.Join(v.bad, v.body.Close())
 }
 
-// Verify reads a whole blob. It fails with ErrCorrupt or ErrNotFound.
+// Verify reads a whole blob and checks it. It fails with ErrCorrupt or ErrNotFound.
 func (s *Store) Verify(ctx context.Context, d Digest) error {
 	r, err := s.Open(ctx, d)
 	if err != nil {
@@ -182,7 +183,8 @@ func (s *Store) Verify(ctx context.Context, d Digest) error {
 	return errors.Join(err, r.Close())
 }
 
-// Fetch writes a blob to a file, which appears, or replaces an older one, only when it is complete and verified.
+// Fetch writes a blob to a file. The file appears, or replaces an older one, only when the content is complete and
+// verified.
 func (s *Store) Fetch(ctx context.Context, d Digest, path string) (err error) {
 	r, err := s.Open(ctx, d)
 	if err != nil {
@@ -211,7 +213,7 @@ func (s *Store) Fetch(ctx context.Context, d Digest, path string) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// Has reports whether a blob exists, and its size. It does not read it.
+// Has reports whether a blob exists, and its size in bytes. It does not read the blob.
 func (s *Store) Has(ctx context.Context, d Digest) (size int64, ok bool, err error) {
 	key, err := blobKey(d)
 	if err != nil {

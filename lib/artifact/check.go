@@ -13,15 +13,15 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// asidePrefix is where Check moves damaged objects. Nothing reads them there; a person may.
+// asidePrefix is where Check moves damaged objects. No program reads them there, but a person can.
 const asidePrefix = "damaged/"
 
-// Finding is one object that is not as it should be.
+// Finding is one damaged or unknown object.
 type Finding struct {
-	Key    string // of the object
+	Key    string // the object's key
 	Reason string
-	Stray  bool     // no object of this package has such a key
-	Users  []string // what refers to a damaged blob: "ref NAME", "output NAME of action KEY"
+	Stray  bool     // the key does not belong to this package
+	Users  []string // the refs and outputs that use a damaged blob: "ref NAME", "output NAME of action KEY"
 	Aside  string   // the key the object was moved to, or "" if it was left in place
 	Remedy string   // how to get the object back
 }
@@ -29,14 +29,14 @@ type Finding struct {
 // Summary counts what a check has read.
 type Summary struct {
 	Documents, Blobs int   // documents are records, refs and run documents
-	Bytes            int64 // of blobs
+	Bytes            int64 // total size of the blobs
 	Damaged          int
 }
 
-// Check reads every document and every blob and passes those that are damaged to found. An object counts as damaged
-// only if a second read, too, finds it so. With repair it is moved aside, under damaged/, so that it no longer hides
-// that something is missing: an action whose record or output was moved becomes a cache miss, and the next run makes it
-// again. Check deletes nothing that it has not copied before.
+// Check reads every document and every blob and calls found for each damaged or unknown object. An object counts as
+// damaged only if a second read also finds damage. With repair, Check moves damaged objects to damaged/. An action
+// whose record or output was moved becomes a cache miss, so the next run makes it again. Check deletes only objects
+// that it has copied.
 func (s *Store) Check(ctx context.Context, repair bool, found func(Finding)) (Summary, error) {
 	c := &check{s: s, repair: repair, found: found}
 	for _, kind := range []struct {
@@ -65,13 +65,13 @@ type check struct {
 	repair bool
 	found  func(Finding)
 	sum    Summary
-	users  map[Digest][]string // of every blob, once one is damaged
+	users  map[Digest][]string // the users of every blob; nil until the first damaged blob
 }
 
 // errStray means that a key does not have the form of this package's keys.
 var errStray = errors.New("unknown key")
 
-// object checks an object again if the first read finds it damaged, and reports it only if the second does too.
+// object checks an object. It reports damage only if a second read also finds it.
 func (c *check) object(
 	ctx context.Context, info objectstore.Info, remedy string, sound func(context.Context, string) error,
 ) error {
@@ -86,7 +86,7 @@ func (c *check) object(
 	} else {
 		c.sum.Documents++
 	}
-	if err == nil || errors.Is(err, ErrNotFound) { // deleted since it was listed
+	if err == nil || errors.Is(err, ErrNotFound) { // ErrNotFound: the object was deleted after it was listed
 		return nil
 	}
 	if errors.Is(err, ErrCorrupt) {
@@ -166,7 +166,8 @@ func digestOfKey(key string) (Digest, error) {
 	return d, nil
 }
 
-// usersOf lists the refs and actions that refer to a blob. It reads them all, but only once for all damaged blobs.
+// usersOf lists the refs and actions that use a blob. The first call reads all refs and records; later calls reuse the
+// result.
 func (c *check) usersOf(ctx context.Context, d Digest) ([]string, error) {
 	if c.users != nil {
 		return c.users[d], nil
@@ -180,7 +181,7 @@ func (c *check) usersOf(ctx context.Context, d Digest) ([]string, error) {
 	}
 	for rec, err := range c.s.Records(ctx) {
 		if errors.Is(err, ErrCorrupt) {
-			continue // found before
+			continue // reported when the records were checked
 		}
 		if err != nil {
 			return nil, err
@@ -193,7 +194,7 @@ func (c *check) usersOf(ctx context.Context, d Digest) ([]string, error) {
 	return users[d], nil
 }
 
-// moveAside copies an object under damaged/ and deletes it, unless it has been replaced since info was read.
+// moveAside copies an object to damaged/ and deletes the original, unless the object was replaced after info was read.
 func (s *Store) moveAside(ctx context.Context, info objectstore.Info) (string, error) {
 	body, now, err := s.objects.Get(ctx, info.Key)
 	if errors.Is(err, ErrNotFound) {
@@ -216,7 +217,7 @@ func (s *Store) moveAside(ctx context.Context, info objectstore.Info) (string, e
 	case err != nil:
 		return "", err
 	case again.ETag != now.ETag || again.Size != now.Size || !again.ModTime.Equal(now.ModTime):
-		return "", nil // another writer has replaced it; the copy does no harm
+		return "", nil // another writer has replaced the object; the copy does no harm
 	}
 	return aside, s.objects.Delete(ctx, info.Key)
 }

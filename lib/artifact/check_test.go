@@ -13,7 +13,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// findings runs a check and returns what it found by key.
+// findings runs a check and returns its findings by key, and its summary.
 func findings(t *testing.T, s *artifact.Store, repair bool) (map[string]artifact.Finding, artifact.Summary) {
 	t.Helper()
 	found := map[string]artifact.Finding{}
@@ -24,7 +24,7 @@ func findings(t *testing.T, s *artifact.Store, repair bool) (map[string]artifact
 	return found, sum
 }
 
-// corruptOnce flips a bit of the first read of every object.
+// corruptOnce flips a bit in the first read of every object.
 type corruptOnce struct {
 	objectstore.Store
 	seen map[string]bool
@@ -125,7 +125,7 @@ func TestCheckMovesDamageAside(t *testing.T) {
 	}
 }
 
-// TestSameSizeDamageIsRepaired: Head alone cannot see it.
+// TestSameSizeDamageIsRepaired: damage that keeps the size is found only by reading the blob, not by Head.
 func TestSameSizeDamageIsRepaired(t *testing.T) {
 	s, file := onDisk(t)
 	d := put(t, s, "some content")
@@ -138,7 +138,8 @@ func TestSameSizeDamageIsRepaired(t *testing.T) {
 	}
 }
 
-// refusing answers every conditional write as if another writer had been faster, and shows no record.
+// refusing is a store in which every write of a record fails as if another writer had created the record, yet no record
+// can be read.
 type refusing struct {
 	objectstore.Store
 	puts int

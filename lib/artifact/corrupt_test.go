@@ -14,7 +14,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// onDisk returns a store whose objects the test can damage: file returns the path of an object's file.
+// onDisk returns a store whose objects a test can damage. file returns the path of the file that holds an object.
 func onDisk(t *testing.T) (s *artifact.Store, file func(key string) string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,13 +59,13 @@ func TestCorruptBlob(t *testing.T) {
 	if err := s.Verify(t.Context(), d); !errors.Is(err, artifact.ErrCorrupt) {
 		t.Errorf("verify: %v", err)
 	}
-	put(t, s, content) // by the run that makes it again
+	put(t, s, content) // as the run that repeats the action does
 	if err := s.Verify(t.Context(), d); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestTruncatedBlobIsRepaired: otherwise a blob that a crash truncated could never be stored again.
+// TestTruncatedBlobIsRepaired: a blob that a crash truncated can be stored again.
 func TestTruncatedBlobIsRepaired(t *testing.T) {
 	s, file := onDisk(t)
 	d := put(t, s, "some content")

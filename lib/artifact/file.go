@@ -11,8 +11,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// FileDigest returns the digest and the length in bytes of a local file. Anything but a readable regular file is a
-// failure of class Input.
+// FileDigest returns the digest and the length in bytes of a local file. It fails with class Input if path is not a
+// readable regular file.
 func FileDigest(path string) (Digest, int64, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -34,5 +34,5 @@ func FileDigest(path string) (Digest, int64, error) {
 	return SumDigest(sum.Sum(nil)), size, nil
 }
 
-// SumDigest returns the digest whose SHA-256 is sum.
+// SumDigest returns the Digest of a SHA-256 sum.
 func SumDigest(sum []byte) Digest { return digestPrefix + Digest(hex.EncodeToString(sum)) }

@@ -14,7 +14,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// TestGoldenRecord: a record stored by an earlier version can still be read, and it is stored in the same form today.
+// TestGoldenRecord: a record that an earlier version stored can still be read, and is still written in the same form.
 func TestGoldenRecord(t *testing.T) {
 	const key = "36d1d051176886b5e4153472f2c80b84f7ada1a9710d267fbd8dd5d289728b15"
 	stored, err := os.ReadFile(filepath.Join("testdata", "record.json"))

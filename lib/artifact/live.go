@@ -10,13 +10,13 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Live is the state of an unfinished action, from which a resumed attempt may start. It is not a result and may be
+// Live is the state of an unfinished action, from which a later attempt can resume. It is not a result and may be
 // deleted at any time.
 type Live struct {
 	s      *Store
 	key    string
 	prefix string
-	err    error // the key was invalid
+	err    error // set if the key was invalid
 }
 
 // Live returns the live state of the action with this key.
@@ -38,7 +38,7 @@ func (l *Live) stateKey(name string) (string, error) {
 	return l.prefix + "state/" + name, nil
 }
 
-// Save stores a state atomically. It replaces an older one of that name.
+// Save stores a state atomically. It replaces an older state of the same name.
 func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 	key, err := l.stateKey(name)
 	if err != nil {
@@ -53,8 +53,8 @@ func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 	return err
 }
 
-// Load opens a state, or fails with ErrNotFound. Like [Store.Open], the reader returns io.EOF only if the content is
-// what was saved.
+// Load opens a state. It fails with ErrNotFound if there is none. Like [Store.Open], the reader returns io.EOF only if
+// the content is what was saved.
 func (l *Live) Load(ctx context.Context, name string) (io.ReadCloser, error) {
 	key, err := l.stateKey(name)
 	if err != nil {
@@ -63,7 +63,7 @@ func (l *Live) Load(ctx context.Context, name string) (io.ReadCloser, error) {
 	return l.s.openVerified(ctx, key, "")
 }
 
-// Names lists the saved states in order.
+// Names lists the names of the saved states, sorted.
 func (l *Live) Names(ctx context.Context) ([]string, error) {
 	if l.err != nil {
 		return nil, l.err
@@ -78,7 +78,7 @@ func (l *Live) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Delete removes all states, when the action is done.
+// Delete removes all states. Call it when the action is done.
 func (l *Live) Delete(ctx context.Context) error {
 	names, err := l.Names(ctx)
 	if err != nil {

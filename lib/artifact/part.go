@@ -18,8 +18,8 @@ func partKey(key string) (string, error) {
 	return "parts/" + key[:2] + "/" + key, nil
 }
 
-// SavePart stores a part: an intermediate value that is a pure function of what its key digests, so other actions can
-// reuse it. For example, a score of 50,000 samples reuses the features of the first 10,000 from an earlier score.
+// SavePart stores a part: an intermediate value that depends only on what its key digests, so other actions can reuse
+// it. For example, a score of 50,000 samples reuses the features that an earlier score of 10,000 samples computed.
 // Saving a part again stores the same value.
 func (s *Store) SavePart(ctx context.Context, key string, value []byte) error {
 	name, err := partKey(key)
@@ -30,7 +30,8 @@ func (s *Store) SavePart(ctx context.Context, key string, value []byte) error {
 	return s.put(ctx, name, value, objectstore.PutOptions{SHA256: hex.EncodeToString(sum[:])})
 }
 
-// Part reads a part. It fails with ErrNotFound, or with ErrCorrupt if the part is damaged; saving it again replaces it.
+// Part reads a part. It fails with ErrNotFound, or with ErrCorrupt if the part is damaged. Saving a damaged part again
+// replaces it.
 func (s *Store) Part(ctx context.Context, key string) ([]byte, error) {
 	name, err := partKey(key)
 	if err != nil {

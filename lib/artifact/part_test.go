@@ -14,7 +14,7 @@ func TestParts(t *testing.T) {
 	if _, err := s.Part(t.Context(), key); !errors.Is(err, artifact.ErrNotFound) {
 		t.Errorf("a part before it was saved: %v", err)
 	}
-	for range 2 { // saving it again stores the same
+	for range 2 { // the second time replaces the part with the same value
 		if err := s.SavePart(t.Context(), key, []byte("numbers")); err != nil {
 			t.Fatal(err)
 		}

@@ -13,33 +13,35 @@ import (
 
 // Blob gives random access to a blob through range requests. Its methods may be called from several goroutines.
 //
-// Only the whole content can be checked against the digest, so OpenAt reads the blob once and keeps the state of
-// SHA-256 after every chunk. Ranges are later read in whole chunks, and each chunk must lead from the state before it
-// to the state after it. This is as strong as the digest: a different chunk that passed would give a different blob
-// with the same digest. It costs one pass over the blob, like fetching it, and at most 7 MB of memory.
+// A digest covers only the whole content. So OpenAt reads the blob once and keeps the state of SHA-256 after every
+// chunk. ReadAt later reads whole chunks, and each chunk must lead from the state before it to the state after it. This
+// check is as strong as the digest: a different chunk that passed it would give a different blob with the same digest.
+// The cost is one pass over the blob, like fetching it, and at most 7 MB of memory.
 //
-// Note: two alternatives were rejected. Digests of chunks stored with the blob would save the pass, but would have to
-// be trusted, or every record would need a second digest. Computing a separate digest of each chunk in the pass would
-// hash everything twice.
+// Note: two alternatives were rejected. Digests of chunks could be stored with the blob, which would save the pass; but
+// the reader would have to trust them, or every record would need a second digest. A separate digest of each chunk
+// could be computed during the pass; but that would hash everything twice.
 type Blob struct {
 	ctx    context.Context
 	s      *Store
 	key    string
 	size   int64
 	chunk  int64
-	states []byte // stateBytes after each chunk
+	states []byte // the states after all chunks, stateBytes each
 }
 
 const (
-	// minChunk is small compared with the ranges that are read, to read little extra, and large compared with a state.
+	// minChunk is the least chunk size in bytes. It is smaller than typical ranges, so that little extra is read, and much
+	// larger than a state.
 	minChunk  = 64 << 10
 	maxChunks = 1 << 16
 )
 
-// stateBytes is the length of sha256's encoded state.
+// stateBytes is the length of an encoded SHA-256 state.
 var stateBytes = len(appendState(nil, sha256.New()))
 
-// appendState appends the state of a sha256 to b. The encoding is opaque; it is compared and restored, never stored.
+// appendState appends the encoded state of a SHA-256 hash to b. The encoding may change between Go versions, so it is
+// compared and restored but never stored.
 func appendState(b []byte, h hash.Hash) []byte {
 	b, err := h.(encoding.BinaryAppender).AppendBinary(b)
 	if err != nil {
@@ -48,8 +50,8 @@ func appendState(b []byte, h hash.Hash) []byte {
 	return b
 }
 
-// OpenAt verifies a blob by reading it once and opens it for random access, which verifies every byte again. Reads stop
-// when ctx ends. Fails with ErrCorrupt or ErrNotFound.
+// OpenAt verifies a blob by reading it once, and opens it for random access, which verifies every byte again. Reads
+// stop when ctx ends. OpenAt fails with ErrCorrupt or ErrNotFound.
 func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 	key, err := blobKey(d)
 	if err != nil {
@@ -88,8 +90,8 @@ func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 // Size returns the length of the blob in bytes.
 func (b *Blob) Size() int64 { return b.size }
 
-// ReadAt implements io.ReaderAt with one request for the chunks that contain the range. It fails with ErrCorrupt if the
-// store returns other bytes than OpenAt verified.
+// ReadAt implements io.ReaderAt. It reads all chunks that contain the range in one request. It fails with ErrCorrupt if
+// the store returns other bytes than OpenAt verified.
 func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read %s at offset %d", b.key, off)
@@ -147,7 +149,7 @@ func (b *Blob) verify(c int64, content []byte) bool {
 	at := int(c) * stateBytes
 	if c > 0 {
 		if err := sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(b.states[at-stateBytes : at]); err != nil {
-			panic(fmt.Sprintf("artifact: state of sha256: %v", err)) // AppendBinary returned this state
+			panic(fmt.Sprintf("artifact: state of sha256: %v", err)) // AppendBinary returned this state, so it is valid
 		}
 	}
 	sum.Write(content)

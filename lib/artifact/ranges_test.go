@@ -55,7 +55,7 @@ func TestOpenAt(t *testing.T) {
 	}
 }
 
-// TestOpenAtVerifies: damage is found whether it happens before or after the blob is opened.
+// TestOpenAtVerifies: damage is found both before and after the blob was opened.
 func TestOpenAtVerifies(t *testing.T) {
 	s, file := onDisk(t)
 	content := noise(300 << 10)

@@ -20,14 +20,14 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Record contains the results of an action. Its key is the action's. Records are stored as JSON and stay in stores for
-// years, so the names of fields must not change; new fields are ignored by older programs.
+// Record contains the results of an action and has the action's key. Records are JSON and stay in stores for years, so
+// field names must not change. Older programs ignore fields that were added later.
 type Record struct {
 	Key      string            `json:"key"`
 	Action   json.RawMessage   `json:"action"`   // the preimage of the key
 	Manifest json.RawMessage   `json:"manifest"` // from the stage
 	Outputs  map[string]Digest `json:"outputs"`
-	Created  time.Time         `json:"created"` // by the publisher's clock; informative
+	Created  time.Time         `json:"created"` // by the publisher's clock; for information only
 }
 
 func recordKey(key string) (string, error) {
@@ -68,7 +68,7 @@ func (r *Record) validate() error {
 	return nil
 }
 
-// decodeRecord reads a record and checks that it belongs to key: it might be damaged or stored under the wrong name.
+// decodeRecord reads a record and checks that it belongs to key. A record may be damaged or stored under the wrong key.
 func decodeRecord(key string, data []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(data, &r); err != nil {
@@ -80,7 +80,8 @@ func decodeRecord(key string, data []byte) (*Record, error) {
 	return &r, r.validate()
 }
 
-// Record returns the record of an action, or ErrNotFound. It does not check that the blobs exist: see [Store.Complete].
+// Record returns the record of an action. It fails with ErrNotFound if there is none. It does not check that the blobs
+// exist: see [Store.Complete].
 func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 	name, err := recordKey(key)
 	if err != nil {
@@ -97,11 +98,11 @@ func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 	return r, nil
 }
 
-// Publish creates the record of an action unless it exists. It returns the record that is now in the store: rec itself
-// and true, or that of an earlier publisher and false; if their outputs differ, the action is not deterministic.
-// Publish fails if a blob is missing.
+// Publish creates the record of an action unless a record exists. It returns the record that is now in the store: rec
+// and true, or an earlier publisher's record and false. If the outputs of the two records differ, the action is not
+// deterministic. Publish fails if a blob of rec is missing.
 //
-// A record is replaced only if it is damaged or names a blob that no longer exists.
+// Publish replaces an existing record only if that record is damaged or names a blob that no longer exists.
 func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won bool, err error) {
 	name, err := recordKey(rec.Key)
 	if err != nil {
@@ -143,7 +144,7 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 		data, info, err := s.readDocument(ctx, name)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			opt = objectstore.PutOptions{IfAbsent: true} // deleted meanwhile
+			opt = objectstore.PutOptions{IfAbsent: true} // the record was deleted since the last attempt
 			continue
 		case err != nil:
 			return nil, false, err
@@ -159,10 +160,11 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	}
 }
 
-// publishAttempts bounds the attempts to replace or create a record that others replace or delete at the same time.
+// publishAttempts bounds the attempts to write a record that other publishers replace or delete at the same time.
 const publishAttempts = 8
 
-// pause waits before an attempt after the first, each time twice as long, from about 20 ms: 3 seconds in all.
+// pause waits before every attempt except the first. The wait starts at about 20 ms and doubles each time: 3 seconds in
+// all.
 func pause(ctx context.Context, attempt int) error {
 	if attempt == 0 {
 		return nil
@@ -176,7 +178,7 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// Complete returns the blobs that a record names and the store lacks, in order of output name. A record with a missing
+// Complete returns the blobs that a record names but the store lacks, sorted by output name. A record with a missing
 // blob counts as a cache miss.
 func (s *Store) Complete(ctx context.Context, rec *Record) (missing []Digest, err error) {
 	names := slices.Sorted(maps.Keys(rec.Outputs))
@@ -200,7 +202,7 @@ func (s *Store) Complete(ctx context.Context, rec *Record) (missing []Digest, er
 	return missing, nil
 }
 
-// Records yields every record in the order of keys. For a damaged record it yields the error and continues.
+// Records yields every record, sorted by key. For a damaged record it yields the error and continues.
 func (s *Store) Records(ctx context.Context) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		for info, err := range s.objects.List(ctx, "actions/") {
@@ -214,7 +216,7 @@ func (s *Store) Records(ctx context.Context) iter.Seq2[*Record, error] {
 			}
 			rec, err := s.Record(ctx, key)
 			if errors.Is(err, ErrNotFound) {
-				continue // deleted since it was listed
+				continue // the record was deleted after it was listed
 			}
 			if !yield(rec, err) || err != nil && !errors.Is(err, ErrCorrupt) {
 				return

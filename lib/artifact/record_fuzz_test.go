@@ -7,7 +7,7 @@ import (
 	"vapo/lib/cachekey"
 )
 
-// FuzzDecodeRecord: whatever the store contains, an accepted record belongs to its key.
+// FuzzDecodeRecord: for any bytes, decodeRecord returns an error or a record that belongs to the key.
 func FuzzDecodeRecord(f *testing.F) {
 	a := cachekey.Action{Contract: 1, Stage: "train", Version: 1}
 	key, err := a.Key()

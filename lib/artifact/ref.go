@@ -22,7 +22,8 @@ type Ref struct {
 
 const refSuffix = ".ref"
 
-// refKey appends a suffix so that "a" and "a/b" do not become a file and a directory of the same name.
+// refKey returns the key of a ref. Its suffix keeps the refs "a" and "a/b" from being a file and a directory of the
+// same name.
 func refKey(name string) (string, error) {
 	bad := fmt.Errorf("%q is not a name: use letters, digits and . _ - with / between parts", name)
 	if name == "" || len(name) > 200 {
@@ -41,13 +42,13 @@ func refKey(name string) (string, error) {
 	return "refs/" + name + refSuffix, nil
 }
 
-// CheckRef returns an error unless name is valid for a ref.
+// CheckRef returns an error if name is not a valid ref name.
 func CheckRef(name string) error {
 	_, err := refKey(name)
 	return err
 }
 
-// SetRef points a name at a blob, which must exist. The last writer wins.
+// SetRef lets a name refer to a blob, which must exist. If several writers set the same name, the last one wins.
 func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	key, err := refKey(name)
 	if err != nil {
@@ -63,7 +64,7 @@ func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	return s.put(ctx, key, []byte(d+"\n"), objectstore.PutOptions{})
 }
 
-// Ref returns the digest under a name, or ErrNotFound.
+// Ref returns the digest that a name refers to. It fails with ErrNotFound if the name is not set.
 func (s *Store) Ref(ctx context.Context, name string) (Digest, error) {
 	key, err := refKey(name)
 	if err != nil {
@@ -89,8 +90,7 @@ func (s *Store) DeleteRef(ctx context.Context, name string) error {
 	return s.objects.Delete(ctx, key)
 }
 
-// Refs yields all refs in the order of their names. A damaged one is yielded without a digest and with its error; the
-// rest follow.
+// Refs yields all refs, sorted by name. For a damaged ref it yields the name and an error, and continues.
 func (s *Store) Refs(ctx context.Context) iter.Seq2[Ref, error] {
 	return func(yield func(Ref, error) bool) {
 		for info, err := range s.objects.List(ctx, "refs/") {
@@ -104,7 +104,7 @@ func (s *Store) Refs(ctx context.Context) iter.Seq2[Ref, error] {
 			}
 			d, err := s.Ref(ctx, name)
 			if errors.Is(err, ErrNotFound) {
-				continue // deleted since it was listed
+				continue // the ref was deleted after it was listed
 			}
 			ref := Ref{Name: name, Digest: d, Updated: info.ModTime}
 			if !yield(ref, err) || err != nil && !errors.Is(err, ErrCorrupt) {
@@ -121,13 +121,13 @@ func runKey(id string) (string, error) {
 	return "runs/" + id + ".json", nil
 }
 
-// Run is one entry of the history.
+// Run is one entry in the history of runs.
 type Run struct {
 	ID      string
 	Updated time.Time // by the store's clock
 }
 
-// SaveRun stores the document of a run, which must be JSON. It replaces an older one of the same id.
+// SaveRun stores the document of a run, which must be JSON. It replaces an older document of the same run.
 func (s *Store) SaveRun(ctx context.Context, id string, document []byte) error {
 	key, err := runKey(id)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Store) SaveRun(ctx context.Context, id string, document []byte) error {
 	return s.put(ctx, key, document, objectstore.PutOptions{})
 }
 
-// Run returns the document of a run, or ErrNotFound.
+// Run returns the document of a run. It fails with ErrNotFound if there is none.
 func (s *Store) Run(ctx context.Context, id string) ([]byte, error) {
 	key, err := runKey(id)
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *Store) Run(ctx context.Context, id string) ([]byte, error) {
 	return data, nil
 }
 
-// Runs yields the history in the order of ids.
+// Runs yields the history, sorted by ID.
 func (s *Store) Runs(ctx context.Context) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
 		for info, err := range s.objects.List(ctx, "runs/") {

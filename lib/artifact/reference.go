@@ -9,14 +9,14 @@ import (
 	"vapo/lib/failure"
 )
 
-// Reference is how people and recipes name an artifact. Exactly one form is set:
+// Reference is the way in which people and recipes refer to an artifact. Exactly one form is set:
 //
 //	sha256:<64 hex digits>   Digest         a blob, by its content
 //	ref:<name>               Name           a blob, by a name in the store
 //	<step>.<output>          Step, Output   what a step of a recipe or run makes
 //	anything else            Path           a local file
 //
-// A program outside a recipe has no steps and reads <step>.<output> as the path of a file; see String.
+// A program outside a recipe has no steps, so it reads <step>.<output> as a file path; see String.
 type Reference struct {
 	Digest       Digest
 	Name         string
@@ -28,8 +28,8 @@ const namePrefix = "ref:"
 
 var stepOutput = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]*)\.([A-Za-z0-9_-]+)$`)
 
-// ParseReference returns the reference that text stands for. It fails with a failure of class Usage if text has the
-// prefix of a digest or a name but not its form.
+// ParseReference returns the reference that text denotes. It fails with class Usage if text begins like a digest or a
+// ref but is not a valid one.
 func ParseReference(text string) (Reference, error) {
 	if strings.HasPrefix(text, digestPrefix) {
 		d, err := ParseDigest(text)
@@ -63,17 +63,17 @@ func (r Reference) String() string {
 	return r.Path
 }
 
-// Stored reports whether r names a blob of the store, by digest or name.
+// Stored reports whether r refers to a blob in the store, by digest or name.
 func (r Reference) Stored() bool { return r.Digest != "" || r.Name != "" }
 
-// ExplicitPath reports whether r is a path with a slash or a leading dot. Recipes accept only such paths, so that a
-// misspelt output of a step is not mistaken for a file.
+// ExplicitPath reports whether r is a path that contains a slash or begins with a dot. Recipes accept only such paths,
+// so that a misspelt step output is not mistaken for a file.
 func (r Reference) ExplicitPath() bool {
 	return strings.ContainsRune(r.Path, '/') || strings.HasPrefix(r.Path, ".")
 }
 
-// Resolve returns the digest and the size of the blob that a stored reference stands for. An unknown name and a missing
-// blob are failures of class Input.
+// Resolve returns the digest and the size in bytes of the blob that a stored reference denotes. It fails with class
+// Input if the name is unknown or the blob is missing.
 func (s *Store) Resolve(ctx context.Context, r Reference) (Digest, int64, error) {
 	digest := r.Digest
 	if r.Name != "" {

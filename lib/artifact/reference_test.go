@@ -66,7 +66,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// FuzzParseReference: what parses prints as it was written, and has exactly one form.
+// FuzzParseReference: a reference that parses has exactly one form, and String returns the text that was parsed.
 func FuzzParseReference(f *testing.F) {
 	for _, text := range []string{someDigest, "ref:a/b", "train.checkpoint", "./a", "a.b.c", ""} {
 		f.Add(text)

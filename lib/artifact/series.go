@@ -11,11 +11,11 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// A series is the actions that differ only in length, like trainings of 1,000 and 2,000 steps: the longer one may start
-// from the result of the shorter one. The index under series/ only locates them. It contains nothing that records do
-// not, so losing it only costs time.
+// A series consists of the actions that differ only in length, such as trainings of 1,000 and of 2,000 steps. The
+// longer action may start from the result of the shorter one. The index under series/ only locates these actions.
+// Losing it costs time but no results, because all its information is in the records.
 
-// lengthDigits pads lengths so that keys sort by length.
+// lengthDigits is the width to which lengths are padded with zeros, so that keys sort by length.
 const lengthDigits = 19
 
 func seriesPrefix(series string) (string, error) {
@@ -25,7 +25,7 @@ func seriesPrefix(series string) (string, error) {
 	return "series/" + series + "/", nil
 }
 
-// AddToSeries adds an action, whose record must be published, to its series.
+// AddToSeries adds an action to its series. The action's record must already be published.
 func (s *Store) AddToSeries(ctx context.Context, series string, length int64, key string) error {
 	prefix, err := seriesPrefix(series)
 	if err != nil {
@@ -38,8 +38,8 @@ func (s *Store) AddToSeries(ctx context.Context, series string, length int64, ke
 	return s.put(ctx, name, []byte(key+"\n"), objectstore.PutOptions{})
 }
 
-// LongestBelow returns the record and the length of the longest action of a series that is shorter than length and
-// whose outputs all exist. It fails with ErrNotFound if the series has none.
+// LongestBelow returns the record and the length of the longest action in a series that is shorter than length and
+// whose outputs all exist. It fails with ErrNotFound if there is no such action.
 func (s *Store) LongestBelow(ctx context.Context, series string, length int64) (*Record, int64, error) {
 	prefix, err := seriesPrefix(series)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Store) LongestBelow(ctx context.Context, series string, length int64) (
 			shorter = append(shorter, n)
 		}
 	}
-	for i := len(shorter) - 1; i >= 0; i-- { // listed in ascending order
+	for i := len(shorter) - 1; i >= 0; i-- { // shorter is in ascending order
 		data, _, err := s.readDocument(ctx, fmt.Sprintf("%s%0*d", prefix, lengthDigits, shorter[i]))
 		if errors.Is(err, ErrNotFound) {
 			continue

@@ -26,7 +26,7 @@ func TestSeries(t *testing.T) {
 		t.Errorf("an empty series has an action of length %d", n)
 	}
 	keys := map[int64]string{}
-	for _, n := range []int64{5, 1000, 20, 300} { // not in lexical order
+	for _, n := range []int64{5, 1000, 20, 300} { // the lexical order differs from the numeric order
 		rec := record(t, fmt.Sprint("of length ", n), map[string]artifact.Digest{"out": put(t, s, fmt.Sprint(n))})
 		if _, _, err := s.Publish(t.Context(), rec); err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestSeries(t *testing.T) {
 			t.Errorf("below %d: %d, action %q, want %d", c.length, n, key, c.want)
 		}
 	}
-	// An entry without a record is skipped.
+	// An entry whose record does not exist is skipped.
 	if err := s.AddToSeries(t.Context(), series, 400, record(t, "never published", nil).Key); err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,17 @@
 // Package cachekey computes the cache key of a step: two actions with the same key must produce interchangeable
 // outputs.
 //
-// This decides what an action contains (the contract version, the stage and its semantic version, every resolved
+// The package decides what an action contains (the contract version, the stage and its semantic version, every resolved
 // parameter, every input digest and the backend class) and what it leaves out (paths, times, host names, thread
-// counts). It also decides how an action is encoded. If two different actions shared an encoding, one would silently
-// get the other's results, so the encoding is injective by construction: every value carries its type and a length, map
+// counts). It also decides how an action is encoded. If two different actions had the same encoding, one would silently
+// get the other's results. So the encoding is injective by construction: every value carries its type and a length, map
 // entries are sorted, and the encoding starts with its version.
 //
-// The same action has a readable form, [Action.Preimage], which is stored with the record so that a cache miss can be
-// explained field by field ([Diff]) instead of by two different hashes. [Parse] reads it back to the same key.
+// An action also has a readable form, [Action.Preimage], which is stored with the record. With it, [Diff] can explain a
+// cache miss field by field, which two hashes cannot. [Parse] reads a preimage back to an action with the same key.
 //
-// Note: hashing the JSON text itself was rejected. JSON has one kind of number, and its text depends on an encoder's
+// Note: hashing the JSON text itself was rejected. JSON has only one number type, and its text depends on the encoder's
+// choice of escapes and exponents. The key would depend on that choice.
 // choice of escapes and exponents; the key would change with that choice.
 package cachekey
 
@@ -25,39 +26,39 @@ import (
 	"unicode/utf8"
 )
 
-// format names the encoding; every preimage starts with it. A change to any rule below needs a new format, and so gives
-// everything a new key.
+// format names the encoding; every preimage starts with it. Any change to the encoding needs a new format, which
+// changes every key.
 const format = "vapo.action/1"
 
-// keyLength is the length of a key: SHA-256 in lower-case hexadecimal.
+// keyLength is the length of a key in characters: SHA-256 in lower-case hexadecimal.
 const keyLength = 2 * sha256.Size
 
-// errAction is wrapped by every error about an action that has no key, for example one with a NaN among its parameters.
+// errAction is wrapped by every error about an action that cannot have a key, for example because a parameter is NaN.
 var errAction = errors.New("invalid action")
 
 // Action is everything that determines the outputs of one step.
 type Action struct {
 	// Contract is the version of the stage contract.
 	Contract int
-	// Stage is the stage's name and Version its semantic version: a stage whose output changes for equal parameters must
-	// raise it.
+	// Stage is the name of the stage, and Version is the semantic version of its outputs. A stage must raise Version when
+	// equal parameters give other outputs.
 	Stage   string
 	Version int
 	// Params are the resolved parameters by name. The Go type of a value decides its type in the key: signed and unsigned
-	// integers are int, float32 and float64 are float, string and bool are themselves, and map[string]any, []any and
-	// json.RawMessage are json. So 1, 1.0 and "1" differ, and the caller must convert a value to its parameter's declared
-	// type before keying it.
+	// integers are int, float32 and float64 are float, string and bool keep their types, and map[string]any, []any and
+	// json.RawMessage are json. So 1, 1.0 and "1" differ, and the caller must convert each value to the declared type of
+	// its parameter.
 	//
-	// Inside json there is one kind of number, as in JSON itself: 1, 1.0 and 1e0 are equal there.
+	// Within a json value all numbers have one type, as in JSON: 1, 1.0 and 1e0 are equal there.
 	Params map[string]any
-	// Inputs are the digests of the inputs by name. An absent optional input has no entry, not an empty digest.
+	// Inputs are the digests of the inputs by name. An optional input that was not given has no entry.
 	Inputs map[string]string
-	// Backend is the class of backend that computes, for example "tape"; empty for a stage that uses none. The caller must
-	// resolve "auto".
+	// Backend is the class of the backend that computes, for example "tape". It is empty for a stage that uses no backend.
+	// The caller must resolve "auto".
 	Backend string
 }
 
-// Key returns the action's key, 64 lower-case hexadecimal digits.
+// Key returns the key of the action, 64 lower-case hexadecimal digits.
 func (a Action) Key() (string, error) {
 	n, err := a.node()
 	if err != nil {
@@ -68,7 +69,7 @@ func (a Action) Key() (string, error) {
 }
 
 // Preimage returns the action as canonical JSON: fields in a fixed order, names sorted, each parameter wrapped in its
-// type, one per line. Equal actions have equal preimages, and different actions different ones.
+// type, one parameter a line. Two actions have the same preimage exactly if they have the same key.
 func (a Action) Preimage() ([]byte, error) {
 	n, err := a.node()
 	if err != nil {
@@ -80,7 +81,7 @@ func (a Action) Preimage() ([]byte, error) {
 // ValidKey reports whether s has the form of a key.
 func ValidKey(s string) bool { return len(s) == keyLength && strings.Trim(s, "0123456789abcdef") == "" }
 
-// tree is an action whose parameters are normalised to typed nodes.
+// tree is an action whose parameters are converted to typed nodes.
 type tree struct {
 	action Action
 	params map[string]node

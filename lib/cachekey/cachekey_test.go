@@ -40,8 +40,8 @@ func key(t testing.TB, a Action) string {
 	return k
 }
 
-// TestGoldenKeys pins keys. If it fails, every cached result in every store has become unreachable: undo the change, or
-// change the format on purpose.
+// TestGoldenKeys pins keys. If it fails, the code no longer finds the cached results in existing stores: undo the
+// change, or change the format on purpose.
 func TestGoldenKeys(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -151,8 +151,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestFieldsDoNotRunTogether moves characters across each boundary between fields, which a plain concatenation would
-// not notice.
+// TestFieldsDoNotRunTogether moves characters across each boundary between fields. An encoding that only concatenates
+// the fields would not notice.
 func TestFieldsDoNotRunTogether(t *testing.T) {
 	base := Action{Contract: 1, Stage: "ab", Version: 1, Backend: "cd"}
 	variants := []Action{

@@ -13,8 +13,8 @@ import (
 // FieldDiff is one field in which two actions differ.
 type FieldDiff struct {
 	Field string // for example "version", "params.lr", "params.mixture.components[0].std", "inputs.data"
-	Was   string // the value in the first action's preimage (a digest without quotes); empty if absent
-	Is    string // the same for the second action
+	Was   string // value in the first action's preimage (a digest without quotes); empty if absent
+	Is    string // value in the second action's preimage
 	Note  string // the reason, if known
 }
 
@@ -28,8 +28,8 @@ func (d FieldDiff) String() string {
 }
 
 // Diff lists the fields that differ between a and b: contract, stage, version and backend first, then parameters and
-// inputs by name. It is empty exactly when both have the same key. A parameter that cannot be keyed (a NaN) is
-// formatted as Go prints it.
+// inputs by name. The list is empty exactly when both actions have the same key. A parameter that cannot be keyed, such
+// as a NaN, is shown as Go prints it.
 func Diff(a, b Action) []FieldDiff {
 	var out []FieldDiff
 	add := func(field, was, is string) {
@@ -55,8 +55,8 @@ func Diff(a, b Action) []FieldDiff {
 	return out
 }
 
-// lenient is normalise for Diff: it returns nil for an absent value, and a printed one for a value that cannot be
-// keyed.
+// lenient is normalise for Diff. It returns nil for an absent value. A value that cannot be keyed becomes a node with
+// the text that Go prints.
 func lenient(v any, present bool) *node {
 	if !present {
 		return nil
@@ -78,7 +78,8 @@ func (n *node) show(withKind bool) string {
 	return n.inline()
 }
 
-// diffNodes descends into json values of the same shape, so that one changed number in a long list is reported alone.
+// diffNodes descends into json values of the same shape, so that a long list in which one number changed is reported as
+// one changed element.
 func diffNodes(out []FieldDiff, field string, a, b *node) []FieldDiff {
 	if a != nil && b != nil && a.kind == b.kind {
 		switch {

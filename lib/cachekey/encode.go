@@ -10,12 +10,12 @@ import (
 	"strconv"
 )
 
-// The binary encoding that is hashed. Every item is
+// The hash covers a binary encoding, in which every item is
 //
 //	tag (1 byte) | length (8 bytes, big endian) | length bytes or items
 //
-// where the length of a leaf counts bytes and that of a list or map counts entries. A reader can therefore always find
-// the end of an item, which makes the encoding injective.
+// The length of a leaf counts bytes; the length of a list or map counts entries. A reader can therefore always find the
+// end of an item, which makes the encoding injective.
 
 func putLeaf(b []byte, k kind, text string) []byte { return append(putCount(b, k, len(text)), text...) }
 
@@ -38,7 +38,7 @@ func (n node) put(b []byte) []byte {
 	return putLeaf(b, n.kind, n.text)
 }
 
-// encode appends the six fields of the action. Their order is part of the format.
+// encode appends the six fields of the action. The order of the fields is part of the format.
 func (t *tree) encode(b []byte) []byte {
 	b = putLeaf(b, kindInt, strconv.Itoa(t.action.Contract))
 	b = putLeaf(b, kindString, t.action.Stage)
@@ -57,7 +57,7 @@ func (t *tree) encode(b []byte) []byte {
 	return b
 }
 
-// json writes the readable form.
+// json returns the preimage.
 func (t *tree) json() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "{\n  \"format\": %s,\n  \"contract\": %d,\n", quote(format), t.action.Contract)
@@ -117,13 +117,13 @@ func (n node) inline() string {
 	return n.text
 }
 
-// quote returns s as a JSON string without the escapes for HTML.
+// quote returns s as a JSON string without HTML escapes.
 func quote(s string) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(s); err != nil {
-		panic(err) // a string always encodes
+		panic(err) // cannot happen: a string always encodes
 	}
 	return string(bytes.TrimRight(b.Bytes(), "\n"))
 }

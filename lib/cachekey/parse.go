@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Parse reads a preimage back into the action it was made from: the result has the same key. It accepts only what
-// [Action.Preimage] writes, apart from white space: an unknown field might affect the outputs.
+// Parse reads a preimage back into an action with the same key. It accepts only what [Action.Preimage] writes, with any
+// white space. Unknown fields are refused, because they might affect the outputs.
 func Parse(preimage []byte) (Action, error) {
 	if err := checkNames(preimage); err != nil {
 		return Action{}, fmt.Errorf("%w: preimage: %w", errAction, err)
@@ -77,7 +77,7 @@ func parseTyped(typ string, text json.RawMessage) (any, error) {
 	return nil, fmt.Errorf("unknown type %q", typ)
 }
 
-// equalJSON compares two JSON texts up to white space, which a store or an editor may have changed.
+// equalJSON compares two JSON texts but ignores white space, which a store or an editor may have changed.
 func equalJSON(a, b []byte) bool {
 	var ca, cb bytes.Buffer
 	if json.Compact(&ca, a) != nil || json.Compact(&cb, b) != nil {

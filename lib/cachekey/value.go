@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// kind is the tag of a value, and the first byte of its encoding. The values are part of the format: never reuse or
+// kind is the tag of a value and the first byte of its encoding. The constants are part of the format: never reuse or
 // renumber one.
 type kind byte
 
@@ -22,13 +22,13 @@ const (
 	kindFloat  kind = 'f'
 	kindString kind = 's'
 	kindBool   kind = 'b'
-	kindJSON   kind = 'j' // a json parameter: one value of the kinds below, or a string or bool
+	kindJSON   kind = 'j' // a json parameter: contains one value of the kinds below, or a string or bool
 	kindNumber kind = 'n' // a number inside json
 	kindNull   kind = '0'
 	kindList   kind = 'l'
 	kindMap    kind = 'm'
 
-	kindInvalid kind = '!' // only in explanations, never encoded
+	kindInvalid kind = '!' // only in the output of Diff, never encoded
 )
 
 var kindNames = map[kind]string{
@@ -39,8 +39,8 @@ var kindNames = map[kind]string{
 
 func (k kind) String() string { return kindNames[k] }
 
-// node is one normalised value. Leaves have text; a list has items; a map has sorted names and items in the same order;
-// json has one item.
+// node is one value in normal form. A leaf has text. A list has items. A map has sorted names, and items in the same
+// order. A json parameter has one item.
 type node struct {
 	kind  kind
 	text  string
@@ -140,8 +140,8 @@ func normaliseJSON(v any, depth int) (node, error) {
 	return n, err
 }
 
-// decodeJSON reads one JSON value. Go's decoder keeps the last of two equal names and replaces broken UTF-8. Both would
-// let texts that other readers distinguish share a key, so both are refused.
+// decodeJSON reads one JSON value. If a name occurs twice, Go's decoder keeps the last value, and it replaces invalid
+// UTF-8. Either could give the same key to texts that other readers distinguish, so both are refused.
 func decodeJSON(data []byte) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("json is not UTF-8")
@@ -161,11 +161,11 @@ func decodeJSON(data []byte) (any, error) {
 	return v, nil
 }
 
-// checkNames refuses an object with a duplicate name.
+// checkNames refuses an object in which a name occurs twice.
 func checkNames(data []byte) error {
 	type frame struct {
 		names   map[string]bool // nil for a list
-		inValue bool            // a name was read, its value comes next
+		inValue bool            // a name was read; its value comes next
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -207,8 +207,8 @@ func checkNames(data []byte) error {
 	}
 }
 
-// formatFloat returns the shortest decimal that parses to f. Negative zero keeps its sign: a stage may distinguish it
-// from zero.
+// formatFloat returns the shortest decimal that parses to f. Negative zero keeps its sign, because a stage may
+// distinguish it from zero.
 func formatFloat(f float64) (string, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return "", fmt.Errorf("%g is not a finite number", f)
@@ -216,8 +216,8 @@ func formatFloat(f float64) (string, error) {
 	return strconv.FormatFloat(f, 'g', -1, 64), nil
 }
 
-// formatNumber returns the canonical text of a JSON number. An integer that fits 64 bits is written in full, so that
-// seeds above 2^53 remain distinct; any other number is formatted as a float64.
+// formatNumber returns the canonical text of a JSON number. An integer that fits into 64 bits is written in full, so
+// that seeds above 2^53 remain distinct. Any other number is formatted as a float64.
 func formatNumber(text string) (string, error) {
 	if text != "-0" {
 		if i, err := strconv.ParseInt(text, 10, 64); err == nil {

@@ -1,11 +1,11 @@
 // Package checkpoint reads and writes trained networks: named float32 tensors with the network's configuration and the
 // training step.
 //
-// Tensors are grouped by the first part of their name: param/ (the weights), ema/ (their exponential moving average,
-// used for sampling; ema.1/, ema.2/, ... are further averages with other half-lives), adam.m/ and adam.v/ (the
-// optimiser's moments, needed to resume). A checkpoint is a tensorfile with one row and one column per tensor, so any
-// Arrow implementation can open it. Its bytes are a function of its content: a run that was killed and resumed ends
-// with a checkpoint of the same digest.
+// The first part of a tensor's name is its group. param/ holds the weights. ema/ holds their exponential moving
+// average, which is used for sampling; ema.1/, ema.2/, ... hold further averages with other half-lives. adam.m/ and
+// adam.v/ hold the optimiser's moments, which are needed to resume. A checkpoint is a tensorfile with one row and one
+// column per tensor, so any Arrow implementation can open it. The bytes depend only on the content: a run that was
+// killed and resumed ends with a checkpoint of the same digest as an uninterrupted run.
 package checkpoint
 
 import (
@@ -23,7 +23,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Prefixes of the groups.
+// Name prefixes of the groups.
 const (
 	Param = "param/"
 	EMA   = "ema/"
@@ -31,7 +31,8 @@ const (
 	AdamV = "adam.v/"
 )
 
-// Average is the prefix of the k-th moving average of the weights: ema/ for the main one, 0, then ema.1/, ema.2/, ...
+// Average returns the prefix of the k-th moving average of the weights: ema/ for the main average (k = 0), then ema.1/,
+// ema.2/, ...
 func Average(k int) string {
 	if k == 0 {
 		return EMA
@@ -43,7 +44,7 @@ func Average(k int) string {
 const (
 	Potential  = "potential"
 	Classifier = "classifier"
-	Inception  = "inception" // of package feature, with imported weights
+	Inception  = "inception" // the network of package feature, with imported weights
 )
 
 // Named is one tensor.
@@ -67,7 +68,7 @@ const (
 	metaKind   = "kind"
 	metaConfig = "config"
 	metaStep   = "step"
-	metaExtra  = "extra." // + name
+	metaExtra  = "extra." // followed by the name of the value
 	format     = "checkpoint/1"
 )
 
@@ -129,7 +130,7 @@ func (c *Checkpoint) validate() error {
 	return nil // tensorfile checks shapes and duplicate names
 }
 
-// Read reads the checkpoint at path. A file that is not a tensor file is a *tensorfile.FormatError.
+// Read reads the checkpoint at path. If the file is not a tensor file, the error is a *tensorfile.FormatError.
 func Read(path string) (*Checkpoint, error) {
 	t, err := tensorfile.Read(path)
 	if err != nil {
@@ -142,7 +143,7 @@ func Read(path string) (*Checkpoint, error) {
 	return c, nil
 }
 
-// Decode reads a checkpoint of size bytes; memory is bounded by a small multiple of size.
+// Decode reads a checkpoint of size bytes from r. It uses at most a small multiple of size as memory.
 func Decode(r io.ReaderAt, size int64) (*Checkpoint, error) {
 	t, err := tensorfile.Decode(r, size)
 	if err != nil {
@@ -151,7 +152,7 @@ func Decode(r io.ReaderAt, size int64) (*Checkpoint, error) {
 	return fromTable(t)
 }
 
-// fromTable returns the table as a checkpoint, sharing its memory.
+// fromTable converts a table to a checkpoint that shares its memory.
 func fromTable(t *tensorfile.Table) (*Checkpoint, error) {
 	if got := t.Meta[metaFormat]; got != format {
 		return nil, notCheckpoint("metadata %q is %q, expected %q", metaFormat, got, format)
@@ -199,7 +200,8 @@ func notCheckpoint(format string, args ...any) error {
 	return fmt.Errorf("not a checkpoint: "+format, args...)
 }
 
-// Group returns the tensors whose name begins with prefix ("ema/"), by the rest of their name, sharing memory.
+// Group returns the tensors whose names begin with prefix, for example "ema/". The keys are the names without the
+// prefix. The tensors share the checkpoint's memory.
 func (c *Checkpoint) Group(prefix string) map[string]Named {
 	g := map[string]Named{}
 	for _, n := range c.Tensors {
@@ -210,14 +212,15 @@ func (c *Checkpoint) Group(prefix string) map[string]Named {
 	return g
 }
 
-// Has reports whether the group has any tensor.
+// Has reports whether the group has at least one tensor.
 func (c *Checkpoint) Has(prefix string) bool {
 	return slices.ContainsFunc(c.Tensors, func(n Named) bool { return strings.HasPrefix(n.Name, prefix) })
 }
 
-// Weights returns the data of a group's tensors, by the rest of their name, after checking them against the shapes that
-// a network expects. Its error names the first tensor, in order of names, that is missing or has another shape. Tensors
-// that the network lacks are an error too: configuration and weights do not belong together.
+// Weights returns the data of a group's tensors by name without the prefix. It compares their shapes with the shapes
+// that a network expects. The error names the first tensor, in alphabetical order, that is missing or has another
+// shape. A tensor that the network does not have is also an error, because then the weights do not belong to this
+// configuration.
 func (c *Checkpoint) Weights(prefix string, shapes map[string][]int) (map[string][]float32, error) {
 	group := c.Group(prefix)
 	out := make(map[string][]float32, len(shapes))
@@ -239,7 +242,7 @@ func (c *Checkpoint) Weights(prefix string, shapes map[string][]int) (map[string
 	return out, nil
 }
 
-// NonFinite returns the name of the first tensor, in order of names, that contains a NaN or an infinity.
+// NonFinite returns the name of the first tensor, in alphabetical order, that contains a NaN or an infinity.
 func (c *Checkpoint) NonFinite() (name string, found bool) {
 	for _, n := range sorted(c.Tensors) {
 		for _, v := range n.Data {

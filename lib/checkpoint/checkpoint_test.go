@@ -105,8 +105,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestDeterministic pins the bytes, which depend neither on the order of the tensors nor on the indentation of the
-// JSON. If this fails, the versions of the stages that write checkpoints must be raised.
+// TestDeterministic pins the bytes of a checkpoint, which do not depend on the order of the tensors or the indentation
+// of the JSON. If the pinned digest has to change, raise the versions of the stages that write checkpoints.
 func TestDeterministic(t *testing.T) {
 	const want = "b12193028d0f6fda26b913feb9b8c75763cc8b8c1129ac3e9a558f08506f5d55"
 	rng := rand.New(rand.NewPCG(1, 1))

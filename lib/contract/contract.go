@@ -1,5 +1,6 @@
-// Package contract is what the runner and the stages agree on: how a stage describes itself, what a manifest records,
-// and how a run is keyed. The runner links it instead of the stages, so it imports no tensors, graphs or stores.
+// Package contract defines what the runner and the stages agree on: how a stage describes itself, what a manifest
+// records, and how a run is keyed. The runner imports this package instead of the stages, so it does not link tensor,
+// graph or store code.
 package contract
 
 import (
@@ -7,7 +8,7 @@ import (
 	"time"
 )
 
-// Contract is the version of the agreement between runner and stages. It is part of every cache key.
+// Contract is the version of the agreement between the runner and the stages. It is part of every cache key.
 const Contract = 1
 
 // Media types of ports.
@@ -27,15 +28,15 @@ type Port struct {
 	Optional bool   `json:"optional,omitempty"`
 	// Score marks the JSON output with the stage's score, which runs and reports show.
 	Score bool `json:"score,omitempty"`
-	// Beside names the image among the outputs of the subject next to which a report shows this image.
+	// Beside applies to an image. It names the image output of the subject's step that a report shows this image next to.
 	Beside string `json:"beside,omitempty"`
-	// Subject marks the input that the outputs are about. A comparison of scores follows subjects back to find the
-	// parameters of the steps that led to a score.
+	// Subject marks the input that the outputs describe: the samples that a score is about, for example. A comparison of
+	// scores follows subjects back to find the parameters of the steps that led to each score.
 	Subject bool `json:"subject,omitempty"`
 }
 
-// NoEffect is the Effect of a parameter on which neither a score nor what is scored depends. It may still change other
-// outputs, for example how often metrics are logged.
+// NoEffect is the Effect of a parameter that changes neither a score nor the data that is scored. It may still change
+// other outputs, for example how often metrics are logged.
 const NoEffect = "none"
 
 // Param describes one parameter as `describe` prints it.
@@ -50,26 +51,26 @@ type Param struct {
 	Effect   string   `json:"effect,omitempty"` // NoEffect, or ""
 	Auto     any      `json:"auto,omitempty"`   // what "auto" means on this machine
 	Enum     []string `json:"enum,omitempty"`
-	Min      any      `json:"min,omitempty"`  // least value
-	Max      any      `json:"max,omitempty"`  // greatest value
-	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: no effect unless it has such a value
+	Min      any      `json:"min,omitempty"`  // least allowed value
+	Max      any      `json:"max,omitempty"`  // greatest allowed value
+	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: no effect unless PARAMETER has one of the values
 }
 
-// Description is what `describe` prints. Resolved is present only after
-// `describe --check`: every parameter with its final value.
+// Description is what `describe` prints. Resolved holds every parameter with its final value; only `describe --check`
+// sets it.
 type Description struct {
 	Contract int            `json:"contract"`
 	Stage    string         `json:"stage"`
 	Version  int            `json:"version"`
 	About    string         `json:"about,omitempty"`
-	Length   string         `json:"length,omitempty"` // the parameter that only says how long a run is
+	Length   string         `json:"length,omitempty"` // the parameter that sets the length of a run
 	Params   []Param        `json:"params"`
 	Inputs   []Port         `json:"inputs"`
 	Outputs  []Port         `json:"outputs"`
 	Resolved map[string]any `json:"resolved,omitempty"`
 }
 
-// Manifest is the record of one successful execution.
+// Manifest records one successful execution of a stage.
 type Manifest struct {
 	Contract    int               `json:"contract"`
 	Stage       string            `json:"stage"`
@@ -86,7 +87,7 @@ type Manifest struct {
 	WallSeconds float64           `json:"wall_seconds"`
 }
 
-// Output is one output in a manifest.
+// Output describes one output in a manifest.
 type Output struct {
 	Digest string `json:"digest"`
 	Size   int64  `json:"size"`
@@ -114,10 +115,10 @@ func DecodeManifest(data []byte) (*Manifest, error) {
 	return &m, nil
 }
 
-// ParentFD is the environment variable in which a runner passes a stage the read end of a pipe. Nothing is ever written
-// to it. When the runner exits, for whatever reason, the pipe is closed, and the stage exits at once instead of
-// becoming an orphan.
+// ParentFD is the environment variable that tells a stage the file descriptor of a pipe's read end. Nothing is ever
+// written to the pipe. It closes when the runner exits for any reason; the stage then exits at once instead of becoming
+// an orphan.
 const ParentFD = "VAPO_PARENT_FD"
 
-// ProgressMessage is the msg field of a JSON progress line, which also has the fields done, total and unit.
+// ProgressMessage is the msg field of a JSON progress line. The line also has the fields done, total and unit.
 const ProgressMessage = "progress"

@@ -51,7 +51,8 @@ func TestDecodeDescription(t *testing.T) {
 	}
 }
 
-// A key has the keyed parameters, with the engine as its class and no path of it; a series, all but the length.
+// TestAction: a key contains the keyed parameters and the engine's class without a path. A series key contains the same
+// except the length.
 func TestAction(t *testing.T) {
 	inputs := map[string]string{"data": "sha256:00"}
 	resolved := map[string]any{"steps": int64(5), "horizon": int64(9), "every": int64(1),
@@ -99,7 +100,7 @@ func TestParamValue(t *testing.T) {
 	for _, test := range []struct {
 		typ  string
 		in   any
-		want any // nil: an error
+		want any // nil if an error is expected
 	}{
 		{"int", json.Number("3"), int64(3)}, {"int", json.Number("3.0"), int64(3)}, {"int", json.Number("1e3"), int64(1000)},
 		{"int", 3.0, int64(3)}, {"int", 3.5, nil}, {"int", "3", nil}, {"int", true, nil}, {"int", nil, nil},

@@ -14,11 +14,11 @@ import (
 	"vapo/lib/enginename"
 )
 
-// backendParam is the parameter that goes into a key as the backend class and not as a parameter.
+// backendParam is the parameter that a key contains as the backend class instead of as a parameter.
 const backendParam = "backend"
 
-// DecodeDescription reads what `describe` printed and gives defaults and resolved values the Go types that their
-// parameters are keyed as.
+// DecodeDescription reads what `describe` printed. It converts defaults and resolved values to the Go types with which
+// the parameters are keyed.
 func DecodeDescription(data []byte) (Description, error) {
 	var d Description
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -54,7 +54,7 @@ func DecodeDescription(data []byte) (Description, error) {
 	return d, nil
 }
 
-// Param finds a parameter by name.
+// Param returns the parameter of that name.
 func (d Description) Param(name string) (Param, bool) {
 	i := slices.IndexFunc(d.Params, func(p Param) bool { return p.Name == name })
 	if i < 0 {
@@ -63,10 +63,10 @@ func (d Description) Param(name string) (Param, bool) {
 	return d.Params[i], true
 }
 
-// Input finds an input port by name.
+// Input returns the input port of that name.
 func (d Description) Input(name string) (Port, bool) { return port(d.Inputs, name) }
 
-// Output finds an output port by name.
+// Output returns the output port of that name.
 func (d Description) Output(name string) (Port, bool) { return port(d.Outputs, name) }
 
 func port(ports []Port, name string) (Port, bool) {
@@ -77,9 +77,9 @@ func port(ports []Port, name string) (Port, bool) {
 	return ports[i], true
 }
 
-// Value converts v, as a JSON or YAML decoder gave it, to the Go type the parameter is keyed as: int64 (uint64 above
-// its range), float64, string, bool or json.RawMessage. A number with a zero fraction is an int; nothing else is
-// converted from one type to another.
+// Value converts v, as a JSON or YAML decoder returned it, to the Go type with which the parameter is keyed: int64
+// (uint64 for larger values), float64, string, bool or json.RawMessage. An int parameter accepts any number without a
+// fraction, such as 5.0. No other conversion between types is made.
 func (p Param) Value(v any) (out any, err error) {
 	ok := false
 	switch p.Type {
@@ -116,7 +116,7 @@ func (p Param) Value(v any) (out any, err error) {
 	return out, nil
 }
 
-// number converts v to an exact rational; ok is false unless it is a finite number.
+// number converts v to an exact rational. ok is false if v is not a finite number.
 func number(v any) (x *big.Rat, ok bool) {
 	switch v := v.(type) {
 	case json.Number:
@@ -141,13 +141,13 @@ func number(v any) (x *big.Rat, ok bool) {
 	case uint64:
 		return new(big.Rat).SetInt(new(big.Int).SetUint64(v)), true
 	case float64:
-		r := new(big.Rat).SetFloat64(v) // nil when not finite
+		r := new(big.Rat).SetFloat64(v) // nil if v is not finite
 		return r, r != nil
 	}
 	return nil, false
 }
 
-// Show renders the value of a parameter for a message.
+// Show formats the value of a parameter for a message.
 func Show(v any) string {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -156,7 +156,7 @@ func Show(v any) string {
 	return string(raw)
 }
 
-// Flags renders parameters as --name=value arguments, sorted by name.
+// Flags formats parameters as --name=value arguments, sorted by name.
 func Flags(params map[string]any) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(params)) {
@@ -167,7 +167,7 @@ func Flags(params map[string]any) []string {
 		case float64:
 			text = strconv.FormatFloat(v, 'g', -1, 64)
 		case json.RawMessage:
-			var compact bytes.Buffer // records are stored indented
+			var compact bytes.Buffer // because records are stored indented
 			if err := json.Compact(&compact, v); err == nil {
 				text = compact.String()
 			} else {
@@ -181,8 +181,8 @@ func Flags(params map[string]any) []string {
 	return out
 }
 
-// Action returns what keys a run of this stage: the resolved parameters and the digests of the inputs by name. The
-// runner and the stage both compute it, and must agree.
+// Action returns the action that keys a run of this stage, from the resolved parameters and the digests of the inputs
+// by name. The runner and the stage both compute it and must get the same result.
 func (d Description) Action(resolved map[string]any, inputs map[string]string) cachekey.Action {
 	a := cachekey.Action{
 		Contract: d.Contract, Stage: d.Stage, Version: d.Version,
@@ -195,7 +195,7 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 		case p.Name == backendParam:
 			a.Backend, _ = v.(string)
 			if name, err := enginename.Parse(a.Backend); err == nil {
-				a.Backend = name.Class() // without the folder of a plugin named by its path
+				a.Backend = name.Class() // the class omits the path of a plugin
 			}
 		default:
 			a.Params[p.Name] = v
@@ -204,8 +204,8 @@ func (d Description) Action(resolved map[string]any, inputs map[string]string) c
 	return a
 }
 
-// Series returns the key shared by the runs that differ from this one only in their length: that of the action without
-// the parameter Length. ok is false for a stage that has none.
+// Series returns the key of the series: the key of the action without the parameter Length. All runs that differ only
+// in their length share it. ok is false for a stage without such a parameter.
 func (d Description) Series(resolved map[string]any, inputs map[string]string) (key string, length int64, ok bool) {
 	if d.Length == "" {
 		return "", 0, false

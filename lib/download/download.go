@@ -1,5 +1,5 @@
-// Package download fetches published files over HTTP. An interrupted download resumes where it stopped, even if the
-// process ended, and a file gets its name only after its content has matched the published digest.
+// Package download fetches published files over HTTP. An interrupted download resumes where it stopped, even in another
+// process. A file appears under its name only after its content has matched the published digest.
 package download
 
 import (
@@ -25,18 +25,18 @@ import (
 	"vapo/lib/failure"
 )
 
-// File is a file to download once. Its content is in Path.part until it is complete. Path.part.etag names the server's
-// version of the file, so that parts of two versions are never mixed.
+// File describes a file to download once. Until the content is complete, it is in Path.part. Path.part.etag holds the
+// ETag of the server's version, so that parts of two versions are never mixed.
 type File struct {
 	URL, Path string
 	Digest    string                  // "sha256:…" or "md5:…", in hexadecimal
-	MaxBytes  int64                   // longer content is refused
+	MaxBytes  int64                   // a longer file is refused
 	Progress  func(done, total int64) // in bytes; total is -1 if the server does not state it
-	Log       *slog.Logger            // gets a warning when an attempt failed and another one follows
+	Log       *slog.Logger            // receives a warning before each retry
 
 	part                 *os.File
 	stall                *time.Timer
-	size, total, longest int64 // of the content: now, in the end, at most so far
+	size, total, longest int64 // bytes of the content: so far, when complete, and the maximum of size so far
 	futile               int   // consecutive attempts without progress
 }
 
@@ -45,10 +45,11 @@ const (
 	hint      = "check the address, and HTTPS_PROXY if a proxy is needed; or get the file in another way"
 )
 
-// Waiting times before the first retry, and before a silent server is retried; variables for the tests.
+// firstWait is the wait before the first retry. maxSilence is how long a server may send nothing before the request is
+// repeated. Tests change both.
 var firstWait, maxSilence = time.Second, time.Minute
 
-// Get downloads the file. If it fails, the content stays for the next call, unless it is wrong.
+// Get downloads the file. If it fails, it keeps the content for the next call unless the content is wrong.
 func (f *File) Get(ctx context.Context) (err error) {
 	part, etag := f.Path+".part", f.Path+".part.etag"
 	lock := flock.New(part, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
@@ -61,7 +62,7 @@ func (f *File) Get(ctx context.Context) (err error) {
 		return err
 	}
 	defer f.part.Close()
-	if f.verify() != nil { // otherwise only the name was missing
+	if f.verify() != nil { // if it matches, the file only has to be renamed
 		err = f.transfer(ctx)
 	}
 	if err == nil {
@@ -87,11 +88,11 @@ func (f *File) verify() error {
 	return nil
 }
 
-// transfer completes the content and verifies it. We use retryablehttp because it decides which errors are worth a
-// retry, waits longer each time and obeys Retry-After. Its response handler covers bodies that break off, and its retry
-// hook requests only the rest.
+// transfer downloads the missing content and verifies the whole. retryablehttp decides which errors are worth a retry,
+// increases the waits and obeys Retry-After. Its response handler also covers bodies that break off, and its retry hook
+// requests only the missing content.
 func (f *File) transfer(ctx context.Context) error {
-	client := retryablehttp.NewClient() // connects within 30 s, through the proxies of the environment
+	client := retryablehttp.NewClient() // it connects within 30 s and uses the proxies of the environment
 	client.HTTPClient.Transport.(*http.Transport).ResponseHeaderTimeout = maxSilence
 	client.Logger, client.ErrorHandler = nil, retryablehttp.PassthroughErrorHandler
 	client.RetryMax, client.RetryWaitMin = math.MaxInt, firstWait
@@ -112,7 +113,7 @@ func (f *File) transfer(ctx context.Context) error {
 	return f.verify()
 }
 
-// prepare requests the missing content, or everything if the server has another version now.
+// prepare makes the request ask for the missing content, or for everything if the server now has another version.
 func (f *File) prepare(req *http.Request) error {
 	info, err := f.part.Stat()
 	if err != nil {
@@ -127,11 +128,11 @@ func (f *File) prepare(req *http.Request) error {
 	return nil
 }
 
-// receive appends the body of a response to the content.
+// receive writes the body of a response to the file, after the content that is already there.
 func (f *File) receive(res *http.Response) error {
 	defer res.Body.Close()
 	got, version := res.Header.Get("Content-Range"), res.Header.Get("ETag")
-	if !strings.HasPrefix(version, `"`) { // If-Range takes a strong ETag, or a date
+	if !strings.HasPrefix(version, `"`) { // If-Range accepts only a strong ETag or a date
 		version = res.Header.Get("Last-Modified")
 	}
 	switch etag := f.Path + ".part.etag"; res.StatusCode {
@@ -150,7 +151,7 @@ func (f *File) receive(res *http.Response) error {
 	if f.total = -1; res.ContentLength >= 0 {
 		f.total = f.size + res.ContentLength
 	}
-	f.stall = time.AfterFunc(maxSilence, func() { res.Body.Close() }) // ends the read
+	f.stall = time.AfterFunc(maxSilence, func() { res.Body.Close() }) // makes the read fail
 	_, err := io.Copy(f, res.Body)
 	if !f.stall.Stop() && err != nil {
 		err = fmt.Errorf("nothing came for %v", maxSilence)
@@ -158,7 +159,7 @@ func (f *File) receive(res *http.Response) error {
 	return err
 }
 
-// Write appends to the content; it is called by Get.
+// Write appends to the content. It is exported only because Get copies to the File.
 func (f *File) Write(p []byte) (int, error) {
 	f.stall.Reset(maxSilence)
 	if size := max(f.total, f.size+int64(len(p))); size > f.MaxBytes {
@@ -171,7 +172,8 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, failure.Default(failure.Usage, "", err)
 }
 
-// retry decides whether another attempt follows. Errors with a class are final, as is an unknown host at the beginning.
+// retry decides whether to make another attempt. An error with a failure class is final. An unknown host is also final
+// as long as no content has arrived.
 func (f *File) retry(ctx context.Context, res *http.Response, err error) (bool, error) {
 	again, ctxErr := retryablehttp.DefaultRetryPolicy(ctx, res, err)
 	var final failure.Carrier

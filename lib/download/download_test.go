@@ -30,15 +30,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// server serves content over HTTP with the faults of a test.
+// server serves content over HTTP with the faults that a test sets.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
 	content  []byte
 	etag     string
-	cut      []int // bytes after which each of the next responses breaks off; negative: the server falls silent
+	cut      []int // bytes after which each next response breaks off; if negative, the server falls silent
 	noRanges bool
-	status   []int // of the next responses, which have no content
+	status   []int // status codes of the next responses, which have no content
 	ranges   []string
 }
 
@@ -80,7 +80,7 @@ func (s *server) requests() []string {
 	return slices.Clone(s.ranges)
 }
 
-// cutter breaks a connection off after some bytes, or waits for the client to do so.
+// cutter breaks off a response after some bytes or, if left is negative, sends nothing more until the client gives up.
 type cutter struct {
 	http.ResponseWriter
 	ctx  context.Context
@@ -107,7 +107,7 @@ func (c *cutter) Write(p []byte) (int, error) {
 
 func digest(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
-// file is a download of content into an empty directory.
+// file returns a download of content into an empty directory.
 func file(t *testing.T, url string) *File {
 	return &File{
 		URL: url, Path: filepath.Join(t.TempDir(), "file"), Digest: digest(content), MaxBytes: int64(len(content)) + 1000,
@@ -115,7 +115,7 @@ func file(t *testing.T, url string) *File {
 	}
 }
 
-// entries lists the files in the directory of a download.
+// entries lists the files in the directory of the download.
 func entries(t *testing.T, f *File) (names []string) {
 	t.Helper()
 	list, err := os.ReadDir(filepath.Dir(f.Path))
@@ -142,7 +142,7 @@ func TestGet(t *testing.T) {
 	rest := fmt.Sprintf("bytes=%d-", half)
 	for name, c := range map[string]struct {
 		set    func(s *server)
-		ranges []string // of the requests
+		ranges []string // Range headers of the requests
 	}{
 		"at once": {func(*server) {}, []string{""}},
 		"cut off twice": {func(s *server) { s.cut = []int{half, 1000} },
@@ -183,7 +183,8 @@ func TestMD5(t *testing.T) {
 	checkComplete(t, f)
 }
 
-// A download resumes where another process was stopped, unless the server has another version of the file by then.
+// TestResume: a download resumes where an earlier process stopped. If the server has another version of the file by
+// then, the download starts again.
 func TestResume(t *testing.T) {
 	for _, changed := range []bool{false, true} {
 		s := newServer(t, content)
@@ -220,7 +221,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A complete download that only lacks its name is not repeated. One that is too long is.
+// TestResumeFromPart: a complete part file is only renamed. A part file that is too long is downloaded again.
 func TestResumeFromPart(t *testing.T) {
 	s := newServer(t, content)
 	for requests, part := range [][]byte{content, append(bytes.Clone(content), "and more"...)} {
@@ -295,7 +296,7 @@ func TestGetFails(t *testing.T) {
 	}
 }
 
-// Endless content without a stated length is cut off.
+// TestEndlessContent: endless content without a stated length is cut off at MaxBytes.
 func TestEndlessContent(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for {
@@ -311,7 +312,7 @@ func TestEndlessContent(t *testing.T) {
 	}
 }
 
-// If a server accepts the connection and sends nothing at all, the request is repeated.
+// TestNoResponse: if a server accepts the connection but sends nothing, the request is repeated.
 func TestNoResponse(t *testing.T) {
 	s := newServer(t, content)
 	var first sync.Once
@@ -346,7 +347,7 @@ func TestTwoProcesses(t *testing.T) {
 	checkComplete(t, f)
 }
 
-// Errors of the local file are not retried.
+// TestLocalErrors: errors of the local file are not retried.
 func TestLocalErrors(t *testing.T) {
 	s := newServer(t, content)
 	f := file(t, s.URL)
@@ -354,7 +355,7 @@ func TestLocalErrors(t *testing.T) {
 	if err := f.Get(t.Context()); failure.ClassOf(err) != failure.Usage || len(s.requests()) > 0 {
 		t.Errorf("%v after %q", err, s.requests())
 	}
-	if err := os.WriteFile("/dev/full", nil, 0); err == nil { // every write fails
+	if err := os.WriteFile("/dev/full", nil, 0); err == nil { // every write to it fails
 		f := file(t, s.URL)
 		if f.part, err = os.OpenFile("/dev/full", os.O_RDWR, 0); err != nil {
 			t.Fatal(err)

@@ -1,8 +1,8 @@
-// Package failure classifies errors by who has to act on them, and lets an error carry a hint about what to do.
+// Package failure classifies errors by who has to act on them. An error can also carry a hint about what to do.
 //
-// The package that detects a problem states both, once: with New, or by methods of its own error type (Carrier).
-// Everything above returns the error, and the programs use the class as their exit code. The package imports only the
-// standard library, so any package can use it.
+// The package that detects a problem states the class and the hint once: with New, or by methods of its own error type
+// (Carrier). Callers return the error unchanged or wrapped, and the programs use its class as their exit code. This
+// package imports only the standard library, so any package can use it.
 package failure
 
 import (
@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// Class says who has to act. Its value is the exit code of a program that fails with such an error.
+// Class tells who has to act. Its value is also the exit code of a program that fails with this class.
 type Class int
 
 // The classes of failures.
@@ -30,7 +30,7 @@ const (
 	Terminated Class = 143
 )
 
-// classes is the table of exit codes that every --help prints.
+// classes is the table of exit codes that every --help shows.
 var classes = []struct {
 	class         Class
 	name, meaning string
@@ -45,7 +45,7 @@ var classes = []struct {
 	{Terminated, "terminated", "stopped by a signal; run the same command again to resume"},
 }
 
-// String returns the name of the class, "bug" for one that is not in the table.
+// String returns the name of the class. A class that is not in the table is a "bug".
 func (c Class) String() string {
 	for _, e := range classes {
 		if e.class == c {
@@ -68,14 +68,14 @@ func WriteExitCodes(w io.Writer) error {
 	return nil
 }
 
-// Carrier is an error that states its class and hint. The hint may be "".
+// Carrier is an error that states its class and its hint, which may be "".
 type Carrier interface {
 	error
 	FailureClass() Class
 	FailureHint() string
 }
 
-// failure is the Carrier that New returns.
+// failure is the Carrier that New and Default return.
 type failure struct {
 	class Class
 	hint  string
@@ -87,12 +87,12 @@ func (f *failure) Unwrap() error       { return f.err }
 func (f *failure) FailureClass() Class { return f.class }
 func (f *failure) FailureHint() string { return f.hint }
 
-// New returns an error with a class and a hint, which may be ""; format may use %w.
+// New returns an error with a class and a hint, which may be "". format and args are as for fmt.Errorf, including %w.
 func New(class Class, hint, format string, args ...any) error {
 	return &failure{class, hint, fmt.Errorf(format, args...)}
 }
 
-// Default gives err a class and a hint unless it carries its own.
+// Default gives err a class and a hint, unless err already carries a class.
 func Default(class Class, hint string, err error) error {
 	var c Carrier
 	if err == nil || errors.As(err, &c) {
@@ -101,7 +101,7 @@ func Default(class Class, hint string, err error) error {
 	return &failure{class, hint, err}
 }
 
-// ErrTerminated is the cause of a context that SIGTERM or SIGINT cancelled.
+// ErrTerminated is the cause of a context that a signal cancelled, such as SIGTERM or SIGINT.
 var ErrTerminated = errors.New("terminated")
 
 // ClassOf returns the class of an error: OK for nil, and Bug if nothing in its chain has one.
@@ -117,7 +117,7 @@ func ClassOf(err error) Class {
 	case errors.As(err, &carrier):
 		return carrier.FailureClass()
 	case matches(err, fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.EISDIR, syscall.ENOTDIR, syscall.EROFS):
-		return Usage // an argument names a file or directory that cannot be used so
+		return Usage // a path in an argument that the program cannot use
 	}
 	return Bug
 }
@@ -126,7 +126,7 @@ func matches(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
-// HintOf returns the advice that an error carries, or that of its class; it may be "".
+// HintOf returns the hint that an error carries, or else the general hint of its class. It may be "".
 func HintOf(err error) string {
 	var carrier Carrier
 	for next := err; errors.As(next, &carrier); next = errors.Unwrap(carrier) {

@@ -24,7 +24,7 @@ func TestClassAndHint(t *testing.T) {
 		{fmt.Errorf("step: %w", New(Numeric, "", "NaN")), Numeric, ""},
 		{New(Input, "outer", "%w", New(Store, "inner", "down")), Input, "outer"},
 		{New(Input, "", "%w", New(Store, "inner", "down")), Input, "inner"},
-		{New(Usage, "", "--out: %w", full), Resources, "free some disk space"}, // whatever was tried
+		{New(Usage, "", "--out: %w", full), Resources, "free some disk space"}, // a full disk overrides the stated class
 		{Default(Usage, "see --help", io.EOF), Usage, "see --help"},
 		{Default(Usage, "see --help", fmt.Errorf("x: %w", New(Input, "", "no data"))), Input, ""},
 		{fs.ErrNotExist, Usage, ""},

@@ -14,10 +14,10 @@ import (
 type Header struct {
 	Dtype   string // as NumPy writes it: "<f4", "|u1"
 	Shape   []int  // empty for a scalar
-	Fortran bool   // column-major in the file; Read returns row-major order anyway
+	Fortran bool   // stored in column-major order; Read returns row-major order anyway
 
 	kind  kind
-	count int64 // elements
+	count int64 // number of elements
 }
 
 // kind is an element type.
@@ -27,13 +27,13 @@ type kind struct {
 	order  binary.ByteOrder
 }
 
-// maxHeader bounds the text of a header: NumPy's own reader stops at 10,000 characters.
+// maxHeader is the greatest length of a header in bytes. NumPy's own reader also stops at 10,000 characters.
 const maxHeader = 10000
 
 var errCut = errors.New("it is truncated")
 
-// readHeader reads the header of a .npy file of version 1 to 3 (NumPy Enhancement Proposal 1; numpy.lib.format for
-// version 3) and returns it with its length.
+// readHeader reads the header of a .npy file and returns it with its length in bytes. It accepts versions 1 to 3 (NumPy
+// Enhancement Proposal 1; for version 3, numpy.lib.format).
 func readHeader(r io.Reader) (*Header, int64, error) {
 	head := make([]byte, 12)
 	if _, err := io.ReadFull(r, head[:10]); err != nil {
@@ -67,7 +67,7 @@ func readHeader(r io.Reader) (*Header, int64, error) {
 	return h, n + length, nil
 }
 
-// cut replaces an end of file by an error that says what it means.
+// cut replaces an end-of-file error with errCut.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errCut
@@ -75,7 +75,7 @@ func cut(err error) error {
 	return err
 }
 
-// literal parses the Python literals that headers consist of.
+// literal parses the Python literals of which a header consists.
 type literal struct{ rest string }
 
 func (p *literal) token(s string) bool {
@@ -99,7 +99,7 @@ func (p *literal) text() (string, bool) {
 	return "", false
 }
 
-// number reads a natural number. Python 2 wrote a trailing L.
+// number parses a natural number. Python 2 wrote a trailing L.
 func (p *literal) number() (int, bool) {
 	p.token("")
 	digits := p.rest[:len(p.rest)-len(strings.TrimLeft(p.rest, "0123456789"))]
@@ -108,7 +108,7 @@ func (p *literal) number() (int, bool) {
 	return v, err == nil
 }
 
-// tuple reads natural numbers in parentheses.
+// tuple parses natural numbers in parentheses.
 func (p *literal) tuple() ([]int, bool) {
 	if !p.token("(") {
 		return nil, false
@@ -116,7 +116,7 @@ func (p *literal) tuple() ([]int, bool) {
 	list := []int{}
 	for !p.token(")") {
 		v, ok := p.number()
-		if !ok || len(list) == 64 { // NumPy's limit
+		if !ok || len(list) == 64 { // 64 is NumPy's limit
 			return nil, false
 		}
 		list = append(list, v)
@@ -200,7 +200,7 @@ func parseKind(dtype string) (kind, error) {
 	return kind{}, errors.New("unsupported element type: expected uint8, int32, int64, float32, float64 or the like")
 }
 
-// formatHeader returns the header of an array in version 1, padded so that the data begins at a multiple of 64 bytes.
+// formatHeader returns a version 1 header. It is padded so that the data begins at a multiple of 64 bytes.
 func formatHeader(dtype string, shape []int) ([]byte, error) {
 	dims := make([]string, len(shape))
 	for i, d := range shape {

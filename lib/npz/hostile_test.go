@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// entry returns an archive of one member.
+// entry returns an archive with one member.
 func entry(t testing.TB, method uint16, name string, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -32,7 +32,7 @@ func npyFile(header string, data ...byte) []byte {
 	return append([]byte(fmt.Sprintf("%s\x01\x00%c%c%s", magicNPY, len(header)&255, len(header)>>8, header)), data...)
 }
 
-// TestHostileFiles: hostile and damaged files give an error that says why, and take little memory.
+// TestHostileFiles: a hostile or damaged file gives an error that states the reason, and uses little memory.
 func TestHostileFiles(t *testing.T) {
 	four := func(shape string) string {
 		return "{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + ", }\n"
@@ -40,11 +40,11 @@ func TestHostileFiles(t *testing.T) {
 	bomb := npyFile("{'descr': '|u1', 'fortran_order': False, 'shape': (67108864,), }\n", make([]byte, 64<<20)...)
 	claim := npyFile(four("(1000000000,)"), make([]byte, 1<<20)...)
 	flipped := bytes.Clone(golden(t, "kinds.npz"))
-	flipped[bytes.Index(flipped, []byte("arr_0.npy"))+200] ^= 1 // in the data of arr_0
+	flipped[bytes.Index(flipped, []byte("arr_0.npy"))+200] ^= 1 // a bit in the data of arr_0
 	lying := entry(t, zip.Store, "arr_0.npy", npyFile(four("(1,)"), 0, 0, 0, 0))
 	directory := bytes.LastIndex(lying, []byte("PK\x01\x02"))
 	for i := range 8 {
-		lying[directory+20+i] = 0x7f // both sizes
+		lying[directory+20+i] = 0x7f // the compressed and the uncompressed size
 	}
 	many := func() []byte {
 		var b bytes.Buffer
@@ -124,14 +124,15 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// allocated returns the bytes allocated so far, whether freed or not.
+// allocated returns the total number of bytes allocated so far, including freed memory.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
 
-// FuzzParse: any bytes give an error, or arrays of the sizes of their shapes, none much larger than the file.
+// FuzzParse: any input gives an error, or arrays whose lengths match their shapes and are bounded by the size of the
+// file.
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{"kinds.npz", "packed.npz", "v1.npy", "v3.npy", "objects.npz"} {
 		f.Add(golden(f, name))
@@ -164,7 +165,7 @@ func fuzzRead[T Number](t *testing.T, f *File, name string, size int) {
 	}
 }
 
-// FuzzHeader fuzzes headers alone: without an archive the fuzzer gets further.
+// FuzzHeader fuzzes headers without an archive, because the fuzzer makes faster progress then.
 func FuzzHeader(f *testing.F) {
 	f.Add("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n")
 	f.Add(`{"shape": (10L,), "fortran_order": True, "descr": "|u1"}`)

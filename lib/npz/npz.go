@@ -1,11 +1,12 @@
 // Package npz reads and writes arrays in NumPy's formats: one array in a .npy file, several in a .npz archive. Other
 // programs exchange samples and feature statistics in these files.
 //
-// Files are not trusted. An array whose size does not match its shape is refused before memory is allocated, the
-// expansion of compressed members is bounded, and arrays of Python objects, which are executable, are never loaded.
+// Files are not trusted. An array whose size does not match its shape is refused before memory is allocated. The
+// expansion of compressed members is bounded. Arrays of Python objects are never loaded, because loading them executes
+// code.
 //
-// Note: codeberg.org/sbinet/npyio was rejected. It allocates what a header claims, panics on a header without a newline
-// and reads a truncated file as if it continued with zeros.
+// Note: codeberg.org/sbinet/npyio was rejected. It allocates as much memory as a header claims, panics on a header
+// without a newline, and reads a truncated file as if zeros followed.
 package npz
 
 import (
@@ -26,20 +27,20 @@ const (
 	magicNPY = "\x93NUMPY"
 )
 
-// Bounds on a file.
+// Limits for a file.
 const (
 	maxArrays = 4096
 	maxFile   = 64 << 30
-	// A compressed array may have freeSize bytes, or maxRatio times its compressed size if that is more. Images and
-	// statistics compress to a tenth at best.
+	// A compressed array may expand to freeSize bytes, or to maxRatio times its compressed size if that is larger. Images
+	// and statistics rarely compress to less than a tenth.
 	freeSize = 16 << 20
 	maxRatio = 64
 )
 
-// MissingError means that a file has no array of that name.
+// MissingError means that a file has no array with the requested name.
 type MissingError struct {
 	Name  string
-	Names []string // of the arrays it has
+	Names []string // names of the arrays that the file has
 }
 
 func (e *MissingError) Error() string {
@@ -50,7 +51,7 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("no array %s; the arrays are: %.300s", e.Name, names)
 }
 
-// File is an open file. Arrays are read when they are requested. It must not be used by several goroutines at once.
+// File is an open file. Arrays are read when they are requested. A File must not be used by several goroutines at once.
 type File struct {
 	arrays map[string]member
 	closer io.Closer
@@ -59,7 +60,7 @@ type File struct {
 // member is one array.
 type member struct {
 	open func() (io.ReadCloser, error)
-	size int64 // bytes, including the header
+	size int64 // size in bytes, including the header
 }
 
 // IsFile reports whether a file begins like a .npy file or a zip archive.
@@ -75,11 +76,11 @@ func IsFile(name string) bool {
 // Begins reports whether r begins like a .npy file or a zip archive.
 func Begins(r io.ReaderAt) bool {
 	head := make([]byte, 6)
-	n, _ := r.ReadAt(head, 0) // an unreadable file does not begin so
+	n, _ := r.ReadAt(head, 0) // for an unreadable file, the comparison fails
 	return bytes.HasPrefix(head[:n], []byte(magicZip)) || string(head[:n]) == magicNPY
 }
 
-// Open opens a file. The error does not name the file.
+// Open opens a file. The caller must add the file's name to an error.
 func Open(name string) (*File, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -109,7 +110,7 @@ func (f *File) Close() error {
 	return f.closer.Close()
 }
 
-// parse is Open on size bytes of r. The array of a .npy file is named arr_0.
+// parse is Open for the size bytes of r. The array of a .npy file gets the name arr_0.
 func parse(r io.ReaderAt, size int64) (*File, error) {
 	if size > maxFile {
 		return nil, fmt.Errorf("%d bytes; at most %d are read", size, int64(maxFile))
@@ -151,7 +152,8 @@ func parse(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
-// openMember opens an entry of an archive of size bytes after checking its claimed sizes.
+// openMember opens a member of an archive. size is the length of the archive in bytes; the sizes that the member claims
+// are checked against it first.
 func openMember(e *zip.File, size int64) (io.ReadCloser, error) {
 	large, packed := e.UncompressedSize64, e.CompressedSize64
 	switch {
@@ -170,16 +172,16 @@ func openMember(e *zip.File, size int64) (io.ReadCloser, error) {
 	return e.Open()
 }
 
-// Names lists the arrays, sorted.
+// Names returns the names of the arrays, sorted.
 func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.arrays)) }
 
-// Header returns an array's header, or a *MissingError.
+// Header returns the header of an array. It fails with a *MissingError if there is no such array.
 func (f *File) Header(name string) (*Header, error) {
 	_, h, err := f.start(name)
 	return h, err
 }
 
-// start opens an array and reads its header. The caller must close the reader, which is at the first element.
+// start opens an array, reads its header and returns a reader at the first element. The caller must close the reader.
 func (f *File) start(name string) (io.ReadCloser, *Header, error) {
 	m, ok := f.arrays[name]
 	if !ok {

@@ -48,7 +48,7 @@ func check[T Number](t *testing.T, f *File, name string, shape []int, value func
 	}
 }
 
-// TestNumPyArchives reads arrays of every element type that NumPy wrote (testdata/golden.py), stored and compressed.
+// TestNumPyArchives reads arrays that NumPy wrote (testdata/golden.py): every element type, stored and compressed.
 func TestNumPyArchives(t *testing.T) {
 	cube := []int{2, 3, 4}
 	for _, file := range []string{"kinds.npz", "packed.npz"} {
@@ -83,7 +83,7 @@ func TestNumPyArchives(t *testing.T) {
 		if _, _, err := Read[float64](f, "mu"); !errors.As(err, &missing) || !strings.Contains(err.Error(), "arr_0, big") {
 			t.Errorf("a missing array: %v", err)
 		}
-		// No value is rounded or wrapped to fit.
+		// Read refuses a type that would round or wrap values.
 		if _, _, err := Read[float32](f, "f8"); err == nil {
 			t.Error("float64 was read as float32")
 		}
@@ -115,7 +115,7 @@ func TestStatistics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Rows (0, 1, 2)/8, (3, 4, 5)/8, …: every covariance is that of 0, 3, 6, 9 over 64.
+		// The rows are (0, 1, 2)/8, (3, 4, 5)/8, …, so every entry of sigma is the variance of (0, 3, 6, 9)/8.
 		if want := []float64{4.5 / 8, 5.5 / 8, 6.5 / 8}; !slices.Equal(mu, want) {
 			t.Errorf("%s: mu %v, want %v", name, mu, want)
 		}
@@ -148,7 +148,7 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
-// sampleArchive returns an archive that the writer's tests use.
+// sampleArchive returns the archive that the tests of Writer use.
 func sampleArchive(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -183,7 +183,7 @@ func TestWriteAndRead(t *testing.T) {
 	check(t, f, "mu", []int{3}, func(i int) float64 { return []float64{0.1, 2, 3e300}[i] })
 	check(t, f, "x", []int{1, 2}, func(i int) float32 { return []float32{0.1, -2}[i] })
 	check(t, f, "scalar", nil, func(int) float64 { return 2.5 })
-	// The bytes are a function of the content alone.
+	// The bytes of the archive depend only on its content.
 	sum := sha256.Sum256(raw)
 	const want = "8122788e998a5c93376d3d4cfa5696c8a0436926e209750ac89e514dec2fdc18"
 	if got := hex.EncodeToString(sum[:]); got != want {
@@ -211,7 +211,7 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
-// TestNumPyReadsIt: NumPy reads the same values from the archives written here.
+// TestNumPyReadsIt: NumPy reads the same values from an archive that this package wrote.
 func TestNumPyReadsIt(t *testing.T) {
 	python := "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import numpy").Run(); err != nil {

@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// Number is the type of an array's elements in Go.
+// Number lists the Go types into which elements can be read.
 type Number interface {
 	uint8 | int64 | float32 | float64
 }
 
-// Read returns an array, row-major, with its shape, which is empty for a scalar. T must represent every value of the
-// array's element type: int64 accepts booleans and all integers but unsigned 64-bit ones, float64 accepts float32,
-// uint8 accepts booleans. A missing array is a *MissingError.
+// Read returns the values of an array in row-major order and its shape, which is empty for a scalar. T must be able to
+// represent every value of the element type: int64 accepts booleans and all integers except uint64, float64 accepts
+// float32, and uint8 accepts booleans. If the array is missing, the error is a *MissingError.
 func Read[T Number](f *File, name string) (values []T, shape []int, err error) {
 	r, h, err := f.start(name)
 	if err != nil {
@@ -30,7 +30,8 @@ func Read[T Number](f *File, name string) (values []T, shape []int, err error) {
 	return values, slices.Clone(h.Shape), nil
 }
 
-// readValues reads the elements in the order of the file, to its end. Memory grows with the bytes actually read.
+// readValues reads all elements in file order and checks that no data follows. It allocates memory only as data
+// arrives.
 func readValues[T Number](r io.Reader, h *Header) ([]T, error) {
 	convert, err := converter[T](h)
 	if err != nil {
@@ -46,13 +47,13 @@ func readValues[T Number](r io.Reader, h *Header) ([]T, error) {
 			return nil, cut(err)
 		}
 		if int64(len(values)) == n && int64(cap(values)) < n+k {
-			values = slices.Grow(values, int(min(h.count-n, max(n, k)))) // doubles, up to the final length
+			values = slices.Grow(values, int(min(h.count-n, max(n, k)))) // doubles the capacity, up to the final length
 		}
 		values = values[:n+k]
 		convert(values[n:], part)
 		n += k
 	}
-	if n, err := io.ReadFull(r, raw[:1]); n > 0 || err != io.EOF { // the end also verifies an archive's checksum
+	if n, err := io.ReadFull(r, raw[:1]); n > 0 || err != io.EOF { // the end also verifies a member's checksum
 		if n > 0 {
 			return nil, fmt.Errorf("more data than shape %v of %s needs", h.Shape, h.Dtype)
 		}
@@ -61,7 +62,7 @@ func readValues[T Number](r io.Reader, h *Header) ([]T, error) {
 	return values, nil
 }
 
-// converter returns a function that decodes elements of an array as T.
+// converter returns a function that decodes elements of the array as T.
 func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 	letter, size, order := h.kind.letter, int(h.kind.size), h.kind.order
 	bits := func(b []byte) uint64 {
@@ -78,7 +79,7 @@ func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 	integer := func(b []byte) int64 {
 		if letter == 'i' {
 			unused := 64 - 8*size
-			return int64(bits(b)<<unused) >> unused // extends the sign
+			return int64(bits(b)<<unused) >> unused // extends the sign bit
 		}
 		return int64(bits(b))
 	}
@@ -107,7 +108,7 @@ func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 	}
 }
 
-// rowMajor reorders column-major values.
+// rowMajor reorders values from column-major to row-major order.
 func rowMajor[T Number](values []T, shape []int) []T {
 	if len(shape) < 2 || len(values) == 0 {
 		return values

@@ -6,14 +6,14 @@ import (
 	"math"
 )
 
-// Names of the arrays in which programs that compute the FID exchange feature statistics.
+// Array names under which programs that compute the FID exchange feature statistics.
 const (
 	Mean       = "mu"
 	Covariance = "sigma"
 )
 
-// ReadStatistics returns the mean mu [d] and the covariance sigma [d, d] of features. Both must be finite, and sigma
-// symmetric without negative variances.
+// ReadStatistics returns the mean mu [d] and the covariance sigma [d, d] of features. All values must be finite. sigma
+// must be symmetric, and no variance may be negative.
 func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 	mu, shape, err := Read[float64](f, Mean)
 	if err != nil {
@@ -45,7 +45,7 @@ func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 			if math.IsNaN(a) || math.IsInf(a, 0) {
 				return nil, nil, fmt.Errorf("array %s contains %v at %d, %d", Covariance, a, i, j)
 			}
-			// Some programs accumulate in float32.
+			// The tolerance allows for programs that accumulate in float32.
 			tolerance := float64(1e-4 * math.Sqrt(sigma[i*d+i]) * math.Sqrt(sigma[j*d+j]))
 			if math.Abs(a-b) > tolerance+1e-12 {
 				return nil, nil, fmt.Errorf("array %s is not symmetric: %v at %d, %d and %v at %d, %d",
@@ -56,7 +56,7 @@ func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 	return mu, sigma, nil
 }
 
-// WriteStatistics writes an archive of mu [d] and sigma [d, d].
+// WriteStatistics writes an archive with mu [d] and sigma [d, d].
 func WriteStatistics(w io.Writer, mu, sigma []float64) error {
 	if len(mu) == 0 || len(sigma) != len(mu)*len(mu) {
 		return fmt.Errorf("statistics of %d means and %d covariances", len(mu), len(sigma))

@@ -8,18 +8,18 @@ import (
 	"io"
 )
 
-// Writer writes an uncompressed archive, like numpy.savez. Its bytes are a function of the arrays: there are no
+// Writer writes an uncompressed archive, like numpy.savez. The bytes depend only on the arrays: there are no
 // timestamps.
 type Writer struct {
 	zip     *zip.Writer
 	pending *pending
 }
 
-// pending is an array that may be incomplete.
+// pending is the array that is being written.
 type pending struct {
 	name string
 	w    io.Writer
-	left int64 // bytes
+	left int64 // bytes still to be written
 }
 
 func (p *pending) Write(b []byte) (int, error) {
@@ -34,7 +34,8 @@ func (p *pending) Write(b []byte) (int, error) {
 // NewWriter begins an archive.
 func NewWriter(w io.Writer) *Writer { return &Writer{zip: zip.NewWriter(w)} }
 
-// Add adds an array, row-major, of the given shape, whose dimensions may be 0. Names must differ.
+// Add writes an array with the given shape. values are in row-major order. A dimension may be 0. Each name may occur
+// only once.
 func Add[T Number](w *Writer, name string, shape []int, values []T) error {
 	a, err := Create[T](w, name, shape)
 	if err != nil {
@@ -43,10 +44,11 @@ func Add[T Number](w *Writer, name string, shape []int, values []T) error {
 	return a.Append(values)
 }
 
-// Array is an array being written.
+// Array is an array that is being written in parts.
 type Array[T Number] struct{ p *pending }
 
-// Create is Add in parts: Append writes the elements, row-major. They must be complete before the next array begins.
+// Create begins an array whose elements follow in calls to Append, in row-major order. All elements must be written
+// before the next array begins.
 func Create[T Number](w *Writer, name string, shape []int) (*Array[T], error) {
 	if err := w.complete(); err != nil {
 		return nil, err
@@ -95,7 +97,7 @@ func (a *Array[T]) Append(values []T) error {
 	return nil
 }
 
-// complete returns an error if the last array is incomplete.
+// complete returns an error if the last array lacks elements.
 func (w *Writer) complete() error {
 	if w.pending != nil && w.pending.left > 0 {
 		return fmt.Errorf("array %s: %d bytes less than its shape needs", w.pending.name, w.pending.left)
@@ -103,5 +105,5 @@ func (w *Writer) complete() error {
 	return nil
 }
 
-// Close ends the archive. It does not close the underlying writer.
+// Close completes the archive. It does not close the underlying writer.
 func (w *Writer) Close() error { return errors.Join(w.complete(), w.zip.Close()) }

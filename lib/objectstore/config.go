@@ -9,7 +9,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
-// Config is the location of a store and the credentials for it.
+// Config gives the location of a store and the credentials for it.
 type Config struct {
 	Endpoint     string // URL, for example https://s3.example.org; empty for AWS
 	Region       string
@@ -17,7 +17,7 @@ type Config struct {
 	SecretKey    string
 	SessionToken string // only for temporary credentials
 	Bucket       string
-	Prefix       string // of every key, without leading and trailing slashes; may be empty
+	Prefix       string // prepended to every key, without leading and trailing slashes; may be empty
 
 	// DialTimeout bounds one attempt to connect; 0 means 4 seconds.
 	DialTimeout time.Duration
@@ -25,7 +25,8 @@ type Config struct {
 
 // FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), and VAPO_STORE=s3://bucket/prefix.
-// getenv is usually os.Getenv. It fails with ErrConfig, naming the variable.
+// getenv is usually os.Getenv. If a variable is missing or malformed, FromEnv fails with ErrConfig and names the
+// variable.
 func FromEnv(getenv func(string) string) (Config, error) {
 	first := func(names ...string) string {
 		for _, name := range names {
@@ -49,7 +50,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	return cfg, cfg.validate()
 }
 
-// ParseURL splits s3://bucket/prefix. Fails with ErrConfig.
+// ParseURL splits s3://bucket/prefix into bucket and prefix. It fails with ErrConfig if s has another form.
 func ParseURL(s string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(s, "s3://")
 	if !ok {
@@ -88,7 +89,7 @@ func (c *Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 		u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		// The text is not quoted: it might contain a password.
+		// The error does not quote the URL, which might contain a password.
 		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL is not of the form http://host:port or https://host", ErrConfig)
 	}
 	if u.User != nil {

@@ -13,7 +13,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestBrokenDownload: the reader resumes after a broken connection and does not mix in another version.
+// TestBrokenDownload: the reader resumes after a broken connection and never mixes two versions of an object.
 func TestBrokenDownload(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	var breaks atomic.Int64
@@ -72,7 +72,7 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errLost }
 
-// unconditional ignores conditions, as some stores do.
+// unconditional is a store that ignores the conditions of Put, as some real stores do.
 type unconditional struct{ objectstore.Store }
 
 func (u unconditional) Put(

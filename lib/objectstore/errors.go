@@ -17,12 +17,12 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Error is what every operation fails with.
+// Error is the error type of every operation.
 type Error struct {
 	Op    string // "get", "put", "head", "delete", "list", "open", "probe"
-	Key   string // the object; empty if the store as a whole is meant
+	Key   string // the object; empty if the operation concerns the whole store
 	Store string // as Store.String
-	Kind  error  // one of the package's classes, or nil
+	Kind  error  // one of the package's error classes, or nil
 	Hint  string // what a person can do about it; may be empty
 	Err   error  // the cause as the client library reported it
 }
@@ -68,15 +68,16 @@ func (e *Error) FailureHint() string { return e.Hint }
 type verdict struct {
 	kind      error
 	hint      string
-	attempts  int  // how often the request may be made in total
-	ambiguous bool // the server may have carried out the request nevertheless
+	attempts  int  // how many attempts the request may have in total
+	ambiguous bool // the server may have carried out the request despite the error
 }
 
 const (
 	once = 1
-	// A refused connection usually means that no server runs, sometimes that it is just starting: about a second in total.
+	// A refused connection usually means that no server is running, but the server may be just starting. The attempts take
+	// about a second in total.
 	fewTimes = 4
-	// Overload and contention are temporary: about ten seconds in total.
+	// Overload and contention are temporary. The attempts take about ten seconds in total.
 	manyTimes = 7
 )
 
@@ -92,7 +93,7 @@ func permanent(kind error, hint string) verdict {
 	return verdict{kind: kind, hint: hint, attempts: once}
 }
 
-// judge classifies an error of minio-go or of the network. write is set if the request changes the store.
+// judge classifies an error from minio-go or the network. write is true for a request that changes the store.
 func judge(err error, write bool) verdict {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return verdict{attempts: once, ambiguous: true}
@@ -148,7 +149,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 		return permanent(ErrExists, "")
 	case "InvalidRange":
 		return permanent(ErrRange, "")
-	case "InvalidAccessKeyId", "InvalidAccessKeyID", "XAdminUserNotFound": // the last one is versitygw's, with status 404
+	case "InvalidAccessKeyId", "InvalidAccessKeyID", "XAdminUserNotFound": // the last is versitygw's, with status 404
 		return permanent(ErrDenied, "the store does not know AWS_ACCESS_KEY_ID")
 	case "SignatureDoesNotMatch":
 		return permanent(ErrDenied, "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID")
@@ -169,9 +170,9 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 			return permanent(ErrReadOnly, "the store's file system or directory does not allow writing")
 		}
 	case "ConditionalRequestConflict", "OperationAborted":
-		return verdict{attempts: manyTimes, ambiguous: true} // AWS under contention
+		return verdict{attempts: manyTimes, ambiguous: true} // AWS answers this under contention
 	case "ObjectParentIsFile", "ExistingObjectIsDirectory":
-		// A store that keeps objects as files also reports this briefly while others write and delete the same key.
+		// Stores that keep objects as files also report this error briefly while others write and delete the same key.
 		return verdict{hint: "one key is a directory prefix of another, which this store cannot hold", attempts: fewTimes}
 	case "InternalError":
 		return verdict{hint: "the store failed; its log says why", attempts: fewTimes, ambiguous: true}
@@ -184,7 +185,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	switch code := resp.StatusCode; {
 	case code == http.StatusInsufficientStorage:
 		return permanent(ErrNoSpace, "free space where the store keeps its objects")
-	// Not 404: only the error code of a store proves that an object is missing.
+	// Status 404 is missing here on purpose: only the store's error code proves that an object does not exist.
 	case code == http.StatusForbidden || code == http.StatusUnauthorized:
 		return permanent(ErrDenied, hintDenied)
 	case code == http.StatusPreconditionFailed:
@@ -196,7 +197,8 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	return verdict{attempts: once}
 }
 
-// errReadOnlyDenied is a refused write: a denial and, for a caller that can read, a read-only store.
+// errReadOnlyDenied is the error of a refused write. It matches ErrDenied and also ErrReadOnly, because the same
+// credentials may still be able to read.
 var errReadOnlyDenied = readOnlyDenied{}
 
 type readOnlyDenied struct{}

@@ -130,11 +130,11 @@ func TestObjectAsDirectory(t *testing.T) {
 	}
 }
 
-// fault is a proxy between the client and the real gateway.
+// fault configures a proxy between the client and the real gateway.
 type fault struct {
-	// before may answer a request itself and return true.
+	// before may answer a request instead of the gateway; it then returns true.
 	before func(w http.ResponseWriter, r *http.Request) bool
-	// after may drop a response of the gateway.
+	// after may drop a response of the gateway by returning an error.
 	after func(r *http.Response) error
 }
 
@@ -146,7 +146,7 @@ func (f fault) open(t *testing.T) objectstore.Store {
 		t.Fatal(err)
 	}
 	proxy := &httputil.ReverseProxy{
-		// The client has signed the proxy's host name, so the gateway must receive it.
+		// The client's signature covers the proxy's host name, so the gateway must receive that name.
 		Rewrite:        func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host },
 		ModifyResponse: f.after,
 		ErrorLog:       log.New(io.Discard, "", 0),
@@ -164,7 +164,7 @@ func (f fault) open(t *testing.T) objectstore.Store {
 
 var errLost = errors.New("response lost")
 
-// lostOnce forwards all requests but drops the responses to the first n that match.
+// lostOnce forwards all requests but drops the responses to the first n requests that match.
 func lostOnce(n int64, match func(*http.Request) bool) func(*http.Response) error {
 	var seen atomic.Int64
 	return func(r *http.Response) error {
@@ -180,8 +180,8 @@ func isJoin(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
 }
 
-// TestOwnRetryWins: the first attempt created the object but its response was lost, so the second one finds the
-// condition violated by the first.
+// TestOwnRetryWins: the first attempt creates the object but its response is lost. The second attempt finds that the
+// object exists, and Put still succeeds.
 func TestOwnRetryWins(t *testing.T) {
 	s := fault{after: lostOnce(1, isPut)}.open(t)
 	info, err := s.Put(t.Context(), "k", strings.NewReader("mine"), 4, objectstore.PutOptions{IfAbsent: true})
@@ -219,7 +219,8 @@ func TestOwnRetryWinsLarge(t *testing.T) {
 	}
 }
 
-// TestOtherWriterWins: a request was lost and another writer has created the object.
+// TestOtherWriterWins: the first attempt never arrives and another writer creates the object meanwhile. Put fails with
+// ErrExists.
 func TestOtherWriterWins(t *testing.T) {
 	var other objectstore.Store
 	var once atomic.Bool
@@ -231,10 +232,10 @@ func TestOtherWriterWins(t *testing.T) {
 		if _, err := other.Put(context.Background(), "k", theirs, 6, objectstore.PutOptions{}); err != nil {
 			t.Error(err)
 		}
-		panic(http.ErrAbortHandler) // this writer's request never arrived
+		panic(http.ErrAbortHandler) // drops this writer's request
 	}}
 	s := f.open(t)
-	other = s // its put passes: once is set by then
+	other = s // the other writer uses the same proxy, which lets its request pass because once is set by then
 	_, err := s.Put(t.Context(), "k", strings.NewReader("mine"), 4, objectstore.PutOptions{IfAbsent: true})
 	if !errors.Is(err, objectstore.ErrExists) {
 		t.Errorf("error is %v", err)
@@ -249,7 +250,7 @@ func answer(status int, code string) func(w http.ResponseWriter) {
 	}
 }
 
-// TestRetried: temporary failures do not reach the caller.
+// TestRetried: temporary failures are retried, so the caller does not see them.
 func TestRetried(t *testing.T) {
 	for _, c := range []struct {
 		status int

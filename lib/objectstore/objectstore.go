@@ -4,10 +4,10 @@
 // write must really be conditional, and its winner must learn that it won. This package adds them to minio-go and is
 // tested against more than one server:
 //
-//   - Put with IfAbsent or IfMatch is atomic, even above the multipart threshold, where minio-go's own PutObject drops
-//     the condition.
-//   - A retried write never loses to its own first attempt: conditional writes carry a nonce, which is read back if a
-//     retry finds an existing object.
+//   - Put with IfAbsent or IfMatch is atomic, even above the multipart threshold, where minio-go's own PutObject
+//     ignores the condition.
+//   - A retried write never loses to its own first attempt. Conditional writes store a nonce with the object; a retry
+//     that finds an existing object reads the nonce to see which writer created it.
 //   - Every failure is an [*Error] that names the operation, the object and the store, hints at a remedy, and matches
 //     (errors.Is) one of the classes below. It never contains a credential.
 //
@@ -26,13 +26,15 @@ import (
 	"vapo/lib/failure"
 )
 
-// The classes of failure that callers distinguish, with errors.Is.
+// Classes of failure, to test with errors.Is.
 var (
-	// ErrNotFound: no object has that name. A missing bucket is ErrNoBucket instead: it must not look like a cache miss.
+	// ErrNotFound: the object does not exist. A missing bucket is ErrNoBucket instead, because it must not look like a
+	// cache miss.
 	ErrNotFound = failure.New(failure.Input, "", "not found")
-	// ErrExists: a condition of Put did not hold. With IfAbsent the object exists; with IfMatch it has changed or is gone.
+	// ErrExists: a condition of Put did not hold. With IfAbsent, the object exists; with IfMatch, the object has changed
+	// or no longer exists.
 	ErrExists = errors.New("precondition failed")
-	// ErrDenied: the store does not accept these credentials, or not for this operation.
+	// ErrDenied: the store rejects the credentials, or they do not permit this operation.
 	ErrDenied = errors.New("access denied")
 	// ErrUnreachable: nothing answers at the endpoint.
 	ErrUnreachable = errors.New("store unreachable")
@@ -44,7 +46,7 @@ var (
 	ErrNoSpace = fmt.Errorf("store is full: %w", syscall.ENOSPC)
 	// ErrRange: the range of GetRange begins at or after the object's end.
 	ErrRange = errors.New("range not satisfiable")
-	// ErrContent: the bytes given to Put do not match its size or digest. Nothing was written.
+	// ErrContent: the bytes given to Put do not match the announced size or digest. Nothing was written.
 	ErrContent = failure.New(failure.Integrity, "", "content differs from what was announced")
 	// ErrUnconditional: the store accepts conditional writes but ignores the condition, so it cannot hold a shared cache.
 	ErrUnconditional = errors.New("store ignores conditional writes")
@@ -54,21 +56,21 @@ var (
 
 // Info describes a stored object.
 type Info struct {
-	Key     string    // as given to the Store, without the store's prefix
+	Key     string    // as passed to the Store, without the prefix of Config
 	Size    int64     // bytes
 	ETag    string    // for PutOptions.IfMatch, without quotes
 	ModTime time.Time // by the store's clock; zero from Put
-	SHA256  string    // as given to Put, in hexadecimal; empty if none was given, and from List
+	SHA256  string    // as given to Put, in hexadecimal; empty if Put had no digest, and from List
 }
 
 // PutOptions are the conditions of a write.
 type PutOptions struct {
-	// IfAbsent creates the object only if none has its name.
+	// IfAbsent creates the object only if it does not exist.
 	IfAbsent bool
-	// IfMatch replaces the object only if its ETag is this one.
+	// IfMatch replaces the object only if its current ETag equals this value.
 	IfMatch string
-	// SHA256 is the digest of the whole content in hexadecimal, if known. The content is checked against it before it
-	// becomes visible. It is stored with the object: Get and Head return it. Readers must still check the content.
+	// SHA256 is the digest of the whole content in hexadecimal, if known. The content must match it before it becomes
+	// visible. The digest is stored with the object, and Get and Head return it. Readers must still verify the content.
 	SHA256 string
 }
 
@@ -80,27 +82,27 @@ type PutOptions struct {
 // ("a" and "a/b"): a store that keeps objects as files cannot hold both.
 type Store interface {
 	// Get opens an object. The reader resumes after a broken connection and fails rather than mix two versions of the
-	// object. Fails with ErrNotFound.
+	// object. Get fails with ErrNotFound if the object does not exist.
 	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
 
-	// GetRange opens n bytes from offset off; fewer if the object ends before, and all up to the end if n is negative.
-	// Fails with ErrNotFound or ErrRange.
+	// GetRange opens n bytes from offset off, or fewer if the object ends first. A negative n reads to the end of the
+	// object. GetRange fails with ErrNotFound or ErrRange.
 	GetRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
 
-	// Put writes an object of size bytes, or up to the end of r if size is negative. The object appears whole or not at
-	// all and replaces an older one atomically. A condition is checked and the object written in one step: of any number
-	// of concurrent writers with IfAbsent exactly one succeeds, and the others get ErrExists. r is read once, even if
-	// requests are retried.
+	// Put writes an object of size bytes; with a negative size it reads r to the end. The object appears whole or not at
+	// all and replaces an older object atomically. The store checks the condition and writes the object in one step: if
+	// several writers use IfAbsent at once, exactly one succeeds and the others fail with ErrExists. r is read once, even
+	// if requests are retried.
 	Put(ctx context.Context, key string, r io.Reader, size int64, opt PutOptions) (Info, error)
 
-	// Head describes an object. Fails with ErrNotFound.
+	// Head returns the description of an object. It fails with ErrNotFound if the object does not exist.
 	Head(ctx context.Context, key string) (Info, error)
 
 	// Delete removes an object. A missing object is not an error.
 	Delete(ctx context.Context, key string) error
 
-	// List yields the objects whose key begins with prefix, in the order of their keys. Objects written or deleted
-	// meanwhile may or may not be listed. It stops at the first error.
+	// List yields the objects whose key begins with prefix, in the order of their keys. It may or may not include objects
+	// that are written or deleted while it runs. It stops at the first error.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 
 	// String names the store without secrets: "s3://bucket/prefix at URL".

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Probe checks that a store can hold a shared cache: that it can be written, returns what was written, and respects
-// both conditions of Put. It uses a temporary object under "probe/". It fails with ErrUnconditional if the store
-// ignores conditions, and with ErrReadOnly or another class if it cannot be written.
+// Probe checks that a store can hold a shared cache: it is writable, returns what was written, and respects both
+// conditions of Put. Probe writes a temporary object under "probe/". It fails with ErrUnconditional if the store
+// ignores conditions, and with ErrReadOnly or another class if a write fails.
 func Probe(ctx context.Context, s Store) error {
 	key := "probe/" + strings.ToLower(rand.Text())
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_ = s.Delete(ctx, key) // a leftover does no harm
+		_ = s.Delete(ctx, key) // a leftover object does no harm
 	}()
 	put := func(content string, opt PutOptions) (Info, error) {
 		return s.Put(ctx, key, strings.NewReader(content), int64(len(content)), opt)

@@ -21,15 +21,15 @@ import (
 )
 
 const (
-	// partBytes is the largest object sent in one request and the size of the parts of a larger one. A part is held in
-	// memory so that it can be sent again; S3 requires at least 5 MiB.
+	// partBytes is the size of the largest object that is sent in one request, and the part size of larger objects. A part
+	// is held in memory so that it can be sent again. S3 requires at least 5 MiB.
 	partBytes = 16 << 20
-	// maxParts is S3's limit; larger objects get larger parts.
+	// maxParts is S3's limit on the number of parts. Objects that would exceed it get larger parts.
 	maxParts = 10000
-	// partsInFlight bounds the memory of one large upload to that many parts.
+	// partsInFlight is the number of parts that one upload holds in memory.
 	partsInFlight = 3
 
-	// Metadata of an object: the nonce of its writer, and its digest.
+	// Metadata keys: the nonce of the writer, and the digest of the content.
 	nonceHeader  = "Vapo-Nonce"
 	sha256Header = "Vapo-Sha256"
 )
@@ -62,7 +62,7 @@ func (s *s3Store) putError(key string, err error) error {
 	return e
 }
 
-// upload is one Put.
+// upload is the state of one call to Put.
 type upload struct {
 	s         *s3Store
 	ctx       context.Context
@@ -80,7 +80,7 @@ func (u *upload) meta() map[string]string {
 	return meta
 }
 
-// options returns the options of a request with the metadata and the condition.
+// options returns the request options: the given metadata and the condition.
 func (u *upload) options(meta map[string]string) minio.PutObjectOptions {
 	// Without DisableContentSha256, minio-go signs a plain-HTTP body in chunks and ignores the given digest.
 	opts := minio.PutObjectOptions{UserMetadata: meta, DisableContentSha256: true}
@@ -93,8 +93,8 @@ func (u *upload) options(meta map[string]string) minio.PutObjectOptions {
 	return opts
 }
 
-// commit makes the request that creates the object. If an attempt may have succeeded unnoticed and a later one finds
-// the condition violated, the nonce of the object shows whether this upload won.
+// commit sends the request that creates the object. An attempt may succeed although its response is lost; a later
+// attempt then finds the condition violated. The nonce stored with the object shows whether this upload created it.
 func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 	var (
 		info      Info
@@ -109,7 +109,7 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 		v := judge(err, true)
 		conditional := u.opt.IfAbsent || u.opt.IfMatch != ""
 		failed := v.kind == ErrExists || v.kind == ErrNotFound
-		// A server may refuse a large body by closing the connection early, in which case its answer can get lost.
+		// A server may refuse a large body by closing the connection early, and its response may get lost.
 		if failed && ambiguous || conditional && v.kind == ErrUnreachable && v.ambiguous {
 			obj, err := u.s.head(u.ctx, "put", u.key)
 			switch {
@@ -131,8 +131,8 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 	return info, err
 }
 
-// single sends an object in one request. Its digest is signed, so the server refuses a body that was changed in
-// transit.
+// single sends an object in one request. The signature covers the digest, so the server refuses a body that was changed
+// in transit.
 func (u *upload) single(data []byte) (Info, error) {
 	sum := sha256.Sum256(data)
 	meta := u.meta()
@@ -149,12 +149,12 @@ func (u *upload) single(data []byte) (Info, error) {
 	return info, nil
 }
 
-// parts sends an object part by part. The condition is checked when they are joined, which creates the object. A failed
-// upload is aborted.
+// parts uploads an object in parts. The request that joins the parts creates the object, and only this request has the
+// condition. A failed upload is aborted.
 func (u *upload) parts(part []byte, src *source) (Info, error) {
 	s := u.s
 	if u.opt.IfAbsent {
-		// This only saves the transfer: the condition itself is checked when the parts are joined.
+		// This check only avoids a useless transfer. The condition itself is checked when the parts are joined.
 		if _, err := s.head(u.ctx, "put", u.key); err == nil {
 			return Info{}, &Error{Op: "put", Key: u.key, Store: s.name, Kind: ErrExists}
 		}
@@ -171,7 +171,7 @@ func (u *upload) parts(part []byte, src *source) (Info, error) {
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), 10*time.Second)
 		defer cancel()
-		// Parts that remain only take space; the failure to report is the first one.
+		// The error of the abort is ignored: parts that remain only take space, and the first error is the one to report.
 		_ = s.core.AbortMultipartUpload(ctx, s.bucket, u.name, id)
 		return Info{}, err
 	}
@@ -185,7 +185,7 @@ func (u *upload) sendAndJoin(id string, part []byte, src *source) (Info, error) 
 		etags []minio.CompletePart
 	)
 	group, ctx := errgroup.WithContext(u.ctx)
-	group.SetLimit(partsInFlight - 1) // one more is being read
+	group.SetLimit(partsInFlight - 1) // the other part in flight is the one being read
 	for number, last := 1, false; ; number++ {
 		mu.Lock()
 		etags = append(etags, minio.CompletePart{PartNumber: number})
@@ -247,7 +247,7 @@ func newSource(r io.Reader, size int64, sha256Hex string) *source {
 	return s
 }
 
-// next returns the next part and whether it is the last one. An empty stream has one empty part.
+// next returns the next part and whether it is the last one. An empty stream yields one empty part.
 func (s *source) next() (part []byte, last bool, err error) {
 	var buf bytes.Buffer
 	if s.size >= 0 {

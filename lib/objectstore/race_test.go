@@ -17,8 +17,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestLoserOfARace: of many writers of one large object, one wins and the others learn that the object exists, although
-// the gateway refuses them before it has read their data.
+// TestLoserOfARace: if several writers write one large object, one wins. The others learn that the object exists,
+// although the gateway refuses them before it has read their data.
 func TestLoserOfARace(t *testing.T) {
 	s := objectstoretest.Embedded(t)
 	data := bytes.Repeat([]byte("0123456789abcdef"), 8<<16)
@@ -43,8 +43,8 @@ func TestLoserOfARace(t *testing.T) {
 	}
 }
 
-// TestRefusedByReset: a server that resets the connection instead of reading the body has refused the write if the
-// object exists; otherwise the write is retried.
+// TestRefusedByReset: a server resets the connection instead of reading the body. If the object exists, the write was
+// refused; otherwise it is retried.
 func TestRefusedByReset(t *testing.T) {
 	var resets atomic.Int64
 	s := fault{before: func(w http.ResponseWriter, r *http.Request) bool {
@@ -57,7 +57,7 @@ func TestRefusedByReset(t *testing.T) {
 			return true
 		}
 		_, _ = io.CopyN(io.Discard, conn, 1<<10)
-		_ = conn.(*net.TCPConn).SetLinger(0) // or the kernel would send what remains first
+		_ = conn.(*net.TCPConn).SetLinger(0) // otherwise the kernel would send the remaining data first
 		_ = conn.Close()
 		return true
 	}}.open(t)

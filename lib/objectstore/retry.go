@@ -8,8 +8,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// retry repeats a request until it succeeds, fails permanently, or has failed as often as its last failure allows. try
-// gets the number of the attempt, from 0. The result is nil or an *Error.
+// retry calls try until it succeeds, fails permanently, or uses up the attempts that its last failure allows. try
+// receives the number of the attempt, from 0. The result is nil or an *Error.
 func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try func(attempt int) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 100 * time.Millisecond
@@ -30,7 +30,7 @@ func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try fun
 		v := judge(err, write)
 		wrapped := &Error{Op: op, Key: key, Store: s.name, Kind: v.kind, Hint: v.hint, Err: err}
 		if v.kind == ErrNotFound || v.kind == ErrExists {
-			wrapped.Err = nil // the class says everything
+			wrapped.Err = nil // the class says everything, so the cause is dropped
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			wrapped.Kind, wrapped.Err = nil, cause

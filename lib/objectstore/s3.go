@@ -19,20 +19,20 @@ import (
 type s3Store struct {
 	core   *minio.Core
 	bucket string
-	prefix string // empty, or ends in a slash
-	name   string // as String
+	prefix string // empty, or ends with a slash
+	name   string // the result of String
 }
 
-// Open connects to a store and makes one request, so that an unreachable server, wrong credentials and a missing bucket
-// are reported before any work is done. It does not write: see [Probe].
+// Open connects to a store and makes one request, so that an unreachable server, wrong credentials or a missing bucket
+// are reported before any work is done. It does not check that the store is writable: see [Probe].
 func Open(ctx context.Context, cfg Config) (Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
 		return nil, err
 	}
 	err = s.retry(ctx, "open", "", false, func(int) error {
-		// A listing instead of a HEAD: the response to a HEAD has no body, so a wrong key, a wrong secret and a policy would
-		// be indistinguishable.
+		// This lists objects instead of sending HEAD. The response to HEAD has no body, so a wrong key, a wrong secret and a
+		// policy could not be told apart.
 		for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
 			return obj.Err
 		}
@@ -44,7 +44,7 @@ func Open(ctx context.Context, cfg Config) (Store, error) {
 	return s, nil
 }
 
-// CreateBucket creates the bucket of cfg unless it exists.
+// CreateBucket creates the bucket of cfg if it does not exist.
 func CreateBucket(ctx context.Context, cfg Config) error {
 	s, err := newStore(cfg)
 	if err != nil {
@@ -85,10 +85,11 @@ func newStore(cfg Config) (*s3Store, error) {
 		Secure:    secure,
 		Region:    cfg.Region,
 		Transport: transport,
-		// This package retries itself: only code that counts the attempts can distinguish a violated condition from one that
-		// its own first attempt violated.
+		// minio-go must not retry, because this package does. Only code that counts the attempts can tell whether a condition
+		// was violated by its own first attempt or by another writer.
 		MaxRetries: 1,
-		// Some servers refuse trailing checksums and others corrupt the content; the digest of the content is signed instead.
+		// Trailing checksums are off: some servers refuse them and others corrupt the content. The digest of the content is
+		// signed instead.
 		TrailingHeaders: false,
 	})
 	if err != nil {
@@ -104,7 +105,7 @@ func newStore(cfg Config) (*s3Store, error) {
 
 func (s *s3Store) String() string { return s.name }
 
-// checkKey refuses keys that some store cannot hold or would change.
+// checkKey refuses keys that some stores cannot hold or would change.
 func checkKey(key string) error {
 	if key == "" || len(key) > 900 || !utf8.ValidString(key) {
 		return fmt.Errorf("key %q is empty, too long or not UTF-8", key)
@@ -179,7 +180,7 @@ func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.Re
 	return &reader{ctx: ctx, s: s, key: key, etag: etag, off: off, end: off + obj.Size, body: body}, nil
 }
 
-// open requests an object or, if span is given, a range of it; if etag is given, only that version.
+// open requests an object, or only the range span if it is set. If etag is set, open accepts only that version.
 func (s *s3Store) open(
 	ctx context.Context, key, span, etag string,
 ) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
@@ -270,7 +271,7 @@ func (s *s3Store) List(ctx context.Context, prefix string) iter.Seq2[Info, error
 				}
 				last = obj.Key
 				if strings.HasSuffix(obj.Key, "/") {
-					continue // another program's directory marker
+					continue // a directory marker that another program created
 				}
 				if !yield(s.info(strings.TrimPrefix(obj.Key, s.prefix), obj), nil) {
 					stopped = true

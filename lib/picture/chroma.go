@@ -2,11 +2,11 @@ package picture
 
 import "image"
 
-// upsample brings the chroma of a JPEG image with 4:2:2 or 4:2:0 subsampling to full size like libjpeg's "fancy
-// upsampling", which the tools that compute published FIDs use: each sample is 3/4 of the nearer and 1/4 of the further
-// coarse sample. Other images are returned unchanged.
+// upsample scales the subsampled chroma (4:2:2 or 4:2:0) of a JPEG image to full size like libjpeg's "fancy
+// upsampling", which the tools that compute published FIDs use. Along each axis, an output sample is 3/4 of the nearer
+// and 1/4 of the farther chroma sample. Other images are returned unchanged.
 //
-// Note: the standard library repeats the coarse samples, which moves an FID of JPEG files by several tenths.
+// Note: the standard library repeats each chroma sample, which changes the FID of JPEG files by several tenths.
 func upsample(img image.Image) image.Image {
 	src, ok := img.(*image.YCbCr)
 	if !ok || src.Rect.Min != (image.Point{}) {
@@ -15,7 +15,7 @@ func upsample(img image.Image) image.Image {
 	half := src.SubsampleRatio == image.YCbCrSubsampleRatio420
 	w, h := src.Rect.Dx(), src.Rect.Dy()
 	cw := (w + 1) / 2
-	// libjpeg, too, repeats the samples of images this narrow.
+	// For images this narrow, libjpeg also repeats the samples.
 	if !half && src.SubsampleRatio != image.YCbCrSubsampleRatio422 || cw <= 2 {
 		return img
 	}
@@ -30,14 +30,14 @@ func upsample(img image.Image) image.Image {
 				continue
 			}
 			near := y / 2
-			far := near - 1 + 2*(y%2) // above for the upper of two rows, below for the lower
+			far := near - 1 + 2*(y%2) // the row above for even y, the row below for odd y
 			widenRows(out, row(near), row(min(max(far, 0), (h+1)/2-1)))
 		}
 	}
 	return dst
 }
 
-// widenRow is libjpeg's h2v1: in [w/2] to out [w]. The rounding alternates, as in libjpeg.
+// widenRow is libjpeg's h2v1. It doubles a row of chroma samples; the rounding alternates, as in libjpeg.
 func widenRow(out, in []uint8) {
 	at := func(i int) int { return int(in[min(max(i, 0), len(in)-1)]) }
 	for x := range out {
@@ -50,7 +50,7 @@ func widenRow(out, in []uint8) {
 	}
 }
 
-// widenRows is libjpeg's h2v2: an output row from the nearer and the further input row.
+// widenRows is libjpeg's h2v2. It computes an output row from the nearer and the farther input row.
 func widenRows(out, near, far []uint8) {
 	at := func(i int) int {
 		i = min(max(i, 0), len(near)-1)

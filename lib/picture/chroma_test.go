@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestJPEGAgainstPillow: JPEG files decode to Pillow's pixels, up to the rounding of the inverse transform.
+// TestJPEGAgainstPillow: JPEG files decode to the same pixels as in Pillow, except for rounding in the inverse
+// transform.
 func TestJPEGAgainstPillow(t *testing.T) {
 	raw, err := os.ReadFile("testdata/jpeg.json")
 	if err != nil {

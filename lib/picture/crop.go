@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// CentreCrop returns the h x w pixels in the middle. A fractional corner is rounded to the even pixel, like
-// torchvision's CenterCrop; unlike it, CentreCrop refuses images that are too small instead of padding them with black.
+// CentreCrop returns the central h x w pixels. If the corner would lie between two pixels, it is rounded to the even
+// one, as in torchvision's CenterCrop. But CentreCrop refuses images that are too small, which torchvision pads with
+// black.
 func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	if h < 1 || w < 1 || h > im.H || w > im.W {
 		return nil, fmt.Errorf("an image of %dx%d pixels is too small for a crop of %dx%d", im.W, im.H, w, h)
@@ -24,8 +25,8 @@ func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	return out, nil
 }
 
-// Grey returns the luminance of an RGB image, [1, H, W], with the weights of ITU-R 601-2 in the fixed point of Pillow's
-// convert("L"). Three equal channels give that channel.
+// Grey returns the luminance [1, H, W] of an RGB image. It uses the ITU-R 601-2 weights in fixed point, as Pillow's
+// convert("L") does. If the three channels are equal, the result equals each of them.
 func (im *Image) Grey() *Image {
 	plane := im.H * im.W
 	if im.C == 1 {

@@ -1,14 +1,14 @@
 // Package picture turns image files into pixels exactly like the tools that made data sets and published scores: it
-// upsamples JPEG colour like libjpeg, converts WebP colour like libwebp and resizes like Pillow.
+// upsamples JPEG chroma like libjpeg, converts WebP colours like libwebp and resizes like Pillow.
 //
-// This one package serves both for making data sets and for scoring folders. A different decoder or resizer on one side
-// would change an FID by more than the difference between models (Parmar et al., arXiv 2104.11222).
+// The same package makes data sets and reads the folders that are scored. A different decoder or resizer on one side
+// would change an FID by more than the difference between two models (Parmar et al., arXiv 2104.11222).
 //
-// Files become 8-bit RGB: grey images get three equal channels, 16-bit samples keep their upper eight bits, CMYK is
-// converted without a colour profile, palettes are resolved, and an animation gives its first frame. Opaque alpha
-// channels are dropped; an image with a transparent pixel is refused, because its background is unknown. Orientation
-// tags and colour profiles are not applied. Files are not trusted: what a header claims is bounded before memory is
-// allocated.
+// Files become 8-bit RGB. Grey images get three equal channels, 16-bit samples keep their upper eight bits, CMYK is
+// converted without a colour profile, palettes are resolved, and only the first frame of an animation is used. Opaque
+// alpha channels are dropped. An image with a transparent pixel is refused, because its background is unknown.
+// Orientation tags and colour profiles are ignored. Files are not trusted: the size that a header claims is checked
+// before memory is allocated.
 package picture
 
 import (
@@ -28,7 +28,7 @@ import (
 	_ "golang.org/x/image/webp"
 )
 
-// maxPixels bounds one image; a header may claim anything.
+// maxPixels is the greatest number of pixels of an image, because a header may claim any size.
 const maxPixels = 1 << 24
 
 // Format is an image file format.
@@ -46,7 +46,7 @@ const (
 // Formats lists the supported formats.
 var Formats = []Format{PNG, JPEG, GIF, BMP, WebP}
 
-// Named reports whether the name of a file has the extension of one of the formats, in upper or lower case.
+// Named reports whether a file name has the extension of one of the formats, in upper or lower case.
 func Named(name string, formats ...Format) bool {
 	_, ext, _ := strings.Cut(strings.ToLower(filepath.Ext(name)), ".")
 	return slices.Contains(formats, Format(ext)) || ext == "jpg" && slices.Contains(formats, JPEG)
@@ -58,7 +58,7 @@ type Image struct {
 	Pixels  []uint8
 }
 
-// Decode returns the pixels of a file of one of the formats as RGB [3, H, W]. Errors do not name the file.
+// Decode decodes a file in one of the formats to RGB [3, H, W]. The caller must add the file's name to an error.
 func Decode(data []byte, formats ...Format) (*Image, error) {
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
 	if err == nil && !slices.Contains(formats, Format(format)) {
@@ -80,7 +80,7 @@ func Decode(data []byte, formats ...Format) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("damaged or truncated %s image: %w", format, err)
 	}
-	// The first frame of an animation may be smaller.
+	// The first frame of an animation may be smaller than the animation.
 	if size := img.Bounds().Size(); size.X != cfg.Width || size.Y != cfg.Height {
 		return nil, fmt.Errorf("%s image of %dx%d pixels whose first frame has %dx%d",
 			format, cfg.Width, cfg.Height, size.X, size.Y)
@@ -91,7 +91,7 @@ func Decode(data []byte, formats ...Format) (*Image, error) {
 	return rgb(upsample(img))
 }
 
-// neither describes a file that has none of the formats.
+// neither describes data that has none of the formats.
 func neither(formats []Format) string {
 	names := make([]string, len(formats))
 	for i, f := range formats {
@@ -106,7 +106,8 @@ func neither(formats []Format) string {
 
 var errTransparent = errors.New("the image is transparent in places; flatten it first")
 
-// rgb returns the pixels of an opaque image. The special cases give the same result as the default, ten times faster.
+// rgb returns the pixels of an opaque image. The special cases are ten times faster than the default and give the same
+// result.
 func rgb(img image.Image) (*Image, error) {
 	b := img.Bounds()
 	w, h := b.Dx(), b.Dy()
@@ -149,7 +150,7 @@ func rgb(img image.Image) (*Image, error) {
 	return out, nil
 }
 
-// splitRGBA copies interleaved RGBA pixels to the planes of out.
+// splitRGBA copies interleaved RGBA pixels to the channels of out. stride is the number of bytes per row of pix.
 func splitRGBA(out *Image, pix []uint8, stride int) error {
 	plane := out.W * out.H
 	for y := range out.H {

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/image/bmp"
 )
 
-// opaque hides the type of an image, so that rgb converts it pixel by pixel.
+// opaque hides the concrete type of an image, so that rgb converts it pixel by pixel.
 type opaque struct{ image.Image }
 
-// TestRGBShortcuts: the fast paths give the result of the slow one, with odd sizes and offsets.
+// TestRGBShortcuts: the fast paths of rgb give the same result as the slow path, also for odd sizes and offsets.
 func TestRGBShortcuts(t *testing.T) {
 	r := image.Rect(3, 5, 3+17, 5+11)
 	yuv := func(ratio image.YCbCrSubsampleRatio) image.Image {
@@ -61,7 +61,7 @@ func TestRGBShortcuts(t *testing.T) {
 	}
 }
 
-// encoded is one image in every format and kind, by name.
+// encoded returns one image encoded in every format and variant, by file name.
 func encoded(t testing.TB) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
@@ -159,7 +159,7 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%s: %v, %v; want an error with %q", name, im, err, c.want)
 		}
 	}
-	delete(files, "two.gif") // its first frame is complete long before its end
+	delete(files, "two.gif") // its first frame is complete long before the end of the file
 	for name, data := range files {
 		for n := range data[:len(data)*3/4] {
 			if im, err := Decode(data[:n], Formats...); err == nil {

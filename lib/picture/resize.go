@@ -12,12 +12,12 @@ type Filter string
 
 // The filters, with their names in Pillow.
 const (
-	Bilinear Filter = "bilinear" // a triangle; the default of torchvision.transforms.Resize
+	Bilinear Filter = "bilinear" // a triangle; the default in torchvision.transforms.Resize
 	Bicubic  Filter = "bicubic"  // Keys' cubic with a = -1/2
-	Lanczos  Filter = "lanczos"  // a sinc windowed by the sinc of a third, 3 lobes
+	Lanczos  Filter = "lanczos"  // a sinc windowed by a sinc three times as wide; 3 lobes
 )
 
-// support is the distance beyond which the filter is zero.
+// support is the distance beyond which the filter is zero, in input samples before stretching.
 func (f Filter) support() float64 {
 	switch f {
 	case Bicubic:
@@ -28,7 +28,7 @@ func (f Filter) support() float64 {
 	return 1
 }
 
-// at returns the filter's value at distance x.
+// at returns the value of the filter at distance x.
 func (f Filter) at(x float64) float64 {
 	switch f {
 	case Bicubic:
@@ -62,15 +62,16 @@ func sinc(x float64) float64 {
 	return portable.Sin(x) / x
 }
 
-// Taps are the weights of the input positions, from First on, that contribute to one output position.
+// Taps are the weights of consecutive input positions that contribute to one output position. The first input position
+// is First.
 type Taps struct {
 	First   int
 	Weights []float64
 }
 
-// Taps returns the taps of each of out positions on an axis of in elements, as in Pillow (Resample.c,
-// precompute_coeffs): the filter is stretched if the axis shrinks, for antialiasing, truncated at the ends and
-// normalised.
+// Taps returns the taps of out output positions for an axis of in input positions, as Pillow does (Resample.c,
+// precompute_coeffs). If the axis shrinks, the filter is stretched to prevent aliasing. Weights beyond the ends of the
+// axis are dropped, and the rest are normalised to sum to 1.
 func (f Filter) Taps(in, out int) []Taps {
 	ts := make([]Taps, out)
 	scale := float64(in) / float64(out)
@@ -94,30 +95,31 @@ func (f Filter) Taps(in, out int) []Taps {
 	return ts
 }
 
-// fraction is the number of fractional bits of the weights for 8-bit images in Pillow (Resample.c, PRECISION_BITS).
+// fraction is the number of fractional bits in Pillow's weights for 8-bit images (Resample.c, PRECISION_BITS).
 const fraction = 32 - 8 - 2
 
-// Resizer resizes 8-bit images of one size with the same result as Pillow's Image.resize, bit for bit: weights with 22
-// fractional bits, first along rows and then along columns, each pass rounded to 8 bits. It is safe for concurrent use.
+// Resizer resizes 8-bit images of one size and gives exactly the result of Pillow's Image.resize. The weights have 22
+// fractional bits. The first pass resizes each row and the second each column, and each pass rounds to 8 bits. A
+// Resizer is safe for concurrent use.
 type Resizer struct {
 	inH, inW, outH, outW int
-	rows, cols           []fixedTaps // of the output's rows and columns
+	rows, cols           []fixedTaps // one for each row and column of the output
 }
 
-// fixedTaps are Taps with fixed-point weights.
+// fixedTaps are Taps with weights in fixed point.
 type fixedTaps struct {
 	first   int
 	weights []int32
 }
 
-// NewResizer returns a resizer from images of inH x inW pixels to outH x outW.
+// NewResizer returns a resizer for images of inH x inW pixels that produces outH x outW pixels.
 func NewResizer(f Filter, inH, inW, outH, outW int) *Resizer {
 	fixed := func(in, out int) []fixedTaps {
 		ts := make([]fixedTaps, out)
 		for i, t := range f.Taps(in, out) {
 			ts[i] = fixedTaps{first: t.First, weights: make([]int32, len(t.Weights))}
 			for k, w := range t.Weights {
-				ts[i].weights[k] = int32(math.Copysign(0.5, w) + float64(w*(1<<fraction))) // truncated towards zero
+				ts[i].weights[k] = int32(math.Copysign(0.5, w) + float64(w*(1<<fraction))) // int32 truncates
 			}
 		}
 		return ts
@@ -125,7 +127,7 @@ func NewResizer(f Filter, inH, inW, outH, outW int) *Resizer {
 	return &Resizer{inH: inH, inW: inW, outH: outH, outW: outW, rows: fixed(inH, outH), cols: fixed(inW, outW)}
 }
 
-// Resize returns the image in the new size.
+// Resize returns a resized copy of the image.
 func (r *Resizer) Resize(im *Image) (*Image, error) {
 	if im.H != r.inH || im.W != r.inW {
 		return nil, fmt.Errorf("an image of %dx%d pixels for a resizer of %dx%d", im.W, im.H, r.inW, r.inH)

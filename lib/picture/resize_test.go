@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// noise is the function of that name in testdata/resize.py.
+// noise generates the same bytes as the function noise in testdata/resize.py.
 func noise(n int, seed uint32) []uint8 {
 	out := make([]uint8, n)
 	for i := range out {
@@ -21,7 +21,7 @@ func noise(n int, seed uint32) []uint8 {
 	return out
 }
 
-// TestAgainstPillow: resized and grey images equal Pillow's, byte for byte.
+// TestAgainstPillow: resized images and grey images equal Pillow's, byte for byte.
 func TestAgainstPillow(t *testing.T) {
 	raw, err := os.ReadFile("testdata/resize.json")
 	if err != nil {
@@ -65,7 +65,7 @@ func TestAgainstPillow(t *testing.T) {
 	}
 }
 
-// TestResizeInvariants: constant channels stay constant and separate, and resizing to the same size changes nothing.
+// TestResizeInvariants: constant channels stay constant and do not mix, and resizing to the same size changes nothing.
 func TestResizeInvariants(t *testing.T) {
 	for _, f := range []Filter{Bilinear, Bicubic, Lanczos} {
 		src := &Image{C: 3, H: 19, W: 23, Pixels: make([]uint8, 3*19*23)}
@@ -102,7 +102,7 @@ func TestCentreCrop(t *testing.T) {
 		want []uint8
 	}{
 		{2, 1, []uint8{7, 12, 27, 32}},
-		{1, 2, []uint8{12, 13, 32, 33}}, // (4-1)/2 and (5-2)/2, both 1.5, are rounded to 2, the even neighbour
+		{1, 2, []uint8{12, 13, 32, 33}}, // the corner ((4-1)/2, (5-2)/2) = (1.5, 1.5) is rounded to even: (2, 2)
 		{3, 4, []uint8{0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 20, 21, 22, 23, 25, 26, 27, 28, 30, 31, 32, 33}},
 		{4, 5, im.Pixels},
 	} {

@@ -2,10 +2,11 @@ package picture
 
 import "image"
 
-// webp returns the same pixels of a decoded WebP image as libwebp. Lossy images have chroma of half size and the
-// limited range of video (ITU-R BT.601, 16 to 235); both are converted in libwebp's fixed point (upsampling.c, yuv.h).
+// webp converts a decoded WebP image to the same pixels as libwebp. In a lossy image, chroma has half the resolution
+// and values have the limited range of video (ITU-R BT.601, 16 to 235). The conversion uses libwebp's fixed-point
+// arithmetic (upsampling.c, yuv.h).
 //
-// Note: golang.org/x/image treats the values as full range, like JPEG, so its white is 235.
+// Note: golang.org/x/image treats the values as full range, as in JPEG, so white becomes 235.
 func webp(img image.Image) (*Image, error) {
 	var src *image.YCbCr
 	switch im := img.(type) {
@@ -20,7 +21,7 @@ func webp(img image.Image) (*Image, error) {
 			}
 		}
 		src = &im.YCbCr
-	default: // lossless images are RGB
+	default: // a lossless image is already RGB
 		return rgb(img)
 	}
 	w, h := src.Rect.Dx(), src.Rect.Dy()
@@ -45,8 +46,9 @@ func webp(img image.Image) (*Image, error) {
 	return out, nil
 }
 
-// other is the index of the coarse sample further from position i: the previous one for even i, the next for odd i.
+// other returns the index of the farther of the two chroma samples around position i: the previous sample for even i,
+// the next sample for odd i.
 func other(i, last int) int { return min(max(i/2-1+2*(i%2), 0), last) }
 
-// clip6 rounds down a value with six fractional bits and clamps it to 8 bits.
+// clip6 drops the six fractional bits of v and clamps the result to 8 bits.
 func clip6(v int) uint8 { return uint8(min(max(v>>6, 0), 255)) }

@@ -28,7 +28,8 @@ func webpCases(t testing.TB) (cases []webpCase) {
 	return cases
 }
 
-// TestWebPAgainstPillow: WebP files decode to Pillow's pixels, byte for byte: WebP decoding is exact.
+// TestWebPAgainstPillow: WebP files decode to Pillow's pixels, byte for byte, because the format defines decoding
+// exactly.
 func TestWebPAgainstPillow(t *testing.T) {
 	for _, c := range webpCases(t) {
 		img, err := Decode(c.File, WebP)

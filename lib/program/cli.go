@@ -19,7 +19,7 @@ func Main(name string, stderr io.Writer, body func() error) (code failure.Class)
 		case exitCode:
 			code = failure.Class(r)
 		default:
-			// Left to the Go runtime, a panic exits with 2, which means wrong usage here.
+			// Without this, the Go runtime would exit with 2, which means wrong usage here.
 			fmt.Fprintf(stderr, "%s", debug.Stack())
 			printError(stderr, name, fmt.Errorf("panic: %v", r))
 			code = failure.Bug
@@ -34,10 +34,10 @@ func Main(name string, stderr io.Writer, body func() error) (code failure.Class)
 
 type exitCode int
 
-// Exit ends the body of Main with an exit code.
+// Exit ends the body of Main; the program exits with code.
 func Exit(code int) { panic(exitCode(code)) }
 
-// Options returns the kong options that all programs share. engines are those that --version lists.
+// Options returns the kong options that all programs share. --version lists engines.
 func Options(name, about string, stdout, stderr io.Writer, engines ...string) []kong.Option {
 	return []kong.Option{
 		kong.Name(name),
@@ -49,7 +49,7 @@ func Options(name, about string, stdout, stderr io.Writer, engines ...string) []
 	}
 }
 
-// Usage makes an error of kong's parser a usage error that refers to the help of the command.
+// Usage turns an error from kong's parser into a usage error whose hint names the command's --help.
 func Usage(name string, err error) error {
 	command := name
 	var parse *kong.ParseError

@@ -14,8 +14,8 @@ import (
 )
 
 // Lifetime returns a context that SIGTERM, SIGINT and, except under nohup, SIGHUP cancel with the cause
-// failure.ErrTerminated. A second signal ends the process at once, and so does the exit of the parent if it passed a
-// pipe (contract.ParentFD).
+// failure.ErrTerminated. A second signal ends the process at once. If the parent passed a pipe (contract.ParentFD), the
+// exit of the parent also ends the process at once.
 func Lifetime() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -56,12 +56,12 @@ var watchParent = sync.OnceFunc(func() {
 		return
 	}
 	go func() {
-		_, _ = io.Copy(io.Discard, pipe) // an error, too, means that the parent has exited
+		_, _ = io.Copy(io.Discard, pipe) // returns when the parent has exited, with or without an error
 		exit()
 	}()
 })
 
-// scratch holds the temporary directories to remove if the process exits without unwinding.
+// scratch lists the temporary directories to remove if the process exits without running deferred calls.
 var scratch struct {
 	sync.Mutex
 	dirs map[string]bool
@@ -71,12 +71,12 @@ func exit() {
 	scratch.Lock()
 	defer scratch.Unlock()
 	for dir := range scratch.dirs {
-		_ = os.RemoveAll(dir) // nobody is left to report an error to
+		_ = os.RemoveAll(dir) // nobody is left to receive an error
 	}
 	os.Exit(int(failure.Terminated))
 }
 
-// Scratch creates a temporary directory that is deleted by remove or when the process ends.
+// Scratch creates a temporary directory. It is deleted by remove, or when the process ends.
 func Scratch() (dir string, remove func(), err error) {
 	dir, err = os.MkdirTemp("", "vapo-stage-")
 	if err != nil {
@@ -92,6 +92,6 @@ func Scratch() (dir string, remove func(), err error) {
 		scratch.Lock()
 		defer scratch.Unlock()
 		delete(scratch.dirs, dir)
-		_ = os.RemoveAll(dir) // the system cleans its temporary directory
+		_ = os.RemoveAll(dir) // on failure, the system cleans its temporary directory
 	}, nil
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// MemoryLimit returns how many bytes of memory this process may use: the least of GOMEMLIMIT, the limit of its control
-// groups and what the machine has available. It is 0 if nothing is known, as outside Linux.
+// MemoryLimit returns how many bytes of memory this process may use: the least of GOMEMLIMIT, its control group's limit
+// and the memory that the machine has available. It returns 0 if no limit is known.
 func MemoryLimit() int64 {
-	limit := debug.SetMemoryLimit(-1) // only reads it
+	limit := debug.SetMemoryLimit(-1) // -1 only reads the limit
 	if n, err := memlimit.FromCgroup(); err == nil && n < math.MaxInt64 {
 		limit = min(limit, int64(n))
 	}
@@ -31,7 +31,7 @@ func MemoryLimit() int64 {
 	return limit
 }
 
-// available returns the line MemAvailable of /proc/meminfo in bytes, or 0.
+// available returns the value of MemAvailable in /proc/meminfo in bytes, or 0 if it is missing.
 func available(meminfo io.Reader) int64 {
 	for lines := bufio.NewScanner(meminfo); lines.Scan(); {
 		if rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:"); ok {

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns a writer of text to w that escapes what would control a terminal or reorder its text. Names and
-// messages come from files, recipes and shared stores, and whoever wrote them must not get to move the cursor. A
-// multi-byte character must be written in one call.
+// Printable returns a writer that escapes characters that would control a terminal or reorder text, and writes to w.
+// Names and messages come from files, recipes and shared stores, whose authors must not be able to move the cursor.
+// Each call to Write must contain whole UTF-8 characters.
 func Printable(w io.Writer) io.Writer { return printable{w} }
 
 type printable struct{ w io.Writer }

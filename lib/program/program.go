@@ -1,6 +1,6 @@
 // Package program is what the runner and the stages have in common as programs: command-line options and --version,
-// stopping on a signal or when the parent exits, reporting errors, temporary directories, files whose names appear only
-// once they are complete, and the memory limit.
+// shutdown on a signal or when the parent exits, error messages, temporary directories, files that appear only when
+// they are complete, and the memory limit.
 package program
 
 import (
@@ -17,7 +17,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// printError prints the error with which a program fails: one line that starts with the program's name, and its hint.
+// printError prints the error that ends a program: one line that starts with the program's name, then the hint.
 func printError(w io.Writer, name string, err error) {
 	fmt.Fprintf(w, "%s: error: %s\n", name, oneLine(err.Error()))
 	if hint := failure.HintOf(err); hint != "" {
@@ -25,7 +25,8 @@ func printError(w io.Writer, name string, err error) {
 	}
 }
 
-// oneLine joins the lines of a text and drops control characters, because parts of an error may come from a file.
+// oneLine joins the lines of a text and drops control characters, because parts of an error message may come from a
+// file.
 func oneLine(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	return strings.Map(func(r rune) rune {
@@ -42,8 +43,8 @@ func IsTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// CheckTarget returns a usage error if path exists and is not a regular file. Files are written under another name and
-// renamed, which would replace a symbolic link, a pipe or a device such as /dev/null.
+// CheckTarget returns a usage error if path exists and is not a regular file. WriteFile writes a temporary file and
+// renames it to path, which would replace a symbolic link, a pipe or a device such as /dev/null.
 func CheckTarget(path string) error {
 	switch info, err := os.Lstat(path); {
 	case err != nil || info.Mode().IsRegular():
@@ -54,7 +55,7 @@ func CheckTarget(path string) error {
 	return failure.New(failure.Usage, "name another file", "%s is not a regular file and would be replaced", path)
 }
 
-// WriteFile writes a file so that its name appears only when it is complete.
+// WriteFile writes a file that appears under its name only when it is complete.
 func WriteFile(path string, write func(io.Writer) error) error {
 	if err := CheckTarget(path); err != nil {
 		return err
@@ -63,7 +64,7 @@ func WriteFile(path string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails after the rename
+	defer os.Remove(f.Name()) // does nothing after the rename
 	defer f.Close()
 	if err := errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err

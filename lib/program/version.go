@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Versions returns the version of the compiler (go) and, if the program was built in a repository, the commit
-// (revision) and whether there were uncommitted changes (modified).
+// Versions returns the version of the Go compiler ("go"). If the program was built in a repository, it also returns the
+// commit ("revision") and whether there were uncommitted changes ("modified").
 func Versions() map[string]string {
 	v := map[string]string{"go": runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
@@ -26,8 +26,8 @@ func Versions() map[string]string {
 	return v
 }
 
-// version returns the text that --version prints: the version, commit and compiler and, if there are any, the compute
-// engines in the program.
+// version returns the text that --version prints: the version, the commit, the compiler and any compute engines in the
+// program.
 func version(name string, engines ...string) string {
 	release := "(devel)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

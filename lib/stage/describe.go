@@ -9,19 +9,19 @@ import (
 	"vapo/lib/failure"
 )
 
-// describeCmd prints the contract of the stage.
+// describeCmd prints the description of the stage.
 type describeCmd struct {
 	Check string `help:"Validate these parameters and print them resolved." placeholder:"JSON"`
 }
 
-// runDescribe prints the description. With --check it also resolves the given parameters; if they are wrong it prints
-// {"error":…,"hint":…} instead.
+// runDescribe prints the description. With --check it also resolves the given parameters; if they are invalid, it
+// prints {"error":…,"hint":…} instead.
 func runDescribe[P any](spec *Stage[P], cmd *describeCmd, stdout io.Writer) error {
 	d := describeHere(spec)
 	if cmd.Check != "" {
 		var err error
 		if d.Resolved, err = check(spec, d, cmd.Check); err != nil {
-			// The error is also returned, so it is not lost if this fails.
+			// The error is also returned, so it is reported even if this write fails.
 			_ = writeJSON(stdout, map[string]string{"error": err.Error(), "hint": failure.HintOf(err)})
 			return err
 		}
@@ -36,7 +36,7 @@ func describe[P any](spec *Stage[P]) contract.Description {
 	}
 }
 
-// describeHere is describe with the meaning of "auto" on this machine, which may take a while to find out.
+// describeHere is describe plus the meaning of "auto" on this machine, which may take a while to determine.
 func describeHere[P any](spec *Stage[P]) contract.Description {
 	d := describe(spec)
 	if spec.Resolve == nil {
@@ -44,7 +44,7 @@ func describeHere[P any](spec *Stage[P]) contract.Description {
 	}
 	s := newParams[P]()
 	d.Params = s.describe()
-	_ = spec.Resolve(&s.holder.P, Given{params: s.params}) // the defaults alone need not be valid
+	_ = spec.Resolve(&s.holder.P, Given{params: s.params}) // the defaults alone need not be valid, so the error is ignored
 	for i, p := range s.params {
 		if v := p.value(); d.Params[i].Default == "auto" && v != "auto" {
 			d.Params[i].Auto = v

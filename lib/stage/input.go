@@ -16,7 +16,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// source finds what a REF stands for. It opens the store when it is first needed, so a run on local files needs none.
+// source resolves references to artifacts. It opens the store on first use, so a run on local files needs no store.
 type source struct {
 	scratch string
 
@@ -75,7 +75,7 @@ func (in *input) file(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// locate resolves a reference to a digest and checks that its bytes exist.
+// locate resolves a reference to a digest and checks that the content exists.
 func (s *source) locate(ctx context.Context, text string) (*input, error) {
 	ref, err := artifact.ParseReference(text)
 	if err != nil {
@@ -112,7 +112,8 @@ func locateFile(path string) (*input, error) {
 	return &input{digest: digest, size: size, path: path}, nil
 }
 
-// locateAll resolves the inputs (or outputs of another run) given by name against the declared ports.
+// locateAll resolves inputs, or outputs of an earlier run, that are given by name. It checks the names against the
+// declared ports.
 func (s *source) locateAll(
 	ctx context.Context, what string, ports []contract.Port, given map[string]string,
 ) (map[string]*input, error) {

@@ -22,7 +22,7 @@ import (
 	"vapo/lib/program"
 )
 
-// jobPaths are the places that the command line names; each may be "".
+// jobPaths are the paths from the command line; each may be "".
 type jobPaths struct{ out, manifest, live string }
 
 // Job is one execution of a stage. Its methods may be called from several goroutines.
@@ -31,11 +31,11 @@ type Job struct {
 	src     *source
 	paths   jobPaths
 	scratch string // temporary directory
-	close   func() // removes it
+	close   func() // removes scratch
 	screen  *screen
 	log     *slog.Logger
 	inputs  map[string]*input
-	earlier map[string]*input // outputs of a shorter run of the series
+	earlier map[string]*input // outputs of a shorter run in the series
 	series  string
 	key     string
 	live    Live
@@ -44,8 +44,8 @@ type Job struct {
 	manifest contract.Manifest
 }
 
-// newJob resolves every input and prepares the places to write to, so that a wrong command fails before anything is
-// computed.
+// newJob resolves every input and prepares the places for outputs, so that a wrong command fails before the computation
+// starts.
 func newJob(
 	ctx context.Context, desc contract.Description, resolved map[string]any, given, earlier map[string]string,
 	paths jobPaths, scr *screen,
@@ -69,7 +69,7 @@ func newJob(
 			return nil, failure.New(failure.Usage, "", "--out: %w", err)
 		}
 	}
-	// A manifest says that the outputs are complete. One that an earlier run left must not say so about this run.
+	// A manifest means that the outputs are complete. The manifest of an earlier run must not claim that for this run.
 	for _, path := range j.manifestPaths() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, failure.New(failure.Usage, "", "--manifest: %w", err)
@@ -120,17 +120,17 @@ func newJob(
 	return j, nil
 }
 
-// mismatch is the error of a run whose key is not the one that its caller computed. Its outputs would be filed under
-// the wrong key.
+// mismatch is the error of a run whose key differs from the key that the runner computed. The runner would store the
+// outputs under the wrong key.
 func mismatch(a cachekey.Action, want, got string) error {
-	preimage, _ := a.Preimage() // only shown
+	preimage, _ := a.Preimage() // only for the message
 	return failure.New(failure.Integrity,
 		"runner and stage disagree about parameters or inputs; were the binaries built from one source?",
 		"this run is action %s, not %s as --live says: %s", got, want, preimage)
 }
 
-// Input returns a local, verified file with the bytes of the named input. It is an error to call it for an optional
-// input that was not given, see HasInput.
+// Input returns the path of a local, verified file with the content of the named input. Input fails for an optional
+// input that was not given; see HasInput.
 func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	in, ok := j.inputs[name]
 	if !ok {
@@ -143,8 +143,8 @@ func (j *Job) Input(ctx context.Context, name string) (string, error) {
 	return path, nil
 }
 
-// Earlier returns a local, verified file with an output of a shorter run; ok is false if none was given. The stage must
-// check that the output is of this run's Series.
+// Earlier returns the path of a local, verified file with an output of a shorter run; ok is false if that output was
+// not given. The stage must check that the output belongs to the same Series as this run.
 func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool, err error) {
 	in := j.earlier[output]
 	if in == nil {
@@ -156,7 +156,7 @@ func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool,
 	return path, true, nil
 }
 
-// Series returns the key that this run shares with those that differ only in their length, or "".
+// Series returns the key that this run shares with all runs that differ only in their length, or "".
 func (j *Job) Series() string { return j.series }
 
 // HasInput reports whether the named input was given.
@@ -179,29 +179,29 @@ func (j *Job) Scratch() string { return j.scratch }
 // Log returns the logger, which writes to standard error: text on a terminal, JSON lines otherwise.
 func (j *Job) Log() *slog.Logger { return j.log }
 
-// Progress starts to report progress towards total; unit is plural.
+// Progress starts reporting progress towards total. unit is a plural noun, such as "steps".
 func (j *Job) Progress(total int64, unit string) *Progress {
 	return newProgress(j.screen, j.log, total, unit)
 }
 
-// Live returns the state from which a killed run of this action resumes.
+// Live returns the saved state from which a run of the same action can resume after it was killed.
 func (j *Job) Live() Live { return j.live }
 
-// Set records a result in the manifest. The value must encode as JSON.
+// Set records a result in the manifest. v must be encodable as JSON.
 func (j *Job) Set(key string, v any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.manifest.Results[key] = v
 }
 
-// SetBackend records the class of the engine that computed.
+// SetBackend records the class of the engine that was used.
 func (j *Job) SetBackend(class string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.manifest.Backend = class
 }
 
-// SetVersion records the version of something that the outputs depend on.
+// SetVersion records the version of a dependency that can change the outputs.
 func (j *Job) SetVersion(name, version string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -219,8 +219,8 @@ func (j *Job) Warn(format string, args ...any) {
 	}
 }
 
-// Output writes the named output: to a temporary file, then under its digest to the store, and to --out. If write
-// returns an error, what it has written is dropped.
+// Output writes the named output to --out (or a temporary directory) and, if a store is configured, puts it there. If
+// write returns an error, Output discards what write has written.
 func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) error) error {
 	p, ok := j.desc.Output(name)
 	if !ok {
@@ -282,7 +282,7 @@ func (j *Job) manifestPaths() []string {
 	return paths
 }
 
-// finish checks that all outputs have been written and writes the manifest.
+// finish checks that all required outputs have been written and writes the manifest.
 func (j *Job) finish(started time.Time) (*contract.Manifest, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

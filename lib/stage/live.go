@@ -16,13 +16,13 @@ import (
 	"vapo/lib/artifact"
 )
 
-// Live keeps what a run needs to resume after it was killed. Each name holds one value, which is replaced atomically.
-// The state belongs to the action's key: a run with other parameters or inputs never sees it.
+// Live saves the state that a run needs to resume after it was killed. Each name has one value, which Save replaces
+// atomically. The state belongs to the action's key, so a run with other parameters or inputs never sees it.
 type Live interface {
 	// Save replaces the value of name.
 	Save(ctx context.Context, name string, write func(io.Writer) error) error
-	// Load returns a file with the last saved value. ok is false if there is none, or if it does not match the digest it
-	// was saved with; the run then starts over.
+	// Load returns the path of a file with the last saved value. ok is false if there is no value, or if it does not match
+	// the digest that was saved with it; the run then starts over.
 	Load(ctx context.Context, name string) (path string, ok bool, err error)
 }
 
@@ -36,17 +36,17 @@ func (j *Job) openLive(ctx context.Context) (Live, error) {
 	}
 	dir := j.paths.out
 	if dir == "" {
-		dir = j.scratch // a store but no runner: nothing to resume from later
+		dir = j.scratch // there is a store but no runner, so no later run will resume
 	}
 	dir = filepath.Join(dir, ".live", j.key)
 	return &localLive{dir: dir, scratch: j.scratch, log: j.log, kind: "live state"}, nil
 }
 
-// A locally saved value is one line with the digest of the rest, and the rest. The state decides every byte of the
-// result, so damage must not go unnoticed.
+// The file of a locally saved value has one line with the digest of the value, followed by the value. The state affects
+// every byte of the result, so damage must be detected.
 const liveMagic = "vapo-live 1 sha256:"
 
-// seal writes the framed value to a new file in dir.
+// seal writes this line and the value to a new file in dir.
 func seal(dir string, write func(io.Writer) error) (path string, err error) {
 	f, err := os.CreateTemp(dir, ".live-*.tmp")
 	if err != nil {
@@ -73,7 +73,7 @@ func seal(dir string, write func(io.Writer) error) (path string, err error) {
 	return f.Name(), errors.Join(f.Sync(), f.Close())
 }
 
-// unseal copies the value in r to a new file in dir; ok is false if it is damaged.
+// unseal copies the value from r to a new file in dir. ok is false if the value is damaged.
 func unseal(dir string, r io.Reader) (path string, ok bool, err error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	header := make([]byte, len(liveMagic)+65)
@@ -102,7 +102,7 @@ func unseal(dir string, r io.Reader) (path string, ok bool, err error) {
 	return f.Name(), true, f.Close()
 }
 
-// storeLive keeps the state under live/<key>/ in the store, which verifies it.
+// storeLive keeps the state in the store under live/<key>/. The store verifies it.
 type storeLive struct {
 	live    *artifact.Live
 	scratch string
@@ -115,7 +115,7 @@ func (l *storeLive) Save(ctx context.Context, name string, write func(io.Writer)
 	go func() {
 		buf := bufio.NewWriterSize(w, 1<<20)
 		err := errors.Join(write(buf), buf.Flush())
-		w.CloseWithError(err) // nil is the end of the value
+		w.CloseWithError(err) // without an error, this ends the value
 		written <- err
 	}()
 	err := l.live.Save(ctx, name, r)
@@ -164,7 +164,7 @@ func (l *storeLive) load(ctx context.Context, name string) (string, error) {
 type localLive struct {
 	dir, scratch string
 	log          *slog.Logger
-	kind         string // of what is kept, for messages
+	kind         string // what is saved, for messages: "live state" or "part"
 }
 
 func (l *localLive) Save(_ context.Context, name string, write func(io.Writer) error) error {
@@ -200,8 +200,8 @@ func (l *localLive) Load(_ context.Context, name string) (string, bool, error) {
 	return path, ok, nil
 }
 
-// clear drops the state of a finished action.
+// clear deletes the state of a finished action.
 func (l *localLive) clear() {
-	_ = os.RemoveAll(l.dir)            // left-over state is only disk space
-	_ = os.Remove(filepath.Dir(l.dir)) // fails if other actions have state there
+	_ = os.RemoveAll(l.dir)            // state that remains only takes disk space
+	_ = os.Remove(filepath.Dir(l.dir)) // fails if another action has state there
 }

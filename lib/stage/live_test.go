@@ -34,7 +34,7 @@ func TestLocalLive(t *testing.T) {
 			t.Fatalf("got %d bytes, %v", len(got), err)
 		}
 	}
-	// A failed save keeps the last state; a damaged state is not loaded.
+	// A failed Save keeps the earlier state. Load does not return a damaged state.
 	if err := open().Save(ctx, "state", func(io.Writer) error { return syscall.ENOSPC }); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}

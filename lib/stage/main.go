@@ -16,7 +16,7 @@ import (
 	"vapo/lib/program"
 )
 
-// runCmd is the default command.
+// runCmd is the command that executes the stage; it is the default.
 type runCmd[P any] struct {
 	Input    inputFlags `help:"Input NAME: sha256:…, ref:name or a path. Once per input." placeholder:"NAME=REF"`
 	Earlier  inputFlags `help:"Continue from OUTPUT of a shorter run. Once per output." placeholder:"OUTPUT=REF"`
@@ -26,7 +26,7 @@ type runCmd[P any] struct {
 	P        P          `embed:"" group:"Parameters:"`
 }
 
-// inputFlags collects --input name=REF; a REF may contain any character.
+// inputFlags collects --input name=REF. A REF may contain any character.
 type inputFlags map[string]string
 
 func (f *inputFlags) Decode(ctx *kong.DecodeContext) error {

@@ -16,12 +16,12 @@ import (
 	"vapo/lib/failure"
 )
 
-// param is one parameter: kong's flag and what this package's own tags say about it.
+// param is one parameter: kong's flag plus the tags that this package adds.
 type param struct {
 	*kong.Flag
-	kind     string // one of the types of contract.Param
-	min, max any    // of the type of the value; nil: no bound
-	only     *only  // nil: always has an effect
+	kind     string // the data type as in contract.Param
+	min, max any    // of the parameter's type; nil if there is no bound
+	only     *only  // nil if the parameter always has an effect
 }
 
 func newParam(f *kong.Flag) param {
@@ -45,7 +45,7 @@ func kindOf(t reflect.Type) string {
 	if t == reflect.TypeFor[json.RawMessage]() {
 		return "json"
 	}
-	if t.PkgPath() == "time" { // a duration would lose its unit
+	if t.PkgPath() == "time" { // as an int, a duration would lose its unit
 		return ""
 	}
 	switch t.Kind() {
@@ -62,7 +62,7 @@ func kindOf(t reflect.Type) string {
 	return ""
 }
 
-// value returns the current value as int64 (uint64 above its range), float64, string, bool or json.RawMessage.
+// value returns the current value as int64 (uint64 for larger values), float64, string, bool or json.RawMessage.
 func (p param) value() any {
 	v := p.Target
 	switch p.kind {
@@ -76,7 +76,7 @@ func (p param) value() any {
 		return int64(v.Uint())
 	case "float":
 		if v.Kind() == reflect.Float32 {
-			// The shortest decimal that is this float32, so that 0.1 stays 0.1.
+			// This uses the shortest decimal that denotes the same float32, so that 0.1 stays 0.1.
 			x, _ := strconv.ParseFloat(strconv.FormatFloat(v.Float(), 'g', -1, 32), 64)
 			return x
 		}
@@ -92,7 +92,7 @@ func (p param) value() any {
 	return json.RawMessage(slices.Clone(v.Bytes()))
 }
 
-// describe must be called while the parameter is at its default.
+// describe describes the parameter. Its current value must be the default.
 func (p param) describe() contract.Param {
 	d := contract.Param{
 		Name: p.Name, Type: p.kind, Unit: p.Tag.Get("unit"), Help: p.Help, Default: p.value(), Required: p.Required,
@@ -106,7 +106,7 @@ func (p param) describe() contract.Param {
 	return d
 }
 
-// bound reads a tag min:"…" or max:"…"; nil without one.
+// bound parses the tag min:"…" or max:"…". It returns nil if the tag is missing.
 func (p param) bound(tag string) any {
 	text := p.Tag.Get(tag)
 	if text == "" {
@@ -128,7 +128,8 @@ func (p param) bound(tag string) any {
 	return v
 }
 
-// within checks that v, a value of the parameter, is finite and within the bounds.
+// within checks that v is a finite number, or no number at all, and is within the bounds. v is a value of the
+// parameter.
 func (p param) within(v any) error {
 	if x, ok := v.(float64); ok && (math.IsNaN(x) || math.IsInf(x, 0)) {
 		return failure.New(failure.Usage, "", "parameter %s is %v; it must be a finite number", p.Name, x)
@@ -142,7 +143,7 @@ func (p param) within(v any) error {
 	return nil
 }
 
-// compare compares the value of a parameter with a bound of its type.
+// compare compares a parameter's value with a bound of the same type.
 func compare(v, bound any) int {
 	switch v := v.(type) {
 	case float64:
@@ -150,18 +151,18 @@ func compare(v, bound any) int {
 	case int64:
 		return cmp.Compare(v, bound.(int64))
 	}
-	return 1 // a uint64 above the range of int64
+	return 1 // v is a uint64 above the range of int64
 }
 
-// only is the tag only:"parameter=value|value": the parameter has an effect only while another one has one of the
-// values. Otherwise it must keep its default. Whoever sets it expects an effect, and two runs that differ in it alone
-// would get two keys although they are the same run.
+// only is the tag only:"parameter=value|value". The tagged parameter has an effect only while the other parameter has
+// one of the values; otherwise it must keep its default. Without this rule, two identical runs could have different
+// keys, and a user could set a parameter and expect an effect that it does not have.
 type only struct {
 	on     param
 	values []string
 }
 
-// condition reads the tag only of f; nil without one. all are the parameters of the stage.
+// condition parses the tag only of f. It returns nil if there is no such tag. all are the parameters of the stage.
 func condition(f *kong.Flag, all []param) *only {
 	text := f.Tag.Get("only")
 	if text == "" {
@@ -182,7 +183,7 @@ func condition(f *kong.Flag, all []param) *only {
 	return c
 }
 
-// idle returns an error if the parameter was set to a value other than its default and has no effect.
+// idle returns an error if the parameter has no effect but is set to a value other than its default.
 func (p param) idle(set, byDefault any) error {
 	if p.only == nil || sameValue(set, byDefault) {
 		return nil

@@ -17,21 +17,21 @@ import (
 	"vapo/lib/failure"
 )
 
-// paramSet is a parameter struct seen through kong's model of it, so that keys use the same names, defaults and enums
-// as flags do.
+// paramSet is a parameter struct together with kong's model of it. Reading the model gives keys the same names,
+// defaults and enums as flags.
 type paramSet[P any] struct {
 	holder *paramHolder[P]
 	parser *kong.Kong
 	params []param
-	given  map[string]bool // names of the parameters that were set, whatever their values
+	given  map[string]bool // names of the parameters that were set, even if to their defaults
 }
 
 type paramHolder[P any] struct {
 	P P `embed:""`
 }
 
-// newParams builds the model. It panics on a parameter struct that breaks the contract; any test of the stage shows
-// that.
+// newParams builds the model. It panics if the parameter struct breaks the contract, so any test of the stage finds
+// such a mistake.
 func newParams[P any]() *paramSet[P] {
 	s := &paramSet[P]{holder: &paramHolder[P]{}}
 	parser, err := kong.New(s.holder, append(mappers(),
@@ -52,7 +52,7 @@ func newParams[P any]() *paramSet[P] {
 	return s
 }
 
-// mappers returns the kong options for parameters: structured values, and ${engines} in help texts.
+// mappers returns the kong options for parameters: the parser for JSON values, and ${engines} in help texts.
 func mappers() []kong.Option {
 	return []kong.Option{
 		kong.TypeMapper(reflect.TypeFor[json.RawMessage](), jsonMapper{}),
@@ -60,7 +60,7 @@ func mappers() []kong.Option {
 	}
 }
 
-// jsonMapper parses a structured parameter, given as JSON text.
+// jsonMapper parses a parameter that is given as JSON text.
 type jsonMapper struct{}
 
 func (jsonMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
@@ -73,7 +73,7 @@ func (jsonMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	value := json.RawMessage(text)
 	if strings.TrimSpace(text) == "null" {
-		value = nil // stages treat null as absent
+		value = nil // for a stage, null means that the parameter is absent
 	}
 	target.Set(reflect.ValueOf(value))
 	return nil
@@ -86,7 +86,7 @@ func (jsonMapper) PlaceHolder(f *kong.Flag) string {
 	return f.Default
 }
 
-// describe resets the parameters to their defaults and lists them.
+// describe resets all parameters to their defaults and describes them.
 func (s *paramSet[P]) describe() []contract.Param {
 	out := make([]contract.Param, len(s.params))
 	for i, p := range s.params {
@@ -105,7 +105,7 @@ func (s *paramSet[P]) parse(args []string) error {
 	return err
 }
 
-// given returns the names of the flags on a command line.
+// given returns the names of the flags that a command line sets.
 func given(kctx *kong.Context) map[string]bool {
 	names := map[string]bool{}
 	if kctx == nil {
@@ -119,7 +119,7 @@ func given(kctx *kong.Context) map[string]bool {
 	return names
 }
 
-// values returns the values of all parameters. Numbers that are not finite or out of bounds are a usage error.
+// values returns the values of all parameters. A number that is not finite or is out of bounds is a usage error.
 func (s *paramSet[P]) values() (map[string]any, error) {
 	out := make(map[string]any, len(s.params))
 	for _, p := range s.params {
@@ -132,14 +132,15 @@ func (s *paramSet[P]) values() (map[string]any, error) {
 	return out, nil
 }
 
-// Given gives Resolve access to the command line: it distinguishes values that were given from defaults.
+// Given tells Resolve which parameters the command line set.
 type Given struct {
 	params []param
 	names  map[string]bool
 }
 
-// Preset sets parameters, by name and as text, to the values of a preset. It is a usage error if the command line gives
-// one of them another value; the error calls the preset by the name passed.
+// Preset sets parameters to the values of a preset, which are given as text by parameter name. It is a usage error if
+// the command line sets one of these parameters to another value. preset is the name of the preset for the error
+// message.
 func (g Given) Preset(preset string, values map[string]string) error {
 	var conflict error
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -162,7 +163,7 @@ func (g Given) Preset(preset string, values map[string]string) error {
 	return conflict
 }
 
-// resolve completes and validates the parameters and returns their values.
+// resolve completes and validates the parameters, and returns the values.
 func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	set, err := s.values()
 	if err != nil {
@@ -172,8 +173,8 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	if spec.Resolve != nil {
 		wrong = spec.Resolve(&s.holder.P, Given{s.params, s.given})
 	}
-	// A parameter without effect is often the reason why the others do not fit, so it is reported first. Only Resolve can
-	// apply a preset, which may change what has an effect, so this cannot be checked before.
+	// A parameter without effect is often the reason why other parameters do not fit, so it is reported first. This check
+	// must come after Resolve, because a preset may change which parameters have an effect.
 	for i, d := range newParams[P]().describe() {
 		if err := s.params[i].idle(set[d.Name], d.Default); err != nil {
 			return nil, err
@@ -185,7 +186,7 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	return s.values()
 }
 
-// sameValue compares values of parameters, JSON without regard to white space.
+// sameValue compares two parameter values. It ignores white space in JSON.
 func sameValue(a, b any) bool {
 	x, ok := a.(json.RawMessage)
 	if !ok {

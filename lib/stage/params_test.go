@@ -21,7 +21,7 @@ type presetParams struct {
 	Time   bool            `help:"Time." default:"true" negatable:""`
 }
 
-// echo returns a stage that writes its parameters.
+// echo returns a stage that writes its parameters as its output.
 func echo[P any]() Stage[P] {
 	return Stage[P]{
 		Name: "echo", About: "Write the parameters.", Version: 1,
@@ -32,7 +32,7 @@ func echo[P any]() Stage[P] {
 	}
 }
 
-// runEcho runs such a stage.
+// runEcho runs an echo stage.
 func runEcho[P any](t *testing.T, s Stage[P], args ...string) (code failure.Class, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -54,8 +54,8 @@ func presetStage() Stage[presetParams] {
 	return s
 }
 
-// A preset's values appear in the record of a run and in what the runner resolves. A parameter conflicts with them if
-// it was given with another value, not if only its default differs.
+// TestPreset: the values of a preset appear in the manifest and in the resolved parameters. A parameter conflicts with
+// the preset only if it was given explicitly with another value.
 func TestPreset(t *testing.T) {
 	noStore(t)
 	for _, c := range []struct {
@@ -68,7 +68,7 @@ func TestPreset(t *testing.T) {
 		{[]string{"--preset=big"}, int64(30), ""},
 		{[]string{"--preset=big", "--rate=7"}, int64(30), ""},
 		{[]string{"--preset=big", "--width=30", "--levels=[1,2]", "--no-time"}, int64(30), ""},
-		{[]string{"--preset=big", "--width=3"}, nil, "width is 3, but the preset big has it at 30"}, // the default, but given
+		{[]string{"--preset=big", "--width=3"}, nil, "width is 3, but the preset big has it at 30"}, // explicit default
 		{[]string{"--preset=big", "--levels=[1]"}, nil, "levels is [1]"},
 		{[]string{"--preset=big", "--time"}, nil, "time is true"},
 		{[]string{"--preset=small"}, nil, "small is not known"},
@@ -164,7 +164,7 @@ type onlyParams struct {
 	Drop   float64         `help:"Drop." default:"0.1" only:"labels=true"`
 }
 
-// A parameter without effect is refused if it differs from its default.
+// TestOnly: a parameter that has no effect is refused unless it has its default value.
 func TestOnly(t *testing.T) {
 	noStore(t)
 	spec := echo[onlyParams]()
@@ -173,7 +173,7 @@ func TestOnly(t *testing.T) {
 		{"--width=4", ""},
 		{"--model=unet --levels=[2]", ""},
 		{"--model=auto --levels=[2]", ""},
-		{"--model=unet --width=3", ""}, // the default
+		{"--model=unet --width=3", ""}, // the default value
 		{"--levels=[1]", ""},
 		{"--labels --drop=0.5", ""},
 		{"--model=unet --width=4", "parameter width is 4, but it has no effect while model is unet"},

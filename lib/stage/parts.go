@@ -12,16 +12,17 @@ import (
 	"vapo/lib/failure"
 )
 
-// Parts keeps intermediate values, each a pure function of what its key digests. They outlive the run, so that a killed
-// run need not compute them again, and other actions find them too. A key has the form of an action's key
+// Parts keeps intermediate values, each of which depends only on what its key digests. The values outlive the run: a
+// killed run need not compute them again, and other actions can use them. A key has the form of an action's key
 // ([cachekey.Action.Key]). Losing a part costs only the time to compute it again.
 type Parts interface {
 	Save(ctx context.Context, key string, value []byte) error
-	// Load returns ok false if the part is missing or damaged.
+	// Load returns ok == false if the part is missing or damaged.
 	Load(ctx context.Context, key string) (value []byte, ok bool, err error)
 }
 
-// Parts returns the parts in the store or, without a store, parts in the live state, which end with the run.
+// Parts returns the parts in the store. Without a store, parts are kept in the live state and last until the run
+// succeeds.
 func (j *Job) Parts(ctx context.Context) (Parts, error) {
 	if !configured() {
 		return liveParts{j.live}, nil
@@ -29,7 +30,7 @@ func (j *Job) Parts(ctx context.Context) (Parts, error) {
 	return openParts(ctx, j.src, j.log)
 }
 
-// openParts returns the parts in the store, nil if none is configured.
+// openParts returns the parts in the store, or nil if no store is configured.
 func openParts(ctx context.Context, src *source, log *slog.Logger) (Parts, error) {
 	if !configured() {
 		return nil, nil
@@ -41,13 +42,13 @@ func openParts(ctx context.Context, src *source, log *slog.Logger) (Parts, error
 	return &storeParts{store, log}, nil
 }
 
-// partsIn returns the parts in a directory.
+// partsIn returns parts that are kept in a directory.
 func partsIn(dir string, scratch string, log *slog.Logger) (Parts, error) {
 	const hint = "name a directory that can be written"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, failure.New(failure.Usage, hint, "%w", err)
 	}
-	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // so that a wrong directory fails before the work, not after it
+	probe, err := os.CreateTemp(dir, ".vapo-*.tmp") // a wrong directory must fail before the work, not after it
 	if err != nil {
 		return nil, failure.New(failure.Usage, hint, "%w", err)
 	}
@@ -83,7 +84,7 @@ func (p *storeParts) Load(ctx context.Context, key string) ([]byte, bool, error)
 	return value, true, nil
 }
 
-// liveParts keeps parts as values of a live state, named by their keys.
+// liveParts keeps each part in a live state, under the part's key.
 type liveParts struct{ live Live }
 
 func (p liveParts) Save(ctx context.Context, key string, value []byte) error {
@@ -98,7 +99,7 @@ func (p liveParts) Load(ctx context.Context, key string) ([]byte, bool, error) {
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	defer os.Remove(path) // a copy in the scratch directory
+	defer os.Remove(path) // path is a copy in the scratch directory
 	value, err := os.ReadFile(path)
 	return value, err == nil, err
 }

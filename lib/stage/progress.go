@@ -12,11 +12,11 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progressEvery is the interval of JSON progress lines.
+// progressEvery is the least time between two JSON progress lines.
 const progressEvery = time.Second
 
-// Progress reports the progress of a job: a bar on a terminal, a JSON line a second otherwise. Its methods may be
-// called from several goroutines.
+// Progress reports the progress of a job: with a bar on a terminal, otherwise with at most one JSON line a second. Its
+// methods may be called from several goroutines.
 type Progress struct {
 	mu     sync.Mutex
 	screen *screen
@@ -56,7 +56,7 @@ func newProgress(s *screen, log *slog.Logger, total int64, unit string) *Progres
 	return p
 }
 
-// Set reports that n of the total are done; fields are key, value pairs such as "loss", 0.31.
+// Set reports that n of total units are done. fields are pairs of keys and values, such as "loss", 0.31.
 func (p *Progress) Set(n int64, fields ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +70,7 @@ func (p *Progress) Set(n int64, fields ...any) {
 		if text := describeFields(fields); text != "" {
 			p.bar.Describe(text)
 		}
-		_ = p.bar.Set64(n) // cosmetic
+		_ = p.bar.Set64(n) // an error affects only the display
 		return
 	}
 	if now := time.Now(); now.Sub(p.last) >= progressEvery {
@@ -79,7 +79,7 @@ func (p *Progress) Set(n int64, fields ...any) {
 	}
 }
 
-// Done ends the bar and logs the last state unless that has been done.
+// Done ends the bar. Without a bar, it logs the last state unless that state has already been logged.
 func (p *Progress) Done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +90,7 @@ func (p *Progress) Done() {
 	if p.bar != nil {
 		p.screen.mu.Lock()
 		defer p.screen.mu.Unlock()
-		_ = p.bar.Finish() // cosmetic
+		_ = p.bar.Finish() // an error affects only the display
 		p.screen.bar = nil
 		return
 	}

@@ -7,17 +7,17 @@ import (
 	"os"
 )
 
-// Reader is random access to the bytes of an input.
+// Reader gives random access to the content of an input.
 type Reader struct {
 	io.ReaderAt
 	Size  int64 // bytes
-	Local bool  // a file on this machine; otherwise every read is a request to the store
+	Local bool  // whether it reads a local file; otherwise every read is a request to the store
 	io.Closer
 }
 
-// OpenInput opens the named input for reading parts of it. A blob in the store is first fetched to a local file if it
-// has at most local bytes; of a larger one the parts are read from the store. Every byte is verified: of a file once,
-// from the store at each read (see artifact.Blob). Reads end with ctx.
+// OpenInput opens the named input for random access. A blob of at most local bytes is first fetched to a local file.
+// Parts of a larger blob are read from the store. Every byte is verified: for a file once, and for a blob in the store
+// at each read (see artifact.Blob). Reads fail after ctx ends.
 func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader, error) {
 	in, ok := j.inputs[name]
 	if !ok {
@@ -41,7 +41,7 @@ func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader,
 	return &Reader{ReaderAt: f, Size: in.size, Local: true, Closer: f}, nil
 }
 
-// InputSize returns the length in bytes of the named input, or 0.
+// InputSize returns the length of the named input in bytes, or 0 if the input was not given.
 func (j *Job) InputSize(name string) int64 {
 	if in := j.inputs[name]; in != nil {
 		return in.size

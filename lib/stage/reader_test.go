@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(objectstoretest.Main(m)) }
 
-// A blob of at most the limit is fetched, a longer one stays in the store, and a file is read where it is.
+// TestOpenInput: a blob within the limit is fetched, a larger blob is read from the store, and a local file is read
+// directly.
 func TestOpenInput(t *testing.T) {
 	env := objectstoretest.EmbeddedEnv(t)
 	for _, kv := range env.Environ() {

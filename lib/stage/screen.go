@@ -8,8 +8,8 @@ import (
 	"vapo/lib/program"
 )
 
-// screen shares one stream between log lines and at most one progress bar, which is wiped before a line and drawn again
-// after it.
+// screen shares one stream between log lines and at most one progress bar. It wipes the bar before a log line and draws
+// it again afterwards.
 type screen struct {
 	mu  sync.Mutex
 	w   io.Writer
@@ -26,21 +26,21 @@ func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bar != nil {
-		_ = s.bar.Clear() // cosmetic
+		_ = s.bar.Clear() // an error affects only the display
 	}
 	n, err := s.w.Write(p)
 	if s.bar != nil {
-		_ = s.bar.RenderBlank() // cosmetic
+		_ = s.bar.RenderBlank() // an error affects only the display
 	}
 	return n, err
 }
 
-// end removes a bar that was left unfinished.
+// end removes an unfinished bar.
 func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bar != nil {
-		_ = s.bar.Clear() // cosmetic
+		_ = s.bar.Clear() // an error affects only the display
 		s.bar = nil
 	}
 }

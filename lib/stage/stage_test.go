@@ -137,7 +137,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 	return job.Output(ctx, "model", write)
 }
 
-// demo runs the stage of spec.
+// demo runs the stage that spec declares.
 func demo(t *testing.T, args ...string) (code failure.Class, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
@@ -218,7 +218,8 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// The runner keys a step by what describe --check resolves, the stage keys itself by its flags. The keys must agree.
+// TestCheckAgreesWithFlags: the runner computes a key from the output of describe --check, and the stage computes it
+// from its flags. Both keys must be equal.
 func TestCheckAgreesWithFlags(t *testing.T) {
 	dir, data := noStore(t)
 	code, out, stderr := demo(t, "describe", "--check",
@@ -246,7 +247,7 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A parameter that follows from the length is part of the series, with its resolved value.
+	// A parameter whose value follows from the length is part of the series key, with its resolved value.
 	inSeries := func(steps, doubled int64) string {
 		resolved := maps.Clone(d.Resolved)
 		resolved["steps"], resolved["doubled"] = steps, doubled
@@ -373,7 +374,8 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestStaleManifest: once a run is under way, the manifest of an earlier one must not vouch for it.
+// TestStaleManifest: a failed run removes the manifest of an earlier run, because its outputs may no longer be
+// complete.
 func TestStaleManifest(t *testing.T) {
 	dir, data := noStore(t)
 	if code, _, stderr := demo(t, "--input=data="+data, "--out="+dir); code != 0 {

@@ -12,8 +12,9 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// classify is the gateway's backend with the failures of the file system reported to the client as such. Without it, a
-// directory that became unwritable or a full disk may be an "internal error", which is retried and explains nothing.
+// classify wraps the gateway's backend and reports failures of the file system with the matching S3 error. Otherwise
+// the gateway might report a full disk or an unwritable directory as InternalError, which clients retry and which
+// explains nothing.
 type classify struct{ backend.Backend }
 
 func fileError(err error) error {
@@ -22,7 +23,7 @@ func fileError(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &answered):
-		return answered // versitygw itself does not unwrap errors
+		return answered // without wrapping, because versitygw does not unwrap errors
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/objectstore/embedded"
 )
 
-// mount mounts a small file system on a directory.
+// mount mounts a small tmpfs on a new directory. remount changes its mount flags.
 func mount(t *testing.T, size string) (dir string, remount func(flags uintptr)) {
 	t.Helper()
 	dir = t.TempDir()
@@ -34,7 +34,7 @@ func TestDiskFull(t *testing.T) {
 	dir, _ := mount(t, "8m")
 	_, s, _ := start(t, dir)
 	write(t, s, "before", "fits")
-	for _, n := range []int{12 << 20, 20 << 20} { // in one request, and in parts
+	for _, n := range []int{12 << 20, 20 << 20} { // sent in one request; sent in parts
 		_, err := s.Put(t.Context(), "big", bytes.NewReader(make([]byte, n)), int64(n), objectstore.PutOptions{})
 		if !errors.Is(err, objectstore.ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%d bytes: error is %v", n, err)
@@ -53,8 +53,8 @@ func TestReadOnly(t *testing.T) {
 	dir, _ := mount(t, "8m")
 	child, s, _ := start(t, dir)
 	write(t, s, "k", "v")
-	// Locks and the log are open for writing, which prevents a plain remount. It is also more likely that only the objects
-	// are read-only.
+	// The directory itself cannot be remounted read-only, because the locks and the log in it are open for writing. Only
+	// the objects are made read-only, which is also the more likely failure.
 	objects := filepath.Join(dir, ".vapo", "store")
 	if err := syscall.Mount(objects, objects, "", syscall.MS_BIND, ""); err != nil {
 		t.Fatal(err)
@@ -87,8 +87,8 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-// TestNoPermission is the same for a directory of another user. Root may write everywhere, so as root the test runs
-// itself again as nobody.
+// TestNoPermission: a gateway cannot start in a directory of another user. Root may write everywhere, so as root the
+// test runs itself again as nobody.
 func TestNoPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
 		open := t.TempDir()

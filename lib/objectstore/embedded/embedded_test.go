@@ -23,8 +23,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// runnerVar makes this test binary a runner: a process that uses the gateway of a directory, prints its settings and
-// waits until its standard input closes.
+// runnerVar makes this test binary a runner: a process that starts or attaches to the gateway of a directory, prints
+// the gateway's settings and waits until its standard input closes.
 const runnerVar = "VAPO_TEST_RUNNER_DIR"
 
 func TestMain(m *testing.M) {
@@ -118,7 +118,7 @@ func gone(t *testing.T, pid int) {
 	}
 }
 
-// alive returns false for a zombie too: in a container it may never be reaped.
+// alive reports whether a process is running. A zombie counts as ended, because in a container it may never be reaped.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false
@@ -234,8 +234,8 @@ func TestParentKilled(t *testing.T) {
 	start(t, dir)
 }
 
-// TestSecondRunner: the second runner uses the first one's gateway and keeps it if the first one is killed. The gateway
-// ends with the last runner.
+// TestSecondRunner: a second runner uses the first runner's gateway. The gateway survives when the first runner is
+// killed, and ends with the last runner.
 func TestSecondRunner(t *testing.T) {
 	dir := t.TempDir()
 	first := launch(t, dir)
@@ -249,7 +249,7 @@ func TestSecondRunner(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = first.Wait()
-	// Long enough for a gateway to end if it ended with its parent.
+	// A gateway that ended with its parent would be gone within this time.
 	for range 20 {
 		write(t, s, "k", "still here")
 		time.Sleep(10 * time.Millisecond)
@@ -258,7 +258,7 @@ func TestSecondRunner(t *testing.T) {
 	gone(t, pid)
 }
 
-// TestGatewayKilled: stale state of a killed gateway is ignored, even if another program has taken its port.
+// TestGatewayKilled: the state file of a killed gateway is ignored, even if another program now uses its port.
 func TestGatewayKilled(t *testing.T) {
 	dir := t.TempDir()
 	first, s, env := start(t, dir)
@@ -293,7 +293,7 @@ func TestGatewayKilled(t *testing.T) {
 	}
 }
 
-// TestManyStartAtOnce: one gateway is started and all runners get it.
+// TestManyStartAtOnce: runners that start together start one gateway and share it.
 func TestManyStartAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
@@ -320,7 +320,7 @@ func TestManyStartAtOnce(t *testing.T) {
 	gone(t, pid)
 }
 
-// TestSignalsDoNotReachTheGateway: after Ctrl-C a stage must still be able to save.
+// TestSignalsDoNotReachTheGateway: the gateway survives Ctrl-C, so that a stage can still save its state.
 func TestSignalsDoNotReachTheGateway(t *testing.T) {
 	dir := t.TempDir()
 	_, s, _ := start(t, dir)

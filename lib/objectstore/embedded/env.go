@@ -6,7 +6,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Env is the settings that a program needs to use a gateway.
+// Env holds the settings that a program needs to use a gateway.
 type Env struct {
 	Endpoint  string `json:"endpoint"` // http://127.0.0.1:port
 	AccessKey string `json:"access_key"`
@@ -15,8 +15,8 @@ type Env struct {
 	Store     string `json:"store"` // s3://bucket
 }
 
-// variables lists the settings in the order in which they are printed. The empty ones override inherited settings for
-// another store.
+// variables lists the settings in the order in which they are printed. It includes empty values, which override
+// settings for another store that a child would inherit.
 func (e Env) variables() [][2]string {
 	return [][2]string{
 		{"AWS_ENDPOINT_URL", e.Endpoint},
@@ -29,7 +29,7 @@ func (e Env) variables() [][2]string {
 	}
 }
 
-// Environ is the settings as NAME=value, to append to a child's environment.
+// Environ returns the settings as NAME=value, to append to a child's environment.
 func (e Env) Environ() []string {
 	var out []string
 	for _, v := range e.variables() {
@@ -38,7 +38,7 @@ func (e Env) Environ() []string {
 	return out
 }
 
-// Shell is the settings as commands of a POSIX shell, for eval.
+// Shell returns the settings as POSIX shell commands, for eval.
 func (e Env) Shell() string {
 	var b strings.Builder
 	for _, v := range e.variables() {
@@ -51,7 +51,7 @@ func (e Env) Shell() string {
 	return b.String()
 }
 
-// Config is the settings for objectstore.Open.
+// Config returns the settings as a configuration for objectstore.Open.
 func (e Env) Config() (objectstore.Config, error) {
 	m := map[string]string{}
 	for _, v := range e.variables() {

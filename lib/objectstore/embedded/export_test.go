@@ -1,4 +1,4 @@
 package embedded
 
-// Attached reports whether another process has started the gateway.
+// Attached reports whether the gateway was started by another process.
 func (c *Child) Attached() bool { return c.pipe == nil }

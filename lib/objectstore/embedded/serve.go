@@ -1,18 +1,20 @@
 // Package embedded runs an S3 gateway over a directory, so that a laptop without services can run everything that a
 // team runs on its own storage.
 //
-// The gateway is versitygw, in its own process: it changes the working directory and keeps state in package variables,
-// so a process can run only one and should do nothing else. [Serve] is that process; [Start] starts it or attaches to
-// it.
+// The gateway is versitygw. It changes the working directory and keeps state in package variables, so it runs in a
+// process that does nothing else. [Serve] is the body of that process. [Start] starts the process or attaches to a
+// running one.
 //
-// A directory has at most one gateway. It holds a lock there while it runs, and each of its users holds a shared lock
-// on another file. The kernel releases both however a process ends, so nothing needs to be cleaned up after kill -9: a
-// state file without a lock is stale.
+// A directory has at most one gateway. The gateway holds an exclusive lock in the directory while it runs, and each of
+// its users holds a shared lock on another file. The kernel releases the locks no matter how a process ends, so nothing
+// needs to be cleaned up after kill -9: a state file without a lock is stale.
 //
 // The runner that started a gateway holds a pipe to it. When the pipe closes, the gateway keeps running only while
-// others use it. Terminal signals do not reach it: after Ctrl-C a stage must still be able to save.
+// others use it. Terminal signals do not reach the gateway, because a stage must still be able to save its state after
+// Ctrl-C.
 //
-// Note: Pdeathsig was rejected. Linux sends it when the *thread* that forked ends, which can happen at any time in a Go
+// Note: Pdeathsig was rejected for two reasons. Linux sends the signal when the *thread* that forked ends, which can
+// happen at any time in a Go program. The signal would also end a gateway that a second runner has attached to.
 // program; and it would end the gateway that a second runner has attached to.
 package embedded
 
@@ -40,27 +42,27 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Environment variables from Start to its child.
+// Environment variables that Start passes to the gateway process.
 const (
-	parentFDVar = "VAPO_GATEWAY_PARENT_FD" // read end of a pipe the parent holds
-	readyFDVar  = "VAPO_GATEWAY_READY_FD"  // write end of a pipe for one report
+	parentFDVar = "VAPO_GATEWAY_PARENT_FD" // read end of a pipe whose write end the parent holds
+	readyFDVar  = "VAPO_GATEWAY_READY_FD"  // write end of a pipe for one startReport
 	dirVar      = "VAPO_GATEWAY_DIR"
 )
 
 // Options of Serve.
 type Options struct {
-	// Dir is the directory whose store is served; it lies in Dir/.vapo.
+	// Dir is the directory to serve. Its store is in Dir/.vapo.
 	Dir string
-	// Ready is called once, when the gateway accepts requests; it may be nil.
+	// Ready, if not nil, is called once, when the gateway accepts requests.
 	Ready func(Env)
 }
 
-// ErrRunning: the directory already has a gateway.
+// ErrRunning means that the directory already has a gateway.
 var ErrRunning = errors.New("a gateway serves this directory already")
 
-// Serve runs the gateway of a directory in this process until the context ends or, if Start started it, until it has no
-// users. It changes the working directory, so the process should do nothing else. It fails with ErrRunning if the
-// directory has a gateway.
+// Serve runs the gateway of a directory in this process until the context ends. A gateway that Start started also stops
+// when it has no users. Serve changes the working directory, so the process should do nothing else. It fails with
+// ErrRunning if the directory already has a gateway.
 func Serve(ctx context.Context, opt Options) error {
 	parent, report := inherited()
 	err := serve(ctx, opt, parent, report)
@@ -126,7 +128,7 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 	}
 }
 
-// runGateway serves on a free loopback port until ctx ends.
+// runGateway runs the gateway on a free loopback port until ctx ends.
 func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayState) error) error {
 	store, opts, err := l.metadata()
 	if err != nil {
@@ -136,8 +138,8 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	if err != nil {
 		return l.fail(err)
 	}
-	// versitygw takes a port, not a listener, so a free port is requested from the kernel and released. If another process
-	// takes it in between, the gateway fails with EADDRINUSE.
+	// versitygw takes a port, not a listener. So this asks the kernel for a free port and releases it. If another process
+	// takes the port in between, the gateway fails with EADDRINUSE.
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("find a free port: %w", err)
@@ -149,14 +151,14 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	listening := func() {
-		// This is called before the first connection is accepted, so it must not block.
+		// versitygw calls this before it accepts the first connection, so it must not block.
 		go func() {
 			if err := ready(gatewayState{Endpoint: "http://" + addr, PID: os.Getpid()}); err != nil {
 				cancel(err)
 			}
 		}()
 	}
-	// The gateway's messages go to standard error: standard output is for the variables of its store.
+	// Standard output is reserved for the settings of the store, so the gateway's messages go to standard error.
 	os.Stdout = os.Stderr
 	err = embedgw.RunVersityGW(ctx, classify{files}, &embedgw.Config{
 		RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: region,
@@ -171,8 +173,8 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	return err
 }
 
-// metadata chooses where the gateway keeps ETags and other metadata: in extended attributes of the files, or in sidecar
-// files if the file system has none. A store that began with sidecar files keeps using them.
+// metadata chooses where the gateway keeps ETags and other metadata: in extended attributes of the files or, if the
+// file system does not support them, in sidecar files. A store that began with sidecar files keeps using them.
 func (l layout) metadata() (meta.MetadataStorer, posix.PosixOpts, error) {
 	_, err := os.Stat(l.sidecar())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -189,8 +191,8 @@ func (l layout) metadata() (meta.MetadataStorer, posix.PosixOpts, error) {
 	return store, posix.PosixOpts{SideCarDir: l.sidecar()}, err
 }
 
-// waitForUsers returns when the parent has ended and nobody else uses the gateway. It then holds the users' lock, so
-// that the next user waits for this process to end and starts a new gateway.
+// waitForUsers returns when the parent has ended and nobody else uses the gateway. It keeps the exclusive lock on the
+// users' file, so that the next user waits until this process ends and then starts a new gateway.
 func waitForUsers(parent io.Reader, l layout) {
 	_, _ = io.Copy(io.Discard, parent) // returns however the parent ends
 	users := flock.New(l.users())
@@ -203,8 +205,8 @@ func waitForUsers(parent io.Reader, l layout) {
 	}
 }
 
-// RunChild is Serve for a program that also acts as the gateway, such as a test binary. If Start started this process,
-// it serves and returns an exit code and true; otherwise it returns false at once.
+// RunChild is Serve for a program that can also act as the gateway, such as a test binary. In a process that Start
+// started, it serves and then returns an exit code and true. In any other process it returns false at once.
 func RunChild() (code int, ran bool) {
 	if os.Getenv(readyFDVar) == "" {
 		return 0, false
@@ -228,12 +230,12 @@ func inherited() (parent *os.File, report *reporter) {
 	return open(parentFDVar), &reporter{w: open(readyFDVar)}
 }
 
-// reporter sends the outcome of the start to the parent, in one line.
+// reporter sends one line to the parent: whether the gateway has started, or why not.
 type reporter struct{ w *os.File }
 
 type startReport struct {
 	Ready   bool   `json:"ready,omitempty"`
-	Running bool   `json:"running,omitempty"` // another gateway serves the directory
+	Running bool   `json:"running,omitempty"` // another gateway already serves the directory
 	Error   string `json:"error,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 }
@@ -256,7 +258,7 @@ func (r *reporter) send(rep startReport) {
 	if r.w == nil {
 		return
 	}
-	_ = json.NewEncoder(r.w).Encode(rep) // fails if the parent has ended; then nobody needs it
+	_ = json.NewEncoder(r.w).Encode(rep) // fails if the parent has ended; then nobody needs the report
 	r.w.Close()
 	r.w = nil
 }

@@ -18,22 +18,22 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// ErrNotRunning: the directory has no running gateway.
+// ErrNotRunning means that the directory has no running gateway.
 var ErrNotRunning = errors.New("no gateway serves this directory")
 
-// startTimeout bounds the wait for a gateway to start, and for an old one to end.
+// startTimeout bounds how long Start waits for an old gateway to end and a new one to start.
 const startTimeout = 20 * time.Second
 
 // Child is a user's handle of a directory's gateway.
 type Child struct {
 	users  *flock.Flock
 	pipe   *os.File      // nil if another process started the gateway
-	exited chan struct{} // nil likewise
+	exited chan struct{} // nil if another process started the gateway
 	once   sync.Once
 }
 
-// Close releases the gateway. If this process started it and nobody else uses it, the gateway ends and Close waits for
-// that.
+// Close releases the gateway. If this process started the gateway and nobody else uses it, the gateway ends, and Close
+// waits for its end.
 func (c *Child) Close() error {
 	c.once.Do(func() {
 		if c.pipe != nil {
@@ -51,11 +51,11 @@ func (c *Child) Close() error {
 	return nil
 }
 
-// Start attaches to the gateway of a directory, or starts one: `exe store serve --dir DIR`, which ends with this
-// process unless others have attached to it. exe is usually os.Executable's result. A new gateway logs to
-// .vapo/gateway.log.
+// Start attaches to the gateway of a directory. If there is none, Start starts one with `exe store serve --dir DIR`; it
+// ends with this process unless other processes have attached to it. exe is usually the result of os.Executable. A new
+// gateway logs to .vapo/gateway.log.
 //
-// If several processes call Start at once, one gateway is started and all get it.
+// If several processes call Start at once, one gateway is started and all of them attach to it.
 func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	l, err := layoutOf(dir)
 	if err != nil {
@@ -68,7 +68,7 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, late)
 	defer cancel()
 	c := &Child{users: flock.New(l.users())}
-	// A gateway that is about to end holds this lock exclusively until it has ended.
+	// A gateway that is about to end holds this lock exclusively until its process has ended.
 	if _, err := c.users.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, Env{}, l.unstarted(ctx, err)
 	}
@@ -89,7 +89,7 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 			c.Close()
 			return nil, Env{}, l.unstarted(ctx, err)
 		}
-		select { // another process is starting a gateway, or a gateway does not answer
+		select { // another process is starting a gateway, or a running gateway does not answer
 		case <-ctx.Done():
 			c.Close()
 			return nil, Env{}, l.unstarted(ctx, err)
@@ -118,8 +118,8 @@ func (l layout) unreachable(err error, hint string) error {
 	return &objectstore.Error{Op: "open", Store: store, Kind: objectstore.ErrUnreachable, Err: err, Hint: hint}
 }
 
-// Attach returns the settings of the gateway that serves a directory, without starting it or keeping it running. Fails
-// with ErrNotRunning.
+// Attach returns the settings of the gateway that serves a directory. It does not start the gateway or keep it running.
+// It fails with ErrNotRunning if there is no gateway.
 func Attach(ctx context.Context, dir string) (Env, error) {
 	l, err := layoutOf(dir)
 	if err != nil {
@@ -157,7 +157,8 @@ func (l layout) attach(ctx context.Context) (Env, error) {
 	return env, nil
 }
 
-// spawn starts a gateway and waits until it is ready. running is true if it ended because another one is running.
+// spawn starts a gateway and waits until it is ready. running is true if the new gateway ended because another one is
+// already running.
 func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running bool, err error) {
 	alive, hold, err := os.Pipe()
 	if err != nil {
@@ -182,7 +183,7 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	cmd.Env = append(os.Environ(), parentFDVar+"=3", readyFDVar+"=4", dirVar+"="+dir)
 	cmd.ExtraFiles = []*os.File{alive, send}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not reached by Ctrl-C
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a process group that Ctrl-C does not reach
 	err = cmd.Start()
 	send.Close()
 	if err != nil {
@@ -191,10 +192,10 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	}
 	exited := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // the report or the log has the error
+		_ = cmd.Wait() // the report or the log contains the error
 		close(exited)
 	}()
-	// The child's end of the pipe closes when it dies, so this read ends.
+	// If the gateway ends early, its end of the pipe closes and this read returns.
 	defer context.AfterFunc(ctx, func() { report.Close() })()
 	var rep startReport
 	if err := json.NewDecoder(report).Decode(&rep); err != nil {

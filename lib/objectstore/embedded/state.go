@@ -13,7 +13,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// layout is the paths of a directory's store. They are below one directory that only its owner can enter.
+// layout gives the paths of a directory's store. All are inside one directory that only its owner can enter.
 type layout struct{ base string }
 
 func layoutOf(dir string) (layout, error) {
@@ -27,7 +27,7 @@ func layoutOf(dir string) (layout, error) {
 func (l layout) keys() string    { return filepath.Join(l.base, "keys.json") }    // credentials, created once
 func (l layout) state() string   { return filepath.Join(l.base, "gateway.json") } // address of the running gateway
 func (l layout) gateway() string { return filepath.Join(l.base, "gateway.lock") } // held by the gateway
-func (l layout) users() string   { return filepath.Join(l.base, "users.lock") }   // shared by its users
+func (l layout) users() string   { return filepath.Join(l.base, "users.lock") }   // shared by the gateway's users
 func (l layout) log() string     { return filepath.Join(l.base, "gateway.log") }
 func (l layout) data() string    { return filepath.Join(l.base, "store") }
 func (l layout) sidecar() string { return filepath.Join(l.base, "sidecar") } // metadata on file systems without xattrs
@@ -37,7 +37,7 @@ const (
 	region = "us-east-1"
 )
 
-// prepare creates the directory and checks that it can be written.
+// prepare creates the directory and checks that it is writable.
 func (l layout) prepare() error {
 	err := os.MkdirAll(l.data(), 0o700)
 	if err == nil {
@@ -52,7 +52,7 @@ func (l layout) prepare() error {
 	return l.fail(err)
 }
 
-// fail converts an error of the file system to one of the store, with class and hint.
+// fail converts a file system error to an objectstore.Error with a class and a hint.
 func (l layout) fail(err error) error {
 	if err == nil {
 		return nil
@@ -74,8 +74,8 @@ type keyPair struct {
 	Secret string `json:"secret_key"`
 }
 
-// loadKeys reads the directory's credentials, after creating them the first time. They are created once and atomically,
-// however many processes start together.
+// loadKeys reads the directory's credentials. The first call creates them, atomically, so that processes that start
+// together agree on one pair.
 func (l layout) loadKeys() (keyPair, error) {
 	var k keyPair
 	data, err := os.ReadFile(l.keys())
@@ -90,7 +90,8 @@ func (l layout) loadKeys() (keyPair, error) {
 		}
 		defer os.Remove(tmp)
 		if err := os.Link(tmp, l.keys()); err != nil && !errors.Is(err, fs.ErrExist) {
-			// The file system has no links. In a race, the gateway's lock makes the loser start again with the winner's keys.
+			// The file system has no hard links. If two processes race here, the gateway's lock lets only one of them run, and
+			// the loser starts again with the winner's keys.
 			if err := os.Rename(tmp, l.keys()); err != nil {
 				return k, l.fail(err)
 			}
@@ -106,7 +107,7 @@ func (l layout) loadKeys() (keyPair, error) {
 	return k, nil
 }
 
-// gatewayState is published by a gateway once it accepts requests.
+// gatewayState is the content of the state file, which a gateway writes once it accepts requests.
 type gatewayState struct {
 	Endpoint string `json:"endpoint"`
 	PID      int    `json:"pid"`
@@ -133,7 +134,7 @@ func (l layout) saveState(s gatewayState) error {
 	return os.Rename(tmp, l.state())
 }
 
-// writeTemp writes a file next to path that only its owner can read.
+// writeTemp writes a temporary file in the directory of path. Only the owner can read it.
 func writeTemp(path string, data []byte) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {

@@ -46,7 +46,7 @@ func testIfMatch(t *testing.T, s objectstore.Store) {
 	}
 }
 
-// racers is the number of concurrent writers of one key.
+// racers is the number of concurrent writers to one key.
 const racers = 16
 
 func race(t *testing.T, write func(i int) error) (winner int) {
@@ -62,7 +62,7 @@ func race(t *testing.T, write func(i int) error) (winner int) {
 			switch {
 			case err == nil:
 				wins.Add(1)
-				winner = i // one writer, or the test fails below
+				winner = i // no data race if only one writer wins, which is checked below
 			case !errors.Is(err, objectstore.ErrExists):
 				t.Errorf("a loser got %v", err)
 			}
@@ -107,7 +107,7 @@ func testCompareAndSwapRace(t *testing.T, s objectstore.Store) {
 	}
 }
 
-// large returns content of several parts, the last of which is short.
+// large returns content of several parts with a short last part.
 func large(seed byte) []byte {
 	data := make([]byte, 33<<20+7)
 	src := rand.NewChaCha8([32]byte{seed})
@@ -134,7 +134,7 @@ func testLarge(t *testing.T, s objectstore.Store) {
 			t.Errorf("head is %+v, %v; put returned %+v", head, err, info)
 		}
 	}
-	// Exactly one part, and one byte more.
+	// The sizes are exactly one part, and one part plus one byte.
 	for _, n := range []int{16 << 20, 16<<20 + 1} {
 		if _, err := s.Put(t.Context(), "edge", bytes.NewReader(data[:n]), -1, objectstore.PutOptions{}); err != nil {
 			t.Fatal(err)
@@ -166,7 +166,8 @@ func testLargeConditions(t *testing.T, s objectstore.Store) {
 	}
 }
 
-// testLargeRace joins multipart uploads concurrently. If the client drops the condition, all of them win.
+// testLargeRace completes several multipart uploads of one key at once. If the client ignored the condition, all of
+// them would succeed.
 func testLargeRace(t *testing.T, s objectstore.Store) {
 	a := large(3)[:17<<20]
 	var joined sync.WaitGroup
@@ -176,7 +177,7 @@ func testLargeRace(t *testing.T, s objectstore.Store) {
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
-			// All writers have checked the object and sent their first part before any of them finishes.
+			// The barrier makes every writer check for the object and send its first part before any writer finishes.
 			r := io.MultiReader(bytes.NewReader(a[:len(a)-1]), &barrier{&joined, sync.Once{}}, bytes.NewReader(a[len(a)-1:]))
 			_, err := s.Put(t.Context(), "large", r, int64(len(a)), objectstore.PutOptions{IfAbsent: true})
 			switch {
@@ -196,7 +197,7 @@ func testLargeRace(t *testing.T, s objectstore.Store) {
 	}
 }
 
-// barrier is an empty reader that returns when all writers have reached it.
+// barrier is an empty reader whose Read blocks until all writers have reached it.
 type barrier struct {
 	all  *sync.WaitGroup
 	once sync.Once

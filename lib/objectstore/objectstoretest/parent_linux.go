@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// dieWithParent keeps a server from outliving a killed test binary. It may also end if the thread that started it ends
-// early; tests then fail visibly. The embedded gateway uses a pipe instead.
+// dieWithParent makes the kernel kill a server when the test binary is killed. The kernel also kills the server if the
+// thread that started it ends early; tests then fail visibly. The embedded gateway uses a pipe instead.
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -1,8 +1,8 @@
-// Package objectstoretest starts real stores for tests, and has the conformance suite that every store must pass.
+// Package objectstoretest starts real stores for tests and has the conformance suite that every store must pass.
 //
-// Nothing is mocked: tests run against the embedded gateway in its own process and, if a MinIO server is installed,
-// against that as an independent second implementation. A package that uses [Embedded] needs a TestMain that calls
-// [Main], because the gateway is a second process of the test binary.
+// Nothing is mocked. Tests run against the embedded gateway and, if a MinIO server is installed, also against MinIO as
+// an independent second implementation. A package that uses [Embedded] needs a TestMain that calls [Main], because the
+// gateway runs as a second process of the test binary.
 package objectstoretest
 
 import (
@@ -54,8 +54,8 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// EmbeddedEnv returns the settings of an empty store for this test, in the gateway that all tests of the package share.
-// They are for programs that the test starts.
+// EmbeddedEnv returns the settings of an empty store for this test, to pass to programs that the test starts. All tests
+// of a package share one gateway.
 func EmbeddedEnv(t testing.TB) embedded.Env {
 	t.Helper()
 	servers.Lock()
@@ -75,14 +75,14 @@ func EmbeddedEnv(t testing.TB) embedded.Env {
 	return ownPrefix(servers.env)
 }
 
-// Embedded returns an empty store for this test in the embedded gateway.
+// Embedded returns an empty store for this test, served by the embedded gateway.
 func Embedded(t testing.TB) objectstore.Store {
 	t.Helper()
 	return Open(t, EmbeddedEnv(t))
 }
 
-// MinIO returns an empty store for this test in a MinIO server, whose binary is VAPO_MINIO or minio in PATH. Without
-// one the test is skipped.
+// MinIO returns an empty store for this test, served by MinIO. The binary is $VAPO_MINIO or minio in PATH; the test is
+// skipped if there is none.
 func MinIO(t testing.TB) objectstore.Store {
 	t.Helper()
 	exe := os.Getenv("VAPO_MINIO")
@@ -100,7 +100,7 @@ func MinIO(t testing.TB) objectstore.Store {
 	return Open(t, ownPrefix(servers.second))
 }
 
-// Open opens the store of env.
+// Open opens the store that env describes.
 func Open(t testing.TB, env embedded.Env) objectstore.Store {
 	t.Helper()
 	cfg, err := env.Config()

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Run checks a store against the contract of objectstore.Store. open returns an empty store for the test.
+// Run checks a store against the contract of objectstore.Store. open returns a new empty store.
 func Run(t *testing.T, open func(testing.TB) objectstore.Store) {
 	for _, c := range []struct {
 		name string
@@ -117,7 +117,7 @@ func testRoundTrip(t *testing.T, s objectstore.Store) {
 	if _, err := s.Head(t.Context(), "a"); !errors.Is(err, objectstore.ErrNotFound) {
 		t.Errorf("head after delete: %v", err)
 	}
-	// A reader that cannot seek and whose size is not known.
+	// Put must also accept a reader that cannot seek and has no known size.
 	stream := iotest.OneByteReader(strings.NewReader("stream"))
 	if _, err := s.Put(t.Context(), "stream", stream, -1, objectstore.PutOptions{}); err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func testList(t *testing.T, s objectstore.Store) {
 		}
 	}
 	for range s.List(t.Context(), "") {
-		break // must not hang or leak
+		break // stopping early must neither hang nor leak
 	}
 }
 
