@@ -13,7 +13,7 @@ import (
 	"vapo/lib/potential"
 )
 
-// k micro-batches of n samples make the step that one batch of k·n makes, but for the order of the sums.
+// A step of k micro-batches of n samples equals a step of one batch of k·n samples, up to the rounding of the sums.
 func TestAccumulationIsOneBatch(t *testing.T) {
 	const n, k, steps = 4, 3, 5
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
@@ -23,7 +23,8 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, c := range []potential.Config{points, pictures} {
 			o := adam(n * k)
-			// Its division by the gradient's size makes rounding of gradients that are 0 as large as a step.
+			// Adam divides by the gradient's size, so a small epsilon would turn rounding errors of gradients near 0
+			// into whole steps.
 			o.Epsilon, o.WeightDecay, o.ClipStd, o.LearningRate = 1e-3, 0.1, 0.1, 0.01
 			whole, err := Potential(be, c, "matching", o)
 			if err != nil {
@@ -97,7 +98,7 @@ func accumulating(t *testing.T) trainee {
 	return all[slices.IndexFunc(all, func(tr trainee) bool { return tr.name == "unet accumulating" })]
 }
 
-// Every M-th sample is in the same micro-batch, whose rows are contiguous.
+// A micro-batch gets every M-th sample and holds its samples in contiguous rows.
 func TestRows(t *testing.T) {
 	b := newBatch(batchSize{n: 6, micro: 2, dim: 1}, false)
 	var rows []int
@@ -109,7 +110,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// A step that fails in the middle changes nothing that the next one sees.
+// A step that fails between micro-batches does not affect the next step.
 func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 	for _, be := range engines(t) {
 		tr := accumulating(t)
@@ -142,7 +143,7 @@ func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// failing is an engine's program that fails after some runs.
+// failing is an executable whose Run fails after left runs.
 type failing struct {
 	backend.Executable
 	left int
@@ -161,8 +162,8 @@ func TestMicroBatchesHaveTheirOwnMasks(t *testing.T) {
 	be := engines(t)[0]
 	tr := accumulating(t)
 	s := tr.new(t, be)
-	tr.run(t, s, 0, 3) // initially weights are 0, so that dropout would have no effect
-	s.Limit = 1e-9     // keeps the weights
+	tr.run(t, s, 0, 3) // train first: some initial weights are 0, so dropout would have no effect
+	s.Limit = 1e-9     // skips the steps, so that the weights stay the same
 	b := s.NewBatch()
 	tr.fill(b, 0)
 	for _, v := range [][]float32{b.X, b.Noise, b.Path.Condition, b.Path.Mu, b.Path.Sigma} {

@@ -7,11 +7,11 @@ import (
 	"vapo/lib/homotopy"
 )
 
-// Batch holds the samples of one step, row by row. The rows of a micro-batch are contiguous; Row says where a sample
-// goes.
+// Batch holds the samples of one step, row by row. The rows of a micro-batch are contiguous; Row returns the row of a
+// sample.
 type Batch struct {
 	X      []float32 // samples [N, Shape...]; images in [-1, 1]
-	Labels []float32 // one-hot [N, Classes], a row of zeros for a sample without label; empty without classes
+	Labels []float32 // one-hot [N, Classes], a row of zeros for a sample without label; empty if there are no classes
 
 	// Only for a potential:
 	Noise    []float32             // standard normal [N, Shape...]
@@ -23,7 +23,7 @@ type Batch struct {
 
 type batchSize struct{ n, micro, dim, classes int }
 
-// newBatch makes room for a batch.
+// newBatch allocates a batch. timed adds the fields that only a potential needs.
 func newBatch(s batchSize, timed bool) *Batch {
 	b := &Batch{size: s, X: make([]float32, s.n*s.dim), Labels: make([]float32, s.n*s.classes)}
 	if timed {
@@ -32,33 +32,33 @@ func newBatch(s batchSize, timed bool) *Batch {
 	return b
 }
 
-// N is the number of samples.
+// N returns the number of samples.
 func (b *Batch) N() int { return b.size.n }
 
-// Row is the row of sample i. Samples are assigned to M micro-batches in turn: each gets every M-th, so that samples in
-// the order of their times give each micro-batch times from everywhere.
+// Row returns the row of sample i. Each of the M micro-batches gets every M-th sample. If samples are in the order of
+// their times, each micro-batch thus gets times from the whole range.
 func (b *Batch) Row(i int) int {
 	m := b.size.micro
 	return i%m*(b.size.n/m) + i/m
 }
 
-// Sample is the part of X that belongs to a row.
+// Sample returns the part of X that belongs to a row.
 func (b *Batch) Sample(row int) []float32 { return b.X[row*b.size.dim : (row+1)*b.size.dim] }
 
-// SampleNoise is the part of Noise that belongs to a row.
+// SampleNoise returns the part of Noise that belongs to a row.
 func (b *Batch) SampleNoise(row int) []float32 { return b.Noise[row*b.size.dim : (row+1)*b.size.dim] }
 
-// SetLabel sets the label of a row that is 0.
+// SetLabel sets the label of a row. The row must be 0 before.
 func (b *Batch) SetLabel(row, class int) { b.Labels[row*b.size.classes+class] = 1 }
 
-// SetTime puts a row at time t of a schedule.
+// SetTime sets the time of a row to t of the schedule s.
 func (b *Batch) SetTime(row int, s homotopy.Schedule, t float64) {
 	b.Path.Set(row, s, t)
 	from, to := s.Span()
 	b.Fraction[row] = min(max(0, (s.Variable(t)-from)/(to-from)), math.Nextafter(1, 0))
 }
 
-// bind makes the values of micro-batch k the first inputs of a run.
+// bind sets the first inputs of a run to the values of micro-batch k.
 func (b *Batch) bind(in []backend.Buffer, k int) {
 	p, i := &b.Path, 0
 	all := [...][]float32{b.X, b.Noise, p.Condition, p.Mu, p.Sigma, p.DMu, p.DSigma, p.Weight, b.Labels}
@@ -70,7 +70,7 @@ func (b *Batch) bind(in []backend.Buffer, k int) {
 	}
 }
 
-// part is the k-th of m equal parts of v.
+// part returns the k-th of m equal parts of v.
 func part(v []float32, k, m int) []float32 {
 	n := len(v) / m
 	return v[k*n : (k+1)*n]

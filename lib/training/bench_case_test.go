@@ -15,11 +15,11 @@ import (
 	"vapo/lib/random"
 )
 
-// benchCase is a row of the comparison with PyTorch; testdata/torch_speed.py has the same by name.
+// benchCase is one row of the comparison with PyTorch. testdata/torch_speed.py has a case of the same name.
 type benchCase struct {
 	name      string
 	config    string // JSON of a potential.Config
-	objective string // of a training step, "field" for Phi and grad Phi, or "features" for those of Inception
+	objective string // of a training step; "field": Phi and grad Phi; "features": Inception's features
 	batch     int
 }
 
@@ -50,7 +50,7 @@ type benchRun struct {
 	c          benchCase
 	config     potential.Config
 	params     []layer.Param
-	step       *Trainer // one of these three
+	step       *Trainer // one of step, field and inception is set
 	batch      *Batch
 	field      *potential.Field
 	inception  *feature.Network
@@ -63,7 +63,7 @@ type benchRun struct {
 
 func (r *benchRun) parameters() int {
 	if r.inception != nil {
-		return 21_785_568 // weights of its convolutions
+		return 21_785_568 // number of weights of Inception's convolutions
 	}
 	return layer.Count(r.params)
 }
@@ -127,7 +127,7 @@ func (r *benchRun) initialise() error {
 	return nil
 }
 
-// once takes a step, or evaluates the field.
+// once takes one training step, or evaluates the field or the features once.
 func (r *benchRun) once() (Metrics, error) {
 	if r.inception != nil {
 		return Metrics{}, r.inception.Features(feature.Of(r.images), 0, r.images.N, r.features)
@@ -140,8 +140,9 @@ func (r *benchRun) once() (Metrics, error) {
 	return m, err
 }
 
-// check evaluates the weights and the batch of torch_speed.py check: loss and gradient norm, or mean Phi and the norm
-// of its gradient. The state of a training step is then those weights, stepped once.
+// check evaluates the case on the weights and the batch of "torch_speed.py check". It returns the loss and the gradient
+// norm, or the mean of Phi and the norm of grad Phi. For a training step it also takes the step, which changes the
+// weights.
 func (r *benchRun) check() (value, norm float64, err error) {
 	if r.inception != nil {
 		if _, err := r.once(); err != nil {

@@ -16,32 +16,33 @@ import (
 	"vapo/lib/enginename"
 )
 
-// make bench BASE=… relies on these environment variables and on benchReport in an older commit's test binary, so their
-// names and meanings stay.
+// make bench BASE=… also runs the test binary of an older commit. It relies on these environment variables and on
+// benchReport, so their names and meanings must not change.
 const (
-	childCase  = "VAPO_BENCH_CASE"  // makes a test binary time this case instead of testing
-	childClass = "VAPO_BENCH_CLASS" // on this engine
-	childCPU   = "VAPO_BENCH_CPU"   // and write a profile to this file
+	childCase  = "VAPO_BENCH_CASE"  // the case that the test binary times instead of testing
+	childClass = "VAPO_BENCH_CLASS" // the engine that it uses
+	childCPU   = "VAPO_BENCH_CPU"   // the file that it writes a CPU profile to
 )
 
-// peakCase stands for the inner loop of products instead of a case.
+// peakCase is a pseudo-case that times the inner loop of matrix products.
 const peakCase = "peak"
 
-// benchReport is the report of a timed process, ours or PyTorch's; each line of its output holds some of it.
+// benchReport is the report of a timed process, which runs this repository's code or PyTorch. Each line of the
+// process's output is a JSON object with some of the fields.
 type benchReport struct {
 	Error      string  `json:"error,omitempty"`
 	Parameters int     `json:"parameters,omitempty"`
-	FLOPs      float64 `json:"flops,omitempty"`  // of convolutions and matrix products in one step; of peakCase, a second
-	Millis     float64 `json:"ms,omitempty"`     // median of the steps of one turn
-	CPU        float64 `json:"cpu_ms,omitempty"` // processor time of a step of that turn, all threads, on average
+	FLOPs      float64 `json:"flops,omitempty"`  // of products and convolutions in a step; for peakCase, per second
+	Millis     float64 `json:"ms,omitempty"`     // median time of the steps of one turn
+	CPU        float64 `json:"cpu_ms,omitempty"` // mean processor time of a step of the turn, over all threads
 	Steps      int     `json:"steps,omitempty"`
-	PeakMB     float64 `json:"peak_mb,omitempty"` // of the whole process, 2^20 bytes
-	BaseMB     float64 `json:"base_mb,omitempty"` // of the process before it knew the network
-	Value      float64 `json:"value,omitempty"`   // loss, or mean of Phi
-	Norm       float64 `json:"norm,omitempty"`    // of the gradient
+	PeakMB     float64 `json:"peak_mb,omitempty"` // peak memory of the process, in 2^20 bytes
+	BaseMB     float64 `json:"base_mb,omitempty"` // peak memory before the network was built
+	Value      float64 `json:"value,omitempty"`   // the loss, or the mean of Phi
+	Norm       float64 `json:"norm,omitempty"`    // norm of the gradient
 }
 
-// TestMain lets the test binary be a timed process of its own.
+// TestMain lets the test binary run as a separate process that times a case.
 func TestMain(m *testing.M) {
 	name := os.Getenv(childCase)
 	if name == "" {
@@ -59,7 +60,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// peakChild reads numbers of seconds and answers each with the rate that the inner loop of products reached meanwhile.
+// peakChild reads durations in seconds. After each it runs the inner loop of products for that time and reports the
+// rate.
 func peakChild(in *bufio.Scanner, out *json.Encoder) error {
 	err := out.Encode(benchReport{})
 	for err == nil && in.Scan() {
@@ -74,8 +76,8 @@ func peakChild(in *bufio.Scanner, out *json.Encoder) error {
 	return out.Encode(benchReport{})
 }
 
-// benchChild compiles a case and reads from standard input: a number of seconds to time steps for, or "check" for the
-// values that torch_speed.py check prints.
+// benchChild compiles a case and answers the lines of in. For a number it times steps for that many seconds. For
+// "check" it reports the values that "torch_speed.py check" prints.
 func benchChild(name, class string, in *bufio.Scanner, out *json.Encoder) error {
 	base := peakMB()
 	i := slices.IndexFunc(benchCases, func(c benchCase) bool { return c.name == name })
@@ -139,7 +141,7 @@ func benchChild(name, class string, in *bufio.Scanner, out *json.Encoder) error 
 	return out.Encode(benchReport{PeakMB: peakMB(), BaseMB: base})
 }
 
-// time takes steps for so many seconds, three at least, and reports the median.
+// time takes steps for the given number of seconds, but at least three steps, and reports the median time.
 func (r *benchRun) time(seconds float64) (benchReport, error) {
 	var took []float64
 	cpu := cpuSeconds()
@@ -154,9 +156,9 @@ func (r *benchRun) time(seconds float64) (benchReport, error) {
 	return benchReport{Millis: median(took), CPU: 1e3 * (cpuSeconds() - cpu) / float64(n), Steps: n}, nil
 }
 
-// peakMB is the largest memory of this process so far, as the kernel counts it; 0 where there is no /proc.
+// peakMB returns the peak memory of this process so far, as counted by the kernel, or 0 if there is no /proc.
 //
-// Note: getrusage reports for a child of a large process its parent's peak, which exec passes on.
+// Note: getrusage is not used, because the peak that it reports includes the parent's memory, even after exec.
 func peakMB() float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -171,16 +173,16 @@ func peakMB() float64 {
 	return v / 1024
 }
 
-// ticks is the kernel's unit of processor time, a hundredth of a second wherever Linux runs Go.
+// ticks is the number of the kernel's units of processor time per second, on every platform where Linux runs Go.
 const ticks = 100
 
-// cpuSeconds is the processor time of this process so far; 0 where there is no /proc.
+// cpuSeconds returns the processor time of this process so far, or 0 if there is no /proc.
 func cpuSeconds() float64 {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name may hold anything
+	_, rest, _ := strings.Cut(string(stat), ") ") // the process name before ") " may contain any character
 	return sumFields(strings.Fields(rest), 11, 13) / ticks
 }
 

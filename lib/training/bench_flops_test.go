@@ -22,8 +22,8 @@ func (f *flopCounter) Compile(g backend.Graph) (backend.Executable, error) {
 	return f.Backend.Compile(g)
 }
 
-// flops is twice the number of multiplications in the convolutions and matrix products of a graph. It counts the
-// textbook algorithm, even if an engine needs fewer operations.
+// flops returns twice the number of multiplications in the convolutions and matrix products of a graph. It counts the
+// operations of the textbook algorithm, even if an engine needs fewer.
 func flops(g backend.Graph) float64 {
 	total := 0.0
 	for _, n := range g.Order() {
@@ -32,7 +32,7 @@ func flops(g backend.Graph) float64 {
 			continue
 		}
 		switch k := op.Kind.(type) {
-		case *graphop.ConvOp: // the three roles are one sum over the same index set
+		case *graphop.ConvOp: // all three roles sum over the same indices
 			s := k.Shape
 			total += 2 * float64(s.N*s.Cout*s.OH()*s.OW()) * float64(s.Cin*s.KH*s.KW)
 		case *graphop.MatMulOp:
@@ -46,8 +46,9 @@ func flops(g backend.Graph) float64 {
 	return total
 }
 
-// peakRate is the rate, in FLOP/s and for one core, that the inner loop of products reaches from the first-level cache
-// while every core computes: the best of many short ones, so that what else the machine does matters little.
+// peakRate measures the rate, in FLOP/s for one core, that the inner loop of products reaches on data in the
+// first-level cache while every core computes. It takes the best of many short runs, so that other load on the machine
+// matters little.
 func peakRate(limit time.Duration) float64 {
 	const terms, calls = 96, 64 // a panel, the columns and the result take 27 KiB; a first-level cache has 32 or more
 	best := make([]float64, runtime.GOMAXPROCS(0))
@@ -79,7 +80,7 @@ func peakRate(limit time.Duration) float64 {
 	return sum
 }
 
-// The arithmetic of a perceptron's field can be written down: forward products, and the same again backwards.
+// The operations of a perceptron's field are known: the forward products, and the same number again backwards.
 func TestFLOPs(t *testing.T) {
 	c := benchCase{"", benchMLP, "field", 10}
 	counter := &flopCounter{Backend: engines(t)[0]}

@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// timed is a process that times one case on request, and waits otherwise.
+// timed is a process that times one case on request and otherwise waits.
 type timed struct {
 	class string
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   *bufio.Scanner
 	first benchReport
-	last  benchReport // holds the memory
+	last  benchReport // the final report, with the memory
 	ms    []float64
-	busy  float64 // the largest share of the machine that others took in a turn
+	busy  float64 // the largest share of the machine that other processes took in a turn
 }
 
-// startTimed starts a process limited by the environment that limits holds.
+// startTimed starts a timed process with the environment variables limits.
 func startTimed(cmd *exec.Cmd, limits []string) (*timed, error) {
 	cmd.Stderr = os.Stderr
 	if cmd.Env == nil {
@@ -73,11 +73,11 @@ func (p *timed) ask(what any) (benchReport, error) {
 	return p.read()
 }
 
-// quiet is the share of the machine that others may take during a turn: threads that wait for each other at every
-// operation lose far more than what is taken from one of them.
+// quiet is the largest share of the machine that other processes may take during a turn. The limit is low because
+// threads wait for each other at every operation: time taken from one thread delays all threads.
 const quiet = 0.04
 
-// turn times steps for some seconds. A turn during which others used the machine is repeated, a few times.
+// turn times steps for some seconds. If other processes used the machine meanwhile, it repeats the turn a few times.
 func (p *timed) turn(t *testing.T) float64 {
 	for attempt := 0; ; attempt++ {
 		start, before := time.Now(), machineSeconds()
@@ -100,7 +100,7 @@ func (p *timed) turn(t *testing.T) float64 {
 	}
 }
 
-// end closes the process, which then reports its memory.
+// end closes the input of the process, which then reports its memory and exits.
 func (p *timed) end(t *testing.T) {
 	if err := p.in.Close(); err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func startOurs(name, class string, limits []string) (*timed, error) {
 	return startCase(exec.Command(exe), name, class, limits)
 }
 
-// startBase starts the test binary of the base commit, in its folder, from where it finds its testdata.
+// startBase starts the test binary of the base commit in the folder of the binary, so that it finds its testdata.
 func startBase(name, class string, limits []string) (*timed, error) {
 	cmd := exec.Command(*baseBinary)
 	cmd.Dir = filepath.Dir(*baseBinary)
@@ -144,7 +144,7 @@ func startCase(cmd *exec.Cmd, name, class string, limits []string) (*timed, erro
 
 func profileOf(class, name string) string { return *torchProfile + "-" + class + "-" + name }
 
-// ratio is the median over the rounds of q's time over p's.
+// ratio returns the median over the rounds of the quotient of q's time and p's time.
 func (p *timed) ratio(q *timed) string {
 	var ratios []float64
 	for i, ms := range p.ms {
@@ -153,7 +153,7 @@ func (p *timed) ratio(q *timed) string {
 	return fmt.Sprintf("%.2fx", median(ratios))
 }
 
-// memoryRatio is q's peak memory over p's.
+// memoryRatio returns q's peak memory divided by p's peak memory.
 func (p *timed) memoryRatio(q *timed) string {
 	return fmt.Sprintf("%.2fx", q.last.PeakMB/p.last.PeakMB)
 }
@@ -164,8 +164,8 @@ func median(v []float64) float64 {
 	return (v[(n-1)/2] + v[n/2]) / 2
 }
 
-// machineSeconds is the processor time that all processes have taken, and what other machines on the host took from
-// this one.
+// machineSeconds returns the processor time that all processes have used, plus the time that the host has given to
+// other virtual machines.
 func machineSeconds() float64 {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -173,5 +173,5 @@ func machineSeconds() float64 {
 	}
 	line, _, _ := strings.Cut(string(stat), "\n")
 	f := strings.Fields(line)
-	return (sumFields(f, 1, 4) + sumFields(f, 6, 9)) / ticks // without idle and waiting
+	return (sumFields(f, 1, 4) + sumFields(f, 6, 9)) / ticks // all fields but idle and iowait
 }

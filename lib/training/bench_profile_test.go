@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// profileKinds assigns samples to kinds of work by functions on the stack, nearest to the leaf first.
+// profileKinds assigns a profile sample to a kind of work by the functions on the stack. The function nearest to the
+// leaf that matches decides.
 var profileKinds = []struct {
 	kind string
 	re   *regexp.Regexp
@@ -32,10 +33,10 @@ var profileKinds = []struct {
 	{"idle and scheduling", regexp.MustCompile(`^runtime\.(findRunnable|schedule|mcall|park_m|futex|mstart|goexit0)`)},
 }
 
-// within is what a sample does, by its leaf: the share of products in a convolution, for one.
+// within matches the functions that compute matrix products, for instance inside a convolution.
 var within = regexp.MustCompile(`lib/microkernel\.`)
 
-// printProfile prints the share of the samples of each kind, and how much of it is in matrix products.
+// printProfile prints the share of the samples of each kind, and which part of this share is in matrix products.
 func printProfile(t *testing.T, file string) {
 	exe, err := os.Executable()
 	if err != nil {

@@ -8,14 +8,14 @@ import (
 // BinCount is the number of bins in Bins.
 const BinCount = 10
 
-// Bins are statistics of training samples by time, since a single loss hides where on the path a potential is still
-// bad. Bin i is of the samples whose fraction u of the schedule's training variable (homotopy.Schedule.Draw maps it to
-// a time) is in [i/10, (i+1)/10). The value is the whole state: kept as JSON with a checkpoint, it lets a resumed run
-// continue identically. The zero value is empty.
+// Bins are statistics of training samples by time, because a single loss hides where on the path a potential is still
+// bad. Bin i covers the samples whose fraction u of the schedule's training variable is in [i/10, (i+1)/10);
+// homotopy.Schedule.Draw maps u to a time. A resumed run continues identically if the Bins are stored as JSON with the
+// checkpoint. The zero value is empty.
 type Bins [BinCount]Bin
 
-// Bin holds the sums of one bin and, of Psi, the running mean and the squares around it, which do not cancel as sums of
-// squares do (Welford, Technometrics 4, 1962).
+// Bin holds the sums of one bin. For Psi it holds the running mean and the sum of squares around the mean, which avoids
+// the cancellation of plain sums of squares (Welford, Technometrics 4, 1962).
 type Bin struct {
 	Count     int64   `json:"count"`
 	Loss      float64 `json:"loss"`    // sum of losses
@@ -29,20 +29,21 @@ type Bin struct {
 type BinSummary struct {
 	From  float64 `json:"from"` // fractions of the training variable
 	To    float64 `json:"to"`
-	Count int64   `json:"count"` // samples; with 0 the values below are 0 and meaningless
-	// Loss is the mean loss per dimension, before the weight of the sample's time.
+	Count int64   `json:"count"` // number of samples; if it is 0, the values below are meaningless
+	// Loss is the mean loss per dimension, without the weight of the sample's time.
 	Loss float64 `json:"loss"`
 	// GradRMS is the root mean square over samples and dimensions of grad_x Psi.
 	GradRMS float64 `json:"grad_rms"`
-	// Spread is the standard deviation of Psi over the bin's samples. Psi is determined up to a function of time (L6), so
-	// its mean is meaningless and values of different bins cannot be compared; nor can the spread be interpreted where
-	// that function changes much within a bin.
+	// Spread is the standard deviation mean of Psi over the bin's samples. Psi is determined only up to a function of
+	// time (L6), so its mean is meaningless and values of different bins cannot be compared. If the function of time
+	// changes much within a bin, the spread is meaningless too.
 	Spread float64 `json:"spread"`
-	// NonFinite counts the samples that are excluded above because one of their values was not finite.
+	// NonFinite counts the samples that the other fields exclude because one of their values was not finite.
 	NonFinite int64 `json:"nonfinite,omitempty"`
 }
 
-// Add counts samples. u are their fractions of the training variable, in [0, 1), parallel to the slices of s.
+// Add adds samples to their bins. u holds the samples' fractions of the training variable, in [0, 1), parallel to the
+// slices of s.
 func (b *Bins) Add(u []float64, s PerSample) error {
 	if len(s.Losses) != len(u) || len(s.Squares) != len(u) || len(s.Values) != len(u) {
 		return fmt.Errorf("bins of time: %d losses, %d squares and %d values of samples at %d times",
@@ -61,7 +62,7 @@ func (b *Bins) Add(u []float64, s PerSample) error {
 }
 
 func (b *Bin) add(loss, square, value float64) {
-	if !finite(loss + square + value) { // the sum of float32s is finite if they are
+	if !finite(loss + square + value) { // the float64 sum of finite float32 values is finite
 		b.NonFinite++
 		return
 	}

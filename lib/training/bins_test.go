@@ -10,7 +10,8 @@ import (
 	"vapo/lib/random"
 )
 
-// samples are values of n samples with their fractions; Psi of those of a bin lies around a large number of its own.
+// samples draws values and fractions of n samples. The values of Psi in a bin lie around a large number that differs
+// from bin to bin.
 func samples(n int, index uint64) (u []float64, s PerSample) {
 	src := random.New(1, "bins", index)
 	s = PerSample{make([]float32, n), make([]float32, n), make([]float32, n)}
@@ -81,7 +82,8 @@ func TestBins(t *testing.T) {
 	}
 }
 
-// A sample that is not finite is counted, and spoils nothing: bins are kept as JSON, which has no NaN.
+// A sample that is not finite is counted but does not enter the sums: bins are stored as JSON, which cannot represent
+// NaN.
 func TestBinsKeepOutNonFinite(t *testing.T) {
 	u, s := samples(30, 0)
 	var clean, b Bins

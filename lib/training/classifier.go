@@ -8,8 +8,8 @@ import (
 	"vapo/lib/optim"
 )
 
-// Classifier compiles the training of a classifier on batches of o.BatchImages samples. Batches have X and Labels
-// alone.
+// Classifier compiles the training step of a classifier for batches of o.BatchImages samples. Its batches use only X
+// and Labels.
 func Classifier(be backend.Backend, c feature.Classifier, o optim.Config) (*Trainer, error) {
 	if err := o.Check(); err != nil {
 		return nil, err

@@ -17,13 +17,15 @@ import (
 	"vapo/lib/optim"
 )
 
-// golden1 is the first step of a golden case, with everything on the way that Step keeps to itself among the outputs.
+// golden1 is the graph of the first step of a golden case. Its outputs include the intermediate values that Step does
+// not return.
 type golden1 struct {
 	params []layer.Param
 	graph  backend.Graph
 }
 
-// Outputs: the loss, grad Psi where the step evaluates it, each parameter's gradient, each parameter's next value.
+// first builds the graph of the first step. Its outputs are the loss, grad Psi at the points of the step, the gradient
+// of each parameter, and the next value of each parameter.
 func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	c := g.Config
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: dt}
@@ -76,14 +78,14 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	return golden1{b.Params, backend.Graph{Inputs: append(inputs, u.Inputs...), State: u.State, Outputs: out}}, nil
 }
 
-// whole is the optimiser for steps of one batch, which PyTorch took.
+// whole returns the optimiser without micro-batches, as PyTorch computed the steps.
 func (g golden) whole() optim.Config {
 	c := g.Optim
 	c.Accumulate = 1
 	return c
 }
 
-// inputs are the values of the first step's batch, in float64.
+// inputs returns the values of the first step's batch, in float64.
 func (g golden) inputs(path homotopy.Schedule) [][]float64 {
 	d := len(g.X) / g.Batch
 	x, noise := make([]float64, g.Batch*d), make([]float64, g.Batch*d)
@@ -131,7 +133,7 @@ func values(b backend.Buffer) []float64 {
 	return wide
 }
 
-// probe is golden.py's.
+// probe computes the same summary of a tensor as probe in golden.py.
 func probe(k int, v []float64) (p [7]float64) {
 	for i, x := range v {
 		p[0] += x
@@ -145,7 +147,8 @@ func probe(k int, v []float64) (p [7]float64) {
 	return p
 }
 
-// probesNear compares the summaries of a tensor of n elements whose error is to be below tolerance times scale in norm.
+// probesNear reports whether two summaries of a tensor of n elements agree, given that the norm of the tensor's error
+// may be at most tolerance times scale.
 func probesNear(got, want [7]float64, n int, scale, tolerance float64) bool {
 	for i := range got {
 		s := scale
@@ -159,8 +162,9 @@ func probesNear(got, want [7]float64, n int, scale, tolerance float64) bool {
 	return true
 }
 
-// The loss, grad_x Phi, the gradient of every parameter through grad_x Phi, and the parameters after a step of Adam,
-// against PyTorch's double backward: to rounding in float64, and in float32 to what a step loses.
+// The loss, grad_x Phi, the gradient of every parameter through grad_x Phi, and the parameters after a step of Adam
+// agree with PyTorch's double backward: in float64 up to rounding, in float32 up to the rounding errors of a whole
+// step.
 func TestGoldenGradients(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, g := range goldens(t) {
@@ -230,7 +234,8 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 	for k, p := range s.params {
 		n := layer.Count(s.params[k : k+1])
 		want := g.ParamGrads[k]
-		// Gradients that cancel, as those of biases before a normalisation do, have no size of their own to compare with.
+		// Some gradients cancel to about 0, such as those of biases before a normalisation. Compare these with the size
+		// of the whole gradient.
 		floor := want[2] + 1e-4*g.GradNorm[0]
 		if got := probe(k, values(grads[k])); !probesNear(got, want, n, floor, gradient) {
 			t.Errorf("gradient of %s: %v, want %v", p.Name, got, want)
@@ -245,7 +250,7 @@ func goldenGradients(t *testing.T, be backend.Backend, g golden, dt tensor.Dtype
 	t.Logf("norms of gradients within %.1e", worst)
 }
 
-// The cases cover what there is to train.
+// The cases cover all kinds of networks, objectives and options.
 func TestGoldenCases(t *testing.T) {
 	kinds, labelled, losses, clipping := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for _, g := range goldens(t) {

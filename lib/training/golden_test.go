@@ -17,8 +17,8 @@ import (
 	"vapo/lib/potential"
 )
 
-// golden is a case of testdata/golden.py: a few steps of a potential, computed by PyTorch in float64. Probes are its
-// summaries of a tensor, by parameter.
+// golden is a case of testdata/golden.py: a few training steps of a potential, computed by PyTorch in float64. Tensors
+// are stored as summaries, one for each parameter.
 type golden struct {
 	Config    potential.Config
 	Objective string
@@ -32,17 +32,17 @@ type golden struct {
 	Loss, RMS []float64
 	GradNorm  []float64 `json:"grad_norm"`
 	Weight    [][]float64
-	X         []float64 // where the first step evaluates the network
-	Phi, Grad []float64 // there, with nothing dropped
-	TrainGrad []float64 `json:"train_grad"` // grad Psi there, in training
+	X         []float64 // the points at which the first step evaluates the network
+	Phi, Grad []float64 // at X, without dropout
+	TrainGrad []float64 `json:"train_grad"` // grad Psi at X, with dropout
 	// After the first step: the loss's gradients and the new parameters.
 	ParamGrads [][7]float64 `json:"param_grads"`
 	Updated    [][7]float64
-	// By step and sample.
+	// Indexed by step and sample.
 	Losses, Squares, Values [][]float64
-	Clipped                 []int          // elements of each step's gradient that Optim.ClipStd bounds
+	Clipped                 []int          // number of elements of each step's gradient that Optim.ClipStd clips
 	Change                  [][5]float64   // after the last step
-	EMAChange               [][][5]float64 `json:"ema_change"` // by average
+	EMAChange               [][][5]float64 `json:"ema_change"` // for each average
 }
 
 func (g golden) String() string {
@@ -64,7 +64,7 @@ func (g golden) String() string {
 	return fmt.Sprintf("%s/%s/%s", name, g.Objective, g.Config.Schedule)
 }
 
-// onehot are the labels as a batch holds them.
+// onehot returns the labels in the form that a batch holds.
 func (g golden) onehot() []float64 {
 	v := make([]float64, g.Batch*g.Config.Classes)
 	for i, l := range g.Labels {
@@ -91,7 +91,7 @@ func goldens(t *testing.T) []golden {
 // wave is golden.py's sequence of values in [-1, 1].
 func wave(k, i int) float32 { return float32(float64((i*7919+k*104729)%2003)/1001 - 1) }
 
-// weights are golden.py's initial weights.
+// weights returns the initial weights of golden.py.
 func weights(params []layer.Param) map[string][]float32 {
 	out := map[string][]float32{}
 	for k, p := range params {
@@ -116,7 +116,8 @@ func weights(params []layer.Param) map[string][]float32 {
 	return out
 }
 
-// summary is golden.py's: sum, product with wave, norm, first and last element.
+// summary computes the same summary of the change from before to now as golden.py: sum, product with wave, norm, first
+// and last element.
 func summary(k int, now, before []float32) (s [5]float64) {
 	for i := range now {
 		d := float64(now[i]) - float64(before[i])
@@ -155,7 +156,7 @@ func load(t *testing.T, s *Trainer, w map[string][]float32) {
 
 func engines(testing.TB) []backend.Backend { return []backend.Backend{tape.Tape{}} }
 
-// Names, potentials, fields, losses, gradient norms and updates against an independent implementation.
+// Names, potentials, fields, losses, gradient norms and updates agree with an independent implementation.
 func TestGoldenSteps(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, g := range goldens(t) {
@@ -264,7 +265,7 @@ func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	}
 }
 
-// goldenStep takes a step on the values of golden.py and compares the values of its samples.
+// goldenStep takes a step on the batch of golden.py and compares the values of each sample.
 func goldenStep(t *testing.T, s *Trainer, g golden, path homotopy.Schedule, step int) Metrics {
 	const tolerance = 1e-4
 	b := s.NewBatch()

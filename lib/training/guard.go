@@ -7,17 +7,17 @@ import (
 	"vapo/lib/failure"
 )
 
-// Guard limits the gradient norm by that of the previous steps: Factor times the median norm of the last 100 steps that
-// were applied. A single bad batch, or the start of a divergence, then costs one step instead of the run. The exported
-// fields are the whole state: kept as JSON with a checkpoint, they let a resumed run continue identically.
+// Guard limits the gradient norm to Factor times the median norm of the last 100 applied steps. A single bad batch, or
+// the start of a divergence, then costs one step instead of the run. The exported fields are the whole state. A resumed
+// run continues identically if they are stored as JSON with the checkpoint.
 //
 // Ten consecutive spikes mean that the gradient's scale has changed. The guard then discards its norms and learns the
-// new scale; it would skip all further steps otherwise.
+// new scale. Otherwise it would skip all further steps.
 //
-// Note: the median is used because spikes would raise a mean, and only applied steps count, so that a few spikes do not
-// raise the limit for the next ones.
+// Note: a mean was rejected, because spikes would raise it. Only applied steps count, so that a few spikes do not raise
+// the limit for later spikes.
 type Guard struct {
-	Factor    float64   `json:"factor"`              // 0: no limit
+	Factor    float64   `json:"factor"`              // 0 means no limit
 	Norms     []float64 `json:"norms,omitempty"`     // of the last applied steps, oldest first
 	Spikes    int64     `json:"spikes,omitempty"`    // steps skipped because of their norm
 	NonFinite int64     `json:"nonfinite,omitempty"` // steps skipped because the loss or the norm was not finite
@@ -25,17 +25,17 @@ type Guard struct {
 }
 
 const (
-	guardNorms  = 100 // norms that the median is taken over
-	guardStart  = 20  // norms that are needed for a limit
-	guardSpikes = 10  // consecutive spikes that mean a new scale
+	guardNorms  = 100 // number of norms in the median
+	guardStart  = 20  // number of norms that a limit needs
+	guardSpikes = 10  // consecutive spikes after which the norms are discarded
 	guardRow    = 100 // consecutive skipped steps that end a run
 )
 
 // DivergedError reports a run that skips every step.
 type DivergedError struct {
 	Steps int     // consecutive skipped steps
-	Last  Metrics // of the last of them
-	Limit float64 // of the gradient norm at that time; 0: no limit
+	Last  Metrics // metrics of the last skipped step
+	Limit float64 // limit of the gradient norm at the last step; 0 means no limit
 }
 
 func (e *DivergedError) Error() string {
@@ -53,7 +53,7 @@ func (e *DivergedError) FailureClass() failure.Class { return failure.Numeric }
 // FailureHint implements failure.Carrier.
 func (e *DivergedError) FailureHint() string { return "raise --spike-factor or lower --learning-rate" }
 
-// NewGuard returns a guard without history. factor is 0 (off) or above 1: at 1 half of all steps would be skipped.
+// NewGuard returns a guard without history. factor is 0 (off) or above 1; with 1, half of all steps would be skipped.
 func NewGuard(factor float64) (*Guard, error) {
 	g := &Guard{Factor: factor}
 	return g, g.Check()
@@ -80,7 +80,7 @@ func (g *Guard) Check() error {
 // maxGuardFactor keeps the limit in the range of float32.
 const maxGuardFactor = 1e6
 
-// Limit is the norm above which the next step should be skipped, for Trainer.Limit; 0: no limit.
+// Limit returns the norm above which the next step should be skipped, for Trainer.Limit. 0 means no limit.
 func (g *Guard) Limit() float64 {
 	if g.Factor == 0 || len(g.Norms) < guardStart {
 		return 0
@@ -96,7 +96,7 @@ func (g *Guard) Limit() float64 {
 func (g *Guard) Observe(m Metrics) error {
 	if m.Applied {
 		g.Row = 0
-		if len(g.Norms) >= guardNorms { // in place, since steps must not allocate
+		if len(g.Norms) >= guardNorms { // shift in place, because steps must not allocate
 			g.Norms = g.Norms[:copy(g.Norms, g.Norms[len(g.Norms)-guardNorms+1:])]
 		}
 		g.Norms = append(g.Norms, m.GradNorm)

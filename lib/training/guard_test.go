@@ -11,7 +11,8 @@ import (
 	"vapo/lib/random"
 )
 
-// The limit is the factor times the median of the last 100 norms applied, and there is no limit before 20.
+// The limit is the factor times the median norm of the last 100 applied steps. There is no limit before 20 applied
+// steps.
 func TestGuardLimit(t *testing.T) {
 	g, err := NewGuard(3)
 	if err != nil {
@@ -31,7 +32,7 @@ func TestGuardLimit(t *testing.T) {
 			t.Fatalf("limit %v after %d norms, want %v", got, len(applied), want)
 		}
 		m := Metrics{Applied: true, GradNorm: src.Uniform64()}
-		if i%7 == 6 { // must not count
+		if i%7 == 6 { // skipped steps must not count
 			m = Metrics{Spike: true, GradNorm: 1e9}
 		} else {
 			applied = append(applied, m.GradNorm)
@@ -49,7 +50,7 @@ func TestGuardLimit(t *testing.T) {
 	}
 }
 
-// A guard read back from JSON continues like the one that was written.
+// A guard that is read from JSON continues like the guard that was written.
 func TestGuardResumes(t *testing.T) {
 	src := random.New(1, "guard", 1)
 	a, err := NewGuard(2)
@@ -82,7 +83,7 @@ func TestGuardResumes(t *testing.T) {
 	}
 }
 
-// Gradients that have become larger for good are taken after ten skips.
+// If gradients become permanently larger, the guard accepts them after ten skipped steps.
 func TestGuardLearnsANewLevel(t *testing.T) {
 	g, err := NewGuard(3)
 	if err != nil {
@@ -174,7 +175,7 @@ func TestGuardLeavesNoGarbage(t *testing.T) {
 	}
 }
 
-// A batch far from the others is skipped without a trace.
+// A step on a batch that is far from the others is skipped and does not change the state.
 func TestGuardSkipsSpikes(t *testing.T) {
 	be := engines(t)[0]
 	for _, tr := range []trainee{trainees()[0], accumulating(t)} {

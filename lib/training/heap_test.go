@@ -19,8 +19,8 @@ var heapConfigs = []struct{ name, config string }{
 	{"wrn", `{"kind":"wrn","shape":[1,8,8],"schedule":"linear","prior_std":1,"wrn":{"depth":10,"width":1,"time":true}}`},
 }
 
-// A month of training is millions of steps: 100 of them must leave the heap as it was, with their statistics by time,
-// the guard and all that the optimiser can do.
+// A month of training has millions of steps, so steps must not grow the heap. The test takes 100 steps with bins, guard
+// and all options of the optimiser.
 func TestHeapDoesNotGrow(t *testing.T) {
 	const warm, steps, batch = 10, 100, 2 // steps of two micro-batches
 	for _, be := range engines(t) {
@@ -44,7 +44,7 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			guard.Norms = make([]float64, 0, 2*guardNorms) // it grows to a size and stays there
+			guard.Norms = make([]float64, 0, 2*guardNorms) // allocate the largest size that it reaches
 			var bins Bins
 			run := func(from, to int64) (m runtime.MemStats) {
 				for step := from; step < to; step++ {
@@ -62,7 +62,7 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			runtime.KeepAlive(s)
 			mallocs := after.Mallocs - before.Mallocs
 			grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
-			allowed := uint64(steps / 2) // for what the runtime itself allocates now and then
+			allowed := uint64(steps / 2) // for occasional allocations of the runtime itself
 			if mallocs > allowed || grown > 64<<10 {
 				t.Errorf("%s, %s: %d steps made %d allocations and the heap grew by %d bytes", be.Class(), c.name, steps, mallocs,
 					grown)

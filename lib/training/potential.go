@@ -16,14 +16,14 @@ import (
 // stepGraph is a training step as a graph.
 type stepGraph struct {
 	net    *layer.Builder
-	inputs []*graphop.Node // of the batch, in the order of Batch.bind
-	terms  homotopy.Terms  // of a potential: the loss and the values that are reported with it
-	grads  []*graphop.Node // of the loss, in the order of net.Params
+	inputs []*graphop.Node // the inputs of the batch, in the order of Batch.bind
+	terms  homotopy.Terms  // for a potential: the loss and the values that are reported with it
+	grads  []*graphop.Node // gradients of the loss, in the order of net.Params
 	update optim.Update
 }
 
-// potentialStep builds one training step of a potential, from the batch to the update. Equations are those of package
-// homotopy; Psi is Phi on schedules that are integrated in t:
+// potentialStep builds one training step of a potential, from the batch to the update. The equations are those of
+// package homotopy. On schedules that are integrated in t, Psi is Phi:
 //
 //	x_t = mu·x̄ + sigma·eps           a point on the path of each sample (H4)
 //	Psi = Psi_theta(x_t, t)          the network, one scalar a sample; t enters as Schedule.Condition
@@ -33,7 +33,7 @@ type stepGraph struct {
 //	g   = dL/dtheta                  a second derivative of the network, since L contains grad_x Psi
 //	theta, moments, averages         updated with g by Adam (package optim)
 //
-// Without an optimiser the step ends with g, and has no dropout.
+// If o is nil, the step ends with g and has no dropout.
 func potentialStep(c potential.Config, objective string, o *optim.Config, rows int) (*stepGraph, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (s *stepGraph) potentialInputs(c potential.Config, rows int, drop bool) (in
 	return in, label
 }
 
-// Potential compiles the training of a potential on batches of o.BatchImages samples.
+// Potential compiles the training step of a potential for batches of o.BatchImages samples.
 func Potential(be backend.Backend, c potential.Config, objective string, o optim.Config) (*Trainer, error) {
 	if err := o.Check(); err != nil {
 		return nil, err

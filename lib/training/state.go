@@ -10,7 +10,7 @@ import (
 	"vapo/lib/layer"
 )
 
-// Initialise sets the weights and their averages to their initial values for a seed, and the moments to 0.
+// Initialise sets the weights and their averages to the initial weights of the given seed, and the moments to 0.
 func (t *Trainer) Initialise(seed uint64) error {
 	for _, p := range t.Params {
 		v := p.Draw(seed)
@@ -28,7 +28,7 @@ func (t *Trainer) Initialise(seed uint64) error {
 	return nil
 }
 
-// Checkpoint copies the state. step is the number of steps taken.
+// Checkpoint copies the state into a checkpoint. step is the number of steps taken so far.
 func (t *Trainer) Checkpoint(step int64) (*checkpoint.Checkpoint, error) {
 	c := &checkpoint.Checkpoint{Kind: t.kind, Config: t.config, Step: step}
 	for _, group := range t.optim.Groups() {
@@ -43,8 +43,8 @@ func (t *Trainer) Checkpoint(step int64) (*checkpoint.Checkpoint, error) {
 	return c, nil
 }
 
-// Restore sets the state from a checkpoint of the same network with the same number of averages. One that does not fit
-// changes nothing.
+// Restore sets the state from a checkpoint of the same network with the same number of averages. If the checkpoint does
+// not fit, Restore returns an error and changes nothing.
 func (t *Trainer) Restore(c *checkpoint.Checkpoint) error {
 	if c.Kind != t.kind || string(c.Config) != string(t.config) {
 		return fmt.Errorf("checkpoint of a %s %s does not fit the %s %s being trained", c.Kind, c.Config, t.kind, t.config)
@@ -78,7 +78,7 @@ func (t *Trainer) Restore(c *checkpoint.Checkpoint) error {
 	return nil
 }
 
-// Averages returns the k-th moving average of the weights (0: the main one), by parameter name.
+// Averages returns the k-th moving average of the weights by parameter name. The main average is number 0.
 func (t *Trainer) Averages(k int) (map[string][]float32, error) {
 	if n := len(t.optim.EMAHalfLifeImages); k < 0 || k >= n {
 		return nil, fmt.Errorf("moving average %d of the weights, expected 0 to %d", k, n-1)
@@ -89,7 +89,7 @@ func (t *Trainer) Averages(k int) (map[string][]float32, error) {
 // Weights returns the weights as trained, by parameter name.
 func (t *Trainer) Weights() (map[string][]float32, error) { return t.group(checkpoint.Param) }
 
-// group copies a group of the state, by parameter name.
+// group returns a copy of the state with the given prefix, by parameter name.
 func (t *Trainer) group(prefix string) (map[string][]float32, error) {
 	out := map[string][]float32{}
 	for i, p := range t.Params {

@@ -12,7 +12,8 @@ import (
 	"vapo/lib/random"
 )
 
-// adam is a plain optimiser for steps of a batch, with an average that keeps 0.999 of itself a step.
+// adam returns options of a plain optimiser for steps of batch samples. Its moving average has the decay 0.999 per
+// step.
 func adam(batch int) optim.Config {
 	return optim.Config{LearningRate: 1e-3, Decay: "constant", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1,
 		BatchImages: batch, EMAHalfLifeImages: []float64{-float64(batch) / math.Log2(0.999)}}

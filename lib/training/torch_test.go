@@ -16,8 +16,8 @@ import (
 
 const (
 	ourClasses  = "tape"                       // this tree's CPU engine
-	baseClasses = "tape-openblas,tape-go,tape" // those that base commits have had
-	python      = "/usr/bin/python3"           // where Debian's packages are
+	baseClasses = "tape-openblas,tape-go,tape" // engines that base commits may have
+	python      = "/usr/bin/python3"           // the Python that finds Debian's packages
 )
 
 var (
@@ -38,14 +38,14 @@ var (
 	baseEngines = flag.String("base-engines", baseClasses, "the base commit's engines; a row shows the quicker one")
 )
 
-// instructionLimits are the environments that limit every side to some of the machine's vector instructions. Debian's
-// PyTorch leaves its matrix products to OpenBLAS.
+// instructionLimits maps each limit of the vector instructions to the environment variables that set it for all
+// processes. Debian's PyTorch computes matrix products with OpenBLAS, so OpenBLAS needs a variable too.
 var instructionLimits = map[string][]string{
 	"all":  nil,
 	"avx2": {"GODEBUG=cpu.avx512f=off", "ATEN_CPU_CAPABILITY=avx2", "DNNL_MAX_CPU_ISA=AVX2", "OPENBLAS_CORETYPE=Haswell"},
 }
 
-// torch reports whether python3-torch is installed, and its version.
+// torch returns the version of python3-torch; ok reports whether it is installed.
 func torch() (version string, ok bool) {
 	out, err := exec.Command(python, "-c", "import torch; print(torch.__version__)").Output()
 	return strings.TrimSpace(string(out)), err == nil
@@ -55,16 +55,17 @@ func wanted(name string) bool {
 	return *torchCases == "" || strings.Contains(","+*torchCases+",", ","+name+",")
 }
 
-// table is a comparison under one limit.
+// table is a comparison under one limit of the vector instructions.
 type table struct {
 	limits    []string
-	base      []string // engines of the base commit; none without it
+	base      []string // engines of the base commit; empty if there is no base commit
 	torchHere bool
 	peak      *timed
-	rate      float64 // the peak, in FLOP/s for one core
+	rate      float64 // the peak rate, in FLOP/s for one core
 }
 
-// columns of a table and their widths, with those that are shown only with a base commit. A row has 119 characters.
+// columns of a table with their widths. base marks the columns that are shown only with a base commit. A row has 119
+// characters.
 var columns = []struct {
 	head  string
 	width int
@@ -96,8 +97,8 @@ func (b *table) print(cells ...string) {
 }
 
 // TestAgainstTorch prints a table for each limit of the instructions, with a row for each case and engine of this tree.
-// Turns alternate, so that what else the machine does meets all alike. It asserts nothing about time: machines are
-// noisy.
+// The turns of the compared processes alternate, so that other load on the machine affects all of them alike. The test
+// does not check times, because machines are noisy.
 func TestAgainstTorch(t *testing.T) {
 	if !*withTorch {
 		return // a measurement, run by make bench
@@ -162,11 +163,11 @@ func (b *table) measurePeak(t *testing.T, seconds float64) {
 	b.rate = max(b.rate, r.FLOPs)
 }
 
-// openable returns the engines that the base commit has, and logs why it cannot open one of them.
+// openable returns the engines that the base commit has. If an engine cannot be opened, it logs the reason.
 func openable(t *testing.T) (classes []string) {
 	for _, class := range strings.Split(*baseEngines, ",") {
 		if class == "tape" && classes != nil {
-			break // where there are two of them, it means the better one
+			break // the commit has both others, and its "tape" means the better one
 		}
 		p, err := startBase("mlp-matching", class, nil)
 		switch {
@@ -183,7 +184,7 @@ func openable(t *testing.T) (classes []string) {
 	return classes
 }
 
-// row times a case on every side and prints a row for each engine of this tree.
+// row times a case in all compared processes and prints a row for each engine of this tree.
 func (b *table) row(t *testing.T, c benchCase) {
 	b.measurePeak(t, 0.2)
 	var torch []*timed
@@ -241,7 +242,7 @@ func (b *table) row(t *testing.T, c benchCase) {
 	}
 }
 
-// quickest is the process with the smallest median time; nil of none.
+// quickest returns the process with the smallest median time, or nil if the list is empty.
 func quickest(list []*timed) (best *timed) {
 	for _, p := range list {
 		if best == nil || median(p.ms) < median(best.ms) {
@@ -251,8 +252,8 @@ func quickest(list []*timed) (best *timed) {
 	return best
 }
 
-// The two sides compute the same: on the same weights and batch, losses and gradient norms agree to what float32
-// leaves of sums of this size.
+// On the same weights and batch, the losses and gradient norms of this tree and of PyTorch agree up to float32
+// rounding.
 func TestSameAsTorch(t *testing.T) {
 	if !*withTorch {
 		return // takes half a minute; run by make bench

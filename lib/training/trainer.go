@@ -3,9 +3,9 @@
 // terms. The package also monitors training: Guard skips steps with gradient spikes, and Bins and GradientVariance
 // resolve the loss and the noise of its gradient by time.
 //
-// A step's inputs are pure functions of (seed, step) that the caller draws, and its state is the content of a
-// checkpoint. So a run that is killed and resumed computes the same values as one that was not, to the bit on one
-// engine.
+// The caller draws the inputs of a step as pure functions of (seed, step), and a checkpoint contains the whole state. A
+// run that is killed and resumed therefore computes the same values as an uninterrupted run, bit for bit if the engine
+// is the same.
 package training
 
 import (
@@ -20,14 +20,15 @@ import (
 	"vapo/lib/optim"
 )
 
-// Trainer is a network in training: its compiled step with the state.
+// Trainer trains a network. It holds the compiled training step and the state.
 type Trainer struct {
 	Params []layer.Param
 	// Seed determines the dropout masks, together with the number of the micro-batch since the start.
 	Seed uint64
-	// Limit is the gradient norm above which Step skips a step, see Guard; 0: no limit.
+	// Limit is the gradient norm above which Step skips a step (see Guard). 0 means no limit.
 	Limit float64
-	// PerSample holds values of each sample of the last step, in the rows of its batch. It is empty for a classifier.
+	// PerSample holds values of each sample of the last step, in the row order of the batch. It is empty for a
+	// classifier.
 	PerSample PerSample
 
 	kind    string          // of the checkpoints: checkpoint.Potential or checkpoint.Classifier
@@ -36,15 +37,15 @@ type Trainer struct {
 	size    batchSize
 	exe     backend.Executable
 	in, out []backend.Buffer
-	values  []float64   // of the hyperparameters
-	hyper   [][]float32 // the same as inputs
+	values  []float64   // values of the hyperparameters
+	hyper   [][]float32 // the input slices of the hyperparameters
 	key     []float32   // of the dropout masks: graphop.PhiloxKey; nil without dropout
-	scalars [][]float32 // loss, gradient norm, applied, and for a potential the root mean square of its gradient
+	scalars [][]float32 // loss, gradient norm, applied; for a potential also the RMS of grad_x Psi
 }
 
-// PerSample are values of each of N samples: slices [N] that the next step overwrites.
+// PerSample holds values of N samples in slices [N]. The next step overwrites the slices.
 type PerSample struct {
-	Losses  []float32 // loss per dimension, before the weight of the sample's time
+	Losses  []float32 // loss per dimension, without the weight of the sample's time
 	Squares []float32 // mean over dimensions of |grad_x Psi|²
 	Values  []float32 // Psi
 }
@@ -60,7 +61,7 @@ type Metrics struct {
 	Rate      float64 // learning rate
 }
 
-// newTrainer compiles a step and makes room for its inputs and outputs.
+// newTrainer compiles a step and allocates its inputs and outputs.
 func newTrainer(
 	be backend.Backend, kind string, config any, o optim.Config, s *stepGraph, size batchSize,
 ) (*Trainer, error) {
@@ -102,7 +103,7 @@ func newTrainer(
 	return t, nil
 }
 
-// room makes a slice for the value of each node and appends them to the buffers of a run.
+// room allocates a slice for the value of each node and appends the slices to the buffers of a run.
 func room(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
 	for _, n := range nodes {
 		v := make([]float32, n.Shape().TotalSize())
@@ -112,11 +113,11 @@ func room(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
 	return all
 }
 
-// NewBatch makes room for the batch of a step.
+// NewBatch allocates the batch of a step.
 func (t *Trainer) NewBatch() *Batch { return newBatch(t.size, len(t.PerSample.Values) > 0) }
 
-// Step takes the step with the given number (0 for the first) on a batch of NewBatch: micro-batch by micro-batch, each
-// with the same weight.
+// Step takes one training step on a batch from NewBatch. step counts from 0. Step runs the micro-batches one after the
+// other; all have the same weight.
 func (t *Trainer) Step(step int64, b *Batch) (m Metrics, err error) {
 	h := t.optim.Hyper(step)
 	h.Limit = t.Limit
@@ -158,5 +159,5 @@ func (t *Trainer) Step(step int64, b *Batch) (m Metrics, err error) {
 
 func finite(v float64) bool { return v-v == 0 }
 
-// MemoryBytes is the memory that the compiled step holds.
+// MemoryBytes returns the memory, in bytes, that the compiled step holds.
 func (t *Trainer) MemoryBytes() int64 { return t.exe.MemoryBytes() }

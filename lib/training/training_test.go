@@ -19,14 +19,14 @@ import (
 	"vapo/lib/random"
 )
 
-// trainee is a small network in training, with what draws its batches.
+// trainee is a small network to train. make compiles its trainer, and fill draws its batches.
 type trainee struct {
 	name string
 	make func(be backend.Backend) (*Trainer, error)
 	fill func(b *Batch, step int64)
 }
 
-// take takes one step; edit, if not nil, changes its batch.
+// take takes one step. If edit is not nil, it changes the batch before the step.
 func (tr trainee) take(t *testing.T, s *Trainer, step int64, edit func(b *Batch)) Metrics {
 	t.Helper()
 	b := s.NewBatch()
@@ -129,7 +129,8 @@ func bytesOf(t *testing.T, s *Trainer, step int64) []byte {
 	return b.Bytes()
 }
 
-// A trainer restored from the bytes of a checkpoint ends in the same bits as the one that wrote it.
+// A trainer that is restored from the bytes of a checkpoint reaches the same bits as the trainer that wrote the
+// checkpoint.
 func TestResumeIsExact(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, tr := range trainees() {
@@ -146,7 +147,7 @@ func TestResumeIsExact(t *testing.T) {
 				t.Fatal(err)
 			}
 			resumed := tr.new(t, be)
-			tr.run(t, resumed, 0, 1) // its state must not matter
+			tr.run(t, resumed, 0, 1) // the state before Restore must not matter
 			if err := resumed.Restore(c); err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +245,8 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// A batch with NaN in it, or with a gradient beyond the limit, is skipped and leaves no trace.
+// A step on a batch that contains NaN, or whose gradient norm is above the limit, is skipped and does not change the
+// state.
 func TestSkippedStepLeavesNoTrace(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, tr := range trainees() {
@@ -283,7 +285,7 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 	for _, tr := range trainees() {
 		s := tr.new(t, be)
 		frozen := tr
-		frozen.fill = func(b *Batch, _ int64) { tr.fill(b, 0) } // one batch, over and over
+		frozen.fill = func(b *Batch, _ int64) { tr.fill(b, 0) } // the same batch at every step
 		first := frozen.run(t, s, 0, 1)
 		last := frozen.run(t, s, 1, 150)
 		if !(last.Loss < first.Loss) {
@@ -295,7 +297,7 @@ func TestTrainingLowersTheLoss(t *testing.T) {
 	}
 }
 
-// Masks are a function of (seed, step), and the evaluated field drops nothing.
+// Dropout masks depend on seed and step. A Field, which evaluates the network, has no dropout.
 func TestDropoutMasks(t *testing.T) {
 	be := engines(t)[0]
 	all := trainees()
@@ -303,7 +305,7 @@ func TestDropoutMasks(t *testing.T) {
 	loss := func(seed uint64, step int64) float64 {
 		s := tr.new(t, be)
 		w := map[string][]float32{}
-		for _, p := range s.Params { // random ones, since what is dropped meets weights of 0 at first
+		for _, p := range s.Params { // random weights, because dropout has no effect where the initial weights are 0
 			p.Init = layer.Init{Bound: 0.4}
 			w[p.Name] = p.Draw(3)
 		}

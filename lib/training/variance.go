@@ -9,11 +9,11 @@ import (
 	"vapo/lib/potential"
 )
 
-// GradientVariance measures how much the gradient of a potential's parameters varies from batch to batch, by time. It
-// separates the objectives: L4 and L5 have the same mean gradient, and that of L4 has far more variance, most of all
-// near the data.
+// GradientVariance measures how much the gradient of a potential's parameters varies from batch to batch, by time. The
+// objectives differ in this variance: L4 and L5 have the same mean gradient, but the gradient of L4 has far more
+// variance, most of all near the data.
 //
-// Note: the gradient is an output of a graph of its own because the training step's would have to be copied to the host
+// Note: the gradient is computed by a separate graph. As an output of the training step it would be copied to the host
 // at every step.
 type GradientVariance struct {
 	exe     backend.Executable
@@ -23,18 +23,19 @@ type GradientVariance struct {
 	grads   [][]float32
 }
 
-// BinVariance is the measurement of one bin.
+// BinVariance holds the result for one bin.
 type BinVariance struct {
 	Batches int `json:"batches"` // K
-	// Variance is the total variance of a batch's gradient, the sum over all parameters: K/(K-1)·(mean |g|² - |mean g|²),
-	// without bias.
+	// Variance is the variance of a batch's gradient g, summed over all parameters. The estimate K/(K-1)·(mean |g|² -
+	// |mean g|²) is unbiased.
 	Variance float64 `json:"variance"`
 	// MeanSquare is |mean g|². Its expectation is |E g|² + Variance/K.
 	MeanSquare float64 `json:"mean_square"`
 }
 
-// NewGradientVariance compiles the gradient of an objective, weighted by time as the batches say, for batches of n
-// samples. There is no dropout, so that only the batches differ. It holds about as much memory as a training step.
+// NewGradientVariance compiles the gradient of an objective for batches of n samples. The batches contain the weights
+// of the times. There is no dropout, so that only the batches cause variance. The compiled graph holds about as much
+// memory as a training step.
 func NewGradientVariance(be backend.Backend, c potential.Config, objective string, n int) (*GradientVariance, error) {
 	s, err := potentialStep(c, objective, nil, n)
 	if err != nil {
@@ -54,8 +55,8 @@ func NewGradientVariance(be backend.Backend, c potential.Config, objective strin
 }
 
 // Measure returns the variance in each bin from batches >= 2 independent batches per bin. weights are by parameter
-// name, as Trainer.Averages and Trainer.Weights return them. fill draws batch k of a bin, with all times in that bin;
-// it defines the bins.
+// name, as Trainer.Averages and Trainer.Weights return them. fill draws batch k of a bin, with all times in that bin,
+// so the caller defines the bins.
 func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches int,
 	fill func(bin, k int, b *Batch) error) ([]BinVariance, error) {
 	if bins < 1 || batches < 2 {

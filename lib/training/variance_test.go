@@ -11,7 +11,7 @@ import (
 	"vapo/lib/random"
 )
 
-// noisy draws batches whose times are in one bin of ten.
+// noisy returns a function that draws batches whose times are all in one of ten bins.
 func noisy(t *testing.T, c potential.Config) func(bin, k int, b *Batch) error {
 	t.Helper()
 	path, err := c.Path()
@@ -30,7 +30,7 @@ func noisy(t *testing.T, c potential.Config) func(bin, k int, b *Batch) error {
 	}
 }
 
-// drawn are weights of order one, for the initial ones of some networks are 0.
+// drawn returns random weights of order one. Initial weights are not used, because some of them are 0.
 func drawn(params []layer.Param) map[string][]float32 {
 	w := map[string][]float32{}
 	for _, p := range params {
@@ -40,7 +40,8 @@ func drawn(params []layer.Param) map[string][]float32 {
 	return w
 }
 
-// Against gradients read off training steps: with beta1 = 0 and no clipping Adam's first moment is the gradient.
+// GradientVariance agrees with the gradients of training steps. With beta1 = 0 and no clipping, Adam's first moment
+// after a step is the gradient.
 func TestGradientVarianceByHand(t *testing.T) {
 	const batch, bins, batches = 5, 3, 4
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
@@ -108,8 +109,8 @@ func TestGradientVarianceByHand(t *testing.T) {
 	}
 }
 
-// One batch over and over has no variance, and the mean over repetitions of the estimate from 2 batches is that from
-// many: it has no bias.
+// If all batches are the same, the variance is 0. The estimate from 2 batches, averaged over repetitions, equals the
+// estimate from many batches, so the estimate is unbiased.
 func TestGradientVarianceHasNoBias(t *testing.T) {
 	be := engines(t)[0]
 	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
@@ -150,7 +151,7 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 	}
 }
 
-// Equation L5: the energy form has the same mean gradient as matching and more variance, most of all near the data.
+// Energy has the same mean gradient as matching (equation L5) but more variance, most of all near the data.
 func TestEnergyHasMoreVariance(t *testing.T) {
 	be := engines(t)[0]
 	c := potential.Config{Kind: "mlp", Shape: []int{8}, Schedule: "linear", PriorStd: 1,
