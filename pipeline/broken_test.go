@@ -101,7 +101,7 @@ func TestStoreVariables(t *testing.T) {
 	})
 	w.fails(2, []string{"hint: use that one"}, "store", "serve")
 
-	// Another runner with the printed environment variables uses the same store.
+	// A runner whose environment has the printed variables uses the same store.
 	other := newWorkplace(t)
 	other.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	for _, line := range strings.Split(env, "\n") {

@@ -25,8 +25,8 @@ type display struct {
 	w       io.Writer
 	text    io.Writer // w with control characters escaped, for text that may contain names
 	tty     bool
-	name    int // width of the column of step names; stage is the width of the stage column
-	stage   int
+	name    int // width of the column of step names
+	stage   int // width of the column of stage names
 	running []*active
 	drawn   bool
 	stop    chan struct{}

@@ -17,7 +17,7 @@ type lineageCmd struct {
 	From     string `name:"run" help:"ID of the run of STEP.OUTPUT (default: the latest)." placeholder:"RUN"`
 }
 
-// maker is the action that made a blob, with the name of the output that the blob is.
+// maker is the action that made a blob. output is the name of the action's output that holds the blob.
 type maker struct {
 	rec    *artifact.Record
 	action cachekey.Action

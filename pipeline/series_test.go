@@ -67,7 +67,7 @@ func TestSeries(t *testing.T) {
 	if got := resumed("40", "--fresh"); got != "0" {
 		t.Errorf("a fresh run went on from %s", got)
 	}
-	// A shorter run whose outputs are missing cannot be continued, and neither can one whose index entry is damaged.
+	// A run does not continue from a shorter run whose outputs are missing.
 	digests := w.digests()
 	if err := os.Remove(w.blob(digests["one.out"])); err != nil {
 		t.Fatal(err)
@@ -84,6 +84,7 @@ func TestSeries(t *testing.T) {
 		!strings.Contains(out, "corrupt") {
 		t.Errorf("the damage is not reported:\n%s", out)
 	}
+	// If the index of the series is damaged, the run starts from the beginning.
 	entries, err := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/series/*/*"))
 	if err != nil || len(entries) != 8 {
 		t.Fatalf("entries of series %v, %v", entries, err)

@@ -71,7 +71,7 @@ func folderScores(t *testing.T, args ...string) score {
 }
 
 func TestFolders(t *testing.T) {
-	t.Setenv("VAPO_STORE", "") // no store at all
+	t.Setenv("VAPO_STORE", "") // folders must work without a store
 	dir := t.TempDir()
 	a := writeFolder(t, filepath.Join(dir, "a"), discs("a", 60))
 	b := writeFolder(t, filepath.Join(dir, "b"), discs("b", 40))
@@ -334,7 +334,7 @@ func TestFoldersInception(t *testing.T) {
 	if s.N[0] != n+3 || s.Resize != "clean" {
 		t.Errorf("with images of other sizes: %+v", s)
 	}
-	// Mistakes name the file, the layers or the flag.
+	// Error messages name the file, the layers or the flag.
 	writeText(t, filepath.Join(a, "cut.png"), "\x89PNG\r\n\x1a\n")
 	for _, c := range []struct {
 		code failure.Class

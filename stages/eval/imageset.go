@@ -91,7 +91,7 @@ func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 			"expected a tensor file that prep, sample or eval wrote, or an .npz of images (arr_0) or moments (mu, sigma)",
 			"%s: %w", label, err)
 	}
-	n := 2 // published moments do not tell the number of images, so they pass
+	n := 2 // stays 2 for published moments, whose number of images is unknown
 	if data != nil {
 		n = data.Len()
 	} else if set.moments == nil {

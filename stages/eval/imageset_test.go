@@ -69,7 +69,7 @@ func TestMeasures(t *testing.T) {
 	}
 }
 
-// A set gives the same distance as images, as features and as moments.
+// The distance is the same whether a set is given as images, as features or as moments.
 func TestForms(t *testing.T) {
 	dir := t.TempDir()
 	set := discs("samples", 200)
@@ -252,7 +252,7 @@ func TestFeaturesAreCached(t *testing.T) {
 				t.Errorf("run %d: FID %v with %d images cached, expected %v and %d", i+1, *s.FID, cached, *want.FID, n)
 			}
 		}
-		// The set now has 270 instead of 260 images; features are cached in shards of 250.
+		// The larger set has the same first shard of 250 images. These images are cached, and so are the 10 images of a.
 		more := writeFolder(t, filepath.Join(dir, "more"), discs("b", 270))
 		if _, cached := run(a, more, "--cache="+cache); cached != 260 {
 			t.Errorf("of a larger set %d images were cached", cached)

@@ -181,8 +181,8 @@ func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []
 		return r.Warnings, err
 	case metricInception:
 		logits := c.logits(samples)
-		// The rows are shuffled because files in a folder are sorted by name, and names often begin with the class: a split
-		// should not consist of a single class.
+		// The rows are shuffled because files in a folder are sorted by name, and thus perhaps by class. A split should not
+		// consist of a single class.
 		rows := c.shuffle(logits, "eval/inception-score")
 		r, err := metrics.InceptionScore(rows, logits.Width, min(inceptionSplits, samples.n()))
 		s.Inception = &inceptionScore{r.Mean, r.Std, r.Splits}

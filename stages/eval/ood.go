@@ -28,7 +28,7 @@ type oodScore struct {
 	N        []int   `json:"n"` // numbers of inliers and of outliers
 }
 
-// Number of rows for which the potential is evaluated in one call.
+// Numbers of rows for which the potential is evaluated in one call.
 const (
 	imageBlock = 64
 	pointBlock = 256

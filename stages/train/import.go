@@ -39,14 +39,14 @@ type imported struct {
 	Digest     string   `json:"digest"`
 	Ref        string   `json:"ref,omitempty"`
 	Kind       string   `json:"kind"`
-	Parameters int      `json:"parameters"` // values in one set of weights
-	Tensors    int      `json:"tensors"`    // tensors in one set of weights
-	Step       int64    `json:"step"`       // 0 if the file does not say
+	Parameters int      `json:"parameters"` // number of values in one set of weights
+	Tensors    int      `json:"tensors"`    // number of tensors in one set of weights
+	Step       int64    `json:"step"`       // training step of the weights; 0 if the file does not give it
 	Weights    string   `json:"weights"`    // sets of weights found in the file: ema, model or ema+model
 	Ignored    []string `json:"ignored,omitempty"`
 }
 
-// foreignFile is a weights file that was not written as a checkpoint.
+// foreignFile is an opened file of weights in a foreign format: PyTorch or safetensors.
 type foreignFile struct {
 	potential.Tensors
 	config string // network description, if train export wrote the file; otherwise empty

@@ -17,7 +17,7 @@ import (
 	"vapo/stages/train/internal/loop"
 )
 
-// micro returns the number of micro-batches per step. Each micro-batch has rows samples.
+// micro returns the number of micro-batches per step. Each micro-batch has p.rows() samples.
 func (p *params) micro() int {
 	if p.MicroBatch == 0 {
 		return 1

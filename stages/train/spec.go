@@ -67,7 +67,7 @@ type params struct {
 	Time        bool            `help:"wrn: t is an input of the network. Without it, one potential serves all times." default:"true" negatable:"" only:"model=wrn"`
 	Features    int             `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
-	// Watching and running; see also Snapshots.
+	// Measurements and execution; see also Snapshots.
 	LogEvery        int         `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1" effect:"none"`
 	VarianceEvery   int         `help:"Steps between measurements of the gradient's variance; 0: none." default:"0" unit:"steps" only:"model=mlp|unet|wrn" min:"0" effect:"none"`
 	VarianceBatches int         `help:"Batches per bin of time in a measurement." default:"8" min:"2" max:"1048576" effect:"none"`

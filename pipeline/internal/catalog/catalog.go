@@ -91,9 +91,9 @@ func (c *Catalog) describe(ctx context.Context, path, name string) (contract.Des
 	return d, nil
 }
 
-// Check makes a stage validate its parameters and resolve those that are missing or auto. It returns all parameters. An
-// error has the stage's own message and exit code, since not every error is a mistake in the recipe; a source file may
-// be missing, for example.
+// Check makes a stage validate its parameters and resolve those that are missing or auto, and returns all parameters.
+// An error has the stage's own message and exit code, since not every error is a mistake in the recipe; a source file
+// may be missing, for example.
 func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (map[string]any, error) {
 	given, err := json.Marshal(params)
 	if err != nil {

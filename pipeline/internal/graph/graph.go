@@ -60,8 +60,8 @@ func (g *Graph) Node(name string) (*Node, bool) {
 	return g.Nodes[i], true
 }
 
-// Build connects and checks the steps of a recipe. Each kind of check runs over all steps before the next kind; Build
-// returns the first error of the first kind that fails, in file order.
+// Build connects and checks the steps of a recipe. It applies one kind of check to all steps before the next kind. The
+// error is the first one, in file order, of the first kind of check that fails.
 func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, error) {
 	nodes := make([]*Node, len(r.Steps))
 	for i, s := range r.Steps {

@@ -19,8 +19,8 @@ import (
 const maxDepth = 16
 
 // node is a YAML node with its position. Note: decoding into structs with the library's strict mode was tried first. It
-// reports unknown keys well, but for a value that parses and is wrong in meaning, such as an input from a step that
-// does not exist, it gives no position. Walking the tree keeps every position.
+// reports the positions of unknown keys, but not of values that parse and are wrong in meaning, such as an input from a
+// step that does not exist. Walking the tree keeps every position.
 type node struct {
 	ast ast.Node
 	pos Pos
@@ -63,8 +63,8 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	return n, Error(position(file, bodies[1].GetToken()), "one recipe a file", "a second YAML document starts here")
 }
 
-// deep reports whether flow brackets are nested far beyond maxDepth. The YAML parser recurses at each bracket, so such
-// a file could exhaust the stack.
+// deep reports whether flow brackets are nested far beyond maxDepth. Such a file is rejected before parsing, because
+// the YAML parser recurses at each bracket.
 func deep(data []byte) bool {
 	depth := 0
 	for _, c := range data {
@@ -93,7 +93,7 @@ func position(file string, t *token.Token) Pos {
 func newNode(n ast.Node, file string) node {
 	pos := position(file, n.GetToken())
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
-		pos = position(file, m.Values[0].Key.GetToken()) // the position of the node itself would be that of the colon
+		pos = position(file, m.Values[0].Key.GetToken()) // the mapping's own position is that of its first colon
 	}
 	return node{n, pos}
 }

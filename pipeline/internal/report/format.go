@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// number renders an integer with all its digits and any other v with about four significant digits. It uses an exponent
-// only for very large or very small values.
+// number renders an integer with all its digits, and any other value with about four significant digits. It uses an
+// exponent only for very large or very small values.
 func number(v float64) string {
 	a := math.Abs(v)
 	switch {
@@ -130,7 +130,7 @@ func value(v any) string {
 	return string(b)
 }
 
-// flat reports whether m is a short object without nested objects.
+// flat reports whether m is a short object whose values are scalars or plain lists.
 func flat(m map[string]any) bool {
 	for _, v := range m {
 		switch v := v.(type) {

@@ -34,7 +34,8 @@ type Decision struct {
 	EarlierLength int64
 }
 
-// Continues describes the shorter action from which a missed step will continue. It returns "" if there is none.
+// Continues describes the shorter action from which a step without a cached result will continue. It returns "" if
+// there is none.
 func (d *Decision) Continues() string {
 	if d.Earlier == nil {
 		return ""

@@ -28,8 +28,8 @@ const (
 	Terminated = "stopped" // stopped by a signal to the runner
 )
 
-// Run is the record of one run of a recipe. The store keeps it under runs/ to show how results came about; no
-// computation depends on it. Stores keep runs for years, so the JSON names of the fields must not change.
+// Run is the record of one run of a recipe. The store keeps it under runs/ to explain results; no computation depends
+// on it. Stores keep runs for years, so the JSON names of the fields must not change.
 type Run struct {
 	ID          string        `json:"id"`
 	Name        string        `json:"name"`

@@ -53,9 +53,9 @@ func (d *Batches) Fill(step int64, b *training.Batch) error {
 	if d.Path == nil {
 		return nil
 	}
-	// The unit interval is divided into n equal strata, and each row gets a time from a stratum of its own. Each time
-	// still follows the distribution, and the variance is lower than with independent draws (Kingma et al., arXiv
-	// 2107.00630, appendix I.1).
+	// The unit interval is divided into n equal strata, and row i draws its time from stratum i. The times as a whole
+	// still follow the distribution, with a lower variance than independent draws (Kingma et al., arXiv 2107.00630,
+	// appendix I.1).
 	noise, times := from("train/noise"), from("train/time")
 	for i := range n {
 		row := b.Row(i)

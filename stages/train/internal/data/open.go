@@ -155,7 +155,7 @@ func (s *Source) readLabels() error {
 }
 
 // Labels returns the label of each sample and the number of classes, at least 2: the number of class names or the
-// largest label plus one, whichever is greater. Errors name user as what needs the labels.
+// largest label plus one, whichever is greater. user names what needs the labels, for error messages.
 func (s *Source) Labels(user string) (labels []int64, classes int, err error) {
 	var names []string
 	switch set := s.Set.(type) {

@@ -11,7 +11,7 @@ type Prefetcher struct {
 	drawn         chan error // receives the result of drawing next; nil if no draw was started
 }
 
-// NewPrefetcher returns a prefetcher of the steps before end.
+// NewPrefetcher returns a Prefetcher for the steps before end. fill draws the batch of a step.
 func NewPrefetcher(fill func(step int64, b *training.Batch) error, t *training.Trainer, end int64) *Prefetcher {
 	return &Prefetcher{fill: fill, end: end, current: t.NewBatch(), next: t.NewBatch()}
 }

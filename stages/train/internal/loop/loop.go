@@ -203,7 +203,7 @@ func (l *Loop) interrupted(ctx context.Context, step int64) error {
 }
 
 // diverged ends a run whose loss or gradient is not finite, or which keeps skipping steps. It saves the state after
-// step steps, which is still good because such a step does not change the weights.
+// step steps, which is still good because the failed step did not change the weights.
 func (l *Loop) diverged(ctx context.Context, step int64, reason error) error {
 	if err := l.save(ctx, step); err != nil {
 		l.Job.Log().Error("the last good state could not be saved", "reason", err)

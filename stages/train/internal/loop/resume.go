@@ -26,7 +26,7 @@ const (
 // output, because the checkpoint must depend on the training alone: changing the intervals of logging or snapshots must
 // not change the checkpoint's digest.
 type ending struct {
-	Series string `json:"series"` // see stage.Job
+	Series string `json:"series"` // key of the series, see stage.Job.Series
 	Step   int64  `json:"step"`
 	Lines  int    `json:"lines"` // number of lines of the metrics output that the longer run has too
 	// Checkpoint and Metrics are the digests of the output checkpoint and of the first Lines lines of the metrics. They
@@ -186,7 +186,7 @@ func (l *Loop) save(ctx context.Context, step int64) error {
 	return l.Job.Live().Save(ctx, liveState, func(w io.Writer) error { return checkpoint.Write(w, c) })
 }
 
-// finish writes the outputs and results.
+// finish writes the outputs and records the results after the last step.
 func (l *Loop) finish(ctx context.Context) error {
 	steps := l.Options.Steps
 	if _, err := l.Snapshots.At(ctx, steps, l.h); err != nil {

@@ -34,8 +34,8 @@ type fieldAt struct {
 	exact []float32 // exact grad Phi at these points
 }
 
-// NewField compiles the gradient field of a network. At then compares it every `every` steps. NewField returns nil if
-// every is 0.
+// NewField compiles the gradient field of a network. At then compares the field with the closed form every `every`
+// steps. NewField returns nil if every is 0.
 func NewField(be backend.Backend, c potential.Config, every int, seed uint64, set dataset.Set) (*Field, error) {
 	if every == 0 {
 		return nil, nil

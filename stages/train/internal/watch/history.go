@@ -1,7 +1,7 @@
 // Package watch takes measurements during training. It writes metrics lines and, for a potential, draws samples, scores
 // them, and measures the variance of the gradient and the error of the field. Measurements do not affect the training,
-// and their values depend only on the step. Therefore a run that is resumed, or that continues a shorter run, ends with
-// the same bytes as an uninterrupted run.
+// and what they write to the outputs depends only on the training itself. Therefore a run that is resumed, or that
+// continues a shorter run, ends with the same bytes as an uninterrupted run.
 package watch
 
 import (
@@ -107,7 +107,7 @@ func (h *History) Log(step int64, fieldError map[string]float64, variance []trai
 	return nil
 }
 
-// WriteLines writes the metrics output.
+// WriteLines writes lines as NDJSON, the format of the metrics output.
 func WriteLines(w io.Writer, lines []json.RawMessage) error {
 	for _, l := range lines {
 		if _, err := fmt.Fprintf(w, "%s\n", l); err != nil {
@@ -117,7 +117,7 @@ func WriteLines(w io.Writer, lines []json.RawMessage) error {
 	return nil
 }
 
-// Round rounds to a number of significant digits.
+// Round rounds v to the given number of significant digits.
 func Round(v float64, digits int) float64 {
 	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return v

@@ -24,7 +24,7 @@ const varianceSamples = 10000
 type Variance struct {
 	v       *training.GradientVariance
 	every   int64
-	batches int // per bin
+	batches int // number of batches per bin
 	draws   *data.Batches
 	samples dataset.Set
 }
