@@ -100,7 +100,7 @@ func sumOfSquares(grads []*graphop.Node) *graphop.Node {
 // applied is 1 if the step may be applied: loss and gradient are finite, the norm is within the guard's limit, and the
 // micro-batch is the last one.
 func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node {
-	beyond := graphop.Step(graphop.Sub(norm, b.hyper["limit"]))
+	beyond := graphop.Heaviside(graphop.Sub(norm, b.hyper["limit"]))
 	finite := graphop.Mul(graphop.IsFinite(square), graphop.IsFinite(loss))
 	applied := graphop.Mul(finite, graphop.Affine(beyond, -1, 1))
 	if last := b.hyper["last"]; last != nil {
