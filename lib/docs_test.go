@@ -15,7 +15,8 @@ import (
 // root is the directory of the repository.
 const root = ".."
 
-// files returns the paths of the files in the repository whose names want accepts, without what builds and tools leave.
+// files returns the paths of the files in the repository whose names want accepts. It skips directories that Git,
+// builds and tools write.
 func files(t *testing.T, want func(name string) bool) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -46,7 +47,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// Links of a document: [text](target), and the src of an HTML image.
+// link matches the links of a document: [text](target), and the src of an HTML image.
 var link = regexp.MustCompile(`\]\(([^()\s]+)\)|src="([^"]+)"`)
 
 func TestLinks(t *testing.T) {
@@ -112,7 +113,8 @@ func anchors(text string) (names []string) {
 	return names
 }
 
-// TestMap compares the map of packages in README.md with layers, and so with the packages that exist.
+// TestMap compares the map of packages in README.md with the variable layers, which another test compares with the
+// packages that exist.
 func TestMap(t *testing.T) {
 	row := regexp.MustCompile(`(?m)^\| \[([a-z/]+)\]\(([a-z/]+)\) \| .+ \|$`)
 	sections := map[string]string{}
@@ -134,7 +136,7 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// TestDependencies looks for a reason for every direct dependency.
+// TestDependencies requires that CONTRIBUTING.md gives a reason for every direct dependency.
 func TestDependencies(t *testing.T) {
 	reasons := read(t, filepath.Join(root, ".github", "CONTRIBUTING.md"))
 	for line := range strings.Lines(read(t, filepath.Join(root, "go.mod"))) {
@@ -145,8 +147,8 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// TestLineLength checks the length of lines, and of Go files that are not tests. Struct tags are exempt, because they
-// cannot be broken.
+// TestLineLength checks the length of lines in characters. It also checks the length of Go files in lines, except for
+// tests. Lines with struct tags are exempt, because a tag cannot be broken.
 func TestLineLength(t *testing.T) {
 	const mostCharacters, mostLines = 120, 350
 	extensions := []string{".go", ".md", ".yaml", ".py", ".sh", ".mjs"}

@@ -1,5 +1,5 @@
-// Package lib_test holds the tests that concern all packages: which may import which, whether the map of packages in
-// README.md is complete, and that no package computes anything that depends on the machine.
+// Package lib_test holds the tests that concern all packages: which packages may import which, whether the map of
+// packages in README.md is complete, and whether results have the same bits on every machine.
 package lib_test
 
 import (
@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// layers lists the packages of lib, lowest layer first. A package may import only packages listed before it, so nobody
-// who changes one needs to read a package listed later. README.md describes every package under its layer.
+// layers lists the packages of lib, lowest layer first. A package may import only packages that are listed before it.
+// To change a package, nobody therefore needs to read packages that are listed after it. README.md describes every
+// package under its layer.
 var layers = []struct {
 	name     string
 	packages []string
@@ -71,7 +72,8 @@ var layers = []struct {
 	}},
 }
 
-// forbidden lists imports that would break a design rule, each with the rule. who and what are prefixes of paths.
+// forbidden lists imports that would break a design rule. who is a prefix of the importing path, what is a prefix of
+// the imported path, and why is the rule.
 var forbidden = []struct {
 	who, what, why string
 }{
@@ -88,7 +90,7 @@ var forbidden = []struct {
 	{"pipeline", "stages/", "the runner learns about a stage only from its describe command"},
 }
 
-// unlinked lists modules that a program must not contain, directly or indirectly.
+// unlinked lists modules that a program must not link, directly or indirectly.
 var unlinked = []struct {
 	who, module, why string
 }{

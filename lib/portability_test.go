@@ -20,7 +20,7 @@ var withARM = flag.Bool("arm64", false, "also check the code for arm64, where th
 type target struct {
 	name  string
 	env   []string
-	fused *regexp.Regexp // the names of such instructions
+	fused *regexp.Regexp // matches the names of fused instructions
 }
 
 var (
@@ -29,11 +29,13 @@ var (
 	arm64 = target{"arm64", []string{"GOARCH=arm64"}, regexp.MustCompile(`^FN?M(ADD|SUB)[DS]$`)}
 )
 
-// computing lists the packages whose results may enter an artifact: those of this module, and the decoders of images.
+// computing lists the packages whose results may enter an artifact: the packages of this module, and the image
+// decoders.
 var computing = []string{"vapo/...", "image/...", "golang.org/x/image/bmp", "golang.org/x/image/webp",
 	"golang.org/x/image/vp8", "golang.org/x/image/vp8l"}
 
-// exact matches the functions of package math that round at most once. The prefix arch marks their assembly.
+// exact matches the functions of package math that round at most once. The prefix arch marks implementations in
+// assembly.
 var exact = regexp.MustCompile(`^(arch)?(FMA|Sqrt|Floor|Ceil|Trunc|Round|RoundToEven|Max|Min|Abs|Copysign|Frexp|` +
 	`Ldexp|Modf|Mod|Nextafter|Nextafter32)$`)
 
@@ -43,8 +45,9 @@ var (
 	callee      = regexp.MustCompile(`^(.+?)(\.abi0)?(·f)?\(SB\)`)
 )
 
-// The values in keyed artifacts have the same bits on every machine only if no code that computes them is fused or
-// calls a function whose result depends on the machine. Go's assembly listing shows both, after inlining.
+// The values in keyed artifacts have the same bits on every machine only if the code that computes them has no implicit
+// fused multiply-adds and calls no function whose result depends on the machine. Go's assembly listing, which is
+// written after inlining, shows both.
 func TestNothingDependsOnTheMachine(t *testing.T) {
 	targets := []target{amd64v3}
 	if *withARM {
@@ -76,7 +79,7 @@ func TestNothingDependsOnTheMachine(t *testing.T) {
 	}
 }
 
-// read reports the findings of a listing and returns the number of functions in it.
+// read reports the problems in an assembly listing as test errors and returns the number of functions in the listing.
 func (m target) read(t *testing.T, listing io.Reader) (functions int) {
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -120,7 +123,8 @@ func (m target) read(t *testing.T, listing io.Reader) (functions int) {
 	}
 }
 
-// finding describes what is wrong with a function that an operand names. It returns "" if nothing is.
+// finding looks at the function that an operand names. It describes the problem if the results of the function depend
+// on the machine, and otherwise returns "".
 func finding(operands string) string {
 	c := callee.FindStringSubmatch(operands)
 	if c == nil {
@@ -139,7 +143,7 @@ func finding(operands string) string {
 	return ""
 }
 
-// capital returns the name as exact expects it: floor, the implementation in Go, becomes Floor.
+// capital returns the name in the form that exact matches. For example, floor, the implementation in Go, becomes Floor.
 func capital(name string) string {
 	if strings.HasPrefix(name, "arch") {
 		return name

@@ -1,9 +1,9 @@
 // Package backend defines what a compute engine must do: compile an expression graph and run it.
 //
 // A graph is one whole step. State and inputs go in, new state and outputs come out, and the state stays in the
-// engine's memory between runs. An engine returns an error for what it cannot do; nothing falls back silently.
-// Package backendtest has the conformance tests of this contract, package engine the list of engines, and package
-// enginename their names.
+// engine's memory between runs. An engine returns an error for what it cannot do; nothing falls back silently. Package
+// backendtest holds the conformance tests of this contract, package engine lists the engines, and package enginename
+// defines their names.
 package backend
 
 import (
@@ -13,7 +13,7 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Buffer is a host array in one of the element types; the other field is nil.
+// Buffer is an array in host memory. The field of its element type holds the values; the other field is nil.
 type Buffer struct {
 	F32 []float32
 	F64 []float64
@@ -25,8 +25,8 @@ func (b Buffer) Len() int { return len(b.F32) + len(b.F64) }
 // F32 wraps a float32 slice.
 func F32(v []float32) Buffer { return Buffer{F32: v} }
 
-// State is a value that stays in the engine between runs. In is the input node that carries its name and supplies its
-// value; after each run the state takes the value of Out. If Out is nil, only Load changes the state.
+// State is a value that the engine keeps between runs. The node In stands for the current value and carries the state's
+// name. After each run the state takes the value of Out. If Out is nil, only Load changes the state.
 type State struct {
 	In, Out *graphop.Node
 }
@@ -40,9 +40,9 @@ type Graph struct {
 
 // Executable is a compiled graph with its state. It must not be used by several goroutines at a time.
 type Executable interface {
-	// Run computes the outputs and next states from in (parallel to Graph.Inputs) and the state, fills out (parallel
-	// to Graph.Outputs) and updates the state. The engine does not keep the slices. Buffers that do not fit are an
-	// error and leave the state unchanged.
+	// Run computes the outputs and the next states from the inputs in and the current state. in is parallel to
+	// Graph.Inputs, and Run fills out, which is parallel to Graph.Outputs. The engine does not keep the slices. If a
+	// buffer has the wrong length or element type, Run returns an error and leaves the state unchanged.
 	Run(in, out []Buffer) error
 	// Load sets the state of the given name. States are 0 until they are loaded.
 	Load(name string, v Buffer) error
@@ -54,14 +54,15 @@ type Executable interface {
 
 // Backend is an open engine.
 type Backend interface {
-	// Class returns the name that results record, see enginename. It differs whenever bits may differ.
+	// Class returns the engine's name as results record it; see enginename. Engines whose results may differ in any bit
+	// have different classes.
 	Class() string
 	// Describe returns one line for people: the libraries and versions in use.
 	Describe() string
-	// Promises returns what this engine guarantees beyond what all engines do.
+	// Promises returns what this engine guarantees in addition to what all engines guarantee.
 	Promises() Promises
-	// Compile compiles g; see Graph.Check for what makes a graph valid. It returns a *MemoryError if the graph needs
-	// more memory than there is.
+	// Compile compiles g; see Graph.Check for what makes a graph valid. Compile returns a *MemoryError if the graph
+	// needs more memory than is available.
 	Compile(g Graph) (Executable, error)
 }
 
@@ -81,7 +82,7 @@ type Promises struct {
 type UnavailableError struct {
 	Class string
 	Err   error
-	Hint  string // what to do about it
+	Hint  string // what the user can do about it
 }
 
 func (e *UnavailableError) Error() string {
@@ -96,12 +97,12 @@ func (e *UnavailableError) FailureClass() failure.Class { return failure.Resourc
 // FailureHint implements failure.Carrier.
 func (e *UnavailableError) FailureHint() string { return e.Hint }
 
-// MemoryError reports a graph that needs more memory than there is.
+// MemoryError reports a graph that needs more memory than is available.
 type MemoryError struct {
 	Need, Have int64  // bytes; Have is 0 if it is not known
-	Device     string // whose memory; empty for the machine's
-	// Batch is an estimate of the largest batch that would fit, the size of the first input's first axis; 0 if there is
-	// no estimate.
+	Device     string // the owner of the memory; empty for the machine itself
+	// Batch is an estimate of the largest batch that would fit, where the batch is the length of the first input's
+	// first axis. 0 means that there is no estimate.
 	Batch int
 	Err   error // the engine's own error, if any
 }

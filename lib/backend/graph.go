@@ -21,9 +21,9 @@ func (g Graph) Roots() []*graphop.Node {
 	return append(r, g.Outputs...)
 }
 
-// Check validates the graph for Compile and returns its element type, float32 or float64: the graph has outputs or next
-// states, only inputs and states are leaves, a next state has the shape of its state, and every operation is of package
-// graphop.
+// Check validates the graph for Compile and returns the graph's element type, float32 or float64. A valid graph has
+// outputs or next states, every node without an operation is an input or a state, a next state has the shape of its
+// state, and every operation belongs to package graphop.
 func (g Graph) Check() (tensor.Dtype, error) {
 	var dt tensor.Dtype
 	all := g.Roots()
@@ -76,5 +76,5 @@ func (g Graph) Check() (tensor.Dtype, error) {
 	return dt, nil
 }
 
-// Order returns the nodes that a run computes and those they are computed from, children first.
+// Order returns the roots and all nodes that they are computed from, children first.
 func (g Graph) Order() []*graphop.Node { return graphop.Order(g.Roots()...) }

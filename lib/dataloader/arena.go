@@ -7,12 +7,12 @@ import (
 	"vapo/lib/dataset"
 )
 
-// arena is memory for samples of one shape, in slots that are reused. It is outside the garbage-collected heap: inside,
-// it would let as much garbage accumulate before a collection.
+// arena stores samples of one shape in reusable slots. On Unix, its memory lies outside the garbage-collected heap. On
+// the heap, it would let an equal amount of garbage accumulate between collections.
 type arena struct {
 	raw    []byte
 	slots  int
-	size   int // values of a sample
+	size   int // values per sample
 	pixels []uint8
 	points []float32
 	labels []int64
@@ -40,7 +40,7 @@ func newArena(head dataset.Set, slots int) (arena, error) {
 	return a, nil
 }
 
-// free releases the memory. Samples returned earlier must not be used any more.
+// free releases the memory, so samples returned earlier become invalid.
 func (a *arena) free() error {
 	raw := a.raw
 	*a = arena{}
@@ -49,7 +49,7 @@ func (a *arena) free() error {
 
 func (a *arena) bytes() int64 { return int64(len(a.pixels) + 4*len(a.points) + 8*len(a.labels)) }
 
-// put copies the rows of a set to the given slots.
+// put copies row i of a set to slots[i].
 func (a *arena) put(set dataset.Set, slots []int32) {
 	var labels []int64
 	switch s := set.(type) {

@@ -10,30 +10,32 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// cache keeps blocks on disk, in one file of fixed slots, so that it never grows beyond its limit. The file is unlinked
-// once it is open, so it disappears with the process, however that ends. Blocks were verified when they were read and
-// are trusted like any file that a stage has fetched.
+// cache keeps blocks on disk, in one file with a fixed number of slots, so the file never exceeds its limit. The file
+// is unlinked as soon as it is open, so it disappears with the process, even if the process is killed. Blocks are
+// verified when they are first read and are trusted afterwards, like any file that a stage has fetched.
 //
-// It is known when each block is needed next, so the block needed last is evicted (Belady, A study of replacement
-// algorithms, 1966), or the new one is not kept. Since every epoch has another order, evicting the least recently used
-// block would be worse: with a tenth of the data in the cache, 1 in 200 reads would find its block instead of 1 in 10.
+// The order of all future reads is known. So the cache evicts the block whose next use is furthest away (Belady, A
+// study of replacement algorithms, 1966). If that is the new block, the cache does not keep it. Evicting the least
+// recently used block would be worse, because every epoch has a different order: with room for a tenth of the data, it
+// would serve 1 in 200 reads instead of 1 in 10.
 type cache struct {
 	mu    sync.Mutex
 	file  *os.File
-	slot  int64 // bytes of a slot
+	slot  int64 // bytes per slot
 	kept  map[int]*kept
-	free  []int // slots
+	free  []int // numbers of the free slots
 	stats Stats
 }
 
 type kept struct {
 	slot  int
 	size  int64
-	next  int64 // when it is needed next, in blocks since the start of training
-	users int   // readers, or -1 while it is being written; a slot in use is not evicted
+	next  int64 // when the block is needed next, counted in blocks since the start of training
+	users int   // number of readers, or -1 while the block is being written; a slot in use is not evicted
 }
 
-// newCache returns a cache of at most limit bytes in dir for blocks of at most slot bytes, or nil if none fits.
+// newCache returns a cache of at most limit bytes in dir, with slots of slot bytes. It returns nil if limit is less
+// than one slot.
 func newCache(dir string, limit, slot int64) (*cache, error) {
 	if limit < slot {
 		return nil, nil
@@ -42,7 +44,7 @@ func newCache(dir string, limit, slot int64) (*cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data cache: %w", err)
 	}
-	// If an open file cannot be removed, it is removed with the directory.
+	// Some systems cannot remove an open file; then it is removed with the directory.
 	_ = os.Remove(f.Name())
 	c := &cache{file: f, slot: slot, kept: map[int]*kept{}}
 	for i := int(limit/slot) - 1; i >= 0; i-- {
@@ -51,7 +53,8 @@ func newCache(dir string, limit, slot int64) (*cache, error) {
 	return c, nil
 }
 
-// get returns a block, or nil if it is not kept, and records when it is needed after that.
+// get returns a block, or nil if the cache does not hold it. next is the count at which the block is needed again after
+// this read.
 func (c *cache) get(block int, next int64) (*tensorfile.Table, error) {
 	c.mu.Lock()
 	k := c.kept[block]
@@ -73,7 +76,8 @@ func (c *cache) get(block int, next int64) (*tensorfile.Table, error) {
 	return t, nil
 }
 
-// put keeps a block that is needed next at the given count, unless all kept blocks are needed earlier.
+// put stores a block that is needed next at count next. It does nothing if there is no free slot and every other block
+// is in use or needed earlier.
 func (c *cache) put(block int, next int64, t *tensorfile.Table) error {
 	k := c.claim(block, next)
 	if k == nil {
@@ -100,7 +104,8 @@ func (c *cache) put(block int, next int64, t *tensorfile.Table) error {
 	return nil
 }
 
-// claim reserves a slot for writing a block (users < 0), or returns nil.
+// claim reserves a slot in which to write a block, with users = -1. It returns nil if the block is already stored or if
+// there is no slot for it.
 func (c *cache) claim(block int, next int64) *kept {
 	c.mu.Lock()
 	defer c.mu.Unlock()

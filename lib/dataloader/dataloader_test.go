@@ -18,7 +18,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// tiny are limits that divide small data into many windows: blocks of 4 images of 12 bytes, windows of 5 blocks.
+// tiny divides small data into many windows: blocks of 4 images of 12 bytes, windows of 5 blocks.
 var tiny = Limits{BlockBytes: 63, BlockRows: 1 << 10, WindowBytes: 5 * 48, WindowRows: 1 << 20}
 
 // images returns n images of 12 bytes that encode their index.
@@ -65,7 +65,8 @@ func stream(t testing.TB, r io.ReaderAt, size int, opt Options) *Stream {
 	return s
 }
 
-// TestOrderOfOneWindow: data of one window are permuted as a whole, for any limits.
+// TestOrderOfOneWindow: data that fit into one window are permuted as a whole; larger data have windows of the expected
+// size.
 func TestOrderOfOneWindow(t *testing.T) {
 	for _, n := range []int{1, 23, 60000} {
 		o := NewOrder(3, n, 784, Default)
@@ -86,8 +87,8 @@ func TestOrderOfOneWindow(t *testing.T) {
 	}
 }
 
-// TestOrder: every epoch is a permutation, another one each time; windows mix blocks from all over the data; and any
-// position can be asked for at any time.
+// TestOrder: every epoch is a new permutation, windows mix blocks from all over the data, and positions may be read in
+// any order.
 func TestOrder(t *testing.T) {
 	for _, n := range []int{21, 40, 41, 100, 103, 997} {
 		inOrder, jumping := NewOrder(7, n, 12, tiny), NewOrder(7, n, 12, tiny)
@@ -127,7 +128,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestOrderIsGolden pins the order: another one would change what every training on large data computes.
+// TestOrderIsGolden pins the order: a change would alter the result of every training run on large data.
 func TestOrderIsGolden(t *testing.T) {
 	o := NewOrder(5, 43, 12, tiny)
 	var got []int
@@ -154,7 +155,7 @@ func same(t *testing.T, position int64, a, b Samples) {
 	}
 }
 
-// TestStreamEqualsMemory: both return the same samples from every position, with any size of cache.
+// TestStreamEqualsMemory: a Stream and a Memory return the same samples from every position, with a cache of any size.
 func TestStreamEqualsMemory(t *testing.T) {
 	for _, set := range []dataset.Set{images(5), images(20), images(103), images(2100), points(101)} {
 		b := encode(t, set)
@@ -181,7 +182,7 @@ func TestStreamEqualsMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded: samples given out make room for those of the next window, one window and two blocks in all.
+// TestMemoryIsBounded: memory holds one window and two blocks, because returned samples make room for later ones.
 func TestMemoryIsBounded(t *testing.T) {
 	b := encode(t, images(2000))
 	s := stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny})
@@ -198,8 +199,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestCache: with room for half of the blocks nearly half are found there, and the file has neither name nor more bytes
-// than it may have.
+// TestCache: with room for half of the blocks, nearly half of the reads find their block in the cache. The cache file
+// has no name and stays within its limit.
 func TestCache(t *testing.T) {
 	b := encode(t, images(4000))
 	dir := t.TempDir()
@@ -227,7 +228,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// breaking fails once err is set.
+// breaking is a reader that fails once err is set.
 type breaking struct {
 	r   io.ReaderAt
 	err atomic.Pointer[error]
@@ -247,7 +248,7 @@ func TestStreamFails(t *testing.T) {
 	r := &breaking{r: bytes.NewReader(b)}
 	s := stream(t, r, len(b), Options{Limits: tiny})
 	r.err.Store(&gone)
-	for range 2 { // it says so each time
+	for range 2 { // every call returns the error
 		if _, err := s.At(0); !errors.Is(err, gone) || !strings.Contains(err.Error(), "samples ") {
 			t.Errorf("error %v, want that of the reader and which samples", err)
 		}
@@ -263,7 +264,7 @@ func TestStreamFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel(gone)
-	for k := int64(1); ; k++ { // what is in memory may still come
+	for k := int64(1); ; k++ { // samples already in memory may still be returned
 		if _, err := s.At(k); err != nil {
 			if !errors.Is(err, gone) {
 				t.Errorf("error %v, want the cause of the context's end", err)
@@ -320,8 +321,8 @@ func (table) Table() *tensorfile.Table {
 	return &tensorfile.Table{Rows: 1, Columns: []tensorfile.Column{{Name: "y", Data: []int64{1}}}}
 }
 
-// BenchmarkStream is the loader alone: images of 3x64x64 from memory, as a file in the page cache would be, in windows
-// of 256 MiB of a set of a gigabyte.
+// BenchmarkStream measures the loader alone. It reads 3x64x64 images of a 0.8 GB set from memory, as if the file were
+// in the page cache, in windows of 256 MiB.
 func BenchmarkStream(b *testing.B) {
 	const n, size = 1 << 16, 3 * 64 * 64
 	set := &dataset.Images{N: n, C: 3, H: 64, W: 64, Pixels: make([]uint8, n*size)}

@@ -10,23 +10,23 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// flow fills the window, from one block on.
+// flow fills the window in the background, starting at a given block.
 type flow struct {
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 	mu      sync.Mutex
 	changed sync.Cond
 	free    []int32             // slots of the arena
-	need    int                 // slots that a block waits for
-	blocks  map[int64]*resident // by number, in blocks since the start of training
-	err     error               // why there are no further blocks
+	need    int                 // number of slots that the next block waits for; 0 if it does not wait
+	blocks  map[int64]*resident // blocks in the arena, numbered since the start of training
+	err     error               // why no more blocks will come
 }
 
-// resident is a block in the arena.
+// resident is a block whose rows are in the arena.
 type resident struct {
-	from  int     // its first sample's index
-	slots []int32 // by row
-	left  int     // rows not returned yet
+	from  int     // index of the block's first sample in the data set
+	slots []int32 // slot of each row
+	left  int     // number of rows that At has not returned yet
 }
 
 // pending is a block that is being read.
@@ -37,7 +37,7 @@ type pending struct {
 	done chan struct{}
 }
 
-// start begins to fill the window.
+// start starts to fill the window from block first, counted since the start of training.
 func (s *Stream) start(first int64) *flow {
 	ctx, cancel := context.WithCancel(s.ctx)
 	f := &flow{cancel: cancel, blocks: map[int64]*resident{}}
@@ -54,7 +54,7 @@ func (s *Stream) start(first int64) *flow {
 		f.err = err
 		f.changed.Broadcast()
 	})
-	// fill waits for slots, not for the context.
+	// fill waits on f.changed, so wake it when the context ends.
 	context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -63,11 +63,12 @@ func (s *Stream) start(first int64) *flow {
 	return f
 }
 
-// request reads blocks in the order in which they are needed, a few at a time.
+// request reads blocks concurrently, in the order in which they are needed. The capacity of queue limits how many
+// blocks are read ahead.
 func (s *Stream) request(ctx context.Context, f *flow, first int64, queue chan<- *pending) {
-	order := *s.order // this goroutine has permutations of its own
+	order := *s.order // a copy, because an Order is not safe for concurrent use
 	order.permuted = nil
-	var rank []int // of the blocks in the epoch after next
+	var rank []int // position of each block in the next epoch
 	var epoch uint64
 	for k := first; ; k++ {
 		e, block := order.block(k)
@@ -92,7 +93,7 @@ func (s *Stream) request(ctx context.Context, f *flow, first int64, queue chan<-
 	}
 }
 
-// load reads a block that is needed again at the count next.
+// load reads a block, samples [from, to), from the cache or from the file. The block is needed again at count next.
 func (s *Stream) load(block, from, to int, next int64) (dataset.Set, error) {
 	var t *tensorfile.Table
 	var err error

@@ -7,19 +7,19 @@ type Sample struct {
 	Index  int       // row of the data set
 	Pixels []uint8   // [C, H, W], 0..255; nil for points
 	Point  []float32 // [D]; nil for images
-	Label  int64     // index of a class; -1 if unknown
+	Label  int64     // index of the class; -1 if unknown
 }
 
 // Samples returns samples by position, counted from the start of training. It is not safe for concurrent use.
 type Samples interface {
 	// Len returns the number of samples of the data set.
 	Len() int
-	// At returns the sample at a position. Positions are cheap in ascending order.
+	// At returns the sample at a position. Reading positions in ascending order is cheap.
 	At(position int64) (Sample, error)
 	Close() error
 }
 
-// Memory returns the samples of a set in memory.
+// Memory implements Samples for a set in memory.
 type Memory struct {
 	order  *Order
 	images *dataset.Images
@@ -27,7 +27,7 @@ type Memory struct {
 	labels []int64
 }
 
-// NewMemory returns the samples of a set, which must not be empty, in the order of seed.
+// NewMemory returns the samples of a set in the random order of seed. The set must not be empty.
 func NewMemory(set dataset.Set, seed uint64, l Limits) *Memory {
 	m := &Memory{order: NewOrder(seed, set.Len(), sampleBytes(set), l)}
 	switch s := set.(type) {
@@ -39,7 +39,7 @@ func NewMemory(set dataset.Set, seed uint64, l Limits) *Memory {
 	return m
 }
 
-// sampleBytes returns the bytes of a sample of set without its label.
+// sampleBytes returns the size of one sample of set in bytes, without its label.
 func sampleBytes(set dataset.Set) int {
 	n := 1
 	for _, d := range set.Shape() {
@@ -54,7 +54,7 @@ func sampleBytes(set dataset.Set) int {
 // Len implements Samples.
 func (m *Memory) Len() int { return m.order.n }
 
-// At implements Samples; it never fails.
+// At implements Samples. It never returns an error.
 func (m *Memory) At(position int64) (Sample, error) {
 	s := Sample{Index: m.order.At(position), Label: -1}
 	if m.images != nil {

@@ -1,15 +1,16 @@
 // Package dataloader returns training samples in a random order, from memory or from data larger than memory.
 //
 // The order is a pure function of (seed, position): a run resumed at any step continues with the sample that would have
-// come next, and data in memory and data streamed from a store give the same samples. Order is that function; Memory
-// and Stream are the two ways of accessing the samples.
+// come next, and data in memory and data streamed from a store give the same samples. Order is that function. Memory
+// and Stream return the samples in this order.
 //
-// Data of at most one window (256 MiB) are permuted as a whole in every epoch. Larger data are shuffled on two levels,
-// so that only one window of samples must be in memory: the blocks of consecutive samples are permuted, and then the
-// samples of each window of blocks. A block is at most 4 MiB, so a window has 64 blocks or more from all over the data,
-// and data sorted by class still give mixed batches.
+// Data that fit into one window (256 MiB) are permuted as a whole in every epoch. Larger data are shuffled on two
+// levels: first the blocks of consecutive samples are permuted, then the samples within each window of blocks. So only
+// one window of samples must be in memory. A block is at most 4 MiB, so a window holds at least 64 blocks from all over
+// the data, and even data sorted by class give mixed batches.
 //
-// Note: windows have a fixed size instead of the available memory, because the order determines the result of training.
+// Note: the size of a window does not depend on the available memory, because the order determines the result of
+// training.
 package dataloader
 
 import (
@@ -18,34 +19,34 @@ import (
 	"vapo/lib/random"
 )
 
-// Limits define the two-level shuffle. Only tests use others than Default, since they change the order.
+// Limits set the sizes of blocks and windows, and so the order. Programs use Default; only tests use other values.
 type Limits struct {
-	BlockBytes, BlockRows   int // of a block: the largest power of two of rows within both, at least one
-	WindowBytes, WindowRows int // of a window, at least one block
+	BlockBytes, BlockRows   int // a block has the most rows that fit both and are a power of two, at least 1
+	WindowBytes, WindowRows int // a window has the most blocks that fit both, at least 1
 }
 
-// Default is the definition of the order.
+// Default holds the limits of every training run. Changing them changes the order, and so the results.
 var Default = Limits{BlockBytes: 4 << 20, BlockRows: 1 << 14, WindowBytes: 256 << 20, WindowRows: 1 << 20}
 
-// Order is the order of the samples of a data set, counted from the start of training. It caches the permutations of
-// the last position and is not safe for concurrent use.
+// Order maps a position, counted from the start of training, to a sample of a data set. It caches the permutations that
+// the last position needed, and is not safe for concurrent use.
 type Order struct {
 	seed   uint64
 	n      int
-	rows   int  // of a block; the last one may have fewer
+	rows   int  // rows per block; the last block may have fewer
 	blocks int  // ceil(n / rows)
-	window int  // blocks of a window; the last one may have fewer
-	whole  bool // the data are one window
+	window int  // blocks per window; the last window may have fewer
+	whole  bool // all data fit into one window
 
 	epoch      uint64
-	permuted   []int // blocks of the epoch; the short block, if there is one, is the last
+	permuted   []int // order of the blocks in epoch; a short block comes last
 	inEpoch    uint64
 	inWindow   int
-	within     []int // permutation of the samples of that window
+	within     []int // permutation of the samples in window inWindow of epoch inEpoch
 	haveWithin bool
 }
 
-// NewOrder returns the order of n samples of sampleBytes bytes each; n is at least 1.
+// NewOrder returns the order of n samples of sampleBytes bytes each. It panics if either is less than 1.
 func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
 	if n < 1 || sampleBytes < 1 {
 		panic(fmt.Sprintf("dataloader: order of %d samples of %d bytes", n, sampleBytes))
@@ -66,19 +67,19 @@ func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
 // WindowRows returns the maximum number of samples in a window.
 func (o *Order) WindowRows() int { return min(o.n, o.window*o.rows) }
 
-// At returns the index of the sample at a position.
+// At returns the index in the data set of the sample at a position.
 func (o *Order) At(position int64) int {
 	block, row := o.locate(position)
 	_, b := o.block(block)
 	return b*o.rows + row
 }
 
-// locate returns the block and row of the sample at a position. Blocks are counted in the order in which they are
-// needed since the start of training.
+// locate returns the block that holds the sample at a position, and the sample's row in the block. Blocks are numbered
+// in the order in which training needs them, across epochs.
 func (o *Order) locate(position int64) (block int64, row int) {
 	epoch := position / int64(o.n)
 	p := int(position % int64(o.n))
-	w := p / (o.window * o.rows) // every block but an epoch's last is full
+	w := p / (o.window * o.rows) // all blocks of an epoch but the last are full
 	start := w * o.window * o.rows
 	if !o.haveWithin || o.inEpoch != uint64(epoch) || o.inWindow != w {
 		o.inEpoch, o.inWindow, o.haveWithin = uint64(epoch), w, true
@@ -93,7 +94,7 @@ func (o *Order) locate(position int64) (block int64, row int) {
 	return epoch*int64(o.blocks) + int64(w*o.window+i/o.rows), i % o.rows
 }
 
-// block returns the epoch of block k, counted as in locate, and its index in the data set.
+// block returns the epoch of block k, numbered as in locate, and the block's index in the data set.
 func (o *Order) block(k int64) (epoch uint64, block int) {
 	epoch = uint64(k / int64(o.blocks))
 	if o.permuted == nil || o.epoch != epoch {
@@ -102,14 +103,14 @@ func (o *Order) block(k int64) (epoch uint64, block int) {
 	return epoch, o.permuted[k%int64(o.blocks)]
 }
 
-// permute returns the blocks in the order of an epoch. The short block stays last, so that the window of a position is
-// a division.
+// permute returns the order of the blocks in an epoch. The short block stays last, so that a division finds the window
+// of a position.
 func (o *Order) permute(epoch uint64) []int {
 	full := o.n / o.rows
 	var p []int
 	if o.whole {
 		for i := range full {
-			p = append(p, i) // the samples of the window are permuted
+			p = append(p, i) // in file order, since locate permutes all samples
 		}
 	} else {
 		p = random.New(o.seed, "train/shuffle/blocks", epoch).Perm(full)
@@ -120,7 +121,7 @@ func (o *Order) permute(epoch uint64) []int {
 	return p
 }
 
-// span returns the range of samples of a block.
+// span returns the samples [from, to) of a block of the data set.
 func (o *Order) span(block int) (from, to int) {
 	return block * o.rows, min(o.n, (block+1)*o.rows)
 }

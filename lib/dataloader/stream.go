@@ -12,14 +12,16 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// prefetch is the number of blocks read at once, beyond the window: enough to hide the latency of a request.
+// prefetch is the number of blocks that are read concurrently before the window has room for them. It is large enough
+// to hide the latency of a request.
 const prefetch = 3
 
 // Options are the options of OpenStream.
 type Options struct {
 	Seed   uint64
 	Limits Limits
-	// CacheBytes bounds a file in Dir that keeps blocks for later epochs; 0 for data that is as close as that file.
+	// CacheBytes bounds the size of a file in Dir that keeps blocks for later epochs. 0 means no cache, for data that are
+	// already on a local disk.
 	CacheBytes int64
 	Dir        string
 }
@@ -31,25 +33,24 @@ type Stats struct {
 	CacheBytes  int64 // maximum size of the cache file
 }
 
-// Stream returns the samples of data that are read as they are needed: the blocks of the next window are read in the
-// background, each row into the slot of a sample that was returned. So memory holds one window, two blocks and those
-// being read; see Limits.
+// Stream returns samples while it reads a tensor file in the background. Each new row takes the slot of a sample that
+// At has already returned. So memory holds one window, two more blocks and the blocks being read; see Limits.
 type Stream struct {
 	ctx     context.Context
 	file    *tensorfile.File
 	head    dataset.Set
 	opt     Options
 	order   *Order
-	cache   *cache // nil: none
+	cache   *cache // nil if there is no cache
 	read    atomic.Int64
 	arena   arena
-	next    int64 // the position that At returns without reading a window anew
-	held    int32 // slot of the sample returned last, -1 for none
+	next    int64 // the only position from which At continues without rereading a window
+	held    int32 // slot of the sample returned last; -1 if none
 	current *flow // nil before the first sample
 }
 
-// OpenStream opens a tensor file of size bytes that holds a data set, which must not be empty. Reading ends with ctx.
-// Errors are those of tensorfile.Open, dataset.FromTable and r.
+// OpenStream opens the tensor file in r, of size bytes, which must hold a data set with at least one sample. The stream
+// stops reading when ctx is cancelled. Errors include those of r, tensorfile.Open and dataset.FromTable.
 func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*Stream, error) {
 	file, err := tensorfile.Open(r, size)
 	if err != nil {
@@ -83,13 +84,13 @@ func OpenStream(ctx context.Context, r io.ReaderAt, size int64, opt Options) (*S
 	return s, nil
 }
 
-// slotBytes bounds the bytes of a block of rows in the cache.
+// slotBytes returns an upper bound on the size in bytes of a cached block with the given number of rows.
 func slotBytes(empty *tensorfile.Table, rows int) (int64, error) {
 	var b bytes.Buffer
 	if err := tensorfile.Write(&b, empty); err != nil {
 		return 0, err
 	}
-	// Headers and padding of each record batch, and of each column in it.
+	// Allow for the headers and padding of each record batch and of its columns.
 	batches := (rows + tensorfile.BatchRows - 1) / tensorfile.BatchRows
 	n := int64(b.Len()) + int64(batches)*int64(1024+256*len(empty.Columns))
 	for _, c := range empty.Columns {
@@ -105,10 +106,10 @@ func slotBytes(empty *tensorfile.Table, rows int) (int64, error) {
 	return n, nil
 }
 
-// Set returns the data set without its samples: name, shape, classes.
+// Set returns the data set without its samples, for its name, shape and classes.
 func (s *Stream) Set() dataset.Set { return s.head }
 
-// Head returns the first n samples in the order of the file (all if there are fewer), in memory of their own.
+// Head returns a copy of the first n samples in file order, or of all samples if there are fewer.
 func (s *Stream) Head(n int) (dataset.Set, error) {
 	t, err := s.file.Slice(0, min(n, s.file.Rows()))
 	if err != nil {
@@ -133,10 +134,10 @@ func (s *Stream) Labels() ([]int64, error) {
 // Len implements Samples.
 func (s *Stream) Len() int { return s.order.n }
 
-// WindowBytes returns the memory taken by samples.
+// WindowBytes returns the size in bytes of the memory that holds samples.
 func (s *Stream) WindowBytes() int64 { return s.arena.bytes() }
 
-// Stats may be called at any time.
+// Stats returns what has been read so far. It is safe for concurrent use.
 func (s *Stream) Stats() Stats {
 	var st Stats
 	if s.cache != nil {
@@ -148,7 +149,8 @@ func (s *Stream) Stats() Stats {
 	return st
 }
 
-// At implements Samples. If a position does not follow the last one, its window is read anew.
+// At implements Samples. If position does not follow the previous one, At rereads the window of position from its
+// start.
 func (s *Stream) At(position int64) (Sample, error) {
 	if s.current == nil || position != s.next {
 		s.stop()
@@ -194,7 +196,7 @@ func (s *Stream) take() (Sample, error) {
 	return s.arena.sample(int(s.held), b.from+row), nil
 }
 
-// stop stops filling the window.
+// stop ends the background reading and waits until it has ended.
 func (s *Stream) stop() {
 	if s.current != nil {
 		s.current.cancel()

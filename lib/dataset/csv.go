@@ -11,9 +11,9 @@ import (
 )
 
 // WriteCSV writes points as a CSV file with a header line. columns gives the names and units; nil selects p.Columns.
-// With columns, values are converted back to the units of the original table, value = x * Std + Mean, with the digits
-// that float32 preserves. Without any, the columns are named x1, x2, … and values are written unchanged. Labels are
-// written as class names in a last column.
+// Each value is converted back to the unit that its column has in the original table, value = x * Std + Mean. If
+// p.Columns is nil too, the columns are named x1, x2, … and values are not converted. Values are rounded to the digits
+// that float32 preserves. Labels are written in a last column, as class names if p.Classes has them.
 func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	if columns == nil {
 		columns = p.Columns
@@ -56,8 +56,9 @@ func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	return out.Error()
 }
 
-// formatValue formats a value of a column with the given standard deviation. Within 16 standard deviations float32
-// resolves a hundred-thousandth of one, so later digits would be noise: 5.1 is written as 5.1 again.
+// formatValue formats a value of a column whose standard deviation is std. It rounds to about 1e-5 std: float32
+// resolves that much up to 16 std from the mean, so later digits would be noise. As a result, a 5.1 in a table is
+// written as 5.1 again.
 func formatValue(v, std float64) string {
 	exponent := math.Floor(portable.Log10(std)) - 5
 	if exponent < -300 || exponent > 300 {

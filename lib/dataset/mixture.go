@@ -22,12 +22,12 @@ type Mixture struct {
 	Components []Component `json:"components"`
 }
 
-// MaxCoordinate bounds means and standard deviations, so that every point drawn is a finite float32.
+// MaxCoordinate bounds means and standard deviations of mixtures, so that every point drawn is a finite float32.
 const MaxCoordinate = 1e30
 
-// NewMixture checks the components and returns the mixture with normalised weights. Weights must be positive and
-// finite, standard deviations non-negative (zero is a point mass, which can be sampled but has no density), and all
-// means of one dimension.
+// NewMixture validates the components and returns the mixture with normalised weights. Weights must be positive and
+// finite. Standard deviations must not be negative; zero is a point mass, which can be sampled but has no density. All
+// means must have the same dimension.
 func NewMixture(components []Component) (*Mixture, error) {
 	if len(components) == 0 {
 		return nil, fmt.Errorf("mixture has no components")
@@ -59,7 +59,7 @@ func NewMixture(components []Component) (*Mixture, error) {
 		return nil, fmt.Errorf("weights sum to %v", sum)
 	}
 	if math.Abs(sum-1) < 1e-12 {
-		sum = 1 // already normalised: a mixture survives being written and read
+		sum = 1 // already normalised: keep the bits of a mixture that is written and read again
 	}
 	m := &Mixture{Components: make([]Component, len(components))}
 	for i, c := range components {
@@ -87,8 +87,8 @@ func (m *Mixture) UnmarshalJSON(b []byte) error {
 // Dim returns the dimension of the space.
 func (m *Mixture) Dim() int { return len(m.Components[0].Mean) }
 
-// Sample draws n points. x: [n, Dim]; component: [n], the index of the component that each point was drawn from. The
-// first points do not depend on n.
+// Sample draws n points x [n, Dim]. component [n] is the index of the component that each point was drawn from. The
+// first k points are the same for every n >= k.
 func (m *Mixture) Sample(src *random.Source, n int) (x []float32, component []int64) {
 	d := m.Dim()
 	x, component = make([]float32, n*d), make([]int64, n)

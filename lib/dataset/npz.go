@@ -11,16 +11,16 @@ import (
 	"vapo/lib/npz"
 )
 
-// Names of the arrays in NumPy archives of samples. They are those of the positional arguments of numpy.savez: the
-// samples and, if they have any, their labels.
+// Names of the arrays in NumPy archives of samples: numpy.savez gives these names to its positional arguments. The
+// first array holds the samples, the second their labels, if there are any.
 const (
 	npzSamples = "arr_0"
 	npzLabels  = "arr_1"
 )
 
-// readNPZ reads a NumPy archive in the layout in which evaluators exchange samples: images as uint8 [N, H, W, C] with
-// 1 or 3 channels, or points as float32 or float64 [N, D], in arr_0 or the only array; labels as integers [N] in
-// arr_1. The set takes its name from a file named *.npz.
+// readNPZ reads a NumPy archive in the layout in which evaluators exchange samples. arr_0, or the only array, holds
+// images as uint8 [N, H, W, C] with 1 or 3 channels, or points as float32 or float64 [N, D]. The optional arr_1 holds
+// labels as integers [N]. If the file is named *.npz, the set is named after it.
 func readNPZ(path string) (Set, error) {
 	f, err := npz.Open(path)
 	if err != nil {
@@ -124,8 +124,8 @@ func npzLabelsOf(f *npz.File, n int) ([]int64, error) {
 	return labels, err
 }
 
-// WriteNPZ writes a set as a NumPy archive that Read and other programs read: images as arr_0, uint8 [N, H, W, C],
-// points as arr_0, float32 [N, D]; labels, if known, as arr_1, int64 [N]. Equal sets give equal bytes.
+// WriteNPZ writes a set as a NumPy archive, which Read and other programs accept. arr_0 holds images as uint8 [N, H, W,
+// C] or points as float32 [N, D]. arr_1 holds the labels, if known, as int64 [N]. Equal sets give equal bytes.
 func WriteNPZ(w io.Writer, s Set) error {
 	z := npz.NewWriter(w)
 	var labels []int64

@@ -36,7 +36,7 @@ func counted(n, c, h, w int) *Images {
 	return s
 }
 
-// Sets come back from an archive as they went in, and are named by its file.
+// A set read from an archive equals the set that was written, and is named after the file.
 func TestNPZRoundTrip(t *testing.T) {
 	labelled := counted(4, 3, 5, 2)
 	labelled.Labels = []int64{3, 0, 1, 2}
@@ -60,7 +60,7 @@ func TestNPZRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(s, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		// Under a digest for a name, as the store hands it out, it has none.
+		// The store names files by their digests. A set read from such a file has no name.
 		blob := filepath.Join(t.TempDir(), "0123abcd")
 		if err := os.Rename(path, blob); err != nil {
 			t.Fatal(err)
@@ -71,7 +71,7 @@ func TestNPZRoundTrip(t *testing.T) {
 	}
 }
 
-// Channels come last in the archive: pixel (h, w) of channel c is arr_0[n, h, w, c], as NumPy counts.
+// Channels come last in the archive: NumPy reads pixel (h, w) of channel c as arr_0[n, h, w, c].
 func TestNPZLayout(t *testing.T) {
 	python := "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import numpy").Run(); err != nil {

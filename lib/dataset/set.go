@@ -1,7 +1,7 @@
-// Package dataset holds sets of images and of points, and the forms in which they are exchanged.
+// Package dataset represents sets of images and sets of points, and reads and writes them.
 //
-// The stages pass sets to each other as Arrow tables (package tensorfile); other programs write and read NumPy
-// archives and CSV files. Package dataset/source creates the sets.
+// The stages pass sets to each other as Arrow tables (package tensorfile). NumPy archives and CSV files exchange sets
+// with other programs. Package dataset/source creates the sets.
 package dataset
 
 import "vapo/lib/tensorfile"
@@ -12,7 +12,7 @@ type Set interface {
 	Len() int
 	// Shape returns the shape of one sample: [C, H, W] or [D].
 	Shape() []int
-	// Table returns the set as a table that shares its memory.
+	// Table returns the set as a table that shares the set's memory.
 	Table() *tensorfile.Table
 	// Head returns the first n samples, or all if there are fewer. It shares the set's memory.
 	Head(n int) Set
@@ -20,7 +20,7 @@ type Set interface {
 
 // Images is a set of images of one size.
 type Images struct {
-	Name, Split string // "fashion-mnist", "train"
+	Name, Split string // for example "fashion-mnist" and "train"
 	N, C, H, W  int
 	Pixels      []uint8  // [N, C, H, W], 0..255
 	Labels      []int64  // [N], indices of Classes; nil if unknown
@@ -32,7 +32,7 @@ type Points struct {
 	Name, Split string
 	N, D        int
 	X           []float32 // [N, D]
-	Labels      []int64   // [N], the component that a point was drawn from, or its class; nil if unknown
+	Labels      []int64   // [N], the component that a point was drawn from, or the point's class; nil if unknown
 	Mixture     *Mixture  // the density of the points if it is a Gaussian mixture, else nil
 	Columns     []Column  // [D], names and units of the coordinates if the points came from a table, else nil
 	Classes     []string  // names of the labels; nil if unknown

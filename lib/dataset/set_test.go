@@ -17,7 +17,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// reread passes a set through the bytes of a tensor file.
+// reread writes a set to a tensor file in memory and reads it back.
 func reread(t *testing.T, s Set) Set {
 	t.Helper()
 	var b bytes.Buffer
@@ -55,7 +55,7 @@ func TestSetsRoundTrip(t *testing.T) {
 		if h := s.Head(1); h.Len() != 1 || !slices.Equal(h.Shape(), s.Shape()) {
 			t.Errorf("%T: head has %d samples of %v", s, h.Len(), h.Shape())
 		} else {
-			reread(t, h) // its columns fit each other
+			reread(t, h) // fails if the columns differ in length
 		}
 		if h := s.Head(1000); h.Len() != s.Len() {
 			t.Errorf("%T: head beyond the end has %d samples", s, h.Len())

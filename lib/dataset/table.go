@@ -69,14 +69,14 @@ func mustJSON(v any) string {
 	return string(b)
 }
 
-// Read reads the file at path as a set: a tensor file, or a NumPy archive (.npz) as WriteNPZ writes it.
+// Read reads the file at path as a set: a tensor file, or a NumPy archive (.npz) in the layout of WriteNPZ.
 func Read(path string) (s Set, err error) {
 	if npz.IsFile(path) {
 		s, err = readNPZ(path)
 	} else {
 		var t *tensorfile.Table
 		if t, err = tensorfile.Read(path); err != nil {
-			return nil, err // it names the path
+			return nil, err // the error names the path
 		}
 		s, err = FromTable(t)
 	}
@@ -108,7 +108,7 @@ func FromTable(t *tensorfile.Table) (Set, error) {
 	return pointsOf(t, c, labels, classes)
 }
 
-// labelsOf returns the labels and the names of their classes, each nil if the table has none.
+// labelsOf returns the labels and the class names of a table. Each is nil if the table has none.
 func labelsOf(t *tensorfile.Table) (labels []int64, classes []string, err error) {
 	if c, err := t.Column(LabelColumn); err == nil {
 		if labels, err = tensorfile.Values[int64](c); err != nil {

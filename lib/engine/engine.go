@@ -1,5 +1,5 @@
-// Package engine lists the compute engines and opens them. It is the one package above the engines: a program that
-// imports it links all of them, and every other package takes an open backend.Backend.
+// Package engine lists the compute engines and opens them. Only this package imports the engines. A program that
+// imports it links all engines; every other package takes an open backend.Backend.
 package engine
 
 import (
@@ -12,7 +12,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// engines are all engines, by enginename.Name.Engine.
+// engines maps enginename.Name.Engine to the function that opens the engine.
 var engines = map[string]func(enginename.Name) (backend.Backend, error){
 	enginename.Tape: func(enginename.Name) (backend.Backend, error) { return tape.Tape{}, nil },
 	enginename.Go:   func(enginename.Name) (backend.Backend, error) { return device.OpenGo() },
@@ -32,7 +32,7 @@ func (n *Name) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Open opens the engine of a name. For "auto" it opens a CUDA card if XLA can use one, and the CPU otherwise.
+// Open opens the engine with the given name. For "auto" it opens a CUDA card if XLA can use one, else the CPU engine.
 func Open(name Name) (backend.Backend, error) {
 	parsed, err := enginename.Parse(string(name))
 	if err != nil {
@@ -49,7 +49,8 @@ func Open(name Name) (backend.Backend, error) {
 	return engines[parsed.Engine](parsed)
 }
 
-// Auto returns the class that "auto" stands for on this machine, and any other name as it is.
+// Auto replaces "auto" by the class of the engine that it stands for on this machine. It returns any other name
+// unchanged.
 func Auto(name Name) Name {
 	if name != enginename.Auto {
 		return name
@@ -57,13 +58,13 @@ func Auto(name Name) Name {
 	return Name(chosen().Class())
 }
 
-// auto remembers the choice of "auto", so that a process searches for an engine once.
+// auto remembers which engine "auto" stands for, so that a process searches for it only once.
 var auto struct {
 	sync.Mutex
 	choice choice
 }
 
-// choice is the engine that "auto" stands for, with the reason.
+// choice is the engine that "auto" stands for, with the reason for choosing it.
 type choice struct {
 	backend.Backend
 	why string

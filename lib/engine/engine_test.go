@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(int(failure.ClassOf(err)))
 }
 
-// open opens an engine in a process of its own.
+// open opens an engine in a separate process.
 func open(t *testing.T, name string) (code failure.Class, output string) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -90,7 +90,7 @@ func TestMissingPlugin(t *testing.T) {
 	}
 }
 
-// A flag is parsed to the normal form of its name, and a run is keyed by the class of that name.
+// A flag value is parsed to the normal form of the engine's name. A run is keyed by the class of that name.
 func TestNames(t *testing.T) {
 	for given, want := range map[string]struct {
 		name  engine.Name

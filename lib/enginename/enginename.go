@@ -1,5 +1,5 @@
-// Package enginename is the one place that names the compute engines: what --backend accepts, the class that a result
-// records, and the classes that earlier versions recorded. It links no engine, so the runner can read and compare
+// Package enginename defines all names of the compute engines: the values of --backend, the classes that results
+// record, and the classes that earlier versions recorded. It links no engine, so the runner can read and compare
 // records on a machine that cannot compute.
 package enginename
 
@@ -11,9 +11,9 @@ import (
 	"vapo/lib/failure"
 )
 
-// The engines. Tape and Go are classes as well.
+// The engines. Tape and Go are also the classes that results record.
 const (
-	Auto = "auto"       // the best engine on this machine; resolved before anything is keyed or run
+	Auto = "auto"       // the best engine on this machine; replaced by its class before a run is keyed or started
 	Tape = "tape"       // the CPU
 	Go   = "compute-go" // gomlx/compute's Go backend, "go" on the command line
 	XLA  = "xla"        // a PJRT plugin of XLA
@@ -23,18 +23,18 @@ const (
 const Names = "auto (a CUDA card, else tape), tape (the CPU), go, " +
 	"xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so"
 
-// Precision is the precision of the factors in products of float32 matrices and in convolutions. Sums are always
-// float32, and other element types are not affected.
+// Precision is the precision to which float32 matrix products and convolutions round their factors. The sums are always
+// float32. Other element types are not affected.
 type Precision string
 
-// The precisions, with the bits of mantissa that factors keep.
+// The precisions, with the number of mantissa bits that factors keep.
 const (
 	Float32  Precision = "float32" // 23
 	TF32     Precision = "tf32"    // 10, CUDA cards only
 	BFloat16 Precision = "bf16"    // 7
 )
 
-// Name is a parsed engine name. Everything but Engine is for XLA only.
+// Name is a parsed engine name. All fields but Engine apply to XLA only.
 type Name struct {
 	Engine    string // Auto, Tape, Go or XLA
 	Plugin    string // cuda, cpu, or the base name of Path without its extension
@@ -43,8 +43,8 @@ type Name struct {
 }
 
 // Parse parses "auto", "tape", "go", or "xla:" followed by cuda, cpu or the path of a plugin and, optionally, a comma
-// and a precision. It also parses recorded classes, except those of plugins given by path, which record no path. Its
-// errors are usage errors (failure.Usage).
+// and a precision. It also parses recorded classes, except the class of a plugin given by its path, because the class
+// does not contain the path. Errors have the class failure.Usage.
 func Parse(name string) (Name, error) {
 	engine, option, hasOption := strings.Cut(name, ",")
 	if engine == "go" {
@@ -72,7 +72,8 @@ func Parse(name string) (Name, error) {
 	return n, n.check()
 }
 
-// parsePlugin parses what follows "xla:". A comma in a folder's name does not start an option.
+// parsePlugin parses what follows "xla:". A comma starts the precision only if no slash follows it: a folder's name may
+// contain commas.
 func (n *Name) parsePlugin(s string) {
 	if i := strings.LastIndex(s, ","); i > strings.LastIndex(s, "/") {
 		s, n.Precision = s[:i], Precision(s[i+1:])
@@ -98,8 +99,9 @@ func (n Name) check() error {
 	return NoOption("xla-"+n.Plugin, string(n.Precision), reason)
 }
 
-// Class returns the name that results record. It differs whenever bits may differ, so it does not contain the folder
-// of a plugin: "xla:/opt/plugin.so,bf16" has the class "xla-plugin-bf16".
+// Class returns the name that results record. Names whose results may differ in any bit have different classes. The
+// folder of a plugin does not change the results, so the class does not contain it: "xla:/opt/plugin.so,bf16" has the
+// class "xla-plugin-bf16".
 func (n Name) Class() string {
 	switch {
 	case n.Engine != XLA:
@@ -122,8 +124,8 @@ func (n Name) String() string {
 	return fmt.Sprintf("xla:%s,%s", n.Path, n.Precision)
 }
 
-// renamed are the classes that earlier versions recorded under other names. Their results differ from today's in the
-// last bits, so they make other keys; old records stay readable.
+// renamed maps classes that earlier versions recorded to today's names. Results of the old classes differ from today's
+// in the last bits, so runs under old classes have other keys. Old records stay readable.
 var renamed = map[string]string{"tape-go": Tape, "tape-openblas": Tape}
 
 // Current returns today's name of a class that may come from an old record.
@@ -134,7 +136,7 @@ func Current(class string) string {
 	return class
 }
 
-// unknown is the error for a name that no engine has.
+// unknown returns the error for a name that no engine has.
 func unknown(name string) error {
 	if now := Current(name); now != name {
 		return failure.New(failure.Usage, "", "backend %q is called %q now", name, now)

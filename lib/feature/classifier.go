@@ -1,9 +1,9 @@
-// Package feature turns images into the vectors by which sets of images are compared, and takes the moments of these
-// vectors.
+// Package feature computes feature vectors of images, and the moments of these vectors, by which sets of images are
+// compared.
 //
-// A distance between sets of images means nothing without the network that computed the features, so a network has a
-// name and is opened from a file whose digest is part of every result. There are two: Inception, in which the FID is
-// defined, and the small classifier that a pipeline trains on its own data, for images unlike those that Inception was
+// A distance between sets of images depends on the network that computes the features. So each network has a name, and
+// the digest of its file is part of every result. There are two networks: Inception, in which the FID is defined, and a
+// small classifier. A pipeline trains the classifier on its own data, for images unlike those that Inception was
 // trained on.
 package feature
 
@@ -23,16 +23,17 @@ import (
 	"vapo/lib/layer"
 )
 
-// Classifier configures a small convolutional network: two 3x3 convolutions with SiLU, each followed by 2x2 average
-// pooling, a layer of Features units with SiLU, whose outputs are the features, and a linear layer to the classes.
+// Classifier configures a small convolutional network. It has two 3x3 convolutions with SiLU, each followed by 2x2
+// average pooling; a linear layer of Features units with SiLU, whose outputs are the features; and a linear layer to
+// the classes.
 type Classifier struct {
 	Shape    []int `json:"shape"`    // [C, H, W] of one image
 	Classes  int   `json:"classes"`  // number of classes
-	Channels int   `json:"channels"` // of the first convolution; the second has twice as many
+	Channels int   `json:"channels"` // output channels of the first convolution; the second has twice as many
 	Features int   `json:"features"` // dimension of the feature vector
 }
 
-// ParseClassifier reads the JSON of a checkpoint. Unknown fields are an error.
+// ParseClassifier reads a Classifier from the JSON in a checkpoint and validates it. Unknown fields are an error.
 func ParseClassifier(raw json.RawMessage) (Classifier, error) {
 	var c Classifier
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -55,8 +56,8 @@ func (c Classifier) Check() error {
 	return nil
 }
 
-// Build adds the network to the builder's graph for x [N, C, H, W] in [-1, 1]: features [N, Features] and logits
-// [N, Classes].
+// Build adds the network to the graph of b. x is [N, C, H, W] in [-1, 1], features is [N, Features] and logits is [N,
+// Classes].
 func (c Classifier) Build(b *layer.Builder, x *graphop.Node) (features, logits *graphop.Node) {
 	h := graphop.AvgPool(graphop.SiLU(b.Conv("conv1", x, c.Channels, 3, false)), 2)
 	h = graphop.AvgPool(graphop.SiLU(b.Conv("conv2", h, 2*c.Channels, 3, false)), 2)
@@ -75,10 +76,11 @@ func CrossEntropy(logits, labels *graphop.Node) *graphop.Node {
 	return graphop.Reshape(graphop.Scale(graphop.Sum(perSample), 1/float64(n)), 1)
 }
 
-// classifierBlock is the number of images in one evaluation.
+// classifierBlock is the number of images per evaluation of the network.
 const classifierBlock = 64
 
-// NewClassifier compiles a classifier with the given weights, by parameter name without a group prefix.
+// NewClassifier compiles a classifier with the given weights. The keys of weights are parameter names without a group
+// prefix.
 func NewClassifier(be backend.Backend, c Classifier, weights map[string][]float32) (*Network, error) {
 	return newClassifier(be, c, func(map[string][]int) (map[string][]float32, error) { return weights, nil })
 }
@@ -120,7 +122,7 @@ func newClassifier(be backend.Backend, c Classifier, read func(shapes map[string
 	return newNetwork(be, name, b, x, features, logits, weights, c.prepare)
 }
 
-// prepare scales an image to [-1, 1].
+// prepare scales an image to [-1, 1] and writes it to dst [C, H, W].
 func (c Classifier) prepare(dst []float32, im Image) error {
 	if got := [3]int{im.C, im.H, im.W}; got != [3]int(c.Shape) || len(im.Pixels) != len(dst) {
 		return failure.New(failure.Input, "the network must have been made for images of this size",

@@ -14,39 +14,39 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Shard is the fixed number of images whose features are computed and cached together. It divides the usual sizes of
-// sets, so that 50,000 images reuse every shard of their first 10,000.
+// Shard is the number of images whose features are computed and cached together. It divides the usual sizes of sets, so
+// that 50,000 images reuse every shard of their first 10,000.
 const Shard = 250
 
-// shardVersion changes when the features of the same images and network would have other values.
+// shardVersion must change if a change of the code alters the features of the same images and network.
 const shardVersion = 1
 
-// maxShardBytes bounds the pixels that stay in memory between taking a shard's digest and computing its features. The
-// images of a larger shard are read twice.
+// maxShardBytes bounds the pixels that stay in memory after the digest of a shard is known, until its features are
+// computed. The images of a larger shard are read twice.
 const maxShardBytes = 256 << 20
 
-// Names of the metric that the Fréchet distance of a network's features is.
+// Names of the Fréchet distance between features of Inception and between features of a classifier.
 const (
 	FIDMetric        = "Fréchet Inception distance (FID)"
 	ClassifierMetric = "Fréchet distance of classifier features"
 )
 
-// Cache stores shards of features; a stage.Parts is one.
+// Cache stores shards of features. stage.Parts implements it.
 type Cache interface {
 	Save(ctx context.Context, key string, value []byte) error
 	Load(ctx context.Context, key string) (value []byte, ok bool, err error)
 }
 
 // Extractor computes the features of sets of images shard by shard and caches them. The key of a shard is a digest of
-// the pixels, of the network's name (with its layer and resize convention) and weights, and of the class of the engine.
-// The key depends neither on the set that the images are in nor on who computed it. So a larger set reuses the shards
-// of a smaller one, and several workers can share a set.
+// the pixels, of the network's weights and name (which includes layer and resize convention), and of the engine's
+// class. The key does not depend on the set that the images are in, nor on the worker. So a larger set reuses the
+// shards of a smaller one, and several workers can share a set.
 type Extractor struct {
 	Network *Network
 	Weights string // digest of the network's file
 	Backend string // class of the engine
 	Cache   Cache  // nil: nothing is cached
-	// Progress, if not nil, is called with the number of images just done, and whether their features were cached.
+	// Progress, if not nil, is called with the number of images just done and whether their features came from the cache.
 	Progress func(images int, cached bool)
 }
 
@@ -67,7 +67,7 @@ func (e *Extractor) Inception() bool {
 	return ok
 }
 
-// Moments returns the moments of the features of images.
+// Moments returns the moments of the features of images, without their logits.
 func (e *Extractor) Moments(ctx context.Context, images Images) (*metrics.Moments, error) {
 	features, _, err := e.Extract(ctx, images)
 	if err != nil {
@@ -88,8 +88,8 @@ func (e *Extractor) Extract(ctx context.Context, images Images) (features, logit
 	return features, logits, nil
 }
 
-// Work computes and caches worker's part of the shards: every workers-th from number worker on. When all workers are
-// done, Extract on the same images computes nothing.
+// Work computes and caches one worker's part of the shards: shards worker, worker+workers, worker+2·workers and so on.
+// When all workers are done, Extract on the same images computes nothing.
 func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int) error {
 	rows := make([]float32, Shard*(e.Network.Dim+e.Network.Classes))
 	for from := worker * Shard; from < images.Len(); from += workers * Shard {
@@ -100,7 +100,8 @@ func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int
 	return nil
 }
 
-// shard writes the rows of the shard that begins with image from to the beginning of rows.
+// shard writes the features and logits of one shard to the beginning of rows. The shard begins with the image at index
+// from.
 func (e *Extractor) shard(ctx context.Context, images Images, from int, rows []float32) error {
 	part := subset{images, from, min(Shard, images.Len()-from)}
 	rows = rows[:part.n*(e.Network.Dim+e.Network.Classes)]
@@ -135,7 +136,7 @@ func (e *Extractor) shard(ctx context.Context, images Images, from int, rows []f
 
 func (e *Extractor) compute(ctx context.Context, images Images, rows []float32) error {
 	row, block := e.Network.Dim+e.Network.Classes, e.Network.block
-	for at := 0; at < images.Len(); at += block { // block by block, so that signals and progress do not wait
+	for at := 0; at < images.Len(); at += block { // block by block, to notice cancellation and report progress early
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
@@ -171,18 +172,18 @@ type subset struct {
 func (s subset) Len() int                   { return s.n }
 func (s subset) Image(i int) (Image, error) { return s.images.Image(s.from + i) }
 
-// inMemory holds images.
+// inMemory implements Images for images in memory.
 type inMemory []Image
 
 func (m inMemory) Len() int                   { return len(m) }
 func (m inMemory) Image(i int) (Image, error) { return m[i], nil }
 
-// load returns a digest of the shapes and pixels of images (not of names or file formats), and the images: in memory
-// unless they exceed maxShardBytes.
+// load returns a digest of the shapes and pixels of images (not of names or file formats). It also returns the images,
+// in memory unless they exceed maxShardBytes.
 func load(images Images) (digest string, same Images, err error) {
 	sums := make([][sha256.Size]byte, images.Len())
 	list, failed := make(inMemory, images.Len()), make([]error, images.Len())
-	const group = 32 // images in memory at once, if there is no room for all
+	const group = 32 // images in memory at once if all do not fit
 	size, same := 0, Images(list)
 	for at := 0; at < images.Len(); at += group {
 		to := min(at+group, images.Len())
@@ -218,7 +219,7 @@ func load(images Images) (digest string, same Images, err error) {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), same, nil
 }
 
-// decode reads a cached shard into rows. It returns false if the value is not a shard of this size.
+// decode reads a cached shard into rows. It returns false if value is not a valid shard of the expected size.
 func (e *Extractor) decode(value []byte, rows []float32) bool {
 	t, err := tensorfile.Decode(bytes.NewReader(value), int64(len(value)))
 	if err != nil {

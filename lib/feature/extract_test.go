@@ -13,7 +13,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// memory is a cache in memory.
+// memory implements feature.Cache in memory.
 type memory map[string][]byte
 
 func (s memory) Save(_ context.Context, key string, value []byte) error {
@@ -79,12 +79,12 @@ func (e *extraction) rows(t *testing.T, set *dataset.Images) []float32 {
 	return rows
 }
 
-// A larger set extends a smaller one, workers share one, a killed run resumes, and each of them gives the same bytes as
-// a run that computes everything at once.
+// A larger set reuses the shards of a smaller one, workers share a set, and a killed run resumes. Each gives the same
+// bytes as a run that computes everything at once.
 func TestShardsAddUp(t *testing.T) {
 	const n, row = 3*feature.Shard + 40, 6 + 4
 	all := images(n, nil)
-	for i := range n { // no two alike
+	for i := range n { // make all images different
 		copy(all.Image(i), []uint8{uint8(i), uint8(i >> 8)})
 	}
 	plain := newExtraction(t, nil)
@@ -117,12 +117,12 @@ func TestShardsAddUp(t *testing.T) {
 		t.Errorf("after all workers had finished %d images were computed", e.computed)
 	}
 
-	// Ended by a signal in the third shard, or by an image that cannot be read.
+	// End a run in the third shard, by cancellation or by an unreadable image.
 	killed := newExtraction(t, memory{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("terminated")
 	killed.Progress = func(int, bool) {
-		if killed.computed++; killed.computed == 10 { // blocks of 64: 4 a shard
+		if killed.computed++; killed.computed == 10 { // each shard has 4 blocks
 			cancel(stop)
 		}
 	}

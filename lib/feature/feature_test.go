@@ -21,7 +21,7 @@ import (
 	"vapo/lib/layer"
 )
 
-// golden is the output of testdata/golden.py, the classifier in PyTorch.
+// golden is the output of testdata/golden.py, which evaluates the classifier in PyTorch.
 type golden struct {
 	Names            []string
 	Shapes           [][]int
@@ -51,7 +51,7 @@ func weight(k, i, fan int) float64 {
 	return float64(float32(w * 2 / math.Sqrt(float64(fan))))
 }
 
-// weights are golden.py's.
+// weights returns the weights that golden.py uses.
 func weights(g golden) map[string][]float32 {
 	out := map[string][]float32{}
 	for k, name := range g.Names {
@@ -166,7 +166,7 @@ func TestLossAndGradientsAgainstPyTorch(t *testing.T) {
 	}
 }
 
-// Large logits must not overflow, and a certain and correct prediction has no loss.
+// Large logits must not overflow. A certain, correct prediction has a loss of zero.
 func TestCrossEntropyOfLargeLogits(t *testing.T) {
 	g := gorgonia.NewGraph()
 	logits, labels := graphop.Input(g, tensor.Float32, "logits", 2, 3), graphop.Input(g, tensor.Float32, "labels", 2, 3)
@@ -191,7 +191,7 @@ func TestCrossEntropyOfLargeLogits(t *testing.T) {
 	}
 }
 
-// A feature row depends on its image alone: not on how the set is cut up, nor on other images.
+// A feature row depends only on its image: not on how the set is divided, nor on other images.
 func TestFeaturesDependOnTheirImageAlone(t *testing.T) {
 	const n = 150
 	net, err := feature.NewClassifier(engine(t), config, weights(read(t)))
@@ -273,7 +273,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Open takes what training writes and nothing else.
+// Open accepts only what training writes.
 func TestOpen(t *testing.T) {
 	g := read(t)
 	w := weights(g)

@@ -12,8 +12,8 @@ import (
 // batchNormEps is added to the variance in every batch normalisation of the network.
 const batchNormEps = 1e-3
 
-// fold reads the weights of the units and folds their batch normalisations into the convolutions: w·g and
-// beta - mean·g with g = gamma/sqrt(var + eps).
+// fold reads the weights of the units and folds each batch normalisation into its convolution. The weight becomes w·g
+// and the bias becomes beta - mean·g, with g = gamma/sqrt(var + eps).
 func (n *inception) fold(src WeightSource) (map[string][]float32, error) {
 	weights := map[string][]float32{}
 	missing, err := n.eachUnit(src, func(name string, shape []int, parts [][]float32) error {
@@ -40,10 +40,10 @@ func (n *inception) fold(src WeightSource) (map[string][]float32, error) {
 	return weights, err
 }
 
-// unitParts are the tensors of a unit, by the end of their names.
+// unitParts are the suffixes of the names of a unit's tensors.
 var unitParts = []string{".conv.weight", ".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"}
 
-// partNames returns the names of a unit's tensors.
+// partNames returns the names of all tensors of a unit.
 func partNames(unit string) []string {
 	if unit == "fc" {
 		return []string{"fc.weight"}
@@ -55,8 +55,8 @@ func partNames(unit string) []string {
 	return names
 }
 
-// eachUnit calls f with the tensors of every unit in the order of partNames, and with the shape of its weight. It
-// returns the units that lack a tensor.
+// eachUnit calls f for every unit whose tensors are all in src, with the tensors in the order of partNames and with the
+// shape of the unit's weight. It returns the names of the other units.
 func (n *inception) eachUnit(src WeightSource, f func(name string, shape []int, parts [][]float32) error) (
 	missing []string, err error) {
 	shapes := map[string][]int{}
@@ -93,7 +93,8 @@ func (n *inception) eachUnit(src WeightSource, f func(name string, shape []int, 
 	return missing, nil
 }
 
-// missingLayersError lists the layers that a file of weights lacks for a tap, and the taps for which it suffices.
+// missingLayersError lists the layers that a tap needs and a file of weights lacks, and the taps for which the file
+// suffices.
 type missingLayersError struct {
 	tap    int
 	layers []string

@@ -13,16 +13,16 @@ import (
 	"vapo/lib/layer"
 )
 
-// Taps are the layers of Inception whose spatial means serve as features, named by their number of channels: the two
-// max poolings of the stem, Mixed_6e, Mixed_7a, and the last layer, from which the FID is usually computed. LogitsTap
-// is the output of the classifier without its bias, for the Inception Score.
+// Taps are the layers of Inception whose spatial means serve as features. They are named by their number of channels:
+// the two max poolings of the stem, Mixed_6e, Mixed_7a, and the last layer, from which the FID is usually computed.
+// LogitsTap is the output of the classifier without its bias, for the Inception Score.
 var Taps = []int{64, 192, 768, 1280, 2048, LogitsTap}
 
 // LogitsTap is the tap of the 1,008 logits.
 const LogitsTap = 1008
 
-// PublishedWeights is the name of the file of weights with which FIDs are computed, and PublishedDigest its sha256 in
-// hexadecimal.
+// PublishedWeights is the name of the file of weights with which FIDs are computed. PublishedDigest is the sha256 of
+// the file in hexadecimal.
 const (
 	PublishedWeights = "pt_inception-2015-12-05-6726825d.pth"
 	PublishedDigest  = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -32,25 +32,27 @@ const (
 const inceptionSide = 299
 
 // inception builds the network of 2015-12-05 (Szegedy et al., arXiv 1512.00567, as released with TensorFlow), in which
-// the FID was defined (Heusel et al., arXiv 1706.08500). Names are those of the commonly shared PyTorch weights. A unit
-// is a convolution, a batch normalisation with fixed statistics, which is folded into it, and a ReLU.
+// the FID was defined (Heusel et al., arXiv 1706.08500). Layers have the names of the published PyTorch weights. A unit
+// is a convolution, a batch normalisation and a ReLU. The batch normalisation has fixed statistics and is folded into
+// the convolution.
 type inception struct {
 	b      *layer.Builder
-	tap    int    // whose features are wanted
-	deep   bool   // continue to the logits
+	tap    int    // the requested tap
+	deep   bool   // whether to build the network up to the logits
 	at     int    // the first tap that needs the next unit
-	units  []unit // in the order of building
+	units  []unit // in the order in which they are built
 	out    *graphop.Node
 	logits *graphop.Node
 }
 
-// unit is a layer with weights, needed for a tap and all taps after it.
+// unit is a layer with weights. tap is the first tap that needs it.
 type unit struct {
 	name string
 	tap  int
 }
 
-// tapped takes the layer's spatial mean as the output if it is the wanted tap, and reports whether the graph ends here.
+// tapped is called at each tap in turn, with the output x of the layer. At the requested tap, it takes the spatial mean
+// of x as the features. It reports whether the graph ends here.
 func (n *inception) tapped(x *graphop.Node) bool {
 	if n.at == n.tap {
 		s := x.Shape()
@@ -63,7 +65,7 @@ func (n *inception) tapped(x *graphop.Node) bool {
 	return false
 }
 
-// conv is a unit with a kernel of kh x kw.
+// conv adds a unit with a kernel of kh x kw.
 func (n *inception) conv(name string, x *graphop.Node, out, kh, kw, stride, padH, padW int) *graphop.Node {
 	n.units = append(n.units, unit{name, n.at})
 	w := n.b.Param(name+".weight", layer.Init{}, out, x.Shape()[1], kh, kw)
@@ -72,12 +74,12 @@ func (n *inception) conv(name string, x *graphop.Node, out, kh, kw, stride, padH
 	return graphop.ReLU(graphop.Add(y, graphop.Reshape(bias, 1, out, 1, 1)))
 }
 
-// square is a unit of stride 1 with a k x k kernel that keeps the size.
+// square adds a unit with a k x k kernel and stride 1 that keeps the height and width.
 func (n *inception) square(name string, x *graphop.Node, out, k int) *graphop.Node {
 	return n.conv(name, x, out, k, k, 1, k/2, k/2)
 }
 
-// row and column are units with kernels of 1 x k and k x 1 that keep the size.
+// row and column add units with 1 x k and k x 1 kernels that keep the height and width.
 func (n *inception) row(name string, x *graphop.Node, out, k int) *graphop.Node {
 	return n.conv(name, x, out, 1, k, 1, 0, k/2)
 }
@@ -86,7 +88,7 @@ func (n *inception) column(name string, x *graphop.Node, out, k int) *graphop.No
 	return n.conv(name, x, out, k, 1, 1, k/2, 0)
 }
 
-// average pools over 3 x 3 pixels, without those outside of the image.
+// average averages over 3 x 3 pixels. Pixels outside the image do not count.
 func average(x *graphop.Node) *graphop.Node {
 	return graphop.AvgPool2D(x, graphop.Window2D{KH: 3, KW: 3, StrideH: 1, StrideW: 1, PadH: 1, PadW: 1}, false)
 }
@@ -95,8 +97,8 @@ func maximum(x *graphop.Node, stride, pad int) *graphop.Node {
 	return graphop.MaxPool2D(x, graphop.Window2D{KH: 3, KW: 3, StrideH: stride, StrideW: stride, PadH: pad, PadW: pad})
 }
 
-// newInceptionGraph builds the network up to a tap, or to the logits if it is deep, for images x [n, 3, side, side] in
-// [-1, 1]. Then out is [n, tap], and logits is [n, LogitsTap] or nil.
+// newInceptionGraph builds the network up to a tap, or up to the logits if deep is set, for images x [n, 3, side, side]
+// in [-1, 1]. net.out is [n, tap]. net.logits is [n, LogitsTap], or nil if the graph ends before the logits.
 func newInceptionGraph(tap int, deep bool, n, side int) (net *inception, x *graphop.Node, err error) {
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
 	net = &inception{b: b, tap: tap, deep: deep}
@@ -190,11 +192,11 @@ func (n *inception) blockE(name string, x *graphop.Node, pool func(x *graphop.No
 	return graphop.Concat(1, one, three, double, pooled)
 }
 
-// inceptionBlock is the number of images in one evaluation.
+// inceptionBlock is the number of images per evaluation of the network.
 const inceptionBlock = 16
 
-// NewInception compiles the network for images resized in the given way, with the weights that the tap needs: src may
-// hold only the first layers.
+// NewInception compiles the network for images that are resized as o.Resize says. src may hold only the first layers,
+// as long as the tap needs no others.
 func NewInception(be backend.Backend, src WeightSource, o Options) (*Network, error) {
 	if !slices.Contains(Taps, o.Tap) {
 		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", o.Tap, Taps)
@@ -218,7 +220,7 @@ func NewInception(be backend.Backend, src WeightSource, o Options) (*Network, er
 	return newNetwork(be, fmt.Sprintf(inceptionName, o.Tap, o.Resize), n.b, x, n.out, logits, weights, r.image)
 }
 
-// openInception leaves the logits out if they are optional and the weights for them are missing.
+// openInception omits the logits if they are optional and the weights for them are missing.
 func openInception(be backend.Backend, src WeightSource, o Options) (*Network, error) {
 	n, err := NewInception(be, src, o)
 	var missing *missingLayersError
@@ -231,8 +233,8 @@ func openInception(be backend.Backend, src WeightSource, o Options) (*Network, e
 
 const inceptionName = "inception-2015-12-05 tap %d resize %s"
 
-// ParseInception returns the tap and the resize convention in the name of an Inception network. ok is false for the
-// name of any other network.
+// ParseInception returns the tap and the resize convention in the name of an Inception network. ok is false if name is
+// that of another network.
 func ParseInception(name string) (tap int, resize Resize, ok bool) {
 	n, err := fmt.Sscanf(name, inceptionName, &tap, &resize)
 	return tap, resize, err == nil && n == 2

@@ -24,7 +24,7 @@ import (
 
 var writeShapes = flag.Bool("write-shapes", false, "write testdata/inception_shapes.json, which inception.py reads")
 
-// inceptionGolden is what testdata/inception.py writes.
+// inceptionGolden is the output of testdata/inception.py.
 type inceptionGolden struct {
 	Resize  map[string][]string
 	Formula map[string]string
@@ -57,7 +57,7 @@ func unpack(t *testing.T, s string) []float64 {
 	return out
 }
 
-// wholeInception is the graph with all its units, for their names and shapes.
+// wholeInception returns the complete graph, for the names and shapes of its units.
 func wholeInception(t *testing.T) *inception {
 	t.Helper()
 	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
@@ -109,7 +109,7 @@ func patterned(n, h, w int) *dataset.Images {
 
 func fastEngine(testing.TB) backend.Backend { return tape.Tape{} }
 
-// relative is |a-b| over |b|, of vectors.
+// relative returns |a-b| / |b| in the Euclidean norm.
 func relative[T float32 | float64](a []T, b []float64) float64 {
 	var d, s float64
 	for i := range b {
@@ -119,7 +119,7 @@ func relative[T float32 | float64](a []T, b []float64) float64 {
 	return math.Sqrt(d / s)
 }
 
-// Every tap, with weights by formula.
+// Every tap agrees with PyTorch for weights computed by formula.
 func TestInceptionAgainstPyTorch(t *testing.T) {
 	g, source := readInception(t), formulaWeights(t)
 	for _, tap := range Taps {
@@ -135,7 +135,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 			t.Errorf("tap %d: relative error %g", tap, e)
 		}
 	}
-	// Features and logits together are those of separate networks.
+	// A network with features and logits gives the same values as two separate networks.
 	const tap = 768
 	net, err := NewInception(fastEngine(t), source, Options{Tap: tap, Resize: PyTorchFID, Logits: true})
 	if err != nil {
@@ -159,7 +159,7 @@ func TestInceptionAgainstPyTorch(t *testing.T) {
 	}
 }
 
-// Enlarged and reduced images, against PyTorch and Pillow.
+// Enlarged and reduced images agree with PyTorch and Pillow.
 func TestResize(t *testing.T) {
 	g := readInception(t)
 	for _, how := range resizes {
@@ -170,7 +170,7 @@ func TestResize(t *testing.T) {
 				t.Fatal(err)
 			}
 			for k, want := range unpack(t, g.Resize[string(how)][i]) {
-				if got := float64(out[97*k]); math.Abs(got-want) > 5e-5 { // PyTorch's positions are float32: of 640 pixels, to 3e-5
+				if got := float64(out[97*k]); math.Abs(got-want) > 5e-5 { // PyTorch has float32 positions, to 3e-5 of 640 pixels
 					t.Fatalf("%s, image %d: element %d is %v, want %v", how, i, 97*k, got, want)
 				}
 			}
@@ -178,7 +178,7 @@ func TestResize(t *testing.T) {
 	}
 }
 
-// testFile finds a file of the test data, which is not part of the project.
+// testFile returns the path of a file of the test data, which is not part of the project, or skips the test.
 func testFile(t *testing.T, name string) string {
 	t.Helper()
 	dir := os.Getenv("VAPO_TESTDATA")
@@ -192,7 +192,7 @@ func testFile(t *testing.T, name string) string {
 	return path
 }
 
-// cifar64 are the first test images of CIFAR-10.
+// cifar64 returns the first 64 test images of CIFAR-10.
 func cifar64(t *testing.T) *dataset.Images {
 	t.Helper()
 	archive := testFile(t, "cifar-10-binary.tar.xz")
@@ -208,7 +208,7 @@ func cifar64(t *testing.T) *dataset.Images {
 	return im
 }
 
-// agree compares the features of a set with those of its first images and the sum over all that PyTorch has.
+// agree compares features with PyTorch's: those of the first images, and the sum over all images.
 func agree(t *testing.T, name string, net *Network, im *dataset.Images, first, sum string) {
 	t.Helper()
 	d := net.Dim
@@ -228,7 +228,7 @@ func agree(t *testing.T, name string, net *Network, im *dataset.Images, first, s
 	}
 }
 
-// Every tap on 64 images of CIFAR-10, with weights by formula.
+// Every tap agrees with PyTorch on 64 images of CIFAR-10, for weights computed by formula.
 func TestInceptionOnCIFAR(t *testing.T) {
 	im, g, source := cifar64(t), readInception(t), formulaWeights(t)
 	for _, tap := range Taps {
@@ -241,7 +241,7 @@ func TestInceptionOnCIFAR(t *testing.T) {
 	}
 }
 
-// The published weights up to Mixed_7a, on the same images, under every convention.
+// The published weights up to Mixed_7a agree with PyTorch on the same images, for every resize convention.
 func TestInceptionTrunkOnCIFAR(t *testing.T) {
 	source, err := OpenWeights(testFile(t, "inception-2015-12-05-trunk.pth"))
 	if err != nil {
@@ -264,7 +264,7 @@ func TestInceptionTrunkOnCIFAR(t *testing.T) {
 			agree(t, fmt.Sprintf("%s, tap %d", how, k), net, im, want[0], want[1])
 		}
 	}
-	// What the file lacks is named, with what it serves.
+	// The error lists the layers that the file lacks and the taps that it serves.
 	_, err = NewInception(fastEngine(t), source, Options{Tap: 2048, Resize: PyTorchFID})
 	var missing *missingLayersError
 	taps := []int{64, 192, 768, 1280}

@@ -13,13 +13,13 @@ import (
 	"vapo/lib/layer"
 )
 
-// Image is one image, uint8 [C, H, W], of one channel or three.
+// Image is one image, uint8 [C, H, W], with 1 or 3 channels.
 type Image struct {
 	C, H, W int
 	Pixels  []uint8
 }
 
-// Images gives images by index. Image is called from several goroutines at once. The images may differ in size.
+// Images provides images by index. Image must be safe for concurrent use. The images may differ in size.
 type Images interface {
 	Len() int
 	Image(i int) (Image, error)
@@ -36,21 +36,21 @@ func (s setOf) Image(i int) (Image, error) {
 	return Image{s.set.C, s.set.H, s.set.W, s.set.Image(i)}, nil
 }
 
-// Network turns images into feature vectors. It may be used by one goroutine at a time.
+// Network turns images into feature vectors. It is not safe for concurrent use.
 type Network struct {
 	Name    string // architecture, layer and resize convention, as results record them
 	Dim     int    // length of a feature vector
-	Classes int    // number of logits that follow the features in a row; 0 if none do
+	Classes int    // number of logits after the features in each row; 0 without logits
 
-	block   int // number of images in one evaluation, fixed so that results do not depend on how a set is cut up
+	block   int // images per evaluation; fixed, so that results do not depend on how a set is divided
 	prepare func(dst []float32, im Image) error
 	exe     backend.Executable
 	// Input and outputs of a block.
 	x, features, logits []float32
 }
 
-// newNetwork compiles a graph with input x [block, …] and outputs features [block, Dim] and logits [block, Classes],
-// which may be nil, and loads the weights of b's parameters by name. prepare writes an image into its part of x.
+// newNetwork compiles a graph and loads the weights of b's parameters by name. The input is x [block, …]; the outputs
+// are features [block, Dim] and logits [block, Classes], which may be nil. prepare writes one image to its row of x.
 func newNetwork(be backend.Backend, name string, b *layer.Builder, x, features, logits *graphop.Node,
 	weights map[string][]float32, prepare func(dst []float32, im Image) error) (*Network, error) {
 	n := &Network{
@@ -77,11 +77,11 @@ func newNetwork(be backend.Backend, name string, b *layer.Builder, x, features, 
 	return n, nil
 }
 
-// Check returns an error if the network does not take images of the size of im.
+// Check returns an error if the network does not accept images of the size of im.
 func (n *Network) Check(im Image) error { return n.prepare(n.x[:len(n.x)/n.block], im) }
 
-// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes]. A row depends on
-// its image alone, to the bit. If several images cause errors, that of the first image is returned.
+// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes]. A row depends only
+// on its image, to the bit. If several images cause errors, Features returns the error of the first one.
 func (n *Network) Features(images Images, from, to int, out []float32) error {
 	row, size := n.Dim+n.Classes, len(n.x)/n.block
 	if len(out) != (to-from)*row {
@@ -122,7 +122,7 @@ func (n *Network) Features(images Images, from, to int, out []float32) error {
 	return nil
 }
 
-// Accuracy is the fraction of the images whose largest logit is that of their label.
+// Accuracy returns the fraction of images whose largest logit is that of their label.
 func (n *Network) Accuracy(images *dataset.Images) (float64, error) {
 	if len(images.Labels) != images.N || images.N == 0 {
 		return 0, fmt.Errorf("accuracy on %s: %d images have %d labels", images.Name, images.N, len(images.Labels))
@@ -142,17 +142,18 @@ func (n *Network) Accuracy(images *dataset.Images) (float64, error) {
 	return float64(correct) / float64(images.N), nil
 }
 
-// Options say how Inception is used; they have no effect on a classifier.
+// Options configure Inception. They have no effect on a classifier.
 type Options struct {
 	Tap    int
 	Resize Resize
-	// Logits requests the logits too, which need the whole network and its weights. With LogitsOptional they are left
-	// out if the file does not hold all weights.
+	// Logits also requests the logits, which need the whole network and its weights. With LogitsOptional, the logits are
+	// omitted if the file does not hold all weights.
 	Logits, LogitsOptional bool
 }
 
-// Open opens the feature network in a file, a classifier's checkpoint or Inception's weights (see OpenWeights). digest
-// is the file's; it identifies the network in results and in the keys of cached features.
+// Open opens the feature network in a file, which is a classifier's checkpoint or Inception's weights (see
+// OpenWeights). digest is the digest of the file. It identifies the network in results and in the keys of cached
+// features.
 func Open(be backend.Backend, path, digest string, o Options) (*Extractor, error) {
 	src, ck, err := readWeights(path)
 	var n *Network

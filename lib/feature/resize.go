@@ -18,16 +18,16 @@ type Resize string
 const (
 	// PyTorchFID is bilinear with half-pixel centres and no antialiasing, and scales to 2·(v/255) - 1.
 	PyTorchFID Resize = "pytorch-fid"
-	// TF1 is bilinear as TensorFlow 1 and torch-fidelity do it, with positions i·in/out, and scales to (v-128)/128.
+	// TF1 is bilinear with source positions i·in/out, as in TensorFlow 1 and torch-fidelity, and scales to (v-128)/128.
 	TF1 Resize = "tf1"
-	// Clean is bicubic with antialiasing as Pillow does it in float32, clipped to [0, 255], and scales to (v-128)/128.
+	// Clean is bicubic with antialiasing, as in Pillow with float32. It clips to [0, 255] and scales to (v-128)/128.
 	Clean Resize = "clean"
 )
 
-// resizes lists the conventions.
+// resizes lists the conventions in use.
 var resizes = []Resize{PyTorchFID, TF1, Clean}
 
-// axisTaps returns the taps of all output positions of an axis of in elements.
+// axisTaps returns the interpolation taps of every output position along an axis of in pixels.
 func (r Resize) axisTaps(in int) []picture.Taps {
 	const out = inceptionSide
 	if r == Clean {
@@ -55,14 +55,14 @@ func linearTaps(in int, at float64) picture.Taps {
 	return picture.Taps{First: first, Weights: []float64{1 - part, part}}
 }
 
-// resizers caches the taps of axes by their length. It is safe for concurrent use.
+// resizers caches interpolation taps by the length of the axis. It is safe for concurrent use.
 type resizers struct {
 	how    Resize
 	axes   sync.Map // int to []picture.Taps
 	cached atomic.Int64
 }
 
-// maxAxes bounds the cache, because the images of a folder may have any sizes.
+// maxAxes bounds the cache, because a folder may hold images of many sizes.
 const maxAxes = 512
 
 func (r *resizers) axis(length int) []picture.Taps {
@@ -94,13 +94,13 @@ func (r *resizers) image(dst []float32, im Image) error {
 	return nil
 }
 
-// planer resizes channels of one size.
+// planer resizes the channels of one image.
 type planer struct {
 	how  Resize
 	w    int
-	rows []picture.Taps // of the output's rows
+	rows []picture.Taps // taps of each output row
 	cols []picture.Taps
-	// wide holds the rows of the input that one row of the output needs, resized to its width.
+	// wide is a ring buffer of input rows, resized to the output width. It holds the rows that one output row needs.
 	wide   []float32
 	height int // number of rows in wide
 }
@@ -114,10 +114,10 @@ func newPlaner(how Resize, w int, rows, cols []picture.Taps) *planer {
 	return p
 }
 
-// plane resizes one channel: first its rows, then its columns, with float32 in between as in Pillow.
+// plane resizes one channel: first its rows, then its columns, with intermediate values in float32 as in Pillow.
 func (p *planer) plane(dst []float32, src []uint8) {
 	const side = inceptionSide
-	done := 0 // number of input rows that have been widened
+	done := 0 // number of input rows widened or skipped so far
 	for y, t := range p.rows {
 		done = max(done, t.First)
 		for ; done < t.First+len(t.Weights); done++ {
@@ -144,7 +144,7 @@ func (p *planer) widen(dst []float32, row []uint8) {
 	}
 }
 
-// scale maps grey levels 0..255 to the network's input.
+// scale maps grey levels 0..255 to the range of the network's input.
 func (r Resize) scale(v float64) float32 {
 	switch r {
 	case PyTorchFID:

@@ -16,7 +16,7 @@ const (
 	logitColumn   = "logits"
 )
 
-// Matrix holds the features or logits of images, [N, Width] row-major. The zero Matrix means that there are none.
+// Matrix holds the features or logits of images, [N, Width] row-major. The zero Matrix stands for missing logits.
 type Matrix struct {
 	Width int
 	Data  []float32
@@ -44,7 +44,7 @@ func Table(features, logits Matrix) *tensorfile.Table {
 	return t
 }
 
-// FromTable is the inverse of Table. All values are finite.
+// FromTable is the inverse of Table. A value that is not finite is an error.
 func FromTable(t *tensorfile.Table) (features, logits Matrix, err error) {
 	if features, err = matrix(t, featureColumn); err != nil {
 		return Matrix{}, Matrix{}, err

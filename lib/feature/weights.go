@@ -15,13 +15,14 @@ import (
 	"vapo/lib/torchfile"
 )
 
-// WeightSource has tensors by the names of the shared PyTorch weights. The values belong to the caller.
+// WeightSource provides tensors by the names of the published PyTorch weights. ok is false if there is no tensor of
+// this name. The caller may modify the values.
 type WeightSource interface {
 	Tensor(name string) (values []float32, shape []int, ok bool, err error)
 }
 
 // OpenWeights reads Inception's weights from a PyTorch file, a safetensors file or a checkpoint of kind
-// checkpoint.Inception. The content of the file decides which it is. Errors do not name the file.
+// checkpoint.Inception. It recognises the format by the content of the file. Errors do not name the file.
 func OpenWeights(path string) (WeightSource, error) {
 	src, ck, err := readWeights(path)
 	if err == nil && src == nil {
@@ -33,7 +34,8 @@ func OpenWeights(path string) (WeightSource, error) {
 const weightsHint = "weights are a PyTorch file, a safetensors file or a checkpoint of kind " + checkpoint.Inception +
 	", with the names of " + PublishedWeights
 
-// readWeights returns Inception's weights, or a checkpoint of another kind.
+// readWeights returns Inception's weights in src. If the file is a checkpoint of another kind, src is nil and ck is the
+// checkpoint.
 func readWeights(path string) (src WeightSource, ck *checkpoint.Checkpoint, err error) {
 	switch {
 	case torchfile.IsFile(path):
@@ -70,7 +72,7 @@ func readCheckpoint(path string) (*checkpoint.Checkpoint, error) {
 	return checkpoint.Decode(f, info.Size())
 }
 
-// checkpointWeights are the tensors of a checkpoint's group, by their names in the group.
+// checkpointWeights holds the tensors of one group of a checkpoint, by their names in the group.
 type checkpointWeights map[string]checkpoint.Named
 
 // Tensor implements WeightSource.
@@ -81,12 +83,12 @@ func (w checkpointWeights) Tensor(name string) (values []float32, shape []int, o
 
 // Contents describes how much of Inception a source of weights has.
 type Contents struct {
-	Taps    []int    // those that it has all layers for, in the order of Taps
-	Missing []string // names of the layers that it lacks, in the order of the network
+	Taps    []int    // the taps for which it has all layers, in the order of Taps
+	Missing []string // names of the missing layers, in the order of the network
 }
 
-// Examine reads all tensors of Inception's layers and validates them: a tensor of another shape than the network's, a
-// value that is not finite and a negative variance are errors. Layers may be missing.
+// Examine reads all tensors of Inception's layers and validates them. A wrong shape, a value that is not finite and a
+// negative variance are errors. Missing layers are not.
 func Examine(src WeightSource) (*Contents, error) {
 	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
 	if err != nil {
@@ -108,8 +110,8 @@ func Examine(src WeightSource) (*Contents, error) {
 	return c, err
 }
 
-// WriteWeights writes the layers of Inception that the source has as a checkpoint of kind checkpoint.Inception: tensors
-// under the shared names in the group param/. Its bytes are a function of the tensors.
+// WriteWeights writes the layers of Inception that src has as a checkpoint of kind checkpoint.Inception. The tensors
+// have their published names in the group param/. Equal tensors give equal bytes.
 func WriteWeights(w io.Writer, src WeightSource) error {
 	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
 	if err != nil {

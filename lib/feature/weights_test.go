@@ -16,7 +16,7 @@ import (
 	"vapo/lib/safetensors"
 )
 
-// stem returns the formula's tensors of the layers that taps 64 and 192 need.
+// stem returns the tensors, computed by formula, of the layers that taps 64 and 192 need.
 func stem(t *testing.T) []safetensors.Tensor {
 	t.Helper()
 	tensors, err := formulaWeights(t).(*featuretest.Weights).Tensors("Conv2d_")
@@ -39,7 +39,7 @@ func weightsFile(t *testing.T, name string, write func(w io.Writer) error) strin
 	return path
 }
 
-// asSource reads tensors out of a list.
+// asSource implements WeightSource for a list of tensors.
 type asSource []safetensors.Tensor
 
 func (s asSource) Tensor(name string) ([]float32, []int, bool, error) {
@@ -148,7 +148,7 @@ func TestExamineRefuses(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	// A layer without one of its parts is missing.
+	// A layer that lacks one of its tensors counts as missing.
 	tensors := slices.DeleteFunc(stem(t), func(x safetensors.Tensor) bool { return x.Name == "Conv2d_3b_1x1.bn.bias" })
 	h, err := Examine(asSource(tensors))
 	if err != nil || !slices.Equal(h.Taps, []int{64}) || h.Missing[0] != "Conv2d_3b_1x1" {

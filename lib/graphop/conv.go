@@ -17,8 +17,8 @@ const (
 	FilterGrad                 // (x, g) -> dw
 )
 
-// ConvShape describes a two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin, KH, KW] and
-// y [N, Cout, OH, OW], with PadH rows and PadW columns of zeros on both sides.
+// ConvShape describes a two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin, KH, KW] and y [N, Cout, OH, OW],
+// with PadH rows and PadW columns of zeros on each side.
 type ConvShape struct {
 	N, Cin, H, W     int
 	Cout, KH, KW     int
@@ -39,7 +39,7 @@ type ConvOp struct {
 }
 
 // Conv returns the cross-correlation of x [N,Cin,H,W] with w [Cout,Cin,KH,KW], with padH rows and padW columns of zeros
-// on both sides. The result is [N,Cout,OH,OW], see ConvShape.
+// on each side. The result is [N,Cout,OH,OW]; see ConvShape.
 func Conv(x, w *Node, stride, padH, padW int) *Node {
 	return ConvStrided(x, w, stride, stride, padH, padW)
 }

@@ -147,7 +147,7 @@ func run(t *testing.T, g backend.Graph, feed [][]float64) [][]float64 {
 	return values
 }
 
-// The first of equal maxima, in row-major order, gets the derivative; padding never does, even if all elements are
+// The first of equal maxima, in row-major order, gets the derivative. Padding never gets it, even if all elements are
 // negative.
 func TestMaxPoolTiesAndPadding(t *testing.T) {
 	for _, c := range []struct {
@@ -214,7 +214,7 @@ func TestMeanOfTiles(t *testing.T) {
 	}
 }
 
-// Operations that differ in an attribute have different names, hashes and nodes; equal operations are one node.
+// Operations that differ in an attribute have different names, hashes and nodes; equal operations share one node.
 func TestNodeIdentity(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x := graphop.Input(g, tensor.Float32, "x", 2, 2, 6, 6)

@@ -10,8 +10,8 @@ import "fmt"
 // SelectMaxOp and ScatterMaxOp are each other's derivative, so max pooling has derivatives of any order.
 type SelectMaxOp struct{ Window Window2D }
 
-// MaxPool2D returns the largest element of each window of x [N,C,H,W] as [N,C,OH,OW]; see Window2D. If several elements
-// are largest, the first gets the derivative.
+// MaxPool2D returns the largest element of each window of x [N,C,H,W] as [N,C,OH,OW]; see Window2D. If the largest
+// element occurs several times in a window, its first occurrence gets the derivative.
 func MaxPool2D(x *Node, w Window2D) *Node { return selectMax(x, x, w) }
 
 func selectMax(a, b *Node, w Window2D) *Node {

@@ -1,17 +1,17 @@
 // Package graphop is a family of Gorgonia operations closed under differentiation: the derivative of every operation
 // consists of operations of the family, so a loss can differentiate a graph as often as it needs. Training a potential
-// differentiates twice: the loss contains grad_x Phi, and training needs its gradient in the parameters. Gorgonia's own
-// operations cannot do that; its convolution has no second derivative.
+// differentiates twice: the loss contains grad_x Phi, and training needs the gradient of the loss in the parameters.
+// Gorgonia's own operations cannot do that; its convolution has no second derivative.
 //
-// An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. How an
-// operation is computed is up to the engines, which lower all operations in one place each (backend/tape for the CPU,
-// backend/device for accelerators). Every value has rank 1 or more; a scalar has shape [1]. Functions of several
-// operands take one rank and broadcast dimensions of 1.
+// An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. The
+// engines decide how to compute an operation. Each engine lowers all operations in one package: backend/tape for the
+// CPU, backend/device for accelerators. Every value has rank 1 or more; a scalar has shape [1]. The operands of a
+// pointwise function must have the same rank; dimensions of 1 are broadcast.
 //
 // Grad is reverse-mode differentiation and may be applied to its own results.
 //
-// Constructors check shapes and panic with an *Error, because error returns would bury an expression of dozens of
-// nodes. The package that builds a graph calls Build to turn the panic into an error.
+// Constructors check shapes and panic with an *Error, because error returns would make expressions of dozens of nodes
+// unreadable. The package that builds a graph calls Build to turn the panic into an error.
 package graphop
 
 import (
@@ -123,9 +123,9 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 		if err != nil {
 			fail(kind.Name(), err.Error(), inputs...)
 		}
-		// Note: Gorgonia merges nodes with equal 32-bit hashes if their operations and shapes are equal; it does not compare
-		// the children (v0.9.18, nodeEq). If the hashes of two different sums collide, the sums would silently become one
-		// node. So apply compares the children itself and changes the salt in the hash after a collision.
+		// Note: Gorgonia merges nodes with equal 32-bit hashes if their operations and shapes are equal; it does not
+		// compare the children (v0.9.18, nodeEq). If the hashes of two different sums collide, the sums would silently
+		// become one node. So apply compares the children itself and changes the salt in the hash after a collision.
 		if slices.Equal(Children(n), inputs) && Of(n).same(op) {
 			return n
 		}
@@ -192,8 +192,8 @@ type Evaluator func(o *Operation, inputs []gorgonia.Value) (gorgonia.Value, erro
 
 var evaluator Evaluator
 
-// SetEvaluator sets the function that Operation.Do calls. Package backend/tape calls it from init, because the
-// operations cannot import the kernels.
+// SetEvaluator sets the function that Operation.Do calls. Package backend/tape calls it from init, because this package
+// cannot import backend/tape without an import cycle.
 func SetEvaluator(f Evaluator) { evaluator = f }
 
 // Do implements gorgonia.Op, so that Gorgonia's own machines can run the graph. It returns an error unless the program

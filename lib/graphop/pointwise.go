@@ -60,7 +60,7 @@ func Affine(x *Node, p, q float64) *Node {
 	return pointwise(CodeAffine, p, q, x)
 }
 
-// pointwiseOf returns the operation of n if it is a pointwise one with this code, and nil otherwise.
+// pointwiseOf returns the operation of n if it is a PointwiseOp with this code, else nil.
 func pointwiseOf(n *Node, code Code) *PointwiseOp {
 	if k, ok := kindOf[*PointwiseOp](n); ok && k.Code == code {
 		return k
@@ -176,8 +176,9 @@ func Sigmoid(x *Node) *Node { return pointwise(CodeSigmoid, 0, 0, x) }
 // SiLU returns x·sigmoid(x) (Hendrycks and Gimpel, arXiv 1606.08415).
 func SiLU(x *Node) *Node { return siluDeriv(x, Sigmoid(x), 0) }
 
-// siluDeriv returns the order-th derivative of SiLU at x, given s = sigmoid(x). Its derivative in x is the next order,
-// which includes the dependence of s on x: s is an operand only so that all orders share one exponential.
+// siluDeriv returns the order-th derivative of SiLU at x, given s = sigmoid(x). The derivative in x is siluDeriv of the
+// next order, which includes the dependence of s on x. The derivative in s is therefore defined as 0. s is an operand
+// only so that all orders share one exponential.
 func siluDeriv(x, s *Node, order int) *Node {
 	return pointwise(CodeSiLU, float64(order), 0, x, s)
 }
@@ -188,8 +189,8 @@ func ReLU(x *Node) *Node { return Mul(x, Heaviside(x)) }
 // Heaviside returns 1 if x > 0, else 0; its derivative is 0.
 func Heaviside(x *Node) *Node { return pointwise(CodeHeaviside, 0, 0, x) }
 
-// Where returns a if c is not 0, else b. Unlike a sum of products it does not propagate a NaN from the operand that was
-// not selected.
+// Where returns a if c is not 0, else b. Unlike c·a + (1-c)·b, it does not propagate a NaN from the operand that is not
+// selected.
 func Where(c, a, b *Node) *Node { return pointwise(CodeWhere, 0, 0, c, a, b) }
 
 // IsFinite returns 1 if x is neither infinite nor NaN, else 0; its derivative is 0.

@@ -30,7 +30,8 @@ func (p *AvgPoolOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 // UpsampleOp replaces every element by a K x K tile of copies along the last two axes.
 type UpsampleOp struct{ K int }
 
-// Upsample returns x [N,C,H,W] enlarged k times by nearest neighbour, as [N,C,kH,kW]. Its adjoint is AvgPool · k².
+// Upsample returns x [N,C,H,W] enlarged k times in height and width by nearest-neighbour interpolation, as [N,C,kH,kW].
+// Its adjoint is AvgPool · k².
 func Upsample(x *Node, k int) *Node {
 	s := x.Shape()
 	if len(s) != 4 || k < 1 {

@@ -110,7 +110,8 @@ func TestUniformIsUniform(t *testing.T) {
 	for _, b := range bins {
 		chi += (b - n/64) * (b - n/64) / (n / 64)
 	}
-	// Chi-squared with 63 degrees of freedom has mean 63 and standard deviation sqrt(2·63); allow 5 standard deviations.
+	// Chi-squared with 63 degrees of freedom has mean 63 and standard deviation sqrt(2·63); allow 5 standard
+	// deviations.
 	if chi > 63+5*math.Sqrt(126) {
 		t.Errorf("chi-squared of 64 bins is %v", chi)
 	}

@@ -3,8 +3,8 @@ package graphop
 // RowMaxOp takes the largest element of each row of a matrix.
 type RowMaxOp struct{}
 
-// RowMax returns the largest element of each row of x [M,N] as [M,1]. Its derivative is defined as 0, so use it only
-// for shifts that cancel, as in softmax, where the true derivative cancels too.
+// RowMax returns the largest element of each row of x [M,N] as [M,1]. Its derivative is defined as 0. Use it only for
+// shifts that cancel in the result, as in softmax: there the true derivative would cancel too.
 func RowMax(x *Node) *Node {
 	s := x.Shape()
 	if len(s) != 2 {

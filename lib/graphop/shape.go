@@ -7,7 +7,7 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// ReshapeOp gives the elements of a tensor another shape. Engines need not copy them.
+// ReshapeOp gives the elements of a tensor another shape. Engines can implement it without a copy.
 type ReshapeOp struct{ Shape tensor.Shape }
 
 // Reshape returns the elements of x, in row-major order, with another shape of the same size.

@@ -44,7 +44,7 @@ func WindowSum(x *Node, w Window2D) *Node {
 }
 
 // AvgPool2D returns the mean of each window of x [N,C,H,W] as [N,C,OH,OW]. With countPadding, padding counts as zeros;
-// without, the mean is over the elements inside the image.
+// without it, the mean is over the elements inside the image.
 func AvgPool2D(x *Node, w Window2D, countPadding bool) *Node {
 	sum := WindowSum(x, w)
 	if countPadding || w.PadH == 0 && w.PadW == 0 {

@@ -1,7 +1,7 @@
-// Package homotopy is the path from noise to data that a potential flow follows, and the objectives that train a
-// potential whose gradient follows it. It holds the mathematics of the method, Variational Potential Flow
-// (arXiv 2407.15238, called the paper; arXiv 2504.16262 is its follow-up, whose authors released code). Comments
-// elsewhere cite the equations below by name.
+// Package homotopy defines the path from noise to data, and the objectives that train a potential whose gradient flow
+// follows this path. It holds the mathematics of the method, Variational Potential Flow (arXiv 2407.15238, called the
+// paper; arXiv 2504.16262 is its follow-up, whose authors released code). Comments elsewhere cite the equations below
+// by name.
 //
 // Notation: d dimensions of a sample; x̄ a data point; eps standard normal noise; t the time, from 0 (noise) to 1
 // (data); x a point of the path; ' the derivative in t.
@@ -14,7 +14,7 @@
 //	H3  marginal homotopy rhobar(x,t) = E_x̄ rho(x|x̄,t): the prior at t = 0, nearly the data at t = 1
 //	H4  x_t = mu·x̄ + sigma·eps, and its velocity v = mu'·x̄ + sigma'·eps
 //
-// The schedules are members of H2, each described in a file of its own:
+// The schedules are members of H2. Each is described in a separate file:
 //
 //	linear  mu = t                sigma = w(1-t)
 //	vapo    mu = t/(n²/w² + t)    sigma² = n²/(n²/w² + t); the paper's, the only one that is defined beyond t = 1
@@ -24,17 +24,17 @@
 // # The potential
 //
 // A network models one scalar function, the potential Phi(x,t). The flow dx/dt = grad Phi carries samples of the prior
-// along rhobar if grad Phi is the mean velocity of the path at x. That velocity is itself a gradient (L6), so nothing
-// is lost by learning a scalar.
+// along rhobar if grad Phi is the mean velocity of the path at x. The mean velocity is itself a gradient (L6), so
+// nothing is lost by learning a scalar.
 //
-//	L1  innovation gamma = a'·|x|²/w² + b'·|x̄-x|²/n², and gammabar(x̄,t) its mean under rho
+//	L1  innovation gamma = a'·|x|²/w² + b'·|x̄-x|²/n², with mean gammabar(x̄,t) under rho
 //	L2  d rhobar/dt = -1/2 E_x̄[rho·(gamma - gammabar)]
 //	L3  grad Phi follows rhobar if and only if div(rhobar·grad Phi) = 1/2 E_x̄[rho·(gamma - gammabar)]
 //	L6  E[v|x] = (mu'/mu)·x + g·grad log rhobar(x,t), g = sigma·(sigma·mu'/mu - sigma');
 //	    so Phi = mu'|x|²/(2mu) + g·log rhobar(x,t) + c(t), where c(t) is arbitrary
 //
-// Where velocities span orders of magnitude, a schedule integrates in another variable s than t. The network then
-// models Psi = dt/ds·Phi, whose gradient is the velocity per unit of s.
+// If the velocity in t spans orders of magnitude, a schedule integrates in another variable s. The network then models
+// Psi = dt/ds·Phi, whose gradient is the velocity per unit of s.
 //
 // # The objectives
 //
@@ -46,6 +46,7 @@
 //	    batch mean): E[Gamma·Phi]/(std(Gamma)·std(Phi) + 1e-8) - E mean_d(grad Phi·v)/(|grad Phi|·|v| + 1e-8)^t
 //	    + 1/2 E mean_d(grad Phi)² + 1/10 E(dPhi/dt)², Gamma = (1-t)·mean_d(eps² - x̄·eps/w)
 //
-// Each is averaged over training times (see Times) with a weight of the time (see Weighted). Neither changes which
-// potential is best at a time, except for hybrid, which mixes times in its batch statistics.
+// Each objective is averaged over training times (see Times) with a weight for each time (see Weighted). Neither the
+// distribution of times nor the weights change which potential is optimal at a given time. The exception is hybrid,
+// whose batch statistics mix times.
 package homotopy

@@ -10,8 +10,8 @@ import (
 	"vapo/lib/random"
 )
 
-// exactPotential builds Psi = dt/ds·Phi of data from a mixture at one time, in closed form: L6 integrated,
-// Phi = mu'|x|²/(2 mu) + g·log rhobar, g = sigma(sigma mu'/mu - sigma').
+// exactPotential builds Psi = dt/ds·Phi at one time in closed form, for data from a mixture. By L6, Phi = mu'|x|²/(2
+// mu) + g·log rhobar with g = sigma(sigma mu'/mu - sigma').
 func exactPotential(mix *dataset.Mixture, p homotopy.Point, rate float64, x *graphop.Node) *graphop.Node {
 	d := x.Shape()[1]
 	var density *graphop.Node
@@ -34,8 +34,8 @@ func exactPotential(mix *dataset.Mixture, p homotopy.Point, rate float64, x *gra
 	return graphop.Scale(graphop.Add(square, graphop.Scale(graphop.Log(density), g)), rate)
 }
 
-// At the exact potential the expected gradient of energy and of matching is 0 in every direction: here those of a
-// quadratic, of waves across the data, and of the potential's own size. At a wrong one it is not.
+// At the exact potential the expected gradients of energy and matching are 0 in every direction; at a wrong potential
+// they are not. The test perturbs the potential by a quadratic, by waves across the data, and by a change of its scale.
 func TestExactPotentialIsTheMinimiser(t *testing.T) {
 	const n, batches, d, waves = 512, 60, 2, 6
 	gaussian, err := dataset.NewMixture([]dataset.Component{{Weight: 1, Mean: []float64{0.7, -0.3}, Std: 0.4}})
@@ -80,7 +80,7 @@ func TestExactPotentialIsTheMinimiser(t *testing.T) {
 						}
 						worst := 0.0
 						for i := range o.params {
-							if m.variance(i) > 0 { // matching does not see constants at all
+							if m.variance(i) > 0 { // the gradient of matching in a constant is always 0
 								worst = max(worst, math.Abs(m.errors(i)))
 							}
 						}

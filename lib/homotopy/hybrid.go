@@ -5,29 +5,29 @@ import (
 	"vapo/lib/graphop"
 )
 
-// hybrid builds L7 of every sample [N, 1], the loss of the released code (arXiv 2504.16262) on the linear schedule,
-// kept as it is:
+// hybrid builds L7 for every sample, [N, 1]. It is the loss of the released code (arXiv 2504.16262) on the linear
+// schedule, reproduced unchanged:
 //
 //	align     = Gamma·Phi/(std(Gamma)·std(Phi) + 1e-8)
 //	direction = -mean_d(grad Phi·v)/(|grad Phi|·|v| + 1e-8)^t
 //	size      = 1/2 mean_d(grad Phi)²
 //	drift     = 1/10 (dPhi/dt)²
 //
-// The released code has w = 1; a prior with another w has x̄·eps/w in place of x̄·eps, as in L4. psi is Phi [N, 1],
-// grad its gradient [N, d], and in.Condition is t itself. Statistics are those of the micro-batch.
+// The released code has w = 1. For another w, x̄·eps becomes x̄·eps/w, as in L4. psi is Phi [N, 1], grad is the
+// gradient of Phi [N, d], and in.Condition is t itself. Means and standard deviations are over the micro-batch.
 //
-// align and direction are both the second term of L4 and L5, E[Phi·(gamma - gammabar)/2] = -E[grad Phi·v], each with a
-// factor of its own, and size is their first term. The minimiser is not the potential of the flow:
+// The first term of L4 and L5 is size. Their second term, E[Phi·(gamma - gammabar)/2] = -E[grad Phi·v], occurs twice,
+// as align and as direction, each with a different factor. The minimiser of hybrid is not the potential of the flow:
 //
-//   - align adds to direction. At the single time t = 0, where direction has no factor, the minimiser is the flow's
-//     potential times the k > 1 with k² = k + 1/(std(Gamma)·std(Phi)) (Phi of the flow at that time): too fast by k.
-//   - direction is divided by the lengths of v and of grad Phi to the power t, sample by sample. So for t > 0 it fits
-//     m = E[v·|v|^-t given x] instead of the mean velocity of L6, and together with size it drives |grad Phi| to
-//     ((1-t)|m|)^(1/(1+t)), which goes to 0 towards t = 1, where only the angle to v is fitted.
-//   - Gamma is centred over the batch instead of at each time, so align separates the values of Phi at early and late
-//     times, which L4 leaves free and which do not affect the flow; drift opposes it.
+//   - align counts the second term twice. At t = 0, where direction has no factor, the minimiser is the flow's potential
+//     times k > 1, where k² = k + 1/(std(Gamma)·std(Phi)) with the flow's Phi. The flow is then too fast by k.
+//   - direction divides each sample by (|grad Phi|·|v|)^t. For t > 0 it therefore fits m = E[v·|v|^-t given x] instead of
+//     the mean velocity of L6. Together with size it drives |grad Phi| to ((1-t)|m|)^(1/(1+t)). This length goes to 0
+//     towards t = 1, where only the angle to v is fitted.
+//   - Gamma is centred over the batch instead of at each time. So align drives the values of Phi at early and late times
+//     apart, although L4 leaves their difference free and it does not affect the flow. drift opposes this effect.
 //
-// The optimiser treats the std of Phi as a constant, so it does not even minimise the loss that is printed.
+// The gradient treats the std of Phi as a constant, so training does not even minimise the reported loss.
 func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
 	n, d := grad.Shape()[0], grad.Shape()[1]
 	if n < 2 {
@@ -37,14 +37,14 @@ func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
 	x, eps, v, t := in.flat(in.X), in.flat(in.Noise), in.velocity(), in.Condition
 	meanD := func(x *graphop.Node) *graphop.Node { return graphop.Scale(graphop.Sum(x, 1), 1/float64(d)) }
 	centred := func(x *graphop.Node) *graphop.Node { return graphop.Sub(x, graphop.Mean(x, 0)) }
-	// PyTorch's default: over n-1.
+	// Like PyTorch by default, divide by n-1.
 	std := func(x *graphop.Node) *graphop.Node {
 		return graphop.Sqrt(graphop.Scale(graphop.Sum(graphop.Square(centred(x)), 0), 1/float64(n-1)))
 	}
 
 	cross := graphop.Mul(graphop.Mul(eps, x), graphop.Div(in.DMu, in.DSigma)) // -x̄·eps/w
 	gamma := centred(graphop.Mul(graphop.Affine(t, -1, 1), meanD(graphop.Add(graphop.Square(eps), cross))))
-	// RowMax of a single value is that value with no gradient.
+	// RowMax of a single element returns the element and has no gradient.
 	size := graphop.RowMax(std(psi))
 	align := graphop.Div(graphop.Mul(gamma, psi), graphop.AddScalar(graphop.Mul(std(gamma), size), 1e-8))
 
@@ -59,8 +59,8 @@ func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
 	return graphop.Add(graphop.Sub(align, direction), fixed), nil
 }
 
-// norm is the length of each row [N, 1]. Its derivative at 0 is 0 instead of infinite, so that a network that starts as
-// a constant can be trained.
+// norm returns the length of each row, [N, 1]. Its derivative at 0 is defined as 0 instead of infinity, so that a
+// network that is initially constant can be trained.
 func norm(x *graphop.Node) *graphop.Node {
 	square := graphop.Sum(graphop.Square(x), 1)
 	safe := graphop.Where(square, square, graphop.Fill(square, 1, square.Shape()...))

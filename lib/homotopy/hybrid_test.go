@@ -14,7 +14,8 @@ import (
 	"vapo/lib/random"
 )
 
-// The loss, each sample's share of it and the gradients in the parameters against PyTorch's, from testdata/hybrid.py.
+// The loss, each sample's share of the loss and the gradients in the parameters agree with PyTorch's
+// (testdata/hybrid.py).
 func TestHybridGolden(t *testing.T) {
 	raw, err := os.ReadFile("testdata/hybrid.json")
 	if err != nil {
@@ -71,7 +72,7 @@ func TestHybridGolden(t *testing.T) {
 	}
 }
 
-// Data x̄ ~ N(m, s² I) in d dimensions, and a potential that is quadratic in x: (curve/2)|x|² + slope·x.
+// hybridCase has data x̄ ~ N(m, s² I) in d dimensions and a potential that is quadratic in x: (curve/2)|x|² + slope·x.
 type hybridCase struct {
 	m     []float64
 	s     float64
@@ -102,9 +103,9 @@ func (c hybridCase) gradients(t *testing.T, batches int) *moments {
 	return m
 }
 
-// At t = 0 the flow's potential is m·x - |x|²/2 for a prior of w = 1, and the hybrid loss of a batch of that one time
-// has its minimum at k > 1 times that, not at it: k² = k + 1/(std(Gamma)·std(Phi)). Energy and matching have theirs at
-// 1.
+// For w = 1, the flow's potential at t = 0 is m·x - |x|²/2. If all samples of a batch have t = 0, the hybrid loss has
+// its minimum at k times this potential, where k > 1 solves k² = k + 1/(std(Gamma)·std(Phi)). Energy and matching have
+// their minimum at k = 1.
 func TestHybridAtTheStartIsTooFast(t *testing.T) {
 	const n, d, batches = 4000, 2, 60
 	m, s := []float64{0.6, -0.2}, 0.5
@@ -130,7 +131,7 @@ func TestHybridAtTheStartIsTooFast(t *testing.T) {
 	}
 }
 
-// Past the start the flow's potential is no minimum of the hybrid loss either, at any time alone.
+// At a single time t > 0, too, the flow's potential is not a minimum of the hybrid loss.
 func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 	const n, d, batches = 2000, 2, 40
 	m, s := []float64{0.6, -0.2}, 0.5
@@ -155,9 +156,9 @@ func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 	}
 }
 
-// A constant added to Phi changes nothing, batch by batch: Gamma is centred. One that differs from time to time does,
-// though the flow does not know it: for Phi = c(t) + ..., c = rate·t, the first term pulls at the rate by
-// -Var(t)/(std(Gamma)·std(Phi)) in expectation, and drift by rate/5 the other way.
+// A constant added to Phi changes no batch's loss, because Gamma is centred. A term c(t) = rate·t added to Phi does
+// change the loss, although it does not affect the flow. Its expected gradient in rate is -Var(t)/(std(Gamma)·std(Phi))
+// from the first term of the loss and rate/5 from drift.
 func TestHybridAndConstants(t *testing.T) {
 	const n, d, batches, rate = 3000, 2, 60, 0.4
 	phi := func(param func(string, []float64, ...int) *graphop.Node, x, at *graphop.Node) *graphop.Node {
@@ -166,7 +167,7 @@ func TestHybridAndConstants(t *testing.T) {
 		return graphop.Add(graphop.Add(offset, drift), graphop.Scale(graphop.Sum(graphop.Square(x), 1), -0.25))
 	}
 	c := hybridCase{m: []float64{0, 0}, s: 1, o: newObjective(t, "hybrid", n, d, phi)}
-	c.times = func(k uint64, i int) float64 { return 0.5 + 0.5*float64(i%2) } // half of the samples each
+	c.times = func(k uint64, i int) float64 { return 0.5 + 0.5*float64(i%2) } // t = 1/2 or 1
 	g := c.gradients(t, batches)
 	if mean := g.mean(0); !(math.Abs(mean) < 1e-12) {
 		t.Errorf("the gradient in a constant is %v, want 0", mean)

@@ -1,7 +1,7 @@
 package homotopy
 
-// linear is mu = t, sigma = w(1-t): the member a = 1/(1-t), b = n²t/(w²(1-t)²) of H2. Its conditional paths are
-// straight. It is the choice of the released code (arXiv 2504.16262).
+// linear is the path mu = t, sigma = w(1-t). It is the member a = 1/(1-t), b = n²t/(w²(1-t)²) of H2. Its conditional
+// paths are straight lines. The released code (arXiv 2504.16262) uses it.
 type linear struct {
 	plain
 	w float64

@@ -13,12 +13,12 @@ type Component struct {
 	Std    float64
 }
 
-// MixtureField is the exact solution L6 for data from a Gaussian mixture: the gradient of a perfectly trained
-// potential, and the log density of the path.
+// MixtureField is the exact solution L6 for data from a Gaussian mixture. It gives the gradient of a perfectly trained
+// potential and the log density of the path.
 //
-// On the path component k becomes N(mu·m_k, (mu²s_k² + sigma²) I), whose mean velocity given x is
-// mu'·m_k + (mu·mu'·s_k² + sigma·sigma')/(mu²s_k² + sigma²)·(x - mu·m_k). The field is the mean of these under the
-// posterior of k. This form does not divide by mu, which vanishes at t = 0.
+// On the path, component k becomes N(mu·m_k, (mu²s_k² + sigma²) I). Its mean velocity given x is mu'·m_k + (mu·mu'·s_k²
+// + sigma·sigma')/(mu²s_k² + sigma²)·(x - mu·m_k). The field is the mean of the components' velocities, weighted by the
+// posterior of k. This form does not divide by mu, which is 0 at t = 0.
 type MixtureField struct {
 	components []Component
 	logp       []float64
@@ -59,7 +59,7 @@ func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
 	return top + portable.Log(total)
 }
 
-// variance is the component's at p, mu²s² + sigma².
+// variance returns the variance of component c at p, mu²s² + sigma².
 func (p Point) variance(c Component) float64 {
 	return float64(p.Mu*p.Mu*c.Std*c.Std) + float64(p.Sigma*p.Sigma)
 }

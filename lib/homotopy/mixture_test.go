@@ -37,7 +37,7 @@ func ring(t *testing.T) *dataset.Mixture {
 	return mixture(t, c...)
 }
 
-// logMarginal is log rhobar(x, t) straight from its definition: a mixture of N(mu·m_k, mu²s_k² + sigma²).
+// logMarginal computes log rhobar(x, t) from the definition: rhobar is the mixture of N(mu·m_k, (mu²s_k² + sigma²) I).
 func logMarginal(m *dataset.Mixture, p Point, x []float64) float64 {
 	var moved []dataset.Component
 	for _, c := range m.Components {
@@ -93,8 +93,8 @@ func TestFieldIsL6(t *testing.T) {
 	}
 }
 
-// The field is the mean velocity of all paths through x, here by importance sampling: E[v|x] over x̄ drawn from the
-// data and weighted by the density of x given x̄.
+// The field is the mean velocity of all paths through x. The test estimates this mean, E[v|x], by importance sampling:
+// it draws x̄ from the data and weights each draw by the density of x given x̄.
 func TestFieldIsMeanVelocity(t *testing.T) {
 	m := ring(t)
 	f := NewMixtureField(components(m))
@@ -105,7 +105,7 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 			at := s.Draw(u)
 			p := s.At(at)
 			if p.Sigma < 0.05 {
-				continue // too few of the draws would matter
+				continue // too few draws would have a notable weight
 			}
 			x := []float64{p.Mu*0.7 + 0.3*p.Sigma, p.Mu*0.5 - 0.8*p.Sigma}
 			var total float64
@@ -136,7 +136,7 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 	}
 }
 
-// Far from all components the posterior is decided by exponents that underflow: the field must stay finite.
+// Far from all components the densities underflow, but the field must stay finite.
 func TestFieldFarAway(t *testing.T) {
 	f := NewMixtureField(components(ring(t)))
 	grad := make([]float64, 2)
@@ -151,7 +151,7 @@ func TestFieldFarAway(t *testing.T) {
 	}
 }
 
-// carry integrates the flow of the closed form over the schedule's span, from x [n, 2] on.
+// carry moves the points x [n, 2] along the flow of the closed form, over the whole span of the schedule.
 func carry(t *testing.T, m *dataset.Mixture, s Schedule, x []float32, steps int) {
 	t.Helper()
 	tableau, err := ode.Lookup("heun")
@@ -175,8 +175,8 @@ func carry(t *testing.T, m *dataset.Mixture, s Schedule, x []float32, steps int)
 	}
 }
 
-// The flow of the closed form carries the prior to the data: its samples are as far from fresh data as fresh data are
-// from each other.
+// The flow of the closed form carries the prior to the data: the distance between carried samples and fresh data is the
+// same as between two sets of fresh data.
 func TestFlowReachesTheData(t *testing.T) {
 	m := ring(t)
 	const n, pairs = 2000, 12
@@ -208,9 +208,9 @@ func TestFlowReachesTheData(t *testing.T) {
 	}
 }
 
-// All schedules scale one path, x̄ + (sigma/mu)·eps, and pass through it at their own pace. So all carry a sample of
-// the prior to the same place, up to where they begin and stop: the noise sigma/mu that is left at the end, and on vp
-// the data that are there at the start.
+// All schedules follow the same path x̄ + (sigma/mu)·eps, with different scales and speeds. So all schedules carry a
+// sample of the prior to the same place, except for two deviations: the noise sigma/mu that is left at the end, and, on
+// vp, the small share of data at the start.
 func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 	m := ring(t)
 	const n, steps = 150, 150
@@ -245,7 +245,7 @@ func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 			for i := range distances {
 				distances[i] = math.Hypot(float64(x[2*i]-want[2*i]), float64(x[2*i+1]-want[2*i+1]))
 			}
-			slices.Sort(distances) // a sample on the border of two components may go to the other one
+			slices.Sort(distances) // a sample on the border of two components may move to either component
 			t.Logf("%s until %v, w = %v: distance from linear's %.2g (median), %.2g (9 of 10)", c.name, c.end, w, distances[n/2],
 				distances[9*n/10])
 			if !(distances[9*n/10] < c.tolerance) {
@@ -256,8 +256,8 @@ func TestSchedulesCarryToTheSamePlace(t *testing.T) {
 	}
 }
 
-// The density from the potential, which is here the integral of the exact field along a line: differences of the log
-// densities are those of the closed form.
+// Differences of LogDensity agree with the closed form. The test obtains the potential by integrating the exact field
+// along a line.
 func TestLogDensity(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 7))
 	m := ring(t)

@@ -11,8 +11,8 @@ import (
 // Objectives lists the names that Loss accepts.
 func Objectives() []string { return []string{"matching", "energy", "hybrid"} }
 
-// Check returns an error if an objective is not defined on a schedule. Loss cannot tell, since it sees a schedule only
-// as the values of Coefficients.
+// Check returns an error if an objective is not defined on a schedule. Loss cannot check this, because it does not know
+// the schedule, only the values of Coefficients.
 func Check(objective, schedule string) error {
 	if !slices.Contains(Objectives(), objective) {
 		return unknown("objective", objective, Objectives())
@@ -27,22 +27,22 @@ func Check(objective, schedule string) error {
 	return nil
 }
 
-// Coefficients are the path at the time of each of N samples: slices [N] that the inputs of a training graph take. They
-// are computed in float64, since float32 cancels near the ends of a path.
+// Coefficients describe the path at the times of N samples. Each slice [N] feeds one input of a training graph. The
+// values are computed in float64, because differences cancel in float32 near the ends of a path.
 type Coefficients struct {
 	Condition   []float32 // the network's input for t
 	Mu, Sigma   []float32
 	DMu, DSigma []float32 // per unit of the schedule's integration variable
-	Weight      []float32 // of the sample's loss
+	Weight      []float32 // weight of the sample's loss
 }
 
-// NewCoefficients returns coefficients of n samples.
+// NewCoefficients returns zero coefficients for n samples.
 func NewCoefficients(n int) Coefficients {
 	v := func() []float32 { return make([]float32, n) }
 	return Coefficients{v(), v(), v(), v(), v(), v()}
 }
 
-// Set sets the values of sample i, which is at time t of the schedule.
+// Set sets the values of sample i for time t of the schedule.
 func (c *Coefficients) Set(i int, s Schedule, t float64) {
 	p, rate := s.At(t), s.Rate(t)
 	c.Condition[i] = float32(s.Condition(t))
@@ -51,8 +51,8 @@ func (c *Coefficients) Set(i int, s Schedule, t float64) {
 	c.Weight[i] = float32(s.Weight(t))
 }
 
-// Inputs are the input nodes of a training batch of N samples with d dimensions each. X and Noise have the network's
-// shape [N, ...]; the others are the Coefficients, [N, 1] each.
+// Inputs are the input nodes for a training batch of N samples with d dimensions each. X and Noise have the network's
+// shape [N, ...]. The other nodes stand for the Coefficients and have shape [N, 1].
 type Inputs struct {
 	X, Noise    *graphop.Node // data x̄ and standard normal noise eps
 	Condition   *graphop.Node
@@ -61,19 +61,19 @@ type Inputs struct {
 	Weight      *graphop.Node
 }
 
-// flat is a node of X's size as [N, d].
+// flat reshapes x, a node of the same size as in.X, to [N, d].
 func (in Inputs) flat(x *graphop.Node) *graphop.Node {
 	s := in.X.Shape()
 	return graphop.Reshape(x, s[0], s.TotalSize()/s[0])
 }
 
-// At is the batch's points on the path, x_t = mu·x̄ + sigma·eps (H4), in the network's shape.
+// At returns the points of the batch on the path, x_t = mu·x̄ + sigma·eps (H4), in the network's shape.
 func (in Inputs) At() *graphop.Node {
 	at := graphop.Add(graphop.Mul(in.Mu, in.flat(in.X)), graphop.Mul(in.Sigma, in.flat(in.Noise)))
 	return graphop.Reshape(at, in.X.Shape()...)
 }
 
-// velocity is v = mu'·x̄ + sigma'·eps (H4), [N, d], per unit of the integration variable.
+// velocity returns v = mu'·x̄ + sigma'·eps (H4), [N, d], per unit of the integration variable.
 func (in Inputs) velocity() *graphop.Node {
 	return graphop.Add(graphop.Mul(in.DMu, in.flat(in.X)), graphop.Mul(in.DSigma, in.flat(in.Noise)))
 }
@@ -84,14 +84,14 @@ type Terms struct {
 	// FieldRMS [1] is the root mean square over samples and dimensions of grad_x Psi, the velocity per unit of the
 	// integration variable.
 	FieldRMS *graphop.Node
-	// By sample, [N, 1]: Losses is the loss per dimension before the weight of its time, so that the mean of Weight·Losses
-	// is Loss; Squares is the mean over dimensions of |grad_x Psi|²; Values is Psi. For hybrid, Losses is the sample's
-	// share in the sum L7, whose first term depends on the whole batch.
+	// Values for each sample, [N, 1]. Losses is the loss per dimension without the weight, so that Loss is the mean of
+	// Weight·Losses. Squares is |grad_x Psi|² divided by the number of dimensions. Values is Psi. For hybrid, Losses is
+	// the sample's share of L7, whose first term depends on the whole batch.
 	Losses, Squares, Values *graphop.Node
 }
 
-// Loss builds an objective, averaged over the batch and the dimensions: energy is L4, matching L5 without its constant,
-// and hybrid L7. psi [N, 1] is the network at in.At() and grad its gradient there.
+// Loss builds an objective, averaged over the batch and the dimensions. energy is L4, matching is L5 without its
+// constant, and hybrid is L7. psi [N, 1] is the network's value at in.At(), and grad is the gradient of psi in in.At().
 func Loss(objective string, in Inputs, psi, grad *graphop.Node) (terms Terms, err error) {
 	buildErr := graphop.Build(func() { terms, err = loss(objective, in, psi, in.flat(grad)) })
 	if buildErr != nil {
@@ -104,7 +104,7 @@ func loss(objective string, in Inputs, psi, grad *graphop.Node) (Terms, error) {
 	n, d := grad.Shape()[0], grad.Shape()[1]
 	square := graphop.Sum(graphop.Square(grad), 1)
 	var perSample *graphop.Node
-	summed := float64(d) // over how many dimensions perSample is a sum
+	summed := float64(d) // number of dimensions that perSample sums over
 	var err error
 	switch objective {
 	case "matching":
@@ -138,8 +138,8 @@ func matching(in Inputs, grad *graphop.Node) *graphop.Node {
 	return graphop.Scale(graphop.Sum(graphop.Square(graphop.Sub(grad, in.velocity())), 1), 0.5)
 }
 
-// innovation is 1/2 (gamma - gammabar) of each sample as L4 writes it, -(sigma'(|eps|² - d) + mu' eps·x̄)/sigma. L1
-// itself cancels catastrophically near t = 1.
+// innovation returns 1/2 (gamma - gammabar) of each sample in the form of L4, -(sigma'(|eps|² - d) + mu' eps·x̄)/sigma.
+// In the form of L1, the difference cancels catastrophically near t = 1.
 func innovation(in Inputs) *graphop.Node {
 	x, eps := in.flat(in.X), in.flat(in.Noise)
 	noise := graphop.AddScalar(graphop.Sum(graphop.Square(eps), 1), -float64(eps.Shape()[1]))

@@ -17,19 +17,19 @@ import (
 	"vapo/lib/random"
 )
 
-// objective is a compiled loss of a potential with its gradient in the parameters, in float64.
+// objective is the compiled loss of a potential and the gradient of the loss in the parameters, in float64.
 type objective struct {
 	exe    backend.Executable
 	in     []backend.Buffer // x, noise and the coefficients of the path
 	loss   []float64
 	losses []float64 // of each sample
-	grad   []float64 // in all parameters, in the order of their declaration
+	grad   []float64 // gradient in all parameters, in the order of declaration
 	outs   []backend.Buffer
 	n, d   int
 	params int
 }
 
-// newInputs declares the inputs of a batch of n points of d dimensions.
+// newInputs declares the inputs for a batch of n points with d dimensions.
 func newInputs(input func(name string, shape ...int) *graphop.Node, n, d int) homotopy.Inputs {
 	return homotopy.Inputs{
 		X: input("x", n, d), Noise: input("noise", n, d), Condition: input("condition", n, 1), Mu: input("mu", n, 1),
@@ -37,7 +37,7 @@ func newInputs(input func(name string, shape ...int) *graphop.Node, n, d int) ho
 	}
 }
 
-// lossOf builds an objective of a potential.
+// lossOf builds an objective for the potential phi.
 func lossOf(objective string, phi func(x, c *graphop.Node) *graphop.Node, in homotopy.Inputs) (homotopy.Terms, error) {
 	var x, psi *graphop.Node
 	if err := graphop.Build(func() { x = in.At(); psi = phi(x, in.Condition) }); err != nil {
@@ -51,7 +51,7 @@ func lossOf(objective string, phi func(x, c *graphop.Node) *graphop.Node, in hom
 }
 
 // newObjective compiles a loss on batches of n points of d dimensions. phi declares its parameters by calling param,
-// and their values are the fixed numbers given there.
+// which also fixes their values.
 func newObjective(t *testing.T, name string, n, d int,
 	phi func(param func(name string, values []float64, shape ...int) *graphop.Node, x,
 		c *graphop.Node) *graphop.Node) *objective {
@@ -105,8 +105,8 @@ func newObjective(t *testing.T, name string, n, d int,
 	return o
 }
 
-// run evaluates the loss at one time for a batch, with weight 1. What phi models is Psi, the potential in the
-// integration variable.
+// run evaluates the loss for a batch in which every sample has time at and weight 1. phi models Psi, the potential in
+// the integration variable.
 func (o *objective) run(t *testing.T, s homotopy.Schedule, at float64, x, noise []float64) {
 	t.Helper()
 	times, weights := make([]float64, o.n), make([]float64, o.n)
@@ -150,8 +150,8 @@ func quadratic(a float64, b []float64, c float64) func(param func(string, []floa
 	}
 }
 
-// The losses against their formulas, L1 and L4 written with the a(t), b(t) of H2 and no rearrangement: mu and sigma are
-// solved for them, a = w²(1-mu)/sigma² and b = n²mu/sigma², and these differentiated.
+// The losses agree with the unrearranged formulas L1 and L4 in terms of a(t) and b(t) of H2. The test computes a =
+// w²(1-mu)/sigma² and b = n²mu/sigma² from mu and sigma, and differentiates a and b.
 func TestLossesAreTheFormulas(t *testing.T) {
 	const n, d, like = 7, 3, 0.01
 	const a, b, c = 0.7, -0.4, 1.3
@@ -170,7 +170,7 @@ func TestLossesAreTheFormulas(t *testing.T) {
 				s2, s3 := p.Sigma*p.Sigma, p.Sigma*p.Sigma*p.Sigma
 				da := w * w * (-p.DMu/s2 - 2*(1-p.Mu)*p.DSigma/s3)
 				db := like * like * (p.DMu/s2 - 2*p.Mu*p.DSigma/s3)
-				// In closed form where there is a simple one.
+				// For these schedules a' and b' have a simple closed form.
 				want := map[string][2]float64{
 					"vapo":   {0, 1},
 					"linear": {1 / ((1 - at) * (1 - at)), like * like * (1 + at) / (w * w * math.Pow(1-at, 3))},
@@ -210,9 +210,9 @@ func TestLossesAreTheFormulas(t *testing.T) {
 	}
 }
 
-// L5: the two objectives differ by a constant in expectation, so their expected gradients agree; the energy form's
-// varies more, and most near the data. (At early times on vapo |grad Psi|² dominates both, the velocity being small.)
-// The potential is a fixed small network, the data are two clusters.
+// By L5 the expectations of energy and matching differ by a constant, so their expected gradients agree. The gradient
+// of energy varies more, and most near the data. (At early times on vapo the velocity is small, so |grad Psi|²
+// dominates both.) The potential is a fixed small network; the data are two clusters.
 func TestEnergyAndMatchingAgreeInExpectation(t *testing.T) {
 	const n, d, batches, width = 256, 2, 60, 5
 	network := func(param func(string, []float64, ...int) *graphop.Node, x, _ *graphop.Node) *graphop.Node {
@@ -264,7 +264,7 @@ func TestEnergyAndMatchingAgreeInExpectation(t *testing.T) {
 	}
 }
 
-// moments are those of gradients over batches.
+// moments accumulates the moments of gradients over batches.
 type moments struct {
 	n           float64
 	sum, square []float64
@@ -283,7 +283,7 @@ func (m *moments) add(v []float64) {
 func (m *moments) mean(i int) float64     { return m.sum[i] / m.n }
 func (m *moments) variance(i int) float64 { return m.square[i]/m.n - m.mean(i)*m.mean(i) }
 
-// errors is the mean in standard errors.
+// errors returns the mean of element i in units of its standard error.
 func (m *moments) errors(i int) float64 { return m.mean(i) / math.Sqrt(m.variance(i)/(m.n-1)) }
 
 func TestCheck(t *testing.T) {

@@ -2,52 +2,52 @@ package homotopy
 
 import "vapo/lib/failure"
 
-// Point is the path at one time: x_t = Mu·x̄ + Sigma·eps and its derivatives in t.
+// Point describes the path at one time: x_t = Mu·x̄ + Sigma·eps, and the derivatives of Mu and Sigma in t.
 type Point struct {
 	Mu, Sigma   float64
 	DMu, DSigma float64 // per unit of t
 }
 
-// LogDensity returns log rhobar(x, t), L6 solved for it, up to a constant that depends on t alone, in nats: larger is
-// more like the data. phi is Phi(x, t), the potential of the flow in t, and square is |x|².
+// LogDensity solves L6 for log rhobar(x, t), in nats, up to a constant that depends on t only. A larger value means
+// that x is more like the data. phi is Phi(x, t), the potential of the flow in t, and square is |x|².
 //
-// Phi itself is no such score: it holds the quadratic term of L6, and as g goes to 0 towards t = 1 nothing else. So t
-// must be well inside (0, 1). At x = mu·x̄ the result is the log of a kernel density estimate at x̄, over the data,
-// with bandwidth sigma/mu.
+// Phi itself is not such a score, because it also contains the quadratic term of L6. Near t = 1, where g goes to 0, it
+// contains nothing else. So t must be well inside (0, 1). At x = mu·x̄ the result is the log of a kernel density
+// estimate at x̄, over the data, with bandwidth sigma/mu.
 func (p Point) LogDensity(phi, square float64) float64 {
 	return (phi - p.DMu*square/(2*p.Mu)) / (p.Sigma * (p.Sigma*p.DMu/p.Mu - p.DSigma))
 }
 
-// Schedule is a path, and how it is trained and sampled.
+// Schedule is a path with the times and weights for training and the variable for sampling.
 type Schedule interface {
 	Name() string
 	// At returns the path at time t. At t = 0, Sigma² is w²(1-Mu²).
 	At(t float64) Point
-	// Draw maps u, uniform in [0, 1), to a training time, which rises with u. See Times for other distributions.
+	// Draw maps u in [0, 1) to a training time. The time rises with u. See Times for other distributions.
 	Draw(u float64) float64
 	// Weight multiplies the loss at t. See Weighted.
 	Weight(t float64) float64
 	// BoundedInnovation reports whether the innovation of the energy form has bounded variance per unit of the
-	// integration variable. If not, that objective needs the weight sigma. See ForObjective.
+	// integration variable. If not, the energy objective needs the weight sigma. See ForObjective.
 	BoundedInnovation() bool
-	// Condition is the network's input for t, of order one: in [0, 1] up to t = 1.
+	// Condition returns the network's input for t. It is in [0, 1] for t up to 1, and of order one beyond.
 	Condition(t float64) float64
 	// Span returns the limits of the integration variable s between which a sample is carried from prior to data.
-	// Sampling starts from N(0, w² I) at the first; on vp that is not quite the path's density there.
+	// Sampling starts from N(0, w² I) at from. On vp this is only nearly the density of the path at from.
 	Span() (from, to float64)
-	// Time returns the t that belongs to s, and dt/ds: the flow is dx/ds = dt/ds · grad Phi(x, t).
+	// Time returns the time t at the integration variable s, and dt/ds. The flow is dx/ds = dt/ds · grad Phi(x, t).
 	Time(s float64) (t, rate float64)
-	// Variable returns the s that belongs to t, the inverse of Time.
+	// Variable returns the integration variable s at time t. It is the inverse of Time.
 	Variable(t float64) float64
-	// Rate returns dt/ds at t. A network models Psi = dt/ds · Phi, the potential of the flow in s: its gradient is of
-	// order one at all times, whereas that of Phi may span orders of magnitude.
+	// Rate returns dt/ds at t. A network models Psi = dt/ds · Phi, the potential of the flow in s. The gradient of Psi
+	// is of order one at all times, whereas the gradient of Phi may span orders of magnitude.
 	Rate(t float64) float64
 }
 
-// Names lists the schedules of Lookup.
+// Names lists the names that Lookup accepts.
 func Names() []string { return []string{"linear", "vapo", "cosine", "vp"} }
 
-// Bounds on w: data are of order one, and squares of values outside these bounds overflow or underflow in float32.
+// Bounds on w. Data are of order one, and with w outside these bounds squares may overflow or underflow in float32.
 const (
 	minPriorStd = 1e-3
 	maxPriorStd = 1e3
@@ -76,16 +76,16 @@ func unknown(what, name string, known []string) error {
 	return failure.New(failure.Usage, "", "%s %q is unknown: expected one of %v", what, name, known)
 }
 
-// edge keeps times off the ends of the path, where the velocity given x is not defined.
+// edge is the distance of the training times from the ends of the path, where the velocity given x is not defined.
 const edge = 1e-5
 
-// unweighted is the part of a schedule whose loss has the weight 1 at all times.
+// unweighted is the common part of schedules whose loss has the weight 1 at all times.
 type unweighted struct{}
 
 func (unweighted) Weight(float64) float64  { return 1 }
 func (unweighted) BoundedInnovation() bool { return false }
 
-// plain is the part of a schedule that is integrated in t itself, so that Psi is Phi.
+// plain is the common part of the schedules that are integrated in t itself, so that Psi is Phi.
 type plain struct{ unweighted }
 
 func (plain) Draw(u float64) float64         { return edge + float64((1-edge)*u) }

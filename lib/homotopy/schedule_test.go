@@ -44,8 +44,8 @@ func TestDerivatives(t *testing.T) {
 	}
 }
 
-// H2 holds with each schedule's a and b: 1/sigma² = a/w² + b/n², mu = sigma²·b/n². Solved for a and b with any n, it
-// gives both at all times, and b, the weight of the data, grows.
+// Every schedule is a member of H2: 1/sigma² = a/w² + b/n², mu = sigma²·b/n². The test solves these equations for a and
+// b at all times. b, the exponent of the likelihood, must grow with t.
 func TestMembersOfTheFamily(t *testing.T) {
 	const n = vapoLikelihoodStd
 	for _, w := range []float64{1, 0.5, 3} {
@@ -93,7 +93,7 @@ func TestEnds(t *testing.T) {
 			}
 			mu := 0.0
 			if name == "vp" {
-				mu = math.Exp(-0.25*19.9 - 0.5*0.1) // what the diffusion has not forgotten
+				mu = math.Exp(-0.25*19.9 - 0.5*0.1) // the share of the data that is left at the end of the diffusion
 			}
 			if p := s.At(0); math.Abs(p.Mu-mu) > 1e-12 || math.Abs(p.Sigma-w*math.Sqrt(1-mu*mu)) > 1e-12 {
 				t.Errorf("%s: mu(0), sigma(0) = %v, %v, want %v and nearly the prior's %v", name, p.Mu, p.Sigma, mu, w)
@@ -109,7 +109,7 @@ func TestEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Half of the way is done already at t = n²/w².
+		// On vapo, mu reaches 1/2 at t = n²/w².
 		r := vapoLikelihoodStd * vapoLikelihoodStd / (w * w)
 		if p := v.At(r); math.Abs(p.Mu-0.5) > 1e-12 {
 			t.Errorf("vapo: mu(n²/w²) = %v, want 1/2", p.Mu)
@@ -120,8 +120,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// vp's comment bounds how far its first density is from the prior that sampling starts from: by convexity at most the
-// mean over the data of the divergence of N(mu·x̄, sigma² I) from N(0, w² I).
+// The comment on vp bounds the divergence of the path's first density from the prior. By convexity, the divergence is
+// at most the mean, over the data x̄, of the divergence of N(mu·x̄, sigma² I) from N(0, w² I).
 func TestDivergenceFromThePrior(t *testing.T) {
 	const d, square = 3072, 3072.0 // pixels at -1 and 1
 	s, err := Lookup("vp", 1)
@@ -136,7 +136,7 @@ func TestDivergenceFromThePrior(t *testing.T) {
 	}
 }
 
-// What a network learns is of order one: the velocity per unit of the integration variable, for x̄ and eps/w of size
+// The velocity per unit of the integration variable, which the network learns, is of order one for x̄ and eps/w of size
 // one.
 func TestVelocitiesAreOfOrderOne(t *testing.T) {
 	for name, s := range schedules(t) {
@@ -185,7 +185,7 @@ func TestTrainingTimes(t *testing.T) {
 		if before < last*(1-1e-4) {
 			t.Errorf("%s: training ends at t = %v, sampling at %v", name, before, last)
 		}
-		// ds/dt is the derivative of Time.
+		// The rate dt/ds is the derivative of Time.
 		for k := 1; k < 20; k++ {
 			s0 := from + (to-from)*float64(k)/20
 			h := 1e-6
@@ -205,7 +205,7 @@ func TestTrainingTimes(t *testing.T) {
 	}
 }
 
-// People ask for the field at t = 0 and t = 1 themselves.
+// Users evaluate the field at exactly t = 0 and t = 1, so Condition must be finite there.
 func TestConditionIsFiniteAtTheEnds(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, at := range []float64{0, 1e-30, 1} {

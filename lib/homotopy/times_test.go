@@ -11,7 +11,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// Quantiles by scipy.stats, from testdata/times.py.
+// Times agree with the quantiles of scipy.stats (testdata/times.py).
 func TestTimesAreTheQuantiles(t *testing.T) {
 	raw, err := os.ReadFile("testdata/times.json")
 	if err != nil {
@@ -67,7 +67,7 @@ func TestTimesAreTheQuantiles(t *testing.T) {
 	}
 }
 
-// The documented densities, integrated, give back u: in r, the fraction of the training variable.
+// Integrating the documented density up to the time of u gives u.
 func TestTimesHaveTheDensities(t *testing.T) {
 	for name, s := range schedules(t) {
 		last := math.Nextafter(1, 0)
@@ -98,7 +98,7 @@ func TestTimesHaveTheDensities(t *testing.T) {
 			for k := range 19 {
 				u := 0.05 + 0.05*float64(k)
 				a, b := at(u-0.05+1e-4), at(u-1e-4)
-				const points = 400 // of Simpson's rule, evenly in ln v
+				const points = 400 // points of Simpson's rule, evenly spaced in ln v
 				la, lb := math.Log(a), math.Log(b)
 				var sum float64
 				for i := range points + 1 {
@@ -125,7 +125,7 @@ func logitNormal(location, scale float64) func(float64) float64 {
 	}
 }
 
-// Times rise with u and stay within the training times, at the extremes of the parameters too.
+// Times rise with u and stay within the range of training times, even for extreme parameters.
 func TestTimesAreMonotone(t *testing.T) {
 	us := []float64{0, 0x1p-53, 1e-12, 1e-6}
 	for k := range 999 {

@@ -5,17 +5,16 @@ import (
 	"vapo/lib/portable"
 )
 
-// maxEnd bounds the end of a path: sigma is 1e-4 there, a fiftieth of a level of an 8-bit pixel, and the network's
-// condition is still of order one.
+// maxEnd is the largest end of a path. At t = maxEnd, sigma is 1e-4, far below the step 2/255 between the levels of an
+// 8-bit pixel, and the network's condition is still of order one.
 const maxEnd = 1e4
 
-// Until returns the schedule that ends at t = tEnd instead of t = 1: in Span, and in its training times. Everything
-// else stays, above all the network's condition for a t, so a network trained to one end can be sampled to another.
+// Until returns the schedule that ends at t = tEnd instead of t = 1. This changes Span and the training times. It does
+// not change the network's condition at a given t, so a network trained to one end can be sampled to another.
 //
-// A tEnd below 1 stops early, at data with noise, mu(tEnd)·x̄ + sigma(tEnd)·eps. A tEnd above 1 is for vapo alone,
-// where t is the exponent of the likelihood in H2: sigma² = n²/(n²/w² + t) keeps falling. The others reach sigma = 0 at
-// t = 1, where the path ends. Beyond t = 1 the flow is only as good as the network, which must have been trained with
-// such an end.
+// A tEnd below 1 stops early, at noisy data mu(tEnd)·x̄ + sigma(tEnd)·eps. A tEnd above 1 is possible on vapo only:
+// there t is the exponent of the likelihood in H2, and sigma² = n²/(n²/w² + t) keeps falling. The other paths end at t
+// = 1, where sigma = 0. Beyond t = 1 the flow is good only if the network was trained with such an end.
 func Until(s Schedule, tEnd float64) (Schedule, error) {
 	from, to := s.Span()
 	first, _ := s.Time(from)

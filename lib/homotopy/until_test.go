@@ -53,7 +53,7 @@ func TestUntil(t *testing.T) {
 				t.Errorf("%s until %v: %v, want a usage error", name, end, err)
 			}
 		}
-		// Weights and ends wrap each other either way.
+		// ForObjective and Until can be applied in either order.
 		a, err := Until(ForObjective(s, "energy"), 0.5)
 		if err != nil {
 			t.Fatal(err)

@@ -13,12 +13,12 @@ const vapoLikelihoodStd = 0.01
 //
 //	mu = t/(r+t), sigma² = n²/(r+t), r = n²/w².
 //
-// mu reaches 1/2 at t = r already, so everything happens on a logarithmic scale: the flow is integrated in s = ln t,
-// and training times are uniform in s. The network models Psi = t·Phi, whose gradient is the velocity per unit of s.
-// Its loss |grad Psi - t·v|² is that of Phi with the weight t²; without it the velocities of 1e4 at t << r would
-// dominate.
+// mu reaches 1/2 at t = r already, so most of the change happens at very small t. The flow is therefore integrated in s
+// = ln t, and training times are uniform in s. The network models Psi = t·Phi, whose gradient is the velocity per unit
+// of s. The loss |grad Psi - t·v|² is that of Phi with the weight t². Without this weight the velocities of size 1e4 at
+// t << r would dominate.
 //
-// sigma vanishes at no t, so the same formulas hold beyond t = 1 (see Until).
+// sigma is positive at all t, so the same formulas hold beyond t = 1 (see Until).
 type vapo struct {
 	unweighted
 	w, n, r, first float64
@@ -31,7 +31,7 @@ func newVAPO(w, n float64) vapo {
 
 func (vapo) Name() string { return "vapo" }
 
-// BoundedInnovation overrides that of unweighted: see ForObjective.
+// BoundedInnovation overrides the method of unweighted; see ForObjective.
 func (vapo) BoundedInnovation() bool { return true }
 
 func (v vapo) At(t float64) Point {
@@ -42,9 +42,9 @@ func (v vapo) At(t float64) Point {
 	}
 }
 
-// Condition rises from 0 at the first time to 1 at t = 1, linearly in ln t. Before the first time it stays 0, since ln
-// t diverges there although mu < 1e-3. Beyond t = 1 it keeps its slope, since the flow still changes there: at t = 10
-// it is 1.14 for w = 1.
+// Condition rises from 0 at the first time to 1 at t = 1, linearly in ln t. Before the first time it stays 0: ln t
+// diverges there, although mu < 1e-3 hardly changes. Beyond t = 1 it keeps its slope, because the flow still changes:
+// for w = 1 and t = 10 it is 1.14.
 func (v vapo) Condition(t float64) float64 { return max(0, 1-portable.Log(t)/v.first) }
 
 func (v vapo) Draw(u float64) float64       { return portable.Exp(v.first * (1 - u)) }

@@ -6,8 +6,8 @@ import (
 	"vapo/lib/portable"
 )
 
-// The noise rate of vp at the data and at the prior (Ho et al., arXiv 2006.11239, in the continuous time of Song et
-// al.).
+// The noise rate beta of vp at the data and at the prior (Ho et al., arXiv 2006.11239, in the continuous time of Song
+// et al.).
 const (
 	vpBetaData  = 0.1
 	vpBetaPrior = 20
@@ -20,14 +20,16 @@ const (
 //
 // the member a = 1/(1+mu), b = n²mu/(w²(1-mu²)) of H2.
 //
-// The path does not quite start at the prior: mu(0) = exp(-5.025) = 0.0066, so it begins at 0.0066 x̄ + sigma(0) eps,
-// while sampling begins at N(0, w² I). The divergence of the two is at most mu(0)²·E|x̄|²/(2w²) = 2.2e-5·E|x̄|²/w² nats
-// (and 5e-10 a dimension): for 3072 pixels in [-1, 1] and w = 1 less than 0.07 nats, most of it in the mean colour.
+// The path starts only nearly at the prior: mu(0) = exp(-5.025) = 0.0066, so its first point is 0.0066 x̄ + sigma(0)
+// eps, while sampling starts from N(0, w² I). The divergence between the two distributions is at most
+// mu(0)²·E|x̄|²/(2w²) = 2.2e-5·E|x̄|²/w² nats plus 5e-10 nats per dimension. For 3072 pixels in [-1, 1] and w = 1 it is
+// less than 0.07 nats, most of it in the mean colour.
 //
-// Near the data sigma is w·sqrt(0.1 q), so the velocity per unit of t grows as 1/sqrt(q) and is undefined at q = 0. In
-// s = 1 - sqrt(q) it is 2 sqrt(q) times that, between 0.13 and 2.7 throughout (for x̄ and eps/w of size one). So s is
-// the variable of integration, the network's condition, and uniform in training. It ends at q = 1e-5 (as in Song et
-// al.'s training), where sigma = 1e-3 w, and begins just above 0 so that all times are positive.
+// Near the data sigma is w·sqrt(0.1 q), so the velocity per unit of t grows as 1/sqrt(q) and is undefined at q = 0. The
+// velocity per unit of s = 1 - sqrt(q) is smaller by the factor 2 sqrt(q): for x̄ and eps/w of size one it stays
+// between 0.13 and 2.7. So s is the variable of integration and the network's condition, and training times are uniform
+// in s. s starts just above 0, so that all times are positive, and ends at q = 1e-5 (as in Song et al.'s training),
+// where sigma = 1e-3 w.
 type vp struct {
 	unweighted
 	w float64
@@ -56,5 +58,5 @@ func (v vp) Condition(t float64) float64  { return v.Variable(t) }
 func (vp) Span() (from, to float64)       { return edge, 1 - math.Sqrt(edge) }
 func (vp) Time(s float64) (t, dt float64) { r := 1 - s; return 1 - float64(r*r), 2 * r }
 
-// Variable keeps its last value up to t = 1, as the path does.
+// Variable is constant from the last time of the path up to t = 1, like the path itself.
 func (vp) Variable(t float64) float64 { return 1 - math.Sqrt(1-min(t, 1-edge)) }

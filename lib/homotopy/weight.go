@@ -5,12 +5,12 @@ import "math"
 // weightNames lists the weights that Weighted accepts.
 func weightNames() []string { return []string{"auto", "none", "sigma", "velocity"} }
 
-// ForObjective returns the schedule with the loss weights that suit an objective, those named auto.
+// ForObjective returns the schedule with the loss weights that suit an objective. Weighted calls these weights auto.
 //
-// The energy form multiplies Phi by an innovation of size 1/sigma. Its noise has unbounded variance as sigma goes to 0
-// on linear, cosine and vp: unweighted, training follows the few samples nearest to t = 1 and diverges. The weight
-// sigma/w keeps that noise the same at all times. On vapo the innovation per unit of ln t is bounded: its factors
-// t·sigma'/sigma and t·mu'/sigma are at most 1/2 and 0.4/w.
+// The energy objective multiplies Phi by an innovation of size 1/sigma. On linear, cosine and vp, sigma goes to 0, so
+// the variance of the innovation is unbounded: without weights, training follows the few samples nearest to t = 1 and
+// diverges. The weight sigma/w keeps the noise the same at all times. On vapo the innovation per unit of ln t is
+// bounded: its factors t·sigma'/sigma and t·mu'/sigma are at most 1/2 and 0.4/w.
 func ForObjective(s Schedule, objective string) Schedule {
 	if objective == "energy" && !s.BoundedInnovation() {
 		return bySigma(s)
@@ -18,16 +18,16 @@ func ForObjective(s Schedule, objective string) Schedule {
 	return s
 }
 
-// Weighted returns the schedule with the loss weights of a name, all of order one. A weight decides how much a shared
-// network is fitted to each time.
+// Weighted returns the schedule with the loss weights of the given name. The weight of a time decides how closely the
+// network, which all times share, is fitted at this time. The names are:
 //
 //   - auto is the result of ForObjective.
 //   - none is 1 at all times.
 //   - sigma is sigma/w: it lowers the weight of times near the data, where the energy form is noisiest.
 //   - velocity is 1/(mu'² + sigma'²/w²) per unit of the integration variable, scaled so that its mean over the training
-//     times of Draw is 1: errors count relative to the velocity that is matched. On linear and cosine that velocity has
-//     the same size at all times, so the weight is 1; on vp the weight ranges from 0.05 in the middle of the path to 21
-//     at its start, and on vapo from 4e-4 to 29, which leaves the loss to the ends, where little happens.
+//     times of Draw is 1. Errors then count relative to the velocity. On linear and cosine the velocity has the same
+//     size at all times, so the weight is 1. On vp the weight ranges from 0.05 in the middle of the path to 21 at its
+//     start. On vapo it ranges from 4e-4 to 29, so the ends of the path, where little happens, dominate the loss.
 //
 // Note: weights that are learned with the network (Kendall et al., arXiv 1705.07115) were rejected: a schedule is a
 // pure function, and learned values belong to the checkpoint.
@@ -66,7 +66,7 @@ func byVelocity(s Schedule) Schedule {
 		p, rate := s.At(t), s.Rate(t)
 		return 1 / (rate * rate * (float64(p.DMu*p.DMu) + float64(p.DSigma*p.DSigma/(w*w))))
 	}
-	const points = 1000 // of the midpoint rule
+	const points = 1000 // points of the midpoint rule
 	var mean float64
 	for k := range points {
 		mean += inverse(s.Draw((float64(k)+0.5)/points)) / points
@@ -74,7 +74,7 @@ func byVelocity(s Schedule) Schedule {
 	return weighted{s, func(t float64) float64 { return inverse(t) / mean }}
 }
 
-// priorStd recovers w: at t = 0 sigma² = w²(1-mu²) on every schedule, and mu = 0 on all but vp.
+// priorStd recovers w from sigma² = w²(1-mu²), which holds on every schedule at t = 0.
 func priorStd(s Schedule) float64 {
 	p := s.At(0)
 	return p.Sigma / math.Sqrt(1-float64(p.Mu*p.Mu))

@@ -7,8 +7,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// Near t = 1 the energy's noise grows as 1/sigma on all schedules but vapo, so its weight is sigma/w; nothing else is
-// weighted.
+// Near t = 1 the noise of energy grows as 1/sigma on all schedules but vapo, so the weight is sigma/w there. All other
+// combinations have weight 1.
 func TestForObjective(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, objective := range Objectives() {
@@ -25,7 +25,7 @@ func TestForObjective(t *testing.T) {
 	}
 }
 
-// The claim of ForObjective about the energy form: weighted, the innovation per unit of s is bounded at all times.
+// As ForObjective claims, the weighted innovation per unit of s is bounded at all times.
 func TestInnovationIsBounded(t *testing.T) {
 	for name, s := range schedules(t) {
 		w := priorStd(s)
@@ -69,7 +69,7 @@ func TestWeights(t *testing.T) {
 					case weight == "none" && got != 1, weight == "auto" &&
 						got != ForObjective(s, objective).Weight(at), weight == "sigma" && got != p.Sigma/w:
 						t.Fatalf("%s, %s: weight %v at t = %v", name, weight, got, at)
-					case weight == "velocity": // times the velocity's square, the same at all times
+					case weight == "velocity": // weight times squared velocity is the same at all times
 						first := v.Draw(0)
 						q, qr := s.At(first), s.Rate(first)
 						here := got * rate * rate * (p.DMu*p.DMu + p.DSigma*p.DSigma/(w*w))
@@ -87,7 +87,7 @@ func TestWeights(t *testing.T) {
 				if weight == "velocity" && math.Abs(mean-1) > 0.01 {
 					t.Errorf("%s, velocity: mean weight %v, want 1", name, mean)
 				}
-				// Nothing else of the schedule changes.
+				// Only the weights of the schedule change.
 				a, b := v.Span()
 				if c, d := s.Span(); a != c || b != d || v.At(0.3) != s.At(0.3) || v.Draw(0.3) != s.Draw(0.3) ||
 					v.Name() != s.Name() {

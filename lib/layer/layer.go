@@ -1,7 +1,7 @@
-// Package layer declares the parameters of networks and the layers made of them, as nodes of a graph.
+// Package layer builds the layers of networks as nodes of a graph and declares their parameters.
 //
-// Building a network declares its parameters, so that names, shapes and initial values are written once, where they are
-// used. A network's state dict is the list of the parameters that its builder declared.
+// Building a network also declares the network's parameters, so names, shapes and initial values are written once,
+// where a layer uses them. A network's state dict is the list of parameters that its builder declared.
 package layer
 
 import (
@@ -31,7 +31,7 @@ type Param struct {
 	Node  *graphop.Node // the input param/NAME of the graph it was declared in
 }
 
-// Draw returns the initial value: a function of (seed, name) alone.
+// Draw returns the initial value, which depends on the seed and the name of the parameter.
 func (p Param) Draw(seed uint64) []float32 {
 	v := make([]float32, Count([]Param{p}))
 	if p.Init.Bound == 0 {
@@ -52,8 +52,8 @@ type Builder struct {
 	Graph  *gorgonia.ExprGraph
 	Dtype  tensor.Dtype
 	Params []Param // in the order of declaration
-	// Key is the node that dropout masks are drawn from (see graphop.Uniform). Without one there is no dropout, as in
-	// evaluation.
+	// Key is the node that dropout masks are drawn from (see graphop.Uniform). If it is nil, as in evaluation, there is
+	// no dropout.
 	Key *graphop.Node
 }
 
@@ -73,8 +73,8 @@ func (b *Builder) Nodes() []*graphop.Node {
 	return out
 }
 
-// Linear is x [N, in] times the transpose of weight [out, in], plus bias [out]; both start uniform in
-// ±1/sqrt(in), PyTorch's default. zero starts them at 0 instead.
+// Linear returns x [N, in] times the transpose of weight [out, in], plus bias [out]. Initial weights and biases are
+// uniform in ±1/sqrt(in), PyTorch's default, or 0 if zero is set.
 func (b *Builder) Linear(name string, x *graphop.Node, out int, zero bool) *graphop.Node {
 	in := x.Shape()[1]
 	init := fanIn(in, zero)
@@ -83,7 +83,8 @@ func (b *Builder) Linear(name string, x *graphop.Node, out int, zero bool) *grap
 	return graphop.Add(graphop.MatMul(x, w, false, true), graphop.Reshape(bias, 1, out))
 }
 
-// Conv is a k x k convolution of stride 1 that keeps the size, x [N, C, H, W] to [N, out, H, W].
+// Conv is a k x k convolution of stride 1 with padding that keeps the image size: x [N, C, H, W] becomes [N, out, H,
+// W].
 func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *graphop.Node {
 	in := x.Shape()[1]
 	init := fanIn(in*k*k, zero)
@@ -92,8 +93,8 @@ func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *gra
 	return graphop.Add(graphop.Conv(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
 }
 
-// Embedding maps each one-hot row of x [N, K] to its row of a table weight [K, out], and a row of zeros to zeros:
-// [N, out]. Initial entries are uniform with variance 1, as large as those of PyTorch.
+// Embedding looks up each one-hot row of x [N, K] in the table weight [K, out] and returns [N, out]. A row of zeros
+// gives zeros. Initial entries are uniform with variance 1, the variance of PyTorch's initial entries.
 func (b *Builder) Embedding(name string, x *graphop.Node, out int) *graphop.Node {
 	table := b.Param(name+".weight", Init{Bound: math.Sqrt(3)}, x.Shape()[1], out)
 	return graphop.MatMul(x, table, false, false)
@@ -114,9 +115,8 @@ func fanIn(n int, zero bool) Init {
 	return Init{Bound: 1 / math.Sqrt(float64(n))}
 }
 
-// GroupNorm normalises x [N, C, H, W] over groups of channels (Wu and He, arXiv 1803.08494), eps 1e-5, with a learned
-// scale and shift per channel; scale and shift [N, C] are applied to the result as y·(1+scale)+shift unless they are
-// nil.
+// GroupNorm normalises x [N, C, H, W] over groups of channels (Wu and He, arXiv 1803.08494), with eps 1e-5 and a
+// learned gain and bias per channel. Unless scale and shift [N, C] are nil, the result y becomes y·(1+scale) + shift.
 func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shift *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	n, c, pix := s[0], s[1], s[2]*s[3]
@@ -138,10 +138,10 @@ func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shi
 	return graphop.Add(graphop.Mul(centred, graphop.Mul(inverse, gain)), offset)
 }
 
-// Attention is self-attention over the pixels of x [N, C, H, W] with one head, behind a GroupNorm and added to x
-// (Vaswani et al., arXiv 1706.03762, equation 1), in the layout of guided diffusion (arXiv 2105.05233): name.norm,
-// name.qkv [3C, C, 1] with the rows of q, then k, then v, and name.proj_out [C, C, 1], initially 0. q and k are each
-// scaled by C^(-1/4). The weights of the average take N·(H·W)² values.
+// Attention normalises x [N, C, H, W] with a GroupNorm, applies self-attention over the pixels with one head (Vaswani
+// et al., arXiv 1706.03762, equation 1), and adds the result to x. The parameters have the layout of guided diffusion
+// (arXiv 2105.05233): name.norm, name.qkv [3C, C, 1] with the rows of q, then k, then v, and name.proj_out [C, C, 1],
+// initially 0. q and k are each scaled by C^(-1/4). The attention weights take N·(H·W)² values.
 func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.Node {
 	s := x.Shape()
 	n, c, pix := s[0], s[1], s[2]*s[3]
@@ -149,7 +149,7 @@ func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.N
 	init := fanIn(c, false)
 	w := b.Param(name+".qkv.weight", init, 3*c, c, 1)
 	bias := b.Param(name+".qkv.bias", init, 3*c)
-	// The weights are sliced instead of the product, since their slices and the gradients of these are smaller.
+	// Slice the weights instead of the product, because slices of the weights and their gradients are smaller.
 	part := func(i int) *graphop.Node {
 		w, bias := graphop.Slice(w, 0, i*c, (i+1)*c), graphop.Slice(bias, 0, i*c, (i+1)*c)
 		return graphop.Reshape(pointConv(h, w, bias), n, c, pix)
@@ -163,14 +163,14 @@ func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.N
 	return graphop.Add(x, pointConv(mixed, w, bias))
 }
 
-// pointConv is a convolution of x [N, C, H, W] over one pixel, w [out, C, 1], plus bias [out].
+// pointConv is a 1 x 1 convolution of x [N, C, H, W] with w [out, C, 1], plus bias [out].
 func pointConv(x, w, bias *graphop.Node) *graphop.Node {
 	s := w.Shape()
 	y := graphop.Conv(x, graphop.Reshape(w, s[0], s[1], 1, 1), 1, 0, 0)
 	return graphop.Add(y, graphop.Reshape(bias, 1, s[0], 1, 1))
 }
 
-// CheckGroups returns an error unless groups divide all of the channel counts.
+// CheckGroups returns an error unless groups divides every channel count.
 func CheckGroups(groups int, channels ...int) error {
 	for _, c := range channels {
 		if groups < 1 || c%groups != 0 {
@@ -180,7 +180,7 @@ func CheckGroups(groups int, channels ...int) error {
 	return nil
 }
 
-// Count returns the number of scalars in ps.
+// Count returns the total number of scalars in the parameters ps.
 func Count(ps []Param) int {
 	total := 0
 	for _, p := range ps {

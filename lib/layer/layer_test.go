@@ -35,7 +35,8 @@ func waves(k, n int) []float64 {
 	return v
 }
 
-// layers builds each case. x is the first input; parameters come from the builder, in the order of the case's inputs.
+// layers maps the name of each case to a function that builds the layer. The first input is x. The builder declares the
+// parameters in the order of the case's other inputs.
 var layers = map[string]func(b *layer.Builder, in []*graphop.Node) *graphop.Node{
 	"silu": func(_ *layer.Builder, in []*graphop.Node) *graphop.Node { return graphop.SiLU(graphop.Scale(in[0], 6)) },
 	"linear": func(b *layer.Builder, in []*graphop.Node) *graphop.Node {
@@ -71,7 +72,7 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float64}
-			// Inputs that are no parameters: x, and scale and shift where there are some.
+			// Declare the inputs that are not parameters: x, and scale and shift if the case has them.
 			plain := []*graphop.Node{graphop.Input(b.Graph, b.Dtype, "x", c.Shapes[0]...)}
 			for i, s := range c.Shapes {
 				if i > 2 && c.Name == "groupnorm scaled" {
@@ -158,7 +159,7 @@ func TestInitialValues(t *testing.T) {
 	if got, want := layer.Count(b.Params), 64*27+64+2*64+64*16*5+5+5*2+2; got != want {
 		t.Errorf("%d scalars, want %d", got, want)
 	}
-	// Parameters of one shape must not start equal.
+	// Parameters of the same shape must have different initial values.
 	a, c := layer.Param{Name: "a", Shape: []int{4}, Init: layer.Init{Bound: 1}}, layer.Param{Name: "b", Shape: []int{4},
 		Init: layer.Init{Bound: 1}}
 	if slices.Equal(a.Draw(1), c.Draw(1)) {
@@ -166,7 +167,7 @@ func TestInitialValues(t *testing.T) {
 	}
 }
 
-// Nothing is dropped without a key, and with one what the stream of that name drops.
+// Without a key, Dropout drops nothing. With a key, it drops the elements that the stream of its name selects.
 func TestDropout(t *testing.T) {
 	const n = 1000
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}

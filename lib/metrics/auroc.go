@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// AUROC is the area under the receiver operating characteristic of a score that should be larger for inliers than for
-// outliers: the probability that a random inlier scores higher than a random outlier, with ties counting half. It
+// AUROC is the area under the receiver operating characteristic curve. The score should be larger for inliers than for
+// outliers. AUROC is the probability that a random inlier scores higher than a random outlier; ties count half. It
 // equals the Mann-Whitney statistic divided by its largest value (Hanley and McNeil 1982). 1 means perfect separation,
-// 0.5 chance.
+// and 0.5 means chance.
 //
 //	in: [n] scores of inliers, out: [m] scores of outliers, in the same unit, in any order; neither is changed
 //
-// Empty sets and scores that are not finite are errors. Pairs are counted in integers, so the only rounding is that of
-// the final division.
+// Empty sets and scores that are not finite are errors. Pairs are counted in integers, so only the final divisions
+// round.
 func AUROC(in, out []float64) (float64, error) {
 	if len(in) == 0 || len(out) == 0 {
 		return 0, errors.New("auroc: no scores on one side, both are needed")
@@ -33,7 +33,7 @@ func AUROC(in, out []float64) (float64, error) {
 	in, out = slices.Clone(in), slices.Clone(out)
 	slices.Sort(in)
 	slices.Sort(out)
-	var below, upTo int // the number of out-scores below the current in-score, and of those at most equal to it
+	var below, upTo int // the numbers of out-scores that are < v and <= v, for the current in-score v
 	var halves uint64   // wins count 2, ties 1
 	for _, v := range in {
 		for below < len(out) && out[below] < v {

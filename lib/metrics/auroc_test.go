@@ -39,7 +39,7 @@ func TestAUROCKnown(t *testing.T) {
 	}
 }
 
-// AUROC agrees with a count of all pairs, ties included. Exchanging the sides gives the complement to 1.
+// AUROC agrees with a count of all pairs, ties included. AUROC(in, out) + AUROC(out, in) is 1.
 func TestAUROCProperties(t *testing.T) {
 	for trial := range uint64(50) {
 		r := rand.New(rand.NewPCG(trial, 1))

@@ -6,11 +6,12 @@ import (
 	"testing"
 )
 
-// scoresGolden is the digest of some scores on every processor. If it changes, published scores change in their last
-// digits.
+// scoresGolden is the digest of some scores, which must be the same on every processor. If the digest changes,
+// published scores change in their last digits.
 const scoresGolden = "08a43a0225dd5a22"
 
-// Scores have the same bits on every processor: make bits repeats this test with fewer vector instructions.
+// Scores have the same bits on every processor. The command "make bits" repeats this test with fewer vector
+// instructions.
 func TestScoresGolden(t *testing.T) {
 	x, d := goldenData([6]float64{1, 130, 20, 0.5, 1, 0.1})
 	y, _ := goldenData([6]float64{2, 110, 20, 0.4, 1.2, 0.1})
@@ -22,7 +23,7 @@ func TestScoresGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(hash, "%b\n", result) // floating-point values to the bit
+		fmt.Fprintf(hash, "%b\n", result) // %b shows every bit of floating-point values
 	}
 	f, err := FrechetDistance(momentsOf(t, x, d), reference)
 	add([]float64{f.Value, f.MeanTerm, f.CovTerm}, err)

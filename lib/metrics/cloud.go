@@ -8,11 +8,11 @@ import (
 	"vapo/lib/linalg"
 )
 
-// cloud is a set of vectors whose squared distances are computed with matrix products.
+// cloud is a set of vectors. Squared distances between the vectors of two clouds are computed with matrix products.
 type cloud struct {
 	x      []float32 // [n, d]
 	n, d   int
-	centre []float64 // [d], subtracted before products
+	centre []float64 // [d], subtracted from the rows before products are computed
 	norms  []float64 // [n], squared norms of the centred rows
 }
 
@@ -31,7 +31,7 @@ func newCloud(x []float32, d int, centre []float64) *cloud {
 
 func (c *cloud) tiles() int { return (c.n + kernelTile - 1) / kernelTile }
 
-// cloudTile holds rows [lo, lo+n) of a cloud, centred.
+// cloudTile holds the centred rows [lo, lo+n) of a cloud.
 type cloudTile struct {
 	*cloud
 	lo, n   int
@@ -52,8 +52,8 @@ func (c *cloud) rows(t int, work []float64) *cloudTile {
 	return r
 }
 
-// squares returns the squared distances, up to rounding, between the rows of r and those of o: [r.n, o.n], valid until
-// the next call.
+// squares returns the squared distances, up to rounding, between the rows of r and the rows of o. The result, [r.n,
+// o.n], is valid until the next call on r.
 func (r *cloudTile) squares(o *cloudTile) []float64 {
 	if r.out == nil {
 		r.out = make([]float64, r.n*kernelTile)
@@ -70,7 +70,8 @@ func (r *cloudTile) squares(o *cloudTile) []float64 {
 	return out
 }
 
-// exact returns the squared distance between row i and row j of o, computed from the differences: zero for copies.
+// exact returns the squared distance between row i of c and row j of o. It is computed from the differences of the
+// components, so it is zero for equal rows.
 func (c *cloud) exact(i int, o *cloud, j int) (s float64) {
 	y := o.x[j*c.d : (j+1)*c.d]
 	for p, v := range c.x[i*c.d : (i+1)*c.d] {
@@ -80,9 +81,10 @@ func (c *cloud) exact(i int, o *cloud, j int) (s float64) {
 	return s
 }
 
-// within reports whether the squared distance between row i and row j of o is at most limit. square is its value from
-// squares, whose error is at most (d+8)·2ε times the norms: ε/2 for each of the d roundings of the product and of the
-// norms, and a few more for the centring and the sums. Only if that error could decide is the distance computed again.
+// within reports whether the squared distance between row i of c and row j of o is at most limit. square is this
+// squared distance as computed by the method squares. Its error is at most (d+8)·2ε times the sum of the squared norms:
+// ε/2 for each of the d roundings of the product and of the norms, and a few more for the centring and the sums. The
+// distance is computed again by exact only if this error could change the answer.
 func (c *cloud) within(i int, o *cloud, j int, square, limit float64) bool {
 	slack := float64(c.d+8) * 0x1p-52 * (c.norms[i] + o.norms[j])
 	if math.Abs(square-limit) > slack {
@@ -91,15 +93,15 @@ func (c *cloud) within(i int, o *cloud, j int, square, limit float64) bool {
 	return c.exact(i, o, j) <= limit
 }
 
-// radii returns the squared distance of each row from its k-th nearest other row.
+// radii returns, for each row, the squared distance to its k-th nearest other row.
 func (c *cloud) radii(k int) []float64 {
 	best := make([][]candidate[float64], c.n)
 	list := make([]candidate[float64], c.n*k)
 	for i := range best {
 		best[i] = list[i*k : i*k : (i+1)*k]
 	}
-	// Each pair of tiles is computed once, for the rows of both, in an order that varies. The first k rows by distance and
-	// index do not depend on that order.
+	// Each pair of tiles is computed once, and updates the lists of the rows of both tiles. The order of the pairs
+	// varies, but the k nearest rows, sorted by distance and index, do not depend on the order.
 	locks := make([]sync.Mutex, c.tiles())
 	linalg.Parallel(c.tiles(), func(t int) {
 		rows := c.rows(t, nil)
@@ -143,13 +145,14 @@ func (c *cloud) radii(k int) []float64 {
 	return radii
 }
 
-// candidate is a possible neighbour at a squared distance.
+// candidate is a possible neighbour: its index and its squared distance.
 type candidate[T int64 | float64] struct {
 	square T
 	index  int
 }
 
-// insert adds v to list, which is sorted by distance and index, and drops the last element beyond list's capacity.
+// insert adds v to list, which is sorted by distance and then by index. If list is full, insert drops the last element,
+// which may be v.
 func insert[T int64 | float64](list []candidate[T], v candidate[T]) []candidate[T] {
 	at := len(list)
 	for at > 0 && (v.square < list[at-1].square || v.square == list[at-1].square && v.index < list[at-1].index) {

@@ -10,8 +10,8 @@ import (
 var ErrIndefinite = errors.New("the covariance has negative eigenvalues")
 
 // CheckCovariance returns ErrIndefinite if the matrix has an eigenvalue below -1e-5 times the largest variance. The
-// tolerance allows for covariances that were computed in float32. Only published moments can fail: the moments of
-// vectors are sums of squares.
+// tolerance allows for covariances that were computed in float32. Only published moments can fail, because moments
+// computed from vectors are sums of squares.
 func (m *Moments) CheckCovariance() error {
 	var largest float64
 	for i := range m.d {

@@ -15,37 +15,38 @@ type InfinityOptions struct {
 	Seed     uint64 // of the random subsets
 }
 
-// InfinityResult is an extrapolated Fréchet distance with what is needed to judge it.
+// InfinityResult is an extrapolated Fréchet distance, with data to judge its quality.
 type InfinityResult struct {
-	Value float64 // at 1/N = 0, in squared units of the features
-	Slope float64 // of the distance over 1/N
-	// Residual is the root mean square deviation of the distances from the line, with the divisor Sizes - 2. The fit is
-	// good if Residual is small compared with AtN - Value.
+	Value float64 // the distance at 1/N = 0, in squared units of the features
+	Slope float64 // slope of the line: the change of the distance per change of 1/N
+	// Residual is the root mean square deviation of the distances from the line. The divisor is the number of sizes minus
+	// 2. The fit is good if Residual is small compared with AtN - Value.
 	Residual float64
-	AtN      float64 // the distance of all N vectors, which does not depend on Seed
+	AtN      float64 // the distance with all N vectors, which does not depend on Seed
 	// Sizes and Distances are the points of the fit, from the smallest size to N.
 	Sizes     []int
 	Distances []float64
 	Warnings  []string
 }
 
-// FrechetInfinity estimates the Fréchet distance of infinitely many vectors (FID∞, Chong and Forsyth 2020, arXiv
-// 1911.07023). The distance of N vectors is biased upward by about Slope/N. The slope depends on the model, so the
-// order of two models may be wrong at small N. The distance is computed at several sizes, each on its own random subset
-// of a's vectors, and a straight line in 1/N is fitted by least squares. Value is the line's value at 1/N = 0.
+// FrechetInfinity estimates the Fréchet distance for infinitely many vectors (FID∞, Chong and Forsyth 2020, arXiv
+// 1911.07023). The distance for N vectors is biased upward by about Slope/N. The slope depends on the model, so two
+// models may be ranked wrongly at small N. FrechetInfinity computes the distance for several sample sizes, each on its
+// own random subset of a, and fits a straight line in 1/N by least squares. Value is the value of the line at 1/N = 0.
 //
 //	a: [N, d], row-major, finite; b: the reference, of dimension d
 //
-// The sizes are evenly spaced in N up to all of a, as in the paper. Most of them are therefore at small 1/N, close to
-// the result, where the noise is least. The first is the paper's N/10, but at least 5d, because terms in 1/N² bend the
-// line, and at most N/2. Below 2d there is a warning. A subset is a function of (seed, index of the size): the first
-// vectors of a permutation.
+// The sizes are evenly spaced in N, as in the paper, and the last one is all of a. Most sizes are therefore at small
+// 1/N, where the noise is least. The smallest size is N/10, as in the paper, but at least 5d, because terms in 1/N²
+// bend the line, and at most N/2. A smallest size below 2d gives a warning. A subset consists of the first vectors of a
+// permutation, which depends only on the seed and the index of the size.
 //
-// Only the bias due to a is removed. The bias due to the reference's own N remains.
+// This removes the bias due to the size of a. The bias due to the size of the reference remains.
 //
-// Note: on Gaussians with N = 500 and d = 48, the distance of all N vectors was 1.59 too large (of 3.48). Sizes evenly
-// spaced in N were too small by 0.54 from N/10, by 0.17 from 2d and by 0.04 from 5d, each ± 0.20 per draw; sizes evenly
-// spaced in 1/N by 0.82, 0.22 and 0.09.
+// Note: this was measured on Gaussians with N = 500, d = 48 and a true distance of 3.48. The distance with all N
+// vectors was 1.59 too large. Extrapolation with sizes evenly spaced in N gave values that were too small: by 0.54 if
+// the smallest size was N/10, by 0.17 for 2d, and by 0.04 for 5d, each ± 0.20 per draw. With sizes evenly spaced in
+// 1/N, the values were too small by 0.82, 0.22 and 0.09.
 func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (InfinityResult, error) {
 	n, err := vectors("fréchet infinity", "sample", a, d, 2)
 	if err != nil {
@@ -72,7 +73,7 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 	err = distancesAtOnce(o.Sizes, func(i int) error {
 		index := random.New(o.Seed, "metrics/frechet-infinity", uint64(i)).Perm(n)[:r.Sizes[i]]
 		if r.Sizes[i] == n {
-			slices.Sort(index) // the same bits as the distance of a itself
+			slices.Sort(index) // gives the same bits as the distance of a itself
 		}
 		m, err := momentsOfRows(a, d, index)
 		if err == nil {

@@ -33,7 +33,7 @@ func TestFrechetInfinityAgreesWithSciPy(t *testing.T) {
 	}
 }
 
-// exactly returns the moments of a distribution with mean m in each component and the covariance s²·I.
+// exactly returns the moments of a distribution whose mean is m in each component and whose covariance is s²·I.
 func exactly(t *testing.T, d int, m, s float64) *Moments {
 	t.Helper()
 	mean, cov := make([]float64, d), make([]float64, d*d)
@@ -48,8 +48,8 @@ func exactly(t *testing.T, d int, m, s float64) *Moments {
 	return exact
 }
 
-// For two Gaussians with a known distance, the extrapolation is closer to it than the distance at N in most draws, and
-// its mean error is much smaller.
+// For two Gaussians with a known distance, the extrapolated distance is closer to it than the distance at N in most
+// draws. The mean error of the extrapolation is much smaller.
 func TestFrechetInfinityRecoversADistance(t *testing.T) {
 	const n, d, draws = 1200, 24, 24
 	reference := exactly(t, d, 0.1, 1.25)

@@ -9,32 +9,33 @@ import (
 	"vapo/lib/linalg"
 )
 
-// Frechet is a Fréchet distance with what is needed to judge it.
+// Frechet is a Fréchet distance, with data to judge its quality.
 type Frechet struct {
 	// Value is |m1-m2|² + Tr(S1 + S2 - 2·sqrt(S1·S2)): the squared 2-Wasserstein distance between two Gaussians, in
 	// squared units of the features.
 	Value    float64
 	MeanTerm float64 // |m1-m2|²
-	CovTerm  float64 // the trace
+	CovTerm  float64 // Tr(S1 + S2 - 2·sqrt(S1·S2))
 	Dim      int     // of the features
 	Route    string  // how Tr sqrt(S1·S2) was computed: "cholesky" or "pivoted"
-	// Warnings give reasons to doubt Value: N is too small for the dimension.
+	// Warnings say if Value is doubtful, because N is too small for the dimension.
 	Warnings []string
 }
 
 // FrechetDistance returns the Fréchet distance between Gaussians with the moments of a and b (Dowson and Landau 1982).
 // If the vectors are Inception features, it is the FID (Heusel et al. 2017). Covariances are unbiased. It is an error
-// if the dimensions differ, or if the moments are those of fewer than two vectors, unless they are published.
+// if the dimensions differ, or if a or b has fewer than two vectors and is not published.
 //
-// Tr sqrt(S1·S2) is computed without a matrix square root. With any factor S1 = Uᵀ·U, the nonzero eigenvalues of S1·S2
-// are those of the symmetric U·S2·Uᵀ, so the trace is the sum of their square roots, and no eigenvectors are needed. S1
-// is the covariance whose N gives the lower bound for its rank. U is its Cholesky factor if S1 is positive definite,
-// and otherwise, for example if N <= d, a pivoted one, [rank, d]. The result agrees with a matrix square root to a
-// relative error of about 1e-9.
+// Tr sqrt(S1·S2) is computed without a matrix square root. For any factor U with S1 = Uᵀ·U, the nonzero eigenvalues of
+// S1·S2 are those of the symmetric matrix U·S2·Uᵀ. The trace is the sum of their square roots, so no eigenvectors are
+// needed. S1 is the covariance whose rank has the lower bound, given its N. If S1 is positive definite, U is its
+// Cholesky factor. Otherwise, for example if N <= d, U is a pivoted Cholesky factor, [rank, d]. The result agrees with
+// a matrix square root to a relative error of about 1e-9.
 //
-// Both routes perturb the covariances by no more than their rounding, for any condition number (Higham, "Accuracy and
-// Stability of Numerical Algorithms", chapter 10). But the square root magnifies rounding errors of an eigenvalue that
-// should be zero. They are excluded twice: in pivots (pivotFloor) and in eigenvalues (roundingFloor).
+// The errors of both routes correspond to changes of the covariances by about their rounding error, for any condition
+// number (Higham, "Accuracy and Stability of Numerical Algorithms", chapter 10). But if an eigenvalue should be zero,
+// the square root magnifies its rounding error. Therefore pivots below pivotFloor and eigenvalues below roundingFloor
+// count as zero.
 //
 // Note: the usual method, SciPy's sqrtm of S1·S2, takes several times as long. It also requires adding an ε to singular
 // covariances, which changes the value.
@@ -57,10 +58,10 @@ func FrechetDistance(a, b *Moments) (Frechet, error) {
 	if err != nil {
 		return Frechet{}, fmt.Errorf("fréchet distance: %w", err)
 	}
-	// The conversion is needed because the compiler turns 2·root below into a sum and would fuse this product with it.
+	// Without the conversion, the compiler would turn 2·root below into a sum and fuse this product with that sum.
 	root = float64(root * (math.Sqrt(a.perM2()) * math.Sqrt(b.perM2())))
 	f.Route = route
-	// Never below zero in exact arithmetic.
+	// In exact arithmetic, the trace is never negative.
 	f.CovTerm = max(0, float64(a.perM2()*trace(a.m2, a.d))+float64(b.perM2()*trace(b.m2, b.d))-float64(2*root))
 	f.Value = f.MeanTerm + f.CovTerm
 	if math.IsNaN(f.Value) || math.IsInf(f.Value, 0) {
@@ -74,7 +75,7 @@ func FrechetDistance(a, b *Moments) (Frechet, error) {
 	return f, nil
 }
 
-// smallN is the warning for n vectors of d components, or "".
+// smallN returns a warning if n vectors of d components are too few, or "".
 func smallN(n int64, d int) string {
 	switch {
 	case n <= int64(d):
@@ -93,7 +94,7 @@ func trace(s []float64, d int) (sum float64) {
 	return sum
 }
 
-// perM2 is the factor between M2 and the covariance.
+// perM2 is the factor by which m2 is multiplied to get the covariance.
 func (m *Moments) perM2() float64 {
 	if m.published {
 		return 1
@@ -101,7 +102,7 @@ func (m *Moments) perM2() float64 {
 	return 1 / float64(m.n-1)
 }
 
-// rankAtMost is the bound that N gives for the rank of the covariance.
+// rankAtMost is the upper bound that N sets for the rank of the covariance.
 func (m *Moments) rankAtMost() int {
 	if m.published {
 		return m.d
@@ -109,8 +110,8 @@ func (m *Moments) rankAtMost() int {
 	return int(min(m.n-1, int64(m.d)))
 }
 
-// traceSqrtProduct returns Tr sqrt(s1·s2) for positive semidefinite s1 and s2, [d, d], of which s1 has at most the
-// given rank.
+// traceSqrtProduct returns Tr sqrt(s1·s2) for positive semidefinite s1 and s2, [d, d]. rank is an upper bound for the
+// rank of s1.
 func traceSqrtProduct(d int, s1, s2 []float64, rank int) (root float64, route string, err error) {
 	f, err := factorOf(d, s1, rank == d)
 	if err != nil {
@@ -125,19 +126,20 @@ func traceSqrtProduct(d int, s1, s2 []float64, rank int) (root float64, route st
 	return root, route, err
 }
 
-// factor is a Cholesky factor u of s, [rank, d] with zeros below its diagonal: uᵀ·u = s, or if there are pivots,
-// (uᵀ·u)(i, j) = s(pivots[i], pivots[j]).
+// factor is a Cholesky factor u, [rank, d], of s, with zeros below its diagonal: uᵀ·u = s. If there are pivots,
+// (uᵀ·u)(i, j) = s(pivots[i], pivots[j]) instead.
 type factor struct {
 	rank   int
 	u      []float64
 	pivots []int
 }
 
-// pivotFloor is the size, relative to the largest variance, up to which a pivot of a Cholesky factor may consist of
-// rounding errors alone (Higham, section 10.3).
+// pivotFloor is the size, relative to the largest variance, up to which a pivot of a Cholesky factor may be a mere
+// rounding error (Higham, section 10.3).
 func pivotFloor(d int) float64 { return float64(d) * 0x1p-52 }
 
-// factorOf factors s, [d, d]. If s may be regular, it tries the factor without pivots first.
+// factorOf returns a Cholesky factor of s, [d, d]. If regular is true, s may have full rank, and the factor without
+// pivots is tried first.
 func factorOf(d int, s []float64, regular bool) (factor, error) {
 	var floor float64
 	for i := range d {
@@ -166,8 +168,8 @@ func leastPivot(d int, u []float64) float64 {
 	return least
 }
 
-// matrices keeps the memory of past distances until the garbage collector frees it. Clearing new memory and touching it
-// for the first time would take a tenth of the time of a distance.
+// matrices keeps the memory of earlier distances for reuse, until the garbage collector frees it. Allocating new memory
+// for each distance would take a tenth of the time of the distance.
 var matrices sync.Pool
 
 // takeMatrix returns n values with arbitrary content.
@@ -180,7 +182,7 @@ func takeMatrix(n int) []float64 {
 
 func giveMatrix(m []float64) { matrices.Put(&m) }
 
-// copyAll is copy on all cores. Touching memory for the first time takes half of its time.
+// copyAll copies src to dst on all cores. Half of the time of a copy on one core is spent on touching new memory.
 func copyAll(dst, src []float64) {
 	const piece = 1 << 16
 	linalg.Parallel((len(src)+piece-1)/piece, func(i int) {
@@ -188,7 +190,7 @@ func copyAll(dst, src []float64) {
 	})
 }
 
-// permuted returns s(pivots[i], pivots[j]).
+// permuted returns the matrix with the elements s(pivots[i], pivots[j]).
 func permuted(d int, s []float64, pivots []int) []float64 {
 	out := make([]float64, d*d)
 	linalg.Parallel(d, func(i int) {
@@ -224,8 +226,8 @@ func traceSqrtCongruence(rank, d int, u, s []float64) (float64, error) {
 	return sum, nil
 }
 
-// roundingFloor is the size below which eigenvalues of a symmetric matrix may consist of rounding errors alone:
-// d·ε·max|λ|. Square roots magnify rounding errors, so such eigenvalues must not be counted.
+// roundingFloor is the size up to which an eigenvalue of a symmetric matrix may be a mere rounding error: d·ε·max|λ|.
+// Square roots magnify rounding errors, so such eigenvalues must not be counted.
 func roundingFloor(values []float64) float64 {
 	var largest float64
 	for _, v := range values {

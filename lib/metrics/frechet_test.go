@@ -23,7 +23,7 @@ func TestFrechetAgreesWithSciPy(t *testing.T) {
 				if relative(f.Value, g.Value) > 1e-6 {
 					t.Errorf("%s route: %.12g, SciPy has %.12g", f.Route, f.Value, g.Value)
 				}
-				// If both sets have the same size, either may be the one that is factored.
+				// Either covariance may be factored if both sets have the same size.
 				regular := min(a.N(), b.N()) > int64(d) && g.A[4] > 0
 				if want := routes[regular]; g.Name != "constant" && f.Route != want {
 					t.Errorf("route %s, want %s", f.Route, want)
@@ -40,7 +40,7 @@ func TestFrechetAgreesWithSciPy(t *testing.T) {
 // routes are the expected routes for a regular and a singular covariance.
 var routes = map[bool]string{true: "cholesky", false: "pivoted"}
 
-// byEigenvectors returns Tr sqrt(a·b) by a third method, in gonum: a = R·Rᵀ with the eigenvectors of a.
+// byEigenvectors computes Tr sqrt(a·b) by a third method, with gonum: it factors a = R·Rᵀ by the eigenvectors of a.
 func byEigenvectors(t *testing.T, d int, a, b []float64) (sum float64) {
 	t.Helper()
 	values := func(s []float64, vectors *mat.Dense) []float64 {
@@ -75,7 +75,8 @@ func byEigenvectors(t *testing.T, d int, a, b []float64) (sum float64) {
 	return sum
 }
 
-// Both routes give the same result, and the ranks decide which one is taken. Some sizes are close to those of tiles.
+// Both routes give the same result, and the ranks decide which route is taken. Some sizes are close to the sizes of
+// tiles.
 func TestFrechetRoutesAgree(t *testing.T) {
 	for trial := range 24 {
 		r := rand.New(rand.NewPCG(uint64(trial), 6))
@@ -120,7 +121,7 @@ func TestFrechetRoutesAgree(t *testing.T) {
 }
 
 // For commuting matrices S1 = Q·diag(x)·Qᵀ and S2 = Q·diag(y)·Qᵀ, Tr sqrt(S1·S2) = Σ sqrt(x·y). The result agrees with
-// that even if the covariances are nearly singular, or singular without a pivot that is clearly zero.
+// this formula even if the covariances are nearly singular, or if they are singular but no pivot is clearly zero.
 func TestFrechetNearSingular(t *testing.T) {
 	for trial := range 12 {
 		r := rand.New(rand.NewPCG(uint64(trial), 7))

@@ -7,14 +7,14 @@ import (
 	"vapo/lib/portable"
 )
 
-// InceptionScoreResult is a score with what is needed to judge it.
+// InceptionScoreResult is an Inception Score, with data to judge its quality.
 type InceptionScoreResult struct {
-	Mean, Std          float64 // over the splits, without a unit; Mean is 1 to Classes, the divisor of Std is Splits
+	Mean, Std          float64 // over the splits, dimensionless; Mean is from 1 to Classes; the divisor of Std is Splits
 	N, Classes, Splits int
 	Warnings           []string
 }
 
-// scoreBlock is the number of rows that are summed at a time.
+// scoreBlock is the number of rows that are summed at a time by one core.
 const scoreBlock = 256
 
 // InceptionScore is exp(mean KL(p(y|x) || p(y))) of the class probabilities that a classifier assigns to images
@@ -22,16 +22,17 @@ const scoreBlock = 256
 //
 //	logits: [n, classes], row-major, finite, before the softmax
 //
-// p(y) is the mean of p(y|x) over a split. The splits are consecutive parts of the rows in the given order, part i from
-// row i·n/splits to (i+1)·n/splits, as in the paper's program. The usual choice is 10 splits of 50,000 images.
-// Inception's logits are those of its 1008 classes, without the bias of the last layer.
+// p(y) is the mean of p(y|x) over a split. The splits are consecutive parts of the rows, as in the program of the
+// paper: split i has the rows from i·n/splits to (i+1)·n/splits - 1. It is usual to divide 50,000 images into 10
+// splits. Inception has logits for 1008 classes, which are taken without the bias of the last layer.
 //
-// The divergence is computed as H(p(y)) - mean H(p(y|x)) in float64. The error of this difference is the relative error
-// of the score, about 1e-14.
+// The divergence is computed in float64 as H(p(y)) - mean H(p(y|x)). The relative error of the score is the absolute
+// error of this difference, about 1e-14.
 //
-// Note: torch-fidelity first shuffles the rows with NumPy's generator, which gives its 11.23678 ± 0.0951 for CIFAR-10's
-// training images. This function does not shuffle. CIFAR-10 and samples are in random order already, but images sorted
-// by class must be shuffled by the caller, or a split contains few classes.
+// Note: torch-fidelity first shuffles the rows with NumPy's generator, and so reports 11.23678 ± 0.0951 for the
+// training images of CIFAR-10. This function does not shuffle. The images of CIFAR-10 and generated samples are already
+// in random order. If images are sorted by class, the caller must shuffle them, because otherwise a split contains only
+// a few classes.
 func InceptionScore(logits []float32, classes, splits int) (InceptionScoreResult, error) {
 	n, err := vectors("inception score", "logit", logits, classes, 1)
 	if err != nil {
@@ -75,10 +76,11 @@ func splitScore(logits []float32, classes int) float64 {
 			kl -= float64(q * portable.Log(q))
 		}
 	}
-	return portable.Exp(max(0, kl)) // never below zero in exact arithmetic
+	return portable.Exp(max(0, kl)) // in exact arithmetic, kl is never negative
 }
 
-// classSums holds Σ p(y|x), for each class, and Σ Σ p(y|x) log p(y|x) over images.
+// classSums holds sums over images: p is Σ p(y|x) for each class, and negentropy is Σ Σ p(y|x) log p(y|x) over all
+// classes.
 type classSums struct {
 	p          []float64
 	negentropy float64

@@ -9,16 +9,16 @@ import (
 
 // JackknifeResult is a Fréchet distance with its sampling error.
 type JackknifeResult struct {
-	Frechet         // of all vectors
-	StdErr  float64 // of Value, in its unit
-	// Low and High are the 95 % interval Value ± t·StdErr, with Student's t of Groups - 1 degrees of freedom. Low is at
-	// least 0.
+	Frechet         // the distance of all vectors
+	StdErr  float64 // standard error of Value, in the same unit
+	// Low and High are the ends of the 95 % interval Value ± t·StdErr, where t is the quantile of Student's distribution
+	// with Groups - 1 degrees of freedom. Low is at least 0.
 	Low, High float64
 	Groups    int       // the number of groups
-	Without   []float64 // the distance without each group
+	Without   []float64 // [Groups] the distance of the vectors outside each group
 }
 
-// maxGroups bounds the memory of the groups' moments, d² values each.
+// maxGroups bounds the memory for the moments, which have d² values for each group.
 const maxGroups = 50
 
 // studentT holds the 0.975 quantiles of Student's distribution with 1, 2, ... degrees of freedom, correctly rounded.
@@ -36,23 +36,25 @@ var studentT = [maxGroups - 1]float64{
 }
 
 // Jackknife returns the Fréchet distance of a from the reference, with an interval for the distance of another N
-// vectors of the same model. It leaves out one of g groups of a's vectors at a time (delete-a-group jackknife: Kott
-// 2001; Efron and Tibshirani 1993, ch. 11). With θᵢ the distance without group i:
+// vectors of the same model. It divides the vectors of a into g groups and leaves out one group at a time
+// (delete-a-group jackknife: Kott 2001; Efron and Tibshirani 1993, ch. 11). If θᵢ is the distance without group i, then
 //
 //	StdErr = sqrt((g-1)/g · Σ (θᵢ - mean θ)²)
 //
 //	a: [N, d], row-major, finite; b: the reference, of dimension d, assumed exact
 //	groups: g, from 2 to 50; 10 is usual
 //
-// A vector's group is its position, modulo g, in a permutation that depends on N alone. Consecutive parts would turn a
-// model's batches, or classes of sorted images, into groups. The index modulo g would do so if classes alternate.
+// A permutation, which depends only on N, assigns the vectors to groups: the group of a vector is its position in the
+// permutation modulo g. If the groups were consecutive parts of a, a group could be a batch of the model, or a class of
+// sorted images. If the group were the index modulo g, it could be a class where classes alternate.
 //
-// The interval describes the random error at this N. It need not contain the distance of infinitely many vectors, which
-// FrechetInfinity estimates.
+// The interval describes the random error at this N. It need not contain the distance for infinitely many vectors,
+// which FrechetInfinity estimates.
 //
-// Note: a bootstrap was rejected. A resample contains about 0.63·N different vectors, and the bias of the distance
-// grows as N falls, so the replicates would lie above the value whose error they should estimate. The jackknife also
-// sums the vectors only once: a group is left out by not merging its moments.
+// Note: a bootstrap was rejected. A resample contains only about 0.63·N different vectors, and the bias of the distance
+// is larger for fewer vectors. The distances of the resamples would therefore lie above the distance whose error they
+// should estimate. Another advantage of the jackknife is that it sums the vectors only once: it leaves out a group by
+// not merging its moments.
 func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) {
 	if groups < 2 || groups > maxGroups {
 		return JackknifeResult{}, fmt.Errorf("jackknife: %d groups, expected 2 to %d", groups, maxGroups)
@@ -75,7 +77,7 @@ func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) 
 		}
 	}
 	distances := make([]Frechet, groups+1)
-	err = distancesAtOnce(groups+1, func(without int) (err error) { // the last one leaves no group out
+	err = distancesAtOnce(groups+1, func(without int) (err error) { // without = groups leaves no group out
 		m := NewMoments(d)
 		for g, part := range parts {
 			if g != without {
@@ -93,7 +95,7 @@ func Jackknife(a []float32, b *Moments, d, groups int) (JackknifeResult, error) 
 		r.Without = append(r.Without, f.Value)
 	}
 	_, std := meanStd(r.Without)
-	r.StdErr = std * math.Sqrt(float64(groups-1)) // std divides by g
+	r.StdErr = std * math.Sqrt(float64(groups-1)) // meanStd divides by g
 	half := float64(studentT[groups-2] * r.StdErr)
 	r.Low, r.High = max(0, r.Value-half), r.Value+half
 	if left := n - (n+groups-1)/groups; left <= d {

@@ -30,8 +30,8 @@ func TestJackknifeAgreesWithSciPy(t *testing.T) {
 	}
 }
 
-// The standard error agrees with the standard deviation of independent draws, and the interval contains their mean
-// about as often as it should.
+// The standard error agrees with the standard deviation over independent draws. The interval contains the mean over the
+// draws about as often as it should.
 func TestJackknifeEstimatesTheError(t *testing.T) {
 	const n, d, draws = 400, 4, 100
 	reference := exactly(t, d, 0.3, 1.1)
@@ -64,8 +64,8 @@ func TestJackknifeEstimatesTheError(t *testing.T) {
 	}
 }
 
-// Groups are not classes, even if there are as many of them and classes alternate or are sorted: the standard error is
-// that of the same images in random order.
+// Groups do not coincide with classes, even if there are as many classes as groups and the images alternate between
+// classes or are sorted by class. The standard error is the same as for images in random order.
 func TestJackknifeIgnoresTheOrder(t *testing.T) {
 	const n, d, classes = 600, 2, 10
 	r := rand.New(rand.NewPCG(4, 1))
@@ -119,14 +119,14 @@ func TestJackknifeWarns(t *testing.T) {
 	for _, tc := range []struct {
 		n    int
 		warn bool
-	}{{22, true}, {24, false}} { // 20 features: 19 and 21 left of 22 and 24
+	}{{22, true}, {24, false}} { // of 22 or 24 vectors, 19 or 21 are left, for 20 features
 		r, err := Jackknife(points(rand.New(rand.NewPCG(6, 1)), tc.n, 20), exactly(t, 20, 0, 1), 20, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if tc.warn {
 			warns(t, "few", r.Warnings, "19 images for 20 features without a group")
-		} else if len(r.Warnings) != 1 { // of the distance: below twice the features
+		} else if len(r.Warnings) != 1 { // the distance warns: fewer vectors than twice the features
 			t.Errorf("%d vectors: warnings %q", tc.n, r.Warnings)
 		}
 		if r.Low < 0 || math.IsNaN(r.StdErr) {
@@ -166,7 +166,7 @@ func TestDistancesAtOnce(t *testing.T) {
 	}
 }
 
-// Student's density, integrated from 0 to each quantile by Simpson's rule, gives 0.475.
+// The integral of Student's density from 0 to each quantile, by Simpson's rule, is 0.475.
 func TestStudentT(t *testing.T) {
 	for i, quantile := range studentT {
 		nu := float64(i + 1)

@@ -16,20 +16,20 @@ type KIDOptions struct {
 	Seed    uint64 // of the random subsets
 }
 
-// KIDResult is a kernel distance with what is needed to judge it.
+// KIDResult is a kernel distance, with data to judge its quality.
 type KIDResult struct {
-	// Mean is the mean over the subsets of the unbiased MMD², in the unit of the kernel. It may be negative if the sets
+	// Mean is the mean of the unbiased MMD² over the subsets, in the unit of the kernel. It may be negative if the sets
 	// are close.
 	Mean float64
-	// Std is the standard deviation over the subsets, with their number as the divisor, as torch-fidelity prints it.
-	// Subsets overlap, so it is not a standard error of Mean.
+	// Std is the standard deviation over the subsets, as torch-fidelity prints it. The divisor is the number of subsets.
+	// Subsets overlap, so Std does not give the standard error of Mean.
 	Std           float64
-	Subsets, Size int // as used
+	Subsets, Size int // the numbers that were used
 	Warnings      []string
 }
 
-// kernelTile is the number of rows that KID and Manifold process at a time: enough for the products to dominate the
-// cost, and few enough to keep memory small for sets of any size.
+// kernelTile is the number of rows that KID and Manifold process at a time. It is large enough for matrix products to
+// dominate the cost, and small enough to keep memory small for sets of any size.
 const kernelTile = 512
 
 // KID is the kernel distance between two sets of features (Bińkowski et al. 2018, arXiv 1801.01401): the squared
@@ -37,17 +37,17 @@ const kernelTile = 512
 //
 //	MMD² = mean k(x,x') + mean k(y,y') - 2 mean k(x,y),  k(x,y) = (x·y/d + 1)³
 //
-// over pairs of different rows x, x' of a and y, y' of b, which is unbiased at any size. It is computed on random
-// subsets of equal size, drawn from each set without replacement, as torch-fidelity and clean-fid do. The rows of a
-// subset are a function of (seed, subset).
+// where x, x' are different rows of a, and y, y' are different rows of b. This estimate is unbiased at any size. It is
+// computed on random subsets of equal size, drawn from each set without replacement, as in torch-fidelity and
+// clean-fid. The rows of a subset depend only on the seed, the index of the subset and the size of the set.
 //
 //	a: [na, d], b: [nb, d], row-major, finite, at least 2 rows each
 //
-// If a set has fewer than Size vectors, Size becomes that of the smaller set, with a warning. If both sets are used
-// whole, there is only one subset. Products are computed in float64. A constant close to the kernel's mean is
-// subtracted from all its values before they are summed. It cancels in MMD² and preserves the digits that the
-// difference of the means would lose. The cost is about 4·Subsets·Size²·d operations: 0.8·10¹² with the defaults at d =
-// 2048.
+// If a set has fewer than Size vectors, Size becomes the size of the smaller set, with a warning. If a subset would be
+// the whole set on both sides, there is only one subset. Products are computed in float64. A constant close to the mean
+// of the kernel is subtracted from all kernel values before they are summed. The constant cancels in MMD². Subtracting
+// it keeps the digits that the difference of the means would otherwise lose. The cost is about 4·Subsets·Size²·d
+// operations: 0.8·10¹² with the defaults at d = 2048.
 func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	na, err := vectors("kid", "first", a, d, 2)
 	if err != nil {
@@ -91,7 +91,8 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 		}
 	})
 	tiles := (r.Size + kernelTile - 1) / kernelTile
-	// A task is one tile of one subset, of a or b, with itself and all tiles after it.
+	// A task combines one tile of one subset with itself and with all tiles after it. The tiles of b come after those of
+	// a.
 	sums := make([]kernelSums, r.Subsets*2*tiles)
 	linalg.Parallel(len(sums), func(task int) {
 		s, t := task/(2*tiles), task%(2*tiles)
@@ -112,19 +113,20 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	return r, nil
 }
 
-// cubicKernel sums k - shift over blocks of pairs.
+// cubicKernel computes sums of k - shift over pairs of rows, where k is the kernel of KID.
 type cubicKernel struct {
 	d     int
 	shift float64
 }
 
-// kernelSums holds the sums over ordered pairs of different rows of a and of b, and over pairs of a row of each.
+// kernelSums holds the sums over ordered pairs of different rows of a (xx), over those of b (yy), and over pairs of a
+// row of a and a row of b (xy).
 type kernelSums struct{ xx, yy, xy float64 }
 
 func cubic(mean float64) float64 { return float64((mean + 1) * (mean + 1) * (mean + 1)) }
 
-// sums returns the sums of tile t, of the tiles of a[ia] followed by those of b[ib], with itself and the tiles after
-// it. Pairs within a set count twice.
+// sums returns the sums over the pairs of tile t with itself and with the tiles after it. The tiles of a[ia] are
+// numbered first, then those of b[ib]. Pairs within a set count twice.
 func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 	tiles := (len(ia) + kernelTile - 1) / kernelTile
 	side := min(len(ia), kernelTile)
@@ -154,7 +156,7 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 		for i := range n {
 			row := gram[i*m : (i+1)*m]
 			if u == t {
-				row = row[:i] // the kernel is symmetric: pairs below the diagonal count twice
+				row = row[:i] // the kernel is symmetric, so only pairs below the diagonal are summed; they count twice
 			}
 			var part float64
 			for _, v := range row {
@@ -174,7 +176,7 @@ func (k cubicKernel) sums(a, b []float32, ia, ib []int, t int) (s kernelSums) {
 	return s
 }
 
-// meanStd returns the mean and the standard deviation with the divisor n, as in the papers' programs.
+// meanStd returns the mean and the standard deviation. The divisor is n, as in the programs of the papers.
 func meanStd(values []float64) (mean, std float64) {
 	for _, v := range values {
 		mean += v

@@ -17,7 +17,7 @@ func TestKIDAgreesWithNumPy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Relative to the kernel's values: at 1e7 fewer digits remain.
+		// The tolerance is relative to Mean. At values of the kernel of 1e7, fewer digits remain.
 		tol := 1e-11
 		if g.Mean > 1000 {
 			tol = 1e-10
@@ -28,7 +28,7 @@ func TestKIDAgreesWithNumPy(t *testing.T) {
 	}
 }
 
-// Subsets larger than a tile agree with plain loops.
+// KID agrees with plain loops on subsets that are larger than a tile.
 func TestKIDAgreesWithLoops(t *testing.T) {
 	const d, size, subsets = 3, kernelTile + 9, 2
 	r := rand.New(rand.NewPCG(1, 1))
@@ -63,8 +63,8 @@ func TestKIDAgreesWithLoops(t *testing.T) {
 	}
 }
 
-// Far from the origin, the three means only differ in their last six digits. Their difference still agrees with
-// arithmetic in 200 bits.
+// Far from the origin, the three means differ only in their last six digits. KID still agrees with arithmetic in 200
+// bits.
 func TestKIDDoesNotCancel(t *testing.T) {
 	const n, d = 100, 4
 	r := rand.New(rand.NewPCG(1, 6))
@@ -134,7 +134,7 @@ func TestKIDProperties(t *testing.T) {
 	if got := kid(shuffled, b, d); !closeTo(got, want, 1e-12) {
 		t.Errorf("%g, %g after a shuffle", want, got)
 	}
-	// Repeating every component changes nothing, since the kernel divides by d.
+	// Repeating every component does not change the value, since the kernel divides by d.
 	repeated := func(x []float32) (y []float32) {
 		for i := 0; i < len(x); i += d {
 			y = append(append(y, x[i:i+d]...), x[i:i+d]...)
@@ -149,7 +149,7 @@ func TestKIDProperties(t *testing.T) {
 	}
 }
 
-// The estimate is unbiased: its mean over many pairs of samples of one distribution is zero.
+// The estimate is unbiased: if both samples come from one distribution, its mean over many draws is zero.
 func TestKIDIsUnbiased(t *testing.T) {
 	const n, d, draws = 20, 3, 400
 	var values []float64

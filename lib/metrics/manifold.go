@@ -10,10 +10,10 @@ import (
 // ManifoldResult measures how two sets cover each other. All values are fractions between 0 and 1, except Density,
 // which may exceed 1.
 type ManifoldResult struct {
-	Precision       float64 // of fake vectors inside a ball of real: fidelity
-	Recall          float64 // of real vectors inside a ball of fake: diversity
-	Density         float64 // balls of real around a fake vector, on average and over k: robust to outliers of real
-	Coverage        float64 // of balls of real that contain a fake vector: robust to outliers of fake
+	Precision       float64 // share of fake vectors inside at least one real ball: fidelity
+	Recall          float64 // share of real vectors inside at least one fake ball: diversity
+	Density         float64 // mean number of real balls around a fake vector, over k: robust to real outliers
+	Coverage        float64 // share of real balls that contain a fake vector: robust to fake outliers
 	NReal, NFake, K int
 	Warnings        []string
 }
@@ -22,19 +22,20 @@ type ManifoldResult struct {
 const maxManifoldK = 100
 
 // Manifold returns the improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991) and the density and
-// coverage (Naeem et al. 2020, arXiv 2002.09797) of fake with respect to real. Each vector is the centre of a ball. Its
-// radius is the distance to the k-th nearest other vector of its own set. A vector at exactly the radius is inside, as
-// in the first paper.
+// coverage (Naeem et al. 2020, arXiv 2002.09797) of fake with respect to real. Each vector is the centre of a ball. The
+// radius of the ball is the distance to the k-th nearest other vector of the same set. A vector at a distance equal to
+// the radius is inside, as in the first paper.
 //
 //	real: [n, d], fake: [m, d], row-major, finite
 //	k: at most 100 and below n and m; usually 3, or 5 for density and coverage
 //
-// All four values depend on n, m and k. Between equal distributions with n = m, coverage tends to 1 - 2⁻ᵏ; only copies
-// reach 1.
+// All four values depend on n, m and k. If real and fake come from one distribution and n = m, coverage tends to 1 -
+// 2⁻ᵏ. It is 1 if fake is a copy of real.
 //
-// Squared distances are computed in float64 from products of the vectors minus the common mean. If rounding could
-// decide whether a vector is inside a ball, the distance is computed again from the differences, so copies and ties are
-// exact. Memory stays small, since the sets are processed in tiles. The cost is about (n+m)²·d operations.
+// Squared distances are computed in float64 by matrix products, after the common mean has been subtracted from the
+// vectors. If rounding could decide whether a vector is inside a ball, the distance is computed again from the
+// differences of the components, so that copies and ties are exact. The sets are processed in tiles, so memory stays
+// small. The cost is about (n+m)²·d operations.
 func Manifold(real, fake []float32, d, k int) (ManifoldResult, error) {
 	if k < 1 || k > maxManifoldK {
 		return ManifoldResult{}, fmt.Errorf("manifold: neighbour %d, expected 1 to %d", k, maxManifoldK)

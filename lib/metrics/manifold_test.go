@@ -19,7 +19,7 @@ func TestManifoldAgreesWithNumPy(t *testing.T) {
 			"precision": {r.Precision, g.Precision}, "recall": {r.Recall, g.Recall},
 			"density": {r.Density, g.Density}, "coverage": {r.Coverage, g.Coverage},
 		} {
-			if !closeTo(pair[0], pair[1], 1e-13) { // one vector more or less is 1e-3 at least
+			if !closeTo(pair[0], pair[1], 1e-13) { // one vector more or less changes a value by at least 1e-3
 				t.Errorf("seed %g: %s %.15g, NumPy has %.15g", g.A[0], name, pair[0], pair[1])
 			}
 		}
@@ -30,7 +30,7 @@ func TestManifoldOfEqualSets(t *testing.T) {
 	const n, d, k = kernelTile + 100, 16, 3
 	x := points(rand.New(rand.NewPCG(1, 1)), n, d)
 	for i := range x {
-		x[i] += 1000 // squares of the vectors are 1e6 times those of the distances
+		x[i] += 1000 // the squared norms are 1e6 times the squared distances
 	}
 	// The rows are rotated, so that no tile is compared with its own copy.
 	shuffled := make([]float32, 0, len(x))
@@ -42,15 +42,15 @@ func TestManifoldOfEqualSets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Each ball contains its centre and k more: those at the radius are inside.
+	// Each ball contains its centre and k more vectors, because a vector at a distance equal to the radius is inside.
 	complete := r.Precision == 1 && r.Recall == 1 && r.Coverage == 1
 	if !complete || !closeTo(r.Density, (k+1.0)/k, 1e-13) || len(r.Warnings) > 0 {
 		t.Errorf("a set against itself: %+v", r)
 	}
 }
 
-// Copies within a set make balls of radius zero. They contain their centre and its copies: a vector is only excluded
-// from its own neighbours once.
+// Copies within a set lead to balls of radius zero, which contain their centre and its copies. A vector does not count
+// as its own neighbour, but its copies do.
 func TestManifoldOfRepeatedVectors(t *testing.T) {
 	const d, k = 3, 2
 	r := rand.New(rand.NewPCG(2, 1))
@@ -100,8 +100,8 @@ func TestInsertInAnyOrder(t *testing.T) {
 	}
 }
 
-// Between samples of one distribution, coverage is 1 - 2⁻ᵏ and density 1 on average. Fewer modes reduce recall and
-// coverage, and noise reduces precision and density.
+// For two samples of one distribution, the mean coverage is 1 - 2⁻ᵏ and the mean density is 1. Missing modes reduce
+// recall and coverage, and noise reduces precision and density.
 func TestManifoldDetectsFaults(t *testing.T) {
 	const n, d, k = 1000, 4, 3
 	r := rand.New(rand.NewPCG(4, 1))

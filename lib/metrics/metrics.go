@@ -4,8 +4,8 @@
 // taken in a fixed order. Random choices (the directions of the sliced distance, the subsets of KID, FID-infinity and
 // large sets) are functions of a seed. Arithmetic is in float64, except in Nearest, where float32 is exact.
 //
-// A score is meaningless without N, the reference split and the feature network. Results have fields for those of them
-// that the function can determine, and for warnings.
+// A score is meaningless without N, the reference split and the feature network. A result has fields for the ones that
+// the function knows, and for warnings.
 package metrics
 
 import (
@@ -13,7 +13,7 @@ import (
 	"math"
 )
 
-// RelativeRMS is the root mean square of got - want divided by that of want:
+// RelativeRMS is the root mean square of got - want, divided by the root mean square of want:
 //
 //	sqrt(Σ (got - want)² / Σ want²)
 //

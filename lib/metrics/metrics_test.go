@@ -20,7 +20,7 @@ func relative(got, want float64) float64 {
 	return math.Abs(got-want) / math.Max(math.Abs(want), 1e-300)
 }
 
-// golden is testdata/golden.json, which testdata/golden.py writes.
+// golden is the content of testdata/golden.json, which testdata/golden.py writes.
 type golden struct {
 	Frechet []struct {
 		Name  string
@@ -46,7 +46,7 @@ func readGolden(t *testing.T) golden {
 	return g
 }
 
-// goldenData repeats data() of golden.py to the bit: float32 values.
+// goldenData returns the same bits as data() in golden.py. All values are float32 numbers.
 func goldenData(p [6]float64) (x []float64, d int) {
 	state := uint64(p[0])
 	n, d := int(p[1]), int(p[2])

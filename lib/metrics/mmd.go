@@ -17,10 +17,10 @@ type MMDOptions struct {
 	Seed  uint64 // of the random choice from larger sets
 }
 
-// MMDResult is a kernel distance with what is needed to judge it.
+// MMDResult is a kernel distance, with data to judge its quality.
 type MMDResult struct {
-	// Value is the unbiased MMD² for the mean of the kernels: the mean of Scales. It has no unit, is at most 2, and may be
-	// negative if the sets are close.
+	// Value is the mean of Scales: the unbiased MMD² for the mean of five kernels. It has no unit and is at most 2. It
+	// may be negative if the sets are close.
 	Value     float64
 	Scales    [5]float64 // MMD² at 1/4, 1/2, 1, 2 and 4 times Bandwidth
 	Bandwidth float64    // σ, the median distance between points, in the unit of the points
@@ -29,7 +29,7 @@ type MMDResult struct {
 }
 
 const (
-	mmdTile      = 128  // points that are summed at a time
+	mmdTile      = 128  // the number of points of the first set that a core processes at a time
 	medianPoints = 1000 // the largest number of points of each set that enter the median
 )
 
@@ -38,14 +38,15 @@ const (
 //
 //	MMD² = mean k(x,x') + mean k(y,y') - 2 mean k(x,y),  k(x,y) = exp(-|x-y|²/(2σ²))
 //
-// over pairs of different points x, x' of a and y, y' of b. The mean of five bandwidths σ is taken, around the median
-// distance of the points of a and b together (the median heuristic). For features of images, use KID.
+// where x, x' are different points of a, and y, y' are different points of b. MMD² is averaged over five bandwidths σ
+// around the median distance between the points of a and b together (the median heuristic). For features of images, use
+// KID.
 //
 //	a: [na, d], b: [nb, d], row-major, finite, at least 2 points each
 //
-// Columns of a table should have the same scale, because the kernel depends on distances alone. The time grows with the
-// square of the number of points. If a set has more than o.Limit points, Limit random ones are used, with a warning.
-// The median is that of at most 1000 points of each set. It is an error if it is zero.
+// All columns of a table should have the same scale, because the kernel depends only on distances. The time grows with
+// the square of the number of points. If a set has more than o.Limit points, o.Limit random points are used, with a
+// warning. The median distance is computed from at most 1000 points of each set. It is an error if the median is zero.
 func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
 	if o.Limit == 0 {
 		o.Limit = 5000
@@ -82,7 +83,7 @@ func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
 	return r, nil
 }
 
-// choose returns n different rows of x, [m, d].
+// choose returns n different random rows of x, [m, d].
 func choose(x []float32, d, n int, seed, set uint64) []float32 {
 	out := make([]float32, 0, n*d)
 	for _, i := range random.New(seed, "metrics/mmd", set).Perm(len(x) / d)[:n] {
@@ -99,7 +100,7 @@ func squaredDistance(x, y []float32) (s float64) {
 	return s
 }
 
-// medianDistance is the median over the pairs of different points of a and b together.
+// medianDistance is the median distance over all pairs of different points in the union of a and b.
 func medianDistance(a, b []float32, d int, seed uint64) float64 {
 	var all []float32
 	for s, x := range [][]float32{a, b} {
@@ -133,7 +134,7 @@ func gaussSums(a, b []float32, d int, sigma float64, triangle bool) [5]float64 {
 			}
 			var row [5]float64
 			for j := range to {
-				// The fourth power of a kernel is the kernel of half the bandwidth.
+				// The fourth power of a kernel value is the kernel value at half the bandwidth.
 				v := portable.Exp(-squaredDistance(x, b[j*d:(j+1)*d]) / (16 * sigma))
 				for s := 4; ; s-- {
 					row[s] += v

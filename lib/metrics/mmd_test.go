@@ -21,7 +21,7 @@ func TestMMDAgreesWithSciPy(t *testing.T) {
 		var mean float64
 		for s, want := range g.Scales {
 			mean += want / 5
-			if !closeTo(r.Scales[s], want, 1e-13) { // of sums of values up to 1
+			if !closeTo(r.Scales[s], want, 1e-13) { // Scales are sums of values up to 1
 				t.Errorf("seed %g, scale %d: %.15g, SciPy has %.15g", g.A[0], s, r.Scales[s], want)
 			}
 		}
@@ -45,7 +45,7 @@ func TestMMDKnown(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const n, d = 150, 3
 	a, b := points(r, n, d), points(r, n, d)
-	// For a set and itself it is -2/n·(1 - mean k), slightly below zero.
+	// MMD² between a set and itself is -2/n·(1 - mean k), slightly below zero.
 	if v := mmd(a, a, d).Value; v > 0 || v < -2.0/n {
 		t.Errorf("a set against itself: %g", v)
 	}
@@ -56,7 +56,7 @@ func TestMMDKnown(t *testing.T) {
 	if math.Abs(ab.Value) > 0.01 {
 		t.Errorf("two samples of one distribution: %g", ab.Value)
 	}
-	// The bandwidth has the unit of the points, and the value does not depend on it.
+	// The bandwidth has the unit of the points. The value does not depend on this unit.
 	scale := func(x []float32) []float32 {
 		y := slices.Clone(x)
 		for i := range y {

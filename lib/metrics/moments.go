@@ -13,25 +13,26 @@ import (
 //
 //	M2 = Σ (x - mean)(x - mean)ᵀ
 //
-// and not Σ x xᵀ, since the difference of that from N·mean·meanᵀ would cancel.
+// and not Σ x xᵀ, because subtracting N·mean·meanᵀ from that sum would lose digits by cancellation.
 type Moments struct {
 	n    int64
 	d    int
 	mean []float64 // [d]
-	m2   []float64 // [d, d], symmetric, both triangles; the covariance if published is set
-	// published marks moments from statistics without N. They can be compared, but nothing can be added to them.
+	m2   []float64 // [d, d], both triangles: M2, or the covariance if published is set
+	// published marks moments from published statistics with unknown N. They can be compared, but no vectors can be
+	// added.
 	published bool
 }
 
-// errPublished is the error of additions to published moments.
+// errPublished is the error for adding vectors or moments to published moments.
 var errPublished = errors.New("moments: nothing can be added to published statistics, whose N is not known")
 
-// addBlock is the number of rows that Add processes at a time: enough for the product to dominate the cost. Together
-// with the vector that addRows appends, it is a multiple of the 256 terms of a run in linalg's products. Results depend
-// on it in their last bits.
+// addBlock is the number of rows that Add processes at a time. It is large enough for the matrix product to dominate
+// the cost. With the vector that addRows appends, the number of rows is a multiple of 256, the length of a run of terms
+// in the products of linalg. The last bits of results depend on addBlock.
 const addBlock = 1023
 
-// strip is the number of features that a core processes at a time in Add.
+// strip is the number of components that a core processes at a time in Add.
 const strip = 64
 
 // NewMoments returns the moments of an empty set of vectors of d components.
@@ -39,9 +40,10 @@ func NewMoments(d int) *Moments {
 	return &Moments{d: d, mean: make([]float64, d), m2: make([]float64, d*d)}
 }
 
-// NewMomentsOf returns the moments for published statistics: the mean, [d], and the unbiased covariance cov, [d, d], of
-// n vectors (mu and sigma in the files that FID tools share). n = 0 means that the number of vectors is unknown. Values
-// must be finite, and cov symmetric within 1e-6 of its largest diagonal value. The mean of its triangles is used.
+// NewMomentsOf returns the moments for published statistics of n vectors: the mean, [d], and the unbiased covariance
+// cov, [d, d]. In the files that FID tools share, they are called mu and sigma. n = 0 means that the number of vectors
+// is unknown. Values must be finite. The two triangles of cov may differ by at most 1e-6 times the largest variance,
+// and their mean is used.
 func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
 	d := len(mean)
 	if d < 1 || len(cov) != d*d {
@@ -83,10 +85,11 @@ func NewMomentsOf(n int64, mean, cov []float64) (*Moments, error) {
 	return m, nil
 }
 
-// symmetric is the tolerance for differences between the triangles of a published covariance.
+// symmetric is the largest allowed difference between the triangles of a published covariance, relative to the largest
+// variance.
 const symmetric = 1e-6
 
-// N returns the number of vectors, or 0 for published statistics without it.
+// N returns the number of vectors, or 0 if it is unknown, as for some published statistics.
 func (m *Moments) N() int64 { return m.n }
 
 // Dim returns the number of components of a vector.
@@ -95,7 +98,8 @@ func (m *Moments) Dim() int { return m.d }
 // Mean returns a copy of the mean, [d].
 func (m *Moments) Mean() []float64 { return append([]float64(nil), m.mean...) }
 
-// Cov returns the unbiased covariance M2/(N-1), [d, d], as NumPy's cov does. It is zero for fewer than two vectors.
+// Cov returns the unbiased covariance M2/(N-1), [d, d], as NumPy's cov does. For fewer than two vectors, it returns
+// zeros.
 func (m *Moments) Cov() []float64 {
 	c := make([]float64, m.d*m.d)
 	switch {
@@ -109,8 +113,8 @@ func (m *Moments) Cov() []float64 {
 	return c
 }
 
-// Add adds rows, [n, d], row-major, in any unit. Sums are taken in float64. A value that is not finite is an error.
-// After an error, the moments are unchanged.
+// Add adds the vectors in rows, [n, d], row-major, in any unit. It computes in float64. A value that is not finite is
+// an error. After an error, the moments are unchanged.
 func (m *Moments) Add(rows []float32) error {
 	if m.published {
 		return errPublished
@@ -133,7 +137,7 @@ func (m *Moments) Add(rows []float32) error {
 		m.addRows(rows[lo*m.d:hi*m.d], w)
 	}
 	linalg.Parallel((m.d+strip-1)/strip, func(t int) {
-		for lo := 0; lo <= t*strip; lo += strip { // square by square, so that caches can hold both triangles
+		for lo := 0; lo <= t*strip; lo += strip { // square by square, so that both triangles fit in caches
 			for i := t * strip; i < min((t+1)*strip, m.d); i++ {
 				for j := lo; j < min(lo+strip, i); j++ {
 					m.m2[i*m.d+j] = m.m2[j*m.d+i]
@@ -146,17 +150,17 @@ func (m *Moments) Add(rows []float32) error {
 
 // addWork is the working memory for a block of rows.
 type addWork struct {
-	deviations []float64 // [rows + 1, d], of the rows from the block's mean, and one more vector
-	mean       []float64 // [d], of the block
+	deviations []float64 // [rows + 1, d], each row minus the mean of the block, then one more vector
+	mean       []float64 // [d], the mean of the block
 }
 
 func newAddWork(d, rows int) *addWork {
 	return &addWork{deviations: make([]float64, (rows+1)*d), mean: make([]float64, d)}
 }
 
-// addRows adds a block of rows, to the upper triangle of M2 alone. It is the update of merge without an M2 of the
-// block: the product of the deviations is added to m.m2 directly. The outer product of the difference of the means is
-// the contribution of one more vector.
+// addRows adds a block of rows. It updates only the upper triangle of M2. The formula is that of merge, but the scatter
+// matrix of the block is added to m.m2 directly, as a matrix product. The outer product of the difference of the means
+// becomes part of this product by appending one more vector to the deviations.
 func (m *Moments) addRows(x []float32, w *addWork) {
 	d, n := m.d, len(x)/m.d
 	before, added := float64(m.n), float64(n)
@@ -194,9 +198,9 @@ func (m *Moments) addRows(x []float32, w *addWork) {
 	linalg.AddGram(k, d, w.deviations, d, m.m2, d)
 }
 
-// Merge adds the vectors of other, which is unchanged. Merging is associative and commutative up to rounding, about
-// 1e-13 relative. To get the same bits, merge shards in a fixed order. It is an error if the dimensions differ or
-// either side is published. After an error, the moments are unchanged.
+// Merge adds the vectors of other, which remains unchanged. Merging is associative and commutative up to a relative
+// rounding error of about 1e-13. For reproducible bits, merge shards in a fixed order. It is an error if the dimensions
+// differ or if m or other is published with an unknown N. After an error, the moments are unchanged.
 func (m *Moments) Merge(other *Moments) error {
 	if other == nil {
 		return errors.New("moments: merge of nothing")
@@ -211,7 +215,7 @@ func (m *Moments) Merge(other *Moments) error {
 	return nil
 }
 
-// merge is the pairwise update of Chan, Golub and LeVeque (1979).
+// merge adds the vectors of o by the pairwise update of Chan, Golub and LeVeque (1979).
 func (m *Moments) merge(o *Moments) {
 	if o.n == 0 {
 		return

@@ -35,7 +35,8 @@ func momentsClose(t *testing.T, what string, a, b *Moments, tol float64) {
 	}
 }
 
-// Merging is associative and commutative, and adding vectors in any pieces gives the same moments, within 1e-12.
+// Merging is associative and commutative within 1e-12. Vectors added in pieces of any size give the same moments within
+// 1e-12.
 func TestMomentsMergeIsAssociative(t *testing.T) {
 	for trial := range 60 {
 		r := rand.New(rand.NewPCG(uint64(trial), 5))
@@ -86,7 +87,7 @@ func TestMomentsMergeIsAssociative(t *testing.T) {
 	}
 }
 
-// Moments and distance have the same bits on one core and on several.
+// Moments and the Fréchet distance have the same bits on one core and on several.
 func TestFrechetBitsDoNotDependOnCores(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	const d = 300
@@ -143,7 +144,7 @@ func TestMomentsOfPublishedStatistics(t *testing.T) {
 			}
 		}
 	}
-	// An unknown N gives no warning, and does not suppress that of the other side.
+	// An unknown N on one side gives no warning. It does not suppress the warning for the other side.
 	singular := momentsOf(t, normals(r, d, d, 0, 2), d)
 	if f, err := FrechetDistance(unknown, unknown); err != nil || len(f.Warnings) > 0 || f.Value > 1e-12 {
 		t.Errorf("published statistics against themselves: %v, %v", f, err)

@@ -7,7 +7,7 @@ import (
 	"vapo/lib/linalg"
 )
 
-// Neighbour is one of the reference images nearest to a query.
+// Neighbour is one of the nearest reference images of a query image.
 type Neighbour struct {
 	Index    int     // in the reference set
 	Distance float64 // Euclidean, in grey levels (0 to 255): sqrt(Σ (q-r)²)
@@ -16,21 +16,21 @@ type Neighbour struct {
 const (
 	queryTile = 128
 	refTile   = 512
-	// exactDots is the number of centred pixels whose products always have a sum of at most 2^24 in magnitude: 1024 ·
-	// 128².
+	// exactDots is the largest number of products of centred pixels whose sum is at most 2^24 in magnitude: 1024 · 128² =
+	// 2^24.
 	exactDots = 1024
 )
 
-// Nearest returns the k nearest references of each query by Euclidean distance in pixel space, nearest first, with ties
-// in the order of the index.
+// Nearest returns the k references that are nearest to each query by Euclidean distance in pixel space. The nearest
+// comes first, and ties are in the order of the index.
 //
 //	queries: [n, d], refs: [m, d], pixels; k: 1 to m
 //
-// Distances are exact. Products of pixels that are centred to [-128, 127] are at most 2^14, so float32 represents sums
-// of 1024 of them without rounding. Longer rows are divided.
+// Squared distances are exact. Pixels are centred to [-128, 127], so a product of two pixels is at most 2^14 in
+// magnitude, and float32 represents sums of 1024 products exactly. Longer rows are divided into parts.
 //
-// Note: loops in float64 or integers were rejected. In float32 the work is a matrix product, which is several times
-// faster and just as exact.
+// Note: loops in float64 or integers were rejected. A matrix product in float32 is several times faster and just as
+// exact.
 func Nearest(queries, refs []uint8, d, k int) ([][]Neighbour, error) {
 	if d < 1 || len(queries)%d != 0 || len(refs)%d != 0 {
 		return nil, fmt.Errorf("nearest neighbours: %d and %d bytes are no sets of images of %d", len(queries), len(refs), d)
@@ -82,7 +82,7 @@ type nearestWork struct {
 	sum       []int64
 }
 
-// dots fills sum, [nq, nr], with the inner products of centred rows.
+// dots fills w.sum, [nq, nr], with the inner products of the centred rows of q and r.
 func (w *nearestWork) dots(q, r []uint8, d int) {
 	nq, nr := len(q)/d, len(r)/d
 	clear(w.sum[:nq*nr])

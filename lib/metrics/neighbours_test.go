@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Nearest agrees with a search in integers, beyond the size of a tile and the width up to which float32 sums are exact.
+// Nearest agrees with a search in integers, also for sets larger than a tile and for rows that are too long for exact
+// sums in float32.
 func TestNearestIsExact(t *testing.T) {
 	for _, tc := range []struct{ n, m, d, k, levels int }{
 		{1, 1, 1, 1, 256}, {5, 700, 3, 4, 4}, {130, 520, 17, 3, 256},

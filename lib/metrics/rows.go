@@ -7,8 +7,9 @@ import (
 	"vapo/lib/linalg"
 )
 
-// vectors returns the number of rows of x. It is an error if x is not a whole number of rows of d finite components, or
-// has fewer than least rows. what and set name the metric and its argument in the message.
+// vectors returns the number of rows of x. It is an error if x is not a whole number of rows of d components, if a
+// component is not finite, or if x has fewer than least rows. what and set name the metric and its argument in the
+// message.
 func vectors(what, set string, x []float32, d, least int) (int, error) {
 	if d < 1 || len(x)%d != 0 {
 		return 0, fmt.Errorf("%s: %s set of %d values is not a whole number of rows of %d", what, set, len(x), d)
@@ -25,7 +26,7 @@ func vectors(what, set string, x []float32, d, least int) (int, error) {
 	return n, nil
 }
 
-// meanRow returns the mean of the rows of x, [n, d], summed in their order.
+// meanRow returns the mean of the rows of x, [n, d]. It adds the rows in order.
 func meanRow(x []float32, d int) []float64 {
 	mean := make([]float64, d)
 	for lo := 0; lo < len(x); lo += d {
@@ -40,7 +41,7 @@ func meanRow(x []float32, d int) []float64 {
 	return mean
 }
 
-// momentsOfRows returns the moments of the rows of x, [n, d], that index lists, added in that order.
+// momentsOfRows returns the moments of the rows of x, [n, d], that index lists. It adds the rows in the order of index.
 func momentsOfRows(x []float32, d int, index []int) (*Moments, error) {
 	m := NewMoments(d)
 	rows := make([]float32, min(len(index), addBlock)*d)
@@ -56,9 +57,9 @@ func momentsOfRows(x []float32, d int, index []int) (*Moments, error) {
 	return m, nil
 }
 
-// distancesAtOnce calls work(i) for each i < n and returns the error of the lowest i that fails. Parts of a Fréchet
-// distance run on one core or wait for memory, so several are computed concurrently. Their number is limited, since
-// each holds about eight matrices of d² values (0.3 GB for Inception's features).
+// distancesAtOnce calls work(i) for each i < n and returns the error of the lowest i that fails. Parts of the
+// computation of a Fréchet distance run on one core or wait for memory, so several distances are computed concurrently.
+// Their number is limited, because each needs about eight matrices of d² values (0.3 GB for Inception features).
 func distancesAtOnce(n int, work func(i int) error) error {
 	const concurrent = 4
 	errs := make([]error, n)

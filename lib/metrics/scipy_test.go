@@ -25,9 +25,9 @@ var (
 	sciPyRounds = flag.Int("scipy-rounds", 3, "number of alternating measurements")
 )
 
-const python = "/usr/bin/python3" // where Debian's packages are
+const python = "/usr/bin/python3" // the interpreter that sees the packages of Debian
 
-// sciPy is a process that runs its job once for each line of input.
+// sciPy is a Python process that runs its job once for each line of input.
 type sciPy struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -116,9 +116,10 @@ func tempArray[T float32 | float64](t *testing.T, name string, values []T) strin
 	return f.Name()
 }
 
-// TestAgainstSciPy prints one row per case: our time, that of scipy.linalg.sqrtm(S1 @ S2) or numpy.cov, and the
-// relative difference of the results. Measurements alternate, so that other load affects both sides alike. Times are
-// medians, and so are ratios, of those within a round. The test asserts the agreement, but no times.
+// TestAgainstSciPy prints one row per case: our time, the time of scipy.linalg.sqrtm(S1 @ S2) or numpy.cov, and the
+// relative difference of the results. Measurements of both sides alternate in rounds, so that other load affects both
+// alike. A printed time is the median over the rounds. A printed ratio is the median of the ratios within each round.
+// The test asserts that the results agree. It does not assert times.
 func TestAgainstSciPy(t *testing.T) {
 	if !*withSciPy {
 		return // a measurement for make bench
@@ -189,14 +190,14 @@ func TestAgainstSciPy(t *testing.T) {
 	}, "moments", fmt.Sprint(d), tempArray(t, "rows", rows))
 }
 
-// quiet is the largest share of the machine that other processes may take.
+// quiet is the largest share of the machine's processor time that other processes may take.
 const quiet = 0.04
 
 // machineSeconds is the processor time that all processes have used, or 0 if there is no /proc.
 func machineSeconds() float64 {
 	line, _, _ := strings.Cut(procFile("/proc/stat"), "\n")
 	f := strings.Fields(line)
-	return ticks(f, 1, 4) + ticks(f, 6, 9) // without idle and waiting
+	return ticks(f, 1, 4) + ticks(f, 6, 9) // without the fields for idle time and for waiting
 }
 
 // processSeconds is the processor time that the given processes have used.
@@ -213,7 +214,7 @@ func procFile(path string) string {
 	return string(raw)
 }
 
-// ticks returns the sum in seconds of fields that count hundredths of a second.
+// ticks adds the fields [from, to), which count hundredths of a second, and returns the sum in seconds.
 func ticks(f []string, from, to int) (sum float64) {
 	for _, v := range f[min(from, len(f)):min(to, len(f))] {
 		x, _ := strconv.ParseFloat(v, 64)

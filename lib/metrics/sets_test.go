@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// goldenSets is testdata/sets.json, which testdata/sets.py writes.
+// goldenSets is the content of testdata/sets.json, which testdata/sets.py writes.
 type goldenSets struct {
 	KID []struct {
 		A, B          [6]float64
@@ -63,7 +63,7 @@ func readSets(t *testing.T) (g goldenSets) {
 	return g
 }
 
-// goldenSet returns the data of p, rounded to multiples of grid unless that is zero.
+// goldenSet returns the data for the parameters p. If grid is not zero, values are rounded to multiples of grid.
 func goldenSet(p [6]float64, grid float64) (x []float32, d int) {
 	values, d := goldenData(p)
 	if grid > 0 {
@@ -74,7 +74,7 @@ func goldenSet(p [6]float64, grid float64) (x []float32, d int) {
 	return single(values), d
 }
 
-// closeTo reports whether got equals want within tol times the larger of |want| and 1.
+// closeTo reports whether |got - want| is at most tol times the larger of |want| and 1.
 func closeTo(got, want, tol float64) bool {
 	return math.Abs(got-want) <= tol*max(1, math.Abs(want))
 }

@@ -17,8 +17,9 @@ import (
 //	a: [na, d], b: [nb, d], row-major, finite, at least 1 point each
 //	projections: the number of directions; the error of the mean falls with its square root
 //
-// The directions are uniform on the sphere and a function of (seed, index), so calls with the same seed use the same
-// ones. W2 of the projections is exact: the L2 distance of their quantile functions.
+// The directions are uniformly distributed on the sphere. A direction depends only on the seed and its index, so calls
+// with the same seed use the same directions. W2 of two projected sets is computed exactly, as the L2 distance between
+// their quantile functions.
 func SlicedW2(a, b []float32, d, projections int, seed uint64) (float64, error) {
 	if _, err := vectors("sliced w2", "first", a, d, 1); err != nil {
 		return 0, err
@@ -67,8 +68,8 @@ func project(x []float32, dir []float64) []float64 {
 	return out
 }
 
-// w2Squared integrates the squared difference of the quantile functions of two sorted samples. Probabilities are exact
-// multiples of 1/(na·nb).
+// w2Squared returns the integral of the squared difference between the quantile functions of two sorted samples.
+// Probabilities are counted in multiples of 1/(na·nb), which is exact.
 func w2Squared(a, b []float64) float64 {
 	na, nb := int64(len(a)), int64(len(b))
 	var sum float64

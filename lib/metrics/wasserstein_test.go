@@ -50,11 +50,11 @@ func TestSlicedW2Properties(t *testing.T) {
 		if ba := sliced(t, b, a, d); relative(ab, ba) > 1e-12 {
 			t.Errorf("%g one way, %g the other", ab, ba)
 		}
-		// Repeating every point changes nothing, although the sets have different sizes then.
+		// Repeating every point of one set does not change the distance, although the sets then have different sizes.
 		if w := sliced(t, slices.Concat(a, a, a), b, d); relative(w, ab) > 1e-12 {
 			t.Errorf("%g with each point three times, %g with each once", w, ab)
 		}
-		// The order of points does not matter.
+		// The order of the points does not matter.
 		rows := r.Perm(len(a) / d)
 		shuffled := make([]float32, 0, len(a))
 		for _, i := range rows {
@@ -66,7 +66,7 @@ func TestSlicedW2Properties(t *testing.T) {
 	}
 }
 
-// A translation by c moves every projection by θ·c.
+// A translation by c moves the projection on direction θ by θ·c.
 func TestSlicedW2OfATranslation(t *testing.T) {
 	const d = 3
 	a := points(rand.New(rand.NewPCG(8, 8)), 64, d)

@@ -8,26 +8,26 @@ import (
 	"vapo/lib/portable"
 )
 
-// Options of Adaptive. The zero value of a field means its default.
+// Options are the options of Adaptive. The zero value of a field means its default.
 type Options struct {
 	RTol float64 // relative tolerance of a step; default 1e-3
 	ATol float64 // absolute tolerance of a step, in units of x; default 1e-3
 
-	FirstStep float64 // length of the first trial step, in units of t; default: estimated per row, with one evaluation
-	MaxStep   float64 // longest step, in units of t; default: the interval
+	FirstStep float64 // length of the first trial step, in units of t; default: estimated with one evaluation per row
+	MaxStep   float64 // length of the longest step, in units of t; default: the length of the interval
 	MaxSteps  int     // trial steps per row, rejected ones included; default 10,000
 }
 
 // Stats counts the work of an integration.
 type Stats struct {
-	NFE      []int // [n] evaluations of f that the row needed; a function of that row alone
+	NFE      []int // [n] evaluations of f that each row needed; independent of the other rows
 	Accepted []int // [n] accepted steps
 	Rejected []int // [n] rejected trial steps
-	Blocks   int   // calls of f on the whole block: the cost, at least max(NFE)
+	Blocks   int   // calls of f on the whole block: the actual cost, at least max(NFE)
 }
 
-// The step controller of Hairer, Nørsett and Wanner, II.4, with the constants of SciPy's solve_ivp, so that the numbers
-// of evaluations are comparable.
+// The step controller is that of Hairer, Nørsett and Wanner, II.4. Its constants are those of SciPy's solve_ivp, so
+// that the numbers of evaluations are comparable.
 const (
 	safety    = 0.9
 	minFactor = 0.2
@@ -35,14 +35,14 @@ const (
 )
 
 // Adaptive integrates every row from t0 to t1, backwards if t1 < t0. It chooses the steps of each row so that the
-// embedded error estimate satisfies
+// embedded error estimate err of a step from x to x' satisfies
 //
 //	sqrt(mean_j (err_j / (ATol + RTol·max(|x_j|, |x'_j|)))²) <= 1
 //
-// where the mean is over the row's d values. x, [n, d], row-major, is overwritten on success and unchanged after an
-// error. A *RowError names the first row that failed. tab must have an error estimate.
+// where the mean is over the d values of the row. x, [n, d], row-major, is overwritten with the result, and unchanged
+// after an error. A *RowError names the first row that failed. tab must have an error estimate.
 //
-// A trial step with a result that is not finite is rejected like one with too large an error. A row therefore fails
+// A trial step whose result is not finite is rejected, like a trial step with too large an error. A row therefore fails
 // with ErrNonFinite only if shorter steps do not help.
 func Adaptive(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, opt Options) (Stats, error) {
 	if err := checkArgs(tab, f, x, n, d, t0, t1); err != nil {
@@ -100,8 +100,8 @@ func (b *block) active() bool {
 	return slices.ContainsFunc(b.rows, func(r row) bool { return !r.done })
 }
 
-// start evaluates the first stage and chooses each row's first step as in Hairer, Nørsett and Wanner, II.4, "Starting
-// Step Size".
+// start evaluates the first stage and chooses the first step of each row, as in Hairer, Nørsett and Wanner, II.4,
+// "Starting Step Size".
 func (b *block) start(t0, t1 float64, opt Options) error {
 	if err := b.firstStage(); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 			h = portable.Pow(0.01/m, 1/float64(b.tab.EmbeddedOrder+1))
 		}
 		h = math.Min(math.Min(100*h0[i], h), limit)
-		if !(h > 0) { // the probe is not finite: start with a short step, from which the controller recovers
+		if !(h > 0) { // the probe is not finite: start with a short step, and leave the rest to the controller
 			h = h0[i]
 		}
 		b.rows[i].h = sign * h
@@ -178,7 +178,7 @@ func (b *block) step(t1 float64, opt Options) error {
 		if r.accepted+r.rejects >= opt.MaxSteps {
 			return &RowError{Row: i, T: r.t, Err: fmt.Errorf("%w (%d attempts)", ErrMaxSteps, opt.MaxSteps)}
 		}
-		// The tolerance prevents a last step of almost no length due to rounding.
+		// Without the tolerance, rounding could leave a last step of almost zero length.
 		if math.Abs(r.h)*(1+1e-6) >= math.Abs(t1-r.t) {
 			r.h = t1 - r.t
 		}
@@ -231,7 +231,7 @@ func (b *block) step(t1 float64, opt Options) error {
 	return nil
 }
 
-// errorNorm is the scaled error estimate of row i's trial step. The limit is 1.
+// errorNorm is the scaled error estimate of the trial step of row i. The step is accepted up to 1.
 func (b *block) errorNorm(i int, opt Options) float64 {
 	var sum float64
 	h := b.rows[i].h
@@ -246,14 +246,14 @@ func (b *block) errorNorm(i int, opt Options) float64 {
 	return math.Sqrt(sum / float64(b.d))
 }
 
-// resolution is the spacing of float32 numbers at t. f gets float32 times, so steps of only a few times this length are
-// useless.
+// resolution is the spacing of float32 numbers at t. f gets times in float32, so steps of only a few times this length
+// are useless.
 func resolution(t float64) float64 {
 	a := float32(math.Abs(t))
 	return float64(math.Nextafter32(a, math.MaxFloat32) - a)
 }
 
-// scale is the tolerance of a coordinate of size x.
+// scale is the error tolerance for a coordinate with the value x.
 func (o Options) scale(x float64) float64 { return o.ATol + float64(o.RTol*math.Abs(x)) }
 
 func square(v float64) float64 { return float64(v * v) }

@@ -8,9 +8,9 @@ import (
 // row is the progress of one trajectory.
 type row struct {
 	t, h     float64 // the current time, and the signed length of the trial step
-	done     bool    // has reached t1: still evaluated with the block, but no longer moved
+	done     bool    // the row has reached t1: it is still evaluated with the block, but no longer moved
 	hasFirst bool    // k[0] holds f at (x, t)
-	rejected bool    // the last trial step was rejected
+	rejected bool    // the row's last trial step was rejected
 	nfe      int
 	accepted int
 	rejects  int
@@ -29,7 +29,7 @@ type block struct {
 
 	xs     []float32 // [n, d], states that are passed to f
 	ts     []float32 // [n], times that are passed to f
-	first  []float32 // [n, d], an evaluation of which only some rows are used
+	first  []float32 // [n, d], a result of f of which only some rows are used
 	blocks int       // calls of f
 }
 
@@ -71,7 +71,7 @@ func (b *block) eval(dx []float32) error {
 	return nil
 }
 
-// firstStage fills k[0] of the rows that do not have it yet.
+// firstStage computes k[0] for the rows that do not have it yet.
 func (b *block) firstStage() error {
 	need := false
 	for i := range b.rows {
@@ -98,13 +98,13 @@ func (b *block) firstStage() error {
 	return nil
 }
 
-// laterStages fills k[1:] and next for the trial step of each row.
+// laterStages computes k[1:] and next for the trial step of each row.
 func (b *block) laterStages() error {
 	for s := 1; s < len(b.k); s++ {
 		for i := range b.rows {
 			r := &b.rows[i]
 			lo, hi := i*b.d, (i+1)*b.d
-			if r.done { // evaluated at its final state
+			if r.done { // the row is evaluated at its final state
 				b.ts[i] = float32(r.t)
 				for j := lo; j < hi; j++ {
 					b.xs[j] = float32(b.x[j])
@@ -149,8 +149,8 @@ func (b *block) combine(i int, w []float64) {
 	}
 }
 
-// finite reports whether the new state of row i is finite in float32 and all its stages are finite, including those
-// with a weight of zero.
+// finite reports whether the new state of row i is finite in float32 and all stages of the row are finite, including
+// stages with a weight of zero.
 func (b *block) finite(i int) bool {
 	lo, hi := i*b.d, (i+1)*b.d
 	for _, v := range b.next[lo:hi] {

@@ -1,14 +1,14 @@
 // Package ode integrates dx/dt = f(x, t) over a block of independent rows.
 //
-// Sampling a flow needs two properties that existing solvers do not combine. Networks are efficient on batches, so rows
-// are evaluated as one block. But sample k of a run is a function of (weights, seed, k) alone, so the bits of a row
-// must not depend on the other rows. Therefore every row has its own time and step size, error norms are those of a
-// single row, and a row that has reached the end is frozen while the block is still evaluated at its fixed size.
+// Sampling a flow needs two properties that existing solvers do not combine. First, networks are efficient on batches,
+// so rows must be evaluated as one block. Second, sample k of a run depends only on (weights, seed, k), so the bits of
+// a row must not depend on the other rows. Therefore every row has its own time, step size and error norm. When a row
+// has reached the end, it is frozen, but remains in the block, whose size does not change.
 //
-// A method is data: see Tableau. Its order conditions are checked.
+// A method is defined by data: see Tableau. The order conditions of a method are checked.
 //
-// The state is kept in float64 and passed to f in float32, so that many small steps do not accumulate rounding errors.
-// The cost is negligible compared with f.
+// The state is passed to f in float32, but kept in float64, so that rounding errors do not accumulate over many small
+// steps. The cost of this is negligible compared with f.
 //
 // Note: one step size for the whole block (SciPy's RK45 on a flattened batch, torchdiffeq) was rejected. Each sample
 // would depend on its batch.
@@ -26,8 +26,8 @@ import (
 //	t:  [n], the time of each row; read only
 //	dx: [n, d], the result
 //
-// Row i of dx must depend on row i of x and t alone. An error stops the solver, which returns it wrapped. To cancel an
-// integration, return a context's error.
+// Row i of dx must depend only on row i of x and on t[i]. If f returns an error, the solver stops and returns the error
+// wrapped. To cancel an integration, return the error of a context.
 type Func func(x []float32, t []float32, dx []float32) error
 
 // The causes of a *RowError.
@@ -51,7 +51,8 @@ func (e *RowError) Error() string {
 func (e *RowError) Unwrap() error { return e.Err }
 
 // Fixed integrates every row from t0 to t1 in equal steps, backwards if t1 < t0. x, [n, d], row-major, is overwritten
-// on success and unchanged after an error. nfe is the number of evaluations of f, which is the same for each row.
+// with the result, and unchanged after an error. nfe is the number of evaluations of f, which is the same for every
+// row.
 func Fixed(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, steps int) (nfe int, err error) {
 	if err := checkArgs(tab, f, x, n, d, t0, t1); err != nil {
 		return 0, err
@@ -65,7 +66,7 @@ func Fixed(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, steps in
 	b := newBlock(tab, f, x, n, d, t0)
 	h := (t1 - t0) / float64(steps)
 	for step := range steps {
-		// Recomputed instead of accumulated, so that the last step ends at t1.
+		// t is recomputed in every step instead of accumulated, so that the last step ends exactly at t1.
 		t := t0 + float64((t1-t0)*(float64(step)/float64(steps)))
 		for i := range b.rows {
 			b.rows[i].t, b.rows[i].h = t, h

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// each makes a Func of a scalar right-hand side; rows are independent.
+// each returns a Func that applies the scalar right-hand side g to every value.
 func each(d int, g func(x, t float64) float64) Func {
 	return func(x, t, dx []float32) error {
 		for i := range x {
@@ -20,8 +20,8 @@ func each(d int, g func(x, t float64) float64) Func {
 }
 
 func TestFixedConvergesAtTheStatedOrder(t *testing.T) {
-	// The equation is non-autonomous, so that errors in C, A and B all have an effect. f rounds to float32, so the steps
-	// are long enough for truncation errors to dominate.
+	// The equation depends on t, so that errors in C, A and B all have an effect. Since f rounds to float32, the steps
+	// must be long enough for truncation errors to dominate.
 	rhs := func(x, t float64) float64 { return math.Cos(t) * x }
 	exact := func(t float64) float64 { return math.Exp(math.Sin(t)) }
 	for _, tc := range []struct {
@@ -33,7 +33,7 @@ func TestFixedConvergesAtTheStatedOrder(t *testing.T) {
 			if tc.tab.FSAL {
 				want = 1 + steps*(tc.tab.Stages()-1)
 			}
-			// Sums errors at several ends, since a single one may be close to a change of sign.
+			// Sum the errors at several end times, because a single error may be close to a change of sign.
 			var sum float64
 			for end := 1.5; end < 2.5; end += 0.1 {
 				x := []float32{1}
@@ -105,8 +105,8 @@ func TestAdaptiveKeepsItsTolerance(t *testing.T) {
 	}
 }
 
-// SciPy 1.10.1: solve_ivp(lambda t, x: -5*t*x, (0, 2), [1], rtol=1e-3, atol=1e-3).nfev and so on. For a single row, the
-// error norm is the same as SciPy's, and hence the steps are.
+// The numbers are from SciPy 1.10.1: solve_ivp(lambda t, x: -5*t*x, (0, 2), [1], rtol=1e-3, atol=1e-3).nfev, and
+// likewise for the other cases. For a single row, the error norm and therefore the steps are the same as SciPy's.
 func TestAdaptiveCountsLikeSciPy(t *testing.T) {
 	for _, tc := range []struct {
 		f    func(x, t float64) float64
@@ -200,7 +200,7 @@ func TestRowsAreIndependent(t *testing.T) {
 	}
 }
 
-// f gets the final state of a row that has reached the end, until the last row has.
+// After a row has reached the end, f gets the final state of the row until all rows have reached the end.
 func TestFinishedRowsStayFrozen(t *testing.T) {
 	const n, d = 8, 3
 	x, f := unequalRows(n, d, 11)
@@ -299,7 +299,7 @@ func TestErrorsNameTheRow(t *testing.T) {
 			if tc.want != ErrMaxSteps && re.Row != tc.row {
 				t.Errorf("error %v, want row %d", err, tc.row)
 			}
-			if x[0] != 1 { // row 0 can be integrated in all cases
+			if x[0] != 1 { // a successful integration would change row 0
 				t.Errorf("a failed call changed x to %v", x)
 			}
 		})

@@ -14,27 +14,28 @@ import (
 // The solvers in this package have no code for particular methods.
 type Tableau struct {
 	Name  string
-	Order int // of the solution x'
+	Order int // the order of the solution x'
 
 	A [][]float64 // row i holds its i coefficients (strictly lower triangle)
 	B []float64   // weights of the solution
 	C []float64   // stage times, as fractions of a step
 
-	// E = B - B̂ are the weights of the embedded error estimate, err = h·sum_i E[i]·k_i. It is nil for a method without
-	// one, which Adaptive does not accept.
+	// E = B - B̂ holds the weights of the embedded error estimate, err = h·sum_i E[i]·k_i. E is nil if a method has no
+	// error estimate. Adaptive does not accept such a method.
 	E []float64
-	// EmbeddedOrder is the order of the embedded solution B̂. The step controller's exponent is -1/(EmbeddedOrder+1).
+	// EmbeddedOrder is the order of the embedded solution, which has the weights B̂. The exponent of the step controller
+	// is -1/(EmbeddedOrder+1).
 	EmbeddedOrder int
 
-	// FSAL ("first same as last") means that the last stage is evaluated at x'. After an accepted step, it is the first
-	// stage of the next one.
+	// FSAL ("first same as last") means that the last stage is evaluated at x'. The last stage of an accepted step is
+	// then the first stage of the next step.
 	FSAL bool
 }
 
 // Stages returns the number of evaluations of f in a single step.
 func (t *Tableau) Stages() int { return len(t.B) }
 
-// The methods of this package. Each is checked when the package is loaded.
+// The methods of this package. They are checked when the package is initialised.
 var (
 	// Euler is the explicit Euler method, order 1.
 	Euler = must(&Tableau{
@@ -82,7 +83,7 @@ var (
 	})
 )
 
-// Tableaux returns the methods of this package in the order of their cost per step.
+// Tableaux returns the methods of this package in ascending order of their cost per step.
 func Tableaux() []*Tableau { return []*Tableau{Euler, Heun, RK4, RK45} }
 
 // Lookup returns the method with the given name.
@@ -95,15 +96,15 @@ func Lookup(name string) (*Tableau, error) {
 	return nil, fmt.Errorf("ode: no method %q (have euler, heun, rk4, rk45)", name)
 }
 
-// checkTol bounds the rounding errors of sums of coefficients, which are float64 quotients.
+// checkTol bounds the rounding errors of sums of coefficients. The coefficients are quotients in float64.
 const checkTol = 1e-12
 
-// Check returns an error if the tableau lacks a property that it claims: its shape, sum_j A[i][j] = C[i], the order
-// conditions up to Order for B and up to EmbeddedOrder for B - E, and FSAL. B - E must not satisfy the conditions of
-// the next order, or the estimate would vanish with the true error.
+// Check returns an error if the tableau is not consistent. It checks the shape, sum_j A[i][j] = C[i], the order
+// conditions for B up to Order, the order conditions for B - E up to EmbeddedOrder, and FSAL. B - E must not satisfy
+// the conditions of order EmbeddedOrder + 1, because the error estimate would then vanish together with the true error.
 //
-// The order conditions are those of Butcher's theory, one for each rooted tree τ of at most Order nodes: sum_i
-// B[i]·φ_i(τ) = 1/γ(τ).
+// In Butcher's theory, there is one order condition for each rooted tree τ of at most Order nodes: sum_i B[i]·φ_i(τ) =
+// 1/γ(τ).
 func (t *Tableau) Check() error {
 	s := len(t.B)
 	if s == 0 || len(t.A) != s || len(t.C) != s {

@@ -13,7 +13,7 @@ func TestTableauxAreConsistent(t *testing.T) {
 		if got, err := Lookup(tab.Name); err != nil || got != tab {
 			t.Errorf("Lookup(%q) = %v, %v", tab.Name, got, err)
 		}
-		// The order is not higher than stated: the conditions of the next one fail.
+		// The order is not higher than stated: the conditions of the next order fail.
 		if err := tab.checkOrder("B", tab.B, tab.Order+1); err == nil {
 			t.Errorf("%s has order %d, more than the %d stated", tab.Name, tab.Order+1, tab.Order)
 		}

@@ -2,8 +2,8 @@ package ode
 
 import "strings"
 
-// tree is a rooted tree, given by its root's subtrees. There is one elementary differential of f, and hence one order
-// condition of a tableau, for each rooted tree.
+// tree is a rooted tree, given by the subtrees of its root. For each rooted tree, there is one elementary differential
+// of f, and therefore one order condition for a tableau.
 type tree struct{ children []tree }
 
 func (t tree) order() int {
@@ -23,7 +23,7 @@ func (t tree) density() float64 {
 	return g
 }
 
-// weights returns φ_i(τ) for every stage i: the product over subtrees τ' of sum_j a[i][j]·φ_j(τ').
+// weights returns φ_i(τ) for every stage i: the product of sum_j a[i][j]·φ_j(τ') over all subtrees τ' of the root.
 func (t tree) weights(a [][]float64) []float64 {
 	phi := make([]float64, len(a))
 	for i := range phi {
@@ -42,7 +42,7 @@ func (t tree) weights(a [][]float64) []float64 {
 	return phi
 }
 
-// String writes the tree in brackets: [] is the root alone, [[][]] a root with two leaves.
+// String writes the tree in brackets: [] is a root alone, and [[][]] is a root with two leaves.
 func (t tree) String() string {
 	var b strings.Builder
 	b.WriteByte('[')
@@ -53,12 +53,13 @@ func (t tree) String() string {
 	return b.String()
 }
 
-// treesOfOrder returns the rooted trees of p nodes: 1, 1, 2, 4, 9, 20, … of them.
+// treesOfOrder returns the rooted trees of p nodes. Their number is 1, 1, 2, 4, 9, 20, … for p = 1, 2, 3, …
 func treesOfOrder(p int) []tree {
 	if p == 1 {
 		return []tree{{}}
 	}
-	// pool has all trees of fewer nodes. A tree of p nodes is a multiset of them: a non-increasing sequence of indices.
+	// pool has all trees of fewer than p nodes. A tree of p nodes corresponds to a multiset of trees in pool, its
+	// subtrees, which is represented by a non-increasing sequence of indices.
 	var pool []tree
 	for q := 1; q < p; q++ {
 		pool = append(pool, treesOfOrder(q)...)

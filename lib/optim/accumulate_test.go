@@ -10,7 +10,8 @@ import (
 	"vapo/lib/optim"
 )
 
-// micro is the gradient of a micro-batch: a part that the others of its step cancel, and the step's.
+// micro returns the gradient of micro-batch i of a step with of micro-batches: the step's gradient plus a term that
+// cancels in the mean over the micro-batches.
 func micro(step, i, of int) [][]float64 {
 	g := gradients(step)
 	for _, row := range g {
@@ -21,7 +22,8 @@ func micro(step, i, of int) [][]float64 {
 	return g
 }
 
-// Micro-batches make the step of their mean gradient and mean loss, and nothing else of them stays.
+// A step of several micro-batches equals a step with their mean gradient and mean loss, and it leaves nothing behind
+// for the next step.
 func TestAccumulation(t *testing.T) {
 	const of = 4
 	c := config()
@@ -57,7 +59,7 @@ func TestAccumulation(t *testing.T) {
 	}
 }
 
-// One bad micro-batch spoils its step and only that.
+// One bad micro-batch makes its own step a skipped step and does not affect other steps.
 func TestBadMicroBatchSkipsItsStep(t *testing.T) {
 	const of = 3
 	nan, inf := math.NaN(), math.Inf(1)
@@ -98,7 +100,7 @@ func TestBadMicroBatchSkipsItsStep(t *testing.T) {
 	}
 }
 
-// A norm of the limit is within it, and one above is not: the step then changes nothing.
+// A step whose gradient norm equals the limit is applied. A step with a norm above the limit changes nothing.
 func TestLimit(t *testing.T) {
 	u := newUpdate(t, config(), tensor.Float64)
 	u.start(t)
@@ -117,7 +119,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// Sums are states of a graph that accumulates, and of no other, and no group of a checkpoint.
+// Only a graph that accumulates gradients has the sums as states, and the sums are not a group of a checkpoint.
 func TestSumsAreNoGroup(t *testing.T) {
 	c := config()
 	if u := newUpdate(t, c, tensor.Float32); slices.Contains(u.states, optim.Sum+"a") {

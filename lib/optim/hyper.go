@@ -7,23 +7,25 @@ import (
 	"vapo/lib/portable"
 )
 
-// Hyper are the hyperparameters of one step, computed on the host in float64 and fed as inputs [1] each.
+// Hyper holds the hyperparameters of one step. They are computed on the host in float64 and fed to the graph as inputs
+// of shape [1].
 type Hyper struct {
 	Rate     float64 // learning rate
 	Correct1 float64 // 1/(1-beta1^k), Adam's bias corrections at step k = 1, 2, ...
 	Correct2 float64
-	// For ClipStd: Before2 is Correct2 of the step before, and ClipFloor the floor, which is infinite in the first step.
+	// For ClipStd: Before2 is Correct2 of the previous step. ClipFloor is ClipStdFloor, or infinite in the first step.
 	Before2, ClipFloor float64
-	// AverageDecays are min(0.5^(batch/half-life), (1+k)/(10+k)), so that early averages forget the start.
+	// AverageDecays are min(0.5^(batch/half-life), (1+k)/(10+k)), for each average. The second term lets averages
+	// forget the initial weights quickly in early steps.
 	AverageDecays [MaxAverages]float64
 
-	// Limit is the gradient norm above which the step is skipped; 0: none.
+	// Limit is the gradient norm above which the step is skipped; 0 means no limit.
 	Limit float64
-	// First and Last mark the first and last micro-batch of a step. An undivided batch is both.
+	// First and Last mark the first and last micro-batch of a step. An undivided batch is both first and last.
 	First, Last bool
 }
 
-// Hyper returns the values for step (0 for the first), for an undivided batch and without a limit.
+// Hyper returns the hyperparameters of the given step, counted from 0, for an undivided batch and without a limit.
 func (c Config) Hyper(step int64) Hyper {
 	k := float64(step + 1)
 	rate := c.LearningRate

@@ -1,9 +1,9 @@
-// Package optim is the optimiser as nodes of the training graph: Adam with decoupled weight decay, warm-up,
-// learning-rate decay, clipping, gradient accumulation and exponential moving averages of the weights. So one graph is
-// one whole step, and every engine runs the same one.
+// Package optim builds the optimiser as nodes of the training graph: Adam with decoupled weight decay, warm-up,
+// learning-rate decay, clipping, gradient accumulation and exponential moving averages of the weights. One graph thus
+// contains a whole training step, and every engine runs the same graph.
 //
-// A step that would make the state non-finite, or whose gradient norm is above a limit, changes nothing: the graph
-// itself selects the old values, so the last good state survives whatever an engine does with its buffers.
+// A step that would make the state non-finite, or whose gradient norm is above a limit, changes nothing. The graph
+// itself then selects the old values, so the last good state survives even if the engine reuses its buffers.
 package optim
 
 import (
@@ -14,41 +14,43 @@ import (
 	"vapo/lib/portable"
 )
 
-// Config holds the options of the optimiser. Zero values are not defaults; the train stage has those.
+// Config holds the options of the optimiser. Zero values are not defaults; the train stage defines the defaults.
 type Config struct {
-	LearningRate float64 // peak
+	LearningRate float64 // the largest rate
 	WarmupSteps  int     // linear from 0
 	Decay        string  // "constant" or "cosine" to 0 at HorizonSteps
 	HorizonSteps int
 	Beta1, Beta2 float64
 	Epsilon      float64
 	// WeightDecay is lambda of AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2): a step also subtracts
-	// rate·lambda·p from every parameter p. 0 is Adam. As in PyTorch's AdamW, biases and gains of normalisations decay
-	// too, and lambda is multiplied by the learning rate; unlike there, parameters that the loss does not depend on decay
-	// as well.
+	// rate·lambda·p from every parameter p. With 0 the optimiser is Adam. As in PyTorch's AdamW, lambda is multiplied
+	// by the learning rate, and biases and gains of normalisations decay too. Unlike in PyTorch, parameters that the
+	// loss does not depend on decay as well.
 	WeightDecay float64
-	ClipNorm    float64 // bound on the global gradient norm; 0 leaves gradients alone
-	// ClipStd c > 0 clips every element of the gradient, after ClipNorm, to ±(c·sqrt(vhat) + ClipStdFloor), where vhat is
-	// Adam's bias-corrected second moment before the step. The first step has no such moment and is not clipped. The
-	// method's released code (arXiv 2504.16262) has c = 3. 0 leaves gradients alone.
+	ClipNorm    float64 // bound on the global gradient norm; 0 means no clipping
+	// ClipStd c > 0 clips every element of the gradient, after ClipNorm, to ±(c·sqrt(vhat) + ClipStdFloor), where vhat
+	// is Adam's bias-corrected second moment before the step. The first step has no such moment and is not clipped. The
+	// method's released code (arXiv 2504.16262) has c = 3. With 0 there is no such clipping.
 	ClipStd float64
-	// Accumulate is the number of micro-batches whose mean gradient a step applies; 0 and 1: the batch is not divided.
+	// Accumulate is the number of micro-batches whose mean gradient a step applies. With 0 or 1 the batch is not
+	// divided.
 	Accumulate int
 	// BatchImages is the number of samples of a step, over all its micro-batches.
 	BatchImages int
-	// EMAHalfLifeImages are the half-lives of the weights' moving averages, in samples, so that they mean the same at any
-	// batch size (as in Karras et al., arXiv 2312.02696). The first is the main one; 0 follows the weights.
+	// EMAHalfLifeImages are the half-lives of the weights' moving averages. They are in samples, so that they do not
+	// depend on the batch size (as in Karras et al., arXiv 2312.02696). The first average is the main one. An average
+	// with half-life 0 equals the weights.
 	EMAHalfLifeImages []float64
 }
 
-// ClipStdFloor is the bound of ClipStd for an element whose gradients were 0 so far and that could otherwise never
-// move. It is the released code's value.
+// ClipStdFloor is the smallest bound of ClipStd. Without it, an element whose gradients were 0 so far could never move.
+// The value is that of the released code.
 const ClipStdFloor = 0.1
 
-// MaxAverages bounds the number of moving averages: each is a copy of the weights.
+// MaxAverages bounds the number of moving averages, because each is a copy of the weights.
 const MaxAverages = 8
 
-// MaxAccumulate bounds the micro-batches of a step, far above any useful number.
+// MaxAccumulate bounds the number of micro-batches of a step. It is far above any useful number.
 const MaxAccumulate = 1 << 16
 
 // Check returns an error that names the first invalid option.
@@ -95,22 +97,22 @@ func (c Config) Check() error {
 	return nil
 }
 
-// longestSteps is the half-life in steps at which a decay rounds to 1 in float32: 1 - ln 2/h = 1 - 2^-25.
+// longestSteps is the half-life h, in steps, from which on the decay rounds to 1 in float32: 1 - ln 2/h = 1 - 2^-25.
 const longestSteps = math.Ln2 * (1 << 25)
 
 // Micro is the number of micro-batches of a step, 1 or more.
 func (c Config) Micro() int { return max(1, c.Accumulate) }
 
-// averageDecay is the share of the old average that remains after a step.
+// averageDecay returns the share of the old average that remains after one step.
 func (c Config) averageDecay(halfLife float64) float64 {
 	return portable.Exp2(-float64(c.BatchImages) / halfLife)
 }
 
-// Sum is the group of the gradients accumulated within a step. It is not part of a checkpoint: between steps it is
-// meaningless.
+// Sum is the prefix of the state that holds the gradients accumulated within a step. This state has no meaning between
+// steps, so it is not part of a checkpoint.
 const Sum = "acc/"
 
-// Groups lists the prefixes of the state that outlives a step, those of package checkpoint.
+// Groups lists the prefixes, defined in package checkpoint, of the state that is kept from step to step.
 func (c Config) Groups() []string {
 	groups := []string{checkpoint.Param}
 	for k := range c.EMAHalfLifeImages {

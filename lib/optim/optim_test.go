@@ -34,7 +34,7 @@ func TestHyper(t *testing.T) {
 	if got := c.Hyper(9).Rate; got <= 0 {
 		t.Errorf("the last step of the horizon has rate %v", got)
 	}
-	c.WarmupSteps = 4 // both: the product
+	c.WarmupSteps = 4 // with warm-up and decay the rate is the product of both factors
 	if got, want := c.Hyper(1).Rate, 0.005*(1+math.Cos(math.Pi/10))/2; math.Abs(got-want) > 1e-15 {
 		t.Errorf("warm-up and cosine: rate %v at step 1, want %v", got, want)
 	}
@@ -61,14 +61,14 @@ func TestHyper(t *testing.T) {
 	if got.Correct1 != 1 || got.Correct2 != 1 {
 		t.Errorf("after many steps %+v, want the limits", got)
 	}
-	for i, want := range []float64{0.9, math.Cbrt(0.5)} { // half after 36 samples, three steps of 12
+	for i, want := range []float64{0.9, math.Cbrt(0.5)} { // a half-life of 36 samples is three steps of 12
 		if math.Abs(got.AverageDecays[i]-want) > 1e-15 {
 			t.Errorf("decay of average %d is %v after many steps, want %v", i, got.AverageDecays[i], want)
 		}
 	}
 }
 
-// A decay a step and its half-life are the same number to an engine.
+// Converting a decay per step to a half-life and back gives the same float32 number.
 func TestHalfLife(t *testing.T) {
 	for _, decay := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9995, 0.9999, 0.99999} {
 		for _, batch := range []int{1, 6, 64, 100, 512} {
@@ -114,12 +114,12 @@ func TestCheck(t *testing.T) {
 		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = -1 }},
 		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = nan }},
 		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = inf }},
-		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = 12e9 }}, // its decay is 1 in float32
+		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = 12e9 }}, // the decay rounds to 1 in float32
 		{"averages", func(c *optim.Config) { c.EMAHalfLifeImages = nil }},
 		{"averages", func(c *optim.Config) { c.EMAHalfLifeImages = make([]float64, optim.MaxAverages+1) }},
 		{"samples", func(c *optim.Config) { c.BatchImages = 0 }},
 		{"samples", func(c *optim.Config) { c.Accumulate = 5 }},  // does not divide 12
-		{"samples", func(c *optim.Config) { c.Accumulate = 24 }}, // none in each
+		{"samples", func(c *optim.Config) { c.Accumulate = 24 }}, // leaves no sample for a micro-batch
 		{"micro-batches", func(c *optim.Config) { c.Accumulate = -1 }},
 		{"micro-batches", func(c *optim.Config) { c.Accumulate = optim.MaxAccumulate + 1 }},
 		{"weight decay", func(c *optim.Config) { c.WeightDecay = -1 }},
@@ -139,7 +139,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Adam as in algorithm 1 of the paper, number by number, with clipping and the moving average.
+// A step agrees, element by element, with algorithm 1 of the Adam paper, with clipping and moving averages added.
 func TestStepIsAdam(t *testing.T) {
 	for _, o := range []struct{ clip, std, weightDecay float64 }{
 		{0, 0, 0}, {0.5, 0, 0}, {1e6, 0, 0}, {0, 0, 4}, {0, 0.2, 0}, {4, 0.2, 4},
@@ -217,7 +217,8 @@ func TestStepIsAdam(t *testing.T) {
 			} {
 				got := u.state(t, group+name, len(row))
 				for k := range row {
-					// The clip factor has 1e-6 in its denominator, against a division by 0.
+					// The tolerance covers the 1e-6 that the clip factor adds to its denominator to avoid a division by
+					// 0.
 					if w := f(row[k]); math.Abs(get(got, k)-w) > 3e-6*(0.01+math.Abs(w)) {
 						t.Errorf("%+v: %s%s[%d] is %v, want %v", o, group, name, k, get(got, k), w)
 					}
@@ -227,7 +228,8 @@ func TestStepIsAdam(t *testing.T) {
 	}
 }
 
-// A step whose loss or gradient is not finite changes no bit and reports so; the next finite one is applied.
+// A step whose loss or gradient is not finite changes no bit of the state and reports that it was not applied. The next
+// finite step is applied.
 func TestNonFiniteStepIsSkipped(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, bad := range map[string]struct {
@@ -301,5 +303,6 @@ func TestStateIsEveryGroupOfEveryParameter(t *testing.T) {
 	}
 }
 
-// halfLife is the half-life in samples of an average that keeps the share decay at every step of batch samples.
+// halfLife returns the half-life, in samples, of an average that keeps the share decay of its old value at every step
+// of batch samples.
 func halfLife(decay float64, batch int) float64 { return -float64(batch) / math.Log2(decay) }

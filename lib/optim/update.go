@@ -9,22 +9,24 @@ import (
 // Update is one optimiser step in a graph.
 type Update struct {
 	Inputs []*graphop.Node // the hyperparameters, see Config.Values
-	// State holds each parameter with its moments and averages, one parameter after the other; then the sums of
-	// accumulation.
+	// State holds each parameter followed by its moments and averages, one parameter after the other, and then the sums
+	// of accumulation.
 	State    []backend.State
-	Loss     *graphop.Node // [1], mean over the step's micro-batches; before the last one, over those so far
+	Loss     *graphop.Node // [1], mean over the micro-batches of the step, or over those so far
 	GradNorm *graphop.Node // [1], global norm of the step's gradient before clipping
-	Applied  *graphop.Node // [1], 1 if the step was applied; 0 if it was skipped or is not complete
+	Applied  *graphop.Node // [1], 1 if the step was applied, 0 if it was skipped or is incomplete
 }
 
-// Build adds an update of the parameters (inputs named param/NAME) by their gradients to the graph of the loss: Adam as
-// Kingma and Ba (arXiv 1412.6980), algorithm 1, with the weight decay of AdamW.
+// Build adds an update of the parameters (inputs named param/NAME) by their gradients to the graph of the loss. The
+// update is Adam (Kingma and Ba, arXiv 1412.6980, algorithm 1) with the weight decay of AdamW.
 //
-// With Accumulate > 1 the graph is that of a micro-batch: it adds up gradients, and in the last one applies their mean.
+// With Accumulate > 1 a run of the graph processes one micro-batch. Every run adds its gradients to sums; the run of
+// the last micro-batch applies the mean gradient.
 //
-// Note: two graphs, one that adds and one that applies, would have to share their state, which belongs to one
-// executable, and an engine would hold the working memory of both. In the single graph all but the last micro-batch
-// compute an update that is discarded: a pass over the parameters, cheap compared with a gradient.
+// Note: one graph that adds gradients and another that applies them were rejected. They would have to share state,
+// which belongs to one executable, and an engine would hold the working memory of both. The price of a single graph is
+// that all micro-batches but the last compute an update that is discarded. That is one pass over the parameters, which
+// is cheap compared with a gradient.
 func (c Config) Build(loss *graphop.Node, params, grads []*graphop.Node) (u Update, err error) {
 	if err := c.Check(); err != nil {
 		return u, err
@@ -65,8 +67,8 @@ type updateBuilder struct {
 	hyper map[string]*graphop.Node
 }
 
-// accumulate adds the loss and the gradients of a micro-batch to those before it, and returns the sums, which after the
-// last one are means over the batch, with their states.
+// accumulate adds the loss and the gradients of a micro-batch to the sums over the micro-batches before it. It returns
+// the mean loss and gradients, which are those of the batch after the last micro-batch, and the states of the sums.
 func (b *updateBuilder) accumulate(loss *graphop.Node, params, grads []*graphop.Node) (
 	meanLoss *graphop.Node, mean []*graphop.Node, sums []backend.State,
 ) {
@@ -97,8 +99,8 @@ func sumOfSquares(grads []*graphop.Node) *graphop.Node {
 	return total
 }
 
-// applied is 1 if the step may be applied: loss and gradient are finite, the norm is within the guard's limit, and the
-// micro-batch is the last one.
+// applied returns a node that is 1 if the step may be applied, else 0. A step may be applied if loss and gradient are
+// finite, the norm is within the limit, and the micro-batch is the last of the step.
 func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node {
 	beyond := graphop.Heaviside(graphop.Sub(norm, b.hyper["limit"]))
 	finite := graphop.Mul(graphop.IsFinite(square), graphop.IsFinite(loss))
@@ -109,8 +111,9 @@ func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node 
 	return applied
 }
 
-// adam updates a parameter theta, its moments m and v, and its averages by the gradient g. Hats are bias corrections,
-// lr is the rate of the step, and each state keeps its value if the step is not applied:
+// adam updates a parameter theta, its moments m and v, and its averages ema_k with the gradient g. m^ and v^ are the
+// bias-corrected moments, and lr is the learning rate of the step. If the step is not applied, every state keeps its
+// value:
 //
 //	g      = clip·g, then within ± ClipStd·sqrt(v^) of zero
 //	m, v   = beta1·m + (1-beta1)·g,  beta2·v + (1-beta2)·g²
@@ -136,8 +139,8 @@ func (b *updateBuilder) adam(theta, g, clip, applied *graphop.Node) (state []bac
 	denominator := graphop.AddScalar(graphop.Sqrt(graphop.Mul(v2, hyper("correct2"))), b.Epsilon)
 	change := graphop.Div(graphop.Mul(m2, hyper("correct1")), denominator)
 	if b.WeightDecay > 0 {
-		// Not theta·(1 - lr·WeightDecay): in float32 that factor has an error of up to 6e-8, the same for every weight,
-		// and the decay of a step is often no more than 1e-6.
+		// Do not multiply theta by (1 - lr·WeightDecay): in float32 this factor has an error of up to 6e-8, the same
+		// for every weight, and the decay of a step is often no larger than 1e-6.
 		change = graphop.Add(change, graphop.Scale(theta, b.WeightDecay))
 	}
 	theta2 := graphop.Sub(theta, graphop.Mul(change, hyper("rate")))
@@ -155,7 +158,7 @@ func (b *updateBuilder) adam(theta, g, clip, applied *graphop.Node) (state []bac
 	return state
 }
 
-// like gives a node [1] the rank of x, so that it broadcasts to x.
+// like reshapes n, of shape [1], to the rank of x, so that n broadcasts to x.
 func like(n, x *graphop.Node) *graphop.Node {
 	one := x.Shape()
 	for i := range one {

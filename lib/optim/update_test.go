@@ -159,7 +159,7 @@ func (u *update) start(t *testing.T) {
 	}
 }
 
-// all is the state that outlasts a step.
+// all returns the state that is kept from step to step.
 func (u *update) all(t *testing.T) (v []float64) {
 	t.Helper()
 	for _, group := range u.c.Groups() {
@@ -173,5 +173,5 @@ func (u *update) all(t *testing.T) (v []float64) {
 	return v
 }
 
-// weightGroups are the groups of config that begin at the weights.
+// weightGroups are the groups of config that start with the values of the weights.
 var weightGroups = []string{checkpoint.Param, checkpoint.EMA, "ema.1/"}

@@ -2,8 +2,8 @@ package portable
 
 import "math"
 
-// Acos returns the angle in [0, π] whose cosine is x, with an absolute error below 9e-16. It is NaN for |x| > 1 and for
-// NaN. Source: Cephes' asin.c, as in Go's math.Acos.
+// Acos returns the angle in [0, π] whose cosine is x, with an absolute error below 9e-16. Acos returns NaN if |x| > 1
+// or x is NaN. Source: Cephes' asin.c, as in Go's math.Acos.
 func Acos(x float64) float64 { return math.Pi/2 - asin(x) }
 
 func asin(x float64) float64 {
@@ -22,7 +22,7 @@ func asin(x float64) float64 {
 	return atan(x / cos)
 }
 
-// atan returns the arctangent of x >= 0.
+// atan returns the arctangent of x for x >= 0.
 func atan(x float64) float64 {
 	const (
 		rest     = 6.123233995736765886130e-17 // π/2 minus its float64 value
@@ -38,7 +38,8 @@ func atan(x float64) float64 {
 	return math.Pi/4 + atanNear((x-1)/(x+1)) + halfRest
 }
 
-// atanP and atanQ are the numerator and denominator of (atan(x)/x - 1)/x² as a rational function of x².
+// atanP and atanQ are the numerator and the denominator of an approximation of (atan(x)/x - 1)/x² by a rational
+// function of x².
 var (
 	atanP = [...]float64{
 		-6.485021904942025371773e+01,
@@ -57,7 +58,7 @@ var (
 	}
 )
 
-// atanNear returns the arctangent of |x| <= 0.66.
+// atanNear returns the arctangent of x for |x| <= 0.66.
 func atanNear(x float64) float64 {
 	z := float64(x * x)
 	z = float64(z*polynomial(z, atanP[:])) / polynomial(z, atanQ[:])

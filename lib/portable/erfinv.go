@@ -2,9 +2,9 @@ package portable
 
 import "math"
 
-// Erfinv returns the x whose error function is y, with a relative error below 1e-15. It is ±Inf for ±1, and NaN for |y|
-// > 1 and for NaN. Source: M. J. Wichura, "Algorithm AS 241: The percentage points of the normal distribution", Applied
-// Statistics 37 (1988), PPND16, as in Go's math.Erfinv.
+// Erfinv returns the number x for which erf(x) = y, with a relative error below 1e-15. Erfinv(±1) is ±Inf. Erfinv
+// returns NaN if |y| > 1 or y is NaN. Source: M. J. Wichura, "Algorithm AS 241: The percentage points of the normal
+// distribution", Applied Statistics 37 (1988), PPND16, as in Go's math.Erfinv.
 func Erfinv(y float64) float64 {
 	size := math.Abs(y)
 	if !(size < 1) {
@@ -25,8 +25,8 @@ func Erfinv(y float64) float64 {
 	return math.Copysign(x, y)
 }
 
-// The numerators and denominators of AS 241: A and B for |y| <= 0.85, C and D for |y| <= 1 - 2·exp(-25), E and F for
-// larger |y|.
+// The numerators and denominators of AS 241 are A and B for |y| <= 0.85, C and D for larger |y| <= 1 - 2·exp(-25), and
+// E and F for |y| above that.
 var (
 	erfinvA = [...]float64{
 		1.1975323115670912564578e0,

@@ -2,8 +2,8 @@ package portable
 
 import "math"
 
-// Exp returns e^x with an error below 1 ulp. It is +Inf above 709.78, subnormal below -708.39, and 0 below -745.13.
-// Exp(NaN) is NaN. Source: FreeBSD msun e_exp.c.
+// Exp returns e^x with an error below 1 ulp. The result is +Inf for x above 709.78, subnormal for x below -708.39, and
+// 0 for x below -745.13. Exp(NaN) is NaN. Source: FreeBSD msun e_exp.c.
 func Exp(x float64) float64 {
 	const (
 		log2e     = 1.44269504088896338700e+00
@@ -33,8 +33,8 @@ func Exp(x float64) float64 {
 	return scaledExp(hi, lo, k)
 }
 
-// Exp2 returns 2^x with an error below 1 ulp. It is exact for integers x, +Inf from 1024 on, subnormal below -1022, and
-// 0 below -1074. Exp2(NaN) is NaN. Source: Go's math.Exp2.
+// Exp2 returns 2^x with an error below 1 ulp. The result is exact for integers x, +Inf for x >= 1024, subnormal for x
+// below -1022, and 0 for x below -1074. Exp2(NaN) is NaN. Source: Go's math.Exp2.
 func Exp2(x float64) float64 {
 	const (
 		overflow  = 1.0239999999999999e+03
@@ -59,8 +59,8 @@ func Exp2(x float64) float64 {
 	return scaledExp(float64(t*ln2Hi), float64(-t*ln2Lo), k)
 }
 
-// expP approximates (R(r²) - 2)/r², where R(r²) = r·(e^r + 1)/(e^r - 1), for |r| <= ln(2)/2. The error in R is below
-// 2^-59.
+// expP holds the coefficients of a polynomial in r² that approximates (R(r²) - 2)/r² for |r| <= ln(2)/2, where R(r²) =
+// r·(e^r + 1)/(e^r - 1). The error in R is below 2^-59.
 var expP = [...]float64{
 	1.66666666666666657415e-01,  // 3fc55555 55555555
 	-2.77777777770155933842e-03, // bf66c16c 16bebd93

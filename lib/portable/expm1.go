@@ -2,8 +2,8 @@ package portable
 
 import "math"
 
-// expm1Q approximates R1, where r·(e^r + 1)/(e^r - 1) = 2 + r²/6·R1, as a polynomial in r²/2 for |r| <= ln(2)/2, within
-// 2^-61.
+// expm1Q holds the coefficients of a polynomial in r²/2 that approximates R1 within 2^-61 for |r| <= ln(2)/2. R1 is
+// defined by r·(e^r + 1)/(e^r - 1) = 2 + r²/6·R1.
 var expm1Q = [...]float64{
 	1,
 	-3.33333333333331316428e-02, // bfa11111 111110f4
@@ -13,8 +13,8 @@ var expm1Q = [...]float64{
 	-2.01099218183624371326e-07, // be8afdb7 6e09c32d
 }
 
-// Expm1 returns e^x - 1 with an error below 1 ulp, also near 0. It is +Inf above 709.78 and -1 below -38.8. Expm1(NaN)
-// is NaN. Source: FreeBSD msun s_expm1.c.
+// Expm1 returns e^x - 1 with an error below 1 ulp, also near 0. The result is +Inf for x above 709.78 and -1 for x
+// below -38.8. Expm1(NaN) is NaN. Source: FreeBSD msun s_expm1.c.
 func Expm1(x float64) float64 {
 	const (
 		overflow  = 7.09782712893383973096e+02
@@ -77,7 +77,7 @@ func Expm1(x float64) float64 {
 	return timesPower((r-(e+math.Ldexp(1, -k)))+1, k)
 }
 
-// timesPower returns y·2^k, provided that the result is normal.
+// timesPower returns y·2^k. y and the result must be normal numbers.
 func timesPower(y float64, k int) float64 {
 	return math.Float64frombits(math.Float64bits(y) + uint64(k)<<52)
 }

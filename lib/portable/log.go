@@ -2,8 +2,8 @@ package portable
 
 import "math"
 
-// logOdd and logEven are the coefficients of s², s⁶, ... and of s⁴, s⁸, ... in R, where log(1+f) = 2s + s·R(s²) and s =
-// f/(2+f).
+// logOdd and logEven hold the coefficients of the polynomial R in log(1+f) = 2s + s·R(s²), where s = f/(2+f). logOdd
+// has the coefficients of s², s⁶, ..., and logEven those of s⁴, s⁸, ...
 var (
 	logOdd = [...]float64{
 		6.666666666666735130e-01, // 3fe55555 55555593
@@ -18,8 +18,8 @@ var (
 	}
 )
 
-// Log returns the natural logarithm of x with an error below 1 ulp. It is -Inf for ±0, NaN for x < 0 and for NaN, and
-// +Inf for +Inf. Subnormal x are handled correctly, unlike in math.Log on amd64. Source: FreeBSD msun e_log.c.
+// Log returns the natural logarithm of x with an error below 1 ulp. Log(±0) is -Inf, and Log(+Inf) is +Inf. Log returns
+// NaN if x < 0 or x is NaN. It handles subnormal x correctly, unlike math.Log on amd64. Source: FreeBSD msun e_log.c.
 func Log(x float64) float64 {
 	switch {
 	case x != x || x > math.MaxFloat64:
@@ -45,6 +45,6 @@ func Log(x float64) float64 {
 	return float64(k*ln2Hi) - ((half - low) - f)
 }
 
-// Log10 returns the decimal logarithm of x within 2 ulp, with the special cases of Log. It is not exact for all powers
-// of ten. Source: Go's math.Log10.
+// Log10 returns the decimal logarithm of x with an error below 2 ulp. The special cases are those of Log. The result is
+// not exact for all powers of ten. Source: Go's math.Log10.
 func Log10(x float64) float64 { return float64(Log(x) * (1 / math.Ln10)) }

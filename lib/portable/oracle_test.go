@@ -5,12 +5,13 @@ import (
 	"math/big"
 )
 
-// prec is the precision in bits of the reference values below, which are computed with Taylor series.
+// prec is the precision, in bits, of the reference values that this file computes with Taylor series.
 const prec = 400
 
 func number(x float64) *big.Float { return new(big.Float).SetPrec(prec).SetFloat64(x) }
 
-// series sums a series until its terms are negligible. next replaces a term by the k-th one.
+// series sums a series until its terms are negligible. term is the first term. next(term, k) replaces the k-th term by
+// the next term.
 func series(term *big.Float, next func(term *big.Float, k int64)) *big.Float {
 	sum := number(0)
 	counts := func() bool { return sum.Sign() == 0 || term.MantExp(nil) > sum.MantExp(nil)-prec }
@@ -61,7 +62,7 @@ func bigSincos(x *big.Float) (sin, cos *big.Float) {
 	return sin, cos
 }
 
-// bigErf sums 2/sqrt(π)·exp(-x²)·x·(1 + 2x²/3 + (2x²)²/(3·5) + ...), whose terms all have the same sign.
+// bigErf sums the series 2/sqrt(π)·exp(-x²)·x·(1 + 2x²/3 + (2x²)²/(3·5) + ...). All its terms have the same sign.
 func bigErf(x *big.Float) *big.Float {
 	square := new(big.Float).Mul(x, x)
 	sum := series(new(big.Float).Copy(x), func(t *big.Float, k int64) {

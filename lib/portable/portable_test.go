@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// function is a function of the package, with the interval of arguments on which it is tested.
+// function is a function of the package, with the interval [lo, hi] of arguments on which it is tested.
 type function struct {
 	name     string
 	f        func(float64) float64
 	lo, hi   float64
-	ulps     float64 // the documented error bound, relative to the result or to floor, whichever is larger
+	ulps     float64 // the documented error bound, in ulps of the result or of floor if floor is larger
 	floor    float64
 	exact    func(*big.Float) *big.Float
 	standard func(float64) float64
-	digest   string // of the results' bits
+	digest   string // the digest of the bits of the results
 }
 
 func first(f func(*big.Float) (*big.Float, *big.Float)) func(*big.Float) *big.Float {
@@ -45,12 +45,12 @@ func bigExpm1(x *big.Float) *big.Float {
 	return series(new(big.Float).Copy(x), func(t *big.Float, k int64) { t.Mul(t, x).Quo(t, number(float64(k+1))) })
 }
 
-// fromOne returns the function f(1 - x), where the difference is rounded to float64.
+// fromOne returns the function that maps x to f(1 - x), where 1 - x is rounded to float64.
 func fromOne(f func(*big.Float) *big.Float) func(*big.Float) *big.Float {
 	return func(x *big.Float) *big.Float { v, _ := x.Float64(); return f(number(1 - v)) }
 }
 
-// power returns the exponential function with the given base.
+// power returns the function that maps x to base^x.
 func power(base float64) func(*big.Float) *big.Float {
 	return func(x *big.Float) *big.Float { v := bigLog(number(base)); return bigExp(v.Mul(v, x)) }
 }
@@ -80,8 +80,9 @@ var functions = []function{
 		func(y float64) float64 { return math.Pow(3, y) }, "09be54fc89797995"},
 }
 
-// arguments returns n random arguments in the function's interval. Half of them are uniformly distributed, and half
-// have uniformly distributed exponents. No compiler can fuse their arithmetic, so they are the same everywhere.
+// arguments returns n random arguments in the interval of the function. Half of them are uniformly distributed, and
+// half have uniformly distributed exponents. The compiler cannot fuse the arithmetic that computes them, so they are
+// the same on every machine.
 func (f function) arguments(n int) []float64 {
 	r := rand.New(rand.NewPCG(1, 2))
 	x := make([]float64, 0, n)
@@ -123,7 +124,7 @@ func TestErrorIsBounded(t *testing.T) {
 	}
 }
 
-// The results of package math are a second reference, on the whole domain.
+// The results of package math are a second reference. It covers the whole interval of every function.
 func TestAgreesWithStandardLibrary(t *testing.T) {
 	for _, f := range functions {
 		for _, x := range f.arguments(20000) {

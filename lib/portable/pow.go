@@ -2,9 +2,9 @@ package portable
 
 import "math"
 
-// Pow returns x^y. For y in (-1, 1) the error is below 2 ulp. It grows with |y| by about one ulp for each bit of the
-// integer part, since that power is a product of squares. The special cases are those of math.Pow and C99. Source: Go's
-// math.Pow.
+// Pow returns x^y. For y in (-1, 1), the error is below 2 ulp. For larger |y|, it grows by about one ulp for each bit
+// of the integer part of |y|, because the power with this integer part is a product of repeated squares. The special
+// cases are those of math.Pow and C99. Source: Go's math.Pow.
 func Pow(x, y float64) float64 {
 	switch {
 	case y == 0 || x == 1:
@@ -39,7 +39,7 @@ func Pow(x, y float64) float64 {
 	if fraction != 0 && x < 0 {
 		return nan
 	}
-	if whole >= 1<<63 { // an even integer
+	if whole >= 1<<63 { // y is an even integer
 		switch {
 		case x == -1:
 			return 1
@@ -59,7 +59,7 @@ func Pow(x, y float64) float64 {
 	square, squareExp := math.Frexp(x)
 	for i := int64(whole); i != 0; i >>= 1 {
 		if squareExp < -1<<12 || 1<<12 < squareExp {
-			e += squareExp // out of range: Ldexp returns 0 or infinity
+			e += squareExp // the result is out of range: Ldexp returns 0 or infinity
 			break
 		}
 		if i&1 == 1 {

@@ -5,21 +5,23 @@ import (
 	"math/bits"
 )
 
-// Sin returns the sine of x in radians. The error is below 1 ulp for |x| < π/4, and below 2.3e-16 for all finite x. It
-// is NaN for infinities and NaN, and Sin(±0) = ±0. Source: Cephes' sin.c, as in Go's math.Sin.
+// Sin returns the sine of x, which is in radians. The error is below 1 ulp for |x| < π/4, and the absolute error is
+// below 2.3e-16 for all finite x. Sin returns NaN if x is infinite or NaN. Sin(±0) is ±0. Source: Cephes' sin.c, as in
+// Go's math.Sin.
 func Sin(x float64) float64 {
 	sin, _ := Sincos(x)
 	return sin
 }
 
-// Cos returns the cosine of x in radians, with an absolute error below 2.3e-16 for all finite x. It is NaN for
-// infinities and NaN. Source: Cephes' sin.c, as in Go's math.Cos.
+// Cos returns the cosine of x, which is in radians, with an absolute error below 2.3e-16 for all finite x. Cos returns
+// NaN if x is infinite or NaN. Source: Cephes' sin.c, as in Go's math.Cos.
 func Cos(x float64) float64 {
 	_, cos := Sincos(x)
 	return cos
 }
 
-// sinP and cosP approximate (sin(z)/z - 1)/z² and (cos(z) - 1 + z²/2)/z⁴ as polynomials in z² for |z| <= π/4.
+// sinP and cosP are polynomials in z². For |z| <= π/4, sinP approximates (sin(z)/z - 1)/z², and cosP approximates
+// (cos(z) - 1 + z²/2)/z⁴.
 var (
 	sinP = [...]float64{
 		-1.66666666666666307295e-1, // bfc55555 55555548
@@ -39,7 +41,7 @@ var (
 	}
 )
 
-// Sincos returns Sin(x) and Cos(x), faster than two calls.
+// Sincos returns Sin(x) and Cos(x). It is faster than calling both.
 func Sincos(x float64) (sin, cos float64) {
 	switch {
 	case x == 0:
@@ -65,8 +67,8 @@ func Sincos(x float64) (sin, cos float64) {
 	return sin, cos
 }
 
-// reduce returns an even octant, 0, 2, 4 or 6, and z with |z| <= π/4, such that x = octant·π/4 + z modulo 2π. x must be
-// finite and positive. Below 2^29, π/4 is subtracted in three parts (Cody and Waite).
+// reduce returns an even octant (0, 2, 4 or 6) and z with |z| <= π/4, such that x = octant·π/4 + z modulo 2π. x must be
+// finite and positive. For x below 2^29, the multiple of π/4 is subtracted in three parts (Cody and Waite).
 func reduce(x float64) (octant uint64, z float64) {
 	const (
 		piA = 7.85398125648498535156e-1  // 3fe921fb 40000000, π/4 in three parts
@@ -83,9 +85,9 @@ func reduce(x float64) (octant uint64, z float64) {
 	return octant & 7, z
 }
 
-// reduceLarge is reduce for x >= 2^29. It multiplies the mantissa by the 192 significant bits of 4/π in integers.
-// Source: M. Payne and R. Hanek, "Radian reduction for trigonometric functions", SIGNUM Newsletter 18 (1983), as in
-// Go's math package.
+// reduceLarge is reduce for x >= 2^29. It multiplies the mantissa of x by the 192 bits of 4/π that matter for this x,
+// in integer arithmetic. Source: M. Payne and R. Hanek, "Radian reduction for trigonometric functions", SIGNUM
+// Newsletter 18 (1983), as in Go's math package.
 func reduceLarge(x float64) (octant uint64, z float64) {
 	const (
 		shift = 52
@@ -116,7 +118,7 @@ func reduceLarge(x float64) (octant uint64, z float64) {
 	return octant, float64(z * (math.Pi / 4))
 }
 
-// fourOverPi holds the first 1,280 bits of 4/π. The last bit of the first word is the one for 2^0.
+// fourOverPi holds the first 1,280 bits of 4/π. The last bit of the first word has the weight 2^0.
 var fourOverPi = [...]uint64{
 	0x0000000000000001,
 	0x45f306dc9c882a53,

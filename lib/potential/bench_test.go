@@ -7,7 +7,8 @@ import (
 	"vapo/lib/random"
 )
 
-// BenchmarkField is one evaluation of grad Phi for sampling, on the demo's network and on that of two dimensions.
+// BenchmarkField times one evaluation of grad Phi, as sampling needs it, for the demo's network and for the network for
+// two-dimensional data.
 func BenchmarkField(b *testing.B) {
 	be := tape.Tape{}
 	for _, c := range []struct {

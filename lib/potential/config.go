@@ -1,6 +1,6 @@
-// Package potential holds the networks Phi(x, t): one scalar for a sample x at a condition t, whose gradient in x is
-// the velocity of the flow (package homotopy has the mathematics, package training the training step). A Config
-// describes a network and is stored in every checkpoint; a Field evaluates one.
+// Package potential holds the networks Phi(x, t), which map a sample x and a condition t to a scalar. The gradient of
+// Phi in x is the velocity of the flow. Package homotopy describes the mathematics, and package training builds the
+// training step. A Config describes a network and is stored in every checkpoint; a Field evaluates a network.
 package potential
 
 import (
@@ -14,13 +14,13 @@ import (
 	"vapo/lib/layer"
 )
 
-// Config describes a network and the path it was trained for: everything needed to sample from its weights.
+// Config describes a network and the path that it was trained for. With the weights, this is all that sampling needs.
 type Config struct {
 	Kind     string  `json:"kind"`      // "mlp", "wrn" or "unet"
 	Shape    []int   `json:"shape"`     // of one sample: [D], or [C, H, W]
 	Schedule string  `json:"schedule"`  // see homotopy.Lookup
 	PriorStd float64 `json:"prior_std"` // w of the prior N(0, w² I)
-	// Classes is the number of classes if the network has a label as a third input, which may be left out; 0: it has none.
+	// Classes is the number of classes if the network has a label as an optional third input, or 0 if it has none.
 	Classes int   `json:"classes,omitempty"`
 	MLP     *MLP  `json:"mlp,omitempty"`
 	UNet    *UNet `json:"unet,omitempty"`
@@ -41,17 +41,18 @@ func ParseConfig(raw json.RawMessage) (Config, error) {
 	return c, nil
 }
 
-// Bounds far above any network that can be trained: checkpoints are untrusted, and graphs are built from these values.
+// Bounds far above any network that can be trained. They are necessary because checkpoints are untrusted and graphs are
+// built from their values.
 const (
 	maxDim    = 1 << 26 // values of one sample
 	maxWidth  = 1 << 16 // units or channels
 	maxLayers = 1000
-	// MaxClasses bounds the number of classes, because one-hot rows are multiplied by a table of all classes. A thousand
-	// are common.
+	// MaxClasses bounds the number of classes, because one-hot rows are multiplied by a table of all classes. A
+	// thousand classes are common.
 	MaxClasses = 10000
 )
 
-// labelName is guided diffusion's name for the table of labels, and labelTable that of its tensor.
+// labelName is guided diffusion's name for the embedding of the labels, and labelTable is the name of its tensor.
 const (
 	labelName  = "label_emb"
 	labelTable = labelName + ".weight"
@@ -101,10 +102,10 @@ func (c Config) Drops() bool { return c.Kind == "unet" && c.UNet.Dropout > 0 }
 // Path returns the schedule that the network was trained for.
 func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Schedule, c.PriorStd) }
 
-// Build adds Phi to the builder's graph: x is [N, Shape...], t [N, 1] the schedule's condition, label [N, Classes]
-// one-hot with rows of zeros for samples without label (nil without classes); the result is [N, 1]. Training with
-// randomly dropped labels gives both fields that guidance combines (Ho and Salimans, arXiv 2207.12598). It panics with
-// a *graphop.Error if shapes do not fit (see graphop.Build).
+// Build adds Phi to the builder's graph and returns it as [N, 1]. x is [N, Shape...], and t [N, 1] is the schedule's
+// condition. label [N, Classes] is one-hot, with a row of zeros for a sample without a label; it is nil for a network
+// without classes. Training with randomly dropped labels gives both fields that guidance combines (Ho and Salimans,
+// arXiv 2207.12598). Build panics with a *graphop.Error if shapes do not fit (see graphop.Build).
 func (c Config) Build(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	switch c.Kind {
 	case "mlp":

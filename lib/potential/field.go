@@ -13,8 +13,9 @@ import (
 	"vapo/lib/layer"
 )
 
-// Field evaluates a trained potential and its gradient on blocks of one fixed size. The size is fixed because products
-// of another size round differently at their edges: so row k of a block has the same bits whatever the other rows hold.
+// Field evaluates a trained potential and its gradient on blocks of one fixed size. The size is fixed because matrix
+// products of another size may round differently at their edges. With a fixed size, the bits of a row do not depend on
+// the other rows.
 type Field struct {
 	Config Config
 	Batch  int
@@ -28,7 +29,7 @@ type Field struct {
 	out    []backend.Buffer
 }
 
-// network is a potential as a graph; label is nil without classes.
+// network is the graph of a potential. label is nil for a network without classes.
 type network struct {
 	b                *layer.Builder
 	x, t, label, phi *graphop.Node
@@ -43,7 +44,7 @@ func (c Config) Parameters() ([]layer.Param, error) {
 	return n.b.Params, nil
 }
 
-// Initial returns the initial weights of a training with a seed, by parameter name.
+// Initial returns the initial weights for training with the given seed, by parameter name.
 func (c Config) Initial(seed uint64) (map[string][]float32, error) {
 	params, err := c.Parameters()
 	if err != nil {
@@ -75,7 +76,7 @@ func (c Config) graph(batch int, guidance float64) (*network, error) {
 			n.phi = c.Build(n.b, n.x, n.t, n.label)
 			return
 		}
-		// Both potentials at once: the rows with and without their labels.
+		// Evaluate both potentials in one batch: all rows with their labels, then all rows without.
 		none := graphop.Fill(n.label, 0, batch, c.Classes)
 		both := c.Build(n.b, graphop.Concat(0, n.x, n.x), graphop.Concat(0, n.t, n.t), graphop.Concat(0, n.label, none))
 		conditional, unconditional := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
@@ -92,9 +93,9 @@ func NewField(be backend.Backend, c Config, weights map[string][]float32, batch 
 //
 //	Phi_g(x, t, y) = Phi(x, t) + g·(Phi(x, t, y) - Phi(x, t)),
 //
-// whose gradient is that of classifier-free guidance (Ho and Salimans, arXiv 2207.12598, equation 6, with g = 1 + w): 1
-// is the conditional potential, 0 the unconditional one, and larger g exaggerate the features of the class. Unless g is
-// 1, an evaluation costs two.
+// whose gradient is the field of classifier-free guidance (Ho and Salimans, arXiv 2207.12598, equation 6, with g = 1 +
+// w). g = 1 gives the conditional potential and g = 0 the unconditional one; a larger g exaggerates the features of the
+// class. Unless g is 1, an evaluation costs as much as two.
 func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, batch int, g float64) (*Field, error) {
 	if g != 1 && c.Classes == 0 {
 		return nil, fmt.Errorf("guidance %v of a %s without classes", g, c.Kind)
@@ -140,8 +141,8 @@ func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, 
 // NoLabel marks a row of a block that is evaluated without a label.
 const NoLabel = -1
 
-// SetLabels sets the class of each row of the following blocks: Batch class indices, or NoLabel. Until it is called,
-// all rows are evaluated without a label.
+// SetLabels sets the label of each row for the following evaluations. labels holds Batch values, each a class index or
+// NoLabel. Before the first call all rows are evaluated without a label.
 func (f *Field) SetLabels(labels []int) error {
 	if len(labels) != f.Batch {
 		return fmt.Errorf("labels of a field: got %d, expected a block of %d", len(labels), f.Batch)
@@ -174,8 +175,8 @@ func (f *Field) Load(weights map[string][]float32) error {
 	return nil
 }
 
-// Eval computes Phi and grad_x Phi at x [Batch, D] and times t [Batch] into phi [Batch], which may be nil, and
-// grad [Batch, D]. It is not safe for concurrent use.
+// Eval computes Phi and grad_x Phi at x [Batch, D] and times t [Batch] into phi [Batch], which may be nil, and grad
+// [Batch, D]. Eval is not safe for concurrent use.
 func (f *Field) Eval(x, t, phi, grad []float32) error {
 	if phi == nil {
 		phi = f.phi
@@ -202,7 +203,7 @@ func (f *Field) Flow(x, s, dx []float32) error {
 	return f.run(x, s, f.phi, dx, func(s float64) float64 { t, _ := f.path.Time(s); return t })
 }
 
-// run evaluates the network and its gradient at the times that time makes of at.
+// run evaluates the network and its gradient. The function time converts the values of at to times t.
 func (f *Field) run(x, at, psi, grad []float32, time func(float64) float64) error {
 	if len(at) != f.Batch {
 		return fmt.Errorf("evaluate the field: got %d times, expected a block of %d", len(at), f.Batch)

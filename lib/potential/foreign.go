@@ -13,8 +13,8 @@ import (
 	"vapo/lib/layer"
 )
 
-// Tensors is a file of another framework, as packages torchfile and safetensors open it. It may have a method Order
-// with the names in the order of the file.
+// Tensors is a file of another framework, opened by package torchfile or safetensors. It may have a method Order that
+// returns the names in the order of the file.
 type Tensors interface {
 	Names() []string
 	Tensor(name string) (values []float32, shape []int, ok bool, err error)
@@ -22,20 +22,21 @@ type Tensors interface {
 
 // Sets of weights that a file may hold.
 const (
-	Either  = ""      // all that are there
+	Either  = ""      // all sets that the file holds
 	Trained = "model" // the weights as trained
-	Average = "ema"   // their moving average
+	Average = "ema"   // the moving average of the weights
 )
 
-// Imported are a network's weights from a file, by parameter name. A set that is missing, or was not asked for, is nil.
+// Imported holds a network's weights from a file, by parameter name. A set that is missing or was not requested is nil.
 type Imported struct {
 	Trained, Average map[string][]float32
 	Unknown          []string // tensors of the file that are neither weights nor a known part of a training loop's state
 }
 
-// Import finds the weights of a network by the names of c.Parameters behind any common prefix (module.model. in files
-// of the method's released code). A prefix with a part "ema", or a list shadow_params of tensors in the order of the
-// parameters, holds moving averages. Every parameter must be there with its shape and be finite.
+// Import finds the weights of a network in src by the names of c.Parameters. All names may have a common prefix, such
+// as module.model. in files of the method's released code. Tensors whose prefix contains the part "ema", and lists
+// shadow_params of tensors in the order of the parameters, are moving averages. Every parameter must be present, have
+// the right shape and be finite.
 func Import(src Tensors, c Config, which string) (*Imported, error) {
 	params, err := c.Parameters()
 	if err != nil {
@@ -68,8 +69,8 @@ func Import(src Tensors, c Config, which string) (*Imported, error) {
 	return out, nil
 }
 
-// ClassesIn is the number of classes of a network in a file, by the shape of its table label_emb.weight [Classes,
-// width] behind any prefix; 0 without such a table.
+// ClassesIn returns the number of classes of the network in a file. It reads the number from the shape of the tensor
+// label_emb.weight [Classes, width], which may have any prefix. Without such a tensor it returns 0.
 func ClassesIn(src Tensors) (int, error) {
 	classes := 0
 	for _, name := range src.Names() {
@@ -91,12 +92,12 @@ func ClassesIn(src Tensors) (int, error) {
 	return classes, nil
 }
 
-// found assigns the names of a file.
+// found records which tensors of a file are weights, averages or unknown.
 type found struct {
 	kind             string
 	src              Tensors
 	params           []layer.Param
-	trained, average []string       // prefixes with the most parameters behind them; several are a tie
+	trained, average []string       // prefixes that the most parameters follow; more than one is a tie
 	list             map[int]string // names of shadow_params by position
 	lists            []string       // prefixes of all such lists
 	unknown          []string
@@ -104,7 +105,7 @@ type found struct {
 
 var (
 	listed = regexp.MustCompile(`^(.*\.)?shadow_params\.(\d{1,6})$`)
-	// What a training loop keeps besides the weights: the state of the optimiser and of the averages, and the step.
+	// Other state that training loops store: that of the optimiser and of the averages, and the step.
 	loopState = regexp.MustCompile(`^(optimizer|scheduler|lr_scheduler|scaler)\.|^(step|epoch|iteration)$|` +
 		`^(.*\.)?(shadow_params|collected_params)\.\d+$|^(ema\.)?(decay|num_updates)$`)
 )
@@ -126,7 +127,7 @@ func survey(names []string, params []layer.Param) *found {
 		if loopState.MatchString(name) {
 			continue
 		}
-		for at := 0; ; { // every part of the name that could be a parameter's
+		for at := 0; ; { // try every suffix of the name as the name of a parameter
 			if known[name[at:]] {
 				count[name[:at]]++
 				prefixOf[name] = append(prefixOf[name], name[:at])
@@ -151,7 +152,8 @@ func survey(names []string, params []layer.Param) *found {
 	return f
 }
 
-// best returns the prefixes with the most parameters behind them, among those of averages or the others.
+// best returns the prefixes that the most parameters follow. It considers only prefixes of averages, or only the
+// others.
 func best(count map[string]int, average bool) []string {
 	var out []string
 	most := 0
@@ -169,7 +171,7 @@ func best(count map[string]int, average bool) []string {
 	return out
 }
 
-// fromNames reads the parameters behind a prefix, or returns nil without one.
+// fromNames reads the parameters that follow the prefix, or returns nil if there is no prefix.
 func (f *found) fromNames(what string, prefixes []string) (map[string][]float32, error) {
 	switch len(prefixes) {
 	case 0:
@@ -185,7 +187,7 @@ func (f *found) fromNames(what string, prefixes []string) (map[string][]float32,
 	return f.read(what, f.params, names)
 }
 
-// fromList reads averages that have an order instead of names.
+// fromList reads averages that are stored as a list without parameter names.
 func (f *found) fromList() (map[string][]float32, error) {
 	if len(f.lists) > 1 {
 		return nil, fmt.Errorf("it holds several lists of moving averages, expected one: %s", abbreviate(quoted(f.lists)))
@@ -203,8 +205,8 @@ func (f *found) fromList() (map[string][]float32, error) {
 	return f.read("moving averages", f.ordered(), names)
 }
 
-// ordered lists the parameters in the order of the file's state dict if that has all of them, and otherwise in the
-// network's order.
+// ordered returns the parameters in the order of the file's state dict if the state dict has all parameters, else in
+// the network's order.
 func (f *found) ordered() []layer.Param {
 	src, ok := f.src.(interface{ Order() []string })
 	if !ok || len(f.trained) != 1 {
@@ -267,7 +269,7 @@ func (f *found) read(what string, params []layer.Param, names []string) (map[str
 	return nil, errors.New(text)
 }
 
-// abbreviate joins the first names of a list, each truncated since the file is untrusted.
+// abbreviate joins the first names of a list. It truncates each name, because the file is untrusted.
 func abbreviate(list []string) string {
 	const show = 4
 	var parts []string
@@ -289,7 +291,7 @@ func quoted(list []string) []string {
 	return out
 }
 
-// UnknownError is an error that names the unknown tensors.
+// UnknownError returns an error that names the unknown tensors.
 func (w *Imported) UnknownError() error {
 	return fmt.Errorf("%d of its tensors do not belong to the network: %s", len(w.Unknown), abbreviate(w.Unknown))
 }

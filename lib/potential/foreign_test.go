@@ -10,7 +10,7 @@ import (
 	"vapo/lib/potential"
 )
 
-// file is one of another framework, in an order.
+// file is a file of another framework that keeps the order of its tensors.
 type file []layer.Param
 
 func (f file) Names() []string {
@@ -36,10 +36,10 @@ func (f file) Tensor(name string) ([]float32, []int, bool, error) {
 	return nil, nil, false, nil
 }
 
-// unordered is a file without an order.
+// unordered is a file without the method Order.
 type unordered struct{ potential.Tensors }
 
-// stateDict has a value of its own for every parameter, from first upwards.
+// stateDict returns a state dict in which every parameter has a different constant value, counting up from first.
 func stateDict(t *testing.T, c potential.Config, prefix string, first float64) file {
 	t.Helper()
 	params, err := c.Parameters()
@@ -53,7 +53,7 @@ func stateDict(t *testing.T, c potential.Config, prefix string, first float64) f
 	return f
 }
 
-// list are averages without names: those of a state dict, in its order.
+// list returns a list of averages, without parameter names, in the order of the state dict f.
 func (f file) list(prefix string) file {
 	var out file
 	for i, p := range f {
@@ -63,7 +63,7 @@ func (f file) list(prefix string) file {
 	return out
 }
 
-// A list of averages is in the order of the file's own parameters, which need not be that of the network here.
+// A list of averages has the order of the parameters in the file, which may differ from the network's order.
 func TestImportOrder(t *testing.T) {
 	c := mlp("linear")
 	straight := stateDict(t, c, "m.", 1)
@@ -85,7 +85,7 @@ func TestImportOrder(t *testing.T) {
 			}
 		}
 	}
-	// Without names, or without an order, the network's order counts.
+	// If the file has no state dict, or no order, the list has the network's order.
 	for name, src := range map[string]potential.Tensors{"alone": straight.list(""),
 		"without an order": unordered{slices.Concat(straight, straight.list("ema."))}} {
 		w, err := potential.Import(src, c, potential.Average)
@@ -134,7 +134,7 @@ func TestImportRefuses(t *testing.T) {
 			t.Errorf("%s: %v, expected %q", c2.name, err, c2.want)
 		}
 	}
-	// Errors in a set that was not asked for do not matter.
+	// Errors in a set that was not requested do not matter.
 	if _, err := potential.Import(slices.Concat(f, shaped), c, potential.Trained); err != nil {
 		t.Error(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"vapo/lib/random"
 )
 
-// labelled are networks of every kind that know three classes.
+// labelled returns networks of every kind with three classes.
 func labelled() []potential.Config {
 	list := []potential.Config{mlp("linear"), mlp("vapo"), attentive(), wrn(true), wrn(false)}
 	for i := range list {
@@ -47,7 +47,7 @@ func TestLabelParameters(t *testing.T) {
 	}
 }
 
-// block evaluates one point in every row, at labels of their own.
+// block evaluates the same point in every row, with a different label in each row.
 func block(t *testing.T, be backend.Backend, c potential.Config, guidance float64, labels []int) (phi []float32,
 	grad [][]float32) {
 	t.Helper()
@@ -72,8 +72,8 @@ func block(t *testing.T, be backend.Backend, c potential.Config, guidance float6
 	return phi, slices.Collect(slices.Chunk(g, d))
 }
 
-// The potential with a guidance is what the formula makes of those with the label and without, and so is its gradient;
-// without a label guidance changes nothing; and every label gives a potential of its own.
+// The guided potential and its gradient agree with the formula, applied to the potentials with and without the label.
+// Without a label, guidance changes nothing. Every label gives a different potential.
 func TestGuidance(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, c := range labelled() {

@@ -9,8 +9,8 @@ import (
 	"vapo/lib/portable"
 )
 
-// MLP is the network for points and tables: Phi is the scalar output of SiLU layers on x and Fourier features of t. A
-// label adds its row of a table, label_emb, to the first layer's sums.
+// MLP is the network for points and tables: Phi is the scalar output of SiLU layers, whose inputs are x and Fourier
+// features of t. A label adds its row of the table label_emb to the first layer's output before the SiLU.
 type MLP struct {
 	Width   int `json:"width"`
 	Depth   int `json:"depth"`   // hidden layers

@@ -10,11 +10,11 @@ import (
 	"vapo/lib/failure"
 )
 
-// averages are the names of moving averages: ema, and further ones ema.1, ema.2, …
+// averages matches the names of moving averages: ema, ema.1, ema.2, …
 var averages = regexp.MustCompile(`^ema(\.[1-9][0-9]{0,3})?$`)
 
-// Group is the group of a checkpoint's tensors for weights of a name: raw for the weights as trained; ema, ema.1,
-// ema.2, … for their moving averages.
+// Group returns the group of a checkpoint's tensors that holds the named weights. The name raw stands for the weights
+// as trained; ema, ema.1, ema.2, … stand for their moving averages.
 func Group(name string) (string, error) {
 	if name == "raw" {
 		return checkpoint.Param, nil
@@ -25,7 +25,7 @@ func Group(name string) (string, error) {
 	return "", failure.New(failure.Usage, "", "weights %q are unknown: expected ema, ema.1, ema.2, ... or raw", name)
 }
 
-// weightsOf lists the sets of weights in a checkpoint by name.
+// weightsOf lists the names of the sets of weights in a checkpoint.
 func weightsOf(c *checkpoint.Checkpoint) []string {
 	names := map[string]bool{}
 	for _, n := range c.Tensors {
@@ -39,7 +39,7 @@ func weightsOf(c *checkpoint.Checkpoint) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// FromCheckpoint returns the network that a checkpoint of a potential describes, and its weights in a group (see Group)
+// FromCheckpoint returns the network that a checkpoint of a potential describes, and the weights of a group (see Group)
 // by parameter name, as NewField takes them.
 func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string][]float32, error) {
 	if c.Kind != checkpoint.Potential {

@@ -38,7 +38,7 @@ func wrn(time bool) potential.Config {
 
 func engines(testing.TB) []backend.Backend { return []backend.Backend{tape.Tape{}} }
 
-// weights are random, also where training would start at 0.
+// weights draws random weights, even for parameters whose initial value is 0.
 func weights(t *testing.T, c potential.Config) map[string][]float32 {
 	t.Helper()
 	params, err := c.Parameters()
@@ -166,7 +166,7 @@ func FuzzParseConfig(f *testing.F) {
 			t.Fatalf("%s: %d dimensions", raw, c.Dim())
 		}
 		if c.Kind == "unet" && (len(c.UNet.Mult) > 6 || c.UNet.ResBlocks > 6) {
-			return // sound, but slow to build
+			return // valid, but slow to build
 		}
 		if c.Kind == "wrn" && (c.WRN.Depth > 100 || c.WRN.Width > 100) {
 			return
@@ -177,7 +177,7 @@ func FuzzParseConfig(f *testing.F) {
 	})
 }
 
-// A row of a block has the same bits whatever the other rows hold, even NaN, and whatever block is evaluated.
+// The bits of a row depend neither on the other rows of the block, even if they hold NaN, nor on earlier blocks.
 func TestFieldRows(t *testing.T) {
 	for _, be := range engines(t) {
 		for _, c := range []potential.Config{mlp("linear"), mlp("vapo"), unet(), attentive(), wrn(true), wrn(false)} {
@@ -217,7 +217,8 @@ func TestFieldRows(t *testing.T) {
 	}
 }
 
-// grad is the gradient of phi: central differences in float32 of a scalar of order one are good to a few thousandths.
+// grad is the gradient of phi. The test compares it with central differences, which in float32 have an error of a few
+// thousandths for a scalar of order one.
 func TestFieldIsTheGradient(t *testing.T) {
 	for _, c := range []potential.Config{mlp("linear"), unet(), attentive(), wrn(true), wrn(false)} {
 		be := engines(t)[0]
@@ -291,7 +292,8 @@ func TestFlow(t *testing.T) {
 	}
 }
 
-// What configurations without the newer settings are stored as must never change: checkpoints are compared by it.
+// The JSON of a configuration without the newer settings must never change, because checkpoints are compared by this
+// text.
 func TestConfigText(t *testing.T) {
 	raw, err := json.Marshal(unet())
 	if err != nil {
@@ -304,7 +306,7 @@ func TestConfigText(t *testing.T) {
 	}
 }
 
-// At initialisation f = 0, so a U-Net's potential is |x|²/2 and its gradient x, exactly.
+// At initialisation f = 0, so a U-Net's potential is exactly |x|²/2 and its gradient is exactly x.
 func TestUNetStartsAsSquare(t *testing.T) {
 	c := attentive()
 	params, err := c.Parameters()
@@ -373,7 +375,7 @@ func TestFieldRefuses(t *testing.T) {
 	}
 }
 
-// The parameter lists of the networks that people have checkpoints of must never change.
+// The parameter lists of networks must never change, because users have checkpoints with these parameters.
 func TestParameters(t *testing.T) {
 	big := potential.Config{Kind: "unet", Shape: []int{1, 28, 28}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 16, Mult: []int{1, 2, 2}, ResBlocks: 1, Groups: 8}}
@@ -410,7 +412,7 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// A network without time gives one potential for all times, and one with time does not.
+// A network without time gives the same potential at all times; a network with time does not.
 func TestWRNTime(t *testing.T) {
 	for _, time := range []bool{false, true} {
 		c := wrn(time)

@@ -1,7 +1,7 @@
 package potential
 
-// Presets are networks of common sizes by name. The caller sets Schedule and PriorStd, and may change Shape to that of
-// the data.
+// Presets returns networks of common sizes by name. The caller sets Schedule and PriorStd, and may set Shape to the
+// shape of the data.
 func Presets() map[string]Config {
 	wrn := func(depth, width int) Config {
 		return Config{Kind: "wrn", Shape: []int{3, 32, 32}, WRN: &WRN{Depth: depth, Width: width, Time: true}}
@@ -15,7 +15,7 @@ func Presets() map[string]Config {
 	mlp := func(d, width, depth, fourier int) Config {
 		return Config{Kind: "mlp", Shape: []int{d}, MLP: &MLP{Width: width, Depth: depth, Fourier: fourier}}
 	}
-	// For two processor cores: recognisable images of 28x28 after minutes.
+	// Small networks that give recognisable 28x28 images after a few minutes on two processor cores.
 	small := Config{Kind: "unet", Shape: []int{1, 28, 28}, UNet: &UNet{
 		Channels: 16, Mult: []int{1, 2, 2}, ResBlocks: 1, Groups: 8,
 	}}

@@ -9,7 +9,7 @@ import (
 	"vapo/lib/potential"
 )
 
-// The presets' sizes, for the record: a change of one is a change of a network that people name.
+// The sizes of the presets must not change, because users refer to these networks by name.
 func TestPresets(t *testing.T) {
 	want := map[string][2]int{ // tensors, scalars
 		"unet-cifar10": {390, 55_676_419}, // as PyTorch counts the released code's network

@@ -12,24 +12,24 @@ import (
 // UNet is the released code's network: f is the U-Net of guided diffusion (Dhariwal and Nichol, arXiv 2105.05233)
 // and Phi(x, t) = 1/2 |x - f(x, t)|², summed over the dimensions. At initialisation f = 0 and grad Phi = x.
 //
-// A label adds its row of a table, label_emb, to the time embedding.
+// A label adds its row of the table label_emb to the time embedding.
 //
 // Parameters are named as in guided diffusion (input_blocks.1.0.in_layers.2.weight, ...), so that published weights
 // fit.
 type UNet struct {
-	Channels  int   `json:"channels"`   // of the first level
-	Mult      []int `json:"mult"`       // channels of each level over Channels; levels halve the size
-	ResBlocks int   `json:"res_blocks"` // a level on the way down, one more on the way up
-	Groups    int   `json:"groups"`     // of the normalisations
-	// Attention lists the downsampling factors (1, 2, 4, ...) of the levels whose residual blocks are followed by
-	// attention; if there are any, the middle block has attention too.
+	Channels  int   `json:"channels"`   // channels of the first level
+	Mult      []int `json:"mult"`       // channels of each level over Channels; each level halves the image size
+	ResBlocks int   `json:"res_blocks"` // residual blocks of each level on the way down; the way up has one more
+	Groups    int   `json:"groups"`     // groups of the normalisations
+	// Attention lists the downsampling factors (1, 2, 4, ...) of the levels that have attention after each residual
+	// block. If the list is not empty, the middle block has attention too.
 	Attention []int   `json:"attention,omitempty"`
-	Dropout   float64 `json:"dropout,omitempty"` // in the residual blocks while training: the share of elements dropped
+	Dropout   float64 `json:"dropout,omitempty"` // the share of elements dropped in residual blocks during training
 }
 
 const (
-	maxLevels = 16   // as many as sides of 2^15 pixels can be halved
-	maxPixels = 8192 // of attention, which has 2^26 weights a sample then
+	maxLevels = 16   // enough for sides of 2^15 pixels
+	maxPixels = 8192 // largest image for attention; it has 2^26 attention weights
 )
 
 func (u *UNet) check(shape []int) error {
@@ -70,7 +70,8 @@ func (u *UNet) check(shape []int) error {
 	for _, m := range u.Mult {
 		widths = append(widths, u.Channels*m)
 	}
-	// The way up also normalises concatenations, whose channels are sums of these and so divisible by the same groups.
+	// The way up also normalises concatenations. Their channel counts are sums of these widths, so the groups divide
+	// them too.
 	return layer.CheckGroups(u.Groups, widths...)
 }
 
@@ -88,7 +89,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 	if label != nil {
 		emb = graphop.Add(emb, b.Embedding(labelName, label, 4*u.Channels))
 	}
-	emb = graphop.SiLU(emb) // shared by all blocks
+	emb = graphop.SiLU(emb) // all blocks share this SiLU
 
 	index := 0
 	h := b.Conv("input_blocks.0.0", x, u.Channels*u.Mult[0], 3, false)
@@ -101,7 +102,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 			skips = append(skips, h)
 		}
 		if level < len(u.Mult)-1 {
-			index++ // the pooling has no parameters, but an index of its own
+			index++ // the pooling has no parameters, but it has an index
 			h = graphop.AvgPool(h, 2)
 			skips = append(skips, h)
 		}
@@ -130,7 +131,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 	return b.Conv("out.2", h, x.Shape()[1], 3, true)
 }
 
-// attend adds attention on the levels with attention.
+// attend applies attention to h if the level has attention.
 func (u *UNet) attend(b *layer.Builder, name string, h *graphop.Node, level int) *graphop.Node {
 	if !slices.Contains(u.Attention, 1<<level) {
 		return h
@@ -138,12 +139,12 @@ func (u *UNet) attend(b *layer.Builder, name string, h *graphop.Node, level int)
 	return b.Attention(name, h, u.Groups)
 }
 
-// normSiLU is GroupNorm and SiLU, with the pointwise work done in the view of the groups.
+// normSiLU applies GroupNorm and SiLU. It applies SiLU in the shape of the groups and then restores the shape of x.
 func (u *UNet) normSiLU(b *layer.Builder, name string, x, scale, shift *graphop.Node) *graphop.Node {
 	return graphop.Reshape(graphop.SiLU(b.GroupNorm(name, x, u.Groups, scale, shift)), x.Shape()...)
 }
 
-// resBlock is guided diffusion's residual block; emb is the time embedding after its SiLU.
+// resBlock is guided diffusion's residual block; emb is the time embedding after SiLU.
 func (u *UNet) resBlock(b *layer.Builder, name string, x, emb *graphop.Node, out int) *graphop.Node {
 	h := u.normSiLU(b, name+".in_layers.0", x, nil, nil)
 	h = b.Conv(name+".in_layers.2", h, out, 3, false)
@@ -156,7 +157,7 @@ func (u *UNet) resBlock(b *layer.Builder, name string, x, emb *graphop.Node, out
 	return graphop.Add(x, h)
 }
 
-// timestepEmbedding is [cos, sin] of t·exp(-ln(10000)·i/half), t [N, 1] not rescaled: [N, channels].
+// timestepEmbedding returns cos and then sin of t·exp(-ln(10000)·i/half), as [N, channels]. t [N, 1] is not rescaled.
 func timestepEmbedding(t *graphop.Node, channels int) *graphop.Node {
 	half := channels / 2
 	freq := make([]float64, half)

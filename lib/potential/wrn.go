@@ -7,20 +7,21 @@ import (
 	"vapo/lib/layer"
 )
 
-// WRN is a wide residual network (Zagoruyko and Komodakis, arXiv 1605.07146) with the scalar output Phi, the kind of
-// network of the method's first paper (arXiv 2407.15238), which does not state its sizes. As is usual for energies it
-// has no normalisation, and SiLU replaces ReLU, since the loss needs second derivatives.
+// WRN is a wide residual network (Zagoruyko and Komodakis, arXiv 1605.07146) with the scalar output Phi. The method's
+// first paper (arXiv 2407.15238) uses this kind of network but does not state its size. As is usual for energies, there
+// is no normalisation. SiLU replaces ReLU, because the loss needs second derivatives.
 //
-// A label adds its row of a table, label_emb, to the time embedding, or replaces it in a network without time.
+// A label adds its row of the table label_emb to the time embedding. In a network without time, this row replaces the
+// time embedding.
 //
 // Parameters: time_embed.{0,2}, label_emb, conv_in, blocks.i.{conv1,emb,conv2,shortcut}, out.
 type WRN struct {
-	Depth int  `json:"depth"` // 6n + 4 convolutions: n blocks of two in each of three stages
+	Depth int  `json:"depth"` // number of convolutions, 6n + 4: each of three stages has n blocks of two
 	Width int  `json:"width"` // the stages have 16, 32 and 64 times as many channels
-	Time  bool `json:"time"`  // false: one potential for all times, as in an energy-based model
+	Time  bool `json:"time"`  // if false, the potential is the same at all times, as in an energy-based model
 }
 
-// wrnStages halve the size from one to the next.
+// wrnStages is the number of stages. Each stage after the first halves the image size.
 const wrnStages = 3
 
 func (w *WRN) check(shape []int) error {
@@ -69,7 +70,7 @@ func (w *WRN) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	return b.Linear("out", sum, 1, false)
 }
 
-// block is a residual block with the activations before the convolutions; emb is nil without time and labels.
+// block is a residual block with activations before the convolutions. emb is nil for a network without time and labels.
 func (w *WRN) block(b *layer.Builder, name string, x, emb *graphop.Node, out int) *graphop.Node {
 	h := b.Conv(name+".conv1", graphop.SiLU(x), out, 3, false)
 	if emb != nil {

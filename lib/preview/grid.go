@@ -15,13 +15,14 @@ import (
 // gap is the border between cells, in pixels of the result.
 const gap = 2
 
-// background separates cells: neither black nor white, with which images of digits and clothes are padded.
+// background separates cells. It is neither black nor white, since images of digits and clothes have black or white
+// borders.
 var background = color.RGBA{0x80, 0x80, 0x88, 0xff}
 
-// maxSide bounds the result; browsers refuse larger files.
+// maxSide is the maximum height and width of the result in pixels; browsers refuse larger files.
 const maxSide = 16384
 
-// Image writes image i of a set in its own size: grey images in greyscale, others in RGB.
+// Image writes image i of a set without scaling: grey images in greyscale, others in RGB.
 func Image(w io.Writer, s *dataset.Images, i int) error {
 	if err := drawable(s); err != nil {
 		return err
@@ -45,7 +46,7 @@ func Grid(w io.Writer, s *dataset.Images, columns, scale int) error {
 	return encode(w, img, png.BestCompression)
 }
 
-// drawable returns an error if the images are of a form that has no picture.
+// drawable returns an error if the images cannot be drawn.
 func drawable(s *dataset.Images) error {
 	switch {
 	case s.N < 1 || s.H < 1 || s.W < 1:
@@ -84,7 +85,7 @@ func grid(s *dataset.Images, columns, scale int) (*image.RGBA, error) {
 	return out, nil
 }
 
-// paint draws image i with its top left corner at a point.
+// paint draws image i with its top left corner at the point at. Each pixel becomes a square of scale x scale.
 func paint(out *image.RGBA, at image.Point, s *dataset.Images, i, scale int) {
 	pixels, plane := s.Image(i), s.H*s.W
 	for y := range s.H * scale {

@@ -21,12 +21,13 @@ const (
 	plotSide     = 12 * vg.Centimeter
 	panelSide    = 5 * vg.Centimeter
 	panelColumns = 5
-	// Coordinates outside these quantiles do not widen the axes of panels: a few outliers would hide the rest.
+	// The axes of panels cover the coordinates between these quantiles: a few outliers would make the rest too small to
+	// see.
 	axisLow, axisHigh = 0.005, 0.995
 )
 
-// palette holds the colours of labels, which repeat after ten: those of Okabe and Ito, safe for colour-blind readers,
-// and two greys.
+// palette holds the colours of labels, which repeat after ten: the eight of Okabe and Ito, which colour-blind readers
+// can tell apart, and two greys.
 var palette = []color.RGBA{
 	{0x00, 0x72, 0xb2, 0xff}, {0xd5, 0x5e, 0x00, 0xff}, {0x00, 0x9e, 0x73, 0xff}, {0xcc, 0x79, 0xa7, 0xff},
 	{0xe6, 0x9f, 0x00, 0xff}, {0x56, 0xb4, 0xe9, 0xff}, {0xf0, 0xe4, 0x42, 0xff}, {0x00, 0x00, 0x00, 0xff},
@@ -52,7 +53,7 @@ func encodePlot(w io.Writer, p *plot.Plot) error {
 	return encode(w, canvas.Image(), png.DefaultCompression)
 }
 
-// addPoints adds the first points as a scatter plot coloured by label, or as a histogram in one dimension.
+// addPoints adds the first setPoints points as a scatter plot coloured by label, or as a histogram in one dimension.
 func addPoints(p *plot.Plot, s *dataset.Points) error {
 	n := min(s.N, setPoints)
 	if s.D == 1 {
@@ -147,7 +148,7 @@ func Panels(w io.Writer, panels []Panel) error {
 	return encode(w, canvas.Image(), png.DefaultCompression)
 }
 
-// axis returns the ends of the axis of coordinate k.
+// axis returns the lower and upper end of the axis for coordinate k.
 func axis(s *dataset.Points, k int) (low, high float64) {
 	v := make([]float64, s.N)
 	for i := range v {
@@ -163,8 +164,8 @@ func axis(s *dataset.Points, k int) (low, high float64) {
 	return low - pad, high + pad
 }
 
-// Paths draws each of several paths through the plane of the first two coordinates, from a small dot to a large one.
-// In one dimension it draws the coordinate over the position on the path.
+// Paths draws several paths in the plane of the first two coordinates, each from a small dot to a large one. In one
+// dimension, it draws the coordinate over the position on the path.
 //
 //	x: [paths, points, d]
 func Paths(w io.Writer, title string, x []float32, paths, points, d int) error {

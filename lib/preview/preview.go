@@ -11,7 +11,7 @@ import (
 	"vapo/lib/dataset"
 )
 
-// What Set draws at most.
+// Limits and layout of the pictures that Set draws.
 const (
 	setImages  = 100
 	setColumns = 10

@@ -34,7 +34,7 @@ func images(n, c, side, from int) *dataset.Images {
 	return s
 }
 
-// Every pixel of every image is in its row and column; texts are to the left and above, and nowhere else.
+// Every pixel of every image is in its row and column. There is text to the left and above, and nowhere else.
 func TestTable(t *testing.T) {
 	for _, c := range []struct {
 		n, channels, side, scale int
@@ -52,7 +52,7 @@ func TestTable(t *testing.T) {
 		im := decode(t, func(w *bytes.Buffer) error { return Table(w, c.heads, rows) })
 		longest := 0
 		for _, l := range c.labels {
-			longest = max(longest, 7*len(l)) // of a type seven pixels wide
+			longest = max(longest, 7*len(l)) // the font is seven pixels wide
 		}
 		left, top := 0, 0
 		if longest > 0 {

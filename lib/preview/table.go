@@ -23,7 +23,7 @@ type Row struct {
 }
 
 const (
-	minCell = 48 // least width of an image, in pixels of the result: a heading fits above it
+	minCell = 48 // minimum width of an image in pixels of the result, so that a heading fits above it
 	margin  = 4  // space around text, in pixels
 )
 
@@ -42,7 +42,7 @@ func Table(w io.Writer, headings []string, rows []Row) error {
 	scale := max(1, (minCell+first.W-1)/first.W)
 	face := basicfont.Face7x13
 	width := func(text string) int { return font.MeasureString(face, text).Ceil() }
-	labels := 0 // width of the widest one
+	labels := 0 // width of the widest label
 	var strips []image.Image
 	for _, r := range rows {
 		if r.Images.N != first.N || !slices.Equal(r.Images.Shape(), first.Shape()) {

@@ -7,18 +7,18 @@ import (
 )
 
 // The ziggurat of Marsaglia and Tsang (Journal of Statistical Software 5, 2000) covers the normal density with layers
-// of equal area: rectangles, and at the bottom a rectangle with the tail beyond tailStart. The layers and the order of
-// draws are those of math/rand/v2's NormFloat64, which is not used because math.Exp and math.Log have different bits on
-// different machines.
+// of equal area. Each layer is a rectangle; the lowest layer also includes the tail beyond tailStart. The layers and
+// the order of draws are those of NormFloat64 in math/rand/v2. NormFloat64 itself is not used, because math.Exp and
+// math.Log have different bits on different machines.
 const (
 	layers    = 128
 	tailStart = 3.442619855899
-	layerArea = 9.91256303526217e-3 // under exp(-x²/2)
-	scale     = 1 << 31             // of the signed integers drawn
+	layerArea = 9.91256303526217e-3 // area of each layer under exp(-x²/2)
+	scale     = 1 << 31             // bound on the magnitude of the drawn signed integers
 )
 
-// Of layer i: integers below inside are certainly under the curve, width is that of one unit of the integer, and height
-// is the density at the right end of the layer.
+// Tables by layer i. Integers with a magnitude below inside[i] are certainly under the curve, width[i] is the width of
+// one unit of the integer, and height[i] is the density at the right end of the layer.
 var (
 	inside [layers]uint32
 	width  [layers]float32
@@ -28,7 +28,7 @@ var (
 func density(x float64) float64 { return portable.Exp(float64(-0.5 * x * x)) }
 
 func init() {
-	bottom := layerArea / density(tailStart) // the width of a rectangle of the lowest layer's area
+	bottom := layerArea / density(tailStart) // width of a rectangle with the area of the lowest layer
 	inside[0], width[0], height[0] = uint32(tailStart/bottom*scale), float32(bottom/scale), 1
 	x := float64(tailStart)
 	for i := layers - 1; i >= 1; i-- {

@@ -2,10 +2,10 @@
 //
 // Every random number of vapo is determined by (seed, stream, index): the seed of the run, the name of the quantity
 // ("sample/noise", "train/batch", ...) and the number of the training step or sample. There is no generator state to
-// save, so a resumed run draws the numbers that an uninterrupted one would have drawn, and sample k is the same
-// whatever the batch size or the number of shards.
+// save, so a resumed run draws the numbers that an uninterrupted one would have drawn. Sample k is the same for every
+// batch size and every number of shards.
 //
-// Note: splitting one generator, or saving its state in checkpoints, was rejected: results would depend on the order in
+// Note: splitting one generator, or saving its state in checkpoints, was rejected. Results would depend on the order in
 // which parts of a program draw, and one additional number would change all later ones.
 package random
 
@@ -15,12 +15,12 @@ import (
 	"math/rand/v2"
 )
 
-// tag separates these keys from other uses of sha256 and versions the derivation. It must not change: every result of
-// vapo depends on it, as on all values that this package returns. Golden values in the tests pin them.
+// tag separates these keys from other uses of sha256 and names the version of the derivation. It must not change,
+// because every result of vapo depends on the values that this package returns. Golden values in the tests pin them.
 const tag = "vapo/draw/1"
 
-// Source is the sequence of random numbers of one (seed, stream, index). It costs one sha256 and is not safe for
-// concurrent use: each goroutine uses a Source with a name of its own.
+// Source is the sequence of random numbers of one (seed, stream, index). Creating it costs one sha256. It is not safe
+// for concurrent use: each goroutine uses its own Source, with a different name.
 type Source struct {
 	chacha *rand.ChaCha8
 	rng    *rand.Rand
@@ -42,8 +42,8 @@ func New(seed uint64, stream string, index uint64) *Source {
 	return &Source{chacha: c, rng: rand.New(c)}
 }
 
-// Normal fills dst with independent standard normal values. It consumes the sequence as Normal64 does, and each
-// value is Normal64's rounded to float32.
+// Normal fills dst with independent standard normal values. Each value is the one that Normal64 would return, rounded
+// to float32.
 func (s *Source) Normal(dst []float32) {
 	for i := range dst {
 		dst[i] = float32(s.normal())
@@ -57,8 +57,8 @@ func (s *Source) Normal64(dst []float64) {
 	}
 }
 
-// Uniform64 returns a value in [0, 1), a multiple of 2^-53. The conversion keeps a compiler from fusing the scaling
-// with a sum in the caller.
+// Uniform64 returns a value in [0, 1), a multiple of 2^-53. The conversion prevents the compiler from fusing the
+// multiplication in Float64 with an addition in the caller.
 func (s *Source) Uniform64() float64 { return float64(s.rng.Float64()) }
 
 // IntN returns a value in [0, n). It panics if n <= 0.

@@ -68,7 +68,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestKeyDerivation spells the preimage of one key out byte by byte, independently of New.
+// TestKeyDerivation spells out the preimage of one key byte by byte, independently of New.
 func TestKeyDerivation(t *testing.T) {
 	preimage := "\x00\x00\x00\x00\x00\x00\x00\x0bvapo/draw/1" + // tag
 		"\x00\x00\x00\x00\x00\x00\x01\x02" + // seed
@@ -107,8 +107,8 @@ func TestFloat32IsRoundedFloat64(t *testing.T) {
 	}
 }
 
-// TestNormalLikeStandardLibrary: the same draws, but for the last bit in the tail; and the bits are the same
-// everywhere.
+// TestNormalLikeStandardLibrary: the values equal those of the standard library, up to the last bit in the tail, and
+// have the same bits on every machine.
 func TestNormalLikeStandardLibrary(t *testing.T) {
 	const n = 1 << 20
 	got := make([]float64, n)
@@ -132,7 +132,7 @@ func TestNormalLikeStandardLibrary(t *testing.T) {
 	}
 }
 
-// TestPrefix: asking for more values, or in pieces, does not change the first ones.
+// TestPrefix: the first values do not depend on how many are drawn, nor on whether they are drawn in pieces.
 func TestPrefix(t *testing.T) {
 	long, pieces := make([]float64, 100), make([]float64, 100)
 	New(1, "s", 1).Normal64(long)
@@ -144,8 +144,8 @@ func TestPrefix(t *testing.T) {
 	}
 }
 
-// TestMoments: mean, variance, skewness and kurtosis over many short sources, as training uses them (one a step).
-// The bounds are five standard errors; the numbers are fixed, so the test is deterministic.
+// TestMoments checks mean, variance, skewness and kurtosis over many short sources, since training uses one source per
+// step. The bounds are five standard errors. The numbers are fixed, so the test is deterministic.
 func TestMoments(t *testing.T) {
 	const sources, each = 2000, 50
 	x := make([]float64, sources*each)

@@ -1,8 +1,8 @@
 // Package sampling integrates the flow of a potential from noise to data.
 //
-// It is a library because training draws samples too, to monitor its progress, and sample k must be the same in both: a
-// function of the weights, the seed, k and the solver's settings alone. So samples are integrated in blocks of one size
-// for each kind of network, and sample k is always row k mod Block of its block.
+// Both the stage sample and training, which monitors its progress, draw samples. Sample k must be the same in both, so
+// it is a function of the weights, the seed, k and the solver's settings alone. To this end, samples are integrated in
+// blocks whose size depends only on the kind of network, and sample k is always row k mod Block of its block.
 package sampling
 
 import (
@@ -18,7 +18,7 @@ import (
 	"vapo/lib/random"
 )
 
-// Blocks in which a field is evaluated, for images and for points.
+// Numbers of samples per evaluation of a field, for images and for points.
 const (
 	imageBlock = 64
 	pointBlock = 256
@@ -36,20 +36,20 @@ func Block(c potential.Config) int {
 type Sampler struct {
 	Field    *potential.Field // compiled for blocks of Block(Field.Config)
 	Solver   string           // see ode.Lookup
-	Steps    int              // equal steps from prior to data; not for rk45
+	Steps    int              // number of equal steps from prior to data; not for rk45
 	RTol     float64          // rk45: relative tolerance of a step
 	ATol     float64          // rk45: absolute tolerance of a step, in units of the data
-	MaxSteps int              // rk45: steps that one sample may try
+	MaxSteps int              // rk45: maximum number of steps that one sample may try
 	TEnd     float64          // time at which the flow ends, see homotopy.Until; 0 means 1
-	// Label is the class of a sample by its number, or potential.NoLabel; nil: no labels. It is a function of the number
-	// alone, as the sample is to be.
+	// Label returns the class of a sample, or potential.NoLabel, given the index of the sample. It must depend on the
+	// index alone. If Label is nil, samples are unconditional.
 	Label func(sample int) int
 }
 
-// Work counts evaluations of grad Phi, each for one sample.
+// Work counts evaluations of grad Phi: in total, the number of samples they are for, and the maximum for one sample.
 type Work struct{ Total, Samples, Max int }
 
-// Add adds other work.
+// Add adds the work for other samples.
 func (w *Work) Add(other Work) {
 	w.Total += other.Total
 	w.Samples += other.Samples
@@ -58,7 +58,7 @@ func (w *Work) Add(other Work) {
 
 func (w *Work) addSample(nfe int) { w.Add(Work{nfe, 1, nfe}) }
 
-// Mean is the mean number of evaluations of a sample.
+// Mean returns the mean number of evaluations per sample.
 func (w Work) Mean() float64 { return float64(w.Total) / float64(max(1, w.Samples)) }
 
 // Error reports a sample that could not be integrated; it wraps an *ode.RowError.
@@ -79,7 +79,8 @@ func (e *Error) FailureClass() failure.Class { return failure.Numeric }
 // FailureHint implements failure.Carrier.
 func (e *Error) FailureHint() string { return "train longer, or allow smaller steps" }
 
-// Noise writes the starting point of a sample, from the prior N(0, w² I) of the network's path, to dst [D].
+// Noise writes the starting point of a sample to dst [D]. It draws the point from the prior N(0, w² I) of the network's
+// path, with w = c.PriorStd.
 func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
 	random.New(seed, "sample/noise", uint64(sample)).Normal(dst)
 	if w := float32(c.PriorStd); w != 1 {
@@ -89,9 +90,9 @@ func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
 	}
 }
 
-// Draw draws samples [first, first+n) of a seed into out [n, D], in the network's units (images in [-1, 1]). After
-// every block it calls progress, unless nil, with the number of finished samples. A sample that cannot be integrated is
-// an *Error.
+// Draw draws samples [first, first+n) of a seed into out [n, D], in the network's units (images in [-1, 1]). If
+// progress is not nil, Draw calls it after every block with the number of finished samples. If a sample cannot be
+// integrated, the error is an *Error.
 func (s *Sampler) Draw(
 	ctx context.Context, seed uint64, first, n int, out []float32, progress func(done int),
 ) (Work, error) {
@@ -103,7 +104,7 @@ func (s *Sampler) Draw(
 	var w Work
 	x := make([]float32, block*d)
 	for base := first - first%block; base < first+n; base += block {
-		// The other rows of the block hold their own samples, which costs nothing.
+		// Rows outside of the requested range hold their own samples, which costs nothing: blocks are evaluated whole.
 		for i := range block {
 			Noise(s.Field.Config, seed, base+i, x[i*d:(i+1)*d])
 		}
@@ -123,7 +124,7 @@ func (s *Sampler) Draw(
 	return w, nil
 }
 
-// Integrate integrates starting points x [n, D] to data, in place.
+// Integrate integrates the flow from starting points x [n, D] to data, in place. It calls progress as Draw does.
 func (s *Sampler) Integrate(ctx context.Context, x []float32, progress func(done int)) (Work, error) {
 	d, block := s.Field.Config.Dim(), s.Field.Batch
 	if len(x)%d != 0 {
@@ -151,7 +152,8 @@ func (s *Sampler) Integrate(ctx context.Context, x []float32, progress func(done
 	return w, nil
 }
 
-// integrateBlock integrates a block, whose first row is sample base, to data and returns the evaluations of each row.
+// integrateBlock integrates the flow of one block to data, in place. base is the index of the block's first sample. It
+// returns the number of evaluations for each row.
 func (s *Sampler) integrateBlock(ctx context.Context, base int, x []float32) ([]int, error) {
 	path, err := s.path()
 	if err != nil {
@@ -161,7 +163,7 @@ func (s *Sampler) integrateBlock(ctx context.Context, base int, x []float32) ([]
 	return s.integrateSpan(ctx, base, x, from, to, s.Steps)
 }
 
-// path is the schedule of the network up to TEnd.
+// path returns the schedule of the network, which ends at TEnd.
 func (s *Sampler) path() (homotopy.Schedule, error) {
 	path, err := s.Field.Config.Path()
 	if err != nil || s.TEnd == 0 {
@@ -173,7 +175,7 @@ func (s *Sampler) path() (homotopy.Schedule, error) {
 	return path, nil
 }
 
-// integrateSpan is integrateBlock over a part of the path, in the given number of equal steps.
+// integrateSpan integrates like integrateBlock, but over [from, to] of the path and in the given number of equal steps.
 func (s *Sampler) integrateSpan(
 	ctx context.Context, base int, x []float32, from, to float64, steps int,
 ) ([]int, error) {
@@ -217,7 +219,7 @@ func (s *Sampler) integrateSpan(
 	return nil, err
 }
 
-// setLabels sets the classes of the rows of a block.
+// setLabels sets the classes of the rows of a block, which begins with sample base.
 func (s *Sampler) setLabels(base int) error {
 	labels := make([]int, s.Field.Batch)
 	for i := range labels {

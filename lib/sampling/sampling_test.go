@@ -24,7 +24,7 @@ func images() potential.Config {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 }
 
-// weights give any network a field that is far from trivial.
+// weights returns parameters that give any network a field far from trivial.
 func weights(t *testing.T, c potential.Config) map[string][]float32 {
 	t.Helper()
 	params, err := c.Parameters()
@@ -48,7 +48,7 @@ func sampler(t *testing.T, c potential.Config) *Sampler {
 	return &Sampler{Field: f, Solver: "heun", Steps: 6, RTol: 1e-2, ATol: 1e-2, MaxSteps: 1000}
 }
 
-// Any part of the samples equals that part of all of them, to the bit, with either kind of solver.
+// Samples drawn in parts equal the same samples drawn together, to the bit, with either kind of solver.
 func TestPartsEqualTheWhole(t *testing.T) {
 	for _, c := range []potential.Config{points("linear"), points("vapo"), images()} {
 		for _, solver := range []string{"euler", "rk45"} {
@@ -87,7 +87,7 @@ func TestPartsEqualTheWhole(t *testing.T) {
 	}
 }
 
-// Errors name the sample that failed by its own number; the cause of a cancelled context is returned as it is.
+// Errors give the index of the sample that failed. The cause of a cancelled context is returned unchanged.
 func TestErrors(t *testing.T) {
 	s := sampler(t, points("linear"))
 	s.Solver, s.MaxSteps = "rk45", 1
@@ -113,7 +113,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A flow that ends at another time follows the same path to there; the default end is t = 1.
+// A flow that ends at another time follows the same path until then; the default end is t = 1.
 func TestEnd(t *testing.T) {
 	for _, c := range []struct {
 		schedule string
@@ -136,7 +136,7 @@ func TestEnd(t *testing.T) {
 		if !slices.Equal(draw(0), draw(1)) || slices.Equal(draw(1), draw(c.end)) {
 			t.Errorf("%s: ends at %v, %v at 1 and %v at %v", c.schedule, draw(0), draw(1), draw(c.end), c.end)
 		}
-		// Euler's steps by hand.
+		// Compute Euler's steps by hand.
 		n := s.Field.Batch
 		x, at, dx := make([]float32, 2*n), make([]float32, n), make([]float32, 2*n)
 		Noise(s.Field.Config, 0, 0, x[:2])

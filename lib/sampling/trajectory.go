@@ -6,16 +6,16 @@ import (
 	"math"
 )
 
-// Trajectory is the path of samples from noise to data, at some points of it.
+// Trajectory holds samples at several times on their way from noise to data.
 type Trajectory struct {
 	Times []float64 // t of each point, ascending
 	X     []float32 // [samples, points, D]
 }
 
-// Trajectories integrates samples [0, n) of a seed and keeps them at the given number of points, from the noise to the
-// sample. The points are equally spaced in the variable of integration; with solvers of equal steps they fall between
-// steps, so there are at most Steps+1. The last point equals the sample of Draw up to the rounding of the points before
-// it to float32 and, for rk45, the choice of steps.
+// Trajectories integrates samples [0, n) of a seed and records them at the given number of points, from the noise to
+// the sample. The points are equally spaced in the variable of integration. Solvers with equal steps can record only
+// between steps, so there are at most Steps+1 points. The last point equals the sample of Draw up to rounding, since
+// the earlier points are rounded to float32, and for rk45 up to the choice of steps.
 func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) (*Trajectory, error) {
 	d, block := s.Field.Config.Dim(), s.Field.Batch
 	if n < 1 || points < 2 {
@@ -29,7 +29,7 @@ func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) 
 		return nil, err
 	}
 	from, to := path.Span()
-	// The position of point k on the path, and the number of steps before it.
+	// at returns the position of point k on the path, and the number of steps before it.
 	at := func(k int) (position float64, steps int) {
 		if s.Solver == "rk45" {
 			return from + float64((to-from)*float64(k)/float64(points-1)), 0

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A trajectory begins at the noise, ends at the sample, and passes on its way through what fewer steps of the same
-// size reach.
+// A trajectory begins at the noise and ends at the sample. Its points in between are what fewer steps of the same size
+// give.
 func TestTrajectories(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {
@@ -24,7 +24,7 @@ func TestTrajectories(t *testing.T) {
 		config := points(c.schedule)
 		s := sampler(t, config)
 		s.Solver = c.solver
-		const n = 300 // more than a block
+		const n = 300 // more than one block
 		tr, err := s.Trajectories(ctx, 3, n, c.points)
 		if err != nil {
 			t.Fatal(err)

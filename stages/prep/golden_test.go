@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestGolden pins the outputs. A stage whose outputs change needs a new version, or caches would return the old ones.
-// The preview is left out, since its bytes depend on the standard library's compressor.
+// TestGolden pins the outputs. A change of the outputs needs a new version of the stage, or caches would return the old
+// ones. The preview is left out, since its bytes depend on the standard library's compressor.
 func TestGolden(t *testing.T) {
 	if spec.Version != 1 {
 		t.Errorf("version %d: update these digests", spec.Version)
@@ -47,7 +47,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestGoldenOwn pins the sets made of images, tables and shapes.
+// TestGoldenOwn pins the sets made from users' images and tables, and the set of drawn shapes.
 func TestGoldenOwn(t *testing.T) {
 	images := writeFiles(t, tiles(t, 20))
 	table := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
@@ -80,7 +80,7 @@ func TestGoldenOwn(t *testing.T) {
 		for i := range got {
 			got[i] = strings.TrimPrefix(got[i], "sha256:")[:16]
 		}
-		if c.want[2] == "" { // it contains digests of PNG files, whose bytes the standard library decides
+		if c.want[2] == "" { // the summary has digests of PNG files, whose bytes depend on the standard library
 			got[2] = ""
 		}
 		if got != c.want {

@@ -13,7 +13,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// previewed bounds the training images of the preview.
+// previewed is the maximum number of training images in the preview.
 const previewed = 100
 
 func shapes(p *params) (train, test *source.Stream, err error) {
@@ -63,12 +63,12 @@ func runImages(ctx context.Context, job *stage.Job, p *params) error {
 	})
 }
 
-// writeStreams writes splits as they come, a batch at a time, then the preview and the summary. finish returns the
-// files that were read, once the splits are written.
+// writeStreams writes each split in batches, as its images arrive, and then the preview and the summary. It calls
+// finish once the splits are written, for the files that were read.
 func writeStreams(
 	ctx context.Context, job *stage.Job, p *params, splits []*source.Stream, finish func() ([]source.File, error),
 ) error {
-	first := splits[0].Like // the images of the preview
+	first := splits[0].Like // collects the images of the preview
 	first.Labels = nil
 	sum := &summary{Source: p.Source, Shape: first.Shape(), Classes: first.Classes}
 	for i, s := range splits {

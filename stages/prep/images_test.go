@@ -46,8 +46,8 @@ func encodePNG(t *testing.T, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// tiles are n images of 12 x 10 pixels in two directories, and a file that is no image. They need no decoder or resizer
-// that could round, so that their digests are those of this program alone.
+// tiles returns n images of 12 x 10 pixels in two directories, and a file that is not an image. Decoding and resizing
+// them involves no rounding, so the digests depend on this program alone.
 func tiles(t *testing.T, n int) map[string][]byte {
 	files := map[string][]byte{"notes.txt": []byte("x")}
 	for i := range n {
@@ -74,7 +74,7 @@ func readSummary(t *testing.T, dir string) (s summary) {
 	return s
 }
 
-// TestOwnMNIST: published images that went through PNG files and a zip file are the same images again.
+// TestOwnMNIST: published images that are packed as PNG files in a zip file are read back unchanged.
 func TestOwnMNIST(t *testing.T) {
 	l, err := source.Load("mnist", "", true, 0, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -101,7 +101,7 @@ func TestOwnMNIST(t *testing.T) {
 	}
 	path := filepath.Join(writeFiles(t, map[string][]byte{"digits.zip": b.Bytes()}), "digits.zip")
 	dir, m := mustPrep(t, "--source=images", "--path="+path, "--channels=1", "--labels=directory")
-	got := map[string]int{} // image and label, of both splits
+	got := map[string]int{} // counts of image and label, over both splits
 	for _, split := range []string{"train", "test"} {
 		s := readSet(t, filepath.Join(dir, split+".arrow")).(*dataset.Images)
 		if s.N != map[string]int{"train": 270, "test": 30}[split] || !slices.Equal(s.Classes, l.Test.Classes) {
@@ -125,7 +125,7 @@ func TestOwnMNIST(t *testing.T) {
 	}
 }
 
-// TestOwnWarnings: what is left out is counted in the manifest.
+// TestOwnWarnings: the manifest counts the files that are left out.
 func TestOwnWarnings(t *testing.T) {
 	files := tiles(t, 12)
 	files["even/00.png"] = files["even/00.png"][:60]
@@ -195,7 +195,7 @@ func TestCelebASplits(t *testing.T) {
 	}
 }
 
-// TestTable: a table, its standardised points, and the table again.
+// TestTable converts a table to standardised points, and the points back to the table.
 func TestTable(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	path := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
@@ -229,7 +229,7 @@ func TestTable(t *testing.T) {
 	if d := cmp.Diff([]string{"0.5,8,x", "1.5,4,x", "2.5,1,x", "3.5,2,y", "7.5,16,y"}, rows); d != "" {
 		t.Error(d)
 	}
-	// Samples know nothing of columns; the training set does.
+	// Samples have no column names or units; --like takes them from the training set.
 	samples := filepath.Join(t.TempDir(), "samples.arrow")
 	dirOther, _ := mustPrep(t, "--source=rings", "--n-train=3", "--n-test=1")
 	if err := os.Rename(filepath.Join(dirOther, "train.arrow"), samples); err != nil {

@@ -72,7 +72,7 @@ func load(job *stage.Job, p *params) (train, test dataset.Set, files []source.Fi
 	return l.Train, l.Test, l.Files, source.CheckDigest(p.Source, p.SourceDigest, l.Digest)
 }
 
-// drawnSizes returns the sizes of the splits of a source that is drawn.
+// drawnSizes returns the numbers of training and test samples of a source that is drawn.
 func drawnSizes(p *params) (nTrain, nTest int) {
 	return cmp.Or(p.NTrain, drawnTrain), cmp.Or(p.NTest, drawnTest)
 }
@@ -98,7 +98,7 @@ func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source
 	return l.Train, l.Test, l.Files, source.CheckDigest(p.Source, p.SourceDigest, l.Digest)
 }
 
-// columns returns the names of the requested columns, which are quoted if they contain commas; nil for all.
+// columns returns the names of the requested columns, or nil for all columns. Names that contain commas are quoted.
 func columns(p *params) ([]string, error) {
 	if p.Columns == "" {
 		return nil, nil

@@ -1,5 +1,5 @@
-// Command prep makes data sets: it reads or draws one, checks it, and writes its training and test splits as tensor
-// files, with a picture and a summary for people.
+// Command prep prepares a data set. It reads the set from files or draws it, validates it, and writes its training and
+// test splits as tensor files, with a picture and a summary for people.
 package main
 
 import (

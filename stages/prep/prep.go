@@ -14,12 +14,12 @@ import (
 
 // Defaults that depend on the source.
 const (
-	drawnTrain          = 50000 // samples of a source that is drawn
+	drawnTrain          = 50000 // training samples of a source that is drawn
 	drawnTest           = 10000
-	defaultTestFraction = 0.1 // of images and tables
+	defaultTestFraction = 0.1 // test fraction of images and tables
 )
 
-// maxValues bounds a split of points that are drawn: 4 GiB of float32.
+// maxValues is the maximum number of coordinates in a split of drawn points: 4 GiB of float32.
 const maxValues = 1 << 30
 
 // noDigest is the source digest of a source that is drawn.
@@ -144,7 +144,7 @@ func resolveDrawn(p *params) error {
 	return nil
 }
 
-// parseComponents returns nil unless components are given.
+// parseComponents parses the components of a mixture. It returns nil if none are given.
 func parseComponents(p *params) ([]dataset.Component, error) {
 	if len(p.Components) == 0 || string(p.Components) == "null" {
 		if p.Source == "mixture" {

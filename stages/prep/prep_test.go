@@ -37,7 +37,7 @@ func prep(t *testing.T, args ...string) (code failure.Class, m *contract.Manifes
 	return code, m, errs.String()
 }
 
-// mustPrep runs the stage to a new directory.
+// mustPrep runs the stage with a new output directory and fails the test on errors.
 func mustPrep(t *testing.T, args ...string) (dir string, m *contract.Manifest) {
 	t.Helper()
 	dir = t.TempDir()
@@ -174,7 +174,7 @@ func TestPoints(t *testing.T) {
 			t.Errorf("%v: source-digest %v", args, m.Params["source-digest"])
 		}
 		_, again := mustPrep(t, append(args, "--n-train=500", "--n-test=100", "--seed=3")...)
-		if d := cmp.Diff(m.Outputs, again.Outputs); d != "" { // the picture too
+		if d := cmp.Diff(m.Outputs, again.Outputs); d != "" { // including the picture
 			t.Errorf("%v: a second run differs:\n%s", args, d)
 		}
 	}
@@ -195,7 +195,7 @@ func resolved(t *testing.T, params string) map[string]any {
 	return d.Action(d.Resolved, nil).Params
 }
 
-// TestKeyFollowsContent: the same files elsewhere are the same action, changed files another one.
+// TestKeyFollowsContent: equal files in different folders give equal keys, and changed files give another key.
 func TestKeyFollowsContent(t *testing.T) {
 	key := func(dir string) map[string]any {
 		return resolved(t, `{"source":"mnist","verify":false,"path":`+string(must(json.Marshal(dir)))+`}`)
@@ -217,7 +217,8 @@ func must(b []byte, err error) []byte {
 	return b
 }
 
-// TestRefuses runs the stage on bad input: exit code, a message that names the culprit, a hint, and nothing written.
+// TestRefuses runs the stage on bad input. It checks the exit code, that the message names the culprit and has a hint,
+// and that no file is written.
 func TestRefuses(t *testing.T) {
 	sound := digits(t, nil)
 	raw := func(name string, edit func([]byte) []byte) string {

@@ -13,17 +13,18 @@ import (
 // summary is the content of the output summary.
 type summary struct {
 	Source  string        `json:"source"`
-	Shape   []int         `json:"shape"` // of one sample
+	Shape   []int         `json:"shape"` // shape of one sample
 	Classes []string      `json:"classes,omitempty"`
 	Files   []source.File `json:"files,omitempty"`
 	Train   splitSummary  `json:"train"`
 	Test    splitSummary  `json:"test"`
 	Valid   *splitSummary `json:"valid,omitempty"`
-	// Columns are those of a table, with the units in which the training split has mean 0 and deviation 1.
+	// Columns describes the columns of a table. Their units give the training split mean 0 and standard deviation 1.
 	Columns []dataset.Column `json:"columns,omitempty"`
 }
 
-// splitSummary has moments per channel of images (in pixel values, 0..255) or per coordinate of points.
+// splitSummary describes one split. Mean and Std are per channel of images (in pixel values, 0..255) or per coordinate
+// of points.
 type splitSummary struct {
 	Count    int       `json:"count"`
 	PerClass []int     `json:"per_class,omitempty"` // by label
@@ -66,8 +67,8 @@ func describe(set dataset.Set) splitSummary {
 	return out
 }
 
-// imageTally accumulates the images of a split, which come in batches. Sums of pixels are integers, so the moments are
-// exact before the last division.
+// imageTally accumulates the moments of a split over its batches. Sums of pixels are integers, so the moments are exact
+// before the last division.
 type imageTally struct {
 	n, plane int
 	perClass []int

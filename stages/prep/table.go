@@ -14,7 +14,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// tableCmd turns points back into a table: standardised coordinates mean nothing to the owner of the table.
+// tableCmd writes points as a table in the original units, since standardised coordinates mean nothing to its owner.
 type tableCmd struct {
 	Points string `arg:"" name:"points" help:"Points or samples: a path, ref:name or sha256:…"`
 	File   string `arg:"" name:"file" help:"CSV file to write." type:"path"`
@@ -22,7 +22,7 @@ type tableCmd struct {
 	Force  bool   `help:"Overwrite an existing file."`
 }
 
-// tabled is the JSON line.
+// tabled is the JSON line that the command prints.
 type tabled struct {
 	File    string   `json:"file"`
 	N       int      `json:"n"`
@@ -48,7 +48,7 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 			return failure.New(failure.Input, "give the output train of prep --source=csv",
 				"%s has no named columns", c.Like)
 		}
-		// Samples have the numbers of their classes; the data set has the names.
+		// Samples have the indices of their classes; the data set also has the names.
 		unknown := func(l int64) bool { return l < 0 || l >= int64(len(like.Classes)) }
 		if points.Classes == nil && !slices.ContainsFunc(points.Labels, unknown) {
 			points.Classes = like.Classes

@@ -34,7 +34,7 @@ func checkClass(class string, guidance float64) error {
 	return nil
 }
 
-// label returns the class of a sample by its number; nil for unconditional samples.
+// label returns the function that maps the index of a sample to its class, or nil for unconditional samples.
 func (m *model) label(class string) (func(sample int) int, error) {
 	if class == noClass {
 		return nil, nil
@@ -53,7 +53,8 @@ func (m *model) label(class string) (func(sample int) int, error) {
 	return func(int) int { return n }, nil
 }
 
-// withLabels adds the classes of the samples to a set, unless label is nil. Sample i of the set has number(i).
+// withLabels adds the classes of the samples to a set, unless label is nil. Sample i of the set has the index
+// number(i).
 func withLabels(set dataset.Set, label func(sample int) int, number func(i int) int) dataset.Set {
 	if label == nil {
 		return set

@@ -18,7 +18,8 @@ func withClasses(c potential.Config) potential.Config {
 	return c
 }
 
-// The samples of a class are the same however they are requested, differ from those of others, and carry their labels.
+// The samples of a class do not depend on how they are requested, differ from those of other classes, and carry their
+// labels.
 func TestClasses(t *testing.T) {
 	ck := checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	draw := func(args ...string) *dataset.Points {
@@ -56,7 +57,7 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// The other commands take a class, too.
+// The commands field and interpolate accept a class, too.
 func TestClassesOfCommands(t *testing.T) {
 	ck := checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	points := csvFile(t, "x1,x2\n1,2\n1,2\n1,2\n1,2\n")

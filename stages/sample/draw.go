@@ -11,10 +11,10 @@ import (
 	"vapo/lib/stage"
 )
 
-// maxValues bounds the values in the memory of one run: 64 GiB.
+// maxValues is the maximum number of float32 values that one run holds in memory: 64 GiB.
 const maxValues = 1 << 34
 
-// drawAll draws samples [First, First+N) and returns the work and the seconds it took.
+// drawAll draws samples [First, First+N). It also returns the work and the time taken.
 func drawAll(
 	ctx context.Context, job *stage.Job, m *model, p *params,
 ) (set dataset.Set, work sampling.Work, seconds float64, err error) {
@@ -32,7 +32,7 @@ func drawAll(
 	start := time.Now()
 	block := m.field.Batch
 	for at, n := 0, 0; at < p.N; at += n {
-		// Up to the end of a block, which would be integrated twice otherwise.
+		// Draw up to the end of a block; otherwise, the block would be integrated twice.
 		end := p.First + at + min(p.Batch, p.N)
 		end += (block - end%block) % block
 		n = min(end-p.First-at, p.N-at)

@@ -24,11 +24,11 @@ type exportCmd struct {
 	Force   bool   `help:"Overwrite an existing file."`
 }
 
-// exported is the JSON line.
+// exported is the JSON line that the command prints.
 type exported struct {
 	File   string `json:"file"`
 	N      int    `json:"n"`
-	Shape  []int  `json:"shape"` // of arr_0
+	Shape  []int  `json:"shape"` // shape of arr_0
 	SHA256 string `json:"sha256"`
 }
 

@@ -103,7 +103,7 @@ func TestExport(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			// An archive is a data set too: exported again it is the same file.
+			// An exported archive is a data set, too; exporting it again gives the same file.
 			again := filepath.Join(t.TempDir(), "y.npz")
 			if code, _, stderr := exportTool(t, out, again); code != 0 {
 				t.Fatalf("exit %d: %s", code, stderr)

@@ -100,7 +100,7 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	return out.Flush()
 }
 
-// readPoints reads the rows of a CSV with the header x1,…,xd: [n, d].
+// readPoints reads the points [n, d] of a CSV file with the header x1,…,xd.
 func readPoints(r io.Reader, name string, d int) ([]float32, error) {
 	bad := func(format string, args ...any) error {
 		hint := fmt.Sprintf("the file must have the header x1..x%d and a point in each row", d)

@@ -26,7 +26,7 @@ func csvFile(t *testing.T, text string) string {
 	return path
 }
 
-// The command prints, in the order of the input, what the library computes from the averaged or the raw weights.
+// The command prints what the library computes from the averaged or the raw weights, in the order of the input.
 func TestFieldCommand(t *testing.T) {
 	for _, schedule := range []string{"linear", "vapo"} {
 		c := pointsConfig(schedule)
@@ -35,7 +35,7 @@ func TestFieldCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const n = 300 // more than a block
+		const n = 300 // more than one block
 		var text strings.Builder
 		text.WriteString("x1,x2\n")
 		x := make([]float32, 2*n)
@@ -120,7 +120,7 @@ func TestFieldReadsStandardInput(t *testing.T) {
 		header, row = append(header, fmt.Sprintf("x%d", k+1)), append(row, "0.5")
 	}
 	c.Stdin = strings.NewReader(strings.Join(header, ",") + "\n" + strings.Join(row, ",") + "\n")
-	// The network starts as |x|²/2.
+	// An untrained network computes |x|²/2.
 	if out, err := c.Output(); err != nil || !strings.HasSuffix(string(out), "\n2"+strings.Repeat(",0.5", 16)+"\n") {
 		t.Errorf("%v\n%s", err, out)
 	}

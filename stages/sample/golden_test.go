@@ -6,7 +6,8 @@ import (
 	"vapo/lib/potential"
 )
 
-// TestGolden pins the outputs. A stage whose outputs change needs a new version, or caches would return the old ones.
+// TestGolden pins the outputs. A change of the outputs needs a new version of the stage, or caches would return the old
+// ones.
 func TestGolden(t *testing.T) {
 	if spec.Version != 4 {
 		t.Errorf("version %d: update these digests", spec.Version)

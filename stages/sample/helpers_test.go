@@ -24,7 +24,7 @@ import (
 	"vapo/lib/training"
 )
 
-// binary is the stage as people run it, built once.
+// binary is the path of the compiled stage program, which is built once for all tests.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -78,7 +78,7 @@ func imagesConfig() potential.Config {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 }
 
-// checkpointOf writes a checkpoint as training does, with weights whose field is far from trivial. The raw weights
+// checkpointOf writes a checkpoint as training does. Its weights give a field far from trivial, and the raw weights
 // differ from the averages.
 func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
 	t.Helper()

@@ -109,8 +109,8 @@ func (m *model) interpolate(
 	return withLabels(sampling.Set(m.config, x, n), label, pair), nil
 }
 
-// spherical writes the point at fraction f of the great circle from a to b to dst. Its norm is sqrt(d)·w, around which
-// the mass of the prior concentrates (Shoemake 1985; White, arXiv 1609.04468).
+// spherical writes a point of the great circle from a to b, at fraction f of the way, to dst. The norm of the point is
+// sqrt(d)·w, near which the mass of the prior concentrates (Shoemake 1985; White, arXiv 1609.04468).
 func spherical(dst, a, b []float32, f, w float64) {
 	var aa, bb, ab float64
 	for i := range a {
@@ -122,7 +122,7 @@ func spherical(dst, a, b []float32, f, w float64) {
 	na, nb := math.Sqrt(aa), math.Sqrt(bb)
 	angle := portable.Acos(min(max(ab/(na*nb), -1), 1))
 	radius := math.Sqrt(float64(len(a))) * w
-	p, q := 1-f, f // for nearly parallel directions
+	p, q := 1-f, f // linear interpolation, for nearly parallel vectors
 	if s := portable.Sin(angle); s > 1e-6 {
 		p, q = portable.Sin((1-f)*angle)/s, portable.Sin(f*angle)/s
 	}

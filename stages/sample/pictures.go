@@ -81,7 +81,7 @@ func writePictures(ctx context.Context, job *stage.Job, m *model, p *params) err
 	})
 }
 
-// rowsOf divides images into labelled rows of n.
+// rowsOf divides images into labelled rows of n images.
 func rowsOf(s *dataset.Images, n int, label func(row int) string) []preview.Row {
 	var rows []preview.Row
 	for k := range s.N / n {

@@ -34,7 +34,7 @@ func TestPictures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Ten images of 4x4, drawn at 48x48, in three rows or two.
+			// Each row has ten images of 4x4 pixels, drawn at 48x48. There are three trajectories and two interpolations.
 			if b := im.Bounds(); name == "images" && (b.Dx() < 10*50+2+7 || b.Dy() < (3-k)*50+2 || b.Dy() > (3-k)*50+2+20) {
 				t.Errorf("%s: %s is of size %v", name, picture, b)
 			}

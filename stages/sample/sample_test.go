@@ -97,7 +97,7 @@ func TestFunctionEvaluations(t *testing.T) {
 	}
 }
 
-// The solvers converge to each other: they integrate the same flow.
+// All solvers converge to the same samples, since they integrate the same flow.
 func TestSolversAgree(t *testing.T) {
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	x := func(args ...string) []float32 {
@@ -120,7 +120,7 @@ func TestSolversAgree(t *testing.T) {
 	}
 }
 
-// The PNG files and the table have the same samples.
+// The PNG files and the tensor file hold the same samples.
 func TestImageFiles(t *testing.T) {
 	dir, m := mustSample(t, "--input=checkpoint="+checkpointOf(t, imagesConfig(), nil), "--n=3", "--first=9", "--steps=2")
 	set := read(t, dir).(*dataset.Images)
@@ -254,7 +254,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// SIGTERM ends a long run promptly, with the exit code for it.
+// SIGTERM ends a long run promptly, with exit code 143.
 func TestTerminated(t *testing.T) {
 	dir := t.TempDir()
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
@@ -267,11 +267,11 @@ func TestTerminated(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(said)
-	lines.Scan() // which engine it uses: it is about to begin
+	lines.Scan() // the first line names the engine: the run is about to begin
 	time.AfterFunc(300*time.Millisecond, func() { _ = c.Process.Signal(syscall.SIGTERM) })
 	for lines.Scan() {
 	}
-	_ = c.Wait() // the exit code says it
+	_ = c.Wait() // the exit code is checked below
 	if code := failure.Class(c.ProcessState.ExitCode()); code != 143 {
 		t.Errorf("exit %d, want 143", code)
 	}

@@ -74,7 +74,7 @@ const maxSamples = 1 << 40
 func resolve(p *params, _ stage.Given) error {
 	p.Backend = engine.Auto(p.Backend)
 	if p.Solver == "rk45" {
-		p.Steps = defaultSteps // it has no effect: recipes that set it share one key
+		p.Steps = defaultSteps // steps have no effect on rk45, so all recipes with rk45 share one key
 	}
 	switch {
 	case !(p.TEnd > 0):

@@ -1,6 +1,7 @@
 // Package backendtest is the conformance suite that every engine runs. It compares the first three derivatives of each
 // operation with numerical differentiation, and whole training steps with an interpreter that computes node by node. It
-// checks that rows of a batch are independent, how state changes, and that invalid graphs and buffers are errors.
+// also checks that rows of a batch are independent, that state changes correctly, and that invalid graphs and buffers
+// cause errors.
 package backendtest
 
 import (
@@ -9,20 +10,21 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Case is an expression of inputs of given shapes.
+// Case is an expression to test, with the shapes of its inputs.
 type Case struct {
 	Name   string
 	Shapes [][]int
-	// Low and High bound the input values, which are uniform; if both are 0 they are standard normal.
+	// Input values are uniform between Low and High. If both are 0, input values are standard normal.
 	Low, High float64
-	// Order is the highest derivative to check numerically; 0 stands for 3. Expressions with kinks need less.
+	// Order is the highest derivative to check numerically; 0 means 3. Expressions that are not smooth need a lower
+	// order.
 	Order int
 	Build func(in []*graphop.Node) *graphop.Node
 }
 
 type nodes = []*graphop.Node
 
-// Cases returns cases of every operation of the family.
+// Cases returns test cases for every operation of package graphop.
 func Cases() []Case {
 	unary := func(f func(*graphop.Node) *graphop.Node) func(nodes) *graphop.Node {
 		return func(in nodes) *graphop.Node { return f(in[0]) }
@@ -180,7 +182,7 @@ func Cases() []Case {
 			Case{Name: "mean with padding " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
 				return graphop.Exp(graphop.AvgPool2D(graphop.Sin(in[0]), c.w, true))
 			}},
-			// Small differences do not move the maxima, so all derivatives exist.
+			// Small changes of the inputs do not move the maxima, so all derivatives exist.
 			Case{Name: "max pool " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) *graphop.Node {
 				return graphop.Exp(graphop.MaxPool2D(graphop.Mul(in[0], in[0]), c.w))
 			}})

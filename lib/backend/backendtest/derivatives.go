@@ -15,8 +15,8 @@ import (
 )
 
 // checkDerivatives checks the first three derivatives of every case in float64. The first scalar is a random projection
-// of the expression, each further one a random projection of the gradient of the scalar before. The gradient of each
-// must agree with its central differences.
+// of the expression. Each further scalar is a random projection of the previous scalar's gradient. The gradient of each
+// scalar must agree with central differences of that scalar.
 func checkDerivatives(t *testing.T, be backend.Backend) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) { derivatives(t, be, c) })

@@ -14,13 +14,14 @@ import (
 
 type pair struct{ a, b *graphop.Node }
 
-// twoStates returns inputs a and b of two elements in a new graph.
+// twoStates returns inputs a and b, of two elements each, in a new graph.
 func twoStates() pair {
 	g := gorgonia.NewGraph()
 	return pair{graphop.Input(g, tensor.Float32, "a", 2), graphop.Input(g, tensor.Float32, "b", 2)}
 }
 
-// checkState checks that a run computes all next states from the old ones, whatever nodes they share.
+// checkState checks that a run computes all next states from the old states, even if next states, states and outputs
+// share nodes.
 func checkState(t *testing.T, be backend.Backend) {
 	load := []float32{1, 2}
 	other := []float32{10, 20}
@@ -77,7 +78,7 @@ func checkState(t *testing.T, be backend.Backend) {
 			if err := exe.Load("b", backend.F32(other)); err != nil {
 				t.Fatal(err)
 			}
-			clear(mine) // the engine must have copied it
+			clear(mine) // Load must have copied the values
 			got := make([]float32, 2)
 			if err := exe.Run(nil, []backend.Buffer{backend.F32(got)}); err != nil {
 				t.Fatal(err)
@@ -94,7 +95,8 @@ func checkState(t *testing.T, be backend.Backend) {
 				}
 				check("state "+name, got, want)
 			}
-			// Ten more runs: how the engine reuses its buffers must not matter.
+			// Compare ten more runs with the interpreter, because an engine may reuse its buffers in a different way
+			// from run to run.
 			ref := Interpret(graph)
 			for name, want := range map[string][]float32{"a": c.a, "b": c.b} {
 				if err := ref.Load(name, backend.F32(want)); err != nil {
@@ -121,7 +123,7 @@ func same(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return x == y || x != x && y != y })
 }
 
-// checkNonFinite checks that a Where in the graph keeps the old state, bit for bit, if the new one is not finite.
+// checkNonFinite checks that a Where in the graph keeps the old state, bit for bit, if the new state is not finite.
 func checkNonFinite(t *testing.T, be backend.Backend) {
 	for _, s := range Steps(tensor.Float32) {
 		exe, err := be.Compile(s.Graph)
@@ -152,8 +154,8 @@ func checkNonFinite(t *testing.T, be backend.Backend) {
 
 func sameBits(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }
 
-// checkRows checks that a row of a batch gets the same bits whatever the other rows hold. If the engine does not
-// promise that, a difference is only logged.
+// checkRows checks that the bits of a row of a batch do not depend on the other rows. If the engine does not promise
+// this property, a difference is only logged.
 func checkRows(t *testing.T, be backend.Backend) {
 	report := t.Fatalf
 	if !be.Promises().Rows {
@@ -205,7 +207,7 @@ func checkRows(t *testing.T, be backend.Backend) {
 	}
 }
 
-// checkErrors checks that invalid graphs and buffers are errors and that invalid buffers leave the state unchanged.
+// checkErrors checks that invalid graphs and buffers cause errors and that invalid buffers leave the state unchanged.
 func checkErrors(t *testing.T, be backend.Backend) {
 	p := twoStates()
 	g := p.a.Graph()

@@ -20,9 +20,9 @@ type StepGraph struct {
 	Dtype tensor.Dtype
 }
 
-// Steps returns the steps that engines are checked on: a perceptron with vectors of every rank, a convolutional network
-// with normalisation, pooling, upsampling and concatenation, and a network of all other operations. Batch sizes are
-// primes, so that vectorised loops have remainders.
+// Steps returns the training steps that engines are checked on: a perceptron with vectors of every rank, a
+// convolutional network with normalisation, pooling, upsampling and concatenation, and a network of all other
+// operations. Batch sizes are primes, so that vectorised loops have remainders.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),
@@ -72,7 +72,7 @@ func convolution(p *parameters, x, t *graphop.Node) *graphop.Node {
 		return graphop.Add(graphop.Conv(x, w, 1, k/2, k/2), graphop.Reshape(p.param(name+".bias", out), 1, out, 1, 1))
 	}
 	h := conv("in", x, 4, 3)
-	centred := graphop.Sub(h, graphop.Mean(h, 1, 2, 3)) // over channels too, or the bias would cancel
+	centred := graphop.Sub(h, graphop.Mean(h, 1, 2, 3)) // the mean includes channels, or the bias would cancel
 	h = graphop.Div(centred, graphop.Sqrt(graphop.AddScalar(graphop.Mean(graphop.Square(centred), 1, 2, 3), 1e-2)))
 	h = graphop.SiLU(graphop.Add(h, graphop.Reshape(t, n, 1, 1, 1)))
 	down := graphop.SiLU(conv("down", graphop.AvgPool(h, 2), 6, 3))
@@ -140,10 +140,10 @@ func (s StepGraph) buffer(n *graphop.Node, value func(i int) float64) backend.Bu
 	return backend.F32(b)
 }
 
-// Load sets the state to fixed values; the moments are 0.
+// Load sets the state to fixed values; Adam's moments are 0.
 func (s StepGraph) Load(exe backend.Executable) error {
 	for k, st := range s.Graph.State {
-		scale := 0.0 // of the moments
+		scale := 0.0 // for Adam's moments
 		if k%3 == 0 {
 			shape := st.In.Shape()
 			scale = 1 / math.Sqrt(float64(shape.TotalSize()/shape[0]))
@@ -181,7 +181,8 @@ func (s StepGraph) Room() []backend.Buffer {
 	return out
 }
 
-// Trace loads the state, runs steps and returns the outputs of each and the state after the last.
+// Trace loads the state and runs the given number of steps. It returns the outputs of every step, then the state after
+// the last step.
 func (s StepGraph) Trace(exe backend.Executable, steps int) ([]backend.Buffer, error) {
 	if err := s.Load(exe); err != nil {
 		return nil, err
@@ -234,7 +235,7 @@ func checkSteps(t *testing.T, be backend.Backend) {
 	}
 }
 
-// Distance returns the relative difference |a - b| / |b| in the Euclidean norm, +Inf if the lengths differ.
+// Distance returns the relative difference |a - b| / |b| in the Euclidean norm, or +Inf if the lengths differ.
 func Distance(a, b backend.Buffer) float64 {
 	var diff, norm float64
 	if a.Len() != b.Len() {

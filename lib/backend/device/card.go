@@ -12,7 +12,7 @@ import (
 )
 
 // cards asks the driver's management library for the memory of each NVIDIA card, in bytes, and the driver's version.
-// Both are empty if there is no driver. Only messages depend on them.
+// Both are empty if there is no driver. These values are used only in messages.
 var cards = sync.OnceValues(func() (memory []uint64, driver string) {
 	lib, err := purego.Dlopen("libnvidia-ml.so.1", purego.RTLD_LAZY|purego.RTLD_LOCAL)
 	if err != nil {
@@ -54,8 +54,8 @@ var cards = sync.OnceValues(func() (memory []uint64, driver string) {
 	return memory, driver
 })
 
-// smallestCard returns the memory of the smallest card in bytes, or 0 if it is not known. It is a lower bound: the
-// plugin chooses the card.
+// smallestCard returns the memory of the smallest card in bytes, or 0 if it is not known. The plugin chooses the card,
+// so this is a lower bound of the memory of the card in use.
 func smallestCard() uint64 {
 	memory, _ := cards()
 	if len(memory) == 0 {

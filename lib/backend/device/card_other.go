@@ -2,5 +2,5 @@
 
 package device
 
-// haveCard reports whether there is an NVIDIA card: XLA runs on Linux only.
+// haveCard reports false, because XLA runs on Linux only.
 func haveCard() bool { return false }

@@ -5,10 +5,10 @@ import (
 	"vapo/lib/graphop"
 )
 
-// convolution lowers one of the three convolutions to one of the builder. The two gradients are convolutions too
-// (Dumoulin and Visin, arXiv 1603.07285): the input gradient slides the mirrored filter over the dilated gradient; the
-// filter gradient slides the dilated gradient over the image, with batch and channels exchanged. These are the forms
-// that XLA recognises and maps to a library's backward convolutions.
+// convolution lowers one of the three convolutions to the builder's general convolution. The two gradients are
+// convolutions too (Dumoulin and Visin, arXiv 1603.07285): the input gradient slides the mirrored filter over the
+// dilated gradient; the filter gradient slides the dilated gradient over the image, with batch and channels exchanged.
+// These are the forms that XLA recognises and maps to a library's backward convolutions.
 func (l *lowering) convolution(c *graphop.ConvOp, a, b compute.Value) compute.Value {
 	s := c.Shape
 	axes := compute.ConvolveAxesConfig{
@@ -37,16 +37,17 @@ func (l *lowering) convolution(c *graphop.ConvOp, a, b compute.Value) compute.Va
 	}
 }
 
-// fit describes one axis of a convolution that can pad its input but not crop it: pad so much, then keep [from, to) of
-// the size elements of the result.
+// fit describes the padding and cropping along one axis of a convolution: pad the input by pad elements on the two
+// sides, then keep elements [from, to) of the size elements of the result. Cropping the result is necessary because the
+// builder's convolution cannot crop its input.
 type fit struct {
 	pad      [2]int
 	from, to int
 	size     int
 }
 
-// windowFit returns the fit of a window of kernel taps, dilated, on an axis of n elements, dilated, so that the result
-// has the size want with low elements of padding before the axis; a negative low crops.
+// windowFit returns the fit for an axis of n elements and a window of kernel taps, both dilated. The result has want
+// elements. low elements of padding precede the axis; a negative low crops the axis instead.
 func windowFit(n, dilation, kernel, kernelDilation, low, want int) fit {
 	axis, window := (n-1)*dilation+1, (kernel-1)*kernelDilation+1
 	high := want + window - 1 - axis - low
@@ -57,7 +58,7 @@ func windowFit(n, dilation, kernel, kernelDilation, low, want int) fit {
 	return f
 }
 
-// crop returns the part of v [c0, c1, h.size, w.size] that the fits keep.
+// crop returns the part of v [c0, c1, h.size, w.size] that the fits h and w keep.
 func (l *lowering) crop(v compute.Value, c0, c1 int, h, w fit) compute.Value {
 	if h.from == 0 && h.to == h.size && w.from == 0 && w.to == w.size {
 		return v

@@ -1,19 +1,19 @@
 // Package device runs expression graphs on accelerators, through XLA's plugins for CUDA cards and other devices, and on
 // the Go backend of gomlx/compute.
 //
-// One lowering (lower.go and the files it calls) turns a graph of package graphop into operations that both offer. The
-// Go backend runs everywhere, so its conformance tests check the program that a card will run. State stays on the
-// device between runs and is donated to each run: a step's new state takes the memory of the old one. Every run copies
-// its inputs to the device and its outputs back.
+// One lowering (lower.go and the files it calls) turns a graph of package graphop into operations that XLA and the Go
+// backend both offer. The Go backend runs everywhere, so its conformance tests check the program that a card will run.
+// State stays on the device between runs and is donated to each run: a step's new state takes the memory of the old
+// one. Every run copies its inputs to the device and its outputs back.
 //
 // A plugin is a shared library built by the XLA project, JAX or a vendor. This package never downloads one. A program
-// built without cgo cannot load one, and OpenXLA returns an error that says so.
+// built without cgo cannot load a plugin; its OpenXLA returns an error that says so.
 package device
 
 import "fmt"
 
 // FindCUDA reports whether this program can use an NVIDIA card through a CUDA plugin, without loading the plugin. why
-// is the reason, for people.
+// explains the answer in a message for the user.
 func FindCUDA() (found bool, why string) {
 	path := find("cuda")
 	switch {

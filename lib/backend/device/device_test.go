@@ -5,11 +5,12 @@ import (
 
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
-	_ "vapo/lib/backend/tape" // evaluates operations for backendtest.Interpret
+	_ "vapo/lib/backend/tape" // sets the evaluator that backendtest.Interpret needs
 )
 
-// goBackend opens the engine that runs everywhere. Its matrix products do pointer arithmetic that the race detector's
-// checks refuse; it computes on one goroutine, so the detector would find nothing anyway.
+// goBackend opens the Go engine. Under the race detector it skips the test, because the detector's pointer checks
+// reject the engine's matrix products. The engine computes on one goroutine, so the detector would find no races
+// anyway.
 func goBackend(t *testing.T) backend.Backend {
 	t.Helper()
 	if underRace {

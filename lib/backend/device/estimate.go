@@ -5,10 +5,11 @@ import (
 	"vapo/lib/graphop"
 )
 
-// need is an estimate of a graph's memory in bytes. It ignores what a compiler saves by fusion and uses as scratch.
+// need is an estimate of a graph's memory in bytes. It ignores the memory that a compiler saves by fusion and the
+// scratch memory that it adds.
 type need struct {
 	state int64 // does not grow with the batch
-	batch int64 // the most that inputs, outputs and other live values take at the same time
+	batch int64 // the peak memory of inputs, outputs and temporary values
 	rows  int   // size of the first input's first axis
 }
 
@@ -59,7 +60,8 @@ func estimate(g backend.Graph) need {
 	return e
 }
 
-// fits returns the number of rows that fit into have bytes if all rows take total bytes, or 0 if there is no estimate.
+// fits estimates how many rows fit into have bytes, given that all n.rows rows take total bytes. It returns 0 if there
+// is no estimate.
 func (n need) fits(total, have int64) int {
 	if n.rows < 2 || have <= n.state || total <= n.state {
 		return 0

@@ -30,9 +30,9 @@ type port struct {
 	shape shapes.Shape
 }
 
-// state is a value that stays on the platform. Its next value is result number next of a run; if next is -1 the state
-// does not change. A changing state is donated to the run, unless it shares its next value, and so one buffer, with
-// another state.
+// state is a value that stays on the platform. Its next value is result number next of a run; -1 means that the state
+// does not change. A changing state is donated to the run unless shared is set. A shared state has the same next value
+// as another state, and therefore the same buffer.
 type state struct {
 	port
 	next   int
@@ -101,8 +101,8 @@ func (e *executable) parameters() []shapes.Shape {
 	return out
 }
 
-// lower writes the graph to b. It returns the program's results, which are the distinct values among next states and
-// outputs, and for each parameter the index of the result that may reuse its memory (see builder).
+// lower writes the graph to b. values are the program's results: the distinct values among next states and outputs.
+// heirs holds, for each parameter, the index of the result that may reuse the parameter's memory, or -1 (see builder).
 func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, heirs []int, err error) {
 	l := newLowering(b, e.dt)
 	for i, v := range b.parameters() {
@@ -148,7 +148,7 @@ func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, 
 	return values, heirs, nil
 }
 
-// explain turns a platform's error into one of package backend if possible; see platform.
+// explain turns a platform's error into an error of package backend if possible; see platform.
 func (e *executable) explain(err error) error { return e.on.explain(err, e.need, e.MemoryBytes()) }
 
 // zero sets the states to 0.
@@ -263,7 +263,7 @@ func (e *executable) release(b buffer) {
 	free([]buffer{b})
 }
 
-// free releases memory now that the garbage collector would release later, so errors do not matter.
+// free releases the buffers at once. The garbage collector would release them later anyway, so errors do not matter.
 func free(list []buffer) {
 	for _, b := range list {
 		_ = b.Finalize()

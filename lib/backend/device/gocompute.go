@@ -14,9 +14,9 @@ import (
 // for networks; its purpose is to test the lowering.
 type goEngine struct{ on compute.Backend }
 
-// OpenGo opens the engine of the name "go".
+// OpenGo opens the engine named "go".
 func OpenGo() (backend.Backend, error) {
-	// Sequential operations fix the order of additions, and with it every bit.
+	// Sequential operations fix the order of additions and therefore every bit of the results.
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
 		return nil, &backend.UnavailableError{Class: enginename.Go, Err: err}

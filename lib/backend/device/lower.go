@@ -155,7 +155,7 @@ func convert[T float32 | uint32 | uint64](values []float64) []T {
 func (l *lowering) scalar(dt dtypes.DType, v float64) compute.Value {
 	key := scalar{dt, v}
 	s, ok := l.scalars[key]
-	if !ok { // always for NaN, which is harmless
+	if !ok { // a NaN is never found in a map, which is harmless
 		s = must(l.Constant(flat(dt, []float64{v})))
 		l.scalars[key] = s
 	}

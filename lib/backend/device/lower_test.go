@@ -13,7 +13,7 @@ import (
 )
 
 // Convolutions whose gradients need cropping as well as padding: filters smaller than the padding, strides that leave a
-// rest, strides longer than the filter.
+// remainder, strides longer than the filter.
 func TestStrangeConvolutions(t *testing.T) {
 	be := goBackend(t)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -75,7 +75,7 @@ func TestEstimate(t *testing.T) {
 		{1600 + 10*800, 1600 + 7*800 + 10, 7},
 		{1600 + 10*800, 1600, 0}, // no room for the state
 		{1600 + 10*800, 1600 + 100, 0},
-		{1600 + 10*800, 1 << 40, 0}, // it fits as it is: the reason lies elsewhere
+		{1600 + 10*800, 1 << 40, 0}, // the batch fits, so the failure has another cause
 	} {
 		if got := e.fits(c.total, c.have); got != c.want {
 			t.Errorf("of a batch of 10 %d rows fit in %d of %d bytes, want %d", got, c.have, c.total, c.want)

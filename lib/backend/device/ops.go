@@ -6,8 +6,8 @@ import (
 	"github.com/gomlx/compute/shapes"
 )
 
-// ops are the operations that graphs are lowered to, a part of compute.Function. The lowering broadcasts explicitly, so
-// the operands of an elementwise operation have equal shapes.
+// ops are the operations that graphs are lowered to. They are a subset of compute.Function. The lowering broadcasts
+// explicitly, so the operands of an elementwise operation have equal shapes.
 type ops interface {
 	Constant(flat any, dims ...int) (compute.Value, error)
 	Iota(shape shapes.Shape, axis int) (compute.Value, error)
@@ -59,8 +59,8 @@ type platform interface {
 	build(params []shapes.Shape) (builder, error)
 	// upload copies a host slice to a new buffer; it does not keep the slice.
 	upload(flat any, shape shapes.Shape) (buffer, error)
-	// explain turns a platform's error about a graph into one of package backend, such as a *backend.MemoryError. by is
-	// the estimate of the graph's memory, total the compiler's figure in bytes or 0.
+	// explain turns a platform's error about a graph into an error of package backend, such as a *backend.MemoryError.
+	// by is the estimate of the graph's memory; total is the compiler's figure in bytes, or 0.
 	explain(err error, by need, total int64) error
 }
 
@@ -69,8 +69,8 @@ type builder interface {
 	ops
 	// parameters returns the program's inputs in order.
 	parameters() []compute.Value
-	// compile ends the program with its outputs, all distinct. Output heirs[i] may reuse the memory of parameter i if
-	// that is donated to a run; -1 stands for no output.
+	// compile finishes the program with the given outputs, which must be distinct. Output number heirs[i] may reuse the
+	// memory of parameter i if that parameter is donated to a run; -1 means that no output may.
 	compile(outputs []compute.Value, heirs []int) (program, error)
 }
 

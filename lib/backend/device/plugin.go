@@ -60,13 +60,13 @@ func places(kind string) []string {
 			out = append(out, p)
 		}
 	}
-	var roots []string // of Python environments
+	var roots []string // root folders of Python environments
 	for _, v := range []string{"VIRTUAL_ENV", "CONDA_PREFIX"} {
 		if p := os.Getenv(v); p != "" {
 			roots = append(roots, p)
 		}
 	}
-	// Links are not resolved: python3 of an environment links to a Python outside of it.
+	// Symbolic links are not resolved, because python3 in an environment links to a Python outside that environment.
 	if python, err := exec.LookPath("python3"); err == nil {
 		roots = append(roots, filepath.Dir(filepath.Dir(python)))
 	}

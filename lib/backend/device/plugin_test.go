@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Plugins have the names that JAX's wheels and go-xla's installer give them; the variable's places come first.
+// find recognises the file names of JAX's wheels and go-xla's installer. It searches the places in the environment
+// variable first.
 func TestFind(t *testing.T) {
 	home, extra := t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)

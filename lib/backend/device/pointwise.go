@@ -8,7 +8,7 @@ import (
 	"vapo/lib/kernel"
 )
 
-// pointwise lowers an elementwise operation with operands of its own shape.
+// pointwise lowers an elementwise operation whose operands already have the shape of the result.
 func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.Value) compute.Value {
 	a := in[0]
 	switch k.Code {

@@ -48,7 +48,7 @@ func shapeOf(s shapes.Shape) hloshapes.Shape { return hloshapes.Make(s.DType, s.
 
 func (h *hlo) parameters() []compute.Value { return h.params }
 
-// text ends the program with its outputs and returns it; see builder for heirs.
+// text finishes the program with the given outputs and returns it as StableHLO text; see builder for heirs.
 func (h *hlo) text(outputs []compute.Value, heirs []int) ([]byte, error) {
 	for i, heir := range heirs {
 		if heir >= 0 {
@@ -83,7 +83,8 @@ func nodes(in []compute.Value) []*stablehlo.Value {
 	return out
 }
 
-// value returns a nil interface with an error: a nil pointer in an interface would not be nil.
+// value converts v to an interface. With an error it returns a nil interface, because an interface that holds a nil
+// pointer is not nil.
 func value(v *stablehlo.Value, err error) (compute.Value, error) {
 	if err != nil {
 		return nil, err
@@ -222,7 +223,7 @@ func (h *hlo) reduce(name string, f binary, start float64, x compute.Value, axes
 	return value(stablehlo.Reduce(node(x), init, fold, axes...))
 }
 
-// factors returns the operands of a product in the precision asked for.
+// factors returns the operands of a product in the requested precision.
 func (h *hlo) factors(a, b compute.Value) (x, y *stablehlo.Value, config types.DotGeneralPrecisionType, err error) {
 	x, y = node(a), node(b)
 	if x.Shape().DType != dtypes.Float32 {

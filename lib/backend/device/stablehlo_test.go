@@ -89,7 +89,7 @@ func TestDonation(t *testing.T) {
 	}
 }
 
-// Every product and convolution of float32, and only of float32, has the precision asked for.
+// Matrix products and convolutions of float32 have the requested precision; those of float64 keep full precision.
 func TestPrecision(t *testing.T) {
 	for _, c := range []struct {
 		dt        tensor.Dtype

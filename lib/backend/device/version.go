@@ -15,8 +15,9 @@ const (
 	pjrtMinor = 104
 )
 
-// pjrtNeeds is the length in bytes that a plugin's table of functions needs to contain the last one that is called:
-// PJRT_Executable_GetCompiledMemoryStats, the 97th pointer after a header of 40 bytes. Tables only grow at the end.
+// pjrtNeeds is the smallest length in bytes of a plugin's function table that contains every function called here. The
+// last of these is PJRT_Executable_GetCompiledMemoryStats, the 97th pointer after a header of 40 bytes. Tables only
+// grow at the end.
 const pjrtNeeds = 40 + 97*8
 
 // versionError reports a plugin that is too old.
@@ -26,8 +27,8 @@ func (e *versionError) Error() string {
 	return fmt.Sprintf("it has PJRT %d.%d, which lacks functions that are needed", e.major, e.minor)
 }
 
-// compatible opens the file as a library and checks the length of its table: calling a function beyond the end of an
-// old plugin's table would jump to an arbitrary address.
+// compatible opens the file as a library and checks the length of its function table. Without the check, calling a
+// function beyond the end of an old plugin's table would jump to an arbitrary address.
 func compatible(path string) error {
 	handle, err := purego.Dlopen(path, purego.RTLD_LAZY|purego.RTLD_LOCAL)
 	if err != nil {

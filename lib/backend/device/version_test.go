@@ -14,7 +14,7 @@ import (
 	"vapo/lib/backend"
 )
 
-// library compiles C source to a shared library. The build constraint cgo implies that there is a C compiler.
+// library compiles C source to a shared library. A C compiler is available, because the build constraint requires cgo.
 func library(t *testing.T, source string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -7,9 +7,9 @@ import (
 	"vapo/lib/graphop"
 )
 
-// slide is one axis of windows over images [N,C,H,W]: windows of kernel elements at count positions, stride apart, over
-// n elements with pad elements of padding on both sides. Windows are lowered to strided slices and interior padding,
-// which compilers fuse.
+// slide describes windows along one axis of images [N,C,H,W]. The axis has n elements and pad elements of padding on
+// each side. It has count windows of kernel elements, whose starts are stride elements apart. Windows are lowered to
+// strided slices and interior padding, which compilers fuse.
 type slide struct{ axis, n, kernel, stride, pad, count int }
 
 func slides(w graphop.Window2D, image, windows []int) [2]slide {
@@ -35,7 +35,8 @@ func (l *lowering) tap(v compute.Value, shape []int, s slide, k int) compute.Val
 	return l.slice(v, shape, s.axis, k, k+(s.count-1)*s.stride+1, s.stride)
 }
 
-// scatter is the adjoint of tap: it puts one value for each window at the window's k-th place, among zeros.
+// scatter is the adjoint of tap: it puts each window's value at the window's k-th element and fills the rest with
+// zeros.
 func (l *lowering) scatter(v compute.Value, rank int, s slide, k int) compute.Value {
 	pad := make([]compute.PadAxis, rank)
 	last := k + (s.count-1)*s.stride + 1
@@ -73,9 +74,9 @@ func (l *lowering) windowSumGrad(g compute.Value, w graphop.Window2D, image, win
 	return g
 }
 
-// firstMaximum calls visit for the k-th element of every window of a, row by row. tap returns that element of any
-// image, and take says for each window whether it is larger than all elements before it; it is nil for the first.
-// Padding is never taken; a NaN is larger than every number.
+// firstMaximum calls visit once for each element index k of a window, row by row. tap returns the k-th element of every
+// window of an image. take holds, for each window of a, whether its k-th element is larger than all elements before;
+// for the first call take is nil. Padding is never taken. A NaN counts as larger than every number.
 func (l *lowering) firstMaximum(a compute.Value, w graphop.Window2D, image, windows []int,
 	visit func(k int, tap func(compute.Value) compute.Value, take compute.Value)) {
 	sides := slides(w, image, windows)
@@ -126,7 +127,7 @@ func (l *lowering) truth(v bool, shape []int) compute.Value {
 	return must(l.GreaterThan(l.full(one, shape), l.full(0, shape)))
 }
 
-// selectMax returns from each window of b the element at the place of the first maximum of that window of a.
+// selectMax returns, for each window, the element of b at the position of the first maximum of a.
 func (l *lowering) selectMax(a, b compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
 	var chosen compute.Value
 	l.firstMaximum(a, w, image, windows, func(_ int, tap func(compute.Value) compute.Value, take compute.Value) {
@@ -139,7 +140,7 @@ func (l *lowering) selectMax(a, b compute.Value, w graphop.Window2D, image, wind
 	return chosen
 }
 
-// scatterMax adds each element of g to zeros at the place of the first maximum of its window of a.
+// scatterMax starts from zeros and adds each element of g at the position of the first maximum of a in its window.
 func (l *lowering) scatterMax(a, g compute.Value, w graphop.Window2D, image, windows []int) compute.Value {
 	place := l.full(0, windows)
 	l.firstMaximum(a, w, image, windows, func(k int, _ func(compute.Value) compute.Value, take compute.Value) {

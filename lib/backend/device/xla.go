@@ -22,7 +22,7 @@ import (
 
 const haveXLA = true
 
-// memoryFraction is the share of a card's memory that XLA may use. It allocates on demand, so that the steps of a
+// memoryFraction is the share of a card's memory that XLA may use. XLA allocates on demand, so that the steps of a
 // pipeline can share a card.
 const memoryFraction = 0.9
 
@@ -75,7 +75,7 @@ func OpenXLA(name enginename.Name) (backend.Backend, error) {
 	return x, nil
 }
 
-// missing is the error for a plugin that find does not find.
+// missing returns the error for a plugin that find did not find.
 func missing(name enginename.Name) error {
 	hint := `pip install "jax[cuda13]", or point ` + pluginPath + ` at the xla_cuda_plugin.so of such an installation`
 	if name.Plugin == "cpu" {
@@ -124,7 +124,7 @@ func cuda(path string) bool { return strings.Contains(strings.ToLower(path), "cu
 
 // prepare sets the environment variables that a plugin reads when it is loaded, unless the user has set them.
 func prepare(path string) {
-	// go-xla returns errors besides logging them, and standard error belongs to the program.
+	// Discard go-xla's log: go-xla also returns the errors that it logs, and standard error belongs to the program.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	setDefault := func(name, v string) {
 		if _, set := os.LookupEnv(name); !set {
@@ -212,7 +212,7 @@ func (x *xla) explain(err error, by need, total int64) error {
 	return fmt.Errorf("backend %s: %w", x.name.Class(), err)
 }
 
-// factorBits are the mantissa bits of rounded factors, see backend.Promises.
+// factorBits are the mantissa bits that float32 factors keep in each reduced precision; see backend.Promises.
 var factorBits = map[enginename.Precision]int{enginename.TF32: 10, enginename.BFloat16: 7}
 
 type xlaProgram struct {

@@ -11,21 +11,22 @@ type value struct {
 	size        int // in elements
 	kind        valueKind
 	node        *graphop.Node
-	first, last int // the steps between which a temporary is alive
-	offset      int // of a temporary in the arena, in elements
+	first, last int // the first and the last step in which a temporary is alive
+	offset      int // position of a temporary in the arena, in elements
 }
 
 type valueKind int
 
 const (
 	temporary valueKind = iota // lives in the arena
-	input                      // the caller's slice, of one run
-	state                      // persistent
-	stateOut                   // the next value of a state: persistent, so that the two can be swapped
-	constant                   // computed once
+	input                      // the caller's slice, valid during one run
+	state                      // kept between runs
+	stateOut                   // the next value of a state; kept between runs, so that it can be swapped with the state
+	constant                   // computed once, before the first run
 )
 
-// step is one kernel call: a single operation, a group of fused operations, or a copy if it has neither.
+// step is one kernel call. It computes a single operation or a group of fused operations. A step with neither copies a
+// value.
 type step struct {
 	node  *graphop.Node // a single operation
 	group *group        // or a group
@@ -38,7 +39,7 @@ type compiler struct {
 	graph   backend.Graph
 	values  []value
 	of      map[*graphop.Node]int // the value of a node
-	full    map[*graphop.Node]int // the full-size value of a constant that has one element in of
+	full    map[*graphop.Node]int // the expanded value of a repeated constant, which has one element in of
 	steps   []step
 	stepOf  map[*graphop.Node]int // the step that computes a node
 	isRoot  map[*graphop.Node]bool
@@ -94,10 +95,11 @@ func hoist(order []*graphop.Node) []*graphop.Node {
 	return append(front, rest...)
 }
 
-// lightSize is the number of elements up to which a value, computed from none larger, is hoisted.
+// lightSize is the largest size, in elements, of a value that is hoisted. All values that it is computed from must be
+// within the same limit.
 const lightSize = 1 << 14
 
-// emit appends the steps in order.
+// emit creates the values and steps of all nodes in order of computation.
 func (c *compiler) emit() {
 	for _, n := range hoist(c.graph.Order()) {
 		if _, done := c.of[n]; done {
@@ -147,15 +149,16 @@ func (c *compiler) producer(n *graphop.Node) int {
 	return -1
 }
 
-// fullValue returns the value of n with all its elements in memory, for kernels that are not fused: a repeated constant
-// is expanded, and a node that a group computes is stored.
+// fullValue returns a value that holds all elements of n in memory, as kernels that are not fused need it. It expands a
+// repeated constant, and it marks a node that a group computes as stored.
 func (c *compiler) fullValue(n *graphop.Node) int {
 	v := c.viewed(n)
 	c.store(n)
 	return v
 }
 
-// viewed is fullValue for a view: the node is stored only once a step outside its group reads the view.
+// viewed returns the value of n for a view, such as a reshape. It expands a repeated constant but does not mark n as
+// stored: that happens when a step outside the group reads the view.
 func (c *compiler) viewed(n *graphop.Node) int {
 	v := c.of[n]
 	if c.values[v].kind == constant && c.values[v].size != n.Shape().TotalSize() {
@@ -178,7 +181,8 @@ func (c *compiler) bindOutputs() {
 			continue
 		}
 		v := c.fullValue(s.Out)
-		// A next state that is another state or an input, or that two states share, needs a copy.
+		// A next state needs a copy if it is an input, a state or a constant, or if another state has the same next
+		// value.
 		if c.values[v].kind != temporary || taken[v] {
 			v = c.copyOf(v)
 		}
@@ -198,7 +202,7 @@ func (c *compiler) copyOf(v int) int {
 	return w
 }
 
-// lifetimes determines the steps between which each temporary is alive.
+// lifetimes determines the first and the last step in which each temporary is alive.
 func (c *compiler) lifetimes() {
 	for i := range c.steps {
 		s := &c.steps[i]

@@ -8,32 +8,33 @@ import (
 	"vapo/lib/kernel"
 )
 
-// group is a set of nodes that run together, row by row: pointwise operations over one space of elements, sums over the
-// end of a row of that space, and pointwise operations on the sums. A node is stored in memory only if a step outside
-// the group reads it.
+// group is a set of nodes that one kernel computes row by row. Its members are pointwise operations over one space of
+// elements, sums over the trailing axes of that space, and pointwise operations on those sums. A node is stored in
+// memory only if a step outside the group reads it.
 type group struct {
 	space  space
-	row    int                            // elements of a row; 0 if the group has no sums
+	row    int                            // number of elements in a row; 0 if the group has no sums
 	nodes  []*graphop.Node                // in order of computation
-	frame  map[*graphop.Node]tensor.Shape // a member's shape before sums and broadcasts; see space
+	frame  map[*graphop.Node]tensor.Shape // a member's shape with summed and broadcast axes at full size
 	stored map[*graphop.Node]bool
 	c      *compiler
 }
 
-// maxGroup limits the instructions of a group, so that its registers fit into the caches.
+// maxGroup is the largest number of members of a group. It keeps the registers of a group's kernel small enough for the
+// caches.
 const maxGroup = 128
 
 // fuse adds n, a pointwise operation or a sum, to an existing group, or starts a new one. It reports false for a sum
 // that cannot be in a group.
 //
-// A node may join a group if all its inputs are computed before the group or in it. Steps are in order, so it then
-// cannot depend on a step after the group.
+// A node may join a group if all inputs of the node are computed in that group or in earlier steps.
 func (c *compiler) fuse(n *graphop.Node) bool {
 	at := -1
 	for _, ch := range graphop.Children(n) {
 		at = max(at, c.producer(ch))
 	}
-	// Later groups are candidates too, because the inputs of n exist by then.
+	// at is the last step that computes an input of n. Later groups are candidates too, because they run after that
+	// step.
 	last := len(c.steps) - 1
 	for s := at; s <= last; s = max(s+1, last-fuseWindow+1) {
 		if s < 0 {
@@ -55,11 +56,12 @@ func (c *compiler) fuse(n *graphop.Node) bool {
 	return g.join(n, len(c.steps)-1)
 }
 
-// fuseWindow is how many of the last steps fuse considers besides the one that computes an input.
+// fuseWindow is the number of most recent steps that fuse tries, in addition to the last step that computes an input.
 const fuseWindow = 4
 
-// summed returns the length of the row that a sum of x needs: the elements of x's frame from the first summed axis on.
-// It reports false if the sum is not over the end of the row, or if kernel.Fused does not support the length.
+// summed returns the row length that a sum of x needs: the product of frame's dimensions, starting at the first summed
+// axis. It reports false if a later axis is larger than 1 and not summed, or if kernel.Fused does not support the row
+// length.
 func summed(sum *graphop.SumOp, x, frame tensor.Shape) (row int, ok bool) {
 	first := slices.Min(sum.Axes)
 	row = 1
@@ -72,7 +74,7 @@ func summed(sum *graphop.SumOp, x, frame tensor.Shape) (row int, ok bool) {
 	return row, row >= 2 && row <= kernel.MaxRow
 }
 
-// owner returns the node whose computation n, which may be a view, refers to.
+// owner returns the node that computes the value of n: for a view, the node that the view shows; otherwise n itself.
 func (c *compiler) owner(n *graphop.Node) *graphop.Node {
 	if v, ok := c.of[n]; ok && c.values[v].node != nil {
 		return c.values[v].node
@@ -80,7 +82,7 @@ func (c *compiler) owner(n *graphop.Node) *graphop.Node {
 	return n
 }
 
-// join adds n to the group, which is step at, if it fits, and reports whether it does.
+// join adds n to the group if n fits, and reports whether it did. at is the index of the group's step.
 func (g *group) join(n *graphop.Node, at int) bool {
 	frame := g.frameOf(n)
 	if frame == nil {
@@ -108,7 +110,7 @@ func (g *group) join(n *graphop.Node, at int) bool {
 			return false
 		}
 	}
-	// Reading a member does not move elements, so the two nodes must have the same strides.
+	// n reads a member's elements in place, so the child as n sees it must have the member's strides.
 	for _, ch := range children {
 		m := g.c.owner(ch)
 		if f, member := g.frame[m]; member && !slices.Equal(to.strides(ch.Shape(), frame), to.strides(m.Shape(), f)) {
@@ -120,8 +122,9 @@ func (g *group) join(n *graphop.Node, at int) bool {
 	return true
 }
 
-// frameOf returns the frame of n in the group: its own shape if it has all elements of the group's space, else the
-// frame of the member that it is computed from, or nil if n does not fit the space.
+// frameOf returns the frame of n in the group. If n has as many elements as the group's space, the frame is n's own
+// shape. Otherwise it is the frame of a member that n is computed from. A sum has the frame of its input. frameOf
+// returns nil if n does not fit the space.
 func (g *group) frameOf(n *graphop.Node) tensor.Shape {
 	s := n.Shape()
 	children := graphop.Children(n)

@@ -102,8 +102,8 @@ func draw(rng *rand.Rand, n *graphop.Node) backend.Buffer {
 	return backend.F32(v)
 }
 
-// sameBits compares bits but considers all NaNs equal, because processors propagate different ones. It returns the
-// first element that differs.
+// sameBits reports whether a and b have the same bits, and otherwise returns the index of the first element that
+// differs. All NaNs count as equal, because processors propagate different NaNs.
 func sameBits(a, b []float32) (int, bool) {
 	for i := range a {
 		if math.Float32bits(a[i]) != math.Float32bits(b[i]) && (a[i] == a[i] || b[i] == b[i]) {

@@ -9,7 +9,8 @@ import (
 	"vapo/lib/backend/backendtest"
 )
 
-// machine runs a step on Gorgonia's own tape machine and copies the state back, as its users have to do.
+// machine runs a step on Gorgonia's own tape machine. After each run it copies the new state back, as users of
+// Gorgonia's machine have to do.
 type machine struct {
 	s      backendtest.StepGraph
 	vm     gorgonia.VM
@@ -90,7 +91,7 @@ func copyFrom(b backend.Buffer, v gorgonia.Value) {
 	}
 }
 
-// Gorgonia's own machine runs the same graph, a whole training step, and agrees.
+// Gorgonia's own machine runs the graph of a whole training step and agrees with this package.
 func TestGorgoniaMachineAgrees(t *testing.T) {
 	for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.Steps(tensor.Float64)...) {
 		want, err := s.Trace(newMachine(s), 3)

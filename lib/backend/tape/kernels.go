@@ -73,7 +73,7 @@ func convolution[T kernel.Float](c *graphop.ConvOp) function[T] {
 	return binaryFunction(kernel.NewConv[T](shape).Run)
 }
 
-// moving lowers the operations that only move elements, or returns nil.
+// moving lowers an operation that only moves elements. For any other operation it returns nil.
 func moving[T kernel.Float](op *graphop.Operation) function[T] {
 	switch k := op.Kind.(type) {
 	case *graphop.ReshapeOp:
@@ -105,7 +105,7 @@ func moving[T kernel.Float](op *graphop.Operation) function[T] {
 	return nil
 }
 
-// pooling lowers the operations on windows and tiles of images, or returns nil.
+// pooling lowers an operation on windows or tiles of images. For any other operation it returns nil.
 func pooling[T kernel.Float](op *graphop.Operation) function[T] {
 	switch k := op.Kind.(type) {
 	case *graphop.AvgPoolOp:
@@ -134,7 +134,8 @@ func windows(w graphop.Window2D, s tensor.Shape) kernel.WindowShape {
 	}
 }
 
-// around returns the number of elements outside, along and inside the adjacent axes first to last of a shape.
+// around returns three products of dimensions of a shape: of the axes before first, of the axes first to last, and of
+// the axes after last.
 func around(s []int, first, last int) (outer, axis, inner int) {
 	outer, axis, inner = 1, 1, 1
 	for d, n := range s {
@@ -177,7 +178,8 @@ func instruction(p *graphop.PointwiseOp) kernel.Instr {
 	return kernel.Instr{Code: codes[p.Code], P: p.P, Q: p.Q}
 }
 
-// pointwise lowers a single pointwise operation for evaluate; programs use fused ones (fuse.go).
+// pointwise lowers a single pointwise operation for evaluate. Compiled programs fuse pointwise operations instead
+// (fuse.go).
 func pointwise[T kernel.Float](p *graphop.PointwiseOp, op *graphop.Operation) function[T] {
 	n := len(op.In)
 	frame, _ := space(op.Out).refine(op.Out)

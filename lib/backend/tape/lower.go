@@ -8,8 +8,8 @@ import (
 	"vapo/lib/kernel"
 )
 
-// program translates the group to a kernel program. Every member has a register, and so has every combination of a
-// value from outside and the strides with which it is read.
+// program translates the group to a kernel program. Every member has one register. A value from outside the group has
+// one register for each set of strides with which members read it.
 func (g *group) program() kernel.Program {
 	c := g.c
 	args, outs := g.slots()

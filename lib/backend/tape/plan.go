@@ -5,9 +5,9 @@ import "sort"
 // align is the granularity of the arena in elements: a cache line of float32.
 const align = 16
 
-// plan places the temporaries in one arena so that values alive at the same time do not overlap, and returns its
-// length in elements. Largest first, each at the lowest offset that is free for its lifetime (Pisarchyk and Lee,
-// arXiv 2001.03288, greedy by size).
+// plan places the temporaries in one arena so that values alive at the same time do not overlap, and returns the
+// arena's length in elements. It places the largest values first, each at the lowest offset that is free during the
+// value's lifetime (Pisarchyk and Lee, arXiv 2001.03288, greedy by size).
 func plan(values []value) int {
 	var order []int
 	for i, v := range values {

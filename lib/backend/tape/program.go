@@ -13,10 +13,10 @@ import (
 // program is a compiled graph with its state and memory.
 type program[T kernel.Float] struct {
 	steps   []call[T]
-	data    [][]T // by value
+	data    [][]T // the memory of each value, by index in compiler.values
 	inputs  []slot
 	states  map[string]slot
-	swaps   [][2]int // the values of a state and of its next value, which are swapped after a run
+	swaps   [][2]int // pairs of a state and its next value, whose memory is swapped after a run
 	outputs []slot
 	bytes   int64
 }
@@ -112,7 +112,7 @@ func link[T kernel.Float](c *compiler) (*program[T], error) {
 	return p, nil
 }
 
-// elements returns the slice in b after checking its length.
+// elements returns the slice of b with element type T, or an error if the slice does not have the length of s.
 func elements[T kernel.Float](what string, s slot, b backend.Buffer) ([]T, error) {
 	v, ok := any(b.F32).([]T)
 	if !ok {
@@ -175,8 +175,8 @@ func (p *program[T]) call(k *call[T]) {
 	k.kernel(p.data[k.outs[0]], k.src)
 }
 
-// state returns the memory of a state and the caller's slice in b, which have the same length unless there is an error;
-// then callers is empty.
+// state returns the memory of a state and the caller's slice in b, which has the same length. On an error callers is
+// nil, so that copying does nothing.
 func (p *program[T]) state(verb, name string, b backend.Buffer) (mine, callers []T, err error) {
 	s, ok := p.states[name]
 	if !ok {

@@ -7,9 +7,9 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Memory is slower than arithmetic, so a group recomputes a value of another group instead of reading it from memory if
-// that takes only a few pointwise operations on values that are in memory anyway. Of a network's activations, only the
-// outputs of convolutions and a few values for each row are then stored. Recomputed values have the same bits.
+// Memory is slower than arithmetic. If a few pointwise operations on values in memory suffice, a group therefore
+// recomputes a value of another group instead of reading it. A network then stores only the outputs of its convolutions
+// and a few values for each row. Recomputed values have the same bits.
 
 // Costs are in pointwise operations on one element.
 const (
@@ -29,11 +29,11 @@ func cost(code graphop.Code) int {
 	return 1
 }
 
-// copied is a set of nodes of other groups for a group to recompute.
+// copied is a set of nodes of other groups that a group may recompute.
 type copied struct {
 	nodes  []*graphop.Node // inputs first
 	frame  map[*graphop.Node]tensor.Shape
-	leaves []*graphop.Node // the values that they read from memory
+	leaves []*graphop.Node // the nodes that the copied nodes read from memory
 	cost   int
 }
 
@@ -75,7 +75,7 @@ func (g *group) recompute(n *graphop.Node) bool {
 	return true
 }
 
-// copy adds n and its inputs to p. It reports false if n has to be read from memory.
+// copy adds to p the nodes that recompute n. It reports false if n has to be read from memory.
 func (g *group) copy(p *copied, n *graphop.Node) bool {
 	m := g.c.owner(n)
 	if _, member := g.frame[m]; member || p.frame[m] != nil {
@@ -129,7 +129,7 @@ func (g *group) reads(n *graphop.Node) bool {
 	return false
 }
 
-// groupOf returns the group that first computes n, or nil.
+// groupOf returns the group whose step computes n for the first time, or nil if no group does.
 func (c *compiler) groupOf(n *graphop.Node) *group {
 	s, ok := c.stepOf[n]
 	if !ok || s < 0 || c.steps[s].group == nil {

@@ -6,8 +6,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// space is the set of elements that a group computes, in row-major order, factored into dimensions that are fine enough
-// for the shapes of all members. Members of shapes [N, C, H·W] and [N, G, C/G, H, W] have the space [N, G, C/G, H, W].
+// space describes the elements that a group computes, in row-major order. Its dimensions are fine enough to express the
+// shapes of all members: members of shapes [N, C, H·W] and [N, G, C/G, H, W] have the space [N, G, C/G, H, W].
 type space []int
 
 func (s space) size() int { return tensor.Shape(s).TotalSize() }
@@ -44,8 +44,8 @@ func (s space) refine(shape tensor.Shape) (space, bool) {
 	}
 }
 
-// strides returns the strides, in elements, of a row-major operand along each dimension of s, with 0 for a dimension in
-// which it is broadcast. frame is the operand's shape before broadcasting; s refines it.
+// strides returns the strides, in elements, of a row-major operand along each dimension of s, with 0 for a dimension
+// along which it is broadcast. frame is the operand's shape with broadcast axes at full size; s refines frame.
 func (s space) strides(shape, frame tensor.Shape) []int {
 	out := make([]int, len(s))
 	stride := 1
@@ -62,7 +62,7 @@ func (s space) strides(shape, frame tensor.Shape) []int {
 	return out
 }
 
-// rows returns how many leading dimensions count the rows, if each row consists of length elements.
+// rows returns the number of leading dimensions of s that index rows, if a row has the given length in elements.
 func (s space) rows(length int) int {
 	n := 1
 	for d := len(s) - 1; d >= 0; d-- {
@@ -74,8 +74,8 @@ func (s space) rows(length int) int {
 	return 0
 }
 
-// everyRow reports whether an operand has its own values in every row and is broadcast, if at all, only along the last
-// dimensions of the row. kernel.Fused can compute no others.
+// everyRow reports whether kernel.Fused can compute an operand. Every row must have its own values, and the operand may
+// be broadcast only along the last dimensions of a row.
 func (s space) everyRow(shape, frame tensor.Shape, row int) bool {
 	if row == 0 {
 		return shape.TotalSize() == s.size()

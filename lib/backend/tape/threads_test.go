@@ -24,8 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// digest hashes all bits of some training steps. One of them is large enough for every operation to use several
-// threads.
+// digest hashes all bits of some training steps. One step is large enough for every operation to use several threads.
 func digest() []byte {
 	h := sha256.New()
 	for _, s := range append(backendtest.Steps(tensor.Float32), backendtest.NewMLPStep(tensor.Float32, 700, 150)) {

@@ -33,7 +33,7 @@ func (c *collection) listArchive() error {
 	return c.checkUnique(slices.Sorted(slices.Values(c.names)))
 }
 
-// checkUnique refuses archives with two images of one name.
+// checkUnique returns an error if two images of an archive have the same name. sorted holds the names in order.
 func (c *collection) checkUnique(sorted []string) error {
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {
@@ -82,10 +82,11 @@ func (c *collection) tooLarge(name string, size int64) error {
 	return fileError(c.path, name, fmt.Sprintf("an image file of at most %d bytes", maxFile), "%d bytes", size)
 }
 
-// walkTar passes every image of a tar archive to visit. It lists the archive in a new collection and leaves c as it is.
+// walkTar reads a tar archive and passes each image to visit. It returns the names of the images and a tally of the
+// skipped files in a new collection, and does not change c.
 func (c *collection) walkTar(visit func(name string, size int64, r io.Reader) error) (listed *collection, err error) {
 	listed = &collection{path: c.path}
-	plain := io.Reader(io.NewSectionReader(c.archive, 0, c.size)) // it seeks, so tar can skip what is not read
+	plain := io.Reader(io.NewSectionReader(c.archive, 0, c.size)) // a Seeker, so that package tar can skip members
 	var bounded *io.LimitedReader
 	if c.gzipped {
 		z, err := gzip.NewReader(bufio.NewReaderSize(plain, 1<<16))
@@ -112,7 +113,7 @@ func (c *collection) walkTar(visit func(name string, size int64, r io.Reader) er
 			return nil, c.tarError(err, bounded)
 		}
 	}
-	if bounded != nil { // the last bytes of a gzip stream are its checksum
+	if bounded != nil { // read to the end: the last bytes of a gzip stream are its checksum
 		if _, err := io.Copy(io.Discard, plain); err != nil || bounded.N <= 0 {
 			return nil, c.tarError(err, bounded)
 		}
@@ -144,14 +145,14 @@ func (c *collection) tarError(err error, bounded *io.LimitedReader) error {
 	return damaged(c.path, err)
 }
 
-// callerError marks an error of the function that visits an archive, as opposed to one of the archive.
+// callerError marks an error that the visit function returned, to tell it from an error of the archive.
 type callerError struct{ error }
 
-// eachInTar is each for a tar archive.
+// eachInTar implements each for tar archives.
 func (c *collection) eachInTar(
 	ctx context.Context, indices []int, give func(i int, data []byte, err error) error,
 ) error {
-	i := -1 // the current image of the archive
+	i := -1 // index of the current image
 	_, err := c.walkTar(func(_ string, size int64, r io.Reader) error {
 		i++
 		if ctx.Err() != nil {

@@ -14,13 +14,13 @@ import (
 	"strings"
 )
 
-// The published CelebA has 202,599 aligned faces of 178x218 pixels, 000001.jpg to 202599.jpg, whose partition into
-// training, validation and test images is by number (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV
-// 2015).
+// The published CelebA has 202,599 aligned faces of 178x218 pixels, 000001.jpg to 202599.jpg. The number of an image
+// determines whether it is for training, validation or testing (Liu et al., "Deep Learning Face Attributes in the
+// Wild", ICCV 2015).
 const (
 	celebaImages     = 202599
-	celebaTrain      = 162770 // the last number of the training images
-	celebaValid      = 182637 // and of the validation images
+	celebaTrain      = 162770 // number of the last training image
+	celebaValid      = 182637 // number of the last validation image
 	celebaFolder     = "img_align_celeba"
 	celebaPartition  = "list_eval_partition.txt"
 	maxPartitionFile = 64 << 20 // bytes; the published one has 2.8 million
@@ -28,7 +28,7 @@ const (
 		"(mmlab.ie.cuhk.edu.hk/projects/CelebA.html) and give the archive, or the folder it unpacks to, as path"
 )
 
-// The usual preprocessing of CelebA for generative models: the middle 140 pixels, resized to 64.
+// The usual preprocessing of CelebA for generative models: crop the central 140x140 pixels, then resize them to 64x64.
 const (
 	CelebACrop = 140
 	CelebASize = 64
@@ -56,7 +56,7 @@ func locateCelebA(where string) (images, partition string, err error) {
 	return images, "", nil
 }
 
-// openCelebA lists the images and returns them by split: train, test and, if it has images, valid.
+// openCelebA lists the images and divides them into the splits train, test and, if it has any images, valid.
 func (f *ImageFiles) openCelebA() ([]part, error) {
 	images, partition, err := locateCelebA(f.opt.Path)
 	if err != nil {
@@ -120,7 +120,7 @@ func readPartition(path string) ([]byte, File, error) {
 	return data, file, nil
 }
 
-// checkCelebA returns an error unless the images have the numbers of the published set.
+// checkCelebA returns an error unless the collection has each image number of the published set exactly once.
 func (c *collection) checkCelebA() error {
 	const option = "(to read a part of it: --no-verify)"
 	if len(c.names) != celebaImages {
@@ -150,7 +150,8 @@ func celebaNumber(file, base string) (int, error) {
 	return n, nil
 }
 
-// celebaSplit returns the split of an image by the partition list or, if that is nil, by number.
+// celebaSplit returns the split of an image as an index of celebaSplits. It looks up base, the name of the image file,
+// in the partition list or, if list is nil, decides by the number in the name.
 func celebaSplit(file, base string, list map[string]int) (int, error) {
 	if list != nil {
 		split, ok := list[base]
@@ -171,8 +172,8 @@ func celebaSplit(file, base string, list map[string]int) (int, error) {
 	return 2, nil
 }
 
-// DecodePartition reads CelebA's list_eval_partition.txt: lines of a file name and 0 (train), 1 (valid) or 2 (test).
-// name names the file in errors.
+// DecodePartition reads CelebA's list_eval_partition.txt. Each line has a file name and 0 (train), 1 (valid) or 2
+// (test). name is the name of the list in errors.
 func DecodePartition(name string, data []byte) (map[string]int, error) {
 	list := map[string]int{}
 	lines := bufio.NewScanner(bytes.NewReader(data))

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// faces are images of CelebA's size under numbers at the ends of the published splits.
+// faces returns images of CelebA's size whose numbers are at the ends of the published splits.
 func faces(t testing.TB) map[string][]byte {
 	files := map[string][]byte{}
 	for _, n := range []int{1, 2, celebaTrain, celebaTrain + 1, celebaValid, celebaValid + 1, celebaImages} {
@@ -48,7 +48,7 @@ func TestCelebA(t *testing.T) {
 			t.Errorf("%s: %s", name, d)
 		}
 	}
-	// A partition list next to the images is used, and is part of the digest.
+	// A partition list next to the images determines the splits and is part of the digest.
 	var list strings.Builder
 	for i, n := range []int{1, 2, celebaTrain, celebaTrain + 1, celebaValid, celebaValid + 1, celebaImages} {
 		fmt.Fprintf(&list, "%06d.jpg %d\n", n, []int{2, 0, 1}[i%3])
@@ -84,7 +84,7 @@ func TestCelebA(t *testing.T) {
 	}
 }
 
-// TestCelebAWhole: the published numbers, no file of which is read.
+// TestCelebAWhole checks the sizes of the published splits by the numbers of all images, without reading a file.
 func TestCelebAWhole(t *testing.T) {
 	c := &collection{path: "x"}
 	counts := make([]int, 3)

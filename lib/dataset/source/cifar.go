@@ -21,17 +21,18 @@ const (
 	cifarSide    = 32
 	cifarPixels  = 3 * cifarSide * cifarSide
 	cifarRecord  = 1 + cifarPixels
-	cifarRecords = 10000 // records of a published batch file
+	cifarRecords = 10000 // number of records in a published batch file
 )
 
 const cifarTestBatch = "test_batch.bin"
 
-// cifarBatches are the members of the archive that hold records, training batches first.
+// cifarBatches lists the members of the archive that hold records, training batches first.
 var cifarBatches = []string{
 	"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", cifarTestBatch,
 }
 
-// locateCIFAR returns the archive, or the batch files of a directory (its own or those in cifar-10-batches-bin).
+// locateCIFAR returns the path of the archive or, if where is a directory, the paths of the batch files in it or in its
+// subdirectory cifar-10-batches-bin.
 func locateCIFAR(where string) ([]string, error) {
 	info, err := os.Stat(where)
 	if err != nil {
@@ -56,8 +57,8 @@ func locateCIFAR(where string) ([]string, error) {
 	return nil, fmt.Errorf("%s: no %s: %w", where, cifarBatches[0], fs.ErrNotExist)
 }
 
-// DecodeCIFAR reads a batch file of CIFAR-10's binary version: 1 to 10,000 records and nothing else. pixels: uint8
-// [n, 3, 32, 32]. name names the file in errors.
+// DecodeCIFAR reads a batch file of CIFAR-10's binary version: 1 to 10,000 records and nothing else. pixels is [n, 3,
+// 32, 32], labels is [n]. name is the name of the file in errors.
 func DecodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err error) {
 	record := make([]byte, cifarRecord)
 	var raw []uint8
@@ -80,13 +81,13 @@ func DecodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err 
 	}
 }
 
-// cifarSet collects the batches of an archive or a directory, in any order.
+// cifarSet collects the batches of an archive or a directory, which may come in any order.
 type cifarSet struct {
 	*loader
 	batches map[string]*dataset.Images
 }
 
-// add decodes one batch and compares it with the published one.
+// add decodes one batch and, if requested, compares its checksum with the published one.
 func (c *cifarSet) add(name, batch string, r io.Reader) error {
 	if c.batches[batch] != nil {
 		return fileError(name, "archive", "each batch once", "it twice")
@@ -103,7 +104,7 @@ func (c *cifarSet) add(name, batch string, r io.Reader) error {
 	return c.check(name, batch, sum.Sum(nil))
 }
 
-// join joins the batches in their published order.
+// join concatenates the batches in their published order.
 func (c *cifarSet) join(where string) (train, test *dataset.Images, err error) {
 	n := 0
 	for _, b := range c.batches {
@@ -149,8 +150,8 @@ func (l *loader) cifarArchive(name string) (train, test *dataset.Images, err err
 	return train, test, err
 }
 
-// decodeCIFARArchive reads a tar archive, compressed by gzip or not. It skips members other than the batches and
-// bounds the size to which the archive expands.
+// decodeCIFARArchive reads a tar archive, with or without gzip compression. It skips members other than the batches and
+// limits the uncompressed size of the archive.
 func (l *loader) decodeCIFARArchive(name string, r io.Reader) (train, test *dataset.Images, err error) {
 	plain, err := gunzip(r)
 	if err != nil {
@@ -174,7 +175,7 @@ func (l *loader) decodeCIFARArchive(name string, r io.Reader) (train, test *data
 			return nil, nil, damaged(name, err)
 		}
 	}
-	// The tar archive ends before the gzip stream, whose last bytes are its checksum.
+	// Read the rest of the gzip stream after the tar archive: its last bytes are its checksum.
 	if _, err := io.Copy(io.Discard, bounded); err != nil {
 		return nil, nil, damaged(name, err)
 	}

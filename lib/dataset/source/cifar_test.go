@@ -32,7 +32,7 @@ func cifarBatch(seed uint64, n int) []byte {
 	return b
 }
 
-// member is a file of an archive.
+// member is a file in an archive.
 type member struct {
 	name string
 	data []byte
@@ -46,7 +46,8 @@ func cifarMembers() []member {
 	return m
 }
 
-// TestLoadCIFAR reads one data set in every packing; the members' order in the archive does not matter.
+// TestLoadCIFAR reads the same data set from every kind of archive and directory. The order of members in an archive
+// does not matter.
 func TestLoadCIFAR(t *testing.T) {
 	members := cifarMembers()
 	plain := tarOf(t, members)
@@ -147,7 +148,7 @@ func TestLoadCIFARRefuses(t *testing.T) {
 	}
 }
 
-// TestCIFARBomb: a member that expands to far more than a batch is refused as it is read.
+// TestCIFARBomb: a member that expands far beyond the size of a batch is rejected while it is read.
 func TestCIFARBomb(t *testing.T) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)

@@ -17,29 +17,29 @@ import (
 	"vapo/lib/picture"
 )
 
-// Bounds on the content of folders and archives; variables, so that tests need no gigabytes.
+// Limits on the content of folders and archives. They are variables so that tests can lower them.
 var (
-	maxFiles       = 1 << 22  // images of a collection
-	maxName        = 1 << 12  // bytes of a name
-	maxFile  int64 = 64 << 20 // bytes of an image file
-	maxSlack int64 = 1 << 30  // a .tar.gz may expand to this and maxRatio times its size:
-	maxRatio int64 = 100      // images hardly shrink, decompression bombs do
+	maxFiles       = 1 << 22  // images in a collection
+	maxName        = 1 << 12  // bytes in a file name
+	maxFile  int64 = 64 << 20 // bytes in an image file
+	maxSlack int64 = 1 << 30  // a .tar.gz may expand to maxSlack plus maxRatio times its size;
+	maxRatio int64 = 100      // images hardly shrink, so a larger one is a decompression bomb
 )
 
-// collection is the image files of a folder, a zip file or a tar archive. Nothing is unpacked to disk: files are read
-// into memory one by one. It must be closed.
+// collection lists the image files of a folder, a zip file or a tar archive. Nothing is unpacked to disk: files are
+// read into memory one by one. A collection must be closed.
 //
-// The images of folders and zip files are in the order of their paths. Those of tar archives are in the order of the
-// archive, since a compressed one can only be read from the front.
+// The images of folders and zip files are sorted by path. The images of tar archives are in the order of the archive,
+// since a compressed tar archive can only be read from front to back.
 type collection struct {
 	path    string
-	names   []string // of the images, with slashes
+	names   []string // paths of the images, with slashes
 	skipped Tally    // files without an image's extension
 
 	archive *os.File // nil for a folder
 	size    int64
 	changed time.Time
-	zipped  []*zip.File // by image, of a zip file
+	zipped  []*zip.File // members of a zip file, by image; nil for other collections
 	gzipped bool
 }
 
@@ -77,7 +77,7 @@ func (c *collection) close() {
 	}
 }
 
-// file is the name of image i in errors.
+// file returns the name of image i for errors.
 func (c *collection) file(i int) string {
 	if c.archive == nil {
 		return filepath.Join(c.path, filepath.FromSlash(c.names[i]))
@@ -85,7 +85,7 @@ func (c *collection) file(i int) string {
 	return c.path + ":" + c.names[i]
 }
 
-// accept reports whether a file is an image to be read, judged by its name.
+// accept reports whether a file is to be read as an image, judging by its name. An unsafe name is an error.
 func (c *collection) accept(name string) (bool, error) {
 	if len(name) > maxName || strings.ContainsAny(name, "\\\x00") || !fs.ValidPath(strings.TrimPrefix(name, "./")) {
 		return false, fileError(c.path, "name of a file in it",
@@ -125,7 +125,7 @@ func (c *collection) listFolder() error {
 			return err
 		}
 		name := filepath.ToSlash(rel)
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // links to files are followed
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // os.Stat follows links to files
 			c.skipped.add(name)
 			return nil
 		}
@@ -139,8 +139,8 @@ func (c *collection) listFolder() error {
 	return err
 }
 
-// each reads the images of the given ascending indices and passes them to give in that order, or the reason why one
-// cannot be read. An error of give ends it.
+// each reads the images with the given ascending indices. It calls give for each image, in order, with the bytes of the
+// file or with the error of reading it. It stops at the first error that give returns.
 func (c *collection) each(ctx context.Context, indices []int, give func(i int, data []byte, err error) error) error {
 	if c.archive != nil && c.zipped == nil {
 		return c.eachInTar(ctx, indices, give)
@@ -182,7 +182,8 @@ func (c *collection) read(i int) ([]byte, error) {
 	return readBounded(f, info.Size())
 }
 
-// readBounded reads exactly size bytes, all that r should have. Memory grows with the bytes that arrive.
+// readBounded reads r and returns an error unless r holds exactly size bytes. Memory grows with the bytes that arrive,
+// not with the claimed size.
 func readBounded(r io.Reader, size int64) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(int(min(size, 1<<20)) + bytes.MinRead)
@@ -193,7 +194,8 @@ func readBounded(r io.Reader, size int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// imageFiles returns the files of a collection and of its partition list, if there is one, for its digest.
+// imageFiles returns the files that determine the digest of a collection: its images or its archive, and the partition
+// list if there is one.
 func imageFiles(path, partition, hint string) ([]File, error) {
 	if err := present(path, hint); err != nil {
 		return nil, err
@@ -211,7 +213,7 @@ func imageFiles(path, partition, hint string) ([]File, error) {
 	return append(files, list), err
 }
 
-// files reads the files that key the collection: the archive, or every image of a folder.
+// files hashes the files that identify the collection: the archive, or every image of a folder.
 func (c *collection) files() ([]File, error) {
 	if c.archive != nil {
 		file, err := hashFile(c.path)
@@ -229,7 +231,7 @@ func (c *collection) files() ([]File, error) {
 	return files, nil
 }
 
-// merged returns the images of a folder as one file.
+// merged describes the images of a folder as one File.
 func merged(images []File) File {
 	if len(images) == 1 {
 		return images[0]
@@ -241,7 +243,7 @@ func merged(images []File) File {
 	return folder
 }
 
-// checkUnchanged returns an error if an archive was written to since it was opened.
+// checkUnchanged returns an error if an archive has changed since it was opened.
 func (c *collection) checkUnchanged() error {
 	if c.archive == nil {
 		return nil

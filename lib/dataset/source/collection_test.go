@@ -16,7 +16,7 @@ func TestArchivesRefused(t *testing.T) {
 	picture := imageFile(t, "x.png", 8, 8, 1)
 	two := map[string][]byte{"a.png": picture, "b.png": picture}
 	named := func(name string) map[string][]byte { return map[string][]byte{"a.png": picture, name: picture} }
-	twice := func(n int, files map[string][]byte) []byte { // the members of a tar, n times
+	twice := func(n int, files map[string][]byte) []byte { // returns a tar archive with its members repeated n times
 		one := packTar(t, files)
 		body := one[:len(one)-1024]
 		return append(bytes.Repeat(body, n), one[len(body):]...)
@@ -83,19 +83,19 @@ func flip(b []byte, at int) []byte {
 	return b
 }
 
-// bound sets a bound for a test.
+// bound changes a limit for the duration of a test.
 func bound[T any](t *testing.T, v *T, to T) {
 	old := *v
 	*v = to
 	t.Cleanup(func() { *v = old })
 }
 
-// TestBombs: what expands to more than it may is refused, and costs little memory.
+// TestBombs: a file that expands beyond a limit is rejected without using much memory.
 func TestBombs(t *testing.T) {
 	const size = 64 << 20
 	zeros := map[string][]byte{"a.png": make([]byte, size), "b.png": nil}
 	zipped, packed := packZip(t, zeros), gz(t, packTar(t, map[string][]byte{"a.txt": make([]byte, size), "b.png": nil}))
-	lying := bytes.Clone(zipped) // claims few bytes
+	lying := bytes.Clone(zipped) // its directory claims a size of 10 bytes
 	central := bytes.LastIndex(lying, []byte("PK\x01\x02"))
 	copy(lying[central+24:], []byte{10, 0, 0, 0})
 	zeros = nil
@@ -136,8 +136,8 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// FuzzArchive: an archive of arbitrary bytes is either refused or read within bounds, and reading it twice gives the
-// same images.
+// FuzzArchive: an archive of arbitrary bytes is either rejected or read within the limits, and reading it twice gives
+// the same images.
 func FuzzArchive(f *testing.F) {
 	files := map[string][]byte{
 		"a/x.png": imageFile(f, "x.png", 3, 3, 1),

@@ -24,12 +24,12 @@ type CSVOptions struct {
 	Columns      []string // names of the columns to read, in this order; nil: all but Label
 	Label        string   // name of the column of labels; "": none
 	TestFraction float64  // share of rows that becomes the test split
-	Seed         uint64   // of that split
-	DropMissing  bool     // leave out rows with a cell that is missing or not a number, and count them
-	Train, Test  int      // rows from the first of these splits; 0: all
+	Seed         uint64   // seed of the random test split
+	DropMissing  bool     // leave out and count rows with a cell that is missing or not a number
+	Train, Test  int      // number of rows to keep of each split, from the first; 0: all
 }
 
-// LoadedCSV is a table as it was read.
+// LoadedCSV is the result of LoadCSV.
 type LoadedCSV struct {
 	Train, Test *dataset.Points
 	Files       []File
@@ -38,19 +38,20 @@ type LoadedCSV struct {
 }
 
 const (
-	maxLabels    = 10000 // a column with more values is not a label
+	maxLabels    = 10000 // a column with more distinct values is not a label
 	maxMagnitude = 1e150 // keeps sums of squares finite
 )
 
 const csvHint = "give a CSV file (plain or .gz) with a header line as path"
 
-// missing lists the cells that stand for a missing value, in lower case.
+// missing lists, in lower case, the texts of cells that stand for a missing value.
 var missing = []string{"", "na", "n/a", "nan", "null", "none", "?"}
 
-// LoadCSV reads a CSV file (RFC 4180, with a header line, compressed by gzip or not) as points: numeric columns,
-// standardised by the mean and standard deviation of the training rows (in float64, divided by N), which are in the
-// points' Columns. Labels are numbered in the order of their names, or of their values if all are integers. Cells that
-// are missing or not finite numbers are errors, and so are columns that are constant over the training rows.
+// LoadCSV reads a CSV file (RFC 4180, with a header line, with or without gzip compression) as points. It standardises
+// each column by the mean and standard deviation of the training rows (in float64, divided by N) and stores these in
+// the Columns of the points. It numbers labels in the order of their names, or of their values if all are integers.
+// Cells that are missing or not finite numbers are errors unless DropMissing is set. Columns that are constant over the
+// training rows are errors.
 func LoadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	l, err := loadCSV(opt)
 	return l, inSource("csv", err)
@@ -108,7 +109,7 @@ func decodeTable(r io.Reader, opt CSVOptions) (*table, error) {
 func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
 	in := bufio.NewReader(r)
 	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\ufeff")) {
-		in.Discard(3) // Excel writes it
+		in.Discard(3) // Excel writes this byte order mark
 	}
 	lines := csv.NewReader(in)
 	lines.ReuseRecord = true
@@ -122,7 +123,7 @@ func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]string{} // one string for each label
+	names := map[string]string{} // one shared string per distinct label
 	for {
 		record, err := lines.Read()
 		if errors.Is(err, io.EOF) {
@@ -178,7 +179,7 @@ func isMissing(cell string) bool {
 	return slices.Contains(missing, strings.ToLower(strings.TrimSpace(cell)))
 }
 
-// number returns the number in a cell, or what is wrong with it.
+// number parses a cell. If the cell holds no usable number, reason says why.
 func number(cell string) (v float64, reason string) {
 	cell = strings.TrimSpace(cell)
 	if isMissing(cell) {
@@ -214,7 +215,8 @@ func csvError(path string, err error, what string) error {
 	return damaged(path, err)
 }
 
-// choose trims the names in the header and returns the positions of the columns to read, and that of the label, or -1.
+// choose trims the names in the header. It returns the positions of the columns to read and the position of the label
+// column, or -1 if there is no label.
 func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, err error) {
 	at := map[string]int{}
 	for i, name := range header {

@@ -20,8 +20,8 @@ import (
 
 func csvFile(t testing.TB, text string) string { return writeArchive(t, "x.csv", []byte(text)) }
 
-// TestCSVAgainstNumPy reads what Python's csv wrote, compares with what it reads, and means and deviations with
-// NumPy's.
+// TestCSVAgainstNumPy reads a file that Python's csv module wrote. The values equal those that Python reads, and the
+// means and deviations equal NumPy's.
 func TestCSVAgainstNumPy(t *testing.T) {
 	raw, err := os.ReadFile("testdata/table.json")
 	if err != nil {
@@ -82,8 +82,8 @@ func decode(t testing.TB, path string, o CSVOptions) (*table, error) {
 	return decodeTable(f, o)
 }
 
-// TestCSVSplit: every row is in one split, training rows have mean 0 and deviation 1, and the columns lead back to the
-// file.
+// TestCSVSplit: every row is in one split, training rows have mean 0 and deviation 1, and Columns converts the points
+// back to the values in the file.
 func TestCSVSplit(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("id,a,b\n")
@@ -207,7 +207,7 @@ func TestCSVDropMissing(t *testing.T) {
 	}
 }
 
-// FuzzCSV: a table is refused by a classified error, or its splits have its rows and can be written.
+// FuzzCSV: a table is either rejected with a classified error, or its splits have all its rows and can be written.
 func FuzzCSV(f *testing.F) {
 	text, err := os.ReadFile(filepath.Join("testdata", "table.csv"))
 	if err != nil {

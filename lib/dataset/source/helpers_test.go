@@ -68,7 +68,7 @@ func writeFile(t testing.TB, name string, b []byte) string {
 	return path
 }
 
-// imageFile encodes a w x h image made from a seed.
+// imageFile encodes a w x h image drawn from a seed, as JPEG if name ends in .jpg and as PNG otherwise.
 func imageFile(t testing.TB, name string, w, h int, seed uint64) []byte {
 	t.Helper()
 	im := image.NewRGBA(image.Rect(0, 0, w, h))

@@ -9,15 +9,15 @@ import (
 	"slices"
 )
 
-// idxUint8 is the type byte of unsigned 8-bit data, the only one the MNIST family uses.
+// idxUint8 is the type byte of unsigned 8-bit data, the only type that the MNIST family uses.
 const idxUint8 = 0x08
 
-// maxDecoded bounds the expansion of one compressed file; the largest published one expands to 184 MB.
+// maxDecoded bounds the uncompressed size of one file; the largest published file has 184 MB.
 const maxDecoded = 1 << 30
 
 // DecodeIDX reads an idx file of unsigned bytes: a magic number 00 00 08 RANK, RANK big-endian uint32 sizes, and the
-// data, row-major. The data must have exactly the claimed size; memory is bounded by the bytes that are there. path
-// names the file in errors.
+// data, row-major. The data must have exactly the claimed size. Memory grows with the bytes read, not with the claimed
+// size. path is the name of the file in errors.
 func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) {
 	var head [4]byte
 	if err := readHeader(path, r, head[:]); err != nil {

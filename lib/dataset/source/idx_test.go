@@ -14,7 +14,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// idxFile returns an idx file of those sizes, with data 0, 1, 2, … modulo mod.
+// idxFile returns an idx file with the given sizes and the data 0, 1, 2, … modulo mod.
 func idxFile(mod int, sizes ...int) []byte {
 	b := []byte{0, 0, 8, byte(len(sizes))}
 	n := 1
@@ -28,8 +28,8 @@ func idxFile(mod int, sizes ...int) []byte {
 	return b
 }
 
-// mnistDir writes a small valid data set of the MNIST family and returns its directory; edit may change its files
-// first.
+// mnistDir writes a small valid data set of the MNIST family and returns its directory. edit may change the files
+// before they are written.
 func mnistDir(t testing.TB, edit func(files map[string][]byte)) string {
 	t.Helper()
 	files := map[string][]byte{
@@ -184,7 +184,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// TestIDXBoundsMemory: memory is bounded by the bytes that are there, not by what a header claims.
+// TestIDXBoundsMemory: decoding allocates memory for the bytes in the file, not for the size that its header claims.
 func TestIDXBoundsMemory(t *testing.T) {
 	header := idxFile(1, 1, 1, 1)[:4]
 	for range 3 {

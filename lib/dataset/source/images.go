@@ -15,7 +15,8 @@ import (
 	"vapo/lib/picture"
 )
 
-// MaxEdge bounds the edges of images: tensor files keep 1,024 of them in memory.
+// MaxEdge is the maximum height and width of an image in pixels. It bounds memory, since tensor files buffer 1,024
+// images.
 const MaxEdge = 512
 
 const imagesHint = "give a folder, a zip file or a tar archive of images as path"
@@ -23,37 +24,37 @@ const imagesHint = "give a folder, a zip file or a tar archive of images as path
 // ImageOptions are the options of OpenImages.
 type ImageOptions struct {
 	Path         string
-	Size         int            // edge of the images made; 0: they keep theirs, which must be the same for all
-	Crop         int            // edge of the centre crop before the resize; 0: the largest square with Size, else none
-	Channels     int            // 3, or 1: converted to grey before anything else
-	Filter       picture.Filter // of the resize
-	ByDirectory  bool           // labels are the first directories of the paths
+	Size         int            // edge of the resized images; 0: no resizing, and all images must have the same size
+	Crop         int            // edge of the centre crop; 0: the largest square if the image is resized, else no crop
+	Channels     int            // 3 (RGB), or 1 (converted to grey before anything else)
+	Filter       picture.Filter // filter for resizing
+	ByDirectory  bool           // take labels from the first directories of the paths
 	TestFraction float64        // share of source images that becomes the test split
-	Seed         uint64         // of that split
-	SkipBroken   bool           // leave out files that cannot be used, and count them
-	Verify       bool           // of source celeba: it must be complete
-	Train, Test  int            // images from the first of these splits; 0: all
+	Seed         uint64         // seed of the random test split
+	SkipBroken   bool           // leave out and count files that cannot be used
+	Verify       bool           // source celeba: require the complete set
+	Train, Test  int            // number of images to keep of each split, from the first; 0: all
 }
 
-// ImageFiles are the image files of a folder or archive, in splits. It must be closed.
+// ImageFiles holds the image files of a folder or archive, divided into splits. It must be closed.
 type ImageFiles struct {
 	Splits  []*Stream // train, test and, for celeba, valid
 	Skipped Tally     // files without an image's extension
-	Broken  Tally     // images left out; complete once the splits were read
+	Broken  Tally     // broken images that were left out; final once all splits have been read
 
 	source   string
 	opt      ImageOptions
 	c        *collection
 	extra    []File // files that are part of the digest, but not images
 	labels   []int64
-	sums     map[int][sha256.Size]byte // of the images of a folder, as they were decoded
+	sums     map[int][sha256.Size]byte // digests of the bytes that were decoded, by image
 	broken   map[int]bool
 	mu       sync.Mutex
-	resizers map[int]*picture.Resizer // by edge
+	resizers map[int]*picture.Resizer // by the edge of the image before resizing
 }
 
-// OpenImages lists the images of source images or celeba and divides them into splits. It decodes no image, except the
-// first if only that tells the size.
+// OpenImages lists the images of source images or celeba and divides them into splits. It decodes an image only if the
+// options leave the size of the images open: then the first image determines the size.
 func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFiles, error) {
 	f := &ImageFiles{
 		source: source, opt: opt,
@@ -85,8 +86,8 @@ func (f *ImageFiles) Close() {
 // part is a split before it is read.
 type part struct {
 	name    string
-	indices []int // of its images, ascending
-	limit   int   // images requested; 0: all
+	indices []int // indices of its images, ascending
+	limit   int   // number of images requested; 0: all
 }
 
 func (f *ImageFiles) openFolder() ([]part, error) {
@@ -105,7 +106,7 @@ func (f *ImageFiles) openFolder() ([]part, error) {
 	return []part{{"train", train, f.opt.Train}, {"test", test, f.opt.Test}}, nil
 }
 
-// stream makes a Stream of every split.
+// stream creates a Stream for each split.
 func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
 	like := dataset.Images{Name: f.source, C: f.opt.Channels, H: f.opt.Size, W: f.opt.Size}
 	if f.opt.Size == 0 {
@@ -140,10 +141,10 @@ func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// directories returns labels by the first directory of the images' paths. It ignores directories that hold all images,
-// as archives often have at the top, if there are others below them.
+// directories takes the first directory of each path as the label of the image. It first drops leading directories that
+// all paths share, as many archives have, as long as every path has another directory below.
 func (c *collection) directories() (classes []string, labels []int64, err error) {
-	prefix := 0 // bytes of the ignored directories
+	prefix := 0 // length of the dropped directories in bytes
 	for {
 		top, _, _ := strings.Cut(c.names[0][prefix:], "/")
 		deeper := !slices.ContainsFunc(c.names, func(name string) bool {
@@ -178,8 +179,8 @@ func (c *collection) directories() (classes []string, labels []int64, err error)
 	return classes, labels, nil
 }
 
-// Finish returns the files that were read and their digest, which equals Digest of them: for a folder, that of the
-// bytes that were decoded. Files that changed since OpenImages are an error.
+// Finish returns the files that were read, and their digest as Digest computes it. It returns an error if a file has
+// changed since OpenImages, so the digest is that of the bytes that were decoded.
 func (f *ImageFiles) Finish() (files []File, digest string, err error) {
 	images, err := f.finish()
 	if err != nil {
@@ -204,8 +205,8 @@ func (f *ImageFiles) finish() ([]File, error) {
 	return images, nil
 }
 
-// brokenError reports a file named as an image that cannot be used: damaged, truncated, transparent, or smaller than
-// the crop.
+// brokenError reports an image file that cannot be used: it is damaged, truncated, transparent, or smaller than the
+// crop.
 func brokenError(path string, err error) error {
 	return failure.New(failure.Input, "remove or replace that file, or give --skip-broken", "image %s: %w", path, err)
 }

@@ -20,7 +20,7 @@ import (
 	"vapo/lib/picture"
 )
 
-// album is a small data set: 12 images of mixed sizes in two directories, and other files.
+// album returns the files of a small data set: 12 images of mixed sizes in two directories, and files to be ignored.
 func album(t testing.TB) map[string][]byte {
 	files := map[string][]byte{"README.md": []byte("x"), ".hidden.png": []byte("x"), "b/.cache/x.png": []byte("x")}
 	for i := range 12 {
@@ -30,7 +30,7 @@ func album(t testing.TB) map[string][]byte {
 	return files
 }
 
-// gather reads a stream whole.
+// gather reads a whole stream.
 func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 	t.Helper()
 	all := s.Like
@@ -47,7 +47,7 @@ func gather(t testing.TB, s *Stream) (*dataset.Images, error) {
 	return &all, err
 }
 
-// readImages opens and reads all splits.
+// readImages opens a source and reads all its splits.
 func readImages(t testing.TB, source string, o ImageOptions) (map[string]*dataset.Images, *ImageFiles, error) {
 	t.Helper()
 	if o.Channels == 0 {
@@ -98,7 +98,7 @@ func TestImagesAnyContainer(t *testing.T) {
 	if p.Skipped != (Tally{1, "README.md"}) || p.Broken.N != 0 {
 		t.Errorf("skipped %+v, broken %+v", p.Skipped, p.Broken)
 	}
-	// The images by hand, in the order of their paths.
+	// Compute the expected test split by hand, from the images sorted by path.
 	_, testRows := split(12, 0.25, 3, "dataset/images/test")
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -180,7 +180,7 @@ func TestImagesForms(t *testing.T) {
 	}
 }
 
-// TestImagesDigest: a folder's digest follows names and contents of its images, nothing else.
+// TestImagesDigest: the digest of a folder depends only on the names and contents of its images.
 func TestImagesDigest(t *testing.T) {
 	digest := func(edit func(files map[string][]byte)) string {
 		files := album(t)
@@ -251,7 +251,7 @@ func TestImagesBroken(t *testing.T) {
 			}
 		}
 	}
-	// All broken, the first of another size, and no size known without a sound one.
+	// A set without a sound image and a set of mixed sizes are errors.
 	bad := map[string][]byte{"a.png": nil, "b.png": nil, "c.png": nil}
 	_, _, err := readImages(t, "images", ImageOptions{Path: writeFolder(t, bad), SkipBroken: true})
 	if err == nil || !strings.Contains(err.Error(), "a sound one") {

@@ -9,7 +9,7 @@ import (
 	"vapo/lib/random"
 )
 
-// pointSources are the sources of points that are drawn.
+// pointSources lists the sources that draw points from a distribution.
 var pointSources = []string{"8gaussians", "two-moons", "rings", "mixture"}
 
 // ringRadii are the radii of source rings.
@@ -25,8 +25,8 @@ func eightGaussians(std float64) []dataset.Component {
 	return components
 }
 
-// Points draws nTrain and nTest points of a source. The two splits are independent, and the first points of each do not
-// depend on how many are drawn.
+// Points draws nTrain and nTest points of a source. The two splits are independent. The first points of each split do
+// not depend on how many points are drawn.
 //
 //   - 8gaussians: 8 equally likely Gaussians around the unit circle, at multiples of 45 degrees
 //   - two-moons: two half circles of radius 1, together centred on the origin, plus Gaussian noise std
@@ -86,7 +86,8 @@ func sampler(
 	return nil, fmt.Errorf("unknown, expected one of %v", pointSources)
 }
 
-// planar samples k equally likely curves of the plane, each parametrised over [0, 1), with Gaussian noise.
+// planar returns a function that draws points from k equally likely curves in the plane, each parametrised over [0, 1),
+// and adds Gaussian noise of standard deviation std.
 func planar(
 	std float64, k int, curve func(k int, u float64) (x, y float64),
 ) func(*random.Source, int) *dataset.Points {

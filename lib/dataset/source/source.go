@@ -1,10 +1,10 @@
 // Package source creates data sets from published files, from users' own images and tables, and from distributions
 // that are sampled with a seed.
 //
-// A set that is read from files has the digest of these files, so that a result can be keyed by content instead of
-// paths. Files of a published data set are compared with their known sha256, and every file is checked against its own
-// header. Errors name the file, what was expected and what was found. Images need not fit into memory: a Stream yields
-// them a batch at a time.
+// A set that is read from files carries the digest of the files, so that results are keyed by content instead of paths.
+// Files of a published data set are compared with their known sha256, and every file is checked against its own header.
+// Errors name the file, what was expected and what was found. Images need not fit into memory: a Stream yields them in
+// batches.
 package source
 
 import (
@@ -28,14 +28,14 @@ import (
 	"vapo/lib/random"
 )
 
-// File is a source file as it was read.
+// File describes a source file that was read.
 type File struct {
 	Name   string `json:"name"` // without directory
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
 }
 
-// Tally counts what was left out, and keeps the first of it.
+// Tally counts items that were left out, and describes the first one.
 type Tally struct {
 	N     int
 	First string
@@ -47,19 +47,19 @@ func (t *Tally) add(what string) {
 	}
 }
 
-// own lists the sources that are read from a path and are not published data sets: OpenImages reads images and celeba,
-// LoadCSV reads csv.
+// own lists the sources that are read from files but not by Load: OpenImages reads images and celeba, LoadCSV reads
+// csv.
 var own = []string{"images", "celeba", "csv"}
 
-// IsPublished reports whether a source is read by Load.
+// IsPublished reports whether Load reads the source.
 func IsPublished(source string) bool { return publishedSets[source] != nil }
 
-// IsRead reports whether a source is read from files and so has a Digest.
+// IsRead reports whether a source is read from files and therefore has a Digest.
 func IsRead(source string) bool { return IsPublished(source) || slices.Contains(own, source) }
 
-// Digest returns the digest of a source that is read from files: one sha256 over their names and sha256 sums. It does
-// not depend on their directory. The files are read but not decoded. In a folder of images, only the images count, with
-// their paths relative to the folder.
+// Digest returns the digest of a source that is read from files: one sha256 over the names and sha256 sums of the
+// files. It does not depend on the directory of the files. Digest reads the files but does not decode them. In a folder
+// of images, only the images count, named by their paths relative to the folder.
 func Digest(source, path string) (string, error) {
 	files, err := digestFiles(source, path)
 	if err != nil {
@@ -110,13 +110,14 @@ func digestOf(files []File) string {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
-// archiveName stands for the name of a single file, since people rename archives, and folderName for that of a folder.
+// archiveName replaces the name of a single file in digests, since people rename archives. folderName is the name of
+// the File that describes a folder.
 const (
 	archiveName = "archive"
 	folderName  = "folder"
 )
 
-// CheckDigest returns an error if a source has another digest than the wanted one.
+// CheckDigest returns an error if the digest of a source is not the wanted one.
 func CheckDigest(source, want, got string) error {
 	if got != want {
 		return checksumError(source, "source-digest", want, got)
@@ -146,7 +147,7 @@ func (h *hashedFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish reads the rest, closes the file and returns its description.
+// finish reads the rest of the file, closes it and returns its description.
 func (h *hashedFile) finish() (File, error) {
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, h, make([]byte, 1<<18))
 	if err = errors.Join(err, h.file.Close()); err != nil {
@@ -163,7 +164,7 @@ func hashFile(path string) (File, error) {
 	return f.finish()
 }
 
-// gunzip returns the content of r, uncompressed if it begins as gzip files do.
+// gunzip returns the content of r, decompressed if r begins with the magic number of gzip.
 func gunzip(r io.Reader) (io.Reader, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	if head, err := in.Peek(2); err != nil || head[0] != 0x1f || head[1] != 0x8b {
@@ -172,7 +173,8 @@ func gunzip(r io.Reader) (io.Reader, error) {
 	return gzip.NewReader(in)
 }
 
-// split divides n >= 2 samples: a share of them, at least one and not all, is drawn for testing. Both lists ascend.
+// split divides the indices of n >= 2 samples. It draws a share of them for testing, at least one and at most n-1. Both
+// lists are in ascending order.
 func split(n int, share float64, seed uint64, stream string) (train, test []int) {
 	k := min(max(int(math.Round(share*float64(n))), 1), n-1)
 	test = slices.Sorted(slices.Values(random.New(seed, stream, 0).Perm(n)[:k]))
@@ -186,7 +188,7 @@ func split(n int, share float64, seed uint64, stream string) (train, test []int)
 	return train, test
 }
 
-// inSource names the source of an error. What the file system refuses is invalid input.
+// inSource adds the name of the source to an error. Errors of the file system become input errors.
 func inSource(source string, err error) error {
 	if err == nil {
 		return nil
@@ -215,13 +217,13 @@ func fileError(path, what, want, format string, args ...any) error {
 	return optionError("get a fresh copy of the file", path, what, want, format, args...)
 }
 
-// optionError is a fileError that another choice of parameters resolves.
+// optionError is a fileError with its own hint, for errors that other parameters would avoid.
 func optionError(hint, path, what, want, format string, args ...any) error {
 	return failure.New(failure.Input, hint, "%s: %s: expected %s, got %s", path, what, want, fmt.Sprintf(format, args...))
 }
 
-// checksumError reports that the bytes of a file are not those of the published data set, of the checksum stored in
-// the file, or of the digest in the key.
+// checksumError reports that the bytes of a file do not match a checksum: that of the published data set, the one
+// stored in the file, or the digest in the key.
 func checksumError(path, of, want, got string) error {
 	const hint = "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest"
 	return failure.New(failure.Integrity, hint, "%s: checksum of %s: expected %s, got %s", path, of, want, got)
@@ -233,8 +235,8 @@ func tooFewError(split string, want, have int) error {
 		"n-%s is %d, but the %s split has %d samples", split, want, split, have)
 }
 
-// damaged names the file in errors of decompression and of archives: a file that ends early is truncated, one that
-// contradicts its own checksum is corrupt. Other errors pass.
+// damaged turns errors of decompression and of archives into errors that name the file. A file that ends early is
+// truncated; a file that contradicts its own checksum is corrupt. Other errors are returned unchanged.
 func damaged(path string, err error) error {
 	var corrupt flate.CorruptInputError
 	switch {

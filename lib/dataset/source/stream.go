@@ -10,26 +10,26 @@ import (
 	"vapo/lib/dataset"
 )
 
-// Stream is a split of images that is made as it is read, because it need not fit into memory.
+// Stream is a split of images that are created while they are read, since the split need not fit into memory.
 type Stream struct {
 	// Like is the set without its images: name, split, shape and classes. Its labels are nil if the images have none.
 	Like dataset.Images
-	// Max is the number of images, some of which may turn out to be broken and be left out.
+	// Max is the number of images, including any that turn out to be broken and are left out.
 	Max int
-	// Each passes the images to yield in order, a batch at a time. Each reuses the batch.
+	// Each passes the images to yield in order, in batches. A batch is valid only during the call of yield.
 	Each func(ctx context.Context, yield func(*dataset.Images) error) error
 }
 
-// batchBytes is the approximate size of a batch.
+// batchBytes is the approximate size of a batch in bytes.
 const batchBytes = 4 << 20
 
-// errEnough ends a stream before its end.
+// errEnough stops a stream once it has enough images.
 var errEnough = errors.New("enough")
 
 // batcher collects images into batches.
 type batcher struct {
 	set   dataset.Images
-	max   int // images of a batch
+	max   int // images per batch
 	yield func(*dataset.Images) error
 }
 
@@ -64,8 +64,8 @@ func (b *batcher) flush() error {
 	return err
 }
 
-// ordered applies work to the items of feed in several goroutines and passes the results to sink in the items' order.
-// The number of items in progress is bounded. The first error of feed or sink ends it.
+// ordered applies work to the items of feed in several goroutines and passes the results to sink in the order of the
+// items. The number of items in progress is bounded. ordered stops at the first error of feed or sink.
 func ordered[T, R any](
 	ctx context.Context, feed func(give func(T) error) error, work func(T) R, sink func(R) error,
 ) error {

@@ -1,5 +1,5 @@
-// Package featuretest provides weights for Inception that need no file. They come from a formula that is exact in every
-// language, so that an implementation in another language uses the same weights.
+// Package featuretest provides test weights for Inception without a file. A formula gives the weights exactly, so an
+// implementation in another language can compute the same weights.
 package featuretest
 
 import (
@@ -12,13 +12,14 @@ import (
 	"strings"
 )
 
-// Weights computes the formula of testdata/inception.py. It has the names of the shared PyTorch weights.
+// Weights computes weights by the formula in testdata/inception.py. Its tensors have the names of the published PyTorch
+// weights.
 type Weights struct {
-	shapes map[string][]int // of the convolutions, by unit
-	order  []string         // of the units
+	shapes map[string][]int // shapes of the convolutions, by unit
+	order  []string         // names of the units, sorted
 }
 
-// ReadWeights reads the shapes of the convolutions, inception_shapes.json.
+// ReadWeights reads the shapes of the convolutions from path, a copy of inception_shapes.json.
 func ReadWeights(path string) (*Weights, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -36,10 +37,10 @@ func ReadWeights(path string) (*Weights, error) {
 	return w, nil
 }
 
-// wave returns values in [-1, 1].
+// wave returns a value in [-1, 1] for element i of tensor k.
 func wave(k, i int) float64 { return float64(float32(float64((i*7919+k*104729)%2003)/1001 - 1)) }
 
-// logits is the number of rows of the last layer, 2,048 long each.
+// logits is the number of rows of fc.weight, which is [logits, 2048].
 const logits = 1008
 
 // Tensor returns a tensor and its shape. ok is false if the network has no tensor of this name.
