@@ -7,8 +7,8 @@ import (
 	"vapo/lib/dataset"
 )
 
-// arena stores samples of one shape in reusable slots. On Unix, its memory lies outside the garbage-collected heap. On
-// the heap, it would let an equal amount of garbage accumulate between collections.
+// arena stores samples of one shape in reusable slots. On Unix, its memory is not part of the Go heap. A larger heap
+// would let more garbage accumulate before each collection.
 type arena struct {
 	raw    []byte
 	slots  int

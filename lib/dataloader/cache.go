@@ -15,9 +15,9 @@ import (
 // verified when they are first read and are trusted afterwards, like any file that a stage has fetched.
 //
 // The order of all future reads is known. So the cache evicts the block whose next use is furthest away (Belady, A
-// study of replacement algorithms, 1966). If that is the new block, the cache does not keep it. Evicting the least
-// recently used block would be worse, because every epoch has a different order: with room for a tenth of the data, it
-// would serve 1 in 200 reads instead of 1 in 10.
+// study of replacement algorithms, 1966). If the new block is needed last, the cache does not keep it. Evicting the
+// least recently used block would be worse, because every epoch has a different order: with room for a tenth of the
+// data, the cache would serve 1 in 200 reads instead of 1 in 10.
 type cache struct {
 	mu    sync.Mutex
 	file  *os.File
@@ -34,8 +34,8 @@ type kept struct {
 	users int   // number of readers, or -1 while the block is being written; a slot in use is not evicted
 }
 
-// newCache returns a cache of at most limit bytes in dir, with slots of slot bytes. It returns nil if limit is less
-// than one slot.
+// newCache returns a cache of at most limit bytes in dir. slot is the size of a slot in bytes. newCache returns nil if
+// not even one slot fits.
 func newCache(dir string, limit, slot int64) (*cache, error) {
 	if limit < slot {
 		return nil, nil
@@ -44,7 +44,7 @@ func newCache(dir string, limit, slot int64) (*cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data cache: %w", err)
 	}
-	// Some systems cannot remove an open file; then it is removed with the directory.
+	// Some systems cannot remove an open file. There, the file is removed later, with its directory.
 	_ = os.Remove(f.Name())
 	c := &cache{file: f, slot: slot, kept: map[int]*kept{}}
 	for i := int(limit/slot) - 1; i >= 0; i-- {
@@ -53,8 +53,8 @@ func newCache(dir string, limit, slot int64) (*cache, error) {
 	return c, nil
 }
 
-// get returns a block, or nil if the cache does not hold it. next is the count at which the block is needed again after
-// this read.
+// get returns a block, or nil if the cache does not hold it. next is the count at which the block is needed after this
+// read.
 func (c *cache) get(block int, next int64) (*tensorfile.Table, error) {
 	c.mu.Lock()
 	k := c.kept[block]
@@ -76,8 +76,8 @@ func (c *cache) get(block int, next int64) (*tensorfile.Table, error) {
 	return t, nil
 }
 
-// put stores a block that is needed next at count next. It does nothing if there is no free slot and every other block
-// is in use or needed earlier.
+// put stores a block unless there is no room for it. next is the count at which the block is needed. If no slot is
+// free, put replaces the unused block that is needed last, provided it is needed later than the new block.
 func (c *cache) put(block int, next int64, t *tensorfile.Table) error {
 	k := c.claim(block, next)
 	if k == nil {

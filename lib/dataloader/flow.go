@@ -24,7 +24,7 @@ type flow struct {
 
 // resident is a block whose rows are in the arena.
 type resident struct {
-	from  int     // index of the block's first sample in the data set
+	from  int     // index in the data set of the block's first sample
 	slots []int32 // slot of each row
 	left  int     // number of rows that At has not returned yet
 }
@@ -54,7 +54,7 @@ func (s *Stream) start(first int64) *flow {
 		f.err = err
 		f.changed.Broadcast()
 	})
-	// fill waits on f.changed, so wake it when the context ends.
+	// fill waits for f.changed, so wake it when the context ends.
 	context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -93,7 +93,8 @@ func (s *Stream) request(ctx context.Context, f *flow, first int64, queue chan<-
 	}
 }
 
-// load reads a block, samples [from, to), from the cache or from the file. The block is needed again at count next.
+// load reads a block, samples [from, to), from the cache or from the file. next is the count at which the block is
+// needed after this read.
 func (s *Stream) load(block, from, to int, next int64) (dataset.Set, error) {
 	var t *tensorfile.Table
 	var err error

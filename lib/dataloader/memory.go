@@ -2,9 +2,9 @@ package dataloader
 
 import "vapo/lib/dataset"
 
-// Sample is one sample of a data set. Its slices are valid until the next call of At.
+// Sample is one sample of a data set. The slices in it are valid until the next call of At.
 type Sample struct {
-	Index  int       // row of the data set
+	Index  int       // index of the sample in the data set
 	Pixels []uint8   // [C, H, W], 0..255; nil for points
 	Point  []float32 // [D]; nil for images
 	Label  int64     // index of the class; -1 if unknown

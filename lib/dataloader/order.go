@@ -21,8 +21,8 @@ import (
 
 // Limits set the sizes of blocks and windows, and so the order. Programs use Default; only tests use other values.
 type Limits struct {
-	BlockBytes, BlockRows   int // a block has the most rows that fit both and are a power of two, at least 1
-	WindowBytes, WindowRows int // a window has the most blocks that fit both, at least 1
+	BlockBytes, BlockRows   int // a block has 2^k rows for the largest k within both limits, at least 1 row
+	WindowBytes, WindowRows int // a window has as many blocks as both limits allow, at least 1
 }
 
 // Default holds the limits of every training run. Changing them changes the order, and so the results.
@@ -67,7 +67,7 @@ func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
 // WindowRows returns the maximum number of samples in a window.
 func (o *Order) WindowRows() int { return min(o.n, o.window*o.rows) }
 
-// At returns the index in the data set of the sample at a position.
+// At returns the data-set index of the sample at a position.
 func (o *Order) At(position int64) int {
 	block, row := o.locate(position)
 	_, b := o.block(block)
@@ -103,8 +103,8 @@ func (o *Order) block(k int64) (epoch uint64, block int) {
 	return epoch, o.permuted[k%int64(o.blocks)]
 }
 
-// permute returns the order of the blocks in an epoch. The short block stays last, so that a division finds the window
-// of a position.
+// permute returns the order of the blocks in an epoch. The short block stays last, so locate can find the window of a
+// position by a division.
 func (o *Order) permute(epoch uint64) []int {
 	full := o.n / o.rows
 	var p []int

@@ -12,8 +12,8 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// prefetch is the number of blocks that are read concurrently before the window has room for them. It is large enough
-// to hide the latency of a request.
+// prefetch is the number of blocks that are read concurrently while they wait for room in memory. It is large enough to
+// hide the latency of a request.
 const prefetch = 3
 
 // Options are the options of OpenStream.
@@ -33,8 +33,9 @@ type Stats struct {
 	CacheBytes  int64 // maximum size of the cache file
 }
 
-// Stream returns samples while it reads a tensor file in the background. Each new row takes the slot of a sample that
-// At has already returned. So memory holds one window, two more blocks and the blocks being read; see Limits.
+// Stream returns the samples of a tensor file and reads the file in the background. Each new row takes the slot of a
+// sample that At has already returned. So memory holds one window, two more blocks and the blocks being read; see
+// Limits.
 type Stream struct {
 	ctx     context.Context
 	file    *tensorfile.File
@@ -137,7 +138,7 @@ func (s *Stream) Len() int { return s.order.n }
 // WindowBytes returns the size in bytes of the memory that holds samples.
 func (s *Stream) WindowBytes() int64 { return s.arena.bytes() }
 
-// Stats returns what has been read so far. It is safe for concurrent use.
+// Stats returns the counts so far. It is safe for concurrent use.
 func (s *Stream) Stats() Stats {
 	var st Stats
 	if s.cache != nil {
@@ -149,8 +150,8 @@ func (s *Stream) Stats() Stats {
 	return st
 }
 
-// At implements Samples. If position does not follow the previous one, At rereads the window of position from its
-// start.
+// At implements Samples. If position does not follow the previous one, At restarts reading at the beginning of the
+// window that contains position.
 func (s *Stream) At(position int64) (Sample, error) {
 	if s.current == nil || position != s.next {
 		s.stop()

@@ -11,9 +11,9 @@ import (
 )
 
 // WriteCSV writes points as a CSV file with a header line. columns gives the names and units; nil selects p.Columns.
-// Each value is converted back to the unit that its column has in the original table, value = x * Std + Mean. If
-// p.Columns is nil too, the columns are named x1, x2, … and values are not converted. Values are rounded to the digits
-// that float32 preserves. Labels are written in a last column, as class names if p.Classes has them.
+// Each value is converted back to the unit of the original table: value = x * Std + Mean. If p.Columns is nil too, the
+// columns are named x1, x2, … and values are not converted. Values are rounded to the digits that float32 preserves. If
+// there are labels, the last column holds them, as class names if p.Classes is not nil.
 func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	if columns == nil {
 		columns = p.Columns
@@ -56,9 +56,9 @@ func WriteCSV(w io.Writer, p *Points, columns []Column) error {
 	return out.Error()
 }
 
-// formatValue formats a value of a column whose standard deviation is std. It rounds to about 1e-5 std: float32
-// resolves that much up to 16 std from the mean, so later digits would be noise. As a result, a 5.1 in a table is
-// written as 5.1 again.
+// formatValue formats a value of a column whose standard deviation is std. It rounds the value to about 1e-5 std.
+// Within 16 std of the mean, float32 resolves that much, so later digits would be noise: a 5.1 in a table is written as
+// 5.1 again.
 func formatValue(v, std float64) string {
 	exponent := math.Floor(portable.Log10(std)) - 5
 	if exponent < -300 || exponent > 300 {

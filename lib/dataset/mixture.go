@@ -87,7 +87,7 @@ func (m *Mixture) UnmarshalJSON(b []byte) error {
 // Dim returns the dimension of the space.
 func (m *Mixture) Dim() int { return len(m.Components[0].Mean) }
 
-// Sample draws n points x [n, Dim]. component [n] is the index of the component that each point was drawn from. The
+// Sample draws n points x [n, Dim]. component [n] holds the index of the component that each point comes from. The
 // first k points are the same for every n >= k.
 func (m *Mixture) Sample(src *random.Source, n int) (x []float32, component []int64) {
 	d := m.Dim()
@@ -116,8 +116,8 @@ func (m *Mixture) pick(u float64) int {
 	return len(m.Components) - 1 // the weights sum to one up to rounding
 }
 
-// LogDensity returns log p(x) in nats, by log-sum-exp over the components. x: [Dim]. It is -Inf or +Inf if components
-// of zero std make the density degenerate.
+// LogDensity returns log p(x) in nats for x [Dim], by log-sum-exp over the components. Components of zero std can make
+// the result -Inf or +Inf.
 func (m *Mixture) LogDensity(x []float64) float64 {
 	logs := make([]float64, len(m.Components))
 	best := math.Inf(-1)

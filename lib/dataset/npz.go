@@ -18,9 +18,9 @@ const (
 	npzLabels  = "arr_1"
 )
 
-// readNPZ reads a NumPy archive in the layout in which evaluators exchange samples. arr_0, or the only array, holds
-// images as uint8 [N, H, W, C] with 1 or 3 channels, or points as float32 or float64 [N, D]. The optional arr_1 holds
-// labels as integers [N]. If the file is named *.npz, the set is named after it.
+// readNPZ reads a NumPy archive in the layout in which evaluators exchange samples. The samples are in arr_0, or in the
+// only array: images as uint8 [N, H, W, C] with 1 or 3 channels, or points as float32 or float64 [N, D]. The optional
+// arr_1 holds labels as integers [N]. If the file is named *.npz, the set is named after it.
 func readNPZ(path string) (Set, error) {
 	f, err := npz.Open(path)
 	if err != nil {

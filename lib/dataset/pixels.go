@@ -10,7 +10,7 @@ func Normalize(dst []float32, pixels []uint8) {
 }
 
 // Quantize maps values to pixels; it is the inverse of Normalize. It clips values to [-1, 1] and rounds to the nearest
-// pixel value, or to the even one of two equally near.
+// pixel value. A value halfway between two pixel values is rounded to the even one.
 func Quantize(dst []uint8, x []float32) {
 	for i, v := range x {
 		dst[i] = uint8(min(max(math.RoundToEven((float64(v)+1)*127.5), 0), 255))

@@ -56,8 +56,8 @@ func (c Classifier) Check() error {
 	return nil
 }
 
-// Build adds the network to the graph of b. x is [N, C, H, W] in [-1, 1], features is [N, Features] and logits is [N,
-// Classes].
+// Build adds the network to the graph of b and returns the outputs: features [N, Features] and logits [N, Classes]. The
+// input x is [N, C, H, W] in [-1, 1].
 func (c Classifier) Build(b *layer.Builder, x *graphop.Node) (features, logits *graphop.Node) {
 	h := graphop.AvgPool(graphop.SiLU(b.Conv("conv1", x, c.Channels, 3, false)), 2)
 	h = graphop.AvgPool(graphop.SiLU(b.Conv("conv2", h, 2*c.Channels, 3, false)), 2)
@@ -66,8 +66,8 @@ func (c Classifier) Build(b *layer.Builder, x *graphop.Node) (features, logits *
 	return features, b.Linear("classes", features, c.Classes, false)
 }
 
-// CrossEntropy is the mean over the batch of -log softmax(logits)[label], in nats, for logits [N, K] and one-hot labels
-// [N, K].
+// CrossEntropy returns the mean over the batch of -log softmax(logits)[label], in nats. logits is [N, K]; labels is
+// one-hot [N, K].
 func CrossEntropy(logits, labels *graphop.Node) *graphop.Node {
 	n := logits.Shape()[0]
 	shifted := graphop.Sub(logits, graphop.RowMax(logits))

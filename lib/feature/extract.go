@@ -21,8 +21,8 @@ const Shard = 250
 // shardVersion must change if a change of the code alters the features of the same images and network.
 const shardVersion = 1
 
-// maxShardBytes bounds the pixels that stay in memory after the digest of a shard is known, until its features are
-// computed. The images of a larger shard are read twice.
+// maxShardBytes bounds the pixels of a shard that stay in memory between hashing them and computing their features. The
+// images of a larger shard are read twice.
 const maxShardBytes = 256 << 20
 
 // Names of the Fréchet distance between features of Inception and between features of a classifier.
@@ -88,8 +88,8 @@ func (e *Extractor) Extract(ctx context.Context, images Images) (features, logit
 	return features, logits, nil
 }
 
-// Work computes and caches one worker's part of the shards: shards worker, worker+workers, worker+2·workers and so on.
-// When all workers are done, Extract on the same images computes nothing.
+// Work computes and caches one worker's part of the shards, which are numbered from 0: shards worker, worker+workers,
+// worker+2·workers and so on. When all workers are done, Extract on the same images computes nothing.
 func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int) error {
 	rows := make([]float32, Shard*(e.Network.Dim+e.Network.Classes))
 	for from := worker * Shard; from < images.Len(); from += workers * Shard {
@@ -183,7 +183,7 @@ func (m inMemory) Image(i int) (Image, error) { return m[i], nil }
 func load(images Images) (digest string, same Images, err error) {
 	sums := make([][sha256.Size]byte, images.Len())
 	list, failed := make(inMemory, images.Len()), make([]error, images.Len())
-	const group = 32 // images in memory at once if all do not fit
+	const group = 32 // number of images in memory at once if the set is too large
 	size, same := 0, Images(list)
 	for at := 0; at < images.Len(); at += group {
 		to := min(at+group, images.Len())

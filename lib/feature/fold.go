@@ -55,8 +55,8 @@ func partNames(unit string) []string {
 	return names
 }
 
-// eachUnit calls f for every unit whose tensors are all in src, with the tensors in the order of partNames and with the
-// shape of the unit's weight. It returns the names of the other units.
+// eachUnit calls f for every unit that has all its tensors in src. f gets the tensors in the order of partNames, and
+// the shape of the unit's weight. eachUnit returns the names of the other units.
 func (n *inception) eachUnit(src WeightSource, f func(name string, shape []int, parts [][]float32) error) (
 	missing []string, err error) {
 	shapes := map[string][]int{}

@@ -195,8 +195,8 @@ func (n *inception) blockE(name string, x *graphop.Node, pool func(x *graphop.No
 // inceptionBlock is the number of images per evaluation of the network.
 const inceptionBlock = 16
 
-// NewInception compiles the network for images that are resized as o.Resize says. src may hold only the first layers,
-// as long as the tap needs no others.
+// NewInception compiles the network for images that are resized by the convention o.Resize. src must hold the layers up
+// to o.Tap, or all layers if o.Logits is set.
 func NewInception(be backend.Backend, src WeightSource, o Options) (*Network, error) {
 	if !slices.Contains(Taps, o.Tap) {
 		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", o.Tap, Taps)

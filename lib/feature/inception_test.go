@@ -109,7 +109,7 @@ func patterned(n, h, w int) *dataset.Images {
 
 func fastEngine(testing.TB) backend.Backend { return tape.Tape{} }
 
-// relative returns |a-b| / |b| in the Euclidean norm.
+// relative returns |a-b| / |b|, with Euclidean norms.
 func relative[T float32 | float64](a []T, b []float64) float64 {
 	var d, s float64
 	for i := range b {
@@ -170,7 +170,7 @@ func TestResize(t *testing.T) {
 				t.Fatal(err)
 			}
 			for k, want := range unpack(t, g.Resize[string(how)][i]) {
-				if got := float64(out[97*k]); math.Abs(got-want) > 5e-5 { // PyTorch has float32 positions, to 3e-5 of 640 pixels
+				if got := float64(out[97*k]); math.Abs(got-want) > 5e-5 { // PyTorch's float32 positions are up to 3e-5 off
 					t.Fatalf("%s, image %d: element %d is %v, want %v", how, i, 97*k, got, want)
 				}
 			}
@@ -178,7 +178,8 @@ func TestResize(t *testing.T) {
 	}
 }
 
-// testFile returns the path of a file of the test data, which is not part of the project, or skips the test.
+// testFile returns the path of a file of the test data, which is not part of the project. It skips the test if the file
+// is missing.
 func testFile(t *testing.T, name string) string {
 	t.Helper()
 	dir := os.Getenv("VAPO_TESTDATA")

@@ -67,7 +67,7 @@ func TestMoments(t *testing.T) {
 	if n.Metric() != feature.ClassifierMetric || n.Weights != "sha256:00" || n.Backend != "tape" {
 		t.Errorf("%s, %s, %s", n.Metric(), n.Weights, n.Backend)
 	}
-	set := greyImages(70, 4) // more than a block
+	set := greyImages(70, 4) // more than one block
 	got, err := n.Moments(t.Context(), feature.Of(set))
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func (s setOf) Image(i int) (Image, error) {
 	return Image{s.set.C, s.set.H, s.set.W, s.set.Image(i)}, nil
 }
 
-// Network turns images into feature vectors. It is not safe for concurrent use.
+// Network computes feature vectors of images. It is not safe for concurrent use.
 type Network struct {
 	Name    string // architecture, layer and resize convention, as results record them
 	Dim     int    // length of a feature vector
@@ -80,8 +80,8 @@ func newNetwork(be backend.Backend, name string, b *layer.Builder, x, features, 
 // Check returns an error if the network does not accept images of the size of im.
 func (n *Network) Check(im Image) error { return n.prepare(n.x[:len(n.x)/n.block], im) }
 
-// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes]. A row depends only
-// on its image, to the bit. If several images cause errors, Features returns the error of the first one.
+// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes]. A row of out
+// depends only on its image, to the bit. If several images cause errors, Features returns the error of the first one.
 func (n *Network) Features(images Images, from, to int, out []float32) error {
 	row, size := n.Dim+n.Classes, len(n.x)/n.block
 	if len(out) != (to-from)*row {

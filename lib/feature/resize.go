@@ -27,7 +27,8 @@ const (
 // resizes lists the conventions in use.
 var resizes = []Resize{PyTorchFID, TF1, Clean}
 
-// axisTaps returns the interpolation taps of every output position along an axis of in pixels.
+// axisTaps returns the interpolation taps of every output position along an axis. in is the length of the axis in
+// pixels.
 func (r Resize) axisTaps(in int) []picture.Taps {
 	const out = inceptionSide
 	if r == Clean {
@@ -58,7 +59,7 @@ func linearTaps(in int, at float64) picture.Taps {
 // resizers caches interpolation taps by the length of the axis. It is safe for concurrent use.
 type resizers struct {
 	how    Resize
-	axes   sync.Map // int to []picture.Taps
+	axes   sync.Map // maps the length (int) to its []picture.Taps
 	cached atomic.Int64
 }
 

@@ -88,7 +88,7 @@ type Contents struct {
 }
 
 // Examine reads all tensors of Inception's layers and validates them. A wrong shape, a value that is not finite and a
-// negative variance are errors. Missing layers are not.
+// negative variance are errors. A missing layer is not an error.
 func Examine(src WeightSource) (*Contents, error) {
 	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
 	if err != nil {

@@ -129,7 +129,7 @@ func TestExamineAllLayers(t *testing.T) {
 	}
 }
 
-// Invalid weights are refused with the name of the tensor.
+// Invalid weights are rejected with an error that names the tensor.
 func TestExamineRefuses(t *testing.T) {
 	for want, edit := range map[string]func(x *safetensors.Tensor){
 		"Conv2d_2a_3x3.bn.bias holds NaN at 3":            func(x *safetensors.Tensor) { x.Data[3] = float32(math.NaN()) },

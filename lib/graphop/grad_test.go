@@ -85,7 +85,7 @@ func TestUnusedVariable(t *testing.T) {
 	unused := graphop.Input(g, tensor.Float64, "unused", 4, 1)
 	constant := graphop.Input(g, tensor.Float64, "constant", 2)
 	// Step has a zero derivative, so x is used but gets no gradient.
-	d := grad(t, graphop.Add(graphop.Step(x), graphop.Fill(x, 1, 1, 1)), x, unused, constant)
+	d := grad(t, graphop.Add(graphop.Heaviside(x), graphop.Fill(x, 1, 1, 1)), x, unused, constant)
 	for i, want := range [][]int{{2, 3}, {4, 1}, {2}} {
 		if !slices.Equal([]int(d[i].Shape()), want) {
 			t.Errorf("gradient %d has shape %v, want %v", i, d[i].Shape(), want)

@@ -54,7 +54,7 @@ func Dropout(x, key *Node, stream string, p float64) *Node {
 	// Each uniform number u is a multiple of 2^-24. edge is p rounded up to such a multiple, so the comparison u < edge
 	// is exact in both element types.
 	edge := math.Ceil(p*(1<<24)) / (1 << 24)
-	dropped := Step(Affine(Uniform(key, stream, x.Shape()...), -1, edge))
+	dropped := Heaviside(Affine(Uniform(key, stream, x.Shape()...), -1, edge))
 	kept := 1 / (1 - p)
 	return Mul(x, Affine(dropped, -kept, kept))
 }

@@ -184,10 +184,10 @@ func siluDeriv(x, s *Node, order int) *Node {
 }
 
 // ReLU returns max(x, 0); its derivative at 0 is 0.
-func ReLU(x *Node) *Node { return Mul(x, Step(x)) }
+func ReLU(x *Node) *Node { return Mul(x, Heaviside(x)) }
 
-// Step returns 1 if x > 0, else 0; its derivative is 0.
-func Step(x *Node) *Node { return pointwise(CodeStep, 0, 0, x) }
+// Heaviside returns 1 if x > 0, else 0; its derivative is 0.
+func Heaviside(x *Node) *Node { return pointwise(CodeHeaviside, 0, 0, x) }
 
 // Where returns a if c is not 0, else b. Unlike c·a + (1-c)·b, it does not propagate a NaN from the operand that is not
 // selected.
@@ -243,11 +243,11 @@ func (p *PointwiseOp) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
 		set(0, func() *Node { return Div(g, in[1]) })
 		set(1, func() *Node { return Neg(Div(Mul(g, y), in[1])) })
 	case CodeMax:
-		set(0, func() *Node { return Mul(g, Step(Sub(a, in[1]))) })
-		set(1, func() *Node { return Mul(g, Affine(Step(Sub(a, in[1])), -1, 1)) })
+		set(0, func() *Node { return Mul(g, Heaviside(Sub(a, in[1]))) })
+		set(1, func() *Node { return Mul(g, Affine(Heaviside(Sub(a, in[1])), -1, 1)) })
 	case CodeMin:
-		set(0, func() *Node { return Mul(g, Affine(Step(Sub(a, in[1])), -1, 1)) })
-		set(1, func() *Node { return Mul(g, Step(Sub(a, in[1]))) })
+		set(0, func() *Node { return Mul(g, Affine(Heaviside(Sub(a, in[1])), -1, 1)) })
+		set(1, func() *Node { return Mul(g, Heaviside(Sub(a, in[1]))) })
 	case CodeExp:
 		set(0, func() *Node { return Mul(g, y) })
 	case CodeLog:
@@ -265,7 +265,7 @@ func (p *PointwiseOp) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
 	case CodeWhere:
 		set(1, func() *Node { return Where(a, g, Fill(g, 0, onesLike(g)...)) })
 		set(2, func() *Node { return Where(a, Fill(g, 0, onesLike(g)...), g) })
-	case CodeStep, CodeIsFinite:
+	case CodeHeaviside, CodeIsFinite:
 	}
 	return out
 }

@@ -64,5 +64,5 @@ func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
 func norm(x *graphop.Node) *graphop.Node {
 	square := graphop.Sum(graphop.Square(x), 1)
 	safe := graphop.Where(square, square, graphop.Fill(square, 1, square.Shape()...))
-	return graphop.Mul(graphop.Sqrt(safe), graphop.Step(square))
+	return graphop.Mul(graphop.Sqrt(safe), graphop.Heaviside(square))
 }

@@ -64,7 +64,7 @@ func newLoops[T Float](in *Instr) (l loops) {
 		l.one = m.sigmoid
 	case in.Code == Sqrt:
 		l.one = m.sqrt
-	case in.Code == Step:
+	case in.Code == Heaviside:
 		l.one = m.step
 	case in.Code == Add:
 		l = loops{two: m.add, scalarFirst: m.addScalar, scalarLast: m.addScalar}

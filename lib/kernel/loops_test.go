@@ -83,7 +83,7 @@ func TestLoopsGiveTheBitsOfGo(t *testing.T) {
 		}
 		for _, in := range []Instr{
 			{Code: Affine, P: 1.5}, {Code: Affine, P: -1.5, Q: 0.3}, {Code: Add}, {Code: Sub}, {Code: Mul}, {Code: Div},
-			{Code: Sigmoid}, {Code: Exp}, {Code: Sqrt}, {Code: Step}, {Code: SiLU}, {Code: SiLU, P: 1}, {Code: SiLU, P: 2},
+			{Code: Sigmoid}, {Code: Exp}, {Code: Sqrt}, {Code: Heaviside}, {Code: SiLU}, {Code: SiLU, P: 1}, {Code: SiLU, P: 2},
 		} {
 			want, f := make([]float32, n), siluPolynomials(int(in.P))
 			operate(&in, &f, want, a, b, a)

@@ -11,24 +11,24 @@ type Code uint8
 
 // The pointwise operations. Operands are a, b and c; P and Q are constants of the instruction.
 const (
-	Copy     Code = iota // a
-	Affine               // P·a + Q
-	Add                  // a + b
-	Sub                  // a - b
-	Mul                  // a · b
-	Div                  // a / b
-	Max                  // the larger of a and b; NaN if a or b is NaN
-	Min                  // the smaller of a and b; NaN if a or b is NaN
-	Exp                  // e^a
-	Log                  // ln a
-	Sqrt                 // square root of a
-	Sin                  // sin a, a in radians
-	Cos                  // cos a, a in radians
-	Sigmoid              // 1/(1+e^-a)
-	SiLU                 // the P-th derivative of x·sigmoid(x) at x = a; b must be sigmoid(a)
-	Step                 // 1 if a > 0, else 0
-	Where                // b if a is not 0, else c
-	IsFinite             // 1 if a is neither infinite nor NaN, else 0
+	Copy      Code = iota // a
+	Affine                // P·a + Q
+	Add                   // a + b
+	Sub                   // a - b
+	Mul                   // a · b
+	Div                   // a / b
+	Max                   // the larger of a and b; NaN if a or b is NaN
+	Min                   // the smaller of a and b; NaN if a or b is NaN
+	Exp                   // e^a
+	Log                   // ln a
+	Sqrt                  // square root of a
+	Sin                   // sin a, a in radians
+	Cos                   // cos a, a in radians
+	Sigmoid               // 1/(1+e^-a)
+	SiLU                  // the P-th derivative of x·sigmoid(x) at x = a; b must be sigmoid(a)
+	Heaviside             // 1 if a > 0, else 0
+	Where                 // b if a is not 0, else c
+	IsFinite              // 1 if a is neither infinite nor NaN, else 0
 	codeCount
 )
 
@@ -92,7 +92,7 @@ func operate[T Float](in *Instr, poly *siluPoly, dst, a, b, c []T) {
 		for i := range dst {
 			dst[i] = T(portable.Cos(float64(a[i])))
 		}
-	case Step:
+	case Heaviside:
 		for i := range dst {
 			if a[i] > 0 {
 				dst[i] = 1

@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-// golden is the digest of the results on every processor. If it changes, scores change.
+// golden is the digest of the results, which must be the same on every processor. If the digest changes, scores change.
 const golden = "1c3ef19863ce57a3"
 
-// Results have the same bits on every processor, at every vector width and on any number of cores. Products use the
-// machine's vectors in all cases: make bits repeats this test with fewer instructions.
+// Results have the same bits on every processor, at every vector width and on any number of cores. eachWidth does not
+// affect products, which always use the widest vectors of the machine. Therefore the command "make bits" repeats this
+// test with fewer vector instructions.
 func TestGolden(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	eachWidth(t, func(t *testing.T) {
@@ -26,7 +27,7 @@ func TestGolden(t *testing.T) {
 	})
 }
 
-// digest returns the digest of every function's results at sizes that are not multiples of any block.
+// digest returns the digest of the results of all functions, at sizes that are not multiples of any block size.
 func digest(t *testing.T) string {
 	hash := sha256.New()
 	write := func(x any) {

@@ -7,14 +7,13 @@ import (
 	"vapo/lib/microkernel"
 )
 
-// factorBlock is the number of rows of a factor that are computed before the rest of the matrix is updated by one
-// product.
+// factorBlock is the number of rows of a factor that are computed before one product updates the rest of the matrix.
 const factorBlock = 64
 
-// Cholesky replaces the symmetric a, [n, n], by the upper triangular U with Uᵀ·U = a and zeros below its diagonal. It
-// reads the upper triangle of a, whose values must be finite. If a is not positive definite up to rounding, the error
-// is ErrNotPositiveDefinite and a is destroyed. The backward error is of order n·ε (Higham, "Accuracy and Stability of
-// Numerical Algorithms", 10.1).
+// Cholesky replaces the symmetric matrix a, [n, n], by the upper triangular U with Uᵀ·U = a. It sets the elements below
+// the diagonal to zero. It reads only the upper triangle of a, whose values must be finite. If a is not positive
+// definite up to rounding, the error is ErrNotPositiveDefinite and the content of a is lost. The backward error is of
+// order n·ε (Higham, "Accuracy and Stability of Numerical Algorithms", 10.1).
 func Cholesky(n int, a []float64, stride int) error {
 	if err := checkSymmetric("cholesky", n, a, stride); err != nil {
 		return err
@@ -25,7 +24,7 @@ func Cholesky(n int, a []float64, stride int) error {
 			return ErrNotPositiveDefinite
 		}
 		if next := j + rows; next < n {
-			solveRows(n-next, a[j*stride+j:], a[j*stride+next:], stride) // rows is factorBlock
+			solveRows(n-next, a[j*stride+j:], a[j*stride+next:], stride) // here rows is factorBlock
 			updateUpper(n, next, rows, a, stride)
 		}
 	}
@@ -33,8 +32,8 @@ func Cholesky(n int, a []float64, stride int) error {
 	return nil
 }
 
-// choleskyBlock is Cholesky for a small matrix. It does not touch the elements below the diagonal and returns false if
-// the matrix is not positive definite.
+// choleskyBlock factors a small matrix as Cholesky does, but leaves the elements below the diagonal unchanged. It
+// returns false if the matrix is not positive definite.
 func choleskyBlock(n int, a []float64, stride int) bool {
 	for r := range n {
 		row := a[r*stride+r : r*stride+n]
@@ -59,7 +58,7 @@ func divide(x []float64, by float64) {
 // solveRows replaces b, [factorBlock, n], by u⁻ᵀ·b, where u, [factorBlock, factorBlock], is upper triangular.
 func solveRows(n int, u, b []float64, stride int) {
 	const panel, columns = microkernel.Panel, microkernel.Columns
-	// The columns of -u, packed into panels as the micro-kernel's left factor.
+	// left holds the columns of -u, packed into panels as the left factor for the micro-kernel.
 	var left [factorBlock / panel][factorBlock * panel]float64
 	for t := range left {
 		factor[float64]{u, stride, 1}.pack(left[t][:], panel, 0, t*panel, t*panel, panel, -1)
@@ -91,17 +90,17 @@ func solveRows(n int, u, b []float64, stride int) {
 	})
 }
 
-// updateUpper subtracts rᵀ·r from the part of a right of and below (j, j), where r is the given number of rows of a
-// directly above it.
+// updateUpper subtracts rᵀ·r from the trailing submatrix a[j:n, j:n], where r is a[j-rows:j, j:n], the rows directly
+// above it.
 func updateUpper(n, j, rows int, a []float64, stride int) {
 	subtractGram(n-j, rows, factor[float64]{a[(j-rows)*stride+j:], stride, 1}, nil, a[j*stride+j:], stride)
 }
 
-// PivotedCholesky is Cholesky for a semidefinite a, taking the largest pivot first: (Uᵀ·U)(i, j) = a(pivots[i],
-// pivots[j]). It stops at the first pivot of at most tol, which is in the unit of a. The index of that row is the rank;
-// rows of U from there on are zero, so the diagonal of the remainder that Uᵀ·U lacks is at most tol. pivots, [n], is
-// overwritten. The order of operations is that of LAPACK's dpstrf (Hammarling, Higham and Lucas, "LAPACK-style codes
-// for pivoted Cholesky and QR updating", 2007).
+// PivotedCholesky factors a positive semidefinite a, [n, n], always taking the largest pivot next: (Uᵀ·U)(i, j) =
+// a(pivots[i], pivots[j]). It stops when the largest pivot is at most tol, which is in the unit of a. rank is the
+// number of rows of U computed so far; the other rows of U are zero. The diagonal elements of Uᵀ·U are then at most tol
+// below those of the permuted a. pivots, [n], is overwritten. The order of operations is that of LAPACK's dpstrf
+// (Hammarling, Higham and Lucas, "LAPACK-style codes for pivoted Cholesky and QR updating", 2007).
 func PivotedCholesky(n int, a []float64, stride int, tol float64, pivots []int) (rank int, err error) {
 	if len(pivots) < n {
 		panic("linalg: fewer pivots than rows")
@@ -134,14 +133,14 @@ type pivoted struct {
 	a         []float64
 	tol       float64
 	pivots    []int
-	// diagonal is the diagonal of a before the current block. squares holds, for each column, the sum of squares of the
-	// block's rows so far.
+	// diagonal is the diagonal of a before the current block. squares holds, for each column, the sum of squares over the
+	// rows of the block that have been computed.
 	diagonal, squares []float64
-	swaps             [factorBlock]int // the row that was exchanged with the block's i-th row
+	swaps             [factorBlock]int // swaps[i] is the row that was exchanged with row i of the block
 }
 
-// block computes at most most rows of the factor, starting at row from. It stops before the first pivot of at most tol
-// and returns the number of rows.
+// block computes rows of the factor, starting with row from. It computes up to most rows, stops early if the largest
+// pivot is at most tol, and returns the number of rows.
 func (p *pivoted) block(from, most int) (rows int) {
 	for i := from; i < p.n; i++ {
 		p.diagonal[i], p.squares[i] = p.a[i*p.stride+i], 0
@@ -170,7 +169,8 @@ func (p *pivoted) block(from, most int) (rows int) {
 			p.squares[j+1+i] = math.FMA(v, v, p.squares[j+1+i])
 		}
 	}
-	// The swaps were applied to the block's own rows. Apply them to the rows before it, each of which is read once.
+	// So far, the swaps were applied only to the rows of the block. Apply them to the rows before the block, in one pass
+	// over each row.
 	swaps := p.swaps[:rows]
 	eachRow(from, func(_, r int) {
 		row := p.a[r*p.stride:][:p.n]
@@ -181,8 +181,8 @@ func (p *pivoted) block(from, most int) (rows int) {
 	return rows
 }
 
-// swap exchanges rows and columns j and k, j <= k, in the upper triangle of the part that is not factored yet and in
-// the block's rows, which begin at from.
+// swap exchanges rows j and k, and columns j and k, where j <= k, in the upper triangle of the part that is not
+// factored yet. It also exchanges these columns in the rows of the block, which begin at row from.
 func (p *pivoted) swap(from, j, k int) {
 	if j == k {
 		return

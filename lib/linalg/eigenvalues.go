@@ -8,9 +8,9 @@ import (
 
 var errNoConvergence = errors.New("eigenvalues: no convergence")
 
-// Eigenvalues writes the eigenvalues of the symmetric a, [n, n], to values, [n], in ascending order. It reads the upper
-// triangle of a, whose values must be finite, and destroys a. The error of each eigenvalue is a small multiple of n·ε
-// times the largest one.
+// Eigenvalues writes the eigenvalues of the symmetric matrix a, [n, n], to values, [n], in ascending order. It reads
+// only the upper triangle of a, whose values must be finite. The content of a is lost. The error of each eigenvalue is
+// a small multiple of n·ε times the largest magnitude of an eigenvalue.
 func Eigenvalues(n int, a []float64, stride int, values []float64) error {
 	if len(values) < n {
 		panic("linalg: fewer eigenvalues than rows")
@@ -30,8 +30,8 @@ func Eigenvalues(n int, a []float64, stride int, values []float64) error {
 	return nil
 }
 
-// scaleToOne multiplies the upper triangle of a by a power of two, hence without rounding, so that its largest value is
-// about 1. It returns the exponent that undoes this.
+// scaleToOne multiplies the upper triangle of a by a power of two, so that its largest magnitude is about 1. This
+// causes no rounding. Multiplying by 2^exponent undoes the scaling.
 func scaleToOne(n int, a []float64, stride int) (exponent int) {
 	largest := make([]float64, blocks(n, rowBlock))
 	eachRow(n, func(block, i int) {
@@ -40,7 +40,7 @@ func scaleToOne(n int, a []float64, stride int) (exponent int) {
 		}
 	})
 	_, exponent = math.Frexp(slices.Max(largest))
-	exponent = max(exponent, -1021) // the inverse of a smaller power would be infinite
+	exponent = max(exponent, -1021) // the inverse of a smaller power of two would be infinite
 	scale := math.Ldexp(1, -exponent)
 	eachRow(n, func(_, i int) {
 		for j := i; j < n; j++ {
@@ -54,15 +54,15 @@ const (
 	// sweepsEach bounds the average number of sweeps per eigenvalue, as in LAPACK.
 	sweepsEach = 30
 	roundOff   = 0x1p-53
-	// negligible is the largest square of an off-diagonal value that counts as zero. The largest value of the matrix is
-	// about 1.
+	// negligible is the size up to which the square of an off-diagonal value counts as zero, in a matrix whose largest
+	// value is about 1.
 	negligible = 0x1p-240
 )
 
 // tridiagonalEigenvalues replaces d, the diagonal of a symmetric tridiagonal matrix, by the eigenvalues in ascending
-// order, and destroys e, the off-diagonal. The largest value must be about 1. The method is the square-root-free QL
-// iteration of Pal, Walker and Kahan, as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue Problem", 8.15). It
-// returns false if it does not converge.
+// order. The content of e, the off-diagonal, is lost. The largest value of the matrix must be about 1. The method is
+// the square-root-free QL iteration of Pal, Walker and Kahan, as in LAPACK's dsterf (Parlett, "The Symmetric Eigenvalue
+// Problem", 8.15). tridiagonalEigenvalues returns false if the iteration does not converge.
 func tridiagonalEigenvalues(d, e []float64) bool {
 	for i, v := range e {
 		e[i] = v * v
@@ -74,7 +74,7 @@ func tridiagonalEigenvalues(d, e []float64) bool {
 			to++
 		}
 		block, off := d[from:to+1], e[from:to]
-		// The iteration finds small eigenvalues first if it ends at the smaller end.
+		// Each sweep ends at row 0. If the smaller values are at this end, the iteration finds small eigenvalues first.
 		if math.Abs(block[len(block)-1]) < math.Abs(block[0]) {
 			slices.Reverse(block)
 			slices.Reverse(off)
@@ -106,7 +106,7 @@ func tridiagonalEigenvalues(d, e []float64) bool {
 	return true
 }
 
-// splits reports whether the square e[i] is negligible, so that the matrix splits between rows i and i+1.
+// splits reports whether the matrix splits between rows i and i+1, because e[i] is negligible. e holds squares.
 func splits(d, e []float64, i int) bool {
 	return e[i] <= math.FMA(roundOff*roundOff, math.Abs(float64(d[i]*d[i+1])), negligible)
 }
@@ -123,8 +123,8 @@ func pair(a, e, b float64) (smaller, larger float64) {
 	return second(a, e, b, larger), larger
 }
 
-// second returns the eigenvalue of smaller magnitude: the determinant divided by the other one, first, which is zero
-// only if the matrix is.
+// second returns the eigenvalue of smaller magnitude: the determinant divided by first, the eigenvalue of larger
+// magnitude. first is zero only if the matrix is zero.
 func second(a, e, b, first float64) float64 {
 	if first == 0 {
 		return 0
@@ -135,7 +135,7 @@ func second(a, e, b, first float64) float64 {
 	return float64(a/first*b) - e/first
 }
 
-// sweep is one QL step with Wilkinson's shift, from the last row to the first.
+// sweep performs one QL step with Wilkinson's shift, from the last row to the first. e holds squares.
 func sweep(d, e []float64) {
 	last := len(e)
 	root := math.Sqrt(e[0])

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// square is a matrix with rows ld apart.
+// square is an n x n matrix with row stride ld.
 type square struct {
 	n, ld int
 	data  []float64
@@ -17,8 +17,8 @@ type square struct {
 
 func (s square) at(i, j int) float64 { return s.data[i*s.ld+j] }
 
-// gram returns x·xᵀ for normally distributed x [n, k], which has rank min(n, k). In half, the triangle that must not be
-// read is NaN.
+// gram returns x·xᵀ for normally distributed x [n, k]. The matrix has rank min(n, k). In half, the lower triangle,
+// which must not be read, is NaN.
 func gram(rng *rand.Rand, n, k int) (full, half square) {
 	x := make([]float64, n*k)
 	for i := range x {
@@ -49,7 +49,7 @@ func (s square) product(i, j int) (v float64) {
 	return v
 }
 
-// sizes are close to the block sizes of LAPACK and of this package.
+// sizes includes sizes close to the block sizes of LAPACK and of this package.
 var sizes = []int{1, 2, 3, 7, 31, 32, 33, 64, 65, 100, 300}
 
 func TestCholesky(t *testing.T) {
@@ -117,7 +117,8 @@ func TestPivotedCholesky(t *testing.T) {
 	}
 }
 
-// The sums of the eigenvalues and of their squares agree with traces, and matrices with known eigenvalues give those.
+// The sum of the eigenvalues is the trace of the matrix, and the sum of their squares is the trace of its square. For
+// matrices with known eigenvalues, the results agree with the known values.
 func TestEigenvalues(t *testing.T) {
 	rng := rand.New(rand.NewPCG(23, 1))
 	for _, n := range sizes {
@@ -142,7 +143,7 @@ func TestEigenvalues(t *testing.T) {
 			t.Errorf("n=%d: sum %g, want %g; of squares %g, want %g", n, sum, trace, squares, norm)
 		}
 	}
-	// The second difference has the eigenvalues 2 - 2cos(kπ/(n+1)). A reflection makes it dense.
+	// The matrix of second differences has the eigenvalues 2 - 2cos(kπ/(n+1)). A reflection makes the matrix dense.
 	for _, n := range sizes {
 		values, v := make([]float64, n), make([]float64, n)
 		var vv float64
@@ -180,9 +181,9 @@ func TestEigenvalues(t *testing.T) {
 			}
 		}
 	}
-	// Repeated eigenvalues, and matrices that are tridiagonal or zero from the start.
+	// Test repeated eigenvalues, and matrices that are already tridiagonal or zero.
 	for name, c := range map[string]struct {
-		value func(i, j int) bool // whether the element is 1 instead of 0
+		value func(i, j int) bool // whether element (i, j) is 1 instead of 0
 		want  func(k, n int) float64
 	}{
 		"identity": {func(i, j int) bool { return i == j }, func(k, n int) float64 { return 1 }},
@@ -210,14 +211,14 @@ func TestEigenvalues(t *testing.T) {
 			}
 		}
 	}
-	// A corner whose values are negligible compared with the rest.
+	// Test a matrix with a block whose values are negligible compared with the rest.
 	tiny := []float64{1, 0, 0, 0, 2e-150, 1e-150, 0, 1e-150, 2e-150}
 	values := make([]float64, 3)
 	err := Eigenvalues(3, tiny, 3, values)
 	if err != nil || values[2] != 1 || math.Abs(values[0])+math.Abs(values[1]) > 1e-15 {
 		t.Errorf("%v, %v, want 0, 0, 1", values, err)
 	}
-	// Values whose squares overflow or underflow, and zero.
+	// Test values whose squares overflow or underflow, and zero.
 	for _, scale := range []float64{0, 1e-200, 1e200} {
 		values := make([]float64, 3)
 		a := []float64{2 * scale, -scale, 0, 0, 2 * scale, -scale, 0, 0, 2 * scale}
@@ -240,7 +241,8 @@ func from(k, first int) float64 {
 	return 1
 }
 
-// pairs returns the k-th eigenvalue of the matrix with blocks (0 1; 1 0) along its diagonal and, if n is odd, a last 0.
+// pairs returns the k-th eigenvalue of the n x n matrix with blocks (0 1; 1 0) along its diagonal. If n is odd, the
+// last diagonal element is 0.
 func pairs(k, n int) float64 { return from(k, n/2) + from(k, n-n/2) - 1 }
 
 // Arguments with the wrong sizes panic, and values that are not finite are errors.
@@ -280,7 +282,7 @@ func TestFactorsCheckTheirArguments(t *testing.T) {
 	}
 }
 
-// Factorisations and products that run concurrently have the same bits as alone.
+// Factorisations and products that run concurrently have the same bits as when they run alone.
 func TestFactorsConcurrent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(24, 1))
 	const n = 150

@@ -1,15 +1,15 @@
 // Package linalg provides the dense linear algebra in float64 that scores need: products, Cholesky factors and
-// eigenvalues of symmetric matrices. These take most of the time of a Fréchet distance, so they are written as products
-// of blocks (lib/microkernel) wherever the order of operations allows.
+// eigenvalues of symmetric matrices. These functions take most of the time of a Fréchet distance. Therefore they use
+// products of blocks (lib/microkernel) wherever the order of operations allows it.
 //
-// Results have the same bits on every processor, at every vector width and on any number of cores: work is divided into
-// blocks that depend on the shape alone, sums are taken in a fixed order, and multiply-adds are fused explicitly.
+// Results have the same bits on every processor, at every vector width and on any number of cores: the division of work
+// into blocks depends only on the shape, sums are taken in a fixed order, and multiply-adds are fused explicitly.
 //
-// Matrices are row-major. A stride is the distance between rows in elements. Functions panic if a slice is too short
-// for its shape. They use all cores and are safe for concurrent use.
+// Matrices are row-major. A stride is the number of elements from one row to the next. Functions panic if a slice is
+// too short for its shape. They use all cores and are safe for concurrent use.
 //
-// Note: OpenBLAS, loaded with dlopen, was rejected. It was no faster, its bits depend on the processor and on the
-// number of threads, and every score would have had to name the library that computed it.
+// Note: OpenBLAS, loaded with dlopen, was rejected. It was no faster, and the bits of its results depend on the
+// processor and on the number of threads. Every score would have had to name the library that computed it.
 package linalg
 
 import (
@@ -21,10 +21,10 @@ import (
 	"sync/atomic"
 )
 
-// ErrNotPositiveDefinite is the error of Cholesky for a matrix that has no Cholesky factor.
+// ErrNotPositiveDefinite is the error that Cholesky returns for a matrix without a Cholesky factor.
 var ErrNotPositiveDefinite = errors.New("matrix is not positive definite")
 
-// checkMatrix panics if a matrix [rows, cols] does not fit length elements.
+// checkMatrix panics if a matrix [rows, cols] with the given stride does not fit into length elements.
 func checkMatrix(rows, cols, stride, length int) {
 	if rows < 0 || cols < 0 {
 		panic(fmt.Sprintf("linalg: matrix of %d by %d", rows, cols))
@@ -37,8 +37,7 @@ func checkMatrix(rows, cols, stride, length int) {
 	}
 }
 
-// checkSymmetric is checkMatrix for a, [n, n]. It also returns an error if the upper triangle has a value that is not
-// finite.
+// checkSymmetric calls checkMatrix for a, [n, n]. It returns an error if a value in the upper triangle is not finite.
 func checkSymmetric(what string, n int, a []float64, stride int) error {
 	checkMatrix(n, n, stride, len(a))
 	bad := make([]error, blocks(n, rowBlock))
@@ -52,7 +51,7 @@ func checkSymmetric(what string, n int, a []float64, stride int) error {
 	return cmp.Or(bad...)
 }
 
-// clearBelow sets the elements to zero that do not belong to an upper triangular factor of the given rank.
+// clearBelow sets the elements below the diagonal and all rows from index rank to zero.
 func clearBelow(n, rank int, a []float64, stride int) {
 	eachRow(n, func(_, i int) {
 		to := i
@@ -63,13 +62,14 @@ func clearBelow(n, rank int, a []float64, stride int) {
 	})
 }
 
-// rowBlock is the number of rows that a goroutine takes at a time if rows are independent.
+// rowBlock is the number of rows that a goroutine processes at a time in eachRow.
 const rowBlock = 64
 
 // blocks is the number of blocks of the given size that cover n.
 func blocks(n, size int) int { return (n + size - 1) / size }
 
-// eachRow calls work once for each row i < n, in parallel by blocks of rows. block is the index of the row's block.
+// eachRow calls work once for each row i < n. Blocks of rowBlock rows run in parallel. block is the index of the block
+// that contains row i.
 func eachRow(n int, work func(block, i int)) {
 	Parallel(blocks(n, rowBlock), func(block int) {
 		for i := block * rowBlock; i < min((block+1)*rowBlock, n); i++ {

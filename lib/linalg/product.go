@@ -3,29 +3,31 @@ package linalg
 import "vapo/lib/microkernel"
 
 // Products follow GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008;
-// Van Zee and van de Geijn, "BLIS", 2015). For a run of terms, both factors are packed into panels, in the order in
-// which the micro-kernel reads them. Then tiles of the result are computed from the panels, one per core at a time.
+// Van Zee and van de Geijn, "BLIS", 2015). The terms of a product are divided into runs. For each run, both factors are
+// packed into panels, in the order in which the micro-kernel reads them. Then the tiles of the result are computed from
+// the panels. Each core computes one tile at a time.
 
 const (
-	// depth is the number of terms that are summed from zero before the sum is added to the result. A panel of that many
-	// terms fits a core's second-level cache. Results depend on depth in their last bits.
+	// depth is the number of terms in a run. The terms of a run are summed from zero, and the sum is then added to the
+	// result. A panel of depth terms fits in the second-level cache of a core. The last bits of results depend on depth.
 	depth = 256
-	// tileRows and tileCols are the size of a tile of the result: multiples of the panels' widths.
+	// tileRows and tileCols are the size of a tile of the result. They are multiples of the widths of the panels.
 	tileRows = 4 * microkernel.Panel
 	tileCols = 4 * microkernel.Columns
 )
 
-// packed is the table of offsets of a packed right factor.
+// packed is the table of the offsets of the terms in a packed right factor.
 var packed = microkernel.Strided(depth, microkernel.Columns)
 
-// factor is an operand of a product. In term p and row (or column) r of the result, its value is data[p·term + r·row].
-// One of the strides term and row is 1.
+// factor is an operand of a product. Its value for term p and for row r of the result (column r, if it is the right
+// factor) is data[p·term + r·row]. One of the strides term and row is 1.
 type factor[T microkernel.Float] struct {
 	data      []T
 	term, row int
 }
 
-// pack writes terms [p, p+terms) of rows [r, r+rows) of f, times sign, to dst[t·width + i], with zeros for i >= rows.
+// pack copies terms [p, p+terms) of rows [r, r+rows) of f, times sign, to a panel of the given width: term p+t of row
+// r+i is written to dst[t·width + i]. For i >= rows, dst is filled with zeros.
 func (f factor[T]) pack(dst []T, width, p, terms, r, rows int, sign T) {
 	if rows < width {
 		clear(dst[:terms*width])
@@ -40,7 +42,7 @@ func (f factor[T]) pack(dst []T, width, p, terms, r, rows int, sign T) {
 		return
 	}
 	i := 0
-	for ; i+4 <= rows; i += 4 { // four rows at a time fill cache lines sooner
+	for ; i+4 <= rows; i += 4 { // copying four rows at a time writes longer parts of cache lines
 		x0, x1 := f.data[(r+i)*f.row+p:][:terms], f.data[(r+i+1)*f.row+p:][:terms]
 		x2, x3 := f.data[(r+i+2)*f.row+p:][:terms], f.data[(r+i+3)*f.row+p:][:terms]
 		for t, v := range x0 {
@@ -63,14 +65,15 @@ type product[T microkernel.Float] struct {
 	c           []T
 	stride      int
 	add         bool
-	// part reports whether the tile at (i, j) is wanted, and its first term that is not known to be zero. nil means all
-	// tiles and terms.
+	// part reports whether the tile at (i, j) is wanted. Its terms before first are known to be zero. A nil part means
+	// that all tiles and all terms are computed.
 	part func(i, j int) (first int, wanted bool)
-	// off is the table of offsets of the packed right factor, if its terms are ordered differently from the left one's.
+	// off is the table of the offsets of the terms in the packed right factor, if the terms of the two factors are in
+	// different orders.
 	off *microkernel.Offsets
 }
 
-// upper selects the tiles on or above the diagonal. Tiles on the diagonal are computed whole.
+// upper selects the tiles on or above the diagonal. A tile that the diagonal crosses is computed as a whole.
 func upper(i, j int) (int, bool) { return 0, j+tileCols > i }
 
 // run computes the product. The bits of an element depend on its factors, on the first term of its tile, and on depth.
@@ -125,8 +128,8 @@ func (w *product[T]) run() {
 	}
 }
 
-// subtractGram subtracts fᵀ·f, of k terms, from the upper triangle of c, [n, n]. Elements below the diagonal become
-// undefined. If off is not nil, it gives the order of the right factor's terms.
+// subtractGram subtracts fᵀ·f, which has k terms, from the upper triangle of c, [n, n]. Elements below the diagonal
+// become undefined. If off is not nil, it gives the order of the terms in the right factor.
 func subtractGram(n, k int, f factor[float64], off *microkernel.Offsets, c []float64, stride int) {
 	w := product[float64]{m: n, n: n, k: k, left: f, right: f, sign: -1, c: c, stride: stride, add: true, part: upper,
 		off: off}
@@ -137,8 +140,8 @@ func subtractGram(n, k int, f factor[float64], off *microkernel.Offsets, c []flo
 //
 //	a: [m, k], b: [n, k], c: [m, n], with strides lda, ldb and ldc
 //
-// The terms of an element are summed with fused multiply-adds in runs of 256, each from zero, and the runs are added in
-// their order.
+// The terms of an element are divided into runs of 256. Each run is summed from zero with fused multiply-adds, and the
+// sums of the runs are added in order.
 func MultiplyTransposed[T microkernel.Float](m, n, k int, a []T, lda int, b []T, ldb int, c []T, ldc int) {
 	checkMatrix(m, k, lda, len(a))
 	checkMatrix(n, k, ldb, len(b))
@@ -164,7 +167,7 @@ func AddGram(n, d int, x []float64, ldx int, c []float64, ldc int) {
 //	u: [rank, d], zero below its diagonal; s: [d, d], symmetric, both triangles given
 //	c: [rank, rank]; work: [rank, d], overwritten
 //
-// The zeros of u and the symmetry reduce the operations to a third of those of two general products.
+// Because of the zeros of u and the symmetry, this takes a third of the operations of two general products.
 func Congruence(rank, d int, u, s, c, work []float64) {
 	if rank > d {
 		panic("linalg: more rows than columns in a triangular factor")

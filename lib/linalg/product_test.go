@@ -14,8 +14,8 @@ func uniform(rng *rand.Rand, n int) []float64 {
 	return x
 }
 
-// Products agree with their definition at sizes close to those of panels, tiles and runs of terms, and write nothing
-// outside their result.
+// Products agree with their definition, also at the sizes of panels, tiles and runs of terms. They write nothing
+// outside the result.
 func TestProducts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(31, 1))
 	const canary = -12345.5

@@ -7,22 +7,23 @@ import (
 )
 
 // The reduction to tridiagonal form follows LAPACK's dsytrd (Dongarra, Sorensen and Hammarling, "Block reduction of
-// matrices to condensed forms", 1989). Half of the work consists of products of the matrix with a vector, one for each
-// column, the other half of products of matrices. The former are limited by memory bandwidth, so they read the upper
-// triangle alone.
+// matrices to condensed forms", 1989). Half of the work is products of the matrix and a vector, one for each column.
+// The other half is products of matrices. The products with a vector are limited by memory bandwidth, so they read only
+// the upper triangle.
 
 const (
-	// panelColumns is the number of columns that are eliminated before the rest of the matrix is updated by one product.
+	// panelColumns is the number of columns that are eliminated before one product updates the rest of the matrix.
 	panelColumns = 32
 	// stripRows is the number of rows that a core processes at a time in a product with a vector. It is a multiple of
 	// groupRows.
 	stripRows = 64
-	// groupRows is the number of rows that are processed together, except for the triangle at their diagonal.
+	// groupRows is the number of rows that groupTimes processes together. The triangle at their diagonal is processed
+	// separately.
 	groupRows = 2 * symvRows
-	// alone is the size up to which a product with a vector takes less time than waking another core.
+	// alone is the size of a matrix up to which its product with a vector takes less time than waking another core.
 	alone = 192
-	// vanished is the sum of squares up to which the rest of a column counts as zero, in a matrix whose largest value is
-	// about 1. It is far below rounding errors and far above the underflow of squares.
+	// If the sum of the squares of the rest of a column is at most vanished, the rest counts as zero. The largest value
+	// of the matrix is about 1. vanished is far below the squares of rounding errors and far above underflow.
 	vanished = 0x1p-800
 )
 
@@ -30,17 +31,18 @@ const (
 type reduction struct {
 	n, stride int
 	a         []float64 // only the upper triangle is read
-	// vw holds v and then w. Row p of each belongs to the panel's column p and has zeros up to it. The matrix after the
-	// eliminations so far is a - vᵀ·w - wᵀ·v.
+	// vw holds v and then w, [panelColumns, n] each. Row p of v and row p of w belong to column p of the panel, and are
+	// zero up to the diagonal of this column. After the eliminations so far, the matrix is a - vᵀ·w - wᵀ·v.
 	vw   []float64 // [2·panelColumns, n]
 	v, w []float64
-	// partial holds the strips' contributions to a product with a vector, [strips, n].
+	// partial holds the contribution of every strip to a product with a vector, [strips, n].
 	partial []float64
 	d, e    []float64
 }
 
-// tridiagonal reduces the symmetric a, [n, n], by orthogonal similarity to the tridiagonal matrix with diagonal d, [n],
-// and off-diagonal e, [n-1]. It reads the upper triangle, whose largest value must be about 1, and destroys a.
+// tridiagonal reduces the symmetric a, [n, n], to tridiagonal form by orthogonal similarity. It writes the diagonal to
+// d, [n], and the off-diagonal to e, [n-1]. It reads only the upper triangle of a, whose largest value must be about 1.
+// The content of a is lost.
 func tridiagonal(n int, a []float64, stride int, d, e []float64) {
 	r := reduction{n: n, stride: stride, a: a, d: d, e: e,
 		vw: make([]float64, 2*panelColumns*n), partial: make([]float64, blocks(n, stripRows)*n)}
@@ -56,7 +58,8 @@ func tridiagonal(n int, a []float64, stride int, d, e []float64) {
 	}
 }
 
-// eliminate brings column i, the panel's column p, to tridiagonal form and records the transformation in v and w.
+// eliminate brings column i, which is column p of the panel, to tridiagonal form and records the transformation in v
+// and w.
 func (r *reduction) eliminate(i, p int) {
 	n := r.n
 	row := r.a[i*r.stride+i : i*r.stride+n]
@@ -92,8 +95,8 @@ func (r *reduction) eliminate(i, p int) {
 	axpy(y, -tau/2*dot(y, x), x)
 }
 
-// reflector replaces x by v, with v[0] = 1, such that (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg does. If
-// tau is zero, x[0] = beta and the rest of x counts as zero.
+// reflector replaces x by a vector v with v[0] = 1 such that (I - tau·v·vᵀ)·x = (beta, 0, ...), as LAPACK's dlarfg
+// does. If the rest of x after x[0] counts as zero, x is unchanged, tau is 0 and beta is x[0].
 func reflector(x []float64) (beta, tau float64) {
 	first, squares := x[0], dot(x[1:], x[1:])
 	if !(squares > vanished) {
@@ -108,14 +111,14 @@ func reflector(x []float64) (beta, tau float64) {
 	return beta, (beta - first) / beta
 }
 
-// symmetricTimes adds to y[from:] the product of the trailing submatrix a[from:, from:] and x[from:]. x must be zero
-// before from; elements of y before from may be overwritten.
+// symmetricTimes adds the product of the trailing submatrix a[from:, from:] and x[from:] to y[from:]. x[:from] must be
+// zero.
 func (r *reduction) symmetricTimes(from int, x, y []float64) {
 	n := r.n
 	first, strips := from/stripRows, blocks(n, stripRows)
 	strip := func(s int) {
 		s += first
-		// Whole groups are processed: for rows before from, x is zero.
+		// Whole groups are processed. Rows before from contribute nothing, because x is zero there.
 		begin, end := max(s*stripRows, from/groupRows*groupRows), min((s+1)*stripRows, n)
 		out := r.partial[s*n : (s+1)*n]
 		clear(out[begin:])
@@ -136,8 +139,8 @@ func (r *reduction) symmetricTimes(from int, x, y []float64) {
 	}
 }
 
-// groupTimes adds to out the contribution of rows [g, g+rows), and of the columns that mirror them, to a product with
-// x.
+// groupTimes multiplies rows [g, g+rows) of the upper triangle, and the columns that mirror them, by x, and adds the
+// result to out.
 func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	n := r.n
 	after := g + rows
@@ -153,7 +156,7 @@ func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	if after == n {
 		return
 	}
-	for i := g; i < after; i += symvRows { // the group is complete: only the last one, for which after is n, may not be
+	for i := g; i < after; i += symvRows { // the group is complete, as only the last group (after == n) may not be
 		dots := symv(out[after:], (*[symvRows]float64)(x[i:]), r.a[i*r.stride+after:], r.stride, x[after:])
 		for q, v := range dots {
 			out[i+q] += v
@@ -161,7 +164,7 @@ func (r *reduction) groupTimes(g, rows int, x, out []float64) {
 	}
 }
 
-// swapped is the table of offsets of the packed rows of w and then v.
+// swapped is the table of the offsets of the packed rows in swapped order: first the rows of w, then those of v.
 var swapped = func() microkernel.Offsets {
 	at := make([]int, 2*panelColumns)
 	for p := range at {
@@ -170,7 +173,7 @@ var swapped = func() microkernel.Offsets {
 	return microkernel.NewOffsets(at)
 }()
 
-// update applies a whole panel to the part of a right of and below (j, j).
+// update applies the transformations of a whole panel to the trailing submatrix a[j:, j:].
 func (r *reduction) update(j int) {
 	f := factor[float64]{r.vw[j:], r.n, 1}
 	subtractGram(r.n-j, 2*panelColumns, f, &swapped, r.a[j*r.stride+j:], r.stride)

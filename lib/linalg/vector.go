@@ -2,13 +2,14 @@ package linalg
 
 import "math"
 
-// These are the vector operations that factorisations need besides products of blocks. The loops in Go define them.
-// Assembly, if there is any for the machine, computes the leading elements that fill whole vectors, with the same bits.
+// These are the vector operations that factorisations need besides products of blocks. The loops in Go define their
+// results. If there is assembly for the machine, it processes the leading elements that fill whole vectors, with the
+// same bits.
 
 const (
 	// dotLanes is the number of running sums of a dot product: element i is added to sum i%dotLanes.
 	dotLanes = 16
-	// symvRows is the number of rows of symv, and symvLanes the number of running sums for each.
+	// symvRows is the number of rows that symv processes, and symvLanes is the number of running sums for each row.
 	symvRows  = 4
 	symvLanes = 8
 )
@@ -51,8 +52,8 @@ func dotLoop(sums *[dotLanes]float64, x, y []float64) {
 	}
 }
 
-// symv is the step of a product of a symmetric matrix and a vector that reads four rows of one triangle. For the rows
-// of a, [symvRows, len(x)], it computes
+// symv is one step of a product of a symmetric matrix and a vector. It reads four rows of one triangle. For the rows of
+// a, [symvRows, len(x)], it computes
 //
 //	y += Σ weights[q]·row q   and   dots[q] = row q · x
 func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64) (dots [symvRows]float64) {
@@ -71,7 +72,7 @@ func symv(y []float64, weights *[symvRows]float64, a []float64, stride int, x []
 	return dots
 }
 
-// symvLoop computes symv's sums for the columns from the given one on.
+// symvLoop adds the contributions of columns from, from+1, ... to y and to sums.
 func symvLoop(sums *rowSums, y []float64, weights *[symvRows]float64, a []float64, stride int, x []float64, from int) {
 	for j := from; j < len(x); j++ {
 		for q, w := range weights {

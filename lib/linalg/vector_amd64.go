@@ -25,8 +25,8 @@ var (
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F
 )
 
-// axpyVectors, dotVectors and symvVectors compute the leading elements of their namesakes and return their number. The
-// callers have checked the lengths.
+// axpyVectors, dotVectors and symvVectors do the work of axpy, dot and symv for the leading elements that fill whole
+// vectors. They return the number of these elements. The callers have checked the lengths.
 
 func axpyVectors(y []float64, alpha float64, x []float64) int {
 	n := len(y) &^ 7

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// These functions are defined in vector.go. n is a positive multiple of the elements per iteration. BX is the offset in
-// bytes, which runs up to CX.
+// The loops in vector.go define what these functions compute. n is a positive multiple of the number of elements per
+// iteration. BX is the current offset in bytes, and CX is its end.
 
 // The rows of symv are at SI, R8, R9 and R10.
 #define SYMV \

@@ -13,14 +13,15 @@ func same(a, b []float64) bool {
 	})
 }
 
-// Every vector width gives the same bits as the loops in Go, at every length, and writes nothing after its result.
+// Every vector width gives the same bits as the loops in Go, at every length. Nothing is written beyond the end of the
+// result.
 func TestVectorsSameBits(t *testing.T) {
 	eachWidth(t, func(t *testing.T) {
 		for seed := range uint64(6) {
 			for n := range 101 {
 				rng := rand.New(rand.NewPCG(seed, uint64(n)))
 				value := func() float64 { return rng.Float64() - 0.5 }
-				if seed%3 == 2 { // any bits: infinities, NaN, subnormal numbers
+				if seed%3 == 2 { // arbitrary bits, including infinities, NaN and subnormal numbers
 					value = func() float64 { return math.Float64frombits(rng.Uint64()) }
 				}
 				draw := func(n int) []float64 {

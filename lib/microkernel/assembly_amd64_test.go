@@ -1,6 +1,6 @@
 package microkernel
 
-// widths returns the implementations for the vectors that this machine has.
+// widths returns those of the two implementations that this machine supports, by name.
 func widths[F any](avx2, avx512 F) map[string]F {
 	m := map[string]F{}
 	if hasAVX2 {

@@ -2,31 +2,32 @@ package microkernel
 
 import "fmt"
 
-// Window describes the input pixels that up to Columns consecutive output pixels read under a filter that preserves the
-// size of the image: for every tap a shifted part of the image, with zeros outside it.
+// Window describes which input pixels are read by up to Columns consecutive output pixels of a filter that preserves
+// the size of the image. Each tap of the filter reads a shifted part of the image, and zeros outside the image.
 type Window struct {
 	cols    int
 	taps    []tap       // for AVX-512
 	vectors []vectorTap // for AVX2
-	hi      int         // elements [0, hi) of a channel are read
+	hi      int         // only elements [0, hi) of a channel are read
 }
 
-// tap has the layout that the assembly reads.
+// tap describes a tap for AVX-512, in the layout that the assembly reads.
 type tap struct {
 	offset int64     // in bytes, from the first pixel
-	masks  [4]uint16 // the pixels that read the image, sixteen per mask
+	masks  [4]uint16 // bits for the output pixels that read inside the image, sixteen per mask
 }
 
-// vectorTap is a tap whose masks are vectors of eight. Its size keeps them from straddling cache lines.
+// vectorTap describes a tap for AVX2. Its masks are vectors of eight elements. The size of vectorTap is a multiple of
+// 32 bytes, so that masks do not straddle cache lines.
 type vectorTap struct {
 	masks  [Columns / 8][8]int32
 	offset int64
-	part   int64 // a bit for each vector in which some pixel reads outside the image
+	part   int64 // one bit per vector: set if some output pixel reads outside the image
 	_      [2]int64
 }
 
-// NewWindow describes the output pixels [first, first+cols) of images of h rows of w pixels under a kh x kw filter, for
-// a padding of padH rows and padW columns before the image.
+// NewWindow returns the window of the output pixels [first, first+cols) for images of h x w pixels and a kh x kw
+// filter. The padding before the image is padH rows and padW columns.
 func NewWindow(h, w, kh, kw, padH, padW, first, cols int) Window {
 	return newWindow(h, w, kh, kw, padH, padW, first, cols, wideWindows)
 }
@@ -72,27 +73,28 @@ func (w *Window) Columns() int { return w.cols }
 //
 //	c[r·Stride+j] = sum over channels and taps of a(r, channel·taps+tap)·b[channel·Plane + pixel j under tap]
 //
-// plus c[r·Stride+j] if Add is set. Its bits are those of Product on copies of the shifted images.
+// plus c[r·Stride+j] if Add is set. The bits of the result are those of Product on copies of the shifted images.
 type Correlation struct {
-	Channels, Plane int  // of the image; Plane is the distance between two channels
+	Channels, Plane int  // of the image; Plane is the number of elements from one channel to the next
 	Rows            int  // of c
 	Stride          int  // from a row of c to the next
 	Next            int  // from a panel of a to the next
 	Add             bool // add to c instead of overwriting it
 }
 
-// manyRows is the number of rows from which AVX2 is faster on copies of the shifted images. The cost of the copies is
-// then spread over many rows, whereas masked loads delay the arithmetic. Those of AVX-512 do not.
+// manyRows is the number of rows at and above which AVX2 is faster on copies of the shifted images. The cost of the
+// copies is then spread over many rows, whereas masked loads slow down the arithmetic for every row. With AVX-512,
+// masked loads do not slow it down.
 const manyRows = 65
 
-// PrefersWindows reports whether this machine can compute a Correlation, which requires AVX2, and does so faster than a
-// Product on copies of the shifted images.
+// PrefersWindows reports whether this machine can compute a Correlation, which requires AVX2, and whether that is
+// faster than a Product on copies of the shifted images.
 func PrefersWindows(rows, taps int) bool {
 	return wideWindows || hasWindows && (rows < manyRows || taps == 1)
 }
 
-// Multiply computes the product in the layout of Product, with b [Channels, Plane]; c begins at the window's first
-// pixel. It panics if an operand is too short.
+// Multiply computes the product. a and c have the layout of Product, and b is [Channels, Plane]. c begins at the first
+// pixel of the window. Multiply panics if an operand is too short.
 func (p *Correlation) Multiply(w *Window, a, b, c []float32) {
 	k := p.Channels * max(len(w.taps), len(w.vectors))
 	if p.Channels < 1 || p.Rows < 1 || !hasWindows {

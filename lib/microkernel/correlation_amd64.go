@@ -1,6 +1,7 @@
 package microkernel
 
-// wideWindows reports whether windows have masks of sixteen.
+// hasWindows reports whether this machine can read through windows. wideWindows reports whether their masks have
+// sixteen elements, for AVX-512, instead of eight.
 var hasWindows, wideWindows = hasAVX2, hasAVX512
 
 //go:noescape

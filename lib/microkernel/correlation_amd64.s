@@ -1,9 +1,9 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// The AVX-512 kernels of multiply_amd64.s with the second factor read through masks. Loops run over CX channels, R13
-// bytes apart, and within a channel over the taps in the table at R8: an offset in bytes, and sixteen mask bits for
-// each vector.
+// These are the AVX-512 kernels of multiply_amd64.s, but they read the second factor through masks. Loops run over CX
+// channels, which are R13 bytes apart, and within a channel over the taps in the table at R8. An entry of the table is
+// an offset in bytes and sixteen mask bits for each vector.
 
 #define KERNEL(ZEROS, LOAD, ROWS, OUTS) \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; MOVQ ntaps+32(FP), R15; \

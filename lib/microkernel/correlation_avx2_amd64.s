@@ -1,10 +1,10 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// The kernels of correlation_amd64.s for AVX2. They start R14 bytes after the window's first pixel, at vector AX. Loops
-// run over CX channels, R13 bytes apart, and within a channel over the taps in the table at R8: the masks, an offset in
-// bytes, and a bit for each vector whose mask has gaps. Few vectors have, and the branches to them are the same in
-// every channel, so they are predicted.
+// These are the kernels of correlation_amd64.s for AVX2. They start R14 bytes after the first pixel of the window, at
+// vector AX. Loops run over CX channels, which are R13 bytes apart, and within a channel over the taps in the table at
+// R8. An entry of the table holds the masks, an offset in bytes, and a bit for each vector whose mask has gaps. Few
+// masks have gaps. The branches that test these bits are the same in every channel, so the processor predicts them.
 
 #define PROLOGUE \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; \

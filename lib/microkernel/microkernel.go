@@ -1,13 +1,13 @@
-// Package microkernel is the inner loop of every product on the CPU. It computes a few rows by a few vectors of a
-// result in registers (the micro-kernel of Van Zee and van de Geijn, "BLIS", 2015). It is written in assembly, so it
-// needs neither a C compiler nor a library to use the processor's full speed.
+// Package microkernel is the inner loop of every product on the CPU. It computes a block of the result, a few rows by a
+// few vectors, in registers (the micro-kernel of Van Zee and van de Geijn, "BLIS", 2015). It is written in Go's
+// assembly language, so it reaches the full speed of the processor without a C compiler or a library.
 //
-// The second factor is read in place. Product reads it through a table of offsets, which serves matrix products, whose
-// rows are a stride apart, and convolutions, whose rows are shifted copies of an image. Correlation reads the image
-// itself, under masks that exclude what lies beyond its edges.
+// The second factor is read in place. Product reads it through a table of the offsets of its rows. In a matrix product,
+// the rows are a stride apart. In a convolution, the rows are shifted copies of an image. Correlation needs no copies:
+// it reads the image itself, under masks that exclude pixels outside the image.
 //
 // All implementations give the same bits: the products of an element are summed from zero with fused multiply-adds in
-// the order of the table, and no sum is split among lanes. The machine determines only the speed.
+// the order of the table, and no sum is split among lanes. Only the speed depends on the machine.
 package microkernel
 
 import (
@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// Columns is the largest number of columns of c per call.
+	// Columns is the largest number of columns of the result c per call.
 	Columns = 48
-	// Panel is the number of rows of a per panel. A panel is stored column by column.
+	// Panel is the number of rows of the first factor a per panel. A panel is stored column by column.
 	Panel = 16
 )
 
@@ -28,10 +28,10 @@ type Float interface{ float32 | float64 }
 // Offsets is a table of the offsets at which the rows of the second factor begin.
 type Offsets struct {
 	at   []int
-	most []int // the largest offset so far
+	most []int // most[i] is the largest of at[0], ..., at[i]
 }
 
-// NewOffsets makes a table of the given offsets in elements. It panics if one is negative.
+// NewOffsets makes a table of the given offsets, which are in elements. It panics if an offset is negative.
 func NewOffsets(at []int) Offsets {
 	o := Offsets{at: at, most: make([]int, len(at))}
 	most := 0
@@ -45,7 +45,7 @@ func NewOffsets(at []int) Offsets {
 	return o
 }
 
-// Strided makes the table of n rows that are stride elements apart, as those of a matrix.
+// Strided makes the table for n rows that are stride elements apart, as in a matrix.
 func Strided(n, stride int) Offsets {
 	at := make([]int, n)
 	for i := range at {
@@ -64,7 +64,7 @@ func (o Offsets) Slice(from, to int) Offsets { return Offsets{o.at[from:to], o.m
 //
 //	c[r·Stride+j] = sum over p of a(r, p)·b[Off[p]+j]
 //
-// plus c[r·Stride+j] if Add is set. a(r, p) is a[r/Panel·Next + p·Panel + r%Panel]. The sum is taken from zero with
+// plus c[r·Stride+j] if Add is set. a(r, p) is a[r/Panel·Next + p·Panel + r%Panel]. The sum starts from zero and uses
 // fused multiply-adds in the order of p.
 type Product struct {
 	Off        Offsets
@@ -80,7 +80,7 @@ func (p *Product) check(a, b, c int) {
 		const message = "microkernel: product of %d rows, %d columns and %d terms, expected at least 1 and at most %d columns"
 		panic(fmt.Sprintf(message, p.Rows, p.Cols, k, Columns))
 	}
-	// Panels are read whole: the last one may have fewer rows, but not fewer elements.
+	// Panels are read as a whole: the last panel may have fewer rows, but must have as many elements.
 	if a < (p.Rows-1)/Panel*p.Next+k*Panel || b < p.Off.most[k-1]+p.Cols || c < (p.Rows-1)*p.Stride+p.Cols {
 		panic("microkernel: operand shorter than the product reads")
 	}
@@ -97,7 +97,7 @@ func Multiply[T Float](p *Product, a, b, c []T) {
 	}
 }
 
-// flag passes a bool to assembly.
+// flag converts a bool to 1 or 0 for the assembly.
 func flag(b bool) int {
 	if b {
 		return 1
@@ -105,7 +105,8 @@ func flag(b bool) int {
 	return 0
 }
 
-// plain defines the result. It runs if there is no assembly for the machine.
+// plain computes the product in Go. It defines the bits of the result, and runs if there is no assembly for the
+// machine.
 func plain[T Float](p *Product, a, b, c []T) {
 	var sums [Columns]T
 	for r := range p.Rows {
@@ -137,8 +138,9 @@ func addRow[T Float](sum, b []T, x T) {
 	}
 }
 
-// row32 avoids most calls of fma32. Products are exact in float64. Rounding a sum twice, to float64 and then to
-// float32, equals rounding it once unless the first result is half-way between two float32 numbers.
+// row32 is addRow for float32. It avoids most calls of fma32. Products are exact in float64. Rounding a sum to float64
+// and then to float32 equals rounding it once, unless the float64 is half-way between two float32 numbers or the result
+// is subnormal.
 func row32(sum, b []float32, x float32) {
 	const (
 		halfway  = 1 << 63                  // the bits of a float64 that a float32 lacks, if they represent one half
@@ -160,9 +162,9 @@ func row64(sum, b []float64, x float64) {
 	}
 }
 
-// fma32 returns x·y + z rounded once to float32. The product is exact in float64. Its sum with z is rounded to odd,
-// which makes the second rounding, to float32, harmless (Boldo and Melquiond, "Emulation of FMA and correctly rounded
-// sums", 2008).
+// fma32 returns x·y + z with a single rounding to float32. The product is exact in float64. The sum is rounded to odd
+// in float64, so that rounding it again to float32 gives the right result (Boldo and Melquiond, "Emulation of FMA and
+// correctly rounded sums", 2008).
 func fma32(x, y, z float32) float32 {
 	p := float64(float64(x) * float64(y))
 	s := p + float64(z)

@@ -2,21 +2,21 @@
 #define FLOAT64
 #include "rows_amd64.h"
 
-// The kernels of multiply_amd64.s in float64, with the same registers.
+// These are the kernels of multiply_amd64.s for float64. They use the same registers.
 
 #define PROLOGUE \
 	MOVQ k+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ off+24(FP), R8; \
 	MOVQ c+32(FP), DX; MOVQ stride+40(FP), R10; SHLQ $3, R10; MOVQ rows+48(FP), R11; \
 	MOVQ add+64(FP), AX
 
-// AVX-512: eight rows, with the last vector of a row under the mask K4.
+// AVX-512 kernels compute eight rows. K4 is the mask of the last vector of a row.
 
 #define MASK MOVQ mask+56(FP), R9; KMOVW R9, K4
 #define LOAD1 VMOVUPD.Z (DI)(R9*8), K4, Z24
 #define LOAD2 VMOVUPD (DI)(R9*8), Z24; VMOVUPD.Z 64(DI)(R9*8), K4, Z25
 #define LOAD3 VMOVUPD (DI)(R9*8), Z24; VMOVUPD 64(DI)(R9*8), Z25; VMOVUPD.Z 128(DI)(R9*8), K4, Z26
 
-// AVX2: four rows. Kernels of one and two vectors have the mask Y14 for the last of them.
+// AVX2 kernels compute four rows. In kernels with one or two vectors per row, Y14 is the mask of the last vector.
 
 #define MASK4 MOVQ mask+56(FP), R9; VMOVUPD (R9), Y14
 #define LOADY1 VMASKMOVPD (DI)(R9*8), Y14, Y12

@@ -54,7 +54,7 @@ func multiply(p *Product, a, b, c []float32) {
 	}
 }
 
-// The largest number of rows of c that are computed at once.
+// The largest number of rows of c that a kernel computes at once, for AVX-512 and for AVX2.
 const (
 	rows512 = 8
 	rows256 = 4
@@ -80,8 +80,9 @@ func multiply512(p *Product, a, b, c []float32) {
 	}
 }
 
-// nextVectors returns the first piece when columns are divided into pieces of up to three vectors of eight: the number
-// of vectors, and the columns in the last one. No piece is a single vector unless there is only one.
+// nextVectors returns the size of the next piece if left columns remain. A piece has up to three vectors of eight
+// columns. The results are the number of vectors, and the number of columns in the last vector. No piece is a single
+// vector unless all columns fit in one vector.
 func nextVectors(left int) (vectors, last int) {
 	vectors = min(3, (left+7)/8)
 	if 24 < left && left <= 32 {

@@ -1,23 +1,25 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// Registers of all kernels: SI a, DI b, R8 offsets, CX terms left, DX c, R10 bytes from one row of c to the next, R11
-// rows left, AX nonzero to add to c. Each row's sums are in the next one, two or three vector registers.
+// All kernels use these registers: SI is the address of a, DI of b, R8 of the offsets, and DX of c. CX is the number of
+// terms left, R11 the number of rows left, and R10 the number of bytes from one row of c to the next. If AX is nonzero,
+// the sums are added to c. The sums of a row are in one, two or three vector registers, and the sums of the next row in
+// the registers after these.
 
 #define PROLOGUE \
 	MOVQ k+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ off+24(FP), R8 \
 	MOVQ c+32(FP), DX; MOVQ stride+40(FP), R10; SHLQ $2, R10; MOVQ rows+48(FP), R11 \
 	MOVQ add+64(FP), AX
 
-// AVX-512: eight rows, with the last vector of a row under the mask K4.
+// AVX-512 kernels compute up to eight rows. K4 is the mask of the last vector of a row.
 
 #define MASK MOVQ mask+56(FP), R9; KMOVW R9, K4
 #define LOAD1 VMOVUPS.Z (DI)(R9*4), K4, Z24
 #define LOAD2 VMOVUPS (DI)(R9*4), Z24; VMOVUPS.Z 64(DI)(R9*4), K4, Z25
 #define LOAD3 VMOVUPS (DI)(R9*4), Z24; VMOVUPS 64(DI)(R9*4), Z25; VMOVUPS.Z 128(DI)(R9*4), K4, Z26
 
-// AVX2: four rows of one to three vectors. The last vector has R12 elements, under the mask at R13. Three vectors leave no
-// register for the mask, so it is loaded in every term.
+// AVX2 kernels compute four rows of one to three vectors. The last vector has R12 elements, and its mask is at R13.
+// Kernels with three vectors have no register left for the mask, so they load it in every term.
 
 #define LASTVECTOR MOVQ last+56(FP), R12; MASKY(R13)
 #define LOADY1 VMASKMOVPS (DI)(R9*4), Y14, Y12
@@ -27,7 +29,7 @@
 	VMOVUPS (DI)(R9*4), Y12; VMOVUPS 32(DI)(R9*4), Y13; VMOVUPS (R13), Y14; VMASKMOVPS 64(DI)(R9*4), Y14, Y14
 #define OUTSY4x3M VMOVUPS (R13), Y14; OUTSY4x3
 
-// Eight mask elements that are set, and eight that are not.
+// masks holds eight mask elements that are set, then eight that are not.
 DATA ·masks+0(SB)/8, $-1
 DATA ·masks+8(SB)/8, $-1
 DATA ·masks+16(SB)/8, $-1

@@ -13,7 +13,7 @@ const (
 	colsNEON = 12
 )
 
-// edge is working memory for columns that do not fill the kernel's width.
+// edge is working memory for the last columns, if there are too few for the width of the kernel.
 type edge struct {
 	b   []float32
 	off []int

@@ -1,11 +1,12 @@
 #include "textflag.h"
 
-// Adds to a row's three vectors of sums the lane of register a times V24 to V26.
+// ROW multiplies V24 to V26 by a lane of register a and adds the products to the three vectors of sums of a row.
 #define ROW(a, lane, c0, c1, c2) \
 	VDUP a.S[lane], V29.S4; \
 	VFMLA V24.S4, V29.S4, c0.S4; VFMLA V25.S4, V29.S4, c1.S4; VFMLA V26.S4, V29.S4, c2.S4
 
-// The assembler has no addition of vectors, but 1·c + sum also rounds once.
+// OUT writes the sums of a row, or adds them to c. The assembler has no addition of vectors, but 1·c + sum also rounds
+// only once.
 #define OUT(c0, c1, c2) \
 	CBZ R7, 5(PC); VLD1 (R4), [V24.S4, V25.S4, V26.S4]; \
 	VFMLA V24.S4, V30.S4, c0.S4; VFMLA V25.S4, V30.S4, c1.S4; VFMLA V26.S4, V30.S4, c2.S4; \

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// problem is a product with its operands. Those that are read end where the product stops reading. The result is
-// surrounded by canaries.
+// problem is a product with its operands. a and b end where the product stops reading. In c, the elements outside the
+// result are canaries.
 type problem[T Float] struct {
 	Product
 	a, b, c []T
@@ -48,8 +48,8 @@ func same[T Float](a, b T) bool {
 	return math.Float64bits(float64(a)) == math.Float64bits(float64(b)) || a != a && b != b
 }
 
-// testSameBits requires that every implementation gives the bits of the definition and writes nothing outside its
-// result. anyBits draws among others infinities, NaN and subnormal numbers.
+// testSameBits requires that every implementation gives the same bits as plain and writes nothing outside the result.
+// anyBits draws arbitrary bits, which include infinities, NaN and subnormal numbers.
 func testSameBits[T Float](t *testing.T, implementations map[string]multiplyFunc[T], seeds, stream uint64,
 	anyBits func(rng *rand.Rand) T) {
 	for name, multiply := range implementations {
@@ -88,7 +88,7 @@ func TestSameBits64(t *testing.T) {
 	testSameBits(t, implementations, 2000, 2, func(rng *rand.Rand) float64 { return math.Float64frombits(rng.Uint64()) })
 }
 
-// The definition's fused multiply-add is the exact sum rounded once.
+// fma32 and row32, which define the results, give the exact sum rounded once.
 func TestFusedMultiplyAdd(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200000 {
@@ -101,7 +101,7 @@ func TestFusedMultiplyAdd(t *testing.T) {
 			z = math.Float32frombits(math.Float32bits(z) + uint32(rng.IntN(9)) - 4)
 		case 3: // subnormal results
 			x, y, z = x*0x1p-70, y*0x1p-70, z*0x1p-140
-		case 2: // half a unit in the last place, and very little more or less
+		case 2: // the lost part is near half a unit in the last place
 			x = math.Float32frombits(0x3f800000 | rng.Uint32()&7)
 			y = math.Float32frombits(0x33800000 | rng.Uint32()&7)
 			z = math.Float32frombits(0x3f800000 | rng.Uint32()&7)
@@ -122,7 +122,7 @@ func TestFusedMultiplyAdd(t *testing.T) {
 	}
 }
 
-// A product that would read or write outside its operands panics before it does.
+// A product that would read or write outside its operands panics before it does so.
 func testShortOperands[T Float](t *testing.T) {
 	p := Product{Off: Strided(3, 5), Rows: 18, Cols: 5, Stride: 7, Next: 50}
 	a, b, c := make([]T, 50+3*Panel), make([]T, 15), make([]T, 17*7+5)

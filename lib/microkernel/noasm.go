@@ -2,7 +2,7 @@
 
 package microkernel
 
-// Architectures other than amd64 have assembly for float32 products at most.
+// Architectures other than amd64 have no assembly, except for float32 products on arm64.
 
 const hasWindows, wideWindows = false, false
 

@@ -2,8 +2,8 @@ package microkernel
 
 import "fmt"
 
-// CopyPanel sets dst[p·Panel+r] = src[p·stride+r] for r < rows and p < cols. It packs up to Panel rows of a factor that
-// is stored column by column into a panel for Product.
+// CopyPanel sets dst[p·Panel+r] = src[p·stride+r] for r < rows and p < cols. If a factor is stored column by column,
+// CopyPanel packs up to Panel rows of it into a panel for Product.
 func CopyPanel[T Float](dst, src []T, stride, rows, cols int) {
 	if rows < 1 || rows > Panel || cols < 1 || stride < 0 {
 		panic(fmt.Sprintf("microkernel: copy of %d rows and %d columns, expected 1 to %d and at least 1", rows, cols, Panel))

@@ -1,4 +1,5 @@
-// Rows of results, shared by the kernels for float32 and, if FLOAT64 is defined, for float64.
+// Macros for computing rows of results, which the kernels share. They are for float64 if FLOAT64 is defined, and
+// otherwise for float32.
 
 #ifdef FLOAT64
 #define MOVU VMOVUPD
@@ -14,9 +15,10 @@
 #define SIZE 4
 #endif
 
-// AVX-512. ROW adds to one to three vectors of sums the element of a at SI times the second factor in Z24 to Z26. OUT
-// writes a row of sums to DX, or adds them to it if AX is nonzero. R10 is the distance of rows in bytes, R11 the number
-// of rows left, K4 the mask of a row's last vector.
+// Macros for AVX-512. ROW1 to ROW3 multiply an element of a, near SI, by the one to three vectors of the second factor
+// in Z24 to Z26, and add the products to the sums of a row. OUT1 to OUT3 write the sums of a row to DX, or add them if
+// AX is nonzero. R10 is the number of bytes from one row to the next, R11 the number of rows left, and K4 the mask of
+// the last vector of a row.
 
 #define ZERO(z) VPXORD z, z, z
 #define ZERO8 ZERO(Z0); ZERO(Z1); ZERO(Z2); ZERO(Z3); ZERO(Z4); ZERO(Z5); ZERO(Z6); ZERO(Z7)
@@ -57,9 +59,9 @@
 #define OUTS8x3 OUTS4x3; \
 	OUT3(Z12, Z13, Z14); OUT3(Z15, Z16, Z17); OUT3(Z18, Z19, Z20); OUT3(Z21, Z22, Z23)
 
-// AVX2: four rows, with the second factor in Y12 to Y14 and the mask of a row's last vector in Y14. In float32 that
-// vector has R12 elements, which are written four, two and one at a time, because a VMASKMOVPS to memory takes dozens
-// of cycles on AMD processors.
+// Macros for AVX2, for four rows. The second factor is in Y12 to Y14. When sums are written, Y14 is the mask of the
+// last vector of a row. In float32, the last vector has R12 elements. They are written four, two and one at a time,
+// because a VMASKMOVPS to memory takes dozens of cycles on AMD processors.
 
 #define MASKY(r) MOVQ $8, R9; SUBQ R12, R9; LEAQ ·masks(SB), r; LEAQ (r)(R9*4), r
 
@@ -99,7 +101,7 @@
 #define OUTSY4x3 OUTY3(Y0, Y1, Y2, X2); OUTY3(Y3, Y4, Y5, X5); OUTY3(Y6, Y7, Y8, X8); OUTY3(Y9, Y10, Y11, X11)
 #define WHOLESY4x3 WHOLEY3(Y0, Y1, Y2); WHOLEY3(Y3, Y4, Y5); WHOLEY3(Y6, Y7, Y8); WHOLEY3(Y9, Y10, Y11)
 
-// MULTIPLY is a whole kernel after its prologue: it adds up CX terms and writes the sums.
+// MULTIPLY is the whole kernel after its prologue: it sums CX terms and writes the sums.
 #define MULTIPLY(ZEROS, LOAD, ROWS, OUTS) \
 	ZEROS; \
 	PCALIGN $32; \

@@ -2,8 +2,8 @@ package microkernel
 
 import "fmt"
 
-// Transpose sets dst[j·dstStride+r] = src[r·srcStride+j] for r < rows and j < cols. It packs up to Panel rows into a
-// panel for Product, or puts the channels of a pixel next to each other.
+// Transpose sets dst[j·dstStride+r] = src[r·srcStride+j] for r < rows and j < cols. It is used to pack up to Panel rows
+// into a panel for Product, and to put the channels of a pixel next to each other.
 func Transpose[T Float](dst []T, dstStride int, src []T, srcStride, rows, cols int) {
 	transposeFrom(dst, 0, dstStride, src, srcStride, rows, cols)
 }
@@ -13,7 +13,7 @@ func TransposeBackwards[T Float](dst []T, dstStride int, src []T, srcStride, row
 	transposeFrom(dst, (cols-1)*dstStride, -dstStride, src, srcStride, rows, cols)
 }
 
-// transposeFrom is Transpose to dst[first+j·dstStride+r]. dstStride may be negative.
+// transposeFrom sets dst[first+j·dstStride+r] = src[r·srcStride+j]. dstStride may be negative.
 func transposeFrom[T Float](dst []T, first, dstStride int, src []T, srcStride, rows, cols int) {
 	if rows < 1 || rows > Panel || cols < 0 {
 		panic(fmt.Sprintf("microkernel: transpose of %d rows and %d columns, expected 1 to %d rows", rows, cols, Panel))

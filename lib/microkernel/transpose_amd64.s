@@ -1,15 +1,16 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
-// R9 is the current row of a block, and R12 the number of rows left. After the last row, R9 stays where it is.
+// LOAD reads the next row of a block. R9 is the address of the row, and R12 the number of rows left. After the last
+// row, R9 no longer changes.
 #define LOAD(z) VMOVUPS.Z (R9), K1, z; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
 #define STORE(z) VMOVUPS z, K2, (DI); DECQ R11; JEQ done; ADDQ R10, DI
 
-// Transposes 4x4 blocks: four rows become four columns, in each 128-bit lane of four registers.
+// FOUR transposes a 4x4 block in each 128-bit lane of four registers.
 #define FOUR(a, b, c, d, p, q, r, s) \
 	VUNPCKLPS b, a, p; VUNPCKHPS b, a, q; VUNPCKLPS d, c, r; VUNPCKHPS d, c, s; \
 	VUNPCKLPD r, p, a; VUNPCKHPD r, p, b; VUNPCKLPD s, q, c; VUNPCKHPD s, q, d
-// Moves the even quarters of a and b to p, and the odd ones to q.
+// QUARTERS moves the even quarters of a and b to p, and their odd quarters to q.
 #define QUARTERS(a, b, p, q) VSHUFF32X4 $0x88, b, a, p; VSHUFF32X4 $0xdd, b, a, q
 
 // func transpose16(dst *float32, dstStride int, src *float32, srcStride, rows, cols, lanes int)
@@ -58,8 +59,8 @@ done:
 	VZEROUPPER
 	RET
 
-// The same for AVX2: up to eight rows, BX, in blocks of eight columns. Part of a vector is written four, two and one
-// elements at a time.
+// The same for AVX2: BX rows, at most eight, are transposed in blocks of eight columns. A part of a vector is written
+// four, two and one elements at a time.
 
 #define LOADY(y) VMASKMOVPS (R9), Y15, y; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
 #define STOREY(y, x) \

@@ -102,7 +102,7 @@ func sumOfSquares(grads []*graphop.Node) *graphop.Node {
 // applied returns a node that is 1 if the step may be applied, else 0. A step may be applied if loss and gradient are
 // finite, the norm is within the limit, and the micro-batch is the last of the step.
 func (b *updateBuilder) applied(square, norm, loss *graphop.Node) *graphop.Node {
-	beyond := graphop.Step(graphop.Sub(norm, b.hyper["limit"]))
+	beyond := graphop.Heaviside(graphop.Sub(norm, b.hyper["limit"]))
 	finite := graphop.Mul(graphop.IsFinite(square), graphop.IsFinite(loss))
 	applied := graphop.Mul(finite, graphop.Affine(beyond, -1, 1))
 	if last := b.hyper["last"]; last != nil {

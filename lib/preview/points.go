@@ -26,8 +26,8 @@ const (
 	axisLow, axisHigh = 0.005, 0.995
 )
 
-// palette holds the colours of labels, which repeat after ten: the eight of Okabe and Ito, which colour-blind readers
-// can tell apart, and two greys.
+// palette holds the colours of labels; label 10 has the colour of label 0 again. The first eight colours are those of
+// Okabe and Ito, which colour-blind readers can tell apart. The last two are greys.
 var palette = []color.RGBA{
 	{0x00, 0x72, 0xb2, 0xff}, {0xd5, 0x5e, 0x00, 0xff}, {0x00, 0x9e, 0x73, 0xff}, {0xcc, 0x79, 0xa7, 0xff},
 	{0xe6, 0x9f, 0x00, 0xff}, {0x56, 0xb4, 0xe9, 0xff}, {0xf0, 0xe4, 0x42, 0xff}, {0x00, 0x00, 0x00, 0xff},
@@ -99,7 +99,7 @@ func addDots(p *plot.Plot, points plotter.XYs, c color.Color, radius vg.Length) 
 	return nil
 }
 
-// Panel is one of several plots of points to be compared.
+// Panel is one of several plots that are drawn side by side.
 type Panel struct {
 	Title  string
 	Points *dataset.Points

@@ -32,8 +32,8 @@ var (
 	ink   = color.RGBA{0x20, 0x22, 0x28, 0xff}
 )
 
-// Table draws rows of images of one size, each with its label on the left, below the headings of the columns. There
-// may be fewer headings than columns, or none.
+// Table draws rows of images, all of one size. The label of each row is on its left, and the headings of the columns
+// are above the first row. There may be fewer headings than columns, or none.
 func Table(w io.Writer, headings []string, rows []Row) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("preview: no rows to draw")

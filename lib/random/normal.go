@@ -17,8 +17,8 @@ const (
 	scale     = 1 << 31             // bound on the magnitude of the drawn signed integers
 )
 
-// Tables by layer i. Integers with a magnitude below inside[i] are certainly under the curve, width[i] is the width of
-// one unit of the integer, and height[i] is the density at the right end of the layer.
+// These tables describe layer i. An integer with a magnitude below inside[i] is certainly under the curve. width[i] is
+// the width of one unit of the integer. height[i] is the density at the right end of the layer.
 var (
 	inside [layers]uint32
 	width  [layers]float32

@@ -1,4 +1,4 @@
-// Package random makes random numbers a pure function of names.
+// Package random provides random numbers that depend only on a name, not on the state of a generator.
 //
 // Every random number of vapo is determined by (seed, stream, index): the seed of the run, the name of the quantity
 // ("sample/noise", "train/batch", ...) and the number of the training step or sample. There is no generator state to

@@ -1,8 +1,9 @@
-// Package safetensors reads and writes tensors in the safetensors format, which holds weights without executable code:
-// a JSON header followed by the values.
+// Package safetensors reads and writes tensors in the safetensors format: a JSON header followed by the values. Unlike
+// a pickle, such a file contains no executable code.
 //
 // github.com/nlpodyssey/safetensors parses and checks the header: tensors lie within the file, do not overlap and have
-// the sizes of their shapes. This package first bounds the size of the header, and converts tensors to float32.
+// the sizes of their shapes. This package limits the size of the header before parsing, and converts tensors to
+// float32.
 package safetensors
 
 import (
@@ -19,8 +20,8 @@ import (
 	st "github.com/nlpodyssey/safetensors"
 )
 
-// Bounds on a file and its header in bytes. The header of a thousand tensors has 100 KB; parsing takes up to 60 times
-// its size in memory.
+// Limits for a file and its header in bytes. The header for a thousand tensors has about 100 KB. Parsing a header takes
+// up to 60 times its size in memory.
 const (
 	maxFile   = 8 << 30
 	maxHeader = 4 << 20
@@ -32,7 +33,8 @@ type File struct {
 	data    []byte
 }
 
-// IsFile reports whether a file begins like this format: with the length of a header that fits into it, and a brace.
+// IsFile reports whether a file begins like a safetensors file: with a header length that fits into the file, and a
+// brace.
 func IsFile(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -51,7 +53,7 @@ func IsFile(name string) bool {
 	return head[8] == '{' && n <= uint64(info.Size()-8)
 }
 
-// Open reads a file. The error does not name the file.
+// Open reads a file. The caller must add the file's name to an error.
 func Open(name string) (*File, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -67,7 +69,7 @@ func Open(name string) (*File, error) {
 	return parse(data)
 }
 
-// parse is Open on the bytes of a file, which it keeps.
+// parse is Open for the content of a file. The File keeps data.
 func parse(data []byte) (*File, error) {
 	if len(data) < 8 {
 		return nil, errors.New("not a safetensors file: it is shorter than the length of its header")
@@ -89,7 +91,7 @@ func parse(data []byte) (*File, error) {
 	return &File{f, data}, nil
 }
 
-// clip bounds an error that may quote the file.
+// clip limits the length of an error message, which may quote the file.
 func clip(err error) error {
 	if s := err.Error(); len(s) > 300 {
 		return errors.New(s[:300] + "…")
@@ -97,24 +99,24 @@ func clip(err error) error {
 	return err
 }
 
-// Names lists the tensors, sorted.
+// Names returns the names of the tensors, sorted.
 func (f *File) Names() []string {
 	names := f.tensors.Names()
 	slices.Sort(names)
 	return names
 }
 
-// Metadata returns the strings stored with the tensors (__metadata__), or nil.
+// Metadata returns the strings that are stored with the tensors (__metadata__), or nil.
 func (f *File) Metadata() map[string]string {
 	_, m, err := st.ReadMetadata(f.data)
 	if err != nil {
-		return nil // cannot happen: parse has read it
+		return nil // cannot happen: parse has read the same metadata
 	}
 	return m.Metadata()
 }
 
-// Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar. ok reports whether the
-// file has it. Values that float32 cannot represent are rounded.
+// Tensor returns a tensor as float32 in row-major order and its shape, which is empty for a scalar. ok reports whether
+// the file has the tensor. Values that float32 cannot represent exactly are rounded.
 func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err error) {
 	t, ok := f.tensors.Tensor(name)
 	if !ok {
@@ -138,7 +140,7 @@ func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err 
 	return values, shape, true, nil
 }
 
-// decoders convert the first element of b, by element type.
+// decoders convert the bytes of one element, by element type.
 var decoders = map[st.DType]func(b []byte) float32{
 	st.F64:  func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) },
 	st.F32:  func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) },
@@ -150,15 +152,15 @@ var decoders = map[st.DType]func(b []byte) float32{
 	st.BOOL: func(b []byte) float32 { return float32(b[0]) },
 }
 
-// Tensor is a tensor for Write.
+// Tensor is a tensor to be written by Write.
 type Tensor struct {
 	Name  string
 	Shape []int // empty for a scalar
 	Data  []float32
 }
 
-// Write writes tensors as F32, sorted by name, and metadata (__metadata__, may be nil), sorted by key. The bytes are a
-// function of names, shapes, values and metadata.
+// Write writes tensors as F32, sorted by name, and metadata (__metadata__; may be nil), sorted by key. The bytes depend
+// only on names, shapes, values and metadata.
 func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	views := make(map[string]view, len(tensors))
 	for _, t := range tensors {
@@ -170,7 +172,7 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 			count *= d
 		}
 		switch _, twice := views[t.Name]; {
-		case t.Name == "" || strings.HasPrefix(t.Name, "__"): // reserved: __metadata__
+		case t.Name == "" || strings.HasPrefix(t.Name, "__"): // names with __ are reserved, for example for __metadata__
 			return fmt.Errorf("safetensors: write: a tensor named %q", t.Name)
 		case twice:
 			return fmt.Errorf("safetensors: write: two tensors named %s", t.Name)

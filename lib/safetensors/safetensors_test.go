@@ -25,7 +25,7 @@ func golden(t testing.TB) []byte {
 	return raw
 }
 
-// TestGolden reads the tensors that testdata/golden.py wrote, one of each element type.
+// TestGolden reads the tensors that testdata/golden.py wrote: one for each element type.
 func TestGolden(t *testing.T) {
 	f, err := Open("testdata/golden.safetensors")
 	if err != nil {
@@ -132,7 +132,8 @@ func file(header string, data int) []byte {
 	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), make([]byte, data)...)
 }
 
-// TestHostileFiles: damaged files give an error and take no memory beyond a multiple of their header.
+// TestHostileFiles: a damaged file gives an error, and reading it uses at most a multiple of its header's size as
+// memory.
 func TestHostileFiles(t *testing.T) {
 	one := func(shape, offsets string) string {
 		return `{"a":{"dtype":"F32","shape":` + shape + `,"data_offsets":` + offsets + `}}`
@@ -174,7 +175,7 @@ func TestHostileFiles(t *testing.T) {
 			t.Errorf("%s allocated %d MB", c.name, grown>>20)
 		}
 	}
-	// A dimension that does not fit an int, of a tensor without elements.
+	// A tensor without elements may have a dimension that does not fit into an int.
 	f, err := parse(file(one("[18446744073709551615,0]", "[0,0]"), 0))
 	if err != nil {
 		t.Fatal(err)
@@ -184,14 +185,14 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// allocated returns the bytes allocated so far, whether freed or not.
+// allocated returns the total number of bytes allocated so far, including freed memory.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
 
-// FuzzParse: any bytes give an error, or tensors of the sizes of their shapes, none larger than the file.
+// FuzzParse: any input gives an error, or tensors whose lengths match their shapes and do not exceed the file.
 func FuzzParse(f *testing.F) {
 	f.Add(golden(f))
 	var b bytes.Buffer
@@ -221,7 +222,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestMetadata: metadata survives a round trip, and the bytes are the same every time.
+// TestMetadata: metadata survives a round trip, and writing it twice gives the same bytes.
 func TestMetadata(t *testing.T) {
 	tensors := []Tensor{{Name: "b", Shape: []int{2}, Data: []float32{1, 2}}, {Name: "a", Data: []float32{3}}}
 	meta := map[string]string{"config": `{"kind":"mlp"}`, "step": "12", "é": "<&>"}

@@ -1,8 +1,8 @@
 // Package sampling integrates the flow of a potential from noise to data.
 //
-// Both the stage sample and training, which monitors its progress, draw samples. Sample k must be the same in both, so
-// it is a function of the weights, the seed, k and the solver's settings alone. To this end, samples are integrated in
-// blocks whose size depends only on the kind of network, and sample k is always row k mod Block of its block.
+// Two programs draw samples: the stage sample, and training to monitor its progress. Sample k must be the same in both,
+// so it is a function of the weights, the seed, k and the solver's settings alone. To this end, samples are integrated
+// in blocks whose size depends only on the kind of network, and sample k is always row k mod Block of its block.
 package sampling
 
 import (
@@ -46,7 +46,8 @@ type Sampler struct {
 	Label func(sample int) int
 }
 
-// Work counts evaluations of grad Phi: in total, the number of samples they are for, and the maximum for one sample.
+// Work counts evaluations of grad Phi. Total is their number over all samples, Samples is the number of samples, and
+// Max is the largest number for one sample.
 type Work struct{ Total, Samples, Max int }
 
 // Add adds the work for other samples.
@@ -163,7 +164,7 @@ func (s *Sampler) integrateBlock(ctx context.Context, base int, x []float32) ([]
 	return s.integrateSpan(ctx, base, x, from, to, s.Steps)
 }
 
-// path returns the schedule of the network, which ends at TEnd.
+// path returns the schedule of the network, cut off at TEnd.
 func (s *Sampler) path() (homotopy.Schedule, error) {
 	path, err := s.Field.Config.Path()
 	if err != nil || s.TEnd == 0 {

@@ -48,7 +48,7 @@ func sampler(t *testing.T, c potential.Config) *Sampler {
 	return &Sampler{Field: f, Solver: "heun", Steps: 6, RTol: 1e-2, ATol: 1e-2, MaxSteps: 1000}
 }
 
-// Samples drawn in parts equal the same samples drawn together, to the bit, with either kind of solver.
+// Samples drawn in parts equal the same samples drawn together, to the bit, with fixed and with adaptive steps.
 func TestPartsEqualTheWhole(t *testing.T) {
 	for _, c := range []potential.Config{points("linear"), points("vapo"), images()} {
 		for _, solver := range []string{"euler", "rk45"} {

@@ -14,8 +14,8 @@ type Trajectory struct {
 
 // Trajectories integrates samples [0, n) of a seed and records them at the given number of points, from the noise to
 // the sample. The points are equally spaced in the variable of integration. Solvers with equal steps can record only
-// between steps, so there are at most Steps+1 points. The last point equals the sample of Draw up to rounding, since
-// the earlier points are rounded to float32, and for rk45 up to the choice of steps.
+// between steps, so there are at most Steps+1 points. The last point equals the sample of Draw up to rounding, because
+// earlier points are rounded to float32. With rk45, it also differs because the steps differ.
 func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) (*Trajectory, error) {
 	d, block := s.Field.Config.Dim(), s.Field.Batch
 	if n < 1 || points < 2 {

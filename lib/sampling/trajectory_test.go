@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A trajectory begins at the noise and ends at the sample. Its points in between are what fewer steps of the same size
-// give.
+// A trajectory begins at the noise and ends at the sample. Each point in between equals the result of fewer steps of
+// the same size.
 func TestTrajectories(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {

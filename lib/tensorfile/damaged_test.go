@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestTruncated cuts a file at every length: every cut gives a FormatError, none a panic.
+// TestTruncated truncates a file to every possible length. Each must give a FormatError and never a panic.
 func TestTruncated(t *testing.T) {
 	b := encode(t, example(30))
 	var fe *FormatError
@@ -38,9 +38,9 @@ func TestDamaged(t *testing.T) {
 	for i := range 4000 {
 		d := bytes.Clone(b)
 		for range 1 + rng.IntN(3) {
-			at := len(d) - 1 - rng.IntN(min(len(d), 1500)) // the footer
+			at := len(d) - 1 - rng.IntN(min(len(d), 1500)) // in the footer
 			if i%2 == 0 {
-				at = rng.IntN(1500) // schema and batch header
+				at = rng.IntN(1500) // in the schema or a batch header
 			}
 			d[at] = [...]byte{0, 1, 0x7f, 0x80, 0xff, uint8(rng.Uint32())}[rng.IntN(6)]
 		}
@@ -57,7 +57,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestForeign reads or refuses files that other programs may write.
+// TestForeign decodes files that other programs may write. The unsupported ones must be refused.
 func TestForeign(t *testing.T) {
 	mem := memory.NewGoAllocator()
 	file := func(t *testing.T, typ arrow.DataType, fill func(array.Builder), opts ...ipc.Option) []byte {
@@ -141,7 +141,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestRepeatedBatch: a footer that lists one batch many times would multiply a small file into much memory.
+// TestRepeatedBatch: a footer that lists the same batch many times is refused, because reading it would take a multiple
+// of the file's size in memory.
 func TestRepeatedBatch(t *testing.T) {
 	b := encode(t, example(2*BatchRows))
 	fb := b[len(b)-10-int(binary.LittleEndian.Uint32(b[len(b)-10:])) : len(b)-10]
@@ -160,7 +161,7 @@ func TestExtensionMetadata(t *testing.T) {
 	for name, c := range map[string]struct {
 		storage arrow.DataType
 		meta    string
-		want    string // in the error; empty for none
+		want    string // part of the error; empty if there is none
 	}{
 		"canonical":            {storage, `{"shape":[2,3]}`, ""},
 		"dimension names":      {storage, `{"shape":[2,3],"dim_names":["H","W"]}`, ""},
@@ -199,7 +200,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		again, err := decode(encode(t, table)) // what was read can be written and is the same
+		again, err := decode(encode(t, table)) // a table that was read can be written and read again
 		if err != nil {
 			t.Fatal(err)
 		}

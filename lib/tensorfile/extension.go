@@ -12,8 +12,8 @@ import (
 
 const extensionName = "arrow.fixed_shape_tensor"
 
-// fixedShapeTensor is Arrow's canonical extension type arrow.fixed_shape_tensor, which arrow/go v15 lacks: a fixed-size
-// list whose length is the product of a shape, in row-major order. See "Canonical Extension Types" in the Arrow
+// fixedShapeTensor is Arrow's canonical extension type arrow.fixed_shape_tensor, which arrow/go v15 lacks. Its storage
+// is a fixed-size list of the tensor's values in row-major order. See "Canonical Extension Types" in the Arrow
 // documentation.
 type fixedShapeTensor struct {
 	arrow.ExtensionBase
@@ -22,15 +22,16 @@ type fixedShapeTensor struct {
 
 type fixedShapeTensorArray struct{ array.ExtensionArrayBase }
 
-// Arrow's reader returns this type instead of the bare storage type because it is registered. Registering fails only if
-// something else in the program defines the same canonical type.
+// Registering the type makes Arrow's reader return it instead of the storage type. Registration fails only if another
+// package of the program defines the same extension type.
 func init() {
 	if err := arrow.RegisterExtensionType(&fixedShapeTensor{}); err != nil {
 		panic(err)
 	}
 }
 
-// newFixedShapeTensor returns the extension type of tensors of this shape, whose product fits an int32.
+// newFixedShapeTensor returns the extension type for tensors of this shape. The product of the shape must fit into an
+// int32.
 func newFixedShapeTensor(elem arrow.DataType, shape []int) *fixedShapeTensor {
 	n, _ := product(shape)
 	storage := arrow.FixedSizeListOfNonNullable(int32(n), elem)
@@ -46,7 +47,8 @@ func (t *fixedShapeTensor) ExtensionEquals(other arrow.ExtensionType) bool {
 	return ok && slices.Equal(t.shape, o.shape) && arrow.TypeEqual(t.Storage, o.Storage)
 }
 
-// extensionMeta is the extension's metadata, stored as JSON. Dimension names, which it may also hold, are ignored.
+// extensionMeta is the metadata of the extension, stored as JSON. It may also contain dimension names, which are
+// ignored.
 type extensionMeta struct {
 	Shape       []int `json:"shape"`
 	Permutation []int `json:"permutation,omitempty"`
@@ -55,12 +57,12 @@ type extensionMeta struct {
 func (t *fixedShapeTensor) Serialize() string {
 	b, err := json.Marshal(extensionMeta{Shape: t.shape})
 	if err != nil {
-		panic(err) // a slice of ints always marshals
+		panic(err) // cannot happen: a slice of ints always marshals
 	}
 	return string(b)
 }
 
-// Deserialize refuses a permutation other than the identity, because its data is not row-major.
+// Deserialize refuses a permutation other than the identity, because the data would not be in row-major order.
 func (*fixedShapeTensor) Deserialize(storage arrow.DataType, data string) (arrow.ExtensionType, error) {
 	list, ok := storage.(*arrow.FixedSizeListType)
 	if !ok {

@@ -13,26 +13,26 @@ import (
 )
 
 // File is an open tensor file whose rows are read on demand. Its methods may be called from several goroutines if the
-// ReaderAt allows it.
+// underlying ReaderAt allows concurrent calls.
 type File struct {
 	r       io.ReaderAt
 	schema  *arrow.Schema
 	columns []layout
 	blocks  []block
-	first   []int                   // first row of each batch, then the number of rows
-	headers []atomic.Pointer[batch] // header of each batch, once it has been read
+	first   []int                   // first row of each batch, followed by the total number of rows
+	headers []atomic.Pointer[batch] // header of each batch; nil until it has been read
 }
 
-// Open reads the footer of a tensor file of size bytes and as many batch headers as it takes to find the number of
-// rows; it accepts what Decode accepts. Memory is bounded by a small multiple of the footer.
+// Open reads the footer of a tensor file of size bytes and the batch headers that it needs to determine the number of
+// rows. It accepts the same files as Decode. Memory is bounded by a small multiple of the footer.
 //
-// The footer does not contain the row counts of the record batches; their headers do. Reading all headers would take
-// one request each if the file is remote. So a batch as long as the first one is assumed to have as many rows, and its
-// header is checked against that when the batch is first read: a file whose batches have equal lengths, within the
-// padding, but different row counts is refused then.
+// The row count of a record batch is in the header of the batch, not in the footer. If the file is remote, reading all
+// headers would take one request each. So Open assumes that a batch with the same length as the first batch has the
+// same number of rows. Padding can make this assumption wrong. It is checked when the batch is first read, and Slice
+// then refuses the file.
 func Open(r io.ReaderAt, size int64) (*File, error) { return openFile(r, size, false) }
 
-// openFile is Open; it reads every header if allHeaders is set.
+// openFile implements Open. With allHeaders it reads every batch header at once.
 func openFile(r io.ReaderAt, size int64, allHeaders bool) (f *File, err error) {
 	f = &File{r: r}
 	if f.columns, f.blocks, err = verifyFooter(r, size); err != nil {
@@ -60,10 +60,10 @@ func openFile(r io.ReaderAt, size int64, allHeaders bool) (f *File, err error) {
 	return f, nil
 }
 
-// readSchema has Arrow decode the schema of a file whose footer is verified.
+// readSchema lets Arrow decode the schema. The footer must already be verified.
 func readSchema(r io.ReaderAt, size int64) (schema *arrow.Schema, err error) {
-	// Everything that Arrow is known to trust has been checked. A panic would be a defect of this package or of Arrow, and
-	// a damaged file must not crash the process.
+	// The verified footer satisfies everything that Arrow is known to rely on. A panic would be a defect in this package
+	// or in Arrow, and even then a damaged file must not crash the process.
 	defer func() {
 		if p := recover(); p != nil {
 			schema, err = nil, formatError("arrow: %v", p)
@@ -77,7 +77,7 @@ func readSchema(r io.ReaderAt, size int64) (schema *arrow.Schema, err error) {
 	return fr.Schema(), nil
 }
 
-// header returns the verified header of batch i. Concurrent first calls may both read it; the results are equal.
+// header returns the verified header of batch i. Concurrent first calls may each read the header, with equal results.
 func (f *File) header(i int) (*batch, error) {
 	if h := f.headers[i].Load(); h != nil {
 		return h, nil
@@ -93,14 +93,14 @@ func (f *File) header(i int) (*batch, error) {
 // Rows returns the number of rows.
 func (f *File) Rows() int { return f.first[len(f.blocks)] }
 
-// Slice reads the rows [from, to), across record batches: only their bytes and, once per batch, its header. Values are
-// read directly into the table's memory. If names are given, only these columns are read; a missing one is a
-// *MissingColumnError. Errors of the content are a *FormatError.
+// Slice reads the rows [from, to), which may span record batches. It requests only the bytes of these rows and, once
+// per batch, the batch header. Values are read directly into the table's memory. If names are given, only these columns
+// are read; the error for a missing column is a *MissingColumnError. Errors in the content are a *FormatError.
 func (f *File) Slice(from, to int, names ...string) (*Table, error) {
 	if from < 0 || from > to || to > f.Rows() {
 		return nil, fmt.Errorf("tensorfile: rows %d to %d of %d", from, to, f.Rows())
 	}
-	// The headers are read before memory for the rows is allocated: only they prove that the rows exist.
+	// The headers are read before memory for the rows is allocated, because only the headers prove that the rows exist.
 	begin := sort.Search(len(f.blocks), func(i int) bool { return f.first[i+1] > from })
 	var headers []*batch
 	for i := begin; i < len(f.blocks) && f.first[i] < to; i++ {
@@ -129,7 +129,7 @@ func (f *File) Slice(from, to int, names ...string) (*Table, error) {
 			size := c.Size()
 			_, raw := bytesOf(c.Data, (lo-from)*size, (hi-from)*size)
 			if len(raw) == 0 {
-				continue // a batch without rows
+				continue // the batch has no rows
 			}
 			values := f.blocks[i].offset + f.blocks[i].meta + h.values[columns[k]]
 			l := f.columns[columns[k]]
@@ -141,7 +141,7 @@ func (f *File) Slice(from, to int, names ...string) (*Table, error) {
 	return t, nil
 }
 
-// pick returns the schema of the named columns, or of all, and their indices in the file.
+// pick returns the schema of the named columns, or of all columns if names is empty, and their indices in the file.
 func (f *File) pick(names []string) (*arrow.Schema, []int, error) {
 	var fields []arrow.Field
 	var have []string

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// counting counts the bytes that are read.
+// counting counts the bytes that are read through it.
 type counting struct {
 	r io.ReaderAt
 	n int64
@@ -49,7 +49,7 @@ func TestSliceBatches(t *testing.T) {
 	}
 }
 
-// TestSlice reads any rows, from several goroutines, and no more bytes than necessary.
+// TestSlice: Slice reads any range of rows, from several goroutines, and requests no more bytes than necessary.
 func TestSlice(t *testing.T) {
 	const n = 3*BatchRows + 100
 	want := example(n)
@@ -111,7 +111,7 @@ func TestSlice(t *testing.T) {
 	}
 }
 
-// TestOpenDamaged: what Decode refuses at once is refused by Open or Slice.
+// TestOpenDamaged: a file that Decode refuses is also refused, by Open or later by Slice.
 func TestOpenDamaged(t *testing.T) {
 	b := encode(t, example(2*BatchRows))
 	var fe *FormatError

@@ -5,13 +5,14 @@ import (
 	"fmt"
 )
 
-// malformed is the panic that ends the walk below at the first inconsistency; see refuse.
+// malformed is the panic value that stops the verification at the first inconsistency; refuse turns it into an error.
 type malformed string
 
 func fail(format string, args ...any) { panic(malformed(fmt.Sprintf(format, args...))) }
 
-// flat is a flatbuffer read with every offset checked. Flatbuffers may share parts, so a small buffer can describe an
-// exponentially large tree. budget bounds the bytes visited to several times the buffer.
+// flat is a flatbuffer that is read with every offset checked. The parts of a flatbuffer may overlap, so a small buffer
+// can describe an exponentially large tree. budget limits the bytes that are visited to a few times the size of the
+// buffer.
 type flat struct {
 	b      []byte
 	budget int
@@ -19,7 +20,7 @@ type flat struct {
 
 func newFlat(b []byte) *flat { return &flat{b: b, budget: 4*len(b) + 64} }
 
-// span checks that n bytes lie at pos and charges the budget for them.
+// span checks that the buffer contains n bytes at pos, and subtracts n from the budget.
 func (f *flat) span(pos, n int) {
 	if pos < 0 || n < 0 || pos > len(f.b) || n > len(f.b)-pos {
 		fail("metadata points outside itself (bytes %d+%d of %d)", pos, n, len(f.b))
@@ -31,7 +32,7 @@ func (f *flat) span(pos, n int) {
 
 func (f *flat) u16(pos int) int { f.span(pos, 2); return int(binary.LittleEndian.Uint16(f.b[pos:])) }
 
-// follow returns the position that the unsigned offset at pos points to.
+// follow reads the unsigned offset at pos and returns the position that it points to.
 func (f *flat) follow(pos int) int {
 	f.span(pos, 4)
 	return pos + int(binary.LittleEndian.Uint32(f.b[pos:]))
@@ -39,7 +40,7 @@ func (f *flat) follow(pos int) int {
 
 func (f *flat) root() table { return f.table(f.follow(0)) }
 
-// table is a flatbuffers table of size bytes at pos; vt and vtLen give its table of field offsets.
+// table is a flatbuffers table of size bytes at pos. Its table of field offsets is vtLen bytes long and begins at vt.
 type table struct {
 	f              *flat
 	pos, vt, vtLen int
@@ -50,7 +51,7 @@ func (f *flat) table(pos int) table {
 	f.span(pos, 4)
 	vt := pos - int(int32(binary.LittleEndian.Uint32(f.b[pos:])))
 	t := table{f: f, pos: pos, vt: vt, vtLen: f.u16(vt), size: f.u16(vt + 2)}
-	// An odd length is refused: the flatbuffers runtime would read a last field that this walk considers absent.
+	// An odd length is refused: the flatbuffers runtime would read a last field that this code treats as absent.
 	if t.vtLen < 4 || t.vtLen%2 != 0 || vt+t.vtLen > len(f.b) {
 		fail("metadata table at byte %d has no valid field list", pos)
 	}
@@ -58,7 +59,7 @@ func (f *flat) table(pos int) table {
 	return t
 }
 
-// slot returns the position of field i of n bytes, or ok=false if the field is absent.
+// slot returns the position of field i, which has n bytes. ok is false if the field is absent.
 func (t table) slot(i, n int) (int, bool) {
 	if 4+2*i+2 > t.vtLen {
 		return 0, false
@@ -73,7 +74,7 @@ func (t table) slot(i, n int) (int, bool) {
 	return t.pos + off, true
 }
 
-// uint returns field i, an unsigned integer of n bytes; 0 if the field is absent.
+// uint returns field i, an unsigned integer of n bytes. It returns 0 if the field is absent.
 func (t table) uint(i, n int) uint64 {
 	p, ok := t.slot(i, n)
 	if !ok {
@@ -92,7 +93,8 @@ func (t table) table(i int) (table, bool) {
 	return t.f.table(t.f.follow(p)), true
 }
 
-// vector returns, for vector field i with elements of stride bytes, the position of the first element and their number.
+// vector returns the position of the first element of vector field i and the number of elements. An element has stride
+// bytes.
 func (t table) vector(i, stride int) (pos, n int) {
 	p, ok := t.slot(i, 4)
 	if !ok {
@@ -117,7 +119,7 @@ func (t table) tables(i int) []table {
 	return out
 }
 
-// pairs returns vector field i, whose elements are structs of two 64-bit integers.
+// pairs returns the elements of vector field i, each a struct of two 64-bit integers.
 func (t table) pairs(i int) [][2]int64 {
 	pos, n := t.vector(i, 16)
 	out := make([][2]int64, n)

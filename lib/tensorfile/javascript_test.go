@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// jsTable is what testdata/js/read.mjs prints.
+// jsTable is the output of testdata/js/read.mjs.
 type jsTable struct {
 	Rows     int               `json:"rows"`
 	Metadata map[string]string `json:"metadata"`
@@ -29,8 +29,8 @@ type jsColumn struct {
 	SHA256   string            `json:"sha256"`
 }
 
-// TestJavaScriptReadsBack has an independent implementation, npm's apache-arrow, read what Write wrote. VAPO_TENSORFILE
-// names a further file to compare, such as an output of prep.
+// TestJavaScriptReadsBack: an independent implementation, apache-arrow from npm, reads what Write wrote. If
+// VAPO_TENSORFILE names a file, such as an output of prep, that file is compared too.
 func TestJavaScriptReadsBack(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("node is not installed")
@@ -75,7 +75,7 @@ func stderrOf(err error) []byte {
 	return nil
 }
 
-// asJavaScript returns what read.mjs should print for the table.
+// asJavaScript returns the output that read.mjs should print for the table.
 func asJavaScript(t *testing.T, table *Table) jsTable {
 	want := jsTable{Rows: table.Rows, Metadata: table.Meta}
 	for _, c := range table.Columns {

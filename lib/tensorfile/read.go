@@ -11,10 +11,10 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 )
 
-// FormatError says why a file is not a tensor file: it is truncated, damaged, of another format, or uses a part of
-// Arrow that vapo does not read.
+// FormatError states why a file is not a valid tensor file. It is truncated, damaged or in another format, or it uses a
+// part of Arrow that vapo does not support.
 type FormatError struct {
-	Path   string // empty if the bytes came from no file
+	Path   string // empty if the content does not come from a file
 	Reason string
 	Err    error // cause, may be nil
 }
@@ -37,7 +37,7 @@ func formatError(format string, args ...any) *FormatError {
 	return &FormatError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// Read reads the tensor file at path. Errors of the content are a *FormatError naming the path.
+// Read reads the tensor file at path. Errors in the content are a *FormatError that names the path.
 func Read(path string) (*Table, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -60,11 +60,13 @@ func Read(path string) (*Table, error) {
 	return t, err
 }
 
-// Decode reads a tensor file of size bytes. It accepts what Write writes and what other Arrow implementations write of
-// the same kind: the file format, little-endian, uncompressed, without nulls or dictionaries, with columns of uint8,
-// int64, float32 or float64 as plain values, fixed-size lists or fixed-shape tensors.
+// Decode reads a tensor file of size bytes. It accepts the output of Write, and files from other Arrow implementations
+// that keep to the same subset of the format: the file format, little-endian, uncompressed, without nulls or
+// dictionaries. Columns hold uint8, int64, float32 or float64, as plain values, fixed-size lists or fixed-shape
+// tensors.
 //
-// Memory is bounded by a small multiple of size, whatever the bytes claim. Errors are a *FormatError, or those of r.
+// Memory is bounded by a small multiple of size for any content. Errors in the content are a *FormatError; errors of r
+// are returned too.
 func Decode(r io.ReaderAt, size int64) (*Table, error) {
 	f, err := openFile(r, size, true)
 	if err != nil {
@@ -73,7 +75,7 @@ func Decode(r io.ReaderAt, size int64) (*Table, error) {
 	return f.Slice(0, f.Rows())
 }
 
-// newTable returns a table of the schema with zero values.
+// newTable returns a table with the columns of the schema. All values are zero.
 func newTable(schema *arrow.Schema, rows int) (*Table, error) {
 	meta := schema.Metadata()
 	t := &Table{Rows: rows, Meta: meta.ToMap()}

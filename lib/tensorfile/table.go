@@ -1,13 +1,14 @@
-// Package tensorfile stores labelled batches of tensors as Arrow IPC files, the form in which the stages of vapo
-// exchange data sets, samples and checkpoints.
+// Package tensorfile stores labelled batches of tensors as Arrow IPC files. The stages of vapo exchange data sets,
+// samples and checkpoints in this form.
 //
-// A table is a set of named columns of equal row count; a row of a column is a scalar or a tensor of one fixed shape.
-// Tensors are stored under Arrow's canonical extension type arrow.fixed_shape_tensor, so any other Arrow implementation
-// (pyarrow, polars, Arrow JS) can read the files; those that do not support the extension see fixed-size lists.
+// A table is a set of named columns with the same number of rows. Each row of a column is a scalar or a tensor; all
+// rows of a column have the same shape. Tensors have Arrow's canonical extension type arrow.fixed_shape_tensor, so any
+// other Arrow implementation (pyarrow, polars, Arrow JS) can read the files. Implementations without this extension see
+// fixed-size lists.
 //
 // Files are addressed by the digest of their bytes, so Write is deterministic: the same table gives the same bytes.
-// Files come from shared storage, so reading trusts nothing: what a file claims is checked against its actual size
-// before memory for it is allocated.
+// Files come from shared storage, so the reader trusts nothing: it checks each size that a file claims against the
+// actual size of the file before it allocates memory.
 package tensorfile
 
 import (
@@ -21,12 +22,12 @@ import (
 // Column is one named column of a table.
 type Column struct {
 	Name string
-	// Shape of one row; empty for scalars. Every dimension is at least 1.
+	// Shape is the shape of one row; it is empty for scalars. Every dimension is at least 1.
 	Shape []int
 	// Data is a []uint8, []int64, []float32 or []float64 of Rows x product(Shape) values, row-major.
 	Data any
-	// Range, if not nil, holds the least and greatest value the data may take: [-1, 1] for images as floats, for example.
-	// It is stored with the column and not checked.
+	// Range, if not nil, holds the least and the greatest value that the data may have, for example [-1, 1] for
+	// floating-point images. It is stored with the column but not checked.
 	Range *[2]float64
 }
 
@@ -42,7 +43,7 @@ type Element interface {
 	uint8 | int64 | float32 | float64
 }
 
-// MissingColumnError means that a table has no column of the requested name.
+// MissingColumnError means that a table has no column with the requested name.
 type MissingColumnError struct {
 	Name string
 	Have []string
@@ -64,7 +65,7 @@ func (t *Table) Column(name string) (*Column, error) {
 	return nil, &MissingColumnError{Name: name, Have: have}
 }
 
-// Values returns the column's data as a slice of T, without copying. It fails if the column holds another type.
+// Values returns the data of the column as a []T, without copying. It fails if the column has another element type.
 func Values[T Element](c *Column) ([]T, error) {
 	v, ok := c.Data.([]T)
 	if !ok {
@@ -73,7 +74,7 @@ func Values[T Element](c *Column) ([]T, error) {
 	return v, nil
 }
 
-// Size returns the number of values of one row of the column: the product of Shape, 1 for scalars.
+// Size returns the number of values in one row of the column: the product of Shape, which is 1 for scalars.
 func (c *Column) Size() int {
 	n, _ := product(c.Shape)
 	return n
@@ -83,11 +84,11 @@ func (c *Column) wrongType(want string) error {
 	return fmt.Errorf("column %q holds %s, expected %s", c.Name, elementName(c.Data), want)
 }
 
-// elementName returns the name of the type of a column's values.
+// elementName returns the name of the element type of a column's data, such as "uint8".
 func elementName(data any) string { return strings.TrimPrefix(fmt.Sprintf("%T", data), "[]") }
 
-// product returns the product of the dimensions, and whether every one is positive and the product fits the list size
-// of an Arrow fixed-size list (an int32).
+// product returns the product of the dimensions. It also reports whether every dimension is positive and the product
+// fits into an int32, the length type of Arrow's fixed-size lists.
 func product(shape []int) (int, bool) {
 	n := 1
 	for _, d := range shape {
@@ -99,7 +100,7 @@ func product(shape []int) (int, bool) {
 	return n, true
 }
 
-// length returns the number of values of a column's data, or ok=false for a type that a column cannot hold.
+// length returns the number of values in a column's data. ok is false for a type that a column cannot hold.
 func length(data any) (n int, ok bool) {
 	switch data.(type) {
 	case []uint8, []int64, []float32, []float64:
@@ -108,13 +109,13 @@ func length(data any) (n int, ok bool) {
 	return 0, false
 }
 
-// makeData returns n zero values of the type of a column's data.
+// makeData returns n zero values with the same slice type as like.
 func makeData(like any, n int) any { return reflect.MakeSlice(reflect.TypeOf(like), n, n).Interface() }
 
 // slice returns the values [from, to) of a column's data.
 func slice(data any, from, to int) any { return reflect.ValueOf(data).Slice(from, to).Interface() }
 
-// validate checks what Write requires of a table. Its error names the offending column.
+// validate checks that Write can write the table. Its error names the invalid column.
 func (t *Table) validate() error {
 	if t.Rows < 0 {
 		return fmt.Errorf("table has %d rows", t.Rows)

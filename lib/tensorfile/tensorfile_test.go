@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// example is a table with every element type, scalars and tensors, a range and metadata.
+// example returns a table with every element type, scalars and tensors, a range and metadata.
 func example(rows int) *Table {
 	t := &Table{Rows: rows, Meta: map[string]string{"dataset": "example", "split": "train", "äöü": "\x00 any text"}}
 	image := make([]uint8, rows*3*4*5)
@@ -140,11 +140,12 @@ func TestNaNBits(t *testing.T) {
 	}
 }
 
-// TestDeterministic pins the bytes: artifacts are addressed by their digest, so another encoding of the same table
-// would break every cache. If this fails, the versions of all stages that write tensor files have to move.
+// TestDeterministic pins the bytes. Artifacts are addressed by their digest, so another encoding of the same table
+// would invalidate every cache. If the pinned digest has to change, raise the versions of all stages that write tensor
+// files.
 func TestDeterministic(t *testing.T) {
 	const want = "777b09707d23e522d444ada83b4c8bd9765839a3eae683eeab17d6a2b8746bd8"
-	for range 20 { // metadata passes through maps
+	for range 20 { // repeated because metadata passes through maps, whose order varies
 		sum := sha256.Sum256(encode(t, example(2*BatchRows+3)))
 		if got := hex.EncodeToString(sum[:]); got != want {
 			t.Fatalf("digest %s, want %s", got, want)

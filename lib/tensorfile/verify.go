@@ -6,12 +6,13 @@ import (
 	"io"
 )
 
-// Arrow's reader allocates what a file's flatbuffers claim before it checks that the bytes exist, and walks vectors of
-// any claimed length. Footer and batch headers are therefore verified first, as a flatbuffers verifier would (the Go
-// runtime of flatbuffers lacks one), and only the part of the format that vapo uses is accepted.
+// Arrow's reader allocates the memory that a file's flatbuffers claim before it checks that the bytes exist, and
+// follows vectors of any claimed length. So this package first verifies the footer and the batch headers, as a
+// flatbuffers verifier would (the Go flatbuffers runtime has none). It accepts only the part of the format that vapo
+// uses.
 //
-// Note: recovering from Arrow's panics alone was not enough: a claimed length of 2^40 is an allocation that kills the
-// process, not a panic.
+// Note: recovering from Arrow's panics alone was not enough. A claimed length of 2^40 makes Arrow allocate so much
+// memory that the process is killed, without a panic.
 
 const (
 	magic        = "ARROW1"
@@ -20,7 +21,7 @@ const (
 	continuation = 0xffffffff
 )
 
-// Slots of the flatbuffers tables used, and values of their enums, from Arrow's Schema.fbs, Message.fbs and File.fbs.
+// Field numbers of the flatbuffers tables and values of their enums, from Arrow's Schema.fbs, Message.fbs and File.fbs.
 const (
 	footerSchema, footerDictionaries, footerBatches                   = 1, 2, 3
 	schemaEndianness, schemaFields, schemaMetadata                    = 0, 1, 2
@@ -36,23 +37,23 @@ const (
 // layout is the memory layout of a column.
 type layout struct {
 	name  string
-	width int64 // bytes of a value
-	size  int64 // values of a row
+	width int64 // bytes per value
+	size  int64 // values per row
 	list  bool  // whether rows are fixed-size lists
 }
 
-// block is the place of a record batch: its header of meta bytes at offset, followed by its body.
+// block is the location of a record batch: a header of meta bytes at offset, followed by a body of body bytes.
 type block struct {
 	offset, meta, body int64
 }
 
-// batch is the content of a verified record batch header.
+// batch is the content of the verified header of a record batch.
 type batch struct {
 	rows   int
-	values []int64 // by column: offset of its values in the body
+	values []int64 // offset of each column's values in the body
 }
 
-// refuse turns the panic of a malformed part into an error.
+// refuse recovers from the panic of fail and returns it as an error.
 func refuse(err *error) {
 	if v := recover(); v != nil {
 		m, ok := v.(malformed)
@@ -63,7 +64,7 @@ func refuse(err *error) {
 	}
 }
 
-// verifyFooter checks the footer and returns the columns and the places of the record batches, which do not overlap.
+// verifyFooter checks the footer and returns the columns and the locations of the record batches, which do not overlap.
 func verifyFooter(r io.ReaderAt, size int64) (columns []layout, blocks []block, err error) {
 	defer refuse(&err)
 	footer, dataEnd, err := readFooter(r, size)
@@ -81,7 +82,7 @@ func verifyFooter(r io.ReaderAt, size int64) (columns []layout, blocks []block, 
 		fail("dictionary-encoded columns are not read")
 	}
 	at, n := root.vector(footerBatches, 24)
-	next := int64(8) // batches follow the magic bytes and each other
+	next := int64(8) // the first batch follows the magic bytes, and every other batch the one before
 	blocks = make([]block, n)
 	for i := range blocks {
 		blk := footer[at+24*i:]
@@ -111,7 +112,7 @@ func verifyHeader(r io.ReaderAt, i int, b block, columns []layout) (v batch, err
 	return verifyBatch(i, header, b.body, columns), nil
 }
 
-// readFooter returns the footer's flatbuffer and the offset at which it begins.
+// readFooter returns the footer's flatbuffer and its offset in the file.
 func readFooter(r io.ReaderAt, size int64) (footer []byte, begin int64, err error) {
 	if size < int64(8+4+trailerBytes) {
 		fail("%d bytes are too few for an Arrow file", size)
@@ -139,7 +140,8 @@ func readFooter(r io.ReaderAt, size int64) (footer []byte, begin int64, err erro
 	return footer, begin, readFull(r, footer, begin)
 }
 
-// readFull fills b with the bytes at off. If bytes are missing, it fails with a *FormatError of io.ErrUnexpectedEOF.
+// readFull fills b with the bytes at off. If the file ends first, the error is a *FormatError that wraps
+// io.ErrUnexpectedEOF.
 func readFull(r io.ReaderAt, b []byte, off int64) error {
 	n, err := r.ReadAt(b, off)
 	if n == len(b) {
@@ -183,7 +185,7 @@ func verifySchema(schema table) []layout {
 	return columns
 }
 
-// verifyField checks what all fields have in common and returns the kind of its type.
+// verifyField checks the properties that all fields must have and returns the kind of the field's type.
 func verifyField(f table) uint64 {
 	name := f.string(fieldName)
 	if _, ok := f.table(fieldDictionary); ok {
@@ -200,7 +202,7 @@ func verifyMetadata(t table, slot int) {
 	}
 }
 
-// valueWidth returns the bytes of one value of a field of uint8, int64, float32 or float64, and refuses others.
+// valueWidth returns the bytes per value of a uint8, int64, float32 or float64 field. It refuses other types.
 func valueWidth(column string, f table, kind uint64) int64 {
 	if n := len(f.tables(fieldChildren)); n != 0 {
 		fail("column %q has %d nested columns", column, n)
@@ -224,7 +226,7 @@ func valueWidth(column string, f table, kind uint64) int64 {
 	return 0
 }
 
-// verifyBatch checks the header of batch i against its body's length and the columns.
+// verifyBatch checks the header of batch i against the length of the batch's body and the columns.
 func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 	if binary.LittleEndian.Uint32(header) != continuation {
 		fail("record batch %d has no message header", i)
@@ -271,7 +273,7 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 		return off
 	}
 	found := batch{rows: int(rows), values: make([]int64, len(columns))}
-	room := body // the buffers of a valid file are disjoint; overlapping ones would multiply the memory needed
+	room := body // buffers must not overlap, or reading a small body could take much memory
 	for k := range columns {
 		c := &columns[k]
 		if rows > 0 && c.size > room/c.width/rows {

@@ -15,17 +15,17 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// BatchRows is the number of rows of every record batch but the last. It is part of the format: another value would
-// give other bytes, and so other digests, for the same content.
+// BatchRows is the number of rows in every record batch except the last. It is part of the format: another value would
+// give the same content other bytes, and so another digest.
 const BatchRows = 1024
 
-// rangeKey is the field metadata that holds Column.Range, as a JSON array of two numbers.
+// rangeKey is the key of the field metadata that holds Column.Range as a JSON array of two numbers.
 const rangeKey = "range"
 
-// Write writes the table as an Arrow IPC file. Its bytes are a function of the table alone: fixed batch size, metadata
-// in sorted order, no compression, no timestamps. The columns' data is not copied.
+// Write writes the table as an Arrow IPC file. The bytes depend only on the table: the batch size is fixed, metadata is
+// sorted, and there is no compression and no timestamp. The data of the columns is not copied.
 func Write(w io.Writer, t *Table) error {
-	if err := t.validate(); err != nil { // before the first byte
+	if err := t.validate(); err != nil { // checked before the first byte is written
 		return fmt.Errorf("tensorfile: write: %w", err)
 	}
 	out, err := NewWriter(w, t)
@@ -81,7 +81,7 @@ func schemaOf(t *Table) (*arrow.Schema, error) {
 	return arrow.NewSchema(fields, &meta), nil
 }
 
-// bytesOf returns the Arrow type of a column's data and the memory of its values [from, to).
+// bytesOf returns the Arrow type of a column's data, and the values [from, to) as bytes that share their memory.
 func bytesOf(data any, from, to int) (arrow.DataType, []byte) {
 	switch d := data.(type) {
 	case []uint8:
@@ -96,8 +96,8 @@ func bytesOf(data any, from, to int) (arrow.DataType, []byte) {
 	panic(fmt.Sprintf("tensorfile: column of %T passed validation", data))
 }
 
-// counter lets Arrow's file writer write to any io.Writer: it requires an io.WriteSeeker, but only to ask for its
-// position.
+// counter lets Arrow's file writer write to any io.Writer. Arrow requires an io.WriteSeeker, but calls Seek only to get
+// the current position.
 type counter struct {
 	w   io.Writer
 	pos int64

@@ -12,25 +12,25 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 )
 
-// Writer writes a table whose rows arrive in parts, so that the table need not fit into memory: it holds at most
-// BatchRows rows. Its bytes are those that Write writes for all rows together, however they were divided.
+// Writer writes a table whose rows arrive in parts, so that the table need not fit into memory. It holds at most
+// BatchRows rows. The bytes are the same as if Write had written all rows at once, for any division into parts.
 type Writer struct {
 	file    *ipc.FileWriter
 	schema  *arrow.Schema
-	pending Table // rows of an incomplete batch
+	pending Table // rows of a batch that is not complete
 	rows    int
-	err     error // the first error; nothing is written after it
+	err     error // the first error; the Writer writes nothing after it
 	closed  bool
 }
 
-// NewWriter begins a file with the columns (names, shapes, element types, ranges) and metadata of like, whose rows are
-// not written. The file is complete after Close.
+// NewWriter begins a file. like defines the columns (names, shapes, element types, ranges) and the metadata; its rows
+// are not written. The file is complete only after Close.
 func NewWriter(w io.Writer, like *Table) (out *Writer, err error) {
 	defer rescue(&err)
 	empty := Table{Columns: make([]Column, len(like.Columns)), Meta: maps.Clone(like.Meta)}
 	for i, c := range like.Columns {
 		c.Shape = slices.Clone(c.Shape)
-		if _, ok := length(c.Data); ok { // others are left to validate
+		if _, ok := length(c.Data); ok { // validate reports data of other types
 			c.Data = makeData(c.Data, 0)
 		}
 		empty.Columns[i] = c
@@ -49,12 +49,13 @@ func NewWriter(w io.Writer, like *Table) (out *Writer, err error) {
 	return &Writer{file: file, schema: schema, pending: empty}, nil
 }
 
-// Append writes the rows of t after earlier ones. Its columns must have the names, shapes and element types of the
-// writer's, in that order; its metadata is ignored. t may be reused when Append has returned. After an error the file
-// is invalid.
+// Append writes the rows of t after all earlier rows. The columns of t must have the same names, shapes and element
+// types, in the same order, as those of like in NewWriter; the metadata of t is ignored. The caller may reuse t after
+// Append returns. After an error the file is invalid.
 func (w *Writer) Append(t *Table) error { return w.append(t, false) }
 
-// append is Append. If t holds the last rows, an incomplete batch is written at once, without being copied.
+// append implements Append. With last, t holds the last rows, and an incomplete batch is written at once without a
+// copy.
 func (w *Writer) append(t *Table, last bool) (err error) {
 	if w.err != nil {
 		return w.err
@@ -69,7 +70,7 @@ func (w *Writer) append(t *Table, last bool) (err error) {
 	}
 	for from := 0; from < t.Rows; {
 		to := min(from+BatchRows-w.pending.Rows, t.Rows)
-		if w.pending.Rows == 0 && (last || to == from+BatchRows) { // no need to copy
+		if w.pending.Rows == 0 && (last || to == from+BatchRows) { // these rows form a batch; no copy is needed
 			if err := w.batch(t, from, to); err != nil {
 				return err
 			}
@@ -92,7 +93,7 @@ func (w *Writer) append(t *Table, last bool) (err error) {
 	return nil
 }
 
-// Close writes the pending rows and the end of the file. It does not close the underlying writer.
+// Close writes the pending rows and the footer. It does not close the underlying writer.
 func (w *Writer) Close() (err error) {
 	if w.err != nil || w.closed {
 		return w.err
@@ -111,7 +112,7 @@ func (w *Writer) Close() (err error) {
 	return nil
 }
 
-// fits returns an error if the rows of t do not belong in the writer's table.
+// fits returns an error if the columns of t differ from the columns of the writer.
 func (w *Writer) fits(t *Table) error {
 	if err := t.validate(); err != nil {
 		return err
@@ -137,7 +138,7 @@ func (w *Writer) flush() error {
 		return err
 	}
 	for i := range w.pending.Columns {
-		w.pending.Columns[i].Data = slice(w.pending.Columns[i].Data, 0, 0) // keep the memory for the next batch
+		w.pending.Columns[i].Data = slice(w.pending.Columns[i].Data, 0, 0) // keeps the memory for the next batch
 	}
 	w.pending.Rows = 0
 	return nil
@@ -151,8 +152,9 @@ func (w *Writer) batch(t *Table, from, to int) error {
 	return nil
 }
 
-// extend appends the values of src to dst, a slice of the same type that will hold at most limit values. Unlike append
-// it never reserves more than that: a batch of large images can take up much of the memory.
+// extend appends the values of src to dst, which has the same type and will hold at most limit values. Unlike the
+// builtin append, it never reserves memory for more than limit values: a batch of large images can take up much of the
+// memory.
 func extend(dst, src any, limit int) any {
 	d, s := reflect.ValueOf(dst), reflect.ValueOf(src)
 	if n := d.Len() + s.Len(); n > d.Cap() {
@@ -163,7 +165,7 @@ func extend(dst, src any, limit int) any {
 	return reflect.AppendSlice(d, s).Interface()
 }
 
-// rescue turns a panic into an error: Arrow panics on what it considers a programming error.
+// rescue turns a panic into an error, because Arrow panics on what it considers a programming error.
 func rescue(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("tensorfile: write: %v", p)

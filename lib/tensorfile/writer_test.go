@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// part returns rows [from, to) of t.
+// part returns a table with the rows [from, to) of t.
 func part(t *Table, from, to int) *Table {
 	p := &Table{Rows: to - from, Meta: t.Meta}
 	for _, c := range t.Columns {
@@ -20,8 +20,8 @@ func part(t *Table, from, to int) *Table {
 	return p
 }
 
-// TestWriterIsWrite: however the rows are divided, and although the parts' memory is reused, the bytes are those of the
-// whole table.
+// TestWriterIsWrite: for any division of the rows into parts, Writer gives the same bytes as Write, even if the memory
+// of the parts is reused.
 func TestWriterIsWrite(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, rows := range []int{0, 1, 7, BatchRows - 1, BatchRows, BatchRows + 1, 2*BatchRows + 3, 4 * BatchRows} {
@@ -37,7 +37,7 @@ func TestWriterIsWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			for from := 0; from < rows; {
-				n := min(rng.IntN(most+1), rows-from) // may be 0
+				n := min(rng.IntN(most+1), rows-from) // n may be 0
 				p := part(whole, from, from+n)
 				for i := range p.Columns {
 					data := p.Columns[i].Data
@@ -91,7 +91,7 @@ func TestWriterRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
-			if again := w.Close(); again == nil || again.Error() != err.Error() { // or half a file would pass for a complete one
+			if again := w.Close(); again == nil || again.Error() != err.Error() { // a partial file must not pass as complete
 				t.Errorf("closing after that: %v", again)
 			}
 		})

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// operands gives, for each opcode that PyTorch writes, the number of bytes that follow it, or one of the kinds below.
-// Other opcodes are refused, and so are operands longer than the pickle: the unpickler would allocate what a length
-// claims before it reads the bytes.
+// operands gives the number of operand bytes of each opcode that PyTorch writes, or one of the constants below. Other
+// opcodes are refused. Operands longer than the pickle are refused too, because the unpickler allocates the memory that
+// a length claims before it reads the bytes.
 var operands = map[byte]int{
 	'\x80': 1,                                                       // PROTO
 	'(':    0, '.': 0, 'N': 0, '\x88': 0, '\x89': 0, '0': 0, '2': 0, // MARK, STOP, None, True, False, POP, DUP
@@ -24,12 +24,12 @@ var operands = map[byte]int{
 }
 
 const (
-	length1  = -1 // a length of one byte, and that many bytes
-	length4  = -4 // the same with a length of four bytes
+	length1  = -1 // one byte with a length, followed by that many bytes
+	length4  = -4 // four bytes with a length, followed by that many bytes
 	twoLines = -2
 )
 
-// scan checks the opcodes and class names of the pickle that data begins with, and returns its length.
+// scan checks the opcodes and class names of the pickle at the beginning of data, and returns the pickle's length.
 func scan(data []byte) (int, error) {
 	for at := 0; at < len(data); {
 		op := data[at]

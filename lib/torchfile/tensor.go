@@ -11,7 +11,7 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// classes are the only names that a pickle may contain, with what they stand for.
+// classes lists the only class and function names that a pickle may contain, and what each stands for.
 var classes = map[string]any{
 	"collections.OrderedDict":         &types.OrderedDictClass{},
 	"torch._utils._rebuild_tensor_v2": rebuild{},
@@ -30,13 +30,13 @@ func u16(b []byte) uint32 { return uint32(binary.LittleEndian.Uint16(b)) }
 func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
-// kind is the element type of a storage.
+// kind is an element type.
 type kind struct {
 	size  int
 	value func(b []byte) float32
 }
 
-// storage is an array of elements of one type, of which tensors are views.
+// storage is an array of elements of one type. Tensors are views of storages.
 type storage struct {
 	key      string
 	kind     *kind
@@ -46,7 +46,7 @@ type storage struct {
 
 func (s *storage) bytes() int { return s.elements * s.kind.size }
 
-// newStorage decodes a persistent id: ("storage", class, key, location, elements, view).
+// newStorage decodes the persistent id of a storage: ("storage", class, key, location, elements, view).
 func newStorage(id any) (*storage, error) {
 	t, ok := id.(*types.Tuple)
 	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
@@ -75,7 +75,7 @@ type tensor struct {
 	count  int
 }
 
-// rebuild is torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...).
+// rebuild stands for torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...).
 type rebuild struct{}
 
 // Call implements types.Callable.
@@ -97,8 +97,8 @@ func (rebuild) Call(args ...any) (any, error) {
 	}
 	last := offset
 	for i, d := range shape {
-		// No tensor has more elements than its storage, so no product overflows and no tensor takes more memory than the
-		// file.
+		// No tensor may have more elements than its storage. So no product overflows, and no tensor takes more memory than
+		// the file.
 		if d < 1 || stride[i] < 0 || t.count > s.elements/d || d > 1 && stride[i] > s.elements {
 			return nil, fmt.Errorf("a tensor of shape %v and strides %v in a storage of %d elements",
 				shape, stride, s.elements)
@@ -113,7 +113,7 @@ func (rebuild) Call(args ...any) (any, error) {
 	return t, nil
 }
 
-// parameter is torch._utils._rebuild_parameter(tensor, ...).
+// parameter stands for torch._utils._rebuild_parameter(tensor, ...).
 type parameter struct{}
 
 // Call implements types.Callable.
@@ -140,7 +140,7 @@ func ints(v any) ([]int, bool) {
 	return out, true
 }
 
-// float32s converts the tensor, row-major.
+// float32s returns the values of the tensor as float32 in row-major order.
 func (t *tensor) float32s() ([]float32, error) {
 	if t.s.read == nil {
 		return nil, errors.New("its storage is missing")

@@ -1,9 +1,9 @@
-// Package torchfile reads the tensors of a PyTorch file (.pth): a dictionary of tensors, possibly nested in
-// dictionaries and lists, as torch.save writes it, in the zip format of version 1.6 or the earlier format.
+// Package torchfile reads the tensors in a PyTorch file (.pth) that torch.save wrote: a dictionary of tensors, which
+// may be nested in dictionaries and lists. It reads the zip format of PyTorch 1.6 and the earlier format.
 //
-// Such a file is a program for Python's pickle machine, and readers usually run it. Here it can construct only
-// dictionaries, lists and tensors: every opcode, length and class is checked before the program runs, and tensors take
-// no more memory than the file.
+// Such a file contains a program for Python's pickle machine, which most readers simply run. This package lets the
+// program construct only dictionaries, lists and tensors. It checks every opcode, length and class before it runs the
+// program, and tensors take no more memory than the file.
 package torchfile
 
 import (
@@ -29,18 +29,18 @@ type File struct {
 	tensors map[string]*tensor
 	order   []string
 	numbers map[string]int64
-	entries int // dictionary and list entries visited so far
+	entries int // number of dictionary and list entries visited so far
 }
 
 const (
-	maxEntries = 1 << 20  // of all dictionaries and lists, one of which may contain itself
+	maxEntries = 1 << 20  // limit for all dictionaries and lists together, because one may contain itself
 	maxFile    = 8 << 30  // bytes
-	maxPickle  = 64 << 20 // bytes of the program that describes the tensors
+	maxPickle  = 64 << 20 // size of the pickle, in bytes
 )
 
 var errCut = errors.New("it is truncated")
 
-// Open reads a file. The error does not name the file.
+// Open reads a file. The caller must add the file's name to an error.
 func Open(name string) (*File, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -56,7 +56,7 @@ func Open(name string) (*File, error) {
 	return parse(data)
 }
 
-// IsFile reports whether a file begins like a PyTorch file: as a zip archive or a pickle.
+// IsFile reports whether a file begins like a PyTorch file: as a zip archive or as a pickle.
 func IsFile(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -70,7 +70,7 @@ func IsFile(name string) bool {
 	return bytes.Equal(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\x80\x02"))
 }
 
-// parse is Open on the bytes of a file, which it keeps.
+// parse is Open for the content of a file. The File keeps data.
 func parse(data []byte) (*File, error) {
 	var root any
 	var err error
@@ -93,8 +93,8 @@ func parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// collect finds the tensors and integers in nested dictionaries and lists. It joins keys with dots; the keys of a list
-// are 0, 1, 2 and so on.
+// collect finds the tensors and integers in nested dictionaries and lists. It names each by its keys, joined with dots;
+// the keys of list entries are 0, 1, 2 and so on.
 func (f *File) collect(prefix string, v any, depth int) {
 	if depth > 8 {
 		return
@@ -134,20 +134,21 @@ func (f *File) collect(prefix string, v any, depth int) {
 	}
 }
 
-// Names lists the tensors, sorted.
+// Names returns the names of the tensors, sorted.
 func (f *File) Names() []string { return slices.Sorted(slices.Values(f.order)) }
 
-// Order lists the tensors in the order of the file: in a state dict, that of the parameters.
+// Order returns the names of the tensors in the order of the file. In a state dict, this is the order of the
+// parameters.
 func (f *File) Order() []string { return slices.Clone(f.order) }
 
-// Number returns an integer stored with the tensors, such as a step count.
+// Number returns an integer that is stored with the tensors, such as a step count.
 func (f *File) Number(name string) (n int64, ok bool) {
 	n, ok = f.numbers[name]
 	return n, ok
 }
 
-// Tensor returns a tensor as float32, row-major, with its shape, which is empty for a scalar. ok reports whether the
-// file has it.
+// Tensor returns a tensor as float32 in row-major order and its shape, which is empty for a scalar. ok reports whether
+// the file has the tensor.
 func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err error) {
 	t := f.tensors[name]
 	if t == nil {
@@ -218,8 +219,9 @@ func parseZip(data []byte) (any, error) {
 	})
 }
 
-// parseLegacy reads the format of torch.save before 1.6: pickles of a magic number, a version, properties of the
-// machine, the object and the list of its storages, followed by the storages.
+// parseLegacy reads the format of torch.save before PyTorch 1.6. It consists of five pickles followed by the storages.
+// The pickles hold a magic number, a version, properties of the machine, the saved object, and the list of its
+// storages.
 func parseLegacy(data []byte) (any, error) {
 	var pickles [5][]byte
 	for i := range pickles {
@@ -269,10 +271,10 @@ func parseLegacy(data []byte) (any, error) {
 	return root, nil
 }
 
-// unpickle runs a program that scan has accepted. It calls found for each storage.
+// unpickle runs a pickle that scan has accepted. It calls found for each storage.
 func unpickle(raw []byte, found func(s *storage) error) (root any, err error) {
 	defer func() {
-		if p := recover(); p != nil { // the library panics on operands of a wrong type
+		if p := recover(); p != nil { // the library panics on operands of the wrong type
 			root, err = nil, fmt.Errorf("a damaged pickle: %v", p)
 		}
 	}()

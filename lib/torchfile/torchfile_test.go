@@ -22,7 +22,7 @@ func golden(t testing.TB, name string) []byte {
 	return raw
 }
 
-// TestFormats reads the tensors that testdata/golden.py wrote in both formats.
+// TestFormats reads the tensors that testdata/golden.py wrote in the zip format and in the earlier format.
 func TestFormats(t *testing.T) {
 	base := func(i, j, k int) float32 { return float32(i*12+j*4+k) / 7 }
 	var plain, turned []float32
@@ -77,7 +77,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestLists: list entries are named by position, the order of the file is kept, and numbers are not tensors.
+// TestLists: list entries are named by their position, Order keeps the order of the file, and numbers are not tensors.
 func TestLists(t *testing.T) {
 	f, err := parse(golden(t, "lists.pth"))
 	if err != nil {
@@ -102,14 +102,14 @@ func TestLists(t *testing.T) {
 	if _, ok := f.Number("ema.several.1"); !ok {
 		t.Error("a number in a list has no name")
 	}
-	// A list that contains itself does not loop forever.
+	// A list that contains itself must not cause an endless loop.
 	endless := map[string][]byte{"a/data.pkl": []byte("\x80\x02]q\x00(h\x00h\x00h\x00e.")}
 	if _, err := parse(archive(t, zip.Store, endless)); err == nil {
 		t.Error("a list of nothing but itself was read")
 	}
 }
 
-// archive packs entries as PyTorch does, or compressed.
+// archive packs entries into a zip archive. PyTorch stores entries without compression; method may also compress them.
 func archive(t testing.TB, method uint16, entries map[string][]byte) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -129,8 +129,8 @@ func archive(t testing.TB, method uint16, entries map[string][]byte) []byte {
 	return buf.Bytes()
 }
 
-// storagePickle is a pickled dictionary of one tensor of shape [n] in a storage with the given key and number of
-// elements.
+// storagePickle returns a pickled dictionary with one tensor of shape [n]. The tensor's storage has the given key and
+// number of elements.
 func storagePickle(key string, elements, n uint32) []byte {
 	number := func(v uint32) string {
 		return "J" + string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)})
@@ -141,7 +141,8 @@ func storagePickle(key string, elements, n uint32) []byte {
 		number(0) + number(n) + "\x85" + number(1) + "\x85\x89ccollections\nOrderedDict\n)RtRs.")
 }
 
-// TestHostileFiles: hostile files give an error that says why, before they allocate memory or run anything.
+// TestHostileFiles: a hostile file gives an error that states the reason, before it can allocate much memory or run
+// code.
 func TestHostileFiles(t *testing.T) {
 	pickled := func(p string) []byte { return archive(t, zip.Store, map[string][]byte{"a/data.pkl": []byte(p)}) }
 	compressed := map[string][]byte{"a/data.pkl": storagePickle("0", 64<<20, 64<<20)}
@@ -180,7 +181,7 @@ func TestHostileFiles(t *testing.T) {
 			t.Errorf("%s took %d MB", c.name, grown>>20)
 		}
 	}
-	// Storages that are missing from the archive, of another size, or outside the archive's directory.
+	// The storages are missing from the archive, have another size, or lie outside the directory of the pickle.
 	for _, entries := range []map[string][]byte{
 		{"a/data.pkl": storagePickle("0", 4, 4)},
 		{"a/data.pkl": storagePickle("0", 4, 4), "a/data/0": make([]byte, 12)},
@@ -195,7 +196,7 @@ func TestHostileFiles(t *testing.T) {
 			t.Errorf("a tensor with a wrong storage: %v", err)
 		}
 	}
-	// A dictionary that contains itself does not loop forever.
+	// A dictionary that contains itself must not cause an endless loop.
 	if _, err := parse(pickled("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00s.")); err == nil {
 		t.Error("a dictionary of nothing but itself was read")
 	}
@@ -208,7 +209,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// FuzzParse: any bytes give an error or tensors, none larger than the file.
+// FuzzParse: any input gives an error, or tensors that are no larger than the file.
 func FuzzParse(f *testing.F) {
 	f.Add(golden(f, "zip.pth"))
 	f.Add(golden(f, "legacy.pth"))
@@ -227,7 +228,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzPickle fuzzes the pickle alone: without the archive and its checksums the fuzzer gets further.
+// FuzzPickle fuzzes the pickle without the archive and its checksums, because the fuzzer makes faster progress then.
 func FuzzPickle(f *testing.F) {
 	f.Add(storagePickle("0", 4, 4))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -63,8 +63,8 @@ func runImages(ctx context.Context, job *stage.Job, p *params) error {
 	})
 }
 
-// writeStreams writes each split in batches, as its images arrive, and then the preview and the summary. It calls
-// finish once the splits are written, for the files that were read.
+// writeStreams writes each split in batches, as its images arrive, and then the preview and the summary. Once the
+// splits are written, it calls finish, which returns the files that were read.
 func writeStreams(
 	ctx context.Context, job *stage.Job, p *params, splits []*source.Stream, finish func() ([]source.File, error),
 ) error {
@@ -105,7 +105,7 @@ func writeStreams(
 	return job.Output(ctx, "summary", sum.write)
 }
 
-// writeStream writes a split and passes each batch to see.
+// writeStream writes a split, passes each batch to see, and returns the moments of the split.
 func writeStream(
 	ctx context.Context, job *stage.Job, s *source.Stream, see func(*dataset.Images),
 ) (*imageTally, error) {

@@ -101,7 +101,7 @@ func TestOwnMNIST(t *testing.T) {
 	}
 	path := filepath.Join(writeFiles(t, map[string][]byte{"digits.zip": b.Bytes()}), "digits.zip")
 	dir, m := mustPrep(t, "--source=images", "--path="+path, "--channels=1", "--labels=directory")
-	got := map[string]int{} // counts of image and label, over both splits
+	got := map[string]int{} // number of times that each image and label occurs, over both splits
 	for _, split := range []string{"train", "test"} {
 		s := readSet(t, filepath.Join(dir, split+".arrow")).(*dataset.Images)
 		if s.N != map[string]int{"train": 270, "test": 30}[split] || !slices.Equal(s.Classes, l.Test.Classes) {

@@ -28,7 +28,7 @@ const noDigest = "none"
 type params struct {
 	Source string `help:"Data set to prepare: a published one, your own images or table (images, celeba, csv), or one that is drawn (the others)." default:"fashion-mnist" enum:"fashion-mnist,mnist,cifar10,images,celeba,csv,8gaussians,two-moons,rings,mixture,shapes"`
 
-	// The path is not part of the key: the digest of the files is.
+	// The digest of the files is part of the key; their path is not.
 	Path         string `help:"Directory of the source's files (for cifar10 also a .tar or .tar.gz archive); empty: where they are usually installed. For images and celeba: a folder or a .zip, .tar or .tar.gz archive of image files; for csv: a .csv or .csv.gz file." keyed:"false"`
 	SourceDigest string `help:"Digest of the source's files; files with another digest are an integrity error. auto: the digest of the files found." default:"auto"`
 	Verify       bool   `help:"Compare files with the checksums of the published data set (celeba: names and number of the images)." default:"true" negatable:""`

@@ -14,7 +14,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// tableCmd writes points as a table in the original units, since standardised coordinates mean nothing to its owner.
+// tableCmd writes points as a table in the original units: the owner of the table cannot use standardised coordinates.
 type tableCmd struct {
 	Points string `arg:"" name:"points" help:"Points or samples: a path, ref:name or sha256:…"`
 	File   string `arg:"" name:"file" help:"CSV file to write." type:"path"`

@@ -10,9 +10,9 @@ import (
 	"vapo/lib/potential"
 )
 
-// Values of --class other than the index of a class.
+// Values of --class that are not the index of a class.
 const (
-	noClass   = "none" // unconditional
+	noClass   = "none" // unconditional samples
 	eachClass = "each" // the classes in turn
 )
 

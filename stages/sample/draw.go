@@ -49,7 +49,7 @@ func drawAll(
 	return set, work, time.Since(start).Seconds(), nil
 }
 
-// sampler returns a sampler with the solver and class of the parameters.
+// sampler returns a sampler with the solver and the class in p.
 func (m *model) sampler(p *params) (*sampling.Sampler, error) {
 	label, err := m.label(p.Class)
 	return &sampling.Sampler{

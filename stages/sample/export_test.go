@@ -40,7 +40,7 @@ func arrowOf(t *testing.T, s dataset.Set) string {
 	return path
 }
 
-// An export has the samples in the documented layout, and the same bytes every time.
+// An export has the samples in the documented layout. Repeated exports have equal bytes.
 func TestExport(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	pixels := func(n int) []uint8 {

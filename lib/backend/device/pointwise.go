@@ -48,7 +48,7 @@ func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.V
 		return must(l.Logistic(a))
 	case graphop.CodeSiLU:
 		return l.silu(int(k.P), a, in[1], shape)
-	case graphop.CodeStep:
+	case graphop.CodeHeaviside:
 		return l.flag(must(l.GreaterThan(a, l.full(0, shape))), shape)
 	case graphop.CodeWhere:
 		return must(l.Where(must(l.NotEqual(a, l.full(0, shape))), in[1], in[2]))

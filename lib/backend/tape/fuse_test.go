@@ -45,7 +45,7 @@ func randomGraph(rng *rand.Rand) backend.Graph {
 		return nodes[rng.IntN(len(nodes))]
 	}
 	unary := []func(*graphop.Node) *graphop.Node{
-		graphop.Sin, graphop.Cos, graphop.Sigmoid, graphop.SiLU, graphop.Step, graphop.ReLU, graphop.IsFinite,
+		graphop.Sin, graphop.Cos, graphop.Sigmoid, graphop.SiLU, graphop.Heaviside, graphop.ReLU, graphop.IsFinite,
 		graphop.Log, graphop.Sqrt,
 		func(n *graphop.Node) *graphop.Node { return graphop.Exp(graphop.Sin(n)) },
 		func(n *graphop.Node) *graphop.Node { return graphop.Affine(n, rng.NormFloat64(), rng.NormFloat64()) },
@@ -58,7 +58,7 @@ func randomGraph(rng *rand.Rand) backend.Graph {
 	}
 	binary := []func(a, b *graphop.Node) *graphop.Node{
 		graphop.Add, graphop.Sub, graphop.Mul, graphop.Div, graphop.Max, graphop.Min,
-		func(a, b *graphop.Node) *graphop.Node { return graphop.Where(graphop.Step(a), b, a) },
+		func(a, b *graphop.Node) *graphop.Node { return graphop.Where(graphop.Heaviside(a), b, a) },
 	}
 	for range 10 + rng.IntN(130) {
 		var n *graphop.Node

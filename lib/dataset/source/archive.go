@@ -145,7 +145,7 @@ func (c *collection) tarError(err error, bounded *io.LimitedReader) error {
 	return damaged(c.path, err)
 }
 
-// callerError marks an error that the visit function returned, to tell it from an error of the archive.
+// callerError marks an error that the visit function returned, as opposed to an error in the archive.
 type callerError struct{ error }
 
 // eachInTar implements each for tar archives.

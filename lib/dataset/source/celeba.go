@@ -23,7 +23,7 @@ const (
 	celebaValid      = 182637 // number of the last validation image
 	celebaFolder     = "img_align_celeba"
 	celebaPartition  = "list_eval_partition.txt"
-	maxPartitionFile = 64 << 20 // bytes; the published one has 2.8 million
+	maxPartitionFile = 64 << 20 // bytes; the published list has 2.8 million
 	celebaHint       = "download img_align_celeba.zip and list_eval_partition.txt " +
 		"(mmlab.ie.cuhk.edu.hk/projects/CelebA.html) and give the archive, or the folder it unpacks to, as path"
 )
@@ -150,8 +150,8 @@ func celebaNumber(file, base string) (int, error) {
 	return n, nil
 }
 
-// celebaSplit returns the split of an image as an index of celebaSplits. It looks up base, the name of the image file,
-// in the partition list or, if list is nil, decides by the number in the name.
+// celebaSplit returns the split of an image as an index into celebaSplits. base is the name of the image file. If list
+// is nil, the number in base determines the split; otherwise list does.
 func celebaSplit(file, base string, list map[string]int) (int, error) {
 	if list != nil {
 		split, ok := list[base]

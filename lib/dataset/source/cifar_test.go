@@ -46,8 +46,8 @@ func cifarMembers() []member {
 	return m
 }
 
-// TestLoadCIFAR reads the same data set from every kind of archive and directory. The order of members in an archive
-// does not matter.
+// TestLoadCIFAR reads the same data set from archives and directories of every supported layout. The order of members
+// in an archive does not matter.
 func TestLoadCIFAR(t *testing.T) {
 	members := cifarMembers()
 	plain := tarOf(t, members)

@@ -22,8 +22,8 @@ var (
 	maxFiles       = 1 << 22  // images in a collection
 	maxName        = 1 << 12  // bytes in a file name
 	maxFile  int64 = 64 << 20 // bytes in an image file
-	maxSlack int64 = 1 << 30  // a .tar.gz may expand to maxSlack plus maxRatio times its size;
-	maxRatio int64 = 100      // images hardly shrink, so a larger one is a decompression bomb
+	maxSlack int64 = 1 << 30  // a .tar.gz file may expand to maxSlack bytes plus maxRatio times
+	maxRatio int64 = 100      // its size; images hardly shrink, but decompression bombs do
 )
 
 // collection lists the image files of a folder, a zip file or a tar archive. Nothing is unpacked to disk: files are
@@ -93,7 +93,7 @@ func (c *collection) accept(name string) (bool, error) {
 	}
 	for element := range strings.SplitSeq(name, "/") {
 		if element != "." && strings.HasPrefix(element, ".") || element == "__MACOSX" {
-			return false, nil // hidden files, and those that macOS adds to archives
+			return false, nil // skip hidden files and files that macOS adds to archives
 		}
 	}
 	if !picture.Named(name, picture.Formats...) {
@@ -139,8 +139,8 @@ func (c *collection) listFolder() error {
 	return err
 }
 
-// each reads the images with the given ascending indices. It calls give for each image, in order, with the bytes of the
-// file or with the error of reading it. It stops at the first error that give returns.
+// each reads the images with the given ascending indices. For each image, in order, it calls give with the bytes of the
+// file or with the error of reading them. It stops at the first error that give returns.
 func (c *collection) each(ctx context.Context, indices []int, give func(i int, data []byte, err error) error) error {
 	if c.archive != nil && c.zipped == nil {
 		return c.eachInTar(ctx, indices, give)

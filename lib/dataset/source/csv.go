@@ -22,7 +22,7 @@ import (
 type CSVOptions struct {
 	Path         string
 	Columns      []string // names of the columns to read, in this order; nil: all but Label
-	Label        string   // name of the column of labels; "": none
+	Label        string   // name of the label column; "": no labels
 	TestFraction float64  // share of rows that becomes the test split
 	Seed         uint64   // seed of the random test split
 	DropMissing  bool     // leave out and count rows with a cell that is missing or not a number
@@ -48,10 +48,10 @@ const csvHint = "give a CSV file (plain or .gz) with a header line as path"
 var missing = []string{"", "na", "n/a", "nan", "null", "none", "?"}
 
 // LoadCSV reads a CSV file (RFC 4180, with a header line, with or without gzip compression) as points. It standardises
-// each column by the mean and standard deviation of the training rows (in float64, divided by N) and stores these in
-// the Columns of the points. It numbers labels in the order of their names, or of their values if all are integers.
-// Cells that are missing or not finite numbers are errors unless DropMissing is set. Columns that are constant over the
-// training rows are errors.
+// each column by the mean and standard deviation of the training rows and stores them in the Columns of the points. The
+// standard deviation is computed in float64 and divides by N. Labels are numbered in the order of their names, or of
+// their values if all are integers. Cells that are missing or not finite numbers are errors unless DropMissing is set.
+// Columns that are constant over the training rows are errors.
 func LoadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	l, err := loadCSV(opt)
 	return l, inSource("csv", err)
@@ -160,7 +160,7 @@ func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
 	}
 }
 
-// append adds the values of a row. If a cell cannot be used, it returns the cell's position and the reason.
+// append adds the values of a row. If a cell cannot be used, it returns the position of the cell and the reason.
 func (t *table) append(record []string, from []int, label int) (bad int, reason string) {
 	for _, i := range from {
 		v, reason := number(record[i])

@@ -95,8 +95,8 @@ func (t *table) moments(rows []int) ([]dataset.Column, error) {
 	return columns, nil
 }
 
-// classesOf returns the distinct labels, sorted by value if all are integers and otherwise by name, or nil if there are
-// no labels.
+// classesOf returns the distinct labels, or nil if there are no labels. It sorts them by value if all are integers, and
+// by name otherwise.
 func classesOf(labels []string) []string {
 	if labels == nil {
 		return nil

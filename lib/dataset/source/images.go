@@ -141,8 +141,9 @@ func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// directories takes the first directory of each path as the label of the image. It first drops leading directories that
-// all paths share, as many archives have, as long as every path has another directory below.
+// directories takes the first directory of each path as the label of the image. Many archives have one top directory
+// that contains everything. So directories that all paths share are dropped first, as long as every path still has a
+// directory.
 func (c *collection) directories() (classes []string, labels []int64, err error) {
 	prefix := 0 // length of the dropped directories in bytes
 	for {
@@ -179,8 +180,8 @@ func (c *collection) directories() (classes []string, labels []int64, err error)
 	return classes, labels, nil
 }
 
-// Finish returns the files that were read, and their digest as Digest computes it. It returns an error if a file has
-// changed since OpenImages, so the digest is that of the bytes that were decoded.
+// Finish returns the files that were read, and the digest that Digest would return for them. It returns an error if a
+// file has changed since OpenImages. So the digest is that of the bytes that were decoded.
 func (f *ImageFiles) Finish() (files []File, digest string, err error) {
 	images, err := f.finish()
 	if err != nil {

@@ -89,7 +89,7 @@ const (
 type Loaded struct {
 	Train, Test *dataset.Images
 	Files       []File
-	Digest      string // of the files, as Digest returns it
+	Digest      string // digest of the files, as Digest returns it
 }
 
 // Locate returns the files of a published source. It looks in path (a directory, or an archive for cifar10) or, if path
@@ -224,7 +224,7 @@ func (l *loader) idxSplits(paths []string) (train, test *dataset.Images, err err
 	return train, test, nil
 }
 
-// idxPair joins an idx file of images [N, H, W] with one of labels [N].
+// idxPair reads an idx file of images [N, H, W] and an idx file of their labels [N].
 func (l *loader) idxPair(imagePath, labelPath string) (*dataset.Images, error) {
 	s := &dataset.Images{C: 1}
 	err := l.idx(imagePath, func(sizes []int, data []uint8) error {

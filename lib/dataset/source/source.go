@@ -30,7 +30,7 @@ import (
 
 // File describes a source file that was read.
 type File struct {
-	Name   string `json:"name"` // without directory
+	Name   string `json:"name"` // without the directory
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
 }
