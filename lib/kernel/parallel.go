@@ -5,11 +5,12 @@
 // or AVX2, loops in assembly replace them for float32 and give the same bits. Matrix products and convolutions are
 // built on package microkernel.
 //
-// Every kernel keeps two rules. First, results have the same bits on one core as on sixty-four: work is divided into
-// pieces by the shape alone, never by the number of threads, and every sum is taken in a fixed order. Matrix products
-// and convolutions divide a sum of products into runs of a fixed number of terms (runTerms, runLength, runPixels), sum
-// each run from zero with fused multiply-adds, and add the runs in their order. Second, nothing allocates after
-// construction, so training neither pauses for the garbage collector nor grows.
+// Every kernel follows two rules. First, results have the same bits on one core as on sixty-four: the division of work
+// into pieces depends only on the shape, never on the number of threads, and every sum is taken in a fixed order.
+// Matrix products and convolutions divide a sum of products into runs of a fixed number of terms (runTerms, runLength,
+// runPixels). Each run is summed from zero with fused multiply-adds, and the sums of the runs are added in order.
+// Second, a kernel allocates no memory after construction, so training neither pauses for the garbage collector nor
+// uses more and more memory.
 package kernel
 
 import (
@@ -75,8 +76,8 @@ type pool struct {
 	t       task
 }
 
-// helper is a goroutine that takes part in loops. Between two loops it polls for a while before it sleeps: the loops of
-// a graph follow each other within microseconds, and waking a sleeping thread takes as long as many of them.
+// helper is a goroutine that takes part in loops. Between two loops, it polls for a while before it sleeps: the loops
+// of a graph follow each other within microseconds, and waking a sleeping thread takes as long as many loops.
 type helper struct {
 	turn   atomic.Int64 // the number of loops given to the helper so far
 	asleep atomic.Bool

@@ -79,7 +79,7 @@ func (p *Upsample[T]) repeat(at int) {
 	}
 }
 
-// tiles is a loop over planes of h x w tiles of k x k elements each, with several planes per piece.
+// tiles is a loop over planes. A plane has h x w tiles of k x k elements each. A piece covers one or more planes.
 type tiles[T Float] struct {
 	planes, h, w, k int
 	per             int

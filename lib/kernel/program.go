@@ -84,8 +84,8 @@ const (
 
 // rows divides the dimensions into leading ones, which index the rows, and the others, which form a row. It returns the
 // number of leading dimensions. A row contains all dimensions that sums reduce, and at least the innermost dimension. A
-// short row is extended by further dimensions. The last of these may be split, so that only a part of it is added to
-// the row.
+// short row is extended by further dimensions. The last of these dimensions may be split, so that only one factor of
+// its size is added to the row.
 func (p *Program) rows() int {
 	cut := len(p.Dims) - 1
 	for i := range p.Instrs {

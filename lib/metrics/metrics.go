@@ -1,8 +1,9 @@
 // Package metrics measures how far a set of samples is from a set of data.
 //
-// Results have the same bits on any number of processors: work is divided by the shape of the problem, and sums are
-// taken in a fixed order. Random choices (the directions of the sliced distance, the subsets of KID, FID-infinity and
-// large sets) are functions of a seed. Arithmetic is in float64, except in Nearest, where float32 is exact.
+// Results have the same bits on any number of processors: the division of work depends only on the shape of the
+// problem, and sums are taken in a fixed order. Random choices depend only on a seed. They are the directions of the
+// sliced distance, the subsets for KID and FID-infinity, and the subsets of large sets. Arithmetic is in float64,
+// except in Nearest, where float32 is exact.
 //
 // A score is meaningless without N, the reference split and the feature network. A result has fields for the ones that
 // the function knows, and for warnings.
