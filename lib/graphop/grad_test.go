@@ -84,7 +84,7 @@ func TestUnusedVariable(t *testing.T) {
 	x := graphop.Input(g, tensor.Float64, "x", 2, 3)
 	unused := graphop.Input(g, tensor.Float64, "unused", 4, 1)
 	constant := graphop.Input(g, tensor.Float64, "constant", 2)
-	// Step has a zero derivative, so x is used but gets no gradient.
+	// Heaviside has a zero derivative, so the graph uses x but its gradient is 0.
 	d := grad(t, graphop.Add(graphop.Heaviside(x), graphop.Fill(x, 1, 1, 1)), x, unused, constant)
 	for i, want := range [][]int{{2, 3}, {4, 1}, {2}} {
 		if !slices.Equal([]int(d[i].Shape()), want) {
@@ -126,11 +126,11 @@ func TestIntermediateNode(t *testing.T) {
 	x := scalarInput("x")
 	u := graphop.Square(x)                              // 4
 	y := graphop.Mul(graphop.Exp(u), graphop.Add(u, x)) // e^u·(u+x)
-	feed := map[*graphop.Node][]float64{x: {2}}         //
-	e := math.Exp(4)                                    //
-	du := e*(4+2) + e                                   // dy/du at fixed x
-	d := grad(t, y, u, x, y)                            //
-	for i, want := range []float64{du, du*4 + e, 1} {   // dy/dx = dy/du·2x + e^u
+	feed := map[*graphop.Node][]float64{x: {2}}
+	e := math.Exp(4)
+	du := e*(4+2) + e // dy/du at fixed x
+	d := grad(t, y, u, x, y)
+	for i, want := range []float64{du, du*4 + e, 1} { // dy/dx = dy/du·2x + e^u
 		if got := eval(t, feed, d[i])[0]; math.Abs(got-want) > 1e-12*math.Abs(want) {
 			t.Errorf("gradient %d is %v, want %v", i, got, want)
 		}
