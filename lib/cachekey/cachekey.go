@@ -12,7 +12,6 @@
 //
 // Note: hashing the JSON text itself was rejected. JSON has only one number type, and its text depends on the encoder's
 // choice of escapes and exponents. The key would depend on that choice.
-// choice of escapes and exponents; the key would change with that choice.
 package cachekey
 
 import (

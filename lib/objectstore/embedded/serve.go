@@ -15,7 +15,6 @@
 //
 // Note: Pdeathsig was rejected for two reasons. Linux sends the signal when the *thread* that forked ends, which can
 // happen at any time in a Go program. The signal would also end a gateway that a second runner has attached to.
-// program; and it would end the gateway that a second runner has attached to.
 package embedded
 
 import (
