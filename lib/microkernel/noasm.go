@@ -8,6 +8,10 @@ const hasWindows, wideWindows = false, false
 
 func masked(*Correlation, *Window, []float32, []float32, []float32) {}
 
+// multiply64 must not be inlined: in a generic caller the compiler does not see that plain keeps no operand, and would
+// move the caller's Product to the heap.
+//
+//go:noinline
 func multiply64(p *Product, a, b, c []float64) { plain(p, a, b, c) }
 
 func copiedPanel([]float32, []float32, int, int) bool { return false }
