@@ -34,7 +34,8 @@ func images(n, c, side, from int) *dataset.Images {
 	return s
 }
 
-// Every pixel of every image is in its row and column. There is text to the left and above, and nowhere else.
+// Every image is drawn, pixel for pixel, in its row and column of the table. There is text to the left of a row if and
+// only if the row has a label.
 func TestTable(t *testing.T) {
 	for _, c := range []struct {
 		n, channels, side, scale int

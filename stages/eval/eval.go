@@ -21,7 +21,7 @@ import (
 type params struct {
 	N           int `help:"Points in each set of a pair; points only." default:"10000" unit:"points" min:"2"`
 	Pairs       int `help:"Pairs of sets whose distances are averaged; points only." default:"8" min:"1" max:"10000"`
-	Projections int `help:"Directions of the sliced distance." default:"128" min:"1" max:"10000"`
+	Projections int `help:"Directions of the sliced Wasserstein distance." default:"128" min:"1" max:"10000"`
 
 	Panel      int `help:"Samples shown with their nearest images." default:"16" unit:"images" min:"1" effect:"none"`
 	Neighbours int `help:"Nearest images shown under each sample." default:"3" unit:"images" min:"1" effect:"none"`

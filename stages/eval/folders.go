@@ -33,7 +33,7 @@ type foldersCmd struct {
 
 	Cache          string `help:"Directory for Inception's features; default: the store." placeholder:"DIR" type:"path"`
 	SaveStatistics string `help:"File for the moments (mu, sigma) of B." placeholder:"FILE.npz" type:"path"`
-	Projections    int    `help:"Directions of the sliced distance of pixels." default:"128"`
+	Projections    int    `help:"Directions of the sliced Wasserstein distance." default:"128"`
 	Seed           uint64 `help:"Seed of directions and subsets." default:"0"`
 
 	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`

@@ -86,7 +86,7 @@ func resolve(p *params, _ stage.Given) error {
 		return fmt.Errorf("channels is %d; it must be 3, or 1 for grey", p.Channels)
 	}
 	if !(p.TestFraction >= 0 && p.TestFraction < 1) {
-		return fmt.Errorf("test-fraction is %v; it must be a share from 0 to 1", p.TestFraction)
+		return fmt.Errorf("test-fraction is %v; it must be at least 0 and below 1", p.TestFraction)
 	}
 	if _, err := columns(p); err != nil {
 		return fmt.Errorf("columns is %q: %w", p.Columns, err)

@@ -79,7 +79,7 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 }
 
 // interpolate integrates the flow from equally spaced points of the great circles between pairs of noise vectors, both
-// ends included. The samples of pair k have the class of sample k.
+// ends included. If s.Label is set, all samples of pair k have the class s.Label(k).
 func (m *model) interpolate(
 	ctx context.Context, s *sampling.Sampler, seed uint64, pairs, points int, progress func(done int),
 ) (dataset.Set, error) {

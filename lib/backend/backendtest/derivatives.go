@@ -14,7 +14,7 @@ import (
 	"vapo/lib/graphop"
 )
 
-// checkDerivatives checks the first three derivatives of every case in float64. The first scalar is a random projection
+// checkDerivatives checks the derivatives of every case in float64, up to order 3 or the Order of the case. The first scalar is a random projection
 // of the expression. Each further scalar is a random projection of the previous scalar's gradient. The gradient of each
 // scalar must agree with central differences of that scalar.
 func checkDerivatives(t *testing.T, be backend.Backend) {
