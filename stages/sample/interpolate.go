@@ -109,8 +109,9 @@ func (m *model) interpolate(
 	return withLabels(sampling.Set(m.config, x, n), label, pair), nil
 }
 
-// spherical writes to dst the point at fraction f of the great circle from a to b. The norm of the point is sqrt(d)·w,
-// near which the mass of the prior concentrates (Shoemake 1985; White, arXiv 1609.04468).
+// spherical writes to dst the point at fraction f of the great circle from a to b. w is the standard deviation of the
+// prior. The norm of the point is sqrt(len(a))·w, near which the mass of the prior concentrates (Shoemake 1985; White,
+// arXiv 1609.04468).
 func spherical(dst, a, b []float32, f, w float64) {
 	var aa, bb, ab float64
 	for i := range a {

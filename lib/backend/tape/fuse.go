@@ -101,7 +101,7 @@ func (g *group) join(n *graphop.Node, at int) bool {
 		}
 		row = max(row, need)
 	}
-	// Every member must have its own value in every row.
+	// For every member, each row must have its own values: no member may be broadcast from one row to another.
 	if !to.everyRow(n.Shape(), frame, row) {
 		return false
 	}
