@@ -31,8 +31,8 @@ type ConvFilterGrad[T Float] struct {
 const (
 	// blockChannels is the number of input channels per block.
 	blockChannels = 32
-	// runPixels is the number of pixels whose products are summed in registers before their sum is added to the result; see
-	// runLength in correlate.go.
+	// runPixels is the number of pixels whose products are summed in registers before their sum is added to the result;
+	// see runLength in correlate.go.
 	runPixels = 128
 )
 

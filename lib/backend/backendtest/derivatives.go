@@ -14,9 +14,9 @@ import (
 	"vapo/lib/graphop"
 )
 
-// checkDerivatives checks the derivatives of every case in float64, up to order 3 or the Order of the case. The first scalar is a random projection
-// of the expression. Each further scalar is a random projection of the previous scalar's gradient. The gradient of each
-// scalar must agree with central differences of that scalar.
+// checkDerivatives checks the derivatives of every case in float64, up to order 3 or the Order of the case. The first
+// scalar is a random projection of the expression. Each further scalar is a random projection of the previous scalar's
+// gradient. The gradient of each scalar must agree with central differences of that scalar.
 func checkDerivatives(t *testing.T, be backend.Backend) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) { derivatives(t, be, c) })

@@ -102,7 +102,8 @@ func (l layout) loadKeys() (keyPair, error) {
 		return k, l.fail(err)
 	}
 	if err := json.Unmarshal(data, &k); err != nil || k.Access == "" || k.Secret == "" {
-		return k, fmt.Errorf("%s is damaged; delete it while no gateway runs, and the next start will make new keys", l.keys())
+		const message = "%s is damaged; delete it while no gateway runs, and the next start will make new keys"
+		return k, fmt.Errorf(message, l.keys())
 	}
 	return k, nil
 }
