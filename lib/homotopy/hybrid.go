@@ -20,12 +20,14 @@ import (
 // as align and as direction, each with a different factor. The minimiser of hybrid is not the potential of the flow:
 //
 //   - align counts the second term twice. At t = 0, where direction has no factor, the minimiser is the flow's
-//     potential times k > 1, where k² = k + 1/(std(Gamma)·std(Phi)) with the flow's Phi. The flow is then too fast by k.
+//     potential times k > 1, where k² = k + 1/(std(Gamma)·std(Phi)) with the flow's Phi. The flow is then too fast by
+//     k.
 //   - direction divides each sample by (|grad Phi|·|v|)^t. For t > 0 it therefore fits m = E[v·|v|^-t given x] instead
-//     of the mean velocity of L6. Together with size it drives |grad Phi| to ((1-t)|m|)^(1/(1+t)). This length goes to 0
-//     towards t = 1, where only the angle to v is fitted.
+//     of the mean velocity of L6. Together with size it drives |grad Phi| to ((1-t)|m|)^(1/(1+t)). This length goes to
+//     0 towards t = 1, where only the angle to v is fitted.
 //   - Gamma is centred over the batch instead of at each time. So align drives the values of Phi at early and late
-//     times apart, although L4 leaves their difference free and it does not affect the flow. drift opposes this effect.
+//     times apart, although L4 leaves their difference free and it does not affect the flow. drift opposes this
+//     effect.
 //
 // The gradient treats the std of Phi as a constant, so training does not even minimise the reported loss.
 func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
