@@ -85,30 +85,13 @@ func TestStoreVariables(t *testing.T) {
 	w := newWorkplace(t)
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.fails(4, []string{"hint: start one with: pipeline store serve &"}, "store", "env")
-	serve := w.command("store", "serve")
-	if err := serve.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = serve.Process.Signal(os.Interrupt)
-		_ = serve.Wait()
-	}()
-	var env string
-	eventually(t, "the store is served", func() bool {
-		res := w.run("store", "env")
-		env = res.stdout
-		return res.code == 0
-	})
+	env := w.serve()
 	w.fails(2, []string{"hint: use that one"}, "store", "serve")
 
 	// A runner whose environment has the printed variables uses the same store.
 	other := newWorkplace(t)
 	other.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
-	for _, line := range strings.Split(env, "\n") {
-		if kv, ok := strings.CutPrefix(line, "export "); ok {
-			other.env = append(other.env, strings.ReplaceAll(kv, "'", ""))
-		}
-	}
+	other.env = append(other.env, env...)
 	other.must("store", "check")
 	other.must("run", "one.yaml")
 	w.must("run", "one.yaml")

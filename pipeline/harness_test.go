@@ -131,6 +131,29 @@ func (w *workplace) fails(code failure.Class, want []string, args ...string) res
 	return res
 }
 
+// serve serves the store of the workplace until the test ends, and returns the variables of its environment.
+func (w *workplace) serve() (env []string) {
+	w.t.Helper()
+	serve := w.command("store", "serve")
+	if err := serve.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		_ = serve.Process.Signal(os.Interrupt)
+		_ = serve.Wait()
+	})
+	eventually(w.t, "the store is served", func() bool {
+		res := w.run("store", "env")
+		for line := range strings.Lines(res.stdout) {
+			if kv, ok := strings.CutPrefix(strings.TrimSpace(line), "export "); ok {
+				env = append(env, strings.ReplaceAll(kv, "'", ""))
+			}
+		}
+		return res.code == 0
+	})
+	return env
+}
+
 // states returns the state of every step of the latest run.
 func (w *workplace) states() map[string]string {
 	w.t.Helper()

@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,24 +21,9 @@ func TestReadOnlyStore(t *testing.T) {
 	const recipe = "name: one\nsteps:\n  s: {stage: toy}\n"
 	w.write("one.yaml", recipe)
 	w.must("run", "one.yaml")
-	serve := w.command("store", "serve")
-	if err := serve.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = serve.Process.Signal(os.Interrupt)
-		_ = serve.Wait()
-	}()
-	var exports string
-	eventually(t, "the store is served", func() bool {
-		res := w.run("store", "env")
-		exports = res.stdout
-		return res.code == 0
-	})
 	reader := newWorkplace(t)
 	reader.write("one.yaml", recipe)
-	for line := range strings.Lines(exports) {
-		kv, _ := strings.CutPrefix(strings.TrimSpace(strings.ReplaceAll(line, "'", "")), "export ")
+	for _, kv := range w.serve() {
 		if endpoint, ok := strings.CutPrefix(kv, "AWS_ENDPOINT_URL="); ok {
 			kv = "AWS_ENDPOINT_URL=" + readOnly(t, endpoint)
 		}

@@ -53,8 +53,8 @@ func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 	return err
 }
 
-// Load opens a state. It fails with ErrNotFound if there is none. Like [Store.Open], the reader returns io.EOF only if
-// the content is what was saved.
+// Load opens a state. It fails with ErrNotFound if no state has that name. Like [Store.Open], the reader returns io.EOF
+// only if the content is what was saved.
 func (l *Live) Load(ctx context.Context, name string) (io.ReadCloser, error) {
 	key, err := l.stateKey(name)
 	if err != nil {

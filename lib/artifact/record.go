@@ -80,8 +80,8 @@ func decodeRecord(key string, data []byte) (*Record, error) {
 	return &r, r.validate()
 }
 
-// Record returns the record of an action. It fails with ErrNotFound if there is none. It does not check that the blobs
-// exist: see [Store.Complete].
+// Record returns the record of an action. It fails with ErrNotFound if the action has no record. It does not check that
+// the blobs exist: see [Store.Complete].
 func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 	name, err := recordKey(key)
 	if err != nil {

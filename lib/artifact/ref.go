@@ -139,7 +139,7 @@ func (s *Store) SaveRun(ctx context.Context, id string, document []byte) error {
 	return s.put(ctx, key, document, objectstore.PutOptions{})
 }
 
-// Run returns the document of a run. It fails with ErrNotFound if there is none.
+// Run returns the document of a run. It fails with ErrNotFound if no run has that ID.
 func (s *Store) Run(ctx context.Context, id string) ([]byte, error) {
 	key, err := runKey(id)
 	if err != nil {

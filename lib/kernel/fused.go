@@ -41,7 +41,7 @@ type register struct {
 	strides []int // the strides along the dimensions that index the rows
 
 	stored     bool // keeps a whole row: it has a slot, is reduced, or is read after the phase that computes it
-	expansion  int  // index of the buffer for a block of repeated or gathered values; 0 if there is none
+	expansion  int  // index of the buffer for a block of repeated or gathered values; 0 without such a buffer
 	firstPhase int  // the phase that computes the register
 	lastPhase  int  // the last phase that reads the register
 }

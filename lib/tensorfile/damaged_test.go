@@ -161,7 +161,7 @@ func TestExtensionMetadata(t *testing.T) {
 	for name, c := range map[string]struct {
 		storage arrow.DataType
 		meta    string
-		want    string // part of the error; empty if there is none
+		want    string // part of the error; empty if the metadata is valid
 	}{
 		"canonical":            {storage, `{"shape":[2,3]}`, ""},
 		"dimension names":      {storage, `{"shape":[2,3],"dim_names":["H","W"]}`, ""},

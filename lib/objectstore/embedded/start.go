@@ -51,9 +51,9 @@ func (c *Child) Close() error {
 	return nil
 }
 
-// Start attaches to the gateway of a directory. If there is none, Start starts one with `exe store serve --dir DIR`; it
-// ends with this process unless other processes have attached to it. exe is usually the result of os.Executable. A new
-// gateway logs to .vapo/gateway.log.
+// Start attaches to the gateway of a directory. If no gateway runs, Start starts one with `exe store serve --dir DIR`.
+// It ends with this process unless other processes have attached to it. exe is usually the result of os.Executable. A
+// new gateway logs to .vapo/gateway.log.
 //
 // If several processes call Start at once, one gateway is started and all of them attach to it.
 func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {

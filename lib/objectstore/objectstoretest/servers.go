@@ -82,7 +82,7 @@ func Embedded(t testing.TB) objectstore.Store {
 }
 
 // MinIO returns an empty store for this test, served by MinIO. The binary is $VAPO_MINIO or minio in PATH; the test is
-// skipped if there is none.
+// skipped if neither exists.
 func MinIO(t testing.TB) objectstore.Store {
 	t.Helper()
 	exe := os.Getenv("VAPO_MINIO")

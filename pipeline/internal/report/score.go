@@ -38,7 +38,7 @@ type scoreFile struct {
 	Interval  json.RawMessage    `json:"interval"`
 }
 
-// scoreOf returns the output that is the step's score, and false if there is none.
+// scoreOf returns the output that is the step's score, and false if the step has no score.
 func scoreOf(s Step) (Output, bool) {
 	for _, o := range s.Outputs {
 		if s.port(o.Name).Score && o.Media == contract.MediaJSON && len(o.Data) > 0 {

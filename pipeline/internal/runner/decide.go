@@ -35,7 +35,7 @@ type Decision struct {
 }
 
 // Continues describes the shorter action from which a step without a cached result will continue. It returns "" if
-// there is none.
+// the step will start from the beginning.
 func (d *Decision) Continues() string {
 	if d.Earlier == nil {
 		return ""

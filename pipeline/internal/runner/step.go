@@ -73,7 +73,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			return a.publish(ctx, d, s, ran)
 		}
 		// Continuing from an earlier action only saves time. If that action is damaged, warn and continue from the next
-		// shorter one, or start from the beginning if there is none.
+		// shorter one, or start from the beginning if no shorter one is left.
 		if d.Earlier == nil || failure.ClassOf(err) != failure.Integrity {
 			return err
 		}
