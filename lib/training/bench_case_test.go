@@ -61,9 +61,11 @@ type benchRun struct {
 	count      int64
 }
 
-func (r *benchRun) parameters() int {
+// parameters returns the number of parameters of the network that counter has compiled. Of Inception, into which batch
+// normalisation is folded, only the weights of the convolutions can be compared.
+func (r *benchRun) parameters(counter *flopCounter) int {
 	if r.inception != nil {
-		return 21_785_568 // number of weights of Inception's convolutions
+		return counter.weights
 	}
 	return layer.Count(r.params)
 }

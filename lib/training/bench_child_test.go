@@ -92,7 +92,7 @@ func benchChild(name, class string, in *bufio.Scanner, out *json.Encoder) error 
 	if err != nil {
 		return err
 	}
-	if err := out.Encode(benchReport{Parameters: r.parameters(), FLOPs: counter.total}); err != nil {
+	if err := out.Encode(benchReport{Parameters: r.parameters(counter), FLOPs: counter.total}); err != nil {
 		return err
 	}
 	if err := r.initialise(); err != nil {

@@ -11,14 +11,20 @@ import (
 	"vapo/lib/microkernel"
 )
 
-// flopCounter counts the arithmetic of the graphs that an engine compiles.
+// flopCounter counts the arithmetic of the graphs that an engine compiles, and the weights of their convolutions.
 type flopCounter struct {
 	backend.Backend
-	total float64
+	total   float64
+	weights int // in states of rank 4
 }
 
 func (f *flopCounter) Compile(g backend.Graph) (backend.Executable, error) {
 	f.total += flops(g)
+	for _, s := range g.State {
+		if shape := s.In.Shape(); len(shape) == 4 {
+			f.weights += shape.TotalSize()
+		}
+	}
 	return f.Backend.Compile(g)
 }
 
