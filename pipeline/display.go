@@ -33,9 +33,10 @@ type display struct {
 	done    sync.WaitGroup
 }
 
-// active is a running step.
+// active is a running or waiting step.
 type active struct {
 	step  *runner.Step
+	doing string // "running" or "waiting"
 	bar   *progressbar.ProgressBar
 	began time.Time
 	last  time.Time // when progress was last printed; not used on a terminal
@@ -120,7 +121,7 @@ func (d *display) draw() {
 		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }),
 			"  ")
 	} else {
-		text = strings.TrimSpace("running " + report.Duration(time.Since(m.began).Seconds()) + " " + text)
+		text = strings.TrimSpace(m.doing + " " + report.Duration(time.Since(m.began).Seconds()) + " " + text)
 	}
 	if more := len(d.running) - 1; more > 0 {
 		text += fmt.Sprintf("  (+%d more)", more)
@@ -168,20 +169,29 @@ func (d *display) forget(s *runner.Step) {
 }
 
 func (d *display) StepStarted(s *runner.Step) {
+	d.activate(s, &active{step: s, doing: "running"}, "started")
+}
+
+func (d *display) StepWaiting(s *runner.Step) {
+	d.activate(s, &active{step: s, doing: "waiting", text: s.Reason}, "waiting")
+}
+
+// activate shows what a step does from now on. event is printed if there is no terminal.
+func (d *display) activate(s *runner.Step, m *active, event string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := time.Now()
-	d.forget(s) // in case this is a second attempt
-	d.running = append(d.running, &active{step: s, began: now, last: now})
-	if !d.tty {
-		note := "started"
-		if s.Reason != "" {
-			note += ", " + s.Reason
-		}
-		d.printf("%s%s\n", d.columns(s), note)
+	m.began = time.Now()
+	m.last = m.began
+	d.forget(s)
+	d.running = append(d.running, m)
+	if d.tty {
+		d.draw()
 		return
 	}
-	d.draw()
+	if s.Reason != "" {
+		event += ", " + s.Reason
+	}
+	d.printf("%s%s\n", d.columns(s), event)
 }
 
 func (d *display) find(s *runner.Step) *active {

@@ -19,22 +19,25 @@ type runCmd struct {
 	recipeFlags
 	Jobs   int           `help:"Steps to run at once. Stages use all cores, so this helps only small steps." default:"1"`
 	Fresh  bool          `help:"Run every step even if it is cached, and warn if the result differs."`
+	NoWait bool          `help:"Fail if another run is working on the same step, instead of waiting for its result."`
 	Report string        `help:"File for the report (default: in the run's directory)." placeholder:"FILE" type:"path"`
 	Grace  time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
 }
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
-	return a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh})
+	return a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh, NoWait: c.NoWait})
 }
 
 type execCmd struct {
 	recipeFlags
-	Step  string        `arg:"" help:"The step to run."`
-	Grace time.Duration `help:"Time for the stage to save its state after SIGTERM before it is killed." default:"30s"`
+	Step   string        `arg:"" help:"The step to run."`
+	NoWait bool          `help:"Fail if another run is working on the step, instead of waiting for its result."`
+	Grace  time.Duration `help:"Time for the stage to save its state after SIGTERM before it is killed." default:"30s"`
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
-	return a.runRecipe(ctx, &runCmd{recipeFlags: c.recipeFlags, Jobs: 1, Grace: c.Grace}, runner.Options{Only: c.Step})
+	run := &runCmd{recipeFlags: c.recipeFlags, Jobs: 1, Grace: c.Grace}
+	return a.runRecipe(ctx, run, runner.Options{Only: c.Step, NoWait: c.NoWait})
 }
 
 func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {

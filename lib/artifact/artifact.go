@@ -6,16 +6,15 @@
 //	actions/<key>.json          what an action made, immutable, first writer wins
 //	refs/<name>.ref             a digest under a name
 //	live/<key>/state/<name>     resumable state of an action not yet done
+//	live/<key>/lease            the runner that works on that action
 //	parts/ab/<key>              intermediate values that other actions can use
 //	series/<key>/<length>       finds actions that differ only in their length
 //	runs/<id>.json              history
 //
 // Correctness depends only on blobs and records. A blob cannot be wrong, because its bytes are checked against its name
 // on every read. A record cannot be incomplete or ambiguous, because it is created once, atomically, and only after its
-// blobs. Live state, parts and series only save work.
-//
-// Note: nothing prevents two runners from working on one action at once. Both then compute it, and the store keeps the
-// record that is published first. A lease would save work, but correctness does not need one.
+// blobs. Live state, leases, parts and series only save work. If two runners compute one action at once, the store
+// keeps the record that is published first.
 //
 // No key is a directory prefix of another, so stores that keep objects as files can hold all of them.
 package artifact

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,7 +17,8 @@ type Live struct {
 	s      *Store
 	key    string
 	prefix string
-	err    error // set if the key was invalid
+	lease  string // ID of the lease without which Save fails; "" for none
+	err    error  // set if the key was invalid
 }
 
 // Live returns the live state of the action with this key.
@@ -27,6 +29,9 @@ func (s *Store) Live(key string) *Live {
 	}
 	return l
 }
+
+// HeldBy makes Save fail with ErrLeaseLost once the action's lease has been lost. lease is the result of [Lease.ID].
+func (l *Live) HeldBy(lease string) { l.lease = lease }
 
 func (l *Live) stateKey(name string) (string, error) {
 	if l.err != nil {
@@ -49,6 +54,17 @@ func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 		return fmt.Errorf("save %s: %w", name, err)
 	}
 	defer f.Close()
+	if l.lease != "" {
+		h, _, err := l.s.holder(ctx, leaseKey(l.key))
+		switch {
+		case errors.Is(err, ErrNotFound): // another runner has released it already
+			return fmt.Errorf("save %s: %w", name, ErrLeaseLost)
+		case err != nil:
+			return err
+		case h.ID != l.lease:
+			return fmt.Errorf("save %s: %w: %v", name, ErrLeaseLost, h)
+		}
+	}
 	_, err = l.s.objects.Put(ctx, key, f, size, objectstore.PutOptions{SHA256: d.Hex()})
 	return err
 }

@@ -27,6 +27,7 @@ const (
 	Integrity  Class = 5
 	Numeric    Class = 6
 	Resources  Class = 7
+	Busy       Class = 8
 	Terminated Class = 143
 )
 
@@ -42,6 +43,7 @@ var classes = []struct {
 	{Integrity, "integrity", "bytes do not match their digest"},
 	{Numeric, "numeric", "the computation produced infinities or NaNs"},
 	{Resources, "resources", "disk or memory is exhausted"},
+	{Busy, "busy", "another run works on the same step (only with --no-wait)"},
 	{Terminated, "terminated", "stopped by a signal; run the same command again to resume"},
 }
 

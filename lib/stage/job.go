@@ -22,8 +22,8 @@ import (
 	"vapo/lib/program"
 )
 
-// jobPaths are the paths from the command line; each may be "".
-type jobPaths struct{ out, manifest, live string }
+// jobPaths are the places from the command line for results and state; each may be "".
+type jobPaths struct{ out, manifest, live, lease string }
 
 // Job is one execution of a stage. Its methods may be called from several goroutines.
 type Job struct {

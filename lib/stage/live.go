@@ -32,7 +32,9 @@ func (j *Job) openLive(ctx context.Context) (Live, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &storeLive{live: store.Live(j.key), scratch: j.scratch, log: j.log}, nil
+		live := store.Live(j.key)
+		live.HeldBy(j.paths.lease)
+		return &storeLive{live: live, scratch: j.scratch, log: j.log}, nil
 	}
 	dir := j.paths.out
 	if dir == "" {

@@ -23,6 +23,7 @@ type runCmd[P any] struct {
 	Out      string     `help:"Also write the outputs and manifest.json to this directory." placeholder:"DIR" type:"path"`
 	Manifest string     `help:"Write the manifest to this file." placeholder:"FILE" type:"path"`
 	Live     string     `help:"Resume from and save to the state of action KEY in the store." placeholder:"KEY"`
+	Lease    string     `help:"With --live: save only while no other run has taken over lease ID." placeholder:"ID"`
 	P        P          `embed:"" group:"Parameters:"`
 }
 
@@ -120,7 +121,7 @@ func runStage[P any](
 	if err != nil {
 		return err
 	}
-	paths := jobPaths{cmd.Out, cmd.Manifest, cmd.Live}
+	paths := jobPaths{cmd.Out, cmd.Manifest, cmd.Live, cmd.Lease}
 	job, err := newJob(ctx, describe(spec), resolved, cmd.Input, cmd.Earlier, paths, scr)
 	if err != nil {
 		return err

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/gofrs/flock"
-
 	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/pipeline/internal/child"
@@ -55,16 +53,13 @@ type executed struct {
 
 // execute runs the stage of a step as a child process. On failure, the error is a *Failure or an error of the runner
 // itself.
-func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed, error) {
+func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease string) (*executed, error) {
 	scratch := filepath.Join(a.scratchDir(a.run.ID), s.Name)
-	runDir := a.RunDir(a.run.ID)
-	for _, dir := range []string{scratch, runDir} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	logPath := filepath.Join(runDir, s.Name+".log")
+	logPath := filepath.Join(a.RunDir(a.run.ID), s.Name+".log")
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // append, since a step may run twice
 	if err != nil {
 		return nil, err
@@ -72,7 +67,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step) (*executed,
 	defer logFile.Close()
 
 	manifestPath := filepath.Join(scratch, "manifest.json")
-	args := []string{"run", "--manifest", manifestPath, "--live", d.Key}
+	args := []string{"run", "--manifest", manifestPath, "--live", d.Key, "--lease", lease}
 	for _, name := range slices.Sorted(maps.Keys(d.Inputs)) {
 		args = append(args, "--input", name+"="+d.Inputs[name].Digest)
 	}
@@ -152,56 +147,4 @@ func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineRea
 		f.Text = fmt.Sprintf("stage %s failed with exit code %d (%s)", s.Stage, f.Code, f.Code)
 	}
 	return f
-}
-
-func (r *Runner) scratchDir(id string) string { return filepath.Join(r.Dir, "tmp", id) }
-
-// claim locks the scratch directory of a run until this process ends or calls release. It also removes the scratch
-// directories of runs whose process has ended.
-func (r *Runner) claim(id string) (release func(), err error) {
-	tmp := filepath.Join(r.Dir, "tmp")
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
-		return nil, failure.New(failure.Resources, "choose another directory with --dir", "the local directory: %w", err)
-	}
-	locks, err := filepath.Glob(filepath.Join(tmp, "*.lock"))
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range locks {
-		lock := flock.New(path)
-		if ok, err := lock.TryLock(); err != nil || !ok {
-			continue
-		}
-		_ = os.RemoveAll(strings.TrimSuffix(path, ".lock")) // the next run tries again
-		_ = os.Remove(path)
-		_ = lock.Unlock()
-	}
-	lock := flock.New(filepath.Join(tmp, id+".lock"))
-	if ok, err := lock.TryLock(); err != nil || !ok {
-		return nil, failure.New(failure.Resources, "", "locking the scratch directory of run %s: %v", id, err)
-	}
-	return func() {
-		_ = os.RemoveAll(r.scratchDir(id))
-		_ = os.Remove(lock.Path())
-		_ = lock.Unlock()
-	}, nil
-}
-
-// Alive reports whether the process of a run still exists. known is false if the run was not started from this
-// directory.
-func (r *Runner) Alive(id string) (alive, known bool) {
-	path := filepath.Join(r.Dir, "tmp", id+".lock")
-	if _, err := os.Stat(path); err != nil {
-		_, err := os.Stat(r.RunDir(id))
-		return false, err == nil
-	}
-	lock := flock.New(path)
-	ok, err := lock.TryLock()
-	if err != nil {
-		return false, false
-	}
-	if ok {
-		_ = lock.Unlock()
-	}
-	return !ok, true
 }

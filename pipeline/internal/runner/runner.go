@@ -12,14 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"vapo/lib/artifact"
 	"vapo/lib/failure"
-	"vapo/lib/objectstore"
 	"vapo/pipeline/internal/graph"
 )
 
@@ -39,6 +37,7 @@ type Runner struct {
 // Display shows a run to the user. Several goroutines may call its methods at once.
 type Display interface {
 	Started(run *Run)
+	StepWaiting(step *Step) // for another run, as step.Reason says
 	StepStarted(step *Step)
 	StepProgress(step *Step, p Progress)
 	StepLog(step *Step, line Line)
@@ -53,6 +52,9 @@ type Options struct {
 	Only string
 	// Fresh executes every step even if its result is cached, to check that results are reproducible.
 	Fresh bool
+	// NoWait lets a step fail with class Busy if another run is working on the same action. Otherwise the step waits for
+	// that run and uses its result.
+	NoWait bool
 }
 
 // attempt is the state of one call of Runner.Run.
@@ -77,7 +79,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 			return nil, failure.New(failure.Usage, "", "the recipe has no step %s", opt.Only)
 		}
 	}
-	release, err := r.claim(a.run.ID)
+	release, err := r.claim(ctx, a.run.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -166,13 +168,6 @@ func (a *attempt) save(ctx context.Context) error {
 	return err
 }
 
-// unwritable reports whether an error means that the store cannot be written: it is read-only or full, or these
-// credentials lack permission.
-func unwritable(err error) bool {
-	return errors.Is(err, objectstore.ErrReadOnly) || errors.Is(err, objectstore.ErrDenied) ||
-		errors.Is(err, objectstore.ErrNoSpace)
-}
-
 // ready returns Running if a step can run now, Skipped if it can never run, and Waiting otherwise.
 func (a *attempt) ready(n *graph.Node) string {
 	a.mu.Lock()
@@ -231,9 +226,6 @@ func (r *Runner) Plan(ctx context.Context, g *graph.Graph) ([]*Decision, error) 
 	}
 	return out, nil
 }
-
-// RunDir returns the directory for the local files of a run.
-func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
 
 // file returns the digest of a local file. If keep is set, it also imports the file into the store.
 func (r *Runner) file(ctx context.Context, path string, keep bool) (string, error) {

@@ -31,32 +31,58 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	return f
 }
 
+// carryOut looks up the result of a step and makes it if there is none.
 func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
+	for done := false; !done; {
+		d, err := a.lookUpStep(ctx, n, s)
+		if d == nil || err != nil {
+			return err
+		}
+		if a.opt.Only != "" && n.Name() != a.opt.Only {
+			return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
+				n.Name())
+		}
+		done, err = a.underLease(ctx, d.Key, s, func(ctx context.Context, lease string) error {
+			d, err := a.lookUpStep(ctx, n, s) // another runner may just have published the result
+			if d == nil || err != nil {
+				return err
+			}
+			return a.compute(ctx, d, s, lease)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookUpStep decides a step. If its result is cached, lookUpStep finishes the step and returns nil.
+func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Decision, error) {
 	a.mu.Lock()
 	made := maps.Clone(a.made)
 	a.mu.Unlock()
 	d, err := a.decide(ctx, n, made, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	preimage, err := d.Action.Preimage()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.mu.Lock()
 	s.Key, s.Action, s.Inputs, s.Reason = d.Key, preimage, d.Inputs, d.Reason
 	a.mu.Unlock()
-	if d.Hit != nil && !a.opt.Fresh {
-		a.finish(s, Cached, d.Made, d.Hit.Manifest)
-		return nil
-	}
 	if a.opt.Fresh {
 		d.Earlier = nil // do not continue from a cached result
+	} else if d.Hit != nil {
+		a.finish(s, Cached, d.Made, d.Hit.Manifest)
+		return nil, nil
 	}
-	if a.opt.Only != "" && n.Name() != a.opt.Only {
-		return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
-			n.Name())
-	}
+	return d, nil
+}
+
+// compute runs the stage of a step and publishes the result.
+func (a *attempt) compute(ctx context.Context, d *Decision, s *Step, lease string) error {
 	for {
 		a.mu.Lock()
 		s.State, s.Earlier, s.Reason = Running, "", d.Reason
@@ -64,11 +90,9 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			s.Earlier, s.Reason = d.Earlier.Key, d.Continues()
 		}
 		a.mu.Unlock()
-		if err := a.save(ctx); unwritable(err) { // the results could not be stored either
-			return err
-		}
+		_ = a.save(ctx)          // a failure is only a warning
 		a.Display.StepStarted(s) // called again for a second attempt
-		ran, err := a.execute(ctx, d, s)
+		ran, err := a.execute(ctx, d, s, lease)
 		if err == nil {
 			return a.publish(ctx, d, s, ran)
 		}
@@ -78,7 +102,7 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			return err
 		}
 		a.warn(fmt.Sprintf("step %s could not continue after %d %s of action %.12s: %s",
-			s.Name, d.EarlierLength, n.Stage.Length, d.Earlier.Key, asFailure(s.Name, s.Stage, err).Text))
+			s.Name, d.EarlierLength, d.Node.Stage.Length, d.Earlier.Key, asFailure(s.Name, s.Stage, err).Text))
 		if err := a.headStart(ctx, d, d.EarlierLength); err != nil {
 			return err
 		}

@@ -1,0 +1,10 @@
+package artifact
+
+import "time"
+
+// SetLeaseTimes makes leases faster for a test, and returns a function that undoes this.
+func SetLeaseTimes(beat, expiry, poll time.Duration) (restore func()) {
+	was := []time.Duration{leaseBeat, leaseExpiry, leasePoll}
+	leaseBeat, leaseExpiry, leasePoll = beat, expiry, poll
+	return func() { leaseBeat, leaseExpiry, leasePoll = was[0], was[1], was[2] }
+}

@@ -1,0 +1,210 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"vapo/lib/failure"
+	"vapo/lib/objectstore"
+)
+
+// A lease lets one runner work on an action while others wait for its result. It is an object under live/ that its
+// holder rewrites every few seconds. A waiter never compares timestamps, because clocks differ: it takes the lease over
+// if it has read the same ETag for a while by its own clock.
+//
+// Leases only save work. If two runners hold one at the same time, both compute the action, and publishing decides as
+// it does without leases.
+
+var (
+	leaseBeat   = 5 * time.Second  // the holder renews its lease this often
+	leaseExpiry = 20 * time.Second // a waiter takes over a lease that was not renewed for this long
+	leasePoll   = time.Second      // a waiter looks at least this often
+)
+
+// ErrLeaseLost means that another runner has taken over the lease, because this one did not renew it in time.
+var ErrLeaseLost = failure.New(failure.Busy, "", "another run has taken over the work on this action")
+
+// Holder says who works on an action.
+type Holder struct {
+	ID    string    `json:"id"`  // random, different for each lease
+	Run   string    `json:"run"` // ID of the run
+	Who   string    `json:"who"` // for people: user, host and process
+	Since time.Time `json:"since"`
+}
+
+// String describes the holder to other people.
+func (h Holder) String() string {
+	return fmt.Sprintf("%s (run %s) since %s", h.Who, h.Run, h.Since.Local().Format("2006-01-02 15:04:05"))
+}
+
+// leaseDocument is the stored form of a lease. Beat changes with every renewal, so that the ETag changes too.
+type leaseDocument struct {
+	Holder
+	Beat int `json:"beat"`
+}
+
+// LeaseWait tells Acquire how to deal with a lease that another runner holds.
+type LeaseWait struct {
+	// Held is called once for each holder that Acquire waits for. If it returns an error, Acquire fails with it.
+	Held func(Holder) error
+	// Ended reports whether the holder's process is known to have ended, so that its lease need not expire.
+	Ended func(Holder) bool
+}
+
+func leaseKey(action string) string { return "live/" + action + "/lease" }
+
+// Lease is the right to work on an action.
+type Lease struct {
+	s      *Store
+	key    string
+	holder Holder
+	stop   context.CancelFunc // ends renewing
+	done   chan struct{}      // closed when renewing has ended; the other fields do not change after that
+
+	beat    int
+	etag    string
+	renewed time.Time // before the last successful renewal was sent
+	lost    bool
+}
+
+// Acquire takes the lease of an action. While another runner holds it, Acquire waits. It returns no lease and no error
+// if that runner has ended its work; the caller must then look for the result before it calls Acquire again. A caller
+// that gets the lease must do so too, because the result may have been published just before.
+//
+// The lease is renewed until Release. The returned context ends with the cause ErrLeaseLost if another runner takes the
+// lease over.
+func (s *Store) Acquire(
+	ctx context.Context, key string, holder Holder, wait LeaseWait,
+) (*Lease, context.Context, error) {
+	if _, err := recordKey(key); err != nil {
+		return nil, nil, err
+	}
+	holder.ID, holder.Since = rand.Text(), time.Now().UTC().Truncate(time.Second)
+	l := &Lease{s: s, key: leaseKey(key), holder: holder, done: make(chan struct{})}
+	err := l.write(ctx, objectstore.PutOptions{IfAbsent: true})
+	if errors.Is(err, objectstore.ErrExists) {
+		var expired string
+		if expired, err = s.awaitLease(ctx, l.key, wait); err != nil || expired == "" {
+			return nil, nil, err
+		}
+		err = l.write(ctx, objectstore.PutOptions{IfMatch: expired})
+		if errors.Is(err, objectstore.ErrExists) {
+			return nil, nil, nil // another waiter was quicker
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	held, lose := context.WithCancelCause(ctx)
+	// The lease outlives ctx, because a stage that was asked to end still saves its state.
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	go func() {
+		defer close(l.done)
+		lose(l.keep(renewing))
+	}()
+	return l, held, nil
+}
+
+// ID returns the value for [Live.HeldBy].
+func (l *Lease) ID() string { return l.holder.ID }
+
+// Release ends the lease, so that waiters need not wait until it expires.
+func (l *Lease) Release(ctx context.Context) {
+	l.stop()
+	<-l.done
+	if !l.lost && time.Since(l.renewed) < leaseExpiry { // otherwise another runner may hold the lease now
+		_ = l.s.objects.Delete(ctx, l.key) // a lease that remains expires
+	}
+}
+
+// keep renews the lease until ctx ends. It returns ErrLeaseLost if another runner has the lease.
+func (l *Lease) keep(ctx context.Context) error {
+	tick := time.NewTicker(leaseBeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		l.beat++
+		err := l.write(ctx, objectstore.PutOptions{IfMatch: l.etag})
+		if errors.Is(err, objectstore.ErrExists) { // after other errors, the next beat tries again
+			l.lost = true
+			return ErrLeaseLost
+		}
+	}
+}
+
+func (l *Lease) write(ctx context.Context, opt objectstore.PutOptions) error {
+	data, err := json.Marshal(leaseDocument{l.holder, l.beat})
+	if err != nil {
+		return err
+	}
+	sent := time.Now().Round(0) // wall-clock time, because the monotonic clock may stop while the machine sleeps
+	info, err := l.s.objects.Put(ctx, l.key, bytes.NewReader(data), int64(len(data)), opt)
+	if err == nil {
+		l.etag, l.renewed = info.ETag, sent
+	}
+	return err
+}
+
+// holder returns who holds a lease, and the lease's ETag. A damaged lease has an unknown holder and expires like any
+// other.
+func (s *Store) holder(ctx context.Context, lease string) (Holder, string, error) {
+	data, info, err := s.readDocument(ctx, lease)
+	if err != nil {
+		return Holder{}, "", err
+	}
+	var doc leaseDocument
+	if json.Unmarshal(data, &doc) != nil {
+		doc.Holder = Holder{Who: "unknown"}
+	}
+	return doc.Holder, info.ETag, nil
+}
+
+// awaitLease waits until a lease ends. It returns "" if the lease was released. If the lease has expired or its holder
+// has ended, awaitLease returns the ETag under which the lease can be taken over.
+func (s *Store) awaitLease(ctx context.Context, lease string, wait LeaseWait) (expired string, err error) {
+	var (
+		seen    string // the ETag at the last look
+		since   time.Time
+		looked  time.Time
+		waitFor *Holder // the last holder that Held was called for
+	)
+	for pause := leasePoll / 32; ; pause = min(2*pause, leasePoll) {
+		h, etag, err := s.holder(ctx, lease)
+		if errors.Is(err, ErrNotFound) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		now := time.Now()
+		// If this process slept or the store was away, the holder may have been unable to renew its lease.
+		if etag != seen || now.Sub(looked) > 5*leasePoll {
+			seen, since = etag, now
+		}
+		looked = now
+		if now.Sub(since) > leaseExpiry || wait.Ended(h) {
+			return etag, nil
+		}
+		if waitFor == nil || waitFor.ID != h.ID {
+			if err := wait.Held(h); err != nil {
+				return "", err
+			}
+			waitFor = &h
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}

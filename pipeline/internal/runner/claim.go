@@ -1,0 +1,98 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"vapo/lib/failure"
+)
+
+// existing opens a lock file without creating it.
+var existing = flock.SetFlag(os.O_RDONLY)
+
+func (r *Runner) scratchDir(id string) string { return filepath.Join(r.Dir, "tmp", id) }
+
+func (r *Runner) lockFile(id string) string { return r.scratchDir(id) + ".lock" }
+
+// RunDir returns the directory for the local files of a run.
+func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
+
+// claim creates the local directories of a run and locks its scratch directory until this process ends or calls
+// release. It also removes the scratch directories of runs whose process has ended.
+func (r *Runner) claim(ctx context.Context, id string) (release func(), err error) {
+	for _, dir := range []string{filepath.Dir(r.scratchDir(id)), r.RunDir(id)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			const hint = "choose another directory with --dir"
+			return nil, failure.New(failure.Resources, hint, "the local directory: %w", err)
+		}
+	}
+	locks, err := filepath.Glob(r.lockFile("*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range locks {
+		lock := flock.New(path, existing)
+		if ok, err := lock.TryLock(); err != nil || !ok {
+			continue
+		}
+		_ = os.RemoveAll(strings.TrimSuffix(path, ".lock")) // the next run tries again
+		_ = os.Remove(path)
+		_ = lock.Unlock()
+	}
+	lock, err := lockNew(ctx, r.lockFile(id))
+	if err != nil {
+		return nil, failure.New(failure.Resources, "", "locking the scratch directory of run %s: %w", id, err)
+	}
+	return func() {
+		_ = os.RemoveAll(r.scratchDir(id))
+		_ = os.Remove(lock.Path())
+		_ = lock.Unlock()
+	}, nil
+}
+
+// lockNew creates a file and locks it. Before it gets the lock, another runner may take it for a moment to see whether
+// the file is abandoned, and may even delete the file. lockNew then tries again.
+func lockNew(ctx context.Context, path string) (*flock.Flock, error) {
+	lock := flock.New(path)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
+			return nil, err
+		}
+		locked, err := lock.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if now, err := os.Stat(path); err == nil && os.SameFile(locked, now) {
+			return lock, nil
+		}
+		if err := lock.Unlock(); err != nil {
+			return nil, fmt.Errorf("unlocking a file that was deleted: %w", err)
+		}
+	}
+}
+
+// Alive reports whether the process of a run still exists. known is false if the run was not started from this
+// directory.
+func (r *Runner) Alive(id string) (alive, known bool) {
+	lock := flock.New(r.lockFile(id), existing)
+	ok, err := lock.TryRLock()
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Stat(r.RunDir(id))
+		return false, err == nil
+	}
+	if err != nil {
+		return false, false
+	}
+	_ = lock.Close()
+	return !ok, true
+}

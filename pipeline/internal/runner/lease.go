@@ -1,0 +1,72 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"time"
+
+	"vapo/lib/artifact"
+	"vapo/lib/failure"
+)
+
+// releaseTimeout bounds the time to release a lease. A lease that remains expires.
+const releaseTimeout = 10 * time.Second
+
+// underLease calls work while no other runner works on the step's action. It returns done == false if another runner
+// worked on it at the same time; the caller must then look for that runner's result and may try again.
+func (a *attempt) underLease(
+	ctx context.Context, key string, s *Step, work func(ctx context.Context, lease string) error,
+) (done bool, err error) {
+	lease, held, err := a.Store.Acquire(ctx, key, a.holder(), artifact.LeaseWait{
+		Held: func(h artifact.Holder) error {
+			if a.opt.NoWait {
+				const hint = "wait until it ends, or omit --no-wait"
+				return failure.New(failure.Busy, hint, "step %s is the work of %v", s.Name, h)
+			}
+			a.waiting(ctx, s, fmt.Sprintf("waits for %v", h))
+			return nil
+		},
+		Ended: func(h artifact.Holder) bool {
+			alive, known := a.Alive(h.Run)
+			return known && !alive
+		},
+	})
+	if err != nil || lease == nil {
+		return false, err
+	}
+	err = work(held, lease.ID())
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	lease.Release(end)
+	lost := errors.Is(context.Cause(held), artifact.ErrLeaseLost) || failure.ClassOf(err) == failure.Busy
+	if err != nil && lost && ctx.Err() == nil {
+		a.warn(fmt.Sprintf("step %s was stopped: %v", s.Name, artifact.ErrLeaseLost))
+		return false, nil
+	}
+	return true, err
+}
+
+// waiting shows that a step waits for another run.
+func (a *attempt) waiting(ctx context.Context, s *Step, reason string) {
+	a.mu.Lock()
+	s.State, s.Reason = Waiting, reason
+	a.mu.Unlock()
+	_ = a.save(ctx) // a failure is only a warning
+	a.Display.StepWaiting(s)
+}
+
+// holder describes this runner to others.
+func (a *attempt) holder() artifact.Holder {
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unknown machine"
+	}
+	return artifact.Holder{Run: a.run.ID, Who: fmt.Sprintf("%s at %s, process %d", name, host, os.Getpid())}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"maps"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vapo/lib/failure"
+)
+
+// executions returns how often each step of the workplaces was started.
+func executions(t *testing.T, places ...*workplace) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	for _, w := range places {
+		logs, err := filepath.Glob(filepath.Join(w.dir, ".vapo", "runs", "*", "*.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range logs {
+			n[strings.TrimSuffix(filepath.Base(path), ".log")]++
+		}
+	}
+	return n
+}
+
+// TestEqualRunsShareWork starts equal runs at once, in one directory and in several that share a store. Each step must
+// be computed once, and all runs must get its result.
+func TestEqualRunsShareWork(t *testing.T) {
+	t.Parallel()
+	want := undisturbed(t)
+	once := map[string]int{"one": 1, "two": 1, "three": 1}
+	for name, directories := range map[string]int{"one directory": 1, "shared store": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const runs = 6
+			places := []*workplace{newWorkplace(t)}
+			if directories > 1 {
+				env := places[0].serve()
+				for len(places) < directories {
+					w := newWorkplace(t)
+					w.env = append(w.env, env...)
+					places = append(places, w)
+				}
+				places[0].env = append(places[0].env, env...)
+			}
+			results := make(chan result, runs)
+			for i := range runs {
+				w := places[i%directories]
+				w.write("slow.yaml", slow)
+				go func() { results <- w.run("run", "slow.yaml") }()
+			}
+			for range runs {
+				if res := <-results; res.code != 0 {
+					t.Errorf("exit code %d\n%s", res.code, res.stderr)
+				}
+			}
+			if got := places[0].digests(); !maps.Equal(got, want) {
+				t.Errorf("digests differ:\n%v\n%v", got, want)
+			}
+			if got := executions(t, places...); !maps.Equal(got, once) {
+				t.Errorf("the steps were started %v times, not once each", got)
+			}
+			live, _ := filepath.Glob(filepath.Join(places[0].dir, ".vapo/store/vapo/live/*/*"))
+			if len(live) != 0 {
+				t.Errorf("left behind: %v", live)
+			}
+		})
+	}
+}
+
+// TestNoWait checks that a run says who works on its step, and fails instead of waiting with --no-wait.
+func TestNoWait(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 60", 1))
+	first := w.command("run", "slow.yaml")
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		kill(t, first.Process.Pid, syscall.SIGKILL)
+		_ = first.Wait()
+	}()
+	eventually(t, "the first run works", func() bool { return executions(t, w)["one"] == 1 })
+	w.fails(failure.Busy, []string{"step one is the work of ", " process ", "(run 2", "hint: ", "--no-wait"},
+		"run", "slow.yaml", "--no-wait")
+	w.fails(failure.Busy, []string{"step one is the work of "}, "exec", "slow.yaml", "one", "--no-wait")
+
+	second := w.command("run", "slow.yaml")
+	var stderr bytes.Buffer
+	second.Stderr = &stderr
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the status of the second run", func() bool {
+		out := w.must("status")
+		return strings.Contains(out, "waiting") && strings.Contains(out, "waits for ")
+	})
+	kill(t, second.Process.Pid, syscall.SIGTERM)
+	_ = second.Wait()
+	if code := second.ProcessState.ExitCode(); code != 143 || !strings.Contains(stderr.String(), "waiting, waits for ") {
+		t.Errorf("the waiting run ends with %d:\n%s", code, stderr.String())
+	}
+}
+
+// TestFrozenRunner freezes a runner and its stage, as a laptop that sleeps does. Another run must take over. When the
+// first one wakes up, it must stop its stage, save nothing more and use the other's result.
+func TestFrozenRunner(t *testing.T) {
+	t.Parallel()
+	want := undisturbed(t)
+	store := newWorkplace(t)
+	env := store.serve()
+	start := func() (*workplace, func() result) {
+		w := newWorkplace(t)
+		w.env = append(w.env, env...)
+		w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 0.05", 1))
+		cmd := w.command("run", "slow.yaml")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the runner runs", func() bool { return len(w.processes("pipeline")) > 0 })
+		return w, func() result {
+			_ = cmd.Wait()
+			return result{failure.Class(cmd.ProcessState.ExitCode()), "", stderr.String()}
+		}
+	}
+	first, wait := start()
+	state := filepath.Join(store.dir, ".vapo/store/vapo/live/*/state/state")
+	eventually(t, "the first run saves its state", func() bool {
+		states, _ := filepath.Glob(state)
+		return len(states) == 1
+	})
+	frozen := append(first.processes("pipeline"), first.processes("toy")...)
+	for _, pid := range frozen {
+		kill(t, pid, syscall.SIGSTOP)
+	}
+	second, waitSecond := start()
+	if res := waitSecond(); res.code != 0 || !strings.Contains(res.stderr, "waits for ") {
+		t.Errorf("the second run ends with %d:\n%s", res.code, res.stderr)
+	}
+	if got := second.digests(); !maps.Equal(got, want) {
+		t.Errorf("digests differ:\n%v\n%v", got, want)
+	}
+	if states, _ := filepath.Glob(state); len(states) != 0 {
+		t.Errorf("live state is left before the first run wakes up: %v", states)
+	}
+	for _, pid := range frozen {
+		kill(t, pid, syscall.SIGCONT)
+	}
+	if res := wait(); res.code != 0 || !strings.Contains(res.stderr, "taken over") {
+		t.Errorf("the first run ends with %d:\n%s", res.code, res.stderr)
+	}
+	if got := first.digests(); !maps.Equal(got, want) {
+		t.Errorf("digests differ:\n%v\n%v", got, want)
+	}
+	if left, _ := filepath.Glob(filepath.Join(store.dir, ".vapo/store/vapo/live/*/*")); len(left) != 0 {
+		t.Errorf("the first run wrote after it had lost its lease: %v", left)
+	}
+}
