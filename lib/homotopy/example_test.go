@@ -20,7 +20,7 @@ func Example() {
 	}
 	// Output:
 	// linear x_t = 0.500·data + 0.500·noise, dx/dt = 1·data + -1·noise
-	// vapo   x_t = 1.000·data + 0.014·noise, dx/dt = 0.0004·data + -0.014·noise
 	// cosine x_t = 0.707·data + 0.707·noise, dx/dt = 1.1·data + -1.1·noise
+	// vapo   x_t = 1.000·data + 0.014·noise, dx/dt = 0.0004·data + -0.014·noise
 	// vp     x_t = 0.281·data + 0.960·noise, dx/dt = 1.4·data + -0.41·noise
 }

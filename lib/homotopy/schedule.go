@@ -45,7 +45,7 @@ type Schedule interface {
 }
 
 // Names lists the names that Lookup accepts.
-func Names() []string { return []string{"linear", "vapo", "cosine", "vp"} }
+func Names() []string { return []string{"linear", "cosine", "vapo", "vp"} }
 
 // Bounds on w. Data are of order one, and with w outside these bounds squares may overflow or underflow in float32.
 const (

@@ -7,8 +7,8 @@ import (
 	"vapo/lib/portable"
 )
 
-// timeNames lists the distributions of training times that Times accepts.
-func timeNames() []string { return []string{"uniform", "log-uniform", "logit-normal"} }
+// TimeNames lists the distributions of training times that Times accepts.
+func TimeNames() []string { return []string{"uniform", "log-uniform", "logit-normal"} }
 
 // TimeDistribution maps u in [0, 1) to a training time of a schedule. It is the quantile function of a distribution: if
 // u is uniform, the times follow the distribution. If u is stratified, so are the times.
@@ -56,5 +56,5 @@ func Times(name string, location, scale float64) (TimeDistribution, error) {
 			return s.Draw(min(1/(1+portable.Exp(-location-float64(scale*z))), last))
 		}, nil
 	}
-	return nil, unknown("time distribution", name, timeNames())
+	return nil, unknown("time distribution", name, TimeNames())
 }

@@ -133,7 +133,7 @@ func TestTimesAreMonotone(t *testing.T) {
 	}
 	us = append(us, 1-1e-6, 1-1e-12, math.Nextafter(1, 0))
 	for name, s := range schedules(t) {
-		for _, kind := range timeNames() {
+		for _, kind := range TimeNames() {
 			for _, p := range [][2]float64{{0, 1}, {-10, 10}, {10, 10}, {10, 1e-3}, {-10, 1e-3}} {
 				d, err := Times(kind, p[0], p[1])
 				if err != nil {
@@ -157,7 +157,7 @@ func TestTimesAreMonotone(t *testing.T) {
 
 func TestTimesRefuse(t *testing.T) {
 	if _, err := Times("cauchy", 0, 1); failure.ClassOf(err) != failure.Usage ||
-		!strings.Contains(err.Error(), fmt.Sprint(timeNames())) {
+		!strings.Contains(err.Error(), fmt.Sprint(TimeNames())) {
 		t.Errorf("unknown distribution: %v", err)
 	}
 	for _, p := range [][2]float64{{math.NaN(), 1}, {11, 1}, {-11, 1}, {0, 0}, {0, -1}, {0, math.NaN()}, {0, 11},

@@ -2,8 +2,8 @@ package homotopy
 
 import "math"
 
-// weightNames lists the weights that Weighted accepts.
-func weightNames() []string { return []string{"auto", "none", "sigma", "velocity"} }
+// WeightNames lists the weights that Weighted accepts.
+func WeightNames() []string { return []string{"auto", "none", "sigma", "velocity"} }
 
 // ForObjective returns the schedule with the loss weights that suit an objective. Weighted calls these weights auto.
 //
@@ -45,7 +45,7 @@ func Weighted(s Schedule, objective, weight string) (Schedule, error) {
 	case "velocity":
 		return byVelocity(s), nil
 	}
-	return nil, unknown("weight", weight, weightNames())
+	return nil, unknown("weight", weight, WeightNames())
 }
 
 type weighted struct {

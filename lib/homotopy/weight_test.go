@@ -49,7 +49,7 @@ func TestWeights(t *testing.T) {
 	for name, s := range schedules(t) {
 		w := priorStd(s)
 		for _, objective := range []string{"matching", "energy"} {
-			for _, weight := range weightNames() {
+			for _, weight := range WeightNames() {
 				v, err := Weighted(s, objective, weight)
 				if err != nil {
 					t.Fatal(err)

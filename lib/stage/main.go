@@ -67,7 +67,8 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 
 		Version kong.VersionFlag `help:"Print the version and exit."`
 	}
-	options := slices.Concat(mappers(), program.Options(spec.Name, spec.About, stdout, scr, spec.Engines...), help(spec))
+	common := program.Options(spec.Name, spec.About, stdout, scr, spec.Engines...)
+	options := slices.Concat(mappers(varsOf[P]()), common, help(spec))
 	names := []string{"run", "describe"}
 	for _, c := range spec.Commands {
 		options = append(options, kong.DynamicCommand(c.Name, c.Help, "", c.Cmd))

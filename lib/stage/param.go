@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -21,11 +22,13 @@ type param struct {
 	*kong.Flag
 	kind     string // the data type as in contract.Param
 	min, max any    // of the parameter's type; nil if there is no bound
-	only     *only  // nil if the parameter always has an effect
+	when     string // the tag only
+	only     *only  // the same, parsed; nil if the parameter always has an effect
 }
 
-func newParam(f *kong.Flag) param {
-	p := param{Flag: f, kind: kindOf(f.Target.Type())}
+func newParam(f *kong.Flag, vars kong.Vars) param {
+	only := os.Expand(f.Tag.Get("only"), func(name string) string { return vars[name] })
+	p := param{Flag: f, kind: kindOf(f.Target.Type()), when: only}
 	if p.kind == "" {
 		panic(fmt.Sprintf("stage: parameter %s has type %s; use an int, float, string or bool kind or json.RawMessage",
 			f.Name, f.Target.Type()))
@@ -96,7 +99,7 @@ func (p param) value() any {
 func (p param) describe() contract.Param {
 	d := contract.Param{
 		Name: p.Name, Type: p.kind, Unit: p.Tag.Get("unit"), Help: p.Help, Default: p.value(), Required: p.Required,
-		Keyed: p.Tag.Get("keyed") != "false", Effect: p.Tag.Get("effect"), Only: p.Tag.Get("only"), Min: p.min, Max: p.max,
+		Keyed: p.Tag.Get("keyed") != "false", Effect: p.Tag.Get("effect"), Only: p.when, Min: p.min, Max: p.max,
 	}
 	if p.Enum != "" {
 		for e := range strings.SplitSeq(p.Enum, ",") {
@@ -162,9 +165,9 @@ type only struct {
 	values []string
 }
 
-// condition parses the tag only of f. It returns nil if there is no such tag. all are the parameters of the stage.
-func condition(f *kong.Flag, all []param) *only {
-	text := f.Tag.Get("only")
+// condition parses the tag only of f. It returns nil if there is none. all are the parameters of the stage.
+func condition(f param, all []param) *only {
+	text := f.when
 	if text == "" {
 		return nil
 	}

@@ -34,7 +34,8 @@ type paramHolder[P any] struct {
 // such a mistake.
 func newParams[P any]() *paramSet[P] {
 	s := &paramSet[P]{holder: &paramHolder[P]{}}
-	parser, err := kong.New(s.holder, append(mappers(),
+	vars := varsOf[P]()
+	parser, err := kong.New(s.holder, append(mappers(vars),
 		kong.Name("params"), kong.NoDefaultHelp(),
 		kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))...)
 	if err != nil {
@@ -43,20 +44,29 @@ func newParams[P any]() *paramSet[P] {
 	s.parser = parser
 	for _, f := range parser.Model.Flags {
 		if f.Name != "help" {
-			s.params = append(s.params, newParam(f))
+			s.params = append(s.params, newParam(f, vars))
 		}
 	}
 	for i := range s.params {
-		s.params[i].only = condition(s.params[i].Flag, s.params)
+		s.params[i].only = condition(s.params[i], s.params)
 	}
 	return s
 }
 
-// mappers returns the kong options for parameters: the parser for JSON values, and ${engines} in help texts.
-func mappers() []kong.Option {
+// varsOf returns the variables ${name} in the tags of a parameter struct: engines, and those of its method Vars.
+func varsOf[P any]() kong.Vars {
+	vars := kong.Vars{"engines": enginename.Names}
+	if p, ok := any(*new(P)).(interface{ Vars() map[string]string }); ok {
+		maps.Copy(vars, p.Vars())
+	}
+	return vars
+}
+
+// mappers returns the kong options for parameters: the parser for JSON values and the variables.
+func mappers(vars kong.Vars) []kong.Option {
 	return []kong.Option{
 		kong.TypeMapper(reflect.TypeFor[json.RawMessage](), jsonMapper{}),
-		kong.Vars{"engines": enginename.Names},
+		vars,
 	}
 }
 

@@ -159,10 +159,12 @@ func TestBounds(t *testing.T) {
 type onlyParams struct {
 	Model  string          `help:"Model." default:"mlp" enum:"mlp,unet,auto"`
 	Width  int             `help:"Width." default:"3" only:"model=mlp"`
-	Levels json.RawMessage `help:"Levels." default:"[1]" only:"model=unet|auto"`
+	Levels json.RawMessage `help:"Levels." default:"[1]" only:"${nets}"`
 	Labels bool            `help:"Labels." default:"false" negatable:""`
 	Drop   float64         `help:"Drop." default:"0.1" only:"labels=true"`
 }
+
+func (onlyParams) Vars() map[string]string { return map[string]string{"nets": "model=unet|auto"} }
 
 // TestOnly: a parameter that has no effect is refused unless it has its default value.
 func TestOnly(t *testing.T) {

@@ -24,6 +24,9 @@
 //   - min:"1" and max:"9": the least and the greatest value of a number;
 //   - only:"solver=rk45": the parameter has no effect unless solver is rk45, and is refused then.
 //
+// help, default, enum and only may contain variables ${name}, which a method Vars() map[string]string of the struct
+// defines. The variable engines describes the names of the engines.
+//
 // A stage writes its outputs first and the manifest last. A manifest that exists means success; a killed stage leaves
 // none.
 //

@@ -29,12 +29,16 @@ type params struct {
 	Rate    float64         `help:"Learning rate." default:"1e-3"`
 	Small   float32         `help:"Single precision." default:"0.1"`
 	Seed    uint64          `help:"Seed." default:"18446744073709551615"`
-	Mode    string          `help:"How to end." default:"ok" enum:"ok,nothing,twice,undeclared,numeric,bug,panic,diskfull,terminated"`
+	Mode    string          `help:"How to end." default:"ok" enum:"${modes}"`
 	Fast    bool            `help:"Cut corners."`
 	Mixture json.RawMessage `help:"Components."`
 	Doubled int             `help:"0: twice the steps." default:"0"`
 	Every   int             `help:"Report interval." default:"50" keyed:"false" effect:"none"`
 	Backend string          `help:"Engine." default:"auto" enum:"auto,other,tape"`
+}
+
+func (params) Vars() map[string]string {
+	return map[string]string{"modes": "ok,nothing,twice,undeclared,numeric,bug,panic,diskfull,terminated"}
 }
 
 type shout struct {

@@ -33,8 +33,8 @@ type params struct {
 
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
-	OODN         int     `name:"ood-n" help:"Number of inliers, and of outliers, that are compared." default:"1000" unit:"rows" min:"2"`
-	KeepFeatures bool    `help:"Write the reference's features, which later runs can take as their reference." effect:"none"`
+	OODN         int     `name:"ood-n" help:"Number of inliers, and of outliers." default:"1000" unit:"rows" min:"2"`
+	KeepFeatures bool    `help:"Write the reference's features, for later runs." effect:"none"`
 	Seed         uint64  `help:"Seed of directions, baselines and fresh data." default:"0"`
 
 	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`

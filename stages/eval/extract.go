@@ -20,9 +20,9 @@ type extractCmd struct {
 
 	Inception inceptionParams `embed:""`
 
-	Metrics string `help:"Metrics that later scores will compute; for the Inception score, logits are added to the features." default:"all"`
-	Part    part   `help:"Compute only part i of n, so that n workers can share the images." placeholder:"I/N" default:"1/1"`
-	Cache   string `help:"Directory for the features; default: the store given by VAPO_STORE." placeholder:"DIR" type:"path"`
+	Metrics string `help:"Metrics of later scores; the Inception score needs logits." default:"all"`
+	Part    part   `help:"Compute part i of n, so that n workers share the images." placeholder:"I/N" default:"1/1"`
+	Cache   string `help:"Directory for the features; default: the store." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }

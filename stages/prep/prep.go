@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"vapo/lib/contract"
 	"vapo/lib/dataset"
@@ -26,31 +27,36 @@ const maxValues = 1 << 30
 const noDigest = "none"
 
 type params struct {
-	Source string `help:"Data set to prepare: a published one, your own images or table (images, celeba, csv), or one that is drawn (the others)." default:"fashion-mnist" enum:"fashion-mnist,mnist,cifar10,images,celeba,csv,8gaussians,two-moons,rings,mixture,shapes"`
+	Source string `help:"Data set to prepare." default:"fashion-mnist" enum:"${sources}"`
 
 	// The digest of the files is part of the key; their path is not.
-	Path         string `help:"Directory of the source's files (for cifar10 also a .tar or .tar.gz archive); empty: where they are usually installed. For images and celeba: a folder or a .zip, .tar or .tar.gz archive of image files; for csv: a .csv or .csv.gz file." keyed:"false"`
-	SourceDigest string `help:"Digest of the source's files; files with another digest are an integrity error. auto: the digest of the files found." default:"auto"`
-	Verify       bool   `help:"Compare files with the checksums of the published data set (celeba: names and number of the images)." default:"true" negatable:""`
+	Path         string `help:"Where the source's files are; empty: where they are usually installed." keyed:"false"`
+	SourceDigest string `help:"Digest that the source's files must have; auto: that of the files found." default:"auto"`
+	Verify       bool   `help:"Compare files with the checksums of the published set." default:"true" negatable:""`
 
-	NTrain int `name:"n-train" help:"Number of training samples, from the first; 0: all (drawn sources: 50000)." default:"0" unit:"samples" min:"0"`
-	NTest  int `name:"n-test" help:"Number of test samples, from the first; 0: all (drawn sources: 10000)." default:"0" unit:"samples" min:"0"`
+	NTrain int `help:"Training samples, from the first; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
+	NTest  int `help:"Test samples, from the first; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
 
-	Components json.RawMessage `help:"Components of source mixture: [{\"weight\": 1, \"mean\": [0, 0], \"std\": 0.1}, …]." default:"null" only:"source=mixture"`
-	Std        float64         `help:"Standard deviation of the noise of 8gaussians, two-moons and rings." default:"0.15" only:"source=8gaussians|two-moons|rings"`
+	Components json.RawMessage `help:"Components of a mixture, a list." default:"null" only:"source=mixture"`
+	Std        float64         `help:"Noise of the points." default:"0.15" only:"source=8gaussians|two-moons|rings"`
 	Seed       uint64          `help:"Seed of drawn sources, and of the test splits of images and csv." default:"0"`
 
-	Size       int    `help:"Edge of the output images, resized with antialiasing; 0: 64 for celeba, 32 for shapes; images keep their size, which must be the same for all." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
-	Crop       int    `help:"Edge of the centre crop before the resize; 0: 140 for celeba; for images the largest square, if size is set." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
-	Resize     string `help:"Filter of the resize, as in Pillow; bilinear is the default of torchvision's Resize." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
-	Channels   int    `help:"Channels of images, celeba and shapes: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
-	Labels     string `help:"Labels of images: none, or the first directory of their paths." default:"none" enum:"none,directory" only:"source=images"`
-	SkipBroken bool   `help:"Leave out images that are damaged, transparent or smaller than the crop, and count them; otherwise they are errors." only:"source=images|celeba"`
+	Size       int    `help:"Output edge." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
+	Crop       int    `help:"Edge of the centre crop." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
+	Resize     string `help:"Filter." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
+	Channels   int    `help:"Channels: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
+	Labels     string `help:"Labels: none, or first directory." default:"none" enum:"none,directory" only:"source=images"`
+	SkipBroken bool   `help:"Leave out broken and small images, and count them." only:"source=images|celeba"`
 
-	Columns      string  `help:"Columns of a csv to read, separated by commas; empty: all but the label." only:"source=csv"`
-	Label        string  `help:"Column of a csv with labels; empty: none." only:"source=csv"`
-	TestFraction float64 `name:"test-fraction" help:"Share of images or rows of a csv that becomes the test split; 0: a tenth." default:"0" only:"source=images|csv"`
-	DropMissing  bool    `name:"drop-missing" help:"Leave out rows of a csv with a cell that is missing or not a number, and count them; otherwise they are errors." only:"source=csv"`
+	Columns      string  `help:"Columns to read, separated by commas; empty: all but the label." only:"source=csv"`
+	Label        string  `help:"Column with labels; empty: none." only:"source=csv"`
+	TestFraction float64 `help:"Share that becomes the test split; 0: a tenth." default:"0" only:"source=images|csv"`
+	DropMissing  bool    `help:"Leave out rows with missing numbers, and count them." only:"source=csv"`
+}
+
+// Vars are the variables in the tags.
+func (params) Vars() map[string]string {
+	return map[string]string{"sources": strings.Join(source.Names(), ",")}
 }
 
 var spec = stage.Stage[params]{

@@ -18,7 +18,7 @@ import (
 type tableCmd struct {
 	Points string `arg:"" name:"points" help:"Points or samples: a path, ref:name or sha256:…"`
 	File   string `arg:"" name:"file" help:"CSV file to write." type:"path"`
-	Like   string `help:"Data set made from a csv, for the names and units of the columns; empty: those of the points themselves." placeholder:"REF"`
+	Like   string `help:"Data set made from a csv, for names and units; empty: the points themselves." placeholder:"REF"`
 	Force  bool   `help:"Overwrite an existing file."`
 }
 

@@ -19,8 +19,8 @@ import (
 // exportCmd writes samples for other evaluators, which read NumPy archives.
 type exportCmd struct {
 	Samples string `arg:"" name:"samples" help:"Samples, or any data set: a path, ref:name or sha256:…"`
-	File    string `arg:"" name:"file" help:"NumPy archive (.npz) to write: arr_0 is uint8 [N, H, W, C] for images and float32 [N, D] for points." type:"path"`
-	RGB     bool   `name:"rgb" help:"Write grey images with three equal channels, which evaluators built on Inception expect."`
+	File    string `arg:"" name:"file" help:"NumPy archive (.npz) to write." type:"path"`
+	RGB     bool   `help:"Write grey images with three equal channels."`
 	Force   bool   `help:"Overwrite an existing file."`
 }
 

@@ -19,11 +19,11 @@ import (
 // fieldCmd evaluates Phi and grad Phi at points from a CSV file.
 type fieldCmd struct {
 	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
-	Points     string      `help:"CSV file with the header x1,…,xd and a point in each row; - for standard input." required:""`
+	Points     string      `help:"CSV file with the header x1,…,xd; - for standard input." required:""`
 	T          float64     `name:"t" help:"Time in [0, 1]." required:""`
-	Class      string      `help:"Class, by index; each: point k has class k mod the number of classes; none: unconditional." default:"none"`
+	Class      string      `help:"Class, by index; each: a class per point in turn." default:"none"`
 	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
-	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
+	Weights    string      `help:"Weights, see run." default:"ema"`
 	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 }
 

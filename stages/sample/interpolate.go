@@ -30,9 +30,9 @@ type interpolateCmd struct {
 	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
 	TEnd       float64     `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
 	Steps      int         `help:"Number of equal steps; not for rk45." default:"30"`
-	Class      string      `help:"Class of the samples, see run; each: pair k has class k mod the number of classes." default:"none"`
+	Class      string      `help:"Class of the samples, by index; each: a class per pair in turn." default:"none"`
 	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
-	Weights    string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
+	Weights    string      `help:"Weights, see run." default:"ema"`
 	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 }
 

@@ -15,8 +15,8 @@ import (
 
 // pictureParams request pictures of the flow in addition to the samples.
 type pictureParams struct {
-	Trajectories int `help:"Number of samples, from index 0, whose trajectories are drawn; 0: none." default:"0" unit:"samples" effect:"none"`
-	Interpolate  int `help:"Pairs of noise vectors to interpolate between along great circles; 0: none." default:"0" unit:"pairs" effect:"none"`
+	Trajectories int `help:"Samples whose trajectories are drawn; 0: none." default:"0" unit:"samples" effect:"none"`
+	Interpolate  int `help:"Pairs of noise vectors to interpolate; 0: none." default:"0" unit:"pairs" effect:"none"`
 }
 
 const (

@@ -18,19 +18,19 @@ import (
 )
 
 type params struct {
-	N        int         `name:"n" help:"Number of samples to draw." default:"64" unit:"samples" min:"1" max:"1099511627776"`
-	First    int         `help:"Index of the first sample; sample k is the same in every run." default:"0" min:"0" max:"1099511627776"`
+	N        int         `help:"Samples to draw." default:"64" unit:"samples" min:"1" max:"1099511627776"`
+	First    int         `help:"Index of the first sample." default:"0" min:"0" max:"1099511627776"`
 	Seed     uint64      `help:"Seed of the noise." default:"0"`
-	Solver   string      `help:"Integrator: heun, euler or rk4 with equal steps, rk45 with adaptive steps for each sample." default:"heun" enum:"heun,euler,rk4,rk45"`
+	Solver   string      `help:"Integrator; rk45 has adaptive steps." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps    int         `help:"Number of equal steps from prior to data; not for rk45." default:"30" unit:"steps" min:"1"`
-	TEnd     float64     `name:"t-end" help:"Time at which the flow ends: before 1 noise remains; after 1 (schedule vapo only) less remains than at 1." default:"1"`
+	TEnd     float64     `help:"Time at which the flow ends; above 1 only for schedule vapo." default:"1"`
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
-	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step, in units of the data." default:"0.001" only:"solver=rk45"`
-	MaxSteps int         `help:"rk45: bound on the attempted steps of one sample." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
-	Class    string      `help:"Class of the samples, by index; each: sample k has class k mod the number of classes; none: unconditional." default:"none"`
-	Guidance float64     `help:"Strength of classifier-free guidance: 1 turns it off, 0 ignores the class; other values double the work." default:"1"`
-	Weights  string      `help:"Weights to use: ema (the moving average), ema.1, ema.2, … if training kept several, or raw." default:"ema"`
-	Batch    int         `help:"Samples integrated together; it bounds memory and never changes a result." default:"256" unit:"samples" keyed:"false" min:"1"`
+	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step." default:"0.001" only:"solver=rk45"`
+	MaxSteps int         `help:"rk45: steps to try per sample." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
+	Class    string      `help:"Class of the samples, by index; each: all in turn." default:"none"`
+	Guidance float64     `help:"Strength of classifier-free guidance; 1: off, 0: without the class." default:"1"`
+	Weights  string      `help:"Weights: ema (the average), ema.1, ema.2, … or raw." default:"ema"`
+	Batch    int         `help:"Samples integrated together." default:"256" unit:"samples" keyed:"false" min:"1"`
 	Backend  engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 
 	Pictures pictureParams `embed:""`

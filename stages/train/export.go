@@ -22,7 +22,7 @@ import (
 // exportCmd writes a potential's weights for other frameworks.
 type exportCmd struct {
 	Checkpoint string `arg:"" name:"checkpoint" help:"Checkpoint of a potential: a path, ref:name or sha256:…"`
-	File       string `arg:"" name:"file" help:"Safetensors file to write. Tensors are named like the parameters; metadata describes the network." type:"path"`
+	File       string `arg:"" name:"file" help:"Safetensors file to write." type:"path"`
 	Weights    string `help:"Which weights: moving averages (ema, ema.1, ema.2, …), or as trained (raw)." default:"ema"`
 	Force      bool   `help:"Overwrite an existing file."`
 }

@@ -21,12 +21,12 @@ import (
 
 // importCmd makes a checkpoint of weights from another framework.
 type importCmd struct {
-	File        string   `arg:"" help:"Weights of a potential, PyTorch (.pth) or safetensors: a path, ref:name or sha256:…"`
-	Preset      string   `help:"Network by name, as for run; label_emb.weight in the file sets its classes." xor:"network"`
+	File        string   `arg:"" help:"Weights (.pth or safetensors): a path, ref:name or sha256:…"`
+	Preset      string   `help:"Network by name, as for run." xor:"network"`
 	Like        string   `help:"Checkpoint with the same network: a path, ref:name or sha256:…" xor:"network"`
-	Schedule    string   `help:"Schedule the network was trained with; auto: linear for a preset, otherwise that of --like or of the file." enum:"auto,linear,cosine,vapo,vp" default:"auto"`
-	PriorStd    *float64 `help:"Standard deviation w of the prior. Default: 1 for a preset, otherwise that of --like or of the file."`
-	Weights     string   `help:"Weights to take: moving averages (ema), as trained (model), or all that the file has (any)." enum:"any,ema,model" default:"any"`
+	Schedule    string   `help:"Schedule; auto: as in --like or file, or linear." enum:"auto,${schedules}" default:"auto"`
+	PriorStd    *float64 `help:"Prior w; default: 1 for a preset, else as in --like or the file."`
+	Weights     string   `help:"Weights: ema, as trained (model), or all (any)." enum:"any,ema,model" default:"any"`
 	IgnoreExtra bool     `help:"Ignore tensors that do not belong to the network."`
 	Out         string   `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
 	Ref         string   `help:"Also put the checkpoint into the store, under this name."`

@@ -19,6 +19,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -50,6 +51,11 @@ func (t *Tally) add(what string) {
 // own lists the sources that are read from files but not by Load: OpenImages reads images and celeba, LoadCSV reads
 // csv.
 var own = []string{"images", "celeba", "csv"}
+
+// Names lists all sources: those that are published, the user's own, and those that are drawn.
+func Names() []string {
+	return slices.Concat(slices.Sorted(maps.Keys(publishedSets)), own, pointSources, []string{"shapes"})
+}
 
 // IsPublished reports whether Load reads the source.
 func IsPublished(source string) bool { return publishedSets[source] != nil }

@@ -22,11 +22,13 @@ import (
 
 // SnapshotParams are the stage parameters that control snapshots.
 type SnapshotParams struct {
-	SampleEvery    int `help:"Steps between snapshots, which draw samples from the same noise each time and, for points or with features, score them; 0: none." default:"0" unit:"steps" min:"0" only:"model=mlp|unet|wrn" effect:"none"`
-	SampleSteps    int `help:"Equal steps of Heun's method from noise to a sample of a snapshot." default:"20" unit:"steps" min:"1" effect:"none"`
+	// Snapshots draw samples from the same noise each time and, for points or with features, score them.
+	SampleEvery int `help:"Snapshot interval; 0: none." default:"0" unit:"steps" min:"0" only:"${potential}" effect:"none"`
+	// A score compares ScoreN samples with the first ScoreReference training samples.
+	SampleSteps    int `help:"Steps from noise to a sample." default:"20" unit:"steps" min:"1" effect:"none"`
 	ScoreN         int `help:"Samples per score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
-	ScoreReference int `help:"Number of training samples, from the first, that a score compares with." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
-	ScoreTap       int `help:"If features is Inception: the layer, by its number of channels, as for eval." default:"2048" effect:"none"`
+	ScoreReference int `help:"Training samples." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
+	ScoreTap       int `help:"Inception's layer, by its number of channels, as for eval." default:"2048" effect:"none"`
 }
 
 const (
