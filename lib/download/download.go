@@ -51,7 +51,7 @@ var firstWait, maxSilence = time.Second, time.Minute
 
 // Get downloads the file. If it fails, it keeps the content for the next call unless the content is wrong.
 func (f *File) Get(ctx context.Context) (err error) {
-	part, etag := f.Path+".part", f.Path+".part.etag"
+	part := f.Path + ".part"
 	lock := flock.New(part, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
 	if locked, err := lock.TryLock(); !locked {
 		err = cmp.Or(err, errors.New("another process is downloading it"))
@@ -70,10 +70,12 @@ func (f *File) Get(ctx context.Context) (err error) {
 	}
 	if err == nil || f.size == 0 || failure.ClassOf(err) == failure.Integrity {
 		os.Remove(part)
-		os.Remove(etag)
+		os.Remove(f.etag())
 	}
 	return err
 }
+
+func (f *File) etag() string { return f.Path + ".part.etag" }
 
 func (f *File) verify() error {
 	kind, want, _ := strings.Cut(f.Digest, ":")
@@ -89,23 +91,20 @@ func (f *File) verify() error {
 }
 
 // transfer downloads the missing content and verifies the whole. retryablehttp decides which errors are worth a retry,
-// increases the waits and obeys Retry-After. Its response handler also covers bodies that break off, and its retry hook
-// requests only the missing content.
+// increases the waits and obeys Retry-After. Its response handler also covers bodies that break off, and its hook before
+// each request asks only for the missing content.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // it connects within 30 s and uses the proxies of the environment
 	client.HTTPClient.Transport.(*http.Transport).ResponseHeaderTimeout = maxSilence
 	client.Logger, client.ErrorHandler = nil, retryablehttp.PassthroughErrorHandler
 	client.RetryMax, client.RetryWaitMin = math.MaxInt, firstWait
-	client.CheckRetry, client.PrepareRetry = f.retry, f.prepare
+	client.CheckRetry, client.RequestLogHook = f.retry, f.prepare
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, f.URL, nil)
 	if err != nil {
 		return failure.New(failure.Usage, "", "%w", err)
 	}
 	req.SetResponseHandler(f.receive)
-	if err = f.prepare(req.Request); err == nil {
-		_, err = client.Do(req)
-	}
-	if ctx.Err() != nil {
+	if _, err = client.Do(req); ctx.Err() != nil {
 		return context.Cause(ctx)
 	} else if err != nil {
 		return failure.Default(failure.Input, hint, err)
@@ -114,36 +113,32 @@ func (f *File) transfer(ctx context.Context) error {
 }
 
 // prepare makes the request ask for the missing content, or for everything if the server now has another version.
-func (f *File) prepare(req *http.Request) error {
-	info, err := f.part.Stat()
-	if err != nil {
-		return err
-	}
+func (f *File) prepare(_ retryablehttp.Logger, req *http.Request, _ int) {
 	f.size, req.Header = 0, http.Header{"User-Agent": {"vapo"}, "Accept-Encoding": {"identity"}}
-	if version, err := os.ReadFile(f.Path + ".part.etag"); err == nil && len(version) > 0 && info.Size() > 0 {
+	info, err := f.part.Stat()
+	if version, _ := os.ReadFile(f.etag()); len(version) > 0 && err == nil && info.Size() > 0 {
 		f.size = info.Size()
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", f.size))
 		req.Header.Set("If-Range", string(version))
 	}
-	return nil
 }
 
 // receive writes the body of a response to the file, after the content that is already there.
 func (f *File) receive(res *http.Response) error {
 	defer res.Body.Close()
-	got, version := res.Header.Get("Content-Range"), res.Header.Get("ETag")
-	if !strings.HasPrefix(version, `"`) { // If-Range accepts only a strong ETag or a date
-		version = res.Header.Get("Last-Modified")
-	}
-	switch etag := f.Path + ".part.etag"; res.StatusCode {
+	switch res.StatusCode {
 	case http.StatusOK: // the whole file
 		f.size = 0
-		if err := errors.Join(f.part.Truncate(0), os.WriteFile(etag, []byte(version), 0o644)); err != nil {
+		version := res.Header.Get("ETag")
+		if !strings.HasPrefix(version, `"`) { // If-Range accepts only a strong ETag or a date
+			version = res.Header.Get("Last-Modified")
+		}
+		if err := errors.Join(f.part.Truncate(0), os.WriteFile(f.etag(), []byte(version), 0o644)); err != nil {
 			return failure.Default(failure.Usage, "", err)
 		}
 	case http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
-		if !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", f.size)) {
-			return errors.Join(fmt.Errorf("requested the bytes from %d on, got %q", f.size, got), os.Remove(etag))
+		if got := res.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", f.size)) {
+			return errors.Join(fmt.Errorf("requested the bytes from %d on, got %q", f.size, got), os.Remove(f.etag()))
 		}
 	default:
 		return failure.New(failure.Input, hint, "%s: the server answers %s", f.URL, res.Status)
