@@ -40,7 +40,7 @@ func potentialLoop(
 	}
 	t, err := training.Potential(be, c, p.Objective, o)
 	if err != nil {
-		return nil, unfit(err)
+		return nil, failure.Default(failure.Input, "", err) // the network does not fit the data
 	}
 	t.Seed = p.Seed
 	l := &loop.Loop{Job: job, Trainer: t, Batches: b, Options: p.loopOptions()}
@@ -53,7 +53,3 @@ func potentialLoop(
 	l.Variance, err = watch.NewVariance(be, c, p.Objective, p.rows(), p.VarianceEvery, p.VarianceBatches, b)
 	return l, err
 }
-
-// unfit classifies an error from compiling the training step. Unless the error already has a class, such as too little
-// memory, the network does not fit the data: an input error.
-func unfit(err error) error { return failure.Default(failure.Input, "", err) }
