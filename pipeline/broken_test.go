@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -67,6 +69,61 @@ func TestDamagedRecord(t *testing.T) {
 	w.must("run", "one.yaml")
 	if got := w.states()["s"]; got != "cached" {
 		t.Errorf("after the repair the step is %s", got)
+	}
+}
+
+// TestRecordThatLies checks that a record with a wrong size or without an output is a miss, which the next run repairs.
+func TestRecordThatLies(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("chain.yaml", chain)
+	w.must("run", "chain.yaml")
+	key := strings.Fields(strings.Split(w.must("lineage", "two.out"), "action ")[1])[0]
+	paths, err := filepath.Glob(w.dir + "/.vapo/store/vapo/actions/" + key + "*.json")
+	if err != nil || len(paths) != 1 {
+		t.Fatal(paths, err)
+	}
+	honest, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, lie := range map[string]func(manifest, outputs map[string]any){
+		"bytes in the store, not 1450000000": func(manifest, _ map[string]any) {
+			manifest["out"].(map[string]any)["size"] = 1450000000
+		},
+		"has no output out": func(manifest, outputs map[string]any) {
+			delete(manifest, "out")
+			delete(outputs, "out")
+		},
+	} {
+		var record struct {
+			Key     string          `json:"key"`
+			Action  json.RawMessage `json:"action"`
+			Outputs map[string]any  `json:"outputs"`
+			Made    map[string]any  `json:"manifest"`
+		}
+		if err := json.Unmarshal(honest, &record); err != nil {
+			t.Fatal(err)
+		}
+		lie(record.Made["outputs"].(map[string]any), record.Outputs)
+		text, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(paths[0], text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out := w.must("plan", "chain.yaml"); !strings.Contains(out, want) {
+			t.Errorf("the plan does not say %q:\n%s", want, out)
+		}
+		w.must("run", "chain.yaml")
+		if got := w.states(); got["two"] != "done" || got["three"] != "cached" {
+			t.Errorf("%s: the steps are %v", want, got)
+		}
+		w.must("run", "chain.yaml")
+		if got := w.states()["two"]; got != "cached" {
+			t.Errorf("%s: after the repair the step is %s", want, got)
+		}
 	}
 }
 

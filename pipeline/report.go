@@ -125,10 +125,7 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 			o := report.Output{Name: name, Digest: out.Digest, Media: out.Media, Size: out.Size}
 			switch out.Media {
 			case contract.MediaPNG, contract.MediaJSON, contract.MediaNDJSON:
-				if out.Size > maxFigure {
-					break
-				}
-				data, err := readBlob(ctx, store, out)
+				data, err := readFigure(ctx, store, out)
 				if err != nil && !errors.Is(err, objectstore.ErrNotFound) {
 					return nil, fmt.Errorf("report: output %s.%s: %w", s.Name, name, err)
 				}

@@ -93,13 +93,22 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 // maxFigure is the largest size, in bytes, of an output that a report includes.
 const maxFigure = 16 << 20
 
-func readBlob(ctx context.Context, store *artifact.Store, out contract.Output) ([]byte, error) {
+// readFigure returns the content of an output, or nil if it is too large for a report. It does not rely on the size that
+// the output's run states.
+func readFigure(ctx context.Context, store *artifact.Store, out contract.Output) ([]byte, error) {
+	if out.Size > maxFigure {
+		return nil, nil
+	}
 	r, err := store.Open(ctx, artifact.Digest(out.Digest))
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	data, err := io.ReadAll(io.LimitReader(r, maxFigure+1))
+	if len(data) > maxFigure {
+		return nil, err
+	}
+	return data, err
 }
 
 // shortPath returns path relative to the working directory if path lies inside that directory, and otherwise unchanged.

@@ -17,6 +17,8 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
 	"vapo/lib/contract"
+	"vapo/lib/failure"
+	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/objectstoretest"
 )
 
@@ -24,6 +26,9 @@ func TestMain(m *testing.M) { os.Exit(objectstoretest.Main(m)) }
 
 // noBlob is the digest of a blob that no test stores.
 var noBlob = artifact.Digest("sha256:" + strings.Repeat("0", 64))
+
+// sizes holds the sizes of the blobs that put has stored, by digest.
+var sizes sync.Map
 
 func open(t testing.TB) *artifact.Store {
 	t.Helper()
@@ -39,6 +44,7 @@ func put(t testing.TB, s *artifact.Store, content string) artifact.Digest {
 	if n != int64(len(content)) {
 		t.Errorf("%d bytes were stored of %d", n, len(content))
 	}
+	sizes.Store(d, n)
 	return d
 }
 
@@ -69,7 +75,9 @@ func record(t testing.TB, stage string, outputs map[string]artifact.Digest) arti
 	}
 	m := contract.Manifest{Stage: stage, Outputs: map[string]contract.Output{}}
 	for name, d := range outputs {
-		m.Outputs[name] = contract.Output{Digest: string(d)}
+		size, _ := sizes.Load(d)
+		n, _ := size.(int64)
+		m.Outputs[name] = contract.Output{Digest: string(d), Size: n}
 	}
 	manifest, err := json.Marshal(m)
 	if err != nil {
@@ -189,7 +197,7 @@ func TestPublish(t *testing.T) {
 func TestPublishRefuses(t *testing.T) {
 	s := open(t)
 	_, _, err := s.Publish(t.Context(), record(t, "a", map[string]artifact.Digest{"x": noBlob}))
-	if !errors.Is(err, artifact.ErrNotFound) || !strings.Contains(err.Error(), string(noBlob)) {
+	if failure.ClassOf(err) != failure.Integrity || !strings.Contains(err.Error(), string(noBlob)) {
 		t.Errorf("a missing blob: %v", err)
 	}
 	wrongKey := record(t, "a", nil)
@@ -217,11 +225,7 @@ func TestPublishRace(t *testing.T) {
 	digests := make([]artifact.Digest, 16)
 	for i := range digests {
 		wg.Go(func() {
-			d, _, err := s.Put(t.Context(), strings.NewReader(fmt.Sprint(i)))
-			if err != nil {
-				t.Error(err)
-				return
-			}
+			d := put(t, s, fmt.Sprint(i))
 			standing, won, err := s.Publish(t.Context(), record(t, "race", map[string]artifact.Digest{"x": d}))
 			if err != nil {
 				t.Error(err)
@@ -244,7 +248,21 @@ func TestPublishRace(t *testing.T) {
 	}
 }
 
-// TestMissingBlobIsAMiss: Complete reports the missing blob of a record, and the next Publish replaces the record.
+// missing describes the first output of a record that the store lacks.
+func missing(t testing.TB, s *artifact.Store, rec artifact.Record) string {
+	t.Helper()
+	m, err := contract.DecodeManifest(rec.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := s.Missing(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestMissingBlobIsAMiss: Missing reports the missing blob of a record, and the next Publish replaces the record.
 func TestMissingBlobIsAMiss(t *testing.T) {
 	s := open(t)
 	a, b := put(t, s, "a"), put(t, s, "b")
@@ -252,14 +270,14 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 	if _, _, err := s.Publish(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
-	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 0 {
-		t.Errorf("missing %v, %v", missing, err)
+	if text := missing(t, s, rec); text != "" {
+		t.Error(text)
 	}
 	if err := s.Objects().Delete(t.Context(), blobKey(b)); err != nil {
 		t.Fatal(err)
 	}
-	if missing, err := s.Complete(t.Context(), &rec); err != nil || len(missing) != 1 || missing[0] != b {
-		t.Errorf("missing %v, %v", missing, err)
+	if text := missing(t, s, rec); !strings.Contains(text, "lost output y ("+string(b)) {
+		t.Errorf("Missing returns %q", text)
 	}
 	c := put(t, s, "c")
 	again := record(t, "train", map[string]artifact.Digest{"x": a, "y": c})
@@ -269,5 +287,32 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 	}
 	if got, err := s.Record(t.Context(), rec.Key); err != nil || got.Outputs["y"] != c {
 		t.Errorf("record is %+v, %v", got, err)
+	}
+}
+
+// TestRecordThatLies: the next Publish replaces a record that states a wrong size, or lacks an output.
+func TestRecordThatLies(t *testing.T) {
+	s := open(t)
+	outputs := map[string]artifact.Digest{"x": put(t, s, "a"), "y": put(t, s, "b")}
+	honest := record(t, "train", outputs)
+	size := honest
+	size.Manifest = []byte(strings.Replace(string(honest.Manifest), `"size":1`, `"size":1450000000`, 1))
+	fewer := record(t, "train", map[string]artifact.Digest{"x": outputs["x"]})
+	for name, lie := range map[string]artifact.Record{"size": size, "fewer outputs": fewer} {
+		data, err := json.Marshal(lie)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Objects().Put(t.Context(), "actions/"+lie.Key+".json", strings.NewReader(string(data)), -1,
+			objectstore.PutOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if standing, won, err := s.Publish(t.Context(), honest); err != nil || !won {
+			t.Errorf("%s: %+v stands, %v", name, standing, err)
+		}
+	}
+	if _, _, err := s.Publish(t.Context(), size); failure.ClassOf(err) != failure.Integrity {
+		t.Errorf("a record that lies is published: %v", err)
 	}
 }

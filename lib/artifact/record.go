@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,7 +82,7 @@ func decodeRecord(key string, data []byte) (*Record, error) {
 }
 
 // Record returns the record of an action. It fails with ErrNotFound if the action has no record. It does not check that
-// the blobs exist: see [Store.Complete].
+// the outputs exist: see [Store.Missing].
 func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 	name, err := recordKey(key)
 	if err != nil {
@@ -100,9 +101,10 @@ func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 
 // Publish creates the record of an action unless a record exists. It returns the record that is now in the store: rec
 // and true, or an earlier publisher's record and false. If the outputs of the two records differ, the action is not
-// deterministic. Publish fails if a blob of rec is missing.
+// deterministic. Publish fails if the store lacks an output of rec.
 //
-// Publish replaces an existing record only if that record is damaged or names a blob that no longer exists.
+// Publish replaces an existing record only if that record is damaged, lacks an output that rec has, or has an output
+// that is not in the store.
 func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won bool, err error) {
 	name, err := recordKey(rec.Key)
 	if err != nil {
@@ -118,12 +120,14 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	if err := rec.validate(); err != nil {
 		return nil, false, fmt.Errorf("publish %s: %w", rec.Key, err)
 	}
-	missing, err := s.Complete(ctx, &rec)
+	m, err := contract.DecodeManifest(rec.Manifest)
 	if err != nil {
 		return nil, false, fmt.Errorf("publish %s: %w", rec.Key, err)
 	}
-	if len(missing) > 0 {
-		return nil, false, fmt.Errorf("publish %s: blob %s: %w", rec.Key, missing[0], ErrNotFound)
+	if missing, err := s.Missing(ctx, m); err != nil {
+		return nil, false, fmt.Errorf("publish %s: %w", rec.Key, err)
+	} else if missing != "" {
+		return nil, false, failure.New(failure.Integrity, "", "publish %s: %s", rec.Key, missing)
 	}
 	opt := objectstore.PutOptions{IfAbsent: true}
 	for attempt := 0; ; attempt++ {
@@ -151,8 +155,7 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 		}
 		standing, err := decodeRecord(rec.Key, data)
 		if err == nil {
-			missing, err := s.Complete(ctx, standing)
-			if err != nil || len(missing) == 0 {
+			if ok, err := s.stands(ctx, standing, &rec); ok || err != nil {
 				return standing, false, err
 			}
 		}
@@ -178,28 +181,47 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// Complete returns the blobs that a record names but the store lacks, sorted by output name. A record with a missing
-// blob counts as a cache miss.
-func (s *Store) Complete(ctx context.Context, rec *Record) (missing []Digest, err error) {
-	names := slices.Sorted(maps.Keys(rec.Outputs))
-	have := make([]bool, len(names))
+// Missing describes an output in a manifest that the store lacks or has with another size. It returns "" if all outputs
+// are there. A record whose outputs are not all there counts as a cache miss.
+func (s *Store) Missing(ctx context.Context, m *contract.Manifest) (string, error) {
+	names := slices.Sorted(maps.Keys(m.Outputs))
+	missing := make([]string, len(names))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i, name := range names {
-		group.Go(func() (err error) {
-			_, have[i], err = s.Has(ctx, rec.Outputs[name])
-			return err
+		out := m.Outputs[name]
+		group.Go(func() error {
+			size, ok, err := s.Has(ctx, Digest(out.Digest))
+			switch {
+			case err != nil:
+				return err
+			case !ok:
+				missing[i] = fmt.Sprintf("the store has lost output %s (%s)", name, out.Digest)
+			case size != out.Size:
+				missing[i] = fmt.Sprintf("output %s (%s) has %d bytes in the store, not %d", name, out.Digest, size, out.Size)
+			}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return "", err
 	}
-	for i, name := range names {
-		if !have[i] {
-			missing = append(missing, rec.Outputs[name])
+	return cmp.Or(missing...), nil
+}
+
+// stands reports whether a published record is as good as another record of the same action.
+func (s *Store) stands(ctx context.Context, published, other *Record) (bool, error) {
+	for name := range other.Outputs {
+		if _, ok := published.Outputs[name]; !ok {
+			return false, nil
 		}
 	}
-	return missing, nil
+	m, err := contract.DecodeManifest(published.Manifest)
+	if err != nil {
+		return false, err
+	}
+	missing, err := s.Missing(ctx, m)
+	return missing == "", err
 }
 
 // Records yields every record, sorted by key. For a damaged record it yields the error and continues.

@@ -69,9 +69,9 @@ func (s *Store) LongestBelow(ctx context.Context, series string, length int64) (
 			}
 			continue
 		}
-		if missing, err := s.Complete(ctx, rec); err != nil {
+		if ok, err := s.stands(ctx, rec, rec); err != nil {
 			return nil, 0, err
-		} else if len(missing) == 0 {
+		} else if ok {
 			return rec, shorter[i], nil
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
 	"vapo/lib/contract"
@@ -113,7 +111,7 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	return string(digest), err
 }
 
-// lookUp makes the decision a hit if the store holds the action's record and every output blob in its manifest.
+// lookUp makes the decision a hit if the store has the action's record and every output.
 func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	rec, err := r.Store.Record(ctx, d.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {
@@ -130,46 +128,18 @@ func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	if err != nil {
 		return fmt.Errorf("step %s: %w", d.Node.Name(), err)
 	}
-	missing, err := r.missing(ctx, manifest)
+	d.Reason, err = r.Store.Missing(ctx, manifest)
 	if err != nil {
 		return fmt.Errorf("step %s: %w", d.Node.Name(), err)
 	}
-	if missing != "" {
-		d.Reason = missing
+	for _, p := range d.Node.Stage.Outputs {
+		if _, ok := manifest.Outputs[p.Name]; !ok && !p.Optional {
+			d.Reason = fmt.Sprintf("the record of the action has no output %s", p.Name)
+		}
+	}
+	if d.Reason != "" {
 		return nil
 	}
 	d.Hit, d.Made = rec, manifest
 	return nil
-}
-
-// missing describes an output in the manifest that is not in the store, or has another size there. It returns "" if all
-// outputs are present.
-func (r *Runner) missing(ctx context.Context, m *contract.Manifest) (string, error) {
-	names := slices.Sorted(maps.Keys(m.Outputs))
-	lost := make([]string, len(names))
-	group, ctx := errgroup.WithContext(ctx)
-	for i, name := range names {
-		out := m.Outputs[name]
-		group.Go(func() error {
-			size, ok, err := r.Store.Has(ctx, artifact.Digest(out.Digest))
-			switch {
-			case err != nil:
-				return err
-			case !ok:
-				lost[i] = fmt.Sprintf("the store has lost output %s (%s)", name, out.Digest)
-			case size != out.Size:
-				lost[i] = fmt.Sprintf("output %s (%s) has %d bytes in the store, not %d", name, out.Digest, size, out.Size)
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return "", err
-	}
-	for _, text := range lost {
-		if text != "" {
-			return text, nil
-		}
-	}
-	return "", nil
 }
