@@ -91,8 +91,8 @@ func (f *File) verify() error {
 }
 
 // transfer downloads the missing content and verifies the whole. retryablehttp decides which errors are worth a retry,
-// increases the waits and obeys Retry-After. Its response handler also covers bodies that break off, and its hook before
-// each request asks only for the missing content.
+// increases the waits and obeys Retry-After. Its response handler also covers bodies that break off. Its hook
+// before each request asks only for the missing content.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // it connects within 30 s and uses the proxies of the environment
 	client.HTTPClient.Transport.(*http.Transport).ResponseHeaderTimeout = maxSilence

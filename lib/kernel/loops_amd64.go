@@ -70,145 +70,56 @@ func shift256(dst []float32, out int, src []float32, in, rows, d int) {
 }
 
 //go:noescape
-func add512(dst, a, b *float32, n int)
-
-//go:noescape
-func sub512(dst, a, b *float32, n int)
-
-//go:noescape
-func mul512(dst, a, b *float32, n int)
-
-//go:noescape
-func div512(dst, a, b *float32, n int)
-
-//go:noescape
-func larger512(dst, a, b *float32, n int)
-
-//go:noescape
-func silu1x512(dst, a, b *float32, n int)
-
-//go:noescape
-func silu2x512(dst, a, b *float32, n int)
-
-//go:noescape
-func addScalar512(dst, a *float32, s float32, n int)
-
-//go:noescape
-func subScalar512(dst, a *float32, s float32, n int)
-
-//go:noescape
-func scalarSub512(dst, a *float32, s float32, n int)
-
-//go:noescape
-func mulScalar512(dst, a *float32, s float32, n int)
-
-//go:noescape
-func divScalar512(dst, a *float32, s float32, n int)
-
-//go:noescape
-func scalarDiv512(dst, a *float32, s float32, n int)
-
-//go:noescape
-func expShifted512(dst, a *float32, s float32, n int)
-
-//go:noescape
-func affine512(dst, a *float32, p, q float32, n int)
-
-//go:noescape
-func exp512(dst, a *float32, n int)
-
-//go:noescape
-func sigmoid512(dst, a *float32, n int)
-
-//go:noescape
-func sqrt512(dst, a *float32, n int)
-
-//go:noescape
-func step512(dst, a *float32, n int)
-
-//go:noescape
-func fill512(dst *float32, s float32, n int)
-
-//go:noescape
 func copyColumns512(dst *float32, dstStride int, src *float32, at, srcStride, rows, load, store int)
-
-//go:noescape
-func addLanes512(lanes *[sumLanes]float32, v *float32, n int)
-
-//go:noescape
-func sum512(v *float32, n int) float32
-
-//go:noescape
-func largest512(v *float32, n int) float32
-
-//go:noescape
-func add256(dst, a, b *float32, n int)
-
-//go:noescape
-func sub256(dst, a, b *float32, n int)
-
-//go:noescape
-func mul256(dst, a, b *float32, n int)
-
-//go:noescape
-func div256(dst, a, b *float32, n int)
-
-//go:noescape
-func larger256(dst, a, b *float32, n int)
-
-//go:noescape
-func silu1x256(dst, a, b *float32, n int)
-
-//go:noescape
-func silu2x256(dst, a, b *float32, n int)
-
-//go:noescape
-func addScalar256(dst, a *float32, s float32, n int)
-
-//go:noescape
-func subScalar256(dst, a *float32, s float32, n int)
-
-//go:noescape
-func scalarSub256(dst, a *float32, s float32, n int)
-
-//go:noescape
-func mulScalar256(dst, a *float32, s float32, n int)
-
-//go:noescape
-func divScalar256(dst, a *float32, s float32, n int)
-
-//go:noescape
-func scalarDiv256(dst, a *float32, s float32, n int)
-
-//go:noescape
-func expShifted256(dst, a *float32, s float32, n int)
-
-//go:noescape
-func affine256(dst, a *float32, p, q float32, n int)
-
-//go:noescape
-func exp256(dst, a *float32, n int)
-
-//go:noescape
-func sigmoid256(dst, a *float32, n int)
-
-//go:noescape
-func sqrt256(dst, a *float32, n int)
-
-//go:noescape
-func step256(dst, a *float32, n int)
-
-//go:noescape
-func fill256(dst *float32, s float32, n int)
 
 //go:noescape
 func copyColumns256(dst *float32, dstStride int, src *float32, at, srcStride, rows int, load *[8]int32, store int)
 
-//go:noescape
+// The loops in the tables above. They are called through a pointer, so go:noescape would have no effect on them.
+func add512(dst, a, b *float32, n int)
+func sub512(dst, a, b *float32, n int)
+func mul512(dst, a, b *float32, n int)
+func div512(dst, a, b *float32, n int)
+func larger512(dst, a, b *float32, n int)
+func silu1x512(dst, a, b *float32, n int)
+func silu2x512(dst, a, b *float32, n int)
+func addScalar512(dst, a *float32, s float32, n int)
+func subScalar512(dst, a *float32, s float32, n int)
+func scalarSub512(dst, a *float32, s float32, n int)
+func mulScalar512(dst, a *float32, s float32, n int)
+func divScalar512(dst, a *float32, s float32, n int)
+func scalarDiv512(dst, a *float32, s float32, n int)
+func expShifted512(dst, a *float32, s float32, n int)
+func affine512(dst, a *float32, p, q float32, n int)
+func exp512(dst, a *float32, n int)
+func sigmoid512(dst, a *float32, n int)
+func sqrt512(dst, a *float32, n int)
+func step512(dst, a *float32, n int)
+func fill512(dst *float32, s float32, n int)
+func addLanes512(lanes *[sumLanes]float32, v *float32, n int)
+func sum512(v *float32, n int) float32
+func largest512(v *float32, n int) float32
+
+func add256(dst, a, b *float32, n int)
+func sub256(dst, a, b *float32, n int)
+func mul256(dst, a, b *float32, n int)
+func div256(dst, a, b *float32, n int)
+func larger256(dst, a, b *float32, n int)
+func silu1x256(dst, a, b *float32, n int)
+func silu2x256(dst, a, b *float32, n int)
+func addScalar256(dst, a *float32, s float32, n int)
+func subScalar256(dst, a *float32, s float32, n int)
+func scalarSub256(dst, a *float32, s float32, n int)
+func mulScalar256(dst, a *float32, s float32, n int)
+func divScalar256(dst, a *float32, s float32, n int)
+func scalarDiv256(dst, a *float32, s float32, n int)
+func expShifted256(dst, a *float32, s float32, n int)
+func affine256(dst, a *float32, p, q float32, n int)
+func exp256(dst, a *float32, n int)
+func sigmoid256(dst, a *float32, n int)
+func sqrt256(dst, a *float32, n int)
+func step256(dst, a *float32, n int)
+func fill256(dst *float32, s float32, n int)
 func addLanes256(lanes *[sumLanes]float32, v *float32, n int)
-
-//go:noescape
 func sum256(v *float32, n int) float32
-
-//go:noescape
 func largest256(v *float32, n int) float32
