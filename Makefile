@@ -19,13 +19,13 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test bits bits-demo race lint fuzz bench bench-training bench-scores e2e ci ci-tools clean data
+.PHONY: help build demo test soak bits bits-demo race lint fuzz bench bench-training bench-scores e2e ci ci-tools clean data
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist needs no system package)'
 	@echo 'make test    run the tests; those whose tools are missing are skipped with a message'
 	@echo 'make build   build the programs into bin/'
-	@echo 'make race lint fuzz bits e2e bench ci clean: see .github/CONTRIBUTING.md'
+	@echo 'make race lint fuzz bits e2e soak bench ci clean: see .github/CONTRIBUTING.md'
 
 # No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build turns that off.
@@ -51,6 +51,12 @@ demo: data build
 
 test:
 	go test $(TESTFLAGS) ./...
+
+# Tests whose value grows with their length, fifty times as long as in make test: kills at random moments, runners that
+# race for the same steps, faults of the store, retraining with garbage collection.
+SOAKFLAGS ?=
+soak:
+	VAPO_SOAK=50 go test -count 1 -timeout 6h -v -run 'KillNine|ManyRunners' ./pipeline $(SOAKFLAGS) | $(QUIET)
 
 # Results must have the same bits on processors with fewer vector instructions, on targets for which the compiler fuses
 # products with sums, and on ARM (emulated). TestThreadsKeepBits starts its own binary, which the emulator cannot do.

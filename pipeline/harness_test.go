@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"vapo/lib/failure"
+	"vapo/lib/objectstore/objectstoretest"
 )
 
 // The tests of this package run the real program with the toy stage and the embedded gateway. Each test uses its own
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "building the programs under test:", err)
 			return 1
 		}
-		return m.Run()
+		return objectstoretest.Main(m)
 	}())
 }
 
@@ -267,4 +268,17 @@ func kill(t *testing.T, pid int, sig syscall.Signal) {
 	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		t.Fatal(err)
 	}
+}
+
+// soak multiplies the rounds of tests whose value grows with their length. `make soak` sets it with VAPO_SOAK.
+func soak(t *testing.T, rounds int) int {
+	text := os.Getenv("VAPO_SOAK")
+	if text == "" {
+		return rounds
+	}
+	factor, err := strconv.Atoi(text)
+	if err != nil || factor < 1 {
+		t.Fatalf("VAPO_SOAK is %q, expected a whole number of 1 or more", text)
+	}
+	return rounds * factor
 }

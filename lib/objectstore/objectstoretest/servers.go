@@ -81,9 +81,9 @@ func Embedded(t testing.TB) objectstore.Store {
 	return Open(t, EmbeddedEnv(t))
 }
 
-// MinIO returns an empty store for this test, served by MinIO. The binary is $VAPO_MINIO or minio in PATH; the test is
-// skipped if neither exists.
-func MinIO(t testing.TB) objectstore.Store {
+// MinIOEnv is like EmbeddedEnv for a MinIO server. The binary is $VAPO_MINIO or minio in PATH; the test is skipped if
+// neither exists.
+func MinIOEnv(t testing.TB) embedded.Env {
 	t.Helper()
 	exe := os.Getenv("VAPO_MINIO")
 	if exe == "" {
@@ -97,7 +97,13 @@ func MinIO(t testing.TB) objectstore.Store {
 	if servers.minio == nil {
 		servers.second = startMinIO(t, exe)
 	}
-	return Open(t, ownPrefix(servers.second))
+	return ownPrefix(servers.second)
+}
+
+// MinIO returns an empty store for this test, served by MinIO. See MinIOEnv.
+func MinIO(t testing.TB) objectstore.Store {
+	t.Helper()
+	return Open(t, MinIOEnv(t))
 }
 
 // Open opens the store that env describes.
