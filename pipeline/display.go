@@ -169,11 +169,15 @@ func (d *display) forget(s *runner.Step) {
 }
 
 func (d *display) StepStarted(s *runner.Step) {
-	d.activate(s, &active{step: s, doing: "running"}, "started")
+	event := "started"
+	if s.Reason != "" {
+		event += ", " + s.Reason
+	}
+	d.activate(s, &active{step: s, doing: "running"}, event)
 }
 
 func (d *display) StepWaiting(s *runner.Step) {
-	d.activate(s, &active{step: s, doing: "waiting", text: s.Reason}, "waiting")
+	d.activate(s, &active{step: s, doing: "waiting", text: s.Reason}, "waiting "+s.Reason)
 }
 
 // activate shows what a step does from now on. event is printed if there is no terminal.
@@ -187,9 +191,6 @@ func (d *display) activate(s *runner.Step, m *active, event string) {
 	if d.tty {
 		d.draw()
 		return
-	}
-	if s.Reason != "" {
-		event += ", " + s.Reason
 	}
 	d.printf("%s%s\n", d.columns(s), event)
 }

@@ -86,9 +86,9 @@ func TestNoWait(t *testing.T) {
 		_ = first.Wait()
 	}()
 	eventually(t, "the first run works", func() bool { return executions(t, w)["one"] == 1 })
-	w.fails(failure.Busy, []string{"step one is the work of ", " process ", "(run 2", "hint: ", "--no-wait"},
+	w.fails(failure.Busy, []string{"step one: another run works on it: ", " since 2", "(process ", ", run 2", "hint: "},
 		"run", "slow.yaml", "--no-wait")
-	w.fails(failure.Busy, []string{"step one is the work of "}, "exec", "slow.yaml", "one", "--no-wait")
+	w.fails(failure.Busy, []string{"step one: another run works on it: "}, "exec", "slow.yaml", "one", "--no-wait")
 
 	second := w.command("run", "slow.yaml")
 	var stderr bytes.Buffer
@@ -98,11 +98,11 @@ func TestNoWait(t *testing.T) {
 	}
 	eventually(t, "the status of the second run", func() bool {
 		out := w.must("status")
-		return strings.Contains(out, "waiting") && strings.Contains(out, "waits for ")
+		return strings.Contains(out, "waiting") && strings.Contains(out, " for ") && strings.Contains(out, "(process ")
 	})
 	kill(t, second.Process.Pid, syscall.SIGTERM)
 	_ = second.Wait()
-	if code := second.ProcessState.ExitCode(); code != 143 || !strings.Contains(stderr.String(), "waiting, waits for ") {
+	if code := second.ProcessState.ExitCode(); code != 143 || !strings.Contains(stderr.String(), "waiting for ") {
 		t.Errorf("the waiting run ends with %d:\n%s", code, stderr.String())
 	}
 }
@@ -141,7 +141,7 @@ func TestFrozenRunner(t *testing.T) {
 		kill(t, pid, syscall.SIGSTOP)
 	}
 	second, waitSecond := start()
-	if res := waitSecond(); res.code != 0 || !strings.Contains(res.stderr, "waits for ") {
+	if res := waitSecond(); res.code != 0 || !strings.Contains(res.stderr, "waiting for ") {
 		t.Errorf("the second run ends with %d:\n%s", res.code, res.stderr)
 	}
 	if got := second.digests(); !maps.Equal(got, want) {

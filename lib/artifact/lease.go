@@ -31,15 +31,17 @@ var ErrLeaseLost = failure.New(failure.Busy, "", "another run has taken over the
 
 // Holder says who works on an action.
 type Holder struct {
-	ID    string    `json:"id"`  // random, different for each lease
-	Run   string    `json:"run"` // ID of the run
-	Who   string    `json:"who"` // for people: user, host and process
-	Since time.Time `json:"since"`
+	ID      string    `json:"id"`  // random, different for each lease
+	Run     string    `json:"run"` // ID of the run
+	Who     string    `json:"who"` // for people: user and host
+	Process int       `json:"process"`
+	Since   time.Time `json:"since"`
 }
 
 // String describes the holder to other people.
 func (h Holder) String() string {
-	return fmt.Sprintf("%s (run %s) since %s", h.Who, h.Run, h.Since.Local().Format("2006-01-02 15:04:05"))
+	since := h.Since.Local().Format("2006-01-02 15:04:05")
+	return fmt.Sprintf("%s since %s (process %d, run %s)", h.Who, since, h.Process, h.Run)
 }
 
 // leaseDocument is the stored form of a lease. Beat changes with every renewal, so that the ETag changes too.

@@ -24,9 +24,9 @@ func (a *attempt) underLease(
 		Held: func(h artifact.Holder) error {
 			if a.opt.NoWait {
 				const hint = "wait until it ends, or omit --no-wait"
-				return failure.New(failure.Busy, hint, "step %s is the work of %v", s.Name, h)
+				return failure.New(failure.Busy, hint, "step %s: another run works on it: %v", s.Name, h)
 			}
-			a.waiting(ctx, s, fmt.Sprintf("waits for %v", h))
+			a.waiting(ctx, s, fmt.Sprintf("for %v", h))
 			return nil
 		},
 		Ended: func(h artifact.Holder) bool {
@@ -68,5 +68,5 @@ func (a *attempt) holder() artifact.Holder {
 	if err != nil {
 		host = "an unknown machine"
 	}
-	return artifact.Holder{Run: a.run.ID, Who: fmt.Sprintf("%s at %s, process %d", name, host, os.Getpid())}
+	return artifact.Holder{Run: a.run.ID, Who: name + " at " + host, Process: os.Getpid()}
 }
