@@ -19,7 +19,8 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test soak bits bits-demo race lint fuzz bench bench-training bench-scores e2e ci ci-tools clean data
+.PHONY: help build demo test soak bits bits-demo race lint fuzz bench bench-training bench-scores e2e ci ci-tools \
+	clean data
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist needs no system package)'

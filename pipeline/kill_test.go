@@ -73,7 +73,8 @@ func TestKillNine(t *testing.T) {
 		if got := w.digests(); !maps.Equal(got, want) {
 			t.Fatalf("round %d: digests differ:\n%v\n%v", round, got, want)
 		}
-		if out := w.must("store", "check", "--deep"); !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {
+		out := w.must("store", "check", "--deep")
+		if !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {
 			t.Errorf("round %d: the store is not clean:\n%s", round, out)
 		}
 		for _, pattern := range []string{".vapo/tmp/*", ".vapo/store/vapo/live/*/*", ".vapo/store/vapo/.sgwtmp/*/*"} {

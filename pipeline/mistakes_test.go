@@ -229,3 +229,36 @@ func TestNamesAreEscaped(t *testing.T) {
 		t.Errorf("control characters are printed:\n%q", out)
 	}
 }
+
+// TestWrongReference checks that a reference to nothing in the last step is found before the first step runs.
+func TestWrongReference(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	for from, want := range map[string]string{
+		"ref:weights/missing":               "the store has no ref weights/missing",
+		"sha256:" + strings.Repeat("0", 64): "the store has no blob sha256:000",
+	} {
+		w.write("r.yaml", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {data: "+from+"}}\n")
+		w.fails(failure.Input, []string{"r.yaml:4:34: step b: input data: " + want}, "run", "r.yaml")
+	}
+	if logs, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/runs/*/*.log")); len(logs) > 0 {
+		t.Errorf("a stage was started: %v", logs)
+	}
+}
+
+// TestPaths checks that paths in a recipe are relative to the recipe, for inputs and for parameters, and those on a
+// command line to the working directory. A number is a valid name of a file.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	if err := os.Mkdir(filepath.Join(w.dir, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write("sub/r.yaml", "name: r\nsteps:\n  a: {stage: toy, inputs: {data: d.json}, params: {file: 2024}}\n")
+	w.write("sub/d.json", "{}\n")
+	w.write("sub/2024", "")
+	w.must("run", "sub/r.yaml")
+	w.must("run", "sub/r.yaml", "--fresh", "--set", "a.file=sub/2024", "--input", "a.data=./sub/d.json")
+	w.fails(failure.Input, []string{"2024: no such file"}, "run", "sub/r.yaml", "--fresh", "--set", "a.file=2024")
+	w.fails(failure.Input, []string{"no such file: d.json"}, "run", "sub/r.yaml", "--input", "a.data=./d.json")
+}

@@ -93,8 +93,8 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 // maxFigure is the largest size, in bytes, of an output that a report includes.
 const maxFigure = 16 << 20
 
-// readFigure returns the content of an output, or nil if it is too large for a report. It does not rely on the size that
-// the output's run states.
+// readFigure returns the content of an output, or nil if it is too large for a report. It does not rely on the size
+// that the run states.
 func readFigure(ctx context.Context, store *artifact.Store, out contract.Output) ([]byte, error) {
 	if out.Size > maxFigure {
 		return nil, nil

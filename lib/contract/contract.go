@@ -53,6 +53,7 @@ type Param struct {
 	Enum     []string `json:"enum,omitempty"`
 	Min      any      `json:"min,omitempty"`  // least allowed value
 	Max      any      `json:"max,omitempty"`  // greatest allowed value
+	Path     bool     `json:"path,omitempty"` // a string that is the path of a file or directory, or empty
 	Only     string   `json:"only,omitempty"` // PARAMETER=VALUE|VALUE: no effect unless PARAMETER has one of the values
 }
 

@@ -100,6 +100,7 @@ func (p param) describe() contract.Param {
 	d := contract.Param{
 		Name: p.Name, Type: p.kind, Unit: p.Tag.Get("unit"), Help: p.Help, Default: p.value(), Required: p.Required,
 		Keyed: p.Tag.Get("keyed") != "false", Effect: p.Tag.Get("effect"), Only: p.when, Min: p.min, Max: p.max,
+		Path: p.Tag.Has("path"),
 	}
 	if p.Enum != "" {
 		for e := range strings.SplitSeq(p.Enum, ",") {
@@ -197,6 +198,7 @@ func (p param) idle(set, byDefault any) error {
 		return nil
 	}
 	return failure.New(failure.Usage,
-		fmt.Sprintf("leave it out, or set %s to %s", on.Name, strings.Join(p.only.values, " or ")),
+		fmt.Sprintf("leave it out (of a recipe: --set STEP.%s=null), or set %s to %s", p.Name, on.Name,
+			strings.Join(p.only.values, " or ")),
 		"parameter %s is %s, but it has no effect while %s is %s", p.Name, contract.Show(set), on.Name, is)
 }

@@ -81,7 +81,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	}
 	given := make(map[*Node]map[string]any, len(nodes))
 	for _, n := range nodes {
-		if given[n], err = n.params(); err != nil {
+		if given[n], err = n.params(r); err != nil {
 			return nil, err
 		}
 	}
@@ -169,19 +169,24 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 	case ref.Stored():
 		return Source{ref, in.Pos}, nil
 	case ref.ExplicitPath():
-		if !filepath.IsAbs(ref.Path) {
-			ref.Path = filepath.Join(filepath.Dir(r.Path), ref.Path)
+		path := located(r, in.Pos, ref.Path)
+		if !isFile(path) {
+			hint := "a path is relative to the recipe's directory"
+			if in.Pos.Line == 0 {
+				hint = "a path on the command line is relative to the working directory"
+			}
+			return Source{}, failure.New(failure.Input, hint, "%s: step %s: input %s: no such file: %s", in.Pos, n.Name(),
+				in.Name, path)
 		}
-		if info, err := os.Stat(ref.Path); err != nil || !info.Mode().IsRegular() {
-			return Source{}, failure.New(failure.Input, "a path is relative to the recipe's directory",
-				"%s: step %s: input %s: no such file: %s", in.Pos, n.Name(), in.Name, ref.Path)
-		}
-		return Source{ref, in.Pos}, nil
+		return Source{artifact.Reference{Path: path}, in.Pos}, nil
 	case ref.Step == "":
 		return Source{}, recipe.Error(in.Pos, "an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file",
 			"step %s: input %s comes from %q, which is none of these", n.Name(), in.Name, in.From)
 	}
 	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == ref.Step })
+	if path := located(r, in.Pos, in.From); i < 0 && isFile(path) { // a file such as data.arrow
+		return Source{artifact.Reference{Path: path}, in.Pos}, nil
+	}
 	if i < 0 {
 		return Source{}, recipe.Error(in.Pos, recipe.Suggest(ref.Step, r.StepNames(), "the steps are"),
 			"step %s: input %s comes from step %s, which the recipe does not have", n.Name(), in.Name, ref.Step)
@@ -199,8 +204,21 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 	return Source{ref, in.Pos}, nil
 }
 
+// located returns the path of a file that is written as path at pos.
+func located(r *recipe.Recipe, pos recipe.Pos, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(r.Base(pos), path)
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
 // params converts the recipe's parameters to the types that the stage declares.
-func (n *Node) params() (map[string]any, error) {
+func (n *Node) params(r *recipe.Recipe) (map[string]any, error) {
 	out := map[string]any{}
 	d := n.Stage.Description
 	all := make([]string, len(d.Params))
@@ -213,9 +231,16 @@ func (n *Node) params() (map[string]any, error) {
 			return nil, recipe.Error(p.Pos, recipe.Suggest(p.Name, all, "its parameters are"),
 				"step %s: stage %s has no parameter %s", n.Name(), d.Stage, p.Name)
 		}
-		v, err := declared.Value(p.Value)
+		given := p.Value
+		if declared.Type == "string" && p.Text != "" {
+			given = p.Text // 3 for a parameter that takes text, as on a command line
+		}
+		v, err := declared.Value(given)
 		if err != nil {
 			return nil, recipe.Error(p.Pos, declared.Help, "step %s: %w", n.Name(), err)
+		}
+		if path, ok := v.(string); ok && declared.Path && path != "" {
+			v = located(r, p.Pos, path)
 		}
 		out[p.Name] = v
 	}

@@ -7,6 +7,7 @@ package recipe
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func (p Pos) String() string {
 // Recipe is a parsed recipe file.
 type Recipe struct {
 	Name, About string
-	Path        string // as given; paths of inputs are relative to its directory
+	Path        string // as given
 	Source      []byte // the content of the file
 	Sets        []string
 	Steps       []*Step // in the order of the file
@@ -55,11 +56,22 @@ type Input struct {
 }
 
 // Param is a parameter as written in the recipe. Value is a string, bool, int64, uint64, float64, nil, []any or
-// map[string]any.
+// map[string]any. Text is what a command line would have instead: the scalar as written, or the scalars of a list,
+// separated by commas. It is empty if there is no such text.
 type Param struct {
 	Name  string
 	Value any
+	Text  string
 	Pos   Pos // position of Name
+}
+
+// Base returns the directory that relative paths written at pos are relative to: the recipe's directory for a place in
+// the recipe, and the working directory for a command-line argument.
+func (r *Recipe) Base(pos Pos) string {
+	if pos.Line == 0 {
+		return "."
+	}
+	return filepath.Dir(r.Path)
 }
 
 // Error returns a usage error that begins with a position in the recipe.
@@ -192,7 +204,7 @@ func (s *Step) parseParams(n node) error {
 		if err != nil {
 			return err
 		}
-		s.Params = append(s.Params, Param{e.key, v, e.pos})
+		s.Params = append(s.Params, Param{e.key, v, e.value.argument(), e.pos})
 	}
 	return nil
 }
@@ -215,29 +227,34 @@ func (r *Recipe) StepNames() []string {
 	return names
 }
 
-// Set applies one --set argument of the form step.param=value. The value is YAML.
+// Set applies one --set argument of the form step.param=value. The value is YAML; null removes the parameter from the
+// recipe, so that it has its default.
 func (r *Recipe) Set(arg string) error {
 	s, param, text, pos, err := r.target("--set", arg, "step.param=value", "potential.steps=2000")
 	if err != nil {
 		return err
 	}
-	var value any = ""
+	p := Param{param, "", "", pos}
 	if text != "" {
 		n, err := parseYAML([]byte(text), pos.File)
 		if err != nil {
 			return err
 		}
-		if value, err = n.plain(0); err != nil {
+		if p.Value, err = n.plain(0); err != nil {
 			return err
 		}
+		p.Text = n.argument()
 	}
 	r.Sets = append(r.Sets, arg)
-	p := Param{param, value, pos}
-	if i := slices.IndexFunc(s.Params, func(p Param) bool { return p.Name == param }); i >= 0 {
+	i := slices.IndexFunc(s.Params, func(p Param) bool { return p.Name == param })
+	switch {
+	case i >= 0 && p.Value == nil:
+		s.Params = slices.Delete(s.Params, i, i+1)
+	case i >= 0:
 		s.Params[i] = p
-		return nil
+	default:
+		s.Params = append(s.Params, p)
 	}
-	s.Params = append(s.Params, p)
 	return nil
 }
 

@@ -45,27 +45,51 @@ func TestParse(t *testing.T) {
 		Name: "demo", About: "one line", Path: "demo.yaml", Source: []byte(good),
 		Steps: []*Step{
 			{Name: "data", Stage: "prep", Pos: Pos{"demo.yaml", 6, 3}, Params: []Param{
-				{"source", "fashion-mnist", Pos{"demo.yaml", 8, 14}},
-				{"small", 1e-3, Pos{"demo.yaml", 8, 37}},
-				{"octal", int64(10), Pos{"demo.yaml", 8, 50}},
-				{"big", uint64(18446744073709551615), Pos{"demo.yaml", 8, 62}},
-				{"half", 0.5, Pos{"demo.yaml", 8, 89}},
+				{"source", "fashion-mnist", "fashion-mnist", Pos{"demo.yaml", 8, 14}},
+				{"small", 1e-3, "1e-3", Pos{"demo.yaml", 8, 37}},
+				{"octal", int64(10), "010", Pos{"demo.yaml", 8, 50}},
+				{"big", uint64(18446744073709551615), "18446744073709551615", Pos{"demo.yaml", 8, 62}},
+				{"half", 0.5, ".5", Pos{"demo.yaml", 8, 89}},
 			}},
 			{Name: "potential", Stage: "train", Pos: Pos{"demo.yaml", 9, 3},
 				Inputs: []Input{{"data", "data.train", Pos{"demo.yaml", 12, 13}}},
 				Params: []Param{
-					{"steps", int64(1000), Pos{"demo.yaml", 14, 7}},
-					{"quoted", "1000", Pos{"demo.yaml", 15, 7}},
-					{"on", true, Pos{"demo.yaml", 16, 7}},
-					{"nothing", nil, Pos{"demo.yaml", 17, 7}},
+					{"steps", int64(1000), "1000", Pos{"demo.yaml", 14, 7}},
+					{"quoted", "1000", "1000", Pos{"demo.yaml", 15, 7}},
+					{"on", true, "true", Pos{"demo.yaml", 16, 7}},
+					{"nothing", nil, "", Pos{"demo.yaml", 17, 7}},
 					{"mixture", map[string]any{"components": []any{map[string]any{"weight": int64(1), "mean": []any{0.5, int64(-2)}}}},
-						Pos{"demo.yaml", 18, 7}},
-					{"text", "two\nlines\n", Pos{"demo.yaml", 21, 7}},
+						"", Pos{"demo.yaml", 18, 7}},
+					{"text", "two\nlines\n", "", Pos{"demo.yaml", 21, 7}},
 				}},
 		},
 	}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestForms checks that a byte order mark and a %YAML line are accepted, and what a command line would have instead of
+// a value.
+func TestForms(t *testing.T) {
+	const text = "name: x\nsteps: {a: {stage: s, params: {p: %s}}}"
+	for _, start := range []string{"\ufeff", "%YAML 1.2\n---\n", "\ufeff%YAML 1.1\n---\n"} {
+		if r, err := Parse([]byte(start+strings.Replace(text, "%s", "1", 1)), "r"); err != nil || r.Name != "x" {
+			t.Errorf("%q: %v", start, err)
+		}
+	}
+	for value, want := range map[string]string{
+		"3": "3", "010": "010", "1.50": "1.50", "-2": "-2", "true": "true", "[a, b]": "a,b", "[1, 2.0]": "1,2.0",
+		"'[a, b]'": "[a, b]", "null": "", "['a,b', c]": "", "[[a], b]": "", "{a: 1}": "",
+	} {
+		r, err := Parse([]byte(strings.Replace(text, "%s", value, 1)), "r")
+		if err != nil {
+			t.Errorf("%s: %v", value, err)
+			continue
+		}
+		if got := r.Steps[0].Params[0].Text; got != want {
+			t.Errorf("%s: %q, want %q", value, got, want)
+		}
 	}
 }
 
@@ -127,9 +151,15 @@ func TestSet(t *testing.T) {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
+	if err := r.Set("data.octal=null"); err != nil {
+		t.Error(err)
+	}
 	got := map[string]any{}
 	for _, s := range r.Steps {
 		for _, p := range s.Params {
+			if p.Name == "octal" {
+				t.Errorf("null does not remove a parameter: %+v", p)
+			}
 			if strings.HasPrefix(p.Pos.File, "--set ") {
 				got[s.Name+"."+p.Name] = p.Value
 			}

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -40,7 +41,7 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	if deep(data) {
 		return n, Error(at, "", "nested too deeply")
 	}
-	f, err := parser.ParseBytes(data, 0)
+	f, err := parser.ParseBytes(bytes.TrimPrefix(data, []byte("\ufeff")), 0) // a byte order mark is not content
 	if err != nil {
 		var y yaml.Error
 		if errors.As(err, &y) && y.GetToken() != nil {
@@ -50,7 +51,7 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	}
 	var bodies []ast.Node
 	for _, d := range f.Docs {
-		if d.Body != nil {
+		if _, directive := d.Body.(*ast.DirectiveNode); d.Body != nil && !directive { // such as %YAML 1.2
 			bodies = append(bodies, d.Body)
 		}
 	}
@@ -213,6 +214,27 @@ func (n node) plain(depth int) (any, error) {
 		return nil, Error(n.pos, "", "a parameter must be a finite number")
 	}
 	return nil, n.unexpected("a parameter", "a plain value")
+}
+
+// argument returns the text with which a command line would give this value; see Param.
+func (n node) argument() string {
+	switch v := n.ast.(type) {
+	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode:
+		return n.ast.GetToken().Value
+	case *ast.StringNode:
+		return v.Value
+	case *ast.SequenceNode:
+		var elements []string
+		for _, e := range v.Values {
+			text := newNode(e, n.pos.File).argument()
+			if _, nested := e.(*ast.SequenceNode); nested || text == "" || strings.Contains(text, ",") {
+				return ""
+			}
+			elements = append(elements, text)
+		}
+		return strings.Join(elements, ",")
+	}
+	return ""
 }
 
 func (n node) number(text string) (any, error) {

@@ -111,6 +111,23 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 	return string(digest), err
 }
 
+// checkReferences looks up every input that the recipe takes from the store. A wrong reference in the last step must
+// not cost the time of the steps before it.
+func (r *Runner) checkReferences(ctx context.Context, g *graph.Graph) error {
+	for _, n := range g.Nodes {
+		for _, name := range slices.Sorted(maps.Keys(n.Sources)) {
+			src := n.Sources[name]
+			if !src.Stored() {
+				continue
+			}
+			if _, _, err := r.Store.Resolve(ctx, src.Reference); err != nil {
+				return located(src.Pos, fmt.Errorf("step %s: input %s: %w", n.Name(), name, err))
+			}
+		}
+	}
+	return nil
+}
+
 // lookUp makes the decision a hit if the store has the action's record and every output.
 func (r *Runner) lookUp(ctx context.Context, d *Decision) error {
 	rec, err := r.Store.Record(ctx, d.Key)

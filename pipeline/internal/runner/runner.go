@@ -84,6 +84,9 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 		return nil, err
 	}
 	defer release()
+	if err := r.checkReferences(ctx, g); err != nil {
+		return nil, err
+	}
 	_ = a.save(ctx) // a failure is only a warning
 	r.Display.Started(a.run)
 	err = a.steps(ctx)

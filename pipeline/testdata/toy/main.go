@@ -27,6 +27,7 @@ type params struct {
 	Delay   float64         `help:"Wait at each link." default:"0" unit:"s" keyed:"false"`
 	Fail    string          `help:"How to end." default:"no" enum:"no,input,numeric,bug,panic,goroutine,killed,silent" keyed:"false"`
 	Random  bool            `help:"Make the result random instead of a function of the key." keyed:"false"`
+	File    string          `help:"A file that must exist; empty: none." keyed:"false" path:""`
 	Backend string          `help:"Engine." default:"auto" enum:"auto,slow,fast"`
 }
 
@@ -61,6 +62,9 @@ func main() { os.Exit(int(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr))) 
 
 func run(ctx context.Context, job *stage.Job, p *params) error {
 	job.SetBackend(p.Backend)
+	if _, err := os.Stat(p.File); p.File != "" && err != nil {
+		return failure.New(failure.Input, "", "%w", err)
+	}
 	seed := append([]byte(fmt.Sprint(p.Salt, p.Backend)), p.Shape...)
 	if job.HasInput("data") {
 		path, err := job.Input(ctx, "data")
