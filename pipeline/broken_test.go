@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -187,4 +188,38 @@ func TestHostileRuns(t *testing.T) {
 		t.Errorf("the listing is\n%s", out)
 	}
 	w.must("plan", "one.yaml", "--set", "s.salt=3")
+}
+
+// TestFullOutput checks that a command fails if its output cannot be written.
+func TestFullOutput(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("this system has no /dev/full")
+	}
+	defer full.Close()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.must("run", "one.yaml")
+	for _, args := range [][]string{{"plan", "one.yaml"}, {"lineage", "s.out"}, {"store", "check"}, {"ls"}, {"status"},
+		{"get", "s.out"}, {"put", "one.yaml"}, {"report", "--table"}} {
+		cmd := w.command(args...)
+		var stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		err := cmd.Run()
+		if code := failure.Class(cmd.ProcessState.ExitCode()); code != failure.Resources ||
+			!strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%v: %v\n%s", args, err, stderr.String())
+		}
+	}
+}
+
+// TestGetAfterFailure checks that get says how to reach the outputs of an earlier run.
+func TestGetAfterFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.must("run", "one.yaml")
+	w.fails(failure.Numeric, nil, "run", "one.yaml", "--set", "s.salt=3", "--set", "s.fail=numeric")
+	w.fails(failure.Input, []string{"hint: that run is failed; choose an earlier one with --run"}, "get", "s.out", "x")
 }

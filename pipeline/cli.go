@@ -55,8 +55,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return int(program.Main(name, stderr, func() error { return dispatch(args, stdout, stderr) }))
 }
 
+// results is standard output. It remembers the first failed write, so that commands need not check every line they
+// print, and yet no command succeeds whose output is incomplete.
+type results struct {
+	io.Writer
+	err error
+}
+
+func (r *results) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("standard output: %w", err)
+	}
+	return n, err
+}
+
 func dispatch(args []string, stdout, stderr io.Writer) error {
-	a := &app{stdout: program.Printable(stdout), stderr: program.Printable(stderr)}
+	out := &results{Writer: stdout}
+	a := &app{stdout: program.Printable(out), stderr: program.Printable(stderr)}
 	a.raw.stdout, a.raw.stderr = stdout, stderr
 	help := kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
 		if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
@@ -78,6 +94,9 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	defer a.closeStore()
 	err = kctx.Run(a)
+	if err == nil {
+		err = out.err
+	}
 	if err != nil && errors.Is(context.Cause(ctx), failure.ErrTerminated) && !errors.Is(err, failure.ErrTerminated) {
 		err = fmt.Errorf("%w: %w", failure.ErrTerminated, err)
 	}

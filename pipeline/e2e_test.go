@@ -205,7 +205,9 @@ func TestNondeterminismIsWrittenDown(t *testing.T) {
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.must("run", "one.yaml")
 	before := w.digests()
-	w.must("run", "one.yaml", "--fresh")
+	if res := w.run("run", "one.yaml", "--fresh"); !strings.Contains(res.stderr, "reproduced the stored result") {
+		t.Errorf("a fresh run does not say whether the result is the same:\n%s", res.stderr)
+	}
 	if got := w.must("status"); strings.Contains(got, "warning") {
 		t.Errorf("a reproducible step is called irreproducible:\n%s", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/recipe"
+	"vapo/pipeline/internal/runner"
 )
 
 type getCmd struct {
@@ -74,8 +75,11 @@ func find(ctx context.Context, store *artifact.Store, text, run string) (artifac
 	}
 	s, ok := record.Step(ref.Step)
 	if !ok || s.Outputs[ref.Output].Digest == "" {
-		return "", failure.New(failure.Input, recipe.Suggest(text, all, "its outputs are"), "run %s has no output %s",
-			record.ID, text)
+		hint := recipe.Suggest(text, all, "its outputs are")
+		if record.State != runner.Done && run == "" {
+			hint = "that run is " + record.State + "; choose an earlier one with --run, see pipeline ls runs"
+		}
+		return "", failure.New(failure.Input, hint, "run %s has no output %s", record.ID, text)
 	}
 	return artifact.Digest(s.Outputs[ref.Output].Digest), nil
 }

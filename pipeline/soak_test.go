@@ -10,7 +10,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestManyRunners lets 16 runners in directories of their own race for the same steps, in rounds with new steps, on both
+// TestManyRunners lets 16 runners in their own directories race for the same steps, in rounds with new steps, on both
 // servers. All must succeed and agree, and together do the work of hardly more than one.
 func TestManyRunners(t *testing.T) {
 	t.Parallel()

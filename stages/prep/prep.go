@@ -30,7 +30,7 @@ type params struct {
 	Source string `help:"Data set to prepare." default:"fashion-mnist" enum:"${sources}"`
 
 	// The digest of the files is part of the key; their path is not.
-	Path         string `help:"Where the source's files are; empty: where they are usually put." keyed:"false" path:""`
+	Path         string `help:"Where the source's files are; empty: their usual place." keyed:"false" path:""`
 	SourceDigest string `help:"Digest that the source's files must have; auto: that of the files found." default:"auto"`
 	Verify       bool   `help:"Compare files with the checksums of the published set." default:"true" negatable:""`
 

@@ -144,11 +144,18 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 		if err != nil {
 			return fmt.Errorf("the record of action %s: %w", d.Key, err)
 		}
+		same := true
 		for name, out := range first.Outputs {
 			if mine := ran.manifest.Outputs[name].Digest; mine != out.Digest {
+				same = false
 				a.warn(fmt.Sprintf("step %s is not reproducible: output %s is %s here, but action %s was published with %s",
 					s.Name, name, mine, d.Key, out.Digest))
 			}
+		}
+		if same && a.opt.Fresh {
+			a.mu.Lock()
+			s.Reason = "reproduced the stored result"
+			a.mu.Unlock()
 		}
 		manifest, raw = first, winner.Manifest
 	}
