@@ -49,9 +49,6 @@ func constant(like *Node, c *ConstOp, shape tensor.Shape) *Node {
 	}
 }
 
-// Name implements Kind.
-func (c *ConstOp) Name() string { return c.id }
-
 // Diff implements Kind.
 func (c *ConstOp) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }
 

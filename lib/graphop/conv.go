@@ -77,11 +77,6 @@ func convolution(role ConvRole, s ConvShape, a, b *Node) *Node {
 	return apply(&ConvOp{Role: role, Shape: s}, out, a, b)
 }
 
-// Name implements Kind.
-func (c *ConvOp) Name() string {
-	return fmt.Sprintf("conv%s%v", [...]string{"", "-input-grad", "-filter-grad"}[c.Role], c.Shape)
-}
-
 // Diff implements Kind.
 func (c *ConvOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	a, b := in[0], in[1]

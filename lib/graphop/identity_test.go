@@ -48,11 +48,11 @@ func TestNameContainsEveryAttribute(t *testing.T) {
 	delete(kinds, "ConstOp") // see TestConstants
 	names := map[string]string{}
 	for kind, k := range kinds {
-		names[k.Name()] = kind
+		names[name(k)] = kind
 		walkFields(reflect.ValueOf(k).Elem(), kind, func(path string, change func(), undo func()) {
-			before := k.Name()
+			before := name(k)
 			change()
-			if k.Name() == before {
+			if name(k) == before {
 				t.Errorf("the name %q does not contain %s", before, path)
 			}
 			undo()

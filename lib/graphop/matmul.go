@@ -16,11 +16,11 @@ func MatMul(a, b *Node, transA, transB bool) *Node {
 	p := &MatMulOp{TransA: transA, TransB: transB}
 	s, t := a.Shape(), b.Shape()
 	if len(s) != len(t) || len(s) < 2 || len(s) > 3 || (len(s) == 3 && s[0] != t[0]) {
-		fail(p.Name(), "expected two matrices or two batches of the same size", a, b)
+		fail(name(p), "expected two matrices or two batches of the same size", a, b)
 	}
 	batch, m, n, k, k2 := p.dims(s, t)
 	if k != k2 {
-		fail(p.Name(), fmt.Sprintf("inner dimensions %d and %d differ", k, k2), a, b)
+		fail(name(p), fmt.Sprintf("inner dimensions %d and %d differ", k, k2), a, b)
 	}
 	out := tensor.Shape{m, n}
 	if len(s) == 3 {
@@ -50,9 +50,6 @@ func (p *MatMulOp) Dims(s, t []int) (batch, m, n, k int) {
 	batch, m, n, k, _ = p.dims(s, t)
 	return batch, m, n, k
 }
-
-// Name implements Kind.
-func (p *MatMulOp) Name() string { return fmt.Sprintf("matmul(%t,%t)", p.TransA, p.TransB) }
 
 // Diff implements Kind. With C = op(A)·op(B): dA = G·op(B)^T and dB = op(A)^T·G, each transposed back if the
 // operand is stored transposed.

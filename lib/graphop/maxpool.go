@@ -1,7 +1,5 @@
 package graphop
 
-import "fmt"
-
 // SelectMaxOp has two inputs a and b of the same shape. For each window it finds the first maximum of a, in row-major
 // order, and returns the element of b at that position. Padding is never selected. A NaN counts as larger than every
 // number, so it propagates.
@@ -18,9 +16,6 @@ func selectMax(a, b *Node, w Window2D) *Node {
 	return apply(&SelectMaxOp{Window: w}, w.results("max pool", a), a, b)
 }
 
-// Name implements Kind.
-func (s *SelectMaxOp) Name() string { return fmt.Sprintf("selectmax(%v)", s.Window) }
-
 // Diff implements Kind.
 func (s *SelectMaxOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	out := make([]*Node, 2)
@@ -34,9 +29,6 @@ func (s *SelectMaxOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 // [N,C,H,W] and adds each element of g at the position of the first maximum of a in that window. It is the adjoint of
 // SelectMaxOp in the second input.
 type ScatterMaxOp struct{ Window Window2D }
-
-// Name implements Kind.
-func (s *ScatterMaxOp) Name() string { return fmt.Sprintf("scattermax(%v)", s.Window) }
 
 // Diff implements Kind.
 func (s *ScatterMaxOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"reflect"
 	"slices"
 
 	"github.com/chewxy/hm"
@@ -62,13 +63,20 @@ func fail(op string, reason string, in ...*Node) {
 	panic(e)
 }
 
-// Kind is the type of an operation with its attributes.
+// Kind is the type of an operation, a struct with its attributes.
 type Kind interface {
-	// Name identifies the operation and all its attributes.
-	Name() string
 	// Diff returns the vector-Jacobian product with grad for every input for which needed is set. grad has the shape of
 	// output. Results for other inputs are ignored. Diff constructs operations of this package only.
 	Diff(inputs []*Node, output, grad *Node, needed []bool) []*Node
+}
+
+// name identifies a Kind and all its attributes, as in SumOp{Axes:[0 1]}.
+func name(k Kind) string {
+	if c, ok := k.(*ConstOp); ok {
+		return c.id
+	}
+	v := reflect.ValueOf(k).Elem()
+	return fmt.Sprintf("%s%+v", v.Type().Name(), v)
 }
 
 // Operation is a Kind applied to inputs of known shapes. It implements gorgonia.SDOp, so a graph of the family is an
@@ -108,20 +116,20 @@ func positive(s tensor.Shape) bool {
 // apply returns the node kind(inputs...) with the shape out.
 func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 	if !positive(out) {
-		fail(kind.Name(), fmt.Sprintf("the result would have shape %v, %s", out, positiveShape), inputs...)
+		fail(name(kind), fmt.Sprintf("the result would have shape %v, %s", out, positiveShape), inputs...)
 	}
 	first := inputs[0]
 	op := &Operation{Kind: kind, Out: out.Clone(), Dtype: first.Dtype()}
 	for _, n := range inputs {
 		if n.Dtype() != op.Dtype {
-			fail(kind.Name(), fmt.Sprintf("element types differ: %v and %v", op.Dtype, n.Dtype()), inputs...)
+			fail(name(kind), fmt.Sprintf("element types differ: %v and %v", op.Dtype, n.Dtype()), inputs...)
 		}
 		op.In = append(op.In, n.Shape())
 	}
 	for {
 		n, err := gorgonia.ApplyOp(op, inputs...)
 		if err != nil {
-			fail(kind.Name(), err.Error(), inputs...)
+			fail(name(kind), err.Error(), inputs...)
 		}
 		// Note: Gorgonia merges nodes with equal 32-bit hashes if their operations and shapes are equal; it does not
 		// compare the children (v0.9.18, nodeEq). If the hashes of two different sums collide, the sums would silently
@@ -130,7 +138,7 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 			return n
 		}
 		if op.salt++; op.salt == 0 {
-			fail(kind.Name(), "hash collisions could not be resolved", inputs...)
+			fail(name(kind), "hash collisions could not be resolved", inputs...)
 		}
 	}
 }
@@ -141,7 +149,7 @@ func apply(kind Kind, out tensor.Shape, inputs ...*Node) *Node {
 func SameShape(a, b tensor.Shape) bool { return slices.Equal(a, b) }
 
 func (o *Operation) same(p *Operation) bool {
-	return o.Kind.Name() == p.Kind.Name() && SameShape(o.Out, p.Out) && o.salt == p.salt && o.Dtype == p.Dtype
+	return name(o.Kind) == name(p.Kind) && SameShape(o.Out, p.Out) && o.salt == p.salt && o.Dtype == p.Dtype
 }
 
 // Children returns the inputs of n in order. An input that n uses twice appears twice.
@@ -219,7 +227,7 @@ func (o *Operation) OverwritesInput() int { return -1 }
 
 // WriteHash implements gorgonia.Op.
 func (o *Operation) WriteHash(h hash.Hash) {
-	fmt.Fprintf(h, "vapo.%s %v %v %d", o.Kind.Name(), o.In, o.Out, o.salt)
+	fmt.Fprintf(h, "vapo.%s %v %v %d", name(o.Kind), o.In, o.Out, o.salt)
 }
 
 // Hashcode implements gorgonia.Op.
@@ -229,7 +237,7 @@ func (o *Operation) Hashcode() uint32 {
 	return h.Sum32()
 }
 
-func (o *Operation) String() string { return o.Kind.Name() }
+func (o *Operation) String() string { return name(o.Kind) }
 
 // DiffWRT implements gorgonia.SDOp.
 func (o *Operation) DiffWRT(inputs int) []bool {

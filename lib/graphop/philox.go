@@ -66,8 +66,5 @@ func (p *PhiloxOp) StreamID() uint32 {
 	return h.Sum32()
 }
 
-// Name implements Kind.
-func (p *PhiloxOp) Name() string { return fmt.Sprintf("philox(%q)", p.Stream) }
-
 // Diff implements Kind.
 func (*PhiloxOp) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }

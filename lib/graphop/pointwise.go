@@ -13,14 +13,6 @@ type PointwiseOp struct {
 	P, Q float64 // see Code
 }
 
-// Name implements Kind.
-func (p *PointwiseOp) Name() string {
-	if p.P == 0 && p.Q == 0 {
-		return p.Code.String()
-	}
-	return fmt.Sprintf("%s(%g,%g)", p.Code, p.P, p.Q)
-}
-
 func pointwise(code Code, p, q float64, in ...*Node) *Node {
 	return apply(&PointwiseOp{Code: code, P: p, Q: q}, broadcastShape(code.String(), in...), in...)
 }

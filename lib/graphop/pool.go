@@ -19,9 +19,6 @@ func AvgPool(x *Node, k int) *Node {
 	return apply(&AvgPoolOp{K: k}, tensor.Shape{s[0], s[1], s[2] / k, s[3] / k}, x)
 }
 
-// Name implements Kind.
-func (p *AvgPoolOp) Name() string { return fmt.Sprintf("avgpool(%d)", p.K) }
-
 // Diff implements Kind.
 func (p *AvgPoolOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Scale(Upsample(g, p.K), 1/float64(p.K*p.K))}
@@ -39,9 +36,6 @@ func Upsample(x *Node, k int) *Node {
 	}
 	return apply(&UpsampleOp{K: k}, tensor.Shape{s[0], s[1], s[2] * k, s[3] * k}, x)
 }
-
-// Name implements Kind.
-func (r *UpsampleOp) Name() string { return fmt.Sprintf("upsample(%d)", r.K) }
 
 // Diff implements Kind.
 func (r *UpsampleOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {

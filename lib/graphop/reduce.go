@@ -76,9 +76,6 @@ func sumTo(x *Node, shape ...int) *Node {
 	return Sum(x, axes...)
 }
 
-// Name implements Kind.
-func (s *SumOp) Name() string { return fmt.Sprintf("sum%v", s.Axes) }
-
 // Diff implements Kind.
 func (s *SumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Broadcast(g, in[0].Shape()...)}

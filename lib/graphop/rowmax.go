@@ -14,8 +14,5 @@ func RowMax(x *Node) *Node {
 	return apply(&RowMaxOp{}, s, x)
 }
 
-// Name implements Kind.
-func (*RowMaxOp) Name() string { return "rowmax" }
-
 // Diff implements Kind.
 func (*RowMaxOp) Diff([]*Node, *Node, *Node, []bool) []*Node { return nil }

@@ -29,9 +29,6 @@ func Reshape(x *Node, shape ...int) *Node {
 	return apply(&ReshapeOp{Shape: to.Clone()}, to, x)
 }
 
-// Name implements Kind.
-func (v *ReshapeOp) Name() string { return fmt.Sprintf("reshape%v", v.Shape) }
-
 // Diff implements Kind.
 func (v *ReshapeOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Reshape(g, in[0].Shape()...)}
@@ -60,9 +57,6 @@ func Transpose(x *Node, perm ...int) *Node {
 	}
 	return apply(&TransposeOp{Perm: slices.Clone(perm)}, out, x)
 }
-
-// Name implements Kind.
-func (p *TransposeOp) Name() string { return fmt.Sprintf("transpose%v", p.Perm) }
 
 // Diff implements Kind.
 func (p *TransposeOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {

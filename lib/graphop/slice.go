@@ -18,9 +18,6 @@ func Slice(x *Node, axis, from, to int) *Node {
 	return apply(&SliceOp{Axis: axis, From: from, To: to}, s, x)
 }
 
-// Name implements Kind.
-func (w *SliceOp) Name() string { return fmt.Sprintf("slice(%d,%d:%d)", w.Axis, w.From, w.To) }
-
 // Diff implements Kind.
 func (w *SliceOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Pad(g, w.Axis, w.From, in[0].Shape()[w.Axis]-w.To)}
@@ -41,9 +38,6 @@ func Pad(x *Node, axis, before, after int) *Node {
 	s[axis] += before + after
 	return apply(&PadOp{Axis: axis, Before: before, After: after}, s, x)
 }
-
-// Name implements Kind.
-func (m *PadOp) Name() string { return fmt.Sprintf("pad(%d,%d,%d)", m.Axis, m.Before, m.After) }
 
 // Diff implements Kind.
 func (m *PadOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
@@ -79,9 +73,6 @@ func Concat(axis int, in ...*Node) *Node {
 	}
 	return apply(&ConcatOp{Axis: axis}, s, in...)
 }
-
-// Name implements Kind.
-func (j *ConcatOp) Name() string { return fmt.Sprintf("concat(%d)", j.Axis) }
 
 // Diff implements Kind.
 func (j *ConcatOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {

@@ -12,9 +12,6 @@ func Softmax(x *Node) *Node {
 	return apply(&SoftmaxOp{}, x.Shape(), x)
 }
 
-// Name implements Kind.
-func (*SoftmaxOp) Name() string { return "softmax" }
-
 // Diff implements Kind: the gradient is y·(g - sum(g·y)), with the sum along the last axis.
 func (*SoftmaxOp) Diff(in []*Node, y, g *Node, _ []bool) []*Node {
 	return []*Node{Mul(y, Sub(g, Sum(Mul(g, y), in[0].Dims()-1)))}

@@ -64,9 +64,6 @@ func AvgPool2D(x *Node, w Window2D, countPadding bool) *Node {
 // within returns how many of the k indices first, …, first+k-1 lie in [0, n).
 func within(first, k, n int) int { return min(n, first+k) - max(0, first) }
 
-// Name implements Kind.
-func (s *WindowSumOp) Name() string { return fmt.Sprintf("windowsum(%v)", s.Window) }
-
 // Diff implements Kind.
 func (s *WindowSumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{apply(&WindowSumGradOp{Window: s.Window}, in[0].Shape(), g)}
@@ -75,9 +72,6 @@ func (s *WindowSumOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 // WindowSumGradOp takes one value for each window, [N,C,OH,OW]. It starts from zeros of its output shape [N,C,H,W] and
 // adds each value to all elements of that window. It is the adjoint of WindowSumOp.
 type WindowSumGradOp struct{ Window Window2D }
-
-// Name implements Kind.
-func (s *WindowSumGradOp) Name() string { return fmt.Sprintf("windowsumgrad(%v)", s.Window) }
 
 // Diff implements Kind.
 func (s *WindowSumGradOp) Diff(_ []*Node, _, g *Node, _ []bool) []*Node {
