@@ -2,6 +2,7 @@ package device
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -270,25 +271,23 @@ func free(list []buffer) {
 	}
 }
 
-func (e *executable) find(verb, name string) (*state, error) {
+// find returns the named state and the caller's slice in b.
+func (e *executable) find(verb, name string, b backend.Buffer) (st *state, v any, err error) {
 	if e.lost != nil {
-		return nil, e.lost
+		return nil, nil, e.lost
 	}
-	for i := range e.states {
-		if e.states[i].name == name {
-			return &e.states[i], nil
-		}
+	i := slices.IndexFunc(e.states, func(st state) bool { return st.name == name })
+	if i < 0 {
+		return nil, nil, fmt.Errorf("%s state %s: the graph has no such state", verb, name)
 	}
-	return nil, fmt.Errorf("%s state %s: the graph has no such state", verb, name)
+	st = &e.states[i]
+	v, err = e.host("state", st.port, b)
+	return st, v, err
 }
 
 // Load implements backend.Executable.
 func (e *executable) Load(name string, b backend.Buffer) error {
-	st, err := e.find("load", name)
-	if err != nil {
-		return err
-	}
-	v, err := e.host("state", st.port, b)
+	st, v, err := e.find("load", name, b)
 	if err != nil {
 		return err
 	}
@@ -304,11 +303,7 @@ func (e *executable) Load(name string, b backend.Buffer) error {
 
 // Store implements backend.Executable.
 func (e *executable) Store(name string, b backend.Buffer) error {
-	st, err := e.find("store", name)
-	if err != nil {
-		return err
-	}
-	v, err := e.host("state", st.port, b)
+	st, v, err := e.find("store", name, b)
 	if err != nil {
 		return err
 	}

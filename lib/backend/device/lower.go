@@ -13,7 +13,7 @@ import (
 
 // lowering turns the nodes of a graph into operations of a builder.
 type lowering struct {
-	ops
+	compute.Function
 	dt      dtypes.DType
 	of      map[*graphop.Node]compute.Value
 	scalars map[scalar]compute.Value
@@ -35,8 +35,8 @@ func must(v compute.Value, err error) compute.Value {
 	return v
 }
 
-func newLowering(b ops, dt dtypes.DType) *lowering {
-	return &lowering{ops: b, dt: dt, of: map[*graphop.Node]compute.Value{}, scalars: map[scalar]compute.Value{}}
+func newLowering(b compute.Function, dt dtypes.DType) *lowering {
+	return &lowering{Function: b, dt: dt, of: map[*graphop.Node]compute.Value{}, scalars: map[scalar]compute.Value{}}
 }
 
 // lower lowers the nodes in order; l.of must contain the inputs.

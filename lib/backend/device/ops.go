@@ -2,56 +2,8 @@ package device
 
 import (
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 )
-
-// ops are the operations that graphs are lowered to. They are a subset of compute.Function. The lowering broadcasts
-// explicitly, so the operands of an elementwise operation have equal shapes.
-type ops interface {
-	Constant(flat any, dims ...int) (compute.Value, error)
-	Iota(shape shapes.Shape, axis int) (compute.Value, error)
-
-	Add(a, b compute.Value) (compute.Value, error)
-	Sub(a, b compute.Value) (compute.Value, error)
-	Mul(a, b compute.Value) (compute.Value, error)
-	Div(a, b compute.Value) (compute.Value, error)
-	Max(a, b compute.Value) (compute.Value, error)
-	Min(a, b compute.Value) (compute.Value, error)
-	BitwiseXor(a, b compute.Value) (compute.Value, error)
-	ShiftRightLogical(a, b compute.Value) (compute.Value, error)
-	GreaterThan(a, b compute.Value) (compute.Value, error)
-	GreaterOrEqual(a, b compute.Value) (compute.Value, error)
-	Equal(a, b compute.Value) (compute.Value, error)
-	NotEqual(a, b compute.Value) (compute.Value, error)
-
-	Exp(x compute.Value) (compute.Value, error)
-	Log(x compute.Value) (compute.Value, error)
-	Sqrt(x compute.Value) (compute.Value, error)
-	Sin(x compute.Value) (compute.Value, error)
-	Cos(x compute.Value) (compute.Value, error)
-	Logistic(x compute.Value) (compute.Value, error)
-	IsFinite(x compute.Value) (compute.Value, error)
-	ConvertDType(x compute.Value, to dtypes.DType) (compute.Value, error)
-	Where(condition, a, b compute.Value) (compute.Value, error)
-
-	BroadcastInDim(x compute.Value, shape shapes.Shape, axes []int) (compute.Value, error)
-	Reshape(x compute.Value, dims ...int) (compute.Value, error)
-	Transpose(x compute.Value, perm ...int) (compute.Value, error)
-	Slice(x compute.Value, starts, limits, strides []int) (compute.Value, error)
-	Pad(x, fill compute.Value, axes ...compute.PadAxis) (compute.Value, error)
-	Concatenate(axis int, in ...compute.Value) (compute.Value, error)
-	Reverse(x compute.Value, axes ...int) (compute.Value, error)
-	ReduceSum(x compute.Value, axes ...int) (compute.Value, error)
-	ReduceMax(x compute.Value, axes ...int) (compute.Value, error)
-
-	DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Value, bContract, bBatch []int,
-		config compute.DotGeneralConfig) (compute.Value, error)
-	ConvGeneral(x, kernel compute.Value, axes compute.ConvolveAxesConfig, strides []int, paddings [][2]int,
-		inputDilations, kernelDilations []int, channelGroups, batchGroups int) (compute.Value, error)
-}
-
-var _ ops = compute.Function(nil)
 
 // platform builds programs and holds their values.
 type platform interface {
@@ -64,9 +16,10 @@ type platform interface {
 	explain(err error, by need, total int64) error
 }
 
-// builder is a program under construction.
+// builder is a program under construction. The lowering broadcasts explicitly, so the operands of an elementwise
+// operation have equal shapes.
 type builder interface {
-	ops
+	compute.Function
 	// parameters returns the program's inputs in order.
 	parameters() []compute.Value
 	// compile finishes the program with the given outputs, which must be distinct. Output number heirs[i] may reuse the

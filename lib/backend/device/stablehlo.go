@@ -7,6 +7,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/notimplemented"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/go-xla/stablehlo"
 	"github.com/gomlx/go-xla/types"
@@ -20,12 +21,13 @@ import (
 // fastest setting, which on CUDA cards means 10 bits of mantissa instead of 23. And it never tells XLA that an output
 // may reuse the memory of a donated input, so a training step would need memory for two states.
 type hlo struct {
-	builder   *stablehlo.Builder
-	main      *stablehlo.Function
-	params    []compute.Value
-	precision enginename.Precision
-	reducers  map[string]*stablehlo.Function // by name and element type
-	load      func(text []byte) (program, error)
+	notimplemented.Function // the operations that no graph needs
+	builder                 *stablehlo.Builder
+	main                    *stablehlo.Function
+	params                  []compute.Value
+	precision               enginename.Precision
+	reducers                map[string]*stablehlo.Function // by name and element type
+	load                    func(text []byte) (program, error)
 }
 
 func newHLO(params []shapes.Shape, precision enginename.Precision, load func([]byte) (program, error)) (*hlo, error) {
