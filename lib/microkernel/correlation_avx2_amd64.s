@@ -12,107 +12,41 @@
 	MOVQ c+56(FP), DX; MOVQ stride+64(FP), R10; SHLQ $2, R10; MOVQ rows+72(FP), R11; MOVQ R14, AX; SHRQ $5, AX
 #define CHANNEL MOVQ BX, R8; MOVQ ntaps+32(FP), R12
 #define TAP MOVQ 192(R8), R9; SHRXQ AX, 200(R8), R15
+// VECTOR loads a vector of the image, or, if its mask has gaps, jumps to PART,
+// which loads it under the mask.
+#define VECTOR(bit, at, v, part, loaded) TESTQ $bit, R15; JNE part; VMOVUPS at(DI)(R9*1), v; loaded:
+#define PART(at, v, part, loaded) part: VMOVUPS at(R8)(R14*1), v; VMASKMOVPS at(DI)(R9*1), v, v; JMP loaded
+#define VECTOR1 VECTOR(1, 0, Y12, part0, loaded0)
+#define VECTOR2 VECTOR1; VECTOR(2, 32, Y13, part1, loaded1)
+#define VECTOR3 VECTOR2; VECTOR(4, 64, Y14, part2, loaded2)
+#define PARTS1 PART(0, Y12, part0, loaded0)
+#define PARTS2 PARTS1; PART(32, Y13, part1, loaded1)
+#define PARTS3 PARTS2; PART(64, Y14, part2, loaded2)
 #define NEXT ADDQ $64, SI; ADDQ $224, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
 #define LASTVECTOR MOVQ add+88(FP), AX; MOVQ last+80(FP), R12; MASKY(R13); VMOVUPS (R13), Y14
+
+#define KERNEL(ZEROS, VECTORS, ROWS, OUTS, PARTS) \
+	PROLOGUE; ZEROS; \
+channel: \
+	CHANNEL; \
+	PCALIGN $32; \
+loop: \
+	TAP; VECTORS; ROWS; NEXT; LASTVECTOR; OUTS; \
+done: \
+	VZEROUPPER; RET; \
+	PARTS
 
 // func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
 //	stride, rows, last, add int)
 TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
-	PROLOGUE
-	ZEROY12
-channel:
-	CHANNEL
-	PCALIGN $32
-loop:
-	TAP
-	TESTQ $1, R15
-	JNE part0
-	VMOVUPS (DI)(R9*1), Y12
-loaded0:
-	TESTQ $2, R15
-	JNE part1
-	VMOVUPS 32(DI)(R9*1), Y13
-loaded1:
-	TESTQ $4, R15
-	JNE part2
-	VMOVUPS 64(DI)(R9*1), Y14
-loaded2:
-	ROWSY4x3
-	NEXT
-	LASTVECTOR
-	OUTSY4x3
-done:
-	VZEROUPPER
-	RET
-part0:
-	VMOVUPS (R8)(R14*1), Y12
-	VMASKMOVPS (DI)(R9*1), Y12, Y12
-	JMP loaded0
-part1:
-	VMOVUPS 32(R8)(R14*1), Y13
-	VMASKMOVPS 32(DI)(R9*1), Y13, Y13
-	JMP loaded1
-part2:
-	VMOVUPS 64(R8)(R14*1), Y14
-	VMASKMOVPS 64(DI)(R9*1), Y14, Y14
-	JMP loaded2
+	KERNEL(ZEROY12, VECTOR3, ROWSY4x3, OUTSY4x3, PARTS3)
 
 // func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
 //	stride, rows, last, add int)
 TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
-	PROLOGUE
-	ZEROY8
-channel:
-	CHANNEL
-	PCALIGN $32
-loop:
-	TAP
-	TESTQ $1, R15
-	JNE part0
-	VMOVUPS (DI)(R9*1), Y12
-loaded0:
-	TESTQ $2, R15
-	JNE part1
-	VMOVUPS 32(DI)(R9*1), Y13
-loaded1:
-	ROWSY4x2
-	NEXT
-	LASTVECTOR
-	OUTSY4x2
-done:
-	VZEROUPPER
-	RET
-part0:
-	VMOVUPS (R8)(R14*1), Y12
-	VMASKMOVPS (DI)(R9*1), Y12, Y12
-	JMP loaded0
-part1:
-	VMOVUPS 32(R8)(R14*1), Y13
-	VMASKMOVPS 32(DI)(R9*1), Y13, Y13
-	JMP loaded1
+	KERNEL(ZEROY8, VECTOR2, ROWSY4x2, OUTSY4x2, PARTS2)
 
 // func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
 //	stride, rows, last, add int)
 TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
-	PROLOGUE
-	ZEROY4
-channel:
-	CHANNEL
-	PCALIGN $32
-loop:
-	TAP
-	TESTQ $1, R15
-	JNE part0
-	VMOVUPS (DI)(R9*1), Y12
-loaded0:
-	ROWSY4x1
-	NEXT
-	LASTVECTOR
-	OUTSY4x1
-done:
-	VZEROUPPER
-	RET
-part0:
-	VMOVUPS (R8)(R14*1), Y12
-	VMASKMOVPS (DI)(R9*1), Y12, Y12
-	JMP loaded0
+	KERNEL(ZEROY4, VECTOR1, ROWSY4x1, OUTSY4x1, PARTS1)
