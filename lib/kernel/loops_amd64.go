@@ -32,6 +32,12 @@ var avx2 = assembly{
 	affine: affine256, fill: fill256, sum: sum256, largest: largest256, addLanes: addLanes256, shift: shift256,
 }
 
+// masks holds the mask elements of the AVX2 loops: 32 that are set, and 32 that are not.
+var masks = [64]int32{
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+}
+
 // shift512 sets dst[r, x] = src[r, x+d], or 0 if x+d is outside the row, for r < rows. Rows of dst have length out,
 // rows of src length in.
 func shift512(dst []float32, out int, src []float32, in, rows, d int) {

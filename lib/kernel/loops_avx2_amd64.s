@@ -21,7 +21,7 @@
 #define VN 8
 #define VB 32
 
-#define TAIL MOVQ $32, AX; SUBQ CX, AX; LEAQ masks<>(SB), R8; VMOVUPS (R8)(AX*4), Y3
+#define TAIL MOVQ $32, AX; SUBQ CX, AX; LEAQ ·masks(SB), R8; VMOVUPS (R8)(AX*4), Y3
 #define LOADM(p, v) VMASKMOVPS (p), Y3, v
 #define STOREM \
 	BTQ $2, CX; JCC 4(PC); VMOVUPS X0, (DI); ADDQ $16, DI; VEXTRACTF128 $1, Y0, X0; \
@@ -49,25 +49,6 @@ DATA limits<>+72(SB)/8, $0x7f8000007f800000
 DATA limits<>+80(SB)/8, $0x7f8000007f800000
 DATA limits<>+88(SB)/8, $0x7f8000007f800000
 GLOBL limits<>(SB), RODATA|NOPTR, $96
-
-// 32 mask elements that are set, and 32 that are not.
-DATA masks<>+0(SB)/8, $-1
-DATA masks<>+8(SB)/8, $-1
-DATA masks<>+16(SB)/8, $-1
-DATA masks<>+24(SB)/8, $-1
-DATA masks<>+32(SB)/8, $-1
-DATA masks<>+40(SB)/8, $-1
-DATA masks<>+48(SB)/8, $-1
-DATA masks<>+56(SB)/8, $-1
-DATA masks<>+64(SB)/8, $-1
-DATA masks<>+72(SB)/8, $-1
-DATA masks<>+80(SB)/8, $-1
-DATA masks<>+88(SB)/8, $-1
-DATA masks<>+96(SB)/8, $-1
-DATA masks<>+104(SB)/8, $-1
-DATA masks<>+112(SB)/8, $-1
-DATA masks<>+120(SB)/8, $-1
-GLOBL masks<>(SB), RODATA|NOPTR, $256
 
 #include "loops_amd64.h"
 

@@ -3,6 +3,11 @@
 // The loops in vector.go define what these functions compute. n is a positive multiple of the number of elements per
 // iteration. BX is the current offset in bytes, and CX is its end.
 
+#define AXPY(v) \
+	MOVQ n+0(FP), CX; SHLQ $3, CX; VBROADCASTSD alpha+8(FP), v; MOVQ x+16(FP), SI; MOVQ y+24(FP), DI; XORQ BX, BX
+#define DOT MOVQ n+0(FP), CX; SHLQ $3, CX; MOVQ x+8(FP), SI; MOVQ y+16(FP), DI; MOVQ sums+24(FP), DX
+#define NEXT(bytes) ADDQ $bytes, BX; CMPQ BX, CX; JNE loop
+
 // The rows of symv are at SI, R8, R9 and R10.
 #define SYMV \
 	MOVQ n+0(FP), CX; SHLQ $3, CX; MOVQ a+8(FP), SI; MOVQ stride+16(FP), R11; SHLQ $3, R11 \
@@ -11,30 +16,18 @@
 
 // func axpy512(n int, alpha float64, x, y *float64)
 TEXT ·axpy512(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), CX
-	SHLQ $3, CX
-	VBROADCASTSD alpha+8(FP), Z0
-	MOVQ x+16(FP), SI
-	MOVQ y+24(FP), DI
-	XORQ BX, BX
+	AXPY(Z0)
 loop:
 	VMOVUPD (DI)(BX*1), Z1
 	VFMADD231PD (SI)(BX*1), Z0, Z1
 	VMOVUPD Z1, (DI)(BX*1)
-	ADDQ $64, BX
-	CMPQ BX, CX
-	JNE loop
+	NEXT(64)
 	VZEROUPPER
 	RET
 
 // func axpy256(n int, alpha float64, x, y *float64)
 TEXT ·axpy256(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), CX
-	SHLQ $3, CX
-	VBROADCASTSD alpha+8(FP), Y0
-	MOVQ x+16(FP), SI
-	MOVQ y+24(FP), DI
-	XORQ BX, BX
+	AXPY(Y0)
 loop:
 	VMOVUPD (DI)(BX*1), Y1
 	VMOVUPD 32(DI)(BX*1), Y2
@@ -42,19 +35,13 @@ loop:
 	VFMADD231PD 32(SI)(BX*1), Y0, Y2
 	VMOVUPD Y1, (DI)(BX*1)
 	VMOVUPD Y2, 32(DI)(BX*1)
-	ADDQ $64, BX
-	CMPQ BX, CX
-	JNE loop
+	NEXT(64)
 	VZEROUPPER
 	RET
 
 // func dot512(n int, x, y *float64, sums *[dotLanes]float64)
 TEXT ·dot512(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), CX
-	SHLQ $3, CX
-	MOVQ x+8(FP), SI
-	MOVQ y+16(FP), DI
-	MOVQ sums+24(FP), DX
+	DOT
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	XORQ BX, BX
@@ -63,9 +50,7 @@ loop:
 	VMOVUPD 64(SI)(BX*1), Z3
 	VFMADD231PD (DI)(BX*1), Z2, Z0
 	VFMADD231PD 64(DI)(BX*1), Z3, Z1
-	ADDQ $128, BX
-	CMPQ BX, CX
-	JNE loop
+	NEXT(128)
 	VMOVUPD Z0, (DX)
 	VMOVUPD Z1, 64(DX)
 	VZEROUPPER
@@ -73,11 +58,7 @@ loop:
 
 // func dot256(n int, x, y *float64, sums *[dotLanes]float64)
 TEXT ·dot256(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), CX
-	SHLQ $3, CX
-	MOVQ x+8(FP), SI
-	MOVQ y+16(FP), DI
-	MOVQ sums+24(FP), DX
+	DOT
 	VXORPD Y0, Y0, Y0
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
@@ -92,9 +73,7 @@ loop:
 	VFMADD231PD 32(DI)(BX*1), Y5, Y1
 	VFMADD231PD 64(DI)(BX*1), Y6, Y2
 	VFMADD231PD 96(DI)(BX*1), Y7, Y3
-	ADDQ $128, BX
-	CMPQ BX, CX
-	JNE loop
+	NEXT(128)
 	VMOVUPD Y0, (DX)
 	VMOVUPD Y1, 32(DX)
 	VMOVUPD Y2, 64(DX)
@@ -123,9 +102,7 @@ loop:
 	ROW512(R9, Z6, Z2)
 	ROW512(R10, Z7, Z3)
 	VMOVUPD Z9, (DX)(BX*1)
-	ADDQ $64, BX
-	CMPQ BX, CX
-	JNE loop
+	NEXT(64)
 	VMOVUPD Z0, (R13)
 	VMOVUPD Z1, 64(R13)
 	VMOVUPD Z2, 128(R13)
@@ -165,9 +142,7 @@ loop:
 	ROW256(32, R9, Y10, Y5)
 	ROW256(32, R10, Y11, Y7)
 	VMOVUPD Y13, 32(DX)(BX*1)
-	ADDQ $64, BX
-	CMPQ BX, CX
-	JNE loop
+	NEXT(64)
 	VMOVUPD Y0, 0(R13)
 	VMOVUPD Y1, 32(R13)
 	VMOVUPD Y2, 64(R13)

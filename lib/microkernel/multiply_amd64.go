@@ -31,6 +31,9 @@ var (
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F
 )
 
+// masks holds eight mask elements that are set, then eight that are not.
+var masks = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
+
 // Name names the vector instructions that products use on this machine.
 func Name() string {
 	switch {

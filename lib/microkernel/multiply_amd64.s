@@ -29,13 +29,6 @@
 	VMOVUPS (DI)(R9*4), Y12; VMOVUPS 32(DI)(R9*4), Y13; VMOVUPS (R13), Y14; VMASKMOVPS 64(DI)(R9*4), Y14, Y14
 #define OUTSY4x3M VMOVUPS (R13), Y14; OUTSY4x3
 
-// masks holds eight mask elements that are set, then eight that are not.
-DATA ·masks+0(SB)/8, $-1
-DATA ·masks+8(SB)/8, $-1
-DATA ·masks+16(SB)/8, $-1
-DATA ·masks+24(SB)/8, $-1
-GLOBL ·masks(SB), RODATA|NOPTR, $64
-
 // func kernel8x3x16(k int, a, b *float32, off *int, c *float32, stride, rows, mask, add int)
 TEXT ·kernel8x3x16(SB), NOSPLIT, $0-72
 	PROLOGUE
