@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"gorgonia.org/tensor"
+
+	"vapo/lib/kernel"
 )
 
 // ConvRole selects one of three convolutions: the convolution itself, its gradient in the image or its gradient in the
@@ -17,29 +19,14 @@ const (
 	FilterGrad                 // (x, g) -> dw
 )
 
-// ConvShape describes a two-dimensional convolution: x [N, Cin, H, W], w [Cout, Cin, KH, KW] and y [N, Cout, OH, OW],
-// with PadH rows and PadW columns of zeros on each side.
-type ConvShape struct {
-	N, Cin, H, W     int
-	Cout, KH, KW     int
-	StrideH, StrideW int
-	PadH, PadW       int
-}
-
-// OH returns the height of the output, (H + 2·PadH - KH)/StrideH + 1.
-func (s ConvShape) OH() int { return (s.H+2*s.PadH-s.KH)/s.StrideH + 1 }
-
-// OW returns the width of the output, (W + 2·PadW - KW)/StrideW + 1.
-func (s ConvShape) OW() int { return (s.W+2*s.PadW-s.KW)/s.StrideW + 1 }
-
 // ConvOp is one of the three convolutions at a given shape.
 type ConvOp struct {
 	Role  ConvRole
-	Shape ConvShape
+	Shape kernel.ConvShape
 }
 
 // Conv returns the cross-correlation of x [N,Cin,H,W] with w [Cout,Cin,KH,KW], with padH rows and padW columns of zeros
-// on each side. The result is [N,Cout,OH,OW]; see ConvShape.
+// on each side. The result is [N,Cout,OH,OW]; see kernel.ConvShape.
 func Conv(x, w *Node, stride, padH, padW int) *Node {
 	return ConvStrided(x, w, stride, stride, padH, padW)
 }
@@ -54,7 +41,7 @@ func ConvStrided(x, w *Node, strideH, strideW, padH, padW int) *Node {
 		fail("conv", fmt.Sprintf("expected strides of 1 or more and padding of 0 or more, got %d,%d and %d,%d",
 			strideH, strideW, padH, padW), x, w)
 	}
-	shape := ConvShape{
+	shape := kernel.ConvShape{
 		N: s[0], Cin: s[1], H: s[2], W: s[3], Cout: t[0], KH: t[2], KW: t[3],
 		StrideH: strideH, StrideW: strideW, PadH: padH, PadW: padW,
 	}
@@ -64,7 +51,7 @@ func ConvStrided(x, w *Node, strideH, strideW, padH, padW int) *Node {
 	return convolution(Forward, shape, x, w)
 }
 
-func convolution(role ConvRole, s ConvShape, a, b *Node) *Node {
+func convolution(role ConvRole, s kernel.ConvShape, a, b *Node) *Node {
 	var out tensor.Shape
 	switch role {
 	case Forward:

@@ -16,6 +16,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"vapo/lib/kernel"
 )
 
 // Operations with equal names would be merged into one node, so a name must contain every attribute. The test reads the
@@ -23,13 +25,13 @@ import (
 func TestNameContainsEveryAttribute(t *testing.T) {
 	kinds := map[string]Kind{
 		"ConstOp":         &ConstOp{Value: 1, id: "fill 1"},
-		"ConvOp":          &ConvOp{Role: Forward, Shape: ConvShape{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+		"ConvOp":          &ConvOp{Role: Forward, Shape: kernel.ConvShape{N: 1}},
 		"ConcatOp":        &ConcatOp{Axis: 1},
 		"PadOp":           &PadOp{Axis: 1, Before: 2, After: 3},
 		"RowMaxOp":        &RowMaxOp{},
 		"TransposeOp":     &TransposeOp{Perm: []int{0, 2, 1}},
 		"PhiloxOp":        &PhiloxOp{Stream: "layer"},
-		"PointwiseOp":     &PointwiseOp{Code: CodeAffine, P: 1.5, Q: 0.25},
+		"PointwiseOp":     &PointwiseOp{Code: kernel.Affine, P: 1.5, Q: 0.25},
 		"AvgPoolOp":       &AvgPoolOp{K: 2},
 		"MatMulOp":        &MatMulOp{TransA: true},
 		"UpsampleOp":      &UpsampleOp{K: 2},

@@ -4,16 +4,18 @@ import (
 	"fmt"
 
 	"gorgonia.org/tensor"
+
+	"vapo/lib/kernel"
 )
 
 // PointwiseOp computes each element of the result from the corresponding elements of the operands. All operands have
 // the same rank. A dimension of 1 is broadcast, without a copy, to the size that the other operands have there.
 type PointwiseOp struct {
-	Code Code
-	P, Q float64 // see Code
+	Code kernel.Code
+	P, Q float64 // see kernel.Code
 }
 
-func pointwise(code Code, p, q float64, in ...*Node) *Node {
+func pointwise(code kernel.Code, p, q float64, in ...*Node) *Node {
 	return apply(&PointwiseOp{Code: code, P: p, Q: q}, broadcastShape(code.String(), in...), in...)
 }
 
@@ -46,14 +48,14 @@ func Affine(x *Node, p, q float64) *Node {
 	if v, ok := isFill(x); ok {
 		return Fill(x, float64(p*v)+q, x.Shape()...)
 	}
-	if k := pointwiseOf(x, CodeAffine); k != nil { // p·(p'·x + q') + q
+	if k := pointwiseOf(x, kernel.Affine); k != nil { // p·(p'·x + q') + q
 		return Affine(Children(x)[0], p*k.P, float64(p*k.Q)+q)
 	}
-	return pointwise(CodeAffine, p, q, x)
+	return pointwise(kernel.Affine, p, q, x)
 }
 
 // pointwiseOf returns the operation of n if it is a PointwiseOp with this code, else nil.
-func pointwiseOf(n *Node, code Code) *PointwiseOp {
+func pointwiseOf(n *Node, code kernel.Code) *PointwiseOp {
 	if k, ok := kindOf[*PointwiseOp](n); ok && k.Code == code {
 		return k
 	}
@@ -78,7 +80,7 @@ func Add(a, b *Node) *Node {
 	if v, ok := isFill(a); ok && fits(a, b) {
 		return Affine(b, 1, v)
 	}
-	return pointwise(CodeAdd, 0, 0, a, b)
+	return pointwise(kernel.Add, 0, 0, a, b)
 }
 
 // Sub returns a - b.
@@ -90,7 +92,7 @@ func Sub(a, b *Node) *Node {
 	if v, ok := isFill(a); ok && fits(a, b) {
 		return Affine(b, -1, v)
 	}
-	return pointwise(CodeSub, 0, 0, a, b)
+	return pointwise(kernel.Sub, 0, 0, a, b)
 }
 
 // Mul returns a · b, element by element.
@@ -102,7 +104,7 @@ func Mul(a, b *Node) *Node {
 	if v, ok := isFill(a); ok && fits(a, b) {
 		return Affine(b, v, 0)
 	}
-	return pointwise(CodeMul, 0, 0, a, b)
+	return pointwise(kernel.Mul, 0, 0, a, b)
 }
 
 // Div returns a / b, element by element.
@@ -111,7 +113,7 @@ func Div(a, b *Node) *Node {
 	if v, ok := isFill(b); ok && fits(b, a) {
 		return Affine(a, 1/v, 0)
 	}
-	return pointwise(CodeDiv, 0, 0, a, b)
+	return pointwise(kernel.Div, 0, 0, a, b)
 }
 
 // fits reports whether a broadcasts to the shape of b.
@@ -130,9 +132,9 @@ func fits(a, b *Node) bool {
 
 // unbroadcast removes an explicit Broadcast of an operand if the binary operation broadcasts the operand anyway.
 func unbroadcast(a, b *Node) (*Node, *Node) {
-	if k := pointwiseOf(a, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
+	if k := pointwiseOf(a, kernel.Copy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		a = Children(a)[0]
-	} else if k := pointwiseOf(b, CodeCopy); k != nil && SameShape(a.Shape(), b.Shape()) {
+	} else if k := pointwiseOf(b, kernel.Copy); k != nil && SameShape(a.Shape(), b.Shape()) {
 		b = Children(b)[0]
 	}
 	return a, b
@@ -142,28 +144,28 @@ func unbroadcast(a, b *Node) (*Node, *Node) {
 func Square(x *Node) *Node { return Mul(x, x) }
 
 // Max returns the larger of a and b; if they are equal, b gets the derivative.
-func Max(a, b *Node) *Node { return pointwise(CodeMax, 0, 0, a, b) }
+func Max(a, b *Node) *Node { return pointwise(kernel.Max, 0, 0, a, b) }
 
 // Min returns the smaller of a and b; if they are equal, a gets the derivative.
-func Min(a, b *Node) *Node { return pointwise(CodeMin, 0, 0, a, b) }
+func Min(a, b *Node) *Node { return pointwise(kernel.Min, 0, 0, a, b) }
 
 // Exp returns e^x.
-func Exp(x *Node) *Node { return pointwise(CodeExp, 0, 0, x) }
+func Exp(x *Node) *Node { return pointwise(kernel.Exp, 0, 0, x) }
 
 // Log returns the natural logarithm of x.
-func Log(x *Node) *Node { return pointwise(CodeLog, 0, 0, x) }
+func Log(x *Node) *Node { return pointwise(kernel.Log, 0, 0, x) }
 
 // Sqrt returns the square root of x.
-func Sqrt(x *Node) *Node { return pointwise(CodeSqrt, 0, 0, x) }
+func Sqrt(x *Node) *Node { return pointwise(kernel.Sqrt, 0, 0, x) }
 
 // Sin returns sin x.
-func Sin(x *Node) *Node { return pointwise(CodeSin, 0, 0, x) }
+func Sin(x *Node) *Node { return pointwise(kernel.Sin, 0, 0, x) }
 
 // Cos returns cos x.
-func Cos(x *Node) *Node { return pointwise(CodeCos, 0, 0, x) }
+func Cos(x *Node) *Node { return pointwise(kernel.Cos, 0, 0, x) }
 
 // Sigmoid returns 1/(1+e^-x).
-func Sigmoid(x *Node) *Node { return pointwise(CodeSigmoid, 0, 0, x) }
+func Sigmoid(x *Node) *Node { return pointwise(kernel.Sigmoid, 0, 0, x) }
 
 // SiLU returns x·sigmoid(x) (Hendrycks and Gimpel, arXiv 1606.08415).
 func SiLU(x *Node) *Node { return siluDeriv(x, Sigmoid(x), 0) }
@@ -172,21 +174,21 @@ func SiLU(x *Node) *Node { return siluDeriv(x, Sigmoid(x), 0) }
 // next order, which includes the dependence of s on x. The derivative in s is therefore defined as 0. s is an operand
 // only so that all orders share one exponential.
 func siluDeriv(x, s *Node, order int) *Node {
-	return pointwise(CodeSiLU, float64(order), 0, x, s)
+	return pointwise(kernel.SiLU, float64(order), 0, x, s)
 }
 
 // ReLU returns max(x, 0); its derivative at 0 is 0.
 func ReLU(x *Node) *Node { return Mul(x, Heaviside(x)) }
 
 // Heaviside returns 1 if x > 0, else 0; its derivative is 0.
-func Heaviside(x *Node) *Node { return pointwise(CodeHeaviside, 0, 0, x) }
+func Heaviside(x *Node) *Node { return pointwise(kernel.Heaviside, 0, 0, x) }
 
 // Where returns a if c is not 0, else b. Unlike c·a + (1-c)·b, it does not propagate a NaN from the operand that is not
 // selected.
-func Where(c, a, b *Node) *Node { return pointwise(CodeWhere, 0, 0, c, a, b) }
+func Where(c, a, b *Node) *Node { return pointwise(kernel.Where, 0, 0, c, a, b) }
 
 // IsFinite returns 1 if x is neither infinite nor NaN, else 0; its derivative is 0.
-func IsFinite(x *Node) *Node { return pointwise(CodeIsFinite, 0, 0, x) }
+func IsFinite(x *Node) *Node { return pointwise(kernel.IsFinite, 0, 0, x) }
 
 // Broadcast repeats x along its dimensions of size 1 to the given shape of the same rank. Its adjoint is a sum.
 func Broadcast(x *Node, shape ...int) *Node {
@@ -205,7 +207,7 @@ func Broadcast(x *Node, shape ...int) *Node {
 			fail("broadcast", fmt.Sprintf("dimension %d does not fit the target %v", d, shape), x)
 		}
 	}
-	return apply(&PointwiseOp{Code: CodeCopy}, shape, x)
+	return apply(&PointwiseOp{Code: kernel.Copy}, shape, x)
 }
 
 // Diff implements Kind.
@@ -218,46 +220,46 @@ func (p *PointwiseOp) Diff(in []*Node, y, g *Node, needed []bool) []*Node {
 	}
 	a := in[0]
 	switch p.Code {
-	case CodeCopy:
+	case kernel.Copy:
 		set(0, func() *Node { return g })
-	case CodeAffine:
+	case kernel.Affine:
 		set(0, func() *Node { return Scale(g, p.P) })
-	case CodeAdd:
+	case kernel.Add:
 		set(0, func() *Node { return g })
 		set(1, func() *Node { return g })
-	case CodeSub:
+	case kernel.Sub:
 		set(0, func() *Node { return g })
 		set(1, func() *Node { return Neg(g) })
-	case CodeMul:
+	case kernel.Mul:
 		set(0, func() *Node { return Mul(g, in[1]) })
 		set(1, func() *Node { return Mul(g, a) })
-	case CodeDiv:
+	case kernel.Div:
 		set(0, func() *Node { return Div(g, in[1]) })
 		set(1, func() *Node { return Neg(Div(Mul(g, y), in[1])) })
-	case CodeMax:
+	case kernel.Max:
 		set(0, func() *Node { return Mul(g, Heaviside(Sub(a, in[1]))) })
 		set(1, func() *Node { return Mul(g, Affine(Heaviside(Sub(a, in[1])), -1, 1)) })
-	case CodeMin:
+	case kernel.Min:
 		set(0, func() *Node { return Mul(g, Affine(Heaviside(Sub(a, in[1])), -1, 1)) })
 		set(1, func() *Node { return Mul(g, Heaviside(Sub(a, in[1]))) })
-	case CodeExp:
+	case kernel.Exp:
 		set(0, func() *Node { return Mul(g, y) })
-	case CodeLog:
+	case kernel.Log:
 		set(0, func() *Node { return Div(g, a) })
-	case CodeSqrt:
+	case kernel.Sqrt:
 		set(0, func() *Node { return Div(Scale(g, 0.5), y) })
-	case CodeSin:
+	case kernel.Sin:
 		set(0, func() *Node { return Mul(g, Cos(a)) })
-	case CodeCos:
+	case kernel.Cos:
 		set(0, func() *Node { return Neg(Mul(g, Sin(a))) })
-	case CodeSigmoid:
+	case kernel.Sigmoid:
 		set(0, func() *Node { return Mul(g, Mul(y, Affine(y, -1, 1))) })
-	case CodeSiLU:
+	case kernel.SiLU:
 		set(0, func() *Node { return Mul(g, siluDeriv(a, in[1], int(p.P)+1)) })
-	case CodeWhere:
+	case kernel.Where:
 		set(1, func() *Node { return Where(a, g, Fill(g, 0, onesLike(g)...)) })
 		set(2, func() *Node { return Where(a, Fill(g, 0, onesLike(g)...), g) })
-	case CodeHeaviside, CodeIsFinite:
+	case kernel.Heaviside, kernel.IsFinite:
 	}
 	return out
 }

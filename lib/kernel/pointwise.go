@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 
 	"vapo/lib/portable"
@@ -31,6 +32,18 @@ const (
 	IsFinite              // 1 if a is neither infinite nor NaN, else 0
 	codeCount
 )
+
+var codeNames = [codeCount]string{
+	"copy", "affine", "add", "sub", "mul", "div", "max", "min", "exp", "log", "sqrt", "sin", "cos", "sigmoid", "silu",
+	"step", "where", "isfinite",
+}
+
+func (c Code) String() string {
+	if c >= codeCount {
+		return fmt.Sprintf("code(%d)", uint8(c))
+	}
+	return codeNames[c]
+}
 
 // Arity is the number of operands that c reads.
 func (c Code) Arity() int {

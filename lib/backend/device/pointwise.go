@@ -12,9 +12,9 @@ import (
 func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.Value) compute.Value {
 	a := in[0]
 	switch k.Code {
-	case graphop.CodeCopy:
+	case kernel.Copy:
 		return a
-	case graphop.CodeAffine:
+	case kernel.Affine:
 		if k.P != 1 {
 			a = must(l.Mul(a, l.full(k.P, shape)))
 		}
@@ -22,37 +22,37 @@ func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.V
 			a = must(l.Add(a, l.full(k.Q, shape)))
 		}
 		return a
-	case graphop.CodeAdd:
+	case kernel.Add:
 		return must(l.Add(a, in[1]))
-	case graphop.CodeSub:
+	case kernel.Sub:
 		return must(l.Sub(a, in[1]))
-	case graphop.CodeMul:
+	case kernel.Mul:
 		return must(l.Mul(a, in[1]))
-	case graphop.CodeDiv:
+	case kernel.Div:
 		return must(l.Div(a, in[1]))
-	case graphop.CodeMax:
+	case kernel.Max:
 		return must(l.Max(a, in[1]))
-	case graphop.CodeMin:
+	case kernel.Min:
 		return must(l.Min(a, in[1]))
-	case graphop.CodeExp:
+	case kernel.Exp:
 		return must(l.Exp(a))
-	case graphop.CodeLog:
+	case kernel.Log:
 		return must(l.Log(a))
-	case graphop.CodeSqrt:
+	case kernel.Sqrt:
 		return must(l.Sqrt(a))
-	case graphop.CodeSin:
+	case kernel.Sin:
 		return must(l.Sin(a))
-	case graphop.CodeCos:
+	case kernel.Cos:
 		return must(l.Cos(a))
-	case graphop.CodeSigmoid:
+	case kernel.Sigmoid:
 		return must(l.Logistic(a))
-	case graphop.CodeSiLU:
+	case kernel.SiLU:
 		return l.silu(int(k.P), a, in[1], shape)
-	case graphop.CodeHeaviside:
+	case kernel.Heaviside:
 		return l.flag(must(l.GreaterThan(a, l.full(0, shape))), shape)
-	case graphop.CodeWhere:
+	case kernel.Where:
 		return must(l.Where(must(l.NotEqual(a, l.full(0, shape))), in[1], in[2]))
-	case graphop.CodeIsFinite:
+	case kernel.IsFinite:
 		return l.flag(must(l.IsFinite(a)), shape)
 	}
 	panic(refused{fmt.Errorf("elementwise operation %v has no lowering to devices", k.Code)})

@@ -63,14 +63,13 @@ func fillConstant[T kernel.Float](c *graphop.ConstOp, dst []T) {
 }
 
 func convolution[T kernel.Float](c *graphop.ConvOp) function[T] {
-	shape := kernel.ConvShape(c.Shape)
 	switch c.Role {
 	case graphop.InputGrad:
-		return binaryFunction(kernel.NewConvInputGrad[T](shape).Run)
+		return binaryFunction(kernel.NewConvInputGrad[T](c.Shape).Run)
 	case graphop.FilterGrad:
-		return binaryFunction(kernel.NewConvFilterGrad[T](shape).Run)
+		return binaryFunction(kernel.NewConvFilterGrad[T](c.Shape).Run)
 	}
-	return binaryFunction(kernel.NewConv[T](shape).Run)
+	return binaryFunction(kernel.NewConv[T](c.Shape).Run)
 }
 
 // moving lowers an operation that only moves elements. For any other operation it returns nil.
@@ -151,31 +150,9 @@ func around(s []int, first, last int) (outer, axis, inner int) {
 	return outer, axis, inner
 }
 
-// codes maps the pointwise functions to kernel codes.
-var codes = [graphop.CodeCount]kernel.Code{
-	graphop.CodeCopy:      kernel.Copy,
-	graphop.CodeAffine:    kernel.Affine,
-	graphop.CodeAdd:       kernel.Add,
-	graphop.CodeSub:       kernel.Sub,
-	graphop.CodeMul:       kernel.Mul,
-	graphop.CodeDiv:       kernel.Div,
-	graphop.CodeMax:       kernel.Max,
-	graphop.CodeMin:       kernel.Min,
-	graphop.CodeExp:       kernel.Exp,
-	graphop.CodeLog:       kernel.Log,
-	graphop.CodeSqrt:      kernel.Sqrt,
-	graphop.CodeSin:       kernel.Sin,
-	graphop.CodeCos:       kernel.Cos,
-	graphop.CodeSigmoid:   kernel.Sigmoid,
-	graphop.CodeSiLU:      kernel.SiLU,
-	graphop.CodeHeaviside: kernel.Heaviside,
-	graphop.CodeWhere:     kernel.Where,
-	graphop.CodeIsFinite:  kernel.IsFinite,
-}
-
 // instruction returns a pointwise operation without its registers.
 func instruction(p *graphop.PointwiseOp) kernel.Instr {
-	return kernel.Instr{Code: codes[p.Code], P: p.P, Q: p.Q}
+	return kernel.Instr{Code: p.Code, P: p.P, Q: p.Q}
 }
 
 // pointwise lowers a single pointwise operation for evaluate. Compiled programs fuse pointwise operations instead

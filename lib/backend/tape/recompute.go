@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/tensor"
 	"vapo/lib/graphop"
+	"vapo/lib/kernel"
 )
 
 // Memory is slower than arithmetic. If a few pointwise operations on values in memory suffice, a group therefore
@@ -17,13 +18,13 @@ const (
 	readCost  = 4  // reading a value that the group does not read yet
 )
 
-func cost(code graphop.Code) int {
+func cost(code kernel.Code) int {
 	switch code {
-	case graphop.CodeExp, graphop.CodeSigmoid:
+	case kernel.Exp, kernel.Sigmoid:
 		return 5
-	case graphop.CodeDiv, graphop.CodeSqrt:
+	case kernel.Div, kernel.Sqrt:
 		return 2
-	case graphop.CodeLog, graphop.CodeSin, graphop.CodeCos:
+	case kernel.Log, kernel.Sin, kernel.Cos:
 		return storeCost
 	}
 	return 1
