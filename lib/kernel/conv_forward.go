@@ -3,26 +3,17 @@ package kernel
 import "vapo/lib/microkernel"
 
 // Conv computes y = x * w: cross-correlation, which deep-learning libraries call convolution.
-type Conv[T Float] struct {
-	*correlation[T]
-	w    []T
-	pack func(worker, panel int)
-}
+//
+// Run(y, x, w) computes y [N, Cout, OH, OW] from x [N, Cin, H, W] and w [Cout, Cin, KH, KW].
+type Conv[T Float] struct{ *correlation[T] }
 
 // NewConv prepares a convolution of shape s.
 func NewConv[T Float](s ConvShape) *Conv[T] {
-	c := &Conv[T]{correlation: newCorrelation[T](s.N, s.Cin, s.Cout,
+	c := &Conv[T]{newCorrelation[T](s.N, s.Cin, s.Cout,
 		axis{in: s.H, out: s.OH(), taps: s.KH, stride: s.StrideH, pad: s.PadH, zeros: 1},
 		axis{in: s.W, out: s.OW(), taps: s.KW, stride: s.StrideW, pad: s.PadW, zeros: 1})}
 	c.pack = c.packFilters
 	return c
-}
-
-// Run computes y [N, Cout, OH, OW] from x [N, Cin, H, W] and w [Cout, Cin, KH, KW].
-func (c *Conv[T]) Run(y, x, w []T) {
-	c.w = w
-	c.run(y, x, c.pack)
-	c.w = nil
 }
 
 // packFilters transposes the filters of one panel of output channels. The filters of an output channel are a row of w.

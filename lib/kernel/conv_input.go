@@ -5,26 +5,17 @@ import "vapo/lib/microkernel"
 // ConvInputGrad computes the gradient with respect to the input x: the convolution of the output gradient with the
 // filters rotated by 180 degrees. If the stride is not 1, zeros are inserted between the elements of the output
 // gradient.
-type ConvInputGrad[T Float] struct {
-	*correlation[T]
-	w    []T
-	pack func(worker, panel int)
-}
+//
+// Run(dx, g, w) computes dx [N, Cin, H, W] from g [N, Cout, OH, OW] and w [Cout, Cin, KH, KW].
+type ConvInputGrad[T Float] struct{ *correlation[T] }
 
 // NewConvInputGrad prepares the input gradient of a convolution of shape s.
 func NewConvInputGrad[T Float](s ConvShape) *ConvInputGrad[T] {
-	c := &ConvInputGrad[T]{correlation: newCorrelation[T](s.N, s.Cout, s.Cin,
+	c := &ConvInputGrad[T]{newCorrelation[T](s.N, s.Cout, s.Cin,
 		axis{in: s.OH(), out: s.H, taps: s.KH, stride: 1, pad: s.KH - 1 - s.PadH, zeros: s.StrideH},
 		axis{in: s.OW(), out: s.W, taps: s.KW, stride: 1, pad: s.KW - 1 - s.PadW, zeros: s.StrideW})}
 	c.pack = c.packFilters
 	return c
-}
-
-// Run computes dx [N, Cin, H, W] from g [N, Cout, OH, OW] and w [Cout, Cin, KH, KW].
-func (c *ConvInputGrad[T]) Run(dx, g, w []T) {
-	c.w = w
-	c.run(dx, g, c.pack)
-	c.w = nil
 }
 
 // packFilters transposes the filters of one panel of input channels: one output channel after the other, with the taps

@@ -17,8 +17,9 @@ type correlation[T Float] struct {
 	// every input channel and tap.
 	filters [][]T
 	bufs    [][]T
-	y, x    []T
+	y, x, w []T
 	body    func(worker, piece int)
+	pack    func(worker, panel int) // writes a panel of filters
 }
 
 // runLength is the number of products that are summed in registers before their sum is added to the output. The part of
@@ -70,16 +71,16 @@ func (c *correlation[T]) panels() int {
 }
 func (c *correlation[T]) panel() int { return c.in * c.taps() * microkernel.Panel }
 
-// run computes y [n, out, OH, OW] from x [n, in, H, W]; pack writes a panel of filters.
-func (c *correlation[T]) run(y, x []T, pack func(worker, panel int)) {
-	c.y, c.x = y, x
+// Run computes y [n, out, OH, OW] from x [n, in, H, W] and the filters w. It is not safe for concurrent use.
+func (c *correlation[T]) Run(y, x, w []T) {
+	c.y, c.x, c.w = y, x, w
 	scratchOf[T]().take(c.filters, c.panels()*c.panel())
 	scratchOf[T]().take(c.bufs, c.views.size(c.channels))
-	Parallel(c.panels(), pack)
+	Parallel(c.panels(), c.pack)
 	Parallel(c.tiles.count, c.body)
 	scratchOf[T]().give(c.filters)
 	scratchOf[T]().give(c.bufs)
-	c.y, c.x = nil, nil
+	c.y, c.x, c.w = nil, nil, nil
 }
 
 func (c *correlation[T]) piece(worker, piece int) {

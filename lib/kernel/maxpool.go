@@ -5,10 +5,7 @@ import "math"
 // SelectMax finds the first maximum, in row-major order, of each window of a, and returns the element of b at the same
 // position. a and b have shape [planes, H, W], and the result has shape [planes, OH, OW]. Padding is never chosen. A
 // NaN counts as larger than any number.
-type SelectMax[T Float] struct {
-	slider[T]
-	dst, a, b []T
-}
+type SelectMax[T Float] struct{ slider[T] }
 
 // NewSelectMax prepares the selection.
 func NewSelectMax[T Float](s WindowShape) *SelectMax[T] {
@@ -20,11 +17,7 @@ func NewSelectMax[T Float](s WindowShape) *SelectMax[T] {
 
 // Run computes dst from a and b. If a and b are the same slice, the result is max pooling. Run is not safe for
 // concurrent use.
-func (k *SelectMax[T]) Run(dst, a, b []T) {
-	k.dst, k.a, k.b = dst, a, b
-	k.run()
-	k.dst, k.a, k.b = nil, nil, nil
-}
+func (k *SelectMax[T]) Run(dst, a, b []T) { k.run(dst, a, b) }
 
 func (k *SelectMax[T]) choose(worker, at int) {
 	a, b, dst := k.large(k.a, at), k.large(k.b, at), k.small(k.dst, at)
@@ -80,10 +73,7 @@ func firstMax[T Float](a []T, s WindowShape, y, x int) int {
 // ScatterMax starts from zeros and adds each element of g at the position of the first maximum of the corresponding
 // window of a. a and the result have shape [planes, H, W], and g has shape [planes, OH, OW]. ScatterMax is the adjoint
 // of SelectMax as a function of b.
-type ScatterMax[T Float] struct {
-	planeLoop[T]
-	dst, a, g []T
-}
+type ScatterMax[T Float] struct{ planeLoop[T] }
 
 // NewScatterMax prepares the scattering.
 func NewScatterMax[T Float](s WindowShape) *ScatterMax[T] {
@@ -93,14 +83,10 @@ func NewScatterMax[T Float](s WindowShape) *ScatterMax[T] {
 }
 
 // Run computes dst from a and g. It is not safe for concurrent use.
-func (k *ScatterMax[T]) Run(dst, a, g []T) {
-	k.dst, k.a, k.g = dst, a, g
-	k.run()
-	k.dst, k.a, k.g = nil, nil, nil
-}
+func (k *ScatterMax[T]) Run(dst, a, g []T) { k.run(dst, a, g) }
 
 func (k *ScatterMax[T]) scatter(_, at int) {
-	a, g, dst := k.large(k.a, at), k.small(k.g, at), k.large(k.dst, at)
+	a, g, dst := k.large(k.a, at), k.small(k.b, at), k.large(k.dst, at)
 	clear(dst)
 	i := 0
 	for y := range k.oh {

@@ -39,11 +39,12 @@ func (s WindowShape) inside(k, ow int) (lo, hi int) {
 
 // planeLoop calls a function for every plane. A piece covers one or more planes.
 type planeLoop[T Float] struct {
-	s      WindowShape
-	oh, ow int
-	per    int
-	plane  func(worker, at int)
-	body   func(worker, piece int)
+	s         WindowShape
+	oh, ow    int
+	per       int
+	plane     func(worker, at int)
+	body      func(worker, piece int)
+	dst, a, b []T // the arguments of run
 }
 
 // start sets the shape and the function. work is the number of elements that the function processes per plane.
@@ -54,7 +55,11 @@ func (l *planeLoop[T]) start(s WindowShape, work int, plane func(worker, at int)
 	l.body = l.piece
 }
 
-func (l *planeLoop[T]) run() { Parallel((l.s.Planes+l.per-1)/l.per, l.body) }
+func (l *planeLoop[T]) run(dst, a, b []T) {
+	l.dst, l.a, l.b = dst, a, b
+	Parallel((l.s.Planes+l.per-1)/l.per, l.body)
+	l.dst, l.a, l.b = nil, nil, nil
+}
 
 func (l *planeLoop[T]) piece(worker, piece int) {
 	for at := piece * l.per; at < min((piece+1)*l.per, l.s.Planes); at++ {
@@ -170,10 +175,7 @@ func (k *slider[T]) slideDense(padded, buffers, dst, src []T) {
 }
 
 // WindowSum sums the elements of every window, with padding 0: src [planes, H, W] to dst [planes, OH, OW].
-type WindowSum[T Float] struct {
-	slider[T]
-	dst, src []T
-}
+type WindowSum[T Float] struct{ slider[T] }
 
 // NewWindowSum prepares the sums.
 func NewWindowSum[T Float](s WindowShape) *WindowSum[T] {
@@ -184,22 +186,15 @@ func NewWindowSum[T Float](s WindowShape) *WindowSum[T] {
 }
 
 // Run computes dst from src. It is not safe for concurrent use.
-func (k *WindowSum[T]) Run(dst, src []T) {
-	k.dst, k.src = dst, src
-	k.run()
-	k.dst, k.src = nil, nil
-}
+func (k *WindowSum[T]) Run(dst, src []T) { k.run(dst, src, nil) }
 
 func (k *WindowSum[T]) sum(worker, at int) {
-	k.slide(worker, k.small(k.dst, at), k.large(k.src, at))
+	k.slide(worker, k.small(k.dst, at), k.large(k.a, at))
 }
 
 // WindowSumGrad adds the value of each window to all elements of the window: src [planes, OH, OW] to
 // dst [planes, H, W]. It is the adjoint of WindowSum.
-type WindowSumGrad[T Float] struct {
-	planeLoop[T]
-	dst, src []T
-}
+type WindowSumGrad[T Float] struct{ planeLoop[T] }
 
 // NewWindowSumGrad prepares the adjoint of NewWindowSum(s).
 func NewWindowSumGrad[T Float](s WindowShape) *WindowSumGrad[T] {
@@ -209,14 +204,10 @@ func NewWindowSumGrad[T Float](s WindowShape) *WindowSumGrad[T] {
 }
 
 // Run computes dst from src. It is not safe for concurrent use.
-func (k *WindowSumGrad[T]) Run(dst, src []T) {
-	k.dst, k.src = dst, src
-	k.run()
-	k.dst, k.src = nil, nil
-}
+func (k *WindowSumGrad[T]) Run(dst, src []T) { k.run(dst, src, nil) }
 
 func (k *WindowSumGrad[T]) add(_, at int) {
-	s, src, dst := k.s, k.small(k.src, at), k.large(k.dst, at)
+	s, src, dst := k.s, k.small(k.a, at), k.large(k.dst, at)
 	clear(dst)
 	for y := range k.oh {
 		in := src[y*k.ow : (y+1)*k.ow]
