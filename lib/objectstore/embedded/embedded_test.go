@@ -189,6 +189,23 @@ func TestContentsOutliveTheGateway(t *testing.T) {
 	}
 }
 
+// TestUnusedConnection: Close returns when the gateway has ended, even if a client holds a connection that it has not
+// used yet. HTTP clients open such connections.
+func TestUnusedConnection(t *testing.T) {
+	dir := t.TempDir()
+	child, _, env := start(t, dir)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(env.Endpoint, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	pid := gatewayPID(t, dir)
+	child.Close()
+	if alive(pid) {
+		t.Error("the gateway still runs")
+	}
+}
+
 func TestOthersCannotReadTheKeys(t *testing.T) {
 	dir := t.TempDir()
 	_, _, env := start(t, dir)

@@ -92,11 +92,13 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	var unused chan struct{} // closed when the gateway has no users left
 	if parent != nil {
 		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		unused = make(chan struct{})
 		go func() {
 			waitForUsers(parent, l)
-			stop()
+			close(unused)
 		}()
 	}
 	defer os.Remove(l.state())
@@ -119,7 +121,7 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 		return nil
 	}
 	for try := 1; ; try++ {
-		err := runGateway(ctx, l, keys, ready)
+		err := runGateway(ctx, l, keys, ready, unused)
 		if try < 5 && errors.Is(err, syscall.EADDRINUSE) {
 			continue // another process has taken the port
 		}
@@ -127,8 +129,10 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 	}
 }
 
-// runGateway runs the gateway on a free loopback port until ctx ends.
-func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayState) error) error {
+// runGateway runs the gateway on a free loopback port until ctx ends or unused is closed.
+func runGateway(
+	ctx context.Context, l layout, keys keyPair, ready func(gatewayState) error, unused <-chan struct{},
+) error {
 	store, opts, err := l.metadata()
 	if err != nil {
 		return err
@@ -159,13 +163,23 @@ func runGateway(ctx context.Context, l layout, keys keyPair, ready func(gatewayS
 	}
 	// Standard output is reserved for the settings of the store, so the gateway's messages go to standard error.
 	os.Stdout = os.Stderr
-	err = embedgw.RunVersityGW(ctx, classify{files}, &embedgw.Config{
-		RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: region,
-		Ports:          []string{addr},
-		MaxConnections: 4096, MaxRequests: 2048, MultipartMaxParts: 10000,
-		KeepAlive: true, Quiet: true,
-		S3Options: []s3api.Option{s3api.WithOnListen(listening)},
-	})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- embedgw.RunVersityGW(ctx, classify{files}, &embedgw.Config{
+			RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: region,
+			Ports:          []string{addr},
+			MaxConnections: 4096, MaxRequests: 2048, MultipartMaxParts: 10000,
+			KeepAlive: true, Quiet: true,
+			S3Options: []s3api.Option{s3api.WithOnListen(listening)},
+		})
+	}()
+	select {
+	case err = <-ended:
+	case <-unused:
+		// Nothing is in flight, so the process can end at once. versitygw's own end takes 100 ms, and waits for a client that
+		// has opened a connection without using it.
+		return nil
+	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}

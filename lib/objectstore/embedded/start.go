@@ -36,10 +36,10 @@ type Child struct {
 // waits for its end.
 func (c *Child) Close() error {
 	c.once.Do(func() {
+		c.users.Close() // before the pipe, so that the gateway finds no user when the pipe closes
 		if c.pipe != nil {
 			c.pipe.Close()
 		}
-		c.users.Close()
 		if c.exited == nil {
 			return
 		}
