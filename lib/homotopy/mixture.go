@@ -3,15 +3,9 @@ package homotopy
 import (
 	"math"
 
+	"vapo/lib/dataset"
 	"vapo/lib/portable"
 )
-
-// Component is one isotropic Gaussian of a mixture; the weights of a mixture sum to 1.
-type Component struct {
-	Weight float64
-	Mean   []float64
-	Std    float64
-}
 
 // MixtureField is the exact solution L6 for data from a Gaussian mixture. It gives the gradient of a perfectly trained
 // potential and the log density of the path.
@@ -20,13 +14,13 @@ type Component struct {
 // + sigma·sigma')/(mu²s_k² + sigma²)·(x - mu·m_k). The field is the mean of the components' velocities, weighted by the
 // posterior of k. This form does not divide by mu, which is 0 at t = 0.
 type MixtureField struct {
-	components []Component
+	components []dataset.Component
 	logp       []float64
 }
 
-// NewMixtureField prepares the solution for data from a mixture.
-func NewMixtureField(components []Component) *MixtureField {
-	return &MixtureField{components: components, logp: make([]float64, len(components))}
+// NewMixtureField prepares the solution for data from m.
+func NewMixtureField(m *dataset.Mixture) *MixtureField {
+	return &MixtureField{components: m.Components, logp: make([]float64, len(m.Components))}
 }
 
 // At writes grad Phi at x (d values) into grad and returns log rhobar(x, t). It is not safe for concurrent use.
@@ -60,6 +54,6 @@ func (f *MixtureField) At(p Point, x, grad []float64) (logDensity float64) {
 }
 
 // variance returns the variance of component c at p, mu²s² + sigma².
-func (p Point) variance(c Component) float64 {
+func (p Point) variance(c dataset.Component) float64 {
 	return float64(p.Mu*p.Mu*c.Std*c.Std) + float64(p.Sigma*p.Sigma)
 }

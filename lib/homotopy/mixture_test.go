@@ -21,13 +21,6 @@ func mixture(t *testing.T, components ...dataset.Component) *dataset.Mixture {
 	return m
 }
 
-func components(m *dataset.Mixture) (out []Component) {
-	for _, c := range m.Components {
-		out = append(out, Component(c))
-	}
-	return out
-}
-
 func ring(t *testing.T) *dataset.Mixture {
 	var c []dataset.Component
 	for k := range 8 {
@@ -58,7 +51,7 @@ func TestFieldIsL6(t *testing.T) {
 	for name, s := range schedules(t) {
 		for _, m := range []*dataset.Mixture{ring(t), three} {
 			d := m.Dim()
-			f := NewMixtureField(components(m))
+			f := NewMixtureField(m)
 			for range 200 {
 				at := s.Draw(0.02 + 0.93*rng.Float64())
 				p := s.At(at)
@@ -97,7 +90,7 @@ func TestFieldIsL6(t *testing.T) {
 // it draws x̄ from the data and weights each draw by the density of x given x̄.
 func TestFieldIsMeanVelocity(t *testing.T) {
 	m := ring(t)
-	f := NewMixtureField(components(m))
+	f := NewMixtureField(m)
 	const n = 200_000
 	data, _ := m.Sample(random.New(5, "data", 0), n)
 	for name, s := range schedules(t) {
@@ -138,7 +131,7 @@ func TestFieldIsMeanVelocity(t *testing.T) {
 
 // Far from all components the densities underflow, but the field must stay finite.
 func TestFieldFarAway(t *testing.T) {
-	f := NewMixtureField(components(ring(t)))
+	f := NewMixtureField(ring(t))
 	grad := make([]float64, 2)
 	for name, s := range schedules(t) {
 		for _, at := range []float64{0, 0.5, 1} {
@@ -158,7 +151,7 @@ func carry(t *testing.T, m *dataset.Mixture, s Schedule, x []float32, steps int)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := NewMixtureField(components(m))
+	f := NewMixtureField(m)
 	row, grad := make([]float64, 2), make([]float64, 2)
 	flow := func(x, at, dx []float32) error {
 		for i, v := range at {
@@ -262,7 +255,7 @@ func TestLogDensity(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 7))
 	m := ring(t)
 	d := m.Dim()
-	f := NewMixtureField(components(m))
+	f := NewMixtureField(m)
 	for name, s := range schedules(t) {
 		for range 20 {
 			p := s.At(s.Draw(0.1 + 0.8*rng.Float64()))

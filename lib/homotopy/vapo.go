@@ -21,12 +21,12 @@ const vapoLikelihoodStd = 0.01
 // sigma is positive at all t, so the same formulas hold beyond t = 1 (see Until).
 type vapo struct {
 	unweighted
-	w, n, r, first float64
+	n, r, first float64
 }
 
 func newVAPO(w, n float64) vapo {
 	r := n * n / (w * w)
-	return vapo{w: w, n: n, r: r, first: portable.Log(1e-3 * r)}
+	return vapo{n: n, r: r, first: portable.Log(1e-3 * r)}
 }
 
 func (vapo) Name() string { return "vapo" }

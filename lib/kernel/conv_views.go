@@ -9,14 +9,13 @@ import "vapo/lib/microkernel"
 type views struct {
 	h, w   axis
 	shared bool // one copy for all taps along a filter column
-	rows   int  // the largest number of output rows
 	plane  int  // the distance between two copies in elements
 	off    microkernel.Offsets
 }
 
 // newViews prepares views of up to the given numbers of channels and output rows.
 func newViews(h, w axis, channels, rows int) views {
-	v := views{h: h, w: w, rows: rows, shared: h.stride == 1}
+	v := views{h: h, w: w, shared: h.stride == 1}
 	copies := w.taps
 	if v.shared {
 		v.plane = (rows + h.taps - 1) * w.out

@@ -13,9 +13,7 @@ import (
 // the sums of the runs are added in order. The sizes m and n, transpositions, tiles, threads and vector widths have no
 // influence.
 type MatMul[T Float] struct {
-	Batch, M, N, K int
-	TransA, TransB bool // a is stored [k, m], b is stored [n, k]
-
+	batch       int
 	swapped     bool // computes op(b)^T·op(a)^T, the transposed result
 	f           factors
 	tiles       tiles2D
@@ -42,11 +40,11 @@ const runTerms = 128
 // factors describes the product as it is computed, after a possible swap: m rows, divided into panels, and n columns,
 // divided into strips.
 type factors struct {
-	m, n, k        int
-	transA, transB bool
-	strips         []int // the first column of each strip, then n; a strip has at most microkernel.Columns columns
-	packB          bool  // b is transposed strip by strip; otherwise it is read in place
-	off            microkernel.Offsets
+	m, n, k int
+	transA  bool  // a is stored [k, m]
+	strips  []int // the first column of each strip, then n; a strip has at most microkernel.Columns columns
+	packB   bool  // b is transposed strip by strip; otherwise it is read in place
+	off     microkernel.Offsets
 }
 
 // tiles2D divides a result into down x across tiles. A tile has the given numbers of panels and strips.
@@ -65,12 +63,13 @@ const (
 	elementCost = 8
 )
 
-// NewMatMul prepares a batch of products of op(a) [m, k] and op(b) [k, n]. It panics if a size is below 1.
+// NewMatMul prepares a batch of products of op(a) [m, k] and op(b) [k, n]. transA says that a is stored [k, m], transB
+// that b is stored [n, k]. It panics if a size is below 1.
 func NewMatMul[T Float](transA, transB bool, batch, m, n, k int) *MatMul[T] {
 	if min(batch, m, n, k) < 1 {
 		panic(fmt.Sprintf("kernel: product of %d matrices [%d, %d] and [%d, %d]", batch, m, k, k, n))
 	}
-	p := &MatMul[T]{Batch: batch, M: m, N: n, K: k, TransA: transA, TransB: transB}
+	p := &MatMul[T]{batch: batch}
 	if p.swapped = n < narrow && n < m; p.swapped {
 		m, n, transA, transB = n, m, !transB, !transA
 	}
@@ -143,9 +142,9 @@ func (p *MatMul[T]) Run(dst, a, b []T) {
 	scratchOf[T]().take(p.left.bufs, p.left.size)
 	scratchOf[T]().take(p.right.bufs, p.right.size)
 	if p.whole {
-		Parallel((p.Batch+p.group-1)/p.group, p.body)
+		Parallel((p.batch+p.group-1)/p.group, p.body)
 	} else {
-		for p.entry = range p.Batch {
+		for p.entry = range p.batch {
 			parts := p.left.before() + p.right.before()
 			if parts*microkernel.Columns*p.f.k <= 2*grain { // takes a few µs, less than waking other cores
 				for i := range parts {
@@ -164,7 +163,7 @@ func (p *MatMul[T]) Run(dst, a, b []T) {
 
 // products computes the products of a piece one after the other.
 func (p *MatMul[T]) products(worker, piece int) {
-	for e := piece * p.group; e < min(p.Batch, (piece+1)*p.group); e++ {
+	for e := piece * p.group; e < min(p.batch, (piece+1)*p.group); e++ {
 		for i := range p.left.before() + p.right.before() {
 			p.packOne(worker, e, i)
 		}
@@ -242,7 +241,7 @@ func (p *MatMul[T]) multiply(worker, entry, tile int) {
 }
 
 func newFactors(transA, transB bool, m, n, k int) factors {
-	f := factors{m: m, n: n, k: k, transA: transA, transB: transB}
+	f := factors{m: m, n: n, k: k, transA: transA}
 	for j := 0; j < n; j += nextColumns(n - j) {
 		f.strips = append(f.strips, j)
 	}

@@ -72,13 +72,8 @@ func (r *cloudTile) squares(o *cloudTile) []float64 {
 
 // exact returns the squared distance between row i of c and row j of o. It is computed from the differences of the
 // components, so it is zero for equal rows.
-func (c *cloud) exact(i int, o *cloud, j int) (s float64) {
-	y := o.x[j*c.d : (j+1)*c.d]
-	for p, v := range c.x[i*c.d : (i+1)*c.d] {
-		e := float64(v) - float64(y[p])
-		s += float64(e * e)
-	}
-	return s
+func (c *cloud) exact(i int, o *cloud, j int) float64 {
+	return squaredDistance(c.x[i*c.d:(i+1)*c.d], o.x[j*c.d:(j+1)*c.d])
 }
 
 // within reports whether the squared distance between row i of c and row j of o is at most limit. square is this

@@ -50,11 +50,7 @@ func NewField(be backend.Backend, c potential.Config, every int, seed uint64, se
 		return nil, err
 	}
 	f := &Field{every: int64(every), grad: make([]float32, fieldPoints*c.Dim())}
-	var components []homotopy.Component
-	for _, m := range points.Mixture.Components {
-		components = append(components, homotopy.Component(m))
-	}
-	exact := homotopy.NewMixtureField(components)
+	exact := homotopy.NewMixtureField(points.Mixture)
 	for k, u := range fieldTimes {
 		data, _ := points.Mixture.Sample(random.New(seed, "train/field-data", uint64(k)), fieldPoints)
 		noise := make([]float32, len(data))
