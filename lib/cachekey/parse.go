@@ -10,7 +10,7 @@ import (
 // Parse reads a preimage back into an action with the same key. It accepts only what [Action.Preimage] writes, with any
 // white space. Unknown fields are refused, because they might affect the outputs.
 func Parse(preimage []byte) (Action, error) {
-	if err := checkNames(preimage); err != nil {
+	if _, err := decodeJSON(preimage); err != nil {
 		return Action{}, fmt.Errorf("%w: preimage: %w", errAction, err)
 	}
 	var doc struct {

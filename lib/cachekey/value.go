@@ -146,13 +146,10 @@ func decodeJSON(data []byte) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("json is not UTF-8")
 	}
-	if err := checkNames(data); err != nil {
-		return nil, fmt.Errorf("json: %w", err)
-	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
+	v, err := readValue(dec, 0)
+	if err != nil {
 		return nil, fmt.Errorf("json: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -161,50 +158,45 @@ func decodeJSON(data []byte) (any, error) {
 	return v, nil
 }
 
-// checkNames refuses an object in which a name occurs twice.
-func checkNames(data []byte) error {
-	type frame struct {
-		names   map[string]bool // nil for a list
-		inValue bool            // a name was read; its value comes next
+func readValue(dec *json.Decoder, depth int) (any, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var stack []frame
-	for {
-		tok, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if d, ok := tok.(json.Delim); ok && (d == '}' || d == ']') {
-			stack = stack[:len(stack)-1]
-			continue
-		}
-		if top := len(stack) - 1; top >= 0 && stack[top].names != nil {
-			f := &stack[top]
-			if name, ok := tok.(string); ok && !f.inValue {
-				if f.names[name] {
-					return fmt.Errorf("name %q occurs twice in one object", name)
-				}
-				f.names[name] = true
-				f.inValue = true
-				continue
-			}
-			f.inValue = false
-		}
-		if d, ok := tok.(json.Delim); ok {
-			if len(stack) > maxDepth {
-				return fmt.Errorf("nested more than %d deep", maxDepth)
-			}
-			f := frame{}
-			if d == '{' {
-				f.names = map[string]bool{}
-			}
-			stack = append(stack, f)
-		}
+	if depth > maxDepth {
+		return nil, fmt.Errorf("nested more than %d deep", maxDepth)
 	}
+	switch token {
+	case json.Delim('['):
+		list := []any{}
+		for dec.More() {
+			v, err := readValue(dec, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := dec.Token()
+		return list, err
+	case json.Delim('{'):
+		object := map[string]any{}
+		for dec.More() {
+			token, err := dec.Token()
+			if err != nil {
+				return nil, err
+			}
+			name := token.(string)
+			if _, twice := object[name]; twice {
+				return nil, fmt.Errorf("name %q occurs twice in one object", name)
+			}
+			if object[name], err = readValue(dec, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		_, err := dec.Token()
+		return object, err
+	}
+	return token, nil
 }
 
 // formatFloat returns the shortest decimal that parses to f. Negative zero keeps its sign, because a stage may
