@@ -37,6 +37,7 @@ package stage
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 
@@ -89,4 +90,11 @@ type Console struct {
 	Parts    func(ctx context.Context, dir string) (Parts, error)
 	Log      *slog.Logger
 	Progress func(total int64, unit string) *Progress
+}
+
+// Print writes v to standard output as one line of JSON, for other programs.
+func (c *Console) Print(v any) error {
+	enc := json.NewEncoder(c.Stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }

@@ -105,5 +105,5 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return fmt.Errorf("features of %s: %w", s.label, err)
 	}
-	return printJSON(c, out)
+	return c.Print(out)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -103,7 +102,7 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err := s.writeTable(c.Stderr); err != nil {
 		return err
 	}
-	if err := printJSON(c, s); err != nil || cmd.SaveStatistics == "" {
+	if err := c.Print(s); err != nil || cmd.SaveStatistics == "" {
 		return err
 	}
 	err = program.WriteFile(cmd.SaveStatistics, func(w io.Writer) error { return writeMoments(w, b.moments) })
@@ -153,13 +152,6 @@ func (cmd *foldersCmd) checkStatistics(c *scorer) error {
 			"--save-statistics: %s is not a directory", dir)
 	}
 	return nil
-}
-
-// printJSON prints v as one JSON line for other programs.
-func printJSON(c *stage.Console, v any) error {
-	enc := json.NewEncoder(c.Stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }
 
 // writeTable prints the score as a table for people.

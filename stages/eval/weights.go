@@ -76,7 +76,7 @@ func (cmd *importWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err := putWeights(ctx, store, path, cmd.Ref, result, !cmd.AsCheckpoint); err != nil {
 		return err
 	}
-	return printJSON(c, result)
+	return c.Print(result)
 }
 
 func checkWeightsRef(ref string) error {
@@ -196,7 +196,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 			return err
 		}
 	}
-	return printJSON(c, result)
+	return c.Print(result)
 }
 
 func downloadWeights(ctx context.Context, c *stage.Console, address, out string) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -66,7 +65,7 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 	for _, column := range columns {
 		out.Columns = append(out.Columns, column.Name)
 	}
-	return json.NewEncoder(con.Stdout).Encode(out)
+	return con.Print(out)
 }
 
 const pointsHint = "give points: what prep makes of a table, or samples of a potential of points"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -63,7 +62,7 @@ func (c *exportCmd) Run(ctx context.Context, con *stage.Console) error {
 	if err := program.WriteFile(c.File, write); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return json.NewEncoder(con.Stdout).Encode(exported{c.File, set.Len(), shape, hex.EncodeToString(sum.Sum(nil))})
+	return con.Print(exported{c.File, set.Len(), shape, hex.EncodeToString(sum.Sum(nil))})
 }
 
 // asRGB returns grey images with three equal channels.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -150,5 +149,5 @@ func (c *interpolateCmd) write(con *stage.Console, set dataset.Set) error {
 		}
 		result["picture"] = picture
 	}
-	return json.NewEncoder(con.Stdout).Encode(result)
+	return con.Print(result)
 }

@@ -72,7 +72,7 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return printLine(c, exported{
+	return c.Print(exported{
 		cmd.File, string(digest), ck.Kind, layer.Count(params), len(params), ck.Step, cmd.Weights,
 	})
 }
@@ -103,10 +103,4 @@ func writeFile(path string, write func(io.Writer) error) (artifact.Digest, error
 	sum := sha256.New()
 	err := program.WriteFile(path, func(w io.Writer) error { return write(io.MultiWriter(w, sum)) })
 	return artifact.SumDigest(sum.Sum(nil)), err
-}
-
-func printLine(c *stage.Console, line any) error {
-	enc := json.NewEncoder(c.Stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(line)
 }

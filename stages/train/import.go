@@ -102,7 +102,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 		}
 	}
 	line.Digest, line.Ref = string(digest), cmd.Ref
-	return printLine(c, line)
+	return c.Print(line)
 }
 
 // invalid returns an input error about the content of the weights file.
