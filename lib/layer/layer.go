@@ -184,11 +184,7 @@ func CheckGroups(groups int, channels ...int) error {
 func Count(ps []Param) int {
 	total := 0
 	for _, p := range ps {
-		n := 1
-		for _, d := range p.Shape {
-			n *= d
-		}
-		total += n
+		total += tensor.Shape(p.Shape).TotalSize()
 	}
 	return total
 }

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"gorgonia.org/tensor"
+
 	"vapo/lib/failure"
 	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
@@ -88,13 +90,7 @@ func (c Config) Check() error {
 }
 
 // Dim is the number of dimensions of one sample.
-func (c Config) Dim() int {
-	n := 1
-	for _, d := range c.Shape {
-		n *= d
-	}
-	return n
-}
+func (c Config) Dim() int { return tensor.Shape(c.Shape).TotalSize() }
 
 // Drops reports whether the network is trained with dropout, which needs the builder's Key.
 func (c Config) Drops() bool { return c.Kind == "unet" && c.UNet.Dropout > 0 }

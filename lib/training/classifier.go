@@ -1,6 +1,8 @@
 package training
 
 import (
+	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/feature"
@@ -18,10 +20,7 @@ func Classifier(be backend.Backend, c feature.Classifier, o optim.Config) (*Trai
 		return nil, err
 	}
 	g := newStepGraph()
-	rows, dim := o.BatchImages/o.Micro(), 1
-	for _, d := range c.Shape {
-		dim *= d
-	}
+	rows, dim := o.BatchImages/o.Micro(), tensor.Shape(c.Shape).TotalSize()
 	var loss *graphop.Node
 	err := graphop.Build(func() {
 		x := g.input("x", append([]int{rows}, c.Shape...)...)
