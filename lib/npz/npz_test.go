@@ -133,14 +133,9 @@ func TestStatistics(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	zero := 0.0
 	for want, raw := range map[string][]byte{
-		"not symmetric": write([]float64{1, 2}, []float64{1, 0.5, 0.4, 1}, []int{2, 2}),
-		"variance":      write([]float64{1, 2}, []float64{1, 0, 0, -1}, []int{2, 2}),
-		"contains NaN":  write([]float64{1, 2}, []float64{1, zero / zero, 0, 1}, []int{2, 2}),
-		"contains +Inf": write([]float64{1 / zero, 2}, []float64{1, 0, 0, 1}, []int{2, 2}),
-		"[2, 2]":        write([]float64{1, 2}, []float64{1, 0, 0, 1}, []int{4}),
-		"no array mu":   golden(t, "packed.npz"),
+		"[2, 2]":      write([]float64{1, 2}, []float64{1, 0, 0, 1}, []int{4}),
+		"no array mu": golden(t, "packed.npz"),
 	} {
 		if _, _, err := ReadStatistics(mustParse(t, raw)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
