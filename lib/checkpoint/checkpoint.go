@@ -143,15 +143,6 @@ func Read(path string) (*Checkpoint, error) {
 	return c, nil
 }
 
-// Decode reads a checkpoint of size bytes from r. It uses at most a small multiple of size as memory.
-func Decode(r io.ReaderAt, size int64) (*Checkpoint, error) {
-	t, err := tensorfile.Decode(r, size)
-	if err != nil {
-		return nil, err
-	}
-	return fromTable(t)
-}
-
 // fromTable converts a table to a checkpoint that shares its memory.
 func fromTable(t *tensorfile.Table) (*Checkpoint, error) {
 	if got := t.Meta[metaFormat]; got != format {

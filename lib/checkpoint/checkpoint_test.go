@@ -54,7 +54,13 @@ func encode(t testing.TB, c *Checkpoint) []byte {
 	return b.Bytes()
 }
 
-func decode(b []byte) (*Checkpoint, error) { return Decode(bytes.NewReader(b), int64(len(b))) }
+func decode(b []byte) (*Checkpoint, error) {
+	t, err := tensorfile.Decode(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	return fromTable(t)
+}
 
 // TestAverages: each average has its own group; the prefixes do not overlap.
 func TestAverages(t *testing.T) {

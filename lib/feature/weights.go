@@ -11,6 +11,7 @@ import (
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/lib/safetensors"
 	"vapo/lib/torchfile"
 )
@@ -54,22 +55,13 @@ func readWeights(path string) (src WeightSource, ck *checkpoint.Checkpoint, err 
 }
 
 func readCheckpoint(path string) (*checkpoint.Checkpoint, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	head := make([]byte, len("ARROW1"))
-	if n, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	} else if string(head[:n]) != "ARROW1" {
+	if string(program.Head(path, 6)) != "ARROW1" {
 		return nil, errors.New("it is not a PyTorch file, a safetensors file or a checkpoint")
 	}
-	return checkpoint.Decode(f, info.Size())
+	return checkpoint.Read(path)
 }
 
 // checkpointWeights holds the tensors of one group of a checkpoint, by their names in the group.

@@ -19,6 +19,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"vapo/lib/program"
 )
 
 // Magic numbers of the two formats.
@@ -65,12 +67,7 @@ type member struct {
 
 // IsFile reports whether a file begins like a .npy file or a zip archive.
 func IsFile(name string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return Begins(f)
+	return Begins(bytes.NewReader(program.Head(name, len(magicNPY))))
 }
 
 // Begins reports whether r begins like a .npy file or a zip archive.

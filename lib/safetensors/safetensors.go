@@ -18,6 +18,8 @@ import (
 
 	"github.com/gomlx/compute/dtypes/float16"
 	st "github.com/nlpodyssey/safetensors"
+
+	"vapo/lib/program"
 )
 
 // Limits for a file and its header in bytes. The header for a thousand tensors has about 100 KB. Parsing a header takes
@@ -36,33 +38,14 @@ type File struct {
 // IsFile reports whether a file begins like a safetensors file: with a header length that fits into the file, and a
 // brace.
 func IsFile(name string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	head := make([]byte, 9)
-	if err != nil || info.Size() < int64(len(head)) {
-		return false
-	}
-	if _, err := io.ReadFull(f, head); err != nil {
-		return false
-	}
-	n := binary.LittleEndian.Uint64(head)
-	return head[8] == '{' && n <= uint64(info.Size()-8)
+	head := program.Head(name, 9)
+	info, err := os.Stat(name)
+	return err == nil && len(head) == 9 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= uint64(info.Size()-8)
 }
 
 // Open reads a file. The caller must add the file's name to an error.
 func Open(name string) (*File, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), int64(maxFile))
-	}
-	data, err := os.ReadFile(name)
+	data, err := program.ReadFile(name, maxFile)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -22,6 +21,8 @@ import (
 
 	"github.com/nlpodyssey/gopickle/pickle"
 	"github.com/nlpodyssey/gopickle/types"
+
+	"vapo/lib/program"
 )
 
 // File is a parsed PyTorch file. Tensors are converted when they are requested.
@@ -42,14 +43,7 @@ var errCut = errors.New("it is truncated")
 
 // Open reads a file. The caller must add the file's name to an error.
 func Open(name string) (*File, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), int64(maxFile))
-	}
-	data, err := os.ReadFile(name)
+	data, err := program.ReadFile(name, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -58,16 +52,8 @@ func Open(name string) (*File, error) {
 
 // IsFile reports whether a file begins like a PyTorch file: as a zip archive or as a pickle.
 func IsFile(name string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head := make([]byte, 4)
-	if _, err := io.ReadFull(f, head); err != nil {
-		return false
-	}
-	return bytes.Equal(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\x80\x02"))
+	head := program.Head(name, 4)
+	return string(head) == "PK\x03\x04" || len(head) == 4 && bytes.HasPrefix(head, []byte("\x80\x02"))
 }
 
 // parse is Open for the content of a file. The File keeps data.
