@@ -1,6 +1,7 @@
 package ode
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -13,9 +14,7 @@ type Options struct {
 	RTol float64 // relative tolerance of a step; default 1e-3
 	ATol float64 // absolute tolerance of a step, in units of x; default 1e-3
 
-	FirstStep float64 // length of the first trial step, in units of t; default: estimated with one evaluation per row
-	MaxStep   float64 // length of the longest step, in units of t; default: the length of the interval
-	MaxSteps  int     // trial steps per row, rejected ones included; default 10,000
+	MaxSteps int // trial steps per row, rejected ones included; default 10,000
 }
 
 // Stats counts the work of an integration.
@@ -51,7 +50,7 @@ func Adaptive(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, opt O
 	if tab.E == nil {
 		return Stats{}, fmt.Errorf("ode: method %s has no error estimate and cannot choose its steps", tab.Name)
 	}
-	if err := opt.resolve(t0, t1); err != nil {
+	if err := opt.resolve(); err != nil {
 		return Stats{}, err
 	}
 	b := newBlock(tab, f, x, n, d, t0)
@@ -73,22 +72,12 @@ func Adaptive(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, opt O
 	return st, nil
 }
 
-func (o *Options) resolve(t0, t1 float64) error {
-	span := math.Abs(t1 - t0)
-	for _, f := range []struct {
-		name string
-		v    *float64
-		dflt float64
-	}{{"RTol", &o.RTol, 1e-3}, {"ATol", &o.ATol, 1e-3}, {"MaxStep", &o.MaxStep, span}, {"FirstStep", &o.FirstStep, 0}} {
-		if *f.v == 0 {
-			*f.v = f.dflt
+func (o *Options) resolve() error {
+	o.RTol, o.ATol, o.MaxSteps = cmp.Or(o.RTol, 1e-3), cmp.Or(o.ATol, 1e-3), cmp.Or(o.MaxSteps, 10_000)
+	for name, v := range map[string]float64{"RTol": o.RTol, "ATol": o.ATol} {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			return fmt.Errorf("ode: option %s is %g, not a finite number of at least 0", name, v)
 		}
-		if !(*f.v >= 0) || math.IsInf(*f.v, 0) {
-			return fmt.Errorf("ode: option %s is %g, not a finite number of at least 0", f.name, *f.v)
-		}
-	}
-	if o.MaxSteps == 0 {
-		o.MaxSteps = 10_000
 	}
 	if o.MaxSteps < 0 {
 		return fmt.Errorf("ode: option MaxSteps is %d", o.MaxSteps)
@@ -113,14 +102,7 @@ func (b *block) start(t0, t1 float64, opt Options) error {
 			}
 		}
 	}
-	limit := math.Min(opt.MaxStep, math.Abs(t1-t0))
-	sign := math.Copysign(1, t1-t0)
-	if opt.FirstStep > 0 {
-		for i := range b.rows {
-			b.rows[i].h = sign * math.Min(opt.FirstStep, limit)
-		}
-		return nil
-	}
+	limit, sign := math.Abs(t1-t0), math.Copysign(1, t1-t0)
 
 	// An explicit Euler step of length h0 shows how fast f changes.
 	h0 := make([]float64, b.n)
@@ -212,9 +194,8 @@ func (b *block) step(t1 float64, opt Options) error {
 			if r.h == t1-r.t {
 				end, r.done = t1, true
 			}
-			h := r.h * math.Max(minFactor, factor)
 			b.accept(i, end)
-			r.h = math.Copysign(math.Min(math.Abs(h), opt.MaxStep), h)
+			r.h *= math.Max(minFactor, factor)
 			continue
 		}
 		r.rejects++

@@ -5,7 +5,7 @@
 // a row must not depend on the other rows. Therefore every row has its own time, step size and error norm. When a row
 // has reached the end, it is frozen, but remains in the block, whose size does not change.
 //
-// A method is defined by data: see Tableau. The order conditions of a method are checked.
+// A method is defined by data: see Tableau.
 //
 // The state is passed to f in float32, but kept in float64, so that rounding errors do not accumulate over many small
 // steps. The cost of this is negligible compared with f.

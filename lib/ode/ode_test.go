@@ -344,21 +344,3 @@ func TestArgumentsAreChecked(t *testing.T) {
 		t.Errorf("empty block: %+v, %v", st, err)
 	}
 }
-
-func TestStepLimits(t *testing.T) {
-	f := each(1, func(x, t float64) float64 { return 1 })
-	x := []float32{0}
-	st, err := Adaptive(RK45, f, x, 1, 1, 0, 1, Options{MaxStep: 0.1, FirstStep: 0.1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if st.Accepted[0] != 10 {
-		t.Errorf("%d steps of at most 0.1", st.Accepted[0])
-	}
-	if st.NFE[0] != 1+6*10 {
-		t.Errorf("%d evaluations with a first step given", st.NFE[0])
-	}
-	if math.Abs(float64(x[0])-1) > 1e-6 {
-		t.Errorf("x = %g", x[0])
-	}
-}
