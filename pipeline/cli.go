@@ -130,19 +130,24 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	return graph.Build(ctx, r, stages)
+	g, err := graph.Build(ctx, r, stages)
+	if err == nil {
+		stages.Save()
+	}
+	return g, err
 }
 
 // catalog returns the catalog of stage programs in --bin or, by default, in this program's directory.
 func (a *app) catalog() (*catalog.Catalog, error) {
-	if a.Bin != "" {
-		return catalog.New(a.Bin), nil
+	dir := a.Bin
+	if dir == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Dir(exe)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return catalog.New(filepath.Dir(exe)), nil
+	return catalog.New(dir, filepath.Join(a.local(), "answers")), nil
 }
 
 // oneLine replaces all white space in s, line breaks included, by single spaces.

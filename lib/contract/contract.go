@@ -69,6 +69,9 @@ type Description struct {
 	Inputs   []Port         `json:"inputs"`
 	Outputs  []Port         `json:"outputs"`
 	Resolved map[string]any `json:"resolved,omitempty"`
+	// Pure: apart from Auto, the description depends on nothing but the program, the parameters and the result of
+	// enginename.FindPlugin. A runner may remember it instead of asking again.
+	Pure bool `json:"pure,omitempty"`
 }
 
 // Manifest records one successful execution of a stage.

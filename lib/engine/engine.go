@@ -58,6 +58,9 @@ func Auto(name Name) Name {
 	return Name(chosen().Class())
 }
 
+// Pure reports whether Auto would decide by enginename.FindPlugin alone, without asking for a card.
+func Pure(name Name) bool { return name != enginename.Auto || enginename.FindPlugin("cuda") == "" }
+
 // auto remembers which engine "auto" stands for, so that a process searches for it only once.
 var auto struct {
 	sync.Mutex

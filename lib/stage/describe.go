@@ -17,14 +17,14 @@ type describeCmd struct {
 // runDescribe prints the description. With --check it also resolves the given parameters; if they are invalid, it
 // prints {"error":…,"hint":…} instead.
 func runDescribe[P any](spec *Stage[P], cmd *describeCmd, stdout io.Writer) error {
-	d := describeHere(spec)
-	if cmd.Check != "" {
-		var err error
-		if d.Resolved, err = check(spec, d, cmd.Check); err != nil {
-			// The error is also returned, so it is reported even if this write fails.
-			_ = writeJSON(stdout, map[string]string{"error": err.Error(), "hint": failure.HintOf(err)})
-			return err
-		}
+	if cmd.Check == "" {
+		return writeJSON(stdout, describeHere(spec))
+	}
+	d := describe(spec)
+	if err := check(spec, &d, cmd.Check); err != nil {
+		// The error is also returned, so it is reported even if this write fails.
+		_ = writeJSON(stdout, map[string]string{"error": err.Error(), "hint": failure.HintOf(err)})
+		return err
 	}
 	return writeJSON(stdout, d)
 }
@@ -32,7 +32,7 @@ func runDescribe[P any](spec *Stage[P], cmd *describeCmd, stdout io.Writer) erro
 func describe[P any](spec *Stage[P]) contract.Description {
 	return contract.Description{
 		Contract: contract.Contract, Stage: spec.Name, Version: spec.Version, About: spec.About, Length: spec.Length,
-		Params: newParams[P]().describe(), Inputs: spec.Inputs, Outputs: spec.Outputs,
+		Params: newParams[P]().describe(), Inputs: spec.Inputs, Outputs: spec.Outputs, Pure: true,
 	}
 }
 
@@ -53,29 +53,31 @@ func describeHere[P any](spec *Stage[P]) contract.Description {
 	return d
 }
 
-// check resolves parameters given as a JSON object.
-func check[P any](spec *Stage[P], d contract.Description, text string) (map[string]any, error) {
+// check resolves parameters given as a JSON object and adds them to the description.
+func check[P any](spec *Stage[P], d *contract.Description, text string) (err error) {
 	var given map[string]any
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
 	if err := dec.Decode(&given); err != nil {
-		return nil, failure.New(failure.Usage, "", "--check wants a JSON object: %w", err)
+		return failure.New(failure.Usage, "", "--check wants a JSON object: %w", err)
 	}
 	params := make(map[string]any, len(given))
 	for name, v := range given {
 		p, ok := d.Param(name)
 		if !ok {
-			return nil, failure.New(failure.Usage, "see "+spec.Name+" --help", "unknown parameter %s", name)
+			return failure.New(failure.Usage, "see "+spec.Name+" --help", "unknown parameter %s", name)
 		}
 		value, err := p.Value(v)
 		if err != nil {
-			return nil, failure.Default(failure.Usage, "", err)
+			return failure.Default(failure.Usage, "", err)
 		}
 		params[name] = value
 	}
 	s := newParams[P]()
 	if err := s.parse(contract.Flags(params)); err != nil {
-		return nil, failure.Default(failure.Usage, "", err)
+		return failure.Default(failure.Usage, "", err)
 	}
-	return resolve(spec, s)
+	d.Pure = spec.Resolve == nil || spec.Pure != nil && spec.Pure(&s.holder.P)
+	d.Resolved, err = resolve(spec, s)
+	return err
 }

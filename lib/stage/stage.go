@@ -62,6 +62,9 @@ type Stage[P any] struct {
 	// carries another class. describe also calls Resolve with the defaults to determine what "auto" means, and ignores the
 	// error.
 	Resolve func(p *P, given Given) error
+	// Pure reports whether Resolve looks at nothing but the given parameters and enginename.FindPlugin: at no file and no
+	// device. A runner remembers the answers of such checks. Without Pure, it asks before every run.
+	Pure func(p *P) bool
 	// Run does the work. When ctx is cancelled (with the cause failure.ErrTerminated), Run saves its state to job.Live()
 	// and returns an error.
 	Run func(ctx context.Context, job *Job, p *P) error

@@ -235,6 +235,9 @@ func TestCheckAgreesWithFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if d.Pure {
+		t.Error("the answer counts as pure, but the stage does not say so")
+	}
 	if d.Resolved["backend"] != "tape" || d.Resolved["steps"] != int64(5) || d.Resolved["rate"] != 2.0 ||
 		d.Resolved["doubled"] != int64(10) {
 		t.Errorf("resolved: %v", d.Resolved)

@@ -94,6 +94,7 @@ var spec = stage.Stage[params]{
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "its features, with --keep-features"},
 	},
 	Resolve: resolve,
+	Pure:    func(p *params) bool { return engine.Pure(p.Backend) },
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{

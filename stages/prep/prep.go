@@ -71,6 +71,7 @@ var spec = stage.Stage[params]{
 		{Name: "valid", Media: contract.MediaArrow, Help: "validation split of celeba", Optional: true},
 	},
 	Resolve: resolve,
+	Pure:    func(p *params) bool { return !source.IsRead(p.Source) },
 	Run:     run,
 	Commands: []stage.Command{
 		{

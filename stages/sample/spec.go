@@ -56,6 +56,7 @@ var spec = stage.Stage[params]{
 		},
 	},
 	Resolve: resolve,
+	Pure:    func(p *params) bool { return engine.Pure(p.Backend) },
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{

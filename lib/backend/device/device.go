@@ -10,12 +10,16 @@
 // built without cgo cannot load a plugin; its OpenXLA returns an error that says so.
 package device
 
-import "fmt"
+import (
+	"fmt"
+
+	"vapo/lib/enginename"
+)
 
 // FindCUDA reports whether this program can use an NVIDIA card through a CUDA plugin, without loading the plugin. why
 // explains the answer in a message for the user.
 func FindCUDA() (found bool, why string) {
-	path := find("cuda")
+	path := enginename.FindPlugin("cuda")
 	switch {
 	case path == "":
 		return false, "no CUDA plugin was found"

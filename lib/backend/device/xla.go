@@ -45,7 +45,7 @@ func OpenXLA(name enginename.Name) (backend.Backend, error) {
 	}
 	path := name.Path
 	if path == "" {
-		if path = find(name.Plugin); path == "" {
+		if path = enginename.FindPlugin(name.Plugin); path == "" {
 			return nil, missing(name)
 		}
 	}
@@ -75,15 +75,16 @@ func OpenXLA(name enginename.Name) (backend.Backend, error) {
 	return x, nil
 }
 
-// missing returns the error for a plugin that find did not find.
+// missing returns the error for a plugin that FindPlugin did not find.
 func missing(name enginename.Name) error {
-	hint := `pip install "jax[cuda13]", or point ` + pluginPath + ` at the xla_cuda_plugin.so of such an installation`
+	const variable = enginename.PluginPath
+	hint := `pip install "jax[cuda13]", or point ` + variable + ` at the xla_cuda_plugin.so of such an installation`
 	if name.Plugin == "cpu" {
-		hint = "point " + pluginPath + " at a pjrt_c_api_cpu_plugin.so " +
+		hint = "point " + variable + " at a pjrt_c_api_cpu_plugin.so " +
 			"(github.com/gomlx/pjrt-cpu-binaries builds them), or use --backend tape"
 	}
 	err := fmt.Errorf("no %s plugin was found, neither in %s nor in the folders of go-xla's and Python's installers",
-		name.Plugin, pluginPath)
+		name.Plugin, variable)
 	return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 }
 

@@ -26,6 +26,7 @@ import (
 // Catalog provides the stage programs in one directory. It is safe for concurrent use.
 type Catalog struct {
 	dir     string
+	memory  *memory
 	mu      sync.Mutex
 	entries map[string]*Entry
 }
@@ -39,8 +40,13 @@ type Entry struct {
 	err  error
 }
 
-// New returns the catalog of the stage programs in dir.
-func New(dir string) *Catalog { return &Catalog{dir: dir, entries: map[string]*Entry{}} }
+// New returns the catalog of the stage programs in dir. It remembers answers of the programs in the file memory.
+func New(dir, memory string) *Catalog {
+	return &Catalog{dir: dir, memory: recall(memory), entries: map[string]*Entry{}}
+}
+
+// Save keeps what the catalog has learnt for later processes.
+func (c *Catalog) Save() { c.memory.save() }
 
 // Dir returns the directory with the stage programs.
 func (c *Catalog) Dir() string { return c.dir }
@@ -77,11 +83,7 @@ func (c *Catalog) describe(ctx context.Context, path, name string) (contract.Des
 	if _, err := os.Stat(path); err != nil {
 		return contract.Description{}, fmt.Errorf("no stage program %s: %w", path, os.ErrNotExist)
 	}
-	out, err := call(ctx, path, "describe")
-	if err != nil {
-		return contract.Description{}, fmt.Errorf("%s describe: %w", path, err)
-	}
-	d, err := contract.DecodeDescription(out)
+	d, _, err := c.ask(ctx, path, "describe")
 	if err != nil {
 		return d, fmt.Errorf("%s describe: %w", path, err)
 	}
@@ -99,7 +101,7 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(ctx, e.Path, "describe", "--check", string(given))
+	d, out, err := c.ask(ctx, e.Path, "describe", "--check", string(given))
 	if err != nil {
 		var refusal struct{ Error, Hint string }
 		if json.Unmarshal(out, &refusal) == nil && refusal.Error != "" {
@@ -112,14 +114,30 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 		}
 		return nil, fmt.Errorf("%s describe --check: %w", e.Path, err)
 	}
-	d, err := contract.DecodeDescription(out)
-	if err != nil {
-		return nil, err
-	}
 	if d.Resolved == nil {
 		return nil, fmt.Errorf("%s describe --check resolved nothing", e.Path)
 	}
 	return d.Resolved, nil
+}
+
+// ask returns the answer of a stage program, decoded and as bytes. It starts the program only if the answer is not
+// remembered.
+func (c *Catalog) ask(ctx context.Context, path string, args ...string) (contract.Description, []byte, error) {
+	key := c.memory.key(path, args)
+	if out := c.memory.get(key); out != nil {
+		if d, err := contract.DecodeDescription(out); err == nil {
+			return d, out, nil
+		}
+	}
+	out, err := call(ctx, path, args...)
+	if err != nil {
+		return contract.Description{}, out, err
+	}
+	d, err := contract.DecodeDescription(out)
+	if err == nil && d.Pure {
+		c.memory.put(key, out)
+	}
+	return d, out, err
 }
 
 // call runs a stage program that only describes itself, which should take milliseconds. It returns standard output even

@@ -55,7 +55,8 @@ var spec = stage.Stage[params]{
 		}
 		return nil
 	},
-	Run: run,
+	Pure: func(p *params) bool { return !p.Random },
+	Run:  run,
 }
 
 func main() { os.Exit(int(stage.Main(spec, os.Args[1:], os.Stdout, os.Stderr))) }
