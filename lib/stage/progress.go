@@ -117,3 +117,20 @@ func describeFields(fields []any) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// Download returns the callback with which a download reports its progress, and a function to call after it. start is
+// the method Progress of a Job or the field of a Console. The bar starts when the size is known.
+func Download(start func(total int64, unit string) *Progress) (progress func(done, total int64), end func()) {
+	var bar *Progress
+	progress = func(done, total int64) {
+		if bar == nil {
+			bar = start(total, "bytes")
+		}
+		bar.Set(done)
+	}
+	return progress, func() {
+		if bar != nil {
+			bar.Done()
+		}
+	}
+}

@@ -200,20 +200,13 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 }
 
 func downloadWeights(ctx context.Context, c *stage.Console, address, out string) error {
-	var bar *stage.Progress
+	progress, end := stage.Download(c.Progress)
 	f := download.File{
 		URL: address, Path: out, Digest: "sha256:" + publishedDigest, MaxBytes: maxWeights, Log: c.Log,
-		Progress: func(done, total int64) {
-			if bar == nil {
-				bar = c.Progress(total, "bytes")
-			}
-			bar.Set(done)
-		},
+		Progress: progress,
 	}
 	err := f.Get(ctx)
-	if bar != nil {
-		bar.Done()
-	}
+	end()
 	if err != nil {
 		return fmt.Errorf("published weights %s: %w", feature.PublishedWeights, err)
 	}

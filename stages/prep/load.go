@@ -22,7 +22,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	case "shapes":
 		return runShapes(ctx, job, p)
 	}
-	train, test, files, err := load(job, p)
+	train, test, files, err := load(ctx, job, p)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,9 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 }
 
 // load returns the two splits in their requested sizes, and the files from which they were read.
-func load(job *stage.Job, p *params) (train, test dataset.Set, files []source.File, err error) {
+func load(
+	ctx context.Context, job *stage.Job, p *params,
+) (train, test dataset.Set, files []source.File, err error) {
 	if !source.IsRead(p.Source) {
 		components, err := parseComponents(p)
 		if err != nil {
@@ -60,6 +62,11 @@ func load(job *stage.Job, p *params) (train, test dataset.Set, files []source.Fi
 		nTrain, nTest := drawnSizes(p)
 		train, test, err := source.Points(p.Source, p.Std, components, p.Seed, nTrain, nTest)
 		return train, test, nil, err
+	}
+	if p.fetches() {
+		if err := fetch(ctx, p.Source, job.Log(), job.Progress); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	job.Log().Info("reading", "source", p.Source, "digest", p.SourceDigest)
 	if p.Source == "csv" {

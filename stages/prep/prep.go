@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"regexp"
 	"strings"
 
@@ -32,6 +35,7 @@ type params struct {
 	// The digest of the files is part of the key; their path is not.
 	Path         string `help:"Where the source's files are; empty: their usual place." keyed:"false" path:""`
 	SourceDigest string `help:"Digest that the source's files must have; auto: that of the files found." default:"auto"`
+	Offline      bool   `help:"Fail instead of downloading a missing set; also set by VAPO_OFFLINE=1." keyed:"false"`
 	Verify       bool   `help:"Compare files with the checksums of the published set." default:"true" negatable:""`
 
 	NTrain int `help:"Training samples, from the first; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
@@ -74,6 +78,7 @@ var spec = stage.Stage[params]{
 	Pure:    func(p *params) bool { return !source.IsRead(p.Source) },
 	Run:     run,
 	Commands: []stage.Command{
+		{Name: "fetch", Cmd: &fetchCmd{}, Help: "Download a published set unless it is there, and print its files."},
 		{
 			Name: "table", Cmd: &tableCmd{},
 			Help: "Write points, or samples like them, as a CSV file in the units of the table they came from.",
@@ -118,7 +123,15 @@ func resolveFiles(p *params) error {
 		return nil
 	}
 	_, err := source.Locate(p.Source, p.Path)
+	if p.fetches() && errors.Is(err, fs.ErrNotExist) {
+		return nil // run downloads it
+	}
 	return err
+}
+
+// fetches reports whether a set may be downloaded if it is missing.
+func (p *params) fetches() bool {
+	return source.IsPublished(p.Source) && p.Path == "" && !p.Offline && os.Getenv("VAPO_OFFLINE") != "1"
 }
 
 func resolveDrawn(p *params) error {

