@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -67,9 +68,7 @@ func (r *reference) Run(in, out []backend.Buffer) error {
 		}
 		copyValue(out[i], v)
 	}
-	for name, v := range next {
-		r.state[name] = v
-	}
+	maps.Copy(r.state, next)
 	return nil
 }
 
