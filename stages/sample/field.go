@@ -11,20 +11,15 @@ import (
 	"os"
 	"strconv"
 
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
 // fieldCmd evaluates Phi and grad Phi at points from a CSV file.
 type fieldCmd struct {
-	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
-	Points     string      `help:"CSV file with the header x1,…,xd; - for standard input." required:""`
-	T          float64     `name:"t" help:"Time in [0, 1]." required:""`
-	Class      string      `help:"Class, by index; each: a class per point in turn." default:"none"`
-	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
-	Weights    string      `help:"Weights, see run." default:"ema"`
-	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
+	Points string     `help:"CSV file with the header x1,…,xd; - for standard input." required:""`
+	T      float64    `name:"t" help:"Time in [0, 1]." required:""`
+	Model  modelFlags `embed:""`
 }
 
 // Run prints a CSV with the header phi,g1,…,gd and a row for each point, in the order of the input.
@@ -32,18 +27,7 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	if !(f.T >= 0 && f.T <= 1) {
 		return failure.New(failure.Usage, "", "--t is %v, expected a time in [0, 1]", f.T)
 	}
-	if err := checkClass(f.Class, f.Guidance); err != nil {
-		return failure.New(failure.Usage, "", "%w", err)
-	}
-	path, err := c.Resolve(ctx, f.Checkpoint)
-	if err != nil {
-		return err
-	}
-	m, err := openModel(path, f.Weights, f.Guidance, f.Backend)
-	if err != nil {
-		return fmt.Errorf("checkpoint %s: %w", f.Checkpoint, err)
-	}
-	label, err := m.label(f.Class)
+	m, label, err := f.Model.open(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
 
 	"vapo/lib/dataset"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/portable"
 	"vapo/lib/preview"
@@ -21,18 +19,14 @@ import (
 
 // interpolateCmd integrates the flow from points on great circles between pairs of noise vectors.
 type interpolateCmd struct {
-	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
-	Out        string      `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
-	Pairs      int         `help:"Pairs of noise vectors, one in each row of the picture." default:"8"`
-	Points     int         `help:"Samples of each pair, both ends included." default:"8"`
-	Seed       uint64      `help:"Seed of the noise." default:"0"`
-	Solver     string      `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
-	TEnd       float64     `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
-	Steps      int         `help:"Number of equal steps; not for rk45." default:"30"`
-	Class      string      `help:"Class of the samples, by index; each: a class per pair in turn." default:"none"`
-	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
-	Weights    string      `help:"Weights, see run." default:"ema"`
-	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
+	Out    string     `help:"Directory for interpolation.arrow and, for images, interpolation.png." required:""`
+	Pairs  int        `help:"Pairs of noise vectors, one in each row of the picture." default:"8"`
+	Points int        `help:"Samples of each pair, both ends included." default:"8"`
+	Seed   uint64     `help:"Seed of the noise." default:"0"`
+	Solver string     `help:"Integrator, see run." default:"heun" enum:"heun,euler,rk4,rk45"`
+	TEnd   float64    `name:"t-end" help:"Time at which samples leave the flow, see run." default:"1"`
+	Steps  int        `help:"Number of equal steps; not for rk45." default:"30"`
+	Model  modelFlags `embed:""`
 }
 
 // Run writes the samples and prints a JSON line.
@@ -48,18 +42,7 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 		return failure.New(failure.Usage, "", "%d pairs of %d points: expected at most %d samples",
 			c.Pairs, c.Points, maxSamples)
 	}
-	if err := checkClass(c.Class, c.Guidance); err != nil {
-		return failure.New(failure.Usage, "", "%w", err)
-	}
-	path, err := con.Resolve(ctx, c.Checkpoint)
-	if err != nil {
-		return err
-	}
-	m, err := openModel(path, c.Weights, c.Guidance, c.Backend)
-	if err != nil {
-		return fmt.Errorf("checkpoint %s: %w", c.Checkpoint, err)
-	}
-	label, err := m.label(c.Class)
+	m, label, err := c.Model.open(ctx, con)
 	if err != nil {
 		return err
 	}

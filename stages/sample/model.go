@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"vapo/lib/backend"
@@ -9,6 +10,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/potential"
 	"vapo/lib/sampling"
+	"vapo/lib/stage"
 )
 
 // model is a trained potential with its engine.
@@ -16,6 +18,31 @@ type model struct {
 	be     backend.Backend
 	config potential.Config
 	field  *potential.Field
+}
+
+// modelFlags are the flags of the commands that open a potential.
+type modelFlags struct {
+	Checkpoint string      `help:"Potential: sha256:…, ref:name or a path." required:""`
+	Class      string      `help:"Class, by index; each: the classes in turn; none: unconditional." default:"none"`
+	Guidance   float64     `help:"Strength of guidance towards the class, see run." default:"1"`
+	Weights    string      `help:"Weights, see run." default:"ema"`
+	Backend    engine.Name `help:"Compute engine: ${engines}." default:"auto"`
+}
+
+// open opens the potential. label maps the index of a sample to its class; it is nil for unconditional samples.
+func (f *modelFlags) open(ctx context.Context, c *stage.Console) (m *model, label func(sample int) int, err error) {
+	if err := checkClass(f.Class, f.Guidance); err != nil {
+		return nil, nil, failure.New(failure.Usage, "", "%w", err)
+	}
+	path, err := c.Resolve(ctx, f.Checkpoint)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m, err = openModel(path, f.Weights, f.Guidance, f.Backend); err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %s: %w", f.Checkpoint, err)
+	}
+	label, err = m.label(f.Class)
+	return m, label, err
 }
 
 // openModel opens the potential of a checkpoint with the named weights and the given strength of guidance.
