@@ -34,12 +34,47 @@ func functionOf[T kernel.Float](op *graphop.Operation) (function[T], error) {
 		return binaryFunction(kernel.NewMatMul[T](k.TransA, k.TransB, batch, m, n, inner).Run), nil
 	case *graphop.ConvOp:
 		return convolution[T](k), nil
-	}
-	if f := moving[T](op); f != nil {
-		return f, nil
-	}
-	if f := pooling[T](op); f != nil {
-		return f, nil
+	// Operations that only move elements.
+	case *graphop.ReshapeOp:
+		return func(dst []T, src [][]T) { copy(dst, src[0]) }, nil
+	case *graphop.TransposeOp:
+		return func(dst []T, src [][]T) { kernel.Transpose(dst, src[0], op.In[0], k.Perm) }, nil
+	case *graphop.SliceOp:
+		outer, from, inner := around(op.In[0], k.Axis, k.Axis)
+		n := k.To - k.From
+		return func(dst []T, src [][]T) { kernel.Segments(dst, n, 0, src[0], from, k.From, n, outer, inner) }, nil
+	case *graphop.PadOp:
+		outer, n, inner := around(op.In[0], k.Axis, k.Axis)
+		to := op.Out[k.Axis]
+		return func(dst []T, src [][]T) {
+			clear(dst)
+			kernel.Segments(dst, to, k.Before, src[0], n, 0, n, outer, inner)
+		}, nil
+	case *graphop.ConcatOp:
+		outer, to, inner := around(op.Out, k.Axis, k.Axis)
+		return func(dst []T, src [][]T) {
+			at := 0
+			for i, s := range src {
+				n := op.In[i][k.Axis]
+				kernel.Segments(dst, to, at, s, n, 0, n, outer, inner)
+				at += n
+			}
+		}, nil
+	// Operations on windows or tiles of images.
+	case *graphop.AvgPoolOp:
+		s := op.In[0]
+		return unaryFunction(kernel.NewAvgPool[T](s[0]*s[1], s[2], s[3], k.K).Run), nil
+	case *graphop.UpsampleOp:
+		s := op.In[0]
+		return unaryFunction(kernel.NewUpsample[T](s[0]*s[1], s[2], s[3], k.K).Run), nil
+	case *graphop.WindowSumOp:
+		return unaryFunction(kernel.NewWindowSum[T](windows(k.Window, op.In[0])).Run), nil
+	case *graphop.WindowSumGradOp:
+		return unaryFunction(kernel.NewWindowSumGrad[T](windows(k.Window, op.Out)).Run), nil
+	case *graphop.SelectMaxOp:
+		return binaryFunction(kernel.NewSelectMax[T](windows(k.Window, op.In[0])).Run), nil
+	case *graphop.ScatterMaxOp:
+		return binaryFunction(kernel.NewScatterMax[T](windows(k.Window, op.Out)).Run), nil
 	}
 	return nil, fmt.Errorf("compile: operation %v has no lowering to the CPU", op)
 }
@@ -70,59 +105,6 @@ func convolution[T kernel.Float](c *graphop.ConvOp) function[T] {
 		return binaryFunction(kernel.NewConvFilterGrad[T](c.Shape).Run)
 	}
 	return binaryFunction(kernel.NewConv[T](c.Shape).Run)
-}
-
-// moving lowers an operation that only moves elements. For any other operation it returns nil.
-func moving[T kernel.Float](op *graphop.Operation) function[T] {
-	switch k := op.Kind.(type) {
-	case *graphop.ReshapeOp:
-		return func(dst []T, src [][]T) { copy(dst, src[0]) }
-	case *graphop.TransposeOp:
-		return func(dst []T, src [][]T) { kernel.Transpose(dst, src[0], op.In[0], k.Perm) }
-	case *graphop.SliceOp:
-		outer, from, inner := around(op.In[0], k.Axis, k.Axis)
-		n := k.To - k.From
-		return func(dst []T, src [][]T) { kernel.Segments(dst, n, 0, src[0], from, k.From, n, outer, inner) }
-	case *graphop.PadOp:
-		outer, n, inner := around(op.In[0], k.Axis, k.Axis)
-		to := op.Out[k.Axis]
-		return func(dst []T, src [][]T) {
-			clear(dst)
-			kernel.Segments(dst, to, k.Before, src[0], n, 0, n, outer, inner)
-		}
-	case *graphop.ConcatOp:
-		outer, to, inner := around(op.Out, k.Axis, k.Axis)
-		return func(dst []T, src [][]T) {
-			at := 0
-			for i, s := range src {
-				n := op.In[i][k.Axis]
-				kernel.Segments(dst, to, at, s, n, 0, n, outer, inner)
-				at += n
-			}
-		}
-	}
-	return nil
-}
-
-// pooling lowers an operation on windows or tiles of images. For any other operation it returns nil.
-func pooling[T kernel.Float](op *graphop.Operation) function[T] {
-	switch k := op.Kind.(type) {
-	case *graphop.AvgPoolOp:
-		s := op.In[0]
-		return unaryFunction(kernel.NewAvgPool[T](s[0]*s[1], s[2], s[3], k.K).Run)
-	case *graphop.UpsampleOp:
-		s := op.In[0]
-		return unaryFunction(kernel.NewUpsample[T](s[0]*s[1], s[2], s[3], k.K).Run)
-	case *graphop.WindowSumOp:
-		return unaryFunction(kernel.NewWindowSum[T](windows(k.Window, op.In[0])).Run)
-	case *graphop.WindowSumGradOp:
-		return unaryFunction(kernel.NewWindowSumGrad[T](windows(k.Window, op.Out)).Run)
-	case *graphop.SelectMaxOp:
-		return binaryFunction(kernel.NewSelectMax[T](windows(k.Window, op.In[0])).Run)
-	case *graphop.ScatterMaxOp:
-		return binaryFunction(kernel.NewScatterMax[T](windows(k.Window, op.Out)).Run)
-	}
-	return nil
 }
 
 // windows returns the kernels' description of windows over images of shape s.
