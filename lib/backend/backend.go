@@ -7,6 +7,7 @@
 package backend
 
 import (
+	"cmp"
 	"fmt"
 
 	"vapo/lib/failure"
@@ -110,10 +111,7 @@ type MemoryError struct {
 func (e *MemoryError) Error() string {
 	const gib = 1 << 30
 	need, have := float64(e.Need)/gib, float64(e.Have)/gib
-	owner := e.Device
-	if owner == "" {
-		owner = "the machine"
-	}
+	owner := cmp.Or(e.Device, "the machine")
 	if e.Have == 0 {
 		return fmt.Sprintf("the computation needs about %.1f GiB, more memory than %s has free", need, owner)
 	}

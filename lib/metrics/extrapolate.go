@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -55,12 +56,7 @@ func FrechetInfinity(a []float32, b *Moments, d int, o InfinityOptions) (Infinit
 	if b == nil || b.d != d {
 		return InfinityResult{}, fmt.Errorf("fréchet infinity: the reference is not of dimension %d", d)
 	}
-	if o.Sizes == 0 {
-		o.Sizes = 15
-	}
-	if o.Smallest == 0 {
-		o.Smallest = min(max(n/10, 5*d), n/2)
-	}
+	o.Sizes, o.Smallest = cmp.Or(o.Sizes, 15), cmp.Or(o.Smallest, min(max(n/10, 5*d), n/2))
 	if o.Sizes < 3 || o.Smallest < 2 || n-o.Smallest < o.Sizes-1 {
 		return InfinityResult{}, fmt.Errorf("fréchet infinity: %d sizes from %d to %d vectors, "+
 			"expected at least 3 different ones from 2", o.Sizes, o.Smallest, n)

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -57,13 +58,7 @@ func KID(a, b []float32, d int, o KIDOptions) (KIDResult, error) {
 	if err != nil {
 		return KIDResult{}, err
 	}
-	r := KIDResult{Subsets: o.Subsets, Size: o.Size}
-	if r.Subsets == 0 {
-		r.Subsets = 100
-	}
-	if r.Size == 0 {
-		r.Size = 1000
-	}
+	r := KIDResult{Subsets: cmp.Or(o.Subsets, 100), Size: cmp.Or(o.Size, 1000)}
 	if r.Subsets < 1 || r.Size < 2 {
 		return KIDResult{}, fmt.Errorf("kid: %d subsets of %d vectors, expected at least 1 of 2", r.Subsets, r.Size)
 	}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -48,10 +49,7 @@ const (
 // the square of the number of points. If a set has more than o.Limit points, o.Limit random points are used, with a
 // warning. The median distance is computed from at most 1000 points of each set. It is an error if the median is zero.
 func MMD(a, b []float32, d int, o MMDOptions) (MMDResult, error) {
-	if o.Limit == 0 {
-		o.Limit = 5000
-	}
-	if o.Limit < 2 {
+	if o.Limit = cmp.Or(o.Limit, 5000); o.Limit < 2 {
 		return MMDResult{}, fmt.Errorf("mmd: limit of %d points, at least 2 are needed", o.Limit)
 	}
 	var r MMDResult

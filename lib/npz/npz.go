@@ -10,6 +10,7 @@
 package npz
 
 import (
+	"cmp"
 	"archive/zip"
 	"bytes"
 	"errors"
@@ -47,10 +48,7 @@ type MissingError struct {
 
 func (e *MissingError) Error() string {
 	names := strings.Join(e.Names[:min(len(e.Names), 8)], ", ")
-	if names == "" {
-		names = "none"
-	}
-	return fmt.Sprintf("no array %s; the arrays are: %.300s", e.Name, names)
+	return fmt.Sprintf("no array %s; the arrays are: %.300s", e.Name, cmp.Or(names, "none"))
 }
 
 // File is an open file. Arrays are read when they are requested. A File must not be used by several goroutines at once.

@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -71,10 +72,7 @@ func averageInput(k int) string { return fmt.Sprintf("average-decay%d", k) }
 
 // Values appends h to dst in the order of Update.Inputs.
 func (c Config) Values(h Hyper, dst []float64) []float64 {
-	limit := h.Limit
-	if limit == 0 {
-		limit = math.MaxFloat32 // above any norm whose square is finite
-	}
+	limit := cmp.Or(h.Limit, math.MaxFloat32) // above any norm whose square is finite
 	dst = append(dst, h.Rate, h.Correct1, h.Correct2, limit)
 	if c.ClipStd > 0 {
 		dst = append(dst, h.Before2, h.ClipFloor)

@@ -1,6 +1,7 @@
 package preview
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -66,10 +67,7 @@ func grid(s *dataset.Images, columns, scale int) (*image.RGBA, error) {
 	if columns < 0 || scale < 1 {
 		return nil, fmt.Errorf("preview: %d columns at scale %d", columns, scale)
 	}
-	if columns == 0 {
-		columns = int(math.Ceil(math.Sqrt(float64(s.N))))
-	}
-	columns = min(columns, s.N)
+	columns = min(cmp.Or(columns, int(math.Ceil(math.Sqrt(float64(s.N))))), s.N)
 	rows := (s.N + columns - 1) / columns
 	width, height := gap+columns*(s.W*scale+gap), gap+rows*(s.H*scale+gap)
 	if width > maxSide || height > maxSide {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"bufio"
 	"compress/gzip"
 	"crypto/sha256"
@@ -191,10 +192,7 @@ func (l *loader) first(s *dataset.Images, split string, n int) (*dataset.Images,
 	if n > s.N {
 		return nil, inSource(l.source, tooFewError(split, n, s.N))
 	}
-	if n == 0 {
-		n = s.N
-	}
-	return s.Head(n).(*dataset.Images), nil
+	return s.Head(cmp.Or(n, s.N)).(*dataset.Images), nil
 }
 
 // open decodes a file and adds its description to l.files.
