@@ -10,9 +10,9 @@
 package npz
 
 import (
-	"cmp"
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"

@@ -1,8 +1,8 @@
 package source
 
 import (
-	"cmp"
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
