@@ -10,19 +10,10 @@ import (
 	"vapo/lib/portable"
 )
 
-// WriteCSV writes points as a CSV file with a header line. columns gives the names and units; nil selects p.Columns.
-// Each value is converted back to the unit of the original table: value = x * Std + Mean. If p.Columns is nil too, the
-// columns are named x1, x2, … and values are not converted. Values are rounded to the digits that float32 preserves. If
-// there are labels, the last column holds them, as class names if p.Classes is not nil.
+// WriteCSV writes points as a CSV file with a header line. columns gives the names and units. Each value
+// is converted back to the unit of the original table: value = x * Std + Mean. Values are rounded to the digits that
+// float32 preserves. If there are labels, the last column holds them, as class names if p.Classes is not nil.
 func WriteCSV(w io.Writer, p *Points, columns []Column) error {
-	if columns == nil {
-		columns = p.Columns
-	}
-	if columns == nil {
-		for j := range p.D {
-			columns = append(columns, Column{Name: fmt.Sprintf("x%d", j+1), Std: 1})
-		}
-	}
 	if len(columns) != p.D {
 		return fmt.Errorf("points of %d coordinates with %d columns", p.D, len(columns))
 	}

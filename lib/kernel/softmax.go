@@ -27,14 +27,10 @@ func (s *Softmax[T]) Run(dst, src []T) {
 
 func (s *Softmax[T]) piece(_, piece int) {
 	for r := piece * s.per; r < min((piece+1)*s.per, s.rows); r++ {
-		softmaxRow(s.dst[r*s.n:(r+1)*s.n], s.src[r*s.n:(r+1)*s.n])
+		dst, src := s.dst[r*s.n:(r+1)*s.n], s.src[r*s.n:(r+1)*s.n]
+		expShifted(dst, src, largest(src))
+		scale(dst, 1/sumSlice(dst))
 	}
-}
-
-func softmaxRow[T Float](dst, src []T) {
-	m := largest(src)
-	expShifted(dst, src, m)
-	scale(dst, 1/sumSlice(dst))
 }
 
 // largest returns the maximum of v. If v contains a NaN, the result may be any element of v, because the vector

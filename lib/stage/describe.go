@@ -55,14 +55,14 @@ func describeHere[P any](spec *Stage[P]) contract.Description {
 
 // check resolves parameters given as a JSON object and adds them to the description.
 func check[P any](spec *Stage[P], d *contract.Description, text string) (err error) {
-	var given map[string]any
+	var object map[string]any
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
-	if err := dec.Decode(&given); err != nil {
+	if err := dec.Decode(&object); err != nil {
 		return failure.New(failure.Usage, "", "--check wants a JSON object: %w", err)
 	}
-	params := make(map[string]any, len(given))
-	for name, v := range given {
+	params := make(map[string]any, len(object))
+	for name, v := range object {
 		p, ok := d.Param(name)
 		if !ok {
 			return failure.New(failure.Usage, "see "+spec.Name+" --help", "unknown parameter %s", name)
@@ -74,9 +74,11 @@ func check[P any](spec *Stage[P], d *contract.Description, text string) (err err
 		params[name] = value
 	}
 	s := newParams[P]()
-	if err := s.parse(contract.Flags(params)); err != nil {
+	kctx, err := s.parser.Parse(contract.Flags(params))
+	if err != nil {
 		return failure.Default(failure.Usage, "", err)
 	}
+	s.given = given(kctx)
 	d.Pure = spec.Resolve == nil || spec.Pure != nil && spec.Pure(&s.holder.P)
 	d.Resolved, err = resolve(spec, s)
 	return err

@@ -82,7 +82,11 @@ func (s *source) locate(ctx context.Context, text string) (*input, error) {
 		return nil, err
 	}
 	if !ref.Stored() {
-		return locateFile(text)
+		digest, size, err := artifact.FileDigest(text)
+		if err != nil {
+			return nil, err
+		}
+		return &input{digest: digest, size: size, path: text}, nil
 	}
 	store, err := s.open(ctx)
 	if err != nil {
@@ -102,14 +106,6 @@ func (s *source) locate(ctx context.Context, text string) (*input, error) {
 	}
 	in.blob = func(ctx context.Context) (*artifact.Blob, error) { return store.OpenAt(ctx, digest) }
 	return in, nil
-}
-
-func locateFile(path string) (*input, error) {
-	digest, size, err := artifact.FileDigest(path)
-	if err != nil {
-		return nil, err
-	}
-	return &input{digest: digest, size: size, path: path}, nil
 }
 
 // locateAll resolves inputs, or outputs of an earlier run, that are given by name. It checks the names against the

@@ -108,13 +108,6 @@ func (s *paramSet[P]) describe() []contract.Param {
 	return out
 }
 
-// parse sets the parameters from --name=value arguments.
-func (s *paramSet[P]) parse(args []string) error {
-	kctx, err := s.parser.Parse(args)
-	s.given = given(kctx)
-	return err
-}
-
 // given returns the names of the flags that a command line sets.
 func given(kctx *kong.Context) map[string]bool {
 	names := map[string]bool{}

@@ -112,7 +112,7 @@ func TestCSVSplit(t *testing.T) {
 	var rows []string
 	for _, p := range []*dataset.Points{l.Train, l.Test} {
 		var b bytes.Buffer
-		if err := dataset.WriteCSV(&b, p, nil); err != nil {
+		if err := dataset.WriteCSV(&b, p, p.Columns); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
@@ -234,7 +234,7 @@ func FuzzCSV(f *testing.F) {
 			if len(p.X) != p.N*p.D || len(p.Columns) != p.D || (train.N+test.N)*p.D != len(table.rows) {
 				t.Errorf("%d points of %d dimensions with %d values", p.N, p.D, len(p.X))
 			}
-			if err := dataset.WriteCSV(&bytes.Buffer{}, p, nil); err != nil {
+			if err := dataset.WriteCSV(&bytes.Buffer{}, p, p.Columns); err != nil {
 				t.Error(err)
 			}
 		}
