@@ -64,11 +64,11 @@ func TestAnswersAreRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := bytes.Index(data, []byte(`"salt":0.001`))
+	at := bytes.Index(data, []byte(`"salt": 0.001`))
 	if at < 0 {
 		t.Fatalf("the memory lacks the answer about step two:\n%s", data)
 	}
-	data[at+len(`"salt":0.00`)] = '2'
+	data[at+len(`"salt": 0.00`)] = '2'
 	if err := os.WriteFile(memory, data, 0o600); err != nil {
 		t.Fatal(err)
 	}

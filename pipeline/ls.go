@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"vapo/lib/artifact"
-	"vapo/lib/cachekey"
 	"vapo/pipeline/internal/report"
 )
 
@@ -25,7 +27,7 @@ func (c *lsCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	case "refs":
 		err = a.lsRefs(ctx, store.Store, w)
 	case "actions":
-		err = a.lsActions(ctx, store.Store, w)
+		err = a.lsActions(ctx, store, w)
 	default:
 		err = lsOutputs(ctx, store.Store, c.From, w)
 	}
@@ -78,27 +80,15 @@ func (a *app) lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Wr
 	return nil
 }
 
-func (a *app) lsActions(ctx context.Context, store *artifact.Store, w *tabwriter.Writer) error {
+func (a *app) lsActions(ctx context.Context, store *openStore, w *tabwriter.Writer) error {
+	made, err := a.made(ctx, store)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(w, "KEY\tSTAGE\tMADE\tOUTPUTS")
-	for rec, err := range store.Records(ctx) {
-		if errors.Is(err, artifact.ErrCorrupt) {
-			fmt.Fprintf(a.stderr, "warning: %v\n", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		action, err := cachekey.Parse(rec.Action)
-		if err != nil {
-			fmt.Fprintf(a.stderr, "warning: action %s: %v\n", rec.Key, err)
-			continue
-		}
-		names := ""
-		for name := range ordered(rec.Outputs) {
-			names += " " + name
-		}
-		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", rec.Key, action.Stage, action.Version,
-			rec.Created.Local().Format("2006-01-02 15:04:05"), oneLine(names))
+	for key, m := range ordered(made) {
+		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", key, m.Stage, m.Version, m.Created.Local().Format("2006-01-02 15:04:05"),
+			strings.Join(slices.Sorted(maps.Keys(m.Outputs)), " "))
 	}
 	return nil
 }

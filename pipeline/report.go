@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vapo/lib/artifact"
 	"vapo/lib/contract"
 	"vapo/lib/failure"
@@ -141,15 +143,14 @@ func readRun(ctx context.Context, store *artifact.Store, run *runner.Run) (*repo
 // loadRun reads the run with the given ID, or the latest run if id is "".
 func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run, error) {
 	if id == "" {
-		for run, err := range store.Runs(ctx) {
-			if err != nil {
-				return nil, err
-			}
-			id = run.ID // the last ID is the latest, because IDs sort by time
+		ids, err := latestRuns(ctx, store, 1)
+		if err != nil {
+			return nil, err
 		}
-		if id == "" {
+		if len(ids) == 0 {
 			return nil, failure.New(failure.Input, "start one with: pipeline run RECIPE", "the store has no runs")
 		}
+		id = ids[0]
 	}
 	data, err := store.Run(ctx, id)
 	if errors.Is(err, artifact.ErrNotFound) {
@@ -161,23 +162,44 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run
 	return runner.DecodeRun(id, data)
 }
 
+// latestRuns returns the IDs of up to n runs, newest first. IDs begin with the time, and a store can only be listed from
+// the oldest, so this looks at today, the month, the year and all times, until it has found enough.
+func latestRuns(ctx context.Context, store *artifact.Store, n int) (ids []string, err error) {
+	today := time.Now().UTC().Format("20060102")
+	for _, prefix := range []string{today, today[:6], today[:4], ""} {
+		ids = nil
+		for run, err := range store.Runs(ctx, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, run.ID)
+		}
+		if len(ids) >= n {
+			break
+		}
+	}
+	slices.Reverse(ids)
+	return ids[:min(n, len(ids))], nil
+}
+
 // recentRuns reads up to n run records, newest first. It skips damaged records with a warning.
 func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*runner.Run, error) {
-	var ids []string
-	for run, err := range store.Runs(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, run.ID)
+	ids, err := latestRuns(ctx, store, n)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(ids)
-	slices.Reverse(ids)
+	runs, errs := make([]*runner.Run, len(ids)), make([]error, len(ids))
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i, id := range ids {
+		group.Go(func() error { runs[i], errs[i] = loadRun(ctx, store, id); return nil })
+	}
+	_ = group.Wait() // the errors are in errs
 	var out []*runner.Run
-	for _, id := range ids[:min(n, len(ids))] {
-		run, err := loadRun(ctx, store, id)
+	for i, err := range errs {
 		switch failure.ClassOf(err) {
 		case failure.OK:
-			out = append(out, run)
+			out = append(out, runs[i])
 		case failure.Integrity:
 			fmt.Fprintf(a.stderr, "warning: %v\n", err)
 		case failure.Input: // deleted after it was listed

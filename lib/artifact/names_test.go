@@ -61,7 +61,7 @@ func TestRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ids []string
-	for run, err := range s.Runs(t.Context()) {
+	for run, err := range s.Runs(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
 		}

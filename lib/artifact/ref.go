@@ -155,10 +155,10 @@ func (s *Store) Run(ctx context.Context, id string) ([]byte, error) {
 	return data, nil
 }
 
-// Runs yields the history, sorted by ID.
-func (s *Store) Runs(ctx context.Context) iter.Seq2[Run, error] {
+// Runs yields the runs whose IDs begin with prefix, sorted by ID.
+func (s *Store) Runs(ctx context.Context, prefix string) iter.Seq2[Run, error] {
 	return func(yield func(Run, error) bool) {
-		for info, err := range s.objects.List(ctx, "runs/") {
+		for info, err := range s.objects.List(ctx, "runs/"+prefix) {
 			id, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "runs/"), ".json")
 			if err == nil && !ok {
 				continue

@@ -26,7 +26,7 @@ import (
 // Catalog provides the stage programs in one directory. It is safe for concurrent use.
 type Catalog struct {
 	dir     string
-	memory  *memory
+	answers *answers
 	mu      sync.Mutex
 	entries map[string]*Entry
 }
@@ -40,13 +40,13 @@ type Entry struct {
 	err  error
 }
 
-// New returns the catalog of the stage programs in dir. It remembers answers of the programs in the file memory.
-func New(dir, memory string) *Catalog {
-	return &Catalog{dir: dir, memory: recall(memory), entries: map[string]*Entry{}}
+// New returns the catalog of the stage programs in dir. It remembers answers of the programs in the file answers.
+func New(dir, answers string) *Catalog {
+	return &Catalog{dir: dir, answers: recall(answers), entries: map[string]*Entry{}}
 }
 
 // Save keeps what the catalog has learnt for later processes.
-func (c *Catalog) Save() { c.memory.save() }
+func (c *Catalog) Save() { c.answers.save() }
 
 // Dir returns the directory with the stage programs.
 func (c *Catalog) Dir() string { return c.dir }
@@ -123,8 +123,8 @@ func (c *Catalog) Check(ctx context.Context, e *Entry, params map[string]any) (m
 // ask returns the answer of a stage program, decoded and as bytes. It starts the program only if the answer is not
 // remembered.
 func (c *Catalog) ask(ctx context.Context, path string, args ...string) (contract.Description, []byte, error) {
-	key := c.memory.key(path, args)
-	if out := c.memory.get(key); out != nil {
+	key := c.answers.key(path, args)
+	if out := c.answers.get(key); out != nil {
 		if d, err := contract.DecodeDescription(out); err == nil {
 			return d, out, nil
 		}
@@ -135,7 +135,7 @@ func (c *Catalog) ask(ctx context.Context, path string, args ...string) (contrac
 	}
 	d, err := contract.DecodeDescription(out)
 	if err == nil && d.Pure {
-		c.memory.put(key, out)
+		c.answers.put(key, out)
 	}
 	return d, out, err
 }

@@ -1,0 +1,78 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/cachekey"
+)
+
+// Made says which outputs an action made: what one must know of all records to find the one that made a blob.
+type Made struct {
+	Stage   string
+	Version int // of the stage
+	Created time.Time
+	Outputs map[string]Digest
+	Object  string // identifies the version of the record in the store
+}
+
+// readers is the number of records that Index reads at once.
+const readers = 16
+
+// Index brings made, what is known of the records by key, up to date, and reports whether it changed. It lists all
+// records, but reads only those that are new or were replaced. It calls damaged for each record that it cannot decode;
+// made lacks these.
+func (s *Store) Index(ctx context.Context, made map[string]Made, damaged func(error)) (changed bool, err error) {
+	listed := map[string]string{}
+	for info, err := range s.objects.List(ctx, "actions/") {
+		if err != nil {
+			return false, err
+		}
+		key, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "actions/"), ".json")
+		if ok && cachekey.ValidKey(key) {
+			listed[key] = fmt.Sprint(info.ETag, info.Size, info.ModTime.UnixNano())
+		}
+	}
+	for key, m := range made {
+		if listed[key] != m.Object {
+			delete(made, key)
+			changed = true
+		}
+	}
+	for key := range made {
+		delete(listed, key) // the rest has to be read
+	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for key, object := range listed {
+		group.Go(func() error {
+			rec, err := s.Record(ctx, key)
+			var action cachekey.Action
+			if err == nil {
+				action, err = cachekey.Parse(rec.Action)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, ErrNotFound): // deleted after it was listed
+			case errors.Is(err, ErrCorrupt):
+				damaged(err)
+			case err != nil:
+				return err
+			default:
+				changed = true
+				made[key] = Made{action.Stage, action.Version, rec.Created, rec.Outputs, object}
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	return changed, err
+}

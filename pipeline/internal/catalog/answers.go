@@ -1,0 +1,79 @@
+package catalog
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vapo/lib/enginename"
+	"vapo/pipeline/internal/memory"
+)
+
+// answers are the remembered answers of stage programs that are pure (see contract.Description). Asking takes longer
+// than everything else in a cached run.
+type answers struct {
+	path    string // of the file
+	plugin  string // what "auto" depends on
+	mu      sync.Mutex
+	byKey   map[string][]byte
+	changed bool
+}
+
+const (
+	maxAnswers = 512
+	maxAnswer  = 64 << 10 // bytes; a description has about 8 KiB
+	settled    = time.Second
+)
+
+// recall reads the answers in a file.
+func recall(path string) *answers {
+	a := &answers{path: path, plugin: enginename.FindPlugin("cuda"), byKey: map[string][]byte{}}
+	memory.Load(path, &a.byKey)
+	return a
+}
+
+// key returns the key of an answer, or "" if it cannot be remembered. A program is identified by its file. The time of
+// the last status change is part of it, because a copy may keep the size and the modification time. A file that changed
+// a moment ago may change again without a new time.
+func (a *answers) key(program string, args []string) string {
+	var st unix.Stat_t
+	if unix.Stat(program, &st) != nil || time.Since(time.Unix(st.Ctim.Unix())) < settled {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %d %d %v %v %q %q",
+		program, st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim, a.plugin, args))
+	return hex.EncodeToString(sum[:])
+}
+
+func (a *answers) get(key string) []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byKey[key]
+}
+
+// put remembers an answer, and forgets another one if there are too many.
+func (a *answers) put(key string, answer []byte) {
+	if key == "" || len(answer) > maxAnswer {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for old := range a.byKey {
+		if len(a.byKey) < maxAnswers {
+			break
+		}
+		delete(a.byKey, old)
+	}
+	a.byKey[key], a.changed = answer, true
+}
+
+// save writes the answers to their file, if there is a new one.
+func (a *answers) save() {
+	if a.changed {
+		memory.Save(a.path, a.byKey)
+	}
+}

@@ -1,0 +1,39 @@
+// Package memory keeps values in local files that only save work: answers of stage programs, what records say. Nothing
+// fails because of them. A file that is missing, damaged or of another version counts as empty, and a file that cannot
+// be written is left out.
+package memory
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/gob"
+	"io"
+	"os"
+	"path/filepath"
+
+	"vapo/lib/program"
+)
+
+// Load reads the value of a file into v, a pointer. It leaves v unchanged if it cannot.
+func Load(path string, v any) {
+	data, err := os.ReadFile(path)
+	if err != nil || len(data) < sha256.Size {
+		return
+	}
+	if body := data[sha256.Size:]; sha256.Sum256(body) == [sha256.Size]byte(data) {
+		_ = gob.NewDecoder(bytes.NewReader(body)).Decode(v) // what has its checksum was encoded as a whole
+	}
+}
+
+// Save writes v to a file and creates its directory if necessary.
+func Save(path string, v any) {
+	var body bytes.Buffer
+	if gob.NewEncoder(&body).Encode(v) != nil || os.MkdirAll(filepath.Dir(path), 0o700) != nil {
+		return
+	}
+	sum := sha256.Sum256(body.Bytes())
+	_ = program.WriteFile(path, func(w io.Writer) error {
+		_, err := io.Copy(w, io.MultiReader(bytes.NewReader(sum[:]), &body))
+		return err
+	})
+}
