@@ -238,7 +238,7 @@ func TestImportsAndRefs(t *testing.T) {
 	w.write("data.json", `{"link": "outside"}`)
 	w.write("file.yaml", "name: file\nsteps:\n  s: {stage: toy, inputs: {data: ./data.json}}\n")
 	w.write("ref.yaml", "name: ref\nsteps:\n  s: {stage: toy, inputs: {data: 'ref:the/data'}}\n")
-	w.fails(3, []string{"step s: ref.yaml:3:34: input data: the store has no ref the/data"}, "run", "ref.yaml")
+	w.fails(3, []string{"ref.yaml:3:34: step s: input data: the store has no ref the/data"}, "run", "ref.yaml")
 	digest := strings.TrimSpace(w.must("put", "data.json", "--ref", "the/data"))
 	w.must("run", "ref.yaml")
 	fromRef := w.digests()
