@@ -143,6 +143,11 @@ tail: \
 done: \
 	VZEROUPPER; RET
 
+// COLUMNS loads the first arguments of copyColumns: SI and DI are addresses, DX and R10 the bytes from row to row.
+#define COLUMNS \
+	MOVQ dst+0(FP), DI; MOVQ dstStride+8(FP), R10; SHLQ $2, R10; \
+	MOVQ src+16(FP), SI; MOVQ at+24(FP), AX; LEAQ (SI)(AX*4), SI; MOVQ srcStride+32(FP), DX; SHLQ $2, DX
+
 // FOLD reduces the lanes of Y0 to one value in X0: it combines the two halves until one lane is left.
 #define FOLD(PACKED, SINGLE) \
 	VEXTRACTF128 $1, Y0, X1; PACKED X1, X0, X0; VPERMILPS $0x0e, X0, X1; PACKED X1, X0, X0; \

@@ -75,14 +75,7 @@ FILL(·fill256)
 
 // func copyColumns256(dst *float32, dstStride int, src *float32, at, srcStride, rows int, load *[8]int32, store int)
 TEXT ·copyColumns256(SB), NOSPLIT, $0-64
-	MOVQ dst+0(FP), DI
-	MOVQ dstStride+8(FP), R10
-	SHLQ $2, R10
-	MOVQ src+16(FP), SI
-	MOVQ at+24(FP), AX
-	LEAQ (SI)(AX*4), SI
-	MOVQ srcStride+32(FP), DX
-	SHLQ $2, DX
+	COLUMNS
 	MOVQ rows+40(FP), R9
 	MOVQ load+48(FP), AX
 	VMOVUPS (AX), Y3

@@ -3,9 +3,12 @@
 
 // These are the AVX-512 kernels of multiply_amd64.s, but they read the second factor through masks. Loops run over CX
 // channels, which are R13 bytes apart, and within a channel over the taps in the table at R8. An entry of the table is
-// an offset in bytes and sixteen mask bits for each vector.
+// an offset in bytes and sixteen mask bits for each vector. KERNEL defines a function with the arguments
+//
+//	channels int, a, b *float32, taps *tap, ntaps, plane int, c *float32, stride, rows, mask, add int
 
-#define KERNEL(ZEROS, LOAD, ROWS, OUTS) \
+#define KERNEL(name, ZEROS, LOAD, ROWS, OUTS) \
+TEXT name(SB), NOSPLIT, $0-88; \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; MOVQ ntaps+32(FP), R15; \
 	MOVQ plane+40(FP), R13; SHLQ $2, R13; \
 	MOVQ c+48(FP), DX; MOVQ stride+56(FP), R10; SHLQ $2, R10; MOVQ rows+64(FP), R11; \
@@ -29,18 +32,7 @@ done: \
 	VMOVUPS.Z (DI)(R9*1), K1, Z24; VMOVUPS.Z 64(DI)(R9*1), K2, Z25; VMOVUPS.Z 128(DI)(R9*1), K3, Z26; \
 	PREFETCHT0 192(DI)(R9*1); PREFETCHT0 256(DI)(R9*1); PREFETCHT0 320(DI)(R9*1)
 
-// func masked8x3x16(channels int, a, b *float32, taps *tap, ntaps, plane int, c *float32, stride, rows, mask, add int)
-TEXT ·masked8x3x16(SB), NOSPLIT, $0-88
-	KERNEL(ZERO24, LOAD3, ROWS8x3, OUTS8x3)
-
-// func masked8x2x16(channels int, a, b *float32, taps *tap, ntaps, plane int, c *float32, stride, rows, mask, add int)
-TEXT ·masked8x2x16(SB), NOSPLIT, $0-88
-	KERNEL(ZERO16, LOAD2, ROWS8x2, OUTS8x2)
-
-// func masked8x1x16(channels int, a, b *float32, taps *tap, ntaps, plane int, c *float32, stride, rows, mask, add int)
-TEXT ·masked8x1x16(SB), NOSPLIT, $0-88
-	KERNEL(ZERO8, LOAD1, ROWS8x1, OUTS8x1)
-
-// func masked4x3x16(channels int, a, b *float32, taps *tap, ntaps, plane int, c *float32, stride, rows, mask, add int)
-TEXT ·masked4x3x16(SB), NOSPLIT, $0-88
-	KERNEL(ZERO12, LOAD3, ROWS4x3, OUTS4x3)
+KERNEL(·masked8x3x16, ZERO24, LOAD3, ROWS8x3, OUTS8x3)
+KERNEL(·masked8x2x16, ZERO16, LOAD2, ROWS8x2, OUTS8x2)
+KERNEL(·masked8x1x16, ZERO8, LOAD1, ROWS8x1, OUTS8x1)
+KERNEL(·masked4x3x16, ZERO12, LOAD3, ROWS4x3, OUTS4x3)

@@ -4,7 +4,11 @@
 // These are the kernels of correlation_amd64.s for AVX2. They start R14 bytes after the first pixel of the window, at
 // vector AX. Loops run over CX channels, which are R13 bytes apart, and within a channel over the taps in the table at
 // R8. An entry of the table holds the masks, an offset in bytes, and a bit for each vector whose mask has gaps. Few
-// masks have gaps. The branches that test these bits are the same in every channel, so the processor predicts them.
+// masks have gaps. The branches that test these bits are the same in every channel, so the processor predicts them. KERNEL defines a function with the
+// arguments
+//
+//	channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int
+
 
 #define PROLOGUE \
 	MOVQ channels+0(FP), CX; MOVQ a+8(FP), SI; MOVQ b+16(FP), DI; MOVQ taps+24(FP), BX; \
@@ -25,7 +29,8 @@
 #define NEXT ADDQ $64, SI; ADDQ $224, R8; DECQ R12; JNE loop; ADDQ R13, DI; DECQ CX; JNE channel
 #define LASTVECTOR MOVQ add+88(FP), AX; MOVQ last+80(FP), R12; MASKY(R13); VMOVUPS (R13), Y14
 
-#define KERNEL(ZEROS, VECTORS, ROWS, OUTS, PARTS) \
+#define KERNEL(name, ZEROS, VECTORS, ROWS, OUTS, PARTS) \
+TEXT name(SB), NOSPLIT, $0-96; \
 	PROLOGUE; ZEROS; \
 channel: \
 	CHANNEL; \
@@ -36,17 +41,6 @@ done: \
 	VZEROUPPER; RET; \
 	PARTS
 
-// func masked4x3x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
-//	stride, rows, last, add int)
-TEXT ·masked4x3x8(SB), NOSPLIT, $0-96
-	KERNEL(ZEROY12, VECTOR3, ROWSY4x3, OUTSY4x3, PARTS3)
-
-// func masked4x2x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
-//	stride, rows, last, add int)
-TEXT ·masked4x2x8(SB), NOSPLIT, $0-96
-	KERNEL(ZEROY8, VECTOR2, ROWSY4x2, OUTSY4x2, PARTS2)
-
-// func masked4x1x8(channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32,
-//	stride, rows, last, add int)
-TEXT ·masked4x1x8(SB), NOSPLIT, $0-96
-	KERNEL(ZEROY4, VECTOR1, ROWSY4x1, OUTSY4x1, PARTS1)
+KERNEL(·masked4x3x8, ZEROY12, VECTOR3, ROWSY4x3, OUTSY4x3, PARTS3)
+KERNEL(·masked4x2x8, ZEROY8, VECTOR2, ROWSY4x2, OUTSY4x2, PARTS2)
+KERNEL(·masked4x1x8, ZEROY4, VECTOR1, ROWSY4x1, OUTSY4x1, PARTS1)

@@ -6,13 +6,17 @@
 #define ADDV VADDPD
 #define FMA VFMADD231PD
 #define BROADCAST VBROADCASTSD
+#define MASKMOV VMASKMOVPD
 #define SIZE 8
+#define SHIFT 3
 #else
 #define MOVU VMOVUPS
 #define ADDV VADDPS
 #define FMA VFMADD231PS
 #define BROADCAST VBROADCASTSS
+#define MASKMOV VMASKMOVPS
 #define SIZE 4
+#define SHIFT 2
 #endif
 
 // Macros for AVX-512. ROW1 to ROW3 multiply an element of a, near SI, by the one to three vectors of the second factor

@@ -1,6 +1,10 @@
 #include "textflag.h"
 #include "rows_amd64.h"
 
+#define PROLOGUE \
+	MOVQ dst+0(FP), DI; MOVQ dstStride+8(FP), R10; SHLQ $2, R10; MOVQ src+16(FP), SI; MOVQ srcStride+24(FP), DX; \
+	SHLQ $2, DX; MOVQ rows+32(FP), BX; MOVQ cols+40(FP), R11
+
 // LOAD reads the next row of a block. R9 is the address of the row, and R12 the number of rows left. After the last
 // row, R9 no longer changes.
 #define LOAD(z) VMOVUPS.Z (R9), K1, z; DECQ R12; CMOVQLE AX, R13; ADDQ R13, R9
@@ -15,14 +19,7 @@
 
 // func transpose16(dst *float32, dstStride int, src *float32, srcStride, rows, cols, lanes int)
 TEXT ·transpose16(SB), NOSPLIT, $0-56
-	MOVQ dst+0(FP), DI
-	MOVQ dstStride+8(FP), R10
-	SHLQ $2, R10
-	MOVQ src+16(FP), SI
-	MOVQ srcStride+24(FP), DX
-	SHLQ $2, DX
-	MOVQ rows+32(FP), BX
-	MOVQ cols+40(FP), R11
+	PROLOGUE
 	MOVQ lanes+48(FP), CX
 	KMOVW CX, K2
 	XORQ AX, AX
@@ -73,14 +70,7 @@ done:
 
 // func transpose8(dst *float32, dstStride int, src *float32, srcStride, rows, cols int)
 TEXT ·transpose8(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), DI
-	MOVQ dstStride+8(FP), R10
-	SHLQ $2, R10
-	MOVQ src+16(FP), SI
-	MOVQ srcStride+24(FP), DX
-	SHLQ $2, DX
-	MOVQ rows+32(FP), BX
-	MOVQ cols+40(FP), R11
+	PROLOGUE
 	XORQ AX, AX
 block:
 	MOVQ $8, R12
