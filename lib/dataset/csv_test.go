@@ -12,7 +12,8 @@ import (
 func TestWriteCSVUnits(t *testing.T) {
 	p := &Points{N: 2, D: 2, X: []float32{1, -0.5, 0, 1e-9}, Labels: []int64{1, 0}}
 	var b bytes.Buffer
-	if err := WriteCSV(&b, p, []Column{{"x1", 0, 1}, {"x2", 0, 1}}); err != nil || b.String() != "x1,x2,label\n1,-0.5,1\n0,0,0\n" {
+	const plain = "x1,x2,label\n1,-0.5,1\n0,0,0\n"
+	if err := WriteCSV(&b, p, []Column{{"x1", 0, 1}, {"x2", 0, 1}}); err != nil || b.String() != plain {
 		t.Errorf("%q (%v)", b.String(), err)
 	}
 	b.Reset()

@@ -4,8 +4,8 @@
 // These are the kernels of correlation_amd64.s for AVX2. They start R14 bytes after the first pixel of the window, at
 // vector AX. Loops run over CX channels, which are R13 bytes apart, and within a channel over the taps in the table at
 // R8. An entry of the table holds the masks, an offset in bytes, and a bit for each vector whose mask has gaps. Few
-// masks have gaps. The branches that test these bits are the same in every channel, so the processor predicts them. KERNEL defines a function with the
-// arguments
+// masks have gaps. The branches that test these bits are the same in every channel, so the processor predicts them.
+// KERNEL defines a function with the arguments
 //
 //	channels int, a, b *float32, taps *vectorTap, ntaps, plane, piece int, c *float32, stride, rows, last, add int
 
