@@ -35,6 +35,7 @@ type app struct {
 
 	Run     runCmd     `cmd:"" help:"Run a recipe; steps with a cached result are skipped."`
 	Plan    planCmd    `cmd:"" help:"Show which steps would run, and why."`
+	New     newCmd     `cmd:"" help:"Write a recipe for your own data."`
 	Exec    execCmd    `cmd:"" help:"Run one step of a recipe; its inputs must exist."`
 	Status  statusCmd  `cmd:"" help:"Show the steps of a run (default: the latest)."`
 	Report  reportCmd  `cmd:"" help:"Write the HTML report of a run (default: the latest)."`

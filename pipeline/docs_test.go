@@ -304,13 +304,3 @@ func makeTargets(t *testing.T) (targets []string) {
 	}
 	return targets
 }
-
-// buildStages builds the stage programs and returns their directory.
-func buildStages(t *testing.T) string {
-	dir := t.TempDir()
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "../stages/...")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the stages: %v\n%s", err, out)
-	}
-	return dir
-}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -42,6 +43,26 @@ func TestMain(m *testing.M) {
 		}
 		return objectstoretest.Main(m)
 	}())
+}
+
+// stagePrograms builds the real stages once. They are removed with the other programs.
+var stagePrograms = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(binaries, "stages")
+	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "../stages/...").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("building the stages: %w\n%s", err, out)
+	}
+	return dir, err
+})
+
+// buildStages returns the directory of the real stage programs.
+func buildStages(t *testing.T) string {
+	t.Helper()
+	dir, err := stagePrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // workplace is a directory in which a test runs commands.

@@ -149,11 +149,9 @@ func TestShippedRecipes(t *testing.T) {
 		t.Fatal("there are no recipes to hold to their stages")
 	}
 	w := newWorkplace(t)
-	stages := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", stages+string(filepath.Separator),
-		"../stages/...").CombinedOutput(); err != nil {
-		t.Fatalf("building the stages: %v\n%s", err, out)
-	}
+	w.photos(3, "photos")
+	w.write("table.csv", "x,y\n1,2\n2,3\n3,5\n")
+	stages := buildStages(t)
 	for _, path := range recipes {
 		abs, err := filepath.Abs(path)
 		if err != nil {
@@ -172,6 +170,10 @@ func TestShippedRecipes(t *testing.T) {
 				}
 				switch p.Value {
 				case "8gaussians", "two-moons", "rings", "mixture", "mnist": // these sources need no files
+				case "images":
+					withoutFiles = append(withoutFiles, "--set", s.Name+".path=photos")
+				case "csv":
+					withoutFiles = append(withoutFiles, "--set", s.Name+".path=table.csv")
 				case "fashion-mnist":
 					withoutFiles = append(withoutFiles, "--set", s.Name+".source=mnist")
 				default: // the recipe needs the path of a data set that no package installs

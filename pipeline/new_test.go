@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"vapo/lib/failure"
+	"vapo/pipeline/internal/recipe"
+)
+
+// photos writes n images of random size to each folder in the workplace.
+func (w *workplace) photos(n int, folders ...string) {
+	w.t.Helper()
+	for f, folder := range folders {
+		if err := os.MkdirAll(filepath.Join(w.dir, folder), 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+		for i := range n {
+			m := image.NewRGBA(image.Rect(0, 0, 20+3*i%17, 16+5*i%23))
+			for j := range m.Pix {
+				m.Pix[j] = uint8(j*(f+1) + 31*i)
+				if j%4 == 3 {
+					m.Pix[j] = 255 // opaque
+				}
+			}
+			file, err := os.Create(filepath.Join(w.dir, folder, fmt.Sprintf("%d.png", i)))
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if err := png.Encode(file, m); err != nil {
+				w.t.Fatal(err)
+			}
+			file.Close()
+		}
+	}
+}
+
+// TestNew writes recipes for images, for images of two classes, and for a table. Each must run to a score.
+func TestNew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains networks")
+	}
+	t.Parallel()
+	w := newWorkplace(t)
+	w.photos(40, "Summer 2024")
+	w.photos(20, "animals/cat", "animals/dog")
+	table := "x,y,class\n"
+	for i := range 400 {
+		table += fmt.Sprintf("%d.5,%d,%d\n", i%37, i*i%101, i%3)
+	}
+	w.write("points.csv", table)
+	bin := []string{"--bin", buildStages(t)}
+	for name, c := range map[string]struct {
+		args, contains []string
+	}{
+		"summer-2024": {[]string{"images", "Summer 2024", "--size", "8", "--channels", "1"},
+			[]string{`path: "Summer 2024"`, "size: 8", "channels: 1", "labels: none"}},
+		"animals": {[]string{"images", "animals", "--size", "8"},
+			[]string{"labels: directory", "conditional: true", "features: classifier.checkpoint", "class: each"}},
+		"points": {[]string{"table", "points.csv", "--label", "class"}, []string{`path: "points.csv"`, `label: "class"`}},
+	} {
+		args := append(append([]string{"new"}, c.args...), "--budget", "10m")
+		out := w.must(append(args, bin...)...)
+		if !strings.Contains(out, "run it with: ") || !strings.Contains(out, name+".yaml") {
+			t.Errorf("%s: the output does not say how to run it:\n%s", name, out)
+		}
+		text, err := os.ReadFile(filepath.Join(w.dir, name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.contains {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s: no %q in\n%s", name, want, text)
+			}
+		}
+		run := []string{"run", name + ".yaml", "--set", "potential.steps=100", "--set", "samples.n=64"}
+		if out := w.must(append(run, bin...)...); !strings.Contains(out, "score: ") {
+			t.Errorf("%s: no score:\n%s", name, out)
+		}
+		w.fails(failure.Usage, []string{name + ".yaml exists already"}, append(args, bin...)...)
+	}
+	w.must(append([]string{"new", "mixture", "--budget", "10m", "--out", "m.yaml"}, bin...)...)
+	w.must(append([]string{"plan", "m.yaml"}, bin...)...)
+}
+
+// TestChoose checks how a budget is spent.
+func TestChoose(t *testing.T) {
+	p := prices{perStep: 0.2, perSample: 0.1, fixed: 10, block: 64, n: 500}
+	for _, c := range []struct {
+		budget   string
+		steps, n int
+	}{{"5m", 1200, 500}, {"30m", 8700, 500}, {"1m", 210, 64}} {
+		budget, err := time.ParseDuration(c.budget)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.choose(budget)
+		if err != nil || got.steps != c.steps || got.n != c.n || got.seconds > budget.Seconds() ||
+			got.seconds < 0.7*budget.Seconds() {
+			t.Errorf("%s: %+v, %v; want %d steps and %d samples", c.budget, got, err, c.steps, c.n)
+		}
+	}
+	if _, err := p.choose(20 * time.Second); failure.ClassOf(err) != failure.Usage {
+		t.Errorf("a budget for less than 100 steps: %v", err)
+	}
+	// The templates have everything that is replaced in them.
+	for name, text := range map[string]string{"images": imagesRecipe, "table": tableRecipe, "mixture": mixtureRecipe} {
+		d := draft{text: text}
+		for _, param := range []string{"potential.steps", "potential.ema-half-life", "samples.n"} {
+			step, param, _ := strings.Cut(param, ".")
+			d.set(step, param, "77")
+		}
+		r, err := recipe.Parse([]byte(d.text), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if given(r, "potential", "steps") != 77 || given(r, "samples", "n") != 77 {
+			t.Errorf("%s:\n%s", name, d.text)
+		}
+	}
+}
