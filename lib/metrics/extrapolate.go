@@ -18,16 +18,16 @@ type InfinityOptions struct {
 
 // InfinityResult is an extrapolated Fréchet distance, with data to judge its quality.
 type InfinityResult struct {
-	Value float64 // the distance at 1/N = 0, in squared units of the features
-	Slope float64 // slope of the line: the change of the distance per change of 1/N
+	Value float64 `json:"value"` // the distance at 1/N = 0, in squared units of the features
+	Slope float64 `json:"slope"` // slope of the line: the change of the distance per change of 1/N
 	// Residual is the root mean square deviation of the distances from the line. The divisor is the number of sizes minus
 	// 2. The fit is good if Residual is small compared with AtN - Value.
-	Residual float64
-	AtN      float64 // the distance with all N vectors, which does not depend on Seed
+	Residual float64 `json:"residual"`
+	AtN      float64 `json:"-"` // the distance with all N vectors, which does not depend on Seed
 	// Sizes and Distances are the points of the fit, from the smallest size to N.
-	Sizes     []int
-	Distances []float64
-	Warnings  []string
+	Sizes     []int     `json:"sizes"`
+	Distances []float64 `json:"-"`
+	Warnings  []string  `json:"-"`
 }
 
 // FrechetInfinity estimates the Fréchet distance for infinitely many vectors (FID∞, Chong and Forsyth 2020, arXiv

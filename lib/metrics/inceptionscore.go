@@ -9,9 +9,12 @@ import (
 
 // InceptionScoreResult is an Inception Score, with data to judge its quality.
 type InceptionScoreResult struct {
-	Mean, Std          float64 // over the splits, dimensionless; Mean is from 1 to Classes; the divisor of Std is Splits
-	N, Classes, Splits int
-	Warnings           []string
+	Mean     float64  `json:"mean"` // over the splits, from 1 to Classes
+	Std      float64  `json:"std"`  // over the splits, dimensionless; the divisor is Splits
+	Splits   int      `json:"splits"`
+	N        int      `json:"-"`
+	Classes  int      `json:"-"`
+	Warnings []string `json:"-"`
 }
 
 // scoreBlock is the number of rows that are summed at a time by one core.

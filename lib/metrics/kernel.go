@@ -21,12 +21,13 @@ type KIDOptions struct {
 type KIDResult struct {
 	// Mean is the mean of the unbiased MMD² over the subsets, in the unit of the kernel. It may be negative if the sets
 	// are close.
-	Mean float64
+	Mean float64 `json:"mean"`
 	// Std is the standard deviation over the subsets, as torch-fidelity prints it. The divisor is the number of subsets.
 	// Subsets overlap, so Std does not give the standard error of Mean.
-	Std           float64
-	Subsets, Size int // the numbers that were used
-	Warnings      []string
+	Std      float64  `json:"std"`
+	Subsets  int      `json:"subsets"` // the number that was used
+	Size     int      `json:"size"`    // the size that was used
+	Warnings []string `json:"-"`
 }
 
 // kernelTile is the number of rows that KID and Manifold process at a time. It is large enough for matrix products to

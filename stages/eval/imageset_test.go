@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestForms(t *testing.T) {
 
 	s := run("features", samples, features, net)
 	near("features", s, 0)
-	if s.KID == nil || *s.KID != *want.KID || s.N[1] != 300 || s.Reference != "discs train" {
+	if s.KID == nil || !reflect.DeepEqual(s.KID, want.KID) || s.N[1] != 300 || s.Reference != "discs train" {
 		t.Errorf("against features: %+v", s)
 	}
 	s = run("moments", samples, moments, net)

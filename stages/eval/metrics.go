@@ -57,11 +57,11 @@ func (m metricSelection) logits(tap int) (needed, optional bool) {
 
 // furtherMetrics holds the results of the selected metrics. A metric that was not computed is nil.
 type furtherMetrics struct {
-	Interval  *intervalScore  `json:"interval,omitempty"`
-	Infinity  *infinityScore  `json:"fid_infinity,omitempty"`
-	KID       *kidScore       `json:"kid,omitempty"`
-	Inception *inceptionScore `json:"inception_score,omitempty"`
-	Manifold  *manifoldScore  `json:"manifold,omitempty"`
+	Interval  *intervalScore                `json:"interval,omitempty"`
+	Infinity  *metrics.InfinityResult       `json:"fid_infinity,omitempty"`
+	KID       *metrics.KIDResult            `json:"kid,omitempty"`
+	Inception *metrics.InceptionScoreResult `json:"inception_score,omitempty"`
+	Manifold  *manifoldScore                `json:"manifold,omitempty"`
 }
 
 // intervalScore is a confidence interval of the distance from a delete-a-group jackknife over the samples. The
@@ -72,27 +72,6 @@ type intervalScore struct {
 	Level         float64 `json:"level"`
 	StandardError float64 `json:"standard_error"`
 	Groups        int     `json:"groups"`
-}
-
-// infinityScore is the distance extrapolated to infinitely many samples.
-type infinityScore struct {
-	Value    float64 `json:"value"`
-	Slope    float64 `json:"slope"` // slope of the distance as a function of 1/N
-	Residual float64 `json:"residual"`
-	Sizes    []int   `json:"sizes"`
-}
-
-type kidScore struct {
-	Mean    float64 `json:"mean"`
-	Std     float64 `json:"std"` // standard deviation over the subsets
-	Subsets int     `json:"subsets"`
-	Size    int     `json:"size"`
-}
-
-type inceptionScore struct {
-	Mean   float64 `json:"mean"`
-	Std    float64 `json:"std"` // standard deviation over the splits
-	Splits int     `json:"splits"`
 }
 
 type manifoldScore struct {
@@ -108,8 +87,6 @@ type manifoldScore struct {
 const (
 	jackknifeGroups = 10
 	minImages       = 30 // least number of samples for an interval or an extrapolation
-	kidSubsets      = 100
-	kidSize         = 1000
 	inceptionSplits = 10
 	manifoldK       = 3
 	// maxManifold limits the number of images on each side, because the time grows with its square. A larger set is
@@ -172,12 +149,11 @@ func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []
 		return r.Warnings, err
 	case metricInfinity:
 		r, err := metrics.FrechetInfinity(x.Data, reference.moments, x.Width, metrics.InfinityOptions{Seed: c.seed})
-		s.Infinity = &infinityScore{r.Value, r.Slope, r.Residual, r.Sizes}
+		s.Infinity = &r
 		return r.Warnings, err
 	case metricKID:
-		o := metrics.KIDOptions{Subsets: kidSubsets, Size: kidSize, Seed: c.seed}
-		r, err := metrics.KID(x.Data, reference.features.Data, x.Width, o)
-		s.KID = &kidScore{r.Mean, r.Std, r.Subsets, r.Size}
+		r, err := metrics.KID(x.Data, reference.features.Data, x.Width, metrics.KIDOptions{Seed: c.seed})
+		s.KID = &r
 		return r.Warnings, err
 	case metricInception:
 		logits := c.logits(samples)
@@ -185,7 +161,7 @@ func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []
 		// consist of a single class.
 		rows := c.shuffle(logits, "eval/inception-score")
 		r, err := metrics.InceptionScore(rows, logits.Width, min(inceptionSplits, samples.n()))
-		s.Inception = &inceptionScore{r.Mean, r.Std, r.Splits}
+		s.Inception = &r
 		return r.Warnings, err
 	case metricManifold:
 		generated, real := c.subsample(x, "samples"), c.subsample(reference.features, "reference")
