@@ -19,8 +19,8 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test soak bits bits-demo race lint fuzz bench bench-training bench-scores e2e ci ci-tools \
-	clean
+.PHONY: help build demo test soak bits bits-demo race lint fuzz bench bench-training bench-scores bench-store e2e ci \
+	ci-tools clean
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist: on digits)'
@@ -126,7 +126,7 @@ fuzz:
 
 # Compares this tree with PyTorch and SciPy, in alternating turns; needs Debian's python3-torch and python3-scipy, and a
 # machine that does nothing else.
-bench: bench-training bench-scores
+bench: bench-training bench-scores bench-store
 
 # Training steps, fields and features, in two tables: with all vector instructions of the machine, and with at most AVX2
 # for both programs.
@@ -150,6 +150,10 @@ bench-training:
 bench-scores:
 	@set -o pipefail; \
 	go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | $(QUIET)
+
+# Commands in a store with 10,000 actions, 100,000 blobs and 10,000 runs.
+bench-store:
+	@set -o pipefail; go test ./pipeline -run TestScale -count 1 -timeout 60m -v -scale 10000 | $(QUIET)
 
 # A small demo from start to report, twice: the second run must be cached. Then the report in a browser.
 E2E := bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html \
