@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
@@ -14,11 +16,35 @@ import (
 type lineageCmd struct {
 	Artifact string `arg:"" help:"STEP.OUTPUT of a run, ref:NAME or sha256:…"`
 	From     string `name:"run" help:"ID of the run of STEP.OUTPUT (default: the latest)." placeholder:"RUN"`
+	jsonFlag
 }
 
-// maker is the action that made a blob. output is the name of the action's output that holds the blob.
-type maker struct {
-	key, output string
+// lineage says how an artifact was made. Artifacts are the artifact, its inputs, their inputs and so on, and Actions are
+// the actions that made them.
+type lineage struct {
+	document
+	Artifact  artifact.Digest `json:"artifact"`
+	Artifacts []origin        `json:"artifacts"`
+	Actions   []madeBy        `json:"actions"`
+}
+
+// origin is the action that made an artifact. It is empty for an artifact that was imported.
+type origin struct {
+	Digest artifact.Digest `json:"digest"`
+	Action string          `json:"action,omitempty"` // key
+	Output string          `json:"output,omitempty"`
+}
+
+type madeBy struct {
+	Key      string                     `json:"key"`
+	Stage    string                     `json:"stage"`
+	Version  int                        `json:"version"`
+	Backend  string                     `json:"backend,omitempty"`
+	Created  time.Time                  `json:"created"`
+	Seconds  float64                    `json:"seconds"`
+	Params   map[string]any             `json:"params"`
+	Inputs   map[string]artifact.Digest `json:"inputs,omitempty"`
+	Warnings []string                   `json:"warnings,omitempty"`
 }
 
 func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
@@ -31,69 +57,108 @@ func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		return err
 	}
 	// If several actions made the same blob, the earliest one is shown.
-	makers := map[artifact.Digest]maker{}
+	makers := map[artifact.Digest]origin{}
 	for key, m := range ordered(made) {
 		for name, d := range ordered(m.Outputs) {
-			if old, ok := makers[d]; !ok || m.Created.Before(made[old.key].Created) {
-				makers[d] = maker{key, name}
+			if old, ok := makers[d]; !ok || m.Created.Before(made[old.Action].Created) {
+				makers[d] = origin{d, key, name}
 			}
 		}
 	}
-	return a.ancestry(ctx, store.Store, makers, digest, "", map[string]bool{})
+	l := lineage{version1, digest, []origin{{Digest: digest}}, []madeBy{}}
+	seenArtifacts, seenActions := map[artifact.Digest]bool{digest: true}, map[string]bool{}
+	for i := 0; i < len(l.Artifacts); i++ { // grows
+		from, ok := makers[l.Artifacts[i].Digest]
+		if !ok {
+			continue
+		}
+		l.Artifacts[i] = from
+		if seenActions[from.Action] {
+			continue
+		}
+		seenActions[from.Action] = true
+		m, err := readAction(ctx, store.Store, from.Action)
+		if err != nil {
+			return err
+		}
+		l.Actions = append(l.Actions, *m)
+		for _, d := range ordered(m.Inputs) {
+			if !seenArtifacts[d] {
+				seenArtifacts[d] = true
+				l.Artifacts = append(l.Artifacts, origin{Digest: d})
+			}
+		}
+	}
+	return c.print(a, l, l.tree)
 }
 
-// ancestry prints how the artifact digest was made, and recursively how its inputs were made, each with deeper
-// indentation. seen holds the keys of actions that were printed already.
-func (a *app) ancestry(
-	ctx context.Context, store *artifact.Store, makers map[artifact.Digest]maker, digest artifact.Digest, indent string,
-	seen map[string]bool,
-) error {
-	m, ok := makers[digest]
-	if !ok {
-		fmt.Fprintf(a.stdout, "%s%s  imported: not made by an action in this store\n", indent, digest)
-		return nil
-	}
-	rec, err := store.Record(ctx, m.key)
+func readAction(ctx context.Context, store *artifact.Store, key string) (*madeBy, error) {
+	rec, err := store.Record(ctx, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	action, err := cachekey.Parse(rec.Action)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Fprintf(a.stdout, "%s%s\n", indent, digest)
-	indent += "  "
-	backend := ""
-	if action.Backend != "" {
-		backend = " on " + action.Backend
+	manifest, err := contract.DecodeManifest(rec.Manifest)
+	if err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(a.stdout, "%soutput %s of %s version %d%s, action %.12s", indent, m.output, action.Stage,
-		action.Version, backend, rec.Key)
-	if seen[rec.Key] {
-		fmt.Fprintln(a.stdout, " (see above)")
-		return nil
+	inputs := map[string]artifact.Digest{}
+	for name, d := range action.Inputs {
+		inputs[name] = artifact.Digest(d)
 	}
-	seen[rec.Key] = true
-	fmt.Fprintln(a.stdout)
-	if manifest, err := contract.DecodeManifest(rec.Manifest); err == nil {
-		fmt.Fprintf(a.stdout, "%smade %s in %s\n", indent, rec.Created.Local().Format("2006-01-02 15:04:05"),
-			report.Duration(manifest.WallSeconds))
-		for _, text := range manifest.Warnings {
-			fmt.Fprintf(a.stdout, "%swarning: %s\n", indent, oneLine(text))
+	return &madeBy{key, action.Stage, action.Version, action.Backend, rec.Created.UTC(), manifest.WallSeconds,
+		action.Params, inputs, manifest.Warnings}, nil
+}
+
+// tree prints how the artifact was made and, with deeper indentation, how its inputs were made. It prints every action
+// only once.
+func (l lineage) tree(w io.Writer) {
+	origins, actions := map[artifact.Digest]origin{}, map[string]madeBy{}
+	for _, o := range l.Artifacts {
+		origins[o.Digest] = o
+	}
+	for _, m := range l.Actions {
+		actions[m.Key] = m
+	}
+	seen := map[string]bool{}
+	var show func(digest artifact.Digest, indent string)
+	show = func(digest artifact.Digest, indent string) {
+		o := origins[digest]
+		if o.Action == "" {
+			fmt.Fprintf(w, "%s%s  imported: not made by an action in this store\n", indent, digest)
+			return
+		}
+		fmt.Fprintf(w, "%s%s\n", indent, digest)
+		indent += "  "
+		m := actions[o.Action]
+		backend := ""
+		if m.Backend != "" {
+			backend = " on " + m.Backend
+		}
+		fmt.Fprintf(w, "%soutput %s of %s version %d%s, action %.12s", indent, o.Output, m.Stage, m.Version, backend, m.Key)
+		if seen[m.Key] {
+			fmt.Fprintln(w, " (see above)")
+			return
+		}
+		seen[m.Key] = true
+		fmt.Fprintf(w, "\n%smade %s in %s\n", indent, local(m.Created), report.Duration(m.Seconds))
+		for _, text := range m.Warnings {
+			fmt.Fprintf(w, "%swarning: %s\n", indent, oneLine(text))
+		}
+		if len(m.Params) > 0 {
+			fmt.Fprintf(w, "%swith", indent)
+			for name, v := range ordered(m.Params) {
+				fmt.Fprint(w, " ", strings.TrimPrefix(contract.Flags(map[string]any{name: v})[0], "--"))
+			}
+			fmt.Fprintln(w)
+		}
+		for name, d := range ordered(m.Inputs) {
+			fmt.Fprintf(w, "%s%s:\n", indent, name)
+			show(d, indent+"  ")
 		}
 	}
-	var params []string
-	for name, v := range ordered(action.Params) {
-		params = append(params, strings.TrimPrefix(contract.Flags(map[string]any{name: v})[0], "--"))
-	}
-	if len(params) > 0 {
-		fmt.Fprintf(a.stdout, "%swith %s\n", indent, strings.Join(params, " "))
-	}
-	for name, d := range ordered(action.Inputs) {
-		fmt.Fprintf(a.stdout, "%s%s:\n", indent, name)
-		if err := a.ancestry(ctx, store, makers, artifact.Digest(d), indent+"  ", seen); err != nil {
-			return err
-		}
-	}
-	return nil
+	show(l.Artifact, "")
 }

@@ -4,68 +4,117 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"time"
 
 	"vapo/lib/artifact"
 	"vapo/pipeline/internal/report"
+	"vapo/pipeline/internal/runner"
 )
 
 type lsCmd struct {
 	What string `arg:"" optional:"" enum:"outputs,runs,refs,actions" default:"outputs" help:"What to list: ${enum}."`
 	From string `name:"run" help:"ID of the run whose outputs are listed (default: the latest)." placeholder:"RUN"`
+	jsonFlag
 }
 
 func (c *lsCmd) Run(ctx context.Context, a *app, store *openStore) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	var err error
 	switch c.What {
 	case "runs":
-		err = a.lsRuns(ctx, store, w)
+		return c.runs(ctx, a, store)
 	case "refs":
-		err = a.lsRefs(ctx, store.Store, w)
+		return c.refs(ctx, a, store)
 	case "actions":
-		err = a.lsActions(ctx, store, w)
-	default:
-		err = lsOutputs(ctx, store.Store, c.From, w)
+		return c.actions(ctx, a, store)
 	}
-	return errors.Join(err, w.Flush())
+	return c.outputs(ctx, a, store)
 }
 
-func lsOutputs(ctx context.Context, store *artifact.Store, id string, w *tabwriter.Writer) error {
-	record, err := loadRun(ctx, store, id)
+type outputList struct {
+	document
+	Run     string       `json:"run"`
+	Outputs []outputItem `json:"outputs"`
+}
+
+type outputItem struct {
+	Output string `json:"output"`
+	Size   int64  `json:"size"`
+	Media  string `json:"media"`
+	Digest string `json:"digest"`
+}
+
+func (c *lsCmd) outputs(ctx context.Context, a *app, store *openStore) error {
+	run, err := loadRun(ctx, store.Store, c.From)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "OUTPUT\tSIZE\tMEDIA\tDIGEST")
-	for _, s := range record.Steps {
+	list := outputList{version1, run.ID, []outputItem{}}
+	for _, s := range run.Steps {
 		for name, out := range ordered(s.Outputs) {
-			fmt.Fprintf(w, "%s.%s\t%s\t%s\t%s\n", s.Name, name, report.Size(out.Size), out.Media, out.Digest)
+			list.Outputs = append(list.Outputs, outputItem{s.Name + "." + name, out.Size, out.Media, out.Digest})
 		}
 	}
-	return nil
+	return c.print(a, list, func(w io.Writer) {
+		fmt.Fprintln(w, "OUTPUT\tSIZE\tMEDIA\tDIGEST")
+		for _, o := range list.Outputs {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", o.Output, report.Size(o.Size), o.Media, o.Digest)
+		}
+	})
 }
 
 // lsLimit is the largest number of runs that are listed.
 const lsLimit = 100
 
-func (a *app) lsRuns(ctx context.Context, store *openStore, w *tabwriter.Writer) error {
-	records, err := a.recentRuns(ctx, store.Store, lsLimit)
+type runList struct {
+	document
+	Runs []runItem `json:"runs"`
+}
+
+type runItem struct {
+	Run     string    `json:"run"`
+	Recipe  string    `json:"recipe"`
+	State   string    `json:"state"`
+	Seconds float64   `json:"seconds"`
+	Started time.Time `json:"started"`
+}
+
+func (a *app) item(store *openStore, r *runner.Run) runItem {
+	return runItem{r.ID, r.Name, a.state(store, r), r.WallSeconds, r.Started.UTC()}
+}
+
+func (c *lsCmd) runs(ctx context.Context, a *app, store *openStore) error {
+	runs, err := a.recentRuns(ctx, store.Store, lsLimit)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "RUN\tRECIPE\tSTATE\tTIME\tSTARTED")
-	for _, r := range records {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, a.state(store, r), report.Duration(r.WallSeconds),
-			r.Started.Local().Format("2006-01-02 15:04:05"))
+	list := runList{version1, []runItem{}}
+	for _, r := range runs {
+		list.Runs = append(list.Runs, a.item(store, r))
 	}
-	return nil
+	return c.print(a, list, func(w io.Writer) {
+		fmt.Fprintln(w, "RUN\tRECIPE\tSTATE\tTIME\tSTARTED")
+		for _, r := range list.Runs {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Run, r.Recipe, r.State, report.Duration(r.Seconds), local(r.Started))
+		}
+	})
 }
 
-func (a *app) lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Writer) error {
-	fmt.Fprintln(w, "REF\tUPDATED\tDIGEST")
+type refList struct {
+	document
+	Refs []refItem `json:"refs"`
+}
+
+type refItem struct {
+	Ref     string          `json:"ref"`
+	Updated time.Time       `json:"updated"`
+	Digest  artifact.Digest `json:"digest"`
+}
+
+func (c *lsCmd) refs(ctx context.Context, a *app, store *openStore) error {
+	list := refList{version1, []refItem{}}
 	for r, err := range store.Refs(ctx) {
 		if errors.Is(err, artifact.ErrCorrupt) {
 			fmt.Fprintf(a.stderr, "warning: %v\n", err)
@@ -74,21 +123,43 @@ func (a *app) lsRefs(ctx context.Context, store *artifact.Store, w *tabwriter.Wr
 		if err != nil {
 			return err
 		}
-		updated := r.Updated.Local().Format("2006-01-02 15:04:05")
-		fmt.Fprintf(w, "%s\t%s\t%s\n", artifact.Reference{Name: r.Name}, updated, r.Digest)
+		list.Refs = append(list.Refs, refItem{artifact.Reference{Name: r.Name}.String(), r.Updated.UTC(), r.Digest})
 	}
-	return nil
+	return c.print(a, list, func(w io.Writer) {
+		fmt.Fprintln(w, "REF\tUPDATED\tDIGEST")
+		for _, r := range list.Refs {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", r.Ref, local(r.Updated), r.Digest)
+		}
+	})
 }
 
-func (a *app) lsActions(ctx context.Context, store *openStore, w *tabwriter.Writer) error {
+type actionList struct {
+	document
+	Actions []actionItem `json:"actions"`
+}
+
+type actionItem struct {
+	Key     string                     `json:"key"`
+	Stage   string                     `json:"stage"`
+	Version int                        `json:"version"`
+	Created time.Time                  `json:"created"`
+	Outputs map[string]artifact.Digest `json:"outputs"`
+}
+
+func (c *lsCmd) actions(ctx context.Context, a *app, store *openStore) error {
 	made, err := a.made(ctx, store)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "KEY\tSTAGE\tMADE\tOUTPUTS")
+	list := actionList{version1, []actionItem{}}
 	for key, m := range ordered(made) {
-		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", key, m.Stage, m.Version, m.Created.Local().Format("2006-01-02 15:04:05"),
-			strings.Join(slices.Sorted(maps.Keys(m.Outputs)), " "))
+		list.Actions = append(list.Actions, actionItem{key, m.Stage, m.Version, m.Created.UTC(), m.Outputs})
 	}
-	return nil
+	return c.print(a, list, func(w io.Writer) {
+		fmt.Fprintln(w, "KEY\tSTAGE\tMADE\tOUTPUTS")
+		for _, m := range list.Actions {
+			fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", m.Key, m.Stage, m.Version, local(m.Created),
+				strings.Join(slices.Sorted(maps.Keys(m.Outputs)), " "))
+		}
+	})
 }

@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
+	"vapo/lib/cachekey"
 	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
@@ -12,10 +16,42 @@ import (
 type planCmd struct {
 	recipeFlags
 	Verbose bool `short:"v" help:"Also show the key of each step and its fields."`
+	jsonFlag
 }
 
 // explainRuns is the largest number of earlier runs with which a cache miss is compared.
 const explainRuns = 50
+
+// runPlan is what a run of a recipe would do.
+type runPlan struct {
+	document
+	Recipe string     `json:"recipe"`
+	Cached int        `json:"cached"`
+	Steps  []stepPlan `json:"steps"`
+}
+
+// stepPlan is a hit, with the time and duration of the run that made the result, or a miss.
+type stepPlan struct {
+	Step      string            `json:"step"`
+	Stage     string            `json:"stage"`
+	State     string            `json:"state"` // hit or miss
+	Key       string            `json:"key,omitempty"`
+	Created   time.Time         `json:"created,omitzero"`
+	Seconds   float64           `json:"seconds,omitempty"`
+	Reason    string            `json:"reason,omitempty"`    // why it is a miss
+	Changes   []change          `json:"changes,omitempty"`   // compared with the run in the reason
+	Continues string            `json:"continues,omitempty"` // the shorter action that it continues
+	WaitsFor  map[string]string `json:"waits_for,omitempty"` // inputs that have to be made first; it may still be a hit
+	Action    json.RawMessage   `json:"action,omitempty"`    // with --verbose
+}
+
+// change is a field of an action that differs from that of an earlier action.
+type change struct {
+	Field string `json:"field"`
+	Was   string `json:"was,omitempty"`
+	Is    string `json:"is,omitempty"`
+	Note  string `json:"note,omitempty"`
+}
 
 func (c *planCmd) Run(ctx context.Context, a *app) error {
 	g, err := c.load(ctx, a)
@@ -30,65 +66,90 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	plan := runPlan{document: version1, Recipe: g.Recipe.Name}
 	var runs []*runner.Run
-	var width, hits int
 	for _, d := range decisions {
-		width = max(width, len(d.Node.Name())+len(d.Node.Stage.Stage)+2)
-		if d.Hit != nil {
-			hits++
-		} else if runs == nil {
-			if runs, err = a.recentRuns(ctx, store.Store, explainRuns); err != nil {
+		s := stepPlan{Step: d.Node.Name(), Stage: d.Node.Stage.Stage, State: "miss", Key: d.Key}
+		if c.Verbose {
+			if s.Action, err = d.Action.Preimage(); err != nil {
 				return err
 			}
 		}
-	}
-	for _, d := range decisions {
-		title := fmt.Sprintf("%-*s", width, d.Node.Name()+"  "+d.Node.Stage.Stage)
 		if d.Hit != nil {
-			fmt.Fprintf(a.stdout, "%s  hit   made %s in %s\n", title, d.Hit.Created.Local().Format("2006-01-02 15:04"),
-				report.Duration(d.Made.WallSeconds))
+			s.State, s.Created, s.Seconds = "hit", d.Hit.Created.UTC(), d.Made.WallSeconds
+			plan.Cached++
 		} else {
-			c.miss(a, d, title, runner.Nearest(runs, g.Recipe.Name, d.Node.Name(), d.Action))
-		}
-		if c.Verbose {
-			if d.Key != "" {
-				fmt.Fprintf(a.stdout, "    key %s\n", d.Key)
+			if runs == nil {
+				if runs, err = a.recentRuns(ctx, store.Store, explainRuns); err != nil {
+					return err
+				}
 			}
-			if preimage, err := d.Action.Preimage(); err == nil {
-				fmt.Fprintf(a.stdout, "    %s\n", strings.ReplaceAll(strings.TrimSpace(string(preimage)), "\n", "\n    "))
-			}
+			s.explain(d, runner.Nearest(runs, g.Recipe.Name, d.Node.Name(), d.Action))
 		}
+		plan.Steps = append(plan.Steps, s)
 	}
-	fmt.Fprintf(a.stdout, "%d of %d steps are cached\n", hits, len(decisions))
-	return nil
+	return c.print(a, plan, plan.table)
 }
 
-// miss prints why a step has no cached result.
-func (c *planCmd) miss(a *app, d *runner.Decision, title string, near *runner.Near) {
-	switch {
-	case d.Reason != "":
-		fmt.Fprintf(a.stdout, "%s  miss  %s\n", title, d.Reason)
+// explain says why a step has no cached result. near is the most similar earlier action, or nil.
+func (s *stepPlan) explain(d *runner.Decision, near *runner.Near) {
+	if d.Reason != "" {
+		s.Reason = d.Reason
 		return
+	}
+	switch {
 	case near == nil:
-		fmt.Fprintf(a.stdout, "%s  miss  no run of stage %s is known\n", title, d.Node.Stage.Stage)
+		s.Reason = fmt.Sprintf("no run of stage %s is known", s.Stage)
 	case len(near.Diffs) == 0:
-		fmt.Fprintf(a.stdout, "%s  miss  run %s made it, but its record is gone from the store\n", title, near.Run)
+		s.Reason = fmt.Sprintf("run %s made it, but its record is gone from the store", near.Run)
 	default:
-		fmt.Fprintf(a.stdout, "%s  miss  compared with step %s of run %s:\n", title, near.Step, near.Run)
+		s.Reason = fmt.Sprintf("compared with step %s of run %s", near.Step, near.Run)
 		for _, diff := range near.Diffs {
-			if runner.Unmade(diff) {
-				continue // the loop over d.Inputs below reports it
+			if !runner.Unmade(diff) { // WaitsFor says so
+				s.Changes = append(s.Changes, change(diff))
 			}
-			fmt.Fprintf(a.stdout, "    %s\n", diff)
 		}
 	}
-	if text := d.Continues(); text != "" {
-		fmt.Fprintf(a.stdout, "    %s\n", text)
-	}
-	for name, in := range ordered(d.Inputs) {
+	s.Continues = d.Continues()
+	for name, in := range d.Inputs {
 		if in.Digest == "" {
-			fmt.Fprintf(a.stdout, "    inputs.%s: %s has to be made first; this may still be a hit\n", name,
-				in.From)
+			if s.WaitsFor == nil {
+				s.WaitsFor = map[string]string{}
+			}
+			s.WaitsFor[name] = in.From
 		}
 	}
+}
+
+func (p runPlan) table(w io.Writer) {
+	width := 0
+	for _, s := range p.Steps {
+		width = max(width, len(s.Step)+len(s.Stage)+2)
+	}
+	for _, s := range p.Steps {
+		note := s.Reason
+		if s.State == "hit" {
+			note = fmt.Sprintf("made %s in %s", s.Created.Local().Format("2006-01-02 15:04"), report.Duration(s.Seconds))
+		}
+		if len(s.Changes) > 0 {
+			note += ":"
+		}
+		fmt.Fprintf(w, "%-*s  %-4s  %s\n", width, s.Step+"  "+s.Stage, s.State, note)
+		for _, c := range s.Changes {
+			fmt.Fprintf(w, "    %s\n", cachekey.FieldDiff(c))
+		}
+		if s.Continues != "" {
+			fmt.Fprintf(w, "    %s\n", s.Continues)
+		}
+		for name, from := range ordered(s.WaitsFor) {
+			fmt.Fprintf(w, "    inputs.%s: %s has to be made first; this may still be a hit\n", name, from)
+		}
+		if s.Action != nil {
+			if s.Key != "" {
+				fmt.Fprintf(w, "    key %s\n", s.Key)
+			}
+			fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(strings.TrimSpace(string(s.Action)), "\n", "\n    "))
+		}
+	}
+	fmt.Fprintf(w, "%d of %d steps are cached\n", p.Cached, len(p.Steps))
 }

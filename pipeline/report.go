@@ -162,8 +162,8 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run
 	return runner.DecodeRun(id, data)
 }
 
-// latestRuns returns the IDs of up to n runs, newest first. IDs begin with the time, and a store can only be listed from
-// the oldest, so this looks at today, the month, the year and all times, until it has found enough.
+// latestRuns returns the IDs of up to n runs, newest first. IDs begin with the time, and a store can only be listed
+// from the oldest, so this looks at today, the month, the year and all times, until it has found enough.
 func latestRuns(ctx context.Context, store *artifact.Store, n int) (ids []string, err error) {
 	today := time.Now().UTC().Format("20060102")
 	for _, prefix := range []string{today, today[:6], today[:4], ""} {
@@ -195,7 +195,7 @@ func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*
 		group.Go(func() error { runs[i], errs[i] = loadRun(ctx, store, id); return nil })
 	}
 	_ = group.Wait() // the errors are in errs
-	var out []*runner.Run
+	out := make([]*runner.Run, 0, len(ids))
 	for i, err := range errs {
 		switch failure.ClassOf(err) {
 		case failure.OK:

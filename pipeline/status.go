@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
-	"text/tabwriter"
 
+	"vapo/lib/failure"
 	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
@@ -25,6 +26,27 @@ func ordered[V any](m map[string]V) iter.Seq2[string, V] {
 
 type statusCmd struct {
 	RunID string `arg:"" optional:"" name:"run" help:"ID of a run; pipeline ls runs lists them."`
+	jsonFlag
+}
+
+type runStatus struct {
+	document
+	runItem
+	Sets     []string     `json:"sets,omitempty"`
+	Steps    []stepStatus `json:"steps"`
+	Warnings []string     `json:"warnings,omitempty"`
+}
+
+type stepStatus struct {
+	Step    string        `json:"step"`
+	Stage   string        `json:"stage"`
+	State   string        `json:"state"`
+	Seconds float64       `json:"seconds"`
+	Key     string        `json:"key,omitempty"`
+	Reason  string        `json:"reason,omitempty"`
+	Exit    failure.Class `json:"exit,omitempty"`
+	Error   string        `json:"error,omitempty"`
+	Hint    string        `json:"hint,omitempty"`
 }
 
 func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
@@ -32,23 +54,31 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err != nil {
 		return err
 	}
-	state := a.state(store, run)
-	fmt.Fprintf(a.stdout, "run %s of %s: %s, started %s", run.ID, run.Name, state,
-		run.Started.Local().Format("2006-01-02 15:04:05"))
-	if run.State != runner.Running {
-		fmt.Fprintf(a.stdout, ", took %s", report.Duration(run.WallSeconds))
+	st := runStatus{
+		document: version1, runItem: a.item(store, run), Sets: run.Sets, Steps: []stepStatus{}, Warnings: run.Warnings,
 	}
-	fmt.Fprintln(a.stdout)
-	for _, set := range run.Sets {
-		fmt.Fprintf(a.stdout, "  --set %s\n", oneLine(set))
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STEP\tSTAGE\tSTATE\tTIME\tKEY\tNOTE")
 	for _, s := range run.Steps {
-		shown := s.State
-		if shown == runner.Running && state == interrupted {
-			shown = interrupted
+		state := s.State
+		if state == runner.Running && st.State == interrupted {
+			state = interrupted
 		}
+		st.Steps = append(st.Steps,
+			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint})
+	}
+	return c.print(a, st, st.table)
+}
+
+func (st runStatus) table(w io.Writer) {
+	fmt.Fprintf(w, "run %s of %s: %s, started %s", st.Run, st.Recipe, st.State, local(st.Started))
+	if st.State != runner.Running && st.State != interrupted {
+		fmt.Fprintf(w, ", took %s", report.Duration(st.Seconds))
+	}
+	fmt.Fprintln(w)
+	for _, set := range st.Sets {
+		fmt.Fprintf(w, "  --set %s\n", oneLine(set))
+	}
+	fmt.Fprintln(w, "STEP\tSTAGE\tSTATE\tTIME\tKEY\tNOTE")
+	for _, s := range st.Steps {
 		time := ""
 		if s.Seconds > 0 {
 			time = report.Duration(s.Seconds)
@@ -57,18 +87,14 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		if s.Error != "" {
 			note = fmt.Sprintf("exit %d: %s", s.Exit, oneLine(s.Error))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.12s\t%s\n", s.Name, s.Stage, shown, time, s.Key, note)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.12s\t%s\n", s.Step, s.Stage, s.State, time, s.Key, note)
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	for _, text := range st.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", text)
 	}
-	for _, text := range run.Warnings {
-		fmt.Fprintf(a.stdout, "warning: %s\n", text)
+	if st.State == interrupted {
+		fmt.Fprintln(w, "its runner has ended; run the same command again to resume")
 	}
-	if state == interrupted {
-		fmt.Fprintln(a.stdout, "its runner has ended; run the same command again to resume")
-	}
-	return nil
 }
 
 const interrupted = "interrupted"

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// jsonFlag is the flag of commands that can print a document for other programs instead of text for people. README.md
+// describes the documents. Their fields may be added to, but not renamed or removed.
+type jsonFlag struct {
+	JSON bool `name:"json" help:"Print one JSON document instead of a table."`
+}
+
+// document begins every document.
+type document struct {
+	Schema int `json:"schema"`
+}
+
+// version1 begins the documents of today.
+var version1 = document{Schema: 1}
+
+// print prints a document as JSON if the flag is set, and otherwise what table writes, with columns aligned at tabs.
+func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
+	if !f.JSON {
+		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		table(w)
+		return w.Flush()
+	}
+	data, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return err
+	}
+	// a.stdout escapes control characters as JSON does, but for this one.
+	data = bytes.ReplaceAll(data, []byte{0x7f}, []byte(`\u007f`))
+	_, err = a.stdout.Write(append(data, '\n'))
+	return err
+}
+
+// local formats a time for people.
+func local(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
