@@ -166,7 +166,7 @@ func TestResize(t *testing.T) {
 		for i, im := range []*dataset.Images{patterned(1, 7, 32), patterned(1, 640, 310)} {
 			out := make([]float32, 3*inceptionSide*inceptionSide)
 			r := resizers{how: how}
-			if err := r.image(out, Image{3, im.H, im.W, im.Pixels}); err != nil {
+			if err := r.image(out, Image{C: 3, H: im.H, W: im.W, Pixels: im.Pixels}); err != nil {
 				t.Fatal(err)
 			}
 			for k, want := range unpack(t, g.Resize[string(how)][i]) {

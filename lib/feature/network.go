@@ -11,13 +11,11 @@ import (
 	"vapo/lib/graphop"
 	"vapo/lib/kernel"
 	"vapo/lib/layer"
+	"vapo/lib/picture"
 )
 
 // Image is one image, uint8 [C, H, W], with 1 or 3 channels.
-type Image struct {
-	C, H, W int
-	Pixels  []uint8
-}
+type Image = picture.Image
 
 // Images provides images by index. Image must be safe for concurrent use. The images may differ in size.
 type Images interface {
@@ -33,7 +31,7 @@ type setOf struct{ set *dataset.Images }
 func (s setOf) Len() int { return s.set.N }
 
 func (s setOf) Image(i int) (Image, error) {
-	return Image{s.set.C, s.set.H, s.set.W, s.set.Image(i)}, nil
+	return Image{C: s.set.C, H: s.set.H, W: s.set.W, Pixels: s.set.Image(i)}, nil
 }
 
 // Network computes feature vectors of images. It is not safe for concurrent use.

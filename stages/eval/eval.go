@@ -27,9 +27,7 @@ type params struct {
 	Neighbours int `help:"Nearest images shown under each sample." default:"3" unit:"images" min:"1" effect:"none"`
 	Compared   int `help:"Samples compared with their nearest images." default:"500" unit:"images" min:"1" effect:"none"`
 
-	Inception inceptionParams `embed:""`
-
-	Metrics string `help:"All, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+	Measures measures `embed:""`
 
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
@@ -40,28 +38,31 @@ type params struct {
 	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
-// inceptionParams configure the Inception network.
-type inceptionParams struct {
+// measures configure the Inception network and select the metrics.
+type measures struct {
 	Tap    int            `help:"Inception's layer: 64, 192, 768, 1280 or 2048 channels, or 1008 logits." default:"2048"`
 	Resize feature.Resize `help:"Resize convention: ${enum}." enum:"pytorch-fid,tf1,clean" default:"pytorch-fid"`
+
+	Metrics string `help:"All, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
 }
 
-func (p inceptionParams) check() error {
-	if !slices.Contains(feature.Taps, p.Tap) {
-		return fmt.Errorf("tap is %d; it must be one of %v", p.Tap, feature.Taps)
+// selection validates the parameters and returns the selected metrics.
+func (m measures) selection() (metricSelection, error) {
+	if !slices.Contains(feature.Taps, m.Tap) {
+		return metricSelection{}, fmt.Errorf("tap is %d; it must be one of %v", m.Tap, feature.Taps)
 	}
-	return nil
+	return parseMetrics(m.Metrics)
 }
 
 // open opens the feature network in a file. If a metric needs the logits, the network computes them too.
-func (p inceptionParams) open(path, digest string, metrics metricSelection, name engine.Name) (
+func (m measures) open(path, digest string, metrics metricSelection, name engine.Name) (
 	*feature.Extractor, backend.Backend, error) {
 	be, err := engine.Open(name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("feature network: %w", err)
 	}
-	o := feature.Options{Tap: p.Tap, Resize: p.Resize}
-	o.Logits, o.LogitsOptional = metrics.logits(p.Tap)
+	o := feature.Options{Tap: m.Tap, Resize: m.Resize}
+	o.Logits, o.LogitsOptional = metrics.logits(m.Tap)
 	extractor, err := feature.Open(be, path, digest, o)
 	return extractor, be, err
 }
@@ -106,13 +107,11 @@ var spec = stage.Stage[params]{
 
 func resolve(p *params, _ stage.Given) error {
 	p.Backend = engine.Auto(p.Backend)
-	if _, err := parseMetrics(p.Metrics); err != nil {
-		return err
-	}
 	if !(p.OODTime > 0 && p.OODTime < 1) {
 		return fmt.Errorf("ood-time is %v; it must lie between 0 and 1", p.OODTime)
 	}
-	return p.Inception.check()
+	_, err := p.Measures.selection()
+	return err
 }
 
 func run(ctx context.Context, job *stage.Job, p *params) error {
@@ -201,7 +200,7 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		}
 		inliers, sets = test, append(sets, test)
 	}
-	metrics, err := parseMetrics(p.Metrics)
+	metrics, err := p.Measures.selection()
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +210,7 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		if err != nil {
 			return nil, err
 		}
-		extractor, be, err := p.Inception.open(path, job.Digest("features"), metrics, p.Backend)
+		extractor, be, err := p.Measures.open(path, job.Digest("features"), metrics, p.Backend)
 		if err != nil {
 			return nil, err
 		}

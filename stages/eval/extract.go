@@ -18,11 +18,10 @@ type extractCmd struct {
 	Images  string `arg:"" help:"A folder of images, an .npz of images, or a data set (a file, ref:name or sha256:…)."`
 	Weights string `help:"Inception's weights: a file, ref:name or sha256:…" placeholder:"REF" required:""`
 
-	Inception inceptionParams `embed:""`
+	Measures measures `embed:""`
 
-	Metrics string `help:"Metrics of later scores; the Inception score needs logits." default:"all"`
-	Part    part   `help:"Compute part i of n, so that n workers share the images." placeholder:"I/N" default:"1/1"`
-	Cache   string `help:"Directory for the features; default: the store." placeholder:"DIR" type:"path"`
+	Part  part   `help:"Compute part i of n, so that n workers share the images." placeholder:"I/N" default:"1/1"`
+	Cache string `help:"Directory for the features; default: the store." placeholder:"DIR" type:"path"`
 
 	Backend engine.Name `help:"Compute engine, see sample --help." default:"auto"`
 }
@@ -56,10 +55,7 @@ type extractResult struct {
 
 // Run implements the command.
 func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
-	metrics, err := parseMetrics(cmd.Metrics)
-	if err == nil {
-		err = cmd.Inception.check()
-	}
+	metrics, err := cmd.Measures.selection()
 	if err != nil {
 		return failure.New(failure.Usage, "", "--%w", err)
 	}
@@ -71,7 +67,7 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 		return failure.New(failure.Usage, "give --cache DIR, or set VAPO_STORE",
 			"there is no --cache and no store to keep the features in")
 	}
-	network := foldersCmd{Weights: cmd.Weights, Inception: cmd.Inception, Backend: cmd.Backend}
+	network := foldersCmd{Weights: cmd.Weights, Measures: cmd.Measures, Backend: cmd.Backend}
 	extractor, err := network.open(ctx, c, metrics)
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (f files) Image(i int) (feature.Image, error) {
 	if err != nil {
 		return feature.Image{}, failure.New(failure.Input, "remove or replace that file", "image %s: %w", f[i], err)
 	}
-	return feature.Image(*im), nil
+	return *im, nil
 }
 
 func readImage(path string) (*picture.Image, error) {

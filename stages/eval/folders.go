@@ -26,9 +26,7 @@ type foldersCmd struct {
 	Features string `help:"A classifier's checkpoint. Without it and --weights pixels are compared." placeholder:"REF"`
 	Weights  string `help:"Inception's weights, for the FID. The images may have any sizes." placeholder:"REF"`
 
-	Inception inceptionParams `embed:""`
-
-	Metrics string `help:"All, none, or a list of interval,fid-infinity,kid,inception-score,manifold." default:"all"`
+	Measures measures `embed:""`
 
 	Cache          string `help:"Directory for Inception's features; default: the store." placeholder:"DIR" type:"path"`
 	SaveStatistics string `help:"File for the moments (mu, sigma) of B." placeholder:"FILE.npz" type:"path"`
@@ -49,10 +47,7 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if cmd.Weights != "" && cmd.Features != "" {
 		return failure.New(failure.Usage, "", "--weights and --features name two feature networks, expected one")
 	}
-	metrics, err := parseMetrics(cmd.Metrics)
-	if err == nil {
-		err = cmd.Inception.check()
-	}
+	metrics, err := cmd.Measures.selection()
 	if err != nil {
 		return failure.New(failure.Usage, "", "--%w", err)
 	}
@@ -123,7 +118,7 @@ func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metri
 	if err != nil {
 		return nil, fmt.Errorf("feature network: %w", err)
 	}
-	extractor, _, err := cmd.Inception.open(path, string(digest), metrics, cmd.Backend)
+	extractor, _, err := cmd.Measures.open(path, string(digest), metrics, cmd.Backend)
 	switch {
 	case err != nil:
 		return nil, err
