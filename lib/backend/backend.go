@@ -74,8 +74,8 @@ type Promises struct {
 	Rows bool
 	// Repeats: the same inputs give the same bits in every process on the same machine.
 	Repeats bool
-	// FactorBits is the number of mantissa bits that the factors of float32 matrix products and convolutions keep;
-	// 0 stands for all 23.
+	// FactorBits is the number of mantissa bits that the factors of float32 matrix products and convolutions keep, and
+	// the activations between them if there are fewer than 10; 0 stands for all 23.
 	FactorBits int
 }
 

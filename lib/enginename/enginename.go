@@ -23,8 +23,8 @@ const (
 const Names = "auto (a CUDA card, else tape), tape (the CPU), go, " +
 	"xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so"
 
-// Precision is the precision to which float32 matrix products and convolutions round their factors. The sums are always
-// float32. Other element types are not affected.
+// Precision is the precision to which float32 matrix products and convolutions round their factors. With BFloat16,
+// values of a batch have it between operations too. The sums are always float32. Other element types are not affected.
 type Precision string
 
 // The precisions, with the number of mantissa bits that factors keep.

@@ -1,7 +1,7 @@
 // Package backendtest is the conformance suite that every engine runs. It compares the first three derivatives of each
-// operation with numerical differentiation, and whole training steps with an interpreter that computes node by node. It
-// also checks that rows of a batch are independent, that state changes correctly, and that invalid graphs and buffers
-// cause errors.
+// operation with numerical differentiation, its float32 results with float64, and whole training steps with an
+// interpreter that computes node by node. It also checks that rows of a batch are independent, that state changes
+// correctly, and that invalid graphs and buffers cause errors.
 package backendtest
 
 import (

@@ -277,6 +277,7 @@ func checkErrors(t *testing.T, be backend.Backend) {
 // All runs the whole suite.
 func All(t *testing.T, be backend.Backend) {
 	t.Run("derivatives", func(t *testing.T) { checkDerivatives(t, be) })
+	t.Run("rounding", func(t *testing.T) { checkRounding(t, be) })
 	t.Run("draws", func(t *testing.T) { checkDraws(t, be) })
 	t.Run("training steps", func(t *testing.T) { checkSteps(t, be) })
 	t.Run("state", func(t *testing.T) { checkState(t, be) })

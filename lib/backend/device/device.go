@@ -30,3 +30,6 @@ func FindCUDA() (found bool, why string) {
 	}
 	return true, "there is a CUDA plugin at " + path
 }
+
+// factorBits are the mantissa bits that float32 factors keep in each reduced precision; see backend.Promises.
+var factorBits = map[enginename.Precision]int{enginename.TF32: 10, enginename.BFloat16: 7}

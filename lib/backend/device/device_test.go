@@ -24,3 +24,10 @@ func goBackend(t *testing.T) backend.Backend {
 }
 
 func TestConformance(t *testing.T) { backendtest.All(t, goBackend(t)) }
+
+// The same suite with bfloat16 activations.
+func TestConformanceBF16(t *testing.T) {
+	be := goBackend(t).(*goEngine)
+	be.half = true
+	backendtest.All(t, be)
+}

@@ -46,8 +46,8 @@ type output struct {
 	from int // index among the results of a run
 }
 
-// compile lowers g and compiles it on a platform.
-func compile(on platform, g backend.Graph) (*executable, error) {
+// compile lowers g and compiles it on a platform. half asks for bfloat16 activations.
+func compile(on platform, g backend.Graph, half bool) (*executable, error) {
 	e, err := declare(g)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func compile(on platform, g backend.Graph) (*executable, error) {
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	values, heirs, err := e.lower(b, g)
+	values, heirs, err := e.lower(b, g, half)
 	if err != nil {
 		return nil, err
 	}
@@ -104,14 +104,14 @@ func (e *executable) parameters() []shapes.Shape {
 
 // lower writes the graph to b. values are the program's results: the distinct values among next states and outputs.
 // heirs holds, for each parameter, the index of the result that may reuse the parameter's memory, or -1 (see builder).
-func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, heirs []int, err error) {
-	l := newLowering(b, e.dt)
+func (e *executable) lower(b builder, g backend.Graph, half bool) (values []compute.Value, heirs []int, err error) {
+	l := newLowering(b, e.dt, half)
 	for i, v := range b.parameters() {
 		heirs = append(heirs, -1)
 		if i < len(g.Inputs) {
-			l.of[g.Inputs[i]] = v
+			l.leaf(g.Inputs[i], exact, v)
 		} else {
-			l.of[g.State[i-len(g.Inputs)].In] = v
+			l.leaf(g.State[i-len(g.Inputs)].In, pliant, v)
 		}
 	}
 	if err := l.lower(g.Order()); err != nil {
@@ -119,7 +119,7 @@ func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, 
 	}
 	index := map[compute.Value]int{}
 	result := func(n *graphop.Node) int {
-		v := l.of[n]
+		v := l.in(n, e.dt)
 		if _, ok := index[v]; !ok {
 			index[v] = len(values)
 			values = append(values, v)
@@ -128,7 +128,7 @@ func (e *executable) lower(b builder, g backend.Graph) (values []compute.Value, 
 	}
 	users := map[int]int{}
 	for i, s := range g.State {
-		if s.Out != nil && l.of[s.Out] != l.of[s.In] {
+		if s.Out != nil && l.in(s.Out, e.dt) != l.in(s.In, e.dt) {
 			e.states[i].next = result(s.Out)
 			users[e.states[i].next]++
 		}

@@ -12,7 +12,10 @@ import (
 
 // goEngine runs programs on gomlx/compute's Go backend. It runs everywhere without installation, but is far too slow
 // for networks; its purpose is to test the lowering.
-type goEngine struct{ on compute.Backend }
+type goEngine struct {
+	on   compute.Backend
+	half bool // bfloat16 activations, which only tests ask for
+}
 
 // OpenGo opens the engine named "go".
 func OpenGo() (backend.Backend, error) {
@@ -31,11 +34,17 @@ func (*goEngine) Class() string { return enginename.Go }
 func (e *goEngine) Describe() string { return enginename.Go + ", " + e.on.Description() }
 
 // Promises implements backend.Backend.
-func (*goEngine) Promises() backend.Promises { return backend.Promises{Rows: true, Repeats: true} }
+func (e *goEngine) Promises() backend.Promises {
+	p := backend.Promises{Rows: true, Repeats: true}
+	if e.half {
+		p.FactorBits = factorBits[enginename.BFloat16]
+	}
+	return p
+}
 
 // Compile implements backend.Backend.
 func (e *goEngine) Compile(g backend.Graph) (backend.Executable, error) {
-	return compile(e, g)
+	return compile(e, g, e.half)
 }
 
 func (*goEngine) explain(err error, _ need, _ int64) error { return err }

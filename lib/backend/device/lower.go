@@ -6,6 +6,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/shapes"
 	"gorgonia.org/tensor"
 	"vapo/lib/graphop"
@@ -14,8 +15,11 @@ import (
 // lowering turns the nodes of a graph into operations of a builder.
 type lowering struct {
 	compute.Function
-	dt      dtypes.DType
-	of      map[*graphop.Node]compute.Value
+	wide    dtypes.DType // the graph's element type
+	half    bool         // activations are bfloat16; see elementsOf
+	dt      dtypes.DType // the type that the operation at hand computes in
+	of      map[typed]compute.Value
+	roles   map[*graphop.Node]elements
 	scalars map[scalar]compute.Value
 }
 
@@ -35,11 +39,22 @@ func must(v compute.Value, err error) compute.Value {
 	return v
 }
 
-func newLowering(b compute.Function, dt dtypes.DType) *lowering {
-	return &lowering{Function: b, dt: dt, of: map[*graphop.Node]compute.Value{}, scalars: map[scalar]compute.Value{}}
+// newLowering returns a lowering of a graph with elements of type dt. half asks for bfloat16 activations, which only
+// float32 graphs have.
+func newLowering(b compute.Function, dt dtypes.DType, half bool) *lowering {
+	return &lowering{
+		Function: b, wide: dt, half: half && dt == dtypes.Float32,
+		of: map[typed]compute.Value{}, roles: map[*graphop.Node]elements{}, scalars: map[scalar]compute.Value{},
+	}
 }
 
-// lower lowers the nodes in order; l.of must contain the inputs.
+// leaf sets the value of an input or a state.
+func (l *lowering) leaf(n *graphop.Node, r role, v compute.Value) {
+	l.of[typed{n, l.wide}] = v
+	l.roles[n] = elements{l.wide, r, n.Shape().TotalSize()}
+}
+
+// lower lowers the nodes in order; the leaves must be set.
 func (l *lowering) lower(order []*graphop.Node) (err error) {
 	var at *graphop.Node
 	defer func() {
@@ -52,27 +67,36 @@ func (l *lowering) lower(order []*graphop.Node) (err error) {
 		}
 	}()
 	for _, at = range order {
-		if _, done := l.of[at]; done {
+		if _, done := l.roles[at]; done {
 			continue
 		}
+		e := elements{inside: l.wide}
+		if l.half {
+			e = l.elementsOf(at)
+		}
+		l.roles[at], l.dt = e, e.inside
 		var in []compute.Value
 		for _, c := range graphop.Children(at) {
-			in = append(in, l.of[c])
+			in = append(in, l.in(c, e.inside))
 		}
-		v, err := l.operation(graphop.Of(at), in)
+		out := e.inside
+		if e.role == exact {
+			out = l.wide
+		}
+		v, err := l.operation(graphop.Of(at), in, out)
 		if err != nil {
 			return err
 		}
-		l.of[at] = v
+		l.of[typed{at, out}] = v
 	}
 	return nil
 }
 
-// operation lowers one operation.
-func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute.Value, error) {
+// operation lowers one operation that computes in the type l.dt. Only products may have a result of another type, out.
+func (l *lowering) operation(op *graphop.Operation, in []compute.Value, out dtypes.DType) (compute.Value, error) {
 	switch k := op.Kind.(type) {
 	case *graphop.ConstOp:
-		return l.constant(k, op.Out), nil
+		return l.constant(k, l.dt, op.Out), nil
 	case *graphop.PointwiseOp:
 		for i := range in {
 			in[i] = l.broadcast(in[i], op.In[i], op.Out)
@@ -93,9 +117,13 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute
 	case *graphop.ConcatOp:
 		return must(l.Concatenate(k.Axis, in...)), nil
 	case *graphop.MatMulOp:
-		return l.product(k, op, in[0], in[1]), nil
+		return l.product(k, op, in[0], in[1], out), nil
 	case *graphop.ConvOp:
-		return l.convolution(k, in[0], in[1]), nil
+		v := l.convolution(k, in[0], in[1])
+		if out != l.dt {
+			v = must(l.ConvertDType(v, out))
+		}
+		return v, nil
 	case *graphop.AvgPoolOp:
 		s := op.Out
 		tiles := l.reshape(in[0], s[0], s[1], s[2], k.K, s[3], k.K)
@@ -123,11 +151,11 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value) (compute
 	return nil, fmt.Errorf("compile: operation %v has no lowering to devices", op)
 }
 
-func (l *lowering) constant(c *graphop.ConstOp, shape tensor.Shape) compute.Value {
+func (l *lowering) constant(c *graphop.ConstOp, dt dtypes.DType, shape tensor.Shape) compute.Value {
 	if c.Values == nil {
-		return l.full(c.Value, shape)
+		return l.fullOf(dt, c.Value, shape)
 	}
-	return must(l.Constant(flat(l.dt, c.Values), shape...))
+	return must(l.Constant(flat(dt, c.Values), shape...))
 }
 
 // flat converts values to a slice of an element type.
@@ -139,6 +167,8 @@ func flat(dt dtypes.DType, values []float64) any {
 		return convert[uint32](values)
 	case dtypes.Uint64:
 		return convert[uint64](values)
+	case dtypes.BFloat16:
+		return bfloat16.FromFloat32s(convert[float32](values)...)
 	}
 	return convert[float32](values)
 }
@@ -162,7 +192,7 @@ func (l *lowering) scalar(dt dtypes.DType, v float64) compute.Value {
 	return s
 }
 
-// full returns a constant of one repeated value in the graph's element type.
+// full returns a constant of one repeated value in the type of the operation at hand.
 func (l *lowering) full(v float64, shape []int) compute.Value {
 	return l.fullOf(l.dt, v, shape)
 }
@@ -198,7 +228,8 @@ func (l *lowering) slice(v compute.Value, shape []int, axis, from, to, step int)
 	return must(l.Slice(v, starts, limits, strides))
 }
 
-func (l *lowering) product(p *graphop.MatMulOp, op *graphop.Operation, a, b compute.Value) compute.Value {
+func (l *lowering) product(p *graphop.MatMulOp, op *graphop.Operation, a, b compute.Value,
+	out dtypes.DType) compute.Value {
 	var batch []int
 	first := 0
 	if len(op.Out) == 3 {
@@ -211,7 +242,8 @@ func (l *lowering) product(p *graphop.MatMulOp, op *graphop.Operation, a, b comp
 	if p.TransB {
 		cb = first + 1
 	}
-	return must(l.DotGeneral(a, []int{ca}, batch, b, []int{cb}, batch, compute.DotGeneralConfig{}))
+	return must(l.DotGeneral(a, []int{ca}, batch, b, []int{cb}, batch,
+		compute.DotGeneralConfig{AccumulatorDType: l.wide, OutputDType: out}))
 }
 
 // softmax returns e^x over its sum along the last axis of x; see graphop.Softmax.

@@ -225,52 +225,30 @@ func (h *hlo) reduce(name string, f binary, start float64, x compute.Value, axes
 	return value(stablehlo.Reduce(node(x), init, fold, axes...))
 }
 
-// factors returns the operands of a product in the requested precision.
-func (h *hlo) factors(a, b compute.Value) (x, y *stablehlo.Value, config types.DotGeneralPrecisionType, err error) {
+// factors returns the operands of a product and how precisely to multiply them.
+func (h *hlo) factors(a, b compute.Value) (x, y *stablehlo.Value, config types.DotGeneralPrecisionType) {
 	x, y = node(a), node(b)
-	if x.Shape().DType != dtypes.Float32 {
-		return x, y, types.DotGeneralPrecisionHighest, nil
+	dt := x.Shape().DType
+	if dt == dtypes.BFloat16 || dt == dtypes.Float32 && h.precision == enginename.TF32 {
+		return x, y, types.DotGeneralPrecisionDefault
 	}
-	switch h.precision {
-	case enginename.TF32:
-		return x, y, types.DotGeneralPrecisionDefault, nil
-	case enginename.BFloat16:
-		if x, err = stablehlo.Convert(x, dtypes.BFloat16); err != nil {
-			return nil, nil, 0, err
-		}
-		y, err = stablehlo.Convert(y, dtypes.BFloat16)
-		return x, y, types.DotGeneralPrecisionDefault, err
-	}
-	return x, y, types.DotGeneralPrecisionHighest, nil
+	return x, y, types.DotGeneralPrecisionHighest
 }
 
 func (h *hlo) DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Value, bContract, bBatch []int,
-	_ compute.DotGeneralConfig) (compute.Value, error) {
-	x, y, precision, err := h.factors(a, b)
-	if err != nil {
-		return nil, err
-	}
+	config compute.DotGeneralConfig) (compute.Value, error) {
+	x, y, precision := h.factors(a, b)
 	return value(stablehlo.DotGeneral(x, aContract, aBatch, y, bContract, bBatch).
-		Precision(precision, precision).OutputDType(node(a).Shape().DType).Done())
+		Precision(precision, precision).OutputDType(config.OutputDType).Done())
 }
 
+// ConvGeneral returns a convolution, which the libraries of plugins add up in float32 and round once.
 func (h *hlo) ConvGeneral(a, b compute.Value, axes compute.ConvolveAxesConfig, strides []int, paddings [][2]int,
 	inputDilations, kernelDilations []int, channelGroups, batchGroups int) (compute.Value, error) {
-	x, y, precision, err := h.factors(a, b)
-	if err != nil {
-		return nil, err
-	}
-	v, err := stablehlo.Convolution(x, y, strides, paddings, inputDilations, kernelDilations,
+	x, y, precision := h.factors(a, b)
+	return value(stablehlo.Convolution(x, y, strides, paddings, inputDilations, kernelDilations,
 		axes.InputBatch, axes.InputChannels, axes.InputSpatial,
 		axes.KernelInputChannels, axes.KernelOutputChannels, axes.KernelSpatial,
 		axes.OutputBatch, axes.OutputChannels, axes.OutputSpatial,
-		channelGroups, batchGroups, precision, precision)
-	if err != nil {
-		return nil, err
-	}
-	if dt := node(a).Shape().DType; v.Shape().DType != dt {
-		// The convolution library accumulates in float32 and rounds the result once.
-		return value(stablehlo.Convert(v, dt))
-	}
-	return v, nil
+		channelGroups, batchGroups, precision, precision))
 }

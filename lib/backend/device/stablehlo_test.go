@@ -31,7 +31,7 @@ func write(t *testing.T, g backend.Graph, precision enginename.Precision) string
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, heirs, err := e.lower(h, g)
+	values, heirs, err := e.lower(h, g, precision == enginename.BFloat16)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func (x *xla) Promises() backend.Promises {
 
 // Compile implements backend.Backend.
 func (x *xla) Compile(g backend.Graph) (backend.Executable, error) {
-	return compile(x, g)
+	return compile(x, g, x.name.Precision == enginename.BFloat16)
 }
 
 func (x *xla) build(params []shapes.Shape) (builder, error) {
@@ -212,9 +212,6 @@ func (x *xla) explain(err error, by need, total int64) error {
 	}
 	return fmt.Errorf("backend %s: %w", x.name.Class(), err)
 }
-
-// factorBits are the mantissa bits that float32 factors keep in each reduced precision; see backend.Promises.
-var factorBits = map[enginename.Precision]int{enginename.TF32: 10, enginename.BFloat16: 7}
 
 type xlaProgram struct {
 	exe    *pjrt.LoadedExecutable
