@@ -28,8 +28,8 @@ Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the
 
 // app holds the command line and the state that all commands share.
 type app struct {
-	Dir string `help:"Directory of .vapo, for logs and the embedded store." default:"." placeholder:"DIR" type:"existingdir"`
-	Bin string `help:"Directory of the stage programs (default: the directory of this program)." placeholder:"DIR" type:"path"`
+	Dir string `help:"Directory of .vapo (logs, embedded store)." default:"." placeholder:"DIR" type:"existingdir"`
+	Bin string `help:"Directory of the stage programs; default: this program's." placeholder:"DIR" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
@@ -108,7 +108,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Replace an input of a step; no FROM omits it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Input  []string `help:"Replace a step's input; no FROM omits it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
 // load reads the recipe, applies --set and --input, and checks the result against the stages.

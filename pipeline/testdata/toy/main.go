@@ -20,15 +20,17 @@ import (
 )
 
 type params struct {
-	Steps   int             `help:"Links of the chain." default:"3" unit:"steps"`
-	Salt    float64         `help:"Goes into every link." default:"0.5"`
-	Shape   json.RawMessage `help:"A structured value that goes into the first link." default:"[1,2]"`
-	Same    int             `help:"Part of the key, but without effect on the output." default:"0"`
-	Delay   float64         `help:"Wait at each link." default:"0" unit:"s" keyed:"false"`
-	Fail    string          `help:"How to end." default:"no" enum:"no,input,numeric,bug,panic,goroutine,killed,silent" keyed:"false"`
-	Random  bool            `help:"Make the result random instead of a function of the key." keyed:"false"`
-	File    string          `help:"A file that must exist; empty: none." keyed:"false" path:""`
-	Backend string          `help:"Engine." default:"auto" enum:"auto,slow,fast"`
+	Steps int             `help:"Links of the chain." default:"3" unit:"steps"`
+	Salt  float64         `help:"Goes into every link." default:"0.5"`
+	Shape json.RawMessage `help:"A structured value that goes into the first link." default:"[1,2]"`
+	Same  int             `help:"Part of the key, but without effect on the output." default:"0"`
+	Delay float64         `help:"Wait at each link." default:"0" unit:"s" keyed:"false"`
+
+	Fail string `help:"How to end." default:"no" enum:"no,input,numeric,bug,panic,goroutine,killed,silent" keyed:"false"`
+
+	Random  bool   `help:"Make the result random instead of a function of the key." keyed:"false"`
+	File    string `help:"A file that must exist; empty: none." keyed:"false" path:""`
+	Backend string `help:"Engine." default:"auto" enum:"auto,slow,fast"`
 }
 
 // state is the state from which a killed run resumes.
