@@ -21,6 +21,7 @@ var layers = []struct {
 	{"storage", []string{
 		"lib/failure",
 		"lib/enginename",
+		"lib/objectstore/gateway",
 		"lib/objectstore",
 		"lib/objectstore/embedded",
 		"lib/objectstore/objectstoretest",

@@ -87,6 +87,36 @@ func TestKillNine(t *testing.T) {
 	t.Logf("runs that ended well although a process was killed: %v", survived)
 }
 
+// TestGatewayRestarts kills the gateway while a step is running. The runner starts it again, and neither the stage nor
+// the run fails.
+func TestGatewayRestarts(t *testing.T) {
+	t.Parallel()
+	want := undisturbed(t)
+	w := newWorkplace(t)
+	w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 0.1", 1))
+	cmd := w.command("run", "slow.yaml")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first step saves its state", func() bool {
+		states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state"))
+		return len(states) == 1
+	})
+	for _, pid := range w.processes("pipeline") {
+		if pid != cmd.Process.Pid {
+			kill(t, pid, syscall.SIGKILL)
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	if got := w.digests(); !maps.Equal(got, want) {
+		t.Errorf("digests differ:\n%v\n%v", got, want)
+	}
+}
+
 // TestTerminate stops a run as Ctrl-C or a scheduler does. The next run must resume from the state that the stage
 // saved.
 func TestTerminate(t *testing.T) {

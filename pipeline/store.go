@@ -13,6 +13,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/objectstore/gateway"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/memory"
 	"vapo/pipeline/internal/report"
@@ -126,7 +127,7 @@ type envCmd struct{}
 
 func (c *envCmd) Run(ctx context.Context, a *app) error {
 	env, err := embedded.Attach(ctx, a.Dir)
-	if errors.Is(err, embedded.ErrNotRunning) {
+	if errors.Is(err, gateway.ErrNotRunning) {
 		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s",
 			shortPath(a.local()))
 	}

@@ -19,12 +19,17 @@ type Config struct {
 	Bucket       string
 	Prefix       string // prepended to every key, without leading and trailing slashes; may be empty
 
+	// Gateway is host:port/directory if the endpoint http://host:port belongs to the gateway of an embedded store in that
+	// directory, or empty. Connections then go to the gateway that serves the directory now.
+	Gateway string
+
 	// DialTimeout bounds one attempt to connect; 0 means 4 seconds.
 	DialTimeout time.Duration
 }
 
 // FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), and VAPO_STORE=s3://bucket/prefix.
+// VAPO_GATEWAY becomes Config.Gateway.
 // getenv is usually os.Getenv. If a variable is missing or malformed, FromEnv fails with ErrConfig and names the
 // variable.
 func FromEnv(getenv func(string) string) (Config, error) {
@@ -42,6 +47,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		AccessKey:    getenv("AWS_ACCESS_KEY_ID"),
 		SecretKey:    getenv("AWS_SECRET_ACCESS_KEY"),
 		SessionToken: getenv("AWS_SESSION_TOKEN"),
+		Gateway:      getenv("VAPO_GATEWAY"),
 	}
 	var err error
 	if cfg.Bucket, cfg.Prefix, err = ParseURL(getenv("VAPO_STORE")); err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"vapo/lib/objectstore/gateway"
 )
 
 // s3Store is a Store on one bucket, or on a prefix in it.
@@ -78,6 +80,11 @@ func newStore(cfg Config) (*s3Store, error) {
 		timeout = 4 * time.Second
 	}
 	transport.DialContext = (&net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second}).DialContext
+	if dir, ok := strings.CutPrefix(cfg.Gateway, u.Host+"/"); ok {
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return gateway.Dial(ctx, "/"+dir)
+		}
+	}
 	// A server may need this long to join the parts of a large upload.
 	transport.ResponseHeaderTimeout = 3 * time.Minute
 	core, err := minio.NewCore(u.Host, &minio.Options{

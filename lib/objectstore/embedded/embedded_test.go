@@ -14,12 +14,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/objectstore/gateway"
 	"vapo/lib/objectstore/objectstoretest"
 )
 
@@ -177,7 +179,7 @@ func TestContentsOutliveTheGateway(t *testing.T) {
 	}
 	first.Close()
 	gone(t, pid)
-	if _, err := embedded.Attach(t.Context(), dir); !errors.Is(err, embedded.ErrNotRunning) {
+	if _, err := embedded.Attach(t.Context(), dir); !errors.Is(err, gateway.ErrNotRunning) {
 		t.Errorf("attach after the gateway has gone: %v", err)
 	}
 	_, s, again := start(t, dir)
@@ -308,6 +310,100 @@ func TestGatewayKilled(t *testing.T) {
 	if got := read(t, s, "k"); got != "kept" {
 		t.Errorf("read %q", got)
 	}
+}
+
+// TestImpostor: a client with the settings of a gateway that has ended never talks to the program that uses its port.
+func TestImpostor(t *testing.T) {
+	dir := t.TempDir()
+	child, _, env := start(t, dir)
+	killHard(t, gatewayPID(t, dir))
+	child.Close()
+	address := strings.TrimPrefix(env.Endpoint, "http://")
+	impostor, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skip("the port is taken:", err)
+	}
+	defer impostor.Close()
+	var visits atomic.Int64
+	go func() {
+		for {
+			c, err := impostor.Accept()
+			if err != nil {
+				return
+			}
+			visits.Add(1)
+			c.Close()
+		}
+	}()
+	cfg, err := env.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if _, err := objectstore.Open(ctx, cfg); err == nil {
+		t.Error("it opened the store of another program")
+	}
+	_, _, again := start(t, dir)
+	if _, err := objectstore.Open(t.Context(), cfg); err != nil || again.Endpoint == env.Endpoint {
+		t.Errorf("the old settings do not lead to the new gateway at %s: %v", again.Endpoint, err)
+	}
+	if n := visits.Load(); n != 0 {
+		t.Errorf("%d connections to the other program", n)
+	}
+}
+
+// TestOtherEndpoint: the variables of a gateway do not affect clients of another server.
+func TestOtherEndpoint(t *testing.T) {
+	_, _, env := start(t, t.TempDir())
+	vars := map[string]string{}
+	for _, kv := range env.Environ() {
+		name, value, _ := strings.Cut(kv, "=")
+		vars[name] = value
+	}
+	vars["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
+	cfg, err := objectstore.FromEnv(func(name string) string { return vars[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := objectstore.Open(t.Context(), cfg); err == nil {
+		t.Error("it opened the embedded store")
+	}
+}
+
+// TestRestart: a gateway that is killed is started again by one of its users, even if its parent has ended.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	first := launch(t, dir)
+	_, s, _ := start(t, dir)
+	write(t, s, "k", "kept")
+	kill := func() {
+		t.Helper()
+		old := gatewayPID(t, dir)
+		killHard(t, old)
+		for deadline := time.Now().Add(30 * time.Second); gatewayPID(t, dir) == old; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("no gateway was started")
+			}
+		}
+		if got := read(t, s, "k"); got != "kept" {
+			t.Errorf("read %q", got)
+		}
+	}
+	kill()
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait()
+	kill()
+}
+
+func killHard(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, pid)
 }
 
 // TestManyStartAtOnce: runners that start together start one gateway and share it.

@@ -12,7 +12,8 @@ type Env struct {
 	AccessKey string `json:"access_key"`
 	SecretKey string `json:"secret_key"`
 	Region    string `json:"region"`
-	Store     string `json:"store"` // s3://bucket
+	Store     string `json:"store"`   // s3://bucket
+	Gateway   string `json:"gateway"` // as objectstore.Config.Gateway
 }
 
 // variables lists the settings in the order in which they are printed. It includes empty values, which override
@@ -24,6 +25,7 @@ func (e Env) variables() [][2]string {
 		{"AWS_SECRET_ACCESS_KEY", e.SecretKey},
 		{"AWS_REGION", e.Region},
 		{"VAPO_STORE", e.Store},
+		{"VAPO_GATEWAY", e.Gateway},
 		{"AWS_ENDPOINT_URL_S3", ""},
 		{"AWS_SESSION_TOKEN", ""},
 	}

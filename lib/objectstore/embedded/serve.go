@@ -7,7 +7,10 @@
 //
 // A directory has at most one gateway. The gateway holds an exclusive lock in the directory while it runs, and each of
 // its users holds a shared lock on another file. The kernel releases the locks no matter how a process ends, so nothing
-// needs to be cleaned up after kill -9: a state file without a lock is stale.
+// needs to be cleaned up after kill -9. Clients find the gateway, and make sure that it is the right one, through
+// package gateway.
+//
+// If the gateway ends while it has users, one of them starts it again. Clients retry meanwhile.
 //
 // The runner that started a gateway holds a pipe to it. When the pipe closes, the gateway keeps running only while
 // others use it. Terminal signals do not reach the gateway, because a stage must still be able to save its state after
@@ -27,6 +30,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -39,6 +43,7 @@ import (
 	"github.com/versity/versitygw/s3api"
 
 	"vapo/lib/objectstore"
+	"vapo/lib/objectstore/gateway"
 )
 
 // Environment variables that Start passes to the gateway process.
@@ -86,6 +91,7 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 		return fmt.Errorf("%w: %s", ErrRunning, l.base)
 	}
 	defer lock.Close()
+	l.clean()
 	keys, err := l.loadKeys()
 	if err != nil {
 		return err
@@ -101,17 +107,19 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 			close(unused)
 		}()
 	}
-	defer os.Remove(l.state())
-	ready := func(s gatewayState) error {
-		env := l.env(s, keys)
+	published := gateway.Lock(l.base)
+	defer published.Close()
+	ready := func(a gateway.Address) error {
+		env := l.env(a, keys)
 		cfg, err := env.Config()
 		if err != nil {
 			return err
 		}
+		cfg.Gateway = "" // the address is not published yet
 		if err := objectstore.CreateBucket(ctx, cfg); err != nil {
 			return err
 		}
-		if err := l.saveState(s); err != nil {
+		if err := gateway.Publish(published, a); err != nil {
 			return l.fail(err)
 		}
 		report.ready()
@@ -131,7 +139,7 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 
 // runGateway runs the gateway on a free loopback port until ctx ends or unused is closed.
 func runGateway(
-	ctx context.Context, l layout, keys keyPair, ready func(gatewayState) error, unused <-chan struct{},
+	ctx context.Context, l layout, keys keyPair, ready func(gateway.Address) error, unused <-chan struct{},
 ) error {
 	store, opts, err := l.metadata()
 	if err != nil {
@@ -156,7 +164,7 @@ func runGateway(
 	listening := func() {
 		// versitygw calls this before it accepts the first connection, so it must not block.
 		go func() {
-			if err := ready(gatewayState{Endpoint: "http://" + addr, PID: os.Getpid()}); err != nil {
+			if err := ready(gateway.Address{Endpoint: "http://" + addr, PID: os.Getpid()}); err != nil {
 				cancel(err)
 			}
 		}()
@@ -176,8 +184,8 @@ func runGateway(
 	select {
 	case err = <-ended:
 	case <-unused:
-		// Nothing is in flight, so the process can end at once. versitygw's own end takes 100 ms, and waits for a client that
-		// has opened a connection without using it.
+		// The process can end at once: what was answered is stored, and nobody is left to wait for an answer. versitygw's own
+		// end takes 100 ms, and waits for a client that has opened a connection without using it.
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
@@ -192,10 +200,16 @@ func (l layout) metadata() (meta.MetadataStorer, posix.PosixOpts, error) {
 	_, err := os.Stat(l.sidecar())
 	if errors.Is(err, fs.ErrNotExist) {
 		const probe = "user.vapo.probe"
-		if err := xattr.Set(l.data(), probe, []byte("1")); err == nil {
-			return meta.XattrMeta{}, posix.PosixOpts{}, nil
+		_, err = xattr.Get(l.data(), probe)
+		if errors.Is(err, xattr.ENOATTR) {
+			err = xattr.Set(l.data(), probe, []byte("1"))
 		}
-		err = os.Mkdir(l.sidecar(), 0o700)
+		switch {
+		case err == nil:
+			return meta.XattrMeta{}, posix.PosixOpts{}, nil
+		case !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT):
+			err = os.Mkdir(l.sidecar(), 0o700)
+		}
 	}
 	if err != nil {
 		return nil, posix.PosixOpts{}, l.fail(err)
@@ -250,8 +264,12 @@ type startReport struct {
 	Ready   bool   `json:"ready,omitempty"`
 	Running bool   `json:"running,omitempty"` // another gateway already serves the directory
 	Error   string `json:"error,omitempty"`
+	Kind    int    `json:"kind,omitempty"` // index in kinds
 	Hint    string `json:"hint,omitempty"`
 }
+
+// kinds are the classes of failure to start. The first one is the default.
+var kinds = []error{objectstore.ErrUnreachable, objectstore.ErrReadOnly, objectstore.ErrNoSpace}
 
 func (r *reporter) ready() { r.send(startReport{Ready: true}) }
 
@@ -260,9 +278,13 @@ func (r *reporter) failure(err error) {
 		return
 	}
 	rep := startReport{Error: err.Error(), Running: errors.Is(err, ErrRunning)}
+	rep.Kind = max(0, slices.IndexFunc(kinds, func(kind error) bool { return errors.Is(err, kind) }))
 	var typed *objectstore.Error
 	if errors.As(err, &typed) {
 		rep.Hint = typed.Hint
+		if typed.Err != nil {
+			rep.Error = typed.Err.Error()
+		}
 	}
 	r.send(rep)
 }

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -16,26 +14,37 @@ import (
 	"github.com/gofrs/flock"
 
 	"vapo/lib/objectstore"
+	"vapo/lib/objectstore/gateway"
 )
 
-// ErrNotRunning means that the directory has no running gateway.
-var ErrNotRunning = errors.New("no gateway serves this directory")
-
-// startTimeout bounds how long Start waits for an old gateway to end and a new one to start.
-const startTimeout = 20 * time.Second
+const (
+	// startTimeout bounds how long Start waits for an old gateway to end and a new one to start.
+	startTimeout = 20 * time.Second
+	// watchInterval is how often a user checks that the gateway of another process runs.
+	watchInterval = time.Second
+	// restartInterval is the shortest time between two starts, so that a gateway that ends at once does not keep the
+	// machine busy.
+	restartInterval = 5 * time.Second
+)
 
 // Child is a user's handle of a directory's gateway.
 type Child struct {
-	users  *flock.Flock
-	pipe   *os.File      // nil if another process started the gateway
-	exited chan struct{} // nil if another process started the gateway
-	once   sync.Once
+	layout
+	dir, exe string
+	users    *flock.Flock
+	pipe     *os.File      // nil if another process started the gateway
+	exited   chan struct{} // nil if another process started the gateway
+	unwatch  func()        // stops watch and waits for its end
+	once     sync.Once
 }
 
 // Close releases the gateway. If this process started the gateway and nobody else uses it, the gateway ends, and Close
 // waits for its end.
 func (c *Child) Close() error {
 	c.once.Do(func() {
+		if c.unwatch != nil {
+			c.unwatch()
+		}
 		c.users.Close() // before the pipe, so that the gateway finds no user when the pipe closes
 		if c.pipe != nil {
 			c.pipe.Close()
@@ -55,7 +64,8 @@ func (c *Child) Close() error {
 // It ends with this process unless other processes have attached to it. exe is usually the result of os.Executable. A
 // new gateway logs to .vapo/gateway.log.
 //
-// If several processes call Start at once, one gateway is started and all of them attach to it.
+// If several processes call Start at once, one gateway is started and all of them attach to it. If the gateway ends
+// before Close, a user starts it again.
 func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	l, err := layoutOf(dir)
 	if err != nil {
@@ -64,36 +74,77 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	if err := l.prepare(); err != nil {
 		return nil, Env{}, err
 	}
+	if _, err := l.loadKeys(); err != nil {
+		return nil, Env{}, err
+	}
 	late := fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.log())
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, late)
 	defer cancel()
-	c := &Child{users: flock.New(l.users())}
+	c := &Child{layout: l, dir: dir, exe: exe, users: flock.New(l.users())}
 	// A gateway that is about to end holds this lock exclusively until its process has ended.
 	if _, err := c.users.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, Env{}, l.unstarted(ctx, err)
 	}
+	env, err := c.use(ctx)
+	if err != nil {
+		c.Close()
+		return nil, Env{}, l.unstarted(ctx, err)
+	}
+	watching, stop := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { c.watch(watching) })
+	c.unwatch = func() {
+		stop()
+		done.Wait()
+	}
+	return c, env, nil
+}
+
+// use attaches to the gateway, and starts it if necessary.
+func (c *Child) use(ctx context.Context) (Env, error) {
 	for {
-		env, err := l.attach(ctx)
-		if err == nil {
-			return c, env, nil
+		if env, err := c.attach(ctx); err == nil {
+			return env, nil
 		}
-		running, err := c.spawn(ctx, l, dir, exe)
+		running, err := c.spawn(ctx)
 		if err == nil {
-			if env, err = l.attach(ctx); err == nil {
-				return c, env, nil
-			}
-			c.Close()
-			return nil, Env{}, l.unstarted(ctx, err)
+			return c.attach(ctx)
 		}
 		if !running {
-			c.Close()
-			return nil, Env{}, l.unstarted(ctx, err)
+			return Env{}, err
 		}
 		select { // another process is starting a gateway, or a running gateway does not answer
 		case <-ctx.Done():
-			c.Close()
-			return nil, Env{}, l.unstarted(ctx, err)
+			return Env{}, err
 		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// watch starts the gateway again whenever it has ended. Every user watches, because the one that started the gateway
+// may have ended too. If several try, the gateway's lock lets one succeed.
+func (c *Child) watch(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.exited:
+		case <-time.After(watchInterval):
+		}
+		if _, err := gateway.Find(c.base); err == nil {
+			continue
+		}
+		if c.pipe != nil {
+			c.pipe.Close()
+			c.pipe, c.exited = nil, nil
+		}
+		starting, cancel := context.WithTimeout(ctx, startTimeout)
+		_, _ = c.spawn(starting) // the log says why it failed, and clients report that no gateway runs
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(restartInterval):
 		}
 	}
 }
@@ -107,19 +158,18 @@ func (l layout) unstarted(ctx context.Context, err error) error {
 		return err
 	}
 	hint := "see " + l.log()
-	if s, stateErr := l.loadState(); stateErr == nil {
-		hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", s.PID, l.log())
+	if a, findErr := gateway.Find(l.base); findErr == nil {
+		hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", a.PID, l.log())
 	}
-	return l.unreachable(err, hint)
+	return l.failed(objectstore.ErrUnreachable, err, hint)
 }
 
-func (l layout) unreachable(err error, hint string) error {
-	store := "embedded store in " + l.base
-	return &objectstore.Error{Op: "open", Store: store, Kind: objectstore.ErrUnreachable, Err: err, Hint: hint}
+func (l layout) failed(kind, err error, hint string) error {
+	return &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: kind, Err: err, Hint: hint}
 }
 
 // Attach returns the settings of the gateway that serves a directory. It does not start the gateway or keep it running.
-// It fails with ErrNotRunning if there is no gateway.
+// It fails with gateway.ErrNotRunning if there is no gateway.
 func Attach(ctx context.Context, dir string) (Env, error) {
 	l, err := layoutOf(dir)
 	if err != nil {
@@ -129,37 +179,26 @@ func Attach(ctx context.Context, dir string) (Env, error) {
 }
 
 func (l layout) attach(ctx context.Context) (Env, error) {
-	notRunning := func(err error) (Env, error) {
-		return Env{}, fmt.Errorf("%w: %s: %w", ErrNotRunning, l.base, err)
-	}
-	s, err := l.loadState()
+	a, err := gateway.Find(l.base)
 	if err != nil {
-		return notRunning(err)
+		return Env{}, err
 	}
 	keys, err := l.loadKeys()
 	if err != nil {
 		return Env{}, err
 	}
-	env := l.env(s, keys)
+	env := l.env(a, keys)
 	cfg, err := env.Config()
 	if err != nil {
-		return notRunning(err)
+		return Env{}, err
 	}
-	// Test the connection first: after kill -9 the port is closed, or another program uses it.
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", strings.TrimPrefix(s.Endpoint, "http://"))
-	if err != nil {
-		return notRunning(err)
-	}
-	conn.Close()
-	if _, err := objectstore.Open(ctx, cfg); err != nil {
-		return notRunning(err)
-	}
-	return env, nil
+	_, err = objectstore.Open(ctx, cfg)
+	return env, err
 }
 
 // spawn starts a gateway and waits until it is ready. running is true if the new gateway ended because another one is
 // already running.
-func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running bool, err error) {
+func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 	alive, hold, err := os.Pipe()
 	if err != nil {
 		return false, err
@@ -171,16 +210,16 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 		return false, err
 	}
 	defer report.Close()
-	log, err := os.OpenFile(l.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(c.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		hold.Close()
 		send.Close()
-		return false, l.fail(err)
+		return false, c.fail(err)
 	}
 	defer log.Close()
 
-	cmd := exec.Command(exe, "store", "serve", "--dir", dir)
-	cmd.Env = append(os.Environ(), parentFDVar+"=3", readyFDVar+"=4", dirVar+"="+dir)
+	cmd := exec.Command(c.exe, "store", "serve", "--dir", c.dir)
+	cmd.Env = append(os.Environ(), parentFDVar+"=3", readyFDVar+"=4", dirVar+"="+c.dir)
 	cmd.ExtraFiles = []*os.File{alive, send}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a process group that Ctrl-C does not reach
@@ -188,7 +227,7 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	send.Close()
 	if err != nil {
 		hold.Close()
-		return false, fmt.Errorf("start gateway %s: %w", exe, err)
+		return false, fmt.Errorf("start gateway %s: %w", c.exe, err)
 	}
 	exited := make(chan struct{})
 	go func() {
@@ -210,5 +249,5 @@ func (c *Child) spawn(ctx context.Context, l layout, dir, exe string) (running b
 	case <-exited:
 	case <-ctx.Done():
 	}
-	return rep.Running, l.unreachable(errors.New(rep.Error), rep.Hint)
+	return rep.Running, c.failed(kinds[rep.Kind], errors.New(rep.Error), rep.Hint)
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"vapo/lib/objectstore"
+	"vapo/lib/objectstore/gateway"
 )
 
 // layout gives the paths of a directory's store. All are inside one directory that only its owner can enter.
@@ -25,7 +26,6 @@ func layoutOf(dir string) (layout, error) {
 }
 
 func (l layout) keys() string    { return filepath.Join(l.base, "keys.json") }    // credentials, created once
-func (l layout) state() string   { return filepath.Join(l.base, "gateway.json") } // address of the running gateway
 func (l layout) gateway() string { return filepath.Join(l.base, "gateway.lock") } // held by the gateway
 func (l layout) users() string   { return filepath.Join(l.base, "users.lock") }   // shared by the gateway's users
 func (l layout) log() string     { return filepath.Join(l.base, "gateway.log") }
@@ -37,17 +37,11 @@ const (
 	region = "us-east-1"
 )
 
-// prepare creates the directory and checks that it is writable.
+// prepare creates the directory. It writes nothing if the directory exists, so that a store on a full disk can be read.
 func (l layout) prepare() error {
 	err := os.MkdirAll(l.data(), 0o700)
 	if err == nil {
 		err = os.Chmod(l.base, 0o700)
-	}
-	if err == nil {
-		var f *os.File
-		if f, err = os.CreateTemp(l.base, ".probe-*"); err == nil {
-			err = errors.Join(f.Close(), os.Remove(f.Name()))
-		}
 	}
 	return l.fail(err)
 }
@@ -76,63 +70,51 @@ type keyPair struct {
 
 // loadKeys reads the directory's credentials. The first call creates them, atomically, so that processes that start
 // together agree on one pair.
-func (l layout) loadKeys() (keyPair, error) {
-	var k keyPair
-	data, err := os.ReadFile(l.keys())
+func (l layout) loadKeys() (k keyPair, err error) {
+	fi, err := os.Stat(l.keys())
 	if errors.Is(err, fs.ErrNotExist) {
-		fresh, err := json.Marshal(keyPair{Access: rand.Text()[:20], Secret: rand.Text() + rand.Text()})
-		if err != nil {
-			return k, err
-		}
-		tmp, err := writeTemp(l.keys(), fresh)
-		if err != nil {
+		if err := l.createKeys(); err != nil {
 			return k, l.fail(err)
 		}
-		defer os.Remove(tmp)
-		if err := os.Link(tmp, l.keys()); err != nil && !errors.Is(err, fs.ErrExist) {
-			// The file system has no hard links. If two processes race here, the gateway's lock lets only one of them run, and
-			// the loser starts again with the winner's keys.
-			if err := os.Rename(tmp, l.keys()); err != nil {
-				return k, l.fail(err)
-			}
-		}
-		return l.loadKeys()
+		fi, err = os.Stat(l.keys())
+	}
+	if err == nil && !fi.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(l.keys())
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &k)
+	}
+	if err == nil && (k.Access == "" || k.Secret == "") {
+		err = errors.New("it lacks a key")
 	}
 	if err != nil {
-		return k, l.fail(err)
-	}
-	if err := json.Unmarshal(data, &k); err != nil || k.Access == "" || k.Secret == "" {
-		const message = "%s is damaged; delete it while no gateway runs, and the next start will make new keys"
-		return k, fmt.Errorf(message, l.keys())
+		hint := "delete " + l.keys() + " while no gateway runs; the next start makes new keys, and no results are lost"
+		return k, l.failed(nil, fmt.Errorf("the access keys in %s cannot be read: %w", l.keys(), err), hint)
 	}
 	return k, nil
 }
 
-// gatewayState is the content of the state file, which a gateway writes once it accepts requests.
-type gatewayState struct {
-	Endpoint string `json:"endpoint"`
-	PID      int    `json:"pid"`
-}
-
-func (l layout) loadState() (gatewayState, error) {
-	var s gatewayState
-	data, err := os.ReadFile(l.state())
-	if err != nil {
-		return s, err
-	}
-	return s, json.Unmarshal(data, &s)
-}
-
-func (l layout) saveState(s gatewayState) error {
-	data, err := json.Marshal(s)
+func (l layout) createKeys() error {
+	fresh, err := json.Marshal(keyPair{Access: rand.Text()[:20], Secret: rand.Text() + rand.Text()})
 	if err != nil {
 		return err
 	}
-	tmp, err := writeTemp(l.state(), data)
+	tmp, err := writeTemp(l.keys(), fresh)
 	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, l.state())
+	defer os.Remove(tmp)
+	err = os.Link(tmp, l.keys())
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	// The file system has no hard links. If two processes race here, the gateway's lock lets only one of them run, and the
+	// loser starts again with the winner's keys.
+	return os.Rename(tmp, l.keys())
 }
 
 // writeTemp writes a temporary file in the directory of path. Only the owner can read it.
@@ -149,6 +131,9 @@ func writeTemp(path string, data []byte) (name string, err error) {
 	return f.Name(), nil
 }
 
-func (l layout) env(s gatewayState, k keyPair) Env {
-	return Env{Endpoint: s.Endpoint, AccessKey: k.Access, SecretKey: k.Secret, Region: region, Store: "s3://" + bucket}
+func (l layout) env(a gateway.Address, k keyPair) Env {
+	return Env{
+		Endpoint: a.Endpoint, AccessKey: k.Access, SecretKey: k.Secret, Region: region, Store: "s3://" + bucket,
+		Gateway: a.Host() + l.base,
+	}
 }
