@@ -188,24 +188,27 @@ func (a *app) recentRuns(ctx context.Context, store *artifact.Store, n int) ([]*
 	if err != nil {
 		return nil, err
 	}
-	runs, errs := make([]*runner.Run, len(ids)), make([]error, len(ids))
-	var group errgroup.Group
+	runs, damaged := make([]*runner.Run, len(ids)), make([]error, len(ids))
+	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i, id := range ids {
-		group.Go(func() error { runs[i], errs[i] = loadRun(ctx, store, id); return nil })
+		group.Go(func() (err error) {
+			runs[i], err = loadRun(ctx, store, id)
+			switch failure.ClassOf(err) {
+			case failure.Integrity:
+				damaged[i] = err
+				return nil
+			case failure.Input: // deleted after it was listed
+				return nil
+			}
+			return err
+		})
 	}
-	_ = group.Wait() // the errors are in errs
-	out := make([]*runner.Run, 0, len(ids))
-	for i, err := range errs {
-		switch failure.ClassOf(err) {
-		case failure.OK:
-			out = append(out, runs[i])
-		case failure.Integrity:
+	err = group.Wait()
+	for _, err := range damaged {
+		if err != nil {
 			fmt.Fprintf(a.stderr, "warning: %v\n", err)
-		case failure.Input: // deleted after it was listed
-		default:
-			return nil, err
 		}
 	}
-	return out, nil
+	return slices.DeleteFunc(runs, func(r *runner.Run) bool { return r == nil }), err
 }

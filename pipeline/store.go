@@ -92,7 +92,7 @@ func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
 // made returns what every action in the store made, by key. It warns of records that are damaged. A file in the local
 // directory remembers what the records said, because a record that is the same object cannot say anything else.
 func (a *app) made(ctx context.Context, s *openStore) (map[string]artifact.Made, error) {
-	name := sha256.Sum256([]byte(s.name))
+	name := sha256.Sum256([]byte(os.Getenv("VAPO_STORE")))
 	path := filepath.Join(a.local(), "index", hex.EncodeToString(name[:8]))
 	made := map[string]artifact.Made{}
 	memory.Load(path, &made)

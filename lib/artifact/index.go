@@ -22,7 +22,7 @@ type Made struct {
 	Object  string // identifies the version of the record in the store
 }
 
-// readers is the number of records that Index reads at once.
+// readers is the number of small documents that are read at once.
 const readers = 16
 
 // Index brings made, what is known of the records by key, up to date, and reports whether it changed. It lists all

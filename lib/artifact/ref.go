@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vapo/lib/objectstore"
 )
 
@@ -93,21 +95,38 @@ func (s *Store) DeleteRef(ctx context.Context, name string) error {
 // Refs yields all refs, sorted by name. For a damaged ref it yields the name and an error, and continues.
 func (s *Store) Refs(ctx context.Context) iter.Seq2[Ref, error] {
 	return func(yield func(Ref, error) bool) {
+		var refs []Ref
 		for info, err := range s.objects.List(ctx, "refs/") {
 			if err != nil {
 				yield(Ref{}, err)
 				return
 			}
 			name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "refs/"), refSuffix)
-			if !ok || CheckRef(name) != nil {
-				continue
+			if ok && CheckRef(name) == nil {
+				refs = append(refs, Ref{Name: name, Updated: info.ModTime})
 			}
-			d, err := s.Ref(ctx, name)
+		}
+		errs := make([]error, len(refs))
+		group, reading := errgroup.WithContext(ctx)
+		group.SetLimit(readers)
+		for i := range refs {
+			group.Go(func() error {
+				refs[i].Digest, errs[i] = s.Ref(reading, refs[i].Name)
+				if errors.Is(errs[i], ErrNotFound) || errors.Is(errs[i], ErrCorrupt) {
+					return nil
+				}
+				return errs[i]
+			})
+		}
+		if err := group.Wait(); err != nil {
+			yield(Ref{}, err)
+			return
+		}
+		for i, err := range errs {
 			if errors.Is(err, ErrNotFound) {
 				continue // the ref was deleted after it was listed
 			}
-			ref := Ref{Name: name, Digest: d, Updated: info.ModTime}
-			if !yield(ref, err) || err != nil && !errors.Is(err, ErrCorrupt) {
+			if !yield(refs[i], err) {
 				return
 			}
 		}
