@@ -120,3 +120,43 @@ func TestNoPermission(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// fill leaves no free byte on the file system of a directory.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+// TestNoByteFree: a store on a full disk can be read. Writing to it, and starting a new store there, fail as they should.
+func TestNoByteFree(t *testing.T) {
+	dir, _ := mount(t, "8m")
+	child, s, _ := start(t, dir)
+	write(t, s, "k", "kept")
+	child.Close()
+	fill(t, dir)
+	_, s, _ = start(t, dir)
+	if got := read(t, s, "k"); got != "kept" {
+		t.Errorf("read %q", got)
+	}
+	if _, err := s.Put(t.Context(), "k2", strings.NewReader("v"), 1, objectstore.PutOptions{}); failure.ClassOf(err) !=
+		failure.Resources {
+		t.Errorf("put: %v", err)
+	}
+	fresh := filepath.Join(dir, "fresh")
+	if err := os.Mkdir(fresh, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := embedded.Start(t.Context(), fresh, os.Args[0]); failure.ClassOf(err) != failure.Resources {
+		t.Errorf("a new store: %v", err)
+	}
+}

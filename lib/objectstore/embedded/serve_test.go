@@ -1,13 +1,16 @@
 package embedded_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
@@ -76,5 +79,83 @@ printf '%s|%s|%s' "$AWS_REGION" "$VAPO_STORE" "${AWS_SESSION_TOKEN-unset}"`
 	}
 	if want := `http://127.0.0.1:1|a|it's $HOME "x"|us-east-1|s3://vapo|unset`; string(out) != want {
 		t.Errorf("the shell has %s, want %s", out, want)
+	}
+}
+
+// TestDamagedKeys: unusable access keys are one clear error, and doing what the hint says mends the store.
+func TestDamagedKeys(t *testing.T) {
+	dir := t.TempDir()
+	child, s, _ := start(t, dir)
+	write(t, s, "k", "kept")
+	child.Close()
+	keys := filepath.Join(dir, ".vapo", "keys.json")
+	for name, damage := range map[string]func() error{
+		"empty":     func() error { return os.WriteFile(keys, nil, 0o600) },
+		"truncated": func() error { return os.WriteFile(keys, []byte(`{"access_key":"AB`), 0o600) },
+		"no secret": func() error { return os.WriteFile(keys, []byte(`{"access_key":"AB"}`), 0o600) },
+		"directory": func() error { return os.Mkdir(keys, 0o700) },
+		"FIFO":      func() error { return syscall.Mkfifo(keys, 0o600) },
+		"dangling":  func() error { return os.Symlink("/no/such/file", keys) },
+	} {
+		if err := errors.Join(os.RemoveAll(keys), damage()); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := embedded.Start(t.Context(), dir, os.Args[0])
+		if failure.ClassOf(err) != failure.Store || errors.Is(err, objectstore.ErrUnreachable) ||
+			!strings.Contains(err.Error(), keys) || !strings.Contains(failure.HintOf(err), "delete "+keys) {
+			t.Errorf("%s: error %v with hint %q", name, err, failure.HintOf(err))
+		}
+	}
+	if err := os.RemoveAll(keys); err != nil {
+		t.Fatal(err)
+	}
+	_, s, _ = start(t, dir)
+	if got := read(t, s, "k"); got != "kept" {
+		t.Errorf("read %q", got)
+	}
+}
+
+// TestLeftovers: a gateway removes what killed ones have left, but no upload that may still be continued.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	child, s, _ := start(t, dir)
+	write(t, s, "k", "kept")
+	child.Close()
+	base := filepath.Join(dir, ".vapo")
+	temporary := filepath.Join(base, "store", "vapo", ".sgwtmp")
+	for name, wantKept := range map[string]bool{
+		filepath.Join(temporary, "0123.456"):                      false,
+		filepath.Join(temporary, "multipart", "sum", "old", "1"):  false,
+		filepath.Join(temporary, "multipart", "sum2", "new", "1"): true,
+		filepath.Join(base, ".new-1"):                             false,
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if !wantKept {
+			long := time.Now().Add(-48 * time.Hour)
+			if err := errors.Join(os.Chtimes(name, long, long), os.Chtimes(filepath.Dir(name), long, long)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer func() {
+			if _, err := os.Lstat(name); (err == nil) != wantKept {
+				t.Errorf("%s: %v", name, err)
+			}
+		}()
+	}
+	log := filepath.Join(base, "gateway.log")
+	if err := os.WriteFile(log, bytes.Repeat([]byte("a line of the log\n"), 100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, s, _ = start(t, dir)
+	if got := read(t, s, "k"); got != "kept" {
+		t.Errorf("read %q", got)
+	}
+	if data, err := os.ReadFile(log); err != nil || len(data) > 1<<20+4096 || len(data) < 1<<19 || data[0] != 'a' {
+		t.Errorf("the log has %d bytes: %v", len(data), err)
 	}
 }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"vapo/lib/failure"
+)
+
+// TestFullDisk: when no byte is free, commands that only read still work, and a run says what to do.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	if err := syscall.Mount("tmpfs", w.dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("mounting a file system needs privileges: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(w.dir, syscall.MNT_DETACH) })
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	w.must("run", "one.yaml")
+	f, err := os.Create(filepath.Join(w.dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	w.must("plan", "one.yaml")
+	w.must("ls")
+	w.must("status")
+	w.must("lineage", "s.out")
+	w.must("get", "s.out", filepath.Join(t.TempDir(), "copy"))
+	w.fails(failure.Resources, []string{"no space left", "hint: "}, "get", "s.out", "copy")
+	w.fails(failure.Resources, []string{"no space left", "hint: "}, "run", "one.yaml", "--set", "s.salt=4")
+}
