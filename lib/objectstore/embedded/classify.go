@@ -3,7 +3,12 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -14,8 +19,24 @@ import (
 
 // classify wraps the gateway's backend and reports failures of the file system with the matching S3 error. Otherwise
 // the gateway might report a full disk or an unwritable directory as InternalError, which clients retry and which
-// explains nothing.
+// explains nothing. It also refuses keys that lead through a symbolic link or to a special file, which the gateway would
+// follow out of the store, or wait for without end.
 type classify struct{ backend.Backend }
+
+// regular checks that the path of an object, as far as it exists, consists of directories and a regular file.
+func regular(bucket, key *string) error {
+	path := *bucket
+	for elem := range strings.SplitSeq(*key, "/") {
+		path = filepath.Join(path, elem)
+		if fi, err := os.Lstat(path); err == nil && !fi.IsDir() && !fi.Mode().IsRegular() {
+			const text = "%s in the directory of the embedded store is neither a file nor a directory; move it away"
+			return s3err.APIError{
+				Code: "NotAFile", Description: fmt.Sprintf(text, path), HTTPStatusCode: http.StatusConflict,
+			}
+		}
+	}
+	return nil
+}
 
 func fileError(err error) error {
 	var answered s3err.S3Error
@@ -33,6 +54,9 @@ func fileError(err error) error {
 }
 
 func (c classify) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	if err := regular(in.Bucket, in.Key); err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
 	out, err := c.Backend.PutObject(ctx, in)
 	return out, fileError(err)
 }
@@ -40,6 +64,9 @@ func (c classify) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 func (c classify) CreateMultipartUpload(
 	ctx context.Context, in s3response.CreateMultipartUploadInput,
 ) (s3response.InitiateMultipartUploadResult, error) {
+	if err := regular(in.Bucket, in.Key); err != nil {
+		return s3response.InitiateMultipartUploadResult{}, err
+	}
 	out, err := c.Backend.CreateMultipartUpload(ctx, in)
 	return out, fileError(err)
 }
@@ -52,11 +79,31 @@ func (c classify) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.U
 func (c classify) CompleteMultipartUpload(
 	ctx context.Context, in *s3.CompleteMultipartUploadInput,
 ) (s3response.CompleteMultipartUploadResult, string, error) {
+	if err := regular(in.Bucket, in.Key); err != nil {
+		return s3response.CompleteMultipartUploadResult{}, "", err
+	}
 	out, version, err := c.Backend.CompleteMultipartUpload(ctx, in)
 	return out, version, fileError(err)
 }
 
 func (c classify) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
+	if err := regular(in.Bucket, in.Key); err != nil {
+		return nil, err
+	}
 	out, err := c.Backend.DeleteObject(ctx, in)
 	return out, fileError(err)
+}
+
+func (c classify) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
+	if err := regular(in.Bucket, in.Key); err != nil {
+		return nil, err
+	}
+	return c.Backend.GetObject(ctx, in)
+}
+
+func (c classify) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
+	if err := regular(in.Bucket, in.Key); err != nil {
+		return nil, err
+	}
+	return c.Backend.HeadObject(ctx, in)
 }

@@ -137,7 +137,7 @@ func fill(t *testing.T, dir string) {
 	}
 }
 
-// TestNoByteFree: a store on a full disk can be read. Writing to it, and starting a new store there, fail as they should.
+// TestNoByteFree: a store on a full disk can be read. Writing to it and starting a new store there fail clearly.
 func TestNoByteFree(t *testing.T) {
 	dir, _ := mount(t, "8m")
 	child, s, _ := start(t, dir)

@@ -1,0 +1,73 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vapo/lib/failure"
+	"vapo/lib/objectstore"
+)
+
+// TestLinksAreNotFollowed: a symbolic link in the folder of the objects leads nowhere, and a FIFO blocks nobody.
+func TestLinksAreNotFollowed(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	_, s, _ := start(t, dir)
+	write(t, s, "a/kept", "kept")
+	secret := filepath.Join(outside, "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	objects := filepath.Join(dir, ".vapo", "store", "vapo")
+	if err := errors.Join(os.Symlink(secret, filepath.Join(objects, "a", "file")),
+		os.Symlink(outside, filepath.Join(objects, "a", "dir")),
+		syscall.Mkfifo(filepath.Join(objects, "a", "fifo"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, key := range []string{"a/file", "a/dir/secret", "a/fifo"} {
+		r, _, err := s.Get(ctx, key)
+		if err == nil {
+			r.Close()
+		}
+		wantRefused(t, "get "+key, err)
+		if _, err := s.Head(ctx, key); err == nil {
+			t.Errorf("head %s succeeds", key)
+		}
+		_, err = s.Put(ctx, key, strings.NewReader("v"), 1, objectstore.PutOptions{})
+		wantRefused(t, "put "+key, err)
+		wantRefused(t, "delete "+key, s.Delete(ctx, key))
+	}
+	_, err := s.Put(ctx, "a/dir/new", strings.NewReader("v"), 1, objectstore.PutOptions{})
+	wantRefused(t, "put a/dir/new", err)
+	var keys []string
+	for info, err := range s.List(ctx, "a/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, info.Key)
+	}
+	t.Log(keys)
+	if text := strings.Join(keys, " "); !strings.Contains(text, "a/kept") || strings.Contains(text, "secret") {
+		t.Errorf("the list is %s", text)
+	}
+	if data, err := os.ReadFile(secret); err != nil || string(data) != "secret" {
+		t.Errorf("the file outside contains %q: %v", data, err)
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 1 {
+		t.Errorf("the directory outside contains %v: %v", entries, err)
+	}
+}
+
+func wantRefused(t *testing.T, what string, err error) {
+	t.Helper()
+	if failure.ClassOf(err) != failure.Store || !strings.Contains(err.Error(), "neither a file nor a directory") {
+		t.Errorf("%s: %v", what, err)
+	}
+}
