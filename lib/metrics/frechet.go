@@ -16,7 +16,6 @@ type Frechet struct {
 	Value    float64
 	MeanTerm float64 // |m1-m2|²
 	CovTerm  float64 // Tr(S1 + S2 - 2·sqrt(S1·S2))
-	Dim      int     // of the features
 	Route    string  // how Tr sqrt(S1·S2) was computed: "cholesky" or "pivoted"
 	// Warnings say if Value is doubtful, because N is too small for the dimension.
 	Warnings []string
@@ -46,7 +45,7 @@ func FrechetDistance(a, b *Moments) (Frechet, error) {
 	if a.n < 2 && !a.published || b.n < 2 && !b.published {
 		return Frechet{}, fmt.Errorf("fréchet distance: %d against %d vectors, each side needs at least 2", a.n, b.n)
 	}
-	f := Frechet{Dim: a.d}
+	var f Frechet
 	for i, v := range a.mean {
 		f.MeanTerm += float64((v - b.mean[i]) * (v - b.mean[i]))
 	}
