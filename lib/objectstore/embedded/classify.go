@@ -19,8 +19,8 @@ import (
 
 // classify wraps the gateway's backend and reports failures of the file system with the matching S3 error. Otherwise
 // the gateway might report a full disk or an unwritable directory as InternalError, which clients retry and which
-// explains nothing. It also refuses keys that lead through a symbolic link or to a special file, which the gateway would
-// follow out of the store, or wait for without end.
+// explains nothing. It also refuses keys that lead through a symbolic link or to a special file. The gateway would
+// follow the link out of the store, and wait for a FIFO without end.
 type classify struct{ backend.Backend }
 
 // regular checks that the path of an object, as far as it exists, consists of directories and a regular file.

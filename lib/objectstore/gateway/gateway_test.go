@@ -1,0 +1,78 @@
+package gateway_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vapo/lib/objectstore/gateway"
+)
+
+func listen(t *testing.T) gateway.Address {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return gateway.Address{Endpoint: "http://" + l.Addr().String(), PID: os.Getpid()}
+}
+
+// TestAddressCountsWhileLocked: an address counts from Publish until its lock is released, although the file remains.
+func TestAddressCountsWhileLocked(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 { // the second time with the file of the first
+		refused(t, dir, syscall.ECONNREFUSED)
+		lock, a := gateway.Lock(dir), listen(t)
+		if err := gateway.Publish(lock, a); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := gateway.Find(dir); err != nil || got != a {
+			t.Errorf("found %v, %v, published %v", got, err, a)
+		}
+		conn, err := gateway.Dial(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conn.RemoteAddr().String() != a.Host() {
+			t.Errorf("connected to %v, not %s", conn.RemoteAddr(), a.Host())
+		}
+		conn.Close()
+		if err := lock.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, dir, syscall.ECONNREFUSED)
+}
+
+func TestDamagedAddress(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "gateway.json")
+	for name, damage := range map[string]func() error{
+		"empty":     func() error { return os.WriteFile(path, nil, 0o600) },
+		"text":      func() error { return os.WriteFile(path, []byte(strings.Repeat("x", 500)), 0o600) },
+		"directory": func() error { return os.Mkdir(path, 0o700) },
+		"FIFO":      func() error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		if err := errors.Join(os.RemoveAll(path), damage()); err != nil {
+			t.Fatal(err)
+		}
+		t.Log(name)
+		refused(t, dir, gateway.ErrNotRunning)
+	}
+}
+
+// refused checks that there is no gateway to connect to.
+func refused(t *testing.T, dir string, want error) {
+	t.Helper()
+	if a, err := gateway.Find(dir); !errors.Is(err, gateway.ErrNotRunning) {
+		t.Errorf("found %v, %v", a, err)
+	}
+	if _, err := gateway.Dial(t.Context(), dir); !errors.Is(err, want) {
+		t.Errorf("dial: %v", err)
+	}
+}
