@@ -160,6 +160,8 @@ func TestStoreVariables(t *testing.T) {
 	other.fails(4, []string{"hint: "}, "run", "one.yaml")
 	other.env = append(other.env, "VAPO_STORE=nonsense")
 	other.fails(2, []string{"VAPO_STORE", "s3://bucket/prefix"}, "run", "one.yaml")
+	w.env = append(w.env, "VAPO_STORE_PATIENCE=2")
+	w.fails(2, []string{"VAPO_STORE_PATIENCE"}, "run", "one.yaml")
 }
 
 // TestHostileRuns checks that a malicious run record in a shared store cannot make a reader panic, access files outside

@@ -49,7 +49,8 @@ type app struct {
 	raw            struct {
 		stdout, stderr io.Writer
 	}
-	store *openStore // nil until the store is opened
+	store *openStore        // nil until the store is opened
+	warn  func(text string) // shows a warning about the store
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -75,6 +76,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	out := &results{Writer: stdout}
 	a := &app{stdout: program.Printable(out), stderr: program.Printable(stderr)}
 	a.raw.stdout, a.raw.stderr = stdout, stderr
+	a.warn = func(text string) { fmt.Fprintf(a.stderr, "warning: %s\n", text) }
 	help := kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
 		if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 			return err

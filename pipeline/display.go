@@ -150,6 +150,12 @@ func (d *display) printf(format string, args ...any) {
 	d.draw()
 }
 
+func (d *display) warn(text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.printf("warning: %s\n", text)
+}
+
 func (d *display) Started(run *runner.Run) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

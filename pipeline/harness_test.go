@@ -290,16 +290,3 @@ func kill(t *testing.T, pid int, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 }
-
-// soak multiplies the rounds of tests whose value grows with their length. `make soak` sets it with VAPO_SOAK.
-func soak(t *testing.T, rounds int) int {
-	text := os.Getenv("VAPO_SOAK")
-	if text == "" {
-		return rounds
-	}
-	factor, err := strconv.Atoi(text)
-	if err != nil || factor < 1 {
-		t.Fatalf("VAPO_SOAK is %q, expected a whole number of 1 or more", text)
-	}
-	return rounds * factor
-}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vapo/lib/objectstore/objectstoretest"
 )
 
 const slow = `name: slow
@@ -38,7 +40,7 @@ func TestKillNine(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	survived := map[string]int{} // kills that the run outlived, by victim
-	for round := range soak(t, 4) {
+	for round := range objectstoretest.Soak(t, 4) {
 		w := newWorkplace(t)
 		w.write("slow.yaml", slow)
 		for _, victim := range []string{"runner", "stage", "gateway", "runner", "stage"} {

@@ -60,6 +60,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	}
 	show := newDisplay(a.raw.stderr)
 	defer show.close()
+	a.warn = show.warn
 	r := a.runner(store, show)
 	r.Jobs, r.Grace = c.Jobs, c.Grace
 	record, err := r.Run(ctx, g, opt)

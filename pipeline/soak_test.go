@@ -26,7 +26,7 @@ func TestManyRunners(t *testing.T) {
 				places[i].env = append(places[i].env, environ...)
 				places[i].write("chain.yaml", chain)
 			}
-			rounds := soak(t, 2)
+			rounds := objectstoretest.Soak(t, 2)
 			for round := range rounds {
 				results := make(chan result, runners)
 				for _, w := range places {

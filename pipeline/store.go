@@ -40,7 +40,10 @@ type openStore struct {
 func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
 	s := &openStore{env: os.Environ(), name: os.Getenv("VAPO_STORE"), stop: func() {}}
 	var cfg objectstore.Config
-	var err error
+	patience, err := objectstore.PatienceFromEnv(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
 	if s.name != "" {
 		cfg, err = objectstore.FromEnv(os.Getenv)
 	} else {
@@ -49,6 +52,7 @@ func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Patience, cfg.Notify = patience, func(text string) { a.warn(text) }
 	objects, err := objectstore.Open(ctx, cfg)
 	if err != nil {
 		s.stop()

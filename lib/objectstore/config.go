@@ -23,15 +23,27 @@ type Config struct {
 	// directory, or empty. Connections then go to the gateway that serves the directory now.
 	Gateway string
 
+	// Patience is how long an operation waits for a store that is away: one that refuses or breaks connections, is
+	// overloaded, or is not found by a name server that fails. 0 means a few short attempts.
+	Patience time.Duration
+	// WaitAtOpen makes Open use Patience too.
+	WaitAtOpen bool
+	// Notify, if not nil, receives a line for a person when an operation begins to wait for the store, and another when
+	// the store answers again. Several goroutines may call it at once.
+	Notify func(text string)
+
 	// DialTimeout bounds one attempt to connect; 0 means 4 seconds.
 	DialTimeout time.Duration
+	// StallTimeout bounds the time in which no byte of a body moves; 0 means 30 seconds. The wait for a response may take
+	// six times as long.
+	StallTimeout time.Duration
 }
 
 // FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
-// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), and VAPO_STORE=s3://bucket/prefix.
-// VAPO_GATEWAY becomes Config.Gateway.
-// getenv is usually os.Getenv. If a variable is missing or malformed, FromEnv fails with ErrConfig and names the
-// variable.
+// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), VAPO_STORE=s3://bucket/prefix and
+// VAPO_STORE_PATIENCE. VAPO_GATEWAY becomes Config.Gateway. getenv is usually os.Getenv. If a variable is missing or
+// malformed, FromEnv fails with ErrConfig and names the variable, but does not quote it, because it might contain a
+// password.
 func FromEnv(getenv func(string) string) (Config, error) {
 	first := func(names ...string) string {
 		for _, name := range names {
@@ -53,24 +65,39 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	if cfg.Bucket, cfg.Prefix, err = ParseURL(getenv("VAPO_STORE")); err != nil {
 		return Config{}, fmt.Errorf("VAPO_STORE: %w", err)
 	}
+	if cfg.Patience, err = PatienceFromEnv(getenv); err != nil {
+		return Config{}, err
+	}
 	return cfg, cfg.validate()
 }
 
-// ParseURL splits s3://bucket/prefix into bucket and prefix. It fails with ErrConfig if s has another form.
+// PatienceFromEnv reads Config.Patience from VAPO_STORE_PATIENCE, by default 2 minutes.
+func PatienceFromEnv(getenv func(string) string) (time.Duration, error) {
+	text := getenv("VAPO_STORE_PATIENCE")
+	if text == "" {
+		return 2 * time.Minute, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%w: VAPO_STORE_PATIENCE is not a duration such as 90s, 10m or 0", ErrConfig)
+	}
+	return d, nil
+}
+
+// ParseURL splits s3://bucket/prefix into bucket and prefix. It fails with ErrConfig if s has another form. The error
+// does not quote s, which might contain a password.
 func ParseURL(s string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(s, "s3://")
 	if !ok {
-		return "", "", fmt.Errorf("%w: %q is not of the form s3://bucket/prefix", ErrConfig, s)
+		return "", "", fmt.Errorf("%w: not of the form s3://bucket/prefix", ErrConfig)
 	}
 	bucket, prefix, _ = strings.Cut(rest, "/")
 	if err := s3utils.CheckValidBucketNameStrict(bucket); err != nil {
-		return "", "", fmt.Errorf("%w: %q: %w", ErrConfig, s, err)
+		return "", "", fmt.Errorf("%w: not of the form s3://bucket/prefix: %w", ErrConfig, err)
 	}
 	prefix = strings.TrimSuffix(prefix, "/")
-	if prefix != "" {
-		if err := checkKey(prefix); err != nil {
-			return "", "", fmt.Errorf("%w: %q: %w", ErrConfig, s, err)
-		}
+	if prefix != "" && checkKey(prefix) != nil {
+		return "", "", fmt.Errorf("%w: the prefix in s3://bucket/prefix has a part that cannot be a file name", ErrConfig)
 	}
 	return bucket, prefix, nil
 }
@@ -91,12 +118,14 @@ func (c *Config) validate() error {
 	return nil
 }
 
+// errEndpoint does not quote the URL, which might contain a password.
+var errEndpoint = fmt.Errorf("%w: AWS_ENDPOINT_URL is not of the form http://host:port or https://host", ErrConfig)
+
 func (c *Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 		u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		// The error does not quote the URL, which might contain a password.
-		return nil, fmt.Errorf("%w: AWS_ENDPOINT_URL is not of the form http://host:port or https://host", ErrConfig)
+		return nil, errEndpoint
 	}
 	if u.User != nil {
 		return nil, fmt.Errorf(

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"vapo/lib/objectstore"
 )
@@ -32,14 +33,30 @@ func TestFromEnv(t *testing.T) {
 	if err != nil || !strings.Contains(cfg.String(), "https://s3.us-east-1.amazonaws.com") {
 		t.Errorf("without an endpoint: %s, %v", &cfg, err)
 	}
+	for text, want := range map[string]time.Duration{"": 2 * time.Minute, "0": 0, "90s": 90 * time.Second} {
+		if cfg, err = objectstore.FromEnv(with("VAPO_STORE_PATIENCE", text)); err != nil || cfg.Patience != want {
+			t.Errorf("VAPO_STORE_PATIENCE=%s: %v, %v", text, cfg.Patience, err)
+		}
+	}
 	for _, c := range [][2]string{
 		{"VAPO_STORE", ""}, {"VAPO_STORE", "bucket"}, {"VAPO_STORE", "s3://"}, {"VAPO_STORE", "s3://UPPER"},
 		{"VAPO_STORE", "s3://bucket/../x"}, {"VAPO_STORE", "s3://bucket//x"},
+		{"VAPO_STORE", "s3://user:hush-hush@host/bucket"}, {"VAPO_STORE", "s3://hush-hush@bucket"},
+		{"VAPO_STORE", "https://user:hush-hush@host/bucket"}, {"VAPO_STORE", "hush-hush"},
+		{"VAPO_STORE", "s3://bucket//user:hush-hush@host"}, {"VAPO_STORE", "s3://bucket/../hush-hush"},
+		{"VAPO_STORE_PATIENCE", "hush-hush"}, {"VAPO_STORE_PATIENCE", "5"}, {"VAPO_STORE_PATIENCE", "-5s"},
 		{"AWS_ACCESS_KEY_ID", ""}, {"AWS_SECRET_ACCESS_KEY", ""},
 		{"AWS_ENDPOINT_URL", "localhost:9000"}, {"AWS_ENDPOINT_URL", "ftp://x"}, {"AWS_ENDPOINT_URL", "http://"},
 		{"AWS_ENDPOINT_URL", "http://user:hush-hush@host"}, {"AWS_ENDPOINT_URL", "http://host/path"},
+		{"AWS_ENDPOINT_URL", "http://host:hush-hush"}, {"AWS_ENDPOINT_URL", "http://host/hush-hush"},
+		{"AWS_ENDPOINT_URL", "user:hush-hush@host"}, {"AWS_ENDPOINT_URL", "http://host?secret=hush-hush"},
+		{"AWS_ENDPOINT_URL", "http://user:hush-hush@ho st"}, {"AWS_ENDPOINT_URL", "http://%hush-hush@host"},
+		{"AWS_ENDPOINT_URL", "http://hush-hush_"},
 	} {
-		_, err := objectstore.FromEnv(with(c[0], c[1]))
+		cfg, err := objectstore.FromEnv(with(c[0], c[1]))
+		if err == nil {
+			_, err = objectstore.Open(t.Context(), cfg)
+		}
 		if !errors.Is(err, objectstore.ErrConfig) || !strings.Contains(err.Error(), c[0]) {
 			t.Errorf("%s=%q: error %v", c[0], c[1], err)
 		}

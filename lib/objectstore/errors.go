@@ -70,10 +70,13 @@ type verdict struct {
 	hint      string
 	attempts  int  // how many attempts the request may have in total
 	ambiguous bool // the server may have carried out the request despite the error
+	away      bool // the store may return, so it is worth more attempts if there is patience
 }
 
 const (
 	once = 1
+	// A timeout has already taken long.
+	twice = 2
 	// A refused connection usually means that no server is running, but the server may be just starting. The attempts take
 	// about a second in total.
 	fewTimes = 4
@@ -93,9 +96,11 @@ func permanent(kind error, hint string) verdict {
 	return verdict{kind: kind, hint: hint, attempts: once}
 }
 
-// judge classifies an error from minio-go or the network. write is true for a request that changes the store.
-func judge(err error, write bool) verdict {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+// judge classifies an error from minio-go or the network in a request whose context is ctx. write is true for a request
+// that changes the store.
+func judge(ctx context.Context, err error, write bool) verdict {
+	// The error does not tell: net/http's timeouts also match context.DeadlineExceeded.
+	if ctx.Err() != nil {
 		return verdict{attempts: once, ambiguous: true}
 	}
 	var resp minio.ErrorResponse
@@ -109,22 +114,30 @@ func judge(err error, write bool) verdict {
 		host    x509.HostnameError
 		cert    *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
+		timeout net.Error
 	)
 	switch {
 	case errors.As(err, &dns):
-		return permanent(ErrUnreachable, hintReach)
+		if dns.IsNotFound {
+			return permanent(ErrUnreachable, hintReach)
+		}
+		return verdict{kind: ErrUnreachable, hint: hintReach, attempts: fewTimes, away: true}
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &cert):
 		return permanent(ErrUnreachable, hintCert)
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return permanent(ErrUnreachable, "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL")
 	case errors.As(err, &op) && op.Op == "dial":
-		v := verdict{kind: ErrUnreachable, hint: hintReach, attempts: fewTimes}
+		v := verdict{kind: ErrUnreachable, hint: hintReach, attempts: fewTimes, away: true}
 		if op.Timeout() {
 			v.attempts = once
 		}
 		return v
 	case isNetwork(err):
-		return verdict{kind: ErrUnreachable, hint: hintBroken, attempts: manyTimes, ambiguous: true}
+		v := verdict{kind: ErrUnreachable, hint: hintBroken, attempts: manyTimes, ambiguous: true, away: true}
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			v.attempts = twice
+		}
+		return v
 	}
 	return verdict{attempts: once}
 }
@@ -192,7 +205,9 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 		return permanent(ErrExists, "")
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests,
 		code >= 500 && code != http.StatusNotImplemented:
-		return verdict{hint: "the store is overloaded or failing", attempts: manyTimes, ambiguous: true}
+		// These are also the answers of a load balancer whose servers are away.
+		away := code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout
+		return verdict{hint: "the store is overloaded or failing", attempts: manyTimes, ambiguous: true, away: away}
 	}
 	return verdict{attempts: once}
 }

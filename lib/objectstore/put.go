@@ -106,7 +106,7 @@ func (u *upload) commit(send func() (minio.UploadInfo, error)) (Info, error) {
 			info = Info{Key: u.key, ETag: strings.Trim(up.ETag, `"`)}
 			return nil
 		}
-		v := judge(err, true)
+		v := judge(u.ctx, err, true)
 		conditional := u.opt.IfAbsent || u.opt.IfMatch != ""
 		failed := v.kind == ErrExists || v.kind == ErrNotFound
 		// A server may refuse a large body by closing the connection early, and its response may get lost.

@@ -3,13 +3,35 @@ package objectstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 )
 
-// retry calls try until it succeeds, fails permanently, or uses up the attempts that its last failure allows. try
-// receives the number of the attempt, from 0. The result is nil or an *Error.
+// outage decides how long a store that is away is waited for, and tells a person about it once.
+type outage struct {
+	patience time.Duration
+	notify   func(text string)
+	noticed  atomic.Bool // the person knows that the store is away
+}
+
+func (o *outage) began(err error) {
+	if !o.noticed.Swap(true) && o.notify != nil {
+		o.notify(fmt.Sprintf("the store does not answer; waiting up to %v: %v", o.patience, err))
+	}
+}
+
+func (o *outage) ended() {
+	if o.noticed.Swap(false) && o.notify != nil {
+		o.notify("the store answers again")
+	}
+}
+
+// retry calls try until it succeeds, fails permanently, or uses up the attempts that its last failure allows. A store
+// that is away is waited for as long as the patience lasts. The pauses grow up to a few seconds and are random, so that
+// many clients do not return at once. try receives the number of the attempt, from 0. The result is nil or an *Error.
 func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try func(attempt int) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 100 * time.Millisecond
@@ -17,27 +39,43 @@ func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try fun
 	wait.MaxInterval = 4 * time.Second
 
 	attempt := 0
+	var since time.Time // of the first failure that shows the store away
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := try(attempt)
 		attempt++
 		if err == nil {
+			s.outage.ended()
 			return struct{}{}, nil
 		}
 		var done *Error
 		if errors.As(err, &done) {
 			return struct{}{}, backoff.Permanent(err)
 		}
-		v := judge(err, write)
+		v := judge(ctx, err, write)
 		wrapped := &Error{Op: op, Key: key, Store: s.name, Kind: v.kind, Hint: v.hint, Err: err}
 		if v.kind == ErrNotFound || v.kind == ErrExists {
 			wrapped.Err = nil // the class says everything, so the cause is dropped
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			wrapped.Kind, wrapped.Err = nil, cause
-		}
-		if attempt >= v.attempts || ctx.Err() != nil {
 			return struct{}{}, backoff.Permanent(wrapped)
 		}
+		switch {
+		case !v.away:
+			s.outage.ended()
+		case since.IsZero():
+			since = time.Now()
+		}
+		if attempt < v.attempts {
+			return struct{}{}, wrapped
+		}
+		if !v.away || time.Since(since) >= s.outage.patience {
+			if v.away && s.outage.patience > 0 {
+				wrapped.Hint = fmt.Sprintf("waited %v (VAPO_STORE_PATIENCE); %s", s.outage.patience, v.hint)
+			}
+			return struct{}{}, backoff.Permanent(wrapped)
+		}
+		s.outage.began(wrapped)
 		return struct{}{}, wrapped
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
 	var typed *Error

@@ -6,15 +6,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
-
-	"vapo/lib/objectstore/gateway"
 )
 
 // s3Store is a Store on one bucket, or on a prefix in it.
@@ -23,14 +19,20 @@ type s3Store struct {
 	bucket string
 	prefix string // empty, or ends with a slash
 	name   string // the result of String
+	outage outage
 }
 
 // Open connects to a store and makes one request, so that an unreachable server, wrong credentials or a missing bucket
-// are reported before any work is done. It does not check that the store is writable: see [Probe].
+// are reported before any work is done. Unless cfg.WaitAtOpen is set, a store that is away is reported within about a
+// second, because a wrong setting is the usual cause; later operations wait for it. Open does not check that the store
+// is writable: see [Probe].
 func Open(ctx context.Context, cfg Config) (Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.WaitAtOpen {
+		s.outage.patience = cfg.Patience
 	}
 	err = s.retry(ctx, "open", "", false, func(int) error {
 		// This lists objects instead of sending HEAD. The response to HEAD has no body, so a wrong key, a wrong secret and a
@@ -38,11 +40,12 @@ func Open(ctx context.Context, cfg Config) (Store, error) {
 		for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
 			return obj.Err
 		}
-		return nil
+		return ctx.Err()
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.outage.patience = cfg.Patience
 	return s, nil
 }
 
@@ -71,22 +74,10 @@ func newStore(cfg Config) (*s3Store, error) {
 		return nil, err
 	}
 	secure := u.Scheme == "https"
-	transport, err := minio.DefaultTransport(secure)
+	transport, err := newTransport(&cfg, u)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	timeout := cfg.DialTimeout
-	if timeout == 0 {
-		timeout = 4 * time.Second
-	}
-	transport.DialContext = (&net.Dialer{Timeout: timeout, KeepAlive: 15 * time.Second}).DialContext
-	if dir, ok := strings.CutPrefix(cfg.Gateway, u.Host+"/"); ok {
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return gateway.Dial(ctx, "/"+dir)
-		}
-	}
-	// A server may need this long to join the parts of a large upload.
-	transport.ResponseHeaderTimeout = 3 * time.Minute
 	core, err := minio.NewCore(u.Host, &minio.Options{
 		Creds:     credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, cfg.SessionToken),
 		Secure:    secure,
@@ -100,10 +91,10 @@ func newStore(cfg Config) (*s3Store, error) {
 		TrailingHeaders: false,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, errEndpoint // minio-go's error quotes the host
 	}
 	core.SetAppInfo("vapo", "1")
-	s := &s3Store{core: core, bucket: cfg.Bucket, name: cfg.String()}
+	s := &s3Store{core: core, bucket: cfg.Bucket, name: cfg.String(), outage: outage{notify: cfg.Notify}}
 	if cfg.Prefix != "" {
 		s.prefix = cfg.Prefix + "/"
 	}
@@ -160,7 +151,7 @@ func (s *s3Store) head(ctx context.Context, op, key string) (obj minio.ObjectInf
 }
 
 func (s *s3Store) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
-	body, obj, err := s.open(ctx, key, "", "")
+	body, obj, err := s.open(ctx, key, "")
 	if err != nil {
 		return nil, Info{}, err
 	}
@@ -179,7 +170,7 @@ func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.Re
 	if n > 0 {
 		span += fmt.Sprint(off + n - 1)
 	}
-	body, obj, err := s.open(ctx, key, span, "")
+	body, obj, err := s.open(ctx, key, span)
 	if err != nil {
 		return nil, err
 	}
@@ -187,8 +178,17 @@ func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.Re
 	return &reader{ctx: ctx, s: s, key: key, etag: etag, off: off, end: off + obj.Size, body: body}, nil
 }
 
-// open requests an object, or only the range span if it is set. If etag is set, open accepts only that version.
-func (s *s3Store) open(
+// open requests an object, or only the range span if it is set.
+func (s *s3Store) open(ctx context.Context, key, span string) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
+	err = s.retry(ctx, "get", key, false, func(int) (err error) {
+		body, obj, err = s.request(ctx, key, span, "")
+		return err
+	})
+	return body, obj, err
+}
+
+// request is one attempt of open. If etag is set, it accepts only that version.
+func (s *s3Store) request(
 	ctx context.Context, key, span, etag string,
 ) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
 	name, err := s.object("get", key)
@@ -204,10 +204,7 @@ func (s *s3Store) open(
 			return nil, obj, &Error{Op: "get", Key: key, Store: s.name, Err: err}
 		}
 	}
-	err = s.retry(ctx, "get", key, false, func(int) (err error) {
-		body, obj, _, err = s.core.GetObject(ctx, s.bucket, name, opts)
-		return err
-	})
+	body, obj, _, err = s.core.GetObject(ctx, s.bucket, name, opts)
 	return body, obj, err
 }
 
@@ -218,35 +215,37 @@ type reader struct {
 	key      string
 	etag     string
 	off, end int64
-	resumed  int
 	body     io.ReadCloser
 }
 
-const maxResumes = 5
-
 func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.body.Read(p)
-	r.off += int64(n)
+	n, err := r.read(p)
 	switch {
 	case err == nil, errors.Is(err, io.EOF) && r.off >= r.end:
 		return n, err
-	case r.ctx.Err() != nil:
-		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Err: context.Cause(r.ctx)}
-	case r.resumed >= maxResumes:
-		const hint = "the connection broke repeatedly while reading"
-		return n, &Error{Op: "get", Key: r.key, Store: r.s.name, Kind: ErrUnreachable, Hint: hint, Err: err}
+	case n > 0:
+		return n, nil // the next Read gets the error again
 	}
-	r.resumed++
-	body, _, err := r.s.open(r.ctx, r.key, fmt.Sprintf("bytes=%d-%d", r.off, r.end-1), r.etag)
-	if err != nil {
-		return n, err
-	}
-	r.body.Close()
-	r.body = body
-	if n == 0 && len(p) > 0 {
-		return r.Read(p)
-	}
-	return n, nil
+	// The retries begin anew after every byte, so a long download survives any number of breaks.
+	err = r.s.retry(r.ctx, "get", r.key, false, func(int) error {
+		resumed, _, err := r.s.request(r.ctx, r.key, fmt.Sprintf("bytes=%d-%d", r.off, r.end-1), r.etag)
+		if err != nil {
+			return err
+		}
+		r.body.Close()
+		r.body = resumed
+		if n, err = r.read(p); n > 0 {
+			return nil
+		}
+		return err
+	})
+	return n, err
+}
+
+func (r *reader) read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	r.off += int64(n)
+	return n, err
 }
 
 func (r *reader) Close() error { return r.body.Close() }
@@ -268,13 +267,17 @@ func (s *s3Store) Delete(ctx context.Context, key string) error {
 func (s *s3Store) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		last, stopped := "", false
-		err := s.retry(ctx, "list", prefix, false, func(int) error {
+		list := func() (broken bool, err error) {
 			listing, cancel := context.WithCancel(ctx)
 			defer cancel()
 			opts := minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true, StartAfter: last}
+			began := last
 			for obj := range s.core.ListObjectsIter(listing, s.bucket, opts) {
 				if obj.Err != nil {
-					return obj.Err
+					if last != began {
+						return true, nil // resume with fresh attempts, because there was progress
+					}
+					return false, obj.Err
 				}
 				last = obj.Key
 				if strings.HasSuffix(obj.Key, "/") {
@@ -282,11 +285,18 @@ func (s *s3Store) List(ctx context.Context, prefix string) iter.Seq2[Info, error
 				}
 				if !yield(s.info(strings.TrimPrefix(obj.Key, s.prefix), obj), nil) {
 					stopped = true
-					return nil
+					return false, nil
 				}
 			}
-			return ctx.Err()
-		})
+			return false, ctx.Err()
+		}
+		var err error
+		for broken := true; broken && err == nil; {
+			err = s.retry(ctx, "list", prefix, false, func(int) (err error) {
+				broken, err = list()
+				return err
+			})
+		}
 		if err != nil && !stopped {
 			yield(Info{}, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 // source resolves references to artifacts. It opens the store on first use, so a run on local files needs no store.
 type source struct {
 	scratch string
+	log     *slog.Logger
 
 	once  sync.Once
 	store *artifact.Store
@@ -40,6 +42,9 @@ func (s *source) open(ctx context.Context) (*artifact.Store, error) {
 			s.err = err
 			return
 		}
+		// A setting that worked for the runner is right, so a store that does not answer is away.
+		cfg.WaitAtOpen = os.Getenv(contract.ParentFD) != ""
+		cfg.Notify = func(text string) { s.log.Warn(text) }
 		objects, err := objectstore.Open(ctx, cfg)
 		if err != nil {
 			s.err = err

@@ -63,7 +63,7 @@ func newJob(
 			j.close()
 		}
 	}()
-	j.src = &source{scratch: j.scratch}
+	j.src = &source{scratch: j.scratch, log: j.log}
 	if paths.out != "" {
 		if err := os.MkdirAll(paths.out, 0o755); err != nil {
 			return nil, failure.New(failure.Usage, "", "--out: %w", err)

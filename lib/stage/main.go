@@ -145,7 +145,7 @@ func runCommand(ctx context.Context, kctx *kong.Context, stdout io.Writer, scr *
 		return err
 	}
 	defer remove()
-	src := &source{scratch: scratch}
+	src := &source{scratch: scratch, log: log}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	return kctx.Run(&Console{
 		Stdout: stdout, Stderr: scr, Log: log,

@@ -113,6 +113,11 @@ func Open(t testing.TB, env embedded.Env) objectstore.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return open(t, cfg)
+}
+
+func open(t testing.TB, cfg objectstore.Config) objectstore.Store {
+	t.Helper()
 	s, err := objectstore.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
