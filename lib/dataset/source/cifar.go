@@ -142,14 +142,6 @@ func (l *loader) cifarFiles(dir string) (train, test *dataset.Images, err error)
 	return c.join(dir)
 }
 
-func (l *loader) cifarArchive(name string) (train, test *dataset.Images, err error) {
-	err = l.open(name, func(r io.Reader) (err error) {
-		train, test, err = l.decodeCIFARArchive(name, r)
-		return err
-	})
-	return train, test, err
-}
-
 // decodeCIFARArchive reads a tar archive, with or without gzip compression. It skips members other than the batches and
 // limits the uncompressed size of the archive.
 func (l *loader) decodeCIFARArchive(name string, r io.Reader) (train, test *dataset.Images, err error) {

@@ -9,36 +9,32 @@ import (
 	"vapo/lib/picture"
 )
 
-// rawImage is the content of image file i before decoding, or the error of reading it.
-type rawImage struct {
+// imageItem is image file i: its content, and then the image after decoding, cropping and resizing.
+type imageItem struct {
 	i    int
 	data []byte
+	im   *picture.Image
+	sum  [sha256.Size]byte
 	err  error
-}
-
-// decoded is an image after decoding, cropping and resizing.
-type decoded struct {
-	i   int
-	im  *picture.Image
-	sum [sha256.Size]byte
-	err error
 }
 
 // read decodes the images of a split on all processors and adds them to b in order.
 func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
-	feed := func(give func(rawImage) error) error {
-		return f.c.each(ctx, p.indices, func(i int, data []byte, err error) error { return give(rawImage{i, data, err}) })
+	feed := func(give func(imageItem) error) error {
+		return f.c.each(ctx, p.indices, func(i int, data []byte, err error) error {
+			return give(imageItem{i: i, data: data, err: err})
+		})
 	}
-	work := func(r rawImage) decoded {
-		d := decoded{i: r.i, err: r.err}
-		if r.err == nil {
-			d.sum = sha256.Sum256(r.data)
-			d.im, d.err = f.decode(r.data)
+	work := func(d imageItem) imageItem {
+		if d.err == nil {
+			d.sum = sha256.Sum256(d.data)
+			d.im, d.err = f.decode(d.data)
 		}
+		d.data = nil // for the garbage collector
 		return d
 	}
 	n := 0
-	err := ordered(ctx, feed, work, func(d decoded) error {
+	err := ordered(ctx, feed, work, func(d imageItem) error {
 		f.sums[d.i] = d.sum
 		if d.err != nil {
 			return f.leaveOut(d)
@@ -72,7 +68,7 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 }
 
 // leaveOut counts a broken image. Without SkipBroken, it returns an error instead.
-func (f *ImageFiles) leaveOut(d decoded) error {
+func (f *ImageFiles) leaveOut(d imageItem) error {
 	if !f.opt.SkipBroken {
 		return brokenError(f.c.file(d.i), d.err)
 	}

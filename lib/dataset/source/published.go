@@ -166,7 +166,10 @@ func Load(source, path string, verify bool, nTrain, nTest int) (*Loaded, error) 
 	var train, test *dataset.Images
 	switch {
 	case source == "cifar10" && len(paths) == 1:
-		train, test, err = l.cifarArchive(paths[0])
+		err = l.open(paths[0], func(r io.Reader) (err error) {
+			train, test, err = l.decodeCIFARArchive(paths[0], r)
+			return err
+		})
 	case source == "cifar10":
 		train, test, err = l.cifarFiles(filepath.Dir(paths[0]))
 	default:
