@@ -25,9 +25,12 @@ var version1 = document{Schema: 1}
 // print prints a document as JSON if the flag is set, and otherwise what table writes, with columns aligned at tabs.
 func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 	if !f.JSON {
-		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		var text bytes.Buffer // a tabwriter writes every cell by itself
+		w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 		table(w)
-		return w.Flush()
+		_ = w.Flush() // a buffer takes everything
+		_, err := a.stdout.Write(text.Bytes())
+		return err
 	}
 	data, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
