@@ -89,8 +89,8 @@ func TestKillNine(t *testing.T) {
 	t.Logf("runs that ended well although a process was killed: %v", survived)
 }
 
-// TestGatewayRestarts kills the gateway while a step is running. The runner starts it again, and neither the stage nor
-// the run fails.
+// TestGatewayRestarts kills the gateway, and the one that replaces it, while a step is running. The runner starts it
+// again, and neither the stage nor the run fails.
 func TestGatewayRestarts(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)
@@ -106,10 +106,14 @@ func TestGatewayRestarts(t *testing.T) {
 		states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state"))
 		return len(states) == 1
 	})
-	for _, pid := range w.processes("pipeline") {
-		if pid != cmd.Process.Pid {
-			kill(t, pid, syscall.SIGKILL)
+	for killed := 0; killed < 2; {
+		for _, pid := range w.processes("pipeline") {
+			if pid != cmd.Process.Pid {
+				kill(t, pid, syscall.SIGKILL)
+				killed++
+			}
 		}
+		eventually(t, "there is another gateway", func() bool { return len(w.processes("pipeline")) == 2 })
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
