@@ -62,6 +62,8 @@ type Backend interface {
 	Describe() string
 	// Promises returns what this engine guarantees in addition to what all engines guarantee.
 	Promises() Promises
+	// Memory returns the bytes that the engine can use for graphs, or 0 if that is not known.
+	Memory() int64
 	// Compile compiles g; see Graph.Check for what makes a graph valid. Compile returns a *MemoryError if the graph
 	// needs more memory than is available.
 	Compile(g Graph) (Executable, error)

@@ -27,6 +27,13 @@ func (f *Fused[T]) newWorker() *worker[T] {
 	return w
 }
 
+// ScratchBytes returns the memory that the program holds for its workers, without their sums.
+func (f *Fused[T]) ScratchBytes() int64 {
+	const margins = 6 * 2 * 160 // about, of the padded slices
+	each := f.scratch*int(unsafe.Sizeof(*new(T))) + len(f.buffers)*24 + len(f.regs)*16 + margins
+	return int64(len(f.workers) * each)
+}
+
 // Run executes the program on slots, which are indexed by Operand.Slot. It is not safe for concurrent use.
 func (f *Fused[T]) Run(slots [][]T) {
 	f.slots = slots

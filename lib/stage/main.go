@@ -128,7 +128,11 @@ func runStage[P any](
 		return err
 	}
 	defer job.close()
-	if err := spec.Run(ctx, job, &params.holder.P); err != nil {
+	err = spec.Run(ctx, job, &params.holder.P)
+	if answer := (Answer{}); errors.As(err, &answer) {
+		return writeJSON(stdout, answer.Value)
+	}
+	if err != nil {
 		return err
 	}
 	manifest, err := job.finish(started)

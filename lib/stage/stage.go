@@ -74,6 +74,12 @@ type Stage[P any] struct {
 	Commands []Command
 }
 
+// Answer is the error of a run that was asked about itself and makes no outputs. The program prints the value as JSON
+// and succeeds.
+type Answer struct{ Value any }
+
+func (Answer) Error() string { return "the run was only asked about itself" }
+
 // Command is an additional subcommand. Cmd points to a kong struct with a method Run(ctx context.Context, c *Console)
 // error.
 type Command struct {

@@ -87,6 +87,8 @@ type params struct {
 	CheckpointEvery int   `help:"Steps between checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64 `help:"Disk for streamed data." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
 
+	PlanMemory bool `help:"Print a step's memory and the batch that fits; do not train." default:"false" keyed:"false"`
+
 	Backend engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 
 	Snapshots watch.SnapshotParams `embed:""`

@@ -7,6 +7,7 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/stage"
 	"vapo/stages/train/internal/data"
+	"vapo/stages/train/internal/loop"
 )
 
 var spec = stage.Stage[params]{
@@ -80,6 +81,9 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	defer src.Close()
+	if p.PlanMemory {
+		return planMemory(be, p, func(q *params) (*loop.Loop, error) { return prepare(ctx, job, be, q, src) })
+	}
 	l, err := prepare(ctx, job, be, p, src)
 	if err != nil {
 		return err

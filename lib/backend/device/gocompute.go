@@ -42,6 +42,9 @@ func (e *goEngine) Promises() backend.Promises {
 	return p
 }
 
+// Memory implements backend.Backend.
+func (*goEngine) Memory() int64 { return 0 }
+
 // Compile implements backend.Backend.
 func (e *goEngine) Compile(g backend.Graph) (backend.Executable, error) {
 	return compile(e, g, e.half)

@@ -126,6 +126,7 @@ var errCaptured = errors.New("kept, not compiled")
 func (captured) Class() string              { return "captured" }
 func (captured) Describe() string           { return "captured" }
 func (captured) Promises() backend.Promises { return backend.Promises{} }
+func (captured) Memory() int64              { return 0 }
 func (c captured) Compile(g backend.Graph) (backend.Executable, error) {
 	*c.graph = g
 	return nil, errCaptured

@@ -168,6 +168,14 @@ func (x *xla) Promises() backend.Promises {
 	return backend.Promises{FactorBits: factorBits[x.name.Precision]}
 }
 
+// Memory implements backend.Backend. The plugin chooses the card, so the smallest one counts.
+func (x *xla) Memory() int64 {
+	if x.client.Platform() != "cuda" {
+		return 0
+	}
+	return int64(float64(smallestCard()) * memoryFraction)
+}
+
 // Compile implements backend.Backend.
 func (x *xla) Compile(g backend.Graph) (backend.Executable, error) {
 	return compile(x, g, x.name.Precision == enginename.BFloat16)
@@ -202,8 +210,7 @@ func (x *xla) explain(err error, by need, total int64) error {
 	case strings.Contains(text, "PJRT error (code=8)"):
 		total = max(total, by.peak())
 		e := &backend.MemoryError{Need: total, Device: "the device of " + x.name.Class(), Err: err}
-		if smallest := smallestCard(); x.client.Platform() == "cuda" && smallest > 0 {
-			e.Have = int64(float64(smallest) * memoryFraction)
+		if e.Have = x.Memory(); e.Have > 0 {
 			e.Batch = by.fits(max(total, e.Have+1), e.Have)
 		}
 		return e

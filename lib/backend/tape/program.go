@@ -72,6 +72,7 @@ func link[T kernel.Float](c *compiler) (*program[T], error) {
 			p.bytes += int64(v.size)
 		}
 	}
+	var scratch int64
 	for i := range c.steps {
 		s := &c.steps[i]
 		if s.group != nil && len(s.outs) == 0 {
@@ -80,7 +81,9 @@ func link[T kernel.Float](c *compiler) (*program[T], error) {
 		k := call[T]{args: s.args, outs: s.outs}
 		switch {
 		case s.group != nil:
-			k.fused = kernel.NewFused[T](s.group.program()).Run
+			f := kernel.NewFused[T](s.group.program())
+			k.fused = f.Run
+			scratch += f.ScratchBytes()
 			k.slots = make([][]T, len(s.args)+len(s.outs))
 		case s.node != nil:
 			f, err := functionOf[T](graphop.Of(s.node))
@@ -94,7 +97,7 @@ func link[T kernel.Float](c *compiler) (*program[T], error) {
 		k.src = make([][]T, len(s.args))
 		p.steps = append(p.steps, k)
 	}
-	p.bytes *= int64(unsafe.Sizeof(*new(T)))
+	p.bytes = p.bytes*int64(unsafe.Sizeof(*new(T))) + scratch
 	for _, n := range c.graph.Inputs {
 		p.inputs = append(p.inputs, slot{n.Name(), c.of[n], n.Shape().TotalSize()})
 	}

@@ -37,6 +37,9 @@ func (Tape) Describe() string {
 // Promises implements backend.Backend.
 func (Tape) Promises() backend.Promises { return backend.Promises{Rows: true, Repeats: true} }
 
+// Memory implements backend.Backend.
+func (Tape) Memory() int64 { return physicalMemory() }
+
 // Compile implements backend.Backend.
 func (Tape) Compile(g backend.Graph) (backend.Executable, error) {
 	dt, err := g.Check()

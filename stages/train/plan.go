@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+
+	"vapo/lib/backend"
+	"vapo/lib/stage"
+	"vapo/stages/train/internal/loop"
+)
+
+// memoryPlan is what --plan-memory prints. Samples are those computed at once: the batch or the micro-batch.
+type memoryPlan struct {
+	Backend   string `json:"backend"`
+	Samples   int    `json:"samples"`
+	Memory    int64  `json:"memory_bytes"`
+	Available int64  `json:"available_bytes,omitempty"` // left out if the engine does not know it, as is Largest
+	Largest   int    `json:"largest_samples,omitempty"`
+}
+
+// planMemory compiles the training step, without its snapshots and measurements, for p's batch and for twice as many
+// samples. The memory that the samples take grows in proportion to their number; that of the state does not grow.
+func planMemory(be backend.Backend, p *params, prepare func(*params) (*loop.Loop, error)) error {
+	need := func(times int) (int64, error) {
+		q := *p
+		q.Batch, q.MicroBatch = times*p.Batch, times*p.MicroBatch
+		q.FieldEvery, q.VarianceEvery, q.Snapshots.SampleEvery = 0, 0, 0
+		l, err := prepare(&q)
+		if large := (*backend.MemoryError)(nil); errors.As(err, &large) && large.Need > 0 {
+			return large.Need, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		return l.Trainer.MemoryBytes(), nil
+	}
+	once, err := need(1)
+	if err != nil {
+		return err
+	}
+	plan := memoryPlan{Backend: be.Class(), Samples: p.rows(), Memory: once, Available: be.Memory()}
+	if plan.Available > 0 {
+		twice, err := need(2)
+		if err != nil {
+			return err
+		}
+		state := 2*once - twice
+		plan.Largest = int(float64(plan.Available-state) / float64(twice-once) * float64(plan.Samples))
+		plan.Largest = max(0, plan.Largest)
+	}
+	return stage.Answer{Value: plan}
+}
