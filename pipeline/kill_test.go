@@ -68,6 +68,8 @@ func TestKillNine(t *testing.T) {
 			}
 			if err := cmd.Wait(); err == nil {
 				survived[victim]++
+			} else if victim == "gateway" {
+				t.Errorf("round %d: the run ends with %v after its gateway was killed:\n%s", round, err, stderr.String())
 			}
 			eventually(t, "no stage outlives the runner", func() bool { return len(w.processes("toy")) == 0 })
 		}
