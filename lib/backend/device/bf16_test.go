@@ -94,22 +94,11 @@ func TestBF16Programs(t *testing.T) {
 // Nearly all values of a batch are kept in bfloat16, and all states of the optimiser in float32.
 func TestBF16Roles(t *testing.T) {
 	g := step(t, potential.Presets()["unet-cifar10"])
-	l := newLowering(nil, dtypes.Float32, true)
-	for _, n := range g.Inputs {
-		l.leaf(n, exact, nil)
-	}
-	for _, s := range g.State {
-		l.leaf(s.In, pliant, nil)
-	}
+	l := newLowering(nil, g, dtypes.Float32, true)
 	elements := map[role]int{}
 	for _, n := range g.Order() {
-		if _, leaf := l.roles[n]; leaf {
-			continue
-		}
-		e := l.elementsOf(n)
-		l.roles[n] = e
-		if n.Shape()[0] == 8 {
-			elements[e.role] += e.rows
+		if n.Op() != nil && n.Shape()[0] == 8 {
+			elements[l.roles[n].role] += l.roles[n].rows
 		}
 	}
 	if share := float64(elements[activation]) / float64(elements[activation]+elements[exact]); !(share > 0.97) {

@@ -1,6 +1,8 @@
 package device
 
 import (
+	"github.com/gomlx/compute/dtypes"
+	"gorgonia.org/tensor"
 	"vapo/lib/backend"
 	"vapo/lib/graphop"
 )
@@ -15,9 +17,13 @@ type need struct {
 
 func (n need) peak() int64 { return n.state + n.batch }
 
-// estimate adds up the live values at each step of the graph.
-func estimate(g backend.Graph) need {
+// estimate adds up the live values at each step of the graph. half tells whether activations are bfloat16.
+func estimate(g backend.Graph, half bool) need {
+	l := newLowering(nil, g, dtypes.Float32, half)
 	size := func(n *graphop.Node) int64 {
+		if half && l.roles[n].role == activation && n.Dtype() == tensor.Float32 {
+			return 2 * int64(n.Shape().TotalSize())
+		}
 		return int64(n.Shape().TotalSize()) * int64(n.Dtype().Size())
 	}
 	var e need

@@ -48,7 +48,7 @@ type output struct {
 
 // compile lowers g and compiles it on a platform. half asks for bfloat16 activations.
 func compile(on platform, g backend.Graph, half bool) (*executable, error) {
-	e, err := declare(g)
+	e, err := declare(g, half)
 	if err != nil {
 		return nil, err
 	}
@@ -68,12 +68,12 @@ func compile(on platform, g backend.Graph, half bool) (*executable, error) {
 }
 
 // declare checks g and returns an executable with its inputs and states.
-func declare(g backend.Graph) (*executable, error) {
+func declare(g backend.Graph, half bool) (*executable, error) {
 	dt, err := g.Check()
 	if err != nil {
 		return nil, err
 	}
-	e := &executable{dt: dtypes.Float32, need: estimate(g)}
+	e := &executable{dt: dtypes.Float32, need: estimate(g, half)}
 	if dt == tensor.Float64 {
 		e.dt = dtypes.Float64
 	}
@@ -105,13 +105,13 @@ func (e *executable) parameters() []shapes.Shape {
 // lower writes the graph to b. values are the program's results: the distinct values among next states and outputs.
 // heirs holds, for each parameter, the index of the result that may reuse the parameter's memory, or -1 (see builder).
 func (e *executable) lower(b builder, g backend.Graph, half bool) (values []compute.Value, heirs []int, err error) {
-	l := newLowering(b, e.dt, half)
+	l := newLowering(b, g, e.dt, half)
 	for i, v := range b.parameters() {
 		heirs = append(heirs, -1)
 		if i < len(g.Inputs) {
-			l.leaf(g.Inputs[i], exact, v)
+			l.of[typed{g.Inputs[i], e.dt}] = v
 		} else {
-			l.leaf(g.State[i-len(g.Inputs)].In, pliant, v)
+			l.of[typed{g.State[i-len(g.Inputs)].In, e.dt}] = v
 		}
 	}
 	if err := l.lower(g.Order()); err != nil {

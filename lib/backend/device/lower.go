@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/shapes"
 	"gorgonia.org/tensor"
+	"vapo/lib/backend"
 	"vapo/lib/graphop"
 )
 
@@ -39,22 +40,32 @@ func must(v compute.Value, err error) compute.Value {
 	return v
 }
 
-// newLowering returns a lowering of a graph with elements of type dt. half asks for bfloat16 activations, which only
+// newLowering returns a lowering of g, whose elements have type dt. half asks for bfloat16 activations, which only
 // float32 graphs have.
-func newLowering(b compute.Function, dt dtypes.DType, half bool) *lowering {
-	return &lowering{
+func newLowering(b compute.Function, g backend.Graph, dt dtypes.DType, half bool) *lowering {
+	l := &lowering{
 		Function: b, wide: dt, half: half && dt == dtypes.Float32,
 		of: map[typed]compute.Value{}, roles: map[*graphop.Node]elements{}, scalars: map[scalar]compute.Value{},
 	}
+	for _, n := range g.Inputs {
+		l.roles[n] = elements{dt, exact, n.Shape().TotalSize()}
+	}
+	for _, s := range g.State {
+		l.roles[s.In] = elements{dt, pliant, s.In.Shape().TotalSize()}
+	}
+	for _, n := range g.Order() {
+		switch {
+		case graphop.Of(n) == nil:
+		case l.half:
+			l.roles[n] = l.elementsOf(n)
+		default:
+			l.roles[n] = elements{inside: dt}
+		}
+	}
+	return l
 }
 
-// leaf sets the value of an input or a state.
-func (l *lowering) leaf(n *graphop.Node, r role, v compute.Value) {
-	l.of[typed{n, l.wide}] = v
-	l.roles[n] = elements{l.wide, r, n.Shape().TotalSize()}
-}
-
-// lower lowers the nodes in order; the leaves must be set.
+// lower lowers the nodes in order; l.of must contain the inputs and the states.
 func (l *lowering) lower(order []*graphop.Node) (err error) {
 	var at *graphop.Node
 	defer func() {
@@ -67,14 +78,11 @@ func (l *lowering) lower(order []*graphop.Node) (err error) {
 		}
 	}()
 	for _, at = range order {
-		if _, done := l.roles[at]; done {
+		if graphop.Of(at) == nil {
 			continue
 		}
-		e := elements{inside: l.wide}
-		if l.half {
-			e = l.elementsOf(at)
-		}
-		l.roles[at], l.dt = e, e.inside
+		e := l.roles[at]
+		l.dt = e.inside
 		var in []compute.Value
 		for _, c := range graphop.Children(at) {
 			in = append(in, l.in(c, e.inside))

@@ -63,9 +63,13 @@ func TestEstimate(t *testing.T) {
 	x, w := graphop.Input(g, tensor.Float32, "x", 10, 4), graphop.Input(g, tensor.Float32, "w", 4, 100)
 	a := graphop.Exp(graphop.MatMul(x, w, false, false)) // two arrays of 1000 at once
 	y := graphop.Sum(a)
-	e := estimate(backend.Graph{Inputs: []*graphop.Node{x}, State: []backend.State{{In: w}}, Outputs: []*graphop.Node{y}})
+	step := backend.Graph{Inputs: []*graphop.Node{x}, State: []backend.State{{In: w}}, Outputs: []*graphop.Node{y}}
+	e := estimate(step, false)
 	if want := (need{state: 4 * 400, batch: 4 * (40 + 2000), rows: 10}); e != want {
 		t.Errorf("estimate %+v, want %+v", e, want)
+	}
+	if e, want := estimate(step, true), (need{state: 4 * 400, batch: 4*40 + 2*2000, rows: 10}); e != want {
+		t.Errorf("estimate with bfloat16 activations %+v, want %+v", e, want)
 	}
 	for _, c := range []struct {
 		total, have int64

@@ -23,7 +23,8 @@ var precisions = []enginename.Precision{enginename.Float32, enginename.TF32, eng
 // write returns a graph as StableHLO.
 func write(t *testing.T, g backend.Graph, precision enginename.Precision) string {
 	t.Helper()
-	e, err := declare(g)
+	half := precision == enginename.BFloat16
+	e, err := declare(g, half)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func write(t *testing.T, g backend.Graph, precision enginename.Precision) string
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, heirs, err := e.lower(h, g, precision == enginename.BFloat16)
+	values, heirs, err := e.lower(h, g, half)
 	if err != nil {
 		t.Fatal(err)
 	}
