@@ -267,7 +267,7 @@ func checkFlags(t *testing.T, programs string) {
 	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z0-9-]+)`)
 	known := map[string]bool{}
 	for _, command := range []string{"pipeline run", "pipeline plan", "pipeline report", "pipeline new images",
-		"pipeline store check",
+		"pipeline store check", "pipeline store gc",
 		"prep run", "prep table", "train run", "train import", "train export", "train describe", "sample run",
 		"sample field", "sample interpolate", "sample export", "eval run", "eval folders", "eval features",
 		"eval weights fetch", "eval weights import"} {

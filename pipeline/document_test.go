@@ -45,6 +45,8 @@ func TestDocumentsForPrograms(t *testing.T) {
 		{func() any { return &refList{} }, [][]string{{"ls", "refs"}}},
 		{func() any { return &actionList{} }, [][]string{{"ls", "actions"}}},
 		{func() any { return &lineage{} }, [][]string{{"lineage", "three.out", "--run", complete}}},
+		{func() any { return &spaceReport{} }, [][]string{{"store", "du"}}},
+		{func() any { return &gcReport{} }, [][]string{{"store", "gc", "--keep-last=0", "--grace=0s"}}},
 	}
 	if len(examples) != len(documents) {
 		t.Fatalf("README.md has %d examples of documents, want %d", len(examples), len(documents))

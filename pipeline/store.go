@@ -24,6 +24,8 @@ type storeCmd struct {
 	Serve serveCmd `cmd:"" help:"Serve the embedded store until stopped, and print its environment."`
 	Env   envCmd   `cmd:"" help:"Print the environment variables of the running embedded store."`
 	Check checkCmd `cmd:"" help:"Check that the store is writable and honours conditional writes."`
+	Du    duCmd    `cmd:"" help:"Show how much space runs, refs and stages take."`
+	GC    gcCmd    `cmd:"" name:"gc" help:"Show or delete what no run and no ref needs."`
 }
 
 // openStore is an open store with the environment variables through which stages find it.

@@ -10,11 +10,15 @@
 //	parts/ab/<key>              intermediate values that other actions can use
 //	series/<key>/<length>       finds actions that differ only in their length
 //	runs/<id>.json              history
+//	damaged/<key>               copies of damaged objects, for people
 //
 // Correctness depends only on blobs and records. A blob cannot be wrong, because its bytes are checked against its name
 // on every read. A record cannot be incomplete or ambiguous, because it is created once, atomically, and only after its
 // blobs. Live state, leases, parts and series only save work. If two runners compute one action at once, the store
 // keeps the record that is published first.
+//
+// Only [Store.Collect] deletes blobs and records, of which it says how this is safe beside their users. Whoever relies on
+// something that is already there calls [Store.Renew] or [Store.Retain] first.
 //
 // No key is a directory prefix of another, so stores that keep objects as files can hold all of them.
 package artifact

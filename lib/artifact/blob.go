@@ -39,9 +39,6 @@ func (s *Store) PutFile(ctx context.Context, path string) (Digest, int64, error)
 		return "", 0, fmt.Errorf("digest %s: %w", path, err)
 	}
 	d := SumDigest(sum.Sum(nil))
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", 0, fmt.Errorf("digest %s: %w", path, err)
-	}
 	if err := s.putBlob(ctx, d, f, size); err != nil {
 		return "", 0, fmt.Errorf("store %s: %w", path, err)
 	}
@@ -62,33 +59,42 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (Digest, int64, error) {
 	return d, size, nil
 }
 
-func (s *Store) putBlob(ctx context.Context, d Digest, r io.Reader, size int64) error {
+func (s *Store) putBlob(ctx context.Context, d Digest, r io.ReadSeeker, size int64) error {
 	key, err := blobKey(d)
 	if err != nil {
 		return err
 	}
-	opt := objectstore.PutOptions{IfAbsent: true, SHA256: d.Hex()}
-	have, err := s.objects.Head(ctx, key)
-	if err == nil {
-		if have.Size == size {
-			err = s.Verify(ctx, d)
+	for {
+		opt := objectstore.PutOptions{IfAbsent: true, SHA256: d.Hex()}
+		have, err := s.objects.Head(ctx, key)
+		if err == nil && have.Size == size {
+			have, err = s.verify(ctx, d)
 		}
 		switch {
-		case err == nil && have.Size == size:
+		case errors.Is(err, ErrNotFound):
+		case err == nil && have.Size == size && !aged(have):
 			return nil
-		case err == nil, errors.Is(err, ErrCorrupt): // replace the damaged blob, unless another writer has replaced it
+		case err == nil, errors.Is(err, ErrCorrupt): // replace the damaged or old blob
 			opt = objectstore.PutOptions{IfMatch: have.ETag, SHA256: d.Hex()}
-			err = nil
+		default:
+			return err
+		}
+		if _, err := r.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err = s.objects.Put(ctx, key, r, size, opt)
+		switch {
+		case errors.Is(err, objectstore.ErrExists) && opt.IfAbsent:
+			return nil // another writer has stored the same content
+		case errors.Is(err, objectstore.ErrExists): // another writer has replaced the blob, or a collection has deleted it
+			continue
+		case err != nil || opt.IfAbsent:
+			return err
+		}
+		if ok, err := s.remains(ctx, key); ok || err != nil {
+			return err
 		}
 	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	_, err = s.objects.Put(ctx, key, r, size, opt)
-	if errors.Is(err, objectstore.ErrExists) {
-		return nil // another writer has stored the same content
-	}
-	return err
 }
 
 // spool copies r to a temporary file. Closing the file removes it.
@@ -119,6 +125,14 @@ func (t *tempFile) Close() error {
 // Open reads a blob. The reader returns io.EOF only if the content matches the digest, and fails with ErrCorrupt
 // otherwise. Before io.EOF, nothing that the caller has read is verified.
 func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
+	v, err := s.openBlob(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func (s *Store) openBlob(ctx context.Context, d Digest) (*verifier, error) {
 	key, err := blobKey(d)
 	if err != nil {
 		return nil, err
@@ -128,7 +142,7 @@ func (s *Store) Open(ctx context.Context, d Digest) (io.ReadCloser, error) {
 
 // openVerified opens an object and verifies its content against d. If d is empty, it uses the digest that was stored
 // with the object.
-func (s *Store) openVerified(ctx context.Context, key string, d Digest) (io.ReadCloser, error) {
+func (s *Store) openVerified(ctx context.Context, key string, d Digest) (*verifier, error) {
 	body, info, err := s.objects.Get(ctx, key)
 	if err != nil {
 		return nil, err
@@ -141,12 +155,13 @@ func (s *Store) openVerified(ctx context.Context, key string, d Digest) (io.Read
 			return nil, s.corrupt(key, hint, "it has no digest")
 		}
 	}
-	return &verifier{s: s, key: key, hint: hint, want: d, body: body, sum: sha256.New()}, nil
+	return &verifier{s: s, key: key, info: info, hint: hint, want: d, body: body, sum: sha256.New()}, nil
 }
 
 type verifier struct {
 	s         *Store
 	key, hint string
+	info      objectstore.Info
 	want      Digest
 	body      io.ReadCloser
 	sum       hash.Hash
@@ -175,12 +190,18 @@ func (v *verifier) Close() error {
 
 // Verify reads a whole blob and checks it. It fails with ErrCorrupt or ErrNotFound.
 func (s *Store) Verify(ctx context.Context, d Digest) error {
-	r, err := s.Open(ctx, d)
+	_, err := s.verify(ctx, d)
+	return err
+}
+
+// verify is Verify and describes the object.
+func (s *Store) verify(ctx context.Context, d Digest) (objectstore.Info, error) {
+	r, err := s.openBlob(ctx, d)
 	if err != nil {
-		return err
+		return objectstore.Info{}, err
 	}
 	_, err = io.Copy(io.Discard, r)
-	return errors.Join(err, r.Close())
+	return r.info, errors.Join(err, r.Close())
 }
 
 // Fetch writes a blob to a file. The file appears, or replaces an older one, only when the content is complete and

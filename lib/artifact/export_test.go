@@ -8,3 +8,10 @@ func SetLeaseTimes(beat, expiry, poll time.Duration) (restore func()) {
 	leaseBeat, leaseExpiry, leasePoll = beat, expiry, poll
 	return func() { leaseBeat, leaseExpiry, leasePoll = was[0], was[1], was[2] }
 }
+
+// SetRenewAge changes the age from which objects are written again, and returns a function that undoes this.
+func SetRenewAge(d time.Duration) (restore func()) {
+	was := renewAge
+	renewAge = d
+	return func() { renewAge = was }
+}

@@ -76,7 +76,11 @@ func (l *Live) Load(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.s.openVerified(ctx, key, "")
+	v, err := l.s.openVerified(ctx, key, "")
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Names lists the names of the saved states, sorted.

@@ -29,6 +29,11 @@ type Record struct {
 	Manifest json.RawMessage   `json:"manifest"` // from the stage
 	Outputs  map[string]Digest `json:"outputs"`
 	Created  time.Time         `json:"created"` // by the publisher's clock; for information only
+
+	// Renewed is set when a runner uses a record that has become old; see Renew. By that runner's clock.
+	Renewed time.Time `json:"renewed,omitzero"`
+
+	info objectstore.Info // of the stored object, if the record was read
 }
 
 func recordKey(key string) (string, error) {
@@ -88,14 +93,18 @@ func (s *Store) Record(ctx context.Context, key string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, _, err := s.readDocument(ctx, name)
+	data, info, err := s.readDocument(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if string(data) == tombstone {
+		return nil, fmt.Errorf("%s: %w", name, ErrNotFound)
 	}
 	r, err := decodeRecord(key, data)
 	if err != nil {
 		return nil, s.corrupt(name, "delete that object and run again", "%v", err)
 	}
+	r.info = info
 	return r, nil
 }
 
@@ -139,6 +148,13 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 			return nil, false, err
 		}
 		err := s.writeDocument(ctx, name, rec, opt)
+		if err == nil && opt.IfMatch != "" {
+			var ok bool
+			if ok, err = s.remains(ctx, name); err == nil && !ok {
+				opt = objectstore.PutOptions{IfAbsent: true}
+				continue
+			}
+		}
 		if err == nil {
 			return &rec, true, nil
 		}

@@ -56,12 +56,8 @@ func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	if err != nil {
 		return err
 	}
-	_, ok, err := s.Has(ctx, d)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return fmt.Errorf("ref %s: blob %s: %w", name, d, ErrNotFound)
+	if err := s.Retain(ctx, d); err != nil {
+		return fmt.Errorf("ref %s: blob %s: %w", name, d, err)
 	}
 	return s.put(ctx, key, []byte(d+"\n"), objectstore.PutOptions{})
 }
@@ -172,6 +168,15 @@ func (s *Store) Run(ctx context.Context, id string) ([]byte, error) {
 		return nil, s.corrupt(key, "delete that object; only history is lost", "it is not JSON")
 	}
 	return data, nil
+}
+
+// DeleteRun removes a run from the history. A missing run is not an error.
+func (s *Store) DeleteRun(ctx context.Context, id string) error {
+	key, err := runKey(id)
+	if err != nil {
+		return err
+	}
+	return s.objects.Delete(ctx, key)
 }
 
 // Runs yields the runs whose IDs begin with prefix, sorted by ID.

@@ -60,6 +60,7 @@ type Info struct {
 	Size    int64     // bytes
 	ETag    string    // for PutOptions.IfMatch, without quotes
 	ModTime time.Time // by the store's clock; zero from Put
+	Date    time.Time // what the store's clock showed when it answered; only from Get
 	SHA256  string    // as given to Put, in hexadecimal; empty if Put had no digest, and from List
 }
 
@@ -104,6 +105,10 @@ type Store interface {
 	// List yields the objects whose key begins with prefix, in the order of their keys. It may or may not include objects
 	// that are written or deleted while it runs. It stops at the first error.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+
+	// Uploads yields the keys of unfinished uploads that began before a time of the store's clock: those of writers that
+	// were killed. With abort, it aborts them, which frees their parts.
+	Uploads(ctx context.Context, before time.Time, abort bool) iter.Seq2[string, error]
 
 	// String names the store without secrets: "s3://bucket/prefix at URL".
 	String() string

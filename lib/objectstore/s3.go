@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
@@ -151,11 +152,10 @@ func (s *s3Store) head(ctx context.Context, op, key string) (obj minio.ObjectInf
 }
 
 func (s *s3Store) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
-	body, obj, err := s.open(ctx, key, "")
+	body, info, err := s.open(ctx, key, "")
 	if err != nil {
 		return nil, Info{}, err
 	}
-	info := s.info(key, obj)
 	return &reader{ctx: ctx, s: s, key: key, etag: info.ETag, end: info.Size, body: body}, info, nil
 }
 
@@ -170,30 +170,27 @@ func (s *s3Store) GetRange(ctx context.Context, key string, off, n int64) (io.Re
 	if n > 0 {
 		span += fmt.Sprint(off + n - 1)
 	}
-	body, obj, err := s.open(ctx, key, span)
+	body, info, err := s.open(ctx, key, span)
 	if err != nil {
 		return nil, err
 	}
-	etag := strings.Trim(obj.ETag, `"`)
-	return &reader{ctx: ctx, s: s, key: key, etag: etag, off: off, end: off + obj.Size, body: body}, nil
+	return &reader{ctx: ctx, s: s, key: key, etag: info.ETag, off: off, end: off + info.Size, body: body}, nil
 }
 
 // open requests an object, or only the range span if it is set.
-func (s *s3Store) open(ctx context.Context, key, span string) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
+func (s *s3Store) open(ctx context.Context, key, span string) (body io.ReadCloser, info Info, err error) {
 	err = s.retry(ctx, "get", key, false, func(int) (err error) {
-		body, obj, err = s.request(ctx, key, span, "")
+		body, info, err = s.request(ctx, key, span, "")
 		return err
 	})
-	return body, obj, err
+	return body, info, err
 }
 
 // request is one attempt of open. If etag is set, it accepts only that version.
-func (s *s3Store) request(
-	ctx context.Context, key, span, etag string,
-) (body io.ReadCloser, obj minio.ObjectInfo, err error) {
+func (s *s3Store) request(ctx context.Context, key, span, etag string) (io.ReadCloser, Info, error) {
 	name, err := s.object("get", key)
 	if err != nil {
-		return nil, obj, err
+		return nil, Info{}, err
 	}
 	var opts minio.GetObjectOptions
 	if span != "" {
@@ -201,11 +198,13 @@ func (s *s3Store) request(
 	}
 	if etag != "" {
 		if err := opts.SetMatchETag(etag); err != nil {
-			return nil, obj, &Error{Op: "get", Key: key, Store: s.name, Err: err}
+			return nil, Info{}, &Error{Op: "get", Key: key, Store: s.name, Err: err}
 		}
 	}
-	body, obj, _, err = s.core.GetObject(ctx, s.bucket, name, opts)
-	return body, obj, err
+	body, obj, header, err := s.core.GetObject(ctx, s.bucket, name, opts)
+	info := s.info(key, obj)
+	info.Date, _ = http.ParseTime(header.Get("Date"))
+	return body, info, err
 }
 
 // reader is a download that resumes after a broken connection.

@@ -26,7 +26,7 @@ func (r *Runner) lockFile(id string) string { return r.scratchDir(id) + ".lock" 
 func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
 
 // claim creates the local directories of a run and locks its scratch directory until this process ends or calls
-// release. It also removes the scratch directories of runs whose process has ended.
+// release. It also removes the scratch directories of runs whose process has ended, and the files of old runs.
 func (r *Runner) claim(ctx context.Context, id string) (release func(), err error) {
 	for _, dir := range []string{filepath.Dir(r.scratchDir(id)), r.RunDir(id)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -51,6 +51,7 @@ func (r *Runner) claim(ctx context.Context, id string) (release func(), err erro
 	if err != nil {
 		return nil, failure.New(failure.Resources, "", "locking the scratch directory of run %s: %w", id, err)
 	}
+	r.trim()
 	return func() {
 		_ = os.RemoveAll(r.scratchDir(id))
 		_ = os.Remove(lock.Path())
@@ -95,4 +96,20 @@ func (r *Runner) Alive(id string) (alive, known bool) {
 	}
 	_ = lock.Close()
 	return !ok, true
+}
+
+// localRuns is the number of runs whose local files are kept.
+const localRuns = 100
+
+// trim removes the local files of all but the newest runs. They are logs and reports, and the next run tries again.
+func (r *Runner) trim() {
+	dirs, err := os.ReadDir(r.RunDir("")) // sorted by name, which begins with the time
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs[:max(0, len(dirs)-localRuns)] {
+		if alive, _ := r.Alive(dir.Name()); !alive {
+			_ = os.RemoveAll(r.RunDir(dir.Name()))
+		}
+	}
 }

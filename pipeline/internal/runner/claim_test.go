@@ -15,7 +15,7 @@ func TestClaimRace(t *testing.T) {
 	var runs sync.WaitGroup
 	for i := range 8 {
 		runs.Go(func() {
-			for j := range 40 {
+			for j := range 12 { // fewer than localRuns in all
 				id := fmt.Sprintf("run-%d-%d", i, j)
 				release, err := r.claim(t.Context(), id)
 				if err != nil {
@@ -38,5 +38,41 @@ func TestClaimRace(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Join(r.Dir, "tmp")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// TestOldRunsAreTrimmed: only the newest runs keep their local files, and a running one always does.
+func TestOldRunsAreTrimmed(t *testing.T) {
+	r := &Runner{Dir: t.TempDir()}
+	release, err := r.claim(t.Context(), "20260101-000000000-0000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range localRuns + 9 {
+		if err := os.MkdirAll(filepath.Join(r.RunDir(fmt.Sprintf("20260102-%09d-0000", i)), "step"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() int {
+		again, err := r.claim(t.Context(), "20260103-000000000-0000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		again()
+		dirs, err := os.ReadDir(r.RunDir(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(dirs)
+	}
+	if n := count(); n != localRuns+1 {
+		t.Errorf("%d runs have local files", n)
+	}
+	if _, err := os.Stat(r.RunDir("20260101-000000000-0000")); err != nil {
+		t.Errorf("the run that is at work: %v", err)
+	}
+	release()
+	if n := count(); n != localRuns {
+		t.Errorf("%d runs have local files at the end", n)
 	}
 }

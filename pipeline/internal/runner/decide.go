@@ -108,6 +108,9 @@ func (r *Runner) digest(ctx context.Context, src graph.Source, made outputs, kee
 		return r.file(ctx, src.Path, keep)
 	}
 	digest, _, err := r.Store.Resolve(ctx, src.Reference)
+	if err == nil && keep {
+		err = r.Store.Retain(ctx, digest)
+	}
 	return string(digest), err
 }
 

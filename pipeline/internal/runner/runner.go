@@ -241,7 +241,12 @@ func (r *Runner) file(ctx context.Context, path string, keep bool) (string, erro
 	}
 	// Every run imports its files, so a file that the store already has is neither read back nor uploaded again.
 	stored, ok, err := r.Store.Has(ctx, digest)
-	if err == nil && (!ok || stored != size) {
+	there := ok && stored == size
+	if err == nil && there {
+		err = r.Store.Retain(ctx, digest)
+		there = err == nil
+	}
+	if !there && (err == nil || errors.Is(err, artifact.ErrNotFound) || errors.Is(err, artifact.ErrCorrupt)) {
 		digest, _, err = r.Store.PutFile(ctx, path)
 	}
 	if err != nil {

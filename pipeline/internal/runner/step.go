@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -61,9 +62,19 @@ func (a *attempt) lookUpStep(ctx context.Context, n *graph.Node, s *Step) (*Deci
 	a.mu.Lock()
 	made := maps.Clone(a.made)
 	a.mu.Unlock()
-	d, err := a.decide(ctx, n, made, true)
-	if err != nil {
-		return nil, err
+	var d *Decision
+	for renewed := false; !renewed; {
+		var err error
+		if d, err = a.decide(ctx, n, made, true); err != nil {
+			return nil, err
+		}
+		used := cmp.Or(d.Hit, d.Earlier)
+		if used == nil {
+			break
+		}
+		if renewed, err = a.Store.Renew(ctx, used); err != nil {
+			return nil, err
+		}
 	}
 	preimage, err := d.Action.Preimage()
 	if err != nil {

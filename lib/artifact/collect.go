@@ -1,0 +1,260 @@
+package artifact
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vapo/lib/objectstore"
+)
+
+// Collection says what Collect deletes.
+type Collection struct {
+	Keep  *Set            // what must stay, besides refs, young records and what they lead to
+	Drop  map[string]*Set // IDs of runs to delete, with what each keeps as long as it is there
+	Grace time.Duration   // nothing younger is deleted; at least GracePeriod if other programs use the store
+	Parts time.Duration   // parts older than this and the grace period are deleted
+	// Delete deletes. Otherwise Collect only counts.
+	Delete bool
+}
+
+// uploads is the kind of unfinished uploads in what Collect returns.
+const uploads = "uploads"
+
+// Collect deletes what neither a ref nor an element of Keep leads to. It returns what it has deleted, or would delete,
+// like Contents.Usage; "uploads" are unfinished ones, whose sizes are unknown.
+//
+// It may run beside programs that use the store, and beside another collection, and may be killed at any time. It
+// relies on four rules:
+//
+//   - Nothing younger than the grace period by the store's clock is deleted, and a young record protects its outputs and
+//     all that they were made from. Every object is looked at again before it is deleted.
+//   - Who uses something old writes it again first: see Renew, Retain and PutFile. A record is replaced by a tombstone on
+//     the condition that it is as it was read, so either the collection or the user of an old record succeeds.
+//   - S3 cannot delete on a condition. So a collection holds a lease, and who has replaced something old waits for its
+//     end and looks whether the new object is still there.
+//   - Records go before their outputs, so a record is never there without them for long. If its outputs are gone, it
+//     counts as missing.
+//
+// Series entries keep nothing, and go when their action does: they only save work. So does live state, which goes when
+// nobody has written it or renewed its lease for the grace period.
+func (s *Store) Collect(ctx context.Context, c *Contents, what Collection) (map[string]Usage, error) {
+	k := &collection{s: s, c: c, what: what, cutoff: c.Now.Add(-what.Grace), freed: map[string]Usage{}}
+	for _, name := range slices.Sorted(maps.Keys(c.Refs)) { // sorted, so that every collection keeps the same
+		c.AddBlob(what.Keep, c.Refs[name])
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Actions)) {
+		if k.young(c.Actions[key].Object) {
+			c.AddAction(what.Keep, key)
+		}
+	}
+	if !what.Delete {
+		return k.freed, k.all(ctx)
+	}
+	lease, held, err := s.lockCollection(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = k.all(held)
+	lease.Release(context.WithoutCancel(ctx))
+	return k.freed, err
+}
+
+type collection struct {
+	s      *Store
+	c      *Contents
+	what   Collection
+	cutoff time.Time
+	mu     sync.Mutex // guards what.Keep and freed
+	freed  map[string]Usage
+}
+
+func (k *collection) young(info objectstore.Info) bool { return info.ModTime.After(k.cutoff) }
+
+func (k *collection) count(key string, size int64) {
+	kind, _, _ := strings.Cut(key, "/")
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.freed[kind] = k.freed[kind].add(size)
+}
+
+func (k *collection) all(ctx context.Context) error {
+	if err := k.runs(ctx); err != nil {
+		return err
+	}
+	if err := k.records(ctx); err != nil {
+		return err
+	}
+	if k.what.Delete {
+		if err := k.each(ctx, k.c.tombs, k.clear); err != nil {
+			return err
+		}
+	}
+	dead := slices.Concat(k.c.Damaged, k.c.Probes)
+	for _, info := range k.c.Series {
+		if !k.what.Keep.Actions[k.c.series[info.Key]] {
+			dead = append(dead, info)
+		}
+	}
+	for d, info := range k.c.Blobs {
+		if !k.what.Keep.Blobs[d] {
+			dead = append(dead, info)
+		}
+	}
+	for _, objects := range k.c.Live {
+		if !slices.ContainsFunc(objects, k.young) {
+			dead = append(dead, objects...)
+		}
+	}
+	for _, info := range k.c.Parts {
+		if k.c.Now.Sub(info.ModTime) > k.what.Parts {
+			dead = append(dead, info)
+		}
+	}
+	err := k.each(ctx, dead, func(ctx context.Context, info objectstore.Info) error {
+		_, err := k.remove(ctx, info)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, err := range k.s.objects.Uploads(ctx, k.cutoff, k.what.Delete) {
+		if err != nil {
+			return err
+		}
+		k.count(uploads, 0)
+	}
+	return nil
+}
+
+// each calls f for several objects at once.
+func (k *collection) each(
+	ctx context.Context, objects []objectstore.Info, f func(context.Context, objectstore.Info) error,
+) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for _, info := range objects {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return f(ctx, info)
+		})
+	}
+	return group.Wait()
+}
+
+// remove deletes an object unless it is young or has changed since it was listed.
+func (k *collection) remove(ctx context.Context, info objectstore.Info) (bool, error) {
+	if k.young(info) {
+		return false, nil
+	}
+	if k.what.Delete {
+		now, err := k.s.objects.Head(ctx, info.Key)
+		if errors.Is(err, ErrNotFound) {
+			return true, nil // another collection was faster
+		}
+		if err != nil || k.young(now) || now.ETag != info.ETag {
+			return false, err
+		}
+		if err := k.s.objects.Delete(ctx, info.Key); err != nil {
+			return false, err
+		}
+	}
+	k.count(info.Key, info.Size)
+	return true, nil
+}
+
+// runs deletes runs. A run that was saved again stays, with all that it keeps.
+func (k *collection) runs(ctx context.Context) error {
+	for id, keeps := range k.what.Drop {
+		info, ok := k.c.Runs[id]
+		if !ok {
+			continue
+		}
+		gone, err := k.remove(ctx, info)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			for key := range keeps.Actions {
+				k.c.AddAction(k.what.Keep, key)
+			}
+			maps.Copy(k.what.Keep.Blobs, keeps.Blobs)
+		}
+	}
+	return nil
+}
+
+// records deletes records, the latest first, so that an action that turns out to be in use still has its inputs.
+func (k *collection) records(ctx context.Context) error {
+	var dead []objectstore.Info
+	keys := map[string]string{}
+	for key, a := range k.c.Actions {
+		if !k.what.Keep.Actions[key] {
+			dead = append(dead, a.Object)
+			keys[a.Object.Key] = key
+		}
+	}
+	slices.SortFunc(dead, func(a, b objectstore.Info) int {
+		return cmp.Or(k.c.Actions[keys[b.Key]].Created.Compare(k.c.Actions[keys[a.Key]].Created), cmp.Compare(a.Key, b.Key))
+	})
+	return k.each(ctx, dead, func(ctx context.Context, info objectstore.Info) error {
+		k.mu.Lock()
+		kept := k.what.Keep.Actions[keys[info.Key]]
+		k.mu.Unlock()
+		if kept {
+			return nil
+		}
+		gone, err := k.bury(ctx, info)
+		if err == nil && gone {
+			k.count(info.Key, info.Size)
+		}
+		if err == nil && !gone {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.c.AddAction(k.what.Keep, keys[info.Key])
+		}
+		return err
+	})
+}
+
+// bury deletes a record. It returns false if the record has changed since it was read.
+func (k *collection) bury(ctx context.Context, info objectstore.Info) (bool, error) {
+	if !k.what.Delete {
+		return true, nil
+	}
+	body := strings.NewReader(tombstone)
+	tomb, err := k.s.objects.Put(ctx, info.Key, body, body.Size(), objectstore.PutOptions{IfMatch: info.ETag})
+	if errors.Is(err, objectstore.ErrExists) {
+		_, err = k.s.objects.Head(ctx, info.Key)
+		if errors.Is(err, ErrNotFound) {
+			return true, nil // another collection was faster
+		}
+		return false, err
+	}
+	if err != nil {
+		return false, err
+	}
+	tomb.Key = info.Key
+	return true, k.clear(ctx, tomb)
+}
+
+// clear deletes a tombstone, unless the record was published again.
+func (k *collection) clear(ctx context.Context, tomb objectstore.Info) error {
+	now, err := k.s.objects.Head(ctx, tomb.Key)
+	if errors.Is(err, ErrNotFound) || err == nil && now.ETag != tomb.ETag {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return k.s.objects.Delete(ctx, tomb.Key)
+}
