@@ -34,12 +34,13 @@ const uploads = "uploads"
 // It may run beside programs that use the store, and beside another collection, and may be killed at any time. It
 // relies on four rules:
 //
-//   - Nothing younger than the grace period by the store's clock is deleted, and a young record protects its outputs and
-//     all that they were made from. Every object is looked at again before it is deleted.
-//   - Who uses something old writes it again first: see Renew, Retain and PutFile. A record is replaced by a tombstone on
-//     the condition that it is as it was read, so either the collection or the user of an old record succeeds.
-//   - S3 cannot delete on a condition. So a collection holds a lease, and who has replaced something old waits for its
-//     end and looks whether the new object is still there.
+//   - Nothing younger than the grace period by the store's clock is deleted, and a young record protects its outputs
+//     and all that they were made from. Every object is looked at again before it is deleted.
+//   - Programs write old objects again before they use them: see Renew, Retain and PutFile. A record is replaced by a
+//     tombstone on the condition that it is as it was read, so either the collection or the user of an old record
+//     succeeds.
+//   - S3 cannot delete on a condition. So a collection holds a lease, and a program that has replaced an old object
+//     waits for the end of the collection and checks that the new object is still there.
 //   - Records go before their outputs, so a record is never there without them for long. If its outputs are gone, it
 //     counts as missing.
 //

@@ -23,8 +23,8 @@ func aged(info objectstore.Info) bool {
 }
 
 // Renew must be called before the outputs of a stored record are used. An old record is written again, which protects
-// it and its outputs from collections for the grace period. Renew returns false if the record has changed or was deleted since
-// it was read; read it again then. A record in a store that cannot be written counts as renewed.
+// it and its outputs from collections for the grace period. Renew returns false if the record has changed or was
+// deleted since it was read; read it again then. A record in a store that cannot be written counts as renewed.
 func (s *Store) Renew(ctx context.Context, rec *Record) (bool, error) {
 	if !aged(rec.info) {
 		return true, nil
