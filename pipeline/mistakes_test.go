@@ -264,3 +264,15 @@ func TestPaths(t *testing.T) {
 	w.fails(failure.Input, []string{"2024: no such file"}, "run", "sub/r.yaml", "--fresh", "--set", "a.file=2024")
 	w.fails(failure.Input, []string{"no such file: d.json"}, "run", "sub/r.yaml", "--input", "a.data=./d.json")
 }
+
+// TestKilledWhileDescribing checks that a stage that is killed before it has described itself is not taken for a mistake
+// in the recipe.
+func TestKilledWhileDescribing(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("r.yaml", "name: r\nsteps:\n  a: {stage: victim}\n")
+	if err := os.WriteFile(filepath.Join(w.dir, "victim"), []byte("#!/bin/sh\nkill -KILL $$\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.fails(128+9, []string{"killed by signal 9", "hint: if it was not killed"}, "plan", "r.yaml", "--bin", ".")
+}

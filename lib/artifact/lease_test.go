@@ -186,6 +186,35 @@ func TestLeaseOfTheDead(t *testing.T) {
 	second.Release(t.Context())
 }
 
+// TestDeleteAfter checks that what a killed run has left is removed, unless another run has taken over.
+func TestDeleteAfter(t *testing.T) {
+	s := open(t)
+	live := s.Live(leaseAction)
+	left := func() (n int) {
+		for _, err := range s.Objects().List(t.Context(), "live/"+leaseAction+"/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		return n
+	}
+	l, _ := acquire(t, s, "first", patient)
+	defer l.Release(t.Context())
+	if err := live.Save(t.Context(), "state", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := live.DeleteAfter(t.Context(), "run-other"); err != nil || left() != 2 {
+		t.Errorf("the lease of another run: %d objects are left, %v", left(), err)
+	}
+	if err := live.DeleteAfter(t.Context(), "run-first"); err != nil || left() != 0 {
+		t.Errorf("%d objects are left, %v", left(), err)
+	}
+	if err := live.DeleteAfter(t.Context(), "run-first"); err != nil {
+		t.Errorf("nothing is left: %v", err)
+	}
+}
+
 // TestLeaseRefused checks that a caller can refuse to wait, and can be stopped while it waits.
 func TestLeaseRefused(t *testing.T) {
 	s := open(t)

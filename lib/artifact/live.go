@@ -98,6 +98,22 @@ func (l *Live) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// DeleteAfter removes what a run that was killed has left of an action that is done: all states and the run's lease. It
+// does nothing if another run holds the lease.
+func (l *Live) DeleteAfter(ctx context.Context, run string) error {
+	h, _, err := l.s.holder(ctx, leaseKey(l.key))
+	if err == nil && h.Run != run {
+		return nil
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err := l.Delete(ctx); err != nil {
+		return err
+	}
+	return l.s.objects.Delete(ctx, leaseKey(l.key))
+}
+
 // Delete removes all states. Call it when the action is done.
 func (l *Live) Delete(ctx context.Context) error {
 	names, err := l.Names(ctx)

@@ -100,17 +100,22 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	return c, env, nil
 }
 
+// errKilled means that a gateway ended without a report. maxKilled is how often Start lets that happen.
+var errKilled = errors.New("it ended before it answered")
+
+const maxKilled = 3
+
 // use attaches to the gateway, and starts it if necessary.
 func (c *Child) use(ctx context.Context) (Env, error) {
-	for {
+	for killed := 0; ; {
 		if env, err := c.attach(ctx); err == nil {
 			return env, nil
 		}
 		running, err := c.spawn(ctx)
-		if err == nil {
-			return c.attach(ctx)
+		if errors.Is(err, errKilled) {
+			killed++
 		}
-		if !running {
+		if err != nil && !running && (killed == 0 || killed == maxKilled) {
 			return Env{}, err
 		}
 		select { // another process is starting a gateway, or a running gateway does not answer
@@ -237,9 +242,7 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 	// If the gateway ends early, its end of the pipe closes and this read returns.
 	defer context.AfterFunc(ctx, func() { report.Close() })()
 	var rep startReport
-	if err := json.NewDecoder(report).Decode(&rep); err != nil {
-		rep.Error = "it ended before it answered"
-	}
+	decodeErr := json.NewDecoder(report).Decode(&rep)
 	if rep.Ready {
 		c.pipe, c.exited = hold, exited
 		return false, nil
@@ -248,6 +251,9 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 	select {
 	case <-exited:
 	case <-ctx.Done():
+	}
+	if decodeErr != nil {
+		return false, c.failed(objectstore.ErrUnreachable, errKilled, "see "+c.log())
 	}
 	return rep.Running, c.failed(kinds[rep.Kind], errors.New(rep.Error), rep.Hint)
 }

@@ -152,6 +152,10 @@ func call(ctx context.Context, path string, args ...string) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if code, bySignal, _ := child.ExitCode(err); bySignal {
+		return nil, failure.New(failure.Class(code), "if it was not killed on purpose, memory ran out (see dmesg)",
+			"killed by signal %d while it described itself", code-128)
+	}
 	if err != nil && stderr.Len() > 0 {
 		text := strings.TrimSpace(stderr.String())
 		if i := strings.LastIndex(text, "\n"); i >= 0 && len(text) > 400 {

@@ -144,9 +144,9 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 			"step %s: there is no stage %s", n.Name(), n.Step.Stage)
 	}
 	if err != nil {
-		return recipe.Error(n.Step.Pos, "was the program built by this source? make build", "step %s: %w", n.Name(), err)
+		err = fmt.Errorf("%s: step %s: %w", n.Step.Pos, n.Name(), err)
 	}
-	return nil
+	return failure.Default(failure.Usage, "was the program built by this source? make build", err)
 }
 
 // connect sets the source of every input.

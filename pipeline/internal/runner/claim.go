@@ -26,37 +26,59 @@ func (r *Runner) lockFile(id string) string { return r.scratchDir(id) + ".lock" 
 func (r *Runner) RunDir(id string) string { return filepath.Join(r.Dir, "runs", id) }
 
 // claim creates the local directories of a run and locks its scratch directory until this process ends or calls
-// release. It also removes the scratch directories of runs whose process has ended, and the files of old runs.
-func (r *Runner) claim(ctx context.Context, id string) (release func(), err error) {
+// release. It also removes the files of old runs, and the scratch directories of runs that were killed. It returns the
+// IDs of the killed runs.
+func (r *Runner) claim(ctx context.Context, id string) (killed []string, release func(), err error) {
 	for _, dir := range []string{filepath.Dir(r.scratchDir(id)), r.RunDir(id)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			const hint = "choose another directory with --dir"
-			return nil, failure.New(failure.Resources, hint, "the local directory: %w", err)
+			return nil, nil, failure.New(failure.Resources, hint, "the local directory: %w", err)
 		}
 	}
 	locks, err := filepath.Glob(r.lockFile("*"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, path := range locks {
 		lock := flock.New(path, existing)
 		if ok, err := lock.TryLock(); err != nil || !ok {
 			continue
 		}
-		_ = os.RemoveAll(strings.TrimSuffix(path, ".lock")) // the next run tries again
+		scratch := strings.TrimSuffix(path, ".lock")
+		killed = append(killed, filepath.Base(scratch))
+		_ = os.RemoveAll(scratch) // the next run tries again
 		_ = os.Remove(path)
 		_ = lock.Unlock()
 	}
 	lock, err := lockNew(ctx, r.lockFile(id))
 	if err != nil {
-		return nil, failure.New(failure.Resources, "", "locking the scratch directory of run %s: %w", id, err)
+		return nil, nil, failure.New(failure.Resources, "", "locking the scratch directory of run %s: %w", id, err)
 	}
 	r.trim()
-	return func() {
+	return killed, func() {
 		_ = os.RemoveAll(r.scratchDir(id))
 		_ = os.Remove(lock.Path())
 		_ = lock.Unlock()
 	}, nil
+}
+
+// tidy removes what a killed run has left in the store of actions that are done. A run that was killed between
+// publishing a result and the end of its step leaves its lease and the last state. Failures do not matter, because
+// pipeline store gc removes the same later.
+func (r *Runner) tidy(ctx context.Context, id string) {
+	data, err := r.Store.Run(ctx, id)
+	if err != nil {
+		return
+	}
+	run, err := DecodeRun(id, data)
+	if err != nil {
+		return
+	}
+	for _, s := range run.Steps {
+		if _, err := r.Store.Record(ctx, s.Key); err == nil {
+			_ = r.Store.Live(s.Key).DeleteAfter(ctx, id)
+		}
+	}
 }
 
 // lockNew creates a file and locks it. Before it gets the lock, another runner may take it for a moment to see whether

@@ -17,7 +17,7 @@ func TestClaimRace(t *testing.T) {
 		runs.Go(func() {
 			for j := range 12 { // fewer than localRuns in all
 				id := fmt.Sprintf("run-%d-%d", i, j)
-				release, err := r.claim(t.Context(), id)
+				_, release, err := r.claim(t.Context(), id)
 				if err != nil {
 					t.Error(err)
 					return

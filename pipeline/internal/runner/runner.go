@@ -79,11 +79,14 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 			return nil, failure.New(failure.Usage, "", "the recipe has no step %s", opt.Only)
 		}
 	}
-	release, err := r.claim(ctx, a.run.ID)
+	killed, release, err := r.claim(ctx, a.run.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	for _, id := range killed {
+		r.tidy(ctx, id)
+	}
 	if err := r.checkReferences(ctx, g); err != nil {
 		return nil, err
 	}
