@@ -265,8 +265,8 @@ func TestPaths(t *testing.T) {
 	w.fails(failure.Input, []string{"no such file: d.json"}, "run", "sub/r.yaml", "--input", "a.data=./d.json")
 }
 
-// TestKilledWhileDescribing checks that a stage that is killed before it has described itself is not taken for a mistake
-// in the recipe.
+// TestKilledWhileDescribing checks that a stage that is killed before it has described itself is not reported as a
+// mistake in the recipe.
 func TestKilledWhileDescribing(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -274,5 +274,5 @@ func TestKilledWhileDescribing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, "victim"), []byte("#!/bin/sh\nkill -KILL $$\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.fails(128+9, []string{"killed by signal 9", "hint: if it was not killed"}, "plan", "r.yaml", "--bin", ".")
+	w.fails(128+9, []string{"killed by signal 9", "if it was not killed"}, "plan", "r.yaml", "--bin", ".")
 }

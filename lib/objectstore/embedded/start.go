@@ -100,9 +100,10 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 	return c, env, nil
 }
 
-// errKilled means that a gateway ended without a report. maxKilled is how often Start lets that happen.
+// errKilled means that a gateway ended without a report.
 var errKilled = errors.New("it ended before it answered")
 
+// maxKilled is the number of gateways that may end without a report before Start fails.
 const maxKilled = 3
 
 // use attaches to the gateway, and starts it if necessary.
@@ -112,10 +113,12 @@ func (c *Child) use(ctx context.Context) (Env, error) {
 			return env, nil
 		}
 		running, err := c.spawn(ctx)
-		if errors.Is(err, errKilled) {
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, errKilled) && killed < maxKilled:
 			killed++
-		}
-		if err != nil && !running && (killed == 0 || killed == maxKilled) {
+		case !running:
 			return Env{}, err
 		}
 		select { // another process is starting a gateway, or a running gateway does not answer
@@ -244,6 +247,9 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 	var rep startReport
 	decodeErr := json.NewDecoder(report).Decode(&rep)
 	if rep.Ready {
+		if c.pipe != nil {
+			c.pipe.Close() // of a gateway that was killed
+		}
 		c.pipe, c.exited = hold, exited
 		return false, nil
 	}

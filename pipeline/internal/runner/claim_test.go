@@ -44,7 +44,7 @@ func TestClaimRace(t *testing.T) {
 // TestOldRunsAreTrimmed: only the newest runs keep their local files, and a running one always does.
 func TestOldRunsAreTrimmed(t *testing.T) {
 	r := &Runner{Dir: t.TempDir()}
-	release, err := r.claim(t.Context(), "20260101-000000000-0000")
+	_, release, err := r.claim(t.Context(), "20260101-000000000-0000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestOldRunsAreTrimmed(t *testing.T) {
 		}
 	}
 	count := func() int {
-		again, err := r.claim(t.Context(), "20260103-000000000-0000")
+		_, again, err := r.claim(t.Context(), "20260103-000000000-0000")
 		if err != nil {
 			t.Fatal(err)
 		}
