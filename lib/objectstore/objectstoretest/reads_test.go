@@ -109,14 +109,14 @@ func TestBrokenList(t *testing.T) {
 	})
 }
 
-// TestStalls: a server stops reading a request, or does not answer it. With and without TLS, the request is sent again.
+// TestStalls: a server stops reading a request, or does not answer it. With (MinIO) and without TLS, the
+// request is sent again.
 func TestStalls(t *testing.T) {
 	data := make([]byte, 17<<20) // more than the kernel buffers
 	_, _ = rand.Read(data)
 	authority := filepath.Join(t.TempDir(), "ca.pem")
 	t.Setenv("SSL_CERT_FILE", authority)
-	for _, env := range []func(testing.TB) embedded.Env{EmbeddedEnv, MinIOEnv} {
-		env := env(t)
+	for secure, env := range map[bool]embedded.Env{false: EmbeddedEnv(t), true: MinIOEnv(t)} {
 		over := make(chan struct{})
 		var stalls atomic.Int64
 		var reads atomic.Bool
@@ -130,29 +130,31 @@ func TestStalls(t *testing.T) {
 			<-over
 			panic(http.ErrAbortHandler)
 		}}.handler(t, env)
-		plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
-		t.Cleanup(plain.Close)
-		t.Cleanup(secure.Close)
-		t.Cleanup(func() { close(over) })
-		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
-		if err := os.WriteFile(authority, block, 0o600); err != nil {
-			t.Fatal(err)
+		srv := httptest.NewUnstartedServer(handler)
+		if secure {
+			srv.StartTLS()
+			block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+			if err := os.WriteFile(authority, block, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			srv.Start()
 		}
-		for _, srv := range []*httptest.Server{plain, secure} {
-			s := open(t, Faults{}.config(t, env, srv.URL))
-			for _, c := range []bool{false, true} {
-				reads.Store(c)
-				stalls.Store(1)
-				if _, err := s.Put(t.Context(), "k", bytes.NewReader(data), -1, objectstore.PutOptions{}); err != nil {
-					t.Fatal(err)
-				}
-				if stalls.Load() > 0 {
-					t.Error("no request stalled")
-				}
+		t.Cleanup(srv.Close)
+		t.Cleanup(func() { close(over) })
+		s := open(t, Faults{}.config(t, env, srv.URL))
+		for _, c := range []bool{false, true} {
+			reads.Store(c)
+			stalls.Store(1)
+			if _, err := s.Put(t.Context(), "k", bytes.NewReader(data), -1, objectstore.PutOptions{}); err != nil {
+				t.Fatal(err)
 			}
-			if !bytes.Equal(get(t, s, "k"), data) {
-				t.Fatal("the content changed")
+			if stalls.Load() > 0 {
+				t.Error("no request stalled")
 			}
+		}
+		if !bytes.Equal(get(t, s, "k"), data) {
+			t.Fatal("the content changed")
 		}
 	}
 }
