@@ -60,8 +60,9 @@ test:
 # race for the same steps, faults of the store, retraining with garbage collection.
 SOAKFLAGS ?=
 soak:
-	VAPO_SOAK=50 go test -count 1 -timeout 6h -v -run 'KillNine|ManyRunners|RandomFaults' \
-	  ./pipeline ./lib/objectstore/objectstoretest $(SOAKFLAGS) | $(QUIET)
+	@set -o pipefail; VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \
+	  -run 'KillNine|ManyRunners|Retraining|RandomFaults|BesideRunners' \
+	  ./pipeline ./lib/objectstore/objectstoretest ./lib/artifact | $(QUIET)
 
 # Results must have the same bits on processors with fewer vector instructions, on targets for which the compiler fuses
 # products with sums, and on ARM (emulated). TestThreadsKeepBits starts its own binary, which the emulator cannot do.

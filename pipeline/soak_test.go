@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/objectstoretest"
@@ -55,4 +58,65 @@ func TestManyRunners(t *testing.T) {
 			}
 		})
 	}
+}
+
+// size returns the total size of the files in a directory of the workplace, in bytes.
+func (w *workplace) size(dir string) (total int64) {
+	w.t.Helper()
+	err := filepath.WalkDir(filepath.Join(w.dir, dir), func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().IsRegular() {
+			total += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return total
+}
+
+// TestRetraining runs one recipe again and again with new data, as a scheduler does, and collects after every tenth run.
+// Beside the runs that are kept on purpose, the directory must not grow: a year of runs every five minutes may add 500
+// MB.
+func TestRetraining(t *testing.T) {
+	t.Parallel()
+	const (
+		every  = 10 // runs between collections
+		perDay = 24 * 60 / 5
+	)
+	w := newWorkplace(t)
+	w.serve()
+	w.write("chain.yaml", chain)
+	rounds := objectstoretest.Soak(t, 40)
+	var sizes []int64 // after each collection
+	for run := range rounds {
+		w.must("run", "chain.yaml", "--set", fmt.Sprintf("one.salt=%d", run))
+		if (run+1)%every != 0 {
+			continue
+		}
+		time.Sleep(1100 * time.Millisecond) // the store's clock shows seconds, and nothing younger is deleted
+		w.must("store", "gc", "--keep-last", "5", "--grace", "0s", "--delete")
+		sizes = append(sizes, w.size(".vapo/store"))
+		if n := len(sizes); n&(n-1) == 0 || run+1 == rounds {
+			t.Logf("after %d runs: %d bytes in the store, %d in the local directory", run+1, sizes[n-1],
+				w.size(".vapo")-sizes[n-1])
+		}
+	}
+	growth := float64(sizes[len(sizes)-1]-sizes[0]) / float64(rounds-every)
+	t.Logf("%.1f bytes a run, %.1f MB in a year of runs every five minutes", growth, growth*365*perDay/1e6)
+	if growth*365*perDay > 500e6 {
+		t.Errorf("the store grows: %v", sizes)
+	}
+	if n := strings.Count(w.must("ls", "actions"), "toy/1"); n != 3*5 {
+		t.Errorf("%d actions are left of 5 kept runs of 3 steps", n)
+	}
+	if out := w.must("store", "check", "--deep"); !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {
+		t.Errorf("the store is not clean:\n%s", out)
+	}
+	w.must("run", "chain.yaml", "--set", fmt.Sprintf("one.salt=%d", rounds-1))
+	w.wantStates("a kept run", map[string]string{"one": "cached", "two": "cached", "three": "cached"})
 }

@@ -333,7 +333,7 @@ func TestCollectKilled(t *testing.T) {
 // it, although collections delete everything that is older.
 func TestCollectBesideRunners(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *artifact.Store) {
-		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, stop := context.WithTimeout(t.Context(), time.Duration(objectstoretest.Soak(t, 10))*time.Second)
 		defer stop()
 		var runners, collector sync.WaitGroup
 		var hits, misses, raced, freed atomic.Int64
