@@ -79,9 +79,9 @@ func (w *workplace) size(dir string) (total int64) {
 	return total
 }
 
-// TestRetraining runs one recipe again and again with new data, as a scheduler does, and collects after every tenth run.
-// Beside the runs that are kept on purpose, the directory must not grow: a year of runs every five minutes may add 500
-// MB.
+// TestRetraining runs one recipe again and again with new data, as a scheduler does, and collects after every tenth
+// run. Apart from the runs that are kept on purpose, the store must not grow: a year of runs every five minutes may add
+// 500 MB.
 func TestRetraining(t *testing.T) {
 	t.Parallel()
 	const (
@@ -114,7 +114,8 @@ func TestRetraining(t *testing.T) {
 	if n := strings.Count(w.must("ls", "actions"), "toy/1"); n != 3*5 {
 		t.Errorf("%d actions are left of 5 kept runs of 3 steps", n)
 	}
-	if out := w.must("store", "check", "--deep"); !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {
+	out := w.must("store", "check", "--deep")
+	if !strings.Contains(out, " 0 damaged\n") || strings.Contains(out, "stray") {
 		t.Errorf("the store is not clean:\n%s", out)
 	}
 	w.must("run", "chain.yaml", "--set", fmt.Sprintf("one.salt=%d", rounds-1))
