@@ -33,6 +33,8 @@ var avx2 = assembly{
 }
 
 // masks holds the mask elements of the AVX2 loops: 32 that are set, and 32 that are not.
+//
+//lint:ignore U1000 only the assembly reads it
 var masks = [64]int32{
 	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
 	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,

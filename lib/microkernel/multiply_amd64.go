@@ -32,6 +32,8 @@ var (
 )
 
 // masks holds eight mask elements that are set, then eight that are not.
+//
+//lint:ignore U1000 only the assembly reads it
 var masks = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 
 // Name names the vector instructions that products use on this machine.
