@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,6 +30,15 @@ func undisturbed(t *testing.T) map[string]string {
 	w.write("slow.yaml", slow)
 	w.must("run", "slow.yaml", "--set", "one.delay=0", "--set", "two.delay=0")
 	return w.digests()
+}
+
+// gateways returns the processes that serve the store of the workplace. Their arguments tell them from stages that are
+// just starting, which still are copies of the runner.
+func (w *workplace) gateways() []int {
+	return slices.DeleteFunc(w.processes("pipeline"), func(pid int) bool {
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err != nil || !bytes.Contains(args, []byte("\x00serve\x00"))
+	})
 }
 
 // TestKillNine repeatedly kills the runner, the stage or the gateway at random moments. Repeating the same command must
@@ -60,10 +70,8 @@ func TestKillNine(t *testing.T) {
 					kill(t, pid, syscall.SIGKILL)
 				}
 			case "gateway":
-				for _, pid := range w.processes("pipeline") {
-					if pid != cmd.Process.Pid {
-						kill(t, pid, syscall.SIGKILL)
-					}
+				for _, pid := range w.gateways() {
+					kill(t, pid, syscall.SIGKILL)
 				}
 			}
 			if err := cmd.Wait(); err == nil {
