@@ -225,3 +225,15 @@ func TestGetAfterFailure(t *testing.T) {
 	w.fails(failure.Numeric, nil, "run", "one.yaml", "--set", "s.salt=3", "--set", "s.fail=numeric")
 	w.fails(failure.Input, []string{"hint: that run is failed; choose an earlier one with --run"}, "get", "s.out", "x")
 }
+
+// TestNoStore checks that a command that needs the contents of a store does not create one.
+func TestNoStore(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	for _, args := range [][]string{{"ls"}, {"status"}, {"get", "a.b", "x"}, {"lineage", "a.b"}, {"store", "gc"}} {
+		w.fails(failure.Input, []string{"there is no store in ", "hint: run a recipe here first"}, args...)
+	}
+	if left, err := os.ReadDir(w.dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}

@@ -99,7 +99,7 @@ func (d *draft) measure(ctx context.Context, a *app, path string) (*prices, erro
 	if err != nil {
 		return nil, err
 	}
-	store, err := a.ProvideStore(ctx)
+	store, err := a.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}

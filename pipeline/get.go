@@ -95,7 +95,7 @@ func (c *putCmd) Run(ctx context.Context, a *app) error {
 			return failure.New(failure.Usage, "for example best or team/best", "%w", err)
 		}
 	}
-	store, err := a.ProvideStore(ctx)
+	store, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}

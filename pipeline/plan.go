@@ -58,7 +58,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.ProvideStore(ctx)
+	store, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}

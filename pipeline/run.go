@@ -54,7 +54,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	if err != nil {
 		return err
 	}
-	store, err := a.ProvideStore(ctx)
+	store, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}

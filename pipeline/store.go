@@ -36,10 +36,19 @@ type openStore struct {
 	stop func()
 }
 
-// ProvideStore opens the store given by VAPO_STORE or, if VAPO_STORE is not set, the embedded store in the directory.
-// For the embedded store, it starts the gateway unless one is already running. kong calls ProvideStore for every
-// command that takes a store.
+// ProvideStore opens the store for commands that need its contents. kong calls it for every command that takes a store.
+// It fails instead of creating an embedded store, which would be empty.
 func (a *app) ProvideStore(ctx context.Context) (*openStore, error) {
+	if _, err := os.Stat(a.local()); os.Getenv("VAPO_STORE") == "" && errors.Is(err, os.ErrNotExist) {
+		return nil, failure.New(failure.Input, "run a recipe here first, or choose a store with --dir or VAPO_STORE",
+			"there is no store in %s", a.Dir)
+	}
+	return a.openStore(ctx)
+}
+
+// openStore opens the store given by VAPO_STORE or, if VAPO_STORE is not set, the embedded store in the directory. For
+// the embedded store, it starts the gateway unless one is already running.
+func (a *app) openStore(ctx context.Context) (*openStore, error) {
 	s := &openStore{env: os.Environ(), name: os.Getenv("VAPO_STORE"), stop: func() {}}
 	var cfg objectstore.Config
 	patience, err := objectstore.PatienceFromEnv(os.Getenv)
@@ -153,7 +162,7 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 	if c.Repair && !c.Deep {
 		return failure.New(failure.Usage, "add --deep", "--repair needs --deep")
 	}
-	store, err := a.ProvideStore(ctx)
+	store, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}
