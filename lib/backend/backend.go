@@ -8,6 +8,7 @@ package backend
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"vapo/lib/failure"
@@ -30,6 +31,9 @@ func F32(v []float32) Buffer { return Buffer{F32: v} }
 // name. After each run the state takes the value of Out. If Out is nil, only Load changes the state.
 type State struct {
 	In, Out *graphop.Node
+	// Exact keeps the values that are computed from the state in the graph's element type, even if the engine rounds
+	// activations to bfloat16. A value of a batch that is corrected again and again needs it; weights do not.
+	Exact bool
 }
 
 // Graph is what an engine compiles. All nodes belong to one expression graph and share one element type.
@@ -107,7 +111,17 @@ type MemoryError struct {
 	// Batch is an estimate of the largest batch that would fit, where the batch is the length of the first input's
 	// first axis. 0 means that there is no estimate.
 	Batch int
+	Fixed bool  // the user cannot change the batch, see FixedBatch
 	Err   error // the engine's own error, if any
+}
+
+// FixedBatch marks a *MemoryError in err as that of a graph whose batch is not the user's choice, and returns err.
+func FixedBatch(err error) error {
+	var e *MemoryError
+	if errors.As(err, &e) {
+		e.Fixed = true
+	}
+	return err
 }
 
 func (e *MemoryError) Error() string {
@@ -127,7 +141,10 @@ func (e *MemoryError) FailureClass() failure.Class { return failure.Resources }
 
 // FailureHint implements failure.Carrier.
 func (e *MemoryError) FailureHint() string {
-	if e.Batch > 0 {
+	switch {
+	case e.Fixed:
+		return "use a smaller network or a device with more memory"
+	case e.Batch > 0:
 		return fmt.Sprintf("a batch of about %d would fit", e.Batch)
 	}
 	return "use a smaller batch or a smaller network"

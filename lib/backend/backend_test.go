@@ -28,7 +28,9 @@ func TestHints(t *testing.T) {
 	for want, err := range map[string]error{
 		"a batch of about 40 would fit":            &backend.MemoryError{Need: 3 << 30, Have: 2 << 30, Batch: 40},
 		"use a smaller batch or a smaller network": &backend.MemoryError{Need: 3 << 30},
-		"install the driver":                       noDriver,
+		"use a smaller network or a device with more memory": fmt.Errorf("%w",
+			backend.FixedBatch(fmt.Errorf("block: %w", &backend.MemoryError{Need: 3 << 30, Have: 2 << 30, Batch: 1}))),
+		"install the driver": noDriver,
 	} {
 		if got := failure.HintOf(fmt.Errorf("step 7: %w", err)); got != want {
 			t.Errorf("the hint of %v is %q, want %q", err, got, want)

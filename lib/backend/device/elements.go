@@ -12,8 +12,8 @@ import (
 type role int
 
 const (
-	// exact values are kept in float32: inputs of the graph, statistics, losses, and the gradients of weights. A
-	// rounded sum would lose the small terms that it is made of.
+	// exact values are kept in float32: inputs and exact states of the graph, statistics, losses, and the gradients of
+	// weights. A rounded sum would lose the small terms that it is made of.
 	exact role = iota
 	// pliant values are computed in float32 and rounded when they meet an activation: weights, moments and averages,
 	// constants, random draws and flags. Alone, as in an optimiser, they stay float32.

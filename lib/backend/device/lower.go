@@ -51,7 +51,11 @@ func newLowering(b compute.Function, g backend.Graph, dt dtypes.DType, half bool
 		l.roles[n] = elements{dt, exact, n.Shape().TotalSize()}
 	}
 	for _, s := range g.State {
-		l.roles[s.In] = elements{dt, pliant, s.In.Shape().TotalSize()}
+		e := elements{dt, pliant, s.In.Shape().TotalSize()}
+		if s.Exact {
+			e.role = exact
+		}
+		l.roles[s.In] = e
 	}
 	for _, n := range g.Order() {
 		switch {
