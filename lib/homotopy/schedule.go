@@ -1,6 +1,9 @@
 package homotopy
 
-import "vapo/lib/failure"
+import (
+	"vapo/lib/failure"
+	"vapo/lib/graphop"
+)
 
 // Point describes the path at one time: x_t = Mu·x̄ + Sigma·eps, and the derivatives of Mu and Sigma in t.
 type Point struct {
@@ -32,6 +35,8 @@ type Schedule interface {
 	BoundedInnovation() bool
 	// Condition returns the network's input for t. It is in [0, 1] for t up to 1, and of order one beyond.
 	Condition(t float64) float64
+	// ConditionAt returns Condition(Time(s)) of integration variables s [N, 1] of the span, as part of their graph.
+	ConditionAt(s *graphop.Node) *graphop.Node
 	// Span returns the limits of the integration variable s between which a sample is carried from prior to data.
 	// Sampling starts from N(0, w² I) at from. On vp this is only nearly the density of the path at from.
 	Span() (from, to float64)
@@ -94,3 +99,5 @@ func (plain) Condition(t float64) float64    { return t }
 func (plain) Span() (from, to float64)       { return edge, 1 - edge }
 func (plain) Time(s float64) (t, dt float64) { return s, 1 }
 func (plain) Variable(t float64) float64     { return t }
+
+func (plain) ConditionAt(s *graphop.Node) *graphop.Node { return s }

@@ -3,6 +3,7 @@ package homotopy
 import (
 	"math"
 
+	"vapo/lib/graphop"
 	"vapo/lib/portable"
 )
 
@@ -52,3 +53,8 @@ func (v vapo) Rate(t float64) float64       { return max(t, portable.Exp(v.first
 func (v vapo) Span() (from, to float64)     { return v.first, 0 }
 func (vapo) Time(s float64) (t, dt float64) { t = portable.Exp(s); return t, t }
 func (vapo) Variable(t float64) float64     { return portable.Log(t) }
+
+// ConditionAt uses that the condition is linear in s = ln t.
+func (v vapo) ConditionAt(s *graphop.Node) *graphop.Node {
+	return graphop.Max(graphop.Affine(s, -1/v.first, 1), graphop.Fill(s, 0, 1, 1))
+}

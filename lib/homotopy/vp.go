@@ -3,6 +3,7 @@ package homotopy
 import (
 	"math"
 
+	"vapo/lib/graphop"
 	"vapo/lib/portable"
 )
 
@@ -60,3 +61,6 @@ func (vp) Time(s float64) (t, dt float64) { r := 1 - s; return 1 - float64(r*r),
 
 // Variable is constant from the last time of the path up to t = 1, like the path itself.
 func (vp) Variable(t float64) float64 { return 1 - math.Sqrt(1-min(t, 1-edge)) }
+
+// ConditionAt is the identity, because s itself is the condition.
+func (vp) ConditionAt(s *graphop.Node) *graphop.Node { return s }
