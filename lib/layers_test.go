@@ -53,6 +53,7 @@ var layers = []struct {
 		"lib/backend/backendtest",
 		"lib/backend/tape",
 		"lib/backend/device",
+		"lib/ode/odetest",
 		"lib/ode",
 	}},
 	{"measuring", []string{

@@ -1,29 +1,12 @@
 package ode
 
 import (
-	"cmp"
+	"context"
 	"fmt"
-	"math"
-	"slices"
 
-	"vapo/lib/portable"
+	"vapo/lib/backend"
+	"vapo/lib/graphop"
 )
-
-// Options are the options of Adaptive. The zero value of a field means its default.
-type Options struct {
-	RTol float64 // relative tolerance of a step; default 1e-3
-	ATol float64 // absolute tolerance of a step, in units of x; default 1e-3
-
-	MaxSteps int // trial steps per row, rejected ones included; default 10,000
-}
-
-// Stats counts the work of an integration.
-type Stats struct {
-	NFE      []int // [n] evaluations of f that each row needed; independent of the other rows
-	Accepted []int // [n] accepted steps
-	Rejected []int // [n] rejected trial steps
-	Blocks   int   // calls of f on the whole block: the actual cost, at least max(NFE)
-}
 
 // The step controller is that of Hairer, Nørsett and Wanner, II.4. Its constants are those of SciPy's solve_ivp, so
 // that the numbers of evaluations are comparable.
@@ -33,208 +16,199 @@ const (
 	maxFactor = 10
 )
 
-// Adaptive integrates every row from t0 to t1, backwards if t1 < t0. It chooses the steps of each row so that the
-// embedded error estimate err of a step from x to x' satisfies
-//
-//	sqrt(mean_j (err_j / (ATol + RTol·max(|x_j|, |x'_j|)))²) <= 1
-//
-// where the mean is over the d values of the row. x, [n, d], row-major, is overwritten with the result, and unchanged
-// after an error. A *RowError names the first row that failed. tab must have an error estimate.
-//
-// A trial step whose result is not finite is rejected, like a trial step with too large an error. A row therefore fails
-// with ErrNonFinite only if shorter steps do not help.
-func Adaptive(tab *Tableau, f Func, x []float32, n, d int, t0, t1 float64, opt Options) (Stats, error) {
-	if err := checkArgs(tab, f, x, n, d, t0, t1); err != nil {
-		return Stats{}, err
-	}
-	if tab.E == nil {
-		return Stats{}, fmt.Errorf("ode: method %s has no error estimate and cannot choose its steps", tab.Name)
-	}
-	if err := opt.resolve(); err != nil {
-		return Stats{}, err
-	}
-	b := newBlock(tab, f, x, n, d, t0)
-	if n > 0 && t0 != t1 {
-		if err := b.start(t0, t1, opt); err != nil {
-			return Stats{}, err
-		}
-		for b.active() {
-			if err := b.step(t1, opt); err != nil {
-				return Stats{}, err
-			}
-		}
-		b.store(x)
-	}
-	st := Stats{NFE: make([]int, n), Accepted: make([]int, n), Rejected: make([]int, n), Blocks: b.blocks}
-	for i, r := range b.rows {
-		st.NFE[i], st.Accepted[i], st.Rejected[i] = r.nfe, r.accepted, r.rejects
-	}
-	return st, nil
-}
+// resolution is 4 times the relative spacing of float32 numbers. f gets times in float32, so shorter steps are useless.
+const resolution = 4.0 / (1 << 23)
 
-func (o *Options) resolve() error {
-	o.RTol, o.ATol, o.MaxSteps = cmp.Or(o.RTol, 1e-3), cmp.Or(o.ATol, 1e-3), cmp.Or(o.MaxSteps, 10_000)
-	for name, v := range map[string]float64{"RTol": o.RTol, "ATol": o.ATol} {
-		if !(v >= 0) || math.IsInf(v, 0) {
-			return fmt.Errorf("ode: option %s is %g, not a finite number of at least 0", name, v)
-		}
+// States of each row, [n, 1], and of the block.
+const (
+	stateLeft     = "ode/left"     // the time from the beginning of the trial step to the end of the interval
+	stateH        = "ode/h"        // the length of the trial step; 0 if the row is at the end or has failed
+	stateTries    = "ode/tries"    // trial steps so far
+	stateRejected = "ode/rejected" // 1 if the row's last trial step was rejected
+	stateFailed   = "ode/failed"   // the cause of a failure, see causes; 0 if there is none
+	stateActive   = "ode/active"   // the number of rows that have not reached the end; 0 if a row failed
+)
+
+// causes are the errors of the values of stateFailed.
+var causes = []error{1: ErrNonFinite, 2: ErrMaxSteps, 3: ErrStepSize}
+
+// adaptiveStep builds a run of a solver that chooses its steps. The error estimate err of a step from x to x'
+// satisfies
+//
+//	e = sqrt(mean_j (err_j / (ATol + RTol·max(|x_j|, |x'_j|)))²) <= 1
+//
+// in every accepted step, where the mean is over the d values of the row. A trial step whose result is not finite is
+// rejected like one with too large an error. A row therefore fails with ErrNonFinite only if shorter steps do not help.
+func (b *builder) adaptiveStep(flow Flow, a Adaptive) error {
+	n := b.x.Shape()[0]
+	row := func(name string) *graphop.Node { return b.declare(name, n, 1) }
+	left, h, tries := row(stateLeft), row(stateH), row(stateTries)
+	rejected, failed := row(stateRejected), row(stateFailed)
+	t := graphop.Sub(b.at(controlTime), left)
+	k, err := b.evaluate(flow, graphop.Add(t, graphop.Mul(h, b.at(controlLength))))
+	if err != nil {
+		return err
 	}
-	if o.MaxSteps < 0 {
-		return fmt.Errorf("ode: option MaxSteps is %d", o.MaxSteps)
-	}
+	start, probe, last := b.at(controlStart), b.at(controlProbe), b.at(controlLast)
+	scaleX := a.scale(abs(b.x))
+	active := and(positive(left), not(failed))
+
+	// After the last stage. The method is FSAL, so the point is already the result x'.
+	estimate := graphop.Mul(sum(k, func(i int) *graphop.Node { return graphop.Fill(h, b.tab.E[i], 1, 1) }), h)
+	e := rms(estimate, a.scale(graphop.Max(abs(b.x), abs(b.point))))
+	finite := and(graphop.IsFinite(e), graphop.IsFinite(graphop.Sum(b.point, 1)))
+	e = graphop.Where(finite, e, graphop.Fill(e, 1e30, 1, 1))
+	ended := and(last, active)
+	accepted := and(ended, not(positive(graphop.AddScalar(e, -1))))
+	refused := and(ended, not(accepted))
+
+	limit := graphop.Where(rejected, graphop.Fill(h, 1, 1, 1), graphop.Fill(h, maxFactor, 1, 1))
+	factor := graphop.Min(limit, graphop.Scale(power(e, -1/float64(b.tab.EmbeddedOrder+1)), safety))
+	next := graphop.Mul(h, atLeast(factor, minFactor))
+	left1 := graphop.Sub(left, graphop.Mul(accepted, h))
+	tries1 := graphop.Add(tries, ended)
+
+	// The first steps, and the bound on all steps: without its tolerance, rounding could leave a last step of almost zero
+	// length.
+	length := graphop.Where(ended, next, h)
+	length = graphop.Where(start, b.firstLength(k[0], scaleX), length)
+	length = graphop.Where(probe, b.secondLength(k[0], scaleX, h), length)
+	length = graphop.Where(positive(graphop.Sub(graphop.Scale(length, 1+1e-6), left1)), left1, length)
+
+	failure := graphop.Where(and(start, not(graphop.IsFinite(graphop.Sum(k[0], 1)))), code(h, 1), zero(h))
+	tooMany := and(and(ended, positive(left1)), not(positive(graphop.Affine(tries1, -1, float64(a.MaxSteps)))))
+	failure = graphop.Where(tooMany, code(h, 2), failure)
+	tooShort := and(refused, positive(graphop.Sub(atLeast(graphop.Scale(abs(t), resolution), 1e-37), next)))
+	failure = graphop.Where(tooShort, graphop.Where(finite, code(h, 3), code(h, 1)), failure)
+	failed1 := graphop.Where(failed, failed, failure)
+	length = graphop.Where(failed1, zero(h), length)
+
+	// The last stage of an accepted step is the first stage of the next step.
+	x1 := graphop.Where(accepted, b.point, b.x)
+	k[0] = graphop.Where(accepted, b.f, k[0])
+	clearStages(k[1:], graphop.Max(start, last))
+	b.keep(k)
+	b.set(b.x, x1)
+	b.set(b.point, b.next(x1, length, k))
+	b.set(left, left1)
+	b.set(h, length)
+	b.set(tries, tries1)
+	b.set(rejected, graphop.Where(ended, refused, rejected))
+	b.set(failed, failed1)
+	unfinished := graphop.Sum(and(positive(left1), not(failed1)), 0)
+	b.set(b.declare(stateActive, 1, 1), graphop.Where(graphop.Sum(failed1, 0), zero(h), unfinished))
 	return nil
 }
 
-func (b *block) active() bool {
-	return slices.ContainsFunc(b.rows, func(r row) bool { return !r.done })
+// firstLength returns the length of a cautious first step; see Hairer, Nørsett and Wanner, II.4, "Starting Step Size".
+func (b *builder) firstLength(k0, scale *graphop.Node) *graphop.Node {
+	d0, d1 := rms(b.x, scale), rms(k0, scale)
+	small := graphop.Max(not(positive(graphop.AddScalar(d0, -1e-5))), not(positive(graphop.AddScalar(d1, -1e-5))))
+	return graphop.Where(small, graphop.Fill(d0, 1e-6, 1, 1), graphop.Scale(graphop.Div(d0, d1), 0.01))
 }
 
-// start evaluates the first stage and chooses the first step of each row, as in Hairer, Nørsett and Wanner, II.4,
-// "Starting Step Size".
-func (b *block) start(t0, t1 float64, opt Options) error {
-	if err := b.firstStage(); err != nil {
-		return err
+// secondLength returns the length of the first step from the change of f over an Euler step of length h, as in the same
+// section.
+func (b *builder) secondLength(k0, scale, h *graphop.Node) *graphop.Node {
+	d1, d2 := rms(k0, scale), graphop.Div(rms(graphop.Sub(b.f, k0), scale), h)
+	m := graphop.Max(d1, d2)
+	guess := power(graphop.Scale(m, 100), -1/float64(b.tab.EmbeddedOrder+1))
+	guess = graphop.Where(positive(m), guess, atLeast(graphop.Scale(h, 1e-3), 1e-6))
+	guess = graphop.Min(graphop.Scale(h, 100), guess)
+	return graphop.Where(positive(guess), guess, h) // the probe is not finite: leave the rest to the controller
+}
+
+// scale returns the tolerance of an error for coordinates of the given size.
+func (a Adaptive) scale(size *graphop.Node) *graphop.Node {
+	return graphop.Affine(size, a.RTol, a.ATol)
+}
+
+// rms returns the root mean square of v/scale over each row, [n, 1].
+func rms(v, scale *graphop.Node) *graphop.Node {
+	return graphop.Sqrt(graphop.Mean(graphop.Square(graphop.Div(v, scale)), 1))
+}
+
+// power returns v^p for v >= 0.
+func power(v *graphop.Node, p float64) *graphop.Node {
+	return graphop.Exp(graphop.Scale(graphop.Log(v), p))
+}
+
+func abs(v *graphop.Node) *graphop.Node { return graphop.Max(v, graphop.Neg(v)) }
+
+func atLeast(v *graphop.Node, bound float64) *graphop.Node {
+	return graphop.Max(v, graphop.Fill(v, bound, 1, 1))
+}
+
+// Logic on 0 and 1.
+func positive(v *graphop.Node) *graphop.Node { return graphop.Heaviside(v) }
+func and(a, b *graphop.Node) *graphop.Node   { return graphop.Mul(a, b) }
+func not(v *graphop.Node) *graphop.Node {
+	return graphop.Where(v, zero(v), graphop.Fill(v, 1, 1, 1))
+}
+
+// code returns a value of stateFailed.
+func code(like *graphop.Node, cause int) *graphop.Node {
+	return graphop.Fill(like, float64(cause), 1, 1)
+}
+
+// adaptiveSteps integrates the loaded block from t0 to t1.
+func (s *Solver) adaptiveSteps(ctx context.Context, t0, t1 float64, _ int) (nfe []int, err error) {
+	rows := make([]float32, s.n)
+	for _, name := range []string{stateH, stateTries, stateRejected, stateFailed, stateLeft} {
+		if name == stateLeft {
+			for i := range rows {
+				rows[i] = float32(t1 - t0)
+			}
+		}
+		if err := s.exe.Load(name, backend.F32(rows)); err != nil {
+			return nil, err
+		}
 	}
-	for i := range b.rows {
-		for _, v := range b.k[0][i*b.d : (i+1)*b.d] {
-			if !isFinite(float64(v)) {
-				return &RowError{Row: i, T: t0, Err: ErrNonFinite}
+	stages, a, c := s.tab.Stages(), s.tab.A, s.tab.C
+	if err := s.evaluate(ctx, 0, []float64{1}, t1, 0, 0, 1, 0); err != nil { // k_0, and a step of Euler
+		return nil, err
+	}
+	if err := s.evaluate(ctx, -1, a[1], t1, 1, 0, 0, 1); err != nil { // f after this step
+		return nil, err
+	}
+	active := make([]float32, 1)
+	for {
+		if err := s.exe.Store(stateActive, backend.F32(active)); err != nil {
+			return nil, err
+		}
+		if active[0] == 0 {
+			return s.finish(t1)
+		}
+		for i := 1; i < stages; i++ {
+			weights, last := a[1], 1.0
+			if i+1 < stages {
+				weights, last = a[i+1], 0
+			}
+			if err := s.evaluate(ctx, i, weights, t1, c[i], last); err != nil {
+				return nil, err
 			}
 		}
 	}
-	limit, sign := math.Abs(t1-t0), math.Copysign(1, t1-t0)
-
-	// An explicit Euler step of length h0 shows how fast f changes.
-	h0 := make([]float64, b.n)
-	d1 := make([]float64, b.n)
-	for i := range b.rows {
-		var sx, sf float64
-		for j := i * b.d; j < (i+1)*b.d; j++ {
-			scale := opt.scale(b.x[j])
-			sx += square(b.x[j] / scale)
-			sf += square(float64(b.k[0][j]) / scale)
-		}
-		d0 := math.Sqrt(sx / float64(b.d))
-		d1[i] = math.Sqrt(sf / float64(b.d))
-		h0[i] = 1e-6
-		if d0 >= 1e-5 && d1[i] >= 1e-5 {
-			h0[i] = 0.01 * d0 / d1[i]
-		}
-		h0[i] = math.Min(h0[i], limit)
-		for j := i * b.d; j < (i+1)*b.d; j++ {
-			b.xs[j] = float32(b.x[j] + float64(sign*h0[i]*float64(b.k[0][j])))
-		}
-		b.ts[i] = float32(t0 + float64(sign*h0[i]))
-		b.rows[i].nfe++
-	}
-	if err := b.eval(b.first); err != nil {
-		return err
-	}
-	for i := range b.rows {
-		var s float64
-		for j := i * b.d; j < (i+1)*b.d; j++ {
-			scale := opt.scale(b.x[j])
-			s += square((float64(b.first[j]) - float64(b.k[0][j])) / scale)
-		}
-		d2 := math.Sqrt(s/float64(b.d)) / h0[i]
-		h := math.Max(1e-6, h0[i]*1e-3)
-		if m := math.Max(d1[i], d2); m > 1e-15 {
-			h = portable.Pow(0.01/m, 1/float64(b.tab.EmbeddedOrder+1))
-		}
-		h = math.Min(math.Min(100*h0[i], h), limit)
-		if !(h > 0) { // the probe is not finite: start with a short step, and leave the rest to the controller
-			h = h0[i]
-		}
-		b.rows[i].h = sign * h
-	}
-	return nil
 }
 
-// step makes one trial step for every row that has not reached t1.
-func (b *block) step(t1 float64, opt Options) error {
-	for i := range b.rows {
-		r := &b.rows[i]
-		if r.done {
-			continue
-		}
-		if r.accepted+r.rejects >= opt.MaxSteps {
-			return &RowError{Row: i, T: r.t, Err: fmt.Errorf("%w (%d attempts)", ErrMaxSteps, opt.MaxSteps)}
-		}
-		// Without the tolerance, rounding could leave a last step of almost zero length.
-		if math.Abs(r.h)*(1+1e-6) >= math.Abs(t1-r.t) {
-			r.h = t1 - r.t
+// finish returns the numbers of evaluations, or an error for the first row that failed.
+func (s *Solver) finish(t1 float64) (nfe []int, err error) {
+	tries, failed, left := make([]float32, s.n), make([]float32, s.n), make([]float32, s.n)
+	for name, v := range map[string][]float32{stateTries: tries, stateFailed: failed, stateLeft: left} {
+		if err := s.exe.Store(name, backend.F32(v)); err != nil {
+			return nil, err
 		}
 	}
-	if err := b.firstStage(); err != nil {
-		return err
+	nfe = make([]int, s.n)
+	for i := range nfe {
+		if f := int(failed[i]); f != 0 {
+			cause := causes[f]
+			if cause == ErrMaxSteps {
+				cause = fmt.Errorf("%w (%d attempts)", cause, s.adaptive.MaxSteps)
+			}
+			return nil, &RowError{Row: i, T: t1 - float64(left[i]), Err: cause}
+		}
+		nfe[i] = 2 + int(tries[i])*(s.tab.Stages()-1)
 	}
-	if err := b.laterStages(); err != nil {
-		return err
-	}
-	exponent := -1 / float64(b.tab.EmbeddedOrder+1)
-	for i := range b.rows {
-		r := &b.rows[i]
-		if r.done {
-			continue
-		}
-		finite := b.finite(i)
-		e := math.Inf(1)
-		if finite {
-			e = b.errorNorm(i, opt)
-		}
-		if e <= 1 {
-			factor := float64(maxFactor)
-			if e > 0 {
-				factor = math.Min(maxFactor, safety*portable.Pow(e, exponent))
-			}
-			if r.rejected {
-				factor = math.Min(1, factor)
-			}
-			end := r.t + r.h
-			if r.h == t1-r.t {
-				end, r.done = t1, true
-			}
-			b.accept(i, end)
-			r.h *= math.Max(minFactor, factor)
-			continue
-		}
-		r.rejects++
-		r.rejected = true
-		r.h *= math.Max(minFactor, safety*portable.Pow(e, exponent)) // Inf^exponent is 0
-		if math.Abs(r.h) < 4*resolution(r.t) {
-			cause := ErrStepSize
-			if !finite {
-				cause = ErrNonFinite
-			}
-			return &RowError{Row: i, T: r.t, Err: cause}
-		}
-	}
-	return nil
+	return nfe, nil
 }
-
-// errorNorm is the scaled error estimate of the trial step of row i. The step is accepted up to 1.
-func (b *block) errorNorm(i int, opt Options) float64 {
-	var sum float64
-	h := b.rows[i].h
-	for j := i * b.d; j < (i+1)*b.d; j++ {
-		var e float64
-		for s, w := range b.tab.E {
-			e += float64(w * float64(b.k[s][j]))
-		}
-		scale := opt.scale(math.Max(math.Abs(b.x[j]), math.Abs(b.next[j])))
-		sum += square(h * e / scale)
-	}
-	return math.Sqrt(sum / float64(b.d))
-}
-
-// resolution is the spacing of float32 numbers at t. f gets times in float32, so steps of only a few times this length
-// are useless.
-func resolution(t float64) float64 {
-	a := float32(math.Abs(t))
-	return float64(math.Nextafter32(a, math.MaxFloat32) - a)
-}
-
-// scale is the error tolerance for a coordinate with the value x.
-func (o Options) scale(x float64) float64 { return o.ATol + float64(o.RTol*math.Abs(x)) }
-
-func square(v float64) float64 { return float64(v * v) }

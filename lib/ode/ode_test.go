@@ -7,44 +7,62 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"vapo/lib/backend"
+	"vapo/lib/backend/device"
+	"vapo/lib/backend/tape"
+	"vapo/lib/graphop"
+	"vapo/lib/ode/odetest"
 )
 
-// each returns a Func that applies the scalar right-hand side g to every value.
-func each(d int, g func(x, t float64) float64) Func {
-	return func(x, t, dx []float32) error {
-		for i := range x {
-			dx[i] = float32(g(float64(x[i]), float64(t[i/d])))
-		}
-		return nil
-	}
+// flow returns a Flow without states.
+func flow(f func(x, t *graphop.Node) *graphop.Node) Flow {
+	return func(x, t *graphop.Node) (*graphop.Node, []backend.State, error) { return f(x, t), nil, nil }
 }
 
-func TestFixedConvergesAtTheStatedOrder(t *testing.T) {
-	// The equation depends on t, so that errors in C, A and B all have an effect. Since f rounds to float32, the steps
-	// must be long enough for truncation errors to dominate.
-	rhs := func(x, t float64) float64 { return math.Cos(t) * x }
-	exact := func(t float64) float64 { return math.Exp(math.Sin(t)) }
+// solve compiles a solver on the CPU engine and integrates x [n, d].
+func solve(t *testing.T, tab *Tableau, f Flow, x []float32, n int, t0, t1 float64, steps int,
+	a *Adaptive) ([]int, error) {
+	t.Helper()
+	return solveOn(t, tape.Tape{}, tab, f, x, n, t0, t1, steps, a)
+}
+
+func solveOn(t *testing.T, be backend.Backend, tab *Tableau, f Flow, x []float32, n int, t0, t1 float64, steps int,
+	a *Adaptive) ([]int, error) {
+	t.Helper()
+	s, err := Compile(be, tab, f, n, len(x)/n, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Integrate(context.Background(), x, t0, t1, steps)
+}
+
+func tolerance(tol float64) *Adaptive { return &Adaptive{RTol: tol, ATol: tol, MaxSteps: 10_000} }
+
+func TestConvergesAtTheStatedOrder(t *testing.T) {
+	// The equation depends on t, so that errors in C, A and B all have an effect.
+	//
+	// The truncation error must exceed that of rounding, even with twice the steps. x is at most e, so a step rounds it
+	// by up to half a unit in the last place, 1.2e-7, and 2n steps round the sum of ten values by about
+	// 10·1.2e-7·√(2n): 3e-6 for n = 3. The truncation error of six steps of rk45 is 1.6e-5, that of eight only 3e-6.
+	rhs := flow(func(x, t *graphop.Node) *graphop.Node { return graphop.Mul(x, graphop.Cos(t)) })
 	for _, tc := range []struct {
 		tab   *Tableau
 		steps int
-	}{{Euler, 256}, {Heun, 64}, {RK4, 6}, {RK45, 5}} {
+	}{{Euler, 256}, {Heun, 64}, {RK4, 6}, {RK45, 3}} {
 		errAt := func(steps int) float64 {
-			want := steps * tc.tab.Stages()
-			if tc.tab.FSAL {
-				want = 1 + steps*(tc.tab.Stages()-1)
-			}
 			// Sum the errors at several end times, because a single error may be close to a change of sign.
 			var sum float64
 			for end := 1.5; end < 2.5; end += 0.1 {
 				x := []float32{1}
-				nfe, err := Fixed(tc.tab, each(1, rhs), x, 1, 1, 0, end, steps)
+				nfe, err := solve(t, tc.tab, rhs, x, 1, 0, end, steps, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if nfe != want {
-					t.Errorf("%v: %d evaluations in %d steps, want %d", tc.tab, nfe, steps, want)
+				if nfe[0] != steps*tc.tab.Stages() {
+					t.Errorf("%v: %d evaluations in %d steps", tc.tab, nfe, steps)
 				}
-				sum += math.Abs(float64(x[0]) - exact(end))
+				sum += math.Abs(float64(x[0]) - math.Exp(math.Sin(end)))
 			}
 			return sum
 		}
@@ -56,51 +74,16 @@ func TestFixedConvergesAtTheStatedOrder(t *testing.T) {
 	}
 }
 
-func TestBackwardUndoesForward(t *testing.T) {
-	rhs := each(2, func(x, t float64) float64 { return math.Cos(3*t) * x })
-	start := []float32{1, -2, 0.5, 3}
-	for _, t0 := range []float64{0, -1.5, 1e-5, 7} {
-		x := slices.Clone(start)
-		if _, err := Fixed(RK4, rhs, x, 2, 2, t0, t0+1, 100); err != nil {
-			t.Fatal(err)
-		}
-		growth := math.Exp((math.Sin(3*(t0+1)) - math.Sin(3*t0)) / 3)
-		for i := range x {
-			if want := float64(start[i]) * growth; math.Abs(float64(x[i])-want) > 1e-5*math.Abs(want) {
-				t.Errorf("t0=%g: x[%d] = %g, want %g", t0, i, x[i], want)
-			}
-		}
-		if _, err := Adaptive(RK45, rhs, x, 2, 2, t0+1, t0, Options{RTol: 1e-6, ATol: 1e-6}); err != nil {
-			t.Fatal(err)
-		}
-		for i := range x {
-			if math.Abs(float64(x[i]-start[i])) > 2e-5 {
-				t.Errorf("t0=%g: came back to %g from %g", t0, x[i], start[i])
-			}
-		}
-	}
-}
-
 func TestAdaptiveKeepsItsTolerance(t *testing.T) {
-	for _, tab := range []*Tableau{Heun, RK45} {
-		for _, tol := range []float64{1e-2, 1e-3, 1e-4, 1e-5} {
-			x := []float32{1}
-			f := each(1, func(x, t float64) float64 { return -5 * t * x })
-			st, err := Adaptive(tab, f, x, 1, 1, 0, 2, Options{RTol: tol, ATol: tol})
-			if err != nil {
-				t.Fatal(err)
-			}
-			// Local errors accumulate over the interval, but the flow contracts.
-			if e := math.Abs(float64(x[0]) - math.Exp(-10)); e > 20*tol {
-				t.Errorf("%v at %g: error %g", tab, tol, e)
-			}
-			if want := 2 + (st.Accepted[0]+st.Rejected[0])*(tab.Stages()-1); tab.FSAL && st.NFE[0] != want {
-				t.Errorf("%v at %g: %d evaluations for %d+%d trial steps, want %d",
-					tab, tol, st.NFE[0], st.Accepted[0], st.Rejected[0], want)
-			}
-			if st.Blocks < st.NFE[0] {
-				t.Errorf("%v: %d block evaluations for a row that used %d", tab, st.Blocks, st.NFE[0])
-			}
+	f := flow(func(x, t *graphop.Node) *graphop.Node { return graphop.Mul(x, graphop.Scale(t, -5)) })
+	for _, tol := range []float64{1e-2, 1e-3, 1e-4, 1e-5} {
+		x := []float32{1}
+		if _, err := solve(t, RK45, f, x, 1, 0, 2, 0, tolerance(tol)); err != nil {
+			t.Fatal(err)
+		}
+		// Local errors accumulate over the interval, but the flow contracts.
+		if e := math.Abs(float64(x[0]) - math.Exp(-10)); e > 20*tol {
+			t.Errorf("at %g: error %g", tol, e)
 		}
 	}
 }
@@ -109,238 +92,298 @@ func TestAdaptiveKeepsItsTolerance(t *testing.T) {
 // likewise for the other cases. For a single row, the error norm and therefore the steps are the same as SciPy's.
 func TestAdaptiveCountsLikeSciPy(t *testing.T) {
 	for _, tc := range []struct {
-		f    func(x, t float64) float64
+		f    func(x, t *graphop.Node) *graphop.Node
 		x0   float32
 		t1   float64
 		nfev int
 	}{
-		{func(x, t float64) float64 { return -5 * t * x }, 1, 2, 80},
-		{func(x, t float64) float64 { return math.Sin(5*t) * x * 3 }, 0.25, 3, 92},
-		{func(x, t float64) float64 { return x * (1 - x) * 20 }, 0.01, 1, 68},
+		{func(x, t *graphop.Node) *graphop.Node { return graphop.Mul(x, graphop.Scale(t, -5)) }, 1, 2, 80},
+		{func(x, t *graphop.Node) *graphop.Node {
+			return graphop.Mul(x, graphop.Scale(graphop.Sin(graphop.Scale(t, 5)), 3))
+		}, 0.25, 3, 92},
+		{func(x, t *graphop.Node) *graphop.Node {
+			return graphop.Scale(graphop.Mul(x, graphop.Affine(x, -1, 1)), 20)
+		}, 0.01, 1, 68},
 	} {
-		x := []float32{tc.x0}
-		st, err := Adaptive(RK45, each(1, tc.f), x, 1, 1, 0, tc.t1, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if st.NFE[0] != tc.nfev {
-			t.Errorf("%d evaluations, SciPy takes %d", st.NFE[0], tc.nfev)
+		nfe, err := solve(t, RK45, flow(tc.f), []float32{tc.x0}, 1, 0, tc.t1, 0, tolerance(1e-3))
+		if err != nil || nfe[0] != tc.nfev {
+			t.Errorf("%v evaluations, SciPy takes %d (%v)", nfe, tc.nfev, err)
 		}
 	}
 }
 
 // unequalRows returns rows that need very different numbers of steps.
-func unequalRows(n, d int, seed uint64) (x []float32, f Func) {
+func unequalRows(n, d int, seed uint64) (x []float32, f Flow) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	x = make([]float32, n*d)
 	for i := range x {
 		x[i] = float32(r.NormFloat64())
 	}
-	return x, func(x, t, dx []float32) error {
-		for i := range len(t) {
-			row := x[i*d : (i+1)*d]
-			var norm float64
-			for _, v := range row {
-				norm += float64(v) * float64(v)
-			}
-			for j, v := range row {
-				dx[i*d+j] = float32(math.Sin(4*norm+float64(t[i])*7)*5) - v
-			}
+	return x, flow(func(x, t *graphop.Node) *graphop.Node {
+		angle := graphop.Add(graphop.Scale(graphop.Sum(graphop.Square(x), 1), 4), graphop.Scale(t, 7))
+		return graphop.Sub(graphop.Scale(graphop.Sin(angle), 5), x)
+	})
+}
+
+// gentle returns a flow that amplifies errors little, as a graph and on the host.
+func gentle(d int) (Flow, odetest.Func) {
+	f := flow(func(x, t *graphop.Node) *graphop.Node {
+		return graphop.Sub(graphop.Sin(graphop.Add(graphop.Scale(x, 2), graphop.Scale(t, 7))), x)
+	})
+	return f, func(x, t, dx []float32) error {
+		for i, v := range x {
+			dx[i] = float32(math.Sin(2*float64(v)+7*float64(t[i/d])) - float64(v))
 		}
 		return nil
 	}
 }
 
-// The counts and bits of a row do not depend on the other rows.
-func TestRowsAreIndependent(t *testing.T) {
-	const n, d = 23, 3
-	for _, tab := range []*Tableau{Heun, RK45} {
-		all, f := unequalRows(n, d, 7)
-		start := slices.Clone(all)
-		whole, err := Adaptive(tab, f, all, n, d, 0, 1.5, Options{})
+// The compiled solver gives the results of the solver on the host, on every engine, and its adaptive steps need as many
+// evaluations.
+func TestAgreesWithTheHost(t *testing.T) {
+	compute, err := device.OpenGo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n, d = 400, 3
+	f, host := gentle(d)
+	for _, be := range []backend.Backend{tape.Tape{}, compute} {
+		start, _ := unequalRows(n, d, 7)
+		for _, tab := range []*Tableau{Euler, Heun, RK4} {
+			got, want := slices.Clone(start), slices.Clone(start)
+			if _, err := solveOn(t, be, tab, f, got, n, 0, 1, 30, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := odetest.Equal(method(tab), host, want, n, 0, 1, 30); err != nil {
+				t.Fatal(err)
+			}
+			if e := distance(got, want); !(e < 1e-5) {
+				t.Errorf("%s, %s: the results differ by %.3g", be.Class(), tab.Name, e)
+			}
+		}
+		got, want := slices.Clone(start), slices.Clone(start)
+		nfe, err := solveOn(t, be, RK45, f, got, n, 0, 1, 0, tolerance(1e-3))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.Min(whole.NFE) == slices.Max(whole.NFE) {
-			t.Fatal("every row took the same number of steps: the test proves nothing")
-		}
-		r := rand.New(rand.NewPCG(3, 3))
-		for range 20 {
-			// A block of a random subset in random order.
-			pick := r.Perm(n)[:1+r.IntN(n)]
-			x := make([]float32, 0, len(pick)*d)
-			for _, i := range pick {
-				x = append(x, start[i*d:(i+1)*d]...)
-			}
-			part, err := Adaptive(tab, f, x, len(pick), d, 0, 1.5, Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for k, i := range pick {
-				if got, want := x[k*d:(k+1)*d], all[i*d:(i+1)*d]; !slices.Equal(got, want) {
-					t.Fatalf("%v: row %d is %v in one block and %v in another", tab, i, got, want)
-				}
-				counts := [3]int{part.NFE[k], part.Accepted[k], part.Rejected[k]}
-				if want := [3]int{whole.NFE[i], whole.Accepted[i], whole.Rejected[i]}; counts != want {
-					t.Fatalf("%v: row %d has the counts %v in one block and %v in another", tab, i, counts, want)
-				}
-			}
-		}
-		// The same holds for Fixed.
-		a, b := slices.Clone(start), slices.Clone(start[:d])
-		if _, err := Fixed(tab, f, a, n, d, 0, 1, 9); err != nil {
+		hostNFE, err := odetest.Adaptive(method(RK45), host, want, n, 0, 1, 1e-3, 1e-3)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Fixed(tab, f, b, 1, d, 0, 1, 9); err != nil {
+		if a, b := mean(nfe), mean(hostNFE); math.Abs(a/b-1) > 0.01 {
+			t.Errorf("%s: %.2f evaluations a row, on the host %.2f", be.Class(), a, b)
+		}
+		// A rounded error estimate near 1 may lead to other steps, so rows may differ by as much as the tolerance
+		// permits. But the engine must be as accurate as the host.
+		exact := slices.Clone(start)
+		if err := odetest.Equal(method(RK4), host, exact, n, 0, 1, 1000); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(a[:d], b) {
-			t.Errorf("%v: fixed steps depend on the block", tab)
+		if e, bound := distance(got, exact), 1.1*distance(want, exact); !(e < bound) {
+			t.Errorf("%s: the error of adaptive steps is %.3g, expected at most %.3g", be.Class(), e, bound)
 		}
 	}
 }
 
-// After a row has reached the end, f gets the final state of the row until all rows have reached the end.
-func TestFinishedRowsStayFrozen(t *testing.T) {
-	const n, d = 8, 3
-	x, f := unequalRows(n, d, 11)
-	var calls int
-	last := make([][]float32, n) // the last state in which each row was evaluated
-	at := make([]float32, n)
-	watched := func(x, ts, dx []float32) error {
-		calls++
-		if len(x) != n*d || len(ts) != n || len(dx) != n*d {
-			t.Fatalf("block of %d, %d, %d values", len(x), len(ts), len(dx))
-		}
-		for i := range n {
-			last[i] = slices.Clone(x[i*d : (i+1)*d])
-			at[i] = ts[i]
-		}
-		return f(x, ts, dx)
+// method returns a method for the solver on the host.
+func method(t *Tableau) odetest.Method {
+	return odetest.Method{A: t.A, B: t.B, C: t.C, E: t.E, EmbeddedOrder: t.EmbeddedOrder}
+}
+
+func distance(a, b []float32) float64 {
+	worst := 0.0
+	for i := range a {
+		worst = max(worst, math.Abs(float64(a[i])-float64(b[i])))
 	}
-	st, err := Adaptive(RK45, watched, x, n, d, 0, 1.5, Options{})
-	if err != nil {
-		t.Fatal(err)
+	return worst
+}
+
+func mean(v []int) float64 {
+	sum := 0.0
+	for _, n := range v {
+		sum += float64(n)
 	}
-	if calls != st.Blocks {
-		t.Errorf("%d calls, Blocks = %d", calls, st.Blocks)
-	}
-	slowest := slices.Max(st.NFE)
-	for i := range n {
-		if at[i] != 1.5 {
-			t.Errorf("row %d last evaluated at t=%g", i, at[i])
+	return sum / float64(len(v))
+}
+
+// Rounding to float32 in every step does not accumulate to more than 1e-5 over 1,000 steps.
+func TestRounding(t *testing.T) {
+	const n, d = 100, 3
+	start, _ := unequalRows(n, d, 3)
+	f, host := gentle(d)
+	for _, tab := range []*Tableau{Euler, Heun, RK4} {
+		got, want := slices.Clone(start), slices.Clone(start)
+		if _, err := solve(t, tab, f, got, n, 0, 1, 1000, nil); err != nil {
+			t.Fatal(err)
 		}
-		if st.NFE[i] < slowest && !slices.Equal(last[i], x[i*d:(i+1)*d]) {
-			t.Errorf("the result of row %d is %v, but it was last evaluated at %v", i, x[i*d:(i+1)*d], last[i])
+		if err := odetest.Equal(method(tab), host, want, n, 0, 1, 1000); err != nil {
+			t.Fatal(err)
+		}
+		e := distance(got, want)
+		t.Logf("%s: %.3g", tab.Name, e)
+		if !(e < 1e-5) {
+			t.Errorf("%s: the results differ by %.3g after 1000 steps", tab.Name, e)
+		}
+	}
+}
+
+// The counts and bits of a row depend neither on the other rows nor on earlier blocks.
+func TestRowsAreIndependent(t *testing.T) {
+	const n, d = 23, 3
+	start, f := unequalRows(n, d, 7)
+	for _, c := range []struct {
+		tab *Tableau
+		a   *Adaptive
+	}{{Heun, nil}, {RK45, tolerance(1e-3)}} {
+		s, err := Compile(tape.Tape{}, c.tab, f, n, d, c.a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := slices.Clone(start)
+		whole, err := s.Integrate(context.Background(), all, 0, 1.5, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.a != nil && slices.Min(whole) == slices.Max(whole) {
+			t.Fatal("every row took the same number of steps: the test proves nothing")
+		}
+		r := rand.New(rand.NewPCG(3, 3))
+		for range 10 {
+			// Some of the rows, in random order.
+			pick := make([]int, n)
+			x := make([]float32, 0, n*d)
+			for k := range pick {
+				pick[k] = r.IntN(n)
+				x = append(x, start[pick[k]*d:(pick[k]+1)*d]...)
+			}
+			part, err := s.Integrate(context.Background(), x, 0, 1.5, 9)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k, i := range pick {
+				if !slices.Equal(x[k*d:(k+1)*d], all[i*d:(i+1)*d]) || part[k] != whole[i] {
+					t.Fatalf("%v: row %d is %v after %d evaluations in one block and %v after %d in another", c.tab, i,
+						x[k*d:(k+1)*d], part[k], all[i*d:(i+1)*d], whole[i])
+				}
+			}
 		}
 	}
 }
 
 func TestErrorsNameTheRow(t *testing.T) {
+	// In rows whose second value is above 0, the derivative of the first becomes NaN at that time.
+	poison := flow(func(x, t *graphop.Node) *graphop.Node {
+		v, at := graphop.Slice(x, 1, 0, 1), graphop.Slice(x, 1, 1, 2)
+		late := and(positive(at), not(positive(graphop.Sub(at, t))))
+		d := graphop.Where(late, graphop.Fill(v, math.NaN(), 1, 1), graphop.Neg(v))
+		return graphop.Concat(1, d, graphop.Scale(at, 0))
+	})
+	square := flow(func(x, _ *graphop.Node) *graphop.Node { return graphop.Mul(x, x) }) // pole at t = 1/x0
+	cubic := flow(func(x, _ *graphop.Node) *graphop.Node { return graphop.Neg(graphop.Mul(x, graphop.Mul(x, x))) })
+	few := tolerance(1e-6)
+	few.MaxSteps = 10
 	nan := float32(math.NaN())
-	poison := func(row int, after float32) Func {
-		return func(x, ts, dx []float32) error {
-			for i := range ts {
-				dx[i] = -x[i]
-				if i == row && ts[i] >= after {
-					dx[i] = nan
-				}
-			}
-			return nil
-		}
-	}
-	blowUp := each(1, func(x, t float64) float64 { return x * x }) // pole at t = 1/x0
-	cubic := each(1, func(x, t float64) float64 { return -x * x * x })
-	fixed := func(tab *Tableau, f Func, x []float32, steps int) error {
-		_, err := Fixed(tab, f, x, 4, 1, 0, 1, steps)
-		return err
-	}
-	adaptive := func(tab *Tableau, f Func, x []float32, t1 float64, o Options) error {
-		_, err := Adaptive(tab, f, x, 4, 1, 0, t1, o)
-		return err
-	}
-	for _, tc := range []struct {
-		name string
-		run  func(x []float32) error
+	for name, tc := range map[string]struct {
+		tab  *Tableau
+		f    Flow
+		x    []float32
+		a    *Adaptive
 		row  int
 		want error
 	}{
-		{"fixed", func(x []float32) error { return fixed(RK4, poison(2, 0.5), x, 10) }, 2, ErrNonFinite},
-		{"fixed, zero weight", func(x []float32) error { return fixed(RK45, poison(1, 0.5), x, 1) }, 1, ErrNonFinite},
-		{"adaptive at once", func(x []float32) error {
-			return adaptive(RK45, poison(3, 0), x, 1, Options{})
-		}, 3, ErrNonFinite},
-		{"adaptive later", func(x []float32) error {
-			return adaptive(RK45, poison(3, 0.5), x, 1, Options{})
-		}, 3, ErrNonFinite},
-		{"steps", func(x []float32) error {
-			x[1] = 5
-			return adaptive(Heun, cubic, x, 1, Options{RTol: 1e-6, ATol: 1e-6, MaxSteps: 10})
-		}, 0, ErrMaxSteps},
-		{"pole", func(x []float32) error {
-			x[2] = 2
-			return adaptive(RK45, blowUp, x, 0.9, Options{})
-		}, 2, nil},
-		{"state", func(x []float32) error {
-			x[3] = nan
-			return adaptive(RK45, blowUp, x, 1, Options{})
-		}, 3, ErrNonFinite},
+		"equal steps":      {RK4, poison, []float32{1, 0, 1, 0, 1, 0.5, 1, 0.1}, nil, 2, ErrNonFinite},
+		"adaptive at once": {RK45, poison, []float32{1, 0, 1, 0, 1, 0, 1, 1e-30}, tolerance(1e-3), 3, nil},
+		"adaptive later":   {RK45, poison, []float32{1, 0, 1, 0, 1, 0, 1, 0.5}, tolerance(1e-3), 3, ErrNonFinite},
+		"steps":            {RK45, cubic, []float32{0.1, 5, 0.1, 0.1}, few, 1, ErrMaxSteps},
+		"pole":             {RK45, square, []float32{0.1, 0, 2, 0}, tolerance(1e-3), 2, nil},
+		"state":            {RK45, square, []float32{0, 0, 0, nan}, tolerance(1e-3), 3, ErrNonFinite},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			x := []float32{1, 1, 1, 1}
-			err := tc.run(x)
+		t.Run(name, func(t *testing.T) {
+			x := slices.Clone(tc.x)
+			_, err := solve(t, tc.tab, tc.f, x, 4, 0, 0.9, 10, tc.a)
 			var re *RowError
-			if !errors.As(err, &re) {
-				t.Fatalf("error %v, want a RowError", err)
+			if !errors.As(err, &re) || re.Row != tc.row {
+				t.Fatalf("error %v, want a RowError of row %d", err, tc.row)
 			}
 			if tc.want != nil && !errors.Is(err, tc.want) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
-			if tc.want != ErrMaxSteps && re.Row != tc.row {
-				t.Errorf("error %v, want row %d", err, tc.row)
-			}
-			if x[0] != 1 { // a successful integration would change row 0
+			if x[0] != tc.x[0] { // a successful integration would change row 0
 				t.Errorf("a failed call changed x to %v", x)
 			}
 		})
 	}
 }
 
-func TestErrorsOfFAreReturned(t *testing.T) {
-	f := func(x, t, dx []float32) error { return context.Canceled }
-	x := []float32{1}
-	if _, err := Fixed(Euler, f, x, 1, 1, 0, 1, 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("Fixed: %v", err)
-	}
-	if _, err := Adaptive(RK45, f, x, 1, 1, 0, 1, Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("Adaptive: %v", err)
+// A solver can be used again after a block that failed.
+func TestFailureLeavesNothingBehind(t *testing.T) {
+	square := flow(func(x, _ *graphop.Node) *graphop.Node { return graphop.Mul(x, x) })
+	for _, a := range []*Adaptive{nil, tolerance(1e-3)} {
+		s, err := Compile(tape.Tape{}, RK45, square, 2, 1, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func(x ...float32) ([]float32, error) {
+			_, err := s.Integrate(context.Background(), x, 0, 0.9, 3)
+			return x, err
+		}
+		want, err := run(0.5, 0.2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := run(1e30, 1e30); err == nil {
+			t.Error("no failure")
+		}
+		if got, err := run(0.5, 0.2); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v after a failure (%v), %v before", got, err, want)
+		}
 	}
 }
 
 func TestArgumentsAreChecked(t *testing.T) {
-	f := each(1, func(x, t float64) float64 { return 0 })
+	f := flow(func(x, _ *graphop.Node) *graphop.Node { return graphop.Neg(x) })
+	bad := errors.New("no flow")
+	compile := func(tab *Tableau, f Flow, a *Adaptive) error {
+		_, err := Compile(tape.Tape{}, tab, f, 2, 1, a)
+		return err
+	}
+	if err := compile(RK45, func(_, _ *graphop.Node) (*graphop.Node, []backend.State, error) {
+		return nil, nil, bad
+	}, nil); !errors.Is(err, bad) {
+		t.Errorf("an error of the flow becomes %v", err)
+	}
+	s, err := Compile(tape.Tape{}, Heun, f, 2, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
 	x := []float32{1, 2}
-	for name, run := range map[string]func() error{
-		"size":       func() error { _, err := Fixed(Heun, f, x, 3, 1, 0, 1, 1); return err },
-		"steps":      func() error { _, err := Fixed(Heun, f, x, 2, 1, 0, 1, 0); return err },
-		"interval":   func() error { _, err := Fixed(Heun, f, x, 2, 1, 0, math.Inf(1), 1); return err },
-		"tableau":    func() error { _, err := Fixed(nil, f, x, 2, 1, 0, 1, 1); return err },
-		"function":   func() error { _, err := Fixed(Heun, nil, x, 2, 1, 0, 1, 1); return err },
-		"dimension":  func() error { _, err := Fixed(Heun, f, nil, 0, 0, 0, 1, 1); return err },
-		"estimate":   func() error { _, err := Adaptive(RK4, f, x, 2, 1, 0, 1, Options{}); return err },
-		"tolerance":  func() error { _, err := Adaptive(RK45, f, x, 2, 1, 0, 1, Options{RTol: -1}); return err },
-		"tolerance2": func() error { _, err := Adaptive(RK45, f, x, 2, 1, 0, 1, Options{ATol: math.NaN()}); return err },
-		"max steps":  func() error { _, err := Adaptive(RK45, f, x, 2, 1, 0, 1, Options{MaxSteps: -1}); return err },
+	if _, err := s.Integrate(ctx, x, 0, 1, 3); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	integrate := func(x []float32, t0, t1 float64, steps int) error {
+		_, err := s.Integrate(context.Background(), x, t0, t1, steps)
+		return err
+	}
+	for name, err := range map[string]error{
+		"estimate":  compile(RK4, f, tolerance(1)),
+		"tolerance": compile(RK45, f, tolerance(-1)),
+		"not a tol": compile(RK45, f, tolerance(math.NaN())),
+		"max steps": compile(RK45, f, &Adaptive{RTol: 1, ATol: 1}),
+		"size":      integrate(x[:1], 0, 1, 1),
+		"steps":     integrate(x, 0, 1, 0),
+		"interval":  integrate(x, 0, math.Inf(1), 1),
+		"backwards": integrate(x, 1, 0, 1),
 	} {
-		if err := run(); err == nil {
+		if err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	// An empty interval or block is not an error.
-	if nfe, err := Fixed(Heun, f, x, 2, 1, 1, 1, 5); nfe != 0 || err != nil {
-		t.Errorf("empty interval: %d evaluations, %v", nfe, err)
-	}
-	if st, err := Adaptive(RK45, f, nil, 0, 1, 0, 1, Options{}); st.Blocks != 0 || err != nil {
-		t.Errorf("empty block: %+v, %v", st, err)
+	for _, a := range []*Adaptive{nil, tolerance(1e-3)} { // an empty interval is not an error
+		x := []float32{1, 2}
+		if _, err := solve(t, RK45, f, x, 2, 1, 1, 5, a); err != nil || x[1] != 2 {
+			t.Errorf("empty interval: %v, %v", x, err)
+		}
 	}
 }

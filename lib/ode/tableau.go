@@ -18,7 +18,7 @@ type Tableau struct {
 	C []float64   // stage times, as fractions of a step
 
 	// E = B - B̂ holds the weights of the embedded error estimate, err = h·sum_i E[i]·k_i. E is nil if a method has no
-	// error estimate. Adaptive does not accept such a method.
+	// error estimate. Adaptive steps need one.
 	E []float64
 	// EmbeddedOrder is the order of the embedded solution, which has the weights B̂. The exponent of the step controller
 	// is -1/(EmbeddedOrder+1).

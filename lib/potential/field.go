@@ -21,7 +21,6 @@ type Field struct {
 	Batch  int
 	path   homotopy.Schedule
 	exe    backend.Executable
-	params []layer.Param
 	cond   []float32
 	label  []float32 // one-hot [Batch, Classes]
 	phi    []float32
@@ -72,16 +71,104 @@ func (c Config) graph(batch int, guidance float64) (*network, error) {
 		if c.Classes > 0 {
 			n.label = input("label", batch, c.Classes)
 		}
-		if guidance == 1 {
-			n.phi = c.Build(n.b, n.x, n.t, n.label)
-			return
-		}
-		// Evaluate both potentials in one batch: all rows with their labels, then all rows without.
-		none := graphop.Fill(n.label, 0, batch, c.Classes)
-		both := c.Build(n.b, graphop.Concat(0, n.x, n.x), graphop.Concat(0, n.t, n.t), graphop.Concat(0, n.label, none))
-		conditional, unconditional := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
-		n.phi = graphop.Add(unconditional, graphop.Scale(graphop.Sub(conditional, unconditional), guidance))
+		n.phi = c.guided(n.b, n.x, n.t, n.label, guidance)
 	})
+}
+
+// guided adds the guided potential to the builder's graph, see NewGuidedField.
+func (c Config) guided(b *layer.Builder, x, t, label *graphop.Node, guidance float64) *graphop.Node {
+	if guidance == 1 {
+		return c.Build(b, x, t, label)
+	}
+	// Evaluate both potentials in one batch: all rows with their labels, then all rows without.
+	batch := x.Shape()[0]
+	none := graphop.Fill(label, 0, batch, c.Classes)
+	both := c.Build(b, graphop.Concat(0, x, x), graphop.Concat(0, t, t), graphop.Concat(0, label, none))
+	conditional, unconditional := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
+	return graphop.Add(unconditional, graphop.Scale(graphop.Sub(conditional, unconditional), guidance))
+}
+
+// LabelState is the state of Velocity that holds the labels.
+const LabelState = "label"
+
+// Velocity adds the velocity of sampling, dx/ds = dt/ds · grad Phi, to the graph of x [N, D] and of the integration
+// variables s [N, 1] (see homotopy.Schedule). guidance is that of NewGuidedField. The velocity depends on the weights
+// (see LoadWeights) and, for a network with classes, on LabelState [N, Classes] (see OneHot).
+func (c Config) Velocity(x, s *graphop.Node, guidance float64) (*graphop.Node, []backend.State, error) {
+	if err := c.checkGuidance(guidance); err != nil {
+		return nil, nil, err
+	}
+	path, err := c.Path()
+	if err != nil {
+		return nil, nil, err
+	}
+	b := &layer.Builder{Graph: x.Graph(), Dtype: x.Dtype()}
+	var states []backend.State
+	var psi *graphop.Node
+	err = graphop.Build(func() {
+		n := x.Shape()[0]
+		var label *graphop.Node
+		if c.Classes > 0 {
+			label = graphop.Input(b.Graph, b.Dtype, LabelState, n, c.Classes)
+			states = append(states, backend.State{In: label})
+		}
+		psi = c.guided(b, graphop.Reshape(x, c.batchShape(n)...), path.ConditionAt(s), label, guidance)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range b.Params {
+		states = append(states, backend.State{In: p.Node})
+	}
+	dx, err := graphop.Grad(psi, x)
+	if err != nil {
+		return nil, nil, err
+	}
+	return dx[0], states, nil
+}
+
+// checkGuidance validates the strength of guidance.
+func (c Config) checkGuidance(g float64) error {
+	if g != 1 && c.Classes == 0 {
+		return fmt.Errorf("guidance %v of a %s without classes", g, c.Kind)
+	}
+	if v := float32(g); v-v != 0 {
+		return fmt.Errorf("guidance is %v, expected a finite number", g)
+	}
+	return nil
+}
+
+// OneHot writes labels to dst [len(labels), Classes]. Each is a class index or NoLabel.
+func (c Config) OneHot(dst []float32, labels []int) error {
+	clear(dst)
+	for i, l := range labels {
+		if l < NoLabel || l >= c.Classes {
+			clear(dst)
+			return fmt.Errorf("labels of a field: row %d is of class %d, the %s has %d classes", i, l, c.Kind, c.Classes)
+		}
+		if l != NoLabel {
+			dst[i*c.Classes+l] = 1
+		}
+	}
+	return nil
+}
+
+// LoadWeights passes the weights, by parameter name without a group prefix, to load as states of Velocity.
+func (c Config) LoadWeights(load func(state string, v backend.Buffer) error, weights map[string][]float32) error {
+	params, err := c.Parameters()
+	if err != nil {
+		return err
+	}
+	for _, p := range params {
+		w, ok := weights[p.Name]
+		if !ok {
+			return fmt.Errorf("weights of a %s: %s is missing", c.Kind, p.Name)
+		}
+		if err := load(checkpoint.Param+p.Name, backend.F32(w)); err != nil {
+			return fmt.Errorf("weights of a %s: %w", c.Kind, err)
+		}
+	}
+	return nil
 }
 
 // NewField compiles the potential for blocks of batch samples. weights are by parameter name, without a group prefix.
@@ -97,11 +184,8 @@ func NewField(be backend.Backend, c Config, weights map[string][]float32, batch 
 // w). g = 1 gives the conditional potential and g = 0 the unconditional one; a larger g exaggerates the features of the
 // class. Unless g is 1, an evaluation costs as much as two.
 func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, batch int, g float64) (*Field, error) {
-	if g != 1 && c.Classes == 0 {
-		return nil, fmt.Errorf("guidance %v of a %s without classes", g, c.Kind)
-	}
-	if v := float32(g); v-v != 0 {
-		return nil, fmt.Errorf("guidance is %v, expected a finite number", g)
+	if err := c.checkGuidance(g); err != nil {
+		return nil, err
 	}
 	path, err := c.Path()
 	if err != nil {
@@ -124,10 +208,10 @@ func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, 
 	}
 	exe, err := be.Compile(graph)
 	if err != nil {
-		return nil, fmt.Errorf("compile the field of a %s: %w", c.Kind, err)
+		return nil, fmt.Errorf("compile the field of a %s: %w", c.Kind, backend.FixedBatch(err))
 	}
 	f := &Field{
-		Config: c, Batch: batch, path: path, exe: exe, params: n.b.Params,
+		Config: c, Batch: batch, path: path, exe: exe,
 		cond: make([]float32, batch), label: make([]float32, batch*c.Classes), phi: make([]float32, batch),
 	}
 	f.in = make([]backend.Buffer, len(graph.Inputs))
@@ -147,42 +231,29 @@ func (f *Field) SetLabels(labels []int) error {
 	if len(labels) != f.Batch {
 		return fmt.Errorf("labels of a field: got %d, expected a block of %d", len(labels), f.Batch)
 	}
-	clear(f.label)
-	for i, l := range labels {
-		if l < NoLabel || l >= f.Config.Classes {
-			clear(f.label)
-			return fmt.Errorf("labels of a field: row %d is of class %d, the %s has %d classes",
-				i, l, f.Config.Kind, f.Config.Classes)
-		}
-		if l != NoLabel {
-			f.label[i*f.Config.Classes+l] = 1
-		}
-	}
-	return nil
+	return f.Config.OneHot(f.label, labels)
 }
 
 // Load sets the weights, by parameter name without a group prefix.
 func (f *Field) Load(weights map[string][]float32) error {
-	for _, p := range f.params {
-		w, ok := weights[p.Name]
-		if !ok {
-			return fmt.Errorf("weights of a %s: %s is missing", f.Config.Kind, p.Name)
-		}
-		if err := f.exe.Load(checkpoint.Param+p.Name, backend.F32(w)); err != nil {
-			return fmt.Errorf("weights of a %s: %w", f.Config.Kind, err)
-		}
-	}
-	return nil
+	return f.Config.LoadWeights(f.exe.Load, weights)
 }
 
 // Eval computes Phi and grad_x Phi at x [Batch, D] and times t [Batch] into phi [Batch], which may be nil, and grad
 // [Batch, D]. Eval is not safe for concurrent use.
 func (f *Field) Eval(x, t, phi, grad []float32) error {
+	if len(t) != f.Batch {
+		return fmt.Errorf("evaluate the field: got %d times, expected a block of %d", len(t), f.Batch)
+	}
 	if phi == nil {
 		phi = f.phi
 	}
-	err := f.run(x, t, phi, grad, func(t float64) float64 { return t })
-	if err != nil {
+	for i, v := range t {
+		f.cond[i] = float32(f.path.Condition(float64(v)))
+	}
+	f.in[0], f.in[1] = backend.F32(x), backend.F32(f.cond)
+	f.out[0], f.out[1] = backend.F32(phi), backend.F32(grad)
+	if err := f.exe.Run(f.in, f.out); err != nil {
 		return err
 	}
 	d := f.Config.Dim()
@@ -195,23 +266,4 @@ func (f *Field) Eval(x, t, phi, grad []float32) error {
 		}
 	}
 	return nil
-}
-
-// Flow computes the velocity of sampling, dx/ds = dt/ds · grad Phi, at x [Batch, D] and integration variables s
-// [Batch] (see homotopy.Schedule) into dx [Batch, D].
-func (f *Field) Flow(x, s, dx []float32) error {
-	return f.run(x, s, f.phi, dx, func(s float64) float64 { t, _ := f.path.Time(s); return t })
-}
-
-// run evaluates the network and its gradient. The function time converts the values of at to times t.
-func (f *Field) run(x, at, psi, grad []float32, time func(float64) float64) error {
-	if len(at) != f.Batch {
-		return fmt.Errorf("evaluate the field: got %d times, expected a block of %d", len(at), f.Batch)
-	}
-	for i, v := range at {
-		f.cond[i] = float32(f.path.Condition(time(float64(v))))
-	}
-	f.in[0], f.in[1] = backend.F32(x), backend.F32(f.cond)
-	f.out[0], f.out[1] = backend.F32(psi), backend.F32(grad)
-	return f.exe.Run(f.in, f.out)
 }

@@ -115,10 +115,7 @@ func TestLabelledRows(t *testing.T) {
 			for _, guidance := range []float64{1, 2} {
 				const batch = 5
 				d := c.Dim()
-				f, err := potential.NewGuidedField(be, c, weights(t, c), batch, guidance)
-				if err != nil {
-					t.Fatal(err)
-				}
+				flow := velocity(t, be, c, guidance, batch)
 				eval := func(seed uint64, keep int) []float32 {
 					x, s, labels := make([]float32, batch*d), make([]float32, batch), make([]int, batch)
 					random.New(seed, "x", 0).Normal(x)
@@ -128,14 +125,7 @@ func TestLabelledRows(t *testing.T) {
 					}
 					random.New(1, "x", 0).Normal(x[keep*d : (keep+1)*d])
 					labels[keep], s[keep] = 1, -0.4
-					if err := f.SetLabels(labels); err != nil {
-						t.Fatal(err)
-					}
-					dx := make([]float32, batch*d)
-					if err := f.Flow(x, s, dx); err != nil {
-						t.Fatal(err)
-					}
-					return dx[keep*d : (keep+1)*d]
+					return flow(x, s, labels)[keep*d : (keep+1)*d]
 				}
 				for keep := range batch {
 					want := eval(1, keep)

@@ -8,8 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/backend/tape"
+	"vapo/lib/graphop"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 	"vapo/lib/random"
@@ -256,8 +260,44 @@ func TestFieldIsTheGradient(t *testing.T) {
 	}
 }
 
-// Flow is the field times dt/ds at the schedule's own times.
-func TestFlow(t *testing.T) {
+// velocity compiles the velocity of sampling for blocks of n rows.
+func velocity(t *testing.T, be backend.Backend, c potential.Config, guidance float64, n int) func(
+	x, s []float32, labels []int) []float32 {
+	t.Helper()
+	g := gorgonia.NewGraph()
+	x := graphop.Input(g, tensor.Float32, "x", n, c.Dim())
+	s := graphop.Input(g, tensor.Float32, "s", n, 1)
+	dx, states, err := c.Velocity(x, s, guidance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, err := be.Compile(backend.Graph{Inputs: []*graphop.Node{x, s}, Outputs: []*graphop.Node{dx}, State: states})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.LoadWeights(exe.Load, weights(t, c)); err != nil {
+		t.Fatal(err)
+	}
+	return func(x, s []float32, labels []int) []float32 {
+		hot, out := make([]float32, n*c.Classes), make([]float32, n*c.Dim())
+		if err := c.OneHot(hot, labels); err != nil {
+			t.Fatal(err)
+		}
+		if c.Classes > 0 {
+			if err := exe.Load(potential.LabelState, backend.F32(hot)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in, outs := []backend.Buffer{backend.F32(x), backend.F32(s)}, []backend.Buffer{backend.F32(out)}
+		if err := exe.Run(in, outs); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+// The velocity is grad Phi times dt/ds at the schedule's own times.
+func TestVelocity(t *testing.T) {
 	for _, name := range []string{"linear", "vapo"} {
 		c := mlp(name)
 		f, err := potential.NewField(engines(t)[0], c, weights(t, c), 4)
@@ -277,10 +317,7 @@ func TestFlow(t *testing.T) {
 			at, rate := path.Time(float64(s[i]))
 			times[i], rates[i] = float32(at), rate
 		}
-		flow, grad := make([]float32, 12), make([]float32, 12)
-		if err := f.Flow(x, s, flow); err != nil {
-			t.Fatal(err)
-		}
+		flow, grad := velocity(t, engines(t)[0], c, 1, 4)(x, s, nil), make([]float32, 12)
 		if err := f.Eval(x, times, nil, grad); err != nil {
 			t.Fatal(err)
 		}
@@ -352,7 +389,6 @@ func TestFieldRefuses(t *testing.T) {
 		"too few points": f.Eval(v(9), v(4), nil, v(12)),
 		"too little phi": f.Eval(v(12), v(4), v(3), v(12)),
 		"no gradient":    f.Eval(v(12), v(4), nil, nil),
-		"flow times":     f.Flow(v(12), v(5), v(12)),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)

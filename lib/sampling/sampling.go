@@ -2,7 +2,11 @@
 //
 // Two programs draw samples: the stage sample, and training to monitor its progress. Sample k must be the same in both,
 // so it is a function of the weights, the seed, k and the solver's settings alone. To this end, samples are integrated
-// in blocks whose size depends only on the kind of network, and sample k is always row k mod Block of its block.
+// in blocks whose size depends only on the kind of network and on the engine (see Block), and sample k is always row
+// k mod Block of its block. The engine is part of the cache key of a result.
+//
+// The engine runs network and solver as one compiled program, so the samples and the stages of the solver stay in its
+// memory until a block is finished (see package ode). The program holds the network once.
 package sampling
 
 import (
@@ -10,40 +14,80 @@ import (
 	"errors"
 	"fmt"
 
+	"vapo/lib/backend"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
+	"vapo/lib/graphop"
 	"vapo/lib/homotopy"
 	"vapo/lib/ode"
 	"vapo/lib/potential"
 	"vapo/lib/random"
 )
 
-// Numbers of samples per evaluation of a field, for images and for points.
+// Numbers of samples per evaluation of a field: for images and for points on engines whose rows are independent, and
+// on others, which are devices with many more processors.
 const (
-	imageBlock = 64
-	pointBlock = 256
+	imageBlock  = 64
+	pointBlock  = 256
+	deviceBlock = 256
 )
 
-// Block is the batch size for which the field of a Sampler is compiled (see potential.NewField).
-func Block(c potential.Config) int {
-	if len(c.Shape) == 1 {
+// Block is the number of samples that an engine with the given promises evaluates together.
+func Block(c potential.Config, p backend.Promises) int {
+	switch {
+	case !p.Rows:
+		return deviceBlock
+	case len(c.Shape) == 1:
 		return pointBlock
 	}
 	return imageBlock
 }
 
-// Sampler draws samples. It is not safe for concurrent use, since its field is not.
+// Settings are the solver's settings.
+type Settings struct {
+	Solver   string  // see ode.Lookup
+	Steps    int     // number of equal steps from prior to data; not for rk45
+	RTol     float64 // rk45: relative tolerance of a step
+	ATol     float64 // rk45: absolute tolerance of a step, in units of the data
+	MaxSteps int     // rk45: maximum number of steps that one sample may try
+	TEnd     float64 // time at which the flow ends, see homotopy.Until; 0 means 1
+	Guidance float64 // strength of guidance, see potential.NewGuidedField; 1 is off
+}
+
+// Sampler draws samples. It is not safe for concurrent use, since its solver is not.
 type Sampler struct {
-	Field    *potential.Field // compiled for blocks of Block(Field.Config)
-	Solver   string           // see ode.Lookup
-	Steps    int              // number of equal steps from prior to data; not for rk45
-	RTol     float64          // rk45: relative tolerance of a step
-	ATol     float64          // rk45: absolute tolerance of a step, in units of the data
-	MaxSteps int              // rk45: maximum number of steps that one sample may try
-	TEnd     float64          // time at which the flow ends, see homotopy.Until; 0 means 1
+	Settings
+	Config potential.Config
+	Block  int // samples that are evaluated together
+	solver *ode.Solver
 	// Label returns the class of a sample, or potential.NoLabel, given the index of the sample. It must depend on the
 	// index alone. If Label is nil, samples are unconditional.
 	Label func(sample int) int
+}
+
+// New compiles the flow of a network with its solver. weights are by parameter name, without a group prefix.
+func New(be backend.Backend, c potential.Config, weights map[string][]float32, set Settings) (*Sampler, error) {
+	tableau, err := ode.Lookup(set.Solver)
+	if err != nil {
+		return nil, err
+	}
+	var adaptive *ode.Adaptive
+	if set.Solver == "rk45" {
+		adaptive = &ode.Adaptive{RTol: set.RTol, ATol: set.ATol, MaxSteps: set.MaxSteps}
+	}
+	flow := func(x, s *graphop.Node) (*graphop.Node, []backend.State, error) {
+		return c.Velocity(x, s, set.Guidance)
+	}
+	s := &Sampler{Settings: set, Config: c, Block: Block(c, be.Promises())}
+	if s.solver, err = ode.Compile(be, tableau, flow, s.Block, c.Dim(), adaptive); err != nil {
+		return nil, fmt.Errorf("compile the flow of a %s: %w", c.Kind, backend.FixedBatch(err))
+	}
+	return s, s.Load(weights)
+}
+
+// Load replaces the weights.
+func (s *Sampler) Load(weights map[string][]float32) error {
+	return s.Config.LoadWeights(s.solver.Load, weights)
 }
 
 // Work counts evaluations of grad Phi. Total is their number over all samples, Samples is the number of samples, and
@@ -97,7 +141,7 @@ func Noise(c potential.Config, seed uint64, sample int, dst []float32) {
 func (s *Sampler) Draw(
 	ctx context.Context, seed uint64, first, n int, out []float32, progress func(done int),
 ) (Work, error) {
-	d, block := s.Field.Config.Dim(), s.Field.Batch
+	d, block := s.Config.Dim(), s.Block
 	if first < 0 || n < 0 || len(out) != n*d {
 		return Work{}, fmt.Errorf("draw samples [%d, %d+%d) into %d values, expected %d for each",
 			first, first, n, len(out), d)
@@ -107,7 +151,7 @@ func (s *Sampler) Draw(
 	for base := first - first%block; base < first+n; base += block {
 		// Rows outside of the requested range hold their own samples, which costs nothing: blocks are evaluated whole.
 		for i := range block {
-			Noise(s.Field.Config, seed, base+i, x[i*d:(i+1)*d])
+			Noise(s.Config, seed, base+i, x[i*d:(i+1)*d])
 		}
 		nfe, err := s.integrateBlock(ctx, base, x)
 		if err != nil {
@@ -127,7 +171,7 @@ func (s *Sampler) Draw(
 
 // Integrate integrates the flow from starting points x [n, D] to data, in place. It calls progress as Draw does.
 func (s *Sampler) Integrate(ctx context.Context, x []float32, progress func(done int)) (Work, error) {
-	d, block := s.Field.Config.Dim(), s.Field.Batch
+	d, block := s.Config.Dim(), s.Block
 	if len(x)%d != 0 {
 		return Work{}, fmt.Errorf("integrate %d values, expected %d for each sample", len(x), d)
 	}
@@ -166,7 +210,7 @@ func (s *Sampler) integrateBlock(ctx context.Context, base int, x []float32) ([]
 
 // path returns the schedule of the network, cut off at TEnd.
 func (s *Sampler) path() (homotopy.Schedule, error) {
-	path, err := s.Field.Config.Path()
+	path, err := s.Config.Path()
 	if err != nil || s.TEnd == 0 {
 		return path, err
 	}
@@ -180,33 +224,10 @@ func (s *Sampler) path() (homotopy.Schedule, error) {
 func (s *Sampler) integrateSpan(
 	ctx context.Context, base int, x []float32, from, to float64, steps int,
 ) ([]int, error) {
-	tableau, err := ode.Lookup(s.Solver)
-	if err != nil {
-		return nil, err
-	}
 	if err := s.setLabels(base); err != nil {
 		return nil, err
 	}
-	d, block := s.Field.Config.Dim(), s.Field.Batch
-	flow := func(x, t, dx []float32) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return s.Field.Flow(x, t, dx)
-	}
-	nfe := make([]int, block)
-	if s.Solver == "rk45" {
-		var stats ode.Stats
-		opt := ode.Options{RTol: s.RTol, ATol: s.ATol, MaxSteps: s.MaxSteps}
-		stats, err = ode.Adaptive(tableau, flow, x, block, d, from, to, opt)
-		copy(nfe, stats.NFE)
-	} else {
-		var each int
-		each, err = ode.Fixed(tableau, flow, x, block, d, from, to, steps)
-		for i := range nfe {
-			nfe[i] = each
-		}
-	}
+	nfe, err := s.solver.Integrate(ctx, x, from, to, steps)
 	if err == nil {
 		return nfe, nil
 	}
@@ -217,19 +238,23 @@ func (s *Sampler) integrateSpan(
 	if errors.As(err, &row) {
 		return nil, &Error{Sample: base + row.Row, Err: err}
 	}
-	return nil, err
+	return nil, backend.FixedBatch(err)
 }
 
 // setLabels sets the classes of the rows of a block, which begins with sample base.
 func (s *Sampler) setLabels(base int) error {
-	labels := make([]int, s.Field.Batch)
+	labels := make([]int, s.Block)
 	for i := range labels {
 		labels[i] = potential.NoLabel
 		if s.Label != nil {
 			labels[i] = s.Label(base + i)
 		}
 	}
-	return s.Field.SetLabels(labels)
+	v := make([]float32, s.Block*s.Config.Classes)
+	if err := s.Config.OneHot(v, labels); err != nil || s.Config.Classes == 0 {
+		return err
+	}
+	return s.solver.Load(potential.LabelState, backend.F32(v))
 }
 
 // Set returns samples x [n, D], in the network's units, as images or points.

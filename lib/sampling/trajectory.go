@@ -17,7 +17,7 @@ type Trajectory struct {
 // between steps, so there are at most Steps+1 points. The last point equals the sample of Draw up to rounding, because
 // earlier points are rounded to float32. With rk45, it also differs because the steps differ.
 func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) (*Trajectory, error) {
-	d, block := s.Field.Config.Dim(), s.Field.Batch
+	d, block := s.Config.Dim(), s.Block
 	if n < 1 || points < 2 {
 		return nil, fmt.Errorf("%d trajectories of %d points: expected at least 1 of 2", n, points)
 	}
@@ -41,7 +41,7 @@ func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) 
 	x := make([]float32, block*d)
 	for base := 0; base < n; base += block {
 		for i := range block {
-			Noise(s.Field.Config, seed, base+i, x[i*d:(i+1)*d])
+			Noise(s.Config, seed, base+i, x[i*d:(i+1)*d])
 		}
 		for k := range points {
 			position, steps := at(k)

@@ -22,8 +22,7 @@ func TestTrajectories(t *testing.T) {
 		{"linear", "rk45", 5, 5, 0.05},
 	} {
 		config := points(c.schedule)
-		s := sampler(t, config)
-		s.Solver = c.solver
+		s := sampler(t, config, c.solver)
 		const n = 300 // more than one block
 		tr, err := s.Trajectories(ctx, 3, n, c.points)
 		if err != nil {
@@ -62,7 +61,7 @@ func TestTrajectories(t *testing.T) {
 			t.Errorf("%v: nothing moves", c)
 		}
 	}
-	s := sampler(t, points("linear"))
+	s := sampler(t, points("linear"), "heun")
 	s.TEnd = 0.5
 	if tr, err := s.Trajectories(ctx, 0, 1, 3); err != nil || math.Abs(tr.Times[2]-0.5) > 1e-9 {
 		t.Errorf("to t = 0.5: %+v, %v", tr, err)

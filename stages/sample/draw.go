@@ -16,21 +16,17 @@ const maxValues = 1 << 34
 
 // drawAll draws samples [First, First+N). It also returns the work and the time taken.
 func drawAll(
-	ctx context.Context, job *stage.Job, m *model, p *params,
+	ctx context.Context, job *stage.Job, m *model, s *sampling.Sampler, p *params,
 ) (set dataset.Set, work sampling.Work, seconds float64, err error) {
 	d := m.config.Dim()
 	if p.N > maxValues/d {
 		return nil, work, 0, failure.New(failure.Resources, "draw in several runs with --first",
 			"%d samples of %d values each do not fit in memory", p.N, d)
 	}
-	s, err := m.sampler(p)
-	if err != nil {
-		return nil, work, 0, err
-	}
 	x := make([]float32, p.N*d)
 	progress := job.Progress(int64(p.N), "samples")
 	start := time.Now()
-	block := m.field.Batch
+	block := s.Block
 	for at, n := 0, 0; at < p.N; at += n {
 		// Draw up to the end of a block; otherwise, the block would be integrated twice.
 		end := p.First + at + min(p.Batch, p.N)
@@ -49,11 +45,13 @@ func drawAll(
 	return set, work, time.Since(start).Seconds(), nil
 }
 
-// sampler returns a sampler with the solver and the class in p.
-func (m *model) sampler(p *params) (*sampling.Sampler, error) {
-	label, err := m.label(p.Class)
-	return &sampling.Sampler{
-		Field: m.field, Solver: p.Solver, Steps: p.Steps,
-		RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd, Label: label,
-	}, err
+// sampler compiles a sampler with the given settings. label maps the index of a sample to its class, or is nil.
+func (m *model) sampler(label func(sample int) int, set sampling.Settings) (*sampling.Sampler, error) {
+	set.Guidance = m.guidance
+	s, err := sampling.New(m.be, m.config, m.weights, set)
+	if err != nil {
+		return nil, err
+	}
+	s.Label = label
+	return s, nil
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 
 	"vapo/lib/failure"
+	"vapo/lib/potential"
+	"vapo/lib/sampling"
 	"vapo/lib/stage"
 )
 
@@ -51,7 +53,11 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 		fmt.Fprintf(out, ",g%d", k+1)
 	}
 	fmt.Fprintln(out)
-	n, block := len(x)/d, m.field.Batch
+	n, block := len(x)/d, sampling.Block(m.config, m.be.Promises())
+	field, err := potential.NewGuidedField(m.be, m.config, m.weights, block, m.guidance)
+	if err != nil {
+		return err
+	}
 	xb, t := make([]float32, block*d), make([]float32, block)
 	phi, grad := make([]float32, block), make([]float32, block*d)
 	labels := make([]int, block)
@@ -66,11 +72,11 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 			for i := range labels {
 				labels[i] = label(at + i)
 			}
-			if err := m.field.SetLabels(labels); err != nil {
+			if err := field.SetLabels(labels); err != nil {
 				return err
 			}
 		}
-		if err := m.field.Eval(xb, t, phi, grad); err != nil {
+		if err := field.Eval(xb, t, phi, grad); err != nil {
 			return err
 		}
 		for i := range count {

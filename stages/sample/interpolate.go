@@ -46,9 +46,11 @@ func (c *interpolateCmd) Run(ctx context.Context, con *stage.Console) error {
 	if err != nil {
 		return err
 	}
-	s := &sampling.Sampler{
-		Field: m.field, Solver: c.Solver, Steps: c.Steps,
-		RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, TEnd: c.TEnd, Label: label,
+	s, err := m.sampler(label, sampling.Settings{
+		Solver: c.Solver, Steps: c.Steps, RTol: 1e-3, ATol: 1e-3, MaxSteps: 10000, TEnd: c.TEnd,
+	})
+	if err != nil {
+		return err
 	}
 	progress := con.Progress(int64(c.Pairs*c.Points), "samples")
 	report := func(done int) { progress.Set(int64(done)) }

@@ -9,15 +9,15 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/potential"
-	"vapo/lib/sampling"
 	"vapo/lib/stage"
 )
 
 // model is a trained potential with its engine.
 type model struct {
-	be     backend.Backend
-	config potential.Config
-	field  *potential.Field
+	be       backend.Backend
+	config   potential.Config
+	weights  map[string][]float32
+	guidance float64
 }
 
 // modelFlags are the flags of the commands that open a potential.
@@ -67,9 +67,5 @@ func openModel(path, weights string, guidance float64, name engine.Name) (*model
 		return nil, failure.New(failure.Input, noClasses,
 			"--guidance is %v, but the network was trained without classes", guidance)
 	}
-	field, err := potential.NewGuidedField(be, config, values, sampling.Block(config), guidance)
-	if err != nil {
-		return nil, err
-	}
-	return &model{be: be, config: config, field: field}, nil
+	return &model{be: be, config: config, weights: values, guidance: guidance}, nil
 }

@@ -35,11 +35,7 @@ func (p *pictureParams) check() error {
 }
 
 // writePictures writes the requested pictures.
-func writePictures(ctx context.Context, job *stage.Job, m *model, p *params) error {
-	s, err := m.sampler(p)
-	if err != nil {
-		return err
-	}
+func writePictures(ctx context.Context, job *stage.Job, m *model, s *sampling.Sampler, p *params) error {
 	d := m.config.Dim()
 	if n := p.Pictures.Trajectories; n > 0 {
 		tr, err := s.Trajectories(ctx, p.Seed, n, trajectoryPoints)

@@ -13,6 +13,7 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/potential"
 	"vapo/lib/preview"
+	"vapo/lib/sampling"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -30,7 +31,7 @@ type params struct {
 	Class    string      `help:"Class of the samples, by index; each: all in turn." default:"none"`
 	Guidance float64     `help:"Strength of classifier-free guidance; 1: off, 0: without the class." default:"1"`
 	Weights  string      `help:"Weights: ema (the average), ema.1, ema.2, … or raw." default:"ema"`
-	Batch    int         `help:"Samples integrated together." default:"256" unit:"samples" keyed:"false" min:"1"`
+	Batch    int         `help:"Samples per report of progress." default:"256" unit:"samples" keyed:"false" min:"1"`
 	Backend  engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 
 	Pictures pictureParams `embed:""`
@@ -39,7 +40,7 @@ type params struct {
 var spec = stage.Stage[params]{
 	Name:    "sample",
 	About:   "Draw samples from a trained potential by integrating its gradient from noise to data.",
-	Version: 4,
+	Version: 5,
 	Inputs: []contract.Port{
 		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential trained by train", Subject: true},
 	},
@@ -102,7 +103,18 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return fmt.Errorf("input checkpoint: %w", err)
 	}
 	engine.Record(job, m.be)
-	set, work, seconds, err := drawAll(ctx, job, m, p)
+	label, err := m.label(p.Class)
+	if err != nil {
+		return err
+	}
+	s, err := m.sampler(label, sampling.Settings{
+		Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd,
+	})
+	if err != nil {
+		return err
+	}
+	job.Set("block", s.Block)
+	set, work, seconds, err := drawAll(ctx, job, m, s, p)
 	if err != nil {
 		return err
 	}
@@ -117,7 +129,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err := job.Output(ctx, "grid", func(w io.Writer) error { return preview.Set(w, set) }); err != nil {
 		return err
 	}
-	if err := writePictures(ctx, job, m, p); err != nil {
+	if err := writePictures(ctx, job, m, s, p); err != nil {
 		return err
 	}
 	if images, ok := set.(*dataset.Images); ok && job.OutDir() != "" {

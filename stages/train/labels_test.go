@@ -82,11 +82,11 @@ func TestConditionalTraining(t *testing.T) {
 	}
 	const n = 600
 	samples := func(guidance float64, label func(int) int) [][]float32 {
-		f, err := potential.NewGuidedField(be, config, weights, sampling.Block(config), guidance)
+		s, err := sampling.New(be, config, weights, sampling.Settings{Solver: "heun", Steps: 20, Guidance: guidance})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &sampling.Sampler{Field: f, Solver: "heun", Steps: 20, Label: label}
+		s.Label = label
 		x := make([]float32, 2*n)
 		if _, err := s.Draw(context.Background(), 1, 0, n, x, nil); err != nil {
 			t.Fatal(err)

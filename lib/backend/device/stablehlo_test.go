@@ -7,14 +7,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
 	"vapo/lib/backend"
 	"vapo/lib/backend/backendtest"
 	"vapo/lib/enginename"
 	"vapo/lib/graphop"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
+	"vapo/lib/sampling"
 	"vapo/lib/training"
 )
 
@@ -151,6 +154,49 @@ func TestPublishedNetworks(t *testing.T) {
 		}
 		if strings.Contains(text, "f64") {
 			t.Errorf("%s: there is float64 in the program of a float32 graph", name)
+		}
+	}
+}
+
+// A sampler's program contains its network once, however many stages the solver has. It donates the solver's states,
+// which stay float32 with bfloat16 activations.
+func TestSamplerHoldsTheNetworkOnce(t *testing.T) {
+	c := potential.Presets()["unet-cifar10"]
+	c.Schedule, c.PriorStd = "linear", 1
+	convolutions := func(compile func(be backend.Backend) error) int {
+		var g backend.Graph
+		if err := compile(captured{&g}); !errors.Is(err, errCaptured) {
+			t.Fatal(err)
+		}
+		text := write(t, g, enginename.Float32)
+		changing := 0
+		l := newLowering(nil, g, dtypes.Float32, true)
+		for _, s := range g.State {
+			if s.Out == nil {
+				continue
+			}
+			changing++
+			if l.roles[s.Out].role == activation {
+				t.Errorf("with bfloat16 activations, %s is one", s.In.Name())
+			}
+		}
+		if donated := strings.Count(text, "tf.aliasing_output"); donated != changing {
+			t.Errorf("%d of %d changing states are donated", donated, changing)
+		}
+		return strings.Count(text, "stablehlo.convolution")
+	}
+	want := convolutions(func(be backend.Backend) error {
+		_, err := potential.NewField(be, c, nil, 4)
+		return err
+	})
+	for _, solver := range []string{"heun", "rk45"} {
+		got := convolutions(func(be backend.Backend) error {
+			set := sampling.Settings{Solver: solver, Steps: 2, RTol: 1e-3, ATol: 1e-3, MaxSteps: 9, Guidance: 1}
+			_, err := sampling.New(be, c, nil, set)
+			return err
+		})
+		if got != want || want == 0 {
+			t.Errorf("%s: %d convolutions, a field and its gradient have %d", solver, got, want)
 		}
 	}
 }

@@ -78,12 +78,12 @@ func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p Sna
 	if err != nil {
 		return nil, err
 	}
-	field, err := potential.NewField(be, config, initial, sampling.Block(config))
+	sampler, err := sampling.New(be, config, initial, sampling.Settings{Solver: "heun", Steps: p.SampleSteps, Guidance: 1})
 	if err != nil {
 		return nil, err
 	}
 	e := &Snapshots{p: p, trainer: t, job: job, src: src, shown: shownImages, refs: min(p.ScoreReference, src.Len())}
-	e.sampler = &sampling.Sampler{Field: field, Solver: "heun", Steps: p.SampleSteps}
+	e.sampler = sampler
 	if config.Classes > 0 { // classes in turn, like the stage sample with --class each
 		e.sampler.Label = func(sample int) int { return sample % config.Classes }
 	}
@@ -125,7 +125,7 @@ func (e *Snapshots) openNetwork(ctx context.Context, be backend.Backend) error {
 	if err != nil {
 		return err
 	}
-	images, err := data.Images(first, e.sampler.Field.Config.Kind)
+	images, err := data.Images(first, e.sampler.Config.Kind)
 	if err != nil {
 		return err
 	}
@@ -169,10 +169,10 @@ func (e *Snapshots) take(ctx context.Context, step int64, h *History) (took time
 	if err != nil {
 		return 0, err
 	}
-	if err := e.sampler.Field.Load(weights); err != nil {
+	if err := e.sampler.Load(weights); err != nil {
 		return 0, err
 	}
-	config := e.sampler.Field.Config
+	config := e.sampler.Config
 	n := max(e.shown, e.scored)
 	x := make([]float32, n*config.Dim())
 	next, lines := h.Snapshots, h.Lines
@@ -287,5 +287,5 @@ func (e *Snapshots) Finish(ctx context.Context, h *History) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return e.job.Output(ctx, "progress", func(w io.Writer) error { return picture(w, e.sampler.Field.Config, rows) })
+	return e.job.Output(ctx, "progress", func(w io.Writer) error { return picture(w, e.sampler.Config, rows) })
 }
