@@ -11,6 +11,9 @@ import (
 	"vapo/lib/objectstore"
 )
 
+// maxPart bounds the size of a part, in bytes, because parts are read into memory and others may write to the store.
+const maxPart = 256 << 20
+
 func partKey(key string) (string, error) {
 	if !cachekey.ValidKey(key) {
 		return "", fmt.Errorf("%q is not the key of a part", key)
@@ -42,5 +45,9 @@ func (s *Store) Part(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	value, err := io.ReadAll(io.LimitReader(r, maxPart+1))
+	if len(value) > maxPart {
+		return nil, s.corrupt(name, "", "it is longer than %d bytes", maxPart)
+	}
+	return value, err
 }
