@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,6 +76,22 @@ func TestScale(t *testing.T) {
 		slices.Sort(times)
 		fmt.Printf("%-32s %6d ms %6d ms\n", strings.Join(args, " "), times[len(times)/2].Milliseconds(),
 			times[len(times)*95/100].Milliseconds())
+	}
+	if *scaleDir != "" || *scaleStore {
+		return // the next commands would empty a store that is kept
+	}
+	gc := []string{"store", "gc", "--keep-last=100", "--grace=0s"}
+	for _, args := range [][]string{{"store", "du"}, gc, append(gc, "--delete")} {
+		began := time.Now()
+		cmd := w.command(args...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		memory := "unknown"
+		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			memory = fmt.Sprint(usage.Maxrss>>10, " MiB") // on Linux, Maxrss is in KiB
+		}
+		fmt.Printf("%-50s %6d ms, peak memory %s\n", strings.Join(args, " "), time.Since(began).Milliseconds(), memory)
 	}
 }
 
