@@ -13,7 +13,8 @@ import (
 
 type duCmd struct{ jsonFlag }
 
-// spaceReport gives sizes in bytes. Those of runs, refs and stages count each blob once, also if others need it too.
+// spaceReport gives sizes in bytes. The size of a run, ref or stage counts each of its blobs once, even if others need
+// the same blob.
 type spaceReport struct {
 	document
 	Kinds        []usage    `json:"kinds"` // of all objects
@@ -23,7 +24,7 @@ type spaceReport struct {
 	Unreferenced int64      `json:"unreferenced"`
 }
 
-// space is the size of all that a run or ref needs, and of what nothing else needs.
+// space is the size of everything that a run or ref needs, and of the part that nothing else needs.
 type space struct {
 	Size int64 `json:"size"`
 	Own  int64 `json:"own"`

@@ -28,23 +28,22 @@ type Collection struct {
 // uploads is the kind of unfinished uploads in what Collect returns.
 const uploads = "uploads"
 
-// Collect deletes what neither a ref nor an element of Keep leads to. It returns what it has deleted, or would delete,
-// like Contents.Usage; "uploads" are unfinished ones, whose sizes are unknown.
+// Collect deletes everything that cannot be reached from a ref or from Keep. It returns what it deleted, or would
+// delete, in the form of Contents.Usage. The kind "uploads" counts unfinished uploads, whose sizes are unknown.
 //
-// It may run beside programs that use the store, and beside another collection, and may be killed at any time. It
-// relies on four rules:
+// Collect is safe while other programs use the store, while another collection runs, and if it is killed at any time.
+// This relies on four rules:
 //
-//   - Nothing younger than the grace period by the store's clock is deleted, and a young record protects its outputs
-//     and all that they were made from. Every object is looked at again before it is deleted.
-//   - Programs write old objects again before they use them: see Renew, Retain and PutFile. A record is replaced by a
-//     tombstone on the condition that it is as it was read, so either the collection or the user of an old record
-//     succeeds.
-//   - S3 cannot delete on a condition. So a collection holds a lease, and a program that has replaced an old object
-//     waits for the end of the collection and checks that the new object is still there.
-//   - Records go before their outputs, so a record is never there without them for long. If its outputs are gone, it
-//     counts as missing.
+//   - Nothing younger than the grace period is deleted; ages are measured by the store's clock. A young record protects
+//     its outputs and everything they were made from. Every object is examined again just before it is deleted.
+//   - Programs rewrite old objects before they use them: see Renew, Retain and PutFile. Collect first replaces a record
+//     by a tombstone, on condition that the record has not changed. So either the collection or the user of an old
+//     record succeeds, never both.
+//   - S3 has no conditional delete. Therefore a collection holds a lease, and a program that has replaced an old object
+//     waits until the collection ends and then checks that the new object still exists.
+//   - Records are deleted before their outputs. A record whose outputs are missing counts as missing.
 //
-// Series entries keep nothing, and go when their action does: they only save work. So does live state, which goes when
+// Series entries and live state only save work. An entry is deleted together with its action, and live state once
 // nobody has written it or renewed its lease for the grace period.
 func (s *Store) Collect(ctx context.Context, c *Contents, what Collection) (map[string]Usage, error) {
 	k := &collection{s: s, c: c, what: what, cutoff: c.Now.Add(-what.Grace), freed: map[string]Usage{}}
@@ -173,7 +172,7 @@ func (k *collection) remove(ctx context.Context, info objectstore.Info) (bool, e
 	return true, nil
 }
 
-// runs deletes runs. A run that was saved again stays, with all that it keeps.
+// runs deletes runs. A run that was saved again stays, with everything that it needs.
 func (k *collection) runs(ctx context.Context) error {
 	for id, keeps := range k.what.Drop {
 		info, ok := k.c.Runs[id]

@@ -13,7 +13,7 @@ import (
 	"vapo/lib/cachekey"
 )
 
-// Made says which outputs an action made: what one must know of all records to find the one that made a blob.
+// Made is the part of a record that is needed to find the action that made a blob.
 type Made struct {
 	Stage   string
 	Version int // of the stage
@@ -25,9 +25,9 @@ type Made struct {
 // readers is the number of small documents that are read at once.
 const readers = 16
 
-// Index brings made, what is known of the records by key, up to date, and reports whether it changed. It lists all
-// records, but reads only those that are new or were replaced. It calls damaged for each record that it cannot decode;
-// made lacks these.
+// Index updates made, which maps the keys of records to their contents, and reports whether it changed. It lists all
+// records but reads only new and replaced ones. It calls damaged for each record that it cannot decode and leaves those
+// records out.
 func (s *Store) Index(ctx context.Context, made map[string]Made, damaged func(error)) (changed bool, err error) {
 	listed := map[string]string{}
 	for info, err := range s.objects.List(ctx, "actions/") {

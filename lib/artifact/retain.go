@@ -9,11 +9,11 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// GracePeriod is the least age at which a collection should delete what nothing refers to; see Collect.
+// GracePeriod is the age below which a collection should delete nothing while other programs use the store.
 const GracePeriod = 24 * time.Hour
 
-// renewAge is the age from which an object is written again before it is relied on. It leaves time to store a
-// reference before a collection with the usual grace period may delete the object.
+// renewAge is the age from which an object is rewritten before it is used. It leaves enough time to store a reference
+// to the object before a collection with the usual grace period may delete it.
 var renewAge = GracePeriod / 2
 
 // aged reports whether an object is so old that a collection may soon delete it. Both times are by the store's clock.
@@ -22,9 +22,10 @@ func aged(info objectstore.Info) bool {
 	return info.Date.IsZero() || info.Date.Sub(info.ModTime) >= renewAge
 }
 
-// Renew must be called before the outputs of a stored record are used. An old record is written again, which protects
-// it and its outputs from collections for the grace period. Renew returns false if the record has changed or was
-// deleted since it was read; read it again then. A record in a store that cannot be written counts as renewed.
+// Renew must be called before the outputs of a stored record are used. It rewrites an old record, which protects the
+// record and its outputs from collections for the grace period. Renew returns false if the record was changed or
+// deleted after it was read; the caller must then read it again. In a store that cannot be written, Renew always
+// returns true.
 func (s *Store) Renew(ctx context.Context, rec *Record) (bool, error) {
 	if !aged(rec.info) {
 		return true, nil
@@ -46,8 +47,9 @@ func (s *Store) Renew(ctx context.Context, rec *Record) (bool, error) {
 	return err == nil, err
 }
 
-// Retain must be called before an existing blob is used without a record, for example for a name. It writes an old blob
-// again, which protects it from collections for the grace period. It fails with ErrNotFound if the blob does not exist.
+// Retain must be called before an existing blob is used without a record, for example to give it a name. It rewrites an
+// old blob, which protects the blob from collections for the grace period. It fails with ErrNotFound if the blob does
+// not exist.
 func (s *Store) Retain(ctx context.Context, d Digest) error {
 	for {
 		r, err := s.openBlob(ctx, d)
@@ -88,8 +90,9 @@ func (s *Store) lockCollection(ctx context.Context) (lease *Lease, held context.
 // anyHolder waits for whoever holds a lease.
 var anyHolder = LeaseWait{Held: func(Holder) error { return nil }, Ended: func(Holder) bool { return false }}
 
-// remains waits until no collection runs, and reports whether an object that has replaced an old one is still there. A
-// collection may have looked at the old one just before. Collections that begin later find the new one.
+// remains waits until no collection is running and then reports whether an object that replaced an old one still
+// exists. A collection may have decided to delete the old object just before it was replaced. Later collections see the
+// new one.
 func (s *Store) remains(ctx context.Context, key string) (bool, error) {
 	if _, err := s.awaitLease(ctx, leaseKey(collectionKey), anyHolder); err != nil {
 		return false, err
@@ -105,6 +108,6 @@ func readOnly(err error) bool {
 	return errors.Is(err, objectstore.ErrReadOnly) || errors.Is(err, objectstore.ErrDenied)
 }
 
-// tombstone replaces a record that is about to be deleted. Records are replaced on the condition that they are as they
-// were read, which S3 does not offer for deletions.
+// tombstone replaces a record that is about to be deleted. S3 can replace an object on condition that it has not
+// changed, but cannot delete it on that condition.
 const tombstone = `{"deleted": true}` + "\n"

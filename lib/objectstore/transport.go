@@ -21,11 +21,9 @@ import (
 // transport ends requests that make no progress. Go's own timeouts cover dialling, the TLS handshake and the wait for
 // the response's header, but not the bodies:
 //
-//   - A connection is only written to while a request is sent, so every write can have a deadline ([sender]).
-//   - Reads from a connection cannot: an idle connection and one whose server joins a large upload are legitimately
-//     silent. So the deadline is on reads of the response's body ([body]).
-//
-// The first works below TLS and the second above it, so both also hold without TLS.
+//   - A client writes to a connection only while it sends a request, so every write has a deadline ([sender]).
+//   - Reads from a connection cannot have one, because a connection may be silent for good reasons: it is idle, or its
+//     server is joining a large upload. Therefore only reads of a response's body have a deadline ([body]).
 type transport struct {
 	http  *http.Transport
 	stall time.Duration

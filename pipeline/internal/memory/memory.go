@@ -1,6 +1,6 @@
-// Package memory keeps values in local files that only save work: answers of stage programs, what records say. Nothing
-// fails because of them. A file that is missing, damaged or of another version counts as empty, and a file that cannot
-// be written is left out.
+// Package memory keeps values in local files that only save work, such as the answers of stage programs. These files
+// never cause a failure: a file that is missing, damaged or of another version counts as empty, and a file that cannot
+// be written is not written.
 package memory
 
 import (
