@@ -43,7 +43,7 @@ type app struct {
 	Get     getCmd     `cmd:"" help:"Copy an artifact out of the store and verify it."`
 	Put     putCmd     `cmd:"" help:"Put a file into the store, or give an artifact a name."`
 	Lineage lineageCmd `cmd:"" help:"Show how an artifact was made, back to the source data."`
-	Rm      rmCmd      `cmd:"" help:"Remove a run from the history, or a name."`
+	Rm      rmCmd      `cmd:"" help:"Remove a run from the history, or a ref."`
 	Store   storeCmd   `cmd:"" help:"Serve, check, measure or clean the store, or print its environment."`
 
 	stdout, stderr io.Writer // for text, see program.Printable; raw holds the underlying writers

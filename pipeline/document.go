@@ -14,21 +14,21 @@ type jsonFlag struct {
 	JSON bool `name:"json" help:"Print one JSON document instead of a table."`
 }
 
-// document begins every document.
+// document holds the fields with which every document begins.
 type document struct {
 	Schema int `json:"schema"`
 }
 
-// version1 begins the documents of today.
+// version1 is the current schema of all documents.
 var version1 = document{Schema: 1}
 
 // print prints a document as JSON if the flag is set, and otherwise what table writes, with columns aligned at tabs.
 func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 	if !f.JSON {
-		var text bytes.Buffer // a tabwriter writes every cell by itself
+		var text bytes.Buffer // because a tabwriter writes every cell separately
 		w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 		table(w)
-		_ = w.Flush() // a buffer takes everything
+		_ = w.Flush() // writing to a buffer cannot fail
 		_, err := a.stdout.Write(text.Bytes())
 		return err
 	}
@@ -36,7 +36,7 @@ func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 	if err != nil {
 		return err
 	}
-	// a.stdout escapes control characters as JSON does, but for this one.
+	// encoding/json does not escape DEL. a.stdout would, but not in the form that JSON requires.
 	data = bytes.ReplaceAll(data, []byte{0x7f}, []byte(`\u007f`))
 	_, err = a.stdout.Write(append(data, '\n'))
 	return err

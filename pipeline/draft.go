@@ -28,7 +28,7 @@ type draft struct {
 // replace replaces text that must occur once.
 func (d *draft) replace(old, new string) {
 	if strings.Count(d.text, old) != 1 {
-		panic(fmt.Sprintf("the template has not one %q:\n%s", old, d.text))
+		panic(fmt.Sprintf("the template does not contain %q exactly once:\n%s", old, d.text))
 	}
 	d.text = strings.Replace(d.text, old, new, 1)
 }
@@ -76,7 +76,7 @@ type prices struct {
 	block, n                  int // samples are drawn in blocks; n are wanted
 }
 
-// measure runs the draft with few steps and samples. What it stores of the data, the recipe uses again.
+// measure runs the draft with few steps and samples. The recipe later reuses the prepared data.
 func (d *draft) measure(ctx context.Context, a *app, path string) (*prices, error) {
 	r, err := recipe.Parse([]byte(d.text), path)
 	if err != nil {
@@ -152,7 +152,7 @@ func (d *draft) prices(run *runner.Run) (*prices, error) {
 	return p, nil
 }
 
-// given returns a number that the recipe gives.
+// given returns a number that the recipe sets.
 func given(r *recipe.Recipe, step, param string) float64 {
 	s, _ := r.Step(step)
 	for _, p := range s.Params {

@@ -65,7 +65,7 @@ func (c *duCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		if more := len(out.Runs) - most; more > 0 {
 			fmt.Fprintf(w, "and %d older runs\n", more)
 		}
-		fmt.Fprintf(w, "\n%s belong to no run and no ref; pipeline store gc frees them\n", report.Size(out.Unreferenced))
+		fmt.Fprintf(w, "\n%s belong to no run and no ref; pipeline store gc can free them\n", report.Size(out.Unreferenced))
 	})
 }
 

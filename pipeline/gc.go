@@ -21,12 +21,12 @@ import (
 )
 
 type gcCmd struct {
-	KeepLast   *int   `help:"Drop all runs but the last N of each recipe and those of --keep-within." placeholder:"N"`
-	KeepWithin *age   `help:"Drop all runs but those of this time and those of --keep-last." placeholder:"30d"`
+	KeepLast   *int   `help:"Keep only the last N runs of each recipe, and those of --keep-within." placeholder:"N"`
+	KeepWithin *age   `help:"Keep only runs younger than this, and those of --keep-last." placeholder:"30d"`
 	Recipe     string `help:"Drop only runs of this recipe." placeholder:"NAME"`
-	PartsAge   age    `name:"parts-within" help:"Keep intermediate values of this time." default:"30d"`
-	Grace      age    `help:"Delete nothing younger. Below 24h, nothing else may use the store." default:"24h"`
-	Delete     bool   `help:"Delete. Otherwise the command only shows what it would delete."`
+	PartsAge   age    `name:"parts-within" help:"Keep intermediate values younger than this." default:"30d"`
+	Grace      age    `help:"Delete nothing younger than this. Below 24h, nothing else may use the store." default:"24h"`
+	Delete     bool   `help:"Delete. Without this flag, the command only shows what it would delete."`
 	jsonFlag
 }
 
@@ -95,7 +95,7 @@ func (c *gcCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	}
 	out := gcReport{version1, c.Delete, len(runs) - len(what.Drop), usages(counts)}
 	return c.print(a, out, func(w io.Writer) {
-		fmt.Fprintf(w, "%d of %d runs and %d refs are kept, with all they need\n", out.KeptRuns, len(runs),
+		fmt.Fprintf(w, "%d of %d runs and %d refs are kept, with everything they need\n", out.KeptRuns, len(runs),
 			len(contents.Refs))
 		switch {
 		case len(out.Freed) == 0:
@@ -106,7 +106,7 @@ func (c *gcCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		default:
 			fmt.Fprintln(w, "would free:")
 			usageTable(w, out.Freed)
-			fmt.Fprintln(w, "nothing was deleted; the same command with --delete deletes it")
+			fmt.Fprintln(w, "nothing was deleted; add --delete to delete these objects")
 		}
 	})
 }
@@ -121,8 +121,8 @@ func usageTable(w io.Writer, kinds []usage) {
 	fmt.Fprintf(w, "%s\t%d\t%s\n", total.Kind, total.Objects, report.Size(total.Size))
 }
 
-// drops decides for each run whether it is dropped. Without --keep-last and --keep-within, no run is. Runs that are
-// younger than the grace period or at work never are.
+// drops reports for each run whether to drop it. Without --keep-last and --keep-within, it drops none. It never drops a
+// run that is younger than the grace period or still working.
 func (c *gcCmd) drops(contents *artifact.Contents, runs map[string]*past) map[string]bool {
 	drop, seen := map[string]bool{}, map[string]int{}
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(runs))) { // newest first, because IDs begin with the time
@@ -201,7 +201,7 @@ func survey(ctx context.Context, store *artifact.Store) (*artifact.Contents, map
 func unsound(err error) error {
 	if failure.ClassOf(err) == failure.Integrity {
 		const hint = "pipeline store check --deep --repair moves damaged objects aside"
-		return failure.New(failure.Integrity, hint, "what the store needs cannot be told: %w", err)
+		return failure.New(failure.Integrity, hint, "cannot tell which objects are needed: %w", err)
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func TestGC(t *testing.T) {
 	w.fails(2, []string{"30d or 12h"}, "store", "gc", "--keep-within=soon")
 }
 
-// TestRm: rm removes a run or a name, and gc then frees what only this needed.
+// TestRm: rm removes a run or a ref, and gc then frees what only that run or ref needed.
 func TestRm(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

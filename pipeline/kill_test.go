@@ -32,8 +32,8 @@ func undisturbed(t *testing.T) map[string]string {
 	return w.digests()
 }
 
-// gateways returns the processes that serve the store of the workplace. Their arguments tell them from stages that are
-// just starting, which still are copies of the runner.
+// gateways returns the processes that serve the store of the workplace. Their arguments distinguish them from stages
+// that are just starting, which are still copies of the runner.
 func (w *workplace) gateways() []int {
 	return slices.DeleteFunc(w.processes("pipeline"), func(pid int) bool {
 		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

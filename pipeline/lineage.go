@@ -67,7 +67,7 @@ func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	}
 	l := lineage{version1, digest, []origin{{Digest: digest}}, []madeBy{}}
 	seenArtifacts, seenActions := map[artifact.Digest]bool{digest: true}, map[string]bool{}
-	for i := 0; i < len(l.Artifacts); i++ { // grows
+	for i := 0; i < len(l.Artifacts); i++ { // the loop appends to l.Artifacts
 		from, ok := makers[l.Artifacts[i].Digest]
 		if !ok {
 			continue

@@ -19,7 +19,7 @@ func (c *rmCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err := c.remove(ctx, a, store); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "removed %s; pipeline store gc shows and frees what nothing else needs\n", c.What)
+	fmt.Fprintf(a.stdout, "removed %s; pipeline store gc --delete frees what nothing else needs\n", c.What)
 	return nil
 }
 

@@ -63,7 +63,7 @@ func TestScale(t *testing.T) {
 		{"run", five}, {"plan", fifty}, {"plan", five, "--set", "s1.salt=3"}, {"ls"}, {"ls", "runs"}, {"ls", "actions"},
 		{"ls", "refs"}, {"status"}, {"lineage", "s4.out"},
 	} {
-		w.must(args...) // what can be remembered is remembered
+		w.must(args...) // fills the local caches
 		times := make([]time.Duration, *scaleRuns)
 		if args[0] == "run" {
 			times = make([]time.Duration, 10**scaleRuns)

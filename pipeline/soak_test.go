@@ -14,7 +14,7 @@ import (
 )
 
 // TestManyRunners lets 16 runners in their own directories race for the same steps, in rounds with new steps, on both
-// servers. All must succeed and agree, and together do the work of hardly more than one.
+// servers. All must succeed and agree, and together do hardly more work than one.
 func TestManyRunners(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string]func(testing.TB) embedded.Env{
@@ -79,9 +79,9 @@ func (w *workplace) size(dir string) (total int64) {
 	return total
 }
 
-// TestRetraining runs one recipe again and again with new data, as a scheduler does, and collects after every tenth
-// run. Apart from the runs that are kept on purpose, the store must not grow: a year of runs every five minutes may add
-// 500 MB.
+// TestRetraining runs one recipe again and again with new data, as a scheduler does, and collects garbage after every
+// tenth run. Apart from the runs that are kept on purpose, the store must not grow: a year of runs every five minutes
+// may add 500 MB.
 func TestRetraining(t *testing.T) {
 	t.Parallel()
 	const (

@@ -17,8 +17,8 @@
 // blobs. Live state, leases, parts and series only save work. If two runners compute one action at once, the store
 // keeps the record that is published first.
 //
-// Only [Store.Collect] deletes blobs and records; its comment says why this is safe while other programs run. A program
-// that uses something that is already there calls [Store.Renew] or [Store.Retain] first.
+// Only [Store.Collect] deletes blobs and records; its comment says why this is safe while other programs run. Before a
+// program uses a record or blob that is already in the store, it calls [Store.Renew] or [Store.Retain].
 //
 // No key is a directory prefix of another, so stores that keep objects as files can hold all of them.
 package artifact

@@ -194,7 +194,7 @@ func (s *Store) Verify(ctx context.Context, d Digest) error {
 	return err
 }
 
-// verify is Verify and describes the object.
+// verify is like Verify and also returns a description of the object.
 func (s *Store) verify(ctx context.Context, d Digest) (objectstore.Info, error) {
 	r, err := s.openBlob(ctx, d)
 	if err != nil {

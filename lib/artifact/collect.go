@@ -18,10 +18,10 @@ import (
 // Collection says what Collect deletes.
 type Collection struct {
 	Keep  *Set            // what must stay, besides refs, young records and what they lead to
-	Drop  map[string]*Set // IDs of runs to delete, with what each keeps as long as it is there
+	Drop  map[string]*Set // IDs of the runs to delete, each with what must stay if the run stays
 	Grace time.Duration   // nothing younger is deleted; at least GracePeriod if other programs use the store
 	Parts time.Duration   // parts older than this and the grace period are deleted
-	// Delete deletes. Otherwise Collect only counts.
+	// Delete makes Collect delete objects. Without it, Collect only counts them.
 	Delete bool
 }
 
@@ -43,11 +43,11 @@ const uploads = "uploads"
 //     waits until the collection ends and then checks that the new object still exists.
 //   - Records are deleted before their outputs. A record whose outputs are missing counts as missing.
 //
-// Series entries and live state only save work. An entry is deleted together with its action, and live state once
-// nobody has written it or renewed its lease for the grace period.
+// Series entries and live state only save work. A series entry is deleted together with its action. Live state is
+// deleted if nobody has written it or renewed its lease for the grace period.
 func (s *Store) Collect(ctx context.Context, c *Contents, what Collection) (map[string]Usage, error) {
 	k := &collection{s: s, c: c, what: what, cutoff: c.Now.Add(-what.Grace), freed: map[string]Usage{}}
-	for _, name := range slices.Sorted(maps.Keys(c.Refs)) { // sorted, so that every collection keeps the same
+	for _, name := range slices.Sorted(maps.Keys(c.Refs)) { // sorted, so that every collection keeps the same objects
 		c.AddBlob(what.Keep, c.Refs[name])
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Actions)) {
@@ -159,7 +159,7 @@ func (k *collection) remove(ctx context.Context, info objectstore.Info) (bool, e
 	if k.what.Delete {
 		now, err := k.s.objects.Head(ctx, info.Key)
 		if errors.Is(err, ErrNotFound) {
-			return true, nil // another collection was faster
+			return true, nil // another collection has deleted it
 		}
 		if err != nil || k.young(now) || now.ETag != info.ETag {
 			return false, err
@@ -236,7 +236,7 @@ func (k *collection) bury(ctx context.Context, info objectstore.Info) (bool, err
 	if errors.Is(err, objectstore.ErrExists) {
 		_, err = k.s.objects.Head(ctx, info.Key)
 		if errors.Is(err, ErrNotFound) {
-			return true, nil // another collection was faster
+			return true, nil // another collection has deleted it
 		}
 		return false, err
 	}

@@ -36,7 +36,8 @@ func action(t testing.TB, n int, inputs map[string]string, outputs map[string]ar
 	return rec
 }
 
-// model is a random store with what a collection must keep, worked out without the code under test.
+// model is a random store and the set of objects that a collection must keep. The set is computed without the code
+// under test.
 type model struct {
 	t       *testing.T
 	s       *artifact.Store
@@ -179,7 +180,7 @@ func newModel(t *testing.T, s *artifact.Store) (*model, func(*artifact.Contents)
 	}
 }
 
-// check checks that everything that must be kept is there and, if final, that nothing else that is old is.
+// check checks that everything that must be kept is there. If final is true, no other old object may be left.
 func (m *model) check(final bool) {
 	m.t.Helper()
 	here := map[string]bool{}
@@ -329,8 +330,8 @@ func TestCollectKilled(t *testing.T) {
 	})
 }
 
-// TestCollectBesideRunners: what a runner has just published, or found and renewed, is there as long as it may rely on
-// it, although collections delete everything that is older.
+// TestCollectBesideRunners: objects that a runner has just published, or has found and renewed, stay for as long as the
+// runner may rely on them, although collections delete all older objects.
 func TestCollectBesideRunners(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *artifact.Store) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Duration(objectstoretest.Soak(t, 10))*time.Second)
@@ -402,7 +403,7 @@ func TestCollectBesideRunners(t *testing.T) {
 		t.Logf("%d hits, %d misses, %d lost to a collection, %d collected", hits.Load(), misses.Load(), raced.Load(),
 			freed.Load())
 		if hits.Load() == 0 || freed.Load() == 0 {
-			t.Error("the runners and the collections did not meet")
+			t.Error("no runner found a result, or no collection deleted an object")
 		}
 	})
 }
@@ -441,7 +442,7 @@ func (s *shifted) List(ctx context.Context, prefix string) iter.Seq2[objectstore
 	}
 }
 
-// TestClockOfTheStore: ages are by the store's clock, however wrong the local clock is.
+// TestClockOfTheStore: ages are measured by the store's clock, however wrong the local clock is.
 func TestClockOfTheStore(t *testing.T) {
 	for _, by := range []time.Duration{-1000 * time.Hour, 1000 * time.Hour} {
 		s := artifact.New(&shifted{open(t).Objects(), by})

@@ -108,7 +108,8 @@ func (s *Store) clock(ctx context.Context) (time.Time, error) {
 	return info.ModTime, errors.Join(err, s.objects.Delete(ctx, key))
 }
 
-// add files an object. If the object has to be read too, add returns a function that does this. mu guards c then.
+// add enters an object in c. If the object also has to be read, add returns a function that reads it. That function
+// locks mu while it changes c.
 func (c *Contents) add(s *Store, mu *sync.Mutex, info objectstore.Info) func(context.Context) error {
 	prefix, rest, _ := strings.Cut(info.Key, "/")
 	c.Usage[prefix] = c.Usage[prefix].add(info.Size)
@@ -180,7 +181,7 @@ func (c *Contents) readRecord(
 	if errors.Is(err, ErrNotFound) {
 		mu.Lock()
 		defer mu.Unlock()
-		c.tombs = append(c.tombs, info) // or deleted since
+		c.tombs = append(c.tombs, info) // or the record was deleted after it was listed
 		return nil
 	}
 	if err != nil {
@@ -231,7 +232,7 @@ func (c *Contents) AddAction(to *Set, key string) {
 	}
 }
 
-// AddBlob adds a blob and, unless the set has an action that made it, the earliest action that did.
+// AddBlob adds a blob and the earliest action that made it. It does nothing if the set already has the blob.
 func (c *Contents) AddBlob(to *Set, d Digest) {
 	if !to.Blobs[d] {
 		to.Blobs[d] = true

@@ -48,7 +48,7 @@ func TestIndex(t *testing.T) {
 	}
 	index("again", false, 0, a.Key, b.Key)
 
-	// A record that is the same object is not read again.
+	// A record whose object has not changed is not read again.
 	path := file("actions/" + a.Key + ".json")
 	info, err := os.Stat(path)
 	if err != nil {

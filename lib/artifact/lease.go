@@ -14,16 +14,16 @@ import (
 )
 
 // A lease lets one runner work on an action while others wait for its result. It is an object under live/ that its
-// holder rewrites every few seconds. A waiter never compares timestamps, because clocks differ: it takes the lease over
-// if it has read the same ETag for a while by its own clock.
+// holder rewrites every few seconds. A waiter never compares timestamps, because clocks differ. It takes over a lease
+// whose ETag has not changed for a while by the waiter's own clock.
 //
-// Leases only save work. If two runners hold one at the same time, both compute the action, and publishing decides as
-// it does without leases.
+// Leases only save work. If two runners hold the same lease at once, both compute the action, and the store keeps the
+// record that is published first.
 
 var (
 	leaseBeat   = 5 * time.Second  // the holder renews its lease this often
 	leaseExpiry = 20 * time.Second // a waiter takes over a lease that was not renewed for this long
-	leasePoll   = time.Second      // a waiter looks at least this often
+	leasePoll   = time.Second      // a waiter reads the lease at least this often
 )
 
 // ErrLeaseLost means that another runner has taken over the lease, because this one did not renew it in time.
@@ -54,7 +54,7 @@ type leaseDocument struct {
 type LeaseWait struct {
 	// Held is called once for each holder that Acquire waits for. If it returns an error, Acquire fails with it.
 	Held func(Holder) error
-	// Ended reports whether the holder's process is known to have ended, so that its lease need not expire.
+	// Ended reports whether the holder's process is known to have ended. Acquire then takes the lease over at once.
 	Ended func(Holder) bool
 }
 
@@ -65,8 +65,8 @@ type Lease struct {
 	s      *Store
 	key    string
 	holder Holder
-	stop   context.CancelFunc // ends renewing
-	done   chan struct{}      // closed when renewing has ended; the other fields do not change after that
+	stop   context.CancelFunc // stops the renewals
+	done   chan struct{}      // closed after the last renewal; the fields below no longer change then
 
 	beat    int
 	etag    string
@@ -76,7 +76,7 @@ type Lease struct {
 
 // Acquire takes the lease of an action. While another runner holds it, Acquire waits. It returns no lease and no error
 // if that runner has ended its work; the caller must then look for the result before it calls Acquire again. A caller
-// that gets the lease must do so too, because the result may have been published just before.
+// that gets the lease must also look for the result, which may have been published just before.
 //
 // The lease is renewed until Release. The returned context ends with the cause ErrLeaseLost if another runner takes the
 // lease over.
@@ -189,7 +189,7 @@ func (s *Store) awaitLease(ctx context.Context, lease string, wait LeaseWait) (e
 			return "", err
 		}
 		now := time.Now()
-		// If this process slept or the store was away, the holder may have been unable to renew its lease.
+		// If this process slept or the store was unreachable, the holder may have been unable to renew its lease.
 		if etag != seen || now.Sub(looked) > 5*leasePoll {
 			seen, since = etag, now
 		}

@@ -81,7 +81,7 @@ func TestLeaseExcludes(t *testing.T) {
 	}
 }
 
-// TestLeaseIsKept checks that a lease does not expire while its holder works, and that waiters are told the holder.
+// TestLeaseIsKept checks that a lease does not expire while its holder works, and that waiters learn who holds it.
 func TestLeaseIsKept(t *testing.T) {
 	quickLeases(t)
 	s := open(t)
@@ -114,7 +114,7 @@ func TestLeaseIsKept(t *testing.T) {
 		t.Error(err)
 	}
 	if h := <-told; len(told) != 0 || h.Who != "first" || h.Run != "run-first" {
-		t.Errorf("the waiter was told of %v and %d more", h, len(told))
+		t.Errorf("Held was called for %v and %d more holders", h, len(told))
 	}
 }
 

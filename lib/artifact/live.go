@@ -57,7 +57,7 @@ func (l *Live) Save(ctx context.Context, name string, r io.Reader) error {
 	if l.lease != "" {
 		h, _, err := l.s.holder(ctx, leaseKey(l.key))
 		switch {
-		case errors.Is(err, ErrNotFound): // another runner has released it already
+		case errors.Is(err, ErrNotFound): // another runner took the lease over and has released it
 			return fmt.Errorf("save %s: %w", name, ErrLeaseLost)
 		case err != nil:
 			return err
@@ -98,7 +98,7 @@ func (l *Live) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// DeleteAfter removes what a run that was killed has left of an action that is done: all states and the run's lease. It
+// DeleteAfter removes what a killed run has left behind for an action that is done: all states and the run's lease. It
 // does nothing if another run holds the lease.
 func (l *Live) DeleteAfter(ctx context.Context, run string) error {
 	h, _, err := l.s.holder(ctx, leaseKey(l.key))

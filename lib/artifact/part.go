@@ -11,7 +11,8 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// maxPart bounds the size of a part, in bytes, because parts are read into memory and others may write to the store.
+// maxPart is the largest size of a part, in bytes. Parts are read into memory, and a shared store may contain any
+// object.
 const maxPart = 256 << 20
 
 func partKey(key string) (string, error) {

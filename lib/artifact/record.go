@@ -30,10 +30,10 @@ type Record struct {
 	Outputs  map[string]Digest `json:"outputs"`
 	Created  time.Time         `json:"created"` // by the publisher's clock; for information only
 
-	// Renewed is set when a runner uses a record that has become old; see Renew. By that runner's clock.
+	// Renewed is when a runner last renewed the record, by that runner's clock; see Renew.
 	Renewed time.Time `json:"renewed,omitzero"`
 
-	info objectstore.Info // of the stored object, if the record was read
+	info objectstore.Info // of the stored object; zero if the record was not read
 }
 
 func recordKey(key string) (string, error) {

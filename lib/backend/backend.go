@@ -32,7 +32,8 @@ func F32(v []float32) Buffer { return Buffer{F32: v} }
 type State struct {
 	In, Out *graphop.Node
 	// Exact keeps the values that are computed from the state in the graph's element type, even if the engine rounds
-	// activations to bfloat16. A value of a batch that is corrected again and again needs it; weights do not.
+	// activations to bfloat16. The samples of a solver need this, because many small steps are added to them; weights do
+	// not.
 	Exact bool
 }
 

@@ -29,7 +29,7 @@ func (f *Fused[T]) newWorker() *worker[T] {
 
 // ScratchBytes returns the memory that the program holds for its workers, without their sums.
 func (f *Fused[T]) ScratchBytes() int64 {
-	const margins = 6 * 2 * 160 // about, of the padded slices
+	const margins = 6 * 2 * 160 // approximate size of the padding around the slices
 	each := f.scratch*int(unsafe.Sizeof(*new(T))) + len(f.buffers)*24 + len(f.regs)*16 + margins
 	return int64(len(f.workers) * each)
 }

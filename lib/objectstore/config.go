@@ -23,13 +23,13 @@ type Config struct {
 	// directory, or empty. Connections then go to the gateway that serves the directory now.
 	Gateway string
 
-	// Patience is how long an operation waits for a store that is away: one that refuses or breaks connections, is
-	// overloaded, or is not found by a name server that fails. 0 means a few short attempts.
+	// Patience is how long an operation waits for a store that is away. A store is away if it refuses or breaks
+	// connections, is overloaded, or cannot be looked up because the name server fails. 0 means a few short attempts.
 	Patience time.Duration
 	// WaitAtOpen makes Open use Patience too.
 	WaitAtOpen bool
-	// Notify, if not nil, receives a line for a person when an operation begins to wait for the store, and another when
-	// the store answers again. Several goroutines may call it at once.
+	// Notify, if not nil, receives a message for the user when an operation begins to wait for the store, and another
+	// when the store answers again. Several goroutines may call it at once.
 	Notify func(text string)
 
 	// DialTimeout bounds one attempt to connect; 0 means 4 seconds.
@@ -42,8 +42,8 @@ type Config struct {
 // FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), VAPO_STORE=s3://bucket/prefix and
 // VAPO_STORE_PATIENCE. VAPO_GATEWAY becomes Config.Gateway. getenv is usually os.Getenv. If a variable is missing or
-// malformed, FromEnv fails with ErrConfig and names the variable, but does not quote it, because it might contain a
-// password.
+// malformed, FromEnv fails with ErrConfig and names the variable. The error does not quote the value, which might
+// contain a password.
 func FromEnv(getenv func(string) string) (Config, error) {
 	first := func(names ...string) string {
 		for _, name := range names {

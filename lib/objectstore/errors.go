@@ -75,7 +75,7 @@ type verdict struct {
 
 const (
 	once = 1
-	// A timeout has already taken long.
+	// A timeout has already taken a long time.
 	twice = 2
 	// A refused connection usually means that no server is running, but the server may be just starting. The attempts take
 	// about a second in total.
@@ -99,7 +99,7 @@ func permanent(kind error, hint string) verdict {
 // judge classifies an error from minio-go or the network in a request whose context is ctx. write is true for a request
 // that changes the store.
 func judge(ctx context.Context, err error, write bool) verdict {
-	// The error does not tell: net/http's timeouts also match context.DeadlineExceeded.
+	// The error cannot show this, because net/http's timeouts also match context.DeadlineExceeded.
 	if ctx.Err() != nil {
 		return verdict{attempts: once, ambiguous: true}
 	}

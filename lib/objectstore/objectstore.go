@@ -106,8 +106,8 @@ type Store interface {
 	// that are written or deleted while it runs. It stops at the first error.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 
-	// Uploads yields the keys of unfinished uploads that began before a time of the store's clock: those of writers that
-	// were killed. With abort, it aborts them, which frees their parts.
+	// Uploads yields the keys of unfinished uploads that began before the given time, by the store's clock. Killed writers
+	// leave such uploads behind. If abort is true, Uploads aborts them, which frees their parts.
 	Uploads(ctx context.Context, before time.Time, abort bool) iter.Seq2[string, error]
 
 	// String names the store without secrets: "s3://bucket/prefix at URL".

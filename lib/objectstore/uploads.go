@@ -34,7 +34,7 @@ func (s *s3Store) Uploads(ctx context.Context, before time.Time, abort bool) ite
 					})
 				}
 				if errors.Is(err, ErrNotFound) {
-					err = nil // its writer has just ended it
+					err = nil // its writer has just completed or aborted it
 				}
 				if !yield(key, err) || err != nil {
 					return

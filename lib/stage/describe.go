@@ -59,7 +59,7 @@ func check[P any](spec *Stage[P], d *contract.Description, text string) (err err
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
 	if err := dec.Decode(&object); err != nil {
-		return failure.New(failure.Usage, "", "--check wants a JSON object: %w", err)
+		return failure.New(failure.Usage, "", "--check expects a JSON object: %w", err)
 	}
 	params := make(map[string]any, len(object))
 	for name, v := range object {

@@ -42,7 +42,7 @@ func (s *source) open(ctx context.Context) (*artifact.Store, error) {
 			s.err = err
 			return
 		}
-		// A setting that worked for the runner is right, so a store that does not answer is away.
+		// The settings have worked for the runner, so a store that does not answer is away rather than misconfigured.
 		cfg.WaitAtOpen = os.Getenv(contract.ParentFD) != ""
 		cfg.Notify = func(text string) { s.log.Warn(text) }
 		objects, err := objectstore.Open(ctx, cfg)

@@ -22,7 +22,7 @@ type param struct {
 	*kong.Flag
 	kind     string // the data type as in contract.Param
 	min, max any    // of the parameter's type; nil if there is no bound
-	when     string // the tag only
+	when     string // the text of the tag "only"
 	only     *only  // the same, parsed; nil if the parameter always has an effect
 }
 
@@ -166,7 +166,7 @@ type only struct {
 	values []string
 }
 
-// condition parses the tag only of f. It returns nil if there is none. all are the parameters of the stage.
+// condition parses the tag "only" of f. It returns nil if there is none. all are the parameters of the stage.
 func condition(f param, all []param) *only {
 	text := f.when
 	if text == "" {
@@ -198,7 +198,7 @@ func (p param) idle(set, byDefault any) error {
 		return nil
 	}
 	return failure.New(failure.Usage,
-		fmt.Sprintf("leave it out (of a recipe: --set STEP.%s=null), or set %s to %s", p.Name, on.Name,
+		fmt.Sprintf("leave it out (to remove it from a recipe: --set STEP.%s=null), or set %s to %s", p.Name, on.Name,
 			strings.Join(p.only.values, " or ")),
 		"parameter %s is %s, but it has no effect while %s is %s", p.Name, contract.Show(set), on.Name, is)
 }

@@ -118,8 +118,9 @@ func describeFields(fields []any) string {
 	return strings.Join(parts, ", ")
 }
 
-// Download returns the callback with which a download reports its progress, and a function to call after it. start is
-// the method Progress of a Job or the field of a Console. The bar starts when the size is known.
+// Download returns the callback with which a download reports its progress, and a function to call when the download
+// has ended. start is the method Progress of a Job or the field Progress of a Console. The bar starts when the size is
+// known.
 func Download(start func(total int64, unit string) *Progress) (progress func(done, total int64), end func()) {
 	var bar *Progress
 	progress = func(done, total int64) {

@@ -45,8 +45,8 @@ import (
 	"vapo/lib/contract"
 )
 
-// Stage is a whole stage program. P is a struct whose fields are the parameters. Their types are int, float, string and
-// bool kinds, and json.RawMessage for structured values.
+// Stage is a whole stage program. P is a struct whose fields are the parameters. A field has an int, float, string or
+// bool kind, or the type json.RawMessage for a structured value.
 type Stage[P any] struct {
 	Name, About string
 	// Version is the semantic version of the outputs. It must change whenever the same inputs and parameters give
@@ -62,8 +62,8 @@ type Stage[P any] struct {
 	// carries another class. describe also calls Resolve with the defaults to determine what "auto" means, and ignores the
 	// error.
 	Resolve func(p *P, given Given) error
-	// Pure reports whether Resolve looks at nothing but the given parameters and enginename.FindPlugin: at no file and no
-	// device. A runner remembers the answers of such checks. Without Pure, it asks before every run.
+	// Pure reports whether the result of Resolve depends only on the given parameters and on enginename.FindPlugin, not on
+	// files or devices. A runner remembers such results. If Pure is nil, the runner asks before every run.
 	Pure func(p *P) bool
 	// Run does the work. When ctx is cancelled (with the cause failure.ErrTerminated), Run saves its state to job.Live()
 	// and returns an error.

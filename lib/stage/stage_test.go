@@ -359,7 +359,7 @@ func TestExitCodes(t *testing.T) {
 		{"check type", 2, "parameter steps is of type int; it cannot be 5.5",
 			[]string{"describe", "--check", `{"steps": 5.5}`}},
 		{"check together", 2, "steps must not be negative", []string{"describe", "--check", `{"steps": -5}`}},
-		{"check no JSON", 2, "--check wants a JSON object", []string{"describe", "--check", `[`}},
+		{"check no JSON", 2, "--check expects a JSON object", []string{"describe", "--check", `[`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			manifest := filepath.Join(t.TempDir(), "m.json")

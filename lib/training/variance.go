@@ -33,9 +33,9 @@ type BinVariance struct {
 	MeanSquare float64 `json:"mean_square"`
 }
 
-// NewGradientVariance compiles the gradient of an objective for batches of n samples. The batches contain the weights
-// of the times. There is no dropout, so that only the batches cause variance. The compiled graph holds about as much
-// memory as a training step.
+// NewGradientVariance compiles the gradient of an objective for batches of n samples. The batches include the loss
+// weights of their times. Dropout is off, so only the choice of the batch causes variance. The compiled graph holds
+// about as much memory as a training step.
 func NewGradientVariance(be backend.Backend, c potential.Config, objective string, n int) (*GradientVariance, error) {
 	s, err := potentialStep(c, objective, nil, n)
 	if err != nil {

@@ -30,7 +30,7 @@ func (c *fetchCmd) Run(ctx context.Context, con *stage.Console) error {
 	return err
 }
 
-// fetch downloads a published set unless it is there.
+// fetch downloads a published set unless its files are there.
 func fetch(
 	ctx context.Context, name string, log *slog.Logger, start func(total int64, unit string) *stage.Progress,
 ) error {

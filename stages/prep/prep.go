@@ -38,8 +38,8 @@ type params struct {
 	Offline      bool   `help:"Fail instead of downloading a missing set; also set by VAPO_OFFLINE=1." keyed:"false"`
 	Verify       bool   `help:"Compare files with the checksums of the published set." default:"true" negatable:""`
 
-	NTrain int `help:"Training samples, from the first; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
-	NTest  int `help:"Test samples, from the first; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
+	NTrain int `help:"Use the first N training samples; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
+	NTest  int `help:"Use the first N test samples; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
 
 	Components json.RawMessage `help:"Components of a mixture, a list." default:"null" only:"source=mixture"`
 	Std        float64         `help:"Noise of the points." default:"0.15" only:"source=8gaussians|two-moons|rings"`

@@ -44,20 +44,20 @@ type params struct {
 	LearningRate float64 `help:"Peak learning rate of Adam." default:"0.001"`
 	Warmup       int     `help:"Steps over which the learning rate rises from 0." default:"100" unit:"steps"`
 	Decay        string  `help:"Learning rate after the warm-up." default:"cosine" enum:"constant,cosine"`
-	Horizon      int     `help:"cosine: step of learning rate 0; 0: the last one." default:"0" unit:"steps" min:"0"`
+	Horizon      int     `help:"cosine: step at which the rate is 0; 0: the last one." default:"0" unit:"steps" min:"0"`
 	Beta1        float64 `name:"beta1" help:"Adam's decay of the first moment." default:"0.9"`
 	Beta2        float64 `name:"beta2" help:"Adam's decay of the second moment." default:"0.999"`
 	Epsilon      float64 `help:"Adam's epsilon." default:"1e-8"`
 	WeightDecay  float64 `help:"AdamW's decay of all weights, times the learning rate; 0: Adam." default:"0"`
 	ClipNorm     float64 `help:"Bound on the global gradient norm; 0: none." default:"1"`
 	ClipStd      float64 `help:"Bound on the gradient's elements, in standard deviations; 0: none." default:"0"`
-	SpikeFactor  float64 `help:"Skip steps whose gradient exceeds the median this often; 0: none." default:"0"`
+	SpikeFactor  float64 `help:"Skip steps whose gradient exceeds the median by this factor; 0: none." default:"0"`
 
 	EMAHalfLife json.RawMessage `help:"Half-lives of moving averages of the weights." default:"[50000]" unit:"samples"`
 
 	// Classes.
 	Conditional  bool    `help:"Train with labels, to sample by class." default:"false" negatable:"" only:"${potential}"`
-	LabelDropout float64 `help:"conditional: share trained without label." default:"0.1" only:"conditional=true"`
+	LabelDropout float64 `help:"conditional: share trained without a label." default:"0.1" only:"conditional=true"`
 
 	// Network in detail.
 	Preset      string          `help:"Network by name: ${presets}." default:"none" keyed:"false"`

@@ -43,9 +43,9 @@ func rounding(name string) float64 {
 	return roundings[best]
 }
 
-// checkRounding compares every case in float32, and its gradient, with the same in float64. The inputs pass through a
-// product with 1, so that an engine that keeps activations in a shorter type treats them as activations. They have few
-// bits, so the product does not change them.
+// checkRounding compares the value and the gradient of every case in float32 with those in float64. The inputs pass
+// through a product with 1, so that an engine that keeps activations in a shorter type treats them as activations. The
+// inputs have so few bits that the product does not change them.
 func checkRounding(t *testing.T, be backend.Backend) {
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) {

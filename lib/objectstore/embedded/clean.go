@@ -46,6 +46,6 @@ func (l layout) trimLog() {
 		return
 	}
 	data = data[len(data)-maxLog:]
-	_, data, _ = bytes.Cut(data, []byte("\n")) // without the rest of a line
+	_, data, _ = bytes.Cut(data, []byte("\n")) // the first line is incomplete
 	_ = os.WriteFile(l.log(), data, 0o600)
 }

@@ -184,8 +184,8 @@ func runGateway(
 	select {
 	case err = <-ended:
 	case <-unused:
-		// The process can end at once: what was answered is stored, and nobody is left to wait for an answer. versitygw's own
-		// end takes 100 ms, and waits for a client that has opened a connection without using it.
+		// The process can end at once, because every write that was acknowledged is stored and nobody waits for an answer.
+		// Shutting down versitygw would take 100 ms, and longer if a client has opened a connection without using it.
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {

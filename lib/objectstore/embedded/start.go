@@ -34,12 +34,12 @@ type Child struct {
 	users    *flock.Flock
 	pipe     *os.File      // nil if another process started the gateway
 	exited   chan struct{} // nil if another process started the gateway
-	unwatch  func()        // stops watch and waits for its end
+	unwatch  func()        // stops watch and waits until it has returned
 	once     sync.Once
 }
 
 // Close releases the gateway. If this process started the gateway and nobody else uses it, the gateway ends, and Close
-// waits for its end.
+// waits until it has ended.
 func (c *Child) Close() error {
 	c.once.Do(func() {
 		if c.unwatch != nil {

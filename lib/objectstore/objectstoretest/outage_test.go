@@ -14,8 +14,8 @@ import (
 	"vapo/lib/objectstore/embedded"
 )
 
-// TestOutage: a store that is away is waited for, and a person is told once when it goes and once when it returns. Only
-// Open is impatient by default.
+// TestOutage: operations wait for a store that is away. The user is notified once when the store goes away and once
+// when it returns. By default, only Open does not wait.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {
@@ -46,7 +46,7 @@ func TestOutage(t *testing.T) {
 			t.Errorf("two failures took %v", d)
 		}
 		if len(told) > 0 {
-			t.Errorf("nobody waited, but a person was told %q", told)
+			t.Errorf("no operation waited, but the user was notified: %q", told)
 		}
 
 		var wait sync.WaitGroup
@@ -74,7 +74,7 @@ func TestOutage(t *testing.T) {
 		defer back.Close()
 		wait.Wait()
 		if len(told) != 2 || !strings.Contains(told[0], "waiting up to 30s") || !strings.Contains(told[1], "again") {
-			t.Errorf("a person was told %q", told)
+			t.Errorf("the user was notified: %q", told)
 		}
 	})
 }
@@ -94,6 +94,6 @@ func TestPatienceEnds(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	if d := time.Since(began); d < cfg.Patience {
-		t.Errorf("it was waited for %v", d)
+		t.Errorf("the operation waited for %v", d)
 	}
 }

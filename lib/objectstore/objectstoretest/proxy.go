@@ -77,7 +77,7 @@ func (f Faults) handler(t testing.TB, env embedded.Env) http.Handler {
 	})
 }
 
-// refuse answers a request as a server that fails. It reads the request's body first.
+// refuse answers a request as a failing server does. It reads the request's body first.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code string) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "application/xml")

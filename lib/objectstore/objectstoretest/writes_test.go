@@ -231,8 +231,8 @@ func TestNotRetried(t *testing.T) {
 	}
 }
 
-// TestRefusedAgainAndAgain: a condition that the server says is violated is reported after one attempt; contention that
-// does not end is reported after some.
+// TestRefusedAgainAndAgain: if the server says that a condition is violated, Put reports this after one attempt. It
+// reports endless contention after several.
 func TestRefusedAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {

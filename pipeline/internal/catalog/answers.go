@@ -36,9 +36,9 @@ func recall(path string) *answers {
 	return a
 }
 
-// key returns the key of an answer, or "" if it cannot be remembered. A program is identified by its file. The time of
-// the last status change is part of it, because a copy may keep the size and the modification time. A file that changed
-// a moment ago may change again without a new time.
+// key returns the key of an answer, or "" if it cannot be remembered. A program is identified by its file's metadata,
+// including the time of the last status change, because a copy may keep the size and the modification time. If the file
+// changed a moment ago, key returns "", because the file may change again without getting a new time.
 func (a *answers) key(program string, args []string) string {
 	var st unix.Stat_t
 	if unix.Stat(program, &st) != nil || time.Since(time.Unix(st.Ctim.Unix())) < settled {

@@ -146,7 +146,7 @@ func (n *Node) describe(ctx context.Context, c *catalog.Catalog) error {
 	if err != nil {
 		err = fmt.Errorf("%s: step %s: %w", n.Step.Pos, n.Name(), err)
 	}
-	return failure.Default(failure.Usage, "was the program built by this source? make build", err)
+	return failure.Default(failure.Usage, "was the program built from this source? run make build", err)
 }
 
 // connect sets the source of every input.

@@ -21,7 +21,7 @@ func Load(path string, v any) {
 		return
 	}
 	if body := data[sha256.Size:]; sha256.Sum256(body) == [sha256.Size]byte(data) {
-		_ = gob.NewDecoder(bytes.NewReader(body)).Decode(v) // what has its checksum was encoded as a whole
+		_ = gob.NewDecoder(bytes.NewReader(body)).Decode(v) // the checksum shows that the value was written completely
 	}
 }
 
