@@ -1,13 +1,12 @@
 package main
 
 import (
-	"errors"
-	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
 	"vapo/lib/failure"
+	"vapo/lib/objectstore/objectstoretest"
 )
 
 // TestFullDisk: when no byte is free, commands that only read still work, and a run says what to do.
@@ -20,17 +19,7 @@ func TestFullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(w.dir, syscall.MNT_DETACH) })
 	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
 	w.must("run", "one.yaml")
-	f, err := os.Create(filepath.Join(w.dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
+	objectstoretest.FillDisk(t, w.dir)
 	w.must("plan", "one.yaml")
 	w.must("ls")
 	w.must("status")

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -99,31 +100,38 @@ func TestKillNine(t *testing.T) {
 	t.Logf("runs that ended well although a process was killed: %v", survived)
 }
 
+// slowRun starts the recipe slow with the given delay in its first step, and waits until that step has saved its state.
+func (w *workplace) slowRun(delay string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+	w.t.Helper()
+	w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: "+delay, 1))
+	cmd, stderr = w.command("run", "slow.yaml"), new(bytes.Buffer)
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	eventually(w.t, "the first step saves its state", func() bool {
+		states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state"))
+		return len(states) == 1
+	})
+	return cmd, stderr
+}
+
 // TestGatewayRestarts kills the gateway, and the one that replaces it, while a step is running. The runner starts it
 // again, and neither the stage nor the run fails.
 func TestGatewayRestarts(t *testing.T) {
 	t.Parallel()
 	want := undisturbed(t)
 	w := newWorkplace(t)
-	w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 0.1", 1))
-	cmd := w.command("run", "slow.yaml")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the first step saves its state", func() bool {
-		states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state"))
-		return len(states) == 1
-	})
-	for killed := 0; killed < 2; {
-		for _, pid := range w.processes("pipeline") {
-			if pid != cmd.Process.Pid {
-				kill(t, pid, syscall.SIGKILL)
-				killed++
-			}
+	cmd, stderr := w.slowRun("0.1")
+	for range 2 {
+		old := w.gateways()
+		for _, pid := range old {
+			kill(t, pid, syscall.SIGKILL)
 		}
-		eventually(t, "there is another gateway", func() bool { return len(w.processes("pipeline")) == 2 })
+		eventually(t, "there is another gateway", func() bool {
+			now := w.gateways()
+			return len(now) == 1 && !slices.Contains(old, now[0])
+		})
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
@@ -140,17 +148,7 @@ func TestTerminate(t *testing.T) {
 	want := undisturbed(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		w := newWorkplace(t)
-		w.write("slow.yaml", strings.Replace(slow, "delay: 0.01", "delay: 0.2", 1))
-		cmd := w.command("run", "slow.yaml")
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the first step saves its state", func() bool {
-			states, _ := filepath.Glob(filepath.Join(w.dir, ".vapo/store/vapo/live/*/state/state"))
-			return len(states) == 1
-		})
+		cmd, stderr := w.slowRun("0.2")
 		kill(t, cmd.Process.Pid, sig)
 		err := cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 143 {

@@ -225,7 +225,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	case n > 0:
 		return n, nil // the next Read gets the error again
 	}
-	// The retries begin anew after every byte, so a long download survives any number of breaks.
+	// Every byte received resets the count of retries, so a long download survives any number of breaks.
 	err = r.s.retry(r.ctx, "get", r.key, false, func(int) error {
 		resumed, _, err := r.s.request(r.ctx, r.key, fmt.Sprintf("bytes=%d-%d", r.off, r.end-1), r.etag)
 		if err != nil {

@@ -25,7 +25,7 @@ const (
 	stateH        = "ode/h"        // the length of the trial step; 0 if the row is at the end or has failed
 	stateTries    = "ode/tries"    // trial steps so far
 	stateRejected = "ode/rejected" // 1 if the row's last trial step was rejected
-	stateFailed   = "ode/failed"   // the cause of a failure, see causes; 0 if there is none
+	stateFailed   = "ode/failed"   // the cause of a failure, see causes; 0 if the row has not failed
 	stateActive   = "ode/active"   // the number of rows that have not reached the end; 0 if a row failed
 )
 

@@ -166,7 +166,7 @@ type only struct {
 	values []string
 }
 
-// condition parses the tag "only" of f. It returns nil if there is none. all are the parameters of the stage.
+// condition parses the tag "only" of f. It returns nil if f has no such tag. all holds the parameters of the stage.
 func condition(f param, all []param) *only {
 	text := f.when
 	if text == "" {

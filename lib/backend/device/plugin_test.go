@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestCUDARoot: CUDA's tools are found beside the plugin, in the wheels that JAX depends on.
+// TestCUDARoot checks that CUDA's tools are found next to the plugin, in the wheels that JAX depends on.
 func TestCUDARoot(t *testing.T) {
 	packages := filepath.Join(t.TempDir(), "lib/python3.12/site-packages")
 	plugin := filepath.Join(packages, "jax_plugins/xla_cuda13/xla_cuda_plugin.so")

@@ -13,6 +13,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/objectstore/objectstoretest"
 )
 
 // mount mounts a small tmpfs on a new directory. remount changes its mount flags.
@@ -121,29 +122,13 @@ func TestNoPermission(t *testing.T) {
 	}
 }
 
-// fill leaves no free byte on the file system of a directory.
-func fill(t *testing.T, dir string) {
-	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
-}
-
 // TestNoByteFree: a store on a full disk can be read. Writing to it and starting a new store there fail clearly.
 func TestNoByteFree(t *testing.T) {
 	dir, _ := mount(t, "8m")
 	child, s, _ := start(t, dir)
 	write(t, s, "k", "kept")
 	child.Close()
-	fill(t, dir)
+	objectstoretest.FillDisk(t, dir)
 	_, s, _ = start(t, dir)
 	if got := read(t, s, "k"); got != "kept" {
 		t.Errorf("read %q", got)

@@ -62,7 +62,8 @@ func Publish(lock *flock.Flock, a Address) error {
 	return lock.Lock()
 }
 
-// Find returns the address of the running gateway of a directory. It fails with ErrNotRunning if there is none.
+// Find returns the address of the running gateway of a directory. It fails with ErrNotRunning if no gateway is
+// running.
 func Find(dir string) (a Address, err error) {
 	lock := Lock(dir)
 	defer lock.Close()

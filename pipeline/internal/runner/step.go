@@ -32,7 +32,7 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	return f
 }
 
-// carryOut looks up the result of a step and computes it if there is none.
+// carryOut looks up the result of a step, and computes the result if the store lacks it.
 func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 	for done := false; !done; {
 		d, err := a.lookUpStep(ctx, n, s)
