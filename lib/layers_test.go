@@ -20,6 +20,7 @@ var layers = []struct {
 }{
 	{"storage", []string{
 		"lib/failure",
+		"lib/stall",
 		"lib/enginename",
 		"lib/objectstore/gateway",
 		"lib/objectstore",

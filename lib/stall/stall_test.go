@@ -1,0 +1,41 @@
+package stall
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+)
+
+// TestTransport: a body that arrives slowly is read to its end. One that stops fails, and its connection breaks.
+func TestTransport(t *testing.T) {
+	gone := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 4 {
+			io.WriteString(w, "slow ")
+			w.(http.Flusher).Flush()
+			time.Sleep(20 * time.Millisecond)
+		}
+		if r.URL.Path == "/silent" {
+			<-r.Context().Done()
+			close(gone)
+		}
+	}))
+	defer server.Close()
+	client := http.Client{Transport: Transport{http.DefaultTransport, time.Second}}
+	for path, want := range map[string]error{"/": nil, "/silent": os.ErrDeadlineExceeded} {
+		res, err := client.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if string(content) != "slow slow slow slow " || !errors.Is(err, want) {
+			t.Errorf("%s: %q, %v; want %v", path, content, err, want)
+		}
+	}
+	<-gone
+}
