@@ -79,7 +79,7 @@ func (f *File) verify() error {
 }
 
 // transfer downloads the missing content and verifies the whole. retryablehttp decides which errors are worth a retry,
-// increases the waits, obeys Retry-After and gives up after five attempts. These start again as long as content arrives.
+// increases the waits, obeys Retry-After and gives up after five attempts. It starts again as long as content arrives.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // it uses the proxies of the environment
 	transport := client.HTTPClient.Transport.(*http.Transport)
