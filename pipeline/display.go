@@ -14,7 +14,6 @@ import (
 
 	"vapo/lib/failure"
 	"vapo/lib/program"
-	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -58,7 +57,7 @@ func (m *active) pace() string {
 	}
 	text := fmt.Sprintf("%.3g %s/s", n/elapsed, m.now.Unit)
 	if left := float64(m.now.Total-m.now.Done) * elapsed / n; m.now.Total > 0 && left >= 0 {
-		text += ", " + report.Duration(left) + " left"
+		text += ", " + program.Duration(left) + " left"
 	}
 	return text
 }
@@ -121,7 +120,7 @@ func (d *display) draw() {
 		text = strings.Join(slices.DeleteFunc([]string{text, m.pace(), m.now.Fields}, func(s string) bool { return s == "" }),
 			"  ")
 	} else {
-		text = strings.TrimSpace(m.doing + " " + report.Duration(time.Since(m.began).Seconds()) + " " + text)
+		text = strings.TrimSpace(m.doing + " " + program.Duration(time.Since(m.began).Seconds()) + " " + text)
 	}
 	if more := len(d.running) - 1; more > 0 {
 		text += fmt.Sprintf("  (+%d more)", more)
@@ -262,9 +261,9 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 	d.forget(s)
 	switch {
 	case f != nil && f.Code == failure.Terminated:
-		d.printf("%sstopped    %10s\n", d.columns(s), report.Duration(s.Seconds))
+		d.printf("%sstopped    %10s\n", d.columns(s), program.Duration(s.Seconds))
 	case f != nil:
-		d.printf("%sfailed     %10s  exit code %d (%s)\n", d.columns(s), report.Duration(s.Seconds), f.Code, f.Code)
+		d.printf("%sfailed     %10s  exit code %d (%s)\n", d.columns(s), program.Duration(s.Seconds), f.Code, f.Code)
 		d.failure(f)
 	case s.State == runner.Skipped:
 		d.printf("%sskipped                %s\n", d.columns(s), s.Reason)
@@ -273,7 +272,7 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 		if s.State != runner.Cached && s.Reason != "" {
 			note = "  " + s.Reason
 		}
-		d.printf("%s%-9s  %10s%s\n", d.columns(s), s.State, report.Duration(s.Seconds), note)
+		d.printf("%s%-9s  %10s%s\n", d.columns(s), s.State, program.Duration(s.Seconds), note)
 	}
 }
 
@@ -283,7 +282,7 @@ func (d *display) failure(f *runner.Failure) {
 		return
 	}
 	d.wipe()
-	fmt.Fprintf(d.text, "\n    last lines of %s:\n", shortPath(f.LogFile))
+	fmt.Fprintf(d.text, "\n    last lines of %s:\n", program.ShortPath(f.LogFile))
 	for _, line := range f.Tail {
 		text := line.Text
 		if line.Level != "" {
@@ -312,5 +311,5 @@ func (d *display) Ended(run *runner.Run) {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	d.printf("%s in %s\n", strings.Join(parts, ", "), report.Duration(run.WallSeconds))
+	d.printf("%s in %s\n", strings.Join(parts, ", "), program.Duration(run.WallSeconds))
 }

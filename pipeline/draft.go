@@ -12,9 +12,9 @@ import (
 
 	"vapo/lib/contract"
 	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/graph"
 	"vapo/pipeline/internal/recipe"
-	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -67,7 +67,7 @@ func seconds(s float64) string {
 	if s < 1 {
 		return fmt.Sprintf("%.3g ms", 1000*s)
 	}
-	return report.Duration(s)
+	return program.Duration(s)
 }
 
 // prices are what the parts of a recipe cost, in seconds.

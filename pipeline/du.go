@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"vapo/lib/artifact"
-	"vapo/pipeline/internal/report"
+	"vapo/lib/program"
 )
 
 type duCmd struct{ jsonFlag }
@@ -51,21 +51,21 @@ func (c *duCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		usageTable(w, out.Kinds)
 		fmt.Fprintln(w, "\nSTAGE\tACTIONS\tSIZE")
 		for _, s := range out.Stages {
-			fmt.Fprintf(w, "%s\t%d\t%s\n", s.Kind, s.Objects, report.Size(s.Size))
+			fmt.Fprintf(w, "%s\t%d\t%s\n", s.Kind, s.Objects, program.Size(s.Size))
 		}
 		fmt.Fprintln(w, "\nREF\tSIZE\tOWN")
 		for _, r := range out.Refs {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", r.Ref, report.Size(r.Size), report.Size(r.Own))
+			fmt.Fprintf(w, "%s\t%s\t%s\n", r.Ref, program.Size(r.Size), program.Size(r.Own))
 		}
 		const most = 20
 		fmt.Fprintln(w, "\nRUN\tSIZE\tOWN\tRECIPE")
 		for _, r := range out.Runs[:min(most, len(out.Runs))] {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Run, report.Size(r.Size), report.Size(r.Own), r.Recipe)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Run, program.Size(r.Size), program.Size(r.Own), r.Recipe)
 		}
 		if more := len(out.Runs) - most; more > 0 {
 			fmt.Fprintf(w, "and %d older runs\n", more)
 		}
-		fmt.Fprintf(w, "\n%s belong to no run and no ref; pipeline store gc can free them\n", report.Size(out.Unreferenced))
+		fmt.Fprintf(w, "\n%s belong to no run and no ref; pipeline store gc can free them\n", program.Size(out.Unreferenced))
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/failure"
-	"vapo/pipeline/internal/report"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -115,10 +115,10 @@ func usageTable(w io.Writer, kinds []usage) {
 	fmt.Fprintln(w, "KIND\tOBJECTS\tSIZE")
 	total := usage{Kind: "total"}
 	for _, u := range kinds {
-		fmt.Fprintf(w, "%s\t%d\t%s\n", u.Kind, u.Objects, report.Size(u.Size))
+		fmt.Fprintf(w, "%s\t%d\t%s\n", u.Kind, u.Objects, program.Size(u.Size))
 		total.Objects, total.Size = total.Objects+u.Objects, total.Size+u.Size
 	}
-	fmt.Fprintf(w, "%s\t%d\t%s\n", total.Kind, total.Objects, report.Size(total.Size))
+	fmt.Fprintf(w, "%s\t%d\t%s\n", total.Kind, total.Objects, program.Size(total.Size))
 }
 
 // drops reports for each run whether to drop it. Without --keep-last and --keep-within, it drops none. It never drops a

@@ -10,7 +10,7 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
 	"vapo/lib/contract"
-	"vapo/pipeline/internal/report"
+	"vapo/lib/program"
 )
 
 type lineageCmd struct {
@@ -144,7 +144,7 @@ func (l lineage) tree(w io.Writer) {
 			return
 		}
 		seen[m.Key] = true
-		fmt.Fprintf(w, "\n%smade %s in %s\n", indent, local(m.Created), report.Duration(m.Seconds))
+		fmt.Fprintf(w, "\n%smade %s in %s\n", indent, local(m.Created), program.Duration(m.Seconds))
 		for _, text := range m.Warnings {
 			fmt.Fprintf(w, "%swarning: %s\n", indent, oneLine(text))
 		}

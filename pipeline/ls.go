@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"vapo/lib/artifact"
-	"vapo/pipeline/internal/report"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -60,7 +60,7 @@ func (c *lsCmd) outputs(ctx context.Context, a *app, store *openStore) error {
 	return c.print(a, list, func(w io.Writer) {
 		fmt.Fprintln(w, "OUTPUT\tSIZE\tMEDIA\tDIGEST")
 		for _, o := range list.Outputs {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", o.Output, report.Size(o.Size), o.Media, o.Digest)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", o.Output, program.Size(o.Size), o.Media, o.Digest)
 		}
 	})
 }
@@ -97,7 +97,7 @@ func (c *lsCmd) runs(ctx context.Context, a *app, store *openStore) error {
 	return c.print(a, list, func(w io.Writer) {
 		fmt.Fprintln(w, "RUN\tRECIPE\tSTATE\tTIME\tSTARTED")
 		for _, r := range list.Runs {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Run, r.Recipe, r.State, report.Duration(r.Seconds), local(r.Started))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Run, r.Recipe, r.State, program.Duration(r.Seconds), local(r.Started))
 		}
 	})
 }

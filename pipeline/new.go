@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vapo/lib/failure"
+	"vapo/lib/program"
 )
 
 // The shipped recipes are the templates of new ones.
@@ -141,7 +142,7 @@ func (d *draft) write(ctx context.Context, a *app, f newFlags, name, path string
 	}
 	d.text = fmt.Sprintf("# Written for a budget of %v. On this machine, a training step took %s and a sample %s.\n#\n",
 		f.Budget, seconds(p.perStep), seconds(p.perSample)) + d.text
-	out = shortPath(out)
+	out = program.ShortPath(out)
 	if err := os.WriteFile(out, []byte(d.text), 0o666); err != nil {
 		return failure.New(failure.Usage, "name another file with --out", "%w", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"vapo/lib/cachekey"
-	"vapo/pipeline/internal/report"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -129,7 +129,7 @@ func (p runPlan) table(w io.Writer) {
 	for _, s := range p.Steps {
 		note := s.Reason
 		if s.State == "hit" {
-			note = fmt.Sprintf("made %s in %s", s.Created.Local().Format("2006-01-02 15:04"), report.Duration(s.Seconds))
+			note = fmt.Sprintf("made %s in %s", s.Created.Local().Format("2006-01-02 15:04"), program.Duration(s.Seconds))
 		}
 		if len(s.Changes) > 0 {
 			note += ":"

@@ -72,7 +72,7 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err := writeReport(page, path); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
+	fmt.Fprintf(a.stdout, "report: %s\n", program.ShortPath(path))
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/contract"
 	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -81,7 +82,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 			for step, headline := range run.Headlines() {
 				fmt.Fprintf(a.stdout, "%s: %s\n", step, oneLine(headline))
 			}
-			fmt.Fprintf(a.stdout, "report: %s\n", shortPath(path))
+			fmt.Fprintf(a.stdout, "report: %s\n", program.ShortPath(path))
 		case err == nil:
 			err = reportErr
 		default:
@@ -110,16 +111,4 @@ func readFigure(ctx context.Context, store *artifact.Store, out contract.Output)
 		return nil, err
 	}
 	return data, err
-}
-
-// shortPath returns path relative to the working directory if path lies inside that directory, and otherwise unchanged.
-func shortPath(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
-		return rel
-	}
-	return path
 }

@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"vapo/lib/failure"
-	"vapo/pipeline/internal/report"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -71,7 +71,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 func (st runStatus) table(w io.Writer) {
 	fmt.Fprintf(w, "run %s of %s: %s, started %s", st.Run, st.Recipe, st.State, local(st.Started))
 	if st.State != runner.Running && st.State != interrupted {
-		fmt.Fprintf(w, ", took %s", report.Duration(st.Seconds))
+		fmt.Fprintf(w, ", took %s", program.Duration(st.Seconds))
 	}
 	fmt.Fprintln(w)
 	for _, set := range st.Sets {
@@ -81,7 +81,7 @@ func (st runStatus) table(w io.Writer) {
 	for _, s := range st.Steps {
 		time := ""
 		if s.Seconds > 0 {
-			time = report.Duration(s.Seconds)
+			time = program.Duration(s.Seconds)
 		}
 		note := s.Reason
 		if s.Error != "" {

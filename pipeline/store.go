@@ -16,7 +16,6 @@ import (
 	"vapo/lib/objectstore/gateway"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/memory"
-	"vapo/pipeline/internal/report"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -83,7 +82,7 @@ func (a *app) embed(ctx context.Context, s *openStore) (cfg objectstore.Config, 
 	if err != nil {
 		return cfg, err
 	}
-	s.env, s.name = append(s.env, env.Environ()...), "embedded in "+shortPath(a.local())
+	s.env, s.name = append(s.env, env.Environ()...), "embedded in "+program.ShortPath(a.local())
 	s.stop = func() { gateway.Close() }
 	if cfg, err = env.Config(); err != nil {
 		s.stop()
@@ -127,7 +126,7 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	}
 	err := embedded.Serve(ctx, embedded.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
 		fmt.Fprint(a.stdout, env.Shell())
-		fmt.Fprintf(a.stderr, "serving %s until Ctrl-C\n", shortPath(filepath.Join(a.Dir, ".vapo")))
+		fmt.Fprintf(a.stderr, "serving %s until Ctrl-C\n", program.ShortPath(filepath.Join(a.Dir, ".vapo")))
 	}})
 	if errors.Is(err, embedded.ErrRunning) {
 		return failure.New(failure.Usage, `use that one: eval "$(pipeline store env)"`, "%w", err)
@@ -144,7 +143,7 @@ func (c *envCmd) Run(ctx context.Context, a *app) error {
 	env, err := embedded.Attach(ctx, a.Dir)
 	if errors.Is(err, gateway.ErrNotRunning) {
 		return failure.New(failure.Store, "start one with: pipeline store serve &", "no store is being served from %s",
-			shortPath(a.local()))
+			program.ShortPath(a.local()))
 	}
 	if err != nil {
 		return err
@@ -199,7 +198,7 @@ func (c *checkCmd) deep(ctx context.Context, a *app, store *artifact.Store) erro
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%d documents, %d blobs, %s, %d damaged\n",
-		sum.Documents, sum.Blobs, report.Size(sum.Bytes), sum.Damaged)
+		sum.Documents, sum.Blobs, program.Size(sum.Bytes), sum.Damaged)
 	if left > 0 {
 		const hint = "pipeline store check --deep --repair moves them aside; the next run recreates them"
 		return failure.New(failure.Integrity, hint, "%d of %d objects are damaged", left, sum.Documents+sum.Blobs)

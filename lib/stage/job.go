@@ -42,6 +42,7 @@ type Job struct {
 
 	mu       sync.Mutex
 	manifest contract.Manifest
+	summary  []string // lines of Summary
 }
 
 // newJob resolves every input and prepares the places for outputs, so that a wrong command fails before the computation
@@ -242,7 +243,7 @@ func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) err
 func (j *Job) output(
 	ctx context.Context, p contract.Port, write func(io.Writer) error,
 ) (out contract.Output, err error) {
-	path := filepath.Join(cmp.Or(j.paths.out, j.scratch), p.Name+contract.Extension(p.Media))
+	path := filepath.Join(cmp.Or(j.paths.out, j.scratch), filename(p))
 	sum := sha256.New()
 	err = program.WriteFile(path, func(w io.Writer) error {
 		buf := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
@@ -270,6 +271,9 @@ func (j *Job) output(
 	}
 	return out, err
 }
+
+// filename returns the name of an output in --out.
+func filename(p contract.Port) string { return p.Name + contract.Extension(p.Media) }
 
 func (j *Job) manifestPaths() []string {
 	var paths []string

@@ -22,6 +22,7 @@ type runCmd[P any] struct {
 	Earlier  inputFlags `help:"Continue from OUTPUT of a shorter run. Once per output." placeholder:"OUTPUT=REF"`
 	Out      string     `help:"Also write the outputs and manifest.json to this directory." placeholder:"DIR" type:"path"`
 	Manifest string     `help:"Write the manifest to this file." placeholder:"FILE" type:"path"`
+	JSON     bool       `help:"Print the manifest, not a summary, on standard output." name:"json"`
 	Live     string     `help:"Resume from and save to the state of action KEY in the store." placeholder:"KEY"`
 	Lease    string     `help:"With --live: save only while no other run has taken over lease ID." placeholder:"ID"`
 	P        P          `embed:"" group:"Parameters:"`
@@ -139,7 +140,15 @@ func runStage[P any](
 	if err != nil {
 		return err
 	}
-	return writeJSON(stdout, manifest)
+	if cmd.JSON {
+		err = writeJSON(stdout, manifest)
+	} else {
+		err = job.writeSummary(stdout)
+	}
+	if err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
 }
 
 func runCommand(ctx context.Context, kctx *kong.Context, stdout io.Writer, scr *screen) error {

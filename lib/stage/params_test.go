@@ -74,7 +74,7 @@ func TestPreset(t *testing.T) {
 		{[]string{"--preset=small"}, nil, "small is not known"},
 	} {
 		var out, errs bytes.Buffer
-		code := Main(presetStage(), append(c.args, "--out="+t.TempDir()), &out, &errs)
+		code := Main(presetStage(), append(c.args, "--json", "--out="+t.TempDir()), &out, &errs)
 		if c.says != "" {
 			if code != failure.Usage || !strings.Contains(errs.String(), c.says) {
 				t.Errorf("%v: exit %d, want %q: %s", c.args, code, c.says, errs.String())

@@ -112,6 +112,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 	progress.Done()
 	job.SetBackend(p.Backend)
 	job.Set("length", len(data))
+	job.Summary("the steps of a text of %d letters", len(data))
 	job.Warn("only a test")
 	write := func(w io.Writer) error { _, err := fmt.Fprintf(w, "%s%d", data, p.Steps); return err }
 	switch p.Mode {
@@ -281,7 +282,7 @@ func TestRunWithoutStore(t *testing.T) {
 	dir, data := noStore(t)
 	manifestPath := filepath.Join(dir, "m.json")
 	code, out, stderr := demo(t, "--input", "data="+data, "--out", filepath.Join(dir, "out"), "--manifest", manifestPath,
-		"--steps=9")
+		"--steps=9", "--json")
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}

@@ -145,6 +145,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		job.Warn("%s", w)
 	}
 	job.Set("headline", s.Headline)
+	job.Summary("%s", s.Headline)
 	job.Set("value", s.Value)
 	return job.Output(ctx, "score", func(w io.Writer) error {
 		enc := json.NewEncoder(w)

@@ -88,7 +88,7 @@ func writeNetwork(t testing.TB, dir string, features int) string {
 	return writeFile(t, filepath.Join(dir, "network.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
 }
 
-// eval runs the program. It returns the exit code, standard output, which is normally the manifest, and standard error.
+// eval runs the program. It returns the exit code, standard output and standard error.
 func eval(t testing.TB, args ...string) (failure.Class, string, string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -198,7 +198,7 @@ func TestImages(t *testing.T) {
 	writeSet(t, dir, "samples", samples)
 	network := writeNetwork(t, dir, 16)
 
-	code, manifest, stderr := eval(t, args("a", "--input", "features="+network)...)
+	code, summary, stderr := eval(t, args("a", "--input", "features="+network)...)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
@@ -218,6 +218,9 @@ func TestImages(t *testing.T) {
 		if !strings.Contains(s.Headline, want) {
 			t.Errorf("headline %q lacks %q", s.Headline, want)
 		}
+		if printed := strings.ReplaceAll(summary, "\n ", ""); !strings.Contains(printed, want) {
+			t.Errorf("the printed summary lacks %q:\n%s", want, summary)
+		}
 	}
 	if !strings.Contains(s.Network, "sha256:") || s.Reference != "discs train" || s.N[0] != 90 || s.N[1] != 400 {
 		t.Errorf("score %+v", s)
@@ -227,7 +230,7 @@ func TestImages(t *testing.T) {
 		t.Errorf("nearest %+v, warnings %q", s.Nearest, s.Warnings)
 	}
 	var m contract.Manifest
-	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
+	if raw, err := os.ReadFile(filepath.Join(dir, "a", "manifest.json")); err != nil || json.Unmarshal(raw, &m) != nil {
 		t.Fatal(err)
 	}
 	if len(m.Outputs) != 4 || m.Backend != "tape" || m.Results["headline"] != s.Headline {
@@ -235,7 +238,7 @@ func TestImages(t *testing.T) {
 	}
 
 	// A second run writes the same bytes.
-	if code, again, stderr := eval(t, args("b", "--input", "features="+network)...); code != 0 {
+	if code, again, stderr := eval(t, args("b", "--json", "--input", "features="+network)...); code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
 	} else {
 		var m2 contract.Manifest

@@ -99,6 +99,7 @@ func writeStreams(
 	}
 	job.Set("source", p.Source)
 	job.Set("shape", sum.Shape)
+	job.Summary("%s", sum)
 	if err := job.Output(ctx, "preview", func(w io.Writer) error { return preview.Set(w, &first) }); err != nil {
 		return err
 	}

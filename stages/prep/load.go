@@ -31,6 +31,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	job.Set("shape", train.Shape())
 	job.Set("train", train.Len())
 	job.Set("test", test.Len())
+	job.Summary("%s", summary)
 	for _, out := range []struct {
 		name  string
 		write func(io.Writer) error

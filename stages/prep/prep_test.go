@@ -27,7 +27,7 @@ func prep(t *testing.T, args ...string) (code failure.Class, m *contract.Manifes
 	t.Helper()
 	t.Setenv("VAPO_STORE", "")
 	var out, errs bytes.Buffer
-	code = stage.Main(spec, args, &out, &errs)
+	code = stage.Main(spec, append(args, "--json"), &out, &errs)
 	if code == failure.OK {
 		var err error
 		if m, err = contract.DecodeManifest(out.Bytes()); err != nil {

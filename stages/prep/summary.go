@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -41,6 +42,11 @@ func summarise(source string, train, test dataset.Set, files []source.File) *sum
 		s.Classes, s.Columns = set.Classes, set.Columns
 	}
 	return s
+}
+
+// String returns the summary in a sentence.
+func (s *summary) String() string {
+	return fmt.Sprintf("%s: %d training and %d test samples of shape %v", s.Source, s.Train.Count, s.Test.Count, s.Shape)
 }
 
 func (s *summary) write(w io.Writer) error {

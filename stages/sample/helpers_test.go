@@ -54,7 +54,7 @@ func sample(t *testing.T, args ...string) (code failure.Class, stdout, stderr st
 func mustSample(t *testing.T, args ...string) (dir string, m *contract.Manifest) {
 	t.Helper()
 	dir = t.TempDir()
-	code, stdout, stderr := sample(t, append(args, "--out="+dir)...)
+	code, stdout, stderr := sample(t, append(args, "--out="+dir, "--json")...)
 	if code != 0 {
 		t.Fatalf("sample %v: exit %d\n%s", args, code, stderr)
 	}

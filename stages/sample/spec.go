@@ -122,6 +122,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	job.Set("function_evaluations_max", work.Max)
 	job.Set("seconds", seconds)
 	job.Set("samples_per_second", float64(p.N)/seconds)
+	job.Summary("%d samples of shape %v, with %.4g evaluations of the network each", p.N, set.Shape(), work.Mean())
 	err = job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
 	if err != nil {
 		return err
@@ -133,6 +134,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 		return err
 	}
 	if images, ok := set.(*dataset.Images); ok && job.OutDir() != "" {
+		job.Summary("each sample is also a PNG file, named by its index")
 		return writeImages(job.OutDir(), images, p.First)
 	}
 	return nil

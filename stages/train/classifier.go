@@ -86,5 +86,6 @@ func recordAccuracy(
 	}
 	job.Set("accuracy", watch.Round(a, 5))
 	job.Set("accuracy_images", test.N)
+	job.Summary("it classifies %.4g %% of %d test images correctly", 100*a, test.N)
 	return nil
 }

@@ -138,7 +138,7 @@ func TestScoreIsEvals(t *testing.T) {
 	}
 	other := func(name string, args ...string) *contract.Manifest {
 		t.Helper()
-		c := exec.Command(filepath.Join(bin, name), append(args, "--backend=tape")...)
+		c := exec.Command(filepath.Join(bin, name), append(args, "--json", "--backend=tape")...)
 		var errs bytes.Buffer
 		c.Stderr = &errs
 		out, err := c.Output()

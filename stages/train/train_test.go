@@ -58,7 +58,7 @@ var binary = sync.OnceValue(func() string {
 func train(t *testing.T, args ...string) (code failure.Class, m *contract.Manifest, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = stage.Main(spec, args, &out, &errs)
+	code = stage.Main(spec, append(args, "--json"), &out, &errs)
 	if code == failure.OK {
 		var err error
 		if m, err = contract.DecodeManifest(out.Bytes()); err != nil {

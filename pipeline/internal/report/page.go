@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"vapo/lib/contract"
+	"vapo/lib/program"
 )
 
 // page holds the data for the template page.html.
@@ -89,7 +90,7 @@ type manifest struct {
 }
 
 func newPage(r *Run) (*page, error) {
-	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: Duration(r.Wall.Seconds()), Total: len(r.Steps),
+	p := &page{Name: r.Name, About: r.About, Store: r.Store, Wall: program.Duration(r.Wall.Seconds()), Total: len(r.Steps),
 		Recipe: recipeLines(r.RecipeYAML)}
 	if p.Name == "" {
 		p.Name = "unnamed"
@@ -157,7 +158,7 @@ func (p *page) table(steps []Step, manifests []manifest) {
 	}
 	for i, s := range steps {
 		r := row{
-			Name: s.Name, Stage: s.Stage, Took: Duration(s.Seconds), Ran: Duration(took[i]),
+			Name: s.Name, Stage: s.Stage, Took: program.Duration(s.Seconds), Ran: program.Duration(took[i]),
 			Backend: manifests[i].Backend, Key: s.Key,
 		}
 		switch {

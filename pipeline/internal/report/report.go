@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"vapo/lib/contract"
+	"vapo/lib/program"
 )
 
 // Run is one run of a recipe.
@@ -77,7 +78,7 @@ func (r *Run) Headlines() iter.Seq2[string, string] {
 var files embed.FS
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"number": number, "seconds": Duration, "bytes": Size, "short": shortDigest,
+	"number": number, "seconds": program.Duration, "bytes": program.Size, "short": shortDigest,
 }).ParseFS(files, "page.html"))
 
 // Write writes r as an HTML page. The output depends only on r.

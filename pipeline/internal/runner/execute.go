@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +86,6 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 	cmd := exec.Command(d.Node.Stage.Path, args...)
 	cmd.Env = append(slices.Clone(a.Env), "TMPDIR="+scratch)
 	cmd.Stderr = lines
-	cmd.Stdout = &bytes.Buffer{} // discarded: the stage prints its manifest here too
 	runErr := child.Run(ctx, cmd, a.Grace)
 	lines.flush()
 	if runErr == nil {

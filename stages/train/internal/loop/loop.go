@@ -8,6 +8,7 @@ package loop
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -168,13 +169,17 @@ func (l *Loop) results() error {
 	if h.Variance != nil {
 		job.Set("gradient_variance", h.Variance)
 	}
+	did := fmt.Sprintf("a network of %d parameters, trained for %d steps of %d samples",
+		layer.Count(l.Trainer.Params), l.Options.Steps, l.Options.Batch)
 	for _, raw := range slices.Backward(h.Lines) {
 		var line watch.Line
 		if json.Unmarshal(raw, &line) == nil && line.Loss != nil { // lines without a loss hold a score
 			job.Set("final_loss", *line.Loss)
+			did += fmt.Sprintf(", last loss %.4g", *line.Loss)
 			break
 		}
 	}
+	job.Summary("%s", did)
 	if l.Finish != nil {
 		return l.Finish()
 	}

@@ -1,0 +1,79 @@
+package stage
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"vapo/lib/contract"
+	"vapo/lib/program"
+)
+
+// Summary adds a paragraph to what the program prints for people at the end. It says what the run made, in one
+// sentence.
+func (j *Job) Summary(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.summary = append(j.summary, fmt.Sprintf(format, args...))
+}
+
+// writeSummary prints what the run has made: the paragraphs of the stage, where the outputs are and how large, and how
+// long the run took. Lines have at most 80 columns, unless a path is longer. Other programs read the manifest instead.
+func (j *Job) writeSummary(w io.Writer) error {
+	var b strings.Builder
+	for _, text := range j.summary {
+		wrap(&b, strings.Fields(text))
+	}
+	if dir := j.paths.out; dir != "" {
+		wrap(&b, append([]string{"in " + program.ShortPath(dir) + ":"}, j.made(true)...))
+	} else {
+		// The Arrow files are what later stages read. Their whole digests can be pasted into --input.
+		for _, p := range j.desc.Outputs {
+			if out, ok := j.manifest.Outputs[p.Name]; ok && p.Media == contract.MediaArrow {
+				fmt.Fprintf(&b, "%s (%s):\n  %s\n", p.Name, program.Size(out.Size), out.Digest)
+			}
+		}
+		if others := j.made(false); len(others) > 0 {
+			wrap(&b, append([]string{"also"}, others...))
+		}
+	}
+	if configured() {
+		wrap(&b, []string{"stored in", j.src.store.String()})
+	}
+	fmt.Fprintf(&b, "done in %s\n", program.Duration(j.manifest.WallSeconds))
+	_, err := io.WriteString(program.Printable(w), b.String())
+	return err
+}
+
+// made lists the outputs with their sizes: all of them as files, or those that are not Arrow files by name.
+func (j *Job) made(asFiles bool) []string {
+	var list []string
+	for _, p := range j.desc.Outputs {
+		out, ok := j.manifest.Outputs[p.Name]
+		name := p.Name
+		if asFiles {
+			name = filename(p)
+		}
+		if ok && (asFiles || p.Media != contract.MediaArrow) {
+			list = append(list, fmt.Sprintf("%s (%s),", name, program.Size(out.Size)))
+		}
+	}
+	if len(list) > 0 {
+		list[len(list)-1] = strings.TrimSuffix(list[len(list)-1], ",")
+	}
+	return list
+}
+
+// wrap prints words in lines of at most 80 columns. A longer word gets a line of its own.
+func wrap(w io.Writer, words []string) {
+	line := words[0]
+	for _, word := range words[1:] {
+		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > 80 {
+			fmt.Fprintln(w, line)
+			line = " "
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, line)
+}
