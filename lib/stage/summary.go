@@ -42,7 +42,7 @@ func (j *Job) writeSummary(w io.Writer) error {
 		wrap(&b, []string{"stored in", j.src.store.String()})
 	}
 	fmt.Fprintf(&b, "done in %s\n", program.Duration(j.manifest.WallSeconds))
-	_, err := io.WriteString(program.Printable(w), b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
@@ -65,15 +65,22 @@ func (j *Job) made(asFiles bool) []string {
 	return list
 }
 
-// wrap prints words in lines of at most 80 columns. A longer word gets a line of its own.
+// wrap prints words in lines of at most 80 columns. A longer word gets a line of its own. Words may come from files, so
+// their control characters are escaped.
 func wrap(w io.Writer, words []string) {
-	line := words[0]
-	for _, word := range words[1:] {
-		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > 80 {
+	line := ""
+	for i, word := range words {
+		var b strings.Builder
+		fmt.Fprint(program.Printable(&b), word)
+		switch {
+		case i == 0:
+			line = b.String()
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(b.String()) > 80:
 			fmt.Fprintln(w, line)
-			line = " "
+			line = "  " + b.String()
+		default:
+			line += " " + b.String()
 		}
-		line += " " + word
 	}
 	fmt.Fprintln(w, line)
 }

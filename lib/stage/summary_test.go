@@ -16,7 +16,8 @@ import (
 func TestSummary(t *testing.T) {
 	dir, data := noStore(t)
 	t.Chdir(dir)
-	code, out, stderr := demo(t, "--input=data="+data, "--out=made")
+	input := "--input=data=" + data
+	code, out, stderr := demo(t, input, "--out=made")
 	if code != 0 {
 		t.Fatal(stderr)
 	}
@@ -24,7 +25,7 @@ func TestSummary(t *testing.T) {
 	if !want.MatchString(out) {
 		t.Errorf("the summary is\n%s", out)
 	}
-	if code, out, stderr := demo(t, "--input=data="+data, "--out=made", "--json"); code != 0 || !json.Valid([]byte(out)) {
+	if code, out, stderr := demo(t, input, "--out=made", "--json"); code != 0 || !json.Valid([]byte(out)) {
 		t.Errorf("--json: exit code %d, %s\n%s", code, out, stderr)
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -32,10 +33,10 @@ func TestSummary(t *testing.T) {
 		t.Skip(err)
 	}
 	defer full.Close()
-	for _, args := range [][]string{{"--input=data=" + data, "--out=made"}, {"--input=data=" + data, "--out=made", "--json"}} {
+	for _, flag := range []string{"--json", "--json=false"} {
 		var errs strings.Builder
-		if code := Main(spec(), args, full, &errs); code != failure.Resources {
-			t.Errorf("%v on a full disk: exit code %d, %s", args, code, errs.String())
+		if code := Main(spec(), []string{input, "--out=made", flag}, full, &errs); code != failure.Resources {
+			t.Errorf("%s on a full disk: exit code %d, %s", flag, code, errs.String())
 		}
 	}
 }
@@ -44,16 +45,18 @@ func TestSummary(t *testing.T) {
 func TestSummaryFits(t *testing.T) {
 	var desc contract.Description
 	outputs := map[string]contract.Output{}
-	for _, p := range []contract.Port{{Name: "train", Media: contract.MediaArrow}, {Name: "test", Media: contract.MediaArrow},
+	for _, p := range []contract.Port{
+		{Name: "train", Media: contract.MediaArrow}, {Name: "test", Media: contract.MediaArrow},
 		{Name: "preview", Media: contract.MediaPNG}, {Name: "summary", Media: contract.MediaJSON},
-		{Name: "valid", Media: contract.MediaArrow}} {
+		{Name: "valid", Media: contract.MediaArrow},
+	} {
 		desc.Outputs = append(desc.Outputs, p)
 		outputs[p.Name] = contract.Output{Digest: "sha256:" + strings.Repeat("0", 64), Size: 12_345_678, Media: p.Media}
 	}
 	t.Setenv("VAPO_STORE", "")
 	for _, out := range []string{"", filepath.Join(t.TempDir(), "out")} {
 		j := &Job{desc: desc, paths: jobPaths{out: out}, manifest: contract.Manifest{Outputs: outputs, WallSeconds: 71}}
-		j.Summary("%s", strings.Repeat("many words\x1b[2J ", 12))
+		j.Summary("%s", strings.Repeat("words\x1b[2J ", 8))
 		var b strings.Builder
 		if err := j.writeSummary(&b); err != nil {
 			t.Fatal(err)
