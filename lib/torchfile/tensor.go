@@ -11,19 +11,36 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// classes lists the only class and function names that a pickle may contain, and what each stands for.
+// classes lists the classes and functions that stand for tensors and their parts. Every other name stands for nothing
+// but an object, which has no value here.
 var classes = map[string]any{
-	"collections.OrderedDict":         &types.OrderedDictClass{},
-	"torch._utils._rebuild_tensor_v2": rebuild{},
-	"torch._utils._rebuild_parameter": parameter{},
-	"torch.DoubleStorage":             &kind{8, func(b []byte) float32 { return float32(math.Float64frombits(u64(b))) }},
-	"torch.FloatStorage":              &kind{4, func(b []byte) float32 { return math.Float32frombits(u32(b)) }},
-	"torch.HalfStorage":               &kind{2, func(b []byte) float32 { return float16.Float16(u16(b)).Float32() }},
-	"torch.BFloat16Storage":           &kind{2, func(b []byte) float32 { return math.Float32frombits(u16(b) << 16) }},
-	"torch.LongStorage":               &kind{8, func(b []byte) float32 { return float32(int64(u64(b))) }},
-	"torch.IntStorage":                &kind{4, func(b []byte) float32 { return float32(int32(u32(b))) }},
-	"torch.ByteStorage":               &kind{1, func(b []byte) float32 { return float32(b[0]) }},
-	"torch.BoolStorage":               &kind{1, func(b []byte) float32 { return float32(b[0]) }},
+	"torch._utils._rebuild_tensor":               rebuild{},
+	"torch._utils._rebuild_tensor_v2":            rebuild{},
+	"torch._utils._rebuild_tensor_v3":            rebuildUntyped{},
+	"torch._utils._rebuild_parameter":            parameter{},
+	"torch._utils._rebuild_parameter_with_state": parameter{},
+	"torch._tensor._rebuild_from_type":           subclass{},
+	"torch._tensor._rebuild_from_type_v2":        subclass{},
+
+	"torch.DoubleStorage": &kind{"float64", 8, func(b []byte) float32 {
+		return float32(math.Float64frombits(u64(b)))
+	}},
+	"torch.FloatStorage":    &kind{"float32", 4, func(b []byte) float32 { return math.Float32frombits(u32(b)) }},
+	"torch.HalfStorage":     &kind{"float16", 2, func(b []byte) float32 { return float16.Float16(u16(b)).Float32() }},
+	"torch.BFloat16Storage": &kind{"bfloat16", 2, func(b []byte) float32 { return math.Float32frombits(u16(b) << 16) }},
+	"torch.LongStorage":     &kind{"int64", 8, func(b []byte) float32 { return float32(int64(u64(b))) }},
+	"torch.IntStorage":      &kind{"int32", 4, func(b []byte) float32 { return float32(int32(u32(b))) }},
+	"torch.ShortStorage":    &kind{"int16", 2, func(b []byte) float32 { return float32(int16(u16(b))) }},
+	"torch.CharStorage":     &kind{"int8", 1, func(b []byte) float32 { return float32(int8(b[0])) }},
+	"torch.ByteStorage":     &kind{"uint8", 1, func(b []byte) float32 { return float32(b[0]) }},
+	"torch.BoolStorage":     &kind{"bool", 1, func(b []byte) float32 { return float32(b[0]) }},
+
+	"torch.ComplexFloatStorage":    &kind{"complex64", 8, nil},
+	"torch.ComplexDoubleStorage":   &kind{"complex128", 16, nil},
+	"torch.QInt8Storage":           &kind{"qint8", 1, nil},
+	"torch.QUInt8Storage":          &kind{"quint8", 1, nil},
+	"torch.QInt32Storage":          &kind{"qint32", 4, nil},
+	"torch.storage.UntypedStorage": &kind{"bytes", 1, nil},
 }
 
 func u16(b []byte) uint32 { return uint32(binary.LittleEndian.Uint16(b)) }
@@ -32,8 +49,9 @@ func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
 // kind is an element type.
 type kind struct {
-	size  int
-	value func(b []byte) float32
+	name  string
+	size  int                    // in bytes; 0 if unknown
+	value func(b []byte) float32 // nil if elements of this type are not read
 }
 
 // storage is an array of elements of one type. Tensors are views of storages.
@@ -47,14 +65,21 @@ type storage struct {
 func (s *storage) bytes() int { return s.elements * s.kind.size }
 
 // newStorage decodes the persistent id of a storage: ("storage", class, key, location, elements, view).
-func newStorage(id any) (*storage, error) {
-	t, ok := id.(*types.Tuple)
-	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
-		return nil, errors.New("a reference to something other than a storage")
+func newStorage(t *types.Tuple) (*storage, error) {
+	if t.Len() < 5 {
+		return nil, errors.New("a storage without an element type, name or size")
 	}
 	s := &storage{}
-	var class, key, count bool
-	s.kind, class = t.Get(1).(*kind)
+	var key, count bool
+	class := true
+	switch c := t.Get(1).(type) {
+	case *kind:
+		s.kind = c
+	case *object:
+		s.kind = &kind{name: c.class}
+	default:
+		class = false
+	}
 	s.key, key = t.Get(2).(string)
 	s.elements, count = t.Get(4).(int)
 	if !class || !key || !count || s.elements < 0 || s.elements > maxFile {
@@ -73,13 +98,25 @@ type tensor struct {
 	shape  []int
 	stride []int
 	count  int
+	bad    error // says why the tensor cannot be read
 }
+
+// PySetState ignores the attributes of a tensor.
+func (*tensor) PySetState(any) error { return nil }
 
 // rebuild stands for torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...).
 type rebuild struct{}
 
 // Call implements types.Callable.
 func (rebuild) Call(args ...any) (any, error) {
+	t, err := newTensor(args)
+	if err == nil {
+		t.bad = t.place()
+	}
+	return t, err
+}
+
+func newTensor(args []any) (*tensor, error) {
 	if len(args) < 4 {
 		return nil, errors.New("a tensor with too few arguments")
 	}
@@ -90,26 +127,53 @@ func (rebuild) Call(args ...any) (any, error) {
 	if !ok || !ok2 || !ok3 || !ok4 || len(shape) != len(stride) || offset < 0 {
 		return nil, errors.New("a tensor without storage, offset, shape or strides")
 	}
-	t := &tensor{s: s, offset: offset, shape: shape, stride: stride, count: 1}
-	if slices.Contains(shape, 0) && slices.Min(shape) == 0 {
-		t.count = 0
-		return t, nil
+	return &tensor{s: s, offset: offset, shape: shape, stride: stride, count: 1}, nil
+}
+
+// place counts the elements and checks that they lie in the storage.
+func (t *tensor) place() error {
+	if t.s.kind.value == nil {
+		return fmt.Errorf("elements are %.80s, which are not read", t.s.kind.name)
 	}
-	last := offset
-	for i, d := range shape {
+	if slices.Contains(t.shape, 0) && slices.Min(t.shape) == 0 {
+		t.count = 0
+		return nil
+	}
+	outside := fmt.Errorf("a tensor of shape %v and strides %v at %d in a storage of %d elements",
+		t.shape, t.stride, t.offset, t.s.elements)
+	last := t.offset
+	for i, d := range t.shape {
 		// No tensor may have more elements than its storage. So no product overflows, and no tensor takes more memory than
 		// the file.
-		if d < 1 || stride[i] < 0 || t.count > s.elements/d || d > 1 && stride[i] > s.elements {
-			return nil, fmt.Errorf("a tensor of shape %v and strides %v in a storage of %d elements",
-				shape, stride, s.elements)
+		if d < 1 || t.stride[i] < 0 || t.count > t.s.elements/d || d > 1 && t.stride[i] > t.s.elements {
+			return outside
 		}
 		t.count *= d
-		last += (d - 1) * stride[i]
+		last += (d - 1) * t.stride[i]
 	}
-	if last >= s.elements {
-		return nil, fmt.Errorf("a tensor of shape %v and strides %v at %d in a storage of %d elements",
-			shape, stride, offset, s.elements)
+	if last >= t.s.elements {
+		return outside
 	}
+	return nil
+}
+
+// rebuildUntyped stands for torch._utils._rebuild_tensor_v3(storage, offset, shape, stride, requires_grad, hooks, dtype,
+// ...), which PyTorch uses for the element types that have no class of storage.
+type rebuildUntyped struct{}
+
+// Call implements types.Callable.
+func (rebuildUntyped) Call(args ...any) (any, error) {
+	t, err := newTensor(args)
+	if err != nil {
+		return nil, err
+	}
+	name := "of an unknown type"
+	if len(args) > 6 {
+		if dtype, ok := args[6].(*object); ok {
+			name = dtype.class
+		}
+	}
+	t.bad = fmt.Errorf("elements are %.80s, which are not read", name)
 	return t, nil
 }
 
@@ -124,6 +188,27 @@ func (parameter) Call(args ...any) (any, error) {
 		}
 	}
 	return nil, errors.New("a parameter without a tensor")
+}
+
+// subclass stands for torch._tensor._rebuild_from_type_v2(function, class, args, state), which makes a tensor of a
+// subclass or with attributes.
+type subclass struct{}
+
+// Call implements types.Callable.
+func (subclass) Call(args ...any) (any, error) {
+	if len(args) > 2 {
+		if tuple, ok := args[2].(*types.Tuple); ok {
+			switch f := args[0].(type) {
+			case rebuild:
+				return f.Call(*tuple...)
+			case rebuildUntyped:
+				return f.Call(*tuple...)
+			case parameter:
+				return f.Call(*tuple...)
+			}
+		}
+	}
+	return &object{class: "torch._tensor._rebuild_from_type_v2"}, nil
 }
 
 func ints(v any) ([]int, bool) {
@@ -142,6 +227,9 @@ func ints(v any) ([]int, bool) {
 
 // float32s returns the values of the tensor as float32 in row-major order.
 func (t *tensor) float32s() ([]float32, error) {
+	if t.bad != nil {
+		return nil, t.bad
+	}
 	if t.s.read == nil {
 		return nil, errors.New("its storage is missing")
 	}
