@@ -1,24 +1,27 @@
 // Package safetensors reads and writes tensors in the safetensors format: a JSON header followed by the values. Unlike
 // a pickle, such a file contains no executable code.
 //
-// github.com/nlpodyssey/safetensors parses and checks the header: tensors lie within the file, do not overlap and have
-// the sizes of their shapes. This package limits the size of the header before parsing, and converts tensors to
-// float32.
+// Files are not trusted. The size of the header is limited before it is parsed, and tensors must lie within the file,
+// follow each other without gaps and have the sizes of their shapes. A tensor of a type that is not read here does no
+// harm until it is requested: files of large models mix many types.
+//
+// Note: github.com/nlpodyssey/safetensors was used until files with FP8 came up. It refuses a whole file for one tensor
+// of a type that it does not know.
 package safetensors
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"math"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/compute/dtypes/float16"
-	st "github.com/nlpodyssey/safetensors"
 
+	"vapo/lib/failure"
 	"vapo/lib/program"
 )
 
@@ -27,20 +30,34 @@ import (
 const (
 	maxFile   = 8 << 30
 	maxHeader = 4 << 20
+	// longestHeader is the limit of the format. It tells such files from others.
+	longestHeader = 100_000_000
 )
+
+var errCut = failure.New(failure.Input, "get a complete copy of the file", "it is truncated")
+
+// metadataKey is the entry of the header that is not a tensor.
+const metadataKey = "__metadata__"
 
 // File is a parsed file. Tensors are converted when they are requested.
 type File struct {
-	tensors st.SafeTensors
-	data    []byte
+	tensors  map[string]info
+	metadata map[string]string
+	data     []byte // the values
+	trailing int    // number of bytes after the last tensor
 }
 
-// IsFile reports whether a file begins like a safetensors file: with a header length that fits into the file, and a
-// brace.
+// info describes a tensor in the header.
+type info struct {
+	DType   string   `json:"dtype"`
+	Shape   []uint64 `json:"shape"`
+	Offsets []uint64 `json:"data_offsets"` // begin and end in the values
+}
+
+// IsFile reports whether a file begins like a safetensors file: with the length of a header, and a brace.
 func IsFile(name string) bool {
 	head := program.Head(name, 9)
-	info, err := os.Stat(name)
-	return err == nil && len(head) == 9 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= uint64(info.Size()-8)
+	return len(head) == 9 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= longestHeader
 }
 
 // Open reads a file. The caller must add the file's name to an error.
@@ -57,21 +74,92 @@ func parse(data []byte) (*File, error) {
 	if len(data) < 8 {
 		return nil, errors.New("not a safetensors file: it is shorter than the length of its header")
 	}
-	switch n := binary.LittleEndian.Uint64(data); {
+	n := binary.LittleEndian.Uint64(data)
+	switch {
 	case n > maxHeader:
 		return nil, fmt.Errorf("not a safetensors file: a header of %d bytes; at most %d are read", n, maxHeader)
 	case n > uint64(len(data)-8):
 		return nil, fmt.Errorf(
-			"not a safetensors file: a header of %d bytes in a file of %d; it is truncated, or something else", n, len(data))
+			"not a safetensors file: a header of %d bytes in a file of %d; %w, or something else", n, len(data), errCut)
 	}
-	f, err := st.Deserialize(data)
-	if err != nil {
+	f := &File{data: data[8+n:]}
+	if err := f.parseHeader(data[8 : 8+n]); err != nil {
 		return nil, fmt.Errorf("not a safetensors file: %w", clip(err))
 	}
-	if f.IsEmpty() {
+	if len(f.tensors) == 0 {
 		return nil, errors.New("a safetensors file without tensors")
 	}
-	return &File{f, data}, nil
+	return f, nil
+}
+
+// parseHeader reads the header and checks that the tensors fill the values from the beginning.
+func (f *File) parseHeader(text []byte) error {
+	var entries map[string]json.RawMessage
+	if err := json.Unmarshal(text, &entries); err != nil {
+		return fmt.Errorf("header: %w", err)
+	}
+	f.tensors = make(map[string]info, len(entries))
+	for name, raw := range entries {
+		if name == metadataKey {
+			if err := json.Unmarshal(raw, &f.metadata); err != nil {
+				return fmt.Errorf("header: %s: %w", metadataKey, err)
+			}
+			continue
+		}
+		t := info{}
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&t); err != nil {
+			return fmt.Errorf("header of tensor %.100q: %w", name, err)
+		}
+		if t.DType == "" || t.Shape == nil || len(t.Offsets) != 2 {
+			return fmt.Errorf("header of tensor %.100q: expected dtype, shape and two data_offsets", name)
+		}
+		f.tensors[name] = t
+	}
+	end := uint64(0)
+	for _, name := range slices.SortedFunc(maps.Keys(f.tensors), f.byOffset) {
+		t := f.tensors[name]
+		if t.Offsets[0] != end || t.Offsets[1] < end {
+			return fmt.Errorf("tensor %.100q has the offsets %d, expected them to begin at %d", name, t.Offsets, end)
+		}
+		end = t.Offsets[1]
+		if end > uint64(len(f.data)) {
+			return fmt.Errorf("its tensors take %d bytes or more, it has %d after its header: %w", end, len(f.data), errCut)
+		}
+		if err := t.check(); err != nil {
+			return fmt.Errorf("tensor %.100q: %w", name, err)
+		}
+	}
+	f.trailing = len(f.data) - int(end)
+	return nil
+}
+
+func (f *File) byOffset(a, b string) int {
+	return slices.Compare(f.tensors[a].Offsets, f.tensors[b].Offsets)
+}
+
+// check compares the size of a tensor with its shape. Only the sizes of known elements are known.
+func (t *info) check() error {
+	d, known := decoders[t.DType]
+	if !known {
+		return nil
+	}
+	count := uint64(1)
+	if slices.Contains(t.Shape, 0) {
+		count = 0
+	}
+	for _, n := range t.Shape {
+		if n > math.MaxInt || count > 0 && n > uint64(maxFile)/count {
+			return fmt.Errorf("shape %.100s is too large", fmt.Sprint(t.Shape))
+		}
+		count *= n
+	}
+	if have := t.Offsets[1] - t.Offsets[0]; have != count*uint64(d.size) {
+		return fmt.Errorf("%d bytes, expected %d for shape %.100s of %s",
+			have, count*uint64(d.size), fmt.Sprint(t.Shape), t.DType)
+	}
+	return nil
 }
 
 // clip limits the length of an error message, which may quote the file.
@@ -83,112 +171,59 @@ func clip(err error) error {
 }
 
 // Names returns the names of the tensors, sorted.
-func (f *File) Names() []string {
-	names := f.tensors.Names()
-	slices.Sort(names)
-	return names
-}
+func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.tensors)) }
 
 // Metadata returns the strings that are stored with the tensors (__metadata__), or nil.
-func (f *File) Metadata() map[string]string {
-	_, m, err := st.ReadMetadata(f.data)
-	if err != nil {
-		return nil // cannot happen: parse has read the same metadata
-	}
-	return m.Metadata()
-}
+func (f *File) Metadata() map[string]string { return f.metadata }
+
+// Trailing returns the number of bytes after the last tensor, which mean nothing.
+func (f *File) Trailing() int { return f.trailing }
 
 // Tensor returns a tensor as float32 in row-major order and its shape, which is empty for a scalar. ok reports whether
 // the file has the tensor. Values that float32 cannot represent exactly are rounded.
 func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err error) {
-	t, ok := f.tensors.Tensor(name)
+	t, ok := f.tensors[name]
 	if !ok {
 		return nil, nil, false, nil
 	}
-	value := decoders[t.DType()]
-	if value == nil {
-		return nil, nil, true, fmt.Errorf("tensor %.200s: elements are %v, which is not read here", name, t.DType())
+	d, known := decoders[t.DType]
+	if !known {
+		return nil, nil, true, fmt.Errorf("tensor %.200s: elements are %.80s, which are not read", name, t.DType)
 	}
-	for _, d := range t.Shape() {
-		if d > math.MaxInt {
-			return nil, nil, true, fmt.Errorf("tensor %.200s: shape %.200v", name, t.Shape())
-		}
-		shape = append(shape, int(d))
+	for _, n := range t.Shape {
+		shape = append(shape, int(n))
 	}
-	raw, size := t.Data(), int(t.DType().Size())
-	values = make([]float32, len(raw)/size)
+	raw := f.data[t.Offsets[0]:t.Offsets[1]]
+	values = make([]float32, len(raw)/d.size)
 	for i := range values {
-		values[i] = value(raw[i*size:])
+		values[i] = d.value(raw[i*d.size:])
 	}
 	return values, shape, true, nil
 }
 
-// decoders convert the bytes of one element, by element type.
-var decoders = map[st.DType]func(b []byte) float32{
-	st.F64:  func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) },
-	st.F32:  func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) },
-	st.BF16: func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) },
-	st.F16:  func(b []byte) float32 { return float16.Float16(binary.LittleEndian.Uint16(b)).Float32() },
-	st.I64:  func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) },
-	st.I32:  func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) },
-	st.U8:   func(b []byte) float32 { return float32(b[0]) },
-	st.BOOL: func(b []byte) float32 { return float32(b[0]) },
+// decoder converts the bytes of one element.
+type decoder struct {
+	size  int // in bytes
+	value func(b []byte) float32
 }
 
-// Tensor is a tensor to be written by Write.
-type Tensor struct {
-	Name  string
-	Shape []int // empty for a scalar
-	Data  []float32
-}
+func u16(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }
+func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
-// Write writes tensors as F32, sorted by name, and metadata (__metadata__; may be nil), sorted by key. The bytes depend
-// only on names, shapes, values and metadata.
-func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
-	views := make(map[string]view, len(tensors))
-	for _, t := range tensors {
-		count := 1
-		for _, d := range t.Shape {
-			if d < 0 || d > 0 && count > maxFile/d {
-				return fmt.Errorf("safetensors: write: tensor %s has shape %v", t.Name, t.Shape)
-			}
-			count *= d
-		}
-		switch _, twice := views[t.Name]; {
-		case t.Name == "" || strings.HasPrefix(t.Name, "__"): // names with __ are reserved, for example for __metadata__
-			return fmt.Errorf("safetensors: write: a tensor named %q", t.Name)
-		case twice:
-			return fmt.Errorf("safetensors: write: two tensors named %s", t.Name)
-		case count != len(t.Data):
-			return fmt.Errorf("safetensors: write: tensor %s has %d values, expected %d for shape %v",
-				t.Name, len(t.Data), count, t.Shape)
-		}
-		views[t.Name] = view{t}
-	}
-	if err := st.SerializeToWriter(views, metadata, w); err != nil {
-		return fmt.Errorf("safetensors: write: %w", err)
-	}
-	return nil
-}
-
-// view adapts a Tensor to the library's interface.
-type view struct{ Tensor }
-
-func (v view) DType() st.DType { return st.F32 }
-func (v view) DataLen() uint64 { return 4 * uint64(len(v.Tensor.Data)) }
-
-func (v view) Shape() []uint64 {
-	s := make([]uint64, len(v.Tensor.Shape))
-	for i, d := range v.Tensor.Shape {
-		s[i] = uint64(d)
-	}
-	return s
-}
-
-func (v view) Data() []byte {
-	raw := make([]byte, 0, v.DataLen())
-	for _, x := range v.Tensor.Data {
-		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
-	}
-	return raw
+// decoders lists the element types that are read.
+var decoders = map[string]decoder{
+	"F64":  {8, func(b []byte) float32 { return float32(math.Float64frombits(u64(b))) }},
+	"F32":  {4, func(b []byte) float32 { return math.Float32frombits(u32(b)) }},
+	"BF16": {2, func(b []byte) float32 { return math.Float32frombits(uint32(u16(b)) << 16) }},
+	"F16":  {2, func(b []byte) float32 { return float16.Float16(u16(b)).Float32() }},
+	"I64":  {8, func(b []byte) float32 { return float32(int64(u64(b))) }},
+	"U64":  {8, func(b []byte) float32 { return float32(u64(b)) }},
+	"I32":  {4, func(b []byte) float32 { return float32(int32(u32(b))) }},
+	"U32":  {4, func(b []byte) float32 { return float32(u32(b)) }},
+	"I16":  {2, func(b []byte) float32 { return float32(int16(u16(b))) }},
+	"U16":  {2, func(b []byte) float32 { return float32(u16(b)) }},
+	"I8":   {1, func(b []byte) float32 { return float32(int8(b[0])) }},
+	"U8":   {1, func(b []byte) float32 { return float32(b[0]) }},
+	"BOOL": {1, func(b []byte) float32 { return float32(b[0]) }},
 }
