@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -55,11 +54,8 @@ func readWeights(path string) (src WeightSource, ck *checkpoint.Checkpoint, err 
 }
 
 func readCheckpoint(path string) (*checkpoint.Checkpoint, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, err
-	}
 	if string(program.Head(path, 6)) != "ARROW1" {
-		return nil, errors.New("it is not a PyTorch file, a safetensors file or a checkpoint")
+		return nil, program.Unexpected(path, "a PyTorch file, a safetensors file or a checkpoint", weightsHint)
 	}
 	return checkpoint.Read(path)
 }

@@ -168,8 +168,9 @@ func TestOpenWeightsRefuses(t *testing.T) {
 		Tensors: []checkpoint.Named{{Name: "param/w", Data: []float32{1}}},
 	}
 	for want, write := range map[string]func(io.Writer) error{
-		"it is not a PyTorch file":   text("\x89PNG\r\n\x1a\n, and more of it"),
-		"not a PyTorch file, a safe": text(""),
+		"a PNG image, expected":      text("\x89PNG\r\n\x1a\n, and more of it"),
+		"a pointer of Git LFS":       text("version https://git-lfs.github.com/spec/v1"),
+		"it is empty":                text(""),
 		"data.pkl|zip":               text("PK\x03\x04 and more of it"),
 		"not a safetensors file":     text("\x02\x00\x00\x00\x00\x00\x00\x00{]"),
 		"not a readable tensor file": text("ARROW1\x00\x00 and more of it"),

@@ -3,13 +3,12 @@ package potential
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"vapo/lib/failure"
 	"vapo/lib/layer"
 )
 
@@ -30,13 +29,17 @@ const (
 // Imported holds a network's weights from a file, by parameter name. A set that is missing or was not requested is nil.
 type Imported struct {
 	Trained, Average map[string][]float32
-	Unknown          []string // tensors of the file that are neither weights nor a known part of a training loop's state
+	// TrainedFrom and AverageFrom tell what the names of the tensors in the file begin with. AverageFrom may also be the
+	// name of a list.
+	TrainedFrom, AverageFrom string
+	Unknown                  []string // tensors that are neither weights nor a known part of a training loop's state
+	State                    []string // tensors that are part of such a state
 }
 
 // Import finds the weights of a network in src by the names of c.Parameters. All names may have a common prefix, such
-// as module.model. in files of the method's released code. Tensors whose prefix contains the part "ema", and lists
-// shadow_params of tensors in the order of the parameters, are moving averages. Every parameter must be present, have
-// the right shape and be finite.
+// as module.model. in files of the method's released code. Moving averages are tensors whose prefix contains a part
+// like "ema", also if their names have lost their dots, and lists shadow_params of tensors in the order of the
+// parameters. Every parameter must be present, have the right shape and be finite.
 func Import(src Tensors, c Config, which string) (*Imported, error) {
 	params, err := c.Parameters()
 	if err != nil {
@@ -44,30 +47,42 @@ func Import(src Tensors, c Config, which string) (*Imported, error) {
 	}
 	f := survey(src.Names(), params)
 	f.kind, f.src, f.params = c.Kind, src, params
-	out := &Imported{Unknown: f.unknown}
-	if len(f.lists) > 0 && which != Trained {
-		if out.Average, err = f.fromList(); err != nil {
-			return nil, err
-		}
-	} else if which != Trained {
-		if out.Average, err = f.fromNames("moving averages", f.average); err != nil {
+	out := &Imported{Unknown: f.unknown, State: f.state}
+	if which != Trained {
+		if out.Average, out.AverageFrom, err = f.averages(); err != nil {
 			return nil, err
 		}
 	}
 	if which != Average {
-		if out.Trained, err = f.fromNames("weights", f.trained); err != nil {
+		if out.Trained, out.TrainedFrom, err = f.fromNames("weights", f.trained, plain); err != nil {
 			return nil, err
 		}
 	}
-	switch {
-	case out.Trained == nil && out.Average == nil && which == Average:
-		return nil, fmt.Errorf("it holds no moving averages of a %s; it has %s", c.Kind, abbreviate(src.Names()))
-	case out.Trained == nil && out.Average == nil:
-		return nil, fmt.Errorf("it holds no weights of a %s, such as %s; it has %s",
-			c.Kind, params[0].Name, abbreviate(src.Names()))
+	if out.Trained != nil || out.Average != nil {
+		return out, nil
 	}
-	return out, nil
+	switch {
+	case which == Average && len(f.trained) > 0:
+		return nil, failure.New(failure.Input, "--weights=model takes the weights as trained",
+			"it holds no moving averages of a %s, only weights such as %s", c.Kind, abbreviate([]string{f.trained[0] + params[0].Name}))
+	case which == Trained && len(f.lists) > 0:
+		return nil, failure.New(failure.Input, averagesHint,
+			"it holds no weights of a %s, such as %s, only moving averages in the list %s",
+			c.Kind, params[0].Name, abbreviate(f.lists[:1]))
+	case which == Trained && len(f.average) > 0:
+		return nil, failure.New(failure.Input, averagesHint,
+			"it holds no weights of a %s, only moving averages such as %s", c.Kind, abbreviate([]string{f.average[0] + params[0].Name}))
+	case which == Trained && len(f.flat) > 0:
+		return nil, failure.New(failure.Input, averagesHint,
+			"it holds no weights of a %s, only moving averages such as %s", c.Kind, abbreviate([]string{f.flat[0] + undotted(params[0].Name)}))
+	case which == Average:
+		return nil, fmt.Errorf("it holds no moving averages of a %s; it has %s", c.Kind, abbreviate(src.Names()))
+	}
+	return nil, fmt.Errorf("it holds no weights of a %s, such as %s; it has %s",
+		c.Kind, params[0].Name, abbreviate(src.Names()))
 }
+
+const averagesHint = "--weights=ema takes the moving averages"
 
 // ClassesIn returns the number of classes of the network in a file. It reads the number from the shape of the tensor
 // label_emb.weight [Classes, width], which may have any prefix. Without such a tensor it returns 0.
@@ -92,117 +107,63 @@ func ClassesIn(src Tensors) (int, error) {
 	return classes, nil
 }
 
-// found records which tensors of a file are weights, averages or unknown.
-type found struct {
-	kind             string
-	src              Tensors
-	params           []layer.Param
-	trained, average []string       // prefixes that the most parameters follow; more than one is a tie
-	list             map[int]string // names of shadow_params by position
-	lists            []string       // prefixes of all such lists
-	unknown          []string
+// averages reads the moving averages, or returns nil if there are none.
+func (f *found) averages() (values map[string][]float32, from string, err error) {
+	switch {
+	case len(f.lists) > 0:
+		return f.fromList()
+	case len(f.average) == 0:
+		return f.fromNames("moving averages", f.flat, undotted)
+	}
+	return f.fromNames("moving averages", f.average, plain)
 }
 
-var (
-	listed = regexp.MustCompile(`^(.*\.)?shadow_params\.(\d{1,6})$`)
-	// Other state that training loops store: that of the optimiser and of the averages, and the step.
-	loopState = regexp.MustCompile(`^(optimizer|scheduler|lr_scheduler|scaler)\.|^(step|epoch|iteration)$|` +
-		`^(.*\.)?(shadow_params|collected_params)\.\d+$|^(ema\.)?(decay|num_updates)$`)
-)
-
-func survey(names []string, params []layer.Param) *found {
-	known := map[string]bool{}
-	for _, p := range params {
-		known[p.Name] = true
-	}
-	f := &found{list: map[int]string{}}
-	parents := map[string]bool{}
-	count := map[string]int{}
-	prefixOf := map[string][]string{}
-	for _, name := range names {
-		if m := listed.FindStringSubmatch(name); m != nil {
-			i, _ := strconv.Atoi(m[2])
-			f.list[i], parents[m[1]] = name, true
-		}
-		if loopState.MatchString(name) {
-			continue
-		}
-		for at := 0; ; { // try every suffix of the name as the name of a parameter
-			if known[name[at:]] {
-				count[name[:at]]++
-				prefixOf[name] = append(prefixOf[name], name[:at])
-			}
-			next := strings.IndexByte(name[at:], '.')
-			if next < 0 {
-				break
-			}
-			at += next + 1
-		}
-	}
-	f.lists = slices.Sorted(maps.Keys(parents))
-	f.trained, f.average = best(count, false), best(count, true)
-	for _, name := range names {
-		used := slices.ContainsFunc(prefixOf[name], func(p string) bool {
-			return slices.Contains(f.trained, p) || slices.Contains(f.average, p)
-		})
-		if !used && !loopState.MatchString(name) {
-			f.unknown = append(f.unknown, name)
-		}
-	}
-	return f
-}
-
-// best returns the prefixes that the most parameters follow. It considers only prefixes of averages, or only the
-// others.
-func best(count map[string]int, average bool) []string {
-	var out []string
-	most := 0
-	for prefix, n := range count {
-		parts := strings.FieldsFunc(strings.ToLower(prefix), func(r rune) bool { return r == '.' || r == '_' })
-		if slices.Contains(parts, "ema") != average || n < most {
-			continue
-		}
-		if n > most {
-			out, most = nil, n
-		}
-		out = append(out, prefix)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// fromNames reads the parameters that follow the prefix, or returns nil if there is no prefix.
-func (f *found) fromNames(what string, prefixes []string) (map[string][]float32, error) {
+// fromNames reads the parameters that follow the prefix, or returns nil if there is no prefix. spell turns the name of
+// a parameter into that in the file.
+func (f *found) fromNames(
+	what string, prefixes []string, spell func(string) string,
+) (values map[string][]float32, from string, err error) {
 	switch len(prefixes) {
 	case 0:
-		return nil, nil
+		return nil, "", nil
 	case 1:
 	default:
-		return nil, fmt.Errorf("it holds %s behind several prefixes, expected one: %s", what, abbreviate(quoted(prefixes)))
+		return nil, "", failure.New(failure.Input, prefixHint,
+			"it holds %s behind several prefixes, expected one: %s", what, abbreviate(quoted(prefixes)))
 	}
-	names := make([]string, len(f.params))
+	names, owner := make([]string, len(f.params)), map[string]string{}
 	for i, p := range f.params {
-		names[i] = prefixes[0] + p.Name
+		names[i] = prefixes[0] + spell(p.Name)
+		if other, twice := owner[names[i]]; twice {
+			return nil, "", fmt.Errorf("tensor %s may be %s or %s: without their dots, both have this name",
+				names[i], other, p.Name)
+		}
+		owner[names[i]] = p.Name
 	}
-	return f.read(what, f.params, names)
+	values, err = f.read(what, f.params, names)
+	return values, prefixes[0], err
 }
 
+const prefixHint = "--prefix takes only the tensors whose names begin with one of them"
+
 // fromList reads averages that are stored as a list without parameter names.
-func (f *found) fromList() (map[string][]float32, error) {
+func (f *found) fromList() (values map[string][]float32, from string, err error) {
 	if len(f.lists) > 1 {
-		return nil, fmt.Errorf("it holds several lists of moving averages, expected one: %s", abbreviate(quoted(f.lists)))
+		return nil, "", failure.New(failure.Input, prefixHint,
+			"it holds several lists of moving averages, expected one: %s", abbreviate(quoted(f.lists)))
 	}
 	if len(f.list) != len(f.params) {
-		return nil, fmt.Errorf("its list of moving averages has %d tensors, expected the %d parameters of the %s",
+		return nil, "", fmt.Errorf("its list of moving averages has %d tensors, expected the %d parameters of the %s",
 			len(f.list), len(f.params), f.kind)
 	}
 	names := make([]string, len(f.list))
 	for i := range names {
 		if names[i] = f.list[i]; names[i] == "" {
-			return nil, fmt.Errorf("its list of moving averages lacks number %d of %d", i, len(names))
+			return nil, "", fmt.Errorf("its list of moving averages lacks number %d of %d", i, len(names))
 		}
 	}
-	return f.read("moving averages", f.ordered(), names)
+	values, err = f.read("moving averages", f.ordered(), names)
+	return values, f.lists[0], err
 }
 
 // ordered returns the parameters in the order of the file's state dict if the state dict has all parameters, else in

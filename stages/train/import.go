@@ -3,20 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
+	"slices"
 
 	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
-	"vapo/lib/safetensors"
 	"vapo/lib/stage"
-	"vapo/lib/torchfile"
 )
 
 // importCmd makes a checkpoint of weights from another framework.
@@ -27,6 +23,7 @@ type importCmd struct {
 	Schedule    string   `help:"Schedule; auto: as in --like or file, or linear." enum:"auto,${schedules}" default:"auto"`
 	PriorStd    *float64 `help:"Prior w; default: 1 for a preset, else as in --like or the file."`
 	Weights     string   `help:"Weights: ema, as trained (model), or all (any)." enum:"any,ema,model" default:"any"`
+	Prefix      string   `help:"Take only tensors whose names begin so, if the file has several networks."`
 	IgnoreExtra bool     `help:"Ignore tensors that do not belong to the network."`
 	Out         string   `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
 	Ref         string   `help:"Also put the checkpoint into the store, under this name."`
@@ -42,15 +39,16 @@ type imported struct {
 	Parameters int      `json:"parameters"` // number of values in one set of weights
 	Tensors    int      `json:"tensors"`    // number of tensors in one set of weights
 	Step       int64    `json:"step"`       // training step of the weights; 0 if the file does not give it
-	Weights    string   `json:"weights"`    // sets of weights found in the file: ema, model or ema+model
-	Ignored    []string `json:"ignored,omitempty"`
+	Weights    string   `json:"weights"`    // sets of weights taken from the file: ema, model or ema+model
+	Found      found    `json:"found"`
+	Ignored    []string `json:"ignored,omitempty"` // tensors that are not of the network
+	Skipped    []string `json:"skipped,omitempty"` // other state of the training loop, and values that are not tensors
 }
 
-// foreignFile is an opened file of weights in a foreign format: PyTorch or safetensors.
-type foreignFile struct {
-	potential.Tensors
-	config string // network description, if train export wrote the file; otherwise empty
-	step   int64
+// found tells what the names of the tensors of each set begin with; a set that was not taken is nil.
+type found struct {
+	Model *string `json:"model,omitempty"`
+	EMA   *string `json:"ema,omitempty"`
 }
 
 // Run implements the command.
@@ -74,7 +72,10 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	src, err := openForeign(path)
 	if err != nil {
-		return cmd.invalid("weights are a PyTorch file (.pth) or a safetensors file", err)
+		return cmd.invalid(weightsHint, err)
+	}
+	if cmd.Prefix != "" {
+		src.behind(cmd.Prefix)
 	}
 	config, err := cmd.network(ctx, c, src)
 	if err != nil {
@@ -102,53 +103,20 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 		}
 	}
 	line.Digest, line.Ref = string(digest), cmd.Ref
+	for _, set := range []struct {
+		what, flag string
+		names      *string
+	}{{"weights as trained", "--weights=model", line.Found.Model}, {"moving averages", "--weights=ema", line.Found.EMA}} {
+		if set.names != nil {
+			c.Log.Info("found "+set.what, "names", *set.names+"*", "flag", set.flag)
+		}
+	}
 	return c.Print(line)
 }
 
 // invalid returns an input error about the content of the weights file.
 func (cmd *importCmd) invalid(hint string, err error) error {
-	return failure.New(failure.Input, hint, "weights %s: %w", cmd.File, err)
-}
-
-// openForeign detects the format of a file from its content and opens it.
-func openForeign(path string) (*foreignFile, error) {
-	switch {
-	case torchfile.IsFile(path):
-		f, err := torchfile.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		src := &foreignFile{Tensors: f}
-		if n, ok := f.Number("step"); ok {
-			src.step = max(0, n)
-		} else if v, _, ok, err := f.Tensor("step"); ok && err == nil && len(v) == 1 && v[0] > 0 && v[0] < 1<<40 {
-			src.step = int64(v[0])
-		}
-		return src, nil
-	case safetensors.IsFile(path):
-		f, err := safetensors.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		meta := f.Metadata()
-		n, err := strconv.ParseInt(meta["step"], 10, 64)
-		if err != nil {
-			n = 0 // train export did not write this file
-		}
-		return &foreignFile{f, meta["config"], max(0, n)}, nil
-	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, err
-	}
-	return nil, errors.New("its first bytes are those of neither a PyTorch file nor a safetensors file")
-}
-
-// Order returns the order of the tensors in the file, or nil if the format does not define one.
-func (f *foreignFile) Order() []string {
-	if o, ok := f.Tensors.(interface{ Order() []string }); ok {
-		return o.Order()
-	}
-	return nil
+	return fmt.Errorf("weights %s: %w", cmd.File, failure.Default(failure.Input, hint, err))
 }
 
 // network returns the description of the network to which the weights belong.
@@ -207,7 +175,16 @@ func (cmd *importCmd) convert(src *foreignFile, config potential.Config) (*check
 	if len(w.Unknown) > 0 && !cmd.IgnoreExtra {
 		return nil, nil, cmd.invalid("--ignore-extra ignores them", w.UnknownError())
 	}
-	line := &imported{File: cmd.Out, Kind: checkpoint.Potential, Step: src.step, Weights: "ema+model", Ignored: w.Unknown}
+	line := &imported{
+		File: cmd.Out, Kind: checkpoint.Potential, Step: src.step, Weights: "ema+model", Ignored: w.Unknown,
+		Skipped: fold(slices.Concat(w.State, src.skipped)),
+	}
+	if w.Trained != nil {
+		line.Found.Model = &w.TrainedFrom
+	}
+	if w.Average != nil {
+		line.Found.EMA = &w.AverageFrom
+	}
 	switch {
 	case w.Trained == nil:
 		w.Trained, line.Weights = w.Average, potential.Average

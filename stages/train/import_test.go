@@ -318,7 +318,7 @@ func TestImportRefusals(t *testing.T) {
 		{"nothing", failure.Input, []string{safetensorsFile(t, []safetensors.Tensor{{Name: "x", Data: []float32{1}}}),
 			"--like", like}, []string{"no weights of a unet", "it has x"}},
 		{"no averages", failure.Input, []string{extra, "--like", like, "--weights", "ema"}, []string{"no moving averages"}},
-		{"no weights", failure.Input, []string{text, "--like", like}, []string{"neither"}},
+		{"no weights", failure.Input, []string{text, "--like", like}, []string{"not weights at all"}},
 		{"no file", failure.Input, []string{filepath.Join(t.TempDir(), "none"), "--like", like}, []string{"none"}},
 		{"not a checkpoint", failure.Input, []string{extra, "--like", text}, []string{"--like"}},
 		{"no network", failure.Usage, []string{extra}, []string{"--preset"}},
