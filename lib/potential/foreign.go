@@ -61,28 +61,34 @@ func Import(src Tensors, c Config, which string) (*Imported, error) {
 	if out.Trained != nil || out.Average != nil {
 		return out, nil
 	}
-	switch {
-	case which == Average && len(f.trained) > 0:
-		return nil, failure.New(failure.Input, "--weights=model takes the weights as trained",
-			"it holds no moving averages of a %s, only weights such as %s", c.Kind, abbreviate([]string{f.trained[0] + params[0].Name}))
-	case which == Trained && len(f.lists) > 0:
-		return nil, failure.New(failure.Input, averagesHint,
-			"it holds no weights of a %s, such as %s, only moving averages in the list %s",
-			c.Kind, params[0].Name, abbreviate(f.lists[:1]))
-	case which == Trained && len(f.average) > 0:
-		return nil, failure.New(failure.Input, averagesHint,
-			"it holds no weights of a %s, only moving averages such as %s", c.Kind, abbreviate([]string{f.average[0] + params[0].Name}))
-	case which == Trained && len(f.flat) > 0:
-		return nil, failure.New(failure.Input, averagesHint,
-			"it holds no weights of a %s, only moving averages such as %s", c.Kind, abbreviate([]string{f.flat[0] + undotted(params[0].Name)}))
-	case which == Average:
-		return nil, fmt.Errorf("it holds no moving averages of a %s; it has %s", c.Kind, abbreviate(src.Names()))
-	}
-	return nil, fmt.Errorf("it holds no weights of a %s, such as %s; it has %s",
-		c.Kind, params[0].Name, abbreviate(src.Names()))
+	return nil, f.missingError(which)
 }
 
-const averagesHint = "--weights=ema takes the moving averages"
+// missingError reports that the requested set of weights is missing. If the file has the other set, it names the flag
+// that takes it.
+func (f *found) missingError(which string) error {
+	first := f.params[0].Name
+	other, hint := "", "--weights=ema takes the moving averages"
+	switch {
+	case which == Average && len(f.trained) > 0:
+		other, hint = "weights such as "+f.trained[0]+first, "--weights=model takes the weights as trained"
+	case which == Average:
+	case len(f.lists) > 0:
+		other = "moving averages in the list " + f.lists[0]
+	case len(f.average) > 0:
+		other = "moving averages such as " + f.average[0] + first
+	case len(f.flat) > 0:
+		other = "moving averages such as " + f.flat[0] + undotted(first)
+	}
+	wanted := "weights of a " + f.kind + ", such as " + first
+	if which == Average {
+		wanted = "moving averages of a " + f.kind
+	}
+	if other == "" {
+		return fmt.Errorf("it holds no %s; it has %s", wanted, abbreviate(f.src.Names()))
+	}
+	return failure.New(failure.Input, hint, "it holds no %s, only %.250s", wanted, other)
+}
 
 // ClassesIn returns the number of classes of the network in a file. It reads the number from the shape of the tensor
 // label_emb.weight [Classes, width], which may have any prefix. Without such a tensor it returns 0.

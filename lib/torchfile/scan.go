@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// operands gives the number of operand bytes of each opcode of the protocols 2 to 5 that a pickle in a file can need, or
-// one of the constants below. Other opcodes are refused. Operands longer than the pickle are refused too, because the
-// unpickler allocates the memory that a length claims before it reads the bytes.
+// operands gives the number of operand bytes of each opcode of the protocols 2 to 5 that a pickle in a file can need,
+// or one of the constants below. Other opcodes are refused. Operands longer than the pickle are refused too, because
+// the unpickler allocates the memory that a length claims before it reads the bytes.
 var operands = map[byte]int{
 	'\x80': 1,                                                               // PROTO
 	'(':    0, '.': 0, 'N': 0, '\x88': 0, '\x89': 0, '0': 0, '1': 0, '2': 0, // MARK, STOP, constants, POP, POP_MARK, DUP

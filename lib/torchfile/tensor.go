@@ -157,8 +157,8 @@ func (t *tensor) place() error {
 	return nil
 }
 
-// rebuildUntyped stands for torch._utils._rebuild_tensor_v3(storage, offset, shape, stride, requires_grad, hooks, dtype,
-// ...), which PyTorch uses for the element types that have no class of storage.
+// rebuildUntyped stands for torch._utils._rebuild_tensor_v3(storage, offset, shape, stride, requires_grad, hooks,
+// dtype, ...), which PyTorch uses for the element types that have no class of storage.
 type rebuildUntyped struct{}
 
 // Call implements types.Callable.

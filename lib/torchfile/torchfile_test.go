@@ -84,7 +84,8 @@ func TestLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	order := []string{
-		"optimizer.state.0.exp_avg", "model.z", "model.a", "ema.shadow_params.0", "ema.shadow_params.1", "ema.shadow_params.2.0",
+		"optimizer.state.0.exp_avg", "model.z", "model.a",
+		"ema.shadow_params.0", "ema.shadow_params.1", "ema.shadow_params.2.0",
 	}
 	if !slices.Equal(f.Order(), order) {
 		t.Errorf("tensors are %v, expected %v", f.Order(), order)
@@ -106,12 +107,12 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestBeside: whatever a training loop saves beside the weights is skipped and listed, in both containers and all pickle
-// protocols, and the tensors are read.
+// TestBeside: whatever a training loop saves beside the weights is skipped and listed, in both containers and all
+// pickle protocols, and the tensors are read.
 func TestBeside(t *testing.T) {
 	var order, skipped []string
-	for _, name := range []string{"beside.pth", "beside4.pth", "beside5.pth", "beside-legacy.pth", "beside4-legacy.pth"} {
-		f, err := parse(golden(t, name))
+	for _, name := range []string{"beside", "beside4", "beside5", "beside-legacy", "beside4-legacy"} {
+		f, err := parse(golden(t, name+".pth"))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -167,7 +168,7 @@ func TestBeside(t *testing.T) {
 			order, skipped = f.Order(), values
 		}
 		if !slices.Equal(f.Order(), order) || !slices.Equal(values, skipped) {
-			t.Errorf("%s has %v and %v; beside.pth has %v and %v", name, f.Order(), values, order, skipped)
+			t.Errorf("%s has %v and %v; beside has %v and %v", name, f.Order(), values, order, skipped)
 		}
 	}
 }
@@ -249,8 +250,10 @@ func TestHostileFiles(t *testing.T) {
 		name, want string
 		data       []byte
 	}{
-		{"a system call", "posix.system, which is never constructed", pickled("\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.")},
-		{"a system call before a legacy file", "did not write", []byte("\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")},
+		{"a system call", "posix.system, which is never constructed",
+			pickled("\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.")},
+		{"a system call before a legacy file", "did not write",
+			[]byte("\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")},
 		{"an old-style import", "opcode 0x69", pickled("\x80\x02(ios\nsystem\n.")},
 		{"a string of 4 GB", "truncated", pickled("\x80\x02X\xff\xff\xff\xffa.")},
 		{"bytes of 2^62", "truncated", pickled("\x80\x04\x8e\x00\x00\x00\x00\x00\x00\x00\x40a.")},
@@ -333,7 +336,8 @@ func FuzzParse(f *testing.F) {
 // FuzzPickle fuzzes the pickle without the archive and its checksums, because the fuzzer makes faster progress then.
 func FuzzPickle(f *testing.F) {
 	f.Add(storagePickle("0", 4, 4))
-	f.Add([]byte("\x80\x04\x95\x13\x00\x00\x00\x00\x00\x00\x00\x8c\x01m\x8c\x01n\x93)\x81\x94}\x94\x8c\x01aK\x01sbh\x00\x85."))
+	f.Add([]byte("\x80\x04\x95\x13\x00\x00\x00\x00\x00\x00\x00" +
+		"\x8c\x01m\x8c\x01n\x93)\x81\x94}\x94\x8c\x01aK\x01sbh\x00\x85."))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if n, err := scan(data); err == nil {
 			if root, err := unpickle(data[:n], func(*storage) error { return nil }); err == nil {

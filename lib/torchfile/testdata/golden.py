@@ -112,9 +112,9 @@ beside = {
     ("a", 1): 2,
     "step": 1234,
 }
-for name, protocol, new in [("", 2, True), ("4", 4, True), ("5", 5, True), ("-legacy", 2, False), ("4-legacy", 4, False)]:
+for name, protocol in [("", 2), ("4", 4), ("5", 5), ("-legacy", 2), ("4-legacy", 4)]:
     torch.save(beside, os.path.join(here, f"beside{name}.pth"), pickle_protocol=protocol,
-               _use_new_zipfile_serialization=new)
+               _use_new_zipfile_serialization="legacy" not in name)
 
 # module.pth: a whole module instead of its state_dict(); program.pth: TorchScript.
 torch.save(network, os.path.join(here, "module.pth"))

@@ -66,7 +66,8 @@ loops = {
              "ema": {"decay": 0.999, "num_updates": 700, "collected_params": None,
                      "shadow_params": list(state("", 0.5).values())}},
     # Two networks.
-    "two": {"net_a": state("", 0), "net_b": state("", 0.5), "complex": torch.tensor([1j]), "int8": torch.zeros(1).char()},
+    "two": {"net_a": state("", 0), "net_b": state("", 0.5), "complex": torch.tensor([1j]),
+            "int8": torch.zeros(1).char()},
 }
 for i, (name, content) in enumerate(loops.items()):
     torch.save(content, os.path.join(here, f"loop-{name}.pth"), pickle_protocol=2 + i % 4,
