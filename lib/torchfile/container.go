@@ -69,7 +69,7 @@ func parseZip(data []byte) (any, error) {
 	} else if n != len(raw) {
 		return nil, errors.New("data.pkl continues after its end")
 	}
-	return unpickle(raw, func(s *storage) error {
+	return unpickle(raw, classes, func(s *storage) error {
 		s.read = func() ([]byte, error) { return content(dir+"/data/"+s.key, math.MaxUint64) }
 		return nil
 	})
@@ -91,14 +91,14 @@ func parseLegacy(data []byte) (any, error) {
 		}
 	}
 	storages := map[string][]*storage{}
-	root, err := unpickle(pickles[3], func(s *storage) error {
+	root, err := unpickle(pickles[3], classes, func(s *storage) error {
 		storages[s.key] = append(storages[s.key], s)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	order, err := unpickle(pickles[4], func(*storage) error {
+	order, err := unpickle(pickles[4], classes, func(*storage) error {
 		return errors.New("a storage in the list of storage names")
 	})
 	if err != nil {
@@ -130,8 +130,8 @@ func parseLegacy(data []byte) (any, error) {
 	return root, nil
 }
 
-// unpickle runs a pickle that scan has accepted. It calls found for each storage.
-func unpickle(raw []byte, found func(s *storage) error) (root any, err error) {
+// unpickle runs a pickle that scan has accepted. Only the given classes mean anything. It calls found for each storage.
+func unpickle(raw []byte, classes map[string]any, found func(s *storage) error) (root any, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the library panics on operands of the wrong type
 			root, err = nil, fmt.Errorf("a damaged pickle: %v", p)

@@ -1,6 +1,6 @@
 // Package torchfile reads the tensors in a PyTorch file (.pth) that torch.save wrote: a dictionary of tensors, which
 // may be nested in dictionaries and lists. It reads the zip format of PyTorch 1.6 and the earlier format, in the pickle
-// protocols 2 to 5.
+// protocols 2 to 5. It also reads pickles of NumPy's arrays of bytes, in which data sets are published.
 //
 // Such a file contains a program for Python's pickle machine, which most readers simply run. This package lets the
 // program construct only dictionaries, lists and tensors. Any other class or function is a name without a meaning, and

@@ -340,7 +340,7 @@ func FuzzPickle(f *testing.F) {
 		"\x8c\x01m\x8c\x01n\x93)\x81\x94}\x94\x8c\x01aK\x01sbh\x00\x85."))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if n, err := scan(data); err == nil {
-			if root, err := unpickle(data[:n], func(*storage) error { return nil }); err == nil {
+			if root, err := unpickle(data[:n], classes, func(*storage) error { return nil }); err == nil {
 				_ = fmt.Sprintf("%T", root)
 			}
 		}

@@ -31,10 +31,14 @@ func runShapes(ctx context.Context, job *stage.Job, p *params) error {
 }
 
 func runImages(ctx context.Context, job *stage.Job, p *params) error {
+	names, err := source.NamesEncoding(p.Names)
+	if err != nil {
+		return err
+	}
 	opt := source.ImageOptions{
 		Path: p.Path, Size: p.Size, Crop: p.Crop, Channels: cmp.Or(p.Channels, 3),
-		Filter: picture.Filter(p.Resize), ByDirectory: p.Labels == "directory",
-		TestFraction: cmp.Or(p.TestFraction, defaultTestFraction), Seed: p.Seed,
+		Filter: picture.Filter(p.Resize), ByDirectory: p.Labels == "directory", Names: names,
+		TestFraction: p.TestFraction, Seed: p.Seed,
 		SkipBroken: p.SkipBroken, Verify: p.Verify, Train: p.NTrain, Test: p.NTest,
 	}
 	if p.Source == "celeba" {
@@ -53,11 +57,8 @@ func runImages(ctx context.Context, job *stage.Job, p *params) error {
 		}
 		job.Set("skipped", images.Skipped.N)
 		job.Set("broken", images.Broken.N)
-		if n := images.Skipped.N; n > 0 {
-			job.Warn("%d files without an image's extension were left out, the first is %s", n, images.Skipped.First)
-		}
-		if n := images.Broken.N; n > 0 {
-			job.Warn("%d broken images were left out, the first is %s", n, images.Broken.First)
+		for _, w := range images.Warnings() {
+			job.Warn("%s", w)
 		}
 		return files, err
 	})

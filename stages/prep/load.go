@@ -92,7 +92,7 @@ func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source
 	}
 	l, err := source.LoadCSV(source.CSVOptions{
 		Path: p.Path, Columns: names, Label: p.Label,
-		TestFraction: cmp.Or(p.TestFraction, defaultTestFraction), Seed: p.Seed,
+		TestFraction: p.TestFraction, Seed: p.Seed,
 		DropMissing: p.DropMissing, Train: p.NTrain, Test: p.NTest,
 	})
 	if err != nil {

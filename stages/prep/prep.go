@@ -18,9 +18,8 @@ import (
 
 // Defaults that depend on the source.
 const (
-	drawnTrain          = 50000 // training samples of a source that is drawn
-	drawnTest           = 10000
-	defaultTestFraction = 0.1 // test fraction of images and tables
+	drawnTrain = 50000 // training samples of a source that is drawn
+	drawnTest  = 10000
 )
 
 // maxValues is the maximum number of coordinates in a split of drawn points: 4 GiB of float32.
@@ -38,18 +37,19 @@ type params struct {
 	Offline      bool   `help:"Fail instead of downloading a missing set; also set by VAPO_OFFLINE=1." keyed:"false"`
 	Verify       bool   `help:"Compare files with the checksums of the published set." default:"true" negatable:""`
 
-	NTrain int `help:"Use the first N training samples; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
-	NTest  int `help:"Use the first N test samples; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
+	NTrain int `help:"Use N training samples; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
+	NTest  int `help:"Use N test samples; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
 
 	Components json.RawMessage `help:"Components of a mixture, a list." default:"null" only:"source=mixture"`
 	Std        float64         `help:"Noise of the points." default:"0.15" only:"source=8gaussians|two-moons|rings"`
-	Seed       uint64          `help:"Seed of drawn sources, and of the test splits of images and csv." default:"0"`
+	Seed       uint64          `help:"Seed of drawn sources, and of order and test split of images and csv." default:"0"`
 
 	Size       int    `help:"Output edge." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
 	Crop       int    `help:"Edge of the centre crop." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
 	Resize     string `help:"Filter." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
 	Channels   int    `help:"Channels: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
 	Labels     string `help:"Labels: none, or first directory." default:"none" enum:"none,directory" only:"source=images"`
+	Names      string `name:"names-encoding" help:"Encoding of names other than UTF-8: gbk, cp437 …" only:"source=images"`
 	SkipBroken bool   `help:"Leave out broken and small images, and count them." only:"source=images|celeba"`
 
 	Columns      string  `help:"Columns to read, separated by commas; empty: all but the label." only:"source=csv"`
@@ -66,13 +66,13 @@ func (params) Vars() map[string]string {
 var spec = stage.Stage[params]{
 	Name:    "prep",
 	About:   "Read or draw a data set, check it and write its training and test splits as tensor files.",
-	Version: 1,
+	Version: 2,
 	Outputs: []contract.Port{
 		{Name: "train", Media: contract.MediaArrow, Help: "training split"},
 		{Name: "test", Media: contract.MediaArrow, Help: "test split"},
 		{Name: "preview", Media: contract.MediaPNG, Help: "picture of the first training samples"},
 		{Name: "summary", Media: contract.MediaJSON, Help: "counts, moments, checksums of the source files"},
-		{Name: "valid", Media: contract.MediaArrow, Help: "validation split of celeba", Optional: true},
+		{Name: "valid", Media: contract.MediaArrow, Help: "validation split, if the source has one", Optional: true},
 	},
 	Resolve: resolve,
 	Pure:    func(p *params) bool { return !source.IsRead(p.Source) },
@@ -102,6 +102,9 @@ func resolve(p *params, _ stage.Given) error {
 	}
 	if _, err := columns(p); err != nil {
 		return fmt.Errorf("columns is %q: %w", p.Columns, err)
+	}
+	if _, err := source.NamesEncoding(p.Names); err != nil {
+		return err
 	}
 	if source.IsRead(p.Source) {
 		return resolveFiles(p)

@@ -1,175 +1,154 @@
 package source
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"os"
+
+	"vapo/lib/failure"
 )
 
-func (c *collection) listArchive() error {
-	var head [4]byte
-	n, err := c.archive.ReadAt(head[:], 0)
+// archiveHint is what to do with an archive in a format that is not read.
+const archiveHint = "unpack it and give the folder; only zip files and tar archives (plain, .gz, .bz2, .xz or .zst) " +
+	"are read as they are"
+
+// listArchive lists the members of an archive. Zip files and plain tar archives are read where they are. A compressed
+// tar archive has no random access, so it is decompressed into a temporary file if its images are wanted.
+func (c *collection) listArchive(ctx context.Context, wanted bool) error {
+	c.data, c.dataSize = c.archive, c.size
+	content, format, err := decompress(io.NewSectionReader(c.archive, 0, c.size))
+	if err != nil {
+		return damaged(c.path, err)
+	}
+	var members []entry
+	switch format {
+	case "":
+		members, err = c.listPlain()
+	default:
+		members, err = c.listCompressed(ctx, content, format, wanted)
+	}
+	if err != nil {
+		return damaged(c.path, err)
+	}
+	return c.take(members)
+}
+
+// listPlain lists an archive that is not compressed as a whole.
+func (c *collection) listPlain() ([]entry, error) {
+	section := io.NewSectionReader(c.archive, 0, c.size)
+	head, err := bufio.NewReaderSize(io.NewSectionReader(c.archive, 0, c.size), 512).Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return nil, err
+	}
+	if format := formatOf(head); format == "zip" || format == "program" {
+		return c.listZip()
+	}
+	if err := c.otherFormat(head, ""); err != nil {
+		return nil, err
+	}
+	return c.listTar(section, func() int64 { return offset(section) })
+}
+
+// otherFormat returns an error if a file that should be a tar archive begins with head, the mark of something else.
+func (c *collection) otherFormat(head []byte, outer string) error {
+	format := formatOf(head)
+	switch {
+	case format == "":
+		return nil
+	case format == "web page":
+		return optionError("the download failed; get the file again", c.path, "format", "an archive", "a web page")
+	case outer != "":
+		return optionError("decompress it, and give what comes out", c.path, "format",
+			"a tar archive in the "+outer+" file", "a %s file", format)
+	}
+	return optionError(archiveHint, c.path, "format", "a zip file or a tar archive", "a %s file", format)
+}
+
+// offset returns how many bytes of a section have been read.
+func offset(s *io.SectionReader) int64 {
+	at, _ := s.Seek(0, io.SeekCurrent) // fails only for a negative offset
+	return at
+}
+
+// listCompressed lists a compressed tar archive. Its uncompressed size is bounded, because a small file can expand to
+// any size.
+func (c *collection) listCompressed(
+	ctx context.Context, content io.Reader, format string, wanted bool,
+) (members []entry, err error) {
+	limit := maxSlack + maxRatio*c.size
+	in := &counter{r: content, ctx: ctx, left: limit}
+	whole := bufio.NewReaderSize(in, 1<<16)
+	head, err := whole.Peek(8)
+	if err == nil {
+		err = c.otherFormat(head, format)
+	} else if errors.Is(err, io.EOF) {
+		err = nil
 	}
 	switch {
-	case string(head[:n]) == "PK\x03\x04", string(head[:n]) == "PK\x05\x06":
-		return c.listZip()
-	case n > 1 && head[0] == 0x1f && head[1] == 0x8b:
-		c.gzipped = true
+	case err != nil:
+	case wanted:
+		c.unpacked, err = unpack(whole)
+		if errors.Is(err, errTrailing) { // the listing finds out whether the archive is complete
+			c.notes, err = append(c.notes, noteTrailing), nil
+		}
+		if err == nil {
+			c.data, c.dataSize = c.unpacked, in.n
+			section := io.NewSectionReader(c.data, 0, in.n)
+			members, err = c.listTar(section, func() int64 { return offset(section) })
+		}
+	default:
+		members, err = c.listTar(whole, func() int64 { return 0 })
 	}
-	listed, err := c.walkTar(func(string, int64, io.Reader) error { return nil })
+	if errors.Is(err, errBomb) {
+		return nil, optionError("unpack it, if you trust it, and give the folder", c.path, "archive",
+			fmt.Sprintf("at most %d bytes uncompressed, %d times its size and %d", limit, maxRatio, maxSlack), "more")
+	}
+	return members, err
+}
+
+// counter counts the bytes that are read from r. It returns errBomb if they exceed a limit.
+type counter struct {
+	r       io.Reader
+	ctx     context.Context
+	n, left int64
+}
+
+// errBomb reports data that expand beyond any use.
+var errBomb = errors.New("it expands beyond the limit")
+
+func (c *counter) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if c.left -= int64(n); c.left < 0 {
+		return n, errBomb
+	}
+	return n, err
+}
+
+// unpack copies in to a temporary file. The file has no name any more, so it is gone when the process ends, however
+// that happens. The error may be errTrailing beside the file.
+func unpack(in io.Reader) (*os.File, error) {
+	const hint = "set TMPDIR to a directory with room for the decompressed archive, or unpack it and give the folder"
+	file, err := os.CreateTemp("", "vapo-tar-")
 	if err != nil {
-		return err
+		return nil, failure.New(failure.Resources, hint, "decompressing: %w", err)
 	}
-	c.names, c.skipped = listed.names, listed.skipped
-	return c.checkUnique(slices.Sorted(slices.Values(c.names)))
-}
-
-// checkUnique returns an error if two images of an archive have the same name. sorted holds the names in order.
-func (c *collection) checkUnique(sorted []string) error {
-	for i := 1; i < len(sorted); i++ {
-		if sorted[i] == sorted[i-1] {
-			return fileError(c.path, "names", "one file of each", "two of %q", sorted[i])
-		}
+	err = os.Remove(file.Name())
+	if err == nil {
+		_, err = io.Copy(file, in)
 	}
-	return nil
-}
-
-// zipEncrypted is the flag of an encrypted member.
-const zipEncrypted = 1 << 0
-
-func (c *collection) listZip() error {
-	z, err := zip.NewReader(c.archive, c.size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return fileError(c.path, "format", "a zip file", "something else, or a part of one (%v)", err)
+	if err == nil || errors.Is(err, errTrailing) {
+		return file, err
 	}
-	for _, f := range z.File {
-		if !f.Mode().IsRegular() {
-			continue
-		}
-		ok, err := c.accept(f.Name)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		switch {
-		case f.Flags&zipEncrypted != 0:
-			return fileError(c.path, f.Name, "a file that is not encrypted", "an encrypted one")
-		case f.Method != zip.Store && f.Method != zip.Deflate:
-			return fileError(c.path, f.Name, "a file stored or deflated", "compression method %d", f.Method)
-		case f.UncompressedSize64 > uint64(maxFile):
-			return c.tooLarge(f.Name, int64(min(f.UncompressedSize64, 1<<62)))
-		}
-		c.names = append(c.names, f.Name)
-		c.zipped = append(c.zipped, f)
+	file.Close()
+	if failure.ClassOf(err) == failure.Resources {
+		err = failure.New(failure.Resources, hint, "decompressing: %w", err)
 	}
-	slices.SortFunc(c.zipped, func(a, b *zip.File) int { return strings.Compare(a.Name, b.Name) })
-	slices.Sort(c.names)
-	return c.checkUnique(c.names)
-}
-
-func (c *collection) tooLarge(name string, size int64) error {
-	return fileError(c.path, name, fmt.Sprintf("an image file of at most %d bytes", maxFile), "%d bytes", size)
-}
-
-// walkTar reads a tar archive and passes each image to visit. It returns the names of the images and a tally of the
-// skipped files in a new collection, and does not change c.
-func (c *collection) walkTar(visit func(name string, size int64, r io.Reader) error) (listed *collection, err error) {
-	listed = &collection{path: c.path}
-	plain := io.Reader(io.NewSectionReader(c.archive, 0, c.size)) // a Seeker, so that package tar can skip members
-	var bounded *io.LimitedReader
-	if c.gzipped {
-		z, err := gzip.NewReader(bufio.NewReaderSize(plain, 1<<16))
-		if err != nil {
-			return nil, damaged(c.path, err)
-		}
-		bounded = &io.LimitedReader{R: z, N: maxSlack + maxRatio*c.size}
-		plain = bounded
-	}
-	members := tar.NewReader(plain)
-	for {
-		h, err := members.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil || errors.Is(err, tar.ErrInsecurePath) {
-			err = listed.visitTar(h, members, visit)
-		}
-		var caller callerError
-		if errors.As(err, &caller) {
-			return nil, caller.error
-		}
-		if err != nil {
-			return nil, c.tarError(err, bounded)
-		}
-	}
-	if bounded != nil { // read to the end: the last bytes of a gzip stream are its checksum
-		if _, err := io.Copy(io.Discard, plain); err != nil || bounded.N <= 0 {
-			return nil, c.tarError(err, bounded)
-		}
-	}
-	return listed, nil
-}
-
-func (c *collection) visitTar(h *tar.Header, r io.Reader, visit func(string, int64, io.Reader) error) error {
-	if h.Typeflag != tar.TypeReg {
-		return nil
-	}
-	ok, err := c.accept(h.Name)
-	if err != nil || !ok {
-		return err
-	}
-	if h.Size > maxFile {
-		return c.tooLarge(h.Name, h.Size)
-	}
-	c.names = append(c.names, h.Name)
-	return visit(h.Name, h.Size, r)
-}
-
-func (c *collection) tarError(err error, bounded *io.LimitedReader) error {
-	if bounded != nil && bounded.N <= 0 {
-		want := fmt.Sprintf("at most %d bytes uncompressed, %d times its size and %d",
-			maxSlack+maxRatio*c.size, maxRatio, maxSlack)
-		return fileError(c.path, "archive", want, "more")
-	}
-	return damaged(c.path, err)
-}
-
-// callerError marks an error that the visit function returned, as opposed to an error in the archive.
-type callerError struct{ error }
-
-// eachInTar implements each for tar archives.
-func (c *collection) eachInTar(
-	ctx context.Context, indices []int, give func(i int, data []byte, err error) error,
-) error {
-	i := -1 // index of the current image
-	_, err := c.walkTar(func(_ string, size int64, r io.Reader) error {
-		i++
-		if ctx.Err() != nil {
-			return callerError{context.Cause(ctx)}
-		}
-		if len(indices) == 0 || indices[0] != i {
-			return nil
-		}
-		indices = indices[1:]
-		data, err := readBounded(r, size)
-		if err != nil {
-			return err // the rest of the archive cannot be read either
-		}
-		if err := give(i, data, nil); err != nil {
-			return callerError{err}
-		}
-		return nil
-	})
-	return err
+	return nil, err
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,9 @@ const (
 	CelebASize = 64
 )
 
+const listHint = "give each image a line in " + celebaPartition +
+	": its file name, and 0 (train), 1 (valid) or 2 (test)"
+
 var celebaSplits = []string{"train", "valid", "test"}
 
 // locateCelebA returns the folder or archive of the images, and the partition list next to them ("" if it is missing).
@@ -57,13 +61,13 @@ func locateCelebA(where string) (images, partition string, err error) {
 }
 
 // openCelebA lists the images and divides them into the splits train, test and, if it has any images, valid.
-func (f *ImageFiles) openCelebA() ([]part, error) {
+func (f *ImageFiles) openCelebA(ctx context.Context) ([]part, error) {
 	images, partition, err := locateCelebA(f.opt.Path)
 	if err != nil {
 		return nil, err
 	}
 	f.opt.Path = images
-	if f.c, err = openCollection(images); err != nil {
+	if f.c, err = openCollection(ctx, images, nil, true); err != nil {
 		return nil, err
 	}
 	var list map[string]int
@@ -83,7 +87,7 @@ func (f *ImageFiles) openCelebA() ([]part, error) {
 		}
 	}
 	var indices [3][]int
-	for i, name := range f.c.names {
+	for i, name := range f.c.names() {
 		split, err := celebaSplit(f.c.file(i), path.Base(name), list)
 		if err != nil {
 			return nil, err
@@ -94,7 +98,7 @@ func (f *ImageFiles) openCelebA() ([]part, error) {
 	for _, p := range parts {
 		if len(p.indices) == 0 {
 			return nil, optionError("mark training (0) and test images (2) in list_eval_partition.txt beside the images",
-				images, p.name+" images", "one or more", "none of %d", len(f.c.names))
+				images, p.name+" images", "one or more", "none of %d", len(f.c.images))
 		}
 	}
 	if len(indices[1]) > 0 {
@@ -115,7 +119,7 @@ func readPartition(path string) ([]byte, File, error) {
 		return nil, File{}, err
 	}
 	if len(data) > maxPartitionFile {
-		return nil, File{}, fileError(path, "size", fmt.Sprintf("at most %d bytes", maxPartitionFile), "more")
+		return nil, File{}, optionError(listHint, path, "size", fmt.Sprintf("at most %d bytes", maxPartitionFile), "more")
 	}
 	return data, file, nil
 }
@@ -123,18 +127,18 @@ func readPartition(path string) ([]byte, File, error) {
 // checkCelebA returns an error unless the collection has each image number of the published set exactly once.
 func (c *collection) checkCelebA() error {
 	const option = "(to read a part of it: --no-verify)"
-	if len(c.names) != celebaImages {
+	if len(c.images) != celebaImages {
 		return optionError("get the whole archive, or give --no-verify to read a part of it", c.path, "images",
-			fmt.Sprintf("%d of the published celeba %s", celebaImages, option), "%d", len(c.names))
+			fmt.Sprintf("%d of the published celeba %s", celebaImages, option), "%d", len(c.images))
 	}
 	seen := make([]bool, celebaImages+1)
-	for i, name := range c.names {
+	for i, name := range c.names() {
 		n, err := celebaNumber(c.file(i), path.Base(name))
 		if err != nil {
 			return err
 		}
 		if seen[n] {
-			return fileError(c.file(i), "number", "a new one "+option, "%d again", n)
+			return optionError("remove one of the two", c.file(i), "number", "a new one "+option, "%d again", n)
 		}
 		seen[n] = true
 	}
@@ -145,7 +149,8 @@ func celebaNumber(file, base string) (int, error) {
 	digits := strings.TrimSuffix(base, path.Ext(base))
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 1 || n > celebaImages || len(digits) != 6 {
-		return 0, fileError(file, "name", fmt.Sprintf("000001.jpg to %d.jpg", celebaImages), "%q", base)
+		return 0, optionError("remove it, or name the splits of all images in "+celebaPartition, file, "name",
+			fmt.Sprintf("000001.jpg to %d.jpg", celebaImages), "%q", base)
 	}
 	return n, nil
 }
@@ -156,7 +161,7 @@ func celebaSplit(file, base string, list map[string]int) (int, error) {
 	if list != nil {
 		split, ok := list[base]
 		if !ok {
-			return 0, fileError(file, "line of "+celebaPartition, "one with "+base, "none")
+			return 0, optionError(listHint, file, "line of "+celebaPartition, "one with "+base, "none")
 		}
 		return split, nil
 	}
@@ -184,15 +189,15 @@ func DecodePartition(name string, data []byte) (map[string]int, error) {
 		}
 		line := fmt.Sprintf("line %d", n)
 		if len(fields) != 2 || len(fields[1]) != 1 || fields[1] < "0" || fields[1] > "2" || !fs.ValidPath(fields[0]) {
-			return nil, fileError(name, line, "a file name and 0, 1 or 2", "%.100q", lines.Text())
+			return nil, optionError(listHint, name, line, "a file name and 0, 1 or 2", "%.100q", lines.Text())
 		}
 		if _, twice := list[fields[0]]; twice {
-			return nil, fileError(name, line, "a new name", "%q again", fields[0])
+			return nil, optionError(listHint, name, line, "a new name", "%q again", fields[0])
 		}
 		list[fields[0]] = int(fields[1][0] - '0')
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fileError(name, "lines", "short ones", "one that is too long (%v)", err)
+		return nil, optionError(listHint, name, "lines", "short ones", "one that is too long (%v)", err)
 	}
 	return list, nil
 }

@@ -90,7 +90,7 @@ func TestCelebAWhole(t *testing.T) {
 	counts := make([]int, 3)
 	for n := 1; n <= celebaImages; n++ {
 		name := fmt.Sprintf("%06d.jpg", n)
-		c.names = append(c.names, name)
+		c.images = append(c.images, entry{name: name})
 		split, err := celebaSplit(name, name, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func TestCelebAWhole(t *testing.T) {
 	if err := c.checkCelebA(); err != nil {
 		t.Error(err)
 	}
-	c.names[7] = c.names[8]
+	c.images[7] = c.images[8]
 	if err := c.checkCelebA(); err == nil {
 		t.Error("a number met twice is accepted")
 	}

@@ -3,66 +3,102 @@ package source
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/text/encoding"
 
 	"vapo/lib/picture"
 )
 
 // Limits on the content of folders and archives. They are variables so that tests can lower them.
 var (
-	maxFiles       = 1 << 22  // images in a collection
+	maxFiles       = 1 << 22  // files in a collection
 	maxName        = 1 << 12  // bytes in a file name
 	maxFile  int64 = 64 << 20 // bytes in an image file
-	maxSlack int64 = 1 << 30  // a .tar.gz file may expand to maxSlack bytes plus maxRatio times
+	maxSlack int64 = 1 << 30  // a compressed tar archive may expand to maxSlack bytes plus maxRatio times
 	maxRatio int64 = 100      // its size; images hardly shrink, but decompression bombs do
 )
 
-// collection lists the image files of a folder, a zip file or a tar archive. Nothing is unpacked to disk: files are
-// read into memory one by one. A collection must be closed.
-//
-// The images of folders and zip files are sorted by path. The images of tar archives are in the order of the archive,
-// since a compressed tar archive can only be read from front to back.
+// collection lists the image files of a folder, a zip file or a tar archive, sorted by path. Files are read into memory
+// one by one, in any order. A collection must be closed.
 type collection struct {
-	path    string
-	names   []string // paths of the images, with slashes
-	skipped Tally    // files without an image's extension
+	path   string
+	images []entry
+	text   namesReader
 
-	archive *os.File // nil for a folder
-	size    int64
-	changed time.Time
-	zipped  []*zip.File // members of a zip file, by image; nil for other collections
-	gzipped bool
+	skipped  Tally    // files without an image's extension
+	nested   string   // the first of them that is an archive by its name
+	unread   Tally    // links that lead to no file of the collection, and special files
+	replaced Tally    // members of an archive that a later one of the same name replaces
+	escaped  Tally    // images whose names are in an unknown encoding
+	notes    []string // other warnings
+
+	archive  *os.File // nil for a folder
+	size     int64
+	changed  time.Time
+	data     io.ReaderAt // the members of a tar archive: archive, or unpacked
+	dataSize int64
+	unpacked *os.File // the content of a compressed tar archive, without a name; nil for other collections
 }
 
-// openCollection lists the images of a folder or archive.
-func openCollection(path string) (c *collection, err error) {
+// entry is a file of a folder or a member of an archive.
+type entry struct {
+	name  string // its path, with slashes, in UTF-8
+	known bool   // whether the encoding of the name is known
+	kind  kind
+	link  string // target of a link, as it is in the archive
+	size  int64  // in bytes; 0 if unknown
+
+	raw    string    // in a folder: the path as it is on disk
+	offset int64     // in a tar archive: position of the data, or as nth says
+	nth    int       // if not 0, the member is the nth one from offset, which is the position of a header
+	zip    *zip.File // in a zip file
+}
+
+// kind is what an entry is.
+type kind uint8
+
+const (
+	regular kind = iota
+	directory
+	symlink
+	hardlink
+	special
+)
+
+// openCollection lists the images of a folder or archive. Names that are not UTF-8 are in the given encoding, which may
+// be nil if it is unknown. If wanted is false, the images cannot be read, which saves decompressing them.
+func openCollection(
+	ctx context.Context, path string, names encoding.Encoding, wanted bool,
+) (c *collection, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	c = &collection{path: path, size: info.Size(), changed: info.ModTime()}
+	c = &collection{path: path, size: info.Size(), changed: info.ModTime(), text: namesReader{other: names}}
 	switch {
 	case info.IsDir():
 		err = c.listFolder()
 	case info.Mode().IsRegular():
 		if c.archive, err = os.Open(path); err == nil {
-			err = c.listArchive()
+			err = c.listArchive(ctx, wanted)
 		}
 	default:
-		err = fileError(path, "file type", "a folder or an archive", "%v", info.Mode().Type())
+		err = optionError(imagesHint, path, "file type", "a folder or an archive", "%v", info.Mode().Type())
 	}
-	if err == nil && len(c.names) == 0 {
-		err = optionError("give a folder or an archive with images", path, "images",
-			"files named *.png, *.jpg, *.jpeg, *.gif, *.bmp or *.webp", "none, and %d other files", c.skipped.N)
+	if err == nil && len(c.images) == 0 {
+		err = c.noImages()
 	}
 	if err != nil {
 		c.close()
@@ -71,85 +107,148 @@ func openCollection(path string) (c *collection, err error) {
 	return c, nil
 }
 
+// noImages says what the collection holds instead of images.
+func (c *collection) noImages() error {
+	hint := "give a folder or an archive with images"
+	got := fmt.Sprintf("none, and %d other files", c.skipped.N)
+	if c.skipped.N > 0 {
+		got += fmt.Sprintf(", the first is %s", c.skipped.First)
+	}
+	if c.unread.N > 0 {
+		got += fmt.Sprintf("; %d links or special files, the first is %s", c.unread.N, c.unread.First)
+	}
+	if c.nested != "" {
+		hint = "unpack the outer archive, and give the inner one"
+		got = fmt.Sprintf("none, but an archive in the archive, %s", c.nested)
+	}
+	return optionError(hint, c.path, "images", "files named *.png, *.jpg, *.jpeg, *.gif, *.bmp or *.webp", "%s", got)
+}
+
 func (c *collection) close() {
-	if c.archive != nil {
-		c.archive.Close()
+	for _, f := range []*os.File{c.archive, c.unpacked} {
+		if f != nil {
+			f.Close()
+		}
 	}
 }
 
 // file returns the name of image i for errors.
 func (c *collection) file(i int) string {
 	if c.archive == nil {
-		return filepath.Join(c.path, filepath.FromSlash(c.names[i]))
+		return filepath.Join(c.path, filepath.FromSlash(c.images[i].name))
 	}
-	return c.path + ":" + c.names[i]
+	return c.path + ":" + c.images[i].name
 }
 
-// accept reports whether a file is to be read as an image, judging by its name. An unsafe name is an error.
-func (c *collection) accept(name string) (bool, error) {
-	if len(name) > maxName || strings.ContainsAny(name, "\\\x00") || !fs.ValidPath(strings.TrimPrefix(name, "./")) {
-		return false, fileError(c.path, "name of a file in it",
-			"a path below the top, without \"..\" and backslashes", "%.200q", name)
+// names returns the paths of the images.
+func (c *collection) names() []string {
+	names := make([]string, len(c.images))
+	for i := range c.images {
+		names[i] = c.images[i].name
 	}
-	for element := range strings.SplitSeq(name, "/") {
-		if element != "." && strings.HasPrefix(element, ".") || element == "__MACOSX" {
-			return false, nil // skip hidden files and files that macOS adds to archives
+	return names
+}
+
+// place returns the path of a file of a folder.
+func (c *collection) place(e *entry) string { return filepath.Join(c.path, filepath.FromSlash(e.raw)) }
+
+// add adds a file with the name of an image.
+func (c *collection) add(e entry) error {
+	switch {
+	case len(c.images) == maxFiles:
+		return c.tooMany()
+	case len(e.name) > maxName:
+		return optionError("shorten it", c.path, "name of a file in it", fmt.Sprintf("at most %d bytes", maxName),
+			"%d, %.200q", len(e.name), e.name)
+	case e.size > maxFile:
+		return c.tooLarge(e.name, e.size)
+	case e.zip != nil:
+		if err := e.unreadable(c.path); err != nil {
+			return err
 		}
 	}
-	if !picture.Named(name, picture.Formats...) {
-		c.skipped.add(name)
-		return false, nil
+	if !e.known {
+		c.escaped.add(e.name)
 	}
-	if len(c.names) == maxFiles {
-		return false, fileError(c.path, "images", fmt.Sprintf("at most %d", maxFiles), "more")
+	c.images = append(c.images, e)
+	return nil
+}
+
+func (c *collection) tooLarge(name string, size int64) error {
+	return optionError("leave it out, or make it smaller", c.path, name,
+		fmt.Sprintf("an image file of at most %d bytes", maxFile), "%d bytes", size)
+}
+
+func (c *collection) tooMany() error {
+	return optionError("divide the set", c.path, "files", fmt.Sprintf("at most %d", maxFiles), "more")
+}
+
+// skip counts a file without an image's extension.
+func (c *collection) skip(name string) {
+	c.skipped.add(name)
+	packed := slices.Contains([]string{".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"},
+		strings.ToLower(path.Ext(name)))
+	if packed && c.nested == "" {
+		c.nested = name
 	}
-	return true, nil
+}
+
+// hidden reports whether a path is that of a hidden file, or of a file that macOS adds to archives.
+func hidden(name string) bool {
+	for element := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(element, ".") || element == "__MACOSX" {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *collection) listFolder() error {
-	err := filepath.WalkDir(c.path, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == c.path {
+	err := filepath.WalkDir(c.path, func(place string, d fs.DirEntry, err error) error {
+		if err != nil || place == c.path {
 			return err
 		}
-		if strings.HasPrefix(d.Name(), ".") {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if d.IsDir() {
-			return nil
-		}
-		rel, err := filepath.Rel(c.path, path)
+		rel, err := filepath.Rel(c.path, place)
 		if err != nil {
 			return err
 		}
-		name := filepath.ToSlash(rel)
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // os.Stat follows links to files
-			c.skipped.add(name)
+		switch {
+		case hidden(d.Name()) && d.IsDir():
+			return fs.SkipDir
+		case hidden(d.Name()) || d.IsDir():
 			return nil
 		}
-		ok, err := c.accept(name)
-		if ok {
-			c.names = append(c.names, name)
+		raw := filepath.ToSlash(rel)
+		name, known := c.text.text(raw)
+		info, err := os.Stat(place) // follows links to files
+		switch {
+		case err != nil:
+			c.unread.add(name + ": the link leads nowhere")
+		case info.IsDir():
+			c.unread.add(name + ": it is a link to a folder")
+		case !picture.Named(name, picture.Formats...):
+			c.skip(name)
+		case !info.Mode().IsRegular():
+			c.unread.add(name + ": it is neither a file nor a folder")
+		default:
+			return c.add(entry{name: name, known: known, raw: raw})
 		}
-		return err
+		return nil
 	})
-	slices.Sort(c.names)
+	slices.SortFunc(c.images, func(a, b entry) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.raw, b.raw))
+	})
 	return err
 }
 
-// each reads the images with the given ascending indices. For each image, in order, it calls give with the bytes of the
-// file or with the error of reading them. It stops at the first error that give returns.
+// each reads the images with the given indices. For each image, in order, it calls give with the bytes of the file or
+// with the error of reading them. It stops at the first error that give returns.
 func (c *collection) each(ctx context.Context, indices []int, give func(i int, data []byte, err error) error) error {
-	if c.archive != nil && c.zipped == nil {
-		return c.eachInTar(ctx, indices, give)
-	}
 	for _, i := range indices {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		data, err := c.read(i)
+		data, err := c.content(&c.images[i])
 		if err := give(i, data, err); err != nil {
 			return err
 		}
@@ -157,17 +256,24 @@ func (c *collection) each(ctx context.Context, indices []int, give func(i int, d
 	return nil
 }
 
-// read returns the bytes of image i of a folder or a zip file.
-func (c *collection) read(i int) ([]byte, error) {
-	if c.zipped != nil {
-		r, err := c.zipped[i].Open()
+// content returns the bytes of a file.
+func (c *collection) content(e *entry) ([]byte, error) {
+	switch {
+	case e.zip != nil:
+		r, err := e.zip.Open()
 		if err != nil {
 			return nil, err
 		}
 		defer r.Close()
-		return readBounded(r, int64(c.zipped[i].UncompressedSize64))
+		return readBounded(r, e.size)
+	case c.archive != nil:
+		r, err := c.openTarred(e)
+		if err != nil {
+			return nil, err
+		}
+		return readBounded(r, e.size)
 	}
-	f, err := os.Open(c.file(i))
+	f, err := os.Open(c.place(e))
 	if err != nil {
 		return nil, errors.Unwrap(err) // the caller names the path
 	}
@@ -192,69 +298,4 @@ func readBounded(r io.Reader, size int64) ([]byte, error) {
 		err = fmt.Errorf("it does not have the %d bytes it claims: %w", size, io.ErrUnexpectedEOF)
 	}
 	return b.Bytes(), err
-}
-
-// imageFiles returns the files that determine the digest of a collection: its images or its archive, and the partition
-// list if there is one.
-func imageFiles(path, partition, hint string) ([]File, error) {
-	if err := present(path, hint); err != nil {
-		return nil, err
-	}
-	c, err := openCollection(path)
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
-	files, err := c.files()
-	if err != nil || partition == "" {
-		return files, err
-	}
-	_, list, err := readPartition(partition)
-	return append(files, list), err
-}
-
-// files hashes the files that identify the collection: the archive, or every image of a folder.
-func (c *collection) files() ([]File, error) {
-	if c.archive != nil {
-		file, err := hashFile(c.path)
-		file.Name = archiveName
-		return []File{file}, err
-	}
-	files := make([]File, len(c.names))
-	for i, name := range c.names {
-		var err error
-		if files[i], err = hashFile(c.file(i)); err != nil {
-			return nil, err
-		}
-		files[i].Name = name
-	}
-	return files, nil
-}
-
-// merged describes the images of a folder as one File.
-func merged(images []File) File {
-	if len(images) == 1 {
-		return images[0]
-	}
-	folder := File{Name: folderName, SHA256: strings.TrimPrefix(digestOf(images), "sha256:")}
-	for _, f := range images {
-		folder.Bytes += f.Bytes
-	}
-	return folder
-}
-
-// checkUnchanged returns an error if an archive has changed since it was opened.
-func (c *collection) checkUnchanged() error {
-	if c.archive == nil {
-		return nil
-	}
-	info, err := os.Stat(c.path)
-	if err != nil {
-		return err
-	}
-	if info.Size() != c.size || !info.ModTime().Equal(c.changed) {
-		return checksumError(c.path, "the archive", "that of when it was opened",
-			"another, of a file that changed while it was read")
-	}
-	return nil
 }

@@ -94,7 +94,7 @@ type table struct {
 
 // decodeTable reads a table, which may be compressed.
 func decodeTable(r io.Reader, opt CSVOptions) (*table, error) {
-	plain, err := gunzip(r)
+	plain, _, err := decompress(r)
 	if err != nil {
 		return nil, damaged(opt.Path, err)
 	}

@@ -74,13 +74,14 @@ func (f *ImageFiles) leaveOut(d imageItem) error {
 	}
 	if !f.broken[d.i] {
 		f.broken[d.i] = true
-		f.Broken.add(fmt.Sprintf("%s: %v", f.c.names[d.i], d.err))
+		f.Broken.add(fmt.Sprintf("%s: %v", f.c.images[d.i].name, d.err))
 	}
 	return nil
 }
 
 func (f *ImageFiles) noneSound(what string, indices []int) error {
-	return fileError(f.opt.Path, what, "a sound one", "%d broken ones", len(indices))
+	return optionError("without --skip-broken, the error says what is wrong with the first", f.opt.Path, what,
+		"a sound one", "%d broken ones", len(indices))
 }
 
 // first decodes images in order and returns the first one that is not broken. Without SkipBroken, a broken image is an

@@ -12,6 +12,8 @@ import (
 // idxUint8 is the type byte of unsigned 8-bit data, the only type that the MNIST family uses.
 const idxUint8 = 0x08
 
+const idxHint = "give files in the idx format of MNIST, with 8-bit images [N, H, W] and one label for each"
+
 // maxDecoded bounds the uncompressed size of one file; the largest published file has 184 MB.
 const maxDecoded = 1 << 30
 
@@ -25,7 +27,7 @@ func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) 
 	}
 	rank := int(head[3])
 	if head[0] != 0 || head[1] != 0 || head[2] != idxUint8 || rank < 1 || rank > 4 {
-		return nil, nil, fileError(path, "magic number", "00000801 to 00000804 (idx of unsigned bytes)",
+		return nil, nil, optionError(idxHint, path, "magic number", "00000801 to 00000804 (idx of unsigned bytes)",
 			"%08x", binary.BigEndian.Uint32(head[:]))
 	}
 	n := 1
@@ -36,7 +38,7 @@ func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) 
 		}
 		size := int(binary.BigEndian.Uint32(b[:]))
 		if size != 0 && n > maxDecoded/size {
-			return nil, nil, fileError(path, "sizes", fmt.Sprintf("at most %d bytes of data", maxDecoded),
+			return nil, nil, optionError(idxHint, path, "sizes", fmt.Sprintf("at most %d bytes of data", maxDecoded),
 				"%v times %d", sizes, size)
 		}
 		n *= size
@@ -49,7 +51,7 @@ func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) 
 func readHeader(path string, r io.Reader, b []byte) error {
 	n, err := io.ReadFull(r, b)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fileError(path, "header", fmt.Sprintf("%d more bytes", len(b)), "%d (truncated)", n)
+		return truncatedError(path, "header", fmt.Sprintf("%d more bytes", len(b)), "%d", n)
 	}
 	return err
 }
@@ -62,11 +64,11 @@ func readExactly(path string, r io.Reader, n int) ([]byte, error) {
 	got, err := b.ReadFrom(io.LimitReader(r, int64(n)+1))
 	switch {
 	case got < int64(n) && (err == nil || errors.Is(err, io.ErrUnexpectedEOF)):
-		return nil, fileError(path, "data", fmt.Sprintf("%d bytes", n), "%d (truncated)", got)
+		return nil, truncatedError(path, "data", fmt.Sprintf("%d bytes", n), "%d", got)
 	case err != nil:
 		return nil, err
 	case got > int64(n):
-		return nil, fileError(path, "data", fmt.Sprintf("%d bytes", n), "more")
+		return nil, optionError(idxHint, path, "data", fmt.Sprintf("%d bytes", n), "more")
 	}
 	return slices.Clip(b.Bytes()), nil
 }
@@ -75,8 +77,8 @@ func widenLabels(path string, raw []uint8, classes int) ([]int64, error) {
 	labels := make([]int64, len(raw))
 	for i, l := range raw {
 		if int(l) >= classes {
-			return nil, fileError(path, fmt.Sprintf("label of record %d", i), fmt.Sprintf("0..%d", classes-1),
-				"%d", l)
+			return nil, optionError("check that the labels are those of this source", path,
+				fmt.Sprintf("label of record %d", i), fmt.Sprintf("0..%d", classes-1), "%d", l)
 		}
 		labels[i] = int64(l)
 	}

@@ -4,11 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
-	"slices"
-	"strings"
+	"fmt"
 	"sync"
-	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
 
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
@@ -24,28 +23,30 @@ const imagesHint = "give a folder, a zip file or a tar archive of images as path
 // ImageOptions are the options of OpenImages.
 type ImageOptions struct {
 	Path         string
-	Size         int            // edge of the resized images; 0: no resizing, and all images must have the same size
-	Crop         int            // edge of the centre crop; 0: the largest square if the image is resized, else no crop
-	Channels     int            // 3 (RGB), or 1 (converted to grey before anything else)
-	Filter       picture.Filter // filter for resizing
-	ByDirectory  bool           // take labels from the first directories of the paths
-	TestFraction float64        // share of source images that becomes the test split
-	Seed         uint64         // seed of the random test split
-	SkipBroken   bool           // leave out and count files that cannot be used
-	Verify       bool           // source celeba: require the complete set
-	Train, Test  int            // number of images to keep of each split, from the first; 0: all
+	Size         int               // edge of the resized images; 0: no resizing, and all images must have the same size
+	Crop         int               // edge of the centre crop; 0: the largest square if the image is resized, else no crop
+	Channels     int               // 3 (RGB), or 1 (converted to grey before anything else)
+	Filter       picture.Filter    // filter for resizing
+	ByDirectory  bool              // take labels from the first directories of the paths
+	Names        encoding.Encoding // encoding of file names that are not UTF-8; nil: unknown
+	TestFraction float64           // share of source images that becomes the test split; 0: a tenth
+	Seed         uint64            // seed of the random test split and of the order of source images
+	SkipBroken   bool              // leave out and count files that cannot be used
+	Verify       bool              // source celeba: require the complete set
+	Train, Test  int               // number of images to keep of each split, from the first; 0: all
 }
 
 // ImageFiles holds the image files of a folder or archive, divided into splits. It must be closed.
 type ImageFiles struct {
-	Splits  []*Stream // train, test and, for celeba, valid
+	Splits  []*Stream // train, test and, if the source has one, valid
 	Skipped Tally     // files without an image's extension
 	Broken  Tally     // broken images that were left out; final once all splits have been read
 
 	source   string
 	opt      ImageOptions
 	c        *collection
-	extra    []File // files that are part of the digest, but not images
+	extra    []File   // files that are part of the digest, but not images
+	rests    []string // paths below the folders of the splits; nil if there are no such folders
 	labels   []int64
 	sums     map[int][sha256.Size]byte // digests of the bytes that were decoded, by image
 	broken   map[int]bool
@@ -64,7 +65,7 @@ func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFil
 	if source == "celeba" {
 		open = f.openCelebA
 	}
-	parts, err := open()
+	parts, err := open(ctx)
 	if err == nil {
 		err = f.stream(ctx, parts)
 	}
@@ -74,6 +75,26 @@ func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFil
 	}
 	f.Skipped = f.c.skipped
 	return f, nil
+}
+
+// Warnings says what was left out and what else the user should know. It is final once all splits have been read.
+func (f *ImageFiles) Warnings() []string {
+	var out []string
+	for _, w := range []struct {
+		Tally
+		format string
+	}{
+		{f.Skipped, "%d files without an image's extension were left out, the first is %s"},
+		{f.c.unread, "%d links and special files were left out, the first is %s"},
+		{f.c.replaced, "%d files were left out because the archive has a later one of the same name, the first is %s"},
+		{f.Broken, "%d broken images were left out, the first is %s"},
+		{f.c.escaped, "%d names of images are not UTF-8, the first is %s; --names-encoding says what they are"},
+	} {
+		if w.N > 0 {
+			out = append(out, fmt.Sprintf(w.format, w.N, w.First))
+		}
+	}
+	return append(out, f.c.notes...)
 }
 
 // Close closes the archive.
@@ -86,19 +107,40 @@ func (f *ImageFiles) Close() {
 // part is a split before it is read.
 type part struct {
 	name    string
-	indices []int // indices of its images, ascending
+	indices []int // indices of its images
 	limit   int   // number of images requested; 0: all
 }
 
-func (f *ImageFiles) openFolder() ([]part, error) {
+func (f *ImageFiles) openFolder(ctx context.Context) ([]part, error) {
 	if err := present(f.opt.Path, imagesHint); err != nil {
 		return nil, err
 	}
 	var err error
-	if f.c, err = openCollection(f.opt.Path); err != nil {
+	if f.c, err = openCollection(ctx, f.opt.Path, f.opt.Names, true); err != nil {
 		return nil, err
 	}
-	n := len(f.c.names)
+	splits, rests, err := f.c.divided(f.opt.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if splits == nil {
+		return f.draw()
+	}
+	if f.opt.TestFraction > 0 {
+		return nil, failure.New(failure.Usage, "leave it out, or give the folder of one split as path",
+			"test-fraction is %v, but %s has a folder for each split", f.opt.TestFraction, f.opt.Path)
+	}
+	f.rests = rests
+	parts := []part{{"train", splits["train"], f.opt.Train}, {"test", splits["test"], f.opt.Test}}
+	if valid := splits["valid"]; valid != nil {
+		parts = append(parts, part{name: "valid", indices: valid})
+	}
+	return parts, nil
+}
+
+// draw draws the test split.
+func (f *ImageFiles) draw() ([]part, error) {
+	n := len(f.c.images)
 	if n < 2 {
 		return nil, optionError("add images", f.opt.Path, "images", "2 or more, for a training and a test split", "1")
 	}
@@ -120,8 +162,12 @@ func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
 		like.H, like.W = im.H, im.W
 	}
 	if f.opt.ByDirectory {
+		names := f.rests
+		if names == nil {
+			names = f.c.names()
+		}
 		var err error
-		if like.Classes, f.labels, err = f.c.directories(); err != nil {
+		if like.Classes, f.labels, err = f.c.directories(names); err != nil {
 			return err
 		}
 		like.Labels = []int64{}
@@ -139,45 +185,6 @@ func (f *ImageFiles) stream(ctx context.Context, parts []part) error {
 		f.Splits = append(f.Splits, s)
 	}
 	return nil
-}
-
-// directories takes the first directory of each path as the label of the image. Many archives have one top directory
-// that contains everything. So directories that all paths share are dropped first, as long as every path still has a
-// directory.
-func (c *collection) directories() (classes []string, labels []int64, err error) {
-	prefix := 0 // length of the dropped directories in bytes
-	for {
-		top, _, _ := strings.Cut(c.names[0][prefix:], "/")
-		deeper := !slices.ContainsFunc(c.names, func(name string) bool {
-			first, rest, _ := strings.Cut(name[prefix:], "/")
-			return first != top || !strings.Contains(rest, "/")
-		})
-		if !deeper {
-			break
-		}
-		prefix += len(top) + 1
-	}
-	found := map[string]int64{}
-	for i, name := range c.names {
-		class, _, ok := strings.Cut(name[prefix:], "/")
-		if !ok {
-			return nil, nil, fileError(c.file(i), "directory", "one, which is the label", "none")
-		}
-		if !utf8.ValidString(class) {
-			return nil, nil, fileError(c.file(i), "directory", "a name in UTF-8", "%q", class)
-		}
-		found[class] = 0
-	}
-	classes = slices.Sorted(maps.Keys(found))
-	for i, class := range classes {
-		found[class] = int64(i)
-	}
-	labels = make([]int64, len(c.names))
-	for i, name := range c.names {
-		class, _, _ := strings.Cut(name[prefix:], "/")
-		labels[i] = found[class]
-	}
-	return classes, labels, nil
 }
 
 // Finish returns the files that were read, and the digest that Digest would return for them. It returns an error if a
@@ -198,9 +205,14 @@ func (f *ImageFiles) finish() ([]File, error) {
 	if err != nil || f.c.archive != nil {
 		return images, err
 	}
+	sums := map[string]string{}
+	for _, file := range images {
+		sums[file.Name] = file.SHA256
+	}
 	for i, sum := range f.sums {
-		if want := hex.EncodeToString(sum[:]); images[i].SHA256 != want && !f.broken[i] {
-			return nil, checksumError(f.c.file(i), "the image", want, images[i].SHA256)
+		got, want := sums[f.c.images[i].raw], hex.EncodeToString(sum[:])
+		if got != want && !f.broken[i] {
+			return nil, checksumError(f.c.file(i), "the image", want, got)
 		}
 	}
 	return images, nil

@@ -71,9 +71,8 @@ var (
 		classes:   []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"},
 		installed: func() []string { return nil },
 		locate:    locateCIFAR,
-		hint: "download the binary version of CIFAR-10 (cifar-10-binary.tar.gz) " +
-			"and give the archive, or the directory it unpacks to, as path",
-		remote: []remote{{"https://www.cs.toronto.edu/~kriz/", cifarArchiveName, "c32a1d4ab5d03f1284b67883e8d87530"}},
+		hint:      cifarHint,
+		remote:    []remote{{"https://www.cs.toronto.edu/~kriz/", cifarArchiveName, "c32a1d4ab5d03f1284b67883e8d87530"}},
 		sums: map[string]string{
 			"data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
 			"data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
@@ -171,7 +170,7 @@ func Load(source, path string, verify bool, nTrain, nTest int) (*Loaded, error) 
 			return err
 		})
 	case source == "cifar10":
-		train, test, err = l.cifarFiles(filepath.Dir(paths[0]))
+		train, test, err = l.cifarFiles(paths)
 	default:
 		train, test, err = l.idxSplits(paths)
 	}
@@ -232,7 +231,7 @@ func (l *loader) idxSplits(paths []string) (train, test *dataset.Images, err err
 		return nil, nil, err
 	}
 	if train.H != test.H || train.W != test.W {
-		return nil, nil, fileError(paths[2], "image size", fmt.Sprintf("%dx%d as in training", train.H, train.W),
+		return nil, nil, optionError(idxHint, paths[2], "image size", fmt.Sprintf("%dx%d as in training", train.H, train.W),
 			"%dx%d", test.H, test.W)
 	}
 	return train, test, nil
@@ -243,7 +242,7 @@ func (l *loader) idxPair(imagePath, labelPath string) (*dataset.Images, error) {
 	s := &dataset.Images{C: 1}
 	err := l.idx(imagePath, func(sizes []int, data []uint8) error {
 		if len(sizes) != 3 || slices.Contains(sizes, 0) {
-			return fileError(imagePath, "sizes", "[N, H, W]", "%v", sizes)
+			return optionError(idxHint, imagePath, "sizes", "[N, H, W]", "%v", sizes)
 		}
 		s.N, s.H, s.W, s.Pixels = sizes[0], sizes[1], sizes[2], data
 		return nil
@@ -253,7 +252,7 @@ func (l *loader) idxPair(imagePath, labelPath string) (*dataset.Images, error) {
 	}
 	err = l.idx(labelPath, func(sizes []int, data []uint8) (err error) {
 		if len(sizes) != 1 || sizes[0] != s.N {
-			return fileError(labelPath, "sizes", fmt.Sprintf("[%d], one label per image", s.N), "%v", sizes)
+			return optionError(idxHint, labelPath, "sizes", fmt.Sprintf("[%d], one label per image", s.N), "%v", sizes)
 		}
 		s.Labels, err = widenLabels(labelPath, data, len(publishedSets[l.source].classes))
 		return err

@@ -8,10 +8,7 @@
 package source
 
 import (
-	"archive/tar"
-	"bufio"
-	"compress/flate"
-	"compress/gzip"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -177,28 +174,16 @@ func hashFile(path string) (File, error) {
 	return f.finish()
 }
 
-// gunzip returns the content of r, decompressed if r begins with the magic number of gzip.
-func gunzip(r io.Reader) (io.Reader, error) {
-	in := bufio.NewReaderSize(r, 1<<16)
-	if head, err := in.Peek(2); err != nil || head[0] != 0x1f || head[1] != 0x8b {
-		return in, nil
-	}
-	return gzip.NewReader(in)
-}
+// defaultTestFraction is the share of images and tables that becomes the test split.
+const defaultTestFraction = 0.1
 
-// split divides the indices of n >= 2 samples. It draws a share of them for testing, at least one and at most n-1. Both
-// lists are in ascending order.
+// split deals the indices of n >= 2 samples: it shuffles them, and takes a share of them for testing (0: a tenth), at
+// least one and at most n-1. Both lists stay shuffled, since users and stages take the first samples of a split for the
+// whole of it, and files are often sorted by class.
 func split(n int, share float64, seed uint64, stream string) (train, test []int) {
-	k := min(max(int(math.Round(share*float64(n))), 1), n-1)
-	test = slices.Sorted(slices.Values(random.New(seed, stream, 0).Perm(n)[:k]))
-	for i, t := 0, 0; i < n; i++ {
-		if t < k && test[t] == i {
-			t++
-			continue
-		}
-		train = append(train, i)
-	}
-	return train, test
+	k := min(max(int(math.Round(cmp.Or(share, defaultTestFraction)*float64(n))), 1), n-1)
+	dealt := random.New(seed, stream, 0).Perm(n)
+	return dealt[k:], dealt[:k]
 }
 
 // inSource adds the name of the source to an error. Errors of the file system become input errors.
@@ -225,14 +210,22 @@ func present(path, hint string) error {
 	return nil
 }
 
-// fileError reports that a file is truncated, of another format, or inconsistent with another file.
+// freshHint is for files that were not copied or downloaded as they were.
+const freshHint = "get a fresh copy of the file"
+
+// fileError reports that a file is not what was expected, for errors about which nothing general can be advised.
 func fileError(path, what, want, format string, args ...any) error {
-	return optionError("get a fresh copy of the file", path, what, want, format, args...)
+	return optionError("", path, what, want, format, args...)
 }
 
-// optionError is a fileError with its own hint, for errors that other parameters would avoid.
+// optionError is a fileError with a hint.
 func optionError(hint, path, what, want, format string, args ...any) error {
 	return failure.New(failure.Input, hint, "%s: %s: expected %s, got %s", path, what, want, fmt.Sprintf(format, args...))
+}
+
+// truncatedError reports that a file ends early.
+func truncatedError(path, what, want, format string, args ...any) error {
+	return optionError(freshHint, path, what, want, format+" (truncated)", args...)
 }
 
 // checksumError reports that the bytes of a file do not match a checksum: that of the published data set, the one
@@ -246,21 +239,4 @@ func checksumError(path, of, want, got string) error {
 func tooFewError(split string, want, have int) error {
 	return failure.New(failure.Usage, fmt.Sprintf("set n-%s to at most %d, or to 0 for all", split, have),
 		"n-%s is %d, but the %s split has %d samples", split, want, split, have)
-}
-
-// damaged turns errors of decompression and of archives into errors that name the file. A file that ends early is
-// truncated; a file that contradicts its own checksum is corrupt. Other errors are returned unchanged.
-func damaged(path string, err error) error {
-	var corrupt flate.CorruptInputError
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fileError(path, "content", "more bytes", "its end (truncated)")
-	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum):
-		return checksumError(path, "the gzip content", "the one stored in the file", err.Error())
-	case errors.Is(err, gzip.ErrHeader):
-		return fileError(path, "format", "gzip", "something else (%v)", err)
-	case errors.Is(err, tar.ErrHeader):
-		return fileError(path, "format", "a tar archive", "something else (%v)", err)
-	}
-	return err
 }

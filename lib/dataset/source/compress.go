@@ -1,0 +1,196 @@
+package source
+
+import (
+	"bufio"
+	"compress/bzip2"
+	"compress/flate"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	// zstd is the decoder of Zstandard in Go; the standard library has none.
+	"github.com/klauspost/compress/zstd"
+	// xz bounds the memory for the dictionary that a file asks for; other decoders in Go allocate up to 4 GiB.
+	"github.com/therootcompany/xz"
+
+	"vapo/lib/failure"
+)
+
+// maxWindow bounds the memory in bytes that a compressed file may ask for. It is what the programs xz -9 and zstd
+// --long accept.
+const maxWindow = 128 << 20
+
+// errTrailing reports bytes after the end of compressed data.
+var errTrailing = errors.New("something follows the end of the compressed data")
+
+// decompress returns the content of r, and the format in which it is compressed: "" if it is not. The first bytes
+// decide, not the name of the file.
+func decompress(r io.Reader) (content io.Reader, format string, err error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	head, err := in.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, "", err
+	}
+	switch format = formatOf(head); format {
+	case "gzip":
+		content, err = newMembers(in)
+	case "bzip2":
+		content = bzip2.NewReader(in)
+	case "xz":
+		content, err = xz.NewReader(in, maxWindow)
+	case "Zstandard":
+		content, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow))
+	default:
+		return in, "", nil
+	}
+	if err != nil {
+		return nil, format, &decodeError{format, err}
+	}
+	return &decoder{content, format}, format, nil
+}
+
+// decoder adds the format to errors of decompression.
+type decoder struct {
+	io.Reader
+	format string
+}
+
+func (d *decoder) Read(p []byte) (int, error) {
+	n, err := d.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &decodeError{d.format, err}
+	}
+	return n, err
+}
+
+// decodeError is an error of decompression, or of reading the compressed data.
+type decodeError struct {
+	format string
+	err    error
+}
+
+func (e *decodeError) Error() string { return e.format + ": " + e.err.Error() }
+func (e *decodeError) Unwrap() error { return e.err }
+
+// members reads a gzip file: one or more members, and zeros after them, which some programs add to fill a block.
+// Package gzip takes the zeros for a damaged member.
+type members struct {
+	in *bufio.Reader
+	z  *gzip.Reader
+}
+
+func newMembers(in *bufio.Reader) (*members, error) {
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return nil, err
+	}
+	z.Multistream(false)
+	return &members{in, z}, nil
+}
+
+func (m *members) Read(p []byte) (int, error) {
+	n, err := m.z.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = m.next()
+	}
+	return n, err
+}
+
+// next opens the next member. It returns io.EOF if there is none.
+func (m *members) next() error {
+	for padding := 0; ; padding++ {
+		b, err := m.in.ReadByte()
+		switch {
+		case err != nil:
+			return err
+		case b == 0:
+			continue
+		}
+		if err := m.in.UnreadByte(); err != nil {
+			return err
+		}
+		if head, _ := m.in.Peek(2); formatOf(head) != "gzip" || padding > 0 {
+			return errTrailing
+		}
+		if err := m.z.Reset(m.in); err != nil {
+			return err
+		}
+		m.z.Multistream(false)
+		return nil
+	}
+}
+
+// formats lists files by their first bytes: those that decompress reads, and others for which an error can say more
+// than that they are no tar archive.
+var formats = []struct{ magic, name string }{
+	{"\x1f\x8b", "gzip"},
+	{"BZh", "bzip2"},
+	{"\xfd7zXZ\x00", "xz"},
+	{"\x28\xb5\x2f\xfd", "Zstandard"},
+	{"PK\x03\x04", "zip"},
+	{"PK\x05\x06", "zip"},
+	{"PK\x07\x08", "zip"},
+	{"7z\xbc\xaf\x27\x1c", "7z"},
+	{"Rar!\x1a\x07", "RAR"},
+	{"LZIP", "lzip"},
+	{"\x04\x22\x4d\x18", "LZ4"},
+	{"\x1f\x9d", "compress (.Z)"},
+	{"\x5d\x00\x00", "LZMA"},
+	{"MSCF", "cabinet"},
+	{"xar!", "xar"},
+	{"!<arch>", "ar"},
+	{"ARROW1", "Arrow"},
+	{"\x89HDF", "HDF5"},
+	{"\x93NUMPY", "NumPy"},
+	{"\x89PNG", "PNG"},
+	{"\xff\xd8\xff", "JPEG"},
+	{"<", "web page"},
+	{"MZ", "program"}, // or a zip file that unpacks itself
+}
+
+// formatOf names the format of a file that begins with head, or returns "".
+func formatOf(head []byte) string {
+	for _, f := range formats {
+		if strings.HasPrefix(string(head), f.magic) {
+			return f.name
+		}
+	}
+	return ""
+}
+
+// damaged turns errors of decompression and of archives into errors that name the file. A file that ends early is
+// truncated; a file that contradicts itself is corrupt. Other errors are returned unchanged.
+func damaged(path string, err error) error {
+	var coded *decodeError
+	var corrupt flate.CorruptInputError
+	var access *fs.PathError
+	switch {
+	case errors.As(err, &access): // reading the file failed
+		return err
+	case failure.ClassOf(err) != failure.Bug: // it names the file already
+		return err
+	case errors.Is(err, errTrailing):
+		return optionError("decompress the file, and look for what was lost or added", path, "content",
+			"nothing after the compressed data", "other bytes")
+	case errors.Is(err, xz.ErrMemlimit), errors.Is(err, zstd.ErrWindowSizeExceeded),
+		errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return optionError("decompress it, and compress it with the default settings", path, "compression",
+			fmt.Sprintf("a window of at most %d MiB", maxWindow>>20), "a larger one")
+	case errors.Is(err, xz.ErrOptions), errors.Is(err, xz.ErrUnsupportedCheck):
+		return optionError("decompress it, and compress it with the default settings", path, "compression",
+			"the filters and checks of xz", "others (%v)", err)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, xz.ErrBuf):
+		return truncatedError(path, "content", "more bytes", "its end")
+	case errors.As(err, &coded):
+		return checksumError(path, "the "+coded.format+" content", "the one stored in the file", coded.err.Error())
+	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum):
+		return checksumError(path, "the content", "the one stored in the file", err.Error())
+	case errors.Is(err, gzip.ErrHeader):
+		return optionError("check that the file is what its name says", path, "format", "gzip", "something else (%v)", err)
+	}
+	return err
+}

@@ -1,0 +1,108 @@
+package source
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vapo/lib/random"
+)
+
+// splitFolders are the names, in lower case, of folders that hold a split, and the splits.
+var splitFolders = map[string]string{
+	"train": "train", "training": "train",
+	"test": "test", "testing": "test",
+	"val": "valid", "valid": "valid", "validation": "valid",
+}
+
+// common returns the length of the directories that all paths share, in bytes.
+func common(names []string) int {
+	shared := names[0][:strings.LastIndex(names[0], "/")+1]
+	for _, name := range names {
+		for !strings.HasPrefix(name, shared) {
+			shared = shared[:strings.LastIndex(strings.TrimSuffix(shared, "/"), "/")+1]
+		}
+	}
+	return len(shared)
+}
+
+// divided finds the splits of a collection with folders train and test, below any number of shared folders. A
+// validation folder is the test split if there is no other. The indices of each split are dealt (see split). rests are
+// the paths below these folders, by image. If there are no such folders, splits is nil.
+func (c *collection) divided(seed uint64) (splits map[string][]int, rests []string, err error) {
+	names := c.names()
+	prefix := common(names)
+	splits, rests = map[string][]int{}, make([]string, len(names))
+	var other Tally
+	for i, name := range names {
+		top, rest, below := strings.Cut(name[prefix:], "/")
+		split, ok := splitFolders[strings.ToLower(top)]
+		if !ok || !below {
+			other.add(c.file(i))
+			continue
+		}
+		splits[split] = append(splits[split], i)
+		rests[i] = rest
+	}
+	if len(splits) < 2 {
+		return nil, nil, nil
+	}
+	if other.N > 0 {
+		return nil, nil, optionError("move them, or give the folder of one split as path", c.path,
+			fmt.Sprintf("folders of splits (%s)", strings.Join(slices.Sorted(maps.Keys(splits)), ", ")),
+			"every image in one of them", "%d elsewhere, the first is %s", other.N, other.First)
+	}
+	if splits["train"] == nil {
+		return nil, nil, optionError("name the folder of the training images train", c.path, "folders of splits",
+			"one for training", "only %s", strings.Join(slices.Sorted(maps.Keys(splits)), " and "))
+	}
+	if splits["test"] == nil {
+		splits["test"] = splits["valid"]
+		delete(splits, "valid")
+	}
+	for name, indices := range splits {
+		dealt := make([]int, len(indices))
+		for i, k := range random.New(seed, "dataset/images/"+name, 0).Perm(len(indices)) {
+			dealt[i] = indices[k]
+		}
+		splits[name] = dealt
+	}
+	return splits, rests, nil
+}
+
+// directories takes the first directory of each path as the label of the image, after the directories that all paths
+// share: many archives have one top directory that contains everything. If all images are in one directory, that is
+// the only class.
+func (c *collection) directories(names []string) (classes []string, labels []int64, err error) {
+	prefix := common(names)
+	deeper := func(name string) bool { return strings.Contains(name[prefix:], "/") }
+	if prefix > 0 && !slices.ContainsFunc(names, deeper) {
+		prefix = strings.LastIndex(names[0][:prefix-1], "/") + 1
+	}
+	found := map[string]int64{}
+	var without Tally
+	for i, name := range names {
+		class, _, ok := strings.Cut(name[prefix:], "/")
+		if !ok {
+			without.add(c.file(i))
+			continue
+		}
+		found[class] = 0
+	}
+	if without.N > 0 {
+		return nil, nil, optionError("move them into the folder of their class, or leave out --labels", c.path, "directories",
+			"one for each image, which is its label", "none for %d of %d images, the first is %s",
+			without.N, len(names), without.First)
+	}
+	classes = slices.Sorted(maps.Keys(found))
+	for i, class := range classes {
+		found[class] = int64(i)
+	}
+	labels = make([]int64, len(names))
+	for i, name := range names {
+		class, _, _ := strings.Cut(name[prefix:], "/")
+		labels[i] = found[class]
+	}
+	return classes, labels, nil
+}

@@ -1,0 +1,135 @@
+package source
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+const noteTrailing = "bytes after the end of the compressed data were ignored"
+
+// tarBlock is the size of the blocks that a tar archive consists of.
+const tarBlock = 512
+
+// listTar lists the members of a tar archive and reads r to its end. position returns how many bytes of r have been
+// read; the entries hold such positions.
+func (c *collection) listTar(r io.Reader, position func() int64) (members []entry, err error) {
+	archive := tar.NewReader(r)
+	// The position of a member's data is known once its headers are read. A sparse file in addition needs its headers. It
+	// is the member number nth from the position start, counted from 1. The size of its data in the archive is not known,
+	// so the member after it is found from start too, if that is sparse again.
+	start, nth := int64(0), 0
+	for {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return nil, c.tarError(err, members)
+		}
+		if len(members) == maxFiles {
+			return nil, c.tooMany()
+		}
+		nth++
+		e := entry{kind: tarKind(h.Typeflag), size: h.Size}
+		e.name, e.known = c.text.text(h.Name)
+		if e.kind == symlink || e.kind == hardlink {
+			e.link, _ = c.text.text(h.Linkname)
+		}
+		if isSparse(h) {
+			e.offset, e.nth = start, nth
+		} else {
+			e.offset = position()
+			start, nth = e.offset, 0
+			if e.kind != symlink && e.kind != hardlink && e.kind != directory {
+				start = (e.offset + h.Size + tarBlock - 1) / tarBlock * tarBlock
+			}
+		}
+		if e.kind != directory {
+			members = append(members, e)
+		}
+	}
+	extra, err := nonzero(r)
+	if extra {
+		c.notes = append(c.notes, "bytes after the end of the tar archive were ignored; tar -i reads archives that follow")
+	}
+	if errors.Is(err, errTrailing) { // the archive itself is complete
+		c.notes = append(c.notes, noteTrailing)
+		err = nil
+	}
+	return members, err
+}
+
+// nonzero reads r to its end and reports whether it holds anything but zeros.
+func nonzero(r io.Reader) (found bool, err error) {
+	block := make([]byte, 1<<16)
+	for {
+		n, err := r.Read(block)
+		for _, b := range block[:n] {
+			found = found || b != 0
+		}
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return found, err
+		}
+	}
+}
+
+// tarKind returns what a member is. Go's package tar names a contiguous file and a sparse file of the GNU format by
+// types of their own; to a reader they are regular files.
+func tarKind(flag byte) kind {
+	switch flag {
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		return regular
+	case tar.TypeLink:
+		return hardlink
+	case tar.TypeSymlink:
+		return symlink
+	case tar.TypeDir, tar.TypeXGlobalHeader:
+		return directory
+	}
+	return special
+}
+
+// isSparse reports whether the member's data are stored without its holes.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// tarError names the place of an error in a tar archive.
+func (c *collection) tarError(err error, members []entry) error {
+	switch {
+	case !errors.Is(err, tar.ErrHeader):
+		return err
+	case len(members) == 0:
+		return optionError(archiveHint, c.path, "format", "a zip file or a tar archive", "something else (%v)", err)
+	}
+	return optionError(freshHint, c.path, "header of a file in the tar archive", "a sound one",
+		"a damaged one, after %q", members[len(members)-1].name)
+}
+
+// openTarred returns the content of a member of a tar archive.
+func (c *collection) openTarred(e *entry) (io.Reader, error) {
+	if e.nth == 0 {
+		return io.NewSectionReader(c.data, e.offset, min(e.size, max(0, c.dataSize-e.offset))), nil
+	}
+	archive := tar.NewReader(io.NewSectionReader(c.data, e.offset, c.dataSize-e.offset))
+	for range e.nth {
+		if _, err := archive.Next(); err != nil {
+			return nil, fmt.Errorf("reading it again: %w", err)
+		}
+	}
+	return archive, nil
+}
