@@ -159,7 +159,7 @@ func TestStoreVariables(t *testing.T) {
 	other.env = append(other.env, "AWS_SECRET_ACCESS_KEY=wrong")
 	other.fails(4, []string{"hint: "}, "run", "one.yaml")
 	other.env = append(other.env, "VAPO_STORE=nonsense")
-	other.fails(2, []string{"VAPO_STORE", "s3://bucket/prefix"}, "run", "one.yaml")
+	other.fails(2, []string{"VAPO_STORE: ", "hint: for example VAPO_STORE=s3://bucket/prefix"}, "run", "one.yaml")
 	w.env = append(w.env, "VAPO_STORE_PATIENCE=2")
 	w.fails(2, []string{"VAPO_STORE_PATIENCE"}, "run", "one.yaml")
 }

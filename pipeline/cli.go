@@ -24,7 +24,7 @@ const about = `Run recipes of stages with cached results.
 
 Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the working directory. To use another ` +
 	`store, set VAPO_STORE=s3://bucket/prefix and the usual AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY ` +
-	`and AWS_REGION.`
+	`and AWS_REGION, or AWS_PROFILE.`
 
 // app holds the command line and the state that all commands share.
 type app struct {

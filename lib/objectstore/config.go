@@ -18,6 +18,9 @@ type Config struct {
 	SessionToken string // only for temporary credentials
 	Bucket       string
 	Prefix       string // prepended to every key, without leading and trailing slashes; may be empty
+	CABundle     string // PEM file of the authorities that sign the server's certificate; empty for the system's
+
+	keysFrom string // where the keys come from, if not from the environment
 
 	// Gateway is host:port/directory if the endpoint http://host:port belongs to the gateway of an embedded store in that
 	// directory, or empty. Connections then go to the gateway that serves the directory now.
@@ -40,10 +43,12 @@ type Config struct {
 }
 
 // FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
-// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), VAPO_STORE=s3://bucket/prefix and
-// VAPO_STORE_PATIENCE. VAPO_GATEWAY becomes Config.Gateway. getenv is usually os.Getenv. If a variable is missing or
-// malformed, FromEnv fails with ErrConfig and names the variable. The error does not quote the value, which might
-// contain a password.
+// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), AWS_CA_BUNDLE,
+// VAPO_STORE=s3://bucket/prefix and VAPO_STORE_PATIENCE. What these leave open comes from the profile in the files of
+// the AWS CLI. Nothing is asked over the network. VAPO_GATEWAY becomes Config.Gateway. getenv is usually os.Getenv.
+//
+// If a variable is missing or malformed, FromEnv fails with ErrConfig and names the variable. The error does not quote
+// the value, which might contain a password.
 func FromEnv(getenv func(string) string) (Config, error) {
 	first := func(names ...string) string {
 		for _, name := range names {
@@ -59,6 +64,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		AccessKey:    getenv("AWS_ACCESS_KEY_ID"),
 		SecretKey:    getenv("AWS_SECRET_ACCESS_KEY"),
 		SessionToken: getenv("AWS_SESSION_TOKEN"),
+		CABundle:     getenv("AWS_CA_BUNDLE"),
 		Gateway:      getenv("VAPO_GATEWAY"),
 	}
 	var err error
@@ -66,6 +72,9 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		return Config{}, fmt.Errorf("VAPO_STORE: %w", err)
 	}
 	if cfg.Patience, err = PatienceFromEnv(getenv); err != nil {
+		return Config{}, err
+	}
+	if err := cfg.fromProfile(getenv); err != nil {
 		return Config{}, err
 	}
 	return cfg, cfg.validate()
@@ -79,7 +88,7 @@ func PatienceFromEnv(getenv func(string) string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%w: VAPO_STORE_PATIENCE is not a duration such as 90s, 10m or 0", ErrConfig)
+		return 0, configError("for example 90s, 10m or 0", "VAPO_STORE_PATIENCE is not a duration")
 	}
 	return d, nil
 }
@@ -87,17 +96,18 @@ func PatienceFromEnv(getenv func(string) string) (time.Duration, error) {
 // ParseURL splits s3://bucket/prefix into bucket and prefix. It fails with ErrConfig if s has another form. The error
 // does not quote s, which might contain a password.
 func ParseURL(s string) (bucket, prefix string, err error) {
+	const hint = "for example VAPO_STORE=s3://bucket/prefix; the server's address belongs in AWS_ENDPOINT_URL"
 	rest, ok := strings.CutPrefix(s, "s3://")
 	if !ok {
-		return "", "", fmt.Errorf("%w: not of the form s3://bucket/prefix", ErrConfig)
+		return "", "", configError(hint, "it does not start with s3://")
 	}
 	bucket, prefix, _ = strings.Cut(rest, "/")
 	if err := s3utils.CheckValidBucketNameStrict(bucket); err != nil {
-		return "", "", fmt.Errorf("%w: not of the form s3://bucket/prefix: %w", ErrConfig, err)
+		return "", "", configError(hint, "what follows s3:// is not a bucket: %w", err)
 	}
 	prefix = strings.TrimSuffix(prefix, "/")
 	if prefix != "" && checkKey(prefix) != nil {
-		return "", "", fmt.Errorf("%w: the prefix in s3://bucket/prefix has a part that cannot be a file name", ErrConfig)
+		return "", "", configError(hint, "the prefix has a part that cannot be a file name")
 	}
 	return bucket, prefix, nil
 }
@@ -112,27 +122,36 @@ func (c *Config) validate() error {
 	if _, err := c.endpoint(); err != nil {
 		return err
 	}
-	if c.AccessKey == "" || c.SecretKey == "" {
-		return fmt.Errorf("%w: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be set for %s", ErrConfig, c)
+	const both = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+	switch {
+	case c.AccessKey == "" && c.SecretKey == "":
+		return configError(both+", or AWS_PROFILE to a profile with keys", "there are no access keys for %s", c)
+	case c.AccessKey == "":
+		return configError(both, "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not")
+	case c.SecretKey == "":
+		return configError(both, "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not")
 	}
 	return nil
 }
 
-// errEndpoint does not quote the URL, which might contain a password.
-var errEndpoint = fmt.Errorf("%w: AWS_ENDPOINT_URL is not of the form http://host:port or https://host", ErrConfig)
-
+// endpoint parses the URL of the server. Its errors do not quote the URL, which might contain a password.
 func (c *Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
-		u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "":
 		return nil, errEndpoint
-	}
-	if u.User != nil {
-		return nil, fmt.Errorf(
-			"%w: AWS_ENDPOINT_URL contains credentials; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", ErrConfig)
+	case u.User != nil:
+		return nil, configError("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead",
+			"AWS_ENDPOINT_URL contains credentials")
+	case strings.Trim(u.Path, "/") != "":
+		return nil, configError("the bucket and a prefix belong in VAPO_STORE=s3://bucket/prefix",
+			"AWS_ENDPOINT_URL has a path after the server's name")
 	}
 	return u, nil
 }
+
+var errEndpoint = configError("for example http://localhost:9000 or https://s3.example.org",
+	"AWS_ENDPOINT_URL is not the address of a server")
 
 // String names the store without secrets.
 func (c *Config) String() string {

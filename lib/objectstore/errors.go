@@ -87,7 +87,10 @@ const (
 const (
 	hintReach  = "check AWS_ENDPOINT_URL and that the server runs, or unset VAPO_STORE to use the embedded store"
 	hintBroken = "the connection broke repeatedly; " + hintReach
-	hintCert   = "the server's certificate is not trusted; name its authority in SSL_CERT_FILE"
+	hintCert   = "name the file with the certificate of the server's authority in AWS_CA_BUNDLE"
+	hintName   = "in AWS_ENDPOINT_URL, use a name that is in the server's certificate"
+	hintDate   = "set this machine's clock, or renew the server's certificate"
+	hintNoTLS  = "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL"
 	hintDenied = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
 )
 
@@ -110,8 +113,8 @@ func judge(ctx context.Context, err error, write bool) verdict {
 	var (
 		dns     *net.DNSError
 		op      *net.OpError
-		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
 		cert    *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
 		timeout net.Error
@@ -122,10 +125,14 @@ func judge(ctx context.Context, err error, write bool) verdict {
 			return permanent(ErrUnreachable, hintReach)
 		}
 		return verdict{kind: ErrUnreachable, hint: hintReach, attempts: fewTimes, away: true}
-	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &cert):
+	case errors.As(err, &host):
+		return permanent(ErrUnreachable, hintName)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return permanent(ErrUnreachable, hintDate)
+	case errors.As(err, &cert):
 		return permanent(ErrUnreachable, hintCert)
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return permanent(ErrUnreachable, "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL")
+		return permanent(ErrUnreachable, hintNoTLS)
 	case errors.As(err, &op) && op.Op == "dial":
 		v := verdict{kind: ErrUnreachable, hint: hintReach, attempts: fewTimes, away: true}
 		if op.Timeout() {
@@ -168,7 +175,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 		return permanent(ErrDenied, "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID")
 	case "RequestTimeTooSkewed":
 		return permanent(ErrDenied, "this machine's clock and the store's differ; set the clock")
-	case "ExpiredToken", "InvalidToken":
+	case "ExpiredToken", "InvalidToken", "InvalidTokenId": // the last is MinIO's
 		return permanent(ErrDenied, "AWS_SESSION_TOKEN is invalid or has expired")
 	case "AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "IllegalLocationConstraintException":
 		hint := "set AWS_REGION to the bucket's region"

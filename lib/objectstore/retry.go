@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,13 @@ func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try fun
 		}
 		v := judge(ctx, err, write)
 		wrapped := &Error{Op: op, Key: key, Store: s.name, Kind: v.kind, Hint: v.hint, Err: err}
+		var request *url.Error
+		if errors.As(err, &request) {
+			wrapped.Err = request.Err // without the URL, which is long and names the store once more
+		}
+		if s.keysFrom != "" && errors.Is(v.kind, ErrDenied) {
+			wrapped.Hint += "; the keys are those of " + s.keysFrom
+		}
 		if v.kind == ErrNotFound || v.kind == ErrExists {
 			wrapped.Err = nil // the class says everything, so the cause is dropped
 		}

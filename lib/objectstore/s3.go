@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -16,11 +17,13 @@ import (
 
 // s3Store is a Store on one bucket, or on a prefix in it.
 type s3Store struct {
-	core   *minio.Core
-	bucket string
-	prefix string // empty, or ends with a slash
-	name   string // the result of String
-	outage outage
+	core     *minio.Core
+	endpoint *url.URL
+	bucket   string
+	prefix   string // empty, or ends with a slash
+	name     string // the result of String
+	keysFrom string // as Config.keysFrom
+	outage   outage
 }
 
 // Open connects to a store and makes one request, so that an unreachable server, wrong credentials or a missing bucket
@@ -35,19 +38,29 @@ func Open(ctx context.Context, cfg Config) (Store, error) {
 	if cfg.WaitAtOpen {
 		s.outage.patience = cfg.Patience
 	}
-	err = s.retry(ctx, "open", "", false, func(int) error {
-		// This lists objects instead of sending HEAD. The response to HEAD has no body, so a wrong key, a wrong secret and a
-		// policy could not be told apart.
-		for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
-			return obj.Err
+	err = s.retry(ctx, "open", "", false, func(attempt int) error {
+		err := s.any(ctx)
+		if attempt == 0 && err != nil {
+			if wrong := s.otherScheme(ctx, err); wrong != nil {
+				return wrong
+			}
 		}
-		return ctx.Err()
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.outage.patience = cfg.Patience
 	return s, nil
+}
+
+// any looks for any object. It sends a list request instead of HEAD, because the response to HEAD has no body, so a
+// wrong key, a wrong secret and a policy could not be told apart.
+func (s *s3Store) any(ctx context.Context) error {
+	for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
+		return obj.Err
+	}
+	return ctx.Err()
 }
 
 // CreateBucket creates the bucket of cfg if it does not exist.
@@ -77,7 +90,7 @@ func newStore(cfg Config) (*s3Store, error) {
 	secure := u.Scheme == "https"
 	transport, err := newTransport(&cfg, u)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, err
 	}
 	core, err := minio.NewCore(u.Host, &minio.Options{
 		Creds:     credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, cfg.SessionToken),
@@ -95,7 +108,8 @@ func newStore(cfg Config) (*s3Store, error) {
 		return nil, errEndpoint // minio-go's error quotes the host
 	}
 	core.SetAppInfo("vapo", "1")
-	s := &s3Store{core: core, bucket: cfg.Bucket, name: cfg.String(), outage: outage{notify: cfg.Notify}}
+	s := &s3Store{core: core, endpoint: u, bucket: cfg.Bucket, name: cfg.String(), keysFrom: cfg.keysFrom,
+		outage: outage{notify: cfg.Notify}}
 	if cfg.Prefix != "" {
 		s.prefix = cfg.Prefix + "/"
 	}

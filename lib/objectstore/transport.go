@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -32,6 +33,11 @@ func newTransport(cfg *Config, endpoint *url.URL) (http.RoundTripper, error) {
 	base, err := minio.DefaultTransport(endpoint.Scheme == "https")
 	if err != nil {
 		return nil, err
+	}
+	if cfg.CABundle != "" && endpoint.Scheme == "https" {
+		if base.TLSClientConfig.RootCAs, err = authorities(cfg.CABundle); err != nil {
+			return nil, err
+		}
 	}
 	dial := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	if dir, ok := strings.CutPrefix(cfg.Gateway, endpoint.Host+"/"); ok {
@@ -66,4 +72,18 @@ func (s sender) Write(p []byte) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// authorities reads the certificates that, as for the AWS CLI, replace those of the system.
+func authorities(path string) (*x509.CertPool, error) {
+	const hint = "AWS_CA_BUNDLE (or ca_bundle in a profile) names a file with the certificates of authorities"
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, configError(hint, "AWS_CA_BUNDLE: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, configError(hint, "AWS_CA_BUNDLE: %s has no certificate in PEM format", path)
+	}
+	return pool, nil
 }

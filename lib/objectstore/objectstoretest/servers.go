@@ -6,17 +6,13 @@
 package objectstoretest
 
 import (
-	"context"
 	"crypto/rand"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
@@ -27,8 +23,9 @@ var servers struct {
 	dir     string
 	gateway *embedded.Child
 	env     embedded.Env
-	minio   *exec.Cmd
-	second  embedded.Env
+	minio   []*exec.Cmd
+	second  *embedded.Env       // of MinIO
+	secure  *objectstore.Config // of MinIO with TLS
 }
 
 // Main runs a package's tests. Call it from TestMain:
@@ -44,9 +41,9 @@ func Main(m *testing.M) int {
 	if servers.gateway != nil {
 		servers.gateway.Close()
 	}
-	if servers.minio != nil {
-		_ = servers.minio.Process.Kill()
-		_ = servers.minio.Wait()
+	for _, cmd := range servers.minio {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	}
 	if servers.dir != "" {
 		os.RemoveAll(servers.dir)
@@ -79,31 +76,6 @@ func EmbeddedEnv(t testing.TB) embedded.Env {
 func Embedded(t testing.TB) objectstore.Store {
 	t.Helper()
 	return Open(t, EmbeddedEnv(t))
-}
-
-// MinIOEnv is like EmbeddedEnv for a MinIO server. The binary is $VAPO_MINIO or minio in PATH; the test is skipped if
-// neither exists.
-func MinIOEnv(t testing.TB) embedded.Env {
-	t.Helper()
-	exe := os.Getenv("VAPO_MINIO")
-	if exe == "" {
-		var err error
-		if exe, err = exec.LookPath("minio"); err != nil {
-			t.Skip("no MinIO server: set VAPO_MINIO to its binary, or put minio into PATH")
-		}
-	}
-	servers.Lock()
-	defer servers.Unlock()
-	if servers.minio == nil {
-		servers.second = startMinIO(t, exe)
-	}
-	return ownPrefix(servers.second)
-}
-
-// MinIO returns an empty store for this test, served by MinIO. See MinIOEnv.
-func MinIO(t testing.TB) objectstore.Store {
-	t.Helper()
-	return Open(t, MinIOEnv(t))
 }
 
 // Open opens the store that env describes.
@@ -140,48 +112,4 @@ func serverDir(t testing.TB) string {
 		servers.dir = dir
 	}
 	return servers.dir
-}
-
-func startMinIO(t testing.TB, exe string) embedded.Env {
-	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	free.Close()
-	dir := filepath.Join(serverDir(t), "minio")
-	env := embedded.Env{
-		Endpoint: "http://" + addr, AccessKey: rand.Text(), SecretKey: rand.Text(), Region: "us-east-1", Store: "s3://vapo",
-	}
-	log, err := os.Create(filepath.Join(serverDir(t), "minio.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	cmd := exec.Command(exe, "server", "--address", addr, "--console-address", "127.0.0.1:0", dir)
-	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+env.AccessKey, "MINIO_ROOT_PASSWORD="+env.SecretKey,
-		"MINIO_BROWSER=off", "MINIO_UPDATE=off")
-	cmd.Stdout, cmd.Stderr = log, log
-	dieWithParent(cmd)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	servers.minio = cmd
-	cfg, err := env.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		err := objectstore.CreateBucket(ctx, cfg)
-		if err == nil {
-			return env
-		}
-		if ctx.Err() != nil {
-			text, _ := os.ReadFile(log.Name())
-			t.Fatal(fmt.Errorf("start %s: %w\n%s", exe, err, text))
-		}
-	}
 }
