@@ -39,7 +39,7 @@ func scan(data []byte) (int, error) {
 		op := data[at]
 		n, ok := operands[op]
 		if !ok {
-			return 0, fmt.Errorf("opcode %#x at byte %d is not one that PyTorch writes", op, at)
+			return 0, fmt.Errorf("opcode %#x at byte %d is not one that a pickle of tensors or arrays needs", op, at)
 		}
 		rest := data[at+1:]
 		switch {

@@ -100,6 +100,7 @@ func (c *collection) listCompressed(
 			members, err = c.listTar(section, func() int64 { return offset(section) })
 		}
 	default:
+		c.data = nil // there is nothing to read the images from
 		members, err = c.listTar(whole, func() int64 { return 0 })
 	}
 	if errors.Is(err, errBomb) {

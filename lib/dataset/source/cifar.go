@@ -128,7 +128,7 @@ func DecodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64
 	}
 	dict, err := torchfile.Dictionary(raw)
 	switch {
-	case failure.HintOf(err) != "": // it is truncated
+	case failure.ClassOf(err) == failure.Input: // it is truncated
 		return nil, nil, fmt.Errorf("%s: pickle: %w", name, err)
 	case err != nil:
 		return nil, nil, optionError(hint, name, "pickle", "a dictionary of NumPy's arrays", "another (%v)", err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,6 +91,50 @@ func TestLoadCIFAR(t *testing.T) {
 	record := cifarBatch(1, 4)[2*cifarRecord : 3*cifarRecord] // third record of data_batch_2
 	if first.Train.Labels[3+2] != int64(record[0]) || !bytes.Equal(first.Train.Image(3+2), record[1:]) {
 		t.Error("record 5 of the training split is not the third of data_batch_2")
+	}
+}
+
+// TestCIFARPython: the Python version gives the same images as the binary version, from the archive, its folder and a
+// folder above it.
+func TestCIFARPython(t *testing.T) {
+	found := func(name string) string { return filepath.Join("testdata", "archives", name) }
+	want, err := Load("cifar10", found("cifar-10-binary.tar.gz"), false, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	unpack := exec.Command("tar", "-xzf", found("cifar-10-python.tar.gz"), "-C", dir)
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Skipf("tar: %v\n%s", err, out)
+	}
+	for _, path := range []string{found("cifar-10-python.tar.gz"), dir, filepath.Join(dir, "cifar-10-batches-py")} {
+		got, err := Load("cifar10", path, false, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]*dataset.Images{want.Train, want.Test}, []*dataset.Images{got.Train, got.Test}); d != "" {
+			t.Errorf("%s: %s", path, d)
+		}
+	}
+	batch := filepath.Join(dir, "cifar-10-batches-py", "data_batch_2")
+	whole, err := os.ReadFile(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ data, want, hint string }{
+		"cut":     {string(whole[:len(whole)/2]), "truncated", "complete copy"},
+		"another": {"\x80\x02}.", "[n, 3072]", "pickle.dump"},
+		"text":    {"hello", "opcode", "pickle.dump"},
+		"label":   {strings.Replace(string(whole), "K\x01K\x04", "K\x01K\x0b", 1), "label of record", "labels"},
+	} {
+		if err := os.WriteFile(batch, []byte(c.data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load("cifar10", dir, false, 0, 0)
+		if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), "data_batch_2") || !strings.Contains(failure.HintOf(err), c.hint) {
+			t.Errorf("%s: %v (hint %q)", name, err, failure.HintOf(err))
+		}
 	}
 }
 
@@ -186,7 +231,12 @@ func FuzzCIFAR(f *testing.F) {
 	f.Add(small)
 	f.Add(gz(f, small))
 	f.Add(cifarBatch(1, 1))
+	f.Add(readTestdata(f, "cifar-10-python.tar.gz"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if pixels, labels, err := DecodeCIFARPickle("fuzz", bytes.NewReader(b)); err == nil &&
+			(len(labels) == 0 || len(pixels) != len(labels)*cifarPixels) {
+			t.Fatalf("%d labels of %d values", len(labels), len(pixels))
+		}
 		if _, labels, err := DecodeCIFAR("fuzz", bytes.NewReader(b)); err == nil && len(labels)*cifarRecord != len(b) {
 			t.Fatalf("%d records in %d bytes", len(labels), len(b))
 		}

@@ -33,9 +33,9 @@ var (
 // collection lists the image files of a folder, a zip file or a tar archive, sorted by path. Files are read into memory
 // one by one, in any order. A collection must be closed.
 type collection struct {
-	path   string
-	images []entry
-	text   namesReader
+	path     string
+	encoding encoding.Encoding // of names that are not UTF-8; nil if unknown
+	images   []entry
 
 	skipped  Tally    // files without an image's extension
 	nested   string   // the first of them that is an archive by its name
@@ -54,13 +54,14 @@ type collection struct {
 
 // entry is a file of a folder or a member of an archive.
 type entry struct {
-	name  string // its path, with slashes, in UTF-8
-	known bool   // whether the encoding of the name is known
-	kind  kind
-	link  string // target of a link, as it is in the archive
-	size  int64  // in bytes; 0 if unknown
+	raw    string // its path, with slashes, as it is on disk or in the archive
+	marked bool   // whether the archive says that raw is UTF-8
+	name   string // its path as text: see decodeNames
+	known  bool   // whether the encoding of raw is known
+	kind   kind
+	link   string // target of a link
+	size   int64  // in bytes; 0 if unknown
 
-	raw    string    // in a folder: the path as it is on disk
 	offset int64     // in a tar archive: position of the data, or as nth says
 	nth    int       // if not 0, the member is the nth one from offset, which is the position of a header
 	zip    *zip.File // in a zip file
@@ -86,7 +87,7 @@ func openCollection(
 	if err != nil {
 		return nil, err
 	}
-	c = &collection{path: path, size: info.Size(), changed: info.ModTime(), text: namesReader{other: names}}
+	c = &collection{path: path, size: info.Size(), changed: info.ModTime(), encoding: names}
 	switch {
 	case info.IsDir():
 		err = c.listFolder()
@@ -204,6 +205,7 @@ func hidden(name string) bool {
 }
 
 func (c *collection) listFolder() error {
+	var files []entry
 	err := filepath.WalkDir(c.path, func(place string, d fs.DirEntry, err error) error {
 		if err != nil || place == c.path {
 			return err
@@ -218,27 +220,37 @@ func (c *collection) listFolder() error {
 		case hidden(d.Name()) || d.IsDir():
 			return nil
 		}
-		raw := filepath.ToSlash(rel)
-		name, known := c.text.text(raw)
-		info, err := os.Stat(place) // follows links to files
-		switch {
-		case err != nil:
-			c.unread.add(name + ": the link leads nowhere")
-		case info.IsDir():
-			c.unread.add(name + ": it is a link to a folder")
-		case !picture.Named(name, picture.Formats...):
-			c.skip(name)
-		case !info.Mode().IsRegular():
-			c.unread.add(name + ": it is neither a file nor a folder")
-		default:
-			return c.add(entry{name: name, known: known, raw: raw})
+		if len(files) == maxFiles {
+			return c.tooMany()
 		}
+		files = append(files, entry{raw: filepath.ToSlash(rel)})
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	decodeNames(files, c.encoding)
+	for _, e := range files {
+		info, err := os.Stat(c.place(&e)) // follows links to files
+		switch {
+		case err != nil:
+			c.unread.add(e.name + ": " + whyNowhere)
+		case info.IsDir():
+			c.unread.add(e.name + ": " + whyFolder)
+		case !picture.Named(e.name, picture.Formats...):
+			c.skip(e.name)
+		case !info.Mode().IsRegular():
+			c.unread.add(e.name + ": " + whySpecial)
+		default:
+			if err := c.add(e); err != nil {
+				return err
+			}
+		}
+	}
 	slices.SortFunc(c.images, func(a, b entry) int {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.raw, b.raw))
 	})
-	return err
+	return nil
 }
 
 // each reads the images with the given indices. For each image, in order, it calls give with the bytes of the file or

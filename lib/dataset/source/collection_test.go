@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -137,6 +138,13 @@ func FuzzArchive(f *testing.F) {
 	f.Add(packTar(f, files))
 	f.Add(gz(f, packTar(f, files)))
 	f.Add(gz(f, nil))
+	found, err := filepath.Glob(filepath.Join("testdata", "archives", "*"))
+	if err != nil || len(found) == 0 {
+		f.Fatal(found, err)
+	}
+	for _, path := range found {
+		f.Add(readTestdata(f, filepath.Base(path)))
+	}
 	var sparse bytes.Buffer
 	w := tar.NewWriter(&sparse)
 	if err := w.WriteHeader(&tar.Header{Name: "x.png", Size: 1 << 40, Typeflag: tar.TypeReg}); err != nil {

@@ -152,3 +152,12 @@ func packTar(t testing.TB, files map[string][]byte) []byte {
 	}
 	return b.Bytes()
 }
+
+func readTestdata(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "archives", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

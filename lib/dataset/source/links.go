@@ -21,6 +21,8 @@ type tree struct {
 // take makes the images among the members of an archive the images of the collection. If several members have the same
 // path, the last one counts, as it does when an archive is unpacked.
 func (c *collection) take(members []entry) error {
+	decodeNames(members, c.encoding)
+	members = slices.DeleteFunc(members, func(e entry) bool { return strings.HasSuffix(e.name, "/") }) // a directory
 	t := &tree{members: members, places: make(map[string]int, len(members))}
 	for i := range members {
 		e := &members[i]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -36,25 +37,50 @@ func NamesEncoding(name string) (encoding.Encoding, error) {
 	if enc, err := ianaindex.IANA.Encoding(key); err == nil && enc != nil {
 		return enc, nil
 	}
-	return nil, fmt.Errorf("names-encoding is %q; it must be an encoding such as gbk, shift_jis, big5, euc-kr, cp437, "+
-		"cp866 or windows-1252", name)
+	return nil, fmt.Errorf("names-encoding is %q; it must be the name of an encoding, such as gbk, shift_jis, big5, "+
+		"euc-kr, cp437, cp866 or windows-1252", name)
 }
 
-// namesReader turns the names of files, which are bytes, into text.
-type namesReader struct {
-	other encoding.Encoding // of names that are not UTF-8; nil if unknown
-}
+// zipUTF8 is the flag of a member of a zip file whose name is UTF-8.
+const zipUTF8 = 1 << 11
 
-// text returns a name as valid UTF-8 and reports whether its encoding is known. In a name of unknown encoding, bytes
-// that are not ASCII become escapes such as \xd5, so that different names stay different.
-func (r *namesReader) text(raw string) (name string, known bool) {
-	if known = utf8.ValidString(raw); known {
-		name = raw
-	} else if r.other != nil {
-		text, err := r.other.NewDecoder().String(raw)
-		if known = err == nil && !strings.ContainsRune(text, utf8.RuneError); known {
-			name = text
+// decodeNames turns the names of entries, which are bytes, into text. Names that are marked as UTF-8 are UTF-8. The
+// others are UTF-8 too if all of them can be, and otherwise in the given encoding. One name is not enough to tell: the
+// bytes of 猫 in GBK are those of è in UTF-8.
+func decodeNames(entries []entry, names encoding.Encoding) {
+	other := slices.ContainsFunc(entries, func(e entry) bool { return !e.marked && !utf8.ValidString(e.raw) })
+	if !other {
+		names = nil
+	}
+	for i := range entries {
+		e := &entries[i]
+		in := names
+		if e.marked {
+			in = nil
 		}
+		e.name, e.known = text(e.raw, in)
+		e.link, _ = text(e.link, names)
+		// Some programs for Windows separate directories by backslashes. As in Info-ZIP's unzip, backslashes are separators
+		// only in a name without slashes. They are replaced after decoding, since a byte of a character in Shift JIS or GBK
+		// can be a backslash.
+		if e.zip != nil && e.known && !strings.Contains(e.name, "/") {
+			e.name = strings.ReplaceAll(e.name, `\`, "/")
+		}
+	}
+}
+
+// text returns a name in an encoding, nil for UTF-8, as valid UTF-8 and reports whether it is in that encoding or in
+// UTF-8. In a name that is in neither, bytes that are not ASCII become escapes such as \xd5, so that different names
+// stay different.
+func text(raw string, in encoding.Encoding) (name string, known bool) {
+	if in != nil {
+		decoded, err := in.NewDecoder().String(raw)
+		if known = err == nil && !strings.ContainsRune(decoded, utf8.RuneError); known {
+			name = decoded
+		}
+	}
+	if !known && utf8.ValidString(raw) {
+		name, known = raw, true
 	}
 	if known {
 		return strings.ReplaceAll(name, "\x00", `\x00`), true
@@ -72,21 +98,6 @@ func (r *namesReader) text(raw string) (name string, known bool) {
 
 // unicodePath is the number of Info-ZIP's extra field with the name in UTF-8.
 const unicodePath = 0x7075
-
-// zipPath returns the name of a member of a zip file as text. Some programs for Windows separate directories by
-// backslashes. As in Info-ZIP's unzip, backslashes are separators only in a name without slashes. They are replaced
-// after decoding, since a byte of a character in Shift JIS or GBK can be a backslash.
-func (r *namesReader) zipPath(f *zip.File) (name string, known bool) {
-	raw := f.Name
-	if better, ok := unicodeName(f); ok {
-		raw = better
-	}
-	name, known = r.text(raw)
-	if known && !strings.Contains(name, "/") {
-		name = strings.ReplaceAll(name, `\`, "/")
-	}
-	return name, known
-}
 
 // unicodeName returns the name in the extra field unicodePath. The field counts only if it has the checksum of the
 // member's name; otherwise some program has renamed the member and left the field as it was.

@@ -2,6 +2,7 @@ package source
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -33,11 +34,7 @@ func (c *collection) listTar(r io.Reader, position func() int64) (members []entr
 			return nil, c.tooMany()
 		}
 		nth++
-		e := entry{kind: tarKind(h.Typeflag), size: h.Size}
-		e.name, e.known = c.text.text(h.Name)
-		if e.kind == symlink || e.kind == hardlink {
-			e.link, _ = c.text.text(h.Linkname)
-		}
+		e := entry{raw: h.Name, kind: tarKind(h.Typeflag), link: h.Linkname, size: h.Size}
 		if isSparse(h) {
 			e.offset, e.nth = start, nth
 		} else {
@@ -51,6 +48,9 @@ func (c *collection) listTar(r io.Reader, position func() int64) (members []entr
 			members = append(members, e)
 		}
 	}
+	if c.data != nil && nth == 0 && !c.ended(start) {
+		c.notes = append(c.notes, "the tar archive has no end mark, so it may have been cut off")
+	}
 	extra, err := nonzero(r)
 	if extra {
 		c.notes = append(c.notes, "bytes after the end of the tar archive were ignored; tar -i reads archives that follow")
@@ -60,6 +60,13 @@ func (c *collection) listTar(r io.Reader, position func() int64) (members []entr
 		err = nil
 	}
 	return members, err
+}
+
+// ended reports whether a tar archive has a block of zeros, which marks its end, at the given position.
+func (c *collection) ended(at int64) bool {
+	block := make([]byte, tarBlock)
+	n, err := c.data.ReadAt(block, at)
+	return n == tarBlock && (err == nil || errors.Is(err, io.EOF)) && bytes.Count(block, []byte{0}) == tarBlock
 }
 
 // nonzero reads r to its end and reports whether it holds anything but zeros.
@@ -117,7 +124,7 @@ func (c *collection) tarError(err error, members []entry) error {
 		return optionError(archiveHint, c.path, "format", "a zip file or a tar archive", "something else (%v)", err)
 	}
 	return optionError(freshHint, c.path, "header of a file in the tar archive", "a sound one",
-		"a damaged one, after %q", members[len(members)-1].name)
+		"a damaged one, after %q", members[len(members)-1].raw)
 }
 
 // openTarred returns the content of a member of a tar archive.

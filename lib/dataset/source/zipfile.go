@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
@@ -50,9 +49,9 @@ func (c *collection) listZip() (members []entry, err error) {
 			return nil, c.tooMany()
 		}
 		e := entry{kind: zipKind(f), size: int64(min(f.UncompressedSize64, 1<<62)), zip: f}
-		e.name, e.known = c.text.zipPath(f)
-		if strings.HasSuffix(e.name, "/") { // a directory, with a backslash at its end in the file
-			e.kind = directory
+		e.raw, e.marked = unicodeName(f)
+		if !e.marked {
+			e.raw, e.marked = f.Name, f.Flags&zipUTF8 != 0
 		}
 		if e.kind == symlink {
 			e.link = c.zipLink(&e)
@@ -86,8 +85,7 @@ func (c *collection) zipLink(e *entry) string {
 	if err != nil {
 		return ""
 	}
-	target, _ := c.text.text(string(data))
-	return target
+	return string(data)
 }
 
 // unreadable returns an error if a member of a zip file is encrypted or compressed by a method that is not read.
