@@ -46,6 +46,14 @@
 //	    batch mean): E[Gamma·Phi]/(std(Gamma)·std(Phi) + 1e-8) - E mean_d(grad Phi·v)/(|grad Phi|·|v| + 1e-8)^t
 //	    + 1/2 E mean_d(grad Phi)² + 1/10 E(dPhi/dt)², Gamma = (1-t)·mean_d(eps² - x̄·eps/w)
 //
+// # Rivals
+//
+// Networks f(x,t) with as many outputs as inputs serve for comparison. They have no potential.
+//
+//	R1  velocity, flow matching (Lipman et al., arXiv 2210.02747, equation 9): E|f - v|², and dx/dt = f
+//	R2  denoising, score matching (Ho et al., arXiv 2006.11239, equation 14; Song et al., arXiv 2011.13456): E|f - eps|²,
+//	    and dx/dt = (mu'/mu)·x - (sigma·mu'/mu - sigma')·f, the probability flow: L6 with grad log rhobar = -f/sigma
+//
 // Each objective is averaged over training times (see Times) with a weight for each time (see Weighted). Neither the
 // distribution of times nor the weights change which potential is optimal at a given time. The exception is hybrid,
 // whose batch statistics mix times.

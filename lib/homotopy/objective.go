@@ -9,7 +9,7 @@ import (
 )
 
 // Objectives lists the names that Loss accepts.
-func Objectives() []string { return []string{"matching", "energy", "hybrid"} }
+func Objectives() []string { return []string{"matching", "energy", "hybrid", "velocity", "denoising"} }
 
 // Check returns an error if an objective is not defined on a schedule. Loss cannot check this, because it does not know
 // the schedule, only the values of Coefficients.
@@ -24,7 +24,7 @@ func Check(objective, schedule string) error {
 		return failure.New(failure.Usage, "use the schedule linear, or the objective matching",
 			"objective hybrid on schedule %s: its terms are written for mu = t, sigma = w(1-t)", schedule)
 	}
-	return nil
+	return CheckOutput(OutputOf(objective), schedule)
 }
 
 // Coefficients describe the path at the times of N samples. Each slice [N] feeds one input of a training graph. The
@@ -81,39 +81,44 @@ func (in Inputs) velocity() *graphop.Node {
 // Terms are the nodes of a loss.
 type Terms struct {
 	Loss *graphop.Node // [1], what training minimises
-	// FieldRMS [1] is the root mean square over samples and dimensions of grad_x Psi, the velocity per unit of the
-	// integration variable.
+	// FieldRMS [1] is the root mean square of u over samples and dimensions.
 	FieldRMS *graphop.Node
 	// Values for each sample, [N, 1]. Losses is the loss per dimension without the weight, so that Loss is the mean of
-	// Weight·Losses. Squares is |grad_x Psi|² divided by the number of dimensions. Values is Psi. For hybrid, Losses is
-	// the sample's share of L7, whose first term depends on the whole batch.
+	// Weight·Losses. Squares is |u|² divided by the number of dimensions. Values is Psi, or nil without a potential. For
+	// hybrid, Losses is the sample's share of L7, whose first term depends on the whole batch.
 	Losses, Squares, Values *graphop.Node
 }
 
 // Loss builds an objective, averaged over the batch and the dimensions. energy is L4, matching is L5 without its
-// constant, and hybrid is L7. psi [N, 1] is the network's value at in.At(), and grad is the gradient of psi in in.At().
-func Loss(objective string, in Inputs, psi, grad *graphop.Node) (terms Terms, err error) {
-	buildErr := graphop.Build(func() { terms, err = loss(objective, in, psi, in.flat(grad)) })
+// constant, hybrid is L7, velocity is R1 and denoising is R2. u is evaluated at in.At() and has its shape: it is the
+// velocity per unit of the integration variable or, for denoising, the predicted noise. For a potential, u is the
+// gradient of psi [N, 1]; otherwise psi is nil.
+func Loss(objective string, in Inputs, psi, u *graphop.Node) (terms Terms, err error) {
+	buildErr := graphop.Build(func() { terms, err = loss(objective, in, psi, in.flat(u)) })
 	if buildErr != nil {
 		return Terms{}, fmt.Errorf("build objective %s: %w", objective, buildErr)
 	}
 	return terms, err
 }
 
-func loss(objective string, in Inputs, psi, grad *graphop.Node) (Terms, error) {
-	n, d := grad.Shape()[0], grad.Shape()[1]
-	square := graphop.Sum(graphop.Square(grad), 1)
+func loss(objective string, in Inputs, psi, u *graphop.Node) (Terms, error) {
+	n, d := u.Shape()[0], u.Shape()[1]
+	square := graphop.Sum(graphop.Square(u), 1)
 	var perSample *graphop.Node
 	summed := float64(d) // number of dimensions that perSample sums over
 	var err error
 	switch objective {
 	case "matching":
-		perSample = matching(in, grad)
+		perSample = graphop.Scale(squaredError(u, in.velocity()), 0.5)
 	case "energy":
 		perSample = graphop.Add(graphop.Scale(square, 0.5), graphop.Mul(psi, innovation(in)))
 	case "hybrid":
 		summed = 1
-		perSample, err = hybrid(in, psi, grad)
+		perSample, err = hybrid(in, psi, u)
+	case "velocity":
+		perSample = squaredError(u, in.velocity())
+	case "denoising":
+		perSample = squaredError(u, in.flat(in.Noise))
 	default:
 		err = unknown("objective", objective, Objectives())
 	}
@@ -124,18 +129,21 @@ func loss(objective string, in Inputs, psi, grad *graphop.Node) (Terms, error) {
 		return graphop.Reshape(graphop.Scale(x, scale), n, 1)
 	}
 	weighted := graphop.Sum(graphop.Mul(in.Weight, perSample))
-	return Terms{
+	terms := Terms{
 		Loss:     graphop.Reshape(graphop.Scale(weighted, 1/(float64(n)*summed)), 1),
 		FieldRMS: graphop.Sqrt(graphop.Reshape(graphop.Scale(graphop.Sum(square), 1/float64(n*d)), 1)),
 		Losses:   column(perSample, 1/summed),
 		Squares:  column(square, 1/float64(d)),
-		Values:   graphop.Reshape(psi, n, 1),
-	}, nil
+	}
+	if psi != nil {
+		terms.Values = graphop.Reshape(psi, n, 1)
+	}
+	return terms, nil
 }
 
-// matching is 1/2 |grad Psi - v|² (L5) of each sample.
-func matching(in Inputs, grad *graphop.Node) *graphop.Node {
-	return graphop.Scale(graphop.Sum(graphop.Square(graphop.Sub(grad, in.velocity())), 1), 0.5)
+// squaredError is |a - b|² of each sample.
+func squaredError(a, b *graphop.Node) *graphop.Node {
+	return graphop.Sum(graphop.Square(graphop.Sub(a, b)), 1)
 }
 
 // innovation returns 1/2 (gamma - gammabar) of each sample in the form of L4, -(sigma'(|eps|² - d) + mu' eps·x̄)/sigma.

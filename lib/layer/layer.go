@@ -86,11 +86,20 @@ func (b *Builder) Linear(name string, x *graphop.Node, out int, zero bool) *grap
 // Conv is a k x k convolution of stride 1 with padding that keeps the image size: x [N, C, H, W] becomes [N, out, H,
 // W].
 func (b *Builder) Conv(name string, x *graphop.Node, out, k int, zero bool) *graphop.Node {
+	return b.convStrided(name, x, out, k, 1, zero)
+}
+
+// ConvDown is a 3 x 3 convolution of stride 2 that keeps the channels: x [N, C, H, W] becomes [N, C, H/2, W/2].
+func (b *Builder) ConvDown(name string, x *graphop.Node) *graphop.Node {
+	return b.convStrided(name, x, x.Shape()[1], 3, 2, false)
+}
+
+func (b *Builder) convStrided(name string, x *graphop.Node, out, k, stride int, zero bool) *graphop.Node {
 	in := x.Shape()[1]
 	init := fanIn(in*k*k, zero)
 	w := b.Param(name+".weight", init, out, in, k, k)
 	bias := b.Param(name+".bias", init, out)
-	return graphop.Add(graphop.Conv(x, w, 1, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
+	return graphop.Add(graphop.Conv(x, w, stride, k/2, k/2), graphop.Reshape(bias, 1, out, 1, 1))
 }
 
 // Embedding looks up each one-hot row of x [N, K] in the table weight [K, out] and returns [N, out]. A row of zeros
@@ -138,23 +147,31 @@ func (b *Builder) GroupNorm(name string, x *graphop.Node, groups int, scale, shi
 	return graphop.Add(graphop.Mul(centred, graphop.Mul(inverse, gain)), offset)
 }
 
-// Attention normalises x [N, C, H, W] with a GroupNorm, applies self-attention over the pixels with one head (Vaswani
-// et al., arXiv 1706.03762, equation 1), and adds the result to x. The parameters have the layout of guided diffusion
-// (arXiv 2105.05233): name.norm, name.qkv [3C, C, 1] with the rows of q, then k, then v, and name.proj_out [C, C, 1],
-// initially 0. q and k are each scaled by C^(-1/4). The attention weights take N·(H·W)² values.
-func (b *Builder) Attention(name string, x *graphop.Node, groups int) *graphop.Node {
+// Attention normalises x [N, C, H, W] with a GroupNorm, applies self-attention over the pixels (Vaswani et al., arXiv
+// 1706.03762, equation 1), and adds the result to x. Every head has C/heads channels, and its q and k are each scaled by
+// (C/heads)^(-1/4). The parameters have the layout of guided diffusion (arXiv 2105.05233, its legacy order): name.norm,
+// name.qkv [3C, C, 1] with the rows of q, then k, then v for each head in turn, and name.proj_out [C, C, 1], initially
+// 0. The attention weights take N·heads·(H·W)² values.
+func (b *Builder) Attention(name string, x *graphop.Node, groups, heads int) *graphop.Node {
 	s := x.Shape()
 	n, c, pix := s[0], s[1], s[2]*s[3]
 	h := graphop.Reshape(b.GroupNorm(name+".norm", x, groups, nil, nil), s...)
 	init := fanIn(c, false)
 	w := b.Param(name+".qkv.weight", init, 3*c, c, 1)
 	bias := b.Param(name+".qkv.bias", init, 3*c)
-	// Slice the weights instead of the product, because slices of the weights and their gradients are smaller.
-	part := func(i int) *graphop.Node {
-		w, bias := graphop.Slice(w, 0, i*c, (i+1)*c), graphop.Slice(bias, 0, i*c, (i+1)*c)
-		return graphop.Reshape(pointConv(h, w, bias), n, c, pix)
+	width := c / heads
+	var part func(i int) *graphop.Node // q, k or v, [N·heads, width, H·W]
+	if heads == 1 {
+		// Slice the weights instead of the product, because slices of the weights and their gradients are smaller.
+		part = func(i int) *graphop.Node {
+			w, bias := graphop.Slice(w, 0, i*c, (i+1)*c), graphop.Slice(bias, 0, i*c, (i+1)*c)
+			return graphop.Reshape(pointConv(h, w, bias), n, c, pix)
+		}
+	} else {
+		all := graphop.Reshape(pointConv(h, w, bias), n*heads, 3*width, pix)
+		part = func(i int) *graphop.Node { return graphop.Slice(all, 1, i*width, (i+1)*width) }
 	}
-	scale := portable.Pow(float64(c), -0.25)
+	scale := portable.Pow(float64(width), -0.25)
 	q, k, v := graphop.Scale(part(0), scale), graphop.Scale(part(1), scale), part(2)
 	over := graphop.Softmax(graphop.MatMul(q, k, true, false)) // [N, T of q, T of k]
 	mixed := graphop.Reshape(graphop.MatMul(v, over, false, true), s...)

@@ -51,7 +51,7 @@ var layers = map[string]func(b *layer.Builder, in []*graphop.Node) *graphop.Node
 	"conv 3x3":  func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 4, 3, false) },
 	"conv 1x1":  func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 4, 1, false) },
 	"conv 5x5":  func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Conv("c", in[0], 3, 5, false) },
-	"attention": func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Attention("a", in[0], 2) },
+	"attention": func(b *layer.Builder, in []*graphop.Node) *graphop.Node { return b.Attention("a", in[0], 2, 1) },
 	"avgpool":   func(_ *layer.Builder, in []*graphop.Node) *graphop.Node { return graphop.AvgPool(in[0], 2) },
 	"upsample":  func(_ *layer.Builder, in []*graphop.Node) *graphop.Node { return graphop.Upsample(in[0], 2) },
 }

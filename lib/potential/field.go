@@ -13,7 +13,7 @@ import (
 	"vapo/lib/layer"
 )
 
-// Field evaluates a trained potential and its gradient on blocks of one fixed size. The size is fixed because matrix
+// Field evaluates a trained potential and its velocity on blocks of one fixed size. The size is fixed because matrix
 // products of another size may round differently at their edges. With a fixed size, the bits of a row do not depend on
 // the other rows.
 type Field struct {
@@ -23,15 +23,14 @@ type Field struct {
 	exe    backend.Executable
 	cond   []float32
 	label  []float32 // one-hot [Batch, Classes]
-	phi    []float32
 	in     []backend.Buffer
-	out    []backend.Buffer
+	out    []backend.Buffer // the velocity and, if the network has one, the potential
 }
 
-// network is the graph of a potential. label is nil for a network without classes.
+// network is the graph of a network. label is nil for a network without classes.
 type network struct {
-	b                *layer.Builder
-	x, t, label, phi *graphop.Node
+	b                   *layer.Builder
+	x, t, label, psi, u *graphop.Node // see Config.Evaluate
 }
 
 // Parameters lists a network's parameters in the order of its state dict.
@@ -56,13 +55,13 @@ func (c Config) Initial(seed uint64) (map[string][]float32, error) {
 	return weights, nil
 }
 
-// graph builds the potential for batch samples, guided unless guidance is 1.
+// graph builds the network for batch samples, guided unless guidance is 1.
 func (c Config) graph(batch int, guidance float64) (*network, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	n := &network{b: &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}}
-	return n, graphop.Build(func() {
+	err := graphop.Build(func() {
 		input := func(name string, shape ...int) *graphop.Node {
 			return graphop.Input(n.b.Graph, n.b.Dtype, name, shape...)
 		}
@@ -71,19 +70,23 @@ func (c Config) graph(batch int, guidance float64) (*network, error) {
 		if c.Classes > 0 {
 			n.label = input("label", batch, c.Classes)
 		}
-		n.phi = c.guided(n.b, n.x, n.t, n.label, guidance)
 	})
+	if err != nil {
+		return nil, err
+	}
+	n.psi, n.u, err = c.evaluate(n.b, n.x, n.t, n.label, guidance)
+	return n, err
 }
 
-// guided adds the guided potential to the builder's graph, see NewGuidedField.
+// guided adds the guided network to the builder's graph, see NewGuidedField.
 func (c Config) guided(b *layer.Builder, x, t, label *graphop.Node, guidance float64) *graphop.Node {
 	if guidance == 1 {
-		return c.Build(b, x, t, label)
+		return c.build(b, x, t, label)
 	}
 	// Evaluate both potentials in one batch: all rows with their labels, then all rows without.
 	batch := x.Shape()[0]
 	none := graphop.Fill(label, 0, batch, c.Classes)
-	both := c.Build(b, graphop.Concat(0, x, x), graphop.Concat(0, t, t), graphop.Concat(0, label, none))
+	both := c.build(b, graphop.Concat(0, x, x), graphop.Concat(0, t, t), graphop.Concat(0, label, none))
 	conditional, unconditional := graphop.Slice(both, 0, 0, batch), graphop.Slice(both, 0, batch, 2*batch)
 	return graphop.Add(unconditional, graphop.Scale(graphop.Sub(conditional, unconditional), guidance))
 }
@@ -91,7 +94,7 @@ func (c Config) guided(b *layer.Builder, x, t, label *graphop.Node, guidance flo
 // LabelState is the state of Velocity that holds the labels.
 const LabelState = "label"
 
-// Velocity adds the velocity of sampling, dx/ds = dt/ds · grad Phi, to the graph of x [N, D] and of the integration
+// Velocity adds the velocity of sampling, dx/ds, to the graph of x [N, D] and of the integration
 // variables s [N, 1] (see homotopy.Schedule). guidance is that of NewGuidedField. The velocity depends on the weights
 // (see LoadWeights) and, for a network with classes, on LabelState [N, Classes] (see OneHot).
 func (c Config) Velocity(x, s *graphop.Node, guidance float64) (*graphop.Node, []backend.State, error) {
@@ -103,28 +106,32 @@ func (c Config) Velocity(x, s *graphop.Node, guidance float64) (*graphop.Node, [
 		return nil, nil, err
 	}
 	b := &layer.Builder{Graph: x.Graph(), Dtype: x.Dtype()}
+	n := x.Shape()[0]
 	var states []backend.State
-	var psi *graphop.Node
+	var label, images, condition, dx *graphop.Node
 	err = graphop.Build(func() {
-		n := x.Shape()[0]
-		var label *graphop.Node
+		images, condition = graphop.Reshape(x, c.batchShape(n)...), path.ConditionAt(s)
 		if c.Classes > 0 {
 			label = graphop.Input(b.Graph, b.Dtype, LabelState, n, c.Classes)
 			states = append(states, backend.State{In: label})
 		}
-		psi = c.guided(b, graphop.Reshape(x, c.batchShape(n)...), path.ConditionAt(s), label, guidance)
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	_, u, err := c.evaluate(b, images, condition, label, guidance)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, p := range b.Params {
 		states = append(states, backend.State{In: p.Node})
 	}
-	dx, err := graphop.Grad(psi, x)
-	if err != nil {
-		return nil, nil, err
-	}
-	return dx[0], states, nil
+	err = graphop.Build(func() {
+		if dx = graphop.Reshape(u, x.Shape()...); c.Output == homotopy.Noise {
+			dx = homotopy.VelocityOfNoise(path, x, dx, s)
+		}
+	})
+	return dx, states, err
 }
 
 // checkGuidance validates the strength of guidance.
@@ -181,7 +188,7 @@ func NewField(be backend.Backend, c Config, weights map[string][]float32, batch 
 //	Phi_g(x, t, y) = Phi(x, t) + g·(Phi(x, t, y) - Phi(x, t)),
 //
 // whose gradient is the field of classifier-free guidance (Ho and Salimans, arXiv 2207.12598, equation 6, with g = 1 +
-// w). g = 1 gives the conditional potential and g = 0 the unconditional one; a larger g exaggerates the features of the
+// w). Networks that model a velocity or noise are combined in the same way. g = 1 gives the conditional potential and g = 0 the unconditional one; a larger g exaggerates the features of the
 // class. Unless g is 1, an evaluation costs as much as two.
 func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, batch int, g float64) (*Field, error) {
 	if err := c.checkGuidance(g); err != nil {
@@ -195,11 +202,10 @@ func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, 
 	if err != nil {
 		return nil, err
 	}
-	grads, err := graphop.Grad(n.phi, n.x)
-	if err != nil {
-		return nil, err
+	graph := backend.Graph{Inputs: []*graphop.Node{n.x, n.t}, Outputs: []*graphop.Node{n.u}}
+	if n.psi != nil {
+		graph.Outputs = append(graph.Outputs, n.psi)
 	}
-	graph := backend.Graph{Inputs: []*graphop.Node{n.x, n.t}, Outputs: []*graphop.Node{n.phi, grads[0]}}
 	if n.label != nil {
 		graph.Inputs = append(graph.Inputs, n.label)
 	}
@@ -212,13 +218,13 @@ func NewGuidedField(be backend.Backend, c Config, weights map[string][]float32, 
 	}
 	f := &Field{
 		Config: c, Batch: batch, path: path, exe: exe,
-		cond: make([]float32, batch), label: make([]float32, batch*c.Classes), phi: make([]float32, batch),
+		cond: make([]float32, batch), label: make([]float32, batch*c.Classes),
 	}
 	f.in = make([]backend.Buffer, len(graph.Inputs))
 	if n.label != nil {
 		f.in[2] = backend.F32(f.label)
 	}
-	f.out = make([]backend.Buffer, 2)
+	f.out = make([]backend.Buffer, len(graph.Outputs))
 	return f, f.Load(weights)
 }
 
@@ -239,29 +245,41 @@ func (f *Field) Load(weights map[string][]float32) error {
 	return f.Config.LoadWeights(f.exe.Load, weights)
 }
 
-// Eval computes Phi and grad_x Phi at x [Batch, D] and times t [Batch] into phi [Batch], which may be nil, and grad
-// [Batch, D]. Eval is not safe for concurrent use.
-func (f *Field) Eval(x, t, phi, grad []float32) error {
+// Eval computes Phi and grad_x Phi at x [Batch, D] and times t [Batch] into phi [Batch] and velocity [Batch, D]. If phi
+// is nil, Eval computes only the velocity dx/dt, which every network has. Eval is not safe for concurrent use.
+func (f *Field) Eval(x, t, phi, velocity []float32) error {
 	if len(t) != f.Batch {
 		return fmt.Errorf("evaluate the field: got %d times, expected a block of %d", len(t), f.Batch)
 	}
+	if f.Config.Output != homotopy.Potential && phi != nil {
+		return f.Config.HasPotential("Phi")
+	}
 	if phi == nil {
-		phi = f.phi
+		phi = make([]float32, f.Batch)
 	}
 	for i, v := range t {
 		f.cond[i] = float32(f.path.Condition(float64(v)))
 	}
 	f.in[0], f.in[1] = backend.F32(x), backend.F32(f.cond)
-	f.out[0], f.out[1] = backend.F32(phi), backend.F32(grad)
+	f.out[0] = backend.F32(velocity)
+	if len(f.out) > 1 {
+		f.out[1] = backend.F32(phi)
+	}
 	if err := f.exe.Run(f.in, f.out); err != nil {
 		return err
 	}
 	d := f.Config.Dim()
-	for i, v := range t { // the network is Psi = dt/ds · Phi
-		if rate := float32(f.path.Rate(float64(v))); rate != 1 {
+	for i, v := range t {
+		row := velocity[i*d : (i+1)*d]
+		if f.Config.Output == homotopy.Noise {
+			p := f.path.At(float64(v))
+			for k := range row {
+				row[k] = float32(p.VelocityOf(float64(x[i*d+k]), float64(row[k])))
+			}
+		} else if rate := float32(f.path.Rate(float64(v))); rate != 1 { // the network is per unit of s: Psi = dt/ds · Phi
 			phi[i] /= rate
-			for k := range d {
-				grad[i*d+k] /= rate
+			for k := range row {
+				row[k] /= rate
 			}
 		}
 	}

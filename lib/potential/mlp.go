@@ -9,8 +9,8 @@ import (
 	"vapo/lib/portable"
 )
 
-// MLP is the network for points and tables: Phi is the scalar output of SiLU layers, whose inputs are x and Fourier
-// features of t. A label adds its row of the table label_emb to the first layer's output before the SiLU.
+// MLP is the network for points and tables: SiLU layers, whose inputs are x and Fourier features of t. Phi is the single
+// output of a linear layer. A label adds its row of the table label_emb to the first layer's output before the SiLU.
 type MLP struct {
 	Width   int `json:"width"`
 	Depth   int `json:"depth"`   // hidden layers
@@ -26,7 +26,8 @@ func (m *MLP) check() error {
 	return nil
 }
 
-func (m *MLP) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
+// build returns the outputs, [N, out].
+func (m *MLP) build(b *layer.Builder, x, t, label *graphop.Node, out int) *graphop.Node {
 	in := []*graphop.Node{x, t}
 	if m.Fourier > 0 {
 		freq := make([]float64, m.Fourier)
@@ -48,5 +49,5 @@ func (m *MLP) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 		}
 		h = graphop.SiLU(h)
 	}
-	return b.Linear("out", h, 1, false)
+	return b.Linear("out", h, out, false)
 }

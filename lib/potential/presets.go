@@ -12,6 +12,15 @@ func Presets() map[string]Config {
 			Channels: channels, Mult: []int{2, 2, 2}, ResBlocks: 4, Groups: 32, Attention: []int{2}, Dropout: 0.3,
 		}}
 	}
+	// The U-Net of the library torchcfm (Tong et al., arXiv 2302.00482) for CIFAR-10, usually with the objective velocity.
+	cfm := Config{Kind: "unet", Shape: []int{3, 32, 32}, UNet: &UNet{
+		Channels: 128, Mult: []int{1, 2, 2, 2}, ResBlocks: 2, Groups: 32, Attention: []int{2}, HeadChannels: 64,
+		Dropout: 0.1, ConvResample: true, AddTime: true,
+	}}
+	// The blocks of the released code in a network that trains within minutes on a GPU.
+	unet9m := Config{Kind: "unet", Shape: []int{3, 32, 32}, UNet: &UNet{
+		Channels: 64, Mult: []int{1, 2, 2, 2}, ResBlocks: 2, Groups: 32, Attention: []int{2},
+	}}
 	mlp := func(d, width, depth, fourier int) Config {
 		return Config{Kind: "mlp", Shape: []int{d}, MLP: &MLP{Width: width, Depth: depth, Fourier: fourier}}
 	}
@@ -24,6 +33,8 @@ func Presets() map[string]Config {
 		"mlp-2d":       mlp(2, 128, 3, 2),
 		"mlp-tabular":  mlp(8, 256, 4, 4),
 		"unet-small":   small,
+		"unet-9m":      unet9m,
+		"unet-cfm":     cfm,
 		"unet-32":      unet(32),
 		"unet-cifar10": unet(128),
 		"wrn-small":    narrow,

@@ -13,6 +13,8 @@ import (
 func TestPresets(t *testing.T) {
 	want := map[string][2]int{ // tensors, scalars
 		"unet-cifar10": {390, 55_676_419}, // as PyTorch counts the released code's network
+		"unet-cfm":     {304, 35_746_307}, // as PyTorch counts torchcfm's network
+		"unet-9m":      {292, 8_818_691},  // as PyTorch counts the released code's network of this size
 		"mlp-2d":       {8, 34_177},
 		"mlp-tabular":  {10, 202_241},
 		"unet-small":   {134, 252_721},

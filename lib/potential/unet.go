@@ -10,7 +10,8 @@ import (
 )
 
 // UNet is the released code's network: f is the U-Net of guided diffusion (Dhariwal and Nichol, arXiv 2105.05233)
-// and Phi(x, t) = 1/2 |x - f(x, t)|², summed over the dimensions. At initialisation f = 0 and grad Phi = x.
+// and Phi(x, t) = 1/2 |x - f(x, t)|², summed over the dimensions. At initialisation f = 0 and grad Phi = x. A network
+// that models the velocity or the noise returns f.
 //
 // A label adds its row of the table label_emb to the time embedding.
 //
@@ -23,8 +24,16 @@ type UNet struct {
 	Groups    int   `json:"groups"`     // groups of the normalisations
 	// Attention lists the downsampling factors (1, 2, 4, ...) of the levels that have attention after each residual
 	// block. If the list is not empty, the middle block has attention too.
-	Attention []int   `json:"attention,omitempty"`
-	Dropout   float64 `json:"dropout,omitempty"` // the share of elements dropped in residual blocks during training
+	Attention []int `json:"attention,omitempty"`
+	// HeadChannels is the number of channels of an attention head; 0 stands for a single head.
+	HeadChannels int     `json:"head_channels,omitempty"`
+	Dropout      float64 `json:"dropout,omitempty"` // the share of elements dropped in residual blocks during training
+	// ConvResample changes the image size by convolutions: of stride 2 on the way down, and after the upsampling on the
+	// way up. Otherwise, pooling and upsampling have no parameters.
+	ConvResample bool `json:"conv_resample,omitempty"`
+	// AddTime adds the time embedding before the second normalisation of a block. Otherwise, it scales and shifts the
+	// result of the normalisation.
+	AddTime bool `json:"add_time,omitempty"`
 }
 
 const (
@@ -61,6 +70,13 @@ func (u *UNet) check(shape []int) error {
 		if pix := shape[1] / factor * (shape[2] / factor); pix > maxPixels {
 			return fmt.Errorf("unet attention at downsampling %d of images of %dx%d compares %d pixels, expected at most %d",
 				factor, shape[1], shape[2], pix, maxPixels)
+		}
+	}
+	for level, m := range u.Mult {
+		attends := slices.Contains(u.Attention, 1<<level) || level == len(u.Mult)-1 && len(u.Attention) > 0
+		if h := u.HeadChannels; h < 0 || h > 0 && attends && u.Channels*m%h != 0 {
+			return fmt.Errorf("unet attention heads of %d channels do not divide the %d channels of level %d",
+				h, u.Channels*m, level)
 		}
 	}
 	if !(u.Dropout >= 0 && u.Dropout < 1) {
@@ -102,15 +118,19 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 			skips = append(skips, h)
 		}
 		if level < len(u.Mult)-1 {
-			index++ // the pooling has no parameters, but it has an index
-			h = graphop.AvgPool(h, 2)
+			index++ // pooling has an index, although it has no parameters
+			if u.ConvResample {
+				h = b.ConvDown(fmt.Sprintf("input_blocks.%d.0.op", index), h)
+			} else {
+				h = graphop.AvgPool(h, 2)
+			}
 			skips = append(skips, h)
 		}
 	}
 	width := h.Shape()[1]
 	h = u.resBlock(b, "middle_block.0", h, emb, width)
 	if len(u.Attention) > 0 {
-		h = b.Attention("middle_block.1", h, u.Groups)
+		h = b.Attention("middle_block.1", h, u.Groups, u.heads(width))
 	}
 	h = u.resBlock(b, "middle_block.2", h, emb, width)
 	index = 0
@@ -123,6 +143,13 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 			h = u.attend(b, fmt.Sprintf("output_blocks.%d.1", index), h, level)
 			if k == u.ResBlocks && level > 0 {
 				h = graphop.Upsample(h, 2)
+				if u.ConvResample {
+					place := 1 // after the residual block and the attention
+					if slices.Contains(u.Attention, 1<<level) {
+						place = 2
+					}
+					h = b.Conv(fmt.Sprintf("output_blocks.%d.%d.conv", index, place), h, h.Shape()[1], 3, false)
+				}
 			}
 			index++
 		}
@@ -136,7 +163,15 @@ func (u *UNet) attend(b *layer.Builder, name string, h *graphop.Node, level int)
 	if !slices.Contains(u.Attention, 1<<level) {
 		return h
 	}
-	return b.Attention(name, h, u.Groups)
+	return b.Attention(name, h, u.Groups, u.heads(h.Shape()[1]))
+}
+
+// heads returns the number of attention heads over the given number of channels.
+func (u *UNet) heads(channels int) int {
+	if u.HeadChannels == 0 {
+		return 1
+	}
+	return channels / u.HeadChannels
 }
 
 // normSiLU applies GroupNorm and SiLU. It applies SiLU in the shape of the groups and then restores the shape of x.
@@ -148,8 +183,14 @@ func (u *UNet) normSiLU(b *layer.Builder, name string, x, scale, shift *graphop.
 func (u *UNet) resBlock(b *layer.Builder, name string, x, emb *graphop.Node, out int) *graphop.Node {
 	h := u.normSiLU(b, name+".in_layers.0", x, nil, nil)
 	h = b.Conv(name+".in_layers.2", h, out, 3, false)
-	e := b.Linear(name+".emb_layers.1", emb, 2*out, false)
-	h = u.normSiLU(b, name+".out_layers.0", h, graphop.Slice(e, 1, 0, out), graphop.Slice(e, 1, out, 2*out))
+	if u.AddTime {
+		e := b.Linear(name+".emb_layers.1", emb, out, false)
+		h = graphop.Add(h, graphop.Reshape(e, e.Shape()[0], out, 1, 1))
+		h = u.normSiLU(b, name+".out_layers.0", h, nil, nil)
+	} else {
+		e := b.Linear(name+".emb_layers.1", emb, 2*out, false)
+		h = u.normSiLU(b, name+".out_layers.0", h, graphop.Slice(e, 1, 0, out), graphop.Slice(e, 1, out, 2*out))
+	}
 	h = b.Conv(name+".out_layers.3", b.Dropout(name, h, u.Dropout), out, 3, true)
 	if x.Shape()[1] != out {
 		x = b.Conv(name+".skip_connection", x, out, 1, false)

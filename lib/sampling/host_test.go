@@ -28,17 +28,11 @@ func hostFlow(t *testing.T, c potential.Config, path homotopy.Schedule, n int, g
 	x := graphop.Input(b.Graph, b.Dtype, "x", append([]int{n}, c.Shape...)...)
 	cond := graphop.Input(b.Graph, b.Dtype, "condition", n, 1)
 	class := graphop.Input(b.Graph, b.Dtype, "label", n, c.Classes)
-	var grad []*graphop.Node
-	err := graphop.Build(func() {
-		var err error
-		if grad, err = graphop.Grad(c.Build(b, x, cond, class), x); err != nil {
-			t.Fatal(err)
-		}
-	})
+	_, u, err := c.Evaluate(b, x, cond, class)
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph := backend.Graph{Inputs: []*graphop.Node{x, cond, class}, Outputs: grad}
+	graph := backend.Graph{Inputs: []*graphop.Node{x, cond, class}, Outputs: []*graphop.Node{u}}
 	for _, p := range b.Params {
 		graph.State = append(graph.State, backend.State{In: p.Node})
 	}
@@ -54,7 +48,7 @@ func hostFlow(t *testing.T, c potential.Config, path homotopy.Schedule, n int, g
 		labels[i*c.Classes+label(i)] = 1
 	}
 	at, plain := make([]float32, n), make([]float32, n*c.Dim())
-	return func(x, s, dx []float32) error {
+	guided := func(x, s, dx []float32) error {
 		for i, v := range s {
 			time, _ := path.Time(float64(v))
 			at[i] = float32(path.Condition(time))
@@ -67,6 +61,19 @@ func hostFlow(t *testing.T, c potential.Config, path homotopy.Schedule, n int, g
 		}
 		for i, v := range plain {
 			dx[i] = float32(float64(v) + guidance*(float64(dx[i])-float64(v)))
+		}
+		return nil
+	}
+	if c.Output != homotopy.Noise {
+		return guided
+	}
+	return func(x, s, dx []float32) error {
+		if err := guided(x, s, dx); err != nil {
+			return err
+		}
+		for i := range dx {
+			time, rate := path.Time(float64(s[i/c.Dim()]))
+			dx[i] = float32(rate * path.At(time).VelocityOf(float64(x[i]), float64(dx[i])))
 		}
 		return nil
 	}
@@ -88,10 +95,16 @@ func TestAgreesWithTheHost(t *testing.T) {
 		variants = append(variants, variant{tape.Tape{}, points(schedule), 1, 1})
 		variants = append(variants, variant{tape.Tape{}, points(schedule), 2, 0.7})
 	}
+	for output, schedule := range map[homotopy.Output]string{homotopy.Velocity: "cosine", homotopy.Noise: "vp"} {
+		for _, c := range []potential.Config{points(schedule), images()} {
+			c.Output, c.Schedule = output, schedule
+			variants = append(variants, variant{tape.Tape{}, c, 1.5, 0.7})
+		}
+	}
 	for _, v := range variants {
 		v.c.Classes = 3
 		for _, tab := range []*ode.Tableau{ode.Euler, ode.Heun, ode.RK4, ode.RK45} {
-			name := fmt.Sprintf("%s, %s %s, guidance %v to t = %v, %s", v.be.Class(), v.c.Kind, v.c.Schedule, v.guidance,
+			name := fmt.Sprintf("%s, %s %s %q, guidance %v to t = %v, %s", v.be.Class(), v.c.Kind, v.c.Schedule, v.c.Output, v.guidance,
 				v.tEnd, tab.Name)
 			t.Run(name, func(t *testing.T) { agree(t, v.be, v.c, v.guidance, v.tEnd, tab) })
 		}
@@ -139,8 +152,12 @@ func agree(t *testing.T, be backend.Backend, c potential.Config, guidance, tEnd 
 	if err := odetest.Equal(m, f, want, n, from, to, steps); err != nil {
 		t.Fatal(err)
 	}
+	scale := 1.0 // a random velocity or noise carries samples out of [-1, 1]
+	for _, w := range want {
+		scale = max(scale, math.Abs(float64(w)))
+	}
 	for i, w := range want {
-		if e := math.Abs(float64(got[i] - w)); !(e < 1e-5) {
+		if e := math.Abs(float64(got[i] - w)); !(e < 1e-5*scale) {
 			t.Fatalf("sample %d differs by %.3g", i/d, e)
 		}
 	}

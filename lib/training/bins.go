@@ -32,7 +32,7 @@ type BinSummary struct {
 	Count int64   `json:"count"` // number of samples; if it is 0, the values below are meaningless
 	// Loss is the mean loss per dimension, without the weight of the sample's time.
 	Loss float64 `json:"loss"`
-	// GradRMS is the root mean square over samples and dimensions of grad_x Psi.
+	// GradRMS is the root mean square over samples and dimensions of grad_x Psi or, without a potential, of the output.
 	GradRMS float64 `json:"grad_rms"`
 	// Spread is the standard deviation mean of Psi over the bin's samples. Psi is determined only up to a function of
 	// time (L6), so its mean is meaningless and values of different bins cannot be compared. If the function of time

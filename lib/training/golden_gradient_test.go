@@ -51,15 +51,15 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	if err != nil {
 		return golden1{}, err
 	}
-	var at, phi *graphop.Node
-	if err := graphop.Build(func() { at = in.At(); phi = c.Build(b, at, in.Condition, label) }); err != nil {
+	var at *graphop.Node
+	if err := graphop.Build(func() { at = in.At() }); err != nil {
 		return golden1{}, err
 	}
-	field, err := graphop.Grad(phi, at)
+	psi, field, err := c.Evaluate(b, at, in.Condition, label)
 	if err != nil {
 		return golden1{}, err
 	}
-	terms, err := homotopy.Loss(g.Objective, in, phi, field[0])
+	terms, err := homotopy.Loss(g.Objective, in, psi, field)
 	if err != nil {
 		return golden1{}, err
 	}
@@ -71,7 +71,7 @@ func (g golden) first(dt tensor.Dtype) (golden1, error) {
 	if err != nil {
 		return golden1{}, err
 	}
-	out := append([]*graphop.Node{terms.Loss, field[0]}, grads...)
+	out := append([]*graphop.Node{terms.Loss, field}, grads...)
 	for i := 0; i < len(u.State); i += len(g.Optim.Groups()) { // parameter, moments, averages
 		out = append(out, u.State[i].Out)
 	}

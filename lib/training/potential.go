@@ -1,6 +1,8 @@
 package training
 
 import (
+	"fmt"
+
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -33,6 +35,9 @@ type stepGraph struct {
 //	g   = dL/dtheta                  a second derivative of the network, since L contains grad_x Psi
 //	theta, moments, averages         updated with g by Adam (package optim)
 //
+// With the objectives R1 and R2 the network has no Psi: it models u, which is then the velocity or the noise, and the
+// step needs no second derivative.
+//
 // If o is nil, the step ends with g and has no dropout.
 func potentialStep(c potential.Config, objective string, o *optim.Config, rows int) (*stepGraph, error) {
 	if err := c.Check(); err != nil {
@@ -42,22 +47,23 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 		return nil, err
 	}
 	step := newStepGraph()
-	var x, psi *graphop.Node
+	if want := homotopy.OutputOf(objective); c.Output != want {
+		return nil, fmt.Errorf("objective %s of a network whose output is %q, expected %q", objective, c.Output, want)
+	}
+	var x, label *graphop.Node
 	var in homotopy.Inputs
 	err := graphop.Build(func() {
-		var label *graphop.Node
 		in, label = step.potentialInputs(c, rows, o != nil)
-		x = in.At()                                     // x_t
-		psi = c.Build(step.net, x, in.Condition, label) // Psi
+		x = in.At() // x_t
 	})
 	if err != nil {
 		return nil, err
 	}
-	u, err := graphop.Grad(psi, x) // u = grad_x Psi
+	psi, u, err := c.Evaluate(step.net, x, in.Condition, label) // Psi and u = grad_x Psi
 	if err != nil {
 		return nil, err
 	}
-	if step.terms, err = homotopy.Loss(objective, in, psi, u[0]); err != nil { // L
+	if step.terms, err = homotopy.Loss(objective, in, psi, u); err != nil { // L
 		return nil, err
 	}
 	step.grads, err = graphop.Grad(step.terms.Loss, step.net.Nodes()...) // g = dL/dtheta

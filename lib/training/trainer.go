@@ -46,8 +46,8 @@ type Trainer struct {
 // PerSample holds values of N samples in slices [N]. The next step overwrites the slices.
 type PerSample struct {
 	Losses  []float32 // loss per dimension, without the weight of the sample's time
-	Squares []float32 // mean over dimensions of |grad_x Psi|²
-	Values  []float32 // Psi
+	Squares []float32 // mean over dimensions of |u|²; u is the gradient of Psi, or the output of a network without Psi
+	Values  []float32 // Psi; without a potential, zeros
 }
 
 // Metrics are the scalars of one step, over all its micro-batches.
@@ -82,7 +82,10 @@ func newTrainer(
 	}
 	scalars := len(g.Outputs)
 	if timed {
-		g.Outputs = append(g.Outputs, s.terms.Losses, s.terms.Squares, s.terms.Values)
+		g.Outputs = append(g.Outputs, s.terms.Losses, s.terms.Squares)
+		if s.terms.Values != nil {
+			g.Outputs = append(g.Outputs, s.terms.Values)
+		}
 		v := func() []float32 { return make([]float32, t.size.n) }
 		t.PerSample = PerSample{v(), v(), v()}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 
@@ -57,6 +58,9 @@ func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers datas
 	config, weights, err := potential.FromCheckpoint(c, checkpoint.EMA)
 	if err != nil {
 		return nil, failure.New(failure.Input, "give a checkpoint of a potential", "input checkpoint: %w", err)
+	}
+	if err := config.HasPotential("a comparison with outliers"); err != nil {
+		return nil, fmt.Errorf("input checkpoint: %w", err)
 	}
 	outliers, outliersName, err := readOutliers(ctx, job)
 	if err != nil {

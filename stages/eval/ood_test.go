@@ -11,6 +11,7 @@ import (
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
+	"vapo/lib/homotopy"
 	"vapo/lib/potential"
 	"vapo/lib/random"
 )
@@ -18,9 +19,14 @@ import (
 // writePotential writes an untrained potential, Phi = |x|²/2. Its density equals that of the prior at all times and on
 // every path.
 func writePotential(t testing.TB, dir string, shape ...int) string {
+	return writeModel(t, dir, homotopy.Potential, shape...)
+}
+
+func writeModel(t testing.TB, dir string, output homotopy.Output, shape ...int) string {
 	t.Helper()
 	c := potential.Config{
-		Kind: "unet", Shape: shape, Schedule: "linear", PriorStd: 1,
+		Output: output,
+		Kind:   "unet", Shape: shape, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2},
 	}
 	config, err := json.Marshal(c)
@@ -88,6 +94,8 @@ func TestOutliers(t *testing.T) {
 	}{
 		{"the potential takes [1 4 4]", failure.Input,
 			append(inputs(pale, vivid), "--input=checkpoint="+writePotential(t, t.TempDir(), 1, 4, 4))},
+		{"models the velocity", failure.Input,
+			append(inputs(pale, vivid), "--input=checkpoint="+writeModel(t, t.TempDir(), homotopy.Velocity, 1, 8, 8))},
 		{"ood-time", failure.Usage, append(inputs(pale, vivid), "--ood-time=1")},
 		{"is missing", failure.Input, inputs(pale, vivid)[:3]},
 		{"expected a potential", failure.Input, append(inputs(pale, vivid), "--input=checkpoint="+writeNetwork(t, dir, 4))},

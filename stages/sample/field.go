@@ -33,6 +33,9 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return err
 	}
+	if err := m.config.HasPotential("sample field"); err != nil {
+		return fmt.Errorf("checkpoint %s: %w", f.Model.Checkpoint, err)
+	}
 	in := io.Reader(os.Stdin)
 	if f.Points != "-" {
 		file, err := os.Open(f.Points)

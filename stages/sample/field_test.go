@@ -14,6 +14,7 @@ import (
 	"vapo/lib/engine"
 	"vapo/lib/enginename"
 	"vapo/lib/failure"
+	"vapo/lib/homotopy"
 	"vapo/lib/potential"
 )
 
@@ -127,6 +128,13 @@ func TestFieldReadsStandardInput(t *testing.T) {
 }
 
 func TestFieldRefuses(t *testing.T) {
+	velocity := pointsConfig("linear")
+	velocity.Output = homotopy.Velocity
+	code, _, stderr := sample(t, "field", "--checkpoint="+checkpointOf(t, velocity, nil), "--t=0.5",
+		"--points="+csvFile(t, "x1,x2\n1,2\n"))
+	if code != failure.Input || !strings.Contains(stderr, "sample field needs a potential") {
+		t.Errorf("a network without a potential: exit %d, %s", code, stderr)
+	}
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	for _, c := range []struct {
 		csv, says string

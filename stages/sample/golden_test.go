@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"vapo/lib/homotopy"
 	"vapo/lib/potential"
 )
 
@@ -12,6 +13,8 @@ func TestGolden(t *testing.T) {
 	if spec.Version != 5 {
 		t.Errorf("version %d: update these digests", spec.Version)
 	}
+	velocity, noise := pointsConfig("linear"), pointsConfig("vp")
+	velocity.Output, noise.Output = homotopy.Velocity, homotopy.Noise
 	for _, c := range []struct {
 		name   string
 		config potential.Config
@@ -34,6 +37,10 @@ func TestGolden(t *testing.T) {
 			"raw", pointsConfig("linear"), []string{"--n=9", "--weights=raw", "--solver=euler"},
 			"sha256:562504c787467180b2076345ec28b17b2ffc9200033db16f82fabb0ff68d8317",
 		},
+		{"velocity", velocity, []string{"--n=9", "--solver=rk45"},
+			"sha256:882bb5bae4f5f725eaee4aa78324093be0c802ebf61eebcd533cd23f648c8f5f"},
+		{"noise", noise, []string{"--n=9"},
+			"sha256:5dbf953d1836ac65ea3331ee8ff2263b0480d8b1f721c14c36c0f8eb2e7b69dd"},
 		{
 			"images", imagesConfig(), []string{"--n=5", "--first=3", "--steps=4"},
 			"sha256:a812a189339e33de994822423ada39871a25832084c6130bd8200660080af586",

@@ -16,6 +16,7 @@ import (
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
+	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/optim"
 	"vapo/lib/potential"
@@ -82,7 +83,8 @@ func imagesConfig() potential.Config {
 // differ from the averages.
 func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
 	t.Helper()
-	s, err := training.Potential(tape.Tape{}, c, "matching", adam)
+	objective := map[homotopy.Output]string{"": "matching", homotopy.Velocity: "velocity", homotopy.Noise: "denoising"}
+	s, err := training.Potential(tape.Tape{}, c, objective[c.Output], adam)
 	if err != nil {
 		t.Fatal(err)
 	}

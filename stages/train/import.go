@@ -10,6 +10,7 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
+	"vapo/lib/homotopy"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 	"vapo/lib/stage"
@@ -21,6 +22,7 @@ type importCmd struct {
 	Preset      string   `help:"Network by name, as for run." xor:"network"`
 	Like        string   `help:"Checkpoint with the same network: a path, ref:name or sha256:…" xor:"network"`
 	Schedule    string   `help:"Schedule; auto: as in --like or file, or linear." enum:"auto,${schedules}" default:"auto"`
+	Output      string   `help:"What the network models." enum:"auto,potential,velocity,noise" default:"auto"`
 	PriorStd    *float64 `help:"Prior w; default: 1 for a preset, else as in --like or the file."`
 	Weights     string   `help:"Weights: ema, as trained (model), or all (any)." enum:"any,ema,model" default:"any"`
 	Prefix      string   `help:"Take only tensors whose names begin so, if the file has several networks."`
@@ -154,6 +156,13 @@ func (cmd *importCmd) network(
 	}
 	if cmd.Schedule != "auto" {
 		config.Schedule = cmd.Schedule
+	}
+	switch cmd.Output {
+	case "auto":
+	case "potential":
+		config.Output = homotopy.Potential
+	default:
+		config.Output = homotopy.Output(cmd.Output)
 	}
 	if cmd.PriorStd != nil {
 		config.PriorStd = *cmd.PriorStd

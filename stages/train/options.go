@@ -23,7 +23,7 @@ import (
 type params struct {
 	// Network and loss.
 	Model     string  `help:"Network; classifier is for labelled images." default:"mlp" enum:"mlp,unet,wrn,classifier"`
-	Objective string  `help:"Loss of a potential." default:"matching" enum:"matching,energy,hybrid" only:"${potential}"`
+	Objective string  `help:"Loss of the network." default:"matching" enum:"${objectives}" only:"${potential}"`
 	Schedule  string  `help:"Path from noise to data." default:"linear" enum:"${schedules}" only:"${potential}"`
 	PriorStd  float64 `help:"Standard deviation w of the prior." default:"1" only:"${potential}"`
 
@@ -71,6 +71,10 @@ type params struct {
 	Attention   json.RawMessage `help:"unet: downsampling factors with attention." default:"[]" only:"model=unet"`
 	Dropout     float64         `help:"unet: dropout of the residual blocks." default:"0" only:"model=unet"`
 
+	HeadChannels int    `help:"unet: channels of an attention head; 0: one head." default:"0" only:"model=unet" min:"0"`
+	Resample     string `help:"unet: how the image size changes." default:"pool" enum:"pool,conv" only:"model=unet"`
+	TimeInput    string `help:"unet: how t enters a block." default:"scale" enum:"scale,add" only:"model=unet"`
+
 	WRNDepth int  `help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers" only:"model=wrn"`
 	WRNWidth int  `help:"wrn: channels of the first stage / 16." default:"1" only:"model=wrn"`
 	Time     bool `help:"wrn: t is an input of the network." default:"true" negatable:"" only:"model=wrn"`
@@ -98,7 +102,8 @@ type params struct {
 func (params) Vars() map[string]string {
 	list := func(names []string) string { return strings.Join(names, ",") }
 	return map[string]string{
-		"schedules": list(homotopy.Names()), "times": list(homotopy.TimeNames()), "weights": list(homotopy.WeightNames()),
+		"objectives": list(homotopy.Objectives()),
+		"schedules":  list(homotopy.Names()), "times": list(homotopy.TimeNames()), "weights": list(homotopy.WeightNames()),
 		"presets":   strings.Join(slices.Sorted(maps.Keys(potential.Presets())), ", "),
 		"potential": "model=mlp|unet|wrn",
 	}
@@ -221,7 +226,9 @@ func (p *params) classifierConfig(shape []int, classes int) feature.Classifier {
 
 // potentialConfig describes the network for samples of the given shape.
 func (p *params) potentialConfig(shape []int) (potential.Config, error) {
-	c := potential.Config{Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd}
+	c := potential.Config{
+		Kind: p.Model, Shape: shape, Schedule: p.Schedule, PriorStd: p.PriorStd, Output: homotopy.OutputOf(p.Objective),
+	}
 	switch p.Model {
 	case "mlp":
 		c.MLP = &potential.MLP{Width: p.Width, Depth: p.Depth, Fourier: p.Fourier}
@@ -238,7 +245,8 @@ func (p *params) potentialConfig(shape []int) (potential.Config, error) {
 		}
 		c.UNet = &potential.UNet{
 			Channels: p.Channels, Mult: mult, ResBlocks: p.ResBlocks, Groups: p.Groups,
-			Attention: attention, Dropout: p.Dropout,
+			Attention: attention, HeadChannels: p.HeadChannels, Dropout: p.Dropout,
+			ConvResample: p.Resample == "conv", AddTime: p.TimeInput == "add",
 		}
 	}
 	return c, c.Check()

@@ -34,6 +34,13 @@ func (p *params) applyPreset(given stage.Given) error {
 		u := c.UNet
 		network["channels"], network["channel-mult"], network["res-blocks"] = u.Channels, u.Mult, u.ResBlocks
 		network["groups"], network["attention"], network["dropout"] = u.Groups, append([]int{}, u.Attention...), u.Dropout
+		network["head-channels"], network["resample"], network["time-input"] = u.HeadChannels, "pool", "scale"
+		if u.ConvResample {
+			network["resample"] = "conv"
+		}
+		if u.AddTime {
+			network["time-input"] = "add"
+		}
 	}
 	out := map[string]string{}
 	for name, v := range network {

@@ -43,7 +43,9 @@ func TestPresets(t *testing.T) {
 			Channels: int(values["channels"].(int64)), ChannelMult: values["channel-mult"].(json.RawMessage),
 			ResBlocks: int(values["res-blocks"].(int64)), Groups: int(values["groups"].(int64)),
 			Attention: values["attention"].(json.RawMessage), Dropout: values["dropout"].(float64),
-			WRNDepth: int(values["wrn-depth"].(int64)), WRNWidth: int(values["wrn-width"].(int64)), Time: values["time"].(bool),
+			HeadChannels: int(values["head-channels"].(int64)), Resample: values["resample"].(string),
+			TimeInput: values["time-input"].(string),
+			WRNDepth:  int(values["wrn-depth"].(int64)), WRNWidth: int(values["wrn-width"].(int64)), Time: values["time"].(bool),
 		}
 		got, err := p.potentialConfig(want.Shape)
 		if err != nil {

@@ -1,6 +1,7 @@
 """Training steps of potentials in PyTorch, for comparison: python3 golden.py > golden.json
 
-The networks follow the layout of guided diffusion, the losses the formulas L4, L5 and L7, independently of the Go code.
+The networks follow the layout of guided diffusion, the losses the formulas L4, L5, L7, R1 and R2, independently of the
+Go code.
 Everything runs in float64; autograd differentiates grad Phi a second time. Weights and data come from wave, which is
 exact in every language; dropout masks come from Philox, written from its paper.
 """
@@ -29,13 +30,13 @@ class LabelTable(nn.Embedding):
 
 
 class MLP(nn.Module):
-    def __init__(self, d, width, depth, fourier, classes=0):
+    def __init__(self, d, width, depth, fourier, classes=0, potential=True):
         super().__init__()
-        self.fourier = fourier
+        self.fourier, self.potential = fourier, potential
         self.label_emb = LabelTable(classes, width) if classes else None
         sizes = [d + 1 + 2 * fourier] + [width] * depth
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
-        self.out = nn.Linear(width, 1)
+        self.out = nn.Linear(width, 1 if potential else d)
 
     def forward(self, x, t, y=None):
         angle = t[:, None] * math.pi * 2.0 ** torch.arange(self.fourier)
@@ -45,7 +46,7 @@ class MLP(nn.Module):
             if k == 0 and self.label_emb:
                 h = h + self.label_emb(y)
             h = F.silu(h)
-        return self.out(h)[:, 0]
+        return self.out(h)[:, 0] if self.potential else self.out(h)
 
 
 def timestep_embedding(t, channels):
@@ -72,6 +73,8 @@ class WideBlock(nn.Module):
 
 class WRN(nn.Module):
     """a WideResNet without normalisation and with SiLU; Phi is linear in the spatial sums of its channels."""
+
+    potential = True
 
     def __init__(self, image, depth, width, time, classes=0):
         super().__init__()
@@ -134,34 +137,39 @@ class Dropped(nn.Module):
 
 
 class ResBlock(nn.Module):
-    def __init__(self, cin, emb, cout, groups, dropout):
+    def __init__(self, cin, emb, cout, groups, dropout, add_time):
         super().__init__()
+        self.add_time = add_time
         self.in_layers = nn.Sequential(nn.GroupNorm(groups, cin), nn.SiLU(), nn.Conv2d(cin, cout, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb, 2 * cout))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb, cout if add_time else 2 * cout))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(groups, cout), nn.SiLU(), Dropped(dropout), nn.Conv2d(cout, cout, 3, padding=1))
         self.skip_connection = nn.Identity() if cin == cout else nn.Conv2d(cin, cout, 1)
 
     def forward(self, x, emb):
         h = self.in_layers(x)
+        if self.add_time:
+            return self.skip_connection(x) + self.out_layers(h + self.emb_layers(emb)[:, :, None, None])
         scale, shift = self.emb_layers(emb)[:, :, None, None].chunk(2, 1)
         norm, rest = self.out_layers[0], self.out_layers[1:]
         return self.skip_connection(x) + rest(norm(h) * (1 + scale) + shift)
 
 
 class AttentionBlock(nn.Module):
-    def __init__(self, channels, groups):
+    def __init__(self, channels, groups, head_channels):
         super().__init__()
+        self.heads = channels // head_channels if head_channels else 1
         self.norm = nn.GroupNorm(groups, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)
 
     def forward(self, x, emb):
         flat = x.flatten(2)
-        q, k, v = self.qkv(self.norm(flat)).chunk(3, dim=1)
+        qkv = self.qkv(self.norm(flat))
+        q, k, v = qkv.reshape(len(x) * self.heads, -1, qkv.shape[2]).chunk(3, dim=1)
         scale = 1 / math.sqrt(math.sqrt(q.shape[1]))
         weight = torch.einsum("bct,bcs->bts", q * scale, k * scale).softmax(dim=-1)
-        return (flat + self.proj_out(torch.einsum("bts,bcs->bct", weight, v))).reshape(x.shape)
+        return (flat + self.proj_out(torch.einsum("bts,bcs->bct", weight, v).reshape(flat.shape))).reshape(x.shape)
 
 
 class Down(nn.Module):
@@ -174,23 +182,42 @@ class Up(nn.Module):
         return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
+class ConvDown(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x, emb):
+        return self.op(x)
+
+
+class ConvUp(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x, emb):
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
 class First(nn.Conv2d):
     def forward(self, x, emb):
         return super().forward(x)
 
 
 class UNet(nn.Module):
-    """guided diffusion's UNetModel with one head; Phi = |x - f|²/2. Without attention the middle has none either."""
+    """guided diffusion's UNetModel; Phi = |x - f|²/2. Without attention the middle has none either."""
 
-    def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0, classes=0):
+    def __init__(self, channels, image, mult, blocks, groups, attention=(), dropout=0, classes=0, potential=True,
+                 head_channels=0, conv_resample=False, add_time=False):
         super().__init__()
-        self.channels = channels
+        self.channels, self.potential = channels, potential
         emb = 4 * channels
         self.time_embed = nn.Sequential(nn.Linear(channels, emb), nn.SiLU(), nn.Linear(emb, emb))
         self.label_emb = LabelTable(classes, emb) if classes else None
         ch = channels * mult[0]
-        block = lambda cin, cout: ResBlock(cin, emb, cout, groups, dropout)
-        attend = lambda level, c: [AttentionBlock(c, groups)] if 2**level in attention else []
+        block = lambda cin, cout: ResBlock(cin, emb, cout, groups, dropout, add_time)
+        attend = lambda level, c: [AttentionBlock(c, groups, head_channels)] if 2**level in attention else []
         self.input_blocks = nn.ModuleList([nn.ModuleList([First(image, ch, 3, padding=1)])])
         skips = [ch]
         for level, m in enumerate(mult):
@@ -199,9 +226,9 @@ class UNet(nn.Module):
                 ch = channels * m
                 skips.append(ch)
             if level != len(mult) - 1:
-                self.input_blocks.append(nn.ModuleList([Down()]))
+                self.input_blocks.append(nn.ModuleList([ConvDown(ch) if conv_resample else Down()]))
                 skips.append(ch)
-        middle = {"0": block(ch, ch), "1": AttentionBlock(ch, groups), "2": block(ch, ch)}
+        middle = {"0": block(ch, ch), "1": AttentionBlock(ch, groups, head_channels), "2": block(ch, ch)}
         if not attention:
             del middle["1"]
         self.middle_block = nn.ModuleDict(middle)
@@ -211,7 +238,7 @@ class UNet(nn.Module):
                 layers = [block(ch + skips.pop(), channels * m), *attend(level, channels * m)]
                 ch = channels * m
                 if level and i == blocks:
-                    layers.append(Up())
+                    layers.append(ConvUp(ch) if conv_resample else Up())
                 self.output_blocks.append(nn.ModuleList(layers))
         self.out = nn.Sequential(nn.GroupNorm(groups, ch), nn.SiLU(), nn.Conv2d(ch, image, 3, padding=1))
         for name, module in self.named_modules():
@@ -233,7 +260,8 @@ class UNet(nn.Module):
             h = torch.cat([h, hs.pop()], 1)
             for layer in block:
                 h = layer(h, emb)
-        return 0.5 * (x - self.out(h)).flatten(1).square().sum(1)
+        f = self.out(h)
+        return 0.5 * (x - f).flatten(1).square().sum(1) if self.potential else f
 
 
 def path(schedule, t, w):
@@ -286,9 +314,21 @@ def clip_std(adam, factor, beta2):
     return count
 
 
+def evaluate(net, x, t, labels):
+    """Phi and its gradient, or no Phi and the output of a network that models the velocity or the noise"""
+    y = net(x, t, labels)
+    if not net.potential:
+        return None, y
+    grad, = torch.autograd.grad(y.sum(), x, create_graph=True)
+    return y, grad
+
+
 def case(net, kind, section, shape, schedule, w, objective, times, options={}, steps=3, classes=0):
     config = dict(kind=kind, shape=shape, schedule=schedule, prior_std=w)
     config[kind] = section
+    output = dict(velocity="velocity", denoising="noise").get(objective)
+    if output:
+        config["output"] = output
     batch = len(times)
     labels = torch.tensor([i % (classes + 1) - 1 for i in range(batch)]) if classes else None
     params = dict(net.named_parameters())
@@ -319,8 +359,7 @@ def case(net, kind, section, shape, schedule, w, objective, times, options={}, s
         mu, sigma, dmu, dsigma, cond, rate = path(schedule, t, w)
         xt = (col(mu) * x + col(sigma) * eps).requires_grad_()
         cond = cond.clone().requires_grad_()
-        phi = net(xt, cond, labels)
-        grad, = torch.autograd.grad(phi.sum(), xt, create_graph=True)
+        phi, grad = evaluate(net, xt, cond, labels)
         if objective == "hybrid":
             g, e, xb = grad.flatten(1), eps.flatten(1), x.flatten(1)
             v = xb - w * e
@@ -332,6 +371,10 @@ def case(net, kind, section, shape, schedule, w, objective, times, options={}, s
             per = d * (per + 0.5 * g.square().mean(1) + 0.1 * dt**2)
         elif objective == "matching":
             per = 0.5 * (grad - col(dmu) * x - col(dsigma) * eps).flatten(1).square().sum(1)
+        elif objective == "velocity":
+            per = (grad - col(dmu) * x - col(dsigma) * eps).flatten(1).square().sum(1)
+        elif objective == "denoising":
+            per = (grad - eps).flatten(1).square().sum(1)
         else:
             e, xb = eps.flatten(1), x.flatten(1)
             innovation = -(dsigma / sigma) * (e.square().sum(1) - d) - (dmu / sigma) * (e * xb).sum(1)
@@ -360,7 +403,7 @@ def case(net, kind, section, shape, schedule, w, objective, times, options={}, s
         out["clipped"].append(clipped)
         out["losses"].append((per / d).tolist())
         out["squares"].append(grad.flatten(1).square().mean(1).tolist())
-        out["values"].append(phi.tolist())
+        out["values"].append([] if phi is None else phi.tolist())
         if step == 0:
             out["param_grads"] = [probe(k, g) for k, g in enumerate(grads)]
             out["updated"] = [probe(k, p) for k, p in enumerate(params.values())]
@@ -369,13 +412,15 @@ def case(net, kind, section, shape, schedule, w, objective, times, options={}, s
             for n, p in params.items():
                 p.data = initial[n].clone()
             net.eval()  # drops nothing
-            phi = net(xt, cond, labels)
-            grad, = torch.autograd.grad(phi.sum(), xt)
+            phi, grad = evaluate(net, xt, cond, labels)
             net.train()
             for n, p in params.items():
                 p.data = after[n]
             out["x"] = xt.detach().flatten().tolist()
-            out["phi"], out["grad"] = (phi / rate).tolist(), (grad / col(rate)).flatten().tolist()
+            velocity = grad / col(rate)
+            if objective == "denoising":
+                velocity = col(dmu / mu / rate) * xt - col((sigma * dmu / mu - dsigma) / rate) * grad
+            out["phi"], out["grad"] = [] if phi is None else (phi / rate).tolist(), velocity.flatten().tolist()
     out["change"] = [summary(k, p - initial[n]) for k, (n, p) in enumerate(params.items())]
     out["ema_change"] = [[summary(k, ema[n] - initial[n]) for k, n in enumerate(params)] for ema in averages]
     return out
@@ -384,18 +429,20 @@ def case(net, kind, section, shape, schedule, w, objective, times, options={}, s
 def main():
     ts = [0.12, 0.35, 0.6, 0.83, 0.5]
 
-    def mlp(*rest, classes=0):
-        return case(MLP(3, 12, 2, 4, classes), "mlp", dict(width=12, depth=2, fourier=4), [3], *rest, classes=classes)
+    def mlp(*rest, classes=0, potential=True):
+        net = MLP(3, 12, 2, 4, classes, potential)
+        return case(net, "mlp", dict(width=12, depth=2, fourier=4), [3], *rest, classes=classes)
 
     def wrn(image, width, time, *rest, classes=0):
         net = WRN(image, 10, width, time, classes)
         return case(net, "wrn", dict(depth=10, width=width, time=time), [image, 8, 4], *rest, classes=classes)
 
-    def unet(image, extra, *rest, classes=0):
+    def unet(image, extra, *rest, classes=0, potential=True):
         section = dict(channels=8, mult=[1, 2], res_blocks=1, groups=4)
-        net = UNet(8, image, [1, 2], 1, 4, **extra, classes=classes)
+        net = UNet(8, image, [1, 2], 1, 4, **extra, classes=classes, potential=potential)
         return case(net, "unet", {**section, **extra}, [image, 8, 8], *rest, classes=classes)
 
+    cfm = dict(attention=[1, 2], head_channels=4, conv_resample=True, add_time=True, dropout=0.1)
     both = dict(attention=[1, 2], dropout=0.3)
     cases = [
         mlp("linear", 1.0, "matching", ts),
@@ -423,6 +470,14 @@ def main():
         wrn(1, 1, False, "linear", 1.0, "matching", ts[:4], classes=3),
         mlp("cosine", 2.0, "energy", ts),
         mlp("vp", 2.0, "matching", ts),
+        # Rivals, and the network of torchcfm.
+        mlp("linear", 2.0, "velocity", ts, potential=False),
+        mlp("vapo", 1.0, "velocity", [1e-2, 0.05, 0.3, 0.7, 1.0], potential=False),
+        mlp("vp", 2.0, "denoising", ts, potential=False),
+        unet(1, dict(attention=[2]), "linear", 1.0, "velocity", ts[:4], classes=2, potential=False),
+        unet(1, {}, "vp", 1.0, "denoising", ts[:3], potential=False),
+        unet(3, cfm, "linear", 1.0, "velocity", ts[:3], potential=False),
+        unet(1, cfm, "linear", 1.0, "matching", ts[:3]),
     ]
     round_ = lambda v: (
         [round_(x) for x in v] if isinstance(v, list) else float(f"{v:.12g}") if isinstance(v, float) else v
