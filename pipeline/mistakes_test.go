@@ -130,7 +130,7 @@ func TestRunnerLinksNoNumerics(t *testing.T) {
 	}
 	own := []string{
 		"artifact", "cachekey", "contract", "enginename", "failure",
-		"objectstore", "objectstore/embedded", "objectstore/gateway", "program",
+		"objectstore", "objectstore/embedded", "objectstore/gateway", "program", "stall",
 	}
 	for dep := range strings.FieldsSeq(string(out)) {
 		lib, ok := strings.CutPrefix(dep, "vapo/lib/")
