@@ -1,17 +1,20 @@
 package dataset
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"vapo/lib/failure"
 	"vapo/lib/npz"
 )
 
@@ -126,12 +129,12 @@ func TestNPZRefusals(t *testing.T) {
 		want  string
 		write []func(z *npz.Writer) error
 	}{
-		{"images are 0 to 255", []func(*npz.Writer) error{floats(2, 4, 4, 3)}},
-		{"transpose(0, 2, 3, 1)", []func(*npz.Writer) error{bytesOf("arr_0", 2, 3, 8, 8)}},
+		{"expected pixels as integers of 0 to 255", []func(*npz.Writer) error{floats(2, 4, 4, 3)}},
+		{"has shape [2 3 8 8], expected images as [N, H, W, C]", []func(*npz.Writer) error{bytesOf("arr_0", 2, 3, 8, 8)}},
 		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 2, 8, 8, 4)}},
-		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 2, 8, 8)}},
+		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 8, 8, 3)}},
 		{"1 or 3 channels", []func(*npz.Writer) error{bytesOf("arr_0", 0, 8, 8, 3)}},
-		{"float32 or float64", []func(*npz.Writer) error{bytesOf("arr_0", 2, 2)}},
+		{"expected floats for points", []func(*npz.Writer) error{bytesOf("arr_0", 2, 2)}},
 		{"no array arr_0; the arrays are: a, b", []func(*npz.Writer) error{
 			bytesOf("a", 2, 2, 2, 3), bytesOf("b", 2, 2, 2, 3),
 		}},
@@ -164,5 +167,92 @@ func TestNPZRefusals(t *testing.T) {
 	})
 	if s, err := Read(path); err != nil || s.Len() != 2 {
 		t.Errorf("an archive of one array: %v", err)
+	}
+}
+
+// TestArchives reads archives that NumPy wrote (testdata/archives.py): samples of every layout, and good samples whose
+// labels are of no use. What is refused gets the right hint.
+func TestArchives(t *testing.T) {
+	z, err := zip.OpenReader("testdata/archives.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	dir := t.TempDir()
+	paths := map[string]string{}
+	for _, e := range z.File {
+		r, err := e.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths[strings.TrimSuffix(e.Name, ".npz")] = filepath.Join(dir, e.Name)
+		if err := os.WriteFile(filepath.Join(dir, e.Name), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := counted(3, 1, 1, 60) // in the order of the archive
+	pixels := make([]uint8, len(want.Pixels))
+	for i := range want.N {
+		transpose(pixels[60*i:60*i+60], want.Pixels[60*i:60*i+60], 20, 3)
+	}
+	for _, name := range []string{
+		"float-labels", "unsigned-labels", "column-labels", "big-endian", "fortran", "statistics",
+	} {
+		s, err := Read(paths[name])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		im := s.(*Images)
+		if !slices.Equal(im.Shape(), []int{3, 4, 5}) || !slices.Equal(im.Pixels, pixels) ||
+			!slices.Equal(im.Labels, []int64{2, 0, 1}) {
+			t.Errorf("%s is %+v", name, im)
+		}
+	}
+	if s, err := Read(paths["grey"]); err != nil || !slices.Equal(s.Shape(), []int{1, 4, 5}) {
+		t.Errorf("grey: %v", err)
+	}
+	if s, err := Read(paths["half-points"]); err != nil || s.(*Points).X[3] != 0.75 {
+		t.Errorf("half-points: %v", err)
+	}
+	for name, c := range map[string]struct{ want, hint string }{
+		"one-hot":       {"arr_1 has shape [3 3]", "labels.argmax(1)"},
+		"fractions":     {"arr_1 holds 2.5", ""},
+		"names":         {"unsupported element type", ""},
+		"object-labels": {"never loaded", ""},
+		"few-labels":    {"arr_1 has shape [2]", "arr_0 alone"},
+	} {
+		if _, err := Read(paths[name]); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(failure.HintOf(err), c.hint) {
+			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
+		}
+		if s, err := ReadUnlabelled(paths[name]); err != nil || s.Len() != 3 {
+			t.Errorf("%s without labels: %v", name, err)
+		}
+	}
+	for name, c := range map[string]struct{ want, hint string }{
+		"objects":   {"never loaded", ""},
+		"floats":    {"holds <f8, expected pixels", "(255 * array).round()"},
+		"signed":    {"holds -128, expected pixels of 0 to 255", ""},
+		"one-image": {"has shape [4 5 3]", ""},
+		"flat":      {"holds |u1 of shape [3 60]", "[N, H, W, C]"},
+		"complex":   {"unsupported element type", ""},
+		"named":     {"no array arr_0; the arrays are: x_train, y_train", "numpy.savez(FILE, samples)"},
+	} {
+		if _, err := ReadUnlabelled(paths[name]); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(failure.HintOf(err), c.hint) {
+			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
+		}
+	}
+	pointer := filepath.Join(dir, "lfs.npz")
+	if err := os.WriteFile(pointer, []byte("version https://git-lfs.github.com/spec/v1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(pointer); err == nil || !strings.Contains(failure.HintOf(err), "git lfs pull") {
+		t.Errorf("a pointer of Git LFS: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"vapo/lib/failure"
 	"vapo/lib/npz"
+	"vapo/lib/program"
 	"vapo/lib/tensorfile"
 )
 
@@ -70,10 +71,15 @@ func mustJSON(v any) string {
 }
 
 // Read reads the file at path as a set: a tensor file, or a NumPy archive (.npz) in the layout of WriteNPZ.
-func Read(path string) (s Set, err error) {
+func Read(path string) (Set, error) { return read(path, true) }
+
+// ReadUnlabelled is Read without the labels of a NumPy archive: whatever stands beside its samples does no harm.
+func ReadUnlabelled(path string) (Set, error) { return read(path, false) }
+
+func read(path string, labels bool) (s Set, err error) {
 	if npz.IsFile(path) {
-		s, err = readNPZ(path)
-	} else {
+		s, err = readNPZ(path, labels)
+	} else if err = program.StandIn(path); err == nil {
 		var t *tensorfile.Table
 		if t, err = tensorfile.Read(path); err != nil {
 			return nil, err // the error names the path

@@ -20,6 +20,12 @@ type Header struct {
 	count int64 // number of elements
 }
 
+// Float reports whether the elements are floating-point numbers.
+func (h *Header) Float() bool { return h.kind.letter == 'f' }
+
+// Boolean reports whether the elements are booleans.
+func (h *Header) Boolean() bool { return h.kind.letter == 'b' }
+
 // kind is an element type.
 type kind struct {
 	letter byte  // u, i, f or b
@@ -192,12 +198,12 @@ func parseKind(dtype string) (kind, error) {
 			dtype = ""
 		}
 	}
-	known := []string{"b1", "u1", "u2", "u4", "i1", "i2", "i4", "i8", "f4", "f8"}
+	known := []string{"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"}
 	if len(dtype) == 3 && slices.Contains(known, dtype[1:]) {
 		k.letter, k.size = dtype[1], int64(dtype[2]-'0')
 		return k, nil
 	}
-	return kind{}, errors.New("unsupported element type: expected uint8, int32, int64, float32, float64 or the like")
+	return kind{}, errors.New("unsupported element type: expected integers, booleans or float16, float32 or float64")
 }
 
 // formatHeader returns a version 1 header. It is padded so that the data begins at a multiple of 64 bytes.

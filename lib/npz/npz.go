@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 
+	"vapo/lib/failure"
 	"vapo/lib/program"
 )
 
@@ -125,11 +126,12 @@ func parse(r io.ReaderAt, size int64) (*File, error) {
 	}
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, fmt.Errorf("not a NumPy archive: it is truncated or damaged: %w", err)
+		return nil, failure.New(failure.Input, "get a complete copy of the file",
+			"not a NumPy archive: it is truncated or damaged: %w", err)
 	}
 	for _, e := range z.File {
 		name, ok := strings.CutSuffix(e.Name, ".npy")
-		if !ok {
+		if !ok || strings.HasPrefix(name, "__MACOSX/") { // the Finder's copies of names
 			continue
 		}
 		if _, twice := f.arrays[name]; twice {

@@ -57,13 +57,18 @@ func TestNumPyArchives(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		if len(f.Names()) != 14 || !slices.IsSorted(f.Names()) {
+		if len(f.Names()) != 17 || !slices.IsSorted(f.Names()) {
 			t.Errorf("%s: arrays %v", file, f.Names())
 		}
 		check(t, f, "arr_0", []int{2, 4, 5, 3}, func(i int) uint8 { return uint8(i * 7) })
 		check(t, f, "f4", cube, func(i int) float32 { return float32(float64(i) / 7) })
 		check(t, f, "f4", cube, func(i int) float64 { return float64(float32(float64(i) / 7)) })
 		check(t, f, "f8", cube, func(i int) float64 { return float64(i) / 7 })
+		check(t, f, "f2", cube, func(i int) float32 { return float32(i) / 4 })
+		check(t, f, "u8", cube, func(i int) int64 { return int64(i) })
+		if _, _, err := Read[int64](f, "u8large"); err == nil || !strings.Contains(err.Error(), "2^63") {
+			t.Errorf("2^63 was read as int64: %v", err)
+		}
 		check(t, f, "big", cube, func(i int) float64 { return float64(i) / 7 })
 		check(t, f, "fortran", cube, func(i int) float64 { return float64(i) / 7 })
 		check(t, f, "i4", cube, func(i int) int64 { return int64(i - 12) })

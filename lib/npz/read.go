@@ -1,10 +1,13 @@
 package npz
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+
+	"github.com/gomlx/compute/dtypes/float16"
 )
 
 // Number lists the Go types into which elements can be read.
@@ -13,8 +16,8 @@ type Number interface {
 }
 
 // Read returns the values of an array in row-major order and its shape, which is empty for a scalar. T must be able to
-// represent every value of the element type: int64 accepts booleans and all integers except uint64, float64 accepts
-// float32, and uint8 accepts booleans. If the array is missing, the error is a *MissingError.
+// represent the values: int64 accepts booleans and all integers below 2^63, float64 and float32 accept floats of at most
+// their size, and uint8 accepts booleans. If the array is missing, the error is a *MissingError.
 func Read[T Number](f *File, name string) (values []T, shape []int, err error) {
 	r, h, err := f.start(name)
 	if err != nil {
@@ -51,6 +54,9 @@ func readValues[T Number](r io.Reader, h *Header) ([]T, error) {
 		}
 		values = values[:n+k]
 		convert(values[n:], part)
+		if h.kind.letter == 'u' && h.kind.size == 8 && slices.ContainsFunc(values[n:], func(v T) bool { return v < 0 }) {
+			return nil, errors.New("an element is 2^63 or larger")
+		}
 		n += k
 	}
 	if n, err := io.ReadFull(r, raw[:1]); n > 0 || err != io.EOF { // the end also verifies a member's checksum
@@ -84,7 +90,10 @@ func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 		return int64(bits(b))
 	}
 	float := func(b []byte) float64 {
-		if size == 4 {
+		switch size {
+		case 2:
+			return float64(float16.Float16(bits(b)).Float32())
+		case 4:
 			return float64(math.Float32frombits(uint32(bits(b))))
 		}
 		return math.Float64frombits(bits(b))
@@ -101,7 +110,7 @@ func converter[T Number](h *Header) (func(dst []T, src []byte), error) {
 		return each(func(b []byte) T { return T(b[0]) }), nil
 	case want == "int64" && letter != 'f':
 		return each(func(b []byte) T { return T(integer(b)) }), nil
-	case want == "float32" && letter == 'f' && size == 4, want == "float64" && letter == 'f':
+	case want == "float32" && letter == 'f' && size <= 4, want == "float64" && letter == 'f':
 		return each(func(b []byte) T { return T(float(b)) }), nil
 	default:
 		return nil, fmt.Errorf("elements are %s, expected %s", h.Dtype, want)
