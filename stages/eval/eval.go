@@ -196,6 +196,11 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		if test, _, err = readInput(ctx, job, "test"); err != nil {
 			return nil, err
 		}
+		if test != nil && test.archive != "" {
+			if err := test.useImages(); err != nil {
+				return nil, err
+			}
+		}
 		if test == nil || test.loaded == nil {
 			return nil, failure.New(failure.Input, sameKind, "input test holds no images")
 		}
@@ -217,6 +222,9 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		}
 		engine.Record(job, be)
 		scorer.use(extractor)
+	}
+	if err := scorer.choose(samples, reference); err != nil {
+		return nil, err
 	}
 	if err := scorer.check(sets...); err != nil {
 		return nil, err

@@ -77,6 +77,11 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return err
 	}
+	if s.archive != "" {
+		if err := s.useImages(); err != nil {
+			return err
+		}
+	}
 	if s.images == nil {
 		return failure.New(failure.Input, "", "%s holds no images", s.label)
 	}

@@ -68,6 +68,9 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return err
 	}
+	if err := scorer.choose(a, b); err != nil {
+		return err
+	}
 	if !scorer.inception() {
 		if err := loadFolders(ctx, a, b); err != nil {
 			return err

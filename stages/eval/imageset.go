@@ -12,6 +12,7 @@ import (
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
 	"vapo/lib/npz"
+	"vapo/lib/program"
 	"vapo/lib/tensorfile"
 )
 
@@ -26,6 +27,7 @@ type imageSet struct {
 	// Features and moments are computed by the scorer or read from a file. logits may be empty.
 	features, logits feature.Matrix
 	moments          *metrics.Moments
+	archive          string // path of the .npz with moments, if it also holds images
 	// The network, its weights and the engine that computed the features, if the file with the features names them.
 	network, weights, backend string
 }
@@ -78,18 +80,37 @@ func loadedSet(label string, images *dataset.Images) *imageSet {
 	}
 }
 
+// useImages replaces moments by the images of the same archive.
+func (s *imageSet) useImages() error {
+	data, err := dataset.ReadUnlabelled(s.archive)
+	if err != nil {
+		return failure.Default(failure.Input, setHint, fmt.Errorf("%s: %w", s.label, err))
+	}
+	images, ok := data.(*dataset.Images)
+	if !ok {
+		return failure.New(failure.Input, setHint, "%s holds points, not images", s.label)
+	}
+	if images.N < 2 {
+		return tooFewError(s.label, images.N)
+	}
+	*s = *loadedSet(s.label, images)
+	return nil
+}
+
+const setHint = "expected a tensor file that prep, sample or eval wrote, or an .npz of images (arr_0) or moments " +
+	"(mu, sigma)"
+
 // openSet opens a file with images or features (a tensor file), or with images (arr_0) or moments (mu, sigma) in an
 // .npz. If the file holds points, openSet returns them instead of an imageSet.
 func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 	set, data, err := readSet(label, path)
 	if err != nil {
+		err = failure.Default(failure.Input, setHint, err)
+		text := err.Error()
 		if label == path {
-			label = "file " + path
-			err = errors.New(strings.TrimPrefix(err.Error(), path+": "))
+			label, text = "file "+path, strings.TrimPrefix(text, path+": ")
 		}
-		return nil, nil, failure.New(failure.Input,
-			"expected a tensor file that prep, sample or eval wrote, or an .npz of images (arr_0) or moments (mu, sigma)",
-			"%s: %w", label, err)
+		return nil, nil, failure.New(failure.ClassOf(err), failure.HintOf(err), "%s: %s", label, text)
 	}
 	n := 2 // stays 2 for published moments, whose number of images is unknown
 	if data != nil {
@@ -98,7 +119,7 @@ func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 		n = set.n()
 	}
 	if n < 2 {
-		return nil, nil, failure.New(failure.Input, "", "%s holds %d rows; at least 2 are needed", label, n)
+		return nil, nil, tooFewError(label, n)
 	}
 	switch data := data.(type) {
 	case *dataset.Points:
@@ -109,14 +130,21 @@ func openSet(label, path string) (*imageSet, *dataset.Points, error) {
 	return set, nil, nil
 }
 
+func tooFewError(label string, n int) error {
+	return failure.New(failure.Input, "", "%s holds %d rows; at least 2 are needed", label, n)
+}
+
 // readSet reads features or moments as an imageSet, and images or points as a dataset.Set.
 func readSet(label, path string) (*imageSet, dataset.Set, error) {
 	if npz.IsFile(path) {
 		if set, err := readMoments(label, path); err != nil || set != nil {
 			return set, nil, err
 		}
-		data, err := dataset.Read(path)
+		data, err := dataset.ReadUnlabelled(path)
 		return nil, data, err
+	}
+	if err := program.StandIn(path); err != nil {
+		return nil, nil, err
 	}
 	t, err := tensorfile.Read(path)
 	if err != nil {
@@ -133,7 +161,8 @@ func readSet(label, path string) (*imageSet, dataset.Set, error) {
 	}, nil, nil
 }
 
-// readMoments reads the moments in an .npz. It returns nil if the file holds none.
+// readMoments reads the moments in an .npz. It returns nil if the file holds none. Images in the same file are not read
+// yet: reference batches are large, and their moments are what tools for the FID use.
 func readMoments(label, path string) (*imageSet, error) {
 	f, err := npz.Open(path)
 	if err != nil {
@@ -152,5 +181,9 @@ func readMoments(label, path string) (*imageSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &imageSet{label: label, name: "published moments", moments: moments}, moments.CheckCovariance()
+	set := &imageSet{label: label, name: "published moments", moments: moments}
+	if _, err := f.Header(dataset.ArchiveSamples); err == nil {
+		set.archive = path
+	}
+	return set, moments.CheckCovariance()
 }

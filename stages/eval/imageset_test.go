@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"os"
@@ -344,4 +345,52 @@ func TestFeaturesAreCached(t *testing.T) {
 			t.Errorf("the stage has %+v, folders %v", s, *want.FID)
 		}
 	})
+}
+
+// TestArchives: what an .npz holds beside its images does no harm, and a reference batch with images and moments serves
+// every network and metric. The labels of the batch are of no use, and it holds the moments of the spatial FID too.
+func TestArchives(t *testing.T) {
+	dir := t.TempDir()
+	set := discs("samples", 60)
+	samples, network := writeSet(t, dir, "samples", set), writeNetwork(t, dir, 8)
+	batch := func(name string, dim int) string {
+		return writeFile(t, filepath.Join(dir, name), func(w io.Writer) error {
+			z := npz.NewWriter(w)
+			eye := make([]float64, dim*dim)
+			for i := range dim {
+				eye[i*dim+i] = 1
+			}
+			return errors.Join(
+				npz.Add(z, "arr_0", []int{set.N, set.H, set.W, set.C}, set.Pixels),
+				npz.Add(z, "arr_1", []int{set.N, 2}, make([]float64, 2*set.N)),
+				npz.Add(z, "mu", []int{dim}, make([]float64, dim)), npz.Add(z, "sigma", []int{dim, dim}, eye),
+				npz.Add(z, "mu_s", []int{3}, make([]float64, 3)), npz.Add(z, "sigma_s", []int{3, 3}, make([]float64, 9)),
+				z.Close())
+		})
+	}
+	fits, other := batch("fits.npz", 8), batch("other.npz", 5)
+	for _, c := range []struct {
+		args   []string
+		images bool // whether the images of the batch are used
+	}{
+		{[]string{samples, fits, "--features=" + network}, false},
+		{[]string{samples, other, "--features=" + network}, true},
+		{[]string{samples, fits, "--features=" + network, "--metrics=kid"}, true},
+		{[]string{other, samples, "--features=" + network}, true},
+		{[]string{samples, fits}, true},
+		{[]string{fits, fits}, false},
+	} {
+		code, stdout, stderr := eval(t, append([]string{"folders", "--backend=tape"}, c.args...)...)
+		var s score
+		if err := json.Unmarshal([]byte(stdout), &s); code != 0 || err != nil {
+			t.Errorf("%v: exit %d (%v), %s", c.args, code, err, stderr)
+			continue
+		}
+		if used := s.N[1] == set.N; used != c.images {
+			t.Errorf("%v: %v images, expected them to be used: %v", c.args, s.N, c.images)
+		}
+		if c.images && !(s.Value < 1e-6) {
+			t.Errorf("%v: the distance of the images from themselves is %v", c.args, s.Value)
+		}
+	}
 }

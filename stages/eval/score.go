@@ -99,6 +99,32 @@ func (c *scorer) inPixels() bool { return c.score.Network == "" }
 
 const oneNetwork = "features compare only with features of the same network, layer and resize convention"
 
+// choose decides, for the files that hold both moments and images, which of the two are used. Moments need no
+// computation, and they are what others publish. Images are used if the network has another dimension, or if the other
+// set or a requested metric needs them.
+func (c *scorer) choose(samples, reference *imageSet) error {
+	for _, s := range []*imageSet{samples, reference} {
+		needed, other := []string{metricKID, metricManifold}, samples
+		if s == samples {
+			needed, other = allMetrics, reference
+		}
+		asked := func(name string) bool { return !c.metrics.all && slices.Contains(needed, name) }
+		var images bool
+		if c.extractor == nil {
+			images = other.images != nil
+		} else {
+			images = s.moments != nil && s.moments.Dim() != c.extractor.Network.Dim ||
+				slices.ContainsFunc(c.metrics.names, asked)
+		}
+		if s.archive != "" && images {
+			if err := s.useImages(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // check verifies, before any expensive computation, that all sets can be compared and that the selected metrics can be
 // computed. The first two sets are the samples and the reference. Without a network, check also decides whether
 // features or pixels are compared.

@@ -187,7 +187,7 @@ func TestWeightsImportRefuses(t *testing.T) {
 	}{
 		"missing":      {[]string{filepath.Join(dir, "nowhere")}, failure.Input, "nowhere"},
 		"a folder":     {[]string{dir}, failure.Input, "not a regular file"},
-		"text":         {[]string{text, "--unverified"}, failure.Input, "it is not a PyTorch file"},
+		"text":         {[]string{text, "--unverified"}, failure.Input, "the text \"no weights at all\", expected"},
 		"not a number": {[]string{nan, "--unverified"}, failure.Input, "holds NaN"},
 		"a shape":      {[]string{shape, "--unverified"}, failure.Input, "has shape [1 32]"},
 		"other":        {[]string{other, "--unverified"}, failure.Input, "serve no tap"},
