@@ -16,8 +16,8 @@ type Number interface {
 }
 
 // Read returns the values of an array in row-major order and its shape, which is empty for a scalar. T must be able to
-// represent the values: int64 accepts booleans and all integers below 2^63, float64 and float32 accept floats of at most
-// their size, and uint8 accepts booleans. If the array is missing, the error is a *MissingError.
+// represent the values: int64 accepts booleans and all integers below 2^63, float64 and float32 accept floats of at
+// most their size, and uint8 accepts booleans. If the array is missing, the error is a *MissingError.
 func Read[T Number](f *File, name string) (values []T, shape []int, err error) {
 	r, h, err := f.start(name)
 	if err != nil {
