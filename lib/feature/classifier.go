@@ -76,7 +76,7 @@ func CrossEntropy(logits, labels *graphop.Node) *graphop.Node {
 	return graphop.Reshape(graphop.Scale(graphop.Sum(perSample), 1/float64(n)), 1)
 }
 
-// classifierBlock is the number of images per evaluation of the network.
+// classifierBlock is the number of images per evaluation on a CPU.
 const classifierBlock = 64
 
 // NewClassifier compiles a classifier with the given weights. The keys of weights are parameter names without a group
@@ -102,9 +102,10 @@ func newClassifier(be backend.Backend, c Classifier, read func(shapes map[string
 		return nil, err
 	}
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
+	block := blockOn(be.Promises(), classifierBlock)
 	var x, features, logits *graphop.Node
 	err := graphop.Build(func() {
-		x = graphop.Input(b.Graph, b.Dtype, "x", append([]int{classifierBlock}, c.Shape...)...)
+		x = graphop.Input(b.Graph, b.Dtype, "x", append([]int{block}, c.Shape...)...)
 		features, logits = c.Build(b, x)
 	})
 	if err != nil {
@@ -118,16 +119,26 @@ func newClassifier(be backend.Backend, c Classifier, read func(shapes map[string
 	if err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("classifier-%dx%dx%d-features%d", c.Shape[0], c.Shape[1], c.Shape[2], c.Features)
-	return newNetwork(be, name, b, x, features, logits, weights, c.prepare)
+	p, err := newCompiled(be, b, x, features, logits, weights, func(row []float32, im Image) error {
+		if err := c.checkImage(im); err != nil {
+			return err
+		}
+		dataset.Normalize(row, im.Pixels)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Network{
+		Name: fmt.Sprintf("classifier-%dx%dx%d-features%d", c.Shape[0], c.Shape[1], c.Shape[2], c.Features),
+		Dim:  c.Features, Classes: c.Classes, Block: block, check: c.checkImage, programs: &programs{whole: p},
+	}, nil
 }
 
-// prepare scales an image to [-1, 1] and writes it to dst [C, H, W].
-func (c Classifier) prepare(dst []float32, im Image) error {
-	if got := [3]int{im.C, im.H, im.W}; got != [3]int(c.Shape) || len(im.Pixels) != len(dst) {
+func (c Classifier) checkImage(im Image) error {
+	if got := [3]int{im.C, im.H, im.W}; got != [3]int(c.Shape) || len(im.Pixels) != im.C*im.H*im.W {
 		return failure.New(failure.Input, "the network must have been made for images of this size",
 			"its shape is %v, expected %v as in the classifier's training data", got, c.Shape)
 	}
-	dataset.Normalize(dst, im.Pixels)
 	return nil
 }

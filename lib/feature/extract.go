@@ -135,7 +135,7 @@ func (e *Extractor) shard(ctx context.Context, images Images, from int, rows []f
 }
 
 func (e *Extractor) compute(ctx context.Context, images Images, rows []float32) error {
-	row, block := e.Network.Dim+e.Network.Classes, e.Network.block
+	row, block := e.Network.Dim+e.Network.Classes, e.Network.Block
 	for at := 0; at < images.Len(); at += block { // block by block, to notice cancellation and report progress early
 		if err := context.Cause(ctx); err != nil {
 			return err

@@ -3,6 +3,7 @@ package feature
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -97,16 +98,31 @@ func maximum(x *graphop.Node, stride, pad int) *graphop.Node {
 	return graphop.MaxPool2D(x, graphop.Window2D{KH: 3, KW: 3, StrideH: stride, StrideW: stride, PadH: pad, PadW: pad})
 }
 
-// newInceptionGraph builds the network up to a tap, or up to the logits if deep is set, for images x [n, 3, side, side]
-// in [-1, 1]. net.out is [n, tap]. net.logits is [n, LogitsTap], or nil if the graph ends before the logits.
-func newInceptionGraph(tap int, deep bool, n, side int) (net *inception, x *graphop.Node, err error) {
+// graphInput adds what turns the input x of a graph into images [n, 3, side, side] in [-1, 1].
+type graphInput func(b *layer.Builder, x *graphop.Node) *graphop.Node
+
+// newInceptionGraph builds the network up to a tap, or up to the logits if deep is set, for x of the given shape. If
+// input is nil, x is [n, 3, side, side] in [-1, 1]. net.out is [n, tap]. net.logits is [n, LogitsTap], or nil if the
+// graph ends before the logits.
+func newInceptionGraph(tap int, deep bool, input graphInput, shape ...int) (
+	net *inception, x *graphop.Node, err error) {
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
 	net = &inception{b: b, tap: tap, deep: deep}
 	err = graphop.Build(func() {
-		x = graphop.Input(b.Graph, b.Dtype, "x", n, 3, side, side)
-		net.build(x)
+		x = graphop.Input(b.Graph, b.Dtype, "x", shape...)
+		images := x
+		if input != nil {
+			images = input(b, x)
+		}
+		net.build(images)
 	})
 	return net, x, err
+}
+
+// wholeInception builds the network up to the logits, for the names and shapes of its units.
+func wholeInception() (*inception, error) {
+	n, _, err := newInceptionGraph(LogitsTap, true, nil, 1, 3, inceptionSide, inceptionSide)
+	return n, err
 }
 
 func (n *inception) build(x *graphop.Node) {
@@ -192,19 +208,24 @@ func (n *inception) blockE(name string, x *graphop.Node, pool func(x *graphop.No
 	return graphop.Concat(1, one, three, double, pooled)
 }
 
-// inceptionBlock is the number of images per evaluation of the network.
+// inceptionBlock is the number of images per evaluation on a CPU.
 const inceptionBlock = 16
 
 // NewInception compiles the network for images that are resized by the convention o.Resize. src must hold the layers up
-// to o.Tap, or all layers if o.Logits is set.
+// to o.Tap, or all layers if o.Logits is set. On devices, the network is compiled when the first images are known.
 func NewInception(be backend.Backend, src WeightSource, o Options) (*Network, error) {
+	return newInception(be, src, o, blockOn(be.Promises(), inceptionBlock))
+}
+
+func newInception(be backend.Backend, src WeightSource, o Options, block int) (*Network, error) {
 	if !slices.Contains(Taps, o.Tap) {
 		return nil, fmt.Errorf("inception has no tap %d, expected one of %v", o.Tap, Taps)
 	}
 	if !slices.Contains(resizes, o.Resize) {
 		return nil, fmt.Errorf("resize is %q, expected one of %v", o.Resize, resizes)
 	}
-	n, x, err := newInceptionGraph(o.Tap, o.Logits, inceptionBlock, inceptionSide)
+	const side = inceptionSide
+	n, _, err := newInceptionGraph(o.Tap, o.Logits, nil, 1, 3, side, side)
 	if err != nil {
 		return nil, err
 	}
@@ -212,12 +233,41 @@ func NewInception(be backend.Backend, src WeightSource, o Options) (*Network, er
 	if err != nil {
 		return nil, err
 	}
-	logits := n.logits
-	if !o.Logits {
-		logits = nil
+	net := &Network{
+		Name: fmt.Sprintf(inceptionName, o.Tap, o.Resize), Dim: o.Tap, Block: block, check: checkInceptionImage,
 	}
-	r := &resizers{how: o.Resize}
-	return newNetwork(be, fmt.Sprintf(inceptionName, o.Tap, o.Resize), n.b, x, n.out, logits, weights, r.image)
+	if o.Logits {
+		net.Classes = LogitsTap
+	}
+	compile := func(input graphInput, write func(row []float32, im Image) error, shape ...int) (*compiled, error) {
+		n, x, err := newInceptionGraph(o.Tap, o.Logits, input, append([]int{block}, shape...)...)
+		if err != nil {
+			return nil, err
+		}
+		logits := n.logits
+		if !o.Logits {
+			logits = nil
+		}
+		return newCompiled(be, n.b, x, n.out, logits, weights, write)
+	}
+	net.programs = &programs{
+		compileWhole: func() (*compiled, error) {
+			return compile(nil, (&resizers{how: o.Resize}).image, 3, side, side)
+		},
+		compileSmall: func(im Image) (*compiled, error) {
+			r := &resizeGraph{o.Resize, im.C, im.H, im.W, side}
+			if checkInceptionImage(im) != nil || !r.fits() {
+				return nil, nil // the other program reports the error
+			}
+			maps.Copy(weights, r.matrices())
+			return compile(r.build, r.write, im.C, im.H, im.W)
+		},
+	}
+	if be.Promises().Rows { // a CPU: it gains nothing from fewer bytes, see resizeGraph
+		net.programs.compileSmall = nil
+		net.programs.whole, err = net.programs.compileWhole()
+	}
+	return net, err
 }
 
 // openInception omits the logits if they are optional and the weights for them are missing.

@@ -57,19 +57,12 @@ func unpack(t *testing.T, s string) []float64 {
 	return out
 }
 
-// wholeInception returns the complete graph, for the names and shapes of its units.
-func wholeInception(t *testing.T) *inception {
-	t.Helper()
-	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
+// There are 94 units and a linear layer.
+func TestInceptionUnits(t *testing.T) {
+	n, err := wholeInception()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
-}
-
-// There are 94 units and a linear layer.
-func TestInceptionUnits(t *testing.T) {
-	n := wholeInception(t)
 	if len(n.units) != 95 {
 		t.Errorf("%d units, expected 95", len(n.units))
 	}

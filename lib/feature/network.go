@@ -8,9 +8,6 @@ import (
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
-	"vapo/lib/graphop"
-	"vapo/lib/kernel"
-	"vapo/lib/layer"
 	"vapo/lib/picture"
 )
 
@@ -39,82 +36,51 @@ type Network struct {
 	Name    string // architecture, layer and resize convention, as results record them
 	Dim     int    // length of a feature vector
 	Classes int    // number of logits after the features in each row; 0 without logits
+	Block   int    // images per evaluation; fixed, so that results do not depend on how a set is divided
 
-	block   int // images per evaluation; fixed, so that results do not depend on how a set is divided
-	prepare func(dst []float32, im Image) error
-	exe     backend.Executable
-	// Input and outputs of a block.
-	x, features, logits []float32
+	check    func(im Image) error
+	programs *programs
 }
 
-// newNetwork compiles a graph and loads the weights of b's parameters by name. The input is x [block, …]; the outputs
-// are features [block, Dim] and logits [block, Classes], which may be nil. prepare writes one image to its row of x.
-func newNetwork(be backend.Backend, name string, b *layer.Builder, x, features, logits *graphop.Node,
-	weights map[string][]float32, prepare func(dst []float32, im Image) error) (*Network, error) {
-	n := &Network{
-		Name: name, Dim: features.Shape()[1], block: x.Shape()[0], prepare: prepare,
-		x: make([]float32, x.Shape().TotalSize()), features: make([]float32, features.Shape().TotalSize()),
+// blockOn returns the number of images per evaluation on an engine with the given promises. onCPU is the number that
+// is quickest on a CPU. Other engines are devices with many more processors, see sampling.Block.
+func blockOn(p backend.Promises, onCPU int) int {
+	if p.Rows {
+		return onCPU
 	}
-	g := backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{features}}
-	if logits != nil {
-		n.Classes, n.logits = logits.Shape()[1], make([]float32, logits.Shape().TotalSize())
-		g.Outputs = append(g.Outputs, logits)
-	}
-	for _, p := range b.Params {
-		g.State = append(g.State, backend.State{In: p.Node})
-	}
-	var err error
-	if n.exe, err = be.Compile(g); err != nil {
-		return nil, err
-	}
-	for _, p := range b.Params {
-		if err := n.exe.Load(checkpoint.Param+p.Name, backend.F32(weights[p.Name])); err != nil {
-			return nil, err
-		}
-	}
-	return n, nil
+	return Shard
 }
 
 // Check returns an error if the network does not accept images of the size of im.
-func (n *Network) Check(im Image) error { return n.prepare(n.x[:len(n.x)/n.block], im) }
+func (n *Network) Check(im Image) error { return n.check(im) }
 
-// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes]. A row of out
-// depends only on its image, to the bit. If several images cause errors, Features returns the error of the first one.
+// Features computes the features and logits of images [from, to) into out [(to-from), Dim+Classes]. On an engine that
+// promises backend.Promises.Rows, a row of out depends only on its image, to the bit. If several images cause errors,
+// Features returns the error of the first one.
 func (n *Network) Features(images Images, from, to int, out []float32) error {
-	row, size := n.Dim+n.Classes, len(n.x)/n.block
+	row := n.Dim + n.Classes
 	if len(out) != (to-from)*row {
 		return fmt.Errorf("features of images %d to %d: out has length %d, expected %d", from, to, len(out), (to-from)*row)
 	}
-	in, results := []backend.Buffer{backend.F32(n.x)}, []backend.Buffer{backend.F32(n.features)}
+	features, logits := make([]float32, n.Block*n.Dim), make([]float32, n.Block*n.Classes)
+	results := []backend.Buffer{backend.F32(features)}
 	if n.Classes > 0 {
-		results = append(results, backend.F32(n.logits))
+		results = append(results, backend.F32(logits))
 	}
-	// Image i is always in row i mod block.
-	for base := from - from%n.block; base < to; base += n.block {
-		lo, hi := max(base, from), min(base+n.block, to)
-		clear(n.x)
-		failed := make([]error, hi-lo)
-		kernel.Parallel(hi-lo, func(_, piece int) {
-			im, err := images.Image(lo + piece)
-			if err == nil {
-				if err = n.prepare(n.x[(lo-base+piece)*size:][:size], im); err != nil {
-					err = fmt.Errorf("image %d: %w", lo+piece, err)
-				}
-			}
-			failed[piece] = err
-		})
-		for _, err := range failed {
-			if err != nil {
-				return err
-			}
+	// Image i is always in row i mod Block.
+	for base := from - from%n.Block; base < to; base += n.Block {
+		lo, hi := max(base, from), min(base+n.Block, to)
+		p, err := n.programs.fill(images, base, lo, hi)
+		if err != nil {
+			return err
 		}
-		if err := n.exe.Run(in, results); err != nil {
+		if err := p.exe.Run([]backend.Buffer{backend.F32(p.x)}, results); err != nil {
 			return err
 		}
 		for i := lo; i < hi; i++ {
 			dst := out[(i-from)*row:][:row]
-			copy(dst[:n.Dim], n.features[(i-base)*n.Dim:])
-			copy(dst[n.Dim:], n.logits[(i-base)*n.Classes:])
+			copy(dst[:n.Dim], features[(i-base)*n.Dim:])
+			copy(dst[n.Dim:], logits[(i-base)*n.Classes:])
 		}
 	}
 	return nil

@@ -27,14 +27,12 @@ const (
 // resizes lists the conventions in use.
 var resizes = []Resize{PyTorchFID, TF1, Clean}
 
-// axisTaps returns the interpolation taps of every output position along an axis. in is the length of the axis in
-// pixels.
-func (r Resize) axisTaps(in int) []picture.Taps {
-	const out = inceptionSide
+// axisTaps returns the interpolation taps of the out output positions along an axis of in pixels.
+func (r Resize) axisTaps(in, out int) []picture.Taps {
 	if r == Clean {
 		return picture.Bicubic.Taps(in, out)
 	}
-	scale := float64(in) / out
+	scale := float64(in) / float64(out)
 	ts := make([]picture.Taps, out)
 	for i := range ts {
 		switch r {
@@ -70,18 +68,25 @@ func (r *resizers) axis(length int) []picture.Taps {
 	if t, ok := r.axes.Load(length); ok {
 		return t.([]picture.Taps)
 	}
-	t := r.how.axisTaps(length)
+	t := r.how.axisTaps(length, inceptionSide)
 	if r.cached.Add(1) <= maxAxes {
 		r.axes.Store(length, t)
 	}
 	return t
 }
 
-// image resizes and scales an image into dst [3, 299, 299].
-func (r *resizers) image(dst []float32, im Image) error {
+func checkInceptionImage(im Image) error {
 	if im.C != 1 && im.C != 3 || im.H < 1 || im.W < 1 || len(im.Pixels) != im.C*im.H*im.W {
 		return failure.New(failure.Input, "", "it has %d channels and %dx%d pixels; Inception takes grey and RGB images",
 			im.C, im.W, im.H)
+	}
+	return nil
+}
+
+// image resizes and scales an image into dst [3, 299, 299].
+func (r *resizers) image(dst []float32, im Image) error {
+	if err := checkInceptionImage(im); err != nil {
+		return err
 	}
 	p := newPlaner(r.how, im.W, r.axis(im.H), r.axis(im.W))
 	const plane = inceptionSide * inceptionSide

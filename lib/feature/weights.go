@@ -78,7 +78,7 @@ type Contents struct {
 // Examine reads all tensors of Inception's layers and validates them. A wrong shape, a value that is not finite and a
 // negative variance are errors. A missing layer is not an error.
 func Examine(src WeightSource) (*Contents, error) {
-	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
+	n, err := wholeInception()
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func Examine(src WeightSource) (*Contents, error) {
 // WriteWeights writes the layers of Inception that src has as a checkpoint of kind checkpoint.Inception. The tensors
 // have their published names in the group param/. Equal tensors give equal bytes.
 func WriteWeights(w io.Writer, src WeightSource) error {
-	n, _, err := newInceptionGraph(LogitsTap, true, 1, inceptionSide)
+	n, err := wholeInception()
 	if err != nil {
 		return err
 	}

@@ -221,6 +221,7 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 			return nil, err
 		}
 		engine.Record(job, be)
+		job.Set("block", extractor.Network.Block)
 		scorer.use(extractor)
 	}
 	if err := scorer.choose(samples, reference); err != nil {
