@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
 	"encoding/json"
@@ -247,6 +248,55 @@ func TestTable(t *testing.T) {
 	code, out, errs := table(samples, file, "--like", train)
 	if code != 0 || !strings.Contains(out, `"n":3`) {
 		t.Errorf("like the training set: exit %d: %s%s", code, out, errs)
+	}
+}
+
+// TestOwnArchive: names, folders of splits and links of an archive reach the summary and the warnings.
+func TestOwnArchive(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	picture := encodePNG(t, image.NewGray(image.Rect(0, 0, 2, 2)))
+	const cat, dog = "\xc3\xa8", "\xb9\xb7" // 猫 and 狗 in GBK
+	for _, h := range []tar.Header{
+		{Name: "train/" + cat + "/0.png"}, {Name: "train/" + dog + "/1.png"}, {Name: "val/" + cat + "/2.png"},
+		{Name: "train/" + dog + "/3.png", Typeflag: tar.TypeSymlink, Linkname: "1.png"},
+		{Name: "train/" + dog + "/4.png", Typeflag: tar.TypeSymlink, Linkname: "../../../4.png"},
+	} {
+		h.Mode, h.Format = 0o644, tar.FormatGNU
+		if h.Typeflag == 0 {
+			h.Size = int64(len(picture))
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Size > 0 {
+			if _, err := w.Write(picture); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(writeFiles(t, map[string][]byte{"x.tar": b.Bytes()}), "x.tar")
+	args := []string{"--source=images", "--path=" + path, "--labels=directory", "--names-encoding=gbk"}
+	dir, m := mustPrep(t, args...)
+	s := readSummary(t, dir)
+	if !slices.Equal(s.Classes, []string{"狗", "猫"}) || !slices.Equal(s.Train.PerClass, []int{2, 1}) ||
+		!slices.Equal(s.Test.PerClass, []int{0, 1}) {
+		t.Errorf("summary %+v", s)
+	}
+	const left = "1 links and special files were left out, the first is train/狗/4.png: the link leads out of the archive"
+	if !slices.Equal(m.Warnings, []string{left}) {
+		t.Errorf("warnings %q", m.Warnings)
+	}
+	for arg, want := range map[string]string{
+		"--names-encoding=klingon": "gbk", "--test-fraction=0.5": "a folder for each split",
+	} {
+		if code, _, stderr := prep(t, append(args, arg, "--out="+t.TempDir())...); code != failure.Usage ||
+			!strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d: %s", arg, code, stderr)
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func flip(b []byte, at int) []byte {
 }
 
 // bound changes a limit for the duration of a test.
-func bound[T any](t *testing.T, v *T, to T) {
+func bound[T any](t testing.TB, v *T, to T) {
 	old := *v
 	*v = to
 	t.Cleanup(func() { *v = old })
@@ -151,6 +151,8 @@ func FuzzArchive(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(sparse.Bytes())
+	bound(f, &maxSlack, 1<<22)
+	bound(f, &maxFile, 1<<20)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := openArchive(t, writeArchive(t, "x", data))
 		if err != nil {

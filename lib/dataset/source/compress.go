@@ -186,9 +186,9 @@ func damaged(path string, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, xz.ErrBuf):
 		return truncatedError(path, "content", "more bytes", "its end")
 	case errors.As(err, &coded):
-		return checksumError(path, "the "+coded.format+" content", "the one stored in the file", coded.err.Error())
+		return checksumError(freshHint, path, "the "+coded.format+" content", "the one stored in the file", coded.err.Error())
 	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum):
-		return checksumError(path, "the content", "the one stored in the file", err.Error())
+		return checksumError(freshHint, path, "the content", "the one stored in the file", err.Error())
 	case errors.Is(err, gzip.ErrHeader):
 		return optionError("check that the file is what its name says", path, "format", "gzip", "something else (%v)", err)
 	}

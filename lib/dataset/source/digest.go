@@ -68,7 +68,7 @@ func (c *collection) checkUnchanged() error {
 		return err
 	}
 	if info.Size() != c.size || !info.ModTime().Equal(c.changed) {
-		return checksumError(c.path, "the archive", "that of when it was opened",
+		return checksumError(changedHint, c.path, "the archive", "that of when it was opened",
 			"another, of a file that changed while it was read")
 	}
 	return nil

@@ -212,7 +212,7 @@ func (f *ImageFiles) finish() ([]File, error) {
 	for i, sum := range f.sums {
 		got, want := sums[f.c.images[i].raw], hex.EncodeToString(sum[:])
 		if got != want && !f.broken[i] {
-			return nil, checksumError(f.c.file(i), "the image", want, got)
+			return nil, checksumError(changedHint, f.c.file(i), "the image", want, got)
 		}
 	}
 	return images, nil

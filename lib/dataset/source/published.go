@@ -218,7 +218,7 @@ func (l *loader) check(path, name string, sum []byte) error {
 		return nil
 	}
 	if got, want := hex.EncodeToString(sum), publishedSets[l.source].sums[name]; got != want {
-		return checksumError(path, "the published "+l.source, want, got)
+		return checksumError(publishedHint, path, "the published "+l.source, want, got)
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ const (
 // CheckDigest returns an error if the digest of a source is not the wanted one.
 func CheckDigest(source, want, got string) error {
 	if got != want {
-		return checksumError(source, "source-digest", want, got)
+		return checksumError(digestHint, source, "source-digest", want, got)
 	}
 	return nil
 }
@@ -228,10 +228,16 @@ func truncatedError(path, what, want, format string, args ...any) error {
 	return optionError(freshHint, path, what, want, format+" (truncated)", args...)
 }
 
+// Hints about checksums that do not match.
+const (
+	publishedHint = freshHint + "; if it is meant to differ, give --no-verify"
+	digestHint    = "get the files that the digest stands for; if they are meant to differ, give the new --source-digest"
+	changedHint   = "run the same command again while nothing changes the files"
+)
+
 // checksumError reports that the bytes of a file do not match a checksum: that of the published data set, the one
 // stored in the file, or the digest in the key.
-func checksumError(path, of, want, got string) error {
-	const hint = "get a fresh copy of the file; if it is meant to differ, give --no-verify or the new --source-digest"
+func checksumError(hint, path, of, want, got string) error {
 	return failure.New(failure.Integrity, hint, "%s: checksum of %s: expected %s, got %s", path, of, want, got)
 }
 
