@@ -152,7 +152,7 @@ func code(like *graphop.Node, cause int) *graphop.Node {
 }
 
 // adaptiveSteps integrates the loaded block from t0 to t1.
-func (s *Solver) adaptiveSteps(ctx context.Context, t0, t1 float64, _ int) (nfe []int, err error) {
+func (s *Solver) adaptiveSteps(ctx context.Context, t0, t1 float64) (nfe []int, err error) {
 	rows := make([]float32, s.n)
 	for _, name := range []string{stateH, stateTries, stateRejected, stateFailed, stateLeft} {
 		if name == stateLeft {

@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -119,6 +120,35 @@ func (s *Solver) Load(name string, v backend.Buffer) error { return s.exe.Load(n
 // a solver with adaptive steps ignores the number. nfe [n] holds the number of evaluations of f that each row needed. A
 // *RowError names the first row that failed. After an error x is unchanged.
 func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, steps int) (nfe []int, err error) {
+	if s.adaptive != nil {
+		return s.integrate(x, t0, t1, func() ([]int, error) { return s.adaptiveSteps(ctx, t0, t1) })
+	}
+	if steps < 1 {
+		return nil, fmt.Errorf("ode: %d steps, at least 1 is needed", steps)
+	}
+	h := (t1 - t0) / float64(steps)
+	return s.integrate(x, t0, t1, func() ([]int, error) {
+		// t is recomputed in every step instead of accumulated, so that the last step ends exactly at t1.
+		return s.fixedSteps(ctx, steps, func(i int) (t, length float64) {
+			return t0 + float64((t1-t0)*(float64(i)/float64(steps))), h
+		})
+	})
+}
+
+// IntegrateGrid integrates like Integrate, in steps between consecutive times of grid, which ascend. The solver must
+// not choose its steps.
+func (s *Solver) IntegrateGrid(ctx context.Context, x []float32, grid []float64) (nfe []int, err error) {
+	steps := len(grid) - 1
+	if s.adaptive != nil || steps < 1 || !slices.IsSorted(grid) {
+		return nil, fmt.Errorf("ode: a grid of the times %v: expected two or more in ascending order, for fixed steps", grid)
+	}
+	return s.integrate(x, grid[0], grid[steps], func() ([]int, error) {
+		return s.fixedSteps(ctx, steps, func(i int) (t, length float64) { return grid[i], grid[i+1] - grid[i] })
+	})
+}
+
+// integrate loads x into the engine, runs the steps from t0 to t1 and stores the result in x.
+func (s *Solver) integrate(x []float32, t0, t1 float64, run func() ([]int, error)) (nfe []int, err error) {
 	if len(x) != s.n*s.d {
 		return nil, fmt.Errorf("ode: state holds %d values, a block of %d rows of %d needs %d", len(x), s.n, s.d, s.n*s.d)
 	}
@@ -133,11 +163,7 @@ func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, ste
 			return nil, err
 		}
 	}
-	integrate := s.equalSteps
-	if s.adaptive != nil {
-		integrate = s.adaptiveSteps
-	}
-	if nfe, err = integrate(ctx, t0, t1, steps); err != nil {
+	if nfe, err = run(); err != nil {
 		return nil, err
 	}
 	end := make([]float32, len(x))
@@ -180,15 +206,11 @@ func (s *Solver) evaluate(ctx context.Context, slot int, weights []float64, plac
 	return s.exe.Run([]backend.Buffer{backend.F32(s.control)}, nil)
 }
 
-// equalSteps integrates the loaded block in equal steps.
-func (s *Solver) equalSteps(ctx context.Context, t0, t1 float64, steps int) (nfe []int, err error) {
-	if steps < 1 {
-		return nil, fmt.Errorf("ode: %d steps, at least 1 is needed", steps)
-	}
-	h, stages := (t1-t0)/float64(steps), s.tab.Stages()
-	for step := range steps {
-		// t is recomputed in every step instead of accumulated, so that the last step ends exactly at t1.
-		t := t0 + float64((t1-t0)*(float64(step)/float64(steps)))
+// fixedSteps integrates the loaded block. step returns the time and the length of each step.
+func (s *Solver) fixedSteps(ctx context.Context, steps int, step func(i int) (t, length float64)) ([]int, error) {
+	stages := s.tab.Stages()
+	for k := range steps {
+		t, h := step(k)
 		for i := range stages {
 			weights, last := s.tab.B, 1.0
 			if i+1 < stages {
@@ -199,11 +221,7 @@ func (s *Solver) equalSteps(ctx context.Context, t0, t1 float64, steps int) (nfe
 			}
 		}
 	}
-	nfe = make([]int, s.n)
-	for i := range nfe {
-		nfe[i] = steps * stages
-	}
-	return nfe, nil
+	return slices.Repeat([]int{steps * stages}, s.n), nil
 }
 
 func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

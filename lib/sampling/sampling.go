@@ -46,7 +46,8 @@ func Block(c potential.Config, p backend.Promises) int {
 // Settings are the solver's settings.
 type Settings struct {
 	Solver   string  // see ode.Lookup
-	Steps    int     // number of equal steps from prior to data; not for rk45
+	Steps    int     // number of steps from prior to data; not for rk45
+	Grid     string  // where the steps are, see homotopy.Grid; "" is equal; not for rk45
 	RTol     float64 // rk45: relative tolerance of a step
 	ATol     float64 // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int     // rk45: maximum number of steps that one sample may try
@@ -204,8 +205,27 @@ func (s *Sampler) integrateBlock(ctx context.Context, base int, x []float32) ([]
 	if err != nil {
 		return nil, err
 	}
+	grid, err := s.grid(path)
+	if err != nil {
+		return nil, err
+	}
 	from, to := path.Span()
-	return s.integrateSpan(ctx, base, x, from, to, s.Steps)
+	return s.integrateSpan(ctx, base, x, span{from, to, s.Steps, grid})
+}
+
+// span is a part of the path that is integrated in a number of steps, which are equal unless there is a grid.
+type span struct {
+	from, to float64
+	steps    int
+	grid     []float64
+}
+
+// grid returns the limits of the steps along the path, or nil if they are equal or adaptive.
+func (s *Sampler) grid(path homotopy.Schedule) ([]float64, error) {
+	if s.Grid == "" || s.Grid == "equal" || s.Solver == "rk45" {
+		return nil, nil
+	}
+	return homotopy.Grid(s.Grid, path, s.Steps)
 }
 
 // path returns the schedule of the network, cut off at TEnd.
@@ -220,14 +240,16 @@ func (s *Sampler) path() (homotopy.Schedule, error) {
 	return path, nil
 }
 
-// integrateSpan integrates like integrateBlock, but over [from, to] of the path and in the given number of equal steps.
-func (s *Sampler) integrateSpan(
-	ctx context.Context, base int, x []float32, from, to float64, steps int,
-) ([]int, error) {
+// integrateSpan integrates like integrateBlock, but only over a part of the path.
+func (s *Sampler) integrateSpan(ctx context.Context, base int, x []float32, p span) (nfe []int, err error) {
 	if err := s.setLabels(base); err != nil {
 		return nil, err
 	}
-	nfe, err := s.solver.Integrate(ctx, x, from, to, steps)
+	if p.grid != nil {
+		nfe, err = s.solver.IntegrateGrid(ctx, x, p.grid)
+	} else {
+		nfe, err = s.solver.Integrate(ctx, x, p.from, p.to, p.steps)
+	}
 	if err == nil {
 		return nfe, nil
 	}

@@ -37,6 +37,8 @@ func TestGolden(t *testing.T) {
 			"raw", pointsConfig("linear"), []string{"--n=9", "--weights=raw", "--solver=euler"},
 			"sha256:562504c787467180b2076345ec28b17b2ffc9200033db16f82fabb0ff68d8317",
 		},
+		{"edm", pointsConfig("linear"), []string{"--n=9", "--grid=edm", "--steps=18"},
+			"sha256:705dafa7162f82ac7e7b42128274de774b3b69739b13647baaf847efb5775676"},
 		{"velocity", velocity, []string{"--n=9", "--solver=rk45"},
 			"sha256:882bb5bae4f5f725eaee4aa78324093be0c802ebf61eebcd533cd23f648c8f5f"},
 		{"noise", noise, []string{"--n=9"},

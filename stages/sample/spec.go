@@ -23,7 +23,8 @@ type params struct {
 	First    int         `help:"Index of the first sample." default:"0" min:"0" max:"1099511627776"`
 	Seed     uint64      `help:"Seed of the noise." default:"0"`
 	Solver   string      `help:"Integrator; rk45 has adaptive steps." default:"heun" enum:"heun,euler,rk4,rk45"`
-	Steps    int         `help:"Number of equal steps from prior to data; not for rk45." default:"30" unit:"steps" min:"1"`
+	Steps    int         `help:"Number of steps from prior to data; not for rk45." default:"30" unit:"steps" min:"1"`
+	Grid     string      `help:"Steps: equal, or edm: most near the data." default:"equal" enum:"equal,edm" only:"${fixed}"`
 	TEnd     float64     `help:"Time at which the flow ends; above 1 only for schedule vapo." default:"1"`
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step." default:"0.001" only:"solver=rk45"`
@@ -36,6 +37,9 @@ type params struct {
 
 	Pictures pictureParams `embed:""`
 }
+
+// Vars are the variables in the tags.
+func (params) Vars() map[string]string { return map[string]string{"fixed": "solver=heun|euler|rk4"} }
 
 var spec = stage.Stage[params]{
 	Name:    "sample",
@@ -79,6 +83,8 @@ func resolve(p *params, _ stage.Given) error {
 		p.Steps = defaultSteps // steps have no effect on rk45, so all recipes with rk45 share one key
 	}
 	switch {
+	case p.Grid == "edm" && p.Steps < 3:
+		return fmt.Errorf("steps is %d, expected 3 or more with the grid edm", p.Steps)
 	case !(p.TEnd > 0):
 		return fmt.Errorf("t-end is %v, expected a positive time", p.TEnd)
 	case !(p.RTol > 0) || !(p.ATol > 0):
@@ -109,6 +115,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	}
 	s, err := m.sampler(label, sampling.Settings{
 		Solver: p.Solver, Steps: p.Steps, RTol: p.RTol, ATol: p.ATol, MaxSteps: p.MaxSteps, TEnd: p.TEnd,
+		Grid: p.Grid,
 	})
 	if err != nil {
 		return err
