@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"vapo/lib/failure"
+	"vapo/lib/picture"
 )
 
 // archiveHint is what to do with an archive in a format that is not read.
 const archiveHint = "unpack it and give the folder; only zip files and tar archives (plain, .gz, .bz2, .xz or .zst) " +
 	"are read as they are"
+
+const archiveFormats = "a zip file or a tar archive"
 
 // listArchive lists the members of an archive. Zip files and plain tar archives are read where they are. A compressed
 // tar archive has no random access, so it is decompressed into a temporary file if its images are wanted.
@@ -38,6 +42,9 @@ func (c *collection) listArchive(ctx context.Context, wanted bool) error {
 
 // listPlain lists an archive that is not compressed as a whole.
 func (c *collection) listPlain() ([]entry, error) {
+	if c.size == 0 {
+		return nil, optionError("check how the file was made", c.path, "format", archiveFormats, "an empty file")
+	}
 	section := io.NewSectionReader(c.archive, 0, c.size)
 	head, err := bufio.NewReaderSize(io.NewSectionReader(c.archive, 0, c.size), 512).Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -62,9 +69,11 @@ func (c *collection) otherFormat(head []byte, outer string) error {
 		return optionError("the download failed; get the file again", c.path, "format", "an archive", "a web page")
 	case outer != "":
 		return optionError("decompress it, and give what comes out", c.path, "format",
-			"a tar archive in the "+outer+" file", "a %s file", format)
+			"a tar archive in the "+outer+" file", "another format, %s", format)
+	case picture.Named("x."+strings.ToLower(format), picture.Formats...):
+		return optionError("give the folder of the image", c.path, "format", archiveFormats, "one image")
 	}
-	return optionError(archiveHint, c.path, "format", "a zip file or a tar archive", "a %s file", format)
+	return optionError(archiveHint, c.path, "format", archiveFormats, "another format, %s", format)
 }
 
 // offset returns how many bytes of a section have been read.

@@ -111,9 +111,11 @@ func openCollection(
 // noImages says what the collection holds instead of images.
 func (c *collection) noImages() error {
 	hint := "give a folder or an archive with images"
-	got := fmt.Sprintf("none, and %d other files", c.skipped.N)
+	got := "none: there are no files"
 	if c.skipped.N > 0 {
-		got += fmt.Sprintf(", the first is %s", c.skipped.First)
+		got = fmt.Sprintf("none, and %d other files, the first is %s", c.skipped.N, c.skipped.First)
+	} else if c.unread.N > 0 {
+		got = "none"
 	}
 	if c.unread.N > 0 {
 		got += fmt.Sprintf("; %d links or special files, the first is %s", c.unread.N, c.unread.First)

@@ -46,8 +46,8 @@ func TestArchivesRefused(t *testing.T) {
 		"text":           {[]byte(strings.Repeat("no archive at all\n", 100)), "tar archive"},
 		"gzip of text":   {gz(t, []byte(strings.Repeat("no archive at all\n", 100))), "tar archive"},
 		"no images":      {packTar(t, map[string][]byte{"a.txt": nil, "b.txt": nil}), "none, and 2 other files"},
-		"empty zip":      {packZip(t, nil), "none, and 0 other files"},
-		"nothing":        {nil, "none, and 0 other files"},
+		"empty zip":      {packZip(t, nil), "there are no files"},
+		"nothing":        {nil, "an empty file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c2, err := openArchive(t, writeArchive(t, "x", c.data))

@@ -61,10 +61,16 @@ type decoder struct {
 
 func (d *decoder) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = &decodeError{d.format, err}
+	var invalid bzip2.StructuralError
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return n, err
+	// What follows the compressed data is not the beginning of more. The other errors of these types are for damage.
+	case errors.Is(err, zstd.ErrMagicMismatch), errors.Is(err, xz.ErrFormat),
+		errors.As(err, &invalid) && strings.Contains(string(invalid), "continuation"):
+		err = errTrailing
 	}
-	return n, err
+	return n, &decodeError{d.format, err}
 }
 
 // decodeError is an error of decompression, or of reading the compressed data.
@@ -150,10 +156,14 @@ var formats = []struct{ magic, name string }{
 	{"\xff\xd8\xff", "JPEG"},
 	{"<", "web page"},
 	{"MZ", "program"}, // or a zip file that unpacks itself
+	{"#!", "program"},
 }
 
 // formatOf names the format of a file that begins with head, or returns "".
 func formatOf(head []byte) string {
+	if len(head) >= 4 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18" {
+		return "Zstandard" // pzstd begins with such a frame, which has no data
+	}
 	for _, f := range formats {
 		if strings.HasPrefix(string(head), f.magic) {
 			return f.name

@@ -94,6 +94,11 @@ func TestArchivesFound(t *testing.T) {
 		{file: "x.tar.bz2", want: plain},
 		{file: "x.tar.xz", want: plain},
 		{file: "x.tar.zst", want: plain},
+		{file: "skippable.tar.zst", want: plain},
+		{file: "garbage.tar.zst", want: plain, warnings: []string{"bytes after the end of the compressed data"}},
+		{file: "garbage.tar.bz2", want: plain, warnings: []string{"bytes after the end of the compressed data"}},
+		{file: "garbage.tar.xz", want: plain, warnings: []string{"bytes after the end of the compressed data"}},
+		{file: "script.zip", want: plain},
 		{file: "misnamed.zip", want: plain},
 		{file: "long-gnu.tar", want: plain},
 		{file: "long-pax.tar", want: plain},
@@ -172,11 +177,12 @@ func TestArchivesNotRead(t *testing.T) {
 	for name, c := range map[string]struct{ path, want, hint string }{
 		"tar in a zip":  {found("tar.zip"), "an archive in the archive, photos/all.tar", "inner"},
 		"lzma in a zip": {found("lzma.zip"), "LZMA (method 14)", "unpack it"},
-		"7z":            {head("7z\xbc\xaf\x27\x1c"), "a 7z file", "unpack it"},
-		"rar":           {head("Rar!\x1a\x07"), "a RAR file", "unpack it"},
+		"one image":     {writeArchive(t, "x.png", imageFile(t, "x.png", 4, 4, 1)), "one image", "folder"},
+		"7z":            {head("7z\xbc\xaf\x27\x1c"), "7z", "unpack it"},
+		"rar":           {head("Rar!\x1a\x07"), "RAR", "unpack it"},
 		"web page":      {head("<!DOCTYPE html>"), "a web page", "download"},
 		"zip in gzip": {
-			writeArchive(t, "x.zip.gz", gz(t, packZip(t, map[string][]byte{"a.png": nil}))), "a zip file", "decompress",
+			writeArchive(t, "x.zip.gz", gz(t, packZip(t, map[string][]byte{"a.png": nil}))), "zip", "decompress",
 		},
 		"strange window": {
 			writeArchive(t, "x.tar.xz", append([]byte("\xfd7zXZ\x00\x00\x01\x69\x22\xde\x36"+block), sum...)),

@@ -118,10 +118,12 @@ func isSparse(h *tar.Header) bool {
 // tarError names the place of an error in a tar archive.
 func (c *collection) tarError(err error, members []entry) error {
 	switch {
+	case len(members) == 0 && errors.Is(err, tar.ErrHeader):
+		return optionError(archiveHint, c.path, "format", archiveFormats, "something else (%v)", err)
+	case len(members) == 0 && errors.Is(err, io.ErrUnexpectedEOF) && c.size < tarBlock:
+		return optionError(freshHint, c.path, "format", archiveFormats, "something else, or the beginning of one (truncated)")
 	case !errors.Is(err, tar.ErrHeader):
 		return err
-	case len(members) == 0:
-		return optionError(archiveHint, c.path, "format", "a zip file or a tar archive", "something else (%v)", err)
 	}
 	return optionError(freshHint, c.path, "header of a file in the tar archive", "a sound one",
 		"a damaged one, after %q", members[len(members)-1].raw)

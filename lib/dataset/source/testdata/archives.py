@@ -155,6 +155,11 @@ def packed():
     for program, ext in (["xz", "-9e"], "xz"), (["zstd", "-19", "-c"], "zst"):
         write("x.tar." + ext, subprocess.run(program + (["-c"] if program[0] == "xz" else []), input=tar,
                                              capture_output=True, check=True).stdout)
+        with open(f"{OUT}/x.tar.{ext}", "rb") as f:
+            write("garbage.tar." + ext, f.read() + b"garbage" * 3)
+    write("garbage.tar.bz2", bz2.compress(tar) + b"garbage" * 3)
+    with open(f"{OUT}/x.tar.zst", "rb") as f:
+        write("skippable.tar.zst", b"\x50\x2a\x4d\x18\4\0\0\0skip" + f.read())
     xz = subprocess.run(["xz", "-c"], input=tar, capture_output=True, check=True).stdout
     write("misnamed.zip", xz + bytes(4) + subprocess.run(["xz", "-c"], input=b"", capture_output=True).stdout)
     long = "very-long-" * 20
@@ -174,6 +179,8 @@ def packed():
         with zipfile.ZipFile(f"{OUT}/{name}.zip", "w", method) as z:
             for n, d in PLAIN.items():
                 z.writestr(zipfile.ZipInfo(n), d, method)
+    with open(f"{OUT}/stored.zip", "rb") as f:
+        write("script.zip", b"#!/bin/sh\nexit 1\n" + f.read())
     with zipfile.ZipFile(f"{OUT}/lzma.zip", "w") as z:
         z.writestr(zipfile.ZipInfo("0.png"), png(0), zipfile.ZIP_LZMA)
     with open(f"{OUT}/streamed.zip", "wb") as f:  # sizes follow the data, as zip writes to a pipe
