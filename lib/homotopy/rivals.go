@@ -59,9 +59,8 @@ func VelocityOfNoise(s Schedule, x, f, variable *graphop.Node) *graphop.Node {
 	q := graphop.Square(r)
 	beta := graphop.Affine(q, vpBetaPrior-vpBetaData, vpBetaData)
 	b := graphop.Mul(q, graphop.Affine(q, (vpBetaPrior-vpBetaData)/2.0, vpBetaData))
-	rest := graphop.Sqrt(oneMinusExp(b))
-	drift := graphop.Sub(x, graphop.Mul(graphop.Scale(f, priorStd(s)), graphop.Div(graphop.Fill(b, 1, b.Shape()...), rest)))
-	return graphop.Mul(graphop.Mul(r, beta), drift)
+	factor := graphop.Div(graphop.Fill(b, priorStd(s), b.Shape()...), graphop.Sqrt(oneMinusExp(b)))
+	return graphop.Mul(graphop.Mul(r, beta), graphop.Sub(x, graphop.Mul(factor, f)))
 }
 
 // oneMinusExp returns 1 - exp(-b) for b >= 0 with a relative error of 1e-6. In float32, the formula itself cancels for

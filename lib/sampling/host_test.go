@@ -104,8 +104,8 @@ func TestAgreesWithTheHost(t *testing.T) {
 	for _, v := range variants {
 		v.c.Classes = 3
 		for _, tab := range []*ode.Tableau{ode.Euler, ode.Heun, ode.RK4, ode.RK45} {
-			name := fmt.Sprintf("%s, %s %s %q, guidance %v to t = %v, %s", v.be.Class(), v.c.Kind, v.c.Schedule, v.c.Output, v.guidance,
-				v.tEnd, tab.Name)
+			name := fmt.Sprintf("%s, %s %s %q, guidance %v to t = %v, %s", v.be.Class(), v.c.Kind, v.c.Schedule, v.c.Output,
+				v.guidance, v.tEnd, tab.Name)
 			t.Run(name, func(t *testing.T) { agree(t, v.be, v.c, v.guidance, v.tEnd, tab) })
 		}
 	}

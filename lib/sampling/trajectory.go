@@ -14,8 +14,8 @@ type Trajectory struct {
 
 // Trajectories integrates samples [0, n) of a seed and records them at the given number of points, from the noise to
 // the sample. The points are equally spaced in the variable of integration or, on a grid, in the number of steps.
-// Solvers with fixed steps can record only between steps, so there are at most Steps+1 points. The last point equals the
-// sample of Draw up to rounding. With rk45, it also differs because the steps differ.
+// Solvers with fixed steps can record only between steps, so there are at most Steps+1 points. The last point equals
+// the sample of Draw up to rounding. With rk45, it also differs because the steps differ.
 func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) (*Trajectory, error) {
 	d, block := s.Config.Dim(), s.Block
 	if n < 1 || points < 2 {

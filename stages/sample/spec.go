@@ -24,7 +24,7 @@ type params struct {
 	Seed     uint64      `help:"Seed of the noise." default:"0"`
 	Solver   string      `help:"Integrator; rk45 has adaptive steps." default:"heun" enum:"heun,euler,rk4,rk45"`
 	Steps    int         `help:"Number of steps from prior to data; not for rk45." default:"30" unit:"steps" min:"1"`
-	Grid     string      `help:"Steps: equal, or edm: most near the data." default:"equal" enum:"equal,edm" only:"${fixed}"`
+	Grid     string      `help:"edm: more steps near the data." default:"equal" enum:"equal,edm" only:"${fixed}"`
 	TEnd     float64     `help:"Time at which the flow ends; above 1 only for schedule vapo." default:"1"`
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step." default:"0.001" only:"solver=rk45"`
