@@ -153,7 +153,7 @@ bench-scores:
 	@set -o pipefail; \
 	go test ./lib/metrics -run TestAgainstSciPy -count 1 -timeout 30m -v -scipy | $(QUIET)
 
-# Commands in a store with 10,000 actions, 100,000 blobs and 10,000 runs.
+# Commands in a store with 10,000 actions, 100,000 blobs and 10,000 runs: embedded, and on MinIO if it is installed.
 bench-store:
 	@set -o pipefail; go test ./pipeline -run TestScale -count 1 -timeout 60m -v -scale 10000 | $(QUIET)
 

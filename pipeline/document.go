@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"vapo/lib/failure"
 )
 
 // jsonFlag is the flag of commands that can print a document for other programs instead of text for people. README.md
@@ -32,14 +35,51 @@ func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 		_, err := a.stdout.Write(text.Bytes())
 		return err
 	}
-	data, err := json.MarshalIndent(document, "", "  ")
+	data, err := encode(document, "")
 	if err != nil {
 		return err
 	}
-	// encoding/json does not escape DEL. a.stdout would, but not in the form that JSON requires.
-	data = bytes.ReplaceAll(data, []byte{0x7f}, []byte(`\u007f`))
 	_, err = a.stdout.Write(append(data, '\n'))
 	return err
+}
+
+// printList prints a document as JSON whose last field is a list that may be too long for the memory. empty is the
+// document with an empty list. each passes the items of the list, one by one, to a function.
+func (a *app) printList(empty any, each func(item func(any) error) error) error {
+	frame, err := encode(empty, "")
+	if err != nil {
+		return err
+	}
+	head, end := bytes.CutSuffix(frame, []byte("]\n}"))
+	if !end {
+		return failure.New(failure.Bug, "", "the document %s does not end with a list", frame)
+	}
+	_, err = a.stdout.Write(head)
+	between := "\n    "
+	if err == nil {
+		err = each(func(item any) error {
+			data, err := encode(item, "    ")
+			if err == nil {
+				_, err = fmt.Fprintf(a.stdout, "%s%s", between, data)
+			}
+			between = ",\n    "
+			return err
+		})
+	}
+	if err == nil && between[0] == ',' {
+		_, err = fmt.Fprint(a.stdout, "\n  ")
+	}
+	if err == nil {
+		_, err = fmt.Fprint(a.stdout, "]\n}\n")
+	}
+	return err
+}
+
+// encode returns v as JSON. All lines but the first begin with indent.
+func encode(v any, indent string) ([]byte, error) {
+	data, err := json.MarshalIndent(v, indent, "  ")
+	// encoding/json does not escape DEL. a.stdout would, but not in the form that JSON requires.
+	return bytes.ReplaceAll(data, []byte{0x7f}, []byte(`\u007f`)), err
 }
 
 // local formats a time for people.

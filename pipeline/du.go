@@ -46,7 +46,10 @@ func (c *duCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err != nil {
 		return err
 	}
-	out := measure(contents, runs)
+	out, err := measure(ctx, store.Store, contents, runs)
+	if err != nil {
+		return err
+	}
 	return c.print(a, out, func(w io.Writer) {
 		usageTable(w, out.Kinds)
 		fmt.Fprintln(w, "\nSTAGE\tACTIONS\tSIZE")
@@ -69,64 +72,38 @@ func (c *duCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	})
 }
 
-func measure(contents *artifact.Contents, runs map[string]*past) *spaceReport {
-	out := &spaceReport{document: version1, Kinds: usages(contents.Usage), Refs: []refSpace{}, Runs: []runSpace{}}
-	stages := map[string]artifact.Usage{}
-	made := map[string]map[artifact.Digest]bool{}
-	for _, action := range contents.Actions {
-		if made[action.Stage] == nil {
-			made[action.Stage] = map[artifact.Digest]bool{}
-		}
-		u := stages[action.Stage]
-		u.Objects++
-		for _, d := range action.Outputs {
-			if !made[action.Stage][d] {
-				made[action.Stage][d] = true
-				u.Bytes += contents.Blobs[d].Size
-			}
-		}
-		stages[action.Stage] = u
+func measure(
+	ctx context.Context, store *artifact.Store, contents *artifact.Contents, runs map[string]*past,
+) (*spaceReport, error) {
+	refs := map[string]artifact.Roots{}
+	for name, d := range contents.Refs {
+		refs[name] = contents.Roots(nil, []artifact.Digest{d})
 	}
-	out.Stages = usages(stages)
-
-	users := map[artifact.Digest]int{} // of each blob: how many runs and refs lead to it
-	count := func(s *artifact.Set) {
-		for d := range s.Blobs {
-			users[d]++
-		}
+	sizes, err := store.Sizes(ctx, contents)
+	if err != nil {
+		return nil, err
 	}
-	named := func(d artifact.Digest) *artifact.Set {
-		s := artifact.NewSet()
-		contents.AddBlob(s, d)
-		return s
+	set := contents.NewSet()
+	all := func(needs artifact.Roots) *artifact.Set {
+		set.Clear()
+		set.Add(needs)
+		return set
 	}
-	for _, d := range contents.Refs {
-		count(named(d))
+	for _, needs := range refs {
+		sizes.Use(all(needs))
 	}
 	for _, run := range runs {
-		count(run.reach(contents, artifact.NewSet()))
+		sizes.Use(all(run.needs))
 	}
-	sizes := func(of *artifact.Set) (sp space) {
-		for d := range of.Blobs {
-			size := contents.Blobs[d].Size
-			sp.Size += size
-			if users[d] == 1 {
-				sp.Own += size
-			}
-		}
-		return sp
-	}
-	for name, d := range ordered(contents.Refs) {
-		out.Refs = append(out.Refs, refSpace{artifact.Reference{Name: name}.String(), sizes(named(d))})
+	out := &spaceReport{document: version1, Kinds: usages(sizes.Kinds), Stages: usages(sizes.Stages),
+		Refs: []refSpace{}, Runs: []runSpace{}, Unreferenced: sizes.Unused()}
+	for name, needs := range ordered(refs) {
+		size, own := sizes.Of(all(needs))
+		out.Refs = append(out.Refs, refSpace{artifact.Reference{Name: name}.String(), space{size, own}})
 	}
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(runs))) {
-		needs := runs[id].reach(contents, artifact.NewSet())
-		out.Runs = append(out.Runs, runSpace{id, runs[id].recipe, sizes(needs)})
+		size, own := sizes.Of(all(runs[id].needs))
+		out.Runs = append(out.Runs, runSpace{id, runs[id].recipe, space{size, own}})
 	}
-	for d, info := range contents.Blobs {
-		if users[d] == 0 {
-			out.Unreferenced += info.Size
-		}
-	}
-	return out
+	return out, nil
 }

@@ -79,14 +79,13 @@ func (c *gcCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		return err
 	}
 	what := artifact.Collection{
-		Keep: artifact.NewSet(), Drop: map[string]*artifact.Set{},
-		Grace: time.Duration(c.Grace), Parts: time.Duration(c.PartsAge), Delete: c.Delete,
+		Drop: map[string]artifact.Roots{}, Grace: time.Duration(c.Grace), Parts: time.Duration(c.PartsAge), Delete: c.Delete,
 	}
-	for id, drop := range ordered(c.drops(contents, runs)) {
+	for id, drop := range c.drops(contents, runs) {
 		if drop {
-			what.Drop[id] = runs[id].reach(contents, artifact.NewSet())
+			what.Drop[id] = runs[id].needs
 		} else {
-			runs[id].reach(contents, what.Keep)
+			what.Keep = append(what.Keep, runs[id].needs)
 		}
 	}
 	counts, err := store.Collect(ctx, contents, what)
@@ -127,7 +126,7 @@ func (c *gcCmd) drops(contents *artifact.Contents, runs map[string]*past) map[st
 	drop, seen := map[string]bool{}, map[string]int{}
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(runs))) { // newest first, because IDs begin with the time
 		run := runs[id]
-		old := contents.Now.Sub(contents.Runs[id].ModTime)
+		old := contents.Now.Sub(contents.Runs[id])
 		seen[run.recipe]++
 		last := c.KeepLast != nil && seen[run.recipe] <= *c.KeepLast
 		within := c.KeepWithin != nil && old <= time.Duration(*c.KeepWithin)
@@ -139,20 +138,8 @@ func (c *gcCmd) drops(contents *artifact.Contents, runs map[string]*past) map[st
 
 // past is what collections and sizes need of a stored run.
 type past struct {
-	recipe  string
-	actions []string
-	blobs   []artifact.Digest
-}
-
-// reach adds everything that a run leads to.
-func (p *past) reach(contents *artifact.Contents, to *artifact.Set) *artifact.Set {
-	for _, key := range p.actions {
-		contents.AddAction(to, key)
-	}
-	for _, d := range p.blobs {
-		contents.AddBlob(to, d)
-	}
-	return to
+	recipe string
+	needs  artifact.Roots
 }
 
 // survey reads the whole store except blobs.
@@ -178,16 +165,18 @@ func survey(ctx context.Context, store *artifact.Store) (*artifact.Contents, map
 			if err != nil {
 				return err
 			}
-			p := &past{recipe: run.Name}
+			var actions []string
+			var blobs []artifact.Digest
 			for _, s := range run.Steps {
-				p.actions = append(p.actions, s.Key)
+				actions = append(actions, s.Key)
 				for _, in := range s.Inputs {
-					p.blobs = append(p.blobs, artifact.Digest(in.Digest))
+					blobs = append(blobs, artifact.Digest(in.Digest))
 				}
 				for _, out := range s.Outputs {
-					p.blobs = append(p.blobs, artifact.Digest(out.Digest))
+					blobs = append(blobs, artifact.Digest(out.Digest))
 				}
 			}
+			p := &past{run.Name, contents.Roots(actions, blobs)}
 			mu.Lock()
 			defer mu.Unlock()
 			runs[id] = p

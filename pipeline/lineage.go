@@ -52,18 +52,22 @@ func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err != nil {
 		return err
 	}
-	made, err := a.made(ctx, store)
-	if err != nil {
-		return err
-	}
 	// If several actions made the same blob, the earliest one is shown.
-	makers := map[artifact.Digest]origin{}
-	for key, m := range ordered(made) {
+	type maker struct {
+		origin
+		created time.Time
+	}
+	makers := map[artifact.Digest]maker{}
+	err = a.eachAction(ctx, store, func(key string, m artifact.Made) error {
 		for name, d := range ordered(m.Outputs) {
-			if old, ok := makers[d]; !ok || m.Created.Before(made[old.Action].Created) {
-				makers[d] = origin{d, key, name}
+			if old, ok := makers[d]; !ok || m.Created.Before(old.created) {
+				makers[d] = maker{origin{d, key, name}, m.Created}
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	l := lineage{version1, digest, []origin{{Digest: digest}}, []madeBy{}}
 	seenArtifacts, seenActions := map[artifact.Digest]bool{digest: true}, map[string]bool{}
@@ -72,7 +76,7 @@ func (c *lineageCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		if !ok {
 			continue
 		}
-		l.Artifacts[i] = from
+		l.Artifacts[i] = from.origin
 		if seenActions[from.Action] {
 			continue
 		}

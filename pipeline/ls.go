@@ -147,19 +147,20 @@ type actionItem struct {
 }
 
 func (c *lsCmd) actions(ctx context.Context, a *app, store *openStore) error {
-	made, err := a.made(ctx, store)
-	if err != nil {
-		return err
+	if c.JSON {
+		return a.printList(actionList{version1, []actionItem{}}, func(item func(any) error) error {
+			return a.eachAction(ctx, store, func(key string, m artifact.Made) error {
+				return item(actionItem{key, m.Stage, m.Version, m.Created.UTC(), m.Outputs})
+			})
+		})
 	}
-	list := actionList{version1, []actionItem{}}
-	for key, m := range ordered(made) {
-		list.Actions = append(list.Actions, actionItem{key, m.Stage, m.Version, m.Created.UTC(), m.Outputs})
-	}
-	return c.print(a, list, func(w io.Writer) {
+	var err error
+	return errors.Join(c.print(a, nil, func(w io.Writer) {
 		fmt.Fprintln(w, "KEY\tSTAGE\tMADE\tOUTPUTS")
-		for _, m := range list.Actions {
-			fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", m.Key, m.Stage, m.Version, local(m.Created),
+		err = a.eachAction(ctx, store, func(key string, m artifact.Made) error {
+			fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\n", key, m.Stage, m.Version, local(m.Created),
 				strings.Join(slices.Sorted(maps.Keys(m.Outputs)), " "))
-		}
-	})
+			return nil
+		})
+	}), err)
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +24,7 @@ import (
 	"vapo/lib/contract"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/objectstore/objectstoretest"
 )
 
 var (
@@ -29,22 +32,35 @@ var (
 		"blobs (see make bench-store)")
 	scaleDir   = flag.String("scale-dir", "", "work in this directory and keep it; it is filled only once")
 	scaleRuns  = flag.Int("scale-runs", 20, "how often a command is timed; a cached run ten times as often")
-	scaleStore = flag.Bool("scale-store", false, "use the store that VAPO_STORE names instead of the embedded one")
+	scaleStore = flag.Bool("scale-store", false, "use an empty place in the store that VAPO_STORE names")
 )
 
-// TestScale times commands in a large store. It starts every command as a user would: in a process of its own, with the
+// TestScale times commands in large stores. It starts every command as a user would: in a process of its own, with the
 // embedded gateway if there is no other store.
 func TestScale(t *testing.T) {
 	if *scale == 0 {
 		return
 	}
+	if *scaleStore {
+		t.Run("store", func(t *testing.T) {
+			place := strings.TrimSuffix(os.Getenv("VAPO_STORE"), "/") + "/scale-" + strings.ToLower(rand.Text())
+			commandsAtScale(t, append(os.Environ(), "VAPO_STORE="+place))
+		})
+		return
+	}
+	t.Run("embedded", func(t *testing.T) { commandsAtScale(t, nil) })
+	if *scaleDir == "" {
+		t.Run("minio", func(t *testing.T) { commandsAtScale(t, objectstoretest.MinIOEnv(t).Environ()) })
+	}
+}
+
+// commandsAtScale times commands in the store that env names, or in the embedded one.
+func commandsAtScale(t *testing.T, env []string) {
 	w := newWorkplace(t)
 	if *scaleDir != "" {
 		w.dir = *scaleDir
 	}
-	if *scaleStore {
-		w.env = os.Environ()
-	}
+	w.env = append(w.env, env...)
 	steps := func(name string, n int) string {
 		text := "name: " + name + "\nsteps:\n  s0: {stage: toy}\n"
 		for i := 1; i < n; i++ {
@@ -56,9 +72,11 @@ func TestScale(t *testing.T) {
 	fifty, five := steps("fifty", 50), steps("five", 5)
 	w.must("run", fifty)
 	w.must("run", five)
+	_, small := timed(t, w, "store", "du")
 	fill(t, w, *scale)
 
-	fmt.Printf("%d actions, %d blobs, %d runs\n%-32s %9s %9s\n", *scale, 10**scale, *scale, "command", "median", "p95")
+	fmt.Printf("%s: %d actions, %d blobs, %d runs\n%-32s %9s %9s\n", path.Base(t.Name()), *scale, 10**scale, *scale,
+		"command", "median", "p95")
 	for _, args := range [][]string{
 		{"run", five}, {"plan", fifty}, {"plan", five, "--set", "s1.salt=3"}, {"ls"}, {"ls", "runs"}, {"ls", "actions"},
 		{"ls", "refs"}, {"status"}, {"lineage", "s4.out"},
@@ -69,36 +87,59 @@ func TestScale(t *testing.T) {
 			times = make([]time.Duration, 10**scaleRuns)
 		}
 		for i := range times {
-			began := time.Now()
-			w.must(args...)
-			times[i] = time.Since(began)
+			times[i], _ = timed(t, w, args...)
 		}
 		slices.Sort(times)
 		fmt.Printf("%-32s %6d ms %6d ms\n", strings.Join(args, " "), times[len(times)/2].Milliseconds(),
 			times[len(times)*95/100].Milliseconds())
 	}
-	if *scaleDir != "" || *scaleStore {
-		return // the next commands would empty a store that is kept
-	}
 	gc := []string{"store", "gc", "--keep-last=100", "--grace=0s"}
-	for _, args := range [][]string{{"store", "du"}, gc, append(gc, "--delete")} {
-		began := time.Now()
-		cmd := w.command(args...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", args, err, out)
-		}
-		memory := "unknown"
-		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			memory = fmt.Sprint(usage.Maxrss>>10, " MiB") // on Linux, Maxrss is in KiB
-		}
-		fmt.Printf("%-50s %6d ms, peak memory %s\n", strings.Join(args, " "), time.Since(began).Milliseconds(), memory)
+	commands := [][]string{{"ls", "actions", "--json"}, {"store", "du"}, gc}
+	if *scaleDir == "" {
+		all := []string{"store", "gc", "--keep-last=0", "--grace=0s", "--delete"}
+		commands = append(commands, append(gc, "--delete"), all)
 	}
+	for _, args := range commands {
+		took, memory := timed(t, w, args...)
+		fmt.Printf("%-50s %6d ms, %3d MiB, %d bytes a blob more than in a small store\n", strings.Join(args, " "),
+			took.Milliseconds(), memory>>20, (memory-small)/int64(10**scale))
+		if most := small + memoryPerBlob*10*int64(*scale); memory > most {
+			t.Errorf("%v needs %d MiB of memory, expected at most %d", args, memory>>20, most>>20)
+		}
+	}
+}
+
+// memoryPerBlob is how much memory a command may take for each blob in the store, in bytes. One in ten blobs also
+// stands for an action and a run. README.md gives this figure to users.
+const memoryPerBlob = 600
+
+// timed runs a command and returns how long it took and the largest memory that it took, in bytes. The memory includes
+// that of the gateway if the command started it: only the larger of the two counts.
+func timed(t *testing.T, w *workplace, args ...string) (took time.Duration, memory int64) {
+	t.Helper()
+	cmd := w.command(args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, &stderr)
+	}
+	took = time.Since(began)
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		memory = usage.Maxrss << 10 // on Linux, Maxrss is in KiB
+	}
+	return took, memory
 }
 
 // fill adds n actions with ten outputs each, their blobs, and n runs like the latest one, all a day older than it.
 func fill(t *testing.T, w *workplace, n int) {
-	cfg, err := objectstore.FromEnv(os.Getenv)
-	if !*scaleStore {
+	vars := map[string]string{}
+	for _, kv := range w.env {
+		name, value, _ := strings.Cut(kv, "=")
+		vars[name] = value
+	}
+	cfg, err := objectstore.FromEnv(func(name string) string { return vars[name] })
+	if vars["VAPO_STORE"] == "" {
 		var gateway *embedded.Child
 		var env embedded.Env
 		if gateway, env, err = embedded.Start(t.Context(), w.dir, filepath.Join(binaries, "pipeline")); err != nil {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -15,7 +13,6 @@ import (
 	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/gateway"
 	"vapo/lib/program"
-	"vapo/pipeline/internal/memory"
 	"vapo/pipeline/internal/runner"
 )
 
@@ -101,20 +98,6 @@ func (a *app) local() string { return filepath.Join(a.Dir, ".vapo") }
 
 func (a *app) runner(s *openStore, show runner.Display) *runner.Runner {
 	return &runner.Runner{Store: s.Store, StoreName: s.name, Env: s.env, Dir: a.local(), Display: show}
-}
-
-// made returns what every action in the store made, by key. It warns of records that are damaged. A file in the local
-// directory remembers what the records said, because a record that is the same object cannot say anything else.
-func (a *app) made(ctx context.Context, s *openStore) (map[string]artifact.Made, error) {
-	name := sha256.Sum256([]byte(os.Getenv("VAPO_STORE")))
-	path := filepath.Join(a.local(), "index", hex.EncodeToString(name[:8]))
-	made := map[string]artifact.Made{}
-	memory.Load(path, &made)
-	changed, err := s.Index(ctx, made, func(err error) { fmt.Fprintf(a.stderr, "warning: %v\n", err) })
-	if err == nil && changed {
-		memory.Save(path, made)
-	}
-	return made, err
 }
 
 type serveCmd struct{}

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"vapo/lib/cachekey"
 	"vapo/lib/failure"
@@ -211,13 +212,9 @@ func (s *Store) moveAside(ctx context.Context, info objectstore.Info) (string, e
 	if _, err := s.objects.Put(ctx, aside, body, -1, objectstore.PutOptions{}); err != nil {
 		return "", failure.Default(failure.Store, "", fmt.Errorf("moving %s aside: %w", info.Key, err))
 	}
-	switch again, err := s.objects.Head(ctx, info.Key); {
-	case errors.Is(err, ErrNotFound):
-		return aside, nil
-	case err != nil:
-		return "", err
-	case again.ETag != now.ETag || again.Size != now.Size || !again.ModTime.Equal(now.ModTime):
-		return "", nil // another writer has replaced the object; the copy does no harm
+	changed, err := s.objects.DeleteUnchanged(ctx, []objectstore.Info{now}, time.Time{})
+	if err != nil || len(changed) > 0 {
+		return "", err // another writer has replaced the object; the copy does no harm
 	}
-	return aside, s.objects.Delete(ctx, info.Key)
+	return aside, nil
 }

@@ -67,7 +67,7 @@ func TestClockOfTheStore(t *testing.T) {
 		}
 		what := func(age time.Duration) func(*artifact.Contents) artifact.Collection {
 			return func(*artifact.Contents) artifact.Collection {
-				return artifact.Collection{Keep: artifact.NewSet(), Grace: age, Delete: true}
+				return artifact.Collection{Grace: age, Delete: true}
 			}
 		}
 		if freed, err := collect(t.Context(), s, what(artifact.GracePeriod)); err != nil || len(freed) > 0 {

@@ -3,6 +3,7 @@ package artifact
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"slices"
@@ -17,10 +18,10 @@ import (
 
 // Collection says what Collect deletes.
 type Collection struct {
-	Keep  *Set            // what must stay, besides refs, young records and what they lead to
-	Drop  map[string]*Set // IDs of the runs to delete, each with what must stay if the run stays
-	Grace time.Duration   // nothing younger is deleted; at least GracePeriod if other programs use the store
-	Parts time.Duration   // parts older than this and the grace period are deleted
+	Keep  []Roots          // what must stay, besides refs, young records and what they lead to
+	Drop  map[string]Roots // IDs of the runs to delete, each with what must stay if the run stays
+	Grace time.Duration    // nothing younger is deleted; at least GracePeriod if other programs use the store
+	Parts time.Duration    // parts older than this and the grace period are deleted
 	// Delete makes Collect delete objects. Without it, Collect only counts them.
 	Delete bool
 }
@@ -29,32 +30,47 @@ type Collection struct {
 const uploads = "uploads"
 
 // Collect deletes everything that cannot be reached from a ref or from Keep. It returns what it deleted, or would
-// delete, in the form of Contents.Usage. The kind "uploads" counts unfinished uploads, whose sizes are unknown.
+// delete, by the first element of the key. The kind "uploads" counts unfinished uploads, whose sizes are unknown.
+// Contents.Roots must not be called afterwards.
 //
 // Collect is safe while other programs use the store, while another collection runs, and if it is killed at any time.
-// This relies on four rules:
+// This relies on six rules:
 //
 //   - Nothing younger than the grace period is deleted; ages are measured by the store's clock. A young record protects
-//     its outputs and everything they were made from. Every object is examined again just before it is deleted.
-//   - Programs rewrite old objects before they use them: see Renew, Retain and PutFile. Collect first replaces a record
-//     by a tombstone, on condition that the record has not changed. So either the collection or the user of an old
-//     record succeeds, never both.
-//   - S3 has no conditional delete. Therefore a collection holds a lease, and a program that has replaced an old object
-//     waits until the collection ends and then checks that the new object still exists.
+//     its outputs and everything they were made from.
+//   - Programs rewrite old objects before they use them, which makes the objects young: see Renew, Retain and PutFile.
+//   - Collect first replaces a record by a tombstone, on condition that the record has not changed. So either the
+//     collection or the user of an old record succeeds, never both.
 //   - Records are deleted before their outputs. A record whose outputs are missing counts as missing.
+//   - Collect looks at an object, deletes it, and releases its lease, in this order, after it has acquired the lease.
+//     It cannot delete on condition that nothing has changed since the look, because not every S3 server can do that.
+//     Instead, a program that has replaced an old object reads the lease afterwards. If it replaced the object before
+//     the look, the collection saw a young object and left it alone. If later, the program finds the lease, waits until
+//     it is released and then checks that the new object still exists; see remains.
+//   - The last rule fails if an object is deleted after the lease has expired. Therefore Collect sends a request only
+//     while the lease is certain to last, and gives up the request before the lease can expire; see sure. The rule
+//     would also fail if one request deleted an object, a program created it anew, and a second request deleted that.
+//     Therefore Collect looks again before it repeats a request; see objectstore.Store.DeleteUnchanged.
+//
+// Two cases are not covered: a server that carries out a request many seconds after its client gave it up, and an
+// object that someone else deletes and a program creates anew in the second or so between look and request.
 //
 // Series entries and live state only save work. A series entry is deleted together with its action. Live state is
 // deleted if nobody has written it or renewed its lease for the grace period.
 func (s *Store) Collect(ctx context.Context, c *Contents, what Collection) (map[string]Usage, error) {
 	k := &collection{s: s, c: c, what: what, cutoff: c.Now.Add(-what.Grace), freed: map[string]Usage{}}
-	for _, name := range slices.Sorted(maps.Keys(c.Refs)) { // sorted, so that every collection keeps the same objects
-		c.AddBlob(what.Keep, c.Refs[name])
+	needed := c.Roots(nil, slices.Collect(maps.Values(c.Refs)))
+	for _, roots := range what.Keep {
+		needed.actions = append(needed.actions, roots.actions...)
+		needed.blobs = append(needed.blobs, roots.blobs...)
 	}
-	for _, key := range slices.Sorted(maps.Keys(c.Actions)) {
-		if k.young(c.Actions[key].Object) {
-			c.AddAction(what.Keep, key)
+	for n, a := range c.actions {
+		if k.young(time.Unix(0, a.modified)) {
+			needed.actions = append(needed.actions, uint32(n))
 		}
 	}
+	k.keep = c.NewSet()
+	k.keep.Add(needed)
 	if !what.Delete {
 		return k.freed, k.all(ctx)
 	}
@@ -62,6 +78,7 @@ func (s *Store) Collect(ctx context.Context, c *Contents, what Collection) (map[
 	if err != nil {
 		return nil, err
 	}
+	k.lease = lease
 	err = k.all(held)
 	lease.Release(context.WithoutCancel(ctx))
 	return k.freed, err
@@ -72,11 +89,13 @@ type collection struct {
 	c      *Contents
 	what   Collection
 	cutoff time.Time
-	mu     sync.Mutex // guards what.Keep and freed
+	lease  *Lease     // nil if nothing is deleted
+	mu     sync.Mutex // guards the fields below
+	keep   *Set
 	freed  map[string]Usage
 }
 
-func (k *collection) young(info objectstore.Info) bool { return info.ModTime.After(k.cutoff) }
+func (k *collection) young(modified time.Time) bool { return !modified.Before(k.cutoff) }
 
 func (k *collection) count(key string, size int64) {
 	kind, _, _ := strings.Cut(key, "/")
@@ -92,37 +111,27 @@ func (k *collection) all(ctx context.Context) error {
 	if err := k.records(ctx); err != nil {
 		return err
 	}
-	if k.what.Delete {
-		if err := k.each(ctx, k.c.tombs, k.clear); err != nil {
+	for _, kind := range []struct {
+		prefix string
+		dead   func(objectstore.Info) bool
+	}{
+		{"series/", func(info objectstore.Info) bool {
+			action, known := k.c.series[info.Key]
+			return known && !k.keep.hasAction(action)
+		}},
+		{"blobs/", func(info objectstore.Info) bool {
+			d, err := digestOfKey(info.Key)
+			return err == nil && !k.keep.hasBlob(d)
+		}},
+		{"parts/", func(info objectstore.Info) bool { return k.c.Now.Sub(info.ModTime) > k.what.Parts }},
+		{asidePrefix, func(objectstore.Info) bool { return true }},
+		{"probe/", func(objectstore.Info) bool { return true }},
+	} {
+		if _, err := k.sweep(ctx, kind.prefix, kind.dead); err != nil {
 			return err
 		}
 	}
-	dead := slices.Concat(k.c.Damaged, k.c.Probes)
-	for _, info := range k.c.Series {
-		if !k.what.Keep.Actions[k.c.series[info.Key]] {
-			dead = append(dead, info)
-		}
-	}
-	for d, info := range k.c.Blobs {
-		if !k.what.Keep.Blobs[d] {
-			dead = append(dead, info)
-		}
-	}
-	for _, objects := range k.c.Live {
-		if !slices.ContainsFunc(objects, k.young) {
-			dead = append(dead, objects...)
-		}
-	}
-	for _, info := range k.c.Parts {
-		if k.c.Now.Sub(info.ModTime) > k.what.Parts {
-			dead = append(dead, info)
-		}
-	}
-	err := k.each(ctx, dead, func(ctx context.Context, info objectstore.Info) error {
-		_, err := k.remove(ctx, info)
-		return err
-	})
-	if err != nil {
+	if err := k.live(ctx); err != nil {
 		return err
 	}
 	for _, err := range k.s.objects.Uploads(ctx, k.cutoff, k.what.Delete) {
@@ -134,127 +143,155 @@ func (k *collection) all(ctx context.Context) error {
 	return nil
 }
 
-// each calls f for several objects at once.
-func (k *collection) each(
-	ctx context.Context, objects []objectstore.Info, f func(context.Context, objectstore.Info) error,
-) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readers)
-	for _, info := range objects {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return f(ctx, info)
-		})
-	}
-	return group.Wait()
-}
-
-// remove deletes an object unless it is young or has changed since it was listed.
-func (k *collection) remove(ctx context.Context, info objectstore.Info) (bool, error) {
-	if k.young(info) {
-		return false, nil
-	}
-	if k.what.Delete {
-		now, err := k.s.objects.Head(ctx, info.Key)
-		if errors.Is(err, ErrNotFound) {
-			return true, nil // another collection has deleted it
-		}
-		if err != nil || k.young(now) || now.ETag != info.ETag {
-			return false, err
-		}
-		if err := k.s.objects.Delete(ctx, info.Key); err != nil {
-			return false, err
-		}
-	}
-	k.count(info.Key, info.Size)
-	return true, nil
-}
-
 // runs deletes runs. A run that was saved again stays, with everything that it needs.
 func (k *collection) runs(ctx context.Context) error {
-	for id, keeps := range k.what.Drop {
-		info, ok := k.c.Runs[id]
-		if !ok {
-			continue
+	saved, err := k.sweep(ctx, "runs/", func(info objectstore.Info) bool {
+		roots, drop := k.what.Drop[runOfKey(info.Key)]
+		if drop && k.young(info.ModTime) {
+			k.keep.Add(roots)
 		}
-		gone, err := k.remove(ctx, info)
+		return drop
+	})
+	for _, info := range saved {
+		k.keep.Add(k.what.Drop[runOfKey(info.Key)])
+	}
+	return err
+}
+
+// sweep deletes the old objects under a prefix for which dead returns true. It returns those that were replaced
+// meanwhile.
+func (k *collection) sweep(
+	ctx context.Context, prefix string, dead func(objectstore.Info) bool,
+) (kept []objectstore.Info, err error) {
+	b := k.batches(ctx)
+	for info, err := range k.s.objects.List(b.ctx, prefix) {
 		if err != nil {
+			return nil, cmp.Or(b.wait(), err)
+		}
+		if dead(info) && !k.young(info.ModTime) {
+			b.add(info)
+		}
+	}
+	err = b.wait()
+	return b.kept, err
+}
+
+// live deletes the state of actions on which nobody works.
+func (k *collection) live(ctx context.Context) error {
+	b := k.batches(ctx)
+	var action string
+	var objects []objectstore.Info // of that action
+	end := func() {
+		if !slices.ContainsFunc(objects, func(info objectstore.Info) bool { return k.young(info.ModTime) }) {
+			b.add(objects...)
+		}
+		objects = objects[:0]
+	}
+	for info, err := range k.s.objects.List(b.ctx, "live/") {
+		if err != nil {
+			return cmp.Or(b.wait(), err)
+		}
+		key, _, _ := strings.Cut(strings.TrimPrefix(info.Key, "live/"), "/")
+		if key != action {
+			end()
+			action = key
+		}
+		objects = append(objects, info)
+	}
+	end()
+	return b.wait()
+}
+
+// records deletes records, the latest first, so that an action that turns out to be in use still has its inputs.
+func (k *collection) records(ctx context.Context) error {
+	var dead []uint32
+	for n := range k.c.actions {
+		if !k.keep.hasAction(uint32(n)) {
+			dead = append(dead, uint32(n))
+		}
+	}
+	slices.SortFunc(dead, func(a, b uint32) int {
+		switch first, second := &k.c.actions[a], &k.c.actions[b]; {
+		case second.earlier(first):
+			return -1
+		case first.earlier(second):
+			return 1
+		}
+		return 0
+	})
+	for chunk := range slices.Chunk(dead, tombsAtOnce) {
+		if err := k.bury(ctx, chunk); err != nil {
 			return err
 		}
-		if !gone {
-			for key := range keeps.Actions {
-				k.c.AddAction(k.what.Keep, key)
-			}
-			maps.Copy(k.what.Keep.Blobs, keeps.Blobs)
+	}
+	if !k.what.Delete {
+		return nil
+	}
+	for chunk := range slices.Chunk(k.c.tombs, objectstore.MaxDelete) { // of collections that were killed
+		if _, err := k.discard(ctx, chunk, time.Time{}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// records deletes records, the latest first, so that an action that turns out to be in use still has its inputs.
-func (k *collection) records(ctx context.Context) error {
-	var dead []objectstore.Info
-	keys := map[string]string{}
-	for key, a := range k.c.Actions {
-		if !k.what.Keep.Actions[key] {
-			dead = append(dead, a.Object)
-			keys[a.Object.Key] = key
-		}
-	}
-	slices.SortFunc(dead, func(a, b objectstore.Info) int {
-		return cmp.Or(k.c.Actions[keys[b.Key]].Created.Compare(k.c.Actions[keys[a.Key]].Created), cmp.Compare(a.Key, b.Key))
-	})
-	return k.each(ctx, dead, func(ctx context.Context, info objectstore.Info) error {
-		k.mu.Lock()
-		kept := k.what.Keep.Actions[keys[info.Key]]
-		k.mu.Unlock()
-		if kept {
-			return nil
-		}
-		gone, err := k.bury(ctx, info)
-		if err == nil && gone {
-			k.count(info.Key, info.Size)
-		}
-		if err == nil && !gone {
+// bury replaces records by tombstones and deletes these. It keeps everything that a record needs that has changed since
+// it was read.
+func (k *collection) bury(ctx context.Context, actions []uint32) error {
+	began := time.Now()
+	group, burying := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	var tombs []objectstore.Info
+	for _, n := range actions {
+		group.Go(func() error {
+			k.mu.Lock()
+			kept := k.keep.hasAction(n)
+			k.mu.Unlock()
+			if kept {
+				return nil
+			}
+			a := &k.c.actions[n]
+			tomb := objectstore.Info{Key: "actions/" + hex.EncodeToString(a.key[:]) + ".json"}
+			if k.what.Delete {
+				changed, err := k.entomb(burying, a, &tomb)
+				if err != nil {
+					return err
+				}
+				if changed {
+					k.mu.Lock()
+					defer k.mu.Unlock()
+					k.keep.Add(Roots{actions: []uint32{n}})
+					return nil
+				}
+			}
+			k.count(tomb.Key, a.size)
 			k.mu.Lock()
 			defer k.mu.Unlock()
-			k.c.AddAction(k.what.Keep, keys[info.Key])
-		}
+			if tomb.ETag != "" {
+				tombs = append(tombs, tomb)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
 		return err
-	})
+	}
+	_, err := k.discard(ctx, tombs, began)
+	return err
 }
 
-// bury deletes a record. It returns false if the record has changed since it was read.
-func (k *collection) bury(ctx context.Context, info objectstore.Info) (bool, error) {
-	if !k.what.Delete {
-		return true, nil
-	}
+// entomb replaces a record by a tombstone. It reports whether the record has changed since it was read. If another
+// collection has deleted it, the tombstone remains without an ETag.
+func (k *collection) entomb(ctx context.Context, a *action, tomb *objectstore.Info) (changed bool, err error) {
 	body := strings.NewReader(tombstone)
-	tomb, err := k.s.objects.Put(ctx, info.Key, body, body.Size(), objectstore.PutOptions{IfMatch: info.ETag})
+	put, err := k.s.objects.Put(ctx, tomb.Key, body, body.Size(), objectstore.PutOptions{IfMatch: a.etag})
 	if errors.Is(err, objectstore.ErrExists) {
-		_, err = k.s.objects.Head(ctx, info.Key)
+		_, err = k.s.objects.Head(ctx, tomb.Key)
 		if errors.Is(err, ErrNotFound) {
-			return true, nil // another collection has deleted it
+			return false, nil
 		}
-		return false, err
+		return true, err
 	}
-	if err != nil {
-		return false, err
-	}
-	tomb.Key = info.Key
-	return true, k.clear(ctx, tomb)
-}
-
-// clear deletes a tombstone, unless the record was published again.
-func (k *collection) clear(ctx context.Context, tomb objectstore.Info) error {
-	now, err := k.s.objects.Head(ctx, tomb.Key)
-	if errors.Is(err, ErrNotFound) || err == nil && now.ETag != tomb.ETag {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return k.s.objects.Delete(ctx, tomb.Key)
+	tomb.ETag, tomb.Size = put.ETag, put.Size
+	return false, err
 }

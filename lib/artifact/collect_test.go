@@ -168,12 +168,11 @@ func newModel(t *testing.T, s *artifact.Store) (*model, func(*artifact.Contents)
 	m.keep["series/"+strings.Repeat("0", 64)+"/0000000000000000005"] = true
 	m.keep["series/"+strings.Repeat("1", 64)+"/0000000000000000005"] = m.keep["actions/"+m.records[39].Key+".json"]
 	return m, func(c *artifact.Contents) artifact.Collection {
-		keep, drop := artifact.NewSet(), artifact.NewSet()
-		c.AddAction(keep, kept.Key)
-		c.AddAction(drop, dropped.Key)
+		keep, drop := c.Roots([]string{kept.Key}, nil), c.Roots([]string{dropped.Key}, nil)
 		age := time.Since(m.young) + 2*time.Second
 		return artifact.Collection{
-			Keep: keep, Drop: map[string]*artifact.Set{"dropped": drop}, Grace: age, Parts: age, Delete: true,
+			Keep: []artifact.Roots{keep}, Drop: map[string]artifact.Roots{"dropped": drop}, Grace: age, Parts: age,
+			Delete: true,
 		}
 	}
 }
@@ -284,9 +283,11 @@ func (k *killer) Head(ctx context.Context, key string) (objectstore.Info, error)
 	return k.Store.Head(ctx, key)
 }
 
-func (k *killer) Delete(ctx context.Context, key string) error {
+func (k *killer) DeleteUnchanged(
+	ctx context.Context, objects []objectstore.Info, looked time.Time,
+) ([]objectstore.Info, error) {
 	k.tick()
-	return k.Store.Delete(ctx, key)
+	return k.Store.DeleteUnchanged(ctx, objects, looked)
 }
 
 func (k *killer) Put(
@@ -387,7 +388,7 @@ func TestCollectBesideRunners(t *testing.T) {
 		collector.Go(func() {
 			for ctx.Err() == nil {
 				counts, err := collect(t.Context(), s, func(*artifact.Contents) artifact.Collection {
-					return artifact.Collection{Keep: artifact.NewSet(), Grace: 3 * time.Second, Delete: true}
+					return artifact.Collection{Grace: 3 * time.Second, Delete: true}
 				})
 				if err != nil {
 					t.Error(err)

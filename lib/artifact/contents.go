@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"sync"
 	"time"
@@ -16,86 +17,94 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Contents is what a store contained when it was listed. Sizes are in bytes and times by the store's clock.
+// Contents is what the records, refs, leases and series in a store say: which actions made which blobs, and from which
+// other blobs. Times are by the store's clock.
+//
+// A store may contain millions of blobs. Therefore Contents numbers actions and blobs. It remembers about 70 bytes for
+// each blob that a record, a run or a ref mentions, and nothing for the others.
 type Contents struct {
-	Now     time.Time // before the listing
-	Blobs   map[Digest]objectstore.Info
-	Actions map[string]*Recorded        // by key
-	Refs    map[string]Digest           // by name
-	Runs    map[string]objectstore.Info // by ID
-	Working map[string]bool             // IDs of the runs that hold a lease
-	Live    map[string][]objectstore.Info
-	Series  []objectstore.Info
-	Parts   []objectstore.Info
-	Damaged []objectstore.Info
-	Probes  []objectstore.Info
-	Usage   map[string]Usage // by the first element of the key, such as "blobs"
+	Now     time.Time // before anything was listed
+	Refs    map[string]Digest
+	Runs    map[string]time.Time // by ID: when the run was saved
+	Working map[string]bool      // IDs of the runs that hold a lease
 
-	makers map[Digest]string // the earliest action that made a blob
-	tombs  []objectstore.Info
-	series map[string]string // the action that each object in Series names
+	mu      sync.Mutex // guards everything while documents are read
+	actions []action
+	byKey   map[sum]uint32    // numbers of actions
+	blobs   map[sum]uint32    // numbers of blobs
+	makers  []uint32          // of each blob: the earliest action that made it, or none
+	series  map[string]uint32 // the action to which an object under series/ leads, or none
+	tombs   []objectstore.Info
+	stages  map[string]string // every name of a stage, once
 }
 
-// Usage counts objects and their bytes.
-type Usage struct {
-	Objects int
-	Bytes   int64
+const none = ^uint32(0)
+
+// action is what the record of an action says, and the object that contains it.
+type action struct {
+	key             sum
+	stage           string
+	created         int64    // in nanoseconds since 1970
+	inputs, outputs []uint32 // blobs
+	etag            string
+	size, modified  int64 // of the object: bytes, and nanoseconds since 1970
 }
 
-func (u Usage) add(size int64) Usage { return Usage{u.Objects + 1, u.Bytes + size} }
-
-// Recorded is what the record of an action says.
-type Recorded struct {
-	Stage           string
-	Created         time.Time
-	Inputs, Outputs []Digest
-	Object          objectstore.Info
-}
-
-// Contents lists the whole store and reads every record, ref, lease and series entry, but no blob. It writes a probe to
-// read the store's clock. It fails with ErrCorrupt if one of these documents is damaged.
+// Contents reads every record, ref, lease and series entry. It writes a probe to read the store's clock. It fails with
+// ErrCorrupt if one of these documents is damaged.
 func (s *Store) Contents(ctx context.Context) (*Contents, error) {
 	c := &Contents{
-		Blobs: map[Digest]objectstore.Info{}, Actions: map[string]*Recorded{}, Refs: map[string]Digest{},
-		Runs: map[string]objectstore.Info{}, Working: map[string]bool{}, Live: map[string][]objectstore.Info{},
-		makers: map[Digest]string{}, series: map[string]string{}, Usage: map[string]Usage{},
+		Refs: map[string]Digest{}, Runs: map[string]time.Time{}, Working: map[string]bool{}, byKey: map[sum]uint32{},
+		blobs: map[sum]uint32{}, series: map[string]uint32{}, stages: map[string]string{},
 	}
 	var err error
 	if c.Now, err = s.clock(ctx); err != nil {
 		return nil, err
 	}
-	var read []func(context.Context) error
-	var mu sync.Mutex // guards c while documents are read
-	for info, err := range s.objects.List(ctx, "") {
-		if err != nil {
-			return nil, err
-		}
-		if f := c.add(s, &mu, info); f != nil {
-			read = append(read, f)
-		}
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readers)
-	for _, f := range read {
-		group.Go(func() error {
-			if err := f(ctx); !errors.Is(err, ErrNotFound) {
+	for _, kind := range []struct {
+		prefix string
+		read   func(context.Context, *Store, objectstore.Info) error
+	}{
+		{"actions/", c.readRecord}, {"refs/", c.readRef}, {"runs/", c.addRun}, {"live/", c.readLease},
+		{"series/", c.readSeries},
+	} {
+		err := s.each(ctx, s.objects.List(ctx, kind.prefix), func(ctx context.Context, info objectstore.Info) error {
+			if err := kind.read(ctx, s, info); !errors.Is(err, ErrNotFound) {
 				return err
 			}
 			return nil // deleted after it was listed
 		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	for key, a := range c.Actions {
-		for _, d := range a.Outputs {
-			first, ok := c.makers[d]
-			if !ok || a.Created.Before(c.Actions[first].Created) || a.Created.Equal(c.Actions[first].Created) && key < first {
-				c.makers[d] = key
+	for i, a := range c.actions {
+		for _, b := range a.outputs {
+			if first := c.makers[b]; first == none || a.earlier(&c.actions[first]) {
+				c.makers[b] = uint32(i)
 			}
 		}
 	}
 	return c, nil
+}
+
+func (a *action) earlier(b *action) bool {
+	return a.created < b.created || a.created == b.created && bytes.Compare(a.key[:], b.key[:]) < 0
+}
+
+// each calls f for several objects of a listing at once.
+func (s *Store) each(
+	ctx context.Context, objects iter.Seq2[objectstore.Info, error], f func(context.Context, objectstore.Info) error,
+) error {
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for info, err := range objects {
+		if err != nil || reading.Err() != nil {
+			return errors.Join(err, group.Wait())
+		}
+		group.Go(func() error { return f(reading, info) })
+	}
+	return group.Wait()
 }
 
 // clock returns the time by the store's clock.
@@ -108,134 +117,121 @@ func (s *Store) clock(ctx context.Context) (time.Time, error) {
 	return info.ModTime, errors.Join(err, s.objects.Delete(ctx, key))
 }
 
-// add enters an object in c. If the object also has to be read, add returns a function that reads it. That function
-// locks mu while it changes c.
-func (c *Contents) add(s *Store, mu *sync.Mutex, info objectstore.Info) func(context.Context) error {
-	prefix, rest, _ := strings.Cut(info.Key, "/")
-	c.Usage[prefix] = c.Usage[prefix].add(info.Size)
-	switch prefix + "/" {
-	case "blobs/":
-		if d, err := digestOfKey(info.Key); err == nil {
-			c.Blobs[d] = info
-		}
-	case "actions/":
-		if key, ok := strings.CutSuffix(rest, ".json"); ok && cachekey.ValidKey(key) {
-			return func(ctx context.Context) error { return c.readRecord(ctx, s, mu, key, info) }
-		}
-	case "refs/":
-		if name, ok := strings.CutSuffix(rest, refSuffix); ok && CheckRef(name) == nil {
-			return func(ctx context.Context) error {
-				d, err := s.Ref(ctx, name)
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				c.Refs[name] = d
-				return nil
-			}
-		}
-	case "runs/":
-		if id, ok := strings.CutSuffix(rest, ".json"); ok {
-			c.Runs[id] = info
-		}
-	case "live/":
-		key, what, _ := strings.Cut(rest, "/")
-		c.Live[key] = append(c.Live[key], info)
-		if what == "lease" {
-			return func(ctx context.Context) error {
-				h, _, err := s.holder(ctx, info.Key)
-				mu.Lock()
-				defer mu.Unlock()
-				if err == nil && c.Now.Sub(info.ModTime) < GracePeriod {
-					c.Working[h.Run] = true
-				}
-				return err
-			}
-		}
-	case "series/":
-		return func(ctx context.Context) error {
-			data, _, err := s.readDocument(ctx, info.Key)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				c.Series = append(c.Series, info)
-				c.series[info.Key] = string(bytes.TrimSuffix(data, []byte("\n")))
-			}
-			return err
-		}
-	case "parts/":
-		c.Parts = append(c.Parts, info)
-	case asidePrefix:
-		c.Damaged = append(c.Damaged, info)
-	case "probe/":
-		c.Probes = append(c.Probes, info)
+func (c *Contents) readRecord(ctx context.Context, s *Store, info objectstore.Info) error {
+	key, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "actions/"), ".json")
+	id, valid := sumOf(key)
+	if !ok || !valid || !cachekey.ValidKey(key) {
+		return nil
 	}
-	return nil
-}
-
-func (c *Contents) readRecord(
-	ctx context.Context, s *Store, mu *sync.Mutex, key string, info objectstore.Info,
-) error {
 	rec, err := s.Record(ctx, key)
 	if errors.Is(err, ErrNotFound) {
-		mu.Lock()
-		defer mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.tombs = append(c.tombs, info) // or the record was deleted after it was listed
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var action struct {
+	var made struct {
 		Stage  string
 		Inputs map[string]Digest
 	}
-	if err := json.Unmarshal(rec.Action, &action); err != nil { // Record has checked it
+	if err := json.Unmarshal(rec.Action, &made); err != nil { // Record has checked it
 		return err
 	}
-	a := &Recorded{Stage: action.Stage, Created: rec.Created, Object: rec.info}
-	a.Object.Key = info.Key
-	for _, d := range action.Inputs {
-		a.Inputs = append(a.Inputs, d)
+	a := action{
+		key: id, created: rec.Created.UnixNano(), etag: rec.info.ETag, size: rec.info.Size,
+		modified: rec.info.ModTime.UnixNano(), inputs: make([]uint32, 0, len(made.Inputs)),
+		outputs: make([]uint32, 0, len(rec.Outputs)),
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.stages[made.Stage]; !ok {
+		c.stages[made.Stage] = made.Stage
+	}
+	a.stage = c.stages[made.Stage]
+	for _, d := range made.Inputs {
+		a.inputs = c.number(a.inputs, d)
 	}
 	for _, d := range rec.Outputs {
-		a.Outputs = append(a.Outputs, d)
+		a.outputs = c.number(a.outputs, d)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	c.Actions[key] = a
+	c.byKey[id] = uint32(len(c.actions))
+	c.actions = append(c.actions, a)
 	return nil
 }
 
-// Set is a set of actions, by key, and blobs.
-type Set struct {
-	Actions map[string]bool
-	Blobs   map[Digest]bool
+// number appends the number of a blob. It numbers blobs that are new.
+func (c *Contents) number(to []uint32, d Digest) []uint32 {
+	id, ok := sumOf(d.Hex())
+	if !ok {
+		return to // not a digest, so no blob
+	}
+	n, ok := c.blobs[id]
+	if !ok {
+		n = uint32(len(c.makers))
+		c.blobs[id] = n
+		c.makers = append(c.makers, none)
+	}
+	return append(to, n)
 }
 
-// NewSet returns an empty set.
-func NewSet() *Set { return &Set{map[string]bool{}, map[Digest]bool{}} }
-
-// AddAction adds an action with its outputs, its inputs, the actions that made them, and so on back to imports.
-func (c *Contents) AddAction(to *Set, key string) {
-	a := c.Actions[key]
-	if a == nil || to.Actions[key] {
-		return
+func (c *Contents) readRef(ctx context.Context, s *Store, info objectstore.Info) error {
+	name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "refs/"), refSuffix)
+	if !ok || CheckRef(name) != nil {
+		return nil
 	}
-	to.Actions[key] = true
-	for _, d := range a.Outputs {
-		to.Blobs[d] = true
+	d, err := s.Ref(ctx, name)
+	if err != nil {
+		return err
 	}
-	for _, d := range a.Inputs {
-		c.AddBlob(to, d)
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Refs[name] = d
+	return nil
 }
 
-// AddBlob adds a blob and the earliest action that made it. It does nothing if the set already has the blob.
-func (c *Contents) AddBlob(to *Set, d Digest) {
-	if !to.Blobs[d] {
-		to.Blobs[d] = true
-		c.AddAction(to, c.makers[d])
+func (c *Contents) addRun(_ context.Context, _ *Store, info objectstore.Info) error {
+	if id, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, "runs/"), ".json"); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.Runs[id] = info.ModTime
 	}
+	return nil
+}
+
+func (c *Contents) readLease(ctx context.Context, s *Store, info objectstore.Info) error {
+	if !strings.HasSuffix(info.Key, "/lease") || c.Now.Sub(info.ModTime) >= GracePeriod {
+		return nil
+	}
+	h, _, err := s.holder(ctx, info.Key)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Working[h.Run] = true
+	return nil
+}
+
+func (c *Contents) readSeries(ctx context.Context, s *Store, info objectstore.Info) error {
+	data, _, err := s.readDocument(ctx, info.Key)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.series[info.Key] = c.action(string(bytes.TrimSuffix(data, []byte("\n"))))
+	return nil
+}
+
+// action returns the number of an action, or none if there is no record of it.
+func (c *Contents) action(key string) uint32 {
+	if id, ok := sumOf(key); ok {
+		if n, ok := c.byKey[id]; ok {
+			return n
+		}
+	}
+	return none
 }

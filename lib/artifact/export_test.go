@@ -15,3 +15,12 @@ func SetRenewAge(d time.Duration) (restore func()) {
 	renewAge = d
 	return func() { renewAge = was }
 }
+
+// ContentsOf returns contents that mention n blobs.
+func ContentsOf(n int, digest func(i int) Digest) *Contents {
+	c := &Contents{blobs: map[sum]uint32{}}
+	for i := range n {
+		c.number(nil, digest(i))
+	}
+	return c
+}

@@ -25,12 +25,14 @@ type Made struct {
 // readers is the number of small documents that are read at once.
 const readers = 16
 
-// Index updates made, which maps the keys of records to their contents, and reports whether it changed. It lists all
-// records but reads only new and replaced ones. It calls damaged for each record that it cannot decode and leaves those
-// records out.
-func (s *Store) Index(ctx context.Context, made map[string]Made, damaged func(error)) (changed bool, err error) {
+// Index updates made, which maps the keys of records that begin with prefix to their contents, and reports whether it
+// changed. It lists these records but reads only new and replaced ones. It calls damaged for each record that it cannot
+// decode and leaves those records out.
+func (s *Store) Index(
+	ctx context.Context, prefix string, made map[string]Made, damaged func(error),
+) (changed bool, err error) {
 	listed := map[string]string{}
-	for info, err := range s.objects.List(ctx, "actions/") {
+	for info, err := range s.objects.List(ctx, "actions/"+prefix) {
 		if err != nil {
 			return false, err
 		}

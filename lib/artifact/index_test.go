@@ -19,7 +19,7 @@ func TestIndex(t *testing.T) {
 	index := func(what string, wantChange bool, wantDamaged int, keys ...string) {
 		t.Helper()
 		damaged = 0
-		changed, err := s.Index(t.Context(), made, func(err error) {
+		changed, err := s.Index(t.Context(), "", made, func(err error) {
 			if !errors.Is(err, artifact.ErrCorrupt) {
 				t.Error(err)
 			}
@@ -72,6 +72,14 @@ func TestIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	index("of a record that is gone", true, 0, a.Key)
+	part := map[string]artifact.Made{}
+	for _, prefix := range strings.Split("0123456789abcdef", "") {
+		clear(part)
+		changed, err := s.Index(t.Context(), prefix, part, func(err error) { t.Error(err) })
+		if err != nil || changed != (prefix == a.Key[:1]) {
+			t.Errorf("records that begin with %s: %d, %v", prefix, len(part), err)
+		}
+	}
 	if diff := cmp.Diff(map[string]artifact.Digest{"x": d}, made[a.Key].Outputs); diff != "" {
 		t.Error(diff)
 	}

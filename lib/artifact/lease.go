@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"vapo/lib/failure"
@@ -66,8 +67,9 @@ type Lease struct {
 	key    string
 	holder Holder
 	stop   context.CancelFunc // stops the renewals
-	done   chan struct{}      // closed after the last renewal; the fields below no longer change then
+	done   chan struct{}      // closed after the last renewal
 
+	mu      sync.Mutex // held while the lease is renewed; guards the fields below
 	beat    int
 	etag    string
 	renewed time.Time // before the last successful renewal was sent
@@ -120,6 +122,8 @@ func (l *Lease) ID() string { return l.holder.ID }
 func (l *Lease) Release(ctx context.Context) {
 	l.stop()
 	<-l.done
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if !l.lost && time.Since(l.renewed) < leaseExpiry { // otherwise another runner may hold the lease now
 		_ = l.s.objects.Delete(ctx, l.key) // a lease that remains expires
 	}
@@ -135,14 +139,47 @@ func (l *Lease) keep(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		l.beat++
-		err := l.write(ctx, objectstore.PutOptions{IfMatch: l.etag})
-		if errors.Is(err, objectstore.ErrExists) { // after other errors, the next beat tries again
-			l.lost = true
-			return ErrLeaseLost
+		l.mu.Lock()
+		err := l.renew(ctx)
+		l.mu.Unlock()
+		if errors.Is(err, ErrLeaseLost) { // after other errors, the next beat tries again
+			return err
 		}
 	}
 }
+
+// renew renews the lease. It fails with ErrLeaseLost if another runner has the lease.
+func (l *Lease) renew(ctx context.Context) error {
+	l.beat++
+	err := l.write(ctx, objectstore.PutOptions{IfMatch: l.etag})
+	if errors.Is(err, objectstore.ErrExists) {
+		l.lost = true
+		return ErrLeaseLost
+	}
+	return err
+}
+
+// sure returns a context that ends before anyone else can get the lease. Others take a lease over when they have not
+// seen a renewal for leaseExpiry, and the context ends when half of that has passed since the last renewal. The other
+// half is for a request that is still on its way then. sure renews the lease first unless that has just happened.
+func (l *Lease) sure(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost {
+		return nil, nil, ErrLeaseLost
+	}
+	if time.Since(l.renewed) >= leaseExpiry/4 {
+		if err := l.renew(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	sure, cancel := context.WithDeadlineCause(ctx, l.renewed.Add(leaseExpiry/2), errUnsure)
+	return sure, cancel, nil
+}
+
+// errUnsure ends the contexts of sure.
+var errUnsure = failure.New(failure.Store, "run the command again; it continues",
+	"the store answers too slowly for the lease of a collection")
 
 func (l *Lease) write(ctx context.Context, opt objectstore.PutOptions) error {
 	data, err := json.Marshal(leaseDocument{l.holder, l.beat})

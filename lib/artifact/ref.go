@@ -136,6 +136,11 @@ func runKey(id string) (string, error) {
 	return "runs/" + id + ".json", nil
 }
 
+// runOfKey is the inverse of runKey for the keys under runs/.
+func runOfKey(key string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(key, "runs/"), ".json")
+}
+
 // Run is one entry in the history of runs.
 type Run struct {
 	ID      string

@@ -90,14 +90,26 @@ func (s *Store) lockCollection(ctx context.Context) (lease *Lease, held context.
 // anyHolder waits for whoever holds a lease.
 var anyHolder = LeaseWait{Held: func(Holder) error { return nil }, Ended: func(Holder) bool { return false }}
 
-// remains waits until no collection is running and then reports whether an object that replaced an old one still
-// exists. A collection may have decided to delete the old object just before it was replaced. Later collections see the
-// new one.
+// remains waits until a running collection ends and then reports whether an object that replaced an old one still
+// exists. The collection may have decided to delete the old object just before it was replaced. Later collections see
+// the new one.
 func (s *Store) remains(ctx context.Context, key string) (bool, error) {
-	if _, err := s.awaitLease(ctx, leaseKey(collectionKey), anyHolder); err != nil {
+	var running string
+	ended := errors.New("the collection has ended")
+	_, err := s.awaitLease(ctx, leaseKey(collectionKey), LeaseWait{
+		Held: func(h Holder) error {
+			if running != "" && h.ID != running {
+				return ended
+			}
+			running = h.ID
+			return nil
+		},
+		Ended: anyHolder.Ended,
+	})
+	if err != nil && !errors.Is(err, ended) {
 		return false, err
 	}
-	_, err := s.objects.Head(ctx, key)
+	_, err = s.objects.Head(ctx, key)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}

@@ -283,7 +283,10 @@ func (s *s3Store) List(ctx context.Context, prefix string) iter.Seq2[Info, error
 		list := func() (broken bool, err error) {
 			listing, cancel := context.WithCancel(ctx)
 			defer cancel()
-			opts := minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true, StartAfter: last}
+			opts := minio.ListObjectsOptions{
+				Prefix: s.prefix + prefix, Recursive: true, StartAfter: last,
+				FetchOwner: new(bool), // no owners: some servers would look up the owner of every object
+			}
 			began := last
 			for obj := range s.core.ListObjectsIter(listing, s.bucket, opts) {
 				if obj.Err != nil {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -92,6 +93,20 @@ func (c classify) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*
 	}
 	out, err := c.Backend.DeleteObject(ctx, in)
 	return out, fileError(err)
+}
+
+// DeleteObjects deletes one object after the other, each as DeleteObject does.
+func (c classify) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
+	var out s3response.DeleteResult
+	for _, obj := range in.Delete.Objects {
+		_, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: in.Bucket, Key: obj.Key, VersionId: obj.VersionId})
+		if err != nil {
+			out.Error = append(out.Error, s3err.ObjectDeleteError(obj.Key, obj.VersionId, err))
+			continue
+		}
+		out.Deleted = append(out.Deleted, types.DeletedObject{Key: obj.Key, VersionId: obj.VersionId})
+	}
+	return out, nil
 }
 
 func (c classify) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {

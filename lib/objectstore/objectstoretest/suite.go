@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(testing.TB) objectstore.Store) {
 		{"LargeRace", testLargeRace},
 		{"Announced", testAnnounced},
 		{"List", testList},
+		{"DeleteUnchanged", testDeleteUnchanged},
 		{"BadKeys", testBadKeys},
 		{"Cancelled", testCancelled},
 		{"Probe", testProbe},

@@ -1,0 +1,117 @@
+package artifact
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+)
+
+// sum is the digest of a blob or the key of an action, in the form that takes least memory.
+type sum [sha256.Size]byte
+
+// sumOf decodes the hexadecimal form of a digest or key.
+func sumOf(digits string) (id sum, ok bool) {
+	if len(digits) != 2*len(id) {
+		return id, false
+	}
+	n, err := hex.Decode(id[:], []byte(digits))
+	return id, err == nil && n == len(id)
+}
+
+// Roots are the actions and blobs that a run or a ref names, by number.
+type Roots struct{ actions, blobs []uint32 }
+
+// Roots returns what a run or a ref names. It leaves out actions without a record. Safe for concurrent use.
+func (c *Contents) Roots(actions []string, blobs []Digest) Roots {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var r Roots
+	for _, key := range actions {
+		if n := c.action(key); n != none {
+			r.actions = append(r.actions, n)
+		}
+	}
+	for _, d := range blobs {
+		r.blobs = c.number(r.blobs, d)
+	}
+	slices.Sort(r.blobs)
+	return Roots{slices.Clip(r.actions), slices.Clip(slices.Compact(r.blobs))}
+}
+
+// Set is a set of actions and blobs. With an action, it contains its outputs, its inputs, the actions that made those,
+// and so on back to imports. If several actions made a blob and the set contains none of them, the earliest is added.
+type Set struct {
+	c              *Contents
+	actions, blobs []bool   // by number
+	acted, added   []uint32 // the actions and blobs that the set contains
+}
+
+// NewSet returns an empty set. Contents.Roots must not be called afterwards.
+func (c *Contents) NewSet() *Set {
+	return &Set{c: c, actions: make([]bool, len(c.actions)), blobs: make([]bool, len(c.makers))}
+}
+
+// Add adds everything that a run leads to.
+func (s *Set) Add(r Roots) {
+	actions, blobs := r.actions, r.blobs
+	// Each turn adds actions and then what they lead to directly. Outputs come first, so that the result does not depend
+	// on the order of the actions.
+	for len(actions)+len(blobs) > 0 {
+		before := len(s.acted)
+		for _, n := range actions {
+			if !s.actions[n] {
+				s.actions[n] = true
+				s.acted = append(s.acted, n)
+			}
+		}
+		turn := s.acted[before:]
+		for _, n := range turn {
+			for _, b := range s.c.actions[n].outputs {
+				s.addBlob(b)
+			}
+		}
+		var makers []uint32
+		inputs := func(blobs []uint32) {
+			for _, b := range blobs {
+				if s.addBlob(b) && s.c.makers[b] != none {
+					makers = append(makers, s.c.makers[b])
+				}
+			}
+		}
+		inputs(blobs)
+		for _, n := range turn {
+			inputs(s.c.actions[n].inputs)
+		}
+		actions, blobs = makers, nil
+	}
+}
+
+// addBlob adds only a blob, and reports whether it is new.
+func (s *Set) addBlob(n uint32) bool {
+	if s.blobs[n] {
+		return false
+	}
+	s.blobs[n] = true
+	s.added = append(s.added, n)
+	return true
+}
+
+// hasBlob reports whether the set contains a blob.
+func (s *Set) hasBlob(d Digest) bool {
+	id, _ := sumOf(d.Hex())
+	n, ok := s.c.blobs[id]
+	return ok && s.blobs[n]
+}
+
+func (s *Set) hasAction(n uint32) bool { return n != none && s.actions[n] }
+
+// Clear empties the set.
+func (s *Set) Clear() {
+	for _, n := range s.added {
+		s.blobs[n] = false
+	}
+	for _, n := range s.acted {
+		s.actions[n] = false
+	}
+	s.added, s.acted = s.added[:0], s.acted[:0]
+}
