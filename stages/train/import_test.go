@@ -69,8 +69,8 @@ func checkpointOf(t *testing.T, c potential.Config) string {
 	return path
 }
 
-// evaluate returns Phi and its gradient, computed by the pure Go engine.
-func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad []float32) {
+// fieldOf compiles the field of the weights in a checkpoint for the pure Go engine.
+func fieldOf(t *testing.T, path, group string, batch int) *potential.Field {
 	t.Helper()
 	ck, err := checkpoint.Read(path)
 	if err != nil {
@@ -84,12 +84,18 @@ func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad [
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := potential.NewField(be, config, weights, len(times))
+	f, err := potential.NewField(be, config, weights, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// evaluate returns Phi and its gradient.
+func evaluate(t *testing.T, path, group string, x, times []float32) (phi, grad []float32) {
+	t.Helper()
 	phi, grad = make([]float32, len(times)), make([]float32, len(x))
-	if err := f.Eval(x, times, phi, grad); err != nil {
+	if err := fieldOf(t, path, group, len(times)).Eval(x, times, phi, grad); err != nil {
 		t.Fatal(err)
 	}
 	return phi, grad
