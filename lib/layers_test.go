@@ -40,6 +40,7 @@ var layers = []struct {
 		"lib/npz",
 		"lib/safetensors",
 		"lib/torchfile",
+		"lib/picture/jpeg",
 		"lib/picture",
 		"lib/dataset",
 		"lib/dataset/source",
