@@ -7,7 +7,7 @@ import (
 
 // CentreCrop returns the central h x w pixels. If the corner would lie between two pixels, it is rounded to the even
 // one, as in torchvision's CenterCrop. But CentreCrop refuses images that are too small, which torchvision pads with
-// black.
+// black. The result takes over the memory of the image, since photos are large.
 func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	if h < 1 || w < 1 || h > im.H || w > im.W {
 		return nil, fmt.Errorf("an image of %dx%d pixels is too small for a crop of %dx%d", im.W, im.H, w, h)
@@ -16,9 +16,10 @@ func (im *Image) CentreCrop(h, w int) (*Image, error) {
 		return im, nil
 	}
 	top, left := int(math.RoundToEven(float64(im.H-h)/2)), int(math.RoundToEven(float64(im.W-w)/2))
-	out := &Image{C: im.C, H: h, W: w, Pixels: make([]uint8, 0, im.C*h*w)}
+	out := &Image{C: im.C, H: h, W: w, Pixels: im.Pixels[:0]}
 	for c := range im.C {
 		for y := range h {
+			// No row moves behind its old place, so nothing is overwritten before it has moved.
 			out.Pixels = append(out.Pixels, im.Pixels[(c*im.H+top+y)*im.W+left:][:w]...)
 		}
 	}
@@ -26,13 +27,14 @@ func (im *Image) CentreCrop(h, w int) (*Image, error) {
 }
 
 // Grey returns the luminance [1, H, W] of an RGB image. It uses the ITU-R 601-2 weights in fixed point, as Pillow's
-// convert("L") does. If the three channels are equal, the result equals each of them.
+// convert("L") does. If the three channels are equal, the result equals each of them. It takes over the memory of the
+// image.
 func (im *Image) Grey() *Image {
 	plane := im.H * im.W
 	if im.C == 1 {
 		return im
 	}
-	out := &Image{C: 1, H: im.H, W: im.W, Pixels: make([]uint8, plane)}
+	out := &Image{C: 1, H: im.H, W: im.W, Pixels: im.Pixels[:plane]}
 	r, g, b := im.Pixels[:plane], im.Pixels[plane:2*plane], im.Pixels[2*plane:]
 	for i := range out.Pixels {
 		out.Pixels[i] = uint8((uint32(r[i])*19595 + uint32(g[i])*38470 + uint32(b[i])*7471 + 0x8000) >> 16)

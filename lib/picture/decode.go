@@ -1,5 +1,5 @@
-// Package picture turns image files into pixels exactly like the tools that made data sets and published scores: it
-// upsamples JPEG chroma like libjpeg, converts WebP colours like libwebp and resizes like Pillow.
+// Package picture turns image files into pixels exactly like the tools that made data sets and published scores: JPEG
+// files like libjpeg, WebP files like libwebp, and resizing like Pillow.
 //
 // The same package makes data sets and reads the folders that are scored. A different decoder or resizer on one side
 // would change an FID by more than the difference between two models (Parmar et al., arXiv 2104.11222).
@@ -7,8 +7,8 @@
 // Files become 8-bit RGB. Grey images get three equal channels, 16-bit samples keep their upper eight bits, CMYK is
 // converted without a colour profile, palettes are resolved, and only the first frame of an animation is used. Opaque
 // alpha channels are dropped. An image with a transparent pixel is refused, because its background is unknown.
-// Orientation tags and colour profiles are ignored. Files are not trusted: the size that a header claims is checked
-// before memory is allocated.
+// Colour profiles are ignored, and so are orientation tags unless Upright is called. Files are not trusted: Inspect
+// checks the size that a header claims and says how much memory decoding takes, before memory is allocated.
 package picture
 
 import (
@@ -18,18 +18,21 @@ import (
 	"image"
 	"image/color"
 	_ "image/gif" // registers the format, as do the imports below
-	_ "image/jpeg"
-	_ "image/png"
+	"image/png"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	_ "golang.org/x/image/bmp"
+	"golang.org/x/image/bmp"
 	_ "golang.org/x/image/webp"
+
+	"vapo/lib/failure"
+	"vapo/lib/picture/jpeg"
 )
 
-// maxPixels is the greatest number of pixels of an image, because a header may claim any size.
-const maxPixels = 1 << 24
+// MaxPixels is the greatest number of pixels of an image. It is the limit at which Pillow refuses an image as a
+// decompression bomb, twice Image.MAX_IMAGE_PIXELS.
+const MaxPixels = 178_956_970
 
 // Format is an image file format.
 type Format string
@@ -43,13 +46,12 @@ const (
 	WebP Format = "webp"
 )
 
-// Formats lists the supported formats.
-var Formats = []Format{PNG, JPEG, GIF, BMP, WebP}
+// extensions are those of the formats, in lower case.
+var extensions = []string{".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp"}
 
 // Named reports whether a file name has the extension of one of the formats, in upper or lower case.
-func Named(name string, formats ...Format) bool {
-	_, ext, _ := strings.Cut(strings.ToLower(filepath.Ext(name)), ".")
-	return slices.Contains(formats, Format(ext)) || ext == "jpg" && slices.Contains(formats, JPEG)
+func Named(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
 }
 
 // Image is one image, uint8 [C, H, W].
@@ -58,110 +60,125 @@ type Image struct {
 	Pixels  []uint8
 }
 
-// Decode decodes a file in one of the formats to RGB [3, H, W]. The caller must add the file's name to an error.
-func Decode(data []byte, formats ...Format) (*Image, error) {
+// Info describes a file without its pixels.
+type Info struct {
+	Format Format
+	W, H   int
+	// Memory is an estimate of the bytes that Decode needs, its result included.
+	Memory int64
+	// Orientation is the one in the file's Exif data, from 1 (upright) to 8. It is 1 if the file has none.
+	Orientation int
+
+	model color.Model
+}
+
+// Inspect reads the headers of a file. It returns an error if the file has none of the formats or too many pixels. The
+// caller must add the file's name to an error.
+func Inspect(data []byte) (*Info, error) {
+	if len(data) == 0 {
+		return nil, errors.New("the file is empty")
+	}
+	info := &Info{Orientation: 1}
+	if bytes.HasPrefix(data, []byte{0xff, 0xd8}) {
+		h, err := jpeg.ReadHeader(data)
+		if err != nil {
+			return nil, explain(JPEG, err)
+		}
+		info.Format, info.W, info.H, info.Memory = JPEG, h.Width, h.Height, h.Memory
+		info.Orientation = orientation(h.Exif)
+		return info, info.check()
+	}
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
-	if err == nil && !slices.Contains(formats, Format(format)) {
-		err = image.ErrFormat
+	info.Format, info.W, info.H, info.model = Format(format), cfg.Width, cfg.Height, cfg.ColorModel
+	switch {
+	case errors.Is(err, image.ErrFormat) || err == nil && !slices.Contains(formats, info.Format):
+		return nil, foreign(data)
+	case err != nil:
+		return nil, explain(info.Format, err)
 	}
-	if err != nil {
-		if len(data) == 0 {
-			return nil, errors.New("the file is empty")
-		}
-		if errors.Is(err, image.ErrFormat) {
-			return nil, fmt.Errorf("%s, whatever its name says", neither(formats))
-		}
-		return nil, fmt.Errorf("damaged or truncated: %w", err)
-	}
-	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > maxPixels/cfg.Height {
-		return nil, fmt.Errorf("%s image of %dx%d pixels; at most %d are read", format, cfg.Width, cfg.Height, maxPixels)
-	}
-	img, _, err := image.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("damaged or truncated %s image: %w", format, err)
-	}
-	// The first frame of an animation may be smaller than the animation.
-	if size := img.Bounds().Size(); size.X != cfg.Width || size.Y != cfg.Height {
-		return nil, fmt.Errorf("%s image of %dx%d pixels whose first frame has %dx%d",
-			format, cfg.Width, cfg.Height, size.X, size.Y)
-	}
-	if Format(format) == WebP {
-		return webp(img)
-	}
-	return rgb(upsample(img))
+	info.Memory = (3 + bytesPerPixel(info.Format, info.model)) * int64(info.W) * int64(info.H)
+	info.Orientation = orientation(exif(info.Format, data))
+	return info, info.check()
 }
 
-// neither describes data that has none of the formats.
-func neither(formats []Format) string {
-	names := make([]string, len(formats))
-	for i, f := range formats {
-		names[i] = strings.ToUpper(string(f))
-	}
-	if len(names) < 2 {
-		return "not a " + strings.Join(names, "") + " image"
-	}
-	last := len(names) - 1
-	return "neither a " + strings.Join(names[:last], ", a ") + " nor a " + names[last] + " image"
-}
+var formats = []Format{PNG, GIF, BMP, WebP} // those of the package image
 
-var errTransparent = errors.New("the image is transparent in places; flatten it first")
-
-// rgb returns the pixels of an opaque image. The special cases are ten times faster than the default and give the same
-// result.
-func rgb(img image.Image) (*Image, error) {
-	b := img.Bounds()
-	w, h := b.Dx(), b.Dy()
-	plane := w * h
-	out := &Image{C: 3, H: h, W: w, Pixels: make([]uint8, 3*plane)}
-	red, green, blue := out.Pixels[:plane], out.Pixels[plane:2*plane], out.Pixels[2*plane:]
-	switch src := img.(type) {
-	case *image.Gray:
-		for y := range h {
-			copy(red[y*w:], src.Pix[y*src.Stride:][:w])
-		}
-		copy(green, red)
-		copy(blue, red)
-	case *image.YCbCr:
-		p := 0
-		for y := b.Min.Y; y < b.Max.Y; y++ {
-			for x := b.Min.X; x < b.Max.X; x++ {
-				i, c := src.YOffset(x, y), src.COffset(x, y)
-				red[p], green[p], blue[p] = color.YCbCrToRGB(src.Y[i], src.Cb[c], src.Cr[c])
-				p++
-			}
-		}
-	case *image.RGBA:
-		return out, splitRGBA(out, src.Pix, src.Stride)
-	case *image.NRGBA:
-		return out, splitRGBA(out, src.Pix, src.Stride)
-	default:
-		p := 0
-		for y := b.Min.Y; y < b.Max.Y; y++ {
-			for x := b.Min.X; x < b.Max.X; x++ {
-				c := color.NRGBA64Model.Convert(img.At(x, y)).(color.NRGBA64)
-				if c.A != 0xffff {
-					return nil, errTransparent
-				}
-				red[p], green[p], blue[p] = uint8(c.R>>8), uint8(c.G>>8), uint8(c.B>>8)
-				p++
-			}
-		}
-	}
-	return out, nil
-}
-
-// splitRGBA copies interleaved RGBA pixels to the channels of out. stride is the number of bytes per row of pix.
-func splitRGBA(out *Image, pix []uint8, stride int) error {
-	plane := out.W * out.H
-	for y := range out.H {
-		row := pix[y*stride:][:4*out.W]
-		for x := range out.W {
-			if row[4*x+3] != 0xff {
-				return errTransparent
-			}
-			p := y*out.W + x
-			out.Pixels[p], out.Pixels[plane+p], out.Pixels[2*plane+p] = row[4*x], row[4*x+1], row[4*x+2]
-		}
+func (i *Info) check() error {
+	if i.W < 1 || i.H < 1 || i.W > MaxPixels/i.H {
+		return failure.New(failure.Input, "make the image smaller", "%s image of %dx%d pixels; at most %d are read",
+			i.Format, i.W, i.H, MaxPixels)
 	}
 	return nil
 }
+
+// bytesPerPixel returns how many bytes a decoder of the standard library or x/image takes for each pixel.
+func bytesPerPixel(f Format, m color.Model) int64 {
+	if f == WebP {
+		return 8 // two buffers for a lossless image; a lossy one with alpha takes a little less
+	}
+	switch m {
+	case color.GrayModel:
+		return 1
+	case color.Gray16Model:
+		return 2
+	case color.RGBA64Model, color.NRGBA64Model:
+		return 8
+	}
+	if _, ok := m.(color.Palette); ok {
+		return 1
+	}
+	return 4
+}
+
+// Decode decodes a file in one of the formats to RGB [3, H, W]. The caller must add the file's name to an error.
+func Decode(data []byte) (*Image, error) {
+	info, err := Inspect(data)
+	if err != nil {
+		return nil, err
+	}
+	switch info.Format {
+	case JPEG:
+		w, h, pixels, err := jpeg.Decode(data)
+		if err != nil {
+			return nil, explain(JPEG, err)
+		}
+		return &Image{C: 3, H: h, W: w, Pixels: pixels}, nil
+	case WebP:
+		if data, err = stillWebP(data); err != nil {
+			return nil, explain(WebP, err)
+		}
+	}
+	img, _, err := image.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, explain(info.Format, err)
+	}
+	// The first frame of an animation may be smaller than the animation.
+	if size := img.Bounds().Size(); size.X != info.W || size.Y != info.H {
+		return nil, fmt.Errorf("%s image of %dx%d pixels whose first frame has %dx%d",
+			info.Format, info.W, info.H, size.X, size.Y)
+	}
+	if info.Format == WebP {
+		return webp(img)
+	}
+	return rgb(img)
+}
+
+// explain tells whether a file that cannot be decoded is damaged or just has a feature that is not supported.
+func explain(f Format, err error) error {
+	var inJPEG jpeg.UnsupportedError
+	var inPNG png.UnsupportedError
+	const hint = "the file is not damaged; convert it to a PNG or a JPEG that is read"
+	switch {
+	case errors.As(err, &inJPEG):
+		return failure.New(failure.Input, hint, "unsupported: %w", err)
+	case errors.As(err, &inPNG):
+		return failure.New(failure.Input, hint, "unsupported PNG image: %s", string(inPNG))
+	case errors.Is(err, bmp.ErrUnsupported):
+		return failure.New(failure.Input, hint,
+			"unsupported BMP image: compressed, with 16 bits per pixel, or with an old or rare header")
+	}
+	return fmt.Errorf("damaged or truncated %s image: %w", f, err)
+}
+
+var errTransparent = failure.New(failure.Input, "flatten the image, which puts it on a background",
+	"the image is transparent in places")

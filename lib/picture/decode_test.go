@@ -21,12 +21,9 @@ type opaque struct{ image.Image }
 // TestRGBShortcuts: the fast paths of rgb give the same result as the slow path, also for odd sizes and offsets.
 func TestRGBShortcuts(t *testing.T) {
 	r := image.Rect(3, 5, 3+17, 5+11)
-	yuv := func(ratio image.YCbCrSubsampleRatio) image.Image {
-		im := image.NewYCbCr(r, ratio)
-		copy(im.Y, noise(len(im.Y), 1))
-		copy(im.Cb, noise(len(im.Cb), 2))
-		copy(im.Cr, noise(len(im.Cr), 3))
-		return im
+	paletted := image.NewPaletted(r, color.Palette{color.Black, color.RGBA{200, 10, 30, 255}, color.Gray{90}})
+	for i, v := range noise(len(paletted.Pix), 3) {
+		paletted.Pix[i] = v % 3
 	}
 	grey, rgba, nrgba := image.NewGray(r), image.NewRGBA(r), image.NewNRGBA(r)
 	copy(grey.Pix, noise(len(grey.Pix), 4))
@@ -37,8 +34,7 @@ func TestRGBShortcuts(t *testing.T) {
 		rgba.Pix[i], nrgba.Pix[i] = v, v
 	}
 	for name, im := range map[string]image.Image{
-		"4:4:4": yuv(image.YCbCrSubsampleRatio444), "4:2:0": yuv(image.YCbCrSubsampleRatio420),
-		"4:4:0": yuv(image.YCbCrSubsampleRatio440), "grey": grey, "rgba": rgba, "nrgba": nrgba,
+		"paletted": paletted, "grey": grey, "rgba": rgba, "nrgba": nrgba,
 		"part": rgba.SubImage(image.Rect(4, 6, 9, 9)),
 	} {
 		got, err := rgb(im)
@@ -54,7 +50,8 @@ func TestRGBShortcuts(t *testing.T) {
 		}
 	}
 	rgba.Pix[7], nrgba.Pix[7] = 254, 254
-	for _, im := range []image.Image{rgba, nrgba, opaque{nrgba}} {
+	paletted.Palette[1] = color.NRGBA{200, 10, 30, 254}
+	for _, im := range []image.Image{rgba, nrgba, opaque{nrgba}, paletted} {
 		if _, err := rgb(im); err == nil {
 			t.Errorf("%T: a transparent pixel is accepted", im)
 		}
@@ -112,7 +109,7 @@ func encoded(t testing.TB) map[string][]byte {
 
 func TestDecode(t *testing.T) {
 	files := encoded(t)
-	want, err := Decode(files["colours.png"], Formats...)
+	want, err := Decode(files["colours.png"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,17 +119,17 @@ func TestDecode(t *testing.T) {
 		t.Errorf("colours.png is %+v", want)
 	}
 	for _, name := range []string{"paletted.png", "colours.bmp", "paletted.gif", "two.gif"} {
-		got, err := Decode(files[name], Formats...)
+		got, err := Decode(files[name])
 		if err != nil || !slices.Equal(got.Pixels, want.Pixels) {
 			t.Errorf("%s: %+v (%v)", name, got, err)
 		}
 	}
-	deep, err := Decode(files["deep.png"], PNG)
+	deep, err := Decode(files["deep.png"])
 	if err != nil || deep.Pixels[7] != 7 || deep.Pixels[30+7] != 1 || deep.Pixels[60] != 255 {
 		t.Errorf("deep.png: %+v (%v): 16-bit samples keep their upper bits", deep, err)
 	}
 	for _, name := range []string{"grey16.png", "grey.jpg"} {
-		grey, err := Decode(files[name], Formats...)
+		grey, err := Decode(files[name])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,27 +139,38 @@ func TestDecode(t *testing.T) {
 		}
 	}
 	huge := slices.Concat([]byte("GIF89a"), []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0}, files["paletted.gif"][13:])
+	rle := bytes.Clone(files["colours.bmp"])
+	rle[30] = 1 // the kind of compression
 	for name, c := range map[string]struct {
-		data    []byte
-		formats []Format
-		want    string
+		data []byte
+		want string
 	}{
-		"nothing":         {nil, Formats, "empty"},
-		"text":            {[]byte("no image at all"), Formats, "neither a PNG, a JPEG, a GIF, a BMP nor a WEBP image"},
-		"another format":  {files["paletted.gif"], []Format{PNG, JPEG}, "neither a PNG nor a JPEG image"},
-		"one format":      {files["paletted.gif"], []Format{PNG}, "not a PNG image"},
-		"part of a frame": {files["part.gif"], Formats, "first frame has 2x2"},
-		"transparent":     {files["glass.gif"], Formats, "transparent"},
-		"huge":            {huge, Formats, "65535x65535"},
+		"nothing":         {nil, "empty"},
+		"text":            {[]byte("no image at all"), "neither a PNG, a JPEG, a GIF, a BMP nor a WebP image"},
+		"HEIC":            {[]byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), "but a HEIC image"},
+		"AVIF":            {[]byte("\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1avif"), "but an AVIF image"},
+		"JPEG XL":         {[]byte("\xff\x0a\xfa\x7f\x01"), "but a JPEG XL image"},
+		"TIFF":            {[]byte("II*\x00\x08\x00\x00\x00"), "but a TIFF"},
+		"Git LFS":         {[]byte("version https://git-lfs.github.com/spec/v1\n"), "Git LFS"},
+		"zeros":           {make([]byte, 5000), "but zeros"},
+		"part of a frame": {files["part.gif"], "first frame has 2x2"},
+		"transparent":     {files["glass.gif"], "transparent"},
+		"huge":            {huge, "65535x65535 pixels; at most 178956970 are read"},
+		"BMP with RLE":    {rle, "unsupported BMP"},
 	} {
-		if im, err := Decode(c.data, c.formats...); err == nil || !strings.Contains(err.Error(), c.want) {
+		im, err := Decode(c.data)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, %v; want an error with %q", name, im, err, c.want)
+			continue
+		}
+		if damaged := strings.Contains(err.Error(), "damaged"); damaged {
+			t.Errorf("%s: %v, but the file is not damaged", name, err)
 		}
 	}
 	delete(files, "two.gif") // its first frame is complete long before the end of the file
 	for name, data := range files {
 		for n := range data[:len(data)*3/4] {
-			if im, err := Decode(data[:n], Formats...); err == nil {
+			if im, err := Decode(data[:n]); err == nil {
 				t.Errorf("%s truncated to %d of %d bytes decodes to %+v", name, n, len(data), im)
 			}
 		}
@@ -171,15 +179,12 @@ func TestDecode(t *testing.T) {
 
 func TestNamed(t *testing.T) {
 	for name, want := range map[string]bool{
-		"a.PNG": true, "b/c.Jpeg": true, "x.jpg": true, ".png": true,
-		"x.gif": false, "png": false, "a.png.txt": false, "x": false,
+		"a.PNG": true, "b/c.Jpeg": true, "x.jpg": true, ".png": true, "x.gif": true, "x.JFIF": true, "x.bmp": true,
+		"x.webp": true, "png": false, "a.png.txt": false, "x": false, "x.heic": false, "x.tiff": false,
 	} {
-		if Named(name, PNG, JPEG) != want {
+		if Named(name) != want {
 			t.Errorf("%s: %v", name, !want)
 		}
-	}
-	if !Named("x.gif", Formats...) || Named("x.gif") {
-		t.Error("x.gif")
 	}
 }
 
@@ -191,9 +196,16 @@ func FuzzDecode(f *testing.F) {
 		f.Add(c.File)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		im, err := Decode(data, Formats...)
-		if err == nil && (im.C != 3 || len(im.Pixels) != 3*im.H*im.W || im.H*im.W > maxPixels || im.H*im.W == 0) {
+		info, err := Inspect(data)
+		if err != nil || info.W*info.H > 1<<20 {
+			return
+		}
+		im, err := Decode(data)
+		if err == nil && (im.C != 3 || len(im.Pixels) != 3*im.H*im.W || im.H != info.H || im.W != info.W || im.H*im.W == 0) {
 			t.Errorf("%d values for %dx%d pixels", len(im.Pixels), im.W, im.H)
+		}
+		if err == nil {
+			im.Upright(info.Orientation)
 		}
 	})
 }

@@ -1,6 +1,73 @@
 package picture
 
-import "image"
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"iter"
+)
+
+// chunks yields the chunks of RIFF data: their identifiers and contents. It stops at an incomplete chunk.
+func chunks(data []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for len(data) >= 8 {
+			n := uint64(binary.LittleEndian.Uint32(data[4:]))
+			if n > uint64(len(data)-8) || !yield(string(data[:4]), data[8:][:n]) {
+				return
+			}
+			data = data[min(8+n+n%2, uint64(len(data))):] // chunks have even lengths
+		}
+	}
+}
+
+// The parts of a WebP file's header, and of the header of an animation's frame.
+const (
+	webpAlpha     = 1 << 4 // flags in the chunk VP8X
+	webpAnimation = 1 << 1
+
+	frameHeader = 16 // bytes: twice an offset and twice a size less 1, of 3 bytes each, then the duration and flags
+)
+
+// stillWebP returns the first frame of an animation as a file of its own, since golang.org/x/image does not read
+// animations. Other files are returned unchanged.
+func stillWebP(data []byte) ([]byte, error) {
+	if len(data) < 30 || string(data[12:16]) != "VP8X" || data[20]&webpAnimation == 0 {
+		return data, nil
+	}
+	for id, frame := range chunks(data[12:]) {
+		if id != "ANMF" {
+			continue
+		}
+		if len(frame) < frameHeader {
+			break
+		}
+		if string(frame[6:12]) != string(data[24:30]) {
+			size := func(b []byte) int { return 1 + int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
+			return nil, fmt.Errorf("animation of %dx%d pixels whose first frame has %dx%d",
+				size(data[24:]), size(data[27:]), size(frame[6:]), size(frame[9:]))
+		}
+		return stillFrame(data[24:30], frame[frameHeader:]), nil
+	}
+	return nil, errors.New("an animation without a whole frame")
+}
+
+// stillFrame returns a file with a given size and the image chunks of a frame.
+func stillFrame(size, frame []byte) []byte {
+	var flags uint8
+	for id := range chunks(frame) {
+		if id == "ALPH" {
+			flags = webpAlpha
+		}
+	}
+	head := append([]byte{flags, 0, 0, 0}, size...)
+	body := append([]byte("WEBP"), chunk("VP8X", head)...)
+	return chunk("RIFF", append(body, frame...))
+}
+
+func chunk(id string, content []byte) []byte {
+	return append(binary.LittleEndian.AppendUint32([]byte(id), uint32(len(content))), content...)
+}
 
 // webp converts a decoded WebP image to the same pixels as libwebp. In a lossy image, chroma has half the resolution
 // and values have the limited range of video (ITU-R BT.601, 16 to 235). The conversion uses libwebp's fixed-point

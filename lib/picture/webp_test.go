@@ -11,6 +11,7 @@ import (
 type webpCase struct {
 	W, H         int
 	File, Pixels []byte
+	Animated     bool
 }
 
 func webpCases(t testing.TB) (cases []webpCase) {
@@ -22,7 +23,7 @@ func webpCases(t testing.TB) (cases []webpCase) {
 	if err := json.Unmarshal(raw, &cases); err != nil {
 		t.Fatal(err)
 	}
-	if len(cases) != 7 {
+	if len(cases) != 10 {
 		t.Fatalf("%d cases", len(cases))
 	}
 	return cases
@@ -32,7 +33,7 @@ func webpCases(t testing.TB) (cases []webpCase) {
 // exactly.
 func TestWebPAgainstPillow(t *testing.T) {
 	for _, c := range webpCases(t) {
-		img, err := Decode(c.File, WebP)
+		img, err := Decode(c.File)
 		if len(c.Pixels) == 0 {
 			if !errors.Is(err, errTransparent) {
 				t.Errorf("%dx%d: %v, want %v", c.W, c.H, err, errTransparent)
@@ -45,8 +46,11 @@ func TestWebPAgainstPillow(t *testing.T) {
 		if img.W != c.W || img.H != c.H || !bytes.Equal(img.Pixels, c.Pixels) {
 			t.Errorf("%dx%d: decoded as %dx%d\n got %v\nwant %v", c.W, c.H, img.W, img.H, img.Pixels, c.Pixels)
 		}
+		if c.Animated {
+			continue // its first frame is complete long before the end of the file
+		}
 		for n := range len(c.File) - 1 { // the last byte may be padding
-			if _, err := Decode(c.File[:n], Formats...); err == nil {
+			if _, err := Decode(c.File[:n]); err == nil {
 				t.Errorf("%dx%d: decodes although truncated to %d of %d bytes", c.W, c.H, n, len(c.File))
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"vapo/lib/dataset/source"
 	"vapo/lib/picture"
 	"vapo/lib/preview"
+	"vapo/lib/program"
 	"vapo/lib/stage"
 	"vapo/lib/tensorfile"
 )
@@ -38,8 +39,8 @@ func runImages(ctx context.Context, job *stage.Job, p *params) error {
 	opt := source.ImageOptions{
 		Path: p.Path, Size: p.Size, Crop: p.Crop, Channels: cmp.Or(p.Channels, 3),
 		Filter: picture.Filter(p.Resize), ByDirectory: p.Labels == "directory", Names: names,
-		TestFraction: p.TestFraction, Seed: p.Seed,
-		SkipBroken: p.SkipBroken, Verify: p.Verify, Train: p.NTrain, Test: p.NTest,
+		TestFraction: p.TestFraction, Seed: p.Seed, ExifRotate: p.ExifRotate,
+		SkipBroken: p.SkipBroken, Verify: p.Verify, Train: p.NTrain, Test: p.NTest, Memory: program.MemoryLimit(),
 	}
 	if p.Source == "celeba" {
 		opt.Size, opt.Crop = cmp.Or(p.Size, source.CelebASize), cmp.Or(p.Crop, source.CelebACrop)

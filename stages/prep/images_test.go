@@ -137,7 +137,7 @@ func TestOwnWarnings(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
-	const skipped = "1 files without an image's extension were left out, the first is notes.txt"
+	const skipped = "1 files were left out that are not images by their names, the first is notes.txt"
 	const broken = "1 broken images were left out, the first is even/00.png: damaged or truncated"
 	if len(m.Warnings) != 2 || m.Results["broken"] != 1.0 ||
 		!strings.Contains(m.Warnings[0], skipped) || !strings.Contains(m.Warnings[1], broken) {
@@ -148,6 +148,45 @@ func TestOwnWarnings(t *testing.T) {
 	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "1 rows") ||
 		!strings.Contains(m.Warnings[0], "line 7, column a (character 1)") {
 		t.Errorf("warnings %q", m.Warnings)
+	}
+}
+
+// TestOwnPhotos: photos that are not upright are counted in a warning, and --exif-rotate turns them. It is part of the
+// key. The files have 7 x 5 pixels and every orientation from 0 to 9.
+func TestOwnPhotos(t *testing.T) {
+	raw, err := os.ReadFile("../../lib/picture/testdata/exif.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name string
+		File []byte
+	}
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, c := range cases {
+		files[c.Name+".jpg"] = c.File // whatever the format
+	}
+	path := writeFiles(t, files)
+	_, m := mustPrep(t, "--source=images", "--path="+path)
+	const want = "21 photos have an orientation other than upright, the first is "
+	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], want) {
+		t.Errorf("warnings %q", m.Warnings)
+	}
+	_, turned := mustPrep(t, "--source=images", "--path="+path, "--size=5", "--exif-rotate")
+	_, upright := mustPrep(t, "--source=images", "--path="+path, "--size=5")
+	if turned.Warnings != nil || turned.Outputs["train"].Digest == upright.Outputs["train"].Digest {
+		t.Errorf("--exif-rotate has no effect (%q)", turned.Warnings)
+	}
+	code, _, stderr := prep(t, "--source=images", "--path="+path, "--exif-rotate", "--out="+t.TempDir())
+	if code != failure.Input || !strings.Contains(stderr, "5x7") {
+		t.Errorf("turned photos have 5 x 7 pixels: exit %d: %s", code, stderr)
+	}
+	p := resolved(t, `{"source":"images","exif-rotate":true,"path":`+string(must(json.Marshal(path)))+`}`)
+	if p["exif-rotate"] != true {
+		t.Errorf("resolved %v", p)
 	}
 }
 

@@ -50,6 +50,7 @@ type params struct {
 	Channels   int    `help:"Channels: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
 	Labels     string `help:"Labels: none, or first directory." default:"none" enum:"none,directory" only:"source=images"`
 	Names      string `name:"names-encoding" help:"Encoding of names other than UTF-8: gbk, cp437 …" only:"source=images"`
+	ExifRotate bool   `help:"Turn photos upright as their Exif data say." only:"source=images|celeba"`
 	SkipBroken bool   `help:"Leave out broken and small images, and count them." only:"source=images|celeba"`
 
 	Columns      string  `help:"Columns to read, separated by commas; empty: all but the label." only:"source=csv"`

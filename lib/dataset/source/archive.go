@@ -70,7 +70,7 @@ func (c *collection) otherFormat(head []byte, outer string) error {
 	case outer != "":
 		return optionError("decompress it, and give what comes out", c.path, "format",
 			"a tar archive in the "+outer+" file", "another format, %s", format)
-	case picture.Named("x."+strings.ToLower(format), picture.Formats...):
+	case picture.Named("x." + strings.ToLower(format)):
 		return optionError("give the folder of the image", c.path, "format", archiveFormats, "one image")
 	}
 	return optionError(archiveHint, c.path, "format", archiveFormats, "another format, %s", format)

@@ -239,7 +239,7 @@ func (c *collection) listFolder() error {
 			c.unread.add(e.name + ": " + whyNowhere)
 		case info.IsDir():
 			c.unread.add(e.name + ": " + whyFolder)
-		case !picture.Named(e.name, picture.Formats...):
+		case !picture.Named(e.name):
 			c.skip(e.name)
 		case !info.Mode().IsRegular():
 			c.unread.add(e.name + ": " + whySpecial)

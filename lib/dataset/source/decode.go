@@ -5,32 +5,44 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
+	"vapo/lib/failure"
 	"vapo/lib/picture"
 )
 
 // imageItem is image file i: its content, and then the image after decoding, cropping and resizing.
 type imageItem struct {
-	i    int
-	data []byte
-	im   *picture.Image
-	sum  [sha256.Size]byte
-	err  error
+	i     int
+	data  []byte
+	info  *picture.Info
+	leave func() // gives back the memory
+	im    *picture.Image
+	sum   [sha256.Size]byte
+	err   error
 }
 
 // read decodes the images of a split on all processors and adds them to b in order.
 func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
+	room := newRoom(f.opt.Memory)
 	feed := func(give func(imageItem) error) error {
 		return f.c.each(ctx, p.indices, func(i int, data []byte, err error) error {
-			return give(imageItem{i: i, data: data, err: err})
+			d := imageItem{i: i, data: data, leave: func() {}, err: err}
+			if err == nil {
+				d.info, d.leave, d.err = room.take(ctx, f.c.file(i), data, f.opt.ExifRotate)
+			}
+			return give(d)
 		})
 	}
 	work := func(d imageItem) imageItem {
-		if d.err == nil {
+		if d.data != nil {
 			d.sum = sha256.Sum256(d.data)
-			d.im, d.err = f.decode(d.data)
+		}
+		if d.err == nil {
+			d.im, d.err = f.decode(d.data, d.info)
 		}
 		d.data = nil // for the garbage collector
+		d.leave()
 		return d
 	}
 	n := 0
@@ -38,6 +50,10 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 		f.sums[d.i] = d.sum
 		if d.err != nil {
 			return f.leaveOut(d)
+		}
+		if d.info.Orientation != 1 && !f.opt.ExifRotate && !f.turned[d.i] {
+			f.turned[d.i] = true
+			f.Turned.add(f.c.images[d.i].name)
 		}
 		if d.im.H != b.set.H || d.im.W != b.set.W {
 			return optionError("give a --size", f.c.file(d.i), "image size",
@@ -67,9 +83,10 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 	return b.flush()
 }
 
-// leaveOut counts a broken image. Without SkipBroken, it returns an error instead.
+// leaveOut counts a broken image. Without SkipBroken, it returns an error instead. It also does if the image needs more
+// memory than there is, because a data set must not depend on that.
 func (f *ImageFiles) leaveOut(d imageItem) error {
-	if !f.opt.SkipBroken {
+	if !f.opt.SkipBroken || failure.ClassOf(d.err) == failure.Resources {
 		return brokenError(f.c.file(d.i), d.err)
 	}
 	if !f.broken[d.i] {
@@ -89,12 +106,17 @@ func (f *ImageFiles) noneSound(what string, indices []int) error {
 func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Image, err error) {
 	err = f.c.each(ctx, indices, func(i int, data []byte, err error) error {
 		if err == nil {
-			im, err = f.decode(data)
+			var info *picture.Info
+			var leave func()
+			if info, leave, err = newRoom(f.opt.Memory).take(ctx, f.c.file(i), data, f.opt.ExifRotate); err == nil {
+				im, err = f.decode(data, info)
+				leave()
+			}
 		}
 		switch {
 		case err == nil:
 			return errEnough
-		case f.opt.SkipBroken:
+		case f.opt.SkipBroken && failure.ClassOf(err) != failure.Resources:
 			return nil
 		}
 		return brokenError(f.c.file(i), err)
@@ -111,11 +133,14 @@ func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Imag
 	return im, nil
 }
 
-// decode decodes an image, converts it to grey if requested, crops and resizes it.
-func (f *ImageFiles) decode(data []byte) (*picture.Image, error) {
-	im, err := picture.Decode(data, picture.Formats...)
+// decode decodes an image, turns it upright and converts it to grey if requested, crops and resizes it.
+func (f *ImageFiles) decode(data []byte, info *picture.Info) (*picture.Image, error) {
+	im, err := picture.Decode(data)
 	if err != nil {
 		return nil, err
+	}
+	if f.opt.ExifRotate {
+		im = im.Upright(info.Orientation)
 	}
 	if f.opt.Channels == 1 {
 		im = im.Grey()
@@ -130,6 +155,7 @@ func (f *ImageFiles) decode(data []byte) (*picture.Image, error) {
 		}
 	}
 	if f.opt.Size == 0 || im.H == f.opt.Size {
+		im.Pixels = slices.Clone(im.Pixels) // without the memory of a larger image
 		return im, nil
 	}
 	return f.resizer(im.H).Resize(im)

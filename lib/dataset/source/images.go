@@ -31,9 +31,11 @@ type ImageOptions struct {
 	Names        encoding.Encoding // encoding of file names that are not UTF-8; nil: unknown
 	TestFraction float64           // share of source images that becomes the test split; 0: a tenth
 	Seed         uint64            // seed of the random test split and of the order of source images
+	ExifRotate   bool              // turn photos upright as their Exif data say
 	SkipBroken   bool              // leave out and count files that cannot be used
 	Verify       bool              // source celeba: require the complete set
 	Train, Test  int               // number of images to keep of each split, from the first; 0: all
+	Memory       int64             // bytes that decoding may use; 0: 4 GiB
 }
 
 // ImageFiles holds the image files of a folder or archive, divided into splits. It must be closed.
@@ -41,6 +43,7 @@ type ImageFiles struct {
 	Splits  []*Stream // train, test and, if the source has one, valid
 	Skipped Tally     // files without an image's extension
 	Broken  Tally     // broken images that were left out; final once all splits have been read
+	Turned  Tally     // images that are not upright and were not turned; final likewise
 
 	source   string
 	opt      ImageOptions
@@ -50,6 +53,7 @@ type ImageFiles struct {
 	labels   []int64
 	sums     map[int][sha256.Size]byte // digests of the bytes that were decoded, by image
 	broken   map[int]bool
+	turned   map[int]bool
 	mu       sync.Mutex
 	resizers map[int]*picture.Resizer // by the edge of the image before resizing
 }
@@ -59,7 +63,8 @@ type ImageFiles struct {
 func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFiles, error) {
 	f := &ImageFiles{
 		source: source, opt: opt,
-		sums: map[int][sha256.Size]byte{}, broken: map[int]bool{}, resizers: map[int]*picture.Resizer{},
+		sums: map[int][sha256.Size]byte{}, broken: map[int]bool{}, turned: map[int]bool{},
+		resizers: map[int]*picture.Resizer{},
 	}
 	open := f.openFolder
 	if source == "celeba" {
@@ -84,10 +89,11 @@ func (f *ImageFiles) Warnings() []string {
 		Tally
 		format string
 	}{
-		{f.Skipped, "%d files without an image's extension were left out, the first is %s"},
+		{f.Skipped, "%d files were left out that are not images by their names, the first is %s"},
 		{f.c.unread, "%d links and special files were left out, the first is %s"},
 		{f.c.replaced, "%d files were left out because the archive has a later one of the same name, the first is %s"},
 		{f.Broken, "%d broken images were left out, the first is %s"},
+		{f.Turned, "%d photos have an orientation other than upright, the first is %s; --exif-rotate applies it"},
 		{f.c.escaped, "%d names of images are not UTF-8, the first is %s; --names-encoding says what they are"},
 	} {
 		if w.N > 0 {
@@ -218,8 +224,15 @@ func (f *ImageFiles) finish() ([]File, error) {
 	return images, nil
 }
 
-// brokenError reports an image file that cannot be used: it is damaged, truncated, transparent, or smaller than the
-// crop.
+// brokenError reports an image file that cannot be used: it is damaged, truncated, of a kind that is not supported,
+// transparent, or smaller than the crop.
 func brokenError(path string, err error) error {
-	return failure.New(failure.Input, "remove or replace that file, or give --skip-broken", "image %s: %w", path, err)
+	if failure.ClassOf(err) == failure.Resources {
+		return err
+	}
+	hint := "remove or replace that file"
+	if own := failure.HintOf(err); failure.ClassOf(err) == failure.Input && own != "" {
+		hint = own
+	}
+	return failure.New(failure.Input, hint+", or give --skip-broken", "image %s: %w", path, err)
 }

@@ -108,7 +108,7 @@ func TestImagesAnyContainer(t *testing.T) {
 	}
 	dealt := random.New(3, "dataset/images/test", 0).Perm(12)
 	for k, i := range dealt {
-		im, err := picture.Decode(files[names[i]], picture.Formats...)
+		im, err := picture.Decode(files[names[i]])
 		if err != nil {
 			t.Fatal(err)
 		}

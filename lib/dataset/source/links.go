@@ -28,7 +28,7 @@ func (c *collection) take(members []entry) error {
 		e := &members[i]
 		name, ok := inside(e.name)
 		if !ok {
-			if picture.Named(e.name, picture.Formats...) {
+			if picture.Named(e.name) {
 				return optionError("pack the folder again, from the directory above it", c.path, "name of a file in it",
 					"a path below the top", "%.200q", e.name)
 			}
@@ -60,7 +60,7 @@ func (c *collection) take(members []entry) error {
 
 // takeOne adds a member to the images if it is one. A link to a file in the archive is as good as the file.
 func (c *collection) takeOne(t *tree, e *entry) error {
-	named := picture.Named(e.name, picture.Formats...)
+	named := picture.Named(e.name)
 	target, why := t.follow(e)
 	switch {
 	case target == nil && (named || e.kind != special):

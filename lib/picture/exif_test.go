@@ -1,0 +1,56 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"testing"
+)
+
+// TestUprightAgainstPillow: for every orientation and byte order, in every format that has Exif data, Upright gives the
+// image of PIL.ImageOps.exif_transpose.
+func TestUprightAgainstPillow(t *testing.T) {
+	raw, err := os.ReadFile("testdata/exif.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name         string
+		Orientation  int
+		W, H         int
+		File, Pixels []byte
+	}
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) != 30 {
+		t.Fatalf("%d cases", len(cases))
+	}
+	for _, c := range cases {
+		info, err := Inspect(c.File)
+		if err != nil || info.Orientation != c.Orientation {
+			t.Errorf("%s: %+v (%v)", c.Name, info, err)
+			continue
+		}
+		im, err := Decode(c.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if im.W != 7 || im.H != 5 {
+			t.Errorf("%s: decoding turns the image", c.Name)
+		}
+		if im = im.Upright(info.Orientation); im.W != c.W || im.H != c.H || !bytes.Equal(im.Pixels, c.Pixels) {
+			t.Errorf("%s: %dx%d pixels differ from Pillow's", c.Name, im.W, im.H)
+		}
+	}
+}
+
+func FuzzOrientation(f *testing.F) {
+	f.Add([]byte("II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00"))
+	f.Add([]byte("MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x08\x00\x00\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if o := orientation(data); o < 1 || o > 8 {
+			t.Errorf("orientation %d", o)
+		}
+	})
+}

@@ -1,0 +1,61 @@
+package picture
+
+import (
+	"bytes"
+	"fmt"
+
+	"vapo/lib/failure"
+)
+
+// signatures are how files of other kinds begin, from the given offset on. Such files often have the names of images.
+var signatures = []struct {
+	at     int
+	begins string
+	kind   string
+}{
+	{4, "ftypavif", "an AVIF image"},
+	{4, "ftypavis", "an AVIF animation"},
+	{4, "ftypheic", "a HEIC image"},
+	{4, "ftypheix", "a HEIC image"},
+	{4, "ftypheim", "a HEIC image"},
+	{4, "ftypheis", "a HEIC image"},
+	{4, "ftypmif1", "a HEIF image"},
+	{4, "ftypmsf1", "a HEIF animation"},
+	{4, "ftypjxl ", "a JPEG XL image"},
+	{4, "JXL \r\n\x87\n", "a JPEG XL image"},
+	{0, "\xff\x0a", "a JPEG XL image"},
+	{4, "jP  \r\n\x87\n", "a JPEG 2000 image"},
+	{0, "\xff\x4f\xff\x51", "a JPEG 2000 image"},
+	{0, "II*\x00", "a TIFF or raw image"},
+	{0, "MM\x00*", "a TIFF or raw image"},
+	{0, "8BPS", "a Photoshop file"},
+	{0, "P1", "a PNM image"},
+	{0, "P2", "a PNM image"},
+	{0, "P3", "a PNM image"},
+	{0, "P4", "a PNM image"},
+	{0, "P5", "a PNM image"},
+	{0, "P6", "a PNM image"},
+	{0, "\x00\x00\x01\x00", "an icon"},
+	{0, "%PDF", "a PDF document"},
+	{0, "<svg", "an SVG drawing"},
+	{0, "<?xml", "an XML document"},
+	{0, "<!DOCTYPE", "a web page"},
+	{0, "<html", "a web page"},
+	{0, "version https://git-lfs", "a pointer to a file in Git LFS, which was not fetched"},
+}
+
+// foreign describes data that has none of the formats.
+func foreign(data []byte) error {
+	what := fmt.Sprintf("something that begins with % x", data[:min(len(data), 8)])
+	if len(bytes.Trim(data[:min(len(data), 1024)], "\x00")) == 0 {
+		what = "zeros"
+	}
+	for _, s := range signatures {
+		if len(data) > s.at && bytes.HasPrefix(data[s.at:], []byte(s.begins)) {
+			what = s.kind
+			break
+		}
+	}
+	return failure.New(failure.Input, "convert it to PNG or JPEG, or remove it",
+		"neither a PNG, a JPEG, a GIF, a BMP nor a WebP image, whatever its name says, but %s", what)
+}
