@@ -15,7 +15,7 @@ import (
 // extractCmd computes and caches the Inception features of a set, or of one worker's part of the set, so that later
 // scores need not compute them.
 type extractCmd struct {
-	Images  string `arg:"" help:"A folder of images, an .npz of images, or a data set (a file, ref:name or sha256:…)."`
+	Images  string `arg:"" help:"A folder or zip file of images, an .npz, or a data set (a file, ref:name or sha256:…)."`
 	Weights string `help:"Inception's weights: a file, ref:name or sha256:…" placeholder:"REF" required:""`
 
 	Measures measures `embed:""`
@@ -51,6 +51,8 @@ type extractResult struct {
 	Computed int    `json:"computed"`
 	Cached   int    `json:"kept"` // number of images whose features were found in the cache
 	Network  string `json:"features"`
+
+	Warnings []string `json:"warnings,omitempty"` // what was left out of a folder
 }
 
 // Run implements the command.
@@ -77,6 +79,7 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	if s.archive != "" {
 		if err := s.useImages(); err != nil {
 			return err
@@ -106,5 +109,6 @@ func (cmd *extractCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return fmt.Errorf("features of %s: %w", s.label, err)
 	}
+	out.Warnings = s.warnings()
 	return c.Print(out)
 }

@@ -4,40 +4,43 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 
 	"vapo/lib/artifact"
 	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/kernel"
-	"vapo/lib/picture"
+	"vapo/lib/program"
 	"vapo/lib/stage"
 )
 
 // gridFile is the overview that the stage sample writes next to its images. It is not itself a sample.
 const gridFile = "grid.png"
 
-// folderFormats are the image formats that are read from folders.
-var folderFormats = []picture.Format{picture.PNG, picture.JPEG}
+// archived are the names of archives of images.
+var archived = regexp.MustCompile(`(?i)\.(zip|tar|tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst))$`)
 
-// openArgument opens a folder, a file or an artifact reference given on the command line. The images of a folder are
-// not read yet.
+// openArgument opens a folder or archive of images, a file or an artifact reference given on the command line. The
+// images of folders and archives are not read yet. The imageSet must be closed.
 func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet, error) {
 	info, err := os.Stat(arg)
-	if err == nil && info.IsDir() {
-		return openFolder(c, arg)
+	if err == nil && (info.IsDir() || archived.MatchString(arg)) {
+		kind := "folder "
+		if !info.IsDir() {
+			kind = "archive "
+		}
+		return openPictures(ctx, kind+arg, arg)
 	}
 	ref, parseErr := artifact.ParseReference(arg)
 	if parseErr != nil {
 		return nil, parseErr
 	}
 	if err != nil && !ref.Stored() {
-		return nil, failure.New(failure.Input, "give folders, files, ref:name or sha256:…",
+		return nil, failure.New(failure.Input, "give folders, zip files, tensor files, ref:name or sha256:…",
 			"folder %s: %w", arg, errors.Unwrap(err))
 	}
 	path, err := c.Resolve(ctx, arg)
@@ -51,60 +54,30 @@ func openArgument(ctx context.Context, c *stage.Console, arg string) (*imageSet,
 	return s, err
 }
 
-// openFolder returns the images in a folder, sorted by file name. It does not read them yet.
-func openFolder(c *stage.Console, dir string) (*imageSet, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
+// openPictures lists the images of a folder or archive.
+func openPictures(ctx context.Context, label, path string) (*imageSet, error) {
+	p, err := source.OpenPictures(ctx, path, gridFile, program.MemoryLimit())
 	if err != nil {
-		return nil, failure.New(failure.Input, "give the paths of two folders", "folder %s: %w", dir, errors.Unwrap(err))
-	}
-	var images files
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		switch {
-		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
-		case e.Name() == gridFile || !picture.Named(e.Name(), folderFormats...):
-			c.Log.Info("skipped a file that is not an image by its name, or sample's overview", "path", path)
-		default:
-			images = append(images, path)
-		}
-	}
-	if len(images) < 2 {
-		return nil, failure.New(failure.Input, "images are files named *.png, *.jpg or *.jpeg directly in the folder",
-			"folder %s holds %d images; at least 2 are needed", dir, len(images))
-	}
-	return &imageSet{label: "folder " + dir, name: dir, images: images}, nil
-}
-
-// files lists the paths of images, which are read only when they are needed.
-type files []string
-
-func (f files) Len() int { return len(f) }
-
-func (f files) Image(i int) (feature.Image, error) {
-	im, err := readImage(f[i])
-	if err != nil {
-		return feature.Image{}, failure.New(failure.Input, "remove or replace that file", "image %s: %w", f[i], err)
-	}
-	return *im, nil
-}
-
-func readImage(path string) (*picture.Image, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file") // opening a pipe would block
-	}
-	var data []byte
-	if err == nil {
-		data, err = os.ReadFile(path)
-	}
-	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err // without the path, which the caller adds
-		}
 		return nil, err
 	}
-	return picture.Decode(data, folderFormats...)
+	if p.Len() < 2 {
+		p.Close()
+		return nil, failure.New(failure.Input, "give a folder with more images",
+			"%s holds %d images; at least 2 are needed", label, p.Len())
+	}
+	return &imageSet{label: label, name: path, images: files{p}, pictures: p}, nil
+}
+
+// files are images that are read only when they are needed.
+type files struct{ *source.Pictures }
+
+// Image implements feature.Images.
+func (f files) Image(i int) (feature.Image, error) {
+	im, err := f.Pictures.Image(i)
+	if err != nil {
+		return feature.Image{}, err
+	}
+	return *im, nil
 }
 
 // loadFolders reads the images of all sets that are folders into memory. The images of one folder must have the same
@@ -144,8 +117,8 @@ func loadFolders(ctx context.Context, sets ...*imageSet) error {
 
 // decode decodes all images. It returns an error if their sizes differ.
 func (f files) decode(ctx context.Context) ([]feature.Image, error) {
-	list, failed := make([]feature.Image, len(f)), make([]error, len(f))
-	kernel.Parallel(len(f), func(_, i int) {
+	list, failed := make([]feature.Image, f.Len()), make([]error, f.Len())
+	kernel.Parallel(f.Len(), func(_, i int) {
 		if failed[i] = context.Cause(ctx); failed[i] == nil {
 			list[i], failed[i] = f.Image(i)
 		}
@@ -156,7 +129,7 @@ func (f files) decode(ctx context.Context) ([]feature.Image, error) {
 		}
 		if im.W != list[0].W || im.H != list[0].H {
 			return nil, failure.New(failure.Input, "all images of a folder must have one size",
-				"image %s has %dx%d pixels, %s has %dx%d", f[i], im.W, im.H, f[0], list[0].W, list[0].H)
+				"image %s has %dx%d pixels, %s has %dx%d", f.File(i), im.W, im.H, f.File(0), list[0].W, list[0].H)
 		}
 	}
 	return list, nil

@@ -17,10 +17,10 @@ import (
 	"vapo/lib/stage"
 )
 
-// foldersCmd scores two folders of images without a store. It prints one JSON line to standard output and a table to
-// standard error.
+// foldersCmd scores two folders or archives of images without a store. It prints one JSON line to standard output and a
+// table to standard error.
 type foldersCmd struct {
-	A string `arg:"" help:"A folder of images, an .npz, or samples or features (a file, ref:name or sha256:…)."`
+	A string `arg:"" help:"A folder or zip file of images, an .npz, samples or features (a file, ref:name, sha256:…)."`
 	B string `arg:"" help:"The reference for A, in the same forms."`
 
 	Features string `help:"A classifier's checkpoint. Without it and --weights pixels are compared." placeholder:"REF"`
@@ -64,10 +64,12 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err != nil {
 		return err
 	}
+	defer a.close()
 	b, err := openArgument(ctx, c, cmd.B)
 	if err != nil {
 		return err
 	}
+	defer b.close()
 	if err := scorer.choose(a, b); err != nil {
 		return err
 	}
@@ -91,6 +93,10 @@ func (cmd *foldersCmd) Run(ctx context.Context, c *stage.Console) error {
 		return err
 	}
 	s.A, s.B = cmd.A, cmd.B
+	s.Warnings = append(s.Warnings, a.warnings()...)
+	if cmd.A != cmd.B {
+		s.Warnings = append(s.Warnings, b.warnings()...)
+	}
 	if s.Metric == feature.FIDMetric {
 		s.FID = &s.Value
 	}

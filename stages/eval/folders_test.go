@@ -1,8 +1,10 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -148,7 +150,7 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 		{"truncated png", "m.png", whole.Bytes()[:whole.Len()-20], "truncated"},
 		{"truncated header", "m.png", whole.Bytes()[:20], "truncated"},
 		{"truncated jpeg", "m.jpg", jpg.Bytes()[:jpg.Len()/2], "truncated"},
-		{"text", "m.png", []byte("no image at all"), "neither a PNG nor a JPEG"},
+		{"text", "m.png", []byte("no image at all"), "neither a PNG, a JPEG"},
 		{"empty", "m.jpeg", nil, "empty"},
 		{"another size", "m.png", encode(image.NewGray(image.Rect(0, 0, edge, edge+1))), "16x17"},
 		{"transparent", "m.png", encode(glass), "transparent"},
@@ -186,7 +188,7 @@ func TestFolderRefusals(t *testing.T) {
 	}{
 		"missing":     {[]string{a, filepath.Join(dir, "nowhere")}, failure.Input, "nowhere"},
 		"a file":      {[]string{filepath.Join(a, "grid.png"), a}, failure.Input, "grid.png"},
-		"empty":       {[]string{a, empty}, failure.Input, "holds 0 images"},
+		"empty":       {[]string{a, empty}, failure.Input, "expected files named"},
 		"sizes":       {[]string{a, other}, failure.Input, "[1 16 16]"},
 		"one folder":  {[]string{a}, failure.Usage, "b"},
 		"directions":  {[]string{a, a, "--projections", "0"}, failure.Usage, "projections"},
@@ -256,28 +258,86 @@ func TestFolderColours(t *testing.T) {
 	}
 }
 
-func FuzzReadImage(f *testing.F) {
-	s := discs("a", 1)
-	var a, b bytes.Buffer
-	if err := png.Encode(&a, greyImage(s, 0)); err != nil {
-		f.Fatal(err)
+// TestFoldersOfAnything: folders are read with their subfolders and in all formats, zip files like folders, and what is
+// left out stands in the warnings.
+func TestFoldersOfAnything(t *testing.T) {
+	t.Setenv("VAPO_STORE", "")
+	raw, err := os.ReadFile("../../lib/picture/testdata/webp.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := jpeg.Encode(&b, greyImage(s, 0), nil); err != nil {
-		f.Fatal(err)
+	var cases []struct {
+		W, H int
+		File []byte
 	}
-	f.Add(a.Bytes())
-	f.Add(b.Bytes())
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), "image")
-		if err := os.WriteFile(path, data, 0o644); err != nil {
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"notes.txt": []byte("x"), "deep/photo.heic": []byte("x"), "grid.png": []byte("x")}
+	for i, c := range cases {
+		if c.W == 12 && c.H == 9 {
+			files[fmt.Sprintf("deep/er/%d.webp", i)] = c.File
+		}
+	}
+	for i := range 4 {
+		img := image.NewRGBA(image.Rect(0, 0, 12, 9))
+		for k := range img.Pix {
+			img.Pix[k] = uint8(k * i)
+		}
+		for p := 3; p < len(img.Pix); p += 4 {
+			img.Pix[p] = 255
+		}
+		var b bytes.Buffer
+		encode, ext := func() error { return png.Encode(&b, img) }, "png"
+		if i%2 == 1 {
+			encode, ext = func() error { return jpeg.Encode(&b, img, nil) }, "JPG"
+		}
+		if err := encode(); err != nil {
 			t.Fatal(err)
 		}
-		im, err := readImage(path)
-		if err == nil && (im.C != 3 || len(im.Pixels) != 3*im.H*im.W) {
-			t.Errorf("%d values for %d channels of %dx%d pixels", len(im.Pixels), im.C, im.W, im.H)
+		files[fmt.Sprintf("%d.%s", i, ext)] = b.Bytes()
+	}
+	dir := t.TempDir()
+	packed, err := os.Create(filepath.Join(dir, "all.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(packed)
+	for name, data := range files {
+		path := filepath.Join(dir, "all", filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
+			t.Fatal(err)
 		}
-	})
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(z.Close(), packed.Close()); err != nil {
+		t.Fatal(err)
+	}
+	all := filepath.Join(dir, "all")
+	if err := os.Symlink("nowhere", filepath.Join(all, "lost.png")); err != nil {
+		t.Fatal(err)
+	}
+	s := folderScores(t, all, packed.Name())
+	if !slices.Equal(s.N, []int{7, 7}) || s.Value > 1e-9 {
+		t.Errorf("%v images, the same ones, score %g", s.N, s.Value)
+	}
+	warnings := strings.Join(s.Warnings, "\n")
+	for _, want := range []string{
+		"folder " + all + ": 2 files were left out that are not images by their names, the first is deep/photo.heic",
+		"folder " + all + ": 1 links and special files were left out, the first is lost.png",
+		"folder " + all + ": 1 files were left out because the stage sample writes its overview under their name",
+		"archive " + packed.Name() + ": 2 files were left out that are not images by their names",
+	} {
+		if !strings.Contains(warnings, want) {
+			t.Errorf("no warning %q in\n%s", want, warnings)
+		}
+	}
 }
 
 // The FID of two folders of CIFAR-10 images equals the value from an independent implementation in PyTorch (see

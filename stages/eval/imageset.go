@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vapo/lib/dataset"
+	"vapo/lib/dataset/source"
 	"vapo/lib/failure"
 	"vapo/lib/feature"
 	"vapo/lib/metrics"
@@ -24,6 +25,8 @@ type imageSet struct {
 	images feature.Images  // in memory or in files; nil if the set holds features or moments
 	loaded *dataset.Images // the same images, if they are in memory
 
+	pictures *source.Pictures // the folder or archive that the images come from, if any
+
 	// Features and moments are computed by the scorer or read from a file. logits may be empty.
 	features, logits feature.Matrix
 	moments          *metrics.Moments
@@ -38,6 +41,23 @@ const (
 	metaWeights = "weights"
 	metaBackend = "backend"
 )
+
+// close closes the folder or archive.
+func (s *imageSet) close() {
+	if s.pictures != nil {
+		s.pictures.Close()
+	}
+}
+
+// warnings says what was left out of a folder or archive. It is final once all images have been read.
+func (s *imageSet) warnings() (out []string) {
+	if s.pictures != nil {
+		for _, w := range s.pictures.Warnings() {
+			out = append(out, s.label+": "+w)
+		}
+	}
+	return out
+}
 
 // n returns the number of images, or 0 if the set holds only published moments.
 func (s *imageSet) n() int {

@@ -23,11 +23,11 @@ import (
 
 // Limits on the content of folders and archives. They are variables so that tests can lower them.
 var (
-	maxFiles       = 1 << 22  // files in a collection
-	maxName        = 1 << 12  // bytes in a file name
-	maxFile  int64 = 64 << 20 // bytes in an image file
-	maxSlack int64 = 1 << 30  // a compressed tar archive may expand to maxSlack bytes plus maxRatio times
-	maxRatio int64 = 100      // its size; images hardly shrink, but decompression bombs do
+	maxFiles       = 1 << 22 // files in a collection
+	maxName        = 1 << 12 // bytes in a file name
+	maxFile  int64 = 1 << 30 // bytes in an image file; a BMP of picture.MaxPixels takes up to 2/3 of it
+	maxSlack int64 = 1 << 30 // a compressed tar archive may expand to maxSlack bytes plus maxRatio times
+	maxRatio int64 = 100     // its size; images hardly shrink, but decompression bombs do
 )
 
 // collection lists the image files of a folder, a zip file or a tar archive, sorted by path. Files are read into memory

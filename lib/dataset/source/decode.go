@@ -22,6 +22,9 @@ type imageItem struct {
 	err   error
 }
 
+// orSkip completes the hints of errors about broken images.
+const orSkip = ", or give --skip-broken"
+
 // read decodes the images of a split on all processors and adds them to b in order.
 func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 	room := newRoom(f.opt.Memory)
@@ -87,7 +90,7 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 // memory than there is, because a data set must not depend on that.
 func (f *ImageFiles) leaveOut(d imageItem) error {
 	if !f.opt.SkipBroken || failure.ClassOf(d.err) == failure.Resources {
-		return brokenError(f.c.file(d.i), d.err)
+		return brokenError(f.c.file(d.i), orSkip, d.err)
 	}
 	if !f.broken[d.i] {
 		f.broken[d.i] = true
@@ -119,7 +122,7 @@ func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Imag
 		case f.opt.SkipBroken && failure.ClassOf(err) != failure.Resources:
 			return nil
 		}
-		return brokenError(f.c.file(i), err)
+		return brokenError(f.c.file(i), orSkip, err)
 	})
 	switch {
 	case err == nil:

@@ -65,19 +65,19 @@ func TestArchivesFound(t *testing.T) {
 		{file: "stale-path.zip", want: plain},
 		{
 			file: "readme.zip", want: plain,
-			warnings: []string{`1 files without an image's extension were left out, the first is Lizenz-f\x81r-Fotos.txt`},
+			warnings: []string{`1 files were left out that are not images by their names, the first is Lizenz-f\x81r-Fotos.txt`},
 		},
 		{file: "backslash.zip", want: plain},
 		{
 			file: "links.tar", want: "cat:0 cat:0 raw:0 dog:1 dog:1 dog:1",
 			warnings: []string{
-				"1 files without an image's extension were left out, the first is raw/1",
+				"1 files were left out that are not images by their names, the first is raw/1",
 				"6 links and special files were left out, the first is current: it is a link to a folder",
 			},
 		},
 		{
 			file: "links.zip", want: "cat:0 raw:0 dog:1 dog:1",
-			warnings: []string{"1 files without", "6 links and special files were left out, the first is current: "},
+			warnings: []string{"1 files were left out that are not images", "6 links and special files were left out, the first is current: "},
 		},
 		{
 			file: "twice.tar", want: "dog:1 cat:2 dog:3 cat:4 dog:5 cat:9",
@@ -104,7 +104,7 @@ func TestArchivesFound(t *testing.T) {
 		{file: "long-pax.tar", want: plain},
 		{
 			file: "mac.zip", want: plain,
-			warnings: []string{"1 files without an image's extension were left out, the first is cat/Thumbs.db"},
+			warnings: []string{"1 files were left out that are not images by their names, the first is cat/Thumbs.db"},
 		},
 		{file: "bzip2.zip", want: plain},
 		{file: "stored.zip", want: plain},

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/text/encoding"
@@ -84,23 +84,10 @@ func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFil
 
 // Warnings says what was left out and what else the user should know. It is final once all splits have been read.
 func (f *ImageFiles) Warnings() []string {
-	var out []string
-	for _, w := range []struct {
-		Tally
-		format string
-	}{
-		{f.Skipped, "%d files were left out that are not images by their names, the first is %s"},
-		{f.c.unread, "%d links and special files were left out, the first is %s"},
-		{f.c.replaced, "%d files were left out because the archive has a later one of the same name, the first is %s"},
-		{f.Broken, "%d broken images were left out, the first is %s"},
-		{f.Turned, "%d photos have an orientation other than upright, the first is %s; --exif-rotate applies it"},
-		{f.c.escaped, "%d names of images are not UTF-8, the first is %s; --names-encoding says what they are"},
-	} {
-		if w.N > 0 {
-			out = append(out, fmt.Sprintf(w.format, w.N, w.First))
-		}
-	}
-	return append(out, f.c.notes...)
+	return slices.Concat(f.c.warnings(),
+		f.Broken.warn("%d broken images were left out, the first is %s"),
+		f.Turned.warn("%d photos have an orientation other than upright, the first is %s; --exif-rotate applies it"),
+		f.c.escaped.warn("%d names of images are not UTF-8, the first is %s; --names-encoding says what they are"))
 }
 
 // Close closes the archive.
@@ -222,17 +209,4 @@ func (f *ImageFiles) finish() ([]File, error) {
 		}
 	}
 	return images, nil
-}
-
-// brokenError reports an image file that cannot be used: it is damaged, truncated, of a kind that is not supported,
-// transparent, or smaller than the crop.
-func brokenError(path string, err error) error {
-	if failure.ClassOf(err) == failure.Resources {
-		return err
-	}
-	hint := "remove or replace that file"
-	if own := failure.HintOf(err); failure.ClassOf(err) == failure.Input && own != "" {
-		hint = own
-	}
-	return failure.New(failure.Input, hint+", or give --skip-broken", "image %s: %w", path, err)
 }

@@ -45,6 +45,14 @@ func (t *Tally) add(what string) {
 	}
 }
 
+// warn returns a warning with the number of items and the first one, or nothing if there are no items.
+func (t *Tally) warn(format string) []string {
+	if t.N == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf(format, t.N, t.First)}
+}
+
 // own lists the sources that are read from files but not by Load: OpenImages reads images and celeba, LoadCSV reads
 // csv.
 var own = []string{"images", "celeba", "csv"}
