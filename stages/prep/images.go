@@ -32,7 +32,7 @@ func runShapes(ctx context.Context, job *stage.Job, p *params) error {
 }
 
 func runImages(ctx context.Context, job *stage.Job, p *params) error {
-	names, err := source.NamesEncoding(p.Names)
+	names, err := source.Encoding("names-encoding", p.Names)
 	if err != nil {
 		return err
 	}

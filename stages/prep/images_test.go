@@ -342,6 +342,7 @@ func TestOwnArchive(t *testing.T) {
 func TestOwnRefuses(t *testing.T) {
 	images := writeFiles(t, tiles(t, 4))
 	table := filepath.Join(writeFiles(t, map[string][]byte{"t.csv": []byte(sheet)}), "t.csv")
+	headerless := filepath.Join(writeFiles(t, map[string][]byte{"h.csv": []byte("0,5;1\n1,5;2\n")}), "h.csv")
 	zeros := strings.Repeat("0", 64)
 	for name, c := range map[string]struct {
 		args []string
@@ -403,6 +404,18 @@ func TestOwnRefuses(t *testing.T) {
 			[]string{"--source=csv", "--path=" + table, "--components=[]"},
 			failure.Usage, []string{"components"},
 		},
+		"no header": {
+			[]string{"--source=csv", "--path=" + headerless}, failure.Input, []string{"looks like data: 0,5;1", "--no-header"},
+		},
+		"unknown delimiter": {
+			[]string{"--source=csv", "--path=" + table, "--delimiter=comma"}, failure.Usage, []string{"delimiter", "tab"},
+		},
+		"unknown encoding": {
+			[]string{"--source=csv", "--path=" + table, "--encoding=klingon"}, failure.Usage, []string{"encoding", "klingon"},
+		},
+		"unknown decimal": {
+			[]string{"--source=csv", "--path=" + table, "--decimal=dot"}, failure.Usage, []string{"decimal", "point"},
+		},
 		"digest of shapes": {[]string{"--source=shapes", "--source-digest=x"}, failure.Usage, []string{"source-digest"}},
 		"unknown resize": {
 			[]string{"--source=images", "--path=" + images, "--resize=nearest"},
@@ -421,5 +434,27 @@ func TestOwnRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTableParameters: what says how a table is written reaches the reader, and its warnings reach the manifest.
+func TestTableParameters(t *testing.T) {
+	text := "\t1,500\t\xe4\n\t2,500\tb\n\t3,500\t\xe4\n\t4,250\tb\n"
+	path := filepath.Join(writeFiles(t, map[string][]byte{"t.txt": []byte(text)}), "t.txt")
+	dir, _ := mustPrep(t, "--source=csv", "--path="+path, "--no-header", "--columns=x2", "--label=x3", "--delimiter=tab",
+		"--decimal=comma", "--encoding=latin1", "--test-fraction=0.25")
+	set, err := dataset.Read(filepath.Join(dir, "train.arrow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := set.(*dataset.Points)
+	if p.N != 3 || len(p.Columns) != 1 || !(p.Columns[0].Mean > 1 && p.Columns[0].Mean < 5) ||
+		!slices.Equal(p.Classes, []string{"b", "ä"}) {
+		t.Errorf("%+v", p)
+	}
+	index := filepath.Join(writeFiles(t, map[string][]byte{"i.csv": []byte(",a\n0,1\n1,2\n2,4\n3,8\n")}), "i.csv")
+	_, m := mustPrep(t, "--source=csv", "--path="+index)
+	if !strings.Contains(strings.Join(m.Warnings, " "), "--columns") {
+		t.Errorf("warnings %q", m.Warnings)
 	}
 }

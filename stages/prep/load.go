@@ -90,13 +90,27 @@ func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	delimiter, err := source.Delimiter(p.Delimiter)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	encoding, err := source.Encoding("encoding", p.Encoding)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	l, err := source.LoadCSV(source.CSVOptions{
-		Path: p.Path, Columns: names, Label: p.Label,
+		Path: p.Path, Columns: names, Label: p.Label, NoHeader: p.NoHeader,
+		Delimiter: delimiter, Decimal: decimalMarks[p.Decimal], Encoding: encoding,
 		TestFraction: p.TestFraction, Seed: p.Seed,
 		DropMissing: p.DropMissing, Train: p.NTrain, Test: p.NTest,
 	})
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	job.Log().Info("the table", "rows", l.Train.N+l.Test.N, "columns", len(l.Train.Columns),
+		"delimiter", string(l.Delimiter))
+	for _, w := range l.Warnings {
+		job.Warn("%s", w)
 	}
 	job.Set("dropped", l.Dropped.N)
 	if l.Dropped.N > 0 {
@@ -105,6 +119,9 @@ func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source
 	}
 	return l.Train, l.Test, l.Files, source.CheckDigest(p.Source, p.SourceDigest, l.Digest)
 }
+
+// decimalMarks are the values of --decimal.
+var decimalMarks = map[string]rune{"point": '.', "comma": ','}
 
 // columns returns the names of the requested columns, or nil for all columns. Names that contain commas are quoted.
 func columns(p *params) ([]string, error) {

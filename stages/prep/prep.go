@@ -57,6 +57,10 @@ type params struct {
 	Label        string  `help:"Column with labels; empty: none." only:"source=csv"`
 	TestFraction float64 `help:"Share that becomes the test split; 0: a tenth." default:"0" only:"source=images|csv"`
 	DropMissing  bool    `help:"Leave out rows with missing numbers, and count them." only:"source=csv"`
+	NoHeader     bool    `help:"The first line holds data; the columns are called x1, x2, …" only:"source=csv"`
+	Delimiter    string  `help:"Between cells: a character, tab, space, or auto." default:"auto" only:"source=csv"`
+	Decimal      string  `help:"Decimal mark of numbers." default:"auto" enum:"auto,point,comma" only:"source=csv"`
+	Encoding     string  `help:"Encoding of the table, if it is not UTF-8: latin1, utf-16le …" only:"source=csv"`
 }
 
 // Vars are the variables in the tags.
@@ -104,7 +108,13 @@ func resolve(p *params, _ stage.Given) error {
 	if _, err := columns(p); err != nil {
 		return fmt.Errorf("columns is %q: %w", p.Columns, err)
 	}
-	if _, err := source.NamesEncoding(p.Names); err != nil {
+	if _, err := source.Delimiter(p.Delimiter); err != nil {
+		return err
+	}
+	if _, err := source.Encoding("encoding", p.Encoding); err != nil {
+		return err
+	}
+	if _, err := source.Encoding("names-encoding", p.Names); err != nil {
 		return err
 	}
 	if source.IsRead(p.Source) {

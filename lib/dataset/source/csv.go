@@ -1,32 +1,38 @@
 package source
 
 import (
-	"bufio"
-	"bytes"
+	"archive/zip"
+	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding"
+
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
+	"vapo/lib/program"
 )
 
 // CSVOptions are the options of LoadCSV.
 type CSVOptions struct {
 	Path         string
-	Columns      []string // names of the columns to read, in this order; nil: all but Label
-	Label        string   // name of the label column; "": no labels
-	TestFraction float64  // share of rows that becomes the test split
-	Seed         uint64   // seed of the random test split
-	DropMissing  bool     // leave out and count rows with a cell that is missing or not a number
-	Train, Test  int      // number of rows to keep of each split, from the first; 0: all
+	Columns      []string          // names of the columns to read, in this order; nil: all but Label
+	Label        string            // name of the label column; "": no labels
+	NoHeader     bool              // the first line holds data; the columns are called x1, x2, ...
+	Delimiter    rune              // between cells; Blanks: any number of blanks; 0: found by looking at the first lines
+	Decimal      rune              // the decimal mark, '.' or ','; 0: the one that all numbers have
+	Encoding     encoding.Encoding // of a file that is not UTF-8; nil: UTF-8, or as a byte order mark says
+	TestFraction float64           // share of rows that becomes the test split
+	Seed         uint64            // seed of the random test split
+	DropMissing  bool              // leave out and count rows with a cell that is missing or not a number
+	Train, Test  int               // number of rows to keep of each split, from the first; 0: all
 }
 
 // LoadedCSV is the result of LoadCSV.
@@ -34,24 +40,20 @@ type LoadedCSV struct {
 	Train, Test *dataset.Points
 	Files       []File
 	Digest      string
-	Dropped     Tally // rows left out
+	Delimiter   rune
+	Dropped     Tally    // rows left out
+	Warnings    []string // about the table as a whole
 }
 
-const (
-	maxLabels    = 10000 // a column with more distinct values is not a label
-	maxMagnitude = 1e150 // keeps sums of squares finite
-)
+const maxLabels = 10000 // a column with more distinct values is not a label
 
-const csvHint = "give a CSV file (plain or .gz) with a header line as path"
+const csvHint = "give a table as text (CSV), plain or compressed, as path"
 
-// missing lists, in lower case, the texts of cells that stand for a missing value.
-var missing = []string{"", "na", "n/a", "nan", "null", "none", "?"}
-
-// LoadCSV reads a CSV file (RFC 4180, with a header line, with or without gzip compression) as points. It standardises
-// each column by the mean and standard deviation of the training rows and stores them in the Columns of the points. The
-// standard deviation is computed in float64 and divides by N. Labels are numbered in the order of their names, or of
-// their values if all are integers. Cells that are missing or not finite numbers are errors unless DropMissing is set.
-// Columns that are constant over the training rows are errors.
+// LoadCSV reads a table (RFC 4180, or with another delimiter) as points. The file may be compressed, or be the only
+// table in a zip file. LoadCSV standardises each column by the mean and standard deviation of the training rows and
+// stores them in the Columns of the points. The standard deviation is computed in float64 and divides by N. Labels are
+// numbered in the order of their names, or of their values if all are integers. Cells that are missing or not finite
+// numbers are errors unless DropMissing is set. Columns that are constant over the training rows are errors.
 func LoadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	l, err := loadCSV(opt)
 	return l, inSource("csv", err)
@@ -61,42 +63,69 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	if err := present(opt.Path, csvHint); err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(opt.Path); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fileError(opt.Path, "file type", "a CSV file", "something else"))
-	}
-	f, err := openHashed(opt.Path)
+	f, err := os.Open(opt.Path)
 	if err != nil {
 		return nil, err
 	}
-	t, err := decodeTable(f, opt)
+	defer f.Close()
+	before, err := f.Stat()
+	if err == nil && !before.Mode().IsRegular() {
+		err = optionError(csvHint, opt.Path, "file type", "a CSV file", "something else")
+	}
 	if err != nil {
-		f.file.Close()
 		return nil, err
 	}
-	file, err := f.finish()
+	if err := program.StandIn(opt.Path); err != nil {
+		return nil, failure.New(failure.Input, failure.HintOf(err), "%s: %w", opt.Path, err)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, before.Size())); err != nil {
+		return nil, err
+	}
+	t, err := decodeTable(f, before.Size(), opt)
+	// A table that grows has an unfinished last line, so the change explains other errors.
+	if after, statErr := f.Stat(); statErr != nil || after.Size() != before.Size() ||
+		!after.ModTime().Equal(before.ModTime()) {
+		return nil, errors.Join(statErr, optionError("run again when nothing writes to it", opt.Path, "file",
+			"one that stays as it is", "changes while it was read"))
+	}
 	if err != nil {
 		return nil, err
 	}
-	file.Name = archiveName
-	l := &LoadedCSV{Files: []File{file}, Digest: digestOf([]File{file}), Dropped: t.dropped}
+	file := File{Name: archiveName, Bytes: before.Size(), SHA256: hex.EncodeToString(h.Sum(nil))}
+	l := &LoadedCSV{
+		Files: []File{file}, Digest: digestOf([]File{file}), Dropped: t.dropped, Warnings: t.warnings,
+		Delimiter: t.delimiter,
+	}
 	l.Train, l.Test, err = t.split(opt)
 	return l, err
 }
 
 // table holds the values of a table before they are standardised.
 type table struct {
-	path    string
-	columns []string
-	rows    []float64 // [n, len(columns)]
-	labels  []string  // [n], nil without a label column
-	dropped Tally
+	path      string
+	columns   []string
+	delimiter rune
+	rows      []float64 // [n, len(columns)]
+	labels    []string  // [n], nil without a label column
+	dropped   Tally
+	warnings  []string
+	marks     marks
+	hint      string // for errors about cells
 }
 
-// decodeTable reads a table, which may be compressed.
-func decodeTable(r io.Reader, opt CSVOptions) (*table, error) {
-	plain, _, err := decompress(r)
+// decodeTable reads a table of size bytes, which may be compressed.
+func decodeTable(r io.ReaderAt, size int64, opt CSVOptions) (*table, error) {
+	plain, _, err := decompress(io.NewSectionReader(r, 0, size))
 	if err != nil {
 		return nil, damaged(opt.Path, err)
+	}
+	head := make([]byte, 8)
+	n, _ := r.ReadAt(head, 0) // a file that cannot be read is no zip file, and reading it fails below
+	if formatOf(head[:n]) == "zip" {
+		if plain, err = onlyTable(r, size, opt.Path); err != nil {
+			return nil, err
+		}
 	}
 	bounded := &io.LimitedReader{R: plain, N: maxDecoded}
 	t, err := decodeCSV(bounded, opt)
@@ -106,41 +135,75 @@ func decodeTable(r io.Reader, opt CSVOptions) (*table, error) {
 	return t, err
 }
 
-func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
-	in := bufio.NewReader(r)
-	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\ufeff")) {
-		in.Discard(3) // Excel writes this byte order mark
+// onlyTable opens the only file in a zip file.
+func onlyTable(r io.ReaderAt, size int64, path string) (io.Reader, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return nil, optionError(freshHint, path, "format", "a zip file", "a part of one, or a damaged one (%v)", err)
 	}
-	lines := csv.NewReader(in)
-	lines.ReuseRecord = true
-	header, err := lines.Read()
+	var files []*zip.File
+	for _, f := range z.File {
+		if f.Name == "[Content_Types].xml" || f.Name == "mimetype" {
+			return nil, optionError("save the sheet as CSV", path, "format", "a CSV file", "a spreadsheet")
+		}
+		if f.Mode().IsRegular() && !strings.HasPrefix(f.Name, "__MACOSX/") { // where the Finder puts its attributes
+			files = append(files, f)
+		}
+	}
+	if len(files) != 1 {
+		return nil, optionError("unpack it, and give one of its files", path, "zip file", "one file in it",
+			"%d", len(files))
+	}
+	content, err := files[0].Open()
+	if err != nil {
+		return nil, optionError("unpack it, and give the file in it", path, "zip file", "a file that can be read", "%v", err)
+	}
+	return content, nil
+}
+
+func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
+	lines, delimiter, err := openRows(r, opt)
+	if err != nil {
+		return nil, err
+	}
+	first, err := lines.Read()
 	if err != nil {
 		return nil, csvError(opt.Path, err, "a header line")
 	}
-	header = slices.Clone(header)
-	t := &table{path: opt.Path}
+	t := &table{path: opt.Path, delimiter: delimiter, marks: marks{path: opt.Path, decimal: opt.Decimal}}
+	header := slices.Clone(first)
+	if opt.NoHeader {
+		for i := range header {
+			header[i] = fmt.Sprintf("x%d", i+1)
+		}
+	}
 	from, label, err := t.choose(header, opt)
 	if err != nil {
 		return nil, err
 	}
 	names := map[string]string{} // one shared string per distinct label
-	for {
-		record, err := lines.Read()
+	for record, held := first, opt.NoHeader; ; held = false {
+		if !held {
+			record, err = lines.Read()
+		}
 		if errors.Is(err, io.EOF) {
-			return t, nil
+			return t, t.marks.settle(t.rows)
 		}
 		if err != nil {
 			return nil, csvError(opt.Path, err, "a row")
 		}
+		where := func(i int) string {
+			line, char := lines.FieldPos(i)
+			return fmt.Sprintf("line %d, column %s (character %d)", line, header[i], char)
+		}
 		n := len(t.rows)
-		if bad, reason := t.append(record, from, label); reason != "" {
+		if bad, reason := t.append(record, from, label, where); reason != "" {
 			t.rows = t.rows[:n]
-			line, char := lines.FieldPos(bad)
-			where := fmt.Sprintf("line %d, column %s (character %d)", line, header[bad], char)
+			t.marks.forget(n)
 			if !opt.DropMissing {
-				return nil, cellError(opt.Path, where, reason)
+				return nil, t.cellError(where(bad), reason)
 			}
-			t.dropped.add(where + ": " + reason)
+			t.dropped.add(where(bad) + ": " + reason)
 			continue
 		}
 		if label < 0 {
@@ -149,21 +212,23 @@ func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
 		name, known := names[strings.TrimSpace(record[label])]
 		if !known {
 			if len(names) == maxLabels {
-				line, char := lines.FieldPos(label)
-				where := fmt.Sprintf("line %d, column %s (character %d)", line, opt.Label, char)
-				return nil, cellError(opt.Path, where, fmt.Sprintf("more than %d different labels", maxLabels))
+				return nil, t.cellError(where(label), fmt.Sprintf("more than %d different labels", maxLabels))
 			}
 			name = strings.Clone(strings.TrimSpace(record[label]))
+			if !utf8.ValidString(name) {
+				return nil, optionError(encodingHint, opt.Path, where(label), "text in UTF-8", "%q", name)
+			}
 			names[name] = name
 		}
 		t.labels = append(t.labels, name)
 	}
 }
 
-// append adds the values of a row. If a cell cannot be used, it returns the position of the cell and the reason.
-func (t *table) append(record []string, from []int, label int) (bad int, reason string) {
+// append adds the values of a row. If a cell cannot be used, it returns the position of the cell and the reason. where
+// describes the place of a cell.
+func (t *table) append(record []string, from []int, label int, where func(i int) string) (bad int, reason string) {
 	for _, i := range from {
-		v, reason := number(record[i])
+		v, reason := t.marks.number(record[i], len(t.rows), func() string { return where(i) })
 		if reason != "" {
 			return i, reason
 		}
@@ -175,97 +240,24 @@ func (t *table) append(record []string, from []int, label int) (bad int, reason 
 	return 0, ""
 }
 
-func isMissing(cell string) bool {
-	return slices.Contains(missing, strings.ToLower(strings.TrimSpace(cell)))
-}
-
-// number parses a cell. If the cell holds no usable number, reason says why.
-func number(cell string) (v float64, reason string) {
-	cell = strings.TrimSpace(cell)
-	if isMissing(cell) {
-		return 0, fmt.Sprintf("the cell is missing (%q)", cell)
-	}
-	v, err := strconv.ParseFloat(cell, 64)
-	if err != nil || !(math.Abs(v) <= maxMagnitude) {
-		return 0, fmt.Sprintf("%.100q is not a number of at most %g", cell, maxMagnitude)
-	}
-	return v, ""
-}
-
 // cellError reports a cell that cannot be used.
-func cellError(path, where, reason string) error {
-	const hint = "mend that cell, choose other --columns, or give --drop-missing"
-	return failure.New(failure.Input, hint, "%s: %s: %s", path, where, reason)
+func (t *table) cellError(where, reason string) error {
+	return failure.New(failure.Input, t.hint, "%s: %s: %s", t.path, where, reason)
 }
 
-// columnError reports a column that cannot be used.
-func columnError(path, what, want, format string, args ...any) error {
-	return optionError("choose other --columns or --label", path, what, want, format, args...)
-}
-
+// csvError turns an error of reading a row into one that names the file. what was expected.
 func csvError(path string, err error, what string) error {
 	var pe *csv.ParseError
 	switch {
 	case errors.As(err, &pe):
 		where := fmt.Sprintf("line %d, character %d", pe.Line, max(pe.Column, 1))
-		return fileError(path, where, what+" as in RFC 4180", "%v", pe.Err)
+		hint := "quote cells with quotes, and double the quotes in them, as in RFC 4180"
+		if errors.Is(pe, csv.ErrFieldCount) {
+			hint = "mend that line; --delimiter says what is between the cells"
+		}
+		return optionError(hint, path, where, what+" as in RFC 4180", "%v", pe.Err)
 	case errors.Is(err, io.EOF):
-		return fileError(path, "content", what, "nothing")
+		return optionError(csvHint, path, "content", what, "nothing")
 	}
 	return damaged(path, err)
-}
-
-// choose trims the names in the header. It returns the positions of the columns to read and the position of the label
-// column, or -1 if there is no label.
-func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, err error) {
-	at := map[string]int{}
-	for i, name := range header {
-		name = strings.TrimSpace(name)
-		header[i] = name
-		if _, twice := at[name]; twice {
-			return nil, 0, fileError(t.path, "header", "different names", "%q twice", name)
-		}
-		at[name] = i
-	}
-	find := func(name string) (int, error) {
-		i, ok := at[name]
-		if !ok {
-			return 0, columnError(t.path, "header", fmt.Sprintf("a column %q", name), "%.1000q", header)
-		}
-		return i, nil
-	}
-	label = -1
-	if opt.Label != "" {
-		if label, err = find(opt.Label); err != nil {
-			return nil, 0, err
-		}
-	}
-	t.columns = opt.Columns
-	if t.columns == nil {
-		for i, name := range header {
-			if i != label {
-				t.columns = append(t.columns, name)
-			}
-		}
-	}
-	for _, name := range t.columns {
-		i, err := find(name)
-		if err != nil {
-			return nil, 0, err
-		}
-		switch {
-		case i == label:
-			return nil, 0, columnError(t.path, "columns", "others than the label", "%q", name)
-		case slices.Contains(from, i):
-			return nil, 0, columnError(t.path, "columns", "each one once", "%q twice", name)
-		case name == "" || !utf8.ValidString(name):
-			return nil, 0, fileError(t.path, fmt.Sprintf("name of column %d", i+1),
-				"one in UTF-8 (or choose among the columns)", "%q", name)
-		}
-		from = append(from, i)
-	}
-	if len(from) == 0 {
-		return nil, 0, columnError(t.path, "columns", "one or more of numbers", "none")
-	}
-	return from, label, nil
 }

@@ -79,7 +79,11 @@ func decode(t testing.TB, path string, o CSVOptions) (*table, error) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return decodeTable(f, o)
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decodeTable(f, info.Size(), o)
 }
 
 // TestCSVSplit: every row is in one split, training rows have mean 0 and deviation 1, and Columns converts the points
@@ -157,7 +161,7 @@ func TestCSVRefuses(t *testing.T) {
 		o    CSVOptions
 		want string
 	}{
-		"empty":         {"", CSVOptions{}, "header line"},
+		"empty":         {"", CSVOptions{}, "it is empty"},
 		"only a header": {"a,b\n", CSVOptions{}, "3 or more"},
 		"missing":       {"a,b\n1,2\n3,\n", CSVOptions{}, `line 3, column b (character 3): the cell is missing ("")`},
 		"NA":            {"a,b\n1,2\nNA,3\n", CSVOptions{}, `line 3, column a (character 1): the cell is missing ("NA")`},
@@ -172,8 +176,8 @@ func TestCSVRefuses(t *testing.T) {
 		"bare quote":      {"a,b\n1,2\n3,4\"5\n", CSVOptions{}, "line 3, character 4"},
 		"open quote":      {"a,b\n1,\"2\n3,4\n", CSVOptions{}, "line 3"},
 		"constant":        {"a,b\n1,2\n1,4\n1,7\n", CSVOptions{}, "column a: expected values that differ"},
-		"two of a name":   {"a,a\n" + good, CSVOptions{}, `"a" twice`},
-		"nameless":        {"a,\n" + good, CSVOptions{}, "name of column 2"},
+		"two of a name":   {"a,a\n" + good, CSVOptions{}, `"a" 2 times`},
+		"nameless":        {"a,\n" + good, CSVOptions{}, "column 2: expected a name"},
 		"unknown column":  {"a,b\n" + good, CSVOptions{Columns: []string{"c"}}, `a column "c"`},
 		"unknown label":   {"a,b\n" + good, CSVOptions{Label: "c"}, `a column "c"`},
 		"label as number": {"a,b\n" + good, CSVOptions{Columns: []string{"a", "b"}, Label: "b"}, "others than the label"},
@@ -219,7 +223,7 @@ func FuzzCSV(f *testing.F) {
 	f.Add([]byte("a\n1\n2\n\"3\"\n"), "", false)
 	f.Fuzz(func(t *testing.T, data []byte, label string, drop bool) {
 		o := CSVOptions{Path: "x", Label: label, DropMissing: drop, TestFraction: 0.3}
-		table, err := decodeTable(bytes.NewReader(data), o)
+		table, err := decodeTable(bytes.NewReader(data), int64(len(data)), o)
 		var train, test *dataset.Points
 		if err == nil {
 			train, test, err = table.split(o)

@@ -111,7 +111,7 @@ func TestArchivesFound(t *testing.T) {
 		{file: "streamed.zip", want: plain},
 	} {
 		t.Run(c.file+" "+c.encoding, func(t *testing.T) {
-			names, err := NamesEncoding(c.encoding)
+			names, err := Encoding("names-encoding", c.encoding)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,12 +18,12 @@ import (
 // codePages are names of encodings that Windows and Python use, but neither index knows.
 var codePages = map[string]string{
 	"cp932": "shift_jis", "cp936": "gbk", "cp949": "euc-kr", "cp950": "big5", "cp1251": "windows-1251",
-	"cp1252": "windows-1252",
+	"cp1252": "windows-1252", "latin-1": "latin1", "utf8": "utf-8", "utf16": "utf-16le",
 }
 
-// NamesEncoding returns the encoding of that name in the index of the web (gbk, shift_jis, ...) or of IANA (cp437,
-// ...). It returns nil for "".
-func NamesEncoding(name string) (encoding.Encoding, error) {
+// Encoding returns the encoding of that name in the index of the web (gbk, shift_jis, latin1, ...) or of IANA (cp437,
+// ...). It returns nil for "". parameter is the name of the parameter in errors.
+func Encoding(parameter, name string) (encoding.Encoding, error) {
 	key := strings.ToLower(strings.TrimSpace(name))
 	if key == "" {
 		return nil, nil
@@ -37,8 +37,8 @@ func NamesEncoding(name string) (encoding.Encoding, error) {
 	if enc, err := ianaindex.IANA.Encoding(key); err == nil && enc != nil {
 		return enc, nil
 	}
-	return nil, fmt.Errorf("names-encoding is %q; it must be the name of an encoding, such as gbk, shift_jis, big5, "+
-		"euc-kr, cp437, cp866 or windows-1252", name)
+	return nil, fmt.Errorf("%s is %q; it must be the name of an encoding, such as gbk, shift_jis, big5, "+
+		"euc-kr, cp437, cp866 or windows-1252", parameter, name)
 }
 
 // zipUTF8 is the flag of a member of a zip file whose name is UTF-8.

@@ -1,0 +1,270 @@
+package source
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/text/encoding"
+
+	"vapo/lib/failure"
+)
+
+func dialect(name string) string { return filepath.Join("testdata", "dialects", name) }
+
+func mustEncoding(t *testing.T, name string) encoding.Encoding {
+	t.Helper()
+	e, err := Encoding("encoding", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestCSVDialects: a table has the same values however programs and countries write it (testdata/dialects.py).
+func TestCSVDialects(t *testing.T) {
+	raw, err := os.ReadFile("testdata/dialects.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Names  []string
+		X      [][]float64
+		Labels []string
+	}
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	latin1 := CSVOptions{Encoding: mustEncoding(t, "latin-1")}
+	for _, c := range []struct {
+		name      string
+		o         CSVOptions
+		delimiter rune
+	}{
+		{"plain.csv", CSVOptions{}, ','},
+		{"bom.csv", CSVOptions{}, ','},
+		{"bom.csv", latin1, ','},
+		{"plain.csv.gz", CSVOptions{}, ','},
+		{"plain.csv.xz", CSVOptions{}, ','},
+		{"plain.csv.bz2", CSVOptions{}, ','},
+		{"plain.zip", CSVOptions{}, ','},
+		{"excel-de.csv", latin1, ';'},
+		{"excel-de.csv", CSVOptions{Encoding: latin1.Encoding, Delimiter: ';', Decimal: ','}, ';'},
+		{"excel-de-thousands.csv", CSVOptions{}, ';'},
+		{"excel-de-thousands.csv", CSVOptions{Decimal: ','}, ';'},
+		{"excel-sep.csv", CSVOptions{}, ';'},
+		{"excel-unicode.txt", CSVOptions{}, '\t'},
+		{"utf-16be.csv", CSVOptions{Encoding: mustEncoding(t, "utf-16be")}, ','},
+		{"thousands.csv", CSVOptions{}, ','},
+		{"thousands.csv", CSVOptions{Decimal: '.'}, ','},
+		{"mac.csv", CSVOptions{}, ','},
+		{"unix.csv", CSVOptions{}, ','},
+		{"bar.csv", CSVOptions{}, '|'},
+		{"latin1.csv", latin1, ','},
+		{"index.csv", CSVOptions{}, ','},
+		{"headerless.csv", CSVOptions{NoHeader: true}, ','},
+		{"headerless-de.csv", CSVOptions{NoHeader: true}, ';'},
+	} {
+		names := want.Names
+		if c.o.NoHeader {
+			names = []string{"x1", "x2", "x3"}
+		}
+		c.o.Path, c.o.Label = dialect(c.name), names[2]
+		table, err := decode(t, c.o.Path, c.o)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if !slices.Equal(table.columns, names[:2]) || table.delimiter != c.delimiter {
+			t.Errorf("%s: columns %q between %q, expected %q between %q",
+				c.name, table.columns, table.delimiter, names[:2], c.delimiter)
+		}
+		if !slices.Equal(table.rows, slices.Concat(want.X...)) || !slices.Equal(table.labels, want.Labels) {
+			t.Errorf("%s: %v %q, expected %v %q", c.name, table.rows, table.labels, want.X, want.Labels)
+		}
+		if warned := len(table.warnings) > 0; warned != (c.name == "index.csv") {
+			t.Errorf("%s: warnings %q", c.name, table.warnings)
+		}
+	}
+	blanks, err := decode(t, dialect("blanks.dat"), CSVOptions{Delimiter: Blanks})
+	if err != nil || !slices.Equal(blanks.rows, []float64{1, 2, 3.5, 4, -2, 17}) ||
+		!slices.Equal(blanks.columns, []string{"a", "b"}) {
+		t.Errorf("blanks: %+v (%v)", blanks, err)
+	}
+}
+
+// TestCSVHints: a table that is not read as it is gets the hint that helps.
+func TestCSVHints(t *testing.T) {
+	text := func(s string) string { return csvFile(t, s) }
+	for name, c := range map[string]struct {
+		path       string
+		o          CSVOptions
+		want, hint string
+	}{
+		"no header":          {dialect("headerless.csv"), CSVOptions{}, "looks like data: 0.1226,1234567.5", "--no-header"},
+		"no header, label":   {dialect("uci.data"), CSVOptions{}, "looks like data: 5.1,3.5,Iris-setosa", "--no-header"},
+		"no header, numbers": {dialect("digits.data"), CSVOptions{}, "looks like data: 0,12,7", "--no-header"},
+		"no header, text":    {dialect("adult.data"), CSVOptions{}, "State-gov", "--no-header if the first"},
+		"no header, wanted":  {dialect("uci.data"), CSVOptions{Columns: []string{"a"}}, `column "a"`, "--no-header"},
+		"no header, decimal comma": {
+			dialect("headerless-de.csv"), CSVOptions{}, "looks like data: 0,1226;1234567,5", "--no-header",
+		},
+		"latin1 name":   {dialect("latin1.csv"), CSVOptions{}, "expected text in UTF-8", "--encoding"},
+		"latin1 label":  {text("a,k\n1,\xe9\n2,e\n3,e\n"), CSVOptions{Label: "k"}, "line 2, column k", "--encoding"},
+		"latin1 wanted": {dialect("latin1.csv"), CSVOptions{Columns: []string{"größe"}}, "a column", "--encoding"},
+		"utf-16":        {dialect("utf-16be.csv"), CSVOptions{}, "a zero byte", "--encoding=utf-16be"},
+		"open":          {dialect("open.csv"), CSVOptions{}, `"1,234" in line 2, column a`, "--decimal"},
+		"mixed":         {dialect("mixed.csv"), CSVOptions{}, `"1,5" in line 2, column a`, "--decimal"},
+		"duplicates":    {dialect("duplicates.csv"), CSVOptions{Label: "kind"}, `"x" 2 times`, "--columns"},
+		"nameless":      {text("a,,b\n1,2,3\n"), CSVOptions{}, "column 2: expected a name", "--columns"},
+		"two tables":    {dialect("two.zip"), CSVOptions{}, "expected one file in it, got 2", "unpack it"},
+		"workbook":      {dialect("workbook.xlsx"), CSVOptions{}, "a spreadsheet", "save the sheet as CSV"},
+		"old workbook":  {text("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and more"), CSVOptions{}, "Excel", "save the sheet"},
+		"parquet":       {text("PAR1 and more"), CSVOptions{}, "a Parquet file", "convert"},
+		"json":          {text(`[{"a": 1}, {"a": 2}]`), CSVOptions{}, "JSON", "convert"},
+		"web page":      {text("<!DOCTYPE html>\n<html>"), CSVOptions{}, "a web page", "direct address"},
+		"lfs":           {text("version https://git-lfs.github.com/spec/v1\n"), CSVOptions{}, "Git LFS", "git lfs pull"},
+		"empty":         {text(""), CSVOptions{}, "it is empty", "complete copy"},
+		"blanks":        {dialect("blanks.dat"), CSVOptions{Columns: []string{"a"}}, `a column "a"`, "--delimiter"},
+		"ragged":        {text("a,b\n1,2\n3\n"), CSVOptions{}, "line 3", "--delimiter"},
+		"bare quote":    {text("a,b\n1,2\n3,4\"\n"), CSVOptions{}, "line 3", "quote"},
+		"text":          {text("a,b\n1,2\n3,four\n"), CSVOptions{}, `line 3, column b (character 3): "four"`, "mend"},
+		"ragged blanks": {text("a b\n1 2\n3\n"), CSVOptions{Delimiter: Blanks}, "line 3", "--delimiter"},
+	} {
+		c.o.Path = c.path
+		_, err := LoadCSV(c.o)
+		if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(failure.HintOf(err), c.hint) {
+			t.Errorf("%s: %v (%s), expected %q (%s)", name, err, failure.HintOf(err), c.want, c.hint)
+		}
+	}
+	// Numbers may be the names of columns, if they are given.
+	years := text("2019,2020\n1,2\n3,4\n5,7\n7,9\n")
+	l, err := LoadCSV(CSVOptions{Path: years, Columns: []string{"2020"}})
+	if err != nil || l.Train.Columns[0].Name != "2020" {
+		t.Errorf("years as names: %v", err)
+	}
+	if table, err := decode(t, text("a,2019\n1,2\n"), CSVOptions{}); err != nil || len(table.rows) != 2 {
+		t.Errorf("a year as a name: %v", err)
+	}
+}
+
+// TestCSVMarks: the decimal mark is found from the numbers, and open ones take it.
+func TestCSVMarks(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		o    CSVOptions
+		want []float64 // nil: an error
+	}{
+		{"a\n1.234\n2.345\n", CSVOptions{}, []float64{1.234, 2.345}},
+		{"a\n1.234\n2.345\n", CSVOptions{Decimal: ','}, []float64{1234, 2345}},
+		{"a;b\n1.234;1,5\n", CSVOptions{}, []float64{1234, 1.5}},
+		{"a;b\n1,234;1,5\n", CSVOptions{}, []float64{1.234, 1.5}},
+		{"a;b\n1,234;1.5\n", CSVOptions{}, []float64{1234, 1.5}},
+		{"a;b\n1,234;1.234\n", CSVOptions{}, nil},
+		{"a;b\n1,234;1\n", CSVOptions{}, nil},
+		{"a;b\n1,234;1\n", CSVOptions{Decimal: '.'}, []float64{1234, 1}},
+		{"a;b\n1,234;1\n", CSVOptions{Decimal: ','}, []float64{1.234, 1}},
+		{"a;b\n0,234;-1,5e3\n", CSVOptions{}, []float64{0.234, -1500}},
+		{"a;b\n1,5;2.5\n", CSVOptions{}, nil},
+		{"a;b\n1,234;x\n1;2,5\n", CSVOptions{DropMissing: true}, []float64{1, 2.5}},
+		{"a;b\n1,23,4;2\n", CSVOptions{}, nil},
+		{"a\n1,234,567\n", CSVOptions{Delimiter: ';'}, []float64{1234567}},
+	} {
+		c.o.Path = csvFile(t, c.text)
+		table, err := decode(t, c.o.Path, c.o)
+		if (err == nil) != (c.want != nil) || err == nil && !slices.Equal(table.rows, c.want) {
+			t.Errorf("%q: %+v (%v), expected %v", c.text, table, err, c.want)
+		}
+	}
+}
+
+// TestCSVGrows: a table that changes while it is read is an error that says so.
+func TestCSVGrows(t *testing.T) {
+	path := csvFile(t, "a,b\n"+strings.Repeat("1,2\n3,5\n", 50000))
+	stop, done := make(chan struct{}), make(chan struct{})
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("7,"); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := f.WriteString("8\n7,"); err != nil {
+					t.Error(err)
+					return
+				}
+				if i == 0 {
+					close(started)
+				}
+			}
+		}
+	}()
+	<-started
+	_, err = LoadCSV(CSVOptions{Path: path})
+	close(stop)
+	<-done
+	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "changes while it was read") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestDelimiter: names of delimiters.
+func TestDelimiter(t *testing.T) {
+	for name, want := range map[string]rune{
+		"auto": 0, "tab": '\t', `\t`: '\t', "space": Blanks, ";": ';', "|": '|', "¦": '¦',
+	} {
+		if got, err := Delimiter(name); err != nil || got != want {
+			t.Errorf("%s is %q (%v), expected %q", name, got, err, want)
+		}
+	}
+	for _, name := range []string{";;", `"`, "5", "\n", "\xff"} {
+		if got, err := Delimiter(name); err == nil {
+			t.Errorf("%q is %q", name, got)
+		}
+	}
+}
+
+// FuzzCSVDialects: as FuzzCSV, with tables of every dialect.
+func FuzzCSVDialects(f *testing.F) {
+	files, err := filepath.Glob(dialect("*"))
+	if err != nil || len(files) == 0 {
+		f.Fatal(err)
+	}
+	for i, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw, i%2 == 0, byte(i))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, noHeader bool, how byte) {
+		o := CSVOptions{
+			Path: "x", NoHeader: noHeader, Delimiter: []rune{0, ';', '\t', Blanks}[how%4],
+			Decimal: []rune{0, ',', '.'}[how/4%3], DropMissing: how >= 128,
+		}
+		table, err := decodeTable(bytes.NewReader(data), int64(len(data)), o)
+		if err != nil {
+			if class := failure.ClassOf(err); class != failure.Input && class != failure.Integrity {
+				t.Errorf("error %v of type %T", err, err)
+			}
+			return
+		}
+		if len(table.rows)%len(table.columns) != 0 {
+			t.Errorf("%d values in %d columns", len(table.rows), len(table.columns))
+		}
+	})
+}
