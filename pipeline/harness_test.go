@@ -68,6 +68,7 @@ func buildStages(t *testing.T) string {
 // workplace is a directory in which a test runs commands.
 type workplace struct {
 	t   *testing.T
+	bin string // the directory of the programs
 	dir string
 	env []string
 }
@@ -79,7 +80,7 @@ type result struct {
 
 func newWorkplace(t *testing.T) *workplace {
 	t.Helper()
-	w := &workplace{t: t, dir: t.TempDir()}
+	w := &workplace{t: t, bin: binaries, dir: t.TempDir()}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "AWS_") && !strings.HasPrefix(v, "VAPO_") {
 			w.env = append(w.env, v)
@@ -102,7 +103,7 @@ func (w *workplace) write(name, text string) {
 }
 
 func (w *workplace) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(binaries, "pipeline"), args...)
+	cmd := exec.Command(filepath.Join(w.bin, "pipeline"), args...)
 	cmd.Dir, cmd.Env = w.dir, w.env
 	return cmd
 }
@@ -255,7 +256,7 @@ func (w *workplace) running(program string) []int {
 	var pids []int
 	for _, path := range files {
 		exe, err := os.Readlink(path)
-		if err != nil || exe != filepath.Join(binaries, program) {
+		if err != nil || exe != filepath.Join(w.bin, program) {
 			continue
 		}
 		environ, err := os.ReadFile(filepath.Join(filepath.Dir(path), "environ"))

@@ -14,7 +14,16 @@ const GracePeriod = 24 * time.Hour
 
 // renewAge is the age from which an object is rewritten before it is used. It leaves enough time to store a reference
 // to the object before a collection with the usual grace period may delete it.
-var renewAge = GracePeriod / 2
+var renewAge = func() time.Duration {
+	if d, err := time.ParseDuration(testRenewAge); err == nil {
+		return d
+	}
+	return GracePeriod / 2
+}()
+
+// testRenewAge is set only by the linker, in programs for tests that cannot wait for hours:
+// go build -ldflags "-X vapo/lib/artifact.testRenewAge=1s".
+var testRenewAge string
 
 // aged reports whether an object is so old that a collection may soon delete it. Both times are by the store's clock.
 // An object whose age is unknown counts as old.
