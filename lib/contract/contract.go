@@ -76,19 +76,21 @@ type Description struct {
 
 // Manifest records one successful execution of a stage.
 type Manifest struct {
-	Contract    int               `json:"contract"`
-	Stage       string            `json:"stage"`
-	Version     int               `json:"version"`
-	Params      map[string]any    `json:"params"`
-	Units       map[string]string `json:"units,omitempty"`
-	Inputs      map[string]string `json:"inputs"`
-	Outputs     map[string]Output `json:"outputs"`
-	Backend     string            `json:"backend,omitempty"`
-	Results     map[string]any    `json:"results,omitempty"`
-	Warnings    []string          `json:"warnings,omitempty"`
-	Versions    map[string]string `json:"versions,omitempty"`
-	Started     time.Time         `json:"started"`
-	WallSeconds float64           `json:"wall_seconds"`
+	Contract int               `json:"contract"`
+	Stage    string            `json:"stage"`
+	Version  int               `json:"version"`
+	Params   map[string]any    `json:"params"`
+	Units    map[string]string `json:"units,omitempty"`
+	Inputs   map[string]string `json:"inputs"`
+	Outputs  map[string]Output `json:"outputs"`
+	Backend  string            `json:"backend,omitempty"`
+	Results  map[string]any    `json:"results,omitempty"`
+	// Costs say what the outputs cost, by unit: samples/s, for example. Comparisons of scores show them.
+	Costs       map[string]float64 `json:"costs,omitempty"`
+	Warnings    []string           `json:"warnings,omitempty"`
+	Versions    map[string]string  `json:"versions,omitempty"`
+	Started     time.Time          `json:"started"`
+	WallSeconds float64            `json:"wall_seconds"`
 }
 
 // Output describes one output in a manifest.

@@ -195,6 +195,16 @@ func (j *Job) Set(key string, v any) {
 	j.manifest.Results[key] = v
 }
 
+// Cost records what the outputs cost, in the given unit, for comparisons of scores.
+func (j *Job) Cost(unit string, v float64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.manifest.Costs == nil {
+		j.manifest.Costs = map[string]float64{}
+	}
+	j.manifest.Costs[unit] = v
+}
+
 // SetBackend records the class of the engine that was used.
 func (j *Job) SetBackend(class string) {
 	j.mu.Lock()

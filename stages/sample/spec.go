@@ -129,6 +129,8 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	job.Set("function_evaluations_max", work.Max)
 	job.Set("seconds", seconds)
 	job.Set("samples_per_second", float64(p.N)/seconds)
+	job.Cost("evaluations/sample", work.Mean())
+	job.Cost("seconds/sample", seconds/float64(p.N))
 	job.Summary("%d samples of shape %v, with %.4g evaluations of the network each", p.N, set.Shape(), work.Mean())
 	err = job.Output(ctx, "samples", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
 	if err != nil {

@@ -25,6 +25,8 @@ type Compared struct {
 	N         []float64      `json:"n,omitempty"`        // numbers of samples and reference rows
 	Reference string         `json:"reference,omitempty"`
 	Features  string         `json:"features,omitempty"`
+	// Costs are those of the steps that led to the score. Names are the stage and the unit, as in "train samples/s".
+	Costs map[string]float64 `json:"costs,omitempty"`
 	// GradientVariance is what the training measured, in the form of the training's manifest.
 	GradientVariance any `json:"gradient_variance,omitempty"`
 }
@@ -50,7 +52,7 @@ func compare(steps []Step, manifests []manifest) []*Comparison {
 			continue
 		}
 		row := Compared{
-			Step: s.Name, Facts: map[string]any{}, Metric: f.Metric, Value: *f.Value, Interval: f.interval(), N: f.counts(),
+			Step: s.Name, Facts: map[string]any{}, Costs: map[string]float64{}, Metric: f.Metric, Value: *f.Value, Interval: f.interval(), N: f.counts(),
 			Reference: f.Reference, Features: f.Features,
 		}
 		for k, at := range history(steps, i) {
@@ -83,13 +85,18 @@ func history(steps []Step, i int) []int {
 	return out
 }
 
-// add records the parameters of a step in the history of a score. If two steps run the same stage, the parameters of
+// add records the parameters and costs of a step in the history of a score. If two steps run the same stage, those of
 // the step nearer to the score count.
 func (r *Compared) add(s Step, m manifest) {
 	for name, v := range m.Params {
 		fact := s.Stage + " " + name
-		if _, nearer := r.Facts[fact]; !nearer && !slices.Contains(s.NoEffect, name) {
+		if !has(r.Facts, fact) && !slices.Contains(s.NoEffect, name) {
 			r.Facts[fact] = v
+		}
+	}
+	for unit, v := range m.Costs {
+		if cost := s.Stage + " " + unit; !has(r.Costs, cost) {
+			r.Costs[cost] = v
 		}
 	}
 	if raw := m.Results["gradient_variance"]; len(raw) > 0 && r.GradientVariance == nil {
@@ -125,6 +132,11 @@ func (c *Comparison) keepDifferent() {
 			delete(r.Facts, name)
 		}
 	}
+}
+
+func has[V any](m map[string]V, key string) bool {
+	_, ok := m[key]
+	return ok
 }
 
 func stageOf(fact string) string {

@@ -53,6 +53,7 @@ func ablationRun(t testing.TB) *Run {
 			Name: objective, Stage: "train", Seconds: 9, Needs: []string{"data"}, NoEffect: []string{"log-every"},
 			Manifest: mustManifest(t, map[string]any{
 				"wall_seconds": 9, "params": map[string]any{"objective": objective, "seed": 1, "steps": 200, "log-every": 1 + k},
+				"costs":   map[string]float64{"samples/s": 100 + float64(k), "seconds": 8.5},
 				"results": map[string]any{"gradient_variance": variance, "score_metric": "Fréchet distance of classifier features",
 					"score_n": []int{1000, 10000}},
 			}),
@@ -64,7 +65,7 @@ func ablationRun(t testing.TB) *Run {
 			r.Steps = append(r.Steps,
 				Step{Name: name, Stage: "sample", Seconds: 2, Needs: []string{objective}, Subject: objective,
 					NoEffect: []string{"trajectories"}, Manifest: mustManifest(t,
-						map[string]any{"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
+						map[string]any{"costs": map[string]float64{"evaluations/sample": 40}, "params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
 					Outputs: []Output{{"trajectories", digest("t"), contract.MediaPNG, 1, pngGrid(t, 40, 10, j)}}},
 				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name,
 					Ports:    evalPorts,

@@ -84,6 +84,7 @@ type manifest struct {
 	Inputs      map[string]string          `json:"inputs"`
 	Backend     string                     `json:"backend"`
 	Results     map[string]json.RawMessage `json:"results"`
+	Costs       map[string]float64         `json:"costs"`
 	Warnings    []string                   `json:"warnings"`
 	Versions    map[string]string          `json:"versions"`
 	WallSeconds float64                    `json:"wall_seconds"`

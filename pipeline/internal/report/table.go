@@ -50,6 +50,20 @@ func (c *Comparison) table() textTable {
 		}
 		return number(r.Interval[0]) + " to " + number(r.Interval[1])
 	})
+	costs := map[string]bool{}
+	for _, r := range c.Rows {
+		for name := range r.Costs {
+			costs[name] = true
+		}
+	}
+	for _, name := range sorted(costs) {
+		column(name, func(r Compared) string {
+			if v, ok := r.Costs[name]; ok {
+				return number(v)
+			}
+			return ""
+		})
+	}
 	column("metric", func(r Compared) string { return r.Metric })
 	column("N", func(r Compared) string { return against(r.N) })
 	column("reference", func(r Compared) string { return r.Reference })

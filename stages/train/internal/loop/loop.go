@@ -155,8 +155,11 @@ func (l *Loop) results() error {
 		job.Set("went_on_from_step", h.From)
 	}
 	job.Set("train_seconds", watch.Round(h.Seconds, 4))
+	job.Cost("seconds", watch.Round(h.Seconds, 4))
 	if taken := l.Options.Steps - h.From; taken > 0 {
-		job.Set("samples_per_second", watch.Round(float64(taken)*float64(l.Options.Batch)/h.Seconds, 4))
+		rate := watch.Round(float64(taken)*float64(l.Options.Batch)/h.Seconds, 4)
+		job.Set("samples_per_second", rate)
+		job.Cost("samples/s", rate)
 	}
 	if h.Guard.Spikes > 0 {
 		job.Set("steps_skipped", h.Guard.Spikes)
