@@ -76,5 +76,6 @@ func (g Graph) Check() (tensor.Dtype, error) {
 	return dt, nil
 }
 
-// Order returns the roots and all nodes that they are computed from, children first.
-func (g Graph) Order() []*graphop.Node { return graphop.Order(g.Roots()...) }
+// Order returns the roots and all nodes that they are computed from, children first. In a graph with boundaries, the
+// sections follow one another; see graphop.Sections.
+func (g Graph) Order() []*graphop.Node { return graphop.Sections(graphop.Order(g.Roots()...)) }

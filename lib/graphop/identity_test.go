@@ -24,6 +24,7 @@ import (
 // list of kinds from the source, so it cannot miss a new kind.
 func TestNameContainsEveryAttribute(t *testing.T) {
 	kinds := map[string]Kind{
+		"BoundaryOp":      &BoundaryOp{},
 		"ConstOp":         &ConstOp{Value: 1, id: "fill 1"},
 		"ConvOp":          &ConvOp{Role: Forward, Shape: kernel.ConvShape{N: 1}},
 		"ConcatOp":        &ConcatOp{Axis: 1},

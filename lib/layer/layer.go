@@ -55,6 +55,17 @@ type Builder struct {
 	// Key is the node that dropout masks are drawn from (see graphop.Uniform). If it is nil, as in evaluation, there is
 	// no dropout.
 	Key *graphop.Node
+	// Remat lets Block mark the blocks of the network for graphop.Rematerialise.
+	Remat bool
+}
+
+// Block returns x, an input or output of a block, and marks it if the builder has Remat. The inside of a block is what
+// a reverse-mode pass may compute again.
+func (b *Builder) Block(x *graphop.Node) *graphop.Node {
+	if !b.Remat {
+		return x
+	}
+	return graphop.Boundary(x)
 }
 
 // Param declares a parameter, an input node param/NAME.
@@ -177,7 +188,7 @@ func (b *Builder) Attention(name string, x *graphop.Node, groups, heads int) *gr
 	mixed := graphop.Reshape(graphop.MatMul(v, over, false, true), s...)
 	w = b.Param(name+".proj_out.weight", Init{}, c, c, 1)
 	bias = b.Param(name+".proj_out.bias", Init{}, c)
-	return graphop.Add(x, pointConv(mixed, w, bias))
+	return b.Block(graphop.Add(x, pointConv(mixed, w, bias)))
 }
 
 // pointConv is a 1 x 1 convolution of x [N, C, H, W] with w [out, C, 1], plus bias [out].

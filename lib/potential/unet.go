@@ -108,7 +108,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 	emb = graphop.SiLU(emb) // all blocks share this SiLU
 
 	index := 0
-	h := b.Conv("input_blocks.0.0", x, u.Channels*u.Mult[0], 3, false)
+	h := b.Block(b.Conv("input_blocks.0.0", x, u.Channels*u.Mult[0], 3, false))
 	skips := []*graphop.Node{h}
 	for level, m := range u.Mult {
 		for range u.ResBlocks {
@@ -138,7 +138,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 		for k := range u.ResBlocks + 1 {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
-			joined := graphop.Concat(1, h, skip)
+			joined := graphop.Concat(1, h, b.Block(skip)) // marked again, for the gradient that takes the skip
 			h = u.resBlock(b, fmt.Sprintf("output_blocks.%d.0", index), joined, emb, u.Channels*u.Mult[level])
 			h = u.attend(b, fmt.Sprintf("output_blocks.%d.1", index), h, level)
 			if k == u.ResBlocks && level > 0 {
@@ -195,7 +195,7 @@ func (u *UNet) resBlock(b *layer.Builder, name string, x, emb *graphop.Node, out
 	if x.Shape()[1] != out {
 		x = b.Conv(name+".skip_connection", x, out, 1, false)
 	}
-	return graphop.Add(x, h)
+	return b.Block(graphop.Add(x, h))
 }
 
 // timestepEmbedding returns cos and then sin of t·exp(-ln(10000)·i/half), as [N, channels]. t [N, 1] is not rescaled.

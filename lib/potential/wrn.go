@@ -55,7 +55,7 @@ func (w *WRN) phi(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node {
 	if emb != nil {
 		emb = graphop.SiLU(emb)
 	}
-	h := b.Conv("conv_in", x, 16, 3, false)
+	h := b.Block(b.Conv("conv_in", x, 16, 3, false))
 	n := (w.Depth - 4) / 6
 	for stage := range wrnStages {
 		if stage > 0 {
@@ -81,5 +81,5 @@ func (w *WRN) block(b *layer.Builder, name string, x, emb *graphop.Node, out int
 	if x.Shape()[1] != out {
 		x = b.Conv(name+".shortcut", x, out, 1, false)
 	}
-	return graphop.Add(x, h)
+	return b.Block(graphop.Add(x, h))
 }

@@ -26,12 +26,12 @@ func TestAccumulationIsOneBatch(t *testing.T) {
 			// Adam divides by the gradient's size, so a small epsilon would turn rounding errors of gradients near 0
 			// into whole steps.
 			o.Epsilon, o.WeightDecay, o.ClipStd, o.LearningRate = 1e-3, 0.1, 0.1, 0.01
-			whole, err := Potential(be, c, "matching", o)
+			whole, err := Potential(be, c, "matching", o, false)
 			if err != nil {
 				t.Fatal(err)
 			}
 			o.Accumulate = k
-			parts, err := Potential(be, c, "matching", o)
+			parts, err := Potential(be, c, "matching", o, false)
 			if err != nil {
 				t.Fatal(err)
 			}

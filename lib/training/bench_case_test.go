@@ -90,7 +90,7 @@ func (c benchCase) open(be backend.Backend) (*benchRun, error) {
 	}
 	r := &benchRun{c: c, config: config}
 	if c.objective != "field" {
-		if r.step, err = Potential(be, config, c.objective, adam(c.batch)); err != nil {
+		if r.step, err = Potential(be, config, c.objective, adam(c.batch), false); err != nil {
 			return nil, err
 		}
 		r.params = r.step.Params

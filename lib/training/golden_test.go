@@ -170,7 +170,7 @@ func TestGoldenSteps(t *testing.T) {
 func goldenSteps(t *testing.T, be backend.Backend, g golden) {
 	const tolerance = 1e-4
 	c := g.Config
-	s, err := Potential(be, c, g.Objective, g.Optim)
+	s, err := Potential(be, c, g.Objective, g.Optim, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			}
 			o := adam(2 * batch)
 			o.Accumulate, o.WeightDecay, o.ClipStd, o.EMAHalfLifeImages = 2, 0.1, 3, []float64{100, 200, 300}
-			s, err := Potential(be, config, "matching", o)
+			s, err := Potential(be, config, "matching", o, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +85,7 @@ func TestMemoryIsPlanned(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	s, err := Potential(tape.Tape{}, config, "matching", adam(64))
+	s, err := Potential(tape.Tape{}, config, "matching", adam(64), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,9 @@ type stepGraph struct {
 // step needs no second derivative.
 //
 // If o is nil, the step ends with g and has no dropout.
-func potentialStep(c potential.Config, objective string, o *optim.Config, rows int) (*stepGraph, error) {
+//
+// If remat is set, large values inside the network's blocks are computed again where a gradient needs them.
+func potentialStep(c potential.Config, objective string, o *optim.Config, rows int, remat bool) (*stepGraph, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -50,6 +52,7 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	if want := homotopy.OutputOf(objective); c.Output != want {
 		return nil, fmt.Errorf("objective %s of a network whose output is %q, expected %q", objective, c.Output, want)
 	}
+	step.net.Remat = remat
 	var x, label *graphop.Node
 	var in homotopy.Inputs
 	err := graphop.Build(func() {
@@ -67,11 +70,39 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 		return nil, err
 	}
 	step.grads, err = graphop.Grad(step.terms.Loss, step.net.Nodes()...) // g = dL/dtheta
+	if err == nil && remat {
+		err = step.rematerialise()
+	}
 	if err != nil || o == nil {
 		return step, err
 	}
 	step.update, err = o.Build(step.terms.Loss, step.net.Nodes(), step.grads) // theta, moments, averages
 	return step, err
+}
+
+// rematerialise replaces the values of the loss and its gradients; see graphop.Rematerialise. The update comes later: it
+// reads every gradient, so none is computed twice.
+func (s *stepGraph) rematerialise() error {
+	t := &s.terms
+	all := []**graphop.Node{&t.Loss, &t.FieldRMS, &t.Losses, &t.Squares}
+	if t.Values != nil {
+		all = append(all, &t.Values)
+	}
+	for i := range s.grads {
+		all = append(all, &s.grads[i])
+	}
+	roots := make([]*graphop.Node, len(all))
+	for i, n := range all {
+		roots[i] = *n
+	}
+	roots, err := graphop.Rematerialise(roots...)
+	if err != nil {
+		return err
+	}
+	for i, n := range roots {
+		*all[i] = n
+	}
+	return nil
 }
 
 func newStepGraph() *stepGraph {
@@ -101,12 +132,13 @@ func (s *stepGraph) potentialInputs(c potential.Config, rows int, drop bool) (in
 	return in, label
 }
 
-// Potential compiles the training step of a potential for batches of o.BatchImages samples.
-func Potential(be backend.Backend, c potential.Config, objective string, o optim.Config) (*Trainer, error) {
+// Potential compiles the training step of a potential for batches of o.BatchImages samples. With remat, the step takes
+// less memory and more time.
+func Potential(be backend.Backend, c potential.Config, objective string, o optim.Config, remat bool) (*Trainer, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	step, err := potentialStep(c, objective, &o, o.BatchImages/o.Micro())
+	step, err := potentialStep(c, objective, &o, o.BatchImages/o.Micro(), remat)
 	if err != nil {
 		return nil, err
 	}

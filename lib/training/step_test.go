@@ -55,7 +55,7 @@ func BenchmarkStep(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			start := time.Now()
-			s, err := Potential(be, c.config, c.objective, adam(c.batch))
+			s, err := Potential(be, c.config, c.objective, adam(c.batch), false)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -61,28 +61,28 @@ func trainees() []trainee {
 		return func(b *Batch, step int64) { fill(b, c, uint64(step)) }
 	}
 	return []trainee{
-		{"mlp", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "energy", adam(batch)) },
+		{"mlp", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "energy", adam(batch), false) },
 			fillPotential(points)},
-		{"hybrid", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "hybrid", adam(batch)) },
+		{"hybrid", func(be backend.Backend) (*Trainer, error) { return Potential(be, points, "hybrid", adam(batch), false) },
 			fillPotential(points)},
 		{"unet", func(be backend.Backend) (*Trainer, error) {
-			return Potential(be, pictures, "matching", adam(batch))
+			return Potential(be, pictures, "matching", adam(batch), false)
 		}, fillPotential(pictures)},
 		{"unet dropping", func(be backend.Backend) (*Trainer, error) {
-			s, err := Potential(be, dropping, "matching", adam(batch))
+			s, err := Potential(be, dropping, "matching", adam(batch), false)
 			if s != nil {
 				s.Seed = 3
 			}
 			return s, err
 		}, fillPotential(dropping)},
 		{"unet accumulating", func(be backend.Backend) (*Trainer, error) {
-			s, err := Potential(be, shallow, "matching", everything)
+			s, err := Potential(be, shallow, "matching", everything, false)
 			if s != nil {
 				s.Seed = 3
 			}
 			return s, err
 		}, fillPotential(shallow)},
-		{"wrn", func(be backend.Backend) (*Trainer, error) { return Potential(be, wide, "matching", adam(batch)) },
+		{"wrn", func(be backend.Backend) (*Trainer, error) { return Potential(be, wide, "matching", adam(batch), false) },
 			fillPotential(wide)},
 		{"classifier", func(be backend.Backend) (*Trainer, error) { return Classifier(be, classes, adam(batch)) },
 			func(b *Batch, step int64) {
@@ -337,24 +337,24 @@ func TestBuildersRefuse(t *testing.T) {
 	be := engines(t)[0]
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
 		MLP: &potential.MLP{Width: 9, Depth: 2}}
-	if _, err := Potential(be, points, "hope", adam(4)); err == nil {
+	if _, err := Potential(be, points, "hope", adam(4), false); err == nil {
 		t.Error("an unknown objective was accepted")
 	}
 	curved := points
 	curved.Schedule = "cosine"
-	if _, err := Potential(be, curved, "hybrid", adam(4)); failure.ClassOf(err) != failure.Usage {
+	if _, err := Potential(be, curved, "hybrid", adam(4), false); failure.ClassOf(err) != failure.Usage {
 		t.Errorf("the hybrid objective on the cosine schedule: %v, want a usage error", err)
 	}
 	bad := adam(4)
 	bad.Beta1 = 2
-	if _, err := Potential(be, points, "matching", bad); err == nil {
+	if _, err := Potential(be, points, "matching", bad, false); err == nil {
 		t.Error("a bad optimiser was accepted")
 	}
 	if _, err := Classifier(be, feature.Classifier{}, adam(4)); err == nil {
 		t.Error("an empty classifier was accepted")
 	}
 	points.MLP = nil
-	if _, err := Potential(be, points, "matching", adam(4)); err == nil {
+	if _, err := Potential(be, points, "matching", adam(4), false); err == nil {
 		t.Error("an empty potential was accepted")
 	}
 }

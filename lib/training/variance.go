@@ -35,9 +35,11 @@ type BinVariance struct {
 
 // NewGradientVariance compiles the gradient of an objective for batches of n samples. The batches include the loss
 // weights of their times. Dropout is off, so only the choice of the batch causes variance. The compiled graph holds
-// about as much memory as a training step.
-func NewGradientVariance(be backend.Backend, c potential.Config, objective string, n int) (*GradientVariance, error) {
-	s, err := potentialStep(c, objective, nil, n)
+// about as much memory as a training step, and less with remat, as a training step.
+func NewGradientVariance(
+	be backend.Backend, c potential.Config, objective string, n int, remat bool,
+) (*GradientVariance, error) {
+	s, err := potentialStep(c, objective, nil, n, remat)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func TestGradientVarianceByHand(t *testing.T) {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2, Dropout: 0.3}}
 	for _, be := range engines(t) {
 		for _, c := range []potential.Config{points, dropping} {
-			v, err := NewGradientVariance(be, c, "energy", batch)
+			v, err := NewGradientVariance(be, c, "energy", batch, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +67,7 @@ func TestGradientVarianceByHand(t *testing.T) {
 			}
 			o := adam(batch)
 			o.Beta1, o.ClipNorm = 0, 0
-			s, err := Potential(be, still, "energy", o)
+			s, err := Potential(be, still, "energy", o, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestGradientVarianceHasNoBias(t *testing.T) {
 	be := engines(t)[0]
 	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
 		MLP: &potential.MLP{Width: 4, Depth: 1}}
-	v, err := NewGradientVariance(be, c, "matching", 3)
+	v, err := NewGradientVariance(be, c, "matching", 3, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestEnergyHasMoreVariance(t *testing.T) {
 	var ratio [10]float64
 	var by [2][]BinVariance
 	for i, objective := range []string{"matching", "energy"} {
-		v, err := NewGradientVariance(be, c, objective, 64)
+		v, err := NewGradientVariance(be, c, objective, 64, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,13 +183,13 @@ func TestGradientVarianceRefuses(t *testing.T) {
 	be := engines(t)[0]
 	c := potential.Config{Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1,
 		MLP: &potential.MLP{Width: 4, Depth: 1}}
-	if _, err := NewGradientVariance(be, c, "hybrid?", 3); err == nil {
+	if _, err := NewGradientVariance(be, c, "hybrid?", 3, false); err == nil {
 		t.Error("an unknown objective was accepted")
 	}
-	if _, err := NewGradientVariance(be, potential.Config{}, "matching", 3); err == nil {
+	if _, err := NewGradientVariance(be, potential.Config{}, "matching", 3, false); err == nil {
 		t.Error("no network was accepted")
 	}
-	v, err := NewGradientVariance(be, c, "matching", 3)
+	v, err := NewGradientVariance(be, c, "matching", 3, false)
 	if err != nil {
 		t.Fatal(err)
 	}

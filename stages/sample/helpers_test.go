@@ -84,7 +84,7 @@ func imagesConfig() potential.Config {
 func checkpointOf(t *testing.T, c potential.Config, edit func(c *checkpoint.Checkpoint)) string {
 	t.Helper()
 	objective := map[homotopy.Output]string{"": "matching", homotopy.Velocity: "velocity", homotopy.Noise: "denoising"}
-	s, err := training.Potential(tape.Tape{}, c, objective[c.Output], adam)
+	s, err := training.Potential(tape.Tape{}, c, objective[c.Output], adam, false)
 	if err != nil {
 		t.Fatal(err)
 	}

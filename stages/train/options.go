@@ -91,6 +91,10 @@ type params struct {
 	CheckpointEvery int   `help:"Steps between checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
 	DataCache       int64 `help:"Disk for streamed data." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
 
+	// Remat is not keyed. On the CPU, the bits are the same with and without it. A card promises the same bits only with a
+	// tuning, which is an input and fits one program only.
+	Remat bool `help:"Compute blocks again to save memory." default:"false" keyed:"false" only:"model=unet|wrn"`
+
 	PlanMemory bool `help:"Print a step's memory and the batch that fits; do not train." default:"false" keyed:"false"`
 
 	Backend engine.Name `help:"Compute engine: ${engines}." default:"auto"`

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"vapo/lib/failure"
 	"vapo/lib/stage"
 )
 
@@ -36,6 +38,9 @@ func TestPlanMemory(t *testing.T) {
 	if got := m.Results["memory_bytes"]; p.Samples != 6 || got != float64(p.Memory) {
 		t.Errorf("the plan is %+v, the run took %v bytes", p, got)
 	}
+	if plain, remat := plan("--batch=64"), plan("--batch=64", "--remat"); remat.Memory >= plain.Memory {
+		t.Errorf("the plan with --remat is %+v, without %+v", remat, plain)
+	}
 	parts := plan("--micro-batch=3")
 	if parts.Samples != 3 || parts.Memory >= p.Memory {
 		t.Errorf("the plan with half as many samples at once is %+v, with all %+v", parts, p)
@@ -46,5 +51,35 @@ func TestPlanMemory(t *testing.T) {
 	// The plans of two sizes agree on the largest batch.
 	if ratio := float64(parts.Largest) / float64(p.Largest); p.Largest < 1000 || ratio < 0.95 || ratio > 1.05 {
 		t.Errorf("largest batches %d and %d", p.Largest, parts.Largest)
+	}
+}
+
+// --remat takes less memory and changes no output. Networks without blocks refuse it.
+func TestRemat(t *testing.T) {
+	images := pictures(t, 16, nil)
+	for name, args := range map[string][]string{
+		"unet": smallUNet(images, "--steps=3", "--batch=32", "--variance-every=3", "--variance-batches=2"),
+		"wrn":  small(images, "--model=wrn", "--steps=2", "--batch=32"),
+	} {
+		code, plain, stderr := train(t, append(args, "--out="+t.TempDir())...)
+		if code != failure.OK {
+			t.Fatalf("%s: exit %d\n%s", name, code, stderr)
+		}
+		code, remat, stderr := train(t, append(args, "--remat", "--out="+t.TempDir())...)
+		if code != failure.OK {
+			t.Fatalf("%s: exit %d\n%s", name, code, stderr)
+		}
+		for output, p := range plain.Outputs {
+			if r := remat.Outputs[output]; r.Digest != p.Digest {
+				t.Errorf("%s: the output %s is %s with --remat, %s without", name, output, r.Digest, p.Digest)
+			}
+		}
+		if p, r := plain.Results["memory_bytes"].(float64), remat.Results["memory_bytes"].(float64); r >= p {
+			t.Errorf("%s: %v bytes with --remat, %v without", name, r, p)
+		}
+	}
+	if code, _, stderr := train(t, small(points(t), "--remat")...); code != failure.Usage ||
+		!strings.Contains(stderr, "remat") {
+		t.Errorf("an mlp: exit %d\n%s", code, stderr)
 	}
 }

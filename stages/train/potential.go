@@ -38,7 +38,7 @@ func potentialLoop(
 	if err != nil {
 		return nil, err
 	}
-	t, err := training.Potential(be, c, p.Objective, o)
+	t, err := training.Potential(be, c, p.Objective, o, p.Remat)
 	if err != nil {
 		return nil, failure.Default(failure.Input, "", err) // the network does not fit the data
 	}
@@ -50,6 +50,6 @@ func potentialLoop(
 	if l.Snapshots, err = watch.NewSnapshots(ctx, job, be, p.Snapshots, t, c, src); err != nil {
 		return nil, err
 	}
-	l.Variance, err = watch.NewVariance(be, c, p.Objective, p.rows(), p.VarianceEvery, p.VarianceBatches, b)
+	l.Variance, err = watch.NewVariance(be, c, p.Objective, p.rows(), p.VarianceEvery, p.VarianceBatches, b, p.Remat)
 	return l, err
 }

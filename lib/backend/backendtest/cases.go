@@ -80,6 +80,7 @@ func Cases() []Case {
 		{Name: "transpose", Shapes: [][]int{{2, 3, 4}}, Build: func(in nodes) node {
 			return graphop.Exp(graphop.Transpose(graphop.Sin(in[0]), 2, 0, 1))
 		}},
+		one("boundary", []int{2, 3}, func(x node) node { return graphop.Exp(graphop.Boundary(graphop.Sin(x))) }),
 		one("slice", []int{2, 5, 3}, func(x node) node { return graphop.Exp(graphop.Slice(graphop.Sin(x), 1, 1, 4)) }),
 		one("pad", []int{2, 3, 3}, func(x node) node { return graphop.Exp(graphop.Pad(graphop.Sin(x), 1, 1, 2)) }),
 		{Name: "concat", Shapes: [][]int{{2, 1, 3}, {2, 2, 3}}, Build: func(in nodes) node {

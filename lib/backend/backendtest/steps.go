@@ -21,12 +21,13 @@ type StepGraph struct {
 }
 
 // Steps returns the training steps that engines are checked on: a perceptron with vectors of every rank, a
-// convolutional network with normalisation, pooling, upsampling and concatenation, and a network of all other
-// operations. Batch sizes are primes, so that vectorised loops have remainders.
+// convolutional network with normalisation, pooling, upsampling and concatenation, a residual network whose blocks are
+// computed again in the reverse-mode passes, and a network of all other operations. Batch sizes are primes, so that vectorised loops have remainders.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),
 		newStep("convolution", dt, []int{5, 2, 6, 8}, convolution),
+		newStep("blocks", dt, []int{5, 2, 6, 8}, blocks),
 		newStep("everything", dt, []int{5, 2, 8, 7}, everything),
 	}
 }
@@ -81,6 +82,24 @@ func convolution(p *parameters, x, t *graphop.Node) *graphop.Node {
 	return graphop.Scale(graphop.Sum(graphop.Square(d), 1), 0.5)
 }
 
+// blocks is a residual network that marks its blocks, so that newStep computes their insides again.
+func blocks(p *parameters, x, t *graphop.Node) *graphop.Node {
+	s := x.Shape()
+	conv := func(name string, x *graphop.Node, out int) *graphop.Node {
+		return graphop.Conv(x, p.param(name, out, x.Shape()[1], 3, 3), 1, 1, 1)
+	}
+	h := graphop.Boundary(conv("in", x, 4))
+	skip := h
+	for i := range 3 {
+		name := fmt.Sprintf("block%d", i)
+		inside := graphop.SiLU(graphop.Add(conv(name+".a", graphop.SiLU(h), 4), graphop.Reshape(t, s[0], 1, 1, 1)))
+		inside = graphop.Dropout(inside, drawKey(x), name, 0.3)
+		h = graphop.Boundary(graphop.Add(h, conv(name+".b", inside, 4)))
+	}
+	h = graphop.SiLU(graphop.Concat(1, h, graphop.Boundary(skip)))
+	return graphop.Reshape(graphop.Sum(h, 1, 2, 3), s[0], 1)
+}
+
 func newStep(name string, dt tensor.Dtype, shape []int, phi potential) StepGraph {
 	p := &parameters{g: gorgonia.NewGraph(), dt: dt}
 	x := graphop.Input(p.g, dt, "x", shape...)
@@ -90,10 +109,13 @@ func newStep(name string, dt tensor.Dtype, shape []int, phi potential) StepGraph
 	value := phi(p, x, t)
 	field := must(graphop.Grad(value, x))[0]
 	loss := graphop.Mean(graphop.Reshape(graphop.Square(graphop.Sub(field, v)), x.Shape().TotalSize()))
+	roots := append([]*graphop.Node{loss, value, field}, must(graphop.Grad(loss, p.nodes...))...)
+	roots = must(graphop.Rematerialise(roots...))
+	loss, value, field = roots[0], roots[1], roots[2]
 	ok := graphop.IsFinite(loss)
 	s := StepGraph{Name: name, Dtype: dt}
 	s.Graph.Inputs = []*graphop.Node{x, t, v, rate}
-	for i, d := range must(graphop.Grad(loss, p.nodes...)) {
+	for i, d := range roots[3:] {
 		w := p.nodes[i]
 		one := slices.Repeat([]int{1}, w.Dims())
 		m := graphop.Input(p.g, dt, "m/"+w.Name(), w.Shape()...)

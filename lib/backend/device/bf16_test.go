@@ -24,7 +24,7 @@ import (
 func step(t *testing.T, c potential.Config) (g backend.Graph) {
 	t.Helper()
 	c.Schedule, c.PriorStd = "linear", 1
-	if _, err := training.Potential(captured{&g}, c, "matching", adam(8)); !errors.Is(err, errCaptured) {
+	if _, err := training.Potential(captured{&g}, c, "matching", adam(8), false); !errors.Is(err, errCaptured) {
 		t.Fatal(err)
 	}
 	return g
@@ -122,7 +122,7 @@ func follow(t *testing.T, c potential.Config, batch, steps int, rate float64) fl
 	for i, be := range []backend.Backend{tape.Tape{}, half} {
 		o := adam(batch)
 		o.LearningRate, o.WarmupSteps = rate, 10
-		s, err := training.Potential(be, c, "matching", o)
+		s, err := training.Potential(be, c, "matching", o, false)
 		if err != nil {
 			t.Fatal(err)
 		}

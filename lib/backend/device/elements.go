@@ -68,7 +68,7 @@ func (l *lowering) elementsOf(n *graphop.Node) elements {
 		e.rows = size
 		return e
 	}
-	// The others move elements: reshape, transpose, slice, pad, upsample.
+	// The others move elements, if that: reshape, boundary, transpose, slice, pad, upsample.
 	return elements{l.natural(in[0]), l.roles[in[0]].role, min(size, l.roles[in[0]].rows)}
 }
 
@@ -77,7 +77,7 @@ func (l *lowering) natural(n *graphop.Node) dtypes.DType {
 	if l.roles[n].role == activation {
 		return dtypes.BFloat16
 	}
-	return dtypes.Float32
+	return l.wide
 }
 
 // meet returns the types of an elementwise operation. The operands with the most elements decide the role of the

@@ -77,6 +77,10 @@ type goBuilder struct {
 
 func (b *goBuilder) parameters() []compute.Value { return b.params }
 
+// OptimizationBarrier returns its operands. The Go backend lacks the operation and computes in the order of the program
+// anyway.
+func (*goBuilder) OptimizationBarrier(in ...compute.Value) ([]compute.Value, error) { return in, nil }
+
 func (b *goBuilder) compile(outputs []compute.Value, _ []int) (program, error) {
 	if err := b.Return(outputs, nil); err != nil {
 		return nil, err

@@ -88,8 +88,13 @@ func (l *lowering) lower(order []*graphop.Node) (err error) {
 		e := l.roles[at]
 		l.dt = e.inside
 		var in []compute.Value
-		for _, c := range graphop.Children(at) {
-			in = append(in, l.in(c, e.inside))
+		_, boundary := graphop.Of(at).Kind.(*graphop.BoundaryOp)
+		for i, c := range graphop.Children(at) {
+			dt := e.inside
+			if boundary && i > 0 {
+				dt = l.natural(c) // only its time matters, so it is not converted
+			}
+			in = append(in, l.in(c, dt))
 		}
 		out := e.inside
 		if e.role == exact {
@@ -118,6 +123,15 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value, out dtyp
 		return l.reshape(must(l.ReduceSum(in[0], k.Axes...)), op.Out...), nil
 	case *graphop.ReshapeOp:
 		return l.reshape(in[0], op.Out...), nil
+	case *graphop.BoundaryOp:
+		if len(in) == 1 {
+			return in[0], nil
+		}
+		v, err := l.OptimizationBarrier(in...)
+		if err != nil {
+			return nil, err
+		}
+		return v[0], nil
 	case *graphop.TransposeOp:
 		return must(l.Transpose(in[0], k.Perm...)), nil
 	case *graphop.SliceOp:

@@ -187,6 +187,18 @@ func (h *hlo) Reverse(x compute.Value, axes ...int) (compute.Value, error) {
 	return value(stablehlo.Reverse(node(x), axes...))
 }
 
+func (h *hlo) OptimizationBarrier(in ...compute.Value) ([]compute.Value, error) {
+	list, err := stablehlo.OptimizationBarrier(nodes(in)...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]compute.Value, len(list))
+	for i, v := range list {
+		out[i] = v
+	}
+	return out, nil
+}
+
 func (h *hlo) ReduceSum(x compute.Value, axes ...int) (compute.Value, error) {
 	return h.reduce("sum", stablehlo.Add, 0, x, axes)
 }

@@ -145,7 +145,7 @@ func TestPublishedNetworks(t *testing.T) {
 			LearningRate: 1e-3, HorizonSteps: 9, Decay: "cosine", Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, ClipNorm: 1,
 			BatchImages: 8, EMAHalfLifeImages: []float64{5540},
 		}
-		if _, err := training.Potential(captured{&g}, network, "matching", o); !errors.Is(err, errCaptured) {
+		if _, err := training.Potential(captured{&g}, network, "matching", o, false); !errors.Is(err, errCaptured) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		text := write(t, g, enginename.TF32)

@@ -116,6 +116,8 @@ func (c *compiler) emit() {
 			child := graphop.Children(n)[0]
 			c.of[n] = c.viewed(child)
 			c.stepOf[n] = c.producer(child)
+		case *graphop.BoundaryOp:
+			c.boundary(n)
 		case *graphop.PointwiseOp:
 			c.fuse(n)
 		case *graphop.SumOp:
@@ -125,6 +127,17 @@ func (c *compiler) emit() {
 		default:
 			c.single(n)
 		}
+	}
+}
+
+// boundary makes n a view of its first child that can be read only after the steps that compute the other children. The
+// child is stored: if a group recomputed it, the values that it is made of would live longer.
+func (c *compiler) boundary(n *graphop.Node) {
+	children := graphop.Children(n)
+	c.of[n] = c.fullValue(children[0])
+	c.stepOf[n] = -1
+	for _, ch := range children {
+		c.stepOf[n] = max(c.stepOf[n], c.producer(ch))
 	}
 }
 

@@ -35,7 +35,7 @@ func functionOf[T kernel.Float](op *graphop.Operation) (function[T], error) {
 	case *graphop.ConvOp:
 		return convolution[T](k), nil
 	// Operations that only move elements.
-	case *graphop.ReshapeOp:
+	case *graphop.ReshapeOp, *graphop.BoundaryOp:
 		return func(dst []T, src [][]T) { copy(dst, src[0]) }, nil
 	case *graphop.TransposeOp:
 		return func(dst []T, src [][]T) { kernel.Transpose(dst, src[0], op.In[0], k.Perm) }, nil

@@ -38,7 +38,8 @@ func TestLabelDropout(t *testing.T) {
 	}
 	trainer, err := training.Potential(tape.Tape{}, c, "matching", optim.Config{
 		LearningRate: 1, Decay: "constant", Epsilon: 1, BatchImages: size, EMAHalfLifeImages: []float64{0},
-	})
+	}, false)
+
 	if err != nil {
 		t.Fatal(err)
 	}

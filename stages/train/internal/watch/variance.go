@@ -32,7 +32,7 @@ type Variance struct {
 // NewVariance compiles the gradient for batches of n samples. At then measures its variance every `every` steps.
 // NewVariance returns nil if every is 0.
 func NewVariance(be backend.Backend, c potential.Config, objective string, n, every, batches int,
-	draws *data.Batches) (*Variance, error) {
+	draws *data.Batches, remat bool) (*Variance, error) {
 	if every == 0 {
 		return nil, nil
 	}
@@ -40,7 +40,7 @@ func NewVariance(be backend.Backend, c potential.Config, objective string, n, ev
 	if err != nil {
 		return nil, err
 	}
-	v, err := training.NewGradientVariance(be, c, objective, n)
+	v, err := training.NewGradientVariance(be, c, objective, n, remat)
 	if err != nil {
 		return nil, err
 	}

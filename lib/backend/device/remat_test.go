@@ -1,0 +1,59 @@
+package device
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+
+	"vapo/lib/backend"
+	"vapo/lib/enginename"
+	"vapo/lib/potential"
+	"vapo/lib/training"
+)
+
+var barrierForm = regexp.MustCompile(
+	`"stablehlo\.optimization_barrier"\(%\w+, (%\w+)\) : \(tensor<(\S+)>, tensor<(\S+)>\) -> ` +
+		`\(tensor<(\S+)>, tensor<(\S+)>\)`)
+
+// A program that computes blocks again reads their inputs through barriers, which keep XLA from merging both
+// computations and from doing the second one early. What a barrier waits for is not converted.
+func TestBarriers(t *testing.T) {
+	for _, p := range []enginename.Precision{enginename.Float32, enginename.BFloat16} {
+		text := write(t, rematStep(t, true), p)
+		barriers := barrierForm.FindAllStringSubmatch(text, -1)
+		if n := strings.Count(text, "optimization_barrier"); n == 0 || n != len(barriers) {
+			t.Fatalf("%s: %d barriers, of which %d have two operands and results", p, n, len(barriers))
+		}
+		all := statements(text)
+		for _, b := range barriers {
+			if b[2] != b[4] || b[3] != b[5] || all[b[1]].op == "convert" {
+				t.Errorf("%s: the barrier %s changes a type, or its second operand comes from a conversion", p, b[0])
+			}
+		}
+		if strings.Contains(write(t, rematStep(t, false), p), "optimization_barrier") {
+			t.Errorf("%s: a program without rematerialisation has barriers", p)
+		}
+	}
+}
+
+// The estimate of the memory, which stands in for the compiler's figure if there is none, knows of it.
+func TestRematEstimate(t *testing.T) {
+	for _, half := range []bool{false, true} {
+		plain, remat := estimate(rematStep(t, false), half), estimate(rematStep(t, true), half)
+		if remat.state != plain.state || remat.batch > plain.batch/2 {
+			t.Errorf("estimate %+v, without rematerialisation %+v", remat, plain)
+		}
+	}
+}
+
+// rematStep returns the training step of a U-Net with all kinds of blocks on batches of 8.
+func rematStep(t *testing.T, remat bool) (g backend.Graph) {
+	t.Helper()
+	c := potential.Config{Kind: "unet", Shape: []int{3, 16, 16}, Schedule: "linear", PriorStd: 1, UNet: &potential.UNet{
+		Channels: 8, Mult: []int{1, 2}, ResBlocks: 2, Groups: 4, Attention: []int{2}, Dropout: 0.3}}
+	if _, err := training.Potential(captured{&g}, c, "matching", adam(8), remat); !errors.Is(err, errCaptured) {
+		t.Fatal(err)
+	}
+	return g
+}

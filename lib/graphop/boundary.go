@@ -1,0 +1,50 @@
+package graphop
+
+// BoundaryOp returns its first operand, and is computed after all of its operands. Engines implement it without a copy,
+// but must neither merge values across it nor compute what reads it before the other operands are known.
+type BoundaryOp struct{}
+
+// Boundary marks x, the input or output of a block of a network, as a value from which Rematerialise can compute the
+// inside of the block again. The derivative of a boundary is a boundary, so marks in a network also divide its
+// reverse-mode passes into blocks.
+func Boundary(x *Node) *Node {
+	if _, ok := isFill(x); ok {
+		return x
+	}
+	return apply(&BoundaryOp{}, x.Shape(), x)
+}
+
+// after returns x, to be read only once the token is known.
+func after(x, token *Node) *Node { return apply(&BoundaryOp{}, x.Shape(), x, token) }
+
+// Diff implements Kind.
+func (*BoundaryOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
+	out := make([]*Node, len(in))
+	out[0] = Boundary(g)
+	return out
+}
+
+// isMark reports whether n was made by Boundary.
+func isMark(n *Node) bool {
+	_, ok := kindOf[*BoundaryOp](n)
+	return ok && len(Children(n)) == 1
+}
+
+// Sections returns the nodes of a topological order, sorted by the largest number of marks on a path to each node. In
+// a graph without marks, that is the order itself. The order of nodes with equal numbers does not change. In an engine
+// that computes nodes in this order, a gradient of a block's weights is computed before the next block, and what led to
+// it can be dropped.
+func Sections(order []*Node) []*Node {
+	var sections [][]*Node
+	for n, s := range numberSections(order) {
+		for len(sections) <= s {
+			sections = append(sections, nil)
+		}
+		sections[s] = append(sections[s], n)
+	}
+	out := order[:0:0]
+	for _, s := range sections {
+		out = append(out, s...)
+	}
+	return out
+}
