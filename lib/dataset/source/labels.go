@@ -58,6 +58,7 @@ func (c *collection) divided(seed uint64) (splits map[string][]int, rests []stri
 			"one for training", "only %s", strings.Join(slices.Sorted(maps.Keys(splits)), " and "))
 	}
 	if splits["test"] == nil {
+		c.notes = append(c.notes, "there is no folder test, so the validation images are the test split")
 		splits["test"] = splits["valid"]
 		delete(splits, "valid")
 	}

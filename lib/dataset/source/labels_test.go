@@ -28,10 +28,13 @@ func TestFolderSplits(t *testing.T) {
 		{"three.tar", true, map[string]string{"train": plain, "test": plain, "valid": plain}},
 	} {
 		o := ImageOptions{Path: filepath.Join("testdata", "archives", c.file), ByDirectory: c.labels}
-		sets, _, err := readImages(t, "images", o)
+		sets, files, err := readImages(t, "images", o)
 		if err != nil {
 			t.Errorf("%s: %v", c.file, err)
 			continue
+		}
+		if noted := len(files.Warnings()) == 1; noted != (sets["valid"] == nil) {
+			t.Errorf("%s: warnings %q", c.file, files.Warnings())
 		}
 		got := map[string]string{}
 		for name, s := range sets {
