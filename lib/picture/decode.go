@@ -104,7 +104,10 @@ func Inspect(data []byte) (*Info, error) {
 var formats = []Format{PNG, GIF, BMP, WebP} // those of the package image
 
 func (i *Info) check() error {
-	if i.W < 1 || i.H < 1 || i.W > MaxPixels/i.H {
+	if i.W < 1 || i.H < 1 {
+		return fmt.Errorf("damaged %s image of %dx%d pixels", i.Format, i.W, i.H)
+	}
+	if i.W > MaxPixels/i.H {
 		return failure.New(failure.Input, "make the image smaller", "%s image of %dx%d pixels; at most %d are read",
 			i.Format, i.W, i.H, MaxPixels)
 	}
@@ -144,7 +147,7 @@ func Decode(data []byte) (*Image, error) {
 		}
 		return &Image{C: 3, H: h, W: w, Pixels: pixels}, nil
 	case WebP:
-		if data, err = stillWebP(data); err != nil {
+		if data, err = plainWebP(data); err != nil {
 			return nil, explain(WebP, err)
 		}
 	}

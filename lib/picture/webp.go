@@ -29,11 +29,14 @@ const (
 	frameHeader = 16 // bytes: twice an offset and twice a size less 1, of 3 bytes each, then the duration and flags
 )
 
-// stillWebP returns the first frame of an animation as a file of its own, since golang.org/x/image does not read
-// animations. Other files are returned unchanged.
-func stillWebP(data []byte) ([]byte, error) {
-	if len(data) < 30 || string(data[12:16]) != "VP8X" || data[20]&webpAnimation == 0 {
+// plainWebP returns a file in a form that golang.org/x/image reads. It takes the first frame out of an animation, and
+// clears the flag of alpha if there is none, which libwebp tolerates. Other files are returned unchanged.
+func plainWebP(data []byte) ([]byte, error) {
+	if len(data) < 30 || string(data[12:16]) != "VP8X" || data[20]&(webpAnimation|webpAlpha) == 0 {
 		return data, nil
+	}
+	if data[20]&webpAnimation == 0 {
+		return withSize(data[24:30], data[30:]), nil
 	}
 	for id, frame := range chunks(data[12:]) {
 		if id != "ANMF" {
@@ -47,22 +50,22 @@ func stillWebP(data []byte) ([]byte, error) {
 			return nil, fmt.Errorf("animation of %dx%d pixels whose first frame has %dx%d",
 				size(data[24:]), size(data[27:]), size(frame[6:]), size(frame[9:]))
 		}
-		return stillFrame(data[24:30], frame[frameHeader:]), nil
+		return withSize(data[24:30], frame[frameHeader:]), nil
 	}
 	return nil, errors.New("an animation without a whole frame")
 }
 
-// stillFrame returns a file with a given size and the image chunks of a frame.
-func stillFrame(size, frame []byte) []byte {
+// withSize returns a file with a given size, as in its header, and the given chunks.
+func withSize(size, content []byte) []byte {
 	var flags uint8
-	for id := range chunks(frame) {
+	for id := range chunks(content) {
 		if id == "ALPH" {
 			flags = webpAlpha
 		}
 	}
 	head := append([]byte{flags, 0, 0, 0}, size...)
 	body := append([]byte("WEBP"), chunk("VP8X", head)...)
-	return chunk("RIFF", append(body, frame...))
+	return chunk("RIFF", append(body, content...))
 }
 
 func chunk(id string, content []byte) []byte {

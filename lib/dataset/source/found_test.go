@@ -77,7 +77,10 @@ func TestArchivesFound(t *testing.T) {
 		},
 		{
 			file: "links.zip", want: "cat:0 raw:0 dog:1 dog:1",
-			warnings: []string{"1 files were left out that are not images", "6 links and special files were left out, the first is current: "},
+			warnings: []string{
+				"1 files were left out that are not images",
+				"6 links and special files were left out, the first is current: ",
+			},
 		},
 		{
 			file: "twice.tar", want: "dog:1 cat:2 dog:3 cat:4 dog:5 cat:9",
