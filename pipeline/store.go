@@ -11,6 +11,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/objectstore/embedded/server"
 	"vapo/lib/objectstore/gateway"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/runner"
@@ -104,14 +105,14 @@ type serveCmd struct{}
 
 func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	// A child of another runner must print nothing, because the output contains the access keys.
-	if code, ran := embedded.RunChild(); ran {
+	if code, ran := server.RunChild(); ran {
 		program.Exit(code)
 	}
-	err := embedded.Serve(ctx, embedded.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
+	err := server.Serve(ctx, server.Options{Dir: a.Dir, Ready: func(env embedded.Env) {
 		fmt.Fprint(a.stdout, env.Shell())
 		fmt.Fprintf(a.stderr, "serving %s until Ctrl-C\n", program.ShortPath(filepath.Join(a.Dir, ".vapo")))
 	}})
-	if errors.Is(err, embedded.ErrRunning) {
+	if errors.Is(err, server.ErrRunning) {
 		return failure.New(failure.Usage, `use that one: eval "$(pipeline store env)"`, "%w", err)
 	}
 	if errors.Is(err, failure.ErrTerminated) || errors.Is(context.Cause(ctx), failure.ErrTerminated) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,46 +12,7 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/contract"
 	"vapo/lib/failure"
-	"vapo/lib/objectstore"
 )
-
-// source resolves references to artifacts. It opens the store on first use, so a run on local files needs no store.
-type source struct {
-	scratch string
-	log     *slog.Logger
-
-	once  sync.Once
-	store *artifact.Store
-	err   error
-}
-
-// configured reports whether the environment names a store.
-func configured() bool { return os.Getenv("VAPO_STORE") != "" }
-
-func (s *source) open(ctx context.Context) (*artifact.Store, error) {
-	s.once.Do(func() {
-		if !configured() {
-			s.err = failure.New(failure.Usage, `set VAPO_STORE, for example with: eval "$(pipeline store env)"`,
-				"no store is configured")
-			return
-		}
-		cfg, err := objectstore.FromEnv(os.Getenv)
-		if err != nil {
-			s.err = err
-			return
-		}
-		// The settings have worked for the runner, so a store that does not answer is away rather than misconfigured.
-		cfg.WaitAtOpen = os.Getenv(contract.ParentFD) != ""
-		cfg.Notify = func(text string) { s.log.Warn(text) }
-		objects, err := objectstore.Open(ctx, cfg)
-		if err != nil {
-			s.err = err
-			return
-		}
-		s.store = artifact.New(objects)
-	})
-	return s.store, s.err
-}
 
 // input is one resolved input.
 type input struct {
@@ -92,6 +51,10 @@ func (s *source) locate(ctx context.Context, text string) (*input, error) {
 			return nil, err
 		}
 		return &input{digest: digest, size: size, path: text}, nil
+	}
+	if !hasStore() {
+		return nil, failure.New(failure.Input, "work in the directory of a store, or set VAPO_STORE",
+			"there is no store in this directory")
 	}
 	store, err := s.open(ctx)
 	if err != nil {

@@ -31,7 +31,7 @@ type Job struct {
 	src     *source
 	paths   jobPaths
 	scratch string // temporary directory
-	close   func() // removes scratch
+	close   func() // closes src and removes scratch
 	screen  *screen
 	log     *slog.Logger
 	inputs  map[string]*input
@@ -56,15 +56,20 @@ func newJob(
 			"the outputs have nowhere to go: no --out and no store")
 	}
 	j := &Job{desc: desc, paths: paths, screen: scr, log: scr.logger()}
-	if j.scratch, j.close, err = program.Scratch(); err != nil {
+	scratch, remove, err := program.Scratch()
+	if err != nil {
 		return nil, err
+	}
+	j.scratch, j.src = scratch, &source{scratch: scratch, log: j.log}
+	j.close = func() {
+		j.src.close()
+		remove()
 	}
 	defer func() {
 		if err != nil {
 			j.close()
 		}
 	}()
-	j.src = &source{scratch: j.scratch, log: j.log}
 	if paths.out != "" {
 		if err := os.MkdirAll(paths.out, 0o755); err != nil {
 			return nil, failure.New(failure.Usage, "", "--out: %w", err)

@@ -159,10 +159,11 @@ func runCommand(ctx context.Context, kctx *kong.Context, stdout io.Writer, scr *
 	}
 	defer remove()
 	src := &source{scratch: scratch, log: log}
+	defer src.close()
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	return kctx.Run(&Console{
 		Stdout: stdout, Stderr: scr, Log: log,
-		Store: src.open,
+		Store: src.open, HasStore: hasStore,
 		Resolve: func(ctx context.Context, ref string) (string, error) {
 			in, err := src.locate(ctx, ref)
 			if err != nil {

@@ -90,8 +90,11 @@ type Command struct {
 // Console is what an additional subcommand can use.
 type Console struct {
 	Stdout, Stderr io.Writer
-	// Store opens the store that VAPO_STORE names.
+	// Store opens the store that VAPO_STORE names. If VAPO_STORE is not set, it opens the one in the working directory,
+	// and creates it if necessary.
 	Store func(ctx context.Context) (*artifact.Store, error)
+	// HasStore reports whether such a store exists.
+	HasStore func() bool
 	// Resolve returns the path of a verified local file with the artifact that ref denotes (sha256:…, ref:name or a path).
 	// The file is removed when the command ends, unless ref is a path.
 	Resolve func(ctx context.Context, ref string) (path string, err error)

@@ -344,7 +344,7 @@ func TestExitCodes(t *testing.T) {
 		{"input twice", 2, "input data is given twice", []string{input, input, out}},
 		{"input malformed", 2, "want NAME=REF", []string{"--input=data", out}},
 		{"digest malformed", 2, "input data: ", []string{"--input=data=sha256:12", out}},
-		{"digest without store", 2, "input data: no store is configured",
+		{"digest without store", 3, "input data: there is no store in this directory",
 			[]string{"--input=data=sha256:" + strings.Repeat("0", 64), out}},
 		{"no such file", 3, "input data: no such file: /nowhere", []string{"--input=data=/nowhere", out}},
 		{"directory", 3, "is not a regular file", []string{"--input=data=" + dir, out}},

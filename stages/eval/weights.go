@@ -157,7 +157,7 @@ const (
 type fetchWeightsCmd struct {
 	Out string `help:"File to write; default: the published name." placeholder:"FILE" type:"path"`
 	URL string `name:"url" help:"URL of the published file, for example on a mirror." placeholder:"URL"`
-	Ref string `help:"Name to give the weights in the store, if VAPO_STORE is set." default:"weights/inception"`
+	Ref string `help:"Name to give the weights in the store, if there is one." default:"weights/inception"`
 }
 
 // Run implements the command.
@@ -187,7 +187,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 		return fmt.Errorf("weights %s: %w", out, err)
 	}
 	result.File = out
-	if os.Getenv("VAPO_STORE") != "" {
+	if c.HasStore() {
 		store, err := c.Store(ctx)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -193,7 +194,7 @@ func TestWeightsImportRefuses(t *testing.T) {
 		"other":        {[]string{other, "--unverified"}, failure.Input, "serve no tap"},
 		"unknown":      {[]string{good}, failure.Input, "published"},
 		"a bad ref":    {[]string{good, "--ref", "../x"}, failure.Usage, "--ref"},
-		"no store":     {[]string{good, "--unverified"}, failure.Usage, "no store"},
+		"no store":     {[]string{good, "--unverified"}, failure.Usage, "nothing serves the store"},
 		"no file":      {nil, failure.Usage, "<file>"},
 	} {
 		code, stdout, stderr := eval(t, append([]string{"weights", "import"}, c.args...)...)
@@ -287,4 +288,35 @@ func TestWeightsHasNoFlagForDigests(t *testing.T) {
 			t.Errorf("%s --published: exit %d: %s", command, code, stderr)
 		}
 	}
+}
+
+// TestImportByHand: the programs as they are installed, in a directory without a store and without VAPO_STORE. The
+// import creates the store of the directory, in which the runner finds the weights.
+func TestImportByHand(t *testing.T) {
+	t.Setenv("VAPO_STORE", "")
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", bin+string(filepath.Separator), ".", "../../pipeline")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	dir := t.TempDir()
+	torch, sum := torchBytes(t)
+	writeText(t, filepath.Join(dir, "w.pth"), string(torch))
+	run := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(bin, name), args...)
+		cmd.Dir = dir
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, stderr.String())
+		}
+		return string(out)
+	}
+	run("eval", "weights", "import", "w.pth", "--unverified")
+	if refs := run("pipeline", "ls", "refs"); !strings.Contains(refs, "weights/inception") || !strings.Contains(refs, sum) {
+		t.Errorf("the refs are\n%s", refs)
+	}
+	run("eval", "weights", "import", "ref:weights/inception", "--unverified", "--ref", "weights/copy")
 }

@@ -15,6 +15,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/objectstore/embedded/server"
 	"vapo/lib/objectstore/objectstoretest"
 )
 
@@ -41,8 +42,8 @@ func TestSidecar(t *testing.T) {
 func TestServeTwice(t *testing.T) {
 	dir := t.TempDir()
 	start(t, dir)
-	err := embedded.Serve(t.Context(), embedded.Options{Dir: dir})
-	if !errors.Is(err, embedded.ErrRunning) {
+	err := server.Serve(t.Context(), server.Options{Dir: dir})
+	if !errors.Is(err, server.ErrRunning) {
 		t.Errorf("a second gateway: %v", err)
 	}
 }

@@ -1,3 +1,22 @@
+// Package embedded starts an S3 gateway over a directory, so that a laptop without services can run everything that a
+// team runs on its own storage.
+//
+// The gateway is a process of its own, whose body is in package server. [Start] starts it or attaches to a running one.
+// This package is separate, so that a program can use the store without linking a server.
+//
+// A directory has at most one gateway. The gateway holds an exclusive lock in the directory while it runs, and each of
+// its users holds a shared lock on another file. The kernel releases the locks no matter how a process ends, so nothing
+// needs to be cleaned up after kill -9. Clients find the gateway, and make sure that it is the right one, through
+// package gateway.
+//
+// If the gateway ends while it has users, one of them starts it again. Clients retry meanwhile.
+//
+// The runner that started a gateway holds a pipe to it. When the pipe closes, the gateway keeps running only while
+// others use it. Terminal signals do not reach the gateway, because a stage must still be able to save its state after
+// Ctrl-C.
+//
+// Note: Pdeathsig was rejected for two reasons. Linux sends the signal when the *thread* that forked ends, which can
+// happen at any time in a Go program. The signal would also end a gateway that a second runner has attached to.
 package embedded
 
 import (
@@ -29,7 +48,7 @@ const (
 
 // Child is a user's handle of a directory's gateway.
 type Child struct {
-	layout
+	Layout
 	dir, exe string
 	users    *flock.Flock
 	pipe     *os.File      // nil if another process started the gateway
@@ -67,20 +86,20 @@ func (c *Child) Close() error {
 // If several processes call Start at once, one gateway is started and all of them attach to it. If the gateway ends
 // before Close, a user starts it again.
 func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
-	l, err := layoutOf(dir)
+	l, err := LayoutOf(dir)
 	if err != nil {
 		return nil, Env{}, err
 	}
-	if err := l.prepare(); err != nil {
+	if err := l.Prepare(); err != nil {
 		return nil, Env{}, err
 	}
-	if _, err := l.loadKeys(); err != nil {
+	if _, err := l.LoadKeys(); err != nil {
 		return nil, Env{}, err
 	}
-	late := fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.log())
+	late := fmt.Errorf("no gateway came up within %v; see %s", startTimeout, l.Log())
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, late)
 	defer cancel()
-	c := &Child{layout: l, dir: dir, exe: exe, users: flock.New(l.users())}
+	c := &Child{Layout: l, dir: dir, exe: exe, users: flock.New(l.Users())}
 	// A gateway that is about to end holds this lock exclusively until its process has ended.
 	if _, err := c.users.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, Env{}, l.unstarted(ctx, err)
@@ -139,7 +158,7 @@ func (c *Child) watch(ctx context.Context) {
 		case <-c.exited:
 		case <-time.After(watchInterval):
 		}
-		if _, err := gateway.Find(c.base); err == nil {
+		if _, err := gateway.Find(c.Base); err == nil {
 			continue
 		}
 		if c.pipe != nil {
@@ -157,7 +176,7 @@ func (c *Child) watch(ctx context.Context) {
 	}
 }
 
-func (l layout) unstarted(ctx context.Context, err error) error {
+func (l Layout) unstarted(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -165,37 +184,37 @@ func (l layout) unstarted(ctx context.Context, err error) error {
 	if errors.As(err, &typed) {
 		return err
 	}
-	hint := "see " + l.log()
-	if a, findErr := gateway.Find(l.base); findErr == nil {
-		hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", a.PID, l.log())
+	hint := "see " + l.Log()
+	if a, findErr := gateway.Find(l.Base); findErr == nil {
+		hint = fmt.Sprintf("process %d serves this directory and may hang; see %s", a.PID, l.Log())
 	}
 	return l.failed(objectstore.ErrUnreachable, err, hint)
 }
 
-func (l layout) failed(kind, err error, hint string) error {
-	return &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Kind: kind, Err: err, Hint: hint}
+func (l Layout) failed(kind, err error, hint string) error {
+	return &objectstore.Error{Op: "open", Store: "embedded store in " + l.Base, Kind: kind, Err: err, Hint: hint}
 }
 
 // Attach returns the settings of the gateway that serves a directory. It does not start the gateway or keep it running.
 // It fails with gateway.ErrNotRunning if there is no gateway.
 func Attach(ctx context.Context, dir string) (Env, error) {
-	l, err := layoutOf(dir)
+	l, err := LayoutOf(dir)
 	if err != nil {
 		return Env{}, err
 	}
 	return l.attach(ctx)
 }
 
-func (l layout) attach(ctx context.Context) (Env, error) {
-	a, err := gateway.Find(l.base)
+func (l Layout) attach(ctx context.Context) (Env, error) {
+	a, err := gateway.Find(l.Base)
 	if err != nil {
 		return Env{}, err
 	}
-	keys, err := l.loadKeys()
+	keys, err := l.LoadKeys()
 	if err != nil {
 		return Env{}, err
 	}
-	env := l.env(a, keys)
+	env := l.Env(a, keys)
 	cfg, err := env.Config()
 	if err != nil {
 		return Env{}, err
@@ -218,16 +237,16 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 		return false, err
 	}
 	defer report.Close()
-	log, err := os.OpenFile(c.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(c.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		hold.Close()
 		send.Close()
-		return false, c.fail(err)
+		return false, c.Fail(err)
 	}
 	defer log.Close()
 
 	cmd := exec.Command(c.exe, "store", "serve", "--dir", c.dir)
-	cmd.Env = append(os.Environ(), parentFDVar+"=3", readyFDVar+"=4", dirVar+"="+c.dir)
+	cmd.Env = append(os.Environ(), ParentFDVar+"=3", ReadyFDVar+"=4", DirVar+"="+c.dir)
 	cmd.ExtraFiles = []*os.File{alive, send}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a process group that Ctrl-C does not reach
@@ -244,7 +263,7 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 	}()
 	// If the gateway ends early, its end of the pipe closes and this read returns.
 	defer context.AfterFunc(ctx, func() { report.Close() })()
-	var rep startReport
+	var rep Report
 	decodeErr := json.NewDecoder(report).Decode(&rep)
 	if rep.Ready {
 		if c.pipe != nil {
@@ -259,7 +278,7 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 	case <-ctx.Done():
 	}
 	if decodeErr != nil {
-		return false, c.failed(objectstore.ErrUnreachable, errKilled, "see "+c.log())
+		return false, c.failed(objectstore.ErrUnreachable, errKilled, "see "+c.Log())
 	}
-	return rep.Running, c.failed(kinds[rep.Kind], errors.New(rep.Error), rep.Hint)
+	return rep.Running, c.failed(Kinds[rep.Kind], errors.New(rep.Error), rep.Hint)
 }

@@ -14,44 +14,53 @@ import (
 	"vapo/lib/objectstore/gateway"
 )
 
-// layout gives the paths of a directory's store. All are inside one directory that only its owner can enter.
-type layout struct{ base string }
+// Layout gives the paths of a directory's store. All are inside Base, which only its owner can enter.
+type Layout struct{ Base string }
 
-func layoutOf(dir string) (layout, error) {
+// LayoutOf returns the layout of the store in a directory.
+func LayoutOf(dir string) (Layout, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return layout{}, err
+		return Layout{}, err
 	}
-	return layout{filepath.Join(abs, ".vapo")}, nil
+	return Layout{filepath.Join(abs, ".vapo")}, nil
 }
 
-func (l layout) keys() string    { return filepath.Join(l.base, "keys.json") }    // credentials, created once
-func (l layout) gateway() string { return filepath.Join(l.base, "gateway.lock") } // held by the gateway
-func (l layout) users() string   { return filepath.Join(l.base, "users.lock") }   // shared by the gateway's users
-func (l layout) log() string     { return filepath.Join(l.base, "gateway.log") }
-func (l layout) data() string    { return filepath.Join(l.base, "store") }
-func (l layout) sidecar() string { return filepath.Join(l.base, "sidecar") } // metadata on file systems without xattrs
+// Lock is held by the gateway.
+func (l Layout) Lock() string { return filepath.Join(l.Base, "gateway.lock") }
 
+// Users is held, shared, by the gateway's users.
+func (l Layout) Users() string { return filepath.Join(l.Base, "users.lock") }
+
+// Log is the log of the gateway.
+func (l Layout) Log() string { return filepath.Join(l.Base, "gateway.log") }
+
+// Data is the directory that the gateway serves.
+func (l Layout) Data() string { return filepath.Join(l.Base, "store") }
+
+func (l Layout) keys() string { return filepath.Join(l.Base, "keys.json") }
+
+// Bucket is the bucket of every embedded store, and Region is its region.
 const (
-	bucket = "vapo"
-	region = "us-east-1"
+	Bucket = "vapo"
+	Region = "us-east-1"
 )
 
-// prepare creates the directory. It writes nothing if the directory exists, so that a store on a full disk can be read.
-func (l layout) prepare() error {
-	err := os.MkdirAll(l.data(), 0o700)
+// Prepare creates the directory. It writes nothing if the directory exists, so that a store on a full disk can be read.
+func (l Layout) Prepare() error {
+	err := os.MkdirAll(l.Data(), 0o700)
 	if err == nil {
-		err = os.Chmod(l.base, 0o700)
+		err = os.Chmod(l.Base, 0o700)
 	}
-	return l.fail(err)
+	return l.Fail(err)
 }
 
-// fail converts a file system error to an objectstore.Error with a class and a hint.
-func (l layout) fail(err error) error {
+// Fail converts a file system error to an objectstore.Error with a class and a hint.
+func (l Layout) Fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &objectstore.Error{Op: "open", Store: "embedded store in " + l.base, Err: err}
+	e := &objectstore.Error{Op: "open", Store: "embedded store in " + l.Base, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		e.Kind, e.Hint = objectstore.ErrReadOnly, "work in a directory you may write, or set VAPO_STORE to a store elsewhere"
@@ -63,18 +72,19 @@ func (l layout) fail(err error) error {
 	return e
 }
 
-type keyPair struct {
+// Keys are the credentials of a directory.
+type Keys struct {
 	Access string `json:"access_key"`
 	Secret string `json:"secret_key"`
 }
 
-// loadKeys reads the directory's credentials. The first call creates them, atomically, so that processes that start
+// LoadKeys reads the directory's credentials. The first call creates them, atomically, so that processes that start
 // together agree on one pair.
-func (l layout) loadKeys() (k keyPair, err error) {
+func (l Layout) LoadKeys() (k Keys, err error) {
 	fi, err := os.Stat(l.keys())
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := l.createKeys(); err != nil {
-			return k, l.fail(err)
+			return k, l.Fail(err)
 		}
 		fi, err = os.Stat(l.keys())
 	}
@@ -98,8 +108,8 @@ func (l layout) loadKeys() (k keyPair, err error) {
 	return k, nil
 }
 
-func (l layout) createKeys() error {
-	fresh, err := json.Marshal(keyPair{Access: rand.Text()[:20], Secret: rand.Text() + rand.Text()})
+func (l Layout) createKeys() error {
+	fresh, err := json.Marshal(Keys{Access: rand.Text()[:20], Secret: rand.Text() + rand.Text()})
 	if err != nil {
 		return err
 	}
@@ -131,9 +141,10 @@ func writeTemp(path string, data []byte) (name string, err error) {
 	return f.Name(), nil
 }
 
-func (l layout) env(a gateway.Address, k keyPair) Env {
+// Env returns the settings of the gateway at an address.
+func (l Layout) Env(a gateway.Address, k Keys) Env {
 	return Env{
-		Endpoint: a.Endpoint, AccessKey: k.Access, SecretKey: k.Secret, Region: region, Store: "s3://" + bucket,
-		Gateway: a.Host() + l.base,
+		Endpoint: a.Endpoint, AccessKey: k.Access, SecretKey: k.Secret, Region: Region, Store: "s3://" + Bucket,
+		Gateway: a.Host() + l.Base,
 	}
 }

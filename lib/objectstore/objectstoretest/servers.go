@@ -16,6 +16,7 @@ import (
 
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
+	"vapo/lib/objectstore/embedded/server"
 )
 
 var servers struct {
@@ -32,7 +33,7 @@ var servers struct {
 //
 //	func TestMain(m *testing.M) { os.Exit(objectstoretest.Main(m)) }
 func Main(m *testing.M) int {
-	if code, ran := embedded.RunChild(); ran {
+	if code, ran := server.RunChild(); ran {
 		return code
 	}
 	code := m.Run()

@@ -1,24 +1,10 @@
-// Package embedded runs an S3 gateway over a directory, so that a laptop without services can run everything that a
-// team runs on its own storage.
+// Package server is the gateway of an embedded store: it serves a directory with versitygw. Package embedded starts it
+// and is the client's side.
 //
-// The gateway is versitygw. It changes the working directory and keeps state in package variables, so it runs in a
-// process that does nothing else. [Serve] is the body of that process. [Start] starts the process or attaches to a
-// running one.
-//
-// A directory has at most one gateway. The gateway holds an exclusive lock in the directory while it runs, and each of
-// its users holds a shared lock on another file. The kernel releases the locks no matter how a process ends, so nothing
-// needs to be cleaned up after kill -9. Clients find the gateway, and make sure that it is the right one, through
-// package gateway.
-//
-// If the gateway ends while it has users, one of them starts it again. Clients retry meanwhile.
-//
-// The runner that started a gateway holds a pipe to it. When the pipe closes, the gateway keeps running only while
-// others use it. Terminal signals do not reach the gateway, because a stage must still be able to save its state after
-// Ctrl-C.
-//
-// Note: Pdeathsig was rejected for two reasons. Linux sends the signal when the *thread* that forked ends, which can
-// happen at any time in a Go program. The signal would also end a gateway that a second runner has attached to.
-package embedded
+// versitygw changes the working directory and keeps state in package variables, so [Serve] is the body of a process
+// that does nothing else. While it runs, it holds an exclusive lock in the directory. A gateway that embedded.Start
+// started also holds a pipe from its parent. When the pipe closes, it keeps running only while others use it.
+package server
 
 import (
 	"context"
@@ -30,6 +16,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -43,14 +30,8 @@ import (
 	"github.com/versity/versitygw/s3api"
 
 	"vapo/lib/objectstore"
+	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/gateway"
-)
-
-// Environment variables that Start passes to the gateway process.
-const (
-	parentFDVar = "VAPO_GATEWAY_PARENT_FD" // read end of a pipe whose write end the parent holds
-	readyFDVar  = "VAPO_GATEWAY_READY_FD"  // write end of a pipe for one startReport
-	dirVar      = "VAPO_GATEWAY_DIR"
 )
 
 // Options of Serve.
@@ -58,15 +39,15 @@ type Options struct {
 	// Dir is the directory to serve. Its store is in Dir/.vapo.
 	Dir string
 	// Ready, if not nil, is called once, when the gateway accepts requests.
-	Ready func(Env)
+	Ready func(embedded.Env)
 }
 
 // ErrRunning means that the directory already has a gateway.
 var ErrRunning = errors.New("a gateway serves this directory already")
 
-// Serve runs the gateway of a directory in this process until the context ends. A gateway that Start started also stops
-// when it has no users. Serve changes the working directory, so the process should do nothing else. It fails with
-// ErrRunning if the directory already has a gateway.
+// Serve runs the gateway of a directory in this process until the context ends. A gateway that embedded.Start started
+// also stops when it has no users. Serve changes the working directory, so the process should do nothing else. It fails
+// with ErrRunning if the directory already has a gateway.
 func Serve(ctx context.Context, opt Options) error {
 	parent, report := inherited()
 	err := serve(ctx, opt, parent, report)
@@ -75,24 +56,24 @@ func Serve(ctx context.Context, opt Options) error {
 }
 
 func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) error {
-	l, err := layoutOf(opt.Dir)
+	l, err := embedded.LayoutOf(opt.Dir)
 	if err != nil {
 		return err
 	}
-	if err := l.prepare(); err != nil {
+	if err := l.Prepare(); err != nil {
 		return err
 	}
-	lock := flock.New(l.gateway())
+	lock := flock.New(l.Lock())
 	held, err := lock.TryLock()
 	if err != nil {
-		return l.fail(err)
+		return l.Fail(err)
 	}
 	if !held {
-		return fmt.Errorf("%w: %s", ErrRunning, l.base)
+		return fmt.Errorf("%w: %s", ErrRunning, l.Base)
 	}
 	defer lock.Close()
-	l.clean()
-	keys, err := l.loadKeys()
+	clean(l)
+	keys, err := l.LoadKeys()
 	if err != nil {
 		return err
 	}
@@ -107,10 +88,10 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 			close(unused)
 		}()
 	}
-	published := gateway.Lock(l.base)
+	published := gateway.Lock(l.Base)
 	defer published.Close()
 	ready := func(a gateway.Address) error {
-		env := l.env(a, keys)
+		env := l.Env(a, keys)
 		cfg, err := env.Config()
 		if err != nil {
 			return err
@@ -120,7 +101,7 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 			return err
 		}
 		if err := gateway.Publish(published, a); err != nil {
-			return l.fail(err)
+			return l.Fail(err)
 		}
 		report.ready()
 		if opt.Ready != nil {
@@ -139,15 +120,15 @@ func serve(ctx context.Context, opt Options, parent *os.File, report *reporter) 
 
 // runGateway runs the gateway on a free loopback port until ctx ends or unused is closed.
 func runGateway(
-	ctx context.Context, l layout, keys keyPair, ready func(gateway.Address) error, unused <-chan struct{},
+	ctx context.Context, l embedded.Layout, keys embedded.Keys, ready func(gateway.Address) error, unused <-chan struct{},
 ) error {
-	store, opts, err := l.metadata()
+	store, opts, err := metadata(l)
 	if err != nil {
 		return err
 	}
-	files, err := posix.New(l.data(), store, opts)
+	files, err := posix.New(l.Data(), store, opts)
 	if err != nil {
-		return l.fail(err)
+		return l.Fail(err)
 	}
 	// versitygw takes a port, not a listener. So this asks the kernel for a free port and releases it. If another process
 	// takes the port in between, the gateway fails with EADDRINUSE.
@@ -174,7 +155,7 @@ func runGateway(
 	ended := make(chan error, 1)
 	go func() {
 		ended <- embedgw.RunVersityGW(ctx, classify{files}, &embedgw.Config{
-			RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: region,
+			RootUserAccess: keys.Access, RootUserSecret: keys.Secret, Region: embedded.Region,
 			Ports:          []string{addr},
 			MaxConnections: 4096, MaxRequests: 2048, MultipartMaxParts: 10000,
 			KeepAlive: true, Quiet: true,
@@ -196,33 +177,33 @@ func runGateway(
 
 // metadata chooses where the gateway keeps ETags and other metadata: in extended attributes of the files or, if the
 // file system does not support them, in sidecar files. A store that began with sidecar files keeps using them.
-func (l layout) metadata() (meta.MetadataStorer, posix.PosixOpts, error) {
-	_, err := os.Stat(l.sidecar())
+func metadata(l embedded.Layout) (meta.MetadataStorer, posix.PosixOpts, error) {
+	_, err := os.Stat(sidecar(l))
 	if errors.Is(err, fs.ErrNotExist) {
 		const probe = "user.vapo.probe"
-		_, err = xattr.Get(l.data(), probe)
+		_, err = xattr.Get(l.Data(), probe)
 		if errors.Is(err, xattr.ENOATTR) {
-			err = xattr.Set(l.data(), probe, []byte("1"))
+			err = xattr.Set(l.Data(), probe, []byte("1"))
 		}
 		switch {
 		case err == nil:
 			return meta.XattrMeta{}, posix.PosixOpts{}, nil
 		case !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT):
-			err = os.Mkdir(l.sidecar(), 0o700)
+			err = os.Mkdir(sidecar(l), 0o700)
 		}
 	}
 	if err != nil {
-		return nil, posix.PosixOpts{}, l.fail(err)
+		return nil, posix.PosixOpts{}, l.Fail(err)
 	}
-	store, err := meta.NewSideCar(l.sidecar())
-	return store, posix.PosixOpts{SideCarDir: l.sidecar()}, err
+	store, err := meta.NewSideCar(sidecar(l))
+	return store, posix.PosixOpts{SideCarDir: sidecar(l)}, err
 }
 
 // waitForUsers returns when the parent has ended and nobody else uses the gateway. It keeps the exclusive lock on the
 // users' file, so that the next user waits until this process ends and then starts a new gateway.
-func waitForUsers(parent io.Reader, l layout) {
+func waitForUsers(parent io.Reader, l embedded.Layout) {
 	_, _ = io.Copy(io.Discard, parent) // returns however the parent ends
-	users := flock.New(l.users())
+	users := flock.New(l.Users())
 	for {
 		alone, err := users.TryLock()
 		if alone || err != nil {
@@ -232,13 +213,14 @@ func waitForUsers(parent io.Reader, l layout) {
 	}
 }
 
-// RunChild is Serve for a program that can also act as the gateway, such as a test binary. In a process that Start
-// started, it serves and then returns an exit code and true. In any other process it returns false at once.
+// RunChild is Serve for a program that can also act as the gateway, such as a test binary. In a process that
+// embedded.Start started, it serves and then returns an exit code and true. In any other process it returns false at
+// once.
 func RunChild() (code int, ran bool) {
-	if os.Getenv(readyFDVar) == "" {
+	if os.Getenv(embedded.ReadyFDVar) == "" {
 		return 0, false
 	}
-	if err := Serve(context.Background(), Options{Dir: os.Getenv(dirVar)}); err != nil {
+	if err := Serve(context.Background(), Options{Dir: os.Getenv(embedded.DirVar)}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1, true
 	}
@@ -254,31 +236,20 @@ func inherited() (parent *os.File, report *reporter) {
 		syscall.CloseOnExec(fd)
 		return os.NewFile(uintptr(fd), name)
 	}
-	return open(parentFDVar), &reporter{w: open(readyFDVar)}
+	return open(embedded.ParentFDVar), &reporter{w: open(embedded.ReadyFDVar)}
 }
 
 // reporter sends one line to the parent: whether the gateway has started, or why not.
 type reporter struct{ w *os.File }
 
-type startReport struct {
-	Ready   bool   `json:"ready,omitempty"`
-	Running bool   `json:"running,omitempty"` // another gateway already serves the directory
-	Error   string `json:"error,omitempty"`
-	Kind    int    `json:"kind,omitempty"` // index in kinds
-	Hint    string `json:"hint,omitempty"`
-}
-
-// kinds are the classes of failure to start. The first one is the default.
-var kinds = []error{objectstore.ErrUnreachable, objectstore.ErrReadOnly, objectstore.ErrNoSpace}
-
-func (r *reporter) ready() { r.send(startReport{Ready: true}) }
+func (r *reporter) ready() { r.send(embedded.Report{Ready: true}) }
 
 func (r *reporter) failure(err error) {
 	if err == nil {
 		return
 	}
-	rep := startReport{Error: err.Error(), Running: errors.Is(err, ErrRunning)}
-	rep.Kind = max(0, slices.IndexFunc(kinds, func(kind error) bool { return errors.Is(err, kind) }))
+	rep := embedded.Report{Error: err.Error(), Running: errors.Is(err, ErrRunning)}
+	rep.Kind = max(0, slices.IndexFunc(embedded.Kinds, func(kind error) bool { return errors.Is(err, kind) }))
 	var typed *objectstore.Error
 	if errors.As(err, &typed) {
 		rep.Hint = typed.Hint
@@ -289,7 +260,7 @@ func (r *reporter) failure(err error) {
 	r.send(rep)
 }
 
-func (r *reporter) send(rep startReport) {
+func (r *reporter) send(rep embedded.Report) {
 	if r.w == nil {
 		return
 	}
@@ -297,3 +268,6 @@ func (r *reporter) send(rep startReport) {
 	r.w.Close()
 	r.w = nil
 }
+
+// sidecar is the directory of metadata on file systems without extended attributes.
+func sidecar(l embedded.Layout) string { return filepath.Join(l.Base, "sidecar") }

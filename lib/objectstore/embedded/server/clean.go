@@ -1,10 +1,12 @@
-package embedded
+package server
 
 import (
 	"bytes"
 	"os"
 	"path/filepath"
 	"time"
+
+	"vapo/lib/objectstore/embedded"
 
 	"github.com/versity/versitygw/backend/posix"
 )
@@ -18,34 +20,34 @@ const (
 
 // clean removes what killed gateways have left behind. Only the gateway that holds the lock may do this. Failures do
 // not matter, since a leftover only takes space.
-func (l layout) clean() {
-	temporary, _ := filepath.Glob(filepath.Join(l.data(), bucket, posix.MetaTmpDir, "*"))
+func clean(l embedded.Layout) {
+	temporary, _ := filepath.Glob(filepath.Join(l.Data(), embedded.Bucket, posix.MetaTmpDir, "*"))
 	for _, path := range temporary {
-		if path != filepath.Join(l.data(), bucket, posix.MetaTmpMultipartDir) {
+		if path != filepath.Join(l.Data(), embedded.Bucket, posix.MetaTmpMultipartDir) {
 			os.RemoveAll(path)
 		}
 	}
-	old, _ := filepath.Glob(filepath.Join(l.data(), bucket, posix.MetaTmpMultipartDir, "*", "*"))
-	keys, _ := filepath.Glob(filepath.Join(l.base, ".new-*"))
+	old, _ := filepath.Glob(filepath.Join(l.Data(), embedded.Bucket, posix.MetaTmpMultipartDir, "*", "*"))
+	keys, _ := filepath.Glob(filepath.Join(l.Base, ".new-*"))
 	for _, path := range append(old, keys...) {
 		if fi, err := os.Lstat(path); err == nil && time.Since(fi.ModTime()) > staleUpload {
 			os.RemoveAll(path)
 			os.Remove(filepath.Dir(path)) // fails if the directory contains other uploads
 		}
 	}
-	l.trimLog()
+	trimLog(l)
 }
 
 // trimLog keeps only the end of a long log. It keeps the file, because this process already has it open for appending.
-func (l layout) trimLog() {
-	if fi, err := os.Lstat(l.log()); err != nil || !fi.Mode().IsRegular() || fi.Size() <= maxLog {
+func trimLog(l embedded.Layout) {
+	if fi, err := os.Lstat(l.Log()); err != nil || !fi.Mode().IsRegular() || fi.Size() <= maxLog {
 		return
 	}
-	data, err := os.ReadFile(l.log())
+	data, err := os.ReadFile(l.Log())
 	if err != nil || len(data) <= maxLog {
 		return
 	}
 	data = data[len(data)-maxLog:]
 	_, data, _ = bytes.Cut(data, []byte("\n")) // the first line is incomplete
-	_ = os.WriteFile(l.log(), data, 0o600)
+	_ = os.WriteFile(l.Log(), data, 0o600)
 }
