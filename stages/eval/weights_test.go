@@ -315,7 +315,8 @@ func TestImportByHand(t *testing.T) {
 		return string(out)
 	}
 	run("eval", "weights", "import", "w.pth", "--unverified")
-	if refs := run("pipeline", "ls", "refs"); !strings.Contains(refs, "weights/inception") || !strings.Contains(refs, sum) {
+	refs := run("pipeline", "ls", "refs")
+	if !strings.Contains(refs, "weights/inception") || !strings.Contains(refs, sum) {
 		t.Errorf("the refs are\n%s", refs)
 	}
 	run("eval", "weights", "import", "ref:weights/inception", "--unverified", "--ref", "weights/copy")
