@@ -43,7 +43,7 @@ func (c *collection) listArchive(ctx context.Context, wanted bool) error {
 // listPlain lists an archive that is not compressed as a whole.
 func (c *collection) listPlain() ([]entry, error) {
 	if c.size == 0 {
-		return nil, optionError("check how the file was made", c.path, "format", archiveFormats, "an empty file")
+		return nil, fileError("check how the file was made", c.path, "format", archiveFormats, "an empty file")
 	}
 	section := io.NewSectionReader(c.archive, 0, c.size)
 	head, err := bufio.NewReaderSize(io.NewSectionReader(c.archive, 0, c.size), 512).Peek(8)
@@ -66,14 +66,14 @@ func (c *collection) otherFormat(head []byte, outer string) error {
 	case format == "":
 		return nil
 	case format == "web page":
-		return optionError("the download failed; get the file again", c.path, "format", "an archive", "a web page")
+		return fileError("the download failed; get the file again", c.path, "format", "an archive", "a web page")
 	case outer != "":
-		return optionError("decompress it, and give what comes out", c.path, "format",
+		return fileError("decompress it, and give what comes out", c.path, "format",
 			"a tar archive in the "+outer+" file", "another format, %s", format)
 	case picture.Named("x." + strings.ToLower(format)):
-		return optionError("give the folder of the image", c.path, "format", archiveFormats, "one image")
+		return fileError("give the folder of the image", c.path, "format", archiveFormats, "one image")
 	}
-	return optionError(archiveHint, c.path, "format", archiveFormats, "another format, %s", format)
+	return fileError(archiveHint, c.path, "format", archiveFormats, "another format, %s", format)
 }
 
 // offset returns how many bytes of a section have been read.
@@ -113,7 +113,7 @@ func (c *collection) listCompressed(
 		members, err = c.listTar(whole, func() int64 { return 0 })
 	}
 	if errors.Is(err, errBomb) {
-		return nil, optionError("unpack it, if you trust it, and give the folder", c.path, "archive",
+		return nil, fileError("unpack it, if you trust it, and give the folder", c.path, "archive",
 			fmt.Sprintf("at most %d bytes uncompressed, %d times its size and %d", limit, maxRatio, maxSlack), "more")
 	}
 	return members, err

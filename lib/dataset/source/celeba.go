@@ -97,7 +97,7 @@ func (f *ImageFiles) openCelebA(ctx context.Context) ([]part, error) {
 	parts := []part{{"train", indices[0], f.opt.Train}, {"test", indices[2], f.opt.Test}}
 	for _, p := range parts {
 		if len(p.indices) == 0 {
-			return nil, optionError("mark training (0) and test images (2) in list_eval_partition.txt beside the images",
+			return nil, fileError("mark training (0) and test images (2) in list_eval_partition.txt beside the images",
 				images, p.name+" images", "one or more", "none of %d", len(f.c.images))
 		}
 	}
@@ -119,7 +119,7 @@ func readPartition(path string) ([]byte, File, error) {
 		return nil, File{}, err
 	}
 	if len(data) > maxPartitionFile {
-		return nil, File{}, optionError(listHint, path, "size", fmt.Sprintf("at most %d bytes", maxPartitionFile), "more")
+		return nil, File{}, fileError(listHint, path, "size", fmt.Sprintf("at most %d bytes", maxPartitionFile), "more")
 	}
 	return data, file, nil
 }
@@ -128,7 +128,7 @@ func readPartition(path string) ([]byte, File, error) {
 func (c *collection) checkCelebA() error {
 	const option = "(to read a part of it: --no-verify)"
 	if len(c.images) != celebaImages {
-		return optionError("get the whole archive, or give --no-verify to read a part of it", c.path, "images",
+		return fileError("get the whole archive, or give --no-verify to read a part of it", c.path, "images",
 			fmt.Sprintf("%d of the published celeba %s", celebaImages, option), "%d", len(c.images))
 	}
 	seen := make([]bool, celebaImages+1)
@@ -138,7 +138,7 @@ func (c *collection) checkCelebA() error {
 			return err
 		}
 		if seen[n] {
-			return optionError("remove one of the two", c.file(i), "number", "a new one "+option, "%d again", n)
+			return fileError("remove one of the two", c.file(i), "number", "a new one "+option, "%d again", n)
 		}
 		seen[n] = true
 	}
@@ -149,7 +149,7 @@ func celebaNumber(file, base string) (int, error) {
 	digits := strings.TrimSuffix(base, path.Ext(base))
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 1 || n > celebaImages || len(digits) != 6 {
-		return 0, optionError("remove it, or name the splits of all images in "+celebaPartition, file, "name",
+		return 0, fileError("remove it, or name the splits of all images in "+celebaPartition, file, "name",
 			fmt.Sprintf("000001.jpg to %d.jpg", celebaImages), "%q", base)
 	}
 	return n, nil
@@ -161,7 +161,7 @@ func celebaSplit(file, base string, list map[string]int) (int, error) {
 	if list != nil {
 		split, ok := list[base]
 		if !ok {
-			return 0, optionError(listHint, file, "line of "+celebaPartition, "one with "+base, "none")
+			return 0, fileError(listHint, file, "line of "+celebaPartition, "one with "+base, "none")
 		}
 		return split, nil
 	}
@@ -189,15 +189,15 @@ func DecodePartition(name string, data []byte) (map[string]int, error) {
 		}
 		line := fmt.Sprintf("line %d", n)
 		if len(fields) != 2 || len(fields[1]) != 1 || fields[1] < "0" || fields[1] > "2" || !fs.ValidPath(fields[0]) {
-			return nil, optionError(listHint, name, line, "a file name and 0, 1 or 2", "%.100q", lines.Text())
+			return nil, fileError(listHint, name, line, "a file name and 0, 1 or 2", "%.100q", lines.Text())
 		}
 		if _, twice := list[fields[0]]; twice {
-			return nil, optionError(listHint, name, line, "a new name", "%q again", fields[0])
+			return nil, fileError(listHint, name, line, "a new name", "%q again", fields[0])
 		}
 		list[fields[0]] = int(fields[1][0] - '0')
 	}
 	if err := lines.Err(); err != nil {
-		return nil, optionError(listHint, name, "lines", "short ones", "one that is too long (%v)", err)
+		return nil, fileError(listHint, name, "lines", "short ones", "one that is too long (%v)", err)
 	}
 	return list, nil
 }

@@ -67,7 +67,7 @@ func locateCIFAR(where string) ([]string, error) {
 		return []string{where}, nil
 	}
 	if !info.IsDir() {
-		return nil, optionError(cifarHint, where, "file type", "an archive or a directory", "%v", info.Mode().Type())
+		return nil, fileError(cifarHint, where, "file type", "an archive or a directory", "%v", info.Mode().Type())
 	}
 	for _, dir := range append([]string{""}, cifarFolders...) {
 		for _, ext := range []string{cifarExt, ""} {
@@ -105,7 +105,7 @@ func DecodeCIFAR(name string, r io.Reader) (pixels []uint8, labels []int64, err 
 		case err != nil:
 			return nil, nil, err
 		case i == cifarRecords:
-			return nil, nil, optionError(cifarHint, name, "records", fmt.Sprintf("at most %d", cifarRecords), "more")
+			return nil, nil, fileError(cifarHint, name, "records", fmt.Sprintf("at most %d", cifarRecords), "more")
 		}
 		raw = append(raw, record[0])
 		pixels = append(pixels, record[1:]...)
@@ -124,14 +124,14 @@ func DecodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64
 		return nil, nil, err
 	}
 	if len(raw) > maxCIFARPickle {
-		return nil, nil, optionError(hint, name, "pickle", fmt.Sprintf("at most %d bytes", maxCIFARPickle), "more")
+		return nil, nil, fileError(hint, name, "pickle", fmt.Sprintf("at most %d bytes", maxCIFARPickle), "more")
 	}
 	dict, err := torchfile.Dictionary(raw)
 	switch {
 	case failure.ClassOf(err) == failure.Input: // it is truncated
 		return nil, nil, fmt.Errorf("%s: pickle: %w", name, err)
 	case err != nil:
-		return nil, nil, optionError(hint, name, "pickle", "a dictionary of NumPy's arrays", "another (%v)", err)
+		return nil, nil, fileError(hint, name, "pickle", "a dictionary of NumPy's arrays", "another (%v)", err)
 	}
 	data, ok := dict["data"].(*torchfile.Array)
 	list, ok2 := dict["labels"].([]int)
@@ -141,7 +141,7 @@ func DecodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64
 		if ok {
 			got = fmt.Sprintf("%v and %d labels", data.Shape, n)
 		}
-		return nil, nil, optionError(hint, name, "data",
+		return nil, nil, fileError(hint, name, "data",
 			fmt.Sprintf("[n, %d] and n labels, n from 1 to %d", cifarPixels, cifarRecords), "%s", got)
 	}
 	small := make([]uint8, n)
@@ -165,7 +165,7 @@ type cifarSet struct {
 // the binary version, since both versions have the same content.
 func (c *cifarSet) add(name, batch string, pickled bool, r io.Reader) error {
 	if c.batches[batch] != nil {
-		return optionError("give an archive or a folder of one version", name, "archive", "each batch once", "it twice")
+		return fileError("give an archive or a folder of one version", name, "archive", "each batch once", "it twice")
 	}
 	decode := DecodeCIFAR
 	if pickled {
@@ -176,7 +176,7 @@ func (c *cifarSet) add(name, batch string, pickled bool, r io.Reader) error {
 		return err
 	}
 	if c.verify && len(labels) != cifarRecords {
-		return optionError("give --no-verify if this is not the published set", name, "records", fmt.Sprint(cifarRecords),
+		return fileError("give --no-verify if this is not the published set", name, "records", fmt.Sprint(cifarRecords),
 			"%d", len(labels))
 	}
 	c.batches[batch] = &dataset.Images{N: len(labels), C: 3, H: cifarSide, W: cifarSide, Pixels: pixels, Labels: labels}
@@ -199,7 +199,7 @@ func (c *cifarSet) join(where string) (train, test *dataset.Images, err error) {
 	for _, batch := range cifarBatches {
 		b := c.batches[batch]
 		if b == nil {
-			return nil, nil, optionError(cifarHint, where, "batches", batch, "none of that name")
+			return nil, nil, fileError(cifarHint, where, "batches", batch, "none of that name")
 		}
 		s := train
 		if batch == cifarTestBatch {
@@ -248,10 +248,10 @@ func (l *loader) decodeCIFARArchive(name string, r io.Reader) (train, test *data
 		}
 		switch {
 		case err != nil && bounded.N <= 0:
-			return nil, nil, optionError(cifarHint, name, "archive",
+			return nil, nil, fileError(cifarHint, name, "archive",
 				fmt.Sprintf("at most %d bytes uncompressed", maxDecoded), "more")
 		case errors.Is(err, tar.ErrHeader):
-			return nil, nil, optionError(cifarHint, name, "format", "a tar archive", "something else (%v)", err)
+			return nil, nil, fileError(cifarHint, name, "format", "a tar archive", "something else (%v)", err)
 		case err != nil:
 			return nil, nil, damaged(name, err)
 		}

@@ -96,7 +96,7 @@ func openCollection(
 			err = c.listArchive(ctx, wanted)
 		}
 	default:
-		err = optionError(imagesHint, path, "file type", "a folder or an archive", "%v", info.Mode().Type())
+		err = fileError(imagesHint, path, "file type", "a folder or an archive", "%v", info.Mode().Type())
 	}
 	if err == nil && len(c.images) == 0 {
 		err = c.noImages()
@@ -124,7 +124,7 @@ func (c *collection) noImages() error {
 		hint = "unpack the outer archive, and give the inner one"
 		got = fmt.Sprintf("none, but an archive in the archive, %s", c.nested)
 	}
-	return optionError(hint, c.path, "images", "files named *.png, *.jpg, *.jpeg, *.gif, *.bmp or *.webp", "%s", got)
+	return fileError(hint, c.path, "images", "files named *.png, *.jpg, *.jpeg, *.gif, *.bmp or *.webp", "%s", got)
 }
 
 func (c *collection) close() {
@@ -161,7 +161,7 @@ func (c *collection) add(e entry) error {
 	case len(c.images) == maxFiles:
 		return c.tooMany()
 	case len(e.name) > maxName:
-		return optionError("shorten it", c.path, "name of a file in it", fmt.Sprintf("at most %d bytes", maxName),
+		return fileError("shorten it", c.path, "name of a file in it", fmt.Sprintf("at most %d bytes", maxName),
 			"%d, %.200q", len(e.name), e.name)
 	case e.size > maxFile:
 		return c.tooLarge(e.name, e.size)
@@ -178,12 +178,12 @@ func (c *collection) add(e entry) error {
 }
 
 func (c *collection) tooLarge(name string, size int64) error {
-	return optionError("leave it out, or make it smaller", c.path, name,
+	return fileError("leave it out, or make it smaller", c.path, name,
 		fmt.Sprintf("an image file of at most %d bytes", maxFile), "%d bytes", size)
 }
 
 func (c *collection) tooMany() error {
-	return optionError("divide the set", c.path, "files", fmt.Sprintf("at most %d", maxFiles), "more")
+	return fileError("divide the set", c.path, "files", fmt.Sprintf("at most %d", maxFiles), "more")
 }
 
 // skip counts a file without an image's extension.

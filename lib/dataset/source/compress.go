@@ -184,14 +184,14 @@ func damaged(path string, err error) error {
 	case failure.ClassOf(err) != failure.Bug: // it names the file already
 		return err
 	case errors.Is(err, errTrailing):
-		return optionError("decompress the file, and look for what was lost or added", path, "content",
+		return fileError("decompress the file, and look for what was lost or added", path, "content",
 			"nothing after the compressed data", "other bytes")
 	case errors.Is(err, xz.ErrMemlimit), errors.Is(err, zstd.ErrWindowSizeExceeded),
 		errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return optionError("decompress it, and compress it with the default settings", path, "compression",
+		return fileError("decompress it, and compress it with the default settings", path, "compression",
 			fmt.Sprintf("a window of at most %d MiB", maxWindow>>20), "a larger one")
 	case errors.Is(err, xz.ErrOptions), errors.Is(err, xz.ErrUnsupportedCheck):
-		return optionError("decompress it, and compress it with the default settings", path, "compression",
+		return fileError("decompress it, and compress it with the default settings", path, "compression",
 			"the filters and checks of xz", "others (%v)", err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, xz.ErrBuf):
 		return truncatedError(path, "content", "more bytes", "its end")
@@ -200,7 +200,7 @@ func damaged(path string, err error) error {
 	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum):
 		return checksumError(freshHint, path, "the content", "the one stored in the file", err.Error())
 	case errors.Is(err, gzip.ErrHeader):
-		return optionError("check that the file is what its name says", path, "format", "gzip", "something else (%v)", err)
+		return fileError("check that the file is what its name says", path, "format", "gzip", "something else (%v)", err)
 	}
 	return err
 }

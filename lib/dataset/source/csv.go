@@ -70,7 +70,7 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	defer f.Close()
 	before, err := f.Stat()
 	if err == nil && !before.Mode().IsRegular() {
-		err = optionError(csvHint, opt.Path, "file type", "a CSV file", "something else")
+		err = fileError(csvHint, opt.Path, "file type", "a CSV file", "something else")
 	}
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	// A table that grows has an unfinished last line, so the change explains other errors.
 	if after, statErr := f.Stat(); statErr != nil || after.Size() != before.Size() ||
 		!after.ModTime().Equal(before.ModTime()) {
-		return nil, errors.Join(statErr, optionError("run again when nothing writes to it", opt.Path, "file",
+		return nil, errors.Join(statErr, fileError("run again when nothing writes to it", opt.Path, "file",
 			"one that stays as it is", "changes while it was read"))
 	}
 	if err != nil {
@@ -130,7 +130,8 @@ func decodeTable(r io.ReaderAt, size int64, opt CSVOptions) (*table, error) {
 	bounded := &io.LimitedReader{R: plain, N: maxDecoded}
 	t, err := decodeCSV(bounded, opt)
 	if bounded.N <= 0 {
-		return nil, fileError(opt.Path, "table", fmt.Sprintf("at most %d bytes uncompressed", maxDecoded), "more")
+		return nil, fileError("keep the columns and rows that are needed", opt.Path, "table",
+			fmt.Sprintf("at most %d bytes uncompressed", maxDecoded), "more")
 	}
 	return t, err
 }
@@ -139,24 +140,24 @@ func decodeTable(r io.ReaderAt, size int64, opt CSVOptions) (*table, error) {
 func onlyTable(r io.ReaderAt, size int64, path string) (io.Reader, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return nil, optionError(freshHint, path, "format", "a zip file", "a part of one, or a damaged one (%v)", err)
+		return nil, fileError(freshHint, path, "format", "a zip file", "a part of one, or a damaged one (%v)", err)
 	}
 	var files []*zip.File
 	for _, f := range z.File {
 		if f.Name == "[Content_Types].xml" || f.Name == "mimetype" {
-			return nil, optionError("save the sheet as CSV", path, "format", "a CSV file", "a spreadsheet")
+			return nil, fileError("save the sheet as CSV", path, "format", "a CSV file", "a spreadsheet")
 		}
 		if f.Mode().IsRegular() && !strings.HasPrefix(f.Name, "__MACOSX/") { // where the Finder puts its attributes
 			files = append(files, f)
 		}
 	}
 	if len(files) != 1 {
-		return nil, optionError("unpack it, and give one of its files", path, "zip file", "one file in it",
+		return nil, fileError("unpack it, and give one of its files", path, "zip file", "one file in it",
 			"%d", len(files))
 	}
 	content, err := files[0].Open()
 	if err != nil {
-		return nil, optionError("unpack it, and give the file in it", path, "zip file", "a file that can be read", "%v", err)
+		return nil, fileError("unpack it, and give the file in it", path, "zip file", "a file that can be read", "%v", err)
 	}
 	return content, nil
 }
@@ -216,7 +217,7 @@ func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
 			}
 			name = strings.Clone(strings.TrimSpace(record[label]))
 			if !utf8.ValidString(name) {
-				return nil, optionError(encodingHint, opt.Path, where(label), "text in UTF-8", "%q", name)
+				return nil, fileError(encodingHint, opt.Path, where(label), "text in UTF-8", "%q", name)
 			}
 			names[name] = name
 		}
@@ -255,9 +256,9 @@ func csvError(path string, err error, what string) error {
 		if errors.Is(pe, csv.ErrFieldCount) {
 			hint = "mend that line; --delimiter says what is between the cells"
 		}
-		return optionError(hint, path, where, what+" as in RFC 4180", "%v", pe.Err)
+		return fileError(hint, path, where, what+" as in RFC 4180", "%v", pe.Err)
 	case errors.Is(err, io.EOF):
-		return optionError(csvHint, path, "content", what, "nothing")
+		return fileError(csvHint, path, "content", what, "nothing")
 	}
 	return damaged(path, err)
 }

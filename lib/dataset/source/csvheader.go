@@ -12,7 +12,7 @@ const encodingHint = "--encoding says how the text is encoded, for example latin
 
 // columnError reports a column that cannot be used.
 func columnError(path, what, want, format string, args ...any) error {
-	return optionError("choose other --columns or --label", path, what, want, format, args...)
+	return fileError("choose other --columns or --label", path, what, want, format, args...)
 }
 
 // choose trims the names in the header. It returns the positions of the columns to read and the position of the label
@@ -30,7 +30,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		case 1:
 			return places[0], nil
 		default:
-			return 0, optionError("give the columns different names, or choose others by --columns", t.path, "header",
+			return 0, fileError("give the columns different names, or choose others by --columns", t.path, "header",
 				"different names", "%.100q %d times", name, len(places))
 		}
 	}
@@ -62,7 +62,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 	}
 	for _, name := range t.columns {
 		if name == "" {
-			return nil, 0, optionError("--columns chooses the columns to read", t.path,
+			return nil, 0, fileError("--columns chooses the columns to read", t.path,
 				fmt.Sprintf("header, column %d", slices.Index(header, name)+1), "a name", "none")
 		}
 		i, err := find(name)
@@ -75,7 +75,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		case slices.Contains(from, i):
 			return nil, 0, columnError(t.path, "columns", "each one once", "%q twice", name)
 		case !utf8.ValidString(name):
-			return nil, 0, optionError(encodingHint, t.path, fmt.Sprintf("name of column %d", i+1), "text in UTF-8",
+			return nil, 0, fileError(encodingHint, t.path, fmt.Sprintf("name of column %d", i+1), "text in UTF-8",
 				"%q", name)
 		}
 		from = append(from, i)
@@ -97,7 +97,7 @@ func (t *table) unknown(name string, header []string) error {
 	case slices.ContainsFunc(header, isNumber):
 		hint = noHeaderHint
 	}
-	return optionError(hint, t.path, "header", fmt.Sprintf("a column %q", name), "%.1000q", header)
+	return fileError(hint, t.path, "header", fmt.Sprintf("a column %q", name), "%.1000q", header)
 }
 
 const noHeaderHint = "--no-header if the file has no names of columns, which are then x1, x2, …; " +
@@ -119,7 +119,7 @@ func (t *table) checkHeader(header []string, opt CSVOptions) error {
 		}
 	}
 	if fraction || numbers > 0 && names == 0 {
-		return optionError(noHeaderHint, t.path, "line 1", "the names of the columns", "what looks like data: %.200s",
+		return fileError(noHeaderHint, t.path, "line 1", "the names of the columns", "what looks like data: %.200s",
 			strings.Join(header, string(t.delimiter)))
 	}
 	return nil

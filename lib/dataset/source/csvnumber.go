@@ -101,9 +101,9 @@ func (m *marks) settle(rows []float64) error {
 	openComma := slices.ContainsFunc(m.open, func(o openNumber) bool { return o.comma })
 	switch {
 	case m.comma != "" && m.point != "":
-		return optionError(hint, m.path, "numbers", "one decimal mark", "%s and %s", m.comma, m.point)
+		return fileError(hint, m.path, "numbers", "one decimal mark", "%s and %s", m.comma, m.point)
 	case m.comma == "" && m.point == "" && openComma:
-		return optionError(hint, m.path, "numbers", "a clear decimal mark", "%s", m.first)
+		return fileError(hint, m.path, "numbers", "a clear decimal mark", "%s", m.first)
 	}
 	for _, o := range m.open {
 		if o.comma == (m.comma == "") {

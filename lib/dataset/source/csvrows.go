@@ -106,14 +106,14 @@ var notText = []struct{ magic, what, hint string }{
 func checkText(head []byte, opt CSVOptions) error {
 	for _, f := range notText {
 		if bytes.HasPrefix(head, []byte(f.magic)) {
-			return optionError(f.hint, opt.Path, "format", "a CSV file", "%s", f.what)
+			return fileError(f.hint, opt.Path, "format", "a CSV file", "%s", f.what)
 		}
 	}
 	if format := formatOf(head); format != "" && format != "web page" && format != "program" {
-		return optionError("unpack it or convert it to CSV", opt.Path, "format", "a CSV file", "a %s file", format)
+		return fileError("unpack it or convert it to CSV", opt.Path, "format", "a CSV file", "a %s file", format)
 	}
 	if len(head) > 262 && string(head[257:262]) == "ustar" {
-		return optionError("unpack it, and give one of its files", opt.Path, "format", "a CSV file", "a tar archive")
+		return fileError("unpack it, and give one of its files", opt.Path, "format", "a CSV file", "a tar archive")
 	}
 	if opt.Encoding != nil || bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
 		return nil
@@ -123,7 +123,7 @@ func checkText(head []byte, opt CSVOptions) error {
 		if at < 2 && len(head) > 3 {
 			hint = "--encoding=utf-16" + []string{"be", "le"}[at] + " if it is text in UTF-16"
 		}
-		return optionError(hint, opt.Path, "content", "text", "a zero byte")
+		return fileError(hint, opt.Path, "content", "text", "a zero byte")
 	}
 	return nil
 }

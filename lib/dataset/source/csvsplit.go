@@ -15,7 +15,7 @@ import (
 func (t *table) split(opt CSVOptions) (train, test *dataset.Points, err error) {
 	n := len(t.rows) / len(t.columns)
 	if n < 3 {
-		return nil, nil, fileError(t.path, "rows", "3 or more, for a training and a test split",
+		return nil, nil, fileError("add rows", t.path, "rows", "3 or more, for a training and a test split",
 			"%d (%d left out)", n, t.dropped.N)
 	}
 	trainRows, testRows := split(n, opt.TestFraction, opt.Seed, "dataset/csv/test")
@@ -88,7 +88,7 @@ func (t *table) moments(rows []int) ([]dataset.Column, error) {
 		}
 		c.Std = math.Sqrt(c.Std / float64(len(rows)))
 		if low == high || !(c.Std > 0) {
-			return nil, optionError("choose the --columns without it", t.path, "column "+c.Name, "values that differ",
+			return nil, fileError("choose the --columns without it", t.path, "column "+c.Name, "values that differ",
 				"%g in all %d training rows", low, len(rows))
 		}
 	}

@@ -59,7 +59,7 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 			f.Turned.add(f.c.images[d.i].name)
 		}
 		if d.im.H != b.set.H || d.im.W != b.set.W {
-			return optionError("give a --size", f.c.file(d.i), "image size",
+			return fileError("give a --size", f.c.file(d.i), "image size",
 				fmt.Sprintf("%dx%d pixels as the first one, or a size to bring all to", b.set.W, b.set.H),
 				"%dx%d", d.im.W, d.im.H)
 		}
@@ -100,7 +100,7 @@ func (f *ImageFiles) leaveOut(d imageItem) error {
 }
 
 func (f *ImageFiles) noneSound(what string, indices []int) error {
-	return optionError("without --skip-broken, the error says what is wrong with the first", f.opt.Path, what,
+	return fileError("without --skip-broken, the error says what is wrong with the first", f.opt.Path, what,
 		"a sound one", "%d broken ones", len(indices))
 }
 
@@ -130,7 +130,7 @@ func (f *ImageFiles) first(ctx context.Context, indices []int) (im *picture.Imag
 	case !errors.Is(err, errEnough):
 		return nil, err
 	case im.H > MaxEdge || im.W > MaxEdge:
-		return nil, optionError("give a --size", f.opt.Path, "images",
+		return nil, fileError("give a --size", f.opt.Path, "images",
 			fmt.Sprintf("at most %dx%d pixels, or a size to bring them to", MaxEdge, MaxEdge), "%dx%d", im.W, im.H)
 	}
 	return im, nil

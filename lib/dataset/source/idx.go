@@ -27,7 +27,7 @@ func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) 
 	}
 	rank := int(head[3])
 	if head[0] != 0 || head[1] != 0 || head[2] != idxUint8 || rank < 1 || rank > 4 {
-		return nil, nil, optionError(idxHint, path, "magic number", "00000801 to 00000804 (idx of unsigned bytes)",
+		return nil, nil, fileError(idxHint, path, "magic number", "00000801 to 00000804 (idx of unsigned bytes)",
 			"%08x", binary.BigEndian.Uint32(head[:]))
 	}
 	n := 1
@@ -38,7 +38,7 @@ func DecodeIDX(path string, r io.Reader) (sizes []int, data []uint8, err error) 
 		}
 		size := int(binary.BigEndian.Uint32(b[:]))
 		if size != 0 && n > maxDecoded/size {
-			return nil, nil, optionError(idxHint, path, "sizes", fmt.Sprintf("at most %d bytes of data", maxDecoded),
+			return nil, nil, fileError(idxHint, path, "sizes", fmt.Sprintf("at most %d bytes of data", maxDecoded),
 				"%v times %d", sizes, size)
 		}
 		n *= size
@@ -68,7 +68,7 @@ func readExactly(path string, r io.Reader, n int) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case got > int64(n):
-		return nil, optionError(idxHint, path, "data", fmt.Sprintf("%d bytes", n), "more")
+		return nil, fileError(idxHint, path, "data", fmt.Sprintf("%d bytes", n), "more")
 	}
 	return slices.Clip(b.Bytes()), nil
 }
@@ -77,7 +77,7 @@ func widenLabels(path string, raw []uint8, classes int) ([]int64, error) {
 	labels := make([]int64, len(raw))
 	for i, l := range raw {
 		if int(l) >= classes {
-			return nil, optionError("check that the labels are those of this source", path,
+			return nil, fileError("check that the labels are those of this source", path,
 				fmt.Sprintf("label of record %d", i), fmt.Sprintf("0..%d", classes-1), "%d", l)
 		}
 		labels[i] = int64(l)

@@ -135,7 +135,7 @@ func (f *ImageFiles) openFolder(ctx context.Context) ([]part, error) {
 func (f *ImageFiles) draw() ([]part, error) {
 	n := len(f.c.images)
 	if n < 2 {
-		return nil, optionError("add images", f.opt.Path, "images", "2 or more, for a training and a test split", "1")
+		return nil, fileError("add images", f.opt.Path, "images", "2 or more, for a training and a test split", "1")
 	}
 	train, test := split(n, f.opt.TestFraction, f.opt.Seed, "dataset/images/test")
 	return []part{{"train", train, f.opt.Train}, {"test", test, f.opt.Test}}, nil

@@ -49,12 +49,12 @@ func (c *collection) divided(seed uint64) (splits map[string][]int, rests []stri
 		return nil, nil, nil
 	}
 	if other.N > 0 {
-		return nil, nil, optionError("move them, or give the folder of one split as path", c.path,
+		return nil, nil, fileError("move them, or give the folder of one split as path", c.path,
 			fmt.Sprintf("folders of splits (%s)", strings.Join(slices.Sorted(maps.Keys(splits)), ", ")),
 			"every image in one of them", "%d elsewhere, the first is %s", other.N, other.First)
 	}
 	if splits["train"] == nil {
-		return nil, nil, optionError("name the folder of the training images train", c.path, "folders of splits",
+		return nil, nil, fileError("name the folder of the training images train", c.path, "folders of splits",
 			"one for training", "only %s", strings.Join(slices.Sorted(maps.Keys(splits)), " and "))
 	}
 	if splits["test"] == nil {
@@ -92,7 +92,7 @@ func (c *collection) directories(names []string) (classes []string, labels []int
 		found[class] = 0
 	}
 	if without.N > 0 {
-		return nil, nil, optionError("move them into the folder of their class, or leave out --labels", c.path, "directories",
+		return nil, nil, fileError("move them into the folder of their class, or leave out --labels", c.path, "directories",
 			"one for each image, which is its label", "none for %d of %d images, the first is %s",
 			without.N, len(names), without.First)
 	}

@@ -29,7 +29,7 @@ func (c *collection) take(members []entry) error {
 		name, ok := inside(e.name)
 		if !ok {
 			if picture.Named(e.name) {
-				return optionError("pack the folder again, from the directory above it", c.path, "name of a file in it",
+				return fileError("pack the folder again, from the directory above it", c.path, "name of a file in it",
 					"a path below the top", "%.200q", e.name)
 			}
 			c.skip(e.name)

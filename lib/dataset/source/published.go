@@ -231,7 +231,7 @@ func (l *loader) idxSplits(paths []string) (train, test *dataset.Images, err err
 		return nil, nil, err
 	}
 	if train.H != test.H || train.W != test.W {
-		return nil, nil, optionError(idxHint, paths[2], "image size", fmt.Sprintf("%dx%d as in training", train.H, train.W),
+		return nil, nil, fileError(idxHint, paths[2], "image size", fmt.Sprintf("%dx%d as in training", train.H, train.W),
 			"%dx%d", test.H, test.W)
 	}
 	return train, test, nil
@@ -242,7 +242,7 @@ func (l *loader) idxPair(imagePath, labelPath string) (*dataset.Images, error) {
 	s := &dataset.Images{C: 1}
 	err := l.idx(imagePath, func(sizes []int, data []uint8) error {
 		if len(sizes) != 3 || slices.Contains(sizes, 0) {
-			return optionError(idxHint, imagePath, "sizes", "[N, H, W]", "%v", sizes)
+			return fileError(idxHint, imagePath, "sizes", "[N, H, W]", "%v", sizes)
 		}
 		s.N, s.H, s.W, s.Pixels = sizes[0], sizes[1], sizes[2], data
 		return nil
@@ -252,7 +252,7 @@ func (l *loader) idxPair(imagePath, labelPath string) (*dataset.Images, error) {
 	}
 	err = l.idx(labelPath, func(sizes []int, data []uint8) (err error) {
 		if len(sizes) != 1 || sizes[0] != s.N {
-			return optionError(idxHint, labelPath, "sizes", fmt.Sprintf("[%d], one label per image", s.N), "%v", sizes)
+			return fileError(idxHint, labelPath, "sizes", fmt.Sprintf("[%d], one label per image", s.N), "%v", sizes)
 		}
 		s.Labels, err = widenLabels(labelPath, data, len(publishedSets[l.source].classes))
 		return err

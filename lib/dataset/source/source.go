@@ -221,19 +221,14 @@ func present(path, hint string) error {
 // freshHint is for files that were not copied or downloaded as they were.
 const freshHint = "get a fresh copy of the file"
 
-// fileError reports that a file is not what was expected, for errors about which nothing general can be advised.
-func fileError(path, what, want, format string, args ...any) error {
-	return optionError("", path, what, want, format, args...)
-}
-
-// optionError is a fileError with a hint.
-func optionError(hint, path, what, want, format string, args ...any) error {
+// fileError reports that a file is not what was expected.
+func fileError(hint, path, what, want, format string, args ...any) error {
 	return failure.New(failure.Input, hint, "%s: %s: expected %s, got %s", path, what, want, fmt.Sprintf(format, args...))
 }
 
 // truncatedError reports that a file ends early.
 func truncatedError(path, what, want, format string, args ...any) error {
-	return optionError(freshHint, path, what, want, format+" (truncated)", args...)
+	return fileError(freshHint, path, what, want, format+" (truncated)", args...)
 }
 
 // Hints about checksums that do not match.

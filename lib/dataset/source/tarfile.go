@@ -119,13 +119,13 @@ func isSparse(h *tar.Header) bool {
 func (c *collection) tarError(err error, members []entry) error {
 	switch {
 	case len(members) == 0 && errors.Is(err, tar.ErrHeader):
-		return optionError(archiveHint, c.path, "format", archiveFormats, "something else (%v)", err)
+		return fileError(archiveHint, c.path, "format", archiveFormats, "something else (%v)", err)
 	case len(members) == 0 && errors.Is(err, io.ErrUnexpectedEOF) && c.size < tarBlock:
-		return optionError(freshHint, c.path, "format", archiveFormats, "something else, or the beginning of one (truncated)")
+		return fileError(freshHint, c.path, "format", archiveFormats, "something else, or the beginning of one (truncated)")
 	case !errors.Is(err, tar.ErrHeader):
 		return err
 	}
-	return optionError(freshHint, c.path, "header of a file in the tar archive", "a sound one",
+	return fileError(freshHint, c.path, "header of a file in the tar archive", "a sound one",
 		"a damaged one, after %q", members[len(members)-1].raw)
 }
 

@@ -33,7 +33,7 @@ var zipMethods = map[uint16]string{
 func (c *collection) listZip() (members []entry, err error) {
 	z, err := zip.NewReader(c.archive, c.size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return nil, optionError(freshHint, c.path, "format", "a zip file", "a part of one, or a damaged one (%v)", err)
+		return nil, fileError(freshHint, c.path, "format", "a zip file", "a part of one, or a damaged one (%v)", err)
 	}
 	z.RegisterDecompressor(zipBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
 	z.RegisterDecompressor(zipZstd, zstd.ZipDecompressor(zstd.WithDecoderMaxWindow(maxWindow)))
@@ -93,14 +93,14 @@ func (e *entry) unreadable(path string) error {
 	const hint = "unpack it with a program that can, and give the folder"
 	switch method := e.zip.Method; {
 	case e.zip.Flags&zipEncrypted != 0:
-		return optionError("unpack it with its password, and give the folder", path, e.name,
+		return fileError("unpack it with its password, and give the folder", path, e.name,
 			"a file that is not encrypted", "an encrypted one")
 	case method != zip.Store && method != zip.Deflate && method != zipBzip2 && method != zipZstd && method != zipXZ:
 		name := fmt.Sprintf("method %d", method)
 		if known, ok := zipMethods[method]; ok {
 			name = fmt.Sprintf("%s (%s)", known, name)
 		}
-		return optionError(hint, path, e.name, "a file that is stored, or compressed by Deflate, bzip2, Zstandard or xz",
+		return fileError(hint, path, e.name, "a file that is stored, or compressed by Deflate, bzip2, Zstandard or xz",
 			"%s", name)
 	}
 	return nil
