@@ -15,13 +15,16 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Buffer is an array in host memory. The field of its element type holds the values; the other field is nil.
+// Buffer is an array in host memory, or an input that Executable.Upload has copied. One of its fields holds the values;
+// the others are nil.
 type Buffer struct {
 	F32 []float32
 	F64 []float64
+
+	Uploaded any // a copy in an engine's memory, of a type of that engine
 }
 
-// Len returns the number of elements.
+// Len returns the number of elements in host memory.
 func (b Buffer) Len() int { return len(b.F32) + len(b.F64) }
 
 // F32 wraps a float32 slice.
@@ -44,12 +47,17 @@ type Graph struct {
 	Outputs []*graphop.Node // returned by every run, in this order
 }
 
-// Executable is a compiled graph with its state. It must not be used by several goroutines at a time.
+// Executable is a compiled graph with its state. It must not be used by several goroutines at a time, except that
+// Upload may be called during a Run.
 type Executable interface {
 	// Run computes the outputs and the next states from the inputs in and the current state. in is parallel to
 	// Graph.Inputs, and Run fills out, which is parallel to Graph.Outputs. The engine does not keep the slices. If a
 	// buffer has the wrong length or element type, Run returns an error and leaves the state unchanged.
 	Run(in, out []Buffer) error
+	// Upload starts the way of input number i of a later run to the engine: it returns v in the engine's memory, to be
+	// passed to one Run in place of v. So the inputs of a step travel during the step before. An engine that computes
+	// in host memory returns v itself, so v must not change until that run has ended.
+	Upload(i int, v Buffer) (Buffer, error)
 	// Load sets the state of the given name. States are 0 until they are loaded.
 	Load(name string, v Buffer) error
 	// Store copies the state of the given name into v.

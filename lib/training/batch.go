@@ -19,6 +19,9 @@ type Batch struct {
 	Fraction []float64             // [N] each sample's time as a fraction of the training variable, in [0, 1)
 
 	size batchSize
+	// uploaded holds the inputs of each micro-batch in the engine's memory, see Trainer.Upload. It is empty if the next
+	// step has to copy them.
+	uploaded [][]backend.Buffer
 }
 
 type batchSize struct{ n, micro, dim, classes int }
@@ -58,8 +61,8 @@ func (b *Batch) SetTime(row int, s homotopy.Schedule, t float64) {
 	b.Fraction[row] = min(max(0, (s.Variable(t)-from)/(to-from)), math.Nextafter(1, 0))
 }
 
-// bind sets the first inputs of a run to the values of micro-batch k.
-func (b *Batch) bind(in []backend.Buffer, k int) {
+// bind sets the first inputs of a run to the values of micro-batch k and returns their number.
+func (b *Batch) bind(in []backend.Buffer, k int) int {
 	p, i := &b.Path, 0
 	all := [...][]float32{b.X, b.Noise, p.Condition, p.Mu, p.Sigma, p.DMu, p.DSigma, p.Weight, b.Labels}
 	for _, v := range all {
@@ -68,6 +71,7 @@ func (b *Batch) bind(in []backend.Buffer, k int) {
 			i++
 		}
 	}
+	return i
 }
 
 // part returns the k-th of m equal parts of v.

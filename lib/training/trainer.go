@@ -119,6 +119,25 @@ func room(nodes []*graphop.Node, to *[]backend.Buffer) (all [][]float32) {
 // NewBatch allocates the batch of a step.
 func (t *Trainer) NewBatch() *Batch { return newBatch(t.size, len(t.PerSample.Values) > 0) }
 
+// Upload copies a batch to the engine, for the next Step on it. It may be called while Step computes on another batch,
+// so that a device need not wait for its inputs. The batch must not change before its Step has ended.
+func (t *Trainer) Upload(b *Batch) error {
+	b.uploaded = slices.Grow(b.uploaded[:0], t.optim.Micro())[:t.optim.Micro()]
+	for k := range b.uploaded {
+		in := slices.Grow(b.uploaded[k][:0], len(t.in))[:len(t.in)]
+		in = in[:b.bind(in, k)]
+		for i, v := range in {
+			var err error
+			if in[i], err = t.exe.Upload(i, v); err != nil {
+				b.uploaded = b.uploaded[:0]
+				return fmt.Errorf("training batch: %w", err)
+			}
+		}
+		b.uploaded[k] = in
+	}
+	return nil
+}
+
 // Step takes one training step on a batch from NewBatch. step counts from 0. Step runs the micro-batches one after the
 // other; all have the same weight.
 func (t *Trainer) Step(step int64, b *Batch) (m Metrics, err error) {
@@ -138,6 +157,9 @@ func (t *Trainer) Step(step int64, b *Batch) (m Metrics, err error) {
 			}
 		}
 		b.bind(t.in, k)
+		if len(b.uploaded) > 0 {
+			copy(t.in, b.uploaded[k])
+		}
 		perSample := [...][]float32{t.PerSample.Losses, t.PerSample.Squares, t.PerSample.Values}
 		for i := range t.out[len(t.scalars):] {
 			t.out[len(t.scalars)+i] = backend.F32(part(perSample[i], k, micro))
@@ -150,6 +172,7 @@ func (t *Trainer) Step(step int64, b *Batch) (m Metrics, err error) {
 			squares += float64(rms * rms)
 		}
 	}
+	b.uploaded = b.uploaded[:0]
 	m.Loss, m.GradNorm, m.Rate = float64(t.scalars[0][0]), float64(t.scalars[1][0]), h.Rate
 	m.FieldRMS = math.Sqrt(squares / float64(micro))
 	m.Applied = t.scalars[2][0] != 0

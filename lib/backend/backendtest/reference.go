@@ -72,6 +72,9 @@ func (r *reference) Run(in, out []backend.Buffer) error {
 	return nil
 }
 
+// Upload implements backend.Executable.
+func (r *reference) Upload(_ int, v backend.Buffer) (backend.Buffer, error) { return v, nil }
+
 func evaluate(values map[*graphop.Node]gorgonia.Value, n *graphop.Node) (gorgonia.Value, error) {
 	stack := []*graphop.Node{n}
 	for len(stack) > 0 {

@@ -274,6 +274,52 @@ func checkErrors(t *testing.T, be backend.Backend) {
 	}
 }
 
+// checkUpload compares steps whose inputs are uploaded before the step, and during the step before, with steps on the
+// same inputs in host memory.
+func checkUpload(t *testing.T, be backend.Backend) {
+	s := NewMLPStep(tensor.Float32, 23, 11)
+	var traces [2][]backend.Buffer
+	for early := range traces {
+		exe, err := be.Compile(s.Graph)
+		if err == nil {
+			err = s.Load(exe)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		upload := func(step int) []backend.Buffer {
+			in := s.Feed(step)
+			for i := range in[:early*len(in)] {
+				if in[i], err = exe.Upload(i, in[i]); err != nil {
+					t.Error(err)
+				}
+			}
+			return in
+		}
+		next := make(chan []backend.Buffer, 1)
+		next <- upload(0)
+		for step := range 4 {
+			in, out := <-next, s.Room()
+			go func() { next <- upload(step + 1) }()
+			if err := exe.Run(in, out); err != nil {
+				t.Fatal(err)
+			}
+			traces[early] = append(traces[early], out...)
+		}
+		<-next
+		if _, err := exe.Upload(0, backend.F32(make([]float32, 1))); err == nil {
+			t.Error("an input of another size was uploaded")
+		}
+	}
+	for i, want := range traces[0] {
+		if got := traces[1][i]; !slices.Equal(got.F32, want.F32) && be.Promises().Repeats {
+			t.Errorf("output %d differs by %g", i, Distance(got, want))
+		} else if !(Distance(got, want) < 1e-3) {
+			t.Errorf("output %d differs by %g", i, Distance(got, want))
+		}
+	}
+}
+
 // All runs the whole suite.
 func All(t *testing.T, be backend.Backend) {
 	t.Run("derivatives", func(t *testing.T) { checkDerivatives(t, be) })
@@ -283,5 +329,6 @@ func All(t *testing.T, be backend.Backend) {
 	t.Run("state", func(t *testing.T) { checkState(t, be) })
 	t.Run("non-finite", func(t *testing.T) { checkNonFinite(t, be) })
 	t.Run("rows", func(t *testing.T) { checkRows(t, be) })
+	t.Run("upload", func(t *testing.T) { checkUpload(t, be) })
 	t.Run("errors", func(t *testing.T) { checkErrors(t, be) })
 }

@@ -4,7 +4,10 @@
 // One lowering (lower.go and the files it calls) turns a graph of package graphop into operations that XLA and the Go
 // backend both offer. The Go backend runs everywhere, so its conformance tests check the program that a card will run.
 // State stays on the device between runs and is donated to each run: a step's new state takes the memory of the old
-// one. Every run copies its inputs to the device and its outputs back.
+// one. Every run copies its inputs to the device, unless Upload has done so, and its outputs back.
+//
+// Calls of the plugin return when their work is done: go-xla v0.3.0 waits for PJRT's event of every transfer and
+// execution. So two of them overlap only if two goroutines call, as PJRT allows. Upload is for that.
 //
 // A plugin is a shared library built by the XLA project, JAX or a vendor. This package never downloads one. A program
 // built without cgo cannot load a plugin; its OpenXLA returns an error that says so.

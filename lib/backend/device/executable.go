@@ -186,8 +186,8 @@ func (e *executable) Run(in, out []backend.Buffer) error {
 	}
 	from, to := make([]any, len(in)), make([]any, len(out))
 	var err error
-	for i, p := range e.inputs {
-		if from[i], err = e.host("input", p, in[i]); err != nil {
+	for i := range e.inputs {
+		if from[i], err = e.input(i, in[i]); err != nil {
 			return err
 		}
 	}
@@ -202,10 +202,10 @@ func (e *executable) Run(in, out []backend.Buffer) error {
 	args := make([]buffer, 0, len(in)+len(e.states))
 	donate := make([]bool, len(in)+len(e.states))
 	for i, p := range e.inputs {
-		b, err := e.on.upload(from[i], p.shape)
+		b, err := e.take(from[i], p)
 		if err != nil {
 			free(args)
-			return e.explain(fmt.Errorf("input %s: %w", p.name, err))
+			return err
 		}
 		args = append(args, b)
 	}

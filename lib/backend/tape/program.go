@@ -161,6 +161,12 @@ func (p *program[T]) Run(in, out []backend.Buffer) error {
 	return nil
 }
 
+// Upload implements backend.Executable. Values are read where they are.
+func (p *program[T]) Upload(i int, v backend.Buffer) (backend.Buffer, error) {
+	_, err := elements[T]("input", p.inputs[i], v)
+	return v, err
+}
+
 func (p *program[T]) call(k *call[T]) {
 	if k.fused != nil {
 		for i, v := range k.args {
