@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"vapo/lib/backend"
+	"vapo/lib/enginename"
+	"vapo/lib/failure"
 )
 
 // library compiles C source to a shared library. A C compiler is available, because the build constraint requires cgo.
@@ -60,6 +62,17 @@ void *GetPjrtApi(void) { return &api; }`
 		}
 		if !strings.Contains(unavailable.Hint, c.hint) {
 			t.Errorf("%s: the hint is %q, want %q", c.name, unavailable.Hint, c.hint)
+		}
+	}
+}
+
+// The error for an engine whose plugin is missing says what to install.
+func TestMissingPlugin(t *testing.T) {
+	for name, hint := range map[string]string{"xla:cuda": "pip install", "xla:cpu": "pjrt_c_api_cpu_plugin.so"} {
+		err := missing(parse(t, name))
+		if failure.ClassOf(err) != failure.Resources || !strings.Contains(failure.HintOf(err), hint) ||
+			!strings.Contains(err.Error(), enginename.PluginPath) {
+			t.Errorf("%s: %v (%s), want a hint with %q", name, err, failure.HintOf(err), hint)
 		}
 	}
 }
