@@ -1,12 +1,6 @@
 package ode
 
-import (
-	"context"
-	"fmt"
-
-	"vapo/lib/backend"
-	"vapo/lib/graphop"
-)
+import "vapo/lib/graphop"
 
 // The step controller is that of Hairer, Nørsett and Wanner, II.4. Its constants are those of SciPy's solve_ivp, so
 // that the numbers of evaluations are comparable.
@@ -149,66 +143,4 @@ func not(v *graphop.Node) *graphop.Node {
 // code returns a value of stateFailed.
 func code(like *graphop.Node, cause int) *graphop.Node {
 	return graphop.Fill(like, float64(cause), 1, 1)
-}
-
-// adaptiveSteps integrates the loaded block from t0 to t1.
-func (s *Solver) adaptiveSteps(ctx context.Context, t0, t1 float64) (nfe []int, err error) {
-	rows := make([]float32, s.n)
-	for _, name := range []string{stateH, stateTries, stateRejected, stateFailed, stateLeft} {
-		if name == stateLeft {
-			for i := range rows {
-				rows[i] = float32(t1 - t0)
-			}
-		}
-		if err := s.exe.Load(name, backend.F32(rows)); err != nil {
-			return nil, err
-		}
-	}
-	stages, a, c := s.tab.Stages(), s.tab.A, s.tab.C
-	if err := s.evaluate(ctx, 0, []float64{1}, t1, 0, 0, 1, 0); err != nil { // k_0, and a step of Euler
-		return nil, err
-	}
-	if err := s.evaluate(ctx, -1, a[1], t1, 1, 0, 0, 1); err != nil { // f after this step
-		return nil, err
-	}
-	active := make([]float32, 1)
-	for {
-		if err := s.exe.Store(stateActive, backend.F32(active)); err != nil {
-			return nil, err
-		}
-		if active[0] == 0 {
-			return s.finish(t1)
-		}
-		for i := 1; i < stages; i++ {
-			weights, last := a[1], 1.0
-			if i+1 < stages {
-				weights, last = a[i+1], 0
-			}
-			if err := s.evaluate(ctx, i, weights, t1, c[i], last); err != nil {
-				return nil, err
-			}
-		}
-	}
-}
-
-// finish returns the numbers of evaluations, or an error for the first row that failed.
-func (s *Solver) finish(t1 float64) (nfe []int, err error) {
-	tries, failed, left := make([]float32, s.n), make([]float32, s.n), make([]float32, s.n)
-	for name, v := range map[string][]float32{stateTries: tries, stateFailed: failed, stateLeft: left} {
-		if err := s.exe.Store(name, backend.F32(v)); err != nil {
-			return nil, err
-		}
-	}
-	nfe = make([]int, s.n)
-	for i := range nfe {
-		if f := int(failed[i]); f != 0 {
-			cause := causes[f]
-			if cause == ErrMaxSteps {
-				cause = fmt.Errorf("%w (%d attempts)", cause, s.adaptive.MaxSteps)
-			}
-			return nil, &RowError{Row: i, T: t1 - float64(left[i]), Err: cause}
-		}
-		nfe[i] = 2 + int(tries[i])*(s.tab.Stages()-1)
-	}
-	return nfe, nil
 }

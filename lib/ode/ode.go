@@ -9,12 +9,14 @@
 //
 // x, the point, the stages k and, with adaptive steps, the time and the step length of each row stay in the engine's
 // memory. The host only tells a run its place in the step, in a vector of a few numbers (see control). With equal steps
-// the host reads nothing until the end; with adaptive steps it reads the number of unfinished rows once per step.
+// the host reads nothing until the end; with adaptive steps it reads the number of unfinished rows.
 //
 // Sampling a flow needs two properties that existing solvers do not combine. First, networks are efficient on batches,
 // so rows must be evaluated as one block. Second, sample k of a run depends only on (weights, seed, k), so the bits of
 // a row must not depend on the other rows. Therefore every row has its own time, step length and error norm. When a row
 // has reached the end, its step length is 0: it remains in the block, whose size does not change, but no longer moves.
+// If the engine promises that rows are independent, the next row can take its place (see IntegrateAll); every row then
+// has its own place in its own step.
 //
 // All values are float32. Rounding errors stay below 1e-5 in 1,000 steps (TestRounding), so sums are not compensated.
 //
@@ -77,9 +79,14 @@ type Solver struct {
 	tab      *Tableau
 	n, d     int
 	adaptive *Adaptive // nil for equal steps
+	refills  bool
 	exe      backend.Executable
 	control  []float32
 }
+
+// Refills reports whether IntegrateAll can be used: the solver chooses its steps, and its engine promises that rows are
+// independent.
+func (s *Solver) Refills() bool { return s.refills }
 
 // Compile compiles a solver for blocks of n rows of d values. The solver takes equal steps if a is nil. Otherwise, it
 // chooses its steps, and tab must have an error estimate and be FSAL.
@@ -95,10 +102,15 @@ func Compile(be backend.Backend, tab *Tableau, f Flow, n, d int, a *Adaptive) (*
 	}
 	g := gorgonia.NewGraph()
 	b := &builder{tab: tab}
-	s := &Solver{tab: tab, n: n, d: d, adaptive: a, control: make([]float32, controlWeights+2*tab.Stages())}
+	s := &Solver{tab: tab, n: n, d: d, adaptive: a, refills: a != nil && be.Promises().Rows}
+	places := 1
+	if s.refills {
+		places = n
+	}
+	s.control = make([]float32, places*(controlWeights+2*tab.Stages()))
 	var flowErr error
 	err := graphop.Build(func() {
-		b.control = graphop.Input(g, tensor.Float32, "ode/control", 1, len(s.control))
+		b.control = graphop.Input(g, tensor.Float32, "ode/control", places, len(s.control)/places)
 		b.x, b.point = b.declare(stateX, n, d), b.declare(statePoint, n, d)
 		if a != nil {
 			flowErr = b.adaptiveStep(f, *a)
@@ -121,15 +133,17 @@ func (s *Solver) Load(name string, v backend.Buffer) error { return s.exe.Load(n
 // *RowError names the first row that failed. After an error x is unchanged.
 func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, steps int) (nfe []int, err error) {
 	if s.adaptive != nil {
-		return s.integrate(x, t0, t1, func() ([]int, error) { return s.adaptiveSteps(ctx, t0, t1) })
+		return s.integrate(x, t0, t1, func(x []float32) ([]int, error) {
+			return s.adaptiveSteps(ctx, x, t0, t1, nil, nil)
+		})
 	}
 	if steps < 1 {
 		return nil, fmt.Errorf("ode: %d steps, at least 1 is needed", steps)
 	}
 	h := (t1 - t0) / float64(steps)
-	return s.integrate(x, t0, t1, func() ([]int, error) {
+	return s.integrate(x, t0, t1, func(x []float32) ([]int, error) {
 		// t is recomputed in every step instead of accumulated, so that the last step ends exactly at t1.
-		return s.fixedSteps(ctx, steps, func(i int) (t, length float64) {
+		return s.fixedSteps(ctx, x, steps, func(i int) (t, length float64) {
 			return t0 + float64((t1-t0)*(float64(i)/float64(steps))), h
 		})
 	})
@@ -142,39 +156,32 @@ func (s *Solver) IntegrateGrid(ctx context.Context, x []float32, grid []float64)
 	if s.adaptive != nil || steps < 1 || !slices.IsSorted(grid) {
 		return nil, fmt.Errorf("ode: a grid of the times %v: expected two or more in ascending order, for fixed steps", grid)
 	}
-	return s.integrate(x, grid[0], grid[steps], func() ([]int, error) {
-		return s.fixedSteps(ctx, steps, func(i int) (t, length float64) { return grid[i], grid[i+1] - grid[i] })
+	return s.integrate(x, grid[0], grid[steps], func(x []float32) ([]int, error) {
+		return s.fixedSteps(ctx, x, steps, func(i int) (t, length float64) { return grid[i], grid[i+1] - grid[i] })
 	})
 }
 
-// integrate loads x into the engine, runs the steps from t0 to t1 and stores the result in x.
-func (s *Solver) integrate(x []float32, t0, t1 float64, run func() ([]int, error)) (nfe []int, err error) {
+// integrate checks a block and runs the steps from t0 to t1 on a copy of it, which becomes the result.
+func (s *Solver) integrate(x []float32, t0, t1 float64, run func(x []float32) ([]int, error)) (nfe []int, err error) {
 	if len(x) != s.n*s.d {
 		return nil, fmt.Errorf("ode: state holds %d values, a block of %d rows of %d needs %d", len(x), s.n, s.d, s.n*s.d)
 	}
-	if !(t1 >= t0) || !isFinite(t0) || !isFinite(t1) {
-		return nil, fmt.Errorf("ode: interval from %g to %g: expected finite times in ascending order", t0, t1)
-	}
-	if err := s.finite(x); err != nil {
+	if err := s.check(x, t0, t1); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{stateX, statePoint} {
-		if err := s.exe.Load(name, backend.F32(x)); err != nil {
-			return nil, err
-		}
-	}
-	if nfe, err = run(); err != nil {
-		return nil, err
-	}
-	end := make([]float32, len(x))
-	if err := s.exe.Store(stateX, backend.F32(end)); err != nil {
-		return nil, err
-	}
-	if err := s.finite(end); err != nil {
+	end := slices.Clone(x)
+	if nfe, err = run(end); err != nil {
 		return nil, err
 	}
 	copy(x, end)
 	return nfe, nil
+}
+
+func (s *Solver) check(x []float32, t0, t1 float64) error {
+	if !(t1 >= t0) || !isFinite(t0) || !isFinite(t1) {
+		return fmt.Errorf("ode: interval from %g to %g: expected finite times in ascending order", t0, t1)
+	}
+	return s.finite(x)
 }
 
 // finite returns an error for the first row of x that is not finite.
@@ -187,27 +194,37 @@ func (s *Solver) finite(x []float32) error {
 	return nil
 }
 
-// evaluate runs the program once: it evaluates f and computes the next point with the given weights of the stages. f
-// becomes stage number slot unless slot is negative. place holds the leading values of the control vector.
-func (s *Solver) evaluate(ctx context.Context, slot int, weights []float64, place ...float64) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	clear(s.control)
-	for i, v := range place {
-		s.control[i] = float32(v)
+// place tells a row, or all rows, its place in the step: where f becomes stage number slot unless slot is negative, and
+// the next point is computed with the given weights of the stages. at holds the leading values of the control vector.
+func (s *Solver) place(control []float32, slot int, weights []float64, at ...float64) {
+	clear(control)
+	for i, v := range at {
+		control[i] = float32(v)
 	}
 	for i, v := range weights {
-		s.control[controlWeights+i] = float32(v)
+		control[controlWeights+i] = float32(v)
 	}
 	if slot >= 0 {
-		s.control[controlWeights+s.tab.Stages()+slot] = 1
+		control[controlWeights+s.tab.Stages()+slot] = 1
+	}
+}
+
+// evaluate runs the program once: it evaluates f and computes the next point.
+func (s *Solver) evaluate(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return s.exe.Run([]backend.Buffer{backend.F32(s.control)}, nil)
 }
 
-// fixedSteps integrates the loaded block. step returns the time and the length of each step.
-func (s *Solver) fixedSteps(ctx context.Context, steps int, step func(i int) (t, length float64)) ([]int, error) {
+// fixedSteps integrates a block in place. step returns the time and the length of each step.
+func (s *Solver) fixedSteps(ctx context.Context, x []float32, steps int, step func(i int) (t, length float64)) (
+	[]int, error) {
+	for _, name := range []string{stateX, statePoint} {
+		if err := s.exe.Load(name, backend.F32(x)); err != nil {
+			return nil, err
+		}
+	}
 	stages := s.tab.Stages()
 	for k := range steps {
 		t, h := step(k)
@@ -216,12 +233,16 @@ func (s *Solver) fixedSteps(ctx context.Context, steps int, step func(i int) (t,
 			if i+1 < stages {
 				weights, last = s.tab.A[i+1], 0
 			}
-			if err := s.evaluate(ctx, i, weights, t+float64(s.tab.C[i]*h), h, last); err != nil {
+			s.place(s.control, i, weights, t+float64(s.tab.C[i]*h), h, last)
+			if err := s.evaluate(ctx); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return slices.Repeat([]int{steps * stages}, s.n), nil
+	if err := s.exe.Store(stateX, backend.F32(x)); err != nil {
+		return nil, err
+	}
+	return slices.Repeat([]int{steps * stages}, s.n), s.finite(x)
 }
 
 func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -9,8 +9,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// control is the input of a run, [1, controlWeights + 2·stages]. It gives the run its place in the step. These are the
-// positions in it.
+// control is the input of a run, [1, controlWeights + 2·stages], or with as many rows as the block if the solver
+// refills rows. It gives the run, or each row, its place in the step. These are the positions in a row.
 const (
 	controlTime    = iota // equal steps: the time of the evaluation; adaptive steps: the end of the interval
 	controlLength         // equal steps: the length of a step; adaptive steps: the part of the step until the evaluation
@@ -54,7 +54,7 @@ func (b *builder) set(state, next *graphop.Node) {
 	}
 }
 
-// at returns a number of the control vector, [1, 1].
+// at returns a number of the control vector, [1, 1] or [n, 1].
 func (b *builder) at(position int) *graphop.Node {
 	return graphop.Slice(b.control, 1, position, position+1)
 }

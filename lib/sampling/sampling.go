@@ -3,7 +3,8 @@
 // Two programs draw samples: the stage sample, and training to monitor its progress. Sample k must be the same in both,
 // so it is a function of the weights, the seed, k and the solver's settings alone. To this end, samples are integrated
 // in blocks whose size depends only on the kind of network and on the engine (see Block), and sample k is always row
-// k mod Block of its block. The engine is part of the cache key of a result.
+// k mod Block of its block. With adaptive steps, on an engine whose rows are independent, a sample takes the first free
+// row instead. The engine is part of the cache key of a result.
 //
 // The engine runs network and solver as one compiled program, so the samples and the stages of the solver stay in its
 // memory until a block is finished (see package ode). The program holds the network once.
@@ -147,6 +148,12 @@ func (s *Sampler) Draw(
 		return Work{}, fmt.Errorf("draw samples [%d, %d+%d) into %d values, expected %d for each",
 			first, first, n, len(out), d)
 	}
+	if s.solver.Refills() {
+		for i := range n {
+			Noise(s.Config, seed, first+i, out[i*d:(i+1)*d])
+		}
+		return s.integrateAll(ctx, first, out, progress)
+	}
 	var w Work
 	x := make([]float32, block*d)
 	for base := first - first%block; base < first+n; base += block {
@@ -175,6 +182,9 @@ func (s *Sampler) Integrate(ctx context.Context, x []float32, progress func(done
 	d, block := s.Config.Dim(), s.Block
 	if len(x)%d != 0 {
 		return Work{}, fmt.Errorf("integrate %d values, expected %d for each sample", len(x), d)
+	}
+	if s.solver.Refills() {
+		return s.integrateAll(ctx, 0, x, progress)
 	}
 	var w Work
 	n := len(x) / d
@@ -228,6 +238,27 @@ func (s *Sampler) grid(path homotopy.Schedule) ([]float64, error) {
 	return homotopy.Grid(s.Grid, path, s.Steps)
 }
 
+// integrateAll integrates the flow of samples from starting points x [n, D] to data, in place, where first is the index
+// of the first one. A finished sample makes room for the next one.
+func (s *Sampler) integrateAll(ctx context.Context, first int, x []float32, progress func(done int)) (Work, error) {
+	path, err := s.path()
+	if err != nil {
+		return Work{}, err
+	}
+	from, to := path.Span()
+	nfe, err := s.solver.IntegrateAll(ctx, x, from, to, func(rows []int) error {
+		return s.setLabels(func(row int) (sample int, used bool) { return first + rows[row], rows[row] >= 0 })
+	}, progress)
+	if err != nil {
+		return Work{}, s.failed(ctx, first, err)
+	}
+	var w Work
+	for _, e := range nfe {
+		w.addSample(e)
+	}
+	return w, nil
+}
+
 // path returns the schedule of the network, cut off at TEnd.
 func (s *Sampler) path() (homotopy.Schedule, error) {
 	path, err := s.Config.Path()
@@ -242,7 +273,8 @@ func (s *Sampler) path() (homotopy.Schedule, error) {
 
 // integrateSpan integrates like integrateBlock, but only over a part of the path.
 func (s *Sampler) integrateSpan(ctx context.Context, base int, x []float32, p span) (nfe []int, err error) {
-	if err := s.setLabels(base); err != nil {
+	err = s.setLabels(func(row int) (sample int, used bool) { return base + row, true })
+	if err != nil {
 		return nil, err
 	}
 	if p.grid != nil {
@@ -250,26 +282,31 @@ func (s *Sampler) integrateSpan(ctx context.Context, base int, x []float32, p sp
 	} else {
 		nfe, err = s.solver.Integrate(ctx, x, p.from, p.to, p.steps)
 	}
+	return nfe, s.failed(ctx, base, err)
+}
+
+// failed returns the error of an integration whose first row was sample base, or nil if there is none.
+func (s *Sampler) failed(ctx context.Context, base int, err error) error {
 	if err == nil {
-		return nfe, nil
+		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		return nil, cause
+		return cause
 	}
 	var row *ode.RowError
 	if errors.As(err, &row) {
-		return nil, &Error{Sample: base + row.Row, Err: err}
+		return &Error{Sample: base + row.Row, Err: err}
 	}
-	return nil, backend.FixedBatch(err)
+	return backend.FixedBatch(err)
 }
 
-// setLabels sets the classes of the rows of a block, which begins with sample base.
-func (s *Sampler) setLabels(base int) error {
+// setLabels sets the classes of the rows of a block. at returns the sample of a row.
+func (s *Sampler) setLabels(at func(row int) (sample int, used bool)) error {
 	labels := make([]int, s.Block)
 	for i := range labels {
 		labels[i] = potential.NoLabel
-		if s.Label != nil {
-			labels[i] = s.Label(base + i)
+		if sample, used := at(i); used && s.Label != nil {
+			labels[i] = s.Label(sample)
 		}
 	}
 	v := make([]float32, s.Block*s.Config.Classes)

@@ -25,20 +25,17 @@ func drawAll(
 	}
 	x := make([]float32, p.N*d)
 	progress := job.Progress(int64(p.N), "samples")
-	start := time.Now()
-	block := s.Block
-	for at, n := 0, 0; at < p.N; at += n {
-		// Draw up to the end of a block; otherwise, the block would be integrated twice.
-		end := p.First + at + min(p.Batch, p.N)
-		end += (block - end%block) % block
-		n = min(end-p.First-at, p.N-at)
-		w, err := s.Draw(ctx, p.Seed, p.First+at, n, x[at*d:(at+n)*d], nil)
-		if err != nil {
-			return nil, work, 0, err
+	start, reported := time.Now(), 0
+	work, err = s.Draw(ctx, p.Seed, p.First, p.N, x, func(done int) {
+		if done-reported < p.Batch && done < p.N {
+			return
 		}
-		work.Add(w)
-		rate := float64(at+n) / time.Since(start).Seconds()
-		progress.Set(int64(at+n), "samples_per_s", math.Round(10*rate)/10)
+		reported = done
+		rate := float64(done) / time.Since(start).Seconds()
+		progress.Set(int64(done), "samples_per_s", math.Round(10*rate)/10)
+	})
+	if err != nil {
+		return nil, work, 0, err
 	}
 	progress.Done()
 	set = withLabels(sampling.Set(m.config, x, p.N), s.Label, func(i int) int { return p.First + i })
