@@ -80,7 +80,7 @@ func TestUploadsOverlapSteps(t *testing.T) {
 		train := func(be backend.Backend) *training.Trainer {
 			trainer, err := training.Potential(be, c, "matching", optim.Config{
 				LearningRate: 0.1, Decay: "constant", Epsilon: 1, BatchImages: size, EMAHalfLifeImages: []float64{0},
-			})
+			}, false)
 			if err == nil {
 				err = trainer.Initialise(1)
 			}
