@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -126,6 +127,8 @@ func (k *collection) all(ctx context.Context) error {
 		{"parts/", func(info objectstore.Info) bool { return k.c.Now.Sub(info.ModTime) > k.what.Parts }},
 		{asidePrefix, func(objectstore.Info) bool { return true }},
 		{"probe/", func(objectstore.Info) bool { return true }},
+		{"actions/", func(objectstore.Info) bool { return false }}, // only leftovers
+		{"refs/", func(objectstore.Info) bool { return false }},
 	} {
 		if _, err := k.sweep(ctx, kind.prefix, kind.dead); err != nil {
 			return err
@@ -158,8 +161,15 @@ func (k *collection) runs(ctx context.Context) error {
 	return err
 }
 
-// sweep deletes the old objects under a prefix for which dead returns true. It returns those that were replaced
-// meanwhile.
+// leftover reports whether an object is a file of a write that the gateway of an embedded store has not finished,
+// because it was killed. It has the name .NAME.sgwtmp.NUMBER beside the object.
+func leftover(key string) bool {
+	name := path.Base(key)
+	return name[0] == '.' && strings.Contains(name, ".sgwtmp.")
+}
+
+// sweep deletes the old objects under a prefix for which dead returns true, and leftovers. It returns objects that it
+// has left alone because they were replaced meanwhile.
 func (k *collection) sweep(
 	ctx context.Context, prefix string, dead func(objectstore.Info) bool,
 ) (kept []objectstore.Info, err error) {
@@ -168,7 +178,7 @@ func (k *collection) sweep(
 		if err != nil {
 			return nil, cmp.Or(b.wait(), err)
 		}
-		if dead(info) && !k.young(info.ModTime) {
+		if (leftover(info.Key) || dead(info)) && !k.young(info.ModTime) {
 			b.add(info)
 		}
 	}

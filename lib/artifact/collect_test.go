@@ -139,6 +139,9 @@ func newModel(t *testing.T, s *artifact.Store) (*model, func(*artifact.Contents)
 	m.put("parts/aa/"+strings.Repeat("a", 64), "part")
 	m.put("damaged/blobs/x", "damaged")
 	m.put("probe/left", "")
+	for _, kind := range []string{"actions/", "runs/", "refs/", "blobs/sha256/ab/", "series/x/"} {
+		m.put(kind+".name.sgwtmp.1764211", "x") // a gateway was killed
+	}
 	m.put("actions/"+strings.Repeat("c", 64)+".json", "{\"deleted\": true}\n") // a collection was killed
 	m.put("other/program", "x")
 	m.keep["other/program"], m.keep[busy+"/state/step"] = true, true

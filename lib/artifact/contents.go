@@ -34,8 +34,8 @@ type Contents struct {
 	blobs   map[sum]uint32    // numbers of blobs
 	makers  []uint32          // of each blob: the earliest action that made it, or none
 	series  map[string]uint32 // the action to which an object under series/ leads, or none
-	tombs   []objectstore.Info
 	stages  map[string]string // every name of a stage, once
+	tombs   []objectstore.Info
 }
 
 const none = ^uint32(0)

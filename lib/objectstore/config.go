@@ -134,6 +134,12 @@ func (c *Config) validate() error {
 	return nil
 }
 
+// embedded returns the directory of the embedded store whose gateway is at an endpoint, if c names one.
+func (c *Config) embedded(endpoint *url.URL) (dir string, ok bool) {
+	dir, ok = strings.CutPrefix(c.Gateway, endpoint.Host+"/")
+	return "/" + dir, ok
+}
+
 // endpoint parses the URL of the server. Its errors do not quote the URL, which might contain a password.
 func (c *Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)

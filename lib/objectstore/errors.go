@@ -120,6 +120,8 @@ func judge(ctx context.Context, err error, write bool) verdict {
 		timeout net.Error
 	)
 	switch {
+	case errors.Is(err, ErrConfig): // found only when a request needs the setting
+		return permanent(ErrConfig, failure.HintOf(err))
 	case errors.As(err, &dns):
 		if dns.IsNotFound {
 			return permanent(ErrUnreachable, hintReach)

@@ -54,6 +54,9 @@ func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try fun
 			return struct{}{}, backoff.Permanent(err)
 		}
 		v := judge(ctx, err, write)
+		if s.away != "" && errors.Is(v.kind, ErrUnreachable) {
+			v.hint = s.away
+		}
 		wrapped := &Error{Op: op, Key: key, Store: s.name, Kind: v.kind, Hint: v.hint, Err: err}
 		var request *url.Error
 		if errors.As(err, &request) {

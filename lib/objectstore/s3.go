@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -23,6 +24,7 @@ type s3Store struct {
 	prefix   string // empty, or ends with a slash
 	name     string // the result of String
 	keysFrom string // as Config.keysFrom
+	away     string // hint for a store that does not answer; empty for the usual one
 	outage   outage
 }
 
@@ -112,6 +114,9 @@ func newStore(cfg Config) (*s3Store, error) {
 		outage: outage{notify: cfg.Notify}}
 	if cfg.Prefix != "" {
 		s.prefix = cfg.Prefix + "/"
+	}
+	if dir, ok := cfg.embedded(u); ok {
+		s.away = "the gateway of the embedded store does not answer; see " + filepath.Join(dir, "gateway.log")
 	}
 	return s, nil
 }

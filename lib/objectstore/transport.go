@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -39,9 +38,16 @@ func newTransport(cfg *Config, endpoint *url.URL) (http.RoundTripper, error) {
 			return nil, err
 		}
 	}
+	base.Proxy = func(r *http.Request) (*url.URL, error) {
+		proxy, err := http.ProxyFromEnvironment(r)
+		if err != nil { // which quotes the value, and this might contain a password
+			err = configError("for example https://proxy.example.org:3128", "HTTPS_PROXY is not the address of a proxy")
+		}
+		return proxy, err
+	}
 	dial := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
-	if dir, ok := strings.CutPrefix(cfg.Gateway, endpoint.Host+"/"); ok {
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return gateway.Dial(ctx, "/"+dir) }
+	if dir, ok := cfg.embedded(endpoint); ok {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return gateway.Dial(ctx, dir) }
 	}
 	base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)

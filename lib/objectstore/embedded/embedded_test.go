@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/embedded"
 	"vapo/lib/objectstore/gateway"
@@ -314,14 +315,20 @@ func TestGatewayKilled(t *testing.T) {
 
 // TestImpostor: a client with the settings of a gateway that has ended never talks to the program that uses its port.
 func TestImpostor(t *testing.T) {
-	dir := t.TempDir()
-	child, _, env := start(t, dir)
-	killHard(t, gatewayPID(t, dir))
-	child.Close()
-	address := strings.TrimPrefix(env.Endpoint, "http://")
-	impostor, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Skip("the port is taken:", err)
+	var dir string
+	var env embedded.Env
+	var impostor net.Listener
+	for impostor == nil { // until no other program takes the port first
+		var child *embedded.Child
+		dir = t.TempDir()
+		child, _, env = start(t, dir)
+		killHard(t, gatewayPID(t, dir))
+		child.Close()
+		var err error
+		impostor, err = net.Listen("tcp", strings.TrimPrefix(env.Endpoint, "http://"))
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
 	}
 	defer impostor.Close()
 	var visits atomic.Int64
@@ -341,8 +348,9 @@ func TestImpostor(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	if _, err := objectstore.Open(ctx, cfg); err == nil {
-		t.Error("it opened the store of another program")
+	_, err = objectstore.Open(ctx, cfg)
+	if err == nil || !strings.Contains(failure.HintOf(err), filepath.Join(dir, ".vapo", "gateway.log")) {
+		t.Errorf("it opened the store of another program: %v with hint %q", err, failure.HintOf(err))
 	}
 	_, _, again := start(t, dir)
 	if _, err := objectstore.Open(t.Context(), cfg); err != nil || again.Endpoint == env.Endpoint {

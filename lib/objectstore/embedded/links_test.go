@@ -12,6 +12,7 @@ import (
 
 	"vapo/lib/failure"
 	"vapo/lib/objectstore"
+	"vapo/lib/objectstore/embedded"
 )
 
 // TestLinksAreNotFollowed: a symbolic link in the folder of the objects leads nowhere, and a FIFO blocks nobody.
@@ -71,5 +72,31 @@ func wantRefused(t *testing.T, what string, err error) {
 	t.Helper()
 	if failure.ClassOf(err) != failure.Store || !strings.Contains(err.Error(), "neither a file nor a directory") {
 		t.Errorf("%s: %v", what, err)
+	}
+}
+
+// TestSpecialFilesOfTheGateway: a FIFO or a directory in place of a file of the gateway is an error that names it.
+func TestSpecialFilesOfTheGateway(t *testing.T) {
+	for _, name := range []string{"gateway.log", "gateway.lock", "users.lock", "keys.json", "gateway.json"} {
+		for kind, create := range map[string]func(path string) error{
+			"a FIFO":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+			"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, ".vapo", name)
+			if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), create(path)); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			child, _, err := embedded.Start(ctx, dir, os.Args[0])
+			if err == nil {
+				child.Close()
+			}
+			if ctx.Err() != nil || failure.ClassOf(err) != failure.Store || !strings.Contains(err.Error(), name) ||
+				failure.HintOf(err) == "" {
+				t.Errorf("%s is %s: %v with hint %q", name, kind, err, failure.HintOf(err))
+			}
+			cancel()
+		}
 	}
 }

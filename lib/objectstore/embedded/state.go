@@ -52,7 +52,16 @@ func (l Layout) Prepare() error {
 	if err == nil {
 		err = os.Chmod(l.Base, 0o700)
 	}
-	return l.Fail(err)
+	if err != nil {
+		return l.Fail(err)
+	}
+	// Opening a FIFO would wait for another program.
+	for _, path := range []string{l.Lock(), l.Users(), l.Log(), gateway.Lock(l.Base).Path()} {
+		if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+			return l.failed(nil, fmt.Errorf("%s is not a regular file", path), "move it away")
+		}
+	}
+	return nil
 }
 
 // Fail converts a file system error to an objectstore.Error with a class and a hint.
