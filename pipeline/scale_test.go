@@ -109,8 +109,8 @@ func commandsAtScale(t *testing.T, env []string) {
 	}
 }
 
-// The memory that a command may take, in bytes, in addition to what it takes in a small store: whatever the size of the
-// store, and for each blob. One in ten blobs also stands for an action and a run. README.md gives these figures to users.
+// The memory that a command may take, in bytes, in addition to what it takes in a small store: whatever the size of
+// the store, and for each blob. One in ten blobs also stands for an action and a run. README.md tells users.
 const (
 	memoryAtWork  = 24 << 20
 	memoryPerBlob = 400

@@ -87,6 +87,7 @@ const (
 const (
 	hintReach  = "check AWS_ENDPOINT_URL and that the server runs, or unset VAPO_STORE to use the embedded store"
 	hintBroken = "the connection broke repeatedly; " + hintReach
+	hintProxy  = "check HTTPS_PROXY, or name the server in NO_PROXY if it needs no proxy"
 	hintCert   = "name the file with the certificate of the server's authority in AWS_CA_BUNDLE"
 	hintName   = "in AWS_ENDPOINT_URL, use a name that is in the server's certificate"
 	hintDate   = "set this machine's clock, or renew the server's certificate"
@@ -120,8 +121,8 @@ func judge(ctx context.Context, err error, write bool) verdict {
 		timeout net.Error
 	)
 	switch {
-	case errors.Is(err, ErrConfig): // found only when a request needs the setting
-		return permanent(ErrConfig, failure.HintOf(err))
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return verdict{kind: ErrUnreachable, hint: hintProxy, attempts: fewTimes, away: true}
 	case errors.As(err, &dns):
 		if dns.IsNotFound {
 			return permanent(ErrUnreachable, hintReach)

@@ -38,13 +38,6 @@ func newTransport(cfg *Config, endpoint *url.URL) (http.RoundTripper, error) {
 			return nil, err
 		}
 	}
-	base.Proxy = func(r *http.Request) (*url.URL, error) {
-		proxy, err := http.ProxyFromEnvironment(r)
-		if err != nil { // which quotes the value, and this might contain a password
-			err = configError("for example https://proxy.example.org:3128", "HTTPS_PROXY is not the address of a proxy")
-		}
-		return proxy, err
-	}
 	dial := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
 	if dir, ok := cfg.embedded(endpoint); ok {
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return gateway.Dial(ctx, dir) }
