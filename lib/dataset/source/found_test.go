@@ -3,12 +3,15 @@ package source
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -237,4 +240,66 @@ func TestTruncated(t *testing.T) {
 		}
 		c.close()
 	}
+}
+
+// TestFolderNames: a folder with names in a legacy encoding gives the same set as an archive with them, and the
+// encoding does not change the digest.
+func TestFolderNames(t *testing.T) {
+	c, err := openArchive(t, filepath.Join("testdata", "archives", "latin1.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	files := map[string][]byte{}
+	for i := range c.images {
+		if files[c.images[i].raw], err = c.content(&c.images[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	for name, data := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
+			t.Skipf("the file system has no such names: %v", err) // that of macOS
+		}
+	}
+	for encoding, want := range map[string]string{"": `f\xfcr`, "latin1": "für"} {
+		names, err := Encoding("names-encoding", encoding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets, _, err := readImages(t, "images", ImageOptions{Path: dir, ByDirectory: true, Names: names})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := listed(sets["train"], sets["test"]); got != strings.ReplaceAll(plain, "cat", want) {
+			t.Errorf("%s: %s", encoding, got)
+		}
+	}
+}
+
+// FuzzNames: a name of any bytes becomes text, and the same text from the same bytes.
+func FuzzNames(f *testing.F) {
+	f.Add("f\xfcr/0.png", "gbk", "a\x00b")
+	f.Add("\x95\x5c/0.png", "shift_jis", "c")
+	f.Add("../a//./b", "cp437", "/c/")
+	f.Fuzz(func(t *testing.T, a, encoding, b string) {
+		names, err := Encoding("names-encoding", encoding)
+		if err != nil {
+			return
+		}
+		entries := []entry{{raw: a}, {raw: b, link: a}, {raw: a}}
+		decodeNames(entries, names)
+		for _, e := range entries {
+			if !utf8.ValidString(e.name) || !utf8.ValidString(e.link) || strings.Contains(e.name, "\x00") {
+				t.Errorf("%q becomes %q", e.raw, e.name)
+			}
+			if clean, ok := inside(e.name); ok && (strings.HasPrefix(clean, "/") || strings.HasPrefix(clean+"/", "../")) {
+				t.Errorf("%q is inside as %q", e.name, clean)
+			}
+		}
+		if entries[0].name != entries[2].name {
+			t.Errorf("%q is %q and %q", a, entries[0].name, entries[2].name)
+		}
+	})
 }
