@@ -51,8 +51,9 @@ func TestHeapDoesNotGrow(t *testing.T) {
 			run := func(from, to int64) (m runtime.MemStats) {
 				for step := from; step < to; step++ {
 					s.Limit = guard.Limit()
+					uploadErr := s.Upload(b)
 					m, err := s.Step(step, b)
-					if err := errors.Join(err, guard.Observe(m), bins.Add(b.Fraction, s.PerSample)); err != nil {
+					if err := errors.Join(uploadErr, err, guard.Observe(m), bins.Add(b.Fraction, s.PerSample)); err != nil {
 						t.Fatal(err)
 					}
 				}
