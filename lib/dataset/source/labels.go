@@ -27,26 +27,57 @@ func common(names []string) int {
 	return len(shared)
 }
 
+// maxLevels bounds how many folders that hold only one folder, and images beside it, are entered to find splits.
+const maxLevels = 8
+
+// aboveSplits returns the directories that hold folders of splits, with a slash at their end.
+func aboveSplits(names []string) (above string, found bool) {
+	above = names[0][:common(names)]
+	for range maxLevels {
+		folders, splits := map[string]bool{}, map[string]bool{}
+		for _, name := range names {
+			rest, below := strings.CutPrefix(name, above)
+			if top, _, ok := strings.Cut(rest, "/"); below && ok {
+				folders[top] = true
+				if split, ok := splitFolders[strings.ToLower(top)]; ok {
+					splits[split] = true
+				}
+			}
+		}
+		if len(splits) > 1 {
+			return above, true
+		}
+		if len(folders) != 1 {
+			break
+		}
+		for top := range folders {
+			above += top + "/"
+		}
+	}
+	return "", false
+}
+
 // divided finds the splits of a collection with folders train and test, below any number of shared folders. A
 // validation folder is the test split if there is no other. The indices of each split are dealt (see split). rests are
 // the paths below these folders, by image. If there are no such folders, splits is nil.
 func (c *collection) divided(seed uint64) (splits map[string][]int, rests []string, err error) {
 	names := c.names()
-	prefix := common(names)
+	above, found := aboveSplits(names)
+	if !found {
+		return nil, nil, nil
+	}
 	splits, rests = map[string][]int{}, make([]string, len(names))
 	var other Tally
 	for i, name := range names {
-		top, rest, below := strings.Cut(name[prefix:], "/")
+		rest, below := strings.CutPrefix(name, above)
+		top, rest, deeper := strings.Cut(rest, "/")
 		split, ok := splitFolders[strings.ToLower(top)]
-		if !ok || !below {
+		if !below || !deeper || !ok {
 			other.add(c.file(i))
 			continue
 		}
 		splits[split] = append(splits[split], i)
 		rests[i] = rest
-	}
-	if len(splits) < 2 {
-		return nil, nil, nil
 	}
 	if other.N > 0 {
 		return nil, nil, fileError("move them, or give the folder of one split as path", c.path,

@@ -70,7 +70,10 @@ func TestLayouts(t *testing.T) {
 		"splits, no classes": {[]string{"train/0.png", "test/1.png"}, "none for 2 of 2 images"},
 		"beside the splits":  {[]string{"train/cat/0.png", "test/cat/1.png", "more/cat/2.png"}, "1 elsewhere, the first is"},
 		"stray with splits":  {[]string{"train/cat/0.png", "test/cat/1.png", "cover.png"}, "1 elsewhere, the first is"},
-		"no training":        {[]string{"val/cat/0.png", "test/cat/1.png"}, "only test and valid"},
+		"stray above splits": {
+			[]string{"set/train/cat/0.png", "set/test/cat/1.png", "cover.png"}, "1 elsewhere, the first is",
+		},
+		"no training": {[]string{"val/cat/0.png", "test/cat/1.png"}, "only test and valid"},
 	} {
 		files := map[string][]byte{}
 		for _, f := range c.files {
