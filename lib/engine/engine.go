@@ -3,6 +3,9 @@
 package engine
 
 import (
+	"context"
+	"fmt"
+	"io"
 	"sync"
 
 	"vapo/lib/backend"
@@ -13,9 +16,9 @@ import (
 )
 
 // engines maps enginename.Name.Engine to the function that opens the engine.
-var engines = map[string]func(enginename.Name) (backend.Backend, error){
-	enginename.Tape: func(enginename.Name) (backend.Backend, error) { return tape.Tape{}, nil },
-	enginename.Go:   func(enginename.Name) (backend.Backend, error) { return device.OpenGo() },
+var engines = map[string]func(enginename.Name, *device.Tuner) (backend.Backend, error){
+	enginename.Tape: func(enginename.Name, *device.Tuner) (backend.Backend, error) { return tape.Tape{}, nil },
+	enginename.Go:   func(enginename.Name, *device.Tuner) (backend.Backend, error) { return device.OpenGo() },
 	enginename.XLA:  device.OpenXLA,
 }
 
@@ -46,7 +49,7 @@ func Open(name Name) (backend.Backend, error) {
 	if auto.choice.Backend != nil && auto.choice.Class() == parsed.Class() {
 		return auto.choice, nil // the stage has replaced "auto" by its class
 	}
-	return engines[parsed.Engine](parsed)
+	return engines[parsed.Engine](parsed, nil)
 }
 
 // Auto replaces "auto" by the class of the engine that it stands for on this machine. It returns any other name
@@ -91,7 +94,7 @@ func choose() choice {
 	found, why := device.FindCUDA()
 	if found {
 		cuda := enginename.Name{Engine: enginename.XLA, Plugin: "cuda", Precision: enginename.Float32}
-		be, err := device.OpenXLA(cuda)
+		be, err := device.OpenXLA(cuda, nil)
 		if err == nil {
 			return choice{be, why}
 		}
@@ -103,8 +106,14 @@ func choose() choice {
 // Linked returns the classes of the engines that need no plugin.
 func Linked() []string { return []string{enginename.Tape, enginename.Go} }
 
-// Record records and logs the engine that a job computes on, and warns if its results may differ between processes.
-func Record(job *stage.Job, be backend.Backend) {
+// OpenFor opens the engine that a job computes on, and records and logs it. It warns if the results may differ between
+// processes. With the input tuning, a card uses the kernels of that tuning; in the command tune, OpenFor makes the job
+// write the kernels that the card chooses. Both are a usage error for other engines.
+func OpenFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, error) {
+	be, err := openFor(ctx, job, name)
+	if err != nil {
+		return nil, err
+	}
 	job.SetBackend(be.Class())
 	job.SetVersion("backend", be.Describe())
 	job.Log().Info("backend", "class", be.Class(), "using", be.Describe())
@@ -112,4 +121,39 @@ func Record(job *stage.Job, be backend.Backend) {
 		job.Warn("%s need not give the same bits in another process: the same run again, or one that was stopped and "+
 			"resumed, agrees closely, not exactly", be.Class())
 	}
+	return be, nil
+}
+
+func openFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, error) {
+	loads := job.HasInput(stage.Tuning.Name)
+	if !loads && !job.Tunes() {
+		return Open(name)
+	}
+	parsed, err := enginename.Parse(string(name))
+	if err != nil {
+		return nil, err
+	}
+	if err := device.CanTune(parsed); err != nil {
+		return nil, err
+	}
+	if !loads {
+		t, err := device.NewTuner(job.Scratch())
+		if err != nil {
+			return nil, err
+		}
+		be, err := device.OpenXLA(parsed, t)
+		if err == nil {
+			job.SetTuning(func(w io.Writer) error { return t.Write(w, be.Class(), be.Describe()) })
+		}
+		return be, err
+	}
+	file, err := job.Input(ctx, stage.Tuning.Name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := device.LoadTuner(file, parsed.Class(), job.Scratch())
+	if err != nil {
+		return nil, fmt.Errorf("input %s: %w", stage.Tuning.Name, err)
+	}
+	return device.OpenXLA(parsed, t)
 }

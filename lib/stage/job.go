@@ -39,6 +39,7 @@ type Job struct {
 	series  string
 	key     string
 	live    Live
+	tune    *tuneState // nil except for the command tune
 
 	mu       sync.Mutex
 	manifest contract.Manifest
@@ -241,6 +242,9 @@ func (j *Job) Output(ctx context.Context, name string, write func(io.Writer) err
 	p, ok := j.desc.Output(name)
 	if !ok {
 		return fmt.Errorf("output %s is not declared by stage %s", name, j.desc.Stage)
+	}
+	if j.discards(name) {
+		return write(io.Discard)
 	}
 	out, err := j.output(ctx, p, write)
 	if err != nil {

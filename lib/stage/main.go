@@ -75,6 +75,12 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 		options = append(options, kong.DynamicCommand(c.Name, c.Help, "", c.Cmd))
 		names = append(names, c.Name)
 	}
+	tune := &runCmd[P]{}
+	if spec.Tune != nil {
+		const about = "Choose the kernels of a run on a card, and write them as the output tuning."
+		options = append(options, kong.DynamicCommand("tune", about, "", tune))
+		names = append(names, "tune")
+	}
 	parser, err := kong.New(&cli, options...)
 	if err != nil {
 		panic(fmt.Sprintf("stage %s: %v", spec.Name, err))
@@ -93,7 +99,9 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 	case "describe":
 		return runDescribe(spec, &cli.Describe, stdout)
 	case "run":
-		err = runStage(ctx, spec, &cli.Run, given(kctx), stdout, scr)
+		err = runStage(ctx, spec, &cli.Run, given(kctx), false, stdout, scr)
+	case "tune":
+		err = runStage(ctx, spec, tune, given(kctx), true, stdout, scr)
 	default:
 		err = runCommand(ctx, kctx, stdout, scr)
 	}
@@ -114,7 +122,7 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func runStage[P any](
-	ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, stdout io.Writer, scr *screen,
+	ctx context.Context, spec *Stage[P], cmd *runCmd[P], given map[string]bool, tunes bool, stdout io.Writer, scr *screen,
 ) error {
 	started := time.Now()
 	params := newParams[P]()
@@ -124,17 +132,34 @@ func runStage[P any](
 		return err
 	}
 	paths := jobPaths{cmd.Out, cmd.Manifest, cmd.Live, cmd.Lease}
-	job, err := newJob(ctx, describe(spec), resolved, cmd.Input, cmd.Earlier, paths, scr)
+	d := describe(spec)
+	if tunes {
+		d = tuneDescription(d)
+		spec.Tune(&params.holder.P)
+	}
+	job, err := newJob(ctx, d, resolved, cmd.Input, cmd.Earlier, paths, scr)
 	if err != nil {
 		return err
 	}
 	defer job.close()
+	if tunes {
+		job.tune = &tuneState{}
+	}
 	err = spec.Run(ctx, job, &params.holder.P)
 	if answer := (Answer{}); errors.As(err, &answer) {
 		return writeJSON(stdout, answer.Value)
 	}
 	if err != nil {
 		return err
+	}
+	if tunes {
+		write, err := job.tuning()
+		if err != nil {
+			return err
+		}
+		if err := job.Output(ctx, Tuning.Name, write); err != nil {
+			return err
+		}
 	}
 	manifest, err := job.finish(started)
 	if err != nil {

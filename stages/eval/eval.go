@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"vapo/lib/backend"
 	"vapo/lib/contract"
@@ -55,17 +56,14 @@ func (m measures) selection() (metricSelection, error) {
 }
 
 // open opens the feature network in a file. If a metric needs the logits, the network computes them too.
-func (m measures) open(path, digest string, metrics metricSelection, name engine.Name) (
-	*feature.Extractor, backend.Backend, error) {
-	be, err := engine.Open(name)
-	if err != nil {
-		return nil, nil, fmt.Errorf("feature network: %w", err)
-	}
+func (m measures) open(path, digest string, metrics metricSelection, be backend.Backend) (*feature.Extractor, error) {
 	o := feature.Options{Tap: m.Tap, Resize: m.Resize}
 	o.Logits, o.LogitsOptional = metrics.logits(m.Tap)
-	extractor, err := feature.Open(be, path, digest, o)
-	return extractor, be, err
+	return feature.Open(be, path, digest, o)
 }
+
+// opener opens the engine on its first call. A score of points without outliers needs none.
+type opener func() (backend.Backend, error)
 
 const (
 	samplesHelp   = "what is measured, images or points; or an .npz of images (arr_0)"
@@ -86,6 +84,7 @@ var spec = stage.Stage[params]{
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: networkHelp},
 		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential that separates the outliers"},
 		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "data of another distribution"},
+		stage.Tuning,
 	},
 	Outputs: []contract.Port{
 		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with what is needed to interpret it"},
@@ -96,6 +95,7 @@ var spec = stage.Stage[params]{
 	},
 	Resolve: resolve,
 	Pure:    func(p *params) bool { return engine.Pure(p.Backend) },
+	Tune:    func(*params) {},
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
@@ -126,14 +126,15 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if job.HasInput("checkpoint") != job.HasInput("outliers") {
 		return failure.New(failure.Input, "give both or neither", "one of the inputs checkpoint and outliers is missing")
 	}
+	open := opener(sync.OnceValues(func() (backend.Backend, error) { return engine.OpenFor(ctx, job, p.Backend) }))
 	var s *score
 	switch {
 	case (samplePoints == nil) != (referencePoints == nil):
 		err = failure.New(failure.Input, sameKind, "one of the inputs samples and reference holds points, the other does not")
 	case samplePoints != nil:
-		s, err = scorePointInputs(ctx, job, p, samplePoints, referencePoints)
+		s, err = scorePointInputs(ctx, job, p, open, samplePoints, referencePoints)
 	default:
-		s, err = scoreImageInputs(ctx, job, p, samples, reference)
+		s, err = scoreImageInputs(ctx, job, p, open, samples, reference)
 	}
 	if err != nil {
 		return err
@@ -166,8 +167,9 @@ func readInput(ctx context.Context, job *stage.Job, name string) (*imageSet, *da
 	return openSet("input "+name, path)
 }
 
-func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, reference *dataset.Points) (
-	*score, error) {
+func scorePointInputs(
+	ctx context.Context, job *stage.Job, p *params, open opener, samples, reference *dataset.Points,
+) (*score, error) {
 	if job.HasInput("features") {
 		return nil, failure.New(failure.Input, "leave out the input features",
 			"points are compared as they are, without a feature network")
@@ -179,7 +181,7 @@ func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 	if err != nil {
 		return nil, err
 	}
-	if s.OOD, err = scoreOutliers(ctx, job, p, reference, splitName(reference.Name, reference.Split)); err != nil {
+	if s.OOD, err = scoreOutliers(ctx, job, p, open, reference, splitName(reference.Name, reference.Split)); err != nil {
 		return nil, err
 	}
 	plain := *reference
@@ -187,7 +189,9 @@ func scorePointInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 	return s, job.Output(ctx, "reference", func(w io.Writer) error { return preview.Set(w, &plain) })
 }
 
-func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, reference *imageSet) (*score, error) {
+func scoreImageInputs(
+	ctx context.Context, job *stage.Job, p *params, open opener, samples, reference *imageSet,
+) (*score, error) {
 	sets := []*imageSet{samples, reference}
 	var test *imageSet
 	inliers := reference
@@ -216,11 +220,17 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		if err != nil {
 			return nil, err
 		}
-		extractor, be, err := p.Measures.open(path, job.Digest("features"), metrics, p.Backend)
+		be, err := open()
+		if err != nil {
+			return nil, fmt.Errorf("feature network: %w", err)
+		}
+		extractor, err := p.Measures.open(path, job.Digest("features"), metrics, be)
 		if err != nil {
 			return nil, err
 		}
-		engine.Record(job, be)
+		if tuning := job.Digest(stage.Tuning.Name); tuning != "" {
+			extractor.Backend += " " + tuning // features of other kernels are not the same to the bit
+		}
 		job.Set("block", extractor.Network.Block)
 		scorer.use(extractor)
 	}
@@ -231,9 +241,11 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		return nil, err
 	}
 	scorer.score.Baselines = map[string]float64{}
-	cache, err := job.Parts(ctx)
-	if err != nil {
-		return nil, err
+	var cache stage.Parts
+	if !job.Tunes() { // which must compile the feature network's programs
+		if cache, err = job.Parts(ctx); err != nil {
+			return nil, err
+		}
 	}
 	s, err := scorer.run(ctx, samples, reference, baselines(p, samples, reference, test), cache, job.Progress)
 	if err != nil {
@@ -254,7 +266,7 @@ func scoreImageInputs(ctx context.Context, job *stage.Job, p *params, samples, r
 		return nil, failure.New(failure.Input, "give images as the input test",
 			"outliers are compared with images, but %s holds no images", inliers.label)
 	}
-	s.OOD, err = scoreOutliers(ctx, job, p, inliers.loaded, inliers.name)
+	s.OOD, err = scoreOutliers(ctx, job, p, open, inliers.loaded, inliers.name)
 	return s, err
 }
 

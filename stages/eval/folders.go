@@ -127,7 +127,11 @@ func (cmd *foldersCmd) open(ctx context.Context, c *stage.Console, metrics metri
 	if err != nil {
 		return nil, fmt.Errorf("feature network: %w", err)
 	}
-	extractor, _, err := cmd.Measures.open(path, string(digest), metrics, cmd.Backend)
+	be, err := engine.Open(cmd.Backend)
+	if err != nil {
+		return nil, fmt.Errorf("feature network: %w", err)
+	}
+	extractor, err := cmd.Measures.open(path, string(digest), metrics, be)
 	switch {
 	case err != nil:
 		return nil, err

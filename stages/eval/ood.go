@@ -8,7 +8,6 @@ import (
 
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
-	"vapo/lib/engine"
 	"vapo/lib/failure"
 	"vapo/lib/metrics"
 	"vapo/lib/potential"
@@ -37,16 +36,16 @@ const (
 
 // scoreOutliers compares inliers with the input outliers, using the potential in the input checkpoint. It returns nil
 // if these two inputs are not given.
-func scoreOutliers(ctx context.Context, job *stage.Job, p *params, inliers dataset.Set, name string) (
-	*oodScore, error) {
+func scoreOutliers(
+	ctx context.Context, job *stage.Job, p *params, open opener, inliers dataset.Set, name string,
+) (*oodScore, error) {
 	if !job.HasInput("outliers") {
 		return nil, nil
 	}
-	be, err := engine.Open(p.Backend)
+	be, err := open()
 	if err != nil {
 		return nil, err
 	}
-	engine.Record(job, be)
 	path, err := job.Input(ctx, "checkpoint")
 	if err != nil {
 		return nil, err

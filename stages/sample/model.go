@@ -38,7 +38,11 @@ func (f *modelFlags) open(ctx context.Context, c *stage.Console) (m *model, labe
 	if err != nil {
 		return nil, nil, err
 	}
-	if m, err = openModel(path, f.Weights, f.Guidance, f.Backend); err != nil {
+	be, err := engine.Open(f.Backend)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m, err = openModel(path, f.Weights, f.Guidance, be); err != nil {
 		return nil, nil, fmt.Errorf("checkpoint %s: %w", f.Checkpoint, err)
 	}
 	label, err = m.label(f.Class)
@@ -46,14 +50,10 @@ func (f *modelFlags) open(ctx context.Context, c *stage.Console) (m *model, labe
 }
 
 // openModel opens the potential of a checkpoint with the named weights and the given strength of guidance.
-func openModel(path, weights string, guidance float64, name engine.Name) (*model, error) {
+func openModel(path, weights string, guidance float64, be backend.Backend) (*model, error) {
 	group, err := potential.Group(weights)
 	if err != nil {
 		return nil, fmt.Errorf("--weights: %w", err)
-	}
-	be, err := engine.Open(name)
-	if err != nil {
-		return nil, err
 	}
 	c, err := checkpoint.Read(path)
 	if err != nil {

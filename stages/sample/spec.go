@@ -47,6 +47,7 @@ var spec = stage.Stage[params]{
 	Version: 5,
 	Inputs: []contract.Port{
 		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential trained by train", Subject: true},
+		stage.Tuning,
 	},
 	Outputs: []contract.Port{
 		{Name: "samples", Media: contract.MediaArrow, Help: "images as uint8, or points as float32"},
@@ -62,6 +63,7 @@ var spec = stage.Stage[params]{
 	},
 	Resolve: resolve,
 	Pure:    func(p *params) bool { return engine.Pure(p.Backend) },
+	Tune:    func(p *params) { p.N = min(p.N, p.Batch) },
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
@@ -104,11 +106,14 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	if err != nil {
 		return err
 	}
-	m, err := openModel(path, p.Weights, p.Guidance, p.Backend)
+	be, err := engine.OpenFor(ctx, job, p.Backend)
+	if err != nil {
+		return err
+	}
+	m, err := openModel(path, p.Weights, p.Guidance, be)
 	if err != nil {
 		return fmt.Errorf("input checkpoint: %w", err)
 	}
-	engine.Record(job, m.be)
 	label, err := m.label(p.Class)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ var spec = stage.Stage[params]{
 			Name: "features", Media: contract.MediaArrow, Optional: true,
 			Help: "feature network of the scores of snapshots, see eval and --sample-every; images only",
 		},
+		stage.Tuning,
 	},
 	Outputs: []contract.Port{
 		{Name: "checkpoint", Media: contract.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
@@ -40,6 +41,7 @@ var spec = stage.Stage[params]{
 	},
 	Resolve: resolve,
 	Pure:    func(p *params) bool { return engine.Pure(p.Backend) },
+	Tune:    tune,
 	Engines: engine.Linked(),
 	Run:     run,
 	Commands: []stage.Command{
@@ -66,12 +68,19 @@ func resolve(p *params, given stage.Given) error {
 	return check(p)
 }
 
+// tune shortens a run to one step, with every measurement that is on.
+func tune(p *params) {
+	p.Steps = 1
+	for _, every := range []*int{&p.FieldEvery, &p.VarianceEvery, &p.Snapshots.SampleEvery} {
+		*every = min(*every, 1)
+	}
+}
+
 func run(ctx context.Context, job *stage.Job, p *params) error {
-	be, err := engine.Open(p.Backend)
+	be, err := engine.OpenFor(ctx, job, p.Backend)
 	if err != nil {
 		return err
 	}
-	engine.Record(job, be)
 	prepare := potentialLoop
 	if p.Model == "classifier" {
 		prepare = classifierLoop

@@ -50,7 +50,7 @@ void *GetPjrtApi(void) { return &api; }`
 		{"too old", library(t, fmt.Sprintf(table, "40 + 90*8, 0, 24, 0, 0, 33")), "PJRT 0.33", "PJRT 0.104"},
 		{"another major version", library(t, fmt.Sprintf(table, "40 + 135*8, 0, 24, 0, 1, 2")), "PJRT 1.2", "PJRT 0.104"},
 	} {
-		_, err := OpenXLA(parse(t, "xla:"+c.path))
+		_, err := OpenXLA(parse(t, "xla:"+c.path), nil)
 		var unavailable *backend.UnavailableError
 		if !errors.As(err, &unavailable) {
 			t.Errorf("%s: %v, want an unavailable engine", c.name, err)

@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 	"vapo/lib/backend"
 	"vapo/lib/enginename"
+	"vapo/lib/failure"
 )
 
 const haveXLA = true
@@ -30,16 +31,18 @@ const memoryFraction = 0.9
 type xla struct {
 	name        enginename.Name
 	client      *pjrt.Client
+	tuner       *Tuner // nil: XLA chooses kernels, and forgets them
 	description string
 }
 
 var clients struct {
 	sync.Mutex
 	byPath map[string]*pjrt.Client
+	tuner  *Tuner // of all clients
 }
 
-// OpenXLA opens the plugin that an XLA name stands for. A process loads each plugin once.
-func OpenXLA(name enginename.Name) (backend.Backend, error) {
+// OpenXLA opens the plugin that an XLA name stands for. A process loads each plugin once. tuner may be nil.
+func OpenXLA(name enginename.Name, tuner *Tuner) (backend.Backend, error) {
 	unavailable := func(err error, hint string) error {
 		return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 	}
@@ -53,7 +56,11 @@ func OpenXLA(name enginename.Name) (backend.Backend, error) {
 	if err != nil {
 		return nil, unavailable(err, "")
 	}
-	client, err := openClient(path)
+	client, err := openClient(path, tuner)
+	if errors.Is(err, errLoaded) {
+		return nil, failure.New(failure.Usage, "name the engine instead of auto, as in --backend xla:cuda",
+			"plugin %s: %w", path, err)
+	}
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("plugin %s: %w", path, err), hintFor(err))
 	}
@@ -62,8 +69,11 @@ func OpenXLA(name enginename.Name) (backend.Backend, error) {
 		reason := "only CUDA cards support that precision, and the plugin's platform is " + platform
 		return nil, enginename.NoOption(name.Class(), string(name.Precision), reason)
 	}
+	if tuner != nil && platform != "cuda" {
+		return nil, cannotTune(name)
+	}
 	major, minor := client.Plugin().Version()
-	x := &xla{name: name, client: client}
+	x := &xla{name: name, client: client, tuner: tuner}
 	x.description = fmt.Sprintf("%s, %s %s, PJRT %d.%d, %s",
 		name.Class(), platform, client.PlatformVersion(), major, minor, path)
 	if d, err := client.AddressableDevices()[0].GetDescription(); err == nil {
@@ -88,14 +98,20 @@ func missing(name enginename.Name) error {
 	return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 }
 
+// errLoaded reports that a plugin has read its options before they were complete.
+var errLoaded = errors.New("it was loaded before its tuning was known, and reads its options only once")
+
 // openClient loads a plugin and starts it on its devices.
-func openClient(path string) (*pjrt.Client, error) {
+func openClient(path string, tuner *Tuner) (*pjrt.Client, error) {
 	clients.Lock()
 	defer clients.Unlock()
+	if len(clients.byPath) > 0 && clients.tuner != tuner {
+		return nil, errLoaded
+	}
 	if c := clients.byPath[path]; c != nil {
 		return c, nil
 	}
-	prepare(path)
+	prepare(path, tuner)
 	if err := compatible(path); err != nil {
 		return nil, err
 	}
@@ -117,14 +133,19 @@ func openClient(path string) (*pjrt.Client, error) {
 	if clients.byPath == nil {
 		clients.byPath = map[string]*pjrt.Client{}
 	}
+	clients.tuner = tuner
 	clients.byPath[path] = client
 	return client, nil
 }
 
 func cuda(path string) bool { return strings.Contains(strings.ToLower(path), "cuda") }
 
-// prepare sets the environment variables that a plugin reads when it is loaded, unless the user has set them.
-func prepare(path string) {
+// prepare sets the environment variables that a plugin reads when it is loaded, unless the user has set them. The flags
+// of a tuner are added to those of the user.
+//
+// Note: go-xla can also pass options with every compilation, from the variable XLA_DEBUG_OPTIONS. They would replace all
+// of XLA's options, so that those that are not given lose their defaults.
+func prepare(path string, tuner *Tuner) {
 	// Discard go-xla's log: go-xla also returns the errors that it logs, and standard error belongs to the program.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	setDefault := func(name, v string) {
@@ -136,6 +157,10 @@ func prepare(path string) {
 	setDefault("GOPJRT_CUDA_CHECKS", "0") // the checks expect CUDA's libraries where JAX's wheels do not put them
 	if root := cudaRoot(path); root != "" && cuda(path) {
 		setDefault("XLA_FLAGS", "--xla_gpu_cuda_data_dir="+root)
+	}
+	if tuner != nil {
+		flags := append(strings.Fields(os.Getenv("XLA_FLAGS")), tuner.flags()...)
+		_ = os.Setenv("XLA_FLAGS", strings.Join(flags, " "))
 	}
 }
 
@@ -163,9 +188,10 @@ func (x *xla) Class() string { return x.name.Class() }
 // Describe implements backend.Backend.
 func (x *xla) Describe() string { return x.description }
 
-// Promises implements backend.Backend. XLA chooses kernels by timing them, so another process may use other kernels.
+// Promises implements backend.Backend. XLA chooses kernels by timing them, so another process may use other kernels
+// unless both load the same choices.
 func (x *xla) Promises() backend.Promises {
-	return backend.Promises{FactorBits: factorBits[x.name.Precision]}
+	return backend.Promises{Repeats: x.tuner.repeats(), FactorBits: factorBits[x.name.Precision]}
 }
 
 // Memory implements backend.Backend. The plugin chooses the card, so the smallest one counts.
@@ -186,7 +212,15 @@ func (x *xla) build(params []shapes.Shape) (builder, error) {
 }
 
 func (x *xla) load(text []byte) (program, error) {
+	if x.tuner != nil {
+		if err := x.tuner.admit(text); err != nil {
+			return nil, err
+		}
+	}
 	exe, err := x.client.Compile().WithStableHLO(text).Done()
+	if err != nil && x.tuner != nil {
+		err = x.tuner.explain(err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 const haveXLA = false
 
 // OpenXLA returns an error that says how to build a program with XLA.
-func OpenXLA(name enginename.Name) (backend.Backend, error) {
+func OpenXLA(name enginename.Name, _ *Tuner) (backend.Backend, error) {
 	return nil, &backend.UnavailableError{
 		Class: name.Class(),
 		Err:   errors.New("this program was built without cgo, which XLA's plugins need"),

@@ -30,7 +30,7 @@ func TestXLA(t *testing.T) {
 	if name == "" {
 		name = "xla:" + filepath.Join(t.TempDir(), "plugin.so")
 	}
-	be, err := OpenXLA(parse(t, name))
+	be, err := OpenXLA(parse(t, name), nil)
 	if *onBackend == "" {
 		var unavailable *backend.UnavailableError
 		if !errors.As(err, &unavailable) || unavailable.Hint == "" {

@@ -1,0 +1,57 @@
+package stage
+
+import (
+	"io"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+)
+
+// Tuning is the optional input of stages that compute on cards, and the output of their command tune: which kernels a
+// compiler chose for the programs of a run. A run with this input repeats to the bit, because nothing is left to choose.
+//
+// The command tune executes a short run of the stage, with the same inputs and parameters, so that every program of a
+// run is compiled. It writes no other output.
+var Tuning = contract.Port{
+	Name: "tuning", Media: contract.MediaJSON, Optional: true,
+	Help: "on cards: what the command tune wrote, for results that repeat to the bit",
+}
+
+// tuneDescription describes the command tune of a stage.
+func tuneDescription(d contract.Description) contract.Description {
+	d.Stage += " tune"
+	d.Length = ""
+	d.Inputs = without(d.Inputs, Tuning.Name)
+	d.Outputs = append(optional(d.Outputs), contract.Port{Name: Tuning.Name, Media: Tuning.Media})
+	return d
+}
+
+func without(ports []contract.Port, name string) (out []contract.Port) {
+	for _, p := range ports {
+		if p.Name != name {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// tuneState is what a job of the command tune adds to a job.
+type tuneState struct{ write func(io.Writer) error }
+
+// Tunes reports whether the job belongs to the command tune. Its engine must collect choices, see SetTuning.
+func (j *Job) Tunes() bool { return j.tune != nil }
+
+// SetTuning sets the function that writes the output of the command tune once the run has ended.
+func (j *Job) SetTuning(write func(io.Writer) error) { j.tune.write = write }
+
+// discards reports whether the command tune has no use for an output.
+func (j *Job) discards(output string) bool { return j.tune != nil && output != Tuning.Name }
+
+// tuning returns the function that SetTuning has set.
+func (j *Job) tuning() (func(io.Writer) error, error) {
+	if j.tune.write == nil {
+		return nil, failure.New(failure.Usage, "runs that use no network need no tuning",
+			"this run computes nothing on a card, so there is nothing to tune")
+	}
+	return j.tune.write, nil
+}

@@ -1,0 +1,87 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vapo/lib/contract"
+	"vapo/lib/failure"
+)
+
+// tunable is the stage of spec with the command tune. Its engine chooses a kernel for each step that it takes.
+func tunable() Stage[params] {
+	s := spec()
+	s.Inputs = append(s.Inputs, Tuning)
+	s.Tune = func(p *params) { p.Steps = 1 }
+	s.Run = func(ctx context.Context, job *Job, p *params) error {
+		if job.Tunes() && !p.Fast {
+			job.SetTuning(func(w io.Writer) error { _, err := fmt.Fprintf(w, "{\"kernels\":%d}", p.Steps); return err })
+		}
+		return work(ctx, job, p)
+	}
+	return s
+}
+
+// The command tune runs the shortened stage and writes the tuning only. Its manifest records the parameters of the run
+// that the tuning is for. The run takes the tuning as an input, and so it becomes part of its key.
+func TestTune(t *testing.T) {
+	_, data := noStore(t)
+	call := func(args ...string) (failure.Class, *contract.Manifest, string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		code := Main(tunable(), args, &out, &errs)
+		var m contract.Manifest
+		if code == failure.OK {
+			if err := json.Unmarshal(out.Bytes(), &m); err != nil {
+				t.Fatalf("%v\n%s", err, out.String())
+			}
+		}
+		return code, &m, errs.String()
+	}
+	dir := t.TempDir()
+	args := []string{"--input=data=" + data, "--steps=5", "--json", "--out=" + dir}
+	code, m, stderr := call(append([]string{"tune"}, args...)...)
+	if code != failure.OK {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	if m.Stage != "demo tune" || len(m.Outputs) != 1 || m.Params["steps"] != 5.0 {
+		t.Errorf("manifest %+v", m)
+	}
+	file := filepath.Join(dir, "tuning.json")
+	if got, err := os.ReadFile(file); err != nil || string(got) != `{"kernels":1}` {
+		t.Errorf("the tuning is %q (%v)", got, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "model.arrow")); err == nil {
+		t.Error("the command tune wrote a model")
+	}
+	code, plain, stderr := call(args...)
+	if code != failure.OK || plain.Inputs["tuning"] != "" {
+		t.Fatalf("exit %d, inputs %v\n%s", code, plain.Inputs, stderr)
+	}
+	code, tuned, stderr := call(append(args, "--input=tuning="+file)...)
+	if code != failure.OK || tuned.Inputs["tuning"] != m.Outputs["tuning"].Digest {
+		t.Fatalf("exit %d, inputs %v\n%s", code, tuned.Inputs, stderr)
+	}
+	if code, _, stderr := call(append([]string{"tune", "--input=tuning=" + file}, args...)...); code != failure.Usage ||
+		!strings.Contains(stderr, "unknown input tuning") {
+		t.Errorf("a tuning for the command tune: exit %d\n%s", code, stderr)
+	}
+	if code, _, stderr := call(append([]string{"tune", "--fast"}, args...)...); code != failure.Usage ||
+		!strings.Contains(stderr, "nothing to tune") {
+		t.Errorf("a run without a card: exit %d\n%s", code, stderr)
+	}
+}
+
+// A stage that computes nothing has no such command.
+func TestNoTune(t *testing.T) {
+	if code, _, stderr := demo(t, "tune"); code != failure.Usage {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+}
