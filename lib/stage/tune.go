@@ -8,7 +8,8 @@ import (
 )
 
 // Tuning is the optional input of stages that compute on cards, and the output of their command tune: which kernels a
-// compiler chose for the programs of a run. A run with this input repeats to the bit, because nothing is left to choose.
+// compiler chose for the programs of a run. A run with this input repeats to the bit, because it leaves the compiler
+// nothing to choose.
 //
 // The command tune executes a short run of the stage, with the same inputs and parameters, so that every program of a
 // run is compiled. It writes no other output.

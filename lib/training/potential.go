@@ -80,8 +80,8 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	return step, err
 }
 
-// rematerialise replaces the values of the loss and its gradients; see graphop.Rematerialise. The update comes later. It
-// reads every gradient, so no gradient is computed twice.
+// rematerialise replaces the values of the loss and its gradients; see graphop.Rematerialise. It does so before the
+// update is built, which reads every gradient: the gradients are roots, and no root is computed twice.
 func (s *stepGraph) rematerialise() error {
 	t := &s.terms
 	all := []**graphop.Node{&t.Loss, &t.FieldRMS, &t.Losses, &t.Squares}

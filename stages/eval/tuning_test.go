@@ -9,7 +9,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// A tuning is for cards only, a score that needs no network needs none either, and a damaged one is an input error that names the file.
+// A tuning is for cards only, and a damaged one is an input error that names the file. A score that needs no network
+// has nothing to tune.
 func TestTuning(t *testing.T) {
 	dir := t.TempDir()
 	set := writeSet(t, dir, "discs", discs("train", 40))

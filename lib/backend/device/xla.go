@@ -143,8 +143,8 @@ func cuda(path string) bool { return strings.Contains(strings.ToLower(path), "cu
 // prepare sets the environment variables that a plugin reads when it is loaded, unless the user has set them. The flags
 // of a tuner are added to those of the user.
 //
-// Note: go-xla can also pass options with every compilation, from the variable XLA_DEBUG_OPTIONS. They would replace all
-// of XLA's options, so that those that are not given lose their defaults.
+// Note: go-xla can also pass options with every compilation, from the variable XLA_DEBUG_OPTIONS. They would replace
+// all of XLA's options, so that those that are not given lose their defaults. It cannot pass single options.
 func prepare(path string, tuner *Tuner) {
 	// Discard go-xla's log: go-xla also returns the errors that it logs, and standard error belongs to the program.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
