@@ -19,14 +19,14 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test soak bits bits-demo race lint fuzz bench bench-training bench-scores bench-store e2e ci \
+.PHONY: help build demo test soak bits bits-demo race lint cross fuzz bench bench-training bench-scores bench-store e2e ci \
 	ci-tools clean
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist: on digits)'
 	@echo 'make test    run the tests; the summary names those that were skipped and what they lack'
 	@echo 'make build   build the programs into bin/'
-	@echo 'make race lint fuzz bits e2e soak bench ci clean: see .github/CONTRIBUTING.md'
+	@echo 'make race lint cross fuzz bits e2e soak bench ci clean: see .github/CONTRIBUTING.md'
 
 # No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build turns that off.
@@ -115,6 +115,14 @@ lint:
 	@out="$$(go tool deadcode ./stages/... ./pipeline/... | grep -v graphop.*Transpose)"; \
 	test -z "$$out" || { echo 'no program reaches:'; echo "$$out"; exit 1; }
 
+# Compiles everything for the platforms on which nothing is run, and checks two of them. The programs refuse to run on
+# Windows, but say so.
+cross:
+	@set -e; export CGO_ENABLED=0; for target in darwin/arm64 darwin/amd64 linux/arm64 windows/amd64; do \
+	  export GOOS=$${target%/*} GOARCH=$${target#*/}; echo "building for $$target"; go build ./...; \
+	  case $$target in darwin/arm64|windows/amd64) go vet ./...;; esac; \
+	done
+
 # Runs every fuzz test for a number of inputs. With a time limit instead, Go's fuzzer sometimes reports the limit itself
 # as a failure.
 fuzz:
@@ -179,7 +187,7 @@ ci-tools:
 	npm ci --silent --no-audit --no-fund --prefix lib/tensorfile/testdata/js
 	go install $(MINIO)
 
-ci: ci-tools lint
+ci: ci-tools lint cross
 	PATH="$$PATH:$$(go env GOPATH)/bin" $(MAKE) --no-print-directory test
 	@! grep '"Action":"skip".*"Test"' .test.json || { echo 'a test was skipped; CI must not skip any'; exit 1; }
 	$(MAKE) --no-print-directory bits

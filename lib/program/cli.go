@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
@@ -25,11 +26,24 @@ func Main(name string, stderr io.Writer, body func() error) (code failure.Class)
 			code = failure.Bug
 		}
 	}()
-	err := body()
+	err := supported(runtime.GOOS)
+	if err == nil {
+		err = body()
+	}
 	if err != nil {
 		printError(stderr, name, err)
 	}
 	return failure.ClassOf(err)
+}
+
+// supported returns an error on Windows. The programs build there, so that a release can say what is missing, but file
+// locks, signals and pipes to child processes would not behave as on Unix.
+func supported(goos string) error {
+	if goos != "windows" {
+		return nil
+	}
+	return failure.New(failure.Usage, "run it in the Windows Subsystem for Linux (WSL): wsl --install, then build it there",
+		"vapo does not run on Windows itself")
 }
 
 type exitCode int

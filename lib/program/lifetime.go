@@ -2,14 +2,11 @@ package program
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"sync"
 	"syscall"
 
-	"vapo/lib/contract"
 	"vapo/lib/failure"
 )
 
@@ -44,22 +41,6 @@ func Lifetime() (ctx context.Context, stop func()) {
 		cancel(nil)
 	}
 }
-
-var watchParent = sync.OnceFunc(func() {
-	fd, err := strconv.Atoi(os.Getenv(contract.ParentFD))
-	if err != nil || fd < 3 {
-		return
-	}
-	syscall.CloseOnExec(fd)
-	pipe := os.NewFile(uintptr(fd), "parent")
-	if pipe == nil {
-		return
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, pipe) // returns when the parent has exited, with or without an error
-		exit()
-	}()
-})
 
 // scratch lists the temporary directories to remove if the process exits without running deferred calls.
 var scratch struct {

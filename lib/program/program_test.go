@@ -49,7 +49,7 @@ func TestPrintError(t *testing.T) {
 func TestLifetime(t *testing.T) {
 	ctx, stop := Lifetime()
 	defer stop()
-	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+	if err := terminate(); err != nil {
 		t.Fatal(err)
 	}
 	<-ctx.Done()
@@ -88,6 +88,17 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+func TestSupported(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", runtime.GOOS} {
+		if err := supported(goos); err != nil {
+			t.Errorf("%s: %v", goos, err)
+		}
+	}
+	if err := supported("windows"); failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "WSL") {
+		t.Errorf("Windows: error %v, hint %q", err, failure.HintOf(err))
+	}
+}
+
 func TestVersion(t *testing.T) {
 	where := " for " + runtime.GOOS + "/" + runtime.GOARCH
 	plain := map[string]string{"go": "go1.26"}
@@ -104,4 +115,13 @@ func TestVersion(t *testing.T) {
 	if got := version("demo"); !strings.Contains(got, runtime.Version()) {
 		t.Error(got)
 	}
+}
+
+// terminate sends SIGTERM to this process.
+func terminate() error {
+	p, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	return p.Signal(syscall.SIGTERM)
 }

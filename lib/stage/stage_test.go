@@ -133,7 +133,7 @@ func work(ctx context.Context, job *Job, p *params) error {
 			return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 		})
 	case "terminated":
-		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		if err := terminate(); err != nil {
 			return err
 		}
 		<-ctx.Done()
@@ -408,4 +408,13 @@ func TestCommand(t *testing.T) {
 	if code, _, _ := demo(t, "shout", "a", "--from", "/nowhere"); code != failure.Input {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// terminate sends SIGTERM to this process.
+func terminate() error {
+	p, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	return p.Signal(syscall.SIGTERM)
 }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package embedded
 
 // Attached reports whether the gateway was started by another process.

@@ -27,7 +27,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -249,7 +248,7 @@ func (c *Child) spawn(ctx context.Context) (running bool, err error) {
 	cmd.Env = append(os.Environ(), ParentFDVar+"=3", ReadyFDVar+"=4", DirVar+"="+c.dir)
 	cmd.ExtraFiles = []*os.File{alive, send}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a process group that Ctrl-C does not reach
+	cmd.SysProcAttr = ownGroup()
 	err = cmd.Start()
 	send.Close()
 	if err != nil {

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"vapo/lib/enginename"
 	"vapo/pipeline/internal/memory"
 )
@@ -36,16 +34,15 @@ func recall(path string) *answers {
 	return a
 }
 
-// key returns the key of an answer, or "" if it cannot be remembered. A program is identified by its file's metadata,
-// including the time of the last status change, because a copy may keep the size and the modification time. If the file
-// changed a moment ago, key returns "", because the file may change again without getting a new time.
+// key returns the key of an answer, or "" if it cannot be remembered. A program is identified by its file's metadata
+// (fileState). If the file changed a moment ago, key returns "", because the file may change again without getting a
+// new time.
 func (a *answers) key(program string, args []string) string {
-	var st unix.Stat_t
-	if unix.Stat(program, &st) != nil || time.Since(time.Unix(st.Ctim.Unix())) < settled {
+	state, changed, ok := fileState(program)
+	if !ok || time.Since(changed) < settled {
 		return ""
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %d %d %v %v %q %q",
-		program, st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim, a.plugin, args))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %s %q %q", program, state, a.plugin, args))
 	return hex.EncodeToString(sum[:])
 }
 

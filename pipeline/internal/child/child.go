@@ -77,10 +77,6 @@ func Run(ctx context.Context, cmd *exec.Cmd, grace time.Duration) error {
 	}
 }
 
-func signalGroup(pid int, sig syscall.Signal) {
-	_ = syscall.Kill(-pid, sig) // the process may have ended already
-}
-
 // ExitCode returns the exit code of a program, given the error from Run. If a signal killed the program, the code is
 // 128 plus the signal number, as in shells. ok is false if the program did not run.
 func ExitCode(err error) (code int, bySignal bool, ok bool) {

@@ -18,7 +18,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -228,15 +227,7 @@ func RunChild() (code int, ran bool) {
 }
 
 func inherited() (parent *os.File, report *reporter) {
-	open := func(name string) *os.File {
-		fd, err := strconv.Atoi(os.Getenv(name))
-		if err != nil || fd < 3 {
-			return nil
-		}
-		syscall.CloseOnExec(fd)
-		return os.NewFile(uintptr(fd), name)
-	}
-	return open(embedded.ParentFDVar), &reporter{w: open(embedded.ReadyFDVar)}
+	return inherit(embedded.ParentFDVar), &reporter{w: inherit(embedded.ReadyFDVar)}
 }
 
 // reporter sends one line to the parent: whether the gateway has started, or why not.
