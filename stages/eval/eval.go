@@ -33,6 +33,7 @@ type params struct {
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
 	OODN         int     `name:"ood-n" help:"Number of inliers, and of outliers." default:"1000" unit:"rows" min:"2"`
+	PathPoints   int     `help:"Images on each path of the input paths." default:"10" unit:"images" min:"3" effect:"none"`
 	KeepFeatures bool    `help:"Write the reference's features, for later runs." effect:"none"`
 	Seed         uint64  `help:"Seed of directions, baselines and fresh data." default:"0"`
 
@@ -84,6 +85,7 @@ var spec = stage.Stage[params]{
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: networkHelp},
 		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential that separates the outliers"},
 		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "data of another distribution"},
+		{Name: "paths", Media: contract.MediaArrow, Optional: true, Help: "images between samples, whose steps are measured"},
 		stage.Tuning,
 	},
 	Outputs: []contract.Port{
@@ -170,6 +172,9 @@ func readInput(ctx context.Context, job *stage.Job, name string) (*imageSet, *da
 func scorePointInputs(
 	ctx context.Context, job *stage.Job, p *params, open opener, samples, reference *dataset.Points,
 ) (*score, error) {
+	if job.HasInput("paths") {
+		return nil, failure.New(failure.Input, "leave out the input paths", "paths of points are not measured, only of images")
+	}
 	if job.HasInput("features") {
 		return nil, failure.New(failure.Input, "leave out the input features",
 			"points are compared as they are, without a feature network")
@@ -265,6 +270,9 @@ func scoreImageInputs(
 	if inliers.loaded == nil && job.HasInput("outliers") {
 		return nil, failure.New(failure.Input, "give images as the input test",
 			"outliers are compared with images, but %s holds no images", inliers.label)
+	}
+	if s.Paths, err = scorer.scorePaths(ctx, job, p.PathPoints); err != nil {
+		return nil, err
 	}
 	s.OOD, err = scoreOutliers(ctx, job, p, open, inliers.loaded, inliers.name)
 	return s, err

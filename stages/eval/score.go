@@ -48,6 +48,7 @@ type score struct {
 	Projections int           `json:"projections,omitempty"`
 	Nearest     *nearestScore `json:"nearest_training_image,omitempty"`
 	OOD         *oodScore     `json:"ood,omitempty"`
+	Paths       *pathScore    `json:"interpolation,omitempty"`
 }
 
 func (s *score) warn(format string, args ...any) {

@@ -11,6 +11,7 @@ import (
 	"vapo/lib/preview"
 	"vapo/lib/sampling"
 	"vapo/lib/stage"
+	"vapo/lib/tensorfile"
 )
 
 // pictureParams request pictures of the flow in addition to the samples.
@@ -66,6 +67,10 @@ func writePictures(ctx context.Context, job *stage.Job, m *model, s *sampling.Sa
 	set, err := m.interpolate(ctx, s, p.Seed, pairs, pairPoints, nil)
 	if err != nil {
 		return fmt.Errorf("interpolation: %w", err)
+	}
+	err = job.Output(ctx, "paths", func(w io.Writer) error { return tensorfile.Write(w, set.Table()) })
+	if err != nil {
+		return err
 	}
 	return job.Output(ctx, "interpolation", func(w io.Writer) error {
 		if points, ok := set.(*dataset.Points); ok {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"vapo/lib/dataset"
 )
 
 // The pictures are written on request and do not change the samples.
@@ -18,6 +20,10 @@ func TestPictures(t *testing.T) {
 		dir, m := mustSample(t, "--input=checkpoint="+c.ck, "--n=4", c.args, "--trajectories=3", "--interpolate=2")
 		if a, b := none.Outputs["samples"].Digest, m.Outputs["samples"].Digest; a != b {
 			t.Errorf("%s: the samples differ: %s, %s", name, a, b)
+		}
+		paths, err := dataset.Read(filepath.Join(dir, "paths.arrow"))
+		if err != nil || paths.Len() != 2*pairPoints {
+			t.Fatalf("%s: paths of two pairs: %v, %v", name, paths, err)
 		}
 		for k, picture := range []string{"trajectories", "interpolation"} {
 			if _, err := os.Stat(filepath.Join(plain, picture+".png")); err == nil {

@@ -44,7 +44,7 @@ func (params) Vars() map[string]string { return map[string]string{"fixed": "solv
 var spec = stage.Stage[params]{
 	Name:    "sample",
 	About:   "Draw samples from a trained potential by integrating its gradient from noise to data.",
-	Version: 5,
+	Version: 6,
 	Inputs: []contract.Port{
 		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential trained by train", Subject: true},
 		stage.Tuning,
@@ -59,6 +59,10 @@ var spec = stage.Stage[params]{
 		{
 			Name: "interpolation", Media: contract.MediaPNG, Optional: true,
 			Help: "samples between pairs of noise vectors, with --interpolate",
+		},
+		{
+			Name: "paths", Media: contract.MediaArrow, Optional: true,
+			Help: "the same as a set, ten in a row for each pair",
 		},
 	},
 	Resolve: resolve,

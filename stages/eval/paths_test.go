@@ -1,0 +1,62 @@
+package main
+
+import (
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
+)
+
+// TestPaths: on paths of blended images, the steps are those of blended pixels. On paths that go back and forth, they
+// are longer, and the longest is that between unlike neighbours.
+func TestPaths(t *testing.T) {
+	const points, paths = 5, 3
+	dir := t.TempDir()
+	set := writeSet(t, dir, "set", discs("train", 40))
+	args := func(images *dataset.Images, points string) []string {
+		return []string{
+			"--input=samples=" + set, "--input=reference=" + set, "--input=features=" + writeNetwork(t, dir, 4),
+			"--input=paths=" + writeSet(t, dir, "paths", images), "--path-points=" + points, "--no-baselines",
+			"--backend=tape", "--out=" + filepath.Join(dir, "out"),
+		}
+	}
+	ends := discs("paths", points*paths)
+	ends.Labels, ends.Classes = nil, nil
+	straight := blend(ends, points)
+	zigzag := *straight
+	zigzag.Pixels = append([]uint8{}, straight.Pixels...)
+	for path := range paths {
+		copy(zigzag.Image(path*points+1), straight.Image(path*points+4)) // to the end, back and on
+	}
+	var scores []*pathScore
+	for _, images := range []*dataset.Images{straight, &zigzag} {
+		if code, _, stderr := eval(t, args(images, "5")...); code != 0 {
+			t.Fatalf("exit %d: %s", code, stderr)
+		}
+		s := readScore(t, filepath.Join(dir, "out")).Paths
+		if s == nil || s.Paths != paths || s.Points != points || s.Mean < 1./(points-1)-1e-6 || s.Largest < s.Mean {
+			t.Fatalf("%+v", s)
+		}
+		scores = append(scores, s)
+	}
+	if s := scores[0]; s.pathSteps != s.Blended {
+		t.Errorf("blended images: %+v", s)
+	}
+	if s := scores[1]; math.Abs(s.Largest-1) > 1e-6 || s.Mean < 1.5*scores[0].Mean || s.Blended != scores[0].Blended {
+		t.Errorf("back and forth: %+v, straight %+v", s, scores[0])
+	}
+	black := *straight
+	black.Pixels = make([]uint8, len(straight.Pixels))
+	noNetwork := slices.DeleteFunc(args(straight, "5"), func(a string) bool { return strings.Contains(a, "features=") })
+	for want, bad := range map[string][]string{
+		"which are not paths of 4": args(straight, "4"), "the same features": args(&black, "5"), "feature network": noNetwork,
+	} {
+		if code, _, stderr := eval(t, bad...); code != failure.Input || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, %s", want, code, stderr)
+		}
+	}
+}
