@@ -58,7 +58,7 @@ func TestAction(t *testing.T) {
 	resolved := map[string]any{"steps": int64(5), "horizon": int64(9), "every": int64(1),
 		"mixture": json.RawMessage("null")}
 	for backend, class := range map[string]string{
-		"tape": "tape", "xla:/opt/jax/plugin.so": "xla-plugin", "xla:/opt/a.b/plugin.so,bf16": "xla-plugin-bf16",
+		"tape": "tape", "xla:/opt/jax/plugin.so": "xla-plugin", "xla:/opt/a.b/plugin.so,bf16": "xla-plugin-bfloat16",
 		"xla:cuda": "xla-cuda", "another engine": "another engine",
 	} {
 		resolved["backend"] = backend

@@ -95,7 +95,7 @@ func TestNames(t *testing.T) {
 		"auto": {"auto", "auto"}, "tape": {"tape", "tape"}, "go": {"compute-go", "compute-go"},
 		"xla:cuda,tf32":              {"xla-cuda-tf32", "xla-cuda-tf32"},
 		"xla:/opt/plugin.so,float32": {"xla:/opt/plugin.so", "xla-plugin"},
-		"xla:/opt/plugin.so,bf16":    {"xla:/opt/plugin.so,bf16", "xla-plugin-bf16"},
+		"xla:/opt/plugin.so,bf16":    {"xla:/opt/plugin.so,bf16", "xla-plugin-bfloat16"},
 	} {
 		var n engine.Name
 		if err := n.UnmarshalText([]byte(given)); err != nil || n != want.name {

@@ -34,6 +34,13 @@ const (
 	BFloat16 Precision = "bf16"    // 7
 )
 
+// suffixes are the ends of the classes of the precisions other than Float32. The suffix "-bf16" stood for bfloat16
+// factors with float32 activations, which no engine has any more.
+var suffixes = map[Precision]string{TF32: "-tf32", BFloat16: "-bfloat16"}
+
+// formerBF16 is the suffix that BFloat16 replaces.
+const formerBF16 = "-bf16"
+
 // Name is a parsed engine name. All fields but Engine apply to XLA only.
 type Name struct {
 	Engine    string // Auto, Tape, Go or XLA
@@ -60,8 +67,8 @@ func Parse(name string) (Name, error) {
 	if rest, ok := strings.CutPrefix(name, "xla:"); ok {
 		n.parsePlugin(rest)
 	} else if n.Plugin, ok = strings.CutPrefix(name, "xla-"); ok {
-		for _, p := range []Precision{TF32, BFloat16} {
-			if base, found := strings.CutSuffix(n.Plugin, "-"+string(p)); found {
+		for p, suffix := range suffixes {
+			if base, found := strings.CutSuffix(n.Plugin, suffix); found {
 				n.Plugin, n.Precision = base, p
 			}
 		}
@@ -101,15 +108,12 @@ func (n Name) check() error {
 
 // Class returns the name that results record. Names whose results may differ in any bit have different classes. The
 // folder of a plugin does not change the results, so the class does not contain it: "xla:/opt/plugin.so,bf16" has the
-// class "xla-plugin-bf16".
+// class "xla-plugin-bfloat16".
 func (n Name) Class() string {
-	switch {
-	case n.Engine != XLA:
+	if n.Engine != XLA {
 		return n.Engine
-	case n.Precision == Float32:
-		return "xla-" + n.Plugin
 	}
-	return fmt.Sprintf("xla-%s-%s", n.Plugin, n.Precision)
+	return "xla-" + n.Plugin + suffixes[n.Precision]
 }
 
 // String returns the normal form of the name, which Parse accepts: the class, except that a plugin named by its path
@@ -132,6 +136,9 @@ var renamed = map[string]string{"tape-go": Tape, "tape-openblas": Tape}
 func Current(class string) string {
 	if now, ok := renamed[class]; ok {
 		return now
+	}
+	if base, ok := strings.CutSuffix(class, formerBF16); ok && strings.HasPrefix(class, "xla-") {
+		return base + suffixes[BFloat16]
 	}
 	return class
 }

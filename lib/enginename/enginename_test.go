@@ -14,10 +14,10 @@ func TestParse(t *testing.T) {
 		{"go", "compute-go", "compute-go"}, {"compute-go", "compute-go", "compute-go"},
 		{"xla:cpu", "xla-cpu", "xla-cpu"}, {"xla:cuda", "xla-cuda", "xla-cuda"}, {"xla-cuda", "xla-cuda", "xla-cuda"},
 		{"xla:cuda,float32", "xla-cuda", "xla-cuda"}, {"xla:cuda,tf32", "xla-cuda-tf32", "xla-cuda-tf32"},
-		{"xla-cuda-tf32", "xla-cuda-tf32", "xla-cuda-tf32"}, {"xla:cuda,bf16", "xla-cuda-bf16", "xla-cuda-bf16"},
-		{"xla:cpu,bf16", "xla-cpu-bf16", "xla-cpu-bf16"},
+		{"xla-cuda-tf32", "xla-cuda-tf32", "xla-cuda-tf32"}, {"xla:cuda,bf16", "xla-cuda-bfloat16", "xla-cuda-bfloat16"},
+		{"xla:cpu,bf16", "xla-cpu-bfloat16", "xla-cpu-bfloat16"},
 		{"xla:/opt/a,b/libtpu.so", "xla-libtpu", "xla:/opt/a,b/libtpu.so"},
-		{"xla:./libtpu.so,bf16", "xla-libtpu-bf16", "xla:./libtpu.so,bf16"},
+		{"xla:./libtpu.so,bf16", "xla-libtpu-bfloat16", "xla:./libtpu.so,bf16"},
 		{"xla:/opt/plugin,float32", "xla-plugin", "xla:/opt/plugin"},
 	} {
 		n, err := enginename.Parse(c.name)
@@ -37,8 +37,10 @@ func TestUnknownNames(t *testing.T) {
 			t.Errorf("%q: %v, want an unknown engine and the accepted names", name, err)
 		}
 	}
-	if _, err := enginename.Parse("tape-openblas"); err == nil || !strings.Contains(err.Error(), `called "tape" now`) {
-		t.Errorf("tape-openblas: %v, want today's name", err)
+	for old, now := range map[string]string{"tape-openblas": "tape", "xla-cuda-bf16": "xla-cuda-bfloat16"} {
+		if _, err := enginename.Parse(old); err == nil || !strings.Contains(err.Error(), `called "`+now+`" now`) {
+			t.Errorf("%s: %v, want today's name", old, err)
+		}
 	}
 }
 
@@ -54,7 +56,9 @@ func TestUnknownOptions(t *testing.T) {
 }
 
 func TestCurrent(t *testing.T) {
-	for class, want := range map[string]string{"tape-go": "tape", "tape-openblas": "tape", "tape": "tape", "": ""} {
+	for class, want := range map[string]string{"tape-go": "tape", "tape-openblas": "tape", "tape": "tape", "": "",
+		"xla-cuda-bf16": "xla-cuda-bfloat16", "xla-plugin-bf16": "xla-plugin-bfloat16", "xla-cuda-tf32": "xla-cuda-tf32",
+	} {
 		if got := enginename.Current(class); got != want {
 			t.Errorf("%q is called %q now, want %q", class, got, want)
 		}

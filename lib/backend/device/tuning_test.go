@@ -151,4 +151,3 @@ func FuzzTuning(f *testing.F) {
 		}
 	})
 }
-
