@@ -37,6 +37,16 @@ func TestBarriers(t *testing.T) {
 	}
 }
 
+// Two processes write the same program, which is how a tuning recognises it.
+func TestProgramsRepeat(t *testing.T) {
+	for _, remat := range []bool{false, true} {
+		one, two := write(t, rematStep(t, remat), enginename.BFloat16), write(t, rematStep(t, remat), enginename.BFloat16)
+		if one != two {
+			t.Errorf("remat %v: two programs of the same step differ", remat)
+		}
+	}
+}
+
 // The estimate of the memory, which stands in for the compiler's figure if there is none, knows of it.
 func TestRematEstimate(t *testing.T) {
 	for _, half := range []bool{false, true} {
