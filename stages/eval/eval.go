@@ -173,7 +173,7 @@ func scorePointInputs(
 	ctx context.Context, job *stage.Job, p *params, open opener, samples, reference *dataset.Points,
 ) (*score, error) {
 	if job.HasInput("paths") {
-		return nil, failure.New(failure.Input, "leave out the input paths", "paths of points are not measured, only of images")
+		return nil, failure.New(failure.Input, "leave out the input paths", "paths of images are measured, not of points")
 	}
 	if job.HasInput("features") {
 		return nil, failure.New(failure.Input, "leave out the input features",

@@ -52,8 +52,8 @@ func compare(steps []Step, manifests []manifest) []*Comparison {
 			continue
 		}
 		row := Compared{
-			Step: s.Name, Facts: map[string]any{}, Costs: map[string]float64{}, Metric: f.Metric, Value: *f.Value, Interval: f.interval(), N: f.counts(),
-			Reference: f.Reference, Features: f.Features,
+			Step: s.Name, Facts: map[string]any{}, Costs: map[string]float64{}, Metric: f.Metric, Value: *f.Value,
+			Interval: f.interval(), N: f.counts(), Reference: f.Reference, Features: f.Features,
 		}
 		for k, at := range history(steps, i) {
 			distance[steps[at].Stage] = max(distance[steps[at].Stage], k)

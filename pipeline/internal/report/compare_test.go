@@ -65,7 +65,10 @@ func ablationRun(t testing.TB) *Run {
 			r.Steps = append(r.Steps,
 				Step{Name: name, Stage: "sample", Seconds: 2, Needs: []string{objective}, Subject: objective,
 					NoEffect: []string{"trajectories"}, Manifest: mustManifest(t,
-						map[string]any{"costs": map[string]float64{"evaluations/sample": 40}, "params": map[string]any{"t-end": end, "n": 1000, "trajectories": j}}),
+						map[string]any{
+							"params": map[string]any{"t-end": end, "n": 1000, "trajectories": j},
+							"costs":  map[string]float64{"evaluations/sample": 40},
+						}),
 					Outputs: []Output{{"trajectories", digest("t"), contract.MediaPNG, 1, pngGrid(t, 40, 10, j)}}},
 				Step{Name: "score-" + name, Stage: "eval", Seconds: 2, Needs: []string{name, "data"}, Subject: name,
 					Ports:    evalPorts,
