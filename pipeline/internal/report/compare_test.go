@@ -53,7 +53,7 @@ func ablationRun(t testing.TB) *Run {
 			Name: objective, Stage: "train", Seconds: 9, Needs: []string{"data"}, NoEffect: []string{"log-every"},
 			Manifest: mustManifest(t, map[string]any{
 				"wall_seconds": 9, "params": map[string]any{"objective": objective, "seed": 1, "steps": 200, "log-every": 1 + k},
-				"costs":   map[string]float64{"samples/s": 100 + float64(k), "seconds": 8.5},
+				"costs": map[string]float64{"samples/s": 100 + float64(k), "seconds": 8.5},
 				"results": map[string]any{"gradient_variance": variance, "score_metric": "Fréchet distance of classifier features",
 					"score_n": []int{1000, 10000}},
 			}),
