@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
-	"vapo/lib/contract"
 	"vapo/lib/failure"
 	"vapo/lib/program"
 	"vapo/pipeline/internal/graph"
@@ -76,26 +76,10 @@ type prices struct {
 	block, n                  int // samples are drawn in blocks; n are wanted
 }
 
-// measure runs the draft with few steps and samples. The recipe later reuses the prepared data.
+// measure runs the draft twice, with few steps and samples and with more, because a step that follows many others costs
+// less than the first ones. The recipe later reuses the prepared data.
 func (d *draft) measure(ctx context.Context, a *app, path string) (*prices, error) {
-	r, err := recipe.Parse([]byte(d.text), path)
-	if err != nil {
-		return nil, err
-	}
-	sets := []string{fmt.Sprintf("potential.steps=%d", d.probeSteps), fmt.Sprintf("samples.n=%d", d.probeN)}
-	if _, ok := r.Step("classifier"); ok {
-		sets = append(sets, fmt.Sprintf("classifier.steps=%d", d.probeSteps))
-	}
-	for _, set := range sets {
-		if err := r.Set(set); err != nil {
-			return nil, err
-		}
-	}
 	stages, err := a.catalog()
-	if err != nil {
-		return nil, err
-	}
-	g, err := graph.Build(ctx, r, stages)
 	if err != nil {
 		return nil, err
 	}
@@ -107,47 +91,66 @@ func (d *draft) measure(ctx context.Context, a *app, path string) (*prices, erro
 	defer show.close()
 	work := a.runner(store, show)
 	work.Jobs, work.Grace = 1, time.Second
-	run, err := work.Run(ctx, g, runner.Options{Fresh: true}) // a cached step would not be measured here
-	if err != nil {
-		return nil, err
+	var runs []*runner.Run
+	for _, size := range []int{1, 2} {
+		r, err := recipe.Parse([]byte(d.text), path)
+		if err != nil {
+			return nil, err
+		}
+		for param, n := range d.probe(r, size) {
+			if err := r.Set(fmt.Sprint(param, "=", n)); err != nil {
+				return nil, err
+			}
+		}
+		g, err := graph.Build(ctx, r, stages)
+		if err != nil {
+			return nil, err
+		}
+		run, err := work.Run(ctx, g, runner.Options{})
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
 	}
-	return d.prices(run)
+	return d.prices(runs[0], runs[1])
 }
 
-// prices reads the times of a short run.
-func (d *draft) prices(run *runner.Run) (*prices, error) {
+// probe returns the parameters of a short run. Its seed is a new one, because a cached step could not be measured.
+func (d *draft) probe(r *recipe.Recipe, size int) map[string]int {
+	set := map[string]int{"samples.n": size * d.probeN}
+	for _, step := range []string{"potential", "classifier"} {
+		if _, ok := r.Step(step); ok {
+			set[step+".steps"], set[step+".seed"] = size*d.probeSteps, int(rand.Int32())
+		}
+	}
+	return set
+}
+
+// prices compares a short run with one of twice its length. What a step took longer in the second run is the price of
+// its additional length. The rest is fixed.
+func (d *draft) prices(short, long *runner.Run) (*prices, error) {
 	original, err := recipe.Parse([]byte(d.text), "")
 	if err != nil {
 		return nil, err
 	}
-	p := &prices{block: d.probeN}
-	for _, s := range run.Steps {
-		m, err := contract.DecodeManifest(s.Manifest)
-		if err != nil {
-			return nil, fmt.Errorf("step %s: %w", s.Name, err)
-		}
-		result := func(name string) float64 {
-			x, _ := m.Results[name].(float64)
-			return x
-		}
+	p := &prices{block: d.probeN, n: int(given(original, "samples", "n"))}
+	for i, s := range short.Steps {
+		more := max(0, long.Steps[i].Seconds-s.Seconds)
 		switch s.Name {
-		case "data": // cached from now on
+		case "data": // it is cached from now on
+			continue
 		case "potential":
-			p.perStep = result("train_seconds") / float64(d.probeSteps)
-			p.fixed += m.WallSeconds - result("train_seconds")
+			p.perStep = more / float64(d.probeSteps)
 		case "classifier":
-			perStep := result("train_seconds") / float64(d.probeSteps)
-			p.fixed += m.WallSeconds - result("train_seconds") + perStep*given(original, s.Name, "steps")
-		case "samples":
-			p.n = int(given(original, s.Name, "n"))
-			p.perSample = result("seconds") / float64(d.probeN)
-			p.fixed += m.WallSeconds - result("seconds")
-		default:
-			p.fixed += m.WallSeconds
+			p.fixed += more / float64(d.probeSteps) * given(original, s.Name, "steps")
+		default: // samples and score
+			p.perSample += more / float64(d.probeN)
 		}
+		p.fixed += max(0, s.Seconds-more)
 	}
-	if !(p.perStep > 0 && p.perSample > 0) {
-		return nil, failure.New(failure.Bug, "", "a short run took no time: %+v", *p)
+	if p.perStep == 0 {
+		return nil, failure.New(failure.Usage, "run the command again when the machine does less else",
+			"a long run took no more time than a short one, so its time cannot be estimated")
 	}
 	return p, nil
 }
@@ -171,8 +174,8 @@ type choice struct {
 
 // choose spends at most a fifth of the budget on samples, in whole blocks, and what is left on training.
 func (p *prices) choose(budget time.Duration) (choice, error) {
-	blocks := math.Floor(budget.Seconds() / 5 / p.perSample / float64(p.block))
-	c := choice{n: min(p.n, max(1, int(blocks))*p.block)}
+	blocks := math.Floor(budget.Seconds() / 5 / p.perSample / float64(p.block)) // infinite if a sample costs nothing
+	c := choice{n: int(min(float64(p.n), max(1, blocks)*float64(p.block)))}
 	other := p.fixed + float64(c.n)*p.perSample
 	steps := (budget.Seconds() - other) / p.perStep
 	if steps < 100 {

@@ -90,7 +90,7 @@ type newTableCmd struct {
 }
 
 func (c *newTableCmd) Run(ctx context.Context, a *app) error {
-	d := draft{text: tableRecipe, batch: 512, probeSteps: 300, probeN: 256}
+	d := draft{text: tableRecipe, batch: 512, probeSteps: 300, probeN: 1024}
 	d.set("data", "label", quoted(c.Label))
 	return d.write(ctx, a, c.newFlags, "table", c.Path)
 }
@@ -98,7 +98,7 @@ func (c *newTableCmd) Run(ctx context.Context, a *app) error {
 type newMixtureCmd struct{ newFlags }
 
 func (c *newMixtureCmd) Run(ctx context.Context, a *app) error {
-	d := draft{text: mixtureRecipe, batch: 1024, probeSteps: 300, probeN: 256}
+	d := draft{text: mixtureRecipe, batch: 1024, probeSteps: 300, probeN: 1024}
 	return d.write(ctx, a, c.newFlags, "mixture", "")
 }
 
@@ -125,7 +125,7 @@ func (d *draft) write(ctx context.Context, a *app, f newFlags, name, path string
 		}
 		d.set("data", "path", quoted(relative))
 	}
-	fmt.Fprintf(a.stderr, "measuring a short run\n")
+	fmt.Fprintf(a.stderr, "measuring two short runs\n")
 	p, err := d.measure(ctx, a, out)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package objectstore
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +51,8 @@ type Config struct {
 // If a variable is missing or malformed, FromEnv fails with ErrConfig and names the variable. The error does not quote
 // the value, which might contain a password.
 func FromEnv(getenv func(string) string) (Config, error) {
+	untrimmed := getenv
+	getenv = func(name string) string { return strings.TrimSpace(untrimmed(name)) } // blanks come with copied values
 	first := func(names ...string) string {
 		for _, name := range names {
 			if v := getenv(name); v != "" {
@@ -116,6 +119,9 @@ func (c *Config) validate() error {
 	if c.Region == "" {
 		c.Region = "us-east-1"
 	}
+	if strings.Trim(c.Region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+		return configError("for example us-east-1", "AWS_REGION is not the name of a region")
+	}
 	if c.Endpoint == "" {
 		c.Endpoint = "https://s3." + c.Region + ".amazonaws.com"
 	}
@@ -144,7 +150,8 @@ func (c *Config) embedded(endpoint *url.URL) (dir string, ok bool) {
 func (c *Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "":
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !isPort(u.Port()) ||
+		u.RawQuery != "" || u.Fragment != "":
 		return nil, errEndpoint
 	case u.User != nil:
 		return nil, configError("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead",
@@ -154,6 +161,11 @@ func (c *Config) endpoint() (*url.URL, error) {
 			"AWS_ENDPOINT_URL has a path after the server's name")
 	}
 	return u, nil
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil
 }
 
 var errEndpoint = configError("for example http://localhost:9000 or https://s3.example.org",

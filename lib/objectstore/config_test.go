@@ -29,9 +29,15 @@ func TestFromEnv(t *testing.T) {
 	if cfg.String() != "s3://bucket/team/vapo at http://localhost:9000" || cfg.Region != "us-east-1" {
 		t.Errorf("config is %s, region %s", &cfg, cfg.Region)
 	}
-	cfg, err = objectstore.FromEnv(with("AWS_ENDPOINT_URL", ""))
-	if err != nil || !strings.Contains(cfg.String(), "https://s3.us-east-1.amazonaws.com") {
-		t.Errorf("without an endpoint: %s, %v", &cfg, err)
+	aws, err := objectstore.FromEnv(with("AWS_ENDPOINT_URL", ""))
+	if err != nil || !strings.Contains(aws.String(), "https://s3.us-east-1.amazonaws.com") {
+		t.Errorf("without an endpoint: %s, %v", &aws, err)
+	}
+	for name, value := range good {
+		if padded, err := objectstore.FromEnv(with(name, " "+value+"\r\n")); err != nil || padded.String() != cfg.String() ||
+			padded.AccessKey != cfg.AccessKey || padded.SecretKey != cfg.SecretKey {
+			t.Errorf("%s with blanks around it: %s, %v", name, &padded, err)
+		}
 	}
 	for text, want := range map[string]time.Duration{"": 2 * time.Minute, "0": 0, "90s": 90 * time.Second} {
 		if cfg, err = objectstore.FromEnv(with("VAPO_STORE_PATIENCE", text)); err != nil || cfg.Patience != want {
@@ -51,7 +57,8 @@ func TestFromEnv(t *testing.T) {
 		{"AWS_ENDPOINT_URL", "http://host:hush-hush"}, {"AWS_ENDPOINT_URL", "http://host/hush-hush"},
 		{"AWS_ENDPOINT_URL", "user:hush-hush@host"}, {"AWS_ENDPOINT_URL", "http://host?secret=hush-hush"},
 		{"AWS_ENDPOINT_URL", "http://user:hush-hush@ho st"}, {"AWS_ENDPOINT_URL", "http://%hush-hush@host"},
-		{"AWS_ENDPOINT_URL", "http://hush-hush_"},
+		{"AWS_ENDPOINT_URL", "http://hush-hush_"}, {"AWS_ENDPOINT_URL", "http://host:99999"},
+		{"AWS_ENDPOINT_URL", "http://host#part"}, {"AWS_ENDPOINT_URL", "http://:9000"}, {"AWS_REGION", "http://host"},
 	} {
 		cfg, err := objectstore.FromEnv(with(c[0], c[1]))
 		if err == nil {

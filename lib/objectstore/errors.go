@@ -167,6 +167,9 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	case "NoSuchKey", "NoSuchUpload":
 		return permanent(ErrNotFound, "")
 	case "NoSuchBucket":
+		if resp.RequestID == "" { // minio-go makes this code from any response with status 404
+			return permanent(ErrUnreachable, hintReach)
+		}
 		return permanent(ErrNoBucket, "create the bucket, or correct VAPO_STORE")
 	case "PreconditionFailed":
 		return permanent(ErrExists, "")

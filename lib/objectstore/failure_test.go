@@ -105,6 +105,9 @@ func TestNotAStore(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: a web server passes for a store", name)
 		}
+		if errors.Is(err, objectstore.ErrNoBucket) {
+			t.Errorf("%s: a web server passes for a store without the bucket: %v", name, err)
+		}
 		srv.Close()
 	}
 }
