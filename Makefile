@@ -19,8 +19,8 @@ MINIO     := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 CHROMIUM  := chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 	--disable-background-networking --disable-component-update --disable-sync
 
-.PHONY: help build demo test soak bits bits-demo race lint cross fuzz bench bench-training bench-scores bench-store e2e ci \
-	ci-tools clean
+.PHONY: help build demo test soak bits bits-demo race lint cross fuzz bench bench-training bench-scores bench-store \
+	e2e ci ci-tools clean
 
 help:
 	@echo 'make demo    train on Fashion-MNIST, sample and score (DATASET=mnist: on digits)'

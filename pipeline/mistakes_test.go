@@ -50,6 +50,9 @@ func TestRecipeMistakes(t *testing.T) {
 				"hint: its outputs are: out, log, length\n"},
 		{"wrong media type", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {data: a.log}}\n", nil, 2,
 			"r.yaml:4:34: step b: input data takes application/json, but a.log is application/x-ndjson\n"},
+		{"no output", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {data: a}}\n", nil, 2,
+			"r.yaml:4:34: step b: input data comes from step a, but does not say from which output\n" +
+				"hint: its outputs are: a.out, a.log, a.length\n"},
 		{"no source", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: data}}\n", nil, 2,
 			"r.yaml:3:34: step b: input data comes from \"data\", which is none of these\n" +
 				"hint: an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file\n"},

@@ -42,7 +42,7 @@ func supported(goos string) error {
 	if goos != "windows" {
 		return nil
 	}
-	return failure.New(failure.Usage, "run it in the Windows Subsystem for Linux (WSL): wsl --install, then build it there",
+	return failure.New(failure.Usage, "build and run it in the Windows Subsystem for Linux (WSL): wsl --install",
 		"vapo does not run on Windows itself")
 }
 

@@ -94,7 +94,8 @@ func TestSupported(t *testing.T) {
 			t.Errorf("%s: %v", goos, err)
 		}
 	}
-	if err := supported("windows"); failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "WSL") {
+	err := supported("windows")
+	if failure.ClassOf(err) != failure.Usage || !strings.Contains(failure.HintOf(err), "WSL") {
 		t.Errorf("Windows: error %v, hint %q", err, failure.HintOf(err))
 	}
 }

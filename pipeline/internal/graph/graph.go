@@ -196,6 +196,14 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 		}
 		return Source{artifact.Reference{Path: path}, in.Pos}, nil
 	case ref.Step == "":
+		if i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == in.From }); i >= 0 {
+			var outputs []string
+			for _, p := range nodes[i].Stage.Outputs {
+				outputs = append(outputs, in.From+"."+p.Name)
+			}
+			return Source{}, recipe.Error(in.Pos, "its outputs are: "+strings.Join(outputs, ", "),
+				"step %s: input %s comes from step %s, but does not say from which output", n.Name(), in.Name, in.From)
+		}
 		return Source{}, recipe.Error(in.Pos, "an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file",
 			"step %s: input %s comes from %q, which is none of these", n.Name(), in.Name, in.From)
 	}

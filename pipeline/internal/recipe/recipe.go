@@ -87,7 +87,8 @@ func Load(path string) (*Recipe, error) {
 			"recipe: %w", err)
 	}
 	if info.Size() > maxSize || !info.Mode().IsRegular() {
-		return nil, failure.New(failure.Usage, "", "recipe %s is not a file of at most %d KiB", path, maxSize>>10)
+		return nil, failure.New(failure.Usage, "give the path of a recipe, for example pipeline/recipes/demo.yaml",
+			"recipe %s is not a file of at most %d KiB", path, maxSize>>10)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -95,13 +95,15 @@ func TestForms(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for _, test := range []struct{ name, text, want, hint string }{
-		{"empty", "", "r:1:1: nothing in it", ""},
+		{"empty", "", "r:1:1: nothing in it", "pipeline new"},
+		{"tabs", "name: x\nsteps:\n\ta: {stage: s}", "r:3:1: found character", "spaces, not with tabs"},
+		{"UTF-16", "\xff\xfen\x00a\x00:\x00", "r: not a text file in UTF-8", "UTF-8"},
 		{"not YAML", "a: [", "r:1:4: sequence end token ']' not found", "YAML"},
 		{"not a mapping", "- a", "r:1:1: a recipe must be a mapping", ""},
 		{"unknown key", "name: x\nstep: {}", "r:2:1: unknown key step in a recipe", "did you mean steps?"},
 		{"unknown key in a step", "name: x\nsteps:\n  a: {stage: s, input: {}}", "r:3:17: unknown key input in step a",
 			"did you mean inputs?"},
-		{"duplicate key", "name: x\nname: y", `r:2:1: mapping key "name" already defined`, ""},
+		{"duplicate key", "name: x\nname: y", `r:2:1: mapping key "name" already defined`, "must differ"},
 		{"no name", "steps: {a: {stage: s}}", "r:1:1: the recipe has no name", "name: demo"},
 		{"bad name", "name: A B\nsteps: {a: {stage: s}}", `r:1:7: "A B" cannot be a name`, "lower-case"},
 		{"name not text", "name: 12\nsteps: {a: {stage: s}}", "r:1:7: name must be text", ""},

@@ -41,11 +41,14 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	if deep(data) {
 		return n, Error(at, "", "nested too deeply")
 	}
+	if bytes.IndexByte(data, 0) >= 0 { // UTF-16 text, or no text at all
+		return n, Error(at, "save it as UTF-8", "not a text file in UTF-8")
+	}
 	f, err := parser.ParseBytes(bytes.TrimPrefix(data, []byte("\ufeff")), 0) // a byte order mark is not content
 	if err != nil {
 		var y yaml.Error
 		if errors.As(err, &y) && y.GetToken() != nil {
-			return n, Error(position(file, y.GetToken()), "the file must be YAML", "%s", y.GetMessage())
+			return n, Error(position(file, y.GetToken()), syntaxHint(y.GetMessage()), "%s", y.GetMessage())
 		}
 		return n, Error(at, "the file must be YAML", "%w", err)
 	}
@@ -57,11 +60,22 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	}
 	switch len(bodies) {
 	case 0:
-		return n, Error(Pos{file, 1, 1}, "", "nothing in it")
+		return n, Error(Pos{file, 1, 1}, "pipeline new writes a recipe for your own data", "nothing in it")
 	case 1:
 		return newNode(bodies[0], file), nil
 	}
 	return n, Error(position(file, bodies[1].GetToken()), "one recipe a file", "a second YAML document starts here")
+}
+
+// syntaxHint returns a hint for a message of the YAML parser.
+func syntaxHint(message string) string {
+	switch {
+	case strings.Contains(message, "\t"):
+		return "indent with spaces, not with tabs"
+	case strings.Contains(message, "already defined"):
+		return "names in a mapping must differ; rename or remove one"
+	}
+	return "the file must be YAML"
 }
 
 // deep reports whether flow brackets are nested far beyond maxDepth. Such a file is rejected before parsing, because
