@@ -233,7 +233,7 @@ func TestImages(t *testing.T) {
 	if raw, err := os.ReadFile(filepath.Join(dir, "a", "manifest.json")); err != nil || json.Unmarshal(raw, &m) != nil {
 		t.Fatal(err)
 	}
-	if len(m.Outputs) != 4 || m.Backend != "tape" || m.Results["headline"] != s.Headline {
+	if len(m.Outputs) != 4 || m.Backend != "tape" || m.Results["headline"] != s.Headline || m.Results["block"] != 64. {
 		t.Errorf("manifest %+v", m)
 	}
 
