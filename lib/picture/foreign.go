@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"vapo/lib/failure"
+	"vapo/lib/program"
 )
 
 // signatures are how files of other kinds begin, from the given offset on. Such files often have the names of images.
@@ -38,24 +39,19 @@ var signatures = []struct {
 	{0, "\x00\x00\x01\x00", "an icon"},
 	{0, "%PDF", "a PDF document"},
 	{0, "<svg", "an SVG drawing"},
-	{0, "<?xml", "an XML document"},
-	{0, "<!DOCTYPE", "a web page"},
-	{0, "<html", "a web page"},
-	{0, "version https://git-lfs", "a pointer to a file in Git LFS, which was not fetched"},
 }
 
 // foreign describes data that has none of the formats.
 func foreign(data []byte) error {
-	what := fmt.Sprintf("something that begins with % x", data[:min(len(data), 8)])
-	if len(bytes.Trim(data[:min(len(data), 1024)], "\x00")) == 0 {
-		what = "zeros"
+	if err := program.StandInHead(data[:min(len(data), 64)]); err != nil {
+		return failure.New(failure.Input, failure.HintOf(err), "%w, expected %s", err, expected)
 	}
 	for _, s := range signatures {
 		if len(data) > s.at && bytes.HasPrefix(data[s.at:], []byte(s.begins)) {
-			what = s.kind
-			break
+			return failure.New(failure.Input, "convert it to PNG or JPEG", "it is %s, expected %s", s.kind, expected)
 		}
 	}
-	return failure.New(failure.Input, "convert it to PNG or JPEG, or remove it",
-		"neither a PNG, a JPEG, a GIF, a BMP nor a WebP image, whatever its name says, but %s", what)
+	return fmt.Errorf("its first bytes, % x, are not those of %s", data[:min(len(data), 8)], expected)
 }
+
+const expected = "a PNG, JPEG, GIF, BMP or WebP image"

@@ -42,10 +42,14 @@ var others = []look{
 // StandIn returns an input error if the file stands where another was meant to be: a pointer of Git LFS, a web page, an
 // unfinished download. The error does not name the file.
 func StandIn(path string) error {
-	head := Head(path, 64)
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return failure.New(failure.Input, fullCopy, "it is empty")
 	}
+	return StandInHead(Head(path, 64))
+}
+
+// StandInHead is StandIn for the first bytes of a file, which is not empty.
+func StandInHead(head []byte) error {
 	lower := strings.ToLower(string(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")))
 	for _, l := range standIns {
 		if strings.HasPrefix(lower, l.begin) {

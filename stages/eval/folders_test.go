@@ -150,7 +150,7 @@ func TestFoldersNameTheBadFile(t *testing.T) {
 		{"truncated png", "m.png", whole.Bytes()[:whole.Len()-20], "truncated"},
 		{"truncated header", "m.png", whole.Bytes()[:20], "truncated"},
 		{"truncated jpeg", "m.jpg", jpg.Bytes()[:jpg.Len()/2], "truncated"},
-		{"text", "m.png", []byte("no image at all"), "neither a PNG, a JPEG"},
+		{"text", "m.png", []byte("no image at all"), "are not those of a PNG"},
 		{"empty", "m.jpeg", nil, "empty"},
 		{"another size", "m.png", encode(image.NewGray(image.Rect(0, 0, edge, edge+1))), "16x17"},
 		{"transparent", "m.png", encode(glass), "transparent"},
@@ -329,10 +329,11 @@ func TestFoldersOfAnything(t *testing.T) {
 	}
 	warnings := strings.Join(s.Warnings, "\n")
 	for _, want := range []string{
-		"folder " + all + ": 2 files were left out that are not images by their names, the first is deep/photo.heic",
+		"folder " + all + ": 2 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, " +
+			"the first is deep/photo.heic",
 		"folder " + all + ": 1 links and special files were left out, the first is lost.png",
 		"folder " + all + ": 1 files were left out because the stage sample writes its overview under their name",
-		"archive " + packed.Name() + ": 2 files were left out that are not images by their names",
+		"archive " + packed.Name() + ": 2 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out",
 	} {
 		if !strings.Contains(warnings, want) {
 			t.Errorf("no warning %q in\n%s", want, warnings)

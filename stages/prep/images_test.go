@@ -137,7 +137,7 @@ func TestOwnWarnings(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
-	const skipped = "1 files were left out that are not images by their names, the first is notes.txt"
+	const skipped = "1 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is notes.txt"
 	const broken = "1 broken images were left out, the first is even/00.png: damaged or truncated"
 	if len(m.Warnings) != 2 || m.Results["broken"] != 1.0 ||
 		!strings.Contains(m.Warnings[0], skipped) || !strings.Contains(m.Warnings[1], broken) {

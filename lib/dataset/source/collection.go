@@ -110,7 +110,7 @@ func openCollection(
 
 // noImages says what the collection holds instead of images.
 func (c *collection) noImages() error {
-	hint := "give a folder or an archive with images"
+	hint := "give a folder or an archive of such images; convert others, such as HEIC or TIFF, to PNG or JPEG"
 	got := "none: there are no files"
 	if c.skipped.N > 0 {
 		got = fmt.Sprintf("none, and %d other files, the first is %s", c.skipped.N, c.skipped.First)

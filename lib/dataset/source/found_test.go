@@ -68,20 +68,22 @@ func TestArchivesFound(t *testing.T) {
 		{file: "stale-path.zip", want: plain},
 		{
 			file: "readme.zip", want: plain,
-			warnings: []string{`1 files were left out that are not images by their names, the first is Lizenz-f\x81r-Fotos.txt`},
+			warnings: []string{
+				`1 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is Liz`,
+			},
 		},
 		{file: "backslash.zip", want: plain},
 		{
 			file: "links.tar", want: "cat:0 cat:0 raw:0 dog:1 dog:1 dog:1",
 			warnings: []string{
-				"1 files were left out that are not images by their names, the first is raw/1",
+				"1 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is raw/1",
 				"6 links and special files were left out, the first is current: it is a link to a folder",
 			},
 		},
 		{
 			file: "links.zip", want: "cat:0 raw:0 dog:1 dog:1",
 			warnings: []string{
-				"1 files were left out that are not images",
+				"1 files are not PNG, JPEG",
 				"6 links and special files were left out, the first is current: ",
 			},
 		},
@@ -110,7 +112,7 @@ func TestArchivesFound(t *testing.T) {
 		{file: "long-pax.tar", want: plain},
 		{
 			file: "mac.zip", want: plain,
-			warnings: []string{"1 files were left out that are not images by their names, the first is cat/Thumbs.db"},
+			warnings: []string{"1 files are not PNG, JPEG, GIF, BMP or WebP by their names"},
 		},
 		{file: "bzip2.zip", want: plain},
 		{file: "stored.zip", want: plain},

@@ -215,7 +215,7 @@ func TestImagesBroken(t *testing.T) {
 	}{
 		"truncated png":  {whole[:len(whole)/2], "truncated"},
 		"truncated jpeg": {jpg[:len(jpg)/2], "truncated"},
-		"text":           {[]byte("<html>404</html>"), "neither a PNG"},
+		"text":           {[]byte("<html>404</html>"), "it is a web page"},
 		"empty":          {nil, "empty"},
 		"transparent":    {transparent.Bytes(), "transparent"},
 		"small":          {imageFile(t, "x.png", 5, 5, 1), "too small"},

@@ -90,7 +90,7 @@ func (p *Pictures) Warnings() []string {
 // warnings says which files of a collection are left out.
 func (c *collection) warnings() []string {
 	return slices.Concat(
-		c.skipped.warn("%d files were left out that are not images by their names, the first is %s"),
+		c.skipped.warn("%d files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is %s"),
 		c.unread.warn("%d links and special files were left out, the first is %s"),
 		c.replaced.warn("%d files were left out because the archive has a later one of the same name, the first is %s"),
 		c.notes)
