@@ -213,7 +213,7 @@ func (f *found) read(what string, params []layer.Param, names []string) (map[str
 		default:
 			for _, v := range values {
 				if d := float64(v); math.IsNaN(d) || math.IsInf(d, 0) {
-					return nil, fmt.Errorf("tensor %s holds %v, expected finite numbers", names[i], d)
+					return nil, failure.New(failure.Input, "", "tensor %s holds %v, expected finite numbers", names[i], d)
 				}
 			}
 			out[p.Name] = values

@@ -42,7 +42,9 @@ const onlineWord = "online"
 // setOf returns which set of weights a prefix marks, or "" for a copy of the trained weights.
 func setOf(prefix string) string {
 	parts := strings.FieldsFunc(strings.ToLower(prefix), func(r rune) bool { return r == '.' || r == '_' })
-	isAverage := slices.ContainsFunc(parts, func(p string) bool { return slices.Contains(averageWords, p) })
+	isAverage := slices.ContainsFunc(parts, func(p string) bool {
+		return slices.Contains(averageWords, strings.TrimRight(p, "0123456789")) // a file may have ema1 and ema2
+	})
 	switch {
 	case !isAverage:
 		return Trained

@@ -69,6 +69,10 @@ func Unexpected(path, expected, hint string) error {
 		return failure.New(failure.Input, failure.HintOf(err), "%w, expected %s", err, expected)
 	}
 	head := Head(path, 64)
+	if strings.HasPrefix(strings.Join(strings.Fields(string(head)), ""), `{"metadata"`) {
+		return failure.New(failure.Input, "give the file of tensors itself; parts of one must be merged first",
+			"it is the index of a file in parts, expected %s", expected)
+	}
 	for _, l := range others {
 		if strings.HasPrefix(string(head), l.begin) {
 			if l.hint != "" {

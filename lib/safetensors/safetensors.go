@@ -101,8 +101,15 @@ func (f *File) parseHeader(text []byte) error {
 	f.tensors = make(map[string]info, len(entries))
 	for name, raw := range entries {
 		if name == metadataKey {
-			if err := json.Unmarshal(raw, &f.metadata); err != nil {
+			var values map[string]any
+			if err := json.Unmarshal(raw, &values); err != nil {
 				return fmt.Errorf("header: %s: %w", metadataKey, err)
+			}
+			f.metadata = make(map[string]string, len(values))
+			for k, v := range values {
+				if s, ok := v.(string); ok { // other values break the format, but harm no tensor
+					f.metadata[k] = s
+				}
 			}
 			continue
 		}
@@ -188,7 +195,8 @@ func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err 
 	}
 	d, known := decoders[t.DType]
 	if !known {
-		return nil, nil, true, fmt.Errorf("tensor %.200s: elements are %.80s, which are not read", name, t.DType)
+		return nil, nil, true, failure.New(failure.Input, "save them as F32, F16 or BF16",
+			"tensor %.200s: elements are %.80s, which are not read", name, t.DType)
 	}
 	for _, n := range t.Shape {
 		shape = append(shape, int(n))

@@ -179,10 +179,14 @@ func TestHostileFiles(t *testing.T) {
 
 // TestOtherTypes: a tensor of a type that is not read, and bytes after the last tensor, do not matter to the others.
 func TestOtherTypes(t *testing.T) {
-	f, err := parse(file(`{"a":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[0,4]},`+
+	f, err := parse(file(`{"__metadata__":{"format":"pt","step":3},`+
+		`"a":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[0,4]},`+
 		`"b":{"dtype":"F4","shape":[3],"data_offsets":[4,6]},"c":{"dtype":"I8","shape":[2],"data_offsets":[6,8]}}`, 24))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !maps.Equal(f.Metadata(), map[string]string{"format": "pt"}) {
+		t.Errorf("metadata %v", f.Metadata())
 	}
 	if !slices.Equal(f.Names(), []string{"a", "b", "c"}) || f.Trailing() != 16 {
 		t.Errorf("tensors %v, %d bytes after them", f.Names(), f.Trailing())

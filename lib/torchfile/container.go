@@ -10,6 +10,8 @@ import (
 	"math"
 	"path"
 
+	"vapo/lib/failure"
+
 	"github.com/nlpodyssey/gopickle/pickle"
 	"github.com/nlpodyssey/gopickle/types"
 )
@@ -31,7 +33,7 @@ func parseZip(data []byte) (any, error) {
 		return nil, errors.New("the archive holds no data.pkl")
 	}
 	if entries[path.Join(path.Dir(program), "constants.pkl")] != nil {
-		return nil, errors.New("it is a program of torch.jit.save; save the module's state_dict() with torch.save")
+		return nil, failure.New(failure.Input, saveHint, "it is a program of torch.jit.save")
 	}
 	content := func(name string, limit uint64) ([]byte, error) {
 		e := entries[name]
@@ -39,7 +41,8 @@ func parseZip(data []byte) (any, error) {
 		case e == nil:
 			return nil, fmt.Errorf("the archive lacks %.200q", name)
 		case e.Method != zip.Store || e.UncompressedSize64 > uint64(len(data)):
-			return nil, fmt.Errorf("%.200q is compressed, which PyTorch never does", name)
+			return nil, failure.New(failure.Input, "load it with torch.load, and save it with torch.save",
+				"%.200q is compressed, which PyTorch never does", name)
 		case e.UncompressedSize64 > limit:
 			return nil, fmt.Errorf("%.200q holds %d bytes, expected at most %d", name, e.UncompressedSize64, limit)
 		}
@@ -57,7 +60,8 @@ func parseZip(data []byte) (any, error) {
 	dir := path.Dir(program)
 	if entries[dir+"/byteorder"] != nil {
 		if order, err := content(dir+"/byteorder", 16); err != nil || string(order) != "little" {
-			return nil, fmt.Errorf("byte order %q, expected little", order)
+			return nil, failure.New(failure.Input, "save it on a machine with little-endian numbers",
+				"byte order %q, expected little", order)
 		}
 	}
 	raw, err := content(program, maxPickle)
@@ -86,8 +90,9 @@ func parseLegacy(data []byte) (any, error) {
 			return nil, err
 		}
 		pickles[i], data = data[:n], data[n:]
-		if i == 0 && !bytes.Contains(pickles[0], []byte("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19")) {
-			return nil, errors.New("it is a pickle that torch.save did not write")
+		// The magic number alone is short. A longer pickle has it in the storages that Python's own pickle nests.
+		if i == 0 && (n > 64 || !bytes.Contains(pickles[0], []byte("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"))) {
+			return nil, failure.New(failure.Input, saveHint, "it is a pickle that torch.save did not write")
 		}
 	}
 	storages := map[string][]*storage{}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"vapo/lib/failure"
+
 	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/nlpodyssey/gopickle/types"
 )
@@ -133,7 +135,7 @@ func newTensor(args []any) (*tensor, error) {
 // place counts the elements and checks that they lie in the storage.
 func (t *tensor) place() error {
 	if t.s.kind.value == nil {
-		return fmt.Errorf("elements are %.80s, which are not read", t.s.kind.name)
+		return elementsError(t.s.kind.name)
 	}
 	if slices.Contains(t.shape, 0) && slices.Min(t.shape) == 0 {
 		t.count = 0
@@ -157,6 +159,11 @@ func (t *tensor) place() error {
 	return nil
 }
 
+func elementsError(name string) error {
+	return failure.New(failure.Input, "save them as float32, float16 or bfloat16",
+		"elements are %.80s, which are not read", name)
+}
+
 // rebuildUntyped stands for torch._utils._rebuild_tensor_v3(storage, offset, shape, stride, requires_grad, hooks,
 // dtype, ...), which PyTorch uses for the element types that have no class of storage.
 type rebuildUntyped struct{}
@@ -173,7 +180,7 @@ func (rebuildUntyped) Call(args ...any) (any, error) {
 			name = dtype.class
 		}
 	}
-	t.bad = fmt.Errorf("elements are %.80s, which are not read", name)
+	t.bad = elementsError(name)
 	return t, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"vapo/lib/failure"
 	"vapo/lib/program"
@@ -74,13 +75,25 @@ func parse(data []byte) (*File, error) {
 		return nil, fmt.Errorf("a PyTorch file of %w", err)
 	}
 	if len(f.tensors) == 0 {
-		if o, ok := root.(*object); ok {
-			return nil, fmt.Errorf("a PyTorch file of an object of class %.80s, which is never constructed; "+
-				"save a dictionary of tensors, such as its state_dict()", o.class)
-		}
-		return nil, errors.New("a PyTorch file without a dictionary of tensors")
+		return nil, f.emptyError(root)
 	}
 	return f, nil
+}
+
+// saveHint is for files that hold something other than a dictionary of tensors.
+const saveHint = "save a dictionary of tensors with torch.save, such as a module's state_dict()"
+
+// emptyError reports that root, the object in the file, holds no tensors with names.
+func (f *File) emptyError(root any) error {
+	if o, ok := root.(*object); ok {
+		return failure.New(failure.Input, saveHint,
+			"a PyTorch file of an object of class %.80s, which is never constructed", o.class)
+	}
+	if len(f.skipped) > 0 {
+		return failure.New(failure.Input, saveHint, "a PyTorch file without a dictionary of tensors; it holds %.200s",
+			strings.Join(f.skipped[:min(3, len(f.skipped))], ", "))
+	}
+	return failure.New(failure.Input, saveHint, "a PyTorch file without a dictionary of tensors")
 }
 
 // Skipped returns the names of the values that are not tensors, each with what it is: "epoch (number)", "args

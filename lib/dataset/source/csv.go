@@ -86,7 +86,7 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	// A table that grows has an unfinished last line, so the change explains other errors.
 	if after, statErr := f.Stat(); statErr != nil || after.Size() != before.Size() ||
 		!after.ModTime().Equal(before.ModTime()) {
-		return nil, errors.Join(statErr, fileError("run again when nothing writes to it", opt.Path, "file",
+		return nil, errors.Join(statErr, fileError(changedHint, opt.Path, "file",
 			"one that stays as it is", "changes while it was read"))
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import os
 import pathlib
+import pickle
 import random
 
 import numpy
@@ -116,6 +117,10 @@ for name, protocol in [("", 2), ("4", 4), ("5", 5), ("-legacy", 2), ("4-legacy",
     torch.save(beside, os.path.join(here, f"beside{name}.pth"), pickle_protocol=protocol,
                _use_new_zipfile_serialization="legacy" not in name)
 
-# module.pth: a whole module instead of its state_dict(); program.pth: TorchScript.
+# module.pth: a whole module instead of its state_dict(); program.pth: TorchScript; arrays.pth: arrays of NumPy;
+# pickle.pth: Python's own pickle, with a file of PyTorch inside.
 torch.save(network, os.path.join(here, "module.pth"))
 torch.jit.save(torch.jit.script(network), os.path.join(here, "program.pth"))
+torch.save({"weight": numpy.ones(2)}, os.path.join(here, "arrays.pth"))
+with open(os.path.join(here, "pickle.pth"), "wb") as f:
+    pickle.dump({"weight": torch.ones(2)}, f)
