@@ -41,10 +41,13 @@ func readNPZ(path string, labels bool) (s Set, err error) {
 	h, err := f.Header(array)
 	if err != nil {
 		var missing *npz.MissingError
-		if errors.As(err, &missing) && slices.Contains(missing.Names, npz.Mean) {
+		switch {
+		case !errors.As(err, &missing):
+			return nil, err
+		case slices.Contains(missing.Names, npz.Mean):
 			return nil, invalid("it holds the statistics of features (mu, sigma), not samples")
 		}
-		return nil, failure.Default(failure.Input, "numpy.savez(FILE, samples) gives the array this name", err)
+		return nil, failure.New(failure.Input, "numpy.savez(FILE, samples) gives the array this name", "%w", err)
 	}
 	var of *[]int64
 	if len(h.Shape) == 2 {

@@ -79,7 +79,9 @@ func ReadUnlabelled(path string) (Set, error) { return read(path, false) }
 func read(path string, labels bool) (s Set, err error) {
 	if npz.IsFile(path) {
 		s, err = readNPZ(path, labels)
-	} else if err = program.StandIn(path); err == nil {
+	} else if !tensorfile.IsFile(path) {
+		err = program.Unexpected(path, "a tensor file or a NumPy archive", setHint)
+	} else {
 		var t *tensorfile.Table
 		if t, err = tensorfile.Read(path); err != nil {
 			return nil, err // the error names the path
@@ -94,8 +96,10 @@ func read(path string, labels bool) (s Set, err error) {
 
 // invalid reports a readable file or table that is not a data set.
 func invalid(format string, args ...any) error {
-	return failure.New(failure.Input, "give an output of prep or sample", "not a data set: "+format, args...)
+	return failure.New(failure.Input, setHint, "not a data set: "+format, args...)
 }
+
+const setHint = "give an output of prep or sample"
 
 // FromTable returns the table as a set that shares its memory: *Images if it has a column image, *Points if it has a
 // column x.

@@ -12,6 +12,7 @@ import (
 	"vapo/lib/failure"
 	"vapo/lib/program"
 	"vapo/lib/safetensors"
+	"vapo/lib/tensorfile"
 	"vapo/lib/torchfile"
 )
 
@@ -54,7 +55,7 @@ func readWeights(path string) (src WeightSource, ck *checkpoint.Checkpoint, err 
 }
 
 func readCheckpoint(path string) (*checkpoint.Checkpoint, error) {
-	if string(program.Head(path, 6)) != "ARROW1" {
+	if !tensorfile.IsFile(path) {
 		return nil, program.Unexpected(path, "a PyTorch file, a safetensors file or a checkpoint", weightsHint)
 	}
 	return checkpoint.Read(path)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"vapo/lib/failure"
 )
 
 // Header describes the elements and the layout of an array.
@@ -36,7 +38,9 @@ type kind struct {
 // maxHeader is the greatest length of a header in bytes. NumPy's own reader also stops at 10,000 characters.
 const maxHeader = 10000
 
-var errCut = errors.New("it is truncated")
+var errCut = failure.New(failure.Input, cutHint, "it is truncated")
+
+const cutHint = "get a complete copy of the file"
 
 // readHeader reads the header of a .npy file and returns it with its length in bytes. It accepts versions 1 to 3 (NumPy
 // Enhancement Proposal 1; for version 3, numpy.lib.format).
@@ -149,7 +153,7 @@ func parseHeader(text string) (*Header, error) {
 		switch key {
 		case "descr":
 			if p.token("[") {
-				return nil, errors.New("records with fields; save each field as an array of its own")
+				return nil, failure.New(failure.Input, "save each field as an array of its own", "records with fields")
 			}
 			h.Dtype, ok = p.text()
 		case "fortran_order":
@@ -186,7 +190,8 @@ func parseHeader(text string) (*Header, error) {
 
 func parseKind(dtype string) (kind, error) {
 	if len(dtype) >= 2 && strings.Contains(dtype, "O") {
-		return kind{}, errors.New("elements are Python objects, which are never loaded; save numbers")
+		return kind{}, failure.New(failure.Input, "save an array of numbers, such as array.astype('float32')",
+			"elements are Python objects, which are never loaded")
 	}
 	k := kind{order: binary.LittleEndian}
 	if len(dtype) == 3 {
@@ -203,7 +208,8 @@ func parseKind(dtype string) (kind, error) {
 		k.letter, k.size = dtype[1], int64(dtype[2]-'0')
 		return k, nil
 	}
-	return kind{}, errors.New("unsupported element type: expected integers, booleans or float16, float32 or float64")
+	return kind{}, failure.New(failure.Input, "save array.astype('uint8') of images, array.astype('float32') of others",
+		"unsupported element type: expected integers, booleans or float16, float32 or float64")
 }
 
 // formatHeader returns a version 1 header. It is padded so that the data begins at a multiple of 64 bytes.

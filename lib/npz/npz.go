@@ -126,7 +126,7 @@ func parse(r io.ReaderAt, size int64) (*File, error) {
 	}
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, failure.New(failure.Input, "get a complete copy of the file",
+		return nil, failure.New(failure.Input, cutHint,
 			"not a NumPy archive: it is truncated or damaged: %w", err)
 	}
 	for _, e := range z.File {
@@ -159,12 +159,11 @@ func openMember(e *zip.File, size int64) (io.ReadCloser, error) {
 	case e.Method == zip.Store && large != packed:
 		return nil, fmt.Errorf("it is stored, but claims %d bytes in %d", large, packed)
 	case e.Method != zip.Store && e.Method != zip.Deflate:
-		return nil, fmt.Errorf("it is compressed by method %d, which numpy.savez and numpy.savez_compressed do not use",
-			e.Method)
+		return nil, failure.New(failure.Input, "save it with numpy.savez",
+			"it is compressed by method %d, which numpy.savez and numpy.savez_compressed do not use", e.Method)
 	case e.Method == zip.Deflate && large > freeSize && large/maxRatio > packed:
-		return nil, fmt.Errorf(
-			"it would grow from %d bytes to %d, more than %d times; save it with numpy.savez, uncompressed",
-			packed, large, maxRatio)
+		return nil, failure.New(failure.Input, "save it with numpy.savez, uncompressed",
+			"it would grow from %d bytes to %d, more than %d times", packed, large, maxRatio)
 	}
 	return e.Open()
 }
@@ -189,9 +188,15 @@ func (f *File) start(name string) (io.ReadCloser, *Header, error) {
 		return nil, nil, fmt.Errorf("array %.100s: %w", name, err)
 	}
 	h, n, err := readHeader(r)
-	if err == nil && h.count*h.kind.size != m.size-n {
-		err = fmt.Errorf("%d bytes of data, expected %d for shape %v of %s",
-			m.size-n, h.count*h.kind.size, h.Shape, h.Dtype)
+	if want := int64(0); err == nil {
+		if want = h.count * h.kind.size; want != m.size-n {
+			hint := cutHint
+			if want < m.size-n {
+				hint = "save each array with one call of numpy.save, or all with numpy.savez"
+			}
+			err = failure.New(failure.Input, hint, "%d bytes of data, expected %d for shape %v of %s",
+				m.size-n, want, h.Shape, h.Dtype)
+		}
 	}
 	if err != nil {
 		r.Close()

@@ -138,6 +138,15 @@ func TestStatistics(t *testing.T) {
 		}
 		return b.Bytes()
 	}
+	var row bytes.Buffer
+	w := NewWriter(&row)
+	if err := errors.Join(Add(w, "mu", []int{1, 2}, []float64{1, 2}), Add(w, "sigma", []int{2, 2}, make([]float64, 4)),
+		w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if mu, _, err := ReadStatistics(mustParse(t, row.Bytes())); err != nil || len(mu) != 2 {
+		t.Errorf("a mean of shape [1, 2]: %v", err)
+	}
 	for want, raw := range map[string][]byte{
 		"[2, 2]":      write([]float64{1, 2}, []float64{1, 0, 0, 1}, []int{4}),
 		"no array mu": golden(t, "packed.npz"),

@@ -11,12 +11,15 @@ const (
 	Covariance = "sigma"
 )
 
-// ReadStatistics returns the mean mu [d] and the covariance sigma [d, d] of features. It checks
-// their shapes; metrics.NewMomentsOf checks the values.
+// ReadStatistics returns the mean mu, [d] or [1, d], and the covariance sigma [d, d] of features. It checks their
+// shapes; metrics.NewMomentsOf checks the values.
 func ReadStatistics(f *File) (mu, sigma []float64, err error) {
 	mu, shape, err := Read[float64](f, Mean)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(shape) == 2 && shape[0] == 1 {
+		shape = shape[1:]
 	}
 	if len(shape) != 1 || len(mu) == 0 {
 		return nil, nil, fmt.Errorf("array %s has shape %v, expected [d]", Mean, shape)

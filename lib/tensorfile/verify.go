@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"vapo/lib/program"
 )
 
 // Arrow's reader allocates the memory that a file's flatbuffers claim before it checks that the bytes exist, and
@@ -33,6 +35,9 @@ const (
 	kindRecordBatch                                                   = 3
 	intBits, intSigned, floatPrecision, precisionSingle, listSizeSlot = 0, 1, 0, 1, 0
 )
+
+// IsFile reports whether a file begins like a tensor file.
+func IsFile(name string) bool { return string(program.Head(name, len(magic))) == magic }
 
 // layout is the memory layout of a column.
 type layout struct {

@@ -163,8 +163,8 @@ func readSet(label, path string) (*imageSet, dataset.Set, error) {
 		data, err := dataset.ReadUnlabelled(path)
 		return nil, data, err
 	}
-	if err := program.StandIn(path); err != nil {
-		return nil, nil, err
+	if !tensorfile.IsFile(path) {
+		return nil, nil, program.Unexpected(path, "a tensor file or a NumPy archive", setHint)
 	}
 	t, err := tensorfile.Read(path)
 	if err != nil {
@@ -199,7 +199,7 @@ func readMoments(label, path string) (*imageSet, error) {
 	}
 	moments, err := metrics.NewMomentsOf(0, mu, sigma)
 	if err != nil {
-		return nil, err
+		return nil, failure.New(failure.Input, "", "%w", err)
 	}
 	set := &imageSet{label: label, name: "published moments", moments: moments}
 	if _, err := f.Header(dataset.ArchiveSamples); err == nil {

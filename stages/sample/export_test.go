@@ -135,7 +135,7 @@ func TestExportRefuses(t *testing.T) {
 		want string
 	}{
 		"missing":   {[]string{filepath.Join(dir, "none"), filepath.Join(dir, "a.npz")}, failure.Input, "no such file"},
-		"text":      {[]string{text, filepath.Join(dir, "a.npz")}, failure.Input, "not a readable tensor file"},
+		"text":      {[]string{text, filepath.Join(dir, "a.npz")}, failure.Input, "begins with the text"},
 		"there":     {[]string{good, there}, failure.Usage, "--force"},
 		"no folder": {[]string{good, filepath.Join(dir, "none", "a.npz")}, failure.Usage, "none"},
 		"one name":  {[]string{good}, failure.Usage, "<file>"},

@@ -238,7 +238,7 @@ func TestRefusals(t *testing.T) {
 		{"--colour", 2, small(data, "--colour=1")},
 		{"data", 2, small(data)[1:]},
 		{"no such file", 3, small("nosuch.arrow")},
-		{"too few for an Arrow file", 3, small(text)},
+		{"begins with the text", 3, small(text)},
 		{"cut.arrow", 3, small(cut)},
 		{"images", 3, smallUNet(data)},
 		{"images", 3, smallClassifier(data)},
