@@ -119,20 +119,24 @@ func newClassifier(be backend.Backend, c Classifier, read func(shapes map[string
 	if err != nil {
 		return nil, err
 	}
-	p, err := newCompiled(be, b, x, features, logits, weights, func(row []float32, im Image) error {
-		if err := c.checkImage(im); err != nil {
-			return err
-		}
-		dataset.Normalize(row, im.Pixels)
-		return nil
-	})
+	exe, err := compileGraph(be, b, x, features, logits, weights)
 	if err != nil {
 		return nil, err
 	}
+	p := &compiled{rows: block, size: x.Shape().TotalSize() / block, exe: exe, write: c.write}
 	return &Network{
 		Name: fmt.Sprintf("classifier-%dx%dx%d-features%d", c.Shape[0], c.Shape[1], c.Shape[2], c.Features),
 		Dim:  c.Features, Classes: c.Classes, Block: block, check: c.checkImage, programs: &programs{whole: p},
 	}, nil
+}
+
+// write scales an image to [-1, 1] and writes it to a row of the input.
+func (c Classifier) write(row []float32, im Image) error {
+	if err := c.checkImage(im); err != nil {
+		return err
+	}
+	dataset.Normalize(row, im.Pixels)
+	return nil
 }
 
 func (c Classifier) checkImage(im Image) error {

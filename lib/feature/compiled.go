@@ -12,20 +12,28 @@ import (
 	"vapo/lib/layer"
 )
 
-// compiled is a network compiled for one form of images.
+// compiled is a network for one form of images. Its graph is compiled before its first run.
 type compiled struct {
-	exe  backend.Executable
-	x    []float32 // the input of a block
-	rows int
+	rows, size int // the input is [rows, size]
 	// write checks an image and writes it to a row of x. It must be safe for concurrent use.
-	write func(row []float32, im Image) error
+	write   func(row []float32, im Image) error
+	compile func() (backend.Executable, error)
+	exe     backend.Executable // nil until it is compiled
+	x       []float32          // the input; nil until it is filled
 }
 
-// newCompiled compiles a graph and loads the weights of b's parameters by name. The input is x [rows, …]; the outputs
+// ready compiles the graph unless it is compiled.
+func (p *compiled) ready() (err error) {
+	if p.exe == nil {
+		p.exe, err = p.compile()
+	}
+	return err
+}
+
+// compileGraph compiles a graph and loads the weights of b's parameters by name. The input is x [rows, …]; the outputs
 // are features [rows, D] and logits [rows, K], which may be nil.
-func newCompiled(be backend.Backend, b *layer.Builder, x, features, logits *graphop.Node, weights map[string][]float32,
-	write func(row []float32, im Image) error) (*compiled, error) {
-	p := &compiled{x: make([]float32, x.Shape().TotalSize()), rows: x.Shape()[0], write: write}
+func compileGraph(be backend.Backend, b *layer.Builder, x, features, logits *graphop.Node,
+	weights map[string][]float32) (backend.Executable, error) {
 	g := backend.Graph{Inputs: []*graphop.Node{x}, Outputs: []*graphop.Node{features}}
 	if logits != nil {
 		g.Outputs = append(g.Outputs, logits)
@@ -33,22 +41,24 @@ func newCompiled(be backend.Backend, b *layer.Builder, x, features, logits *grap
 	for _, q := range b.Params {
 		g.State = append(g.State, backend.State{In: q.Node})
 	}
-	var err error
-	if p.exe, err = be.Compile(g); err != nil {
+	exe, err := be.Compile(g)
+	if err != nil {
 		return nil, backend.FixedBatch(err)
 	}
 	for _, q := range b.Params {
-		if err := p.exe.Load(checkpoint.Param+q.Name, backend.F32(weights[q.Name])); err != nil {
+		if err := exe.Load(checkpoint.Param+q.Name, backend.F32(weights[q.Name])); err != nil {
 			return nil, err
 		}
 	}
-	return p, nil
+	return exe, nil
 }
 
 // fill writes images [lo, hi) to the rows of x, where image base belongs to row 0, and zeros to the other rows.
 func (p *compiled) fill(images Images, base, lo, hi int) error {
+	if p.x == nil {
+		p.x = make([]float32, p.rows*p.size)
+	}
 	clear(p.x)
-	size := len(p.x) / p.rows
 	failed := make([]error, hi-lo)
 	var other atomic.Bool // an image of another size was found, so the remaining images need not be read
 	kernel.Parallel(hi-lo, func(_, piece int) {
@@ -58,7 +68,7 @@ func (p *compiled) fill(images Images, base, lo, hi int) error {
 		i := lo + piece
 		im, err := images.Image(i)
 		if err == nil {
-			if err = p.write(p.x[(i-base)*size:][:size], im); err == errOtherSize {
+			if err = p.write(p.x[(i-base)*p.size:][:p.size], im); err == errOtherSize {
 				other.Store(true)
 			} else if err != nil {
 				err = fmt.Errorf("image %d: %w", i, err)
@@ -80,38 +90,43 @@ func (p *compiled) fill(images Images, base, lo, hi int) error {
 // errOtherSize is the error of a program for images of one size when it gets an image of another size.
 var errOtherSize = errors.New("an image of another size")
 
-// programs are the programs of a network. whole takes images of every size that the network accepts. small takes images
-// of one size and gets their pixels as they are, which are fewer bytes to copy to a device than resized images. nil
-// stands for a program that has not been needed yet.
+// programs are the programs of a network. The choice among them depends only on the sizes of a block's images, so that a
+// run which finds some of its features in the cache repeats the others to the bit.
 type programs struct {
-	whole, small *compiled
-	// compileWhole and compileSmall compile a program at its first use. compileSmall is nil if the engine computes in the
-	// memory of the host. It returns nil if images of this size are too large.
-	compileWhole func() (*compiled, error)
-	compileSmall func(im Image) (*compiled, error)
+	// whole takes images of every size that the network accepts.
+	whole *compiled
+	// small takes images of the size shape, if they are small enough. It gets their pixels as they are, which are fewer
+	// bytes to copy to a device than resized images. It is nil for larger images.
+	small *compiled
+	shape [3]int
+	// forSize returns the program small for images of the size of im. It is nil if the engine computes in host memory.
+	forSize func(im Image) *compiled
 }
 
-// fill writes images [lo, hi) to the input of the program that it returns; see compiled.fill.
+// fill writes images [lo, hi) to the input of the program that it returns, which is ready; see compiled.fill.
 func (p *programs) fill(images Images, base, lo, hi int) (*compiled, error) {
-	if p.small == nil && p.compileSmall != nil {
+	if p.forSize != nil {
 		first, err := images.Image(lo)
 		if err != nil {
 			return nil, err
 		}
-		if p.small, err = p.compileSmall(first); err != nil {
-			return nil, err
+		small, shape := p.small, [3]int{first.C, first.H, first.W}
+		if shape != p.shape {
+			small = p.forSize(first)
+		}
+		if small != nil {
+			err := small.fill(images, base, lo, hi)
+			if err == nil {
+				p.small, p.shape = small, shape
+				return small, small.ready()
+			}
+			if err != errOtherSize {
+				return nil, err
+			}
 		}
 	}
-	if p.small != nil {
-		if err := p.small.fill(images, base, lo, hi); err != errOtherSize {
-			return p.small, err
-		}
+	if err := p.whole.fill(images, base, lo, hi); err != nil {
+		return nil, err
 	}
-	if p.whole == nil {
-		var err error
-		if p.whole, err = p.compileWhole(); err != nil {
-			return nil, err
-		}
-	}
-	return p.whole, p.whole.fill(images, base, lo, hi)
+	return p.whole, p.whole.ready()
 }

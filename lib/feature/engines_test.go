@@ -27,10 +27,11 @@ func TestInceptionOnEveryEngine(t *testing.T) {
 			t.Fatal(err)
 		}
 		maps.Copy(weights, resize.matrices())
-		p, err := newCompiled(be, n.b, x, n.out, n.logits, weights, resize.write)
+		exe, err := compileGraph(be, n.b, x, n.out, n.logits, weights)
 		if err != nil {
 			t.Fatal(err)
 		}
+		p := &compiled{rows: 1, size: 3 * resize.h * resize.w, write: resize.write, exe: exe}
 		if err := p.fill(Of(patterned(1, resize.h, resize.w)), 0, 0, 1); err != nil {
 			t.Fatal(err)
 		}

@@ -239,35 +239,37 @@ func newInception(be backend.Backend, src WeightSource, o Options, block int) (*
 	if o.Logits {
 		net.Classes = LogitsTap
 	}
-	compile := func(input graphInput, write func(row []float32, im Image) error, shape ...int) (*compiled, error) {
-		n, x, err := newInceptionGraph(o.Tap, o.Logits, input, append([]int{block}, shape...)...)
-		if err != nil {
-			return nil, err
-		}
-		logits := n.logits
-		if !o.Logits {
-			logits = nil
-		}
-		return newCompiled(be, n.b, x, n.out, logits, weights, write)
+	form := func(write func(row []float32, im Image) error, resize *resizeGraph, shape ...int) *compiled {
+		return &compiled{rows: block, size: tensor.Shape(shape).TotalSize(), write: write,
+			compile: func() (backend.Executable, error) {
+				weights, input := maps.Clone(weights), graphInput(nil)
+				if resize != nil {
+					maps.Copy(weights, resize.matrices())
+					input = resize.build
+				}
+				n, x, err := newInceptionGraph(o.Tap, o.Logits, input, append([]int{block}, shape...)...)
+				if err != nil {
+					return nil, err
+				}
+				logits := n.logits
+				if !o.Logits {
+					logits = nil
+				}
+				return compileGraph(be, n.b, x, n.out, logits, weights)
+			}}
 	}
-	net.programs = &programs{
-		compileWhole: func() (*compiled, error) {
-			return compile(nil, (&resizers{how: o.Resize}).image, 3, side, side)
-		},
-		compileSmall: func(im Image) (*compiled, error) {
-			r := &resizeGraph{o.Resize, im.C, im.H, im.W, side}
-			if checkInceptionImage(im) != nil || !r.fits() {
-				return nil, nil // the other program reports the error
-			}
-			maps.Copy(weights, r.matrices())
-			return compile(r.build, r.write, im.C, im.H, im.W)
-		},
-	}
+	net.programs = &programs{whole: form((&resizers{how: o.Resize}).image, nil, 3, side, side)}
 	if be.Promises().Rows { // a CPU: it gains nothing from fewer bytes, see resizeGraph
-		net.programs.compileSmall = nil
-		net.programs.whole, err = net.programs.compileWhole()
+		return net, net.programs.whole.ready()
 	}
-	return net, err
+	net.programs.forSize = func(im Image) *compiled {
+		r := &resizeGraph{o.Resize, im.C, im.H, im.W, side}
+		if checkInceptionImage(im) != nil || !r.fits() {
+			return nil // the other program reports the error
+		}
+		return form(r.write, r, im.C, im.H, im.W)
+	}
+	return net, nil
 }
 
 // openInception omits the logits if they are optional and the weights for them are missing.

@@ -26,15 +26,16 @@ func resized(t *testing.T, be backend.Backend, r *resizeGraph, im Image) []float
 	t.Helper()
 	b := &layer.Builder{Graph: gorgonia.NewGraph(), Dtype: tensor.Float32}
 	x := graphop.Input(b.Graph, b.Dtype, "x", 1, r.c, r.h, r.w)
-	p, err := newCompiled(be, b, x, r.build(b, x), nil, r.matrices(), r.write)
+	exe, err := compileGraph(be, b, x, r.build(b, x), nil, r.matrices())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.write(p.x, im); err != nil {
+	row := make([]float32, r.c*r.h*r.w)
+	if err := r.write(row, im); err != nil {
 		t.Fatal(err)
 	}
 	out := make([]float32, 3*r.side*r.side)
-	if err := p.exe.Run([]backend.Buffer{backend.F32(p.x)}, []backend.Buffer{backend.F32(out)}); err != nil {
+	if err := exe.Run([]backend.Buffer{backend.F32(row)}, []backend.Buffer{backend.F32(out)}); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -119,7 +120,7 @@ func TestInceptionFromPixels(t *testing.T) {
 	if e := relative(got, unpack(t, g.Formula[strconv.Itoa(tap)])); !(e < 1e-5) {
 		t.Errorf("relative error %g", e)
 	}
-	if net.programs.small == nil || net.programs.whole != nil || cpu.programs.small != nil {
+	if net.programs.small == nil || net.programs.whole.exe != nil || cpu.programs.small != nil {
 		t.Fatal("small images were resized on the host for a device, or in the graph for a CPU")
 	}
 	same := features(cpu, Of(patterned(2, 32, 32)))
@@ -138,6 +139,16 @@ func TestInceptionFromPixels(t *testing.T) {
 	}
 	if slices.Equal(got[:block*tap], same[:block*tap]) || !slices.Equal(got[block*tap:], same[block*tap:]) {
 		t.Error("expected the first block from the graph, the blocks with other sizes from the host")
+	}
+
+	// Images of another size have a program of their own. What was computed before does not matter.
+	enlarged := inMemory(slices.Repeat(mixed[4:5], block))
+	fresh, err := newInception(asDevice{fastEngine(t)}, formulaWeights(t), o, block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(features(net, enlarged), features(fresh, enlarged)) || net.programs.shape != [3]int{3, 40, 40} {
+		t.Error("features depend on the images that were computed before")
 	}
 
 	for at, bad := range []Image{{C: 2, H: 4, W: 4, Pixels: make([]uint8, 32)}, {C: 3, H: 0, W: 4}, {C: 3, H: 32, W: 32}} {
