@@ -1,10 +1,6 @@
 package graphop
 
-import (
-	"iter"
-
-	"gorgonia.org/tensor"
-)
+import "iter"
 
 // Rematerialise returns roots that have the same values as the given ones but need less memory to compute, because
 // large values between the marks of a network (see Boundary) are computed again instead of being kept (Griewank and
@@ -51,9 +47,9 @@ func rematerialise(roots []*Node) []*Node {
 
 // remat is the state of Rematerialise.
 type remat struct {
-	section map[*Node]int
-	marks   map[int]*Node // one mark of each section that has any
-	root    map[*Node]bool
+	section map[*Node]int   // the number of each node's section
+	marks   map[int]*Node   // one mark of each section that has any
+	root    map[*Node]bool  // the roots
 	least   int             // the number of elements of the smallest mark
 	rows    int             // the first dimension of the marks, the batch
 	built   map[*Node]*Node // the node that replaces each node in its own section
@@ -143,6 +139,5 @@ func with(n *Node, replace func(*Node) *Node) *Node {
 	if !changed {
 		return n
 	}
-	op := Of(n)
-	return apply(op.Kind, tensor.Shape(op.Out), children...)
+	return apply(Of(n).Kind, Of(n).Out, children...)
 }

@@ -68,7 +68,7 @@ func (l *lowering) elementsOf(n *graphop.Node) elements {
 		e.rows = size
 		return e
 	}
-	// The others move elements, if that: reshape, boundary, transpose, slice, pad, upsample.
+	// The others compute nothing: reshape, transpose, slice, pad, upsample and boundary.
 	return elements{l.natural(in[0]), l.roles[in[0]].role, min(size, l.roles[in[0]].rows)}
 }
 
