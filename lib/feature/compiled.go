@@ -90,13 +90,13 @@ func (p *compiled) fill(images Images, base, lo, hi int) error {
 // errOtherSize is the error of a program for images of one size when it gets an image of another size.
 var errOtherSize = errors.New("an image of another size")
 
-// programs are the programs of a network. The choice among them depends only on the sizes of a block's images, so that a
-// run which finds some of its features in the cache repeats the others to the bit.
+// programs are the programs of a network. The sizes of a block's images alone decide which one computes the block. So a
+// run that finds some features in the cache computes the others as a run does that finds none.
 type programs struct {
 	// whole takes images of every size that the network accepts.
 	whole *compiled
-	// small takes images of the size shape, if they are small enough. It gets their pixels as they are, which are fewer
-	// bytes to copy to a device than resized images. It is nil for larger images.
+	// small takes images of the size shape, if they are small enough; it is nil for larger ones. It gets their pixels as
+	// they are, which are fewer bytes to copy to a device than resized images.
 	small *compiled
 	shape [3]int
 	// forSize returns the program small for images of the size of im. It is nil if the engine computes in host memory.
