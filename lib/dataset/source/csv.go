@@ -60,7 +60,7 @@ func LoadCSV(opt CSVOptions) (*LoadedCSV, error) {
 }
 
 func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
-	if err := present(opt.Path, csvHint); err != nil {
+	if err := checkTable(opt.Path); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(opt.Path)
@@ -69,9 +69,6 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	}
 	defer f.Close()
 	before, err := f.Stat()
-	if err == nil && !before.Mode().IsRegular() {
-		err = fileError(csvHint, opt.Path, "file type", "a CSV file", "something else")
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +96,17 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	}
 	l.Train, l.Test, err = t.split(opt)
 	return l, err
+}
+
+// checkTable returns an error if path is not a file. The table is read more than once, which a pipe does not allow.
+func checkTable(path string) error {
+	if err := present(path, csvHint); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(err, fileError(csvHint, path, "file type", "a CSV file", "something else"))
+	}
+	return nil
 }
 
 // table holds the values of a table before they are standardised.
@@ -192,6 +200,9 @@ func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
 		}
 		if err != nil {
 			return nil, csvError(opt.Path, err, "a row")
+		}
+		if len(record) > 1 && strings.TrimSpace(strings.Join(record, "")) == "" {
+			continue // spreadsheets add such rows at the end
 		}
 		where := func(i int) string {
 			line, char := lines.FieldPos(i)

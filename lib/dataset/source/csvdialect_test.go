@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/text/encoding"
@@ -180,6 +181,49 @@ func TestCSVMarks(t *testing.T) {
 		if (err == nil) != (c.want != nil) || err == nil && !slices.Equal(table.rows, c.want) {
 			t.Errorf("%q: %+v (%v), expected %v", c.text, table, err, c.want)
 		}
+	}
+}
+
+// TestCSVQuirks: what programs leave in tables does no harm.
+func TestCSVQuirks(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []float64
+	}{
+		"a delimiter at the end of rows": {"a,b\n1,2,\n3,4,\n", []float64{1, 2, 3, 4}},
+		"rows without a value":           {"a,b\n1,2\n,\n , \n3,4\n,\n", []float64{1, 2, 3, 4}},
+		"lines without anything":         {"\n\na,b\n\n1,2\n\n3,4\n\n\n", []float64{1, 2, 3, 4}},
+		"typeset numbers":                {"a;b\n\u22121,5;1\u00a0234,5\n3;\u202f4\n", []float64{-1.5, 1234.5, 3, 4}},
+		"three characters as line ends":  {"a,b\r\r\n1,2\r\r\n3,4\r\r\n", []float64{1, 2, 3, 4}},
+		"quotes everywhere":              {"\"a\",\"b, c\"\n\"1\",\"2\"\n\"3\",\"4\"\n", []float64{1, 2, 3, 4}},
+	} {
+		path := csvFile(t, c.text)
+		if table, err := decode(t, path, CSVOptions{Path: path}); err != nil || !slices.Equal(table.rows, c.want) {
+			t.Errorf("%s: %+v (%v), expected %v", name, table, err, c.want)
+		}
+	}
+	unnamed := csvFile(t, "Unnamed: 0,a\n0,1\n1,2\n")
+	table, err := decode(t, unnamed, CSVOptions{Path: unnamed})
+	if err != nil || len(table.warnings) != 1 || !strings.Contains(table.warnings[0], "--columns leaves it out") {
+		t.Errorf("an index of pandas: %+v (%v)", table, err)
+	}
+	for text, hint := range map[string]string{
+		"a b\n1 2\n3 4\n":                "--delimiter=space",
+		"# a table\n# of mine\na,b\n1,2": "remove the lines before the header",
+		"@relation x\n@data\n1,2\n":      "remove the lines before the header",
+		"a,b\n1,2\n\x00\x00\x00\x00":     "fresh copy",
+	} {
+		path := csvFile(t, text)
+		if _, err := LoadCSV(CSVOptions{Path: path}); !strings.Contains(failure.HintOf(err), hint) {
+			t.Errorf("%q: %v (%s), expected %q", text, err, failure.HintOf(err), hint)
+		}
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skipf("no pipes: %v", err)
+	}
+	if _, err := Digest("csv", pipe); failure.ClassOf(err) != failure.Input {
+		t.Errorf("a pipe: %v", err)
 	}
 }
 

@@ -40,8 +40,13 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		}
 	}
 	t.hint = "mend that cell, choose other --columns, or give --drop-missing"
-	if slices.ContainsFunc(header, isNumber) && !opt.NoHeader {
+	switch first := header[0]; {
+	case slices.ContainsFunc(header, isNumber) && !opt.NoHeader:
 		t.hint = "--no-header if the first line is data; else " + t.hint
+	case len(header) == 1 && strings.ContainsAny(first, "#@%"):
+		t.hint = "remove the lines before the header; else " + t.hint
+	case len(header) == 1 && strings.ContainsAny(first, " \t"):
+		t.hint = "--delimiter=space if blanks separate the cells; else " + t.hint
 	}
 	label = -1
 	if opt.Label != "" {
@@ -57,6 +62,10 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 					"and was left out; --columns chooses the columns")
 			} else if i != label {
 				t.columns = append(t.columns, name)
+				if strings.HasPrefix(name, "Unnamed: ") {
+					t.warnings = append(t.warnings, fmt.Sprintf("column %q has the name that pandas gives to an index; "+
+						"--columns leaves it out", name))
+				}
 			}
 		}
 	}

@@ -47,6 +47,7 @@ func (m *marks) number(cell string, at int, where func() string) (v float64, rea
 		return 0, fmt.Sprintf("the cell is missing (%q)", cell)
 	}
 	var ok bool
+	cell = typeset.Replace(cell)
 	comma := strings.Contains(cell, ",")
 	switch {
 	case m.decimal == ',':
@@ -112,6 +113,10 @@ func (m *marks) settle(rows []float64) error {
 	}
 	return nil
 }
+
+// typeset replaces the minus sign and drops the spaces that French tables put between thousands: no-break space and
+// narrow no-break space.
+var typeset = strings.NewReplacer("\u2212", "-", "\u00a0", "", "\u202f", "")
 
 // grouped matches a number with a decimal point whose thousands are separated by commas.
 var grouped = regexp.MustCompile(`^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$`)

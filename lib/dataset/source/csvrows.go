@@ -88,7 +88,24 @@ func openRows(r io.Reader, opt CSVOptions) (lines rows, delimiter rune, err erro
 	}
 	c := csv.NewReader(body)
 	c.Comma, c.ReuseRecord = delimiter, true
-	return c, delimiter, nil
+	return &delimitedRows{Reader: c}, delimiter, nil
+}
+
+// delimitedRows reads a table with a delimiter. Rows may end with one delimiter more than the header.
+type delimitedRows struct {
+	*csv.Reader
+	width int // of the first row
+}
+
+func (d *delimitedRows) Read() ([]string, error) {
+	record, err := d.Reader.Read()
+	if d.width == 0 {
+		d.width = len(record)
+	}
+	if errors.Is(err, csv.ErrFieldCount) && len(record) == d.width+1 && record[d.width] == "" {
+		return record[:d.width], nil
+	}
+	return record, err
 }
 
 // notText lists files that are mistaken for tables, by their first bytes.
@@ -119,7 +136,7 @@ func checkText(head []byte, opt CSVOptions) error {
 		return nil
 	}
 	if at := bytes.IndexByte(head, 0); at >= 0 {
-		hint := csvHint
+		hint := freshHint
 		if at < 2 && len(head) > 3 {
 			hint = "--encoding=utf-16" + []string{"be", "le"}[at] + " if it is text in UTF-16"
 		}

@@ -99,7 +99,7 @@ func digestFiles(source, path string) (files []File, err error) {
 	}
 	paths := []string{path}
 	if source == "csv" {
-		err = present(path, csvHint)
+		err = checkTable(path)
 	} else {
 		paths, err = Locate(source, path)
 	}
