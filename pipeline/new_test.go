@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"vapo/lib/failure"
 	"vapo/pipeline/internal/recipe"
+	"vapo/pipeline/internal/runner"
 )
 
 // photos writes n images of random size to each folder in the workplace.
@@ -87,6 +89,34 @@ func TestNew(t *testing.T) {
 	}
 	w.must(append([]string{"new", "mixture", "--budget", "10m", "--out", "m.yaml"}, bin...)...)
 	w.must(append([]string{"plan", "m.yaml"}, bin...)...)
+}
+
+// TestPrices recovers the prices of a machine from the times of two short runs.
+func TestPrices(t *testing.T) {
+	d := draft{text: imagesRecipe, probeSteps: 20, probeN: 64}
+	took := func(size float64) *runner.Run {
+		return &runner.Run{Steps: []*runner.Step{
+			{Name: "data", Seconds: 9 / size}, // cached in the second run
+			{Name: "potential", Seconds: 2 + 0.1*20*size},
+			{Name: "samples", Seconds: 1 + 0.05*64*size},
+			{Name: "score", Seconds: 3 + 0.01*64*size},
+		}}
+	}
+	p, err := d.prices(took(1), took(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]float64{{p.perStep, 0.1}, {p.perSample, 0.06}, {p.fixed, 6}} {
+		if math.Abs(c[0]-c[1]) > 1e-9 {
+			t.Errorf("the prices are %+v", *p)
+		}
+	}
+	if _, err := d.prices(took(2), took(1)); failure.ClassOf(err) != failure.Usage {
+		t.Errorf("a longer run that took less time: %v", err)
+	}
+	if c, err := (&prices{perStep: 0.1, block: 64, n: 500}).choose(5 * time.Minute); err != nil || c.n != 500 {
+		t.Errorf("samples that cost nothing: %+v, %v", c, err)
+	}
 }
 
 // TestChoose checks how a budget is spent.
