@@ -15,6 +15,7 @@ import (
 	"vapo/lib/artifact"
 	"vapo/lib/cachekey"
 	"vapo/lib/contract"
+	"vapo/lib/failure"
 	"vapo/lib/objectstore"
 	"vapo/lib/objectstore/objectstoretest"
 )
@@ -334,12 +335,18 @@ func TestCollectKilled(t *testing.T) {
 
 // TestCollectBesideRunners: objects that a runner has just published, or has found and renewed, stay for as long as the
 // runner may rely on them, although collections delete all older objects.
+//
+// A runner may take two seconds, the grace period minus the age from which it renews objects, to store an output and
+// publish its record. On a busy machine it may take longer, for example while it waits for a collection to end. Then
+// the output may be lost, also for others who find the record, and this is counted but is no error.
 func TestCollectBesideRunners(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *artifact.Store) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Duration(objectstoretest.Soak(t, 10))*time.Second)
 		defer stop()
 		var runners, collector sync.WaitGroup
-		var hits, misses, raced, freed atomic.Int64
+		var hits, misses, raced, freed, excused atomic.Int64
+		var making [200]atomic.Int64 // how many runners make each output
+		var late [200]atomic.Int64   // when one last took too long, in nanoseconds since 1970
 		use := func(n int) error {
 			ctx := t.Context()
 			content := fmt.Sprint("output of ", n)
@@ -367,14 +374,31 @@ func TestCollectBesideRunners(t *testing.T) {
 			if d == "" {
 				misses.Add(1)
 				began = time.Now()
+				making[n].Add(1)
 				d = put(t, s, content)
-				if _, _, err := s.Publish(ctx, action(t, n, nil, map[string]artifact.Digest{"x": d})); err != nil {
+				_, _, err := s.Publish(ctx, action(t, n, nil, map[string]artifact.Digest{"x": d}))
+				isLate := time.Since(began) > time.Second // not two, because the store's clock shows seconds
+				if isLate {
+					late[n].Store(time.Now().UnixNano())
+				}
+				making[n].Add(-1)
+				if isLate && failure.ClassOf(err) == failure.Integrity { // Publish found that the output is lost
+					excused.Add(1)
+					return nil
+				}
+				if err != nil {
 					return err
 				}
 			}
 			time.Sleep(rand.N(time.Second / 2))
 			if got, err := read(t, s, d); time.Since(began) < time.Second && (err != nil || got != content) {
-				return fmt.Errorf("output of %d is lost: %w", n, err)
+				for making[n].Load() > 0 {
+					time.Sleep(10 * time.Millisecond)
+				}
+				if since := time.Since(time.Unix(0, late[n].Load())); since > 10*time.Second {
+					return fmt.Errorf("output of %d is lost, %v after a runner was late: %w", n, since, err)
+				}
+				excused.Add(1)
 			}
 			return nil
 		}
@@ -402,8 +426,8 @@ func TestCollectBesideRunners(t *testing.T) {
 		})
 		runners.Wait()
 		collector.Wait()
-		t.Logf("%d hits, %d misses, %d lost to a collection, %d collected", hits.Load(), misses.Load(), raced.Load(),
-			freed.Load())
+		t.Logf("%d hits, %d misses, %d lost to a collection, %d collected, %d lost because a runner was late", hits.Load(),
+			misses.Load(), raced.Load(), freed.Load(), excused.Load())
 		if hits.Load() == 0 || freed.Load() == 0 {
 			t.Error("no runner found a result, or no collection deleted an object")
 		}
