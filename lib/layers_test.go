@@ -66,6 +66,7 @@ var layers = []struct {
 	{"learning", []string{
 		"lib/engine",
 		"lib/checkpoint",
+		"lib/average",
 		"lib/optim",
 		"lib/layer",
 		"lib/homotopy",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"vapo/lib/average"
 	"vapo/lib/portable"
 )
 
@@ -16,8 +17,8 @@ type Hyper struct {
 	Correct2 float64
 	// For ClipStd: Before2 is Correct2 of the previous step. ClipFloor is ClipStdFloor, or infinite in the first step.
 	Before2, ClipFloor float64
-	// AverageDecays are min(0.5^(batch/half-life), (1+k)/(10+k)), for each average. The second term lets averages
-	// forget the initial weights quickly in early steps.
+	// AverageDecays are min(0.5^(batch/half-life), (1+k)/(10+k)) for each half-life, and (1-1/k)^(gamma+1) for each
+	// profile. The second term lets averages forget the initial weights quickly in early steps.
 	AverageDecays [MaxAverages]float64
 
 	// Limit is the gradient norm above which the step is skipped; 0 means no limit.
@@ -50,6 +51,10 @@ func (c Config) Hyper(step int64) Hyper {
 	for i, halfLife := range c.EMAHalfLifeImages {
 		h.AverageDecays[i] = min(c.averageDecay(halfLife), (1+k)/(10+k))
 	}
+	for i, std := range c.EMAProfiles {
+		gamma, _ := average.Gamma(std) // Check has reported an error
+		h.AverageDecays[len(c.EMAHalfLifeImages)+i] = average.Decay(gamma, step+1)
+	}
 	return h
 }
 
@@ -59,7 +64,7 @@ func (c Config) inputs() []string {
 	if c.ClipStd > 0 {
 		names = append(names, "before2", "clip-floor")
 	}
-	for i := range c.EMAHalfLifeImages {
+	for i := range c.averages() {
 		names = append(names, averageInput(i))
 	}
 	if c.Micro() > 1 {
@@ -77,7 +82,7 @@ func (c Config) Values(h Hyper, dst []float64) []float64 {
 	if c.ClipStd > 0 {
 		dst = append(dst, h.Before2, h.ClipFloor)
 	}
-	dst = append(dst, h.AverageDecays[:len(c.EMAHalfLifeImages)]...)
+	dst = append(dst, h.AverageDecays[:c.averages()]...)
 	if c.Micro() > 1 {
 		dst = append(dst, flag(h.First), flag(h.Last))
 	}

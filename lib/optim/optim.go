@@ -9,7 +9,9 @@ package optim
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"vapo/lib/average"
 	"vapo/lib/checkpoint"
 	"vapo/lib/portable"
 )
@@ -41,6 +43,9 @@ type Config struct {
 	// depend on the batch size (as in Karras et al., arXiv 2312.02696). The first average is the main one. An average
 	// with half-life 0 equals the weights.
 	EMAHalfLifeImages []float64
+	// EMAProfiles are the relative standard deviations of profiles, see package average: further averages, after those of
+	// EMAHalfLifeImages. A step that is skipped changes none of them, although it counts as a step of the profile.
+	EMAProfiles []float64
 }
 
 // ClipStdFloor is the smallest bound of ClipStd. Without it, an element whose gradients were 0 so far could never move.
@@ -84,9 +89,17 @@ func (c Config) Check() error {
 	case c.BatchImages < c.Micro() || c.BatchImages%c.Micro() != 0:
 		return fmt.Errorf("a step of %d samples in %d micro-batches, expected 1 or more in each and equally many",
 			c.BatchImages, c.Micro())
-	case len(c.EMAHalfLifeImages) < 1 || len(c.EMAHalfLifeImages) > MaxAverages:
-		return fmt.Errorf("%d moving averages of the weights, expected half-lives of 1 to %d",
-			len(c.EMAHalfLifeImages), MaxAverages)
+	case len(c.EMAHalfLifeImages) < 1 || c.averages() > MaxAverages:
+		return fmt.Errorf("%d moving averages of the weights, expected at least one half-life and at most %d averages",
+			c.averages(), MaxAverages)
+	}
+	for i, std := range c.EMAProfiles {
+		if _, err := average.Gamma(std); err != nil {
+			return err
+		}
+		if slices.Contains(c.EMAProfiles[:i], std) {
+			return fmt.Errorf("two averages have the relative standard deviation %v, expected different ones", std)
+		}
 	}
 	for _, h := range c.EMAHalfLifeImages {
 		if !(h >= 0) || float32(c.averageDecay(h)) >= 1 { // in float32 the average would never change
@@ -103,6 +116,9 @@ const longestSteps = math.Ln2 * (1 << 25)
 // Micro is the number of micro-batches of a step, 1 or more.
 func (c Config) Micro() int { return max(1, c.Accumulate) }
 
+// averages is the number of moving averages.
+func (c Config) averages() int { return len(c.EMAHalfLifeImages) + len(c.EMAProfiles) }
+
 // averageDecay returns the share of the old average that remains after one step.
 func (c Config) averageDecay(halfLife float64) float64 {
 	return portable.Exp2(-float64(c.BatchImages) / halfLife)
@@ -115,7 +131,7 @@ const Sum = "acc/"
 // Groups lists the prefixes, defined in package checkpoint, of the state that is kept from step to step.
 func (c Config) Groups() []string {
 	groups := []string{checkpoint.Param}
-	for k := range c.EMAHalfLifeImages {
+	for k := range c.averages() {
 		groups = append(groups, checkpoint.Average(k))
 	}
 	return append(groups, checkpoint.AdamM, checkpoint.AdamV)

@@ -8,6 +8,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"vapo/lib/average"
 	"vapo/lib/checkpoint"
 	"vapo/lib/optim"
 )
@@ -117,6 +118,9 @@ func TestCheck(t *testing.T) {
 		{"half-life", func(c *optim.Config) { c.EMAHalfLifeImages[1] = 12e9 }}, // the decay rounds to 1 in float32
 		{"averages", func(c *optim.Config) { c.EMAHalfLifeImages = nil }},
 		{"averages", func(c *optim.Config) { c.EMAHalfLifeImages = make([]float64, optim.MaxAverages+1) }},
+		{"averages", func(c *optim.Config) { c.EMAProfiles = make([]float64, optim.MaxAverages-1) }},
+		{"standard deviation of", func(c *optim.Config) { c.EMAProfiles = []float64{0.1, 0.5} }},
+		{"two averages", func(c *optim.Config) { c.EMAProfiles = []float64{0.1, 0.05, 0.1} }},
 		{"samples", func(c *optim.Config) { c.BatchImages = 0 }},
 		{"samples", func(c *optim.Config) { c.Accumulate = 5 }},  // does not divide 12
 		{"samples", func(c *optim.Config) { c.Accumulate = 24 }}, // leaves no sample for a micro-batch
@@ -306,3 +310,39 @@ func TestStateIsEveryGroupOfEveryParameter(t *testing.T) {
 // halfLife returns the half-life, in samples, of an average that keeps the share decay of its old value at every step
 // of batch samples.
 func halfLife(decay float64, batch int) float64 { return -float64(batch) / math.Log2(decay) }
+
+// An average with a profile is the integral of the profile times the weights, and follows those with half-lives.
+func TestProfileAverages(t *testing.T) {
+	c := config()
+	c.EMAProfiles = []float64{0.1, 0.25}
+	if got := c.Groups(); !slices.Equal(got, []string{checkpoint.Param, "ema/", "ema.1/", "ema.2/", "ema.3/",
+		checkpoint.AdamM, checkpoint.AdamV}) {
+		t.Errorf("groups %v", got)
+	}
+	u := newUpdate(t, c, tensor.Float64)
+	u.start(t)
+	const steps = 30
+	var path [][]float64 // the weights b after each step
+	for step := range steps {
+		u.run(t, int64(step), 1, gradients(step))
+		b := u.state(t, checkpoint.Param+"b", 3)
+		path = append(path, slices.Clone(b.F64))
+	}
+	for k, std := range c.EMAProfiles {
+		gamma, err := average.Gamma(std)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := u.state(t, checkpoint.Average(2+k)+"b", 3)
+		for i := range 3 {
+			var want float64
+			for s, theta := range path {
+				share := func(s int) float64 { return math.Pow(float64(s)/steps, gamma+1) }
+				want += (share(s+1) - share(s)) * theta[i]
+			}
+			if math.Abs(get(got, i)-want) > 1e-12 {
+				t.Errorf("std %v: element %d is %v, want %v", std, i, get(got, i), want)
+			}
+		}
+	}
+}

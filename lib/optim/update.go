@@ -151,7 +151,7 @@ func (b *updateBuilder) adam(theta, g, clip, applied *graphop.Node) (state []bac
 	keep(theta, theta2)
 	keep(m, m2)
 	keep(v, v2)
-	for k := range b.EMAHalfLifeImages {
+	for k := range b.averages() {
 		average := before(checkpoint.Average(k))
 		keep(average, graphop.Add(theta2, graphop.Mul(graphop.Sub(average, theta2), hyper(averageInput(k)))))
 	}

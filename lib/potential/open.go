@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"vapo/lib/average"
 	"vapo/lib/checkpoint"
 	"vapo/lib/failure"
 )
@@ -14,7 +15,8 @@ import (
 var averages = regexp.MustCompile(`^ema(\.[1-9][0-9]{0,3})?$`)
 
 // Group returns the group of a checkpoint's tensors that holds the named weights. The name raw stands for the weights
-// as trained; ema, ema.1, ema.2, … stand for their moving averages.
+// as trained; ema, ema.1, ema.2, … stand for their moving averages. A name such as std:0.07 or std:0.07@4000 stands for
+// an average that Select reconstructs.
 func Group(name string) (string, error) {
 	if name == "raw" {
 		return checkpoint.Param, nil
@@ -22,7 +24,25 @@ func Group(name string) (string, error) {
 	if averages.MatchString(name) {
 		return name + "/", nil
 	}
-	return "", failure.New(failure.Usage, "", "weights %q are unknown: expected ema, ema.1, ema.2, ... or raw", name)
+	if a, ok := average.Parse(name); ok {
+		_, err := average.Gamma(a.Std)
+		return checkpoint.EMA, failure.Default(failure.Usage, "", err)
+	}
+	return "", failure.New(failure.Usage, "",
+		"weights %q are unknown: expected ema, ema.1, ema.2, ..., raw, or std:S or std:S@STEP for an average of relative "+
+			"standard deviation S", name)
+}
+
+// Select returns the checkpoint that holds the named weights, and their group in it (see Group). It is c itself unless
+// the name is that of an average to be reconstructed from the snapshots in c, see package average.
+func Select(c *checkpoint.Checkpoint, name string) (_ *checkpoint.Checkpoint, group string, err error) {
+	if group, err = Group(name); err != nil {
+		return nil, "", err
+	}
+	if a, ok := average.Parse(name); ok {
+		c, _, err = average.Reconstruct(c, a)
+	}
+	return c, group, err
 }
 
 // weightsOf lists the names of the sets of weights in a checkpoint.
@@ -49,6 +69,11 @@ func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string]
 	config, err := ParseConfig(c.Config)
 	if err != nil {
 		return Config{}, nil, err
+	}
+	if !c.Has(group) && len(average.List(c)) > 0 {
+		return Config{}, nil, failure.New(failure.Input,
+			"--weights std:0.07 reconstructs an average from them, and train ema makes a checkpoint of it",
+			"it holds snapshots of averages, expected a checkpoint with weights")
 	}
 	if !c.Has(group) {
 		name := strings.TrimSuffix(group, "/")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"vapo/lib/average"
 	"vapo/lib/backend"
 	"vapo/lib/checkpoint"
 	"vapo/lib/layer"
@@ -78,7 +79,25 @@ func (t *Trainer) Restore(c *checkpoint.Checkpoint) error {
 	return nil
 }
 
-// Averages returns the k-th moving average of the weights by parameter name. The main average is number 0.
+// Profiles returns a checkpoint with the averages that have profiles, each in the group that package average names by
+// its profile and step, the number of steps taken so far.
+func (t *Trainer) Profiles(step int64) (*checkpoint.Checkpoint, error) {
+	c := &checkpoint.Checkpoint{Kind: t.kind, Config: t.config, Step: step}
+	for i, std := range t.optim.EMAProfiles {
+		values, err := t.group(checkpoint.Average(len(t.optim.EMAHalfLifeImages) + i))
+		if err != nil {
+			return nil, err
+		}
+		group := average.Average{Std: std, Step: step}.Group()
+		for _, p := range t.Params {
+			c.Tensors = append(c.Tensors, checkpoint.Named{Name: group + p.Name, Shape: p.Shape, Data: values[p.Name]})
+		}
+	}
+	return c, nil
+}
+
+// Averages returns the k-th moving average of the weights with a half-life, by parameter name. The main average is
+// number 0.
 func (t *Trainer) Averages(k int) (map[string][]float32, error) {
 	if n := len(t.optim.EMAHalfLifeImages); k < 0 || k >= n {
 		return nil, fmt.Errorf("moving average %d of the weights, expected 0 to %d", k, n-1)

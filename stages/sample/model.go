@@ -51,13 +51,13 @@ func (f *modelFlags) open(ctx context.Context, c *stage.Console) (m *model, labe
 
 // openModel opens the potential of a checkpoint with the named weights and the given strength of guidance.
 func openModel(path, weights string, guidance float64, be backend.Backend) (*model, error) {
-	group, err := potential.Group(weights)
-	if err != nil {
-		return nil, fmt.Errorf("--weights: %w", err)
-	}
 	c, err := checkpoint.Read(path)
 	if err != nil {
 		return nil, failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
+	}
+	c, group, err := potential.Select(c, weights)
+	if err != nil {
+		return nil, fmt.Errorf("--weights: %w", err)
 	}
 	config, values, err := potential.FromCheckpoint(c, group)
 	if err != nil {

@@ -31,7 +31,7 @@ type params struct {
 	MaxSteps int         `help:"rk45: steps to try per sample." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
 	Class    string      `help:"Class of the samples, by index; each: all in turn." default:"none"`
 	Guidance float64     `help:"Strength of classifier-free guidance; 1: off, 0: without the class." default:"1"`
-	Weights  string      `help:"Weights: ema (the average), ema.1, ema.2, … or raw." default:"ema"`
+	Weights  string      `help:"Weights: ema (the average), ema.1, ema.2, …, raw or std:S." default:"ema"`
 	Batch    int         `help:"Samples per report of progress." default:"256" unit:"samples" keyed:"false" min:"1"`
 	Backend  engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 

@@ -23,7 +23,7 @@ import (
 type exportCmd struct {
 	Checkpoint string `arg:"" name:"checkpoint" help:"Checkpoint of a potential: a path, ref:name or sha256:…"`
 	File       string `arg:"" name:"file" help:"Safetensors file to write." type:"path"`
-	Weights    string `help:"Which weights: moving averages (ema, ema.1, ema.2, …), or as trained (raw)." default:"ema"`
+	Weights    string `help:"Weights: averages (ema, ema.1, …, std:S as for sample), or as trained (raw)." default:"ema"`
 	Force      bool   `help:"Overwrite an existing file."`
 }
 
@@ -43,13 +43,16 @@ func (cmd *exportCmd) Run(ctx context.Context, c *stage.Console) error {
 	if err := checkFree(cmd.File, cmd.Force); err != nil {
 		return err
 	}
-	group, err := potential.Group(cmd.Weights)
-	if err != nil {
+	if _, err := potential.Group(cmd.Weights); err != nil {
 		return fmt.Errorf("--weights: %w", err)
 	}
 	ck, err := readCheckpoint(ctx, c, cmd.Checkpoint)
 	if err != nil {
 		return err
+	}
+	ck, group, err := potential.Select(ck, cmd.Weights)
+	if err != nil {
+		return fmt.Errorf("%s: %w", cmd.Checkpoint, err)
 	}
 	config, weights, err := potential.FromCheckpoint(ck, group)
 	if err != nil {

@@ -2,9 +2,9 @@
 // classifier whose features score sets of greyscale images.
 //
 // Package main holds the parameters (spec.go, options.go, preset.go), the two kinds of training (potential.go,
-// classifier.go) and the commands import and export (import.go, export.go). Package data draws the batches, package
-// watch takes measurements during training, and package loop runs the training loop. Package vapo/lib/training
-// implements a single training step, and package vapo/lib/homotopy the mathematics.
+// classifier.go) and the commands (import.go, export.go, ema.go). Package data draws the batches, package watch takes
+// measurements during training, and package loop runs the training loop. Package vapo/lib/training implements a single
+// training step, and package vapo/lib/homotopy the mathematics.
 package main
 
 import (

@@ -54,6 +54,9 @@ type params struct {
 	SpikeFactor  float64 `help:"Skip steps whose gradient exceeds the median by this factor; 0: none." default:"0"`
 
 	EMAHalfLife json.RawMessage `help:"Half-lives of moving averages of the weights." default:"[50000]" unit:"samples"`
+	// EMAProfiles are averages from which others can be made after the training: see package average and the command ema.
+	EMAProfiles      json.RawMessage `help:"Relative standard deviations of averages for the command ema." default:"[]"`
+	EMASnapshotEvery int             `help:"Interval of snapshots of these; 0: none." default:"0" unit:"steps" min:"0"`
 
 	// Classes.
 	Conditional  bool    `help:"Train with labels, to sample by class." default:"false" negatable:"" only:"${potential}"`
@@ -133,6 +136,13 @@ func (p *params) optimiser() (optim.Config, error) {
 	if err := json.Unmarshal(p.EMAHalfLife, &c.EMAHalfLifeImages); err != nil {
 		return c, fmt.Errorf("ema-half-life is %s, expected a list of numbers of samples such as [50000]", p.EMAHalfLife)
 	}
+	if err := json.Unmarshal(p.EMAProfiles, &c.EMAProfiles); err != nil {
+		return c, fmt.Errorf("ema-profiles is %s, expected a list of relative standard deviations such as [0.05, 0.1]",
+			p.EMAProfiles)
+	}
+	if p.EMASnapshotEvery > 0 && len(c.EMAProfiles) == 0 {
+		return c, errors.New("ema-snapshot-every has no effect without ema-profiles, such as [0.05, 0.1]")
+	}
 	return c, c.Check()
 }
 
@@ -145,7 +155,7 @@ func (p *params) dataOptions() data.Options {
 func (p *params) loopOptions() loop.Options {
 	return loop.Options{
 		Steps: int64(p.Steps), Batch: p.Batch, Seed: p.Seed, Warmup: int64(p.Warmup), SpikeFactor: p.SpikeFactor,
-		LogEvery: int64(p.LogEvery), CheckpointEvery: int64(p.CheckpointEvery),
+		LogEvery: int64(p.LogEvery), CheckpointEvery: int64(p.CheckpointEvery), AverageEvery: int64(p.EMASnapshotEvery),
 	}
 }
 

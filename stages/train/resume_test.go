@@ -73,7 +73,7 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40",
 			"--sample-steps=4", "--input=features="+classifierFor(t, squares)),
 		"mlp": small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50",
-			"--checkpoint-every=9"),
+			"--checkpoint-every=9", "--ema-profiles=[0.05,0.1]", "--ema-snapshot-every=8"),
 		"unet": smallUNet(pictures(t, 8, nil), "--flip", "--steps=150", "--checkpoint-every=4"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,6 +127,12 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 			if looked := strings.Contains(name, "looked at"); !bytes.Equal(p1, p2) || looked != (err1 == nil) ||
 				looked != (err2 == nil) {
 				t.Errorf("pictures of the progress differ: %v, %v", err1, err2)
+			}
+			a1, err1 := os.ReadFile(filepath.Join(whole, "averages.arrow"))
+			a2, err2 := os.ReadFile(filepath.Join(broken, "averages.arrow"))
+			if kept := strings.Contains(strings.Join(args, " "), "--ema-snapshot-every"); !bytes.Equal(a1, a2) ||
+				kept != (err1 == nil) || kept != (err2 == nil) {
+				t.Errorf("snapshots of averages differ: %v, %v", err1, err2)
 			}
 			if _, err := os.Stat(filepath.Join(broken, ".live")); err == nil {
 				t.Error("the resumable state is still there after success")

@@ -12,11 +12,20 @@ import (
 
 // earlier returns the flags that make a run continue the run whose outputs are in dir.
 func earlier(dir string) []string {
-	return []string{
+	flags := []string{
 		"--earlier=checkpoint=" + filepath.Join(dir, "checkpoint.arrow"), "--earlier=metrics=" + filepath.Join(dir,
 			"metrics.ndjson"),
 		"--earlier=end=" + filepath.Join(dir, "end.json"),
 	}
+	if averages := filepath.Join(dir, "averages.arrow"); exists(averages) {
+		flags = append(flags, "--earlier=averages="+averages)
+	}
+	return flags
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // A run that continues a shorter run ends with the same bytes as a run from the start, even if the shorter run itself
@@ -26,7 +35,8 @@ func TestLongerRunsContinue(t *testing.T) {
 	for name, args := range map[string][]string{
 		"mlp": small(data, "--decay=constant", "--spike-factor=1.5", "--field-every=7", "--variance-every=6",
 			"--variance-batches=2",
-			"--sample-every=4", "--score-n=50", "--sample-steps=3", "--log-every=5", "--ema-half-life=[100,1000]"),
+			"--sample-every=4", "--score-n=50", "--sample-steps=3", "--log-every=5", "--ema-half-life=[100,1000]",
+			"--ema-profiles=[0.05,0.1]", "--ema-snapshot-every=1"),
 		"unet": smallUNet(images, "--horizon=40", "--flip", "--batch=6", "--micro-batch=2", "--dropout=0.2",
 			"--sample-every=5", "--sample-steps=2"),
 	} {
@@ -47,8 +57,13 @@ func TestLongerRunsContinue(t *testing.T) {
 			first := run("9")
 			second := run("22", earlier(first)...)
 			again := run("39", earlier(second)...)
-			for _, name := range []string{"checkpoint.arrow", "metrics.ndjson", "end.json", "progress.png"} {
+			for _, name := range []string{
+				"checkpoint.arrow", "metrics.ndjson", "end.json", "progress.png", "averages.arrow",
+			} {
 				want, err := os.ReadFile(filepath.Join(whole, name))
+				if name == "averages.arrow" && len(earlier(whole)) == 3 {
+					continue // this training keeps no snapshots of averages
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -91,13 +106,25 @@ func TestSeriesRefused(t *testing.T) {
 	if code, _, stderr := train(t, constant("--seed=7", "--out="+seed)...); code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
+	averages := func(more ...string) []string {
+		return constant(append(more, "--ema-profiles=[0.1]", "--ema-snapshot-every=5")...)
+	}
+	kept, keptSeed := t.TempDir(), t.TempDir() // two runs with snapshots of averages, with different seeds
+	for dir, args := range map[string][]string{kept: averages(), keptSeed: averages("--seed=7")} {
+		if code, _, stderr := train(t, append(args, "--out="+dir)...); code != 0 {
+			t.Fatalf("exit %d\n%s", code, stderr)
+		}
+	}
 	for message, c := range map[string]struct {
 		args, earlier []string
 		code          failure.Class
 	}{
-		"of another series":    {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
-		"after the 20 steps":   {constant("--steps=20"), earlier(dir), failure.Input},
-		"differs in more than": {small(data, "--steps=50"), earlier(dir), failure.Input}, // the rate falls to 0 at 50
+		"averages that were given are not": {averages("--steps=50"), append(earlier(kept)[:3], earlier(keptSeed)[3]),
+			failure.Input},
+		"the output averages of": {averages("--steps=50"), earlier(kept)[:3], failure.Usage},
+		"of another series":      {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},
+		"after the 20 steps":     {constant("--steps=20"), earlier(dir), failure.Input},
+		"differs in more than":   {small(data, "--steps=50"), earlier(dir), failure.Input}, // the rate falls to 0 at 50
 		"0 lines, expected": {constant("--steps=50"), []string{checkpoint, end, "--earlier=metrics=" + empty},
 			failure.Input},
 		"not a readable tensor file": {constant("--steps=50"),
@@ -132,6 +159,11 @@ func TestSeriesRefused(t *testing.T) {
 		"variance-batches is 1":    constant("--variance-every=3", "--variance-batches=1"),
 		"weight decay is 2000":     constant("--weight-decay=2000"),
 		"expected 0 (none) or mor": constant("--clip-std=-1"),
+		"ema-profiles is 0.1":      constant("--ema-profiles=0.1"),
+		"ema-snapshot-every has n": constant("--ema-snapshot-every=5"),
+		"an average is 0.4, expec": constant("--ema-profiles=[0.05,0.4]"),
+		"two averages have the re": constant("--ema-profiles=[0.1,0.10]"),
+		"9 moving averages of the": constant("--ema-profiles=[0.01,0.02,0.03,0.04,0.05,0.06,0.07,0.08]"),
 	} {
 		code, _, stderr := train(t, append(args, "--out="+t.TempDir())...)
 		if code != failure.Usage || !strings.Contains(stderr, message) {

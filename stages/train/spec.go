@@ -38,6 +38,10 @@ var spec = stage.Stage[params]{
 			Name: "progress", Media: contract.MediaPNG, Optional: true,
 			Help: "samples from the same noise at several steps of training, with --sample-every",
 		},
+		{
+			Name: "averages", Media: contract.MediaArrow, Optional: true,
+			Help: "snapshots of averages, from which others can be made: see --ema-snapshot-every and the command ema",
+		},
 	},
 	Resolve: resolve,
 	Pure:    func(p *params) bool { return engine.Pure(p.Backend) },
@@ -49,6 +53,7 @@ var spec = stage.Stage[params]{
 			Name: "import", Cmd: &importCmd{},
 			Help: "Make a checkpoint of weights that PyTorch or another framework has trained.",
 		},
+		{Name: "ema", Help: "Make a checkpoint of an average whose length is chosen after the training.", Cmd: &emaCmd{}},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},
 }

@@ -47,6 +47,7 @@ type Options struct {
 	SpikeFactor     float64 // see training.Guard
 	LogEvery        int64
 	CheckpointEvery int64
+	AverageEvery    int64 // steps between snapshots of the averages with profiles; 0: none
 }
 
 // loggedSpikes limits the warnings about skipped steps: the first loggedSpikes are logged one by one, and after that
@@ -93,6 +94,9 @@ func (l *Loop) Run(ctx context.Context) error {
 		if done%10 == 0 || done == steps {
 			rate := float64((done-first)*int64(l.Options.Batch)) / time.Since(began).Seconds()
 			progress.Set(done, "loss", watch.Round(m.Loss, 4), "samples_per_s", watch.Round(rate, 3))
+		}
+		if err := l.keepAverages(ctx, done); err != nil {
+			return err
 		}
 		if done%l.Options.CheckpointEvery == 0 && done < steps {
 			if err := l.save(ctx, done); err != nil {

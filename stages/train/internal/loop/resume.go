@@ -33,6 +33,7 @@ type ending struct {
 	// detect outputs that come from different runs.
 	Checkpoint string `json:"checkpoint"`
 	Metrics    string `json:"metrics"`
+	Averages   string `json:"averages,omitempty"` // digest of the output averages, if there is one
 	watch.State
 }
 
@@ -47,7 +48,7 @@ func (l *Loop) start(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	if ok {
-		step, err := l.restore(path)
+		step, err := l.restore(ctx, path)
 		if err == nil {
 			l.Job.Log().Info("resuming", "step", step)
 			return step, nil
@@ -65,7 +66,7 @@ func (l *Loop) start(ctx context.Context) (int64, error) {
 		l.Job.Log().Info("continuing a shorter run", "step", step)
 		return step, nil
 	}
-	for _, output := range []string{"metrics", "end"} {
+	for _, output := range []string{"metrics", "end", "averages"} {
 		_, ok, err := l.Job.Earlier(ctx, output)
 		if err != nil {
 			return 0, err
@@ -84,13 +85,16 @@ func (l *Loop) start(ctx context.Context) (int64, error) {
 }
 
 // restore loads this run's resumable checkpoint and returns the next step.
-func (l *Loop) restore(path string) (int64, error) {
+func (l *Loop) restore(ctx context.Context, path string) (int64, error) {
 	c, err := checkpoint.Read(path)
 	if err != nil {
 		return 0, err
 	}
 	h := &watch.History{}
 	if err := json.Unmarshal(c.Extra[extraHistory], h); err != nil {
+		return 0, err
+	}
+	if err := l.checkAverages(ctx, c.Step); err != nil {
 		return 0, err
 	}
 	if err := errors.Join(h.Guard.Check(), l.Trainer.Restore(c)); err != nil {
@@ -106,7 +110,11 @@ func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	if err != nil {
 		return 0, failure.New(failure.Input, "give the output checkpoint of a shorter run", "%w", err)
 	}
-	raw, err := l.earlier(ctx, "end")
+	endPath, err := l.earlier(ctx, "end")
+	if err != nil {
+		return 0, err
+	}
+	raw, err := os.ReadFile(endPath)
 	if err != nil {
 		return 0, err
 	}
@@ -132,6 +140,9 @@ func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := l.takeOverAverages(ctx, c.Step, end.Averages); err != nil {
+		return 0, err
+	}
 	if err := l.Trainer.Restore(c); err != nil {
 		return 0, failure.New(failure.Input, "", "%w", err)
 	}
@@ -139,22 +150,26 @@ func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	return c.Step, nil
 }
 
-// earlier reads an output of the shorter run.
-func (l *Loop) earlier(ctx context.Context, output string) ([]byte, error) {
+// earlier returns the path of an output of the shorter run.
+func (l *Loop) earlier(ctx context.Context, output string) (string, error) {
 	path, ok, err := l.Job.Earlier(ctx, output)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if !ok {
-		return nil, failure.New(failure.Usage, "give --earlier "+output+"=REF too",
+		return "", failure.New(failure.Usage, "give --earlier "+output+"=REF too",
 			"the output %s of the checkpoint's run is missing", output)
 	}
-	return os.ReadFile(path)
+	return path, nil
 }
 
 // earlierLines returns the metrics lines that the longer run takes over from the shorter run: the first end.Lines.
 func (l *Loop) earlierLines(ctx context.Context, end *ending) ([]json.RawMessage, error) {
-	raw, err := l.earlier(ctx, "metrics")
+	path, err := l.earlier(ctx, "metrics")
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -213,14 +228,17 @@ func (l *Loop) finish(ctx context.Context) error {
 		return failure.New(failure.Numeric, "lower --learning-rate",
 			"tensor %s of the final checkpoint is not finite", name)
 	}
-	sum := sha256.New()
-	output := func(name string, write func(io.Writer) error) {
+	output := func(name string, write func(io.Writer) error) (hex string) {
+		sum := sha256.New()
 		if err == nil {
-			err = l.Job.Output(ctx, name, write)
+			err = l.Job.Output(ctx, name, func(w io.Writer) error { return write(io.MultiWriter(w, sum)) })
 		}
+		return artifact.SumDigest(sum.Sum(nil)).Hex()
 	}
-	output("checkpoint", func(w io.Writer) error { return checkpoint.Write(io.MultiWriter(w, sum), c) })
-	end.Checkpoint = artifact.SumDigest(sum.Sum(nil)).Hex()
+	end.Checkpoint = output("checkpoint", func(w io.Writer) error { return checkpoint.Write(w, c) })
+	if l.Options.AverageEvery > 0 {
+		end.Averages = output("averages", func(w io.Writer) error { return l.writeAverages(ctx, w) })
+	}
 	output("end", func(w io.Writer) error { return json.NewEncoder(w).Encode(end) })
 	output("metrics", func(w io.Writer) error { return watch.WriteLines(w, l.h.Lines) })
 	if err != nil {

@@ -1,0 +1,125 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"vapo/lib/artifact"
+	"vapo/lib/average"
+	"vapo/lib/checkpoint"
+	"vapo/lib/failure"
+)
+
+// The snapshots of the averages with profiles are saved as live states of their own, each once, because together they
+// can be many times as large as the resumable checkpoint. Since the number of steps is known, only those are saved that
+// the output keeps. The output of a shorter run has all of them that are not after its end.
+
+func liveAverages(step int64) string { return fmt.Sprintf("averages-%d", step) }
+
+// kept returns the steps up to step whose averages are saved for the output: those that it keeps, but the last.
+func (l *Loop) kept(step int64) []int64 {
+	if l.Options.AverageEvery == 0 {
+		return nil
+	}
+	steps := average.Steps(l.Options.AverageEvery, l.Options.Steps)
+	return slices.DeleteFunc(steps, func(s int64) bool { return s > step || s == l.Options.Steps })
+}
+
+// keepAverages saves the averages after step steps, if the output keeps them.
+func (l *Loop) keepAverages(ctx context.Context, step int64) error {
+	if !slices.Contains(l.kept(step), step) {
+		return nil
+	}
+	c, err := l.Trainer.Profiles(step)
+	if err != nil {
+		return err
+	}
+	return l.saveAverages(ctx, step, c)
+}
+
+func (l *Loop) saveAverages(ctx context.Context, step int64, c *checkpoint.Checkpoint) error {
+	return l.Job.Live().Save(ctx, liveAverages(step), func(w io.Writer) error { return checkpoint.Write(w, c) })
+}
+
+// eachAverages calls use with a temporary file for each saved snapshot up to step.
+func (l *Loop) eachAverages(ctx context.Context, step int64, use func(path string) error) error {
+	for _, s := range l.kept(step) {
+		path, ok, err := l.Job.Live().Load(ctx, liveAverages(s))
+		if err == nil && !ok {
+			err = fmt.Errorf("the snapshot of the averages after %d steps is missing or damaged", s)
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(use(path), os.Remove(path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAverages returns an error unless all snapshots up to step are there.
+func (l *Loop) checkAverages(ctx context.Context, step int64) error {
+	return l.eachAverages(ctx, step, func(string) error { return nil }) // Load has verified the content
+}
+
+// takeOverAverages saves the averages up to step from the output of the shorter run, which has the given digest.
+func (l *Loop) takeOverAverages(ctx context.Context, step int64, digest string) error {
+	if l.Options.AverageEvery == 0 {
+		return nil
+	}
+	path, err := l.earlier(ctx, "averages")
+	if err != nil {
+		return err
+	}
+	got, _, err := artifact.FileDigest(path)
+	if err != nil {
+		return err
+	}
+	if got.Hex() != digest {
+		return failure.New(failure.Input, mixed, "the averages that were given are not those of this checkpoint's run")
+	}
+	all, err := checkpoint.Read(path)
+	if err != nil {
+		return failure.New(failure.Input, mixed, "%w", err)
+	}
+	for _, s := range l.kept(step) {
+		c := &checkpoint.Checkpoint{Kind: all.Kind, Config: all.Config, Step: s}
+		for _, a := range average.List(all) {
+			if a.Step == s {
+				for name, n := range all.Group(a.Group()) {
+					n.Name = a.Group() + name
+					c.Tensors = append(c.Tensors, n)
+				}
+			}
+		}
+		if err := l.saveAverages(ctx, s, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeAverages writes the output averages: the snapshots and the averages at the end.
+func (l *Loop) writeAverages(ctx context.Context, w io.Writer) error {
+	steps := l.Options.Steps
+	c, err := l.Trainer.Profiles(steps)
+	if err != nil {
+		return err
+	}
+	err = l.eachAverages(ctx, steps, func(path string) error {
+		snapshot, err := checkpoint.Read(path)
+		if err == nil {
+			c.Tensors = append(c.Tensors, snapshot.Tensors...)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return checkpoint.Write(w, c)
+}
