@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"vapo/lib/average"
 	"vapo/lib/checkpoint"
 	"vapo/lib/dataset"
 	"vapo/lib/failure"
@@ -277,5 +278,56 @@ func TestTerminated(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 		t.Errorf("left %v behind", left)
+	}
+}
+
+// With snapshots of averages as the input, --weights std:S draws the samples of the reconstructed average.
+func TestReconstructedAverage(t *testing.T) {
+	snapshots := checkpointOf(t, pointsConfig("linear"), func(c *checkpoint.Checkpoint) {
+		var kept []checkpoint.Named
+		for _, a := range []average.Average{{Std: 0.05, Step: 5}, {Std: 0.1, Step: 5}, {Std: 0.05, Step: 7}} {
+			for name, n := range c.Group(checkpoint.EMA) {
+				data := slices.Clone(n.Data)
+				for i := range data {
+					data[i] *= float32(1 + a.Std*float64(a.Step)) // so that no two are equal
+				}
+				kept = append(kept, checkpoint.Named{Name: a.Group() + name, Shape: n.Shape, Data: data})
+			}
+		}
+		c.Tensors = kept
+	})
+	all, err := checkpoint.Read(snapshots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var earlier []byte
+	for weights, want := range map[string]average.Average{"std:0.052": {Std: 0.052}, "std:0.1@5": {Std: 0.1, Step: 5}} {
+		one, _, err := average.Reconstruct(all, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"--n=8", "--steps=3", "--backend=tape"}
+		dir, _ := mustSample(t, append(args, "--input=checkpoint="+snapshots, "--weights="+weights)...)
+		direct, _ := mustSample(t, append(args, "--input=checkpoint="+write(t, one))...)
+		a, err := os.ReadFile(filepath.Join(dir, "samples.arrow"))
+		b, err2 := os.ReadFile(filepath.Join(direct, "samples.arrow"))
+		if err != nil || err2 != nil || !bytes.Equal(a, b) || bytes.Equal(a, earlier) {
+			t.Errorf("%s: samples of the reconstructed average differ from those of its checkpoint, or equal those of another "+
+				"(%v, %v)", weights, err, err2)
+		}
+		earlier = a
+	}
+	for weights, want := range map[string]struct {
+		code    failure.Class
+		message string
+	}{
+		"ema": {failure.Input, "it holds snapshots of averages"}, "std:0.05@6": {failure.Input, "only of 5 7"},
+		"std:0.5": {failure.Usage, "expected 0.001 to 0.28"}, "std:x": {failure.Usage, "std:S@STEP"},
+		"std:0.28": {failure.Input, "cannot be reconstructed from 3 snapshots"},
+	} {
+		code, _, stderr := sample(t, "--input=checkpoint="+snapshots, "--weights="+weights, "--out="+t.TempDir())
+		if code != want.code || !strings.Contains(stderr, want.message) {
+			t.Errorf("--weights=%s: exit %d, want %d and a word of %q\n%s", weights, code, want.code, want.message, stderr)
+		}
 	}
 }

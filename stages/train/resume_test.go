@@ -160,36 +160,48 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
-// A damaged resumable checkpoint costs time, but the result is the same.
+// Damage to the resumable checkpoint, or to a snapshot of the averages, costs time, but the result is the same.
 func TestDamagedState(t *testing.T) {
-	data, whole, broken := points(t), t.TempDir(), t.TempDir()
-	args := small(data, "--width=192", "--batch=1000", "--steps=200", "--checkpoint-every=3")
+	data, whole := points(t), t.TempDir()
+	args := small(data, "--width=192", "--batch=1000", "--steps=200", "--checkpoint-every=3", "--ema-profiles=[0.1]",
+		"--ema-snapshot-every=1") // kept every 16 steps
 	if code, stderr := attempt(t, append(args, "--out="+whole), 0, 0); code != 0 {
 		t.Fatalf("exit %d\n%s", code, stderr)
 	}
-	args = append(args, "--out="+broken)
-	if code, stderr := attempt(t, args, syscall.SIGTERM, 20*time.Millisecond); code != 143 {
-		t.Fatalf("exit %d: it was to be stopped long before its end\n%s", code, stderr)
-	}
-	states, err := filepath.Glob(filepath.Join(broken, ".live", "*", "state"))
-	if err != nil || len(states) != 1 {
-		t.Fatalf("states %v, %v", states, err)
-	}
-	b, err := os.ReadFile(states[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[len(b)/2] ^= 1
-	if err := os.WriteFile(states[0], b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	code, stderr := attempt(t, args, 0, 0)
-	if code != 0 || strings.Contains(stderr, `"resuming"`) || !strings.Contains(stderr, "starting over") {
-		t.Errorf("exit %d\n%s", code, stderr)
-	}
-	c1, _ := outputs(t, whole)
-	c2, _ := outputs(t, broken)
-	if !bytes.Equal(c1, c2) {
-		t.Error("checkpoints differ")
+	for _, damaged := range []string{"state", "averages-16"} {
+		broken := t.TempDir()
+		args := append(args, "--out="+broken)
+		find := func() []string {
+			found, err := filepath.Glob(filepath.Join(broken, ".live", "*", damaged))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return found
+		}
+		for len(find()) == 0 {
+			if code, stderr := attempt(t, args, syscall.SIGTERM, 20*time.Millisecond); code != 143 {
+				t.Fatalf("exit %d: it was to be stopped long before its end\n%s", code, stderr)
+			}
+		}
+		file := find()[0]
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		if err := os.WriteFile(file, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, stderr := attempt(t, args, 0, 0)
+		if code != 0 || strings.Contains(stderr, `"resuming"`) || !strings.Contains(stderr, "starting over") {
+			t.Errorf("damaged %s: exit %d\n%s", damaged, code, stderr)
+		}
+		c1, _ := outputs(t, whole)
+		c2, _ := outputs(t, broken)
+		a1, err1 := os.ReadFile(filepath.Join(whole, "averages.arrow"))
+		a2, err2 := os.ReadFile(filepath.Join(broken, "averages.arrow"))
+		if !bytes.Equal(c1, c2) || !bytes.Equal(a1, a2) || err1 != nil || err2 != nil {
+			t.Errorf("damaged %s: checkpoints or averages differ (%v, %v)", damaged, err1, err2)
+		}
 	}
 }
