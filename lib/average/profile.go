@@ -36,14 +36,14 @@ const (
 //
 //	std = (gamma+1)^(1/2) · (gamma+2)^-1 · (gamma+3)^(-1/2),  gamma >= 0
 //
-// Source: EDM2, equation 126 and algorithm 2.
+// Source: EDM2, equation 123 and algorithm 2.
 func Gamma(std float64) (float64, error) {
 	if !(std >= MinStd && std <= MaxStd) {
 		return 0, fmt.Errorf("the relative standard deviation of an average is %v, expected %v to %v", std, MinStd, MaxStd)
 	}
 	low, high := 0.0, 2/std // the standard deviation falls as gamma grows, and is below 1/gamma
 	for {
-		mid := (low + high) / 2
+		mid := float64((low + high) / 2)
 		if mid <= low || mid >= high {
 			return mid, nil
 		}

@@ -3,9 +3,10 @@
 //
 // The first part of a tensor's name is its group. param/ holds the weights. ema/ holds their exponential moving
 // average, which is used for sampling; ema.1/, ema.2/, ... hold further averages with other half-lives. adam.m/ and
-// adam.v/ hold the optimiser's moments, which are needed to resume. A checkpoint is a tensorfile with one row and one
-// column per tensor, so any Arrow implementation can open it. The bytes depend only on the content: a run that was
-// killed and resumed ends with a checkpoint of the same digest as an uninterrupted run.
+// adam.v/ hold the optimiser's moments, which are needed to resume. Snapshots of averages, such as std:0.05@4000/, are
+// described in package average. A checkpoint is a tensorfile with one row and one column per tensor, so any Arrow
+// implementation can open it. The bytes depend only on the content: a run that was killed and resumed ends with a
+// checkpoint of the same digest as an uninterrupted run.
 package checkpoint
 
 import (

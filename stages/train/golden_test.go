@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"path/filepath"
+	"testing"
+)
 
 // TestGolden pins the digests of the outputs. If the outputs of a stage change, its version must change too; otherwise
 // caches would return the old outputs.
@@ -72,5 +75,23 @@ func TestGolden(t *testing.T) {
 				t.Errorf("backend %q", m.Backend)
 			}
 		})
+	}
+}
+
+// The snapshots of averages, and an average that is reconstructed from them.
+func TestAveragesGolden(t *testing.T) {
+	dir := t.TempDir()
+	code, m, stderr := train(t, small(points(t), "--ema-profiles=[0.05,0.1]", "--ema-snapshot-every=2", "--out="+dir)...)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	const averages = "sha256:d35441866343d49a232e5f792d0683a04b07e685faa6051df76cefe4b5d1223a"
+	if got := m.Outputs["averages"].Digest; got != averages {
+		t.Errorf("averages %s, want %s", got, averages)
+	}
+	const average = "sha256:687c2bde1b4086c8e9cf1a462ff8d26ed422b21a697d88bd0db658bc931ae089"
+	_, line, _ := ema(t, filepath.Join(dir, "averages.arrow"), "--std=0.07")
+	if got := line["digest"]; got != average {
+		t.Errorf("average %s, want %s", got, average)
 	}
 }

@@ -50,7 +50,8 @@ func (l *Loop) eachAverages(ctx context.Context, step int64, use func(path strin
 	for _, s := range l.kept(step) {
 		path, ok, err := l.Job.Live().Load(ctx, liveAverages(s))
 		if err == nil && !ok {
-			err = fmt.Errorf("the snapshot of the averages after %d steps is missing or damaged", s)
+			err = failure.New(failure.Integrity, "run the same command again, which starts over",
+				"the snapshot of the averages after %d steps is missing or damaged", s)
 		}
 		if err != nil {
 			return err
