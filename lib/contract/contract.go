@@ -1,6 +1,6 @@
 // Package contract defines what the runner and the stages agree on: how a stage describes itself, what a manifest
-// records, and how a run is keyed. The runner imports this package instead of the stages, so it does not link tensor,
-// graph or store code.
+// records, and how a run is keyed. The runner imports this package instead of the stages, so it links no tensor or
+// graph code.
 package contract
 
 import (

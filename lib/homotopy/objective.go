@@ -101,6 +101,8 @@ func Loss(objective string, in Inputs, psi, u *graphop.Node) (terms Terms, err e
 	return terms, err
 }
 
+// The nodes and the order in which they are built are part of the results: gradients are summed in that order.
+// TestGolden of stages/train pins the digests.
 func loss(objective string, in Inputs, psi, u *graphop.Node) (Terms, error) {
 	n, d := u.Shape()[0], u.Shape()[1]
 	square := graphop.Sum(graphop.Square(u), 1)

@@ -1,8 +1,8 @@
 // Package stage is the program around a stage: it contains everything that all stages must do in the same way.
 //
 // A stage turns named, content-addressed inputs and a set of parameters into named outputs, and records them in a
-// manifest. This package parses the parameters, resolves and verifies the inputs, writes the outputs in a fixed
-// order, reports progress and sets the exit code. It also handles SIGTERM and the death of the parent. So a runner, a
+// manifest. This package parses the parameters, resolves and verifies the inputs, stores the outputs,
+// reports progress and sets the exit code. It also handles SIGTERM and the death of the parent. So a runner, a
 // cluster engine or a person at a shell can drive any stage without knowledge of what the stage computes.
 //
 // A stage is a value:
@@ -19,7 +19,8 @@
 // cache key are all derived from them. In addition to kong's tags there are
 //
 //   - unit:"…": the unit of the value;
-//   - keyed:"false": the parameter cannot change any byte of an output;
+//   - keyed:"false": the parameter is not part of the cache key, because it cannot change any byte of an output, or
+//     because Resolve puts all that it decides into keyed parameters (a path into the digest of its files);
 //   - effect:"none": the parameter changes neither a score nor the data that is scored;
 //   - min:"1" and max:"9": the least and the greatest value of a number;
 //   - only:"solver=rk45": the parameter has no effect unless solver is rk45, and is refused then.

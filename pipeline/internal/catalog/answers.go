@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vapo/lib/enginename"
-	"vapo/pipeline/internal/memory"
+	"vapo/pipeline/internal/localcache"
 )
 
 // answers are the remembered answers of stage programs that are pure (see contract.Description). Asking takes longer
@@ -30,7 +30,7 @@ const (
 // recall reads the answers in a file.
 func recall(path string) *answers {
 	a := &answers{path: path, plugin: enginename.FindPlugin("cuda"), byKey: map[string][]byte{}}
-	memory.Load(path, &a.byKey)
+	localcache.Load(path, &a.byKey)
 	return a
 }
 
@@ -71,6 +71,6 @@ func (a *answers) put(key string, answer []byte) {
 // save writes the answers to their file, if there is a new one.
 func (a *answers) save() {
 	if a.changed {
-		memory.Save(a.path, a.byKey)
+		localcache.Save(a.path, a.byKey)
 	}
 }

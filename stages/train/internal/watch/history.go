@@ -1,7 +1,7 @@
 // Package watch takes measurements during training. It writes metrics lines and, for a potential, draws samples, scores
 // them, and measures the variance of the gradient and the error of the field. Measurements do not affect the training,
-// and what they write to the outputs depends only on the training itself. Therefore a run that is resumed, or that
-// continues a shorter run, ends with the same bytes as an uninterrupted run.
+// apart from the Guard against spikes, and what they write to the outputs depends only on the training itself.
+// Therefore a run that is resumed, or that continues a shorter run, ends with the same bytes as an uninterrupted run.
 package watch
 
 import (

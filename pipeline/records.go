@@ -12,7 +12,7 @@ import (
 
 	"vapo/lib/artifact"
 	"vapo/lib/program"
-	"vapo/pipeline/internal/memory"
+	"vapo/pipeline/internal/localcache"
 )
 
 // eachAction calls f for every action in the store, sorted by key, with what the action made. It warns of records that
@@ -28,13 +28,13 @@ func (a *app) eachAction(ctx context.Context, s *openStore, f func(key string, m
 	for i, digit := range strings.Split(digits, "") {
 		show(i)
 		made := map[string]artifact.Made{}
-		memory.Load(index+"-"+digit, &made)
+		localcache.Load(index+"-"+digit, &made)
 		changed, err := s.Index(ctx, digit, made, func(err error) { a.warn(err.Error()) })
 		if err != nil {
 			return err
 		}
 		if changed {
-			memory.Save(index+"-"+digit, made)
+			localcache.Save(index+"-"+digit, made)
 		}
 		for key, m := range ordered(made) {
 			if err := f(key, m); err != nil {

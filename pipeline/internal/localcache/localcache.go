@@ -1,7 +1,7 @@
-// Package memory keeps values in local files that only save work, such as the answers of stage programs. These files
-// never cause a failure: a file that is missing, damaged or of another version counts as empty, and a file that cannot
-// be written is not written.
-package memory
+// Package localcache keeps values in local files that only save work, such as the answers of stage programs. These
+// files never cause a failure: a file that is missing, damaged or of another version counts as empty, and a file that
+// cannot be written is not written.
+package localcache
 
 import (
 	"bytes"
