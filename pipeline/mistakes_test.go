@@ -132,7 +132,7 @@ func TestRunnerLinksNoNumerics(t *testing.T) {
 	}
 	own := []string{
 		"artifact", "cachekey", "contract", "enginename", "failure",
-		"objectstore", "objectstore/embedded", "objectstore/gateway", "program", "stall",
+		"objectstore", "objectstore/embedded", "objectstore/embedded/server", "objectstore/gateway", "program", "stall",
 	}
 	for dep := range strings.FieldsSeq(string(out)) {
 		lib, ok := strings.CutPrefix(dep, "vapo/lib/")
