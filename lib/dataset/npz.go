@@ -22,8 +22,8 @@ const (
 
 // readNPZ reads a NumPy archive in the layout in which evaluators exchange samples. The samples are in arr_0, or in the
 // only array: images as integers of 0 to 255, [N, H, W, C] with 1 or 3 channels or [N, H, W], or points as [N, D]. The
-// optional arr_1 holds labels as integers [N]; it is not looked at unless labels is set. If the file is named *.npz,
-// the set is named after it.
+// optional arr_1 holds labels as integers [N]; it is ignored unless labels is set. If the file is named *.npz, the set
+// is named after it.
 func readNPZ(path string, labels bool) (s Set, err error) {
 	f, err := npz.Open(path)
 	if err != nil {

@@ -73,7 +73,7 @@ func mustJSON(v any) string {
 // Read reads the file at path as a set: a tensor file, or a NumPy archive (.npz) in the layout of WriteNPZ.
 func Read(path string) (Set, error) { return read(path, true) }
 
-// ReadUnlabelled is Read without the labels of a NumPy archive: whatever stands beside its samples does no harm.
+// ReadUnlabelled is Read, but ignores the labels of a NumPy archive, so that unusable labels are no error.
 func ReadUnlabelled(path string) (Set, error) { return read(path, false) }
 
 func read(path string, labels bool) (s Set, err error) {

@@ -7,7 +7,7 @@ import (
 
 // CentreCrop returns the central h x w pixels. If the corner would lie between two pixels, it is rounded to the even
 // one, as in torchvision's CenterCrop. But CentreCrop refuses images that are too small, which torchvision pads with
-// black. The result takes over the memory of the image, since photos are large.
+// black. The result reuses the memory of the image, since photos are large.
 func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	if h < 1 || w < 1 || h > im.H || w > im.W {
 		return nil, fmt.Errorf("an image of %dx%d pixels is too small for a crop of %dx%d", im.W, im.H, w, h)
@@ -19,7 +19,7 @@ func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	out := &Image{C: im.C, H: h, W: w, Pixels: im.Pixels[:0]}
 	for c := range im.C {
 		for y := range h {
-			// No row moves behind its old place, so nothing is overwritten before it has moved.
+			// Rows only move towards the start, so no row is overwritten before it has been copied.
 			out.Pixels = append(out.Pixels, im.Pixels[(c*im.H+top+y)*im.W+left:][:w]...)
 		}
 	}
@@ -27,7 +27,7 @@ func (im *Image) CentreCrop(h, w int) (*Image, error) {
 }
 
 // Grey returns the luminance [1, H, W] of an RGB image. It uses the ITU-R 601-2 weights in fixed point, as Pillow's
-// convert("L") does. If the three channels are equal, the result equals each of them. It takes over the memory of the
+// convert("L") does. If the three channels are equal, the result equals each of them. It reuses the memory of the
 // image.
 func (im *Image) Grey() *Image {
 	plane := im.H * im.W

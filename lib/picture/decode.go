@@ -46,7 +46,7 @@ const (
 	WebP Format = "webp"
 )
 
-// extensions are those of the formats, in lower case.
+// extensions are the file name extensions of the formats, in lower case.
 var extensions = []string{".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp"}
 
 // Named reports whether a file name has the extension of one of the formats, in upper or lower case.
@@ -66,14 +66,14 @@ type Info struct {
 	W, H   int
 	// Memory is an estimate of the bytes that Decode needs, its result included.
 	Memory int64
-	// Orientation is the one in the file's Exif data, from 1 (upright) to 8. It is 1 if the file has none.
+	// Orientation is the orientation in the file's Exif data, from 1 (upright) to 8. It is 1 if the file has no Exif data.
 	Orientation int
 
 	model color.Model
 }
 
-// Inspect reads the headers of a file. It returns an error if the file has none of the formats or too many pixels. The
-// caller must add the file's name to an error.
+// Inspect reads the headers of a file. It returns an error if the file is in none of the formats or has too many
+// pixels. The error does not name the file; the caller must add the name.
 func Inspect(data []byte) (*Info, error) {
 	if len(data) == 0 {
 		return nil, errors.New("the file is empty")
@@ -101,7 +101,7 @@ func Inspect(data []byte) (*Info, error) {
 	return info, info.check()
 }
 
-var formats = []Format{PNG, GIF, BMP, WebP} // those of the package image
+var formats = []Format{PNG, GIF, BMP, WebP} // these are decoded through the package image
 
 func (i *Info) check() error {
 	if i.W < 1 || i.H < 1 {
@@ -133,7 +133,8 @@ func bytesPerPixel(f Format, m color.Model) int64 {
 	return 4
 }
 
-// Decode decodes a file in one of the formats to RGB [3, H, W]. The caller must add the file's name to an error.
+// Decode decodes a file in one of the formats to RGB [3, H, W]. Its errors do not name the file; the caller must add
+// the name.
 func Decode(data []byte) (*Image, error) {
 	info, err := Inspect(data)
 	if err != nil {
@@ -166,7 +167,7 @@ func Decode(data []byte) (*Image, error) {
 	return rgb(img)
 }
 
-// explain tells whether a file that cannot be decoded is damaged or just has a feature that is not supported.
+// explain returns an error that distinguishes a damaged file from one with a feature that is not supported.
 func explain(f Format, err error) error {
 	var inJPEG jpeg.UnsupportedError
 	var inPNG png.UnsupportedError
@@ -183,5 +184,5 @@ func explain(f Format, err error) error {
 	return fmt.Errorf("damaged or truncated %s image: %w", f, err)
 }
 
-var errTransparent = failure.New(failure.Input, "flatten the image, which puts it on a background",
+var errTransparent = failure.New(failure.Input, "flatten the image onto an opaque background",
 	"the image is transparent in places")

@@ -56,7 +56,7 @@ func orientation(exif []byte) int {
 		}
 		if order.Uint16(entries) == orientationTag {
 			value := 1
-			switch order.Uint16(entries[2:]) { // its type
+			switch order.Uint16(entries[2:]) { // the type of the value
 			case 1:
 				value = int(entries[8])
 			case 3:
@@ -92,7 +92,7 @@ func (im *Image) Upright(orientation int) *Image {
 		src := im.Pixels[ch*im.H*im.W:][:im.H*im.W]
 		for y := range out.H {
 			for x := range out.W {
-				r, c := y, x // where the pixel comes from
+				r, c := y, x // the source of the pixel
 				if swap {
 					r, c = x, y
 				}

@@ -8,7 +8,8 @@ import (
 	"vapo/lib/program"
 )
 
-// signatures are how files of other kinds begin, from the given offset on. Such files often have the names of images.
+// signatures lists the bytes at a given offset by which files of other kinds are recognised. Such files often have the
+// extension of an image.
 var signatures = []struct {
 	at     int
 	begins string
@@ -41,7 +42,7 @@ var signatures = []struct {
 	{0, "<svg", "an SVG drawing"},
 }
 
-// foreign describes data that has none of the formats.
+// foreign returns an error that says what data in none of the formats appears to be.
 func foreign(data []byte) error {
 	if err := program.StandInHead(data[:min(len(data), 64)]); err != nil {
 		return failure.New(failure.Input, failure.HintOf(err), "%w, expected %s", err, expected)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestKindsAgainstPillow: files of all kinds that people have give Pillow's pixels, byte for byte, or an error that
-// says what is not supported.
+// TestKindsAgainstPillow: files of all common kinds give Pillow's pixels, byte for byte, or an error that says what is
+// not supported.
 func TestKindsAgainstPillow(t *testing.T) {
 	raw, err := os.ReadFile("testdata/kinds.json")
 	if err != nil {

@@ -106,7 +106,7 @@ func TestCentreCrop(t *testing.T) {
 		{3, 4, []uint8{0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 20, 21, 22, 23, 25, 26, 27, 28, 30, 31, 32, 33}},
 		{4, 5, im.Pixels},
 	} {
-		copied := &Image{C: im.C, H: im.H, W: im.W, Pixels: slices.Clone(im.Pixels)} // CentreCrop takes it over
+		copied := &Image{C: im.C, H: im.H, W: im.W, Pixels: slices.Clone(im.Pixels)} // CentreCrop reuses the memory
 		got, err := copied.CentreCrop(c.h, c.w)
 		if err != nil || !slices.Equal(got.Pixels, c.want) || got.C != 2 || got.H != c.h || got.W != c.w {
 			t.Errorf("%dx%d: %v (%v), want %v", c.h, c.w, got, err, c.want)

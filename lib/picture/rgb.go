@@ -62,7 +62,7 @@ func splitRGBA(out *Image, pix []uint8, stride int) error {
 func resolve(out *Image, src *image.Paletted) error {
 	var colours [256]color.NRGBA
 	for i := range colours {
-		colours[i] = color.NRGBA{A: 0xff} // Pillow takes indices beyond the palette for black
+		colours[i] = color.NRGBA{A: 0xff} // like Pillow, treat indices beyond the palette as black
 	}
 	for i, c := range src.Palette {
 		colours[i] = color.NRGBAModel.Convert(c).(color.NRGBA)

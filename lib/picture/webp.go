@@ -26,11 +26,12 @@ const (
 	webpAlpha     = 1 << 4 // flags in the chunk VP8X
 	webpAnimation = 1 << 1
 
-	frameHeader = 16 // bytes: twice an offset and twice a size less 1, of 3 bytes each, then the duration and flags
+	frameHeader = 16 // bytes: x, y, width - 1 and height - 1 of 3 bytes each, then the duration and flags
 )
 
-// plainWebP returns a file in a form that golang.org/x/image reads. It takes the first frame out of an animation, and
-// clears the flag of alpha if there is none, which libwebp tolerates. Other files are returned unchanged.
+// plainWebP returns a file in a form that golang.org/x/image reads. It extracts the first frame of an animation. It
+// clears the alpha flag of a file without alpha data, since libwebp tolerates such a flag. Other files are returned
+// unchanged.
 func plainWebP(data []byte) ([]byte, error) {
 	if len(data) < 30 || string(data[12:16]) != "VP8X" || data[20]&(webpAnimation|webpAlpha) == 0 {
 		return data, nil
@@ -55,7 +56,7 @@ func plainWebP(data []byte) ([]byte, error) {
 	return nil, errors.New("an animation without a whole frame")
 }
 
-// withSize returns a file with a given size, as in its header, and the given chunks.
+// withSize returns a file with the given chunks. size is the encoded image size, as in the header.
 func withSize(size, content []byte) []byte {
 	var flags uint8
 	for id := range chunks(content) {

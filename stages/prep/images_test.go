@@ -326,7 +326,7 @@ func TestOwnArchive(t *testing.T) {
 		t.Errorf("summary %+v", s)
 	}
 	const left = "1 links and special files were left out, the first is train/狗/4.png: the link leads out of the archive"
-	const valid = "there is no folder test, so the validation images are the test split"
+	const valid = "there is no test folder, so the validation images are the test split"
 	if !slices.Equal(m.Warnings, []string{left, valid}) {
 		t.Errorf("warnings %q", m.Warnings)
 	}

@@ -13,14 +13,14 @@ import (
 	"vapo/lib/picture"
 )
 
-// archiveHint is what to do with an archive in a format that is not read.
+// archiveHint is the hint for an archive in a format that is not supported.
 const archiveHint = "unpack it and give the folder; only zip files and tar archives (plain, .gz, .bz2, .xz or .zst) " +
 	"are read as they are"
 
 const archiveFormats = "a zip file or a tar archive"
 
-// listArchive lists the members of an archive. Zip files and plain tar archives are read where they are. A compressed
-// tar archive has no random access, so it is decompressed into a temporary file if its images are wanted.
+// listArchive lists the members of an archive. Zip files and plain tar archives are read in place. A compressed tar
+// archive has no random access, so it is decompressed into a temporary file if its images are wanted.
 func (c *collection) listArchive(ctx context.Context, wanted bool) error {
 	c.data, c.dataSize = c.archive, c.size
 	content, format, err := decompress(io.NewSectionReader(c.archive, 0, c.size))
@@ -59,7 +59,7 @@ func (c *collection) listPlain() ([]entry, error) {
 	return c.listTar(section, func() int64 { return offset(section) })
 }
 
-// otherFormat returns an error if a file that should be a tar archive begins with head, the mark of something else.
+// otherFormat returns an error if head, the first bytes of a file that should be a tar archive, shows another format.
 func (c *collection) otherFormat(head []byte, outer string) error {
 	format := formatOf(head)
 	switch {
@@ -100,7 +100,7 @@ func (c *collection) listCompressed(
 	case err != nil:
 	case wanted:
 		c.unpacked, err = unpack(whole)
-		if errors.Is(err, errTrailing) { // the listing finds out whether the archive is complete
+		if errors.Is(err, errTrailing) { // listing the archive shows whether it is complete
 			c.notes, err = append(c.notes, noteTrailing), nil
 		}
 		if err == nil {
@@ -126,7 +126,7 @@ type counter struct {
 	n, left int64
 }
 
-// errBomb reports data that expand beyond any use.
+// errBomb reports data that expand far more than images do.
 var errBomb = errors.New("it expands beyond the limit")
 
 func (c *counter) Read(p []byte) (int, error) {
@@ -141,8 +141,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpack copies in to a temporary file. The file has no name any more, so it is gone when the process ends, however
-// that happens. The error may be errTrailing beside the file.
+// unpack copies in to a temporary file. The file is unlinked at once, so it disappears when the process ends, however
+// that happens. With the error errTrailing, the file is valid too.
 func unpack(in io.Reader) (*os.File, error) {
 	const hint = "set TMPDIR to a directory with room for the decompressed archive, or unpack it and give the folder"
 	file, err := os.CreateTemp("", "vapo-tar-")

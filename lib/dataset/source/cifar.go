@@ -43,8 +43,8 @@ var cifarBatches = []string{
 // cifarFolders are the folders to which the archives of the two versions unpack.
 var cifarFolders = []string{"cifar-10-batches-bin", "cifar-10-batches-py"}
 
-// batchOf returns the batch that a file holds, as an element of cifarBatches, or "". The Python version has the same
-// batches, named without .bin.
+// batchOf returns the batch that a file of this name holds, as an element of cifarBatches, or "". The Python version
+// has the same batches, named without .bin.
 func batchOf(file string) (batch string, pickled bool) {
 	base := path.Base(file)
 	switch {
@@ -148,7 +148,7 @@ func DecodeCIFARPickle(name string, r io.Reader) (pixels []uint8, labels []int64
 	for i, label := range list {
 		small[i] = uint8(min(max(label, 0), 255))
 		if label < 0 {
-			small[i] = 255 // which widenLabels refuses
+			small[i] = 255 // a value that widenLabels refuses
 		}
 	}
 	labels, err = widenLabels(name, small, len(cifar10.classes))

@@ -94,8 +94,8 @@ func TestLoadCIFAR(t *testing.T) {
 	}
 }
 
-// TestCIFARPython: the Python version gives the same images as the binary version, from the archive, its folder and a
-// folder above it.
+// TestCIFARPython: the Python version gives the same images as the binary version, whether read from the archive, from
+// its folder or from the folder above.
 func TestCIFARPython(t *testing.T) {
 	found := func(name string) string { return filepath.Join("testdata", "archives", name) }
 	want, err := Load("cifar10", found("cifar-10-binary.tar.gz"), false, 0, 0)

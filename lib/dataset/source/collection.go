@@ -38,9 +38,9 @@ type collection struct {
 	images   []entry
 
 	skipped  Tally    // files without an image's extension
-	nested   string   // the first of them that is an archive by its name
+	nested   string   // the first skipped file with the extension of an archive
 	unread   Tally    // links that lead to no file of the collection, and special files
-	replaced Tally    // members of an archive that a later one of the same name replaces
+	replaced Tally    // members of an archive that a later member of the same name replaces
 	escaped  Tally    // images whose names are in an unknown encoding
 	notes    []string // other warnings
 
@@ -52,7 +52,7 @@ type collection struct {
 	unpacked *os.File // the content of a compressed tar archive, without a name; nil for other collections
 }
 
-// entry is a file of a folder or a member of an archive.
+// entry is a file in a folder or a member of an archive.
 type entry struct {
 	raw    string // its path, with slashes, as it is on disk or in the archive
 	marked bool   // whether the archive says that raw is UTF-8
@@ -62,7 +62,7 @@ type entry struct {
 	link   string // target of a link
 	size   int64  // in bytes; 0 if unknown
 
-	offset int64     // in a tar archive: position of the data, or as nth says
+	offset int64     // in a tar archive: position of the data, or see nth
 	nth    int       // if not 0, the member is the nth one from offset, which is the position of a header
 	zip    *zip.File // in a zip file
 }
@@ -108,7 +108,7 @@ func openCollection(
 	return c, nil
 }
 
-// noImages says what the collection holds instead of images.
+// noImages returns an error that says what the collection holds instead of images.
 func (c *collection) noImages() error {
 	hint := "give a folder or an archive of such images; convert others, such as HEIC or TIFF, to PNG or JPEG"
 	got := "none: there are no files"
@@ -152,10 +152,10 @@ func (c *collection) names() []string {
 	return names
 }
 
-// place returns the path of a file of a folder.
+// place returns the path on disk of a file in a folder.
 func (c *collection) place(e *entry) string { return filepath.Join(c.path, filepath.FromSlash(e.raw)) }
 
-// add adds a file with the name of an image.
+// add adds a file whose name is that of an image.
 func (c *collection) add(e entry) error {
 	switch {
 	case len(c.images) == maxFiles:

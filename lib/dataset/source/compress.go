@@ -11,23 +11,22 @@ import (
 	"io/fs"
 	"strings"
 
-	// zstd is the decoder of Zstandard in Go; the standard library has none.
+	// zstd decodes Zstandard; the standard library has no decoder for it.
 	"github.com/klauspost/compress/zstd"
-	// xz bounds the memory for the dictionary that a file asks for; other decoders in Go allocate up to 4 GiB.
+	// xz is used because it bounds the dictionary that a file may ask for; other decoders in Go allocate up to 4 GiB.
 	"github.com/therootcompany/xz"
 
 	"vapo/lib/failure"
 )
 
-// maxWindow bounds the memory in bytes that a compressed file may ask for. It is what the programs xz -9 and zstd
-// --long accept.
+// maxWindow bounds the memory in bytes that a compressed file may ask for. xz -9 and zstd --long accept as much.
 const maxWindow = 128 << 20
 
 // errTrailing reports bytes after the end of compressed data.
 var errTrailing = errors.New("something follows the end of the compressed data")
 
-// decompress returns the content of r, and the format in which it is compressed: "" if it is not. The first bytes
-// decide, not the name of the file.
+// decompress returns the content of r and its compression format, or "" if it is not compressed. It determines the
+// format from the first bytes, not from the name of the file.
 func decompress(r io.Reader) (content io.Reader, format string, err error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	head, err := in.Peek(6)
@@ -65,7 +64,7 @@ func (d *decoder) Read(p []byte) (int, error) {
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
-	// What follows the compressed data is not the beginning of more. The other errors of these types are for damage.
+	// These errors mean that something other than compressed data follows. Other errors of these types mean damage.
 	case errors.Is(err, zstd.ErrMagicMismatch), errors.Is(err, xz.ErrFormat),
 		errors.As(err, &invalid) && strings.Contains(string(invalid), "continuation"):
 		err = errTrailing
@@ -82,8 +81,8 @@ type decodeError struct {
 func (e *decodeError) Error() string { return e.format + ": " + e.err.Error() }
 func (e *decodeError) Unwrap() error { return e.err }
 
-// members reads a gzip file: one or more members, and zeros after them, which some programs add to fill a block.
-// Package gzip takes the zeros for a damaged member.
+// members reads a gzip file: one or more members, and the zeros that some programs add after them to fill a block.
+// Package gzip would report the zeros as a damaged member.
 type members struct {
 	in *bufio.Reader
 	z  *gzip.Reader
@@ -130,8 +129,7 @@ func (m *members) next() error {
 	}
 }
 
-// formats lists files by their first bytes: those that decompress reads, and others for which an error can say more
-// than that they are no tar archive.
+// formats lists formats by the first bytes of a file: those that decompress reads, and others that an error can name.
 var formats = []struct{ magic, name string }{
 	{"\x1f\x8b", "gzip"},
 	{"BZh", "bzip2"},

@@ -26,9 +26,9 @@ type CSVOptions struct {
 	Columns      []string          // names of the columns to read, in this order; nil: all but Label
 	Label        string            // name of the label column; "": no labels
 	NoHeader     bool              // the first line holds data; the columns are called x1, x2, ...
-	Delimiter    rune              // between cells; Blanks: any number of blanks; 0: found by looking at the first lines
-	Decimal      rune              // the decimal mark, '.' or ','; 0: the one that all numbers have
-	Encoding     encoding.Encoding // of a file that is not UTF-8; nil: UTF-8, or as a byte order mark says
+	Delimiter    rune              // between cells; Blanks: any number of spaces and tabs; 0: detected
+	Decimal      rune              // the decimal mark, '.' or ','; 0: detected from the numbers
+	Encoding     encoding.Encoding // of a file that is not UTF-8; nil: UTF-8, unless a byte order mark says otherwise
 	TestFraction float64           // share of rows that becomes the test split
 	Seed         uint64            // seed of the random test split
 	DropMissing  bool              // leave out and count rows with a cell that is missing or not a number
@@ -80,7 +80,7 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 		return nil, err
 	}
 	t, err := decodeTable(f, before.Size(), opt)
-	// A table that grows has an unfinished last line, so the change explains other errors.
+	// The last line of a growing table may be incomplete, so a change of the file explains any other error.
 	if after, statErr := f.Stat(); statErr != nil || after.Size() != before.Size() ||
 		!after.ModTime().Equal(before.ModTime()) {
 		return nil, errors.Join(statErr, fileError(changedHint, opt.Path, "file",
@@ -129,7 +129,7 @@ func decodeTable(r io.ReaderAt, size int64, opt CSVOptions) (*table, error) {
 		return nil, damaged(opt.Path, err)
 	}
 	head := make([]byte, 8)
-	n, _ := r.ReadAt(head, 0) // a file that cannot be read is no zip file, and reading it fails below
+	n, _ := r.ReadAt(head, 0) // if the file cannot be read, decoding it fails below
 	if formatOf(head[:n]) == "zip" {
 		if plain, err = onlyTable(r, size, opt.Path); err != nil {
 			return nil, err
@@ -155,7 +155,7 @@ func onlyTable(r io.ReaderAt, size int64, path string) (io.Reader, error) {
 		if f.Name == "[Content_Types].xml" || f.Name == "mimetype" {
 			return nil, fileError("save the sheet as CSV", path, "format", "a CSV file", "a spreadsheet")
 		}
-		if f.Mode().IsRegular() && !strings.HasPrefix(f.Name, "__MACOSX/") { // where the Finder puts its attributes
+		if f.Mode().IsRegular() && !strings.HasPrefix(f.Name, "__MACOSX/") { // which holds the Finder's attributes
 			files = append(files, f)
 		}
 	}
@@ -236,8 +236,8 @@ func decodeCSV(r io.Reader, opt CSVOptions) (*table, error) {
 	}
 }
 
-// append adds the values of a row. If a cell cannot be used, it returns the position of the cell and the reason. where
-// describes the place of a cell.
+// append adds the values of a row. If a cell cannot be used, it returns the index of the cell and the reason. where
+// describes the position of a cell.
 func (t *table) append(record []string, from []int, label int, where func(i int) string) (bad int, reason string) {
 	for _, i := range from {
 		v, reason := t.marks.number(record[i], len(t.rows), func() string { return where(i) })
@@ -257,7 +257,7 @@ func (t *table) cellError(where, reason string) error {
 	return failure.New(failure.Input, t.hint, "%s: %s: %s", t.path, where, reason)
 }
 
-// csvError turns an error of reading a row into one that names the file. what was expected.
+// csvError adds the name of the file to an error of reading a row. what describes what was expected.
 func csvError(path string, err error, what string) error {
 	var pe *csv.ParseError
 	switch {
@@ -265,7 +265,7 @@ func csvError(path string, err error, what string) error {
 		where := fmt.Sprintf("line %d, character %d", pe.Line, max(pe.Column, 1))
 		hint := "quote cells with quotes, and double the quotes in them, as in RFC 4180"
 		if errors.Is(pe, csv.ErrFieldCount) {
-			hint = "mend that line; --delimiter says what is between the cells"
+			hint = "fix that line, or give the --delimiter between the cells"
 		}
 		return fileError(hint, path, where, what+" as in RFC 4180", "%v", pe.Err)
 	case errors.Is(err, io.EOF):

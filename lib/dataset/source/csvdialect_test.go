@@ -26,7 +26,7 @@ func mustEncoding(t *testing.T, name string) encoding.Encoding {
 	return e
 }
 
-// TestCSVDialects: a table has the same values however programs and countries write it (testdata/dialects.py).
+// TestCSVDialects: a table has the same values in the notation of every program and country (testdata/dialects.py).
 func TestCSVDialects(t *testing.T) {
 	raw, err := os.ReadFile("testdata/dialects.json")
 	if err != nil {
@@ -98,7 +98,7 @@ func TestCSVDialects(t *testing.T) {
 	}
 }
 
-// TestCSVHints: a table that is not read as it is gets the hint that helps.
+// TestCSVHints: a table that cannot be read as it is leads to a hint that helps.
 func TestCSVHints(t *testing.T) {
 	text := func(s string) string { return csvFile(t, s) }
 	for name, c := range map[string]struct {
@@ -133,7 +133,7 @@ func TestCSVHints(t *testing.T) {
 		"blanks":        {dialect("blanks.dat"), CSVOptions{Columns: []string{"a"}}, `a column "a"`, "--delimiter"},
 		"ragged":        {text("a,b\n1,2\n3\n"), CSVOptions{}, "line 3", "--delimiter"},
 		"bare quote":    {text("a,b\n1,2\n3,4\"\n"), CSVOptions{}, "line 3", "quote"},
-		"text":          {text("a,b\n1,2\n3,four\n"), CSVOptions{}, `line 3, column b (character 3): "four"`, "mend"},
+		"text":          {text("a,b\n1,2\n3,four\n"), CSVOptions{}, `line 3, column b (character 3): "four"`, "fix"},
 		"ragged blanks": {text("a b\n1 2\n3\n"), CSVOptions{Delimiter: Blanks}, "line 3", "--delimiter"},
 	} {
 		c.o.Path = c.path
@@ -154,7 +154,7 @@ func TestCSVHints(t *testing.T) {
 	}
 }
 
-// TestCSVMarks: the decimal mark is found from the numbers, and open ones take it.
+// TestCSVMarks: the decimal mark is detected from the numbers, and ambiguous numbers are read with it.
 func TestCSVMarks(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -184,7 +184,7 @@ func TestCSVMarks(t *testing.T) {
 	}
 }
 
-// TestCSVQuirks: what programs leave in tables does no harm.
+// TestCSVQuirks: the extra lines, quotes and delimiters that programs write into tables do no harm.
 func TestCSVQuirks(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
@@ -227,7 +227,7 @@ func TestCSVQuirks(t *testing.T) {
 	}
 }
 
-// TestCSVGrows: a table that changes while it is read is an error that says so.
+// TestCSVGrows: if a table changes while it is read, the error says so.
 func TestCSVGrows(t *testing.T) {
 	path := csvFile(t, "a,b\n"+strings.Repeat("1,2\n3,5\n", 50000))
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -282,7 +282,7 @@ func TestDelimiter(t *testing.T) {
 	}
 }
 
-// FuzzCSVDialects: as FuzzCSV, with tables of every dialect.
+// FuzzCSVDialects is FuzzCSV with seeds of every dialect.
 func FuzzCSVDialects(f *testing.F) {
 	files, err := filepath.Glob(dialect("*"))
 	if err != nil || len(files) == 0 {

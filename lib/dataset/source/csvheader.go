@@ -39,7 +39,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 			return nil, 0, err
 		}
 	}
-	t.hint = "mend that cell, choose other --columns, or give --drop-missing"
+	t.hint = "fix that cell, choose other --columns, or give --drop-missing"
 	switch first := header[0]; {
 	case slices.ContainsFunc(header, isNumber) && !opt.NoHeader:
 		t.hint = "--no-header if the first line is data; else " + t.hint
@@ -57,7 +57,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 	t.columns = opt.Columns
 	if t.columns == nil {
 		for i, name := range header {
-			if i == 0 && name == "" && len(header) > 1 { // pandas and R write the numbers of the rows in such a column
+			if i == 0 && name == "" && len(header) > 1 { // pandas and R write row numbers in such a column
 				t.warnings = append(t.warnings, "the first column has no name, as the index that pandas writes, "+
 					"and was left out; --columns chooses the columns")
 			} else if i != label {
@@ -112,8 +112,8 @@ func (t *table) unknown(name string, header []string) error {
 const noHeaderHint = "--no-header if the file has no names of columns, which are then x1, x2, …; " +
 	"--columns if these are the names"
 
-// checkHeader returns an error if the first line looks like data: if it has a number with a fraction or a sign, or if
-// all its columns of numbers have numbers as their names.
+// checkHeader returns an error if the first line looks like data: if it contains a number with a fraction or a sign, or
+// if the name of every numeric column is a number.
 func (t *table) checkHeader(header []string, opt CSVOptions) error {
 	numbers, names := 0, 0
 	fraction := false
@@ -134,7 +134,7 @@ func (t *table) checkHeader(header []string, opt CSVOptions) error {
 	return nil
 }
 
-// isNumber reports whether a name is a number, with either decimal mark.
+// isNumber reports whether a name is a number with a decimal point or comma.
 func isNumber(name string) bool {
 	if _, err := strconv.ParseFloat(name, 64); err == nil {
 		return !isMissing(name) && strings.ContainsAny(name, "0123456789")

@@ -11,7 +11,7 @@ import (
 
 const maxMagnitude = 1e150 // keeps sums of squares finite
 
-// missing lists, in lower case, the texts of cells that stand for a missing value: those of pandas, and some more.
+// missing lists, in lower case, the cells that stand for a missing value: those that pandas recognises, and some more.
 var missing = []string{
 	"", "na", "n/a", "nan", "null", "none", "?", "<na>", "#na", "#n/a", "#n/a n/a", "-nan", "1.#ind", "-1.#ind",
 	"1.#qnan", "-1.#qnan", "nil", "-",
@@ -21,26 +21,26 @@ func isMissing(cell string) bool {
 	return slices.Contains(missing, strings.ToLower(strings.TrimSpace(cell)))
 }
 
-// marks reads numbers, in which either the point or the comma is the decimal mark and the other one may separate
-// thousands. If the mark is not given, it is found from the numbers themselves: 1,5 has a decimal comma and 1,234.5 a
-// decimal point, while 1,234 and 1.234 may have either.
+// marks parses numbers. Either the point or the comma is the decimal mark, and the other one may separate thousands. If
+// the mark is not given, it is detected from the numbers: 1,5 has a decimal comma and 1,234.5 a decimal point, while
+// 1,234 and 1.234 are ambiguous.
 type marks struct {
 	path    string
-	decimal rune // '.', ',' or 0: to be found
+	decimal rune // '.' or ','; 0: to be detected
 	// The first cells with a decimal point, a decimal comma, and a comma that may be either; "": none.
 	point, comma, first string
 	open                []openNumber
 }
 
-// openNumber is a number that may have either mark. Until the mark is known, the one that it has counts as decimal.
+// openNumber is an ambiguous number. Until the decimal mark is known, the mark in the number counts as decimal.
 type openNumber struct {
 	at    int     // index of the value
 	value float64 // if the mark separates thousands
 	comma bool    // whether the mark is a comma
 }
 
-// number parses a cell, whose value will have the index at. If the cell holds no usable number, reason says why. where
-// describes the place of the cell.
+// number parses a cell. at is the index that its value will have. If the cell holds no usable number, reason says why.
+// where describes the position of the cell.
 func (m *marks) number(cell string, at int, where func() string) (v float64, reason string) {
 	cell = strings.TrimSpace(cell)
 	if isMissing(cell) {
@@ -63,7 +63,7 @@ func (m *marks) number(cell string, at int, where func() string) (v float64, rea
 	return v, ""
 }
 
-// weigh parses a number with a comma or a point and remembers what it tells about the decimal mark.
+// weigh parses a number with a comma or a point, and records what the number reveals about the decimal mark.
 func (m *marks) weigh(cell string, comma bool, at int, where func() string) (v float64, ok bool) {
 	withPoint, isPoint := parsePoint(cell)
 	withComma, isComma := parsePoint(swapMarks(cell))
@@ -88,15 +88,15 @@ func (m *marks) weigh(cell string, comma bool, at int, where func() string) (v f
 	return withPoint, isPoint
 }
 
-// forget drops the open numbers from index n on, of a row that is left out.
+// forget drops the open numbers with index n or more, which belong to a row that is left out.
 func (m *marks) forget(n int) {
 	for len(m.open) > 0 && m.open[len(m.open)-1].at >= n {
 		m.open = m.open[:len(m.open)-1]
 	}
 }
 
-// settle sets the values of open numbers. It returns an error if the decimal mark is not clear. A number such as 1.234
-// has a decimal point if nothing contradicts.
+// settle sets the values of open numbers. It returns an error if the decimal mark is ambiguous. 1.234 is read with a
+// decimal point unless another number has a decimal comma.
 func (m *marks) settle(rows []float64) error {
 	const hint = "--decimal=point reads 1,234 as 1234, --decimal=comma reads it as 1.234"
 	openComma := slices.ContainsFunc(m.open, func(o openNumber) bool { return o.comma })
@@ -133,7 +133,7 @@ func parsePoint(s string) (v float64, ok bool) {
 	return v, err == nil
 }
 
-// swapMarks replaces points by commas and commas by points.
+// swapMarks exchanges points and commas.
 func swapMarks(s string) string { return swap.Replace(s) }
 
 var swap = strings.NewReplacer(".", ",", ",", ".")

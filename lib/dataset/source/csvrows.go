@@ -15,10 +15,11 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// Blanks is the delimiter of a table whose cells are separated by any number of blanks and tabs.
+// Blanks is the delimiter of a table whose cells are separated by any number of spaces and tabs.
 const Blanks = ' '
 
-// Delimiter returns the delimiter of that name: a character, tab, or space for Blanks; 0 for auto or "".
+// Delimiter returns the delimiter with the given name: a character, "tab", or "space" for Blanks. It returns 0 for
+// "auto" and "".
 func Delimiter(name string) (rune, error) {
 	switch name {
 	case "", "auto":
@@ -42,14 +43,14 @@ type rows interface {
 }
 
 const (
-	sampled     = 1 << 16 // bytes that decide about delimiter and line ends
+	sampled     = 1 << 16 // bytes from which the delimiter and the line ends are detected
 	sampledRows = 100
 )
 
-// sepLine matches the first line by which Excel tells the delimiter.
+// sepLine matches the optional first line in which Excel states the delimiter.
 var sepLine = regexp.MustCompile(`^"?sep=([^"\r\n])"?\r?\n`)
 
-// openRows finds out how a table is written: its encoding, line ends and delimiter.
+// openRows detects the encoding, line ends and delimiter of a table.
 func openRows(r io.Reader, opt CSVOptions) (lines rows, delimiter rune, err error) {
 	in := bufio.NewReaderSize(r, sampled)
 	if head, err := in.Peek(512); err == nil || errors.Is(err, io.EOF) {
@@ -67,13 +68,13 @@ func openRows(r io.Reader, opt CSVOptions) (lines rows, delimiter rune, err erro
 		return nil, 0, damaged(opt.Path, err)
 	}
 	if bytes.IndexByte(sample, '\n') < 0 && bytes.IndexByte(sample, '\r') >= 0 {
-		body = bufio.NewReaderSize(&crLines{body}, sampled) // the line ends of old Macs
+		body = bufio.NewReaderSize(&crLines{body}, sampled) // the line ends of classic Mac OS
 		sample, _ = body.Peek(sampled)                      // the same bytes as before
 	}
 	delimiter = opt.Delimiter
 	if sep := sepLine.FindSubmatch(sample); sep != nil {
 		end := bytes.IndexByte(sample, '\n')
-		if _, err := body.Discard(end); err != nil { // the line end stays, so that the lines keep their numbers
+		if _, err := body.Discard(end); err != nil { // the line end stays, so that line numbers remain correct
 			return nil, 0, err
 		}
 		if sample = sample[end:]; delimiter == 0 {
@@ -108,18 +109,18 @@ func (d *delimitedRows) Read() ([]string, error) {
 	return record, err
 }
 
-// notText lists files that are mistaken for tables, by their first bytes.
+// notText lists, by their first bytes, files that are often taken for tables.
 var notText = []struct{ magic, what, hint string }{
 	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook", "save the sheet as CSV"},
 	{"PAR1", "a Parquet file", "convert it to CSV"},
-	{"SQLite format 3", "an SQLite data base", "export a table of it as CSV"},
+	{"SQLite format 3", "an SQLite database", "export a table of it as CSV"},
 	{"{\"", "JSON", "convert it to CSV"},
 	{"[{\"", "JSON", "convert it to CSV"},
 	{"[[", "JSON", "convert it to CSV"},
 	{"%PDF-", "a PDF file", "give the table as CSV"},
 }
 
-// checkText returns an error if a file that begins with head is no text, or text in an encoding that must be given.
+// checkText returns an error if a file that begins with head is not text, or is text in an encoding that must be given.
 func checkText(head []byte, opt CSVOptions) error {
 	for _, f := range notText {
 		if bytes.HasPrefix(head, []byte(f.magic)) {
@@ -145,9 +146,9 @@ func checkText(head []byte, opt CSVOptions) error {
 	return nil
 }
 
-// guessDelimiter returns the delimiter that divides the most of the first rows into equally many cells, more than one.
-// If several do, the cells under the header tell: most of them should be numbers. whole tells that the sample is not
-// cut.
+// guessDelimiter returns the delimiter that splits the largest number of sampled rows into the same number of cells, at
+// least two. If several delimiters tie, it prefers the one with more numbers below the header. whole reports that the
+// sample is the whole table.
 func guessDelimiter(sample []byte, whole bool) rune {
 	if end := bytes.LastIndexByte(sample, '\n'); !whole && end >= 0 {
 		sample = sample[:end+1]
@@ -180,7 +181,7 @@ func guessDelimiter(sample []byte, whole bool) rune {
 	return best
 }
 
-// crLines replaces the line ends of old Macs, a carriage return.
+// crLines replaces the line ends of classic Mac OS, carriage returns, by line feeds.
 type crLines struct{ r io.Reader }
 
 func (c *crLines) Read(p []byte) (int, error) {

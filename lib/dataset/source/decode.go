@@ -16,7 +16,7 @@ type imageItem struct {
 	i     int
 	data  []byte
 	info  *picture.Info
-	leave func() // gives back the memory
+	leave func() // releases the memory
 	im    *picture.Image
 	sum   [sha256.Size]byte
 	err   error
@@ -86,8 +86,8 @@ func (f *ImageFiles) read(ctx context.Context, p part, b *batcher) error {
 	return b.flush()
 }
 
-// leaveOut counts a broken image. Without SkipBroken, it returns an error instead. It also does if the image needs more
-// memory than there is, because a data set must not depend on that.
+// leaveOut counts a broken image. It returns an error instead without SkipBroken, and also if memory does not suffice
+// for the image, because the content of a data set must not depend on the machine.
 func (f *ImageFiles) leaveOut(d imageItem) error {
 	if !f.opt.SkipBroken || failure.ClassOf(d.err) == failure.Resources {
 		return brokenError(f.c.file(d.i), orSkip, d.err)
@@ -158,7 +158,7 @@ func (f *ImageFiles) decode(data []byte, info *picture.Info) (*picture.Image, er
 		}
 	}
 	if f.opt.Size == 0 || im.H == f.opt.Size {
-		im.Pixels = slices.Clone(im.Pixels) // without the memory of a larger image
+		im.Pixels = slices.Clone(im.Pixels) // a copy, which does not keep the memory of a larger image
 		return im, nil
 	}
 	return f.resizer(im.H).Resize(im)

@@ -10,17 +10,17 @@ import (
 	"vapo/lib/picture"
 )
 
-// defaultMemory is the limit for images if the caller gives none.
+// defaultMemory is the memory limit for decoding if the caller gives none.
 const defaultMemory = 4 << 30
 
-// large is the number of bytes from which an image is freed at once.
+// large is the size in bytes from which the memory of an image is freed at once.
 const large = 64 << 20
 
-// room bounds the memory of images that are decoded at the same time. Small images are decoded on all processors, and
-// large photos as many at a time as fit, at least one.
+// room bounds the memory of images that are decoded at the same time. Small images are decoded on all processors. As
+// many large photos are decoded at a time as fit into memory, at least one.
 type room struct {
 	limit  int64
-	budget int64 // half of the limit; the rest is for garbage that is not yet collected, and for everything else
+	budget int64 // half of the limit; the rest is for garbage not yet collected, and for everything else
 	used   *semaphore.Weighted
 }
 
@@ -32,8 +32,8 @@ func newRoom(limit int64) *room {
 	return &room{limit, budget, semaphore.NewWeighted(budget)}
 }
 
-// take waits until there is room for an image file and for its pixels. The caller must call leave once it holds
-// neither.
+// take waits until there is room for an image file and for its pixels. The caller must call leave once it has released
+// both.
 func (r *room) take(ctx context.Context, file string, data []byte, rotate bool) (
 	info *picture.Info, leave func(), err error) {
 	if info, err = picture.Inspect(data); err != nil {
@@ -54,7 +54,7 @@ func (r *room) take(ctx context.Context, file string, data []byte, rotate bool) 
 	}
 	leave = func() {
 		if weight >= large {
-			runtime.GC() // otherwise, several photos could wait for the next collection
+			runtime.GC() // otherwise, the memory of several photos could await the next collection
 		}
 		r.used.Release(weight)
 	}

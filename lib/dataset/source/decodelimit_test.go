@@ -13,8 +13,8 @@ import (
 	"vapo/lib/picture"
 )
 
-// blankJPEG returns a grey JPEG file of any size: with Huffman tables of a single code, all bits of a uniform image are
-// zero.
+// blankJPEG returns a grey JPEG file of any size: if each Huffman table has a single code, all bits of a uniform image
+// are zero.
 func blankJPEG(w, h int, progressive bool) []byte {
 	var b bytes.Buffer
 	segment := func(marker byte, content ...byte) {
@@ -48,7 +48,7 @@ func blankJPEG(w, h int, progressive bool) []byte {
 }
 
 // TestPhotoMemory: a process that reads photos of 100 megapixels stays below its limit, although its processors could
-// decode several at a time. The process is this test again.
+// decode several at a time. It runs itself as the process.
 func TestPhotoMemory(t *testing.T) {
 	const limit = 640 << 20 // one photo takes 300 MB
 	if dir := os.Getenv("VAPO_TEST_PHOTOS"); dir != "" {
@@ -96,8 +96,8 @@ func peakMemory(t *testing.T) int64 {
 	return 0
 }
 
-// TestPhotoLimits: a photo with more pixels than are read is broken; one that needs more memory than there is stops the
-// run, since a data set must not depend on the machine.
+// TestPhotoLimits: a photo with more than the maximum number of pixels counts as broken. A photo that needs more memory
+// than is available stops the run, since a data set must not depend on the machine.
 func TestPhotoLimits(t *testing.T) {
 	small := blankJPEG(40, 40, false)
 	for _, c := range []struct {

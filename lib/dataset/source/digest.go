@@ -26,8 +26,8 @@ func imageFiles(path, partition, hint string) ([]File, error) {
 	return append(files, list), err
 }
 
-// files hashes the files that identify the collection: the archive, or every image of a folder, sorted by its name on
-// disk, which unlike the name as text does not depend on an encoding.
+// files hashes the files that identify the collection: the archive, or every image of a folder. Images are sorted by
+// their names on disk, which unlike decoded names do not depend on an encoding.
 func (c *collection) files() ([]File, error) {
 	if c.archive != nil {
 		file, err := hashFile(c.path)

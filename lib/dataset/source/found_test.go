@@ -22,8 +22,8 @@ import (
 // plain lists the images of most archives in testdata/archives, as "class:number".
 const plain = "cat:0 dog:1 cat:2 dog:3 cat:4 dog:5"
 
-// listed returns the images of a set as "class:number", in the order of their numbers. testdata/archives.py says how a
-// number is drawn.
+// listed returns the images of a set as "class:number", in the order of their numbers. testdata/archives.py draws the
+// numbers.
 func listed(sets ...*dataset.Images) string {
 	var all []string
 	for _, s := range sets {
@@ -175,7 +175,7 @@ func TestSparse(t *testing.T) {
 	}
 }
 
-// TestArchivesNotRead: errors about archives name what they are, and say what to do.
+// TestArchivesNotRead: errors about archives name their format and say what to do.
 func TestArchivesNotRead(t *testing.T) {
 	head := func(magic string) string { return writeArchive(t, "x.tar", []byte(magic+strings.Repeat(" ", 600))) }
 	// The header of a block in an xz file that asks for 4 GiB of memory.
@@ -208,7 +208,7 @@ func TestArchivesNotRead(t *testing.T) {
 	}
 }
 
-// TestTruncated: no part of an archive is taken for the whole, except that a tar archive may lack its last blocks.
+// TestTruncated: a truncated archive is never accepted, except that a tar archive may lack its last blocks.
 func TestTruncated(t *testing.T) {
 	files := map[string][]byte{"a/0.png": imageFile(t, "x.png", 4, 4, 1), "a/1.png": imageFile(t, "x.png", 4, 4, 2)}
 	for _, name := range []string{"members.tar.gz", "x.tar.bz2", "x.tar.xz", "x.tar.zst", "streamed.zip", "gbk.zip"} {
@@ -244,7 +244,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestFolderNames: a folder with names in a legacy encoding gives the same set as an archive with them, and the
+// TestFolderNames: a folder with names in a legacy encoding gives the same set as an archive with these names, and the
 // encoding does not change the digest.
 func TestFolderNames(t *testing.T) {
 	c, err := openArchive(t, filepath.Join("testdata", "archives", "latin1.tar"))
@@ -280,7 +280,7 @@ func TestFolderNames(t *testing.T) {
 	}
 }
 
-// FuzzNames: a name of any bytes becomes text, and the same text from the same bytes.
+// FuzzNames: a name of arbitrary bytes becomes valid text, and the same bytes always give the same text.
 func FuzzNames(f *testing.F) {
 	f.Add("f\xfcr/0.png", "gbk", "a\x00b")
 	f.Add("\x95\x5c/0.png", "shift_jis", "c")

@@ -9,14 +9,14 @@ import (
 	"vapo/lib/random"
 )
 
-// splitFolders are the names, in lower case, of folders that hold a split, and the splits.
+// splitFolders maps the names of folders that hold a split, in lower case, to the splits.
 var splitFolders = map[string]string{
 	"train": "train", "training": "train",
 	"test": "test", "testing": "test",
 	"val": "valid", "valid": "valid", "validation": "valid",
 }
 
-// common returns the length of the directories that all paths share, in bytes.
+// common returns the length in bytes of the directory prefix that all paths share.
 func common(names []string) int {
 	shared := names[0][:strings.LastIndex(names[0], "/")+1]
 	for _, name := range names {
@@ -27,10 +27,10 @@ func common(names []string) int {
 	return len(shared)
 }
 
-// maxLevels bounds how many folders that hold only one folder, and images beside it, are entered to find splits.
+// maxLevels bounds how many levels of folders are searched for the folders of splits.
 const maxLevels = 8
 
-// aboveSplits returns the directories that hold folders of splits, with a slash at their end.
+// aboveSplits returns the directories that contain folders of splits, with a trailing slash.
 func aboveSplits(names []string) (above string, found bool) {
 	above = names[0][:common(names)]
 	for range maxLevels {
@@ -57,9 +57,9 @@ func aboveSplits(names []string) (above string, found bool) {
 	return "", false
 }
 
-// divided finds the splits of a collection with folders train and test, below any number of shared folders. A
-// validation folder is the test split if there is no other. The indices of each split are dealt (see split). rests are
-// the paths below these folders, by image. If there are no such folders, splits is nil.
+// divided finds the splits of a collection with folders train and test, below any number of shared folders. If there is
+// no test folder, a validation folder is the test split. The indices of each split are shuffled. rests holds the path
+// of each image below its folder. If there are no such folders, splits is nil.
 func (c *collection) divided(seed uint64) (splits map[string][]int, rests []string, err error) {
 	names := c.names()
 	above, found := aboveSplits(names)
@@ -89,7 +89,7 @@ func (c *collection) divided(seed uint64) (splits map[string][]int, rests []stri
 			"one for training", "only %s", strings.Join(slices.Sorted(maps.Keys(splits)), " and "))
 	}
 	if splits["test"] == nil {
-		c.notes = append(c.notes, "there is no folder test, so the validation images are the test split")
+		c.notes = append(c.notes, "there is no test folder, so the validation images are the test split")
 		splits["test"] = splits["valid"]
 		delete(splits, "valid")
 	}
@@ -103,9 +103,8 @@ func (c *collection) divided(seed uint64) (splits map[string][]int, rests []stri
 	return splits, rests, nil
 }
 
-// directories takes the first directory of each path as the label of the image, after the directories that all paths
-// share: many archives have one top directory that contains everything. If all images are in one directory, that is
-// the only class.
+// directories labels each image with the first directory of its path below the directories that all paths share; many
+// archives have one top directory that contains everything. If all images are in one directory, that is the only class.
 func (c *collection) directories(names []string) (classes []string, labels []int64, err error) {
 	prefix := common(names)
 	deeper := func(name string) bool { return strings.Contains(name[prefix:], "/") }

@@ -50,7 +50,7 @@ func TestFolderSplits(t *testing.T) {
 	}
 }
 
-// TestLayouts: directories that leave the splits or the labels open are errors that name the images concerned.
+// TestLayouts: if directories leave the splits or the labels ambiguous, the error names the images concerned.
 func TestLayouts(t *testing.T) {
 	image := imageFile(t, "x.png", 4, 4, 1)
 	for name, c := range map[string]struct {
@@ -99,7 +99,7 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// TestDealt: the first samples of a set whose files are sorted by class have all classes in proportion.
+// TestDealt: if files are sorted by class, the first samples of the set still have all classes in proportion.
 func TestDealt(t *testing.T) {
 	const each = 60
 	files := map[string][]byte{}

@@ -8,18 +8,18 @@ import (
 	"vapo/lib/picture"
 )
 
-// maxHops bounds how many links are followed one after the other, as Linux does.
+// maxHops bounds the length of a chain of links, as Linux does.
 const maxHops = 40
 
 // tree holds the members of an archive by their paths.
 type tree struct {
 	members []entry
 	places  map[string]int  // index of the last member of each path
-	folders map[string]bool // the directories of all paths, once they are needed
+	folders map[string]bool // the directories of all paths, computed on demand
 }
 
-// take makes the images among the members of an archive the images of the collection. If several members have the same
-// path, the last one counts, as it does when an archive is unpacked.
+// take adds the images among the members of an archive to the collection. If several members have the same path, the
+// last one counts, as it does when an archive is unpacked.
 func (c *collection) take(members []entry) error {
 	decodeNames(members, c.encoding)
 	members = slices.DeleteFunc(members, func(e entry) bool { return strings.HasSuffix(e.name, "/") }) // a directory
@@ -38,7 +38,7 @@ func (c *collection) take(members []entry) error {
 		e.name = name
 		before, twice := t.places[name]
 		if twice && e.kind == hardlink && path.Clean(e.link) == name {
-			continue // tar writes this if it is given a file twice
+			continue // tar writes such a link if it is given a file twice
 		}
 		if twice && name != "" && !hidden(name) && members[before].kind != special {
 			c.replaced.add(name)
@@ -58,7 +58,7 @@ func (c *collection) take(members []entry) error {
 	return nil
 }
 
-// takeOne adds a member to the images if it is one. A link to a file in the archive is as good as the file.
+// takeOne adds a member if it is an image. A link to a file in the archive counts as that file.
 func (c *collection) takeOne(t *tree, e *entry) error {
 	named := picture.Named(e.name)
 	target, why := t.follow(e)
@@ -84,8 +84,8 @@ const (
 	whyCircle  = "the link leads in a circle"
 )
 
-// follow returns the regular file that e is or leads to, or says why there is none. Links are followed by their names
-// in the archive, never on disk. The work for a link is bounded, whatever the archive holds.
+// follow returns the regular file that e is or links to, or the reason why there is none. Links are resolved by names
+// in the archive, never on disk. The work for each link is bounded, whatever the archive contains.
 func (t *tree) follow(e *entry) (target *entry, why string) {
 	switch e.kind {
 	case regular:
@@ -102,7 +102,7 @@ func (t *tree) follow(e *entry) (target *entry, why string) {
 		switch {
 		case len(e.link) > maxLink:
 			return nil, whyNowhere
-		case e.kind == hardlink: // it names its target from the top
+		case e.kind == hardlink: // its target is a path from the top of the archive
 			at = ""
 		case strings.HasPrefix(e.link, "/"):
 			return nil, whyOut
@@ -142,7 +142,7 @@ func (t *tree) follow(e *entry) (target *entry, why string) {
 	return nil, whyNowhere
 }
 
-// parent returns the directory of a path, "" for the top.
+// parent returns the directory of a path, or "" if the path is at the top.
 func parent(name string) string {
 	if dir := path.Dir(name); dir != "." {
 		return dir
@@ -150,7 +150,7 @@ func parent(name string) string {
 	return ""
 }
 
-// isFolder reports whether a member is below the path.
+// isFolder reports whether the path has members below it.
 func (t *tree) isFolder(at string) bool {
 	if t.folders == nil {
 		t.folders = map[string]bool{"": true}

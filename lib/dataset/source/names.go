@@ -15,14 +15,14 @@ import (
 	"golang.org/x/text/encoding/ianaindex"
 )
 
-// codePages are names of encodings that Windows and Python use, but neither index knows.
+// codePages maps names of encodings that Windows and Python use to names in the indexes below.
 var codePages = map[string]string{
 	"cp932": "shift_jis", "cp936": "gbk", "cp949": "euc-kr", "cp950": "big5", "cp1251": "windows-1251",
 	"cp1252": "windows-1252", "latin-1": "latin1", "utf8": "utf-8", "utf16": "utf-16le",
 }
 
-// Encoding returns the encoding of that name in the index of the web (gbk, shift_jis, latin1, ...) or of IANA (cp437,
-// ...). It returns nil for "". parameter is the name of the parameter in errors.
+// Encoding returns the encoding with the given name in the WHATWG index (gbk, shift_jis, latin1, ...) or the IANA index
+// (cp437, ...). It returns nil for "". Errors name the parameter.
 func Encoding(parameter, name string) (encoding.Encoding, error) {
 	key := strings.ToLower(strings.TrimSpace(name))
 	if key == "" {
@@ -45,8 +45,8 @@ func Encoding(parameter, name string) (encoding.Encoding, error) {
 const zipUTF8 = 1 << 11
 
 // decodeNames turns the names of entries, which are bytes, into text. Names that are marked as UTF-8 are UTF-8. The
-// others are UTF-8 too if all of them can be, and otherwise in the given encoding. One name is not enough to tell: the
-// bytes of 猫 in GBK are those of è in UTF-8.
+// others are UTF-8 too if all of them are valid UTF-8, and otherwise in the given encoding. One name does not suffice
+// to decide: the bytes of 猫 in GBK are those of è in UTF-8.
 func decodeNames(entries []entry, names encoding.Encoding) {
 	other := slices.ContainsFunc(entries, func(e entry) bool { return !e.marked && !utf8.ValidString(e.raw) })
 	if !other {
@@ -69,9 +69,8 @@ func decodeNames(entries []entry, names encoding.Encoding) {
 	}
 }
 
-// text returns a name in an encoding, nil for UTF-8, as valid UTF-8 and reports whether it is in that encoding or in
-// UTF-8. In a name that is in neither, bytes that are not ASCII become escapes such as \xd5, so that different names
-// stay different.
+// text converts a name from an encoding (nil: UTF-8) to UTF-8, and reports whether it is valid in that encoding or in
+// UTF-8. Otherwise, bytes that are not ASCII become escapes such as \xd5, so that different names stay different.
 func text(raw string, in encoding.Encoding) (name string, known bool) {
 	if in != nil {
 		decoded, err := in.NewDecoder().String(raw)
@@ -96,7 +95,7 @@ func text(raw string, in encoding.Encoding) (name string, known bool) {
 	return b.String(), false
 }
 
-// unicodePath is the number of Info-ZIP's extra field with the name in UTF-8.
+// unicodePath is the ID of Info-ZIP's extra field that holds the name in UTF-8.
 const unicodePath = 0x7075
 
 // unicodeName returns the name in the extra field unicodePath. The field counts only if it has the checksum of the
@@ -117,8 +116,8 @@ func unicodeName(f *zip.File) (name string, ok bool) {
 	return "", false
 }
 
-// inside returns a path of a member without leading slashes, empty elements and dots. Archivers drop leading slashes
-// too. ok is false if the path leads out of the archive.
+// inside returns the path of a member without leading slashes, which archivers drop too, and without empty and dot
+// elements. ok is false if the path leads out of the archive.
 func inside(name string) (clean string, ok bool) {
 	clean = path.Clean(strings.TrimLeft(name, "/"))
 	return clean, clean != ".." && !strings.HasPrefix(clean, "../")

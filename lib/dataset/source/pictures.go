@@ -10,8 +10,8 @@ import (
 	"vapo/lib/picture"
 )
 
-// Pictures are the images of a folder or an archive, decoded one by one in any order. They are read and named as
-// OpenImages does it, but neither divided nor resized. Pictures must be closed.
+// Pictures are the images of a folder or an archive, decoded one by one in any order. They are read and named as by
+// OpenImages, but neither split nor resized. The caller must call Close.
 type Pictures struct {
 	c       *collection
 	indices []int // of the images in the collection
@@ -46,11 +46,11 @@ func (p *Pictures) Close() { p.c.close() }
 // Len returns the number of images.
 func (p *Pictures) Len() int { return len(p.indices) }
 
-// File returns the path of an image, for people.
+// File returns the path of an image for messages.
 func (p *Pictures) File(i int) string { return p.c.file(p.indices[i]) }
 
-// Image decodes an image to RGB. Orientations are not applied. It may be called concurrently, and waits if the images
-// that are being decoded leave no memory.
+// Image decodes an image to RGB. Orientations are not applied. It may be called concurrently, and waits for memory
+// while other images are being decoded.
 func (p *Pictures) Image(i int) (*picture.Image, error) {
 	data, err := p.c.content(&p.c.images[p.indices[i]])
 	var im *picture.Image
@@ -87,7 +87,7 @@ func (p *Pictures) Warnings() []string {
 		turned.warn("%d photos have an orientation other than upright, which is not applied; the first is %s"))
 }
 
-// warnings says which files of a collection are left out.
+// warnings returns the warnings about files of a collection that were left out.
 func (c *collection) warnings() []string {
 	return slices.Concat(
 		c.skipped.warn("%d files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is %s"),
@@ -97,7 +97,7 @@ func (c *collection) warnings() []string {
 }
 
 // brokenError reports an image file that cannot be used: it is damaged, truncated, of a kind that is not supported,
-// transparent, or smaller than the crop. other is another way out, or "".
+// transparent, or smaller than the crop. other is appended to the hint, or "".
 func brokenError(path, other string, err error) error {
 	if failure.ClassOf(err) == failure.Resources {
 		return err

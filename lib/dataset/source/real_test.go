@@ -83,7 +83,7 @@ func TestMNISTAgreesWithGoMNIST(t *testing.T) {
 	}
 }
 
-// TestCIFAR10 reads the published batches, packed by xz.
+// TestCIFAR10 reads the published batches, compressed with xz.
 func TestCIFAR10(t *testing.T) {
 	if testing.Short() {
 		t.Skip("180 MB of images")

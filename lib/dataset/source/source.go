@@ -185,9 +185,9 @@ func hashFile(path string) (File, error) {
 // defaultTestFraction is the share of images and tables that becomes the test split.
 const defaultTestFraction = 0.1
 
-// split deals the indices of n >= 2 samples: it shuffles them, and takes a share of them for testing (0: a tenth), at
-// least one and at most n-1. Both lists stay shuffled, since users and stages take the first samples of a split for the
-// whole of it, and files are often sorted by class.
+// split shuffles the indices of n >= 2 samples and takes a share of them for testing (0: a tenth), at least one and at
+// most n-1. Both lists stay shuffled, because users and stages often take the first samples to represent a split, and
+// files are often sorted by class.
 func split(n int, share float64, seed uint64, stream string) (train, test []int) {
 	k := min(max(int(math.Round(cmp.Or(share, defaultTestFraction)*float64(n))), 1), n-1)
 	dealt := random.New(seed, stream, 0).Perm(n)
@@ -218,7 +218,7 @@ func present(path, hint string) error {
 	return nil
 }
 
-// freshHint is for files that were not copied or downloaded as they were.
+// freshHint is for files that were damaged when they were copied or downloaded.
 const freshHint = "get a fresh copy of the file"
 
 // fileError reports that a file is not what was expected.
@@ -234,7 +234,7 @@ func truncatedError(path, what, want, format string, args ...any) error {
 // Hints about checksums that do not match.
 const (
 	publishedHint = freshHint + "; if it is meant to differ, give --no-verify"
-	digestHint    = "get the files that the digest stands for; if they are meant to differ, give the new --source-digest"
+	digestHint    = "get the files that have this digest; if they are meant to differ, give the new --source-digest"
 	changedHint   = "run the same command again while nothing changes the files"
 )
 

@@ -11,16 +11,16 @@ import (
 
 const noteTrailing = "bytes after the end of the compressed data were ignored"
 
-// tarBlock is the size of the blocks that a tar archive consists of.
+// tarBlock is the size of the blocks of a tar archive, in bytes.
 const tarBlock = 512
 
 // listTar lists the members of a tar archive and reads r to its end. position returns how many bytes of r have been
-// read; the entries hold such positions.
+// read. The offsets of entries are such positions.
 func (c *collection) listTar(r io.Reader, position func() int64) (members []entry, err error) {
 	archive := tar.NewReader(r)
-	// The position of a member's data is known once its headers are read. A sparse file in addition needs its headers. It
-	// is the member number nth from the position start, counted from 1. The size of its data in the archive is not known,
-	// so the member after it is found from start too, if that is sparse again.
+	// The position of a member's data is known once its headers are read. A sparse file must be read from its headers on,
+	// so it is stored as the member number nth, counted from 1, from the position start. The size of its data in the
+	// archive is unknown, so a sparse file that follows it directly is counted from the same start.
 	start, nth := int64(0), 0
 	for {
 		h, err := archive.Next()
@@ -53,7 +53,7 @@ func (c *collection) listTar(r io.Reader, position func() int64) (members []entr
 	}
 	extra, err := nonzero(r)
 	if extra {
-		c.notes = append(c.notes, "bytes after the end of the tar archive were ignored; tar -i reads archives that follow")
+		c.notes = append(c.notes, "bytes after the end of the tar archive were ignored; tar -i reads further archives")
 	}
 	if errors.Is(err, errTrailing) { // the archive itself is complete
 		c.notes = append(c.notes, noteTrailing)
@@ -86,8 +86,8 @@ func nonzero(r io.Reader) (found bool, err error) {
 	}
 }
 
-// tarKind returns what a member is. Go's package tar names a contiguous file and a sparse file of the GNU format by
-// types of their own; to a reader they are regular files.
+// tarKind returns what a member is. Go's package tar has types of their own for contiguous files and for sparse files
+// in the GNU format. Both are read like regular files.
 func tarKind(flag byte) kind {
 	switch flag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
@@ -102,7 +102,7 @@ func tarKind(flag byte) kind {
 	return special
 }
 
-// isSparse reports whether the member's data are stored without its holes.
+// isSparse reports whether the data of a member are stored without their holes.
 func isSparse(h *tar.Header) bool {
 	if h.Typeflag == tar.TypeGNUSparse {
 		return true
@@ -115,7 +115,7 @@ func isSparse(h *tar.Header) bool {
 	return false
 }
 
-// tarError names the place of an error in a tar archive.
+// tarError adds the position to an error in a tar archive.
 func (c *collection) tarError(err error, members []entry) error {
 	switch {
 	case len(members) == 0 && errors.Is(err, tar.ErrHeader):

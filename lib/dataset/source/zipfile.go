@@ -88,7 +88,7 @@ func (c *collection) zipLink(e *entry) string {
 	return string(data)
 }
 
-// unreadable returns an error if a member of a zip file is encrypted or compressed by a method that is not read.
+// unreadable returns an error if a member of a zip file is encrypted or compressed by an unsupported method.
 func (e *entry) unreadable(path string) error {
 	const hint = "unpack it with a program that can, and give the folder"
 	switch method := e.zip.Method; {

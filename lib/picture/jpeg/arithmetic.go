@@ -5,19 +5,19 @@ import "errors"
 // arithmetic is the entropy decoder for arithmetic coding (ITU-T T.81, Annexes D, F.2.4 and G.2.3).
 type arithmetic struct {
 	d       *decoder
-	code    uint32 // the code register Cx of the standard, with bits that are not yet used below
+	code    uint32 // the code register Cx of the standard; its low bits are not yet used
 	size    uint32 // the interval register A
-	shift   int    // the number of bits below; negative until the register is filled
-	marker  bool   // whether a marker has been reached, behind which there are zeros
+	shift   int    // the number of low bits not yet used; negative until the register is filled
+	marker  bool   // whether a marker has been reached; zeros are supplied after it
 	end     bool   // whether the file has ended
 	dc      [4][64]state
 	ac      [4][256]state
-	half    state // of decisions with probability 1/2
+	half    state // for decisions with probability 1/2
 	last    [4]int
 	context [4]int
 }
 
-// state is the estimated probability of a decision: an index into estimates, and the more probable value in the upper
+// state is the estimated probability of a decision: an index into estimates, with the more probable value in the upper
 // bit.
 type state uint8
 
@@ -231,11 +231,11 @@ func (a *arithmetic) refine(c *component, b *[64]int16) error {
 	return nil
 }
 
-// swap marks a state whose more probable value changes after a less probable one.
+// swap marks a state in which decoding the less probable value exchanges the two values.
 const swap = 0x80
 
 // estimates is Table D.3 of ITU-T T.81: for each state, the probability of the less probable value (in units of about
-// 0.75 / 2^15), and the next states after a less and a more probable one. The last state has probability 1/2 for good.
+// 0.75 / 2^15), and the next state after either value. The last state keeps the probability 1/2.
 var estimates = [114]struct {
 	q          uint16
 	less, more uint8

@@ -8,10 +8,11 @@ const (
 	rgb
 	yCbCr
 	cmyk
-	ycck // YCbCr of the inverted CMY, and K
+	ycck // CMY, inverted and converted to YCbCr, and K
 )
 
-// guessColours chooses the colour space from the number of components, markers and identifiers, as libjpeg does.
+// guessColours chooses the colour space from the number of components, their identifiers and the markers, as libjpeg
+// does.
 func (d *decoder) guessColours() colourSpace {
 	ids := ""
 	for _, c := range d.comps {
@@ -46,7 +47,7 @@ var crRed, cbBlue, crGreen, cbGreen = func() (r, b, gr, gb [256]int) {
 	return
 }()
 
-// emit writes the rows of the image that a row of units covers.
+// emit converts one row of units to RGB and writes the image rows that it covers.
 func (d *decoder) emit(unit int) {
 	plane := d.width * d.height
 	var rows [4][]uint8
@@ -72,7 +73,7 @@ func (d *decoder) emit(unit int) {
 			scale(green, rows[1], rows[3])
 			scale(blue, rows[2], rows[3])
 		case ycck:
-			// YCbCr gives the inverted CMY, which libjpeg inverts. Adobe's inversion inverts it again.
+			// YCbCr decodes to inverted CMY. libjpeg inverts it to CMY, and Adobe's convention inverts that again.
 			convert(red, green, blue, rows[0], rows[1], rows[2])
 			for _, p := range [][]uint8{red, green, blue} {
 				for x := range p {
@@ -93,8 +94,7 @@ func convert(red, green, blue, luma, cb, cr []uint8) {
 	}
 }
 
-// scale multiplies inverted ink with inverted black, which are 255 if there is none. It rounds like Pillow's cmyk2rgb
-// (Convert.c).
+// scale multiplies inverted ink by inverted black; 255 means no ink. It rounds like Pillow's cmyk2rgb (Convert.c).
 func scale(out, ink, black []uint8) {
 	for x, v := range ink {
 		k := int(black[x])

@@ -12,13 +12,13 @@ var (
 
 // huffman is a table of Huffman codes.
 type huffman struct {
-	short [1 << shortBits]uint16 // by the next bits: length << 8 | value; 0: the code is longer
-	limit [18]uint32             // by length: one more than the greatest code, aligned to 16 bits; 0: no such code
-	shift [17]int                // by length: index in values minus code
+	short [1 << shortBits]uint16 // indexed by the next bits: length << 8 | value; 0: the code is longer
+	limit [18]uint32             // indexed by length: the greatest code plus 1, aligned to 16 bits; 0: no code
+	shift [17]int                // indexed by length: index in values minus code
 	value []uint8
 }
 
-// shortBits is the length of codes that take one look-up.
+// shortBits is the greatest length of a code that is decoded by one look-up.
 const shortBits = 9
 
 // newHuffman returns the table with counts[i] codes of i+1 bits.
@@ -77,9 +77,9 @@ type huffmanDecoder struct {
 	d      *decoder
 	acc    uint64 // the next n bits, at the top
 	n      int
-	beyond int // how many of the n bits are zeros behind the end of the data
+	beyond int // how many of the n bits are zeros past the end of the data
 	last   [4]int
-	run    int // blocks that are left in a run of blocks without further coefficients
+	run    int // remaining blocks of an end-of-band run, which have no further coefficients
 	dc, ac [4]*huffman
 	block  func(i int, b *[64]int16) error
 }
@@ -102,7 +102,7 @@ func newHuffmanDecoder(d *decoder) (*huffmanDecoder, error) {
 	for i, c := range sc.comps {
 		h.dc[i], h.ac[i] = d.huffDC[c.dc], d.huffAC[c.ac]
 		if !d.progressive {
-			// Frames of Motion JPEG leave out the standard tables.
+			// Frames of Motion JPEG omit the standard tables.
 			if h.dc[i] == nil && c.dc < 2 {
 				h.dc[i] = standardDC[c.dc]()
 			}
@@ -133,7 +133,7 @@ func (h *huffmanDecoder) check() error {
 	return errors.New("the data of a scan ends early")
 }
 
-// fill ensures that more than 48 bits are there. It stops at a marker and continues with zeros.
+// fill reads until acc holds more than 48 bits. At a marker, it appends zeros instead.
 func (h *huffmanDecoder) fill() {
 	data, pos := h.d.data, h.d.pos
 	for h.n <= 48 {
@@ -142,7 +142,7 @@ func (h *huffmanDecoder) fill() {
 			v = uint64(data[pos])
 			pos++
 		} else {
-			next := pos // of the byte that tells 0xff from a marker
+			next := pos // position of the byte that distinguishes a stuffed 0xff from a marker
 			for next < len(data) && data[next] == 0xff {
 				next++
 			}
@@ -161,7 +161,7 @@ func (h *huffmanDecoder) fill() {
 	h.d.pos = pos
 }
 
-// symbol reads a code. Afterwards, 32 more bits are there.
+// symbol decodes one code. Afterwards, acc holds at least 32 more bits.
 func (h *huffmanDecoder) symbol(t *huffman) (uint8, error) {
 	if h.n <= 48 {
 		h.fill()
@@ -195,7 +195,7 @@ func (h *huffmanDecoder) bits(n int) int {
 	return v
 }
 
-// signed reads a number of n <= 16 bits whose upper bit is 0 if it is negative.
+// signed reads a number of n <= 16 bits. An upper bit of 0 means that the number is negative.
 func (h *huffmanDecoder) signed(n int) int {
 	v := h.bits(n)
 	if n > 0 && v < 1<<(n-1) {
@@ -307,7 +307,7 @@ func (h *huffmanDecoder) refineAC(_ int, b *[64]int16) error {
 		if h.run > 0 {
 			break
 		}
-		// The run counts coefficients that are still zero. The others are refined on the way.
+		// The run counts only coefficients that are still zero. The others in between are refined.
 		for ; k <= sc.end; k++ {
 			if c := &b[zigzag[k]]; *c != 0 {
 				h.refine(c)

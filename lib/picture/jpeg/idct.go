@@ -25,7 +25,7 @@ const (
 // quantisation table in zigzag order. It rounds like libjpeg's accurate integer transform (jidctint.c).
 func inverseDCT(b *[64]int16, quant *[64]uint16, dst []uint8, stride int) {
 	var v [64]int
-	flat := true // whether there is only a DC coefficient
+	flat := true // whether all AC coefficients are zero
 	for k, q := range quant {
 		i := zigzag[k]
 		if c := b[i]; c != 0 {
@@ -84,7 +84,7 @@ func butterfly(c0, c1, c2, c3, c4, c5, c6, c7 int) (e, o [4]int) {
 	return e, o
 }
 
-// sample returns a sample from its difference to the middle of the range.
+// sample adds the middle of the range, 128, and clamps the sum to a byte.
 func sample(v int) uint8 { return clamp(v + 128) }
 
 func clamp(v int) uint8 { return uint8(min(max(v, 0), 255)) }

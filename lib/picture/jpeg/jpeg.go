@@ -21,12 +21,12 @@ import (
 	"fmt"
 )
 
-// UnsupportedError reports a valid file with a feature that this package does not read. Nor does libjpeg.
+// UnsupportedError reports a valid file with a feature that neither this package nor libjpeg supports.
 type UnsupportedError string
 
 func (e UnsupportedError) Error() string { return string(e) }
 
-// maxScans bounds the time that a file can take. Usual files have at most a dozen.
+// maxScans bounds the time that decoding can take. Ordinary files have at most a dozen scans.
 const maxScans = 1000
 
 // errTruncated reports that the file ends before the image is complete.
@@ -61,7 +61,7 @@ func ReadHeader(data []byte) (*Header, error) {
 
 // Decode returns the pixels of a file as RGB, uint8 [3, height, width]. Grey images get three equal channels. CMYK is
 // taken to be inverted, as Adobe's programs write it, and converted without a colour profile, both like Pillow. Callers
-// should first compare the size in the header with what they are ready to hold.
+// should first check that the size in the header fits into memory.
 func Decode(data []byte) (width, height int, pixels []uint8, err error) {
 	d := &decoder{data: data}
 	if err := d.readUntilScan(); err != nil {
@@ -81,11 +81,11 @@ func Decode(data []byte) (width, height int, pixels []uint8, err error) {
 type component struct {
 	id               uint8
 	h, v             int
-	selector         uint8             // of the quantisation table
+	selector         uint8             // number of the quantisation table
 	quant            *[64]uint16       // set when the first scan of the component starts, in zigzag order
 	blocksX, blocksY int               // blocks that hold samples of the image
 	width, height    int               // samples
-	strideX, strideY int               // blocks, those included that fill the last units
+	strideX, strideY int               // blocks, including those that pad the last units
 	coefs            []int16           // [strideY, strideX, 64] in natural order, if the image is buffered
 	precision        [64]int8          // per coefficient in zigzag order: low bits still missing, or -1 if all are
 	dc, ac           uint8             // table selectors of the current scan
@@ -114,7 +114,7 @@ type decoder struct {
 	quant       [4]*[64]uint16 // in zigzag order
 	huffDC      [4]*huffman
 	huffAC      [4]*huffman
-	conditionDC [4]uint8 // lower and upper bounds of arithmetic coding
+	conditionDC [4]uint8 // lower and upper conditioning bounds, for arithmetic coding
 	conditionAC [4]uint8
 	interval    int // units between restart markers; 0: there are none
 
@@ -122,13 +122,13 @@ type decoder struct {
 	out  []uint8
 }
 
-// buffered reports whether the image has, or may have, several scans: then all coefficients are kept until the last one
-// has been read.
+// buffered reports whether the image has, or may have, several scans. If so, all coefficients are kept until the last
+// scan has been read.
 func (d *decoder) buffered() bool { return d.progressive || len(d.scan.comps) < len(d.comps) }
 
 // checkPlausible refuses files that are too short for the size that they claim, before memory is allocated: a block
-// takes two bits or more with Huffman codes, and one in a progressive file. Arithmetic coding can do with less; its
-// greatest probability takes 2^-15 bits.
+// takes two bits or more with Huffman codes, and one in a progressive file. Arithmetic coding needs less: the most
+// probable decision takes about 2^-15 bits.
 func (d *decoder) checkPlausible() error {
 	blocks := int64(0)
 	for _, c := range d.scan.comps {

@@ -53,7 +53,7 @@ func TestAgainstPillow(t *testing.T) {
 	}
 }
 
-// TestTruncated: a file of any kind without its last bytes is refused, except for bytes behind its end.
+// TestTruncated: a file of any kind is refused without its last bytes; bytes after the end marker may be missing.
 func TestTruncated(t *testing.T) {
 	cases := goldens(t)
 	for i := 0; i < len(cases); i += 7 {
@@ -68,7 +68,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestRefused: errors tell unsupported files from damaged ones.
+// TestRefused: errors distinguish unsupported files from damaged ones.
 func TestRefused(t *testing.T) {
 	var plain []byte
 	for _, c := range goldens(t) {

@@ -27,7 +27,7 @@ const (
 	markerTEM  = 0x01
 )
 
-// nextMarker finds the next marker. Like libjpeg, it skips other bytes in front of it.
+// nextMarker finds the next marker. Like libjpeg, it skips other bytes before the marker.
 func (d *decoder) nextMarker() (uint8, error) {
 	for {
 		i := bytes.IndexByte(d.data[d.pos:], 0xff)
@@ -242,7 +242,7 @@ func (d *decoder) readConditioning(s []byte) error {
 type scan struct {
 	comps      []*component
 	start, end int // first and last coefficient, in zigzag order
-	high, low  int // bits of precision that are missing before and after the scan
+	high, low  int // low bits of precision that are missing before and after the scan
 }
 
 func (d *decoder) readScan(s []byte) error {

@@ -6,14 +6,14 @@ import "errors"
 type entropy interface {
 	// start is called before the first unit and after every restart marker.
 	start()
-	// decode adds what the scan holds of the next block, which belongs to component i of the scan.
+	// decode adds the scan's data for the next block, which belongs to component i of the scan.
 	decode(i int, c *component, b *[64]int16) error
-	// check returns an error if the data has ended.
+	// check returns an error if the data has ended early.
 	check() error
 }
 
-// readUnits reads the units of a scan. For each block, at returns where its coefficients are, and done is called once
-// they have been read. x and y count the blocks of the component. Each row of units ends with a call of rowDone.
+// readUnits reads the units of a scan. For each block, it calls at to find out where the coefficients go, and done once
+// they have been read. x and y count the blocks of the component. It calls rowDone after each row of units.
 func (d *decoder) readUnits(
 	at func(c *component, x, y int) *[64]int16, done func(c *component, x, y int, b *[64]int16), rowDone func(y int),
 ) error {
@@ -23,7 +23,7 @@ func (d *decoder) readUnits(
 	}
 	e.start()
 	unitsX, unitsY := d.unitsX, d.unitsY
-	single := len(d.scan.comps) == 1 // units of one block each, without those that fill the last units
+	single := len(d.scan.comps) == 1 // each unit is one block, and there are no padding blocks
 	if single {
 		unitsX, unitsY = d.scan.comps[0].blocksX, d.scan.comps[0].blocksY
 	}

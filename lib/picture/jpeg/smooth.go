@@ -1,8 +1,8 @@
 package jpeg
 
-// A progressive file need not contain all coefficients, for example if somebody cut its last scans off. For such files,
-// libjpeg estimates the low frequencies of a block from the DC coefficients of the 5 x 5 blocks around it, extending
-// section K.8 of the standard, so that blocks do not show. The estimates below are those of libjpeg-turbo 2.1
+// A progressive file need not contain all coefficients, for example if its last scans were cut off. For such files,
+// libjpeg hides the block edges: it estimates the low frequencies of a block from the DC coefficients of the 5 x 5
+// blocks around it. This extends section K.8 of the standard. The estimates below are those of libjpeg-turbo 2.1
 // (jdcoefct.c).
 
 // smoothed is the number of coefficients, in zigzag order, that can be estimated.
@@ -32,7 +32,7 @@ var kernels = [2][smoothed][25]int{
 	},
 }
 
-// smooths reports whether coefficients are to be estimated: some are missing, and every component has its DC.
+// smooths reports whether coefficients are to be estimated: some must be missing, and every component must have its DC.
 func (d *decoder) smooths() bool {
 	missing := false
 	for i := range d.comps {
@@ -50,11 +50,11 @@ func (d *decoder) smooths() bool {
 	return missing
 }
 
-// smooth returns a block with estimates for its missing coefficients. Unit is its row of units.
+// smooth returns a block with estimates for its missing coefficients. unit is the row of units that contains the block.
 func (d *decoder) smooth(c *component, x, y, unit int) *[64]int16 {
 	b := *c.block(x, y)
 	if x >= c.blocksX {
-		return &b // only fills the last unit
+		return &b // a padding block
 	}
 	around := c.neighbours(x, y, unit, d.unitsY)
 	set, last := 0, smoothed-1
@@ -63,7 +63,7 @@ func (d *decoder) smooth(c *component, x, y, unit int) *[64]int16 {
 			set, last = 1, 5
 		}
 	}
-	for k := last; k >= set; k-- { // the DC changes only if there is no AC
+	for k := last; k >= set; k-- { // the DC changes only if no AC coefficient is set
 		at, low := &b[zigzag[k]], int(c.precision[k])
 		if k > 0 && (low == 0 || *at != 0) {
 			continue
@@ -86,11 +86,11 @@ func (d *decoder) smooth(c *component, x, y, unit int) *[64]int16 {
 	return &b
 }
 
-// neighbours returns the DC coefficients of the 5 x 5 blocks around a block. Beyond an edge, the blocks of the edge
-// count.
+// neighbours returns the DC coefficients of the 5 x 5 blocks around a block. Blocks beyond an edge are replaced by
+// those at the edge.
 //
-// Note: two exceptions are libjpeg-turbo 2.1's. Whether a block row has others above and below it depends on its row of
-// units, and in components of two columns, the first one stands for those beyond the second.
+// Note: two exceptions follow libjpeg-turbo 2.1. Whether a block row has rows above and below it depends on its row of
+// units. In a component of two columns, the first column replaces those beyond the second.
 func (c *component) neighbours(x, y, unit, units int) (dc [25]int) {
 	r, count := y-unit*c.v, c.v // the block row in this row of units, and how many there are
 	if unit == units-1 {

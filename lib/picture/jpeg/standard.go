@@ -26,7 +26,7 @@ var (
 	}
 )
 
-// standard returns a function that builds a table once, since few files need it.
+// standard returns a function that builds a table on first use, since few files need it.
 func standard(counts [16]uint8, values string) func() *huffman {
 	return sync.OnceValue(func() *huffman {
 		h, err := newHuffman(&counts, []uint8(values))

@@ -1,9 +1,9 @@
 package jpeg
 
-// planUpsampling chooses how each component is brought to the size of the image, and allocates the rows for it. The
-// choice is libjpeg's: "fancy" upsampling, in which an output sample is 3/4 of the nearer and 1/4 of the farther input
-// sample, for factors of 2, and repetition for others and for components at most two samples wide. The roundings
-// alternate as in libjpeg (jdsample.c).
+// planUpsampling chooses how each component is brought to the size of the image, and allocates the rows for it. It
+// chooses as libjpeg does. Factors of 2 get "fancy" upsampling: an output sample is 3/4 of the nearer and 1/4 of the
+// farther input sample. Other factors, and components at most two samples wide, get repetition. Rounding alternates as
+// in libjpeg (jdsample.c).
 func (d *decoder) planUpsampling() {
 	for i := range d.comps {
 		c := &d.comps[i]
@@ -58,7 +58,7 @@ func widen(out, in []uint8) []uint8 {
 	return out
 }
 
-// widenSums is widen for sums of 3/4 and 1/4 of two rows, times 4.
+// widenSums doubles the width of a row of vertically interpolated samples, which are scaled by 4.
 func widenSums(out []uint8, in []int) []uint8 {
 	last := len(in) - 1
 	for x, s := range in {
