@@ -105,7 +105,8 @@ var unlinked = []struct {
 	{"pipeline", "github.com/apache/arrow", "the runner never opens a tensor"},
 	{"pipeline", "github.com/gomlx", "the runner does no numerics"},
 	{"stages/prep", "gorgonia.org/gorgonia", "preparing data needs no graphs"},
-	{"stages/prep", "github.com/gomlx", "preparing data needs no compute engine"},
+	{"stages/prep", "github.com/gomlx/compute/internal/gobackend", "preparing data needs no compute engine"},
+	{"stages/prep", "github.com/gomlx/go-xla", "preparing data needs no compute engine"},
 	{"stages/prep", "github.com/versity", "a stage is a client of a store"},
 	{"stages/train", "github.com/gomlx/go-xla/installer", "programs download nothing on their own"},
 	{"stages/sample", "github.com/gomlx/go-xla/installer", "programs download nothing on their own"},
@@ -113,9 +114,8 @@ var unlinked = []struct {
 	{"stages/train", "github.com/versity", "a stage is a client of a store"},
 	{"stages/sample", "github.com/versity", "a stage is a client of a store"},
 	{"stages/eval", "github.com/versity", "a stage is a client of a store"},
-	{"stages/train", "vapo/lib/dataset/source", "only prep reads foreign formats"},
-	{"stages/sample", "vapo/lib/dataset/source", "only prep reads foreign formats"},
-	{"stages/eval", "vapo/lib/dataset/source", "only prep reads foreign formats"},
+	{"stages/train", "vapo/lib/dataset/source", "only prep and eval read foreign formats"},
+	{"stages/sample", "vapo/lib/dataset/source", "only prep and eval read foreign formats"},
 }
 
 type pkg struct {

@@ -50,7 +50,7 @@ func variableOf(s Schedule, ratio float64) float64 {
 	low, high := s.Span()
 	for range 100 {
 		middle := low + (high-low)/2
-		if t, _ := s.Time(middle); s.At(t).Sigma > ratio*s.At(t).Mu {
+		if t, _ := s.Time(middle); s.At(t).Sigma > float64(ratio*s.At(t).Mu) {
 			low = middle
 		} else {
 			high = middle

@@ -103,7 +103,7 @@ func blend(images *dataset.Images, points int) *dataset.Images {
 		a, b := images.Image(first), images.Image(first+points-1)
 		f := float64(i%points) / float64(points-1)
 		for k := range size {
-			v := float64(a[k]) + f*(float64(b[k])-float64(a[k]))
+			v := float64(a[k]) + float64(f*(float64(b[k])-float64(a[k])))
 			out.Pixels[i*size+k] = uint8(math.RoundToEven(v))
 		}
 	}

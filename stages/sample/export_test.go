@@ -139,7 +139,7 @@ func TestExportRefuses(t *testing.T) {
 		"there":     {[]string{good, there}, failure.Usage, "--force"},
 		"no folder": {[]string{good, filepath.Join(dir, "none", "a.npz")}, failure.Usage, "none"},
 		"one name":  {[]string{good}, failure.Usage, "<file>"},
-		"no store":  {[]string{"ref:samples", filepath.Join(dir, "a.npz")}, failure.Usage, "no store"},
+		"no store":  {[]string{"ref:samples", filepath.Join(dir, "a.npz")}, failure.Input, "no store"},
 	} {
 		code, stdout, stderr := exportTool(t, c.args...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
