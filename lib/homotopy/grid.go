@@ -49,7 +49,7 @@ func Grid(name string, s Schedule, steps int) ([]float64, error) {
 func variableOf(s Schedule, ratio float64) float64 {
 	low, high := s.Span()
 	for range 100 {
-		middle := low + (high-low)/2
+		middle := (low + high) / 2
 		if t, _ := s.Time(middle); s.At(t).Sigma > float64(ratio*s.At(t).Mu) {
 			low = middle
 		} else {
