@@ -214,7 +214,7 @@ func (s *Store) moveAside(ctx context.Context, info objectstore.Info) (string, e
 	}
 	changed, err := s.objects.DeleteUnchanged(ctx, []objectstore.Info{now}, time.Time{})
 	if err != nil || len(changed) > 0 {
-		return "", err // another writer has replaced the object; the copy does no harm
+		return "", err // another writer has replaced the object; the copy stays and is harmless
 	}
 	return aside, nil
 }

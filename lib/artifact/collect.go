@@ -19,8 +19,8 @@ import (
 
 // Collection says what Collect deletes.
 type Collection struct {
-	Keep  []Roots          // what must stay, besides refs, young records and what they lead to
-	Drop  map[string]Roots // IDs of the runs to delete, each with what must stay if the run stays
+	Keep  []Roots          // what to keep in addition to refs, young records and what they need
+	Drop  map[string]Roots // IDs of the runs to delete, each with what to keep if the run is kept
 	Grace time.Duration    // nothing younger is deleted; at least GracePeriod if other programs use the store
 	Parts time.Duration    // parts older than this and the grace period are deleted
 	// Delete makes Collect delete objects. Without it, Collect only counts them.
@@ -35,7 +35,7 @@ const uploads = "uploads"
 // Contents.Roots must not be called afterwards.
 //
 // Collect is safe while other programs use the store, while another collection runs, and if it is killed at any time.
-// This relies on six rules:
+// Its safety relies on six rules:
 //
 //   - Nothing younger than the grace period is deleted; ages are measured by the store's clock. A young record protects
 //     its outputs and everything they were made from.
@@ -44,17 +44,17 @@ const uploads = "uploads"
 //     collection or the user of an old record succeeds, never both.
 //   - Records are deleted before their outputs. A record whose outputs are missing counts as missing.
 //   - Collect looks at an object, deletes it, and releases its lease, in this order, after it has acquired the lease.
-//     It cannot delete on condition that nothing has changed since the look, because not every S3 server can do that.
+//     It cannot make the deletion conditional on an unchanged object, because not every S3 server supports that.
 //     Instead, a program that has replaced an old object reads the lease afterwards. If it replaced the object before
-//     the look, the collection saw a young object and left it alone. If later, the program finds the lease, waits until
-//     it is released and then checks that the new object still exists; see remains.
+//     Collect looked, Collect saw a young object and kept it. If it replaced the object later, the program finds the
+//     lease, waits until it is released and then checks that the new object still exists; see remains.
 //   - The last rule fails if an object is deleted after the lease has expired. Therefore Collect sends a request only
-//     while the lease is certain to last, and gives up the request before the lease can expire; see sure. The rule
-//     would also fail if one request deleted an object, a program created it anew, and a second request deleted that.
-//     Therefore Collect looks again before it repeats a request; see objectstore.Store.DeleteUnchanged.
+//     while the lease is certain to last, and cancels the request before the lease can expire; see sure. The rule would
+//     also fail if one request deleted an object, a program created it again, and a retry deleted the new object.
+//     Therefore Collect looks again before it retries a request; see objectstore.Store.DeleteUnchanged.
 //
-// Two cases are not covered: a server that carries out a request many seconds after its client gave it up, and an
-// object that someone else deletes and a program creates anew in the second or so between look and request.
+// Two cases are not covered. A server may carry out a request many seconds after its client cancelled it. In the second
+// or so between look and request, somebody else may delete an object and a program may create it again.
 //
 // Series entries and live state only save work. A series entry is deleted together with its action. Live state is
 // deleted if nobody has written it or renewed its lease for the grace period.
@@ -127,7 +127,7 @@ func (k *collection) all(ctx context.Context) error {
 		{"parts/", func(info objectstore.Info) bool { return k.c.Now.Sub(info.ModTime) > k.what.Parts }},
 		{asidePrefix, func(objectstore.Info) bool { return true }},
 		{"probe/", func(objectstore.Info) bool { return true }},
-		{"actions/", func(objectstore.Info) bool { return false }}, // only leftovers
+		{"actions/", func(objectstore.Info) bool { return false }}, // deletes only leftovers
 		{"refs/", func(objectstore.Info) bool { return false }},
 	} {
 		if _, err := k.sweep(ctx, kind.prefix, kind.dead); err != nil {
@@ -146,7 +146,7 @@ func (k *collection) all(ctx context.Context) error {
 	return nil
 }
 
-// runs deletes runs. A run that was saved again stays, with everything that it needs.
+// runs deletes runs. It keeps a run that was saved again, with everything that the run needs.
 func (k *collection) runs(ctx context.Context) error {
 	saved, err := k.sweep(ctx, "runs/", func(info objectstore.Info) bool {
 		roots, drop := k.what.Drop[runOfKey(info.Key)]
@@ -161,15 +161,15 @@ func (k *collection) runs(ctx context.Context) error {
 	return err
 }
 
-// leftover reports whether an object is a file of a write that the gateway of an embedded store has not finished,
-// because it was killed. It has the name .NAME.sgwtmp.NUMBER beside the object.
+// leftover reports whether an object is the temporary file of an unfinished write: .NAME.sgwtmp.NUMBER beside the
+// object. It remains if the gateway of an embedded store is killed.
 func leftover(key string) bool {
 	name := path.Base(key)
 	return name[0] == '.' && strings.Contains(name, ".sgwtmp.")
 }
 
-// sweep deletes the old objects under a prefix for which dead returns true, and leftovers. It returns objects that it
-// has left alone because they were replaced meanwhile.
+// sweep deletes the old objects under a prefix for which dead returns true, and leftovers. It returns the objects that
+// it has kept because they were replaced in the meantime.
 func (k *collection) sweep(
 	ctx context.Context, prefix string, dead func(objectstore.Info) bool,
 ) (kept []objectstore.Info, err error) {
@@ -186,11 +186,11 @@ func (k *collection) sweep(
 	return b.kept, err
 }
 
-// live deletes the state of actions on which nobody works.
+// live deletes the live state of actions that nobody works on.
 func (k *collection) live(ctx context.Context) error {
 	b := k.batches(ctx)
 	var action string
-	var objects []objectstore.Info // of that action
+	var objects []objectstore.Info // of this action
 	end := func() {
 		if !slices.ContainsFunc(objects, func(info objectstore.Info) bool { return k.young(info.ModTime) }) {
 			b.add(objects...)
@@ -237,7 +237,7 @@ func (k *collection) records(ctx context.Context) error {
 	if !k.what.Delete {
 		return nil
 	}
-	for chunk := range slices.Chunk(k.c.tombs, objectstore.MaxDelete) { // of collections that were killed
+	for chunk := range slices.Chunk(k.c.tombs, objectstore.MaxDelete) { // left by collections that were killed
 		if _, err := k.discard(ctx, chunk, time.Time{}); err != nil {
 			return err
 		}
@@ -245,8 +245,8 @@ func (k *collection) records(ctx context.Context) error {
 	return nil
 }
 
-// bury replaces records by tombstones and deletes these. It keeps everything that a record needs that has changed since
-// it was read.
+// bury replaces records by tombstones and deletes the tombstones. If a record has changed since it was read, bury keeps
+// the record and everything that it needs.
 func (k *collection) bury(ctx context.Context, actions []uint32) error {
 	began := time.Now()
 	group, burying := errgroup.WithContext(ctx)

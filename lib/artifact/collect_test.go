@@ -336,9 +336,9 @@ func TestCollectKilled(t *testing.T) {
 // TestCollectBesideRunners: objects that a runner has just published, or has found and renewed, stay for as long as the
 // runner may rely on them, although collections delete all older objects.
 //
-// A runner may take two seconds, the grace period minus the age from which it renews objects, to store an output and
-// publish its record. On a busy machine it may take longer, for example while it waits for a collection to end. Then
-// the output may be lost, also for others who find the record, and this is counted but is no error.
+// A runner may take two seconds to store an output and publish its record: the grace period minus the age from which it
+// renews objects. On a busy machine it may take longer, for example while it waits for a collection to end. Then it, or
+// another runner that finds the record, may lose the output. The test counts such losses but does not fail.
 func TestCollectBesideRunners(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *artifact.Store) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Duration(objectstoretest.Soak(t, 10))*time.Second)
@@ -346,7 +346,7 @@ func TestCollectBesideRunners(t *testing.T) {
 		var runners, collector sync.WaitGroup
 		var hits, misses, raced, freed, excused atomic.Int64
 		var making [200]atomic.Int64 // how many runners make each output
-		var late [200]atomic.Int64   // when one last took too long, in nanoseconds since 1970
+		var late [200]atomic.Int64   // when a runner of this output was last too slow, in nanoseconds since 1970
 		use := func(n int) error {
 			ctx := t.Context()
 			content := fmt.Sprint("output of ", n)
@@ -377,7 +377,7 @@ func TestCollectBesideRunners(t *testing.T) {
 				making[n].Add(1)
 				d = put(t, s, content)
 				_, _, err := s.Publish(ctx, action(t, n, nil, map[string]artifact.Digest{"x": d}))
-				isLate := time.Since(began) > time.Second // not two, because the store's clock shows seconds
+				isLate := time.Since(began) > time.Second // not two: the store's clock shows whole seconds
 				if isLate {
 					late[n].Store(time.Now().UnixNano())
 				}

@@ -12,13 +12,13 @@ import (
 
 const (
 	batchesInFlight = 3
-	// batchAge is how long a batch of objects waits for more. The longer it waits, the more may have changed.
+	// batchAge is the longest time that a batch waits for more objects. The longer it waits, the more objects may change.
 	batchAge = time.Second
-	// tombsAtOnce is the number of records that are replaced by tombstones before these are deleted.
+	// tombsAtOnce is the number of records that are replaced by tombstones before the tombstones are deleted.
 	tombsAtOnce = 250
 )
 
-// batches deletes objects of a listing while it goes on.
+// batches deletes objects while the listing that returns them continues.
 type batches struct {
 	k      *collection
 	group  *errgroup.Group
@@ -81,11 +81,11 @@ func (b *batches) wait() error {
 	return b.group.Wait()
 }
 
-// maxUnsure is how often a request is given up because the lease might expire.
+// maxUnsure is the number of times that a request is tried. It is cancelled when the lease might expire.
 const maxUnsure = 5
 
-// discard deletes objects, unless they have changed since the time looked, and returns those that have. It does nothing
-// in a dry run.
+// discard deletes objects that have not changed since the time looked, and returns the changed ones. It does nothing in
+// a dry run.
 func (k *collection) discard(ctx context.Context, objects []objectstore.Info, looked time.Time) (
 	kept []objectstore.Info, err error,
 ) {

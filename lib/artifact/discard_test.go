@@ -43,7 +43,7 @@ func TestBytesPerBlob(t *testing.T) {
 	}
 }
 
-// TestRunSavedAgain: a run that is saved again after the decision to drop it stays, with everything that it needs.
+// TestRunSavedAgain: a run that is saved again after the decision to delete it is kept, with everything that it needs.
 func TestRunSavedAgain(t *testing.T) {
 	s := open(t)
 	rec := record(t, "train", map[string]artifact.Digest{"x": put(t, s, "x")})
@@ -55,7 +55,7 @@ func TestRunSavedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(1100 * time.Millisecond) // the store's clock shows seconds
+	time.Sleep(1100 * time.Millisecond) // the store's clock has a resolution of one second
 	c, err := s.Contents(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ type stolen struct {
 	freezable
 	steal func()
 	once  sync.Once
-	late  bool // the collection could have deleted although it no longer had the lease
+	late  bool // whether the collection could have deleted objects without the lease
 }
 
 func (s *stolen) DeleteUnchanged(
@@ -93,7 +93,7 @@ func (s *stolen) DeleteUnchanged(
 	return changed, err
 }
 
-// TestCollectionWithoutLease: a collection that cannot renew its lease gives up its requests before another program can
+// TestCollectionWithoutLease: a collection that cannot renew its lease cancels its requests before another program can
 // get the lease, and deletes nothing afterwards.
 func TestCollectionWithoutLease(t *testing.T) {
 	quickLeases(t)

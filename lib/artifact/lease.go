@@ -159,9 +159,9 @@ func (l *Lease) renew(ctx context.Context) error {
 	return err
 }
 
-// sure returns a context that ends before anyone else can get the lease. Others take a lease over when they have not
-// seen a renewal for leaseExpiry, and the context ends when half of that has passed since the last renewal. The other
-// half is for a request that is still on its way then. sure renews the lease first unless that has just happened.
+// sure returns a context that ends before anyone else can get the lease. Others take over a lease if they have not seen
+// a renewal for leaseExpiry. The context ends half of that time after the last renewal. The other half is for a request
+// that is still in flight. sure first renews the lease unless it was renewed recently.
 func (l *Lease) sure(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,9 +177,9 @@ func (l *Lease) sure(ctx context.Context) (context.Context, context.CancelFunc, 
 	return sure, cancel, nil
 }
 
-// errUnsure ends the contexts of sure.
+// errUnsure is the cause with which the contexts of sure end.
 var errUnsure = failure.New(failure.Store, "run the command again; it continues",
-	"the store answers too slowly for the lease of a collection")
+	"the store answers too slowly to keep the lease of the collection")
 
 func (l *Lease) write(ctx context.Context, opt objectstore.PutOptions) error {
 	data, err := json.Marshal(leaseDocument{l.holder, l.beat})

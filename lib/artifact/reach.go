@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// sum is the digest of a blob or the key of an action, in the form that takes least memory.
+// sum is the digest of a blob or the key of an action, in its most compact form.
 type sum [sha256.Size]byte
 
 // sumOf decodes the hexadecimal form of a digest or key.
@@ -39,7 +39,8 @@ func (c *Contents) Roots(actions []string, blobs []Digest) Roots {
 }
 
 // Set is a set of actions and blobs. With an action, it contains its outputs, its inputs, the actions that made those,
-// and so on back to imports. If several actions made a blob and the set contains none of them, the earliest is added.
+// and so on back to imports. If several actions made a blob and the set contains none of them, the set contains the
+// earliest.
 type Set struct {
 	c              *Contents
 	actions, blobs []bool   // by number
@@ -51,11 +52,11 @@ func (c *Contents) NewSet() *Set {
 	return &Set{c: c, actions: make([]bool, len(c.actions)), blobs: make([]bool, len(c.makers))}
 }
 
-// Add adds everything that a run leads to.
+// Add adds the given roots and everything that they need.
 func (s *Set) Add(r Roots) {
 	actions, blobs := r.actions, r.blobs
-	// Each turn adds actions and then what they lead to directly. Outputs come first, so that the result does not depend
-	// on the order of the actions.
+	// Each iteration adds actions and then their outputs, inputs and makers. Outputs come first, so that the result does
+	// not depend on the order of the actions.
 	for len(actions)+len(blobs) > 0 {
 		before := len(s.acted)
 		for _, n := range actions {
@@ -86,7 +87,7 @@ func (s *Set) Add(r Roots) {
 	}
 }
 
-// addBlob adds only a blob, and reports whether it is new.
+// addBlob adds a blob without its maker, and reports whether the blob is new.
 func (s *Set) addBlob(n uint32) bool {
 	if s.blobs[n] {
 		return false

@@ -100,8 +100,8 @@ func (s *Store) lockCollection(ctx context.Context) (lease *Lease, held context.
 var anyHolder = LeaseWait{Held: func(Holder) error { return nil }, Ended: func(Holder) bool { return false }}
 
 // remains waits until a running collection ends and then reports whether an object that replaced an old one still
-// exists. The collection may have decided to delete the old object just before it was replaced. Later collections see
-// the new one.
+// exists. The collection may have decided to delete the old object just before that object was replaced. Later
+// collections see the new object.
 func (s *Store) remains(ctx context.Context, key string) (bool, error) {
 	var running string
 	ended := errors.New("the collection has ended")

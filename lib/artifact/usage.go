@@ -21,7 +21,7 @@ type Sizes struct {
 	c     *Contents
 	loose int64    // bytes of blobs that no record, run or ref mentions
 	blobs []int64  // sizes, by number
-	users []uint32 // of each blob: how many runs and refs lead to it
+	users []uint32 // of each blob: the number of runs and refs that need it
 }
 
 // Sizes lists the whole store. Contents.Roots must not be called afterwards.
@@ -49,7 +49,7 @@ func (s *Store) Sizes(ctx context.Context, c *Contents) (*Sizes, error) {
 	return out, nil
 }
 
-// stages fills Stages. It counts stage by stage, so that one mark for each blob suffices.
+// stages fills Stages. It handles one stage at a time, so that one mark per blob suffices.
 func (s *Sizes) stages() {
 	for stage := range s.c.stages {
 		var u Usage
@@ -89,7 +89,7 @@ func (s *Sizes) Of(set *Set) (size, own int64) {
 	return size, own
 }
 
-// Unused returns the size of the blobs to which no run and no ref leads.
+// Unused returns the size of the blobs that no run and no ref needs.
 func (s *Sizes) Unused() int64 {
 	total := s.loose
 	for n, users := range s.users {

@@ -80,7 +80,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// The two values that the paper gives, and the defining equation.
+// Gamma agrees with the two values in the paper and with the defining equation.
 func TestGamma(t *testing.T) {
 	for std, want := range map[float64]float64{0.05: 16.97, 0.10: 6.94} {
 		if got := gamma(t, std); math.Abs(got-want) > 0.005 {
@@ -122,7 +122,7 @@ func TestDecay(t *testing.T) {
 	}
 }
 
-// Steps gives what remains if every second snapshot is dropped whenever there would be too many.
+// Steps returns the snapshots that remain if every second one is dropped whenever there would be too many.
 func TestSteps(t *testing.T) {
 	for _, every := range []int64{1, 7} {
 		spacing := every
@@ -221,7 +221,7 @@ func TestReconstructRefuses(t *testing.T) {
 	}
 }
 
-// A name that is parsed and formatted is one that Parse accepts and understands in the same way.
+// If a name is parsed and formatted, Parse accepts the result with the same meaning.
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{
 		"std:0.05", "std:0.05@4000", "std:1e-3@1", "std:", "std:@", "std:NaN", "std:0.1@0", "ema",

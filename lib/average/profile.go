@@ -1,9 +1,9 @@
 // Package average chooses the length of a moving average of the weights after the training.
 //
-// How long the best average is can be found only by sampling and scoring, and it depends on everything else. Training
-// once per candidate would be too expensive. Therefore Karras et al., "Analyzing and Improving the Training Dynamics
-// of Diffusion Models" (EDM2, arXiv 2312.02696, section 3.1 and appendix C), track a few averages, keep snapshots of
-// them, and combine these linearly to any other average.
+// The best length of the average can be found only by sampling and scoring, and it depends on all other settings.
+// Training once per candidate would be too expensive. Therefore Karras et al., "Analyzing and Improving the Training
+// Dynamics of Diffusion Models" (EDM2, arXiv 2312.02696, section 3.1 and appendix C), track a few averages, keep
+// snapshots of them, and combine these linearly to any other average.
 //
 // A profile is the family of averages whose length is a fixed fraction of the training so far. After step t, with
 // t = 1 for the first step, the average becomes
@@ -25,7 +25,7 @@ import (
 )
 
 // The smallest and the largest standard deviation of a profile. At 1/sqrt(12), about 0.289, all steps have the same
-// weight, and a longer average would prefer the first ones.
+// weight; a longer average would favour the first steps.
 const (
 	MinStd = 0.001
 	MaxStd = 0.28

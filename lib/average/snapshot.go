@@ -15,9 +15,9 @@ import (
 // MaxSnapshots is the largest number of steps whose averages are kept as snapshots.
 const MaxSnapshots = 16
 
-// Steps returns the steps whose snapshots a training of the given number of steps keeps, in ascending order: multiples
-// of every or, if there are more than MaxSnapshots, of the first every·2^k of which there are not. They are therefore
-// among those that a shorter training keeps.
+// Steps returns the steps whose snapshots a training of the given number of steps keeps, in ascending order: the
+// multiples of every·2^k for the smallest k >= 0 that gives at most MaxSnapshots steps. Those within a shorter training
+// are therefore among the steps that it keeps.
 func Steps(every, steps int64) (kept []int64) {
 	for steps/every > MaxSnapshots {
 		every *= 2
@@ -109,7 +109,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	have := List(c)
 	if len(have) == 0 || len(have) > maxAverages {
 		return nil, nil, failure.New(failure.Input,
-			"give the output averages of train, which --ema-profiles and --ema-snapshot-every make",
+			"give the output averages of train, made with --ema-profiles and --ema-snapshot-every",
 			"it has %d snapshots of averages, expected 1 to %d", len(have), maxAverages)
 	}
 	var steps []int64
@@ -144,7 +144,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	return out, r, nil
 }
 
-// fit returns the coefficients of the averages in have whose sum is closest to want, see solve.
+// fit returns the coefficients of the averages in have whose sum is closest to want; see solve.
 func fit(have []Average, want Average) (x []float64, residual float64, err error) {
 	var profiles []profile
 	for _, a := range append(slices.Clone(have), want) {
@@ -157,7 +157,7 @@ func fit(have []Average, want Average) (x []float64, residual float64, err error
 	return solve(profiles[:len(have)], profiles[len(have)])
 }
 
-// combine returns a checkpoint whose main average is the sum of the given averages, each times its element of x.
+// combine returns a checkpoint whose main average is the sum of the given averages, each weighted by its element of x.
 func combine(c *checkpoint.Checkpoint, averages []Average, x []float64) (*checkpoint.Checkpoint, error) {
 	first := c.Group(averages[0].Group())
 	shapes := map[string][]int{}

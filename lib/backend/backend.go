@@ -54,8 +54,8 @@ type Executable interface {
 	// Graph.Inputs, and Run fills out, which is parallel to Graph.Outputs. The engine does not keep the slices. If a
 	// buffer has the wrong length or element type, Run returns an error and leaves the state unchanged.
 	Run(in, out []Buffer) error
-	// Upload copies v, input number i of a later run, to the engine's memory and returns the copy, to be passed to one
-	// Run in place of v. The inputs of a step can thus be copied during the step before. An engine that computes in host
+	// Upload copies v, input number i of a later run, to the engine's memory and returns the copy, to be passed to one Run
+	// in place of v. The inputs of a step can thus be copied during the previous step. An engine that computes in host
 	// memory returns v itself, so v must not change until that run has ended.
 	Upload(i int, v Buffer) (Buffer, error)
 	// Load sets the state of the given name. States are 0 until they are loaded.

@@ -85,7 +85,7 @@ type Manifest struct {
 	Outputs  map[string]Output `json:"outputs"`
 	Backend  string            `json:"backend,omitempty"`
 	Results  map[string]any    `json:"results,omitempty"`
-	// Costs say what the outputs cost, by unit: samples/s, for example. Comparisons of scores show them.
+	// Costs states what the outputs cost, by unit, such as samples/s. Comparisons of scores show it.
 	Costs       map[string]float64 `json:"costs,omitempty"`
 	Warnings    []string           `json:"warnings,omitempty"`
 	Versions    map[string]string  `json:"versions,omitempty"`

@@ -29,7 +29,7 @@ import (
 type File struct {
 	URL, Path string
 	Digest    string                  // "sha256:…" or "md5:…", in hexadecimal
-	MaxBytes  int64                   // more content is not read
+	MaxBytes  int64                   // a limit for the content
 	Progress  func(done, total int64) // in bytes; total is -1 if the server does not state it
 	Log       *slog.Logger            // receives a warning before each retry
 
@@ -40,7 +40,7 @@ type File struct {
 
 const hint = "check the address, and HTTPS_PROXY if a proxy is needed; or get the file in another way"
 
-// Tests shorten the wait before the first retry, and how long a server may send nothing before the request is repeated.
+// Tests shorten both: the wait before the first retry, and the time without data after which a request is repeated.
 var firstWait, maxSilence = time.Second, time.Minute
 
 // Get downloads the file. If it fails, it keeps the content for the next call unless the content is wrong.
@@ -79,7 +79,8 @@ func (f *File) verify() error {
 }
 
 // transfer downloads the missing content and verifies the whole. retryablehttp decides which errors are worth a retry,
-// increases the waits, obeys Retry-After and gives up after five attempts. It starts again as long as content arrives.
+// increases the waits, obeys Retry-After and gives up after five attempts. The count starts again whenever content
+// arrives.
 func (f *File) transfer(ctx context.Context) error {
 	client := retryablehttp.NewClient() // it uses the proxies of the environment
 	transport := client.HTTPClient.Transport.(*http.Transport)
@@ -102,7 +103,8 @@ func (f *File) transfer(ctx context.Context) error {
 	return failure.Default(failure.Input, hint, cmp.Or(context.Cause(ctx), err))
 }
 
-// prepare makes the request ask for the missing content, or for everything if the server has another version by now.
+// prepare makes the request ask for the missing content, or for everything if the server has another version in the
+// meantime.
 func (f *File) prepare(_ retryablehttp.Logger, req *http.Request, _ int) {
 	f.size, req.Header = 0, http.Header{"User-Agent": {"vapo"}, "Accept-Encoding": {"identity"}}
 	if info, err := f.part.Stat(); err == nil && info.Size() > 0 {

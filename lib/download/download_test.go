@@ -184,7 +184,7 @@ func TestMD5(t *testing.T) {
 }
 
 // TestResume: a download resumes where an earlier process stopped. If the server has another version of the file by
-// then, the content does not match and is removed, so the next call downloads it all.
+// then, the content does not match and is removed, so the next call downloads the whole file.
 func TestResume(t *testing.T) {
 	for _, changed := range []bool{false, true} {
 		s := newServer(t, content)

@@ -34,8 +34,8 @@ const (
 	BFloat16 Precision = "bf16"    // 7
 )
 
-// suffixes are the ends of the classes of the precisions other than Float32. The suffix "-bf16" stood for bfloat16
-// factors with float32 activations, which no engine has any more.
+// suffixes maps each precision other than Float32 to the suffix of its classes. The suffix "-bf16" stood for bfloat16
+// factors with float32 activations, which no engine uses any more.
 var suffixes = map[Precision]string{TF32: "-tf32", BFloat16: "-bfloat16"}
 
 // formerBF16 is the suffix that BFloat16 replaces.

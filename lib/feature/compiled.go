@@ -22,7 +22,7 @@ type compiled struct {
 	x       []float32          // the input; nil until it is filled
 }
 
-// ready compiles the graph unless it is compiled.
+// ready compiles the graph if necessary.
 func (p *compiled) ready() (err error) {
 	if p.exe == nil {
 		p.exe, err = p.compile()
@@ -53,7 +53,7 @@ func compileGraph(be backend.Backend, b *layer.Builder, x, features, logits *gra
 	return exe, nil
 }
 
-// fill writes images [lo, hi) to the rows of x, where image base belongs to row 0, and zeros to the other rows.
+// fill writes images [lo, hi) to the rows of x, where image base belongs to row 0. It fills the other rows with zeros.
 func (p *compiled) fill(images Images, base, lo, hi int) error {
 	if p.x == nil {
 		p.x = make([]float32, p.rows*p.size)
@@ -90,13 +90,13 @@ func (p *compiled) fill(images Images, base, lo, hi int) error {
 // errOtherSize is the error of a program for images of one size when it gets an image of another size.
 var errOtherSize = errors.New("an image of another size")
 
-// programs are the programs of a network. The sizes of a block's images alone decide which one computes the block. So a
-// run that finds some features in the cache computes the others as a run does that finds none.
+// programs are the programs of a network. Only the sizes of a block's images decide which program computes the block.
+// So a run that finds some features in the cache computes the others like a run that finds none.
 type programs struct {
 	// whole takes images of every size that the network accepts.
 	whole *compiled
-	// small takes images of the size shape, if they are small enough; it is nil for larger ones. It gets their pixels as
-	// they are, which are fewer bytes to copy to a device than resized images.
+	// small takes images of the size shape. It is nil if that size is not smaller than the network's input. It gets the
+	// original pixels, which are fewer bytes to copy to a device than resized images.
 	small *compiled
 	shape [3]int
 	// forSize returns the program small for images of the size of im. It is nil if the engine computes in host memory.

@@ -98,7 +98,7 @@ func maximum(x *graphop.Node, stride, pad int) *graphop.Node {
 	return graphop.MaxPool2D(x, graphop.Window2D{KH: 3, KW: 3, StrideH: stride, StrideW: stride, PadH: pad, PadW: pad})
 }
 
-// graphInput adds what turns the input x of a graph into images [n, 3, side, side] in [-1, 1].
+// graphInput adds the nodes that convert the input x of a graph to images [n, 3, side, side] in [-1, 1].
 type graphInput func(b *layer.Builder, x *graphop.Node) *graphop.Node
 
 // newInceptionGraph builds the network up to a tap, or up to the logits if deep is set, for x of the given shape. If
@@ -259,7 +259,7 @@ func newInception(be backend.Backend, src WeightSource, o Options, block int) (*
 			}}
 	}
 	net.programs = &programs{whole: form((&resizers{how: o.Resize}).image, nil, 3, side, side)}
-	if be.Promises().Rows { // a CPU: it gains nothing from fewer bytes, see resizeGraph
+	if be.Promises().Rows { // a CPU, which gains nothing from fewer bytes; see resizeGraph
 		return net, net.programs.whole.ready()
 	}
 	net.programs.forSize = func(im Image) *compiled {

@@ -17,7 +17,7 @@ type resizeGraph struct {
 	side    int // height and width of the result
 }
 
-// Names of the matrices among the parameters.
+// Names of the parameters that hold the matrices.
 const (
 	resizeRows = "resize.rows"
 	resizeCols = "resize.columns"
@@ -26,8 +26,8 @@ const (
 // fits reports whether an image is smaller than the network's input.
 func (r *resizeGraph) fits() bool { return max(r.h, r.w) <= r.side && r.h*r.w < r.side*r.side }
 
-// centre is subtracted from grey levels before they are resized. The differences are exact in every precision, also
-// where an engine rounds factors to bfloat16.
+// centre is subtracted from grey levels before they are resized. The differences are exact in every precision, even if
+// an engine rounds factors to bfloat16.
 func (r *resizeGraph) centre() float32 {
 	if r.how == PyTorchFID {
 		return 127.5
@@ -53,7 +53,7 @@ func (r *resizeGraph) write(row []float32, im Image) error {
 // build returns the network's input [n, 3, side, side], in [-1, 1], for x [n, c, h, w].
 func (r *resizeGraph) build(b *layer.Builder, x *graphop.Node) *graphop.Node {
 	planes := x.Shape()[0] * r.c
-	// The last axis is multiplied by a matrix, so each axis has to become the last one.
+	// Only the last axis can be multiplied by a matrix, so each axis in turn becomes the last one.
 	x = graphop.Transpose(graphop.Reshape(x, planes, r.h, r.w), 0, 2, 1)
 	rows, cols := b.Param(resizeRows, layer.Init{}, r.h, r.side), b.Param(resizeCols, layer.Init{}, r.w, r.side)
 	x = graphop.MatMul(graphop.Reshape(x, planes*r.w, r.h), rows, false, false)

@@ -16,7 +16,7 @@ import (
 	"vapo/lib/layer"
 )
 
-// asDevice is an engine that promises nothing, as devices do. So networks resize in the graph.
+// asDevice is an engine without promises, like a device, so networks resize in the graph.
 type asDevice struct{ backend.Backend }
 
 func (asDevice) Promises() backend.Promises { return backend.Promises{} }
@@ -41,7 +41,7 @@ func resized(t *testing.T, be backend.Backend, r *resizeGraph, im Image) []float
 	return out
 }
 
-// The graph agrees with PyTorch and Pillow, and more closely with the host, for all conventions.
+// For all conventions, the graph agrees with PyTorch and Pillow, and even more closely with the host.
 func TestResizeInGraph(t *testing.T) {
 	compute, err := device.OpenGo()
 	if err != nil {
@@ -95,8 +95,8 @@ func TestResizeInGraph(t *testing.T) {
 	}
 }
 
-// A network that resizes in the graph agrees with PyTorch as one does that resizes on the host. Images of other sizes,
-// and invalid images, have the results and errors that they have on a CPU.
+// A network that resizes in the graph agrees with PyTorch as closely as one that resizes on the host. Images of other
+// sizes and invalid images give the same results and errors as on a CPU.
 func TestInceptionFromPixels(t *testing.T) {
 	const block, tap = 3, 192
 	g, o := readInception(t), Options{Tap: tap, Resize: PyTorchFID}
@@ -141,7 +141,7 @@ func TestInceptionFromPixels(t *testing.T) {
 		t.Error("expected the first block from the graph, the blocks with other sizes from the host")
 	}
 
-	// Images of another size have a program of their own. What was computed before does not matter.
+	// Images of another size have a program of their own. Earlier computations do not matter.
 	enlarged := inMemory(slices.Repeat(mixed[4:5], block))
 	fresh, err := newInception(asDevice{fastEngine(t)}, formulaWeights(t), o, block)
 	if err != nil {
@@ -168,7 +168,7 @@ func TestInceptionFromPixels(t *testing.T) {
 	}
 }
 
-// Devices evaluate a whole shard at a time, CPUs what is quickest there.
+// Devices evaluate a whole shard at a time; CPUs evaluate the fastest number of images.
 func TestBlocks(t *testing.T) {
 	be := fastEngine(t)
 	for _, c := range []struct {

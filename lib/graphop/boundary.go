@@ -1,7 +1,7 @@
 package graphop
 
-// BoundaryOp returns its first operand, and is computed after all of its operands. Engines implement it without a copy,
-// but must neither merge values across it nor compute what reads it before the other operands are known.
+// BoundaryOp returns its first operand, and is computed after all of its operands. Engines implement it without a copy.
+// They must not merge values across it, and must not compute its readers before the other operands are known.
 type BoundaryOp struct{}
 
 // Boundary marks x, the input or output of a block of a network, as a value from which Rematerialise can compute the
@@ -14,7 +14,7 @@ func Boundary(x *Node) *Node {
 	return apply(&BoundaryOp{}, x.Shape(), x)
 }
 
-// after returns x, to be read only once the token is known.
+// after returns x as a node that can be read only once the token is known.
 func after(x, token *Node) *Node { return apply(&BoundaryOp{}, x.Shape(), x, token) }
 
 // Diff implements Kind.
@@ -30,10 +30,10 @@ func isMark(n *Node) bool {
 	return ok && len(Children(n)) == 1
 }
 
-// Sections returns the nodes of a topological order, sorted by the largest number of marks on a path to each node. In
-// a graph without marks, that is the order itself. The order of nodes with equal numbers does not change. In an engine
-// that computes nodes in this order, a gradient of a block's weights is computed before the next block, and what led to
-// it can be dropped.
+// Sections returns the nodes of a topological order, sorted by the largest number of marks on a path to each node. In a
+// graph without marks, that is the order itself. The order of nodes with equal numbers does not change. An engine that
+// computes nodes in this order computes the gradient of a block's weights before the next block, and can then free the
+// values that only this gradient needed.
 func Sections(order []*Node) []*Node {
 	var sections [][]*Node
 	for n, s := range numberSections(order) {

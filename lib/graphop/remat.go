@@ -9,10 +9,10 @@ import "iter"
 // The marks divide the graph, with all its reverse-mode passes, into sections, one after the other. A value that is
 // read in a later section than its own is computed again there, from the marks and from the small values that are kept.
 // The copy reads them through a boundary whose other operand is a mark before that section. So the copy differs from
-// the original, and equal nodes are not merged; and it cannot be computed before that section is due.
+// the original and is not merged with it, and it cannot be computed before its section.
 //
-// Note: this is a pass over the finished graph. Inside Grad it would not work, because a later Grad differentiates what
-// an earlier one has built: it would differentiate the copies, and keep them alive to the end.
+// Note: this is a pass over the finished graph. It would not work inside Grad: a later Grad differentiates the nodes of
+// an earlier one, so it would differentiate the copies and keep them alive to the end.
 func Rematerialise(roots ...*Node) (out []*Node, err error) {
 	err = Build(func() { out = rematerialise(roots) })
 	return out, err
@@ -47,7 +47,7 @@ func rematerialise(roots []*Node) []*Node {
 
 // remat is the state of Rematerialise.
 type remat struct {
-	section map[*Node]int   // the number of each node's section
+	section map[*Node]int   // the section of each node
 	marks   map[int]*Node   // one mark of each section that has any
 	root    map[*Node]bool  // the roots
 	least   int             // the number of elements of the smallest mark
@@ -56,7 +56,7 @@ type remat struct {
 	again   map[copyOf]*Node
 }
 
-// copyOf names the copy of a node in a section.
+// copyOf identifies the copy of a node in a section.
 type copyOf struct {
 	n       *Node
 	section int
@@ -81,9 +81,9 @@ func numberSections(order []*Node) iter.Seq2[*Node, int] {
 	}
 }
 
-// kept reports whether n is kept until its last reader. Those are the marks and the values that take little memory:
-// values smaller than every mark, such as the statistics of a normalisation, and values without the batch's axis, such
-// as weights and their gradients.
+// kept reports whether n stays in memory until its last reader. This holds for marks and for values that take little
+// memory: values smaller than every mark, such as the statistics of a normalisation, and values without the batch's
+// axis, such as weights and their gradients.
 func (r *remat) kept(n *Node) bool {
 	return isMark(n) || Of(n) == nil || r.root[n] || n.Shape()[0] != r.rows || n.Shape().TotalSize() < r.least
 }
@@ -117,15 +117,15 @@ func (r *remat) copy(n *Node, section int) *Node {
 		}
 		return r.built[c]
 	})
-	if again == n { // it reads nothing with the batch's axis: a dropout mask reads its key
+	if again == n { // nothing that it reads has the batch's axis, as for a dropout mask
 		again = with(n, late)
 	}
 	r.again[key] = again
 	return again
 }
 
-// with returns the operation of n on other children. A node without an operation or without children is returned as it
-// is.
+// with returns the operation of n applied to other children. A node without an operation or children is returned
+// unchanged.
 func with(n *Node, replace func(*Node) *Node) *Node {
 	children := Children(n)
 	if len(children) == 0 {

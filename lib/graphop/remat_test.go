@@ -33,7 +33,7 @@ func chain(t *testing.T, blocks int) []*Node {
 	return append(grads, loss)
 }
 
-// crossing counts the values, other than marks, that take much memory and are read in a later section than their own.
+// crossing counts large values, other than marks, that are read in a later section than their own.
 func crossing(roots []*Node) (n int) {
 	order := Order(roots...)
 	section := map[*Node]int{}
@@ -53,7 +53,7 @@ func crossing(roots []*Node) (n int) {
 	return n
 }
 
-// After the pass no large value is kept from one section to a later one. Shapes and the number of roots stay.
+// After the pass, no large value is kept from one section to a later one. Shapes and the number of roots do not change.
 func TestRematerialise(t *testing.T) {
 	for _, blocks := range []int{1, 2, 5} {
 		roots := chain(t, blocks)
@@ -84,7 +84,7 @@ func TestRematerialise(t *testing.T) {
 	}
 }
 
-// A graph without marks stays as it is, and so does its order.
+// A graph without marks does not change, nor does its order.
 func TestRematerialiseNothing(t *testing.T) {
 	x := inputs([]int{2, 3})[0]
 	y := Exp(Sin(x))

@@ -52,7 +52,7 @@ func TestGrid(t *testing.T) {
 		t.Errorf("equal steps %v, %v", grid, err)
 	}
 	if grid, err = homotopy.Grid("edm", s, 18); err != nil || grid[10] >= 0.5 || grid[15] != 0.5 {
-		t.Errorf("to t = 0.5: %v, %v", grid, err) // ratios below 1 are beyond the end
+		t.Errorf("to t = 0.5: %v, %v", grid, err) // ratios below 1 are not reached
 	}
 	for _, name := range []string{"equal", "edm", "wavy"} {
 		if _, err := homotopy.Grid(name, s, 2); (err == nil) != (name == "equal") {

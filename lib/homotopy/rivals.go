@@ -5,7 +5,7 @@ import (
 	"vapo/lib/graphop"
 )
 
-// Output says what a network models. Networks that model a potential are the method; the others are its rivals, with
+// Output names what a network models. The method uses networks that model a potential. The others are its rivals, with
 // which it is compared: they have no potential, and train at half the cost, because their loss contains no gradient in
 // x.
 type Output string
@@ -63,8 +63,8 @@ func VelocityOfNoise(s Schedule, x, f, variable *graphop.Node) *graphop.Node {
 	return graphop.Mul(graphop.Mul(r, beta), graphop.Sub(x, graphop.Mul(factor, f)))
 }
 
-// oneMinusExp returns 1 - exp(-b) for b >= 0 with a relative error of 1e-6. In float32, the formula itself cancels for
-// small b, so there the value is the sum of the first terms of b - b²/2 + b³/6 - …
+// oneMinusExp returns 1 - exp(-b) for b >= 0 with a relative error of 1e-6. In float32, the formula itself suffers from
+// cancellation for small b. There, the value is the sum of the first terms of b - b²/2 + b³/6 - …
 func oneMinusExp(b *graphop.Node) *graphop.Node {
 	const small, terms = 0.1, 5
 	series := graphop.Fill(b, 1, b.Shape()...)

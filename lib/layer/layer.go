@@ -59,8 +59,8 @@ type Builder struct {
 	Remat bool
 }
 
-// Block returns x, an input or output of a block, and marks it if the builder has Remat. The inside of a block is what
-// a reverse-mode pass may compute again.
+// Block returns x, an input or output of a block, and marks it if Remat is set. A reverse-mode pass may compute the
+// inside of a block again.
 func (b *Builder) Block(x *graphop.Node) *graphop.Node {
 	if !b.Remat {
 		return x

@@ -131,7 +131,7 @@ func parse(r io.ReaderAt, size int64) (*File, error) {
 	}
 	for _, e := range z.File {
 		name, ok := strings.CutSuffix(e.Name, ".npy")
-		if !ok || strings.HasPrefix(name, "__MACOSX/") { // the Finder's copies of names
+		if !ok || strings.HasPrefix(name, "__MACOSX/") { // metadata of the macOS Finder
 			continue
 		}
 		if _, twice := f.arrays[name]; twice {

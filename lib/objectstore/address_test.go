@@ -50,7 +50,7 @@ func TestWrongAddress(t *testing.T) {
 		} {
 			cfg := good
 			change(&cfg)
-			cfg.Patience = time.Hour // the test ends only if nothing is retried
+			cfg.Patience = time.Hour // a retry would keep the test from ending
 			cfg.WaitAtOpen = true
 			_, err := objectstore.Open(t.Context(), cfg)
 			if err == nil || !strings.Contains(failure.HintOf(err), hint) || failure.ClassOf(err) != failure.Store {
@@ -60,7 +60,7 @@ func TestWrongAddress(t *testing.T) {
 	}
 }
 
-// TestCertificates: the authority of a server's certificate is found, or the hint names the right variable.
+// TestCertificates: the authority of a server's certificate is found, or else the hint names the right variable.
 func TestCertificates(t *testing.T) {
 	good := objectstoretest.MinIOTLS(t)
 	text := filepath.Join(t.TempDir(), "text.pem")
@@ -86,12 +86,12 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// TestSilentServers: servers that break the connection of a client with the wrong scheme, instead of answering.
+// TestSilentServers: some servers close the connection of a client with the wrong scheme instead of answering.
 func TestSilentServers(t *testing.T) {
 	cfg := config(t, objectstoretest.EmbeddedEnv(t))
 	cfg.Gateway, cfg.Patience, cfg.WaitAtOpen = "", time.Hour, true
 	var connections atomic.Int64
-	// serve forwards connections to a server if their first byte is right: 0x16 begins TLS.
+	// serve forwards a connection to a server if its first byte fits the scheme: TLS begins with 0x16.
 	serve := func(addr string, wantTLS bool) (host string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -145,7 +145,7 @@ func TestSilentServers(t *testing.T) {
 	}
 }
 
-// TestWrongClock: in the bubble it is the year 2000, outside it is not.
+// TestWrongClock: inside the synctest bubble the year is 2000, outside it is not.
 func TestWrongClock(t *testing.T) {
 	minio, embedded := config(t, objectstoretest.MinIOEnv(t)), config(t, objectstoretest.EmbeddedEnv(t))
 	embedded.Gateway = ""

@@ -21,7 +21,7 @@ type Config struct {
 	Prefix       string // prepended to every key, without leading and trailing slashes; may be empty
 	CABundle     string // PEM file of the authorities that sign the server's certificate; empty for the system's
 
-	keysFrom string // where the keys come from, if not from the environment
+	keysFrom string // the source of the keys if it is not the environment
 
 	// Gateway is host:port/directory if the endpoint http://host:port belongs to the gateway of an embedded store in that
 	// directory, or empty. Connections then go to the gateway that serves the directory now.
@@ -45,14 +45,14 @@ type Config struct {
 
 // FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), AWS_CA_BUNDLE,
-// VAPO_STORE=s3://bucket/prefix and VAPO_STORE_PATIENCE. What these leave open comes from the profile in the files of
-// the AWS CLI. Nothing is asked over the network. VAPO_GATEWAY becomes Config.Gateway. getenv is usually os.Getenv.
+// VAPO_STORE=s3://bucket/prefix and VAPO_STORE_PATIENCE. Missing settings come from the profile in the files of the AWS
+// CLI. FromEnv sends no network requests. VAPO_GATEWAY becomes Config.Gateway. getenv is usually os.Getenv.
 //
 // If a variable is missing or malformed, FromEnv fails with ErrConfig and names the variable. The error does not quote
 // the value, which might contain a password.
 func FromEnv(getenv func(string) string) (Config, error) {
 	untrimmed := getenv
-	getenv = func(name string) string { return strings.TrimSpace(untrimmed(name)) } // blanks come with copied values
+	getenv = func(name string) string { return strings.TrimSpace(untrimmed(name)) } // blanks come from pasting
 	first := func(names ...string) string {
 		for _, name := range names {
 			if v := getenv(name); v != "" {

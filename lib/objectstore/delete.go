@@ -13,9 +13,9 @@ import (
 const (
 	// MaxDelete is the largest number of objects that DeleteUnchanged takes. It is S3's limit.
 	MaxDelete = 1000
-	// freshLook is how long DeleteUnchanged relies on what is known about objects.
+	// freshLook is the time for which DeleteUnchanged relies on known properties of objects.
 	freshLook = 2 * time.Second
-	// looksInFlight is the number of objects that DeleteUnchanged looks at at once.
+	// looksInFlight is the number of objects that DeleteUnchanged checks concurrently.
 	looksInFlight = 16
 )
 
@@ -42,9 +42,9 @@ func (s *s3Store) DeleteUnchanged(
 	return changed, err
 }
 
-// look separates the objects that are still what they were from those that were replaced, and leaves out those that are
-// gone. The ETag alone does not show that an object was replaced by the same content. Times are compared in seconds,
-// because Head returns no fractions; Put returns no times.
+// look separates unchanged objects from replaced ones, and leaves out deleted ones. The ETag alone does not show that
+// an object was replaced by the same content. Times are compared in seconds, because Head returns no fractions; Put
+// returns no times.
 func (s *s3Store) look(ctx context.Context, objects []Info) (same, changed []Info, err error) {
 	now := make([]Info, len(objects))
 	group, looking := errgroup.WithContext(ctx)
@@ -110,7 +110,7 @@ func (s *s3Store) deleteAll(ctx context.Context, objects []Info) (left []Info, e
 		left = append(left, info)
 	}
 	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("the store says nothing about %s", left[0].Key)
+		err = fmt.Errorf("the answer of the store does not mention %s", left[0].Key)
 	}
 	return left, err
 }

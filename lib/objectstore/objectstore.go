@@ -99,14 +99,14 @@ type Store interface {
 	// Head returns the description of an object. It fails with ErrNotFound if the object does not exist.
 	Head(ctx context.Context, key string) (Info, error)
 
-	// Delete removes an object. A missing object is not an error. If the store's answer is lost, Delete asks again and may
-	// then remove an object that another program has created in between; see DeleteUnchanged.
+	// Delete removes an object. A missing object is not an error. If the store's answer is lost, Delete sends the request
+	// again, which may remove an object that another program has created in the meantime; see DeleteUnchanged.
 	Delete(ctx context.Context, key string) error
 
-	// DeleteUnchanged removes at most MaxDelete objects, in one request if nothing fails. objects are what Put, Head or
-	// List returned, not before the time looked. If the look is older than two seconds, and before it sends a request
-	// again, DeleteUnchanged looks at every object again. It leaves those alone that have changed, and returns them. Not
-	// every S3 server can delete on a condition, so an object that is replaced between look and request is lost.
+	// DeleteUnchanged removes at most MaxDelete objects, in one request if nothing fails. objects are results of Put, Head
+	// or List at the time looked or later. If that time is more than two seconds ago, and before each retry,
+	// DeleteUnchanged checks every object again. It keeps and returns objects that have changed. Not every S3 server
+	// supports conditional deletion, so an object that is replaced between check and request is lost.
 	DeleteUnchanged(ctx context.Context, objects []Info, looked time.Time) (changed []Info, err error)
 
 	// List yields the objects whose key begins with prefix, in the order of their keys. It may or may not include objects

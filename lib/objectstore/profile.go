@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	// AWS's own reader of its files: profiles inherit from several sections of two files.
+	// AWS's own parser is used because profiles inherit from several sections of two files.
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"vapo/lib/failure"
@@ -20,8 +20,8 @@ func configError(hint, format string, args ...any) error {
 	return failure.New(failure.Usage, hint, "%w: %w", ErrConfig, fmt.Errorf(format, args...))
 }
 
-// fromProfile completes settings that the environment leaves open, as the AWS CLI does: from the profile AWS_PROFILE
-// (or AWS_DEFAULT_PROFILE, or "default") in ~/.aws/credentials and ~/.aws/config, or in the files that
+// fromProfile adds settings that the environment lacks, as the AWS CLI does: from the profile AWS_PROFILE (or
+// AWS_DEFAULT_PROFILE, or "default") in ~/.aws/credentials and ~/.aws/config, or in the files that
 // AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name. Keys in the environment take precedence over any profile.
 func (c *Config) fromProfile(getenv func(string) string) error {
 	haveKeys := c.AccessKey != "" || c.SecretKey != ""
@@ -68,7 +68,7 @@ func (c *Config) fromProfile(getenv func(string) string) error {
 		c.keysFrom = from
 	case p.CredentialProcess != "" || p.RoleARN != "" || p.SSOSessionName != "" || p.SSOStartURL != "":
 		return configError(fmt.Sprintf(`run: eval "$(aws configure export-credentials --profile %s --format env)"`, name),
-			"%s has no access keys, but a way to get them that only AWS's tools know", from)
+			"%s has no access keys, only a way to get them that needs AWS's tools", from)
 	}
 	return nil
 }

@@ -79,7 +79,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// TestProfileMistakes: a profile that cannot be used is an error with a hint that names it, and without a secret.
+// TestProfileMistakes: for a profile that cannot be used, the error has a hint that names the profile, and contains no
+// secret.
 func TestProfileMistakes(t *testing.T) {
 	for _, c := range []struct{ name, credentials, says, hint string }{
 		{"missing", "[other]\naws_access_key_id = AK\n", `no profile "work"`, "AWS_PROFILE"},

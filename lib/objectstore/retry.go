@@ -60,7 +60,7 @@ func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try fun
 		wrapped := &Error{Op: op, Key: key, Store: s.name, Kind: v.kind, Hint: v.hint, Err: err}
 		var request *url.Error
 		if errors.As(err, &request) {
-			wrapped.Err = request.Err // without the URL, which is long and names the store once more
+			wrapped.Err = request.Err // without the URL, which is long and only names the store again
 		}
 		if s.keysFrom != "" && errors.Is(v.kind, ErrDenied) {
 			wrapped.Hint += "; the keys are those of " + s.keysFrom

@@ -56,8 +56,8 @@ func Open(ctx context.Context, cfg Config) (Store, error) {
 	return s, nil
 }
 
-// any looks for any object. It sends a list request instead of HEAD, because the response to HEAD has no body, so a
-// wrong key, a wrong secret and a policy could not be told apart.
+// any looks for any object. It sends a list request instead of HEAD, because the response to HEAD has no body, so it
+// could not distinguish a wrong key, a wrong secret and a policy.
 func (s *s3Store) any(ctx context.Context) error {
 	for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
 		return obj.Err

@@ -12,8 +12,8 @@ import (
 )
 
 // otherScheme returns an error if the server speaks HTTPS although the endpoint says http, or the reverse. Some servers
-// answer a client with the wrong scheme clearly. Others only break the connection, as a server does that fails, so
-// otherScheme asks the server. err is the error of a request.
+// send a clear answer to a client with the wrong scheme. Others only close the connection, as a failing server does, so
+// otherScheme probes the server. err is the error of a request.
 func (s *s3Store) otherScheme(ctx context.Context, err error) error {
 	v := judge(ctx, err, false)
 	var op *net.OpError
@@ -37,7 +37,7 @@ func (s *s3Store) otherScheme(ctx context.Context, err error) error {
 }
 
 func speaksTLS(ctx context.Context, endpoint *url.URL) bool {
-	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // nothing is sent, and nothing is believed
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // no data is sent or trusted
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(endpoint.Hostname(), cmp.Or(endpoint.Port(), "80")))
 	if err != nil {
 		return false
@@ -58,5 +58,5 @@ func speaksHTTP(ctx context.Context, endpoint *url.URL) bool {
 		return false
 	}
 	resp.Body.Close()
-	return resp.StatusCode != http.StatusBadRequest // the answer of a server that wants TLS
+	return resp.StatusCode != http.StatusBadRequest // the answer of a server that expects TLS
 }

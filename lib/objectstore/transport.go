@@ -73,7 +73,7 @@ func (s sender) Write(p []byte) (n int, err error) {
 	}
 }
 
-// authorities reads the certificates that, as for the AWS CLI, replace those of the system.
+// authorities reads the certificates that replace those of the system, as in the AWS CLI.
 func authorities(path string) (*x509.CertPool, error) {
 	const hint = "AWS_CA_BUNDLE (or ca_bundle in a profile) names a file with the certificates of authorities"
 	pem, err := os.ReadFile(path)

@@ -9,8 +9,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// TestIntegrateGrid: on a grid of equal steps, the result is that of Integrate. On a grid whose steps follow the
-// solution's change, the error is far smaller than with as many equal steps.
+// TestIntegrateGrid: on a grid of equal steps, the result is that of Integrate. On a grid with smaller steps where the
+// solution changes fast, the error is far smaller than with as many equal steps.
 func TestIntegrateGrid(t *testing.T) {
 	const steps = 24
 	fast := flow(func(x, t *graphop.Node) *graphop.Node { // x' = -2x/(t + 0.01): x = x0·(0.01/(t + 0.01))²

@@ -8,15 +8,15 @@
 //	x     = point                    after the last stage of a step
 //
 // x, the point, the stages k and, with adaptive steps, the time and the step length of each row stay in the engine's
-// memory. The host only tells a run its place in the step, in a vector of a few numbers (see control). With equal steps
-// the host reads nothing until the end; with adaptive steps it reads the number of unfinished rows.
+// memory. The host only passes the position within the step to each run, in a vector of a few numbers (see control).
+// With equal steps the host reads nothing until the end; with adaptive steps it reads the number of unfinished rows.
 //
 // Sampling a flow needs two properties that existing solvers do not combine. First, networks are efficient on batches,
 // so rows must be evaluated as one block. Second, sample k of a run depends only on (weights, seed, k), so the bits of
 // a row must not depend on the other rows. Therefore every row has its own time, step length and error norm. When a row
 // has reached the end, its step length is 0: it remains in the block, whose size does not change, but no longer moves.
-// If the engine promises that rows are independent, the next row can take its place (see IntegrateAll); every row then
-// has its own place in its own step.
+// If the engine promises that rows are independent, the next row can replace it (see IntegrateAll). Every row then has
+// its own position in its own step.
 //
 // TestGolden of stages/sample pins the digests of samples. All values are float32. Rounding errors stay below 1e-5 in
 // 1,000 steps (TestRounding), so sums are not compensated.
@@ -139,7 +139,7 @@ func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, ste
 		})
 	}
 	if steps < 1 {
-		return nil, fmt.Errorf("ode: %d steps, at least 1 is needed", steps)
+		return nil, fmt.Errorf("ode: %d steps, expected at least 1", steps)
 	}
 	h := (t1 - t0) / float64(steps)
 	return s.integrate(x, t0, t1, func(x []float32) ([]int, error) {
@@ -150,8 +150,8 @@ func (s *Solver) Integrate(ctx context.Context, x []float32, t0, t1 float64, ste
 	})
 }
 
-// IntegrateGrid integrates like Integrate, in steps between consecutive times of grid, which ascend. The solver must
-// not choose its steps.
+// IntegrateGrid integrates like Integrate, in steps between consecutive times of grid, which must ascend. The solver
+// must have fixed steps.
 func (s *Solver) IntegrateGrid(ctx context.Context, x []float32, grid []float64) (nfe []int, err error) {
 	steps := len(grid) - 1
 	if s.adaptive != nil || steps < 1 || !slices.IsSorted(grid) {
@@ -195,8 +195,9 @@ func (s *Solver) finite(x []float32) error {
 	return nil
 }
 
-// place tells a row, or all rows, its place in the step: where f becomes stage number slot unless slot is negative, and
-// the next point is computed with the given weights of the stages. at holds the leading values of the control vector.
+// place writes the position of a row, or of all rows, in the step to the control vector. f becomes stage number slot
+// unless slot is negative, and weights are those of the stages for the next point. at holds the leading values of the
+// vector.
 func (s *Solver) place(control []float32, slot int, weights []float64, at ...float64) {
 	clear(control)
 	for i, v := range at {

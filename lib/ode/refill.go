@@ -9,11 +9,11 @@ import (
 )
 
 // IntegrateAll integrates every row of x [m, d] from t0 to t1 >= t0, in place, for any m. When a row of the block has
-// reached t1, the next row of x takes its place, so only the last rows wait for the slowest one. The bits of a row, and
-// its number of evaluations in nfe [m], are those of Integrate. See Refills for the solvers that can do this.
+// reached t1, the next row of x replaces it, so only the last rows wait for the slowest one. The bits of a row, and its
+// number of evaluations in nfe [m], are those of Integrate. Refills reports whether a solver can do this.
 //
 // When rows of the block have changed, IntegrateAll calls placed with the index in x of each row of the block, or -1
-// for a row that is not used. placed may Load states of f. It also calls done with the number of finished rows of x.
+// for an unused row. placed may Load states of f. IntegrateAll also calls done with the number of finished rows of x.
 // Both may be nil. A *RowError names the row of x that failed; x is then partly integrated.
 func (s *Solver) IntegrateAll(ctx context.Context, x []float32, t0, t1 float64, placed func(rows []int) error,
 	done func(n int)) (nfe []int, err error) {
@@ -51,7 +51,7 @@ func (s *Solver) adaptiveSteps(ctx context.Context, x []float32, t0, t1 float64,
 		if err := b.each(s.exe.Load); err != nil {
 			return nil, err
 		}
-		// Evaluate until a row can be replaced. The rows at the end of x need not be collected one by one.
+		// Evaluate until a row can be replaced. If no rows wait, finished rows need not be collected one by one.
 		for active[0] = float32(running); active[0] > 0 && (int(active[0]) == running || b.next == len(b.nfe)); {
 			b.place()
 			if err := s.evaluate(ctx); err != nil {
@@ -72,7 +72,7 @@ func (s *Solver) adaptiveSteps(ctx context.Context, x []float32, t0, t1 float64,
 	}
 }
 
-// block is what the host knows of the rows of a block.
+// block is the host's view of the rows of a block.
 type block struct {
 	s        *Solver
 	all      []float32 // [m, d], all rows; rows that have not begun hold their starts, finished rows their results
@@ -101,7 +101,8 @@ func newBlock(s *Solver, x []float32, t0, t1 float64) *block {
 	return b
 }
 
-// each calls f, which loads or stores a state, for every state of a row but its stages, which a new row sets itself.
+// each calls f, which loads or stores a state, for every state of a row except its stages, because a new row overwrites
+// them.
 func (b *block) each(f func(name string, v backend.Buffer) error) error {
 	for _, v := range []struct {
 		name   string
@@ -117,7 +118,7 @@ func (b *block) each(f func(name string, v backend.Buffer) error) error {
 	return nil
 }
 
-// fill begins new rows in place of those that are not used. It returns the number of rows in use.
+// fill starts new rows in the unused rows of the block. It returns the number of rows in use.
 func (b *block) fill() (running int) {
 	d := b.s.d
 	for i := range b.rows {
@@ -136,7 +137,7 @@ func (b *block) fill() (running int) {
 	return running
 }
 
-// collect takes the results of the rows that have reached t1. It returns an error for the first row that failed.
+// collect stores the results of the rows that have reached t1. It returns an error for the first row that failed.
 func (b *block) collect() error {
 	d := b.s.d
 	for i, at := range b.rows {
@@ -160,8 +161,8 @@ func (b *block) collect() error {
 	return nil
 }
 
-// place writes the places of all rows in their steps to the control input. If the solver does not refill rows, all have
-// the place of the first.
+// place writes the positions of all rows in their steps to the control input. If the solver does not refill rows, all
+// have the position of the first.
 func (b *block) place() {
 	s := b.s
 	stages, a, c := s.tab.Stages(), s.tab.A, s.tab.C
@@ -171,9 +172,9 @@ func (b *block) place() {
 		switch age := b.age[i]; {
 		case b.rows[i] < 0:
 			s.place(control, -1, nil, b.t1)
-		case age == 0: // k_0, and a step of Euler
+		case age == 0: // k_0, and an Euler step
 			s.place(control, 0, []float64{1}, b.t1, 0, 0, 1, 0)
-		case age == 1: // f after this step
+		case age == 1: // f after the Euler step
 			s.place(control, -1, a[1], b.t1, 1, 0, 0, 1)
 		default:
 			stage := 1 + (age-2)%(stages-1)
@@ -186,7 +187,7 @@ func (b *block) place() {
 	}
 }
 
-// advance counts an evaluation. It reports whether a row was at the end of a step, so that it may have finished.
+// advance counts an evaluation. It reports whether a row has completed a step and thus may have finished.
 func (b *block) advance() (ended bool) {
 	for i := range b.age {
 		b.age[i]++

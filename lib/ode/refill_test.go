@@ -11,7 +11,8 @@ import (
 	"vapo/lib/graphop"
 )
 
-// counter is the CPU engine with a count of runs. If lockstep is set, it promises nothing, as devices do.
+// counter is the CPU engine with a count of runs. If lockstep is set, it does not promise independent rows; devices do
+// not either.
 type counter struct {
 	backend.Backend
 	lockstep bool
@@ -40,8 +41,8 @@ func (c *counted) Run(in, out []backend.Buffer) error {
 	return c.Executable.Run(in, out)
 }
 
-// Rows that take the place of finished rows have the bits and the evaluations that they have in blocks whose rows wait
-// for each other, also if f depends on values that the caller sets for each row. There are fewer runs.
+// Rows that replace finished rows have the same bits and numbers of evaluations as in blocks whose rows wait for each
+// other, even if f depends on values that the caller sets for each row. There are fewer runs.
 func TestRefilledRows(t *testing.T) {
 	const n, d, rest = 23, 3, 5
 	for _, m := range []int{0, 1, n, 6*n + rest} {
@@ -74,7 +75,7 @@ func TestRefilledRows(t *testing.T) {
 		var blocks [2]*counter
 		var want []float32
 		var wantNFE []int
-		for i, lockstep := range []bool{false, true} { // whatever the form of the control input
+		for i, lockstep := range []bool{false, true} { // for either form of the control input
 			var s *Solver
 			s, blocks[i] = solver(lockstep)
 			results, all := []float32{}, []int{}

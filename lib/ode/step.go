@@ -10,7 +10,7 @@ import (
 )
 
 // control is the input of a run, [1, controlWeights + 2·stages], or with as many rows as the block if the solver
-// refills rows. It gives the run, or each row, its place in the step. These are the positions in a row.
+// refills rows. It gives the run, or each row, its position in the step. The constants are indices into a row.
 const (
 	controlTime    = iota // equal steps: the time of the evaluation; adaptive steps: the end of the interval
 	controlLength         // equal steps: the length of a step; adaptive steps: the part of the step until the evaluation
@@ -54,7 +54,7 @@ func (b *builder) set(state, next *graphop.Node) {
 	}
 }
 
-// at returns a number of the control vector, [1, 1] or [n, 1].
+// at returns one column of the control input, [1, 1] or [n, 1].
 func (b *builder) at(position int) *graphop.Node {
 	return graphop.Slice(b.control, 1, position, position+1)
 }

@@ -52,7 +52,7 @@ func (c Config) Hyper(step int64) Hyper {
 		h.AverageDecays[i] = min(c.averageDecay(halfLife), (1+k)/(10+k))
 	}
 	for i, std := range c.EMAProfiles {
-		gamma, _ := average.Gamma(std) // Check has reported an error
+		gamma, _ := average.Gamma(std) // Check reports errors
 		h.AverageDecays[len(c.EMAHalfLifeImages)+i] = average.Decay(gamma, step+1)
 	}
 	return h

@@ -23,7 +23,7 @@ type Config struct {
 	Shape    []int   `json:"shape"`     // of one sample: [D], or [C, H, W]
 	Schedule string  `json:"schedule"`  // see homotopy.Lookup
 	PriorStd float64 `json:"prior_std"` // w of the prior N(0, w² I)
-	// Output says what the network models; a network without this field models the potential.
+	// Output names what the network models. Without this field, it models the potential.
 	Output homotopy.Output `json:"output,omitempty"`
 	// Classes is the number of classes if the network has a label as an optional third input, or 0 if it has none.
 	Classes int   `json:"classes,omitempty"`
@@ -117,7 +117,7 @@ func (c Config) Evaluate(b *layer.Builder, x, t, label *graphop.Node) (psi, u *g
 	return c.evaluate(b, x, t, label, 1)
 }
 
-// evaluate is Evaluate with guidance, see NewGuidedField.
+// evaluate is Evaluate with guidance; see NewGuidedField.
 func (c Config) evaluate(
 	b *layer.Builder, x, t, label *graphop.Node, guidance float64,
 ) (psi, u *graphop.Node, err error) {

@@ -78,7 +78,7 @@ func (c Config) graph(batch int, guidance float64) (*network, error) {
 	return n, err
 }
 
-// guided adds the guided network to the builder's graph, see NewGuidedField.
+// guided adds the guided network to the builder's graph; see NewGuidedField.
 func (c Config) guided(b *layer.Builder, x, t, label *graphop.Node, guidance float64) *graphop.Node {
 	if guidance == 1 {
 		return c.build(b, x, t, label)
@@ -277,7 +277,7 @@ func (f *Field) Eval(x, t, phi, velocity []float32) error {
 			for k := range row {
 				row[k] = float32(p.VelocityOf(float64(x[i*d+k]), float64(row[k])))
 			}
-		} else if rate := float32(f.path.Rate(float64(v))); rate != 1 { // the network is per unit of s: Psi = dt/ds · Phi
+		} else if rate := float32(f.path.Rate(float64(v))); rate != 1 { // the network models Psi = dt/ds · Phi
 			phi[i] /= rate
 			for k := range row {
 				row[k] /= rate

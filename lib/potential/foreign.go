@@ -29,7 +29,7 @@ const (
 // Imported holds a network's weights from a file, by parameter name. A set that is missing or was not requested is nil.
 type Imported struct {
 	Trained, Average map[string][]float32
-	// TrainedFrom and AverageFrom tell what the names of the tensors in the file begin with. AverageFrom may also be the
+	// TrainedFrom and AverageFrom are the prefixes of the names of the tensors in the file. AverageFrom may also be the
 	// name of a list.
 	TrainedFrom, AverageFrom string
 	Unknown                  []string // tensors that are neither weights nor a known part of a training loop's state
@@ -38,8 +38,8 @@ type Imported struct {
 
 // Import finds the weights of a network in src by the names of c.Parameters. All names may have a common prefix, such
 // as module.model. in files of the method's released code. Moving averages are tensors whose prefix contains a part
-// like "ema", also if their names have lost their dots, and lists shadow_params of tensors in the order of the
-// parameters. Every parameter must be present, have the right shape and be finite.
+// like "ema", even if their names have no dots, or lists shadow_params of tensors in the order of the parameters. Every
+// parameter must be present, have the right shape and be finite.
 func Import(src Tensors, c Config, which string) (*Imported, error) {
 	params, err := c.Parameters()
 	if err != nil {
@@ -64,14 +64,14 @@ func Import(src Tensors, c Config, which string) (*Imported, error) {
 	return nil, f.missingError(which)
 }
 
-// missingError reports that the requested set of weights is missing. If the file has the other set, it names the flag
-// that takes it.
+// missingError reports that the requested set of weights is missing. If the file has the other set, the hint names the
+// flag that selects it.
 func (f *found) missingError(which string) error {
 	first := f.params[0].Name
-	other, hint := "", "--weights=ema takes the moving averages"
+	other, hint := "", "--weights=ema selects the moving averages"
 	switch {
 	case which == Average && len(f.trained) > 0:
-		other, hint = "weights such as "+f.trained[0]+first, "--weights=model takes the weights as trained"
+		other, hint = "weights such as "+f.trained[0]+first, "--weights=model selects the weights as trained"
 	case which == Average:
 	case len(f.lists) > 0:
 		other = "moving averages in the list " + f.lists[0]
@@ -124,8 +124,8 @@ func (f *found) averages() (values map[string][]float32, from string, err error)
 	return f.fromNames("moving averages", f.average, plain)
 }
 
-// fromNames reads the parameters that follow the prefix, or returns nil if there is no prefix. spell turns the name of
-// a parameter into that in the file.
+// fromNames reads the parameters that follow the prefix, or returns nil if there is no prefix. spell converts the name
+// of a parameter to the form used in the file.
 func (f *found) fromNames(
 	what string, prefixes []string, spell func(string) string,
 ) (values map[string][]float32, from string, err error) {
@@ -141,7 +141,7 @@ func (f *found) fromNames(
 	for i, p := range f.params {
 		names[i] = prefixes[0] + spell(p.Name)
 		if other, twice := owner[names[i]]; twice {
-			return nil, "", fmt.Errorf("tensor %s may be %s or %s: without their dots, both have this name",
+			return nil, "", fmt.Errorf("tensor %s may be %s or %s: both have this name without dots",
 				names[i], other, p.Name)
 		}
 		owner[names[i]] = p.Name
@@ -150,7 +150,7 @@ func (f *found) fromNames(
 	return values, prefixes[0], err
 }
 
-const prefixHint = "--prefix takes only the tensors whose names begin with one of them"
+const prefixHint = "--prefix selects the tensors whose names begin with it"
 
 // fromList reads averages that are stored as a list without parameter names.
 func (f *found) fromList() (values map[string][]float32, from string, err error) {

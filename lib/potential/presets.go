@@ -17,7 +17,7 @@ func Presets() map[string]Config {
 		Channels: 128, Mult: []int{1, 2, 2, 2}, ResBlocks: 2, Groups: 32, Attention: []int{2}, HeadChannels: 64,
 		Dropout: 0.1, ConvResample: true, AddTime: true,
 	}}
-	// The blocks of the released code in a network that trains within minutes on a GPU.
+	// A network with the blocks of the released code that trains within minutes on a GPU.
 	unet9m := Config{Kind: "unet", Shape: []int{3, 32, 32}, UNet: &UNet{
 		Channels: 64, Mult: []int{1, 2, 2, 2}, ResBlocks: 2, Groups: 32, Attention: []int{2},
 	}}

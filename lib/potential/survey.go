@@ -15,8 +15,8 @@ type found struct {
 	kind             string
 	src              Tensors
 	params           []layer.Param
-	trained, average []string       // prefixes that the most parameters follow; more than one is a tie
-	flat             []string       // the same for averages whose names have lost their dots
+	trained, average []string       // the prefixes with the most parameters; several if there is a tie
+	flat             []string       // the same for averages whose names have no dots
 	list             map[int]string // names of shadow_params by position
 	lists            []string       // names of all such lists
 	unknown, state   []string
@@ -24,7 +24,7 @@ type found struct {
 
 var (
 	listed = regexp.MustCompile(`^((?:.*\.)?shadow_params)\.(\d{1,6})$`)
-	// Other state that training loops store: that of optimisers, of averages and of random generators, and the step.
+	// Other state that training loops store: the state of optimisers, averages and random generators, and the step.
 	loopState = regexp.MustCompile(`^(opt|optim|optimi[sz]ers?|(opt|optim|optimi[sz]er)_states?(_dict)?|` +
 		`(lr_)?schedulers?|(grad_)?scaler|callbacks|loops)\.|` +
 		`(^|\.)state\.\d+\.\w+$|` +
@@ -56,11 +56,11 @@ func setOf(prefix string) string {
 
 func plain(name string) string { return name }
 
-// undotted returns a name without its dots. LitEma, a class that many diffusion models use, registers averages under
-// such names, because a buffer's name must not contain a dot.
+// undotted returns a name without its dots. LitEma, a class used by many diffusion models, registers averages under
+// such names, because the name of a PyTorch buffer must not contain a dot.
 func undotted(name string) string { return strings.ReplaceAll(name, ".", "") }
 
-// tally counts the parameters that follow each prefix, and remembers the prefixes of each name.
+// tally counts the parameters with each prefix, and records the prefixes of each name.
 type tally struct {
 	count    map[string]int
 	prefixes map[string][]string
@@ -130,7 +130,7 @@ func survey(names []string, params []layer.Param) *found {
 	return f
 }
 
-// best returns the prefixes of the given set of weights that the most parameters follow.
+// best returns the prefixes of the given set of weights with the most parameters.
 func best(count map[string]int, set string) []string {
 	var out []string
 	most := 0

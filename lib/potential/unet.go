@@ -28,8 +28,8 @@ type UNet struct {
 	// HeadChannels is the number of channels of an attention head; 0 stands for a single head.
 	HeadChannels int     `json:"head_channels,omitempty"`
 	Dropout      float64 `json:"dropout,omitempty"` // the share of elements dropped in residual blocks during training
-	// ConvResample changes the image size by convolutions: of stride 2 on the way down, and after the upsampling on the
-	// way up. Otherwise, pooling and upsampling have no parameters.
+	// ConvResample adds convolutions to changes of the image size: with stride 2 when downsampling, and after the
+	// repetition when upsampling. Otherwise, pooling and upsampling have no parameters.
 	ConvResample bool `json:"conv_resample,omitempty"`
 	// AddTime adds the time embedding before the second normalisation of a block. Otherwise, it scales and shifts the
 	// result of the normalisation.
@@ -138,7 +138,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 		for k := range u.ResBlocks + 1 {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
-			joined := graphop.Concat(1, h, b.Block(skip)) // marked again, for the gradient that takes the skip
+			joined := graphop.Concat(1, h, b.Block(skip)) // a boundary of its own, for the gradient through the skip
 			h = u.resBlock(b, fmt.Sprintf("output_blocks.%d.0", index), joined, emb, u.Channels*u.Mult[level])
 			h = u.attend(b, fmt.Sprintf("output_blocks.%d.1", index), h, level)
 			if k == u.ResBlocks && level > 0 {

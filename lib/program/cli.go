@@ -36,8 +36,8 @@ func Main(name string, stderr io.Writer, body func() error) (code failure.Class)
 	return failure.ClassOf(err)
 }
 
-// supported returns an error on Windows. The programs build there, so that a release can say what is missing, but file
-// locks, signals and pipes to child processes would not behave as on Unix.
+// supported returns an error on Windows. The programs compile there so that they can print this error, but file locks,
+// signals and pipes to child processes would not behave as on Unix.
 func supported(goos string) error {
 	if goos != "windows" {
 		return nil

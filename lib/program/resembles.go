@@ -11,21 +11,21 @@ import (
 	"vapo/lib/failure"
 )
 
-// look is what the beginning of a file reveals.
+// look describes a file that is recognised by its first bytes.
 type look struct{ begin, what, hint string }
 
 const fullCopy = "get a complete copy of the file"
 
-// standIns are files that stand where another file was meant to be. Their beginnings are in lower case.
+// standIns lists files that are often found in place of the intended file, by their first bytes in lower case.
 var standIns = []look{
-	{"version https://git-lfs.github.com/", "a pointer of Git LFS", "git lfs pull replaces the pointer by the file"},
-	{"<!doctype html", "a web page", "get the file by its direct address; the download gave a page about it"},
-	{"<html", "a web page", "get the file by its direct address; the download gave a page about it"},
-	{"<?xml", "an XML document", "get the file by its direct address; this may be a server's error message"},
+	{"version https://git-lfs.github.com/", "a pointer of Git LFS", "git lfs pull replaces the pointer with the file"},
+	{"<!doctype html", "a web page", "get the file from its direct address; the download gave a page about it"},
+	{"<html", "a web page", "get the file from its direct address; the download gave a page about it"},
+	{"<?xml", "an XML document", "get the file from its direct address; this may be a server's error message"},
 	{"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "zeros, an unfinished download", fullCopy},
 }
 
-// others are formats that are taken for weights or arrays.
+// others lists formats that are often taken for weights or arrays.
 var others = []look{
 	{"\x1f\x8b", "compressed by gzip", "decompress it first"},
 	{"\xfd7zXZ\x00", "compressed by xz", "decompress it first"},
@@ -39,8 +39,8 @@ var others = []look{
 	{"\xff\xd8\xff", "a JPEG image", ""},
 }
 
-// StandIn returns an input error if the file stands where another was meant to be: a pointer of Git LFS, a web page, an
-// unfinished download. The error does not name the file.
+// StandIn returns an input error if the file is found in place of the intended one: a pointer of Git LFS, a web page,
+// an unfinished download. The error does not name the file.
 func StandIn(path string) error {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return failure.New(failure.Input, fullCopy, "it is empty")
@@ -59,8 +59,8 @@ func StandInHead(head []byte) error {
 	return nil
 }
 
-// Unexpected returns an input error about a file of a wrong format: what it looks like, and what was expected, as in
-// "a PyTorch file". The error does not name the file. hint is used unless there is a better one.
+// Unexpected returns an input error about a file of a wrong format. It says what the file seems to be and what was
+// expected, such as "a PyTorch file". It does not name the file. hint is used unless the format has a hint of its own.
 func Unexpected(path, expected, hint string) error {
 	if _, err := os.Stat(path); err != nil {
 		return err
@@ -70,7 +70,7 @@ func Unexpected(path, expected, hint string) error {
 	}
 	head := Head(path, 64)
 	if strings.HasPrefix(strings.Join(strings.Fields(string(head)), ""), `{"metadata"`) {
-		return failure.New(failure.Input, "give the file of tensors itself; parts of one must be merged first",
+		return failure.New(failure.Input, "give the file of tensors itself; if it is in parts, merge them first",
 			"it is the index of a file in parts, expected %s", expected)
 	}
 	for _, l := range others {

@@ -2,11 +2,11 @@
 // a pickle, such a file contains no executable code.
 //
 // Files are not trusted. The size of the header is limited before it is parsed, and tensors must lie within the file,
-// follow each other without gaps and have the sizes of their shapes. A tensor of a type that is not read here does no
-// harm until it is requested: files of large models mix many types.
+// follow each other without gaps and have the sizes of their shapes. A tensor of an unsupported type is an error only
+// when it is requested, because files of large models mix many types.
 //
-// Note: github.com/nlpodyssey/safetensors was used until files with FP8 came up. It refuses a whole file for one tensor
-// of a type that it does not know.
+// Note: github.com/nlpodyssey/safetensors was used until files with FP8 appeared. It refuses a whole file because of
+// one tensor of an unknown type.
 package safetensors
 
 import (
@@ -30,7 +30,7 @@ import (
 const (
 	maxFile   = 8 << 30
 	maxHeader = 4 << 20
-	// longestHeader is the limit of the format. It tells such files from others.
+	// longestHeader is the limit of the format. A larger value means that the file is of another format.
 	longestHeader = 100_000_000
 )
 
@@ -80,7 +80,8 @@ func parse(data []byte) (*File, error) {
 		return nil, fmt.Errorf("not a safetensors file: a header of %d bytes; at most %d are read", n, maxHeader)
 	case n > uint64(len(data)-8):
 		return nil, fmt.Errorf(
-			"not a safetensors file: a header of %d bytes in a file of %d; %w, or something else", n, len(data), errCut)
+			"not a safetensors file: a header of %d bytes in a file of %d; %w, or in another format",
+			n, len(data), errCut)
 	}
 	f := &File{data: data[8+n:]}
 	if err := f.parseHeader(data[8 : 8+n]); err != nil {
@@ -107,7 +108,7 @@ func (f *File) parseHeader(text []byte) error {
 			}
 			f.metadata = make(map[string]string, len(values))
 			for k, v := range values {
-				if s, ok := v.(string); ok { // other values break the format, but harm no tensor
+				if s, ok := v.(string); ok { // other values violate the format, but affect no tensor
 					f.metadata[k] = s
 				}
 			}
@@ -146,7 +147,7 @@ func (f *File) byOffset(a, b string) int {
 	return slices.Compare(f.tensors[a].Offsets, f.tensors[b].Offsets)
 }
 
-// check compares the size of a tensor with its shape. Only the sizes of known elements are known.
+// check compares the size of a tensor with its shape. It does not check tensors whose element type is unknown.
 func (t *info) check() error {
 	d, known := decoders[t.DType]
 	if !known {
@@ -183,7 +184,7 @@ func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.tensors)) }
 // Metadata returns the strings that are stored with the tensors (__metadata__), or nil.
 func (f *File) Metadata() map[string]string { return f.metadata }
 
-// Trailing returns the number of bytes after the last tensor, which mean nothing.
+// Trailing returns the number of bytes after the last tensor, which are ignored.
 func (f *File) Trailing() int { return f.trailing }
 
 // Tensor returns a tensor as float32 in row-major order and its shape, which is empty for a scalar. ok reports whether
@@ -196,7 +197,7 @@ func (f *File) Tensor(name string) (values []float32, shape []int, ok bool, err 
 	d, known := decoders[t.DType]
 	if !known {
 		return nil, nil, true, failure.New(failure.Input, "save them as F32, F16 or BF16",
-			"tensor %.200s: elements are %.80s, which are not read", name, t.DType)
+			"tensor %.200s: elements are %.80s, which are not supported", name, t.DType)
 	}
 	for _, n := range t.Shape {
 		shape = append(shape, int(n))
@@ -219,7 +220,7 @@ func u16(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }
 func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
-// decoders lists the element types that are read.
+// decoders lists the supported element types.
 var decoders = map[string]decoder{
 	"F64":  {8, func(b []byte) float32 { return float32(math.Float64frombits(u64(b))) }},
 	"F32":  {4, func(b []byte) float32 { return math.Float32frombits(u32(b)) }},

@@ -152,7 +152,7 @@ func agree(t *testing.T, be backend.Backend, c potential.Config, guidance, tEnd 
 	if err := odetest.Equal(m, f, want, n, from, to, steps); err != nil {
 		t.Fatal(err)
 	}
-	scale := 1.0 // a random velocity or noise carries samples out of [-1, 1]
+	scale := 1.0 // a random velocity or noise moves samples out of [-1, 1]
 	for _, w := range want {
 		scale = max(scale, math.Abs(float64(w)))
 	}

@@ -48,7 +48,7 @@ func Block(c potential.Config, p backend.Promises) int {
 type Settings struct {
 	Solver   string  // see ode.Lookup
 	Steps    int     // number of steps from prior to data; not for rk45
-	Grid     string  // where the steps are, see homotopy.Grid; "" is equal; not for rk45
+	Grid     string  // distribution of the steps; see homotopy.Grid; "" is equal; not for rk45
 	RTol     float64 // rk45: relative tolerance of a step
 	ATol     float64 // rk45: absolute tolerance of a step, in units of the data
 	MaxSteps int     // rk45: maximum number of steps that one sample may try
@@ -239,7 +239,7 @@ func (s *Sampler) grid(path homotopy.Schedule) ([]float64, error) {
 }
 
 // integrateAll integrates the flow of samples from starting points x [n, D] to data, in place, where first is the index
-// of the first one. A finished sample makes room for the next one.
+// of the first one. The next sample replaces a finished one.
 func (s *Sampler) integrateAll(ctx context.Context, first int, x []float32, progress func(done int)) (Work, error) {
 	path, err := s.path()
 	if err != nil {

@@ -39,7 +39,7 @@ type Job struct {
 	series  string
 	key     string
 	live    Live
-	tune    *tuneState // nil except for the command tune
+	tune    *tuneState // nil unless the command is tune
 
 	mu       sync.Mutex
 	manifest contract.Manifest

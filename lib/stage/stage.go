@@ -20,7 +20,7 @@
 //
 //   - unit:"…": the unit of the value;
 //   - keyed:"false": the parameter is not part of the cache key, because it cannot change any byte of an output, or
-//     because Resolve puts all that it decides into keyed parameters (a path into the digest of its files);
+//     because Resolve puts its effect into keyed parameters (a path into the digest of its files);
 //   - effect:"none": the parameter changes neither a score nor the data that is scored;
 //   - min:"1" and max:"9": the least and the greatest value of a number;
 //   - only:"solver=rk45": the parameter has no effect unless solver is rk45, and is refused then.
@@ -69,8 +69,8 @@ type Stage[P any] struct {
 	// Run does the work. When ctx is cancelled (with the cause failure.ErrTerminated), Run saves its state to job.Live()
 	// and returns an error.
 	Run func(ctx context.Context, job *Job, p *P) error
-	// Tune shortens a run so that it still compiles every program of the whole run, for the command tune. Without it, the
-	// stage has no such command; see Tuning.
+	// Tune shortens a run for the command tune, so that the run still compiles every program of the whole run. Without
+	// Tune, the stage has no such command; see Tuning.
 	Tune func(p *P)
 	// Engines are the compute engines in the program, which --version lists.
 	Engines []string

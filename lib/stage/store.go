@@ -24,7 +24,7 @@ type source struct {
 	once    sync.Once
 	store   *artifact.Store
 	err     error
-	gateway *embedded.Child // of the store in the working directory, or nil
+	gateway *embedded.Child // serves the store in the working directory, or nil
 }
 
 // configured reports whether the environment names a store. Only such a store receives outputs.
@@ -60,7 +60,7 @@ func (s *source) connect(ctx context.Context) (*artifact.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The settings have worked for the runner, so a store that does not answer is away rather than misconfigured.
+	// The settings have worked for the runner, so a store that does not answer is unavailable rather than misconfigured.
 	cfg.WaitAtOpen = os.Getenv(contract.ParentFD) != ""
 	cfg.Patience, cfg.Notify = patience, func(text string) { s.log.Warn(text) }
 	objects, err := objectstore.Open(ctx, cfg)
@@ -81,7 +81,7 @@ func (s *source) embed(ctx context.Context) (cfg objectstore.Config, err error) 
 	if _, err := os.Stat(runner); errors.Is(err, fs.ErrNotExist) {
 		if _, err := embedded.Attach(ctx, "."); err != nil {
 			return cfg, failure.New(failure.Usage, "run pipeline store serve in this directory, or set VAPO_STORE",
-				"nothing serves the store in this directory, and there is no program %s to do it", runner)
+				"nothing serves the store in this directory, and the program %s, which could, is missing", runner)
 		}
 	}
 	gateway, env, err := embedded.Start(ctx, ".", runner)

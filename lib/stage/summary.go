@@ -10,16 +10,16 @@ import (
 	"vapo/lib/program"
 )
 
-// Summary adds a paragraph to what the program prints for people at the end. It says what the run made, in one
-// sentence.
+// Summary adds a paragraph to the summary that the program prints at the end. It says in one sentence what the run
+// made.
 func (j *Job) Summary(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.summary = append(j.summary, fmt.Sprintf(format, args...))
 }
 
-// writeSummary prints what the run has made: the paragraphs of the stage, where the outputs are and how large, and how
-// long the run took. Lines have at most 80 columns, unless a path is longer. Other programs read the manifest instead.
+// writeSummary prints the paragraphs of the stage, the paths and sizes of the outputs, and how long the run took. Lines
+// have at most 80 columns, unless a path is longer. Other programs read the manifest instead.
 func (j *Job) writeSummary(w io.Writer) error {
 	var b strings.Builder
 	for _, text := range j.summary {

@@ -8,8 +8,8 @@ import (
 )
 
 // Tuning is the optional input of stages that compute on cards, and the output of their command tune: which kernels a
-// compiler chose for the programs of a run. A run with this input repeats to the bit, because it leaves the compiler
-// nothing to choose.
+// compiler chose for the programs of a run. A run with this input repeats to the bit, because the compiler has nothing
+// to choose.
 //
 // The command tune executes a short run of the stage, with the same inputs and parameters, so that every program of a
 // run is compiled. It writes no other output.
@@ -36,16 +36,16 @@ func without(ports []contract.Port, name string) (out []contract.Port) {
 	return out
 }
 
-// tuneState is what a job of the command tune adds to a job.
+// tuneState is the additional state of a job of the command tune.
 type tuneState struct{ write func(io.Writer) error }
 
-// Tunes reports whether the job belongs to the command tune. Its engine must collect choices, see SetTuning.
+// Tunes reports whether the job belongs to the command tune. Its engine must collect choices; see SetTuning.
 func (j *Job) Tunes() bool { return j.tune != nil }
 
 // SetTuning sets the function that writes the output of the command tune once the run has ended.
 func (j *Job) SetTuning(write func(io.Writer) error) { j.tune.write = write }
 
-// discards reports whether the command tune has no use for an output.
+// discards reports whether the command tune does not write an output.
 func (j *Job) discards(output string) bool { return j.tune != nil && output != Tuning.Name }
 
 // tuning returns the function that SetTuning has set.

@@ -30,7 +30,7 @@ func tunable() Stage[params] {
 }
 
 // The command tune runs the shortened stage and writes the tuning only. Its manifest records the parameters of the run
-// that the tuning is for. The run takes the tuning as an input, and so it becomes part of its key.
+// that the tuning is for. The run takes the tuning as an input, so the tuning becomes part of its key.
 func TestTune(t *testing.T) {
 	_, data := noStore(t)
 	call := func(args ...string) (failure.Class, *contract.Manifest, string) {
@@ -79,7 +79,7 @@ func TestTune(t *testing.T) {
 	}
 }
 
-// A stage that computes nothing has no such command.
+// A stage that computes nothing has no command tune.
 func TestNoTune(t *testing.T) {
 	if code, _, stderr := demo(t, "tune"); code != failure.Usage {
 		t.Errorf("exit %d\n%s", code, stderr)

@@ -31,10 +31,10 @@ func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// body fails if a Read waits longer than limit.
+// body is a response body whose Read fails if it waits longer than limit.
 type body struct {
 	io.ReadCloser
-	cancel  context.CancelFunc // breaks the connection
+	cancel  context.CancelFunc // closes the connection
 	limit   time.Duration
 	stalled atomic.Bool
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestTransport: a body that arrives slowly is read to its end. One that stops fails, and its connection breaks.
+// TestTransport: a body that arrives slowly is read to its end. A body that stalls fails, and its connection is closed.
 func TestTransport(t *testing.T) {
 	gone := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -26,7 +26,7 @@ func Dictionary(data []byte) (map[string]any, error) {
 	m := &memory{left: 2 * len(data)}
 	classes := map[string]any{
 		"numpy.core.multiarray._reconstruct":  newArray{m},
-		"numpy._core.multiarray._reconstruct": newArray{m}, // its name since NumPy 2
+		"numpy._core.multiarray._reconstruct": newArray{m}, // the name since NumPy 2
 		"numpy.ndarray":                       ndarray{},
 		"numpy.dtype":                         newDtype{},
 		"_codecs.encode":                      encode{m},
@@ -38,7 +38,7 @@ func Dictionary(data []byte) (map[string]any, error) {
 		return nil, err
 	}
 	if n != len(data) {
-		return nil, errors.New("something follows the end of the pickle")
+		return nil, errors.New("data after the end of the pickle")
 	}
 	root, err := unpickle(data, classes, func(*storage) error { return errors.New("it holds a tensor") })
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *memory) take(n int) error {
 	return nil
 }
 
-// text returns the bytes of a text, or nil. Python 2 does not distinguish text and bytes.
+// text returns the bytes of a string, or nil. Python 2 does not distinguish strings from bytes.
 func text(v any) []byte {
 	switch v := v.(type) {
 	case string:
@@ -102,7 +102,7 @@ func text(v any) []byte {
 	return nil
 }
 
-// encode stands for _codecs.encode(text, "latin1"), as which Python 3 writes bytes in protocol 2.
+// encode stands for _codecs.encode(text, "latin1"), which is how Python 3 writes bytes in protocol 2.
 type encode struct{ m *memory }
 
 // Call implements types.Callable.

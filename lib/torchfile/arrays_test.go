@@ -36,7 +36,7 @@ func TestDictionary(t *testing.T) {
 				t.Fatalf("%s: byte %d is %d", name, i, v)
 			}
 		}
-		for n := range raw { // no part of the file is accepted for the whole
+		for n := range raw { // a truncated file is never accepted
 			if _, err := Dictionary(raw[:n]); err == nil {
 				t.Errorf("%s: the first %d bytes are accepted", name, n)
 			}
@@ -55,7 +55,7 @@ func TestDictionaryRefuses(t *testing.T) {
 		"another class":    {"cos\nsystem\n(U\x02lstR.", "not a dictionary"},
 		"no dictionary":    {"K\x01.", "not a dictionary"},
 		"another protocol": {"V1\n.", "opcode 0x56"},
-		"more":             {"}..", "follows"},
+		"more":             {"}..", "after the end"},
 		"floats":           {"}U\x01a" + array("f4", "12") + "s.", "f4"},
 		"short array":      {"}U\x01a" + array("u1", "1") + "s.", "shape [2] and 1 bytes"},
 		"growth":           {grow + "}.", "beyond the size"},

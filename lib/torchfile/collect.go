@@ -10,21 +10,21 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// Limits for dictionaries and lists, because one may contain itself.
+// Limits for dictionaries and lists, which may contain themselves.
 const (
-	maxEntries = 1 << 20 // of all together
+	maxEntries = 1 << 20 // of all dictionaries and lists together
 	maxDepth   = 12
 	maxName    = 500 // bytes
 )
 
-// collector fills a File from what a pickle made.
+// collector fills a File from the object that a pickle made.
 type collector struct {
 	*File
 	entries int // visited so far
 }
 
 // collect finds the tensors and integers in nested dictionaries and lists. It names each by its keys, joined with dots;
-// the keys of list entries are 0, 1, 2 and so on.
+// the keys of list entries are their indices, from 0.
 func (c *collector) collect(name string, v any, depth int) error {
 	switch v := v.(type) {
 	case *tensor:
@@ -108,7 +108,7 @@ func (c *collector) entry(parent string, key, v any, depth int) error {
 	if c.entries++; c.entries > maxEntries {
 		return fmt.Errorf("more than %d entries in dictionaries and lists", maxEntries)
 	}
-	name := "?" // the key is a tuple or the like, which names no tensor
+	name := "?" // for a key that cannot name a tensor, such as a tuple
 	switch k := key.(type) {
 	case string:
 		name = k
@@ -120,7 +120,7 @@ func (c *collector) entry(parent string, key, v any, depth int) error {
 	}
 	switch {
 	case len(name) > maxName:
-		c.skip(name[:maxName], "a longer name")
+		c.skip(name[:maxName], "a name that is too long")
 	case depth == maxDepth:
 		c.skip(name, "nested too deeply")
 	default:

@@ -41,7 +41,7 @@ func parseZip(data []byte) (any, error) {
 		case e == nil:
 			return nil, fmt.Errorf("the archive lacks %.200q", name)
 		case e.Method != zip.Store || e.UncompressedSize64 > uint64(len(data)):
-			return nil, failure.New(failure.Input, "load it with torch.load, and save it with torch.save",
+			return nil, failure.New(failure.Input, "load it with torch.load, and save it again with torch.save",
 				"%.200q is compressed, which PyTorch never does", name)
 		case e.UncompressedSize64 > limit:
 			return nil, fmt.Errorf("%.200q holds %d bytes, expected at most %d", name, e.UncompressedSize64, limit)
@@ -71,7 +71,7 @@ func parseZip(data []byte) (any, error) {
 	if n, err := scan(raw); err != nil {
 		return nil, err
 	} else if n != len(raw) {
-		return nil, errors.New("data.pkl continues after its end")
+		return nil, errors.New("data.pkl has data after the end of its pickle")
 	}
 	return unpickle(raw, classes, func(s *storage) error {
 		s.read = func() ([]byte, error) { return content(dir+"/data/"+s.key, math.MaxUint64) }
@@ -90,7 +90,8 @@ func parseLegacy(data []byte) (any, error) {
 			return nil, err
 		}
 		pickles[i], data = data[:n], data[n:]
-		// The magic number alone is short. A longer pickle has it in the storages that Python's own pickle nests.
+		// The pickle of the magic number is short. A longer pickle that contains the number was written by Python's pickle
+		// module, which nests complete storages.
 		if i == 0 && (n > 64 || !bytes.Contains(pickles[0], []byte("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"))) {
 			return nil, failure.New(failure.Input, saveHint, "it is a pickle that torch.save did not write")
 		}
@@ -135,7 +136,8 @@ func parseLegacy(data []byte) (any, error) {
 	return root, nil
 }
 
-// unpickle runs a pickle that scan has accepted. Only the given classes mean anything. It calls found for each storage.
+// unpickle runs a pickle that scan has accepted. Names other than the given classes become objects. It calls found for
+// each storage.
 func unpickle(raw []byte, classes map[string]any, found func(s *storage) error) (root any, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the library panics on operands of the wrong type

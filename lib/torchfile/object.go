@@ -2,9 +2,9 @@ package torchfile
 
 import "github.com/nlpodyssey/gopickle/types"
 
-// object stands for a class, a function, and whatever a pickle makes with them: a NumPy scalar, a device, the options
-// of a command line, an optimiser. Nothing is constructed or called. An object keeps the entries that the pickle adds
-// to it, because classes derived from dict and list may hold tensors, and forgets the rest.
+// object stands for a class or function, or for what a pickle makes with it: a NumPy scalar, a device, command-line
+// options, an optimiser. Nothing is constructed or called. An object keeps the entries that the pickle adds to it,
+// because subclasses of dict and list may hold tensors. It drops everything else.
 type object struct {
 	class   string // with its module: "argparse.Namespace"
 	entries types.Dict

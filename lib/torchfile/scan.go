@@ -17,7 +17,7 @@ var operands = map[byte]int{
 	'\x8f': 0, '\x90': 0, '\x91': 0, // sets
 	')': 0, 't': 0, '\x85': 0, '\x86': 0, '\x87': 0, // tuples
 	'R': 0, 'b': 0, 'Q': 0, '\x81': 0, '\x92': 0, // REDUCE, BUILD, BINPERSID, NEWOBJ, NEWOBJ_EX
-	'q': 1, 'r': 4, 'h': 1, 'j': 4, '\x94': 0, // the memo
+	'q': 1, 'r': 4, 'h': 1, 'j': 4, '\x94': 0, // memo
 	'K': 1, 'M': 2, 'J': 4, 'G': 8, '\x8a': length1, // numbers
 	'U': length1, 'T': length4, 'X': length4, '\x8c': length1, '\x8d': length8, // strings
 	'C': length1, 'B': length4, '\x8e': length8, '\x96': length8, // bytes

@@ -13,8 +13,8 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// classes lists the classes and functions that stand for tensors and their parts. Every other name stands for nothing
-// but an object, which has no value here.
+// classes lists the classes and functions that stand for tensors and their parts. Every other name becomes an object,
+// whose value is not used.
 var classes = map[string]any{
 	"torch._utils._rebuild_tensor":               rebuild{},
 	"torch._utils._rebuild_tensor_v2":            rebuild{},
@@ -53,7 +53,7 @@ func u64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 type kind struct {
 	name  string
 	size  int                    // in bytes; 0 if unknown
-	value func(b []byte) float32 // nil if elements of this type are not read
+	value func(b []byte) float32 // nil if elements of this type are not supported
 }
 
 // storage is an array of elements of one type. Tensors are views of storages.
@@ -100,7 +100,7 @@ type tensor struct {
 	shape  []int
 	stride []int
 	count  int
-	bad    error // says why the tensor cannot be read
+	bad    error // the reason why the tensor cannot be read
 }
 
 // PySetState ignores the attributes of a tensor.
@@ -161,7 +161,7 @@ func (t *tensor) place() error {
 
 func elementsError(name string) error {
 	return failure.New(failure.Input, "save them as float32, float16 or bfloat16",
-		"elements are %.80s, which are not read", name)
+		"elements are %.80s, which are not supported", name)
 }
 
 // rebuildUntyped stands for torch._utils._rebuild_tensor_v3(storage, offset, shape, stride, requires_grad, hooks,

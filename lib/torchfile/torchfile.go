@@ -1,11 +1,11 @@
 // Package torchfile reads the tensors in a PyTorch file (.pth) that torch.save wrote: a dictionary of tensors, which
 // may be nested in dictionaries and lists. It reads the zip format of PyTorch 1.6 and the earlier format, in the pickle
-// protocols 2 to 5. It also reads pickles of NumPy's arrays of bytes, in which data sets are published.
+// protocols 2 to 5. It also reads pickles of NumPy byte arrays, since some data sets are published in that form.
 //
 // Such a file contains a program for Python's pickle machine, which most readers simply run. This package lets the
-// program construct only dictionaries, lists and tensors. Any other class or function is a name without a meaning, and
-// what the program makes of it is skipped and listed. Every opcode and length is checked before the program runs, and
-// tensors have no more elements than the file.
+// program construct only dictionaries, lists and tensors. Any other class or function is only a name: what the program
+// makes with it is skipped and listed. Every opcode and length is checked before the program runs, and tensors have no
+// more elements than the file.
 package torchfile
 
 import (
@@ -80,10 +80,10 @@ func parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// saveHint is for files that hold something other than a dictionary of tensors.
+// saveHint is the hint for files that do not hold a dictionary of tensors.
 const saveHint = "save a dictionary of tensors with torch.save, such as a module's state_dict()"
 
-// emptyError reports that root, the object in the file, holds no tensors with names.
+// emptyError reports that root, the object in the file, holds no named tensors.
 func (f *File) emptyError(root any) error {
 	if o, ok := root.(*object); ok {
 		return failure.New(failure.Input, saveHint,
@@ -96,7 +96,7 @@ func (f *File) emptyError(root any) error {
 	return failure.New(failure.Input, saveHint, "a PyTorch file without a dictionary of tensors")
 }
 
-// Skipped returns the names of the values that are not tensors, each with what it is: "epoch (number)", "args
+// Skipped returns the name and type of each value that is not a tensor, such as "epoch (number)" or "args
 // (argparse.Namespace)".
 func (f *File) Skipped() []string { return slices.Clone(f.skipped) }
 

@@ -109,8 +109,8 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestBeside: whatever a training loop saves beside the weights is skipped and listed, in both containers and all
-// pickle protocols, and the tensors are read.
+// TestBeside: whatever a training loop saves in addition to the weights is skipped and listed, and the tensors are
+// read. This holds for both containers and all pickle protocols.
 func TestBeside(t *testing.T) {
 	var order, skipped []string
 	for _, name := range []string{"beside", "beside4", "beside5", "beside-legacy", "beside4-legacy"} {
@@ -142,7 +142,7 @@ func TestBeside(t *testing.T) {
 			}
 		}
 		for tensor, want := range map[string]string{
-			"complex": "complex64, which are not read", "expanded": "shape [1000] and strides [0]",
+			"complex": "complex64, which are not supported", "expanded": "shape [1000] and strides [0]",
 		} {
 			if _, _, ok, err := f.Tensor(tensor); !ok || err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %s: %v, expected %q", name, tensor, err, want)
@@ -175,7 +175,8 @@ func TestBeside(t *testing.T) {
 	}
 }
 
-// TestWholeModules: a file of a module, a program, arrays of NumPy or Python's own pickle says what to save instead.
+// TestWholeModules: for a file with a module, a program, NumPy arrays or an ordinary pickle, the error says what to
+// save instead.
 func TestWholeModules(t *testing.T) {
 	for name, want := range map[string]string{
 		"module.pth":  "object of class torch.nn.modules.container.Sequential, which is never constructed",
@@ -190,8 +191,8 @@ func TestWholeModules(t *testing.T) {
 	}
 }
 
-// TestUnknownElements: a tensor of a type that is not read is listed, and only reading it fails. Such a storage has an
-// unknown size, so the earlier format cannot skip it.
+// TestUnknownElements: a tensor of an unsupported type is listed, and only reading that tensor fails. The size of such
+// a storage is unknown, so the earlier format cannot skip it.
 func TestUnknownElements(t *testing.T) {
 	p := bytes.ReplaceAll(storagePickle("0", 4, 4), []byte("FloatStorage"), []byte("Float7Storage"))
 	f, err := parse(archive(t, zip.Store, map[string][]byte{"a/data.pkl": p}))

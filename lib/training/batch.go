@@ -19,7 +19,7 @@ type Batch struct {
 	Fraction []float64             // [N] each sample's time as a fraction of the training variable, in [0, 1)
 
 	size batchSize
-	// uploaded holds the inputs of each micro-batch in the engine's memory, see Trainer.Upload. It is empty if the next
+	// uploaded holds the inputs of each micro-batch in the engine's memory; see Trainer.Upload. It is empty if the next
 	// step has to copy them.
 	uploaded [][]backend.Buffer
 }

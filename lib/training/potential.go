@@ -40,7 +40,7 @@ type stepGraph struct {
 //
 // If o is nil, the step ends with g and has no dropout.
 //
-// If remat is set, large values inside the network's blocks are computed again where a gradient needs them.
+// If remat is set, large values inside the network's blocks are computed again when a gradient needs them.
 func potentialStep(c potential.Config, objective string, o *optim.Config, rows int, remat bool) (*stepGraph, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -80,8 +80,8 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	return step, err
 }
 
-// rematerialise replaces the values of the loss and its gradients; see graphop.Rematerialise. It does so before the
-// update is built, which reads every gradient: the gradients are roots, and no root is computed twice.
+// rematerialise replaces the values of the loss and its gradients; see graphop.Rematerialise. It must run before the
+// update is built. At that point the gradients, which the update reads, are roots, and no root is computed twice.
 func (s *stepGraph) rematerialise() error {
 	t := &s.terms
 	all := []**graphop.Node{&t.Loss, &t.FieldRMS, &t.Losses, &t.Squares}

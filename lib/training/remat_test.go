@@ -25,7 +25,7 @@ func TestRemat(t *testing.T) {
 	for _, c := range []struct {
 		name, objective string
 		config          potential.Config
-		share           float64 // of the memory that the training takes without
+		share           float64 // of the memory without rematerialisation
 	}{
 		{"unet", "matching", unet, 0.6}, {"unet", "energy", unet, 0.6}, {"labelled unet", "hybrid", labelled, 0.6},
 		{"unet", "velocity", velocity, 0.8}, {"wrn", "matching", wrn, 0.9}, {"mlp", "matching", mlp, 1},
@@ -80,7 +80,7 @@ func trainRemat(
 	return losses, out.Bytes(), s.MemoryBytes()
 }
 
-// So is the gradient whose variance is measured.
+// The measurement of the gradient variance also needs less memory.
 func TestRematVariance(t *testing.T) {
 	c := potential.Config{Kind: "unet", Shape: []int{1, 16, 16}, Schedule: "linear", PriorStd: 1,
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}

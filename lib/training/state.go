@@ -79,8 +79,8 @@ func (t *Trainer) Restore(c *checkpoint.Checkpoint) error {
 	return nil
 }
 
-// Profiles returns a checkpoint with the averages that have profiles, each in the group that package average names by
-// its profile and step, the number of steps taken so far.
+// Profiles returns a checkpoint with the averages that have profiles. Package average names the group of each by its
+// profile and the number of steps taken so far.
 func (t *Trainer) Profiles(step int64) (*checkpoint.Checkpoint, error) {
 	c := &checkpoint.Checkpoint{Kind: t.kind, Config: t.config, Step: step}
 	for i, std := range t.optim.EMAProfiles {

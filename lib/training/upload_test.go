@@ -7,8 +7,8 @@ import (
 	"vapo/lib/potential"
 )
 
-// Steps on uploaded batches have the metrics of steps that copy their inputs, also with micro-batches. A batch that was
-// changed after its step is not taken from an earlier upload.
+// Steps on uploaded batches have the metrics of steps that copy their inputs, also with micro-batches. If a batch is
+// changed after its step, the earlier upload is not used again.
 func TestUpload(t *testing.T) {
 	c := potential.Config{
 		Kind: "mlp", Shape: []int{2}, Schedule: "linear", PriorStd: 1, MLP: &potential.MLP{Width: 8, Depth: 1},

@@ -35,7 +35,7 @@ type BinVariance struct {
 
 // NewGradientVariance compiles the gradient of an objective for batches of n samples. The batches include the loss
 // weights of their times. Dropout is off, so only the choice of the batch causes variance. The compiled graph holds
-// about as much memory as a training step, and less with remat, as a training step.
+// about as much memory as a training step; both take less with remat.
 func NewGradientVariance(
 	be backend.Backend, c potential.Config, objective string, n int, remat bool,
 ) (*GradientVariance, error) {

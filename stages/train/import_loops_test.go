@@ -103,7 +103,7 @@ func TestImportHints(t *testing.T) {
 		{[]string{"testdata/loop-list.pth", "--prefix=ema.", "--weights=model"},
 			[]string{"the list ema.shadow_params", "hint: --weights=ema"}},
 		{[]string{write("a.pth", "version https://git-lfs.github.com/spec/v1\n")}, []string{"Git LFS", "hint: git lfs pull"}},
-		{[]string{write("b.pth", "<!doctype html>")}, []string{"a web page", "hint: get the file by its direct address"}},
+		{[]string{write("b.pth", "<!doctype html>")}, []string{"a web page", "hint: get the file from its direct address"}},
 		{[]string{write("c.pth", string(whole[:len(whole)-100]))}, []string{"truncated", "hint: get a complete copy"}},
 		{[]string{write("d.pth", string(whole[:100]))}, []string{"truncated", "hint: get a complete copy"}},
 		{[]string{write("e.safetensors", "\x10\x00\x00\x00\x00\x00\x00\x00{\"a\":")},

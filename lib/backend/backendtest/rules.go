@@ -274,7 +274,7 @@ func checkErrors(t *testing.T, be backend.Backend) {
 	}
 }
 
-// checkUpload compares steps whose inputs are uploaded before the step, and during the step before, with steps on the
+// checkUpload compares steps whose inputs are uploaded before the step, or during the previous step, with steps on the
 // same inputs in host memory.
 func checkUpload(t *testing.T, be backend.Backend) {
 	s := NewMLPStep(tensor.Float32, 23, 11)

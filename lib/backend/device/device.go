@@ -7,7 +7,8 @@
 // one. Every run copies its inputs to the device, unless Upload has done so, and its outputs back.
 //
 // Calls of the plugin return when their work is done: go-xla v0.3.0 waits for PJRT's event of every transfer and
-// execution. So two of them overlap only if two goroutines call, as PJRT allows. Upload is for that.
+// execution. So two calls overlap only if they come from two goroutines, which PJRT allows. Upload exists for this
+// purpose.
 //
 // A plugin is a shared library built by the XLA project, JAX or a vendor. This package never downloads one. A program
 // built without cgo cannot load a plugin; its OpenXLA returns an error that says so.

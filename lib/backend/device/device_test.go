@@ -36,7 +36,7 @@ func TestConformanceBF16(t *testing.T) {
 	backendtest.All(t, be)
 }
 
-// An uploaded value serves one run, and only as the input for which it was uploaded.
+// An uploaded value can be used in one run only, and only as the input for which it was uploaded.
 func TestUploadServesOneRun(t *testing.T) {
 	g := gorgonia.NewGraph()
 	a, b := graphop.Input(g, tensor.Float32, "a", 1), graphop.Input(g, tensor.Float32, "b", 1)

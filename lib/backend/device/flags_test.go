@@ -15,8 +15,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// XLA ends the process if it does not know a flag. Every flag of a tuner is an option of the XLA that go-xla is built
-// for, with the type that the flag's value has.
+// XLA ends the process if it does not know a flag. Every flag of a tuner must be an option of the XLA version that
+// go-xla is built for, and of the type of the flag's value.
 func TestFlagsExist(t *testing.T) {
 	found, err := protoregistry.GlobalTypes.FindMessageByName("xla.DebugOptions")
 	if err != nil {
@@ -53,7 +53,7 @@ func TestPrepareAddsFlags(t *testing.T) {
 	}
 }
 
-// A plugin that is loaded cannot take a tuner: it has read its options.
+// A plugin that is already loaded cannot use a tuner, because it has read its options.
 func TestTunerComesTooLate(t *testing.T) {
 	clients.Lock()
 	clients.byPath = map[string]*pjrt.Client{"/other.so": nil}

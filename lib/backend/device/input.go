@@ -39,7 +39,7 @@ func (e *executable) input(i int, b backend.Buffer) (any, error) {
 	return u, nil
 }
 
-// take returns the buffer of a value from input.
+// take returns the buffer of a value that input returned.
 func (e *executable) take(v any, p port) (buffer, error) {
 	if u, ok := v.(*uploaded); ok {
 		b := u.now

@@ -92,7 +92,7 @@ func (l *lowering) lower(order []*graphop.Node) (err error) {
 		for i, c := range graphop.Children(at) {
 			dt := e.inside
 			if boundary && i > 0 {
-				dt = l.natural(c) // only its time matters, so it is not converted
+				dt = l.natural(c) // used only for its order, so it is not converted
 			}
 			in = append(in, l.in(c, dt))
 		}

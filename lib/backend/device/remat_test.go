@@ -17,7 +17,7 @@ var barrierForm = regexp.MustCompile(
 		`\(tensor<(\S+)>, tensor<(\S+)>\)`)
 
 // A program that computes blocks again reads their inputs through barriers, which keep XLA from merging both
-// computations and from doing the second one early. What a barrier waits for is not converted.
+// computations and from doing the second one early. The operands that a barrier only waits for are not converted.
 func TestBarriers(t *testing.T) {
 	for _, p := range []enginename.Precision{enginename.Float32, enginename.BFloat16} {
 		text := write(t, rematStep(t, true), p)
@@ -37,7 +37,7 @@ func TestBarriers(t *testing.T) {
 	}
 }
 
-// Two processes write the same program, which is how a tuning recognises it.
+// Two processes produce the same program text, by which a tuning recognises the program.
 func TestProgramsRepeat(t *testing.T) {
 	for _, remat := range []bool{false, true} {
 		one, two := write(t, rematStep(t, remat), enginename.BFloat16), write(t, rematStep(t, remat), enginename.BFloat16)
@@ -47,7 +47,7 @@ func TestProgramsRepeat(t *testing.T) {
 	}
 }
 
-// The estimate of the memory, which stands in for the compiler's figure if there is none, knows of it.
+// The estimate of the memory, used if the compiler gives no figure, takes rematerialisation into account.
 func TestRematEstimate(t *testing.T) {
 	for _, half := range []bool{false, true} {
 		plain, remat := estimate(rematStep(t, false), half), estimate(rematStep(t, true), half)

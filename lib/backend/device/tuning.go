@@ -23,13 +23,13 @@ import (
 // choose.
 type Tuning struct {
 	Backend  string   `json:"backend"`  // the engine's class
-	Using    string   `json:"using"`    // plugin, versions and card, for people
+	Using    string   `json:"using"`    // plugin, versions and card, for messages
 	Programs []string `json:"programs"` // the SHA-256 of each program's StableHLO, sorted
 	Digest   string   `json:"digest"`   // the SHA-256 of Results
 	Results  string   `json:"results"`  // XLA's AutotuneResults in protobuf's text format
 }
 
-// makeTuning is the hint for a tuning that cannot be used.
+// makeTuning is the hint if a tuning cannot be used.
 const makeTuning = "make one with the stage's command tune, on this machine and with the parameters of this run"
 
 // ReadTuning reads a tuning file. Its errors have the class failure.Input.
@@ -53,7 +53,7 @@ func parseTuning(data []byte) (*Tuning, error) {
 	}
 	switch {
 	case dec.More():
-		return nil, errors.New("more follows after the tuning")
+		return nil, errors.New("data after the end of the tuning")
 	case t.Backend == "" || len(t.Programs) == 0 || t.Results == "":
 		return nil, errors.New("it is not a tuning: expected backend, programs and results")
 	case hexDigest([]byte(t.Results)) != t.Digest:
@@ -100,18 +100,18 @@ func LoadTuner(file, class, dir string) (*Tuner, error) {
 }
 
 func newTuner(dir string, t *Tuner) (*Tuner, error) {
-	if strings.ContainsAny(dir, " \t\n'\"\\") { // XLA_FLAGS separates and quotes flags by them
-		return nil, failure.New(failure.Resources, "set TMPDIR to a folder without them",
+	if strings.ContainsAny(dir, " \t\n'\"\\") { // separators and quotes in XLA_FLAGS
+		return nil, failure.New(failure.Resources, "set TMPDIR to a folder whose path has none of these",
 			"temporary folder %q: XLA cannot read a path with spaces, quotes or backslashes", dir)
 	}
 	t.path = filepath.Join(dir, "autotune.textproto") // the extension selects the text format
 	return t, nil
 }
 
-// flags returns XLA's options. Kernels that add in a varying order are excluded in both cases.
+// flags returns XLA's options. Kernels that sum in a varying order are excluded in both cases.
 //
 // Note: xla_gpu_deterministic_ops is not used, because it turns the autotuner off and slows programs down. The cache
-// folder xla_gpu_per_fusion_autotune_cache_dir is not used either: what is missing in it would be tuned again silently.
+// folder xla_gpu_per_fusion_autotune_cache_dir is not used either: XLA would silently tune again what is missing in it.
 func (t *Tuner) flags() []string {
 	common := "--xla_gpu_exclude_nondeterministic_ops=true"
 	if t.loaded == nil {
@@ -133,12 +133,12 @@ func (t *Tuner) admit(text []byte) error {
 	}
 	if !slices.Contains(t.loaded.Programs, digest) {
 		return failure.New(failure.Input, makeTuning,
-			"tuning %s is for other programs than this run's: its parameters, its data's shape or its stage differ", t.source)
+			"tuning %s is for programs of another run: the parameters, the data's shape or the stage differ", t.source)
 	}
 	return nil
 }
 
-// explain adds the tuning to an error of a compilation if XLA did not find a kernel in it.
+// explain names the tuning in a compilation error if XLA did not find a kernel in it.
 func (t *Tuner) explain(err error) error {
 	if t.loaded == nil || !strings.Contains(strings.ToLower(err.Error()), "autotun") {
 		return err

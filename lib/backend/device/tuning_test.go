@@ -43,7 +43,8 @@ func choose(t *testing.T, class, program string) string {
 	return file
 }
 
-// What the command tune writes, a run loads: the same results reach XLA, with the options that forbid it to choose.
+// A run loads what the command tune wrote: XLA gets the same results, with the options that forbid it to choose
+// kernels.
 func TestTuner(t *testing.T) {
 	file := choose(t, "xla-cuda-tf32", "program")
 	dir := t.TempDir()

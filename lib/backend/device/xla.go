@@ -31,14 +31,14 @@ const memoryFraction = 0.9
 type xla struct {
 	name        enginename.Name
 	client      *pjrt.Client
-	tuner       *Tuner // nil: XLA chooses kernels, and forgets them
+	tuner       *Tuner // nil: XLA chooses kernels, and its choices are not kept
 	description string
 }
 
 var clients struct {
 	sync.Mutex
 	byPath map[string]*pjrt.Client
-	tuner  *Tuner // of all clients
+	tuner  *Tuner // for all clients
 }
 
 // OpenXLA opens the plugin that an XLA name stands for. A process loads each plugin once. tuner may be nil.
@@ -144,7 +144,7 @@ func cuda(path string) bool { return strings.Contains(strings.ToLower(path), "cu
 // of a tuner are added to those of the user.
 //
 // Note: go-xla can also pass options with every compilation, from the variable XLA_DEBUG_OPTIONS. They would replace
-// all of XLA's options, so that those that are not given lose their defaults. It cannot pass single options.
+// all of XLA's options, so that options not given would lose their defaults. It cannot pass single options.
 func prepare(path string, tuner *Tuner) {
 	// Discard go-xla's log: go-xla also returns the errors that it logs, and standard error belongs to the program.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))

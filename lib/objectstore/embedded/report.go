@@ -9,7 +9,7 @@ const (
 	DirVar      = "VAPO_GATEWAY_DIR"
 )
 
-// Report is what a gateway sends to the process that started it: whether it has started, or why not.
+// Report is sent by a gateway to the process that started it. It says whether the gateway has started, or why not.
 type Report struct {
 	Ready   bool   `json:"ready,omitempty"`
 	Running bool   `json:"running,omitempty"` // another gateway already serves the directory

@@ -16,7 +16,7 @@ func isDeleteAll(r *http.Request) bool {
 }
 
 // TestDeleteAnswerIsLost: objects are deleted but the answer is lost, and another program creates one of them again
-// before the next attempt. That object stays.
+// before the next attempt. The new object is kept.
 func TestDeleteAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {
@@ -43,7 +43,7 @@ func TestDeleteAnswerIsLost(t *testing.T) {
 	})
 }
 
-// TestDeleteFails: a store that refuses some objects, or all for a while.
+// TestDeleteFails: a store refuses to delete some objects, or all objects for a while.
 func TestDeleteFails(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {

@@ -40,7 +40,7 @@ func testDeleteUnchanged(t *testing.T, s objectstore.Store) {
 			t.Errorf("%s was not deleted", info.Key)
 		}
 	}
-	// After an old look, only what has not changed is deleted.
+	// If the objects were listed too long ago, only unchanged ones are deleted.
 	objects = fill()
 	put(t, s, "a", "changed", objectstore.PutOptions{})
 	if err := s.Delete(t.Context(), "b/c"); err != nil {

@@ -43,7 +43,7 @@ func MinIO(t testing.TB) objectstore.Store {
 }
 
 // MinIOTLS returns the settings of a MinIO server that speaks TLS and is in the region eu-west-1. Its certificate is
-// for 127.0.0.1 and signed by itself. All tests of a package share its bucket.
+// for 127.0.0.1 and self-signed. All tests of a package share its bucket.
 func MinIOTLS(t testing.TB) objectstore.Config {
 	t.Helper()
 	exe := findMinIO(t)

@@ -13,8 +13,8 @@ import (
 
 const (
 	maxLog = 1 << 20 // bytes of the log that are kept
-	// staleUpload is the age at which parts of an upload are useless. Younger ones are kept, because an upload continues
-	// when the gateway is started again.
+	// staleUpload is the age at which parts of an upload are useless. Younger parts are kept, because an upload continues
+	// after the gateway is restarted.
 	staleUpload = 24 * time.Hour
 )
 

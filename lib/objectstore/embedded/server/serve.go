@@ -3,7 +3,7 @@
 //
 // versitygw changes the working directory and keeps state in package variables, so [Serve] is the body of a process
 // that does nothing else. While it runs, it holds an exclusive lock in the directory. A gateway that embedded.Start
-// started also holds a pipe from its parent. When the pipe closes, it keeps running only while others use it.
+// started also holds a pipe from its parent. After the pipe closes, the gateway runs only while others use it.
 package server
 
 import (
@@ -255,7 +255,7 @@ func (r *reporter) send(rep embedded.Report) {
 	if r.w == nil {
 		return
 	}
-	_ = json.NewEncoder(r.w).Encode(rep) // fails if the parent has ended; then nobody needs the report
+	_ = json.NewEncoder(r.w).Encode(rep) // fails if the parent has ended, when nobody needs the report
 	r.w.Close()
 	r.w = nil
 }
