@@ -43,8 +43,8 @@ func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 	return err
 }
 
-// printList prints a document as JSON whose last field is a list that may be too long for the memory. empty is the
-// document with an empty list. each passes the items of the list, one by one, to a function.
+// printList prints a document as JSON whose last field is a list that may not fit into memory. empty is the document
+// with an empty list. each passes the items of the list to a function, one by one.
 func (a *app) printList(empty any, each func(item func(any) error) error) error {
 	frame, err := encode(empty, "")
 	if err != nil {

@@ -76,8 +76,8 @@ type prices struct {
 	block, n                  int // samples are drawn in blocks; n are wanted
 }
 
-// measure runs the draft twice, with few steps and samples and with more, because a step that follows many others costs
-// less than the first ones. The recipe later reuses the prepared data.
+// measure runs the draft twice, with few steps and samples and then with more, because later steps cost less than the
+// first ones. The recipe later reuses the prepared data.
 func (d *draft) measure(ctx context.Context, a *app, path string) (*prices, error) {
 	stages, err := a.catalog()
 	if err != nil {
@@ -115,7 +115,7 @@ func (d *draft) measure(ctx context.Context, a *app, path string) (*prices, erro
 	return d.prices(runs[0], runs[1])
 }
 
-// probe returns the parameters of a short run. Its seed is a new one, because a cached step could not be measured.
+// probe returns the parameters of a short run. It has a new seed, because a cached step could not be measured.
 func (d *draft) probe(r *recipe.Recipe, size int) map[string]int {
 	set := map[string]int{"samples.n": size * d.probeN}
 	for _, step := range []string{"potential", "classifier"} {
@@ -126,8 +126,8 @@ func (d *draft) probe(r *recipe.Recipe, size int) map[string]int {
 	return set
 }
 
-// prices compares a short run with one of twice its length. What a step took longer in the second run is the price of
-// its additional length. The rest is fixed.
+// prices compares a short run with one of twice its length. The additional time of a step in the second run is the
+// price of its additional length. The rest of its time is fixed.
 func (d *draft) prices(short, long *runner.Run) (*prices, error) {
 	original, err := recipe.Parse([]byte(d.text), "")
 	if err != nil {
@@ -149,7 +149,7 @@ func (d *draft) prices(short, long *runner.Run) (*prices, error) {
 		p.fixed += max(0, s.Seconds-more)
 	}
 	if p.perStep == 0 {
-		return nil, failure.New(failure.Usage, "run the command again when the machine does less else",
+		return nil, failure.New(failure.Usage, "run the command again when the machine is less busy",
 			"a long run took no more time than a short one, so its time cannot be estimated")
 	}
 	return p, nil

@@ -17,8 +17,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// hasty are programs that renew objects from the age of a second, so that a collection may delete objects that are
-// older than a few seconds. Otherwise they are the programs that users have.
+// hasty builds the users' programs with one difference: they renew objects from the age of one second, so that a
+// collection may delete objects that are older than a few seconds.
 var hasty = sync.OnceValues(func() (dir string, err error) {
 	dir = filepath.Join(binaries, "hasty")
 	out, err := exec.Command("go", "build", "-ldflags", "-X vapo/lib/artifact.testRenewAge=1s",
@@ -45,7 +45,7 @@ func TestCollectBesideRunners(t *testing.T) {
 			t.Parallel()
 			const (
 				runners = 3
-				variety = 12 // different first steps
+				variety = 12 // number of different first steps
 				grace   = 6 * time.Second
 			)
 			environ := env(t).Environ()

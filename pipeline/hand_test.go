@@ -11,18 +11,19 @@ import (
 	"vapo/lib/failure"
 )
 
-// hand runs a program in the workplace, as a person would.
+// hand runs a program in the workplace without the runner, as a user would.
 func (w *workplace) hand(program string, args ...string) result {
 	w.t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env = w.dir, w.env
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	_ = cmd.Run() // the exit code says it all
+	_ = cmd.Run() // the test checks the exit code instead
 	return result{failure.Class(cmd.ProcessState.ExitCode()), stdout.String(), stderr.String()}
 }
 
-// TestStageByHand: a stage without VAPO_STORE finds the store of the working directory, whether or not it is served.
+// TestStageByHand: a stage without VAPO_STORE finds the store of the working directory, whether or not a gateway serves
+// it.
 func TestStageByHand(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -39,7 +40,7 @@ func TestStageByHand(t *testing.T) {
 	}
 	eventually(t, "the gateway ends with the stage", func() bool { return len(w.running("pipeline")) == 0 })
 
-	// A stage that was copied to another place cannot start a gateway, but it can use a running one.
+	// A stage that was copied to another directory cannot start a gateway, but it can use a running one.
 	alone := filepath.Join(t.TempDir(), "toy")
 	if err := os.Link(toy, alone); err != nil {
 		t.Fatal(err)

@@ -15,10 +15,10 @@ import (
 	"vapo/pipeline/internal/localcache"
 )
 
-// eachAction calls f for every action in the store, sorted by key, with what the action made. It warns of records that
-// are damaged. Files in the local directory remember what the records said, because a record that is the same object
-// cannot say anything else. There are sixteen of them, by the first digit of the key, so that only a sixteenth of all
-// records is in memory at once.
+// eachAction calls f for every action in the store, sorted by key, with what the action made. It warns about damaged
+// records. Files in the local directory cache the contents of records, because an unchanged object has unchanged
+// contents. There are sixteen such files, by the first digit of the key, so that only a sixteenth of all records is in
+// memory at once.
 func (a *app) eachAction(ctx context.Context, s *openStore, f func(key string, made artifact.Made) error) error {
 	const digits = "0123456789abcdef"
 	name := sha256.Sum256([]byte(os.Getenv("VAPO_STORE")))
@@ -45,8 +45,8 @@ func (a *app) eachAction(ctx context.Context, s *openStore, f func(key string, m
 	return nil
 }
 
-// reading returns a function that shows on a terminal how much of something has been read. The function shows nothing
-// in the first second. With all, it removes what it has shown.
+// reading returns a function that shows on a terminal how many of all records have been read. The function shows
+// nothing in the first second. When all are read, it erases its line.
 func (a *app) reading(all int) func(done int) {
 	began, shown := time.Now(), false
 	return func(done int) {

@@ -111,15 +111,15 @@ func commandsAtScale(t *testing.T, env []string) {
 	}
 }
 
-// The memory that a command may take, in bytes, in addition to what it takes in a small store: whatever the size of
-// the store, and for each blob. One in ten blobs also stands for an action and a run. README.md tells users.
+// Bounds in bytes for the memory of a command in addition to its memory in a small store: a fixed part, and a part for
+// each blob. For every ten blobs there are one action and one run. README.md documents the bounds.
 const (
 	memoryAtWork  = 24 << 20
 	memoryPerBlob = 400
 )
 
-// timed runs a command and returns how long it took and the largest memory that it took, in bytes. The memory includes
-// that of the gateway if the command started it: only the larger of the two counts.
+// timed runs a command and returns its time and its peak memory in bytes. If the command started the gateway, the
+// memory is that of the larger of the two processes.
 func timed(t *testing.T, w *workplace, args ...string) (took time.Duration, memory int64) {
 	t.Helper()
 	cmd := w.command(args...)

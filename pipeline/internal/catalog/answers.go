@@ -34,9 +34,9 @@ func recall(path string) *answers {
 	return a
 }
 
-// key returns the key of an answer, or "" if it cannot be remembered. A program is identified by its file's metadata
-// (fileState). If the file changed a moment ago, key returns "", because the file may change again without getting a
-// new time.
+// key returns the key of an answer, or "" if the answer cannot be cached. A program is identified by its file's
+// metadata (fileState). If the file has just changed, key returns "", because the file may change again without a new
+// modification time.
 func (a *answers) key(program string, args []string) string {
 	state, changed, ok := fileState(program)
 	if !ok || time.Since(changed) < settled {

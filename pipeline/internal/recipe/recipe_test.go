@@ -95,7 +95,7 @@ func TestForms(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for _, test := range []struct{ name, text, want, hint string }{
-		{"empty", "", "r:1:1: nothing in it", "pipeline new"},
+		{"empty", "", "r:1:1: the file is empty", "pipeline new"},
 		{"tabs", "name: x\nsteps:\n\ta: {stage: s}", "r:3:1: found character", "spaces, not with tabs"},
 		{"UTF-16", "\xff\xfen\x00a\x00:\x00", "r: not a text file in UTF-8", "UTF-8"},
 		{"not YAML", "a: [", "r:1:4: sequence end token ']' not found", "YAML"},

@@ -60,7 +60,7 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	}
 	switch len(bodies) {
 	case 0:
-		return n, Error(Pos{file, 1, 1}, "pipeline new writes a recipe for your own data", "nothing in it")
+		return n, Error(Pos{file, 1, 1}, "pipeline new writes a recipe for your own data", "the file is empty")
 	case 1:
 		return newNode(bodies[0], file), nil
 	}

@@ -25,7 +25,7 @@ type Compared struct {
 	N         []float64      `json:"n,omitempty"`        // numbers of samples and reference rows
 	Reference string         `json:"reference,omitempty"`
 	Features  string         `json:"features,omitempty"`
-	// Costs are those of the steps that led to the score. Names are the stage and the unit, as in "train samples/s".
+	// Costs are the costs of the steps that led to the score. A name is the stage and the unit, as in "train samples/s".
 	Costs map[string]float64 `json:"costs,omitempty"`
 	// GradientVariance is what the training measured, in the form of the training's manifest.
 	GradientVariance any `json:"gradient_variance,omitempty"`
