@@ -63,7 +63,7 @@ func (m measures) open(path, digest string, metrics metricSelection, be backend.
 	return feature.Open(be, path, digest, o)
 }
 
-// opener opens the engine on its first call. A score of points without outliers needs none.
+// opener opens the engine on its first call. A score of points without outliers needs no engine.
 type opener func() (backend.Backend, error)
 
 const (
@@ -173,7 +173,7 @@ func scorePointInputs(
 	ctx context.Context, job *stage.Job, p *params, open opener, samples, reference *dataset.Points,
 ) (*score, error) {
 	if job.HasInput("paths") {
-		return nil, failure.New(failure.Input, "leave out the input paths", "paths of images are measured, not of points")
+		return nil, failure.New(failure.Input, "leave out the input paths", "input paths is for images, not for points")
 	}
 	if job.HasInput("features") {
 		return nil, failure.New(failure.Input, "leave out the input features",
@@ -234,7 +234,7 @@ func scoreImageInputs(
 			return nil, err
 		}
 		if tuning := job.Digest(stage.Tuning.Name); tuning != "" {
-			extractor.Backend += " " + tuning // features of other kernels are not the same to the bit
+			extractor.Backend += " " + tuning // features computed with other kernels differ in the last bits
 		}
 		job.Set("block", extractor.Network.Block)
 		scorer.use(extractor)
@@ -247,7 +247,7 @@ func scoreImageInputs(
 	}
 	scorer.score.Baselines = map[string]float64{}
 	var cache stage.Parts
-	if !job.Tunes() { // which must compile the feature network's programs
+	if !job.Tunes() { // the command tune must compile the feature network's programs
 		if cache, err = job.Parts(ctx); err != nil {
 			return nil, err
 		}

@@ -21,7 +21,7 @@ import (
 // gridFile is the overview that the stage sample writes next to its images. It is not itself a sample.
 const gridFile = "grid.png"
 
-// archived are the names of archives of images.
+// archived lists the file name extensions of archives of images.
 var archived = regexp.MustCompile(`(?i)\.(zip|tar|tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst))$`)
 
 // openArgument opens a folder or archive of images, a file or an artifact reference given on the command line. The

@@ -258,8 +258,8 @@ func TestFolderColours(t *testing.T) {
 	}
 }
 
-// TestFoldersOfAnything: folders are read with their subfolders and in all formats, zip files like folders, and what is
-// left out stands in the warnings.
+// TestFoldersOfAnything: folders are read with their subfolders and in all formats, zip files are read like folders,
+// and warnings list what is left out.
 func TestFoldersOfAnything(t *testing.T) {
 	t.Setenv("VAPO_STORE", "")
 	raw, err := os.ReadFile("../../lib/picture/testdata/webp.json")

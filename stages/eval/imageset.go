@@ -49,7 +49,7 @@ func (s *imageSet) close() {
 	}
 }
 
-// warnings says what was left out of a folder or archive. It is final once all images have been read.
+// warnings returns warnings about what was left out of a folder or archive. It is final once all images have been read.
 func (s *imageSet) warnings() (out []string) {
 	if s.pictures != nil {
 		for _, w := range s.pictures.Warnings() {
@@ -100,7 +100,7 @@ func loadedSet(label string, images *dataset.Images) *imageSet {
 	}
 }
 
-// useImages replaces moments by the images of the same archive.
+// useImages replaces the moments with the images of the same archive.
 func (s *imageSet) useImages() error {
 	data, err := dataset.ReadUnlabelled(s.archive)
 	if err != nil {

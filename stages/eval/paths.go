@@ -11,14 +11,14 @@ import (
 
 // pathScore measures how evenly images change along the paths that sample draws between pairs of noise vectors. A path
 // is smooth if no two neighbours on it are far apart. Distances are Euclidean, between features, and relative to the
-// distance between the ends of the same path. A straight line of k steps in the space of features has a mean and a
-// largest step of 1/k. Perceptual path length (Karras et al., arXiv 1812.04948, section 4.1) is the same idea for
+// distance between the ends of the same path. On a straight line of k equal steps in feature space, the mean and the
+// largest step are 1/k. Perceptual path length (Karras et al., arXiv 1812.04948, section 4.1) is the same idea for
 // infinitely small steps.
 type pathScore struct {
 	pathSteps
 	Paths  int `json:"paths"`
 	Points int `json:"points"` // images on each path, both ends included
-	// Blended is the same for the images in between the same ends that blending their pixels gives.
+	// Blended holds the same values for paths between the same ends whose images blend the pixels of the ends.
 	Blended pathSteps `json:"blended_pixels"`
 }
 
@@ -30,8 +30,8 @@ type pathSteps struct {
 
 const pathsHint = "give the output paths of sample --interpolate, and its number of points as --path-points"
 
-// scorePaths measures the input paths, whose rows are images on one path after the other. It returns nil if the input
-// is not given.
+// scorePaths measures the input paths, whose rows are the images of one path after the other. It returns nil without
+// this input.
 func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*pathScore, error) {
 	if !job.HasInput("paths") {
 		return nil, nil
@@ -93,7 +93,7 @@ func distance(a, b []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// blend replaces the images between the ends of each path by blends of the pixels of the ends.
+// blend replaces the images between the ends of each path with pixelwise blends of the ends.
 func blend(images *dataset.Images, points int) *dataset.Images {
 	out := *images
 	size := images.C * images.H * images.W

@@ -11,8 +11,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// TestPaths: on paths of blended images, the steps are those of blended pixels. On paths that go back and forth, they
-// are longer, and the longest is that between unlike neighbours.
+// TestPaths: on paths of blended images, the steps are those of blended pixels. On paths that go back and forth, the
+// steps are longer, and the longest is the one between the most different neighbours.
 func TestPaths(t *testing.T) {
 	const points, paths = 5, 3
 	dir := t.TempDir()

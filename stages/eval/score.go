@@ -100,9 +100,9 @@ func (c *scorer) inPixels() bool { return c.score.Network == "" }
 
 const oneNetwork = "features compare only with features of the same network, layer and resize convention"
 
-// choose decides, for the files that hold both moments and images, which of the two are used. Moments need no
-// computation, and they are what others publish. Images are used if the network has another dimension, or if the other
-// set or a requested metric needs them.
+// choose decides whether a file with both moments and images is used for its moments or its images. Moments need no
+// computation, and published scores use them. Images are used if the network has another dimension, or if the other set
+// or a requested metric needs them.
 func (c *scorer) choose(samples, reference *imageSet) error {
 	for _, s := range []*imageSet{samples, reference} {
 		needed, other := []string{metricKID, metricManifold}, samples

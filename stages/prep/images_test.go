@@ -151,8 +151,8 @@ func TestOwnWarnings(t *testing.T) {
 	}
 }
 
-// TestOwnPhotos: photos that are not upright are counted in a warning, and --exif-rotate turns them. It is part of the
-// key. The files have 7 x 5 pixels and every orientation from 0 to 9.
+// TestOwnPhotos: photos that are not upright are counted in a warning, and --exif-rotate turns them. The parameter is
+// part of the key. The files have 7 x 5 pixels and every orientation from 0 to 9.
 func TestOwnPhotos(t *testing.T) {
 	raw, err := os.ReadFile("../../lib/picture/testdata/exif.json")
 	if err != nil {
@@ -290,7 +290,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestOwnArchive: names, folders of splits and links of an archive reach the summary and the warnings.
+// TestOwnArchive: the summary and the warnings show the names, folders of splits and links of an archive.
 func TestOwnArchive(t *testing.T) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -438,7 +438,8 @@ func TestOwnRefuses(t *testing.T) {
 	}
 }
 
-// TestTableParameters: what says how a table is written reaches the reader, and its warnings reach the manifest.
+// TestTableParameters: the parameters that describe the format of a table reach the reader, and its warnings reach the
+// manifest.
 func TestTableParameters(t *testing.T) {
 	text := "\t1,500\t\xe4\n\t2,500\tb\n\t3,500\t\xe4\n\t4,250\tb\n"
 	path := filepath.Join(writeFiles(t, map[string][]byte{"t.txt": []byte(text)}), "t.txt")

@@ -18,7 +18,7 @@ import (
 
 // Defaults that depend on the source.
 const (
-	drawnTrain = 50000 // training samples of a source that is drawn
+	drawnTrain = 50000 // training samples of a drawn source
 	drawnTest  = 10000
 )
 

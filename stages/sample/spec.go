@@ -62,7 +62,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "paths", Media: contract.MediaArrow, Optional: true,
-			Help: "the same as a set, ten in a row for each pair",
+			Help: "the interpolations as a data set, ten consecutive images for each pair",
 		},
 	},
 	Resolve: resolve,

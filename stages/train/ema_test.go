@@ -17,8 +17,8 @@ import (
 	"vapo/lib/program"
 )
 
-// without returns the path of a copy of a file of averages that lacks those of one profile, and the weights of the
-// lacking average of a step.
+// without copies a file of averages without the averages of one profile. It returns the path of the copy, and the
+// weights of the removed average of one step.
 func without(t *testing.T, path string, a average.Average) (string, map[string]checkpoint.Named) {
 	t.Helper()
 	c, err := checkpoint.Read(path)
@@ -49,7 +49,7 @@ func distance(got, want map[string]checkpoint.Named) float64 {
 	return math.Sqrt(square / norm)
 }
 
-// An average that is reconstructed from two others agrees with the same average tracked in the training, for points and
+// An average that is reconstructed from two others agrees with the same average tracked during training, for points and
 // for images, and is much closer to it than any snapshot.
 func TestReconstructedAverageIsTheTrackedOne(t *testing.T) {
 	profiles := []string{"--decay=constant", "--learning-rate=0.003", "--ema-profiles=[0.05,0.1,0.07,0.15]"}
@@ -91,7 +91,8 @@ func TestReconstructedAverageIsTheTrackedOne(t *testing.T) {
 	}
 }
 
-// ema runs the command and returns its line and the checkpoint, if it succeeds, or the error as the line's "error".
+// ema runs the command. It returns the JSON line and the checkpoint or, if the command fails, a line with the field
+// "error".
 func ema(t *testing.T, args ...string) (code failure.Class, line map[string]any, c *checkpoint.Checkpoint) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "average.arrow")
@@ -135,7 +136,7 @@ func TestEMA(t *testing.T) {
 			steps = append(steps, a.Step)
 		}
 	}
-	// 19 snapshots are too many, so that every second is left; the end is there too.
+	// 19 snapshots are too many, so every second one is kept, and the end.
 	if want := []int64{4, 8, 12, 16, 20, 24, 28, 32, 36, 39}; !slices.Equal(steps, want) {
 		t.Errorf("snapshots after %v steps, want %v", steps, want)
 	}
@@ -185,7 +186,7 @@ func TestEMA(t *testing.T) {
 	}
 }
 
-// Averages with profiles change nothing else: the weights and the other averages keep their bits.
+// Averages with profiles do not change a bit of the weights or of the other averages.
 func TestProfilesChangeNothingElse(t *testing.T) {
 	data := points(t)
 	plain, profiles := t.TempDir(), t.TempDir()

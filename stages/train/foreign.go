@@ -17,7 +17,7 @@ type foreignFile struct {
 	potential.Tensors
 	config  string // network description, if train export wrote the file; otherwise empty
 	step    int64
-	skipped []string // what the file holds besides tensors
+	skipped []string // values in the file that are not tensors
 }
 
 const weightsHint = "weights are a PyTorch file (.pth) or a safetensors file"
@@ -47,7 +47,7 @@ func openForeign(path string) (*foreignFile, error) {
 		meta := f.Metadata()
 		n, err := strconv.ParseInt(meta["step"], 10, 64)
 		if err != nil {
-			n = 0 // train export did not write this file
+			n = 0 // not a file of train export, so its numbers are not used
 		}
 		src := &foreignFile{Tensors: f, config: meta["config"], step: max(0, n)}
 		if n := f.Trailing(); n > 0 {
@@ -66,7 +66,7 @@ func (f *foreignFile) Order() []string {
 	return nil
 }
 
-// behind leaves only the tensors whose names begin with prefix.
+// behind keeps only the tensors whose names begin with prefix.
 func (f *foreignFile) behind(prefix string) {
 	var rest []string
 	for _, name := range f.Names() {

@@ -25,7 +25,7 @@ type importCmd struct {
 	Output      string   `help:"What the network models." enum:"auto,potential,velocity,noise" default:"auto"`
 	PriorStd    *float64 `help:"Prior w; default: 1 for a preset, else as in --like or the file."`
 	Weights     string   `help:"Weights: ema, as trained (model), or all (any)." enum:"any,ema,model" default:"any"`
-	Prefix      string   `help:"Take only tensors whose names begin so, if the file has several networks."`
+	Prefix      string   `help:"Take only tensors with this name prefix, if the file has several networks."`
 	IgnoreExtra bool     `help:"Ignore tensors that do not belong to the network."`
 	Out         string   `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
 	Ref         string   `help:"Also put the checkpoint into the store, under this name."`
@@ -43,11 +43,11 @@ type imported struct {
 	Step       int64    `json:"step"`       // training step of the weights; 0 if the file does not give it
 	Weights    string   `json:"weights"`    // sets of weights taken from the file: ema, model or ema+model
 	Found      found    `json:"found"`
-	Ignored    []string `json:"ignored,omitempty"` // tensors that are not of the network
+	Ignored    []string `json:"ignored,omitempty"` // tensors that do not belong to the network
 	Skipped    []string `json:"skipped,omitempty"` // other state of the training loop, and values that are not tensors
 }
 
-// found tells what the names of the tensors of each set begin with; a set that was not taken is nil.
+// found holds the prefix of the tensor names of each set; it is nil for a set that was not imported.
 type found struct {
 	Model *string `json:"model,omitempty"`
 	EMA   *string `json:"ema,omitempty"`

@@ -12,8 +12,8 @@ import (
 	"vapo/lib/potential"
 )
 
-// TestImportTorchCFM: a checkpoint as torchcfm's training script saves it gives the velocity that PyTorch computes, for
-// both sets of weights.
+// TestImportTorchCFM: a checkpoint in the form that torchcfm's training script saves gives the same velocity as in
+// PyTorch, for both sets of weights.
 func TestImportTorchCFM(t *testing.T) {
 	raw, err := os.ReadFile("testdata/torchcfm.json")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// Import finds weights and averages in the layouts of public training loops (testdata/loops.py), names them, and lists
-// what it skips.
+// Import finds weights and averages in the layouts of public training loops (testdata/loops.py), reports their names,
+// and lists what it skips.
 func TestImportLoops(t *testing.T) {
 	like := checkpointOf(t, smallMLP())
 	for _, c := range []struct {

@@ -54,7 +54,8 @@ type params struct {
 	SpikeFactor  float64 `help:"Skip steps whose gradient exceeds the median by this factor; 0: none." default:"0"`
 
 	EMAHalfLife json.RawMessage `help:"Half-lives of moving averages of the weights." default:"[50000]" unit:"samples"`
-	// EMAProfiles are averages from which others can be made after the training: see package average and the command ema.
+	// EMAProfiles lists averages from which others can be reconstructed after the training; see package average and the
+	// command ema.
 	EMAProfiles      json.RawMessage `help:"Relative standard deviations of averages for the command ema." default:"[]"`
 	EMASnapshotEvery int             `help:"Interval of snapshots of these; 0: none." default:"0" unit:"steps" min:"0"`
 

@@ -119,7 +119,7 @@ func TestSeriesRefused(t *testing.T) {
 		args, earlier []string
 		code          failure.Class
 	}{
-		"averages that were given are not": {averages("--steps=50"), append(earlier(kept)[:3], earlier(keptSeed)[3]),
+		"given averages are not from": {averages("--steps=50"), append(earlier(kept)[:3], earlier(keptSeed)[3]),
 			failure.Input},
 		"the output averages of": {averages("--steps=50"), earlier(kept)[:3], failure.Usage},
 		"of another series":      {constant("--steps=50", "--learning-rate=0.002"), earlier(dir), failure.Input},

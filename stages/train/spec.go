@@ -40,7 +40,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "averages", Media: contract.MediaArrow, Optional: true,
-			Help: "snapshots of averages, from which others can be made: see --ema-snapshot-every and the command ema",
+			Help: "snapshots of averages, for reconstructing others: see --ema-snapshot-every and the command ema",
 		},
 	},
 	Resolve: resolve,
@@ -73,7 +73,7 @@ func resolve(p *params, given stage.Given) error {
 	return check(p)
 }
 
-// tune shortens a run to one step, with every measurement that is on.
+// tune shortens a run to one step, with all enabled measurements.
 func tune(p *params) {
 	p.Steps = 1
 	for _, every := range []*int{&p.FieldEvery, &p.VarianceEvery, &p.Snapshots.SampleEvery} {

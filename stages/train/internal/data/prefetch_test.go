@@ -15,7 +15,7 @@ import (
 )
 
 // recorder is an engine that records the calls of a training step on another engine. Each run waits until the inputs of
-// the next run have been uploaded, which never happens if uploads wait for runs.
+// the next run have been uploaded. If uploads waited for runs, this would never happen.
 type recorder struct {
 	backend.Backend
 	backend.Executable
@@ -109,7 +109,7 @@ func TestUploadsOverlapSteps(t *testing.T) {
 				t.Fatal(err)
 			}
 			if step == 0 {
-				<-r.next // the first batch has no step before it
+				<-r.next // no step precedes the first batch
 			}
 			m, err := trainer.Step(step, b)
 			if err != nil {

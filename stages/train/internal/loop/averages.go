@@ -14,13 +14,13 @@ import (
 	"vapo/lib/failure"
 )
 
-// The snapshots of the averages with profiles are saved as live states of their own, each once, because together they
-// can be many times as large as the resumable checkpoint. Since the number of steps is known, only those are saved that
-// the output keeps. The output of a shorter run has all of them that are not after its end.
+// Each snapshot of the averages with profiles is saved once, as a live state of its own, because the snapshots together
+// can be many times as large as the resumable checkpoint. Since the number of steps is known, only the snapshots that
+// the output keeps are saved. The output of a shorter run has all of them up to its end.
 
 func liveAverages(step int64) string { return fmt.Sprintf("averages-%d", step) }
 
-// kept returns the steps up to step whose averages are saved for the output: those that it keeps, but the last.
+// kept returns the steps up to step whose averages are saved for the output: all that the output keeps except the last.
 func (l *Loop) kept(step int64) []int64 {
 	if l.Options.AverageEvery == 0 {
 		return nil
@@ -50,7 +50,7 @@ func (l *Loop) eachAverages(ctx context.Context, step int64, use func(path strin
 	for _, s := range l.kept(step) {
 		path, ok, err := l.Job.Live().Load(ctx, liveAverages(s))
 		if err == nil && !ok {
-			err = failure.New(failure.Integrity, "run the same command again, which starts over",
+			err = failure.New(failure.Integrity, "run the same command again; it starts over",
 				"the snapshot of the averages after %d steps is missing or damaged", s)
 		}
 		if err != nil {
@@ -63,12 +63,12 @@ func (l *Loop) eachAverages(ctx context.Context, step int64, use func(path strin
 	return nil
 }
 
-// checkAverages returns an error unless all snapshots up to step are there.
+// checkAverages returns an error unless all snapshots up to step exist and are intact.
 func (l *Loop) checkAverages(ctx context.Context, step int64) error {
 	return l.eachAverages(ctx, step, func(string) error { return nil }) // Load has verified the content
 }
 
-// takeOverAverages saves the averages up to step from the output of the shorter run, which has the given digest.
+// takeOverAverages saves the averages up to step from the shorter run's output, whose digest is given.
 func (l *Loop) takeOverAverages(ctx context.Context, step int64, digest string) error {
 	if l.Options.AverageEvery == 0 {
 		return nil
@@ -82,7 +82,7 @@ func (l *Loop) takeOverAverages(ctx context.Context, step int64, digest string) 
 		return err
 	}
 	if got.Hex() != digest {
-		return failure.New(failure.Input, mixed, "the averages that were given are not those of this checkpoint's run")
+		return failure.New(failure.Input, mixed, "the given averages are not from the run of this checkpoint")
 	}
 	all, err := checkpoint.Read(path)
 	if err != nil {
