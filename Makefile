@@ -57,7 +57,7 @@ test:
 	  $(TESTFLAGS) ./...
 
 # Tests whose value grows with their length, fifty times as long as in make test: kills at random moments, runners that
-# race for the same steps, faults of the store, retraining with garbage collection, collections beside runners.
+# race for the same steps, faults of the store, retraining with garbage collection, collections while runners work.
 SOAKFLAGS ?=
 soak:
 	@set -o pipefail; VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \

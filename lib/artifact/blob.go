@@ -22,7 +22,7 @@ func blobKey(d Digest) (string, error) {
 }
 
 const hintCorruptBlob = "move damaged blobs aside with pipeline store check --deep --repair, " +
-	"then run again to make them again"
+	"then run again to recreate them"
 
 // PutFile stores the content of a file and returns its digest and size. If the blob already exists, PutFile verifies it
 // instead of sending the file again, and replaces it if it is damaged. If the file changes while PutFile runs, nothing

@@ -9,9 +9,9 @@ import (
 // solve returns the coefficients x, [len(have)], whose sum of profiles is closest to want in the L2 norm, among those
 // whose sum is 1. residual is the distance as a fraction of the norm of want.
 //
-// EDM2 (algorithm 3) does not fix the sum, which with hundreds of snapshots is close to 1 anyway. With a few snapshots
-// it would be off by a percent or more, and so would all weights. Averages of different length often differ by less,
-// because late in a training the changes of the weights are small compared with the weights.
+// EDM2 (algorithm 3) does not fix the sum, which with hundreds of snapshots is close to 1 anyway. With a few snapshots,
+// the sum would be off by a percent or more, and so would all weights. Averages of different lengths often differ by
+// less than that, because late in training the weights change little compared with their size.
 func solve(have []profile, want profile) (x []float64, residual float64, err error) {
 	n := len(have)
 	a := make([]float64, n*n) // inner products

@@ -140,7 +140,7 @@ func HintOf(err error) string {
 	case Resources:
 		return "free some disk space or memory and run the same command again"
 	case Integrity:
-		return "pipeline store check --deep --repair moves damaged objects aside; then run again to make them"
+		return "pipeline store check --deep --repair moves damaged objects aside; then run again to recreate them"
 	case Terminated:
 		return "run the same command again to resume"
 	case Bug:

@@ -30,7 +30,7 @@ func TestClassAndHint(t *testing.T) {
 		{fs.ErrNotExist, Usage, ""},
 		{New(Input, "", "%w", fs.ErrNotExist), Input, ""},
 		{fmt.Errorf("%w: %w", ErrTerminated, New(Store, "", "down")), Terminated, "run the same command again"},
-		{New(Integrity, "", "damaged"), Integrity, "delete that blob"},
+		{New(Integrity, "", "damaged"), Integrity, "store check --deep --repair"},
 	} {
 		if got := ClassOf(c.err); got != c.class {
 			t.Errorf("%v: class %v, want %v", c.err, got, c.class)

@@ -43,8 +43,8 @@ type Config struct {
 	// depend on the batch size (as in Karras et al., arXiv 2312.02696). The first average is the main one. An average
 	// with half-life 0 equals the weights.
 	EMAHalfLifeImages []float64
-	// EMAProfiles are the relative standard deviations of profiles, see package average: further averages, after those of
-	// EMAHalfLifeImages. A step that is skipped changes none of them, although it counts as a step of the profile.
+	// EMAProfiles lists the relative standard deviations of profiles (see package average). They add further averages,
+	// after those of EMAHalfLifeImages. A skipped step changes none of them, although it counts as a step of the profile.
 	EMAProfiles []float64
 }
 

@@ -4,11 +4,11 @@
 // The same package makes data sets and reads the folders that are scored. A different decoder or resizer on one side
 // would change an FID by more than the difference between two models (Parmar et al., arXiv 2104.11222).
 //
-// Files become 8-bit RGB. Grey images get three equal channels, 16-bit samples keep their upper eight bits, CMYK is
-// converted without a colour profile, palettes are resolved, and only the first frame of an animation is used. Opaque
-// alpha channels are dropped. An image with a transparent pixel is refused, because its background is unknown.
-// Colour profiles are ignored, and so are orientation tags unless Upright is called. Files are not trusted: Inspect
-// checks the size that a header claims and says how much memory decoding takes, before memory is allocated.
+// Files become 8-bit RGB. Grey images get three equal channels, and 16-bit samples keep their upper eight bits. CMYK is
+// converted without a colour profile. Palettes are resolved. Only the first frame of an animation is used. Opaque alpha
+// channels are dropped. An image with a transparent pixel is refused, because its background is unknown. Colour
+// profiles are ignored, and so are orientation tags unless Upright is called. Files are not trusted: Inspect checks the
+// size that a header claims and says how much memory decoding takes, before memory is allocated.
 package picture
 
 import (

@@ -34,7 +34,7 @@ func Group(name string) (string, error) {
 }
 
 // Select returns the checkpoint that holds the named weights, and their group in it (see Group). It is c itself unless
-// the name is that of an average to be reconstructed from the snapshots in c, see package average.
+// the name is that of an average to be reconstructed from the snapshots in c; see package average.
 func Select(c *checkpoint.Checkpoint, name string) (_ *checkpoint.Checkpoint, group string, err error) {
 	if group, err = Group(name); err != nil {
 		return nil, "", err

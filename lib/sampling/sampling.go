@@ -2,9 +2,9 @@
 //
 // Two programs draw samples: the stage sample, and training to monitor its progress. Sample k must be the same in both,
 // so it is a function of the weights, the seed, k and the solver's settings alone. To this end, samples are integrated
-// in blocks whose size depends only on the kind of network and on the engine (see Block), and sample k is always row
-// k mod Block of its block. With adaptive steps, on an engine whose rows are independent, a sample takes the first free
-// row instead. The engine is part of the cache key of a result.
+// in blocks, and sample k is always row k mod Block of its block. The size of blocks depends only on the kind of
+// network and on the engine (see Block). With adaptive steps, on an engine whose rows are independent, a sample takes
+// the first free row instead. The engine is part of the cache key of a result.
 //
 // The engine runs network and solver as one compiled program, so the samples and the stages of the solver stay in its
 // memory until a block is finished (see package ode). The program holds the network once.

@@ -15,7 +15,7 @@ import (
 // run is compiled. It writes no other output.
 var Tuning = contract.Port{
 	Name: "tuning", Media: contract.MediaJSON, Optional: true,
-	Help: "on cards: what the command tune wrote, for results that repeat to the bit",
+	Help: "on cards: the output of the command tune, for results that repeat to the bit",
 }
 
 // tuneDescription describes the command tune of a stage.

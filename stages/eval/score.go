@@ -101,8 +101,8 @@ func (c *scorer) inPixels() bool { return c.score.Network == "" }
 const oneNetwork = "features compare only with features of the same network, layer and resize convention"
 
 // choose decides whether a file with both moments and images is used for its moments or its images. Moments need no
-// computation, and published scores use them. Images are used if the network has another dimension, or if the other set
-// or a requested metric needs them.
+// computation, and published scores are based on them. Images are used if the network has another dimension, or if the
+// other set or a requested metric needs them.
 func (c *scorer) choose(samples, reference *imageSet) error {
 	for _, s := range []*imageSet{samples, reference} {
 		needed, other := []string{metricKID, metricManifold}, samples

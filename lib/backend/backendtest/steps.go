@@ -21,9 +21,9 @@ type StepGraph struct {
 }
 
 // Steps returns the training steps that engines are checked on: a perceptron with vectors of every rank, a
-// convolutional network with normalisation, pooling, upsampling and concatenation, a residual network whose blocks are
-// computed again in the reverse-mode passes, and a network of all other operations. Batch sizes are primes, so that
-// vectorised loops have remainders.
+// convolutional network with normalisation, pooling, upsampling and concatenation, a residual network with
+// rematerialised blocks, and a network of all other operations. Batch sizes are primes, so that vectorised loops have
+// remainders.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),

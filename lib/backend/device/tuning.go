@@ -176,5 +176,5 @@ func cannotTune(name enginename.Name) error {
 		reason = "its results repeat to the bit without one"
 	}
 	return failure.New(failure.Usage, "only for NVIDIA cards, such as --backend xla:cuda",
-		"a tuning is of no use to the backend %s: %s", name.Class(), reason)
+		"the backend %s cannot use a tuning: %s", name.Class(), reason)
 }

@@ -41,7 +41,7 @@ var clients struct {
 	tuner  *Tuner // for all clients
 }
 
-// OpenXLA opens the plugin that an XLA name stands for. A process loads each plugin once. tuner may be nil.
+// OpenXLA opens the plugin that an XLA name selects. A process loads each plugin once. tuner may be nil.
 func OpenXLA(name enginename.Name, tuner *Tuner) (backend.Backend, error) {
 	unavailable := func(err error, hint string) error {
 		return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}

@@ -165,7 +165,7 @@ type cifarSet struct {
 // the binary version, since both versions have the same content.
 func (c *cifarSet) add(name, batch string, pickled bool, r io.Reader) error {
 	if c.batches[batch] != nil {
-		return fileError("give an archive or a folder of one version", name, "archive", "each batch once", "it twice")
+		return fileError("give an archive or a folder of one version", name, "archive", "each batch once", "one twice")
 	}
 	decode := DecodeCIFAR
 	if pickled {

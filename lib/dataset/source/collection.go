@@ -39,7 +39,7 @@ type collection struct {
 
 	skipped  Tally    // files without an image's extension
 	nested   string   // the first skipped file with the extension of an archive
-	unread   Tally    // links that lead to no file of the collection, and special files
+	unread   Tally    // links without a target in the collection, and special files
 	replaced Tally    // members of an archive that a later member of the same name replaces
 	escaped  Tally    // images whose names are in an unknown encoding
 	notes    []string // other warnings

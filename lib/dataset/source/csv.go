@@ -84,7 +84,7 @@ func loadCSV(opt CSVOptions) (*LoadedCSV, error) {
 	if after, statErr := f.Stat(); statErr != nil || after.Size() != before.Size() ||
 		!after.ModTime().Equal(before.ModTime()) {
 		return nil, errors.Join(statErr, fileError(changedHint, opt.Path, "file",
-			"one that stays as it is", "changes while it was read"))
+			"an unchanging table", "one that changed while it was read"))
 	}
 	if err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func TestCSVDialects(t *testing.T) {
 	}
 }
 
-// TestCSVHints: a table that cannot be read as it is leads to a hint that helps.
+// TestCSVHints: if a table cannot be read without further parameters, the hint names the parameter.
 func TestCSVHints(t *testing.T) {
 	text := func(s string) string { return csvFile(t, s) }
 	for name, c := range map[string]struct {
@@ -261,7 +261,7 @@ func TestCSVGrows(t *testing.T) {
 	_, err = LoadCSV(CSVOptions{Path: path})
 	close(stop)
 	<-done
-	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "changes while it was read") {
+	if failure.ClassOf(err) != failure.Input || !strings.Contains(err.Error(), "changed while it was read") {
 		t.Errorf("%v", err)
 	}
 }

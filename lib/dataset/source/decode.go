@@ -101,7 +101,7 @@ func (f *ImageFiles) leaveOut(d imageItem) error {
 
 func (f *ImageFiles) noneSound(what string, indices []int) error {
 	return fileError("without --skip-broken, the error says what is wrong with the first", f.opt.Path, what,
-		"a sound one", "%d broken ones", len(indices))
+		"an intact one", "%d broken ones", len(indices))
 }
 
 // first decodes images in order and returns the first one that is not broken. Without SkipBroken, a broken image is an

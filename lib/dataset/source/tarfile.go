@@ -125,7 +125,7 @@ func (c *collection) tarError(err error, members []entry) error {
 	case !errors.Is(err, tar.ErrHeader):
 		return err
 	}
-	return fileError(freshHint, c.path, "header of a file in the tar archive", "a sound one",
+	return fileError(freshHint, c.path, "header of a file in the tar archive", "an intact one",
 		"a damaged one, after %q", members[len(members)-1].raw)
 }
 

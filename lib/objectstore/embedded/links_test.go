@@ -17,7 +17,8 @@ import (
 	"vapo/lib/objectstore/embedded"
 )
 
-// TestLinksAreNotFollowed: a symbolic link in the folder of the objects leads nowhere, and a FIFO blocks nobody.
+// TestLinksAreNotFollowed: a symbolic link in the folder of the objects is not followed, and a FIFO does not block the
+// gateway.
 func TestLinksAreNotFollowed(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	_, s, _ := start(t, dir)

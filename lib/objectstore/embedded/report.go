@@ -9,7 +9,7 @@ const (
 	DirVar      = "VAPO_GATEWAY_DIR"
 )
 
-// Report is sent by a gateway to the process that started it. It says whether the gateway has started, or why not.
+// A Report is sent by a gateway to the process that started it. It says whether the gateway has started, or why not.
 type Report struct {
 	Ready   bool   `json:"ready,omitempty"`
 	Running bool   `json:"running,omitempty"` // another gateway already serves the directory

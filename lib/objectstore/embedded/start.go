@@ -9,7 +9,7 @@
 // needs to be cleaned up after kill -9. Clients find the gateway, and make sure that it is the right one, through
 // package gateway.
 //
-// If the gateway ends while it has users, one of them starts it again. Clients retry meanwhile.
+// If the gateway ends while it has users, one of them starts it again. Clients retry in the meantime.
 //
 // The runner that started a gateway holds a pipe to it. When the pipe closes, the gateway keeps running only while
 // others use it. Terminal signals do not reach the gateway, because a stage must still be able to save its state after

@@ -1,6 +1,6 @@
 // Package localcache keeps values in local files that only save work, such as the answers of stage programs. These
-// files never cause a failure: a file that is missing, damaged or of another version counts as empty, and a file that
-// cannot be written is not written.
+// files never cause a failure: a file that is missing, damaged or of another version counts as empty, and errors of
+// writing are ignored.
 package localcache
 
 import (
@@ -14,7 +14,7 @@ import (
 	"vapo/lib/program"
 )
 
-// Load reads the value of a file into v, a pointer. It leaves v unchanged if it cannot.
+// Load reads the value of a file into v, a pointer. If it fails, it leaves v unchanged.
 func Load(path string, v any) {
 	data, err := os.ReadFile(path)
 	if err != nil || len(data) < sha256.Size {

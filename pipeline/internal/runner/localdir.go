@@ -62,9 +62,9 @@ func (r *Runner) claim(ctx context.Context, id string) (killed []string, release
 	}, nil
 }
 
-// tidy removes what a killed run has left in the store of actions that are done. A run that was killed between
-// publishing a result and the end of its step leaves its lease and the last state. Failures do not matter, because
-// pipeline store gc removes the same later.
+// tidy removes from the store the leases and live states of a killed run for finished actions. They remain if a run is
+// killed between publishing a result and the end of its step. Failures do not matter, because pipeline store gc
+// removes the same objects later.
 func (r *Runner) tidy(ctx context.Context, id string) {
 	data, err := r.Store.Run(ctx, id)
 	if err != nil {
@@ -81,8 +81,8 @@ func (r *Runner) tidy(ctx context.Context, id string) {
 	}
 }
 
-// lockNew creates a file and locks it. Before it gets the lock, another runner may take it for a moment to see whether
-// the file is abandoned, and may even delete the file. lockNew then tries again.
+// lockNew creates a file and locks it. Before lockNew gets the lock, another runner may take it briefly to check
+// whether the file is abandoned, and may even delete the file. lockNew then tries again.
 func lockNew(ctx context.Context, path string) (*flock.Flock, error) {
 	lock := flock.New(path)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
