@@ -34,11 +34,17 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 
 // carryOut looks up the result of a step, and computes the result if the store lacks it.
 func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
+	var key string // of an action on which another run worked at the same time
 	for done := false; !done; {
 		d, err := a.lookUpStep(ctx, n, s)
+		if d == nil && err == nil && key != "" {
+			// If this run was frozen while its stage saved its state, the state was written after the action was done.
+			_ = a.Store.Live(key).DeleteAfter(ctx, a.run.ID)
+		}
 		if d == nil || err != nil {
 			return err
 		}
+		key = d.Key
 		if a.opt.Only != "" && n.Name() != a.opt.Only {
 			return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
 				n.Name())
