@@ -111,8 +111,9 @@ func TestPrices(t *testing.T) {
 			t.Errorf("the prices are %+v", *p)
 		}
 	}
-	if _, err := d.prices(took(2), took(1)); failure.ClassOf(err) != failure.Usage {
-		t.Errorf("a longer run that took less time: %v", err)
+	// If other programs slowed down the short run, all of the long run's time counts as that of its steps.
+	if p, err := d.prices(took(2), took(1)); err != nil || math.Abs(p.perStep-0.1) > 1e-9 {
+		t.Errorf("a longer run that took less time: %+v, %v", p, err)
 	}
 	if c, err := (&prices{perStep: 0.1, block: 64, n: 500}).choose(5 * time.Minute); err != nil || c.n != 500 {
 		t.Errorf("samples that cost nothing: %+v, %v", c, err)
