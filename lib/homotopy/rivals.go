@@ -47,7 +47,7 @@ func CheckOutput(o Output, schedule string) error {
 // predicts there: R2.
 func (p Point) VelocityOf(x, f float64) float64 {
 	rate := p.DMu / p.Mu
-	return float64(rate*x) - float64((p.Sigma*rate-p.DSigma)*f)
+	return float64(rate*x) - float64((float64(p.Sigma*rate)-p.DSigma)*f)
 }
 
 // VelocityOfNoise returns R2 per unit of the integration variable, for points x [N, D] at variables s [N, 1] of vp and
