@@ -1,6 +1,7 @@
 package source
 
 import (
+	"archive/zip"
 	"bufio"
 	"compress/bzip2"
 	"compress/flate"
@@ -195,7 +196,8 @@ func damaged(path string, err error) error {
 		return truncatedError(path, "content", "more bytes", "its end")
 	case errors.As(err, &coded):
 		return checksumError(freshHint, path, "the "+coded.format+" content", "the one stored in the file", coded.err.Error())
-	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum):
+	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum), errors.Is(err, zip.ErrChecksum),
+		errors.Is(err, zip.ErrFormat):
 		return checksumError(freshHint, path, "the content", "the one stored in the file", err.Error())
 	case errors.Is(err, gzip.ErrHeader):
 		return fileError("check that the file is what its name says", path, "format", "gzip", "something else (%v)", err)
