@@ -48,7 +48,7 @@ const (
 )
 
 // sepLine matches the optional first line in which Excel states the delimiter.
-var sepLine = regexp.MustCompile(`^"?sep=([^"\r\n])"?\r?\n`)
+var sepLine = regexp.MustCompile(`^"?sep=([^"\r\n\x00\x{FFFD}])"?\r?\n`)
 
 // openRows detects the encoding, line ends and delimiter of a table.
 func openRows(r io.Reader, opt CSVOptions) (lines rows, delimiter rune, err error) {
