@@ -122,6 +122,9 @@ func (h *helper) give() {
 
 // await returns when the helper has been given loop number turn. Receiving a wake-up is not enough: it may be a late
 // one for an earlier loop, which the helper found by polling and has already run.
+//
+// The helper must publish asleep before it looks at turn again, or give could miss it. Swap, unlike Store, keeps that
+// order in QEMU too, which lets an ARM load pass an earlier store on x86.
 func (h *helper) await(turn int64) {
 	for {
 		for range polls.Load() {
@@ -129,7 +132,7 @@ func (h *helper) await(turn int64) {
 				return
 			}
 		}
-		h.asleep.Store(true)
+		h.asleep.Swap(true)
 		if h.turn.Load() < turn || !h.asleep.CompareAndSwap(true, false) {
 			<-h.wake // give has seen asleep or will see it, so a wake-up comes
 		}
@@ -144,7 +147,7 @@ func (t *task) leave() {
 }
 
 // finish returns when all helpers have finished. As in await, receiving a signal is not enough, because it may be a
-// late one from the previous loop.
+// late one from the previous loop. It swaps asleep for the same reason as await.
 func (t *task) finish() {
 	for {
 		for range polls.Load() {
@@ -152,7 +155,7 @@ func (t *task) finish() {
 				return
 			}
 		}
-		t.asleep.Store(true)
+		t.asleep.Swap(true)
 		if t.pending.Load() != 0 || !t.asleep.CompareAndSwap(true, false) {
 			<-t.done
 		}
