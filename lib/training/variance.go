@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"vapo/lib/backend"
-	"vapo/lib/checkpoint"
 	"vapo/lib/layer"
 	"vapo/lib/potential"
 )
@@ -64,14 +63,8 @@ func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches i
 	if bins < 1 || batches < 2 {
 		return nil, fmt.Errorf("gradient variance: %d bins of %d batches, expected 1 or more of at least 2", bins, batches)
 	}
-	for _, p := range v.params {
-		w, ok := weights[p.Name]
-		if !ok {
-			return nil, fmt.Errorf("gradient variance: the weights lack %s", p.Name)
-		}
-		if err := v.exe.Load(checkpoint.Param+p.Name, backend.F32(w)); err != nil {
-			return nil, fmt.Errorf("gradient variance: %w", err)
-		}
+	if err := loadWeights(v.exe, v.params, weights); err != nil {
+		return nil, fmt.Errorf("gradient variance: %w", err)
 	}
 	mean := make([][]float64, len(v.grads))
 	for i, g := range v.grads {

@@ -51,5 +51,36 @@ func potentialLoop(
 		return nil, err
 	}
 	l.Variance, err = watch.NewVariance(be, c, p.Objective, p.rows(), p.VarianceEvery, p.VarianceBatches, b, p.Remat)
-	return l, err
+	if err != nil || !job.HasInput("test") {
+		return l, err
+	}
+	set, err := data.Read(ctx, job, "test") // read first, so that a wrong input does not waste the training
+	if err != nil {
+		return nil, err
+	}
+	loss, err := watch.NewTestLoss(be, c, p.Objective, p.rows(), b, set)
+	if err != nil {
+		return nil, err
+	}
+	l.Finish = func() error { return recordTestLoss(job, t, loss) }
+	return l, nil
+}
+
+// recordTestLoss records the loss on the input test, in total and for each bin of time.
+func recordTestLoss(job *stage.Job, t *training.Trainer, loss *watch.TestLoss) error {
+	bins, err := loss.Measure(t)
+	if err != nil {
+		return err
+	}
+	mean := 0.0
+	for i, v := range bins {
+		mean += v / float64(len(bins))
+		bins[i] = watch.Round(v, 6)
+	}
+	mean = watch.Round(mean, 6)
+	job.Set("test_loss", mean)
+	job.Set("test_loss_by_time", bins)
+	job.Set("test_samples", loss.Len())
+	job.Summary("the loss on %d test samples is %.4g", loss.Len(), mean)
+	return nil
 }

@@ -17,7 +17,10 @@ var spec = stage.Stage[params]{
 	Length:  "steps",
 	Inputs: []contract.Port{
 		{Name: "data", Media: contract.MediaArrow, Help: "training samples"},
-		{Name: "test", Media: contract.MediaArrow, Help: "classifier: images for its accuracy", Optional: true},
+		{
+			Name: "test", Media: contract.MediaArrow, Optional: true,
+			Help: "held-out samples for the potential's loss, or labelled images for the classifier's accuracy",
+		},
 		{
 			Name: "features", Media: contract.MediaArrow, Optional: true,
 			Help: "feature network of the scores of snapshots, see eval and --sample-every; images only",

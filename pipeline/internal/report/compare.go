@@ -29,6 +29,9 @@ type Compared struct {
 	Costs map[string]float64 `json:"costs,omitempty"`
 	// GradientVariance is what the training measured, in the form of the training's manifest.
 	GradientVariance any `json:"gradient_variance,omitempty"`
+	// TestLoss is the loss on held-out samples after the training, and TestLossByTime the same for each bin of time.
+	TestLoss       float64   `json:"test_loss,omitempty"`
+	TestLossByTime []float64 `json:"test_loss_by_time,omitempty"`
 }
 
 // Compare returns the scores of steps, grouped so that the scores in each Comparison can be compared. Scores keep the
@@ -102,6 +105,12 @@ func (r *Compared) add(s Step, m manifest) {
 	if raw := m.Results["gradient_variance"]; len(raw) > 0 && r.GradientVariance == nil {
 		if json.Unmarshal(raw, &r.GradientVariance) != nil {
 			r.GradientVariance = nil
+		}
+	}
+	if raw := m.Results["test_loss"]; len(raw) > 0 && r.TestLoss == 0 {
+		if json.Unmarshal(raw, &r.TestLoss) != nil ||
+			json.Unmarshal(m.Results["test_loss_by_time"], &r.TestLossByTime) != nil {
+			r.TestLoss, r.TestLossByTime = 0, nil
 		}
 	}
 }

@@ -55,7 +55,7 @@ func ablationRun(t testing.TB) *Run {
 				"wall_seconds": 9, "params": map[string]any{"objective": objective, "seed": 1, "steps": 200, "log-every": 1 + k},
 				"costs": map[string]float64{"samples/s": 100 + float64(k), "seconds": 8.5},
 				"results": map[string]any{"gradient_variance": variance, "score_metric": "Fréchet distance of classifier features",
-					"score_n": []int{1000, 10000}},
+					"score_n": []int{1000, 10000}, "test_loss": 0.25 + float64(k), "test_loss_by_time": []float64{0.5, float64(2 * k)}},
 			}),
 			Outputs: []Output{{"metrics", digest("m"), contract.MediaNDJSON, 1, metrics.Bytes()},
 				{"progress", digest("p"), contract.MediaPNG, 1, pngGrid(t, 48, 12, k)}},

@@ -50,6 +50,12 @@ func (c *Comparison) table() textTable {
 		}
 		return number(r.Interval[0]) + " to " + number(r.Interval[1])
 	})
+	column("test loss", func(r Compared) string {
+		if r.TestLoss == 0 {
+			return ""
+		}
+		return number(r.TestLoss)
+	})
 	costs := map[string]bool{}
 	for _, r := range c.Rows {
 		for name := range r.Costs {

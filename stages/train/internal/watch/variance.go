@@ -77,12 +77,7 @@ func (v *Variance) fill(b *training.Batch, from *random.Source, bin int) {
 	clear(b.Labels)
 	for row := range b.N() {
 		i := from.IntN(v.samples.Len())
-		switch s := v.samples.(type) {
-		case *dataset.Images:
-			dataset.Normalize(b.Sample(row), s.Image(i))
-		case *dataset.Points:
-			copy(b.Sample(row), s.Point(i))
-		}
+		setSample(b.Sample(row), v.samples, i)
 		if v.draws.Labels != nil {
 			b.SetLabel(row, int(v.draws.Labels[i]))
 		}

@@ -1,0 +1,103 @@
+package watch
+
+import (
+	"slices"
+
+	"vapo/lib/backend"
+	"vapo/lib/dataset"
+	"vapo/lib/failure"
+	"vapo/lib/potential"
+	"vapo/lib/random"
+	"vapo/lib/training"
+	"vapo/stages/train/internal/data"
+)
+
+// testSamples is the number of samples of the input test, counted from the first, whose loss is measured.
+const testSamples = 10000
+
+// TestLoss measures the loss of a potential on the input test, for each bin of training time. Every run gets the same
+// noise and the same times, spread evenly over the training variable whatever times the run trains on. The losses of
+// runs with the same schedule can therefore be compared with each other.
+type TestLoss struct {
+	loss *training.TestLoss
+	draw *data.Batches
+	set  dataset.Set
+	// labels are those of the set. They are nil if the network is not conditional.
+	labels []int64
+}
+
+// NewTestLoss compiles the loss for batches of n samples. The set must have the network's shape and, for a conditional
+// network, labels.
+func NewTestLoss(
+	be backend.Backend, c potential.Config, objective string, n int, draw *data.Batches, set dataset.Set,
+) (*TestLoss, error) {
+	const hint = "give the output test of the prep that made the data"
+	if !slices.Equal(set.Shape(), c.Shape) {
+		return nil, failure.New(failure.Input, hint, "input test: samples of shape %v, expected %v as in data",
+			set.Shape(), c.Shape)
+	}
+	if set.Len() < training.BinCount {
+		return nil, failure.New(failure.Input, "", "input test: %d samples, expected at least %d: one for each bin of time",
+			set.Len(), training.BinCount)
+	}
+	l := &TestLoss{draw: draw, set: set.Head(testSamples)}
+	if c.Classes > 0 {
+		l.labels = labels(l.set)
+		if len(l.labels) != l.set.Len() || slices.Min(l.labels) < 0 || slices.Max(l.labels) >= int64(c.Classes) {
+			return nil, failure.New(failure.Input, hint,
+				"input test: %d samples with %d labels, expected one label each, from 0 to %d", l.set.Len(),
+				len(l.labels), c.Classes-1)
+		}
+	}
+	var err error
+	l.loss, err = training.NewTestLoss(be, c, objective, min(n, l.set.Len()))
+	return l, err
+}
+
+func labels(set dataset.Set) []int64 {
+	switch s := set.(type) {
+	case *dataset.Images:
+		return s.Labels
+	case *dataset.Points:
+		return s.Labels
+	}
+	return nil
+}
+
+// Measure returns the mean loss of the averaged weights in each bin, per dimension and without the weights of the times.
+func (l *TestLoss) Measure(t *training.Trainer) (bins [training.BinCount]float64, err error) {
+	weights, err := t.Averages(0)
+	if err != nil {
+		return bins, err
+	}
+	losses, err := l.loss.Measure(weights, l.set.Len(), func(i, row int, b *training.Batch) {
+		from := random.New(0, "train/test", uint64(i))
+		u := (float64(i%training.BinCount) + from.Uniform64()) / training.BinCount
+		from.Normal(b.SampleNoise(row))
+		b.SetTime(row, l.draw.Path, l.draw.Path.Draw(u))
+		setSample(b.Sample(row), l.set, i)
+		if l.labels != nil {
+			b.SetLabel(row, int(l.labels[i]))
+		}
+	})
+	for i, v := range losses {
+		bins[i%training.BinCount] += float64(v)
+	}
+	for k := range bins { // bin k has samples k, k + BinCount, …
+		bins[k] /= float64((len(losses) - k + training.BinCount - 1) / training.BinCount)
+	}
+	return bins, err
+}
+
+// Len returns the number of samples that Measure uses.
+func (l *TestLoss) Len() int { return l.set.Len() }
+
+// setSample sets the values of a row of a batch to those of sample i.
+func setSample(row []float32, set dataset.Set, i int) {
+	switch s := set.(type) {
+	case *dataset.Images:
+		dataset.Normalize(row, s.Image(i))
+	case *dataset.Points:
+		copy(row, s.Point(i))
+	}
+}
