@@ -64,7 +64,8 @@ func labels(set dataset.Set) []int64 {
 	return nil
 }
 
-// Measure returns the mean loss of the averaged weights in each bin, per dimension and without the weights of the times.
+// Measure returns the mean loss of the averaged weights in each bin. The loss is per dimension and has no weight that
+// depends on the time.
 func (l *TestLoss) Measure(t *training.Trainer) (bins [training.BinCount]float64, err error) {
 	weights, err := t.Averages(0)
 	if err != nil {
