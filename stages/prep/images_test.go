@@ -137,8 +137,8 @@ func TestOwnWarnings(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	_, m := mustPrep(t, "--source=images", "--path="+dir, "--skip-broken")
-	const skipped = "1 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is notes.txt"
-	const broken = "1 broken images were left out, the first is even/00.png: damaged or truncated"
+	const skipped = "1 file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out: notes.txt"
+	const broken = "1 broken image was left out: even/00.png: damaged or truncated"
 	if len(m.Warnings) != 2 || m.Results["broken"] != 1.0 ||
 		!strings.Contains(m.Warnings[0], skipped) || !strings.Contains(m.Warnings[1], broken) {
 		t.Errorf("warnings %q, results %v", m.Warnings, m.Results)
@@ -171,7 +171,7 @@ func TestOwnPhotos(t *testing.T) {
 	}
 	path := writeFiles(t, files)
 	_, m := mustPrep(t, "--source=images", "--path="+path)
-	const want = "21 photos have an orientation other than upright, the first is "
+	const want = "21 photos have an orientation other than upright, which only --exif-rotate applies; the first is "
 	if len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], want) {
 		t.Errorf("warnings %q", m.Warnings)
 	}
@@ -325,7 +325,7 @@ func TestOwnArchive(t *testing.T) {
 		!slices.Equal(s.Test.PerClass, []int{0, 1}) {
 		t.Errorf("summary %+v", s)
 	}
-	const left = "1 links and special files were left out, the first is train/狗/4.png: the link leads out of the archive"
+	const left = "1 link or special file was left out: train/狗/4.png: the link leads out of the archive"
 	const valid = "there is no test folder, so the validation images are the test split"
 	if !slices.Equal(m.Warnings, []string{left, valid}) {
 		t.Errorf("warnings %q", m.Warnings)

@@ -45,7 +45,7 @@ func listed(sets ...*dataset.Images) string {
 
 // TestArchivesFound reads archives as other programs write them.
 func TestArchivesFound(t *testing.T) {
-	const unknown = "6 names of images are not UTF-8, the first is "
+	const unknown = "6 images have names that are not UTF-8 (see --names-encoding); the first is "
 	for _, c := range []struct {
 		file, encoding, want string
 		warnings             []string // beginnings
@@ -53,7 +53,7 @@ func TestArchivesFound(t *testing.T) {
 		{file: "gbk.zip", encoding: "gbk", want: "猫:0 狗:1 猫:2 狗:3 猫:4 狗:5"},
 		{
 			file: "gbk.zip", want: `è:0 \xb9\xb7:1 è:2 \xb9\xb7:3 è:4 \xb9\xb7:5`,
-			warnings: []string{"3 names of images are not UTF-8"},
+			warnings: []string{"3 images have names that are not UTF-8"},
 		},
 		{file: "shift_jis.zip", encoding: "cp932", want: "表:0 ソ:1 表:2 ソ:3 表:4 ソ:5"},
 		{file: "shift_jis-windows.zip", encoding: "Shift_JIS", want: "表:0 ソ:1 表:2 ソ:3 表:4 ソ:5"},
@@ -69,28 +69,28 @@ func TestArchivesFound(t *testing.T) {
 		{
 			file: "readme.zip", want: plain,
 			warnings: []string{
-				`1 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is Liz`,
+				`1 file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out: Liz`,
 			},
 		},
 		{file: "backslash.zip", want: plain},
 		{
 			file: "links.tar", want: "cat:0 cat:0 raw:0 dog:1 dog:1 dog:1",
 			warnings: []string{
-				"1 files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is raw/1",
-				"6 links and special files were left out, the first is current: it is a link to a folder",
+				"1 file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out: raw/1",
+				"6 links and special files were left out; the first is current: it is a link to a folder",
 			},
 		},
 		{
 			file: "links.zip", want: "cat:0 raw:0 dog:1 dog:1",
 			warnings: []string{
-				"1 files are not PNG, JPEG",
-				"6 links and special files were left out, the first is current: ",
+				"1 file is not PNG, JPEG",
+				"6 links and special files were left out; the first is current: ",
 			},
 		},
 		{
 			file: "twice.tar", want: "dog:1 cat:2 dog:3 cat:4 dog:5 cat:9",
 			warnings: []string{
-				"1 files were left out because the archive has a later one of the same name, the first is cat/0.png",
+				"1 file was left out because the archive has a later one of the same name: cat/0.png",
 			},
 		},
 		{file: "dot.tar", want: plain},
@@ -112,7 +112,7 @@ func TestArchivesFound(t *testing.T) {
 		{file: "long-pax.tar", want: plain},
 		{
 			file: "mac.zip", want: plain,
-			warnings: []string{"1 files are not PNG, JPEG, GIF, BMP or WebP by their names"},
+			warnings: []string{"1 file is not PNG, JPEG, GIF, BMP or WebP by its name"},
 		},
 		{file: "bzip2.zip", want: plain},
 		{file: "stored.zip", want: plain},

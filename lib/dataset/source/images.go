@@ -85,9 +85,11 @@ func OpenImages(ctx context.Context, source string, opt ImageOptions) (*ImageFil
 // Warnings says what was left out and what else the user should know. It is final once all splits have been read.
 func (f *ImageFiles) Warnings() []string {
 	return slices.Concat(f.c.warnings(),
-		f.Broken.warn("%d broken images were left out, the first is %s"),
-		f.Turned.warn("%d photos have an orientation other than upright, the first is %s; --exif-rotate applies it"),
-		f.c.escaped.warn("%d names of images are not UTF-8, the first is %s; --names-encoding says what they are"))
+		f.Broken.warn("broken image was left out", "broken images were left out"),
+		f.Turned.warn("photo has an orientation other than upright, which only --exif-rotate applies",
+			"photos have an orientation other than upright, which only --exif-rotate applies"),
+		f.c.escaped.warn("image has a name that is not UTF-8 (see --names-encoding)",
+			"images have names that are not UTF-8 (see --names-encoding)"))
 }
 
 // Close closes the archive.

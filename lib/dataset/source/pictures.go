@@ -82,17 +82,20 @@ func (p *Pictures) Warnings() []string {
 		}
 	}
 	return slices.Concat(p.c.warnings(),
-		p.others.warn("%d files were left out because the stage sample writes its overview under their name, "+
-			"the first is %s"),
-		turned.warn("%d photos have an orientation other than upright, which is not applied; the first is %s"))
+		p.others.warn("file was left out because the stage sample writes its overview under this name",
+			"files were left out because the stage sample writes its overview under their name"),
+		turned.warn("photo has an orientation other than upright, which is not applied",
+			"photos have an orientation other than upright, which is not applied"))
 }
 
 // warnings returns the warnings about files of a collection that were left out.
 func (c *collection) warnings() []string {
 	return slices.Concat(
-		c.skipped.warn("%d files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out, the first is %s"),
-		c.unread.warn("%d links and special files were left out, the first is %s"),
-		c.replaced.warn("%d files were left out because the archive has a later one of the same name, the first is %s"),
+		c.skipped.warn("file is not PNG, JPEG, GIF, BMP or WebP by its name and was left out",
+			"files are not PNG, JPEG, GIF, BMP or WebP by their names and were left out"),
+		c.unread.warn("link or special file was left out", "links and special files were left out"),
+		c.replaced.warn("file was left out because the archive has a later one of the same name",
+			"files were left out because the archive has later ones of the same names"),
 		c.notes)
 }
 

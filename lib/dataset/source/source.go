@@ -45,12 +45,16 @@ func (t *Tally) add(what string) {
 	}
 }
 
-// warn returns a warning with the number of items and the first one, or nothing if there are no items.
-func (t *Tally) warn(format string) []string {
-	if t.N == 0 {
+// warn returns a warning with the number of items and the first one, or nothing if there are no items. one and many are
+// the texts that follow the number.
+func (t *Tally) warn(one, many string) []string {
+	switch t.N {
+	case 0:
 		return nil
+	case 1:
+		return []string{fmt.Sprintf("1 %s: %s", one, t.First)}
 	}
-	return []string{fmt.Sprintf(format, t.N, t.First)}
+	return []string{fmt.Sprintf("%d %s; the first is %s", t.N, many, t.First)}
 }
 
 // own lists the sources that are read from files but not by Load: OpenImages reads images and celeba, LoadCSV reads

@@ -202,6 +202,33 @@ func TestAblationPage(t *testing.T) {
 	}
 }
 
+// Scores are drawn over the length of the weights' average. Weights that are not such a length have no place there.
+func TestScoresOverAverageLength(t *testing.T) {
+	c := &Comparison{Facts: []string{"sample weights"}}
+	for i, weights := range []string{"std:0.05", "std:0.07", "std:0.1", "std:0.1@600", "ema"} {
+		c.Rows = append(c.Rows, Compared{Facts: map[string]any{"sample weights": weights}, Value: float64(60 - i)})
+	}
+	for rows, want := range map[int]int{2: 0, 3: 1, 5: 1} {
+		p, part := &page{}, &Comparison{Facts: c.Facts, Rows: c.Rows[:rows]}
+		if err := p.compare(part); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.ScoreCurves) != want {
+			t.Errorf("%d rows give %d plots, expected %d", rows, len(p.ScoreCurves), want)
+		}
+	}
+	for v, want := range map[any]float64{"std:0.07": 0.07, 3.0: 3} {
+		if x, ok := coordinate(v); !ok || x != want {
+			t.Errorf("%v is drawn at %v (%t), expected %v", v, x, ok, want)
+		}
+	}
+	for _, v := range []any{"std:0.1@600", "ema", "0.07", nil, true} {
+		if x, ok := coordinate(v); ok {
+			t.Errorf("%v is drawn at %v", v, x)
+		}
+	}
+}
+
 // Bins are read with and without ends; malformed bins are left out.
 func TestBins(t *testing.T) {
 	for text, want := range map[string][]string{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot/plotter"
@@ -157,7 +158,7 @@ func (p *page) compare(c *Comparison) error {
 		by := map[string]plotter.XYs{}
 		values := map[float64]bool{}
 		for _, r := range c.Rows {
-			x, ok := r.Facts[fact].(float64)
+			x, ok := coordinate(r.Facts[fact])
 			if !ok || !drawable(x) || !drawable(r.Value) {
 				continue
 			}
@@ -182,6 +183,17 @@ func (p *page) compare(c *Comparison) error {
 		}
 	}
 	return nil
+}
+
+// coordinate returns the number by which a fact is drawn: its value, or the length of an average such as std:0.07.
+func coordinate(v any) (float64, bool) {
+	if s, ok := v.(string); ok {
+		length, ok := strings.CutPrefix(s, "std:")
+		x, err := strconv.ParseFloat(length, 64)
+		return x, ok && err == nil
+	}
+	x, ok := v.(float64)
+	return x, ok
 }
 
 // others describes all facts of a row except the given one.
