@@ -185,6 +185,15 @@ func (d *display) StepWaiting(s *runner.Step) {
 	d.activate(s, &active{step: s, doing: "waiting", text: s.Reason}, "waiting "+s.Reason)
 }
 
+// StepRetries prints a line on a terminal too, because it says how an attempt failed.
+func (d *display) StepRetries(s *runner.Step) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forget(s)
+	d.printf("%s%s\n", d.columns(s), s.Reason)
+	d.running = append(d.running, &active{step: s, doing: "waiting", began: time.Now(), text: "for a retry"})
+}
+
 // activate shows what a step does from now on. event is printed if there is no terminal.
 func (d *display) activate(s *runner.Step, m *active, event string) {
 	d.mu.Lock()
@@ -272,8 +281,19 @@ func (d *display) StepEnded(s *runner.Step, f *runner.Failure) {
 		if s.State != runner.Cached && s.Reason != "" {
 			note = "  " + s.Reason
 		}
+		if len(s.Retries) > 0 {
+			note += "  " + retried(s)
+		}
 		d.printf("%s%-9s  %10s%s\n", d.columns(s), s.State, program.Duration(s.Seconds), note)
 	}
+}
+
+// retried says how often a step was tried again.
+func retried(s *runner.Step) string {
+	if n := len(s.Retries); n > 1 {
+		return fmt.Sprintf("after %d retries", n)
+	}
+	return "after 1 retry"
 }
 
 // failure prints the last log lines of a failed stage.

@@ -188,8 +188,8 @@ func TestEveryWayToFail(t *testing.T) {
 		{"numeric", 6, "step s: loss is NaN at step 3"},
 		{"bug", 1, "step s: nobody classified this"},
 		{"panic", 1, "step s: panic: at the disco"},
-		{"goroutine", 1, "step s: stage toy crashed"},
-		{"killed", 137, "step s: stage toy was killed by signal 9 (killed)"},
+		{"go", 1, "step s: stage toy crashed"},
+		{"kill", 137, "step s: stage toy was killed by signal 9 (killed)"},
 		{"silent", 1, "exit code 0 and no manifest"},
 	} {
 		w.fails(test.code, []string{test.want}, "run", "one.yaml", "--set", "s.fail="+test.how)

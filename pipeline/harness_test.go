@@ -299,3 +299,13 @@ func kill(t *testing.T, pid int, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 }
+
+// read returns the content of a file.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -25,6 +25,14 @@ func TestRecipeMistakes(t *testing.T) {
 	}{
 		{"unknown key", "name: r\nsteps:\n  a: {stage: toy, parms: {}}\n", nil, 2,
 			"r.yaml:3:19: unknown key parms in step a\nhint: did you mean params?\n"},
+		{"timeout without a unit", "name: r\nsteps:\n  a: {stage: toy, timeout: 90}\n", nil, 2,
+			"r.yaml:3:28: timeout cannot be 90\nhint: a number and a unit, such as 90s, 15m or 1h30m\n"},
+		{"negative timeout", "name: r\nsteps:\n  a: {stage: toy, timeout: -1h}\n", nil, 2,
+			"r.yaml:3:28: timeout cannot be -1h\nhint: a number and a unit, such as 90s, 15m or 1h30m\n"},
+		{"retries without end", "name: r\nsteps:\n  a: {stage: toy, retries: {backoff: 1s}}\n", nil, 2,
+			"r.yaml:3:28: retries need a limit\nhint: for example retries: {limit: 3, backoff: 30s}\n"},
+		{"too many retries", "name: r\nsteps:\n  a: {stage: toy, retries: {limit: 1000}}\n", nil, 2,
+			"r.yaml:3:36: limit of retries must be a whole number from 1 to 100, not 1000\n"},
 		{"unknown stage", "name: r\nsteps:\n  a: {stage: tyo}\n", nil, 2,
 			"r.yaml:3:3: step a: there is no stage tyo\nhint: did you mean toy?\n"},
 		{"unknown parameter", "name: r\nsteps:\n  a:\n    stage: toy\n    params:\n      stesp: 3\n", nil, 2,
@@ -36,8 +44,8 @@ func TestRecipeMistakes(t *testing.T) {
 		{"text for a number", "name: r\nsteps:\n  a: {stage: toy, params: {salt: '1'}}\n", nil, 2,
 			"r.yaml:3:28: step a: parameter salt is of type float; it cannot be \"1\"\nhint: Goes into every link.\n"},
 		{"not in enum", "name: r\nsteps:\n  a: {stage: toy, params: {fail: always}}\n", nil, 2,
-			"r.yaml:3:28: step a: parameter fail must be one of [no input numeric bug panic goroutine killed silent], not " +
-				"\"always\"\nhint: How to end.\n"},
+			"r.yaml:3:28: step a: parameter fail must be one of [no input integrity numeric memory bug panic go kill silent], " +
+				"not \"always\"\nhint: How.\n"},
 		{"refused by the stage", "name: r\nsteps:\n  a: {stage: toy, params: {steps: -1}}\n", nil, 2,
 			"r.yaml:3:28: step a: steps must be positive, not -1\nhint: a chain has at least one link\n"},
 		{"unknown input", "name: r\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, inputs: {dat: a.out}}\n", nil, 2,

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"vapo/lib/failure"
 	"vapo/lib/program"
@@ -47,6 +48,7 @@ type stepStatus struct {
 	Exit    failure.Class `json:"exit,omitempty"`
 	Error   string        `json:"error,omitempty"`
 	Hint    string        `json:"hint,omitempty"`
+	Retries int           `json:"retries,omitempty"`
 }
 
 func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
@@ -63,7 +65,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 			state = interrupted
 		}
 		st.Steps = append(st.Steps,
-			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint})
+			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint, len(s.Retries)})
 	}
 	return c.print(a, st, st.table)
 }
@@ -86,6 +88,9 @@ func (st runStatus) table(w io.Writer) {
 		note := s.Reason
 		if s.Error != "" {
 			note = fmt.Sprintf("exit %d: %s", s.Exit, oneLine(s.Error))
+		}
+		if s.Retries > 0 && s.State != runner.Waiting {
+			note = strings.TrimSpace(fmt.Sprintf("%s (retries: %d)", note, s.Retries))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.12s\t%s\n", s.Step, s.Stage, s.State, time, s.Key, note)
 	}

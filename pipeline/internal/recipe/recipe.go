@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"vapo/lib/failure"
 )
@@ -47,6 +48,8 @@ type Step struct {
 	Pos         Pos
 	Inputs      []Input
 	Params      []Param
+	Timeout     time.Duration // of one attempt; 0: none
+	Retries     Retries
 }
 
 // Input is a named input of a step, with its origin.
@@ -154,7 +157,7 @@ func (r *Recipe) parseSteps(n node) error {
 }
 
 func (s *Step) parse(n node) error {
-	fields, err := n.mapping("step "+s.Name, "stage", "inputs", "params")
+	fields, err := n.mapping("step "+s.Name, "stage", "inputs", "params", "timeout", "retries")
 	if err != nil {
 		return err
 	}
@@ -166,6 +169,10 @@ func (s *Step) parse(n node) error {
 			err = s.parseInputs(e.value)
 		case "params":
 			err = s.parseParams(e.value)
+		case "timeout":
+			s.Timeout, err = e.value.duration("timeout", 1)
+		case "retries":
+			s.Retries, err = e.value.retries()
 		}
 		if err != nil {
 			return err

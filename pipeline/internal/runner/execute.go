@@ -14,6 +14,7 @@ import (
 
 	"vapo/lib/contract"
 	"vapo/lib/failure"
+	"vapo/lib/program"
 	"vapo/pipeline/internal/child"
 )
 
@@ -58,7 +59,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	logPath := filepath.Join(a.RunDir(a.run.ID), s.Name+".log")
+	logPath := a.logFile(s)
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // append, since a step may run twice
 	if err != nil {
 		return nil, err
@@ -86,6 +87,11 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 	cmd := exec.Command(d.Node.Stage.Path, args...)
 	cmd.Env = append(slices.Clone(a.Env), "TMPDIR="+scratch)
 	cmd.Stderr = lines
+	if limit := d.Node.Step.Timeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeout)
+		defer cancel()
+	}
 	runErr := child.Run(ctx, cmd, a.Grace)
 	lines.flush()
 	if runErr == nil {
@@ -95,7 +101,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 		}
 		return a.accept(d, s, raw)
 	}
-	return nil, a.failed(ctx, s, runErr, lines, logPath)
+	return nil, a.failed(ctx, d, s, runErr, lines, logPath)
 }
 
 // accept decodes a manifest and checks that it belongs to the action that was run.
@@ -118,7 +124,9 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 }
 
 // failed returns the Failure of a stage that ended with err.
-func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineReader, logPath string) error {
+func (a *attempt) failed(
+	ctx context.Context, d *Decision, s *Step, err error, lines *lineReader, logPath string,
+) error {
 	f := &Failure{Step: s.Name, Stage: s.Stage, Tail: lines.tail(), LogFile: logPath}
 	f.Text, f.Advice = lines.lastError()
 	code, bySignal, ok := child.ExitCode(err)
@@ -127,6 +135,10 @@ func (a *attempt) failed(ctx context.Context, s *Step, err error, lines *lineRea
 		f.Code, f.Text = 1, "a process that it started still held its standard error"
 	case !ok:
 		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
+	case errors.Is(context.Cause(ctx), errTimeout):
+		f.Code = failure.Timeout
+		f.Text = "stopped after its timeout of " + program.Duration(d.Node.Step.Timeout.Seconds())
+		f.Advice = "raise the timeout of this step in the recipe; the same command resumes from the state it saved, if any"
 	case ctx.Err() != nil:
 		f.Code, f.Text, f.Advice = failure.Terminated, "terminated", failure.HintOf(failure.ErrTerminated)
 	case bySignal:

@@ -62,11 +62,19 @@ type Step struct {
 	Exit    failure.Class              `json:"exit,omitempty"`
 	Error   string                     `json:"error,omitempty"`
 	Hint    string                     `json:"hint,omitempty"`
+	Retries []Retry                    `json:"retries,omitempty"`
 
 	// Declared is nil in runs that older versions stored.
 	Declared *Declared `json:"declared,omitempty"`
 
 	Manifest json.RawMessage `json:"-"`
+}
+
+// Retry is a failed attempt after which a step was tried again.
+type Retry struct {
+	Exit        failure.Class `json:"exit"`
+	Error       string        `json:"error"`
+	WaitSeconds float64       `json:"wait_seconds"` // between the failure and the next attempt
 }
 
 // Declared is the part of a stage's description that a report needs. The run stores it, because the stage program may

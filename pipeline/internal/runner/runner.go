@@ -39,6 +39,7 @@ type Display interface {
 	Started(run *Run)
 	StepWaiting(step *Step) // for another run, as step.Reason says
 	StepStarted(step *Step)
+	StepRetries(step *Step) // later, as step.Reason says
 	StepProgress(step *Step, p Progress)
 	StepLog(step *Step, line Line)
 	StepEnded(step *Step, failure *Failure)

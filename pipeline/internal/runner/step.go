@@ -16,7 +16,7 @@ import (
 // step runs one step, from finding its inputs to publishing its outputs.
 func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 	began := time.Now()
-	err := a.carryOut(ctx, n, s)
+	err := a.persist(ctx, n, s)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.Seconds = time.Since(began).Seconds()

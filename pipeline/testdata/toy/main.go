@@ -26,7 +26,7 @@ type params struct {
 	Same  int             `help:"Part of the key, but without effect on the output." default:"0"`
 	Delay float64         `help:"Wait at each link." default:"0" unit:"s" keyed:"false"`
 
-	Fail string `help:"How to end." default:"no" enum:"no,input,numeric,bug,panic,goroutine,killed,silent" keyed:"false"`
+	Fail string `help:"How." default:"no" enum:"no,input,integrity,numeric,memory,bug,panic,go,kill,silent" keyed:"false"`
 
 	Random  bool   `help:"Make the result random instead of a function of the key." keyed:"false"`
 	File    string `help:"A file that must exist; empty: none." keyed:"false" path:""`
@@ -128,6 +128,10 @@ func fail(job *stage.Job, how string) error {
 	switch how {
 	case "input":
 		return failure.New(failure.Input, "look at it", "the data is no chain")
+	case "integrity":
+		return failure.New(failure.Integrity, "", "the data is damaged")
+	case "memory":
+		return failure.New(failure.Resources, "", "memory is short")
 	case "numeric":
 		job.Log().Warn("it does not look good", "loss", 1e9)
 		return failure.New(failure.Numeric, "lower the rate", "loss is NaN at step %d", 3)
@@ -135,10 +139,10 @@ func fail(job *stage.Job, how string) error {
 		return errors.New("nobody classified this")
 	case "panic":
 		panic("at the disco")
-	case "goroutine":
+	case "go":
 		go panic("where nobody recovers")
 		time.Sleep(time.Minute)
-	case "killed":
+	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		time.Sleep(time.Minute)
 	case "silent":

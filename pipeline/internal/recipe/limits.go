@@ -1,0 +1,80 @@
+package recipe
+
+import (
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Retries says how often a step is tried again after a failure that can pass.
+type Retries struct {
+	Limit   int           // attempts after the first one
+	Backoff time.Duration // before the first retry
+}
+
+// maxRetries limits Retries.Limit, since a failure that lasts this long does not pass by itself.
+const maxRetries = 100
+
+// defaultBackoff is long enough for a store or a machine to come back, and short compared with a training.
+const defaultBackoff = 30 * time.Second
+
+func (n node) retries() (r Retries, err error) {
+	entries, err := n.mapping("retries", "limit", "backoff")
+	if err != nil {
+		return r, err
+	}
+	r.Backoff = defaultBackoff
+	for _, e := range entries {
+		switch e.key {
+		case "limit":
+			r.Limit, err = e.value.whole("limit of retries", 1, maxRetries)
+		case "backoff":
+			r.Backoff, err = e.value.duration("backoff of retries", 0)
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	if r.Limit == 0 {
+		return r, Error(n.pos, "for example retries: {limit: 3, backoff: 30s}", "retries need a limit")
+	}
+	return r, nil
+}
+
+// duration reads a duration such as 90s or 1h30m that is at least least.
+func (n node) duration(what string, least time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(n.scalar())
+	if err != nil || d < least {
+		return 0, Error(n.pos, "a number and a unit, such as 90s, 15m or 1h30m", "%s cannot be %s", what, n.shown())
+	}
+	return d, nil
+}
+
+// whole reads a whole number from least to most.
+func (n node) whole(what string, least, most int64) (int, error) {
+	v, err := n.plain(0)
+	if err != nil {
+		return 0, err
+	}
+	i, ok := v.(int64)
+	if !ok || i < least || i > most {
+		return 0, Error(n.pos, "", "%s must be a whole number from %d to %d, not %s", what, least, most, n.shown())
+	}
+	return int(i), nil
+}
+
+// scalar returns the text of a scalar as written, or "" for anything else.
+func (n node) scalar() string {
+	if _, list := n.ast.(*ast.SequenceNode); list {
+		return ""
+	}
+	return n.argument()
+}
+
+// shown returns the value as a message shows it.
+func (n node) shown() string {
+	if text := n.scalar(); text != "" {
+		return text
+	}
+	return "this value"
+}

@@ -1,0 +1,75 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"vapo/lib/failure"
+	"vapo/lib/program"
+	"vapo/pipeline/internal/graph"
+)
+
+// errTimeout is the cause of a context that ends because a step ran longer than its timeout.
+var errTimeout = errors.New("timeout")
+
+// passing lists the classes of failures that can pass without a change to the recipe, its inputs or the programs: the
+// store was away, memory or disk was short, or somebody else stopped the stage.
+var passing = []failure.Class{failure.Store, failure.Resources, failure.Terminated}
+
+// maxBackoff limits the growth of the pause between two attempts.
+const maxBackoff = time.Hour
+
+// pauses returns the pauses before the retries of a step. They double up to maxBackoff, and each is multiplied by a
+// random factor from 0.5 to 1.5, so that many steps that failed together do not all return at once.
+func pauses(first time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = first, max(first, maxBackoff)
+	b.Multiplier, b.RandomizationFactor = 2, 0.5
+	b.Reset()
+	return b
+}
+
+// persist carries out a step, and tries again as often as the recipe allows if it fails for a reason that can pass.
+func (a *attempt) persist(ctx context.Context, n *graph.Node, s *Step) error {
+	limit, pause := n.Step.Retries.Limit, pauses(n.Step.Retries.Backoff)
+	for retry := 1; ; retry++ {
+		err := a.carryOut(ctx, n, s)
+		if err == nil || ctx.Err() != nil || retry > limit || !slices.Contains(passing, failure.ClassOf(err)) {
+			return err
+		}
+		f, wait := asFailure(s.Name, s.Stage, err), pause.NextBackOff()
+		a.retries(ctx, s, f, wait, fmt.Sprintf("retry %d of %d in %s, after exit code %d (%s): %s",
+			retry, limit, program.Duration(wait.Seconds()), f.Code, f.Code, f.Text))
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w before the retry, after: %s", context.Cause(ctx), f.Text)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// retries records that a step will be tried again, and shows it.
+func (a *attempt) retries(ctx context.Context, s *Step, f *Failure, wait time.Duration, text string) {
+	a.mu.Lock()
+	s.State, s.Reason = Waiting, text
+	s.Retries = append(s.Retries, Retry{f.Code, f.Text, wait.Seconds()})
+	a.mu.Unlock()
+	_ = a.save(ctx) // a failure is only a warning
+	a.Display.StepRetries(s)
+	log, err := os.OpenFile(a.logFile(s), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return // the run's record has it
+	}
+	defer log.Close()
+	fmt.Fprintf(log, "pipeline: %s\n", text)
+}
+
+// logFile returns the path of the log of a step.
+func (a *attempt) logFile(s *Step) string { return filepath.Join(a.RunDir(a.run.ID), s.Name+".log") }
