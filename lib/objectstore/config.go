@@ -27,8 +27,9 @@ type Config struct {
 	// directory, or empty. Connections then go to the gateway that serves the directory now.
 	Gateway string
 
-	// Patience is how long an operation waits for a store that is away. A store is away if it refuses or breaks
-	// connections, is overloaded, or cannot be looked up because the name server fails. 0 means a few short attempts.
+	// Patience is how long an operation waits for a store that is unavailable. A store is unavailable if it refuses or
+	// breaks connections, is overloaded, or cannot be looked up because the name server fails. 0 means a few short
+	// attempts.
 	Patience time.Duration
 	// WaitAtOpen makes Open use Patience too.
 	WaitAtOpen bool

@@ -218,7 +218,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 		return permanent(ErrExists, "")
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests,
 		code >= 500 && code != http.StatusNotImplemented:
-		// These are also the answers of a load balancer whose servers are away.
+		// These are also the answers of a load balancer whose servers are unavailable.
 		away := code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout
 		return verdict{hint: "the store is overloaded or failing", attempts: manyTimes, ambiguous: true, away: away}
 	}

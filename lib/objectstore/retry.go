@@ -11,7 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// outage decides how long operations wait for a store that is away, and notifies the user once.
+// outage decides how long operations wait for a store that is unavailable, and notifies the user once.
 type outage struct {
 	patience time.Duration
 	notify   func(text string)
@@ -31,9 +31,9 @@ func (o *outage) ended() {
 }
 
 // retry calls try until it succeeds, fails permanently, or uses up the attempts that its last failure allows. If the
-// store is away, retry waits for it as long as the patience lasts. The pauses grow up to a few seconds and are random,
-// so that many clients do not retry all at once. try receives the number of the attempt, from 0. The result is nil or
-// an *Error.
+// store is unavailable, retry waits for it as long as the patience lasts. The pauses grow up to a few seconds and are
+// random, so that many clients do not retry all at once. try receives the number of the attempt, from 0. The result is
+// nil or an *Error.
 func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try func(attempt int) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 100 * time.Millisecond
@@ -41,7 +41,7 @@ func (s *s3Store) retry(ctx context.Context, op, key string, write bool, try fun
 	wait.MaxInterval = 4 * time.Second
 
 	attempt := 0
-	var since time.Time // when the store was first seen to be away
+	var since time.Time // when the store was first found to be unavailable
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := try(attempt)
 		attempt++

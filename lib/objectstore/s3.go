@@ -29,7 +29,7 @@ type s3Store struct {
 }
 
 // Open connects to a store and makes one request, so that an unreachable server, wrong credentials or a missing bucket
-// are reported before any work is done. Unless cfg.WaitAtOpen is set, a store that is away is reported within about a
+// are reported before any work is done. Unless cfg.WaitAtOpen is set, an unavailable store is reported within about a
 // second, because a wrong setting is the usual cause; later operations wait for it. Open does not check that the store
 // is writable: see [Probe].
 func Open(ctx context.Context, cfg Config) (Store, error) {

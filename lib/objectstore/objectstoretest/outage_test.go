@@ -14,8 +14,8 @@ import (
 	"vapo/lib/objectstore/embedded"
 )
 
-// TestOutage: operations wait for a store that is away. The user is notified once when the store goes away and once
-// when it returns. By default, only Open does not wait.
+// TestOutage: operations wait for a store that is unavailable. The user is notified once when the outage begins and
+// once when the store returns. By default, only Open does not wait.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {
@@ -79,7 +79,7 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestPatienceEnds: the error of a store that stays away names the variable that sets the patience.
+// TestPatienceEnds: the error of a store that stays unavailable names the variable that sets the patience.
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(Faults{}.handler(t, EmbeddedEnv(t)))
