@@ -22,8 +22,8 @@ const (
 
 // readNPZ reads a NumPy archive in the layout in which evaluators exchange samples. The samples are in arr_0, or in the
 // only array: images as integers of 0 to 255, [N, H, W, C] with 1 or 3 channels or [N, H, W], or points as [N, D]. The
-// optional arr_1 holds labels as integers [N]; it is ignored unless labels is set. If the file is named *.npz, the set
-// is named after it.
+// optional arr_1 holds integer labels [N]; it is ignored unless labels is set. If the file is named *.npz, the set is
+// named after it.
 func readNPZ(path string, labels bool) (s Set, err error) {
 	f, err := npz.Open(path)
 	if err != nil {
@@ -156,7 +156,7 @@ func npzLabelsOf(f *npz.File, n int) ([]int64, error) {
 		return nil, err
 	}
 	if !slices.Equal(h.Shape, []int{n}) && !slices.Equal(h.Shape, []int{n, 1}) {
-		hint := "save an archive of arr_0 alone, or with labels as integers [N]"
+		hint := "save an archive of arr_0 alone, or with integer labels [N]"
 		if len(h.Shape) == 2 && h.Shape[0] == n {
 			hint = "save labels.argmax(1) if each row marks one class"
 		}
@@ -174,7 +174,7 @@ func npzLabelsOf(f *npz.File, n int) ([]int64, error) {
 	labels := make([]int64, n)
 	for i, v := range values {
 		if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
-			return nil, invalid("array %s holds %v, expected labels as integers", archiveLabels, v)
+			return nil, invalid("array %s holds %v, expected integer labels", archiveLabels, v)
 		}
 		labels[i] = int64(v)
 	}

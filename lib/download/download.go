@@ -120,7 +120,7 @@ func (f *File) receive(res *http.Response) (err error) {
 	if res.StatusCode == http.StatusOK { // the whole file
 		f.size, f.version, err = 0, res.Header["Etag"], f.part.Truncate(0)
 	} else if res.StatusCode != http.StatusPartialContent && res.StatusCode != http.StatusRequestedRangeNotSatisfiable {
-		return failure.New(failure.Input, hint, "%s: the server answers %s", f.URL, res.Status)
+		return failure.New(failure.Input, hint, "%s: the server answered %s", f.URL, res.Status)
 	}
 	if f.total = f.size + res.ContentLength; res.ContentLength < 0 {
 		f.total = -1

@@ -208,7 +208,7 @@ func parseKind(dtype string) (kind, error) {
 		k.letter, k.size = dtype[1], int64(dtype[2]-'0')
 		return k, nil
 	}
-	return kind{}, failure.New(failure.Input, "save array.astype('uint8') for images, else array.astype('float32')",
+	return kind{}, failure.New(failure.Input, "save array.astype('uint8') for images, otherwise array.astype('float32')",
 		"unsupported element type: expected integers, booleans or float16, float32 or float64")
 }
 

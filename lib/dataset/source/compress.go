@@ -53,7 +53,7 @@ func decompress(r io.Reader) (content io.Reader, format string, err error) {
 	return &decoder{content, format}, format, nil
 }
 
-// decoder adds the format to errors of decompression.
+// decoder adds the format to errors from decompression.
 type decoder struct {
 	io.Reader
 	format string
@@ -171,8 +171,8 @@ func formatOf(head []byte) string {
 	return ""
 }
 
-// damaged turns errors of decompression and of archives into errors that name the file. A file that ends early is
-// truncated; a file that contradicts itself is corrupt. Other errors are returned unchanged.
+// damaged turns the errors of decompressors and archive readers into errors that name the file. A file that ends early
+// is truncated; a file that contradicts itself is corrupt. Other errors are returned unchanged.
 func damaged(path string, err error) error {
 	var coded *decodeError
 	var corrupt flate.CorruptInputError

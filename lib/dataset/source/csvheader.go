@@ -30,7 +30,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 		case 1:
 			return places[0], nil
 		default:
-			return 0, fileError("give the columns different names, or choose others by --columns", t.path, "header",
+			return 0, fileError("give the columns different names, or choose others with --columns", t.path, "header",
 				"different names", "%.100q %d times", name, len(places))
 		}
 	}
@@ -42,11 +42,11 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 	t.hint = "fix that cell, choose other --columns, or give --drop-missing"
 	switch first := header[0]; {
 	case slices.ContainsFunc(header, isNumber) && !opt.NoHeader:
-		t.hint = "--no-header if the first line is data; else " + t.hint
+		t.hint = "give --no-header if the first line is data; otherwise " + t.hint
 	case len(header) == 1 && strings.ContainsAny(first, "#@%"):
-		t.hint = "remove the lines before the header; else " + t.hint
+		t.hint = "remove the lines before the header; otherwise " + t.hint
 	case len(header) == 1 && strings.ContainsAny(first, " \t"):
-		t.hint = "--delimiter=space if blanks separate the cells; else " + t.hint
+		t.hint = "give --delimiter=space if blanks separate the cells; otherwise " + t.hint
 	}
 	label = -1
 	if opt.Label != "" {
@@ -58,7 +58,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 	if t.columns == nil {
 		for i, name := range header {
 			if i == 0 && name == "" && len(header) > 1 { // pandas and R write row numbers in such a column
-				t.warnings = append(t.warnings, "the first column has no name, as the index that pandas writes, "+
+				t.warnings = append(t.warnings, "the first column has no name, like the index that pandas writes, "+
 					"and was left out; --columns chooses the columns")
 			} else if i != label {
 				t.columns = append(t.columns, name)
@@ -109,8 +109,8 @@ func (t *table) unknown(name string, header []string) error {
 	return fileError(hint, t.path, "header", fmt.Sprintf("a column %q", name), "%.1000q", header)
 }
 
-const noHeaderHint = "--no-header if the file has no names of columns, which are then x1, x2, …; " +
-	"--columns if these are the names"
+const noHeaderHint = "give --no-header if the file does not name its columns, which are then x1, x2, …; " +
+	"give --columns if these are the names"
 
 // checkHeader returns an error if the first line looks like data: if it contains a number with a fraction or a sign, or
 // if the name of every numeric column is a number.

@@ -27,7 +27,7 @@ type ImageOptions struct {
 	Crop         int               // edge of the centre crop; 0: the largest square if the image is resized, else no crop
 	Channels     int               // 3 (RGB), or 1 (converted to grey before anything else)
 	Filter       picture.Filter    // filter for resizing
-	ByDirectory  bool              // take labels from the first directories of the paths
+	ByDirectory  bool              // label each image by the first directory of its path
 	Names        encoding.Encoding // encoding of file names that are not UTF-8; nil: unknown
 	TestFraction float64           // share of source images that becomes the test split; 0: a tenth
 	Seed         uint64            // seed of the random test split and of the order of source images

@@ -198,7 +198,7 @@ func split(n int, share float64, seed uint64, stream string) (train, test []int)
 	return dealt[k:], dealt[:k]
 }
 
-// inSource adds the name of the source to an error. Errors of the file system become input errors.
+// inSource adds the name of the source to an error. Errors from the file system become input errors.
 func inSource(source string, err error) error {
 	if err == nil {
 		return nil

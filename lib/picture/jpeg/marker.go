@@ -71,7 +71,7 @@ func (d *decoder) readUntilScan() error {
 	}
 	more, err := d.readSegments()
 	if err == nil && !more {
-		err = errors.New("no image between start and end")
+		err = errors.New("no image between the start and end markers")
 	}
 	return err
 }
@@ -105,7 +105,7 @@ func (d *decoder) readSegments() (scan bool, err error) {
 		case marker == markerDRI && len(s) == 2:
 			d.interval = int(s[0])<<8 | int(s[1])
 		case marker == markerDRI:
-			err = fmt.Errorf("a restart interval of %d bytes", len(s))
+			err = fmt.Errorf("a restart interval segment of %d bytes", len(s))
 		case marker == markerSOS:
 			return true, d.readScan(s)
 		case marker < markerRST0:
