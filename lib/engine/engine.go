@@ -107,7 +107,7 @@ func choose() choice {
 func Linked() []string { return []string{enginename.Tape, enginename.Go} }
 
 // OpenFor opens the engine that a job computes on, and records and logs it. It warns if the results may differ between
-// processes. With the input tuning, a card uses the kernels of that tuning; in the command tune, OpenFor makes the job
+// processes. With the input tuning, a card uses the kernels of that tuning; in the tune command, OpenFor makes the job
 // write the kernels that the card chooses. Both are a usage error for other engines.
 func OpenFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, error) {
 	be, err := openFor(ctx, job, name)

@@ -69,7 +69,7 @@ type Stage[P any] struct {
 	// Run does the work. When ctx is cancelled (with the cause failure.ErrTerminated), Run saves its state to job.Live()
 	// and returns an error.
 	Run func(ctx context.Context, job *Job, p *P) error
-	// Tune shortens a run for the command tune, so that the run still compiles every program of the whole run. Without
+	// Tune shortens a run for the tune command, so that the run still compiles every program of the whole run. Without
 	// Tune, the stage has no such command; see Tuning.
 	Tune func(p *P)
 	// Engines are the compute engines in the program, which --version lists.

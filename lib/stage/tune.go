@@ -7,18 +7,18 @@ import (
 	"vapo/lib/failure"
 )
 
-// Tuning is the optional input of stages that compute on cards, and the output of their command tune: which kernels a
-// compiler chose for the programs of a run. A run with this input repeats to the bit, because the compiler has nothing
-// to choose.
+// Tuning is the optional input of stages that compute on cards, and the output of their tune command: which kernels a
+// compiler chose for the programs of a run. The results of a run with this input repeat to the bit, because the
+// compiler has nothing to choose.
 //
-// The command tune executes a short run of the stage, with the same inputs and parameters, so that every program of a
+// The tune command executes a short run of the stage, with the same inputs and parameters, so that every program of a
 // run is compiled. It writes no other output.
 var Tuning = contract.Port{
 	Name: "tuning", Media: contract.MediaJSON, Optional: true,
-	Help: "on cards: the output of the command tune, for results that repeat to the bit",
+	Help: "on cards: the output of the tune command, for results that repeat to the bit",
 }
 
-// tuneDescription describes the command tune of a stage.
+// tuneDescription describes the tune command of a stage.
 func tuneDescription(d contract.Description) contract.Description {
 	d.Stage += " tune"
 	d.Length = ""
@@ -36,16 +36,16 @@ func without(ports []contract.Port, name string) (out []contract.Port) {
 	return out
 }
 
-// tuneState is the additional state of a job of the command tune.
+// tuneState is the additional state of a job of the tune command.
 type tuneState struct{ write func(io.Writer) error }
 
-// Tunes reports whether the job belongs to the command tune. Its engine must collect choices; see SetTuning.
+// Tunes reports whether the job belongs to the tune command. Its engine must collect choices; see SetTuning.
 func (j *Job) Tunes() bool { return j.tune != nil }
 
-// SetTuning sets the function that writes the output of the command tune once the run has ended.
+// SetTuning sets the function that writes the output of the tune command once the run has ended.
 func (j *Job) SetTuning(write func(io.Writer) error) { j.tune.write = write }
 
-// discards reports whether the command tune does not write an output.
+// discards reports whether this is a run of the tune command that does not write the output.
 func (j *Job) discards(output string) bool { return j.tune != nil && output != Tuning.Name }
 
 // tuning returns the function that SetTuning has set.

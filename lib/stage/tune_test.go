@@ -15,7 +15,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// tunable is the stage of spec with the command tune. Its engine chooses a kernel for each step that it takes.
+// tunable is the stage of spec with the tune command. Its engine chooses a kernel for each step that it takes.
 func tunable() Stage[params] {
 	s := spec()
 	s.Inputs = append(s.Inputs, Tuning)
@@ -29,7 +29,7 @@ func tunable() Stage[params] {
 	return s
 }
 
-// The command tune runs the shortened stage and writes the tuning only. Its manifest records the parameters of the run
+// The tune command runs the shortened stage and writes only the tuning. Its manifest records the parameters of the run
 // that the tuning is for. The run takes the tuning as an input, so the tuning becomes part of its key.
 func TestTune(t *testing.T) {
 	_, data := noStore(t)
@@ -59,7 +59,7 @@ func TestTune(t *testing.T) {
 		t.Errorf("the tuning is %q (%v)", got, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "model.arrow")); err == nil {
-		t.Error("the command tune wrote a model")
+		t.Error("the tune command wrote a model")
 	}
 	code, plain, stderr := call(args...)
 	if code != failure.OK || plain.Inputs["tuning"] != "" {
@@ -71,7 +71,7 @@ func TestTune(t *testing.T) {
 	}
 	if code, _, stderr := call(append([]string{"tune", "--input=tuning=" + file}, args...)...); code != failure.Usage ||
 		!strings.Contains(stderr, "unknown input tuning") {
-		t.Errorf("a tuning for the command tune: exit %d\n%s", code, stderr)
+		t.Errorf("a tuning for the tune command: exit %d\n%s", code, stderr)
 	}
 	if code, _, stderr := call(append([]string{"tune", "--fast"}, args...)...); code != failure.Usage ||
 		!strings.Contains(stderr, "nothing to tune") {
@@ -79,7 +79,7 @@ func TestTune(t *testing.T) {
 	}
 }
 
-// A stage that computes nothing has no command tune.
+// A stage without Tune has no tune command.
 func TestNoTune(t *testing.T) {
 	if code, _, stderr := demo(t, "tune"); code != failure.Usage {
 		t.Errorf("exit %d\n%s", code, stderr)

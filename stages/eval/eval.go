@@ -247,7 +247,7 @@ func scoreImageInputs(
 	}
 	scorer.score.Baselines = map[string]float64{}
 	var cache stage.Parts
-	if !job.Tunes() { // the command tune must compile the feature network's programs
+	if !job.Tunes() { // the tune command must compile the feature network's programs
 		if cache, err = job.Parts(ctx); err != nil {
 			return nil, err
 		}

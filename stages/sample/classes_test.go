@@ -57,7 +57,7 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// The commands field and interpolate accept a class, too.
+// The field and interpolate commands accept a class, too.
 func TestClassesOfCommands(t *testing.T) {
 	ck := checkpointOf(t, withClasses(pointsConfig("linear")), nil)
 	points := csvFile(t, "x1,x2\n1,2\n1,2\n1,2\n1,2\n")

@@ -55,8 +55,8 @@ type params struct {
 
 	EMAHalfLife json.RawMessage `help:"Half-lives of moving averages of the weights." default:"[50000]" unit:"samples"`
 	// EMAProfiles lists averages from which others can be reconstructed after the training; see package average and the
-	// command ema.
-	EMAProfiles      json.RawMessage `help:"Relative standard deviations of averages for the command ema." default:"[]"`
+	// ema command.
+	EMAProfiles      json.RawMessage `help:"Relative standard deviations of averages for the ema command." default:"[]"`
 	EMASnapshotEvery int             `help:"Interval of snapshots of these; 0: none." default:"0" unit:"steps" min:"0"`
 
 	// Classes.
@@ -72,7 +72,7 @@ type params struct {
 	ChannelMult json.RawMessage `help:"unet: relative channels of each level." default:"[1,2,2]" only:"model=unet"`
 	ResBlocks   int             `help:"unet: residual blocks per level." default:"1" only:"model=unet"`
 	Groups      int             `help:"unet: groups of the normalisations." default:"8" only:"model=unet"`
-	Attention   json.RawMessage `help:"unet: downsampling factors with attention." default:"[]" only:"model=unet"`
+	Attention   json.RawMessage `help:"unet: downsampling factors that use attention." default:"[]" only:"model=unet"`
 	Dropout     float64         `help:"unet: dropout of the residual blocks." default:"0" only:"model=unet"`
 
 	HeadChannels int    `help:"unet: channels of an attention head; 0: one head." default:"0" only:"model=unet" min:"0"`
@@ -135,7 +135,7 @@ func (p *params) optimiser() (optim.Config, error) {
 		Accumulate: p.micro(), BatchImages: p.Batch,
 	}
 	if err := json.Unmarshal(p.EMAHalfLife, &c.EMAHalfLifeImages); err != nil {
-		return c, fmt.Errorf("ema-half-life is %s, expected a list of numbers of samples such as [50000]", p.EMAHalfLife)
+		return c, fmt.Errorf("ema-half-life is %s, expected a list of sample counts such as [50000]", p.EMAHalfLife)
 	}
 	if err := json.Unmarshal(p.EMAProfiles, &c.EMAProfiles); err != nil {
 		return c, fmt.Errorf("ema-profiles is %s, expected a list of relative standard deviations such as [0.05, 0.1]",

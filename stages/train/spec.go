@@ -43,7 +43,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "averages", Media: contract.MediaArrow, Optional: true,
-			Help: "snapshots of averages, for reconstructing others: see --ema-snapshot-every and the command ema",
+			Help: "snapshots of averages, for reconstructing others: see --ema-snapshot-every and the ema command",
 		},
 	},
 	Resolve: resolve,

@@ -164,8 +164,8 @@ func follow(t *testing.T, c potential.Config, batch, steps int, rate float64) fl
 	return most
 }
 
-// With bfloat16 activations training follows the CPU's: each mean of ten losses is within 1 % for points like those of
-// the recipe mixture2d and within 2 % for images.
+// With bfloat16 activations, the losses follow those on the CPU: each mean of ten losses agrees to within 1 % for
+// points like those of the recipe mixture2d, and to within 2 % for images.
 func TestBF16Training(t *testing.T) {
 	points := potential.Config{Kind: "mlp", Shape: []int{2}, MLP: &potential.MLP{Width: 128, Depth: 3, Fourier: 2}}
 	images := potential.Config{Kind: "unet", Shape: []int{1, 8, 8},

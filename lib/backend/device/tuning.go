@@ -30,7 +30,7 @@ type Tuning struct {
 }
 
 // makeTuning is the hint if a tuning cannot be used.
-const makeTuning = "make one with the stage's command tune, on this machine and with the parameters of this run"
+const makeTuning = "make one with the stage's tune command, on this machine and with the parameters of this run"
 
 // ReadTuning reads a tuning file. Its errors have the class failure.Input.
 func ReadTuning(path string) (*Tuning, error) {

@@ -12,7 +12,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// choose collects the choices for one program, as a run of the command tune does, and returns the tuning file.
+// choose collects the choices for one program, as a run of the tune command does, and returns the tuning file.
 func choose(t *testing.T, class, program string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -43,7 +43,7 @@ func choose(t *testing.T, class, program string) string {
 	return file
 }
 
-// A run loads what the command tune wrote: XLA gets the same results, with the options that forbid it to choose
+// A run loads what the tune command wrote: XLA gets the same results, with the options that forbid it to choose
 // kernels.
 func TestTuner(t *testing.T) {
 	file := choose(t, "xla-cuda-tf32", "program")
