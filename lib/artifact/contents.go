@@ -34,7 +34,7 @@ type Contents struct {
 	blobs   map[sum]uint32    // numbers of blobs
 	makers  []uint32          // of each blob: the earliest action that made it, or none
 	series  map[string]uint32 // the action to which an object under series/ leads, or none
-	stages  map[string]string // every name of a stage, once
+	stages  map[string]string // one copy of each stage name, which all actions share
 	tombs   []objectstore.Info
 }
 

@@ -105,8 +105,8 @@ func newObjective(t *testing.T, name string, n, d int,
 	return o
 }
 
-// run evaluates the loss for a batch in which every sample has time at and weight 1. phi models Psi, the potential in
-// the integration variable.
+// run evaluates the loss for a batch of samples that all have weight 1 and the time given by at. phi models Psi, the
+// potential in the integration variable.
 func (o *objective) run(t *testing.T, s homotopy.Schedule, at float64, x, noise []float64) {
 	t.Helper()
 	times, weights := make([]float64, o.n), make([]float64, o.n)

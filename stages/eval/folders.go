@@ -24,7 +24,7 @@ type foldersCmd struct {
 	B string `arg:"" help:"The reference for A, in the same forms."`
 
 	Features string `help:"A classifier's checkpoint. Without it and --weights pixels are compared." placeholder:"REF"`
-	Weights  string `help:"Inception's weights, for the FID. The images may have any sizes." placeholder:"REF"`
+	Weights  string `help:"Inception's weights, for the FID. The images may differ in size." placeholder:"REF"`
 
 	Measures measures `embed:""`
 

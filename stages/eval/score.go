@@ -234,7 +234,7 @@ func (c *scorer) run(ctx context.Context, samples, reference *imageSet, baseline
 	return s, nil
 }
 
-// noNetwork is the warning in a score of pixels.
+// noNetwork is the warning in a score that compares pixels.
 const noNetwork = "no feature network: distances of pixels say little about what images show"
 
 // distance returns the Fréchet distance of features, or the sliced distance of pixels.

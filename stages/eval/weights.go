@@ -69,7 +69,7 @@ func (cmd *importWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 	}
 	if cmd.AsCheckpoint {
 		if path, err = convertWeights(src); err != nil {
-			return fmt.Errorf("weights %s as a checkpoint: %w", cmd.File, err)
+			return fmt.Errorf("converting weights %s to a checkpoint: %w", cmd.File, err)
 		}
 		defer os.Remove(path)
 	}

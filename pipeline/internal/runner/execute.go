@@ -132,7 +132,7 @@ func (a *attempt) failed(
 	code, bySignal, ok := child.ExitCode(err)
 	switch {
 	case !ok && errors.Is(err, exec.ErrWaitDelay):
-		f.Code, f.Text = 1, "a process that it started still held its standard error"
+		f.Code, f.Text = 1, "a process that the stage started still holds the stage's standard error open"
 	case !ok:
 		f.Code, f.Text = failure.ClassOf(err), "could not be started: "+err.Error()
 	case errors.Is(context.Cause(ctx), errTimeout):

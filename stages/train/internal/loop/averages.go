@@ -29,7 +29,7 @@ func (l *Loop) kept(step int64) []int64 {
 	return slices.DeleteFunc(steps, func(s int64) bool { return s > step || s == l.Options.Steps })
 }
 
-// keepAverages saves the averages after step steps, if the output keeps them.
+// keepAverages saves the averages after the given step, if the output keeps them.
 func (l *Loop) keepAverages(ctx context.Context, step int64) error {
 	if !slices.Contains(l.kept(step), step) {
 		return nil

@@ -193,7 +193,8 @@ func (l *Loop) results() error {
 	return nil
 }
 
-// stopped handles an error after step steps. If the run was interrupted, it saves the state; otherwise it returns err.
+// stopped handles an error that occurred after the given step. If the run was interrupted, it saves the state;
+// otherwise it returns err.
 func (l *Loop) stopped(ctx context.Context, step int64, err error) error {
 	if ctx.Err() != nil {
 		return l.interrupted(ctx, step)
@@ -214,8 +215,8 @@ func (l *Loop) interrupted(ctx context.Context, step int64) error {
 	return context.Cause(ctx)
 }
 
-// diverged ends a run whose loss or gradient is not finite, or which keeps skipping steps. It saves the state after
-// step steps, which is still good because the failed step did not change the weights.
+// diverged ends a run whose loss or gradient is not finite, or which keeps skipping steps. It saves the state after the
+// given step, which is still good because the failed step did not change the weights.
 func (l *Loop) diverged(ctx context.Context, step int64, reason error) error {
 	if err := l.save(ctx, step); err != nil {
 		l.Job.Log().Error("the last good state could not be saved", "reason", err)

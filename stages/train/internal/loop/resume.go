@@ -187,7 +187,7 @@ func (l *Loop) earlierLines(ctx context.Context, end *ending) ([]json.RawMessage
 	return lines, nil
 }
 
-// save writes the resumable checkpoint for the state after step steps.
+// save writes the resumable checkpoint for the state after the given step.
 func (l *Loop) save(ctx context.Context, step int64) error {
 	c, err := l.Trainer.Checkpoint(step)
 	if err != nil {

@@ -86,7 +86,7 @@ func newFieldAt(field *homotopy.MixtureField, path homotopy.Schedule, t float64,
 }
 
 // At returns, for each time, the relative root mean square error of the field with the averaged weights. It returns nil
-// if no comparison is due after step steps.
+// if no comparison is due at the given step.
 func (f *Field) At(t *training.Trainer, step int64, h *History) (map[string]float64, error) {
 	if f == nil || step%f.every != 0 {
 		return nil, nil

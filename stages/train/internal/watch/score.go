@@ -143,7 +143,7 @@ func (e *Snapshots) record(metric string) {
 	e.job.Set("score_n", []int{e.p.ScoreN, e.refs})
 }
 
-// At takes a snapshot of the state after step steps, if one is due and has not been taken yet. It returns the time
+// At takes a snapshot of the state at the given step, if one is due and has not been taken yet. It returns the time
 // spent. What it adds to the history depends only on the state, so interrupting and resuming the run at any point
 // leaves the history the same.
 func (e *Snapshots) At(ctx context.Context, step int64, h *History) (time.Duration, error) {

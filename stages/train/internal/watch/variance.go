@@ -47,8 +47,8 @@ func NewVariance(be backend.Backend, c potential.Config, objective string, n, ev
 	return &Variance{v: v, every: int64(every), batches: batches, draws: draws, samples: first}, nil
 }
 
-// At measures the variance at the weights after step steps. It returns nil if no measurement is due. The batches depend
-// only on the seed and the step.
+// At measures the variance with the weights of the given step. It returns nil if no measurement is due. The batches
+// depend only on the seed and the step.
 func (v *Variance) At(t *training.Trainer, step int64, h *History) ([]training.BinVariance, error) {
 	if v == nil || step%v.every != 0 {
 		return nil, nil
