@@ -114,8 +114,14 @@ type recipeFlags struct {
 	Input  []string `help:"Replace a step's input; no FROM omits it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
-// load reads the recipe, applies --set and --input, and checks the result against the stages.
-func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
+// targets are the arguments of commands that may be limited to some steps.
+type targets struct {
+	Steps []string `arg:"" optional:"" name:"step" help:"Only these steps and what they need (default: all)."`
+}
+
+// load reads the recipe, applies --set and --input, and checks the result against the stages. The graph has only the
+// targets and what they need, or all steps if there are no targets.
+func (f *recipeFlags) load(ctx context.Context, a *app, targets ...string) (*graph.Graph, error) {
 	r, err := recipe.Load(f.Recipe)
 	if err != nil {
 		return nil, err
@@ -134,7 +140,7 @@ func (f *recipeFlags) load(ctx context.Context, a *app) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := graph.Build(ctx, r, stages)
+	g, err := graph.Build(ctx, r, stages, targets...)
 	if err == nil {
 		stages.Save()
 	}

@@ -332,4 +332,15 @@ func (d *display) Ended(run *runner.Run) {
 		}
 	}
 	d.printf("%s in %s\n", strings.Join(parts, ", "), program.Duration(run.WallSeconds))
+	if counts[runner.Failed] == 0 {
+		return
+	}
+	for _, s := range run.Steps {
+		switch s.State {
+		case runner.Failed:
+			d.printf("failed     %-*s  exit code %d (%s)\n", d.name, s.Name, s.Exit, s.Exit)
+		case runner.Skipped:
+			d.printf("skipped    %-*s  %s\n", d.name, s.Name, s.Reason)
+		}
+	}
 }

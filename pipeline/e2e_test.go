@@ -165,11 +165,16 @@ steps:
 	res := w.fails(6, []string{
 		"exit code 6 (numeric)", "| warn: it does not look good loss=1000000000", "| toy: error: loss is NaN at step 3",
 		"pipeline: error: step bad: loss is NaN at step 3", "hint: lower the rate", "skipped                needs bad",
+		"\nskipped    beside  not started after the failure of bad\n",
 	}, "run", "r.yaml")
 	if !strings.Contains(res.stdout, "report:") {
 		t.Errorf("a failed run has no report:\n%s", res.stdout)
 	}
-	w.wantStates("run", map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "done"})
+	w.wantStates("run", map[string]string{"good": "done", "bad": "failed", "after": "skipped", "beside": "skipped"})
+	w.fails(6, []string{"1 cached, 1 done, 1 failed, 1 skipped in ", "\nfailed     bad     exit code 6 (numeric)\n",
+		"\nskipped    after   needs bad\n"}, "run", "r.yaml", "--keep-going")
+	w.wantStates("--keep-going", map[string]string{"good": "cached", "bad": "failed", "after": "skipped",
+		"beside": "done"})
 	// Successful steps are cached; failed steps are not.
 	w.must("run", "r.yaml", "--set", "bad.fail=no")
 	w.wantStates("run", map[string]string{"good": "cached", "bad": "done", "after": "done", "beside": "cached"})
@@ -230,6 +235,31 @@ func TestExecRunsOneStep(t *testing.T) {
 	w.fails(2, []string{"no step four"}, "exec", "chain.yaml", "four")
 	w.must("run", "chain.yaml")
 	w.wantStates("after exec", map[string]string{"one": "cached", "two": "cached", "three": "done"})
+}
+
+// TestTargets checks that a run can be limited to some steps and what they need, and that the other steps may be
+// impossible here.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("r.yaml", `name: r
+about: It takes {one.steps} and {other.steps} steps.
+steps:
+  other: {stage: toy, params: {steps: 0}}
+  one:   {stage: toy}
+  two:   {stage: toy, inputs: {data: one.out}}
+  three: {stage: toy, inputs: {data: two.out}}
+`)
+	w.fails(2, []string{"step other: steps must be positive"}, "plan", "r.yaml")
+	w.fails(2, []string{"the recipe has no step tow\nhint: did you mean two?"}, "plan", "r.yaml", "tow")
+	if out := w.must("plan", "r.yaml", "two"); !strings.Contains(out, "0 of 2 steps") {
+		t.Errorf("the plan of step two:\n%s", out)
+	}
+	w.must("run", "r.yaml", "two")
+	w.wantStates("two", map[string]string{"one": "done", "two": "done"})
+	w.must("run", "r.yaml", "three", "one")
+	w.wantStates("three and one", map[string]string{"one": "cached", "two": "cached", "three": "done"})
+	w.fails(2, []string{"r.yaml:4:32: step other: steps must be positive"}, "run", "r.yaml", "other")
 }
 
 func TestImportsAndRefs(t *testing.T) {

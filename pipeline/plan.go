@@ -15,6 +15,7 @@ import (
 
 type planCmd struct {
 	recipeFlags
+	targets
 	Verbose bool `short:"v" help:"Also show the key of each step and its fields."`
 	jsonFlag
 }
@@ -54,7 +55,7 @@ type change struct {
 }
 
 func (c *planCmd) Run(ctx context.Context, a *app) error {
-	g, err := c.load(ctx, a)
+	g, err := c.load(ctx, a, c.Steps...)
 	if err != nil {
 		return err
 	}

@@ -18,15 +18,17 @@ import (
 
 type runCmd struct {
 	recipeFlags
-	Jobs   int           `help:"Steps to run at once. Stages use all cores, so this helps only small steps." default:"1"`
-	Fresh  bool          `help:"Run every step even if it is cached, and warn if the result differs."`
-	NoWait bool          `help:"Fail if another run is working on the same step, instead of waiting for its result."`
-	Report string        `help:"File for the report (default: in the run's directory)." placeholder:"FILE" type:"path"`
-	Grace  time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
+	targets
+	Jobs      int           `help:"Steps to run at once. Stages use all cores: this helps small steps." default:"1"`
+	Fresh     bool          `help:"Run every step even if it is cached, and warn if the result differs."`
+	KeepGoing bool          `help:"After a failure, continue with the steps that do not need the failed one."`
+	NoWait    bool          `help:"Fail if another run is working on the same step, instead of waiting for its result."`
+	Report    string        `help:"File for the report (default: in the run's directory)." placeholder:"FILE" type:"path"`
+	Grace     time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
 }
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
-	return a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh, NoWait: c.NoWait})
+	return a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh, KeepGoing: c.KeepGoing, NoWait: c.NoWait})
 }
 
 type execCmd struct {
@@ -37,7 +39,7 @@ type execCmd struct {
 }
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
-	run := &runCmd{recipeFlags: c.recipeFlags, Jobs: 1, Grace: c.Grace}
+	run := &runCmd{recipeFlags: c.recipeFlags, targets: targets{[]string{c.Step}}, Jobs: 1, Grace: c.Grace}
 	return a.runRecipe(ctx, run, runner.Options{Only: c.Step, NoWait: c.NoWait})
 }
 
@@ -51,7 +53,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 			return failure.New(failure.Usage, "", "--report: %w", err)
 		}
 	}
-	g, err := c.load(ctx, a)
+	g, err := c.load(ctx, a, c.Steps...)
 	if err != nil {
 		return err
 	}

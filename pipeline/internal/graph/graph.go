@@ -62,8 +62,10 @@ func (g *Graph) Node(name string) (*Node, bool) {
 }
 
 // Build connects and checks the steps of a recipe. It applies one kind of check to all steps before the next kind. The
-// error is the first one, in file order, of the first kind of check that fails.
-func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, error) {
+// error is the first one, in file order, of the first kind of check that fails. If there are targets, the graph has
+// only these steps and those that they need, and only these need to pass the last check, by the stages themselves: it
+// fails for files that are missing here.
+func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ...string) (*Graph, error) {
 	nodes := make([]*Node, len(r.Steps))
 	for i, s := range r.Steps {
 		nodes[i] = &Node{Step: s, Sources: map[string]Source{}}
@@ -80,15 +82,17 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog) (*Graph, e
 	if err != nil {
 		return nil, err
 	}
-	given := make(map[*Node]map[string]any, len(nodes))
 	for _, n := range nodes {
-		if given[n], err = n.params(r); err != nil {
+		if n.Params, err = n.params(r); err != nil {
 			return nil, err
 		}
 	}
-	err = each(ctx, nodes, func(ctx context.Context, n *Node) error {
+	if ordered, err = selected(ordered, targets); err != nil {
+		return nil, err
+	}
+	err = each(ctx, inFileOrder(r, ordered), func(ctx context.Context, n *Node) error {
 		var err error
-		n.Params, err = c.Check(ctx, n.Stage, given[n])
+		n.Params, err = c.Check(ctx, n.Stage, n.Params)
 		if err != nil {
 			return fmt.Errorf("%s: step %s: %w", n.paramsPos(), n.Name(), err)
 		}

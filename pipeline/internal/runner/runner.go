@@ -48,9 +48,11 @@ type Display interface {
 
 // Options control which steps a run executes.
 type Options struct {
-	// Only, if set, names the only step that may be executed. The steps that it needs must be cached; all others are
-	// skipped.
+	// Only, if set, names the only step that may be executed. The other steps of the graph must be cached.
 	Only string
+	// KeepGoing continues after a failure with the steps that do not need the failed one. Otherwise no step starts after a
+	// failure; those that are running end.
+	KeepGoing bool
 	// Fresh executes every step even if its result is cached, to check that results are reproducible.
 	Fresh bool
 	// NoWait lets a step fail with class Busy if another run is working on the same action. Otherwise the step waits for
@@ -75,11 +77,6 @@ type attempt struct {
 func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, error) {
 	started := time.Now()
 	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, run: newRun(g, r.StoreName, started)}
-	if opt.Only != "" {
-		if _, ok := g.Node(opt.Only); !ok {
-			return nil, failure.New(failure.Usage, "", "the recipe has no step %s", opt.Only)
-		}
-	}
 	killed, release, err := r.claim(ctx, a.run.ID)
 	if err != nil {
 		return nil, err
@@ -113,8 +110,7 @@ func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, er
 	return a.run, err
 }
 
-// steps runs the steps in order, at most Jobs at once, until no more steps can run. A failed step prevents only the
-// steps that need its outputs.
+// steps runs the steps in order, at most Jobs at once, until no more steps can run.
 func (a *attempt) steps(ctx context.Context) error {
 	type result struct {
 		i       int
@@ -128,17 +124,25 @@ func (a *attempt) steps(ctx context.Context) error {
 	firstAt := len(nodes)
 	for {
 		for i, n := range nodes {
-			if started[i] || running >= max(1, a.Jobs) || ctx.Err() != nil {
+			if started[i] || ctx.Err() != nil {
 				continue
 			}
 			switch a.ready(n) {
 			case Running:
+				if running >= max(1, a.Jobs) {
+					continue
+				}
+				if first != nil && !a.opt.KeepGoing {
+					started[i] = true
+					a.skip(a.run.Steps[i], "not started after the failure of "+first.Step)
+					continue
+				}
 				started[i] = true
 				running++
 				go func() { results <- result{i, a.step(ctx, n, a.run.Steps[i])} }()
 			case Skipped:
 				started[i] = true
-				a.skip(a.run.Steps[i])
+				a.skip(a.run.Steps[i], "")
 			}
 		}
 		if running == 0 {
@@ -179,9 +183,6 @@ func (a *attempt) save(ctx context.Context) error {
 func (a *attempt) ready(n *graph.Node) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.opt.Only != "" && n.Name() != a.opt.Only && !a.needs(a.opt.Only, n.Name()) {
-		return Skipped
-	}
 	verdict := Running
 	for _, need := range n.Needs {
 		s, _ := a.run.Step(need)
@@ -196,25 +197,18 @@ func (a *attempt) ready(n *graph.Node) string {
 	return verdict
 }
 
-// needs reports whether step depends on other, directly or through further steps.
-func (a *attempt) needs(step, other string) bool {
-	n, ok := a.graph.Node(step)
-	return ok && slices.ContainsFunc(n.Needs, func(need string) bool { return need == other || a.needs(need, other) })
-}
-
-func (a *attempt) skip(s *Step) {
+// skip records that a step does not run. Without a reason, the reason is the step that it needs.
+func (a *attempt) skip(s *Step, reason string) {
 	a.mu.Lock()
-	s.State = Skipped
+	s.State, s.Reason = Skipped, reason
 	for _, need := range s.Needs {
-		if n, _ := a.run.Step(need); n.State == Failed || n.State == Skipped {
+		if n, _ := a.run.Step(need); reason == "" && slices.Contains([]string{Failed, Skipped, Terminated}, n.State) {
 			s.Reason = "needs " + need
 			break
 		}
 	}
 	a.mu.Unlock()
-	if a.opt.Only == "" {
-		a.Display.StepEnded(s, nil)
-	}
+	a.Display.StepEnded(s, nil)
 }
 
 // Plan looks up the result of every step without running any.
