@@ -25,7 +25,7 @@ import (
 func TestWrongAddress(t *testing.T) {
 	secure := objectstoretest.MinIOTLS(t)
 	minio, embedded := config(t, objectstoretest.MinIOEnv(t)), config(t, objectstoretest.EmbeddedEnv(t))
-	embedded.Gateway = "" // like any other server
+	embedded.Gateway = "" // treats it like any other server
 	for name, good := range map[string]objectstore.Config{"TLS": secure, "MinIO": minio, "embedded": embedded} {
 		if _, err := objectstore.Open(t.Context(), good); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -60,7 +60,7 @@ func TestWrongAddress(t *testing.T) {
 	}
 }
 
-// TestCertificates: the authority of a server's certificate is found, or else the hint names the right variable.
+// TestCertificates: if the authority of a server's certificate is not found, the hint names the right variable.
 func TestCertificates(t *testing.T) {
 	good := objectstoretest.MinIOTLS(t)
 	text := filepath.Join(t.TempDir(), "text.pem")
@@ -145,7 +145,7 @@ func TestSilentServers(t *testing.T) {
 	}
 }
 
-// TestWrongClock: inside the synctest bubble the year is 2000, outside it is not.
+// TestWrongClock: the client's clock is wrong, because time in a synctest bubble starts in the year 2000.
 func TestWrongClock(t *testing.T) {
 	minio, embedded := config(t, objectstoretest.MinIOEnv(t)), config(t, objectstoretest.EmbeddedEnv(t))
 	embedded.Gateway = ""

@@ -18,13 +18,14 @@ type Config struct {
 	SecretKey    string
 	SessionToken string // only for temporary credentials
 	Bucket       string
-	Prefix       string // prepended to every key, without leading and trailing slashes; may be empty
-	CABundle     string // PEM file of the authorities that sign the server's certificate; empty for the system's
+	Prefix       string // prepended to every key, without a leading or trailing slash; may be empty
+	CABundle     string // PEM file with the certificate authorities to trust; empty for those of the system
 
-	keysFrom string // the source of the keys if it is not the environment
+	keysFrom string // the profile with the keys, for messages; empty if they come from the environment
 
-	// Gateway is host:port/directory if the endpoint http://host:port belongs to the gateway of an embedded store in that
-	// directory, or empty. Connections then go to the gateway that serves the directory now.
+	// Gateway is host:port/directory if the endpoint http://host:port was that of the gateway of the embedded store in
+	// that directory, otherwise empty. Every connection then goes to the gateway that currently serves the directory, even
+	// if its port has changed.
 	Gateway string
 
 	// Patience is how long an operation waits for a store that is unavailable. A store is unavailable if it refuses or
@@ -37,23 +38,24 @@ type Config struct {
 	// when the store answers again. Several goroutines may call it at once.
 	Notify func(text string)
 
-	// DialTimeout bounds one attempt to connect; 0 means 4 seconds.
+	// DialTimeout limits one attempt to connect; 0 means 4 seconds.
 	DialTimeout time.Duration
-	// StallTimeout bounds the time in which no byte of a body moves; 0 means 30 seconds. The wait for a response may take
-	// six times as long.
+	// StallTimeout limits how long the transfer of a body may make no progress; 0 means 30 seconds. The wait for a
+	// response may take six times as long.
 	StallTimeout time.Duration
 }
 
 // FromEnv reads the usual variables: AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_S3), AWS_ACCESS_KEY_ID,
 // AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION), AWS_CA_BUNDLE,
-// VAPO_STORE=s3://bucket/prefix and VAPO_STORE_PATIENCE. Missing settings come from the profile in the files of the AWS
-// CLI. FromEnv sends no network requests. VAPO_GATEWAY becomes Config.Gateway. getenv is usually os.Getenv.
+// VAPO_STORE=s3://bucket/prefix and VAPO_STORE_PATIENCE. Settings that the variables lack come from a profile in the
+// AWS CLI's configuration files. FromEnv sends no network requests. VAPO_GATEWAY becomes Config.Gateway. getenv is
+// usually os.Getenv.
 //
 // If a variable is missing or malformed, FromEnv fails with ErrConfig and names the variable. The error does not quote
 // the value, which might contain a password.
 func FromEnv(getenv func(string) string) (Config, error) {
 	untrimmed := getenv
-	getenv = func(name string) string { return strings.TrimSpace(untrimmed(name)) } // blanks come from pasting
+	getenv = func(name string) string { return strings.TrimSpace(untrimmed(name)) } // pasting adds blanks
 	first := func(names ...string) string {
 		for _, name := range names {
 			if v := getenv(name); v != "" {
@@ -84,7 +86,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	return cfg, cfg.validate()
 }
 
-// PatienceFromEnv reads Config.Patience from VAPO_STORE_PATIENCE, by default 2 minutes.
+// PatienceFromEnv reads Config.Patience from VAPO_STORE_PATIENCE. The default is 2 minutes.
 func PatienceFromEnv(getenv func(string) string) (time.Duration, error) {
 	text := getenv("VAPO_STORE_PATIENCE")
 	if text == "" {
@@ -107,7 +109,7 @@ func ParseURL(s string) (bucket, prefix string, err error) {
 	}
 	bucket, prefix, _ = strings.Cut(rest, "/")
 	if err := s3utils.CheckValidBucketNameStrict(bucket); err != nil {
-		return "", "", configError(hint, "what follows s3:// is not a bucket: %w", err)
+		return "", "", configError(hint, "the name after s3:// is not a valid bucket name: %w", err)
 	}
 	prefix = strings.TrimSuffix(prefix, "/")
 	if prefix != "" && checkKey(prefix) != nil {
@@ -132,7 +134,7 @@ func (c *Config) validate() error {
 	const both = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 	switch {
 	case c.AccessKey == "" && c.SecretKey == "":
-		return configError(both+", or AWS_PROFILE to a profile with keys", "there are no access keys for %s", c)
+		return configError(both+", or set AWS_PROFILE to a profile that has keys", "there are no access keys for %s", c)
 	case c.AccessKey == "":
 		return configError(both, "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not")
 	case c.SecretKey == "":
@@ -141,7 +143,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// embedded returns the directory of the embedded store whose gateway is at an endpoint, if c names one.
+// embedded returns the directory of an embedded store if c.Gateway says that endpoint belongs to its gateway.
 func (c *Config) embedded(endpoint *url.URL) (dir string, ok bool) {
 	dir, ok = strings.CutPrefix(c.Gateway, endpoint.Host+"/")
 	return "/" + dir, ok

@@ -13,7 +13,7 @@ import (
 const (
 	// MaxDelete is the largest number of objects that DeleteUnchanged takes. It is S3's limit.
 	MaxDelete = 1000
-	// freshLook is the time for which DeleteUnchanged relies on known properties of objects.
+	// freshLook is how long DeleteUnchanged relies on the caller's Infos before it checks the objects again.
 	freshLook = 2 * time.Second
 	// looksInFlight is the number of objects that DeleteUnchanged checks concurrently.
 	looksInFlight = 16
@@ -23,7 +23,7 @@ func (s *s3Store) DeleteUnchanged(
 	ctx context.Context, objects []Info, looked time.Time,
 ) (changed []Info, err error) {
 	if len(objects) > MaxDelete {
-		return nil, &Error{Op: "delete", Store: s.name, Err: fmt.Errorf("%d objects in one request", len(objects))}
+		return nil, &Error{Op: "delete", Store: s.name, Err: fmt.Errorf("%d objects exceed one request", len(objects))}
 	}
 	left := objects
 	err = s.retry(ctx, "delete", "", true, func(attempt int) error {
@@ -43,8 +43,8 @@ func (s *s3Store) DeleteUnchanged(
 }
 
 // look separates unchanged objects from replaced ones, and leaves out deleted ones. The ETag alone does not show that
-// an object was replaced by the same content. Times are compared in seconds, because Head returns no fractions; Put
-// returns no times.
+// an object was replaced by the same content. Times are compared in whole seconds, because Head returns no fractions.
+// An Info from Put has no time to compare.
 func (s *s3Store) look(ctx context.Context, objects []Info) (same, changed []Info, err error) {
 	now := make([]Info, len(objects))
 	group, looking := errgroup.WithContext(ctx)
@@ -110,7 +110,7 @@ func (s *s3Store) deleteAll(ctx context.Context, objects []Info) (left []Info, e
 		left = append(left, info)
 	}
 	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("the answer of the store does not mention %s", left[0].Key)
+		err = fmt.Errorf("the store's response does not mention %s", left[0].Key)
 	}
 	return left, err
 }

@@ -21,10 +21,10 @@ import (
 type Error struct {
 	Op    string // "get", "put", "head", "delete", "list", "open", "probe"
 	Key   string // the object; empty if the operation concerns the whole store
-	Store string // as Store.String
+	Store string // the result of Store.String
 	Kind  error  // one of the package's error classes, or nil
 	Hint  string // what a person can do about it; may be empty
-	Err   error  // the cause as the client library reported it
+	Err   error  // the cause, as the client library reported it
 }
 
 func (e *Error) Error() string {
@@ -52,7 +52,7 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// FailureClass implements failure.Carrier: the class of Kind if it has one, else Store.
+// FailureClass implements failure.Carrier. It returns the class of Kind if Kind has one, otherwise failure.Store.
 func (e *Error) FailureClass() failure.Class {
 	var c failure.Carrier
 	if errors.As(e.Kind, &c) {
@@ -68,9 +68,9 @@ func (e *Error) FailureHint() string { return e.Hint }
 type verdict struct {
 	kind      error
 	hint      string
-	attempts  int  // how many attempts the request may have in total
+	attempts  int  // how many attempts the request gets in total
 	ambiguous bool // the server may have carried out the request despite the error
-	away      bool // the store may return, so it is worth more attempts if there is patience
+	away      bool // the store may come back, so retry for as long as Config.Patience allows
 }
 
 const (
@@ -85,12 +85,12 @@ const (
 )
 
 const (
-	hintReach  = "check AWS_ENDPOINT_URL and that the server runs, or unset VAPO_STORE to use the embedded store"
+	hintReach  = "check AWS_ENDPOINT_URL and whether the server is running, or unset VAPO_STORE to use the embedded store"
 	hintBroken = "the connection broke repeatedly; " + hintReach
-	hintProxy  = "check HTTPS_PROXY, or name the server in NO_PROXY if it needs no proxy"
-	hintCert   = "name the file with the certificate of the server's authority in AWS_CA_BUNDLE"
+	hintProxy  = "check HTTPS_PROXY, or add the server to NO_PROXY if it needs no proxy"
+	hintCert   = "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed the server's"
 	hintName   = "in AWS_ENDPOINT_URL, use a name that is in the server's certificate"
-	hintDate   = "set this machine's clock, or renew the server's certificate"
+	hintDate   = "correct this machine's clock, or renew the server's certificate"
 	hintNoTLS  = "the server does not speak TLS; use http:// in AWS_ENDPOINT_URL"
 	hintDenied = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
 )
@@ -103,7 +103,7 @@ func permanent(kind error, hint string) verdict {
 // judge classifies an error from minio-go or the network in a request whose context is ctx. write is true for a request
 // that changes the store.
 func judge(ctx context.Context, err error, write bool) verdict {
-	// The error cannot show this, because net/http's timeouts also match context.DeadlineExceeded.
+	// Only ctx shows that the caller gave up: net/http's own timeouts also match context.DeadlineExceeded.
 	if ctx.Err() != nil {
 		return verdict{attempts: once, ambiguous: true}
 	}
@@ -167,7 +167,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	case "NoSuchKey", "NoSuchUpload":
 		return permanent(ErrNotFound, "")
 	case "NoSuchBucket":
-		if resp.RequestID == "" { // minio-go makes this code from any response with status 404
+		if resp.RequestID == "" { // minio-go reports this code for every response with status 404
 			return permanent(ErrUnreachable, hintReach)
 		}
 		return permanent(ErrNoBucket, "create the bucket, or correct VAPO_STORE")
@@ -198,7 +198,7 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 	case "ConditionalRequestConflict", "OperationAborted":
 		return verdict{attempts: manyTimes, ambiguous: true} // AWS answers this under contention
 	case "ObjectParentIsFile", "ExistingObjectIsDirectory":
-		// Stores that keep objects as files also report this error briefly while others write and delete the same key.
+		// Stores that keep objects as files also report this error briefly while other clients write and delete the same key.
 		return verdict{hint: "one key is a directory prefix of another, which this store cannot hold", attempts: fewTimes}
 	case "InternalError":
 		return verdict{hint: "the store failed; its log says why", attempts: fewTimes, ambiguous: true}
@@ -218,15 +218,15 @@ func judgeResponse(resp minio.ErrorResponse, write bool) verdict {
 		return permanent(ErrExists, "")
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests,
 		code >= 500 && code != http.StatusNotImplemented:
-		// These are also the answers of a load balancer whose servers are unavailable.
+		// A load balancer answers with one of these three if its servers are unavailable.
 		away := code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout
 		return verdict{hint: "the store is overloaded or failing", attempts: manyTimes, ambiguous: true, away: away}
 	}
 	return verdict{attempts: once}
 }
 
-// errReadOnlyDenied is the error of a refused write. It matches ErrDenied and also ErrReadOnly, because the same
-// credentials may still be able to read.
+// errReadOnlyDenied is the class of a write that the credentials do not permit. It matches ErrDenied and also
+// ErrReadOnly, because the same credentials may still be able to read.
 var errReadOnlyDenied = readOnlyDenied{}
 
 type readOnlyDenied struct{}

@@ -9,7 +9,7 @@
 //   - A retried write never loses to its own first attempt. Conditional writes store a nonce with the object; a retry
 //     that finds an existing object reads the nonce to see which writer created it.
 //   - Every failure is an [*Error] that names the operation, the object and the store, hints at a remedy, and matches
-//     (errors.Is) one of the classes below. It never contains a credential.
+//     (errors.Is) one of the classes below. It never contains credentials.
 //
 // An ETag is only useful for IfMatch: it is not a digest of the content.
 package objectstore
@@ -26,7 +26,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// Classes of failure, to test with errors.Is.
+// Error classes, to be tested with errors.Is.
 var (
 	// ErrNotFound: the object does not exist. A missing bucket is ErrNoBucket instead, because it must not look like a
 	// cache miss.
@@ -60,11 +60,11 @@ type Info struct {
 	Size    int64     // bytes
 	ETag    string    // for PutOptions.IfMatch, without quotes
 	ModTime time.Time // by the store's clock; zero from Put
-	Date    time.Time // what the store's clock showed when it answered; only from Get
-	SHA256  string    // as given to Put, in hexadecimal; empty if Put had no digest, and from List
+	Date    time.Time // the store's time when it answered; set only by Get
+	SHA256  string    // as given to Put, in hexadecimal; empty if none was given; List never sets it
 }
 
-// PutOptions are the conditions of a write.
+// PutOptions holds the conditions of a write and the expected digest.
 type PutOptions struct {
 	// IfAbsent creates the object only if it does not exist.
 	IfAbsent bool
@@ -104,9 +104,9 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 
 	// DeleteUnchanged removes at most MaxDelete objects, in one request if nothing fails. objects are results of Put, Head
-	// or List at the time looked or later. If that time is more than two seconds ago, and before each retry,
-	// DeleteUnchanged checks every object again. It keeps and returns objects that have changed. Not every S3 server
-	// supports conditional deletion, so an object that is replaced between check and request is lost.
+	// or List that were obtained at the time looked or later. If that time is more than two seconds ago, and before each
+	// retry, DeleteUnchanged checks every object again. It keeps and returns objects that have changed. Not every S3
+	// server supports conditional deletion, so an object that is replaced between check and request is lost.
 	DeleteUnchanged(ctx context.Context, objects []Info, looked time.Time) (changed []Info, err error)
 
 	// List yields the objects whose key begins with prefix, in the order of their keys. It may or may not include objects

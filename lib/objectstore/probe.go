@@ -33,7 +33,7 @@ func Probe(ctx context.Context, s Store) error {
 		return err
 	}
 	if _, err := put("again", PutOptions{IfAbsent: true}); err == nil {
-		return ignored("it replaced an object that had to be absent")
+		return ignored("a write with IfAbsent replaced an existing object")
 	} else if !errors.Is(err, ErrExists) {
 		return err
 	}
@@ -42,7 +42,7 @@ func Probe(ctx context.Context, s Store) error {
 		return err
 	}
 	if _, err := put("stale", PutOptions{IfMatch: first.ETag}); err == nil {
-		return ignored("it replaced an object that was no longer the expected one")
+		return ignored("a write with IfMatch replaced an object that had changed")
 	} else if !errors.Is(err, ErrExists) {
 		return err
 	}
@@ -56,7 +56,7 @@ func Probe(ctx context.Context, s Store) error {
 		return err
 	}
 	if !bytes.Equal(got, []byte("second")) || info.ETag != second.ETag {
-		err := fmt.Errorf("it returned %q although %q was written last", got, "second")
+		err := fmt.Errorf("the store returned %q, although %q was written last", got, "second")
 		return &Error{Op: "probe", Key: key, Store: s.String(), Err: err}
 	}
 	return nil

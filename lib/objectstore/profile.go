@@ -48,7 +48,7 @@ func (c *Config) fromProfile(getenv func(string) string) error {
 	case errors.As(err, &missing) && missing.Profile == name:
 		return configError("correct AWS_PROFILE, or unset it", "there is no profile %q in %s", name, files)
 	case err != nil: // the cause may quote a line with a secret
-		return configError("give it aws_access_key_id and aws_secret_access_key, in the form that the AWS CLI writes",
+		return configError("give the profile aws_access_key_id and aws_secret_access_key in the form that the AWS CLI writes",
 			"profile %q in %s cannot be read", name, files)
 	}
 	c.Region = cmp.Or(c.Region, p.Region)
@@ -68,7 +68,7 @@ func (c *Config) fromProfile(getenv func(string) string) error {
 		c.keysFrom = from
 	case p.CredentialProcess != "" || p.RoleARN != "" || p.SSOSessionName != "" || p.SSOStartURL != "":
 		return configError(fmt.Sprintf(`run: eval "$(aws configure export-credentials --profile %s --format env)"`, name),
-			"%s has no access keys, only a way to get them that needs AWS's tools", from)
+			"%s has no access keys; only the AWS CLI can obtain them", from)
 	}
 	return nil
 }

@@ -79,8 +79,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// TestProfileMistakes: for a profile that cannot be used, the error has a hint that names the profile, and contains no
-// secret.
+// TestProfileMistakes: if a profile cannot be used, the error says why, has a hint, and contains no secret.
 func TestProfileMistakes(t *testing.T) {
 	for _, c := range []struct{ name, credentials, says, hint string }{
 		{"missing", "[other]\naws_access_key_id = AK\n", `no profile "work"`, "AWS_PROFILE"},

@@ -40,7 +40,7 @@ func (s *s3Store) Put(ctx context.Context, key string, r io.Reader, size int64, 
 		return Info{}, err
 	}
 	if opt.IfAbsent && opt.IfMatch != "" {
-		return Info{}, s.putError(key, errors.New("IfAbsent and IfMatch exclude each other"))
+		return Info{}, s.putError(key, errors.New("IfAbsent and IfMatch cannot be combined"))
 	}
 	u := &upload{s: s, ctx: ctx, key: key, name: name, opt: opt, nonce: rand.Text()}
 	src := newSource(r, size, opt.SHA256)

@@ -11,7 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// outage decides how long operations wait for a store that is unavailable, and notifies the user once.
+// outage decides how long operations wait for a store that is unavailable, and notifies the user once per outage.
 type outage struct {
 	patience time.Duration
 	notify   func(text string)

@@ -16,22 +16,22 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// s3Store is a Store on one bucket, or on a prefix in it.
+// s3Store is a Store in a bucket, or under a prefix in it.
 type s3Store struct {
 	core     *minio.Core
 	endpoint *url.URL
 	bucket   string
 	prefix   string // empty, or ends with a slash
 	name     string // the result of String
-	keysFrom string // as Config.keysFrom
-	away     string // hint for a store that does not answer; empty for the usual one
+	keysFrom string // see Config.keysFrom
+	away     string // hint for a store that does not answer; empty for the usual hint
 	outage   outage
 }
 
 // Open connects to a store and makes one request, so that an unreachable server, wrong credentials or a missing bucket
 // are reported before any work is done. Unless cfg.WaitAtOpen is set, an unavailable store is reported within about a
-// second, because a wrong setting is the usual cause; later operations wait for it. Open does not check that the store
-// is writable: see [Probe].
+// second, because a wrong setting is the usual cause; later operations wait for the store. Open does not check that the
+// store is writable: see [Probe].
 func Open(ctx context.Context, cfg Config) (Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
@@ -56,8 +56,8 @@ func Open(ctx context.Context, cfg Config) (Store, error) {
 	return s, nil
 }
 
-// any looks for any object. It sends a list request instead of HEAD, because the response to HEAD has no body, so it
-// could not distinguish a wrong key, a wrong secret and a policy.
+// any asks for one object, whichever it is. It sends a list request instead of HEAD: the response to HEAD has no body,
+// so it could not tell a wrong access key from a wrong secret or a policy.
 func (s *s3Store) any(ctx context.Context) error {
 	for obj := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1}) {
 		return obj.Err

@@ -19,8 +19,9 @@ import (
 // newTransport returns a transport that ends requests that make no progress:
 //
 //   - A client writes to a connection only while it sends a request, so every write has a deadline ([sender]).
-//   - Reads from a connection cannot have one, because a connection may be silent for good reasons: it is idle, or its
-//     server is joining a large upload. Therefore only reads of a response's body have a deadline ([stall.Transport]).
+//   - Reads from a connection cannot have a deadline, because a connection may be silent for good reasons: it is idle,
+//     or its server is joining a large upload. Therefore only reads of a response's body have a deadline
+//     ([stall.Transport]).
 func newTransport(cfg *Config, endpoint *url.URL) (http.RoundTripper, error) {
 	dialTimeout, limit := 4*time.Second, 30*time.Second
 	if cfg.DialTimeout > 0 {
@@ -75,7 +76,7 @@ func (s sender) Write(p []byte) (n int, err error) {
 
 // authorities reads the certificates that replace those of the system, as in the AWS CLI.
 func authorities(path string) (*x509.CertPool, error) {
-	const hint = "AWS_CA_BUNDLE (or ca_bundle in a profile) names a file with the certificates of authorities"
+	const hint = "AWS_CA_BUNDLE (or ca_bundle in a profile) must name a file with certificates of authorities"
 	pem, err := os.ReadFile(path)
 	if err != nil {
 		return nil, configError(hint, "AWS_CA_BUNDLE: %w", err)

@@ -11,7 +11,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestUploads: an upload whose writer was killed is found and aborted, but not before it is old.
+// TestUploads: an upload whose writer was killed is found and aborted, but only if it began before the given time.
 func TestUploads(t *testing.T) {
 	env := objectstoretest.EmbeddedEnv(t)
 	s := objectstoretest.Open(t, env)

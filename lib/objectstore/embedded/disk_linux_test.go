@@ -88,8 +88,8 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-// TestNoPermission: a gateway cannot start in a directory of another user. Root may write everywhere, so as root the
-// test runs itself again as nobody.
+// TestNoPermission: a gateway cannot start in a directory that it may not write to. Root may write everywhere, so if
+// root runs the test, the test runs itself again as the user nobody.
 func TestNoPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
 		open := t.TempDir()

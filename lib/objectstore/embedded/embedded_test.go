@@ -320,7 +320,7 @@ func TestImpostor(t *testing.T) {
 	var dir string
 	var env embedded.Env
 	var impostor net.Listener
-	for impostor == nil { // again if another program takes the port first
+	for impostor == nil { // repeated if another program takes the dead gateway's port first
 		var child *embedded.Child
 		dir = t.TempDir()
 		child, _, env = start(t, dir)

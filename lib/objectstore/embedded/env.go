@@ -17,7 +17,7 @@ type Env struct {
 }
 
 // variables lists the settings in the order in which they are printed. It includes empty values, which override
-// settings for another store that a child would inherit.
+// settings for another store that a child process would otherwise inherit.
 func (e Env) variables() [][2]string {
 	return [][2]string{
 		{"AWS_ENDPOINT_URL", e.Endpoint},

@@ -17,7 +17,7 @@ import (
 	"vapo/lib/objectstore/embedded"
 )
 
-// TestLinksAreNotFollowed: a symbolic link in the folder of the objects is not followed, and a FIFO does not block the
+// TestLinksAreNotFollowed: a symbolic link among the stored objects is not followed, and a FIFO does not block the
 // gateway.
 func TestLinksAreNotFollowed(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
@@ -78,7 +78,8 @@ func wantRefused(t *testing.T, what string, err error) {
 	}
 }
 
-// TestSpecialFilesOfTheGateway: a FIFO or a directory in place of a file of the gateway is an error that names it.
+// TestSpecialFilesOfTheGateway: if a FIFO or a directory is in the place of one of the gateway's files, Start fails and
+// names it.
 func TestSpecialFilesOfTheGateway(t *testing.T) {
 	for _, name := range []string{"gateway.log", "gateway.lock", "users.lock", "keys.json", "gateway.json"} {
 		for kind, create := range map[string]func(path string) error{

@@ -18,5 +18,5 @@ type Report struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Kinds are the classes of failure to start. The first one is the default.
+// Kinds are the error classes of a gateway that fails to start. The first one is the default.
 var Kinds = []error{objectstore.ErrUnreachable, objectstore.ErrReadOnly, objectstore.ErrNoSpace}

@@ -85,7 +85,7 @@ printf '%s|%s|%s' "$AWS_REGION" "$VAPO_STORE" "${AWS_SESSION_TOKEN-unset}"`
 	}
 }
 
-// TestDamagedKeys: unusable access keys are one clear error, and doing what the hint says mends the store.
+// TestDamagedKeys: unusable access keys cause one clear error, and following its hint repairs the store.
 func TestDamagedKeys(t *testing.T) {
 	dir := t.TempDir()
 	child, s, _ := start(t, dir)
@@ -118,7 +118,7 @@ func TestDamagedKeys(t *testing.T) {
 	}
 }
 
-// TestLeftovers: a gateway removes what killed ones have left, but no upload that may still be continued.
+// TestLeftovers: a gateway removes what killed gateways have left behind, except uploads that may still be continued.
 func TestLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	child, s, _ := start(t, dir)

@@ -45,7 +45,7 @@ const (
 	restartInterval = 5 * time.Second
 )
 
-// Child is a user's handle of a directory's gateway.
+// Child is a user's handle on a directory's gateway.
 type Child struct {
 	Layout
 	dir, exe string
@@ -79,8 +79,8 @@ func (c *Child) Close() error {
 }
 
 // Start attaches to the gateway of a directory. If no gateway runs, Start starts one with `exe store serve --dir DIR`.
-// It ends with this process unless other processes have attached to it. exe is usually the result of os.Executable. A
-// new gateway logs to .vapo/gateway.log.
+// The new gateway ends with this process unless other processes have attached to it. It logs to .vapo/gateway.log. exe
+// is usually the result of os.Executable.
 //
 // If several processes call Start at once, one gateway is started and all of them attach to it. If the gateway ends
 // before Close, a user starts it again.
@@ -119,7 +119,7 @@ func Start(ctx context.Context, dir, exe string) (*Child, Env, error) {
 }
 
 // errKilled means that a gateway ended without a report.
-var errKilled = errors.New("it ended before it answered")
+var errKilled = errors.New("the gateway ended before it was ready")
 
 // maxKilled is the number of gateways that may end without a report before Start fails.
 const maxKilled = 3

@@ -26,10 +26,10 @@ func LayoutOf(dir string) (Layout, error) {
 	return Layout{filepath.Join(abs, ".vapo")}, nil
 }
 
-// Lock is held by the gateway.
+// Lock is the file on which the gateway holds an exclusive lock.
 func (l Layout) Lock() string { return filepath.Join(l.Base, "gateway.lock") }
 
-// Users is held, shared, by the gateway's users.
+// Users is the file on which every user of the gateway holds a shared lock.
 func (l Layout) Users() string { return filepath.Join(l.Base, "users.lock") }
 
 // Log is the log of the gateway.
@@ -72,9 +72,9 @@ func (l Layout) Fail(err error) error {
 	e := &objectstore.Error{Op: "open", Store: "embedded store in " + l.Base, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		e.Kind, e.Hint = objectstore.ErrReadOnly, "work in a directory you may write, or set VAPO_STORE to a store elsewhere"
+		e.Kind, e.Hint = objectstore.ErrReadOnly, "work in a directory you may write to, or set VAPO_STORE to another store"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		e.Kind, e.Hint = objectstore.ErrNoSpace, "free space on that disk, or set VAPO_STORE to a store elsewhere"
+		e.Kind, e.Hint = objectstore.ErrNoSpace, "free space on that disk, or set VAPO_STORE to another store"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		e.Hint = "a file is in the way of the directory; move it"
 	}
@@ -108,7 +108,7 @@ func (l Layout) LoadKeys() (k Keys, err error) {
 		err = json.Unmarshal(data, &k)
 	}
 	if err == nil && (k.Access == "" || k.Secret == "") {
-		err = errors.New("it lacks a key")
+		err = errors.New("a key is missing")
 	}
 	if err != nil {
 		hint := "delete " + l.keys() + " while no gateway runs; the next start makes new keys, and no results are lost"
@@ -131,8 +131,8 @@ func (l Layout) createKeys() error {
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	// The file system has no hard links. If two processes race here, the gateway's lock lets only one of them run, and the
-	// loser starts again with the winner's keys.
+	// The file system has no hard links. If two processes race here, the gateway's lock lets only one of them serve, and
+	// the loser starts again with the winner's keys.
 	return os.Rename(tmp, l.keys())
 }
 

@@ -2,7 +2,8 @@
 //
 // The gateway writes its address to a file and locks that file for as long as it runs. An address counts only while its
 // writer holds the lock: after kill -9 the file is still there, but its port may belong to any other program. The lock
-// is on the file itself, so that a new gateway never vouches for the address of an old one.
+// is on the file itself. If it were on another file, a new gateway that holds it could make the address of an old one
+// look valid.
 //
 // This package is separate from package embedded because clients need it and must not link a server.
 package gateway
@@ -25,7 +26,7 @@ import (
 // ErrNotRunning means that the directory has no running gateway.
 var ErrNotRunning = errors.New("no gateway serves this directory")
 
-// Address is the content of the file.
+// Address is the content of the address file.
 type Address struct {
 	Endpoint string `json:"endpoint"` // http://127.0.0.1:port
 	PID      int    `json:"pid"`
@@ -43,7 +44,8 @@ func Lock(dir string) *flock.Flock {
 	return flock.New(file(dir), flock.SetFlag(os.O_RDONLY|syscall.O_NONBLOCK))
 }
 
-// Publish writes the address of a gateway and takes the lock. Only the process that may serve the directory calls it.
+// Publish writes the address of a gateway and takes the lock. Only the process that has the right to serve the
+// directory may call it.
 func Publish(lock *flock.Flock, a Address) error {
 	data, err := json.Marshal(a)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// FillDisk leaves no free byte on the file system of a directory, which should be one made for the test.
+// FillDisk leaves no free byte on the file system of a directory. The file system should be one made for the test.
 func FillDisk(t testing.TB, dir string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "filler"))

@@ -73,7 +73,7 @@ func findMinIO(t testing.TB) string {
 	return exe
 }
 
-// newEnv returns the settings of a server to start, on a free port.
+// newEnv returns settings for a server that is about to be started, with a free port.
 func newEnv(t testing.TB, scheme, region string) embedded.Env {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")

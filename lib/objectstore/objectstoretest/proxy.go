@@ -93,7 +93,8 @@ func isJoin(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
 }
 
-// cut ends a response's body after n bytes: the connection breaks, or stalls until the client breaks it.
+// cut ends a response's body after n bytes: the connection breaks or, if stall is true, stalls until the client breaks
+// it.
 func cut(r *http.Response, n int64, stall bool) {
 	end := broken{}
 	if stall {
@@ -114,7 +115,7 @@ func (b broken) Read([]byte) (int, error) {
 	return 0, errLost
 }
 
-// Soak multiplies the rounds of tests whose value grows with their length. `make soak` sets it with VAPO_SOAK.
+// Soak multiplies the rounds of tests that find more the longer they run. `make soak` sets it with VAPO_SOAK.
 func Soak(t testing.TB, rounds int) int {
 	text := os.Getenv("VAPO_SOAK")
 	if text == "" {

@@ -64,8 +64,8 @@ func randomFaults(random *rand.Rand) Faults {
 	}
 }
 
-// TestRandomFaults lets clients behind faulty networks work on keys of their own, whose content is known at any time,
-// and race for shared ones, which exactly one may win.
+// TestRandomFaults runs clients behind faulty networks. Each client works on keys of its own, whose contents it knows
+// at any time, and races the others to create shared keys. Exactly one client may win each race.
 func TestRandomFaults(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, env embedded.Env) {
@@ -102,7 +102,7 @@ func TestRandomFaults(t *testing.T) {
 	})
 }
 
-// model is a client and the objects that it must find.
+// model is a client and the objects that the store must hold for it.
 type model struct {
 	t      *testing.T
 	s      objectstore.Store

@@ -19,7 +19,7 @@ const (
 )
 
 // clean removes what killed gateways have left behind. Only the gateway that holds the lock may do this. Failures do
-// not matter, since a leftover only takes space.
+// not matter, since leftovers only take up space.
 func clean(l embedded.Layout) {
 	temporary, _ := filepath.Glob(filepath.Join(l.Data(), embedded.Bucket, posix.MetaTmpDir, "*"))
 	for _, path := range temporary {

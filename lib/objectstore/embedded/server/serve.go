@@ -129,8 +129,8 @@ func runGateway(
 	if err != nil {
 		return l.Fail(err)
 	}
-	// versitygw takes a port, not a listener. So this asks the kernel for a free port and releases it. If another process
-	// takes the port in between, the gateway fails with EADDRINUSE.
+	// versitygw takes a port, not a listener, so this code asks the kernel for a free port and releases it. If another
+	// process takes the port in between, the gateway fails with EADDRINUSE.
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("find a free port: %w", err)
@@ -201,7 +201,7 @@ func metadata(l embedded.Layout) (meta.MetadataStorer, posix.PosixOpts, error) {
 // waitForUsers returns when the parent has ended and nobody else uses the gateway. It keeps the exclusive lock on the
 // users' file, so that the next user waits until this process ends and then starts a new gateway.
 func waitForUsers(parent io.Reader, l embedded.Layout) {
-	_, _ = io.Copy(io.Discard, parent) // returns however the parent ends
+	_, _ = io.Copy(io.Discard, parent) // returns when the parent has ended, for whatever reason
 	users := flock.New(l.Users())
 	for {
 		alone, err := users.TryLock()
@@ -255,7 +255,7 @@ func (r *reporter) send(rep embedded.Report) {
 	if r.w == nil {
 		return
 	}
-	_ = json.NewEncoder(r.w).Encode(rep) // fails if the parent has ended, when nobody needs the report
+	_ = json.NewEncoder(r.w).Encode(rep) // fails only if the parent has ended; then nobody needs the report
 	r.w.Close()
 	r.w = nil
 }
