@@ -180,7 +180,7 @@ e2e: build
 	else echo 'screenshot skipped: chromium is not installed'; fi
 
 # What CI needs in addition to Go. Tests whose tools are missing are skipped, and CI must not skip any.
-CITOOLS = dataset-fashion-mnist chromium xz-utils python3-numpy qemu-user-static libc6-arm64-cross \
+CITOOLS = dataset-fashion-mnist chromium xz-utils python3-numpy systemd qemu-user-static libc6-arm64-cross \
 	$(shell command -v npm >/dev/null || echo nodejs npm) $(shell command -v gcc >/dev/null || echo gcc libc6-dev)
 ci-tools:
 	@$(MAKE) --no-print-directory apt PACKAGES='$(CITOOLS)' WITHOUT='CI needs them'

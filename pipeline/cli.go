@@ -52,6 +52,8 @@ type app struct {
 	}
 	store *openStore        // nil until the store is opened
 	warn  func(text string) // shows a warning about the store
+
+	changed bool // exit with failure.Changed unless there is an error
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -103,6 +105,9 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	}
 	if err != nil && errors.Is(context.Cause(ctx), failure.ErrTerminated) && !errors.Is(err, failure.ErrTerminated) {
 		err = fmt.Errorf("%w: %w", failure.ErrTerminated, err)
+	}
+	if err == nil && a.changed {
+		program.Exit(int(failure.Changed))
 	}
 	return err
 }

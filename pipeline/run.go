@@ -25,10 +25,21 @@ type runCmd struct {
 	NoWait    bool          `help:"Fail if another run is working on the same step, instead of waiting for its result."`
 	Report    string        `help:"File for the report (default: in the run's directory)." placeholder:"FILE" type:"path"`
 	Grace     time.Duration `help:"Time for a stage to save its state after SIGTERM before it is killed." default:"30s"`
+	Hook      string        `help:"Shell command to run at the end, with status --json as input." placeholder:"COMMAND"`
+
+	DetailedExitcode bool `help:"Exit with 10 instead of 0 if a step was computed, because its result was not cached."`
 }
 
 func (c *runCmd) Run(ctx context.Context, a *app) error {
-	return a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh, KeepGoing: c.KeepGoing, NoWait: c.NoWait})
+	record, err := a.runRecipe(ctx, c, runner.Options{Fresh: c.Fresh, KeepGoing: c.KeepGoing, NoWait: c.NoWait})
+	if record == nil {
+		return err
+	}
+	if c.Hook != "" {
+		a.callHook(ctx, c.Hook, record)
+	}
+	a.changed = c.DetailedExitcode && computed(record)
+	return err
 }
 
 type execCmd struct {
@@ -40,26 +51,28 @@ type execCmd struct {
 
 func (c *execCmd) Run(ctx context.Context, a *app) error {
 	run := &runCmd{recipeFlags: c.recipeFlags, targets: targets{[]string{c.Step}}, Jobs: 1, Grace: c.Grace}
-	return a.runRecipe(ctx, run, runner.Options{Only: c.Step, NoWait: c.NoWait})
+	_, err := a.runRecipe(ctx, run, runner.Options{Only: c.Step, NoWait: c.NoWait})
+	return err
 }
 
-func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) error {
+// runRecipe runs a recipe and writes the report. It returns nil instead of the run's record if the run has not begun.
+func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*runner.Run, error) {
 	if c.Jobs < 1 || c.Grace < 0 {
-		return failure.New(failure.Usage, "", "--jobs and --grace are %d and %v: expected 1 or more, and no negative time",
-			c.Jobs, c.Grace)
+		return nil, failure.New(failure.Usage, "",
+			"--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
 	}
 	if c.Report != "" { // reject a wrong path before the work instead of after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {
-			return failure.New(failure.Usage, "", "--report: %w", err)
+			return nil, failure.New(failure.Usage, "", "--report: %w", err)
 		}
 	}
 	g, err := c.load(ctx, a, c.Steps...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	store, err := a.openStore(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	show := newDisplay(a.raw.stderr)
 	defer show.close()
@@ -68,7 +81,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 	r.Jobs, r.Grace = c.Jobs, c.Grace
 	record, err := r.Run(ctx, g, opt)
 	if record == nil || len(record.Steps) == 0 {
-		return err
+		return nil, err
 	}
 	if opt.Only == "" && !errors.Is(err, failure.ErrTerminated) {
 		path := c.Report
@@ -91,7 +104,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) erro
 			fmt.Fprintf(a.stderr, "warning: no report: %v\n", reportErr)
 		}
 	}
-	return err
+	return record, err
 }
 
 // maxFigure is the largest size, in bytes, of an output that a report includes.

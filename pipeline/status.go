@@ -56,6 +56,12 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if err != nil {
 		return err
 	}
+	st := a.runStatus(store, run)
+	return c.print(a, st, st.table)
+}
+
+// runStatus returns the document that describes a run.
+func (a *app) runStatus(store *openStore, run *runner.Run) runStatus {
 	st := runStatus{
 		document: version1, runItem: a.item(store, run), Sets: run.Sets, Steps: []stepStatus{}, Warnings: run.Warnings,
 	}
@@ -67,7 +73,7 @@ func (c *statusCmd) Run(ctx context.Context, a *app, store *openStore) error {
 		st.Steps = append(st.Steps,
 			stepStatus{s.Name, s.Stage, state, s.Seconds, s.Key, s.Reason, s.Exit, s.Error, s.Hint, len(s.Retries)})
 	}
-	return c.print(a, st, st.table)
+	return st
 }
 
 func (st runStatus) table(w io.Writer) {

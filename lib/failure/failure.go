@@ -28,6 +28,7 @@ const (
 	Numeric    Class = 6
 	Resources  Class = 7
 	Busy       Class = 8
+	Changed    Class = 10 // a success, see the table
 	Timeout    Class = 124 // as of timeout(1)
 	Terminated Class = 143
 )
@@ -45,6 +46,7 @@ var classes = []struct {
 	{Numeric, "numeric", "the computation produced infinities or NaNs"},
 	{Resources, "resources", "disk or memory is exhausted"},
 	{Busy, "busy", "another run works on the same step (only with --no-wait)"},
+	{Changed, "changed", "success, and a step was computed (only with --detailed-exitcode)"},
 	{Timeout, "timeout", "a step ran longer than the timeout that its recipe sets"},
 	{Terminated, "terminated", "stopped by a signal; run the same command again to resume"},
 }

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vapo/lib/failure"
+)
+
+// A hook gets the document of the run, whether the run succeeds or fails. A hook that fails is only a warning.
+func TestHook(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	document := func() (d runStatus) {
+		if err := json.Unmarshal([]byte(read(t, filepath.Join(w.dir, "doc.json"))), &d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	out := w.must("run", "one.yaml", "--hook", "cat >doc.json; echo mailed")
+	if d := document(); d.Schema != 1 || d.State != "done" || len(d.Steps) != 1 || d.Steps[0].State != "done" {
+		t.Errorf("the hook got %+v", d)
+	}
+	if strings.Contains(out, "mailed") {
+		t.Errorf("the hook's output is among the results:\n%s", out)
+	}
+	w.fails(failure.Numeric, []string{"mailed"}, "run", "one.yaml", "--set", "s.fail=numeric", "--set", "s.salt=2",
+		"--hook", "cat >doc.json; echo mailed")
+	if d := document(); d.State != "failed" || d.Steps[0].Exit != failure.Numeric || d.Steps[0].Error == "" {
+		t.Errorf("the hook got %+v", d)
+	}
+	if res := w.run("run", "one.yaml", "--hook", "exit 3"); res.code != 0 ||
+		!strings.Contains(res.stderr, "warning: the hook failed: exit status 3") {
+		t.Errorf("exit code %d\n%s", res.code, res.stderr)
+	}
+}
+
+func TestDetailedExitcode(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("two.yaml", "name: two\nsteps:\n  a: {stage: toy}\n  b: {stage: toy, params: {salt: 3}}\n")
+	for _, c := range []struct {
+		what string
+		code failure.Class
+		args []string
+	}{
+		{"a first run", failure.Changed, nil},
+		{"a cached run", failure.OK, nil},
+		{"a run with one new step", failure.Changed, []string{"--set", "b.salt=4"}},
+		{"a failed run", failure.Input, []string{"--set", "a.salt=9", "--set", "b.fail=input", "--set", "b.salt=5"}},
+	} {
+		if res := w.run(append([]string{"run", "two.yaml", "--detailed-exitcode"}, c.args...)...); res.code != c.code {
+			t.Errorf("%s ends with %d, expected %d\n%s", c.what, res.code, c.code, res.stderr)
+		}
+	}
+}
+
+// A run needs neither HOME nor a terminal, and can start in any directory, as under cron.
+func TestRunUnderCron(t *testing.T) {
+	t.Parallel()
+	w := newWorkplace(t)
+	w.write("one.yaml", "name: one\nsteps:\n  s: {stage: toy}\n")
+	for i, want := range []failure.Class{failure.Changed, failure.OK} {
+		cmd := w.command("--dir", w.dir, "run", filepath.Join(w.dir, "one.yaml"), "--no-wait", "--detailed-exitcode")
+		cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/bin:/bin", "SHELL=/bin/sh", "LOGNAME=nobody"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no controlling terminal
+		out, err := cmd.CombinedOutput()
+		if got := failure.Class(cmd.ProcessState.ExitCode()); got != want {
+			t.Errorf("run %d ends with %d, expected %d (%v)\n%s", i+1, got, want, err, out)
+		}
+	}
+}
+
+// systemd accepts the unit files in README.md.
+func TestUnitFiles(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is missing (Debian: systemd)")
+	}
+	dir := t.TempDir()
+	units := regexp.MustCompile("(?s)```ini\n# /etc/systemd/system/(\\S+)\n(.*?)```").FindAllStringSubmatch(
+		read(t, "README.md"), -1)
+	if len(units) != 2 {
+		t.Fatalf("README.md has %d unit files, expected a service and a timer", len(units))
+	}
+	args := []string{"verify", "--man=no"}
+	for _, u := range units {
+		path := filepath.Join(dir, u[1])
+		text := strings.ReplaceAll(u[2], "/srv/vapo/bin", binaries) // systemd checks that the program exists
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path)
+	}
+	if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze: %v\n%s", err, out)
+	}
+}
