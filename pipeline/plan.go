@@ -43,6 +43,7 @@ type stepPlan struct {
 	Changes   []change          `json:"changes,omitempty"`   // compared with the run in the reason
 	Continues string            `json:"continues,omitempty"` // the shorter action that it continues
 	WaitsFor  map[string]string `json:"waits_for,omitempty"` // inputs that have to be made first; it may still be a hit
+	Warning   string            `json:"warning,omitempty"`   // the step asks for more than this machine has
 	Action    json.RawMessage   `json:"action,omitempty"`    // with --verbose
 }
 
@@ -85,6 +86,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 					return err
 				}
 			}
+			s.Warning = d.Lacks()
 			s.explain(d, runner.Nearest(runs, g.Recipe.Name, d.Node.Name(), d.Action))
 		}
 		plan.Steps = append(plan.Steps, s)
@@ -141,6 +143,9 @@ func (p runPlan) table(w io.Writer) {
 		}
 		if s.Continues != "" {
 			fmt.Fprintf(w, "    %s\n", s.Continues)
+		}
+		if s.Warning != "" {
+			fmt.Fprintf(w, "    warning: %s\n", s.Warning)
 		}
 		for name, from := range ordered(s.WaitsFor) {
 			fmt.Fprintf(w, "    inputs.%s: %s has to be made first; this may still be a hit\n", name, from)

@@ -31,6 +31,21 @@ func MemoryLimit() int64 {
 	return limit
 }
 
+// MachineMemory returns the size of the machine's memory in bytes, or the limit of this process's control group if that
+// is less. It returns 0 if neither is known.
+func MachineMemory() int64 {
+	least := uint64(math.MaxInt64)
+	for _, source := range []memlimit.Provider{memlimit.FromCgroup, memlimit.FromSystem} {
+		if n, err := source(); err == nil {
+			least = min(least, n)
+		}
+	}
+	if least == math.MaxInt64 {
+		return 0
+	}
+	return int64(least)
+}
+
 // available returns the value of MemAvailable in /proc/meminfo in bytes, or 0 if it is missing.
 func available(meminfo io.Reader) int64 {
 	for lines := bufio.NewScanner(meminfo); lines.Scan(); {

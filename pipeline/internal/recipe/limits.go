@@ -1,8 +1,11 @@
 package recipe
 
 import (
+	"math"
+	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -10,6 +13,13 @@ import (
 type Retries struct {
 	Limit   int           // attempts after the first one
 	Backoff time.Duration // before the first retry
+}
+
+// Resources are what a step uses while it runs. Fields that a recipe leaves out are 0.
+type Resources struct {
+	Cores  int
+	Memory int64 // bytes
+	GPUs   int
 }
 
 // maxRetries limits Retries.Limit, since a failure that lasts this long does not pass by itself.
@@ -39,6 +49,37 @@ func (n node) retries() (r Retries, err error) {
 		return r, Error(n.pos, "for example retries: {limit: 3, backoff: 30s}", "retries need a limit")
 	}
 	return r, nil
+}
+
+func (n node) resources() (r Resources, err error) {
+	entries, err := n.mapping("resources", "cores", "memory", "gpus")
+	if err != nil {
+		return r, err
+	}
+	for _, e := range entries {
+		switch e.key {
+		case "cores":
+			r.Cores, err = e.value.whole("cores", 1, math.MaxInt32)
+		case "memory":
+			r.Memory, err = e.value.bytes("memory")
+		case "gpus":
+			r.GPUs, err = e.value.whole("gpus", 0, math.MaxInt32)
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// bytes reads a size with a unit, such as 4GiB or 500MB.
+func (n node) bytes(what string) (int64, error) {
+	text := n.scalar()
+	size, err := humanize.ParseBytes(text)
+	if err != nil || size < 1 || size > math.MaxInt64 || !strings.HasSuffix(strings.ToUpper(text), "B") {
+		return 0, Error(n.pos, "a number and a unit, such as 4GiB or 500MB", "%s cannot be %s", what, n.shown())
+	}
+	return int64(size), nil
 }
 
 // duration reads a duration such as 90s or 1h30m that is at least least.

@@ -50,6 +50,7 @@ type Step struct {
 	Params      []Param
 	Timeout     time.Duration // of one attempt; 0: none
 	Retries     Retries
+	Resources   Resources
 }
 
 // Input is a named input of a step, with its origin.
@@ -157,7 +158,7 @@ func (r *Recipe) parseSteps(n node) error {
 }
 
 func (s *Step) parse(n node) error {
-	fields, err := n.mapping("step "+s.Name, "stage", "inputs", "params", "timeout", "retries")
+	fields, err := n.mapping("step "+s.Name, "stage", "inputs", "params", "timeout", "retries", "resources")
 	if err != nil {
 		return err
 	}
@@ -173,6 +174,8 @@ func (s *Step) parse(n node) error {
 			s.Timeout, err = e.value.duration("timeout", 1)
 		case "retries":
 			s.Retries, err = e.value.retries()
+		case "resources":
+			s.Resources, err = e.value.resources()
 		}
 		if err != nil {
 			return err

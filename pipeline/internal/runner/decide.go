@@ -30,7 +30,12 @@ type Decision struct {
 	Length        int64            // length of this action
 	Earlier       *artifact.Record // on a miss: longest shorter action with a complete result in the store
 	EarlierLength int64
+
+	env []string // variables for the stage, from the room that the step got
 }
+
+// Lacks says what the step asks for beyond what this machine has, or "".
+func (d *Decision) Lacks() string { return machine().lacks(d.Node.Step.Resources) }
 
 // Continues describes the shorter action from which a step without a cached result will continue. It returns "" if
 // the step will start from the beginning.

@@ -85,7 +85,7 @@ func (a *attempt) execute(ctx context.Context, d *Decision, s *Step, lease strin
 		}
 	})
 	cmd := exec.Command(d.Node.Stage.Path, args...)
-	cmd.Env = append(slices.Clone(a.Env), "TMPDIR="+scratch)
+	cmd.Env = slices.Concat(a.Env, d.env, []string{"TMPDIR=" + scratch})
 	cmd.Stderr = lines
 	if limit := d.Node.Step.Timeout; limit > 0 {
 		var cancel context.CancelFunc

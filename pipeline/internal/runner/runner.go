@@ -66,6 +66,7 @@ type attempt struct {
 	graph *graph.Graph
 	opt   Options
 	run   *Run
+	pool  *pool
 
 	mu        sync.Mutex // guards made and the steps of run
 	made      outputs
@@ -76,7 +77,8 @@ type attempt struct {
 // returned too.
 func (r *Runner) Run(ctx context.Context, g *graph.Graph, opt Options) (*Run, error) {
 	started := time.Now()
-	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, run: newRun(g, r.StoreName, started)}
+	a := &attempt{Runner: r, graph: g, opt: opt, made: outputs{}, pool: newPool(machine()),
+		run: newRun(g, r.StoreName, started)}
 	killed, release, err := r.claim(ctx, a.run.ID)
 	if err != nil {
 		return nil, err

@@ -49,18 +49,33 @@ func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
 			return failure.New(failure.Input, "run that step first", "step %s needs step %s, which has not run", a.opt.Only,
 				n.Name())
 		}
+		part, err := a.takeRoom(ctx, d, s)
+		if err != nil {
+			return err
+		}
 		done, err = a.underLease(ctx, d.Key, s, func(ctx context.Context, lease string) error {
 			d, err := a.lookUpStep(ctx, n, s) // another runner may just have published the result
 			if d == nil || err != nil {
 				return err
 			}
+			d.env = part.env()
 			return a.compute(ctx, d, s, lease)
 		})
+		a.pool.giveBack(part)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeRoom waits until the machine has room for a step.
+func (a *attempt) takeRoom(ctx context.Context, d *Decision, s *Step) (room, error) {
+	want := d.Node.Step.Resources
+	if lacks := a.pool.all.lacks(want); lacks != "" {
+		a.Display.StepLog(s, Line{Level: "WARN", Text: lacks + ": it runs with what there is"})
+	}
+	return a.pool.take(ctx, want, func() { a.waiting(ctx, s, "for resources that other steps use") })
 }
 
 // lookUpStep decides a step. If its result is cached, lookUpStep finishes the step and returns nil.

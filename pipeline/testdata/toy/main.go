@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -92,6 +93,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	} else {
 		job.Log().Info("resuming", "step", s.Step)
 	}
+	job.Log().Info("running", "threads", runtime.GOMAXPROCS(0))
 	job.Set("resumed_at", s.Step)
 	progress := job.Progress(int64(p.Steps), "links")
 	defer progress.Done()

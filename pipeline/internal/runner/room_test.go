@@ -1,0 +1,64 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"vapo/pipeline/internal/recipe"
+)
+
+// TestPool checks that steps get disjoint parts of a machine, wait while it is full, and that one that is larger than
+// the machine gets all of it.
+func TestPool(t *testing.T) {
+	p := newPool(room{cores: 4, memory: 100, gpus: []string{"3", "5"}})
+	take := func(want recipe.Resources) (room, error) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		full := errors.New("full")
+		return p.take(ctx, want, func() { cancel(full) })
+	}
+	a, err := take(recipe.Resources{Cores: 3, GPUs: 1})
+	if want := []string{"GOMAXPROCS=3", "CUDA_VISIBLE_DEVICES=3"}; err != nil || !slices.Equal(a.env(), want) {
+		t.Errorf("%v, %v", a.env(), err)
+	}
+	for _, want := range []recipe.Resources{{Cores: 2}, {GPUs: 2}, {Cores: 9}} {
+		if got, err := take(want); err == nil {
+			t.Errorf("%+v fits beside the first step: %+v", want, got)
+		}
+	}
+	b, err := take(recipe.Resources{Memory: 100, GPUs: 1})
+	if want := []string{"CUDA_VISIBLE_DEVICES=5"}; err != nil || !slices.Equal(b.env(), want) {
+		t.Errorf("%v, %v", b.env(), err)
+	}
+	if c, err := take(recipe.Resources{}); err != nil || len(c.env()) > 0 {
+		t.Errorf("a step that asks for nothing: %v, %v", c.env(), err)
+	}
+	got := make(chan room)
+	waiting := make(chan struct{})
+	go func() {
+		all, _ := p.take(t.Context(), recipe.Resources{Cores: 9, Memory: 1000}, func() { close(waiting) })
+		got <- all
+	}()
+	<-waiting
+	p.giveBack(a)
+	p.giveBack(b)
+	if all := <-got; all.cores != 4 || all.memory != 100 || all.gpus != nil && len(all.gpus) > 0 {
+		t.Errorf("got %+v of the whole machine", all)
+	}
+}
+
+func TestLacks(t *testing.T) {
+	r := room{cores: 2, memory: 4e9}
+	if got := r.lacks(recipe.Resources{Cores: 2, Memory: 4e9}); got != "" {
+		t.Error(got)
+	}
+	const want = "it asks for 3 cores, and this machine has 2; " +
+		"it asks for 8.0 GB of memory, and this machine has 4.0 GB; it asks for 1 GPUs, and this machine has 0"
+	if got := r.lacks(recipe.Resources{Cores: 3, Memory: 8e9, GPUs: 1}); got != want {
+		t.Error(got)
+	}
+	if got := (room{cores: 1}).lacks(recipe.Resources{Memory: 8e9}); got != "" {
+		t.Errorf("the memory is unknown, but %s", got)
+	}
+}
