@@ -24,7 +24,11 @@ func FileDigest(path string) (Digest, int64, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", 0, failure.New(failure.Input, "", "%s is not a regular file", path)
+		hint := ""
+		if err == nil && info.IsDir() {
+			hint = "it is a directory; name a file in it"
+		}
+		return "", 0, failure.New(failure.Input, hint, "%s is not a regular file", path)
 	}
 	sum := sha256.New()
 	size, err := io.Copy(sum, f)

@@ -347,7 +347,7 @@ func TestExitCodes(t *testing.T) {
 		{"digest without store", 3, "input data: there is no store in this directory",
 			[]string{"--input=data=sha256:" + strings.Repeat("0", 64), out}},
 		{"no such file", 3, "input data: no such file: /nowhere", []string{"--input=data=/nowhere", out}},
-		{"directory", 3, "is not a regular file", []string{"--input=data=" + dir, out}},
+		{"directory", 3, "is not a regular file\nhint: it is a directory", []string{"--input=data=" + dir, out}},
 		{"output not written", 1, "without writing output model", []string{input, out, "--mode=nothing"}},
 		{"output twice", 1, "output model is written twice", []string{input, out, "--mode=twice"}},
 		{"output undeclared", 1, "output other is not declared", []string{input, out, "--mode=undeclared"}},
