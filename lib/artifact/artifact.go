@@ -38,7 +38,8 @@ import (
 // ErrNotFound is objectstore.ErrNotFound: the blob, record, ref or state does not exist.
 var ErrNotFound = objectstore.ErrNotFound
 
-// ErrCorrupt means that the store returned other bytes than were stored. Errors that match it are *CorruptError.
+// ErrCorrupt means that the store returned bytes other than those that were stored. Errors that match it are
+// *CorruptError.
 var ErrCorrupt = failure.New(failure.Integrity, "", "corrupt object in the store")
 
 // CorruptError says which object is damaged.
@@ -93,7 +94,7 @@ type Store struct {
 	tempDir string
 }
 
-// New returns a Store over objects.
+// New returns a Store that keeps its artifacts in objects.
 func New(objects objectstore.Store) *Store { return &Store{objects: objects} }
 
 // String returns the location of the store without secrets.
@@ -106,7 +107,7 @@ func (s *Store) corrupt(key, hint, format string, args ...any) error {
 	return &CorruptError{Object: key, Store: s.objects.String(), Reason: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// maxDocument bounds the size of the JSON documents that this package reads into memory, in bytes.
+// maxDocument limits the size of the JSON documents that this package reads into memory, in bytes.
 const maxDocument = 64 << 20
 
 // readDocument reads a whole small object and returns its content and its Info.
@@ -117,7 +118,7 @@ func (s *Store) readDocument(ctx context.Context, key string) ([]byte, objectsto
 	}
 	defer body.Close()
 	if info.Size > maxDocument {
-		return nil, info, s.corrupt(key, "", "it is %d bytes long", info.Size)
+		return nil, info, s.corrupt(key, "", "it is %d bytes long, and at most %d are allowed", info.Size, maxDocument)
 	}
 	data, err := io.ReadAll(body)
 	return data, info, err

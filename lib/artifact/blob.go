@@ -149,7 +149,7 @@ func (s *Store) openVerified(ctx context.Context, key string, d Digest) (*verifi
 	}
 	hint := hintCorruptBlob
 	if d == "" {
-		hint = "delete that object; what was in progress starts again"
+		hint = "delete that object; it is only saved work, which is then done again"
 		if d, err = ParseDigest(digestPrefix + info.SHA256); err != nil {
 			body.Close()
 			return nil, s.corrupt(key, hint, "it has no digest")

@@ -21,7 +21,7 @@ const asidePrefix = "damaged/"
 type Finding struct {
 	Key    string // the object's key
 	Reason string
-	Stray  bool     // the key does not belong to this package
+	Stray  bool     // the key does not have the form of this package's keys
 	Users  []string // the refs and outputs that use a damaged blob: "ref NAME", "output NAME of action KEY"
 	Aside  string   // the key the object was moved to, or "" if it was left in place
 	Remedy string   // how to get the object back
@@ -36,7 +36,7 @@ type Summary struct {
 
 // Check reads every document and every blob and calls found for each damaged or unknown object. An object counts as
 // damaged only if a second read also finds damage. With repair, Check moves damaged objects to damaged/. An action
-// whose record or output was moved becomes a cache miss, so the next run makes it again. Check deletes only objects
+// whose record or output was moved becomes a cache miss, so the next run executes it again. Check deletes only objects
 // that it has copied.
 func (s *Store) Check(ctx context.Context, repair bool, found func(Finding)) (Summary, error) {
 	c := &check{s: s, repair: repair, found: found}
@@ -44,7 +44,7 @@ func (s *Store) Check(ctx context.Context, repair bool, found func(Finding)) (Su
 		prefix, remedy string
 		sound          func(ctx context.Context, key string) error
 	}{
-		{"actions/", "the next run of that action makes it again", c.record},
+		{"actions/", "the next run that needs this action recreates it", c.record},
 		{"refs/", "set the ref again: pipeline put FILE --ref NAME", c.ref},
 		{"runs/", "only this entry of the history is lost", c.run},
 		{"blobs/", "", c.blob},
@@ -78,7 +78,7 @@ func (c *check) object(
 ) error {
 	err := sound(ctx, info.Key)
 	if errors.Is(err, errStray) {
-		c.found(Finding{Key: info.Key, Stray: true, Reason: "no object of a store has this key"})
+		c.found(Finding{Key: info.Key, Stray: true, Reason: "this program stores no object under such a key"})
 		return nil
 	}
 	if strings.HasPrefix(info.Key, "blobs/") {
@@ -108,7 +108,7 @@ func (c *check) object(
 		}
 		f.Remedy = "import the file again"
 		if slices.ContainsFunc(f.Users, func(user string) bool { return strings.HasPrefix(user, "output ") }) {
-			f.Remedy = "the next run of that action makes it again"
+			f.Remedy = "the next run of that action recreates it"
 		}
 	}
 	if c.repair {

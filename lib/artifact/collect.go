@@ -20,19 +20,19 @@ import (
 // Collection says what Collect deletes.
 type Collection struct {
 	Keep  []Roots          // what to keep in addition to refs, young records and what they need
-	Drop  map[string]Roots // IDs of the runs to delete, each with what to keep if the run is kept
+	Drop  map[string]Roots // the runs to delete, by ID, each with what it needs if it must be kept after all
 	Grace time.Duration    // nothing younger is deleted; at least GracePeriod if other programs use the store
-	Parts time.Duration    // parts older than this and the grace period are deleted
+	Parts time.Duration    // parts older than both this and Grace are deleted
 	// Delete makes Collect delete objects. Without it, Collect only counts them.
 	Delete bool
 }
 
-// uploads is the kind of unfinished uploads in what Collect returns.
+// uploads is the key under which Collect's result counts unfinished uploads.
 const uploads = "uploads"
 
-// Collect deletes everything that cannot be reached from a ref or from Keep. It returns what it deleted, or would
-// delete, by the first element of the key. The kind "uploads" counts unfinished uploads, whose sizes are unknown.
-// Contents.Roots must not be called afterwards.
+// Collect deletes everything that cannot be reached from a ref or from Keep. It counts what it deleted, or would
+// delete, by the first element of the object's key. The kind "uploads" counts unfinished uploads, whose sizes are
+// unknown. Contents.Roots must not be called afterwards.
 //
 // Collect is safe while other programs use the store, while another collection runs, and if it is killed at any time.
 // Its safety relies on six rules:
@@ -40,7 +40,7 @@ const uploads = "uploads"
 //   - Nothing younger than the grace period is deleted; ages are measured by the store's clock. A young record protects
 //     its outputs and everything they were made from.
 //   - Programs rewrite old objects before they use them, which makes the objects young: see Renew, Retain and PutFile.
-//   - Collect first replaces a record by a tombstone, on condition that the record has not changed. So either the
+//   - Collect first replaces a record with a tombstone, on condition that the record has not changed. So either the
 //     collection or the user of an old record succeeds, never both.
 //   - Records are deleted before their outputs. A record whose outputs are missing counts as missing.
 //   - Collect looks at an object, deletes it, and releases its lease, in this order, after it has acquired the lease.
@@ -53,8 +53,9 @@ const uploads = "uploads"
 //     also fail if one request deleted an object, a program created it again, and a retry deleted the new object.
 //     Therefore Collect looks again before it retries a request; see objectstore.Store.DeleteUnchanged.
 //
-// Two cases are not covered. A server may carry out a request many seconds after its client cancelled it. In the second
-// or so between look and request, somebody else may delete an object and a program may create it again.
+// Two cases are not covered. A server may carry out a request many seconds after its client cancelled it. And in the
+// second or so between Collect's look at an object and its request, somebody else may delete the object and a program
+// may create it again.
 //
 // Series entries and live state only save work. A series entry is deleted together with its action. Live state is
 // deleted if nobody has written it or renewed its lease for the grace period.
@@ -161,8 +162,8 @@ func (k *collection) runs(ctx context.Context) error {
 	return err
 }
 
-// leftover reports whether an object is the temporary file of an unfinished write: .NAME.sgwtmp.NUMBER beside the
-// object. It remains if the gateway of an embedded store is killed.
+// leftover reports whether an object is the temporary file of an unfinished write: .NAME.sgwtmp.NUMBER next to the
+// object. Such a file remains if the gateway of an embedded store is killed.
 func leftover(key string) bool {
 	name := path.Base(key)
 	return name[0] == '.' && strings.Contains(name, ".sgwtmp.")
@@ -245,8 +246,8 @@ func (k *collection) records(ctx context.Context) error {
 	return nil
 }
 
-// bury replaces records by tombstones and deletes the tombstones. If a record has changed since it was read, bury keeps
-// the record and everything that it needs.
+// bury replaces records with tombstones and deletes the tombstones. If a record has changed since it was read, bury
+// keeps the record and everything that it needs.
 func (k *collection) bury(ctx context.Context, actions []uint32) error {
 	began := time.Now()
 	group, burying := errgroup.WithContext(ctx)
@@ -290,8 +291,8 @@ func (k *collection) bury(ctx context.Context, actions []uint32) error {
 	return err
 }
 
-// entomb replaces a record by a tombstone. It reports whether the record has changed since it was read. If another
-// collection has deleted it, the tombstone remains without an ETag.
+// entomb replaces a record with a tombstone. It reports whether the record has changed since it was read. If another
+// collection has deleted the record, tomb.ETag stays empty.
 func (k *collection) entomb(ctx context.Context, a *action, tomb *objectstore.Info) (changed bool, err error) {
 	body := strings.NewReader(tombstone)
 	put, err := k.s.objects.Put(ctx, tomb.Key, body, body.Size(), objectstore.PutOptions{IfMatch: a.etag})

@@ -45,7 +45,7 @@ type model struct {
 	records []artifact.Record
 	keep    map[string]bool // keys in the store
 	keys    []string        // of all objects that are old
-	young   time.Time       // from when objects are young
+	young   time.Time       // objects that are not older than this are young
 }
 
 func (m *model) blob() artifact.Digest {
@@ -83,7 +83,7 @@ func (m *model) put(key, content string) {
 	m.keys = append(m.keys, key)
 }
 
-// reach marks a blob and how it was made as kept.
+// reach marks a blob and everything that it was made from as kept.
 func (m *model) reach(d artifact.Digest) {
 	m.keep[blobKey(d)] = true
 	for _, rec := range m.records {
@@ -237,8 +237,8 @@ func eachServer(t *testing.T, test func(*testing.T, *artifact.Store)) {
 	})
 }
 
-// TestCollect: what is reachable, young or in use stays and is intact; everything else goes. A dry run counts the same
-// and deletes nothing.
+// TestCollect: objects that are reachable, young or in use stay intact; everything else is deleted. A dry run counts
+// the same objects and deletes nothing.
 func TestCollect(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *artifact.Store) {
 		m, what := newModel(t, s)
@@ -301,8 +301,8 @@ func (k *killer) Put(
 	return k.Store.Put(ctx, key, r, n, opt)
 }
 
-// TestCollectKilled: a collection that is killed anywhere leaves a consistent store, and the next one finishes. Two may
-// run at once.
+// TestCollectKilled: a collection that is killed at any request leaves a consistent store, and the next collection
+// finishes the work. Two collections may run at once.
 func TestCollectKilled(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *artifact.Store) {
 		m, what := newModel(t, s)
@@ -346,7 +346,7 @@ func TestCollectBesideRunners(t *testing.T) {
 		var runners, collector sync.WaitGroup
 		var hits, misses, raced, freed, excused atomic.Int64
 		var making [200]atomic.Int64 // how many runners make each output
-		var late [200]atomic.Int64   // when a runner of this output was last too slow, in nanoseconds since 1970
+		var late [200]atomic.Int64   // when a runner that makes this output was last too slow, in nanoseconds since 1970
 		use := func(n int) error {
 			ctx := t.Context()
 			content := fmt.Sprint("output of ", n)

@@ -17,15 +17,15 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Contents is what the records, refs, leases and series in a store say: which actions made which blobs, and from which
-// other blobs. Times are by the store's clock.
+// Contents holds what the records, refs, leases and series entries in a store say, above all which actions made which
+// blobs, and from which other blobs. Times are by the store's clock.
 //
 // A store may contain millions of blobs. Therefore Contents numbers actions and blobs. It remembers about 70 bytes for
 // each blob that a record, a run or a ref mentions, and nothing for the others.
 type Contents struct {
-	Now     time.Time // before anything was listed
+	Now     time.Time // the time before anything was listed
 	Refs    map[string]Digest
-	Runs    map[string]time.Time // by ID: when the run was saved
+	Runs    map[string]time.Time // when each run was saved, by ID
 	Working map[string]bool      // IDs of the runs that hold a lease
 
 	mu      sync.Mutex // guards everything while documents are read
@@ -40,18 +40,18 @@ type Contents struct {
 
 const none = ^uint32(0)
 
-// action is what the record of an action says, and the object that contains it.
+// action holds the contents of an action's record, and properties of the stored object that contains the record.
 type action struct {
 	key             sum
 	stage           string
 	created         int64    // in nanoseconds since 1970
-	inputs, outputs []uint32 // blobs
+	inputs, outputs []uint32 // numbers of blobs
 	etag            string
 	size, modified  int64 // of the object: bytes, and nanoseconds since 1970
 }
 
-// Contents reads every record, ref, lease and series entry. It writes a probe to read the store's clock. It fails with
-// ErrCorrupt if one of these documents is damaged.
+// Contents reads every record, ref, lease and series entry. It writes a temporary object to read the store's clock. It
+// fails with ErrCorrupt if one of these documents is damaged.
 func (s *Store) Contents(ctx context.Context) (*Contents, error) {
 	c := &Contents{
 		Refs: map[string]Digest{}, Runs: map[string]time.Time{}, Working: map[string]bool{}, byKey: map[sum]uint32{},
@@ -92,7 +92,7 @@ func (a *action) earlier(b *action) bool {
 	return a.created < b.created || a.created == b.created && bytes.Compare(a.key[:], b.key[:]) < 0
 }
 
-// each calls f for several objects of a listing at once.
+// each calls f for every object of a listing, for several objects at once.
 func (s *Store) each(
 	ctx context.Context, objects iter.Seq2[objectstore.Info, error], f func(context.Context, objectstore.Info) error,
 ) error {
@@ -127,7 +127,7 @@ func (c *Contents) readRecord(ctx context.Context, s *Store, info objectstore.In
 	if errors.Is(err, ErrNotFound) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.tombs = append(c.tombs, info) // or the record was deleted after it was listed
+		c.tombs = append(c.tombs, info) // a tombstone, or a record that was deleted after it was listed
 		return nil
 	}
 	if err != nil {
@@ -162,7 +162,7 @@ func (c *Contents) readRecord(ctx context.Context, s *Store, info objectstore.In
 	return nil
 }
 
-// number appends the number of a blob. It numbers blobs that are new.
+// number appends the number of the blob with digest d to a list. It gives a new blob the next number.
 func (c *Contents) number(to []uint32, d Digest) []uint32 {
 	id, ok := sumOf(d.Hex())
 	if !ok {

@@ -14,7 +14,7 @@ const (
 	batchesInFlight = 3
 	// batchAge is the longest time that a batch waits for more objects. The longer it waits, the more objects may change.
 	batchAge = time.Second
-	// tombsAtOnce is the number of records that are replaced by tombstones before the tombstones are deleted.
+	// tombsAtOnce is the number of records that are replaced with tombstones before the tombstones are deleted.
 	tombsAtOnce = 250
 )
 
@@ -35,7 +35,7 @@ func (k *collection) batches(ctx context.Context) *batches {
 	return b
 }
 
-// add deletes objects that the listing has just returned.
+// add schedules the deletion of objects that the listing has just returned.
 func (b *batches) add(objects ...objectstore.Info) {
 	for _, info := range objects {
 		if len(b.batch) == 0 {
@@ -81,11 +81,11 @@ func (b *batches) wait() error {
 	return b.group.Wait()
 }
 
-// maxUnsure is the number of times that a request is tried. It is cancelled when the lease might expire.
+// maxUnsure is the number of times that discard tries a request that is cancelled because the lease might expire.
 const maxUnsure = 5
 
-// discard deletes objects that have not changed since the time looked, and returns the changed ones. It does nothing in
-// a dry run.
+// discard deletes objects that have not changed since they were last looked at, and returns those that have changed. It
+// does nothing in a dry run.
 func (k *collection) discard(ctx context.Context, objects []objectstore.Info, looked time.Time) (
 	kept []objectstore.Info, err error,
 ) {

@@ -15,7 +15,7 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// TestBytesPerBlob: contents and a set of everything in them take little memory.
+// TestBytesPerBlob: a Contents and a Set of everything in it take little memory per blob.
 func TestBytesPerBlob(t *testing.T) {
 	const blobs, most = 100_000, 100
 	used := func() uint64 {

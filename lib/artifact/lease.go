@@ -72,13 +72,14 @@ type Lease struct {
 	mu      sync.Mutex // held while the lease is renewed; guards the fields below
 	beat    int
 	etag    string
-	renewed time.Time // before the last successful renewal was sent
+	renewed time.Time // when the last successful renewal was sent
 	lost    bool
 }
 
-// Acquire takes the lease of an action. While another runner holds it, Acquire waits. It returns no lease and no error
-// if that runner has ended its work; the caller must then look for the result before it calls Acquire again. A caller
-// that gets the lease must also look for the result, which may have been published just before.
+// Acquire takes the lease of an action. While another runner holds it, Acquire waits. If that runner releases the
+// lease, or another waiter is quicker, Acquire returns neither a lease nor an error. The caller must then look for the
+// result before it calls Acquire again. A caller that gets the lease must also look for the result, which may have been
+// published just before.
 //
 // The lease is renewed until Release. The returned context ends with the cause ErrLeaseLost if another runner takes the
 // lease over.
@@ -125,7 +126,7 @@ func (l *Lease) Release(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.lost && time.Since(l.renewed) < leaseExpiry { // otherwise another runner may hold the lease now
-		_ = l.s.objects.Delete(ctx, l.key) // a lease that remains expires
+		_ = l.s.objects.Delete(ctx, l.key) // if this fails, the lease expires later
 	}
 }
 
@@ -178,8 +179,8 @@ func (l *Lease) sure(ctx context.Context) (context.Context, context.CancelFunc, 
 }
 
 // errUnsure is the cause with which the contexts of sure end.
-var errUnsure = failure.New(failure.Store, "run the command again; it continues",
-	"the store answers too slowly to keep the lease of the collection")
+var errUnsure = failure.New(failure.Store, "run the command again; it continues where it stopped",
+	"the store answers too slowly for the collection to keep its lease")
 
 func (l *Lease) write(ctx context.Context, opt objectstore.PutOptions) error {
 	data, err := json.Marshal(leaseDocument{l.holder, l.beat})
@@ -212,7 +213,7 @@ func (s *Store) holder(ctx context.Context, lease string) (Holder, string, error
 // has ended, awaitLease returns the ETag under which the lease can be taken over.
 func (s *Store) awaitLease(ctx context.Context, lease string, wait LeaseWait) (expired string, err error) {
 	var (
-		seen    string // the ETag at the last look
+		seen    string // the ETag that was read last
 		since   time.Time
 		looked  time.Time
 		waitFor *Holder // the last holder that Held was called for

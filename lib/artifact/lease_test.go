@@ -186,7 +186,7 @@ func TestLeaseOfTheDead(t *testing.T) {
 	second.Release(t.Context())
 }
 
-// TestDeleteAfter checks that what a killed run has left is removed, unless another run has taken over.
+// TestDeleteAfter checks that what a killed run has left behind is removed, unless another run has taken over.
 func TestDeleteAfter(t *testing.T) {
 	s := open(t)
 	live := s.Live(leaseAction)

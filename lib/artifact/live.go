@@ -38,7 +38,7 @@ func (l *Live) stateKey(name string) (string, error) {
 		return "", l.err
 	}
 	if _, err := refKey(name); err != nil || strings.Contains(name, "/") {
-		return "", fmt.Errorf("%q is not the name of a state", name)
+		return "", fmt.Errorf("%q is not a valid name for a state", name)
 	}
 	return l.prefix + "state/" + name, nil
 }

@@ -22,7 +22,7 @@ func partKey(key string) (string, error) {
 	return "parts/" + key[:2] + "/" + key, nil
 }
 
-// SavePart stores a part: an intermediate value that depends only on what its key digests, so other actions can reuse
+// SavePart stores a part: an intermediate value that depends only on what enters its key, so other actions can reuse
 // it. For example, a score of 50,000 samples reuses the features that an earlier score of 10,000 samples computed.
 // Saving a part again stores the same value.
 func (s *Store) SavePart(ctx context.Context, key string, value []byte) error {

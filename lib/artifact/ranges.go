@@ -31,8 +31,8 @@ type Blob struct {
 }
 
 const (
-	// minChunk is the least chunk size in bytes. It is smaller than typical ranges, so that little extra is read, and much
-	// larger than a state.
+	// minChunk is the smallest chunk size in bytes. It is smaller than typical ranges, so that little extra is read, and
+	// much larger than a state.
 	minChunk  = 64 << 10
 	maxChunks = 1 << 16
 )
@@ -50,7 +50,7 @@ func appendState(b []byte, h hash.Hash) []byte {
 	return b
 }
 
-// OpenAt verifies a blob by reading it once, and opens it for random access, which verifies every byte again. Reads
+// OpenAt verifies a blob by reading it once, and opens it for random access. ReadAt verifies every byte again. Reads
 // stop when ctx ends. OpenAt fails with ErrCorrupt or ErrNotFound.
 func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 	key, err := blobKey(d)
@@ -91,7 +91,7 @@ func (s *Store) OpenAt(ctx context.Context, d Digest) (*Blob, error) {
 func (b *Blob) Size() int64 { return b.size }
 
 // ReadAt implements io.ReaderAt. It reads all chunks that contain the range in one request. It fails with ErrCorrupt if
-// the store returns other bytes than OpenAt verified.
+// the store returns bytes other than those that OpenAt verified.
 func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read %s at offset %d", b.key, off)

@@ -55,7 +55,7 @@ func TestOpenAt(t *testing.T) {
 	}
 }
 
-// TestOpenAtVerifies: damage is found both before and after the blob was opened.
+// TestOpenAtVerifies: OpenAt finds earlier damage, and ReadAt finds damage that occurs after the blob was opened.
 func TestOpenAtVerifies(t *testing.T) {
 	s, file := onDisk(t)
 	content := noise(300 << 10)

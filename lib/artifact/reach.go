@@ -38,9 +38,9 @@ func (c *Contents) Roots(actions []string, blobs []Digest) Roots {
 	return Roots{slices.Clip(r.actions), slices.Clip(slices.Compact(r.blobs))}
 }
 
-// Set is a set of actions and blobs. With an action, it contains its outputs, its inputs, the actions that made those,
-// and so on back to imports. If several actions made a blob and the set contains none of them, the set contains the
-// earliest.
+// Set is a set of actions and blobs. A set that contains an action also contains the action's outputs and inputs, the
+// actions that made those inputs, and so on back to imported files. If several actions made a blob and nothing else
+// puts one of them into the set, the set contains the earliest.
 type Set struct {
 	c              *Contents
 	actions, blobs []bool   // by number

@@ -21,14 +21,14 @@ import (
 	"vapo/lib/objectstore"
 )
 
-// Record contains the results of an action and has the action's key. Records are JSON and stay in stores for years, so
-// field names must not change. Older programs ignore fields that were added later.
+// Record contains the results of an action, and is stored under the action's key. Records are JSON and stay in stores
+// for years, so field names must not change. Older programs ignore fields that were added later.
 type Record struct {
 	Key      string            `json:"key"`
 	Action   json.RawMessage   `json:"action"`   // the preimage of the key
 	Manifest json.RawMessage   `json:"manifest"` // from the stage
 	Outputs  map[string]Digest `json:"outputs"`
-	Created  time.Time         `json:"created"` // by the publisher's clock; for information only
+	Created  time.Time         `json:"created"` // by the publisher's clock, which may be wrong
 
 	// Renewed is when a runner last renewed the record, by that runner's clock; see Renew.
 	Renewed time.Time `json:"renewed,omitzero"`
@@ -60,7 +60,7 @@ func (r *Record) validate() error {
 		return fmt.Errorf("its manifest: %w", err)
 	}
 	if len(m.Outputs) != len(r.Outputs) {
-		return fmt.Errorf("it has %d outputs, its manifest %d", len(r.Outputs), len(m.Outputs))
+		return fmt.Errorf("it has %d outputs, but its manifest has %d", len(r.Outputs), len(m.Outputs))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
 		d := r.Outputs[name]
@@ -142,7 +142,7 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	for attempt := 0; ; attempt++ {
 		if attempt == publishAttempts {
 			return nil, false, failure.New(failure.Store, "check the store: pipeline store check",
-				"publish %s: the store refused the record %d times and returned none that stands", rec.Key, attempt)
+				"publish %s: the store refused the record %d times but returned no usable one", rec.Key, attempt)
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return nil, false, err
@@ -179,7 +179,7 @@ func (s *Store) Publish(ctx context.Context, rec Record) (standing *Record, won 
 	}
 }
 
-// publishAttempts bounds the attempts to write a record that other publishers replace or delete at the same time.
+// publishAttempts limits the attempts to write a record that other publishers replace or delete at the same time.
 const publishAttempts = 8
 
 // pause waits before every attempt except the first. The wait starts at about 20 ms and doubles each time: 3 seconds in

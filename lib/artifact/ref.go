@@ -27,7 +27,7 @@ const refSuffix = ".ref"
 // refKey returns the key of a ref. Its suffix keeps the refs "a" and "a/b" from being a file and a directory of the
 // same name.
 func refKey(name string) (string, error) {
-	bad := fmt.Errorf("%q is not a name: use letters, digits and . _ - with / between parts", name)
+	bad := fmt.Errorf("%q is not a valid name: use letters, digits and . _ - with / between parts", name)
 	if name == "" || len(name) > 200 {
 		return "", bad
 	}
@@ -50,7 +50,7 @@ func CheckRef(name string) error {
 	return err
 }
 
-// SetRef lets a name refer to a blob, which must exist. If several writers set the same name, the last one wins.
+// SetRef makes a name refer to a blob, which must exist. If several writers set the same name, the last one wins.
 func (s *Store) SetRef(ctx context.Context, name string, d Digest) error {
 	key, err := refKey(name)
 	if err != nil {

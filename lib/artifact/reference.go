@@ -13,7 +13,7 @@ import (
 //
 //	sha256:<64 hex digits>   Digest         a blob, by its content
 //	ref:<name>               Name           a blob, by a name in the store
-//	<step>.<output>          Step, Output   what a step of a recipe or run makes
+//	<step>.<output>          Step, Output   an output of a step of a recipe or run
 //	anything else            Path           a local file
 //
 // A program outside a recipe has no steps, so it reads <step>.<output> as a file path; see String.

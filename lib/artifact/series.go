@@ -32,7 +32,7 @@ func (s *Store) AddToSeries(ctx context.Context, series string, length int64, ke
 		return err
 	}
 	if length < 0 || !cachekey.ValidKey(key) {
-		return fmt.Errorf("series %s: length %d of action %q", series, length, key)
+		return fmt.Errorf("series %s: length %d or action key %q is invalid", series, length, key)
 	}
 	name := fmt.Sprintf("%s%0*d", prefix, lengthDigits, length)
 	return s.put(ctx, name, []byte(key+"\n"), objectstore.PutOptions{})

@@ -16,8 +16,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestWrongBytesInTransit changes a byte of every blob and state on its way from the server. No reader may take such
-// content for the real one, and a check that reads twice must not believe a single bad read.
+// TestWrongBytesInTransit changes a byte of every blob and state on its way from the server. No reader may accept such
+// content. A check reads twice, so it must not report damage after a single bad read.
 func TestWrongBytesInTransit(t *testing.T) {
 	for name, server := range map[string]func(testing.TB) embedded.Env{
 		"embedded": objectstoretest.EmbeddedEnv, "minio": objectstoretest.MinIOEnv,

@@ -16,7 +16,7 @@ func (u Usage) add(size int64) Usage { return Usage{u.Objects + 1, u.Bytes + siz
 // Sizes says how the space in a store is used.
 type Sizes struct {
 	Kinds  map[string]Usage // of all objects, by the first element of the key, such as "blobs"
-	Stages map[string]Usage // actions, and their outputs, each counted once per stage
+	Stages map[string]Usage // of actions, by stage: their number, and the bytes of their outputs, each counted once
 
 	c     *Contents
 	loose int64    // bytes of blobs that no record, run or ref mentions
@@ -77,8 +77,8 @@ func (s *Sizes) Use(of *Set) {
 	}
 }
 
-// Of returns the size of the blobs in a set, and of those that have only one user. Call it after Use was called for
-// every run and ref.
+// Of returns the size of the blobs in a set, and the size of those that have only one user. Call it after Use was
+// called for every run and ref.
 func (s *Sizes) Of(set *Set) (size, own int64) {
 	for _, n := range set.added {
 		size += s.blobs[n]

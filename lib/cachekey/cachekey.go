@@ -2,10 +2,10 @@
 // outputs.
 //
 // The package decides what an action contains (the contract version, the stage and its semantic version, every resolved
-// parameter, every input digest and the backend class) and what it leaves out (paths, times, host names, thread
-// counts). It also decides how an action is encoded. If two different actions had the same encoding, one would silently
-// get the other's results. So the encoding is injective by construction: every value carries its type and a length, map
-// entries are sorted, and the encoding starts with its version.
+// parameter, every input digest and the engine class) and what it leaves out (paths, times, host names, thread counts).
+// It also decides how an action is encoded. If two different actions had the same encoding, one would silently get the
+// other's results. So the encoding is injective by construction: every value carries its type and a length, map entries
+// are sorted, and the encoding starts with its version.
 //
 // An action also has a readable form, [Action.Preimage], which is stored with the record. With it, [Diff] can explain a
 // cache miss field by field, which two hashes cannot. [Parse] reads a preimage back to an action with the same key.
@@ -40,7 +40,7 @@ type Action struct {
 	// Contract is the version of the stage contract.
 	Contract int
 	// Stage is the name of the stage, and Version is the semantic version of its outputs. A stage must raise Version when
-	// equal parameters give other outputs.
+	// equal parameters give different outputs than before.
 	Stage   string
 	Version int
 	// Params are the resolved parameters by name. The Go type of a value decides its type in the key: signed and unsigned
@@ -52,8 +52,8 @@ type Action struct {
 	Params map[string]any
 	// Inputs are the digests of the inputs by name. An optional input that was not given has no entry.
 	Inputs map[string]string
-	// Backend is the class of the backend that computes, for example "tape". It is empty for a stage that uses no backend.
-	// The caller must resolve "auto".
+	// Backend is the class of the engine that computes the step, for example "tape". It is empty for a stage that uses no
+	// engine. The caller must resolve "auto".
 	Backend string
 }
 
@@ -68,7 +68,7 @@ func (a Action) Key() (string, error) {
 }
 
 // Preimage returns the action as canonical JSON: fields in a fixed order, names sorted, each parameter wrapped in its
-// type, one parameter a line. Two actions have the same preimage exactly if they have the same key.
+// type, one parameter per line. Two actions have the same preimage exactly if they have the same key.
 func (a Action) Preimage() ([]byte, error) {
 	n, err := a.node()
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Parse reads a preimage back into an action with the same key. It accepts only what [Action.Preimage] writes, with any
-// white space. Unknown fields are refused, because they might affect the outputs.
+// Parse reads a preimage back into an action with the same key. It accepts only what [Action.Preimage] writes, apart
+// from white space. Unknown fields are refused, because they might affect the outputs.
 func Parse(preimage []byte) (Action, error) {
 	if _, err := decodeJSON(preimage); err != nil {
 		return Action{}, fmt.Errorf("%w: preimage: %w", errAction, err)
@@ -28,7 +28,7 @@ func Parse(preimage []byte) (Action, error) {
 		return Action{}, fmt.Errorf("%w: preimage: %w", errAction, err)
 	}
 	if doc.Format != format {
-		return Action{}, fmt.Errorf("%w: preimage has format %q, this program reads %q", errAction, doc.Format, format)
+		return Action{}, fmt.Errorf("%w: preimage has format %q; this program reads %q", errAction, doc.Format, format)
 	}
 	a := Action{
 		Contract: doc.Contract, Stage: doc.Stage, Version: doc.Version, Backend: doc.Backend,

@@ -48,7 +48,7 @@ type node struct {
 	items []node
 }
 
-// maxDepth bounds the nesting of a json parameter.
+// maxDepth limits the nesting of a json parameter.
 const maxDepth = 64
 
 // normalise converts a parameter to its type and canonical form.
@@ -91,7 +91,7 @@ func normalise(v any) (node, error) {
 
 func normaliseJSON(v any, depth int) (node, error) {
 	if depth > maxDepth {
-		return node{}, fmt.Errorf("json is nested more than %d deep", maxDepth)
+		return node{}, fmt.Errorf("json is nested more than %d levels deep", maxDepth)
 	}
 	switch v := v.(type) {
 	case nil:
@@ -164,7 +164,7 @@ func readValue(dec *json.Decoder, depth int) (any, error) {
 		return nil, err
 	}
 	if depth > maxDepth {
-		return nil, fmt.Errorf("nested more than %d deep", maxDepth)
+		return nil, fmt.Errorf("nested more than %d levels deep", maxDepth)
 	}
 	switch token {
 	case json.Delim('['):

@@ -28,7 +28,8 @@ type Port struct {
 	Optional bool   `json:"optional,omitempty"`
 	// Score marks the JSON output with the stage's score, which runs and reports show.
 	Score bool `json:"score,omitempty"`
-	// Beside applies to an image. It names the image output of the subject's step that a report shows this image next to.
+	// Beside is set only for an image. It names another image, an output of the step that made the Subject input. A report
+	// shows the two images side by side.
 	Beside string `json:"beside,omitempty"`
 	// Subject marks the input that the outputs describe: the samples that a score is about, for example. A comparison of
 	// scores follows subjects back to find the parameters of the steps that led to each score.

@@ -14,7 +14,7 @@ import (
 	"vapo/lib/enginename"
 )
 
-// backendParam is the parameter that a key contains as the backend class instead of as a parameter.
+// backendParam is the parameter that names the engine. A key contains the engine's class instead of this parameter.
 const backendParam = "backend"
 
 // DecodeDescription reads what `describe` printed. It converts defaults and resolved values to the Go types with which
@@ -181,8 +181,8 @@ func Flags(params map[string]any) []string {
 	return out
 }
 
-// Action returns the action that keys a run of this stage, from the resolved parameters and the digests of the inputs
-// by name. The runner and the stage both compute it and must get the same result.
+// Action returns the action that a run of this stage executes, with the resolved parameters and the digests of the
+// inputs by name. The runner and the stage both compute it and must get the same result.
 func (d Description) Action(resolved map[string]any, inputs map[string]string) cachekey.Action {
 	a := cachekey.Action{
 		Contract: d.Contract, Stage: d.Stage, Version: d.Version,

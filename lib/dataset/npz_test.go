@@ -253,6 +253,6 @@ func TestArchives(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Read(pointer); err == nil || !strings.Contains(failure.HintOf(err), "git lfs pull") {
-		t.Errorf("a pointer of Git LFS: %v", err)
+		t.Errorf("a Git LFS pointer: %v", err)
 	}
 }

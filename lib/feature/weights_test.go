@@ -169,7 +169,7 @@ func TestOpenWeightsRefuses(t *testing.T) {
 	}
 	for want, write := range map[string]func(io.Writer) error{
 		"a PNG image, expected":      text("\x89PNG\r\n\x1a\n, and more of it"),
-		"a pointer of Git LFS":       text("version https://git-lfs.github.com/spec/v1"),
+		"a Git LFS pointer":          text("version https://git-lfs.github.com/spec/v1"),
 		"it is empty":                text(""),
 		"data.pkl|zip":               text("PK\x03\x04 and more of it"),
 		"not a safetensors file":     text("\x02\x00\x00\x00\x00\x00\x00\x00{]"),

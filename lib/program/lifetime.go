@@ -61,7 +61,7 @@ func exit() {
 func Scratch() (dir string, remove func(), err error) {
 	dir, err = os.MkdirTemp("", "vapo-stage-")
 	if err != nil {
-		return "", nil, failure.New(failure.Resources, "set TMPDIR to a writable directory", "no scratch directory: %w", err)
+		return "", nil, failure.New(failure.Resources, "set TMPDIR to a writable directory", "temporary directory: %w", err)
 	}
 	scratch.Lock()
 	defer scratch.Unlock()
@@ -73,6 +73,6 @@ func Scratch() (dir string, remove func(), err error) {
 		scratch.Lock()
 		defer scratch.Unlock()
 		delete(scratch.dirs, dir)
-		_ = os.RemoveAll(dir) // on failure, the system cleans its temporary directory
+		_ = os.RemoveAll(dir) // if this fails, the system cleans up its temporary directory later
 	}, nil
 }

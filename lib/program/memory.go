@@ -12,8 +12,8 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// MemoryLimit returns how many bytes of memory this process may use: the least of GOMEMLIMIT, its control group's limit
-// and the memory that the machine has available. It returns 0 if no limit is known.
+// MemoryLimit returns how many bytes of memory this process may use: the smallest of GOMEMLIMIT, its control group's
+// limit and the memory that the machine has available. It returns 0 if no limit is known.
 func MemoryLimit() int64 {
 	limit := debug.SetMemoryLimit(-1) // -1 only reads the limit
 	if n, err := memlimit.FromCgroup(); err == nil && n < math.MaxInt64 {

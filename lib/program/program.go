@@ -1,4 +1,4 @@
-// Package program is what the runner and the stages have in common as programs: command-line options and --version,
+// Package program contains what the runner and the stages share as programs: command-line options and --version,
 // shutdown on a signal or when the parent exits, error messages, temporary directories, files that appear only when
 // they are complete, and the memory limit.
 package program
@@ -50,7 +50,7 @@ func CheckTarget(path string) error {
 	case err != nil || info.Mode().IsRegular():
 		return nil
 	case info.IsDir():
-		return failure.New(failure.Usage, "name the file to write in it", "%s is a directory", path)
+		return failure.New(failure.Usage, "name a file in that directory", "%s is a directory", path)
 	}
 	return failure.New(failure.Usage, "name another file", "%s is not a regular file and would be replaced", path)
 }
@@ -91,7 +91,7 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("%d bytes; at most %d are read", info.Size(), limit)
+		return nil, fmt.Errorf("it has %d bytes; at most %d are read", info.Size(), limit)
 	}
 	return os.ReadFile(path)
 }

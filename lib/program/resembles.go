@@ -18,14 +18,14 @@ const fullCopy = "get a complete copy of the file"
 
 // standIns lists files that are often found in place of the intended file, by their first bytes in lower case.
 var standIns = []look{
-	{"version https://git-lfs.github.com/", "a pointer of Git LFS", "git lfs pull replaces the pointer with the file"},
+	{"version https://git-lfs.github.com/", "a Git LFS pointer", "git lfs pull replaces the pointer with the file"},
 	{"<!doctype html", "a web page", "get the file from its direct address; the download gave a page about it"},
 	{"<html", "a web page", "get the file from its direct address; the download gave a page about it"},
 	{"<?xml", "an XML document", "get the file from its direct address; this may be a server's error message"},
 	{"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "zeros, an unfinished download", fullCopy},
 }
 
-// others lists formats that are often taken for weights or arrays.
+// others lists formats that are often mistaken for weights or arrays.
 var others = []look{
 	{"\x1f\x8b", "compressed by gzip", "decompress it first"},
 	{"\xfd7zXZ\x00", "compressed by xz", "decompress it first"},
@@ -39,8 +39,8 @@ var others = []look{
 	{"\xff\xd8\xff", "a JPEG image", ""},
 }
 
-// StandIn returns an input error if the file is found in place of the intended one: a pointer of Git LFS, a web page,
-// an unfinished download. The error does not name the file.
+// StandIn returns an input error if the file merely stands in for the intended one, such as a Git LFS pointer, a web
+// page or an unfinished download. The error does not name the file.
 func StandIn(path string) error {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return failure.New(failure.Input, fullCopy, "it is empty")
@@ -70,8 +70,8 @@ func Unexpected(path, expected, hint string) error {
 	}
 	head := Head(path, 64)
 	if strings.HasPrefix(strings.Join(strings.Fields(string(head)), ""), `{"metadata"`) {
-		return failure.New(failure.Input, "give the file of tensors itself; if it is in parts, merge them first",
-			"it is the index of a file in parts, expected %s", expected)
+		return failure.New(failure.Input, "give the tensor file itself; if it is split into parts, merge them first",
+			"it is the index of a file that is split into parts, expected %s", expected)
 	}
 	for _, l := range others {
 		if strings.HasPrefix(string(head), l.begin) {
@@ -87,7 +87,7 @@ func Unexpected(path, expected, hint string) error {
 	return failure.New(failure.Input, hint, "its first bytes are not those of %s", expected)
 }
 
-// beginning returns the first line of head if head is text, else "".
+// beginning returns the first line of head if head is text, otherwise "".
 func beginning(head []byte) string {
 	for i := 0; len(head) == 64 && i < utf8.UTFMax-1 && !utf8.Valid(head); i++ {
 		head = head[:len(head)-1] // a character may have been cut

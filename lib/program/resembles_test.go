@@ -15,7 +15,7 @@ func TestUnexpected(t *testing.T) {
 		content, want, hint string
 		standsIn            bool
 	}{
-		{"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "a pointer of Git LFS", "git lfs pull", true},
+		{"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "a Git LFS pointer", "git lfs pull", true},
 		{"\n <!DOCTYPE HTML><title>Sign in</title>", "a web page", "direct address", true},
 		{"\ufeff<html>", "a web page", "direct address", true},
 		{"<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code></Error>", "an XML document", "direct address", true},
@@ -23,7 +23,7 @@ func TestUnexpected(t *testing.T) {
 		{strings.Repeat("\x00", 100), "an unfinished download", "complete copy", true},
 		{"\x1f\x8b\x08\x00", "compressed by gzip", "decompress", false},
 		{"\x89HDF\r\n\x1a\n", "an HDF5 file", "a hint", false},
-		{"{\n  \"metadata\": {\n", "the index of a file in parts", "merge them", false},
+		{"{\n  \"metadata\": {\n", "the index of a file that is split into parts", "merge them", false},
 		{"Entry not found", `the text "Entry not found"`, "a hint", false},
 		{strings.Repeat("é", 60) + "\nb", `the text "é`, "a hint", false},
 		{"\x02\x03\xff\xfe", "its first bytes are not those of a cake", "a hint", false},
