@@ -16,7 +16,7 @@ import (
 //
 // The order of all future reads is known. So the cache evicts the block whose next use is furthest away (Belady, A
 // study of replacement algorithms, 1966). If the new block is needed last, the cache does not keep it. Evicting the
-// least recently used block would be worse, because every epoch has a different order: with room for a tenth of the
+// least recently used block would be worse, because every epoch has a different order: with slots for a tenth of the
 // data, the cache would serve 1 in 200 reads instead of 1 in 10.
 type cache struct {
 	mu    sync.Mutex
@@ -53,8 +53,7 @@ func newCache(dir string, limit, slot int64) (*cache, error) {
 	return c, nil
 }
 
-// get returns a block, or nil if the cache does not hold it. next is the count at which the block is needed after this
-// read.
+// get returns a block, or nil if the cache does not hold it. next says when the block is needed again; see kept.next.
 func (c *cache) get(block int, next int64) (*tensorfile.Table, error) {
 	c.mu.Lock()
 	k := c.kept[block]
@@ -76,8 +75,8 @@ func (c *cache) get(block int, next int64) (*tensorfile.Table, error) {
 	return t, nil
 }
 
-// put stores a block unless there is no room for it. next is the count at which the block is needed. If no slot is
-// free, put replaces the unused block that is needed last, provided it is needed later than the new block.
+// put stores a block if it finds a slot. next says when the block is needed; see kept.next. If no slot is free, put
+// replaces the unused block that is needed last, provided it is needed later than the new block.
 func (c *cache) put(block int, next int64, t *tensorfile.Table) error {
 	k := c.claim(block, next)
 	if k == nil {

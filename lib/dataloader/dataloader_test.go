@@ -182,7 +182,7 @@ func TestStreamEqualsMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded: memory holds one window and two blocks, because returned samples make room for later ones.
+// TestMemoryIsBounded: memory holds one window and two blocks, because later samples reuse the slots of returned ones.
 func TestMemoryIsBounded(t *testing.T) {
 	b := encode(t, images(2000))
 	s := stream(t, bytes.NewReader(b), len(b), Options{Limits: tiny})
@@ -199,8 +199,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestCache: with room for half of the blocks, nearly half of the reads find their block in the cache. The cache file
-// has no name and stays within its limit.
+// TestCache: if the cache has slots for half of the blocks, nearly half of the reads find their block in the cache. The
+// cache file has no name and stays within its limit.
 func TestCache(t *testing.T) {
 	b := encode(t, images(4000))
 	dir := t.TempDir()

@@ -93,8 +93,8 @@ func (s *Stream) request(ctx context.Context, f *flow, first int64, queue chan<-
 	}
 }
 
-// load reads a block, samples [from, to), from the cache or from the file. next is the count at which the block is
-// needed after this read.
+// load reads a block, samples [from, to), from the cache or from the file. next says when the block is needed again;
+// see kept.next.
 func (s *Stream) load(block, from, to int, next int64) (dataset.Set, error) {
 	var t *tensorfile.Table
 	var err error

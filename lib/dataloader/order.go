@@ -46,7 +46,7 @@ type Order struct {
 	haveWithin bool
 }
 
-// NewOrder returns the order of n samples of sampleBytes bytes each. It panics if either is less than 1.
+// NewOrder returns the order of n samples of sampleBytes bytes each. It panics if n or sampleBytes is less than 1.
 func NewOrder(seed uint64, n, sampleBytes int, l Limits) *Order {
 	if n < 1 || sampleBytes < 1 {
 		panic(fmt.Sprintf("dataloader: order of %d samples of %d bytes", n, sampleBytes))
@@ -121,7 +121,7 @@ func (o *Order) permute(epoch uint64) []int {
 	return p
 }
 
-// span returns the samples [from, to) of a block of the data set.
+// span returns the range [from, to) of the samples in a block of the data set.
 func (o *Order) span(block int) (from, to int) {
 	return block * o.rows, min(o.n, (block+1)*o.rows)
 }

@@ -12,15 +12,15 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// prefetch is the number of blocks that are read concurrently while they wait for room in memory. It is large enough to
-// hide the latency of a request.
+// prefetch is the number of blocks that are read ahead, before the window has free slots for them. It is large enough
+// to hide the latency of a request.
 const prefetch = 3
 
 // Options are the options of OpenStream.
 type Options struct {
 	Seed   uint64
 	Limits Limits
-	// CacheBytes bounds the size of a file in Dir that keeps blocks for later epochs. 0 means no cache, for data that are
+	// CacheBytes limits the size of a file in Dir that keeps blocks for later epochs. 0 means no cache, for data that are
 	// already on a local disk.
 	CacheBytes int64
 	Dir        string

@@ -28,7 +28,7 @@ func help[P any](spec *Stage[P]) []kong.Option {
 	}
 }
 
-// helpPrinter prints the help of one command. `STAGE --help` is the help of run with a list of the other commands.
+// helpPrinter prints the help of one command. `STAGE --help` prints the help of run with a list of the other commands.
 func helpPrinter[P any](spec *Stage[P]) kong.HelpPrinter {
 	return func(options kong.HelpOptions, ctx *kong.Context) error {
 		if err := kong.DefaultHelpPrinter(options, ctx); err != nil {

@@ -53,7 +53,7 @@ func (s *source) locate(ctx context.Context, text string) (*input, error) {
 		return &input{digest: digest, size: size, path: text}, nil
 	}
 	if !hasStore() {
-		return nil, failure.New(failure.Input, "work in the directory of a store, or set VAPO_STORE",
+		return nil, failure.New(failure.Input, "run this in a directory that has a store, or set VAPO_STORE",
 			"there is no store in this directory")
 	}
 	store, err := s.open(ctx)

@@ -22,7 +22,7 @@ import (
 	"vapo/lib/program"
 )
 
-// jobPaths are the places from the command line for results and state; each may be "".
+// jobPaths holds the flags that say where results and state are stored; each may be "".
 type jobPaths struct{ out, manifest, live, lease string }
 
 // Job is one execution of a stage. Its methods may be called from several goroutines.
@@ -54,7 +54,7 @@ func newJob(
 ) (_ *Job, err error) {
 	if paths.out == "" && !configured() {
 		return nil, failure.New(failure.Usage, "give --out DIR, or set VAPO_STORE",
-			"the outputs have nowhere to go: no --out and no store")
+			"there is no place for the outputs: neither --out nor VAPO_STORE is set")
 	}
 	j := &Job{desc: desc, paths: paths, screen: scr, log: scr.logger()}
 	scratch, remove, err := program.Scratch()
@@ -132,8 +132,8 @@ func newJob(
 func mismatch(a cachekey.Action, want, got string) error {
 	preimage, _ := a.Preimage() // only for the message
 	return failure.New(failure.Integrity,
-		"runner and stage disagree about parameters or inputs; were the binaries built from one source?",
-		"this run is action %s, not %s as --live says: %s", got, want, preimage)
+		"the runner and the stage disagree about parameters or inputs; build both from the same source",
+		"this run is action %s, but --live names action %s: %s", got, want, preimage)
 }
 
 // Input returns the path of a local, verified file with the content of the named input. Input fails for an optional
@@ -163,7 +163,8 @@ func (j *Job) Earlier(ctx context.Context, output string) (path string, ok bool,
 	return path, true, nil
 }
 
-// Series returns the key that this run shares with all runs that differ only in their length, or "".
+// Series returns the key that this run shares with all runs that differ only in their length, or "" if the stage has no
+// length.
 func (j *Job) Series() string { return j.series }
 
 // HasInput reports whether the named input was given.
@@ -285,7 +286,7 @@ func (j *Job) output(
 	}
 	digest, _, err := store.PutFile(ctx, path)
 	if err == nil && string(digest) != out.Digest {
-		err = failure.New(failure.Integrity, "check the disk under the temporary directory",
+		err = failure.New(failure.Integrity, "check the disk that the output was written to",
 			"bytes changed on disk: wrote %s, read back %s", out.Digest, digest)
 	}
 	return out, err

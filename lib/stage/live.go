@@ -48,7 +48,7 @@ func (j *Job) openLive(ctx context.Context) (Live, error) {
 // every byte of the result, so damage must be detected.
 const liveMagic = "vapo-live 1 sha256:"
 
-// seal writes this line and the value to a new file in dir.
+// seal writes the line with the digest, and then the value, to a new file in dir.
 func seal(dir string, write func(io.Writer) error) (path string, err error) {
 	f, err := os.CreateTemp(dir, ".live-*.tmp")
 	if err != nil {
@@ -117,7 +117,7 @@ func (l *storeLive) Save(ctx context.Context, name string, write func(io.Writer)
 	go func() {
 		buf := bufio.NewWriterSize(w, 1<<20)
 		err := errors.Join(write(buf), buf.Flush())
-		w.CloseWithError(err) // without an error, this ends the value
+		w.CloseWithError(err) // if err is nil, this marks the end of the value
 		written <- err
 	}()
 	err := l.live.Save(ctx, name, r)
@@ -204,6 +204,6 @@ func (l *localLive) Load(_ context.Context, name string) (string, bool, error) {
 
 // clear deletes the state of a finished action.
 func (l *localLive) clear() {
-	_ = os.RemoveAll(l.dir)            // state that remains only takes disk space
+	_ = os.RemoveAll(l.dir)            // state that remains only takes up disk space
 	_ = os.Remove(filepath.Dir(l.dir)) // fails if another action has state there
 }

@@ -77,7 +77,7 @@ func dispatch[P any](spec *Stage[P], args []string, stdout io.Writer, scr *scree
 	}
 	tune := &runCmd[P]{}
 	if spec.Tune != nil {
-		const about = "Choose the kernels of a run on a card, and write them as the output tuning."
+		const about = "Choose kernels for a run on a card, and write the choices as the output tuning."
 		options = append(options, kong.DynamicCommand("tune", about, "", tune))
 		names = append(names, "tune")
 	}

@@ -20,7 +20,7 @@ import (
 // param is one parameter: kong's flag plus the tags that this package adds.
 type param struct {
 	*kong.Flag
-	kind     string // the data type as in contract.Param
+	kind     string // the data type, as in contract.Param
 	min, max any    // of the parameter's type; nil if there is no bound
 	when     string // the text of the tag "only"
 	only     *only  // the same, parsed; nil if the parameter always has an effect
@@ -132,8 +132,7 @@ func (p param) bound(tag string) any {
 	return v
 }
 
-// within checks that v is a finite number, or no number at all, and is within the bounds. v is a value of the
-// parameter.
+// within checks v, a value of the parameter. A number must be finite and within the bounds.
 func (p param) within(v any) error {
 	if x, ok := v.(float64); ok && (math.IsNaN(x) || math.IsInf(x, 0)) {
 		return failure.New(failure.Usage, "", "parameter %s is %v; it must be a finite number", p.Name, x)

@@ -17,8 +17,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// paramSet is a parameter struct together with kong's model of it. Reading the model gives keys the same names,
-// defaults and enums as flags.
+// paramSet is a parameter struct together with kong's model of it. Keys take names, defaults and enums from the same
+// model as flags, so the two always agree.
 type paramSet[P any] struct {
 	holder *paramHolder[P]
 	parser *kong.Kong
@@ -53,7 +53,8 @@ func newParams[P any]() *paramSet[P] {
 	return s
 }
 
-// varsOf returns the variables ${name} in the tags of a parameter struct: engines, and those of its method Vars.
+// varsOf returns the variables that the tags of a parameter struct may contain as ${name}: engines, and those that its
+// method Vars defines.
 func varsOf[P any]() kong.Vars {
 	vars := kong.Vars{"engines": enginename.Names}
 	if p, ok := any(*new(P)).(interface{ Vars() map[string]string }); ok {
@@ -150,7 +151,7 @@ func (g Given) Preset(preset string, values map[string]string) error {
 		text := values[name]
 		i := slices.IndexFunc(g.params, func(p param) bool { return p.Name == name })
 		if i < 0 {
-			panic(fmt.Sprintf("stage: a preset sets %q, which is no parameter", name))
+			panic(fmt.Sprintf("stage: a preset sets %q, which is not a parameter", name))
 		}
 		p := g.params[i]
 		before := p.value()
@@ -160,7 +161,7 @@ func (g Given) Preset(preset string, values map[string]string) error {
 		}
 		if conflict == nil && g.names[name] && !sameValue(before, p.value()) {
 			conflict = failure.New(failure.Usage, "leave one of the two out",
-				"parameter %s is %s, but %s has it at %s", name, contract.Show(before), preset, text)
+				"parameter %s is %s, but %s sets it to %s", name, contract.Show(before), preset, text)
 		}
 	}
 	return conflict
@@ -176,8 +177,8 @@ func resolve[P any](spec *Stage[P], s *paramSet[P]) (map[string]any, error) {
 	if spec.Resolve != nil {
 		wrong = spec.Resolve(&s.holder.P, Given{s.params, s.given})
 	}
-	// A parameter without effect is often the reason why other parameters do not fit, so it is reported first. This check
-	// must come after Resolve, because a preset may change which parameters have an effect.
+	// A parameter that has no effect is often the reason why Resolve refuses the others, so it is reported first. This
+	// check must come after Resolve, because a preset may change which parameters have an effect.
 	for i, d := range newParams[P]().describe() {
 		if err := s.params[i].idle(set[d.Name], d.Default); err != nil {
 			return nil, err

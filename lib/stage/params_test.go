@@ -68,7 +68,7 @@ func TestPreset(t *testing.T) {
 		{[]string{"--preset=big"}, int64(30), ""},
 		{[]string{"--preset=big", "--rate=7"}, int64(30), ""},
 		{[]string{"--preset=big", "--width=30", "--levels=[1,2]", "--no-time"}, int64(30), ""},
-		{[]string{"--preset=big", "--width=3"}, nil, "width is 3, but the preset big has it at 30"}, // explicit default
+		{[]string{"--preset=big", "--width=3"}, nil, "width is 3, but the preset big sets it to 30"}, // explicit default
 		{[]string{"--preset=big", "--levels=[1]"}, nil, "levels is [1]"},
 		{[]string{"--preset=big", "--time"}, nil, "time is true"},
 		{[]string{"--preset=small"}, nil, "small is not known"},

@@ -12,7 +12,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// Parts keeps intermediate values, each of which depends only on what its key digests. The values outlive the run: a
+// Parts keeps intermediate values, each of which depends only on what enters its key. The values outlive the run: a
 // killed run need not compute them again, and other actions can use them. A key has the form of an action's key
 // ([cachekey.Action.Key]). Losing a part costs only the time to compute it again.
 type Parts interface {
@@ -44,7 +44,7 @@ func openParts(ctx context.Context, src *source, log *slog.Logger) (Parts, error
 
 // partsIn returns parts that are kept in a directory.
 func partsIn(dir string, scratch string, log *slog.Logger) (Parts, error) {
-	const hint = "name a directory that can be written"
+	const hint = "name a directory that you may write to"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, failure.New(failure.Usage, hint, "%w", err)
 	}

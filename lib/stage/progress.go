@@ -12,11 +12,11 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progressEvery is the least time between two JSON progress lines.
+// progressEvery is the shortest time between two JSON progress lines.
 const progressEvery = time.Second
 
-// Progress reports the progress of a job: with a bar on a terminal, otherwise with at most one JSON line a second. Its
-// methods may be called from several goroutines.
+// Progress reports the progress of a job: with a bar on a terminal, otherwise with at most one JSON line per second.
+// Its methods may be called from several goroutines.
 type Progress struct {
 	mu     sync.Mutex
 	screen *screen

@@ -15,9 +15,9 @@ type Reader struct {
 	io.Closer
 }
 
-// OpenInput opens the named input for random access. A blob of at most local bytes is first fetched to a local file.
-// Parts of a larger blob are read from the store. Every byte is verified: for a file once, and for a blob in the store
-// at each read (see artifact.Blob). Reads fail after ctx ends.
+// OpenInput opens the named input for random access. A blob is first fetched to a local file, unless its size in bytes
+// is above the limit local. Larger blobs are read from the store in parts. Every byte is verified: once if it comes
+// from a file, and at each read if it comes from the store (see artifact.Blob). Reads fail after ctx ends.
 func (j *Job) OpenInput(ctx context.Context, name string, local int64) (*Reader, error) {
 	in, ok := j.inputs[name]
 	if !ok {

@@ -1,9 +1,9 @@
 // Package stage is the program around a stage: it contains everything that all stages must do in the same way.
 //
 // A stage turns named, content-addressed inputs and a set of parameters into named outputs, and records them in a
-// manifest. This package parses the parameters, resolves and verifies the inputs, stores the outputs,
-// reports progress and sets the exit code. It also handles SIGTERM and the death of the parent. So a runner, a
-// cluster engine or a person at a shell can drive any stage without knowledge of what the stage computes.
+// manifest. This package parses the parameters, resolves and verifies the inputs, stores the outputs, reports progress
+// and sets the exit code. It also handles SIGTERM and the death of the parent. So a runner, a cluster scheduler or a
+// person at a shell can drive any stage without knowledge of what the stage computes.
 //
 // A stage is a value:
 //
@@ -20,16 +20,15 @@
 //
 //   - unit:"…": the unit of the value;
 //   - keyed:"false": the parameter is not part of the cache key, because it cannot change any byte of an output, or
-//     because Resolve puts its effect into keyed parameters (a path into the digest of its files);
+//     because Resolve puts its effect into keyed parameters (for a path, the digest of the files there);
 //   - effect:"none": the parameter changes neither a score nor the data that is scored;
-//   - min:"1" and max:"9": the least and the greatest value of a number;
-//   - only:"solver=rk45": the parameter has no effect unless solver is rk45, and is refused then.
+//   - min:"1" and max:"9": the smallest and the largest allowed value of a number;
+//   - only:"solver=rk45": the parameter has an effect only if solver is rk45; otherwise it must keep its default.
 //
 // help, default, enum and only may contain variables ${name}, which a method Vars() map[string]string of the struct
 // defines. The variable engines describes the names of the engines.
 //
-// A stage writes its outputs first and the manifest last. A manifest that exists means success; a killed stage leaves
-// none.
+// A stage writes its outputs first and the manifest last. So a manifest exists only if the run succeeded.
 //
 // Note: an earlier sketch let a stage publish its own cache records. Two writers, the runner and the stage, would then
 // have to agree on what success means. Now a stage never writes under actions/, so a run outside the runner cannot harm
@@ -69,8 +68,8 @@ type Stage[P any] struct {
 	// Run does the work. When ctx is cancelled (with the cause failure.ErrTerminated), Run saves its state to job.Live()
 	// and returns an error.
 	Run func(ctx context.Context, job *Job, p *P) error
-	// Tune shortens a run for the tune command, so that the run still compiles every program of the whole run. Without
-	// Tune, the stage has no such command; see Tuning.
+	// Tune changes the parameters for the tune command: it makes the run short, but the run must still compile every
+	// program of the full run. If Tune is nil, the stage has no such command; see Tuning.
 	Tune func(p *P)
 	// Engines are the compute engines in the program, which --version lists.
 	Engines []string
@@ -78,8 +77,8 @@ type Stage[P any] struct {
 	Commands []Command
 }
 
-// Answer is the error of a run that was asked about itself and makes no outputs. The program prints the value as JSON
-// and succeeds.
+// Answer is the error that Run returns if the parameters ask for information about the run instead of its outputs. The
+// program prints the value as JSON and succeeds.
 type Answer struct{ Value any }
 
 func (Answer) Error() string { return "the run was only asked about itself" }
@@ -91,7 +90,7 @@ type Command struct {
 	Cmd        any
 }
 
-// Console is what an additional subcommand can use.
+// Console is passed to additional subcommands.
 type Console struct {
 	Stdout, Stderr io.Writer
 	// Store opens the store that VAPO_STORE names. If VAPO_STORE is not set, it opens the one in the working directory,
@@ -102,7 +101,8 @@ type Console struct {
 	// Resolve returns the path of a verified local file with the artifact that ref denotes (sha256:…, ref:name or a path).
 	// The file is removed when the command ends, unless ref is a path.
 	Resolve func(ctx context.Context, ref string) (path string, err error)
-	// Parts returns the parts in dir or, if dir is "", in the store. It returns nil if there is no store either.
+	// Parts returns the parts in dir or, if dir is "", in the store. It returns nil if dir is "" and no store is
+	// configured.
 	Parts    func(ctx context.Context, dir string) (Parts, error)
 	Log      *slog.Logger
 	Progress func(total int64, unit string) *Progress

@@ -40,7 +40,8 @@ func hasStore() bool {
 	return configured() || err == nil
 }
 
-// open opens the store that the environment names or else, as the runner does, the one in the working directory.
+// open opens the store that the environment names. If it names none, open uses the one in the working directory, as the
+// runner does.
 func (s *source) open(ctx context.Context) (*artifact.Store, error) {
 	s.once.Do(func() { s.store, s.err = s.connect(ctx) })
 	return s.store, s.err
@@ -81,7 +82,7 @@ func (s *source) embed(ctx context.Context) (cfg objectstore.Config, err error) 
 	if _, err := os.Stat(runner); errors.Is(err, fs.ErrNotExist) {
 		if _, err := embedded.Attach(ctx, "."); err != nil {
 			return cfg, failure.New(failure.Usage, "run pipeline store serve in this directory, or set VAPO_STORE",
-				"nothing serves the store in this directory, and the program %s, which could, is missing", runner)
+				"no gateway serves the store in this directory, and %s, which could start one, is missing", runner)
 		}
 	}
 	gateway, env, err := embedded.Start(ctx, ".", runner)
@@ -92,7 +93,7 @@ func (s *source) embed(ctx context.Context) (cfg objectstore.Config, err error) 
 	return env.Config()
 }
 
-// close ends the use of the store.
+// close releases the gateway.
 func (s *source) close() {
 	if s.gateway != nil {
 		s.gateway.Close()

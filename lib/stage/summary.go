@@ -10,8 +10,8 @@ import (
 	"vapo/lib/program"
 )
 
-// Summary adds a paragraph to the summary that the program prints at the end. It says in one sentence what the run
-// made.
+// Summary adds a paragraph to the summary that the program prints at the end. The paragraph says in one sentence what
+// the run made.
 func (j *Job) Summary(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -28,7 +28,7 @@ func (j *Job) writeSummary(w io.Writer) error {
 	if dir := j.paths.out; dir != "" {
 		wrap(&b, append([]string{"in " + program.ShortPath(dir) + ":"}, j.made(true)...))
 	} else {
-		// The Arrow files are what later stages read. Their whole digests can be pasted into --input.
+		// Later stages read the Arrow files, so their digests are printed in full: they can be pasted into --input.
 		for _, p := range j.desc.Outputs {
 			if out, ok := j.manifest.Outputs[p.Name]; ok && p.Media == contract.MediaArrow {
 				fmt.Fprintf(&b, "%s (%s):\n  %s\n", p.Name, program.Size(out.Size), out.Digest)
@@ -46,7 +46,7 @@ func (j *Job) writeSummary(w io.Writer) error {
 	return err
 }
 
-// made lists the outputs with their sizes: all of them as files, or those that are not Arrow files by name.
+// made lists the outputs with their sizes: all of them by file name, or those that are not Arrow files by output name.
 func (j *Job) made(asFiles bool) []string {
 	var list []string
 	for _, p := range j.desc.Outputs {

@@ -7,12 +7,12 @@ import (
 	"vapo/lib/failure"
 )
 
-// Tuning is the optional input of stages that compute on cards, and the output of their tune command: which kernels a
-// compiler chose for the programs of a run. The results of a run with this input repeat to the bit, because the
-// compiler has nothing to choose.
+// Tuning is the optional input of stages that compute on cards, and the output of their tune command: it records which
+// kernels a compiler chose for the programs of a run. The results of a run with this input repeat to the bit, because
+// the compiler has no choice left.
 //
 // The tune command executes a short run of the stage, with the same inputs and parameters, so that every program of a
-// run is compiled. It writes no other output.
+// full run is compiled. It writes no other output.
 var Tuning = contract.Port{
 	Name: "tuning", Media: contract.MediaJSON, Optional: true,
 	Help: "on cards: the output of the tune command, for results that repeat to the bit",
@@ -45,7 +45,7 @@ func (j *Job) Tunes() bool { return j.tune != nil }
 // SetTuning sets the function that writes the output of the tune command once the run has ended.
 func (j *Job) SetTuning(write func(io.Writer) error) { j.tune.write = write }
 
-// discards reports whether this is a run of the tune command that does not write the output.
+// discards reports whether the output is discarded, because the tune command writes only the tuning.
 func (j *Job) discards(output string) bool { return j.tune != nil && output != Tuning.Name }
 
 // tuning returns the function that SetTuning has set.

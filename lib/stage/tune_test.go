@@ -15,7 +15,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// tunable is the stage of spec with the tune command. Its engine chooses a kernel for each step that it takes.
+// tunable returns the stage of spec with the tune command. Its engine chooses a kernel for each step that it takes.
 func tunable() Stage[params] {
 	s := spec()
 	s.Inputs = append(s.Inputs, Tuning)
