@@ -90,7 +90,7 @@ func writeFeatures(ctx context.Context, job *stage.Job, p *params, c *scorer, re
 	if c.inPixels() {
 		if p.KeepFeatures {
 			return failure.New(failure.Input, "name a feature network as the input features",
-				"there are no features to keep: pixels are compared")
+				"there are no features to keep, because pixels are compared")
 		}
 		return nil
 	}

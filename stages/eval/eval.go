@@ -33,7 +33,7 @@ type params struct {
 	Baselines    bool    `help:"Also score a per-pixel Gaussian and the test images." default:"true" negatable:""`
 	OODTime      float64 `name:"ood-time" help:"Time of the path, in (0, 1), at which outliers are scored." default:"0.5"`
 	OODN         int     `name:"ood-n" help:"Number of inliers, and of outliers." default:"1000" unit:"rows" min:"2"`
-	PathPoints   int     `help:"Images on each path of the input paths." default:"10" unit:"images" min:"3" effect:"none"`
+	PathPoints   int     `help:"Images on each path in the input paths." default:"10" unit:"images" min:"3" effect:"none"`
 	KeepFeatures bool    `help:"Write the reference's features, for later runs." effect:"none"`
 	Seed         uint64  `help:"Seed of directions, baselines and fresh data." default:"0"`
 
@@ -63,14 +63,14 @@ func (m measures) open(path, digest string, metrics metricSelection, be backend.
 	return feature.Open(be, path, digest, o)
 }
 
-// opener opens the engine on its first call. A score of points without outliers needs no engine.
+// opener opens the engine on its first call. Scoring points without outliers needs no engine.
 type opener func() (backend.Backend, error)
 
 const (
-	samplesHelp   = "what is measured, images or points; or an .npz of images (arr_0)"
-	referenceHelp = "the data that samples are measured against, usually the training split; or features, or an .npz " +
+	samplesHelp   = "the images or points to measure; or an .npz of images (arr_0)"
+	referenceHelp = "the data that samples are compared with, usually the training split; or features, or an .npz " +
 		"of images (arr_0) or moments (mu, sigma)"
-	networkHelp = "feature network of images: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or " +
+	networkHelp = "feature network for images: a classifier's checkpoint, or Inception's weights (.pth, .safetensors or " +
 		"a checkpoint)"
 )
 
@@ -83,17 +83,17 @@ var spec = stage.Stage[params]{
 		{Name: "reference", Media: contract.MediaArrow, Help: referenceHelp},
 		{Name: "test", Media: contract.MediaArrow, Optional: true, Help: "held-out data, for baselines and neighbours"},
 		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: networkHelp},
-		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential that separates the outliers"},
+		{Name: "checkpoint", Media: contract.MediaArrow, Optional: true, Help: "a potential that detects the outliers"},
 		{Name: "outliers", Media: contract.MediaArrow, Optional: true, Help: "data of another distribution"},
-		{Name: "paths", Media: contract.MediaArrow, Optional: true, Help: "images between samples, whose steps are measured"},
+		{Name: "paths", Media: contract.MediaArrow, Optional: true, Help: "images on paths between samples"},
 		stage.Tuning,
 	},
 	Outputs: []contract.Port{
 		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with what is needed to interpret it"},
 		{Name: "neighbours", Media: contract.MediaPNG, Optional: true, Help: "samples above their nearest training images"},
-		{Name: "reference", Media: contract.MediaPNG, Optional: true, Beside: "grid", Help: "an image of the reference"},
-		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "moments (mu, sigma) of its features"},
-		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "its features, with --keep-features"},
+		{Name: "reference", Media: contract.MediaPNG, Optional: true, Beside: "grid", Help: "some images of the reference"},
+		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "the reference's moments (mu, sigma)"},
+		{Name: "features", Media: contract.MediaArrow, Optional: true, Help: "reference features: see --keep-features"},
 	},
 	Resolve: resolve,
 	Pure:    func(p *params) bool { return engine.Pure(p.Backend) },
@@ -132,7 +132,8 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	var s *score
 	switch {
 	case (samplePoints == nil) != (referencePoints == nil):
-		err = failure.New(failure.Input, sameKind, "one of the inputs samples and reference holds points, the other does not")
+		err = failure.New(failure.Input, sameKind,
+			"one of the inputs samples and reference holds points and the other does not")
 	case samplePoints != nil:
 		s, err = scorePointInputs(ctx, job, p, open, samplePoints, referencePoints)
 	default:
@@ -158,7 +159,7 @@ func run(ctx context.Context, job *stage.Job, p *params) error {
 	})
 }
 
-const sameKind = "samples are measured against data of the same kind and shape"
+const sameKind = "all sets must be of the same kind and shape"
 
 // readInput opens an input of the stage. It returns an imageSet or points; the other is nil.
 func readInput(ctx context.Context, job *stage.Job, name string) (*imageSet, *dataset.Points, error) {
@@ -177,7 +178,7 @@ func scorePointInputs(
 	}
 	if job.HasInput("features") {
 		return nil, failure.New(failure.Input, "leave out the input features",
-			"points are compared as they are, without a feature network")
+			"points are compared directly, without a feature network")
 	}
 	if samples.D != reference.D {
 		return nil, shapeMismatch("input samples", samples, "input reference", reference)
@@ -268,7 +269,7 @@ func scoreImageInputs(
 		return nil, err
 	}
 	if inliers.loaded == nil && job.HasInput("outliers") {
-		return nil, failure.New(failure.Input, "give images as the input test",
+		return nil, failure.New(failure.Input, "give images as input test",
 			"outliers are compared with images, but %s holds no images", inliers.label)
 	}
 	if s.Paths, err = scorer.scorePaths(ctx, job, p.PathPoints); err != nil {

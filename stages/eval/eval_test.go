@@ -49,7 +49,7 @@ func writeSet(t testing.TB, dir, name string, s dataset.Set) string {
 	return writeFile(t, path, func(w io.Writer) error { return tensorfile.Write(w, s.Table()) })
 }
 
-// discs draws n images, each of a grey disc with random position and size, as a data set with structure.
+// discs draws n images of a grey disc with random position and size. Unlike noise, this data set has structure.
 func discs(split string, n int) *dataset.Images {
 	s := &dataset.Images{Name: "discs", Split: split, N: n, C: 1, H: edge, W: edge, Pixels: make([]uint8, n*edge*edge)}
 	for i := range n {

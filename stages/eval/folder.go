@@ -21,7 +21,7 @@ import (
 // gridFile is the overview that the stage sample writes next to its images. It is not itself a sample.
 const gridFile = "grid.png"
 
-// archived lists the file name extensions of archives of images.
+// archived matches the file name extensions of image archives.
 var archived = regexp.MustCompile(`(?i)\.(zip|tar|tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst))$`)
 
 // openArgument opens a folder or archive of images, a file or an artifact reference given on the command line. The
@@ -83,9 +83,9 @@ func (f files) Image(i int) (feature.Image, error) {
 // loadFolders reads the images of all sets that are folders into memory. The images of one folder must have the same
 // size. All sets become RGB if any image of any set has colour, and grey otherwise.
 //
-// Note: images of different sizes are deliberately not resized here. The choice of the filter changes such distances by
-// several points, so callers must make it themselves and report it. Only Inception resizes, because its conventions
-// define the filter.
+// Note: images of different sizes are deliberately not resized here. The choice of the filter changes the distance by
+// several points, so users must resize the images themselves and report the filter. Only Inception resizes images,
+// because its conventions define the filter.
 func loadFolders(ctx context.Context, sets ...*imageSet) error {
 	decoded := make([][]feature.Image, len(sets))
 	channels := 1

@@ -21,9 +21,9 @@ import (
 // table to standard error.
 type foldersCmd struct {
 	A string `arg:"" help:"A folder or zip file of images, an .npz, samples or features (a file, ref:name, sha256:…)."`
-	B string `arg:"" help:"The reference for A, in the same forms."`
+	B string `arg:"" help:"The reference for A, in any of the same forms."`
 
-	Features string `help:"A classifier's checkpoint. Without it and --weights pixels are compared." placeholder:"REF"`
+	Features string `help:"A classifier's checkpoint. Without this and --weights, pixels count." placeholder:"REF"`
 	Weights  string `help:"Inception's weights, for the FID. The images may differ in size." placeholder:"REF"`
 
 	Measures measures `embed:""`
@@ -36,7 +36,7 @@ type foldersCmd struct {
 	Backend engine.Name `help:"Compute engine of the feature network, see sample --help." default:"auto"`
 }
 
-// maxProjections is far more than is useful. It prevents a typing error from starting an endless computation.
+// maxProjections is far more than is useful. The limit prevents a typo from starting an endless computation.
 const maxProjections = 10000
 
 // Run implements the command.

@@ -341,8 +341,8 @@ func TestFoldersOfAnything(t *testing.T) {
 	}
 }
 
-// The FID of two folders of CIFAR-10 images equals the value from an independent implementation in PyTorch (see
-// testdata/fid.py). Images of other modes and sizes are accepted too.
+// The FID of two folders of CIFAR-10 images equals the value that an independent implementation in PyTorch computes
+// (testdata/fid.py). Images of other colour modes and sizes are accepted too.
 func TestFoldersInception(t *testing.T) {
 	dir := os.Getenv("VAPO_TESTDATA")
 	if dir == "" {

@@ -182,7 +182,7 @@ func readSet(label, path string) (*imageSet, dataset.Set, error) {
 }
 
 // readMoments reads the moments in an .npz. It returns nil if the file holds none. Images in the same file are not read
-// yet: reference batches are large, and their moments are what tools for the FID use.
+// yet: reference batches are large, and FID tools use only their moments.
 func readMoments(label, path string) (*imageSet, error) {
 	f, err := npz.Open(path)
 	if err != nil {

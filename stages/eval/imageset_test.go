@@ -350,8 +350,8 @@ func TestFeaturesAreCached(t *testing.T) {
 	})
 }
 
-// TestArchives: other arrays in an .npz of images are ignored, and a reference batch with images and moments serves
-// every network and metric. The batch has unusable labels, and it also holds the moments of the spatial FID.
+// TestArchives: other arrays in an .npz of images are ignored, and a reference batch with images and moments works with
+// every network and metric. The batch has unusable labels, and it also holds the moments for the spatial FID.
 func TestArchives(t *testing.T) {
 	dir := t.TempDir()
 	set := discs("samples", 60)

@@ -172,7 +172,7 @@ func (c *scorer) compute(name string, samples, reference *imageSet) (warnings []
 	panic("no such metric: " + name)
 }
 
-// logits returns the logits of a set, if it has any. At the tap of the logits, the features are the logits.
+// logits returns the logits of a set, if it has any. If the tap is the logits, they are the features themselves.
 func (c *scorer) logits(s *imageSet) feature.Matrix {
 	if s.logits.Width == 0 && c.score.Tap == feature.LogitsTap {
 		return s.features

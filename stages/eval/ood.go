@@ -17,8 +17,8 @@ import (
 
 // oodScore measures how well the potential separates data from outliers. Each AUROC is the probability that a datum
 // gets a higher value than an outlier (the area under the ROC curve; 1/2 is chance). One value is the log density of
-// the path at time t, the other the negative length of the gradient. Both are evaluated at mu(t)·x, the point on the
-// path of a datum x if the noise is zero.
+// the path at time t, the other the negative length of the gradient. Both are evaluated at mu(t)·x, which is where
+// the path of a datum x is at time t if the noise is zero.
 type oodScore struct {
 	Time     float64 `json:"t"`
 	Density  float64 `json:"auroc_log_density"`
@@ -34,8 +34,8 @@ const (
 	pointBlock = 256
 )
 
-// scoreOutliers compares inliers with the input outliers, using the potential in the input checkpoint. It returns nil
-// if these two inputs are not given.
+// scoreOutliers compares inliers with the input "outliers", using the potential in the input "checkpoint". It returns
+// nil if these two inputs are not given.
 func scoreOutliers(
 	ctx context.Context, job *stage.Job, p *params, open opener, inliers dataset.Set, name string,
 ) (*oodScore, error) {
@@ -52,7 +52,7 @@ func scoreOutliers(
 	}
 	c, err := checkpoint.Read(path)
 	if err != nil {
-		return nil, failure.New(failure.Input, "give the output checkpoint of train", "input checkpoint: %w", err)
+		return nil, failure.New(failure.Input, "give the checkpoint output of train", "input checkpoint: %w", err)
 	}
 	config, weights, err := potential.FromCheckpoint(c, checkpoint.EMA)
 	if err != nil {
@@ -106,7 +106,8 @@ func readOutliers(ctx context.Context, job *stage.Job) (set dataset.Set, name st
 		}
 		return points, name, nil
 	case images.loaded == nil:
-		return nil, "", failure.New(failure.Input, "outliers are data, as samples are", "input outliers holds no images")
+		return nil, "", failure.New(failure.Input, "give images if the samples are images",
+			"input outliers holds no images")
 	}
 	return images.loaded, images.name, nil
 }

@@ -18,7 +18,7 @@ type pathScore struct {
 	pathSteps
 	Paths  int `json:"paths"`
 	Points int `json:"points"` // images on each path, both ends included
-	// Blended holds the same values for paths between the same ends whose images blend the pixels of the ends.
+	// Blended holds the same values for paths that have the same ends and blend the pixels of these ends in between.
 	Blended pathSteps `json:"blended_pixels"`
 }
 
@@ -28,9 +28,9 @@ type pathSteps struct {
 	Largest float64 `json:"largest_step"` // largest step of a path
 }
 
-const pathsHint = "give the output paths of sample --interpolate, and its number of points as --path-points"
+const pathsHint = "give the paths output of sample --interpolate, and the number of images per path as --path-points"
 
-// scorePaths measures the input paths, whose rows are the images of one path after the other. It returns nil without
+// scorePaths measures the input "paths", whose rows are the images of one path after the other. It returns nil without
 // this input.
 func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*pathScore, error) {
 	if !job.HasInput("paths") {

@@ -34,11 +34,11 @@ type score struct {
 	Tap       int                `json:"tap,omitempty"`       // layer of Inception
 	Resize    string             `json:"resize,omitempty"`    // resize convention of Inception
 	Weights   string             `json:"weights_sha256,omitempty"`
-	Backend   string             `json:"backend,omitempty"`  // only in `folders`; the stage's manifest has it otherwise
+	Backend   string             `json:"backend,omitempty"`  // only in `folders`; otherwise in the manifest
 	Baselines map[string]float64 `json:"baselines,omitzero"` // absent in `folders`
 	Warnings  []string           `json:"warnings"`
 
-	MeanTerm float64 `json:"mean_term,omitempty"` // of the Fréchet distance, like CovTerm
+	MeanTerm float64 `json:"mean_term,omitempty"` // a term of the Fréchet distance, like CovTerm
 	CovTerm  float64 `json:"covariance_term,omitempty"`
 	furtherMetrics
 
@@ -98,7 +98,7 @@ func (c *scorer) inception() bool { return c.extractor != nil && c.extractor.Inc
 // inPixels reports whether pixels are compared instead of features.
 func (c *scorer) inPixels() bool { return c.score.Network == "" }
 
-const oneNetwork = "features compare only with features of the same network, layer and resize convention"
+const oneNetwork = "features can only be compared with features of the same network, layer and resize convention"
 
 // choose decides whether a file with both moments and images is used for its moments or its images. Moments need no
 // computation, and published scores are based on them. Images are used if the network has another dimension, or if the
@@ -157,15 +157,16 @@ func (c *scorer) useStored(sets []*imageSet) error {
 	a, b := sets[0], sets[1]
 	for _, s := range sets {
 		if s.images != nil {
-			return failure.New(failure.Input, "name a feature network", "%s holds images, the other set features", s.label)
+			return failure.New(failure.Input, "name a feature network",
+				"%s holds images, but the other set holds features", s.label)
 		}
 	}
 	if a.network != "" && b.network != "" && (a.network != b.network || a.weights != b.weights) {
-		return failure.New(failure.Input, oneNetwork, "%s holds features of %s %s, %s those of %s %s",
+		return failure.New(failure.Input, oneNetwork, "%s holds features of %s %s, but %s holds those of %s %s",
 			a.label, a.network, a.weights, b.label, b.network, b.weights)
 	}
 	if a.dim() != b.dim() {
-		return failure.New(failure.Input, oneNetwork, "%s holds features of %d dimensions, %s of %d",
+		return failure.New(failure.Input, oneNetwork, "%s holds features of %d dimensions, but %s of %d",
 			a.label, a.dim(), b.label, b.dim())
 	}
 	c.score.Metric, c.score.Network = "Fréchet distance of features", "features in the files"

@@ -9,8 +9,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// A tuning is for cards only, and a damaged one is an input error that names the file. A score that needs no network
-// has nothing to tune.
+// Only GPU backends accept a tuning, and a damaged tuning is an input error that names the file. A score that needs no
+// network has nothing to tune.
 func TestTuning(t *testing.T) {
 	dir := t.TempDir()
 	set := writeSet(t, dir, "discs", discs("train", 40))

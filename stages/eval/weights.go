@@ -86,7 +86,7 @@ func checkWeightsRef(ref string) error {
 	return nil
 }
 
-// examineWeights validates a file of weights. A file other than the published one is an error, unless unverified is
+// examineWeights validates a weights file. A file other than the published one is an error, unless unverified is
 // set.
 func examineWeights(path string, unverified bool) (*weightsResult, feature.WeightSource, error) {
 	digest, size, err := artifact.FileDigest(path)
@@ -110,8 +110,8 @@ func examineWeights(path string, unverified bool) (*weightsResult, feature.Weigh
 		return nil, nil, err
 	}
 	if result.Taps = contents.Taps; len(result.Taps) == 0 {
-		return nil, nil, failure.New(failure.Input, "weights have the names of "+feature.PublishedWeights,
-			"they serve no tap of Inception: %s is missing", contents.Missing[0])
+		return nil, nil, failure.New(failure.Input, "name the tensors as in "+feature.PublishedWeights,
+			"these weights serve no tap of Inception: %s is missing", contents.Missing[0])
 	}
 	return result, src, nil
 }
@@ -137,7 +137,7 @@ func putWeights(ctx context.Context, store *artifact.Store, path, ref string, re
 		return err
 	}
 	if same && digest.Hex() != result.FileDigest {
-		return failure.New(failure.Integrity, "run again when nothing writes to the file",
+		return failure.New(failure.Integrity, "run again when no other program writes to the file",
 			"%s changed while it was imported: sha256 %s was checked, %s stored", path, result.FileDigest, digest.Hex())
 	}
 	if err := store.SetRef(ctx, ref, digest); err != nil {
@@ -168,7 +168,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 	address, out := cmp.Or(cmd.URL, publishedURL), cmp.Or(cmd.Out, feature.PublishedWeights)
 	u, err := url.Parse(address)
 	if err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return failure.New(failure.Usage, "", "--url must begin with https:// or http:// and hold no password")
+		return failure.New(failure.Usage, "", "--url must begin with https:// or http:// and contain no password")
 	}
 	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
 		if err := downloadWeights(ctx, c, address, out); err != nil {
@@ -177,7 +177,7 @@ func (cmd *fetchWeightsCmd) Run(ctx context.Context, c *stage.Console) error {
 	} else if digest, _, err := artifact.FileDigest(out); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	} else if digest.Hex() != publishedDigest {
-		return failure.New(failure.Usage, "remove it, or name another file by --out",
+		return failure.New(failure.Usage, "remove it, or name another file with --out",
 			"%s exists already, and its sha256 %s is not that of the published file", out, digest.Hex())
 	} else {
 		c.Log.Info("the file exists already", "path", out)

@@ -10,7 +10,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// fetchCmd downloads a published set, for example before work without a network.
+// fetchCmd downloads a published set, for example before working without a network.
 type fetchCmd struct {
 	Source string `arg:"" help:"Set to download: cifar10, fashion-mnist or mnist."`
 }
@@ -30,7 +30,7 @@ func (c *fetchCmd) Run(ctx context.Context, con *stage.Console) error {
 	return err
 }
 
-// fetch downloads a published set unless its files are there.
+// fetch downloads a published set unless its files are already there.
 func fetch(
 	ctx context.Context, name string, log *slog.Logger, start func(total int64, unit string) *stage.Progress,
 ) error {

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestGolden pins the outputs. A change of the outputs needs a new version of the stage, or caches would return the old
-// ones. The preview is left out, since its bytes depend on the standard library's compressor.
+// TestGolden pins the digests of the outputs. If the outputs of a stage change, its version must change too; otherwise
+// caches would return the old outputs. The preview is left out because its bytes depend on the standard library's
+// compressor.
 func TestGolden(t *testing.T) {
 	if spec.Version != 2 {
 		t.Errorf("version %d: update these digests", spec.Version)

@@ -108,7 +108,7 @@ func writeStreams(
 	return job.Output(ctx, "summary", sum.write)
 }
 
-// writeStream writes a split, passes each batch to see, and returns the moments of the split.
+// writeStream writes a split, calls see with each batch, and returns the moments of the split.
 func writeStream(
 	ctx context.Context, job *stage.Job, s *source.Stream, see func(*dataset.Images),
 ) (*imageTally, error) {

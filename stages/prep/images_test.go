@@ -117,7 +117,7 @@ func TestOwnMNIST(t *testing.T) {
 		want[string(l.Test.Image(i))+l.Test.Classes[l.Test.Labels[i]]]++
 	}
 	if !cmp.Equal(want, got) {
-		t.Error("other images or labels than those packed")
+		t.Error("the images or labels differ from those packed")
 	}
 	checkPNG(t, filepath.Join(dir, "preview.png"))
 	if s := readSummary(t, dir); s.Train.Count != 270 || len(s.Train.PerClass) != 10 || len(s.Files) != 1 ||
@@ -290,7 +290,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestOwnArchive: the summary and the warnings show the names, folders of splits and links of an archive.
+// TestOwnArchive: an archive with names in GBK, a folder for each split, and links gives the expected summary and
+// warnings.
 func TestOwnArchive(t *testing.T) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -114,7 +114,7 @@ func loadCSV(job *stage.Job, p *params) (train, test dataset.Set, files []source
 	}
 	job.Set("dropped", l.Dropped.N)
 	if l.Dropped.N > 0 {
-		job.Warn("%d rows with a cell that is missing or not a number were left out, the first: %s",
+		job.Warn("%d rows were left out because a cell is missing or not a number; the first: %s",
 			l.Dropped.N, l.Dropped.First)
 	}
 	return l.Train, l.Test, l.Files, source.CheckDigest(p.Source, p.SourceDigest, l.Digest)

@@ -40,25 +40,25 @@ type params struct {
 	NTrain int `help:"Use N training samples; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
 	NTest  int `help:"Use N test samples; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
 
-	Components json.RawMessage `help:"Components of a mixture, a list." default:"null" only:"source=mixture"`
-	Std        float64         `help:"Noise of the points." default:"0.15" only:"source=8gaussians|two-moons|rings"`
-	Seed       uint64          `help:"Seed of drawn sources, and of order and test split of images and csv." default:"0"`
+	Components json.RawMessage `help:"List of the components of a mixture." default:"null" only:"source=mixture"`
+	Std        float64         `help:"Std of the noise." default:"0.15" only:"source=8gaussians|two-moons|rings"`
+	Seed       uint64          `help:"Seed of drawn sources, and of the order and split of images and csv." default:"0"`
 
 	Size       int    `help:"Output edge." default:"0" unit:"pixels" min:"0" max:"512" only:"source=images|celeba|shapes"`
 	Crop       int    `help:"Edge of the centre crop." default:"0" unit:"pixels" min:"0" only:"source=images|celeba"`
 	Resize     string `help:"Filter." default:"bilinear" enum:"bilinear,bicubic,lanczos" only:"source=images|celeba"`
 	Channels   int    `help:"Channels: 3, or 1 for grey; 0: 3." default:"0" only:"source=images|celeba|shapes"`
-	Labels     string `help:"Labels: none, or first directory." default:"none" enum:"none,directory" only:"source=images"`
-	Names      string `name:"names-encoding" help:"Encoding of names other than UTF-8: gbk, cp437 …" only:"source=images"`
+	Labels     string `help:"Label: first directory, or none." default:"none" enum:"none,directory" only:"source=images"`
+	Names      string `name:"names-encoding" help:"Encoding of names that are not UTF-8: gbk …" only:"source=images"`
 	ExifRotate bool   `help:"Turn photos upright as their Exif data say." only:"source=images|celeba"`
 	SkipBroken bool   `help:"Leave out broken and small images, and count them." only:"source=images|celeba"`
 
 	Columns      string  `help:"Columns to read, separated by commas; empty: all but the label." only:"source=csv"`
 	Label        string  `help:"Column with labels; empty: none." only:"source=csv"`
-	TestFraction float64 `help:"Share that becomes the test split; 0: a tenth." default:"0" only:"source=images|csv"`
+	TestFraction float64 `help:"Fraction for the test split; 0: a tenth." default:"0" only:"source=images|csv"`
 	DropMissing  bool    `help:"Leave out rows with missing numbers, and count them." only:"source=csv"`
 	NoHeader     bool    `help:"The first line holds data; the columns are called x1, x2, …" only:"source=csv"`
-	Delimiter    string  `help:"Between cells: a character, tab, space, or auto." default:"auto" only:"source=csv"`
+	Delimiter    string  `help:"Delimiter: a character, tab, space or auto." default:"auto" only:"source=csv"`
 	Decimal      string  `help:"Decimal mark of numbers." default:"auto" enum:"auto,point,comma" only:"source=csv"`
 	Encoding     string  `help:"Encoding of the table, if it is not UTF-8: latin1, utf-16le …" only:"source=csv"`
 }

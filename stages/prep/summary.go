@@ -11,7 +11,7 @@ import (
 	"vapo/lib/dataset/source"
 )
 
-// summary is the content of the output summary.
+// summary is the content of the output "summary".
 type summary struct {
 	Source  string        `json:"source"`
 	Shape   []int         `json:"shape"` // shape of one sample
@@ -73,8 +73,8 @@ func describe(set dataset.Set) splitSummary {
 	return out
 }
 
-// imageTally accumulates the moments of a split over its batches. Sums of pixels are integers, so the moments are exact
-// before the last division.
+// imageTally accumulates the moments of a split over its batches. The sums of pixels are integers, so only the final
+// division rounds.
 type imageTally struct {
 	n, plane int
 	perClass []int

@@ -17,7 +17,7 @@ import (
 type tableCmd struct {
 	Points string `arg:"" name:"points" help:"Points or samples: a path, ref:name or sha256:…"`
 	File   string `arg:"" name:"file" help:"CSV file to write." type:"path"`
-	Like   string `help:"Data set made from a csv, for names and units; empty: the points themselves." placeholder:"REF"`
+	Like   string `help:"Data set with the column names and units; empty: the points themselves." placeholder:"REF"`
 	Force  bool   `help:"Overwrite an existing file."`
 }
 
@@ -44,7 +44,7 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 			return err
 		}
 		if columns = like.Columns; columns == nil {
-			return failure.New(failure.Input, "give the output train of prep --source=csv",
+			return failure.New(failure.Input, "give the train output of prep --source=csv",
 				"%s has no named columns", c.Like)
 		}
 		// Samples have the indices of their classes; the data set also has the names.
@@ -68,7 +68,7 @@ func (c *tableCmd) Run(ctx context.Context, con *stage.Console) error {
 	return con.Print(out)
 }
 
-const pointsHint = "give points: what prep makes of a table, or samples of a potential of points"
+const pointsHint = "give points: those that prep made from a table, or samples of a potential trained on points"
 
 func readPoints(ctx context.Context, con *stage.Console, ref string) (*dataset.Points, error) {
 	path, err := con.Resolve(ctx, ref)

@@ -29,7 +29,7 @@ func checkClass(class string, guidance float64) error {
 		return fmt.Errorf("guidance is %v, expected a finite number", guidance)
 	}
 	if class == noClass && guidance != 1 {
-		return fmt.Errorf("guidance is %v without a class to guide to: add --class", guidance)
+		return fmt.Errorf("guidance is %v, but there is no class to guide towards: add --class", guidance)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func (m *model) label(class string) (func(sample int) int, error) {
 	}
 	n, err := strconv.Atoi(class)
 	if err != nil || n >= classes {
-		return nil, failure.New(failure.Usage, "", "--class is %s, the network has classes 0 to %d", class, classes-1)
+		return nil, failure.New(failure.Usage, "", "--class is %s, but the network has classes 0 to %d", class, classes-1)
 	}
 	return func(int) int { return n }, nil
 }

@@ -42,7 +42,7 @@ func (c *exportCmd) Run(ctx context.Context, con *stage.Console) error {
 	}
 	set, err := dataset.Read(path)
 	if err != nil {
-		return failure.New(failure.Input, "give samples.arrow of sample, or any data set", "%s: %w", c.Samples, err)
+		return failure.New(failure.Input, "give the samples output of sample, or any data set", "%s: %w", c.Samples, err)
 	}
 	shape := []int{set.Len()}
 	switch s := set.(type) {

@@ -96,7 +96,7 @@ func (f *fieldCmd) Run(ctx context.Context, c *stage.Console) error {
 // readPoints reads the points [n, d] of a CSV file with the header x1,…,xd.
 func readPoints(r io.Reader, name string, d int) ([]float32, error) {
 	bad := func(format string, args ...any) error {
-		hint := fmt.Sprintf("the file must have the header x1..x%d and a point in each row", d)
+		hint := fmt.Sprintf("the file must have the header x1..x%d and one point per row", d)
 		return failure.New(failure.Input, hint, "points %s: %w", name, fmt.Errorf(format, args...))
 	}
 	rows := csv.NewReader(bufio.NewReader(r))

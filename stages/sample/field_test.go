@@ -190,7 +190,7 @@ func FuzzReadPoints(f *testing.F) {
 			return
 		}
 		if len(x)%2 != 0 {
-			t.Fatalf("%d numbers of points with 2", len(x))
+			t.Fatalf("%d numbers, expected pairs", len(x))
 		}
 		for _, v := range x {
 			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {

@@ -7,8 +7,8 @@ import (
 	"vapo/lib/potential"
 )
 
-// TestGolden pins the outputs. A change of the outputs needs a new version of the stage, or caches would return the old
-// ones.
+// TestGolden pins the digests of the outputs. If the outputs of a stage change, its version must change too; otherwise
+// caches would return the old outputs.
 func TestGolden(t *testing.T) {
 	if spec.Version != 6 {
 		t.Errorf("version %d: update these digests", spec.Version)

@@ -53,7 +53,7 @@ func (f *modelFlags) open(ctx context.Context, c *stage.Console) (m *model, labe
 func openModel(path, weights string, guidance float64, be backend.Backend) (*model, error) {
 	c, err := checkpoint.Read(path)
 	if err != nil {
-		return nil, failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
+		return nil, failure.New(failure.Input, "give the checkpoint output of train", "%w", err)
 	}
 	c, group, err := potential.Select(c, weights)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Sample k is the same, to the bit, in any batch and any shard.
+// Sample k is bit for bit the same in any batch and any shard.
 func TestSamplesDependOnTheirIndexAlone(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -98,7 +98,7 @@ func TestFunctionEvaluations(t *testing.T) {
 	}
 }
 
-// All solvers converge to the same samples, since they integrate the same flow.
+// All solvers converge to the same samples, because they integrate the same flow.
 func TestSolversAgree(t *testing.T) {
 	ck := checkpointOf(t, pointsConfig("linear"), nil)
 	x := func(args ...string) []float32 {

@@ -28,11 +28,11 @@ type params struct {
 	TEnd     float64     `help:"Time at which the flow ends; above 1 only for schedule vapo." default:"1"`
 	RTol     float64     `name:"rtol" help:"rk45: relative tolerance of a step." default:"0.001" only:"solver=rk45"`
 	ATol     float64     `name:"atol" help:"rk45: absolute tolerance of a step." default:"0.001" only:"solver=rk45"`
-	MaxSteps int         `help:"rk45: steps to try per sample." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
-	Class    string      `help:"Class of the samples, by index; each: all in turn." default:"none"`
+	MaxSteps int         `help:"rk45: maximum steps per sample." default:"10000" unit:"steps" only:"solver=rk45" min:"1"`
+	Class    string      `help:"Index of the class to draw; each: all in turn." default:"none"`
 	Guidance float64     `help:"Strength of classifier-free guidance; 1: off, 0: without the class." default:"1"`
 	Weights  string      `help:"Weights: ema (the average), ema.1, ema.2, …, raw or std:S." default:"ema"`
-	Batch    int         `help:"Samples per report of progress." default:"256" unit:"samples" keyed:"false" min:"1"`
+	Batch    int         `help:"Samples per progress report." default:"256" unit:"samples" keyed:"false" min:"1"`
 	Backend  engine.Name `help:"Compute engine: ${engines}." default:"auto"`
 
 	Pictures pictureParams `embed:""`
@@ -46,7 +46,7 @@ var spec = stage.Stage[params]{
 	About:   "Draw samples from a trained potential by integrating its gradient from noise to data.",
 	Version: 6,
 	Inputs: []contract.Port{
-		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential trained by train", Subject: true},
+		{Name: "checkpoint", Media: contract.MediaArrow, Help: "a potential, or averages, from train", Subject: true},
 		stage.Tuning,
 	},
 	Outputs: []contract.Port{

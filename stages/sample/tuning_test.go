@@ -9,7 +9,7 @@ import (
 	"vapo/lib/failure"
 )
 
-// A tuning is for cards only, and a damaged one is an input error that names the file.
+// Only GPU backends accept a tuning, and a damaged tuning is an input error that names the file.
 func TestTuning(t *testing.T) {
 	model := checkpointOf(t, pointsConfig("linear"), nil)
 	broken := filepath.Join(t.TempDir(), "tuning.json")

@@ -42,7 +42,7 @@ func classifierLoop(
 	if !job.HasInput("test") {
 		return l, nil
 	}
-	test, err := testImages(ctx, job, c.Shape) // read first, so that a wrong input does not waste the training
+	test, err := testImages(ctx, job, c.Shape) // read before training, so that a wrong input fails early
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func classifierLoop(
 	return l, nil
 }
 
-// testImages reads the input test, which must hold labelled images of the given shape.
+// testImages reads the test input, which must hold labelled images of the given shape.
 func testImages(ctx context.Context, job *stage.Job, shape []int) (*dataset.Images, error) {
 	set, err := data.Read(ctx, job, "test")
 	if err != nil {
@@ -61,8 +61,8 @@ func testImages(ctx context.Context, job *stage.Job, shape []int) (*dataset.Imag
 		return nil, fmt.Errorf("input test: %w", err)
 	}
 	if len(test.Labels) != test.N || !slices.Equal(test.Shape(), shape) {
-		return nil, failure.New(failure.Input, "give the output test of the prep that made the data",
-			"input test: %d images of shape %v with %d labels, expected labelled ones of shape %v as in data",
+		return nil, failure.New(failure.Input, "give the test output of the prep step that made the data",
+			"input test: %d images of shape %v with %d labels, expected labelled images of shape %v, as in the input data",
 			test.N, test.Shape(), len(test.Labels), shape)
 	}
 	return test, nil

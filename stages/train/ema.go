@@ -12,11 +12,11 @@ import (
 	"vapo/stages/train/internal/watch"
 )
 
-// emaCmd makes a checkpoint of an average of the weights whose length is chosen after the training.
+// emaCmd makes a checkpoint from an average of the weights. The length of the average is chosen after the training.
 type emaCmd struct {
-	File  string  `arg:"" help:"Output averages of a training: a path, ref:name or sha256:…"`
+	File  string  `arg:"" help:"The averages output of a training run: a path, ref:name or sha256:…"`
 	Std   float64 `help:"Length of the average: its relative standard deviation, such as 0.07." required:""`
-	Step  int64   `help:"Step of the average, one of the snapshots; 0: the last." default:"0"`
+	Step  int64   `help:"Step of the average, which must have a snapshot; 0: the last." default:"0"`
 	Out   string  `help:"Checkpoint (.arrow) to write." required:"" type:"path"`
 	Force bool    `help:"Overwrite an existing file."`
 }

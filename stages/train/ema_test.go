@@ -17,8 +17,8 @@ import (
 	"vapo/lib/program"
 )
 
-// without copies a file of averages without the averages of one profile. It returns the path of the copy, and the
-// weights of the removed average of one step.
+// without copies a file of averages but leaves out one profile. It returns the path of the copy, and the weights that
+// the omitted average had at one step.
 func without(t *testing.T, path string, a average.Average) (string, map[string]checkpoint.Named) {
 	t.Helper()
 	c, err := checkpoint.Read(path)
@@ -36,7 +36,7 @@ func without(t *testing.T, path string, a average.Average) (string, map[string]c
 	return rest, direct
 }
 
-// distance returns the relative distance of two sets of weights.
+// distance returns the relative distance between two sets of weights.
 func distance(got, want map[string]checkpoint.Named) float64 {
 	var square, norm float64
 	for name, w := range want {
@@ -49,8 +49,8 @@ func distance(got, want map[string]checkpoint.Named) float64 {
 	return math.Sqrt(square / norm)
 }
 
-// An average that is reconstructed from two others agrees with the same average tracked during training, for points and
-// for images, and is much closer to it than any snapshot.
+// An average reconstructed from two others agrees with the same average tracked during training, and is much closer to
+// it than any snapshot. This holds for points and for images.
 func TestReconstructedAverageIsTheTrackedOne(t *testing.T) {
 	profiles := []string{"--decay=constant", "--learning-rate=0.003", "--ema-profiles=[0.05,0.1,0.07,0.15]"}
 	for name, c := range map[string]struct {
@@ -136,7 +136,7 @@ func TestEMA(t *testing.T) {
 			steps = append(steps, a.Step)
 		}
 	}
-	// 19 snapshots are too many, so every second one is kept, and the end.
+	// 19 snapshots are too many, so every second one is kept, and the last step.
 	if want := []int64{4, 8, 12, 16, 20, 24, 28, 32, 36, 39}; !slices.Equal(steps, want) {
 		t.Errorf("snapshots after %v steps, want %v", steps, want)
 	}
@@ -186,7 +186,7 @@ func TestEMA(t *testing.T) {
 	}
 }
 
-// Averages with profiles do not change a bit of the weights or of the other averages.
+// Tracking averages with profiles leaves every bit of the weights and of the other averages unchanged.
 func TestProfilesChangeNothingElse(t *testing.T) {
 	data := points(t)
 	plain, profiles := t.TempDir(), t.TempDir()

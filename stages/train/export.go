@@ -23,7 +23,7 @@ import (
 type exportCmd struct {
 	Checkpoint string `arg:"" name:"checkpoint" help:"Checkpoint of a potential: a path, ref:name or sha256:…"`
 	File       string `arg:"" name:"file" help:"Safetensors file to write." type:"path"`
-	Weights    string `help:"Weights: averages (ema, ema.1, …, std:S as for sample), or as trained (raw)." default:"ema"`
+	Weights    string `help:"An average (ema, ema.1, …, std:S as for sample), or weights as trained (raw)." default:"ema"`
 	Force      bool   `help:"Overwrite an existing file."`
 }
 
@@ -88,7 +88,7 @@ func readCheckpoint(ctx context.Context, c *stage.Console, ref string) (*checkpo
 	}
 	ck, err := checkpoint.Read(path)
 	if err != nil {
-		return nil, failure.New(failure.Input, "give the output checkpoint of train", "%w", err)
+		return nil, failure.New(failure.Input, "give the checkpoint output of train", "%w", err)
 	}
 	return ck, nil
 }

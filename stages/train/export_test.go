@@ -56,7 +56,7 @@ func TestExportRoundTrip(t *testing.T) {
 			}
 			other, _ := evaluate(t, from, checkpoint.AdamM, x, times)
 			if slices.Equal(phi, other) {
-				t.Error("other weights give the same potential: the test sees nothing")
+				t.Error("other weights give the same potential: this test could not detect a change")
 			}
 
 			a, err := checkpoint.Read(from)

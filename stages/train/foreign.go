@@ -12,7 +12,7 @@ import (
 	"vapo/lib/torchfile"
 )
 
-// foreignFile is an opened file of weights in a foreign format: PyTorch or safetensors.
+// foreignFile is an open weights file in a foreign format: PyTorch or safetensors.
 type foreignFile struct {
 	potential.Tensors
 	config  string // network description, if train export wrote the file; otherwise empty
@@ -78,7 +78,7 @@ func (f *foreignFile) behind(prefix string) {
 	f.Tensors = &prefixed{f.Tensors, prefix, f.Order()}
 }
 
-// prefixed is the part of a file whose names begin with prefix.
+// prefixed is the part of a file whose tensor names begin with prefix.
 type prefixed struct {
 	potential.Tensors
 	prefix string

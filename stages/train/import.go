@@ -16,14 +16,14 @@ import (
 	"vapo/lib/stage"
 )
 
-// importCmd makes a checkpoint of weights from another framework.
+// importCmd makes a checkpoint from the weights of another framework.
 type importCmd struct {
 	File        string   `arg:"" help:"Weights (.pth or safetensors): a path, ref:name or sha256:…"`
 	Preset      string   `help:"Network by name, as for run." xor:"network"`
 	Like        string   `help:"Checkpoint with the same network: a path, ref:name or sha256:…" xor:"network"`
-	Schedule    string   `help:"Schedule; auto: as in --like or file, or linear." enum:"auto,${schedules}" default:"auto"`
+	Schedule    string   `help:"Schedule; auto: of --like or the file, or linear." enum:"auto,${schedules}" default:"auto"`
 	Output      string   `help:"What the network models." enum:"auto,potential,velocity,noise" default:"auto"`
-	PriorStd    *float64 `help:"Prior w; default: 1 for a preset, else as in --like or the file."`
+	PriorStd    *float64 `help:"Standard deviation w of the prior; default: that of --like or the file, else 1."`
 	Weights     string   `help:"Weights: ema, as trained (model), or all (any)." enum:"any,ema,model" default:"any"`
 	Prefix      string   `help:"Take only tensors with this name prefix, if the file has several networks."`
 	IgnoreExtra bool     `help:"Ignore tensors that do not belong to the network."`
@@ -97,7 +97,7 @@ func (cmd *importCmd) Run(ctx context.Context, c *stage.Console) error {
 			return err
 		}
 		if stored != digest {
-			return failure.New(failure.Integrity, "run again when nothing writes to the file",
+			return failure.New(failure.Integrity, "run again when no other program writes to the file",
 				"%s changed while it was stored", cmd.Out)
 		}
 		if err := store.SetRef(ctx, cmd.Ref, digest); err != nil {
@@ -132,7 +132,7 @@ func (cmd *importCmd) network(
 		}
 		config.Schedule, config.PriorStd = "linear", 1
 		if config.Classes, err = potential.ClassesIn(src); err != nil {
-			return config, cmd.invalid("--like says which network it is", err)
+			return config, cmd.invalid("name the network with --like", err)
 		}
 	case cmd.Like != "":
 		ck, err := readCheckpoint(ctx, c, cmd.Like)
@@ -140,7 +140,7 @@ func (cmd *importCmd) network(
 			return config, fmt.Errorf("--like %s: %w", cmd.Like, err)
 		}
 		if ck.Kind != checkpoint.Potential {
-			return config, failure.New(failure.Input, "give the output checkpoint of train",
+			return config, failure.New(failure.Input, "give the checkpoint output of train",
 				"--like %s: it holds a %s, expected a %s", cmd.Like, ck.Kind, checkpoint.Potential)
 		}
 		if config, err = potential.ParseConfig(ck.Config); err != nil {
@@ -148,7 +148,7 @@ func (cmd *importCmd) network(
 		}
 	case src.config != "":
 		if config, err = potential.ParseConfig(json.RawMessage(src.config)); err != nil {
-			return config, cmd.invalid("--preset or --like say which network it is", err)
+			return config, cmd.invalid("name the network with --preset or --like", err)
 		}
 	default:
 		return config, failure.New(failure.Usage, "add --preset or --like",
@@ -179,7 +179,7 @@ func (cmd *importCmd) convert(src *foreignFile, config potential.Config) (*check
 	}
 	w, err := potential.Import(src, config, which)
 	if err != nil {
-		return nil, nil, cmd.invalid("--preset and --like say which network it is", err)
+		return nil, nil, cmd.invalid("name the network with --preset or --like", err)
 	}
 	if len(w.Unknown) > 0 && !cmd.IgnoreExtra {
 		return nil, nil, cmd.invalid("--ignore-extra ignores them", w.UnknownError())

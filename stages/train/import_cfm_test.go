@@ -12,8 +12,7 @@ import (
 	"vapo/lib/potential"
 )
 
-// TestImportTorchCFM: a checkpoint in the form that torchcfm's training script saves gives the same velocity as in
-// PyTorch, for both sets of weights.
+// A checkpoint as saved by torchcfm's training script gives the same velocity as in PyTorch, for both sets of weights.
 func TestImportTorchCFM(t *testing.T) {
 	raw, err := os.ReadFile("testdata/torchcfm.json")
 	if err != nil {

@@ -253,7 +253,7 @@ func TestImportPrefixes(t *testing.T) {
 			t.Errorf("behind %q: %s", prefix, stdout)
 		}
 	}
-	// If a file holds both weights and averages, import distinguishes them by name.
+	// If a file holds both weights and averages, import tells them apart by name.
 	both := tensorsOf(t, "model.")
 	for _, n := range tensorsOf(t, "model_ema.") {
 		n.Data = slices.Clone(n.Data)

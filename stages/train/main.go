@@ -1,5 +1,5 @@
-// Command train fits a network to a data set: a potential whose gradient carries noise to the data, or the small
-// classifier whose features score sets of greyscale images.
+// Command train fits a network to a data set. The network is a potential, whose gradient carries noise to the data, or
+// a small classifier, whose features are used to score sets of greyscale images.
 //
 // Package main holds the parameters (spec.go, options.go, preset.go), the two kinds of training (potential.go,
 // classifier.go) and the commands (import.go, export.go, ema.go). Package data draws the batches, package watch takes

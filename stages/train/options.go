@@ -57,11 +57,11 @@ type params struct {
 	// EMAProfiles lists averages from which others can be reconstructed after the training; see package average and the
 	// ema command.
 	EMAProfiles      json.RawMessage `help:"Relative standard deviations of averages for the ema command." default:"[]"`
-	EMASnapshotEvery int             `help:"Interval of snapshots of these; 0: none." default:"0" unit:"steps" min:"0"`
+	EMASnapshotEvery int             `help:"Interval of their snapshots; 0: none." default:"0" unit:"steps" min:"0"`
 
 	// Classes.
 	Conditional  bool    `help:"Train with labels, to sample by class." default:"false" negatable:"" only:"${potential}"`
-	LabelDropout float64 `help:"conditional: share trained without a label." default:"0.1" only:"conditional=true"`
+	LabelDropout float64 `help:"conditional: fraction of labels to drop." default:"0.1" only:"conditional=true"`
 
 	// Network in detail.
 	Preset      string          `help:"Network by name: ${presets}." default:"none" keyed:"false"`
@@ -72,7 +72,7 @@ type params struct {
 	ChannelMult json.RawMessage `help:"unet: relative channels of each level." default:"[1,2,2]" only:"model=unet"`
 	ResBlocks   int             `help:"unet: residual blocks per level." default:"1" only:"model=unet"`
 	Groups      int             `help:"unet: groups of the normalisations." default:"8" only:"model=unet"`
-	Attention   json.RawMessage `help:"unet: downsampling factors that use attention." default:"[]" only:"model=unet"`
+	Attention   json.RawMessage `help:"unet: downsampling factors of attention levels." default:"[]" only:"model=unet"`
 	Dropout     float64         `help:"unet: dropout of the residual blocks." default:"0" only:"model=unet"`
 
 	HeadChannels int    `help:"unet: channels of an attention head; 0: one head." default:"0" only:"model=unet" min:"0"`
@@ -80,24 +80,25 @@ type params struct {
 	TimeInput    string `help:"unet: how t enters a block." default:"scale" enum:"scale,add" only:"model=unet"`
 
 	WRNDepth int  `help:"wrn: convolutions, 6n + 4." default:"10" unit:"layers" only:"model=wrn"`
-	WRNWidth int  `help:"wrn: channels of the first stage / 16." default:"1" only:"model=wrn"`
+	WRNWidth int  `help:"wrn: channels of the first stage, divided by 16." default:"1" only:"model=wrn"`
 	Time     bool `help:"wrn: t is an input of the network." default:"true" negatable:"" only:"model=wrn"`
 	Features int  `help:"classifier: dimensions of the feature vector." default:"64" only:"model=classifier"`
 
 	// Measurements and execution; see also Snapshots.
 	LogEvery        int `help:"Steps between metrics lines." default:"20" unit:"steps" min:"1" effect:"none"`
-	VarianceBatches int `help:"Batches per bin of time in a measurement." default:"8" min:"2" max:"1048576" effect:"none"`
+	VarianceBatches int `help:"Batches per time bin in a measurement." default:"8" min:"2" max:"1048576" effect:"none"`
 
-	// VarianceEvery measures the gradient's variance, FieldEvery compares with the closed form for data from a mixture.
-	VarianceEvery int `help:"Steps per value; 0: none." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
-	FieldEvery    int `help:"Steps per check; 0: none." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
+	// VarianceEvery is the interval at which the gradient's variance is measured. FieldEvery is the interval at which the
+	// field is compared with the closed form, if the data is from a mixture.
+	VarianceEvery int `help:"Variance interval, or 0." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
+	FieldEvery    int `help:"Check interval; 0: none." default:"0" unit:"steps" only:"${potential}" min:"0" effect:"none"`
 
 	CheckpointEvery int   `help:"Steps between checkpoints." default:"200" unit:"steps" keyed:"false" min:"1"`
-	DataCache       int64 `help:"Disk for streamed data." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
+	DataCache       int64 `help:"Disk space for streamed data." default:"2147483648" unit:"bytes" keyed:"false" min:"0"`
 
-	// Remat is not keyed. On the CPU, the bits are the same with and without it. A card promises the same bits only with a
-	// tuning, which is an input and fits one program only.
-	Remat bool `help:"Compute blocks again to save memory." default:"false" keyed:"false" only:"model=unet|wrn"`
+	// Remat is not keyed. On the CPU, the results are bit for bit the same with and without it. On a GPU, the same results
+	// are guaranteed only with a tuning, which is an input and fits only one program.
+	Remat bool `help:"Recompute blocks to save memory." default:"false" keyed:"false" only:"model=unet|wrn"`
 
 	PlanMemory bool `help:"Print a step's memory and the batch that fits; do not train." default:"false" keyed:"false"`
 

@@ -8,17 +8,18 @@ import (
 	"vapo/stages/train/internal/loop"
 )
 
-// memoryPlan is what --plan-memory prints. Samples are those computed at once: the batch or the micro-batch.
+// memoryPlan is what --plan-memory prints. Samples is the number computed at once: the batch or the micro-batch.
 type memoryPlan struct {
 	Backend   string `json:"backend"`
 	Samples   int    `json:"samples"`
 	Memory    int64  `json:"memory_bytes"`
-	Available int64  `json:"available_bytes,omitempty"` // left out if the engine does not know it, as is Largest
+	Available int64  `json:"available_bytes,omitempty"` // omitted, like Largest, if the engine does not know it
 	Largest   int    `json:"largest_samples,omitempty"`
 }
 
-// planMemory compiles the training step, without its snapshots and measurements, for p's batch and for twice as many
-// samples. The memory that the samples take grows in proportion to their number; that of the state does not grow.
+// planMemory compiles the training step, without snapshots and measurements, for p's batch and for twice as many
+// samples. This separates the memory for the samples, which is proportional to their number, from the memory for the
+// state, which is constant.
 func planMemory(be backend.Backend, p *params, prepare func(*params) (*loop.Loop, error)) error {
 	need := func(times int) (int64, error) {
 		q := *p

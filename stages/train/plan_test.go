@@ -12,7 +12,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// --plan-memory prints the memory that the run then takes and the largest batch that fits, and makes no outputs.
+// --plan-memory prints the memory that the run will take and the largest batch that fits. It writes no outputs.
 func TestPlanMemory(t *testing.T) {
 	dir := t.TempDir()
 	args := smallUNet(pictures(t, 8, nil), "--out="+dir, "--batch=6")

@@ -54,7 +54,7 @@ func potentialLoop(
 	if err != nil || !job.HasInput("test") {
 		return l, err
 	}
-	set, err := data.Read(ctx, job, "test") // read first, so that a wrong input does not waste the training
+	set, err := data.Read(ctx, job, "test") // read before training, so that a wrong input fails early
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func potentialLoop(
 	return l, nil
 }
 
-// recordTestLoss records the loss on the input test, in total and for each bin of time.
+// recordTestLoss records the mean loss on the test input, over all samples and for each bin of training time.
 func recordTestLoss(job *stage.Job, t *training.Trainer, loss *watch.TestLoss) error {
 	bins, err := loss.Measure(t)
 	if err != nil {

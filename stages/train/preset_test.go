@@ -15,7 +15,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// resolved returns all parameters, as describe --check completes the given ones, or the error that it prints.
+// resolved returns the parameters as `describe --check` completes them, or the error that it prints.
 func resolved(t *testing.T, given string) (map[string]any, string) {
 	t.Helper()
 	var out, errs bytes.Buffer

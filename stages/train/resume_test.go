@@ -68,9 +68,9 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal,
 func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	squares := pictures(t, 8, nil)
 	for name, args := range map[string][]string{
-		"mlp, looked at": small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9",
+		"mlp with snapshots": small(points(t), "--width=96", "--batch=400", "--steps=120", "--checkpoint-every=9",
 			"--sample-every=11", "--score-n=300", "--sample-steps=6"),
-		"unet, looked at": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40",
+		"unet with snapshots": smallUNet(squares, "--steps=40", "--checkpoint-every=4", "--sample-every=7", "--score-n=40",
 			"--sample-steps=4", "--input=features="+classifierFor(t, squares)),
 		"mlp": small(points(t), "--width=96", "--batch=400", "--steps=260", "--field-every=50",
 			"--checkpoint-every=9", "--ema-profiles=[0.05,0.1]", "--ema-snapshot-every=8"),
@@ -124,8 +124,8 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 			}
 			p1, err1 := os.ReadFile(filepath.Join(whole, "progress.png"))
 			p2, err2 := os.ReadFile(filepath.Join(broken, "progress.png"))
-			if looked := strings.Contains(name, "looked at"); !bytes.Equal(p1, p2) || looked != (err1 == nil) ||
-				looked != (err2 == nil) {
+			if want := strings.Contains(name, "snapshots"); !bytes.Equal(p1, p2) || want != (err1 == nil) ||
+				want != (err2 == nil) {
 				t.Errorf("pictures of the progress differ: %v, %v", err1, err2)
 			}
 			a1, err1 := os.ReadFile(filepath.Join(whole, "averages.arrow"))
@@ -160,7 +160,7 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
-// Damage to the resumable checkpoint, or to a snapshot of the averages, costs time, but the result is the same.
+// Damage to the resumable checkpoint, or to a snapshot of the averages, costs time but does not change the result.
 func TestDamagedState(t *testing.T) {
 	data, whole := points(t), t.TempDir()
 	args := small(data, "--width=192", "--batch=1000", "--steps=200", "--checkpoint-every=3", "--ema-profiles=[0.1]",

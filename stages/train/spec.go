@@ -23,7 +23,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "features", Media: contract.MediaArrow, Optional: true,
-			Help: "feature network of the scores of snapshots, see eval and --sample-every; images only",
+			Help: "feature network for scoring snapshots of images: see eval and --sample-every",
 		},
 		stage.Tuning,
 	},
@@ -31,7 +31,7 @@ var spec = stage.Stage[params]{
 		{Name: "checkpoint", Media: contract.MediaArrow, Help: "weights, their moving averages and the optimiser's state"},
 		{
 			Name: "metrics", Media: contract.MediaNDJSON,
-			Help: "loss, gradient norms, field errors and scores by step; loss, velocity and spread by time",
+			Help: "by step: loss, gradient norms, field errors and scores; by training time: loss, velocity and spread",
 		},
 		{
 			Name: "end", Media: contract.MediaJSON,
@@ -43,7 +43,7 @@ var spec = stage.Stage[params]{
 		},
 		{
 			Name: "averages", Media: contract.MediaArrow, Optional: true,
-			Help: "snapshots of averages, for reconstructing others: see --ema-snapshot-every and the ema command",
+			Help: "snapshots of averages, from which the ema command makes others: see --ema-snapshot-every",
 		},
 	},
 	Resolve: resolve,
@@ -54,9 +54,9 @@ var spec = stage.Stage[params]{
 	Commands: []stage.Command{
 		{
 			Name: "import", Cmd: &importCmd{},
-			Help: "Make a checkpoint of weights that PyTorch or another framework has trained.",
+			Help: "Make a checkpoint from weights trained with PyTorch or another framework.",
 		},
-		{Name: "ema", Help: "Make a checkpoint of an average whose length is chosen after the training.", Cmd: &emaCmd{}},
+		{Name: "ema", Help: "Make a checkpoint from an average. Its length is chosen after the training.", Cmd: &emaCmd{}},
 		{Name: "export", Help: "Write the weights of a potential as safetensors for other frameworks.", Cmd: &exportCmd{}},
 	},
 }

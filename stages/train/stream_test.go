@@ -21,8 +21,8 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// streamed, given as the first argument, makes the test binary run as the stage with narrow windows. Even a small set
-// then spans many windows.
+// streamed, given as the first argument, makes the test binary run as the stage with narrow windows, so that even a
+// small set spans many windows.
 const streamed = "streamed"
 
 // narrow limits a block to 8 images of 8x8 pixels, or to 64 points in the plane, and a window to 5 blocks.
@@ -155,7 +155,7 @@ func TestKilledWhileStreamed(t *testing.T) {
 	}
 }
 
-// Invalid streamed data is reported, even if the invalid samples come late.
+// Invalid samples in streamed data are reported, even if they come late.
 func TestStreamRefusals(t *testing.T) {
 	bad := many(100)
 	bad.Classes, bad.Labels[70] = nil, 1<<40
@@ -197,7 +197,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 	t.Setenv("GOMEMLIMIT", "100KiB")
 	if code, stderr := attemptOf(t, self, c, 0, 0); code != failure.Resources ||
-		!strings.Contains(stderr, "read into memory whole") {
+		!strings.Contains(stderr, "must fit in memory") {
 		t.Errorf("exit %d, want %d\n%s", code, failure.Resources, stderr)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"vapo/lib/random"
 )
 
-// The test loss is that of L5, 1/2 |grad Phi - v|² per dimension, at the averaged weights.
+// The test loss is the loss L5, 1/2 |grad Phi - v|² per dimension, computed with the averaged weights.
 func TestTestLoss(t *testing.T) {
 	const n, dim = 123, 2
 	set := &dataset.Points{Name: "held out", N: n, D: dim, X: make([]float32, n*dim)}
@@ -69,7 +69,7 @@ func TestWrongTestSets(t *testing.T) {
 	for _, c := range []struct {
 		name, test, message string
 	}{
-		{"points for images", points(t), "input test: samples of shape [2], expected [1 8 8] as in data"},
+		{"points for images", points(t), "input test: samples of shape [2], expected [1 8 8], as in the input data"},
 		{"no labels", pictures(t, 8, func(s *dataset.Images) { s.Labels = nil }), "40 samples with 0 labels"},
 		{"unknown class", pictures(t, 8, func(s *dataset.Images) { s.Labels[7], s.Classes = 2, append(s.Classes, "top") }),
 			"from 0 to 1"},

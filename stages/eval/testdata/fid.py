@@ -1,6 +1,9 @@
 """Prints the FID between the first N training and test images of CIFAR-10 in PyTorch and SciPy.
 
-usage: fid.py DIRECTORY N TAP    DIRECTORY contains the trunk's weights and CIFAR-10's archive; also prints images/s
+usage: fid.py DIRECTORY N TAP
+
+DIRECTORY contains the trunk's weights and the CIFAR-10 archive. TAP selects Inception's layer. The script also prints
+the number of images per second.
 """
 import os
 import sys

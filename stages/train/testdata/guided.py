@@ -1,6 +1,6 @@
 """Writes guided.pth, the state dict of a class-conditional U-Net in the layout of guided diffusion (with
-label_emb.weight, without a prefix), and guided.json: Phi and grad Phi in float64, with labels and without (-1). Uses
-python3-torch.
+label_emb.weight, without a prefix), and guided.json: Phi and grad Phi in float64, with labels and without (label -1).
+Uses python3-torch.
 
 The network is that of lib/training/testdata/torch_models.py with random weights.
 """

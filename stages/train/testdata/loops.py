@@ -1,4 +1,4 @@
-"""Writes loop-*.pth: one small network in the layouts of public training loops, with what they save beside the weights.
+"""Writes loop-*.pth: one small network in the layouts of public training loops, with everything else that they save.
 The values of the weights count up from 0, those of the averages from 0.5. Uses python3-torch."""
 import argparse
 import collections

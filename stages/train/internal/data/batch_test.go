@@ -22,8 +22,8 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// Which labels are dropped depends only on the seed and the step. The fraction of dropped labels is the configured one,
-// and the other labels are those of the samples.
+// The seed and the step alone decide which labels are dropped. The fraction of dropped labels is the configured one;
+// the remaining labels are those of the samples.
 func TestLabelDropout(t *testing.T) {
 	const n, classes, size = 50, 3, 40
 	labels := make([]int64, n)

@@ -19,8 +19,8 @@ import (
 // Options control how the input data is read.
 type Options struct {
 	Seed       uint64 // seed of the order of the samples
-	Labels     bool   // whether labels are needed
-	Whole      bool   // whether all samples must be in memory
+	Labels     bool   // the labels are needed
+	Whole      bool   // all samples must be in memory
 	CacheBytes int64  // limit of the local disk cache for data streamed from the store
 }
 
@@ -79,7 +79,7 @@ func whole(ctx context.Context, job *stage.Job, o Options) (*Source, error) {
 	if have > 0 && need > have {
 		return nil, failure.New(failure.Resources,
 			"prepare fewer samples; only potentials can be trained on data larger than memory, given as a tensor file",
-			"input data is read into memory whole and takes %d MiB, this process may have %d MiB", need>>20, have>>20)
+			"the input data must fit in memory: it needs %d MiB, this process may use %d MiB", need>>20, have>>20)
 	}
 	set, err := Read(ctx, job, "data")
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 type recorder struct {
 	backend.Backend
 	backend.Executable
-	inputs, runs int // inputs of a batch, and runs to come
+	inputs, runs int // number of inputs of a batch, and of runs still to come
 	calls        []string
 	next         chan bool // receives a value for each batch uploaded
 }
@@ -53,8 +53,8 @@ func (r *recorder) Run(in, out []backend.Buffer) error {
 	return err
 }
 
-// The next batch is drawn and uploaded while a step runs. The losses are those of steps without a Prefetcher, to the
-// bit.
+// The next batch is drawn and uploaded while a step runs. The losses are bit for bit those of steps without a
+// Prefetcher.
 func TestUploadsOverlapSteps(t *testing.T) {
 	compute, err := device.OpenGo()
 	if err != nil {

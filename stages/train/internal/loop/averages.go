@@ -16,11 +16,12 @@ import (
 
 // Each snapshot of the averages with profiles is saved once, as a live state of its own, because the snapshots together
 // can be many times as large as the resumable checkpoint. Since the number of steps is known, only the snapshots that
-// the output keeps are saved. The output of a shorter run has all of them up to its end.
+// the output keeps are saved. The output of a shorter run of the series contains all of these up to its end.
 
 func liveAverages(step int64) string { return fmt.Sprintf("averages-%d", step) }
 
-// kept returns the steps up to step whose averages are saved for the output: all that the output keeps except the last.
+// kept returns the steps, up to the given one, whose averages are saved for the output. These are all the steps that
+// the output keeps, except the last.
 func (l *Loop) kept(step int64) []int64 {
 	if l.Options.AverageEvery == 0 {
 		return nil

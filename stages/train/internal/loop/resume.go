@@ -28,7 +28,7 @@ const (
 type ending struct {
 	Series string `json:"series"` // key of the series, see stage.Job.Series
 	Step   int64  `json:"step"`
-	Lines  int    `json:"lines"` // number of lines of the metrics output that the longer run has too
+	Lines  int    `json:"lines"` // number of metrics lines, from the first, that the longer run has too
 	// Checkpoint and Metrics are the digests of the output checkpoint and of the first Lines lines of the metrics. They
 	// detect outputs that come from different runs.
 	Checkpoint string `json:"checkpoint"`
@@ -38,7 +38,7 @@ type ending struct {
 }
 
 // mixed is the hint for outputs that come from different runs.
-const mixed = "give the outputs checkpoint, metrics and end of one run"
+const mixed = "give the checkpoint, metrics and end outputs of one run"
 
 // start restores the state and the history, and returns the next step. It uses this run's resumable checkpoint if there
 // is a usable one, otherwise the outputs of a shorter run of the series, and otherwise initialises the training.
@@ -108,7 +108,7 @@ func (l *Loop) restore(ctx context.Context, path string) (int64, error) {
 func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	c, err := checkpoint.Read(path)
 	if err != nil {
-		return 0, failure.New(failure.Input, "give the output checkpoint of a shorter run", "%w", err)
+		return 0, failure.New(failure.Input, "give the checkpoint output of a shorter run", "%w", err)
 	}
 	endPath, err := l.earlier(ctx, "end")
 	if err != nil {
@@ -125,16 +125,16 @@ func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	var end ending
 	same := json.Unmarshal(raw, &end) == nil && end.Step == c.Step && end.Checkpoint == digest.Hex()
 	if !same || end.Guard.Check() != nil {
-		return 0, failure.New(failure.Input, mixed, "the end that was given is not that of this checkpoint's run")
+		return 0, failure.New(failure.Input, mixed, "the given end is not from the run of this checkpoint")
 	}
 	if end.Series != l.Job.Series() {
 		return 0, failure.New(failure.Input,
-			"only --steps may differ, and with --decay=cosine --horizon must be given and the same",
-			"it is of another series: its run differs in more than its length")
+			"only --steps may differ; with --decay=cosine, give both runs the same --horizon",
+			"the checkpoint is from another series: its run differs in more than its length")
 	}
 	if c.Step > l.Options.Steps {
 		return 0, failure.New(failure.Input, "raise --steps",
-			"the checkpoint is of step %d, after the %d steps of this run", c.Step, l.Options.Steps)
+			"the checkpoint is from step %d, after the %d steps of this run", c.Step, l.Options.Steps)
 	}
 	lines, err := l.earlierLines(ctx, &end)
 	if err != nil {
@@ -179,10 +179,10 @@ func (l *Loop) earlierLines(ctx context.Context, end *ending) ([]json.RawMessage
 	}
 	if end.Lines < 0 || end.Lines > len(lines) {
 		return nil, failure.New(failure.Input, mixed,
-			"the metrics have %d lines, expected the %d that the end of that run names", len(lines), end.Lines)
+			"the given metrics have %d lines, expected at least %d according to the given end", len(lines), end.Lines)
 	}
 	if lines = lines[:end.Lines]; linesHex(lines) != end.Metrics {
-		return nil, failure.New(failure.Input, mixed, "the metrics that were given are not those of this checkpoint's run")
+		return nil, failure.New(failure.Input, mixed, "the given metrics are not from the run of this checkpoint")
 	}
 	return lines, nil
 }

@@ -13,8 +13,8 @@ import (
 	"vapo/lib/training"
 )
 
-// fieldTimes are the times of the comparison, as values of the variable in which the schedule draws training times. On
-// the linear schedule this variable is t itself.
+// fieldTimes are the times at which the fields are compared. They are values of the variable in which the schedule
+// draws training times; for the linear schedule, this variable is t itself.
 var fieldTimes = []float64{0.2, 0.5, 0.8}
 
 // fieldPoints is the number of points compared at each time.
@@ -34,8 +34,8 @@ type fieldAt struct {
 	exact []float32 // exact grad Phi at these points
 }
 
-// NewField compiles the gradient field of a network. At then compares the field with the closed form every `every`
-// steps. NewField returns nil if every is 0.
+// NewField compiles the gradient field of a network. The method At then compares the field with the closed form every
+// `every` steps. NewField returns nil if every is 0.
 func NewField(be backend.Backend, c potential.Config, every int, seed uint64, set dataset.Set) (*Field, error) {
 	if every == 0 {
 		return nil, nil

@@ -28,7 +28,7 @@ type SnapshotParams struct {
 	SampleSteps    int `help:"Steps from noise to a sample." default:"20" unit:"steps" min:"1" effect:"none"`
 	ScoreN         int `help:"Samples per score." default:"1000" unit:"samples" min:"2" max:"1048576" effect:"none"`
 	ScoreReference int `help:"Training samples." default:"10000" unit:"samples" min:"2" max:"1073741824" effect:"none"`
-	ScoreTap       int `help:"Inception's layer, by its number of channels, as for eval." default:"2048" effect:"none"`
+	ScoreTap       int `help:"Inception layer, named by its channels, as for eval." default:"2048" effect:"none"`
 }
 
 const (
@@ -57,10 +57,10 @@ type Snapshots struct {
 	scored  int // number of samples that are scored; 0 if there is no score
 	refs    int // number of training samples in the reference
 
-	// The reference of the scores is read for the first score. It is the training points themselves, or the moments of the
-	// training images' features.
+	// The reference for the scores is read when the first score is computed. It consists of the training points
+	// themselves, or of the moments of the training images' features.
 	points    *dataset.Points
-	network   *feature.Extractor // the feature network; nil without the input features
+	network   *feature.Extractor // the feature network; nil without the features input
 	reference *metrics.Moments
 }
 
@@ -84,7 +84,7 @@ func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p Sna
 	}
 	e := &Snapshots{p: p, trainer: t, job: job, src: src, shown: shownImages, refs: min(p.ScoreReference, src.Len())}
 	e.sampler = sampler
-	if config.Classes > 0 { // classes in turn, like the stage sample with --class each
+	if config.Classes > 0 { // one class after the other, like the stage sample with --class each
 		e.sampler.Label = func(sample int) int { return sample % config.Classes }
 	}
 	points := len(config.Shape) == 1
@@ -97,7 +97,7 @@ func NewSnapshots(ctx context.Context, job *stage.Job, be backend.Backend, p Sna
 	}
 	if points {
 		return nil, failure.New(failure.Input, "leave out the input features",
-			"points are compared as they are, without a feature network")
+			"points are compared directly, without a feature network")
 	}
 	if err := e.openNetwork(ctx, be); err != nil {
 		return nil, err
@@ -144,8 +144,8 @@ func (e *Snapshots) record(metric string) {
 }
 
 // At takes a snapshot of the state at the given step, if one is due and has not been taken yet. It returns the time
-// spent. What it adds to the history depends only on the state, so interrupting and resuming the run at any point
-// leaves the history the same.
+// spent. Its additions to the history depend only on the state, so the history is the same even if the run is
+// interrupted and resumed at any point.
 func (e *Snapshots) At(ctx context.Context, step int64, h *History) (time.Duration, error) {
 	if e == nil || step == 0 || step <= h.Snapshots.Done || step%int64(e.p.SampleEvery) != 0 {
 		return 0, nil

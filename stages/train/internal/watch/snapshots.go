@@ -10,7 +10,7 @@ import (
 	"vapo/lib/preview"
 )
 
-// shownSnapshots limits the number of snapshots in the picture. The last snapshot is shown in addition.
+// shownSnapshots limits the number of snapshots in the picture, not counting the last, which is always shown.
 const shownSnapshots = 40
 
 // SnapshotLog records the snapshots taken so far.

@@ -12,12 +12,12 @@ import (
 	"vapo/stages/train/internal/data"
 )
 
-// testSamples is the number of samples of the input test, counted from the first, whose loss is measured.
+// testSamples limits the measurement to the first samples of the test input.
 const testSamples = 10000
 
-// TestLoss measures the loss of a potential on the input test, for each bin of training time. Every run gets the same
-// noise and the same times, spread evenly over the training variable whatever times the run trains on. The losses of
-// runs with the same schedule can therefore be compared with each other.
+// TestLoss measures the loss of a potential on the test input, for each bin of training time. Every run gets the same
+// noise and the same times. These times are spread evenly over the training variable, whichever times the run trains
+// on, so that the losses of runs with the same schedule can be compared.
 type TestLoss struct {
 	loss *training.TestLoss
 	draw *data.Batches
@@ -31,13 +31,13 @@ type TestLoss struct {
 func NewTestLoss(
 	be backend.Backend, c potential.Config, objective string, n int, draw *data.Batches, set dataset.Set,
 ) (*TestLoss, error) {
-	const hint = "give the output test of the prep that made the data"
+	const hint = "give the test output of the prep step that made the data"
 	if !slices.Equal(set.Shape(), c.Shape) {
-		return nil, failure.New(failure.Input, hint, "input test: samples of shape %v, expected %v as in data",
+		return nil, failure.New(failure.Input, hint, "input test: samples of shape %v, expected %v, as in the input data",
 			set.Shape(), c.Shape)
 	}
 	if set.Len() < training.BinCount {
-		return nil, failure.New(failure.Input, "", "input test: %d samples, expected at least %d: one for each bin of time",
+		return nil, failure.New(failure.Input, "", "input test: %d samples, expected at least %d: one for each time bin",
 			set.Len(), training.BinCount)
 	}
 	l := &TestLoss{draw: draw, set: set.Head(testSamples)}
@@ -64,8 +64,8 @@ func labels(set dataset.Set) []int64 {
 	return nil
 }
 
-// Measure returns the mean loss of the averaged weights in each bin. The loss is per dimension and has no weight that
-// depends on the time.
+// Measure returns the mean loss of the averaged weights in each bin. The loss is per dimension and is not weighted by
+// time.
 func (l *TestLoss) Measure(t *training.Trainer) (bins [training.BinCount]float64, err error) {
 	weights, err := t.Averages(0)
 	if err != nil {
@@ -93,7 +93,7 @@ func (l *TestLoss) Measure(t *training.Trainer) (bins [training.BinCount]float64
 // Len returns the number of samples that Measure uses.
 func (l *TestLoss) Len() int { return l.set.Len() }
 
-// setSample sets the values of a row of a batch to those of sample i.
+// setSample fills a batch row with sample i.
 func setSample(row []float32, set dataset.Set, i int) {
 	switch s := set.(type) {
 	case *dataset.Images:

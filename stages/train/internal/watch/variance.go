@@ -15,8 +15,7 @@ type Measurement struct {
 	Bins []training.BinVariance `json:"bins"`
 }
 
-// varianceSamples is the number of training samples, counted from the first, from which the measurement draws its
-// batches.
+// varianceSamples limits the measurement to batches of the first training samples.
 const varianceSamples = 10000
 
 // Variance measures the variance of the gradient. It draws separate batches, each with the size of a micro-batch. A nil
@@ -29,8 +28,8 @@ type Variance struct {
 	samples dataset.Set
 }
 
-// NewVariance compiles the gradient for batches of n samples. At then measures its variance every `every` steps.
-// NewVariance returns nil if every is 0.
+// NewVariance compiles the gradient for batches of n samples. The method At then measures its variance every `every`
+// steps. NewVariance returns nil if every is 0.
 func NewVariance(be backend.Backend, c potential.Config, objective string, n, every, batches int,
 	draws *data.Batches, remat bool) (*Variance, error) {
 	if every == 0 {
