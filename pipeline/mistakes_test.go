@@ -68,7 +68,7 @@ func TestRecipeMistakes(t *testing.T) {
 			"r.yaml:4:34: step b: input data comes from step a, but does not say from which output\n" +
 				"hint: its outputs are: a.out, a.log, a.length\n"},
 		{"no source", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: data}}\n", nil, 2,
-			"r.yaml:3:34: step b: input data comes from \"data\", which is none of these\n" +
+			"r.yaml:3:34: step b: input data cannot come from \"data\"\n" +
 				"hint: an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file\n"},
 		{"no such file", "name: r\nsteps:\n  b: {stage: toy, inputs: {data: ./nothing.json}}\n", nil, 3,
 			"r.yaml:3:34: step b: input data: no such file: nothing.json\nhint: a path is relative to the recipe's directory\n"},
@@ -162,7 +162,7 @@ func TestShippedRecipes(t *testing.T) {
 	t.Parallel()
 	recipes, err := filepath.Glob("recipes/*.yaml")
 	if err != nil || len(recipes) == 0 {
-		t.Fatal("there are no recipes to hold to their stages")
+		t.Fatal("found no recipes to check")
 	}
 	w := newWorkplace(t)
 	w.photos(3, "photos")
@@ -248,7 +248,7 @@ func TestNamesAreEscaped(t *testing.T) {
 	}
 }
 
-// TestWrongReference checks that a reference to nothing in the last step is found before the first step runs.
+// TestWrongReference checks that a dangling reference in the last step is reported before the first step runs.
 func TestWrongReference(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -11,11 +11,11 @@ import (
 	"vapo/pipeline/internal/localcache"
 )
 
-// answers are the remembered answers of stage programs that are pure (see contract.Description). Asking takes longer
-// than everything else in a cached run.
+// answers holds the answers of pure stage programs (see contract.Description) from this and earlier runs. Asking the
+// programs again would take longer than everything else in a cached run.
 type answers struct {
-	path    string // of the file
-	plugin  string // what "auto" depends on
+	path    string // file that holds the answers
+	plugin  string // the installed plugin, on which the meaning of "auto" depends
 	mu      sync.Mutex
 	byKey   map[string][]byte
 	changed bool

@@ -40,12 +40,12 @@ type Entry struct {
 	err  error
 }
 
-// New returns the catalog of the stage programs in dir. It remembers answers of the programs in the file answers.
+// New returns the catalog of the stage programs in dir. It reads earlier answers of the programs from the file answers.
 func New(dir, answers string) *Catalog {
 	return &Catalog{dir: dir, answers: recall(answers), entries: map[string]*Entry{}}
 }
 
-// Save keeps what the catalog has learnt for later processes.
+// Save saves the answers of the stage programs for later runs.
 func (c *Catalog) Save() { c.answers.save() }
 
 // Dir returns the directory with the stage programs.
@@ -154,7 +154,7 @@ func call(ctx context.Context, path string, args ...string) ([]byte, error) {
 	}
 	if code, bySignal, _ := child.ExitCode(err); bySignal {
 		return nil, failure.New(failure.Class(code), "if it was not killed on purpose, memory ran out (see dmesg)",
-			"killed by signal %d while it described itself", code-128)
+			"killed by signal %d while describing itself", code-128)
 	}
 	if err != nil && stderr.Len() > 0 {
 		text := strings.TrimSpace(stderr.String())

@@ -107,7 +107,7 @@ func Build(ctx context.Context, r *recipe.Recipe, c *catalog.Catalog, targets ..
 
 var stepParam = regexp.MustCompile(`\{([a-z0-9_-]+)\.([a-z0-9-]+)\}`)
 
-// expand replaces {step.param} by the value of the parameter, so that a recipe's description stays true with --set.
+// expand replaces {step.param} with the value of the parameter, so that a recipe's description stays true with --set.
 func expand(about string, nodes []*Node) string {
 	return stepParam.ReplaceAllStringFunc(about, func(text string) string {
 		m := stepParam.FindStringSubmatch(text)
@@ -209,7 +209,7 @@ func (n *Node) source(r *recipe.Recipe, nodes []*Node, in recipe.Input, port con
 				"step %s: input %s comes from step %s, but does not say from which output", n.Name(), in.Name, in.From)
 		}
 		return Source{}, recipe.Error(in.Pos, "an input is STEP.OUTPUT, ref:NAME, sha256:… or a path such as ./file",
-			"step %s: input %s comes from %q, which is none of these", n.Name(), in.Name, in.From)
+			"step %s: input %s cannot come from %q", n.Name(), in.Name, in.From)
 	}
 	i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == ref.Step })
 	if path := located(r, in.Pos, in.From); i < 0 && isFile(path) { // a file such as data.arrow

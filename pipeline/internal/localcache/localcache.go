@@ -1,6 +1,6 @@
 // Package localcache keeps values in local files that only save work, such as the answers of stage programs. These
-// files never cause a failure: a file that is missing, damaged or of another version counts as empty, and errors of
-// writing are ignored.
+// files never cause a failure: a file that is missing, damaged or of another version counts as empty, and write errors
+// are ignored.
 package localcache
 
 import (

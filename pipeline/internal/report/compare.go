@@ -27,9 +27,9 @@ type Compared struct {
 	Features  string         `json:"features,omitempty"`
 	// Costs are the costs of the steps that led to the score. A name is the stage and the unit, as in "train samples/s".
 	Costs map[string]float64 `json:"costs,omitempty"`
-	// GradientVariance is what the training measured, in the form of the training's manifest.
+	// GradientVariance is the variance that the training measured, in the form in which its manifest holds it.
 	GradientVariance any `json:"gradient_variance,omitempty"`
-	// TestLoss is the loss on held-out samples after the training, and TestLossByTime the same for each bin of time.
+	// TestLoss is the loss on held-out samples after the training, and TestLossByTime is this loss for each time bin.
 	TestLoss       float64   `json:"test_loss,omitempty"`
 	TestLossByTime []float64 `json:"test_loss_by_time,omitempty"`
 }

@@ -120,7 +120,7 @@ type chart struct {
 // page's font.
 type legendEntry struct {
 	Name string
-	Pen  int // number of the page's pen, from 1
+	Pen  int // number of the curve's colour in the page, from 1
 }
 
 func (c chart) legend() []legendEntry {
@@ -136,8 +136,8 @@ func (c chart) legend() []legendEntry {
 	return out
 }
 
-// The drawing library writes these colours as placeholders, which toVariables replaces by the page's CSS variables. The
-// SVG then follows light and dark mode.
+// The drawing library writes these colours as placeholders, which toVariables replaces with the page's CSS variables.
+// The SVG then follows light and dark mode.
 var (
 	ink  = color.RGBA{1, 2, 3, 255}
 	rule = color.RGBA{1, 2, 4, 255}
@@ -242,7 +242,7 @@ func (c chart) svg() (template.HTML, error) {
 	p.X.Tick.Marker = plainTicks{}
 
 	canvas := vgsvg.NewWith(vgsvg.UseWH(vg.Points(430), vg.Points(230)))
-	// Leave room on the right for half of the last tick's label.
+	// Leave space on the right for half of the last tick's label.
 	p.Draw(draw.Crop(draw.New(canvas), 0, -vg.Points(12), 0, -vg.Points(4)))
 	var buf bytes.Buffer
 	if _, err := canvas.WriteTo(&buf); err != nil {

@@ -28,7 +28,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
-// grouped separates groups of three digits by commas: 60,000.
+// grouped separates groups of three digits with commas: 60,000.
 func grouped(v int64) string {
 	s := strconv.FormatInt(v, 10)
 	sign := ""

@@ -25,7 +25,7 @@ type bar struct {
 	Ours        bool
 }
 
-// scoreFile is the JSON of a score. The page shows all other fields as facts.
+// scoreFile is the JSON of a score. The page shows any other fields of the JSON as facts.
 type scoreFile struct {
 	Headline  string             `json:"headline"`
 	Metric    string             `json:"metric"`
@@ -85,7 +85,7 @@ func (p *page) score(s Step) {
 	f, ok := readScore(s)
 	var all map[string]any
 	if !ok || json.Unmarshal(o.Data, &all) != nil {
-		p.warn(s.Name, "output "+o.Name+" is not what a score should be")
+		p.warn(s.Name, "output "+o.Name+" is not a valid score")
 		return
 	}
 	c := score{Step: s.Name, Headline: f.Headline, Metric: f.Metric, Value: number(*f.Value), Warnings: f.Warnings}

@@ -185,7 +185,7 @@ func (p *page) compare(c *Comparison) error {
 	return nil
 }
 
-// coordinate returns the number by which a fact is drawn: its value, or the length of an average such as std:0.07.
+// coordinate returns the number at which a fact is drawn: its value, or the length of an average such as std:0.07.
 func coordinate(v any) (float64, bool) {
 	if s, ok := v.(string); ok {
 		length, ok := strings.CutPrefix(s, "std:")

@@ -44,7 +44,7 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 			}
 			all, bad := readMetrics(o.Data)
 			if bad > 0 {
-				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers over a step and are not in its curves",
+				p.warn(s.Name, fmt.Sprintf("output %s: %d lines are not numbers for a step and are left out of its curves",
 					o.Name, bad))
 			}
 			for _, kind := range metricKinds {
@@ -64,7 +64,7 @@ func (p *page) curves(steps []Step, manifests []manifest) error {
 				}
 			}
 			for _, q := range binSeries(o.Data) {
-				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+": by parts of the training time",
+				if err := p.draw(&p.Curves, q.title(), "step "+s.Name+", for bins of the training time",
 					chart{x: "optimiser step", y: q.name, list: q.list}); err != nil {
 					return err
 				}
