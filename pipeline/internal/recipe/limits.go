@@ -9,10 +9,10 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// Retries says how often a step is tried again after a failure that can pass.
+// Retries says how often a step is tried again after a temporary failure.
 type Retries struct {
 	Limit   int           // attempts after the first one
-	Backoff time.Duration // before the first retry
+	Backoff time.Duration // pause before the first retry
 }
 
 // Resources are what a step uses while it runs. Fields that a recipe leaves out are 0.
@@ -22,7 +22,7 @@ type Resources struct {
 	GPUs   int
 }
 
-// maxRetries limits Retries.Limit, since a failure that lasts this long does not pass by itself.
+// maxRetries limits Retries.Limit, because a failure that lasts this long is not temporary.
 const maxRetries = 100
 
 // defaultBackoff is long enough for a store or a machine to come back, and short compared with a training.
@@ -82,7 +82,7 @@ func (n node) bytes(what string) (int64, error) {
 	return int64(size), nil
 }
 
-// duration reads a duration such as 90s or 1h30m that is at least least.
+// duration reads a duration such as 90s or 1h30m, which must not be shorter than least.
 func (n node) duration(what string, least time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(n.scalar())
 	if err != nil || d < least {

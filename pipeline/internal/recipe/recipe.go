@@ -16,8 +16,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// maxSize is the largest size of a recipe file, in bytes. It is far above that of any real recipe and limits the time
-// that parsing a malicious file can take.
+// maxSize is the largest accepted size of a recipe file, in bytes. Real recipes are far smaller. The limit bounds the
+// time that parsing a malicious file can take.
 const maxSize = 256 << 10
 
 // Pos is a place in a recipe, or in a --set argument.
@@ -48,7 +48,7 @@ type Step struct {
 	Pos         Pos
 	Inputs      []Input
 	Params      []Param
-	Timeout     time.Duration // of one attempt; 0: none
+	Timeout     time.Duration // limit for one attempt; 0: none
 	Retries     Retries
 	Resources   Resources
 }

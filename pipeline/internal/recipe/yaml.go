@@ -20,8 +20,8 @@ import (
 const maxDepth = 16
 
 // node is a YAML node with its position. Note: decoding into structs with the library's strict mode was tried first. It
-// reports the positions of unknown keys, but not of values that parse and are wrong in meaning, such as an input from a
-// step that does not exist. Walking the tree keeps every position.
+// reports the positions of unknown keys, but not of values that parse but make no sense, such as an input from a step
+// that does not exist. Walking the tree keeps every position.
 type node struct {
 	ast ast.Node
 	pos Pos
@@ -64,7 +64,7 @@ func parseYAML(data []byte, file string) (n node, err error) {
 	case 1:
 		return newNode(bodies[0], file), nil
 	}
-	return n, Error(position(file, bodies[1].GetToken()), "one recipe a file", "a second YAML document starts here")
+	return n, Error(position(file, bodies[1].GetToken()), "use one file per recipe", "a second YAML document starts here")
 }
 
 // syntaxHint returns a hint for a message of the YAML parser.
@@ -230,7 +230,7 @@ func (n node) plain(depth int) (any, error) {
 	return nil, n.unexpected("a parameter", "a plain value")
 }
 
-// argument returns the text with which a command line would give this value; see Param.
+// argument returns the value as it would be written on a command line; see Param.
 func (n node) argument() string {
 	switch v := n.ast.(type) {
 	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode:

@@ -117,8 +117,8 @@ func (a *attempt) accept(d *Decision, s *Step, raw []byte) (*executed, error) {
 	}
 	if m.Stage != want.Stage || m.Version != want.Version || !maps.Equal(m.Inputs, inputs) {
 		return nil, failure.New(failure.Integrity, "were the stage programs rebuilt during the run? run it again",
-			"the manifest is of stage %s version %d, not of %s version %d with the given inputs", m.Stage, m.Version, want.Stage,
-			want.Version)
+			"the manifest is from stage %s version %d, not %s version %d with the given inputs", m.Stage, m.Version,
+			want.Stage, want.Version)
 	}
 	return &executed{m, raw}, nil
 }

@@ -12,11 +12,12 @@ import (
 	"vapo/lib/failure"
 )
 
-// releaseTimeout bounds the time to release a lease. A lease that remains expires.
+// releaseTimeout bounds the time to release a lease. A lease that is not released expires.
 const releaseTimeout = 10 * time.Second
 
-// underLease calls work while no other runner works on the step's action. It returns done == false if another runner
-// worked on it at the same time; the caller must then look for that runner's result and may try again.
+// underLease calls work while it holds the lease of the step's action, so that no other runner works on the action. It
+// returns done == false if another runner held or took over the lease; the caller must then look for that runner's
+// result and may try again.
 func (a *attempt) underLease(
 	ctx context.Context, key string, s *Step, work func(ctx context.Context, lease string) error,
 ) (done bool, err error) {

@@ -19,8 +19,8 @@ import (
 // errTimeout is the cause of a context that ends because a step ran longer than its timeout.
 var errTimeout = errors.New("timeout")
 
-// passing lists the classes of failures that can pass without a change to the recipe, its inputs or the programs: the
-// store was away, memory or disk was short, or somebody else stopped the stage.
+// passing lists the classes of temporary failures, which may disappear without a change to the recipe, its inputs or
+// the programs: the store was unreachable, memory or disk space was short, or somebody else stopped the stage.
 var passing = []failure.Class{failure.Store, failure.Resources, failure.Terminated}
 
 // maxBackoff limits the growth of the pause between two attempts.
@@ -36,7 +36,7 @@ func pauses(first time.Duration) *backoff.ExponentialBackOff {
 	return b
 }
 
-// persist carries out a step, and tries again as often as the recipe allows if it fails for a reason that can pass.
+// persist carries out a step. After temporary failures, it tries again as often as the recipe allows.
 func (a *attempt) persist(ctx context.Context, n *graph.Node, s *Step) error {
 	limit, pause := n.Step.Retries.Limit, pauses(n.Step.Retries.Backoff)
 	for retry := 1; ; retry++ {

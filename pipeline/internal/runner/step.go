@@ -34,11 +34,12 @@ func (a *attempt) step(ctx context.Context, n *graph.Node, s *Step) *Failure {
 
 // carryOut looks up the result of a step, and computes the result if the store lacks it.
 func (a *attempt) carryOut(ctx context.Context, n *graph.Node, s *Step) error {
-	var key string // of an action on which another run worked at the same time
+	var key string // key of the action if another run worked on it at the same time
 	for done := false; !done; {
 		d, err := a.lookUpStep(ctx, n, s)
 		if d == nil && err == nil && key != "" {
-			// If this run was frozen while its stage saved its state, the state was written after the action was done.
+			// If this run was frozen while its stage was saving state, it may have written the state after the other run
+			// finished the action.
 			_ = a.Store.Live(key).DeleteAfter(ctx, a.run.ID)
 		}
 		if d == nil || err != nil {
@@ -192,7 +193,7 @@ func (a *attempt) publish(ctx context.Context, d *Decision, s *Step, ran *execut
 		manifest, raw = first, winner.Manifest
 	}
 	if d.Series != "" {
-		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil { // longer runs only lose their head start
+		if err := a.Store.AddToSeries(ctx, d.Series, d.Length, d.Key); err != nil { // then longer runs start over
 			a.warn(fmt.Sprintf("longer runs will not continue from step %s: %v", s.Name, err))
 		}
 	}
