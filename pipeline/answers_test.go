@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// settle waits until a program that has just been written can be remembered.
+// settle waits until the answers of a program that was just written can be remembered.
 func settle() { time.Sleep(1100 * time.Millisecond) }
 
-// TestAnswersAreRemembered: a stage program is asked again only if its answer may be another one.
+// TestAnswersAreRemembered: a stage program is asked again only if its answer may have changed.
 func TestAnswersAreRemembered(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)
@@ -76,7 +76,8 @@ func TestAnswersAreRemembered(t *testing.T) {
 	asked("the memory is whole again", 0)
 }
 
-// TestSourcesAreReadAgain: what a stage found in a file is not remembered, even if the file looks the same.
+// TestSourcesAreReadAgain: an answer that depends on the content of a file is not remembered, because the file may
+// change and still look the same.
 func TestSourcesAreReadAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

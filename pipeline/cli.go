@@ -28,7 +28,7 @@ Without VAPO_STORE, an embedded S3 gateway keeps the results under .vapo/ in the
 
 // app holds the command line and the state that all commands share.
 type app struct {
-	Dir string `help:"Directory of .vapo (logs, embedded store)." default:"." placeholder:"DIR" type:"existingdir"`
+	Dir string `help:"Directory that holds .vapo (logs, embedded store)." default:"." placeholder:"DIR" type:"existingdir"`
 	Bin string `help:"Directory of the stage programs; default: this program's." placeholder:"DIR" type:"path"`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -60,8 +60,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return int(program.Main(name, stderr, func() error { return dispatch(args, stdout, stderr) }))
 }
 
-// results is standard output. It remembers the first failed write, so that commands need not check every line they
-// print, and yet no command succeeds whose output is incomplete.
+// results is standard output. It remembers the first failed write. Commands therefore need not check every line that
+// they print, and still fail if their output is incomplete.
 type results struct {
 	io.Writer
 	err error
@@ -116,7 +116,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 type recipeFlags struct {
 	Recipe string   `arg:"" help:"Recipe file (YAML)."`
 	Set    []string `help:"Set a parameter of a step for this run. Repeatable." placeholder:"STEP.PARAM=VALUE" sep:"none"`
-	Input  []string `help:"Replace a step's input; no FROM omits it. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
+	Input  []string `help:"Replace or (no FROM) omit a step's input. Repeatable." placeholder:"STEP.INPUT=FROM" sep:"none"`
 }
 
 // targets are the arguments of commands that may be limited to some steps.
@@ -165,5 +165,5 @@ func (a *app) catalog() (*catalog.Catalog, error) {
 	return catalog.New(dir, filepath.Join(a.local(), "answers")), nil
 }
 
-// oneLine replaces all white space in s, line breaks included, by single spaces.
+// oneLine replaces all white space in s, line breaks included, with single spaces.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

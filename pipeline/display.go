@@ -24,8 +24,8 @@ type display struct {
 	w       io.Writer
 	text    io.Writer // w with control characters escaped, for text that may contain names
 	tty     bool
-	name    int // width of the column of step names
-	stage   int // width of the column of stage names
+	name    int // width of the step name column
+	stage   int // width of the stage name column
 	running []*active
 	drawn   bool
 	stop    chan struct{}
@@ -185,7 +185,7 @@ func (d *display) StepWaiting(s *runner.Step) {
 	d.activate(s, &active{step: s, doing: "waiting", text: s.Reason}, "waiting "+s.Reason)
 }
 
-// StepRetries prints a line on a terminal too, because it says how an attempt failed.
+// StepRetries prints a line on a terminal too, because the line says how an attempt failed.
 func (d *display) StepRetries(s *runner.Step) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

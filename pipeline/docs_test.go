@@ -262,7 +262,7 @@ func checkGo(args []string) error {
 	return nil
 }
 
-// checkFlags checks that some program's help lists each flag that documents mention as inline code.
+// checkFlags checks that each flag that documents mention as inline code is in the help of some program.
 func checkFlags(t *testing.T, programs string) {
 	flag := regexp.MustCompile(`--(?:\[no-\])?([a-z0-9-]+)`)
 	known := map[string]bool{}

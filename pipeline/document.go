@@ -12,7 +12,7 @@ import (
 )
 
 // jsonFlag is the flag of commands that can print a document for other programs instead of text for people. README.md
-// describes the documents. Their fields may be added to, but not renamed or removed.
+// describes the documents. Later versions may add fields to them, but must not rename or remove any.
 type jsonFlag struct {
 	JSON bool `name:"json" help:"Print one JSON document instead of a table."`
 }
@@ -25,7 +25,8 @@ type document struct {
 // version1 is the current schema of all documents.
 var version1 = document{Schema: 1}
 
-// print prints a document as JSON if the flag is set, and otherwise what table writes, with columns aligned at tabs.
+// print prints a document as JSON if the flag is set. Otherwise it prints what table writes, with columns aligned at
+// tabs.
 func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 	if !f.JSON {
 		var text bytes.Buffer // because a tabwriter writes every cell separately
@@ -43,7 +44,7 @@ func (f jsonFlag) print(a *app, document any, table func(w io.Writer)) error {
 	return err
 }
 
-// printList prints a document as JSON whose last field is a list that may not fit into memory. empty is the document
+// printList prints as JSON a document whose last field is a list that may not fit into memory. empty is the document
 // with an empty list. each passes the items of the list to a function, one by one.
 func (a *app) printList(empty any, each func(item func(any) error) error) error {
 	frame, err := encode(empty, "")

@@ -93,7 +93,7 @@ func fields(t *testing.T, data []byte, v any) map[string]bool {
 		case map[string]any:
 			for name, child := range node {
 				names[prefix+name] = true
-				if _, byName := child.(map[string]any); !byName { // maps have names of their own
+				if _, byName := child.(map[string]any); !byName { // the entries of a map have no field names
 					walk(prefix+name+".", child)
 				}
 			}

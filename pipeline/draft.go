@@ -115,7 +115,7 @@ func (d *draft) measure(ctx context.Context, a *app, path string) (*prices, erro
 	return d.prices(runs[0], runs[1])
 }
 
-// probe returns the parameters of a short run. It has a new seed, because a cached step could not be measured.
+// probe returns the parameters of a short run. The seed is new, because a cached step could not be measured.
 func (d *draft) probe(r *recipe.Recipe, size int) map[string]int {
 	set := map[string]int{"samples.n": size * d.probeN}
 	for _, step := range []string{"potential", "classifier"} {
@@ -137,10 +137,10 @@ func (d *draft) prices(short, long *runner.Run) (*prices, error) {
 	for i, s := range short.Steps {
 		more := max(0, long.Steps[i].Seconds-s.Seconds)
 		switch s.Name {
-		case "data": // it is cached from now on
+		case "data": // cached, so it costs nothing later
 			continue
 		case "potential":
-			if more == 0 { // other programs slowed down the short run: count its fixed time as that of its steps
+			if more == 0 { // other programs slowed down the short run: count all time as time of the steps
 				more = long.Steps[i].Seconds / 2
 			}
 			p.perStep = more / float64(d.probeSteps)
@@ -188,6 +188,6 @@ func (p *prices) choose(budget time.Duration) (choice, error) {
 	return c, nil
 }
 
-// halfLife returns the half-life of the average of the weights for a training with that many samples: half of a short
-// training, as in the demo, and a twentieth of a long one.
+// halfLife returns the half-life of the average of the weights for a training on the given number of samples: half of a
+// short training, as in the demo, and a twentieth of a long one.
 func halfLife(samples int) int { return max(min(samples/2, 22000), samples/20) }

@@ -30,7 +30,7 @@ type gcCmd struct {
 	jsonFlag
 }
 
-// age is a flag for a duration, in days if the unit is d.
+// age is a flag for a duration that may be in days, such as 30d.
 type age time.Duration
 
 func (a *age) UnmarshalText(text []byte) error {
@@ -136,7 +136,7 @@ func (c *gcCmd) drops(contents *artifact.Contents, runs map[string]*past) map[st
 	return drop
 }
 
-// past is what collections and sizes need of a stored run.
+// past holds what garbage collection and size reports need to know about a stored run.
 type past struct {
 	recipe string
 	needs  artifact.Roots
@@ -186,7 +186,8 @@ func survey(ctx context.Context, store *artifact.Store) (*artifact.Contents, map
 	return contents, runs, unsound(group.Wait())
 }
 
-// unsound adds a hint to the error about a damaged document. What it refers to is unknown, so nothing may be deleted.
+// unsound adds a hint to the error about a damaged document. Since it is unknown what the document refers to, nothing
+// may be deleted.
 func unsound(err error) error {
 	if failure.ClassOf(err) == failure.Integrity {
 		const hint = "pipeline store check --deep --repair moves damaged objects aside"

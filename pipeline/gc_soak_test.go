@@ -17,8 +17,8 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// hasty builds the users' programs with one difference: they renew objects from the age of one second, so that a
-// collection may delete objects that are older than a few seconds.
+// hasty builds the programs with one difference: they renew objects that are older than one second. A collection may
+// therefore delete objects that are older than a few seconds.
 var hasty = sync.OnceValues(func() (dir string, err error) {
 	dir = filepath.Join(binaries, "hasty")
 	out, err := exec.Command("go", "build", "-ldflags", "-X vapo/lib/artifact.testRenewAge=1s",
@@ -86,7 +86,7 @@ type besideRunners struct {
 	runs, cached, computed, collections, freed atomic.Int64
 }
 
-// more reports whether to go on: until the time is over, and on a busy machine until something was freed.
+// more reports whether to continue: until the planned time is over, and up to a minute longer if nothing was freed yet.
 func (b *besideRunners) more() bool {
 	extra := time.Duration(0)
 	if b.freed.Load() == 0 {
@@ -143,7 +143,7 @@ func (b *besideRunners) runner(w *workplace, id, variety int) {
 	}
 }
 
-// collector collects again and again.
+// collector collects garbage again and again.
 func (b *besideRunners) collector(w *workplace, grace time.Duration) {
 	for ; b.more() && !b.t.Failed(); b.collections.Add(1) {
 		res := w.run("store", "gc", "--delete", "--keep-last=0", "--grace="+grace.String(), "--parts-within=0s", "--json")

@@ -10,7 +10,7 @@ import (
 // gc runs `store gc --json` and returns its report.
 func (w *workplace) gc(args ...string) (out gcReport) {
 	w.t.Helper()
-	time.Sleep(1100 * time.Millisecond) // the store's clock shows seconds
+	time.Sleep(1100 * time.Millisecond) // the store's clock counts whole seconds
 	text := w.must(append([]string{"store", "gc", "--grace=0s", "--json"}, args...)...)
 	if err := json.Unmarshal([]byte(text), &out); err != nil {
 		w.t.Fatalf("%v:\n%s", err, text)
@@ -28,7 +28,7 @@ func freedOf(r gcReport, kind string) int {
 	return 0
 }
 
-// TestGC: runs are dropped as the flags say; what kept runs and refs need stays and is still cached.
+// TestGC: runs are dropped according to the flags. Everything that kept runs and refs need remains and is still cached.
 func TestGC(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

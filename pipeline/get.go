@@ -17,7 +17,7 @@ import (
 type getCmd struct {
 	Artifact string `arg:"" help:"STEP.OUTPUT of a run, ref:NAME or sha256:…"`
 	File     string `arg:"" optional:"" help:"File to write (default: standard output)."`
-	From     string `name:"run" help:"ID of the run of STEP.OUTPUT (default: the latest)." placeholder:"RUN"`
+	From     string `name:"run" help:"Run that STEP.OUTPUT belongs to (default: the latest)." placeholder:"RUN"`
 }
 
 func (c *getCmd) Run(ctx context.Context, a *app, store *openStore) error {
@@ -49,8 +49,8 @@ func (c *getCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	return nil
 }
 
-// find returns the digest of an artifact given as STEP.OUTPUT, ref:NAME or sha256:…. run is the ID of the run of
-// STEP.OUTPUT, or "" for the latest run.
+// find returns the digest of an artifact given as STEP.OUTPUT, ref:NAME or sha256:…. run is the ID of the run that
+// STEP.OUTPUT belongs to, or "" for the latest run.
 func find(ctx context.Context, store *artifact.Store, text, run string) (artifact.Digest, error) {
 	ref, err := artifact.ParseReference(text)
 	if err != nil {

@@ -142,7 +142,7 @@ func (w *workplace) must(args ...string) string {
 	return res.stdout
 }
 
-// fails runs a command that must fail with the given exit code and print all texts in want to standard error.
+// fails runs a command that must fail with the given exit code and print every text in want to standard error.
 func (w *workplace) fails(code failure.Class, want []string, args ...string) result {
 	w.t.Helper()
 	res := w.run(args...)

@@ -24,7 +24,7 @@ steps:
   three: {stage: toy, inputs: {data: two.out}}
 `
 
-// undisturbed returns the digests of the outputs of slow if no process is killed.
+// undisturbed returns the output digests of the recipe slow when no process is killed.
 func undisturbed(t *testing.T) map[string]string {
 	t.Helper()
 	w := newWorkplace(t)
@@ -50,7 +50,7 @@ func TestKillNine(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	survived := map[string]int{} // kills that the run outlived, by victim
+	survived := map[string]int{} // number of kills that the run survived, by victim
 	for round := range objectstoretest.Soak(t, 4) {
 		w := newWorkplace(t)
 		w.write("slow.yaml", slow)

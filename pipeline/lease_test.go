@@ -76,7 +76,7 @@ func TestEqualRunsShareWork(t *testing.T) {
 	}
 }
 
-// TestNoWait checks that a run says who works on its step, and fails instead of waiting with --no-wait.
+// TestNoWait checks that a run reports who is working on its step, and that with --no-wait it fails instead of waiting.
 func TestNoWait(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

@@ -15,7 +15,7 @@ import (
 
 type lineageCmd struct {
 	Artifact string `arg:"" help:"STEP.OUTPUT of a run, ref:NAME or sha256:…"`
-	From     string `name:"run" help:"ID of the run of STEP.OUTPUT (default: the latest)." placeholder:"RUN"`
+	From     string `name:"run" help:"Run that STEP.OUTPUT belongs to (default: the latest)." placeholder:"RUN"`
 	jsonFlag
 }
 

@@ -49,7 +49,7 @@ func (c *newImagesCmd) Run(ctx context.Context, a *app) error {
 		d.replace("      labels: none\n", "      channels: 1\n      labels: none\n")
 	}
 	if hasClasses(c.Path) {
-		d.set("data", "labels", "directory # the class is the first directory of the path")
+		d.set("data", "labels", "directory # the class of an image is the first directory of its path")
 		d.set("potential", "conditional", "true")
 		d.replace("trajectories: 8}", "trajectories: 8, class: each}")
 		d.replace("test: data.test}", "test: data.test, features: classifier.checkpoint}")
@@ -60,7 +60,7 @@ func (c *newImagesCmd) Run(ctx context.Context, a *app) error {
 	return d.write(ctx, a, c.newFlags, "images", c.Path)
 }
 
-// classifierStep trains the network in whose features images with labels are compared.
+// classifierStep is the step that trains the feature network for labelled images.
 const classifierStep = `  classifier:
     stage: train
     inputs: {data: data.train, test: data.test}

@@ -57,7 +57,7 @@ func (c *reportCmd) Run(ctx context.Context, a *app, store *openStore) error {
 	if c.Table || c.JSON {
 		compared := report.Compare(page.Steps)
 		if len(compared) == 0 {
-			return failure.New(failure.Input, "add a step whose stage measures one, such as eval", "run %s has no scores",
+			return failure.New(failure.Input, "add a step that computes a score, such as eval", "run %s has no scores",
 				run.ID)
 		}
 		if c.JSON {
@@ -162,8 +162,9 @@ func loadRun(ctx context.Context, store *artifact.Store, id string) (*runner.Run
 	return runner.DecodeRun(id, data)
 }
 
-// latestRuns returns the IDs of up to n runs, newest first. IDs begin with the time, and a store can only be listed
-// from the oldest, so this looks at today, the month, the year and all times, until it has found enough.
+// latestRuns returns the IDs of up to n runs, newest first. IDs begin with the time, and a store lists them oldest
+// first. latestRuns therefore lists today's runs, then those of this month, of this year and of all years, until it has
+// found enough.
 func latestRuns(ctx context.Context, store *artifact.Store, n int) (ids []string, err error) {
 	today := time.Now().UTC().Format("20060102")
 	for _, prefix := range []string{today, today[:6], today[:4], ""} {

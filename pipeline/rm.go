@@ -42,7 +42,7 @@ func (c *rmCmd) remove(ctx context.Context, a *app, store *openStore) error {
 		return err
 	}
 	if alive, _ := a.runner(store, nil).Alive(run.ID); alive && run.State == runner.Running {
-		return failure.New(failure.Usage, "stop it first", "run %s is still at work", run.ID)
+		return failure.New(failure.Usage, "stop it first", "run %s is still running", run.ID)
 	}
 	return store.DeleteRun(ctx, run.ID)
 }

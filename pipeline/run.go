@@ -61,7 +61,7 @@ func (a *app) runRecipe(ctx context.Context, c *runCmd, opt runner.Options) (*ru
 		return nil, failure.New(failure.Usage, "",
 			"--jobs and --grace are %d and %v: expected 1 or more, and no negative time", c.Jobs, c.Grace)
 	}
-	if c.Report != "" { // reject a wrong path before the work instead of after it
+	if c.Report != "" { // report a bad path before the run, not after it
 		if err := os.MkdirAll(filepath.Dir(c.Report), 0o777); err != nil {
 			return nil, failure.New(failure.Usage, "", "--report: %w", err)
 		}

@@ -34,7 +34,7 @@ var (
 		"blobs (see make bench-store)")
 	scaleDir   = flag.String("scale-dir", "", "work in this directory and keep it; it is filled only once")
 	scaleRuns  = flag.Int("scale-runs", 20, "how often a command is timed; a cached run ten times as often")
-	scaleStore = flag.Bool("scale-store", false, "use an empty place in the store that VAPO_STORE names")
+	scaleStore = flag.Bool("scale-store", false, "use a new, empty prefix in the store that VAPO_STORE names")
 )
 
 // TestScale times commands in large stores. It starts every command as a user would: in a process of its own, with the

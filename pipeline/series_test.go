@@ -57,7 +57,7 @@ func TestSeries(t *testing.T) {
 			t.Errorf("%s steps, %s: the plan is\n%s", c.steps, c.set, plan)
 		}
 		if got := resumed(c.steps, "--set", c.set); got != c.from {
-			t.Errorf("%s steps, %s: went on from %q, want %s", c.steps, c.set, got, c.from)
+			t.Errorf("%s steps, %s: continued from %q, want %s", c.steps, c.set, got, c.from)
 		}
 	}
 	if got := w.digests(); got["one.out"] != want["one.out"] || got["one.log"] != want["one.log"] {
@@ -65,7 +65,7 @@ func TestSeries(t *testing.T) {
 	}
 	// A fresh run confirms this, since it does not continue from any earlier result.
 	if got := resumed("40", "--fresh"); got != "0" {
-		t.Errorf("a fresh run went on from %s", got)
+		t.Errorf("a fresh run continued from %s", got)
 	}
 	// A run does not continue from a shorter run whose outputs are missing.
 	digests := w.digests()
@@ -73,12 +73,12 @@ func TestSeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := resumed("50"); got != "25" {
-		t.Errorf("went on from %s, want 25, since what 40 steps made is gone", got)
+		t.Errorf("continued from %s, want 25, since what 40 steps made is gone", got)
 	}
 	// If the outputs of the longest run are damaged, the new run warns and continues from the next shorter run.
 	w.damage(w.digests()["one.log"])
 	if got := resumed("55"); got != "25" {
-		t.Errorf("went on from %s, want 25, since what 50 steps made is damaged", got)
+		t.Errorf("continued from %s, want 25, since what 50 steps made is damaged", got)
 	}
 	if out := w.must("status"); !strings.Contains(out, "step one could not continue after 50 steps of action") ||
 		!strings.Contains(out, "corrupt") {
@@ -95,6 +95,6 @@ func TestSeries(t *testing.T) {
 		}
 	}
 	if got := resumed("60"); got != "0" {
-		t.Errorf("went on from %s by a damaged index", got)
+		t.Errorf("continued from %s by a damaged index", got)
 	}
 }

@@ -100,7 +100,7 @@ func TestRetraining(t *testing.T) {
 		if (run+1)%every != 0 {
 			continue
 		}
-		time.Sleep(1100 * time.Millisecond) // the store's clock shows seconds, and nothing younger is deleted
+		time.Sleep(1100 * time.Millisecond) // the store's clock counts whole seconds, and nothing younger is deleted
 		w.must("store", "gc", "--keep-last", "5", "--grace", "0s", "--delete")
 		sizes = append(sizes, w.size(".vapo/store"))
 		if n := len(sizes); n&(n-1) == 0 || run+1 == rounds {

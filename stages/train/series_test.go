@@ -49,7 +49,7 @@ func TestLongerRunsContinue(t *testing.T) {
 					t.Fatalf("exit %d\n%s", code, stderr)
 				}
 				if from := m.Results["went_on_from_step"]; (from == nil) != (more == nil) {
-					t.Errorf("%s steps went on from %v", steps, from)
+					t.Errorf("%s steps continued from %v", steps, from)
 				}
 				return dir
 			}
