@@ -34,7 +34,7 @@ func F32(v []float32) Buffer { return Buffer{F32: v} }
 // name. After each run the state takes the value of Out. If Out is nil, only Load changes the state.
 type State struct {
 	In, Out *graphop.Node
-	// Exact keeps the values that are computed from the state in the graph's element type, even if the engine rounds
+	// Exact makes values that are computed from the state keep the graph's element type, even if the engine rounds
 	// activations to bfloat16. The samples of a solver need this, because many small steps are added to them; weights do
 	// not.
 	Exact bool
@@ -50,17 +50,17 @@ type Graph struct {
 // Executable is a compiled graph with its state. It must not be used by several goroutines at a time, except that
 // Upload may be called during a Run.
 type Executable interface {
-	// Run computes the outputs and the next states from the inputs in and the current state. in is parallel to
-	// Graph.Inputs, and Run fills out, which is parallel to Graph.Outputs. The engine does not keep the slices. If a
+	// Run computes the outputs and the next states from the inputs and the current state. The slice in is parallel to
+	// Graph.Inputs. Run fills the slice out, which is parallel to Graph.Outputs. The engine does not keep the slices. If a
 	// buffer has the wrong length or element type, Run returns an error and leaves the state unchanged.
 	Run(in, out []Buffer) error
-	// Upload copies v, input number i of a later run, to the engine's memory and returns the copy, to be passed to one Run
-	// in place of v. The inputs of a step can thus be copied during the previous step. An engine that computes in host
-	// memory returns v itself, so v must not change until that run has ended.
+	// Upload copies v, the value of input i in a later run, to the engine's memory. The caller passes the returned copy to
+	// one Run in place of v. The inputs of a step can thus be copied during the previous step. An engine that computes in
+	// host memory returns v itself, so v must not change until that run has ended.
 	Upload(i int, v Buffer) (Buffer, error)
-	// Load sets the state of the given name. States are 0 until they are loaded.
+	// Load sets the state with the given name. States are 0 until they are loaded.
 	Load(name string, v Buffer) error
-	// Store copies the state of the given name into v.
+	// Store copies the state with the given name into v.
 	Store(name string, v Buffer) error
 	// MemoryBytes returns the memory that the executable holds for values and scratch.
 	MemoryBytes() int64
@@ -89,8 +89,8 @@ type Promises struct {
 	Rows bool
 	// Repeats: the same inputs give the same bits in every process on the same machine.
 	Repeats bool
-	// FactorBits is the number of mantissa bits that the factors of float32 matrix products and convolutions keep, and
-	// the activations between them if there are fewer than 10; 0 stands for all 23.
+	// FactorBits is the number of mantissa bits that the factors of float32 matrix products and convolutions keep; 0
+	// stands for all 23. If it is below 10, the activations between them keep only as many bits too.
 	FactorBits int
 }
 
@@ -124,7 +124,8 @@ type MemoryError struct {
 	Err   error // the engine's own error, if any
 }
 
-// FixedBatch marks a *MemoryError in err as that of a graph whose batch is not the user's choice, and returns err.
+// FixedBatch returns err. If err contains a *MemoryError, FixedBatch first records in it that the user cannot change
+// the batch.
 func FixedBatch(err error) error {
 	var e *MemoryError
 	if errors.As(err, &e) {
@@ -140,7 +141,7 @@ func (e *MemoryError) Error() string {
 	if e.Have == 0 {
 		return fmt.Sprintf("the computation needs about %.1f GiB, more memory than %s has free", need, owner)
 	}
-	return fmt.Sprintf("the computation needs %.1f GiB of memory, %s has %.1f GiB", need, owner, have)
+	return fmt.Sprintf("the computation needs %.1f GiB of memory, but %s has only %.1f GiB", need, owner, have)
 }
 
 func (e *MemoryError) Unwrap() error { return e.Err }

@@ -11,7 +11,7 @@ import (
 
 func TestMemoryError(t *testing.T) {
 	for want, e := range map[string]*backend.MemoryError{
-		"the computation needs 3.0 GiB of memory, the machine has 2.0 GiB":          {Need: 3 << 30, Have: 2 << 30},
+		"the computation needs 3.0 GiB of memory, but the machine has only 2.0 GiB": {Need: 3 << 30, Have: 2 << 30},
 		"the computation needs about 3.0 GiB, more memory than the device has free": {Need: 3 << 30, Device: "the device"},
 	} {
 		if e.Error() != want {

@@ -21,9 +21,9 @@ func (g Graph) Roots() []*graphop.Node {
 	return append(r, g.Outputs...)
 }
 
-// Check validates the graph for Compile and returns the graph's element type, float32 or float64. A valid graph has
-// outputs or next states, every node without an operation is an input or a state, a next state has the shape of its
-// state, and every operation belongs to package graphop.
+// Check validates the graph for Compile and returns the graph's element type, float32 or float64. A graph is valid if
+// it has outputs or next states, if every node without an operation is an input or a state, if every next state has the
+// shape of its state, and if every operation belongs to package graphop.
 func (g Graph) Check() (tensor.Dtype, error) {
 	var dt tensor.Dtype
 	all := g.Roots()

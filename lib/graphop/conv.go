@@ -8,8 +8,8 @@ import (
 	"vapo/lib/kernel"
 )
 
-// ConvRole selects one of three convolutions: the convolution itself, its gradient in the image or its gradient in the
-// filter. Each is linear in both inputs, and the derivatives of each are the other two.
+// ConvRole selects one of three convolutions: the convolution itself, its gradient with respect to the image, or its
+// gradient with respect to the filter. Each is linear in both inputs, and the derivatives of each are the other two.
 type ConvRole int
 
 // The three convolutions, for x [N,Cin,H,W], w [Cout,Cin,KH,KW] and y, g [N,Cout,OH,OW].
@@ -77,10 +77,10 @@ func (c *ConvOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 	case Forward: // a = x, b = w, g has the shape of y
 		set(0, InputGrad, g, b)
 		set(1, FilterGrad, a, g)
-	case InputGrad: // a = gradient in y, b = w, g has the shape of x
+	case InputGrad: // a = gradient with respect to y, b = w, g has the shape of x
 		set(0, Forward, g, b)
 		set(1, FilterGrad, g, a)
-	case FilterGrad: // a = x, b = gradient in y, g has the shape of w
+	case FilterGrad: // a = x, b = gradient with respect to y, g has the shape of w
 		set(0, InputGrad, b, g)
 		set(1, Forward, a, g)
 	}

@@ -62,7 +62,7 @@ func TestGolden(t *testing.T) {
 		"conv 5x5 pad 2":            conv(1, 1, 2, 2),
 	}
 	if len(cases) != len(builders) {
-		t.Errorf("the file has %d cases, the test %d", len(cases), len(builders))
+		t.Errorf("the file has %d cases, but the test has %d", len(cases), len(builders))
 	}
 	for _, c := range cases {
 		for _, dt := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
@@ -100,7 +100,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// gradient multiplies each value by its weights, sums all products and returns the gradients of the sum in wrt.
+// gradient multiplies each value by its weights, sums all products and returns the gradients of the sum with respect to
+// wrt.
 func gradient(t *testing.T, values []*graphop.Node, weights [][]float64, wrt []*graphop.Node) []*graphop.Node {
 	t.Helper()
 	sum := graphop.Fill(values[0], 0, 1)
@@ -209,7 +210,7 @@ func TestMeanOfTiles(t *testing.T) {
 	}}, [][]float64{v})
 	for i := range got[0] {
 		if math.Abs(got[0][i]-got[1][i]) > 1e-15 {
-			t.Fatalf("tile %d has the means %v and %v", i, got[0][i], got[1][i])
+			t.Fatalf("the two means of tile %d are %v and %v", i, got[0][i], got[1][i])
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 func Grad(y *Node, wrt ...*Node) (out []*Node, err error) {
 	for _, w := range wrt {
 		if w.Graph() != y.Graph() {
-			return nil, fmt.Errorf("gradient in %s: it belongs to another graph", w.Name())
+			return nil, fmt.Errorf("gradient with respect to %s: it belongs to another graph", w.Name())
 		}
 	}
 	if err := Build(func() { out = gradients(y, wrt) }); err != nil {
@@ -54,7 +54,7 @@ func gradients(y *Node, wrt []*Node) []*Node {
 				continue
 			}
 			if !SameShape(d.Shape(), c.Shape()) {
-				fail(op.String(), fmt.Sprintf("the derivative in input %d has shape %v", k, d.Shape()), children...)
+				fail(op.String(), fmt.Sprintf("the derivative with respect to input %d has shape %v", k, d.Shape()), children...)
 			}
 			if sum := grads[c]; sum != nil {
 				d = Add(sum, d)

@@ -120,8 +120,8 @@ func TestDuplicateChildren(t *testing.T) {
 	}
 }
 
-// Grad accepts an intermediate node u as a variable. The gradient in u treats u as independent. The gradient in x, on
-// which u depends, is the total derivative.
+// Grad accepts an intermediate node u as a variable. The gradient with respect to u treats u as independent. The
+// gradient with respect to x, on which u depends, is the total derivative.
 func TestIntermediateNode(t *testing.T) {
 	x := scalarInput("x")
 	u := graphop.Square(x)                              // 4
@@ -147,8 +147,8 @@ func TestJacobianProducts(t *testing.T) {
 	if got, want := eval(t, feed, d[0]), []float64{30, -12, 13.5}; !slices.Equal(got, want) {
 		t.Errorf("seed·dy/dx = %v, want %v", got, want)
 	}
-	// seed·dy/dx is linear in seed. Differentiating it in seed, with the weights tangent, gives the Jacobian-vector
-	// product of y with tangent.
+	// seed·dy/dx is linear in seed. Differentiating it with respect to seed, weighted by tangent, gives the
+	// Jacobian-vector product of y with tangent.
 	tangent := graphop.Input(g, tensor.Float64, "tangent", 3)
 	forward := grad(t, graphop.Mul(d[0], tangent), seed)
 	feed[tangent] = []float64{1, 1, 2}
@@ -160,7 +160,7 @@ func TestJacobianProducts(t *testing.T) {
 func TestOtherGraph(t *testing.T) {
 	x, y := scalarInput("mine"), scalarInput("elsewhere")
 	if _, err := graphop.Grad(graphop.Square(x), y); err == nil || !strings.Contains(err.Error(), "elsewhere") {
-		t.Errorf("gradient in a node of another graph: error is %v, want one that names it", err)
+		t.Errorf("gradient with respect to a node of another graph: error is %v, want one that names the node", err)
 	}
 }
 

@@ -62,9 +62,9 @@ func TestConstructorsCheckShapes(t *testing.T) {
 		{"negative pad", [][]int{{4}}, func(in []*Node) { Pad(in[0], 0, -1, 2) }},
 		{"concat of nothing", nil, func([]*Node) { Concat(0) }},
 		{"concat of different ranks", [][]int{{2}, {2, 1}}, func(in []*Node) { Concat(0, in...) }},
-		{"concat of different sides", [][]int{{2, 3}, {2, 4}}, func(in []*Node) { Concat(0, in...) }},
+		{"concat of different sizes", [][]int{{2, 3}, {2, 4}}, func(in []*Node) { Concat(0, in...) }},
 		{"concat on a missing axis", [][]int{{2}, {2}}, func(in []*Node) { Concat(1, in...) }},
-		{"pooling that leaves a rest", [][]int{{1, 1, 4, 5}}, func(in []*Node) { AvgPool(in[0], 2) }},
+		{"pooling with a remainder", [][]int{{1, 1, 4, 5}}, func(in []*Node) { AvgPool(in[0], 2) }},
 		{"pooling of a matrix", [][]int{{4, 4}}, func(in []*Node) { AvgPool(in[0], 2) }},
 		{"pooling of nothing", [][]int{{1, 1, 4, 4}}, func(in []*Node) { AvgPool(in[0], 0) }},
 		{"upsampling of a matrix", [][]int{{4, 4}}, func(in []*Node) { Upsample(in[0], 2) }},
@@ -120,7 +120,7 @@ func TestConstructorsCheckShapes(t *testing.T) {
 		{"empty constant", [][]int{{4}}, func(in []*Node) { Fill(in[0], 1, 2, 0) }},
 		{"input of rank 0", [][]int{{4}}, func(in []*Node) { Input(in[0].Graph(), tensor.Float64, "new") }},
 		{"empty input", [][]int{{4}}, func(in []*Node) { Input(in[0].Graph(), tensor.Float64, "new", 2, 0) }},
-		{"input of a taken name", [][]int{{4}}, func(in []*Node) { Input(in[0].Graph(), tensor.Float64, "x0", 4) }},
+		{"input with a taken name", [][]int{{4}}, func(in []*Node) { Input(in[0].Graph(), tensor.Float64, "x0", 4) }},
 		{"different element types", [][]int{{4}}, func(in []*Node) {
 			Add(in[0], Input(in[0].Graph(), tensor.Float32, "single", 4))
 		}},

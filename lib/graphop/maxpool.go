@@ -4,8 +4,8 @@ package graphop
 // order, and returns the element of b at that position. Padding is never selected. A NaN counts as larger than every
 // number, so it propagates.
 //
-// The result is linear in b. The derivative in a is 0, because a small change of a almost never moves a maximum.
-// SelectMaxOp and ScatterMaxOp are each other's derivative, so max pooling has derivatives of any order.
+// The result is linear in b. The derivative with respect to a is 0, because a small change in a almost never moves a
+// maximum. SelectMaxOp and ScatterMaxOp are each other's derivative, so max pooling has derivatives of any order.
 type SelectMaxOp struct{ Window Window2D }
 
 // MaxPool2D returns the largest element of each window of x [N,C,H,W] as [N,C,OH,OW]; see Window2D. If the largest
@@ -27,7 +27,7 @@ func (s *SelectMaxOp) Diff(in []*Node, _, g *Node, needed []bool) []*Node {
 
 // ScatterMaxOp has inputs a [N,C,H,W] and g [N,C,OH,OW], with one element of g for each window. It starts from zeros
 // [N,C,H,W] and adds each element of g at the position of the first maximum of a in that window. It is the adjoint of
-// SelectMaxOp in the second input.
+// SelectMaxOp with respect to the second input.
 type ScatterMaxOp struct{ Window Window2D }
 
 // Diff implements Kind.

@@ -1,7 +1,7 @@
 // Package graphop is a family of Gorgonia operations closed under differentiation: the derivative of every operation
-// consists of operations of the family, so a loss can differentiate a graph as often as it needs. Training a potential
-// differentiates twice: the loss contains grad_x Phi, and training needs the gradient of the loss in the parameters.
-// Gorgonia's own operations cannot do that; its convolution has no second derivative.
+// consists of operations of the family, so a graph can be differentiated any number of times. Training a potential
+// differentiates twice: the loss contains grad_x Phi, and training needs the gradient of the loss with respect to the
+// parameters. Gorgonia's own operations cannot do that; its convolution has no second derivative.
 //
 // An operation is a name, a shape rule and a derivative. Each file defines one operation or a few related ones. The
 // engines decide how to compute an operation. Each engine lowers all operations in one package: backend/tape for the
@@ -97,7 +97,7 @@ func Of(n *Node) *Operation {
 	return op
 }
 
-// kindOf returns the Kind of a node's operation if it has type K. Otherwise ok is false.
+// kindOf returns the Kind of a node's operation if the Kind has type K. Otherwise ok is false.
 func kindOf[K Kind](n *Node) (k K, ok bool) {
 	if op := Of(n); op != nil {
 		k, ok = op.Kind.(K)
@@ -105,8 +105,8 @@ func kindOf[K Kind](n *Node) (k K, ok bool) {
 	return k, ok
 }
 
-// positiveShape is the hint for shapes that are not positive.
-const positiveShape = "expected one or more dimensions of 1 or more"
+// positiveShape describes a valid shape in error messages.
+const positiveShape = "expected at least one dimension and no empty ones"
 
 // positive reports whether a value can have shape s: rank 1 or more, and no empty dimension.
 func positive(s tensor.Shape) bool {

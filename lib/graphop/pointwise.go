@@ -170,9 +170,9 @@ func Sigmoid(x *Node) *Node { return pointwise(kernel.Sigmoid, 0, 0, x) }
 // SiLU returns x·sigmoid(x) (Hendrycks and Gimpel, arXiv 1606.08415).
 func SiLU(x *Node) *Node { return siluDeriv(x, Sigmoid(x), 0) }
 
-// siluDeriv returns the order-th derivative of SiLU at x, given s = sigmoid(x). The derivative in x is siluDeriv of the
-// next order, which includes the dependence of s on x. The derivative in s is therefore defined as 0. s is an operand
-// only so that all orders share one exponential.
+// siluDeriv returns the order-th derivative of SiLU at x, given s = sigmoid(x). The derivative with respect to x is
+// siluDeriv of the next order, which includes the dependence of s on x. The derivative with respect to s is therefore
+// defined as 0. s is an operand only so that all orders share one exponential.
 func siluDeriv(x, s *Node, order int) *Node {
 	return pointwise(kernel.SiLU, float64(order), 0, x, s)
 }

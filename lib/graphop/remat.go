@@ -2,9 +2,9 @@ package graphop
 
 import "iter"
 
-// Rematerialise returns roots that have the same values as the given ones but need less memory to compute, because
-// large values between the marks of a network (see Boundary) are computed again instead of being kept (Griewank and
-// Walther, ACM Transactions on Mathematical Software 26, 2000; Chen et al., arXiv 1604.06174).
+// Rematerialise returns roots that have the same values as the given ones but need less memory to compute: large values
+// between the marks of a network (see Boundary) are computed again instead of being kept (Griewank and Walther, ACM
+// Transactions on Mathematical Software 26, 2000; Chen et al., arXiv 1604.06174).
 //
 // The marks divide the graph, with all its reverse-mode passes, into sections, one after the other. A value that is
 // read in a later section than its own is computed again there, from the marks and from the small values that are kept.
@@ -96,7 +96,7 @@ func (r *remat) read(c *Node, section int) *Node {
 	return r.copy(c, section)
 }
 
-// copy returns n computed again for a section.
+// copy returns a node that computes n again in the given section.
 func (r *remat) copy(n *Node, section int) *Node {
 	key := copyOf{n, section}
 	if c := r.again[key]; c != nil {
@@ -117,7 +117,7 @@ func (r *remat) copy(n *Node, section int) *Node {
 		}
 		return r.built[c]
 	})
-	if again == n { // nothing that it reads has the batch's axis, as for a dropout mask
+	if again == n { // no operand of n has the batch's axis; a dropout mask is an example
 		again = with(n, late)
 	}
 	r.again[key] = again

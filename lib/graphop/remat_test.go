@@ -8,8 +8,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// chain returns the roots of a training step of a chain of marked blocks: the loss, which contains the gradient in x,
-// and the gradient of the loss in the weights. Every block draws a dropout mask.
+// chain returns the roots of a training step of a chain of marked blocks: the loss, which contains the gradient with
+// respect to x, and the gradient of the loss with respect to the weights. Every block draws a dropout mask.
 func chain(t *testing.T, blocks int) []*Node {
 	t.Helper()
 	g := gorgonia.NewGraph()
@@ -99,7 +99,7 @@ func TestRematerialiseNothing(t *testing.T) {
 	order := Order(out...)
 	for i, n := range Sections(order) {
 		if n != order[i] {
-			t.Errorf("node %d of the order is another", i)
+			t.Errorf("node %d of the order differs", i)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestSections(t *testing.T) {
 		}
 	}
 	if len(sorted) != len(order) {
-		t.Errorf("%d nodes of %d", len(sorted), len(order))
+		t.Errorf("the sections have %d nodes, want %d", len(sorted), len(order))
 	}
 }
 

@@ -23,14 +23,15 @@ func (w *SliceOp) Diff(in []*Node, _, g *Node, _ []bool) []*Node {
 	return []*Node{Pad(g, w.Axis, w.From, in[0].Shape()[w.Axis]-w.To)}
 }
 
-// PadOp adds zeros before and after one axis.
+// PadOp adds zeros at the start and at the end of one axis.
 type PadOp struct{ Axis, Before, After int }
 
-// Pad returns x with before zeros before and after zeros after one axis. Its adjoint is Slice.
+// Pad returns x padded with zeros along one axis; before and after are the numbers of zeros at its start and end. Its
+// adjoint is Slice.
 func Pad(x *Node, axis, before, after int) *Node {
 	s := x.Shape()
 	if axis < 0 || axis >= len(s) || before < 0 || after < 0 {
-		fail("pad", fmt.Sprintf("cannot pad axis %d by %d and %d", axis, before, after), x)
+		fail("pad", fmt.Sprintf("cannot pad axis %d with %d and %d zeros", axis, before, after), x)
 	}
 	if before == 0 && after == 0 {
 		return x

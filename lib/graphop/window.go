@@ -26,7 +26,7 @@ func (w Window2D) results(op string, x *Node) tensor.Shape {
 	}
 	if w.PadH < 0 || w.PadW < 0 || w.PadH >= w.KH || w.PadW >= w.KW {
 		// Every window must contain an element of the image.
-		fail(op, fmt.Sprintf("the window %v: expected padding of 0 or more, and less than the window", w), x)
+		fail(op, fmt.Sprintf("the window %v needs padding of at least 0 and less than its own size", w), x)
 	}
 	if s[2]+2*w.PadH < w.KH || s[3]+2*w.PadW < w.KW {
 		fail(op, fmt.Sprintf("the window %v is larger than the padded image", w), x)

@@ -1,7 +1,7 @@
 // Package backendtest is the conformance suite that every engine runs. It compares the first three derivatives of each
-// operation with numerical differentiation, its float32 results with float64, and whole training steps with an
-// interpreter that computes node by node. It also checks that rows of a batch are independent, that state changes
-// correctly, and that invalid graphs and buffers cause errors.
+// operation with numerical differentiation, and its float32 results with float64 results. It compares whole training
+// steps with an interpreter that computes node by node. It also checks that rows of a batch are independent, that state
+// changes correctly, and that invalid graphs and buffers cause errors.
 package backendtest
 
 import (
@@ -18,8 +18,8 @@ type Case struct {
 	Shapes [][]int
 	// Input values are uniform between Low and High. If both are 0, input values are standard normal.
 	Low, High float64
-	// Order is the highest derivative to check numerically; 0 means 3. Expressions that are not smooth need a lower
-	// order.
+	// Order is the order of the highest derivative to check numerically; 0 means 3. Expressions that are not smooth need a
+	// lower order.
 	Order int
 	Build func(in []node) node
 }
@@ -161,7 +161,7 @@ func Cases() []Case {
 			Case{Name: "mean with padding " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) node {
 				return graphop.Exp(graphop.AvgPool2D(graphop.Sin(in[0]), c.w, true))
 			}},
-			// Small changes of the inputs do not move the maxima, so all derivatives exist.
+			// Small changes to the inputs do not move the maxima, so all derivatives exist.
 			Case{Name: "max pool " + c.name, Shapes: [][]int{c.x}, Build: func(in nodes) node {
 				return graphop.Exp(graphop.MaxPool2D(graphop.Mul(in[0], in[0]), c.w))
 			}})

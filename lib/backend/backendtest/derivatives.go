@@ -113,7 +113,7 @@ func derivatives(t *testing.T, be backend.Backend, c Case) {
 				got := analytic[k][i][j]
 				scale := math.Max(1, math.Max(math.Abs(up[k]), math.Abs(want)))
 				if !(math.Abs(got-want) <= 2e-6*scale) {
-					t.Errorf("derivative %d in input %d element %d: got %v, central difference %v", k+1, i, j, got, want)
+					t.Errorf("derivative %d, input %d, element %d: got %v, central difference %v", k+1, i, j, got, want)
 					return
 				}
 			}

@@ -23,9 +23,9 @@ func halfUnit(be backend.Backend) float64 {
 	return math.Pow(2, -float64(bits+1))
 }
 
-// roundings are the tolerances of checkRounding in half units: the relative error, in the Euclidean norm, of the value
-// of a case and of its gradient. A key is the start of the names of the cases that it applies to. The largest error of
-// the CPU engines and of bfloat16 activations is below two thirds of each tolerance.
+// roundings are the tolerances of checkRounding, in half units. They bound the relative error, in the Euclidean norm,
+// of a case's value and of its gradient. Each key is a prefix of the names of the cases that it applies to. The largest
+// error on the CPU engines and with bfloat16 activations is below two thirds of each tolerance.
 var roundings = map[string]float64{
 	"":           6,  // one operation between one or two others
 	"conv":       12, // the sine of large sums: its error is the absolute error of the sum

@@ -40,7 +40,7 @@ func checkState(t *testing.T, be backend.Backend) {
 			s := graphop.Mul(p.a, p.b)
 			return s, s, s
 		}, []float32{10, 40}, []float32{10, 40}, []float32{10, 40}},
-		{"both become one of them", func(p pair) (a, b, out *graphop.Node) { return p.a, p.a, p.b },
+		{"both states become one of the two", func(p pair) (a, b, out *graphop.Node) { return p.a, p.a, p.b },
 			[]float32{1, 2}, []float32{1, 2}, []float32{10, 20}},
 		{"output is the old value of a changed state", func(p pair) (a, b, out *graphop.Node) {
 			return graphop.Scale(p.a, -1), nil, p.a
@@ -230,13 +230,13 @@ func checkErrors(t *testing.T, be backend.Backend) {
 		{"computed input", "", backend.Graph{Inputs: list{sum}, Outputs: list{sum}}},
 		{"input twice", "a", backend.Graph{Inputs: list{p.a, p.a}, Outputs: in}},
 		{"input that is a state too", "a", backend.Graph{Inputs: in, State: states{{In: p.a}}, Outputs: in}},
-		{"state of another shape", "b",
+		{"state of a different shape", "b",
 			backend.Graph{Inputs: in, State: states{{In: p.b, Out: graphop.Concat(0, p.a, p.a)}}, Outputs: in}},
-		{"state of another rank", "wide",
+		{"state of a different rank", "wide",
 			backend.Graph{Inputs: in, State: states{{In: wide, Out: graphop.Exp(p.a)}}, Outputs: in}},
 		{"two element types", "", backend.Graph{Inputs: list{p.a, double}, Outputs: list{p.a, double}}},
-		{"state of another element type", "float64", backend.Graph{Inputs: in, State: states{{In: double}}, Outputs: in}},
-		{"operation of Gorgonia", "", backend.Graph{Inputs: in, Outputs: list{foreign}}},
+		{"state of a different element type", "float64", backend.Graph{Inputs: in, State: states{{In: double}}, Outputs: in}},
+		{"Gorgonia's own operation", "", backend.Graph{Inputs: in, Outputs: list{foreign}}},
 	} {
 		if _, err := be.Compile(c.graph); err == nil || !strings.Contains(err.Error(), c.message) {
 			t.Errorf("compile with %s: error is %v, want one that names %q", c.name, err, c.message)
@@ -249,19 +249,19 @@ func checkErrors(t *testing.T, be backend.Backend) {
 	}
 	two, three := backend.F32(make([]float32, 2)), backend.F32(make([]float32, 3))
 	for name, err := range map[string]error{
-		"no inputs":               exe.Run(nil, []backend.Buffer{two}),
-		"no outputs":              exe.Run([]backend.Buffer{two}, nil),
-		"input of another size":   exe.Run([]backend.Buffer{three}, []backend.Buffer{two}),
-		"output of another size":  exe.Run([]backend.Buffer{two}, []backend.Buffer{three}),
-		"input of another type":   exe.Run([]backend.Buffer{{F64: make([]float64, 2)}}, []backend.Buffer{two}),
-		"load of no state":        exe.Load("a", two),
-		"load of another size":    exe.Load("b", three),
-		"store of no state":       exe.Store("c", two),
-		"store of another size":   exe.Store("b", three),
-		"load of another type":    exe.Load("b", backend.Buffer{F64: make([]float64, 2)}),
-		"store to another type":   exe.Store("b", backend.Buffer{F64: make([]float64, 2)}),
-		"load of nothing at all":  exe.Load("b", backend.Buffer{}),
-		"store to nothing at all": exe.Store("b", backend.Buffer{}),
+		"no inputs":                  exe.Run(nil, []backend.Buffer{two}),
+		"no outputs":                 exe.Run([]backend.Buffer{two}, nil),
+		"input of a different size":  exe.Run([]backend.Buffer{three}, []backend.Buffer{two}),
+		"output of a different size": exe.Run([]backend.Buffer{two}, []backend.Buffer{three}),
+		"input of a different type":  exe.Run([]backend.Buffer{{F64: make([]float64, 2)}}, []backend.Buffer{two}),
+		"load of unknown state":      exe.Load("a", two),
+		"load of a different size":   exe.Load("b", three),
+		"store of unknown state":     exe.Store("c", two),
+		"store of a different size":  exe.Store("b", three),
+		"load of a different type":   exe.Load("b", backend.Buffer{F64: make([]float64, 2)}),
+		"store to a different type":  exe.Store("b", backend.Buffer{F64: make([]float64, 2)}),
+		"load of an empty buffer":    exe.Load("b", backend.Buffer{}),
+		"store to an empty buffer":   exe.Store("b", backend.Buffer{}),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -270,7 +270,7 @@ func checkErrors(t *testing.T, be backend.Backend) {
 	a := []float32{1, 2}
 	err = exe.Run([]backend.Buffer{backend.F32(a)}, []backend.Buffer{two})
 	if err != nil || !slices.Equal(two.F32, a) {
-		t.Errorf("after these errors the first run gives %v (%v), want %v, because state starts as 0", two.F32, err, a)
+		t.Errorf("after these errors the first run gives %v (%v), want %v, because the state starts at 0", two.F32, err, a)
 	}
 }
 
@@ -308,7 +308,7 @@ func checkUpload(t *testing.T, be backend.Backend) {
 		}
 		<-next
 		if _, err := exe.Upload(0, backend.F32(make([]float32, 1))); err == nil {
-			t.Error("an input of another size was uploaded")
+			t.Error("an input of a different size was uploaded")
 		}
 	}
 	for i, want := range traces[0] {

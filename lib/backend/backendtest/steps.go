@@ -12,8 +12,9 @@ import (
 	"vapo/lib/graphop"
 )
 
-// StepGraph is a whole training step of a small network: a loss that contains the gradient of a potential in its input,
-// the gradient of the loss in the parameters, and Adam that skips non-finite steps.
+// StepGraph is a whole training step of a small network. Its loss contains the gradient of a potential with respect to
+// the input. The step computes the gradient of the loss with respect to the parameters and applies Adam, which skips
+// non-finite steps.
 type StepGraph struct {
 	Name  string
 	Graph backend.Graph
@@ -22,8 +23,8 @@ type StepGraph struct {
 
 // Steps returns the training steps that engines are checked on: a perceptron with vectors of every rank, a
 // convolutional network with normalisation, pooling, upsampling and concatenation, a residual network with
-// rematerialised blocks, and a network of all other operations. Batch sizes are primes, so that vectorised loops have
-// remainders.
+// rematerialised blocks, and a network made of all other operations. Batch sizes are primes, so that vectorised loops
+// have remainders.
 func Steps(dt tensor.Dtype) []StepGraph {
 	return []StepGraph{
 		newStep("mlp", dt, []int{37, 2}, perceptron(19)),
@@ -33,7 +34,8 @@ func Steps(dt tensor.Dtype) []StepGraph {
 	}
 }
 
-// NewMLPStep returns the step of a perceptron of a given size on batches of two-dimensional points.
+// NewMLPStep returns the training step of a perceptron whose hidden layers have the given width, for batches of
+// two-dimensional points.
 func NewMLPStep(dt tensor.Dtype, batch, width int) StepGraph {
 	return newStep("mlp", dt, []int{batch, 2}, perceptron(width))
 }
@@ -74,7 +76,7 @@ func convolution(p *parameters, x, t *graphop.Node) *graphop.Node {
 		return graphop.Add(graphop.Conv(x, w, 1, k/2, k/2), graphop.Reshape(p.param(name+".bias", out), 1, out, 1, 1))
 	}
 	h := conv("in", x, 4, 3)
-	centred := graphop.Sub(h, graphop.Mean(h, 1, 2, 3)) // the mean includes channels, or the bias would cancel
+	centred := graphop.Sub(h, graphop.Mean(h, 1, 2, 3)) // the mean includes the channels; otherwise the bias would cancel
 	h = graphop.Div(centred, graphop.Sqrt(graphop.AddScalar(graphop.Mean(graphop.Square(centred), 1, 2, 3), 1e-2)))
 	h = graphop.SiLU(graphop.Add(h, graphop.Reshape(t, n, 1, 1, 1)))
 	down := graphop.SiLU(conv("down", graphop.AvgPool(h, 2), 6, 3))
@@ -83,7 +85,7 @@ func convolution(p *parameters, x, t *graphop.Node) *graphop.Node {
 	return graphop.Scale(graphop.Sum(graphop.Square(d), 1), 0.5)
 }
 
-// blocks is a residual network that marks its blocks, so that newStep computes their insides again.
+// blocks is a residual network that marks its blocks, so newStep recomputes the values inside them.
 func blocks(p *parameters, x, t *graphop.Node) *graphop.Node {
 	s := x.Shape()
 	conv := func(name string, x *graphop.Node, out int) *graphop.Node {
@@ -242,8 +244,8 @@ func checkSteps(t *testing.T, be backend.Backend) {
 				tolerance := 1e-11
 				if dt == tensor.Float32 {
 					tolerance = 2e-4
-					// Each rounded value has an error of half a unit in the last place. Adam's division by the gradient's
-					// size and four steps amplify it.
+					// Each rounded value has an error of up to half a unit in the last place. Four steps, each with Adam's division by
+					// the gradient's size, amplify this error.
 					if be.Promises().FactorBits > 0 {
 						tolerance += 60 * halfUnit(be)
 					}

@@ -48,7 +48,7 @@ type statement struct {
 var statementForm = regexp.MustCompile(
 	`(?s)(%\w+) = "stablehlo\.(\w+)"\(([^)]*)\)(.*?) : \(tensor<(?:[\dx]*x)?(\w+)>.*?\) -> tensor<(?:[\dx]*x)?(\w+)>`)
 
-// statements returns the statements of a program by the names of their results.
+// statements maps the name of each result in a program to the statement that computes it.
 func statements(text string) map[string]statement {
 	all := map[string]statement{}
 	for _, m := range statementForm.FindAllStringSubmatch(text, -1) {
@@ -57,8 +57,8 @@ func statements(text string) map[string]statement {
 	return all
 }
 
-// With bfloat16 activations every product multiplies bfloat16. No value is converted to the type that it has, and none
-// is converted twice in a row. No transposition undoes another.
+// With bfloat16 activations every product multiplies bfloat16. No value is converted to the type that it already has,
+// and no conversion undoes the one before it. No transposition directly follows another.
 func TestBF16Programs(t *testing.T) {
 	graphs := map[string]backend.Graph{"unet-cifar10": step(t, potential.Presets()["unet-cifar10"])}
 	for _, s := range backendtest.Steps(tensor.Float32) {
@@ -86,7 +86,7 @@ func TestBF16Programs(t *testing.T) {
 			}
 		}
 		if products == 0 {
-			t.Errorf("%s: no products in the program", name)
+			t.Errorf("%s: the program has no products", name)
 		}
 	}
 }

@@ -37,17 +37,17 @@ func (l *lowering) convolution(c *graphop.ConvOp, a, b compute.Value) compute.Va
 	}
 }
 
-// fit describes the padding and cropping along one axis of a convolution: pad the input by pad elements on the two
-// sides, then keep elements [from, to) of the size elements of the result. Cropping the result is necessary because the
-// builder's convolution cannot crop its input.
+// fit describes the padding and cropping along one axis of a convolution. The input gets pad[0] elements of padding
+// before it and pad[1] after it. Of the result, which has size elements, the elements [from, to) are kept. Cropping the
+// result is necessary because the builder's convolution cannot crop its input.
 type fit struct {
 	pad      [2]int
 	from, to int
 	size     int
 }
 
-// windowFit returns the fit for an axis of n elements and a window of kernel taps, both dilated. The result has want
-// elements. low elements of padding precede the axis; a negative low crops the axis instead.
+// windowFit returns the fit for an axis of n elements and a window of kernel taps, both dilated, such that the result
+// has want elements. The padding before the axis has low elements; a negative low crops the axis instead.
 func windowFit(n, dilation, kernel, kernelDilation, low, want int) fit {
 	axis, window := (n-1)*dilation+1, (kernel-1)*kernelDilation+1
 	high := want + window - 1 - axis - low

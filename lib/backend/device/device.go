@@ -1,12 +1,12 @@
 // Package device runs expression graphs on accelerators, through XLA's plugins for CUDA cards and other devices, and on
 // the Go backend of gomlx/compute.
 //
-// One lowering (lower.go and the files it calls) turns a graph of package graphop into operations that XLA and the Go
+// One lowering (lower.go and the files it uses) turns a graph of package graphop into operations that XLA and the Go
 // backend both offer. The Go backend runs everywhere, so its conformance tests check the program that a card will run.
 // State stays on the device between runs and is donated to each run: a step's new state takes the memory of the old
 // one. Every run copies its inputs to the device, unless Upload has done so, and its outputs back.
 //
-// Calls of the plugin return when their work is done: go-xla v0.3.0 waits for PJRT's event of every transfer and
+// Calls to the plugin return only when their work is done: go-xla v0.3.0 waits for PJRT's event of every transfer and
 // execution. So two calls overlap only if they come from two goroutines, which PJRT allows. Upload exists for this
 // purpose.
 //
@@ -35,5 +35,6 @@ func FindCUDA() (found bool, why string) {
 	return true, "there is a CUDA plugin at " + path
 }
 
-// factorBits are the mantissa bits that float32 factors keep in each reduced precision; see backend.Promises.
+// factorBits maps each reduced precision to the number of mantissa bits that float32 factors keep; see
+// backend.Promises.
 var factorBits = map[enginename.Precision]int{enginename.TF32: 10, enginename.BFloat16: 7}

@@ -29,7 +29,7 @@ func goBackend(t *testing.T) backend.Backend {
 
 func TestConformance(t *testing.T) { backendtest.All(t, goBackend(t)) }
 
-// The same suite with bfloat16 activations.
+// TestConformanceBF16 runs the same suite with bfloat16 activations.
 func TestConformanceBF16(t *testing.T) {
 	be := goBackend(t).(*goEngine)
 	be.half = true
@@ -54,12 +54,12 @@ func TestUploadServesOneRun(t *testing.T) {
 	}
 	run := func(a, b backend.Buffer) error { return exe.Run([]backend.Buffer{a, b}, []backend.Buffer{out}) }
 	if run(one, three) == nil {
-		t.Error("the value of another input was accepted")
+		t.Error("a value uploaded for another input was accepted")
 	}
 	if err := run(three, one); err != nil || out.F32[0] != 2 {
 		t.Errorf("3 - 1 is %v (%v)", out.F32[0], err)
 	}
 	if run(three, one) == nil {
-		t.Error("a value was used twice")
+		t.Error("an uploaded value was accepted twice")
 	}
 }

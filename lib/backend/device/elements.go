@@ -7,8 +7,8 @@ import (
 	"vapo/lib/kernel"
 )
 
-// role says in which element type a program with bfloat16 activations keeps a value. Without bfloat16 activations,
-// every value has the graph's element type.
+// role determines the element type in which a program with bfloat16 activations keeps a value. Without bfloat16
+// activations, every value has the graph's element type.
 type role int
 
 const (
@@ -30,7 +30,7 @@ type elements struct {
 	rows   int          // the number of different elements of the result; a broadcast has fewer than its size
 }
 
-// elementsOf is the table of the element types of operations with bfloat16 activations.
+// elementsOf returns the element types that an operation uses in a program with bfloat16 activations.
 func (l *lowering) elementsOf(n *graphop.Node) elements {
 	op, size := graphop.Of(n), n.Shape().TotalSize()
 	in := graphop.Children(n)
@@ -49,11 +49,11 @@ func (l *lowering) elementsOf(n *graphop.Node) elements {
 		}
 		return elements{dtypes.BFloat16, activation, size}
 	case *graphop.SumOp, *graphop.RowMaxOp:
-		return elements{wide, exact, size} // a statistic, or the gradient of what was broadcast
+		return elements{wide, exact, size} // a statistic, or the gradient of a broadcast value
 	case *graphop.SoftmaxOp, *graphop.AvgPoolOp, *graphop.WindowSumOp, *graphop.WindowSumGradOp:
 		return elements{wide, l.roles[in[0]].role, size} // contains sums; the result is rounded once
 	case *graphop.SelectMaxOp, *graphop.ScatterMaxOp:
-		// Both find a maximum, and both must find the same one, so both compare the same values.
+		// These two operations must find the same maximum, so both compare the same values.
 		return elements{wide, l.roles[in[1]].role, size}
 	case *graphop.PointwiseOp:
 		if k.Code == kernel.Heaviside || k.Code == kernel.IsFinite {
@@ -63,12 +63,12 @@ func (l *lowering) elementsOf(n *graphop.Node) elements {
 	case *graphop.ConcatOp:
 		e := l.meet(in)
 		if e.role == activation {
-			e.inside = dtypes.BFloat16 // it computes nothing
+			e.inside = dtypes.BFloat16 // concatenation only moves elements
 		}
 		e.rows = size
 		return e
 	}
-	// The others compute nothing: reshape, transpose, slice, pad, upsample and boundary.
+	// The other operations only move elements: reshape, transpose, slice, pad, upsample and boundary.
 	return elements{l.natural(in[0]), l.roles[in[0]].role, min(size, l.roles[in[0]].rows)}
 }
 
@@ -107,8 +107,8 @@ type typed struct {
 	dt   dtypes.DType
 }
 
-// in returns the value of n in an element type. A value is converted at most once to each type. A reader in float32 of
-// a result that was computed in float32 gets it before the rounding.
+// in returns the value of n in an element type. A value is converted at most once to each type. If a result was
+// computed in float32 and its reader computes in float32 too, the reader gets the result before it is rounded.
 func (l *lowering) in(n *graphop.Node, dt dtypes.DType) compute.Value {
 	if v, ok := l.of[typed{n, dt}]; ok {
 		return v

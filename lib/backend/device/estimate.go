@@ -17,7 +17,7 @@ type need struct {
 
 func (n need) peak() int64 { return n.state + n.batch }
 
-// estimate adds up the live values at each step of the graph. half tells whether activations are bfloat16.
+// estimate adds up the live values at each step of the graph. With half, activations are bfloat16.
 func estimate(g backend.Graph, half bool) need {
 	l := newLowering(nil, g, dtypes.Float32, half)
 	size := func(n *graphop.Node) int64 {

@@ -15,8 +15,8 @@ import (
 	"vapo/lib/failure"
 )
 
-// XLA ends the process if it does not know a flag. Every flag of a tuner must be an option of the XLA version that
-// go-xla is built for, and of the type of the flag's value.
+// XLA ends the process if it does not know a flag. So every flag that a tuner sets must be an option of the XLA version
+// that go-xla is built for, and its value must have the option's type.
 func TestFlagsExist(t *testing.T) {
 	found, err := protoregistry.GlobalTypes.FindMessageByName("xla.DebugOptions")
 	if err != nil {

@@ -26,7 +26,7 @@ func (e *executable) Upload(i int, v backend.Buffer) (backend.Buffer, error) {
 	return backend.Buffer{Uploaded: &uploaded{p, b}}, nil
 }
 
-// input returns the caller's slice for input number i of a run, or the input as *uploaded, after checking it.
+// input checks input i of a run and returns it: the caller's slice, or an *uploaded.
 func (e *executable) input(i int, b backend.Buffer) (any, error) {
 	p := &e.inputs[i]
 	u, ok := b.Uploaded.(*uploaded)
@@ -39,7 +39,7 @@ func (e *executable) input(i int, b backend.Buffer) (any, error) {
 	return u, nil
 }
 
-// take returns the buffer of a value that input returned.
+// take returns a buffer that holds v, a value that input returned. It uploads v unless v is an *uploaded.
 func (e *executable) take(v any, p port) (buffer, error) {
 	if u, ok := v.(*uploaded); ok {
 		b := u.now

@@ -18,7 +18,7 @@ type lowering struct {
 	compute.Function
 	wide    dtypes.DType // the graph's element type
 	half    bool         // activations are bfloat16; see elementsOf
-	dt      dtypes.DType // the type that the operation at hand computes in
+	dt      dtypes.DType // the type in which the current operation computes
 	of      map[typed]compute.Value
 	roles   map[*graphop.Node]elements
 	scalars map[scalar]compute.Value
@@ -40,8 +40,8 @@ func must(v compute.Value, err error) compute.Value {
 	return v
 }
 
-// newLowering returns a lowering of g, whose elements have type dt. half asks for bfloat16 activations, which only
-// float32 graphs have.
+// newLowering returns a lowering of g, whose elements have type dt. With half, a float32 graph has bfloat16
+// activations.
 func newLowering(b compute.Function, g backend.Graph, dt dtypes.DType, half bool) *lowering {
 	l := &lowering{
 		Function: b, wide: dt, half: half && dt == dtypes.Float32,
@@ -92,7 +92,7 @@ func (l *lowering) lower(order []*graphop.Node) (err error) {
 		for i, c := range graphop.Children(at) {
 			dt := e.inside
 			if boundary && i > 0 {
-				dt = l.natural(c) // used only for its order, so it is not converted
+				dt = l.natural(c) // the barrier only waits for this operand, so it is not converted
 			}
 			in = append(in, l.in(c, dt))
 		}
@@ -174,7 +174,7 @@ func (l *lowering) operation(op *graphop.Operation, in []compute.Value, out dtyp
 	case *graphop.PhiloxOp:
 		return l.philox(k, op.Out, op.Out.TotalSize(), in[0]), nil
 	}
-	return nil, fmt.Errorf("compile: operation %v has no lowering to devices", op)
+	return nil, fmt.Errorf("compile: operation %v cannot be lowered to a device", op)
 }
 
 func (l *lowering) constant(c *graphop.ConstOp, dt dtypes.DType, shape tensor.Shape) compute.Value {
@@ -218,7 +218,7 @@ func (l *lowering) scalar(dt dtypes.DType, v float64) compute.Value {
 	return s
 }
 
-// full returns a constant of one repeated value in the type of the operation at hand.
+// full returns a constant that repeats one value, in the type in which the current operation computes.
 func (l *lowering) full(v float64, shape []int) compute.Value {
 	return l.fullOf(l.dt, v, shape)
 }
@@ -272,7 +272,7 @@ func (l *lowering) product(p *graphop.MatMulOp, op *graphop.Operation, a, b comp
 		compute.DotGeneralConfig{AccumulatorDType: l.wide, OutputDType: out}))
 }
 
-// softmax returns e^x over its sum along the last axis of x; see graphop.Softmax.
+// softmax returns e^x divided by its sum along the last axis of x; see graphop.Softmax.
 func (l *lowering) softmax(x compute.Value, shape []int) compute.Value {
 	last := len(shape) - 1
 	row := slices.Clone(shape)

@@ -77,12 +77,12 @@ func TestEstimate(t *testing.T) {
 	}{
 		{1600 + 10*800, 1600 + 10*400, 5}, // half the memory, half the batch
 		{1600 + 10*800, 1600 + 7*800 + 10, 7},
-		{1600 + 10*800, 1600, 0}, // no room for the state
+		{1600 + 10*800, 1600, 0}, // not enough memory for the state
 		{1600 + 10*800, 1600 + 100, 0},
 		{1600 + 10*800, 1 << 40, 0}, // the batch fits, so the failure has another cause
 	} {
 		if got := e.fits(c.total, c.have); got != c.want {
-			t.Errorf("of a batch of 10 %d rows fit in %d of %d bytes, want %d", got, c.have, c.total, c.want)
+			t.Errorf("%d of 10 rows fit in %d of the %d bytes needed, want %d", got, c.have, c.total, c.want)
 		}
 	}
 }

@@ -11,8 +11,8 @@ type platform interface {
 	build(params []shapes.Shape) (builder, error)
 	// upload copies a host slice to a new buffer; it does not keep the slice.
 	upload(flat any, shape shapes.Shape) (buffer, error)
-	// explain turns a platform's error about a graph into an error of package backend, such as a *backend.MemoryError.
-	// by is the estimate of the graph's memory; total is the compiler's figure in bytes, or 0.
+	// explain turns a platform's error about a graph into an error of package backend, such as a *backend.MemoryError. by
+	// is the estimate of the graph's memory; total is the compiler's figure in bytes, or 0 if it gives none.
 	explain(err error, by need, total int64) error
 }
 
@@ -32,7 +32,7 @@ type program interface {
 	// execute runs the program and returns its outputs in new buffers. The caller must not use donated inputs
 	// afterwards, not even after an error.
 	execute(in []buffer, donate []bool) ([]buffer, error)
-	// bytes returns the memory that a run takes, or 0 if it is not known.
+	// bytes returns the memory that a run takes, in bytes, or 0 if it is not known.
 	bytes() int64
 }
 

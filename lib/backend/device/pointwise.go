@@ -55,7 +55,7 @@ func (l *lowering) pointwise(k *graphop.PointwiseOp, shape []int, in []compute.V
 	case kernel.IsFinite:
 		return l.flag(must(l.IsFinite(a)), shape)
 	}
-	panic(refused{fmt.Errorf("elementwise operation %v has no lowering to devices", k.Code)})
+	panic(refused{fmt.Errorf("elementwise operation %v cannot be lowered to a device", k.Code)})
 }
 
 // flag turns a truth value into 1 or 0.

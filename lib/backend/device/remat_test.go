@@ -16,8 +16,8 @@ var barrierForm = regexp.MustCompile(
 	`"stablehlo\.optimization_barrier"\(%\w+, (%\w+)\) : \(tensor<(\S+)>, tensor<(\S+)>\) -> ` +
 		`\(tensor<(\S+)>, tensor<(\S+)>\)`)
 
-// A program that computes blocks again reads their inputs through barriers, which keep XLA from merging both
-// computations and from doing the second one early. The operands that a barrier only waits for are not converted.
+// A program that computes blocks again reads their inputs through barriers, which keep XLA from merging the two
+// computations and from starting the second one early. The operands that a barrier only waits for are not converted.
 func TestBarriers(t *testing.T) {
 	for _, p := range []enginename.Precision{enginename.Float32, enginename.BFloat16} {
 		text := write(t, rematStep(t, true), p)
@@ -37,7 +37,7 @@ func TestBarriers(t *testing.T) {
 	}
 }
 
-// Two processes produce the same program text, by which a tuning recognises the program.
+// A step always produces the same program text, because a tuning recognises a program by its text.
 func TestProgramsRepeat(t *testing.T) {
 	for _, remat := range []bool{false, true} {
 		one, two := write(t, rematStep(t, remat), enginename.BFloat16), write(t, rematStep(t, remat), enginename.BFloat16)

@@ -21,7 +21,7 @@ import (
 // fastest setting, which on CUDA cards means 10 bits of mantissa instead of 23. And it never tells XLA that an output
 // may reuse the memory of a donated input, so a training step would need memory for two states.
 type hlo struct {
-	notimplemented.Function // the operations that no graph needs
+	notimplemented.Function // returns errors for the operations that no graph needs
 	builder                 *stablehlo.Builder
 	main                    *stablehlo.Function
 	params                  []compute.Value
@@ -85,8 +85,8 @@ func nodes(in []compute.Value) []*stablehlo.Value {
 	return out
 }
 
-// value converts v to an interface. With an error it returns a nil interface, because an interface that holds a nil
-// pointer is not nil.
+// value converts v to an interface. If there is an error, it returns a nil interface, because an interface that holds a
+// nil pointer is not nil.
 func value(v *stablehlo.Value, err error) (compute.Value, error) {
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (h *hlo) ShiftRightLogical(a, b compute.Value) (compute.Value, error) {
 func (h *hlo) compare(a, b compute.Value, direction types.ComparisonDirection) (compute.Value, error) {
 	kind := types.CompareFloat
 	if dt := node(a).Shape().DType; !dt.IsFloat() {
-		kind = types.CompareUnsigned // truth values and Philox words: no program has signed integers
+		kind = types.CompareUnsigned // truth values and Philox words; no program has signed integers
 	}
 	return value(stablehlo.Compare(node(a), node(b), direction, kind))
 }
@@ -237,7 +237,7 @@ func (h *hlo) reduce(name string, f binary, start float64, x compute.Value, axes
 	return value(stablehlo.Reduce(node(x), init, fold, axes...))
 }
 
-// factors returns the operands of a product and how precisely to multiply them.
+// factors returns the operands of a product, and the precision with which to multiply them.
 func (h *hlo) factors(a, b compute.Value) (x, y *stablehlo.Value, config types.DotGeneralPrecisionType) {
 	x, y = node(a), node(b)
 	dt := x.Shape().DType
@@ -254,7 +254,7 @@ func (h *hlo) DotGeneral(a compute.Value, aContract, aBatch []int, b compute.Val
 		Precision(precision, precision).OutputDType(config.OutputDType).Done())
 }
 
-// ConvGeneral returns a convolution, which the libraries of plugins add up in float32 and round once.
+// ConvGeneral returns a convolution. The plugins' libraries sum its products in float32 and round each sum once.
 func (h *hlo) ConvGeneral(a, b compute.Value, axes compute.ConvolveAxesConfig, strides []int, paddings [][2]int,
 	inputDilations, kernelDilations []int, channelGroups, batchGroups int) (compute.Value, error) {
 	x, y, precision := h.factors(a, b)

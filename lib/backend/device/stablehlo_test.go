@@ -125,7 +125,7 @@ func TestPrecision(t *testing.T) {
 // captured is an engine that keeps the graph instead of compiling it.
 type captured struct{ graph *backend.Graph }
 
-var errCaptured = errors.New("kept, not compiled")
+var errCaptured = errors.New("the graph was captured, not compiled")
 
 func (captured) Class() string              { return "captured" }
 func (captured) Describe() string           { return "captured" }
@@ -153,7 +153,7 @@ func TestPublishedNetworks(t *testing.T) {
 			t.Errorf("%s: %d of %d states are donated", name, donated, len(g.State))
 		}
 		if strings.Contains(text, "f64") {
-			t.Errorf("%s: there is float64 in the program of a float32 graph", name)
+			t.Errorf("%s: the program of a float32 graph contains float64", name)
 		}
 	}
 }
@@ -177,7 +177,7 @@ func TestSamplerHoldsTheNetworkOnce(t *testing.T) {
 			}
 			changing++
 			if l.roles[s.Out].role == activation {
-				t.Errorf("with bfloat16 activations, %s is one", s.In.Name())
+				t.Errorf("the next value of %s is a bfloat16 activation", s.In.Name())
 			}
 		}
 		if donated := strings.Count(text, "tf.aliasing_output"); donated != changing {
@@ -196,7 +196,7 @@ func TestSamplerHoldsTheNetworkOnce(t *testing.T) {
 			return err
 		})
 		if got != want || want == 0 {
-			t.Errorf("%s: %d convolutions, a field and its gradient have %d", solver, got, want)
+			t.Errorf("%s: %d convolutions, want %d, those of a field and its gradient", solver, got, want)
 		}
 	}
 }

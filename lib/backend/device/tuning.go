@@ -29,7 +29,7 @@ type Tuning struct {
 	Results  string   `json:"results"`  // XLA's AutotuneResults in protobuf's text format
 }
 
-// makeTuning is the hint if a tuning cannot be used.
+// makeTuning is the hint of errors about a tuning that cannot be used.
 const makeTuning = "make one with the stage's tune command, on this machine and with the parameters of this run"
 
 // ReadTuning reads a tuning file. Its errors have the class failure.Input.
@@ -57,7 +57,7 @@ func parseTuning(data []byte) (*Tuning, error) {
 	case t.Backend == "" || len(t.Programs) == 0 || t.Results == "":
 		return nil, errors.New("it is not a tuning: expected backend, programs and results")
 	case hexDigest([]byte(t.Results)) != t.Digest:
-		return nil, errors.New("it is damaged: its results do not have the digest that it records")
+		return nil, errors.New("it is damaged: its results do not match the digest that it records")
 	}
 	return &t, nil
 }
@@ -101,7 +101,7 @@ func LoadTuner(file, class, dir string) (*Tuner, error) {
 
 func newTuner(dir string, t *Tuner) (*Tuner, error) {
 	if strings.ContainsAny(dir, " \t\n'\"\\") { // separators and quotes in XLA_FLAGS
-		return nil, failure.New(failure.Resources, "set TMPDIR to a folder whose path has none of these",
+		return nil, failure.New(failure.Resources, "set TMPDIR to a folder whose path contains none of these characters",
 			"temporary folder %q: XLA cannot read a path with spaces, quotes or backslashes", dir)
 	}
 	t.path = filepath.Join(dir, "autotune.textproto") // the extension selects the text format
@@ -111,7 +111,8 @@ func newTuner(dir string, t *Tuner) (*Tuner, error) {
 // flags returns XLA's options. Kernels that sum in a varying order are excluded in both cases.
 //
 // Note: xla_gpu_deterministic_ops is not used, because it turns the autotuner off and slows programs down. The cache
-// folder xla_gpu_per_fusion_autotune_cache_dir is not used either: XLA would silently tune again what is missing in it.
+// folder xla_gpu_per_fusion_autotune_cache_dir is not used either: XLA would silently tune any kernel that the folder
+// lacks.
 func (t *Tuner) flags() []string {
 	common := "--xla_gpu_exclude_nondeterministic_ops=true"
 	if t.loaded == nil {
@@ -151,7 +152,7 @@ func (t *Tuner) explain(err error) error {
 func (t *Tuner) Write(w io.Writer, class, using string) error {
 	results, err := os.ReadFile(t.path)
 	if err != nil || len(results) == 0 {
-		return fmt.Errorf("backend %s compiled %d programs but wrote no choices of kernels: %w", class, len(t.programs), err)
+		return fmt.Errorf("backend %s compiled %d programs but recorded no kernel choices: %w", class, len(t.programs), err)
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -175,6 +176,6 @@ func cannotTune(name enginename.Name) error {
 	if name.Engine == enginename.Tape || name.Engine == enginename.Go {
 		reason = "its results repeat to the bit without one"
 	}
-	return failure.New(failure.Usage, "only for NVIDIA cards, such as --backend xla:cuda",
+	return failure.New(failure.Usage, "tunings are for NVIDIA cards only: use --backend xla:cuda",
 		"the backend %s cannot use a tuning: %s", name.Class(), reason)
 }

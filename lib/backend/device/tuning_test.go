@@ -68,7 +68,7 @@ func TestTuner(t *testing.T) {
 	mustName(t, file, tuner.admit([]byte("another program")))
 	mustName(t, file, tuner.explain(errors.New("No AOT autotuning result was found for key: …")))
 	if err := tuner.explain(errors.New("PJRT error (code=8)")); failure.ClassOf(err) == failure.Input {
-		t.Errorf("%v is no error of the tuning", err)
+		t.Errorf("the tuning is blamed for %v", err)
 	}
 	_, err = LoadTuner(file, "xla-cuda", dir)
 	mustName(t, file, err)
@@ -98,7 +98,7 @@ func TestNewTuner(t *testing.T) {
 	}
 }
 
-// A damaged file is an input error that names it.
+// A damaged file causes an input error that names the file.
 func TestDamagedTuning(t *testing.T) {
 	good, err := os.ReadFile(choose(t, "xla-cuda", "program"))
 	if err != nil {

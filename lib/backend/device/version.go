@@ -24,7 +24,7 @@ const pjrtNeeds = 40 + 97*8
 type versionError struct{ major, minor int }
 
 func (e *versionError) Error() string {
-	return fmt.Sprintf("it has PJRT %d.%d, which lacks functions that are needed", e.major, e.minor)
+	return fmt.Sprintf("it has PJRT %d.%d, which lacks functions that this program needs", e.major, e.minor)
 }
 
 // compatible opens the file as a library and checks the length of its function table. Without the check, calling a

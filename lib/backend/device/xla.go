@@ -66,7 +66,7 @@ func OpenXLA(name enginename.Name, tuner *Tuner) (backend.Backend, error) {
 	}
 	platform := client.Platform()
 	if name.Precision == enginename.TF32 && platform != "cuda" {
-		reason := "only CUDA cards support that precision, and the plugin's platform is " + platform
+		reason := "only CUDA cards support that precision, but the plugin's platform is " + platform
 		return nil, enginename.NoOption(name.Class(), string(name.Precision), reason)
 	}
 	if tuner != nil && platform != "cuda" {
@@ -93,7 +93,7 @@ func missing(name enginename.Name) error {
 		hint = "point " + variable + " at a pjrt_c_api_cpu_plugin.so " +
 			"(github.com/gomlx/pjrt-cpu-binaries builds them), or use --backend tape"
 	}
-	err := fmt.Errorf("no %s plugin was found, neither in %s nor in the folders of go-xla's and Python's installers",
+	err := fmt.Errorf("no %s plugin was found in %s or in the folders where go-xla and Python packages install plugins",
 		name.Plugin, variable)
 	return &backend.UnavailableError{Class: name.Class(), Err: err, Hint: hint}
 }
@@ -144,7 +144,7 @@ func cuda(path string) bool { return strings.Contains(strings.ToLower(path), "cu
 // of a tuner are added to those of the user.
 //
 // Note: go-xla can also pass options with every compilation, from the variable XLA_DEBUG_OPTIONS. They would replace
-// all of XLA's options, so that options not given would lose their defaults. It cannot pass single options.
+// all of XLA's options, so every option that they do not set would lose its default. go-xla cannot pass single options.
 func prepare(path string, tuner *Tuner) {
 	// Discard go-xla's log: go-xla also returns the errors that it logs, and standard error belongs to the program.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
@@ -154,7 +154,7 @@ func prepare(path string, tuner *Tuner) {
 		}
 	}
 	setDefault("TF_CPP_MIN_LOG_LEVEL", "3")
-	setDefault("GOPJRT_CUDA_CHECKS", "0") // the checks expect CUDA's libraries where JAX's wheels do not put them
+	setDefault("GOPJRT_CUDA_CHECKS", "0") // the checks do not look for CUDA's libraries in JAX's wheels
 	if root := cudaRoot(path); root != "" && cuda(path) {
 		setDefault("XLA_FLAGS", "--xla_gpu_cuda_data_dir="+root)
 	}
@@ -189,7 +189,7 @@ func (x *xla) Class() string { return x.name.Class() }
 func (x *xla) Describe() string { return x.description }
 
 // Promises implements backend.Backend. XLA chooses kernels by timing them, so another process may use other kernels
-// unless both load the same choices.
+// unless both load the same tuning.
 func (x *xla) Promises() backend.Promises {
 	return backend.Promises{Repeats: x.tuner.repeats(), FactorBits: factorBits[x.name.Precision]}
 }

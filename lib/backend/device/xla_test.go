@@ -23,8 +23,8 @@ func parse(t *testing.T, name string) enginename.Name {
 
 var onBackend = flag.String("backend", "", "the engine that TestXLA must run on, such as xla:cuda")
 
-// With -backend, the whole suite runs on that engine. Without it, no plugin is opened, even if the machine has one: the
-// test checks that a plugin that does not exist is an error with a hint.
+// With -backend, the whole suite runs on that engine. Without it, no plugin is opened, even if the machine has one; the
+// test only checks that a missing plugin causes an error with a hint.
 func TestXLA(t *testing.T) {
 	name := *onBackend
 	if name == "" {

@@ -25,8 +25,8 @@ const (
 	constant                   // computed once, before the first run
 )
 
-// step is one kernel call. It computes a single operation or a group of fused operations. A step with neither copies a
-// value.
+// step is one kernel call. It computes a single operation or a group of fused operations. A step with neither a node
+// nor a group copies a value.
 type step struct {
 	node  *graphop.Node // a single operation
 	group *group        // or a group
@@ -39,7 +39,7 @@ type compiler struct {
 	graph   backend.Graph
 	values  []value
 	of      map[*graphop.Node]int // the value of a node
-	full    map[*graphop.Node]int // the expanded value of a repeated constant, which has one element in of
+	full    map[*graphop.Node]int // the expanded value of a repeated constant, whose value in of has one element
 	steps   []step
 	stepOf  map[*graphop.Node]int // the step that computes a node
 	isRoot  map[*graphop.Node]bool
@@ -141,7 +141,7 @@ func (c *compiler) boundary(n *graphop.Node) {
 	}
 }
 
-// single makes n a separate step.
+// single adds a step that computes only n.
 func (c *compiler) single(n *graphop.Node) {
 	s := step{node: n}
 	for _, ch := range graphop.Children(n) {

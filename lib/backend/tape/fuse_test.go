@@ -222,7 +222,7 @@ func TestPlan(t *testing.T) {
 			peak = max(peak, n)
 		}
 		if total < peak || total > 2*peak {
-			t.Errorf("plan %d: arena of %d elements for %d alive at once", seed, total, peak)
+			t.Errorf("plan %d: the arena has %d elements, but at most %d are alive at once", seed, total, peak)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func functionOf[T kernel.Float](op *graphop.Operation) (function[T], error) {
 	case *graphop.ScatterMaxOp:
 		return binaryFunction(kernel.NewScatterMax[T](windows(k.Window, op.Out)).Run), nil
 	}
-	return nil, fmt.Errorf("compile: operation %v has no lowering to the CPU", op)
+	return nil, fmt.Errorf("compile: operation %v cannot be lowered to the CPU", op)
 }
 
 func unaryFunction[T kernel.Float](run func(dst, a []T)) function[T] {
@@ -115,8 +115,8 @@ func windows(w graphop.Window2D, s tensor.Shape) kernel.WindowShape {
 	}
 }
 
-// around returns three products of dimensions of a shape: of the axes before first, of the axes first to last, and of
-// the axes after last.
+// around multiplies the dimensions of a shape in three groups: outer is the product over the axes before first, axis
+// that over the axes first to last, and inner that over the axes after last.
 func around(s []int, first, last int) (outer, axis, inner int) {
 	outer, axis, inner = 1, 1, 1
 	for d, n := range s {

@@ -161,7 +161,7 @@ func (p *program[T]) Run(in, out []backend.Buffer) error {
 	return nil
 }
 
-// Upload implements backend.Executable. Values are read where they are.
+// Upload implements backend.Executable. It returns v itself, because runs read inputs from host memory.
 func (p *program[T]) Upload(i int, v backend.Buffer) (backend.Buffer, error) {
 	_, err := elements[T]("input", p.inputs[i], v)
 	return v, err
@@ -184,8 +184,8 @@ func (p *program[T]) call(k *call[T]) {
 	k.kernel(p.data[k.outs[0]], k.src)
 }
 
-// state returns the memory of a state and the caller's slice in b, which has the same length. On an error callers is
-// nil, so that copying does nothing.
+// state returns the memory of a state and the caller's slice in b, which has the same length. After an error callers is
+// nil, so copying does nothing.
 func (p *program[T]) state(verb, name string, b backend.Buffer) (mine, callers []T, err error) {
 	s, ok := p.states[name]
 	if !ok {

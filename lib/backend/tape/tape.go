@@ -2,9 +2,9 @@
 // buffers planned in advance.
 //
 // The compiler fuses pointwise operations and the row sums between them, such as a whole normalisation or its second
-// derivative, so that they run together row by row (fuse.go, space.go, lower.go). It recomputes values that are cheaper
-// to compute twice than to store (recompute.go), implements reshapes without copying, and places values whose lifetimes
-// do not overlap in the same memory (plan.go). A run allocates nothing. The results depend neither on the number of
+// derivative, and runs them together row by row (fuse.go, space.go, lower.go). It recomputes values that are cheaper to
+// compute twice than to store (recompute.go), implements reshapes without copying, and places values whose lifetimes do
+// not overlap in the same memory (plan.go). A run allocates nothing. The results depend neither on the number of
 // threads nor on what is fused.
 //
 // Note: Gorgonia's own tape machine runs the same nodes (TestGorgoniaMachineAgrees), but it allocates a tensor for

@@ -94,7 +94,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 			})
 		}
 		if n > 0 {
-			t.Errorf("%s: %v allocations a run", s.Name, n)
+			t.Errorf("%s: %v allocations per run", s.Name, n)
 		}
 	}
 }
