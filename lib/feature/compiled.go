@@ -12,7 +12,7 @@ import (
 	"vapo/lib/layer"
 )
 
-// compiled is a network for one form of images. Its graph is compiled before its first run.
+// compiled is a network for images of one kind. Its graph is compiled before its first run.
 type compiled struct {
 	rows, size int // the input is [rows, size]
 	// write checks an image and writes it to a row of x. It must be safe for concurrent use.
@@ -53,7 +53,8 @@ func compileGraph(be backend.Backend, b *layer.Builder, x, features, logits *gra
 	return exe, nil
 }
 
-// fill writes images [lo, hi) to the rows of x, where image base belongs to row 0. It fills the other rows with zeros.
+// fill writes images [lo, hi) to the rows of x and fills the other rows with zeros. The image with index base belongs
+// to row 0.
 func (p *compiled) fill(images Images, base, lo, hi int) error {
 	if p.x == nil {
 		p.x = make([]float32, p.rows*p.size)
@@ -87,7 +88,7 @@ func (p *compiled) fill(images Images, base, lo, hi int) error {
 	return nil
 }
 
-// errOtherSize is the error of a program for images of one size when it gets an image of another size.
+// errOtherSize is returned by a program for images of one size that gets an image of another size.
 var errOtherSize = errors.New("an image of another size")
 
 // programs are the programs of a network. Only the sizes of a block's images decide which program computes the block.

@@ -14,11 +14,11 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Shard is the number of images whose features are computed and cached together. It divides the usual sizes of sets, so
-// that 50,000 images reuse every shard of their first 10,000.
+// Shard is the number of images whose features are computed and cached together. Usual set sizes are multiples of it,
+// so a set of 50,000 images reuses every shard of its first 10,000.
 const Shard = 250
 
-// shardVersion must change if a change of the code alters the features of the same images and network.
+// shardVersion must change if the code changes so that the same images and network give other features.
 const shardVersion = 1
 
 // maxShardBytes bounds the pixels of a shard that stay in memory between hashing them and computing their features. The

@@ -153,13 +153,13 @@ func TestShardKeys(t *testing.T) {
 		e, other := newExtraction(t, maps.Clone(cache)), images(30, nil)
 		edit(e, other)
 		if e.rows(t, other); e.computed != other.N {
-			t.Errorf("a shard of other %s was taken", name)
+			t.Errorf("a shard computed with other %s was used", name)
 		}
 	}
 	named := images(30, []int64{})
 	named.Name, named.Labels = "another name", nil
 	if e := newExtraction(t, cache); !slices.Equal(e.rows(t, named), want) || e.cached != 30 {
-		t.Error("the name of a set made its features others")
+		t.Error("the features depend on the name of the set")
 	}
 	for key, value := range cache {
 		for _, bad := range [][]byte{nil, value[:len(value)/2], []byte("ARROW1")} {

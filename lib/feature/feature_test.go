@@ -237,7 +237,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := net.Features(feature.Of(images(3, nil)), 0, 3, make([]float32, 5)); err == nil {
-		t.Error("too little room for the features was accepted")
+		t.Error("an output slice that is too short was accepted")
 	}
 	wide := images(2, nil)
 	wide.H, wide.W = 4, 16

@@ -93,7 +93,7 @@ func (n *inception) eachUnit(src WeightSource, f func(name string, shape []int, 
 	return missing, nil
 }
 
-// missingLayersError lists the layers that a tap needs and a file of weights lacks, and the taps for which the file
+// missingLayersError lists the layers that a tap needs but a weights file lacks, and the taps for which the file
 // suffices.
 type missingLayersError struct {
 	tap    int

@@ -22,8 +22,8 @@ var Taps = []int{64, 192, 768, 1280, 2048, LogitsTap}
 // LogitsTap is the tap of the 1,008 logits.
 const LogitsTap = 1008
 
-// PublishedWeights is the name of the file of weights with which FIDs are computed. PublishedDigest is the sha256 of
-// the file in hexadecimal.
+// PublishedWeights is the name of the weights file with which FIDs are computed. PublishedDigest is the SHA-256 of the
+// file in hexadecimal.
 const (
 	PublishedWeights = "pt_inception-2015-12-05-6726825d.pth"
 	PublishedDigest  = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"

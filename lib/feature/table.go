@@ -10,7 +10,7 @@ import (
 	"vapo/lib/tensorfile"
 )
 
-// Names of the columns in files of features.
+// Names of the columns in feature files.
 const (
 	featureColumn = "features"
 	logitColumn   = "logits"

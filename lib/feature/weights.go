@@ -33,7 +33,7 @@ func OpenWeights(path string) (WeightSource, error) {
 }
 
 const weightsHint = "weights are a PyTorch file, a safetensors file or a checkpoint of kind " + checkpoint.Inception +
-	", with the names of " + PublishedWeights
+	", with tensors named as in " + PublishedWeights
 
 // readWeights returns Inception's weights in src. If the file is a checkpoint of another kind, src is nil and ck is the
 // checkpoint.
@@ -70,7 +70,7 @@ func (w checkpointWeights) Tensor(name string) (values []float32, shape []int, o
 	return slices.Clone(t.Data), t.Shape, ok, nil
 }
 
-// Contents describes how much of Inception a source of weights has.
+// Contents describes which parts of Inception a weight source has.
 type Contents struct {
 	Taps    []int    // the taps for which it has all layers, in the order of Taps
 	Missing []string // names of the missing layers, in the order of the network

@@ -6,8 +6,8 @@ import (
 )
 
 // CentreCrop returns the central h x w pixels. If the corner would lie between two pixels, it is rounded to the even
-// one, as in torchvision's CenterCrop. But CentreCrop refuses images that are too small, which torchvision pads with
-// black. The result reuses the memory of the image, since photos are large.
+// one, as in torchvision's CenterCrop. Unlike torchvision, which pads smaller images with black, CentreCrop refuses
+// them. The result reuses the memory of the image, since photos are large.
 func (im *Image) CentreCrop(h, w int) (*Image, error) {
 	if h < 1 || w < 1 || h > im.H || w > im.W {
 		return nil, fmt.Errorf("an image of %dx%d pixels is too small for a crop of %dx%d", im.W, im.H, w, h)

@@ -171,7 +171,7 @@ func Decode(data []byte) (*Image, error) {
 func explain(f Format, err error) error {
 	var inJPEG jpeg.UnsupportedError
 	var inPNG png.UnsupportedError
-	const hint = "the file is not damaged; convert it to a PNG or a JPEG that is read"
+	const hint = "the file is not damaged; convert it to an ordinary PNG or JPEG"
 	switch {
 	case errors.As(err, &inJPEG):
 		return failure.New(failure.Input, hint, "unsupported: %w", err)

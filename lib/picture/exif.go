@@ -22,7 +22,7 @@ func exif(f Format, data []byte) []byte {
 	case WebP:
 		for id, chunk := range chunks(data[min(12, len(data)):]) {
 			if id == "EXIF" {
-				return bytes.TrimPrefix(chunk, []byte("Exif\x00\x00")) // some programs copy it from JPEG
+				return bytes.TrimPrefix(chunk, []byte("Exif\x00\x00")) // some programs copy this prefix from a JPEG
 			}
 		}
 	}

@@ -58,7 +58,7 @@ func splitRGBA(out *Image, pix []uint8, stride int) error {
 	return nil
 }
 
-// resolve replaces the indices of a palette by its colours.
+// resolve replaces palette indices with colours.
 func resolve(out *Image, src *image.Paletted) error {
 	var colours [256]color.NRGBA
 	for i := range colours {

@@ -2,8 +2,8 @@
 // a pickle, such a file contains no executable code.
 //
 // Files are not trusted. The size of the header is limited before it is parsed, and tensors must lie within the file,
-// follow each other without gaps and have the sizes of their shapes. A tensor of an unsupported type is an error only
-// when it is requested, because files of large models mix many types.
+// follow each other without gaps and have the sizes that their shapes imply. A tensor of an unsupported type is an
+// error only when it is requested, because files of large models mix many types.
 //
 // Note: github.com/nlpodyssey/safetensors was used until files with FP8 appeared. It refuses a whole file because of
 // one tensor of an unknown type.
@@ -133,7 +133,7 @@ func (f *File) parseHeader(text []byte) error {
 		}
 		end = t.Offsets[1]
 		if end > uint64(len(f.data)) {
-			return fmt.Errorf("its tensors take %d bytes or more, it has %d after its header: %w", end, len(f.data), errCut)
+			return fmt.Errorf("its tensors need at least %d bytes, but %d follow its header: %w", end, len(f.data), errCut)
 		}
 		if err := t.check(); err != nil {
 			return fmt.Errorf("tensor %.100q: %w", name, err)

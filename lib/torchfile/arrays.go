@@ -108,7 +108,7 @@ type encode struct{ m *memory }
 // Call implements types.Callable.
 func (e encode) Call(args ...any) (any, error) {
 	if len(args) != 2 || args[1] != "latin1" {
-		return nil, errors.New("a text in another encoding than latin1")
+		return nil, errors.New("a text in an encoding other than latin1")
 	}
 	s, _ := args[0].(string)
 	if err := e.m.take(len(s)); err != nil {

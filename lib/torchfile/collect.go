@@ -12,7 +12,7 @@ import (
 
 // Limits for dictionaries and lists, which may contain themselves.
 const (
-	maxEntries = 1 << 20 // of all dictionaries and lists together
+	maxEntries = 1 << 20 // in all dictionaries and lists together
 	maxDepth   = 12
 	maxName    = 500 // bytes
 )

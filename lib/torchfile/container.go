@@ -60,7 +60,7 @@ func parseZip(data []byte) (any, error) {
 	dir := path.Dir(program)
 	if entries[dir+"/byteorder"] != nil {
 		if order, err := content(dir+"/byteorder", 16); err != nil || string(order) != "little" {
-			return nil, failure.New(failure.Input, "save it on a machine with little-endian numbers",
+			return nil, failure.New(failure.Input, "save it on a little-endian machine",
 				"byte order %q, expected little", order)
 		}
 	}

@@ -141,7 +141,7 @@ func (t *tensor) place() error {
 		t.count = 0
 		return nil
 	}
-	outside := fmt.Errorf("a tensor of shape %v and strides %v at %d in a storage of %d elements",
+	outside := fmt.Errorf("a tensor of shape %v and strides %v at offset %d does not fit in its storage of %d elements",
 		t.shape, t.stride, t.offset, t.s.elements)
 	last := t.offset
 	for i, d := range t.shape {
@@ -165,7 +165,7 @@ func elementsError(name string) error {
 }
 
 // rebuildUntyped stands for torch._utils._rebuild_tensor_v3(storage, offset, shape, stride, requires_grad, hooks,
-// dtype, ...), which PyTorch uses for the element types that have no class of storage.
+// dtype, ...), which PyTorch uses for the element types that have no storage class.
 type rebuildUntyped struct{}
 
 // Call implements types.Callable.

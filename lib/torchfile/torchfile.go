@@ -72,7 +72,7 @@ func parse(data []byte) (*File, error) {
 	f := &File{tensors: map[string]*tensor{}, numbers: map[string]int64{}}
 	c := &collector{File: f}
 	if err := c.collect("", root, 0); err != nil {
-		return nil, fmt.Errorf("a PyTorch file of %w", err)
+		return nil, fmt.Errorf("a PyTorch file with %w", err)
 	}
 	if len(f.tensors) == 0 {
 		return nil, f.emptyError(root)
@@ -87,7 +87,7 @@ const saveHint = "save a dictionary of tensors with torch.save, such as a module
 func (f *File) emptyError(root any) error {
 	if o, ok := root.(*object); ok {
 		return failure.New(failure.Input, saveHint,
-			"a PyTorch file of an object of class %.80s, which is never constructed", o.class)
+			"a PyTorch file that holds an object of class %.80s, which is never constructed", o.class)
 	}
 	if len(f.skipped) > 0 {
 		return failure.New(failure.Input, saveHint, "a PyTorch file without a dictionary of tensors; it holds %.200s",

@@ -109,8 +109,8 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestBeside: whatever a training loop saves in addition to the weights is skipped and listed, and the tensors are
-// read. This holds for both containers and all pickle protocols.
+// TestBeside: everything that a training loop saves in addition to the weights is skipped and listed, and the tensors
+// are read. This holds for both containers and all pickle protocols.
 func TestBeside(t *testing.T) {
 	var order, skipped []string
 	for _, name := range []string{"beside", "beside4", "beside5", "beside-legacy", "beside4-legacy"} {

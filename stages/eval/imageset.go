@@ -35,7 +35,7 @@ type imageSet struct {
 	network, weights, backend string
 }
 
-// Metadata keys in files of features.
+// Metadata keys in feature files.
 const (
 	metaNetwork = "network"
 	metaWeights = "weights"

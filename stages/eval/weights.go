@@ -86,8 +86,7 @@ func checkWeightsRef(ref string) error {
 	return nil
 }
 
-// examineWeights validates a weights file. A file other than the published one is an error, unless unverified is
-// set.
+// examineWeights validates a weights file. A file other than the published one is an error, unless unverified is set.
 func examineWeights(path string, unverified bool) (*weightsResult, feature.WeightSource, error) {
 	digest, size, err := artifact.FileDigest(path)
 	if err != nil {

@@ -4,7 +4,7 @@
     python3 golden.py > golden.json
 
 The functions std_to_gamma and p_dot_p follow algorithms 2 and 3 of EDM2 (arXiv 2312.02696). The coefficients solve the
-linear system of the minimum under the constraint that their sum is 1. Written with NumPy 1.24.
+linear system for the minimum under the constraint that their sum is 1. Written with NumPy 1.24.
 """
 import json
 

@@ -18,13 +18,13 @@ archives = {
     "statistics": (images, labels, {"mu": np.zeros(4), "sigma": np.eye(4), "mu_s": np.zeros(7), "sigma_s": np.eye(7)}),
     "grey": (images[..., 0],),
     "half-points": (np.arange(6).reshape(3, 2).astype("f2") / 4,),
-    # Good samples, but their labels are not.
+    # Good samples with bad labels.
     "one-hot": (images, np.eye(3)[labels]),
     "fractions": (images, labels + 0.5),
     "names": (images, np.array(["cat", "dog", "cat"])),
     "object-labels": (images, np.array([{}, None, 1], dtype=object)),
     "few-labels": (images, labels[:2]),
-    # No samples.
+    # Arrays that are not samples.
     "objects": (np.array([{}, None], dtype=object),),
     "floats": (images / 255,),
     "signed": (images.astype("i2") - 128,),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""SciPy's side of TestAgainstSciPy: does its job once for each line of input.
+"""SciPy's part of TestAgainstSciPy: repeats the computation once for each line of input.
 
     python3 scipy_speed.py frechet D MU1 SIGMA1 MU2 SIGMA2
     python3 scipy_speed.py moments D ROWS

@@ -12,8 +12,9 @@ type entropy interface {
 	check() error
 }
 
-// readUnits reads the units of a scan. For each block, it calls at to find out where the coefficients go, and done once
-// they have been read. x and y count the blocks of the component. It calls rowDone after each row of units.
+// readUnits reads the units of a scan. For each block, it calls the function at, which says where the coefficients go,
+// and after reading them the function done. x and y count the blocks of the component. readUnits calls rowDone after
+// each row of units.
 func (d *decoder) readUnits(
 	at func(c *component, x, y int) *[64]int16, done func(c *component, x, y int, b *[64]int16), rowDone func(y int),
 ) error {

@@ -89,8 +89,8 @@ func (d *decoder) smooth(c *component, x, y, unit int) *[64]int16 {
 // neighbours returns the DC coefficients of the 5 x 5 blocks around a block. Blocks beyond an edge are replaced by
 // those at the edge.
 //
-// Note: two exceptions follow libjpeg-turbo 2.1. Whether a block row has rows above and below it depends on its row of
-// units. In a component of two columns, the first column replaces those beyond the second.
+// Note: two exceptions follow libjpeg-turbo 2.1. The block's row of units decides whether a block row has rows above
+// and below it. In a component of two columns, the first column replaces those beyond the second.
 func (c *component) neighbours(x, y, unit, units int) (dc [25]int) {
 	r, count := y-unit*c.v, c.v // the block row in this row of units, and how many there are
 	if unit == units-1 {

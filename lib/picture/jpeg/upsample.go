@@ -1,9 +1,9 @@
 package jpeg
 
 // planUpsampling chooses how each component is brought to the size of the image, and allocates the rows for it. It
-// chooses as libjpeg does. Factors of 2 get "fancy" upsampling: an output sample is 3/4 of the nearer and 1/4 of the
-// farther input sample. Other factors, and components at most two samples wide, get repetition. Rounding alternates as
-// in libjpeg (jdsample.c).
+// chooses as libjpeg does. Factors of 2 use "fancy" upsampling: an output sample is 3/4 of the nearer plus 1/4 of the
+// farther input sample. For other factors, and for components at most two samples wide, samples are repeated. Rounding
+// alternates as in libjpeg (jdsample.c).
 func (d *decoder) planUpsampling() {
 	for i := range d.comps {
 		c := &d.comps[i]

@@ -1,5 +1,5 @@
-"""Writes kinds.json: files as people have them, and the sha256 of their pixels [3, H, W] in Pillow. Files that Pillow
-reads, but this package refuses, have an error instead.
+"""Writes kinds.json: kinds of files found in practice, and the sha256 of their pixels [3, H, W] in Pillow. Files that
+Pillow reads but this package refuses have an error instead.
 
 usage: kinds.py > kinds.json
 """

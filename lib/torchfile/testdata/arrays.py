@@ -1,4 +1,4 @@
-"""Writes arrays-*.pickle: the same dictionary as CIFAR-10's batches, as Python 2 and 3 write it. Needs NumPy.
+"""Writes arrays-*.pickle: a dictionary like those in CIFAR-10's batches, as Python 2 and 3 write it. Needs NumPy.
 
     cd lib/torchfile/testdata && python3 arrays.py
 """

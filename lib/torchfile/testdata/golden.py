@@ -49,7 +49,7 @@ state = {
 torch.save(state, os.path.join(here, "lists.pth"))
 
 
-# beside*.pth: what training loops save beside the weights, in both containers and several pickle protocols.
+# beside*.pth: what training loops save in addition to the weights, in both containers and several pickle protocols.
 network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
 optimizer = torch.optim.Adam(network.parameters())
 network(torch.arange(6.0).reshape(2, 3) / 7).sum().backward()
@@ -118,7 +118,7 @@ for name, protocol in [("", 2), ("4", 4), ("5", 5), ("-legacy", 2), ("4-legacy",
                _use_new_zipfile_serialization="legacy" not in name)
 
 # module.pth: a whole module instead of its state_dict(); program.pth: TorchScript; arrays.pth: arrays of NumPy;
-# pickle.pth: Python's own pickle, with a file of PyTorch inside.
+# pickle.pth: written by Python's pickle module, which nests a whole PyTorch file.
 torch.save(network, os.path.join(here, "module.pth"))
 torch.jit.save(torch.jit.script(network), os.path.join(here, "program.pth"))
 torch.save({"weight": numpy.ones(2)}, os.path.join(here, "arrays.pth"))

@@ -1,9 +1,9 @@
 """Training steps of potentials in PyTorch, for comparison: python3 golden.py > golden.json
 
-The networks follow the layout of guided diffusion, the losses the formulas L4, L5, L7, R1 and R2, independently of the
-Go code.
-Everything runs in float64; autograd differentiates grad Phi a second time. Weights and data come from wave, which is
-exact in every language; dropout masks come from Philox, written from its paper.
+The networks follow the layout of guided diffusion, and the losses follow the formulas L4, L5, L7, R1 and R2. Both are
+written independently of the Go code. Everything runs in float64; autograd differentiates grad Phi a second time.
+Weights and data come from wave, which is exact in every language; dropout masks come from Philox, written from its
+paper.
 """
 import json
 import math

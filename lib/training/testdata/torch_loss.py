@@ -1,5 +1,5 @@
-"""Computes the loss of trained weights on held-out images, in PyTorch. All files get the same images, times and noise,
-so this compares them far more precisely than samples do, whose distance from the data depends on their noise.
+"""Computes the loss of trained weights on held-out images, in PyTorch. All files get the same images, times and noise.
+This comparison is therefore far more precise than one of samples, whose distance from the data depends on their noise.
 
 usage: torch_loss.py FILE... [options]; --help lists them
 

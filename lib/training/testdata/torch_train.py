@@ -1,6 +1,6 @@
-"""Trains and samples in PyTorch what the stage train trains: an independent implementation to compare with. Networks,
-initial distributions, optimiser and the distributions of times and noise are the same. The random numbers are PyTorch's
-own, so runs agree in their statistics but not value by value.
+"""Trains and samples networks in PyTorch: an independent implementation for comparison with the stages train and
+sample. The networks, initial distributions, optimiser and the distributions of times and noise are the same. The random
+numbers are PyTorch's own, so runs agree in their statistics but not value by value.
 
 usage: torch_train.py --data DATA --out DIR (--steps N | --minutes M) [options]; --help lists them
 
@@ -57,7 +57,7 @@ def options():
     p.add_argument("--out", required=True)
     length = p.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int)
-    length.add_argument("--minutes", type=float, help="of training alone; a cosine then runs over the time")
+    length.add_argument("--minutes", type=float, help="length of the training alone; --decay follows the time")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--flip", action="store_true")
@@ -68,23 +68,23 @@ def options():
     p.add_argument("--beta1", type=float, default=0.9)
     p.add_argument("--beta2", type=float, default=0.999)
     p.add_argument("--epsilon", type=float, default=1e-8)
-    p.add_argument("--clip-norm", type=float, default=1.0, help="0: none")
-    p.add_argument("--ema-decay", type=float, default=0.999, help="a step")
-    p.add_argument("--ema-half-life", type=float, help="in images, in place of --ema-decay")
+    p.add_argument("--clip-norm", type=float, default=1.0, help="bound on the gradient norm; 0: none")
+    p.add_argument("--ema-decay", type=float, default=0.999, help="decay per step")
+    p.add_argument("--ema-half-life", type=float, help="half-life in images, instead of --ema-decay")
     p.add_argument("--model", choices=["unet", "mlp", "wrn"], default="unet")
     p.add_argument("--channels", type=int, default=16)
     p.add_argument("--channel-mult", type=json.loads, default=[1, 2, 2])
     p.add_argument("--res-blocks", type=int, default=1)
     p.add_argument("--groups", type=int, default=8)
-    p.add_argument("--attention", type=json.loads, default=[], help="downsampling factors, as [2]")
+    p.add_argument("--attention", type=json.loads, default=[], help="downsampling factors, such as [2]")
     p.add_argument("--dropout", type=float, default=0.0)
     p.add_argument("--width", type=int, default=128, help="mlp: units; wrn: widening factor")
     p.add_argument("--depth", type=int, default=3, help="mlp, wrn: layers")
     p.add_argument("--fourier", type=int, default=4)
     p.add_argument("--log-every", type=int, default=20)
-    p.add_argument("--sample-at", type=lambda s: [int(v) for v in s.split(",")], default=[], help="steps, as 1000,2000")
-    p.add_argument("--sample-n", type=int, default=1000, help="0: none, the weights alone")
-    p.add_argument("--sample-steps", type=int, default=20, help="of Heun, two evaluations each")
+    p.add_argument("--sample-at", type=lambda s: [int(v) for v in s.split(",")], default=[], help="such as 1000,2000")
+    p.add_argument("--sample-n", type=int, default=1000, help="samples to draw; 0: none")
+    p.add_argument("--sample-steps", type=int, default=20, help="Heun steps of two evaluations each")
     p.add_argument("--sample-batch", type=int, default=64)
     return p.parse_args()
 

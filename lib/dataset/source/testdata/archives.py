@@ -2,7 +2,7 @@
 
     cd lib/dataset/source/testdata && python3 archives.py
 
-Image number k is a 4 x 4 PNG file, all of whose pixels are 20 k.
+Image number k is a 4 x 4 PNG file in which every pixel is 20 k.
 """
 import bz2
 import gzip
@@ -45,7 +45,7 @@ PLAIN = {f"{c}/{k}.png": png(k) for k, c in enumerate(["cat", "dog"] * 3)}
 
 
 class Raw(zipfile.ZipInfo):
-    """A member whose name has any bytes and any flags."""
+    """A member whose name and flags may be anything."""
 
     def __init__(self, raw, flags=0, extra=b"", mode=0):
         super().__init__("x")

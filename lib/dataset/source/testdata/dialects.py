@@ -1,5 +1,5 @@
-"""Writes dialects/: one table as programs and countries write it, with the standard library of Python, and
-dialects.json with its values. usage: dialects.py (in this directory)"""
+"""Writes dialects/: one table in the forms that different programs and countries use. dialects.json holds its values.
+Uses only Python's standard library. usage: dialects.py (in this directory)"""
 import bz2
 import csv
 import gzip
@@ -13,12 +13,12 @@ import zipfile
 random.seed(4)
 rows = [[round(random.gauss(0, 3), 4), round(random.gauss(2000, 900), 2), kind]
         for kind in ("Zürich", "Genève, Ville", 'the "rest"') for _ in range(4)]
-rows[0][1], rows[1][1] = 1234567.5, 1234.0  # a number with two separators, and one that is open
+rows[0][1], rows[1][1] = 1234567.5, 1234.0  # a number with two separators, and one whose separator is ambiguous
 names = ["größe", "y", "kind"]
 
 
 def table(delimiter=",", mark=".", thousands="", header=names, end="\r\n", index=False):
-    """The table as text. Numbers get separators of thousands if there is one."""
+    """The table as text. Numbers get the thousands separator, if one is given."""
     out = io.StringIO()
     w = csv.writer(out, delimiter=delimiter, lineterminator=end)
     if header:
@@ -59,7 +59,7 @@ files = {
     "index.csv": table(index=True).encode(),
     "headerless.csv": table(header=None).encode(),
     "headerless-de.csv": table(";", ",", header=None).encode(),
-    # Not the table, or not one alone.
+    # Files that do not hold exactly one table.
     "duplicates.csv": table(header=["x", "x", "kind"]).encode(),
     "two.zip": archive({"a.csv": plain, "b.csv": plain}),
     "workbook.xlsx": archive({"[Content_Types].xml": b"<Types/>", "xl/workbook.xml": b"<workbook/>"}),

@@ -120,7 +120,7 @@ for factors in "1x1,1x1,1x1", "2x2,1x1,1x1", "1x2,1x1,1x1":
         ):
             add(*encode(w, h, "ycc", factors, "p", quality=60, scans=scans))
 
-# Files that are unusual, but whole.
+# Unusual but complete files.
 name, data = encode(17, 13, "ycc", "2x2,1x1,1x1")
 add("bytes behind the end", data + b"junk" * 300)
 scan = data.index(b"\xff\xda")
