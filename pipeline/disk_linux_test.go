@@ -9,7 +9,7 @@ import (
 	"vapo/lib/objectstore/objectstoretest"
 )
 
-// TestFullDisk: when no byte is free, commands that only read still work, and a run says what to do.
+// TestFullDisk: when the disk is full, commands that only read still work, and a run fails with a hint.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t)

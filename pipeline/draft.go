@@ -70,7 +70,7 @@ func seconds(s float64) string {
 	return program.Duration(s)
 }
 
-// prices are what the parts of a recipe cost, in seconds.
+// prices are the costs of the parts of a recipe, in seconds.
 type prices struct {
 	perStep, perSample, fixed float64
 	block, n                  int // samples are drawn in blocks; n are wanted
@@ -171,7 +171,7 @@ type choice struct {
 	seconds  float64 // expected time of the whole recipe
 }
 
-// choose spends at most a fifth of the budget on samples, in whole blocks, and what is left on training.
+// choose spends at most a fifth of the budget on samples, in whole blocks, and the rest on training.
 func (p *prices) choose(budget time.Duration) (choice, error) {
 	blocks := math.Floor(budget.Seconds() / 5 / p.perSample / float64(p.block)) // infinite if a sample costs nothing
 	c := choice{n: int(min(float64(p.n), max(1, blocks)*float64(p.block)))}

@@ -137,7 +137,7 @@ func (d *draft) write(ctx context.Context, a *app, f newFlags, name, path string
 	d.set("potential", "steps", fmt.Sprint(choice.steps))
 	d.set("potential", "ema-half-life", fmt.Sprintf("[%d]", halfLife(choice.steps*d.batch)))
 	d.set("samples", "n", fmt.Sprint(choice.n))
-	if path != "" { // the first paragraph of the template says how to make this copy
+	if path != "" { // drop the template's first paragraph, which explains how to make this copy
 		_, d.text, _ = strings.Cut(d.text, "\n#\n")
 	}
 	d.text = fmt.Sprintf("# Written for a budget of %v. On this machine, a training step took %s and a sample %s.\n#\n",

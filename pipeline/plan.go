@@ -23,7 +23,7 @@ type planCmd struct {
 // explainRuns is the largest number of earlier runs with which a cache miss is compared.
 const explainRuns = 50
 
-// runPlan is what a run of a recipe would do.
+// runPlan describes what a run of a recipe would do.
 type runPlan struct {
 	document
 	Recipe string     `json:"recipe"`

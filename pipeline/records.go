@@ -15,7 +15,7 @@ import (
 	"vapo/pipeline/internal/localcache"
 )
 
-// eachAction calls f for every action in the store, sorted by key, with what the action made. It warns about damaged
+// eachAction calls f for every action in the store, sorted by key, with the action's results. It warns about damaged
 // records. Files in the local directory cache the contents of records, because an unchanged object has unchanged
 // contents. There are sixteen such files, by the first digit of the key, so that only a sixteenth of all records is in
 // memory at once.

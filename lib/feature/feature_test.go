@@ -273,7 +273,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Open accepts only what training writes.
+// Open accepts only checkpoints as training writes them.
 func TestOpen(t *testing.T) {
 	g := read(t)
 	w := weights(g)

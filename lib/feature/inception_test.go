@@ -171,8 +171,8 @@ func TestResize(t *testing.T) {
 	}
 }
 
-// testFile returns the path of a file of the test data, which is not part of the project. It skips the test if the file
-// is missing.
+// testFile returns the path of a test data file, which is not part of the project. It skips the test if the file is
+// missing.
 func testFile(t *testing.T, name string) string {
 	t.Helper()
 	dir := os.Getenv("VAPO_TESTDATA")

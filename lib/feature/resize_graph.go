@@ -72,7 +72,7 @@ func (r *resizeGraph) build(b *layer.Builder, x *graphop.Node) *graphop.Node {
 	return graphop.Broadcast(x, planes/r.c, 3, r.side, r.side)
 }
 
-// matrices returns the values of the parameters of build.
+// matrices returns the values of the parameters that build adds.
 func (r *resizeGraph) matrices() map[string][]float32 {
 	matrix := func(in int) []float32 {
 		m := make([]float32, in*r.side)

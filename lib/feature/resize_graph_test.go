@@ -141,7 +141,7 @@ func TestInceptionFromPixels(t *testing.T) {
 		t.Error("expected the first block from the graph, the blocks with other sizes from the host")
 	}
 
-	// Images of another size have a program of their own. Earlier computations do not matter.
+	// Images of another size are computed by another program. Earlier computations do not matter.
 	enlarged := inMemory(slices.Repeat(mixed[4:5], block))
 	fresh, err := newInception(asDevice{fastEngine(t)}, formulaWeights(t), o, block)
 	if err != nil {

@@ -30,8 +30,8 @@ import (
 	"vapo/lib/picture/jpeg"
 )
 
-// MaxPixels is the greatest number of pixels of an image. It is the limit at which Pillow refuses an image as a
-// decompression bomb, twice Image.MAX_IMAGE_PIXELS.
+// MaxPixels is the greatest number of pixels that an image may have. It is the limit at which Pillow refuses an image
+// as a decompression bomb, twice Image.MAX_IMAGE_PIXELS.
 const MaxPixels = 178_956_970
 
 // Format is an image file format.

@@ -42,7 +42,7 @@ var signatures = []struct {
 	{0, "<svg", "an SVG drawing"},
 }
 
-// foreign returns an error that says what data in none of the formats appears to be.
+// foreign returns an error for data in none of the formats. The error says what the data appears to be.
 func foreign(data []byte) error {
 	if err := program.StandInHead(data[:min(len(data), 64)]); err != nil {
 		return failure.New(failure.Input, failure.HintOf(err), "%w, expected %s", err, expected)

@@ -130,7 +130,7 @@ func NewResizer(f Filter, inH, inW, outH, outW int) *Resizer {
 // Resize returns a resized copy of the image.
 func (r *Resizer) Resize(im *Image) (*Image, error) {
 	if im.H != r.inH || im.W != r.inW {
-		return nil, fmt.Errorf("an image of %dx%d pixels for a resizer of %dx%d", im.W, im.H, r.inW, r.inH)
+		return nil, fmt.Errorf("the image has %dx%d pixels, expected %dx%d", im.W, im.H, r.inW, r.inH)
 	}
 	out := &Image{C: im.C, H: r.outH, W: r.outW, Pixels: make([]uint8, im.C*r.outH*r.outW)}
 	wide := make([]uint8, r.inH*r.outW)

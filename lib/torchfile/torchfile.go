@@ -3,9 +3,9 @@
 // protocols 2 to 5. It also reads pickles of NumPy byte arrays, since some data sets are published in that form.
 //
 // Such a file contains a program for Python's pickle machine, which most readers simply run. This package lets the
-// program construct only dictionaries, lists and tensors. Any other class or function is only a name: what the program
-// makes with it is skipped and listed. Every opcode and length is checked before the program runs, and tensors have no
-// more elements than the file.
+// program construct only dictionaries, lists and tensors. Any other class or function is only a name: objects that the
+// program makes with it are skipped and listed. Every opcode and length is checked before the program runs, and tensors
+// have no more elements than the file.
 package torchfile
 
 import (

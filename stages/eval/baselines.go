@@ -108,7 +108,7 @@ func writeFeatures(ctx context.Context, job *stage.Job, p *params, c *scorer, re
 	})
 }
 
-// imageHeadline describes the score in one line, with what is needed to interpret it.
+// imageHeadline describes the score in one line, with the facts needed to interpret it.
 func imageHeadline(s *score) string {
 	text := fmt.Sprintf("%s: %.4g for %d samples against ", s.Metric, s.Value, s.N[0])
 	if s.N[1] > 0 {

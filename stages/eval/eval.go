@@ -89,7 +89,7 @@ var spec = stage.Stage[params]{
 		stage.Tuning,
 	},
 	Outputs: []contract.Port{
-		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with what is needed to interpret it"},
+		{Name: "score", Media: contract.MediaJSON, Score: true, Help: "the distance, with the facts needed to interpret it"},
 		{Name: "neighbours", Media: contract.MediaPNG, Optional: true, Help: "samples above their nearest training images"},
 		{Name: "reference", Media: contract.MediaPNG, Optional: true, Beside: "grid", Help: "some images of the reference"},
 		{Name: "statistics", Media: contract.MediaNPZ, Optional: true, Help: "the reference's moments (mu, sigma)"},

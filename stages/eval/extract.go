@@ -52,7 +52,7 @@ type extractResult struct {
 	Cached   int    `json:"kept"` // number of images whose features were found in the cache
 	Network  string `json:"features"`
 
-	Warnings []string `json:"warnings,omitempty"` // what was left out of a folder
+	Warnings []string `json:"warnings,omitempty"` // files that were left out
 }
 
 // Run implements the command.

@@ -49,7 +49,7 @@ func (s *imageSet) close() {
 	}
 }
 
-// warnings returns warnings about what was left out of a folder or archive. It is final once all images have been read.
+// warnings lists the files that were left out of a folder or archive. The list is final once all images have been read.
 func (s *imageSet) warnings() (out []string) {
 	if s.pictures != nil {
 		for _, w := range s.pictures.Warnings() {

@@ -24,8 +24,8 @@ type pathScore struct {
 
 // pathSteps are means over the paths.
 type pathSteps struct {
-	Mean    float64 `json:"mean_step"`    // mean of the steps of a path
-	Largest float64 `json:"largest_step"` // largest step of a path
+	Mean    float64 `json:"mean_step"`    // the mean step of a path
+	Largest float64 `json:"largest_step"` // the largest step of a path
 }
 
 const pathsHint = "give the paths output of sample --interpolate, and the number of images per path as --path-points"
@@ -56,7 +56,7 @@ func (c *scorer) scorePaths(ctx context.Context, job *stage.Job, points int) (*p
 	return s, err
 }
 
-// steps measures paths of the given number of images.
+// steps measures paths with the given number of images each.
 func (c *scorer) steps(ctx context.Context, images *dataset.Images, points int) (pathSteps, error) {
 	set := loadedSet("input paths", images)
 	if err := set.extract(ctx, c.extractor); err != nil {

@@ -17,7 +17,7 @@ import (
 	"vapo/lib/stage"
 )
 
-// score is a distance with what is needed to interpret it. The stage writes it as its output, and `folders` prints it.
+// score is a distance and the facts needed to interpret it. The stage writes it as its output, and `folders` prints it.
 // The pipeline's report gives headline, metric, value, n, reference, features, baselines and warnings a place of their
 // own, and lists all other fields by name.
 type score struct {

@@ -167,7 +167,7 @@ func TestOwnPhotos(t *testing.T) {
 	}
 	files := map[string][]byte{}
 	for _, c := range cases {
-		files[c.Name+".jpg"] = c.File // whatever the format
+		files[c.Name+".jpg"] = c.File // the extension does not matter
 	}
 	path := writeFiles(t, files)
 	_, m := mustPrep(t, "--source=images", "--path="+path)

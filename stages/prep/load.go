@@ -80,7 +80,7 @@ func load(
 	return l.Train, l.Test, l.Files, source.CheckDigest(p.Source, p.SourceDigest, l.Digest)
 }
 
-// drawnSizes returns the numbers of training and test samples of a source that is drawn.
+// drawnSizes returns how many training and test samples a drawn source has.
 func drawnSizes(p *params) (nTrain, nTest int) {
 	return cmp.Or(p.NTrain, drawnTrain), cmp.Or(p.NTest, drawnTest)
 }

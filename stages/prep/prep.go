@@ -40,7 +40,7 @@ type params struct {
 	NTrain int `help:"Use N training samples; 0: all (drawn: 50000)." default:"0" unit:"samples" min:"0"`
 	NTest  int `help:"Use N test samples; 0: all (drawn: 10000)." default:"0" unit:"samples" min:"0"`
 
-	Components json.RawMessage `help:"List of the components of a mixture." default:"null" only:"source=mixture"`
+	Components json.RawMessage `help:"List of mixture components." default:"null" only:"source=mixture"`
 	Std        float64         `help:"Std of the noise." default:"0.15" only:"source=8gaussians|two-moons|rings"`
 	Seed       uint64          `help:"Seed of drawn sources, and of the order and split of images and csv." default:"0"`
 
@@ -96,7 +96,7 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // resolve validates the parameters and makes the content of the source's files part of the cache key.
 func resolve(p *params, _ stage.Given) error {
 	if p.Crop > source.MaxEdge && p.Size == 0 {
-		return fmt.Errorf("crop is %d without a size; the edges of output images are at most %d pixels",
+		return fmt.Errorf("crop is %d without a size, but output images may have at most %d pixels per side",
 			p.Crop, source.MaxEdge)
 	}
 	if p.Channels != 0 && p.Channels != 1 && p.Channels != 3 {

@@ -24,7 +24,7 @@ const (
 	trajectoryPoints = 10
 	pairPoints       = 10 // both ends included
 	maxPictured      = 200
-	pictureHint      = "pictures are for people to look at: draw many samples with --n"
+	pictureHint      = "pictures are meant to be looked at; to draw many samples, use --n"
 )
 
 func (p *pictureParams) check() error {

@@ -38,8 +38,8 @@ type imported struct {
 	Digest     string   `json:"digest"`
 	Ref        string   `json:"ref,omitempty"`
 	Kind       string   `json:"kind"`
-	Parameters int      `json:"parameters"` // number of values in one set of weights
-	Tensors    int      `json:"tensors"`    // number of tensors in one set of weights
+	Parameters int      `json:"parameters"` // values per set of weights
+	Tensors    int      `json:"tensors"`    // tensors per set of weights
 	Step       int64    `json:"step"`       // training step of the weights; 0 if the file does not give it
 	Weights    string   `json:"weights"`    // sets of weights taken from the file: ema, model or ema+model
 	Found      found    `json:"found"`

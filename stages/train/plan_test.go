@@ -46,7 +46,7 @@ func TestPlanMemory(t *testing.T) {
 		t.Errorf("the plan with half as many samples at once is %+v, with all %+v", parts, p)
 	}
 	if p.Available == 0 {
-		return // the system does not say how much memory it has
+		return // the system's memory size is unknown
 	}
 	// The plans of two sizes agree on the largest batch.
 	if ratio := float64(parts.Largest) / float64(p.Largest); p.Largest < 1000 || ratio < 0.95 || ratio > 1.05 {

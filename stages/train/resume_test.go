@@ -60,7 +60,7 @@ func attemptOf(t *testing.T, program string, args []string, sig syscall.Signal,
 	for lines.Scan() {
 		text.WriteString(lines.Text() + "\n")
 	}
-	_ = c.Wait() // the exit code says how it ended
+	_ = c.Wait() // the exit code is checked instead of the error
 	return failure.Class(c.ProcessState.ExitCode()), text.String()
 }
 

@@ -1,6 +1,6 @@
 package jpeg
 
-// colourSpace says what the components are.
+// colourSpace is the meaning of the components.
 type colourSpace int
 
 const (

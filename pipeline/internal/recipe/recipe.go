@@ -60,8 +60,8 @@ type Input struct {
 }
 
 // Param is a parameter as written in the recipe. Value is a string, bool, int64, uint64, float64, nil, []any or
-// map[string]any. Text is what a command line would have instead: the scalar as written, or the scalars of a list,
-// separated by commas. It is empty if there is no such text.
+// map[string]any. Text is the value as a command line would give it: the scalar as written, or the scalars of a
+// list, separated by commas. It is empty if a command line cannot give the value.
 type Param struct {
 	Name  string
 	Value any

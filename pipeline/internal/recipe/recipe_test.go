@@ -69,8 +69,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestForms checks that a byte order mark and a %YAML line are accepted, and what a command line would have instead of
-// a value.
+// TestForms checks that a byte order mark and a %YAML line are accepted, and how a command line would give values.
 func TestForms(t *testing.T) {
 	const text = "name: x\nsteps: {a: {stage: s, params: {p: %s}}}"
 	for _, start := range []string{"\ufeff", "%YAML 1.2\n---\n", "\ufeff%YAML 1.1\n---\n"} {

@@ -16,7 +16,7 @@ const (
 	margin     = 6.0
 )
 
-// A dag is a drawing of the graph of steps, in layers from left to right.
+// A dag is a drawing of the step graph, in layers from left to right.
 type dag struct {
 	Width, Height float64
 	Nodes         []dagNode

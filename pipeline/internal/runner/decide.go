@@ -15,7 +15,7 @@ import (
 	"vapo/pipeline/internal/recipe"
 )
 
-// Decision is what is known about a step before it runs.
+// Decision holds what is known about a step before it runs.
 type Decision struct {
 	Node   *graph.Node
 	Action cachekey.Action

@@ -71,5 +71,5 @@ func (a *attempt) retries(ctx context.Context, s *Step, f *Failure, wait time.Du
 	fmt.Fprintf(log, "pipeline: %s\n", text)
 }
 
-// logFile returns the path of the log of a step.
+// logFile returns the path of a step's log.
 func (a *attempt) logFile(s *Step) string { return filepath.Join(a.RunDir(a.run.ID), s.Name+".log") }

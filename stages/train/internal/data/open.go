@@ -18,7 +18,7 @@ import (
 
 // Options control how the input data is read.
 type Options struct {
-	Seed       uint64 // seed of the order of the samples
+	Seed       uint64 // determines the order of the samples
 	Labels     bool   // the labels are needed
 	Whole      bool   // all samples must be in memory
 	CacheBytes int64  // limit of the local disk cache for data streamed from the store
@@ -29,7 +29,7 @@ type Source struct {
 	dataset.Set // if streamed, it has no samples, only the shape and other properties of the set
 	samples     dataloader.Samples
 	stream      *dataloader.Stream // nil if the samples are in memory
-	input       *stage.Reader      // what stream reads; nil if the samples are in memory
+	input       *stage.Reader      // the input that stream reads; nil if the samples are in memory
 }
 
 // Limits determine the order of the samples. InMemory is the size in bytes up to which an input is held in memory. Only

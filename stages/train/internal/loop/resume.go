@@ -22,7 +22,7 @@ const (
 	extraHistory = "history" // name of the history inside that checkpoint
 )
 
-// ending is what a longer run of the series needs in addition to the checkpoint and the metrics. It is a separate
+// ending holds the data that a longer run of the series needs in addition to checkpoint and metrics. It is a separate
 // output, because the checkpoint must depend on the training alone: changing the intervals of logging or snapshots must
 // not change the checkpoint's digest.
 type ending struct {
@@ -150,7 +150,7 @@ func (l *Loop) extend(ctx context.Context, path string) (int64, error) {
 	return c.Step, nil
 }
 
-// earlier returns the path of an output of the shorter run.
+// earlier returns the path of one of the shorter run's outputs.
 func (l *Loop) earlier(ctx context.Context, output string) (string, error) {
 	path, ok, err := l.Job.Earlier(ctx, output)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package watch takes measurements during training. It writes metrics lines and, for a potential, draws samples, scores
 // them, and measures the variance of the gradient and the error of the field. Measurements do not affect the training,
-// apart from the Guard against spikes, and what they write to the outputs depends only on the training itself.
+// apart from the Guard against spikes, and the lines and pictures that they write depend only on the training itself.
 // Therefore a run that is resumed, or that continues a shorter run, ends with the same bytes as an uninterrupted run.
 package watch
 
@@ -14,8 +14,8 @@ import (
 	"vapo/lib/training"
 )
 
-// History is what a resumed run needs in addition to the network's state. The resumable checkpoint contains it, so that
-// history and state always belong together. The JSON names of History, State, Mark and Interval are a stored format:
+// History holds the data that a resumed run needs in addition to the network's state. The resumable checkpoint contains
+// both, so that they always belong together. The JSON names of History, State, Mark and Interval are a stored format:
 // the output end contains State.
 type History struct {
 	Lines    []json.RawMessage `json:"lines"`    // lines of the metrics output so far
