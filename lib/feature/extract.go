@@ -88,8 +88,8 @@ func (e *Extractor) Extract(ctx context.Context, images Images) (features, logit
 	return features, logits, nil
 }
 
-// Work computes and caches one worker's part of the shards, which are numbered from 0: shards worker, worker+workers,
-// worker+2·workers and so on. When all workers are done, Extract on the same images computes nothing.
+// Work computes and caches one worker's part of the shards. Shards and workers are numbered from 0, and shard i belongs
+// to worker i mod workers. When all workers are done, Extract on the same images computes nothing.
 func (e *Extractor) Work(ctx context.Context, images Images, worker, workers int) error {
 	rows := make([]float32, Shard*(e.Network.Dim+e.Network.Classes))
 	for from := worker * Shard; from < images.Len(); from += workers * Shard {

@@ -27,7 +27,7 @@ const (
 // resizes lists the conventions in use.
 var resizes = []Resize{PyTorchFID, TF1, Clean}
 
-// axisTaps returns the interpolation taps of the out output positions along an axis of in pixels.
+// axisTaps returns the interpolation taps that resize an axis from in pixels to out pixels, one entry per output pixel.
 func (r Resize) axisTaps(in, out int) []picture.Taps {
 	if r == Clean {
 		return picture.Bicubic.Taps(in, out)

@@ -74,8 +74,7 @@ func orientation(exif []byte) int {
 	return 1
 }
 
-// Upright returns an image whose orientation is 1, given one with another orientation, as Pillow's
-// ImageOps.exif_transpose does.
+// Upright turns an image with the given orientation upright, as Pillow's ImageOps.exif_transpose does.
 func (im *Image) Upright(orientation int) *Image {
 	if orientation < 2 || orientation > 8 {
 		return im

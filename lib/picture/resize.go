@@ -69,9 +69,9 @@ type Taps struct {
 	Weights []float64
 }
 
-// Taps returns the taps of out output positions for an axis of in input positions, as Pillow does (Resample.c,
-// precompute_coeffs). If the axis shrinks, the filter is stretched to prevent aliasing. Weights beyond the ends of the
-// axis are dropped, and the rest are normalised to sum to 1.
+// Taps returns the taps that resize an axis from in positions to out positions, as Pillow does (Resample.c,
+// precompute_coeffs). The result has one entry for each output position. If the axis shrinks, the filter is stretched
+// to prevent aliasing. Weights beyond the ends of the axis are dropped, and the rest are normalised to sum to 1.
 func (f Filter) Taps(in, out int) []Taps {
 	ts := make([]Taps, out)
 	scale := float64(in) / float64(out)

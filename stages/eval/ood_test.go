@@ -44,7 +44,8 @@ func writeModel(t testing.TB, dir string, output homotopy.Output, shape ...int) 
 	return writeFile(t, filepath.Join(dir, "potential.arrow"), func(w io.Writer) error { return checkpoint.Write(w, ck) })
 }
 
-// contrast draws images whose pixels differ from medium grey by a random fraction between from and to.
+// contrast draws n images. Each pixel differs from medium grey by a random fraction. The bounds of the fraction are
+// from and to.
 func contrast(n int, from, to float64) *dataset.Images {
 	s := &dataset.Images{N: n, C: 1, H: 8, W: 8, Pixels: make([]uint8, n*64)}
 	for i := range s.Pixels {

@@ -14,8 +14,8 @@ import (
 // noPreset is the value of --preset that selects no preset: the other parameters define the network.
 const noPreset = "none"
 
-// applyPreset replaces the preset by the network parameters that it stands for. Records and cache keys then hold these
-// parameters, so a preset and the same network written out share one cache key.
+// applyPreset replaces the preset with the network parameters that it stands for. Records and cache keys then hold
+// these parameters, so a preset and the same network written out share one cache key.
 func (p *params) applyPreset(given stage.Given) error {
 	if p.Preset == noPreset {
 		return nil

@@ -261,7 +261,7 @@ func (n *Node) params(r *recipe.Recipe) (map[string]any, error) {
 		}
 		given := p.Value
 		if declared.Type == "string" && p.Text != "" {
-			given = p.Text // 3 for a parameter that takes text, as on a command line
+			given = p.Text // as on a command line, an unquoted 3 can be text
 		}
 		v, err := declared.Value(given)
 		if err != nil {

@@ -194,7 +194,7 @@ func TestHostileContentIsEscaped(t *testing.T) {
 	}
 }
 
-// A figure whose blob is damaged is replaced by a note.
+// A note takes the place of a figure whose blob is damaged.
 func TestDamagedBlobs(t *testing.T) {
 	r := imageRun(t)
 	for i := range r.Steps {

@@ -37,9 +37,9 @@ type Runner struct {
 // Display shows a run to the user. Several goroutines may call its methods at once.
 type Display interface {
 	Started(run *Run)
-	StepWaiting(step *Step) // for another run, as step.Reason says
+	StepWaiting(step *Step) // step.Reason says what the step waits for
 	StepStarted(step *Step)
-	StepRetries(step *Step) // later, as step.Reason says
+	StepRetries(step *Step) // step.Reason says why and when the step is tried again
 	StepProgress(step *Step, p Progress)
 	StepLog(step *Step, line Line)
 	StepEnded(step *Step, failure *Failure)
