@@ -86,12 +86,23 @@ func hasClasses(path string) bool {
 type newTableCmd struct {
 	Path  string `arg:"" help:"CSV file with a header line." type:"existingfile"`
 	Label string `help:"Column that holds a class." placeholder:"COLUMN"`
+
+	Columns     string `help:"Columns of numbers, separated by commas (default: all but the label)." placeholder:"LIST"`
+	DropMissing bool   `help:"Leave out rows with missing numbers."`
+
 	newFlags
 }
 
 func (c *newTableCmd) Run(ctx context.Context, a *app) error {
 	d := draft{text: tableRecipe, batch: 512, probeSteps: 300, probeN: 1024}
-	d.set("data", "label", quoted(c.Label))
+	label := quoted(c.Label)
+	if c.Columns != "" {
+		label += "\n      columns: " + quoted(c.Columns)
+	}
+	if c.DropMissing {
+		label += "\n      drop-missing: true"
+	}
+	d.set("data", "label", label)
 	return d.write(ctx, a, c.newFlags, "table", c.Path)
 }
 

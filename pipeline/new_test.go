@@ -57,6 +57,7 @@ func TestNew(t *testing.T) {
 		table += fmt.Sprintf("%d.5,%d,%d\n", i%37, i*i%101, i%3)
 	}
 	w.write("points.csv", table)
+	w.write("names.csv", strings.Replace(strings.ReplaceAll(table, "\n", ",somebody\n"), "1.5,1,", ",1,", 1))
 	bin := []string{"--bin", buildStages(t)}
 	for name, c := range map[string]struct {
 		args, contains []string
@@ -65,6 +66,10 @@ func TestNew(t *testing.T) {
 			[]string{`path: "Summer 2024"`, "size: 8", "channels: 1", "labels: none"}},
 		"animals": {[]string{"images", "animals", "--size", "8"},
 			[]string{"labels: directory", "conditional: true", "features: classifier.checkpoint", "class: each"}},
+		"names": {
+			[]string{"table", "names.csv", "--columns", "x,y", "--drop-missing", "--out", "names.yaml"},
+			[]string{`columns: "x,y"`, "drop-missing: true"},
+		},
 		"points": {[]string{"table", "points.csv", "--label", "class"}, []string{`path: "points.csv"`, `label: "class"`}},
 	} {
 		args := append(append([]string{"new"}, c.args...), "--budget", "10m")

@@ -35,7 +35,7 @@ type kind struct {
 	order  binary.ByteOrder
 }
 
-// maxHeader is the greatest length of a header in bytes. NumPy's own reader also stops at 10,000 characters.
+// maxHeader is the largest length of a header in bytes. NumPy's own reader also stops at 10,000 characters.
 const maxHeader = 10000
 
 var errCut = failure.New(failure.Input, cutHint, "it is truncated")
@@ -85,7 +85,7 @@ func cut(err error) error {
 	return err
 }
 
-// literal parses the Python literals of which a header consists.
+// literal parses the Python literals that make up a header.
 type literal struct{ rest string }
 
 func (p *literal) token(s string) bool {
@@ -153,7 +153,7 @@ func parseHeader(text string) (*Header, error) {
 		switch key {
 		case "descr":
 			if p.token("[") {
-				return nil, failure.New(failure.Input, "save each field as an array of its own", "records with fields")
+				return nil, failure.New(failure.Input, "save each field as an array of its own", "elements are records with fields")
 			}
 			h.Dtype, ok = p.text()
 		case "fortran_order":

@@ -165,7 +165,7 @@ func fuzzRead[T Number](t *testing.T, f *File, name string, size int) {
 	}
 }
 
-// FuzzHeader fuzzes headers without an archive, because the fuzzer makes faster progress then.
+// FuzzHeader fuzzes headers without an archive, which lets the fuzzer make faster progress.
 func FuzzHeader(f *testing.F) {
 	f.Add("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n")
 	f.Add(`{"shape": (10L,), "fortran_order": True, "descr": "|u1"}`)

@@ -76,7 +76,7 @@ func Begins(r io.ReaderAt) bool {
 	return bytes.HasPrefix(head[:n], []byte(magicZip)) || string(head[:n]) == magicNPY
 }
 
-// Open opens a file. The caller must add the file's name to an error.
+// Open opens a file. Its errors do not name the file, so the caller must add the name.
 func Open(name string) (*File, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -106,7 +106,7 @@ func (f *File) Close() error {
 	return f.closer.Close()
 }
 
-// parse is Open for the size bytes of r. The array of a .npy file gets the name arr_0.
+// parse is like Open, for a reader r of size bytes. The array of a .npy file gets the name arr_0.
 func parse(r io.ReaderAt, size int64) (*File, error) {
 	if size > maxFile {
 		return nil, fmt.Errorf("%d bytes; at most %d are read", size, int64(maxFile))
@@ -157,10 +157,10 @@ func openMember(e *zip.File, size int64) (io.ReadCloser, error) {
 	case packed > uint64(size):
 		return nil, fmt.Errorf("it claims %d bytes of an archive of %d", packed, size)
 	case e.Method == zip.Store && large != packed:
-		return nil, fmt.Errorf("it is stored, but claims %d bytes in %d", large, packed)
+		return nil, fmt.Errorf("it is stored uncompressed, but claims to hold %d bytes in %d", large, packed)
 	case e.Method != zip.Store && e.Method != zip.Deflate:
 		return nil, failure.New(failure.Input, "save it with numpy.savez",
-			"it is compressed by method %d, which numpy.savez and numpy.savez_compressed do not use", e.Method)
+			"it is compressed with method %d, which numpy.savez and numpy.savez_compressed do not use", e.Method)
 	case e.Method == zip.Deflate && large > freeSize && large/maxRatio > packed:
 		return nil, failure.New(failure.Input, "save it with numpy.savez, uncompressed",
 			"it would grow from %d bytes to %d, more than %d times", packed, large, maxRatio)

@@ -17,7 +17,7 @@ type Number interface {
 
 // Read returns the values of an array in row-major order and its shape, which is empty for a scalar. T must be able to
 // represent the values: int64 accepts booleans and all integers below 2^63, float64 and float32 accept floats of at
-// most their size, and uint8 accepts booleans. If the array is missing, the error is a *MissingError.
+// most their size, and uint8 accepts uint8 and booleans. If the array is missing, the error is a *MissingError.
 func Read[T Number](f *File, name string) (values []T, shape []int, err error) {
 	r, h, err := f.start(name)
 	if err != nil {
@@ -59,7 +59,7 @@ func readValues[T Number](r io.Reader, h *Header) ([]T, error) {
 		}
 		n += k
 	}
-	if n, err := io.ReadFull(r, raw[:1]); n > 0 || err != io.EOF { // the end also verifies a member's checksum
+	if n, err := io.ReadFull(r, raw[:1]); n > 0 || err != io.EOF { // reading to the end verifies a member's checksum
 		if n > 0 {
 			return nil, fmt.Errorf("more data than shape %v of %s needs", h.Shape, h.Dtype)
 		}

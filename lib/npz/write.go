@@ -58,7 +58,7 @@ func Create[T Number](w *Writer, name string, shape []int) (*Array[T], error) {
 	count := int64(binary.Size(zero))
 	for _, d := range shape {
 		if d < 0 || d > 0 && count > maxFile/int64(d) {
-			return nil, fmt.Errorf("array %s: a shape of %v", name, shape)
+			return nil, fmt.Errorf("array %s: invalid shape %v", name, shape)
 		}
 		count *= int64(d)
 	}

@@ -20,10 +20,10 @@ const gap = 2
 // borders.
 var background = color.RGBA{0x80, 0x80, 0x88, 0xff}
 
-// maxSide is the maximum height and width of the result in pixels; browsers refuse larger files.
+// maxSide is the maximum height and width of the result in pixels; browsers refuse larger images.
 const maxSide = 16384
 
-// Image writes image i of a set without scaling: grey images in greyscale, others in RGB.
+// Image writes image i of a set without scaling: images with one channel in greyscale, others in RGB.
 func Image(w io.Writer, s *dataset.Images, i int) error {
 	if err := drawable(s); err != nil {
 		return err
@@ -71,7 +71,7 @@ func grid(s *dataset.Images, columns, scale int) (*image.RGBA, error) {
 	rows := (s.N + columns - 1) / columns
 	width, height := gap+columns*(s.W*scale+gap), gap+rows*(s.H*scale+gap)
 	if width > maxSide || height > maxSide {
-		return nil, fmt.Errorf("preview: %d images make %d x %d pixels, expected at most %d a side",
+		return nil, fmt.Errorf("preview: %d images need %d x %d pixels, expected at most %d per side",
 			s.N, width, height, maxSide)
 	}
 	out := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -83,7 +83,7 @@ func grid(s *dataset.Images, columns, scale int) (*image.RGBA, error) {
 	return out, nil
 }
 
-// paint draws image i with its top left corner at the point at. Each pixel becomes a square of scale x scale.
+// paint draws image i; the point at is the image's top left corner. Each pixel becomes a square of scale x scale.
 func paint(out *image.RGBA, at image.Point, s *dataset.Images, i, scale int) {
 	pixels, plane := s.Image(i), s.H*s.W
 	for y := range s.H * scale {

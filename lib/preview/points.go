@@ -21,8 +21,8 @@ const (
 	plotSide     = 12 * vg.Centimeter
 	panelSide    = 5 * vg.Centimeter
 	panelColumns = 5
-	// The axes of panels cover the coordinates between these quantiles: a few outliers would make the rest too small to
-	// see.
+	// The axes of panels cover the coordinates between these quantiles. If they covered all, a few outliers would make the
+	// rest too small to see.
 	axisLow, axisHigh = 0.005, 0.995
 )
 
@@ -165,7 +165,7 @@ func axis(s *dataset.Points, k int) (low, high float64) {
 }
 
 // Paths draws several paths in the plane of the first two coordinates, each from a small dot to a large one. In one
-// dimension, it draws the coordinate over the position on the path.
+// dimension, it draws the coordinate against the position on the path.
 //
 //	x: [paths, points, d]
 func Paths(w io.Writer, title string, x []float32, paths, points, d int) error {

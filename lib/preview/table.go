@@ -46,7 +46,7 @@ func Table(w io.Writer, headings []string, rows []Row) error {
 	var strips []image.Image
 	for _, r := range rows {
 		if r.Images.N != first.N || !slices.Equal(r.Images.Shape(), first.Shape()) {
-			return fmt.Errorf("preview: row %q has %d images of shape %v, the first row %d of shape %v",
+			return fmt.Errorf("preview: row %q has %d images of shape %v, but the first row has %d of shape %v",
 				r.Label, r.Images.N, r.Images.Shape(), first.N, first.Shape())
 		}
 		strip, err := grid(r.Images, first.N, scale)

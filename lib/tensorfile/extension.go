@@ -74,7 +74,7 @@ func (*fixedShapeTensor) Deserialize(storage arrow.DataType, data string) (arrow
 	}
 	for i, p := range m.Permutation {
 		if p != i {
-			return nil, fmt.Errorf(extensionName+" with permutation %v: only row-major tensors are read", m.Permutation)
+			return nil, fmt.Errorf(extensionName+" with permutation %v: only row-major tensors are supported", m.Permutation)
 		}
 	}
 	n, ok := product(m.Shape)

@@ -24,7 +24,7 @@ type File struct {
 }
 
 // Open reads the footer of a tensor file of size bytes and the batch headers that it needs to determine the number of
-// rows. It accepts the same files as Decode. Memory is bounded by a small multiple of the footer.
+// rows. It accepts the same files as Decode. It uses at most a small multiple of the footer's size in memory.
 //
 // The row count of a record batch is in the header of the batch, not in the footer. If the file is remote, reading all
 // headers would take one request each. So Open assumes that a batch with the same length as the first batch has the
@@ -32,7 +32,7 @@ type File struct {
 // then refuses the file.
 func Open(r io.ReaderAt, size int64) (*File, error) { return openFile(r, size, false) }
 
-// openFile implements Open. With allHeaders it reads every batch header at once.
+// openFile implements Open. If allHeaders is true, it reads every batch header at once.
 func openFile(r io.ReaderAt, size int64, allHeaders bool) (f *File, err error) {
 	f = &File{r: r}
 	if f.columns, f.blocks, err = verifyFooter(r, size); err != nil {
@@ -109,7 +109,7 @@ func (f *File) Slice(from, to int, names ...string) (*Table, error) {
 			return nil, err
 		}
 		if rows := f.first[i+1] - f.first[i]; h.rows != rows {
-			return nil, formatError("record batch %d has %d rows, another of its length %d", i, h.rows, rows)
+			return nil, formatError("record batch %d has %d rows, but another of its length has %d", i, h.rows, rows)
 		}
 		headers = append(headers, h)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 )
 
-// FormatError states why a file is not a valid tensor file. It is truncated, damaged or in another format, or it uses a
-// part of Arrow that vapo does not support.
+// FormatError states why a file is not a valid tensor file: the file is truncated, damaged or in another format, or it
+// uses a part of Arrow that vapo does not support.
 type FormatError struct {
 	Path   string // empty if the content does not come from a file
 	Reason string
@@ -65,8 +65,8 @@ func Read(path string) (*Table, error) {
 // dictionaries. Columns hold uint8, int64, float32 or float64, as plain values, fixed-size lists or fixed-shape
 // tensors.
 //
-// Memory is bounded by a small multiple of size for any content. Errors in the content are a *FormatError; errors of r
-// are returned too.
+// Whatever the file contains, Decode uses at most a small multiple of size in memory. Errors in the content are a
+// *FormatError; errors of r are returned too.
 func Decode(r io.ReaderAt, size int64) (*Table, error) {
 	f, err := openFile(r, size, true)
 	if err != nil {

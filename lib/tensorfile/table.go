@@ -26,7 +26,7 @@ type Column struct {
 	Shape []int
 	// Data is a []uint8, []int64, []float32 or []float64 of Rows x product(Shape) values, row-major.
 	Data any
-	// Range, if not nil, holds the least and the greatest value that the data may have, for example [-1, 1] for
+	// Range, if not nil, holds the smallest and the largest value that the data may have, for example [-1, 1] for
 	// floating-point images. It is stored with the column but not checked.
 	Range *[2]float64
 }

@@ -84,7 +84,7 @@ func verifyFooter(r io.ReaderAt, size int64) (columns []layout, blocks []block, 
 	}
 	columns = verifySchema(schema)
 	if _, n := root.vector(footerDictionaries, 24); n > 0 {
-		fail("dictionary-encoded columns are not read")
+		fail("dictionary-encoded columns are not supported")
 	}
 	at, n := root.vector(footerBatches, 24)
 	next := int64(8) // the first batch follows the magic bytes, and every other batch the one before
@@ -160,7 +160,7 @@ func readFull(r io.ReaderAt, b []byte, off int64) error {
 
 func verifySchema(schema table) []layout {
 	if schema.uint(schemaEndianness, 2) != 0 {
-		fail("big-endian data is not read")
+		fail("big-endian data is not supported")
 	}
 	fields := schema.tables(schemaFields)
 	if len(fields) == 0 {
@@ -241,7 +241,7 @@ func verifyBatch(i int, header []byte, body int64, columns []layout) batch {
 		fail("block %d is a message of kind %d, expected a record batch", i, k)
 	}
 	if n := int64(msg.uint(messageBodyLength, 8)); n != body {
-		fail("record batch %d has a body of %d bytes by its header, %d by the footer", i, n, body)
+		fail("record batch %d has a body of %d bytes, but the footer says %d", i, n, body)
 	}
 	record, ok := msg.table(messageHeader)
 	if !ok {

@@ -16,7 +16,7 @@ import (
 )
 
 // BatchRows is the number of rows in every record batch except the last. It is part of the format: another value would
-// give the same content other bytes, and so another digest.
+// give the same content different bytes, and so another digest.
 const BatchRows = 1024
 
 // rangeKey is the key of the field metadata that holds Column.Range as a JSON array of two numbers.

@@ -54,8 +54,8 @@ func NewWriter(w io.Writer, like *Table) (out *Writer, err error) {
 // Append returns. After an error the file is invalid.
 func (w *Writer) Append(t *Table) error { return w.append(t, false) }
 
-// append implements Append. With last, t holds the last rows, and an incomplete batch is written at once without a
-// copy.
+// append implements Append. If last is true, t holds the last rows, and an incomplete batch is written at once without
+// a copy.
 func (w *Writer) append(t *Table, last bool) (err error) {
 	if w.err != nil {
 		return w.err

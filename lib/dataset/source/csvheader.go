@@ -39,7 +39,7 @@ func (t *table) choose(header []string, opt CSVOptions) (from []int, label int, 
 			return nil, 0, err
 		}
 	}
-	t.hint = "fix that cell, choose other --columns, or give --drop-missing"
+	t.hint = "fix that cell, name a column of classes with --label, choose other --columns, or give --drop-missing"
 	switch first := header[0]; {
 	case slices.ContainsFunc(header, isNumber) && !opt.NoHeader:
 		t.hint = "give --no-header if the first line is data; otherwise " + t.hint

@@ -1,4 +1,4 @@
-"""Writes with NumPy the .npz and .npy files that npz_test.go reads. Values are functions of their indices."""
+"""Uses NumPy to write the .npz and .npy files that npz_test.go reads. Values are functions of their indices."""
 import os
 import numpy as np
 from numpy.lib import format as npy

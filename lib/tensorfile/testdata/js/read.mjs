@@ -1,5 +1,5 @@
 // Reads a tensor file with Apache Arrow's own JavaScript implementation and prints what it found as JSON: metadata and,
-// per column, its Arrow type, extension metadata, values a row and the sha256 of all values as little-endian bytes.
+// per column, its Arrow type, values per row, metadata, number of values, and the SHA-256 of its little-endian values.
 //
 //   node read.mjs FILE
 import { createHash } from 'node:crypto';
