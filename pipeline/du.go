@@ -17,7 +17,7 @@ type duCmd struct{ jsonFlag }
 // the same blob.
 type spaceReport struct {
 	document
-	Kinds        []usage    `json:"kinds"` // of all objects
+	Kinds        []usage    `json:"kinds"` // totals over all objects
 	Stages       []usage    `json:"stages"`
 	Refs         []refSpace `json:"refs"`
 	Runs         []runSpace `json:"runs"` // newest first

@@ -6,7 +6,7 @@ import "github.com/nlpodyssey/gopickle/types"
 // options, an optimiser. Nothing is constructed or called. An object keeps the entries that the pickle adds to it,
 // because subclasses of dict and list may hold tensors. It drops everything else.
 type object struct {
-	class   string // with its module: "argparse.Namespace"
+	class   string // name with its module, such as "argparse.Namespace"
 	entries types.Dict
 	items   types.List
 }

@@ -48,7 +48,7 @@ func baselines(p *params, samples, reference, test *imageSet) (list []baseline) 
 }
 
 // pixelGaussian draws n images whose pixels are independent Gaussians, clipped to 0..255 and rounded. Each pixel has
-// the mean and standard deviation of that pixel in set, but the images have no structure.
+// the mean and standard deviation of that pixel in the set, but the images have no structure.
 func pixelGaussian(set *dataset.Images, n int, seed uint64) *dataset.Images {
 	size := set.C * set.H * set.W
 	mean, std := make([]float64, size), make([]float64, size)

@@ -37,7 +37,7 @@ type importWeightsCmd struct {
 type weightsResult struct {
 	File       string `json:"file,omitempty"` // only from fetch: the file written
 	FileDigest string `json:"file_sha256"`
-	Digest     string `json:"digest,omitempty"` // in the store; differs from FileDigest if converted
+	Digest     string `json:"digest,omitempty"` // of the stored blob; not FileDigest if converted
 	Ref        string `json:"ref,omitempty"`
 	Published  string `json:"published"` // name of the published file if the weights are that file, otherwise empty
 	Unverified bool   `json:"unverified,omitempty"`

@@ -28,7 +28,7 @@ type summary struct {
 // of points.
 type splitSummary struct {
 	Count    int       `json:"count"`
-	PerClass []int     `json:"per_class,omitempty"` // by label
+	PerClass []int     `json:"per_class,omitempty"` // number of samples, by label
 	Mean     []float64 `json:"mean"`
 	Std      []float64 `json:"std"`
 }
@@ -78,7 +78,7 @@ func describe(set dataset.Set) splitSummary {
 type imageTally struct {
 	n, plane int
 	perClass []int
-	sum, sq  []uint64 // by channel
+	sum, sq  []uint64 // sums of pixels and of their squares, by channel
 }
 
 func newTally(like *dataset.Images) *imageTally {

@@ -36,7 +36,7 @@ func (p Pos) String() string {
 // Recipe is a parsed recipe file.
 type Recipe struct {
 	Name, About string
-	Path        string // as given
+	Path        string // path of the file, as given
 	Source      []byte // the content of the file
 	Sets        []string
 	Steps       []*Step // in the order of the file

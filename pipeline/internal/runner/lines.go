@@ -33,8 +33,8 @@ const (
 	tailLines = 12
 )
 
-// lineReader copies a stage's standard error to its log file and passes each line to show. It keeps the last lines, and
-// the last error and hint, for a Failure.
+// lineReader copies a stage's standard error to its log file and calls show with each line. It keeps the last lines,
+// and the last error and hint, for a Failure.
 type lineReader struct {
 	mu       sync.Mutex
 	log      io.Writer

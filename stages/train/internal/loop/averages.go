@@ -46,7 +46,7 @@ func (l *Loop) saveAverages(ctx context.Context, step int64, c *checkpoint.Check
 	return l.Job.Live().Save(ctx, liveAverages(step), func(w io.Writer) error { return checkpoint.Write(w, c) })
 }
 
-// eachAverages calls use with a temporary file for each saved snapshot up to step.
+// eachAverages calls the function use with a temporary file for each saved snapshot up to the given step.
 func (l *Loop) eachAverages(ctx context.Context, step int64, use func(path string) error) error {
 	for _, s := range l.kept(step) {
 		path, ok, err := l.Job.Live().Load(ctx, liveAverages(s))
@@ -64,12 +64,12 @@ func (l *Loop) eachAverages(ctx context.Context, step int64, use func(path strin
 	return nil
 }
 
-// checkAverages returns an error unless all snapshots up to step exist and are intact.
+// checkAverages returns an error unless all snapshots up to the given step exist and are intact.
 func (l *Loop) checkAverages(ctx context.Context, step int64) error {
 	return l.eachAverages(ctx, step, func(string) error { return nil }) // Load has verified the content
 }
 
-// takeOverAverages saves the averages up to step from the shorter run's output, whose digest is given.
+// takeOverAverages saves the snapshots up to the given step from the shorter run's output, whose digest is given.
 func (l *Loop) takeOverAverages(ctx context.Context, step int64, digest string) error {
 	if l.Options.AverageEvery == 0 {
 		return nil
