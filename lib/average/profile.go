@@ -1,9 +1,9 @@
-// Package average chooses the length of a moving average of the weights after the training.
+// Package average makes it possible to choose the length of a moving average of the weights after training.
 //
 // The best length of the average can be found only by sampling and scoring, and it depends on all other settings.
 // Training once per candidate would be too expensive. Therefore Karras et al. track a few averages, keep snapshots of
-// them, and combine these linearly to any other average. Source: "Analyzing and Improving the Training Dynamics of
-// Diffusion Models" (EDM2, arXiv 2312.02696, section 3.1 and appendix C).
+// them, and combine the snapshots linearly into any other average. Source: "Analyzing and Improving the Training
+// Dynamics of Diffusion Models" (EDM2, arXiv 2312.02696, section 3.1 and appendix C).
 //
 // A profile is the family of averages whose length is a fixed fraction of the training so far. After step t, with
 // t = 1 for the first step, the average becomes

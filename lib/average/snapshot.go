@@ -15,9 +15,9 @@ import (
 // MaxSnapshots is the largest number of steps whose averages are kept as snapshots.
 const MaxSnapshots = 16
 
-// Steps returns the steps whose snapshots a training of the given number of steps keeps, in ascending order: the
-// multiples of every·2^k for the smallest k >= 0 that gives at most MaxSnapshots steps. Those within a shorter training
-// are therefore among the steps that it keeps.
+// Steps returns the steps whose snapshots a training run of the given number of steps keeps, in ascending order: the
+// multiples of every·2^k for the smallest k >= 0 that gives at most MaxSnapshots steps. A shorter run therefore also
+// keeps all of these steps that it reaches.
 func Steps(every, steps int64) (kept []int64) {
 	for steps/every > MaxSnapshots {
 		every *= 2
@@ -71,7 +71,7 @@ func Parse(name string) (a Average, ok bool) {
 // maxAverages bounds the number of averages in one file, because the time to combine them grows with its cube.
 const maxAverages = 1024
 
-// List returns the averages of which a checkpoint holds snapshots, sorted by step.
+// List returns the averages whose snapshots a checkpoint holds, sorted by step.
 func List(c *checkpoint.Checkpoint) (all []Average) {
 	seen := map[string]bool{}
 	for _, n := range c.Tensors {
@@ -90,7 +90,7 @@ func List(c *checkpoint.Checkpoint) (all []Average) {
 	return all
 }
 
-// MaxResidual is the relative error of a profile above which Reconstruct refuses it.
+// MaxResidual is the largest relative error of a profile that Reconstruct accepts.
 const MaxResidual = 0.05
 
 // Reconstructed is a combination of snapshots.
@@ -101,7 +101,7 @@ type Reconstructed struct {
 }
 
 // Reconstruct computes an average from the snapshots that a checkpoint holds of other averages up to the same step, in
-// float64. It returns a checkpoint whose main average it is.
+// float64. It returns a checkpoint whose main average is the result.
 func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint, *Reconstructed, error) {
 	if _, err := Gamma(want.Std); err != nil {
 		return nil, nil, failure.New(failure.Usage, "", "%w", err)
@@ -144,7 +144,7 @@ func Reconstruct(c *checkpoint.Checkpoint, want Average) (*checkpoint.Checkpoint
 	return out, r, nil
 }
 
-// fit returns the coefficients of the averages in have whose sum is closest to want; see solve.
+// fit returns the coefficients with which the sum of the averages in have is closest to want; see solve.
 func fit(have []Average, want Average) (x []float64, residual float64, err error) {
 	var profiles []profile
 	for _, a := range append(slices.Clone(have), want) {

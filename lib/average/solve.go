@@ -6,8 +6,8 @@ import (
 	"vapo/lib/linalg"
 )
 
-// solve returns the coefficients x, [len(have)], whose sum of profiles is closest to want in the L2 norm, among those
-// whose sum is 1. residual is the distance as a fraction of the norm of want.
+// solve returns the coefficients x [len(have)] with which the sum of the profiles in have is closest to want in the L2
+// norm, among all coefficients whose sum is 1. residual is the distance as a fraction of the norm of want.
 //
 // EDM2 (algorithm 3) does not fix the sum, which with hundreds of snapshots is close to 1 anyway. With a few snapshots,
 // the sum would be off by a percent or more, and so would all weights. Averages of different lengths often differ by
@@ -47,7 +47,7 @@ func solve(have []profile, want profile) (x []float64, residual float64, err err
 	return x, relative(square, norm), nil
 }
 
-// substitute replaces x, [n], by (uᵀ·u)⁻¹·x for an upper triangular u, [n, n].
+// substitute replaces x [n] by (uᵀ·u)⁻¹·x for an upper triangular u [n, n].
 func substitute(u, x []float64) {
 	n := len(x)
 	for i := range n {

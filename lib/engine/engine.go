@@ -35,7 +35,8 @@ func (n *Name) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Open opens the engine with the given name. For "auto" it opens a CUDA card if XLA can use one, else the CPU engine.
+// Open opens the engine with the given name. For "auto" it opens a CUDA card if XLA can use one, and otherwise the CPU
+// engine.
 func Open(name Name) (backend.Backend, error) {
 	parsed, err := enginename.Parse(string(name))
 	if err != nil {
@@ -61,7 +62,7 @@ func Auto(name Name) Name {
 	return Name(chosen().Class())
 }
 
-// Pure reports whether Auto would decide by enginename.FindPlugin alone, without asking for a card.
+// Pure reports whether enginename.FindPlugin alone determines the result of Auto, without a search for a card.
 func Pure(name Name) bool { return name != enginename.Auto || enginename.FindPlugin("cuda") == "" }
 
 // auto remembers which engine "auto" stands for, so that a process searches for it only once.
@@ -108,7 +109,7 @@ func Linked() []string { return []string{enginename.Tape, enginename.Go} }
 
 // OpenFor opens the engine that a job computes on, and records and logs it. It warns if the results may differ between
 // processes. With the input tuning, a card uses the kernels of that tuning; in the tune command, OpenFor makes the job
-// write the kernels that the card chooses. Both are a usage error for other engines.
+// write the kernels that the card chooses. For other engines, both are usage errors.
 func OpenFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, error) {
 	be, err := openFor(ctx, job, name)
 	if err != nil {
@@ -118,8 +119,8 @@ func OpenFor(ctx context.Context, job *stage.Job, name Name) (backend.Backend, e
 	job.SetVersion("backend", be.Describe())
 	job.Log().Info("backend", "class", be.Class(), "using", be.Describe())
 	if !be.Promises().Repeats {
-		job.Warn("%s need not give the same bits in another process: the same run again, or one that was stopped and "+
-			"resumed, agrees closely, not exactly", be.Class())
+		job.Warn("results of %s may differ from process to process: a repeated run, or one that was stopped and "+
+			"resumed, agrees closely but not exactly", be.Class())
 	}
 	return be, nil
 }

@@ -23,8 +23,9 @@ const (
 const Names = "auto (a CUDA card, else tape), tape (the CPU), go, " +
 	"xla:cuda, xla:cuda,tf32, xla:cuda,bf16, xla:cpu or xla:/path/to/plugin.so"
 
-// Precision is the precision to which float32 matrix products and convolutions round their factors. With BFloat16,
-// values of a batch have it between operations too. The sums are always float32. Other element types are not affected.
+// Precision is the precision to which float32 matrix products and convolutions round their factors. With BFloat16, the
+// values of a batch are also kept in bfloat16 between operations. The sums are always float32. Other element types are
+// not affected.
 type Precision string
 
 // The precisions, with the number of mantissa bits that factors keep.
@@ -129,7 +130,7 @@ func (n Name) String() string {
 }
 
 // renamed maps classes that earlier versions recorded to today's names. Results of the old classes differ from today's
-// in the last bits, so runs under old classes have other keys. Old records stay readable.
+// in the last bits, so runs under old classes have different keys. Old records stay readable.
 var renamed = map[string]string{"tape-go": Tape, "tape-openblas": Tape}
 
 // Current returns today's name of a class that may come from an old record.

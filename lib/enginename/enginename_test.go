@@ -50,7 +50,7 @@ func TestUnknownOptions(t *testing.T) {
 	} {
 		_, err := enginename.Parse(name)
 		if failure.ClassOf(err) != failure.Usage || !strings.Contains(err.Error(), "has no option") {
-			t.Errorf("%s: %v, want that the engine has no such option", name, err)
+			t.Errorf("%s: %v, want an error that the engine has no such option", name, err)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"vapo/lib/homotopy"
 )
 
-// The condition in a graph is that of the host, over the span of every schedule, whole or cut off.
+// ConditionAt in a graph agrees with Condition on the host, over the span of every schedule and for several end times.
 func TestConditionAt(t *testing.T) {
 	const n = 501
 	for _, name := range homotopy.Names() {

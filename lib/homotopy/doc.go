@@ -48,7 +48,8 @@
 //
 // # Rivals
 //
-// Networks f(x,t) with as many outputs as inputs, which have no potential, serve for comparison.
+// For comparison, the package also defines objectives for networks f(x,t) that have as many outputs as inputs and no
+// potential.
 //
 //	R1  velocity, flow matching (Lipman et al., arXiv 2210.02747, equation 9): E|f - v|², and dx/dt = f
 //	R2  denoising, score matching (Ho et al., arXiv 2006.11239, equation 14; Song et al., arXiv 2011.13456): E|f - eps|²,

@@ -80,7 +80,7 @@ func TestExactPotentialIsTheMinimiser(t *testing.T) {
 						}
 						worst := 0.0
 						for i := range o.params {
-							if m.variance(i) > 0 { // the gradient of matching in a constant is always 0
+							if m.variance(i) > 0 { // the gradient of matching with respect to a constant is always 0
 								worst = max(worst, math.Abs(m.errors(i)))
 							}
 						}

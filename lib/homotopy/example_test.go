@@ -7,7 +7,7 @@ import (
 	"vapo/lib/homotopy"
 )
 
-// Every schedule half-way from noise to data: how much of each is in x_t, and the velocity.
+// For every schedule, half-way from noise to data: the shares of data and noise in x_t, and the velocity.
 func Example() {
 	for _, name := range homotopy.Names() {
 		schedule, err := homotopy.Lookup(name, 1)

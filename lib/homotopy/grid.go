@@ -24,7 +24,8 @@ const (
 //     ratio that the path does not reach is replaced by the nearer end.
 func Grid(name string, s Schedule, steps int) ([]float64, error) {
 	if steps < 1 || name == "edm" && steps < 3 {
-		return nil, failure.New(failure.Usage, "", "grid %s of %d steps: expected at least 1, and 3 for edm", name, steps)
+		return nil, failure.New(failure.Usage, "",
+			"grid %s of %d steps: expected at least 1 step, or at least 3 for edm", name, steps)
 	}
 	from, to := s.Span()
 	grid := make([]float64, steps+1)

@@ -7,7 +7,7 @@ import (
 	"vapo/lib/homotopy"
 )
 
-// TestGridEDM compares the grid with the times that solve sigma/mu = r on paper.
+// TestGridEDM compares the grid with formulas for the times at which sigma/mu = r, which were derived on paper.
 func TestGridEDM(t *testing.T) {
 	const steps, n2 = 18, 1e-4
 	times := map[string]func(r, w float64) float64{

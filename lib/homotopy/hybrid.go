@@ -21,7 +21,7 @@ import (
 //
 //   - align counts the second term twice. At t = 0, where direction has no factor, the minimiser is the flow's
 //     potential times k > 1, where k² = k + 1/(std(Gamma)·std(Phi)) with the flow's Phi. The flow is then too fast by
-//     k.
+//     the factor k.
 //   - direction divides each sample by (|grad Phi|·|v|)^t. For t > 0 it therefore fits m = E[v·|v|^-t given x] instead
 //     of the mean velocity of L6. Together with size it drives |grad Phi| to ((1-t)|m|)^(1/(1+t)). This length goes to
 //     0 towards t = 1, where only the angle to v is fitted.
@@ -34,7 +34,7 @@ func hybrid(in Inputs, psi, grad *graphop.Node) (*graphop.Node, error) {
 	n, d := grad.Shape()[0], grad.Shape()[1]
 	if n < 2 {
 		return nil, failure.New(failure.Usage, "",
-			"objective hybrid on a batch of %d: it needs standard deviations over the batch, expected 2 samples or more", n)
+			"objective hybrid on a batch of %d: it needs standard deviations over the batch, so expected 2 samples or more", n)
 	}
 	x, eps, v, t := in.flat(in.X), in.flat(in.Noise), in.velocity(), in.Condition
 	meanD := func(x *graphop.Node) *graphop.Node { return graphop.Scale(graphop.Sum(x, 1), 1/float64(d)) }

@@ -14,7 +14,7 @@ import (
 	"vapo/lib/random"
 )
 
-// The loss, each sample's share of the loss and the gradients in the parameters agree with PyTorch's
+// The loss, each sample's share of it, and the gradients with respect to the parameters agree with PyTorch's
 // (testdata/hybrid.py).
 func TestHybridGolden(t *testing.T) {
 	raw, err := os.ReadFile("testdata/hybrid.json")
@@ -59,7 +59,7 @@ func TestHybridGolden(t *testing.T) {
 			}
 			at += len(c.Grads[name])
 			if !(diff <= 1e-9*norm) {
-				t.Errorf("case %d: gradient in %s is off by %v of %v", k, name, diff, norm)
+				t.Errorf("case %d: gradient with respect to %s is off by %v of %v", k, name, diff, norm)
 			}
 			if norm > 0 {
 				worst = max(worst, diff/norm)
@@ -67,7 +67,7 @@ func TestHybridGolden(t *testing.T) {
 		}
 		t.Logf("case %d: gradients within %.1e", k, worst)
 		if at != o.params || at == 0 {
-			t.Errorf("case %d: gradients in %d parameters, there are %d", k, at, o.params)
+			t.Errorf("case %d: got gradients for %d parameters, want %d", k, at, o.params)
 		}
 	}
 }
@@ -80,7 +80,7 @@ type hybridCase struct {
 	times func(k uint64, i int) float64
 }
 
-// gradients runs batches and returns the moments of the gradient in curve, the slopes and the constant.
+// gradients runs batches and returns the moments of the gradient with respect to curve, the slopes and the constant.
 func (c hybridCase) gradients(t *testing.T, batches int) *moments {
 	t.Helper()
 	n, d := c.o.n, c.o.d
@@ -157,8 +157,8 @@ func TestHybridIsNotMinimalAtTheFlow(t *testing.T) {
 }
 
 // A constant added to Phi changes no batch's loss, because Gamma is centred. A term c(t) = rate·t added to Phi does
-// change the loss, although it does not affect the flow. Its expected gradient in rate is -Var(t)/(std(Gamma)·std(Phi))
-// from the first term of the loss and rate/5 from drift.
+// change the loss, although it does not affect the flow. Its expected gradient with respect to rate is
+// -Var(t)/(std(Gamma)·std(Phi)) from the first term of the loss and rate/5 from drift.
 func TestHybridAndConstants(t *testing.T) {
 	const n, d, batches, rate = 3000, 2, 60, 0.4
 	phi := func(param func(string, []float64, ...int) *graphop.Node, x, at *graphop.Node) *graphop.Node {
@@ -170,7 +170,7 @@ func TestHybridAndConstants(t *testing.T) {
 	c.times = func(k uint64, i int) float64 { return 0.5 + 0.5*float64(i%2) } // t = 1/2 or 1
 	g := c.gradients(t, batches)
 	if mean := g.mean(0); !(math.Abs(mean) < 1e-12) {
-		t.Errorf("the gradient in a constant is %v, want 0", mean)
+		t.Errorf("the gradient with respect to a constant is %v, want 0", mean)
 	}
 	// Gamma is 0 at t = 1, and (1/2) mean_d(eps² - x̄·eps) at t = 1/2: mean 1/2, variance 3/8 there.
 	mean, square := 0.25, 0.5*(0.25+0.375)
@@ -181,7 +181,7 @@ func TestHybridAndConstants(t *testing.T) {
 	stdPhi := math.Sqrt((vEarly+vLate)/2 + (early-late)*(early-late)/4)
 	want := -(1.0/16)/(stdGamma*stdPhi) + rate/5
 	if se := math.Sqrt(g.variance(1) / (batches - 1)); !(math.Abs(g.mean(1)-want) < 4*se) || !(se < 0.05*math.Abs(want)) {
-		t.Errorf("the gradient in the rate is %v ± %v, want %v", g.mean(1), se, want)
+		t.Errorf("the gradient with respect to rate is %v ± %v, want %v", g.mean(1), se, want)
 	}
 }
 

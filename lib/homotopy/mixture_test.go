@@ -194,9 +194,9 @@ func TestFlowReachesTheData(t *testing.T) {
 			*c.sum += d / pairs
 		}
 	}
-	t.Logf("sliced W2 %.4f, of data against data %.4f", ours, floor)
+	t.Logf("sliced W2 from samples to data %.4f, between two sets of data %.4f", ours, floor)
 	if ours > 1.25*floor {
-		t.Errorf("sliced W2 of the flow's samples is %.4f, of data against data %.4f", ours, floor)
+		t.Errorf("sliced W2 from the flow's samples to data is %.4f, between two sets of data %.4f", ours, floor)
 	}
 }
 

@@ -17,13 +17,14 @@ import (
 	"vapo/lib/random"
 )
 
-// objective is the compiled loss of a potential and the gradient of the loss in the parameters, in float64.
+// objective is the compiled loss of a potential and the gradient of the loss with respect to the parameters, in
+// float64.
 type objective struct {
 	exe    backend.Executable
 	in     []backend.Buffer // x, noise and the coefficients of the path
 	loss   []float64
 	losses []float64 // of each sample
-	grad   []float64 // gradient in all parameters, in the order of declaration
+	grad   []float64 // gradient with respect to all parameters, in the order of declaration
 	outs   []backend.Buffer
 	n, d   int
 	params int
@@ -202,7 +203,7 @@ func TestLossesAreTheFormulas(t *testing.T) {
 					o := objectives[objective]
 					o.run(t, s, at, x, noise)
 					if math.Abs(o.loss[0]-want) > 1e-8*(1+math.Abs(want)) {
-						t.Errorf("%s, w = %v, %s, t = %v: loss %v, by the formula %v", name, w, objective, at, o.loss[0], want)
+						t.Errorf("%s, w = %v, %s, t = %v: loss %v, but the formula gives %v", name, w, objective, at, o.loss[0], want)
 					}
 				}
 			}
@@ -315,6 +316,6 @@ func TestUnknownObjective(t *testing.T) {
 	var refused *graphop.Error
 	in.Noise = input("narrow", 2, 1)
 	if _, err := lossOf("matching", phi, in); !errors.As(err, &refused) {
-		t.Errorf("noise of another shape: %v, want a *graphop.Error", err)
+		t.Errorf("noise of a different shape: %v, want a *graphop.Error", err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // Output names what a network models. The method uses networks that model a potential. The others are its rivals, with
-// which it is compared: they have no potential, and train at half the cost, because their loss contains no gradient in
-// x.
+// which it is compared: they have no potential, and train at half the cost, because their loss contains no gradient
+// with respect to x.
 type Output string
 
 // The outputs.
@@ -38,7 +38,7 @@ func CheckOutput(o Output, schedule string) error {
 			return nil
 		}
 		return failure.New(failure.Usage, "use the schedule vp, or the objective velocity",
-			"a network that predicts the noise on schedule %s: it is defined on vp, where mu is never 0", schedule)
+			"a network that predicts the noise cannot follow schedule %s: it needs vp, where mu is never 0", schedule)
 	}
 	return unknown("output", string(o), []string{string(Velocity), string(Noise)})
 }
@@ -51,7 +51,8 @@ func (p Point) VelocityOf(x, f float64) float64 {
 }
 
 // VelocityOfNoise returns R2 per unit of the integration variable, for points x [N, D] at variables s [N, 1] of vp and
-// the noise f [N, D] that a network predicts there. CheckOutput ensures that s is vp. With sigma² = w²(1 - mu²), R2 is
+// the noise f [N, D] that a network predicts there. CheckOutput ensures that the schedule s is vp. With sigma² = w²(1 -
+// mu²), R2 is
 //
 //	dx/dt = beta/2·(x - w/sqrt(1-mu²)·f)
 func VelocityOfNoise(s Schedule, x, f, variable *graphop.Node) *graphop.Node {

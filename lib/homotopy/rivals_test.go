@@ -45,7 +45,7 @@ func TestVelocityOfExactNoise(t *testing.T) {
 	}
 }
 
-// TestVelocityOfNoise: the velocity in a graph of float32 is that of the host, over the span of vp.
+// TestVelocityOfNoise: the velocity computed in a float32 graph agrees with the host's, over the span of vp.
 func TestVelocityOfNoise(t *testing.T) {
 	const n = 1001
 	s := lookup(t, "vp", 1.3)

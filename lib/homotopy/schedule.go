@@ -21,7 +21,8 @@ func (p Point) LogDensity(phi, square float64) float64 {
 	return (phi - p.DMu*square/(2*p.Mu)) / (p.Sigma * (p.Sigma*p.DMu/p.Mu - p.DSigma))
 }
 
-// Schedule is a path with the times and weights for training and the variable for sampling.
+// Schedule is a path from noise to data, with training times, loss weights, and the variable in which sampling
+// integrates.
 type Schedule interface {
 	Name() string
 	// At returns the path at time t. At t = 0, Sigma² is w²(1-Mu²).
@@ -35,7 +36,7 @@ type Schedule interface {
 	BoundedInnovation() bool
 	// Condition returns the network's input for t. It is in [0, 1] for t up to 1, and of order one beyond.
 	Condition(t float64) float64
-	// ConditionAt returns Condition(Time(s)) of integration variables s [N, 1] of the span, as part of their graph.
+	// ConditionAt returns Condition(Time(s)) as a node, for integration variables s [N, 1] within Span.
 	ConditionAt(s *graphop.Node) *graphop.Node
 	// Span returns the limits of the integration variable s between which a sample is carried from prior to data.
 	// Sampling starts from N(0, w² I) at from. On vp this is only nearly the density of the path at from.

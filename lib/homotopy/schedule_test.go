@@ -79,7 +79,7 @@ func TestMembersOfTheFamily(t *testing.T) {
 			}
 		}
 		if len(before) != len(Names()) {
-			t.Errorf("exponents of %d schedules, there are %v", len(before), Names())
+			t.Errorf("the test has exponents for %d schedules, but there are %v", len(before), Names())
 		}
 	}
 }
@@ -131,7 +131,7 @@ func TestDivergenceFromThePrior(t *testing.T) {
 	p := s.At(0)
 	spread := 0.5 * (p.Sigma*p.Sigma - 1 - 2*math.Log(p.Sigma))
 	if nats := p.Mu*p.Mu*square/2 + d*spread; !(nats > 0.06 && nats < 0.07) || !(spread < 5e-10) {
-		t.Errorf("the path begins %v nats from the prior, of them %v a dimension of its own, expected below 0.07 and 5e-10",
+		t.Errorf("the path begins %v nats from the prior, with %v per dimension from sigma, expected below 0.07 and 5e-10",
 			nats, spread)
 	}
 }
@@ -193,7 +193,7 @@ func TestTrainingTimes(t *testing.T) {
 			down, _ := s.Time(s0 - h)
 			at, rate := s.Time(s0)
 			if back := s.Variable(at); math.Abs(back-s0) > 1e-9 {
-				t.Errorf("%s: s = %v is t = %v, and that s = %v", name, s0, at, back)
+				t.Errorf("%s: s = %v gives t = %v, which gives s = %v", name, s0, at, back)
 			}
 			if got := s.Rate(at); math.Abs(got-rate) > 1e-9*rate {
 				t.Errorf("%s: dt/ds at t = %v is %v by Rate, %v by Time", name, at, got, rate)

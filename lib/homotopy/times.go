@@ -47,7 +47,7 @@ func Times(name string, location, scale float64) (TimeDistribution, error) {
 		}, nil
 	case "logit-normal":
 		if !(math.Abs(location) <= maxLocation) || !(scale >= minScale && scale <= maxScale) {
-			return nil, failure.New(failure.Usage, "", "logit-normal times of location %v and scale %v: "+
+			return nil, failure.New(failure.Usage, "", "logit-normal times with location %v and scale %v: "+
 				"expected a location of -%d to %d and a scale of %g to %d",
 				location, scale, maxLocation, maxLocation, minScale, maxScale)
 		}

@@ -5,12 +5,12 @@ import (
 	"vapo/lib/portable"
 )
 
-// maxEnd is the largest end of a path. At t = maxEnd, sigma is 1e-4, far below the step 2/255 between the levels of an
-// 8-bit pixel, and the network's condition is still of order one.
+// maxEnd is the latest time at which a path may end. At t = maxEnd, sigma is 1e-4, far below the step 2/255 between the
+// levels of an 8-bit pixel, and the network's condition is still of order one.
 const maxEnd = 1e4
 
 // Until returns the schedule that ends at t = tEnd instead of t = 1. This changes Span and the training times. It does
-// not change the network's condition at a given t, so a network trained to one end can be sampled to another.
+// not change the network's condition at a given t, so a network trained up to one end can be sampled up to another.
 //
 // A tEnd below 1 stops early, at noisy data mu(tEnd)·x̄ + sigma(tEnd)·eps. A tEnd above 1 is possible on vapo only:
 // there t is the exponent of the likelihood in H2, and sigma² = n²/(n²/w² + t) keeps falling. The other paths end at t

@@ -37,11 +37,11 @@ func TestUntil(t *testing.T) {
 				}
 				before = at
 				if end != 1 && math.Abs(s.Variable(at)-(a+(b-a)*u)) > 1e-6 {
-					t.Errorf("%s until %v: u = %v gives s = %v, expected times evenly in s", name, end, u, s.Variable(at))
+					t.Errorf("%s until %v: u = %v gives s = %v, expected times evenly spaced in s", name, end, u, s.Variable(at))
 				}
 				if v.Condition(at) != s.Condition(at) || v.At(at) != s.At(at) || v.Rate(at) != s.Rate(at) ||
 					v.Weight(at) != s.Weight(at) {
-					t.Fatalf("%s until %v: t = %v is another than before", name, end, at)
+					t.Fatalf("%s until %v: the path at t = %v has changed", name, end, at)
 				}
 			}
 			if before < 0.99*last {
@@ -63,7 +63,8 @@ func TestUntil(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b := ForObjective(half, "energy"); a.Weight(0.3) != b.Weight(0.3) || a.Draw(0.3) != b.Draw(0.3) {
-			t.Errorf("%s: weights then an end, %v, an end then weights, %v", name, a.Weight(0.3), b.Weight(0.3))
+			t.Errorf("%s: the weight is %v if ForObjective is applied first, and %v if Until is applied first",
+				name, a.Weight(0.3), b.Weight(0.3))
 		}
 	}
 }

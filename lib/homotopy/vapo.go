@@ -14,7 +14,7 @@ const vapoLikelihoodStd = 0.01
 //
 //	mu = t/(r+t), sigma² = n²/(r+t), r = n²/w².
 //
-// mu reaches 1/2 at t = r already, so most of the change happens at very small t. The flow is therefore integrated in s
+// mu already reaches 1/2 at t = r, so most of the change happens at very small t. The flow is therefore integrated in s
 // = ln t, and training times are uniform in s. The network models Psi = t·Phi, whose gradient is the velocity per unit
 // of s. The loss |grad Psi - t·v|² is that of Phi with the weight t². Without this weight the velocities of size 1e4 at
 // t << r would dominate.
@@ -54,7 +54,7 @@ func (v vapo) Span() (from, to float64)     { return v.first, 0 }
 func (vapo) Time(s float64) (t, dt float64) { t = portable.Exp(s); return t, t }
 func (vapo) Variable(t float64) float64     { return portable.Log(t) }
 
-// ConditionAt uses that the condition is linear in s = ln t.
+// ConditionAt relies on the condition being linear in s = ln t.
 func (v vapo) ConditionAt(s *graphop.Node) *graphop.Node {
 	return graphop.Max(graphop.Affine(s, -1/v.first, 1), graphop.Fill(s, 0, 1, 1))
 }

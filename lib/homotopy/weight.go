@@ -8,9 +8,9 @@ func WeightNames() []string { return []string{"auto", "none", "sigma", "velocity
 // ForObjective returns the schedule with the loss weights that suit an objective. Weighted calls these weights auto.
 //
 // The energy objective multiplies Phi by an innovation of size 1/sigma. On linear, cosine and vp, sigma goes to 0, so
-// the variance of the innovation is unbounded: without weights, training follows the few samples nearest to t = 1 and
-// diverges. The weight sigma/w keeps the noise the same at all times. On vapo the innovation per unit of ln t is
-// bounded: its factors t·sigma'/sigma and t·mu'/sigma are at most 1/2 and 0.4/w.
+// the variance of the innovation is unbounded: without weights, the few samples nearest to t = 1 dominate the gradient
+// and training diverges. The weight sigma/w keeps the noise the same at all times. On vapo the innovation per unit of
+// ln t is bounded: its factors t·sigma'/sigma and t·mu'/sigma are at most 1/2 and 0.4/w.
 func ForObjective(s Schedule, objective string) Schedule {
 	if objective == "energy" && !s.BoundedInnovation() {
 		return bySigma(s)
@@ -18,8 +18,8 @@ func ForObjective(s Schedule, objective string) Schedule {
 	return s
 }
 
-// Weighted returns the schedule with the loss weights of the given name. The weight of a time decides how closely the
-// network, which all times share, is fitted at this time. The names are:
+// Weighted returns the schedule with the loss weights of the given name. All times share one network. The weight of a
+// time decides how closely the network is fitted at that time. The names are:
 //
 //   - auto is the result of ForObjective.
 //   - none is 1 at all times.

@@ -68,7 +68,7 @@ func (b *Builder) Block(x *graphop.Node) *graphop.Node {
 	return graphop.Boundary(x)
 }
 
-// Param declares a parameter, an input node param/NAME.
+// Param declares a parameter and returns it as an input node with the name param/NAME.
 func (b *Builder) Param(name string, init Init, shape ...int) *graphop.Node {
 	n := graphop.Input(b.Graph, b.Dtype, checkpoint.Param+name, shape...)
 	b.Params = append(b.Params, Param{Name: name, Shape: shape, Init: init, Node: n})
@@ -120,7 +120,7 @@ func (b *Builder) Embedding(name string, x *graphop.Node, out int) *graphop.Node
 	return graphop.MatMul(x, table, false, false)
 }
 
-// Dropout drops elements of x with probability p if the builder has a Key; name is the stream of the mask.
+// Dropout drops elements of x with probability p if the builder has a Key; name is the random stream of the mask.
 func (b *Builder) Dropout(name string, x *graphop.Node, p float64) *graphop.Node {
 	if b.Key == nil {
 		return x

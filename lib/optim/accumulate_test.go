@@ -10,8 +10,8 @@ import (
 	"vapo/lib/optim"
 )
 
-// micro returns the gradient of micro-batch i of a step with of micro-batches: the step's gradient plus a term that
-// cancels in the mean over the micro-batches.
+// micro returns the gradient of one of the micro-batches of a step: the step's gradient plus a term that cancels in the
+// mean over the micro-batches.
 func micro(step, i, of int) [][]float64 {
 	g := gradients(step)
 	for _, row := range g {
@@ -42,7 +42,7 @@ func TestAccumulation(t *testing.T) {
 			n, ok, mean := parts.feed(t, h, 0.4+0.4*float64(i), micro(step, i, of))
 			if !h.Last {
 				if ok || !slices.Equal(parts.all(t), before) {
-					t.Fatalf("step %d: micro-batch %d is taken for a step", step, i)
+					t.Fatalf("step %d: micro-batch %d was counted as a step", step, i)
 				}
 				continue
 			}
@@ -59,7 +59,7 @@ func TestAccumulation(t *testing.T) {
 	}
 }
 
-// One bad micro-batch makes its own step a skipped step and does not affect other steps.
+// If one micro-batch is bad, its step is skipped and other steps are not affected.
 func TestBadMicroBatchSkipsItsStep(t *testing.T) {
 	const of = 3
 	nan, inf := math.NaN(), math.Inf(1)

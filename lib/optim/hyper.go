@@ -17,8 +17,8 @@ type Hyper struct {
 	Correct2 float64
 	// For ClipStd: Before2 is Correct2 of the previous step. ClipFloor is ClipStdFloor, or infinite in the first step.
 	Before2, ClipFloor float64
-	// AverageDecays are min(0.5^(batch/half-life), (1+k)/(10+k)) for each half-life, whose second term lets averages
-	// forget the initial weights quickly in early steps, and (1-1/k)^(gamma+1) for each profile.
+	// AverageDecays holds min(0.5^(batch/half-life), (1+k)/(10+k)) for each half-life, then (1-1/k)^(gamma+1) for each
+	// profile. The second term of the minimum makes averages forget the initial weights quickly in early steps.
 	AverageDecays [MaxAverages]float64
 
 	// Limit is the gradient norm above which the step is skipped; 0 means no limit.

@@ -82,12 +82,12 @@ func (c Config) Check() error {
 	case c.ClipNorm != 0 && !normal(c.ClipNorm):
 		return fmt.Errorf("the gradient norm bound is %v, expected 0 (none) or more", c.ClipNorm)
 	case c.ClipStd != 0 && !normal(c.ClipStd):
-		return fmt.Errorf("the bound on a gradient's element is %v standard deviations, expected 0 (none) or more",
+		return fmt.Errorf("the bound on a gradient element is %v standard deviations, expected 0 (none) or more",
 			c.ClipStd)
 	case c.Accumulate < 0 || c.Accumulate > MaxAccumulate:
 		return fmt.Errorf("a step of %d micro-batches, expected 1 to %d", c.Accumulate, MaxAccumulate)
 	case c.BatchImages < c.Micro() || c.BatchImages%c.Micro() != 0:
-		return fmt.Errorf("a step of %d samples in %d micro-batches, expected 1 or more in each and equally many",
+		return fmt.Errorf("a step of %d samples in %d micro-batches, expected equal micro-batches of 1 or more samples",
 			c.BatchImages, c.Micro())
 	case len(c.EMAHalfLifeImages) < 1 || c.averages() > MaxAverages:
 		return fmt.Errorf("%d moving averages of the weights, expected at least one half-life and at most %d averages",
@@ -104,13 +104,13 @@ func (c Config) Check() error {
 	for _, h := range c.EMAHalfLifeImages {
 		if !(h >= 0) || float32(c.averageDecay(h)) >= 1 { // in float32 the average would never change
 			return fmt.Errorf("the moving average's half-life is %v samples, expected 0 or more and at most %.3g "+
-				"at %d samples a step", h, float64(c.BatchImages)*longestSteps, c.BatchImages)
+				"at %d samples per step", h, float64(c.BatchImages)*longestSteps, c.BatchImages)
 		}
 	}
 	return nil
 }
 
-// longestSteps is the half-life h, in steps, from which on the decay rounds to 1 in float32: 1 - ln 2/h = 1 - 2^-25.
+// longestSteps is the half-life h, in steps, above which the decay rounds to 1 in float32: 1 - ln 2/h = 1 - 2^-25.
 const longestSteps = math.Ln2 * (1 << 25)
 
 // Micro is the number of micro-batches of a step, 1 or more.

@@ -68,7 +68,8 @@ type updateBuilder struct {
 }
 
 // accumulate adds the loss and the gradients of a micro-batch to the sums over the micro-batches before it. It returns
-// the mean loss and gradients, which are those of the batch after the last micro-batch, and the states of the sums.
+// the mean loss and gradients so far, which after the last micro-batch are those of the batch, and the states of the
+// sums.
 func (b *updateBuilder) accumulate(loss *graphop.Node, params, grads []*graphop.Node) (
 	meanLoss *graphop.Node, mean []*graphop.Node, sums []backend.State,
 ) {

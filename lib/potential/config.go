@@ -1,7 +1,7 @@
 // Package potential holds the networks Phi(x, t), which map a sample x and a condition t to a scalar. The gradient of
-// Phi in x is the velocity of the flow. The same networks can model the velocity directly, for comparison. Package
-// homotopy describes the mathematics, and package training builds the training step. A Config describes a network and
-// is stored in every checkpoint; a Field evaluates a network.
+// Phi with respect to x is the velocity of the flow. The same networks can model the velocity directly, for comparison.
+// Package homotopy describes the mathematics, and package training builds the training step. A Config describes a
+// network and is stored in every checkpoint; a Field evaluates a network.
 package potential
 
 import (
@@ -111,8 +111,8 @@ func (c Config) Path() (homotopy.Schedule, error) { return homotopy.Lookup(c.Sch
 // [N, Classes] is one-hot, with a row of zeros for a sample without a label; it is nil for a network without classes.
 // Training with randomly dropped labels gives both fields that guidance combines (Ho and Salimans, arXiv 2207.12598).
 //
-// psi [N, 1] is the potential, and u, in the shape of x, is its gradient in x. For a network without a potential, psi
-// is nil and u is the network's output. Evaluate returns a *graphop.Error if shapes do not fit.
+// psi [N, 1] is the potential, and u, in the shape of x, is its gradient with respect to x. For a network without a
+// potential, psi is nil and u is the network's output. Evaluate returns a *graphop.Error if shapes do not fit.
 func (c Config) Evaluate(b *layer.Builder, x, t, label *graphop.Node) (psi, u *graphop.Node, err error) {
 	return c.evaluate(b, x, t, label, 1)
 }

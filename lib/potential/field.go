@@ -14,8 +14,8 @@ import (
 )
 
 // Field evaluates a trained potential and its velocity on blocks of one fixed size. The size is fixed because matrix
-// products of another size may round differently at their edges. With a fixed size, the bits of a row do not depend on
-// the other rows.
+// products of a different size may round differently at their edges. With a fixed size, the bits of a row do not depend
+// on the other rows.
 type Field struct {
 	Config Config
 	Batch  int
@@ -55,7 +55,7 @@ func (c Config) Initial(seed uint64) (map[string][]float32, error) {
 	return weights, nil
 }
 
-// graph builds the network for batch samples, guided unless guidance is 1.
+// graph builds the network for a batch of the given size. The network is guided unless guidance is 1.
 func (c Config) graph(batch int, guidance float64) (*network, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -94,9 +94,9 @@ func (c Config) guided(b *layer.Builder, x, t, label *graphop.Node, guidance flo
 // LabelState is the state of Velocity that holds the labels.
 const LabelState = "label"
 
-// Velocity adds the velocity of sampling, dx/ds, to the graph of x [N, D] and of the integration
-// variables s [N, 1] (see homotopy.Schedule). guidance is that of NewGuidedField. The velocity depends on the weights
-// (see LoadWeights) and, for a network with classes, on LabelState [N, Classes] (see OneHot).
+// Velocity adds the velocity of sampling, dx/ds, to the graph that contains x [N, D] and the integration variables s
+// [N, 1] (see homotopy.Schedule). guidance is g of NewGuidedField. The velocity depends on the weights (see
+// LoadWeights) and, for a network with classes, on LabelState [N, Classes] (see OneHot).
 func (c Config) Velocity(x, s *graphop.Node, guidance float64) (*graphop.Node, []backend.State, error) {
 	if err := c.checkGuidance(guidance); err != nil {
 		return nil, nil, err
@@ -137,7 +137,7 @@ func (c Config) Velocity(x, s *graphop.Node, guidance float64) (*graphop.Node, [
 // checkGuidance validates the strength of guidance.
 func (c Config) checkGuidance(g float64) error {
 	if g != 1 && c.Classes == 0 {
-		return fmt.Errorf("guidance %v of a %s without classes", g, c.Kind)
+		return fmt.Errorf("guidance %v needs a network with classes, but this %s has none", g, c.Kind)
 	}
 	if v := float32(g); v-v != 0 {
 		return fmt.Errorf("guidance is %v, expected a finite number", g)
@@ -151,7 +151,7 @@ func (c Config) OneHot(dst []float32, labels []int) error {
 	for i, l := range labels {
 		if l < NoLabel || l >= c.Classes {
 			clear(dst)
-			return fmt.Errorf("labels of a field: row %d is of class %d, the %s has %d classes", i, l, c.Kind, c.Classes)
+			return fmt.Errorf("labels of a field: row %d is of class %d, but the %s has %d classes", i, l, c.Kind, c.Classes)
 		}
 		if l != NoLabel {
 			dst[i*c.Classes+l] = 1
@@ -178,7 +178,8 @@ func (c Config) LoadWeights(load func(state string, v backend.Buffer) error, wei
 	return nil
 }
 
-// NewField compiles the potential for blocks of batch samples. weights are by parameter name, without a group prefix.
+// NewField compiles the potential for blocks of the given batch size. weights are keyed by parameter name, without a
+// group prefix.
 func NewField(be backend.Backend, c Config, weights map[string][]float32, batch int) (*Field, error) {
 	return NewGuidedField(be, c, weights, batch, 1)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Tensors is a file of another framework, opened by package torchfile or safetensors. It may have a method Order that
-// returns the names in the order of the file.
+// returns the names in the file's order.
 type Tensors interface {
 	Names() []string
 	Tensor(name string) (values []float32, shape []int, ok bool, err error)
@@ -37,9 +37,9 @@ type Imported struct {
 }
 
 // Import finds the weights of a network in src by the names of c.Parameters. All names may have a common prefix, such
-// as module.model. in files of the method's released code. Moving averages are tensors whose prefix contains a part
-// like "ema", even if their names have no dots, or lists shadow_params of tensors in the order of the parameters. Every
-// parameter must be present, have the right shape and be finite.
+// as module.model. in files of the method's released code. Moving averages are either tensors whose prefix contains a
+// part such as "ema", even if their names have lost their dots, or lists named shadow_params of tensors in the order of
+// the parameters. Every parameter must be present, have the right shape and be finite.
 func Import(src Tensors, c Config, which string) (*Imported, error) {
 	params, err := c.Parameters()
 	if err != nil {
@@ -106,7 +106,7 @@ func ClassesIn(src Tensors) (int, error) {
 			return 0, fmt.Errorf("tensor %s is %v, expected a row for each of 2 to %d classes", name, shape, MaxClasses)
 		}
 		if classes != 0 && classes != shape[0] {
-			return 0, fmt.Errorf("tensor %s has %d rows, another table of labels %d", name, shape[0], classes)
+			return 0, fmt.Errorf("tensor %s has %d rows, but another label table has %d", name, shape[0], classes)
 		}
 		classes = shape[0]
 	}
@@ -135,7 +135,7 @@ func (f *found) fromNames(
 	case 1:
 	default:
 		return nil, "", failure.New(failure.Input, prefixHint,
-			"it holds %s behind several prefixes, expected one: %s", what, abbreviate(quoted(prefixes)))
+			"it holds %s under several prefixes, expected one: %s", what, abbreviate(quoted(prefixes)))
 	}
 	names, owner := make([]string, len(f.params)), map[string]string{}
 	for i, p := range f.params {
@@ -150,7 +150,7 @@ func (f *found) fromNames(
 	return values, prefixes[0], err
 }
 
-const prefixHint = "--prefix selects the tensors whose names begin with it"
+const prefixHint = "--prefix=P selects the tensors whose names begin with P"
 
 // fromList reads averages that are stored as a list without parameter names.
 func (f *found) fromList() (values map[string][]float32, from string, err error) {
@@ -172,8 +172,8 @@ func (f *found) fromList() (values map[string][]float32, from string, err error)
 	return values, f.lists[0], err
 }
 
-// ordered returns the parameters in the order of the file's state dict if the state dict has all parameters, else in
-// the network's order.
+// ordered returns the parameters in the order of the file's state dict if the state dict has all parameters, and
+// otherwise in the network's order.
 func (f *found) ordered() []layer.Param {
 	src, ok := f.src.(interface{ Order() []string })
 	if !ok || len(f.trained) != 1 {
@@ -228,7 +228,7 @@ func (f *found) read(what string, params []layer.Param, names []string) (map[str
 		text += fmt.Sprintf("; %d missing: %s", len(missing), abbreviate(missing))
 	}
 	if len(shaped) > 0 {
-		text += fmt.Sprintf("; %d of another shape: %s", len(shaped), abbreviate(shaped))
+		text += fmt.Sprintf("; %d with a different shape: %s", len(shaped), abbreviate(shaped))
 	}
 	if len(f.unknown) > 0 {
 		text += fmt.Sprintf("; the file also has %s", abbreviate(f.unknown))

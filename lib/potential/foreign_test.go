@@ -93,7 +93,7 @@ func TestImportOrder(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if w.Trained != nil {
-			t.Errorf("%s: weights that were not asked for", name)
+			t.Errorf("%s: weights that were not requested", name)
 		}
 		for _, p := range straight {
 			if v := w.Average[strings.TrimPrefix(p.Name, "m.")]; v[0] != float32(p.Init.Value+1000) {
@@ -120,11 +120,11 @@ func TestImportRefuses(t *testing.T) {
 		{"a short list", "", "has 5 tensors, expected the 6 parameters of the mlp", slices.Concat(f, list[:5])},
 		{"a list with a gap", "", "lacks number 2 of 6",
 			slices.Concat(f, list[:2], list[3:], file{{Name: "ema.shadow_params.6", Shape: []int{1}}})},
-		{"a list of other shapes", "", "ema.shadow_params.2 for layers.1.weight is [7], expected [20 20]",
+		{"a list with other shapes", "", "ema.shadow_params.2 for layers.1.weight is [7], expected [20 20]",
 			slices.Concat(f, shaped)},
 		{"two lists", "", "several lists of moving averages", slices.Concat(f, list, f.list("ema2."))},
 		{"only averages", "model", "no weights of a mlp, such as layers.0.weight", list},
-		{"nothing but its half", "", "4 of the 6 parameters of the mlp do not fit its weights; 4 missing",
+		{"only some of the parameters", "", "4 of the 6 parameters of the mlp do not fit its weights; 4 missing",
 			slices.Concat(f[:2], file{{Name: "other", Shape: []int{1}}})},
 		{"long names", "", "no weights", many},
 		{"an empty file", "", "no weights", nil},

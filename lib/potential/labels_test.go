@@ -82,7 +82,7 @@ func TestGuidance(t *testing.T) {
 			for i := range labels {
 				for k := range i {
 					if phi[i] == phi[k] || slices.Equal(grad[i], grad[k]) {
-						t.Errorf("%s, %s: labels %d and %d give one potential", be.Class(), c.Kind, labels[i], labels[k])
+						t.Errorf("%s, %s: labels %d and %d give the same potential", be.Class(), c.Kind, labels[i], labels[k])
 					}
 				}
 			}
@@ -162,20 +162,20 @@ func TestLabelsRefuse(t *testing.T) {
 		return err
 	}
 	for message, err := range map[string]error{
-		"-1 classes":           with(-1),
-		"1 classes":            with(1),
-		"10001 classes":        with(10001),
-		"block of 2":           f.SetLabels([]int{0}),
-		"class 3":              f.SetLabels([]int{0, 3}),
-		"class -2":             f.SetLabels([]int{-2, 0}),
-		"class 0":              without.SetLabels([]int{-1, 0}),
-		"without classes":      guided(plain, 2),
-		"finite":               guided(c, math.NaN()),
-		"guidance is 1e+300":   guided(c, 1e300),
-		"guidance -1 of a mlp": guided(plain, -1),
+		"-1 classes":         with(-1),
+		"1 classes":          with(1),
+		"10001 classes":      with(10001),
+		"block of 2":         f.SetLabels([]int{0}),
+		"class 3":            f.SetLabels([]int{0, 3}),
+		"class -2":           f.SetLabels([]int{-2, 0}),
+		"class 0":            without.SetLabels([]int{-1, 0}),
+		"has none":           guided(plain, 2),
+		"finite":             guided(c, math.NaN()),
+		"guidance is 1e+300": guided(c, 1e300),
+		"guidance -1 needs":  guided(plain, -1),
 	} {
 		if err == nil || !strings.Contains(err.Error(), message) {
-			t.Errorf("%v, expected a word about %q", err, message)
+			t.Errorf("%v, expected an error that contains %q", err, message)
 		}
 	}
 	if err := without.SetLabels([]int{-1, -1}); err != nil {

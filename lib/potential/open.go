@@ -33,8 +33,8 @@ func Group(name string) (string, error) {
 			"standard deviation S", name)
 }
 
-// Select returns the checkpoint that holds the named weights, and their group in it (see Group). It is c itself unless
-// the name is that of an average to be reconstructed from the snapshots in c; see package average.
+// Select returns the checkpoint that holds the named weights, and their group in it (see Group). That is c itself,
+// unless the name stands for an average that has to be reconstructed from the snapshots in c; see package average.
 func Select(c *checkpoint.Checkpoint, name string) (_ *checkpoint.Checkpoint, group string, err error) {
 	if group, err = Group(name); err != nil {
 		return nil, "", err
@@ -72,7 +72,7 @@ func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string]
 	}
 	if !c.Has(group) && len(average.List(c)) > 0 {
 		return Config{}, nil, failure.New(failure.Input,
-			"--weights std:0.07 reconstructs an average from them, and train ema makes a checkpoint of it",
+			"--weights std:0.07 reconstructs an average from them, and train ema saves such an average as a checkpoint",
 			"it holds snapshots of averages, expected a checkpoint with weights")
 	}
 	if !c.Has(group) {
@@ -80,7 +80,7 @@ func FromCheckpoint(c *checkpoint.Checkpoint, group string) (Config, map[string]
 		if group == checkpoint.Param {
 			name = "raw"
 		}
-		return Config{}, nil, failure.New(failure.Input, "--weights takes one of those it has",
+		return Config{}, nil, failure.New(failure.Input, "choose one of these with --weights",
 			"it has no weights %q, only %s", name, strings.Join(weightsOf(c), ", "))
 	}
 	params, err := config.Parameters()

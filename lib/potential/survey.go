@@ -10,7 +10,7 @@ import (
 	"vapo/lib/layer"
 )
 
-// found records which tensors of a file are weights, averages, part of a training loop's state, or unknown.
+// found records which tensors of a file are weights, averages, parts of a training loop's state, or unknown.
 type found struct {
 	kind             string
 	src              Tensors

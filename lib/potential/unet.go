@@ -19,7 +19,7 @@ import (
 // fit.
 type UNet struct {
 	Channels  int   `json:"channels"`   // channels of the first level
-	Mult      []int `json:"mult"`       // channels of each level over Channels; each level halves the image size
+	Mult      []int `json:"mult"`       // channels of each level divided by Channels; each later level halves the image
 	ResBlocks int   `json:"res_blocks"` // residual blocks of each level on the way down; the way up has one more
 	Groups    int   `json:"groups"`     // groups of the normalisations
 	// Attention lists the downsampling factors (1, 2, 4, ...) of the levels that have attention after each residual
@@ -57,18 +57,18 @@ func (u *UNet) check(shape []int) error {
 		}
 	}
 	if div := 1 << (len(u.Mult) - 1); shape[1]%div != 0 || shape[2]%div != 0 {
-		return fmt.Errorf("unet of %d levels on images of %dx%d: height and width must be divisible by %d",
+		return fmt.Errorf("unet of %d levels on %dx%d images: height and width must be divisible by %d",
 			len(u.Mult), shape[1], shape[2], div)
 	}
 	for i, factor := range u.Attention {
 		largest := 1 << (len(u.Mult) - 1)
 		power := factor >= 1 && factor <= largest && factor&(factor-1) == 0
 		if !power || slices.Contains(u.Attention[:i], factor) {
-			return fmt.Errorf("unet attention at downsampling %v: expected some of 1, 2, 4, ... up to %d, each once",
+			return fmt.Errorf("unet attention at downsampling factors %v: expected different powers of 2, from 1 to %d",
 				u.Attention, largest)
 		}
 		if pix := shape[1] / factor * (shape[2] / factor); pix > maxPixels {
-			return fmt.Errorf("unet attention at downsampling %d of images of %dx%d compares %d pixels, expected at most %d",
+			return fmt.Errorf("unet attention at downsampling factor %d of %dx%d images compares %d pixels, expected at most %d",
 				factor, shape[1], shape[2], pix, maxPixels)
 		}
 	}
@@ -144,7 +144,7 @@ func (u *UNet) field(b *layer.Builder, x, t, label *graphop.Node) *graphop.Node 
 			if k == u.ResBlocks && level > 0 {
 				h = graphop.Upsample(h, 2)
 				if u.ConvResample {
-					place := 1 // after the residual block and the attention
+					place := 1 // the index after the residual block, and after the attention if there is any
 					if slices.Contains(u.Attention, 1<<level) {
 						place = 2
 					}

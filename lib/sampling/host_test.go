@@ -79,7 +79,7 @@ func hostFlow(t *testing.T, c potential.Config, path homotopy.Schedule, n int, g
 	}
 }
 
-// The solver in the engine gives the samples of a solver on the host in float64, for whole networks.
+// For whole networks, the solver in the engine gives the same samples as a float64 solver on the host.
 func TestAgreesWithTheHost(t *testing.T) {
 	compute, err := device.OpenGo()
 	if err != nil {
@@ -145,7 +145,7 @@ func agree(t *testing.T, be backend.Backend, c potential.Config, guidance, tEnd 
 			host.addSample(e)
 		}
 		if math.Abs(work.Mean()/host.Mean()-1) > 0.01 {
-			t.Errorf("%.2f evaluations a sample, on the host %.2f", work.Mean(), host.Mean())
+			t.Errorf("%.2f evaluations per sample, on the host %.2f", work.Mean(), host.Mean())
 		}
 		return
 	}

@@ -25,8 +25,8 @@ import (
 	"vapo/lib/random"
 )
 
-// Numbers of samples per evaluation of a field: for images and for points on engines whose rows are independent, and
-// on others, which are devices with many more processors.
+// The number of samples per evaluation of a field. imageBlock and pointBlock are for engines whose rows are
+// independent; deviceBlock is for other engines, which run on devices with many more processors.
 const (
 	imageBlock  = 64
 	pointBlock  = 256
@@ -67,7 +67,7 @@ type Sampler struct {
 	Label func(sample int) int
 }
 
-// New compiles the flow of a network with its solver. weights are by parameter name, without a group prefix.
+// New compiles the flow of a network with its solver. weights are keyed by parameter name, without a group prefix.
 func New(be backend.Backend, c potential.Config, weights map[string][]float32, set Settings) (*Sampler, error) {
 	tableau, err := ode.Lookup(set.Solver)
 	if err != nil {
@@ -239,7 +239,7 @@ func (s *Sampler) grid(path homotopy.Schedule) ([]float64, error) {
 }
 
 // integrateAll integrates the flow of samples from starting points x [n, D] to data, in place, where first is the index
-// of the first one. The next sample replaces a finished one.
+// of the first sample. When a sample is finished, the next one takes its row.
 func (s *Sampler) integrateAll(ctx context.Context, first int, x []float32, progress func(done int)) (Work, error) {
 	path, err := s.path()
 	if err != nil {
@@ -285,7 +285,7 @@ func (s *Sampler) integrateSpan(ctx context.Context, base int, x []float32, p sp
 	return nfe, s.failed(ctx, base, err)
 }
 
-// failed returns the error of an integration whose first row was sample base, or nil if there is none.
+// failed converts the error of an integration whose first row was sample base. It returns nil if err is nil.
 func (s *Sampler) failed(ctx context.Context, base int, err error) error {
 	if err == nil {
 		return nil

@@ -24,7 +24,7 @@ func images() potential.Config {
 		UNet: &potential.UNet{Channels: 4, Mult: []int{1, 2}, ResBlocks: 1, Groups: 2}}
 }
 
-// weights returns parameters that give any network a field far from trivial.
+// weights returns parameters with which the field of any network is far from trivial.
 func weights(t *testing.T, c potential.Config) map[string][]float32 {
 	t.Helper()
 	params, err := c.Parameters()
@@ -119,10 +119,10 @@ func TestErrors(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := s.Draw(context.Background(), 0, 0, 3, x, nil); err == nil {
-		t.Error("three samples are accepted for two")
+		t.Error("three samples were accepted in place of two")
 	}
 	if _, err := s.Integrate(context.Background(), x[:3], nil); err == nil {
-		t.Error("three values are accepted as points of two")
+		t.Error("three values were accepted as points of two dimensions")
 	}
 }
 
@@ -136,8 +136,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// A flow that ends at another time is that of a shorter path; the default end is t = 1. TestAgreesWithTheHost checks
-// where it ends.
+// TEnd changes where the flow ends; the default is t = 1. TestAgreesWithTheHost checks the samples at other ends.
 func TestEnd(t *testing.T) {
 	for _, c := range []struct {
 		schedule string
@@ -153,7 +152,8 @@ func TestEnd(t *testing.T) {
 			return x
 		}
 		if !slices.Equal(draw(0), draw(1)) || slices.Equal(draw(1), draw(c.end)) {
-			t.Errorf("%s: ends at %v, %v at 1 and %v at %v", c.schedule, draw(0), draw(1), draw(c.end), c.end)
+			t.Errorf("%s: the flow ends at %v by default, at %v for t = 1 and at %v for t = %v",
+				c.schedule, draw(0), draw(1), draw(c.end), c.end)
 		}
 	}
 	s := sampler(t, points("linear"), "heun")

@@ -19,7 +19,7 @@ type Trajectory struct {
 func (s *Sampler) Trajectories(ctx context.Context, seed uint64, n, points int) (*Trajectory, error) {
 	d, block := s.Config.Dim(), s.Block
 	if n < 1 || points < 2 {
-		return nil, fmt.Errorf("%d trajectories of %d points: expected at least 1 of 2", n, points)
+		return nil, fmt.Errorf("%d trajectories of %d points: expected at least 1 trajectory of at least 2 points", n, points)
 	}
 	if s.Solver != "rk45" {
 		points = min(points, s.Steps+1)

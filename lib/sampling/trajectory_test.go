@@ -53,7 +53,7 @@ func TestTrajectories(t *testing.T) {
 			}
 			for j, v := range way[(c.want-1)*d:] {
 				if e := math.Abs(float64(v - samples[i*d+j])); !(e <= c.tolerance*(1+math.Abs(float64(v)))) {
-					t.Fatalf("%v: sample %d ends at %v, Draw says %v", c, i, v, samples[i*d+j])
+					t.Fatalf("%v: sample %d ends at %v, but Draw gives %v", c, i, v, samples[i*d+j])
 				}
 			}
 			for k := range c.want - 1 {

@@ -131,7 +131,7 @@ func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 		tr.run(t, whole, 0, 4)
 		tr.run(t, s, 3, 4)
 		if !bytes.Equal(bytesOf(t, s, 4), bytesOf(t, whole, 4)) {
-			t.Errorf("%s: a step that is taken again gives another state", be.Class())
+			t.Errorf("%s: taking the step again gives a different state", be.Class())
 		}
 		c, err := s.Checkpoint(4)
 		if err != nil {
@@ -143,7 +143,7 @@ func TestIncompleteStepLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// failing is an executable whose Run fails after left runs.
+// failing is an executable whose Run succeeds left times and then fails.
 type failing struct {
 	backend.Executable
 	left int
@@ -151,7 +151,7 @@ type failing struct {
 
 func (f *failing) Run(in, out []backend.Buffer) error {
 	if f.left == 0 {
-		return errors.New("out of luck")
+		return errors.New("this run fails on purpose")
 	}
 	f.left--
 	return f.Executable.Run(in, out)

@@ -11,7 +11,7 @@ import (
 // sample.
 type Batch struct {
 	X      []float32 // samples [N, Shape...]; images in [-1, 1]
-	Labels []float32 // one-hot [N, Classes], a row of zeros for a sample without label; empty if there are no classes
+	Labels []float32 // one-hot [N, Classes], a row of zeros for a sample without a label; empty if there are no classes
 
 	// Only for a potential:
 	Noise    []float32             // standard normal [N, Shape...]
@@ -51,7 +51,7 @@ func (b *Batch) Sample(row int) []float32 { return b.X[row*b.size.dim : (row+1)*
 // SampleNoise returns the part of Noise that belongs to a row.
 func (b *Batch) SampleNoise(row int) []float32 { return b.Noise[row*b.size.dim : (row+1)*b.size.dim] }
 
-// SetLabel sets the label of a row. The row must be 0 before.
+// SetLabel sets the label of a row. The row must hold zeros before.
 func (b *Batch) SetLabel(row, class int) { b.Labels[row*b.size.classes+class] = 1 }
 
 // SetTime sets the time of a row to t of the schedule s.

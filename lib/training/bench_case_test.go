@@ -61,8 +61,8 @@ type benchRun struct {
 	count      int64
 }
 
-// parameters returns the number of parameters of the network that counter has compiled. Of Inception, into which batch
-// normalisation is folded, only the weights of the convolutions can be compared.
+// parameters returns the number of parameters of the network that counter has compiled. For Inception, only the weights
+// of the convolutions can be compared, because batch normalisation is folded into them.
 func (r *benchRun) parameters(counter *flopCounter) int {
 	if r.inception != nil {
 		return counter.weights

@@ -173,7 +173,8 @@ func peakMB() float64 {
 	return v / 1024
 }
 
-// ticks is the number of the kernel's units of processor time per second, on every platform where Linux runs Go.
+// ticks is the number of the kernel's units of processor time per second, on every platform on which Go runs under
+// Linux.
 const ticks = 100
 
 // cpuSeconds returns the processor time of this process so far, or 0 if there is no /proc.

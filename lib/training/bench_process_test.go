@@ -144,7 +144,7 @@ func startCase(cmd *exec.Cmd, name, class string, limits []string) (*timed, erro
 
 func profileOf(class, name string) string { return *torchProfile + "-" + class + "-" + name }
 
-// ratio returns the median over the rounds of the quotient of q's time and p's time.
+// ratio returns the median, over the rounds, of q's time divided by p's time.
 func (p *timed) ratio(q *timed) string {
 	var ratios []float64
 	for i, ms := range p.ms {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// profileKinds assigns a profile sample to a kind of work by the functions on the stack. The function nearest to the
-// leaf that matches decides.
+// profileKinds assigns a profile sample to a kind of work by the functions on the stack. The matching function nearest
+// to the leaf decides.
 var profileKinds = []struct {
 	kind string
 	re   *regexp.Regexp
@@ -36,7 +36,7 @@ var profileKinds = []struct {
 // within matches the functions that compute matrix products, for instance inside a convolution.
 var within = regexp.MustCompile(`lib/microkernel\.`)
 
-// printProfile prints the share of the samples of each kind, and which part of this share is in matrix products.
+// printProfile prints each kind's share of the samples, and the part of this share that is spent in matrix products.
 func printProfile(t *testing.T, file string) {
 	exe, err := os.Executable()
 	if err != nil {

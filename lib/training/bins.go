@@ -34,9 +34,9 @@ type BinSummary struct {
 	Loss float64 `json:"loss"`
 	// GradRMS is the root mean square over samples and dimensions of grad_x Psi or, without a potential, of the output.
 	GradRMS float64 `json:"grad_rms"`
-	// Spread is the standard deviation mean of Psi over the bin's samples. Psi is determined only up to a function of
-	// time (L6), so its mean is meaningless and values of different bins cannot be compared. If the function of time
-	// changes much within a bin, the spread is meaningless too.
+	// Spread is the standard deviation of Psi over the bin's samples. Psi is determined only up to a function of time
+	// (L6), so its mean is meaningless and values of different bins cannot be compared. If the function of time changes
+	// much within a bin, the spread is meaningless too.
 	Spread float64 `json:"spread"`
 	// NonFinite counts the samples that the other fields exclude because one of their values was not finite.
 	NonFinite int64 `json:"nonfinite,omitempty"`
@@ -46,12 +46,12 @@ type BinSummary struct {
 // slices of s.
 func (b *Bins) Add(u []float64, s PerSample) error {
 	if len(s.Losses) != len(u) || len(s.Squares) != len(u) || len(s.Values) != len(u) {
-		return fmt.Errorf("bins of time: %d losses, %d squares and %d values of samples at %d times",
+		return fmt.Errorf("time bins: got %d losses, %d squares and %d values for samples at %d times",
 			len(s.Losses), len(s.Squares), len(s.Values), len(u))
 	}
 	for _, v := range u {
 		if !(v >= 0 && v < 1) {
-			return fmt.Errorf("bins of time: a sample is at %v of the training variable, expected [0, 1)", v)
+			return fmt.Errorf("time bins: a sample has the fraction %v of the training variable, expected a number in [0, 1)", v)
 		}
 	}
 	for i, v := range u {

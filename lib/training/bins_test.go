@@ -123,6 +123,6 @@ func TestBinsRefuse(t *testing.T) {
 		}
 	}
 	if b != (Bins{}) {
-		t.Error("what was refused was counted")
+		t.Error("rejected samples were counted")
 	}
 }

@@ -43,7 +43,7 @@ func (e *DivergedError) Error() string {
 	if e.Limit > 0 {
 		limit = fmt.Sprintf("a limit of %.4g", e.Limit)
 	}
-	return fmt.Sprintf("%d consecutive steps were skipped: the last one had the loss %v and the gradient norm %v, with %s",
+	return fmt.Sprintf("%d consecutive steps were skipped: the last one had loss %v and gradient norm %v, with %s",
 		e.Steps, e.Last.Loss, e.Last.GradNorm, limit)
 }
 

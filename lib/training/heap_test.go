@@ -74,14 +74,14 @@ func TestHeapDoesNotGrow(t *testing.T) {
 	}
 }
 
-// The memory that a compiled step reports, which --plan-memory of train prints before anything runs, is what the heap
-// grows by, within 5 %. It leaves out the tables of the program, which do not grow with the batch.
+// The memory that a compiled step reports differs by at most 5 % from the growth of the heap. train --plan-memory
+// prints this figure before anything runs. It leaves out the program's tables, which do not grow with the batch.
 func TestMemoryIsPlanned(t *testing.T) {
 	config := unetConfig(16, 1, 2)
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // the first collection only queues what has a finaliser
+		runtime.GC() // the first collection only queues objects that have a finaliser
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}

@@ -28,7 +28,7 @@ type stepGraph struct {
 // package homotopy. On schedules that are integrated in t, Psi is Phi:
 //
 //	x_t = mu·x̄ + sigma·eps           a point on the path of each sample (H4)
-//	Psi = Psi_theta(x_t, t)          the network, one scalar a sample; t enters as Schedule.Condition
+//	Psi = Psi_theta(x_t, t)          the network, one scalar per sample; t enters as Schedule.Condition
 //	u   = grad_x Psi                 its gradient in x, the velocity of the flow
 //	L   = E[weight·loss(Psi, u, v)]  the objective (L4, L5 or L7), per dimension; L5 is 1/2 |u - v|² with
 //	                                 v = mu'·x̄ + sigma'·eps
@@ -50,7 +50,7 @@ func potentialStep(c potential.Config, objective string, o *optim.Config, rows i
 	}
 	step := newStepGraph()
 	if want := homotopy.OutputOf(objective); c.Output != want {
-		return nil, fmt.Errorf("objective %s of a network whose output is %q, expected %q", objective, c.Output, want)
+		return nil, fmt.Errorf("objective %s: the network has the output %q, expected %q", objective, c.Output, want)
 	}
 	step.net.Remat = remat
 	var x, label *graphop.Node
@@ -132,7 +132,7 @@ func (s *stepGraph) potentialInputs(c potential.Config, rows int, drop bool) (in
 	return in, label
 }
 
-// Potential compiles the training step of a potential for batches of o.BatchImages samples. With remat, the step takes
+// Potential compiles the training step of a potential for batches of o.BatchImages samples. With remat, the step needs
 // less memory and more time.
 func Potential(be backend.Backend, c potential.Config, objective string, o optim.Config, remat bool) (*Trainer, error) {
 	if err := o.Check(); err != nil {

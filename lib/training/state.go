@@ -57,7 +57,7 @@ func (t *Trainer) Restore(c *checkpoint.Checkpoint) error {
 	groups := t.optim.Groups()
 	for _, n := range c.Tensors {
 		if !slices.ContainsFunc(groups, func(group string) bool { return strings.HasPrefix(n.Name, group) }) {
-			return fmt.Errorf("checkpoint has the tensor %s, expected those of %s: it was trained with other moving averages",
+			return fmt.Errorf("checkpoint has the tensor %s, expected only %s: it was trained with other moving averages",
 				n.Name, strings.Join(groups, ", "))
 		}
 	}
@@ -96,11 +96,11 @@ func (t *Trainer) Profiles(step int64) (*checkpoint.Checkpoint, error) {
 	return c, nil
 }
 
-// Averages returns the k-th moving average of the weights with a half-life, by parameter name. The main average is
-// number 0.
+// Averages returns moving average k of the weights, by parameter name. It counts only the averages with half-lives; the
+// main average is number 0.
 func (t *Trainer) Averages(k int) (map[string][]float32, error) {
 	if n := len(t.optim.EMAHalfLifeImages); k < 0 || k >= n {
-		return nil, fmt.Errorf("moving average %d of the weights, expected 0 to %d", k, n-1)
+		return nil, fmt.Errorf("the weights have no moving average %d, expected 0 to %d", k, n-1)
 	}
 	return t.group(checkpoint.Average(k))
 }

@@ -26,16 +26,17 @@ var (
 	torchCases        = flag.String("torch-cases", "", "only the cases with one of these comma-separated names")
 	torchEngines      = flag.String("torch-engines", ourClasses, "this tree's engines to time, comma-separated")
 	torchInstructions = flag.String("torch-instructions", "all,avx2",
-		"a table for each: all instructions of the machine, or AVX2 at most on every side")
-	torchRounds  = flag.Int("torch-rounds", 5, "turns that everybody gets")
-	torchSeconds = flag.Float64("torch-seconds", 2, "of one turn, or longer for three steps")
-	torchThreads = flag.Int("torch-threads", 2, "threads of each side")
+		"a table for each, comma-separated: all (the machine's instructions) or avx2 (at most AVX2 in every process)")
+	torchRounds  = flag.Int("torch-rounds", 5, "number of turns of each process")
+	torchSeconds = flag.Float64("torch-seconds", 2, "seconds of one turn, or more if three steps take longer")
+	torchThreads = flag.Int("torch-threads", 2, "number of threads of each process")
 	torchCPU     = flag.Bool("torch-cpu", false,
-		"compare processor time, with one thread each, which a busy machine hardly changes; it is counted in 10 ms")
+		"compare processor time with one thread each, in units of 10 ms; a busy machine hardly changes it")
 	torchProfile = flag.String("torch-profile", "",
-		"write CPU profiles to PREFIX-ENGINE-CASE and say where the time goes")
+		"write CPU profiles to PREFIX-ENGINE-CASE and print where the time goes")
 	baseBinary  = flag.String("base-binary", "", "also time this test binary of lib/training in an older commit's tree")
-	baseEngines = flag.String("base-engines", baseClasses, "the base commit's engines; a row shows the quicker one")
+	baseEngines = flag.String("base-engines", baseClasses,
+		"the base commit's engines, comma-separated; a row shows the quickest one")
 )
 
 // instructionLimits maps each limit of the vector instructions to the environment variables that set it for all
@@ -106,7 +107,7 @@ func TestAgainstTorch(t *testing.T) {
 	unit := fmt.Sprintf("%d threads each", *torchThreads)
 	if *torchCPU {
 		*torchThreads = 1
-		unit = "processor time of one thread each"
+		unit = "processor time with one thread each"
 	}
 	version, torchHere := torch()
 	if torchHere {
@@ -128,7 +129,7 @@ func TestAgainstTorch(t *testing.T) {
 			t.Fatalf("-torch-instructions: %q, expected all or avx2", name)
 		}
 		if limits != nil && microkernel.Name() != "AVX-512" {
-			fmt.Printf("\nwithout the table limited to AVX2: this machine has no more\n")
+			fmt.Printf("\nthere is no separate table for AVX2, because this machine has no newer instructions\n")
 			continue
 		}
 		peak, err := startOurs(peakCase, "", limits)
@@ -137,7 +138,7 @@ func TestAgainstTorch(t *testing.T) {
 		}
 		b := &table{limits: limits, base: base, torchHere: torchHere, peak: peak}
 		b.measurePeak(t, 1)
-		fmt.Printf("\ninstructions: %s; products reach %.0f GFLOP/s a core\n", name, b.rate/1e9)
+		fmt.Printf("\ninstructions: %s; products reach %.0f GFLOP/s per core\n", name, b.rate/1e9)
 		b.print(heads()...)
 		for _, c := range benchCases {
 			if wanted(c.name) {
@@ -179,7 +180,7 @@ func openable(t *testing.T) (classes []string) {
 		}
 	}
 	if classes == nil {
-		t.Fatalf("%s opens none of the engines %s", *baseBinary, *baseEngines)
+		t.Fatalf("%s can open none of the engines %s", *baseBinary, *baseEngines)
 	}
 	return classes
 }
@@ -209,7 +210,7 @@ func (b *table) row(t *testing.T, c benchCase) {
 	all := slices.Concat(torch, base, ours)
 	for _, p := range all {
 		if p.first.Parameters != all[0].first.Parameters {
-			t.Errorf("%s: %d and %d parameters on two sides", c.name, p.first.Parameters, all[0].first.Parameters)
+			t.Errorf("%s: two processes have %d and %d parameters", c.name, p.first.Parameters, all[0].first.Parameters)
 		}
 	}
 	for range *torchRounds {

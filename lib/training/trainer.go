@@ -23,7 +23,7 @@ import (
 // Trainer trains a network. It holds the compiled training step and the state.
 type Trainer struct {
 	Params []layer.Param
-	// Seed determines the dropout masks, together with the number of the micro-batch since the start.
+	// Seed and the number of micro-batches since the start of training determine the dropout masks.
 	Seed uint64
 	// Limit is the gradient norm above which Step skips a step (see Guard). 0 means no limit.
 	Limit float64

@@ -172,7 +172,7 @@ func TestInitialise(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(first, bytesOf(t, s, 0)) {
-			t.Errorf("%s: a second initialisation with one seed gives another state", tr.name)
+			t.Errorf("%s: a second initialisation with the same seed gives a different state", tr.name)
 		}
 		if err := s.Initialise(6); err != nil {
 			t.Fatal(err)
@@ -226,7 +226,7 @@ func TestRestoreRefuses(t *testing.T) {
 			}
 			c.Tensors = c.Tensors[:len(c.Tensors)-1]
 		},
-		"a tensor of other shape": func(c *checkpoint.Checkpoint) {
+		"a tensor of a different shape": func(c *checkpoint.Checkpoint) {
 			c.Tensors[0].Shape = slices.Concat([]int{1},
 				c.Tensors[0].Shape)
 		},

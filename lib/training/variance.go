@@ -8,9 +8,9 @@ import (
 	"vapo/lib/potential"
 )
 
-// GradientVariance measures how much the gradient of a potential's parameters varies from batch to batch, by time. The
-// objectives differ in this variance: L4 and L5 have the same mean gradient, but the gradient of L4 has far more
-// variance, most of all near the data.
+// GradientVariance measures how much the loss gradient with respect to a potential's parameters varies from batch to
+// batch, by time. The objectives differ in this variance: L4 and L5 have the same mean gradient, but the gradient of L4
+// has far more variance, most of all near the data.
 //
 // Note: the gradient is computed by a separate graph. As an output of the training step it would be copied to the host
 // at every step.
@@ -55,13 +55,14 @@ func NewGradientVariance(
 	return v, nil
 }
 
-// Measure returns the variance in each bin from batches >= 2 independent batches per bin. weights are by parameter
-// name, as Trainer.Averages and Trainer.Weights return them. fill draws batch k of a bin, with all times in that bin,
-// so the caller defines the bins.
+// Measure returns the variance in each bin, estimated from independent batches, at least 2 per bin. weights are keyed
+// by parameter name, as Trainer.Averages and Trainer.Weights return them. fill draws batch k of a bin, with all times
+// in that bin, so the caller defines the bins.
 func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches int,
 	fill func(bin, k int, b *Batch) error) ([]BinVariance, error) {
 	if bins < 1 || batches < 2 {
-		return nil, fmt.Errorf("gradient variance: %d bins of %d batches, expected 1 or more of at least 2", bins, batches)
+		return nil, fmt.Errorf("gradient variance: %d bins of %d batches, expected at least 1 bin of at least 2 batches",
+			bins, batches)
 	}
 	if err := loadWeights(v.exe, v.params, weights); err != nil {
 		return nil, fmt.Errorf("gradient variance: %w", err)
@@ -99,7 +100,7 @@ func (v *GradientVariance) Measure(weights map[string][]float32, bins, batches i
 			}
 		}
 		if !finite(r.Variance + r.MeanSquare) {
-			return nil, fmt.Errorf("gradient variance: the gradient at bin %d is not finite", bin)
+			return nil, fmt.Errorf("gradient variance: the gradient in bin %d is not finite", bin)
 		}
 		out[bin] = r
 	}

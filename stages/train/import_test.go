@@ -310,7 +310,7 @@ func TestImportRefusals(t *testing.T) {
 				l[index(l, name)].Shape = []int{2, 2}
 			}
 			return l
-		}), "--like", like}, []string{"2 of another shape", "module.out.0.weight is [2 2], expected [4]"}},
+		}), "--like", like}, []string{"2 with a different shape", "module.out.0.weight is [2 2], expected [4]"}},
 		{"extra", failure.Input, []string{extra, "--like", like},
 			[]string{"1 of its tensors", "module.label_emb.weight", "--ignore-extra"}},
 		{"not finite", failure.Input, []string{edit(func(l []safetensors.Tensor) []safetensors.Tensor {
