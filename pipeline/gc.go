@@ -55,7 +55,7 @@ type gcReport struct {
 	Freed    []usage `json:"freed"`
 }
 
-// usage counts the objects of a kind: the first element of their keys, or "uploads".
+// usage counts the objects of a kind. The kind is the first element of an object's key, or "uploads".
 type usage struct {
 	Kind    string `json:"kind"`
 	Objects int    `json:"objects"`

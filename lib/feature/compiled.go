@@ -96,7 +96,7 @@ var errOtherSize = errors.New("an image of another size")
 type programs struct {
 	// whole takes images of every size that the network accepts.
 	whole *compiled
-	// small takes images of the size shape. It is nil if that size is not smaller than the network's input. It gets the
+	// small takes images whose size is shape. It is nil if that size is not smaller than the network's input. It gets the
 	// original pixels, which are fewer bytes to copy to a device than resized images.
 	small *compiled
 	shape [3]int

@@ -115,7 +115,7 @@ func (t *imageTally) summary() splitSummary {
 	return s
 }
 
-// pointMoments returns mean and standard deviation of each coordinate, in two passes.
+// pointMoments computes the mean and standard deviation of each coordinate in two passes.
 func pointMoments(s *dataset.Points) (mean, std []float64) {
 	mean, std = make([]float64, s.D), make([]float64, s.D)
 	for i := range s.N {

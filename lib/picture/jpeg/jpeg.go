@@ -127,7 +127,7 @@ type decoder struct {
 func (d *decoder) buffered() bool { return d.progressive || len(d.scan.comps) < len(d.comps) }
 
 // checkPlausible refuses files that are too short for the size that they claim, before memory is allocated: a block
-// takes two bits or more with Huffman codes, and one in a progressive file. Arithmetic coding needs less: the most
+// takes at least two bits with Huffman codes, or one bit in a progressive file. Arithmetic coding needs less: the most
 // probable decision takes about 2^-15 bits.
 func (d *decoder) checkPlausible() error {
 	blocks := int64(0)

@@ -69,8 +69,8 @@ type Param struct {
 	Pos   Pos // position of Name
 }
 
-// Base returns the directory that relative paths written at pos are relative to: the recipe's directory for a place in
-// the recipe, and the working directory for a command-line argument.
+// Base returns the base directory of relative paths that are written at pos: the recipe's directory for a place in the
+// recipe, and the working directory for a command-line argument.
 func (r *Recipe) Base(pos Pos) string {
 	if pos.Line == 0 {
 		return "."

@@ -15,7 +15,7 @@ type Measurement struct {
 	Bins []training.BinVariance `json:"bins"`
 }
 
-// varianceSamples limits the measurement to batches of the first training samples.
+// varianceSamples is the number of training samples, counted from the first, from which batches are drawn.
 const varianceSamples = 10000
 
 // Variance measures the variance of the gradient. It draws separate batches, each with the size of a micro-batch. A nil
