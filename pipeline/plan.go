@@ -104,7 +104,7 @@ func (s *stepPlan) explain(d *runner.Decision, near *runner.Near) {
 	case near == nil:
 		s.Reason = fmt.Sprintf("no run of stage %s is known", s.Stage)
 	case len(near.Diffs) == 0:
-		s.Reason = fmt.Sprintf("run %s made it, but its record is gone from the store", near.Run)
+		s.Reason = fmt.Sprintf("run %s computed this step, but its record is gone from the store", near.Run)
 	default:
 		s.Reason = fmt.Sprintf("compared with step %s of run %s", near.Step, near.Run)
 		for _, diff := range near.Diffs {

@@ -28,7 +28,7 @@ const (
 	Numeric    Class = 6
 	Resources  Class = 7
 	Busy       Class = 8
-	Changed    Class = 10 // a success, see the table
+	Changed    Class = 10  // a success, see the table
 	Timeout    Class = 124 // as of timeout(1)
 	Terminated Class = 143
 )

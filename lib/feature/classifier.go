@@ -141,7 +141,7 @@ func (c Classifier) write(row []float32, im Image) error {
 
 func (c Classifier) checkImage(im Image) error {
 	if got := [3]int{im.C, im.H, im.W}; got != [3]int(c.Shape) || len(im.Pixels) != im.C*im.H*im.W {
-		return failure.New(failure.Input, "the network must have been made for images of this size",
+		return failure.New(failure.Input, "give a network that was trained on images of this size",
 			"its shape is %v, expected %v as in the classifier's training data", got, c.Shape)
 	}
 	return nil
